@@ -1,0 +1,24 @@
+"""SimPy's clock with moments: events at an absolute time that settle ties at one instant in one fixed order."""
+
+from collections.abc import Callable
+from heapq import heappush
+from typing import Any
+
+from simpy import Environment, Event
+
+# What comes first at one instant; within one kind the lower number does.
+COMPLETION, LINGER, CONTROL, ABANDON, ASK, SIGNUP = range(1, 7)
+
+
+class Clock(Environment):
+    """A SimPy environment; whatever succeed() triggers at an instant still comes before that instant's moments."""
+
+    def at(self, time: float, kind: int, number: int, then: Callable[[Event], Any] | None = None) -> Event:
+        """An event at `time` seconds. `then` is called with it, before anyone who waits for it."""
+        event = Event(self)
+        event._ok, event._value = True, None
+        if then is not None:
+            event.callbacks.append(then)  # type: ignore[union-attr]
+        # schedule() takes a delay, and now + (time - now) need not be time.
+        heappush(self._queue, (time, (kind << 60) + number, next(self._eid), event))  # type: ignore[misc]
+        return event

@@ -1,0 +1,56 @@
+"""The control process: at every tick the playbook sees telemetry and sets the knobs, and each change is written down."""
+
+from collections.abc import Callable, Generator, Sequence
+from typing import Any
+
+from simpy import Event
+
+from sim.clock import CONTROL, Clock
+from sim.controls import Controls
+from sim.policies.playbook import Timed
+from sim.service import Service
+from sim.users import Users
+
+
+def control(
+    env: Clock,
+    controls: Controls,
+    playbook: Sequence[Timed],
+    service: Service,
+    users: Users,
+    *,
+    tick: float,
+    decisions: list[dict[str, Any]],
+    progress: Callable[[float], None] | None,
+) -> Generator[Event, Any, None]:
+    """Run the playbook at 0, tick, 2 tick, ...; `decisions` gets a row for each knob that turned."""
+    number = 0
+    while True:
+        telemetry = service.telemetry(users.waitlisted())
+        knobs, rate = controls.knobs.copy(), controls.signup_rate
+        controls.open_all()
+        for step in playbook:
+            step.act(telemetry, controls)
+        decisions += [{"time": env.now, **row} for row in controls.changes(knobs)]
+        if controls.signup_rate != rate:
+            decisions.append(signup_decision(env.now, rate, controls))
+        service.refresh()
+        service.forget()
+        users.let_in(tick)
+        if progress is not None:
+            progress(env.now)
+        number += 1
+        yield env.at(number * tick, CONTROL, 0)
+
+
+def signup_decision(now: float, rate: float, controls: Controls) -> dict[str, Any]:
+    """The decision-table row of a turned waitlist; rates in people per second of the simulated slice."""
+    return {
+        "time": now,
+        "knob": "signup_rate",
+        "tier": None,
+        "feature": None,
+        "old": rate,
+        "new": controls.signup_rate,
+        "policy": controls.signups_by or "not set any more",
+    }

@@ -1,0 +1,1 @@
+"""Who comes and when (signups), and what they do (users)."""

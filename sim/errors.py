@@ -1,0 +1,31 @@
+"""The one error for input a person can put right: it names the file, the key, the value and what was expected."""
+
+
+class BadInput(Exception):
+    """Wrong input, told so that the person who wrote it can mend it.
+
+    The command line prints it as one message and exits with code 2; no result is written.
+    """
+
+    def __init__(self, message: str, *, file: object = None, key: str = "", value: object = None, expected: str = ""):
+        self.message, self.file, self.key, self.value, self.expected = message, file, key, value, expected
+        super().__init__(self.text())
+
+    def text(self) -> str:
+        """The whole message, a part a line."""
+        lines = [self.message]
+        if self.file is not None:
+            lines.append(f"  file:     {self.file}")
+        if self.key:
+            lines.append(f"  key:      {self.key}")
+        if self.value is not None:
+            lines.append(f"  value:    {shortened(self.value)}")
+        if self.expected:
+            lines.append(f"  expected: {self.expected}")
+        return "\n".join(lines)
+
+
+def shortened(value: object, longest: int = 120) -> str:
+    """A value as shown in a message: its repr, cut where it would fill the screen."""
+    text = repr(value)
+    return text if len(text) <= longest else text[: longest - 3] + "..."

@@ -1,0 +1,22 @@
+"""Whose request is served first."""
+
+from typing import Literal
+
+from sim.controls import Controls, Telemetry
+from sim.profile import Strict
+
+
+class Priority(Strict):
+    """Strict priority by tier, not pre-emptive: the tiers in the order given, the rest after them."""
+
+    kind: Literal["priority"] = "priority"
+    first: list[str]
+
+    @property
+    def tiers(self) -> list[str]:
+        return self.first
+
+    def act(self, telemetry: Telemetry, controls: Controls) -> None:
+        controls.set(priority=len(self.first))
+        for place, tier in enumerate(self.first):
+            controls.set(tiers=[tier], priority=place)

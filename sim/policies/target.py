@@ -1,0 +1,17 @@
+"""Whom a policy applies to."""
+
+from pydantic import Field
+
+from sim.controls import Controls
+from sim.profile import Strict
+
+
+class Targeted(Strict):
+    """A policy for some tiers and features, or, where they are not named, for all."""
+
+    tiers: list[str] | None = Field(default=None, description="tiers it applies to; all where absent")
+    features: list[str] | None = Field(default=None, description="features it applies to; all where absent")
+
+    def turn(self, controls: Controls, **knobs: float | str) -> None:
+        """Set knobs for the tiers and features of this policy."""
+        controls.set(tiers=self.tiers, features=self.features, **knobs)

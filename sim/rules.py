@@ -1,0 +1,171 @@
+"""The scalar rules of the gateway and of chance: each is written once, here, and called by every engine.
+
+Knobs of one (tier, feature) are a float64 row, indexed by the names below; what the gateway remembers of one user and
+meter is another such row, its limiter.
+"""
+
+import math
+
+import numpy as np
+from numba import njit
+
+from sim.streams import draw, normal
+
+# Knobs, in the order in which the gateway asks. inf switches a limit off.
+OPEN, MIN_AGE, RATE, BURST, QUOTA, WINDOW, KIND, CONCURRENCY, QUEUE, WAIT, SHED, LEVEL, PRIORITY = range(13)
+KNOBS = (
+    "open",  # share of the users of this tier for whom the feature is open, 0 to 1
+    "min_age",  # seconds since signup below which it stays closed
+    "rate",  # requests per second that a user may keep up
+    "burst",  # requests a rested user may make at once
+    "quota",  # requests a user may make in a window
+    "window",  # that window's length, seconds
+    "kind",  # how the window runs: one of QUOTA_KINDS
+    "concurrency",  # requests of one user in the service at once
+    "queue",  # requests waiting in the pool at which a new one is refused
+    "wait",  # expected wait in seconds above which a request is refused
+    "shed",  # share of requests refused at random, 0 to 1
+    "level",  # how far down the feature's ladder of specs, 0 is as asked
+    "priority",  # 0 is served first
+)
+UNLIMITED = (1.0, 0.0, math.inf, 1.0, math.inf, 86400.0, 0.0, math.inf, math.inf, math.inf, 0.0, 0.0, 0.0)
+
+CALENDAR, ROLLING, SLIDING, COUNTER = range(4)
+QUOTA_KINDS = ("calendar", "rolling", "sliding", "sliding counter")
+SLIDING_SLOTS = 16  # instants a sliding quota can remember, so the largest such quota
+
+GRANTED, GATE, RATE_LIMITED, OVER_QUOTA, TOO_MANY, QUEUE_FULL, WAIT_TOO_LONG, SHED_AWAY = range(8)
+REASONS = ("", "feature gate", "rate limit", "quota", "concurrency", "queue bound", "expected wait", "shed")
+HOPELESS = (GATE, OVER_QUOTA)  # refusals that will not be otherwise in a minute
+
+# A limiter row: GCRA's theoretical arrival time, then each kind of quota in slots of its own.
+TAT, DAY, DAY_USED, DAY_BEFORE, ROLL_START, ROLL_USED, NEXT_SLOT, FIRST_SLOT = range(8)
+LIMITER = FIRST_SLOT + SLIDING_SLOTS
+
+
+def fresh_limiter() -> np.ndarray:
+    """The limiter of a user the gateway has not seen."""
+    row = np.full(LIMITER, -np.inf)
+    row[[DAY_USED, DAY_BEFORE, ROLL_USED, NEXT_SLOT]] = 0.0
+    return row
+
+
+@njit(cache=True)
+def rate_allows(limiter, rate, burst, now):  # type: ignore[no-untyped-def]
+    """GCRA: whether a request at `now` conforms (throttled/throttled rate.go; tau = (burst - 1) / rate)."""
+    return now >= limiter[TAT] - (burst - 1.0) / rate
+
+
+@njit(cache=True)
+def quota_allows(limiter, quota, window, kind, now, midnight):  # type: ignore[no-untyped-def]
+    """Whether one more request fits the quota at `now`; `midnight` is the time of day at which the run began."""
+    if kind == CALENDAR:
+        used = limiter[DAY_USED] if limiter[DAY] == math.floor((now + midnight) / window) else 0.0
+        return used < quota
+    if kind == ROLLING:  # a window opens at the first use and closes `window` later
+        return now >= limiter[ROLL_START] + window or limiter[ROLL_USED] < quota
+    if kind == SLIDING:  # exact: the quota-th last use must be a window ago
+        if quota < 1:
+            return False
+        oldest = int(limiter[NEXT_SLOT] - quota) % SLIDING_SLOTS
+        return limiter[FIRST_SLOT + oldest] <= now - window
+    # The sliding counter takes the uses of the window before as spread evenly.
+    today = math.floor((now + midnight) / window)
+    elapsed = (now + midnight) / window - today
+    before, used = counted(limiter, today)
+    return before * (1.0 - elapsed) + used < quota
+
+
+@njit(cache=True)
+def counted(limiter, today):  # type: ignore[no-untyped-def]
+    """Uses in the calendar window before `today` and in `today`."""
+    if limiter[DAY] == today:
+        return limiter[DAY_BEFORE], limiter[DAY_USED]
+    if limiter[DAY] == today - 1:
+        return limiter[DAY_USED], 0.0
+    return 0.0, 0.0
+
+
+@njit(cache=True)
+def charge(limiter, knobs, now, midnight):  # type: ignore[no-untyped-def]
+    """Write one granted request into the limiter."""
+    if knobs[RATE] < np.inf:
+        limiter[TAT] = max(now, limiter[TAT]) + 1.0 / knobs[RATE]
+    if knobs[QUOTA] == np.inf:
+        return
+    kind = knobs[KIND]
+    if kind == ROLLING:
+        if now >= limiter[ROLL_START] + knobs[WINDOW]:
+            limiter[ROLL_START] = now
+            limiter[ROLL_USED] = 0.0
+        limiter[ROLL_USED] += 1.0
+    elif kind == SLIDING:
+        slot = int(limiter[NEXT_SLOT])
+        limiter[FIRST_SLOT + slot] = now
+        limiter[NEXT_SLOT] = (slot + 1) % SLIDING_SLOTS
+    else:
+        today = math.floor((now + midnight) / knobs[WINDOW])
+        before, used = counted(limiter, today)
+        limiter[DAY] = today
+        limiter[DAY_BEFORE] = before
+        limiter[DAY_USED] = used + 1.0
+
+
+@njit(cache=True)
+def decide(knobs, limiter, now, midnight, age, in_flight, queued, wait, lot, chance):  # type: ignore[no-untyped-def]
+    """The gateway's answer to one request: GRANTED (and charged to the limiter), or the first reason to refuse.
+
+    age: seconds since signup; in_flight: this user's requests in the service; queued: requests waiting in the pool;
+    wait: expected wait, seconds; lot, chance: uniform draws for the roll-out (one a user) and for shedding (one a
+    request). A refusal uses up nothing.
+    """
+    if lot >= knobs[OPEN] or age < knobs[MIN_AGE]:
+        return GATE
+    if knobs[RATE] < np.inf and (knobs[RATE] == 0.0 or not rate_allows(limiter, knobs[RATE], knobs[BURST], now)):
+        return RATE_LIMITED
+    if knobs[QUOTA] < np.inf and not quota_allows(limiter, knobs[QUOTA], knobs[WINDOW], knobs[KIND], now, midnight):
+        return OVER_QUOTA
+    if in_flight >= knobs[CONCURRENCY]:
+        return TOO_MANY
+    if queued >= knobs[QUEUE]:
+        return QUEUE_FULL
+    if wait > knobs[WAIT]:
+        return WAIT_TOO_LONG
+    if chance < knobs[SHED]:
+        return SHED_AWAY
+    charge(limiter, knobs, now, midnight)
+    return GRANTED
+
+
+# Distributions of time, by inversion or by Box and Muller, each from one keyed draw.
+NEVER, CONSTANT, UNIFORM, EXPONENTIAL, LOGNORMAL, WEIBULL = range(6)
+
+
+@njit(cache=True)
+def sample(kind, a, b, seed, stream, entity, k):  # type: ignore[no-untyped-def]
+    """One keyed value: constant a; uniform a..b; exponential mean a; lognormal median a, sigma b; Weibull scale a, shape b."""
+    if kind == NEVER:
+        return np.inf
+    if kind == CONSTANT:
+        return a
+    if kind == LOGNORMAL:
+        return a * math.exp(b * normal(seed, stream, entity, k))
+    u = draw(seed, stream, entity, k)
+    if kind == UNIFORM:
+        return a + (b - a) * u
+    if kind == EXPONENTIAL:
+        return -a * math.log(u)
+    return a * (-math.log(u)) ** (1.0 / b)
+
+
+NO_NOISE, LOGNORMAL_NOISE, EXPONENTIAL_NOISE = range(3)
+
+
+@njit(cache=True)
+def noise(kind, sigma, seed, stream, entity, k):  # type: ignore[no-untyped-def]
+    """What a batch's measured seconds are multiplied by: 1, lognormal of mean 1, or exponential of mean 1."""
+    if kind == NO_NOISE:
+        return 1.0
+    if kind == EXPONENTIAL_NOISE:
+        return -math.log(draw(seed, stream, entity, k))
+    return math.exp(sigma * normal(seed, stream, entity, k) - 0.5 * sigma * sigma)

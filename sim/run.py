@@ -1,0 +1,281 @@
+"""Run: one simulation as tables with a manifest beside them; built from the engine, saved and loaded as a folder."""
+
+import json
+import platform
+import shutil
+import tempfile
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from sim.demand.people import People
+from sim.errors import BadInput
+from sim.request import OUTCOMES, UNFINISHED
+from sim.rules import REASONS
+from sim.scenario import Scenario
+from sim.service import Service
+from sim.users import Users
+
+FORMAT = "meltpoint-run/1"
+TABLES = ("requests", "batches", "users", "decisions")
+
+
+@dataclass(frozen=True)
+class Run:
+    """What one simulation left behind. Times are seconds after the scenario's start; nan is never.
+
+    requests: a row an attempt: user, ask, attempt, tier, feature, pool, arrived, started, finished, left, outcome,
+        reason, asked, spec, level, batch, gpu_seconds (its share of the batch), retry (the user will try again).
+    batches: batch, pool, gpu, spec, started, finished, size (images), seconds (of the whole batch), watts.
+    users: user, tier, wave, newcomer, arrives, admitted, left (gave up on the waitlist, or churned).
+    decisions: time, knob, tier, feature, old, new, policy.
+    manifest: scenario, playbook, seed, engine, versions and the figures needed to read the tables.
+    """
+
+    requests: pd.DataFrame
+    batches: pd.DataFrame
+    users: pd.DataFrame
+    decisions: pd.DataFrame
+    manifest: dict[str, Any]
+
+    @property
+    def horizon(self) -> float:
+        return float(self.manifest["horizon"])
+
+    @property
+    def scale(self) -> float:
+        """The simulated slice of the service; divide counts by it for the whole."""
+        return float(self.manifest["scale"])
+
+    def save(self, folder: Path) -> Path:
+        """Write the run into a new folder, all of it or nothing. Raises BadInput if the folder is there already."""
+        folder = Path(folder)
+        if folder.exists():
+            raise BadInput("this folder is there already", file=folder, expected="the name of a new folder")
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        unfinished = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
+        try:
+            for table in TABLES:
+                getattr(self, table).to_parquet(unfinished / f"{table}.parquet", index=False)
+            (unfinished / "manifest.json").write_text(json.dumps(self.manifest, indent=1, allow_nan=False) + "\n")
+            unfinished.chmod(0o755)
+            unfinished.rename(folder)
+        except BaseException:
+            shutil.rmtree(unfinished, ignore_errors=True)
+            raise
+        return folder
+
+
+def load_run(folder: Path) -> Run:
+    """A run saved before. Raises BadInput if the folder holds none, or one of another format."""
+    folder = Path(folder)
+    try:
+        manifest = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
+        if manifest.get("format") != FORMAT:
+            raise BadInput("unknown run format", file=folder, value=manifest.get("format"), expected=FORMAT)
+        tables = {table: pd.read_parquet(folder / f"{table}.parquet") for table in TABLES}
+    except (OSError, ValueError, AttributeError) as wrong:
+        expected = "a folder written by 'meltpoint run'"
+        raise BadInput(f"this is not a saved run ({wrong})", file=folder, expected=expected) from None
+    return Run(**tables, manifest=manifest)
+
+
+def run_from(
+    scenario: Scenario,
+    people: People,
+    service: Service,
+    users: Users,
+    decisions: list[dict[str, Any]],
+    *,
+    playbook: str,
+    seed: int,
+    wall_seconds: float,
+) -> Run:
+    """The tables of a run of the SimPy engine that has reached its horizon."""
+    batches, places = batch_table(scenario, service)
+    columns = ["time", "knob", "tier", "feature", "old", "new", "policy"]
+    return Run(
+        requests=request_table(scenario, service, places),
+        batches=batches,
+        users=user_table(scenario, people, users),
+        decisions=pd.DataFrame(decisions, columns=columns),
+        manifest=manifest_of(scenario, playbook, seed, wall_seconds),
+    )
+
+
+def names(codes: Any, categories: list[str]) -> pd.Categorical:
+    """A column of names from a column of their numbers."""
+    return pd.Categorical.from_codes(np.asarray(codes, dtype=np.int64), categories=pd.Index(categories))
+
+
+def request_table(scenario: Scenario, service: Service, batch_places: np.ndarray) -> pd.DataFrame:
+    """One row an attempt, in order of arrival, then user, ask and attempt."""
+    log = service.requests
+    labels = [spec.label for spec in service.specs]
+    pools = np.array(service.pool_of, dtype=np.int64)
+
+    def column(name: str, kind: type) -> np.ndarray:
+        return np.fromiter((getattr(r, name) for r in log), dtype=kind, count=len(log))
+
+    outcome_code = {outcome: code for code, outcome in enumerate(OUTCOMES)}
+    outcomes = np.fromiter((outcome_code[r.outcome or UNFINISHED] for r in log), dtype=np.int64, count=len(log))
+    numbers = np.fromiter((-1 if r.batch is None else r.batch for r in log), dtype=np.int64, count=len(log))
+    batch = pd.array(np.append(batch_places, 0)[numbers], dtype="Int64")
+    batch[numbers < 0] = pd.NA
+    feature, reason = column("feature", int), column("reason", int) - 1
+    table = pd.DataFrame(
+        {
+            "user": column("user", int),
+            "ask": column("ask", int),
+            "attempt": column("attempt", int),
+            "tier": names(column("tier", int), list(scenario.tiers)),
+            "feature": names(feature, list(scenario.features)),
+            "pool": names(pools[feature] if len(log) else [], list(scenario.pools)),
+            **{name: column(name, float) for name in ("arrived", "started", "finished", "left")},
+            "outcome": names(outcomes, list(OUTCOMES)),
+            "reason": names(reason, list(REASONS[1:])),
+            "asked": names(column("asked", int), labels),
+            "spec": names(column("spec", int), labels),
+            "level": column("level", int),
+            "batch": batch,
+            "gpu_seconds": column("gpu_seconds", float),
+            "retry": column("retry", bool),
+        }
+    )
+    order = np.lexsort((table["attempt"], table["ask"], table["user"], table["arrived"]))
+    return table.iloc[order].reset_index(drop=True)
+
+
+def batch_table(scenario: Scenario, service: Service) -> tuple[pd.DataFrame, np.ndarray]:
+    """One row a batch, numbered in order of start, pool and GPU; and the new number of each of the engine's batches."""
+    log = service.batches
+    fields = {"pool": int, "gpu": int, "spec": int, "size": int, "started": float, "finished": float, "seconds": float}
+    raw = {f: np.fromiter((getattr(b, f) for b in log), dtype=k, count=len(log)) for f, k in fields.items()}
+    order = np.lexsort((raw["gpu"], raw["pool"], raw["started"]))
+    places = np.empty(len(log), dtype=np.int64)
+    places[order] = np.arange(len(log))
+    raw = {f: values[order] for f, values in raw.items()}
+    table = pd.DataFrame(
+        {
+            "batch": np.arange(len(log)),
+            "pool": names(raw["pool"], list(scenario.pools)),
+            "gpu": raw["gpu"],
+            "spec": names(raw["spec"], [spec.label for spec in service.specs]),
+            **{f: raw[f] for f in ("started", "finished", "size", "seconds")},
+            "watts": watts(service, scenario, raw["spec"], raw["size"]),
+        }
+    )
+    return table, places
+
+
+def watts(service: Service, scenario: Scenario, specs: np.ndarray, sizes: np.ndarray) -> np.ndarray:
+    """Power drawn during each batch, from the profiles; nan where a profile has none."""
+    cells = set(zip(specs.tolist(), sizes.tolist(), strict=True))
+    profiles = scenario.used_profiles
+    known = {(s, n): profiles[service.specs[s].model].power(service.specs[s], n) for s, n in cells}
+    return np.array([known[cell] for cell in zip(specs.tolist(), sizes.tolist(), strict=True)], dtype=float)
+
+
+def user_table(scenario: Scenario, people: People, users: Users) -> pd.DataFrame:
+    """One row a person, in order of arrival."""
+    waves = [wave.name or f"{wave.kind} {number}" for number, wave in enumerate(scenario.demand.waves)]
+    return pd.DataFrame(
+        {
+            "user": np.arange(len(people)),
+            "tier": names(people.tier, list(scenario.tiers)),
+            "wave": names(people.wave, waves),
+            "newcomer": people.newcomer,
+            "arrives": people.arrives,
+            "admitted": users.admitted,
+            "left": users.left,
+        }
+    )
+
+
+def manifest_of(scenario: Scenario, playbook: str, seed: int, wall_seconds: float) -> dict[str, Any]:
+    """All that the tables need to be read, and the run to be repeated."""
+    return {
+        "format": FORMAT,
+        "title": scenario.title,
+        "question": scenario.question,
+        "start": scenario.start.isoformat(),
+        "horizon": scenario.horizon,
+        "warm_up": scenario.warm_up,
+        "scale": scenario.scale,
+        "playbook": playbook,
+        "seed": seed,
+        "engine": "simpy",
+        "versions": versions(),
+        "wall_seconds": round(wall_seconds, 3),
+        "tiers": {name: tier.share for name, tier in scenario.tiers.items()},
+        "features": {name: {"pool": f.pool, "slo": f.slo, "share": f.share} for name, f in scenario.features.items()},
+        "pools": {name: pool_entry(scenario, name) for name in scenario.pools},
+        "specs": {spec.label: spec_entry(scenario, spec) for spec in scenario.specs()},
+        "profiles": {model: profile_entry(profile) for model, profile in scenario.used_profiles.items()},
+        "extrapolated": extrapolated(scenario),
+        "footprint": scenario.footprint.model_dump(),
+        "alive": scenario.alive.model_dump(),
+        "scenario": json.loads(json.dumps(scenario.document, default=str)),
+    }
+
+
+def pool_entry(scenario: Scenario, name: str) -> dict[str, Any]:
+    """A pool's size in the slice and in full, its price, and the idle power of its GPUs."""
+    pool = scenario.pools[name]
+    models = {rung.model for f in scenario.features.values() if f.pool == name for rung in f.rungs()}
+    idle = [scenario.used_profiles[m].idle_power for m in sorted(models)]
+    known = [power for power in idle if power == power]
+    return {
+        "gpus": scenario.gpus(name),
+        "gpus_in_full": pool.gpus,
+        "max_batch": pool.max_batch,
+        "linger": pool.linger,
+        "dollars_per_gpu_hour": pool.dollars_per_gpu_hour,
+        "idle_watts": max(known) if known else scenario.footprint.idle_watts,
+    }
+
+
+def spec_entry(scenario: Scenario, spec: Any) -> dict[str, Any]:
+    """What a request of this spec costs a GPU in a full batch of its pool."""
+    pool = next(f.pool for f in scenario.features.values() if spec in f.rungs())
+    full = scenario.pools[pool].max_batch // spec.count * spec.count
+    seconds = scenario.used_profiles[spec.model].batch_seconds(spec, full)
+    return {"model": spec.model, "count": spec.count, "gpu_seconds": seconds * spec.count / full, "full_batch": full}
+
+
+def profile_entry(profile: Any) -> dict[str, Any]:
+    file = profile.file
+    return {
+        "sha256": profile.sha256,
+        "provenance": file.provenance,
+        "source": file.source,
+        "gpu": file.hardware.gpu,
+        "idle_power_source": file.hardware.idle_power_source,
+    }
+
+
+def extrapolated(scenario: Scenario) -> list[str]:
+    """The specs whose service times lie outside what was measured."""
+    outside = []
+    for feature in scenario.features.values():
+        most = scenario.pools[feature.pool].max_batch
+        for spec in feature.rungs():
+            sizes = range(spec.count, most + 1, spec.count)
+            if not all(scenario.used_profiles[spec.model].inside(spec, n) for n in sizes):
+                outside.append(spec.label)
+    return sorted(set(outside))
+
+
+def versions() -> dict[str, str]:
+    """Versions of what computes a run."""
+    found = {"python": platform.python_version()}
+    for package in ("meltpoint", "simpy", "numpy", "numba", "scipy", "pandas"):
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            found[package] = "not installed"
+    return found

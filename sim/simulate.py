@@ -1,0 +1,83 @@
+"""Wire one run: people, controls, service, users and the control process, from 0 to the horizon."""
+
+import gc
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+from sim.clock import Clock
+from sim.control import control
+from sim.controls import Controls, Policy
+from sim.demand.people import people_of
+from sim.errors import BadInput
+from sim.policies.playbook import Step, in_order
+from sim.run import Run, run_from
+from sim.scenario import Scenario
+from sim.service import Service
+from sim.users import Users
+
+
+def simulate(
+    scenario: Scenario,
+    playbook: str | Sequence[Step | Policy] | None = None,
+    *,
+    seed: int = 1,
+    progress: Callable[[float], None] | None = None,
+) -> Run:
+    """One run of a scenario under a playbook, as tables.
+
+    playbook: the name of one in the scenario (the first where None), or a list of policies, each any object with
+    act(telemetry, controls). progress is called with the seconds simulated so far, at every control tick. The same
+    scenario, playbook and seed give the same tables, on any machine and in any number of processes.
+    """
+    name, steps = chosen(scenario, playbook)
+    if not 0 <= seed < 2**63:
+        raise BadInput("a seed is a whole number from 0 up", key="seed", value=seed, expected="0 to 2^63 - 1")
+    began = time.perf_counter()
+    people = people_of(scenario, seed)
+    controls = Controls(list(scenario.tiers), list(scenario.features), scenario.scale)
+    decisions: list[dict[str, Any]] = []
+    env = Clock()
+    service = Service(env, scenario, people, controls, seed)
+    users = Users(env, scenario, people, service, controls, seed)
+    timed = in_order([*scenario.always, *steps], scenario.seconds)
+    tick = scenario.control_tick
+    env.process(control(env, controls, timed, service, users, tick=tick, decisions=decisions, progress=progress))
+    with without_garbage_collection():
+        env.run(until=scenario.horizon)
+    return run_from(
+        scenario,
+        people,
+        service,
+        users,
+        decisions,
+        playbook=name,
+        seed=seed,
+        wall_seconds=time.perf_counter() - began,
+    )
+
+
+def chosen(scenario: Scenario, playbook: str | Sequence[Step | Policy] | None) -> tuple[str, Sequence[Step | Policy]]:
+    """The playbook's name and its steps."""
+    if playbook is None:
+        playbook = next(iter(scenario.playbooks))
+    if not isinstance(playbook, str):
+        return "custom", playbook
+    if playbook not in scenario.playbooks:
+        raise BadInput(
+            "the scenario has no such playbook", key="playbook", value=playbook, expected=", ".join(scenario.playbooks)
+        )
+    return playbook, scenario.playbooks[playbook]
+
+
+@contextmanager
+def without_garbage_collection() -> Iterator[None]:
+    """Millions of live objects and no cycles worth finding: the collector would only walk them over and over."""
+    was_on = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_on:
+            gc.enable()

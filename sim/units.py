@@ -1,0 +1,180 @@
+"""Quantities as people write them ('30 s', '5 days', '1M', '3 per day', '1/200') read into plain numbers."""
+
+import math
+import re
+from datetime import UTC, date, datetime, timedelta
+from typing import Annotated, Any
+
+from pydantic import BeforeValidator, WithJsonSchema
+
+SECONDS = {
+    **dict.fromkeys(("ms", "millisecond", "milliseconds"), 1e-3),
+    **dict.fromkeys(("s", "sec", "second", "seconds"), 1.0),
+    **dict.fromkeys(("min", "minute", "minutes"), 60.0),
+    **dict.fromkeys(("h", "hour", "hours"), 3600.0),
+    **dict.fromkeys(("d", "day", "days"), 86400.0),
+    **dict.fromkeys(("week", "weeks"), 604800.0),
+    **dict.fromkeys(("year", "years"), 365.0 * 86400),
+}
+THOUSANDS = {"": 1.0, "k": 1e3, "M": 1e6, "bn": 1e9}
+
+NUMBER = r"[+-]?(?:\d+(?:[_,]\d{3})*(?:\.\d*)?|\.\d+)(?:[eE][+-]?\d+)?"
+
+
+def number(value: Any, expected: str) -> float:
+    """A finite float from a number or its text; refuses booleans, NaN and infinity."""
+    if isinstance(value, bool) or not isinstance(value, int | float | str):
+        raise ValueError(f"expected {expected}")
+    if isinstance(value, str) and not re.fullmatch(NUMBER, value.strip()):
+        raise ValueError(f"expected {expected}")
+    try:
+        result = float(re.sub("[_,]", "", value) if isinstance(value, str) else value)
+    except OverflowError:
+        result = math.inf
+    if not math.isfinite(result):
+        raise ValueError(f"expected {expected}; this number is not finite")
+    return result
+
+
+def split(text: str, expected: str) -> tuple[float, str]:
+    """The number at the head of a text and what follows it."""
+    found = re.match(rf"\s*({NUMBER})\s*(.*?)\s*$", text)
+    if not found:
+        raise ValueError(f"expected {expected}")
+    return number(found[1], expected), found[2]
+
+
+def not_negative(value: float, expected: str) -> float:
+    if value < 0:
+        raise ValueError(f"expected {expected}, not a negative number")
+    return value
+
+
+def seconds(value: Any) -> float:
+    """A duration: '30 s', '2.5 min', '5 days', '0', a timedelta, or 'never' (infinite)."""
+    expected = "a duration with its unit, like '30 s', '10 min', '2 hours' or '5 days'"
+    if isinstance(value, timedelta):
+        return not_negative(value.total_seconds(), expected)
+    if value == "never":
+        return math.inf
+    if not isinstance(value, str):
+        if isinstance(value, int | float) and not isinstance(value, bool) and value == 0:
+            return 0.0
+        raise ValueError(f"expected {expected}")
+    amount, unit = split(value, expected)
+    if unit not in SECONDS:
+        if amount == 0 and not unit:
+            return 0.0
+        raise ValueError(f"expected {expected}; units are {', '.join(SECONDS)}")
+    return not_negative(amount * SECONDS[unit], expected)
+
+
+def count(value: Any) -> float:
+    """How many: 8000, '8000', '1.5k', '1M', '2bn'."""
+    expected = "a count, like 8000, '1.5k' or '1M'"
+    if isinstance(value, str):
+        amount, suffix = split(value, expected)
+        if suffix not in THOUSANDS:
+            raise ValueError(f"expected {expected}")
+        value = amount * THOUSANDS[suffix]
+    return not_negative(number(value, expected), expected)
+
+
+def whole(value: Any) -> int:
+    """A count that must be a whole number."""
+    result = count(value)
+    if result != int(result):
+        raise ValueError("expected a whole number, like 3 or '8k'")
+    return int(result)
+
+
+def per_second(value: Any) -> float:
+    """A rate: '3 per day', '1M per 5 days', '200/min', or 'unlimited' (infinite)."""
+    expected = "a rate, like '3 per day', '1M per hour' or '1M per 5 days'"
+    if value == "unlimited":
+        return math.inf
+    if isinstance(value, int | float) and not isinstance(value, bool) and value == 0:
+        return 0.0
+    parts = re.split(r"\s+per\s+|\s*/\s*", value.strip()) if isinstance(value, str) else []
+    if len(parts) != 2:
+        raise ValueError(f"expected {expected}")
+    every = parts[1] if re.match(r"\s*[\d.]", parts[1]) else f"1 {parts[1]}"
+    period = seconds(every)
+    if not 0 < period < math.inf:
+        raise ValueError(f"expected {expected}")
+    return count(parts[0]) / period
+
+
+def fraction(value: Any) -> float:
+    """A part of a whole from 0 to 1: 0.25, '25 %', '1/4'."""
+    expected = "a share from 0 to 1, like 0.25, '25 %' or '1/4'"
+    if isinstance(value, str) and "%" in value:
+        amount, unit = split(value, expected)
+        if unit != "%":
+            raise ValueError(f"expected {expected}")
+        result = amount / 100
+    elif isinstance(value, str) and "/" in value:
+        above, _, below = value.partition("/")
+        divisor = number(below, expected)
+        if divisor <= 0:
+            raise ValueError(f"expected {expected}")
+        result = number(above, expected) / divisor
+    else:
+        result = number(value, expected)
+    if not 0 <= result <= 1:
+        raise ValueError(f"expected {expected}")
+    return result
+
+
+def positive_fraction(value: Any) -> float:
+    """A part of a whole above 0 and up to 1."""
+    result = fraction(value)
+    if result == 0:
+        raise ValueError("expected a share above 0, like '1/500'")
+    return result
+
+
+def instant(value: Any) -> float | datetime:
+    """A moment: a date ('2025-03-31', '2025-03-31 18:00', UTC) or a duration after the scenario's start ('2 days')."""
+    expected = "a date and time (UTC) like '2025-03-31 18:00', or a duration after the start like '2 days'"
+    if isinstance(value, datetime):
+        return value.astimezone(UTC) if value.tzinfo else value.replace(tzinfo=UTC)
+    if isinstance(value, date):
+        return datetime(value.year, value.month, value.day, tzinfo=UTC)
+    if isinstance(value, str) and re.match(r"\s*\d{4}-", value):
+        try:
+            return instant(datetime.fromisoformat(value.strip()))
+        except ValueError as wrong:
+            raise ValueError(f"expected {expected}; {wrong}") from None
+    try:
+        return seconds(value)
+    except ValueError:
+        raise ValueError(f"expected {expected}") from None
+
+
+def moment(value: Any) -> datetime:
+    """A date and time in UTC."""
+    result = instant(value)
+    if not isinstance(result, datetime):
+        raise ValueError("expected a date and time (UTC) like '2025-03-25 17:00'")
+    return result
+
+
+def plain(value: Any) -> float:
+    """A finite number without a unit."""
+    return number(value, "a number without a unit, like 1.37")
+
+
+def text_schema(*examples: str | float) -> WithJsonSchema:
+    return WithJsonSchema({"type": ["string", "number"], "examples": list(examples)})
+
+
+Seconds = Annotated[float, BeforeValidator(seconds), text_schema("30 s", "10 min", "5 days")]
+Count = Annotated[float, BeforeValidator(count), text_schema(8000, "1.5k", "1M")]
+Whole = Annotated[int, BeforeValidator(whole), text_schema(3, "8k")]
+Rate = Annotated[float, BeforeValidator(per_second), text_schema("3 per day", "1M per 5 days")]
+Fraction = Annotated[float, BeforeValidator(fraction), text_schema(0.25, "25 %", "1/4")]
+Scale = Annotated[float, BeforeValidator(positive_fraction), text_schema("1/500", 1)]
+Plain = Annotated[float, BeforeValidator(plain), WithJsonSchema({"type": "number"})]
+Instant = Annotated[float | datetime, BeforeValidator(instant), text_schema("2025-03-31 18:00", "2 days")]
+Moment = Annotated[datetime, BeforeValidator(moment), text_schema("2025-03-25 17:00")]
