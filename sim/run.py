@@ -217,6 +217,7 @@ def manifest_of(scenario: Scenario, playbook: str, seed: int, wall_seconds: floa
         "specs": {spec.label: spec_entry(scenario, spec) for spec in scenario.specs()},
         "profiles": {model: profile_entry(profile) for model, profile in scenario.used_profiles.items()},
         "extrapolated": extrapolated(scenario),
+        "notices_leaving": scenario.serving.notices_leaving,
         "footprint": scenario.footprint.model_dump(),
         "alive": scenario.alive.model_dump(),
         "scenario": json.loads(json.dumps(scenario.document, default=str)),

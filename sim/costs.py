@@ -1,0 +1,81 @@
+"""What a run used: GPU time by what it was for, money, energy and its carbon."""
+
+import math
+
+import numpy as np
+import pandas as pd
+
+from sim.metrics import Window, window_of
+from sim.request import ABANDONED
+from sim.run import Run
+
+HOUR = 3600.0
+
+
+def clipped(starts: np.ndarray, ends: np.ndarray, window: tuple[float, float]) -> np.ndarray:
+    """Seconds of each interval inside a window; an interval without end lasts beyond it."""
+    ends = np.where(np.isnan(ends), math.inf, ends)
+    return np.clip(np.minimum(ends, window[1]) - np.maximum(starts, window[0]), 0.0, None)
+
+
+def gpu_hours(run: Run, window: Window = None) -> pd.DataFrame:
+    """GPU-hours by pool: useful, wasted (on images nobody waited for any more), idle, total.
+
+    Wasted is what is known by the end: an image in progress at the horizon counts as useful unless its user has left.
+    """
+    span = window_of(run, window)
+    rows = {}
+    for pool, facts in run.manifest["pools"].items():
+        served = work(run, pool, [span])
+        total = facts["gpus"] * (span[1] - span[0]) / HOUR
+        busy, wasted = served["hours"].sum(), served.loc[served["wasted"], "hours"].sum()
+        rows[pool] = {"useful": busy - wasted, "wasted": wasted, "idle": max(total - busy, 0.0), "total": total}
+    return pd.DataFrame.from_dict(rows, orient="index").rename_axis("pool")
+
+
+def work(run: Run, pool: str, spans: list[tuple[float, float]]) -> pd.DataFrame:
+    """GPU-hours inside some spans by tier, feature and whether they were wasted: one row a combination."""
+    rows = run.requests[(run.requests["pool"] == pool) & run.requests["batch"].notna()]
+    batches = run.batches
+    starts, ends = batches["started"].to_numpy(), batches["finished"].to_numpy()
+    inside = sum((clipped(starts, ends, span) for span in spans), np.zeros(len(batches)))
+    share = inside / np.maximum(batches["seconds"].to_numpy(), 1e-300)
+    hours = rows["gpu_seconds"].to_numpy() * share[rows["batch"].to_numpy(dtype=int)] / HOUR
+    table = pd.DataFrame(
+        {
+            "tier": rows["tier"].to_numpy(),
+            "feature": rows["feature"].to_numpy(),
+            "wasted": (rows["outcome"] == ABANDONED).to_numpy(),
+            "hours": hours,
+        }
+    )
+    return table.groupby(["tier", "feature", "wasted"], observed=True, as_index=False)["hours"].sum()
+
+
+def consumed(run: Run, pool: str, spans: list[tuple[float, float]]) -> pd.DataFrame:
+    """What the GPU time of some spans (the saturated ones, say) went to: shares by tier, feature and wasted."""
+    table = work(run, pool, spans)
+    table["share"] = table["hours"] / max(table["hours"].sum(), 1e-300)
+    return table.drop(columns="hours").sort_values("share", ascending=False, ignore_index=True)
+
+
+def dollars(run: Run, window: Window = None) -> float:
+    """The price of all GPUs of the slice, busy or idle."""
+    total = gpu_hours(run, window)["total"]
+    return float(sum(total[pool] * facts["dollars_per_gpu_hour"] for pool, facts in run.manifest["pools"].items()))
+
+
+def energy(run: Run, window: Window = None) -> dict[str, float]:
+    """Energy of the slice: gpu_kwh (GPUs alone), kwh (at the meter: with servers and facility), kg_co2e.
+
+    nan where a profile that was used has no power figures.
+    """
+    span = window_of(run, window)
+    batches, footprint = run.batches, run.manifest["footprint"]
+    seconds = clipped(batches["started"].to_numpy(), batches["finished"].to_numpy(), span)
+    joules = float((seconds * batches["watts"].to_numpy())[seconds > 0].sum())
+    idle = gpu_hours(run, window)["idle"]
+    joules += sum(idle[pool] * HOUR * facts["idle_watts"] for pool, facts in run.manifest["pools"].items())
+    gpu_kwh = joules / 3.6e6
+    kwh = gpu_kwh * footprint["server_overhead"] * footprint["pue"]
+    return {"gpu_kwh": gpu_kwh, "kwh": kwh, "kg_co2e": kwh * footprint["grams_co2e_per_kwh"] / 1000}

@@ -1,0 +1,259 @@
+"""What a run means in numbers: pure functions of its tables over a window of time.
+
+Counts are those of the simulated slice; divide by run.scale for the whole service. A window is (from, until) in
+seconds; None is from the scenario's warm-up to its horizon.
+"""
+
+import math
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from sim.request import ABANDONED, REFUSED, SERVED, UNFINISHED
+from sim.run import Run
+
+Window = tuple[float, float] | None
+Floats = NDArray[np.float64]
+
+LOST = "lost"
+SATURATED = 0.98  # a pool whose GPUs are busy this share of a bin, with a queue, is saturated
+QUANTILES = (0.5, 0.95, 0.99)
+
+
+def window_of(run: Run, window: Window) -> tuple[float, float]:
+    return (float(run.manifest["warm_up"]), run.horizon) if window is None else window
+
+
+def intents(run: Run, window: Window = None) -> pd.DataFrame:
+    """One row a wish for an image, with all its attempts: what became of it, and how long it took.
+
+    Columns: user, ask, tier, feature, wanted (first arrival), attempts, outcome (served, lost, unfinished), reason
+    (of the last refusal), degraded, latency (wanted to image; inf where there was none), slo, in_time, decided (False
+    where the horizon came before one could say), images. The window is on `wanted`.
+    """
+    rows = run.requests
+    first = rows["attempt"].to_numpy() == 0
+    groups = rows.groupby(["user", "ask"], sort=False)
+    last = groups.tail(1)  # rows are in order of arrival
+    table = rows.loc[first, ["user", "ask", "tier", "feature", "arrived", "asked"]].rename(
+        columns={"arrived": "wanted"}
+    )
+    key = ["user", "ask"]
+    ends = last[[*key, "attempt", "outcome", "reason", "level", "finished", "retry"]]
+    table = table.merge(ends, on=key, how="left", validate="one_to_one")
+    served = (table["outcome"] == SERVED).to_numpy()
+    pending = ((table["outcome"] == UNFINISHED) | table["retry"]).to_numpy()
+    slo = table["feature"].astype(str).map({n: f["slo"] for n, f in run.manifest["features"].items()}).to_numpy(float)
+    latency = np.where(served, table["finished"] - table["wanted"], math.inf)
+    counts = {label: spec["count"] for label, spec in run.manifest["specs"].items()}
+    table = table.assign(
+        attempts=table["attempt"] + 1,
+        outcome=pd.Categorical.from_codes(np.where(served, 0, np.where(pending, 2, 1)), [SERVED, LOST, UNFINISHED]),
+        degraded=served & (table["level"] > 0).to_numpy(),
+        latency=latency,
+        slo=slo,
+        in_time=latency <= slo,
+        decided=served | ~pending | (run.horizon - table["wanted"].to_numpy() > slo),
+        images=table["asked"].astype(str).map(counts).to_numpy(int),
+    ).drop(columns=["attempt", "level", "finished", "retry", "asked"])
+    begin, end = window_of(run, window)
+    return table[(table["wanted"] >= begin) & (table["wanted"] < end)].reset_index(drop=True)
+
+
+def attainment(wishes: pd.DataFrame) -> float:
+    """SLO attainment: of the intents that can be judged, the share with an image in time; nan where there are none."""
+    judged = wishes[wishes["decided"]]
+    return float(judged["in_time"].mean()) if len(judged) else math.nan
+
+
+def outcomes(run: Run, by: str | list[str] | None = None, window: Window = None) -> pd.DataFrame:
+    """Counts of what became of intents and attempts, in all or by tier and feature: one row a group.
+
+    refused counts attempts and is split in refused_by; abandoned, retried and attempts count attempts too; the others
+    count intents. attainment is a share.
+    """
+    wishes, attempts = intents(run, window), attempts_in(run, window)
+    if by is None:
+        return pd.DataFrame([group_counts(wishes, attempts)], index=["all"])
+    keys = [by] if isinstance(by, str) else by
+    rows = {}
+    for key, group in wishes.groupby(keys, observed=True):
+        match = np.logical_and.reduce([attempts[k] == v for k, v in zip(keys, key, strict=True)])
+        rows[key if len(keys) > 1 else key[0]] = group_counts(group, attempts[match])
+    return pd.DataFrame.from_dict(rows, orient="index").rename_axis(" / ".join(keys))
+
+
+def attempts_in(run: Run, window: Window = None) -> pd.DataFrame:
+    begin, end = window_of(run, window)
+    return run.requests[(run.requests["arrived"] >= begin) & (run.requests["arrived"] < end)]
+
+
+def group_counts(wishes: pd.DataFrame, attempts: pd.DataFrame) -> dict[str, Any]:
+    outcome = wishes["outcome"].value_counts()
+    return {
+        "intents": len(wishes),
+        "served": int(outcome[SERVED]),
+        "in_time": int(wishes["in_time"].sum()),
+        "degraded": int(wishes["degraded"].sum()),
+        "lost": int(outcome[LOST]),
+        "unfinished": int(outcome[UNFINISHED]),
+        "attempts": len(attempts),
+        "refused": int((attempts["outcome"] == REFUSED).sum()),
+        "abandoned": int((attempts["outcome"] == ABANDONED).sum()),
+        "retried": int((attempts["attempt"] > 0).sum()),
+        "attainment": attainment(wishes),
+    }
+
+
+def refused_by(run: Run, by: str | None = None, window: Window = None) -> pd.DataFrame:
+    """Refused attempts by reason: one row a reason, in all or a column a tier or feature."""
+    refused = attempts_in(run, window)
+    refused = refused[refused["outcome"] == REFUSED]
+    if by is None:
+        return refused.groupby("reason", observed=True).size().to_frame("refused")
+    return refused.groupby(["reason", by], observed=True).size().unstack(fill_value=0)
+
+
+def latencies(run: Run, by: str | None = None, window: Window = None) -> pd.DataFrame:
+    """Wait and latency quantiles in seconds. Served only and all intents are different rows, never mixed up.
+
+    served, wait: arrival to start of the attempt that was served; served, latency: its arrival to its image; all
+    intents, latency: first wanted to image, inf where there was none.
+    """
+    served = attempts_in(run, window)
+    served = served[served["outcome"] == SERVED]
+    wishes = intents(run, window)
+    series = {
+        ("served", "wait"): (served, served["started"] - served["arrived"]),
+        ("served", "latency"): (served, served["finished"] - served["arrived"]),
+        ("all intents", "latency"): (wishes[wishes["decided"]], wishes.loc[wishes["decided"], "latency"]),
+    }
+    rows = {}
+    for (of, what), (table, values) in series.items():
+        groups = [("all", values)] if by is None else list(values.groupby(table[by], observed=True))
+        for group, sample in groups:
+            rows[of, what, str(group)] = quantiles(sample.to_numpy())
+    return pd.DataFrame.from_dict(rows, orient="index").rename_axis(["of", "what", "group"])
+
+
+def quantiles(values: Floats) -> dict[str, float]:
+    """p50, p95, p99 and the number of values; a quantile is a value of the sample, so that inf stays inf."""
+    if len(values) == 0:
+        return {**{f"p{q * 100:.0f}": math.nan for q in QUANTILES}, "n": 0}
+    found = np.quantile(values, QUANTILES, method="inverted_cdf")
+    return {**{f"p{q * 100:.0f}": float(v) for q, v in zip(QUANTILES, found, strict=True)}, "n": len(values)}
+
+
+def occupancy(starts: Floats, ends: Floats, edges: Floats) -> Floats:
+    """Mean number of intervals [start, end) open during each bin between edges; an interval without end stays open."""
+
+    def area(instants: Floats) -> Floats:
+        instants = np.sort(instants[~np.isnan(instants)])
+        before = np.searchsorted(instants, edges, side="left")
+        return before * edges - np.concatenate([[0.0], np.cumsum(instants)])[before]
+
+    return np.diff(area(starts) - area(ends)) / np.diff(edges)
+
+
+def queue_spans(run: Run, pool: str) -> tuple[Floats, Floats]:
+    """When each granted request joined a pool's queue and left it (nan: it was still there at the horizon)."""
+    rows = run.requests[(run.requests["pool"] == pool) & (run.requests["outcome"] != REFUSED)]
+    ends = rows["started"].to_numpy()
+    if run.manifest["notices_leaving"]:
+        ends = np.where(np.isnan(ends), rows["left"].to_numpy(), ends)
+    return rows["arrived"].to_numpy(), ends
+
+
+def bins(run: Run, width: float) -> Floats:
+    """Edges of bins of about `width` seconds from 0 to the horizon."""
+    return np.linspace(0.0, run.horizon, max(1, round(run.horizon / width)) + 1)
+
+
+def default_bin(run: Run) -> float:
+    """A bin that makes some 200 of the horizon, but none shorter than 10 s."""
+    return max(10.0, run.horizon / 216)
+
+
+def pool_timeline(run: Run, pool: str, width: float | None = None) -> pd.DataFrame:
+    """A pool over time, a row a bin, indexed by the bin's start in seconds.
+
+    offered, offered_first: GPU-seconds arriving a second over the pool's GPUs, with retries and without, at the spec
+    asked for; utilisation; queued: mean requests waiting; saturated.
+    """
+    edges = bins(run, default_bin(run) if width is None else width)
+    gpus = run.manifest["pools"][pool]["gpus"]
+    rows = run.requests[run.requests["pool"] == pool]
+    work = (
+        rows["asked"].astype(str).map({n: s["gpu_seconds"] for n, s in run.manifest["specs"].items()}).to_numpy(float)
+    )
+    arrived, first = rows["arrived"].to_numpy(), rows["attempt"].to_numpy() == 0
+    load = [np.histogram(arrived[m], edges, weights=work[m])[0] for m in (np.ones(len(rows), bool), first)]
+    batches = run.batches[run.batches["pool"] == pool]
+    busy = occupancy(batches["started"].to_numpy(), batches["finished"].to_numpy(), edges) / gpus
+    queued = occupancy(*queue_spans(run, pool), edges)
+    per = np.diff(edges) * gpus
+    return pd.DataFrame(
+        {
+            "offered": load[0] / per,
+            "offered_first": load[1] / per,
+            "utilisation": np.clip(busy, 0.0, 1.0),  # rounding, at most 1e-12
+            "queued": queued,
+            "saturated": (busy >= SATURATED) & (queued >= 1),
+        },
+        index=pd.Index(edges[:-1], name="time"),
+    )
+
+
+def timeline(run: Run, width: float | None = None) -> pd.DataFrame:
+    """The service over time, a row a bin: signups, intents, attempts and their outcomes (at the instant of each)."""
+    edges = bins(run, default_bin(run) if width is None else width)
+    rows, users = run.requests, run.users
+
+    def per_bin(instants: pd.Series) -> NDArray[np.int64]:
+        return np.histogram(instants.dropna().to_numpy(), edges)[0]
+
+    served = rows["outcome"] == SERVED
+    return pd.DataFrame(
+        {
+            "signups": per_bin(users.loc[users["newcomer"], "arrives"]),
+            "intents": per_bin(rows.loc[rows["attempt"] == 0, "arrived"]),
+            "attempts": per_bin(rows["arrived"]),
+            "served": per_bin(rows.loc[served & (rows["level"] == 0), "finished"]),
+            "degraded": per_bin(rows.loc[served & (rows["level"] > 0), "finished"]),
+            "refused": per_bin(rows.loc[rows["outcome"] == REFUSED, "arrived"]),
+            "abandoned": per_bin(rows["left"]),
+        },
+        index=pd.Index(edges[:-1], name="time"),
+    )
+
+
+def peak_queue(run: Run, pool: str) -> dict[str, float]:
+    """The longest queue: requests, when, and seconds until it was next empty (nan: not before the horizon)."""
+    starts, ends = queue_spans(run, pool)
+    if len(starts) == 0:
+        return {"peak": 0.0, "at": math.nan, "drain": 0.0}
+    ends = ends[~np.isnan(ends)]
+    times = np.concatenate([starts, ends])
+    # At one instant joins come before starts: a request that meets an idle GPU is in the queue for no time at all.
+    order = np.lexsort((np.repeat([0, 1], [len(starts), len(ends)]), times))
+    length = np.cumsum(np.repeat([1, -1], [len(starts), len(ends)])[order])
+    times = times[order]
+    lasting = np.append(np.diff(times) > 0, True)
+    length, times = length[lasting], times[lasting]
+    top = int(np.argmax(length))
+    if length[top] <= 0:
+        return {"peak": 0.0, "at": math.nan, "drain": 0.0}
+    empty = np.flatnonzero(length[top:] == 0)
+    drain = times[top + empty[0]] - times[top] if len(empty) else math.nan
+    return {"peak": float(length[top]), "at": float(times[top]), "drain": float(drain)}
+
+
+def saturation(run: Run, pool: str, width: float | None = None) -> dict[str, float]:
+    """When a pool is saturated: first (seconds; nan: never), total seconds, and whether it still is at the horizon."""
+    bins_ = pool_timeline(run, pool, width)
+    hot = bins_["saturated"].to_numpy()
+    lengths = np.diff(np.append(bins_.index.to_numpy(), run.horizon))
+    first = float(bins_.index[hot][0]) if hot.any() else math.nan
+    return {"first": first, "total": float(lengths[hot].sum()), "at_horizon": float(hot[-1])}

@@ -1,0 +1,270 @@
+"""The verdict: is the service alive, what saturated and when, what became of people's wishes, and what it cost."""
+
+import math
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+import numpy as np
+import pandas as pd
+
+from sim.costs import consumed, dollars, energy, gpu_hours
+from sim.metrics import (
+    attainment,
+    attempts_in,
+    bins,
+    group_counts,
+    intents,
+    latencies,
+    peak_queue,
+    pool_timeline,
+    refused_by,
+    saturation,
+    window_of,
+)
+from sim.request import REFUSED, SERVED
+from sim.run import Run
+
+
+@dataclass(frozen=True)
+class Life:
+    """Whether the service is alive by the scenario's definition, and the figures that decide it."""
+
+    alive: bool
+    good_windows: float  # share of the windows with granted requests that kept their promise
+    attainment: float
+    dead: list[tuple[float, float]]  # windows that did not, as (from, until) in seconds
+
+
+@dataclass(frozen=True)
+class PoolVerdict:
+    """One pool: saturation, queue, what the peak would have needed, and what filled it. Times in seconds."""
+
+    name: str
+    first_saturated: float  # nan: never
+    saturated: float  # seconds in all
+    saturated_at_horizon: bool
+    peak_load: float  # largest hourly mean of work asked for the first time, over capacity
+    gpus: int
+    gpus_needed: int  # at the peak hour, all asks served as asked, no headroom
+    peak_queue: float
+    peak_queue_at: float
+    drain: float  # seconds from the peak to an empty queue; nan: not before the horizon
+    queued_at_horizon: int
+    consumed: pd.DataFrame  # shares of GPU time while saturated (else of the whole run)
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """All that is said about one run; counts are of the simulated slice."""
+
+    run: Run
+    life: Life
+    pools: list[PoolVerdict]
+    counts: dict[str, float]
+    refused: pd.DataFrame
+    latency: pd.DataFrame
+    goodput: float  # images in time at the spec asked for, a second
+    goodput_degraded: float
+    gpu_hours: pd.DataFrame
+    dollars: float
+    energy: dict[str, float]
+    signups: dict[str, int]
+    churned: int
+
+    @property
+    def overloaded_at_horizon(self) -> bool:
+        """Whether the run ends in saturation: then its averages depend on where it was cut."""
+        return any(pool.saturated_at_horizon for pool in self.pools)
+
+    def full(self, count: float) -> float:
+        """A count of the slice at full scale."""
+        return count / self.run.scale
+
+
+def verdict(run: Run) -> Verdict:
+    """Judge a run over its whole window (warm-up to horizon)."""
+    wishes = intents(run)
+    begin, end = window_of(run, None)
+    good = wishes[wishes["in_time"]]
+    return Verdict(
+        run=run,
+        life=life(run, wishes),
+        pools=[pool_verdict(run, pool) for pool in run.manifest["pools"]],
+        counts=group_counts(wishes, attempts_in(run)),
+        refused=refused_by(run),
+        latency=latencies(run),
+        goodput=float(good.loc[~good["degraded"], "images"].sum()) / (end - begin),
+        goodput_degraded=float(good.loc[good["degraded"], "images"].sum()) / (end - begin),
+        gpu_hours=gpu_hours(run),
+        dollars=dollars(run),
+        energy=energy(run),
+        signups=signups(run),
+        churned=int((run.users["left"].notna() & run.users["admitted"].notna()).sum()),
+    )
+
+
+def life(run: Run, wishes: pd.DataFrame) -> Life:
+    """Apply the scenario's definition of alive (see sim.scenario.Alive)."""
+    rule = run.manifest["alive"]
+    slos = {name: facts["slo"] for name, facts in run.manifest["features"].items()}
+    rows = attempts_in(run)
+    slo = rows["feature"].astype(str).map(slos).to_numpy(float)
+    granted = (rows["outcome"] != REFUSED).to_numpy()
+    kept = (rows["outcome"] == SERVED).to_numpy() & ((rows["finished"] - rows["arrived"]).to_numpy() <= slo)
+    # A request too young at the horizon to have missed its SLO says nothing yet.
+    judged = granted & (kept | (run.horizon - rows["arrived"].to_numpy() > slo))
+    edges = bins(run, rule["window"])
+    arrived = rows["arrived"].to_numpy()
+    total, good = (np.histogram(arrived[mask], edges)[0] for mask in (judged, kept))
+    used = total > 0
+    fine = good[used] >= rule["kept"] * total[used]
+    share = float(fine.mean()) if used.any() else math.nan
+    reached = attainment(wishes)
+    starts, ends = edges[:-1][used][~fine], edges[1:][used][~fine]
+    alive = share >= rule["windows"] and reached >= rule["attainment"]
+    if not len(wishes):
+        alive = True  # nobody asked, nobody was let down
+    return Life(bool(alive), share, reached, list(zip(starts.tolist(), ends.tolist(), strict=True)))
+
+
+def pool_verdict(run: Run, pool: str) -> PoolVerdict:
+    facts = run.manifest["pools"][pool]
+    hot, peak = saturation(run, pool), peak_queue(run, pool)
+    hourly = pool_timeline(run, pool, min(3600.0, run.horizon))["offered_first"].max()
+    detail = pool_timeline(run, pool)
+    spans = stretches(detail["saturated"], run.horizon) or [window_of(run, None)]
+    last = detail["queued"].iloc[-1]
+    return PoolVerdict(
+        name=pool,
+        first_saturated=hot["first"],
+        saturated=hot["total"],
+        saturated_at_horizon=bool(hot["at_horizon"]),
+        peak_load=float(hourly),
+        gpus=facts["gpus"],
+        gpus_needed=math.ceil(hourly * facts["gpus"] - 1e-9),
+        peak_queue=peak["peak"],
+        peak_queue_at=peak["at"],
+        drain=peak["drain"],
+        queued_at_horizon=round(float(last)),
+        consumed=consumed(run, pool, spans),
+    )
+
+
+def stretches(flags: pd.Series, horizon: float) -> list[tuple[float, float]]:
+    """The spans (from, until) in seconds over which a flag of a timeline is up."""
+    starts = flags.index.to_numpy()
+    ends = np.append(starts[1:], horizon)
+    spans: list[tuple[float, float]] = []
+    for up, start, end in zip(flags.to_numpy(), starts.tolist(), ends.tolist(), strict=True):
+        if up and spans and spans[-1][1] == start:
+            spans[-1] = (spans[-1][0], end)
+        elif up:
+            spans.append((start, end))
+    return spans
+
+
+def signups(run: Run) -> dict[str, int]:
+    """People who came to sign up: in all, let in, given up on the waitlist (lost), still on it at the horizon."""
+    people = run.users[run.users["newcomer"]]
+    came, inside = len(people), int(people["admitted"].notna().sum())
+    lost = int((people["admitted"].isna() & people["left"].notna()).sum())
+    return {"came": came, "let_in": inside, "lost": lost, "waiting": came - inside - lost}
+
+
+def date_of(run: Run, seconds: float) -> str:
+    """An instant of a run as a date and time (UTC)."""
+    return (datetime.fromisoformat(run.manifest["start"]) + timedelta(seconds=seconds)).strftime("%a %d %b %Y %H:%M")
+
+
+def duration(seconds: float) -> str:
+    """A duration in the unit a person would choose."""
+    if math.isnan(seconds):
+        return "never"
+    if math.isinf(seconds):
+        return "never ends" if seconds > 0 else "always"
+    for size, unit in ((86400.0, "days"), (3600.0, "h"), (60.0, "min")):
+        if abs(seconds) >= 2 * size:
+            return f"{seconds / size:.3g} {unit}"
+    return f"{seconds:.3g} s"
+
+
+def amount(number: float) -> str:
+    """A count in three figures: 12.3 M, 45.6 k, 789."""
+    for size, suffix in ((1e9, " bn"), (1e6, " M"), (1e3, " k")):
+        if abs(number) >= size:
+            return f"{number / size:.3g}{suffix}"
+    return f"{number:.3g}"
+
+
+def percent(share: float) -> str:
+    return "none" if math.isnan(share) else f"{100 * share:.3g} %"
+
+
+def sentences(v: Verdict) -> list[str]:
+    """The verdict in plain sentences, counts at full scale."""
+    c, scale = v.counts, v.run.scale
+    lines = [
+        f"{'ALIVE' if v.life.alive else 'NOT ALIVE'} under playbook '{v.run.manifest['playbook']}': "
+        f"{percent(v.life.good_windows)} of the {duration(v.run.manifest['alive']['window'])} windows kept their promise, "
+        f"and {percent(v.life.attainment)} of all asks got an image in time."
+    ]
+    lines += [pool_sentence(v, pool) for pool in v.pools]
+    lines += [
+        f"{amount(c['intents'] / scale)} images wanted: {amount(c['served'] / scale)} served "
+        f"({amount(c['degraded'] / scale)} degraded), {amount(c['lost'] / scale)} lost, "
+        f"{amount(c['unfinished'] / scale)} unfinished; {amount(c['attempts'] / scale)} attempts, of which "
+        f"{amount(c['refused'] / scale)} refused, {amount(c['abandoned'] / scale)} abandoned, "
+        f"{amount(c['retried'] / scale)} retries.",
+        cost_sentence(v),
+    ]
+    s = v.signups
+    lines.append(
+        f"{amount(s['came'] / scale)} signups: {amount(s['lost'] / scale)} lost on the waitlist, "
+        f"{amount(s['waiting'] / scale)} still on it; {amount(v.churned / scale)} people left for good."
+    )
+    return lines + warnings(v)
+
+
+def pool_sentence(v: Verdict, pool: PoolVerdict) -> str:
+    peak = f"the peak hour asks for {percent(pool.peak_load)} of its {amount(v.full(pool.gpus))} GPUs"
+    if math.isnan(pool.first_saturated):
+        return f"Pool '{pool.name}' never saturates: {peak}."
+    top = pool.consumed.iloc[0]
+    return (
+        f"Pool '{pool.name}' saturates after {duration(pool.first_saturated)} ({date_of(v.run, pool.first_saturated)} UTC) "
+        f"and for {duration(pool.saturated)} in all: {peak}, {amount(v.full(pool.gpus_needed))} would have carried it. "
+        f"Longest queue {amount(v.full(pool.peak_queue))} requests, drained in {duration(pool.drain)}. While saturated, "
+        f"{percent(top['share'])} of its time went to {top['feature']} for {top['tier']}"
+        f"{' that nobody waited for any more' if top['wasted'] else ''}."
+    )
+
+
+def cost_sentence(v: Verdict) -> str:
+    hours, scale = v.gpu_hours.sum() / v.run.scale, v.run.scale
+    served = max(v.counts["served"], 1)
+    return (
+        f"{amount(hours['total'])} GPU-hours ({percent(hours['useful'] / hours['total'])} useful, "
+        f"{percent(hours['wasted'] / hours['total'])} wasted, {percent(hours['idle'] / hours['total'])} idle), "
+        f"${amount(v.dollars / scale)} (${v.dollars / served:.3g} a served image), "
+        f"{amount(v.energy['kwh'] / scale / 1000)} MWh, {amount(v.energy['kg_co2e'] / scale / 1000)} t CO2e."
+    )
+
+
+def warnings(v: Verdict) -> list[str]:
+    """What a reader must know before believing the rest."""
+    found = []
+    if v.overloaded_at_horizon:
+        hot = ", ".join(pool.name for pool in v.pools if pool.saturated_at_horizon)
+        found.append(
+            f"OVERLOADED AT THE HORIZON: {hot} is still saturated when the run ends; waits and totals depend on where it "
+            "was cut."
+        )
+    if v.run.manifest["extrapolated"]:
+        found.append(
+            "EXTRAPOLATED: service times of "
+            + ", ".join(v.run.manifest["extrapolated"])
+            + " lie outside what was measured."
+        )
+    if v.run.scale < 1:
+        found.append(f"A slice of 1/{1 / v.run.scale:g} of people and GPUs was simulated; counts are scaled up.")
+    return found
