@@ -18,7 +18,7 @@ class Clock(Environment):
         event = Event(self)
         event._ok, event._value = True, None
         if then is not None:
-            event.callbacks.append(then)  # type: ignore[union-attr]
+            event.callbacks.append(then)
         # schedule() takes a delay, and now + (time - now) need not be time.
         heappush(self._queue, (time, (kind << 60) + number, next(self._eid), event))  # type: ignore[misc]
         return event

@@ -1,4 +1,4 @@
-"""The control process: at every tick the playbook sees telemetry and sets the knobs, and each change is written down."""
+"""The control process: at every tick the playbook sees telemetry and sets the knobs; changes are written down."""
 
 from collections.abc import Callable, Generator, Sequence
 from typing import Any

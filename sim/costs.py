@@ -49,7 +49,7 @@ def work(run: Run, pool: str, spans: list[tuple[float, float]]) -> pd.DataFrame:
             "hours": hours,
         }
     )
-    return table.groupby(["tier", "feature", "wasted"], observed=True, as_index=False)["hours"].sum()
+    return table.groupby(["tier", "feature", "wasted"], observed=True)[["hours"]].sum().reset_index()
 
 
 def consumed(run: Run, pool: str, spans: list[tuple[float, float]]) -> pd.DataFrame:

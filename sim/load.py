@@ -23,7 +23,7 @@ class StrictLoader(yaml.SafeLoader):
         if self.check_event(yaml.AliasEvent):
             event = self.peek_event()
             raise yaml.MarkedYAMLError(problem="aliases are not allowed; use overrides", problem_mark=event.start_mark)
-        return super().compose_node(parent, index)  # type: ignore[no-untyped-call]
+        return super().compose_node(parent, index)
 
     def construct_mapping(self, node: Any, deep: bool = False) -> dict[Any, Any]:
         seen = set()
@@ -108,11 +108,14 @@ def parse(path: Path) -> dict[str, Any]:
 
 
 def merged(below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:
-    """`above` laid over `below`: mappings key by key, anything else replaced; new dictionaries."""
+    """`above` laid over `below`: mappings key by key, null takes a key away, all else replaces; new dictionaries."""
     result = dict(below)
     for key, value in above.items():
         under = result.get(key)
-        result[key] = merged(under, value) if isinstance(under, dict) and isinstance(value, dict) else value
+        if value is None:
+            result.pop(key, None)
+        else:
+            result[key] = merged(under, value) if isinstance(under, dict) and isinstance(value, dict) else value
     return result
 
 
@@ -150,7 +153,7 @@ def explained(wrong: ValidationError, document: dict[str, Any], path: Path) -> B
     keys, node = [], document
     for part in error["loc"]:  # pydantic also names the member of a union it tried; a file has no such key
         if (isinstance(node, dict) and part in node) or (isinstance(node, list) and isinstance(part, int)):
-            node = node[part]  # type: ignore[index]
+            node = node[part]
             keys.append(str(part))
         elif part == error["loc"][-1] and error["type"] in ("missing", "extra_forbidden"):
             keys.append(str(part))

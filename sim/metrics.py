@@ -47,10 +47,12 @@ def intents(run: Run, window: Window = None) -> pd.DataFrame:
     pending = ((table["outcome"] == UNFINISHED) | table["retry"]).to_numpy()
     slo = table["feature"].astype(str).map({n: f["slo"] for n, f in run.manifest["features"].items()}).to_numpy(float)
     latency = np.where(served, table["finished"] - table["wanted"], math.inf)
-    counts = {label: spec["count"] for label, spec in run.manifest["specs"].items()}
+    counts = {label: spec["images"] for label, spec in run.manifest["specs"].items()}
     table = table.assign(
         attempts=table["attempt"] + 1,
-        outcome=pd.Categorical.from_codes(np.where(served, 0, np.where(pending, 2, 1)), [SERVED, LOST, UNFINISHED]),
+        outcome=pd.Categorical.from_codes(
+            np.where(served, 0, np.where(pending, 2, 1)), pd.Index([SERVED, LOST, UNFINISHED])
+        ),
         degraded=served & (table["level"] > 0).to_numpy(),
         latency=latency,
         slo=slo,
@@ -82,7 +84,7 @@ def outcomes(run: Run, by: str | list[str] | None = None, window: Window = None)
     for key, group in wishes.groupby(keys, observed=True):
         match = np.logical_and.reduce([attempts[k] == v for k, v in zip(keys, key, strict=True)])
         rows[key if len(keys) > 1 else key[0]] = group_counts(group, attempts[match])
-    return pd.DataFrame.from_dict(rows, orient="index").rename_axis(" / ".join(keys))
+    return pd.DataFrame.from_dict(rows, orient="index").rename_axis(keys)
 
 
 def attempts_in(run: Run, window: Window = None) -> pd.DataFrame:

@@ -224,7 +224,7 @@ def profile_from(document: dict, *, extrapolate: bool = False) -> Profile:
 
 
 def constant_profile(name: str, seconds: float, *, largest_batch: int = 1, per_image: float = 0.0) -> Profile:
-    """An assumed profile for checks by hand: a batch of n takes `seconds` + n x `per_image`, at 1024 px and 28 steps."""
+    """An assumed profile for checks by hand: n images take `seconds` + n x `per_image`, at 1024 px and 28 steps."""
     points = [
         {"side": 1024, "steps": 28, "batch": n, "latency_s": {"p50": seconds + n * per_image}}
         for n in range(1, largest_batch + 1)

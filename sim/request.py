@@ -11,25 +11,26 @@ OUTCOMES = (SERVED, REFUSED, ABANDONED, UNFINISHED)
 class Spec(NamedTuple):
     """What a request asks of a model: the key under which a profile is measured.
 
-    `side` is in pixels, `steps` are denoising steps, `frames` is 1 for an image, `count` is images (or clips) a request.
+    `side` is in pixels, `steps` are denoising steps, `frames` is 1 for an image; `images` is how many images (or clips)
+    a request wants.
     """
 
     model: str
     side: int = 1024
     steps: int = 28
     frames: int = 1
-    count: int = 1
+    images: int = 1
 
     @property
     def label(self) -> str:
-        """The spec in one word for tables: model/1024px/28st, with frames and count where they are not 1."""
-        more = (f"/{self.frames}fr" if self.frames != 1 else "") + (f"/x{self.count}" if self.count != 1 else "")
+        """The spec in one word for tables: model/1024px/28st, with frames and images where they are not 1."""
+        more = (f"/{self.frames}fr" if self.frames != 1 else "") + (f"/x{self.images}" if self.images != 1 else "")
         return f"{self.model}/{self.side}px/{self.steps}st{more}"
 
 
 @dataclass(slots=True, eq=False)
 class Request:
-    """One attempt of one user, and, when it is over, its row in the request table. Times in seconds; nan is never."""
+    """One attempt of one user, and, when over, its row in the request table. Times in seconds; nan is never."""
 
     user: int
     ask: int  # the how-manieth thing this user wants; all attempts at it share the number

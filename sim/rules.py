@@ -143,7 +143,10 @@ NEVER, CONSTANT, UNIFORM, EXPONENTIAL, LOGNORMAL, WEIBULL = range(6)
 
 @njit(cache=True)
 def sample(kind, a, b, seed, stream, entity, k):  # type: ignore[no-untyped-def]
-    """One keyed value: constant a; uniform a..b; exponential mean a; lognormal median a, sigma b; Weibull scale a, shape b."""
+    """One keyed value of a law.
+
+    constant a; uniform a to b; exponential of mean a; lognormal of median a, sigma b; Weibull of scale a, shape b.
+    """
     if kind == NEVER:
         return np.inf
     if kind == CONSTANT:

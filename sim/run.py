@@ -107,7 +107,7 @@ def run_from(
     )
 
 
-def names(codes: Any, categories: list[str]) -> pd.Categorical:
+def names(codes: Any, categories: list[str]) -> Any:
     """A column of names from a column of their numbers."""
     return pd.Categorical.from_codes(np.asarray(codes, dtype=np.int64), categories=pd.Index(categories))
 
@@ -153,8 +153,18 @@ def request_table(scenario: Scenario, service: Service, batch_places: np.ndarray
 def batch_table(scenario: Scenario, service: Service) -> tuple[pd.DataFrame, np.ndarray]:
     """One row a batch, numbered in order of start, pool and GPU; and the new number of each of the engine's batches."""
     log = service.batches
-    fields = {"pool": int, "gpu": int, "spec": int, "size": int, "started": float, "finished": float, "seconds": float}
-    raw = {f: np.fromiter((getattr(b, f) for b in log), dtype=k, count=len(log)) for f, k in fields.items()}
+    fields: dict[str, type] = {
+        "pool": int,
+        "gpu": int,
+        "spec": int,
+        "size": int,
+        "started": float,
+        "finished": float,
+        "seconds": float,
+    }
+    raw: dict[str, np.ndarray] = {
+        f: np.fromiter((getattr(b, f) for b in log), dtype=k, count=len(log)) for f, k in fields.items()
+    }
     order = np.lexsort((raw["gpu"], raw["pool"], raw["started"]))
     places = np.empty(len(log), dtype=np.int64)
     places[order] = np.arange(len(log))
@@ -243,9 +253,9 @@ def pool_entry(scenario: Scenario, name: str) -> dict[str, Any]:
 def spec_entry(scenario: Scenario, spec: Any) -> dict[str, Any]:
     """What a request of this spec costs a GPU in a full batch of its pool."""
     pool = next(f.pool for f in scenario.features.values() if spec in f.rungs())
-    full = scenario.pools[pool].max_batch // spec.count * spec.count
+    full = scenario.pools[pool].max_batch // spec.images * spec.images
     seconds = scenario.used_profiles[spec.model].batch_seconds(spec, full)
-    return {"model": spec.model, "count": spec.count, "gpu_seconds": seconds * spec.count / full, "full_batch": full}
+    return {"model": spec.model, "images": spec.images, "gpu_seconds": seconds * spec.images / full, "full_batch": full}
 
 
 def profile_entry(profile: Any) -> dict[str, Any]:
@@ -265,7 +275,7 @@ def extrapolated(scenario: Scenario) -> list[str]:
     for feature in scenario.features.values():
         most = scenario.pools[feature.pool].max_batch
         for spec in feature.rungs():
-            sizes = range(spec.count, most + 1, spec.count)
+            sizes = range(spec.images, most + 1, spec.images)
             if not all(scenario.used_profiles[spec.model].inside(spec, n) for n in sizes):
                 outside.append(spec.label)
     return sorted(set(outside))

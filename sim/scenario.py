@@ -30,11 +30,11 @@ class SpecFields(Strict):
     side: Whole = 1024
     steps: Annotated[Whole, Field(ge=1)] = 28
     frames: Annotated[Whole, Field(ge=1)] = 1
-    count: Annotated[Whole, Field(ge=1)] = 1
+    images: Annotated[Whole, Field(ge=1)] = 1
 
     @property
     def spec(self) -> Spec:
-        return Spec(self.model, self.side, self.steps, self.frames, self.count)
+        return Spec(self.model, self.side, self.steps, self.frames, self.images)
 
 
 class Feature(Strict):
@@ -169,8 +169,8 @@ class Scenario(Strict):
             if feature.pool not in self.pools:
                 raise ValueError(f"features.{name}.pool: no pool {feature.pool!r}, expected one of {list(self.pools)}")
             for rung in feature.rungs():
-                if rung.count > self.pools[feature.pool].max_batch:
-                    raise ValueError(f"features.{name}: {rung.count} images a request exceed its pool's max_batch")
+                if rung.images > self.pools[feature.pool].max_batch:
+                    raise ValueError(f"features.{name}: {rung.images} images a request exceed its pool's max_batch")
         for name, pool in self.pools.items():
             if pool.gpus * self.scale < 1 - 1e-9:
                 raise ValueError(f"pools.{name}.gpus: {pool.gpus} GPUs at scale {self.scale:g} are less than one")
@@ -256,7 +256,7 @@ def profile_for(scenario: Scenario, model: str, near: Path | None, key: str) -> 
 
 
 def check_batches(profile: Profile, spec: Spec, max_batch: int, key: str) -> None:
-    for size in range(spec.count, max_batch + 1, spec.count):
+    for size in range(spec.images, max_batch + 1, spec.images):
         try:
             profile.batch_seconds(spec, size)
         except BadInput as wrong:

@@ -53,7 +53,7 @@ class Batch:
 
 @dataclass(slots=True)
 class Lane:
-    """Requests of one priority and spec, waiting in order of arrival. Who has left stays until reached (lazy deletion)."""
+    """Requests of one priority and spec, in order of arrival. Who has left stays until reached (lazy deletion)."""
 
     priority: int
     spec: int
@@ -103,7 +103,7 @@ class Pool:
     def count(self, request: Request, sign: int) -> None:
         """Keep the queue's totals when a request joins (+1) or leaves it (-1)."""
         self.queued += sign
-        self.waiting_images[request.spec] += sign * self.service.specs[request.spec].count
+        self.waiting_images[request.spec] += sign * self.service.specs[request.spec].images
         work = self.service.work[request.spec]
         left = self.backlog.get(request.priority, 0.0) + sign * work
         self.backlog[request.priority] = left if left > 1e-9 * work else 0.0
@@ -150,12 +150,12 @@ class Pool:
     def take(self, lane: Lane, gpu: int) -> Batch:
         """A batch headed by the lane's first, filled with requests of the same spec, the urgent ones first."""
         room = self.service.full[lane.spec]
-        count = self.service.specs[lane.spec].count
+        each = self.service.specs[lane.spec].images
         taken: list[Request] = []
         for source in [lane, *[x for x in self.lanes if x.spec == lane.spec and x is not lane]]:
-            while room >= count and source.head() is not None:
+            while room >= each and source.head() is not None:
                 taken.append(source.line.popleft())
-                room -= count
+                room -= each
         for request in taken:
             self.count(request, -1)
         return self.service.start(taken, self.number, gpu)
@@ -199,9 +199,9 @@ class Service:
             pool = next(f.pool for f in self.scenario.features.values() if spec in f.rungs())
             profile = self.scenario.used_profiles[spec.model]
             most = self.scenario.pools[pool].max_batch
-            table = {n: profile.batch_seconds(spec, n) for n in range(spec.count, most + 1, spec.count)}
+            table = {n: profile.batch_seconds(spec, n) for n in range(spec.images, most + 1, spec.images)}
             full.append(max(table))
-            work.append(table[max(table)] * spec.count / max(table))
+            work.append(table[max(table)] * spec.images / max(table))
             seconds.append(table)
         return full, work, seconds
 
@@ -254,7 +254,7 @@ class Service:
         return found
 
     def leave(self, request: Request) -> None:
-        """The user's patience is over. A queued request is taken out if the service notices, else served all the same."""
+        """The user's patience is over. If the service notices, a queued request is taken out; else it is served."""
         if request.outcome is not None:
             return
         request.left, request.outcome = self.env.now, ABANDONED
@@ -269,7 +269,7 @@ class Service:
         """Put a batch on a GPU."""
         head, now = requests[0], self.env.now
         spec = self.specs[head.spec]
-        size = len(requests) * spec.count
+        size = len(requests) * spec.images
         factor = noise(*self.noise, self.seed, SERVICE, self.keys[head.user], head.ask * ATTEMPTS + head.attempt)
         seconds = self.seconds[head.spec][size] * factor
         batch = Batch(len(self.batches), pool, gpu, head.spec, requests, size, now, seconds)
@@ -304,8 +304,17 @@ class Service:
             name: PoolTelemetry(pool.gpus, pool.gpus - len(pool.idle), pool.queued, pool.expected_wait(LAST))
             for name, pool in zip(self.scenario.pools, self.pools, strict=True)
         }
-        counts = [read_only(c) for c in (self.arrivals, self.refused, self.served, self.waited, self.started)]
-        return Telemetry(self.env.now, pools, *counts, self.signups, waitlisted)
+        return Telemetry(
+            now=self.env.now,
+            pools=pools,
+            arrivals=read_only(self.arrivals),
+            refused=read_only(self.refused),
+            served=read_only(self.served),
+            waited=read_only(self.waited),
+            started=read_only(self.started),
+            signups=self.signups,
+            waitlisted=waitlisted,
+        )
 
 
 LAST = 1_000_000  # a priority after every other

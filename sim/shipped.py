@@ -1,4 +1,4 @@
-"""Where the profiles and scenarios are that come with the package: beside it in a checkout, inside it when installed."""
+"""Where the shipped profiles and scenarios are: beside the package in a checkout, inside it when installed."""
 
 from pathlib import Path
 

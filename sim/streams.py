@@ -78,6 +78,6 @@ def series(seed, stream, entity, first, n):  # type: ignore[no-untyped-def]
 
 @njit(cache=True)
 def normal(seed, stream, entity, k):  # type: ignore[no-untyped-def]
-    """A standard normal for one (seed, stream, entity, k), by Box and Muller from the two uniforms of one Philox call."""
+    """A standard normal for one (seed, stream, entity, k): Box and Muller on the two uniforms of one Philox call."""
     u, v = pair(seed, stream, entity, k)
     return math.sqrt(-2.0 * math.log(u)) * math.cos(2.0 * math.pi * v)

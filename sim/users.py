@@ -4,6 +4,7 @@ import math
 from collections import deque
 from collections.abc import Generator
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -86,7 +87,7 @@ class Users:
             if request.outcome is None:
                 patience = sample(*self.behaviour.patience.law, self.seed, PATIENCE, key, k)
                 if patience < math.inf:
-                    self.env.at(self.env.now + patience, ABANDON, key, lambda _, r=request: self.service.leave(r))
+                    self.env.at(self.env.now + patience, ABANDON, key, partial(self.left_waiting, request))
                 yield request.done  # type: ignore[misc]
             if request.outcome == SERVED:
                 return True
@@ -97,6 +98,10 @@ class Users:
             else:
                 break
         return False
+
+    def left_waiting(self, request: Request, _: Event) -> None:
+        """Patience is over; it may be that the image came first."""
+        self.service.leave(request)
 
     def chance_of_retry(self, request: Request) -> float:
         """How likely this person is to try once more after this attempt."""

@@ -45,7 +45,7 @@ class PoolVerdict:
     saturated_at_horizon: bool
     peak_load: float  # largest hourly mean of work asked for the first time, over capacity
     gpus: int
-    gpus_needed: int  # at the peak hour, all asks served as asked, no headroom
+    gpus_needed: int  # at full scale: carries the peak hour, all asks served as asked, no headroom
     peak_queue: float
     peak_queue_at: float
     drain: float  # seconds from the peak to an empty queue; nan: not before the horizon
@@ -141,7 +141,7 @@ def pool_verdict(run: Run, pool: str) -> PoolVerdict:
         saturated_at_horizon=bool(hot["at_horizon"]),
         peak_load=float(hourly),
         gpus=facts["gpus"],
-        gpus_needed=math.ceil(hourly * facts["gpus"] - 1e-9),
+        gpus_needed=math.ceil(hourly * facts["gpus_in_full"] - 1e-9),
         peak_queue=peak["peak"],
         peak_queue_at=peak["at"],
         drain=peak["drain"],
@@ -205,8 +205,8 @@ def sentences(v: Verdict) -> list[str]:
     c, scale = v.counts, v.run.scale
     lines = [
         f"{'ALIVE' if v.life.alive else 'NOT ALIVE'} under playbook '{v.run.manifest['playbook']}': "
-        f"{percent(v.life.good_windows)} of the {duration(v.run.manifest['alive']['window'])} windows kept their promise, "
-        f"and {percent(v.life.attainment)} of all asks got an image in time."
+        f"{percent(v.life.good_windows)} of the {duration(v.run.manifest['alive']['window'])} windows kept their "
+        f"promise, and {percent(v.life.attainment)} of all asks got an image in time."
     ]
     lines += [pool_sentence(v, pool) for pool in v.pools]
     lines += [
@@ -231,10 +231,10 @@ def pool_sentence(v: Verdict, pool: PoolVerdict) -> str:
         return f"Pool '{pool.name}' never saturates: {peak}."
     top = pool.consumed.iloc[0]
     return (
-        f"Pool '{pool.name}' saturates after {duration(pool.first_saturated)} ({date_of(v.run, pool.first_saturated)} UTC) "
-        f"and for {duration(pool.saturated)} in all: {peak}, {amount(v.full(pool.gpus_needed))} would have carried it. "
-        f"Longest queue {amount(v.full(pool.peak_queue))} requests, drained in {duration(pool.drain)}. While saturated, "
-        f"{percent(top['share'])} of its time went to {top['feature']} for {top['tier']}"
+        f"Pool '{pool.name}' saturates after {duration(pool.first_saturated)} "
+        f"({date_of(v.run, pool.first_saturated)} UTC) and for {duration(pool.saturated)} in all: {peak}, {amount(pool.gpus_needed)} would have carried it. "
+        f"Longest queue {amount(v.full(pool.peak_queue))} requests, drained in {duration(pool.drain)}. While "
+        f"saturated, {percent(top['share'])} of its time went to {top['feature']} for {top['tier']}"
         f"{' that nobody waited for any more' if top['wasted'] else ''}."
     )
 
@@ -256,8 +256,8 @@ def warnings(v: Verdict) -> list[str]:
     if v.overloaded_at_horizon:
         hot = ", ".join(pool.name for pool in v.pools if pool.saturated_at_horizon)
         found.append(
-            f"OVERLOADED AT THE HORIZON: {hot} is still saturated when the run ends; waits and totals depend on where it "
-            "was cut."
+            f"OVERLOADED AT THE HORIZON: {hot} is still saturated when the run ends; waits and totals "
+            "depend on where it was cut."
         )
     if v.run.manifest["extrapolated"]:
         found.append(

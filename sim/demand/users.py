@@ -162,7 +162,7 @@ class Retry(Strict):
 
 
 class Returns(Strict):
-    """Coming back: the share of people who use the service again d days after their first day is at_one_day x d^-decay."""
+    """Coming back: the share of people who use the service d days after their first is at_one_day x d^-decay."""
 
     at_one_day: Fraction = Field(
         default=0.092,

@@ -1,0 +1,320 @@
+"""The meltpoint command: run, compare and report on scenarios; list scenarios and profiles; export the schema."""
+
+import json
+import shutil
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+import yaml
+from rich.console import Console
+from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.table import Column, Table
+from rich.text import Text
+
+from sim import shipped
+from sim.errors import BadInput
+
+app = typer.Typer(
+    help="When do the GPUs melt, and which playbook keeps the service alive?\n\n"
+    "Start with: meltpoint run steady, then meltpoint compare viral-image-launch --override small --seeds 3",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+profile_app = typer.Typer(help="Measured latency profiles.", no_args_is_help=True, rich_markup_mode=None)
+app.add_typer(profile_app, name="profile")
+
+ScenarioArgument = Annotated[str, typer.Argument(help="A shipped scenario (see: meltpoint scenarios) or a file.")]
+Override = Annotated[str | None, typer.Option(help="Apply one of the scenario's named overrides.")]
+Sets = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="KEY=VALUE", help="Set one dotted key, e.g. pools.fleet.gpus=9000. Repeatable."),
+]
+Out = Annotated[Path | None, typer.Option(help="Folder for the results; a new one under runs/ if not given.")]
+Replace = Annotated[bool, typer.Option("--replace", help="Replace the folder if an earlier result is in it.")]
+
+
+@app.command()
+def run(
+    scenario: ScenarioArgument,
+    playbook: Annotated[str | None, typer.Option(help="The playbook; the scenario's first if not given.")] = None,
+    override: Override = None,
+    sets: Sets = None,
+    seed: Annotated[int, typer.Option(min=0, help="Names the random numbers; the same seed gives the same run.")] = 1,
+    out: Out = None,
+    replace: Replace = False,
+) -> None:
+    """Simulate one scenario under one playbook: print the verdict, save the tables and an HTML report."""
+    from sim.load import load
+    from sim.simulate import chosen, simulate
+    from sim.verdict import sentences, verdict
+
+    loaded = load(scenario, override=override, sets=parsed(sets))
+    name, _ = chosen(loaded, playbook)
+    folder = target(out, f"{Path(scenario).stem}-{name}-{seed}", replace)
+    with progress_bar(f"{loaded.title}: {name}") as report:
+        result = simulate(loaded, name, seed=seed, progress=lambda now: report(now / loaded.horizon))
+    say(sentences(verdict(result)))
+    with replacing(folder, replace):
+        result.save(folder)
+        page = write_report([result], None, folder)
+    Console().print(f"\nTables in {folder}\nReport in {page}", soft_wrap=True, highlight=False, markup=False)
+
+
+@app.command()
+def compare(
+    scenario: ScenarioArgument,
+    playbooks: Annotated[str | None, typer.Option(help="Names, separated by commas; all if not given.")] = None,
+    seeds: Annotated[int, typer.Option(min=1, help="Runs of each playbook; intervals need at least 2.")] = 5,
+    override: Override = None,
+    sets: Sets = None,
+    processes: Annotated[int | None, typer.Option(min=1, help="Runs at once; one a core if not given.")] = None,
+    out: Out = None,
+    replace: Replace = False,
+) -> None:
+    """Simulate the same people under several playbooks: rank them, with paired differences and intervals."""
+    from sim.compare import compare as compare_all
+    from sim.load import load
+    from sim.verdict import sentences, verdict
+
+    loaded = load(scenario, override=override, sets=parsed(sets))
+    names = [name.strip() for name in playbooks.split(",")] if playbooks else None
+    folder = target(out, f"{Path(scenario).stem}-compared", replace)
+    with progress_bar(loaded.title) as report:
+        comparison, runs = compare_all(loaded, names, seeds=seeds, processes=processes, progress=report)
+    for result in runs if len(runs) <= 2 else []:
+        say(sentences(verdict(result)))
+    Console().print(ranking_table(comparison))
+    with replacing(folder, replace):
+        folder.mkdir(parents=True)
+        comparison.table.to_csv(folder / "runs.csv", index=False)
+        comparison.differences.to_csv(folder / "differences.csv", index=False)
+        for result in runs:
+            result.save(folder / result.manifest["playbook"])
+        page = write_report(runs, comparison, folder)
+    Console().print(f"\nTables in {folder}\nReport in {page}", soft_wrap=True, highlight=False, markup=False)
+
+
+@app.command()
+def report(
+    run_folder: Annotated[Path, typer.Argument(metavar="RUN", help="A folder written by 'meltpoint run'.")],
+    out: Annotated[Path | None, typer.Option(help="The HTML file; RUN/report.html if not given.")] = None,
+    figures: Annotated[Path | None, typer.Option(help="Also write each figure here, as PNG and SVG.")] = None,
+) -> None:
+    """Write the HTML report of a saved run again, and its figures if wanted."""
+    from sim.plots import save_figures
+    from sim.report import render, write
+    from sim.run import load_run
+
+    loaded = load_run(run_folder)
+    page = write(render([loaded], None), out or run_folder / "report.html")
+    Console().print(f"Report in {page}", soft_wrap=True, highlight=False, markup=False)
+    if figures is not None:
+        for path in save_figures(loaded, figures):
+            Console().print(f"Figure in {path}", soft_wrap=True, highlight=False, markup=False)
+
+
+@app.command()
+def scenarios() -> None:
+    """List the shipped scenarios with their playbooks and overrides."""
+    from sim.load import load
+
+    table = Table(name_column("scenario"), "question", "playbooks", "overrides")
+    for name in shipped.names("scenarios", ".yaml"):
+        loaded = load(name)
+        table.add_row(name, loaded.question, ", ".join(loaded.playbooks), ", ".join(loaded.overrides))
+    Console().print(table)
+    Console().print(f"Files in {shipped.folder('scenarios')}", soft_wrap=True, highlight=False, markup=False)
+
+
+@app.command()
+def schema(out: Annotated[Path | None, typer.Option(help="Write it to this file.")] = None) -> None:
+    """Print the JSON Schema of scenario files, for editors (VS Code: yaml.schemas)."""
+    from sim.scenario import Scenario
+
+    text = json.dumps(Scenario.model_json_schema(by_alias=True), indent=1) + "\n"
+    if out is None:
+        sys.stdout.write(text)
+    else:
+        out.write_text(text, encoding="utf-8")
+
+
+@profile_app.command("list")
+def profile_list() -> None:
+    """List the shipped profiles."""
+    from sim.profile import load_profile
+
+    table = Table(name_column("profile"), "feature", "provenance", "GPU", "measured grid", "one image")
+    for name in shipped.names("profiles", ".json"):
+        profile = load_profile(shipped.find("profiles", name, ".json"))
+        first = min(profile.file.points, key=lambda p: p.batch)
+        table.add_row(
+            name,
+            profile.file.feature,
+            profile.file.provenance,
+            profile.file.hardware.gpu,
+            profile.extent(),
+            f"{first.median:.3g} s",
+        )
+    Console().print(table)
+
+
+@profile_app.command("show")
+def profile_show(
+    name: Annotated[str, typer.Argument(help="A shipped profile's name, or a file.")],
+) -> None:
+    """Show a profile: where it is from, and latency, throughput and energy at each measured point."""
+    from sim.profile import load_profile
+
+    profile = load_profile(shipped.find("profiles", name, ".json"))
+    file, console = profile.file, Console(highlight=False)
+    for label, value in (
+        ("model", file.model),
+        ("provenance", file.provenance),
+        ("source", file.source),
+        ("method", file.method),
+        ("hardware", f"{file.hardware.count} x {file.hardware.gpu}"),
+        ("precision", file.precision),
+        ("sha256", profile.sha256),
+    ):
+        console.print(Text(f"{label:12}{value}"))
+    table = Table("side", "steps", "frames", "batch", "median s", "images/s", "W", "J an image")
+    for p in file.points:
+        joules = f"{p.power_w * p.median / p.batch:.0f}" if p.power_w else "unknown"
+        cells = (p.side, p.steps, p.frames, p.batch, f"{p.median:.4g}", f"{p.batch / p.median:.3g}", p.power_w, joules)
+        table.add_row(*[str(cell) for cell in cells])
+    console.print(table)
+
+
+def parsed(sets: list[str] | None) -> dict[str, Any]:
+    """--set arguments as keys and values, values read as YAML reads them."""
+    settings = {}
+    for setting in sets or []:
+        key, equals, text = setting.partition("=")
+        if not equals or not key.strip():
+            expected = "KEY=VALUE, like pools.fleet.gpus=9000"
+            raise BadInput("--set takes a key and a value", value=setting, expected=expected)
+        try:
+            settings[key.strip()] = yaml.safe_load(text)
+        except yaml.YAMLError:
+            raise BadInput("--set takes a plain value", key=key, value=text, expected="what YAML can read") from None
+    return settings
+
+
+def target(out: Path | None, name: str, replace: bool) -> Path:
+    """The folder for results: as asked for (which must be new, or replaced), or the first free one under runs/."""
+    if out is not None:
+        if out.exists() and not (replace and is_result(out)):
+            raise BadInput(
+                "this folder is there already", file=out, expected="a new folder, or --replace where it holds a result"
+            )
+        return out
+    number = 1
+    while (folder := Path("runs") / (name if number == 1 else f"{name}-{number}")).exists():
+        number += 1
+    return folder
+
+
+def is_result(folder: Path) -> bool:
+    """Whether a folder holds what run or compare wrote, so that --replace may delete it."""
+    return (folder / "manifest.json").is_file() or (folder / "differences.csv").is_file()
+
+
+@contextmanager
+def replacing(folder: Path, replace: bool) -> Iterator[None]:
+    """Write into the folder all or nothing: an earlier result is put back, a half-written one taken away."""
+    aside = folder.with_name(f".{folder.name}-before")
+    if replace and folder.exists():
+        shutil.rmtree(aside, ignore_errors=True)
+        folder.rename(aside)
+    try:
+        yield
+    except BaseException:
+        shutil.rmtree(folder, ignore_errors=True)
+        if aside.exists():
+            aside.rename(folder)
+        raise
+    shutil.rmtree(aside, ignore_errors=True)
+
+
+def write_report(runs: list[Any], comparison: Any, folder: Path) -> Path:
+    from sim.report import render, write
+
+    return write(render(runs, comparison), folder / "report.html")
+
+
+def say(lines: list[str]) -> None:
+    """Print sentences, the first one in bold."""
+    console = Console(highlight=False)
+    console.print()
+    for number, line in enumerate(lines):
+        console.print(Text(line, style="bold" if number == 0 else ""))
+
+
+def ranking_table(comparison: Any) -> Table:
+    """Playbooks, the best first, with intervals where there are several seeds."""
+    from sim.verdict import amount
+
+    against = f"against {comparison.baseline}"
+    table = Table("", "playbook", "alive", "in time", against, "images lost", "GPU-h wasted", "cost")
+    rows = comparison.differences.set_index(["playbook", "metric"])
+    for place, name in enumerate(comparison.ranking, 1):
+        runs = comparison.table[comparison.table["playbook"] == name]
+        share, lost, wasted, cost = (rows.loc[(name, m)] for m in ("attainment", "lost", "wasted_gpu_hours", "dollars"))
+        table.add_row(
+            str(place),
+            Text(name),
+            f"{int(runs['alive'].sum())} of {len(runs)}",
+            with_interval(share["mean"], share["mean_low"], share["mean_high"]),
+            with_interval(share["difference"], share["low"], share["high"]) if name != comparison.baseline else "",
+            amount(lost["mean"]),
+            amount(wasted["mean"]),
+            f"${amount(cost['mean'])}",
+        )
+    return table
+
+
+def with_interval(mean: float, low: float, high: float) -> str:
+    """A share in per cent with its 95 % interval, where it has one."""
+    bounds = f" [{100 * low:.1f}, {100 * high:.1f}]" if low == low else ""
+    return f"{100 * mean:.1f}{bounds} %"
+
+
+def name_column(title: str) -> Column:
+    """A column of names, which are to be typed and so never cut."""
+    return Column(title, no_wrap=True)
+
+
+@contextmanager
+def progress_bar(title: str) -> Iterator[Callable[[float], None]]:
+    """A bar on standard error that shows a share from 0 to 1; a line at the end where that is no terminal."""
+    console = Console(stderr=True, highlight=False)
+    began = time.perf_counter()
+    columns = (SpinnerColumn(), TextColumn("{task.description}", markup=False), BarColumn())
+    times = (TextColumn("{task.percentage:.0f} %"), TimeElapsedColumn(), TextColumn("left"), TimeRemainingColumn())
+    with Progress(*columns, *times, console=console, disable=not console.is_terminal, transient=True) as bar:
+        task = bar.add_task(title, total=1.0)
+        yield lambda share: bar.update(task, completed=share)
+    console.print(Text(f"{title}: simulated in {time.perf_counter() - began:.1f} s"))
+
+
+def main() -> None:
+    """The console entry point: wrong input ends in one message and exit code 2."""
+    try:
+        app()
+    except BadInput as wrong:
+        Console(stderr=True, highlight=False, soft_wrap=True).print(Text(f"meltpoint: {wrong}"))
+        sys.exit(2)
+    except KeyboardInterrupt:
+        Console(stderr=True).print("meltpoint: interrupted; nothing was written")
+        sys.exit(130)
+
+
+if __name__ == "__main__":
+    main()

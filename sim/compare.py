@@ -1,0 +1,204 @@
+"""The same people under each playbook: paired differences with confidence intervals, and a ranking."""
+
+import math
+import multiprocessing
+import time
+from collections.abc import Callable, Mapping, MutableMapping, Sequence
+from concurrent.futures import Future, ProcessPoolExecutor
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from scipy import stats
+
+from sim.profile import Profile
+from sim.run import Run
+from sim.scenario import Scenario
+from sim.simulate import chosen, simulate
+from sim.verdict import verdict
+
+CONFIDENCE = 0.95
+LABELS = ("playbook", "seed", "alive", "overloaded")
+
+Progress = Callable[[float], None]  # called with the share of the work that is done, 0 to 1
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Playbooks compared over the same seeds, so over the same people.
+
+    table: a row a playbook and seed with its figures, counts at full scale.
+    differences: a row a playbook and metric: mean with its interval, and the difference to the baseline paired by
+        seed, with its interval (Student's t, 95 %; nan where there is one seed); the best playbook first.
+    """
+
+    table: pd.DataFrame
+    differences: pd.DataFrame
+    playbooks: list[str]  # as asked for
+    seeds: list[int]
+    baseline: str
+
+    @property
+    def ranking(self) -> list[str]:
+        """Playbooks, the best first: by the share of runs alive, then by mean SLO attainment."""
+        return list(dict.fromkeys(self.differences["playbook"]))
+
+
+def compare(
+    scenario: Scenario,
+    playbooks: Sequence[str] | None = None,
+    *,
+    seeds: int | Sequence[int] = 5,
+    processes: int | None = None,
+    progress: Progress | None = None,
+) -> tuple[Comparison, list[Run]]:
+    """Run each playbook (all where None; the first is the baseline) with each seed; also the runs of the first seed.
+
+    seeds: how many (1, 2, ...), or which. processes: at most so many at once, one a core where None.
+    """
+    names = list(dict.fromkeys(playbooks)) if playbooks else list(scenario.playbooks)
+    for name in names:
+        chosen(scenario, name)
+    numbers = list(range(1, seeds + 1)) if isinstance(seeds, int) else list(dict.fromkeys(seeds))
+    tasks = [(name, seed) for seed in numbers for name in names]
+    results = run_all(scenario, tasks, numbers[0], processes, progress)
+    table = pd.DataFrame([row for row, _ in results])
+    comparison = Comparison(table, differences(table, names), names, numbers, names[0])
+    return comparison, [run for _, run in results if run is not None]
+
+
+def run_all(
+    scenario: Scenario,
+    tasks: list[tuple[str, int]],
+    keep: int,
+    processes: int | None,
+    progress: Progress | None,
+) -> list[tuple[dict[str, Any], Run | None]]:
+    """Every task's figures, in order, and the runs of the seed to keep; in parallel where there is more than one."""
+    count = min(len(tasks), processes or multiprocessing.cpu_count())
+    if count <= 1:
+        shares: dict[int, float] = {}
+        return [
+            one(scenario, *task, keep, reporter(shares, place, lambda: total(shares, tasks, progress)))
+            for place, task in enumerate(tasks)
+        ]
+    context = multiprocessing.get_context("spawn")
+    with context.Manager() as manager, ProcessPoolExecutor(count, context) as executor:
+        common = manager.dict()
+        given = (scenario.document, scenario.used_profiles)
+        futures = [executor.submit(in_process, given, *task, keep, common, place) for place, task in enumerate(tasks)]
+        try:
+            while not_over(futures):
+                total(common, tasks, progress)
+                time.sleep(0.2)
+            return [future.result() for future in futures]
+        except BaseException:
+            executor.shutdown(wait=False, cancel_futures=True)
+            for process in multiprocessing.active_children():
+                process.terminate()
+            raise
+
+
+def not_over(futures: list[Future[Any]]) -> bool:
+    """Whether some run is still to come and none has failed."""
+    failed = any(future.done() and future.exception() for future in futures)
+    return not failed and not all(future.done() for future in futures)
+
+
+def total(shares: Mapping[int, float], tasks: list[Any], progress: Progress | None) -> None:
+    """Report the share of all work that is done."""
+    if progress is not None:
+        progress(sum(dict(shares).values()) / len(tasks))
+
+
+def reporter(shares: MutableMapping[int, float], place: int, then: Callable[[], None] = lambda: None) -> Progress:
+    """Writes a run's progress into `shares`, a hundred times at most: a process must be asked each time."""
+    told = -1
+
+    def report(share: float) -> None:
+        nonlocal told
+        if int(share * 100) > told:
+            told = int(share * 100)
+            shares[place] = share
+            then()
+
+    return report
+
+
+def in_process(
+    given: tuple[dict[str, Any], dict[str, Profile]],
+    playbook: str,
+    seed: int,
+    keep: int,
+    shares: MutableMapping[int, float],
+    place: int,
+) -> tuple[dict[str, Any], Run | None]:
+    """A task in a process of its own: the scenario is made again from what it was read from."""
+    document, profiles = given
+    return one(Scenario.from_dict(document, profiles=profiles), playbook, seed, keep, reporter(shares, place))
+
+
+def one(
+    scenario: Scenario, playbook: str, seed: int, keep: int, progress: Progress
+) -> tuple[dict[str, Any], Run | None]:
+    """Simulate and judge one playbook with one seed."""
+    run = simulate(scenario, playbook, seed=seed, progress=lambda now: progress(now / scenario.horizon))
+    row = figures(run)
+    progress(1.0)
+    return row, run if seed == keep else None
+
+
+def figures(run: Run) -> dict[str, Any]:
+    """The figures of one run that playbooks are compared by; counts at full scale."""
+    v = verdict(run)
+    counts = ("in_time", "served", "degraded", "lost", "refused", "abandoned", "retried", "unfinished")
+    return {
+        "playbook": run.manifest["playbook"],
+        "seed": run.manifest["seed"],
+        "alive": v.life.alive,
+        "attainment": v.life.attainment,
+        "goodput": v.full(v.goodput),
+        **{name: v.full(v.counts[name]) for name in counts},
+        "p95_latency": v.latency["p95"].to_dict()["all intents", "latency", "all"],
+        "wasted_gpu_hours": v.full(float(v.gpu_hours["wasted"].sum())),
+        "gpu_hours": v.full(float(v.gpu_hours["total"].sum())),
+        "dollars": v.full(v.dollars),
+        "kwh": v.full(v.energy["kwh"]),
+        "kg_co2e": v.full(v.energy["kg_co2e"]),
+        "signups_lost": v.full(v.signups["lost"]),
+        "saturated_seconds": sum(pool.saturated for pool in v.pools),
+        "overloaded": v.overloaded_at_horizon,
+    }
+
+
+def differences(table: pd.DataFrame, playbooks: list[str]) -> pd.DataFrame:
+    """Means and paired differences to the first playbook, with Student's t intervals; the best playbook first."""
+    metrics = [name for name in table.columns if name not in LABELS]
+    by_seed = {name: table[table["playbook"] == name].set_index("seed") for name in playbooks}
+    ranked = sorted(playbooks, key=lambda name: standing(by_seed[name]))
+    rows = []
+    for name in ranked:
+        for metric in metrics:
+            values = by_seed[name][metric].to_numpy(float)
+            base = by_seed[playbooks[0]][metric].to_numpy(float)
+            mean, mean_low, mean_high = interval(values)
+            with np.errstate(invalid="ignore"):
+                difference, low, high = interval(values - base)
+            rows.append((name, metric, mean, mean_low, mean_high, difference, low, high))
+    columns = ["playbook", "metric", "mean", "mean_low", "mean_high", "difference", "low", "high"]
+    return pd.DataFrame(rows, columns=columns)
+
+
+def standing(runs: pd.DataFrame) -> tuple[float, float]:
+    """What playbooks are ranked by: first the share of runs alive, then mean SLO attainment; the smaller the better."""
+    return -float(runs["alive"].mean()), -float(np.nan_to_num(runs["attainment"].mean(), nan=-1.0))
+
+
+def interval(values: np.ndarray) -> tuple[float, float, float]:
+    """Mean and Student's t interval of independent values; the interval is nan where there is one value, or inf."""
+    mean = float(np.mean(values))
+    if len(values) < 2 or not np.isfinite(values).all():
+        return mean, math.nan, math.nan
+    half = float(stats.t.ppf((1 + CONFIDENCE) / 2, len(values) - 1) * stats.sem(values))
+    return mean, mean - half, mean + half

@@ -1,0 +1,98 @@
+"""Figures: drawing functions that take a run or a table and the axes to draw on, and whole figures made of them.
+
+Nothing here knows pyplot, so that drawing leaves no state behind. Counts and rates are at full scale.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+
+from sim.metrics import intents, pool_timeline, timeline
+from sim.plots import axes
+from sim.plots.files import png_bytes, svg_text, write_bytes
+from sim.plots.one_run import demand, latency, load, outcomes, queue, signups
+from sim.plots.several import MEASURES, playbooks
+from sim.run import Run
+
+Kind = Literal["png", "svg"]
+
+
+def figures(run: Run, wishes: pd.DataFrame | None = None) -> dict[str, Figure]:
+    """All figures of one run by name: demand, load, queue, outcomes, latency.
+
+    wishes: metrics.intents(run), where it is at hand.
+    """
+    table = timeline(run)
+    pools = {pool: pool_timeline(run, pool) for pool in run.manifest["pools"]}
+    made = {}
+    made["demand"], (above, below) = axes.blank(4.4, rows=2)
+    signups(run, above, table)
+    demand(run, below, table)
+    above.set_xlabel("")
+    made["load"], panels = axes.blank(2.7 * len(pools), rows=len(pools))
+    for (pool, detail), ax in zip(pools.items(), panels, strict=True):
+        load(run, pool, ax, detail)
+    made["queue"], (ax,) = axes.blank(2.6)
+    queue(run, ax, pools)
+    made["outcomes"], (ax,) = axes.blank(3.4)
+    outcomes(run, ax, table)
+    made["latency"], (ax,) = axes.blank(3.2)
+    latency(run, ax, intents(run) if wishes is None else wishes)
+    return made
+
+
+def comparison_figure(differences: pd.DataFrame, *, baseline: str = "") -> Figure:
+    """Playbooks side by side, a panel for each measure that is not 0 or never for all of them.
+
+    differences, baseline: as in Comparison.
+    """
+    shown = [metric for metric in MEASURES if tells(differences.loc[differences["metric"] == metric, "mean"])]
+    names = differences["playbook"].nunique()
+    columns = min(3, max(len(shown), 1))
+    rows = -(-len(shown) // columns) or 1
+    figure, panels = axes.blank(rows * (0.9 + 0.26 * names), rows=rows, columns=columns, room=1.0)
+    for place, ax in enumerate(panels):
+        if place >= len(shown):
+            ax.set_axis_off()
+            continue
+        playbooks(differences, shown[place], ax, baseline=baseline)
+        if place % columns:
+            ax.tick_params(labelleft=False)
+    return figure
+
+
+def tells(means: pd.Series) -> bool:
+    """Whether a measure says anything about any playbook: some mean is a number other than 0."""
+    return bool((np.isfinite(means) & (means != 0)).any())
+
+
+def save_figures(run: Run, folder: Path, kinds: Sequence[Kind] = ("png", "svg")) -> list[Path]:
+    """Write every figure of a run into a folder, made if need be; gives back the files."""
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    written = []
+    for name, figure in figures(run).items():
+        for kind in kinds:
+            content = svg_text(figure).encode() if kind == "svg" else png_bytes(figure)
+            written.append(write_bytes(content, folder / f"{name}.{kind}"))
+    return written
+
+
+__all__ = [
+    "comparison_figure",
+    "demand",
+    "figures",
+    "latency",
+    "load",
+    "outcomes",
+    "playbooks",
+    "png_bytes",
+    "queue",
+    "save_figures",
+    "signups",
+    "svg_text",
+]

@@ -1,0 +1,112 @@
+"""What all figures share: colours that colour-blind people tell apart, dates on the x-axis, plain labels, the look."""
+
+from datetime import datetime
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.dates import UTC, AutoDateLocator, ConciseDateFormatter, date2num
+from matplotlib.figure import Figure
+from matplotlib.layout_engine import ConstrainedLayoutEngine
+from matplotlib.ticker import FuncFormatter, MaxNLocator
+from numpy.typing import ArrayLike, NDArray
+
+from sim.run import Run
+from sim.verdict import amount
+
+# Okabe and Ito's palette; neighbours in it differ in lightness too, so that a grey print can be read.
+BLUE, SKY, ORANGE, VERMILLION = "#0072B2", "#56B4E9", "#E69F00", "#D55E00"
+GREEN, PURPLE, YELLOW, INK = "#009E73", "#CC79A7", "#F0E442", "#222222"
+CYCLE = (BLUE, VERMILLION, GREEN, PURPLE, ORANGE, SKY, INK)
+DASHES = ("-", "--", "-.", ":")
+GREY = "#6b6b6b"
+WIDTH = 8.4  # inches
+
+
+def plain(text: object, most: int = 28) -> str:
+    """A name from a file as a label: never read as mathematics, nor as a mark-up of the drawing library, nor long."""
+    label = "".join(c if c.isprintable() else " " for c in str(text)).strip() or "(no name)"
+    label = label if len(label) <= most else label[: most - 1].rstrip() + "…"
+    label = label.replace("$", r"\$")
+    return " " + label if label.startswith("_") else label  # a legend leaves out what begins with an underscore
+
+
+def style(place: int) -> dict[str, Any]:
+    """Colour and dash of the how-manieth line: no two alike among the first 28."""
+    return {"color": CYCLE[place % len(CYCLE)], "linestyle": DASHES[(place + place // len(CYCLE)) % len(DASHES)]}
+
+
+def blank(height: float, rows: int = 1, columns: int = 1, *, room: float = 0.82) -> tuple[Figure, list[Axes]]:
+    """A figure `height` inches high with its axes, row by row; not known to any global state.
+
+    room: the share of the width for the axes; legends stand right of it, so that figures over time line up.
+    """
+    figure = Figure(figsize=(WIDTH, height), layout=ConstrainedLayoutEngine(rect=(0, 0, room, 1)))
+    axes = figure.subplots(rows, columns, squeeze=False)
+    return figure, [ax for row in axes for ax in row]
+
+
+def dress(ax: Axes, title: str, y: str, *, pad: float = 6.0) -> None:
+    """Title, unit of the y-axis, and no more ink than it takes."""
+    ax.set_title(title, loc="left", fontsize=10, fontweight="bold", color=INK, pad=pad)
+    ax.set_ylabel(y, fontsize=8.5)
+    ax.spines[["top", "right"]].set_visible(False)
+    ax.grid(True, axis="y", color="#dddddd", linewidth=0.6)
+    ax.set_axisbelow(True)
+    ax.tick_params(labelsize=8)
+
+
+def count_axis(ax: Axes) -> None:
+    """A y-axis of counts or rates from 0 up, its ticks like 12 k or 1.5 M."""
+    ax.set_ylim(bottom=0)
+    ax.yaxis.set_major_locator(MaxNLocator(5))
+    ax.yaxis.set_major_formatter(FuncFormatter(lambda value, _: amount(value)))
+
+
+def legend(ax: Axes) -> None:
+    """A legend beside the axes, where it hides no data."""
+    box = ax.legend(loc="upper left", bbox_to_anchor=(1.005, 1.0), fontsize=8, frameon=False, handlelength=1.8)
+    box.set_in_layout(False)
+
+
+def nothing(ax: Axes, text: str) -> None:
+    """What stands in an empty figure."""
+    ax.text(0.5, 0.5, text, transform=ax.transAxes, ha="center", va="center", fontsize=9, color=GREY)
+
+
+def dates(run: Run, seconds: ArrayLike) -> NDArray[np.float64]:
+    """Instants of a run as matplotlib's date numbers (days)."""
+    start = float(date2num(datetime.fromisoformat(run.manifest["start"])))
+    return start + np.asarray(seconds, dtype=float) / 86400.0
+
+
+def edges(run: Run, table: pd.DataFrame) -> NDArray[np.float64]:
+    """The edges of a timeline's bins as date numbers."""
+    return dates(run, np.append(table.index.to_numpy(), run.horizon))
+
+
+def date_axis(ax: Axes, run: Run) -> None:
+    """The x-axis from start to horizon, in dates (UTC), with the warm-up greyed out."""
+    locator = AutoDateLocator(tz=UTC, minticks=4, maxticks=9)
+    formats = ["%Y", "%b %Y", "%d %b", "%H:%M", "%H:%M", "%H:%M:%S"]
+    zeros = ["", "%Y", "%b %Y", "%d %b", "%H:%M", "%H:%M"]
+    formatter = ConciseDateFormatter(locator, tz=UTC, formats=formats, zero_formats=zeros, show_offset=False)
+    ax.xaxis.set_major_locator(locator)
+    ax.xaxis.set_major_formatter(formatter)
+    begin, end = dates(run, [0.0, run.horizon])
+    ax.set_xlim(begin, end)
+    first = datetime.fromisoformat(run.manifest["start"])
+    ax.set_xlabel(f"time (UTC) from {first:%a %d %b %Y %H:%M}", fontsize=8.5)
+    warm_up = float(run.manifest["warm_up"])
+    if warm_up > 0:
+        ax.axvspan(begin, float(dates(run, warm_up)), facecolor="#eeeeee", edgecolor="none", zorder=0.2)
+        ax.annotate("warm-up", (begin, 0.0), (3, 3), ax.get_xaxis_transform(), "offset points", fontsize=7, color=GREY)
+
+
+def rate_unit(per_second: float) -> tuple[float, str]:
+    """The factor and the unit in which a rate of this size reads well."""
+    for factor, unit in ((1.0, "a second"), (60.0, "a minute"), (3600.0, "an hour")):
+        if per_second * factor >= 2:
+            return factor, unit
+    return 86400.0, "a day"

@@ -1,0 +1,52 @@
+"""A figure as SVG text or PNG bytes: the same figure gives the same bytes, on any day."""
+
+import io
+import os
+import tempfile
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import matplotlib
+from matplotlib.figure import Figure
+
+
+def svg_text(figure: Figure) -> str:
+    """The figure as SVG, letters drawn as paths so that it looks alike everywhere."""
+    buffer = io.StringIO()
+    # The salt of an SVG's ids can be set nowhere but in these settings; they are put back at once.
+    with matplotlib.rc_context({"svg.hashsalt": "meltpoint", "svg.fonttype": "path"}), quiet_about_letters():
+        figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None})
+    return buffer.getvalue()
+
+
+def png_bytes(figure: Figure, *, dots_per_inch: float = 150.0) -> bytes:
+    """The figure as PNG."""
+    buffer = io.BytesIO()
+    with quiet_about_letters():
+        figure.savefig(buffer, format="png", dpi=dots_per_inch, metadata={"Software": None})
+    return buffer.getvalue()
+
+
+@contextmanager
+def quiet_about_letters() -> Iterator[None]:
+    """A name in a script the font lacks is drawn as boxes; that is no reason to warn once a letter."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message=r"Glyph .* missing from font", category=UserWarning)
+        yield
+
+
+def write_bytes(content: bytes, path: Path) -> Path:
+    """Write a file in full or not at all."""
+    path = Path(path)
+    handle, name = tempfile.mkstemp(prefix=f".{path.name}-", dir=path.parent)
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(content)
+        os.chmod(name, 0o644)
+        os.replace(name, path)
+    except BaseException:
+        Path(name).unlink(missing_ok=True)
+        raise
+    return path

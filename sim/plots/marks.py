@@ -1,0 +1,82 @@
+"""Policy decisions as thin lines with few, short labels above a figure over time."""
+
+from matplotlib.axes import Axes
+
+from sim.plots import axes
+from sim.run import Run
+
+UNSET = "not set any more"
+POLICY_OF = {
+    "open": "feature gate",
+    "min_age": "feature gate",
+    "rate": "rate limit",
+    "burst": "rate limit",
+    "window": "quota",
+    "kind": "quota",
+    "queue": "queue bound",
+    "wait": "wait bound",
+    "level": "degrade",
+    "signup_rate": "waitlist",
+}
+NEAR = 1 / 60  # of the horizon: decisions no further apart are one mark
+MOST_ROWS = 4  # of labels above the axes
+MOST_LINES = 60  # a policy that turns its knob all day says no more in a thousand lines
+LETTER = 0.0092  # width of a label's letter, as a share of the axes
+
+
+def moments(run: Run) -> list[tuple[float, list[str]]]:
+    """When policies acted (seconds), near ones joined, and the names of those that acted for the first time there."""
+    found: list[tuple[float, list[str]]] = []
+    seen: set[str] = set()
+    times = run.decisions["time"].to_numpy()
+    for time in sorted(set(times.tolist())):
+        rows = run.decisions[times == time]
+        policies = zip(rows["policy"], rows["knob"], strict=True)
+        acting = [f"{POLICY_OF.get(knob, knob)} ends" if policy == UNSET else str(policy) for policy, knob in policies]
+        fresh = [name for name in dict.fromkeys(acting) if name not in seen]
+        seen.update(fresh)
+        if found and time - found[-1][0] <= NEAR * run.horizon:
+            found[-1][1].extend(fresh)
+        else:
+            found.append((time, fresh))
+    return found
+
+
+def short(names: list[str]) -> str:
+    """Two names at most, and how many more."""
+    more = f" +{len(names) - 2}" if len(names) > 2 else ""
+    return " + ".join(axes.plain(name, 22) for name in names[:2]) + more
+
+
+def mark_decisions(run: Run, ax: Axes) -> int:
+    """Draw them; gives back how many rows of labels stand above the axes."""
+    ends = [-1.0] * MOST_ROWS  # how far each row of labels is taken, as a share of the axes
+    used = 0
+    every = moments(run)
+    lines = every if len(every) <= MOST_LINES else [moment for moment in every if moment[1]][:MOST_LINES]
+    for time, names in lines:
+        x, share = float(axes.dates(run, time)), time / run.horizon
+        ax.axvline(x, color=axes.INK, linewidth=0.8 if names else 0.35, linestyle=(0, (4, 2)), zorder=3)
+        text = short(names)
+        width = LETTER * len(text)
+        left = min(share, 1.0 - width)
+        row = next((row for row, end in enumerate(ends) if end < left), None)
+        if not names or row is None:
+            continue
+        ends[row], used = left + width + 0.01, max(used, row + 1)
+        label(ax, x, text, row, right=left < share)
+    return used
+
+
+def label(ax: Axes, x: float, text: str, row: int, *, right: bool) -> None:
+    ax.annotate(
+        text,
+        (x, 1.0),
+        (-2 if right else 2, 3 + 11 * row),
+        ax.get_xaxis_transform(),
+        "offset points",
+        ha="right" if right else "left",
+        fontsize=7.5,
+        color=axes.INK,
+        annotation_clip=False,
+    )

@@ -1,0 +1,188 @@
+"""Figures of one run over time: demand, queues, load against capacity, outcomes; and its distribution of latency."""
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator, PercentFormatter
+
+from sim.metrics import intents, pool_timeline, timeline
+from sim.plots import axes
+from sim.plots.marks import mark_decisions
+from sim.run import Run
+from sim.verdict import amount, stretches
+
+OUTCOMES = {
+    "served": axes.BLUE,
+    "degraded": axes.SKY,
+    "refused": axes.YELLOW,
+    "abandoned": axes.VERMILLION,
+}  # in the order of stacking; from dark to light and back, for a grey print
+UNITS = ((1.0, "s"), (60.0, "min"), (3600.0, "h"), (86400.0, "days"))
+TICKS = {
+    0.1: "0.1 s",
+    **{size * n: f"{n} {unit}" for size, unit in UNITS for n in (1, 3, 10, 30) if (unit, n) != ("h", 30)},
+}
+BETWEEN = {size * n: f"{n} {unit}" for size, unit in UNITS for n in (2, 5, 20) if (unit, n) != ("h", 20)}
+MOST_POINTS = 400  # of a drawn distribution: more cannot be seen
+
+
+def rates(run: Run, table: pd.DataFrame) -> pd.DataFrame:
+    """A timeline's counts a bin as full-scale rates a second."""
+    lengths = np.diff(np.append(table.index.to_numpy(), run.horizon))
+    return table.div(lengths * run.scale, axis=0)
+
+
+def signups(run: Run, ax: Axes, table: pd.DataFrame | None = None) -> None:
+    """People who come to sign up, over time, at full scale. table: metrics.timeline(run), where it is at hand."""
+    table = timeline(run) if table is None else table
+    rate = rates(run, table)["signups"]
+    factor, unit = axes.rate_unit(rate.max())
+    ax.stairs(rate * factor, axes.edges(run, table), fill=True, color=axes.SKY, linewidth=0)
+    ax.stairs(rate * factor, axes.edges(run, table), color=axes.BLUE, linewidth=1.2)
+    axes.dress(ax, "People signing up", f"people {unit}")
+    axes.count_axis(ax)
+    axes.date_axis(ax, run)
+
+
+def demand(run: Run, ax: Axes, table: pd.DataFrame | None = None) -> None:
+    """What is asked for, over time, at full scale: first asks, and attempts with the retries on top."""
+    table = timeline(run) if table is None else table
+    rate, at = rates(run, table), axes.edges(run, table)
+    factor, unit = axes.rate_unit(rate["attempts"].max())
+    first, every = rate["intents"] * factor, rate["attempts"] * factor
+    ax.stairs(every, at, baseline=first, fill=True, color=axes.ORANGE, alpha=0.5, linewidth=0, label="retries")
+    ax.stairs(every, at, color=axes.VERMILLION, linewidth=1.1, linestyle="--", label="all attempts")
+    ax.stairs(first, at, color=axes.BLUE, linewidth=1.4, label="first asks")
+    axes.dress(ax, "What they ask for", f"asks {unit}")
+    axes.count_axis(ax)
+    axes.date_axis(ax, run)
+    axes.legend(ax)
+
+
+def queue(run: Run, ax: Axes, tables: dict[str, pd.DataFrame] | None = None) -> None:
+    """Requests waiting in each pool's queue, over time, at full scale. tables: pool_timeline() by pool."""
+    for place, pool in enumerate(run.manifest["pools"]):
+        table = pool_timeline(run, pool) if tables is None else tables[pool]
+        waiting = table["queued"] / run.scale
+        ax.stairs(waiting, axes.edges(run, table), label=axes.plain(pool, 20), linewidth=1.4, **axes.style(place))
+    axes.dress(ax, "Queue", "requests waiting")
+    axes.count_axis(ax)
+    axes.date_axis(ax, run)
+    axes.legend(ax)
+
+
+def load(run: Run, pool: str, ax: Axes, table: pd.DataFrame | None = None) -> None:
+    """One pool's offered load and utilisation against its capacity, with the time of saturation shaded."""
+    table = pool_timeline(run, pool) if table is None else table
+    at = axes.edges(run, table)
+    for begin, end in stretches(table["saturated"], run.horizon):
+        span = axes.dates(run, [begin, end])
+        ax.axvspan(*span, facecolor=axes.ORANGE, edgecolor="none", alpha=0.22, zorder=0.5)
+    if table["saturated"].any():
+        ax.fill_between([], [], color=axes.ORANGE, alpha=0.22, linewidth=0, label="saturated")
+    ax.stairs(table["offered"], at, color=axes.VERMILLION, linewidth=1.0, linestyle="--", label="load with retries")
+    ax.stairs(table["offered_first"], at, color=axes.INK, linewidth=1.2, label="load of first asks")
+    ax.stairs(table["utilisation"], at, fill=True, color=axes.BLUE, alpha=0.18, linewidth=0)
+    ax.stairs(table["utilisation"], at, color=axes.BLUE, linewidth=1.2, label="GPUs busy")
+    ax.axhline(1.0, color=axes.GREY, linewidth=1.0, linestyle=":", label="capacity")
+    gpus = amount(run.manifest["pools"][pool]["gpus"] / run.scale)
+    axes.dress(ax, f"Load of pool {axes.plain(pool)} ({gpus} GPUs)", "share of capacity")
+    load_axis(ax, float(table["offered"].max()))
+    axes.date_axis(ax, run)
+    axes.legend(ax)
+
+
+def load_axis(ax: Axes, peak: float) -> None:
+    """From 0 to a bit above the peak; where that is many times the capacity, logarithmic above 100 %."""
+    if peak > 4:
+        ax.set_yscale("symlog", linthresh=1.0, linscale=1.0)
+        ticks = [0.0, 0.5, 1.0, *(x for x in (2.0, 5.0, 10.0, 20.0, 50.0, 100.0, 1000.0, 10000.0) if x < peak * 1.5)]
+        ax.yaxis.set_major_locator(FixedLocator(ticks))
+        ax.yaxis.set_minor_locator(NullLocator())
+        ax.set_ylabel("share of capacity\n(log above 100 %)", fontsize=8.5)
+    ax.set_ylim(0, max(1.1, peak * 1.05))
+    ax.yaxis.set_major_formatter(FuncFormatter(lambda share, _: f"{100 * share:,.0f} %".replace(",", " ")))
+
+
+def outcomes(run: Run, ax: Axes, table: pd.DataFrame | None = None) -> None:
+    """What became of attempts, at the instant of each, stacked, at full scale, with the policies' decisions marked."""
+    table = timeline(run) if table is None else table
+    rate, at = rates(run, table)[list(OUTCOMES)], axes.edges(run, table)
+    tops = rate.cumsum(axis=1)
+    factor, unit = axes.rate_unit(tops.iloc[:, -1].max())
+    below = np.zeros(len(rate))
+    for name, colour in OUTCOMES.items():
+        top = tops[name].to_numpy() * factor
+        ax.stairs(top, at, baseline=below, fill=True, facecolor=colour, edgecolor="white", linewidth=0.2, label=name)
+        below = top
+    ax.stairs(below, at, color=axes.INK, linewidth=0.6)
+    axes.date_axis(ax, run)
+    rows = mark_decisions(run, ax)
+    axes.dress(ax, "What became of attempts", f"attempts {unit}", pad=6 + 11 * rows)
+    axes.count_axis(ax)
+    axes.legend(ax)
+
+
+def latency(run: Run, ax: Axes, wishes: pd.DataFrame | None = None) -> None:
+    """Share of all first asks with an image within x, a curve a tier; those that never got one keep it below 100 %.
+
+    wishes: metrics.intents(run), where it is at hand.
+    """
+    wishes = intents(run) if wishes is None else wishes
+    judged = wishes[wishes["decided"]]
+    axes.dress(ax, "Latency of all asks, the ones without an image included", "asks with an image within")
+    ax.yaxis.set_major_formatter(PercentFormatter(1.0, symbol=" %"))
+    ax.set_ylim(0, 1.02)
+    ax.set_xlabel("time since the image was first wanted (logarithmic)", fontsize=8.5)
+    ends = [float(f["slo"]) for f in run.manifest["features"].values() if f["slo"] < np.inf]
+    for place, tier in enumerate(run.manifest["tiers"]):
+        values = judged.loc[judged["tier"] == tier, "latency"].to_numpy()
+        found = np.sort(values[np.isfinite(values)])
+        if not len(found):
+            continue
+        x, y = thinned(found, len(values))
+        name = f"{axes.plain(tier, 14)}: {100 * len(found) / len(values):.3g} % ever"
+        ax.plot(x, y, drawstyle="steps-post", linewidth=1.5, label=name, **axes.style(place))
+        ends += [x[0], x[-1]]
+    if not ax.lines:
+        return axes.nothing(ax, "no image was served")
+    mark_slos(run, ax)
+    time_axis(ax, min(ends), max(ends))
+    axes.legend(ax)
+    return None
+
+
+def thinned(found: np.ndarray, of: int) -> tuple[np.ndarray, np.ndarray]:
+    """A distribution's curve in few points: evenly in share and, for its ends, evenly in the logarithm of time."""
+    found = np.maximum(found, 1e-3)
+    by_share = np.linspace(0, len(found) - 1, MOST_POINTS).astype(int)
+    by_time = np.searchsorted(found, np.geomspace(found[0], found[-1], MOST_POINTS), side="right") - 1
+    keep = np.unique(np.concatenate([by_share, np.clip(by_time, 0, None), [0, len(found) - 1]]))
+    return np.append(found[0], found[keep]), np.append(0.0, (keep + 1) / of)
+
+
+def mark_slos(run: Run, ax: Axes) -> None:
+    """A thin line at each SLO, with the features that have it."""
+    slos: dict[float, list[str]] = {}
+    for name, facts in run.manifest["features"].items():
+        if facts["slo"] < np.inf:
+            slos.setdefault(float(facts["slo"]), []).append(name)
+    for slo, features in slos.items():
+        ax.axvline(slo, color=axes.GREY, linewidth=0.9, linestyle=":")
+        text = "SLO " + axes.plain(", ".join(features), 24)
+        where = ax.get_xaxis_transform()
+        ax.annotate(text, (slo, 0.02), (-2, 0), where, "offset points", rotation=90, ha="right", fontsize=7.5)
+
+
+def time_axis(ax: Axes, shortest: float, longest: float) -> None:
+    """A logarithmic x-axis with ticks that read 10 s, 1 min, 1 h."""
+    ax.set_xscale("log")
+    low, high = shortest / 1.3, longest * 1.3
+    ax.set_xlim(low, high)
+    ticks = {x: text for x, text in TICKS.items() if low <= x <= high}
+    if len(ticks) < 3:
+        ticks |= {x: text for x, text in BETWEEN.items() if low <= x <= high}
+    ax.xaxis.set_major_locator(FixedLocator(sorted(ticks)))
+    ax.xaxis.set_major_formatter(FuncFormatter(lambda x, _: ticks.get(x, f"{x:g} s")))
+    ax.xaxis.set_minor_locator(NullLocator())
+    ax.grid(True, axis="x", color="#eeeeee", linewidth=0.6)

@@ -1,0 +1,79 @@
+"""Where a report's figures come from: profiles, behaviour, prices and footprint, each with its source; the software."""
+
+from typing import Any
+
+from pydantic import ValidationError
+
+from sim.demand.users import Behaviour, provenance_rows
+from sim.errors import BadInput
+from sim.profile import Strict
+from sim.report import words
+from sim.report.tables import Table
+from sim.run import Run
+from sim.scenario import Footprint, Pool, Serving
+
+
+def origins(runs: list[Run]) -> list[Table]:
+    """All sources, each once, however many runs share it."""
+    return [
+        Table(
+            "Service times and power: the profiles",
+            ["profile", "known how", "GPU", "source", "idle power", "content (SHA-256)"],
+            unique([row for run in runs for row in profiles(run)]),
+            labels=6,
+        ),
+        Table(
+            "Behaviour, serving, footprint and prices",
+            ["figure", "value", "known how", "source"],
+            unique([row for run in runs for row in assumptions(run)]),
+            labels=4,
+            note="Times are in seconds. 'assumed' means that no measurement is known: doubt these first.",
+        ),
+        Table(
+            "The runs",
+            ["playbook", "seed", "engine", "slice", "attempts", "computed in", "software"],
+            [software(run) for run in runs],
+            labels=7,
+        ),
+    ]
+
+
+def unique(rows: list[list[str]]) -> list[list[str]]:
+    return [list(row) for row in dict.fromkeys(map(tuple, rows))]
+
+
+def profiles(run: Run) -> list[list[str]]:
+    rows = []
+    for name, facts in run.manifest["profiles"].items():
+        idle = facts["idle_power_source"] or "not in the profile"
+        rows.append([name, facts["provenance"], facts["gpu"], facts["source"], idle, facts["sha256"][:16]])
+    return [[str(cell) for cell in row] for row in rows]
+
+
+def assumptions(run: Run) -> list[list[str]]:
+    """Every figure that has a default with a source, and where its value comes from in this run."""
+    document = run.manifest["scenario"]
+    parts: list[tuple[type[Strict], dict[str, Any], str]] = [
+        (Behaviour, document.get("behaviour") or {}, "behaviour"),
+        (Serving, document.get("serving") or {}, "serving"),
+        (Footprint, document.get("footprint") or {}, "footprint"),
+        *[(Pool, given, f"pools.{name}") for name, given in (document.get("pools") or {}).items()],
+    ]
+    rows = []
+    for model, given, path in parts:
+        try:
+            checked = model.model_validate(given)
+        except ValidationError as wrong:
+            message = "the scenario in this run's manifest cannot be read"
+            raise BadInput(message, key=path, value=wrong.errors()[0]["input"]) from None
+        found = provenance_rows(checked, given, path)
+        rows += [[row["figure"], row["value"], row["provenance"], row["source"]] for row in found]
+    return rows
+
+
+def software(run: Run) -> list[str]:
+    m = run.manifest
+    versions = ", ".join(f"{name} {version}" for name, version in m["versions"].items())
+    size = "all of it" if run.scale == 1 else f"1/{1 / run.scale:g}"
+    wall = words.seconds(float(m["wall_seconds"]))
+    return [str(m["playbook"]), str(m["seed"]), str(m["engine"]), size, f"{len(run.requests):,}", wall, versions]

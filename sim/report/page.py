@@ -1,0 +1,209 @@
+"""The report: runs, their figures and their sources on one HTML page that needs nothing but itself."""
+
+import base64
+from dataclasses import dataclass
+from pathlib import Path
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from matplotlib.figure import Figure
+
+from sim.compare import Comparison
+from sim.metrics import intents
+from sim.plots import comparison_figure, figures, svg_text
+from sim.plots.files import write_bytes
+from sim.report import tables, words
+from sim.report.origins import origins
+from sim.report.ranking import ranking, ranking_of_runs
+from sim.run import Run
+from sim.verdict import Verdict, sentences, verdict, warnings
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A figure as a data URI, with what it shows in words."""
+
+    source: str
+    alt: str
+    caption: str
+
+
+@dataclass(frozen=True)
+class Section:
+    """What the page says about one run."""
+
+    name: str
+    alive: bool
+    verdict: list[str]
+    warnings: list[str]
+    highlights: list[tuple[str, str, str]]  # label, figure, remark
+    rule: str
+    promises: tables.Table
+    outcomes: list[tables.Table]
+    latency: list[tables.Table]
+    capacity: list[tables.Table]
+    costs: list[tables.Table]
+    people: list[tables.Table]
+    decisions: tables.Table
+    pictures: dict[str, Picture]
+
+
+def render(runs: list[Run], comparison: Comparison | None = None) -> str:
+    """One self-contained HTML page about one run, or about several and how they compare."""
+    if not runs:
+        raise ValueError("a report needs at least one run")
+    names = section_names(runs)
+    verdicts = [verdict(run) for run in runs]
+    sections = [section(v, name) for v, name in zip(verdicts, names, strict=True)]
+    rank = picture = None
+    if comparison is not None:
+        rank = ranking(comparison)
+        best = rank.rows[0][1]
+        alt = f"Dots with intervals, a row a playbook, in several measures; {best} has the highest SLO attainment."
+        caption = "Playbooks side by side: a dot is the mean, a bar its 95 % interval, the dotted line the baseline."
+        picture = pictured(comparison_figure(comparison.differences, baseline=comparison.baseline), alt, caption)
+    elif len(runs) > 1:
+        rank = ranking_of_runs(verdicts, names)
+    environment = Environment(
+        loader=PackageLoader("sim.report", ""), autoescape=True, undefined=StrictUndefined, trim_blocks=True
+    )
+    return environment.get_template("page.html.j2").render(
+        facts=runs[0].manifest,
+        span=f"{words.instant(runs[0], 0)} to {words.instant(runs[0], runs[0].horizon)} UTC",
+        length=words.seconds(runs[0].horizon),
+        ranking=rank,
+        comparison=picture,
+        sections=sections,
+        warnings=gathered(sections),
+        origins=origins(runs),
+    )
+
+
+def gathered(sections: list[Section]) -> list[tuple[str, str]]:
+    """Each warning once, with the playbooks it concerns where that is not all of them."""
+    concerned: dict[str, list[str]] = {}
+    for part in sections:
+        for warning in part.warnings:
+            concerned.setdefault(warning, []).append(part.name)
+    return [
+        (warning, "" if len(names) == len(sections) else "playbook " + ", ".join(names))
+        for warning, names in concerned.items()
+    ]
+
+
+def write(html: str, path: Path) -> Path:
+    """Write the page, all of it or nothing; gives back the path."""
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    return write_bytes(html.encode("utf-8", errors="replace"), path)
+
+
+def section_names(runs: list[Run]) -> list[str]:
+    """The playbook of each run, with the seed where a playbook comes more than once."""
+    playbooks = [str(run.manifest["playbook"]) for run in runs]
+    if len(set(playbooks)) == len(playbooks):
+        return playbooks
+    return [f"{name}, seed {run.manifest['seed']}" for name, run in zip(playbooks, runs, strict=True)]
+
+
+def section(v: Verdict, name: str) -> Section:
+    """Everything about one run."""
+    alarms = warnings(v)
+    said = sentences(v)
+    return Section(
+        name=name,
+        alive=v.life.alive,
+        verdict=said[: len(said) - len(alarms)],
+        warnings=alarms,
+        highlights=highlights(v),
+        rule=rule_of_life(v.run),
+        promises=promises(v.run),
+        outcomes=[tables.asks(v), tables.refusals(v)],
+        latency=tables.latency_tables(v),
+        capacity=[tables.pools(v), tables.consumers(v)],
+        costs=[tables.gpu_time(v), tables.bill(v)],
+        people=[tables.signups(v)],
+        decisions=tables.decisions(v),
+        pictures=pictures(v),
+    )
+
+
+def highlights(v: Verdict) -> list[tuple[str, str, str]]:
+    """The few figures a planner looks for first."""
+    tight = max(v.pools, key=lambda pool: pool.peak_load)
+    first = min((pool.first_saturated for pool in v.pools if pool.saturated), default=float("nan"))
+    saturated = f"from {words.instant(v.run, first)}" if first == first else "no pool saturates"
+    return [
+        ("in time", words.share(v.life.attainment), "of all asks"),
+        ("goodput", f"{words.count(v.full(v.goodput))}/s", "images in time, as asked for"),
+        ("p95 latency", words.seconds(tables.p95_of_all(v)), "of all asks, served or not"),
+        ("saturation", words.seconds(first), f"after the start; {saturated}" if first == first else saturated),
+        (
+            "peak load",
+            words.share(tight.peak_load),
+            f"of pool {tight.name}; {words.count(tight.gpus_needed)} GPUs needed",
+        ),
+        ("cost", words.dollars(v.full(v.dollars)), f"{words.known(v.full(v.energy['kg_co2e']) / 1000)} t CO2e"),
+    ]
+
+
+def rule_of_life(run: Run) -> str:
+    """The scenario's definition of alive, in words."""
+    rule = run.manifest["alive"]
+    return (
+        f"The run is cut into windows of {words.seconds(rule['window'])}. A window is good if at least "
+        f"{words.share(rule['kept'])} of the requests it granted got an image in time. The service is alive if at "
+        f"least {words.share(rule['windows'])} of the windows with granted requests are good, and at least "
+        f"{words.share(rule['attainment'])} of all asks got an image in time."
+    )
+
+
+def promises(run: Run) -> tables.Table:
+    """What 'in time' means for each feature."""
+    rows = [
+        [name, str(facts["pool"]), words.share(facts["share"]), words.seconds(facts["slo"])]
+        for name, facts in run.manifest["features"].items()
+    ]
+    return tables.Table("In time means", ["feature", "pool", "share of asks", "latency at most"], rows, labels=2)
+
+
+def pictures(v: Verdict) -> dict[str, Picture]:
+    """The figures of one run, with what a person who cannot see them should know."""
+    name, tight = v.run.manifest["playbook"], max(v.pools, key=lambda pool: pool.peak_load)
+    queues = ", ".join(f"{words.count(v.full(pool.peak_queue))} in {pool.name}" for pool in v.pools)
+    c = v.counts
+    words_of = {
+        "demand": (
+            f"Two step charts over time: people signing up, {words.count(v.full(v.signups['came']))} in all, and asks "
+            f"with retries on top, {words.count(v.full(c['attempts']))} attempts in all.",
+            "Demand. The gap between first asks and all attempts is retries.",
+        ),
+        "load": (
+            f"A step chart a pool of load and busy GPUs over time; the peak hour of pool {tight.name} asks for "
+            f"{words.share(tight.peak_load)} of its capacity.",
+            "Load against capacity. Load is GPU-time asked for, at the spec asked for, over the pool's GPU-time; "
+            "where it is above 100 % a queue grows or somebody is turned away.",
+        ),
+        "queue": (f"Requests waiting over time; longest queues: {queues}.", "Requests waiting in each pool's queue."),
+        "outcomes": (
+            f"Stacked step chart over time: {words.count(v.full(c['served']))} served, of which "
+            f"{words.count(v.full(c['degraded']))} degraded, {words.count(v.full(c['refused']))} refused and "
+            f"{words.count(v.full(c['abandoned']))} abandoned.",
+            "What became of attempts, at the instant of each; dashed lines mark what the policies did, with a label "
+            "where a policy acts for the first time.",
+        ),
+        "latency": (
+            "Curves of the share of asks with an image within a time, a curve a tier; in all "
+            f"{words.share(v.life.attainment)} were in time.",
+            "Latency of all asks. A curve ends below 100 % because some asks never got an image.",
+        ),
+    }
+    drawn = figures(v.run, intents(v.run))
+    return {
+        key: pictured(figure, f"Playbook {name}. {words_of[key][0]}", words_of[key][1]) for key, figure in drawn.items()
+    }
+
+
+def pictured(figure: Figure, alt: str, caption: str) -> Picture:
+    """A drawn figure ready for the page."""
+    code = base64.b64encode(svg_text(figure).encode()).decode("ascii")
+    return Picture(f"data:image/svg+xml;base64,{code}", alt, caption)

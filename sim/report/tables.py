@@ -1,0 +1,220 @@
+"""The tables of a report on one run: words in cells, counts at full scale."""
+
+from dataclasses import dataclass
+from itertools import islice
+from typing import Any
+
+import pandas as pd
+
+from sim.metrics import latencies, outcomes, refused_by
+from sim.report import words
+from sim.verdict import Verdict
+
+MOST_DECISIONS = 60
+LEAST_SHARE = 0.001  # of GPU time, for a line of its own
+
+
+@dataclass(frozen=True)
+class Table:
+    """Cells as text. The first `labels` columns are words, the others figures; `note` says what is not plain."""
+
+    caption: str
+    head: list[str]
+    rows: list[list[str]]
+    labels: int = 1
+    note: str = ""
+
+
+COUNTS = {
+    "intents": "asked",
+    "served": "served",
+    "in_time": "in time",
+    "degraded": "degraded",
+    "lost": "lost",
+    "unfinished": "unfinished",
+    "attempts": "attempts",
+    "refused": "refused",
+    "abandoned": "abandoned",
+    "retried": "retries",
+}
+
+
+def asks(v: Verdict) -> Table:
+    """What became of asks and attempts, by tier and feature, and in all."""
+    by = outcomes(v.run, ["tier", "feature"])
+
+    def row(labels: list[str], counts: dict[Any, Any]) -> list[str]:
+        figures = [words.count(v.full(counts[name])) for name in COUNTS]
+        return [*labels, words.share(counts["attainment"]), *figures]
+
+    rows = [row([str(t), str(f)], group) for (t, f), group in zip(by.index, by.to_dict("records"), strict=True)]
+    return Table(
+        "What became of asks, by tier and feature",
+        ["tier", "feature", "attainment", *COUNTS.values()],
+        [*rows, row(["all", "all"], v.counts)],
+        labels=2,
+        note="'asked' to 'unfinished' count asks, 'attempts' to 'retries' count attempts (an ask may take several). "
+        "Attainment is the share of asks with an image in time; refused, abandoned and lost are misses. A degraded "
+        "image is served at a cheaper spec than was asked for.",
+    )
+
+
+def refusals(v: Verdict) -> Table:
+    """Refused attempts by reason and tier."""
+    by = refused_by(v.run, "tier")
+    rows = []
+    for reason, counts in by.iterrows():
+        figures = [words.count(v.full(float(number))) for number in [*counts, counts.sum()]]
+        rows.append([str(reason), *figures])
+    return Table("Refused attempts, by reason", ["reason", *map(str, by.columns), "all"], rows)
+
+
+def latency_tables(v: Verdict) -> list[Table]:
+    """Served only and all asks, kept apart so that nobody reads the one for the other."""
+    by = latencies(v.run, "tier")
+    parts = {
+        ("served", "wait"): ("wait", "for the attempt that was served: from asking to the start on a GPU"),
+        ("served", "latency"): ("latency", "for the attempt that was served: from asking to the image"),
+        ("all intents", "latency"): ("latency", "from first wanting the image to having it; 'never' without one"),
+    }
+    served: list[list[str]] = []
+    everyone: list[list[str]] = []
+    for (of, what), (name, _) in parts.items():
+        for table in (by, v.latency):
+            chosen = table[[index[:2] == (of, what) for index in table.index]]
+            for (_, _, group), values in zip(chosen.index, chosen.to_dict("records"), strict=True):
+                row = [str(group), *[words.seconds(values[q]) for q in ("p50", "p95", "p99")]]
+                row.append(words.count(v.full(values["n"])))
+                (served if of == "served" else everyone).append([row[0], name, *row[1:]] if of == "served" else row)
+    return [
+        Table(
+            "Served only: how long those waited who got an image",
+            ["tier", "what", "median", "p95", "p99", "served requests"],
+            served,
+            labels=2,
+            note=f"Wait is {parts['served', 'wait'][1]}; latency {parts['served', 'latency'][1]}. Whoever left or was "
+            "refused is not in here, so a service that loses most people can look fast in this table.",
+        ),
+        Table(
+            "All asks: how long an image took, counting those that never came",
+            ["tier", "median", "p95", "p99", "asks"],
+            everyone,
+            note=f"Latency {parts['all intents', 'latency'][1]}: p95 'never' means that more than 5 % got none.",
+        ),
+    ]
+
+
+def p95_of_all(v: Verdict) -> float:
+    """The 95 % quantile of latency over all asks, seconds; inf where more than 5 % got no image."""
+    return float(v.latency["p95"].to_dict()["all intents", "latency", "all"])
+
+
+def pools(v: Verdict) -> Table:
+    """When each pool saturated, and what the peak asked for."""
+    head = ["pool", "GPUs", "peak load", "GPUs needed", "saturated from (UTC)", "for", "at the horizon"]
+    head += ["longest queue", "at (UTC)", "drained in", "queued at the horizon"]
+    rows = [
+        [
+            pool.name,
+            words.count(v.run.manifest["pools"][pool.name]["gpus_in_full"]),
+            words.share(pool.peak_load),
+            words.count(pool.gpus_needed),
+            words.instant(v.run, pool.first_saturated),
+            words.seconds(pool.saturated) if pool.saturated else "never",
+            "yes" if pool.saturated_at_horizon else "no",
+            words.count(v.full(pool.peak_queue)),
+            words.instant(v.run, pool.peak_queue_at),
+            words.seconds(pool.drain) if pool.peak_queue else "none",
+            words.count(v.full(pool.queued_at_horizon)),
+        ]
+        for pool in v.pools
+    ]
+    note = "Saturated: GPUs at least 98 % busy with a queue. Peak load: the largest hourly mean of first asks, at the "
+    note += "spec asked for, over capacity; 'GPUs needed' would have carried that hour, with no headroom."
+    return Table("Pools", head, rows, note=note)
+
+
+def consumers(v: Verdict) -> Table:
+    """What filled each pool while it was saturated (else in the whole run)."""
+    rows = []
+    for pool in v.pools:
+        when = "while saturated" if pool.saturated else "all the time (never saturated)"
+        for part in pool.consumed[pool.consumed["share"] >= LEAST_SHARE].to_dict("records"):
+            end = "wasted: nobody waited any more" if part["wasted"] else "useful"
+            rows.append([pool.name, when, str(part["tier"]), str(part["feature"]), end, words.share(part["share"])])
+    head = ["pool", "when", "tier", "feature", "what for", "share of GPU time"]
+    return Table("What consumed the pools", head, rows, labels=5, note="Shares below 0.1 % are left out.")
+
+
+def gpu_time(v: Verdict) -> Table:
+    """GPU-hours by pool: useful, wasted, idle."""
+    rows = []
+    for pool, hours in v.gpu_hours.iterrows():
+        parts = [words.count(v.full(hours[name])) for name in ("useful", "wasted", "idle", "total")]
+        shares = [words.share(hours[name] / hours["total"]) for name in ("useful", "wasted", "idle")]
+        rows.append([str(pool), *parts, *shares])
+    head = ["pool", "useful", "wasted", "idle", "total", "useful, share", "wasted, share", "idle, share"]
+    note = "Wasted: spent on images nobody waited for any more."
+    return Table("GPU-hours", head, rows, note=note)
+
+
+def bill(v: Verdict) -> Table:
+    """Money, energy and carbon, in all and an image served."""
+    images = v.counts["served"]
+    mwh, tonnes = v.full(v.energy["kwh"]) / 1000, v.full(v.energy["kg_co2e"]) / 1000
+
+    def each(total: float, unit: str) -> str:
+        return words.known(total / images, unit) if images else "none"
+
+    rows = [
+        [
+            "GPUs, busy or idle",
+            words.dollars(v.full(v.dollars)),
+            words.dollars(v.dollars / images) if images else "none",
+        ],
+        ["energy of the GPUs", words.known(v.full(v.energy["gpu_kwh"]) / 1000, " MWh"), ""],
+        ["energy at the meter", words.known(mwh, " MWh"), each(v.energy["kwh"] * 1000, " Wh")],
+        ["greenhouse gas", words.known(tonnes, " t CO2e"), each(v.energy["kg_co2e"] * 1000, " g CO2e")],
+    ]
+    return Table("Cost, energy and carbon", ["what", "in all", "a served request"], rows)
+
+
+def signups(v: Verdict) -> Table:
+    """Newcomers let in, lost and waiting, and people who left for good."""
+    s = v.signups
+    figures = {
+        "came to sign up": s["came"],
+        "let in": s["let_in"],
+        "lost: gave up on the waitlist": s["lost"],
+        "still on the waitlist at the horizon": s["waiting"],
+        "left for good after having been let in": v.churned,
+    }
+    rows = [[name, words.count(v.full(number))] for name, number in figures.items()]
+    return Table("Signups", ["people", "how many"], rows)
+
+
+def decisions(v: Verdict) -> Table:
+    """Each turn of a knob with whom it concerned; those alike at one instant in one row."""
+    table = v.run.decisions
+    alike = table.groupby(["time", "policy", "knob", "new", "old"], sort=False, dropna=False)
+    rows = [decision(v, key, group) for key, group in islice(alike, MOST_DECISIONS)]
+    left_out = alike.ngroups - len(rows)
+    note = f"{left_out} later turns are left out here; the decisions table of the run has them all." if left_out else ""
+    return Table("Decisions", ["when (UTC)", "policy", "knob", "for", "from", "to"], rows, labels=4, note=note)
+
+
+def decision(v: Verdict, key: Any, group: pd.DataFrame) -> list[str]:
+    """One row: when, who turned which knob for whom, and from what to what."""
+    time, policy, knob, new, old = key
+    whom = f"{named(group['tier'], len(v.run.manifest['tiers']), 'tiers')}; "
+    whom += named(group["feature"], len(v.run.manifest["features"]), "features")
+    if knob == "signup_rate":
+        whom = "newcomers"
+    values = [words.knob(v.run, str(knob), float(value)) for value in (old, new)]
+    return [words.instant(v.run, float(time)), str(policy), str(knob).replace("_", " "), whom, *values]
+
+
+def named(values: pd.Series, of: int, what: str) -> str:
+    """A few names, or that it is all of them."""
+    names = list(dict.fromkeys(str(value) for value in values.dropna()))
+    return f"all {what}" if len(names) == of else ", ".join(names) or f"all {what}"

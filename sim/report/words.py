@@ -1,0 +1,78 @@
+"""Figures as a reader wants them: three digits, a unit, and a word where there is no number."""
+
+import math
+
+from sim.rules import QUOTA_KINDS
+from sim.run import Run
+from sim.verdict import amount, date_of, duration, percent
+
+
+def count(number: float | None, unit: str = "") -> str:
+    """A count or an amount; 'none' where there is none, 'unlimited' where it has no bound."""
+    if number is None or math.isnan(number):
+        return "none"
+    return "unlimited" if math.isinf(number) else f"{amount(number)}{unit}"
+
+
+def known(number: float, unit: str = "") -> str:
+    """An amount that may not be known, like the energy of a GPU whose power nobody measured."""
+    return f"{amount(number)}{unit}" if math.isfinite(number) else "not known"
+
+
+def share(number: float | None) -> str:
+    return "none" if number is None or not math.isfinite(number) else percent(number)
+
+
+def seconds(number: float | None) -> str:
+    """A duration; 'never' where what it measures did not come."""
+    return "never" if number is None or not math.isfinite(number) else duration(number)
+
+
+def dollars(number: float) -> str:
+    return f"${amount(number)}" if math.isfinite(number) else "not known"
+
+
+def instant(run: Run, number: float) -> str:
+    """A date and time (UTC), or 'never'."""
+    return date_of(run, number) if math.isfinite(number) else "never"
+
+
+def rate(per_second: float) -> str:
+    """A rate in the shortest unit in which it is 1 or more."""
+    for size, unit in ((1.0, "second"), (60.0, "minute"), (3600.0, "hour")):
+        if per_second * size >= 1:
+            return f"{amount(per_second * size)} a {unit}"
+    return f"{amount(per_second * 86400)} a day"
+
+
+def knob(run: Run, name: str, value: float) -> str:
+    """The value of a gateway's knob, at full scale."""
+    if math.isnan(value):
+        return "none"
+    if math.isinf(value):
+        return "no limit"
+    if name in ("open", "shed"):
+        return percent(value)
+    if name in ("min_age", "window", "wait"):
+        return duration(value)
+    if name == "rate":
+        return rate(value)
+    if name == "signup_rate":
+        return f"{amount(value / run.scale * 86400)} a day"
+    if name == "kind":
+        return QUOTA_KINDS[int(value)] if 0 <= value < len(QUOTA_KINDS) else "none"
+    return amount(value / run.scale if name == "queue" else value)
+
+
+def interval(mean: float, low: float, high: float, *, percentages: bool = False, signed: bool = False) -> str:
+    """A mean, and in a second line its confidence interval, where there is one."""
+    factor = 100.0 if percentages else 1.0
+    unit = " %" if percentages and not signed else " points" if percentages else ""
+    if not math.isfinite(mean):
+        return "never" if mean > 0 else "none"
+
+    def written(number: float) -> str:
+        return ("+" if signed and number > 0 else "") + amount(number * factor)
+
+    bounds = f"\n({written(low)} to {written(high)})" if math.isfinite(low) and low < high < math.inf else ""
+    return f"{written(mean)}{unit}{bounds}"

@@ -1,0 +1,145 @@
+"""Queues of the textbooks as scenarios, the tables' values for them, and the z that compares the two."""
+
+import csv
+import json
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import ArrayLike
+
+from sim.profile import constant_profile
+from sim.run import Run
+from sim.scenario import Scenario
+from sim.simulate import simulate
+
+SEEDS = range(1, 17)
+
+
+def queue(
+    *,
+    lasting: float,
+    warm_up: float = 0.0,
+    rate: float = 1.0,
+    gpus: int = 1,
+    seconds: float = 1.0,
+    noise: dict[str, Any] | None = None,
+    batch: int = 1,
+    per_image: float = 0.0,
+    waves: list[dict[str, Any]] | None = None,
+    tiers: dict[str, float] | None = None,
+    patience: dict[str, Any] | None = None,
+    retry: dict[str, Any] | None = None,
+    policies: Sequence[dict[str, Any]] = (),
+) -> Scenario:
+    """A scenario in which each person asks once: `rate` people a second, where no waves say otherwise.
+
+    A batch of n takes seconds + n per_image, times an exponential of mean 1 where no other noise is given; `batch` is
+    the largest. tiers: shares by name; policies: in force throughout. Times in seconds.
+    """
+    document = {
+        "title": "a queue",
+        "horizon": in_seconds(lasting),
+        "warm_up": in_seconds(warm_up),
+        "control_tick": in_seconds(lasting),
+        "tiers": {tier: {"share": share} for tier, share in (tiers or {"all": 1}).items()},
+        "features": {"image": {"share": 1, "pool": "gpus", "slo": "1 h", "spec": {"model": "model"}}},
+        "pools": {"gpus": {"gpus": gpus, "max_batch": batch}},
+        "demand": waves or [steady(rate)],
+        "behaviour": {
+            "requests": {"kind": "fixed", "requests": 1},
+            "patience": patience or {"kind": "never"},
+            "retry": retry or {"at_most": 0},
+            "returns": {"at_one_day": 0},
+            "churn": 0,
+        },
+        "serving": {"noise": noise or {"kind": "exponential"}, "notices_leaving": True},
+        "always": [{"policy": policy} for policy in policies],
+    }
+    profile = constant_profile("model", seconds, largest_batch=batch, per_image=per_image)
+    return Scenario.from_dict(document, profiles={"model": profile})
+
+
+def steady(rate: float) -> dict[str, Any]:
+    """A wave of constant rate, people per second."""
+    return {"kind": "steady", "rate": per_second(rate)}
+
+
+def in_seconds(value: float) -> str:
+    return f"{value} s"
+
+
+def per_second(value: float) -> str:
+    return f"{value} per second"
+
+
+def room(requests: int) -> dict[str, Any]:
+    """The policy by which so many may wait."""
+    return {"kind": "queue bound", "requests": requests}
+
+
+CONSTANT = {"kind": "none"}  # noise: every service time as the profile has it
+
+
+def replicate(scenario: Scenario, *measures: Callable[[Run], float], seeds: Sequence[int] = SEEDS) -> list[np.ndarray]:
+    """For each measure its value in a run of each seed."""
+    found = [[measure(run) for measure in measures] for run in (simulate(scenario, seed=seed) for seed in seeds)]
+    return list(np.array(found).T)
+
+
+def z(samples: np.ndarray, theory: float) -> float:
+    """How many standard errors the mean of independent samples is away from theory."""
+    return float((samples.mean() - theory) / (samples.std(ddof=1) / math.sqrt(len(samples))))
+
+
+def observed(run: Run) -> pd.DataFrame:
+    """The attempts of the steady state: without the warm-up, and as long a time at the end, where some still wait."""
+    edge = run.manifest["warm_up"]
+    rows = run.requests
+    return rows[(rows["arrived"] >= edge) & (rows["arrived"] < run.horizon - edge)]
+
+
+def waits(rows: pd.DataFrame) -> pd.Series:
+    """Waits in seconds of the attempts that started."""
+    return (rows["started"] - rows["arrived"]).dropna()
+
+
+def mean_wait_in(run: Run) -> float:
+    return float(waits(observed(run)).mean())
+
+
+def share_waiting(run: Run) -> float:
+    """Share of the started attempts that did not start at once."""
+    return float((waits(observed(run)) > 0).mean())
+
+
+def share(outcome: str) -> Callable[[Run], float]:
+    """A measure: the share of attempts of this outcome."""
+    return lambda run: float((observed(run)["outcome"] == outcome).mean())
+
+
+def waiting_at(run: Run, times: ArrayLike) -> np.ndarray:
+    """How many requests wait at each of these times, where nobody leaves the queue but to be served."""
+    rows = run.requests
+    joined = np.sort(rows["arrived"].to_numpy())
+    started = np.sort(rows["started"].dropna().to_numpy())
+    return np.searchsorted(joined, times, side="right") - np.searchsorted(started, times, side="right")
+
+
+def truths(system: str) -> Iterator[tuple[Mapping[str, Any], Mapping[str, float]]]:
+    """The tables' values for a system: its parameters, and the metrics for these."""
+    table: dict[str, dict[str, float]] = {}
+    with (Path(__file__).parent / "truths.csv").open(encoding="utf-8", newline="") as file:
+        for row in csv.DictReader(file):
+            if row["system"] == system:
+                table.setdefault(row["params"], {})[row["metric"]] = float(row["value"])
+    assert table, f"the tables have no {system}"
+    return ((json.loads(params), metrics) for params, metrics in table.items())
+
+
+def truth(system: str, metric: str, **params: Any) -> float:
+    """One value of the tables."""
+    return next(metrics[metric] for known, metrics in truths(system) if known == params)

@@ -1,0 +1,205 @@
+"""Scenarios for tests: a plain one to vary by hand, and hypothesis strategies that mix every mechanism at small size."""
+
+from typing import Any
+
+from hypothesis import strategies as st
+
+from sim.load import merged
+from sim.profile import Profile, constant_profile
+from sim.scenario import Scenario
+
+PLAIN: dict[str, Any] = {
+    "title": "A test",
+    "horizon": "10 min",
+    "tiers": {"free": {"share": 1}},
+    "features": {"image": {"share": 1, "pool": "gpus", "slo": "60 s", "spec": {"model": "slow"}}},
+    "pools": {"gpus": {"gpus": 1}},
+    "demand": [{"kind": "steady", "rate": "1 per min"}],
+    "behaviour": {
+        "requests": {"kind": "fixed", "requests": 1},
+        "think": {"kind": "constant", "value": "5 s"},
+        "patience": {"kind": "never"},
+        "retry": {"at_most": 0},
+        "churn": 0,
+        "returns": {"at_one_day": 0},
+    },
+    "serving": {"noise": {"kind": "none"}},
+}
+
+
+def constant(seconds: float, *, largest_batch: int = 1) -> Profile:
+    """A machine that takes the same time for any batch."""
+    return constant_profile("constant", seconds, largest_batch=largest_batch)
+
+
+PROFILES = {
+    "slow": constant_profile("slow", 8.0, largest_batch=4, per_image=2.0),
+    "quick": constant_profile("quick", 2.0, largest_batch=4, per_image=1.0),
+    "crawling": constant_profile("crawling", 60.0, largest_batch=4, per_image=20.0),
+}
+
+
+def plain(profiles: dict[str, Profile] | None = None, **settings: Any) -> Scenario:
+    """The plain scenario with other settings, merged key by key as an override would be."""
+    return Scenario.from_dict(merged(PLAIN, settings), profiles={**PROFILES, **(profiles or {})})
+
+
+def seconds(low: int, high: int) -> st.SearchStrategy[str]:
+    return st.integers(low, high).map(lambda n: f"{n} s")
+
+
+def shares(*names: str) -> st.SearchStrategy[dict[str, float]]:
+    """Shares of these names that add up to one, in hundredths."""
+    if len(names) == 1:
+        return st.just({names[0]: 1.0})
+    return st.integers(0, 100).map(lambda n: {names[0]: n / 100, names[1]: (100 - n) / 100})
+
+
+TIMES = st.one_of(
+    st.just({"kind": "never"}),
+    seconds(0, 60).map(lambda value: {"kind": "constant", "value": value}),
+    seconds(1, 60).map(lambda mean: {"kind": "exponential", "mean": mean}),
+    seconds(1, 60).map(lambda median: {"kind": "lognormal", "median": median, "sigma": 1.5}),
+    seconds(1, 60).map(lambda scale: {"kind": "weibull", "scale": scale, "shape": 0.7}),
+    seconds(5, 60).map(lambda high: {"kind": "uniform", "low": "5 s", "high": high}),
+)
+PAUSES = TIMES.filter(lambda time: time["kind"] != "never")
+
+
+@st.composite
+def pools(draw: st.DrawFn, name: str) -> dict[str, Any]:
+    return {name: {"gpus": draw(st.integers(1, 3)), "max_batch": draw(st.integers(2, 4)), "linger": draw(seconds(0, 20))}}
+
+
+@st.composite
+def specs(draw: st.DrawFn) -> dict[str, Any]:
+    return {"model": draw(st.sampled_from(sorted(PROFILES))), "images": draw(st.integers(1, 2))}
+
+
+@st.composite
+def features(draw: st.DrawFn, pool_names: list[str]) -> dict[str, Any]:
+    return {
+        name: {
+            "share": share,
+            "pool": draw(st.sampled_from(pool_names)),
+            "slo": draw(seconds(10, 120)),
+            "spec": draw(specs()),
+            "ladder": draw(st.lists(specs(), max_size=2)),
+            "meter": draw(st.sampled_from(["", "shared"])),
+        }
+        for name, share in draw(shares("image", "edit")).items()
+    }
+
+
+@st.composite
+def waves(draw: st.DrawFn) -> list[dict[str, Any]]:
+    people = st.integers(0, 40)
+    wave = st.one_of(
+        st.builds(lambda n: {"kind": "steady", "rate": f"{n} per 10 min"}, people),
+        st.builds(lambda n, lasting: {"kind": "spike", "people": n, "lasting": lasting}, people, seconds(1, 120)),
+        st.builds(lambda n: {"kind": "weibull", "people": n, "scale": "3 min"}, people),
+        st.builds(
+            lambda n: {"kind": "bass", "people": n, "innovation": "10 per hour", "imitation": "60 per hour"}, people
+        ),
+    )
+    age = st.sampled_from(["0", "100 s", "30 days"])
+    found = draw(st.lists(wave, min_size=1, max_size=3))
+    return [{**w, "account_age": draw(age), "from": draw(seconds(0, 200))} for w in found]
+
+
+@st.composite
+def policies(draw: st.DrawFn, tiers: list[str], pool_names: list[str]) -> dict[str, Any]:
+    target = draw(st.sampled_from([{}, {"tiers": tiers[:1]}, {"features": ["image"]}]))
+    count, share = st.integers(0, 6), st.sampled_from([0, 0.2, 0.6, 1])
+    kinds: list[st.SearchStrategy[dict[str, Any]]] = [
+        st.builds(lambda s, a: {"kind": "feature gate", "open": s, "min_age": a, **target}, share, seconds(0, 200)),
+        st.builds(lambda n: {"kind": "waitlist", "rate": f"{n} per min"}, st.integers(0, 10)),
+        st.builds(lambda n, b: {"kind": "rate limit", "rate": f"{n} per min", "burst": b, **target}, count, st.integers(1, 3)),
+        st.builds(
+            lambda n, w, r: {"kind": "quota", "requests": n, "window": w, "runs": r, **target},
+            count,
+            seconds(30, 600),
+            st.sampled_from(["calendar", "rolling", "sliding", "sliding counter"]),
+        ),
+        st.builds(lambda n: {"kind": "concurrency", "requests": n, **target}, st.integers(0, 2)),
+        st.builds(lambda n: {"kind": "queue bound", "requests": n, **target}, count),
+        st.builds(lambda t: {"kind": "wait bound", "longest": t, **target}, seconds(0, 60)),
+        st.builds(lambda s: {"kind": "shed", "share": s, **target}, share),
+        st.builds(lambda n: {"kind": "degrade", "level": n, **target}, st.integers(1, 2)),
+        st.builds(
+            lambda pool, calm: {
+                "kind": "degrade under load",
+                "pool": pool,
+                "above": "30 s",
+                "below": "10 s",
+                "calm": calm,
+                "lowest": 2,
+                **target,
+            },
+            st.sampled_from(pool_names),
+            seconds(0, 120),
+        ),
+    ]
+    return draw(st.one_of(kinds))
+
+
+@st.composite
+def steps(draw: st.DrawFn, tiers: list[str], pool_names: list[str]) -> dict[str, Any]:
+    begins = draw(st.integers(0, 300))
+    ends = draw(st.sampled_from([{}, {"until": f"{begins + 200} s"}]))
+    return {"policy": draw(policies(tiers, pool_names)), "from": f"{begins} s", **ends}
+
+
+@st.composite
+def playbooks(draw: st.DrawFn, tiers: list[str], pool_names: list[str]) -> list[dict[str, Any]]:
+    """A few steps; priorities, where there are any, hold for the whole run."""
+    first = draw(st.sampled_from([[], [{"policy": {"kind": "priority", "first": tiers[-1:]}}]]))
+    return [*first, *draw(st.lists(steps(tiers, pool_names), max_size=4))]
+
+
+@st.composite
+def behaviours(draw: st.DrawFn) -> dict[str, Any]:
+    return {
+        "requests": {"kind": "fixed", "requests": draw(st.integers(1, 4))},
+        "think": draw(PAUSES),
+        "patience": draw(TIMES),
+        "retry": {
+            "at_most": draw(st.integers(0, 3)),
+            "probability": draw(st.sampled_from([0, 0.5, 1])),
+            "after_leaving": draw(st.sampled_from([0, 0.5, 1])),
+            "hopeless": draw(st.sampled_from([0, 1])),
+            "backoff": draw(PAUSES),
+            "growth": draw(st.sampled_from([1, 2])),
+        },
+        "churn": draw(st.sampled_from([0, 0.5, 1])),
+        "returns": {"at_one_day": 0},
+        "waitlist_patience": draw(TIMES),
+    }
+
+
+@st.composite
+def documents(draw: st.DrawFn, *, linger: bool = True) -> dict[str, Any]:
+    """A small scenario with any mix of mechanisms, and two playbooks 'one' and 'other'."""
+    pool_names = draw(st.sampled_from([["gpus"], ["gpus", "spare"]]))
+    tiers = draw(st.sampled_from([("free",), ("free", "plus")]))
+    found = {name: pool for p in pool_names for name, pool in draw(pools(p)).items()}
+    return {
+        "title": "A random one",
+        "start": draw(st.sampled_from(["2025-01-01", "2025-01-01 23:55"])),
+        "horizon": draw(seconds(60, 900)),
+        "control_tick": draw(seconds(5, 120)),
+        "tiers": {name: {"share": share} for name, share in draw(shares(*tiers)).items()},
+        "pools": found if linger else {name: {**pool, "linger": 0} for name, pool in found.items()},
+        "features": draw(features(pool_names)),
+        "demand": draw(waves()),
+        "behaviour": draw(behaviours()),
+        "serving": {
+            "noise": {"kind": draw(st.sampled_from(["none", "lognormal", "exponential"])), "cv": 0.3},
+            "notices_leaving": draw(st.booleans()),
+        },
+        "playbooks": {name: draw(playbooks(list(tiers), pool_names)) for name in ("one", "other")},
+    }
+
+
+def scenario_from(document: dict[str, Any]) -> Scenario:
+    return Scenario.from_dict(document, profiles=PROFILES)

@@ -1,0 +1,292 @@
+"""The invariants of ARCHITECTURE.md, over random small scenarios that mix every mechanism."""
+
+import dataclasses
+import math
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from sim import BadInput, Controls, Run, Scenario, Telemetry, simulate
+from sim.profile import Profile, constant_profile
+from sim.request import OUTCOMES, Spec
+from tests.random_scenarios import PROFILES, documents, plain, scenario_from
+
+quickly = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow], derandomize=True)
+TINY = 1e-9
+
+
+def run_of(document, playbook="one", seed=1) -> tuple[Scenario, Run]:
+    scenario = scenario_from(document)
+    return scenario, simulate(scenario, playbook, seed=seed)
+
+
+def priorities(scenario: Scenario, run: Run, playbook: str = "one") -> pd.Series:
+    """Each request's priority: by tier, as the playbook's one priority policy has it for the whole run."""
+    first = next((s.policy.first for s in scenario.playbooks[playbook] if s.policy.kind == "priority"), [])
+    return run.requests["tier"].astype(str).map(lambda tier: first.index(tier) if tier in first else len(first))
+
+
+def out_of_queue(scenario: Scenario, run: Run) -> pd.Series:
+    """When each granted request stopped waiting in the queue: started, noticed to have left, or never (the horizon)."""
+    requests = run.requests
+    left = requests["left"] if scenario.serving.notices_leaving else math.nan
+    return requests["started"].fillna(left).fillna(run.horizon)
+
+
+def queued(scenario: Scenario, run: Run) -> pd.DataFrame:
+    """Granted requests with their priority and their time in the queue."""
+    table = run.requests.assign(priority=priorities(scenario, run), out=out_of_queue(scenario, run))
+    return table[table["reason"].isna()]
+
+
+# 1. Conservation.
+
+
+def check_every_attempt_ends_in_exactly_one_way(scenario, run):
+    r = run.requests
+    never = r[["started", "finished", "left"]].isna()
+    refused, served, abandoned, unfinished = (r["outcome"] == outcome for outcome in ("refused", "served", "abandoned", "unfinished"))
+    assert (refused | served | abandoned | unfinished).all()
+    assert set(r["outcome"].cat.categories) == set(OUTCOMES)
+    assert (refused == r["reason"].notna()).all()
+    assert never[refused].all().all()
+    assert not never.loc[served, ["started", "finished"]].any().any()
+    assert (never["left"] == ~abandoned).all()
+    assert never.loc[unfinished, "finished"].all()
+
+
+def check_attempts_follow_each_other(scenario, run):
+    """Attempts of one ask are 0, 1, ... and each but the last failed and is marked as retried."""
+    for _, tries in run.requests.groupby(["user", "ask"]):
+        tries = tries.sort_values("attempt")
+        assert tries["attempt"].tolist() == list(range(len(tries)))
+        assert len(tries) <= scenario.behaviour.retry.at_most + 1
+        assert tries["retry"].iloc[:-1].all()
+        assert tries["outcome"].iloc[:-1].isin(["refused", "abandoned"]).all()
+        assert (tries["arrived"].to_numpy()[1:] >= tries["left"].fillna(tries["arrived"]).to_numpy()[:-1]).all()
+
+
+def check_batches_hold_the_requests_that_started(scenario, run):
+    r, b = run.requests, run.batches
+    assert (r["batch"].notna() == r["started"].notna()).all()
+    counts = {spec.label: spec.images for spec in scenario.specs()}
+    taken = r[r["batch"].notna()].assign(images=r["spec"].astype(str).map(counts)).groupby("batch")
+    assert taken["images"].sum().tolist() == b["size"].tolist()
+    assert np.allclose(taken["gpu_seconds"].sum(), b["seconds"])
+
+
+def check_people_are_admitted_before_they_ask(scenario, run):
+    u = run.users
+    assert (u["admitted"].isna() | (u["admitted"] >= u["arrives"])).all()
+    assert (u.loc[~u["newcomer"], "admitted"] == u.loc[~u["newcomer"], "arrives"]).all()
+    first = run.requests.groupby("user")["arrived"].min()
+    assert (first == u.loc[first.index, "admitted"]).all()
+    assert len(first) == u["admitted"].notna().sum()
+
+
+# 2. Causality.
+
+
+def check_nothing_happens_before_its_cause(scenario, run):
+    r, b = run.requests, run.batches
+    for earlier, later in (("arrived", "started"), ("started", "finished"), ("arrived", "left")):
+        assert not (r[earlier] > r[later]).any()
+    assert not (r["left"] > r["finished"]).any()
+    assert not (r[["arrived", "started", "finished", "left"]] > run.horizon).any().any()
+    assert np.allclose(b["finished"] - b["started"], b["seconds"], equal_nan=True) or b["finished"].isna().any()
+    assert ((b["started"] + b["seconds"] >= run.horizon) | b["finished"].notna()).all()
+
+
+# 3. One batch per GPU at a time, one spec a batch, no larger than allowed.
+
+
+def check_a_gpu_serves_one_batch_at_a_time(scenario, run):
+    for (pool, gpu), served in run.batches.groupby(["pool", "gpu"], observed=True):
+        assert 0 <= gpu < scenario.gpus(pool)
+        ends = served["finished"].to_numpy()
+        assert (served["started"].to_numpy()[1:] >= ends[:-1]).all()  # false too where a batch before never ended
+
+
+def check_a_batch_has_one_spec_and_fits(scenario, run):
+    r, b = run.requests, run.batches
+    started = r[r["batch"].notna()]
+    theirs = b.loc[started["batch"].astype(int)]
+    assert (started["spec"].astype(str).to_numpy() == theirs["spec"].astype(str).to_numpy()).all()
+    assert (started["pool"].astype(str).to_numpy() == theirs["pool"].astype(str).to_numpy()).all()
+    assert (started["started"].to_numpy() == theirs["started"].to_numpy()).all()
+    largest = b["pool"].astype(str).map({name: pool.max_batch for name, pool in scenario.pools.items()})
+    assert (b["size"] <= largest).all()
+
+
+# 4. No overtaking.
+
+
+def check_nobody_overtakes_within_a_class(scenario, run):
+    """Of two of one pool, priority and spec, who came first is out of the queue no later than the other starts."""
+    for _, line in queued(scenario, run).groupby(["pool", "priority", "spec"], observed=True):
+        line = line.sort_values("arrived", kind="stable")
+        before = line["out"].cummax().shift(fill_value=-math.inf)
+        assert not (line["started"] < before).any()
+
+
+# 5. Work-conserving at linger 0.
+
+
+def check_no_gpu_idles_while_a_request_waits(scenario, run):
+    waiting = queued(scenario, run)
+    for name in scenario.pools:
+        if scenario.pools[name].linger > 0:
+            continue
+        b = run.batches[run.batches["pool"] == name]
+        ends = b["finished"].fillna(run.horizon)
+        for request in waiting[waiting["pool"] == name].itertuples():
+            busy = np.clip(np.minimum(ends, request.out) - np.maximum(b["started"], request.arrived), 0, None).sum()
+            assert busy == pytest.approx(scenario.gpus(name) * (request.out - request.arrived), rel=1e-9, abs=1e-6)
+
+
+def check_the_urgent_go_first(scenario, run):
+    """At linger 0 no batch is headed by a request while a more urgent one waits."""
+    waiting = queued(scenario, run)
+    for name in scenario.pools:
+        if scenario.pools[name].linger > 0:
+            continue
+        here = waiting[waiting["pool"] == name]
+        for _, batch in here[here["started"].notna()].groupby("batch"):
+            begins, head = batch["started"].iloc[0], batch["priority"].min()
+            passed = here[(here["arrived"] < begins) & (here["out"] > begins)]
+            assert not (passed["priority"] < head).any()
+
+
+INVARIANTS = [value for name, value in sorted(globals().items()) if name.startswith("check_")]
+
+
+@pytest.mark.parametrize("invariant", INVARIANTS, ids=lambda f: f.__name__.removeprefix("check_"))
+@pytest.mark.parametrize("linger", [True, False], ids=["linger", "no linger"])
+def test_in_every_scenario(invariant, linger):
+    @settings(quickly, max_examples=30)
+    @given(document=documents(linger=linger), seed=st.integers(0, 2**63 - 1))
+    def holds(document, seed):
+        invariant(*run_of(document, seed=seed))
+
+    holds()
+
+
+# 6. Replay.
+
+
+def assert_same_tables(one: Run, other: Run) -> None:
+    for table in ("requests", "batches", "users", "decisions"):
+        pd.testing.assert_frame_equal(getattr(one, table), getattr(other, table))
+
+
+@quickly
+@given(document=documents(), seed=st.integers(0, 100))
+def test_the_same_inputs_give_the_same_tables(document, seed):
+    assert_same_tables(run_of(document, seed=seed)[1], run_of(document, seed=seed)[1])
+
+
+def test_another_seed_gives_other_people():
+    runs = [simulate(plain(horizon="1 hour"), seed=seed) for seed in (1, 2)]
+    assert runs[0].users["arrives"].tolist() != runs[1].users["arrives"].tolist()
+
+
+# 7. The same people.
+
+
+@quickly
+@given(document=documents())
+def test_every_playbook_meets_the_same_people(document):
+    one, other = run_of(document, "one")[1], run_of(document, "other")[1]
+    columns = ["user", "tier", "wave", "newcomer", "arrives"]
+    pd.testing.assert_frame_equal(one.users[columns], other.users[columns])
+    wants = [r.requests.drop_duplicates(["user", "ask"]).set_index(["user", "ask"])[["feature", "asked"]] for r in (one, other)]
+    both = wants[0].index.intersection(wants[1].index)
+    pd.testing.assert_frame_equal(wants[0].loc[both], wants[1].loc[both])
+
+
+# 8. No oracle.
+
+
+class Spy:
+    """A policy that does nothing but look."""
+
+    def __init__(self, seen: list[Telemetry]):
+        self.seen = seen
+
+    def __deepcopy__(self, memo: dict) -> "Spy":
+        return self
+
+    def act(self, telemetry: Telemetry, controls: Controls) -> None:
+        self.seen.append(telemetry)
+
+
+def looked_at(scenario: Scenario) -> list[Telemetry]:
+    seen: list[Telemetry] = []
+    simulate(scenario, [Spy(seen)])
+    return seen
+
+
+@quickly
+@given(document=documents())
+def test_telemetry_holds_nothing_about_anybody(document):
+    scenario = scenario_from(document)
+    shape = (len(scenario.tiers), len(scenario.features))
+    for telemetry in looked_at(scenario):
+        for field in dataclasses.fields(telemetry):
+            value = getattr(telemetry, field.name)
+            if isinstance(value, np.ndarray):
+                assert value.shape == shape
+                assert not value.flags.writeable
+            elif field.name == "pools":
+                assert list(value) == list(scenario.pools)
+                assert all(isinstance(v, int | float) for pool in value.values() for v in dataclasses.astuple(pool))
+            else:
+                assert isinstance(value, int | float)
+
+
+@quickly
+@given(document=documents())
+def test_telemetry_knows_no_future(document):
+    """A run that goes on for longer shows a policy the same until then."""
+    short = looked_at(scenario_from(document))
+    long = looked_at(scenario_from({**document, "horizon": "2000 s"}))
+    for one, other in zip(short, long, strict=False):
+        for field in dataclasses.fields(one):
+            assert np.array_equal(getattr(one, field.name), getattr(other, field.name))
+
+
+# 9. No silent extrapolation.
+
+
+def grid_profile(*, extrapolate: bool) -> Profile:
+    profile = constant_profile("grid", 2.0, largest_batch=3, per_image=1.0)
+    return dataclasses.replace(profile, extrapolate=extrapolate)
+
+
+@quickly
+@given(side=st.integers(512, 1536), steps=st.integers(20, 40), size=st.integers(1, 6))
+def test_a_profile_says_what_it_does_not_know(side, steps, size):
+    spec = Spec("grid", side, steps)
+    careful, bold = grid_profile(extrapolate=False), grid_profile(extrapolate=True)
+    inside = (side, steps) == (1024, 28) and size <= 3
+    assert careful.inside(spec, size) == bold.inside(spec, size) == inside
+    if inside:
+        assert careful.batch_seconds(spec, size) == bold.batch_seconds(spec, size)
+    else:
+        assert bold.batch_seconds(spec, size) > 0
+        with pytest.raises(BadInput, match="not measured there"):
+            careful.batch_seconds(spec, size)
+
+
+def test_a_run_names_the_specs_it_extrapolated():
+    with pytest.raises(BadInput, match="not measured there"):
+        plain(features={"image": {"spec": {"steps": 30}}})
+    bold = {"slow": dataclasses.replace(PROFILES["slow"], extrapolate=True)}
+    run = simulate(plain(bold, features={"image": {"spec": {"steps": 30}}}))
+    assert run.manifest["extrapolated"] == ["slow/1024px/30st"]
+    assert simulate(plain()).manifest["extrapolated"] == []
+
+
