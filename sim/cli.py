@@ -262,7 +262,7 @@ def ranking_table(comparison: Any) -> Table:
     from sim.verdict import amount
 
     against = f"against {comparison.baseline}"
-    table = Table("", "playbook", "alive", "in time", against, "images lost", "GPU-h wasted", "cost")
+    table = Table("", name_column("playbook"), "alive", "in time", against, "images lost", "GPU-h wasted", "cost")
     rows = comparison.differences.set_index(["playbook", "metric"])
     for place, name in enumerate(comparison.ranking, 1):
         runs = comparison.table[comparison.table["playbook"] == name]

@@ -35,7 +35,8 @@ def gpu_hours(run: Run, window: Window = None) -> pd.DataFrame:
 
 def work(run: Run, pool: str, spans: list[tuple[float, float]]) -> pd.DataFrame:
     """GPU-hours inside some spans by tier, feature and whether they were wasted: one row a combination."""
-    rows = run.requests[(run.requests["pool"] == pool) & run.requests["batch"].notna()]
+    started = (run.requests["pool"] == pool) & run.requests["batch"].notna()
+    rows = run.requests.loc[started, ["batch", "gpu_seconds", "tier", "feature", "outcome"]]
     batches = run.batches
     starts, ends = batches["started"].to_numpy(), batches["finished"].to_numpy()
     inside = sum((clipped(starts, ends, span) for span in spans), np.zeros(len(batches)))
@@ -43,8 +44,8 @@ def work(run: Run, pool: str, spans: list[tuple[float, float]]) -> pd.DataFrame:
     hours = rows["gpu_seconds"].to_numpy() * share[rows["batch"].to_numpy(dtype=int)] / HOUR
     table = pd.DataFrame(
         {
-            "tier": rows["tier"].to_numpy(),
-            "feature": rows["feature"].to_numpy(),
+            "tier": rows["tier"].array,
+            "feature": rows["feature"].array,
             "wasted": (rows["outcome"] == ABANDONED).to_numpy(),
             "hours": hours,
         }
@@ -61,8 +62,9 @@ def consumed(run: Run, pool: str, spans: list[tuple[float, float]]) -> pd.DataFr
 
 def dollars(run: Run, window: Window = None) -> float:
     """The price of all GPUs of the slice, busy or idle."""
-    total = gpu_hours(run, window)["total"]
-    return float(sum(total[pool] * facts["dollars_per_gpu_hour"] for pool, facts in run.manifest["pools"].items()))
+    begin, end = window_of(run, window)
+    pools = run.manifest["pools"].values()
+    return float(sum(facts["gpus"] * (end - begin) / HOUR * facts["dollars_per_gpu_hour"] for facts in pools))
 
 
 def energy(run: Run, window: Window = None) -> dict[str, float]:

@@ -34,34 +34,54 @@ def intents(run: Run, window: Window = None) -> pd.DataFrame:
     where the horizon came before one could say), images. The window is on `wanted`.
     """
     rows = run.requests
-    first = rows["attempt"].to_numpy() == 0
-    groups = rows.groupby(["user", "ask"], sort=False)
-    last = groups.tail(1)  # rows are in order of arrival
-    table = rows.loc[first, ["user", "ask", "tier", "feature", "arrived", "asked"]].rename(
-        columns={"arrived": "wanted"}
+    first, last = ends_of_intents(rows)
+    outcome, retry = rows["outcome"].array[last], rows["retry"].to_numpy()[last]
+    wanted = rows["arrived"].to_numpy()[first]
+    served = np.asarray(outcome == SERVED)
+    pending = np.asarray(outcome == UNFINISHED) | retry
+    latency = np.where(served, rows["finished"].to_numpy()[last] - wanted, math.inf)
+    slo = looked_up(rows["feature"], {n: f["slo"] for n, f in run.manifest["features"].items()})[first]
+    images = looked_up(rows["asked"], {n: s["images"] for n, s in run.manifest["specs"].items()})[first]
+    table = pd.DataFrame(
+        {
+            **{name: rows[name].array[first] for name in ("user", "ask", "tier", "feature")},
+            "wanted": wanted,
+            "reason": rows["reason"].array[last],
+            "attempts": rows["attempt"].to_numpy()[last] + 1,
+            "outcome": pd.Categorical.from_codes(
+                np.where(served, 0, np.where(pending, 2, 1)), pd.Index([SERVED, LOST, UNFINISHED])
+            ),
+            "degraded": served & (rows["level"].to_numpy()[last] > 0),
+            "latency": latency,
+            "slo": slo,
+            "in_time": latency <= slo,
+            "decided": served | ~pending | (run.horizon - wanted > slo),
+            "images": images.astype(int),
+        }
     )
-    key = ["user", "ask"]
-    ends = last[[*key, "attempt", "outcome", "reason", "level", "finished", "retry"]]
-    table = table.merge(ends, on=key, how="left", validate="one_to_one")
-    served = (table["outcome"] == SERVED).to_numpy()
-    pending = ((table["outcome"] == UNFINISHED) | table["retry"]).to_numpy()
-    slo = table["feature"].astype(str).map({n: f["slo"] for n, f in run.manifest["features"].items()}).to_numpy(float)
-    latency = np.where(served, table["finished"] - table["wanted"], math.inf)
-    counts = {label: spec["images"] for label, spec in run.manifest["specs"].items()}
-    table = table.assign(
-        attempts=table["attempt"] + 1,
-        outcome=pd.Categorical.from_codes(
-            np.where(served, 0, np.where(pending, 2, 1)), pd.Index([SERVED, LOST, UNFINISHED])
-        ),
-        degraded=served & (table["level"] > 0).to_numpy(),
-        latency=latency,
-        slo=slo,
-        in_time=latency <= slo,
-        decided=served | ~pending | (run.horizon - table["wanted"].to_numpy() > slo),
-        images=table["asked"].astype(str).map(counts).to_numpy(int),
-    ).drop(columns=["attempt", "level", "finished", "retry", "asked"])
     begin, end = window_of(run, window)
+    if begin <= 0 and end >= run.horizon:
+        return table
     return table[(table["wanted"] >= begin) & (table["wanted"] < end)].reset_index(drop=True)
+
+
+def ends_of_intents(rows: pd.DataFrame) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """Where in the request table each intent's first and last attempts stand, in order of the first."""
+    user, ask = rows["user"].to_numpy(), rows["ask"].to_numpy()
+    order = np.lexsort((rows["attempt"].to_numpy(), ask, user))
+    user, ask = user[order], ask[order]
+    begins = np.append(True, (user[1:] != user[:-1]) | (ask[1:] != ask[:-1]))[: len(rows)]
+    first, last = order[begins], order[np.append(begins[1:], True)[: len(rows)]]
+    by_first = np.argsort(first)
+    return first[by_first], last[by_first]
+
+
+def looked_up(names: pd.Series, figures: dict[str, float]) -> Floats:
+    """A figure for each row by its name: each of a few names is looked up once, not once a row."""
+    if not isinstance(names.dtype, pd.CategoricalDtype):
+        names = names.astype("category")
+    known = np.array([figures.get(str(name), math.nan) for name in names.cat.categories] + [math.nan])
+    return known[names.cat.codes.to_numpy()]
 
 
 def attainment(wishes: pd.DataFrame) -> float:
@@ -80,15 +100,19 @@ def outcomes(run: Run, by: str | list[str] | None = None, window: Window = None)
     if by is None:
         return pd.DataFrame([group_counts(wishes, attempts)], index=["all"])
     keys = [by] if isinstance(by, str) else by
-    rows = {}
-    for key, group in wishes.groupby(keys, observed=True):
-        match = np.logical_and.reduce([attempts[k] == v for k, v in zip(keys, key, strict=True)])
-        rows[key if len(keys) > 1 else key[0]] = group_counts(group, attempts[match])
-    return pd.DataFrame.from_dict(rows, orient="index").rename_axis(keys)
+    tried = dict(iter(attempts[[*keys, "outcome", "attempt"]].groupby(keys, observed=True)))
+    rows: dict[Any, dict[str, Any]] = {
+        key if len(keys) > 1 else key[0]: group_counts(group, tried.get(key, attempts.iloc[:0]))
+        for key, group in wishes.groupby(keys, observed=True)
+    }
+    index = pd.MultiIndex.from_tuples(list(rows), names=keys) if len(keys) > 1 else pd.Index(list(rows), name=keys[0])
+    return pd.DataFrame(list(rows.values()), index=index)
 
 
 def attempts_in(run: Run, window: Window = None) -> pd.DataFrame:
     begin, end = window_of(run, window)
+    if begin <= 0 and end >= run.horizon:
+        return run.requests  # all of it: a copy of millions of rows would take its time
     return run.requests[(run.requests["arrived"] >= begin) & (run.requests["arrived"] < end)]
 
 
@@ -125,7 +149,7 @@ def latencies(run: Run, by: str | None = None, window: Window = None) -> pd.Data
     intents, latency: first wanted to image, inf where there was none.
     """
     served = attempts_in(run, window)
-    served = served[served["outcome"] == SERVED]
+    served = served.loc[served["outcome"] == SERVED, ["tier", "feature", "arrived", "started", "finished"]]
     wishes = intents(run, window)
     series = {
         ("served", "wait"): (served, served["started"] - served["arrived"]),
@@ -137,7 +161,8 @@ def latencies(run: Run, by: str | None = None, window: Window = None) -> pd.Data
         groups = [("all", values)] if by is None else list(values.groupby(table[by], observed=True))
         for group, sample in groups:
             rows[of, what, str(group)] = quantiles(sample.to_numpy())
-    return pd.DataFrame.from_dict(rows, orient="index").rename_axis(["of", "what", "group"])
+    index = pd.MultiIndex.from_tuples(list(rows), names=["of", "what", "group"])
+    return pd.DataFrame(list(rows.values()), index=index, columns=["p50", "p95", "p99", "n"])
 
 
 def quantiles(values: Floats) -> dict[str, float]:
@@ -161,7 +186,8 @@ def occupancy(starts: Floats, ends: Floats, edges: Floats) -> Floats:
 
 def queue_spans(run: Run, pool: str) -> tuple[Floats, Floats]:
     """When each granted request joined a pool's queue and left it (nan: it was still there at the horizon)."""
-    rows = run.requests[(run.requests["pool"] == pool) & (run.requests["outcome"] != REFUSED)]
+    granted = (run.requests["pool"] == pool) & (run.requests["outcome"] != REFUSED)
+    rows = run.requests.loc[granted, ["arrived", "started", "left"]]
     ends = rows["started"].to_numpy()
     if run.manifest["notices_leaving"]:
         ends = np.where(np.isnan(ends), rows["left"].to_numpy(), ends)
@@ -186,13 +212,11 @@ def pool_timeline(run: Run, pool: str, width: float | None = None) -> pd.DataFra
     """
     edges = bins(run, default_bin(run) if width is None else width)
     gpus = run.manifest["pools"][pool]["gpus"]
-    rows = run.requests[run.requests["pool"] == pool]
-    work = (
-        rows["asked"].astype(str).map({n: s["gpu_seconds"] for n, s in run.manifest["specs"].items()}).to_numpy(float)
-    )
+    rows = run.requests.loc[run.requests["pool"] == pool, ["asked", "arrived", "attempt"]]
+    work = looked_up(rows["asked"], {n: s["gpu_seconds"] for n, s in run.manifest["specs"].items()})
     arrived, first = rows["arrived"].to_numpy(), rows["attempt"].to_numpy() == 0
     load = [np.histogram(arrived[m], edges, weights=work[m])[0] for m in (np.ones(len(rows), bool), first)]
-    batches = run.batches[run.batches["pool"] == pool]
+    batches = run.batches.loc[run.batches["pool"] == pool, ["started", "finished"]]
     busy = occupancy(batches["started"].to_numpy(), batches["finished"].to_numpy(), edges) / gpus
     queued = occupancy(*queue_spans(run, pool), edges)
     per = np.diff(edges) * gpus

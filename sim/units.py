@@ -66,7 +66,7 @@ def seconds(value: Any) -> float:
         if amount == 0 and not unit:
             return 0.0
         raise ValueError(f"expected {expected}; units are {', '.join(SECONDS)}")
-    return not_negative(amount * SECONDS[unit], expected)
+    return not_negative(number(amount * SECONDS[unit], expected), expected)
 
 
 def count(value: Any) -> float:
@@ -102,7 +102,7 @@ def per_second(value: Any) -> float:
     period = seconds(every)
     if not 0 < period < math.inf:
         raise ValueError(f"expected {expected}")
-    return count(parts[0]) / period
+    return number(count(parts[0]) / period, expected)
 
 
 def fraction(value: Any) -> float:
@@ -138,7 +138,10 @@ def instant(value: Any) -> float | datetime:
     """A moment: a date ('2025-03-31', '2025-03-31 18:00', UTC) or a duration after the scenario's start ('2 days')."""
     expected = "a date and time (UTC) like '2025-03-31 18:00', or a duration after the start like '2 days'"
     if isinstance(value, datetime):
-        return value.astimezone(UTC) if value.tzinfo else value.replace(tzinfo=UTC)
+        try:
+            return value.astimezone(UTC) if value.tzinfo else value.replace(tzinfo=UTC)
+        except OverflowError:
+            raise ValueError(f"expected {expected}; this one is out of range") from None
     if isinstance(value, date):
         return datetime(value.year, value.month, value.day, tzinfo=UTC)
     if isinstance(value, str) and re.match(r"\s*\d{4}-", value):

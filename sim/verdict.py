@@ -15,6 +15,7 @@ from sim.metrics import (
     group_counts,
     intents,
     latencies,
+    looked_up,
     peak_queue,
     pool_timeline,
     refused_by,
@@ -108,7 +109,7 @@ def life(run: Run, wishes: pd.DataFrame) -> Life:
     rule = run.manifest["alive"]
     slos = {name: facts["slo"] for name, facts in run.manifest["features"].items()}
     rows = attempts_in(run)
-    slo = rows["feature"].astype(str).map(slos).to_numpy(float)
+    slo = looked_up(rows["feature"], slos)
     granted = (rows["outcome"] != REFUSED).to_numpy()
     kept = (rows["outcome"] == SERVED).to_numpy() & ((rows["finished"] - rows["arrived"]).to_numpy() <= slo)
     # A request too young at the horizon to have missed its SLO says nothing yet.
@@ -184,20 +185,27 @@ def duration(seconds: float) -> str:
         return "never ends" if seconds > 0 else "always"
     for size, unit in ((86400.0, "days"), (3600.0, "h"), (60.0, "min")):
         if abs(seconds) >= 2 * size:
-            return f"{seconds / size:.3g} {unit}"
+            return f"{three_figures(seconds / size)} {unit}"
     return f"{seconds:.3g} s"
 
 
 def amount(number: float) -> str:
     """A count in three figures: 12.3 M, 45.6 k, 789."""
+    if math.isnan(number):
+        return "unknown"
     for size, suffix in ((1e9, " bn"), (1e6, " M"), (1e3, " k")):
-        if abs(number) >= size:
-            return f"{number / size:.3g}{suffix}"
+        if abs(number) >= 0.9995 * size:  # what rounds up to it
+            return f"{three_figures(number / size)}{suffix}"
     return f"{number:.3g}"
 
 
+def three_figures(number: float) -> str:
+    """Three figures, or all those before the point; never an exponent for a large number."""
+    return f"{number:.3g}" if abs(number) < 999.5 else f"{number:.0f}"
+
+
 def percent(share: float) -> str:
-    return "none" if math.isnan(share) else f"{100 * share:.3g} %"
+    return "none" if math.isnan(share) else f"{three_figures(100 * share)} %"
 
 
 def sentences(v: Verdict) -> list[str]:
@@ -232,9 +240,10 @@ def pool_sentence(v: Verdict, pool: PoolVerdict) -> str:
     top = pool.consumed.iloc[0]
     return (
         f"Pool '{pool.name}' saturates after {duration(pool.first_saturated)} "
-        f"({date_of(v.run, pool.first_saturated)} UTC) and for {duration(pool.saturated)} in all: {peak}, {amount(pool.gpus_needed)} would have carried it. "
-        f"Longest queue {amount(v.full(pool.peak_queue))} requests, drained in {duration(pool.drain)}. While "
-        f"saturated, {percent(top['share'])} of its time went to {top['feature']} for {top['tier']}"
+        f"({date_of(v.run, pool.first_saturated)} UTC) and for {duration(pool.saturated)} in all: "
+        f"{peak}, {amount(pool.gpus_needed)} would have carried it. Longest queue "
+        f"{amount(v.full(pool.peak_queue))} requests, drained in {duration(pool.drain)}. While saturated, "
+        f"{percent(top['share'])} of its time went to {top['feature']} for {top['tier']}"
         f"{' that nobody waited for any more' if top['wasted'] else ''}."
     )
 

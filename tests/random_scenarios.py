@@ -68,7 +68,9 @@ PAUSES = TIMES.filter(lambda time: time["kind"] != "never")
 
 @st.composite
 def pools(draw: st.DrawFn, name: str) -> dict[str, Any]:
-    return {name: {"gpus": draw(st.integers(1, 3)), "max_batch": draw(st.integers(2, 4)), "linger": draw(seconds(0, 20))}}
+    return {
+        name: {"gpus": draw(st.integers(1, 3)), "max_batch": draw(st.integers(2, 4)), "linger": draw(seconds(0, 20))}
+    }
 
 
 @st.composite
@@ -114,7 +116,9 @@ def policies(draw: st.DrawFn, tiers: list[str], pool_names: list[str]) -> dict[s
     kinds: list[st.SearchStrategy[dict[str, Any]]] = [
         st.builds(lambda s, a: {"kind": "feature gate", "open": s, "min_age": a, **target}, share, seconds(0, 200)),
         st.builds(lambda n: {"kind": "waitlist", "rate": f"{n} per min"}, st.integers(0, 10)),
-        st.builds(lambda n, b: {"kind": "rate limit", "rate": f"{n} per min", "burst": b, **target}, count, st.integers(1, 3)),
+        st.builds(
+            lambda n, b: {"kind": "rate limit", "rate": f"{n} per min", "burst": b, **target}, count, st.integers(1, 3)
+        ),
         st.builds(
             lambda n, w, r: {"kind": "quota", "requests": n, "window": w, "runs": r, **target},
             count,

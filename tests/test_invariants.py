@@ -48,7 +48,9 @@ def queued(scenario: Scenario, run: Run) -> pd.DataFrame:
 def check_every_attempt_ends_in_exactly_one_way(scenario, run):
     r = run.requests
     never = r[["started", "finished", "left"]].isna()
-    refused, served, abandoned, unfinished = (r["outcome"] == outcome for outcome in ("refused", "served", "abandoned", "unfinished"))
+    refused, served, abandoned, unfinished = (
+        r["outcome"] == outcome for outcome in ("refused", "served", "abandoned", "unfinished")
+    )
     assert (refused | served | abandoned | unfinished).all()
     assert set(r["outcome"].cat.categories) == set(OUTCOMES)
     assert (refused == r["reason"].notna()).all()
@@ -202,7 +204,10 @@ def test_every_playbook_meets_the_same_people(document):
     one, other = run_of(document, "one")[1], run_of(document, "other")[1]
     columns = ["user", "tier", "wave", "newcomer", "arrives"]
     pd.testing.assert_frame_equal(one.users[columns], other.users[columns])
-    wants = [r.requests.drop_duplicates(["user", "ask"]).set_index(["user", "ask"])[["feature", "asked"]] for r in (one, other)]
+    wants = [
+        r.requests.drop_duplicates(["user", "ask"]).set_index(["user", "ask"])[["feature", "asked"]]
+        for r in (one, other)
+    ]
     both = wants[0].index.intersection(wants[1].index)
     pd.testing.assert_frame_equal(wants[0].loc[both], wants[1].loc[both])
 
@@ -288,5 +293,3 @@ def test_a_run_names_the_specs_it_extrapolated():
     run = simulate(plain(bold, features={"image": {"spec": {"steps": 30}}}))
     assert run.manifest["extrapolated"] == ["slow/1024px/30st"]
     assert simulate(plain()).manifest["extrapolated"] == []
-
-

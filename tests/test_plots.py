@@ -76,6 +76,18 @@ def test_time_runs_in_utc_dates_from_start_to_horizon(run):
     assert "UTC" in ax.get_xlabel()
 
 
+@pytest.mark.parametrize(("horizon", "ticks"), [("9 days", ["27 Dec", "29 Dec", "31 Dec"]), ("20 s", ["17:00:05"])])
+def test_ticks_are_whole_and_evenly_spaced_across_a_month(run, horizon, ticks):
+    seconds = {"9 days": 9 * 86400.0, "20 s": 20.0}[horizon]
+    moved = Run(run.requests, run.batches, run.users, run.decisions, {**run.manifest, "horizon": seconds})
+    moved.manifest.update(start="2024-12-25T17:00:00+00:00", warm_up=0.0)
+    ax = axis()
+    axes.date_axis(ax, moved)
+    found = [label.get_text() for label in ax.get_xticklabels()]
+    assert [tick for tick in ticks if tick in found] == ticks
+    assert len(set(np.diff(ax.get_xticks()).round(9))) == 1
+
+
 def test_queues_are_drawn_at_full_scale(run):
     ax = axis()
     plots.queue(run, ax)

@@ -86,7 +86,9 @@ def test_three_a_day_by_rate_limit_are_five_in_the_first_day():
 
 
 @given(
-    gaps=st.lists(st.floats(0, 20), min_size=1, max_size=60), burst=st.integers(1, 6), rate=st.sampled_from([0.1, 0.5, 2.0])
+    gaps=st.lists(st.floats(0, 20), min_size=1, max_size=60),
+    burst=st.integers(1, 6),
+    rate=st.sampled_from([0.1, 0.5, 2.0]),
 )
 def test_no_window_holds_more_than_burst_plus_rate_times_its_length(gaps, burst, rate):
     times = granted(knobs(rate=rate, burst=burst), np.cumsum(gaps))

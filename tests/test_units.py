@@ -83,12 +83,16 @@ def test_what_is_not_a_rate(text):
         per_second(text)
 
 
-@pytest.mark.parametrize(("text", "value"), [(0.25, 0.25), ("25 %", 0.25), ("25%", 0.25), ("1/4", 0.25), (1, 1), (0, 0)])
+@pytest.mark.parametrize(
+    ("text", "value"), [(0.25, 0.25), ("25 %", 0.25), ("25%", 0.25), ("1/4", 0.25), (1, 1), (0, 0)]
+)
 def test_shares(text, value):
     assert fraction(text) == value
 
 
-@pytest.mark.parametrize("text", [1.01, -0.1, "101 %", "1/0", "2/1", "1/-4", "half", True, None, math.nan, "0.5 percent"])
+@pytest.mark.parametrize(
+    "text", [1.01, -0.1, "101 %", "1/0", "2/1", "1/-4", "half", True, None, math.nan, "0.5 percent"]
+)
 def test_what_is_not_a_share(text):
     with pytest.raises(ValueError, match="share"):
         fraction(text)

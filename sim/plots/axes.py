@@ -1,15 +1,15 @@
 """What all figures share: colours that colour-blind people tell apart, dates on the x-axis, plain labels, the look."""
 
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
-from matplotlib.dates import UTC, AutoDateLocator, ConciseDateFormatter, date2num
+from matplotlib.dates import date2num
 from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
-from matplotlib.ticker import FuncFormatter, MaxNLocator
+from matplotlib.ticker import FuncFormatter, MaxNLocator, MultipleLocator
 from numpy.typing import ArrayLike, NDArray
 
 from sim.run import Run
@@ -22,6 +22,9 @@ CYCLE = (BLUE, VERMILLION, GREEN, PURPLE, ORANGE, SKY, INK)
 DASHES = ("-", "--", "-.", ":")
 GREY = "#6b6b6b"
 WIDTH = 8.4  # inches
+DAY = 86400.0  # seconds
+STEPS = (1, 5, 15, 60, 300, 900, 1800, 3600, 7200, 10800, 21600, 43200, DAY, 2 * DAY, 5 * DAY, 10 * DAY, 30 * DAY)
+MOST_TICKS = 10
 
 
 def plain(text: object, most: int = 28) -> str:
@@ -78,7 +81,7 @@ def nothing(ax: Axes, text: str) -> None:
 def dates(run: Run, seconds: ArrayLike) -> NDArray[np.float64]:
     """Instants of a run as matplotlib's date numbers (days)."""
     start = float(date2num(datetime.fromisoformat(run.manifest["start"])))
-    return start + np.asarray(seconds, dtype=float) / 86400.0
+    return start + np.asarray(seconds, dtype=float) / DAY
 
 
 def edges(run: Run, table: pd.DataFrame) -> NDArray[np.float64]:
@@ -88,12 +91,9 @@ def edges(run: Run, table: pd.DataFrame) -> NDArray[np.float64]:
 
 def date_axis(ax: Axes, run: Run) -> None:
     """The x-axis from start to horizon, in dates (UTC), with the warm-up greyed out."""
-    locator = AutoDateLocator(tz=UTC, minticks=4, maxticks=9)
-    formats = ["%Y", "%b %Y", "%d %b", "%H:%M", "%H:%M", "%H:%M:%S"]
-    zeros = ["", "%Y", "%b %Y", "%d %b", "%H:%M", "%H:%M"]
-    formatter = ConciseDateFormatter(locator, tz=UTC, formats=formats, zero_formats=zeros, show_offset=False)
-    ax.xaxis.set_major_locator(locator)
-    ax.xaxis.set_major_formatter(formatter)
+    step = next((step for step in STEPS if run.horizon <= MOST_TICKS * step), run.horizon)
+    ax.xaxis.set_major_locator(MultipleLocator(step / DAY))
+    ax.xaxis.set_major_formatter(FuncFormatter(lambda x, _: date_label(x, step)))
     begin, end = dates(run, [0.0, run.horizon])
     ax.set_xlim(begin, end)
     first = datetime.fromisoformat(run.manifest["start"])
@@ -102,6 +102,15 @@ def date_axis(ax: Axes, run: Run) -> None:
     if warm_up > 0:
         ax.axvspan(begin, float(dates(run, warm_up)), facecolor="#eeeeee", edgecolor="none", zorder=0.2)
         ax.annotate("warm-up", (begin, 0.0), (3, 3), ax.get_xaxis_transform(), "offset points", fontsize=7, color=GREY)
+
+
+def date_label(x: float, step: float) -> str:
+    """A tick in words: the day at midnight, else the time of day as exactly as the steps between ticks ask for."""
+    seconds = round(x * DAY)  # a date number is a fraction of a day, and 17:00 must not read 16:59
+    instant = datetime.fromtimestamp(seconds, UTC)
+    if seconds % DAY == 0:
+        return f"{instant:%d %b}"
+    return f"{instant:%H:%M}" if step >= 60 else f"{instant:%H:%M:%S}"
 
 
 def rate_unit(per_second: float) -> tuple[float, str]:

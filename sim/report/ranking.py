@@ -23,7 +23,7 @@ def ranking(comparison: Comparison) -> Table:
             [
                 str(place + 1),
                 str(name),
-                ("yes" if alive.all() else "no") if len(alive) == 1 else f"{int(alive.sum())} of {len(alive)}",
+                ("yes" if alive.all() else "no") if len(alive) == 1 else f"{int(alive.sum())}/{len(alive)}",
                 mean(figures["attainment"], percentages=True),
                 "baseline" if name == comparison.baseline else difference(figures["attainment"]),
                 mean(figures["goodput"]),
@@ -37,7 +37,11 @@ def ranking(comparison: Comparison) -> Table:
         )
     seeds = len(comparison.seeds)
     note = "Ranked by SLO attainment, the same people under every playbook. "
-    note += f"Means over {seeds} seeds with 95 % intervals." if seeds > 1 else "One seed: no confidence intervals."
+    note += (
+        f"Means over {seeds} seeds with 95 % intervals; alive in so many of them."
+        if seeds > 1
+        else "One seed: no confidence intervals."
+    )
     head = [*HEAD[:4], "against baseline", *HEAD[4:]]
     return Table("Playbooks, the best first", head, rows, labels=3, note=note)
 

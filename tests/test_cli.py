@@ -1,0 +1,156 @@
+"""The command line as a person uses it: what it prints, what it writes, and how it refuses."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+COMMAND = [sys.executable, "-m", "sim.cli"]
+
+
+@pytest.fixture
+def meltpoint(tmp_path):
+    """Runs the command in an empty folder."""
+
+    def call(*arguments, **options):
+        return subprocess.run(
+            [*COMMAND, *arguments], cwd=tmp_path, capture_output=True, text=True, timeout=240, check=False, **options
+        )
+
+    return call
+
+
+def files(folder: Path) -> list[str]:
+    return sorted(str(p.relative_to(folder)) for p in folder.rglob("*") if p.is_file())
+
+
+def test_run_prints_a_verdict_and_writes_tables_and_a_report(meltpoint, tmp_path):
+    done = meltpoint("run", "steady", "--out", "result")
+    assert done.returncode == 0, done.stderr
+    assert "ALIVE under playbook 'none'" in done.stdout
+    assert "result/report.html" in done.stdout
+    tables = [
+        "batches.parquet",
+        "decisions.parquet",
+        "manifest.json",
+        "report.html",
+        "requests.parquet",
+        "users.parquet",
+    ]
+    assert files(tmp_path / "result") == tables
+
+
+def test_results_go_to_a_new_folder_under_runs_each_time(meltpoint, tmp_path):
+    meltpoint("run", "steady", "--set", "horizon=20 min")
+    meltpoint("run", "steady", "--set", "horizon=20 min")
+    assert sorted(p.name for p in (tmp_path / "runs").iterdir()) == ["steady-none-1", "steady-none-1-2"]
+
+
+def test_set_and_seed_reach_the_run(meltpoint, tmp_path):
+    meltpoint("run", "steady", "--set", "pools.gpus.gpus=7", "--seed", "5", "--out", "r")
+    manifest = json.loads((tmp_path / "r/manifest.json").read_text())
+    assert (manifest["pools"]["gpus"]["gpus"], manifest["seed"]) == (7, 5)
+
+
+def test_an_existing_folder_is_kept_unless_replace_is_given(meltpoint, tmp_path):
+    meltpoint("run", "steady", "--out", "r")
+    before = (tmp_path / "r/manifest.json").stat().st_mtime_ns
+    refused = meltpoint("run", "steady", "--out", "r")
+    assert (refused.returncode, (tmp_path / "r/manifest.json").stat().st_mtime_ns) == (2, before)
+    assert meltpoint("run", "steady", "--out", "r", "--replace").returncode == 0
+    assert (tmp_path / "r/manifest.json").stat().st_mtime_ns > before
+    assert files(tmp_path) == [f"r/{name}" for name in files(tmp_path / "r")]
+
+
+def test_replace_does_not_delete_a_folder_that_holds_no_result(meltpoint, tmp_path):
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine/thesis.txt").write_text("years of work")
+    assert meltpoint("run", "steady", "--out", "mine", "--replace").returncode == 2
+    assert files(tmp_path) == ["mine/thesis.txt"]
+
+
+def test_report_is_written_again_from_a_saved_run_with_its_figures(meltpoint, tmp_path):
+    meltpoint("run", "steady", "--out", "r")
+    (tmp_path / "r/report.html").unlink()
+    done = meltpoint("report", "r", "--figures", "pictures")
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "r/report.html").is_file()
+    assert {p.suffix for p in (tmp_path / "pictures").iterdir()} == {".png", ".svg"}
+
+
+def test_compare_ranks_playbooks_and_writes_one_report(meltpoint, tmp_path):
+    half = "playbooks.half=[{policy: {kind: shed, share: 50 %}}]"
+    done = meltpoint("compare", "steady", "--set", "horizon=20 min", "--set", half, "--seeds", "2", "--out", "c")
+    assert done.returncode == 0, done.stderr
+    assert "against" in done.stdout
+    assert done.stdout.index("│ 1 │ none") < done.stdout.index("│ 2 │ half")
+    written = set(files(tmp_path / "c"))
+    assert {"differences.csv", "runs.csv", "report.html", "none/manifest.json", "half/manifest.json"} <= written
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["run", "no-such-thing"], ["no-such-thing", "expected", "steady"]),
+        (["run", "steady", "--set", "pools.gpus.gpus=-1"], ["steady.yaml", "pools.gpus.gpus", "-1", "expected"]),
+        (["run", "steady", "--set", "pools.gpus.gups=1"], ["unknown key", "gups", "gpus"]),
+        (["run", "steady", "--set", "horizon=30"], ["horizon", "30", "unit"]),
+        (["run", "steady", "--set", "horizon"], ["KEY=VALUE"]),
+        (["run", "steady", "--set", "horizon=.nan"], ["horizon", "finite"]),
+        (["run", "steady", "--playbook", "hope"], ["playbook", "hope", "none"]),
+        (["run", "steady", "--override", "hope"], ["override", "hope"]),
+        (["compare", "steady", "--playbooks", "none,hope"], ["hope"]),
+        (["report", "nowhere"], ["nowhere", "expected"]),
+        (["profile", "show", "nothing"], ["nothing", "sd35-large-h100"]),
+    ],
+)
+def test_wrong_input_ends_in_one_message_and_exit_code_2(meltpoint, tmp_path, arguments, words):
+    done = meltpoint(*arguments)
+    assert done.returncode == 2
+    assert "Traceback" not in done.stderr
+    for word in words:
+        assert word in done.stderr
+    assert files(tmp_path) == [], "nothing was written"
+
+
+@pytest.mark.parametrize("arguments", [["--seed", "-1"], ["--seeds", "0"], ["--colour", "red"]])
+def test_wrong_options_end_in_exit_code_2(meltpoint, arguments):
+    assert meltpoint("compare", "steady", *arguments).returncode == 2
+
+
+def test_an_interrupted_run_leaves_nothing_behind(tmp_path):
+    long = ["run", "viral-image-launch", "--set", "scale=1/600", "--out", "r"]
+    process = subprocess.Popen([*COMMAND, *long], cwd=tmp_path, stderr=subprocess.PIPE, text=True)
+    time.sleep(6)
+    process.send_signal(signal.SIGINT)
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "interrupted" in errors
+    assert "Traceback" not in errors
+    assert files(tmp_path) == []
+
+
+def test_lists_name_what_is_shipped(meltpoint):
+    assert "viral-image-launch" in meltpoint("scenarios", env={**os.environ, "COLUMNS": "200"}).stdout
+    assert "sd35-large-edit-h100" in meltpoint("profile", "list").stdout
+    shown = meltpoint("profile", "show", "sd35-large-h100").stdout
+    assert "published" in shown
+    assert "4421" in shown or "4420" in shown, "joules an image, as published"
+
+
+def test_schema_is_json_schema(meltpoint):
+    schema = json.loads(meltpoint("schema").stdout)
+    assert schema["properties"]["playbooks"]
+    assert schema["additionalProperties"] is False
+
+
+def test_every_command_explains_itself(meltpoint):
+    for command in ([], ["run"], ["compare"], ["report"], ["scenarios"], ["schema"], ["profile"], ["profile", "show"]):
+        done = meltpoint(*command, "--help")
+        assert done.returncode == 0
+        assert "Usage" in done.stdout

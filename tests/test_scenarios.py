@@ -1,0 +1,62 @@
+"""Every shipped scenario runs under every one of its playbooks, and every override of it loads."""
+
+import json
+
+import pytest
+
+from sim import shipped
+from sim.load import load
+from sim.scenario import Scenario
+from sim.simulate import simulate
+from sim.verdict import sentences, verdict
+
+NAMES = shipped.names("scenarios", ".yaml")
+# The smallest slice that still has a GPU, and the hours in which things happen.
+SMALL = {
+    "viral-image-launch": {"scale": "1/6000", "horizon": "2 days"},
+    "launch-2022": {"scale": "1/100", "horizon": "2 days"},
+    "steady": {},
+}
+CASES = [(name, playbook) for name in NAMES for playbook in load(name).playbooks]
+
+
+@pytest.mark.parametrize(("name", "playbook"), CASES)
+def test_scenario_runs_under_its_playbook(name, playbook):
+    run = simulate(load(name, sets=SMALL[name]), playbook)
+    assert len(run.requests) > 100
+    assert sentences(verdict(run))[0].startswith(("ALIVE", "NOT ALIVE"))
+
+
+@pytest.mark.parametrize(("name", "override"), [(name, o) for name in NAMES for o in load(name).overrides])
+def test_override_loads(name, override):
+    assert load(name, override=override).title
+
+
+def test_the_wave_brings_a_million_people_in_its_busiest_hour():
+    scenario = load("viral-image-launch")
+    waves = [w for w in scenario.demand.waves if w.newcomers]
+    hours = [3600.0 * h for h in range(9 * 24)]
+    counts = [
+        sum(float(w.cumulative(h + 3600 - b) - w.cumulative(h - b)) for w, b in begins(scenario, waves)) for h in hours
+    ]
+    assert 1.0e6 <= max(counts) < 1.03e6
+    busiest = hours[counts.index(max(counts))] / 3600
+    assert 6 * 24 <= busiest <= 6 * 24 + 7, "the hour lies on 31 March"
+
+
+def test_a_hundred_and_thirty_million_people_come_by_3_april():
+    scenario = load("viral-image-launch")
+    until = 8.7 * 86400
+    people = sum(float(w.cumulative(until - b)) for w, b in begins(scenario, scenario.demand.waves))
+    assert 125e6 < people < 145e6
+
+
+def begins(scenario, waves):
+    return [(wave, scenario.seconds(wave.from_)) for wave in waves]
+
+
+def test_schema_describes_every_key_of_every_shipped_scenario():
+    schema = Scenario.model_json_schema(by_alias=True)
+    json.dumps(schema, allow_nan=False)
+    for name in NAMES:
+        assert set(load(name).document) <= set(schema["properties"])
