@@ -213,7 +213,7 @@ def pool_timeline(run: Run, pool: str, width: float | None = None) -> pd.DataFra
     edges = bins(run, default_bin(run) if width is None else width)
     gpus = run.manifest["pools"][pool]["gpus"]
     rows = run.requests.loc[run.requests["pool"] == pool, ["asked", "arrived", "attempt"]]
-    work = looked_up(rows["asked"], {n: s["gpu_seconds"] for n, s in run.manifest["specs"].items()})
+    work = looked_up(rows["asked"], run.manifest["pools"][pool]["gpu_seconds"])
     arrived, first = rows["arrived"].to_numpy(), rows["attempt"].to_numpy() == 0
     load = [np.histogram(arrived[m], edges, weights=work[m])[0] for m in (np.ones(len(rows), bool), first)]
     batches = run.batches.loc[run.batches["pool"] == pool, ["started", "finished"]]

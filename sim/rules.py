@@ -59,14 +59,14 @@ def rate_allows(limiter, rate, burst, now):  # type: ignore[no-untyped-def]
 @njit(cache=True)
 def quota_allows(limiter, quota, window, kind, now, midnight):  # type: ignore[no-untyped-def]
     """Whether one more request fits the quota at `now`; `midnight` is the time of day at which the run began."""
+    if quota < 1:
+        return False
     if kind == CALENDAR:
         used = limiter[DAY_USED] if limiter[DAY] == math.floor((now + midnight) / window) else 0.0
         return used < quota
     if kind == ROLLING:  # a window opens at the first use and closes `window` later
         return now >= limiter[ROLL_START] + window or limiter[ROLL_USED] < quota
     if kind == SLIDING:  # exact: the quota-th last use must be a window ago
-        if quota < 1:
-            return False
         oldest = int(limiter[NEXT_SLOT] - quota) % SLIDING_SLOTS
         return limiter[FIRST_SLOT + oldest] <= now - window
     # The sliding counter takes the uses of the window before as spread evenly.
@@ -115,7 +115,8 @@ def charge(limiter, knobs, now, midnight):  # type: ignore[no-untyped-def]
 def decide(knobs, limiter, now, midnight, age, in_flight, queued, wait, lot, chance):  # type: ignore[no-untyped-def]
     """The gateway's answer to one request: GRANTED (and charged to the limiter), or the first reason to refuse.
 
-    age: seconds since signup; in_flight: this user's requests in the service; queued: requests waiting in the pool;
+    age: seconds since signup; in_flight: this user's requests in the service; queued: requests waiting in the pool
+    (-1 where a GPU is free to take this one at once, so that a bound of 0 is a service without a queue);
     wait: expected wait, seconds; lot, chance: uniform draws for the roll-out (one a user) and for shedding (one a
     request). A refusal uses up nothing.
     """

@@ -224,7 +224,7 @@ def manifest_of(scenario: Scenario, playbook: str, seed: int, wall_seconds: floa
         "tiers": {name: tier.share for name, tier in scenario.tiers.items()},
         "features": {name: {"pool": f.pool, "slo": f.slo, "share": f.share} for name, f in scenario.features.items()},
         "pools": {name: pool_entry(scenario, name) for name in scenario.pools},
-        "specs": {spec.label: spec_entry(scenario, spec) for spec in scenario.specs()},
+        "specs": {spec.label: {"model": spec.model, "images": spec.images} for spec in scenario.specs()},
         "profiles": {model: profile_entry(profile) for model, profile in scenario.used_profiles.items()},
         "extrapolated": extrapolated(scenario),
         "notices_leaving": scenario.serving.notices_leaving,
@@ -247,15 +247,11 @@ def pool_entry(scenario: Scenario, name: str) -> dict[str, Any]:
         "linger": pool.linger,
         "dollars_per_gpu_hour": pool.dollars_per_gpu_hour,
         "idle_watts": max(known) if known else scenario.footprint.idle_watts,
+        "gpu_seconds": {  # of one request in a full batch
+            spec.label: table[max(table)] * spec.images / max(table)
+            for spec, table in scenario.batch_tables(name).items()
+        },
     }
-
-
-def spec_entry(scenario: Scenario, spec: Any) -> dict[str, Any]:
-    """What a request of this spec costs a GPU in a full batch of its pool."""
-    pool = next(f.pool for f in scenario.features.values() if spec in f.rungs())
-    full = scenario.pools[pool].max_batch // spec.images * spec.images
-    seconds = scenario.used_profiles[spec.model].batch_seconds(spec, full)
-    return {"model": spec.model, "images": spec.images, "gpu_seconds": seconds * spec.images / full, "full_batch": full}
 
 
 def profile_entry(profile: Any) -> dict[str, Any]:
@@ -271,14 +267,14 @@ def profile_entry(profile: Any) -> dict[str, Any]:
 
 def extrapolated(scenario: Scenario) -> list[str]:
     """The specs whose service times lie outside what was measured."""
-    outside = []
-    for feature in scenario.features.values():
-        most = scenario.pools[feature.pool].max_batch
-        for spec in feature.rungs():
-            sizes = range(spec.images, most + 1, spec.images)
-            if not all(scenario.used_profiles[spec.model].inside(spec, n) for n in sizes):
-                outside.append(spec.label)
-    return sorted(set(outside))
+    return sorted(
+        {
+            spec.label
+            for pool in scenario.pools
+            for spec, table in scenario.batch_tables(pool).items()
+            if not all(scenario.used_profiles[spec.model].inside(spec, size) for size in table)
+        }
+    )
 
 
 def versions() -> dict[str, str]:

@@ -207,6 +207,18 @@ class Scenario(Strict):
         """Every spec that can be asked or granted, without repetition, in the order of the file."""
         return list(dict.fromkeys(rung for feature in self.features.values() for rung in feature.rungs()))
 
+    def batch_tables(self, pool: str) -> dict[Spec, dict[int, float]]:
+        """Seconds of a batch by its size in images, for every spec that this pool may serve."""
+        most = self.pools[pool].max_batch
+        specs = dict.fromkeys(rung for f in self.features.values() if f.pool == pool for rung in f.rungs())
+        return {
+            spec: {
+                n: self.used_profiles[spec.model].batch_seconds(spec, n)
+                for n in range(spec.images, most + 1, spec.images)
+            }
+            for spec in specs
+        }
+
     def meters(self) -> list[str]:
         """The meter of each feature: its own name unless it shares one."""
         return [feature.meter or name for name, feature in self.features.items()]

@@ -73,6 +73,11 @@ class Pool:
         scenario = service.scenario
         self.service, self.env, self.number = service, service.env, number
         self.gpus, self.settings = scenario.gpus(name), scenario.pools[name]
+        self.seconds = {service.specs.index(spec): table for spec, table in scenario.batch_tables(name).items()}
+        self.full = {spec: max(table) for spec, table in self.seconds.items()}  # images in a full batch
+        self.work = {  # GPU-seconds of one request in a full batch
+            spec: table[max(table)] * service.specs[spec].images / max(table) for spec, table in self.seconds.items()
+        }
         self.lanes: list[Lane] = []  # sorted by priority
         self.waiting_images = [0] * len(service.specs)  # by spec
         self.queued = 0
@@ -97,14 +102,14 @@ class Pool:
         self.count(request, 1)
         if self.settings.linger > 0:
             due = self.env.now + self.settings.linger
-            self.env.at(due, LINGER, self.service.people_key(request.user), lambda _: self.stop_lingering(request))
+            self.env.at(due, LINGER, request.user, lambda _: self.stop_lingering(request))
         self.wake_one()
 
     def count(self, request: Request, sign: int) -> None:
         """Keep the queue's totals when a request joins (+1) or leaves it (-1)."""
         self.queued += sign
         self.waiting_images[request.spec] += sign * self.service.specs[request.spec].images
-        work = self.service.work[request.spec]
+        work = self.work[request.spec]
         left = self.backlog.get(request.priority, 0.0) + sign * work
         self.backlog[request.priority] = left if left > 1e-9 * work else 0.0
 
@@ -131,7 +136,7 @@ class Pool:
 
     def ready(self, lane: Lane, head: Request) -> bool:
         """At no linger always; else when a full batch of the spec waits or the head has waited long enough."""
-        full = self.service.full[lane.spec]
+        full = self.full[lane.spec]
         return self.settings.linger == 0 or head.waited_out or self.waiting_images[lane.spec] >= full
 
     def serve(self, gpu: int) -> Generator[Event, Any, None]:
@@ -149,7 +154,7 @@ class Pool:
 
     def take(self, lane: Lane, gpu: int) -> Batch:
         """A batch headed by the lane's first, filled with requests of the same spec, the urgent ones first."""
-        room = self.service.full[lane.spec]
+        room = self.full[lane.spec]
         each = self.service.specs[lane.spec].images
         taken: list[Request] = []
         for source in [lane, *[x for x in self.lanes if x.spec == lane.spec and x is not lane]]:
@@ -158,7 +163,7 @@ class Pool:
                 room -= each
         for request in taken:
             self.count(request, -1)
-        return self.service.start(taken, self.number, gpu)
+        return self.service.start(taken, self, gpu)
 
     def finish(self, batch: Batch) -> None:
         batch.finished = self.env.now
@@ -179,7 +184,6 @@ class Service:
         self.ladders = [[self.specs.index(rung) for rung in feature.rungs()] for feature in features]
         self.meters = [sorted(set(scenario.meters())).index(meter) for meter in scenario.meters()]
         self.pool_of = [list(scenario.pools).index(feature.pool) for feature in features]
-        self.full, self.work, self.seconds = self.time_specs()
         self.noise = (NOISES[scenario.serving.noise.kind], math.sqrt(math.log1p(scenario.serving.noise.cv**2)))
         self.notices = scenario.serving.notices_leaving
         self.limiters: dict[tuple[int, int], np.ndarray] = {}
@@ -192,25 +196,9 @@ class Service:
         self.forget()
         self.pools = [Pool(self, number, name) for number, name in enumerate(scenario.pools)]
 
-    def time_specs(self) -> tuple[list[int], list[float], list[dict[int, float]]]:
-        """For each spec: images in a full batch, GPU-seconds a request in a full batch, seconds by batch size."""
-        full, work, seconds = [], [], []
-        for spec in self.specs:
-            pool = next(f.pool for f in self.scenario.features.values() if spec in f.rungs())
-            profile = self.scenario.used_profiles[spec.model]
-            most = self.scenario.pools[pool].max_batch
-            table = {n: profile.batch_seconds(spec, n) for n in range(spec.images, most + 1, spec.images)}
-            full.append(max(table))
-            work.append(table[max(table)] * spec.images / max(table))
-            seconds.append(table)
-        return full, work, seconds
-
     def refresh(self) -> None:
         """Take over the knobs as they are now."""
         self.rows = [[(row, row.tolist()) for row in tier] for tier in self.controls.knobs]
-
-    def people_key(self, user: int) -> int:
-        return self.keys[user]
 
     def ask(self, user: int, feature: int, ask: int, attempt: int) -> Request:
         """One attempt arrives: it is refused with a reason, or granted (perhaps less than asked) and queued."""
@@ -228,7 +216,7 @@ class Service:
             self.midnight,
             now - self.born[user],
             self.in_flight.get(user, 0),
-            pool.queued,
+            pool.queued if pool.queued or not pool.idle else -1,
             pool.expected_wait(request.priority),
             draw(self.seed, ROLLOUT, key, meter),
             draw(self.seed, SHED, key, ask * ATTEMPTS + attempt),
@@ -265,14 +253,14 @@ class Service:
             self.in_flight[request.user] -= 1
         done.succeed()  # type: ignore[attr-defined]
 
-    def start(self, requests: list[Request], pool: int, gpu: int) -> Batch:
+    def start(self, requests: list[Request], pool: Pool, gpu: int) -> Batch:
         """Put a batch on a GPU."""
         head, now = requests[0], self.env.now
         spec = self.specs[head.spec]
         size = len(requests) * spec.images
         factor = noise(*self.noise, self.seed, SERVICE, self.keys[head.user], head.ask * ATTEMPTS + head.attempt)
-        seconds = self.seconds[head.spec][size] * factor
-        batch = Batch(len(self.batches), pool, gpu, head.spec, requests, size, now, seconds)
+        seconds = pool.seconds[head.spec][size] * factor
+        batch = Batch(len(self.batches), pool.number, gpu, head.spec, requests, size, now, seconds)
         self.batches.append(batch)
         for request in requests:
             request.started, request.batch, request.gpu_seconds = now, batch.number, seconds / len(requests)

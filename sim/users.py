@@ -53,7 +53,7 @@ class Users:
     def arrive(self) -> Generator[Event, Any, None]:
         """Begin each person's life at the instant they arrive."""
         for user, instant in enumerate(self.arrives):
-            yield self.env.at(instant, SIGNUP, self.keys[user])
+            yield self.env.at(instant, SIGNUP, user)
             self.env.process(self.life(user))
 
     def life(self, user: int) -> Generator[Event, Any, None]:
@@ -67,7 +67,7 @@ class Users:
         while day < len(self.returning):
             for number in range(self.requests_on(key, day)):
                 if number > 0:
-                    yield self.pause(sample(*self.behaviour.think.law, self.seed, THINK, key, ask), key)
+                    yield self.pause(sample(*self.behaviour.think.law, self.seed, THINK, key, ask), user)
                 served = yield from self.want(user, ask)
                 ask += 1
                 if not served and draw(self.seed, CHURN, key, ask) < self.behaviour.churn:
@@ -75,7 +75,7 @@ class Users:
                     return
             day = self.next_day(key, day)
             back = self.admitted[user] + (day - 0.5 + draw(self.seed, RETURN_TIME, key, day)) * DAY
-            yield self.env.at(max(back, self.env.now), ASK, key)
+            yield self.env.at(max(back, self.env.now), ASK, user)
 
     def want(self, user: int, ask: int) -> Generator[Event, Any, bool]:
         """One wish for an image: attempts until one is served or the user gives up. Whether it came true."""
@@ -87,14 +87,14 @@ class Users:
             if request.outcome is None:
                 patience = sample(*self.behaviour.patience.law, self.seed, PATIENCE, key, k)
                 if patience < math.inf:
-                    self.env.at(self.env.now + patience, ABANDON, key, partial(self.left_waiting, request))
+                    self.env.at(self.env.now + patience, ABANDON, user, partial(self.left_waiting, request))
                 yield request.done  # type: ignore[misc]
             if request.outcome == SERVED:
                 return True
             if attempt < retry.at_most and draw(self.seed, RETRY, key, k) < self.chance_of_retry(request):
                 request.retry = True
                 pause = sample(*retry.backoff.law, self.seed, BACKOFF, key, k) * retry.growth**attempt
-                yield self.pause(pause, key)
+                yield self.pause(pause, user)
             else:
                 break
         return False
@@ -121,8 +121,8 @@ class Users:
                 return later
         return len(self.returning)
 
-    def pause(self, seconds: float, key: int) -> Event:
-        return self.env.at(self.env.now + seconds, ASK, key)
+    def pause(self, seconds: float, user: int) -> Event:
+        return self.env.at(self.env.now + seconds, ASK, user)
 
     def sign_up(self, user: int) -> Generator[Event, Any, bool]:
         """Through the signup gate, or onto the waitlist behind it. Whether the person got in."""
@@ -133,7 +133,7 @@ class Users:
         key = self.keys[user]
         patience = sample(*self.behaviour.waitlist_patience.law, self.seed, WAITLIST, key, 0)
         if patience < math.inf:
-            self.env.at(self.env.now + patience, ABANDON, key, lambda _: self.give_up(entry))
+            self.env.at(self.env.now + patience, ABANDON, user, lambda _: self.give_up(entry))
         yield entry.let_in
         return not entry.gone
 

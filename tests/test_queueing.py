@@ -45,10 +45,10 @@ from tests.queues import (
 
 
 def test_wait_is_erlang_c():
-    rate, gpus = 3.2, 4
+    rate, gpus = 3.0, 4
     late = theory.wait_quantile(0.95, rate, 1.0, gpus)
     wait, waiting, later = replicate(
-        queue(rate=rate, gpus=gpus, lasting=1800, warm_up=100),
+        queue(rate=rate, gpus=gpus, lasting=3600, warm_up=100),
         mean_wait_in,
         share_waiting,
         lambda run: float((waits(observed(run)) > late).mean()),
