@@ -238,14 +238,16 @@ def pool_sentence(v: Verdict, pool: PoolVerdict) -> str:
     if math.isnan(pool.first_saturated):
         return f"Pool '{pool.name}' never saturates: {peak}."
     top = pool.consumed.iloc[0]
-    return (
-        f"Pool '{pool.name}' saturates after {duration(pool.first_saturated)} "
-        f"({date_of(v.run, pool.first_saturated)} UTC) and for {duration(pool.saturated)} in all: "
-        f"{peak}, {amount(pool.gpus_needed)} would have carried it. Longest queue "
-        f"{amount(v.full(pool.peak_queue))} requests, drained in {duration(pool.drain)}. While saturated, "
-        f"{percent(top['share'])} of its time went to {top['feature']} for {top['tier']}"
-        f"{' that nobody waited for any more' if top['wasted'] else ''}."
-    )
+    drained = "not drained by the horizon" if math.isnan(pool.drain) else f"drained in {duration(pool.drain)}"
+    parts = [
+        f"Pool '{pool.name}' saturates after {duration(pool.first_saturated)}",
+        f"({date_of(v.run, pool.first_saturated)} UTC) and for {duration(pool.saturated)} in all:",
+        f"{peak}, so at least {amount(pool.gpus_needed)} were needed.",
+        f"Longest queue {amount(v.full(pool.peak_queue))} requests, {drained}.",
+        f"While saturated, {percent(top['share'])} of its time went to {top['feature']} for {top['tier']}"
+        f"{' that nobody waited for any more' if top['wasted'] else ''}.",
+    ]
+    return " ".join(parts)
 
 
 def cost_sentence(v: Verdict) -> str:

@@ -1,4 +1,4 @@
-"""Scenarios for tests: a plain one to vary by hand, and hypothesis strategies that mix every mechanism at small size."""
+"""Scenarios for tests: a plain one to vary by hand, and hypothesis strategies that mix every mechanism."""
 
 from typing import Any
 

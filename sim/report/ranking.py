@@ -36,7 +36,7 @@ def ranking(comparison: Comparison) -> Table:
             ]
         )
     seeds = len(comparison.seeds)
-    note = "Ranked by SLO attainment, the same people under every playbook. "
+    note = "Ranked by being alive, then by SLO attainment; the same people under every playbook. "
     note += (
         f"Means over {seeds} seeds with 95 % intervals; alive in so many of them."
         if seeds > 1
@@ -57,8 +57,10 @@ def difference(row: dict[Any, Any]) -> str:
 
 
 def ranking_of_runs(verdicts: list[Verdict], names: list[str]) -> Table:
-    """Single runs by SLO attainment."""
-    ranked = sorted(zip(verdicts, names, strict=True), key=lambda pair: -worth(pair[0].life.attainment))
+    """Single runs, those alive first, then by SLO attainment."""
+    ranked = sorted(
+        zip(verdicts, names, strict=True), key=lambda pair: (not pair[0].life.alive, -worth(pair[0].life.attainment))
+    )
     rows = []
     for place, (v, name) in enumerate(ranked):
         rows.append(
@@ -76,7 +78,7 @@ def ranking_of_runs(verdicts: list[Verdict], names: list[str]) -> Table:
                 words.known(v.full(v.energy["kg_co2e"]) / 1000),
             ]
         )
-    note = "Ranked by SLO attainment. One run each: no confidence intervals."
+    note = "Ranked by being alive, then by SLO attainment. One run each: no confidence intervals."
     return Table("Playbooks, the best first", HEAD, rows, labels=3, note=note)
 
 
