@@ -12,8 +12,9 @@ from sim.demand.signups import Demand
 from sim.demand.users import Behaviour
 from sim.errors import BadInput
 from sim.policies.playbook import Step
-from sim.profile import Profile, Strict, load_profile
+from sim.profile import Profile, load_profile
 from sim.request import Spec
+from sim.schema import Strict
 from sim.units import Fraction, Instant, Moment, Plain, Scale, Seconds, Whole
 
 

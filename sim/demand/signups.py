@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from pydantic import Field, model_validator
 
-from sim.profile import Strict
+from sim.schema import Strict
 from sim.streams import SIGNUP, series
 from sim.units import Count, Instant, Plain, Rate, Seconds
 

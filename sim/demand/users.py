@@ -7,8 +7,8 @@ import numpy as np
 from pydantic import Field
 from scipy import stats
 
-from sim.profile import Strict
 from sim.rules import CONSTANT, EXPONENTIAL, LOGNORMAL, NEVER, UNIFORM, WEIBULL
+from sim.schema import Strict
 from sim.units import Count, Fraction, Plain, Seconds, Whole
 
 

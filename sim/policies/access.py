@@ -4,7 +4,7 @@ from typing import Literal
 
 from sim.controls import Controls, Telemetry
 from sim.policies.target import Targeted
-from sim.profile import Strict
+from sim.schema import Strict
 from sim.units import Fraction, Rate, Seconds
 
 

@@ -3,7 +3,7 @@
 from typing import Literal
 
 from sim.controls import Controls, Telemetry
-from sim.profile import Strict
+from sim.schema import Strict
 
 
 class Priority(Strict):

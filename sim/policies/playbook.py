@@ -11,7 +11,7 @@ from pydantic import Field
 
 from sim.controls import Controls, Policy, Telemetry
 from sim.policies import ShippedPolicy
-from sim.profile import Strict
+from sim.schema import Strict
 from sim.units import Instant
 
 

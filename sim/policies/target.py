@@ -3,7 +3,7 @@
 from pydantic import Field
 
 from sim.controls import Controls
-from sim.profile import Strict
+from sim.schema import Strict
 
 
 class Targeted(Strict):

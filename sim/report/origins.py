@@ -6,11 +6,11 @@ from pydantic import ValidationError
 
 from sim.demand.users import Behaviour, provenance_rows
 from sim.errors import BadInput
-from sim.profile import Strict
 from sim.report import words
 from sim.report.tables import Table
 from sim.run import Run
 from sim.scenario import Footprint, Pool, Serving
+from sim.schema import Strict
 
 
 def origins(runs: list[Run]) -> list[Table]:
