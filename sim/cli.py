@@ -3,8 +3,7 @@
 import json
 import shutil
 import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any
@@ -12,11 +11,12 @@ from typing import Annotated, Any
 import typer
 import yaml
 from rich.console import Console
-from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
-from rich.table import Column, Table
+from rich.table import Table
 from rich.text import Text
 
 from sim import shipped
+from sim.cli_profile import profile_app
+from sim.console import name_column, progress_bar
 from sim.errors import BadInput
 
 app = typer.Typer(
@@ -27,7 +27,6 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-profile_app = typer.Typer(help="Measured latency profiles.", no_args_is_help=True, rich_markup_mode=None)
 app.add_typer(profile_app, name="profile")
 
 ScenarioArgument = Annotated[str, typer.Argument(help="A shipped scenario (see: meltpoint scenarios) or a file.")]
@@ -145,53 +144,6 @@ def schema(out: Annotated[Path | None, typer.Option(help="Write it to this file.
         out.write_text(text, encoding="utf-8")
 
 
-@profile_app.command("list")
-def profile_list() -> None:
-    """List the shipped profiles."""
-    from sim.profile import load_profile
-
-    table = Table(name_column("profile"), "feature", "provenance", "GPU", "measured grid", "one image")
-    for name in shipped.names("profiles", ".json"):
-        profile = load_profile(shipped.find("profiles", name, ".json"))
-        first = min(profile.file.points, key=lambda p: p.batch)
-        table.add_row(
-            name,
-            profile.file.feature,
-            profile.file.provenance,
-            profile.file.hardware.gpu,
-            profile.extent(),
-            f"{first.median:.3g} s",
-        )
-    Console().print(table)
-
-
-@profile_app.command("show")
-def profile_show(
-    name: Annotated[str, typer.Argument(help="A shipped profile's name, or a file.")],
-) -> None:
-    """Show a profile: where it is from, and latency, throughput and energy at each measured point."""
-    from sim.profile import load_profile
-
-    profile = load_profile(shipped.find("profiles", name, ".json"))
-    file, console = profile.file, Console(highlight=False)
-    for label, value in (
-        ("model", file.model),
-        ("provenance", file.provenance),
-        ("source", file.source),
-        ("method", file.method),
-        ("hardware", f"{file.hardware.count} x {file.hardware.gpu}"),
-        ("precision", file.precision),
-        ("sha256", profile.sha256),
-    ):
-        console.print(Text(f"{label:12}{value}"))
-    table = Table("side", "steps", "frames", "batch", "median s", "images/s", "W", "J an image")
-    for p in file.points:
-        joules = f"{p.power_w * p.median / p.batch:.0f}" if p.power_w else "unknown"
-        cells = (p.side, p.steps, p.frames, p.batch, f"{p.median:.4g}", f"{p.batch / p.median:.3g}", p.power_w, joules)
-        table.add_row(*[str(cell) for cell in cells])
-    console.print(table)
-
-
 def parsed(sets: list[str] | None) -> dict[str, Any]:
     """--set arguments as keys and values, values read as YAML reads them."""
     settings = {}
@@ -284,24 +236,6 @@ def with_interval(mean: float, low: float, high: float) -> str:
     """A share in per cent with its 95 % interval, where it has one."""
     bounds = f" [{100 * low:.1f}, {100 * high:.1f}]" if low == low else ""
     return f"{100 * mean:.1f}{bounds} %"
-
-
-def name_column(title: str) -> Column:
-    """A column of names, which are to be typed and so never cut."""
-    return Column(title, no_wrap=True)
-
-
-@contextmanager
-def progress_bar(title: str) -> Iterator[Callable[[float], None]]:
-    """A bar on standard error that shows a share from 0 to 1; a line at the end where that is no terminal."""
-    console = Console(stderr=True, highlight=False)
-    began = time.perf_counter()
-    columns = (SpinnerColumn(), TextColumn("{task.description}", markup=False), BarColumn())
-    times = (TextColumn("{task.percentage:.0f} %"), TimeElapsedColumn(), TextColumn("left"), TimeRemainingColumn())
-    with Progress(*columns, *times, console=console, disable=not console.is_terminal, transient=True) as bar:
-        task = bar.add_task(title, total=1.0)
-        yield lambda share: bar.update(task, completed=share)
-    console.print(Text(f"{title}: simulated in {time.perf_counter() - began:.1f} s"))
 
 
 def main() -> None:

@@ -68,9 +68,13 @@ class Pool(Strict):
 
 
 class Noise(Strict):
-    """What a batch's measured seconds vary by: a factor of mean 1."""
+    """What a batch's measured seconds vary by: a factor of mean 1.
 
-    kind: Literal["none", "lognormal", "exponential"] = "lognormal"
+    "as measured" is lognormal with the spread between visits that the model's profile holds, and `cv` where it holds
+    none (published medians do not).
+    """
+
+    kind: Literal["none", "lognormal", "as measured", "exponential"] = "lognormal"
     cv: Annotated[Plain, Field(gt=0, le=3)] = Field(
         default=0.05,
         description="coefficient of variation of the lognormal",
@@ -85,6 +89,11 @@ class Serving(Strict):
     """How the service treats its queue."""
 
     noise: Noise = Noise()
+    gpu_speed_cv: Annotated[Plain, Field(ge=0, le=1)] = Field(
+        default=0.0,
+        description="coefficient of variation of the constant speed of single GPUs, lognormal of mean 1",
+        json_schema_extra={"source": "assumed: none; cards of one kind differ by 0.01-0.02", "provenance": "assumed"},
+    )
     notices_leaving: bool = Field(
         default=False,
         description="whether a user who leaves the queue is taken out of it, or is served all the same (wasted)",
@@ -219,6 +228,11 @@ class Scenario(Strict):
             }
             for spec in specs
         }
+
+    def noise_sigma(self, model: str) -> float:
+        """Sigma of the logarithm of a batch's time for one model, where its noise is lognormal."""
+        measured = self.used_profiles[model].spread if self.serving.noise.kind == "as measured" else math.nan
+        return math.sqrt(math.log1p(self.serving.noise.cv**2)) if math.isnan(measured) else measured
 
     def meters(self) -> list[str]:
         """The meter of each feature: its own name unless it shares one."""

@@ -1,19 +1,14 @@
-"""The SimPy engine's service: a gateway that decides, pools that queue and form batches, GPUs that serve them."""
+"""The SimPy engine's service: the gateway in front of the pools, and the record of all that happened."""
 
 import math
-from collections import deque
-from collections.abc import Generator
-from dataclasses import dataclass, field
 from datetime import datetime
-from heapq import heappop, heappush
-from typing import Any
 
 import numpy as np
-from simpy import Event
 
-from sim.clock import COMPLETION, LINGER, Clock
+from sim.clock import Clock
 from sim.controls import Controls, PoolTelemetry, Telemetry
 from sim.demand.people import People
+from sim.pool import Batch, Pool
 from sim.request import ABANDONED, REFUSED, SERVED, Request, Spec
 from sim.rules import (
     EXPONENTIAL_NOISE,
@@ -33,142 +28,12 @@ from sim.streams import ROLLOUT, SERVICE, SHED, draw
 
 ATTEMPTS = 1024  # room for the attempts of one ask in the k of a draw
 
-NOISES = {"none": NO_NOISE, "lognormal": LOGNORMAL_NOISE, "exponential": EXPONENTIAL_NOISE}
-
-
-@dataclass(slots=True, eq=False)
-class Batch:
-    """Requests of one spec on one GPU: a row of the batch table. Times in seconds; nan is never."""
-
-    number: int
-    pool: int
-    gpu: int
-    spec: int
-    requests: list[Request]
-    size: int  # images
-    started: float
-    seconds: float
-    finished: float = math.nan
-
-
-@dataclass(slots=True)
-class Lane:
-    """Requests of one priority and spec, in order of arrival. Who has left stays until reached (lazy deletion)."""
-
-    priority: int
-    spec: int
-    line: deque[Request] = field(default_factory=deque)
-
-    def head(self) -> Request | None:
-        """The first who still waits to be served."""
-        while self.line and self.line[0].outcome == ABANDONED and self.line[0].done is None:
-            self.line.popleft()
-        return self.line[0] if self.line else None
-
-
-class Pool:
-    """GPUs that serve one queue: strict priority, then first come, first served, in batches of one spec."""
-
-    def __init__(self, service: "Service", number: int, name: str):
-        scenario = service.scenario
-        self.service, self.env, self.number = service, service.env, number
-        self.gpus, self.settings = scenario.gpus(name), scenario.pools[name]
-        self.seconds = {service.specs.index(spec): table for spec, table in scenario.batch_tables(name).items()}
-        self.full = {spec: max(table) for spec, table in self.seconds.items()}  # images in a full batch
-        self.work = {  # GPU-seconds of one request in a full batch
-            spec: table[max(table)] * service.specs[spec].images / max(table) for spec, table in self.seconds.items()
-        }
-        self.lanes: list[Lane] = []  # sorted by priority
-        self.waiting_images = [0] * len(service.specs)  # by spec
-        self.queued = 0
-        self.backlog: dict[int, float] = {}  # GPU-seconds queued, by priority
-        self.idle: list[int] = []  # a heap: the lowest-numbered idle GPU is woken first
-        self.wake: dict[int, Event] = {}
-        for gpu in range(self.gpus):
-            self.env.process(self.serve(gpu))
-
-    def expected_wait(self, priority: int) -> float:
-        """Seconds until the work queued at this priority or before it is started, over all GPUs."""
-        return sum(work for p, work in self.backlog.items() if p <= priority) / self.gpus
-
-    def join(self, request: Request) -> None:
-        """Put a granted request into the queue and wake a GPU if one may start."""
-        lane = next((x for x in self.lanes if x.priority == request.priority and x.spec == request.spec), None)
-        if lane is None:
-            lane = Lane(request.priority, request.spec)
-            self.lanes.append(lane)
-            self.lanes.sort(key=lambda x: (x.priority, x.spec))
-        lane.line.append(request)
-        self.count(request, 1)
-        if self.settings.linger > 0:
-            due = self.env.now + self.settings.linger
-            self.env.at(due, LINGER, request.user, lambda _: self.stop_lingering(request))
-        self.wake_one()
-
-    def count(self, request: Request, sign: int) -> None:
-        """Keep the queue's totals when a request joins (+1) or leaves it (-1)."""
-        self.queued += sign
-        self.waiting_images[request.spec] += sign * self.service.specs[request.spec].images
-        work = self.work[request.spec]
-        left = self.backlog.get(request.priority, 0.0) + sign * work
-        self.backlog[request.priority] = left if left > 1e-9 * work else 0.0
-
-    def stop_lingering(self, request: Request) -> None:
-        request.waited_out = True
-        self.wake_one()
-
-    def wake_one(self) -> None:
-        if self.idle and self.next_lane() is not None:
-            self.wake[heappop(self.idle)].succeed()
-
-    def next_lane(self) -> Lane | None:
-        """The lane to serve next: of those ready the most urgent, then the one whose head came first."""
-        best, best_head = None, None
-        for lane in self.lanes:
-            if best is not None and lane.priority > best.priority:
-                break
-            head = lane.head()
-            if head is None or not self.ready(lane, head):
-                continue
-            if best_head is None or (head.arrived, head.user) < (best_head.arrived, best_head.user):
-                best, best_head = lane, head
-        return best
-
-    def ready(self, lane: Lane, head: Request) -> bool:
-        """At no linger always; else when a full batch of the spec waits or the head has waited long enough."""
-        full = self.full[lane.spec]
-        return self.settings.linger == 0 or head.waited_out or self.waiting_images[lane.spec] >= full
-
-    def serve(self, gpu: int) -> Generator[Event, Any, None]:
-        """One GPU: take the next batch, be busy with it, again; asleep while there is none."""
-        while True:
-            lane = self.next_lane()
-            if lane is None:
-                heappush(self.idle, gpu)
-                self.wake[gpu] = self.env.event()
-                yield self.wake[gpu]
-                continue
-            batch = self.take(lane, gpu)
-            yield self.env.at(self.env.now + batch.seconds, COMPLETION, gpu)
-            self.finish(batch)
-
-    def take(self, lane: Lane, gpu: int) -> Batch:
-        """A batch headed by the lane's first, filled with requests of the same spec, the urgent ones first."""
-        room = self.full[lane.spec]
-        each = self.service.specs[lane.spec].images
-        taken: list[Request] = []
-        for source in [lane, *[x for x in self.lanes if x.spec == lane.spec and x is not lane]]:
-            while room >= each and source.head() is not None:
-                taken.append(source.line.popleft())
-                room -= each
-        for request in taken:
-            self.count(request, -1)
-        return self.service.start(taken, self, gpu)
-
-    def finish(self, batch: Batch) -> None:
-        batch.finished = self.env.now
-        for request in batch.requests:
-            self.service.finish(request)
+NOISES = {
+    "none": NO_NOISE,
+    "lognormal": LOGNORMAL_NOISE,
+    "as measured": LOGNORMAL_NOISE,
+    "exponential": EXPONENTIAL_NOISE,
+}
 
 
 class Service:
@@ -184,7 +49,7 @@ class Service:
         self.ladders = [[self.specs.index(rung) for rung in feature.rungs()] for feature in features]
         self.meters = [sorted(set(scenario.meters())).index(meter) for meter in scenario.meters()]
         self.pool_of = [list(scenario.pools).index(feature.pool) for feature in features]
-        self.noise = (NOISES[scenario.serving.noise.kind], math.sqrt(math.log1p(scenario.serving.noise.cv**2)))
+        self.noises = [(NOISES[scenario.serving.noise.kind], scenario.noise_sigma(spec.model)) for spec in self.specs]
         self.notices = scenario.serving.notices_leaving
         self.limiters: dict[tuple[int, int], np.ndarray] = {}
         self.no_limiter = fresh_limiter()  # nothing is ever written into it: it stands for users without limits
@@ -194,7 +59,10 @@ class Service:
         self.signups = 0
         self.refresh()
         self.forget()
-        self.pools = [Pool(self, number, name) for number, name in enumerate(scenario.pools)]
+        self.pools = [
+            Pool(env, scenario, number, seed, start=self.start, finish=self.finish)
+            for number in range(len(scenario.pools))
+        ]
 
     def refresh(self) -> None:
         """Take over the knobs as they are now."""
@@ -258,8 +126,10 @@ class Service:
         head, now = requests[0], self.env.now
         spec = self.specs[head.spec]
         size = len(requests) * spec.images
-        factor = noise(*self.noise, self.seed, SERVICE, self.keys[head.user], head.ask * ATTEMPTS + head.attempt)
-        seconds = pool.seconds[head.spec][size] * factor
+        factor = noise(
+            *self.noises[head.spec], self.seed, SERVICE, self.keys[head.user], head.ask * ATTEMPTS + head.attempt
+        )
+        seconds = pool.seconds[head.spec][size] * pool.pace[gpu] * factor
         batch = Batch(len(self.batches), pool.number, gpu, head.spec, requests, size, now, seconds)
         self.batches.append(batch)
         for request in requests:

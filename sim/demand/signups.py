@@ -39,7 +39,7 @@ class Steady(Wave):
 
     kind: Literal["steady"]
     rate: Rate = Field(description="people per time, like '1M per 5 days'")
-    lasting: Seconds = math.inf
+    lasting: Seconds = Field(default=math.inf, json_schema_extra={"default": "never ends"})
 
     def rate_at(self, t: ArrayLike) -> Floats:
         t = np.asarray(t, dtype=float)

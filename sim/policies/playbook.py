@@ -20,7 +20,9 @@ class Step(Strict):
 
     policy: ShippedPolicy
     from_: Instant = Field(default=0.0, alias="from", description="when it comes into force; at the start where absent")
-    until: Instant = Field(default=math.inf, description="when it ends; never where absent")
+    until: Instant = Field(
+        default=math.inf, description="when it ends; never where absent", json_schema_extra={"default": "never"}
+    )
 
 
 @dataclass

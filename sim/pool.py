@@ -1,0 +1,170 @@
+"""The SimPy engine's pool: a queue of lanes, batches formed from them, and GPUs that serve them."""
+
+import math
+from collections import deque
+from collections.abc import Callable, Generator
+from dataclasses import dataclass, field
+from heapq import heappop, heappush
+from typing import Any
+
+from simpy import Event
+
+from sim.clock import COMPLETION, LINGER, Clock
+from sim.request import ABANDONED, Request
+from sim.rules import LOGNORMAL_NOISE, NO_NOISE, noise
+from sim.scenario import Scenario
+from sim.streams import SPEED
+
+
+@dataclass(slots=True, eq=False)
+class Batch:
+    """Requests of one spec on one GPU: a row of the batch table. Times in seconds; nan is never."""
+
+    number: int
+    pool: int
+    gpu: int
+    spec: int
+    requests: list[Request]
+    size: int  # images
+    started: float
+    seconds: float
+    finished: float = math.nan
+
+
+@dataclass(slots=True)
+class Lane:
+    """Requests of one priority and spec, in order of arrival. Who has left stays until reached (lazy deletion)."""
+
+    priority: int
+    spec: int
+    line: deque[Request] = field(default_factory=deque)
+
+    def head(self) -> Request | None:
+        """The first who still waits to be served."""
+        while self.line and self.line[0].outcome == ABANDONED and self.line[0].done is None:
+            self.line.popleft()
+        return self.line[0] if self.line else None
+
+
+class Pool:
+    """GPUs that serve one queue: strict priority, then first come, first served, in batches of one spec."""
+
+    def __init__(
+        self,
+        env: Clock,
+        scenario: Scenario,
+        number: int,
+        seed: int,
+        *,
+        start: Callable[[list[Request], "Pool", int], Batch],
+        finish: Callable[[Request], None],
+    ):
+        """start: records requests as a batch on a GPU; finish: tells a request that its image is done."""
+        name = list(scenario.pools)[number]
+        self.env, self.number, self.start, self.tell = env, number, start, finish
+        self.gpus, self.settings = scenario.gpus(name), scenario.pools[name]
+        self.images = [spec.images for spec in scenario.specs()]  # of one request, by spec
+        self.seconds = {scenario.specs().index(spec): table for spec, table in scenario.batch_tables(name).items()}
+        self.full = {spec: max(table) for spec, table in self.seconds.items()}  # images in a full batch
+        self.work = {  # GPU-seconds of one request in a full batch
+            spec: table[max(table)] * self.images[spec] / max(table) for spec, table in self.seconds.items()
+        }
+        self.pace = paces(scenario, number, self.gpus, seed)
+        self.lanes: list[Lane] = []  # sorted by priority
+        self.waiting_images = [0] * len(self.images)  # by spec
+        self.queued = 0
+        self.backlog: dict[int, float] = {}  # GPU-seconds queued, by priority
+        self.idle: list[int] = []  # a heap: the lowest-numbered idle GPU is woken first
+        self.wake: dict[int, Event] = {}
+        for gpu in range(self.gpus):
+            self.env.process(self.serve(gpu))
+
+    def expected_wait(self, priority: int) -> float:
+        """Seconds until the work queued at this priority or before it is started, over all GPUs."""
+        return sum(work for p, work in self.backlog.items() if p <= priority) / self.gpus
+
+    def join(self, request: Request) -> None:
+        """Put a granted request into the queue and wake a GPU if one may start."""
+        lane = next((x for x in self.lanes if x.priority == request.priority and x.spec == request.spec), None)
+        if lane is None:
+            lane = Lane(request.priority, request.spec)
+            self.lanes.append(lane)
+            self.lanes.sort(key=lambda x: (x.priority, x.spec))
+        lane.line.append(request)
+        self.count(request, 1)
+        if self.settings.linger > 0:
+            due = self.env.now + self.settings.linger
+            self.env.at(due, LINGER, request.user, lambda _: self.stop_lingering(request))
+        self.wake_one()
+
+    def count(self, request: Request, sign: int) -> None:
+        """Keep the queue's totals when a request joins (+1) or leaves it (-1)."""
+        self.queued += sign
+        self.waiting_images[request.spec] += sign * self.images[request.spec]
+        work = self.work[request.spec]
+        left = self.backlog.get(request.priority, 0.0) + sign * work
+        self.backlog[request.priority] = left if left > 1e-9 * work else 0.0
+
+    def stop_lingering(self, request: Request) -> None:
+        request.waited_out = True
+        self.wake_one()
+
+    def wake_one(self) -> None:
+        if self.idle and self.next_lane() is not None:
+            self.wake[heappop(self.idle)].succeed()
+
+    def next_lane(self) -> Lane | None:
+        """The lane to serve next: of those ready the most urgent, then the one whose head came first."""
+        best, best_head = None, None
+        for lane in self.lanes:
+            if best is not None and lane.priority > best.priority:
+                break
+            head = lane.head()
+            if head is None or not self.ready(lane, head):
+                continue
+            if best_head is None or (head.arrived, head.user) < (best_head.arrived, best_head.user):
+                best, best_head = lane, head
+        return best
+
+    def ready(self, lane: Lane, head: Request) -> bool:
+        """At no linger always; else when a full batch of the spec waits or the head has waited long enough."""
+        full = self.full[lane.spec]
+        return self.settings.linger == 0 or head.waited_out or self.waiting_images[lane.spec] >= full
+
+    def serve(self, gpu: int) -> Generator[Event, Any, None]:
+        """One GPU: take the next batch, be busy with it, again; asleep while there is none."""
+        while True:
+            lane = self.next_lane()
+            if lane is None:
+                heappush(self.idle, gpu)
+                self.wake[gpu] = self.env.event()
+                yield self.wake[gpu]
+                continue
+            batch = self.take(lane, gpu)
+            yield self.env.at(self.env.now + batch.seconds, COMPLETION, gpu)
+            self.finish(batch)
+
+    def take(self, lane: Lane, gpu: int) -> Batch:
+        """A batch headed by the lane's first, filled with requests of the same spec, the urgent ones first."""
+        room = self.full[lane.spec]
+        each = self.images[lane.spec]
+        taken: list[Request] = []
+        for source in [lane, *[x for x in self.lanes if x.spec == lane.spec and x is not lane]]:
+            while room >= each and source.head() is not None:
+                taken.append(source.line.popleft())
+                room -= each
+        for request in taken:
+            self.count(request, -1)
+        return self.start(taken, self, gpu)
+
+    def finish(self, batch: Batch) -> None:
+        batch.finished = self.env.now
+        for request in batch.requests:
+            self.tell(request)
+
+
+def paces(scenario: Scenario, pool: int, gpus: int, seed: int) -> list[float]:
+    """What each GPU's times are multiplied by, always: cards of one kind are not all alike."""
+    sigma = math.sqrt(math.log1p(scenario.serving.gpu_speed_cv**2))
+    kind = LOGNORMAL_NOISE if sigma > 0 else NO_NOISE
+    return [noise(kind, sigma, seed, SPEED, (pool << 32) + gpu, 0) for gpu in range(gpus)]

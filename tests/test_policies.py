@@ -1,0 +1,205 @@
+"""Each policy turns the knobs it says; playbooks put them in force, in order, with fresh memory, and on record."""
+
+import math
+
+import numpy as np
+import pandas as pd
+import pytest
+from pydantic import ValidationError
+
+from sim.controls import Controls, PoolTelemetry, Telemetry
+from sim.policies import (
+    Concurrency,
+    Degrade,
+    DegradeUnderLoad,
+    FeatureGate,
+    Priority,
+    QueueBound,
+    Quota,
+    RateLimit,
+    Shed,
+    WaitBound,
+    Waitlist,
+)
+from sim.policies.playbook import Timed, in_order
+from sim.rules import KNOBS, QUOTA_KINDS, UNLIMITED
+from sim.simulate import simulate
+from tests.random_scenarios import plain
+from tests.traces import arriving, outcomes, step
+
+
+def seen(now: float = 0.0, wait: float = 0.0) -> Telemetry:
+    """A service of one pool that expects this wait."""
+    zero = np.zeros((2, 2))
+    return Telemetry(now, {"gpus": PoolTelemetry(4, 4, 0, wait)}, zero, zero, zero, zero, zero, 0, 0)
+
+
+def turned(policy, telemetry: Telemetry | None = None) -> Controls:
+    controls = Controls(["free", "plus"], ["image", "video"])
+    policy.act(telemetry or seen(), controls)
+    return controls
+
+
+@pytest.mark.parametrize(
+    ("policy", "knobs"),
+    [
+        (FeatureGate(open="25 %", min_age="5 days"), {"open": 0.25, "min_age": 432_000}),
+        (RateLimit(rate="3 per min", burst=2), {"rate": 0.05, "burst": 2}),
+        (Quota(requests=3), {"quota": 3, "window": 86400, "kind": QUOTA_KINDS.index("calendar")}),
+        (Quota(requests=5, window="1 h", runs="sliding"), {"quota": 5, "window": 3600, "kind": 2}),
+        (Concurrency(requests=2), {"concurrency": 2}),
+        (QueueBound(requests="8k"), {"queue": 8000}),
+        (WaitBound(longest="2 min"), {"wait": 120}),
+        (Shed(share="1/4"), {"shed": 0.25}),
+        (Degrade(level=2), {"level": 2}),
+    ],
+    ids=lambda value: getattr(value, "kind", ""),
+)
+def test_a_policy_sets_its_knobs_and_no_others(policy, knobs):
+    expected = dict(zip(KNOBS, UNLIMITED, strict=True)) | knobs
+    assert dict(zip(KNOBS, turned(policy).knobs[1, 1], strict=True)) == expected
+    for target in ({"tiers": ["free"]}, {"features": ["video"]}, {"tiers": ["free"], "features": ["video"]}):
+        controls = turned(policy.model_copy(update=target))
+        touched = {(t, f) for t, f, _ in np.argwhere(controls.knobs != UNLIMITED)}
+        tiers, features = ([0] if "tiers" in target else [0, 1]), ([1] if "features" in target else [0, 1])
+        assert touched == {(t, f) for t in tiers for f in features}
+
+
+def test_a_waitlist_sets_the_rate_of_signups():
+    assert turned(Waitlist(rate="60 per min")).signup_rate == 1
+    assert turned(Waitlist(rate=0)).signup_rate == 0
+
+
+def test_priority_puts_the_named_tiers_first():
+    controls = turned(Priority(first=["plus"]))
+    assert (controls.knob("priority", "plus", "image"), controls.knob("priority", "free", "image")) == (0, 1)
+    controls = turned(Priority(first=["free", "plus"]))
+    assert (controls.knob("priority", "plus", "image"), controls.knob("priority", "free", "image")) == (1, 0)
+
+
+def levels(policy: DegradeUnderLoad, waits: list[float], tick: float = 60.0) -> list[float]:
+    return [
+        turned(policy, seen(number * tick, wait)).knob("level", "free", "image") for number, wait in enumerate(waits)
+    ]
+
+
+def test_degrading_under_load_goes_down_at_once_and_up_after_calm():
+    policy = DegradeUnderLoad(pool="gpus", above="60 s", below="20 s", calm="2 min", lowest=2)
+    waits = [0, 61, 61, 61, 40, 10, 10, 10, 10, 10]
+    assert levels(policy, waits) == [0, 1, 2, 2, 2, 2, 2, 1, 1, 0]
+
+
+def test_between_its_bounds_it_stays_and_the_calm_begins_again():
+    policy = DegradeUnderLoad(pool="gpus", above="60 s", below="20 s", calm="2 min", lowest=1)
+    assert levels(policy, [100, 10, 10, 20, 60, 10, 10, 10]) == [1, 1, 1, 1, 1, 1, 1, 0]
+
+
+def test_a_load_around_one_bound_makes_it_turn_once():
+    policy = DegradeUnderLoad(pool="gpus", above="60 s", below="20 s", calm="2 min")
+    assert levels(policy, [61, 59] * 10) == [1] * 20
+
+
+@pytest.mark.parametrize("below", ["60 s", "90 s"])
+def test_it_needs_a_gap(below):
+    with pytest.raises(ValidationError, match="less than"):
+        DegradeUnderLoad(pool="gpus", above="60 s", below=below)
+
+
+# Playbooks.
+
+
+def test_a_step_is_in_force_from_its_first_instant_until_before_its_last():
+    timed = Timed(Shed(share=1), 60, 120)
+    shed = []
+    for now in (0, 59.9, 60, 119.9, 120):
+        controls = Controls(["free"], ["image"])
+        timed.act(seen(now), controls)
+        shed.append(controls.knob("shed", "free", "image"))
+    assert shed == [0, 0, 1, 1, 0]
+
+
+def test_a_playbook_reads_dates_from_the_start_of_the_scenario():
+    scenario = plain(start="2025-03-25 17:00")
+    gate = {"kind": "shed", "share": 1}
+    lines = [
+        step(policy=gate, from_="2025-03-26 17:00"),
+        step(policy=gate, from_="2 hours", until="2025-03-25 16:00"),
+        step(policy=gate),
+        Shed(share=1),
+    ]
+    timed = in_order(lines, scenario.seconds)
+    assert [(t.begins, t.ends) for t in timed] == [(86400, math.inf), (7200, -3600), (0, math.inf), (0, math.inf)]
+    assert [t.name for t in timed] == ["shed"] * 4
+
+
+def test_a_playbook_of_anything_else_is_refused():
+    with pytest.raises(TypeError, match="act"):
+        in_order(["shed"], float)
+
+
+def test_what_no_policy_sets_is_open_again():
+    run = arriving([10, 90, 150], [step(policy={"kind": "shed", "share": 1}, from_="1 min", until="2 min")])
+    assert outcomes(run) == ["served", "shed", "served"]
+    expected = [(60.0, "shed", 0.0, 1.0, "shed"), (120.0, "shed", 1.0, 0.0, "not set any more")]
+    columns = ["time", "knob", "old", "new", "policy"]
+    assert list(run.decisions[columns].itertuples(index=False, name=None)) == expected
+
+
+def test_a_waitlist_goes_on_record_too():
+    run = arriving([], [step(policy={"kind": "waitlist", "rate": "60 per min"}, from_="1 min", until="2 min")])
+    expected = [(60.0, "signup_rate", math.inf, 1.0, "waitlist"), (120.0, "signup_rate", 1.0, math.inf, "not set any more")]
+    columns = ["time", "knob", "old", "new", "policy"]
+    assert list(run.decisions[columns].itertuples(index=False, name=None)) == expected
+    assert run.decisions[["tier", "feature"]].isna().all().all()
+
+
+def test_a_knob_that_does_not_turn_is_not_on_record():
+    assert len(arriving([], [Shed(share=0.5)]).decisions) == 1
+    assert len(arriving([], [Shed(share=0)]).decisions) == 0
+
+
+def test_policies_in_force_always_act_before_the_playbook():
+    scenario = plain(
+        always=[{"policy": {"kind": "shed", "share": 1}}],
+        playbooks={"none": [], "gentle": [{"policy": {"kind": "shed", "share": 0.5}}]},
+    )
+    assert simulate(scenario).decisions["new"].tolist() == [1]
+    assert simulate(scenario, "gentle").decisions["new"].tolist() == [0.5]
+
+
+class ClosesWhenBusy:
+    """A custom policy: refuses everything from the tick after it has counted five attempts, for ever."""
+
+    def __init__(self) -> None:
+        self.attempts = 0.0
+
+    def act(self, telemetry: Telemetry, controls: Controls) -> None:
+        self.attempts += telemetry.arrivals.sum()
+        if self.attempts >= 5:
+            controls.set(shed=1)
+
+
+def test_any_object_that_acts_is_a_policy():
+    run = arriving([1, 2, 3, 4, 5, 70, 80], [ClosesWhenBusy()], pools={"gpus": {"gpus": 9}})
+    assert outcomes(run) == ["served"] * 5 + ["shed"] * 2
+    assert run.decisions["policy"].tolist() == ["ClosesWhenBusy"]
+    assert run.manifest["playbook"] == "custom"
+
+
+def test_a_policy_forgets_between_runs():
+    mine = ClosesWhenBusy()
+    first, second = (arriving([1, 2, 3, 70, 80], [mine], pools={"gpus": {"gpus": 9}}) for _ in range(2))
+    assert outcomes(first) == outcomes(second) == ["served"] * 5
+    assert mine.attempts == 0
+    degrade = DegradeUnderLoad(pool="gpus", above="1 s", below="0.5 s", calm="10 min")
+    runs = [arriving([1, 2, 3, 70, 130], [degrade], control_tick="10 s") for _ in range(2)]
+    pd.testing.assert_frame_equal(runs[0].decisions, runs[1].decisions)
+    assert len(runs[0].decisions) > 0
+
+
+def test_degrading_under_load_relieves_the_queue():
+    ladder = {"image": {"ladder": [{"model": "quick"}]}}
+    policy = DegradeUnderLoad(pool="gpus", above="15 s", below="5 s", calm="1 min")
+    run = arriving(range(60), [policy], features=ladder, control_tick="10 s", horizon="20 min")
+    assert run.requests["level"].tolist() == [0] * 10 + [1] * 50
+    assert run.decisions["new"].tolist() == [1, 0]

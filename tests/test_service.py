@@ -1,0 +1,350 @@
+"""Gateway, queue, batches and GPUs against traces by hand: every batch of the machine takes ten seconds."""
+
+import math
+from math import nan
+
+import numpy as np
+import pytest
+
+from sim.controls import Controls, Telemetry
+from sim.policies import (
+    Concurrency,
+    Degrade,
+    FeatureGate,
+    Priority,
+    QueueBound,
+    Quota,
+    RateLimit,
+    Shed,
+    WaitBound,
+)
+from sim.simulate import simulate
+from tests.random_scenarios import plain
+from tests.traces import TEN_SECONDS, arriving, outcomes, served, step
+
+FREE, PLUS = "free", "plus"
+
+
+def pool(gpus: int = 1, max_batch: int = 1, linger: str = "0") -> dict:
+    return {"gpus": {"gpus": gpus, "max_batch": max_batch, "linger": linger}}
+
+
+# Queue and GPUs.
+
+
+def test_one_gpu_serves_one_after_the_other():
+    run = arriving([0, 4, 8, 45])
+    assert served(run) == [(0, 10), (10, 20), (20, 30), (45, 55)]
+    assert outcomes(run) == ["served"] * 4
+
+
+def test_two_gpus_serve_two_at_once():
+    run = arriving([0, 1, 2, 3], pools=pool(gpus=2))
+    assert served(run) == [(0, 10), (1, 11), (10, 20), (11, 21)]
+    assert run.batches["gpu"].tolist() == [0, 1, 0, 1]
+
+
+def test_the_lowest_numbered_idle_gpu_is_woken():
+    run = arriving([0, 1, 30, 50], pools=pool(gpus=3))
+    assert run.batches["gpu"].tolist() == [0, 1, 0, 0]
+
+
+def test_what_is_not_done_at_the_horizon_is_unfinished():
+    run = arriving([0, 1, 2], horizon="15 s")
+    assert outcomes(run) == ["served", "unfinished", "unfinished"]
+    np.testing.assert_equal(served(run), [(0, 10), (10, nan), (nan, nan)])
+    np.testing.assert_equal(run.batches["finished"].tolist(), [10, nan])
+
+
+# Batches.
+
+
+def test_a_batch_takes_what_waits_when_a_gpu_is_free():
+    run = arriving([0, 1, 2, 3, 4], pools=pool(max_batch=3))
+    assert run.batches["started"].tolist() == [0, 10, 20]
+    assert run.batches["size"].tolist() == [1, 3, 1]
+    assert run.requests["batch"].tolist() == [0, 1, 1, 1, 2]
+    assert run.requests["gpu_seconds"].tolist() == [10, 10 / 3, 10 / 3, 10 / 3, 10]
+
+
+def test_requests_of_several_images_fill_a_batch_sooner():
+    run = arriving(
+        [0, 1, 2, 3], pools=pool(max_batch=4), features={"image": {"spec": {"model": "slow", "images": 2}}}
+    )
+    assert run.batches["size"].tolist() == [2, 4, 2]
+
+
+def test_a_gpu_lingers_until_the_batch_is_full():
+    run = arriving([0, 1, 3], pools=pool(max_batch=3, linger="5 s"))
+    assert run.batches["started"].tolist() == [3]
+
+
+def test_a_gpu_lingers_no_longer_than_it_should():
+    run = arriving([0, 1, 30, 31], pools=pool(max_batch=3, linger="5 s"))
+    assert run.batches["started"].tolist() == [5, 35]
+    assert run.batches["size"].tolist() == [2, 2]
+
+
+def test_who_has_waited_out_the_linger_in_the_queue_waits_no_longer():
+    run = arriving([0, 1, 2, 3], pools=pool(max_batch=3, linger="5 s"))
+    assert served(run) == [(2, 12)] * 3 + [(12, 22)]
+
+
+def test_a_batch_has_one_spec():
+    run = arriving(
+        [0, 1, 2, 3],
+        [Degrade(level=1, tiers=["plus"])],
+        tiers=[FREE, PLUS, FREE, PLUS],
+        pools=pool(max_batch=4),
+        features={"image": {"ladder": [{"model": "quick"}]}},
+    )
+    assert served(run) == [(0, 10), (10, 14), (14, 24), (10, 14)]
+
+
+# Priority.
+
+
+def test_the_urgent_are_served_first():
+    run = arriving([0, 1, 2], [Priority(first=["plus"])], tiers=[FREE, FREE, PLUS])
+    assert served(run) == [(0, 10), (20, 30), (10, 20)]
+
+
+def test_a_batch_of_the_urgent_is_filled_up_with_others():
+    run = arriving([0, 1, 2, 3], [Priority(first=["plus"])], tiers=[FREE, FREE, FREE, PLUS], pools=pool(max_batch=2))
+    assert served(run) == [(0, 10), (10, 20), (20, 30), (10, 20)]
+
+
+def test_priority_interrupts_nobody():
+    run = arriving([0, 1], [Priority(first=["plus"])], tiers=[FREE, PLUS])
+    assert served(run) == [(0, 10), (10, 20)]
+
+
+# Leaving.
+
+IMPATIENT = {"patience": {"kind": "constant", "value": "15 s"}}
+
+
+def test_who_leaves_unnoticed_is_served_all_the_same():
+    run = arriving([0, 1, 2, 18], behaviour=IMPATIENT)
+    assert served(run) == [(0, 10), (10, 20), (20, 30), (30, 40)]
+    assert outcomes(run) == ["served", "abandoned", "abandoned", "abandoned"]
+    np.testing.assert_equal(run.requests["left"].tolist(), [nan, 16, 17, 33])
+    assert run.requests["gpu_seconds"].tolist() == [10] * 4
+
+
+def test_who_leaves_and_is_noticed_is_taken_out_of_the_queue():
+    run = arriving([0, 1, 2, 18], behaviour=IMPATIENT, serving={"notices_leaving": True})
+    np.testing.assert_equal(served(run), [(0, 10), (10, 20), (nan, nan), (20, 30)])
+    assert outcomes(run) == ["served", "abandoned", "abandoned", "served"]
+    np.testing.assert_equal(run.requests["left"].tolist(), [nan, 16, 17, nan])
+
+
+def test_an_image_that_comes_at_the_last_moment_is_served():
+    run = arriving([0], behaviour={"patience": {"kind": "constant", "value": "10 s"}})
+    assert outcomes(run) == ["served"]
+
+
+def test_who_has_no_patience_leaves_at_once():
+    run = arriving([0, 1], behaviour={"patience": {"kind": "constant", "value": 0}}, serving={"notices_leaving": True})
+    assert outcomes(run) == ["abandoned", "abandoned"]
+    np.testing.assert_equal(served(run), [(0, 10), (nan, nan)])
+
+
+def test_a_queue_that_all_have_left_is_empty_to_the_gateway():
+    run = arriving(
+        [0, 1, 17, 18],
+        [QueueBound(requests=1)],
+        behaviour={"patience": {"kind": "constant", "value": "4 s"}},
+        serving={"notices_leaving": True},
+        features={"image": {"spec": {"model": "slow"}}},
+    )
+    assert outcomes(run) == ["abandoned"] * 4
+
+
+# The gateway.
+
+
+def test_a_queue_bound_counts_who_waits():
+    run = arriving([0, 1, 2, 11], [QueueBound(requests=1)])
+    assert outcomes(run) == ["served", "served", "queue bound", "served"]
+
+
+def test_a_queue_bound_of_nothing_is_a_service_without_a_queue():
+    run = arriving([0, 1, 11], [QueueBound(requests=0)])
+    assert outcomes(run) == ["served", "queue bound", "served"]
+
+
+def test_a_queue_bound_is_for_the_whole_service_and_a_slice_has_its_part():
+    run = arriving([0, 1, 2, 3], [QueueBound(requests=4)], scale=0.5, pools=pool(gpus=2))
+    assert outcomes(run) == ["served", "served", "served", "queue bound"]
+
+
+def test_a_wait_bound_counts_the_work_before_a_request():
+    run = arriving([0, 1, 2, 3], [WaitBound(longest="10 s")])
+    assert outcomes(run) == ["served", "served", "served", "expected wait"]
+    halved = arriving([0, 1, 2, 3, 4, 5, 6, 7], [WaitBound(longest="10 s")], pools=pool(max_batch=2))
+    assert outcomes(halved) == ["served"] * 4 + ["expected wait"] * 4
+
+
+def test_the_urgent_expect_only_the_work_before_theirs():
+    run = arriving(
+        [0, 1, 2, 3, 4], [Priority(first=["plus"]), WaitBound(longest="5 s")], tiers=[FREE, FREE, PLUS, PLUS, FREE]
+    )
+    assert outcomes(run) == ["served", "served", "served", "expected wait", "expected wait"]
+
+
+def test_a_second_request_at_once_is_too_many():
+    twice = {"requests": {"kind": "fixed", "requests": 2}, "think": {"kind": "constant", "value": "1 s"}}
+    patience = {"patience": {"kind": "constant", "value": "5 s"}}
+    run = arriving([0], [Concurrency(requests=1)], behaviour={**twice, **patience})
+    assert outcomes(run) == ["abandoned", "concurrency"]
+    assert outcomes(arriving([0], [Concurrency(requests=2)], behaviour={**twice, **patience})) == ["abandoned"] * 2
+    # A request that was taken out of the queue is no longer in the service.
+    noticed = {"notices_leaving": True}
+    run = arriving([0, 1], [Concurrency(requests=1)], behaviour={**twice, **patience}, serving=noticed)
+    assert outcomes(run) == ["abandoned", "abandoned", "concurrency", "abandoned"]
+
+
+def test_a_quota_is_used_up():
+    behaviour = {"requests": {"kind": "fixed", "requests": 4}}
+    run = arriving([0, 1], [Quota(requests=2)], behaviour=behaviour, pools=pool(gpus=2))
+    assert run.requests.groupby("user")["outcome"].agg(list).tolist() == [["served", "served", "refused", "refused"]] * 2
+    assert set(run.requests["reason"].dropna()) == {"quota"}
+
+
+def test_a_rate_limit_lets_a_user_in_again_later():
+    behaviour = {"requests": {"kind": "fixed", "requests": 4}, "think": {"kind": "constant", "value": "20 s"}}
+    run = arriving([0], [RateLimit(rate="1 per min", burst=1)], behaviour=behaviour)
+    assert outcomes(run) == ["served", "rate limit", "rate limit", "served"]  # at 0, 30, 50 and 70 s
+
+
+def test_features_with_one_meter_share_a_quota():
+    both = {
+        "image": {"share": 0.5, "meter": "generations"},
+        "edit": {"share": 0.5, "pool": "gpus", "slo": "60 s", "spec": {"model": "quick"}, "meter": "generations"},
+    }
+    behaviour = {"requests": {"kind": "fixed", "requests": 6}}
+    shared = arriving(range(30), [Quota(requests=1)], features=both, behaviour=behaviour, pools=pool(gpus=30))
+    assert (shared.requests["reason"].isna().groupby(shared.requests["user"]).sum() == 1).all()
+    apart = {name: {**feature, "meter": ""} for name, feature in both.items()}
+    own = arriving(range(30), [Quota(requests=1)], features=apart, behaviour=behaviour, pools=pool(gpus=30))
+    assert (own.requests["reason"].isna().groupby(own.requests["user"]).sum() == 2).mean() > 0.8
+
+
+def test_shedding_refuses_the_share_it_says():
+    n = 2000
+    run = arriving(np.arange(n) * 0.1, [Shed(share=0.3)], pools=pool(gpus=200))
+    shed = (run.requests["reason"] == "shed").sum()
+    assert abs(shed - 0.3 * n) / math.sqrt(n * 0.3 * 0.7) < 3.5
+
+
+def test_a_feature_gate_is_for_tiers_and_features_it_names():
+    run = arriving([0, 1], [FeatureGate(open=0, tiers=["free"])], tiers=[FREE, PLUS])
+    assert outcomes(run) == ["feature gate", "served"]
+
+
+def test_a_feature_is_off_for_new_users():
+    run = arriving([0, 1, 2], [FeatureGate(min_age="1 day")], ages=[0, 3600, 2 * 86400])
+    assert outcomes(run) == ["feature gate", "feature gate", "served"]
+
+
+def test_an_account_grows_up():
+    behaviour = {"requests": {"kind": "fixed", "requests": 3}, "think": {"kind": "constant", "value": "40 s"}}
+    run = arriving([0], [FeatureGate(min_age="1 min")], behaviour=behaviour)
+    assert outcomes(run) == ["feature gate", "feature gate", "served"]  # at 0, 40 and 80 s
+
+
+def test_a_rollout_opens_to_the_same_share_of_users_throughout():
+    n = 1000
+    behaviour = {"requests": {"kind": "fixed", "requests": 3}, "think": {"kind": "constant", "value": "1 s"}}
+    half, third = (
+        arriving(np.arange(n) * 0.1, [FeatureGate(open=share)], behaviour=behaviour, pools=pool(gpus=400))
+        for share in (1 / 2, 1 / 3)
+    )
+    inside = [run.requests["reason"].isna().groupby(run.requests["user"]).agg(["min", "max"]) for run in (half, third)]
+    for table, share in zip(inside, (1 / 2, 1 / 3), strict=True):
+        assert (table["min"] == table["max"]).all()
+        assert abs(table["max"].sum() - n * share) / math.sqrt(n * share * (1 - share)) < 3.5
+    assert not (inside[1]["max"] & ~inside[0]["max"]).any()  # nested
+
+
+def test_policies_act_between_their_dates():
+    gate = {"kind": "feature gate", "open": 0}
+    times = [30, 90, 150]
+    by_date = [step(policy=gate, from_="2025-01-01 00:01", until="2025-01-01 00:02")]
+    assert outcomes(arriving(times, by_date)) == ["served", "feature gate", "served"]
+    by_time = [step(policy=gate, from_="1 min", until="2 min")]
+    assert outcomes(arriving(times, by_time)) == ["served", "feature gate", "served"]
+    assert outcomes(arriving(times, [step(policy=gate)])) == ["feature gate"] * 3
+    before_the_start = [step(policy=gate, until="2024-12-31")]
+    assert outcomes(arriving(times, before_the_start)) == ["served"] * 3
+
+
+def test_who_is_degraded_gets_less_than_asked():
+    ladder = {"image": {"ladder": [{"model": "quick"}, {"model": "quick", "images": 2}]}}
+    run = arriving([0], [Degrade(level=1)], features=ladder, pools=pool(max_batch=2))
+    only = run.requests.iloc[0]
+    assert (only["asked"], only["spec"], only["level"]) == ("slow/1024px/28st", "quick/1024px/28st", 1)
+    assert served(run) == [(0, 4)]
+    deepest = arriving([0], [Degrade(level=9)], features=ladder, pools=pool(max_batch=2)).requests.iloc[0]
+    assert (deepest["spec"], deepest["level"]) == ("quick/1024px/28st/x2", 2)
+    flat = arriving([0], [Degrade(level=1)]).requests.iloc[0]
+    assert (flat["spec"], flat["level"]) == ("slow/1024px/28st", 0)
+
+
+# Noise and telemetry.
+
+
+def test_noise_keeps_the_mean_and_has_the_spread_it_says():
+    n, cv = 2000, 0.3
+    run = arriving(np.arange(n) * 0.1, pools=pool(gpus=400), serving={"noise": {"kind": "lognormal", "cv": cv}})
+    factor = run.batches["seconds"] / 10
+    assert abs(factor.mean() - 1) / (cv / math.sqrt(n)) < 3.5
+    assert abs(np.log(factor).std() / math.sqrt(math.log1p(cv**2)) - 1) * math.sqrt(2 * n) < 3.5
+
+
+class Notes:
+    """A policy that writes down what it is shown."""
+
+    seen: list[Telemetry]
+
+    def __init__(self):
+        self.seen = []
+
+    def __deepcopy__(self, memo):
+        return self
+
+    def act(self, telemetry: Telemetry, controls: Controls) -> None:
+        self.seen.append(telemetry)
+
+
+def test_telemetry_counts_since_the_tick_before():
+    notes = Notes()
+    arriving([0, 1, 2, 12], [notes, WaitBound(longest="15 s")], control_tick="10 s", horizon="25 s")
+    first, second, third = notes.seen
+    assert (first.now, first.arrivals.sum(), first.signups) == (0, 0, 0)
+    assert (second.now, second.arrivals.tolist(), second.signups) == (10, [[3]], 3)
+    # At 10 s the GPU has finished one and started the next, for it comes before the tick.
+    assert (second.served.tolist(), second.started.tolist(), second.waited.tolist()) == ([[1]], [[2]], [[9]])
+    only = second.pools["gpus"]
+    assert (only.gpus, only.busy, only.queued, only.expected_wait) == (1, 1, 1, 10)
+    assert (third.arrivals.tolist(), third.served.tolist(), third.waited.tolist()) == ([[1]], [[1]], [[18]])
+
+
+@pytest.mark.parametrize("kind", ["none", "lognormal", "exponential"])
+def test_a_pool_does_not_serve_another_pools_requests(kind):
+    scenario = plain(
+        TEN_SECONDS,
+        pools={"gpus": {"gpus": 1, "max_batch": 1}, "spare": {"gpus": 2, "max_batch": 4}},
+        features={
+            "image": {"share": 0.5},
+            "edit": {"share": 0.5, "pool": "spare", "slo": "60 s", "spec": {"model": "slow"}},
+        },
+        demand=[{"kind": "spike", "people": 60, "lasting": "10 s"}],
+        serving={"noise": {"kind": kind}},
+    )
+    run = simulate(scenario)
+    assert run.batches.loc[run.batches["pool"] == "gpus", "size"].max() == 1
+    assert run.batches.loc[run.batches["pool"] == "spare", "size"].max() == 4
+    joined = run.requests.dropna(subset="batch")
+    assert (joined["pool"].astype(str).to_numpy() == run.batches["pool"].astype(str)[joined["batch"].astype(int)]).all()

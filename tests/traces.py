@@ -1,0 +1,65 @@
+"""Runs to check by hand: people who arrive at given instants, served by a machine that takes ten seconds a batch."""
+
+import sys
+from collections.abc import Sequence
+from typing import Any
+from unittest import mock
+
+import numpy as np
+
+from sim.controls import Policy
+from sim.demand.people import People
+from sim.policies.playbook import Step
+from sim.profile import constant_profile
+from sim.run import Run
+from sim.simulate import simulate
+from tests.random_scenarios import plain
+
+TEN_SECONDS = {
+    "slow": constant_profile("slow", 10.0, largest_batch=4),
+    "quick": constant_profile("quick", 4.0, largest_batch=4),
+}
+
+
+def arriving(
+    instants: Sequence[float],
+    playbook: Sequence[Step | Policy] = (),
+    *,
+    tiers: Sequence[str] = (),
+    ages: Sequence[float] | None = None,
+    seed: int = 1,
+    **settings: Any,
+) -> Run:
+    """A run in which people arrive at these instants, of these tiers and with accounts of these ages.
+
+    settings: of the plain scenario, merged. Everybody makes one request, and waits for ever, where they say no other.
+    """
+    n, names = len(instants), list(dict.fromkeys(tiers)) or ["free"]
+    age = np.zeros(n) if ages is None else np.array(ages, dtype=float)
+    people = People(
+        arrives=np.array(instants, dtype=float),
+        key=np.arange(n),
+        wave=np.zeros(n, dtype=np.int16),
+        tier=np.array([names.index(t) for t in tiers or ["free"] * n], dtype=np.int16),
+        account_age=age,
+        newcomer=age == 0,
+    )
+    scenario = plain(TEN_SECONDS, tiers={name: {"share": 1 / len(names)} for name in names}, **settings)
+    # The package has a function of the module's name, so the module is looked up by its full one.
+    with mock.patch.object(sys.modules["sim.simulate"], "people_of", lambda scenario, seed: people):
+        return simulate(scenario, playbook, seed=seed)
+
+
+def step(**line: Any) -> Step:
+    """A line of a playbook as a scenario file has it ('from' is written from_)."""
+    return Step.model_validate({key.rstrip("_"): value for key, value in line.items()})
+
+
+def served(run: Run) -> list[tuple[float, float]]:
+    """When each request started and finished, in order of arrival; nan is never."""
+    return list(run.requests[["started", "finished"]].itertuples(index=False, name=None))
+
+
+def outcomes(run: Run) -> list[str]:
+    """How each request ended, in order of arrival: its outcome, or why it was refused."""
+    return [str(r.reason) if r.outcome == "refused" else str(r.outcome) for r in run.requests.itertuples()]
