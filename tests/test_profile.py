@@ -154,8 +154,8 @@ def component(name: str, batch: int, seconds: float, **more) -> dict:
 
 COMPONENTS = [
     *[component("text", n, 0.1 * n, side=512) for n in (1, 4)],
-    *[component("denoise", n, 0.05 * n * (side / 1024) ** 2, side=side) for n in (1, 4) for side in (512, 1024)],
-    *[component("vae_decode", n, 0.2 * n * (side / 1024) ** 2, side=side) for n in (1, 4) for side in (512, 1024)],
+    *[component("denoise", n, 0.05 * n * (side / 1024) ** 2, side=side) for n in (1, 4) for side in (512, 768, 1024)],
+    *[component("vae_decode", n, 0.2 * n * (side / 1024) ** 2, side=side) for n in (1, 4) for side in (512, 768, 1024)],
 ]
 
 
