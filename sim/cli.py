@@ -245,8 +245,10 @@ def main() -> None:
     except BadInput as wrong:
         Console(stderr=True, highlight=False, soft_wrap=True).print(Text(f"meltpoint: {wrong}"))
         sys.exit(2)
-    except KeyboardInterrupt:
-        Console(stderr=True).print("meltpoint: interrupted; nothing was written")
+    except (KeyboardInterrupt, SystemExit) as end:  # the library turns an interrupt into exit code 130
+        if isinstance(end, SystemExit) and end.code != 130:
+            raise
+        Console(stderr=True).print("meltpoint: interrupted")
         sys.exit(130)
 
 

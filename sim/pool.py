@@ -69,6 +69,9 @@ class Pool:
         self.work = {  # GPU-seconds of one request in a full batch
             spec: table[max(table)] * self.images[spec] / max(table) for spec, table in self.seconds.items()
         }
+        self.models = [spec.model for spec in scenario.specs()]
+        self.loaded: list[str | None] = [None] * self.gpus  # the model each GPU served last
+        self.load = self.settings.model_load.law
         self.pace = paces(scenario, number, self.gpus, seed)
         self.lanes: list[Lane] = []  # sorted by priority
         self.waiting_images = [0] * len(self.images)  # by spec
@@ -156,6 +159,11 @@ class Pool:
         for request in taken:
             self.count(request, -1)
         return self.start(taken, self, gpu)
+
+    def loads(self, gpu: int, spec: int) -> bool:
+        """Whether this GPU must load the spec's model first; afterwards it holds it."""
+        before, self.loaded[gpu] = self.loaded[gpu], self.models[spec]
+        return before != self.models[spec]
 
     def finish(self, batch: Batch) -> None:
         batch.finished = self.env.now

@@ -9,7 +9,7 @@ from pydantic import Field, PrivateAttr, model_validator
 
 from sim import shipped
 from sim.demand.signups import Demand
-from sim.demand.users import Behaviour
+from sim.demand.users import Behaviour, Constant, Time
 from sim.errors import BadInput
 from sim.policies.playbook import Step
 from sim.profile import Profile, load_profile
@@ -61,6 +61,14 @@ class Pool(Strict):
     gpus: Annotated[Whole, Field(ge=1)]
     max_batch: Annotated[Whole, Field(ge=1)] = Field(default=1, description="images in one batch at most")
     linger: Seconds = Field(default=0.0, description="how long a free GPU waits for a batch to fill")
+    model_load: Time = Field(
+        default=Constant(kind="constant", value=0),
+        description="what a GPU's first batch takes longer, and every batch of another model than the one before",
+        json_schema_extra={
+            "source": "assumed: each GPU holds all its pool's models; else GenTD26: lognormal, mean 22 s, p95 45 s",
+            "provenance": "assumed",
+        },
+    )
     dollars_per_gpu_hour: Annotated[Plain, Field(ge=0)] = Field(
         default=2.5,
         json_schema_extra={"source": "H100 on demand, 2025-26 market surveys: $2-3.5", "provenance": "published"},

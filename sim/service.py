@@ -22,9 +22,10 @@ from sim.rules import (
     decide,
     fresh_limiter,
     noise,
+    sample,
 )
 from sim.scenario import Scenario
-from sim.streams import ROLLOUT, SERVICE, SHED, draw
+from sim.streams import LOAD, ROLLOUT, SERVICE, SHED, draw
 
 ATTEMPTS = 1024  # room for the attempts of one ask in the k of a draw
 
@@ -126,10 +127,11 @@ class Service:
         head, now = requests[0], self.env.now
         spec = self.specs[head.spec]
         size = len(requests) * spec.images
-        factor = noise(
-            *self.noises[head.spec], self.seed, SERVICE, self.keys[head.user], head.ask * ATTEMPTS + head.attempt
-        )
+        key, k = self.keys[head.user], head.ask * ATTEMPTS + head.attempt
+        factor = noise(*self.noises[head.spec], self.seed, SERVICE, key, k)
         seconds = pool.seconds[head.spec][size] * pool.pace[gpu] * factor
+        if pool.loads(gpu, head.spec):
+            seconds += sample(*pool.load, self.seed, LOAD, key, k)
         batch = Batch(len(self.batches), pool.number, gpu, head.spec, requests, size, now, seconds)
         self.batches.append(batch)
         for request in requests:

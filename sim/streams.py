@@ -13,7 +13,7 @@ from numba import njit
 
 # What a number is for. A value is part of every result: never renumber, only append.
 SIGNUP, TIER, COUNT, RETURN, RETURN_TIME, FEATURE, THINK, PATIENCE = range(8)
-RETRY, BACKOFF, SERVICE, SHED, ROLLOUT, CHURN, WAITLIST, SPEED = range(8, 16)
+RETRY, BACKOFF, SERVICE, SHED, ROLLOUT, CHURN, WAITLIST, SPEED, LOAD = range(8, 17)
 
 MASK = 0xFFFFFFFF
 TWO_TO_MINUS_53 = 1.0 / 9007199254740992.0

@@ -207,3 +207,18 @@ def documents(draw: st.DrawFn, *, linger: bool = True) -> dict[str, Any]:
 
 def scenario_from(document: dict[str, Any]) -> Scenario:
     return Scenario.from_dict(document, profiles=PROFILES)
+
+
+# Anything at all, where something else belongs.
+JUNK = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),
+    lambda inner: st.lists(inner, max_size=2) | st.dictionaries(st.text(max_size=3), inner, max_size=2),
+    max_leaves=4,
+)
+
+
+def places(node: Any) -> list[tuple[Any, Any]]:
+    """Every place in a nested document, as (container, key)."""
+    items = list(node.items() if isinstance(node, dict) else enumerate(node))
+    found = [(node, key) for key, _ in items]
+    return found + [place for _, child in items if isinstance(child, dict | list) for place in places(child)]

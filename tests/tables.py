@@ -76,7 +76,10 @@ def attempt(
 
 
 def run_of(
-    *attempts: dict[str, Any], waitlist: tuple[dict[str, float], ...] = (), left: dict[int, float] | None = None, **facts
+    *attempts: dict[str, Any],
+    waitlist: tuple[dict[str, float], ...] = (),
+    left: dict[int, float] | None = None,
+    **facts,
 ) -> Run:
     """A run of these attempts, in which everybody signed up at their first.
 
@@ -116,7 +119,7 @@ def batches_of(attempts: tuple[dict[str, Any], ...]) -> tuple[pd.DataFrame, dict
 
 
 def requests_of(rows: list[dict[str, Any]], batches: pd.DataFrame, numbers: dict[str, int]) -> pd.DataFrame:
-    on = [pd.NA if isnan(row["started"]) else numbers[row["batch"]] for row in rows]
+    on = [None if isnan(row["started"]) else numbers[row["batch"]] for row in rows]
     share = (batches["seconds"] / batches["size"]).tolist()
     specs = [SPECS[row["feature"]] for row in rows]
     return pd.DataFrame(
@@ -132,7 +135,7 @@ def requests_of(rows: list[dict[str, Any]], batches: pd.DataFrame, numbers: dict
             "spec": pd.Categorical(specs, list(SPECS.values())),
             "level": pd.Series([row["level"] for row in rows], dtype=int),
             "batch": pd.array(on, dtype="Int64"),
-            "gpu_seconds": floats([nan if number is pd.NA else share[number] for number in on]),
+            "gpu_seconds": floats([nan if number is None else share[number] for number in on]),
             "retry": pd.Series([row["retry"] for row in rows], dtype=bool),
         }
     )

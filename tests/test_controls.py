@@ -1,13 +1,17 @@
-"""The knobs: what can be set, for whom, what is refused, and what the decision table is told."""
+"""The knobs: what can be set, for whom, what is refused, what is put down; and telemetry, which the tables bear out."""
 
 import math
 
 import numpy as np
+import pandas as pd
 import pytest
 
-from sim.controls import Controls
+from sim.controls import Controls, Telemetry
 from sim.errors import BadInput
+from sim.policies import QueueBound, Shed, WaitBound, Waitlist
 from sim.rules import KNOBS, QUOTA_KINDS, SLIDING_SLOTS, UNLIMITED
+from sim.run import Run
+from tests.traces import arriving
 
 
 @pytest.fixture
@@ -58,6 +62,21 @@ def test_a_slice_has_its_part_of_the_queue_and_of_the_waitlist():
     assert (controls.knob("wait", "free", "image"), controls.knob("rate", "free", "image")) == (30, 3)
 
 
+def test_a_slice_changes_no_other_knob():
+    whole, part = (Controls(["free"], ["image"], scale=scale) for scale in (1.0, 0.5))
+    for name in KNOBS:
+        for controls in (whole, part):
+            controls.set(**{name: "rolling" if name == "kind" else 1})
+    differing = np.argwhere(whole.knobs != part.knobs)
+    assert [KNOBS[k] for _, _, k in differing] == ["queue"]
+
+
+def test_a_limit_can_be_lifted(controls):
+    controls.set(queue=5, wait=10, rate=1)
+    controls.set(queue=math.inf, wait=math.inf, rate=math.inf)
+    assert (controls.knobs == UNLIMITED).all()
+
+
 @pytest.mark.parametrize("kind", QUOTA_KINDS)
 def test_the_kind_of_a_quota_is_set_by_name(controls, kind):
     controls.set(quota=3, kind=kind)
@@ -75,6 +94,7 @@ def test_the_kind_of_a_quota_is_set_by_name(controls, kind):
         ({"kind": "weekly"}, "kind"),
         ({"tiers": ["gold"], "shed": 1}, "tiers"),
         ({"features": ["chat"], "shed": 1}, "features"),
+        ({"tiers": "gold", "shed": 1}, "tiers"),
         ({"quota": SLIDING_SLOTS + 1, "kind": "sliding"}, "quota"),
     ],
 )
@@ -95,6 +115,12 @@ def test_a_sliding_quota_as_long_as_its_memory_is_fine(controls):
     controls.set(quota=1000, kind="sliding counter")
 
 
+def test_a_quota_too_long_to_slide_is_refused_in_whatever_order_it_is_set(controls):
+    controls.set(quota=SLIDING_SLOTS + 1)
+    with pytest.raises(BadInput, match="sliding counter"):
+        controls.set(tiers=["plus"], kind="sliding")
+
+
 def test_changes_name_the_knob_the_values_and_the_policy(controls):
     before = controls.knobs.copy()
     controls.policy = "shed"
@@ -105,3 +131,132 @@ def test_changes_name_the_knob_the_values_and_the_policy(controls):
     controls.open_all()
     assert controls.changes(during) == [{**row, "old": 0.3, "new": 0.0, "policy": "not set any more"}]
     assert controls.changes(np.array(controls.knobs)) == []
+
+
+# Telemetry.
+
+
+class Notes:
+    """A policy that writes down what it is shown."""
+
+    seen: list[Telemetry]
+
+    def __init__(self):
+        self.seen = []
+
+    def __deepcopy__(self, memo):
+        return self
+
+    def act(self, telemetry: Telemetry, controls: Controls) -> None:
+        self.seen.append(telemetry)
+
+
+def test_telemetry_counts_since_the_tick_before():
+    notes = Notes()
+    arriving([0, 1, 2, 12], [notes, WaitBound(longest="15 s")], control_tick="10 s", horizon="25 s")
+    first, second, third = notes.seen
+    assert (first.now, first.arrivals.sum(), first.signups) == (0, 0, 0)
+    assert (second.now, second.arrivals.tolist(), second.signups) == (10, [[3]], 3)
+    # At 10 s the GPU has finished one and started the next, for it comes before the tick.
+    assert (second.served.tolist(), second.started.tolist(), second.waited.tolist()) == ([[1]], [[2]], [[9]])
+    only = second.pools["gpus"]
+    assert (only.gpus, only.busy, only.queued, only.expected_wait) == (1, 1, 1, 10)
+    assert (third.arrivals.tolist(), third.served.tolist(), third.waited.tolist()) == ([[1]], [[1]], [[18]])
+
+
+def test_who_has_left_unnoticed_still_counts_in_the_queue_and_who_was_noticed_does_not():
+    impatient = {"patience": {"kind": "constant", "value": "15 s"}}
+
+    def at_ticks(notices: bool) -> list[tuple[int, int, float]]:
+        notes, serving = Notes(), {"notices_leaving": notices}
+        arriving([0, 1, 2, 3], [notes], behaviour=impatient, serving=serving, control_tick="10 s", horizon="31 s")
+        return [(p.busy, p.queued, p.expected_wait) for p in (t.pools["gpus"] for t in notes.seen)]
+
+    # The last three leave at 16, 17 and 18 s, the first of them out of its service, which goes on until 20 s.
+    assert at_ticks(False) == [(0, 0, 0), (1, 2, 20), (1, 1, 10), (1, 0, 0)]
+    assert at_ticks(True) == [(0, 0, 0), (1, 2, 20), (0, 0, 0), (0, 0, 0)]
+
+
+def test_a_pools_expected_wait_goes_by_its_own_full_batches():
+    notes = Notes()
+    features = {
+        "image": {"share": 0.5, "spec": {"model": "crawling"}},
+        "edit": {"share": 0.5, "pool": "spare", "slo": "60 s", "spec": {"model": "crawling"}},
+    }
+    pools = {"gpus": {"gpus": 1, "max_batch": 1}, "spare": {"gpus": 1, "max_batch": 4}}
+    arriving(np.arange(40) * 0.5, [notes], features=features, pools=pools, control_tick="30 s")
+    full = notes.seen[1].pools  # all have come, and either GPU has a batch of one
+    assert full["gpus"].queued + full["spare"].queued == 38
+    assert full["gpus"].expected_wait == 80 * full["gpus"].queued
+    assert full["spare"].expected_wait == 140 / 4 * full["spare"].queued
+
+
+def busy_run(notes: Notes, notices: bool) -> Run:
+    """Two tiers, two features, a waitlist, refusals and people who leave; no two things happen at one instant."""
+    n = 300
+    rng = np.random.default_rng(1)
+    return arriving(
+        np.sort(rng.uniform(0, 400, n)).tolist(),
+        [notes, Waitlist(rate="30 per min"), QueueBound(requests=12), Shed(share=0.1)],
+        tiers=rng.choice(["free", "plus"], n).tolist(),
+        ages=rng.choice([0, 3600], n).tolist(),
+        features={
+            "image": {"share": 0.5},
+            "edit": {"share": 0.5, "pool": "gpus", "slo": "60 s", "spec": {"model": "quick"}},
+        },
+        pools={"gpus": {"gpus": 3, "max_batch": 2}},
+        behaviour={
+            "requests": {"kind": "fixed", "requests": 2},
+            "patience": {"kind": "exponential", "mean": "40 s"},
+            "retry": {"at_most": 2, "probability": 0.7},
+            "waitlist_patience": {"kind": "exponential", "mean": "60 s"},
+        },
+        serving={"noise": {"kind": "lognormal"}, "notices_leaving": notices},
+        control_tick="20 s",
+    )
+
+
+def by_tier_and_feature(rows: pd.DataFrame, chosen: pd.Series) -> list[list[int]]:
+    """How many of the chosen rows there are of each tier and feature."""
+    return pd.crosstab(rows["tier"], rows["feature"], values=chosen, aggfunc="sum").to_numpy().tolist()
+
+
+@pytest.mark.parametrize("notices", [False, True])
+def test_telemetry_adds_up_to_the_tables(notices):
+    notes = Notes()
+    run = busy_run(notes, notices)
+    last, rows, users = notes.seen[-1].now, run.requests, run.users
+    assert {"served", "refused", "abandoned"} <= set(rows["outcome"].unique())
+
+    before, started = rows["arrived"] < last, rows["started"] < last
+    for field, chosen in {
+        "arrivals": before,
+        "refused": before & (rows["outcome"] == "refused"),
+        "served": (rows["outcome"] == "served") & (rows["finished"] < last),
+        "started": started,
+    }.items():
+        seen = sum(getattr(t, field) for t in notes.seen)
+        assert seen.tolist() == by_tier_and_feature(rows, chosen), field
+    waited = sum(t.waited.sum() for t in notes.seen)
+    assert waited == pytest.approx((rows["started"] - rows["arrived"])[started].sum())
+    assert sum(t.signups for t in notes.seen) == (users["newcomer"] & (users["arrives"] < last)).sum()
+
+
+@pytest.mark.parametrize("notices", [False, True])
+def test_telemetry_shows_the_service_as_the_tables_have_it(notices):
+    notes = Notes()
+    run = busy_run(notes, notices)
+    granted = run.requests[run.requests["outcome"] != "refused"].fillna({"started": math.inf, "left": math.inf})
+    users = run.users.fillna({"admitted": math.inf, "left": math.inf})
+    gone = granted["left"] if notices else math.inf
+    for seen in notes.seen:
+        now, gpus = seen.now, seen.pools["gpus"]
+        waiting = (granted["arrived"] < now) & (granted["started"] > now) & (gone > now)
+        assert gpus.queued == waiting.sum()
+        work = granted["spec"].map({"slow/1024px/28st": 10 / 2, "quick/1024px/28st": 4 / 2}).astype(float)
+        assert gpus.expected_wait == pytest.approx(work[waiting].sum() / 3)
+        assert gpus.busy == ((run.batches["started"] < now) & ~(run.batches["finished"] <= now)).sum()
+        at_the_gate = (users["arrives"] < now) & (users["admitted"] >= now) & (users["left"] > now)
+        assert seen.waitlisted == (users["newcomer"] & at_the_gate).sum()
+    assert max(seen.waitlisted for seen in notes.seen) > 5
+    assert max(seen.pools["gpus"].queued for seen in notes.seen) > 5

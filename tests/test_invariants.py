@@ -6,7 +6,7 @@ import math
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sim import BadInput, Controls, Run, Scenario, Telemetry, simulate
@@ -14,7 +14,7 @@ from sim.profile import Profile, constant_profile
 from sim.request import OUTCOMES, Spec
 from tests.random_scenarios import PROFILES, documents, plain, scenario_from
 
-quickly = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow], derandomize=True)
+quickly = settings(max_examples=60)
 TINY = 1e-9
 
 

@@ -1,47 +1,138 @@
 """Imports point strictly down the floors of the house, without circles, and each heavy library has its place."""
 
 import ast
-from graphlib import TopologicalSorter
+from functools import cache
+from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
 import pytest
 
-SIM = Path(__file__).parent.parent / "sim"
+ROOT = Path(__file__).parent.parent
 
-# From the ground up; a name ending in a dot is a folder, which lies on one floor.
+# From the ground up. A folder lies on one floor, and its files may import each other; a file named apart from its
+# folder has a floor of its own. A new file needs a place here.
 FLOORS = [
     ["errors", "units", "streams", "request", "schema"],
-    ["rules", "profile_file", "shipped"],
-    ["service_time"],
-    ["profile"],
-    ["controls"],
-    ["policies.", "demand.signups", "demand.users"],
-    ["scenario"],
-    ["load", "demand.people"],
-    ["clock"],
+    ["shipped", "rules", "profile_file"],
+    ["service_time", "profile_import", "controls"],
+    ["profile", "policies", "demand"],
+    ["bench", "scenario"],
+    ["load", "demand.people", "clock"],
+    ["pool"],
     ["service"],
     ["users"],
     ["control"],
     ["run"],
-    ["simulate"],
-    ["metrics", "theory"],
-    ["costs", "verdict"],
+    ["simulate", "metrics", "theory"],
+    ["costs"],
+    ["verdict"],
     ["compare"],
-    ["plots."],
-    ["report."],
+    ["plots"],
+    ["report", "console"],
+    ["cli_profile"],
     ["cli"],
 ]
-SIDE_DOORS: list[str] = []
 
-# Which modules may import a library; where a library is not named here, all may.
+# Libraries that only these may import: each is heavy, or has one way of being used here.
 PLACES = {
-    "simpy": ["clock", "service", "users", "control", "simulate"],
-    "numba": ["streams", "rules", "compiled"],
-    "matplotlib": ["plots.", "report."],
-    "torch": ["bench.", "live."],
-    "diffusers": ["bench.", "live."],
-    "pandas": ["run", "metrics", "costs", "verdict", "theory", "compare", "plan", "sweep", "plots.", "report.", "cli"],
-    "jinja2": ["report."],
-    "typer": ["cli"],
-    "rich": ["cli", "console"],
+    "simpy": {"clock", "pool", "service", "users", "control", "simulate"},
+    "numba": {"streams", "rules"},
+    "matplotlib": {"plots", "report"},
+    "jinja2": {"report"},
+    "torch": {"bench", "live"},
+    "diffusers": {"bench", "live"},
+    "transformers": {"bench", "live"},
+    "typer": {"cli", "cli_profile"},
+    "rich": {"cli", "cli_profile", "console"},
 }
+
+
+def name_of(path: Path) -> str:
+    """The module of a file, without the package's name: 'demand.people'; 'policies' for its __init__."""
+    return ".".join(path.relative_to(ROOT / "sim").with_suffix("").parts).removesuffix("__init__").removesuffix(".")
+
+
+@cache
+def files() -> dict[str, Path]:
+    """Every module of the package but its front door, which imports from everywhere."""
+    return {name_of(path): path for path in sorted((ROOT / "sim").rglob("*.py")) if name_of(path)}
+
+
+@cache
+def imported(path: Path) -> frozenset[str]:
+    """Full names of the modules that a file imports, wherever in it."""
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            assert node.module, f"{path.name}: imports are absolute"
+            # 'from sim.plots import axes' imports the file axes, not all that the folder's __init__ gathers.
+            names = {f"{node.module}.{alias.name}" for alias in node.names}
+            found |= {name if name.removeprefix("sim.") in files() else node.module for name in names}
+    return frozenset(found)
+
+
+def inner(path: Path) -> set[str]:
+    """The modules of the package that a file imports."""
+    return {name.removeprefix("sim.") for name in imported(path) if name.startswith("sim.")}
+
+
+def libraries(path: Path) -> set[str]:
+    return {name.partition(".")[0] for name in imported(path)}
+
+
+def place(module: str) -> str:
+    """What stands for a module in the tables above: itself, or the folder it is in."""
+    known = {name for floor in FLOORS for name in floor}
+    return module if module in known else module.partition(".")[0]
+
+
+def floor(module: str) -> int:
+    return next((number for number, names in enumerate(FLOORS) if place(module) in names), -1)
+
+
+@pytest.mark.parametrize("module", files())
+def test_every_module_has_a_floor(module):
+    assert floor(module) >= 0, f"say in FLOORS on which floor sim/{files()[module].name} lies"
+
+
+@pytest.mark.parametrize("module", files())
+def test_imports_point_strictly_down(module):
+    for other in inner(files()[module]):
+        assert place(other) == place(module) or floor(other) < floor(module), f"{module} imports {other}"
+
+
+def test_no_imports_run_in_circles():
+    try:
+        list(TopologicalSorter({module: inner(path) for module, path in files().items()}).static_order())
+    except CycleError as circle:
+        pytest.fail(f"circle: {' <- '.join(circle.args[1])}")
+
+
+@pytest.mark.parametrize("library", PLACES)
+def test_a_library_is_imported_only_in_its_place(library):
+    assert {place(module) for module, path in files().items() if library in libraries(path)} <= PLACES[library]
+
+
+def test_pandas_begins_where_the_tables_do():
+    below = {name for floor in FLOORS[: floor("run")] for name in floor}
+    assert not {place(module) for module, path in files().items() if "pandas" in libraries(path)} & below
+
+
+def test_the_model_needs_no_gpu_and_no_figures():
+    """What a run imports, all the way down, is light."""
+    todo, needed = ["simulate", "load"], set()
+    while todo:
+        module = todo.pop()
+        if module not in needed:
+            needed.add(module)
+            todo += inner(files()[module])
+    assert not set().union(*(libraries(files()[module]) for module in needed)) & {
+        "torch",
+        "diffusers",
+        "matplotlib",
+        "jinja2",
+        "typer",
+        "rich",
+    }

@@ -7,7 +7,9 @@ import pandas as pd
 import pytest
 from pydantic import ValidationError
 
+from sim.compare import compare
 from sim.controls import Controls, PoolTelemetry, Telemetry
+from sim.errors import BadInput
 from sim.policies import (
     Concurrency,
     Degrade,
@@ -147,7 +149,10 @@ def test_what_no_policy_sets_is_open_again():
 
 def test_a_waitlist_goes_on_record_too():
     run = arriving([], [step(policy={"kind": "waitlist", "rate": "60 per min"}, from_="1 min", until="2 min")])
-    expected = [(60.0, "signup_rate", math.inf, 1.0, "waitlist"), (120.0, "signup_rate", 1.0, math.inf, "not set any more")]
+    expected = [
+        (60.0, "signup_rate", math.inf, 1.0, "waitlist"),
+        (120.0, "signup_rate", 1.0, math.inf, "not set any more"),
+    ]
     columns = ["time", "knob", "old", "new", "policy"]
     assert list(run.decisions[columns].itertuples(index=False, name=None)) == expected
     assert run.decisions[["tier", "feature"]].isna().all().all()
@@ -195,6 +200,65 @@ def test_a_policy_forgets_between_runs():
     runs = [arriving([1, 2, 3, 70, 130], [degrade], control_tick="10 s") for _ in range(2)]
     pd.testing.assert_frame_equal(runs[0].decisions, runs[1].decisions)
     assert len(runs[0].decisions) > 0
+
+
+def test_a_policy_forgets_between_replications():
+    degrade = {"kind": "degrade under load", "pool": "gpus", "above": "15 s", "below": "5 s", "calm": "10 min"}
+    scenario = plain(
+        horizon="30 min",
+        demand=[{"kind": "spike", "people": 90, "lasting": "10 min"}],
+        features={"image": {"ladder": [{"model": "quick"}]}},
+        playbooks={"cheaper": [{"policy": degrade}]},
+    )
+    together, _ = compare(scenario, seeds=[7, 8, 9], processes=1)
+    for seed in (9, 8):
+        assert simulate(scenario, seed=seed).decisions["new"].iloc[0] == 1  # it has to degrade, and begins undegraded
+        alone, _ = compare(scenario, seeds=[seed], processes=1)
+        after_others = together.table[together.table["seed"] == seed].reset_index(drop=True)
+        pd.testing.assert_frame_equal(alone.table, after_others)
+
+
+def test_a_custom_policy_meets_the_same_people_as_none():
+    scenario = plain(demand=[{"kind": "steady", "rate": "6 per min"}])
+    mine = ClosesWhenBusy()
+    for seed in (1, 2, 3):
+        without, with_it = simulate(scenario, [], seed=seed), simulate(scenario, [mine], seed=seed)
+        pd.testing.assert_frame_equal(without.users, with_it.users)
+        assert (with_it.requests["reason"] == "shed").any()
+
+
+class Fails:
+    """A policy whose turn goes wrong at the second tick."""
+
+    def __init__(self, **knobs: object) -> None:
+        self.knobs = knobs
+
+    def act(self, telemetry: Telemetry, controls: Controls) -> None:
+        if telemetry.now > 0:
+            controls.set(**self.knobs)  # type: ignore[arg-type]
+            raise ArithmeticError("the policy's own")
+
+
+def test_an_error_of_a_policy_ends_the_run_and_is_told():
+    with pytest.raises(ArithmeticError, match="the policy's own"):
+        arriving([0], [Fails()])
+
+
+@pytest.mark.parametrize(
+    ("knobs", "told"),
+    [({"shed": 2}, "shed"), ({"rate": math.nan}, "rate"), ({"thrust": 1}, "thrust"), ({"tiers": ["gold"]}, "gold")],
+)
+def test_a_policy_that_turns_what_cannot_be_turned_ends_the_run(knobs, told):
+    with pytest.raises(BadInput, match=told):
+        arriving([0], [Fails(**knobs)])
+
+
+def test_a_decision_says_when_what_for_whom_and_by_whom():
+    shed = step(policy={"kind": "shed", "share": 0.3, "tiers": ["plus"]}, from_="1 min")
+    run = arriving([0, 1], [shed], tiers=["free", "plus"])
+    assert run.decisions.to_dict("records") == [
+        {"time": 60.0, "knob": "shed", "tier": "plus", "feature": "image", "old": 0.0, "new": 0.3, "policy": "shed"}
+    ]
 
 
 def test_degrading_under_load_relieves_the_queue():

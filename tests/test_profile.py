@@ -13,6 +13,7 @@ from sim.errors import BadInput
 from sim.profile import Profile, constant_profile, load_profile, profile_from
 from sim.profile_file import FORMAT, laid_out
 from sim.request import Spec
+from tests.random_scenarios import JUNK, places
 
 SHIPPED = shipped.names("profiles", ".json")
 
@@ -101,9 +102,7 @@ def test_work_that_is_a_product_is_interpolated_exactly(side, steps, size):
     assert grid().batch_seconds(Spec("test", side, steps), size) == pytest.approx(side**2 * steps * size * 1e-6)
 
 
-@given(
-    side=st.integers(256, 2048), steps=st.integers(1, 80), frames=st.integers(1, 2), size=st.integers(1, 8)
-)
+@given(side=st.integers(256, 2048), steps=st.integers(1, 80), frames=st.integers(1, 2), size=st.integers(1, 8))
 @settings(max_examples=200)
 def test_outside_it_raises_unless_asked_to_extrapolate_and_says_so(side, steps, frames, size):
     spec = Spec("test", side, steps, frames)
@@ -285,13 +284,6 @@ def test_quantiles_are_in_order(tmp_path):
     written(tmp_path, json.dumps({**GOOD, "points": [wrong]}))
 
 
-JUNK = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),
-    lambda inner: st.lists(inner, max_size=2) | st.dictionaries(st.text(max_size=3), inner, max_size=2),
-    max_leaves=4,
-)
-
-
 @given(data=st.data())
 @settings(max_examples=300)
 def test_junk_anywhere_in_a_profile_is_bad_input_or_harmless(tmp_path_factory, data):
@@ -307,10 +299,3 @@ def test_junk_anywhere_in_a_profile_is_bad_input_or_harmless(tmp_path_factory, d
     for p in profile.file.points:
         if p.status != "oom":
             assert 0 < profile.batch_seconds(Spec("x", p.side, p.steps, p.frames), p.batch) < math.inf
-
-
-def places(node) -> list[tuple]:
-    """Every place in a nested document, as (container, key)."""
-    items = list(node.items() if isinstance(node, dict) else enumerate(node))
-    found = [(node, key) for key, _ in items]
-    return found + [place for _, child in items if isinstance(child, dict | list) for place in places(child)]

@@ -1,5 +1,6 @@
 """Gateway, queue, batches and GPUs against traces by hand: every batch of the machine takes ten seconds."""
 
+import gc
 import math
 from math import nan
 
@@ -67,10 +68,14 @@ def test_a_batch_takes_what_waits_when_a_gpu_is_free():
     assert run.requests["gpu_seconds"].tolist() == [10, 10 / 3, 10 / 3, 10 / 3, 10]
 
 
+def test_a_batch_takes_the_time_of_its_size():
+    run = arriving([0, 1, 2, 3], pools=pool(max_batch=3), features={"image": {"spec": {"model": "crawling"}}})
+    assert served(run) == [(0, 80), (80, 200), (80, 200), (80, 200)]  # 60 s and 20 s an image
+    assert run.requests["gpu_seconds"].tolist() == [80, 40, 40, 40]
+
+
 def test_requests_of_several_images_fill_a_batch_sooner():
-    run = arriving(
-        [0, 1, 2, 3], pools=pool(max_batch=4), features={"image": {"spec": {"model": "slow", "images": 2}}}
-    )
+    run = arriving([0, 1, 2, 3], pools=pool(max_batch=4), features={"image": {"spec": {"model": "slow", "images": 2}}})
     assert run.batches["size"].tolist() == [2, 4, 2]
 
 
@@ -90,6 +95,22 @@ def test_who_has_waited_out_the_linger_in_the_queue_waits_no_longer():
     assert served(run) == [(2, 12)] * 3 + [(12, 22)]
 
 
+def test_of_two_idle_gpus_one_takes_the_full_batch_and_the_other_goes_on_lingering():
+    run = arriving([0, 1, 2], pools=pool(gpus=2, max_batch=2, linger="5 s"))
+    assert served(run) == [(1, 11), (1, 11), (7, 17)]
+    run = arriving([0, 1, 2, 3], pools=pool(gpus=2, max_batch=2, linger="5 s"))
+    assert served(run) == [(1, 11), (1, 11), (3, 13), (3, 13)]
+    assert run.batches["gpu"].tolist() == [0, 1]
+
+
+def test_who_was_taken_out_fills_no_batch():
+    patience = {"patience": {"kind": "constant", "value": "4 s"}}
+    lingering = pool(max_batch=2, linger="5 s")
+    run = arriving([0, 4.5, 6], pools=lingering, behaviour=patience, serving={"notices_leaving": True})
+    assert run.batches["started"].tolist() == [6]
+    assert run.requests["batch"].isna().tolist() == [True, False, False]
+
+
 def test_a_batch_has_one_spec():
     run = arriving(
         [0, 1, 2, 3],
@@ -99,6 +120,22 @@ def test_a_batch_has_one_spec():
         features={"image": {"ladder": [{"model": "quick"}]}},
     )
     assert served(run) == [(0, 10), (10, 14), (14, 24), (10, 14)]
+
+
+def test_two_features_of_one_pool_stand_in_one_queue():
+    features = {
+        "image": {"share": 0.5},
+        "edit": {"share": 0.5, "pool": "gpus", "slo": "60 s", "spec": {"model": "quick"}},
+    }
+    times = np.arange(60) * 5.0
+    run = arriving(times, features=features)
+    free, expected = 0.0, []
+    for arrived, feature in zip(times, run.requests["feature"], strict=True):
+        started = max(arrived, free)
+        free = started + {"image": 10, "edit": 4}[feature]
+        expected.append((started, free))
+    assert served(run) == expected
+    assert run.requests["feature"].nunique() == 2
 
 
 # Priority.
@@ -208,7 +245,9 @@ def test_a_second_request_at_once_is_too_many():
 def test_a_quota_is_used_up():
     behaviour = {"requests": {"kind": "fixed", "requests": 4}}
     run = arriving([0, 1], [Quota(requests=2)], behaviour=behaviour, pools=pool(gpus=2))
-    assert run.requests.groupby("user")["outcome"].agg(list).tolist() == [["served", "served", "refused", "refused"]] * 2
+    assert (
+        run.requests.groupby("user")["outcome"].agg(list).tolist() == [["served", "served", "refused", "refused"]] * 2
+    )
     assert set(run.requests["reason"].dropna()) == {"quota"}
 
 
@@ -292,7 +331,7 @@ def test_who_is_degraded_gets_less_than_asked():
     assert (flat["spec"], flat["level"]) == ("slow/1024px/28st", 0)
 
 
-# Noise and telemetry.
+# Noise, and pools beside each other.
 
 
 def test_noise_keeps_the_mean_and_has_the_spread_it_says():
@@ -301,34 +340,6 @@ def test_noise_keeps_the_mean_and_has_the_spread_it_says():
     factor = run.batches["seconds"] / 10
     assert abs(factor.mean() - 1) / (cv / math.sqrt(n)) < 3.5
     assert abs(np.log(factor).std() / math.sqrt(math.log1p(cv**2)) - 1) * math.sqrt(2 * n) < 3.5
-
-
-class Notes:
-    """A policy that writes down what it is shown."""
-
-    seen: list[Telemetry]
-
-    def __init__(self):
-        self.seen = []
-
-    def __deepcopy__(self, memo):
-        return self
-
-    def act(self, telemetry: Telemetry, controls: Controls) -> None:
-        self.seen.append(telemetry)
-
-
-def test_telemetry_counts_since_the_tick_before():
-    notes = Notes()
-    arriving([0, 1, 2, 12], [notes, WaitBound(longest="15 s")], control_tick="10 s", horizon="25 s")
-    first, second, third = notes.seen
-    assert (first.now, first.arrivals.sum(), first.signups) == (0, 0, 0)
-    assert (second.now, second.arrivals.tolist(), second.signups) == (10, [[3]], 3)
-    # At 10 s the GPU has finished one and started the next, for it comes before the tick.
-    assert (second.served.tolist(), second.started.tolist(), second.waited.tolist()) == ([[1]], [[2]], [[9]])
-    only = second.pools["gpus"]
-    assert (only.gpus, only.busy, only.queued, only.expected_wait) == (1, 1, 1, 10)
-    assert (third.arrivals.tolist(), third.served.tolist(), third.waited.tolist()) == ([[1]], [[1]], [[18]])
 
 
 @pytest.mark.parametrize("kind", ["none", "lognormal", "exponential"])
@@ -348,3 +359,45 @@ def test_a_pool_does_not_serve_another_pools_requests(kind):
     assert run.batches.loc[run.batches["pool"] == "spare", "size"].max() == 4
     joined = run.requests.dropna(subset="batch")
     assert (joined["pool"].astype(str).to_numpy() == run.batches["pool"].astype(str)[joined["batch"].astype(int)]).all()
+
+
+def test_pools_that_share_a_spec_time_it_by_their_own_batches():
+    features = {
+        "image": {"share": 0.5, "spec": {"model": "crawling"}},
+        "edit": {"share": 0.5, "pool": "spare", "slo": "60 s", "spec": {"model": "crawling"}},
+    }
+    run = arriving(np.arange(40) * 0.5, features=features, pools={**pool(), "spare": {"gpus": 1, "max_batch": 4}})
+    assert run.batches.groupby("pool", observed=True)["size"].max().to_dict() == {"gpus": 1, "spare": 4}
+    assert (run.batches["seconds"] == 60 + 20 * run.batches["size"]).all()
+
+
+class Sweeps:
+    """A policy that counts the garbage in cycles which a run leaves behind while the collector is off."""
+
+    found: list[int]
+
+    def __init__(self):
+        self.found = []
+
+    def __deepcopy__(self, memo):
+        return self
+
+    def act(self, telemetry: Telemetry, controls: Controls) -> None:
+        self.found.append(gc.collect())
+
+
+def test_a_run_leaves_no_garbage_in_cycles():
+    sweeps, n = Sweeps(), 4000
+    run = arriving(
+        np.linspace(0, 580, n),
+        [sweeps, QueueBound(requests=100), RateLimit(rate="10 per min", burst=3)],
+        pools=pool(gpus=20, max_batch=2),
+        behaviour={
+            "requests": {"kind": "fixed", "requests": 2},
+            "patience": {"kind": "exponential", "mean": "20 s"},
+            "retry": {"at_most": 2, "probability": 0.7},
+        },
+        control_tick="299 s",
+    )
+    assert len(run.requests) > 2 * n
+    assert sweeps.found[-1] < 50  # the first sweep is of what came before the run; then some thousands of attempts

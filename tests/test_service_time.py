@@ -6,10 +6,12 @@ import numpy as np
 import pytest
 
 from sim.errors import BadInput
-from sim.profile import load_profile, profile_from
+from sim.load import load
+from sim.profile import constant_profile, load_profile, profile_from
 from sim.profile_file import FORMAT, ProfileFile, digest, laid_out
 from sim.request import Spec
 from sim.service_time import Surface, held_out
+from sim.simulate import simulate
 
 SIDES, BATCHES = (256, 512, 768, 1024), (1, 2, 3, 4, 6, 8)
 
@@ -177,3 +179,41 @@ def test_a_newer_format_says_so(tmp_path):
     path.write_text(laid_out({**document(), "format": "meltpoint-profile/9"}))
     with pytest.raises(BadInput, match="newer"):
         load_profile(path)
+
+
+def test_a_gpu_loads_a_model_first_and_when_it_changes():
+    run = simulate_two_models(model_load={"kind": "constant", "value": "20 s"})
+    first = run.batches.groupby("gpu").head(1)
+    changed = run.batches.groupby("gpu")["spec"].transform(lambda s: s != s.shift())
+    assert (run.batches["seconds"] - 20 * changed).to_numpy() == pytest.approx(2.0)
+    assert len(first) == 2
+
+
+def test_gpus_keep_their_own_pace():
+    run = simulate_two_models(gpu_speed_cv=0.05)
+    by_gpu = run.batches.groupby("gpu")["seconds"]
+    assert by_gpu.std().to_numpy() == pytest.approx(0.0, abs=1e-9)
+    assert by_gpu.mean().nunique() == 2
+
+
+def test_noise_as_measured_is_the_spread_between_visits():
+    wide = document(sides=(1024,), batches=(1,))
+    for p in wide["points"]:
+        p["visits_us"] = [[90_000], [100_000], [110_000]]
+    scenario = load("steady", sets={"serving.noise.kind": "as measured"}, profiles={"two-seconds": profile_from(wide)})
+    assert scenario.noise_sigma("two-seconds") == pytest.approx(np.std(np.log([90, 100, 110]), ddof=1))
+    unknown = load("steady", sets={"serving.noise": {"kind": "as measured", "cv": 0.3}})
+    assert unknown.noise_sigma("two-seconds") == pytest.approx(math.sqrt(math.log(1.09)))
+
+
+def simulate_two_models(model_load=None, gpu_speed_cv=0.0):
+    """Two GPUs that serve two models of two seconds each."""
+    models = {name: constant_profile(name, 2.0) for name in ("one", "other")}
+    features = {
+        name: {"share": 0.5, "pool": "gpus", "slo": "10 s", "spec": {"model": name}} for name in ("one", "other")
+    }
+    sets = {"features": features, "pools.gpus.gpus": 2, "horizon": "10 min", "warm_up": 0}
+    sets |= {"serving.gpu_speed_cv": gpu_speed_cv, "demand.0.rate": "0.3 per second"}
+    if model_load is not None:
+        sets["pools.gpus.model_load"] = model_load
+    return simulate(load("steady", sets=sets, profiles=models))

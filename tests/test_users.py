@@ -93,6 +93,22 @@ def test_an_ask_that_came_to_nothing_may_be_the_last():
     assert math.isnan(stayed.users["left"].iloc[0])
 
 
+def test_who_has_churned_does_not_come_back_another_day():
+    def attempts(churn: float) -> int:
+        behaviour = {"returns": {"at_one_day": 1, "decay": 0}, "churn": churn}
+        return len(arriving([0], [Shed(share=1)], behaviour=behaviour, horizon="3 days", control_tick="1 day").requests)
+
+    assert attempts(churn=0) >= 3
+    assert attempts(churn=1) == 1
+
+
+def test_who_has_left_thinks_from_then_on():
+    twice = {"requests": {"kind": "fixed", "requests": 2}, "think": constant("3 s"), "patience": constant("4 s")}
+    run = arriving([0], behaviour=twice)
+    assert arrivals(run) == [0, 7]
+    assert run.requests["started"].tolist() == [0, 10]  # the GPU goes on with what nobody waits for
+
+
 def test_who_was_served_does_not_churn():
     run = arriving([0], behaviour={"requests": {"kind": "fixed", "requests": 2}, "churn": 1})
     assert outcomes(run) == ["served", "served"]
@@ -208,7 +224,5 @@ def test_who_would_give_up_at_the_instant_of_being_let_in_comes_in():
 
 
 def test_people_ask_from_when_they_were_let_in():
-    run = arriving(
-        [5], [Waitlist(rate="6 per min")], behaviour={"requests": {"kind": "fixed", "requests": 2}}, **TICK
-    )
+    run = arriving([5], [Waitlist(rate="6 per min")], behaviour={"requests": {"kind": "fixed", "requests": 2}}, **TICK)
     assert arrivals(run) == [10, 25]

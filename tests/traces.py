@@ -22,11 +22,11 @@ TEN_SECONDS = {
 
 
 def arriving(
-    instants: Sequence[float],
+    instants: Sequence[float] | np.ndarray,
     playbook: Sequence[Step | Policy] = (),
     *,
     tiers: Sequence[str] = (),
-    ages: Sequence[float] | None = None,
+    ages: Sequence[float] | np.ndarray | None = None,
     seed: int = 1,
     **settings: Any,
 ) -> Run:
@@ -46,7 +46,7 @@ def arriving(
     )
     scenario = plain(TEN_SECONDS, tiers={name: {"share": 1 / len(names)} for name in names}, **settings)
     # The package has a function of the module's name, so the module is looked up by its full one.
-    with mock.patch.object(sys.modules["sim.simulate"], "people_of", lambda scenario, seed: people):
+    with mock.patch.object(sys.modules["sim.simulate"], "people_of", return_value=people):
         return simulate(scenario, playbook, seed=seed)
 
 

@@ -2,6 +2,7 @@
 
 import itertools
 import math
+from statistics import median
 
 from sim.errors import BadInput
 from sim.profile_file import Anchor, Point
@@ -20,6 +21,7 @@ CEILINGS = {
 }
 FAR_BELOW = 0.05  # of the ceiling, at four requests and more
 ANCHOR_MAY_MOVE = 0.02
+BUSY = 0.1  # spread between visits beyond which it is the machine that was measured
 
 
 def ceiling(gpu: str, dtype: str) -> float:
@@ -45,6 +47,9 @@ def marks(points: list[Point], anchor: Anchor | None, gpu: str, dtype: str, *, o
             found.append(f"{name}: {speed:.0f} TFLOP/s is less than {FAR_BELOW:.0%} of the card's {top:.0f}")
     found += [f"{label(p)}: did not settle" for p in points if p.status == "unsettled"]
     found += faster_with_more(points)
+    spreads = [p.spread for p in points if not math.isnan(p.spread)]
+    if spreads and median(spreads) > BUSY:
+        found.append(f"visits to one point differ by {median(spreads):.0%}: the machine was busy with something else")
     if on_gpu and anchor is not None and anchor.moved > ANCHOR_MAY_MOVE:
         found.append(f"the anchor moved {anchor.moved:.1%}, more than {ANCHOR_MAY_MOVE:.0%}: the machine drifted")
     throttled = sorted({reason for p in points for reason in p.throttled})
@@ -77,7 +82,7 @@ def label(point: Point) -> str:
 def check_parameters(measured: dict[str, int], published: dict[str, int], preset: str) -> None:
     """Raises BadInput where the model that was built is not the one it is called after."""
     for component, count in published.items():
-        if measured.get(component) != count:
+        if count and measured.get(component) != count:  # 0: nothing was published
             raise BadInput(
                 f"the model built for preset {preset!r} is not the published one",
                 key=f"parameters of {component}",

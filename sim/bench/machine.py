@@ -40,6 +40,8 @@ class Machine:
             why = f"this torch ({torch.__version__}) sees no usable CUDA device"
             raise BadInput(why, key="--device", value=device, expected="a GPU, its driver and a CUDA build; or cpu")
         self.device = device
+        if device == "cpu":
+            torch.set_num_threads(1)  # a second thread waits for whatever else the machine does
         self.nvml, self.handle = connected() if device == "cuda" else (None, None)
 
     @property

@@ -8,12 +8,12 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from sim.bench.models import Model, build, flops
-from sim.bench.presets import Preset
 
 from sim.bench.gates import check_parameters, marks
 from sim.bench.machine import Machine
+from sim.bench.models import Model, build, flops
 from sim.bench.plan import Cell, Options, anchor_of, block, grid
+from sim.bench.presets import Preset
 from sim.bench.record import Record
 from sim.bench.timing import Visit, visit
 from sim.errors import BadInput

@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from sim.bench.presets import Preset
 
 from sim.bench.machine import Machine
 from sim.bench.plan import Cell, Options
+from sim.bench.presets import Preset
 from sim.bench.timing import Visit, median_interval
 from sim.errors import BadInput
 from sim.profile import load_profile
@@ -121,8 +121,13 @@ class Record:
         return len(visits) < options.most_visits and not self.settled(cell, options)
 
     def settled(self, cell: Cell, options: Options) -> bool:
-        samples = np.array([s for visit in self.cells[cell]["visits_us"] for s in visit], dtype=float)
-        return len(samples) > 0 and median_interval(samples) <= options.settled
+        """Whether both the samples and, since a machine drifts, the visits agree on the median."""
+        visits = self.cells[cell]["visits_us"]
+        samples = np.array([s for visit in visits for s in visit], dtype=float)
+        if len(visits) < 2 or median_interval(samples) > options.settled:
+            return False
+        between = float(np.std(np.log([np.median(visit) for visit in visits]), ddof=1))
+        return 1.96 * between / len(visits) ** 0.5 <= options.settled
 
     def settle(self, options: Options) -> None:
         """Say which points never came to rest, and leave out those that were not visited at all."""

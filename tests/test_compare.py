@@ -1,0 +1,269 @@
+"""Playbooks are compared over the same people, seed by seed; in one process or several, the numbers are the same."""
+
+import math
+import multiprocessing
+import time
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy import stats
+
+from sim import BadInput, compare, simulate, verdict
+from sim.compare import LABELS, differences, figures, interval
+from tests.random_scenarios import PLAIN, plain
+from tests.tables import attempt, run_of
+
+SEEDS = (3, 1, 2)
+
+
+def overloaded(**settings):
+    """Ten minutes of somewhat more than one GPU serves, under playbooks that refuse nobody, some, and everybody."""
+    return plain(
+        **{
+            "demand": [{"kind": "steady", "rate": "8 per min"}],
+            "behaviour": {"patience": {"kind": "exponential", "mean": "2 min"}, "retry": {"at_most": 2}},
+            "playbooks": {
+                "none": [],
+                "closed": [{"policy": {"kind": "feature gate", "open": 0}}],
+                "bounded": [{"policy": {"kind": "queue bound", "requests": 3}}],
+            },
+            **settings,
+        }
+    )
+
+
+@pytest.fixture(scope="module")
+def compared():
+    return compare(overloaded(), seeds=SEEDS, processes=1)
+
+
+def test_there_is_a_row_a_playbook_and_seed_with_the_figures_of_its_run(compared):
+    comparison, _ = compared
+    rows = comparison.table.set_index(["playbook", "seed"])
+    assert sorted(rows.index) == [(name, seed) for name in ("bounded", "closed", "none") for seed in (1, 2, 3)]
+    alone = pd.Series(figures(simulate(overloaded(), "bounded", seed=2))).drop(["playbook", "seed"])
+    pd.testing.assert_series_equal(rows.loc["bounded", 2], alone, check_names=False, check_dtype=False)
+
+
+def test_each_playbook_meets_the_same_people(compared):
+    runs = compared[1]
+    assert [run.manifest["playbook"] for run in runs] == ["none", "closed", "bounded"]
+    assert {run.manifest["seed"] for run in runs} == {3}
+    for run in runs[1:]:
+        pd.testing.assert_frame_equal(run.users[["arrives", "tier"]], runs[0].users[["arrives", "tier"]])
+    asks = [run.requests[run.requests["attempt"] == 0] for run in runs]
+    assert [table["arrived"].tolist() for table in asks] == [asks[0]["arrived"].tolist()] * 3
+
+
+def test_differences_are_by_seed(compared):
+    comparison, _ = compared
+    by_name = {name: rows.set_index("seed") for name, rows in comparison.table.groupby("playbook")}
+    found = comparison.differences.set_index(["playbook", "metric"])
+    for name in comparison.playbooks:
+        for metric in ("attainment", "served", "dollars", "wasted_gpu_hours"):
+            by_seed = [by_name[name].loc[seed, metric] - by_name["none"].loc[seed, metric] for seed in SEEDS]
+            assert found.loc[(name, metric), "difference"] == pytest.approx(np.mean(by_seed))
+            assert found.loc[(name, metric), "mean"] == pytest.approx(by_name[name][metric].mean())
+
+
+def test_the_baseline_differs_from_itself_by_nothing(compared):
+    comparison, _ = compared
+    ours = comparison.differences[comparison.differences["playbook"] == comparison.baseline].set_index("metric")
+    assert comparison.baseline == "none"
+    # Infinite less infinite is not known, nor is the energy of a profile without power.
+    known = ours.drop(index=["p95_latency", "kwh", "kg_co2e"])
+    assert (known[["difference", "low", "high"]] == 0).all().all()
+
+
+def test_every_figure_but_the_labels_is_compared(compared):
+    comparison, _ = compared
+    assert set(comparison.differences["metric"]) == set(comparison.table.columns) - set(LABELS)
+    assert len(comparison.differences) == 3 * (len(comparison.table.columns) - len(LABELS))
+
+
+def test_the_first_playbook_asked_for_is_the_baseline():
+    comparison, runs = compare(overloaded(), ["bounded", "none", "bounded"], seeds=1, processes=1)
+    assert (comparison.playbooks, comparison.baseline, comparison.seeds) == (["bounded", "none"], "bounded", [1])
+    assert len(comparison.table) == len(runs) == 2
+
+
+# Intervals.
+
+
+@pytest.mark.parametrize("values", [[1.0, 2.0], [3.5, -1.0, 4.0, 4.0, 10.0]])
+def test_the_interval_is_students(values):
+    mean, low, high = interval(np.array(values))
+    expected = stats.ttest_1samp(values, 0).confidence_interval(0.95)
+    assert mean == pytest.approx(np.mean(values))
+    assert (low, high) == pytest.approx((expected.low, expected.high))
+
+
+def test_paired_intervals_are_those_of_a_paired_test(compared):
+    comparison, _ = compared
+    served = comparison.table.pivot_table(index="seed", columns="playbook", values="served")
+    expected = stats.ttest_rel(served["bounded"], served["none"]).confidence_interval(0.95)
+    found = comparison.differences.set_index(["playbook", "metric"]).loc[("bounded", "served")]
+    assert (found["low"], found["high"]) == pytest.approx((expected.low, expected.high))
+
+
+def test_intervals_hold_the_truth_as_often_as_they_say():
+    samples = np.random.default_rng(1).normal(5.0, 2.0, size=(2000, 4))
+    held = np.array([low <= 5.0 <= high for _, low, high in map(interval, samples)])
+    assert abs(held.mean() - 0.95) / math.sqrt(0.95 * 0.05 / len(held)) < 3.5
+
+
+def test_one_value_or_an_infinite_one_has_no_interval():
+    assert interval(np.array([2.0])) == pytest.approx((2.0, math.nan, math.nan), nan_ok=True)
+    assert interval(np.array([2.0, math.inf])) == pytest.approx((math.inf, math.nan, math.nan), nan_ok=True)
+
+
+def test_one_seed_has_differences_without_intervals():
+    comparison, _ = compare(overloaded(), ["none", "closed"], seeds=1, processes=1)
+    found = comparison.differences
+    assert found[["low", "high", "mean_low", "mean_high"]].isna().all().all()
+    closed = found.set_index(["playbook", "metric"]).loc[("closed", "served"), "difference"]
+    assert closed == -comparison.table.set_index("playbook").loc["none", "served"]
+
+
+# Ranking.
+
+
+def ranked(**runs):
+    """The ranking of playbooks by (alive, attainment) of each of their runs."""
+    rows = [
+        {"playbook": name, "seed": seed, "alive": alive, "overloaded": False, "attainment": reached}
+        for name, results in runs.items()
+        for seed, (alive, reached) in enumerate(results)
+    ]
+    return list(dict.fromkeys(differences(pd.DataFrame(rows), list(runs))["playbook"]))
+
+
+def test_the_living_come_first_then_who_served_more():
+    assert ranked(
+        dead=[(False, 0.9), (False, 0.9)],
+        half=[(True, 0.1), (False, 0.1)],
+        alive=[(True, 0.2), (True, 0.3)],
+        better=[(True, 0.2), (True, 0.4)],
+    ) == ["better", "alive", "half", "dead"]
+
+
+def test_equals_stay_in_the_order_asked_for():
+    assert ranked(b=[(True, 0.5)], a=[(True, 0.5)], c=[(True, 0.5)]) == ["b", "a", "c"]
+
+
+def test_unknown_attainment_ranks_last():
+    assert ranked(none=[(True, math.nan)], some=[(True, 0.0)]) == ["some", "none"]
+
+
+def test_refusing_everybody_ranks_last(compared):
+    assert compared[0].ranking[-1] == "closed"
+    assert set(compared[0].ranking) == {"none", "closed", "bounded"}
+
+
+# Figures.
+
+
+def test_figures_are_those_of_the_verdict_at_full_scale():
+    run = run_of(attempt(0, started=1, finished=5), attempt(0, user=1, refused="shed"), scale=0.25)
+    found, judged = figures(run), verdict(run)
+    assert (found["served"], found["lost"], found["refused"], found["gpu_hours"]) == (
+        4,
+        4,
+        4,
+        pytest.approx(800 / 3600),
+    )
+    assert (found["alive"], found["attainment"]) == (judged.life.alive, 0.5)
+    assert found["dollars"] == pytest.approx(0.8)
+    assert found["p95_latency"] == math.inf
+
+
+def test_nobody_came_and_playbooks_are_compared_all_the_same():
+    scenario = overloaded(demand=[{"kind": "steady", "rate": 0}])
+    comparison, _ = compare(scenario, seeds=2, processes=1)
+    assert comparison.table["alive"].all()
+    assert (comparison.table["served"] == 0).all()
+    assert comparison.ranking == ["none", "closed", "bounded"]
+
+
+# Wrong questions.
+
+
+def test_an_unknown_playbook_is_refused_before_anything_runs():
+    told = []
+    with pytest.raises(BadInput, match="no such playbook") as wrong:
+        compare(overloaded(), ["none", "nine"], seeds=2, processes=1, progress=told.append)
+    assert wrong.value.value == "nine"
+    assert not told
+
+
+@pytest.mark.parametrize("seeds", [0, -1, []])
+def test_no_seed_is_refused(seeds):
+    with pytest.raises(BadInput, match="seed"):
+        compare(overloaded(), seeds=seeds, processes=1)
+
+
+# Progress, and several processes.
+
+
+def goes_from_0_to_1(told):
+    return told[0] == 0 and told[-1] == pytest.approx(1) and told == sorted(told)
+
+
+def test_progress_goes_from_0_to_1_and_never_back(compared):
+    told = []
+    compare(overloaded(), seeds=2, processes=1, progress=told.append)
+    assert goes_from_0_to_1(told)
+    assert len(set(told)) > 12  # and not in one leap a run
+
+
+def test_two_processes_find_what_one_finds(compared):
+    told = []
+    both, runs = compare(overloaded(), seeds=SEEDS, processes=2, progress=told.append)
+    alone, runs_alone = compared
+    pd.testing.assert_frame_equal(both.table, alone.table)
+    pd.testing.assert_frame_equal(both.differences, alone.differences)
+    assert len(runs) == len(runs_alone)
+    for run, other in zip(runs, runs_alone, strict=True):
+        for table in ("requests", "batches", "users", "decisions"):
+            pd.testing.assert_frame_equal(getattr(run, table), getattr(other, table))
+    assert goes_from_0_to_1(told)
+
+
+def test_a_run_that_fails_in_its_process_ends_the_comparison_and_leaves_none_behind():
+    before = multiprocessing.active_children()
+    with pytest.raises(BadInput, match="a seed is a whole number") as wrong:
+        compare(overloaded(), seeds=(1, -1), processes=2)
+    assert (wrong.value.key, wrong.value.value) == ("seed", -1)
+    assert multiprocessing.active_children() == before
+
+
+class Impatient(Exception):
+    """Whoever watches the progress has had enough."""
+
+
+@pytest.fixture
+def bystander():
+    """A process of the caller's own that has nothing to do with a comparison."""
+    process = multiprocessing.get_context("spawn").Process(target=time.sleep, args=(60,))
+    process.start()
+    yield process
+    process.terminate()
+    process.join()
+
+
+def test_who_stops_watching_stops_the_comparison_and_nothing_else(bystander):
+    def enough(share):
+        if share > 0:
+            raise Impatient
+
+    scenario = overloaded(horizon="20 days")  # too long to wait for
+    with pytest.raises(Impatient):
+        compare(scenario, seeds=2, processes=2, progress=enough)
+    assert multiprocessing.active_children() == [bystander]
+
+
+def test_the_plain_scenario_has_one_playbook():
+    comparison, _ = compare(plain(), seeds=1, processes=1)
+    assert "playbooks" not in PLAIN
+    assert comparison.ranking == ["none"]

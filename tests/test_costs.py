@@ -1,0 +1,167 @@
+"""GPU time, money and energy are reckoned from the batches, and every GPU-second is accounted for once."""
+
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from sim import load, simulate
+from sim.costs import clipped, consumed, dollars, energy, gpu_hours
+from sim.metrics import pool_timeline
+from tests.random_scenarios import documents, scenario_from
+from tests.tables import MANIFEST, attempt, run_of
+
+HOUR = 3600.0
+
+# Two GPUs for 100 s. A batch of two, one of whom left; one wasted; one over the horizon; one whose user left in it.
+WORK = (
+    attempt(0, user=0, started=0, finished=20, batch="two"),
+    attempt(0, user=1, started=0, finished=20, batch="two", left=5, tier="plus"),
+    attempt(0, user=2, started=20, finished=50, left=30, feature="video"),
+    attempt(0, user=3, started=90, seconds=40),
+    attempt(0, user=4, started=80, seconds=50, left=95),
+    attempt(0, user=5),
+    attempt(0, user=6, refused="shed"),
+)
+POOL = MANIFEST["pools"]["gpus"]
+
+
+def gpu_seconds(run, window=None):
+    """What the one pool spent its time on, in GPU-seconds."""
+    return (gpu_hours(run, window).loc["gpus"] * HOUR).to_dict()
+
+
+def shares(run, spans):
+    table = consumed(run, "gpus", spans)
+    return {(row.tier, row.feature, row.wasted): row.share for row in table.itertuples()}
+
+
+# GPU time.
+
+
+def test_intervals_are_clipped_to_the_window():
+    starts, ends = np.array([0.0, 5, 5, 20, 8]), np.array([4.0, 8, math.nan, 30, 60])
+    assert clipped(starts, ends, (6, 10)).tolist() == [0, 2, 4, 0, 2]
+
+
+def test_gpu_hours_by_hand():
+    found = gpu_seconds(run_of(*WORK))
+    assert found == pytest.approx({"useful": 10 + 10, "wasted": 10 + 30 + 20, "idle": 200 - 80, "total": 200})
+
+
+def test_a_window_takes_its_part_of_each_batch():
+    found = gpu_seconds(run_of(*WORK), (10, 30))
+    assert found == pytest.approx({"useful": 5, "wasted": 5 + 10, "idle": 20, "total": 40})
+
+
+def test_the_warm_up_is_left_out_where_no_window_is_given():
+    assert gpu_seconds(run_of(*WORK, warm_up=10.0)) == pytest.approx(gpu_seconds(run_of(*WORK), (10, 100)))
+
+
+def test_windows_add_up_to_the_run():
+    run = run_of(*WORK)
+    parts = [gpu_hours(run, (begin, begin + 25)) for begin in (0, 25, 50, 75)]
+    assert np.allclose(sum(part.to_numpy() for part in parts), gpu_hours(run).to_numpy(), rtol=1e-12)
+
+
+def test_nobody_came_and_all_time_was_idle():
+    assert gpu_seconds(run_of()) == pytest.approx({"useful": 0, "wasted": 0, "idle": 200, "total": 200})
+    assert consumed(run_of(), "gpus", [(0, 100)]).empty
+
+
+def test_a_batch_without_length_costs_nothing():
+    assert gpu_seconds(run_of(attempt(0, started=1, finished=1)))["idle"] == pytest.approx(200)
+
+
+def test_each_pool_has_its_own_gpus():
+    run = run_of(*WORK, pools={"gpus": POOL, "spare": {**POOL, "gpus": 3}})
+    assert gpu_hours(run).loc["spare"].to_numpy() * HOUR == pytest.approx([0, 0, 300, 300])
+    assert dollars(run) == pytest.approx(0.2 + 0.3)
+
+
+# What the time went to.
+
+
+def test_shares_of_the_time_consumed_by_hand():
+    assert shares(run_of(*WORK), [(0, 100)]) == pytest.approx(
+        {
+            ("free", "video", True): 30 / 80,
+            ("free", "image", True): 20 / 80,
+            ("free", "image", False): 20 / 80,
+            ("plus", "image", True): 10 / 80,
+        }
+    )
+
+
+def test_shares_of_several_spans_count_no_more_than_these():
+    found = shares(run_of(*WORK), [(0, 4), (40, 50)])
+    assert found[("free", "video", True)] == pytest.approx(10 / 14)
+    assert sum(found.values()) == pytest.approx(1)
+
+
+def test_what_took_the_most_comes_first():
+    assert consumed(run_of(*WORK), "gpus", [(0, 100)])["share"].is_monotonic_decreasing
+
+
+# Money and energy. A GPU-second is a tenth of a cent, a busy GPU a kilowatt, an idle one a tenth of it.
+
+
+def test_dollars_are_for_every_gpu_busy_or_idle():
+    assert dollars(run_of(*WORK)) == dollars(run_of()) == pytest.approx(0.2)
+    assert dollars(run_of(), (20, 70)) == pytest.approx(0.1)
+
+
+def test_energy_by_hand():
+    gpu_kwh = (80 * 1000 + 120 * 100) / 3.6e6  # busy 20 + 30 + 10 + 20 s: a batch of two is one of its length
+    found = energy(run_of(*WORK))
+    assert found == pytest.approx({"gpu_kwh": gpu_kwh, "kwh": gpu_kwh * 1.8, "kg_co2e": gpu_kwh * 1.8 * 0.5})
+
+
+def test_energy_of_windows_adds_up():
+    run = run_of(*WORK)
+    parts = [energy(run, window)["kwh"] for window in ((0, 37), (37, 85), (85, 100))]
+    assert sum(parts) == pytest.approx(energy(run)["kwh"], rel=1e-12)
+
+
+def test_energy_of_nobody_is_that_of_idle_gpus():
+    assert energy(run_of())["gpu_kwh"] == pytest.approx(200 * 100 / 3.6e6)
+
+
+def test_energy_is_unknown_where_a_profile_that_was_used_has_no_power():
+    run = run_of(*WORK)
+    run.batches.loc[0, "watts"] = math.nan
+    assert math.isnan(energy(run)["kg_co2e"])
+    assert not math.isnan(energy(run, (20, 100))["kg_co2e"])  # it was used before
+
+
+# Over runs of all kinds.
+
+
+@settings(max_examples=40, deadline=None, derandomize=True)
+@given(document=documents(), begin=st.integers(0, 50))
+def test_every_gpu_second_is_useful_wasted_or_idle(document, begin):
+    run = simulate(scenario_from(document), "one")
+    found = gpu_hours(run, (begin, run.horizon))
+    assert (found >= 0).all().all()
+    assert np.allclose(found[["useful", "wasted", "idle"]].sum(axis=1), found["total"], rtol=1e-12)
+
+
+@settings(max_examples=40, deadline=None, derandomize=True)
+@given(document=documents())
+def test_utilisation_from_batches_is_that_from_requests(document):
+    run = simulate(scenario_from(document), "one")
+    hours = gpu_hours(run)
+    for pool, row in hours.iterrows():
+        from_batches = pool_timeline(run, str(pool), run.horizon / 7)["utilisation"].mean()
+        assert from_batches == pytest.approx((row["useful"] + row["wasted"]) / row["total"], rel=1e-9, abs=1e-12)
+
+
+def test_a_slice_costs_its_share_of_the_whole():
+    whole = load("steady", sets={"pools.gpus.gpus": 40, "horizon": "10 min", "warm_up": "0 s"})
+    tenth = load("steady", sets={"pools.gpus.gpus": 40, "horizon": "10 min", "warm_up": "0 s", "scale": 0.1})
+    runs = [simulate(scenario) for scenario in (whole, tenth)]
+    assert dollars(runs[1]) / runs[1].scale == pytest.approx(dollars(runs[0]))
+    totals = [gpu_hours(run)["total"].sum() / run.scale for run in runs]
+    assert totals[1] == pytest.approx(totals[0])

@@ -1,0 +1,434 @@
+"""Scenario files: bases and overrides are diffs, and whatever is wrong ends in one message that says what and where."""
+
+import copy
+import math
+
+import pytest
+import yaml
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from sim.errors import BadInput
+from sim.load import LARGEST_FILE, load
+from sim.scenario import Scenario
+from sim.simulate import simulate
+from tests.random_scenarios import JUNK, PLAIN, PROFILES, places
+
+RICH = """\
+title: A rich one
+start: 2025-03-25 17:00
+horizon: 10 min
+tiers:
+  free: {share: 3/4}
+  plus: {share: 25 %}
+features:
+  image:
+    share: 0.6
+    pool: gpus
+    slo: 60 s
+    spec: {model: slow}
+    ladder: [{model: quick}]
+  edit: {share: 0.4, pool: spare, slo: 60 s, spec: {model: quick, images: 2}, meter: image}
+pools:
+  gpus: {gpus: 2, max_batch: 4, linger: 1 s}
+  spare: {gpus: 1, max_batch: 2, dollars_per_gpu_hour: 2}
+demand:
+  - {kind: steady, rate: 5 per min, lasting: 5 min}
+  - {kind: spike, people: 20, lasting: 1 min, from: 2025-03-25 17:02, account_age: 5 days}
+  - {kind: weibull, people: 5, scale: 3 min, shape: 1.4}
+  - {kind: bass, people: 5, innovation: 10 per hour, imitation: 60 per hour}
+behaviour:
+  requests: {kind: negative binomial, mean: 2, r: 0.5}
+  think: {kind: lognormal, median: 5 s, sigma: 1}
+  patience: {kind: weibull, scale: 60 s, shape: 0.7}
+  retry: {at_most: 2, probability: 0.5, backoff: {kind: uniform, low: 5 s, high: 9 s}, growth: 2}
+  churn: 0.1
+  returns: {at_one_day: 0.1, decay: 0.7}
+  waitlist_patience: {kind: exponential, mean: 1 min}
+serving:
+  noise: {kind: lognormal, cv: 0.1}
+  notices_leaving: true
+always:
+  - policy: {kind: rate limit, rate: 2 per min, burst: 2}
+playbooks:
+  none: []
+  all:
+    - policy: {kind: feature gate, features: [edit], open: 50 %, min_age: 1 min}
+      from: 1 min
+      until: 2025-03-25 17:05
+    - policy: {kind: waitlist, rate: 10 per min}
+    - policy: {kind: quota, tiers: [free], requests: 3, window: 1 day, runs: sliding}
+    - policy: {kind: concurrency, requests: 1}
+    - policy: {kind: queue bound, requests: 100}
+    - policy: {kind: wait bound, longest: 2 min}
+    - policy: {kind: shed, share: 0.1}
+    - policy: {kind: degrade, level: 1, tiers: [free]}
+    - policy: {kind: degrade under load, pool: gpus, above: 20 s, below: 10 s, calm: 1 min}
+    - policy: {kind: priority, first: [plus]}
+overrides:
+  more-gpus: {pools: {gpus: {gpus: 8}}}
+"""
+
+
+@pytest.fixture
+def write(tmp_path):
+    """Writes a scenario file and gives its path."""
+
+    def written(content: str | bytes, name: str = "s.yaml"):
+        path = tmp_path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content if isinstance(content, bytes) else content.encode())
+        return path
+
+    return written
+
+
+def read(path, **changes) -> Scenario:
+    return load(path, profiles=PROFILES, **changes)
+
+
+def refused(path, **changes) -> BadInput:
+    with pytest.raises(BadInput) as wrong:
+        read(path, **changes)
+    return wrong.value
+
+
+def changed(old: str, new: str) -> str:
+    assert RICH.count(old) == 1, f"{old!r} is in the file {RICH.count(old)} times"
+    return RICH.replace(old, new)
+
+
+# What is right.
+
+
+def test_a_scenario_is_read_as_it_is_written(write):
+    scenario = read(write(RICH))
+    assert scenario.horizon == 600
+    assert [tier.share for tier in scenario.tiers.values()] == [0.75, 0.25]
+    assert [wave.kind for wave in scenario.demand.waves] == ["steady", "spike", "weibull", "bass"]
+    assert scenario.seconds(scenario.demand.waves[1].from_) == 120
+    assert scenario.specs()[2].label == "quick/1024px/28st/x2"
+    assert scenario.meters() == ["image", "image"]
+    assert len(simulate(scenario, "all").requests) > 0
+
+
+def test_an_override_is_a_diff(write):
+    scenario, other = read(write(RICH)), read(write(RICH), override="more-gpus")
+    assert (scenario.pools["gpus"].gpus, other.pools["gpus"].gpus) == (2, 8)
+    assert other.pools["gpus"].max_batch == scenario.pools["gpus"].max_batch
+    assert other.pools["spare"] == scenario.pools["spare"]
+    assert other.document["pools"]["gpus"]["gpus"] == 8
+
+
+def test_a_setting_is_a_dotted_key(write):
+    sets = {"pools.gpus.gpus": 5, "demand.1.people": "2k", "behaviour.retry.at_most": 0, "warm_up": "1 min"}
+    scenario = read(write(RICH), override="more-gpus", sets=sets)
+    assert scenario.pools["gpus"].gpus == 5
+    assert scenario.demand.waves[1].people == 2000
+    assert (scenario.behaviour.retry.at_most, scenario.warm_up) == (0, 60)
+
+
+def test_a_base_is_merged_from_below(write):
+    write(RICH, "base.yaml")
+    middle = write("base: ../base.yaml\npools: {spare: {gpus: 3}}\nhorizon: 20 min\n", "sub/middle.yaml")
+    top = write("base: middle.yaml\ntitle: The top\nhorizon: 30 min\noverrides: {}\n", "sub/top.yaml")
+    scenario = read(top)
+    assert (scenario.title, scenario.horizon) == ("The top", 1800)
+    assert (scenario.pools["spare"].gpus, scenario.pools["gpus"].gpus) == (3, 2)
+    assert read(middle, override="more-gpus").pools["gpus"].gpus == 8
+
+
+def test_a_null_takes_a_key_away(write):
+    write(RICH, "base.yaml")
+    scenario = read(write("base: base.yaml\ndemand: [{kind: steady, rate: 1 per min}]\nalways: null\nserving: null\n"))
+    assert scenario.always == []
+    assert scenario.serving.notices_leaving is False
+
+
+def test_a_base_may_be_a_shipped_scenario(write):
+    assert read(write("base: steady\nhorizon: 1 hour\n")).title == "A steady service"
+
+
+def test_a_profile_is_found_beside_the_scenario(write):
+    write(
+        '{"format": "meltpoint-profile/1", "name": "mine", "model": "m", "feature": "image", "provenance": "assumed",'
+        '"source": "s", "method": "m", "date": "", "precision": "", "hardware": {"gpu": "none"},'
+        '"points": [{"side": 1024, "steps": 28, "batch": 1, "latency_s": {"p50": 7}}]}',
+        "profiles/mine.json",
+    )
+    text = "base: steady\nprofiles: {two-seconds: profiles/mine.json}\n"
+    scenario = load(write(text))
+    assert scenario.used_profiles["two-seconds"].name == "mine"
+
+
+# What is wrong: each ends in one message that names the file, the key, the value, and what was expected.
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "key", "value", "expected"),
+    [
+        ("title: A rich one", "titel: A rich one", "titel", "A rich one", "title"),
+        ("horizon: 10 min", "horizon: 10", "horizon", 10, "duration with its unit"),
+        ("horizon: 10 min", "horizon: 10 parsecs", "horizon", "10 parsecs", "min"),
+        ("horizon: 10 min", "horizon: -1 min", "horizon", "-1 min", "not a negative"),
+        ("horizon: 10 min", "horizon: never", "horizon", "never", "less than"),
+        ("horizon: 10 min", "horizon: .nan", "horizon", math.nan, "finite"),
+        ("horizon: 10 min", "horizon: .inf", "horizon", math.inf, "finite"),
+        ("horizon: 10 min", "horizon: 1e400 s", "horizon", "1e400 s", "finite"),
+        ("rate: 5 per min", "rate: -5 per min", "demand.0.rate", "-5 per min", "not a negative"),
+        ("rate: 5 per min", "rate: 5", "demand.0.rate", 5, "a rate"),
+        ("people: 20", "people: 1e400", "demand.1.people", "1e400", "finite"),
+        ("people: 20", "people: many", "demand.1.people", "many", "a count"),
+        ("people: 20, lasting: 1 min", "people: 20, lasting: never", "demand.1.lasting", "never", "finite"),
+        ("kind: spike", "kind: spiky", "demand.1.kind", "spiky", "'spike'"),
+        ("kind: shed", "kind: shet", "playbooks.all.6.policy.kind", "shet", "'shed'"),
+        ("gpus: 2,", "gpus: 2.5,", "pools.gpus.gpus", 2.5, "whole"),
+        ("gpus: 2,", "gpus: 0,", "pools.gpus.gpus", 0, "greater than or equal to 1"),
+        ("gpus: 2,", "gpus: true,", "pools.gpus.gpus", True, "a count"),
+        ("gpus: 2, max_batch", "gpus: 2, max_bach", "pools.gpus.max_bach", 4, "max_batch"),
+        ("share: 0.6", "share: 1.6", "features.image.share", 1.6, "from 0 to 1"),
+        ("share: 0.6", "share: 0.5", "features", None, "add up to 0.9"),
+        ("share: 25 %", "share: 35 %", "tiers", None, "add up to 1.1"),
+        ("pool: gpus\n", "pool: cpus\n", "features.image.pool", None, "'gpus', 'spare'"),
+        ("spec: {model: slow}", "spec: {model: slowest}", "features.image.spec.model", "slowest", "sd35-large"),
+        ("spec: {model: slow}", "spec: {model: slow, side: 512}", "features.image.spec", None, "side 1024"),
+        ("max_batch: 4", "max_batch: 5", "features.image.spec", None, "batch 1 to 4"),
+        ("images: 2", "images: 3", "features.edit", None, "max_batch"),
+        ("tiers: [free], requests: 3", "tiers: [gold], requests: 3", "playbooks.all.2.policy.tiers", None, "'gold'"),
+        ("features: [edit]", "features: [chat]", "playbooks.all.0.policy.features", None, "'chat'"),
+        ("pool: gpus, above", "pool: cpus, above", "playbooks.all.8.policy.pool", None, "'cpus'"),
+        ("first: [plus]", "first: [gold]", "playbooks.all.9.policy.first", None, "'gold'"),
+        ("above: 20 s", "above: 5 s", "playbooks.all.8.policy", None, "less than"),
+        ("from: 1 min\n", "from: 2025-03-25 17:06\n", "playbooks.all.0.until", None, "after 'from'"),
+        ("from: 1 min\n", "from: 5 min\n", "playbooks.all.0.until", None, "after 'from'"),
+        ("from: 1 min\n", "from: 31 March\n", "playbooks.all.0.from", "31 March", "a date and time"),
+        ("notices_leaving: true", "notices_leaving: perhaps", "serving.notices_leaving", "perhaps", "boolean"),
+        ("none: []", "none: 5", "playbooks.none", 5, "list"),
+        ("runs: sliding", "runs: backwards", "playbooks.all.2.policy.runs", "backwards", "'calendar'"),
+        ("requests: 3, window", "requests: 30, window", "playbooks.all.2.policy", None, "sliding"),
+        ("growth: 2", "growth: 0.5", "behaviour.retry.growth", 0.5, "greater than or equal to 1"),
+        ("scale: 3 min, shape", "shape", "demand.2.scale", None, "this key"),
+        ("start: 2025-03-25 17:00", "start: 5 days", "start", "5 days", "date and time"),
+    ],
+)
+def test_the_message_names_file_key_value_and_what_was_expected(write, old, new, key, value, expected):
+    path = write(changed(old, new))
+    wrong = refused(path)
+    assert str(wrong.file) == str(path)
+    where, _, line = wrong.key.removesuffix(")").partition(" (line ")
+    assert where == key
+    if line and wrong.message != "a key is missing":  # that has the line of what it is missing in
+        assert f"{key.rpartition('.')[2]}:" in path.read_text().splitlines()[int(line) - 1]
+    if value is not None:
+        assert repr(wrong.value) == repr(value)
+    assert expected in f"{wrong.message} {wrong.expected}"
+    for part in (wrong.message, str(path), wrong.key, wrong.expected):
+        assert part in str(wrong)
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("slo: 60 s\n    spec", "slo: never\n    spec"),
+        ("horizon: 10 min", "horizon: 10 min\ncontrol_tick: never"),
+        ("horizon: 10 min", "horizon: 10 min\nalive: {window: never}"),
+        ("rate: 5 per min", "rate: unlimited"),
+        ("low: 5 s, high: 9 s", "low: never, high: never"),
+        ("low: 5 s, high: 9 s", "low: 9 s, high: 5 s"),
+        ("kind: negative binomial, mean: 2, r: 0.5", "kind: fixed, requests: 1bn"),
+        ("model: slow}", "model: slow, side: 0}\nextrapolate: true"),
+        ("gpus: 2,", "gpus: 1e300,"),
+        ("max_batch: 4", "max_batch: 1e12"),
+        ("growth: 2", "growth: 1e300"),
+        ("horizon: 10 min", "horizon: 1e300 s"),
+    ],
+)
+def test_a_figure_that_no_run_could_use_is_refused(write, old, new):
+    refused(write(changed(old, new)))
+
+
+def test_more_people_than_a_run_can_hold_are_refused_before_it_begins(write):
+    with pytest.raises(BadInput, match="more than a run can hold"):
+        simulate(read(write(changed("people: 20", "people: 1e300"))))
+
+
+@pytest.mark.parametrize(
+    ("content", "says"),
+    [
+        ("", "not a scenario"),
+        ("# nothing\n", "not a scenario"),
+        ("- a\n- b\n", "not a scenario"),
+        ("just words", "not a scenario"),
+        ("5", "not a scenario"),
+        (b"\xff\xfe\x00", "not UTF-8"),
+        (b"title: caf\xe9\n", "not UTF-8"),
+        ("title: [unclosed\n", "not plain YAML"),
+        ("title: a: b\n", "not plain YAML"),
+        ("title: \x07\n", "not plain YAML"),
+        ("title: a\ntitle: b\n", "duplicate key 'title'"),
+        (RICH.replace("gpus: 2,", "gpus: 2, gpus: 3,"), "duplicate key 'gpus'"),
+        ("a: &x [1]\nb: *x\n", "aliases"),
+        ("a: &a [lol]\nb: &b [*a, *a]\n", "aliases"),
+        ("title: !!python/object/apply:os.system ['true']\n", "not plain YAML"),
+        ("title: !!python/name:os.system\n", "not plain YAML"),
+        ("title: !mine x\n", "not plain YAML"),
+        ("[a, b]: c\n", "not plain YAML"),
+        ("{a: b}: c\n", "not plain YAML"),
+        ("---\na: 1\n---\nb: 2\n", "not plain YAML"),
+        ("[" * 20_000, "not plain YAML"),
+        ("start: 2025-13-45\n", "not plain YAML"),
+        ("a: " + "1" * 5000, "not plain YAML"),
+        ("x" * (LARGEST_FILE + 1), "too large"),
+    ],
+    ids=lambda value: repr(value[:12]),
+)
+def test_what_is_not_a_scenario_file_is_refused(write, content, says):
+    path = write(content)
+    wrong = refused(path)
+    assert says in str(wrong)
+    assert str(path) in str(wrong)
+
+
+def test_yaml_is_told_with_its_line(write):
+    path = write("title: x\nquestion: y\ntitle: z\n")
+    assert f"{path}:3" in str(refused(path))
+
+
+def test_a_folder_a_missing_file_and_an_unknown_name_are_refused(tmp_path):
+    (tmp_path / "folder.yaml").mkdir()
+    for name in (tmp_path / "folder.yaml", tmp_path / "none.yaml", tmp_path, "no-such-scenario"):
+        assert "steady" in refused(name).expected
+
+
+@pytest.mark.parametrize("name", ["", ".", "..", "/", "~nobody-of-this-name/x", "x" * 5000, "a\0b", "\ud800"])
+def test_a_name_that_no_file_can_have_is_refused(name):
+    refused(name)
+
+
+@pytest.mark.parametrize(
+    "base", ["nowhere", "nowhere.yaml", 5, "''", "[a]", "~nobody-of-this-name/x", "x" * 5000, r'"a\0b"']
+)
+def test_a_base_that_is_not_there_is_refused(write, base):
+    assert "no such scenario" in str(refused(write(f"base: {base}\n")))
+
+
+@pytest.mark.parametrize("way", ["s.yaml", "./s.yaml", "sub/../s.yaml"])
+def test_a_scenario_is_not_its_own_base(write, way):
+    write("title: x", "sub/x.yaml")
+    assert "its own base" in str(refused(write(f"base: {way}\n")))
+
+
+def test_bases_do_not_run_in_circles(write):
+    for name, base in (("a", "b"), ("b", "c"), ("c", "a")):
+        path = write(f"base: {base}.yaml\n", f"{name}.yaml")
+    assert "its own base" in str(refused(path))
+
+
+def test_an_unknown_override_is_refused_with_those_there_are(write):
+    assert "more-gpus" in refused(write(RICH), override="fewer-gpus").expected
+    assert "none" in refused(write("title: x\n"), override="fewer-gpus").expected
+
+
+@pytest.mark.parametrize("overrides", ["5", "[a]", "{a: 5}", "{a: [1]}", "a", "{a: null}", "{a: {horizon: .nan}}"])
+def test_overrides_that_are_no_diffs_are_refused(write, overrides):
+    refused(write(f"title: x\noverrides: {overrides}\n"), override="a")
+
+
+@pytest.mark.parametrize(
+    ("sets", "key"),
+    [
+        ({"pools.gpus.gpu": 3}, "pools.gpus.gpu"),
+        ({"title.x": 3}, "title.x"),
+        ({"demand.9.people": 3}, "demand.9.people"),
+        ({"demand.x.people": 3}, "demand.x.people"),
+        ({"horizon": 10}, "horizon"),
+        ({"horizon": math.nan}, "horizon"),
+        ({"horizon": None}, "horizon"),
+        ({"": 3}, ""),
+        ({"a.b.c": 3}, "a"),
+        ({".": 3}, ""),
+        ({"x." * 5000: 3}, ""),
+        ({"demand.²": 3}, "demand"),
+        ({"demand.0": "x"}, "demand"),
+    ],
+    ids=lambda value: repr(value)[:20],
+)
+def test_a_setting_that_does_not_fit_is_refused(write, sets, key):
+    assert refused(write(RICH), sets=sets).key.startswith(key)
+
+
+def test_the_same_checks_hold_for_a_scenario_made_in_python():
+    with pytest.raises(ValueError, match="horizon"):
+        Scenario.from_dict({**PLAIN, "horizon": 10}, profiles=PROFILES)
+
+
+# Fuzzing: nothing but BadInput ever comes out.
+
+
+def loaded(path, **changes) -> Scenario | None:
+    try:
+        return read(path, **changes)
+    except BadInput:
+        return None
+
+
+@pytest.fixture(scope="module")
+def fuzzed(tmp_path_factory):
+    return tmp_path_factory.mktemp("fuzz") / "fuzzed.yaml"
+
+
+def dumped(document, path):
+    path.write_text(yaml.safe_dump(document, allow_unicode=True, sort_keys=False), encoding="utf-8")
+    return path
+
+
+@settings(max_examples=300)
+@given(data=st.data())
+def test_junk_at_any_key_is_bad_input_or_harmless(fuzzed, data):
+    document = yaml.safe_load(RICH)
+    node, key = data.draw(st.sampled_from(places(document)))
+    node[key] = data.draw(JUNK)
+    loaded(dumped(document, fuzzed))
+
+
+@settings(max_examples=100)
+@given(data=st.data())
+def test_junk_for_a_key_is_bad_input_or_harmless(fuzzed, data):
+    document = yaml.safe_load(RICH)
+    node, key = data.draw(st.sampled_from([place for place in places(document) if isinstance(place[0], dict)]))
+    node[data.draw(st.text(max_size=4))] = node.pop(key)
+    loaded(dumped(document, fuzzed))
+
+
+@settings(max_examples=100)
+@given(key=st.lists(st.text(max_size=4) | st.sampled_from(["demand", "0", "pools", "gpus"]), max_size=4), value=JUNK)
+def test_junk_in_a_setting_is_bad_input_or_harmless(fuzzed, key, value):
+    fuzzed.write_text(RICH, encoding="utf-8")
+    loaded(fuzzed, sets={".".join(key): value})
+
+
+@settings(max_examples=200)
+@given(content=st.binary(max_size=60) | st.text(max_size=60).map(lambda text: text.encode("utf-8", "replace")))
+def test_any_bytes_are_bad_input(fuzzed, content):
+    fuzzed.write_bytes(content)
+    assert loaded(fuzzed) is None
+
+
+NEVER = {"kind": "constant", "value": "never"}
+TRICKY = st.sampled_from(
+    ["never", "unlimited", "sliding", "constant", "1/3", "100 %", "1 s", "2 min", "1 day", "2025-03-25", "1 per s"]
+) | st.sampled_from([0, "0", "0 s", "0 per s", 1, 3, 0.5, -1, "", [], {}, None, True, {"kind": "never"}, NEVER])
+
+
+@settings(max_examples=200)
+@given(data=st.data(), playbook=st.sampled_from(["none", "all"]))
+def test_whatever_loads_can_be_simulated(fuzzed, data, playbook):
+    document = copy.deepcopy(yaml.safe_load(RICH))
+    for _ in range(data.draw(st.integers(1, 3))):
+        node, key = data.draw(st.sampled_from(places(document)))
+        node[key] = data.draw(TRICKY)
+    scenario = loaded(dumped(document, fuzzed))
+    if scenario is not None and scenario.horizon <= 86400 and playbook in scenario.playbooks:
+        run = simulate(scenario, playbook)
+        times = run.requests[["arrived", "started", "finished", "left"]].to_numpy()
+        assert not (times > scenario.horizon).any()

@@ -1,0 +1,501 @@
+"""Metrics are the arithmetic of the tables: each is checked on a few rows that can be reckoned in the head."""
+
+import math
+from itertools import pairwise
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from sim import load, simulate, theory
+from sim.costs import gpu_hours
+from sim.metrics import (
+    attainment,
+    attempts_in,
+    bins,
+    intents,
+    latencies,
+    occupancy,
+    outcomes,
+    peak_queue,
+    pool_timeline,
+    quantiles,
+    queue_spans,
+    refused_by,
+    saturation,
+    timeline,
+)
+from tests.queues import z
+from tests.random_scenarios import plain
+from tests.tables import attempt, run_of
+
+quickly = settings(max_examples=100, deadline=None, derandomize=True)
+
+
+def served(arrived, started, finished, **more):
+    return attempt(arrived, started=started, finished=finished, **more)
+
+
+def wish(*attempts, **facts):
+    """The only intent of a run of these attempts."""
+    (row,) = intents(run_of(*attempts, **facts)).to_dict("records")
+    return row
+
+
+def groups(run, by=None, window=None):
+    """Each group's counts by name of the count."""
+    return outcomes(run, by, window).to_dict("index")
+
+
+# The tables by hand are like those of a run.
+
+
+def test_tables_by_hand_look_like_those_of_a_run():
+    real = simulate(load("steady", sets={"horizon": "60 s", "warm_up": "0 s"}))
+    for run in (run_of(), run_of(served(0, 1, 2))):
+        for name in ("requests", "batches", "users", "decisions"):
+            ours, theirs = (getattr(r, name).dtypes.map(lambda kind: kind.name).to_dict() for r in (run, real))
+            assert ours == theirs
+        assert set(run.manifest) <= set(real.manifest)
+        assert set(run.manifest["pools"]["gpus"]) <= set(real.manifest["pools"]["gpus"])
+
+
+# What became of a wish.
+
+
+def test_a_wish_served_at_once():
+    found = wish(served(3, 4, 8, user=7, ask=2, tier="plus"))
+    expected = {"user": 7, "ask": 2, "tier": "plus", "feature": "image", "wanted": 3, "attempts": 1, "latency": 5}
+    assert expected.items() <= found.items()
+    assert (found["outcome"], found["slo"], found["images"]) == ("served", 10, 1)
+    assert found["in_time"]
+    assert found["decided"]
+    assert not found["degraded"]
+
+
+REFUSED_FIRST = attempt(0, refused="rate limit", retry=True)
+LEFT_SECOND = attempt(10, number=1, left=15, retry=True)
+
+
+def test_latency_of_a_wish_is_counted_from_the_first_attempt():
+    found = wish(REFUSED_FIRST, LEFT_SECOND, served(20, 21, 26, number=2))
+    assert (found["outcome"], found["attempts"], found["latency"]) == ("served", 3, 26)
+    assert not found["in_time"]  # though the last attempt took 6 s
+
+
+def test_a_retry_may_still_be_in_time():
+    found = wish(REFUSED_FIRST, served(5, 6, 9, number=1))
+    assert found["in_time"]
+    assert found["latency"] == 9
+
+
+def test_a_wish_without_a_further_retry_is_lost():
+    found = wish(REFUSED_FIRST, attempt(10, number=1, refused="quota"))
+    assert (found["outcome"], found["reason"], found["latency"]) == ("lost", "quota", math.inf)
+    assert found["decided"]
+    assert not found["in_time"]
+
+
+def test_who_left_for_good_has_lost_the_wish_even_if_the_image_was_made():
+    assert wish(attempt(0, started=1, finished=9, left=5))["outcome"] == "lost"
+
+
+def test_a_retry_still_to_come_at_the_horizon_is_unfinished():
+    assert wish(attempt(50, refused="shed", retry=True))["outcome"] == "unfinished"
+    assert wish(attempt(50, left=60, retry=True))["outcome"] == "unfinished"
+
+
+def test_in_the_queue_or_in_service_at_the_horizon_is_unfinished():
+    assert wish(attempt(50))["outcome"] == "unfinished"
+    assert wish(attempt(50, started=99, seconds=5))["outcome"] == "unfinished"
+
+
+def test_in_time_includes_the_slo_itself():
+    assert wish(served(0, 1, 10))["in_time"]
+    assert not wish(served(0, 1, math.nextafter(10, 11)))["in_time"]
+
+
+def test_each_feature_has_its_own_slo():
+    assert not wish(served(0, 1, 50))["in_time"]
+    assert wish(served(0, 1, 50, feature="video"))["in_time"]
+
+
+def test_a_degraded_image_counts_as_such_only_when_served():
+    assert wish(served(0, 1, 2, level=1))["degraded"]
+    assert not wish(attempt(0, left=1, level=1))["degraded"]
+
+
+def test_what_is_too_young_to_be_judged_is_left_out_of_attainment():
+    young, old = attempt(91, user=1), attempt(89, user=2)
+    found = intents(run_of(served(0, 1, 2), young, old))
+    assert found["decided"].tolist() == [True, True, False]  # in order of wanting: 0, 89, 91
+    assert attainment(found) == 0.5
+
+
+def test_refused_for_good_is_decided_however_young():
+    assert wish(attempt(99, refused="shed"))["decided"]
+
+
+def test_the_window_is_on_wanting():
+    run = run_of(REFUSED_FIRST, served(20, 21, 22, number=1), served(20, 21, 22, user=1), served(50, 51, 52, user=2))
+    assert intents(run, (20, 50))["user"].tolist() == [1]
+    assert intents(run, (0, 20))["outcome"].tolist() == ["served"]  # whatever came of it later
+    assert len(intents(run)) == 3
+
+
+def test_the_warm_up_is_left_out_where_no_window_is_given():
+    assert intents(run_of(served(4, 5, 6), served(5, 6, 7, user=1), warm_up=5.0))["user"].tolist() == [1]
+
+
+def test_wishes_come_in_order_of_wanting_and_do_not_depend_on_the_order_of_rows():
+    run = run_of(
+        served(9, 9, 10), REFUSED_FIRST | {"user": 1}, served(12, 13, 14, user=1, number=1), attempt(5, user=2)
+    )
+    shuffled = type(run)(run.requests.iloc[::-1], run.batches, run.users, run.decisions, run.manifest)
+    assert intents(run)["wanted"].tolist() == [0, 5, 9]
+    by_person = [intents(r).sort_values("user", ignore_index=True) for r in (run, shuffled)]
+    pd.testing.assert_frame_equal(*by_person)
+
+
+# Counts.
+
+MIXED = (
+    served(1, 2, 5, user=0),
+    attempt(2, user=1, tier="plus", refused="shed", retry=True),
+    served(30, 31, 70, user=1, tier="plus", number=1, level=1),
+    attempt(3, user=2, feature="video", refused="quota"),
+    attempt(4, user=3, feature="video", left=9),
+    attempt(95, user=4, tier="plus"),
+)
+
+
+def test_outcomes_are_counted():
+    (found,) = groups(run_of(*MIXED)).values()
+    assert found == {
+        "intents": 5,
+        "served": 2,
+        "in_time": 1,
+        "degraded": 1,
+        "lost": 2,
+        "unfinished": 1,
+        "attempts": 6,
+        "refused": 2,
+        "abandoned": 1,
+        "retried": 1,
+        "attainment": 0.25,  # of the four that can be judged
+    }
+
+
+def test_every_wish_is_served_lost_or_unfinished():
+    found = outcomes(run_of(*MIXED), ["tier", "feature"])
+    assert (found["served"] + found["lost"] + found["unfinished"] == found["intents"]).all()
+
+
+@pytest.mark.parametrize("by", ["tier", "feature", ["tier", "feature"]])
+@pytest.mark.parametrize("window", [None, (2.0, 31.0), (10.0, 90.0), (96.0, 100.0)])
+def test_groups_sum_to_the_whole(by, window):
+    run = run_of(*MIXED)
+    whole, parts = outcomes(run, None, window).loc["all"], outcomes(run, by, window)
+    for count in parts.columns.drop("attainment"):
+        assert parts[count].sum() == whole[count]
+
+
+def test_groups_have_their_own_attainment():
+    found = groups(run_of(*MIXED), ["tier", "feature"])
+    assert {key: counts["attainment"] for key, counts in found.items() if counts["served"]} == {
+        ("free", "image"): 1.0,
+        ("plus", "image"): 0.0,
+    }
+    assert groups(run_of(*MIXED), "tier")["plus"]["intents"] == 2
+
+
+def test_refusals_are_counted_by_reason():
+    run = run_of(*MIXED, attempt(6, user=5, refused="quota"))
+    assert refused_by(run)["refused"].to_dict() == {"quota": 2, "shed": 1}
+    assert refused_by(run, "tier").to_dict() == {"free": {"quota": 2, "shed": 0}, "plus": {"quota": 0, "shed": 1}}
+    assert refused_by(run, window=(0, 3))["refused"].to_dict() == {"shed": 1}
+
+
+# Latencies.
+
+
+def test_latency_of_the_served_and_of_all_intents_are_different_things():
+    run = run_of(REFUSED_FIRST, served(20, 22, 25, number=1), attempt(30, user=1, refused="shed"))
+    found = latencies(run)["p50"].to_dict()
+    assert found["served", "wait", "all"] == 2
+    assert found["served", "latency", "all"] == 5
+    assert found["all intents", "latency", "all"] == 25
+    assert latencies(run)["p95"].to_dict()["all intents", "latency", "all"] == math.inf
+    assert latencies(run)["n"].tolist() == [1, 1, 2]
+
+
+def test_the_undecided_have_no_latency_yet():
+    found = latencies(run_of(served(0, 1, 2), attempt(99, user=1)))
+    assert found.loc[("all intents", "latency", "all")].tolist() == [2, 2, 2, 1]
+
+
+def test_latencies_by_tier_are_those_of_each_tier_alone():
+    found = latencies(run_of(*MIXED), "tier")
+    assert found["p50"].to_dict() == {
+        ("served", "wait", "free"): 1,
+        ("served", "wait", "plus"): 1,
+        ("served", "latency", "free"): 4,
+        ("served", "latency", "plus"): 40,
+        ("all intents", "latency", "free"): math.inf,
+        ("all intents", "latency", "plus"): 68,
+    }
+
+
+def test_a_quantile_is_a_value_of_the_sample():
+    assert quantiles(np.arange(1.0, 101.0)) == {"p50": 50, "p95": 95, "p99": 99, "n": 100}
+    assert quantiles(np.array([1.0, math.inf])) == {"p50": 1, "p95": math.inf, "p99": math.inf, "n": 2}
+    assert quantiles(np.array([math.inf])) == {"p50": math.inf, "p95": math.inf, "p99": math.inf, "n": 1}
+
+
+# How many at a time.
+
+spans = st.lists(st.tuples(st.integers(-20, 120), st.one_of(st.integers(0, 60), st.just(math.nan))), max_size=30)
+
+
+@quickly
+@given(spans=spans, edges=st.lists(st.integers(-10, 110), min_size=2, max_size=8, unique=True).map(sorted))
+def test_occupancy_is_what_looking_every_second_finds(spans, edges):
+    """Starts, ends and edges are whole seconds, so looking at each half second misses nothing."""
+    starts = np.array([start for start, _ in spans], dtype=float)
+    ends = np.array([start + lasting for start, lasting in spans], dtype=float)
+    looks = np.arange(-10, 110) + 0.5
+    open_then = [np.sum((starts <= look) & ~(ends <= look)) for look in looks]
+    looked = [np.mean([n for n, t in zip(open_then, looks, strict=True) if a < t < b]) for a, b in pairwise(edges)]
+    assert occupancy(starts, ends, np.array(edges, dtype=float)) == pytest.approx(looked, rel=1e-12, abs=1e-12)
+
+
+def test_an_interval_without_end_stays_open():
+    assert occupancy(np.array([5.0]), np.array([math.nan]), np.array([0.0, 10.0, 20.0])).tolist() == [0.5, 1.0]
+
+
+def test_occupancy_is_exact_late_in_a_long_run():
+    """A million intervals of a tenth of a second, one after the other, until the end of the ninth day."""
+    starts = 700_000 + np.arange(1_000_000) * 0.1
+    edges = 700_000 + np.arange(0.0, 100_001.0, 25_000.0)
+    assert np.abs(occupancy(starts, starts + 0.05, edges) - 0.5).max() < 1e-9
+    after = occupancy(starts, starts + 0.05, np.array([800_001.0, 800_002.0]))
+    assert after.tolist() == [0.0]
+
+
+@quickly
+@given(rows=st.lists(st.tuples(st.integers(0, 99), st.integers(0, 50), st.integers(1, 20)), max_size=20))
+def test_littles_law_is_an_identity_of_the_tables(rows):
+    """Mean queue x time is the sum of the waits inside it, those not over at the horizon included."""
+    attempts = []
+    for user, (arrived, wait, lasting) in enumerate(rows):
+        start = arrived + wait
+        times = {"started": start} if start < 100 else {}
+        if start + lasting < 100:
+            times["finished"] = start + lasting
+        attempts.append(attempt(arrived, user=user, seconds=lasting, **times))
+    found = pool_timeline(run_of(*attempts), "gpus", 20)
+    waits = sum(min(arrived + wait, 100) - arrived for arrived, wait, _ in rows)
+    assert found["queued"].sum() * 20 == pytest.approx(waits, rel=1e-12, abs=1e-9)
+
+
+LEAVER = attempt(10, left=20), attempt(10, user=1, left=20, started=30, finished=31)
+
+
+def test_who_leaves_the_queue_is_out_of_it_where_the_service_notices():
+    starts, ends = queue_spans(run_of(*LEAVER), "gpus")
+    assert (starts.tolist(), ends.tolist()) == ([10, 10], [20, 30])
+
+
+def test_who_leaves_the_queue_stays_in_it_where_the_service_does_not_notice():
+    ends = queue_spans(run_of(*LEAVER, notices_leaving=False), "gpus")[1]
+    assert ends == pytest.approx([math.nan, 30], nan_ok=True)
+
+
+def test_the_refused_were_never_in_the_queue():
+    assert queue_spans(run_of(attempt(0, refused="shed")), "gpus")[0].size == 0
+
+
+# A pool over time. Two GPUs; an image is 4 GPU-seconds of work, a video 40.
+
+BUSY = (
+    *(served(0, 0, 30, user=user) for user in (0, 1)),
+    *(served(0, 30, 50, user=user) for user in (2, 3, 4)),
+    attempt(10, user=5, left=20, retry=True),
+    served(40, 50, 60, user=5, number=1, feature="video"),
+)
+
+
+def test_offered_load_counts_retries_apart():
+    found = pool_timeline(run_of(*BUSY), "gpus", 20)
+    assert found.index.tolist() == [0, 20, 40, 60, 80]
+    assert found["offered"].tolist() == [24 / 40, 0, 1, 0, 0]
+    assert found["offered_first"].tolist() == [24 / 40, 0, 0, 0, 0]
+
+
+def test_what_is_refused_is_offered_all_the_same():
+    assert pool_timeline(run_of(attempt(0, refused="shed")), "gpus", 100)["offered"].tolist() == [4 / 200]
+
+
+def test_utilisation_and_queue_by_hand():
+    found = pool_timeline(run_of(*BUSY[:4], BUSY[5]), "gpus", 20)
+    assert found["utilisation"].tolist() == pytest.approx([1, 1, 0.5, 0, 0])
+    assert found["queued"].tolist() == pytest.approx([2.5, 1, 0, 0, 0])
+    assert found["saturated"].tolist() == [True, True, False, False, False]
+
+
+def test_a_busy_pool_without_a_queue_is_not_saturated():
+    run = run_of(*(served(0, 0, 100, user=user) for user in (0, 1)))
+    assert pool_timeline(run, "gpus", 20)["utilisation"].tolist() == [1] * 5
+    assert math.isnan(saturation(run, "gpus", 20)["first"])
+
+
+def test_a_batch_over_the_horizon_is_busy_until_then():
+    assert pool_timeline(run_of(attempt(80, started=80, seconds=99)), "gpus", 50)["utilisation"].tolist() == [0, 0.2]
+
+
+def test_a_batch_of_two_keeps_one_gpu_busy():
+    two = (served(0, 0, 50, user=user, batch="both") for user in (0, 1))
+    assert pool_timeline(run_of(*two), "gpus", 100)["utilisation"].tolist() == [0.25]
+
+
+FULL = tuple(attempt(0, user=user, started=0, seconds=200) for user in (0, 1))  # both GPUs, for ever
+
+
+def test_saturation_by_hand():
+    run = run_of(*FULL, attempt(20, user=2, left=60), attempt(20, user=3, left=60))
+    assert saturation(run, "gpus", 20) == {"first": 20, "total": 40, "at_horizon": 0}
+    assert saturation(run_of(*FULL, attempt(0, user=2)), "gpus", 20) == {"first": 0, "total": 100, "at_horizon": 1}
+
+
+def test_the_longest_queue_is_found_with_its_drain():
+    waiting = [(0, 1, 12), (0, 2, 12), (3, 3, 12), (8, 4, 30), (9, 5, 30), (9, 6, 40), (50, 7, 60)]
+    run = run_of(*FULL, *(attempt(arrived, user=user, left=left) for arrived, user, left in waiting))
+    assert peak_queue(run, "gpus") == {"peak": 6, "at": 9, "drain": 31}
+
+
+def test_the_warm_up_is_left_out_of_saturation_and_the_longest_queue():
+    run = run_of(*FULL, *(attempt(0, user=user, left=10) for user in (2, 3)), attempt(5, user=4, left=70), warm_up=20.0)
+    assert saturation(run, "gpus", 20) == {"first": 20, "total": 40, "at_horizon": 0}
+    assert peak_queue(run, "gpus") == {"peak": 1, "at": 20, "drain": 50}
+
+
+def test_a_queue_that_is_never_empty_again_does_not_drain():
+    found = peak_queue(run_of(*FULL, attempt(7, user=2)), "gpus")
+    assert (found["peak"], found["at"]) == (1, 7)
+    assert math.isnan(found["drain"])
+
+
+def test_who_meets_an_idle_gpu_never_queued():
+    found = peak_queue(run_of(served(0, 0, 5), served(5, 5, 9, user=1)), "gpus")
+    assert (found["peak"], found["drain"]) == (0, 0)
+    assert math.isnan(found["at"])
+
+
+@quickly
+@given(rows=st.lists(st.tuples(st.integers(0, 30), st.integers(0, 30)), min_size=1, max_size=15))
+def test_the_longest_queue_is_the_longest_seen_by_looking_every_second(rows):
+    run = run_of(*(served(a, a + wait, a + wait + 1, user=user) for user, (a, wait) in enumerate(rows)))
+    seen = [sum(a < look < a + wait for a, wait in rows) for look in np.arange(100) + 0.5]
+    found, longest = peak_queue(run, "gpus"), max(seen)
+    assert found["peak"] == longest
+    if longest:
+        top = seen.index(longest)
+        assert (found["at"], found["drain"]) == (top, seen.index(0, top) - top)
+
+
+def test_the_service_over_time_by_hand():
+    found = timeline(run_of(*MIXED), 50)
+    assert found.to_dict("list") == {
+        "signups": [4, 1],
+        "intents": [4, 1],
+        "attempts": [5, 1],
+        "served": [1, 0],
+        "degraded": [0, 1],
+        "refused": [2, 0],
+        "abandoned": [1, 0],
+    }
+
+
+def test_bins_cover_the_run_and_are_about_as_wide_as_asked():
+    assert bins(run_of(), 30).tolist() == pytest.approx([0, 100 / 3, 200 / 3, 100])
+    assert bins(run_of(), 1000).tolist() == [0, 100]
+
+
+# A run in which nobody came.
+
+
+@pytest.mark.parametrize("by", ["tier", "feature", ["tier", "feature"]])
+def test_nobody_came_and_nothing_breaks(by):
+    run = run_of()
+    assert outcomes(run).loc["all", "intents"] == 0
+    assert math.isnan(outcomes(run).loc["all", "attainment"])
+    assert list(outcomes(run, by).columns) == list(outcomes(run).columns)
+    assert len(outcomes(run, by)) == len(intents(run)) == len(refused_by(run)) == len(attempts_in(run)) == 0
+    assert latencies(run)["n"].tolist() == [0, 0, 0]
+    assert latencies(run)[["p50", "p95", "p99"]].isna().all().all()
+    assert not pool_timeline(run, "gpus").any().any()
+    assert not timeline(run).any().any()
+    if isinstance(by, str):
+        assert len(latencies(run, by)) == len(refused_by(run, by)) == 0
+
+
+# Small simulations.
+
+SEEDS = range(1, 13)
+
+
+@pytest.fixture(scope="module")
+def steady():
+    """The shipped scenario that can be checked by hand, with a few seeds."""
+    scenario = load("steady")
+    return [simulate(scenario, seed=seed) for seed in SEEDS]
+
+
+def test_half_of_the_gpus_of_the_steady_service_are_busy(steady):
+    shares = [gpu_hours(run).loc["gpus"] for run in steady]
+    assert abs(z(np.array([hours["useful"] / hours["total"] for hours in shares]), 0.5)) < 3.5
+
+
+def test_waits_of_the_steady_service_are_those_of_constant_service(steady):
+    rows = [attempts_in(run, (600, 7190)) for run in steady]  # who comes later may not have started
+    waits = np.array([(r["started"] - r["arrived"]).mean() for r in rows])
+    assert abs(z(waits, theory.mean_wait_constant(1.0, 2.0, 4))) < 3.5
+
+
+def test_the_steady_service_never_saturates_and_serves_all_in_time(steady):
+    assert all(math.isnan(saturation(run, "gpus")["first"]) for run in steady)
+    assert all(attainment(intents(run)) == 1 for run in steady)
+
+
+def surge(*, gpus=1, retry=None, patience=None):
+    """Sixty people in a minute, 10 s of work each, within an hour."""
+    return plain(
+        horizon="1 hour",
+        pools={"gpus": {"gpus": gpus}},
+        demand=[{"kind": "spike", "people": 60, "lasting": "1 min"}],
+        behaviour={"retry": retry or {"at_most": 0}, "patience": patience or {"kind": "never"}},
+    )
+
+
+def test_more_gpus_do_not_lower_attainment():
+    reached = [attainment(intents(simulate(surge(gpus=gpus)))) for gpus in (1, 2, 4, 8, 16)]
+    assert reached == sorted(reached)
+    assert reached[0] < 0.5 < reached[-1] == 1
+
+
+def test_a_surge_without_retries_drains_when_its_work_is_done():
+    run = simulate(surge(gpus=2))
+    peak = peak_queue(run, "gpus")
+    emptied = peak["at"] + peak["drain"]
+    work, first = 10.0 * len(run.requests), run.requests["arrived"].min()
+    assert work / 2 + first - 10 <= emptied + 10 <= work / 2 + 60 + 10
+    assert not saturation(run, "gpus")["at_horizon"]
+
+
+def test_without_patience_nobody_is_served_and_all_work_is_wasted():
+    run = simulate(surge(patience={"kind": "constant", "value": "0 s"}))
+    assert groups(run)["all"]["served"] == attainment(intents(run)) == 0
+    assert gpu_hours(run)["useful"].sum() == 0
+    assert gpu_hours(run)["wasted"].sum() > 0
