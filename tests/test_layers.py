@@ -136,3 +136,34 @@ def test_the_model_needs_no_gpu_and_no_figures():
         "typer",
         "rich",
     }
+
+
+# What no file of the package does.
+
+
+@cache
+def used(path: Path) -> frozenset[str]:
+    """Dotted names that a file looks up: 'np.random.seed', 'print'."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    return frozenset(ast.unparse(node) for node in ast.walk(tree) if isinstance(node, ast.Attribute | ast.Name))
+
+
+@pytest.mark.parametrize("module", sorted(set(files()) - {"cli", "cli_profile", "console"}))
+def test_only_the_command_line_prints(module):
+    assert "print" not in used(files()[module])
+
+
+@pytest.mark.parametrize("module", files())
+def test_figures_are_made_without_pyplot(module):
+    """pyplot keeps every figure alive and asks for a display."""
+    assert not {name for name in imported(files()[module]) if "pyplot" in name or "pylab" in name}
+
+
+@pytest.mark.parametrize("module", files())
+def test_random_numbers_come_from_streams(module):
+    """A generator with a state of its own makes a draw depend on the order of events."""
+    path = files()[module]
+    generators = {name for name in used(path) if name.startswith(("np.random", "numpy.random", "random"))}
+    # The benchmark puts its cells in an order of their own with a generator that it makes and keeps.
+    assert generators <= ({"random", "random.Random"} if place(module) == "bench" else set())
+    assert not {name for name in imported(path) if name.startswith(("numpy.random", "random."))}

@@ -2,14 +2,16 @@
 
 import copy
 import math
+import time
 
 import pytest
 import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from sim import shipped
 from sim.errors import BadInput
-from sim.load import LARGEST_FILE, load
+from sim.load import LARGEST_FILE, load, parse
 from sim.scenario import Scenario
 from sim.simulate import simulate
 from tests.random_scenarios import JUNK, PLAIN, PROFILES, places
@@ -161,6 +163,22 @@ def test_a_profile_is_found_beside_the_scenario(write):
     assert scenario.used_profiles["two-seconds"].name == "mine"
 
 
+def test_another_kind_replaces_what_was_there(write):
+    """The keys of one kind mean nothing to another."""
+    write(RICH, "base.yaml")
+    scenario = read(write("base: base.yaml\nbehaviour: {patience: {kind: exponential, mean: 2 min}}\n"))
+    assert scenario.behaviour.patience.model_dump() == {"kind": "exponential", "mean": 120}
+    assert scenario.behaviour.think == read(write(RICH)).behaviour.think
+    longer = read(write("base: base.yaml\nbehaviour: {patience: {scale: 2 min}}\n"))
+    assert longer.behaviour.patience.model_dump() == {"kind": "weibull", "scale": 120, "shape": 0.7}
+
+
+@pytest.mark.parametrize("name", ["no", "on", "null", "1", "0x10", "2025-03-25"])
+def test_a_key_is_what_is_written(write, name):
+    """YAML would make other things of some words: of 'no', false."""
+    assert list(read(write(RICH.replace("plus", name))).tiers) == ["free", name]
+
+
 # What is wrong: each ends in one message that names the file, the key, the value, and what was expected.
 
 
@@ -289,6 +307,79 @@ def test_what_is_not_a_scenario_file_is_refused(write, content, says):
     assert str(path) in str(wrong)
 
 
+@pytest.mark.parametrize(
+    ("old", "new", "known", "unknown"),
+    [
+        ("title: A rich one", "titel: A rich one", ["title"], ["tiers"]),
+        ("title: A rich one", "title: A rich one\ncolour: red", ["horizon", "base"], ["max_batch"]),
+        ("gpus: 2, max", "gpu: 2, max", ["gpus"], ["pools"]),
+        ("spec: {model: slow}", "spec: {model: slow, stps: 3}", ["steps"], ["step"]),
+        ("rate: 5 per min, lasting", "rate: 5 per min, people", ["lasting", "account_age"], ["scale"]),
+        ("kind: weibull, scale: 60 s, shape", "kind: weibull, scale: 60 s, sigma: 1, shape", ["shape"], ["median"]),
+        ("rate: 2 per min, burst: 2", "rate: 2 per min, brst: 2", ["burst"], ["rate"]),
+        ("kind: shed, share", "kind: shed, window", ["share", "tiers"], ["runs"]),
+        ("from: 1 min\n", "form: 1 min\n", ["from"], ["policy"]),
+        ("cv: 0.1", "vc: 0.1", ["cv"], ["kind"]),
+    ],
+)
+def test_for_an_unknown_key_those_that_could_stand_there_are_suggested(write, old, new, known, unknown):
+    wrong = refused(write(changed(old, new)))
+    assert wrong.message == "unknown key"
+    words = wrong.expected.replace(",", " ").split()
+    assert set(known) <= set(words)
+    assert not set(unknown) & set(words)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [r'"\0"', r'"\e[31m"', r'"\ud800"', r'"\u202e"', r'"\x7f"'],
+    ids=["nul", "escape", "surrogate", "rtl", "del"],
+)
+@pytest.mark.parametrize(
+    ("old", "new"), [("title: A rich one", "title: {}"), ("  free: {", "  {}: {"), ("title: A rich one", "{}: x")]
+)
+def test_text_that_no_terminal_or_file_should_get_is_refused_and_not_repeated(write, old, new, text):
+    wrong = refused(write(changed(old, new.replace("{}", text, 1))))
+    assert str(wrong).replace("\n", "").isprintable()
+
+
+@pytest.mark.parametrize("number", ["0x" + "f" * 6000, "1" + ":59" * 3000, "1e308", "1.8e+308"], ids=lambda n: n[:6])
+def test_a_number_with_thousands_of_digits_is_refused(write, number):
+    refused(write(changed("people: 20", f"people: {number}").replace("scale: 3 min, shape: 1.4", f"scale: {number} s")))
+
+
+@pytest.mark.parametrize(
+    "tag", ['!!int ""', '!!float ""', "!!bool x", "!!timestamp x", "!!set {a}", "!!binary x", "!!null x"]
+)
+def test_a_tag_is_refused(write, tag):
+    assert "tag" in str(refused(write(changed("title: A rich one", f"title: {tag}"))))
+
+
+@pytest.mark.parametrize("people", ["1bn", "1e12", "1e300"])
+@pytest.mark.parametrize("scale", ["1", "1/2"])
+def test_a_crowd_that_memory_cannot_hold_is_refused_at_once(write, people, scale):
+    began = time.perf_counter()
+    with pytest.raises(BadInput, match="more than a run can hold"):
+        simulate(read(write(changed("people: 20", f"people: {people}")), sets={"scale": scale}))
+    assert time.perf_counter() - began < 5
+
+
+@pytest.mark.parametrize(
+    "sets",
+    [
+        {"control_tick": "1e-9 s"},
+        {"pools.gpus.gpus": "1bn"},
+        {"alive": {"window": "1e-9 s"}},
+        {"horizon": "1000 years"},
+        {"start": "9999-12-31"},
+        {"demand.0": {"kind": "steady", "rate": "1bn per s"}},
+    ],
+    ids=str,
+)
+def test_more_than_a_run_can_hold_is_refused(write, sets):
+    refused(write(RICH), sets=sets)
+
+
 def test_yaml_is_told_with_its_line(write):
     path = write("title: x\nquestion: y\ntitle: z\n")
     assert f"{path}:3" in str(refused(path))
@@ -391,6 +482,46 @@ def test_junk_at_any_key_is_bad_input_or_harmless(fuzzed, data):
     loaded(dumped(document, fuzzed))
 
 
+HUGE = [10**400, -(10**400), 16**5000, 1e308, 5e-324, "1e308 s", "1e300 years", "1e300 bn", "1 per 1e-320 s", "9" * 400]
+NAMES = [
+    "~nobody-of-this-name/x.json",
+    "/",
+    "..",
+    "x" * 5000,
+    "a\0.json",
+    "\ud800",
+    "\x1b[31m",
+    "9999-12-31 23:59",
+    {"kind": []},
+]
+SHIPPED = {name: parse(shipped.find("scenarios", name, ".yaml")) for name in shipped.names("scenarios", ".yaml")}
+
+
+@settings(max_examples=300)
+@given(data=st.data(), name=st.sampled_from([*SHIPPED, "plain"]))
+def test_junk_in_a_scenario_as_shipped_is_bad_input_or_harmless(fuzzed, data, name):
+    """Set by keys, so that it need not be what YAML can say."""
+    document = SHIPPED.get(name, PLAIN)
+    fuzzed.write_text(yaml.safe_dump(document, sort_keys=False), encoding="utf-8")
+    key = data.draw(st.sampled_from(dotted(document)))
+    loaded(fuzzed, sets={key: data.draw(JUNK | st.sampled_from([*HUGE, *NAMES]))})
+
+
+def dotted(node, key="") -> list[str]:
+    """Every key of a nested document, as a setting names it."""
+    items = node.items() if isinstance(node, dict) else enumerate(node) if isinstance(node, list) else ()
+    found = [(f"{key}.{name}" if key else str(name), child) for name, child in items]
+    return [name for name, _ in found] + [below for name, child in found for below in dotted(child, name)]
+
+
+@pytest.mark.parametrize("levels", [50, 500, 100_000])
+def test_a_setting_too_deep_is_refused(write, levels):
+    deep: list = []
+    for _ in range(levels):
+        deep = [deep]
+    assert len(str(refused(write(RICH), sets={"title": deep}))) < 2000
+
+
 @settings(max_examples=100)
 @given(data=st.data())
 def test_junk_for_a_key_is_bad_input_or_harmless(fuzzed, data):
@@ -415,7 +546,7 @@ def test_any_bytes_are_bad_input(fuzzed, content):
 
 
 NEVER = {"kind": "constant", "value": "never"}
-TRICKY = st.sampled_from(
+TRICKY: st.SearchStrategy[Any] = st.sampled_from(
     ["never", "unlimited", "sliding", "constant", "1/3", "100 %", "1 s", "2 min", "1 day", "2025-03-25", "1 per s"]
 ) | st.sampled_from([0, "0", "0 s", "0 per s", 1, 3, 0.5, -1, "", [], {}, None, True, {"kind": "never"}, NEVER])
 

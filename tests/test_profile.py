@@ -79,6 +79,22 @@ def test_in_a_shipped_profile_a_larger_batch_takes_longer_but_less_an_image(name
         assert all(math.isnan(watts) or 0 < watts < 1500 for watts in (profile.power(spec, n) for n in sizes))
 
 
+@pytest.mark.parametrize(
+    ("name", "spec", "seconds", "joules"),
+    [
+        ("sd35-large-h100", Spec("m", 1024, 28), 6.56, 4420),
+        ("sd35-medium-h100", Spec("m", 1024, 28), 3.53, 1581),
+        ("sana-1.6b-h100", Spec("m", 1024, 20), 0.79, 417),
+        ("wan-1.3b-h100", Spec("m", 480, 50, 81), 95, 65_000),
+    ],
+)
+def test_a_published_profile_gives_the_published_figures(name, spec, seconds, joules):
+    """One image or clip on one H100, ML.ENERGY leaderboard v3, to the digits of its table."""
+    profile = load_profile(shipped.find("profiles", name, ".json"))
+    assert profile.batch_seconds(spec, 1) == pytest.approx(seconds, rel=0.01)
+    assert profile.power(spec, 1) * profile.batch_seconds(spec, 1) == pytest.approx(joules, rel=0.01)
+
+
 # Interpolation.
 
 

@@ -8,10 +8,13 @@ import pandas as pd
 import pytest
 
 from sim.errors import BadInput
+from sim.load import load
 from sim.policies import Shed, Waitlist
 from sim.request import OUTCOMES
 from sim.rules import REASONS
 from sim.run import TABLES, Run, load_run
+from sim.scenario import Scenario
+from sim.simulate import simulate
 from tests.traces import arriving, step
 
 
@@ -55,6 +58,26 @@ def test_the_manifest_is_plain_json_that_makes_the_run_again(run, tmp_path):
     assert manifest["seed"] == 1
     assert manifest["scenario"] == run.manifest["scenario"]
     assert {"python", "simpy", "numpy", "numba", "pandas"} <= set(manifest["versions"])
+
+
+def test_the_scenario_in_a_manifest_makes_the_same_tables_again(tmp_path):
+    first = simulate(load("steady", sets={"horizon": "20 min"}), seed=3)
+    manifest = load_run(first.save(tmp_path / "one")).manifest
+    again = simulate(Scenario.from_dict(manifest["scenario"]), manifest["playbook"], seed=manifest["seed"])
+    for table in TABLES:
+        pd.testing.assert_frame_equal(getattr(first, table), getattr(again, table))
+    assert {**manifest, "wall_seconds": 0} == {**again.manifest, "wall_seconds": 0}
+
+
+def test_dates_survive_in_a_manifest():
+    scenario = load("viral-image-launch", override="small", sets={"horizon": "1 hour"})
+    again = Scenario.from_dict(simulate(scenario).manifest["scenario"])
+    assert again.model_dump() == scenario.model_dump()
+
+
+def test_a_manifest_holds_no_nan(run, tmp_path):
+    text = (run.save(tmp_path / "one") / "manifest.json").read_text()
+    json.loads(text, parse_constant=lambda name: pytest.fail(f"{name} is not JSON"))
 
 
 def test_a_folder_that_is_there_is_left_alone(run, tmp_path):

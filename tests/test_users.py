@@ -218,6 +218,21 @@ def test_people_give_up_on_a_waitlist_and_free_their_place():
     np.testing.assert_equal(admitted(run), [10, nan, 20])
 
 
+def test_who_gave_up_takes_nobodys_turn():
+    run = arriving(
+        np.arange(60) * 0.15,
+        [Waitlist(rate="18 per min")],
+        behaviour={"waitlist_patience": {"kind": "exponential", "mean": "30 s"}},
+        **TICK,
+    )
+    arrives, came, left = (run.users[name].fillna(math.inf) for name in ("arrives", "admitted", "left"))
+    for now in range(10, 600, 10):
+        waiting = (arrives < now) & (came >= now) & (left > now)
+        assert (came == now).sum() == min(3, waiting.sum())
+        assert waiting.idxmax() == (came == now).idxmax()  # the first in line is the first let in
+    assert np.isfinite(left).sum() > 20
+
+
 def test_who_would_give_up_at_the_instant_of_being_let_in_comes_in():
     run = arriving([5], [Waitlist(rate="6 per min")], behaviour={"waitlist_patience": constant("5 s")}, **TICK)
     assert admitted(run) == [10]

@@ -141,6 +141,12 @@ LLAMA_8B: Config = {
     "tie_word_embeddings": False,
 }
 
+TINY: Config = {  # the classes are in tiny
+    "text": {"words": {"class": "Words", "length": 16, "vocab_size": 512, "width": 64, "depth": 2}},
+    "denoise": {"class": "DiT", "width": 64, "depth": 4, "heads": 2, "prompt_width": 64},
+    "vae": {"class": "VAE", "encoder": [3, 8, 16, 16], "decoder": [16, 16, 8, 8]},
+}
+
 # By family: the text encoders in the order their outputs are joined, the denoiser, the VAE.
 # 'length' is how many tokens the model's own pipeline pads a prompt to.
 ARCHITECTURES: dict[str, Config] = {
@@ -164,12 +170,8 @@ ARCHITECTURES: dict[str, Config] = {
     },
     "wan-1.3b": {"text": {"umt5": UMT5_XXL}, "denoise": WAN, "vae": {"class": "AutoencoderKLWan"}},
     "chat-8b": {"llama": LLAMA_8B},
+    "tiny": TINY,
 }
-
-
-def architecture(family: str, overrides: Config | None = None) -> Config:
-    """A family's configuration; overrides: part by part, what to build smaller in a test."""
-    return merged(ARCHITECTURES[family], overrides or {})
 
 
 def merged(base: Config, changes: Config) -> Config:

@@ -8,9 +8,8 @@ from torch import Tensor
 from transformers.cache_utils import Cache, DynamicLayer
 
 from sim.bench.architectures import Config
-from sim.bench.presets import Preset, check_size
+from sim.bench.presets import Preset, check_size, check_work
 from sim.bench.weights import Source, built, count
-from sim.errors import BadInput
 
 Call = Callable[[], Tensor]
 
@@ -36,7 +35,7 @@ class Context(DynamicLayer):
 class Chat:
     """A decoder-only language model with random weights; `side` is the prompt, or the context, in tokens."""
 
-    components = ("prefill", "decode")
+    components: tuple[str, ...] = ("prefill", "decode")
 
     def __init__(self, preset: Preset, config: Config, source: Source):
         self.preset, self.config, self.source = preset, config, source
@@ -45,20 +44,17 @@ class Chat:
 
     def work(self, component: str, batch: int, side: int, frames: int) -> Call:
         """One run of a component for `batch` requests; its inputs are made now, outside the time of a call."""
-        check_size(self.preset, side, frames)
-        if component not in self.components:
-            expected = ", ".join(self.components)
-            raise BadInput(f"{self.preset.name} has no such component", value=component, expected=expected)
+        check_work(self.preset, self.components, component, side=side, frames=frames)
         prepare = self.prefill if component == "prefill" else self.decode
         return torch.inference_mode()(prepare(batch, side))
 
     def prefill(self, batch: int, side: int) -> Call:
         tokens = self.tokens(batch, side)
-        return lambda: self.model(tokens, use_cache=True, logits_to_keep=1).logits  # type: ignore[no-any-return]
+        return lambda: self.model(tokens, use_cache=True, logits_to_keep=1).logits
 
     def decode(self, batch: int, side: int) -> Call:
         token, context = self.tokens(batch, 1), self.context(batch, side)
-        return lambda: self.model(token, past_key_values=context, use_cache=True).logits  # type: ignore[no-any-return]
+        return lambda: self.model(token, past_key_values=context, use_cache=True).logits
 
     def context(self, batch: int, side: int) -> Cache:
         llama = self.model.config
@@ -76,12 +72,9 @@ class Chat:
             for _ in range(steps):
                 token = said.logits[:, -1:].argmax(-1)
                 said = self.model(token, past_key_values=said.past_key_values, use_cache=True)
-            return said.logits  # type: ignore[no-any-return]
+            return said.logits
 
         return torch.inference_mode()(call)
 
     def tokens(self, batch: int, length: int) -> Tensor:
         return self.source.tokens(batch, length, self.config["llama"]["vocab_size"])
-
-    def compile(self) -> None:
-        raise BadInput("chat is measured as transformers runs it", key="variant", value="compile", expected="eager")

@@ -1,5 +1,6 @@
 """A diffusion model in its parts: each can be run alone, as the benchmark times it, or all in turn as a pipeline."""
 
+import itertools
 import math
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -8,9 +9,8 @@ import torch
 from torch import Tensor, nn
 
 from sim.bench.architectures import Config
-from sim.bench.presets import Preset, check_size
+from sim.bench.presets import Preset, check_size, check_work
 from sim.bench.weights import Source, built, count
-from sim.errors import BadInput
 
 GUIDANCE_SCALE = 5.0
 PX_PER_LATENT = 8
@@ -83,19 +83,16 @@ class Diffusion:
         return self.join({name: encoder(tokens[name]) for name, encoder in self.encoders.items()})
 
     def encode(self, pictures: Tensor) -> Tensor:
-        return self.vae.encode(pictures).latent_dist.mode()  # type: ignore[no-any-return]
+        return self.vae.encode(pictures).latent_dist.mode()
 
     def decode(self, latents: Tensor) -> Tensor:
-        return self.vae.decode(latents, return_dict=False)[0]  # type: ignore[no-any-return]
+        return self.vae.decode(latents, return_dict=False)[0]
 
     # The workloads, the same for every family.
 
     def work(self, component: str, batch: int, side: int, frames: int) -> Call:
         """One run of a component for `batch` requests; its inputs are made now, outside the time of a call."""
-        check_size(self.preset, side, frames)
-        if component not in self.components:
-            expected = ", ".join(self.components)
-            raise BadInput(f"{self.preset.name} has no such component", value=component, expected=expected)
+        check_work(self.preset, self.components, component, side=side, frames=frames)
         prepare = {"text": self.text, "vae_encode": self.vae_encode, "denoise": self.denoise}
         return torch.inference_mode()(prepare.get(component, self.vae_decode)(batch, side, frames))
 
@@ -133,7 +130,7 @@ class Diffusion:
             prompt, latents = self.encode_prompts(tokens), noise
             if pictures is not None:
                 latents = times[0] * noise + (1 - times[0]) * self.pack(self.encode(pictures))
-            for now, then in zip(times[:-1], times[1:], strict=True):
+            for now, then in itertools.pairwise(times):
                 latents = latents + (then - now) * self.guided(latents, now, prompt, extras)
             return self.decode(self.unpack(latents, shape))
 

@@ -7,6 +7,7 @@ from torch import Tensor
 from torch.nn.functional import pad
 
 from sim.bench.diffusion import Diffusion, Prompt
+from sim.bench.tiny import Tiny
 
 FRAMES_PER_SECOND = 25  # LTX-Video places its frames in time
 
@@ -38,7 +39,7 @@ class StableDiffusion(Diffusion):
     def predict(self, latents: Tensor, time: Tensor, prompt: Prompt, extras: dict[str, Any]) -> Tensor:
         added = {"text_embeds": prompt.pooled, **extras} if self.large else None
         found = self.denoiser(latents, 1000 * time, prompt.tokens, added_cond_kwargs=added, return_dict=False)
-        return found[0]  # type: ignore[no-any-return]
+        return found[0]
 
 
 class StableDiffusion3(Diffusion):
@@ -67,7 +68,7 @@ class StableDiffusion3(Diffusion):
 
     def predict(self, latents: Tensor, time: Tensor, prompt: Prompt, extras: dict[str, Any]) -> Tensor:
         found = self.denoiser(latents, prompt.tokens, prompt.pooled, 1000 * time, return_dict=False)
-        return found[0]  # type: ignore[no-any-return]
+        return found[0]
 
 
 class Flux(Diffusion):
@@ -98,7 +99,7 @@ class Flux(Diffusion):
 
     def predict(self, latents: Tensor, time: Tensor, prompt: Prompt, extras: dict[str, Any]) -> Tensor:
         found = self.denoiser(latents, prompt.tokens, prompt.pooled, time, **extras, return_dict=False)
-        return found[0]  # type: ignore[no-any-return]
+        return found[0]
 
     def pack(self, latents: Tensor) -> Tensor:
         batch, channels, height, width = latents.shape
@@ -139,7 +140,7 @@ class LTXVideo(Diffusion):
 
     def predict(self, latents: Tensor, time: Tensor, prompt: Prompt, extras: dict[str, Any]) -> Tensor:
         found = self.denoiser(latents, prompt.tokens, 1000 * time, **extras, return_dict=False)
-        return found[0]  # type: ignore[no-any-return]
+        return found[0]
 
     def pack(self, latents: Tensor) -> Tensor:
         return latents.flatten(2).transpose(1, 2).contiguous()
@@ -165,7 +166,7 @@ class Wan(Diffusion):
 
     def predict(self, latents: Tensor, time: Tensor, prompt: Prompt, extras: dict[str, Any]) -> Tensor:
         found = self.denoiser(latents, 1000 * time, prompt.tokens, return_dict=False)
-        return found[0]  # type: ignore[no-any-return]
+        return found[0]
 
 
 FAMILIES: dict[str, type[Diffusion]] = {
@@ -176,4 +177,5 @@ FAMILIES: dict[str, type[Diffusion]] = {
     "flux-dev": Flux,
     "ltx-video": LTXVideo,
     "wan-1.3b": Wan,
+    "tiny": Tiny,
 }

@@ -42,6 +42,8 @@ class Machine:
         self.device = device
         if device == "cpu":
             torch.set_num_threads(1)  # a second thread waits for whatever else the machine does
+        self.nvml: Any
+        self.handle: Any
         self.nvml, self.handle = connected() if device == "cuda" else (None, None)
 
     @property

@@ -8,10 +8,9 @@ import torch
 from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
-from sim.bench.architectures import Config, architecture, merged
+from sim.bench.architectures import ARCHITECTURES, Config, merged
 from sim.bench.families import FAMILIES
 from sim.bench.presets import Preset
-from sim.bench.tiny import TINY, Tiny
 from sim.bench.weights import Source
 from sim.errors import BadInput
 
@@ -30,8 +29,6 @@ class Model(Protocol):
 
     def pipeline(self, batch: int, side: int, frames: int, steps: int) -> Callable[[], Tensor]: ...
 
-    def compile(self) -> None: ...
-
 
 def build(
     preset: Preset, *, device: str, dtype: str, variant: str = "eager", seed: int = 0, overrides: Config | None = None
@@ -46,29 +43,28 @@ def build(
     check_device(device)
     source = Source(device, getattr(torch, dtype), seed, channels_last=variant == "channels_last")
     try:
-        model = made(preset, source, overrides)
+        make = chat if preset.feature == "chat" else diffusion
+        return make(preset, source, variant, overrides or {})
     except torch.OutOfMemoryError:
         raise BadInput(f"{preset.model} does not fit the memory of this GPU", expected="a smaller preset") from None
+
+
+def diffusion(preset: Preset, source: Source, variant: str, overrides: Config) -> Model:
+    family = FAMILIES[preset.family]
+    model = family(preset, merged(ARCHITECTURES[preset.family], overrides), source)
     if variant == "compile":
         model.compile()
     return model
 
 
-def made(preset: Preset, source: Source, overrides: Config | None) -> Model:
-    if preset.family == "tiny":
-        return Tiny(preset, merged(TINY, overrides or {}), source)
-    config = architecture(preset.family, overrides)
-    if preset.feature == "chat":
-        return chat(preset, config, source)
-    return FAMILIES[preset.family](preset, config, source)
-
-
-def chat(preset: Preset, config: Config, source: Source) -> Model:
+def chat(preset: Preset, source: Source, variant: str, overrides: Config) -> Model:
+    if variant != "eager":
+        raise BadInput("chat is measured as transformers runs it", key="variant", value=variant, expected="eager")
     try:
         from sim.bench.chat import Chat
     except ImportError as missing:
         raise BadInput(f"chat needs the package {missing.name}", expected="pip install 'meltpoint[bench]'") from None
-    return Chat(preset, config, source)
+    return Chat(preset, merged(ARCHITECTURES[preset.family], overrides), source)
 
 
 @lru_cache(maxsize=4096)

@@ -49,6 +49,14 @@ def tokens(preset: Preset, side: int, frames: int) -> int:
     return picture * (1 + (frames - 1) // preset.frames_per_latent)
 
 
+def check_work(preset: Preset, components: tuple[str, ...], component: str, *, side: int, frames: int) -> None:
+    """Raises BadInput for a component that the model does not have, and for a size that it cannot make."""
+    if component not in components:
+        expected = ", ".join(components)
+        raise BadInput(f"{preset.name} has no such component", key="component", value=component, expected=expected)
+    check_size(preset, side, frames)
+
+
 def check_size(preset: Preset, side: int, frames: int) -> None:
     """Raises BadInput for a size that the model cannot make."""
     if side < 1 or side % preset.multiple:
@@ -191,7 +199,7 @@ TINY = Preset(
     batches=up_to(4),
     patch=16,
     multiple=16,
-    parameters={"text": 0, "denoise": 0, "vae_decode": 0},
+    parameters={"text": 66_304, "denoise": 309_328, "vae_decode": 8_143},
     dtype="float32",
 )
 

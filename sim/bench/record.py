@@ -90,7 +90,7 @@ class Record:
         ]
         if len(known) < 2:
             return 0.0
-        slope, start = np.polyfit(*zip(*known, strict=True), 1)
+        slope, start = np.polyfit([batch for batch, _ in known], [memory for _, memory in known], 1)
         return float(start + slope * cell.batch) * 2.0**30
 
     def visited(self, cell: Cell, visit: Visit) -> None:
@@ -159,7 +159,8 @@ class Record:
     def content(self) -> dict[str, Any]:
         points = [p for p in self.cells.values() if p["status"] == "oom" or p["visits_us"]]
         document = {k: v for k, v in self.document.items() if k != "sha256"}
-        return json.loads(json.dumps({**document, "points": points}))  # type: ignore[no-any-return]
+        content: dict[str, Any] = json.loads(json.dumps({**document, "points": points}))
+        return content
 
     def file(self) -> ProfileFile:
         return ProfileFile.model_validate(self.content())

@@ -29,7 +29,8 @@ def visit(machine: Machine, call: Call, *, seconds: float, least: int, most: int
     call()
     machine.synchronize()
     before, began = machine.read(), time.perf_counter()
-    device, host = [], []
+    device: list[float] = []
+    host: list[float] = []
     while len(device) < least or (len(device) < most and time.perf_counter() - began < seconds):
         taken, returned = timed(machine, call)
         device.append(taken)

@@ -1,19 +1,15 @@
 """A diffusion model small enough for a test on a CPU: a text encoder, a transformer and a VAE, written out by hand."""
 
 import math
+from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import interpolate, scaled_dot_product_attention, silu
 
+from sim.bench.architectures import Config
 from sim.bench.diffusion import Diffusion, Prompt
-from sim.bench.weights import filled
-
-TINY = {
-    "text": {"words": {"class": "Words", "length": 16, "vocab_size": 512, "width": 64, "depth": 2}},
-    "denoise": {"class": "DiT", "width": 64, "depth": 4, "heads": 2, "prompt_width": 64},
-    "vae": {"class": "VAE", "width": 16},
-}
+from sim.bench.weights import NOT_FOR_THE_CLASS, filled
 
 
 class Attention(nn.Module):
@@ -26,7 +22,7 @@ class Attention(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         query, key, value = self.inward(x).unflatten(-1, (3, self.heads, -1)).permute(2, 0, 3, 1, 4)
         found = scaled_dot_product_attention(query, key, value).transpose(1, 2).flatten(2)
-        return self.outward(found)  # type: ignore[no-any-return]
+        return self.outward(found)
 
 
 class Block(nn.Module):
@@ -41,7 +37,7 @@ class Block(nn.Module):
     def forward(self, x: Tensor, condition: Tensor) -> Tensor:
         shift, scale, gate, shift2, scale2, gate2 = self.modulation(silu(condition))[:, None].chunk(6, dim=-1)
         x = x + gate * self.attention(self.before(x) * (1 + scale) + shift)
-        return x + gate2 * self.feed(self.between(x) * (1 + scale2) + shift2)  # type: ignore[no-any-return]
+        return x + gate2 * self.feed(self.between(x) * (1 + scale2) + shift2)
 
 
 class DiT(nn.Module):
@@ -64,7 +60,7 @@ class DiT(nn.Module):
         for block in self.blocks:
             x = block(x, condition)
         found = self.pixels(self.last(x)).reshape(batch, height // 2, width // 2, channels, 2, 2)
-        return found.permute(0, 3, 1, 4, 2, 5).reshape(latents.shape)  # type: ignore[no-any-return]
+        return found.permute(0, 3, 1, 4, 2, 5).reshape(latents.shape)
 
 
 def waves(places: Tensor, width: int) -> Tensor:
@@ -86,42 +82,42 @@ class Words(nn.Module):
         x = self.embedding(tokens)
         for block in self.blocks:
             x = x + block(x)
-        return x  # type: ignore[no-any-return]
+        return x
 
 
 class VAE(nn.Module):
     """Pictures to latents of an eighth of the side, and back."""
 
-    def __init__(self, width: int):
+    def __init__(self, encoder: list[int], decoder: list[int]):
         super().__init__()
-        widths = [3, width, width, width]
-        down = [nn.Conv2d(i, o, 3, stride=2, padding=1) for i, o in zip(widths, widths[1:], strict=False)]
-        self.encoder = nn.Sequential(*(layer for conv in down for layer in (conv, nn.SiLU())), nn.Conv2d(width, 4, 1))
-        self.decoder = Upwards(width)
+        down = [nn.Conv2d(i, o, 3, stride=2, padding=1) for i, o in pairwise(encoder)]
+        last = nn.Conv2d(encoder[-1], 4, 1)
+        self.encoder = nn.Sequential(*(layer for conv in down for layer in (conv, nn.SiLU())), last)
+        self.decoder = Upwards(decoder)
 
 
 class Upwards(nn.Module):
     """The VAE's decoder: three times twice the side."""
 
-    def __init__(self, width: int):
+    def __init__(self, widths: list[int]):
         super().__init__()
-        self.first, self.last = nn.Conv2d(4, width, 1), nn.Conv2d(width, 3, 3, padding=1)
-        self.convs = nn.ModuleList(nn.Conv2d(width, width, 3, padding=1) for _ in range(3))
+        self.first, self.last = nn.Conv2d(4, widths[0], 1), nn.Conv2d(widths[-1], 3, 3, padding=1)
+        self.convs = nn.ModuleList(nn.Conv2d(i, o, 3, padding=1) for i, o in pairwise(widths))
 
     def forward(self, latents: Tensor) -> Tensor:
         x = self.first(latents)
         for conv in self.convs:
             x = silu(conv(interpolate(x, scale_factor=2)))
-        return self.last(x)  # type: ignore[no-any-return]
+        return self.last(x)
 
 
 class Tiny(Diffusion):
     """The three parts as one model."""
 
     def build(self) -> None:
-        def made(kind: type[nn.Module], config: dict[str, int]) -> nn.Module:
+        def made(kind: type[nn.Module], config: Config) -> nn.Module:
             with torch.device("meta"):
-                arguments = {key: value for key, value in config.items() if key not in ("class", "length")}
+                arguments = {key: value for key, value in config.items() if key not in NOT_FOR_THE_CLASS}
                 return filled(kind(**arguments), self.source)
 
         self.encoders = {"words": made(Words, self.config["text"]["words"])}
@@ -134,10 +130,10 @@ class Tiny(Diffusion):
         return Prompt(outputs["words"])
 
     def predict(self, latents: Tensor, time: Tensor, prompt: Prompt, extras: dict[str, object]) -> Tensor:
-        return self.denoiser(latents, time, prompt.tokens)  # type: ignore[no-any-return]
+        return self.denoiser(latents, time, prompt.tokens)
 
     def encode(self, pictures: Tensor) -> Tensor:
-        return self.vae.encoder(pictures)  # type: ignore[no-any-return]
+        return self.vae.encoder(pictures)
 
     def decode(self, latents: Tensor) -> Tensor:
-        return self.vae.decoder(latents)  # type: ignore[no-any-return]
+        return self.vae.decoder(latents)

@@ -78,7 +78,7 @@ def filled(module: nn.Module, source: Source) -> nn.Module:
     for name, buffer in list(module.named_buffers()):
         place(module, name, refilled(buffer, source, source.dtype if name in saved else buffer.dtype))
     if source.channels_last:
-        module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        module.to(memory_format=torch.channels_last)
     return module.eval()
 
 
