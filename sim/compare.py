@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
+from sim.errors import BadInput
 from sim.profile import Profile
 from sim.run import Run
 from sim.scenario import Scenario
@@ -61,6 +62,8 @@ def compare(
     for name in names:
         chosen(scenario, name)
     numbers = list(range(1, seeds + 1)) if isinstance(seeds, int) else list(dict.fromkeys(seeds))
+    if not numbers:
+        raise BadInput("a comparison takes one seed or more", key="seeds", value=seeds, expected="1, 2, ...")
     tasks = [(name, seed) for seed in numbers for name in names]
     results = run_all(scenario, tasks, numbers[0], processes, progress)
     table = pd.DataFrame([row for row, _ in results])
@@ -85,6 +88,7 @@ def run_all(
         ]
     context = multiprocessing.get_context("spawn")
     with context.Manager() as manager, ProcessPoolExecutor(count, context) as executor:
+        others = set(multiprocessing.active_children())  # the manager, and whatever the caller has going
         common = manager.dict()
         given = (scenario.document, scenario.used_profiles)
         futures = [executor.submit(in_process, given, *task, keep, common, place) for place, task in enumerate(tasks)]
@@ -92,11 +96,16 @@ def run_all(
             while not_over(futures):
                 total(common, tasks, progress)
                 time.sleep(0.2)
-            return [future.result() for future in futures]
+            results = [future.result() for future in futures]
+            total(common, tasks, progress)
+            return results
         except BaseException:
+            workers = set(multiprocessing.active_children()) - others
             executor.shutdown(wait=False, cancel_futures=True)
-            for process in multiprocessing.active_children():
+            for process in workers:
                 process.terminate()
+            for process in workers:
+                process.join()
             raise
 
 

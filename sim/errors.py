@@ -15,9 +15,9 @@ class BadInput(Exception):
         """The whole message, a part a line."""
         lines = [self.message]
         if self.file is not None:
-            lines.append(f"  file:     {self.file}")
+            lines.append(f"  file:     {printable(str(self.file))}")
         if self.key:
-            lines.append(f"  key:      {self.key}")
+            lines.append(f"  key:      {printable(self.key)}")
         if self.value is not None:
             lines.append(f"  value:    {shortened(self.value)}")
         if self.expected:
@@ -27,5 +27,13 @@ class BadInput(Exception):
 
 def shortened(value: object, longest: int = 120) -> str:
     """A value as shown in a message: its repr, cut where it would fill the screen."""
-    text = repr(value)
+    try:
+        text = repr(value)
+    except (ValueError, RecursionError):  # thousands of digits, or of brackets
+        text = f"something too large to show ({type(value).__name__})"
     return text if len(text) <= longest else text[: longest - 3] + "..."
+
+
+def printable(text: str) -> str:
+    """A text that no terminal obeys and every encoding can write: control characters and the like as escapes."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text)

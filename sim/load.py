@@ -1,9 +1,10 @@
 """Reading scenario files: YAML with a base and overrides, merged and checked, with errors that point at the line."""
 
 import difflib
-import math
+import sys
 from pathlib import Path
-from typing import Any
+from types import UnionType
+from typing import Annotated, Any, Union, get_args, get_origin
 
 import yaml
 from pydantic import ValidationError
@@ -14,27 +15,28 @@ from sim.profile import Profile
 from sim.scenario import Scenario
 
 LARGEST_FILE = 1_000_000  # bytes
+DEEPEST = 30  # keys inside keys; the schema needs ten
 
 
 class StrictLoader(yaml.SafeLoader):
-    """Safe YAML without duplicate keys and without aliases (a few lines of those can stand for gigabytes)."""
+    """Safe YAML without duplicate keys, tags and aliases (a few lines of those can stand for gigabytes)."""
 
     def compose_node(self, parent: Any, index: Any) -> Any:
-        if self.check_event(yaml.AliasEvent):
-            event = self.peek_event()
-            raise yaml.MarkedYAMLError(problem="aliases are not allowed; use overrides", problem_mark=event.start_mark)
+        tag: Any = getattr(self.peek_event(), "tag", None)
+        if self.check_event(yaml.AliasEvent) or tag is not None:
+            problem = "aliases are not allowed; use overrides" if tag is None else f"tags are not allowed: {tag}"
+            raise yaml.MarkedYAMLError(problem=problem, problem_mark=self.peek_event().start_mark)
         return super().compose_node(parent, index)
 
     def construct_mapping(self, node: Any, deep: bool = False) -> dict[Any, Any]:
-        seen = set()
-        for key, _ in node.value:
-            name = key.value if isinstance(key, yaml.ScalarNode) else None
-            if not isinstance(name, str) or name in seen:
+        found: dict[Any, Any] = {}
+        for key, value in node.value:
+            name = key.value if isinstance(key, yaml.ScalarNode) else None  # as it is written: a tier may be named 'no'
+            if not isinstance(name, str) or name in found:
                 problem = f"duplicate key {name!r}" if isinstance(name, str) else "keys must be plain words"
                 raise yaml.MarkedYAMLError(problem=problem, problem_mark=key.start_mark)
-            seen.add(name)
-        pairs = super().construct_mapping(node, deep)
-        return {str(key): value for key, value in pairs.items()}
+            found[name] = self.construct_object(value, deep=deep)
+        return found
 
 
 def load(
@@ -51,15 +53,10 @@ def load(
     path = shipped.find("scenarios", str(name), ".yaml")
     document = read(path)
     if override is not None:
-        named = document.get("overrides") or {}
-        if override not in named:
-            raise BadInput(
-                "the scenario has no such override", file=path, value=override, expected=", ".join(named) or "none"
-            )
-        document = merged(document, named[override])
+        document = merged(document, named_override(document, override, path))
     for key, value in (sets or {}).items():
         document = with_setting(document, key, value, path)
-    refuse_infinite(document, path)
+    refuse_unusable(document, path)
     try:
         return Scenario.from_dict(document, near=path.parent, profiles=profiles)
     except ValidationError as wrong:
@@ -74,16 +71,31 @@ def load(
         ) from None
 
 
+def named_override(document: dict[str, Any], name: str, path: Path) -> dict[str, Any]:
+    """One of the scenario's overrides, as nested keys with new values."""
+    known = document.get("overrides")
+    if not isinstance(known, dict) or name not in known:
+        expected = ", ".join(known) if isinstance(known, dict) and known else "none"
+        raise BadInput("the scenario has no such override", file=path, value=name, expected=expected)
+    if not isinstance(known[name], dict):
+        key = located(f"overrides.{name}", path)
+        raise BadInput("this is no override", file=path, key=key, value=known[name], expected="keys with new values")
+    return dict(known[name])
+
+
 def read(path: Path, above: tuple[Path, ...] = ()) -> dict[str, Any]:
     """The content of a scenario file merged over that of its base, if it names one."""
     document = parse(path)
     base = document.pop("base", None)
     if base is None:
         return document
-    found = shipped.find("scenarios", str(base), ".yaml", near=path.parent)
-    if found in (*above, path):
+    try:
+        found = shipped.find("scenarios", str(base), ".yaml", near=path.parent)
+    except BadInput as wrong:
+        raise BadInput(wrong.message, file=path, key="base", value=base, expected=wrong.expected) from None
+    if found.resolve() in (*above, path.resolve()):
         raise BadInput("a scenario cannot be its own base", file=path, key="base", value=base)
-    return merged(read(found, (*above, path)), document)
+    return merged(read(found, (*above, path.resolve())), document)
 
 
 def parse(path: Path) -> dict[str, Any]:
@@ -108,26 +120,33 @@ def parse(path: Path) -> dict[str, Any]:
 
 
 def merged(below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:
-    """`above` laid over `below`: mappings key by key, null takes a key away, all else replaces; new dictionaries."""
+    """`above` laid over `below`: mappings key by key, null takes a key away, all else replaces; new dictionaries.
+
+    A mapping of another `kind` replaces the one below it, whose keys mean nothing to it.
+    """
     result = dict(below)
     for key, value in above.items():
         under = result.get(key)
         if value is None:
             result.pop(key, None)
+        elif isinstance(under, dict) and isinstance(value, dict) and value.get("kind") in (None, under.get("kind")):
+            result[key] = merged(under, value)
         else:
-            result[key] = merged(under, value) if isinstance(under, dict) and isinstance(value, dict) else value
+            result[key] = value
     return result
 
 
 def with_setting(document: dict[str, Any], key: str, value: Any, path: Path) -> dict[str, Any]:
     """The document with one dotted key set; list entries are numbered from 0."""
     parts = key.split(".")
+    if len(parts) > DEEPEST:
+        raise BadInput("there is nothing to set there", file=path, key=key, expected=f"at most {DEEPEST} levels")
 
     def put(node: Any, depth: int) -> Any:
         if depth == len(parts):
             return value
         part = parts[depth]
-        if isinstance(node, list) and part.isdigit() and int(part) < len(node):
+        if isinstance(node, list) and part in map(str, range(len(node))):
             return [put(item, depth + 1) if i == int(part) else item for i, item in enumerate(node)]
         if isinstance(node, dict) or node is None:
             return {**(node or {}), part: put((node or {}).get(part), depth + 1)}
@@ -138,18 +157,35 @@ def with_setting(document: dict[str, Any], key: str, value: Any, path: Path) -> 
     return result
 
 
-def refuse_infinite(node: Any, path: Path, key: str = "") -> None:
-    """No NaN or infinity anywhere, in the overrides neither: bad input never yields numbers."""
-    if isinstance(node, float) and not math.isfinite(node):
-        raise BadInput("not a number that can be used", file=path, key=key, value=node, expected="a finite number")
+def refuse_unusable(node: Any, path: Path, key: str = "", depth: int = 0) -> None:
+    """No NaN, infinity or unprintable text anywhere, in the overrides neither: bad input never yields numbers."""
+    wrong, expected = "", ""
+    if depth > DEEPEST:
+        wrong, expected = "this is too deep", f"at most {DEEPEST} keys inside keys"
+    elif isinstance(node, str) and not printable_text(node):
+        wrong, expected = "not a text that can be used", "printable characters"
+    elif isinstance(node, int | float) and not abs(node) <= sys.float_info.max:
+        wrong, expected = "not a number that can be used", "a finite number"
+    if wrong:
+        raise BadInput(wrong, file=path, key=located(key, path), value=node, expected=expected)
     items = node.items() if isinstance(node, dict) else enumerate(node) if isinstance(node, list) else ()
     for name, value in items:
-        refuse_infinite(value, path, f"{key}.{name}" if key else str(name))
+        below = f"{key}.{name}" if key else str(name)
+        if not printable_text(str(name)):
+            raise BadInput("not a key that can be used", file=path, key=below, expected="printable characters")
+        refuse_unusable(value, path, below, depth + 1)
+
+
+def printable_text(text: str) -> bool:
+    """Whether a text can be shown and written to a file, line breaks left aside."""
+    return text.replace("\n", "").isprintable()
 
 
 def explained(wrong: ValidationError, document: dict[str, Any], path: Path) -> BadInput:
     """The first problem that pydantic found, in a person's words."""
-    error = wrong.errors()[0]
+    errors = wrong.errors()
+    # A key that is missing may be there, misspelt: that tells more.
+    error = next((e for e in errors if e["type"] == "extra_forbidden"), errors[0])
     keys, node = [], document
     for part in error["loc"]:  # pydantic also names the member of a union it tried; a file has no such key
         if (isinstance(node, dict) and part in node) or (isinstance(node, list) and isinstance(part, int)):
@@ -160,7 +196,7 @@ def explained(wrong: ValidationError, document: dict[str, Any], path: Path) -> B
     message, expected = "this value does not fit", error["msg"].removeprefix("Value error, ").removeprefix("expected ")
     value = error["input"]
     if error["type"] == "extra_forbidden":
-        message, expected = "unknown key", closest(error, document)
+        message, expected = "unknown key", closest(str(error["loc"][-1]), keys_at(error["loc"][:-1]))
     elif error["type"] == "missing":
         message, expected, value = "a key is missing", "this key with a value", None
     elif error["type"] == "value_error" and not keys:
@@ -174,37 +210,37 @@ def explained(wrong: ValidationError, document: dict[str, Any], path: Path) -> B
     return BadInput(message, file=path, key=located(key, path), value=value, expected=expected)
 
 
-def closest(error: Any, document: dict[str, Any]) -> str:
-    """What an unknown key may have been meant to be: the fields of the schema spelt most alike."""
-    name = str(error["loc"][-1])
-    known = sorted({field for model in every_model(Scenario) for field in model_keys(model)})
+def closest(name: str, known: list[str]) -> str:
+    """What an unknown key may have been meant to be: of the keys possible there those spelt most alike, else all."""
     alike = difflib.get_close_matches(name, known, n=3)
-    return f"perhaps {' or '.join(alike)}" if alike else "a key that the schema knows (see: meltpoint schema)"
+    return f"perhaps {' or '.join(alike)}" if alike else f"one of {', '.join(known)}"
 
 
-def model_keys(model: Any) -> list[str]:
-    return [field.alias or name for name, field in model.model_fields.items()]
-
-
-def every_model(root: Any) -> set[Any]:
-    """All schema classes: the subclasses of the strict model."""
-    found, todo = set(), [root.__mro__[1]]
-    while todo:
-        model = todo.pop()
-        found.add(model)
-        todo += model.__subclasses__()
-    return found
+def keys_at(place: tuple[int | str, ...]) -> list[str]:
+    """The keys that the schema knows at a place, given as pydantic names it: keys, list entries, kinds of a union."""
+    here: Any = Scenario
+    for part in place:
+        if get_origin(here) is Annotated:
+            here = get_args(here)[0]
+        if get_origin(here) in (Union, UnionType):
+            here = next(kind for kind in get_args(here) if part in get_args(kind.model_fields["kind"].annotation))
+        elif get_origin(here) in (dict, list):
+            here = get_args(here)[-1]
+        else:
+            here = next(f.annotation for name, f in here.model_fields.items() if part in (name, f.alias))
+    known = [field.alias or name for name, field in here.model_fields.items()]
+    return known if place else ["base", *known]
 
 
 def located(key: str, path: Path) -> str:
     """A key with the line it stands on in the file, where it stands there."""
     try:
         node = yaml.compose(path.read_text(encoding="utf-8"), Loader=yaml.SafeLoader)
-    except (OSError, yaml.YAMLError, UnicodeDecodeError):
+    except (OSError, ValueError, yaml.YAMLError, RecursionError):
         return key
     line = None
     for part in key.split("."):
-        if isinstance(node, yaml.SequenceNode) and part.isdigit() and int(part) < len(node.value):
+        if isinstance(node, yaml.SequenceNode) and part in map(str, range(len(node.value))):
             node = node.value[int(part)]
             line = node.start_mark.line + 1
         elif isinstance(node, yaml.MappingNode):

@@ -30,8 +30,8 @@ def intents(run: Run, window: Window = None) -> pd.DataFrame:
     """One row a wish for an image, with all its attempts: what became of it, and how long it took.
 
     Columns: user, ask, tier, feature, wanted (first arrival), attempts, outcome (served, lost, unfinished), reason
-    (of the last refusal), degraded, latency (wanted to image; inf where there was none), slo, in_time, decided (False
-    where the horizon came before one could say), images. The window is on `wanted`.
+    (why the last attempt was refused), degraded, latency (wanted to image; inf where there was none), slo, in_time,
+    decided (False where the horizon came before one could say), images. The window is on `wanted`.
     """
     rows = run.requests
     first, last = ends_of_intents(rows)
@@ -100,13 +100,15 @@ def outcomes(run: Run, by: str | list[str] | None = None, window: Window = None)
     if by is None:
         return pd.DataFrame([group_counts(wishes, attempts)], index=["all"])
     keys = [by] if isinstance(by, str) else by
-    tried = dict(iter(attempts[[*keys, "outcome", "attempt"]].groupby(keys, observed=True)))
+    nobody = wishes.iloc[:0]
+    wished = dict(iter(wishes.groupby(keys, observed=True)))
+    # By attempts, not wishes: in a window may lie the retries of a group that wished for nothing new in it.
     rows: dict[Any, dict[str, Any]] = {
-        key if len(keys) > 1 else key[0]: group_counts(group, tried.get(key, attempts.iloc[:0]))
-        for key, group in wishes.groupby(keys, observed=True)
+        key if len(keys) > 1 else key[0]: group_counts(wished.get(key, nobody), group)
+        for key, group in attempts[[*keys, "outcome", "attempt"]].groupby(keys, observed=True)
     }
     index = pd.MultiIndex.from_tuples(list(rows), names=keys) if len(keys) > 1 else pd.Index(list(rows), name=keys[0])
-    return pd.DataFrame(list(rows.values()), index=index)
+    return pd.DataFrame(list(rows.values()), index=index, columns=list(group_counts(nobody, attempts.iloc[:0])))
 
 
 def attempts_in(run: Run, window: Window = None) -> pd.DataFrame:
@@ -176,12 +178,18 @@ def quantiles(values: Floats) -> dict[str, float]:
 def occupancy(starts: Floats, ends: Floats, edges: Floats) -> Floats:
     """Mean number of intervals [start, end) open during each bin between edges; an interval without end stays open."""
 
-    def area(instants: Floats) -> Floats:
-        instants = np.sort(instants[~np.isnan(instants)])
-        before = np.searchsorted(instants, edges, side="left")
-        return before * edges - np.concatenate([[0.0], np.cumsum(instants)])[before]
+    widths = np.diff(edges)
 
-    return np.diff(area(starts) - area(ends)) / np.diff(edges)
+    def passed(instants: Floats) -> tuple[NDArray[np.int_], Floats]:
+        # How many came before each bin, and the seconds from those in it to its end: no large numbers that would
+        # have to cancel.
+        place = np.searchsorted(edges, instants, side="right") - 1  # of nan: beyond the last bin
+        inside = (place >= 0) & (place < len(widths))
+        rest = np.bincount(place[inside], edges[place[inside] + 1] - instants[inside], len(widths)).astype(float)
+        return np.cumsum(np.bincount(place + 1, minlength=len(edges)))[: len(widths)], rest
+
+    (begun, beginning), (over, ending) = passed(starts), passed(ends)
+    return begun - over + (beginning - ending) / widths
 
 
 def queue_spans(run: Run, pool: str) -> tuple[Floats, Floats]:
@@ -194,9 +202,9 @@ def queue_spans(run: Run, pool: str) -> tuple[Floats, Floats]:
     return rows["arrived"].to_numpy(), ends
 
 
-def bins(run: Run, width: float) -> Floats:
-    """Edges of bins of about `width` seconds from 0 to the horizon."""
-    return np.linspace(0.0, run.horizon, max(1, round(run.horizon / width)) + 1)
+def bins(run: Run, width: float, begin: float = 0.0) -> Floats:
+    """Edges of bins of about `width` seconds from `begin` to the horizon."""
+    return np.linspace(begin, run.horizon, max(1, round((run.horizon - begin) / width)) + 1)
 
 
 def default_bin(run: Run) -> float:
@@ -204,13 +212,13 @@ def default_bin(run: Run) -> float:
     return max(10.0, run.horizon / 216)
 
 
-def pool_timeline(run: Run, pool: str, width: float | None = None) -> pd.DataFrame:
-    """A pool over time, a row a bin, indexed by the bin's start in seconds.
+def pool_timeline(run: Run, pool: str, width: float | None = None, begin: float = 0.0) -> pd.DataFrame:
+    """A pool over time from `begin`, a row a bin, indexed by the bin's start in seconds.
 
     offered, offered_first: GPU-seconds arriving a second over the pool's GPUs, with retries and without, at the spec
     asked for; utilisation; queued: mean requests waiting; saturated.
     """
-    edges = bins(run, default_bin(run) if width is None else width)
+    edges = bins(run, default_bin(run) if width is None else width, begin)
     gpus = run.manifest["pools"][pool]["gpus"]
     rows = run.requests.loc[run.requests["pool"] == pool, ["asked", "arrived", "attempt"]]
     work = looked_up(rows["asked"], run.manifest["pools"][pool]["gpu_seconds"])
@@ -224,7 +232,7 @@ def pool_timeline(run: Run, pool: str, width: float | None = None) -> pd.DataFra
         {
             "offered": load[0] / per,
             "offered_first": load[1] / per,
-            "utilisation": np.clip(busy, 0.0, 1.0),  # rounding, at most 1e-12
+            "utilisation": np.clip(busy, 0.0, 1.0),  # against rounding
             "queued": queued,
             "saturated": (busy >= SATURATED) & (queued >= 1),
         },
@@ -256,7 +264,7 @@ def timeline(run: Run, width: float | None = None) -> pd.DataFrame:
 
 
 def peak_queue(run: Run, pool: str) -> dict[str, float]:
-    """The longest queue: requests, when, and seconds until it was next empty (nan: not before the horizon)."""
+    """The longest queue after the warm-up: requests, when, and seconds until next empty (nan: not before the end)."""
     starts, ends = queue_spans(run, pool)
     if len(starts) == 0:
         return {"peak": 0.0, "at": math.nan, "drain": 0.0}
@@ -266,8 +274,10 @@ def peak_queue(run: Run, pool: str) -> dict[str, float]:
     order = np.lexsort((np.repeat([0, 1], [len(starts), len(ends)]), times))
     length = np.cumsum(np.repeat([1, -1], [len(starts), len(ends)])[order])
     times = times[order]
-    lasting = np.append(np.diff(times) > 0, True)
-    length, times = length[lasting], times[lasting]
+    begin = window_of(run, None)[0]
+    until = np.append(times[1:], math.inf)
+    lasting = (until > times) & (until > begin)
+    length, times = length[lasting], np.maximum(times[lasting], begin)
     top = int(np.argmax(length))
     if length[top] <= 0:
         return {"peak": 0.0, "at": math.nan, "drain": 0.0}
@@ -277,8 +287,8 @@ def peak_queue(run: Run, pool: str) -> dict[str, float]:
 
 
 def saturation(run: Run, pool: str, width: float | None = None) -> dict[str, float]:
-    """When a pool is saturated: first (seconds; nan: never), total seconds, and whether it still is at the horizon."""
-    bins_ = pool_timeline(run, pool, width)
+    """When a pool is saturated after the warm-up: first (seconds; nan: never), total seconds, still at the horizon."""
+    bins_ = pool_timeline(run, pool, width, begin=window_of(run, None)[0])
     hot = bins_["saturated"].to_numpy()
     lengths = np.diff(np.append(bins_.index.to_numpy(), run.horizon))
     first = float(bins_.index[hot][0]) if hot.any() else math.nan

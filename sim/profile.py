@@ -106,7 +106,7 @@ def load_profile(path: Path, *, extrapolate: bool = False) -> Profile:
         profile = profile_from(document, extrapolate=extrapolate)
     except ValidationError as wrong:
         first = wrong.errors()[0]
-        key = ".".join(str(part) for part in first["loc"])
+        key = ".".join(str(part) for part in first["loc"]) or "points"  # what does not fit together are points
         raise BadInput(
             "this profile does not fit the format", file=path, key=key, value=first["input"], expected=first["msg"]
         ) from None

@@ -14,7 +14,8 @@ FORMAT = "meltpoint-profile/1"
 
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 NotNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
-Microseconds = Annotated[int, Field(gt=0)]
+Microseconds = Annotated[int, Field(gt=0, le=10**15)]
+Size = Annotated[int, Field(gt=0, le=10_000_000)]
 
 # Run once a batch, and once a step; 'pipeline' is the whole batch in one measurement.
 ONCE = ("text", "vae_encode", "vae_decode", "prefill")
@@ -29,15 +30,21 @@ class Quantiles(Strict):
     p10: Positive | None = None
     p90: Positive | None = None
 
+    @model_validator(mode="after")
+    def in_order(self) -> Self:
+        if not (self.p10 or self.p50) <= self.p50 <= (self.p90 or self.p50):
+            raise ValueError("quantiles ascend: p10 <= p50 <= p90")
+        return self
+
 
 class Point(Strict):
     """One measured cell: a component (or the whole pipeline) for one batch at one size."""
 
     component: Literal["pipeline", "text", "vae_encode", "denoise", "vae_decode", "prefill", "decode"] = "pipeline"
-    side: int = Field(gt=0)
-    steps: int = Field(default=1, gt=0)
-    frames: int = Field(default=1, gt=0)
-    batch: int = Field(gt=0)
+    side: Size
+    steps: Size = 1
+    frames: Size = 1
+    batch: Size
     status: Literal["ok", "unsettled", "oom"] = "ok"
     samples_us: list[Microseconds] | None = Field(default=None, min_length=1)
     visits_us: list[Annotated[list[Microseconds], Field(min_length=1)]] | None = Field(default=None, min_length=1)

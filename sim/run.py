@@ -54,14 +54,19 @@ class Run:
     def save(self, folder: Path) -> Path:
         """Write the run into a new folder, all of it or nothing. Raises BadInput if the folder is there already."""
         folder = Path(folder)
-        if folder.exists():
-            raise BadInput("this folder is there already", file=folder, expected="the name of a new folder")
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        unfinished = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
+        try:
+            if folder.exists():
+                raise BadInput("this folder is there already", file=folder, expected="the name of a new folder")
+            folder.parent.mkdir(parents=True, exist_ok=True)
+            unfinished = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
+        except (OSError, ValueError) as wrong:
+            message = f"this folder cannot be made ({wrong})"
+            raise BadInput(message, file=folder, expected="the name of a new folder") from None
+        manifest = {**self.manifest, "categories": {table: categories(getattr(self, table)) for table in TABLES}}
         try:
             for table in TABLES:
                 getattr(self, table).to_parquet(unfinished / f"{table}.parquet", index=False)
-            (unfinished / "manifest.json").write_text(json.dumps(self.manifest, indent=1, allow_nan=False) + "\n")
+            (unfinished / "manifest.json").write_text(json.dumps(manifest, indent=1, allow_nan=False) + "\n")
             unfinished.chmod(0o755)
             unfinished.rename(folder)
         except BaseException:
@@ -77,11 +82,22 @@ def load_run(folder: Path) -> Run:
         manifest = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
         if manifest.get("format") != FORMAT:
             raise BadInput("unknown run format", file=folder, value=manifest.get("format"), expected=FORMAT)
-        tables = {table: pd.read_parquet(folder / f"{table}.parquet") for table in TABLES}
-    except (OSError, ValueError, AttributeError) as wrong:
+        known = manifest.pop("categories")
+        tables = {t: with_categories(pd.read_parquet(folder / f"{t}.parquet"), known[t]) for t in TABLES}
+    except (OSError, ValueError, AttributeError, KeyError, TypeError, RecursionError) as wrong:
         expected = "a folder written by 'meltpoint run'"
         raise BadInput(f"this is not a saved run ({wrong})", file=folder, expected=expected) from None
     return Run(**tables, manifest=manifest)
+
+
+def categories(table: pd.DataFrame) -> dict[str, list[str]]:
+    """The names that each categorical column can hold."""
+    return {str(c): table[c].cat.categories.tolist() for c in table if isinstance(table[c].dtype, pd.CategoricalDtype)}
+
+
+def with_categories(table: pd.DataFrame, known: dict[str, list[str]]) -> pd.DataFrame:
+    """A table as it was saved: Parquet forgets what a column without rows could hold."""
+    return table.assign(**{c: names([], kinds) for c, kinds in known.items()}) if table.empty else table
 
 
 def run_from(

@@ -17,6 +17,9 @@ from sim.request import Spec
 from sim.schema import Strict
 from sim.units import Fraction, Instant, Moment, Plain, Scale, Seconds, Whole
 
+LONGEST = 10 * 365 * 86400.0  # seconds
+MOST_PEOPLE, MOST_GPUS, MOST_TICKS = 20e6, 1e6, 1e7  # of one run: some 10 GB of memory, and hours
+
 
 class Tier(Strict):
     """A class of users."""
@@ -28,9 +31,9 @@ class SpecFields(Strict):
     """What a request asks of a model."""
 
     model: str = Field(description="name of a profile: shipped, or listed under 'profiles'")
-    side: Whole = 1024
-    steps: Annotated[Whole, Field(ge=1)] = 28
-    frames: Annotated[Whole, Field(ge=1)] = 1
+    side: Annotated[Whole, Field(ge=1, le=100_000)] = 1024
+    steps: Annotated[Whole, Field(ge=1, le=100_000)] = 28
+    frames: Annotated[Whole, Field(ge=1, le=100_000)] = 1
     images: Annotated[Whole, Field(ge=1)] = 1
 
     @property
@@ -43,7 +46,7 @@ class Feature(Strict):
 
     share: Fraction = Field(description="share of the asks")
     pool: str
-    slo: Annotated[Seconds, Field(gt=0)] = Field(
+    slo: Annotated[Seconds, Field(gt=0, allow_inf_nan=False)] = Field(
         description="latency, from asking to the image, that counts as in time"
     )
     spec: SpecFields
@@ -58,9 +61,11 @@ class Feature(Strict):
 class Pool(Strict):
     """GPUs that serve one queue."""
 
-    gpus: Annotated[Whole, Field(ge=1)]
-    max_batch: Annotated[Whole, Field(ge=1)] = Field(default=1, description="images in one batch at most")
-    linger: Seconds = Field(default=0.0, description="how long a free GPU waits for a batch to fill")
+    gpus: Annotated[Whole, Field(ge=1, le=10_000_000)]
+    max_batch: Annotated[Whole, Field(ge=1, le=1024)] = Field(default=1, description="images in one batch at most")
+    linger: Annotated[Seconds, Field(allow_inf_nan=False)] = Field(
+        default=0.0, description="how long a free GPU waits for a batch to fill"
+    )
     model_load: Time = Field(
         default=Constant(kind="constant", value=0),
         description="what a GPU's first batch takes longer, and every batch of another model than the one before",
@@ -69,7 +74,7 @@ class Pool(Strict):
             "provenance": "assumed",
         },
     )
-    dollars_per_gpu_hour: Annotated[Plain, Field(ge=0)] = Field(
+    dollars_per_gpu_hour: Annotated[Plain, Field(ge=0, le=1e6)] = Field(
         default=2.5,
         json_schema_extra={"source": "H100 on demand, 2025-26 market surveys: $2-3.5", "provenance": "published"},
     )
@@ -112,24 +117,24 @@ class Serving(Strict):
 class Footprint(Strict):
     """From GPU energy to the meter and the air."""
 
-    server_overhead: Annotated[Plain, Field(ge=1)] = Field(
+    server_overhead: Annotated[Plain, Field(ge=1, le=100)] = Field(
         default=1.5,
         description="server power over GPU power",
         json_schema_extra={"source": "8-GPU nodes 1.4-1.6; MIT Technology Review uses 2", "provenance": "assumed"},
     )
-    pue: Annotated[Plain, Field(ge=1)] = Field(
+    pue: Annotated[Plain, Field(ge=1, le=100)] = Field(
         default=1.17,
         description="facility power over server power",
         json_schema_extra={"source": "Microsoft 1.17-1.18, AWS 1.15, Google 1.1", "provenance": "published"},
     )
-    grams_co2e_per_kwh: Annotated[Plain, Field(ge=0)] = Field(
+    grams_co2e_per_kwh: Annotated[Plain, Field(ge=0, le=1e6)] = Field(
         default=370.0,
         json_schema_extra={
             "source": "United States grid, about 370; world 481 (Ember, 2023)",
             "provenance": "published",
         },
     )
-    idle_watts: Annotated[Plain, Field(ge=0)] = Field(
+    idle_watts: Annotated[Plain, Field(ge=0, le=1e6)] = Field(
         default=100.0,
         description="of a GPU that serves nothing, where the profile does not say",
         json_schema_extra={"source": "assumed, 75-120 W", "provenance": "assumed"},
@@ -144,7 +149,7 @@ class Alive(Strict):
     the whole run got an image in time (so that refusing everybody is not life).
     """
 
-    window: Annotated[Seconds, Field(gt=0)] = 3600.0
+    window: Annotated[Seconds, Field(ge=1, allow_inf_nan=False)] = 3600.0
     kept: Fraction = 0.8
     windows: Fraction = 0.9
     attainment: Fraction = 0.1
@@ -156,9 +161,9 @@ class Scenario(Strict):
     title: str
     question: str = ""
     start: Moment = datetime(2025, 1, 1, tzinfo=UTC)
-    horizon: Annotated[Seconds, Field(gt=0, allow_inf_nan=False)]
+    horizon: Annotated[Seconds, Field(allow_inf_nan=False, ge=1, le=LONGEST)]
     scale: Scale = Field(default=1.0, description="the slice of people and GPUs that is simulated")
-    control_tick: Annotated[Seconds, Field(gt=0)] = 60.0
+    control_tick: Annotated[Seconds, Field(gt=0, allow_inf_nan=False)] = 60.0
     warm_up: Seconds = Field(default=0.0, description="left out of metrics at the start")
     profiles: dict[str, str] = Field(default={}, description="profile files by name, relative to this file")
     extrapolate: bool = Field(default=False, description="allow service times outside a profile's measured grid")
@@ -192,8 +197,6 @@ class Scenario(Strict):
         for name, pool in self.pools.items():
             if pool.gpus * self.scale < 1 - 1e-9:
                 raise ValueError(f"pools.{name}.gpus: {pool.gpus} GPUs at scale {self.scale:g} are less than one")
-            if pool.linger == math.inf:
-                raise ValueError(f"pools.{name}.linger: expected a finite time")
         if self.warm_up >= self.horizon:
             raise ValueError("warm_up: expected less than the horizon")
         for name, steps in {"always": self.always, **self.playbooks}.items():
@@ -201,12 +204,35 @@ class Scenario(Strict):
                 self.check_step(step, f"{'' if name == 'always' else 'playbooks.'}{name}.{number}")
         return self
 
+    @model_validator(mode="after")
+    def can_be_simulated(self) -> Self:
+        """Refused here rather than when memory is full."""
+        if not 1900 <= self.start.year <= 2200:  # dates of tables end in 2262
+            raise ValueError("start: expected a year from 1900 to 2200")
+        people = sum(
+            self.scale * float(w.cumulative(max(self.horizon - self.seconds(w.from_), 0))) for w in self.demand.waves
+        )
+        gpus = sum(pool.gpus * self.scale for pool in self.pools.values())
+        for key, number, most, what in (
+            ("demand", people, MOST_PEOPLE, "people"),
+            ("pools", gpus, MOST_GPUS, "GPUs"),
+            ("control_tick", self.horizon / self.control_tick, MOST_TICKS, "control ticks"),
+            ("alive.window", self.horizon / self.alive.window, MOST_TICKS, "windows"),
+        ):
+            if not number <= most:
+                slice_of = "; a smaller 'scale' simulates a slice" if key in ("demand", "pools") else ""
+                raise ValueError(
+                    f"{key}: {number:.2g} {what} are more than a run can hold, expected at most {most:g}{slice_of}"
+                )
+        return self
+
     def check_step(self, step: Step, key: str) -> None:
         """Names in a playbook's step exist, and it ends after it begins."""
         for field, known in (("tiers", self.tiers), ("features", self.features)):
             for name in getattr(step.policy, field, None) or []:
                 if name not in known:
-                    raise ValueError(f"{key}.policy.{field}: no {name!r}, expected one of {list(known)}")
+                    written = "first" if field == "tiers" and step.policy.kind == "priority" else field
+                    raise ValueError(f"{key}.policy.{written}: no {name!r}, expected one of {list(known)}")
         pool = getattr(step.policy, "pool", None)
         if pool is not None and pool not in self.pools:
             raise ValueError(f"{key}.policy.pool: no {pool!r}, expected one of {list(self.pools)}")

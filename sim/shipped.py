@@ -1,5 +1,6 @@
 """Where the shipped profiles and scenarios are: beside the package in a checkout, inside it when installed."""
 
+import contextlib
 from pathlib import Path
 
 from sim.errors import BadInput
@@ -23,13 +24,14 @@ def find(kind: str, name: str, suffix: str, near: Path | None = None) -> Path:
 
     A name with a folder or the suffix in it is a path, relative to `near`, else to the working directory.
     """
-    path = Path(name).expanduser()
-    if path.suffix == suffix or len(path.parts) > 1:
-        found = path if near is None or path.is_absolute() else near / path
-        if found.is_file():
-            return found
-    elif (shipped := folder(kind) / f"{name}{suffix}").is_file():
-        return shipped
+    with contextlib.suppress(OSError, ValueError, RuntimeError):  # names that no file can have
+        path = Path(name).expanduser()
+        if path.suffix == suffix or len(path.parts) > 1:
+            found = path if near is None or path.is_absolute() else near / path
+            if found.is_file():
+                return found
+        elif (shipped := folder(kind) / f"{name}{suffix}").is_file():
+            return shipped
     raise BadInput(
         f"there is no such {kind[:-1]}",
         value=name,

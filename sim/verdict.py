@@ -18,6 +18,7 @@ from sim.metrics import (
     looked_up,
     peak_queue,
     pool_timeline,
+    queue_spans,
     refused_by,
     saturation,
     window_of,
@@ -114,27 +115,24 @@ def life(run: Run, wishes: pd.DataFrame) -> Life:
     kept = (rows["outcome"] == SERVED).to_numpy() & ((rows["finished"] - rows["arrived"]).to_numpy() <= slo)
     # A request too young at the horizon to have missed its SLO says nothing yet.
     judged = granted & (kept | (run.horizon - rows["arrived"].to_numpy() > slo))
-    edges = bins(run, rule["window"])
+    edges = bins(run, rule["window"], begin=window_of(run, None)[0])
     arrived = rows["arrived"].to_numpy()
     total, good = (np.histogram(arrived[mask], edges)[0] for mask in (judged, kept))
     used = total > 0
-    fine = good[used] >= rule["kept"] * total[used]
+    fine = good[used] / total[used] >= rule["kept"]
     share = float(fine.mean()) if used.any() else math.nan
     reached = attainment(wishes)
     starts, ends = edges[:-1][used][~fine], edges[1:][used][~fine]
-    alive = share >= rule["windows"] and reached >= rule["attainment"]
-    if not len(wishes):
-        alive = True  # nobody asked, nobody was let down
-    return Life(bool(alive), share, reached, list(zip(starts.tolist(), ends.tolist(), strict=True)))
+    dead = share < rule["windows"] or reached < rule["attainment"]  # nan: nobody was promised anything, or asked
+    return Life(not dead, share, reached, list(zip(starts.tolist(), ends.tolist(), strict=True)))
 
 
 def pool_verdict(run: Run, pool: str) -> PoolVerdict:
     facts = run.manifest["pools"][pool]
     hot, peak = saturation(run, pool), peak_queue(run, pool)
-    hourly = pool_timeline(run, pool, min(3600.0, run.horizon))["offered_first"].max()
-    detail = pool_timeline(run, pool)
-    spans = stretches(detail["saturated"], run.horizon) or [window_of(run, None)]
-    last = detail["queued"].iloc[-1]
+    window = window_of(run, None)
+    hourly = pool_timeline(run, pool, 3600.0, window[0])["offered_first"].max()
+    spans = stretches(pool_timeline(run, pool, begin=window[0])["saturated"], run.horizon) or [window]
     return PoolVerdict(
         name=pool,
         first_saturated=hot["first"],
@@ -142,11 +140,11 @@ def pool_verdict(run: Run, pool: str) -> PoolVerdict:
         saturated_at_horizon=bool(hot["at_horizon"]),
         peak_load=float(hourly),
         gpus=facts["gpus"],
-        gpus_needed=math.ceil(hourly * facts["gpus_in_full"] - 1e-9),
+        gpus_needed=math.ceil(hourly * facts["gpus"] / run.scale - 1e-9),
         peak_queue=peak["peak"],
         peak_queue_at=peak["at"],
         drain=peak["drain"],
-        queued_at_horizon=round(float(last)),
+        queued_at_horizon=int(np.isnan(queue_spans(run, pool)[1]).sum()),
         consumed=consumed(run, pool, spans),
     )
 
@@ -256,7 +254,7 @@ def cost_sentence(v: Verdict) -> str:
     return (
         f"{amount(hours['total'])} GPU-hours ({percent(hours['useful'] / hours['total'])} useful, "
         f"{percent(hours['wasted'] / hours['total'])} wasted, {percent(hours['idle'] / hours['total'])} idle), "
-        f"${amount(v.dollars / scale)} (${v.dollars / served:.3g} a served image), "
+        f"${amount(v.dollars / scale)} (${v.dollars / served:.3g} a served request), "
         f"{amount(v.energy['kwh'] / scale / 1000)} MWh, {amount(v.energy['kg_co2e'] / scale / 1000)} t CO2e."
     )
 

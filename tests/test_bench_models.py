@@ -301,7 +301,7 @@ def test_an_unknown_preset_is_answered_with_those_there_are():
 
 def test_a_missing_package_is_answered_with_how_to_install_it(monkeypatch):
     monkeypatch.setitem(sys.modules, "diffusers", None)
-    with pytest.raises(BadInput, match=r"pip install 'meltpoint\[bench\]'"):
+    with pytest.raises(BadInput, match=r"pip install -U 'meltpoint\[bench\]'"):
         build(PRESETS["sd15"], device="meta", dtype="bfloat16")
 
 

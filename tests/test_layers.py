@@ -163,7 +163,8 @@ def test_figures_are_made_without_pyplot(module):
 def test_random_numbers_come_from_streams(module):
     """A generator with a state of its own makes a draw depend on the order of events."""
     path = files()[module]
-    generators = {name for name in used(path) if name.startswith(("np.random", "numpy.random", "random"))}
-    # The benchmark puts its cells in an order of their own with a generator that it makes and keeps.
-    assert generators <= ({"random", "random.Random"} if place(module) == "bench" else set())
+    sources = {name for name in used(path) if name.startswith(("np.random", "numpy.random", "random."))}
+    # The benchmark puts its cells in an order of their own, by a generator that it makes and seeds on the spot.
+    own = {name for name in sources if place(module) == "bench" and name.startswith("random.Random")}
+    assert sources == own
     assert not {name for name in imported(path) if name.startswith(("numpy.random", "random."))}

@@ -3,6 +3,7 @@
 import copy
 import math
 import time
+from typing import Any
 
 import pytest
 import yaml
@@ -176,7 +177,7 @@ def test_another_kind_replaces_what_was_there(write):
 @pytest.mark.parametrize("name", ["no", "on", "null", "1", "0x10", "2025-03-25"])
 def test_a_key_is_what_is_written(write, name):
     """YAML would make other things of some words: of 'no', false."""
-    assert list(read(write(RICH.replace("plus", name))).tiers) == ["free", name]
+    assert list(read(write(RICH.replace("[plus]", f"['{name}']").replace("plus", name))).tiers) == ["free", name]
 
 
 # What is wrong: each ends in one message that names the file, the key, the value, and what was expected.
@@ -310,16 +311,16 @@ def test_what_is_not_a_scenario_file_is_refused(write, content, says):
 @pytest.mark.parametrize(
     ("old", "new", "known", "unknown"),
     [
-        ("title: A rich one", "titel: A rich one", ["title"], ["tiers"]),
+        ("title: A rich one", "titel: A rich one", ["title"], ["pools"]),
         ("title: A rich one", "title: A rich one\ncolour: red", ["horizon", "base"], ["max_batch"]),
         ("gpus: 2, max", "gpu: 2, max", ["gpus"], ["pools"]),
         ("spec: {model: slow}", "spec: {model: slow, stps: 3}", ["steps"], ["step"]),
         ("rate: 5 per min, lasting", "rate: 5 per min, people", ["lasting", "account_age"], ["scale"]),
         ("kind: weibull, scale: 60 s, shape", "kind: weibull, scale: 60 s, sigma: 1, shape", ["shape"], ["median"]),
         ("rate: 2 per min, burst: 2", "rate: 2 per min, brst: 2", ["burst"], ["rate"]),
-        ("kind: shed, share", "kind: shed, window", ["share", "tiers"], ["runs"]),
+        ("kind: shed, share: 0.1", "kind: shed, share: 0.1, runs: 3", ["share", "tiers"], ["window"]),
         ("from: 1 min\n", "form: 1 min\n", ["from"], ["policy"]),
-        ("cv: 0.1", "vc: 0.1", ["cv"], ["kind"]),
+        ("cv: 0.1", "vc: 0.1", ["cv"], ["mean"]),
     ],
 )
 def test_for_an_unknown_key_those_that_could_stand_there_are_suggested(write, old, new, known, unknown):
@@ -356,11 +357,10 @@ def test_a_tag_is_refused(write, tag):
 
 
 @pytest.mark.parametrize("people", ["1bn", "1e12", "1e300"])
-@pytest.mark.parametrize("scale", ["1", "1/2"])
-def test_a_crowd_that_memory_cannot_hold_is_refused_at_once(write, people, scale):
+def test_a_crowd_that_memory_cannot_hold_is_refused_at_once(write, people):
     began = time.perf_counter()
     with pytest.raises(BadInput, match="more than a run can hold"):
-        simulate(read(write(changed("people: 20", f"people: {people}")), sets={"scale": scale}))
+        simulate(read(write(changed("people: 20", f"people: {people}"))))
     assert time.perf_counter() - began < 5
 
 

@@ -11,7 +11,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from sim.bench.architectures import ARCHITECTURES, Config, merged
 from sim.bench.families import FAMILIES
 from sim.bench.presets import Preset
-from sim.bench.weights import Source
+from sim.bench.weights import INSTALL, Source
 from sim.errors import BadInput
 
 VARIANTS = ("eager", "channels_last", "compile")
@@ -63,7 +63,8 @@ def chat(preset: Preset, source: Source, variant: str, overrides: Config) -> Mod
     try:
         from sim.bench.chat import Chat
     except ImportError as missing:
-        raise BadInput(f"chat needs the package {missing.name}", expected="pip install 'meltpoint[bench]'") from None
+        why = str(missing).partition("\n")[0]
+        raise BadInput(f"this preset needs transformers ({why})", expected=INSTALL) from None
     return Chat(preset, merged(ARCHITECTURES[preset.family], overrides), source)
 
 

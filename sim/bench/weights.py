@@ -11,6 +11,7 @@ from sim.bench.architectures import Config
 from sim.errors import BadInput
 
 SPREAD = 0.02  # of weights, about what training starts from; zeros would run measurably faster than a real model
+INSTALL = "pip install -U 'meltpoint[bench]'"
 NOT_FOR_THE_CLASS = ("class", "length")
 
 
@@ -56,12 +57,11 @@ def class_named(name: str) -> Any:
     try:
         found = [getattr(importlib.import_module(package), name, None) for package in ("diffusers", "transformers")]
     except ImportError as missing:
-        raise BadInput(
-            f"this preset needs the package {missing.name}", expected="pip install 'meltpoint[bench]'"
-        ) from None
+        why = str(missing).partition("\n")[0]
+        raise BadInput(f"this preset needs diffusers and transformers ({why})", expected=INSTALL) from None
     kind = next((k for k in found if k is not None), None)
     if kind is None:
-        raise BadInput(f"the installed diffusers has no {name}", expected="pip install -U 'meltpoint[bench]'")
+        raise BadInput(f"the installed diffusers has no {name}", expected=INSTALL)
     return kind
 
 

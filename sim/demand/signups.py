@@ -38,7 +38,7 @@ class Steady(Wave):
     """A constant rate, from its beginning until `until`."""
 
     kind: Literal["steady"]
-    rate: Rate = Field(description="people per time, like '1M per 5 days'")
+    rate: Annotated[Rate, Field(allow_inf_nan=False)] = Field(description="people per time, like '1M per 5 days'")
     lasting: Seconds = Field(default=math.inf, json_schema_extra={"default": "never ends"})
 
     def rate_at(self, t: ArrayLike) -> Floats:
@@ -60,7 +60,7 @@ class Spike(Wave):
 
     kind: Literal["spike"]
     people: Count
-    lasting: Annotated[Seconds, Field(gt=0, allow_inf_nan=False)]
+    lasting: Annotated[Seconds, Field(ge=1e-3, allow_inf_nan=False)]
 
     def rate_at(self, t: ArrayLike) -> Floats:
         t = np.asarray(t, dtype=float)
@@ -71,7 +71,8 @@ class Spike(Wave):
 
     def inverse(self, n: ArrayLike) -> Floats:
         n = np.asarray(n, dtype=float)
-        return np.where(n < self.people, n * (self.lasting / max(self.people, 1e-300)), np.inf)
+        with np.errstate(over="ignore"):
+            return np.where(n < self.people, n * (self.lasting / max(self.people, 1e-300)), np.inf)
 
 
 class Weibull(Wave):
@@ -82,8 +83,8 @@ class Weibull(Wave):
 
     kind: Literal["weibull"]
     people: Count
-    scale: Annotated[Seconds, Field(gt=0, allow_inf_nan=False)]
-    shape: Annotated[Plain, Field(ge=1)] = 1.37
+    scale: Annotated[Seconds, Field(ge=1e-3, allow_inf_nan=False)]
+    shape: Annotated[Plain, Field(ge=1, le=20)] = 1.37
 
     def rate_at(self, t: ArrayLike) -> Floats:
         x = np.maximum(np.asarray(t, dtype=float), 0.0) / self.scale
@@ -95,7 +96,7 @@ class Weibull(Wave):
         return -self.people * np.expm1(-(x**self.shape))
 
     def inverse(self, n: ArrayLike) -> Floats:
-        with np.errstate(divide="ignore", invalid="ignore"):
+        with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
             share = np.minimum(np.asarray(n, dtype=float) / self.people, 1.0)
             return self.scale * (-np.log1p(-share)) ** (1.0 / self.shape)
 
@@ -105,8 +106,12 @@ class Bass(Wave):
 
     kind: Literal["bass"]
     people: Count
-    innovation: Annotated[Rate, Field(gt=0, allow_inf_nan=False)] = Field(description="p, like '0.0112 per hour'")
-    imitation: Annotated[Rate, Field(gt=0, allow_inf_nan=False)] = Field(description="q, like '0.0905 per hour'")
+    innovation: Annotated[Rate, Field(allow_inf_nan=False, ge=1e-12, le=1e3)] = Field(
+        description="p, like '0.0112 per hour'"
+    )
+    imitation: Annotated[Rate, Field(allow_inf_nan=False, gt=0, le=1e3)] = Field(
+        description="q, like '0.0905 per hour'"
+    )
 
     def rate_at(self, t: ArrayLike) -> Floats:
         n = self.cumulative(t)
@@ -118,7 +123,7 @@ class Bass(Wave):
         return self.people * (1.0 - decay) / (1.0 + self.imitation / self.innovation * decay)
 
     def inverse(self, n: ArrayLike) -> Floats:
-        with np.errstate(divide="ignore", invalid="ignore"):
+        with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
             share = np.minimum(np.asarray(n, dtype=float) / self.people, 1.0)
             ratio = (1.0 + self.imitation / self.innovation * share) / (1.0 - share)
             return np.log(ratio) / (self.innovation + self.imitation)

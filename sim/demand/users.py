@@ -1,10 +1,10 @@
 """What people do: how much they ask for, how long they think, wait and stay; each default with its source."""
 
 import math
-from typing import Annotated, Any, Literal, NamedTuple
+from typing import Annotated, Any, Literal, NamedTuple, Self
 
 import numpy as np
-from pydantic import Field
+from pydantic import Field, model_validator
 from scipy import stats
 
 from sim.rules import CONSTANT, EXPONENTIAL, LOGNORMAL, NEVER, UNIFORM, WEIBULL
@@ -45,8 +45,14 @@ class Uniform(Strict):
     """Any value from `low` to `high` alike."""
 
     kind: Literal["uniform"]
-    low: Seconds
-    high: Seconds
+    low: Annotated[Seconds, Field(allow_inf_nan=False)]
+    high: Annotated[Seconds, Field(allow_inf_nan=False)]
+
+    @model_validator(mode="after")
+    def in_order(self) -> Self:
+        if self.low > self.high:
+            raise ValueError("'low' must not be more than 'high'")
+        return self
 
     @property
     def law(self) -> Law:
@@ -95,7 +101,7 @@ class FixedCount(Strict):
     """Exactly so many."""
 
     kind: Literal["fixed"]
-    requests: Annotated[Whole, Field(ge=1)]
+    requests: Annotated[Whole, Field(ge=1, le=1000)]
 
     def table(self) -> np.ndarray:
         return np.array([*[0.0] * (self.requests - 1), 1.0])
@@ -159,6 +165,12 @@ class Retry(Strict):
         description="the n-th pause is longer by this factor to the power n",
         json_schema_extra={"source": "assumed: people do not back off, programs do", "provenance": "assumed"},
     )
+
+    @model_validator(mode="after")
+    def pauses_are_numbers(self) -> Self:
+        if self.at_most * math.log10(self.growth) > 100:
+            raise ValueError("'growth' to the power 'at_most' must be less than 1e100")
+        return self
 
 
 class Returns(Strict):

@@ -1,11 +1,12 @@
 """What one user may use: requests per time (GCRA), requests in a window (quota), requests at once (concurrency)."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from sim.controls import Controls, Telemetry
 from sim.policies.target import Targeted
+from sim.rules import SLIDING_SLOTS
 from sim.units import Rate, Seconds, Whole
 
 
@@ -35,6 +36,12 @@ class Quota(Targeted):
     requests: Whole
     window: Annotated[Seconds, Field(gt=0, allow_inf_nan=False)] = 86400.0
     runs: Literal["calendar", "rolling", "sliding", "sliding counter"] = "calendar"
+
+    @model_validator(mode="after")
+    def can_be_remembered(self) -> Self:
+        if self.runs == "sliding" and self.requests > SLIDING_SLOTS:
+            raise ValueError(f"a sliding quota remembers at most {SLIDING_SLOTS} uses; 'sliding counter' any number")
+        return self
 
     def act(self, telemetry: Telemetry, controls: Controls) -> None:
         self.turn(controls, quota=self.requests, window=self.window, kind=self.runs)
