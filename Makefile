@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: run test check format clean help
+.PHONY: run test test-bench check format clean help
 
 help:
 	@grep -E '^# make|^## ' $(MAKEFILE_LIST)
@@ -26,6 +26,11 @@ run: $(VENV)/.installed
 ## make test    every test
 test: $(VENV)/.installed-test
 	$(BIN)/python -m pytest -n auto --dist loadscope
+
+## make test-bench  the tests of the GPU benchmark, which need torch
+test-bench: $(VENV)/.installed-test
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[bench,test]'
+	$(BIN)/python -m pytest tests/test_bench_*.py
 
 ## make check   lint, formatting and types
 check: $(VENV)/.installed-test

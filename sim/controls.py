@@ -11,6 +11,7 @@ from sim.errors import BadInput
 from sim.rules import KNOBS, QUOTA_KINDS, SLIDING, SLIDING_SLOTS, UNLIMITED
 
 SHARES = ("open", "shed")
+WHOLE = ("level", "priority", "burst", "quota")
 
 
 @dataclass(frozen=True)
@@ -97,9 +98,16 @@ class Controls:
             if value not in QUOTA_KINDS:
                 raise BadInput("unknown kind of quota", key=name, value=value, expected=", ".join(QUOTA_KINDS))
             return float(QUOTA_KINDS.index(str(value)))
-        number = float(value)
-        if math.isnan(number) or number < 0 or (name in SHARES and number > 1):
-            raise BadInput("a knob is a number from 0 up (a share: to 1)", key=name, value=value)
+        try:
+            number = float(value)
+        except (TypeError, ValueError):
+            number = math.nan
+        whole = number.is_integer() or (name == "quota" and number == math.inf)
+        if math.isnan(number) or number < 0 or (name in SHARES and number > 1) or (name in WHOLE and not whole):
+            expected = "a number from 0 up; a share to 1; a level, a priority, a burst and a quota whole"
+            raise BadInput("a knob cannot be set to that", key=name, value=value, expected=expected)
+        if name in ("window", "burst") and not 0 < number < math.inf:
+            raise BadInput("a knob cannot be set to that", key=name, value=value, expected="a finite number above 0")
         return number * self.scale if name == "queue" else number
 
     def check_quotas(self) -> None:

@@ -197,6 +197,8 @@ class Scenario(Strict):
         for name, pool in self.pools.items():
             if pool.gpus * self.scale < 1 - 1e-9:
                 raise ValueError(f"pools.{name}.gpus: {pool.gpus} GPUs at scale {self.scale:g} are less than one")
+            if math.isinf(pool.model_load.law.a):
+                raise ValueError(f"pools.{name}.model_load: expected a finite time")
         if self.warm_up >= self.horizon:
             raise ValueError("warm_up: expected less than the horizon")
         for name, steps in {"always": self.always, **self.playbooks}.items():

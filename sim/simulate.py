@@ -32,7 +32,7 @@ def simulate(
     scenario, playbook and seed give the same tables, on any machine and in any number of processes.
     """
     name, steps = chosen(scenario, playbook)
-    if not 0 <= seed < 2**63:
+    if type(seed) is not int or not 0 <= seed < 2**63:
         raise BadInput("a seed is a whole number from 0 up", key="seed", value=seed, expected="0 to 2^63 - 1")
     began = time.perf_counter()
     people = people_of(scenario, seed)

@@ -127,7 +127,7 @@ def test_a_setting_is_a_dotted_key(write):
     sets = {"pools.gpus.gpus": 5, "demand.1.people": "2k", "behaviour.retry.at_most": 0, "warm_up": "1 min"}
     scenario = read(write(RICH), override="more-gpus", sets=sets)
     assert scenario.pools["gpus"].gpus == 5
-    assert scenario.demand.waves[1].people == 2000
+    assert scenario.demand.waves[1].model_dump()["people"] == 2000
     assert (scenario.behaviour.retry.at_most, scenario.warm_up) == (0, 60)
 
 

@@ -119,9 +119,9 @@ FULL = tuple(attempt(0, user=user, started=0, seconds=200) for user in (0, 1))  
 
 
 def test_peak_load_is_that_of_the_busiest_hour():
-    """Three hours; in the second 1,800 images of 4 GPU-seconds are wanted of two GPUs."""
+    """Three hours; in the second 1,800 images of 4 GPU-seconds are wanted of two GPUs, and asked for twice."""
     rows = [attempt(3600 + 2 * n, user=n, refused="shed", retry=True) for n in range(1800)]
-    again = [attempt(7200 + n, user=n, number=1, refused="shed") for n in range(1800)]
+    again = [attempt(3601 + 2 * n, user=n, number=1, refused="shed") for n in range(1800)]
     found = pool_of(*rows, *again, horizon=10800.0)
     assert (found.peak_load, found.gpus, found.gpus_needed) == (1.0, 2, 2)
     more = pool_of(*rows, attempt(3600, user=1800, refused="shed"), horizon=10800.0)
