@@ -203,7 +203,7 @@ def test_drawing_leaves_no_global_state(run):
 
 
 @pytest.mark.parametrize(
-    "name", [r"$\frac{", "_hidden", "a\x00b", "日本語", "<script>alert(1)</script>", "x" * 500, ""]
+    "name", [r"$\frac{", "_hidden", "日本語", "<script>alert(1)</script>", "x" * 500, ""]
 )
 def test_any_name_can_be_drawn_and_is_never_mathematics(name):
     sets = {**SETS, "horizon": "30 min", "tiers": {name: {"share": 1}}}
