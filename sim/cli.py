@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-import yaml
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
@@ -146,16 +145,15 @@ def schema(out: Annotated[Path | None, typer.Option(help="Write it to this file.
 
 def parsed(sets: list[str] | None) -> dict[str, Any]:
     """--set arguments as keys and values, values read as YAML reads them."""
+    from sim.load import plain_value
+
     settings = {}
     for setting in sets or []:
         key, equals, text = setting.partition("=")
         if not equals or not key.strip():
             expected = "KEY=VALUE, like pools.fleet.gpus=9000"
             raise BadInput("--set takes a key and a value", value=setting, expected=expected)
-        try:
-            settings[key.strip()] = yaml.safe_load(text)
-        except yaml.YAMLError:
-            raise BadInput("--set takes a plain value", key=key, value=text, expected="what YAML can read") from None
+        settings[key.strip()] = plain_value(text, key.strip())
     return settings
 
 

@@ -119,6 +119,14 @@ def parse(path: Path) -> dict[str, Any]:
     return document
 
 
+def plain_value(text: str, key: str) -> Any:
+    """One setting's value, read as a scenario file would have it. Raises BadInput."""
+    try:
+        return yaml.load(text, Loader=StrictLoader)  # noqa: S506 - StrictLoader is a SafeLoader
+    except (yaml.YAMLError, ValueError, RecursionError):
+        raise BadInput("this is not a plain value", key=key, value=text, expected="what YAML can read") from None
+
+
 def merged(below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:
     """`above` laid over `below`: mappings key by key, null takes a key away, all else replaces; new dictionaries.
 
