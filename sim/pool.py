@@ -76,7 +76,7 @@ class Pool:
         self.lanes: list[Lane] = []  # sorted by priority
         self.waiting_images = [0] * len(self.images)  # by spec
         self.queued = 0
-        self.backlog: dict[int, float] = {}  # GPU-seconds queued, by priority
+        self.waiting: dict[tuple[int, int], int] = {}  # requests, by priority and spec: exact, where sums would drift
         self.idle: list[int] = []  # a heap: the lowest-numbered idle GPU is woken first
         self.wake: dict[int, Event] = {}
         for gpu in range(self.gpus):
@@ -84,7 +84,7 @@ class Pool:
 
     def expected_wait(self, priority: int) -> float:
         """Seconds until the work queued at this priority or before it is started, over all GPUs."""
-        return sum(work for p, work in self.backlog.items() if p <= priority) / self.gpus
+        return sum(n * self.work[spec] for (p, spec), n in self.waiting.items() if p <= priority) / self.gpus
 
     def join(self, request: Request) -> None:
         """Put a granted request into the queue and wake a GPU if one may start."""
@@ -104,9 +104,8 @@ class Pool:
         """Keep the queue's totals when a request joins (+1) or leaves it (-1)."""
         self.queued += sign
         self.waiting_images[request.spec] += sign * self.images[request.spec]
-        work = self.work[request.spec]
-        left = self.backlog.get(request.priority, 0.0) + sign * work
-        self.backlog[request.priority] = left if left > 1e-9 * work else 0.0
+        kind = request.priority, request.spec
+        self.waiting[kind] = self.waiting.get(kind, 0) + sign
 
     def stop_lingering(self, request: Request) -> None:
         request.waited_out = True

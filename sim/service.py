@@ -144,10 +144,11 @@ class Service:
         """An image is done; if its user is still there, it is served."""
         request.finished = self.env.now
         self.in_flight[request.user] -= 1
+        done, request.done = request.done, None  # the log outlives the run's events
         if request.outcome is None:
             request.outcome = SERVED
             self.served[request.tier][request.feature] += 1
-            request.done.succeed()  # type: ignore[attr-defined]
+            done.succeed()  # type: ignore[attr-defined]
 
     def forget(self) -> None:
         """Begin a new control interval: the counts since the last tick are zero."""

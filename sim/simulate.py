@@ -34,6 +34,18 @@ def simulate(
     name, steps = chosen(scenario, playbook)
     if type(seed) is not int or not 0 <= seed < 2**63:
         raise BadInput("a seed is a whole number from 0 up", key="seed", value=seed, expected="0 to 2^63 - 1")
+    with without_garbage_collection():
+        return played(scenario, name, steps, seed, progress)
+
+
+def played(
+    scenario: Scenario,
+    name: str,
+    steps: Sequence[Step | Policy],
+    seed: int,
+    progress: Callable[[float], None] | None,
+) -> Run:
+    """The run; nothing of its engine outlives this call."""
     began = time.perf_counter()
     people = people_of(scenario, seed)
     controls = Controls(list(scenario.tiers), list(scenario.features), scenario.scale)
@@ -44,7 +56,7 @@ def simulate(
     timed = in_order([*scenario.always, *steps], scenario.seconds)
     tick = scenario.control_tick
     env.process(control(env, controls, timed, service, users, tick=tick, decisions=decisions, progress=progress))
-    with without_garbage_collection():
+    with own_errors():
         env.run(until=scenario.horizon)
     return run_from(
         scenario,
@@ -72,12 +84,32 @@ def chosen(scenario: Scenario, playbook: str | Sequence[Step | Policy] | None) -
 
 
 @contextmanager
+def own_errors() -> Iterator[None]:
+    """An error in a process as it was raised: SimPy raises a copy, which has lost what the error knows but its text."""
+    try:
+        yield
+    except Exception as copy:
+        if copy.__cause__ is None:
+            raise
+        raise copy.__cause__ from None
+
+
+@contextmanager
 def without_garbage_collection() -> Iterator[None]:
-    """Millions of live objects and no cycles worth finding: the collector would only walk them over and over."""
-    was_on = gc.isenabled()
+    """Millions of live objects and no cycles worth finding: the collector would only walk them over and over.
+
+    When the run is over all of it is one cycle of events, processes and requests, which nothing but the collector can
+    free and which it would leave for many runs. So it is freed here; what was there before is not looked at.
+    """
+    was_on, freezing = gc.isenabled(), gc.get_freeze_count() == 0
     gc.disable()
+    if freezing:
+        gc.freeze()
     try:
         yield
     finally:
+        gc.collect()
+        if freezing:
+            gc.unfreeze()
         if was_on:
             gc.enable()

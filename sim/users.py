@@ -74,6 +74,8 @@ class Users:
                     self.left[user] = self.env.now
                     return
             day = self.next_day(key, day)
+            if day == len(self.returning):
+                return  # not before the horizon
             back = self.admitted[user] + (day - 0.5 + draw(self.seed, RETURN_TIME, key, day)) * DAY
             yield self.env.at(max(back, self.env.now), ASK, user)
 
@@ -135,7 +137,11 @@ class Users:
         if patience < math.inf:
             self.env.at(self.env.now + patience, ABANDON, user, lambda _: self.give_up(entry))
         yield entry.let_in
-        return not entry.gone
+        if entry.gone:
+            return False
+        self.service.born[user] = self.env.now  # the account is as old as the admission
+        yield self.pause(0.0, user)  # who is let in at the same tick asks one after the other, GPUs starting between
+        return True
 
     def give_up(self, entry: Newcomer) -> None:
         """A newcomer's patience with the waitlist is over."""

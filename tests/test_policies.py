@@ -137,6 +137,8 @@ def test_a_playbook_reads_dates_from_the_start_of_the_scenario():
 def test_a_playbook_of_anything_else_is_refused():
     with pytest.raises(TypeError, match="act"):
         in_order(["shed"], float)
+    with pytest.raises(TypeError, match="act"):
+        in_order([ClosesWhenBusy], float)  # the class, where one of its kind was meant
 
 
 def test_what_no_policy_sets_is_open_again():
@@ -251,8 +253,14 @@ def test_an_error_of_a_policy_ends_the_run_and_is_told():
     [({"shed": 2}, "shed"), ({"rate": math.nan}, "rate"), ({"thrust": 1}, "thrust"), ({"tiers": ["gold"]}, "gold")],
 )
 def test_a_policy_that_turns_what_cannot_be_turned_ends_the_run(knobs, told):
-    with pytest.raises(BadInput, match=told):
+    with pytest.raises(BadInput, match=told) as wrong:
         arriving([0], [Fails(**knobs)])
+    assert wrong.value.key == ("tiers" if told == "gold" else told)  # nothing the error knows is lost on its way
+
+
+def test_a_policy_for_a_pool_that_is_not_there_is_refused_by_name():
+    with pytest.raises(BadInput, match="no such pool"):
+        arriving([0], [DegradeUnderLoad(pool="spare", above="2 s", below="1 s")])
 
 
 def test_a_decision_says_when_what_for_whom_and_by_whom():

@@ -3,10 +3,12 @@
 import gc
 import math
 from math import nan
+from unittest import mock
 
 import numpy as np
 import pytest
 
+from sim.clock import Clock
 from sim.controls import Controls, Telemetry
 from sim.policies import (
     Concurrency,
@@ -19,6 +21,8 @@ from sim.policies import (
     Shed,
     WaitBound,
 )
+from sim.pool import Pool
+from sim.request import Request
 from sim.simulate import simulate
 from tests.random_scenarios import plain
 from tests.traces import TEN_SECONDS, arriving, outcomes, served, step
@@ -401,3 +405,24 @@ def test_a_run_leaves_no_garbage_in_cycles():
     )
     assert len(run.requests) > 2 * n
     assert sweeps.found[-1] < 50  # the first sweep is of what came before the run; then some thousands of attempts
+
+
+def test_a_run_that_is_over_leaves_nothing_of_itself():
+    scenario = plain(demand=[{"kind": "spike", "people": 500, "lasting": "1 min"}])
+    gc.collect()
+    assert len(simulate(scenario).requests) > 400
+    assert gc.collect() < 400  # of which none is an attempt
+
+
+def test_a_queue_that_has_emptied_expects_no_wait_at_all():
+    ladder = {"image": {"spec": {"model": "crawling"}, "ladder": [{"model": "quick"}]}}
+    waiting = Pool(
+        Clock(), plain(features=ladder, pools=pool(max_batch=3)), 0, 1, start=mock.Mock(), finish=mock.Mock()
+    )
+    specs = np.random.default_rng(1).integers(0, 2, 50_000)
+    requests = [Request(0, 0, 0, 0, 0, 0.0, spec, spec) for spec in specs.tolist()]
+    for request in requests:
+        waiting.count(request, 1)
+    for request in sorted(requests, key=lambda r: r.spec, reverse=True):
+        waiting.count(request, -1)
+    assert waiting.expected_wait(0) == 0

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from sim.demand.users import Behaviour, FixedCount, NegativeBinomial
-from sim.policies import QueueBound, Quota, Shed, Waitlist
+from sim.policies import FeatureGate, QueueBound, Quota, Shed, WaitBound, Waitlist
 from tests.traces import arriving, outcomes, step
 
 DAY = 86400.0
@@ -236,6 +236,19 @@ def test_who_gave_up_takes_nobodys_turn():
 def test_who_would_give_up_at_the_instant_of_being_let_in_comes_in():
     run = arriving([5], [Waitlist(rate="6 per min")], behaviour={"waitlist_patience": constant("5 s")}, **TICK)
     assert admitted(run) == [10]
+
+
+def test_people_let_in_together_find_every_idle_gpu():
+    for bound in (QueueBound(requests=0), WaitBound(longest=0)):
+        run = arriving([1, 2, 3, 4], [Waitlist(rate="24 per min"), bound], pools={"gpus": {"gpus": 4}}, **TICK)
+        assert arrivals(run) == [10] * 4
+        assert outcomes(run) == ["served"] * 4
+
+
+def test_an_account_begins_when_its_owner_is_let_in():
+    run = arriving([1, 2], [Waitlist(rate="6 per min"), FeatureGate(min_age="15 s")], **TICK)
+    assert admitted(run) == [10, 20]
+    assert outcomes(run) == ["feature gate"] * 2
 
 
 def test_people_ask_from_when_they_were_let_in():

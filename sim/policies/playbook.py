@@ -49,7 +49,7 @@ def in_order(steps: Sequence[Any], seconds: Callable[[float | datetime], float])
     for step in steps:
         if isinstance(step, Step):
             timed.append(Timed(copy.deepcopy(step.policy), seconds(step.from_), seconds(step.until)))
-        elif callable(getattr(step, "act", None)):
+        elif callable(getattr(step, "act", None)) and not isinstance(step, type):
             timed.append(Timed(copy.deepcopy(step)))
         else:
             raise TypeError(f"a playbook holds steps and policies (objects with act()), not {step!r}")

@@ -5,6 +5,7 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, PrivateAttr, model_validator
 
 from sim.controls import Controls, Telemetry
+from sim.errors import BadInput
 from sim.policies.target import Targeted
 from sim.units import Seconds, Whole
 
@@ -41,6 +42,9 @@ class DegradeUnderLoad(Targeted):
         return self
 
     def act(self, telemetry: Telemetry, controls: Controls) -> None:
+        if self.pool not in telemetry.pools:
+            known = ", ".join(telemetry.pools)
+            raise BadInput("the scenario has no such pool", key="pool", value=self.pool, expected=known)
         wait, now = telemetry.pools[self.pool].expected_wait, telemetry.now
         if wait > self.above:
             self._level, self._calm_since = min(self._level + 1, self.lowest), None
