@@ -17,8 +17,7 @@ NotNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Microseconds = Annotated[int, Field(gt=0, le=10**15)]
 Size = Annotated[int, Field(gt=0, le=10_000_000)]
 
-# Run once a batch, and once a step; 'pipeline' is the whole batch in one measurement.
-ONCE = ("text", "vae_encode", "vae_decode", "prefill")
+# Components that run once a step; the others run once a batch, and "pipeline" is the whole batch at once.
 EACH_STEP = ("denoise", "decode")
 P10_TO_P90 = 2.5631  # of a normal, in standard deviations
 
