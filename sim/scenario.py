@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import Field, PrivateAttr, model_validator
 
 from sim import shipped
-from sim.demand.signups import Demand
+from sim.demand.sources import Demand
 from sim.demand.users import Behaviour, Constant, Time
 from sim.errors import BadInput
 from sim.policies.playbook import Step
@@ -212,7 +212,7 @@ class Scenario(Strict):
         if not 1900 <= self.start.year <= 2200:  # dates of tables end in 2262
             raise ValueError("start: expected a year from 1900 to 2200")
         people = sum(
-            self.scale * float(w.cumulative(max(self.horizon - self.seconds(w.from_), 0))) for w in self.demand.waves
+            self.scale * w.times * float(w.cumulative(max(self.horizon - self.seconds(w.from_), 0))) for w in self.demand.waves
         )
         gpus = sum(pool.gpus * self.scale for pool in self.pools.values())
         for key, number, most, what in (

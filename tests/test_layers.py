@@ -29,7 +29,7 @@ FLOORS = [
     ["compare"],
     ["plots"],
     ["report", "console"],
-    ["cli_profile"],
+    ["cli_profile", "cli_demand"],
     ["cli"],
 ]
 
@@ -42,8 +42,8 @@ PLACES = {
     "torch": {"bench", "live"},
     "diffusers": {"bench", "live"},
     "transformers": {"bench", "live"},
-    "typer": {"cli", "cli_profile"},
-    "rich": {"cli", "cli_profile", "console"},
+    "typer": {"cli", "cli_profile", "cli_demand"},
+    "rich": {"cli", "cli_profile", "cli_demand", "console"},
 }
 
 
