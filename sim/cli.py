@@ -215,6 +215,9 @@ def ranking_table(comparison: Any) -> Table:
 
     against = f"against {comparison.baseline}"
     table = Table("", name_column("playbook"), "alive", "in time", against, "images lost", "GPU-h wasted", "cost")
+    grows = "growth_lost" in comparison.table.columns
+    if grows:
+        table.add_column("growth lost")
     rows = comparison.differences.set_index(["playbook", "metric"])
     for place, name in enumerate(comparison.ranking, 1):
         runs = comparison.table[comparison.table["playbook"] == name]
@@ -228,6 +231,7 @@ def ranking_table(comparison: Any) -> Table:
             amount(lost["mean"]),
             amount(wasted["mean"]),
             f"${amount(cost['mean'])}",
+            *([amount(rows.loc[(name, "growth_lost")]["mean"])] if grows else []),
         )
     return table
 

@@ -12,11 +12,12 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
+from sim.demand.trace import Trace
 from sim.errors import BadInput
 from sim.profile import Profile
 from sim.run import Run
 from sim.scenario import Scenario
-from sim.simulate import chosen, simulate
+from sim.simulate import UNLIMITED, chosen, simulate
 from sim.verdict import verdict
 
 CONFIDENCE = 0.95
@@ -29,7 +30,8 @@ Progress = Callable[[float], None]  # called with the share of the work that is 
 class Comparison:
     """Playbooks compared over the same seeds, so over the same people.
 
-    table: a row a playbook and seed with its figures, counts at full scale.
+    table: a row a playbook and seed with its figures, counts at full scale. Where there is word of mouth, growth_lost
+        is how many signups fewer than if an unlimited fleet had served everybody at once.
     differences: a row a playbook and metric: mean with its interval, and the difference to the baseline paired by
         seed, with its interval (Student's t, 95 %; nan where there is one seed); the best playbook first.
     """
@@ -64,11 +66,22 @@ def compare(
     numbers = list(range(1, seeds + 1)) if isinstance(seeds, int) else list(dict.fromkeys(seeds))
     if not numbers:
         raise BadInput("a comparison takes one seed or more", key="seeds", value=seeds, expected="1, 2, ...")
-    tasks = [(name, seed) for seed in numbers for name in names]
+    grows = scenario.demand.word_of_mouth is not None
+    tasks = [(name, seed) for seed in numbers for name in [*names, *([UNLIMITED] if grows else [])]]
     results = run_all(scenario, tasks, numbers[0], processes, progress)
-    table = pd.DataFrame([row for row, _ in results])
+    table = with_growth_lost(pd.DataFrame([row for row, _ in results]))
     comparison = Comparison(table, differences(table, names), names, numbers, names[0])
-    return comparison, [run for _, run in results if run is not None]
+    return comparison, [run for _, run in results if run is not None and not run.manifest["unlimited"]]
+
+
+def with_growth_lost(table: pd.DataFrame) -> pd.DataFrame:
+    """Every playbook's signups against those of the unlimited fleet of its seed, whose rows go; no change if none."""
+    free = table["playbook"] == UNLIMITED
+    if not free.any():
+        return table
+    most = table[free].set_index("seed")["signups"]
+    rest = table[~free].reset_index(drop=True)
+    return rest.assign(growth_lost=rest["seed"].map(most) - rest["signups"])
 
 
 def run_all(
@@ -90,7 +103,7 @@ def run_all(
     with context.Manager() as manager, ProcessPoolExecutor(count, context) as executor:
         others = set(multiprocessing.active_children())  # the manager, and whatever the caller has going
         common = manager.dict()
-        given = (scenario.document, scenario.used_profiles)
+        given = (scenario.document, scenario.used_profiles, scenario.traces)
         futures = [executor.submit(in_process, given, *task, keep, common, place) for place, task in enumerate(tasks)]
         try:
             while not_over(futures):
@@ -136,7 +149,7 @@ def reporter(shares: MutableMapping[int, float], place: int, then: Callable[[], 
 
 
 def in_process(
-    given: tuple[dict[str, Any], dict[str, Profile]],
+    given: tuple[dict[str, Any], dict[str, Profile], dict[str, Trace]],
     playbook: str,
     seed: int,
     keep: int,
@@ -144,15 +157,18 @@ def in_process(
     place: int,
 ) -> tuple[dict[str, Any], Run | None]:
     """A task in a process of its own: the scenario is made again from what it was read from."""
-    document, profiles = given
-    return one(Scenario.from_dict(document, profiles=profiles), playbook, seed, keep, reporter(shares, place))
+    document, profiles, traces = given
+    return one(Scenario.from_dict(document, profiles=profiles, traces=traces), playbook, seed, keep, reporter(shares, place))
 
 
 def one(
     scenario: Scenario, playbook: str, seed: int, keep: int, progress: Progress
 ) -> tuple[dict[str, Any], Run | None]:
     """Simulate and judge one playbook with one seed."""
-    run = simulate(scenario, playbook, seed=seed, progress=lambda now: progress(now / scenario.horizon))
+    unlimited = playbook == UNLIMITED
+    steps = [] if unlimited else playbook
+    told = lambda now: progress(now / scenario.horizon)  # noqa: E731
+    run = simulate(scenario, steps, seed=seed, unlimited=unlimited, progress=told)
     row = figures(run)
     progress(1.0)
     return row, run if seed == keep else None
@@ -175,6 +191,8 @@ def figures(run: Run) -> dict[str, Any]:
         "dollars": v.full(v.dollars),
         "kwh": v.full(v.energy["kwh"]),
         "kg_co2e": v.full(v.energy["kg_co2e"]),
+        "signups": v.full(v.signups["came"]),
+        "invited": v.full(v.signups["invited"]),
         "signups_lost": v.full(v.signups["lost"]),
         "saturated_seconds": sum(pool.saturated for pool in v.pools),
         "overloaded": v.overloaded_at_horizon,

@@ -9,7 +9,7 @@ from sim.clock import CONTROL, Clock
 from sim.controls import Controls
 from sim.policies.playbook import Timed
 from sim.service import Service
-from sim.users import Users
+from sim.waitlist import Waitlist
 
 
 def control(
@@ -17,7 +17,7 @@ def control(
     controls: Controls,
     playbook: Sequence[Timed],
     service: Service,
-    users: Users,
+    waitlist: Waitlist,
     *,
     tick: float,
     decisions: list[dict[str, Any]],
@@ -26,7 +26,7 @@ def control(
     """Run the playbook at 0, tick, 2 tick, ...; `decisions` gets a row for each knob that turned."""
     number = 0
     while True:
-        telemetry = service.telemetry(users.waitlisted())
+        telemetry = service.telemetry(waitlist.length())
         knobs, rate = controls.knobs.copy(), controls.signup_rate
         controls.open_all()
         for step in playbook:
@@ -36,7 +36,7 @@ def control(
             decisions.append(signup_decision(env.now, rate, controls))
         service.refresh()
         service.forget()
-        users.let_in(tick)
+        waitlist.let_in(tick)
         if progress is not None:
             progress(env.now)
         number += 1

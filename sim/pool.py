@@ -11,7 +11,7 @@ from simpy import Event
 
 from sim.clock import COMPLETION, LINGER, Clock
 from sim.request import ABANDONED, Request
-from sim.rules import LOGNORMAL_NOISE, NO_NOISE, noise
+from sim.chance import LOGNORMAL_NOISE, NO_NOISE, noise
 from sim.scenario import Scenario
 from sim.streams import SPEED
 
@@ -58,10 +58,14 @@ class Pool:
         *,
         start: Callable[[list[Request], "Pool", int], Batch],
         finish: Callable[[Request], None],
+        unlimited: bool = False,
     ):
-        """start: records requests as a batch on a GPU; finish: tells a request that its image is done."""
+        """start: records requests as a batch on a GPU; finish: tells a request that its image is done.
+
+        unlimited: there is always one GPU more, so that nobody waits: what demand would be if nothing held it back.
+        """
         name = list(scenario.pools)[number]
-        self.env, self.number, self.start, self.tell = env, number, start, finish
+        self.env, self.number, self.start, self.tell, self.unlimited = env, number, start, finish, unlimited
         self.gpus, self.settings = scenario.gpus(name), scenario.pools[name]
         self.images = [spec.images for spec in scenario.specs()]  # of one request, by spec
         self.seconds = {scenario.specs().index(spec): table for spec, table in scenario.batch_tables(name).items()}
@@ -112,8 +116,19 @@ class Pool:
         self.wake_one()
 
     def wake_one(self) -> None:
-        if self.idle and self.next_lane() is not None:
+        if not self.idle and not self.unlimited or self.next_lane() is None:
+            return
+        if self.idle:
             self.wake[heappop(self.idle)].succeed()
+        else:
+            self.one_more()
+
+    def one_more(self) -> None:
+        """Another GPU, as fast as the average one."""
+        self.loaded.append(None)
+        self.pace.append(1.0)
+        self.env.process(self.serve(self.gpus))
+        self.gpus += 1
 
     def next_lane(self) -> Lane | None:
         """The lane to serve next: of those ready the most urgent, then the one whose head came first."""

@@ -51,4 +51,5 @@ class Request:
     gpu_seconds: float = nan
     retry: bool = False  # the user will try again
     waited_out: bool = False  # the linger of a batch it heads is over
+    notified: bool = False  # the user was told to come back for it, and is more patient
     done: object = None  # the engine's event: served, or found to be over

@@ -1,4 +1,4 @@
-"""The scalar rules of the gateway and of chance: each is written once, here, and called by every engine.
+"""The scalar rules of the gateway: each is written once, here, and called by every engine.
 
 Knobs of one (tier, feature) are a float64 row, indexed by the names below; what the gateway remembers of one user and
 meter is another such row, its limiter.
@@ -8,8 +8,6 @@ import math
 
 import numpy as np
 from numba import njit
-
-from sim.streams import draw, normal
 
 # Knobs, in the order in which the gateway asks. inf switches a limit off.
 OPEN, MIN_AGE, RATE, BURST, QUOTA, WINDOW, KIND, CONCURRENCY, QUEUE, WAIT, SHED, LEVEL, PRIORITY = range(13)
@@ -136,40 +134,3 @@ def decide(knobs, limiter, now, midnight, age, in_flight, queued, wait, lot, cha
         return SHED_AWAY
     charge(limiter, knobs, now, midnight)
     return GRANTED
-
-
-# Distributions of time, by inversion or by Box and Muller, each from one keyed draw.
-NEVER, CONSTANT, UNIFORM, EXPONENTIAL, LOGNORMAL, WEIBULL = range(6)
-
-
-@njit(cache=True)
-def sample(kind, a, b, seed, stream, entity, k):  # type: ignore[no-untyped-def]
-    """One keyed value of a law.
-
-    constant a; uniform a to b; exponential of mean a; lognormal of median a, sigma b; Weibull of scale a, shape b.
-    """
-    if kind == NEVER:
-        return np.inf
-    if kind == CONSTANT:
-        return a
-    if kind == LOGNORMAL:
-        return a * math.exp(b * normal(seed, stream, entity, k))
-    u = draw(seed, stream, entity, k)
-    if kind == UNIFORM:
-        return a + (b - a) * u
-    if kind == EXPONENTIAL:
-        return -a * math.log(u)
-    return a * (-math.log(u)) ** (1.0 / b)
-
-
-NO_NOISE, LOGNORMAL_NOISE, EXPONENTIAL_NOISE = range(3)
-
-
-@njit(cache=True)
-def noise(kind, sigma, seed, stream, entity, k):  # type: ignore[no-untyped-def]
-    """What a batch's measured seconds are multiplied by: 1, lognormal of mean 1, or exponential of mean 1."""
-    if kind == NO_NOISE:
-        return 1.0
-    if kind == EXPONENTIAL_NOISE:
-        return -math.log(draw(seed, stream, entity, k))
-    return math.exp(sigma * normal(seed, stream, entity, k) - 0.5 * sigma * sigma)

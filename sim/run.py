@@ -1,26 +1,24 @@
 """Run: one simulation as tables with a manifest beside them; built from the engine, saved and loaded as a folder."""
 
 import json
-import platform
 import shutil
 import tempfile
 from dataclasses import dataclass
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from sim.demand.people import People
+from sim.crowd import Crowd
 from sim.errors import BadInput
+from sim.manifest import FORMAT, manifest_of
 from sim.request import OUTCOMES, UNFINISHED
 from sim.rules import REASONS
 from sim.scenario import Scenario
 from sim.service import Service
-from sim.users import Users
 
-FORMAT = "meltpoint-run/1"
+WORD_OF_MOUTH = "word of mouth"
 TABLES = ("requests", "batches", "users", "decisions")
 
 
@@ -29,9 +27,10 @@ class Run:
     """What one simulation left behind. Times are seconds after the scenario's start; nan is never.
 
     requests: a row an attempt: user, ask, attempt, tier, feature, pool, arrived, started, finished, left, outcome,
-        reason, asked, spec, level, batch, gpu_seconds (its share of the batch), retry (the user will try again).
+        reason, asked, spec, level, batch, gpu_seconds (its share of the batch), retry (the user will try again), notified (told to come back for it).
     batches: batch, pool, gpu, spec, started, finished, size (images), seconds (of the whole batch), watts.
-    users: user, tier, wave, newcomer, arrives, admitted, left (gave up on the waitlist, or churned).
+    users: user, tier, wave, region, newcomer, invited_by (a user), arrives, admitted, left (gave up on the waitlist, or
+        churned).
     decisions: time, knob, tier, feature, old, new, policy.
     manifest: scenario, playbook, seed, engine, versions and the figures needed to read the tables.
     """
@@ -102,13 +101,13 @@ def with_categories(table: pd.DataFrame, known: dict[str, list[str]]) -> pd.Data
 
 def run_from(
     scenario: Scenario,
-    people: People,
+    crowd: Crowd,
     service: Service,
-    users: Users,
     decisions: list[dict[str, Any]],
     *,
     playbook: str,
     seed: int,
+    unlimited: bool,
     wall_seconds: float,
 ) -> Run:
     """The tables of a run of the SimPy engine that has reached its horizon."""
@@ -117,9 +116,9 @@ def run_from(
     return Run(
         requests=request_table(scenario, service, places),
         batches=batches,
-        users=user_table(scenario, people, users),
+        users=user_table(scenario, crowd),
         decisions=pd.DataFrame(decisions, columns=columns),
-        manifest=manifest_of(scenario, playbook, seed, wall_seconds),
+        manifest=manifest_of(scenario, service, playbook, seed, wall_seconds, unlimited=unlimited),
     )
 
 
@@ -160,6 +159,7 @@ def request_table(scenario: Scenario, service: Service, batch_places: np.ndarray
             "batch": batch,
             "gpu_seconds": column("gpu_seconds", float),
             "retry": column("retry", bool),
+            "notified": column("notified", bool),
         }
     )
     order = np.lexsort((table["attempt"], table["ask"], table["user"], table["arrived"]))
@@ -206,99 +206,23 @@ def watts(service: Service, scenario: Scenario, specs: np.ndarray, sizes: np.nda
     return np.array([known[cell] for cell in zip(specs.tolist(), sizes.tolist(), strict=True)], dtype=float)
 
 
-def user_table(scenario: Scenario, people: People, users: Users) -> pd.DataFrame:
-    """One row a person, in order of arrival."""
-    waves = [wave.name or f"{wave.kind} {number}" for number, wave in enumerate(scenario.demand.waves)]
+def user_table(scenario: Scenario, crowd: Crowd) -> pd.DataFrame:
+    """One row a person, in order of arrival; the invited after all others."""
+    sources = scenario.demand.names()
+    source = np.array(crowd.source)
+    invited = [WORD_OF_MOUTH] if scenario.demand.word_of_mouth is not None else []
+    by = pd.array(crowd.invited_by, dtype="Int64")
+    by[np.array(crowd.invited_by) < 0] = pd.NA
     return pd.DataFrame(
         {
-            "user": np.arange(len(people)),
-            "tier": names(people.tier, list(scenario.tiers)),
-            "wave": names(people.wave, waves),
-            "newcomer": people.newcomer,
-            "arrives": people.arrives,
-            "admitted": users.admitted,
-            "left": users.left,
+            "user": np.arange(len(crowd)),
+            "tier": names(crowd.tier, list(scenario.tiers)),
+            "wave": names(np.where(source < 0, len(sources), source), [*sources, *invited]),
+            "region": names(crowd.region, list(scenario.demand.regions) or ["everywhere"]),
+            "newcomer": np.array(crowd.newcomer, dtype=bool),
+            "invited_by": by,
+            "arrives": np.array(crowd.arrives, dtype=float),
+            "admitted": np.array(crowd.admitted, dtype=float),
+            "left": np.array(crowd.left, dtype=float),
         }
     )
-
-
-def manifest_of(scenario: Scenario, playbook: str, seed: int, wall_seconds: float) -> dict[str, Any]:
-    """All that the tables need to be read, and the run to be repeated."""
-    return {
-        "format": FORMAT,
-        "title": scenario.title,
-        "question": scenario.question,
-        "start": scenario.start.isoformat(),
-        "horizon": scenario.horizon,
-        "warm_up": scenario.warm_up,
-        "scale": scenario.scale,
-        "playbook": playbook,
-        "seed": seed,
-        "engine": "simpy",
-        "versions": versions(),
-        "wall_seconds": round(wall_seconds, 3),
-        "tiers": {name: tier.share for name, tier in scenario.tiers.items()},
-        "features": {name: {"pool": f.pool, "slo": f.slo, "share": f.share} for name, f in scenario.features.items()},
-        "pools": {name: pool_entry(scenario, name) for name in scenario.pools},
-        "specs": {spec.label: {"model": spec.model, "images": spec.images} for spec in scenario.specs()},
-        "profiles": {model: profile_entry(profile) for model, profile in scenario.used_profiles.items()},
-        "extrapolated": extrapolated(scenario),
-        "notices_leaving": scenario.serving.notices_leaving,
-        "footprint": scenario.footprint.model_dump(),
-        "alive": scenario.alive.model_dump(),
-        "scenario": json.loads(json.dumps(scenario.document, default=str)),
-    }
-
-
-def pool_entry(scenario: Scenario, name: str) -> dict[str, Any]:
-    """A pool's size in the slice and in full, its price, and the idle power of its GPUs."""
-    pool = scenario.pools[name]
-    models = {rung.model for f in scenario.features.values() if f.pool == name for rung in f.rungs()}
-    idle = [scenario.used_profiles[m].idle_power for m in sorted(models)]
-    known = [power for power in idle if power == power]
-    return {
-        "gpus": scenario.gpus(name),
-        "gpus_in_full": pool.gpus,
-        "max_batch": pool.max_batch,
-        "linger": pool.linger,
-        "dollars_per_gpu_hour": pool.dollars_per_gpu_hour,
-        "idle_watts": max(known) if known else scenario.footprint.idle_watts,
-        "gpu_seconds": {  # of one request in a full batch
-            spec.label: table[max(table)] * spec.images / max(table)
-            for spec, table in scenario.batch_tables(name).items()
-        },
-    }
-
-
-def profile_entry(profile: Any) -> dict[str, Any]:
-    file = profile.file
-    return {
-        "sha256": profile.sha256,
-        "provenance": file.provenance,
-        "source": file.source,
-        "gpu": file.hardware.gpu,
-        "idle_power_source": file.hardware.idle_power_source,
-    }
-
-
-def extrapolated(scenario: Scenario) -> list[str]:
-    """The specs whose service times lie outside what was measured."""
-    return sorted(
-        {
-            spec.label
-            for pool in scenario.pools
-            for spec, table in scenario.batch_tables(pool).items()
-            if not all(scenario.used_profiles[spec.model].inside(spec, size) for size in table)
-        }
-    )
-
-
-def versions() -> dict[str, str]:
-    """Versions of what computes a run."""
-    found = {"python": platform.python_version()}
-    for package in ("meltpoint", "simpy", "numpy", "numba", "scipy", "pandas"):
-        try:
-            found[package] = version(package)
-        except PackageNotFoundError:
-            found[package] = "not installed"
-    return found

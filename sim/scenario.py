@@ -3,156 +3,28 @@
 import math
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Self
 
+import numpy as np
+from numpy.typing import NDArray
 from pydantic import Field, PrivateAttr, model_validator
 
 from sim import shipped
-from sim.demand.sources import Demand
-from sim.demand.users import Behaviour, Constant, Time
+from sim.demand.scripts import ANY, Replay, Source
+from sim.demand.season import Pulse, pulse_of
+from sim.demand.sources import Demand, seconds_after
+from sim.demand.trace import Trace, load_trace
+from sim.demand.users import Behaviour
 from sim.errors import BadInput
+from sim.parts import Alive, Feature, Footprint, Pool, Serving, Tier
 from sim.policies.playbook import Step
 from sim.profile import Profile, load_profile
 from sim.request import Spec
 from sim.schema import Strict
-from sim.units import Fraction, Instant, Moment, Plain, Scale, Seconds, Whole
+from sim.units import Instant, Moment, Scale, Seconds
 
 LONGEST = 10 * 365 * 86400.0  # seconds
-MOST_PEOPLE, MOST_GPUS, MOST_TICKS = 20e6, 1e6, 1e7  # of one run: some 10 GB of memory, and hours
-
-
-class Tier(Strict):
-    """A class of users."""
-
-    share: Fraction = Field(description="share of the people who arrive")
-
-
-class SpecFields(Strict):
-    """What a request asks of a model."""
-
-    model: str = Field(description="name of a profile: shipped, or listed under 'profiles'")
-    side: Annotated[Whole, Field(ge=1, le=100_000)] = 1024
-    steps: Annotated[Whole, Field(ge=1, le=100_000)] = 28
-    frames: Annotated[Whole, Field(ge=1, le=100_000)] = 1
-    images: Annotated[Whole, Field(ge=1)] = 1
-
-    @property
-    def spec(self) -> Spec:
-        return Spec(self.model, self.side, self.steps, self.frames, self.images)
-
-
-class Feature(Strict):
-    """Something users ask for."""
-
-    share: Fraction = Field(description="share of the asks")
-    pool: str
-    slo: Annotated[Seconds, Field(gt=0, allow_inf_nan=False)] = Field(
-        description="latency, from asking to the image, that counts as in time"
-    )
-    spec: SpecFields
-    ladder: list[SpecFields] = Field(default=[], description="cheaper specs to degrade to, the next cheaper one first")
-    meter: str = Field(default="", description="features with the same meter share one rate limit and quota")
-
-    def rungs(self) -> list[Spec]:
-        """The spec as asked, then the ladder down."""
-        return [self.spec.spec, *[rung.spec for rung in self.ladder]]
-
-
-class Pool(Strict):
-    """GPUs that serve one queue."""
-
-    gpus: Annotated[Whole, Field(ge=1, le=10_000_000)]
-    max_batch: Annotated[Whole, Field(ge=1, le=1024)] = Field(default=1, description="images in one batch at most")
-    linger: Annotated[Seconds, Field(allow_inf_nan=False)] = Field(
-        default=0.0, description="how long a free GPU waits for a batch to fill"
-    )
-    model_load: Time = Field(
-        default=Constant(kind="constant", value=0),
-        description="what a GPU's first batch takes longer, and every batch of another model than the one before",
-        json_schema_extra={
-            "source": "assumed: each GPU holds all its pool's models; else GenTD26: lognormal, mean 22 s, p95 45 s",
-            "provenance": "assumed",
-        },
-    )
-    dollars_per_gpu_hour: Annotated[Plain, Field(ge=0, le=1e6)] = Field(
-        default=2.5,
-        json_schema_extra={"source": "H100 on demand, 2025-26 market surveys: $2-3.5", "provenance": "published"},
-    )
-
-
-class Noise(Strict):
-    """What a batch's measured seconds vary by: a factor of mean 1.
-
-    "as measured" is lognormal with the spread between visits that the model's profile holds, and `cv` where it holds
-    none (published medians do not).
-    """
-
-    kind: Literal["none", "lognormal", "as measured", "exponential"] = "lognormal"
-    cv: Annotated[Plain, Field(gt=0, le=3)] = Field(
-        default=0.05,
-        description="coefficient of variation of the lognormal",
-        json_schema_extra={
-            "source": "bare GPU benchmarks 0.002-0.015, production at fixed spec 0.37 (GenTD26); between them",
-            "provenance": "assumed",
-        },
-    )
-
-
-class Serving(Strict):
-    """How the service treats its queue."""
-
-    noise: Noise = Noise()
-    gpu_speed_cv: Annotated[Plain, Field(ge=0, le=1)] = Field(
-        default=0.0,
-        description="coefficient of variation of the constant speed of single GPUs, lognormal of mean 1",
-        json_schema_extra={"source": "assumed: none; cards of one kind differ by 0.01-0.02", "provenance": "assumed"},
-    )
-    notices_leaving: bool = Field(
-        default=False,
-        description="whether a user who leaves the queue is taken out of it, or is served all the same (wasted)",
-        json_schema_extra={"source": "assumed: closing a tab cancels nothing", "provenance": "assumed"},
-    )
-
-
-class Footprint(Strict):
-    """From GPU energy to the meter and the air."""
-
-    server_overhead: Annotated[Plain, Field(ge=1, le=100)] = Field(
-        default=1.5,
-        description="server power over GPU power",
-        json_schema_extra={"source": "8-GPU nodes 1.4-1.6; MIT Technology Review uses 2", "provenance": "assumed"},
-    )
-    pue: Annotated[Plain, Field(ge=1, le=100)] = Field(
-        default=1.17,
-        description="facility power over server power",
-        json_schema_extra={"source": "Microsoft 1.17-1.18, AWS 1.15, Google 1.1", "provenance": "published"},
-    )
-    grams_co2e_per_kwh: Annotated[Plain, Field(ge=0, le=1e6)] = Field(
-        default=370.0,
-        json_schema_extra={
-            "source": "United States grid, about 370; world 481 (Ember, 2023)",
-            "provenance": "published",
-        },
-    )
-    idle_watts: Annotated[Plain, Field(ge=0, le=1e6)] = Field(
-        default=100.0,
-        description="of a GPU that serves nothing, where the profile does not say",
-        json_schema_extra={"source": "assumed, 75-120 W", "provenance": "assumed"},
-    )
-
-
-class Alive(Strict):
-    """When this scenario calls the service alive.
-
-    Cut the run into windows. A window is good if, of the requests it granted, at least `kept` got an image in time.
-    Alive: at least `windows` of the windows with granted requests are good, and at least `attainment` of all asks of
-    the whole run got an image in time (so that refusing everybody is not life).
-    """
-
-    window: Annotated[Seconds, Field(ge=1, allow_inf_nan=False)] = 3600.0
-    kept: Fraction = 0.8
-    windows: Fraction = 0.9
-    attainment: Fraction = 0.1
+MOST_PEOPLE, MOST_ASKS, MOST_GPUS, MOST_TICKS = 20e6, 1e8, 1e6, 1e7  # of one run: some 10 GB of memory, and hours
 
 
 class Scenario(Strict):
@@ -181,6 +53,7 @@ class Scenario(Strict):
 
     _document: dict[str, Any] = PrivateAttr(default_factory=dict)
     _profiles: dict[str, Profile] = PrivateAttr(default_factory=dict)
+    _traces: dict[str, Trace] = PrivateAttr(default_factory=dict)
 
     @model_validator(mode="after")
     def names_fit_together(self) -> Self:
@@ -204,6 +77,7 @@ class Scenario(Strict):
         for name, steps in {"always": self.always, **self.playbooks}.items():
             for number, step in enumerate(steps):
                 self.check_step(step, f"{'' if name == 'always' else 'playbooks.'}{name}.{number}")
+        self.check_demand()
         return self
 
     @model_validator(mode="after")
@@ -211,12 +85,14 @@ class Scenario(Strict):
         """Refused here rather than when memory is full."""
         if not 1900 <= self.start.year <= 2200:  # dates of tables end in 2262
             raise ValueError("start: expected a year from 1900 to 2200")
-        people = sum(
-            self.scale * w.times * float(w.cumulative(max(self.horizon - self.seconds(w.from_), 0))) for w in self.demand.waves
-        )
+        demand = self.demand
+        people = sum(w.times * float(w.cumulative(max(self.horizon - self.seconds(w.from_), 0))) for w in demand.waves)
+        people += demand.word_of_mouth.market if demand.word_of_mouth is not None else 0.0
+        asked = sum(c.clients * c.rate for c in demand.clients) * self.horizon
         gpus = sum(pool.gpus * self.scale for pool in self.pools.values())
         for key, number, most, what in (
-            ("demand", people, MOST_PEOPLE, "people"),
+            ("demand", people * self.scale, MOST_PEOPLE, "people"),
+            ("demand", asked * self.scale, MOST_ASKS, "requests of clients"),
             ("pools", gpus, MOST_GPUS, "GPUs"),
             ("control_tick", self.horizon / self.control_tick, MOST_TICKS, "control ticks"),
             ("alive.window", self.horizon / self.alive.window, MOST_TICKS, "windows"),
@@ -227,6 +103,25 @@ class Scenario(Strict):
                     f"{key}: {number:.2g} {what} are more than a run can hold, expected at most {most:g}{slice_of}"
                 )
         return self
+
+    def check_demand(self) -> None:
+        """Tiers and features that demand names exist, and somebody is in those tiers."""
+        demand = self.demand
+        sources = {"clients": demand.clients, "traces": demand.traces}
+        named = [(f"waves.{number}.tiers", wave.tiers) for number, wave in enumerate(demand.waves) if wave.tiers]
+        for kind, listed in sources.items():
+            named += [(f"{kind}.{number}.tier", [source.tier]) for number, source in enumerate(listed) if source.tier]
+            for number, source in enumerate(listed):
+                for feature in [source.feature, *getattr(source, "features", {}).values()]:
+                    if feature and feature not in self.features:
+                        expected = f"expected one of {list(self.features)}"
+                        raise ValueError(f"demand.{kind}.{number}: no feature {feature!r}, {expected}")
+        for key, tiers in [*named, ("openings", list(demand.openings))]:
+            for tier in tiers:
+                if tier not in self.tiers:
+                    raise ValueError(f"demand.{key}: no tier {tier!r}, expected one of {list(self.tiers)}")
+            if key != "openings" and not sum(self.tiers[tier].share for tier in tiers) > 0:
+                raise ValueError(f"demand.{key}: nobody is in {tiers}, expected a tier with a share above 0")
 
     def check_step(self, step: Step, key: str) -> None:
         """Names in a playbook's step exist, and it ends after it begins."""
@@ -243,7 +138,20 @@ class Scenario(Strict):
 
     def seconds(self, instant: Instant) -> float:
         """Seconds from the start of the scenario to an instant (negative before it)."""
-        return (instant - self.start).total_seconds() if isinstance(instant, datetime) else instant
+        return seconds_after(self.start, instant)
+
+    def pulse(self, seed: int) -> Pulse | None:
+        """What the hours, the days and chance make of every wave's rate; None where nothing."""
+        return pulse_of(self.demand.season, self.demand.regions, self.start, self.horizon, seed)
+
+    def features_of(self, source: Source) -> NDArray[np.int64]:
+        """The feature for each kind a source recorded, the last entry for an unknown kind; ANY is drawn."""
+        names = list(self.features)
+        usual = names.index(source.feature) if source.feature else ANY
+        if not isinstance(source, Replay):
+            return np.array([usual])
+        chosen = [source.features.get(kind, "") for kind in self.traces[source.file].kinds]
+        return np.array([*[names.index(name) if name else usual for name in chosen], usual])
 
     def gpus(self, pool: str) -> int:
         """GPUs of a pool in the simulated slice, at least one."""
@@ -280,22 +188,63 @@ class Scenario(Strict):
         return self._document
 
     @property
+    def traces(self) -> dict[str, Trace]:
+        """The recording behind each file that demand names."""
+        return self._traces
+
+    @property
     def used_profiles(self) -> dict[str, Profile]:
         """The profile of each model named in a spec."""
         return self._profiles
 
     @classmethod
     def from_dict(
-        cls, document: dict[str, Any], *, near: Path | None = None, profiles: dict[str, Profile] | None = None
+        cls,
+        document: dict[str, Any],
+        *,
+        near: Path | None = None,
+        profiles: dict[str, Profile] | None = None,
+        traces: dict[str, Trace] | None = None,
     ) -> Self:
-        """A scenario from plain values as in YAML. Raises pydantic's ValidationError, or BadInput about a profile.
+        """A scenario from plain values as in YAML. Raises pydantic's ValidationError, or BadInput about a file.
 
-        near: folder that profile paths are relative to; profiles: profiles by model name, in place of files.
+        near: folder that paths are relative to; profiles, traces: by name, in place of files.
         """
         scenario = cls.model_validate(document)
         scenario._document = document
         scenario._profiles = profiles_for(scenario, near, profiles or {})
+        scenario._traces = traces_for(scenario, near, traces or {})
+        check_recordings(scenario)
         return scenario
+
+
+def traces_for(scenario: Scenario, near: Path | None, given: dict[str, Trace]) -> dict[str, Trace]:
+    """Load every recording that demand names."""
+    files = dict.fromkeys(source.file for source in scenario.demand.traces)
+    return {file: given.get(file) or load_trace((near or Path()) / file) for file in files}
+
+
+def check_recordings(scenario: Scenario) -> None:
+    """What recordings ask for is offered."""
+    for number, source in enumerate(scenario.demand.traces):
+        key, trace = f"demand.traces.{number}", scenario.traces[source.file]
+        for kind in source.features:
+            if kind not in trace.kinds:
+                message, expected = "nothing of this kind was recorded", f"one of {', '.join(map(repr, trace.kinds))}"
+                raise BadInput(message, key=f"{key}.features", value=kind, expected=expected)
+        if source.images:
+            check_images(scenario, source, trace, key)
+
+
+def check_images(scenario: Scenario, source: Replay, trace: Trace, key: str) -> None:
+    """Every number of images that was recorded can be asked of each feature it may be asked of."""
+    features = list(scenario.features.values())
+    for kind, images in {(int(k), int(n)) for k, n in zip(trace.kind, trace.images, strict=True)}:
+        feature = int(scenario.features_of(source)[kind])
+        for offered in features if feature == ANY else [features[feature]]:
+            if images not in offered.ladders():
+                expected = f"one of {list(offered.ladders())}; list it under the feature's 'images'"
+                raise BadInput("a recorded number of images", key=f"{key}.images", value=images, expected=expected)
 
 
 def profiles_for(scenario: Scenario, near: Path | None, given: dict[str, Profile]) -> dict[str, Profile]:
@@ -303,7 +252,8 @@ def profiles_for(scenario: Scenario, near: Path | None, given: dict[str, Profile
     loaded: dict[str, Profile] = {}
     for name, feature in scenario.features.items():
         for place, spec in enumerate(feature.rungs()):
-            key = f"features.{name}." + ("spec" if place == 0 else f"ladder.{place - 1}")
+            rung = place % (1 + len(feature.ladder))
+            key = f"features.{name}." + ("spec" if rung == 0 else f"ladder.{rung - 1}")
             if spec.model not in loaded:
                 loaded[spec.model] = given.get(spec.model) or profile_for(scenario, spec.model, near, f"{key}.model")
             check_batches(loaded[spec.model], spec, scenario.pools[feature.pool].max_batch, key)

@@ -6,28 +6,17 @@ from datetime import datetime
 import numpy as np
 
 from sim.clock import Clock
+from sim.crowd import Crowd
 from sim.controls import Controls, PoolTelemetry, Telemetry
-from sim.demand.people import People
 from sim.pool import Batch, Pool
 from sim.request import ABANDONED, REFUSED, SERVED, Request, Spec
-from sim.rules import (
-    EXPONENTIAL_NOISE,
-    GRANTED,
-    LEVEL,
-    LOGNORMAL_NOISE,
-    NO_NOISE,
-    PRIORITY,
-    QUOTA,
-    RATE,
-    decide,
-    fresh_limiter,
-    noise,
-    sample,
-)
+from sim.chance import EXPONENTIAL_NOISE, LOGNORMAL_NOISE, NO_NOISE, noise, sample
+from sim.rules import GRANTED, LEVEL, PRIORITY, QUOTA, RATE, decide, fresh_limiter
 from sim.scenario import Scenario
 from sim.streams import LOAD, ROLLOUT, SERVICE, SHED, draw
 
 ATTEMPTS = 1024  # room for the attempts of one ask in the k of a draw
+METERS = 1024  # room for the meters of one account
 
 NOISES = {
     "none": NO_NOISE,
@@ -40,14 +29,17 @@ NOISES = {
 class Service:
     """The gateway in front of the pools, and the record of all that happened."""
 
-    def __init__(self, env: Clock, scenario: Scenario, people: People, controls: Controls, seed: int):
-        self.env, self.scenario, self.controls, self.seed = env, scenario, controls, seed
-        self.keys, self.tiers = people.key.tolist(), people.tier.tolist()
-        self.born = (people.arrives - people.account_age).tolist()
+    def __init__(
+        self, env: Clock, scenario: Scenario, crowd: Crowd, controls: Controls, seed: int, *, unlimited: bool = False
+    ):
+        self.env, self.scenario, self.crowd, self.controls, self.seed = env, scenario, crowd, controls, seed
         self.midnight = seconds_of_day(scenario.start)
         self.specs: list[Spec] = scenario.specs()
         features = list(scenario.features.values())
-        self.ladders = [[self.specs.index(rung) for rung in feature.rungs()] for feature in features]
+        self.ladders = [  # by feature and number of images
+            [[self.specs.index(rung) for rung in ladder] for ladder in feature.ladders().values()]
+            for feature in features
+        ]
         self.meters = [sorted(set(scenario.meters())).index(meter) for meter in scenario.meters()]
         self.pool_of = [list(scenario.pools).index(feature.pool) for feature in features]
         self.noises = [(NOISES[scenario.serving.noise.kind], scenario.noise_sigma(spec.model)) for spec in self.specs]
@@ -55,13 +47,14 @@ class Service:
         self.limiters: dict[tuple[int, int], np.ndarray] = {}
         self.no_limiter = fresh_limiter()  # nothing is ever written into it: it stands for users without limits
         self.in_flight: dict[int, int] = {}
+        self.accounts: dict[int, int] = {}  # further accounts of a user
         self.requests: list[Request] = []
         self.batches: list[Batch] = []
         self.signups = 0
         self.refresh()
         self.forget()
         self.pools = [
-            Pool(env, scenario, number, seed, start=self.start, finish=self.finish)
+            Pool(env, scenario, number, seed, start=self.start, finish=self.finish, unlimited=unlimited)
             for number in range(len(scenario.pools))
         ]
 
@@ -69,25 +62,29 @@ class Service:
         """Take over the knobs as they are now."""
         self.rows = [[(row, row.tolist()) for row in tier] for tier in self.controls.knobs]
 
-    def ask(self, user: int, feature: int, ask: int, attempt: int) -> Request:
-        """One attempt arrives: it is refused with a reason, or granted (perhaps less than asked) and queued."""
-        tier, now, key = self.tiers[user], self.env.now, self.keys[user]
+    def ask(self, user: int, feature: int, images: int, ask: int, attempt: int) -> Request:
+        """One attempt arrives: it is refused with a reason, or granted (perhaps less than asked) and queued.
+
+        images: the place of the number of images in those that the feature offers.
+        """
+        tier, now, key = self.crowd.tier[user], self.env.now, self.crowd.key[user]
         row, knobs = self.rows[tier][feature]
-        pool, ladder, meter = self.pools[self.pool_of[feature]], self.ladders[feature], self.meters[feature]
+        pool, ladder, meter = self.pools[self.pool_of[feature]], self.ladders[feature][images], self.meters[feature]
         request = Request(user, ask, attempt, tier, feature, now, ladder[0], ladder[0])
         request.priority = int(knobs[PRIORITY])
         self.requests.append(request)
         self.arrivals[tier][feature] += 1
+        wait = pool.expected_wait(request.priority)
         request.reason = decide(
             row,
             self.limiter(user, meter, knobs),
             now,
             self.midnight,
-            now - self.born[user],
+            now - self.crowd.born[user],
             self.in_flight.get(user, 0),
             pool.queued if pool.queued or not pool.idle else -1,
-            pool.expected_wait(request.priority),
-            draw(self.seed, ROLLOUT, key, meter),
+            wait,
+            draw(self.seed, ROLLOUT, key, meter + METERS * self.accounts.get(user, 0)),
             draw(self.seed, SHED, key, ask * ATTEMPTS + attempt),
         )
         if request.reason != GRANTED:
@@ -96,6 +93,7 @@ class Service:
             return request
         request.level = min(int(knobs[LEVEL]), len(ladder) - 1)
         request.spec = ladder[request.level]
+        request.notified = wait > self.scenario.serving.notifies_above
         request.done = self.env.event()
         self.in_flight[user] = self.in_flight.get(user, 0) + 1
         pool.join(request)
@@ -109,6 +107,14 @@ class Service:
         if found is None:
             found = self.limiters[user, meter] = fresh_limiter()
         return found
+
+    def new_account(self, user: int) -> None:
+        """A user signs up once more, under another name: nothing is remembered of that one, and it is new."""
+        self.accounts[user] = self.accounts.get(user, 0) + 1
+        self.crowd.born[user] = self.env.now
+        for meter in self.meters:
+            self.limiters.pop((user, meter), None)
+        self.signups += 1
 
     def leave(self, request: Request) -> None:
         """The user's patience is over. If the service notices, a queued request is taken out; else it is served."""
@@ -127,7 +133,7 @@ class Service:
         head, now = requests[0], self.env.now
         spec = self.specs[head.spec]
         size = len(requests) * spec.images
-        key, k = self.keys[head.user], head.ask * ATTEMPTS + head.attempt
+        key, k = self.crowd.key[head.user], head.ask * ATTEMPTS + head.attempt
         factor = noise(*self.noises[head.spec], self.seed, SERVICE, key, k)
         seconds = pool.seconds[head.spec][size] * pool.pace[gpu] * factor
         if pool.loads(gpu, head.spec):

@@ -9,6 +9,7 @@ from typing import Any
 from sim.clock import Clock
 from sim.control import control
 from sim.controls import Controls, Policy
+from sim.crowd import Crowd
 from sim.demand.people import people_of
 from sim.errors import BadInput
 from sim.policies.playbook import Step, in_order
@@ -16,6 +17,9 @@ from sim.run import Run, run_from
 from sim.scenario import Scenario
 from sim.service import Service
 from sim.users import Users
+from sim.waitlist import Waitlist
+
+UNLIMITED = "unlimited fleet"
 
 
 def simulate(
@@ -23,19 +27,20 @@ def simulate(
     playbook: str | Sequence[Step | Policy] | None = None,
     *,
     seed: int = 1,
+    unlimited: bool = False,
     progress: Callable[[float], None] | None = None,
 ) -> Run:
     """One run of a scenario under a playbook, as tables.
 
     playbook: the name of one in the scenario (the first where None), or a list of policies, each any object with
-    act(telemetry, controls). progress is called with the seconds simulated so far, at every control tick. The same
+    act(telemetry, controls). unlimited: every pool always has one GPU more, so that nobody waits. progress is called with the seconds simulated so far, at every control tick. The same
     scenario, playbook and seed give the same tables, on any machine and in any number of processes.
     """
-    name, steps = chosen(scenario, playbook)
+    name, steps = (UNLIMITED, ()) if unlimited and not playbook else chosen(scenario, playbook)
     if type(seed) is not int or not 0 <= seed < 2**63:
         raise BadInput("a seed is a whole number from 0 up", key="seed", value=seed, expected="0 to 2^63 - 1")
     with without_garbage_collection():
-        return played(scenario, name, steps, seed, progress)
+        return played(scenario, name, steps, seed, unlimited, progress)
 
 
 def played(
@@ -43,29 +48,32 @@ def played(
     name: str,
     steps: Sequence[Step | Policy],
     seed: int,
+    unlimited: bool,
     progress: Callable[[float], None] | None,
 ) -> Run:
     """The run; nothing of its engine outlives this call."""
     began = time.perf_counter()
-    people = people_of(scenario, seed)
+    people, asks = people_of(scenario, seed)
+    crowd = Crowd(scenario, people, seed)
     controls = Controls(list(scenario.tiers), list(scenario.features), scenario.scale)
     decisions: list[dict[str, Any]] = []
     env = Clock()
-    service = Service(env, scenario, people, controls, seed)
-    users = Users(env, scenario, people, service, controls, seed)
+    service = Service(env, scenario, crowd, controls, seed, unlimited=unlimited)
+    waitlist = Waitlist(env, controls, scenario.behaviour.waitlist_patience.law, seed)
+    Users(env, scenario, crowd, asks, service, waitlist, seed)
     timed = in_order([*scenario.always, *steps], scenario.seconds)
     tick = scenario.control_tick
-    env.process(control(env, controls, timed, service, users, tick=tick, decisions=decisions, progress=progress))
+    env.process(control(env, controls, timed, service, waitlist, tick=tick, decisions=decisions, progress=progress))
     with own_errors():
         env.run(until=scenario.horizon)
     return run_from(
         scenario,
-        people,
+        crowd,
         service,
-        users,
         decisions,
         playbook=name,
         seed=seed,
+        unlimited=unlimited,
         wall_seconds=time.perf_counter() - began,
     )
 

@@ -14,6 +14,8 @@ from numba import njit
 # What a number is for. A value is part of every result: never renumber, only append.
 SIGNUP, TIER, COUNT, RETURN, RETURN_TIME, FEATURE, THINK, PATIENCE = range(8)
 RETRY, BACKOFF, SERVICE, SHED, ROLLOUT, CHURN, WAITLIST, SPEED, LOAD = range(8, 17)
+BURST, FIT, SERVEGEN, REGION, ACTIVITY, BREAK, LIFE, IMAGES, SHARE, INVITED, INVITATION, CONVERT = range(17, 29)
+REGENERATE, ACCOUNT, OPENING, CLIENT, COPY, PAUSE, HAWKES = range(29, 36)
 
 MASK = 0xFFFFFFFF
 TWO_TO_MINUS_53 = 1.0 / 9007199254740992.0
@@ -52,6 +54,18 @@ def pair(seed, stream, entity, k):  # type: ignore[no-untyped-def]
 def draw(seed, stream, entity, k):  # type: ignore[no-untyped-def]
     """A uniform in (0, 1) for one (seed, stream, entity, k)."""
     return pair(seed, stream, entity, k)[0]
+
+
+@njit(cache=True)
+def offspring(seed, stream, entity, k):  # type: ignore[no-untyped-def]
+    """The key of somebody whom (stream, entity, k) brings into the world: 62 random bits, above every given key."""
+    mask = np.uint64(MASK)
+    half = np.uint64(32)
+    key, who = np.uint64(seed), np.uint64(entity)
+    w0, w1, _, _ = philox(
+        who & mask, who >> half, np.uint64(stream) & mask, np.uint64(k) & mask, key & mask, key >> half
+    )
+    return np.int64((w0 << np.uint64(30)) | (w1 & np.uint64(0x3FFFFFFF)) | np.uint64(1 << 62))
 
 
 @njit(cache=True)

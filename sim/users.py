@@ -1,105 +1,164 @@
 """The SimPy engine's users: a person's life with the service is a generator, read from top to bottom."""
 
 import math
-from collections import deque
 from collections.abc import Generator
-from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
 import numpy as np
 from simpy import Event
 
+from sim.chance import count_of, sample
 from sim.clock import ABANDON, ASK, SIGNUP, Clock
-from sim.controls import Controls
-from sim.demand.people import People
+from sim.crowd import Crowd
+from sim.demand.people import ANY, Asks
+from sim.invitations import Invitations
 from sim.request import ABANDONED, SERVED, Request
-from sim.rules import HOPELESS, sample
+from sim.rules import HOPELESS
 from sim.scenario import Scenario
 from sim.service import ATTEMPTS, Service
-from sim.streams import BACKOFF, CHURN, COUNT, FEATURE, PATIENCE, RETRY, RETURN, RETURN_TIME, THINK, WAITLIST, draw
+from sim.streams import (
+    ACCOUNT,
+    BACKOFF,
+    BREAK,
+    CHURN,
+    COUNT,
+    FEATURE,
+    IMAGES,
+    PATIENCE,
+    PAUSE,
+    REGENERATE,
+    RETRY,
+    RETURN,
+    RETURN_TIME,
+    THINK,
+    draw,
+)
+from sim.waitlist import Waitlist
 
 DAY = 86400.0
-
-
-@dataclass(eq=False)
-class Newcomer:
-    """Someone on the waitlist."""
-
-    user: int
-    let_in: Event
-    gone: bool = False
 
 
 class Users:
     """Everybody who arrives, and what becomes of them."""
 
-    def __init__(self, env: Clock, scenario: Scenario, people: People, service: Service, controls: Controls, seed: int):
-        self.env, self.service, self.controls, self.seed = env, service, controls, seed
+    def __init__(
+        self, env: Clock, scenario: Scenario, crowd: Crowd, asks: Asks, service: Service, waitlist: Waitlist, seed: int
+    ):
+        self.env, self.crowd, self.service, self.waitlist, self.seed = env, crowd, service, waitlist, seed
         self.behaviour = scenario.behaviour
-        self.arrives, self.keys = people.arrives.tolist(), people.key.tolist()
-        self.newcomer = people.newcomer.tolist()
-        self.feature_shares = np.cumsum([f.share for f in scenario.features.values()])[:-1].tolist()
-        self.requests_a_day = self.behaviour.requests.table()
-        days = np.arange(1, math.ceil(scenario.horizon / DAY) + 2)
-        returns = self.behaviour.returns
-        self.returning = [0.0, *(returns.at_one_day * days**-returns.decay).tolist()]  # by days since arrival
-        self.waitlist: deque[Newcomer] = deque()
-        self.lots = 0.0  # people the waitlist may let in before the next tick
-        self.admitted = np.full(len(people), np.nan)
-        self.left = np.full(len(people), np.nan)  # gave up on the waitlist, or churned
+        features = list(scenario.features.values())
+        self.feature_shares = np.cumsum([f.share for f in features])[:-1].tolist()
+        self.slo = [feature.slo for feature in features]
+        self.images = [list(feature.ladders()) for feature in features]
+        self.image_shares = [np.cumsum(list(feature.images.values()))[:-1].tolist() for feature in features]
+        sources = [*scenario.demand.clients, *scenario.demand.traces]
+        self.first_script = len(scenario.demand.waves)
+        self.retries = [source.retries for source in sources]
+        days = math.ceil(scenario.horizon / DAY) + 1
+        self.using = self.behaviour.returns.using(days).tolist()  # by days since arrival
+        self.staying = self.behaviour.returns.staying(days).tolist()
+        self.invitations: Invitations | None = None
+        if scenario.demand.word_of_mouth is not None:
+            self.invitations = Invitations(env, scenario, crowd, seed, self.begin)
         env.process(self.arrive())
+        env.process(self.play(asks))
 
     def arrive(self) -> Generator[Event, Any, None]:
         """Begin each person's life at the instant they arrive."""
-        for user, instant in enumerate(self.arrives):
-            yield self.env.at(instant, SIGNUP, user)
-            self.env.process(self.life(user))
+        crowd = self.crowd
+        for user in range(len(crowd)):  # those known beforehand; the invited begin on their own
+            if crowd.source[user] >= self.first_script:
+                crowd.admitted[user] = crowd.arrives[user]
+                continue
+            yield self.env.at(crowd.arrives[user], SIGNUP, user)
+            self.begin(user)
+
+    def begin(self, user: int) -> None:
+        """Somebody is here."""
+        self.crowd.arrived += 1
+        self.env.process(self.life(user))
 
     def life(self, user: int) -> Generator[Event, Any, None]:
         """Sign up; then on each day of use ask, wait or leave, retry, think; churn or come back another day."""
-        if self.newcomer[user]:
+        crowd, key = self.crowd, self.crowd.key[user]
+        if crowd.newcomer[user]:
             self.service.signups += 1
-            if not (yield from self.sign_up(user)):
+            if not (yield from self.waitlist.passes(user, key)):
+                crowd.left[user] = self.env.now
                 return
-        self.admitted[user] = self.env.now
-        key, ask, day = self.keys[user], 0, 0
-        while day < len(self.returning):
-            for number in range(self.requests_on(key, day)):
+            crowd.born[user] = self.env.now  # the account is as old as the admission
+        crowd.admitted[user] = self.env.now
+        ask, day = 0, 0
+        while day < len(self.using):
+            number, wanted = 0, self.requests_on(user, day)
+            while number < wanted:
                 if number > 0:
-                    yield self.pause(sample(*self.behaviour.think.law, self.seed, THINK, key, ask), user)
-                served = yield from self.want(user, ask)
+                    yield self.pause(self.until_next(key, ask), user)
+                since = self.env.now
+                feature, images = self.wish(key, ask)
+                request = yield from self.want(user, ask, feature, images)
                 ask += 1
-                if not served and draw(self.seed, CHURN, key, ask) < self.behaviour.churn:
-                    self.left[user] = self.env.now
+                late = self.env.now - since > self.slo[feature]
+                if draw(self.seed, CHURN, key, ask) < self.chance_of_leaving(request, late=late):
+                    crowd.left[user] = self.env.now
                     return
-            day = self.next_day(key, day)
-            if day == len(self.returning):
+                wanted += self.was_no_good(request, key, ask)
+                number += 1
+            day = self.next_day(user, day)
+            if day == len(self.using):
                 return  # not before the horizon
-            back = self.admitted[user] + (day - 0.5 + draw(self.seed, RETURN_TIME, key, day)) * DAY
-            yield self.env.at(max(back, self.env.now), ASK, user)
+            yield self.env.at(max(self.back_at(user, day), self.env.now), ASK, user)
 
-    def want(self, user: int, ask: int) -> Generator[Event, Any, bool]:
-        """One wish for an image: attempts until one is served or the user gives up. Whether it came true."""
-        key, retry = self.keys[user], self.behaviour.retry
-        feature = np.searchsorted(self.feature_shares, draw(self.seed, FEATURE, key, ask), side="right").item()
+    def play(self, asks: Asks) -> Generator[Event, Any, None]:
+        """Scripted asks, each at its instant, whatever became of those before."""
+        numbers: dict[int, int] = {}
+        for instant, user, feature, images in zip(
+            asks.instants.tolist(), asks.user.tolist(), asks.feature.tolist(), asks.images.tolist(), strict=True
+        ):
+            yield self.env.at(instant, ASK, user)
+            ask = numbers[user] = numbers.get(user, -1) + 1
+            chosen, variant = self.wish(self.crowd.key[user], ask, feature)
+            if images != ANY:
+                variant = self.images[chosen].index(images)
+            again = self.retries[self.crowd.source[user] - self.first_script]
+            self.env.process(self.want(user, ask, chosen, variant, again=again))
+
+    def wish(self, key: int, ask: int, feature: int = ANY) -> tuple[int, int]:
+        """What is wanted: the feature, and the place of the number of images in those it offers."""
+        if feature == ANY:
+            feature = place(self.feature_shares, draw(self.seed, FEATURE, key, ask))
+        shares = self.image_shares[feature]
+        return feature, place(shares, draw(self.seed, IMAGES, key, ask)) if shares else 0
+
+    def want(
+        self, user: int, ask: int, feature: int, images: int, *, again: bool = True
+    ) -> Generator[Event, Any, Request]:
+        """One wish come true or given up: attempts until one is served. The last of them."""
+        key, retry, since = self.crowd.key[user], self.behaviour.retry, self.env.now
         for attempt in range(retry.at_most + 1):
             k = ask * ATTEMPTS + attempt
-            request = self.service.ask(user, feature, ask, attempt)
+            request = self.service.ask(user, feature, images, ask, attempt)
             if request.outcome is None:
-                patience = sample(*self.behaviour.patience.law, self.seed, PATIENCE, key, k)
+                law = self.behaviour.patience_notified if request.notified else self.behaviour.patience
+                patience = sample(*law.law, self.seed, PATIENCE, key, k)
                 if patience < math.inf:
                     self.env.at(self.env.now + patience, ABANDON, user, partial(self.left_waiting, request))
                 yield request.done  # type: ignore[misc]
             if request.outcome == SERVED:
-                return True
-            if attempt < retry.at_most and draw(self.seed, RETRY, key, k) < self.chance_of_retry(request):
-                request.retry = True
-                pause = sample(*retry.backoff.law, self.seed, BACKOFF, key, k) * retry.growth**attempt
-                yield self.pause(pause, user)
-            else:
+                if self.invitations is not None:
+                    self.invitations.share(user, request, late=self.env.now - since > self.slo[feature])
                 break
-        return False
+            if not again or attempt == retry.at_most:
+                break
+            if request.reason in HOPELESS and draw(self.seed, ACCOUNT, key, k) < retry.second_account:
+                self.service.new_account(user)
+            elif draw(self.seed, RETRY, key, k) >= self.chance_of_retry(request):
+                break
+            request.retry = True
+            pause = sample(*retry.backoff.law, self.seed, BACKOFF, key, k) * retry.growth**attempt
+            yield self.pause(min(pause, retry.longest), user)
+        return request
 
     def left_waiting(self, request: Request, _: Event) -> None:
         """Patience is over; it may be that the image came first."""
@@ -112,57 +171,48 @@ class Users:
             return retry.after_leaving
         return retry.hopeless if request.reason in HOPELESS else retry.probability
 
-    def requests_on(self, key: int, day: int) -> int:
-        """How many images this person wants on this day of use."""
-        return np.searchsorted(self.requests_a_day, draw(self.seed, COUNT, key, day), side="right").item() + 1
+    def chance_of_leaving(self, request: Request, *, late: bool) -> float:
+        """How likely this person is never to come back after a wish that ended so."""
+        if request.outcome != SERVED:
+            return self.behaviour.churn
+        return self.behaviour.churn_late if late else 0.0
 
-    def next_day(self, key: int, day: int) -> int:
+    def was_no_good(self, request: Request, key: int, ask: int) -> bool:
+        """Whether a degraded image has to be made once more."""
+        degraded = request.outcome == SERVED and request.level > 0
+        return degraded and draw(self.seed, REGENERATE, key, ask) < self.behaviour.regenerate
+
+    def requests_on(self, user: int, day: int) -> int:
+        """How many images this person wants on this day of use."""
+        u = draw(self.seed, COUNT, self.crowd.key[user], day)
+        return int(count_of(*self.behaviour.requests.law, self.crowd.activity[user], u))
+
+    def until_next(self, key: int, ask: int) -> float:
+        """Seconds from an image, or from giving up on it, to wanting the next: a thought, or a break."""
+        breaks = self.behaviour.breaks
+        if breaks.probability > 0 and draw(self.seed, BREAK, key, ask) < breaks.probability:
+            return float(sample(*breaks.lasting.law, self.seed, PAUSE, key, ask))
+        return float(sample(*self.behaviour.think.law, self.seed, THINK, key, ask))
+
+    def next_day(self, user: int, day: int) -> int:
         """The next day, counted from arrival, on which this person comes back; past the horizon if none before it."""
-        for later in range(day + 1, len(self.returning)):
-            if draw(self.seed, RETURN, key, later) < self.returning[later]:
+        key = self.crowd.key[user]
+        for later in range(day + 1, len(self.using)):
+            if self.crowd.fate[user] >= self.staying[later]:
+                break
+            if draw(self.seed, RETURN, key, later) < self.using[later] * self.crowd.loyalty[user]:
                 return later
-        return len(self.returning)
+        return len(self.using)
+
+    def back_at(self, user: int, day: int) -> float:
+        """The instant on that day at which this person comes back."""
+        u = draw(self.seed, RETURN_TIME, self.crowd.key[user], day)
+        return self.crowd.back_at(user, day, u)
 
     def pause(self, seconds: float, user: int) -> Event:
         return self.env.at(self.env.now + seconds, ASK, user)
 
-    def sign_up(self, user: int) -> Generator[Event, Any, bool]:
-        """Through the signup gate, or onto the waitlist behind it. Whether the person got in."""
-        if self.controls.signup_rate == math.inf and not self.waitlist:
-            return True
-        entry = Newcomer(user, self.env.event())
-        self.waitlist.append(entry)
-        key = self.keys[user]
-        patience = sample(*self.behaviour.waitlist_patience.law, self.seed, WAITLIST, key, 0)
-        if patience < math.inf:
-            self.env.at(self.env.now + patience, ABANDON, user, lambda _: self.give_up(entry))
-        yield entry.let_in
-        if entry.gone:
-            return False
-        self.service.born[user] = self.env.now  # the account is as old as the admission
-        yield self.pause(0.0, user)  # who is let in at the same tick asks one after the other, GPUs starting between
-        return True
 
-    def give_up(self, entry: Newcomer) -> None:
-        """A newcomer's patience with the waitlist is over."""
-        if not entry.let_in.triggered:
-            entry.gone = True
-            self.left[entry.user] = self.env.now
-            entry.let_in.succeed()
-
-    def waitlisted(self) -> int:
-        """People on the waitlist now."""
-        while self.waitlist and self.waitlist[0].gone:
-            self.waitlist.popleft()
-        return sum(not entry.gone for entry in self.waitlist)
-
-    def let_in(self, seconds: float) -> None:
-        """Let in those whose turn it is in the `seconds` until the next tick; what is left over is not saved up."""
-        rate = self.controls.signup_rate
-        lots = self.lots % 1.0 + rate * seconds if rate < math.inf else math.inf
-        while self.waitlist and lots >= 1:
-            entry = self.waitlist.popleft()
-            if not entry.gone:
-                entry.let_in.succeed()
-                lots -= 1
-        self.lots = lots if lots < math.inf else 0.0
+def place(bounds: list[float], u: float) -> int:
+    """The piece of [0, 1) that u falls into, given the inner bounds."""
+    return int(np.searchsorted(bounds, u, side="right"))

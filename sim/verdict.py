@@ -163,11 +163,12 @@ def stretches(flags: pd.Series, horizon: float) -> list[tuple[float, float]]:
 
 
 def signups(run: Run) -> dict[str, int]:
-    """People who came to sign up: in all, let in, given up on the waitlist (lost), still on it at the horizon."""
+    """People who came to sign up: in all, let in, given up on the waitlist (lost), still on it; and invited by images."""
     people = run.users[run.users["newcomer"]]
     came, inside = len(people), int(people["admitted"].notna().sum())
     lost = int((people["admitted"].isna() & people["left"].notna()).sum())
-    return {"came": came, "let_in": inside, "lost": lost, "waiting": came - inside - lost}
+    invited = int(people["invited_by"].notna().sum())
+    return {"came": came, "let_in": inside, "lost": lost, "waiting": came - inside - lost, "invited": invited}
 
 
 def date_of(run: Run, seconds: float) -> str:
@@ -225,7 +226,7 @@ def sentences(v: Verdict) -> list[str]:
     ]
     s = v.signups
     lines.append(
-        f"{amount(s['came'] / scale)} signups: {amount(s['lost'] / scale)} lost on the waitlist, "
+        f"{amount(s['came'] / scale)} signups{invited(v)}: {amount(s['lost'] / scale)} lost on the waitlist, "
         f"{amount(s['waiting'] / scale)} still on it; {amount(v.churned / scale)} people left for good."
     )
     return lines + warnings(v)
@@ -259,6 +260,14 @@ def cost_sentence(v: Verdict) -> str:
     )
 
 
+def invited(v: Verdict) -> str:
+    """How many of the signups images brought, where they bring any."""
+    if v.run.manifest["word_of_mouth"] is None:
+        return ""
+    count, people = v.signups["invited"], len(v.run.users)
+    return f" ({amount(v.full(count))} of them brought by images, {count / max(people, 1):.2f} a person)"
+
+
 def warnings(v: Verdict) -> list[str]:
     """What a reader must know before believing the rest."""
     found = []
@@ -267,6 +276,12 @@ def warnings(v: Verdict) -> list[str]:
         found.append(
             f"OVERLOADED AT THE HORIZON: {hot} is still saturated when the run ends; waits and totals "
             "depend on where it was cut."
+        )
+    word = v.run.manifest["word_of_mouth"]
+    if word is not None and word["factor"] >= 1:
+        found.append(
+            f"WORD OF MOUTH ABOVE 1: each person would bring {word['factor']:.2f} more, so growth ends only where the "
+            f"market of {amount(word['market'])} people does; totals depend on that guess."
         )
     if v.run.manifest["extrapolated"]:
         found.append(

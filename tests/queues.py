@@ -53,7 +53,7 @@ def queue(
             "requests": {"kind": "fixed", "requests": 1},
             "patience": patience or {"kind": "never"},
             "retry": retry or {"at_most": 0},
-            "returns": {"at_one_day": 0},
+            "returns": {"kind": "power law", "at_one_day": 0},
             "churn": 0,
         },
         "serving": {"noise": noise or {"kind": "exponential"}, "notices_leaving": True},

@@ -21,7 +21,7 @@ PLAIN: dict[str, Any] = {
         "patience": {"kind": "never"},
         "retry": {"at_most": 0},
         "churn": 0,
-        "returns": {"at_one_day": 0},
+        "returns": {"kind": "power law", "at_one_day": 0},
     },
     "serving": {"noise": {"kind": "none"}},
 }
@@ -87,6 +87,7 @@ def features(draw: st.DrawFn, pool_names: list[str]) -> dict[str, Any]:
             "slo": draw(seconds(10, 120)),
             "spec": draw(specs()),
             "ladder": draw(st.lists(specs(), max_size=2)),
+            "images": draw(st.sampled_from([{}, {1: 0.6, 2: 0.4}])),
             "meter": draw(st.sampled_from(["", "shared"])),
         }
         for name, share in draw(shares("image", "edit")).items()
@@ -107,6 +108,18 @@ def waves(draw: st.DrawFn) -> list[dict[str, Any]]:
     age = st.sampled_from(["0", "100 s", "30 days"])
     found = draw(st.lists(wave, min_size=1, max_size=3))
     return [{**w, "account_age": draw(age), "from": draw(seconds(0, 200))} for w in found]
+
+
+@st.composite
+def demands(draw: st.DrawFn) -> dict[str, Any]:
+    """Waves, and perhaps programs, and people whom images bring."""
+    programs = {"kind": "clients", "clients": draw(st.integers(1, 3)), "rate": "2 per min", "cv": 1.5, "skew": 0.5}
+    word = {"market": 200, "shared": 0.5, "signups": 0.8, "delay": draw(PAUSES)}
+    return {
+        "waves": draw(waves()),
+        "clients": draw(st.sampled_from([[], [{**programs, "retries": draw(st.booleans())}]])),
+        "word_of_mouth": draw(st.sampled_from([None, word])),
+    }
 
 
 @st.composite
@@ -163,10 +176,16 @@ def playbooks(draw: st.DrawFn, tiers: list[str], pool_names: list[str]) -> list[
 
 @st.composite
 def behaviours(draw: st.DrawFn) -> dict[str, Any]:
+    count = {"kind": "fixed", "requests": draw(st.integers(1, 4))}
     return {
-        "requests": {"kind": "fixed", "requests": draw(st.integers(1, 4))},
+        "requests": draw(st.sampled_from([count, {"kind": "negative binomial", "mean": 2, "r": 0.5, "at_most": 9}])),
+        "activity": draw(st.sampled_from([0, 1])),
+        "breaks": {"probability": draw(st.sampled_from([0, 0.3])), "lasting": draw(PAUSES)},
         "think": draw(PAUSES),
         "patience": draw(TIMES),
+        "patience_notified": draw(TIMES),
+        "regenerate": draw(st.sampled_from([0, 0.5])),
+        "churn_late": draw(st.sampled_from([0, 0.5])),
         "retry": {
             "at_most": draw(st.integers(0, 3)),
             "probability": draw(st.sampled_from([0, 0.5, 1])),
@@ -174,9 +193,11 @@ def behaviours(draw: st.DrawFn) -> dict[str, Any]:
             "hopeless": draw(st.sampled_from([0, 1])),
             "backoff": draw(PAUSES),
             "growth": draw(st.sampled_from([1, 2])),
+            "longest": draw(st.sampled_from(["never", "20 s"])),
+            "second_account": draw(st.sampled_from([0, 0.5])),
         },
         "churn": draw(st.sampled_from([0, 0.5, 1])),
-        "returns": {"at_one_day": 0},
+        "returns": {"kind": "power law", "at_one_day": 0},
         "waitlist_patience": draw(TIMES),
     }
 
@@ -195,11 +216,12 @@ def documents(draw: st.DrawFn, *, linger: bool = True) -> dict[str, Any]:
         "tiers": {name: {"share": share} for name, share in draw(shares(*tiers)).items()},
         "pools": found if linger else {name: {**pool, "linger": 0} for name, pool in found.items()},
         "features": draw(features(pool_names)),
-        "demand": draw(waves()),
+        "demand": draw(demands()),
         "behaviour": draw(behaviours()),
         "serving": {
             "noise": {"kind": draw(st.sampled_from(["none", "lognormal", "exponential"])), "cv": 0.3},
             "notices_leaving": draw(st.booleans()),
+            "notifies_above": draw(st.sampled_from(["never", "10 s"])),
         },
         "playbooks": {name: draw(playbooks(list(tiers), pool_names)) for name in ("one", "other")},
     }

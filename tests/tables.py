@@ -40,6 +40,8 @@ MANIFEST: dict[str, Any] = {
     },
     "specs": {IMAGE: {"model": "model", "images": 1}, VIDEO: {"model": "model", "images": 1}},
     "extrapolated": [],
+    "unlimited": False,
+    "word_of_mouth": None,
     "notices_leaving": True,
     "footprint": {"server_overhead": 1.5, "pue": 1.2, "grams_co2e_per_kwh": 500.0, "idle_watts": 100.0},
     "alive": {"window": 10.0, "kept": 0.8, "windows": 0.9, "attainment": 0.1},
@@ -137,6 +139,7 @@ def requests_of(rows: list[dict[str, Any]], batches: pd.DataFrame, numbers: dict
             "batch": pd.array(on, dtype="Int64"),
             "gpu_seconds": floats([nan if number is None else share[number] for number in on]),
             "retry": pd.Series([row["retry"] for row in rows], dtype=bool),
+            "notified": pd.Series([False for _ in rows], dtype=bool),
         }
     )
 
@@ -157,7 +160,9 @@ def users_of(
             "user": pd.Series(range(len(people)), dtype=int),
             "tier": pd.Categorical([person["tier"] for person in people], TIERS),
             "wave": names([0] * len(people), WAVES),
+            "region": names([0] * len(people), ["everywhere"]),
             "newcomer": pd.Series([True] * len(people), dtype=bool),
+            "invited_by": pd.Series([pd.NA] * len(people), dtype="Int64"),
             **{name: floats([person[name] for person in people]) for name in ("arrives", "admitted", "left")},
         }
     )

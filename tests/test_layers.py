@@ -13,16 +13,21 @@ ROOT = Path(__file__).parent.parent
 # folder has a floor of its own. A new file needs a place here.
 FLOORS = [
     ["errors", "units", "streams", "request", "schema"],
-    ["shipped", "rules", "profile_file"],
+    ["shipped", "rules", "chance", "profile_file"],
     ["service_time", "profile_import", "controls"],
     ["profile", "policies", "demand"],
-    ["bench", "scenario"],
+    ["bench", "parts"],
+    ["scenario"],
     ["load", "demand.people", "clock"],
-    ["pool"],
+    ["crowd", "waitlist", "pool"],
     ["service"],
-    ["users"],
-    ["control"],
+    ["invitations", "manifest"],
+    ["users", "control"],
     ["run"],
+    ["demand.trace_rows", "demand.trace_clock"],
+    ["demand.access_log", "demand.trace_check"],
+    ["demand.trace_formats"],
+    ["demand.trace_import"],
     ["simulate", "metrics", "theory"],
     ["costs"],
     ["verdict"],
@@ -35,8 +40,8 @@ FLOORS = [
 
 # Libraries that only these may import: each is heavy, or has one way of being used here.
 PLACES = {
-    "simpy": {"clock", "pool", "service", "users", "control", "simulate"},
-    "numba": {"streams", "rules"},
+    "simpy": {"clock", "pool", "service", "users", "waitlist", "invitations", "control", "simulate"},
+    "numba": {"streams", "rules", "chance"},
     "matplotlib": {"plots", "report"},
     "jinja2": {"report"},
     "torch": {"bench", "live"},

@@ -46,7 +46,7 @@ behaviour:
   patience: {kind: weibull, scale: 60 s, shape: 0.7}
   retry: {at_most: 2, probability: 0.5, backoff: {kind: uniform, low: 5 s, high: 9 s}, growth: 2}
   churn: 0.1
-  returns: {at_one_day: 0.1, decay: 0.7}
+  returns: {kind: power law, at_one_day: 0.1, decay: 0.7}
   waitlist_patience: {kind: exponential, mean: 1 min}
 serving:
   noise: {kind: lognormal, cv: 0.1}

@@ -8,19 +8,25 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from sim.rules import (
-    CALENDAR,
+from sim.chance import (
     CONSTANT,
-    COUNTER,
     EXPONENTIAL,
     EXPONENTIAL_NOISE,
-    GATE,
-    GRANTED,
-    KNOBS,
     LOGNORMAL,
     LOGNORMAL_NOISE,
     NEVER,
     NO_NOISE,
+    UNIFORM,
+    WEIBULL,
+    noise,
+    sample,
+)
+from sim.rules import (
+    CALENDAR,
+    COUNTER,
+    GATE,
+    GRANTED,
+    KNOBS,
     OVER_QUOTA,
     QUEUE_FULL,
     RATE_LIMITED,
@@ -29,14 +35,10 @@ from sim.rules import (
     SLIDING,
     SLIDING_SLOTS,
     TOO_MANY,
-    UNIFORM,
     UNLIMITED,
     WAIT_TOO_LONG,
-    WEIBULL,
     decide,
     fresh_limiter,
-    noise,
-    sample,
 )
 
 DAY, HOUR = 86400.0, 3600.0

@@ -39,7 +39,7 @@ def instants(shape, seed=0, *, horizon=HORIZON, scale=1.0, **changes):
 
 def arrivals(shapes, seed):
     """When people arrive in a scenario of these waves."""
-    return people_of(queue(waves=shapes, lasting=HORIZON), seed).arrives
+    return people_of(queue(waves=shapes, lasting=HORIZON), seed)[0].arrives
 
 
 def expected_by(shapes, times):
@@ -179,5 +179,5 @@ def test_a_slice_brings_its_share_of_the_people(shape):
 
 def test_tiers_have_their_shares():
     scenario = queue(rate=2.0, lasting=200, tiers={"gold": 0.1, "free": 0.9})
-    shares = np.array([(people_of(scenario, seed).tier == 0).mean() for seed in range(50)])
+    shares = np.array([(people_of(scenario, seed)[0].tier == 0).mean() for seed in range(50)])
     assert abs(z(shares, 0.1)) < 3.5

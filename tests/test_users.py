@@ -5,8 +5,11 @@ from math import nan
 
 import numpy as np
 import pytest
+from scipy import stats
 
-from sim.demand.users import Behaviour, FixedCount, NegativeBinomial
+from sim.chance import count_of
+from sim.demand.laws import FixedCount, NegativeBinomial
+from sim.demand.users import Behaviour
 from sim.policies import FeatureGate, QueueBound, Quota, Shed, WaitBound, Waitlist
 from tests.traces import arriving, outcomes, step
 
@@ -95,7 +98,7 @@ def test_an_ask_that_came_to_nothing_may_be_the_last():
 
 def test_who_has_churned_does_not_come_back_another_day():
     def attempts(churn: float) -> int:
-        behaviour = {"returns": {"at_one_day": 1, "decay": 0}, "churn": churn}
+        behaviour = {"returns": {"kind": "power law", "at_one_day": 1, "decay": 0}, "churn": churn}
         return len(arriving([0], [Shed(share=1)], behaviour=behaviour, horizon="3 days", control_tick="1 day").requests)
 
     assert attempts(churn=0) >= 3
@@ -115,7 +118,7 @@ def test_who_was_served_does_not_churn():
 
 
 def test_people_come_back_on_their_days():
-    run = arriving([100], behaviour={"returns": {"at_one_day": 1, "decay": 0}}, horizon="2.5 days")
+    run = arriving([100], behaviour={"returns": {"kind": "power law", "at_one_day": 1, "decay": 0}}, horizon="2.5 days")
     days = (run.requests["arrived"] - 100) / DAY
     assert len(days) in (3, 4)
     for day, at in enumerate(days):
@@ -127,7 +130,7 @@ def test_the_share_that_comes_back_falls_by_the_power_law():
     n = 1000
     run = arriving(
         np.arange(n) * 1.0,
-        behaviour={"returns": {"at_one_day": 0.4, "decay": 1}},
+        behaviour={"returns": {"kind": "power law", "at_one_day": 0.4, "decay": 1}},
         horizon="6 days",
         pools={"gpus": {"gpus": 20}},
         control_tick="1 day",
@@ -150,14 +153,14 @@ def test_asks_are_for_features_by_their_shares():
 
 
 def test_how_many_images_people_want():
-    counts = FixedCount(kind="fixed", requests=3).table()
-    assert np.searchsorted(counts, [0.01, 0.99], side="right").tolist() == [2, 2]
-    table = Behaviour().requests.table()
-    mean = (np.diff(table, prepend=0) * np.arange(1, len(table) + 1)).sum()
-    assert mean == pytest.approx(3.99, rel=1e-3)
-    assert table[0] == pytest.approx((0.535 / (0.535 + 2.99)) ** 0.535)
-    ones = NegativeBinomial(kind="negative binomial", mean=1, r=0.5).table()
-    assert ones[0] == 1
+    assert [count_of(*FixedCount(kind="fixed", requests=3).law, 1.0, u) for u in (0.01, 0.99)] == [3, 3]
+    law = Behaviour().requests.law
+    extra = stats.nbinom(0.535, 0.535 / (0.535 + 2.99))
+    for u in np.linspace(0.001, 0.999, 200):
+        assert count_of(*law, 1.0, u) == 1 + extra.ppf(u)
+        assert count_of(*law, 2.0, u) == 1 + stats.nbinom(0.535, 0.535 / (0.535 + 2 * 2.99)).ppf(u)
+    assert count_of(*law, 1.0, 1 - 2**-53) <= law.at_most
+    assert count_of(*NegativeBinomial(kind="negative binomial", mean=1, r=0.5).law, 1.0, 0.999) == 1
 
 
 # The waitlist.

@@ -185,7 +185,7 @@ def test_goodput_counts_every_image_of_a_request():
 def test_signups_are_let_in_lost_or_waiting():
     waitlist = ({"arrives": 5}, {"arrives": 6, "left": 9}, {"arrives": 7, "left": 8}, {"arrives": 8, "admitted": 20})
     run = run_of(attempt(0), waitlist=waitlist, left={0: 50.0})
-    assert signups(run) == {"came": 5, "let_in": 2, "lost": 2, "waiting": 1}
+    assert signups(run) == {"came": 5, "let_in": 2, "lost": 2, "waiting": 1, "invited": 0}
     assert verdict(run).churned == 1
 
 

@@ -8,7 +8,7 @@ from unittest import mock
 import numpy as np
 
 from sim.controls import Policy
-from sim.demand.people import People
+from sim.demand.people import Asks, People
 from sim.policies.playbook import Step
 from sim.profile import constant_profile
 from sim.run import Run
@@ -39,14 +39,17 @@ def arriving(
     people = People(
         arrives=np.array(instants, dtype=float),
         key=np.arange(n),
-        wave=np.zeros(n, dtype=np.int16),
-        tier=np.array([names.index(t) for t in tiers or ["free"] * n], dtype=np.int16),
+        source=np.zeros(n, dtype=np.int64),
+        tier=np.array([names.index(t) for t in tiers or ["free"] * n], dtype=np.int64),
+        region=np.zeros(n, dtype=np.int64),
         account_age=age,
         newcomer=age == 0,
     )
+    nothing = np.empty(0, dtype=np.int64)
+    asks = Asks(np.empty(0), nothing, nothing, nothing)
     scenario = plain(TEN_SECONDS, tiers={name: {"share": 1 / len(names)} for name in names}, **settings)
     # The package has a function of the module's name, so the module is looked up by its full one.
-    with mock.patch.object(sys.modules["sim.simulate"], "people_of", return_value=people):
+    with mock.patch.object(sys.modules["sim.simulate"], "people_of", return_value=(people, asks)):
         return simulate(scenario, playbook, seed=seed)
 
 

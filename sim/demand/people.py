@@ -1,50 +1,157 @@
-"""The people of a run: who arrives when, of which tier, with how old an account. No policy can change them."""
+"""The people of a run: who arrives when, of which tier and region, and what they were scripted to ask."""
 
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
+from sim.demand.scripts import ANY, Script
+from sim.demand.season import regions_of
 from sim.demand.signups import wave_instants
 from sim.scenario import Scenario
-from sim.streams import TIER, draws
+from sim.streams import OPENING, REGION, TIER, draws
 
-WAVE_SHIFT = 40  # a wave has room for 2^40 people
+SOURCE_SHIFT = 40  # a source has room for 2^40 people
+
+Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
 
 
 @dataclass(frozen=True)
 class People:
     """Arrays over people, in order of arrival.
 
-    `key` names a person in random draws: it holds the wave and the person's number in it, so that a change to one wave
-    leaves the people of the others as they are.
+    `key` names a person in random draws: it holds the source and the person's number in it, so that a change to one
+    source leaves the people of the others as they are. No policy can change any of this.
     """
 
-    arrives: NDArray[np.float64]  # seconds
-    key: NDArray[np.int64]
-    wave: NDArray[np.int16]
-    tier: NDArray[np.int16]
-    account_age: NDArray[np.float64]  # seconds, on arrival
+    arrives: Floats  # seconds; of scripted people their first ask
+    key: Ints
+    source: Ints
+    tier: Ints
+    region: Ints
+    account_age: Floats  # seconds, on arrival
     newcomer: NDArray[np.bool_]
 
     def __len__(self) -> int:
         return len(self.arrives)
 
 
-def people_of(scenario: Scenario, seed: int) -> People:
-    """Everybody who arrives before the horizon, for one seed."""
-    instants, keys, waves = [], [], []
-    for number, wave in enumerate(scenario.demand.waves):
-        begins = scenario.seconds(wave.from_)
-        times = wave_instants(wave, number, begins=begins, horizon=scenario.horizon, scale=scenario.scale, seed=seed)
-        instants.append(times)
-        keys.append((np.int64(number) << WAVE_SHIFT) + np.arange(len(times), dtype=np.int64))
-        waves.append(np.full(len(times), number, dtype=np.int16))
-    arrives, key, wave_of = np.concatenate(instants), np.concatenate(keys), np.concatenate(waves)
-    order = np.lexsort((key, arrives))
-    arrives, key, wave_of = arrives[order], key[order], wave_of[order]
-    shares = np.cumsum([tier.share for tier in scenario.tiers.values()])
-    tier = np.searchsorted(shares[:-1], draws(seed, TIER, key, 0), side="right").astype(np.int16)
-    ages = np.array([wave.account_age for wave in scenario.demand.waves])
-    newcomers = np.array([wave.newcomers for wave in scenario.demand.waves])
-    return People(arrives, key, wave_of, tier, ages[wave_of], newcomers[wave_of])
+@dataclass(frozen=True)
+class Asks:
+    """Scripted asks of all sources, in order of time: whose, for what, how many images (ANY is drawn)."""
+
+    instants: Floats
+    user: Ints  # rows of People
+    feature: Ints
+    images: Ints
+
+
+def people_of(scenario: Scenario, seed: int) -> tuple[People, Asks]:
+    """Everybody who arrives before the horizon, for one seed, and the asks that are known beforehand."""
+    crowds = [wave_people(scenario, number, seed) for number in range(len(scenario.demand.waves))]
+    scripts = [(number, script_of(scenario, number, seed)) for number in scripted(scenario)]
+    crowds += [script_people(scenario, number, script, seed) for number, script in scripts]
+    together = {name: np.concatenate([crowd[name] for crowd in crowds]) for name in crowds[0]}
+    order = np.lexsort((together["key"], together["arrives"]))
+    people = People(**{name: values[order] for name, values in together.items()})
+    return people, asks_of(scenario, people, scripts)
+
+
+def scripted(scenario: Scenario) -> range:
+    """The numbers of the sources that are scripts: they come after the waves."""
+    demand = scenario.demand
+    return range(len(demand.waves), len(demand.waves) + len(demand.clients) + len(demand.traces))
+
+
+def wave_people(scenario: Scenario, number: int, seed: int) -> dict[str, NDArray]:
+    """The people of one wave as columns of People; who must wait for an opening comes when it is, or not."""
+    demand, wave = scenario.demand, scenario.demand.waves[number]
+    pulse = scenario.pulse(seed)
+    arrives = wave_instants(
+        wave,
+        number,
+        begins=scenario.seconds(wave.from_),
+        horizon=scenario.horizon,
+        scale=scenario.scale,
+        seed=seed,
+        **({} if pulse is None else {"pulse": pulse}),
+    )
+    key = (np.int64(number) << SOURCE_SHIFT) + np.arange(len(arrives), dtype=np.int64)
+    tier = tiers_of(scenario, key, wave.tiers, seed)
+    for name, opening in demand.openings.items():
+        at = scenario.seconds(opening.at)
+        early = (tier == list(scenario.tiers).index(name)) & (arrives < at)
+        comes = draws(seed, OPENING, key, 0) < opening.pent_up
+        later = at - opening.within * np.log(draws(seed, OPENING, key, 1))
+        arrives = np.where(early, np.where(comes, later, np.inf), arrives)
+    inside = arrives < scenario.horizon
+    arrives, key, tier = arrives[inside], key[inside], tier[inside]
+    lots = draws(seed, REGION, key, 0)
+    region = regions_of(demand.season, demand.regions, scenario.start, arrives, lots)
+    return columns(arrives, key, number, tier, region, wave.account_age, newcomer=wave.newcomers)
+
+
+def script_of(scenario: Scenario, number: int, seed: int) -> Script:
+    """The asks of one scripted source."""
+    demand = scenario.demand
+    source = [*demand.clients, *demand.traces][number - len(demand.waves)]
+    times = {"begins": scenario.seconds(source.from_), "horizon": scenario.horizon, "scale": scenario.scale}
+    if source.kind == "trace":
+        return source.script(scenario.traces[source.file], number, **times, seed=seed)
+    return source.script(number, **times, seed=seed)
+
+
+def script_people(scenario: Scenario, number: int, script: Script, seed: int) -> dict[str, NDArray]:
+    """The people behind a script as columns of People: each arrives with a first ask."""
+    demand = scenario.demand
+    source = [*demand.clients, *demand.traces][number - len(demand.waves)]
+    person, first = np.unique(script.person, return_index=True)
+    key = (np.int64(number) << SOURCE_SHIFT) + person
+    tier = tiers_of(scenario, key, [source.tier] if source.tier else [], seed)
+    shares = np.cumsum([region.share for region in demand.regions.values()])
+    region = np.searchsorted(shares[:-1], draws(seed, REGION, key, 0), side="right")
+    return columns(script.instants[first], key, number, tier, region, source.account_age, newcomer=False)
+
+
+def columns(
+    arrives: Floats, key: Ints, source: int, tier: Ints, region: Ints, age: float, *, newcomer: bool
+) -> dict[str, NDArray]:
+    n = len(arrives)
+    return {
+        "arrives": arrives,
+        "key": key,
+        "source": np.full(n, source),
+        "tier": tier,
+        "region": region,
+        "account_age": np.full(n, age),
+        "newcomer": np.full(n, newcomer),
+    }
+
+
+def tiers_of(scenario: Scenario, key: Ints, only: list[str], seed: int) -> Ints:
+    """Tiers by their shares, of all of them or of some."""
+    shares = np.array([tier.share if name in only or not only else 0.0 for name, tier in scenario.tiers.items()])
+    bounds = np.cumsum(shares) / (shares.sum() if only else 1.0)
+    return np.searchsorted(bounds[:-1], draws(seed, TIER, key, 0), side="right")
+
+
+def asks_of(scenario: Scenario, people: People, scripts: list[tuple[int, Script]]) -> Asks:
+    """All scripts together in order of time, people as rows of the table, features as the scenario numbers them."""
+    sources = [*scenario.demand.clients, *scenario.demand.traces]
+    known = np.argsort(people.key)
+    parts = []
+    for number, script in scripts:
+        key = (np.int64(number) << SOURCE_SHIFT) + script.person
+        user = known[np.searchsorted(people.key, key, sorter=known)]
+        feature = scenario.features_of(sources[number - len(scenario.demand.waves)])[script.kind]
+        parts.append((script.instants, user, feature, script.images))
+    if not parts:
+        nothing = np.empty(0, dtype=np.int64)
+        return Asks(np.empty(0), nothing, nothing, nothing)
+    instants, user, feature, images = (np.concatenate(column) for column in zip(*parts, strict=True))
+    order = np.lexsort((user, instants))
+    return Asks(instants[order], user[order], feature[order], images[order])
+
+
+__all__ = ["ANY", "Asks", "People", "people_of"]

@@ -1,19 +1,74 @@
-"""Where demand comes from: the waves of a scenario, and what shapes them all."""
+"""Where demand comes from: signup waves, API clients, recordings; and what shapes them all."""
 
-from typing import Any
+from datetime import datetime
+from typing import Annotated, Any
 
 from pydantic import Field, model_validator
 
+from sim.demand.scripts import Clients, Replay
+from sim.demand.season import Region, Season
 from sim.demand.signups import AnyWave
+from sim.demand.word_of_mouth import WordOfMouth
 from sim.schema import Strict
+from sim.units import Fraction, Instant, Seconds
+
+LISTS = {"clients": "clients", "trace": "traces"}  # where a source goes by its kind; any other is a wave
+
+
+class Opening(Strict):
+    """A tier that is let in at a date: who would have come before comes then, or not at all."""
+
+    at: Instant
+    pent_up: Fraction = Field(
+        default=0.5,
+        description="of those who would have come before, the share that comes when it opens",
+        json_schema_extra={"source": "assumed: nothing is published", "provenance": "assumed"},
+    )
+    within: Annotated[Seconds, Field(allow_inf_nan=False)] = Field(
+        default=6 * 3600.0,
+        description="mean time that these take to come, exponential",
+        json_schema_extra={"source": "assumed: nothing is published", "provenance": "assumed"},
+    )
 
 
 class Demand(Strict):
-    """All waves together; the total rate is their sum."""
+    """All sources together. Written as a list, or as one source alone, the rest is left at its defaults."""
 
-    waves: list[AnyWave] = Field(min_length=1)
+    waves: list[AnyWave] = Field(default=[], description="people who sign up, or come back, and then behave as people")
+    clients: list[Clients] = Field(default=[], description="programs that call an API")
+    traces: list[Replay] = Field(default=[], description="recordings to replay")
+    regions: dict[str, Region] = Field(default={}, description="where people live; everywhere alike if empty")
+    season: Season = Season()
+    openings: dict[str, Opening] = Field(default={}, description="tiers that are let in at a date")
+    word_of_mouth: WordOfMouth | None = None
 
     @model_validator(mode="before")
     @classmethod
-    def bare_list(cls, value: Any) -> Any:
-        return {"waves": value} if isinstance(value, list) else value
+    def sorted_by_kind(cls, value: Any) -> Any:
+        if isinstance(value, dict) and "kind" in value:
+            value = [value]
+        if not isinstance(value, list):
+            return value
+        lists: dict[str, list[Any]] = {"waves": [], "clients": [], "traces": []}
+        for source in value:
+            kind = source.get("kind") if isinstance(source, dict) else None
+            lists[LISTS.get(kind, "waves") if isinstance(kind, str) else "waves"].append(source)
+        return lists
+
+    @model_validator(mode="after")
+    def something_comes(self) -> "Demand":
+        if not (self.waves or self.clients or self.traces):
+            raise ValueError("expected at least one wave, client or trace")
+        if self.regions and abs(sum(region.share for region in self.regions.values()) - 1) > 1e-6:
+            raise ValueError("regions: the shares must add up to 1")
+        return self
+
+    def names(self) -> list[str]:
+        """Every source's name, in the order of their numbers: waves, clients, traces."""
+        sources = [*self.waves, *self.clients, *self.traces]
+        return [source.name or f"{source.kind} {number}" for number, source in enumerate(sources)]
+
+
+def seconds_after(start: datetime, instant: float | datetime) -> float:
+    """Seconds from the start of a scenario to an instant (negative before it)."""
+    return (instant - start).total_seconds() if isinstance(instant, datetime) else instant

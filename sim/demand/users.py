@@ -1,129 +1,16 @@
 """What people do: how much they ask for, how long they think, wait and stay; each default with its source."""
 
 import math
-from typing import Annotated, Any, Literal, NamedTuple, Self
+from typing import Annotated, Literal, Self
 
 import numpy as np
+from numpy.typing import NDArray
 from pydantic import Field, model_validator
-from scipy import stats
+from scipy import special
 
-from sim.rules import CONSTANT, EXPONENTIAL, LOGNORMAL, NEVER, UNIFORM, WEIBULL
+from sim.demand.laws import Lognormal, NegativeBinomial, Requests, Time, Uniform
 from sim.schema import Strict
-from sim.units import Count, Fraction, Plain, Seconds, Whole
-
-
-class Law(NamedTuple):
-    """A distribution as sim.rules.sample takes it."""
-
-    kind: int
-    a: float
-    b: float
-
-
-class Never(Strict):
-    """Infinitely long."""
-
-    kind: Literal["never"]
-
-    @property
-    def law(self) -> Law:
-        return Law(NEVER, math.inf, 0.0)
-
-
-class Constant(Strict):
-    """Always the same."""
-
-    kind: Literal["constant"]
-    value: Seconds
-
-    @property
-    def law(self) -> Law:
-        return Law(CONSTANT, self.value, 0.0)
-
-
-class Uniform(Strict):
-    """Any value from `low` to `high` alike."""
-
-    kind: Literal["uniform"]
-    low: Annotated[Seconds, Field(allow_inf_nan=False)]
-    high: Annotated[Seconds, Field(allow_inf_nan=False)]
-
-    @model_validator(mode="after")
-    def in_order(self) -> Self:
-        if self.low > self.high:
-            raise ValueError("'low' must not be more than 'high'")
-        return self
-
-    @property
-    def law(self) -> Law:
-        return Law(UNIFORM, self.low, self.high)
-
-
-class Exponential(Strict):
-    """Memoryless, of a given mean."""
-
-    kind: Literal["exponential"]
-    mean: Seconds
-
-    @property
-    def law(self) -> Law:
-        return Law(EXPONENTIAL, self.mean, 0.0)
-
-
-class Lognormal(Strict):
-    """The logarithm is normal: a median, and sigma of the logarithm."""
-
-    kind: Literal["lognormal"]
-    median: Seconds
-    sigma: Annotated[Plain, Field(ge=0)]
-
-    @property
-    def law(self) -> Law:
-        return Law(LOGNORMAL, self.median, self.sigma)
-
-
-class WeibullTime(Strict):
-    """Weibull: shape below 1 has a hazard that falls with time."""
-
-    kind: Literal["weibull"]
-    scale: Seconds
-    shape: Annotated[Plain, Field(gt=0)]
-
-    @property
-    def law(self) -> Law:
-        return Law(WEIBULL, self.scale, self.shape)
-
-
-Time = Annotated[Never | Constant | Uniform | Exponential | Lognormal | WeibullTime, Field(discriminator="kind")]
-
-
-class FixedCount(Strict):
-    """Exactly so many."""
-
-    kind: Literal["fixed"]
-    requests: Annotated[Whole, Field(ge=1, le=1000)]
-
-    def table(self) -> np.ndarray:
-        return np.array([*[0.0] * (self.requests - 1), 1.0])
-
-
-class NegativeBinomial(Strict):
-    """1 + a negative binomial of dispersion r: many ask once, a few ask very often."""
-
-    kind: Literal["negative binomial"]
-    mean: Annotated[Count, Field(ge=1)] = Field(description="mean requests, the first one counted")
-    r: Annotated[Plain, Field(gt=0)]
-    at_most: Annotated[Whole, Field(ge=1, le=1000)] = 500
-
-    def table(self) -> np.ndarray:
-        extra = self.mean - 1
-        law = stats.nbinom(self.r, self.r / (self.r + extra)) if extra > 0 else stats.randint(0, 1)
-        cumulative = law.cdf(np.arange(self.at_most))
-        cumulative[-1] = 1.0
-        return cumulative
-
-
-Requests = Annotated[FixedCount | NegativeBinomial, Field(discriminator="kind")]
+from sim.units import Fraction, Plain, Seconds, Whole
 
 
 class Retry(Strict):
@@ -166,6 +53,17 @@ class Retry(Strict):
         json_schema_extra={"source": "assumed: people do not back off, programs do", "provenance": "assumed"},
     )
 
+    longest: Seconds = Field(
+        default=math.inf,
+        description="no pause is longer than this",
+        json_schema_extra={"source": "assumed: with growth 1 nothing needs a bound", "provenance": "assumed"},
+    )
+    second_account: Fraction = Field(
+        default=0.0,
+        description="of signing up again under another name after a refusal that says 'not today', and asking at once",
+        json_schema_extra={"source": "assumed: nothing is published", "provenance": "assumed"},
+    )
+
     @model_validator(mode="after")
     def pauses_are_numbers(self) -> Self:
         if self.at_most * math.log10(self.growth) > 100:
@@ -173,9 +71,10 @@ class Retry(Strict):
         return self
 
 
-class Returns(Strict):
-    """Coming back: the share of people who use the service d days after their first is at_one_day x d^-decay."""
+class PowerLaw(Strict):
+    """Coming back: the share of people who use the service d days after their first day is at_one_day x d^-decay."""
 
+    kind: Literal["power law"]
     at_one_day: Fraction = Field(
         default=0.092,
         json_schema_extra={
@@ -185,6 +84,55 @@ class Returns(Strict):
     )
     decay: Annotated[Plain, Field(ge=0)] = Field(
         default=0.69, json_schema_extra={"source": "the same, fitted power law", "provenance": "fitted"}
+    )
+
+    def staying(self, days: int) -> NDArray[np.float64]:
+        """Share of people who have not left for good by day 0, 1, ... `days`: here nobody leaves, use just fades."""
+        return np.ones(days + 1)
+
+    def using(self, days: int) -> NDArray[np.float64]:
+        """Chance that somebody who has not left uses the service on day 0, 1, ... `days`; day 0 is not a return."""
+        return np.append(0.0, self.at_one_day * np.arange(1.0, days + 1) ** -self.decay)
+
+
+class BetaGeometric(Strict):
+    """Shifted beta-geometric (Fader and Hardie 2007): each day a person leaves for good with a chance of their own.
+
+    That chance is Beta(a, b) over people, so after d days B(a, b + d) / B(a, b) of them are left; who is left uses the
+    service on a share `use` of days.
+    """
+
+    kind: Literal["beta geometric"]
+    a: Annotated[Plain, Field(gt=0, le=1e6)]
+    b: Annotated[Plain, Field(gt=0, le=1e6)]
+    use: Fraction = Field(
+        default=1.0,
+        json_schema_extra={"source": "assumed: who has not left comes every day", "provenance": "assumed"},
+    )
+
+    def staying(self, days: int) -> NDArray[np.float64]:
+        """Share of people who have not left for good by day 0, 1, ... `days`."""
+        return np.exp(special.betaln(self.a, self.b + np.arange(days + 1.0)) - special.betaln(self.a, self.b))
+
+    def using(self, days: int) -> NDArray[np.float64]:
+        """Chance that somebody who has not left uses the service on day 0, 1, ... `days`; day 0 is not a return."""
+        return np.append(0.0, np.full(days, self.use))
+
+
+Returns = Annotated[PowerLaw | BetaGeometric, Field(discriminator="kind")]
+
+
+class Breaks(Strict):
+    """Sessions: after an image some people put the thing away for a while instead of thinking about the next one."""
+
+    probability: Fraction = Field(
+        default=0.0,
+        description="of a break, in place of a think time",
+        json_schema_extra={"source": "assumed: a day's images are wanted in one go", "provenance": "assumed"},
+    )
+    lasting: Time = Field(
+        default=Lognormal(kind="lognormal", median="2 h", sigma=1.0),
+        json_schema_extra={"source": "assumed", "provenance": "assumed"},
     )
 
 
@@ -199,6 +147,18 @@ class Behaviour(Strict):
             "provenance": "fitted",
         },
     )
+    activity: Annotated[Plain, Field(ge=0, le=5)] = Field(
+        default=0.0,
+        description="how much people differ, for good: sigma of the logarithm of what their mean number of images "
+        "beyond the first is multiplied by (lognormal of mean 1)",
+        json_schema_extra={"source": "assumed: all alike but for the day", "provenance": "assumed"},
+    )
+    loyalty: Annotated[Plain, Field(ge=0, le=5)] = Field(
+        default=0.0,
+        description="a person's chance of coming back goes with their activity to this power",
+        json_schema_extra={"source": "assumed: the busy come back no more often", "provenance": "assumed"},
+    )
+    breaks: Breaks = Breaks()
     think: Time = Field(
         default=Lognormal(kind="lognormal", median="49 s", sigma=1.18),
         description="pause between an image (or giving up on it) and wanting the next",
@@ -213,6 +173,14 @@ class Behaviour(Strict):
             "provenance": "assumed",
         },
     )
+    patience_notified: Time = Field(
+        default=Lognormal(kind="lognormal", median="2 h", sigma=1.0),
+        description="the same for a person who was told 'we will notify you' (serving.notifies_above)",
+        json_schema_extra={
+            "source": "assumed from such notices: half have lost interest at 2 h",
+            "provenance": "assumed",
+        },
+    )
     retry: Retry = Retry()
     churn: Fraction = Field(
         default=0.16,
@@ -222,37 +190,22 @@ class Behaviour(Strict):
             "provenance": "assumed",
         },
     )
-    returns: Returns = Returns()
+    churn_late: Fraction = Field(
+        default=0.0,
+        description="probability of never coming back after an image that came later than the feature's SLO",
+        json_schema_extra={
+            "source": "GenTD26: no loss of return up to 120 s of waiting (confounded by heavy users)",
+            "provenance": "measured",
+        },
+    )
+    regenerate: Fraction = Field(
+        default=0.0,
+        description="probability of asking for the same again because a degraded image was no good",
+        json_schema_extra={"source": "assumed: nothing is published", "provenance": "assumed"},
+    )
+    returns: Returns = PowerLaw(kind="power law")
     waitlist_patience: Time = Field(
         default=Lognormal(kind="lognormal", median="1 day", sigma=1.5),
         description="how long a newcomer stays on a waitlist before giving up on signing up",
         json_schema_extra={"source": "assumed: nothing is published", "provenance": "assumed"},
     )
-
-
-def provenance_rows(model: Strict, given: dict[str, Any], path: str) -> list[dict[str, str]]:
-    """Where each figure of a behaviour comes from: default with its source, or set by the scenario file."""
-    rows = []
-    for name, info in type(model).model_fields.items():
-        value, here = getattr(model, name), f"{path}.{name}"
-        extra = info.json_schema_extra if isinstance(info.json_schema_extra, dict) else {}
-        if "source" not in extra:
-            if isinstance(value, Strict):
-                rows += provenance_rows(value, given.get(name) or {}, here)
-            continue
-        source = "set in the scenario" if name in given else str(extra["source"])
-        kind = "assumed" if name in given else str(extra["provenance"])
-        rows.append({"figure": here, "value": in_words(value), "provenance": kind, "source": source})
-    return rows
-
-
-def in_words(value: Any) -> str:
-    """A behaviour's value for a table: 'lognormal, median 49, sigma 1.18'."""
-    if not isinstance(value, Strict):
-        return f"{value:g}" if isinstance(value, float) else str(value)
-    fields = value.model_dump()
-    kind = fields.pop("kind", "")
-    return ", ".join([kind, *[f"{k} {v:g}" if isinstance(v, int | float) else f"{k} {v}" for k, v in fields.items()]])
-
-
-__all__ = ["Behaviour", "Law", "Retry", "Returns", "Time", "in_words", "provenance_rows"]

@@ -4,12 +4,13 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from sim.demand.users import Behaviour, provenance_rows
+from sim.demand.provenance import provenance_rows
+from sim.demand.users import Behaviour
 from sim.errors import BadInput
 from sim.report import words
 from sim.report.tables import Table
 from sim.run import Run
-from sim.scenario import Footprint, Pool, Serving
+from sim.parts import Footprint, Pool, Serving
 from sim.schema import Strict
 
 

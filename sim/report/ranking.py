@@ -15,6 +15,7 @@ HEAD += ["signups lost", "GPU-hours wasted", "cost", "t CO2e"]
 def ranking(comparison: Comparison) -> Table:
     """Means over seeds with 95 % intervals, and the paired difference to the baseline."""
     table, rows = comparison.table, []
+    grows = "growth_lost" in table.columns
     for place, name in enumerate(dict.fromkeys(comparison.differences["playbook"])):
         of_it = comparison.differences[comparison.differences["playbook"] == name]
         figures = {row["metric"]: row for row in of_it.to_dict("records")}
@@ -30,6 +31,7 @@ def ranking(comparison: Comparison) -> Table:
                 words.seconds(figures["p95_latency"]["mean"]),
                 mean(figures["lost"]),
                 mean(figures["signups_lost"]),
+                *([mean(figures["growth_lost"])] if grows else []),
                 mean(figures["wasted_gpu_hours"]),
                 words.dollars(figures["dollars"]["mean"]),
                 words.known(figures["kg_co2e"]["mean"] / 1000),
@@ -43,6 +45,9 @@ def ranking(comparison: Comparison) -> Table:
         else "One seed: no confidence intervals."
     )
     head = [*HEAD[:4], "against baseline", *HEAD[4:]]
+    if grows:
+        head.insert(head.index("signups lost") + 1, "growth lost")
+        note += " Growth lost: signups fewer than if an unlimited fleet had served everybody at once."
     return Table("Playbooks, the best first", head, rows, labels=3, note=note)
 
 

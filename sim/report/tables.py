@@ -182,8 +182,10 @@ def bill(v: Verdict) -> Table:
 def signups(v: Verdict) -> Table:
     """Newcomers let in, lost and waiting, and people who left for good."""
     s = v.signups
+    brought = {} if v.run.manifest["word_of_mouth"] is None else {"of these, brought by images": s["invited"]}
     figures = {
         "came to sign up": s["came"],
+        **brought,
         "let in": s["let_in"],
         "lost: gave up on the waitlist": s["lost"],
         "still on the waitlist at the horizon": s["waiting"],

@@ -1,0 +1,77 @@
+"""The scalar rules of chance: times, counts and noise from keyed draws, written once for every engine."""
+
+import math
+
+import numpy as np
+from numba import njit
+
+from sim.streams import draw, normal
+
+# Distributions of time, by inversion or by Box and Muller, each from one keyed draw.
+NEVER, CONSTANT, UNIFORM, EXPONENTIAL, LOGNORMAL, WEIBULL = range(6)
+
+
+@njit(cache=True)
+def sample(kind, a, b, seed, stream, entity, k):  # type: ignore[no-untyped-def]
+    """One keyed value of a law.
+
+    constant a; uniform a to b; exponential of mean a; lognormal of median a, sigma b; Weibull of scale a, shape b.
+    """
+    if kind == NEVER:
+        return np.inf
+    if kind == CONSTANT:
+        return a
+    if kind == LOGNORMAL:
+        return a * math.exp(b * normal(seed, stream, entity, k))
+    u = draw(seed, stream, entity, k)
+    if kind == UNIFORM:
+        return a + (b - a) * u
+    if kind == EXPONENTIAL:
+        return -a * math.log(u)
+    return a * (-math.log(u)) ** (1.0 / b)
+
+
+NO_NOISE, LOGNORMAL_NOISE, EXPONENTIAL_NOISE = range(3)
+
+
+@njit(cache=True)
+def noise(kind, sigma, seed, stream, entity, k):  # type: ignore[no-untyped-def]
+    """What a batch's measured seconds are multiplied by: 1, lognormal of mean 1, or exponential of mean 1."""
+    if kind == NO_NOISE:
+        return 1.0
+    if kind == EXPONENTIAL_NOISE:
+        return -math.log(draw(seed, stream, entity, k))
+    return math.exp(sigma * normal(seed, stream, entity, k) - 0.5 * sigma * sigma)
+
+
+FIXED, NEGATIVE_BINOMIAL = range(2)
+
+
+@njit(cache=True)
+def count_of(kind, mean, r, at_most, activity, u):  # type: ignore[no-untyped-def]
+    """How many requests somebody of this activity (mean 1) wants on a day of use: 1 to at_most, from one uniform u.
+
+    fixed: mean, whoever it is; negative binomial: 1 + one of mean (mean - 1) activity and dispersion r, by inversion.
+    """
+    if kind == FIXED:
+        return int(mean)
+    extra = (mean - 1.0) * activity
+    chance = (r / (r + extra)) ** r
+    below, more = chance, 0
+    while u >= below and more < at_most - 1:
+        chance *= (r + more) / (more + 1.0) * (extra / (r + extra))
+        more += 1
+        below += chance
+    return more + 1
+
+
+@njit(cache=True)
+def poisson_of(mean, u):  # type: ignore[no-untyped-def]
+    """A Poisson count of a mean of at most 100, from one uniform u, by inversion."""
+    chance = math.exp(-mean)
+    below, count = chance, 0
+    while u >= below and count < 1000:
+        count += 1
+        chance *= mean / count
+        below += chance
+    return count

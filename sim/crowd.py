@@ -1,0 +1,64 @@
+"""The SimPy engine's people as lists that grow: all that is known of each, and what became of them."""
+
+import math
+
+import numpy as np
+
+from sim.demand.people import People, tiers_of
+from sim.demand.clockwork import Clockwork
+from sim.scenario import Scenario
+from sim.streams import ACTIVITY, LIFE, REGION, draw, normal
+
+
+class Crowd:
+    """Columns over people, in order of arrival; the invited come after all others, in order of theirs."""
+
+    def __init__(self, scenario: Scenario, people: People, seed: int):
+        self.scenario, self.seed = scenario, seed
+        self.arrives, self.key = people.arrives.tolist(), people.key.tolist()
+        self.source, self.tier, self.region = people.source.tolist(), people.tier.tolist(), people.region.tolist()
+        self.newcomer = people.newcomer.tolist()
+        self.born = (people.arrives - people.account_age).tolist()
+        self.invited_by = [-1] * len(people)
+        self.admitted = [math.nan] * len(people)
+        self.left = [math.nan] * len(people)  # gave up on the waitlist, or churned
+        self.arrived = 0  # of those who are no script, until now
+        self.activity: list[float] = []
+        self.loyalty: list[float] = []  # what a person's chance of coming back is multiplied by
+        self.fate: list[float] = []  # where in the order of those who leave for good
+        self.regions = np.cumsum([region.share for region in scenario.demand.regions.values()])[:-1]
+        self.clock = Clockwork(scenario.demand.season, scenario.demand.regions, scenario.start)
+        for key in self.key:
+            self.draw_character(key)
+
+    def __len__(self) -> int:
+        return len(self.arrives)
+
+    def draw_character(self, key: int) -> None:
+        """How active and loyal a person is, and when they leave for good."""
+        behaviour = self.scenario.behaviour
+        sigma, power = behaviour.activity, behaviour.loyalty
+        z = normal(self.seed, ACTIVITY, key, 0) if sigma > 0 else 0.0
+        self.activity.append(math.exp(sigma * z - 0.5 * sigma * sigma))
+        self.loyalty.append(math.exp(power * sigma * z - 0.5 * (power * sigma) ** 2))  # mean 1 over people
+        self.fate.append(draw(self.seed, LIFE, key, 0))
+
+    def join(self, key: int, now: float, by: int) -> int:
+        """Somebody invited arrives. Their row."""
+        keys = np.array([key])
+        self.arrives.append(now)
+        self.key.append(key)
+        self.source.append(-1)
+        self.tier.append(int(tiers_of(self.scenario, keys, [], self.seed)[0]))
+        self.region.append(int(np.searchsorted(self.regions, draw(self.seed, REGION, key, 0), side="right")))
+        self.newcomer.append(True)
+        self.born.append(now)
+        self.invited_by.append(by)
+        self.admitted.append(math.nan)
+        self.left.append(math.nan)
+        self.draw_character(key)
+        return len(self) - 1
+
+    def back_at(self, user: int, day: int, u: float) -> float:
+        """The instant, `day` days after admission, at which somebody comes back: at an hour as people keep there."""
+        return self.clock.on_day(self.admitted[user], day, self.region[user], u)

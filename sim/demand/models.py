@@ -1,0 +1,116 @@
+"""The signup curves that can be fitted to counts: each is a wave of a scenario, with bounds and starts for its figures.
+
+Bounds and starts are in units of the data (their last total, their span), so that they suit a launch of hours and one
+of months alike.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sim.demand.curves import Bass, Steady, Weibull
+try:
+    from sim.demand.curves import Exponential, Logistic
+except ImportError:
+    from fit_stub import Exponential, Logistic
+from sim.errors import BadInput
+
+Floats = NDArray[np.float64]
+AnyCurve = Weibull | Bass | Logistic | Exponential | Steady
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """One figure of a curve: `unit` is 'people', 'time', 'per time', 'people per time' or 'number'.
+
+    low, high: bounds; starts: where the search begins; all in units of the data. limits: what the wave's schema allows,
+    in people and seconds.
+    """
+
+    name: str
+    unit: str
+    low: float
+    high: float
+    starts: tuple[float, ...]
+    limits: tuple[float, float] = (0.0, np.inf)
+
+    def size(self, last: float, span: float) -> float:
+        """The unit of the data for this figure: `last` people in all, `span` seconds."""
+        sizes = {"people": last, "time": span, "per time": 1 / span, "people per time": last / span, "number": 1.0}
+        return sizes[self.unit]
+
+
+@dataclass(frozen=True)
+class Model:
+    """A curve to fit: its name, its wave and the wave's figures."""
+
+    name: str
+    curve: type[AnyCurve]
+    parameters: tuple[Parameter, ...]
+
+    @property
+    def kind(self) -> str:
+        """What a scenario calls the wave."""
+        return "steady" if self.name == "linear" else self.name
+
+    def wave(self, values: dict[str, float]) -> AnyCurve:
+        """The wave of these figures, unchecked: a search asks for thousands of them."""
+        return self.curve.model_construct(**values)  # type: ignore[arg-type]
+
+
+# The total may lie somewhat below the last count, which is noisy, and far above it while growth has not bent.
+PEOPLE = Parameter("people", "people", 0.5, 1e4, (1.02, 1.5, 5.0))
+MODELS = {
+    model.name: model
+    for model in (
+        Model(
+            "weibull",
+            Weibull,
+            (
+                PEOPLE,
+                Parameter("scale", "time", 1e-3, 1e5, (0.2, 0.5, 1.5), (1e-3, np.inf)),
+                Parameter("shape", "number", 1.0, 20.0, (1.05, 1.5, 3.0)),
+            ),
+        ),
+        Model(
+            "bass",
+            Bass,
+            (
+                PEOPLE,
+                Parameter("innovation", "per time", 1e-8, 1e3, (1e-3, 0.05, 1.0), (1e-12, 1e3)),
+                Parameter("imitation", "per time", 1e-5, 1e3, (1.0, 4.0, 12.0), (0.0, 1e3)),
+            ),
+        ),
+        Model(
+            "logistic",
+            Logistic,
+            (
+                PEOPLE,
+                Parameter("growth", "per time", 1e-3, 1e3, (2.0, 6.0, 15.0)),
+                Parameter("midpoint", "time", 1e-3, 1e3, (0.1, 0.4, 0.9)),
+            ),
+        ),
+        Model(
+            "exponential",
+            Exponential,
+            (
+                Parameter("first", "people per time", 1e-9, 1e3, (0.001, 0.05, 0.5)),
+                Parameter("doubling", "time", 2e-3, 1e3, (0.1, 0.3, 1.0)),
+            ),
+        ),
+        Model("linear", Steady, (Parameter("rate", "people per time", 1e-3, 1e3, (1.0,)),)),
+    )
+}
+
+
+def chosen_models(names: str | None) -> list[Model]:
+    """Models by names with commas between, all of them if not given. Raises BadInput."""
+    if names is None:
+        return list(MODELS.values())
+    wanted = [name.strip() for name in names.split(",")]
+    for name in wanted:
+        if name not in MODELS or wanted.count(name) > 1:
+            message = "there is no such model" if name not in MODELS else "this model is named twice"
+            raise BadInput(message, key="--model", value=name, expected=", ".join(MODELS))
+    return [MODELS[name] for name in wanted]

@@ -1,0 +1,30 @@
+"""Where each figure of a behaviour comes from, for the end of a report."""
+
+from typing import Any
+
+from sim.schema import Strict
+
+
+def provenance_rows(model: Strict, given: dict[str, Any], path: str) -> list[dict[str, str]]:
+    """Where each figure of a behaviour comes from: default with its source, or set by the scenario file."""
+    rows = []
+    for name, info in type(model).model_fields.items():
+        value, here = getattr(model, name), f"{path}.{name}"
+        extra = info.json_schema_extra if isinstance(info.json_schema_extra, dict) else {}
+        if "source" not in extra:
+            if isinstance(value, Strict):
+                rows += provenance_rows(value, given.get(name) or {}, here)
+            continue
+        source = "set in the scenario" if name in given else str(extra["source"])
+        kind = "assumed" if name in given else str(extra["provenance"])
+        rows.append({"figure": here, "value": in_words(value), "provenance": kind, "source": source})
+    return rows
+
+
+def in_words(value: Any) -> str:
+    """A behaviour's value for a table: 'lognormal, median 49, sigma 1.18'."""
+    if not isinstance(value, Strict):
+        return f"{value:g}" if isinstance(value, float) else str(value)
+    fields = value.model_dump()
+    kind = fields.pop("kind", "")
+    return ", ".join([kind, *[f"{k} {v:g}" if isinstance(v, int | float) else f"{k} {v}" for k, v in fields.items()]])

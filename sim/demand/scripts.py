@@ -1,0 +1,140 @@
+"""Requests that come at instants known beforehand, whatever the service does: API clients, and replayed recordings."""
+
+import math
+from dataclasses import dataclass
+from typing import Annotated, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field
+from scipy import special
+
+from sim.demand.trace import Trace
+from sim.schema import Strict
+from sim.streams import CLIENT, COPY, draws, normal, series
+from sim.units import Count, Instant, Plain, Rate, Seconds
+
+Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
+
+ANY = -1  # the feature, or the number of images, is drawn as everybody's is
+
+
+@dataclass(frozen=True)
+class Script:
+    """One source's asks before the horizon, as arrays in order of time.
+
+    `person` numbers this source's people from 0. `kind` indexes what was recorded (ANY: unknown), `images` is how many
+    a recording asks for (ANY: as the feature says).
+    """
+
+    instants: Floats
+    person: Ints
+    kind: Ints
+    images: Ints
+
+
+class Source(Strict):
+    """What clients and recordings have in common."""
+
+    name: str = ""
+    from_: Instant = Field(default=0.0, alias="from", description="when it begins")
+    account_age: Seconds = Field(default=365 * 86400.0, description="age of the accounts behind it")
+    tier: str = Field(default="", description="the tier it belongs to; drawn by the tiers' shares if empty")
+    feature: str = Field(default="", description="what it asks for; drawn by the features' shares if empty")
+    retries: bool = Field(default=False, description="whether an ask that failed is tried again, as people do")
+
+
+class Clients(Source):
+    """Programs that call an API: each a renewal process with Gamma gaps, asking whether or not answers come.
+
+    Clients differ: rates are lognormal between them. ServeGen's 35 image clients have a rate-weighted CV of 2.2, and
+    the top one makes 13.5 % of all requests, the top ten 83 %.
+    """
+
+    kind: Literal["clients"]
+    clients: Annotated[Count, Field(ge=1)]
+    rate: Annotated[Rate, Field(gt=0, allow_inf_nan=False)] = Field(description="mean rate of one client")
+    cv: Annotated[Plain, Field(ge=0.05, le=20)] = Field(
+        default=2.2,
+        description="coefficient of variation of the gaps; 1 is a Poisson process",
+        json_schema_extra={"source": "ServeGen, image clients: rate-weighted CV 2.2", "provenance": "measured"},
+    )
+    skew: Annotated[Plain, Field(ge=0, le=5)] = Field(
+        default=1.5,
+        description="sigma of the logarithm of the clients' rates",
+        json_schema_extra={"source": "ServeGen: the top client of 35 makes 13.5 %", "provenance": "fitted"},
+    )
+    lasting: Seconds = Field(default=math.inf, json_schema_extra={"default": "never ends"})
+
+    def script(self, number: int, *, begins: float, horizon: float, scale: float, seed: int) -> Script:
+        """Their asks in [0, horizon), for a slice `scale` of the clients; `number` names the random stream."""
+        count = max(1, round(self.clients * scale))
+        end = min(horizon, begins + self.lasting)
+        times, persons = [], []
+        for client in range(count):
+            entity = (number << 32) + client
+            pace = math.exp(self.skew * normal(seed, CLIENT, entity, 0) - 0.5 * self.skew**2)
+            found = self.gaps(seed, entity, self.rate * pace, begins, end)
+            times.append(found)
+            persons.append(np.full(len(found), client))
+        instants, person = np.concatenate(times), np.concatenate(persons)
+        order = np.lexsort((person, instants))
+        unknown = np.full(len(instants), ANY)
+        return Script(instants[order], person[order], unknown, unknown)
+
+    def gaps(self, seed: int, entity: int, rate: float, begins: float, end: float) -> Floats:
+        """One client's instants, gap after gap."""
+        shape = self.cv**-2
+        found, last, k = [], begins, 1
+        while last < end:
+            uniforms = series(seed, CLIENT, entity, k, 256)
+            steps = special.gammaincinv(shape, uniforms) / (shape * rate)
+            if k == 1:  # begun long ago: what is left of a gap is a uniform part of one seen by its length
+                part = series(seed, CLIENT, entity, 2**31, 1)[0]
+                steps[0] = part * special.gammaincinv(shape + 1.0, uniforms[0]) / (shape * rate)
+            batch = last + np.cumsum(steps)
+            found.append(batch)
+            last, k = float(batch[-1]), k + 256
+        instants = np.concatenate(found) if found else np.empty(0)
+        return instants[(instants >= 0) & (instants < end)]
+
+
+class Replay(Source):
+    """A recording, replayed at its recorded instants."""
+
+    kind: Literal["trace"]
+    file: str = Field(description="a file written by 'meltpoint demand import', relative to the scenario's")
+    times: Annotated[Plain, Field(ge=0, le=1e4)] = Field(
+        default=1.0, description="below 1 a part of the people (of the requests where no people are known); 2 is twice"
+    )
+    spread: Annotated[Seconds, Field(allow_inf_nan=False)] = Field(
+        default=60.0, description="copies beyond the first come later by up to this, so that nothing comes in lockstep"
+    )
+    loop: bool = Field(default=False, description="begin again at its end, until the horizon")
+    features: dict[str, str] = Field(default={}, description="the feature for each kind that was recorded")
+    images: bool = Field(default=False, description="ask for as many images as were recorded")
+
+    def script(self, trace: Trace, number: int, *, begins: float, horizon: float, scale: float, seed: int) -> Script:
+        """Its asks in [0, horizon). The first copy of every request comes exactly when it was recorded."""
+        rounds = 1
+        if self.loop and trace.length > 0:
+            rounds = max(1, math.ceil((horizon - begins) / trace.length))
+        times = self.times * scale
+        people = int(trace.user.max()) + 1 if len(trace.user) else 0
+        parts = []
+        for copy in range(math.ceil(times)):
+            person = trace.user + copy * people
+            keyed = (np.int64(number) << 40) + person
+            keep = draws(seed, COPY, keyed, 0) < times - copy
+            later = self.spread * draws(seed, COPY, keyed, 1) if copy else np.zeros(len(person))
+            for lap in range(rounds):
+                instants = begins + lap * trace.length + trace.times + later
+                inside = keep & (instants >= 0) & (instants < horizon)
+                images = trace.images.astype(np.int64) if self.images else np.full(len(person), ANY)
+                parts.append((instants[inside], person[inside], trace.kind[inside].astype(np.int64), images[inside]))
+        if not parts:
+            return Script(np.empty(0), *(np.empty(0, dtype=np.int64) for _ in range(3)))
+        instants, person, kind, images = (np.concatenate(column) for column in zip(*parts, strict=True))
+        order = np.lexsort((person, instants))
+        return Script(instants[order], person[order], kind[order], images[order])

@@ -1,0 +1,55 @@
+"""Word of mouth: a served image is shared, the share is seen, and some of those who see it sign up in their turn."""
+
+from typing import Annotated
+
+from pydantic import Field
+
+from sim.demand.laws import Lognormal, Time
+from sim.demand.users import Behaviour
+from sim.schema import Strict
+from sim.units import Count, Fraction, Plain
+
+
+class WordOfMouth(Strict):
+    """A branching process inside the run: images bring people, whose images bring people.
+
+    Each served image is shared with some probability; a share brings a Poisson number of people, each after a delay.
+    Somebody so invited signs up with probability 1 - people / market, people being all who have arrived until then, so
+    that even a factor above 1 ends where nobody is left to invite.
+    """
+
+    market: Annotated[Count, Field(ge=1)] = Field(description="people who can sign up at all")
+    shared: Fraction = Field(
+        default=0.05,
+        description="of the images served in time and as asked, those that are shared",
+        json_schema_extra={"source": "assumed: nothing is published", "provenance": "assumed"},
+    )
+    late: Fraction = Field(
+        default=0.5,
+        description="an image later than its feature's SLO is shared with this part of the probability",
+        json_schema_extra={"source": "assumed: nothing is published", "provenance": "assumed"},
+    )
+    degraded: Fraction = Field(
+        default=0.5,
+        description="a degraded image is shared with this part of the probability",
+        json_schema_extra={"source": "assumed: nothing is published", "provenance": "assumed"},
+    )
+    signups: Annotated[Plain, Field(ge=0, le=100)] = Field(
+        default=1.0,
+        description="mean signups that a share brings while nearly nobody is there yet: viewers x conversion",
+        json_schema_extra={"source": "assumed: nothing is published", "provenance": "assumed"},
+    )
+    delay: Time = Field(
+        default=Lognormal(kind="lognormal", median="6 h", sigma=1.5),
+        description="from an image to the signup of somebody who saw it",
+        json_schema_extra={
+            "source": "assumed; press bursts relax with half-lives of hours (Crane and Sornette 2008)",
+            "provenance": "assumed",
+        },
+    )
+
+    def factor(self, behaviour: Behaviour, days: int) -> float:
+        """K: the people whom one person brings within `days`, all images in time, in an empty market."""
+        returns = behaviour.returns
+        uses = 1.0 + float((returns.staying(days) * returns.using(days)).sum())
+        return self.shared * self.signups * behaviour.requests.average * uses

@@ -1,0 +1,108 @@
+"""The manifest of a run: all that its tables need to be read, and the run to be repeated."""
+
+import json
+import platform
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any
+
+from sim.scenario import Scenario
+from sim.service import Service
+
+FORMAT = "meltpoint-run/1"
+
+
+def manifest_of(
+    scenario: Scenario, service: Service, playbook: str, seed: int, wall_seconds: float, *, unlimited: bool
+) -> dict[str, Any]:
+    """All that the tables need to be read, and the run to be repeated."""
+    return {
+        "format": FORMAT,
+        "title": scenario.title,
+        "question": scenario.question,
+        "start": scenario.start.isoformat(),
+        "horizon": scenario.horizon,
+        "warm_up": scenario.warm_up,
+        "scale": scenario.scale,
+        "playbook": playbook,
+        "seed": seed,
+        "engine": "simpy",
+        "versions": versions(),
+        "wall_seconds": round(wall_seconds, 3),
+        "tiers": {name: tier.share for name, tier in scenario.tiers.items()},
+        "features": {name: {"pool": f.pool, "slo": f.slo, "share": f.share} for name, f in scenario.features.items()},
+        "unlimited": unlimited,
+        "pools": {
+            name: pool_entry(scenario, name, pool.gpus)
+            for name, pool in zip(scenario.pools, service.pools, strict=True)
+        },
+        "specs": {spec.label: {"model": spec.model, "images": spec.images} for spec in scenario.specs()},
+        "profiles": {model: profile_entry(profile) for model, profile in scenario.used_profiles.items()},
+        "extrapolated": extrapolated(scenario),
+        "notices_leaving": scenario.serving.notices_leaving,
+        "word_of_mouth": word_of_mouth_entry(scenario),
+        "footprint": scenario.footprint.model_dump(),
+        "alive": scenario.alive.model_dump(),
+        "scenario": json.loads(json.dumps(scenario.document, default=str)),
+    }
+
+
+def pool_entry(scenario: Scenario, name: str, gpus: int) -> dict[str, Any]:
+    """A pool's size in the slice and in full, its price, and the idle power of its GPUs."""
+    pool = scenario.pools[name]
+    models = {rung.model for f in scenario.features.values() if f.pool == name for rung in f.rungs()}
+    idle = [scenario.used_profiles[m].idle_power for m in sorted(models)]
+    known = [power for power in idle if power == power]
+    return {
+        "gpus": gpus,
+        "gpus_in_full": pool.gpus,
+        "max_batch": pool.max_batch,
+        "linger": pool.linger,
+        "dollars_per_gpu_hour": pool.dollars_per_gpu_hour,
+        "idle_watts": max(known) if known else scenario.footprint.idle_watts,
+        "gpu_seconds": {  # of one request in a full batch
+            spec.label: table[max(table)] * spec.images / max(table)
+            for spec, table in scenario.batch_tables(name).items()
+        },
+    }
+
+
+def word_of_mouth_entry(scenario: Scenario) -> dict[str, float] | None:
+    """The market, and K: people whom one person brings by the horizon when all goes well and nearly nobody is there."""
+    word = scenario.demand.word_of_mouth
+    if word is None:
+        return None
+    return {"market": word.market, "factor": word.factor(scenario.behaviour, int(scenario.horizon / 86400.0))}
+
+
+def profile_entry(profile: Any) -> dict[str, Any]:
+    file = profile.file
+    return {
+        "sha256": profile.sha256,
+        "provenance": file.provenance,
+        "source": file.source,
+        "gpu": file.hardware.gpu,
+        "idle_power_source": file.hardware.idle_power_source,
+    }
+
+
+def extrapolated(scenario: Scenario) -> list[str]:
+    """The specs whose service times lie outside what was measured."""
+    return sorted(
+        {
+            spec.label
+            for pool in scenario.pools
+            for spec, table in scenario.batch_tables(pool).items()
+            if not all(scenario.used_profiles[spec.model].inside(spec, size) for size in table)
+        }
+    )
+
+
+def versions() -> dict[str, str]:
+    """Versions of what computes a run."""
+    found = {"python": platform.python_version()}
+    for package in ("meltpoint", "simpy", "numpy", "numba", "scipy", "pandas"):
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            found[package] = "not installed"
+    return found

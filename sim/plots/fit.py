@@ -1,0 +1,65 @@
+"""Fitted signup curves against the counts they were fitted to, with the fan of futures of the best one."""
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from sim.demand.counts import Counts
+from sim.demand.fit import Fit
+from sim.demand.forecast import QUANTILES, Fan
+from sim.plots.axes import BLUE, INK, blank, count_axis, dress, legend, style
+
+SHADES = {(0, len(QUANTILES) - 1): 0.16, (1, len(QUANTILES) - 2): 0.3}  # pairs of quantiles, the outer one paler
+HOUR = 3600.0  # seconds
+LONG = 10 * 86400.0  # seconds, from which days read better than hours
+
+
+def fit_figure(counts: Counts, fits: list[Fit], futures: Fan) -> Figure:
+    """Totals above, rates below. futures: of the first of `fits`, over the times to draw."""
+    figure, (above, below) = blank(5.6, rows=2)
+    size, unit = (86400.0, "days") if futures.times[-1] > LONG else (HOUR, "hours")
+    totals(counts, fits, futures, above, size)
+    rates(counts, fits, futures, below, size)
+    since = f"{counts.start:%d %b %Y %H:%M} UTC" if counts.start is not None else "the beginning"
+    below.set_xlabel(f"{unit} after {since}", fontsize=8.5)
+    for ax in (above, below):
+        ax.set_xlim(0, futures.times[-1] / size)
+        legend(ax)
+    return figure
+
+
+def totals(counts: Counts, fits: list[Fit], futures: Fan, ax: Axes, size: float) -> None:
+    """People by each time: counted, fitted, and the fan; times in units of `size` seconds."""
+    shade(ax, futures.times / size, futures.totals)
+    for place, fit in enumerate(fits):
+        ax.plot(futures.times / size, fit.wave.cumulative(futures.times), label=fit.model.name, **look(place))
+    ax.plot(counts.times / size, counts.totals, "o", color=INK, markersize=4, label="counted", zorder=5)
+    dress(ax, "People in all", "people")
+    count_axis(ax)
+    ax.set_ylim(0, 1.15 * max(float(counts.totals[-1]), float(futures.totals[-1].max())))
+
+
+def rates(counts: Counts, fits: list[Fit], futures: Fan, ax: Axes, size: float) -> None:
+    """People an hour: counted from one point to the next, fitted, and the fan."""
+    edges = np.append(0.0, counts.times)
+    counted = np.diff(np.append(0.0, counts.totals)) / np.diff(edges)
+    highest = max(float(counted.max()), float(futures.rates[-1].max()))
+    shade(ax, futures.times / size, futures.rates * HOUR)
+    for place, fit in enumerate(fits):
+        ax.plot(futures.times / size, fit.wave.rate_at(futures.times) * HOUR, label=fit.model.name, **look(place))
+    ax.stairs(counted * HOUR, edges / size, color=INK, linewidth=1.0, label="counted", zorder=5)
+    dress(ax, "Signups", "people an hour")
+    count_axis(ax)
+    ax.set_ylim(0, 1.15 * highest * HOUR)
+
+
+def look(place: int) -> dict[str, object]:
+    """The best fit's line is thick, and in the colour of its fan."""
+    return {**style(place), "linewidth": 2.0 if place == 0 else 1.1}
+
+
+def shade(ax: Axes, x: np.ndarray, rows: np.ndarray) -> None:
+    """The fan: half of the futures in the dark band, 95 % in the pale one."""
+    for (low, high), alpha in SHADES.items():
+        share = f"{round(100 * (QUANTILES[high] - QUANTILES[low]))} % of futures"
+        ax.fill_between(x, rows[low], rows[high], color=BLUE, alpha=alpha, linewidth=0, label=share)
