@@ -75,3 +75,18 @@ def poisson_of(mean, u):  # type: ignore[no-untyped-def]
         chance *= mean / count
         below += chance
     return count
+
+
+@njit(cache=True)
+def character(sigma, heavy, times, loyalty, seed, stream, entity):  # type: ignore[no-untyped-def]
+    """A person's activity, and what their chance of coming back is multiplied by; both of mean 1 over people."""
+    activity, returning = 1.0, 1.0
+    if sigma > 0.0:
+        z = normal(seed, stream, entity, 0)
+        activity = math.exp(sigma * z - 0.5 * sigma * sigma)
+        returning = math.exp(loyalty * sigma * z - 0.5 * (loyalty * sigma) ** 2)
+    if heavy > 0.0:
+        factor = times if draw(seed, stream, entity, 1) < heavy else 1.0
+        activity *= factor / (1.0 + heavy * (times - 1.0))
+        returning *= factor**loyalty / (1.0 + heavy * (times**loyalty - 1.0))
+    return activity, returning

@@ -14,6 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from sim import shipped
+from sim.cli_check import demand_check
 from sim.cli_demand import demand_app
 from sim.cli_profile import profile_app
 from sim.console import name_column, progress_bar
@@ -29,6 +30,7 @@ app = typer.Typer(
 )
 app.add_typer(profile_app, name="profile")
 app.add_typer(demand_app, name="demand")
+demand_app.command("check")(demand_check)
 
 ScenarioArgument = Annotated[str, typer.Argument(help="A shipped scenario (see: meltpoint scenarios) or a file.")]
 Override = Annotated[str | None, typer.Option(help="Apply one of the scenario's named overrides.")]

@@ -39,11 +39,14 @@ def demand_fit(
     seed: Annotated[int, typer.Option(min=0, help="Names the random numbers of the fan.")] = 1,
 ) -> None:
     """Fit signup curves to counts of people: rank them, say what the data do not tell, print a block for a scenario."""
-    from sim.demand.counts import read_counts
-    from sim.demand.fit import fit_all
-    from sim.demand.forecast import demand_block, sentences
-    from sim.demand.models import chosen_models
+    from sim.fitting.counts import read_counts
+    from sim.fitting.fit import fit_all
+    from sim.fitting.forecast import demand_block, sentences
+    from sim.fitting.models import chosen_models
 
+    if figure is not None and figure.suffix not in (".png", ".svg"):
+        expected = "a name ending in .png or .svg"
+        raise BadInput("a figure is a PNG or an SVG", key="--figure", value=str(figure), expected=expected)
     chosen = chosen_models(models)
     market = option("--people", people, count)
     begins = option("--start", start, moment)
@@ -82,7 +85,7 @@ def horizon_of(asked: float | None, span: float) -> float:
 
 def fits_table(fits: list[Any], horizon: float) -> Table:
     """Fits, the best first."""
-    from sim.demand.forecast import interval
+    from sim.fitting.forecast import interval, percent
     from sim.verdict import amount, duration
 
     titles = (r"figures \[95 %]", "fit", f"to {duration(horizon)}")
@@ -92,7 +95,7 @@ def fits_table(fits: list[Any], horizon: float) -> Table:
         corrected = "unknown" if math.isnan(fit.aicc) else f"{fit.aicc:.1f}"
         table.add_row(
             Text.assemble((fit.model.name, "bold"), figures),
-            f"rms {100 * fit.rms:.2g} %\nAICc {corrected}",
+            f"rms {percent(fit.rms)}\nAICc {corrected}",
             f"peak {amount(fit.peak * 3600)}/h\nat {duration(fit.peak_time)}\n{amount(fit.total)} in all",
         )
     return table
@@ -101,19 +104,11 @@ def fits_table(fits: list[Any], horizon: float) -> Table:
 def draw_fits(counts: Any, fits: list[Any], horizon: float, seed: int, path: Path) -> None:
     import numpy as np
 
-    from sim.demand.forecast import fan
-    from sim.plots.files import png_bytes, svg_text, write_bytes
+    from sim.fitting.forecast import fan
+    from sim.plots.files import write_figure
     from sim.plots.fit import fit_figure
 
-    if path.suffix not in (".png", ".svg"):
-        raise BadInput("unknown kind of picture", key="--figure", value=str(path), expected="a .png or .svg file")
-    drawn = fit_figure(counts, fits, fan(fits[0], np.linspace(0.0, horizon, 401), seed))
-    content = svg_text(drawn).encode() if path.suffix == ".svg" else png_bytes(drawn)
-    try:
-        write_bytes(content, path)
-    except OSError as wrong:
-        reason = f"this figure cannot be written ({wrong.strerror})"
-        raise BadInput(reason, file=path, expected="a file in a folder that is there") from None
+    write_figure(fit_figure(counts, fits, fan(fits[0], np.linspace(0.0, horizon, 401), seed)), path)
 
 
 @demand_app.command("import")
@@ -146,8 +141,8 @@ def import_recording(
     assume-zone, assume-one, assume-user, drop-duplicates, keep-duplicates, sort. Gaps are reported and kept.
     """
     from sim.demand.trace import save_trace
-    from sim.demand.trace_check import refuse
-    from sim.demand.trace_import import Wishes, examined
+    from sim.recordings.check import refuse
+    from sim.recordings.importing import Wishes, examined
 
     columns = {"time": time, "user": user, "images": images, "kind": kind}
     wishes = Wishes(
@@ -210,7 +205,7 @@ def problem_table(found: list[Any]) -> Table:
 
 def show_trace(trace: Any, console: Console) -> None:
     """The figures of a trace, and what was done to it."""
-    from sim.demand.trace_figures import figures
+    from sim.recordings.figures import figures
 
     f = figures(trace)
     facts = [

@@ -106,17 +106,11 @@ def point_row(p: Point) -> dict[str, str]:
 
 def draw(profiles: list[Profile], path: Path) -> None:
     """Write the figure of some profiles, of the kind its name asks for."""
-    from sim.plots import png_bytes, svg_text
-    from sim.plots.files import write_bytes
+    from sim.plots.files import write_figure
     from sim.plots.profiles import profile_figure
 
-    if path.suffix not in (".png", ".svg"):
-        raise BadInput(
-            "a figure is a PNG or an SVG", key="--figure", value=str(path), expected="a name ending in .png or .svg"
-        )
-    figure = profile_figure(profiles)
-    content = svg_text(figure).encode() if path.suffix == ".svg" else png_bytes(figure)
-    Console().print(f"Figure in {write_bytes(content, path)}", soft_wrap=True, highlight=False, markup=False)
+    written = write_figure(profile_figure(profiles), path)
+    Console().print(f"Figure in {written}", soft_wrap=True, highlight=False, markup=False)
 
 
 @profile_app.command("measure")

@@ -158,7 +158,9 @@ def in_process(
 ) -> tuple[dict[str, Any], Run | None]:
     """A task in a process of its own: the scenario is made again from what it was read from."""
     document, profiles, traces = given
-    return one(Scenario.from_dict(document, profiles=profiles, traces=traces), playbook, seed, keep, reporter(shares, place))
+    return one(
+        Scenario.from_dict(document, profiles=profiles, traces=traces), playbook, seed, keep, reporter(shares, place)
+    )
 
 
 def one(
@@ -166,9 +168,13 @@ def one(
 ) -> tuple[dict[str, Any], Run | None]:
     """Simulate and judge one playbook with one seed."""
     unlimited = playbook == UNLIMITED
-    steps = [] if unlimited else playbook
-    told = lambda now: progress(now / scenario.horizon)  # noqa: E731
-    run = simulate(scenario, steps, seed=seed, unlimited=unlimited, progress=told)
+    run = simulate(
+        scenario,
+        None if unlimited else playbook,
+        seed=seed,
+        unlimited=unlimited,
+        progress=lambda now: progress(now / scenario.horizon),
+    )
     row = figures(run)
     progress(1.0)
     return row, run if seed == keep else None

@@ -4,10 +4,11 @@ import math
 
 import numpy as np
 
-from sim.demand.people import People, tiers_of
+from sim.chance import character
 from sim.demand.clockwork import Clockwork
+from sim.demand.people import People, tiers_of
 from sim.scenario import Scenario
-from sim.streams import ACTIVITY, LIFE, REGION, draw, normal
+from sim.streams import ACTIVITY, LIFE, REGION, draw
 
 
 class Crowd:
@@ -36,11 +37,10 @@ class Crowd:
 
     def draw_character(self, key: int) -> None:
         """How active and loyal a person is, and when they leave for good."""
-        behaviour = self.scenario.behaviour
-        sigma, power = behaviour.activity, behaviour.loyalty
-        z = normal(self.seed, ACTIVITY, key, 0) if sigma > 0 else 0.0
-        self.activity.append(math.exp(sigma * z - 0.5 * sigma * sigma))
-        self.loyalty.append(math.exp(power * sigma * z - 0.5 * (power * sigma) ** 2))  # mean 1 over people
+        a = self.scenario.behaviour.activity
+        activity, loyalty = character(a.sigma, a.heavy, a.times, a.loyalty, self.seed, ACTIVITY, key)
+        self.activity.append(activity)
+        self.loyalty.append(loyalty)
         self.fate.append(draw(self.seed, LIFE, key, 0))
 
     def join(self, key: int, now: float, by: int) -> int:
@@ -58,6 +58,10 @@ class Crowd:
         self.left.append(math.nan)
         self.draw_character(key)
         return len(self) - 1
+
+    def chance_on(self, user: int, day: int) -> float:
+        """What somebody's chance of coming back `day` days after admission is multiplied by."""
+        return self.loyalty[user] * self.clock.weight(self.admitted[user], day, self.region[user])
 
     def back_at(self, user: int, day: int, u: float) -> float:
         """The instant, `day` days after admission, at which somebody comes back: at an hour as people keep there."""

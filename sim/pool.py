@@ -9,9 +9,9 @@ from typing import Any
 
 from simpy import Event
 
+from sim.chance import LOGNORMAL_NOISE, NO_NOISE, noise
 from sim.clock import COMPLETION, LINGER, Clock
 from sim.request import ABANDONED, Request
-from sim.chance import LOGNORMAL_NOISE, NO_NOISE, noise
 from sim.scenario import Scenario
 from sim.streams import SPEED
 
@@ -116,7 +116,7 @@ class Pool:
         self.wake_one()
 
     def wake_one(self) -> None:
-        if not self.idle and not self.unlimited or self.next_lane() is None:
+        if (not self.idle and not self.unlimited) or self.next_lane() is None:
             return
         if self.idle:
             self.wake[heappop(self.idle)].succeed()

@@ -27,7 +27,8 @@ class Run:
     """What one simulation left behind. Times are seconds after the scenario's start; nan is never.
 
     requests: a row an attempt: user, ask, attempt, tier, feature, pool, arrived, started, finished, left, outcome,
-        reason, asked, spec, level, batch, gpu_seconds (its share of the batch), retry (the user will try again), notified (told to come back for it).
+        reason, asked, spec, level, batch, gpu_seconds (its share of the batch), retry (the user will try again),
+        notified (told to come back for it).
     batches: batch, pool, gpu, spec, started, finished, size (images), seconds (of the whole batch), watts.
     users: user, tier, wave, region, newcomer, invited_by (a user), arrives, admitted, left (gave up on the waitlist, or
         churned).

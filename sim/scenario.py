@@ -1,6 +1,7 @@
 """The scenario: the strict schema of a question put to the simulator, checked as a whole."""
 
 import math
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any, Self
@@ -107,7 +108,7 @@ class Scenario(Strict):
     def check_demand(self) -> None:
         """Tiers and features that demand names exist, and somebody is in those tiers."""
         demand = self.demand
-        sources = {"clients": demand.clients, "traces": demand.traces}
+        sources: dict[str, Sequence[Source]] = {"clients": demand.clients, "traces": demand.traces}
         named = [(f"waves.{number}.tiers", wave.tiers) for number, wave in enumerate(demand.waves) if wave.tiers]
         for kind, listed in sources.items():
             named += [(f"{kind}.{number}.tier", [source.tier]) for number, source in enumerate(listed) if source.tier]

@@ -5,12 +5,12 @@ from datetime import datetime
 
 import numpy as np
 
+from sim.chance import EXPONENTIAL_NOISE, LOGNORMAL_NOISE, NO_NOISE, noise, sample
 from sim.clock import Clock
-from sim.crowd import Crowd
 from sim.controls import Controls, PoolTelemetry, Telemetry
+from sim.crowd import Crowd
 from sim.pool import Batch, Pool
 from sim.request import ABANDONED, REFUSED, SERVED, Request, Spec
-from sim.chance import EXPONENTIAL_NOISE, LOGNORMAL_NOISE, NO_NOISE, noise, sample
 from sim.rules import GRANTED, LEVEL, PRIORITY, QUOTA, RATE, decide, fresh_limiter
 from sim.scenario import Scenario
 from sim.streams import LOAD, ROLLOUT, SERVICE, SHED, draw

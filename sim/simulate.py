@@ -33,8 +33,9 @@ def simulate(
     """One run of a scenario under a playbook, as tables.
 
     playbook: the name of one in the scenario (the first where None), or a list of policies, each any object with
-    act(telemetry, controls). unlimited: every pool always has one GPU more, so that nobody waits. progress is called with the seconds simulated so far, at every control tick. The same
-    scenario, playbook and seed give the same tables, on any machine and in any number of processes.
+    act(telemetry, controls). unlimited: every pool always has one GPU more, so that nobody waits. progress is called
+    with the seconds simulated so far, at every control tick. The same scenario, playbook and seed give the same tables,
+    on any machine and in any number of processes.
     """
     name, steps = (UNLIMITED, ()) if unlimited and not playbook else chosen(scenario, playbook)
     if type(seed) is not int or not 0 <= seed < 2**63:

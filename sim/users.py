@@ -108,7 +108,8 @@ class Users:
             day = self.next_day(user, day)
             if day == len(self.using):
                 return  # not before the horizon
-            yield self.env.at(max(self.back_at(user, day), self.env.now), ASK, user)
+            back = crowd.back_at(user, day, draw(self.seed, RETURN_TIME, key, day))
+            yield self.env.at(max(back, self.env.now), ASK, user)
 
     def play(self, asks: Asks) -> Generator[Event, Any, None]:
         """Scripted asks, each at its instant, whatever became of those before."""
@@ -200,14 +201,9 @@ class Users:
         for later in range(day + 1, len(self.using)):
             if self.crowd.fate[user] >= self.staying[later]:
                 break
-            if draw(self.seed, RETURN, key, later) < self.using[later] * self.crowd.loyalty[user]:
+            if draw(self.seed, RETURN, key, later) < self.using[later] * self.crowd.chance_on(user, later):
                 return later
         return len(self.using)
-
-    def back_at(self, user: int, day: int) -> float:
-        """The instant on that day at which this person comes back."""
-        u = draw(self.seed, RETURN_TIME, self.crowd.key[user], day)
-        return self.crowd.back_at(user, day, u)
 
     def pause(self, seconds: float, user: int) -> Event:
         return self.env.at(self.env.now + seconds, ASK, user)

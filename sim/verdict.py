@@ -163,7 +163,7 @@ def stretches(flags: pd.Series, horizon: float) -> list[tuple[float, float]]:
 
 
 def signups(run: Run) -> dict[str, int]:
-    """People who came to sign up: in all, let in, given up on the waitlist (lost), still on it; and invited by images."""
+    """People who came to sign up: in all, let in, gave up on the waitlist (lost), still on it; invited by images."""
     people = run.users[run.users["newcomer"]]
     came, inside = len(people), int(people["admitted"].notna().sum())
     lost = int((people["admitted"].isna() & people["left"].notna()).sum())

@@ -179,7 +179,7 @@ def behaviours(draw: st.DrawFn) -> dict[str, Any]:
     count = {"kind": "fixed", "requests": draw(st.integers(1, 4))}
     return {
         "requests": draw(st.sampled_from([count, {"kind": "negative binomial", "mean": 2, "r": 0.5, "at_most": 9}])),
-        "activity": draw(st.sampled_from([0, 1])),
+        "activity": draw(st.sampled_from([{}, {"sigma": 1, "heavy": 0.1}])),
         "breaks": {"probability": draw(st.sampled_from([0, 0.3])), "lasting": draw(PAUSES)},
         "think": draw(PAUSES),
         "patience": draw(TIMES),

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from scipy import special, stats
 
+from sim.chance import character
 from sim.demand.users import Behaviour, BetaGeometric, PowerLaw
 from sim.policies import Degrade, FeatureGate, Quota
 from tests.traces import arriving, outcomes
@@ -32,7 +33,7 @@ def asks_a_person(run) -> np.ndarray:
 def test_activity_keeps_the_mean_and_spreads_people():
     n, sigma = 3000, 0.8
     counting = {"kind": "negative binomial", "mean": 3, "r": 50}
-    behaviour = {"requests": counting, "activity": sigma, "think": constant("1 s")}
+    behaviour = {"requests": counting, "activity": {"sigma": sigma}, "think": constant("1 s")}
     run = arriving(np.arange(n) * 0.1, behaviour=behaviour, pools=MANY, horizon="2 h", control_tick="1 h")
     extra = asks_a_person(run) - 1
     mixed = 2 + 2**2 / 50 * math.exp(sigma**2) + 2**2 * math.expm1(sigma**2)  # Poisson, day and person
@@ -46,12 +47,25 @@ def test_the_busy_come_back_more_often_where_loyalty_says_so():
     counting = {"kind": "negative binomial", "mean": 4, "r": 20}
     returns = {"kind": "power law", "at_one_day": 0.3, "decay": 0}
     settings = {"pools": MANY, "horizon": "1.9 days", "control_tick": "1 day"}
-    behaviour = {"requests": counting, "activity": 1, "loyalty": 1, "returns": returns, "think": constant("1 s")}
+    activity = {"sigma": 1, "loyalty": 1}
+    behaviour = {"requests": counting, "activity": activity, "returns": returns, "think": constant("1 s")}
     run = arriving(np.arange(n) * 1.0, behaviour=behaviour, **settings)
     day = ((run.requests["arrived"] - run.users["arrives"].to_numpy()[run.requests["user"]]) > 0.4 * DAY).to_numpy()
     back = np.isin(np.arange(n), run.requests["user"][day])
     first = np.bincount(run.requests["user"][~day], minlength=n)
     assert stats.mannwhitneyu(first[back], first[~back], alternative="greater").pvalue < 1e-6
+
+
+def test_activity_and_loyalty_have_mean_one_and_heavy_users_are_so_many_times_as_active():
+    n, sigma, heavy, times, loyalty = 20_000, 0.6, 0.02, 10.0, 0.5
+    found = np.array([character(sigma, heavy, times, loyalty, 1, 21, person) for person in range(n)])
+    spread = found.std(axis=0, ddof=1) / math.sqrt(n)
+    assert (np.abs(found.mean(axis=0) - 1) / spread < 3.5).all()
+    alone = np.array([character(sigma, 0.0, times, loyalty, 1, 21, person) for person in range(n)])
+    ratio = found[:, 0] / alone[:, 0]
+    low, high = np.unique(ratio.round(9))
+    assert high / low == pytest.approx(times)
+    assert abs(z_of_share((ratio > 1).sum(), n, heavy)) < 3.5
 
 
 # When.
@@ -161,5 +175,5 @@ def test_requests_are_for_as_many_images_as_people_want():
 def test_defaults_name_their_sources():
     for name, field in Behaviour.model_fields.items():
         extra = field.json_schema_extra
-        nested = name in ("retry", "breaks", "returns")
+        nested = name in ("retry", "breaks", "returns", "activity")
         assert nested or (isinstance(extra, dict) and {"source", "provenance"} <= extra.keys()), name

@@ -24,17 +24,14 @@ FLOORS = [
     ["invitations", "manifest"],
     ["users", "control"],
     ["run"],
-    ["demand.trace_rows", "demand.trace_clock"],
-    ["demand.access_log", "demand.trace_check"],
-    ["demand.trace_formats"],
-    ["demand.trace_import"],
+    ["recordings", "fitting"],
     ["simulate", "metrics", "theory"],
-    ["costs"],
+    ["costs", "check"],
     ["verdict"],
     ["compare"],
     ["plots"],
     ["report", "console"],
-    ["cli_profile", "cli_demand"],
+    ["cli_profile", "cli_demand", "cli_check"],
     ["cli"],
 ]
 
@@ -47,8 +44,8 @@ PLACES = {
     "torch": {"bench", "live"},
     "diffusers": {"bench", "live"},
     "transformers": {"bench", "live"},
-    "typer": {"cli", "cli_profile", "cli_demand"},
-    "rich": {"cli", "cli_profile", "cli_demand", "console"},
+    "typer": {"cli", "cli_profile", "cli_demand", "cli_check"},
+    "rich": {"cli", "cli_profile", "cli_demand", "cli_check", "console"},
 }
 
 

@@ -1,16 +1,17 @@
-"""Signup curves in closed form: each knows its rate, its cumulative and the inverse of that, in seconds since it began."""
+"""Signup curves in closed form: each has its rate, its cumulative and the inverse, in seconds since it began."""
 
 import math
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
-from pydantic import Field
+from numpy.typing import ArrayLike
+from pydantic import Field, model_validator
 
-from sim.demand.wave import Wave
+from sim.demand.wave import FiniteRate, Floats, People, Span, Wave
 from sim.units import Count, Plain, Rate, Seconds
 
-Floats = NDArray[np.float64]
+MOST = 1e15  # people whom a curve without a market may bring
+LARGEST = 600.0  # of which the exponential is a number, also times any rate
 
 
 class Steady(Wave):
@@ -106,3 +107,138 @@ class Bass(Wave):
             share = np.minimum(np.asarray(n, dtype=float) / self.people, 1.0)
             ratio = (1.0 + self.imitation / self.innovation * share) / (1.0 - share)
             return np.log(ratio) / (self.innovation + self.imitation)
+
+
+class Logistic(Wave):
+    """Growth by imitation alone, N' = growth N (1 - N / people), counted from when the wave begins (Verhulst 1838).
+
+    With d = exp(-growth t) and A = exp(growth midpoint): N(t) = people (1 - d) / (1 + A d). The rate is highest at the
+    midpoint. It is Bass's curve with imitation / innovation = A.
+    """
+
+    kind: Literal["logistic"]
+    people: People
+    growth: Annotated[FiniteRate, Field(ge=1e-12, le=1e3)] = Field(description="early growth, like '0.2 per hour'")
+    midpoint: Annotated[Seconds, Field(le=1e10)] = Field(description="when growth is fastest, after the wave began")
+
+    @model_validator(mode="after")
+    def begins_above_zero(self) -> Self:
+        if self.growth * self.midpoint > 500:
+            raise ValueError("'growth' times 'midpoint' must be at most 500: nobody would come at first")
+        return self
+
+    def rate_at(self, t: ArrayLike) -> Floats:
+        t = np.asarray(t, dtype=float)
+        odds = np.exp(np.clip(self.growth * (self.midpoint - t), -LARGEST, LARGEST))
+        begun = 1.0 + math.exp(-min(self.growth * self.midpoint, LARGEST))
+        return np.where(t >= 0, self.people * self.growth * begun * (odds / (1.0 + odds)) / (1.0 + odds), 0.0)
+
+    def cumulative(self, t: ArrayLike) -> Floats:
+        t = np.maximum(np.asarray(t, dtype=float), 0.0)
+        odds = np.exp(np.clip(self.growth * (self.midpoint - t), -LARGEST, LARGEST))
+        return -self.people * np.expm1(-self.growth * t) / (1.0 + odds)
+
+    def inverse(self, n: ArrayLike) -> Floats:
+        with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+            share = np.minimum(np.asarray(n, dtype=float) / self.people, 1.0)
+            odds = math.exp(min(self.growth * self.midpoint, LARGEST))
+            return (np.log1p(odds * share) - np.log1p(-share)) / self.growth
+
+
+class Exponential(Wave):
+    """Growth without a ceiling: the rate is first exp(r t), until it has `lasted` or the `people` are there.
+
+    r = ln 2 / doubling, or from word of mouth: each person brings `k_factor` people once a `cycle`, so that
+    r = ln(k_factor) / cycle. A factor below 1 fades away.
+    """
+
+    kind: Literal["exponential"]
+    first: FiniteRate = Field(description="people per time as the wave begins")
+    doubling: Span | None = Field(default=None, description="time in which the rate doubles")
+    k_factor: Annotated[Plain, Field(ge=0.01, le=1000)] | None = Field(
+        default=None, description="people whom one person brings"
+    )
+    cycle: Span | None = Field(default=None, description="time from one person to those they bring")
+    people: People = Field(default=math.inf, json_schema_extra={"default": "no bound"})
+    lasting: Seconds = Field(default=math.inf, json_schema_extra={"default": "until the people are there"})
+
+    @model_validator(mode="after")
+    def grows_and_ends(self) -> Self:
+        by_factor = (self.k_factor is not None, self.cycle is not None)
+        if (self.doubling is not None and any(by_factor)) or (self.doubling is None and not all(by_factor)):
+            raise ValueError("expected either 'doubling', or 'k_factor' with 'cycle'")
+        if math.isinf(self.people) and math.isinf(self.lasting):
+            raise ValueError("expected 'people' or 'lasting': growth must end somewhere")
+        if not float(self.cumulative(self.lasting)) <= MOST:
+            raise ValueError(f"this grows to more than {MOST:g} people: expected a shorter 'lasting', or 'people'")
+        return self
+
+    @property
+    def growth(self) -> float:
+        """r, a second."""
+        if self.doubling is not None:
+            return math.log(2.0) / self.doubling
+        assert self.k_factor is not None
+        assert self.cycle is not None
+        return math.log(self.k_factor) / self.cycle
+
+    @property
+    def end(self) -> float:
+        """When it ends, seconds after it began: as it has lasted, or as the people are there."""
+        return min(self.lasting, float(self.unbounded_inverse(self.people)))
+
+    def unbounded(self, t: ArrayLike) -> Floats:
+        """People by t if nothing stopped it."""
+        t = np.minimum(np.asarray(t, dtype=float), 1e300)
+        if self.growth == 0:
+            return self.first * t
+        return self.first / self.growth * np.expm1(np.minimum(self.growth * t, LARGEST))
+
+    def unbounded_inverse(self, n: ArrayLike) -> Floats:
+        """When so many are there if nothing stopped it."""
+        with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+            each = np.asarray(n, dtype=float) / self.first if self.first > 0 else np.full(np.shape(n), np.inf)
+            if self.growth == 0:
+                return each
+            return np.where(self.growth * each > -1, np.log1p(np.maximum(self.growth * each, -1)) / self.growth, np.inf)
+
+    def rate_at(self, t: ArrayLike) -> Floats:
+        t = np.asarray(t, dtype=float)
+        rate = self.first * np.exp(np.minimum(self.growth * np.maximum(t, 0.0), LARGEST))
+        return np.where((t >= 0) & (t < self.end), rate, 0.0)
+
+    def cumulative(self, t: ArrayLike) -> Floats:
+        return np.minimum(self.unbounded(np.clip(np.asarray(t, dtype=float), 0.0, self.end)), self.people)
+
+    def inverse(self, n: ArrayLike) -> Floats:
+        t = self.unbounded_inverse(n)
+        return np.where(t < self.end, t, np.inf)
+
+
+class Ramp(Wave):
+    """A rate that goes in a straight line from `first` to `last`, and ends there: r(t) = first + slope t."""
+
+    kind: Literal["ramp"]
+    first: FiniteRate = Field(description="people per time as the wave begins")
+    last: FiniteRate = Field(description="people per time as it ends")
+    lasting: Span
+
+    @property
+    def slope(self) -> float:
+        return (self.last - self.first) / self.lasting
+
+    def rate_at(self, t: ArrayLike) -> Floats:
+        t = np.asarray(t, dtype=float)
+        return np.where((t >= 0) & (t < self.lasting), self.first + self.slope * np.clip(t, 0.0, self.lasting), 0.0)
+
+    def cumulative(self, t: ArrayLike) -> Floats:
+        t = np.clip(np.asarray(t, dtype=float), 0.0, self.lasting)
+        return t * (self.first + 0.5 * self.slope * t)
+
+    def inverse(self, n: ArrayLike) -> Floats:
+        n = np.asarray(n, dtype=float)
+        # The root of n = first t + slope t^2 / 2 without the difference that cancels in the schoolbook's form.
+        root = np.sqrt(np.maximum(self.first**2 + 2.0 * self.slope * n, 0.0))
+        with np.errstate(over="ignore"):
+            t = 2.0 * n / np.maximum(self.first + root, 1e-300)
+        return np.where(n < 0.5 * (self.first + self.last) * self.lasting, np.minimum(t, self.lasting), np.inf)

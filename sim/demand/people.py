@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from sim.demand.scripts import ANY, Script
+from sim.demand.scripts import ANY, Clients, Replay, Script
 from sim.demand.season import regions_of
 from sim.demand.signups import wave_instants
 from sim.scenario import Scenario
@@ -67,7 +67,6 @@ def scripted(scenario: Scenario) -> range:
 def wave_people(scenario: Scenario, number: int, seed: int) -> dict[str, NDArray]:
     """The people of one wave as columns of People; who must wait for an opening comes when it is, or not."""
     demand, wave = scenario.demand, scenario.demand.waves[number]
-    pulse = scenario.pulse(seed)
     arrives = wave_instants(
         wave,
         number,
@@ -75,7 +74,7 @@ def wave_people(scenario: Scenario, number: int, seed: int) -> dict[str, NDArray
         horizon=scenario.horizon,
         scale=scenario.scale,
         seed=seed,
-        **({} if pulse is None else {"pulse": pulse}),
+        pulse=scenario.pulse(seed),
     )
     key = (np.int64(number) << SOURCE_SHIFT) + np.arange(len(arrives), dtype=np.int64)
     tier = tiers_of(scenario, key, wave.tiers, seed)
@@ -95,11 +94,13 @@ def wave_people(scenario: Scenario, number: int, seed: int) -> dict[str, NDArray
 def script_of(scenario: Scenario, number: int, seed: int) -> Script:
     """The asks of one scripted source."""
     demand = scenario.demand
-    source = [*demand.clients, *demand.traces][number - len(demand.waves)]
-    times = {"begins": scenario.seconds(source.from_), "horizon": scenario.horizon, "scale": scenario.scale}
-    if source.kind == "trace":
-        return source.script(scenario.traces[source.file], number, **times, seed=seed)
-    return source.script(number, **times, seed=seed)
+    sources: list[Clients | Replay] = [*demand.clients, *demand.traces]
+    source = sources[number - len(demand.waves)]
+    begins, horizon, scale = scenario.seconds(source.from_), scenario.horizon, scenario.scale
+    if isinstance(source, Clients):
+        return source.script(number, begins=begins, horizon=horizon, scale=scale, seed=seed)
+    trace = scenario.traces[source.file]
+    return source.script(trace, number, begins=begins, horizon=horizon, scale=scale, seed=seed)
 
 
 def script_people(scenario: Scenario, number: int, script: Script, seed: int) -> dict[str, NDArray]:

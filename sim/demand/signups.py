@@ -9,28 +9,46 @@ import math
 from typing import Annotated
 
 import numpy as np
-from numpy.typing import NDArray
 from pydantic import Field
 
-from sim.demand.curves import Bass, Spike, Steady, Weibull
+from sim.demand.curves import Bass, Exponential, Logistic, Ramp, Spike, Steady, Weibull
+from sim.demand.epidemic import Sir
+from sim.demand.hawkes import Hawkes
+from sim.demand.piecewise import Piecewise
+from sim.demand.season import Pulse
+from sim.demand.shock import Relaxation
+from sim.demand.wave import Floats
 from sim.streams import SIGNUP, series
 
-Floats = NDArray[np.float64]
+AnyWave = Annotated[
+    Steady | Spike | Weibull | Bass | Logistic | Exponential | Ramp | Relaxation | Sir | Hawkes | Piecewise,
+    Field(discriminator="kind"),
+]
 
-AnyWave = Annotated[Steady | Spike | Weibull | Bass, Field(discriminator="kind")]
 
-
-def wave_instants(wave: AnyWave, number: int, *, begins: float, horizon: float, scale: float, seed: int) -> Floats:
+def wave_instants(
+    wave: AnyWave,
+    number: int,
+    *,
+    begins: float,
+    horizon: float,
+    scale: float,
+    seed: int,
+    pulse: Pulse | None = None,
+) -> Floats:
     """Sorted instants in [0, horizon) at which the people of one wave arrive, for a slice `scale` of the people.
 
-    `number` is the wave's place in the scenario and names its random stream.
+    `number` is the wave's place in the scenario and names its random stream; pulse: a factor on the rate.
     """
     scale = scale * wave.times
     if scale == 0:
         return np.empty(0)
-    expected = scale * float(wave.cumulative(max(horizon - begins, 0.0)))
+    own = wave.uninvited()
+    whole = float(own.cumulative(max(horizon - begins, 0.0))) if pulse is None else pulse.expected(own, begins)
+    expected = scale * whole
     enough = int(expected + 8.0 * math.sqrt(expected) + 20)
-    steps = -np.log(series(seed, SIGNUP, number, 0, enough))
-    instants = begins + wave.inverse(np.cumsum(steps) / scale)
+    reached = np.cumsum(-np.log(series(seed, SIGNUP, number, 0, enough))) / scale
+    instants = begins + own.inverse(reached) if pulse is None else pulse.instants(own, begins, reached)
+    instants = wave.followed(instants, number=number, horizon=horizon, seed=seed)
     # Instants ascend, but for inf at the end; those before the scenario's start are not part of the run.
     return instants[(instants >= 0) & (instants < horizon)]

@@ -122,6 +122,35 @@ class BetaGeometric(Strict):
 Returns = Annotated[PowerLaw | BetaGeometric, Field(discriminator="kind")]
 
 
+class Activity(Strict):
+    """How people differ, for good: a factor of mean 1 on the mean number of images that one wants beyond the first.
+
+    It is lognormal, and a few heavy users have several times as much of it. Fitted to GenTD26's 4,247 users: sigma
+    0.86, 1 % of people 17 times as active, loyalty 0.9 (without heavy users: sigma 1.14, loyalty 0.7).
+    """
+
+    sigma: Annotated[Plain, Field(ge=0, le=3)] = Field(
+        default=0.0,
+        description="sigma of the logarithm",
+        json_schema_extra={"source": "assumed: people differ only by the day", "provenance": "assumed"},
+    )
+    heavy: Annotated[Fraction, Field(lt=1)] = Field(
+        default=0.0,
+        description="share of people who are heavy users",
+        json_schema_extra={"source": "assumed: nobody", "provenance": "assumed"},
+    )
+    times: Annotated[Plain, Field(ge=1, le=1000)] = Field(
+        default=17.0,
+        description="how many times as active heavy users are",
+        json_schema_extra={"source": "GenTD26, where there are any", "provenance": "fitted"},
+    )
+    loyalty: Annotated[Plain, Field(ge=0, le=3)] = Field(
+        default=0.0,
+        description="a person's chance of coming back goes with their activity to this power",
+        json_schema_extra={"source": "assumed: the busy come back no more often", "provenance": "assumed"},
+    )
+
+
 class Breaks(Strict):
     """Sessions: after an image some people put the thing away for a while instead of thinking about the next one."""
 
@@ -147,17 +176,7 @@ class Behaviour(Strict):
             "provenance": "fitted",
         },
     )
-    activity: Annotated[Plain, Field(ge=0, le=5)] = Field(
-        default=0.0,
-        description="how much people differ, for good: sigma of the logarithm of what their mean number of images "
-        "beyond the first is multiplied by (lognormal of mean 1)",
-        json_schema_extra={"source": "assumed: all alike but for the day", "provenance": "assumed"},
-    )
-    loyalty: Annotated[Plain, Field(ge=0, le=5)] = Field(
-        default=0.0,
-        description="a person's chance of coming back goes with their activity to this power",
-        json_schema_extra={"source": "assumed: the busy come back no more often", "provenance": "assumed"},
-    )
+    activity: Activity = Activity()
     breaks: Breaks = Breaks()
     think: Time = Field(
         default=Lognormal(kind="lognormal", median="49 s", sigma=1.18),

@@ -1,11 +1,20 @@
-"""What every signup wave has: when it begins, whom it brings, and how many times over."""
+"""What every signup wave has: when it begins, whom it brings, how many times over, and a rate over time."""
 
 from typing import Annotated
 
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
 from pydantic import Field
 
 from sim.schema import Strict
-from sim.units import Instant, Plain, Seconds
+from sim.units import Count, Instant, Plain, Rate, Seconds
+
+Floats = NDArray[np.float64]
+
+# Bounds within which no curve overflows: ten people a picosecond, 300 years, more people than there ever were.
+FiniteRate = Annotated[Rate, Field(allow_inf_nan=False, le=1e13)]
+Span = Annotated[Seconds, Field(ge=1e-3, le=1e10)]
+People = Annotated[Count, Field(le=1e13)]
 
 
 class Wave(Strict):
@@ -25,3 +34,23 @@ class Wave(Strict):
     def newcomers(self) -> bool:
         """Whether these people sign up (and so can be put on the waitlist), or have accounts already."""
         return self.account_age == 0
+
+    def rate_at(self, t: ArrayLike) -> Floats:
+        """Expected people a second, t seconds after the wave began (0 before); an array shaped like t."""
+        raise NotImplementedError
+
+    def cumulative(self, t: ArrayLike) -> Floats:
+        """Expected people in the first t seconds: the integral of the rate, shaped like t."""
+        raise NotImplementedError
+
+    def inverse(self, n: ArrayLike) -> Floats:
+        """When the n-th person is expected, in seconds after the wave began; inf where fewer ever come."""
+        raise NotImplementedError
+
+    def uninvited(self) -> "Wave":
+        """The part of the wave that comes independently of each other: all of it, where nobody brings anybody."""
+        return self
+
+    def followed(self, instants: Floats, *, number: int, horizon: float, seed: int) -> Floats:
+        """These people and all whom they bring until the horizon, in order of time: here they bring nobody."""
+        return instants

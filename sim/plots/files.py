@@ -11,6 +11,8 @@ from pathlib import Path
 import matplotlib
 from matplotlib.figure import Figure
 
+from sim.errors import BadInput
+
 
 def svg_text(figure: Figure) -> str:
     """The figure as SVG, letters drawn as paths so that it looks alike everywhere."""
@@ -35,6 +37,17 @@ def quiet_about_letters() -> Iterator[None]:
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message=r"Glyph .* missing from font", category=UserWarning)
         yield
+
+
+def write_figure(figure: Figure, path: Path) -> Path:
+    """Write a figure as the PNG or SVG that its name asks for. Raises BadInput for any other, or where it cannot be."""
+    if path.suffix not in (".png", ".svg"):
+        raise BadInput("a figure is a PNG or an SVG", file=path, expected="a name ending in .png or .svg")
+    try:
+        return write_bytes(svg_text(figure).encode() if path.suffix == ".svg" else png_bytes(figure), path)
+    except OSError as wrong:
+        reason = f"this figure cannot be written ({wrong.strerror})"
+        raise BadInput(reason, file=path, expected="a file in a folder that is there") from None
 
 
 def write_bytes(content: bytes, path: Path) -> Path:

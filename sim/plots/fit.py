@@ -1,12 +1,14 @@
 """Fitted signup curves against the counts they were fitted to, with the fan of futures of the best one."""
 
+from typing import Any
+
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from sim.demand.counts import Counts
-from sim.demand.fit import Fit
-from sim.demand.forecast import QUANTILES, Fan
+from sim.fitting.counts import Counts
+from sim.fitting.fit import Fit
+from sim.fitting.forecast import QUANTILES, Fan
 from sim.plots.axes import BLUE, INK, blank, count_axis, dress, legend, style
 
 SHADES = {(0, len(QUANTILES) - 1): 0.16, (1, len(QUANTILES) - 2): 0.3}  # pairs of quantiles, the outer one paler
@@ -53,7 +55,7 @@ def rates(counts: Counts, fits: list[Fit], futures: Fan, ax: Axes, size: float) 
     ax.set_ylim(0, 1.15 * highest * HOUR)
 
 
-def look(place: int) -> dict[str, object]:
+def look(place: int) -> dict[str, Any]:
     """The best fit's line is thick, and in the colour of its fan."""
     return {**style(place), "linewidth": 2.0 if place == 0 else 1.1}
 

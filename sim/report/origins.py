@@ -7,10 +7,10 @@ from pydantic import ValidationError
 from sim.demand.provenance import provenance_rows
 from sim.demand.users import Behaviour
 from sim.errors import BadInput
+from sim.parts import Footprint, Pool, Serving
 from sim.report import words
 from sim.report.tables import Table
 from sim.run import Run
-from sim.parts import Footprint, Pool, Serving
 from sim.schema import Strict
 
 

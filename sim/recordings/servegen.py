@@ -2,8 +2,8 @@
 
 ServeGen (github.com/alibaba/ServeGen) publishes no arrivals but, for each client and window, the rate, the coefficient
 of variation and a fitted law of the pauses: Gamma or Weibull with shape p1 and scale p2. Gamma's shape is 1 / cv^2 in
-every row. The law's own mean is a mean of the pauses inside a burst and is off the window's rate by up to several times where
-requests are few; the rate is a count over the window and is kept: shape p1, and the scale that gives the mean 1 / rate.
+every row. The law's own mean leaves out what is before the first and after the last request of a window, and is off
+1 / rate by up to several times where they are few. The rate is a count and is kept: shape p1, mean 1 / rate.
 """
 
 from collections.abc import Callable
@@ -100,7 +100,7 @@ def arrivals(window: Window, seed: int) -> Floats:
     """The instants of one client in one window: a stationary renewal process, so that rate x time come on average.
 
     Each window starts afresh, at a random moment of a pause: the first pause is what is left of one (a uniform part
-    of a pause drawn by its length). To start with a whole pause would add (cv^2 - 1) / 2 arrivals a window: 112 at cv 15.
+    of a pause drawn by its length). Whole pauses at the start would add (cv^2 - 1) / 2 arrivals a window: 112 at cv 15.
     """
     name = window.client * (1 << 24) + round(window.begins)
     u = streams.series(seed, streams.SERVEGEN, name, 0, 2)
@@ -119,6 +119,6 @@ def pauses(window: Window, u: Floats, *, by_length: bool = False) -> Floats:
     """
     k = window.shape
     if window.law == "Gamma":
-        return np.asarray(special.gammaincinv(k + by_length, u)) / (k * window.rate)
-    power = special.gammaincinv(1 + 1 / k, u) if by_length else -np.log1p(-u)
+        return np.asarray(special.gammaincinv(k + by_length, u), dtype=np.float64) / (k * window.rate)
+    power = np.asarray(special.gammaincinv(1 + 1 / k, u) if by_length else -np.log1p(-u), dtype=np.float64)
     return np.asarray(power ** (1 / k) / (special.gamma(1 + 1 / k) * window.rate), dtype=np.float64)

@@ -1,5 +1,6 @@
 """The rows of a recording as texts: read block by block out of CSV, Parquet or a log, each with its line number."""
 
+import csv
 import gzip
 import zlib
 from collections.abc import Callable, Iterator
@@ -148,8 +149,18 @@ def first_line(path: Path) -> str:
             raise BadInput(f"the file cannot be unpacked ({wrong})", file=path) from None
     if head.startswith(b"PAR1"):
         return ""
-    text = head.decode("utf-8-sig", errors="replace")
-    return next((line for line in text.splitlines() if line.strip()), "")
+    return next((line for line in lines_of(head) if line.strip()), "")
+
+
+def lines_of(head: bytes) -> list[str]:
+    return head.decode("utf-8-sig", errors="replace").replace("\r\n", "\n").replace("\r", "\n").split("\n")
+
+
+def lines_before(path: Path) -> int:
+    """How many lines there are up to the one that names the columns, which is the first that is not empty."""
+    stream, raw = opened(path)
+    with raw:
+        return 1 + next((place for place, line in enumerate(lines_of(stream.read(1 << 16))) if line.strip()), 0)
 
 
 def header(path: Path) -> list[str]:
@@ -160,7 +171,7 @@ def header(path: Path) -> list[str]:
         except (OSError, pa.ArrowException) as wrong:
             raise BadInput(f"this is not a Parquet file ({wrong})", file=path) from None
     line = first_line(path)
-    return [name.strip().strip('"') for name in line.split(delimiter(line))] if line else []
+    return [name.strip() for name in next(csv.reader([line], delimiter=delimiter(line)))] if line else []
 
 
 def is_parquet(path: Path) -> bool:
@@ -205,37 +216,68 @@ def as_text(values: Any) -> Any:
 
 def csv_blocks(path: Path, wrong: list[tuple[int, str]], progress: Progress) -> Iterator[Block]:
     """A CSV file's rows as texts; rows with too few or too many fields go into `wrong`, empty lines nowhere."""
-    names = header(path)
-    sign = delimiter(first_line(path))
+    names, line = header(path), lines_before(path) + 1
     if len(set(names)) < len(names) or not all(names):
         expected = "a first line that names each column once"
         raise BadInput("the first line does not name the columns", file=path, value=names, expected=expected)
-    stream, raw = opened(path)
+    unfits: list[int] = []
 
     def unfit(row: Any) -> str:
+        unfits.append(row.number)
         if row.text.strip():
             wrong.append((row.number, row.text))
-        unfits.append(row.number)
         return "skip"
 
-    unfits: list[int] = []
-    size, line = max(path.stat().st_size, 1), 2
-    read = pa.csv.ReadOptions(use_threads=False, block_size=BLOCK)
-    parse = pa.csv.ParseOptions(
-        delimiter=sign, invalid_row_handler=unfit, ignore_empty_lines=False, newlines_in_values=True
-    )
-    convert = pa.csv.ConvertOptions(column_types=dict.fromkeys(names, pa.string()), strings_can_be_null=False)
+    packed, raw = opened(path)
+    stream, spanning, size = Quotes(packed), False, max(path.stat().st_size, 1)
     try:
-        with raw, pa.csv.open_csv(stream, read, parse, convert) as reader:
+        with raw, pa.csv.open_csv(stream, *csv_options(path, names, line - 1, unfit)) as reader:
             for batch in reader:
                 lines = np.arange(line, line + len(batch) + len(unfits))
                 lines = lines[~np.isin(lines, unfits)][: len(batch)]
                 line = int(lines[-1]) + 1 if len(lines) else line
                 unfits[:] = [number for number in unfits if number >= line]
-                yield without_empty(Block(dict(zip(names, batch.columns, strict=True)), lines))
+                block = Block(dict(zip(names, batch.columns, strict=True)), lines)
+                spanning = spanning or spans_lines(block)
+                yield without_empty(block)
                 progress(raw.tell() / size)
     except (pa.ArrowException, OSError, EOFError, zlib.error) as problem:
         raise BadInput(f"the file cannot be read as CSV ({problem})", file=path) from None
+    if spanning and stream.seen % 2:
+        what = "a quotation mark is opened and never closed, and lines are lost in it"
+        raise BadInput(what, file=path, expected='an even number of ", those within a value doubled')
+
+
+def csv_options(path: Path, names: list[str], skip: int, unfit: Callable[[Any], str]) -> tuple[Any, Any, Any]:
+    """How to read: nothing guessed, every value a text, one thread so that rows that do not fit have their numbers."""
+    return (
+        pa.csv.ReadOptions(use_threads=False, block_size=BLOCK, column_names=names, skip_rows=skip),
+        pa.csv.ParseOptions(
+            delimiter=delimiter(first_line(path)),
+            invalid_row_handler=unfit,
+            ignore_empty_lines=False,
+            newlines_in_values=True,
+        ),
+        pa.csv.ConvertOptions(column_types=dict.fromkeys(names, pa.string()), strings_can_be_null=False),
+    )
+
+
+class Quotes:
+    """A stream that counts the quotation marks going by."""
+
+    closed = False
+
+    def __init__(self, stream: IO[bytes]):
+        self.stream, self.seen = stream, 0
+
+    def read(self, size: int = -1) -> bytes:
+        data = self.stream.read(size)
+        self.seen += data.count(b'"')
+        return data
+
+
+def spans_lines(block: Block) -> bool:
+    return any(pc.any(pc.match_substring(values, "\n")).as_py() for values in block.columns.values())
 
 
 def without_empty(block: Block) -> Block:

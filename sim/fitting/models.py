@@ -5,19 +5,24 @@ of months alike.
 """
 
 from dataclasses import dataclass
+from typing import Any, Protocol, get_args
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
-from sim.demand.curves import Bass, Steady, Weibull
-try:
-    from sim.demand.curves import Exponential, Logistic
-except ImportError:
-    from fit_stub import Exponential, Logistic
+from sim.demand.curves import Bass, Exponential, Logistic, Steady, Weibull
+from sim.demand.wave import Wave
 from sim.errors import BadInput
 
 Floats = NDArray[np.float64]
-AnyCurve = Weibull | Bass | Logistic | Exponential | Steady
+
+
+class Curve(Protocol):
+    """What a fit needs of a wave: people by a time, and people a second, in seconds since it began."""
+
+    def cumulative(self, t: ArrayLike) -> Floats: ...
+
+    def rate_at(self, t: ArrayLike) -> Floats: ...
 
 
 @dataclass(frozen=True)
@@ -46,16 +51,16 @@ class Model:
     """A curve to fit: its name, its wave and the wave's figures."""
 
     name: str
-    curve: type[AnyCurve]
+    curve: type[Wave]
     parameters: tuple[Parameter, ...]
 
     @property
     def kind(self) -> str:
         """What a scenario calls the wave."""
-        return "steady" if self.name == "linear" else self.name
+        return str(get_args(self.curve.model_fields["kind"].annotation)[0])
 
-    def wave(self, values: dict[str, float]) -> AnyCurve:
-        """The wave of these figures, unchecked: a search asks for thousands of them."""
+    def wave(self, values: dict[str, float]) -> Any:
+        """The wave (a Curve) of these figures, unchecked: a search asks for thousands of them."""
         return self.curve.model_construct(**values)  # type: ignore[arg-type]
 
 
@@ -78,7 +83,7 @@ MODELS = {
             Bass,
             (
                 PEOPLE,
-                Parameter("innovation", "per time", 1e-8, 1e3, (1e-3, 0.05, 1.0), (1e-12, 1e3)),
+                Parameter("innovation", "per time", 1e-12, 1e3, (1e-5, 1e-3, 0.05, 1.0), (1e-12, 1e3)),
                 Parameter("imitation", "per time", 1e-5, 1e3, (1.0, 4.0, 12.0), (0.0, 1e3)),
             ),
         ),
@@ -87,16 +92,16 @@ MODELS = {
             Logistic,
             (
                 PEOPLE,
-                Parameter("growth", "per time", 1e-3, 1e3, (2.0, 6.0, 15.0)),
-                Parameter("midpoint", "time", 1e-3, 1e3, (0.1, 0.4, 0.9)),
+                Parameter("growth", "per time", 1e-3, 100.0, (2.0, 6.0, 15.0), (1e-12, 1e3)),
+                Parameter("midpoint", "time", 1e-3, 5.0, (0.1, 0.4, 0.9)),
             ),
         ),
         Model(
             "exponential",
             Exponential,
             (
-                Parameter("first", "people per time", 1e-9, 1e3, (0.001, 0.05, 0.5)),
-                Parameter("doubling", "time", 2e-3, 1e3, (0.1, 0.3, 1.0)),
+                Parameter("first", "people per time", 1e-100, 1e3, (1e-12, 1e-6, 1e-3, 0.05, 0.5)),
+                Parameter("doubling", "time", 5e-3, 1e3, (0.02, 0.05, 0.1, 0.3, 1.0)),
             ),
         ),
         Model("linear", Steady, (Parameter("rate", "people per time", 1e-3, 1e3, (1.0,)),)),

@@ -107,17 +107,16 @@ def nanoseconds(texts: Any, values: NDArray[np.float64], digits: int) -> NDArray
         exact = whole * 10**digits + tail
         exact = np.where(np.asarray(pc.equal(pc.struct_field(found, "sign"), "-").fill_null(False)), -exact, exact)
         rough = np.nan_to_num(values * 10.0**digits, nan=0.0, posinf=9e18, neginf=-9e18)
-        near = (
-            np.abs(exact - rough) <= 1e-6 * np.abs(rough) + 1
-        )  # not where the exact way found no number, or overflowed
+        # Not near where a text has an exponent, so that there are no digits to count, or where digits overflow.
+        near = np.abs(exact - rough) <= 1e-6 * np.abs(rough) + 1
         return np.where(near, exact, np.clip(rough, -9e18, 9e18).astype(np.int64))
 
 
 def whole_numbers(texts: Any) -> NDArray[np.int64]:
     """Digits as int64, 0 where there are none or too many."""
-    short = pc.if_else(pc.less_equal(pc.utf8_length(texts), 18), texts, pa.scalar("0", texts.type))
-    full = pc.if_else(pc.equal(pc.fill_null(short, ""), ""), pa.scalar("0", texts.type), short)
-    return np.asarray(pc.cast(full, pa.int64()).to_numpy(zero_copy_only=False))
+    fits = pc.fill_null(pc.match_substring_regex(texts, r"^([0-8]?\d{18}|\d{1,17})$"), False)  # below 2^63 for sure
+    digits = pc.if_else(fits, texts, pa.scalar("0", texts.type))
+    return np.asarray(pc.cast(digits, pa.int64()).to_numpy(zero_copy_only=False))
 
 
 def on_axis(instants: NDArray[np.int64], known: Mask) -> tuple[NDArray[np.float64], int | None, dict[str, Mask]]:
@@ -153,7 +152,7 @@ def stamps(texts: Any, dated: Mask, zone: str | None, usual: str | None) -> Cloc
     seconds, start, marks = on_axis(raw[places], (known[places]) & dated)
     marks["unreadable times"] = dated & ~known[places]
     bare = dated & naive[places]
-    if not zone and not (bare.all() and usual):
+    if not zone and not (usual and (bare == dated).all()):
         marks["mixed zones" if (dated & zoned[places]).any() else "no zone"] = bare
     elif zone and (dated & zoned[places]).any():
         marks["mixed zones"] = bare

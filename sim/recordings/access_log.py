@@ -9,8 +9,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from sim.demand.trace_rows import BLOCK, Block, Progress, opened
 from sim.errors import BadInput
+from sim.recordings.rows import BLOCK, Block, Progress, opened
 
 # host ident authuser [day/month/year:time zone] "request" status bytes, and whatever follows (referer, agent, ...).
 # A quote within the request is escaped by a backslash.

@@ -1,12 +1,12 @@
 """The formats of recordings that are known: which column says what, and what is to be known about each."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from sim.demand.access_log import is_log_line
-from sim.demand.trace_rows import first_line, header
 from sim.errors import BadInput
+from sim.recordings.access_log import is_log_line
+from sim.recordings.rows import first_line, header
 
 
 @dataclass(frozen=True)
@@ -55,8 +55,8 @@ GENTD26 = Layout(
         "succeeded": Extra("predict_status", equals="SUCCEED"),
     },
     zone="UTC",
-    # Of the rows of one user, second and request, about a third share the latency too, as they must by chance where
-    # latencies lie within a few whole seconds; and other rows lie between the copies.
+    # All 19 equal rows are of one user, a script that asks several times a second and waits for about ten: of its
+    # requests alike within a second some share the latency to the second and some do not, and other rows lie between.
     real_repeats=True,
     step=1.0,
     notes=(
@@ -173,4 +173,5 @@ def layout_of(path: Path, name: str | None, asked: Mapping[str, str | None]) -> 
     if missing:
         expected = f"its columns: {', '.join(layout.columns)}"
         raise BadInput(f"this file is not of the format {layout.name}", file=path, value=missing[0], expected=expected)
-    return Layout(**{**vars(layout), "roles": {**layout.roles, **given}})
+    extra = {key: one for key, one in layout.extra.items() if one.column in names or not layout.columns}
+    return replace(layout, roles={**layout.roles, **given}, extra=extra)

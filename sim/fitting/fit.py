@@ -17,9 +17,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import optimize, stats
 
-from sim.demand.counts import Counts
-from sim.demand.models import MODELS, AnyCurve, Model, Parameter
 from sim.errors import BadInput
+from sim.fitting.counts import Counts
+from sim.fitting.models import MODELS, Curve, Model, Parameter
 
 Floats = NDArray[np.float64]
 
@@ -36,13 +36,14 @@ class Fit:
     """One curve as fitted. Rates are people a second, times seconds after the beginning.
 
     theta: logarithms of the free figures (in people and seconds), `free` their names; covariance: theirs. A figure at
-    its bound has no spread, and `bounded` names it. low, high: 95 % intervals of every free figure, 0 and inf where the
-    data do not bound it. rms: of the residuals of the logarithm; scatter: the same over n - p. aicc: nan where n is no
-    more than p + 2. total: people by the horizon, and peak the highest rate until then.
+    its bound has no spread, and `bounded` names it; `beyond` names it too where the data want it lower still. low,
+    high: 95 % intervals of every free figure, 0 and inf where the data do not bound it. rms: of the residuals of the
+    logarithm; scatter: the same over n - p. aicc: nan where n is no more than p + 2. total: people by the horizon, and
+    peak the highest rate until then.
     """
 
     model: Model
-    wave: AnyCurve
+    wave: Curve
     values: dict[str, float]
     free: tuple[str, ...]
     theta: Floats
@@ -50,6 +51,7 @@ class Fit:
     low: dict[str, float]
     high: dict[str, float]
     bounded: tuple[str, ...]
+    beyond: tuple[str, ...]
     residuals: Floats
     rms: float
     scatter: float
@@ -93,7 +95,7 @@ def refuse_few(counts: Counts, models: list[Model], people: float | None) -> Non
     """Few points bend too little to tell a market from a tempo, and as many figures as points fit anything."""
     if people is None and len(counts) < ENOUGH and any(p.name == "people" for m in models for p in m.parameters):
         raise BadInput(
-            f"{len(counts)} points are too few to fit how many people there are: any number fits",
+            f"{len(counts)} point{'' if len(counts) == 1 else 's'} cannot tell how many people there are in all",
             key="--people",
             expected=f"at least {ENOUGH} points, or --people with the size of the market, like 100M",
         )
@@ -119,7 +121,7 @@ def fit_one(counts: Counts, model: Model, *, people: float | None, horizon: floa
     sizes = np.array([p.size(float(counts.totals[-1]), float(counts.times[-1])) for p in free])
 
     def figures(theta: Floats) -> dict[str, float]:
-        return {**fixed, **dict(zip(names, np.exp(theta).tolist(), strict=True))}  # type: ignore[dict-item]
+        return {**fixed, **dict(zip(names, np.exp(theta).tolist(), strict=True))}
 
     def residuals(theta: Floats) -> Floats:
         with np.errstate(over="ignore", under="ignore", divide="ignore", invalid="ignore"):
@@ -171,6 +173,7 @@ def described(
         low=dict(zip(names, low.tolist(), strict=True)),
         high=dict(zip(names, high.tolist(), strict=True)),
         bounded=tuple(name for name, stuck in zip(names, at_bound, strict=True) if stuck),
+        beyond=tuple(name for name, out in zip(names, at_bound & further(found), strict=True) if out),
         residuals=found.fun,
         rms=math.sqrt(squares / n),
         scatter=scatter,
@@ -179,6 +182,11 @@ def described(
         peak_time=float(grid[highest]),
         total=float(wave.cumulative(horizon)),
     )
+
+
+def further(found: optimize.OptimizeResult) -> NDArray[np.bool_]:
+    """Which figures a free step of Gauss and Newton would lower by 2 % or more."""
+    return np.linalg.lstsq(found.jac, -found.fun, rcond=1e-6)[0] < -0.02
 
 
 def inverse(jacobian: Floats, moving: NDArray[np.bool_]) -> Floats:

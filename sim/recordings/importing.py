@@ -13,14 +13,14 @@ import pandas as pd
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from sim.demand.access_log import log_blocks
-from sim.demand.servegen import generated
 from sim.demand.trace import Trace
-from sim.demand.trace_check import Draft, Finding, findings, known_repairs, order_marks, refuse, staying
-from sim.demand.trace_clock import NUMBER, SECOND, floats, matches, read_clock
-from sim.demand.trace_formats import Extra, Layout, layout_of
-from sim.demand.trace_rows import Progress, Rows, csv_blocks, gather, table_blocks
 from sim.errors import BadInput
+from sim.recordings.access_log import log_blocks
+from sim.recordings.check import Draft, Finding, findings, known_repairs, order_marks, refuse, staying
+from sim.recordings.clock import NUMBER, SECOND, floats, matches, read_clock
+from sim.recordings.formats import Extra, Layout, layout_of
+from sim.recordings.rows import Progress, Rows, csv_blocks, gather, table_blocks
+from sim.recordings.servegen import generated
 
 LARGEST = 32767  # images of one request, and distinct kinds
 KEPT = dict.fromkeys(("keep-duplicates", "keep-gaps"), "kept as recorded")

@@ -7,10 +7,10 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
 
-from sim.demand.counts import Counts
-from sim.demand.fit import TINY, Fit, by_aicc
-from sim.demand.models import Parameter
-from sim.streams import FIT, draw, normal
+from sim.fitting.counts import Counts
+from sim.fitting.fit import TINY, Fit, by_aicc
+from sim.fitting.models import Parameter
+from sim.streams import FIT, draws, normal
 
 Floats = NDArray[np.float64]
 
@@ -36,33 +36,42 @@ def fan(fit: Fit, times: Floats, seed: int = 1) -> Fan:
     The error is a factor on the whole curve, since those of a cumulative hang together. A figure at its bound, or that
     the data do not bound at all, is held at its estimate: the fan is too narrow then, and `sentences` names the figure.
     """
-    curves = [future(fit, times, seed, number) for number in range(FUTURES)]
-    totals, rates = (np.clip(np.nan_to_num(np.array(rows)), 0.0, 1 / TINY) for rows in zip(*curves, strict=True))
-    return Fan(times, *(np.quantile(rows, QUANTILES, axis=0, method="inverted_cdf") for rows in (totals, rates)))
+    thetas, errors = joint_draws(fit, seed)
+    totals, rates = np.empty((2, FUTURES, len(times)))
+    for number, (theta, error) in enumerate(zip(thetas, errors, strict=True)):
+        wave = fit.model.wave(figures_of(fit, theta))
+        with np.errstate(all="ignore"):
+            totals[number], rates[number] = wave.cumulative(times) * error, wave.rate_at(times) * error
+    known = (np.clip(np.nan_to_num(rows), 0.0, 1 / TINY) for rows in (totals, rates))
+    return Fan(times, *(np.quantile(rows, QUANTILES, axis=0, method="inverted_cdf") for rows in known))
 
 
-def future(fit: Fit, times: Floats, seed: int, number: int) -> tuple[Floats, Floats]:
-    """The totals and rates of one future."""
-    degrees = fit.points - len(fit.free)
-    wide = math.sqrt(degrees / stats.chi2.ppf(draw(seed, FIT, number, len(fit.free) + 1), degrees))
+def joint_draws(fit: Fit, seed: int) -> tuple[Floats, Floats]:
+    """Theta of each future, a row each, and the factor by which all its counts are off."""
+    p, degrees = len(fit.free), fit.points - len(fit.free)
+    futures = np.arange(FUTURES)
+    wide = np.sqrt(degrees / stats.chi2.ppf(draws(seed, FIT, futures, p + 1), degrees))
+    normals = np.array([[normal(seed, FIT, number, k) for k in range(p + 1)] for number in range(FUTURES)])
     sizes, turn = np.linalg.eigh(np.where(np.isfinite(fit.covariance), fit.covariance, 0.0))
-    normals = np.array([normal(seed, FIT, number, k) for k in range(len(fit.free))])
-    theta = fit.theta + wide * turn @ (np.sqrt(np.maximum(sizes, 0.0)) * normals)
+    spread = normals[:, :p] * np.sqrt(np.maximum(sizes, 0.0)) @ turn.T
+    errors = np.exp(np.clip(wide * fit.scatter * normals[:, p], -600, 600))
+    return fit.theta + wide[:, None] * spread, errors
+
+
+def figures_of(fit: Fit, theta: Floats) -> dict[str, float]:
+    """Figures of the wave for one theta; a shape stays within what the wave allows."""
     values = {**fit.values, **dict(zip(fit.free, np.exp(np.clip(theta, -600, 600)).tolist(), strict=True))}
     for p in fit.model.parameters:
         if p.unit == "number":
             values[p.name] = min(max(values[p.name], p.low), p.high)
-    error = math.exp(min(wide * fit.scatter * normal(seed, FIT, number, len(fit.free)), 600))
-    wave = fit.model.wave(values)
-    with np.errstate(all="ignore"):
-        return wave.cumulative(times) * error, wave.rate_at(times) * error
+    return values
 
 
 def sentences(fits: list[Fit], counts: Counts) -> list[str]:
     """The winner and how it was found, then what the data do not say."""
     best, others = fits[0], fits[1:]
-    rest = ", ".join(f"{fit.model.name} {100 * fit.rms:.2g} %" for fit in others)
-    lines = [f"{best.model.name} fits best: off by {100 * best.rms:.2g} % (rms){f', against {rest}' if rest else ''}."]
+    rest = ", ".join(f"{fit.model.name} {percent(fit.rms)}" for fit in others)
+    lines = [f"{best.model.name} fits best: off by {percent(best.rms)} (rms){f', against {rest}' if rest else ''}."]
     if others:
         lines.append(ranked_by(fits))
     lines.append(counts.taken)
@@ -87,25 +96,43 @@ def ranked_by(fits: list[Fit]) -> str:
 
 
 def same_curves(fits: list[Fit]) -> list[str]:
-    """Pairs of models that draw one curve, like Bass and the logistic counted from zero."""
-    pairs = [(a, b) for place, a in enumerate(fits) for b in fits[place + 1 :]]
-    alike = [(a, b) for a, b in pairs if np.all(np.abs(a.residuals - b.residuals) < ALIKE)]
-    return [f"{a.model.name} and {b.model.name} are the same curve here." for a, b in alike]
+    """Groups of models that draw one curve, like Bass and the logistic counted from zero."""
+    groups: list[list[Fit]] = []
+    for fit in fits:
+        home = next((g for g in groups if np.all(np.abs(g[0].residuals - fit.residuals) < ALIKE)), None)
+        if home is None:
+            groups.append([fit])
+        else:
+            home.append(fit)
+    return [f"{listed([f.model.name for f in g])} are the same curve here." for g in groups if len(g) > 1]
+
+
+def listed(names: list[str]) -> str:
+    """'a', 'a and b', 'a, b and c'."""
+    return " and ".join(", ".join(names).rsplit(", ", 1))
+
+
+def percent(share: float) -> str:
+    """An error for people: 2.4 %, 320 %; below 0.01 % it is none."""
+    if share < 1e-4:
+        return "under 0.01 %"
+    return f"{100 * share:.2g} %" if share < 0.995 else f"{100 * share:.0f} %"
 
 
 def unidentified(fit: Fit) -> list[str]:
     """What the data do not say about one model's figures."""
     vague = fit.vague()
     lines = []
-    if "shape" in fit.bounded and fit.values["shape"] < 2:
+    if "shape" in fit.beyond:
         lines.append(
             f"{fit.model.name}: the data want a shape below 1, so steepest at the very beginning, which a wave cannot "
             "have (its rate would begin infinite): shape 1 is the nearest."
         )
         vague.remove("shape")
     if vague:
-        what = " and ".join(", ".join(vague).rsplit(", ", 1))
-        lines.append(f"{fit.model.name}: {what} {'is' if len(vague) == 1 else 'are'} not identified by these data.")
+        lines.append(
+            f"{fit.model.name}: {listed(vague)} {'is' if len(vague) == 1 else 'are'} not identified by these data."
+        )
     return lines
 
 
@@ -135,6 +162,8 @@ def interval(fit: Fit, parameter: Parameter) -> str:
         return f"{text} (given)"
     if name in fit.bounded:
         return f"{text} {unit} (at its bound)".replace("  ", " ")
+    if math.isinf(fit.high[name]):
+        return f"{text} {unit} (not identified)".replace("  ", " ")
     return f"{text} [{three_figures(fit.low[name] / size)}, {three_figures(fit.high[name] / size)}] {unit}".rstrip()
 
 
@@ -147,7 +176,7 @@ def three_figures(value: float) -> str:
 
 
 def demand_block(fit: Fit, counts: Counts, horizon: float) -> str:
-    """The fitted wave as YAML for a scenario, six figures exact. It begins with the scenario unless `from` says when."""
+    """The fitted wave as YAML for a scenario, six figures exact; it begins with the scenario unless `from` is added."""
     lines = ["demand:", f"  - kind: {fit.model.kind}", "    name: fitted"]
     if counts.start is not None:
         lines.insert(1, f"  # the data begin {counts.start:%Y-%m-%d %H:%M} UTC; say so with 'from' if it matters")
@@ -172,7 +201,7 @@ def duration(seconds: float) -> str:
 
 
 def unit_of(seconds: float) -> tuple[str, float]:
-    """The unit of which a duration has at least two (but for days: up to ten of them are told in hours), and its size."""
+    """The unit of which a duration has at least two (of days ten: fewer are told in hours), and its size."""
     return next(((n, s) for n, s in UNITS if seconds >= (10 if n == "days" else 2) * s), UNITS[-1])
 
 

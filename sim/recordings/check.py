@@ -5,9 +5,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from sim.demand.trace_clock import Clock, Mask
-from sim.demand.trace_rows import Rows
 from sim.errors import BadInput, printable, shortened
+from sim.recordings.clock import Clock, Mask
+from sim.recordings.rows import Rows
 
 DROP = {"drop-invalid": "leave these rows out"}
 

@@ -1,0 +1,100 @@
+"""A schedule as a folder: the rows, where they come from, and ready scripts for k6 and Locust."""
+
+import csv
+import json
+import shutil
+import tempfile
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from sim.errors import BadInput
+from sim.export.k6 import load
+from sim.export.rates import rates
+from sim.export.schedule import COLUMNS, Schedule
+
+TARGETS = {"csv": (), "k6": ("k6.js",), "locust": ("locustfile.py",)}
+TEMPLATES = Path(__file__).parent / "templates"
+
+
+def targets_of(text: str) -> list[str]:
+    """Targets from their names with commas. Raises BadInput for one that is not known."""
+    wanted = [name.strip() for name in text.split(",") if name.strip()]
+    for name in wanted or [text]:
+        if name not in TARGETS:
+            raise BadInput("there is no such target", key="--to", value=name, expected=", ".join(TARGETS))
+    return wanted
+
+
+def check_url(url: str) -> str:
+    """The address itself. Raises BadInput if nothing can be posted there."""
+    try:
+        parts = urlsplit(url)
+        fine = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        fine = False
+    if not fine or any(c.isspace() for c in url):
+        raise BadInput("nothing can be sent there", key="--url", value=url, expected="like http://staging.example/v1")
+    return url
+
+
+def check_folder(folder: Path, *, replace: bool) -> None:
+    """Refuse a folder that is there, but for an earlier export that may be replaced."""
+    if folder.exists() and not (replace and (folder / "schedule.json").is_file()):
+        expected = "a new folder, or --replace where it holds an earlier export"
+        raise BadInput("this folder is there already", file=folder, expected=expected)
+
+
+def write_export(
+    schedule: Schedule, folder: Path, targets: list[str], *, url: str, replace: bool = False
+) -> list[Path]:
+    """Write the folder, all of it or nothing; the files in it.
+
+    schedule.csv and schedule.json are always there: the scripts read them. Raises BadInput if the folder cannot be made
+    or is there already.
+    """
+    check_folder(folder, replace=replace)
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        unfinished = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
+    except (OSError, ValueError) as wrong:
+        message = f"this folder cannot be made ({wrong})"
+        raise BadInput(message, file=folder, expected="the name of a new folder") from None
+    try:
+        fill(schedule, unfinished, targets, check_url(url))
+        unfinished.chmod(0o755)
+        if folder.exists():
+            folder.rename(unfinished.with_name(f"{unfinished.name}-before"))
+        unfinished.rename(folder)
+    except BaseException:
+        shutil.rmtree(unfinished, ignore_errors=True)
+        raise
+    shutil.rmtree(unfinished.with_name(f"{unfinished.name}-before"), ignore_errors=True)
+    return sorted(folder.iterdir())
+
+
+def fill(schedule: Schedule, folder: Path, targets: list[str], url: str) -> None:
+    """All files of an export."""
+    write_csv(schedule, folder / "schedule.csv")
+    r = rates(schedule)
+    figures = {"mean_per_s": r.mean, "busiest_second_per_s": r.peak, "full_mean_per_s": r.full_mean}
+    figures |= {"full_peak_per_s": r.full_peak, "full_peak_width_s": r.width}
+    write_json({**schedule.about, "rates": figures, "url": url}, folder / "schedule.json")
+    for target in targets:
+        for name in TARGETS[target]:
+            shutil.copyfile(TEMPLATES / name, folder / name)
+    if "k6" in targets:
+        write_json(load(schedule), folder / "k6-stages.json")
+
+
+def write_csv(schedule: Schedule, path: Path) -> None:
+    """A row an ask. The csv module writes a float as its repr, which reads back to the same bits."""
+    columns = [schedule.asks[name].tolist() for name in COLUMNS]
+    with path.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(COLUMNS)
+        writer.writerows(zip(*columns, strict=True))
+
+
+def write_json(content: dict[str, Any], path: Path) -> None:
+    path.write_text(json.dumps(content, indent=1, allow_nan=False) + "\n", encoding="utf-8")

@@ -1,0 +1,77 @@
+"""How many asks a second a schedule fires, and what that would be for the whole service."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from sim.export.schedule import Schedule
+
+WIDTHS = (1.0, 10.0, 60.0, 600.0, 3600.0)  # seconds over which a peak may be counted
+ENOUGH = 100  # asks in the busiest interval: chance then makes no more than a tenth of them
+
+
+@dataclass(frozen=True)
+class Rates:
+    """Asks a second: of the replay (mean, and in its busiest second), and of the whole service in its own time.
+
+    width: seconds of the interval over which the whole service's peak is counted. A slice is too thin to multiply its
+    busiest second by the inverse of its share: that would multiply chance too.
+    """
+
+    mean: float
+    peak: float
+    peak_at: float
+    full_mean: float
+    full_peak: float
+    width: float
+
+
+def rates(schedule: Schedule) -> Rates:
+    """The rates of a schedule."""
+    t, about = schedule.asks["t_s"].to_numpy(), schedule.about
+    window = schedule.length * about["speed"]
+    most, at = busiest(t, min(1.0, schedule.length))
+    for width in (min(width, window) for width in WIDTHS):
+        full, _ = busiest(t * about["speed"], width)
+        if full * width >= ENOUGH or width == window:
+            break
+    share = about["scale"] * about["times"]
+    mean = len(t) / schedule.length
+    return Rates(mean, most, at, mean / about["speed"] / share, full / share, width)
+
+
+def busiest(t: np.ndarray, width: float) -> tuple[float, float]:
+    """The highest rate over whole intervals of a width, and when the first of these begins; seconds."""
+    places, counts = np.unique(np.floor(t / width), return_counts=True)
+    return float(counts.max() / width), float(places[counts.argmax()] * width)
+
+
+def sentences(schedule: Schedule) -> list[str]:
+    """A schedule in words: how much, how fast, what the whole service would get, what is left out."""
+    about, r = schedule.about, rates(schedule)
+    lines = [
+        f"{about['asks']:,} asks by {about['users']:,} users in {seconds(schedule.length)}{compressed(about)}.",
+        f"{r.mean:.4g} asks/s on average, {r.peak:.4g}/s in the busiest second, {seconds(r.peak_at)} after the beginning.",
+    ]
+    share = about["scale"] * about["times"]
+    if share < 1 or about["speed"] != 1:
+        lines.append(
+            f"The whole service, of which this is a share of {share:.3g}, would get {r.full_mean:.4g}/s on average and "
+            f"{r.full_peak:.4g}/s in its busiest {seconds(r.width)}, in its own time."
+        )
+    return [*lines, about["note"]]
+
+
+def compressed(about: dict[str, Any]) -> str:
+    """How the replay's time relates to the scenario's, if it does not simply follow it."""
+    window = about["until_s"] - about["from_s"]
+    return f" ({seconds(window)} of the scenario at {about['speed']:g} times its speed)" if about["speed"] != 1 else ""
+
+
+def seconds(amount: float) -> str:
+    """A duration in its largest handy unit."""
+    for unit, size in (("days", 86400.0), ("h", 3600.0), ("min", 60.0)):
+        if amount >= 2 * size:
+            return f"{amount / size:.4g} {unit}"
+    return f"{amount:.4g} s"
