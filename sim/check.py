@@ -111,8 +111,8 @@ def of_days(a: Arrivals) -> dict[str, float]:
         "first day: share with 1": float((first == 1).mean()),
         "first day: share above 3": float((first > 3).mean()),
     }
-    found |= {f"first day: left by a cap of {k}": float(np.minimum(first, k).sum() / first.sum()) for k in CAPS}
-    found |= {f"any day: left by a cap of {k}": float(np.minimum(counts, k).sum() / counts.sum()) for k in (3, 6)}
+    found |= {f"first day: cap {k} leaves": float(np.minimum(first, k).sum() / first.sum()) for k in CAPS}
+    found |= {f"any day: cap {k} leaves": float(np.minimum(counts, k).sum() / counts.sum()) for k in (3, 6)}
     last = math.floor((a.ends - a.day_starts) / DAY)
     firsts = first_day[np.unique(user)]
     for d in (1, 7):
@@ -141,12 +141,12 @@ def of_sessions(a: Arrivals) -> dict[str, float]:
     lengths = a.times[starts + sizes - 1] - a.times[starts]
     thoughts = np.log(np.maximum(pauses(a), 0.5))  # recordings in whole seconds have pauses of 0
     return {
-        "session: mean requests": float(sizes.mean()),
-        "session: median": float(np.median(sizes)),
-        "session: 90th percentile": float(np.quantile(sizes, 0.9)),
-        "session: variance over mean": float(sizes.var() / sizes.mean()),
-        "session: median length (s)": float(np.median(lengths)),
-        "session: 90th percentile of length (s)": float(np.quantile(lengths, 0.9)),
+        "session: requests, mean": float(sizes.mean()),
+        "session: requests, p50": float(np.median(sizes)),
+        "session: requests, p90": float(np.quantile(sizes, 0.9)),
+        "session: variance/mean": float(sizes.var() / sizes.mean()),
+        "session: length, p50 (s)": float(np.median(lengths)),
+        "session: length, p90 (s)": float(np.quantile(lengths, 0.9)),
         "think time: median (s)": float(np.exp(thoughts.mean())) if len(thoughts) else math.nan,
         "think time: sigma": float(thoughts.std()) if len(thoughts) else math.nan,
     }
@@ -162,7 +162,7 @@ def of_time(a: Arrivals) -> dict[str, float]:
         "a minute: mean": float(minutes.mean()),
         "a minute: Fano factor": float(minutes.var() / minutes.mean()),
         "between requests: CV": float(gaps.std() / gaps.mean()),
-        "hour of the day: peak over mean": float(hours.max() / hours.mean()),
+        "hour of day: peak/mean": float(hours.max() / hours.mean()),
     }
 
 

@@ -57,16 +57,18 @@ def so_far(report: Callable[[float], None], done: int, seeds: int, horizon: floa
 
 def check_table(rows: Any) -> Table:
     """The comparison for the terminal, standard errors and deviations beside their figures."""
+    from sim.verdict import three_figures
+
     table = Table(name_column("statistic"), "recorded", "±", "generated", "±", "z")
     for row in rows.itertuples():
         z = f"{row.z:+.1f}" if row.z == row.z else ""
         style = "bold" if abs(row.z) >= 3.5 else None
         table.add_row(
             str(row.statistic),
-            f"{row.recorded:.3g}",
-            f"{row.error:.1g}",
-            f"{row.generated:.3g}",
-            f"{row.deviation:.1g}",
+            three_figures(row.recorded),
+            three_figures(row.error),
+            three_figures(row.generated),
+            three_figures(row.deviation),
             z,
             style=style,
         )

@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from sim.cli_export import demand_export
 from sim.console import name_column, progress_bar
 from sim.errors import BadInput
 from sim.units import count, moment, seconds
@@ -19,6 +20,7 @@ demand_app = typer.Typer(
     no_args_is_help=True,
     rich_markup_mode=None,
 )
+demand_app.command("export")(demand_export)
 
 
 @demand_app.command("fit")
@@ -228,3 +230,29 @@ def show_trace(trace: Any, console: Console) -> None:
 def known(value: float) -> str:
     """A figure, or a dash where there are too few rows for it."""
     return f"{value:.3g}" if value == value else "-"
+
+
+@demand_app.command("presets")
+def demand_presets(
+    figure: Annotated[Path | None, typer.Option(help="Also draw people and signups into this PNG or SVG.")] = None,
+) -> None:
+    """List the launches that a scenario can name: 'demand: [{kind: preset, name: threads}]'."""
+    from sim.demand.presets import presets
+    from sim.verdict import amount
+
+    found = presets()
+    console = Console(highlight=False)
+    table = Table(name_column("preset"), "what", "people", "peak an hour")
+    for name, preset in found.items():
+        cells = (preset.title, amount(preset.people()), amount(preset.peak_hour()))
+        table.add_row(name, *(Text(cell) for cell in cells))
+    console.print(table)
+    console.print("Where the figures are from: published (P), fitted to published ones (F), assumed (A)")
+    for name, preset in found.items():
+        console.print(Text(f"{name}: {preset.source}. Confidence: {preset.confidence}."))
+    if figure is not None:
+        from sim.plots.files import write_figure
+        from sim.plots.waves import waves_figure
+
+        written = write_figure(waves_figure(found), figure)
+        console.print(f"Figure in {written}", soft_wrap=True, markup=False)

@@ -44,8 +44,8 @@ class Scenario(Strict):
     features: dict[str, Feature] = Field(min_length=1)
     pools: dict[str, Pool] = Field(min_length=1)
     demand: Demand
-    behaviour: Behaviour = Behaviour()
-    serving: Serving = Serving()
+    behaviour: Behaviour = Field(default_factory=Behaviour)
+    serving: Serving = Field(default_factory=Serving)
     footprint: Footprint = Footprint()
     alive: Alive = Alive()
     always: list[Step] = Field(default=[], description="policies in force under every playbook")

@@ -26,11 +26,12 @@ FLOORS = [
     ["run"],
     ["recordings", "fitting"],
     ["simulate", "metrics", "theory"],
-    ["costs", "check"],
+    ["costs", "check", "export"],
     ["verdict"],
     ["compare"],
     ["plots"],
     ["report", "console"],
+    ["cli_export"],
     ["cli_profile", "cli_demand", "cli_check"],
     ["cli"],
 ]
@@ -44,8 +45,8 @@ PLACES = {
     "torch": {"bench", "live"},
     "diffusers": {"bench", "live"},
     "transformers": {"bench", "live"},
-    "typer": {"cli", "cli_profile", "cli_demand", "cli_check"},
-    "rich": {"cli", "cli_profile", "cli_demand", "cli_check", "console"},
+    "typer": {"cli", "cli_profile", "cli_demand", "cli_check", "cli_export"},
+    "rich": {"cli", "cli_profile", "cli_demand", "cli_check", "cli_export", "console"},
 }
 
 

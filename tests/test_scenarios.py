@@ -15,6 +15,7 @@ NAMES = shipped.names("scenarios", ".yaml")
 SMALL = {
     "viral-image-launch": {"scale": "1/6000", "horizon": "2 days"},
     "launch-2022": {"scale": "1/100", "horizon": "2 days"},
+    "creative-studio": {"horizon": "3 days"},
     "steady": {},
 }
 CASES = [(name, playbook) for name in NAMES for playbook in load(name).playbooks]
@@ -28,8 +29,10 @@ def test_scenario_runs_under_its_playbook(name, playbook):
 
 
 @pytest.mark.parametrize(("name", "override"), [(name, o) for name in NAMES for o in load(name).overrides])
-def test_override_loads(name, override):
+def test_override_loads_and_runs(name, override):
     assert load(name, override=override).title
+    run = simulate(load(name, override=override, sets={"horizon": "12 h"}))
+    assert len(run.requests) > 0
 
 
 def test_the_wave_brings_a_million_people_in_its_busiest_hour():

@@ -1,5 +1,6 @@
 """Where each figure of a behaviour comes from, for the end of a report."""
 
+import math
 from typing import Any
 
 from sim.schema import Strict
@@ -23,6 +24,8 @@ def provenance_rows(model: Strict, given: dict[str, Any], path: str) -> list[dic
 
 def in_words(value: Any) -> str:
     """A behaviour's value for a table: 'lognormal, median 49, sigma 1.18'."""
+    if value == math.inf:
+        return "never"
     if not isinstance(value, Strict):
         return f"{value:g}" if isinstance(value, float) else str(value)
     fields = value.model_dump()

@@ -156,9 +156,12 @@ class Pulse:
         factor = np.append(1.0, self.factor)
         reached = np.append(0.0, np.cumsum(np.diff(plain) * factor))
         cell = np.clip(np.searchsorted(reached, n, side="right") - 1, 0, len(factor) - 1)
-        with np.errstate(divide="ignore", invalid="ignore"):
-            inside = plain[cell] + (n - reached[cell]) / factor[cell]
-        return np.where(n < reached[-1], begins + wave.inverse(inside), np.inf)
+        with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+            inside = np.minimum(plain[cell] + (n - reached[cell]) / factor[cell], plain[cell + 1])
+        # A minute keeps its people, also where rounding would put them into the next, or beyond a wave's last person.
+        starts = np.append(-np.inf, self.edges[:-1])
+        instants = np.clip(begins + wave.inverse(inside), starts[cell], self.edges[cell])
+        return np.where(n < reached[-1], instants, np.inf)
 
     def expected(self, wave: Wave, begins: float) -> float:
         """People the wave brings before the end of the run."""

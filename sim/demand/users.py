@@ -56,7 +56,11 @@ class Retry(Strict):
     longest: Seconds = Field(
         default=math.inf,
         description="no pause is longer than this",
-        json_schema_extra={"source": "assumed: with growth 1 nothing needs a bound", "provenance": "assumed"},
+        json_schema_extra={
+            "source": "assumed: with growth 1 nothing needs a bound",
+            "provenance": "assumed",
+            "default": "never",
+        },
     )
     second_account: Fraction = Field(
         default=0.0,
@@ -200,7 +204,7 @@ class Behaviour(Strict):
             "provenance": "assumed",
         },
     )
-    retry: Retry = Retry()
+    retry: Retry = Field(default_factory=Retry)
     churn: Fraction = Field(
         default=0.16,
         description="probability of never coming back after an ask that came to nothing",

@@ -16,6 +16,7 @@ MEASURES = {
     "p95_latency": "p95 latency of all asks (s)",
     "lost": "asks lost",
     "signups_lost": "signups lost",
+    "growth_lost": "growth lost (signups)",
     "wasted_gpu_hours": "GPU-hours wasted",
 }
 

@@ -5,7 +5,10 @@ from typing import Any
 from pydantic import ValidationError
 
 from sim.demand.provenance import provenance_rows
+from sim.demand.season import Season
+from sim.demand.sources import Opening
 from sim.demand.users import Behaviour
+from sim.demand.word_of_mouth import WordOfMouth
 from sim.errors import BadInput
 from sim.parts import Footprint, Pool, Serving
 from sim.report import words
@@ -58,6 +61,7 @@ def assumptions(run: Run) -> list[list[str]]:
         (Behaviour, document.get("behaviour") or {}, "behaviour"),
         (Serving, document.get("serving") or {}, "serving"),
         (Footprint, document.get("footprint") or {}, "footprint"),
+        *demand_parts(document.get("demand")),
         *[(Pool, given, f"pools.{name}") for name, given in (document.get("pools") or {}).items()],
     ]
     rows = []
@@ -70,6 +74,15 @@ def assumptions(run: Run) -> list[list[str]]:
         found = provenance_rows(checked, given, path)
         rows += [[row["figure"], row["value"], row["provenance"], row["source"]] for row in found]
     return rows
+
+
+def demand_parts(demand: Any) -> list[tuple[type[Strict], dict[str, Any], str]]:
+    """What shapes demand besides its waves, where the scenario has it."""
+    if not isinstance(demand, dict) or "kind" in demand:
+        return []
+    kinds: dict[str, type[Strict]] = {"season": Season, "word_of_mouth": WordOfMouth}
+    parts = [(kind, demand[name], f"demand.{name}") for name, kind in kinds.items() if demand.get(name)]
+    return parts + [(Opening, given, f"demand.openings.{tier}") for tier, given in demand.get("openings", {}).items()]
 
 
 def software(run: Run) -> list[str]:

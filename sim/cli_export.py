@@ -1,0 +1,99 @@
+"""The command that writes what people ask of a service as a schedule for load-test tools."""
+
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.text import Text
+
+from sim.console import progress_bar
+from sim.demand.sources import seconds_after
+from sim.errors import BadInput
+from sim.units import instant
+
+
+def demand_export(
+    source: Annotated[str, typer.Argument(metavar="SCENARIO|RUN", help="A scenario, or a folder with a saved run.")],
+    out: Annotated[Path, typer.Option(help="The folder to write.")],
+    override: Annotated[str | None, typer.Option(help="Apply one of the scenario's named overrides.")] = None,
+    sets: Annotated[
+        list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Set one dotted key. Repeatable.")
+    ] = None,
+    seed: Annotated[int | None, typer.Option(min=0, help="Names the random numbers; 1 if not given.")] = None,
+    begin: Annotated[str, typer.Option("--from", help="Where the window begins: '5 days', or a date (UTC).")] = "0",
+    end: Annotated[str | None, typer.Option("--until", help="Where it ends; the horizon if not given.")] = None,
+    to: Annotated[str, typer.Option(help="csv, k6, locust, with commas.")] = "csv,k6,locust",
+    speed: Annotated[float, typer.Option(help="Compress time: 10 replays ten minutes in one.")] = 1.0,
+    times: Annotated[float, typer.Option(help="The share of the people to keep, like 0.01.")] = 1.0,
+    url: Annotated[str, typer.Option(help="Where asks are to be posted.")] = "http://localhost:8000/v1/images",
+    retries: Annotated[bool, typer.Option("--retries", help="Of a saved run: retries too, as they happened.")] = False,
+    replace: Annotated[bool, typer.Option("--replace", help="Replace an earlier export.")] = False,
+) -> None:
+    """Write when people ask for what: schedule.csv, and scripts that send it with k6 and Locust.
+
+    Of a scenario these are the asks that an unlimited fleet would get; of a saved run, those that were made in it.
+    """
+    from sim.export.files import check_folder, check_url, targets_of, write_export
+    from sim.export.rates import sentences
+    from sim.export.schedule import schedule_of
+
+    targets, address = targets_of(to), check_url(url)
+    check_folder(out, replace=replace)
+    run = (saved if (Path(source) / "manifest.json").is_file() else simulated)(source, override, sets, seed)
+    if retries and run.manifest["unlimited"]:
+        expected = "a folder with a saved run"
+        raise BadInput("where nobody waits there are no retries to keep", key="--retries", expected=expected)
+    start = datetime.fromisoformat(run.manifest["start"])
+    first = seconds_of("--from", begin, start)
+    last = run.horizon if end is None else seconds_of("--until", end, start)
+    schedule = schedule_of(run, begin=first, end=last, speed=speed, times=times, retries=retries)
+    files = write_export(schedule, out, targets, url=address, replace=replace)
+    console = Console(highlight=False)
+    for number, line in enumerate(sentences(schedule)):
+        console.print(Text(line, style="bold" if number == 0 else ""), soft_wrap=True)
+    console.print(f"\n{', '.join(file.name for file in files)} in {out}", soft_wrap=True, markup=False)
+
+
+def saved(folder: str, override: str | None, sets: list[str] | None, seed: int | None) -> Any:
+    """A saved run, which nothing can change any more."""
+    from sim.run import load_run
+
+    for key, value in (("--override", override), ("--set", sets), ("--seed", seed)):
+        if value is not None and value != []:
+            raise BadInput("a saved run is as it is", key=key, value=value, expected="a scenario in place of the run")
+    return load_run(Path(folder))
+
+
+def simulated(scenario: str, override: str | None, sets: list[str] | None, seed: int | None) -> Any:
+    """The run of a scenario on a fleet on which nobody waits."""
+    from sim.load import load
+    from sim.simulate import simulate
+
+    loaded = load(scenario, override=override, sets=settings(sets or []))
+    with progress_bar(loaded.title) as report:
+        number = 1 if seed is None else seed
+        return simulate(loaded, seed=number, unlimited=True, progress=lambda now: report(now / loaded.horizon))
+
+
+def settings(texts: list[str]) -> dict[str, Any]:
+    """--set arguments as keys and values, values read as YAML reads them."""
+    from sim.load import plain_value
+
+    found = {}
+    for text in texts:
+        key, equals, value = text.partition("=")
+        if not equals or not key.strip():
+            raise BadInput("--set takes a key and a value", value=text, expected="KEY=VALUE, like pools.fleet.gpus=9000")
+        found[key.strip()] = plain_value(value, key.strip())
+    return found
+
+
+def seconds_of(name: str, text: str, start: datetime) -> float:
+    """Seconds from the start of a run to an instant that a person wrote: a duration after it, or a date."""
+    try:
+        return seconds_after(start.astimezone(UTC), instant(text))
+    except ValueError as wrong:
+        expected = str(wrong).removeprefix("expected ")
+        raise BadInput("this option cannot be read", key=name, value=text, expected=expected) from None

@@ -1,0 +1,37 @@
+"""Signup waves of presets: how many people by when, and how many an hour."""
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter
+
+from sim.demand.presets import Preset
+from sim.plots.axes import blank, dress, legend, plain, style
+from sim.verdict import amount
+
+HOUR = 3600.0
+
+
+def waves_figure(presets: dict[str, Preset]) -> Figure:
+    """People in all above, people an hour below, of each preset from its first minutes until nearly all have come."""
+    figure, (above, below) = blank(6.4, rows=2)
+    for place, (name, preset) in enumerate(presets.items()):
+        times = np.geomspace(0.2 * HOUR, preset.lasting(), 800)
+        above.plot(times / HOUR, preset.cumulative(times), label=plain(name), **style(place))
+        # Around each time a twentieth of it, so that neither the first hours nor late jumps are smoothed away.
+        people = preset.cumulative(1.025 * times) - preset.cumulative(0.975 * times)
+        below.plot(times / HOUR, people / (0.05 * times) * HOUR, **style(place))
+    logarithmic(above, "People in all", "people")
+    logarithmic(below, "Signups", "people an hour")
+    legend(above)
+    below.set_xlabel("hours after the launch", fontsize=8.5)
+    return figure
+
+
+def logarithmic(ax: Axes, title: str, y: str) -> None:
+    """Launches of hours and of months, of thousands and of millions, on one figure."""
+    dress(ax, title, y)
+    ax.set(xscale="log", yscale="log")
+    ax.set_ylim(bottom=max(ax.get_ylim()[0], 100.0))
+    ax.yaxis.set_major_formatter(FuncFormatter(lambda value, _: amount(value)))
+    ax.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
