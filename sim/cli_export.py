@@ -1,6 +1,8 @@
 """The command that writes what people ask of a service as a schedule for load-test tools."""
 
-from datetime import UTC, datetime
+import re
+from collections.abc import Callable
+from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -11,7 +13,9 @@ from rich.text import Text
 from sim.console import progress_bar
 from sim.demand.sources import seconds_after
 from sim.errors import BadInput
-from sim.units import instant
+from sim.units import instant, seconds
+
+PART = r"[\d.,_]+\s*[a-zA-Z]+"  # of a duration: a number with its unit
 
 
 def demand_export(
@@ -37,18 +41,19 @@ def demand_export(
     """
     from sim.export.files import check_folder, check_url, targets_of, write_export
     from sim.export.rates import sentences
-    from sim.export.schedule import schedule_of
+    from sim.export.schedule import check, schedule_of
 
     targets, address = targets_of(to), check_url(url)
     check_folder(out, replace=replace)
-    run = (saved if (Path(source) / "manifest.json").is_file() else simulated)(source, override, sets, seed)
-    if retries and run.manifest["unlimited"]:
+    is_run = (Path(source) / "manifest.json").is_file()
+    if retries and not is_run:
         expected = "a folder with a saved run"
         raise BadInput("where nobody waits there are no retries to keep", key="--retries", expected=expected)
-    start = datetime.fromisoformat(run.manifest["start"])
+    start, horizon, run = (saved if is_run else simulated)(source, override, sets, seed)
     first = seconds_of("--from", begin, start)
-    last = run.horizon if end is None else seconds_of("--until", end, start)
-    schedule = schedule_of(run, begin=first, end=last, speed=speed, times=times, retries=retries)
+    last = horizon if end is None else seconds_of("--until", end, start)
+    check(horizon, first, last, speed, times)  # before minutes of simulation
+    schedule = schedule_of(run(), begin=first, end=last, speed=speed, times=times, retries=retries)
     files = write_export(schedule, out, targets, url=address, replace=replace)
     console = Console(highlight=False)
     for number, line in enumerate(sentences(schedule)):
@@ -56,25 +61,33 @@ def demand_export(
     console.print(f"\n{', '.join(file.name for file in files)} in {out}", soft_wrap=True, markup=False)
 
 
-def saved(folder: str, override: str | None, sets: list[str] | None, seed: int | None) -> Any:
+Opened = tuple[datetime, float, Callable[[], Any]]  # when a run starts, its horizon in seconds, and how to get it
+
+
+def saved(folder: str, override: str | None, sets: list[str] | None, seed: int | None) -> Opened:
     """A saved run, which nothing can change any more."""
     from sim.run import load_run
 
-    for key, value in (("--override", override), ("--set", sets), ("--seed", seed)):
-        if value is not None and value != []:
+    for key, value in (("--override", override), ("--set", sets or None), ("--seed", seed)):
+        if value is not None:
             raise BadInput("a saved run is as it is", key=key, value=value, expected="a scenario in place of the run")
-    return load_run(Path(folder))
+    run = load_run(Path(folder))
+    return datetime.fromisoformat(run.manifest["start"]), run.horizon, lambda: run
 
 
-def simulated(scenario: str, override: str | None, sets: list[str] | None, seed: int | None) -> Any:
-    """The run of a scenario on a fleet on which nobody waits."""
+def simulated(name: str, override: str | None, sets: list[str] | None, seed: int | None) -> Opened:
+    """A scenario, still to be simulated on a fleet on which nobody waits."""
     from sim.load import load
     from sim.simulate import simulate
 
-    loaded = load(scenario, override=override, sets=settings(sets or []))
-    with progress_bar(loaded.title) as report:
-        number = 1 if seed is None else seed
-        return simulate(loaded, seed=number, unlimited=True, progress=lambda now: report(now / loaded.horizon))
+    scenario = load(name, override=override, sets=settings(sets or []))
+
+    def run() -> Any:
+        with progress_bar(scenario.title) as report:
+            number = 1 if seed is None else seed
+            return simulate(scenario, seed=number, unlimited=True, progress=lambda now: report(now / scenario.horizon))
+
+    return scenario.start, scenario.horizon, run
 
 
 def settings(texts: list[str]) -> dict[str, Any]:
@@ -85,15 +98,19 @@ def settings(texts: list[str]) -> dict[str, Any]:
     for text in texts:
         key, equals, value = text.partition("=")
         if not equals or not key.strip():
-            raise BadInput("--set takes a key and a value", value=text, expected="KEY=VALUE, like pools.fleet.gpus=9000")
+            raise BadInput(
+                "--set takes a key and a value", value=text, expected="KEY=VALUE, like pools.fleet.gpus=9000"
+            )
         found[key.strip()] = plain_value(value, key.strip())
     return found
 
 
 def seconds_of(name: str, text: str, start: datetime) -> float:
-    """Seconds from the start of a run to an instant that a person wrote: a duration after it, or a date."""
+    """Seconds from the start of a run to an instant as people write it: '5 days', '5 days 1 h', or a date."""
     try:
-        return seconds_after(start.astimezone(UTC), instant(text))
+        if re.fullmatch(rf"(\s*{PART})+\s*", text):
+            return sum(seconds(part) for part in re.findall(PART, text))
+        return seconds_after(start, instant(text))
     except ValueError as wrong:
         expected = str(wrong).removeprefix("expected ")
         raise BadInput("this option cannot be read", key=name, value=text, expected=expected) from None

@@ -2,6 +2,7 @@
 
 import json
 
+import jsonschema
 import pytest
 
 from sim import shipped
@@ -63,3 +64,9 @@ def test_schema_describes_every_key_of_every_shipped_scenario():
     json.dumps(schema, allow_nan=False)
     for name in NAMES:
         assert set(load(name).document) <= set(schema["properties"])
+        jsonschema.validate(json.loads(json.dumps(load(name).document, default=str)), schema)
+    demand = {"waves": [{"kind": "preset", "name": "threads"}], "word_of_mouth": {"market": "1M"}}
+    for written in (demand, demand["waves"], demand["waves"][0], {"kind": "trace", "file": "a.parquet"}):
+        jsonschema.validate({**json.loads(json.dumps(load("steady").document, default=str)), "demand": written}, schema)
+    with pytest.raises(jsonschema.ValidationError):
+        jsonschema.validate({"demand": [{"kind": "tsunami"}]}, {**schema, "required": []})

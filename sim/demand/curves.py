@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 from pydantic import Field, model_validator
 
-from sim.demand.wave import FiniteRate, Floats, People, Span, Wave
+from sim.demand.wave import FiniteRate, Floats, People, Span, Wave, clipped
 from sim.units import Count, Plain, Rate, Seconds
 
 MOST = 1e15  # people whom a curve without a market may bring
@@ -134,7 +134,7 @@ class Logistic(Wave):
         return np.where(t >= 0, self.people * self.growth * begun * (odds / (1.0 + odds)) / (1.0 + odds), 0.0)
 
     def cumulative(self, t: ArrayLike) -> Floats:
-        t = np.maximum(np.asarray(t, dtype=float), 0.0)
+        t = clipped(t)
         odds = np.exp(np.clip(self.growth * (self.midpoint - t), -LARGEST, LARGEST))
         return -self.people * np.expm1(-self.growth * t) / (1.0 + odds)
 
@@ -189,7 +189,7 @@ class Exponential(Wave):
 
     def unbounded(self, t: ArrayLike) -> Floats:
         """People by t if nothing stopped it."""
-        t = np.minimum(np.asarray(t, dtype=float), 1e300)
+        t = clipped(t, 1e300)
         if self.growth == 0:
             return self.first * t
         return self.first / self.growth * np.expm1(np.minimum(self.growth * t, LARGEST))
@@ -204,11 +204,11 @@ class Exponential(Wave):
 
     def rate_at(self, t: ArrayLike) -> Floats:
         t = np.asarray(t, dtype=float)
-        rate = self.first * np.exp(np.minimum(self.growth * np.maximum(t, 0.0), LARGEST))
+        rate = self.first * np.exp(np.minimum(self.growth * clipped(t), LARGEST))
         return np.where((t >= 0) & (t < self.end), rate, 0.0)
 
     def cumulative(self, t: ArrayLike) -> Floats:
-        return np.minimum(self.unbounded(np.clip(np.asarray(t, dtype=float), 0.0, self.end)), self.people)
+        return np.minimum(self.unbounded(clipped(t, self.end)), self.people)
 
     def inverse(self, n: ArrayLike) -> Floats:
         t = self.unbounded_inverse(n)
@@ -229,10 +229,10 @@ class Ramp(Wave):
 
     def rate_at(self, t: ArrayLike) -> Floats:
         t = np.asarray(t, dtype=float)
-        return np.where((t >= 0) & (t < self.lasting), self.first + self.slope * np.clip(t, 0.0, self.lasting), 0.0)
+        return np.where((t >= 0) & (t < self.lasting), self.first + self.slope * clipped(t, self.lasting), 0.0)
 
     def cumulative(self, t: ArrayLike) -> Floats:
-        t = np.clip(np.asarray(t, dtype=float), 0.0, self.lasting)
+        t = clipped(t, self.lasting)
         return t * (self.first + 0.5 * self.slope * t)
 
     def inverse(self, n: ArrayLike) -> Floats:

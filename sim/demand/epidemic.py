@@ -55,6 +55,7 @@ class Sir(Wave):
             change, (0.0, 1e6), start, "LSODA", events=faded, dense_output=True, rtol=1e-9, atol=1e-9
         )
         times = np.linspace(0.0, solved.t[-1], NODES)
+        assert solved.sol is not None
         s, i = np.exp(solved.sol(times))
         rates = self.people * self.k_factor * s * i / self.infectious
         return Polyline(np.append(times, times[-1]) * self.infectious, np.append(rates, 0.0))

@@ -12,7 +12,7 @@ from scipy import linalg, special
 
 from sim.demand.curves import Steady
 from sim.demand.piecewise import Polyline
-from sim.demand.wave import FiniteRate, Floats, Span, Wave
+from sim.demand.wave import FiniteRate, Floats, Span, Wave, clipped
 from sim.schema import Strict
 from sim.streams import HAWKES, draws
 from sim.units import Fraction, Plain, Seconds
@@ -36,7 +36,7 @@ class ExponentialCluster:
         return np.where(age >= 0, (1.0 - n * np.exp(-pace * np.maximum(age, 0.0))) / (1.0 - n), 0.0)
 
     def cumulative(self, age: ArrayLike) -> Floats:
-        age = np.maximum(np.asarray(age, dtype=float), 0.0)
+        age = clipped(age)
         n, pace = self.branching, (1.0 - self.branching) / self.mean
         return (age + n * np.expm1(-pace * age) / pace) / (1.0 - n)
 
@@ -107,8 +107,8 @@ class Hawkes(Wave):
         return self.rate * (self.cluster.rate_at(t) - self.cluster.rate_at(t - self.lasting))
 
     def cumulative(self, t: ArrayLike) -> Floats:
-        t = np.maximum(np.asarray(t, dtype=float), 0.0)
-        return self.rate * (self.cluster.cumulative(t) - self.cluster.cumulative(np.maximum(t - self.lasting, 0.0)))
+        t = clipped(t)
+        return self.rate * (self.cluster.cumulative(t) - self.cluster.cumulative(t - self.lasting))
 
     def inverse(self, n: ArrayLike) -> Floats:
         """By bisection: the sum of two powers or exponentials has no other."""

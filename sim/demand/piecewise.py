@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 from pydantic import Field, model_validator
 
-from sim.demand.wave import FiniteRate, Floats, Wave
+from sim.demand.wave import FiniteRate, Floats, Wave, clipped
 from sim.units import Seconds
 
 
@@ -45,9 +45,9 @@ class Polyline:
         return np.where(k >= 0, self.rates[k] + self.slopes[k] * (t - self.times[k]), 0.0)
 
     def cumulative(self, t: ArrayLike) -> Floats:
-        t = np.maximum(np.asarray(t, dtype=float), self.times[0])
-        k = np.searchsorted(self.times, t, side="right") - 1
-        since = t - self.times[k]
+        at = np.maximum(clipped(t), self.times[0])
+        k = np.searchsorted(self.times, at, side="right") - 1
+        since = at - self.times[k]
         return self.totals[k] + since * (self.rates[k] + 0.5 * self.slopes[k] * since)
 
     def inverse(self, n: ArrayLike) -> Floats:

@@ -116,7 +116,7 @@ def local_seconds(region: Region | None, start: datetime) -> float:
 
 def factors(season: Season, regions: dict[str, Region], start: datetime, t: Floats) -> Floats:
     """A row a region: its part of the rate at each t (seconds from the start). Columns add up to the rate's factor."""
-    places = list(regions.values()) or [None]
+    places: list[Region | None] = [*regions.values()] or [None]
     rows = []
     for region in places:
         local = t + local_seconds(region, start)
@@ -174,7 +174,8 @@ def pulse_of(season: Season, regions: dict[str, Region], start: datetime, horizo
     if season.flat and season.burstiness == 0:
         return None
     minutes = int(np.ceil(horizon / MINUTE))
-    factor = factors(season, regions, start, (np.arange(minutes) + 0.5) * MINUTE).sum(axis=0)
+    middles = (np.arange(minutes, dtype=np.float64) + 0.5) * MINUTE
+    factor = factors(season, regions, start, middles).sum(axis=0)
     if season.burstiness > 0:
         shape = 1.0 / season.burstiness
         factor *= stats.gamma.ppf(series(seed, BURST, 0, 0, minutes), shape, scale=season.burstiness)

@@ -7,7 +7,7 @@ from numpy.typing import ArrayLike
 from pydantic import Field, model_validator
 from scipy import special
 
-from sim.demand.wave import Floats, People, Span, Wave
+from sim.demand.wave import Floats, People, Span, Wave, clipped
 from sim.units import Plain, Seconds
 
 
@@ -38,7 +38,7 @@ class Relaxation(Wave):
 
     def side(self, t: ArrayLike) -> Floats:
         """The integral of (1 + s / cutoff)^-exponent over 0 < s < t: Box and Cox's function of 1 + t / cutoff."""
-        return self.cutoff * special.boxcox1p(np.asarray(t, dtype=float) / self.cutoff, 1.0 - self.exponent)
+        return np.asarray(self.cutoff * special.boxcox1p(clipped(t) / self.cutoff, 1.0 - self.exponent), dtype=float)
 
     def side_inverse(self, x: ArrayLike) -> Floats:
         with np.errstate(over="ignore", divide="ignore", invalid="ignore"):
@@ -52,12 +52,12 @@ class Relaxation(Wave):
 
     def rate_at(self, t: ArrayLike) -> Floats:
         t = np.asarray(t, dtype=float)
-        away = np.abs(np.clip(t, 0.0, self.lasting) - self.peak)
+        away = np.abs(clipped(t, self.lasting) - self.peak)
         rate = self.height * (1.0 + away / self.cutoff) ** -self.exponent
         return np.where((t >= 0) & (t < self.lasting), rate, 0.0)
 
     def cumulative(self, t: ArrayLike) -> Floats:
-        away = np.clip(np.asarray(t, dtype=float), 0.0, self.lasting) - self.peak
+        away = clipped(t, self.lasting) - self.peak
         return self.height * (self.side(self.peak) + np.sign(away) * self.side(np.abs(away)))
 
     def inverse(self, n: ArrayLike) -> Floats:
@@ -65,4 +65,4 @@ class Relaxation(Wave):
         inside = n < self.people
         away = np.where(inside, n, 0.0) / max(self.height, 1e-300) - self.side(self.peak)
         t = self.peak + np.sign(away) * self.side_inverse(np.abs(away))
-        return np.where(inside, np.clip(t, 0.0, self.lasting), np.inf)
+        return np.where(inside, clipped(t, self.lasting), np.inf)

@@ -3,8 +3,9 @@
 from datetime import datetime
 from typing import Annotated, Any
 
-from pydantic import Field, model_validator
+from pydantic import ConfigDict, Field, model_validator
 
+from sim.demand.presets import Use, expanded
 from sim.demand.scripts import Clients, Replay
 from sim.demand.season import Region, Season
 from sim.demand.signups import AnyWave
@@ -31,8 +32,21 @@ class Opening(Strict):
     )
 
 
+def as_written(schema: dict[str, Any]) -> None:
+    """Tell editors what a file may hold: presets among the waves, and a list of sources, or one, in place of it all."""
+    mapping = dict(schema)
+    waves = mapping["properties"]["waves"]["items"]
+    waves.pop("discriminator", None)
+    waves["oneOf"].append(Use.model_json_schema(by_alias=True))
+    one = {"oneOf": [*waves["oneOf"], *[mapping["properties"][name]["items"] for name in LISTS.values()]]}
+    schema.clear()
+    schema["anyOf"] = [mapping, {"type": "array", "items": one, "minItems": 1}, one]
+
+
 class Demand(Strict):
     """All sources together. Written as a list, or as one source alone, the rest is left at its defaults."""
+
+    model_config = ConfigDict(json_schema_extra=as_written)
 
     waves: list[AnyWave] = Field(default=[], description="people who sign up, or come back, and then behave as people")
     clients: list[Clients] = Field(default=[], description="programs that call an API")
@@ -47,13 +61,15 @@ class Demand(Strict):
     def sorted_by_kind(cls, value: Any) -> Any:
         if isinstance(value, dict) and "kind" in value:
             value = [value]
-        if not isinstance(value, list):
-            return value
-        lists: dict[str, list[Any]] = {"waves": [], "clients": [], "traces": []}
-        for source in value:
-            kind = source.get("kind") if isinstance(source, dict) else None
-            lists[LISTS.get(kind, "waves") if isinstance(kind, str) else "waves"].append(source)
-        return lists
+        if isinstance(value, list):
+            lists: dict[str, list[Any]] = {"waves": [], "clients": [], "traces": []}
+            for source in value:
+                kind = source.get("kind") if isinstance(source, dict) else None
+                lists[LISTS.get(kind, "waves") if isinstance(kind, str) else "waves"].append(source)
+            value = lists
+        if isinstance(value, dict) and isinstance(value.get("waves"), list):
+            value = {**value, "waves": expanded(value["waves"])}
+        return value
 
     @model_validator(mode="after")
     def something_comes(self) -> "Demand":

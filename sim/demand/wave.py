@@ -17,6 +17,12 @@ Span = Annotated[Seconds, Field(ge=1e-3, le=1e10)]
 People = Annotated[Count, Field(le=1e13)]
 
 
+def clipped(t: ArrayLike, high: float = np.inf) -> Floats:
+    """Times as an array, none below 0 or above `high`."""
+    found: Floats = np.clip(np.asarray(t, dtype=float), 0.0, high)
+    return found
+
+
 class Wave(Strict):
     """What every wave has: when it begins, whom it brings, and how many times over."""
 

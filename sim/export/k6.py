@@ -1,6 +1,7 @@
 """The stages of k6's ramping-arrival-rate executor that start as many iterations as a schedule has asks, bin by bin."""
 
 import math
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -39,7 +40,7 @@ def staircase(counts: np.ndarray, micros: int) -> list[dict[str, Any]]:
     """Stages that hold each bin's count over the bin and jump between them; equal neighbours are one stage."""
     stages: list[dict[str, Any]] = []
     edges = [0, *(np.flatnonzero(np.diff(counts)) + 1).tolist(), len(counts)]
-    for first, after in zip(edges[:-1], edges[1:], strict=True):
+    for first, after in pairwise(edges):
         if first > 0:
             stages.append({"duration": "0s", "target": int(counts[first])})
         stages.append({"duration": f"{(after - first) * micros}us", "target": int(counts[first])})

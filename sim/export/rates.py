@@ -7,7 +7,20 @@ import numpy as np
 
 from sim.export.schedule import Schedule
 
-WIDTHS = (1.0, 2.0, 5.0, 10.0, 20.0, 30.0, 60.0, 120.0, 300.0, 600.0, 1800.0, 3600.0)  # seconds over which a peak may be counted
+WIDTHS = (
+    1.0,
+    2.0,
+    5.0,
+    10.0,
+    20.0,
+    30.0,
+    60.0,
+    120.0,
+    300.0,
+    600.0,
+    1800.0,
+    3600.0,
+)  # seconds over which a peak may be counted
 ENOUGH = 100  # asks in the busiest interval: chance then makes no more than a tenth of them
 
 
@@ -52,13 +65,13 @@ def sentences(schedule: Schedule) -> list[str]:
     about, r = schedule.about, rates(schedule)
     lines = [
         f"{about['asks']:,} asks by {about['users']:,} users in {seconds(schedule.length)}{compressed(about)}.",
-        f"{r.mean:.4g} asks/s on average, {r.peak:.4g}/s in the busiest second, {seconds(r.peak_at)} after the beginning.",
+        f"{r.mean:.4g} asks/s on average, {r.peak:.4g}/s in the busiest second, which is {seconds(r.peak_at)} in.",
     ]
     share = about["scale"] * about["times"]
     if share < 1 or about["speed"] != 1:
         lines.append(
-            f"The whole service{f', of which this is a share of {share:.3g},' if share < 1 else ''} would get "
-            f"{r.full_mean:.4g}/s on average and {r.full_peak:.4g}/s in its busiest {seconds(r.width)}, in its own time."
+            f"The whole service{f', of which this is a share of {share:.3g},' if share < 1 else ''} would get in its "
+            f"own time {r.full_mean:.4g}/s on average and {r.full_peak:.4g}/s in its busiest {seconds(r.width)}."
         )
     return [*lines, about["note"]]
 

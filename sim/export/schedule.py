@@ -62,7 +62,7 @@ def schedule_of(
     window or figures that make no sense.
     """
     end = run.horizon if end is None else end
-    check(run, begin, end, speed, times)
+    check(run.horizon, begin, end, speed, times)
     table = run.requests
     arrived = table["arrived"].to_numpy()
     kept = (arrived >= begin) & (arrived < end)
@@ -77,13 +77,13 @@ def schedule_of(
     return Schedule(asks, (end - begin) / speed, provenance(run, asks, begin, end, speed, times, retries))
 
 
-def check(run: Run, begin: float, end: float, speed: float, times: float) -> None:
-    """Refuse a window outside the run, and a speed or a share that is none."""
-    if not 0 <= begin < run.horizon:
-        expected = f"from 0 up to the horizon, {run.horizon:g} s"
+def check(horizon: float, begin: float, end: float, speed: float, times: float) -> None:
+    """Refuse a window outside a run of this horizon, and a speed or a share that is none. Raises BadInput."""
+    if not 0 <= begin < horizon:
+        expected = f"from 0 up to the horizon, {horizon:g} s"
         raise BadInput("the window begins outside the run", key="--from", value=begin, expected=expected)
-    if not begin < end <= run.horizon:
-        expected = f"after --from ({begin:g} s), and no later than the horizon, {run.horizon:g} s"
+    if not begin < end <= horizon:
+        expected = f"after --from ({begin:g} s), and no later than the horizon, {horizon:g} s"
         raise BadInput("the window does not end where it can", key="--until", value=end, expected=expected)
     if not 0 < speed < math.inf:
         raise BadInput("time cannot be compressed so", key="--speed", value=speed, expected="a number above 0, like 10")
@@ -126,14 +126,11 @@ def provenance(
     content = json.dumps(manifest["scenario"], sort_keys=True)
     served = run.requests[run.requests["outcome"] == SERVED]
     waited = (served["finished"] - served["arrived"]).mean()
-    if manifest["unlimited"]:
-        note = NOBODY_WAITS
-    else:
-        note = ALL_ATTEMPTS if retries else FIRST_ATTEMPTS
+    made = ALL_ATTEMPTS if retries else FIRST_ATTEMPTS
     return {
         "format": FORMAT,
         "title": manifest["title"],
-        "note": note,
+        "note": NOBODY_WAITS if manifest["unlimited"] else made,
         "scenario_sha256": hashlib.sha256(content.encode()).hexdigest(),
         "playbook": manifest["playbook"],
         "seed": manifest["seed"],

@@ -14,15 +14,15 @@ HOUR = 3600.0
 
 def waves_figure(presets: dict[str, Preset]) -> Figure:
     """People in all above, people an hour below, of each preset from its first minutes until nearly all have come."""
-    figure, (above, below) = blank(6.4, rows=2)
+    figure, (above, below) = blank(6.4, rows=2, room=0.79)
     for place, (name, preset) in enumerate(presets.items()):
-        times = np.geomspace(0.2 * HOUR, preset.lasting(), 800)
+        times = np.geomspace(0.2 * HOUR, preset.lasting() / 1.025, 800)
         above.plot(times / HOUR, preset.cumulative(times), label=plain(name), **style(place))
         # Around each time a twentieth of it, so that neither the first hours nor late jumps are smoothed away.
         people = preset.cumulative(1.025 * times) - preset.cumulative(0.975 * times)
         below.plot(times / HOUR, people / (0.05 * times) * HOUR, **style(place))
     logarithmic(above, "People in all", "people")
-    logarithmic(below, "Signups", "people an hour")
+    logarithmic(below, "People coming", "people an hour")
     legend(above)
     below.set_xlabel("hours after the launch", fontsize=8.5)
     return figure

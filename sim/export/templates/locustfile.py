@@ -30,7 +30,7 @@ HERE = Path(__file__).resolve().parent
 SCHEDULE = json.loads((HERE / "schedule.json").read_text(encoding="utf-8"))
 TARGET = urlsplit(SCHEDULE["url"])
 TIMEOUT = float(os.environ.get("TIMEOUT", "600"))
-LEAD = float(os.environ.get("LEAD", "2"))  # seconds from the start of the test to the beginning of the schedule, for every worker to be ready
+LEAD = float(os.environ.get("LEAD", "2"))  # seconds until the schedule begins: every worker must be ready
 LATENESS = ("lateness", "LATE")
 
 
