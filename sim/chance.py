@@ -3,15 +3,15 @@
 import math
 
 import numpy as np
-from numba import njit
 
+from sim.jit import njit
 from sim.streams import draw, normal
 
 # Distributions of time, by inversion or by Box and Muller, each from one keyed draw.
 NEVER, CONSTANT, UNIFORM, EXPONENTIAL, LOGNORMAL, WEIBULL = range(6)
 
 
-@njit(cache=True)
+@njit
 def sample(kind, a, b, seed, stream, entity, k):  # type: ignore[no-untyped-def]
     """One keyed value of a law.
 
@@ -34,7 +34,7 @@ def sample(kind, a, b, seed, stream, entity, k):  # type: ignore[no-untyped-def]
 NO_NOISE, LOGNORMAL_NOISE, EXPONENTIAL_NOISE = range(3)
 
 
-@njit(cache=True)
+@njit
 def noise(kind, sigma, seed, stream, entity, k):  # type: ignore[no-untyped-def]
     """What a batch's measured seconds are multiplied by: 1, lognormal of mean 1, or exponential of mean 1."""
     if kind == NO_NOISE:
@@ -47,7 +47,7 @@ def noise(kind, sigma, seed, stream, entity, k):  # type: ignore[no-untyped-def]
 FIXED, NEGATIVE_BINOMIAL = range(2)
 
 
-@njit(cache=True)
+@njit
 def count_of(kind, mean, r, at_most, activity, u):  # type: ignore[no-untyped-def]
     """How many requests somebody of this activity (mean 1) wants on a day of use: 1 to at_most, from one uniform u.
 
@@ -65,7 +65,7 @@ def count_of(kind, mean, r, at_most, activity, u):  # type: ignore[no-untyped-de
     return more + 1
 
 
-@njit(cache=True)
+@njit
 def poisson_of(mean, u):  # type: ignore[no-untyped-def]
     """A Poisson count of a mean of at most 100, from one uniform u, by inversion."""
     chance = math.exp(-mean)
@@ -77,7 +77,7 @@ def poisson_of(mean, u):  # type: ignore[no-untyped-def]
     return count
 
 
-@njit(cache=True)
+@njit
 def character(sigma, heavy, times, loyalty, seed, stream, entity):  # type: ignore[no-untyped-def]
     """A person's activity, and what their chance of coming back is multiplied by; both of mean 1 over people."""
     activity, returning = 1.0, 1.0
@@ -90,3 +90,43 @@ def character(sigma, heavy, times, loyalty, seed, stream, entity):  # type: igno
         activity *= factor / (1.0 + heavy * (times - 1.0))
         returning *= factor**loyalty / (1.0 + heavy * (times**loyalty - 1.0))
     return activity, returning
+
+
+DAY = 86400.0  # seconds
+
+
+@njit
+def place_of(bounds, u):  # type: ignore[no-untyped-def]
+    """The piece of [0, 1) that u falls into, given the inner bounds, ascending."""
+    place = 0
+    while place < len(bounds) and bounds[place] <= u:
+        place += 1
+    return place
+
+
+@njit
+def midnight_of(since, day, local):  # type: ignore[no-untyped-def]
+    """The local midnight with which the day begins that is `day` days after `since`; `local` is the time there at 0."""
+    return (math.floor((since + local) / DAY) + day) * DAY - local
+
+
+@njit
+def weight_of_day(flat, by_weekday, since, day, local):  # type: ignore[no-untyped-def]
+    """What the chance of coming back `day` days after `since` is multiplied by; by_weekday from Monday."""
+    if flat:
+        return 1.0
+    return by_weekday[round((midnight_of(since, day, local) + local) / DAY) % 7]
+
+
+@njit
+def hour_of_return(flat, quantiles, since, day, local, u):  # type: ignore[no-untyped-def]
+    """The instant, `day` days after `since`, at which somebody comes back: at any hour alike, or as the day goes there.
+
+    quantiles: local seconds since midnight, at evenly spaced probabilities.
+    """
+    if flat:
+        return since + (day - 0.5 + u) * DAY
+    rank = u * (len(quantiles) - 1)
+    below = min(int(rank), len(quantiles) - 2)
+    low, high = quantiles[below], quantiles[below + 1]
+    return midnight_of(since, day, local) + low + (rank - below) * (high - low)

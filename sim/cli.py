@@ -6,7 +6,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import typer
 from rich.console import Console
@@ -17,7 +17,7 @@ from sim import shipped
 from sim.cli_check import demand_check
 from sim.cli_demand import demand_app
 from sim.cli_profile import profile_app
-from sim.console import name_column, progress_bar
+from sim.console import name_column, progress_bar, ready
 from sim.errors import BadInput
 
 app = typer.Typer(
@@ -39,6 +39,10 @@ Sets = Annotated[
     typer.Option("--set", metavar="KEY=VALUE", help="Set one dotted key, e.g. pools.fleet.gpus=9000. Repeatable."),
 ]
 Out = Annotated[Path | None, typer.Option(help="Folder for the results; a new one under runs/ if not given.")]
+Engine = Annotated[
+    Literal["compiled", "simpy"],
+    typer.Option(help="The compiled engine, or the readable one that defines the model; both give the same tables."),
+]
 Replace = Annotated[bool, typer.Option("--replace", help="Replace the folder if an earlier result is in it.")]
 
 
@@ -49,6 +53,7 @@ def run(
     override: Override = None,
     sets: Sets = None,
     seed: Annotated[int, typer.Option(min=0, help="Names the random numbers; the same seed gives the same run.")] = 1,
+    engine: Engine = "compiled",
     out: Out = None,
     replace: Replace = False,
 ) -> None:
@@ -60,8 +65,9 @@ def run(
     loaded = load(scenario, override=override, sets=parsed(sets))
     name, _ = chosen(loaded, playbook)
     folder = target(out, f"{Path(scenario).stem}-{name}-{seed}", replace)
+    ready(engine)
     with progress_bar(f"{loaded.title}: {name}") as report:
-        result = simulate(loaded, name, seed=seed, progress=lambda now: report(now / loaded.horizon))
+        result = simulate(loaded, name, seed=seed, engine=engine, progress=lambda now: report(now / loaded.horizon))
     say(sentences(verdict(result)))
     with replacing(folder, replace):
         result.save(folder)
@@ -76,6 +82,7 @@ def compare(
     seeds: Annotated[int, typer.Option(min=1, help="Runs of each playbook; intervals need at least 2.")] = 5,
     override: Override = None,
     sets: Sets = None,
+    engine: Engine = "compiled",
     processes: Annotated[int | None, typer.Option(min=1, help="Runs at once; one a core if not given.")] = None,
     out: Out = None,
     replace: Replace = False,
@@ -88,8 +95,9 @@ def compare(
     loaded = load(scenario, override=override, sets=parsed(sets))
     names = [name.strip() for name in playbooks.split(",")] if playbooks else None
     folder = target(out, f"{Path(scenario).stem}-compared", replace)
+    ready(engine)
     with progress_bar(loaded.title) as report:
-        comparison, runs = compare_all(loaded, names, seeds=seeds, processes=processes, progress=report)
+        comparison, runs = compare_all(loaded, names, seeds=seeds, engine=engine, processes=processes, progress=report)
     for result in runs if len(runs) <= 2 else []:
         say(sentences(verdict(result)))
     Console().print(ranking_table(comparison))

@@ -9,7 +9,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from sim.console import name_column, progress_bar
+from sim.console import name_column, progress_bar, ready
 from sim.errors import BadInput
 
 
@@ -31,8 +31,10 @@ def demand_check(
     from sim.plots.files import write_figure
     from sim.simulate import simulate
 
+    refuse_places(figure, out)
     loaded, recorded = load(scenario), recorded_arrivals(load_trace(recording))
     generated = []
+    ready()
     with progress_bar(loaded.title) as report:
         for seed in range(1, seeds + 1):
             told = partial(so_far, report, seed - 1, seeds, loaded.horizon)
@@ -48,6 +50,15 @@ def demand_check(
 
         write_figure(check_figure(recorded, generated), figure)
         Console().print(f"Figure in {figure}", soft_wrap=True, highlight=False, markup=False)
+
+
+def refuse_places(figure: Path | None, out: Path | None) -> None:
+    """Raise BadInput, before minutes of work, where the figure or the table cannot be written."""
+    if figure is not None and figure.suffix not in (".png", ".svg"):
+        raise BadInput("a figure is a PNG or an SVG", file=figure, expected="a name ending in .png or .svg")
+    for path in (figure, out):
+        if path is not None and (path.is_dir() or not path.parent.is_dir()):
+            raise BadInput("this file cannot be written", file=path, expected="a file in a folder that is there")
 
 
 def so_far(report: Callable[[float], None], done: int, seeds: int, horizon: float, now: float) -> None:

@@ -10,7 +10,7 @@ import typer
 from rich.console import Console
 from rich.text import Text
 
-from sim.console import progress_bar
+from sim.console import progress_bar, ready
 from sim.demand.sources import seconds_after
 from sim.errors import BadInput
 from sim.units import instant, seconds
@@ -83,6 +83,7 @@ def simulated(name: str, override: str | None, sets: list[str] | None, seed: int
     scenario = load(name, override=override, sets=settings(sets or []))
 
     def run() -> Any:
+        ready()
         with progress_bar(scenario.title) as report:
             number = 1 if seed is None else seed
             return simulate(scenario, seed=number, unlimited=True, progress=lambda now: report(now / scenario.horizon))

@@ -14,6 +14,7 @@ from scipy import stats
 
 from sim.demand.trace import Trace
 from sim.errors import BadInput
+from sim.first_use import compile_now
 from sim.profile import Profile
 from sim.run import Run
 from sim.scenario import Scenario
@@ -53,12 +54,14 @@ def compare(
     playbooks: Sequence[str] | None = None,
     *,
     seeds: int | Sequence[int] = 5,
+    engine: str = "compiled",
     processes: int | None = None,
     progress: Progress | None = None,
 ) -> tuple[Comparison, list[Run]]:
     """Run each playbook (all where None; the first is the baseline) with each seed; also the runs of the first seed.
 
-    seeds: how many (1, 2, ...), or which. processes: at most so many at once, one a core where None.
+    seeds: how many (1, 2, ...), or which. engine: as in simulate. processes: at most so many at once, one a core where
+    None.
     """
     names = list(dict.fromkeys(playbooks)) if playbooks else list(scenario.playbooks)
     for name in names:
@@ -68,7 +71,7 @@ def compare(
         raise BadInput("a comparison takes one seed or more", key="seeds", value=seeds, expected="1, 2, ...")
     grows = scenario.demand.word_of_mouth is not None
     tasks = [(name, seed) for seed in numbers for name in [*names, *([UNLIMITED] if grows else [])]]
-    results = run_all(scenario, tasks, numbers[0], processes, progress)
+    results = run_all(scenario, tasks, numbers[0], engine, processes, progress)
     table = with_growth_lost(pd.DataFrame([row for row, _ in results]))
     comparison = Comparison(table, differences(table, names), names, numbers, names[0])
     return comparison, [run for _, run in results if run is not None and not run.manifest["unlimited"]]
@@ -88,6 +91,7 @@ def run_all(
     scenario: Scenario,
     tasks: list[tuple[str, int]],
     keep: int,
+    engine: str,
     processes: int | None,
     progress: Progress | None,
 ) -> list[tuple[dict[str, Any], Run | None]]:
@@ -96,15 +100,19 @@ def run_all(
     if count <= 1:
         shares: dict[int, float] = {}
         return [
-            one(scenario, *task, keep, reporter(shares, place, lambda: total(shares, tasks, progress)))
+            one(scenario, *task, keep, engine, reporter(shares, place, lambda: total(shares, tasks, progress)))
             for place, task in enumerate(tasks)
         ]
+    if engine == "compiled":
+        compile_now()  # or each process would, all at once
     context = multiprocessing.get_context("spawn")
     with context.Manager() as manager, ProcessPoolExecutor(count, context) as executor:
         others = set(multiprocessing.active_children())  # the manager, and whatever the caller has going
         common = manager.dict()
         given = (scenario.document, scenario.used_profiles, scenario.traces)
-        futures = [executor.submit(in_process, given, *task, keep, common, place) for place, task in enumerate(tasks)]
+        futures = [
+            executor.submit(in_process, given, *task, keep, engine, common, place) for place, task in enumerate(tasks)
+        ]
         try:
             while not_over(futures):
                 total(common, tasks, progress)
@@ -153,18 +161,18 @@ def in_process(
     playbook: str,
     seed: int,
     keep: int,
+    engine: str,
     shares: MutableMapping[int, float],
     place: int,
 ) -> tuple[dict[str, Any], Run | None]:
     """A task in a process of its own: the scenario is made again from what it was read from."""
     document, profiles, traces = given
-    return one(
-        Scenario.from_dict(document, profiles=profiles, traces=traces), playbook, seed, keep, reporter(shares, place)
-    )
+    scenario = Scenario.from_dict(document, profiles=profiles, traces=traces)
+    return one(scenario, playbook, seed, keep, engine, reporter(shares, place))
 
 
 def one(
-    scenario: Scenario, playbook: str, seed: int, keep: int, progress: Progress
+    scenario: Scenario, playbook: str, seed: int, keep: int, engine: str, progress: Progress
 ) -> tuple[dict[str, Any], Run | None]:
     """Simulate and judge one playbook with one seed."""
     unlimited = playbook == UNLIMITED
@@ -172,6 +180,7 @@ def one(
         scenario,
         None if unlimited else playbook,
         seed=seed,
+        engine=engine,
         unlimited=unlimited,
         progress=lambda now: progress(now / scenario.horizon),
     )

@@ -9,6 +9,9 @@ from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeEl
 from rich.table import Column
 from rich.text import Text
 
+from sim.first_use import compile_now
+from sim.jit import compiled_before
+
 
 def name_column(title: str) -> Column:
     """A column of names, which are to be typed and so never cut."""
@@ -26,3 +29,11 @@ def progress_bar(title: str, done: str = "simulated") -> Iterator[Callable[[floa
         task = bar.add_task(title, total=1.0)
         yield lambda share: bar.update(task, completed=share)
     console.print(Text(f"{title}: {done} in {time.perf_counter() - began:.1f} s"))
+
+
+def ready(engine: str = "compiled") -> None:
+    """Compile the engine where that has not been done on this machine, and say so: it takes a while."""
+    if engine == "compiled" and not compiled_before():
+        console = Console(stderr=True, highlight=False)
+        console.print("Compiling the engine: once on this machine, about half a minute ...")
+        compile_now()

@@ -1,23 +1,40 @@
 """The control process: at every tick the playbook sees telemetry and sets the knobs; changes are written down."""
 
 from collections.abc import Callable, Generator, Sequence
-from typing import Any
+from typing import Any, Protocol
 
 from simpy import Event
 
 from sim.clock import CONTROL, Clock
-from sim.controls import Controls
+from sim.controls import Controls, Telemetry
+from sim.log import Log
 from sim.policies.playbook import Timed
-from sim.service import Service
-from sim.waitlist import Waitlist
+
+
+class Engine(Protocol):
+    """What plays the people, the gateway and the GPUs."""
+
+    def advance(self, until: float) -> None:
+        """Play every moment before the control tick at `until` (seconds)."""
+
+    def telemetry(self) -> Telemetry:
+        """What a policy may see now, counts since the tick before."""
+
+    def take_over(self) -> None:
+        """The knobs are set: they hold from now on, and a new control interval begins."""
+
+    def let_in(self, seconds: float) -> None:
+        """Let in from the waitlist those whose turn it is in the `seconds` until the next tick."""
+
+    def log(self) -> Log:
+        """All that happened."""
 
 
 def control(
     env: Clock,
     controls: Controls,
     playbook: Sequence[Timed],
-    service: Service,
-    waitlist: Waitlist,
+    engine: Engine,
     *,
     tick: float,
     decisions: list[dict[str, Any]],
@@ -26,7 +43,8 @@ def control(
     """Run the playbook at 0, tick, 2 tick, ...; `decisions` gets a row for each knob that turned."""
     number = 0
     while True:
-        telemetry = service.telemetry(waitlist.length())
+        engine.advance(env.now)
+        telemetry = engine.telemetry()
         knobs, rate = controls.knobs.copy(), controls.signup_rate
         controls.open_all()
         for step in playbook:
@@ -34,9 +52,8 @@ def control(
         decisions += [{"time": env.now, **row} for row in controls.changes(knobs)]
         if controls.signup_rate != rate:
             decisions.append(signup_decision(env.now, rate, controls))
-        service.refresh()
-        service.forget()
-        waitlist.let_in(tick)
+        engine.take_over()
+        engine.let_in(tick)
         if progress is not None:
             progress(env.now)
         number += 1

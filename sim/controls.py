@@ -11,6 +11,7 @@ from sim.errors import BadInput
 from sim.rules import KNOBS, QUOTA_KINDS, SLIDING, SLIDING_SLOTS, UNLIMITED
 
 SHARES = ("open", "shed")
+LAST = 1_000_000  # a priority after every other
 WHOLE = ("level", "priority", "burst", "quota")
 
 
@@ -41,6 +42,13 @@ class Telemetry:
     started: np.ndarray
     signups: int
     waitlisted: int  # people on the waitlist now
+
+
+def read_only(counts: object) -> np.ndarray:
+    """A copy of some counts that nobody can write into."""
+    array = np.array(counts, dtype=float)
+    array.flags.writeable = False
+    return array
 
 
 class Policy(Protocol):

@@ -7,6 +7,7 @@ import numpy as np
 from sim.chance import character
 from sim.demand.clockwork import Clockwork
 from sim.demand.people import People, tiers_of
+from sim.log import Columns
 from sim.scenario import Scenario
 from sim.streams import ACTIVITY, LIFE, REGION, draw
 
@@ -66,3 +67,9 @@ class Crowd:
     def back_at(self, user: int, day: int, u: float) -> float:
         """The instant, `day` days after admission, at which somebody comes back: at an hour as people keep there."""
         return self.clock.on_day(self.admitted[user], day, self.region[user], u)
+
+    def columns(self) -> Columns:
+        """Everybody, as the log of a run has them."""
+        whole = ("tier", "source", "region", "newcomer", "invited_by")
+        found = {name: np.array(getattr(self, name), dtype=np.int64) for name in whole}
+        return found | {name: np.array(getattr(self, name), dtype=float) for name in ("arrives", "admitted", "left")}

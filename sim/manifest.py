@@ -6,13 +6,19 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 from sim.scenario import Scenario
-from sim.service import Service
 
 FORMAT = "meltpoint-run/1"
 
 
 def manifest_of(
-    scenario: Scenario, service: Service, playbook: str, seed: int, wall_seconds: float, *, unlimited: bool
+    scenario: Scenario,
+    gpus: list[int],
+    playbook: str,
+    seed: int,
+    engine: str,
+    wall_seconds: float,
+    *,
+    unlimited: bool,
 ) -> dict[str, Any]:
     """All that the tables need to be read, and the run to be repeated."""
     return {
@@ -25,16 +31,13 @@ def manifest_of(
         "scale": scenario.scale,
         "playbook": playbook,
         "seed": seed,
-        "engine": "simpy",
+        "engine": engine,
         "versions": versions(),
         "wall_seconds": round(wall_seconds, 3),
         "tiers": {name: tier.share for name, tier in scenario.tiers.items()},
         "features": {name: {"pool": f.pool, "slo": f.slo, "share": f.share} for name, f in scenario.features.items()},
         "unlimited": unlimited,
-        "pools": {
-            name: pool_entry(scenario, name, pool.gpus)
-            for name, pool in zip(scenario.pools, service.pools, strict=True)
-        },
+        "pools": {name: pool_entry(scenario, name, n) for name, n in zip(scenario.pools, gpus, strict=True)},
         "specs": {spec.label: {"model": spec.model, "images": spec.images} for spec in scenario.specs()},
         "profiles": {model: profile_entry(profile) for model, profile in scenario.used_profiles.items()},
         "extrapolated": extrapolated(scenario),

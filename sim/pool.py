@@ -9,11 +9,9 @@ from typing import Any
 
 from simpy import Event
 
-from sim.chance import LOGNORMAL_NOISE, NO_NOISE, noise
 from sim.clock import COMPLETION, LINGER, Clock
 from sim.request import ABANDONED, Request
 from sim.scenario import Scenario
-from sim.streams import SPEED
 
 
 @dataclass(slots=True, eq=False)
@@ -76,7 +74,7 @@ class Pool:
         self.models = [spec.model for spec in scenario.specs()]
         self.loaded: list[str | None] = [None] * self.gpus  # the model each GPU served last
         self.load = self.settings.model_load.law
-        self.pace = paces(scenario, number, self.gpus, seed)
+        self.pace = scenario.paces(name, seed)
         self.lanes: list[Lane] = []  # sorted by priority
         self.waiting_images = [0] * len(self.images)  # by spec
         self.queued = 0
@@ -88,7 +86,11 @@ class Pool:
 
     def expected_wait(self, priority: int) -> float:
         """Seconds until the work queued at this priority or before it is started, over all GPUs."""
-        return sum(n * self.work[spec] for (p, spec), n in self.waiting.items() if p <= priority) / self.gpus
+        work = 0.0  # added up one by one, as any engine must: what sum() does depends on Python's version
+        for (urgency, spec), n in self.waiting.items():
+            if urgency <= priority:
+                work += n * self.work[spec]
+        return work / self.gpus
 
     def join(self, request: Request) -> None:
         """Put a granted request into the queue and wake a GPU if one may start."""
@@ -183,10 +185,3 @@ class Pool:
         batch.finished = self.env.now
         for request in batch.requests:
             self.tell(request)
-
-
-def paces(scenario: Scenario, pool: int, gpus: int, seed: int) -> list[float]:
-    """What each GPU's times are multiplied by, always: cards of one kind are not all alike."""
-    sigma = math.sqrt(math.log1p(scenario.serving.gpu_speed_cv**2))
-    kind = LOGNORMAL_NOISE if sigma > 0 else NO_NOISE
-    return [noise(kind, sigma, seed, SPEED, (pool << 32) + gpu, 0) for gpu in range(gpus)]

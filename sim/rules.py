@@ -7,7 +7,8 @@ meter is another such row, its limiter.
 import math
 
 import numpy as np
-from numba import njit
+
+from sim.jit import njit
 
 # Knobs, in the order in which the gateway asks. inf switches a limit off.
 OPEN, MIN_AGE, RATE, BURST, QUOTA, WINDOW, KIND, CONCURRENCY, QUEUE, WAIT, SHED, LEVEL, PRIORITY = range(13)
@@ -48,13 +49,13 @@ def fresh_limiter() -> np.ndarray:
     return row
 
 
-@njit(cache=True)
+@njit
 def rate_allows(limiter, rate, burst, now):  # type: ignore[no-untyped-def]
     """GCRA: whether a request at `now` conforms (throttled/throttled rate.go; tau = (burst - 1) / rate)."""
     return now >= limiter[TAT] - (burst - 1.0) / rate
 
 
-@njit(cache=True)
+@njit
 def quota_allows(limiter, quota, window, kind, now, midnight):  # type: ignore[no-untyped-def]
     """Whether one more request fits the quota at `now`; `midnight` is the time of day at which the run began."""
     if quota < 1:
@@ -74,7 +75,7 @@ def quota_allows(limiter, quota, window, kind, now, midnight):  # type: ignore[n
     return before * (1.0 - elapsed) + used < quota
 
 
-@njit(cache=True)
+@njit
 def counted(limiter, today):  # type: ignore[no-untyped-def]
     """Uses in the calendar window before `today` and in `today`."""
     if limiter[DAY] == today:
@@ -84,7 +85,7 @@ def counted(limiter, today):  # type: ignore[no-untyped-def]
     return 0.0, 0.0
 
 
-@njit(cache=True)
+@njit
 def charge(limiter, knobs, now, midnight):  # type: ignore[no-untyped-def]
     """Write one granted request into the limiter."""
     if knobs[RATE] < np.inf:
@@ -109,7 +110,7 @@ def charge(limiter, knobs, now, midnight):  # type: ignore[no-untyped-def]
         limiter[DAY_USED] = used + 1.0
 
 
-@njit(cache=True)
+@njit
 def decide(knobs, limiter, now, midnight, age, in_flight, queued, wait, lot, chance):  # type: ignore[no-untyped-def]
     """The gateway's answer to one request: GRANTED (and charged to the limiter), or the first reason to refuse.
 

@@ -10,13 +10,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from sim.crowd import Crowd
 from sim.errors import BadInput
+from sim.log import Columns, Log
 from sim.manifest import FORMAT, manifest_of
-from sim.request import OUTCOMES, UNFINISHED
+from sim.request import OUTCOMES
 from sim.rules import REASONS
 from sim.scenario import Scenario
-from sim.service import Service
 
 WORD_OF_MOUTH = "word of mouth"
 TABLES = ("requests", "batches", "users", "decisions")
@@ -102,24 +101,25 @@ def with_categories(table: pd.DataFrame, known: dict[str, list[str]]) -> pd.Data
 
 def run_from(
     scenario: Scenario,
-    crowd: Crowd,
-    service: Service,
+    log: Log,
     decisions: list[dict[str, Any]],
     *,
     playbook: str,
     seed: int,
+    engine: str,
     unlimited: bool,
     wall_seconds: float,
 ) -> Run:
-    """The tables of a run of the SimPy engine that has reached its horizon."""
-    batches, places = batch_table(scenario, service)
+    """The tables of a run that has reached its horizon."""
+    batches, places = batch_table(scenario, log.batches)
     columns = ["time", "knob", "tier", "feature", "old", "new", "policy"]
+    manifest = manifest_of(scenario, log.gpus, playbook, seed, engine, wall_seconds, unlimited=unlimited)
     return Run(
-        requests=request_table(scenario, service, places),
+        requests=request_table(scenario, log.requests, places),
         batches=batches,
-        users=user_table(scenario, crowd),
+        users=user_table(scenario, log.people),
         decisions=pd.DataFrame(decisions, columns=columns),
-        manifest=manifest_of(scenario, service, playbook, seed, wall_seconds, unlimited=unlimited),
+        manifest=manifest,
     )
 
 
@@ -128,102 +128,80 @@ def names(codes: Any, categories: list[str]) -> Any:
     return pd.Categorical.from_codes(np.asarray(codes, dtype=np.int64), categories=pd.Index(categories))
 
 
-def request_table(scenario: Scenario, service: Service, batch_places: np.ndarray) -> pd.DataFrame:
+def request_table(scenario: Scenario, log: Columns, batch_places: np.ndarray) -> pd.DataFrame:
     """One row an attempt, in order of arrival, then user, ask and attempt."""
-    log = service.requests
-    labels = [spec.label for spec in service.specs]
-    pools = np.array(service.pool_of, dtype=np.int64)
-
-    def column(name: str, kind: type) -> np.ndarray:
-        return np.fromiter((getattr(r, name) for r in log), dtype=kind, count=len(log))
-
-    outcome_code = {outcome: code for code, outcome in enumerate(OUTCOMES)}
-    outcomes = np.fromiter((outcome_code[r.outcome or UNFINISHED] for r in log), dtype=np.int64, count=len(log))
-    numbers = np.fromiter((-1 if r.batch is None else r.batch for r in log), dtype=np.int64, count=len(log))
-    batch = pd.array(np.append(batch_places, 0)[numbers], dtype="Int64")
-    batch[numbers < 0] = pd.NA
-    feature, reason = column("feature", int), column("reason", int) - 1
-    table = pd.DataFrame(
+    order = np.lexsort((log["attempt"], log["ask"], log["user"], log["arrived"]))
+    log = {name: values[order] for name, values in log.items()}
+    labels = [spec.label for spec in scenario.specs()]
+    pools = list(scenario.pools)
+    pool_of = np.array([pools.index(feature.pool) for feature in scenario.features.values()], dtype=np.int64)
+    batch = pd.array(np.append(batch_places, 0)[log["batch"]], dtype="Int64")
+    batch[log["batch"] < 0] = pd.NA
+    return pd.DataFrame(
         {
-            "user": column("user", int),
-            "ask": column("ask", int),
-            "attempt": column("attempt", int),
-            "tier": names(column("tier", int), list(scenario.tiers)),
-            "feature": names(feature, list(scenario.features)),
-            "pool": names(pools[feature] if len(log) else [], list(scenario.pools)),
-            **{name: column(name, float) for name in ("arrived", "started", "finished", "left")},
-            "outcome": names(outcomes, list(OUTCOMES)),
-            "reason": names(reason, list(REASONS[1:])),
-            "asked": names(column("asked", int), labels),
-            "spec": names(column("spec", int), labels),
-            "level": column("level", int),
+            **{name: log[name].astype(np.int64) for name in ("user", "ask", "attempt")},
+            "tier": names(log["tier"], list(scenario.tiers)),
+            "feature": names(log["feature"], list(scenario.features)),
+            "pool": names(pool_of[log["feature"]], pools),
+            **{name: log[name] for name in ("arrived", "started", "finished", "left")},
+            "outcome": names(log["outcome"], list(OUTCOMES)),
+            "reason": names(log["reason"].astype(np.int64) - 1, list(REASONS[1:])),
+            "asked": names(log["asked"], labels),
+            "spec": names(log["spec"], labels),
+            "level": log["level"].astype(np.int64),
             "batch": batch,
-            "gpu_seconds": column("gpu_seconds", float),
-            "retry": column("retry", bool),
-            "notified": column("notified", bool),
+            "gpu_seconds": log["gpu_seconds"],
+            "retry": log["retry"].astype(bool),
+            "notified": log["notified"].astype(bool),
         }
     )
-    order = np.lexsort((table["attempt"], table["ask"], table["user"], table["arrived"]))
-    return table.iloc[order].reset_index(drop=True)
 
 
-def batch_table(scenario: Scenario, service: Service) -> tuple[pd.DataFrame, np.ndarray]:
+def batch_table(scenario: Scenario, log: Columns) -> tuple[pd.DataFrame, np.ndarray]:
     """One row a batch, numbered in order of start, pool and GPU; and the new number of each of the engine's batches."""
-    log = service.batches
-    fields: dict[str, type] = {
-        "pool": int,
-        "gpu": int,
-        "spec": int,
-        "size": int,
-        "started": float,
-        "finished": float,
-        "seconds": float,
-    }
-    raw: dict[str, np.ndarray] = {
-        f: np.fromiter((getattr(b, f) for b in log), dtype=k, count=len(log)) for f, k in fields.items()
-    }
-    order = np.lexsort((raw["gpu"], raw["pool"], raw["started"]))
-    places = np.empty(len(log), dtype=np.int64)
-    places[order] = np.arange(len(log))
-    raw = {f: values[order] for f, values in raw.items()}
+    count = len(log["started"])
+    order = np.lexsort((log["gpu"], log["pool"], log["started"]))
+    places = np.empty(count, dtype=np.int64)
+    places[order] = np.arange(count)
+    log = {name: values[order] for name, values in log.items()}
     table = pd.DataFrame(
         {
-            "batch": np.arange(len(log)),
-            "pool": names(raw["pool"], list(scenario.pools)),
-            "gpu": raw["gpu"],
-            "spec": names(raw["spec"], [spec.label for spec in service.specs]),
-            **{f: raw[f] for f in ("started", "finished", "size", "seconds")},
-            "watts": watts(service, scenario, raw["spec"], raw["size"]),
+            "batch": np.arange(count),
+            "pool": names(log["pool"], list(scenario.pools)),
+            "gpu": log["gpu"].astype(np.int64),
+            "spec": names(log["spec"], [spec.label for spec in scenario.specs()]),
+            **{name: log[name] for name in ("started", "finished")},
+            "size": log["size"].astype(np.int64),
+            "seconds": log["seconds"],
+            "watts": watts(scenario, log["spec"].astype(np.int64), log["size"].astype(np.int64)),
         }
     )
     return table, places
 
 
-def watts(service: Service, scenario: Scenario, specs: np.ndarray, sizes: np.ndarray) -> np.ndarray:
+def watts(scenario: Scenario, specs: np.ndarray, sizes: np.ndarray) -> np.ndarray:
     """Power drawn during each batch, from the profiles; nan where a profile has none."""
-    cells = set(zip(specs.tolist(), sizes.tolist(), strict=True))
-    profiles = scenario.used_profiles
-    known = {(s, n): profiles[service.specs[s].model].power(service.specs[s], n) for s, n in cells}
-    return np.array([known[cell] for cell in zip(specs.tolist(), sizes.tolist(), strict=True)], dtype=float)
+    kinds, profiles = scenario.specs(), scenario.used_profiles
+    cells, which = np.unique(np.stack([specs, sizes]), axis=1, return_inverse=True)
+    known = [profiles[kinds[spec].model].power(kinds[spec], size) for spec, size in cells.T.tolist()]
+    return np.array(known, dtype=float)[which.reshape(-1)]
 
 
-def user_table(scenario: Scenario, crowd: Crowd) -> pd.DataFrame:
+def user_table(scenario: Scenario, log: Columns) -> pd.DataFrame:
     """One row a person, in order of arrival; the invited after all others."""
     sources = scenario.demand.names()
-    source = np.array(crowd.source)
     invited = [WORD_OF_MOUTH] if scenario.demand.word_of_mouth is not None else []
-    by = pd.array(crowd.invited_by, dtype="Int64")
-    by[np.array(crowd.invited_by) < 0] = pd.NA
+    source = log["source"].astype(np.int64)
+    by = pd.array(log["invited_by"], dtype="Int64")
+    by[log["invited_by"] < 0] = pd.NA
     return pd.DataFrame(
         {
-            "user": np.arange(len(crowd)),
-            "tier": names(crowd.tier, list(scenario.tiers)),
+            "user": np.arange(len(source)),
+            "tier": names(log["tier"], list(scenario.tiers)),
             "wave": names(np.where(source < 0, len(sources), source), [*sources, *invited]),
-            "region": names(crowd.region, list(scenario.demand.regions) or ["everywhere"]),
-            "newcomer": np.array(crowd.newcomer, dtype=bool),
+            "region": names(log["region"], list(scenario.demand.regions) or ["everywhere"]),
+            "newcomer": log["newcomer"].astype(bool),
             "invited_by": by,
-            "arrives": np.array(crowd.arrives, dtype=float),
-            "admitted": np.array(crowd.admitted, dtype=float),
-            "left": np.array(crowd.left, dtype=float),
+            **{name: log[name].astype(float) for name in ("arrives", "admitted", "left")},
         }
     )

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from pydantic import Field, PrivateAttr, model_validator
 
 from sim import shipped
+from sim.chance import LOGNORMAL_NOISE, NO_NOISE, noise
 from sim.demand.scripts import ANY, Replay, Source
 from sim.demand.season import Pulse, pulse_of
 from sim.demand.sources import Demand, seconds_after
@@ -22,6 +23,7 @@ from sim.policies.playbook import Step
 from sim.profile import Profile, load_profile
 from sim.request import Spec
 from sim.schema import Strict
+from sim.streams import SPEED
 from sim.units import Instant, Moment, Scale, Seconds
 
 LONGEST = 10 * 365 * 86400.0  # seconds
@@ -157,6 +159,17 @@ class Scenario(Strict):
     def gpus(self, pool: str) -> int:
         """GPUs of a pool in the simulated slice, at least one."""
         return max(1, round(self.pools[pool].gpus * self.scale))
+
+    @property
+    def midnight(self) -> float:
+        """Seconds from the midnight (UTC) before the start to the start."""
+        return self.start.hour * 3600.0 + self.start.minute * 60.0 + self.start.second
+
+    def paces(self, pool: str, seed: int) -> list[float]:
+        """What each GPU's times are multiplied by, always: cards of one kind are not all alike."""
+        sigma = math.sqrt(math.log1p(self.serving.gpu_speed_cv**2))
+        kind, first = LOGNORMAL_NOISE if sigma > 0 else NO_NOISE, list(self.pools).index(pool) << 32
+        return [noise(kind, sigma, seed, SPEED, first + gpu, 0) for gpu in range(self.gpus(pool))]
 
     def specs(self) -> list[Spec]:
         """Every spec that can be asked or granted, without repetition, in the order of the file."""

@@ -1,16 +1,17 @@
 """The SimPy engine's service: the gateway in front of the pools, and the record of all that happened."""
 
 import math
-from datetime import datetime
+from typing import Any
 
 import numpy as np
 
 from sim.chance import EXPONENTIAL_NOISE, LOGNORMAL_NOISE, NO_NOISE, noise, sample
 from sim.clock import Clock
-from sim.controls import Controls, PoolTelemetry, Telemetry
+from sim.controls import LAST, Controls, PoolTelemetry, Telemetry, read_only
 from sim.crowd import Crowd
+from sim.log import Log
 from sim.pool import Batch, Pool
-from sim.request import ABANDONED, REFUSED, SERVED, Request, Spec
+from sim.request import ABANDONED, OUTCOMES, REFUSED, SERVED, UNFINISHED, Request, Spec
 from sim.rules import GRANTED, LEVEL, PRIORITY, QUOTA, RATE, decide, fresh_limiter
 from sim.scenario import Scenario
 from sim.streams import LOAD, ROLLOUT, SERVICE, SHED, draw
@@ -33,7 +34,7 @@ class Service:
         self, env: Clock, scenario: Scenario, crowd: Crowd, controls: Controls, seed: int, *, unlimited: bool = False
     ):
         self.env, self.scenario, self.crowd, self.controls, self.seed = env, scenario, crowd, controls, seed
-        self.midnight = seconds_of_day(scenario.start)
+        self.midnight = scenario.midnight
         self.specs: list[Spec] = scenario.specs()
         features = list(scenario.features.values())
         self.ladders = [  # by feature and number of images
@@ -183,15 +184,20 @@ class Service:
             waitlisted=waitlisted,
         )
 
+    def log(self) -> Log:
+        """All that happened."""
+        outcomes = {outcome: code for code, outcome in enumerate(OUTCOMES)}
+        fields = ("user", "ask", "attempt", "tier", "feature", "asked", "spec", "level", "reason", "retry", "notified")
+        requests = {name: column(self.requests, name, np.int64) for name in fields}
+        requests |= {
+            n: column(self.requests, n, float) for n in ("arrived", "started", "finished", "left", "gpu_seconds")
+        }
+        requests["outcome"] = np.array([outcomes[r.outcome or UNFINISHED] for r in self.requests], dtype=np.int64)
+        requests["batch"] = np.array([-1 if r.batch is None else r.batch for r in self.requests], dtype=np.int64)
+        batches = {name: column(self.batches, name, np.int64) for name in ("pool", "gpu", "spec", "size")}
+        batches |= {name: column(self.batches, name, float) for name in ("started", "finished", "seconds")}
+        return Log(requests, batches, self.crowd.columns(), [pool.gpus for pool in self.pools])
 
-LAST = 1_000_000  # a priority after every other
 
-
-def read_only(counts: list[list[int]] | list[list[float]]) -> np.ndarray:
-    array = np.array(counts, dtype=float)
-    array.flags.writeable = False
-    return array
-
-
-def seconds_of_day(start: datetime) -> float:
-    return start.hour * 3600.0 + start.minute * 60.0 + start.second
+def column(rows: list[Any], name: str, kind: Any) -> np.ndarray:
+    return np.fromiter((getattr(row, name) for row in rows), dtype=kind, count=len(rows))

@@ -7,19 +7,18 @@ from contextlib import contextmanager
 from typing import Any
 
 from sim.clock import Clock
-from sim.control import control
+from sim.compiled.engine import CompiledEngine
+from sim.control import Engine, control
 from sim.controls import Controls, Policy
-from sim.crowd import Crowd
 from sim.demand.people import people_of
 from sim.errors import BadInput
 from sim.policies.playbook import Step, in_order
 from sim.run import Run, run_from
 from sim.scenario import Scenario
-from sim.service import Service
-from sim.users import Users
-from sim.waitlist import Waitlist
+from sim.simpy_engine import SimpyEngine
 
 UNLIMITED = "unlimited fleet"
+ENGINES = ("simpy", "compiled")
 
 
 def simulate(
@@ -27,21 +26,25 @@ def simulate(
     playbook: str | Sequence[Step | Policy] | None = None,
     *,
     seed: int = 1,
+    engine: str = "compiled",
     unlimited: bool = False,
     progress: Callable[[float], None] | None = None,
 ) -> Run:
     """One run of a scenario under a playbook, as tables.
 
     playbook: the name of one in the scenario (the first where None), or a list of policies, each any object with
-    act(telemetry, controls). unlimited: every pool always has one GPU more, so that nobody waits. progress is called
-    with the seconds simulated so far, at every control tick. The same scenario, playbook and seed give the same tables,
-    on any machine and in any number of processes.
+    act(telemetry, controls). engine: 'compiled', or 'simpy', the readable definition of the same model. unlimited:
+    every pool always has one GPU more, so that nobody waits. progress is called with the seconds simulated so far, at
+    every control tick. The same scenario, playbook and seed give the same tables, on any machine, in any number of
+    processes, and from both engines.
     """
     name, steps = (UNLIMITED, ()) if unlimited and not playbook else chosen(scenario, playbook)
     if type(seed) is not int or not 0 <= seed < 2**63:
         raise BadInput("a seed is a whole number from 0 up", key="seed", value=seed, expected="0 to 2^63 - 1")
+    if engine not in ENGINES:
+        raise BadInput("there is no such engine", key="engine", value=engine, expected=" or ".join(ENGINES))
     with without_garbage_collection():
-        return played(scenario, name, steps, seed, unlimited, progress)
+        return played(scenario, name, steps, seed, engine, unlimited, progress)
 
 
 def played(
@@ -49,31 +52,32 @@ def played(
     name: str,
     steps: Sequence[Step | Policy],
     seed: int,
+    engine: str,
     unlimited: bool,
     progress: Callable[[float], None] | None,
 ) -> Run:
     """The run; nothing of its engine outlives this call."""
     began = time.perf_counter()
     people, asks = people_of(scenario, seed)
-    crowd = Crowd(scenario, people, seed)
     controls = Controls(list(scenario.tiers), list(scenario.features), scenario.scale)
     decisions: list[dict[str, Any]] = []
     env = Clock()
-    service = Service(env, scenario, crowd, controls, seed, unlimited=unlimited)
-    waitlist = Waitlist(env, controls, scenario.behaviour.waitlist_patience.law, seed)
-    Users(env, scenario, crowd, asks, service, waitlist, seed)
-    timed = in_order([*scenario.always, *steps], scenario.seconds)
-    tick = scenario.control_tick
-    env.process(control(env, controls, timed, service, waitlist, tick=tick, decisions=decisions, progress=progress))
+    plays: Engine
+    if engine == "compiled":
+        plays = CompiledEngine(scenario, people, asks, controls, seed, unlimited=unlimited)
+    else:
+        plays = SimpyEngine(env, scenario, people, asks, controls, seed, unlimited=unlimited)
+    timed, tick = in_order([*scenario.always, *steps], scenario.seconds), scenario.control_tick
+    env.process(control(env, controls, timed, plays, tick=tick, decisions=decisions, progress=progress))
     with own_errors():
         env.run(until=scenario.horizon)
     return run_from(
         scenario,
-        crowd,
-        service,
+        plays.log(),
         decisions,
         playbook=name,
         seed=seed,
+        engine=engine,
         unlimited=unlimited,
         wall_seconds=time.perf_counter() - began,
     )

@@ -9,7 +9,8 @@ events, so every policy meets the same people, on any engine and any number of p
 import math
 
 import numpy as np
-from numba import njit
+
+from sim.jit import njit
 
 # What a number is for. A value is part of every result: never renumber, only append.
 SIGNUP, TIER, COUNT, RETURN, RETURN_TIME, FEATURE, THINK, PATIENCE = range(8)
@@ -21,7 +22,7 @@ MASK = 0xFFFFFFFF
 TWO_TO_MINUS_53 = 1.0 / 9007199254740992.0
 
 
-@njit(cache=True, inline="always")
+@njit
 def philox(c0, c1, c2, c3, k0, k1):  # type: ignore[no-untyped-def]
     """Philox4x32-10: four 32-bit words for a 128-bit counter and a 64-bit key (all given as 32-bit words in uint64)."""
     mask = np.uint64(MASK)
@@ -35,7 +36,7 @@ def philox(c0, c1, c2, c3, k0, k1):  # type: ignore[no-untyped-def]
     return c0, c1, c2, c3
 
 
-@njit(cache=True)
+@njit
 def pair(seed, stream, entity, k):  # type: ignore[no-untyped-def]
     """Two independent uniforms in (0, 1), of 53 bits each, for one (seed, stream, entity, k); integers all."""
     mask = np.uint64(MASK)
@@ -50,13 +51,13 @@ def pair(seed, stream, entity, k):  # type: ignore[no-untyped-def]
     return min(first, 1.0 - TWO_TO_MINUS_53), min(second, 1.0 - TWO_TO_MINUS_53)
 
 
-@njit(cache=True)
+@njit
 def draw(seed, stream, entity, k):  # type: ignore[no-untyped-def]
     """A uniform in (0, 1) for one (seed, stream, entity, k)."""
     return pair(seed, stream, entity, k)[0]
 
 
-@njit(cache=True)
+@njit
 def offspring(seed, stream, entity, k):  # type: ignore[no-untyped-def]
     """The key of somebody whom (stream, entity, k) brings into the world: 62 random bits, above every given key."""
     mask = np.uint64(MASK)
@@ -68,7 +69,7 @@ def offspring(seed, stream, entity, k):  # type: ignore[no-untyped-def]
     return np.int64((w0 << np.uint64(30)) | (w1 & np.uint64(0x3FFFFFFF)) | np.uint64(1 << 62))
 
 
-@njit(cache=True)
+@njit
 def draws(seed, stream, entities, k):  # type: ignore[no-untyped-def]
     """draw() for an array of entities at one k: float64, of the same length."""
     out = np.empty(len(entities))
@@ -77,7 +78,7 @@ def draws(seed, stream, entities, k):  # type: ignore[no-untyped-def]
     return out
 
 
-@njit(cache=True)
+@njit
 def series(seed, stream, entity, first, n):  # type: ignore[no-untyped-def]
     """draw() for one entity at k = first, first + 1, ...: float64 of length n.
 
@@ -90,7 +91,7 @@ def series(seed, stream, entity, first, n):  # type: ignore[no-untyped-def]
     return out
 
 
-@njit(cache=True)
+@njit
 def normal(seed, stream, entity, k):  # type: ignore[no-untyped-def]
     """A standard normal for one (seed, stream, entity, k): Box and Muller on the two uniforms of one Philox call."""
     u, v = pair(seed, stream, entity, k)

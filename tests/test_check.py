@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from sim.check import Arrivals, compared, generated_arrivals, recorded_arrivals, resampled, session_sizes, statistics
+from sim.cli_check import demand_check
 from sim.errors import BadInput
 from sim.load import load
 from sim.recordings.importing import Wishes, import_trace
@@ -87,3 +88,10 @@ def test_the_studio_asks_as_the_recorded_one_did():
     ratio = rows.loc[list(MISSES), "generated"] / rows.loc[list(MISSES), "recorded"]
     assert ratio.between(0.5, 2).all(), ratio
     assert len(rows) - len(MISSES) >= 28
+
+
+@pytest.mark.parametrize("place", [{"figure": "check.gif"}, {"out": "nowhere/table.csv"}, {"out": "."}])
+def test_where_the_result_cannot_go_is_said_before_anything_is_simulated(tmp_path, place):
+    places = {"figure": None, "out": None} | {name: tmp_path / path for name, path in place.items()}
+    with pytest.raises(BadInput, match=r"cannot be written|a PNG or an SVG"):
+        demand_check("steady", tmp_path / "no such recording", seeds=2, **places)

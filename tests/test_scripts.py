@@ -53,6 +53,32 @@ def test_a_slice_of_the_clients_is_simulated():
     assert set(clients(clients=100).script(0, begins=0.0, horizon=50.0, scale=0.1, seed=1).person) == set(range(10))
 
 
+@pytest.mark.parametrize(("scale", "whole"), [(0.01, 1), (0.017, 1), (0.16, 4)])
+def test_a_slice_of_few_clients_asks_for_no_more_than_its_share(scale, whole):
+    n = 25
+    counts = []
+    for seed in range(40):
+        script = clients(clients=n, cv=1).script(0, begins=0.0, horizon=400.0, scale=scale, seed=seed)
+        counts.append(len(script.instants))
+        assert script.person.max() < whole
+    mean = n * scale * 400
+    assert abs(np.mean(counts) - mean) / math.sqrt(mean / len(counts)) < 3.5
+
+
+def test_clients_that_began_long_ago_are_as_busy_as_ever_and_cost_nothing_to_draw():
+    counts = [len(clients(cv=1).script(0, begins=-4e9, horizon=10.0, scale=1.0, seed=s).instants) for s in range(300)]
+    assert abs(np.mean(counts) - 10) / math.sqrt(10 / len(counts)) < 3.5
+    over = clients(lasting="1 day").script(0, begins=-4e9, horizon=10.0, scale=1.0, seed=1)
+    assert len(over.instants) == 0
+
+
+def test_only_so_many_clients_are_simulated_one_by_one():
+    many = clients(clients="1M", rate="1 per year")
+    assert many.script(0, begins=0.0, horizon=10.0, scale=1e-3, seed=1).person.size < 1000
+    with pytest.raises(BadInput, match="more clients than a run can hold"):
+        many.script(0, begins=0.0, horizon=10.0, scale=1.0, seed=1)
+
+
 def test_a_longer_horizon_only_adds_requests():
     short, long = (instants(clients(clients=5), horizon=h) for h in (50, 100))
     assert short.tolist() == [t for t in long.tolist() if t < 50]
@@ -106,6 +132,22 @@ def test_it_can_be_looped():
     run = simulate(replaying(trace_of([1, 2], users=[0, 1], length=250), loop=True))
     assert run.requests["arrived"].tolist() == [1, 2, 251, 252, 501, 502]
     assert len(run.users) == 2
+
+
+def test_a_loop_that_began_long_ago_is_in_the_middle_of_a_round():
+    scenario = replaying(trace_of([1, 2], users=[0, 1], length=250), loop=True, **{"from": "1900-01-01"})
+    begun = (datetime(1900, 1, 1, tzinfo=UTC) - scenario.start).total_seconds()
+    first = 1 + begun % 250
+    expected = sorted(first + lap * 250 + k for lap in range(-1, 4) for k in (0, 1))
+    found = simulate(scenario).requests["arrived"].tolist()
+    assert found == [t for t in expected if 0 <= t < scenario.horizon]
+
+
+def test_a_loop_without_end_is_refused():
+    with pytest.raises(BadInput, match="more requests than a run can hold"):
+        simulate(replaying(trace_of([0], length=1e-6), loop=True))
+    with pytest.raises(BadInput, match="more requests than a run can hold"):
+        simulate(replaying(trace_of(np.arange(20_001) / 50, users=range(20_001), length=500), times=10_000))
 
 
 def test_thinning_keeps_whole_people():

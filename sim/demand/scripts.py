@@ -10,14 +10,17 @@ from pydantic import Field
 from scipy import special
 
 from sim.demand.trace import Trace
+from sim.errors import BadInput
 from sim.schema import Strict
 from sim.streams import CLIENT, COPY, draws, normal, series
-from sim.units import Count, Instant, Plain, Rate, Seconds
+from sim.units import Instant, Plain, Rate, Seconds, Whole
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
 ANY = -1  # the feature, or the number of images, is drawn as everybody's is
+MOST = 1e8  # asks of one recording in a run: gigabytes, and hours
+MOST_CLIENTS = 100_000  # of one source in a run: seconds; so many together are no longer bursty
 
 
 @dataclass(frozen=True)
@@ -53,7 +56,7 @@ class Clients(Source):
     """
 
     kind: Literal["clients"]
-    clients: Annotated[Count, Field(ge=1)]
+    clients: Annotated[Whole, Field(ge=1, le=10**9)]
     rate: Annotated[Rate, Field(gt=0, allow_inf_nan=False)] = Field(description="mean rate of one client")
     cv: Annotated[Plain, Field(ge=0.05, le=20)] = Field(
         default=2.2,
@@ -68,14 +71,24 @@ class Clients(Source):
     lasting: Seconds = Field(default=math.inf, json_schema_extra={"default": "never ends"})
 
     def script(self, number: int, *, begins: float, horizon: float, scale: float, seed: int) -> Script:
-        """Their asks in [0, horizon), for a slice `scale` of the clients; `number` names the random stream."""
+        """Their asks in [0, horizon), for a slice `scale` of the clients; `number` names the random stream.
+
+        A slice holds whole clients, at least one, at a rate that makes theirs together the slice's. Raises
+        BadInput for more clients than a run can hold.
+        """
         count = max(1, round(self.clients * scale))
+        if count > MOST_CLIENTS:
+            expected = f"at most {MOST_CLIENTS:,} in the slice; a wave of people, or a smaller 'scale'"
+            message = "these are more clients than a run can hold"
+            raise BadInput(message, key="demand.clients", value=self.clients, expected=expected)
+        rate = self.rate * (self.clients * scale / count)
         end = min(horizon, begins + self.lasting)
+        begins = max(begins, 0.0)  # as busy at its first instant as ever: what was before leaves no trace
         times, persons = [], []
         for client in range(count):
             entity = (number << 32) + client
             pace = math.exp(self.skew * normal(seed, CLIENT, entity, 0) - 0.5 * self.skew**2)
-            found = self.gaps(seed, entity, self.rate * pace, begins, end)
+            found = self.gaps(seed, entity, rate * pace, begins, end)
             times.append(found)
             persons.append(np.full(len(found), client))
         instants, person = np.concatenate(times), np.concatenate(persons)
@@ -116,11 +129,12 @@ class Replay(Source):
     images: bool = Field(default=False, description="ask for as many images as were recorded")
 
     def script(self, trace: Trace, number: int, *, begins: float, horizon: float, scale: float, seed: int) -> Script:
-        """Its asks in [0, horizon). The first copy of every request comes exactly when it was recorded."""
-        rounds = 1
-        if self.loop and trace.length > 0:
-            rounds = max(1, math.ceil((horizon - begins) / trace.length))
+        """Its asks in [0, horizon). The first copy of every request comes exactly when it was recorded.
+
+        Raises BadInput for more asks than a run can hold.
+        """
         times = self.times * scale
+        laps = self.laps(trace, begins, horizon, times)
         people = int(trace.user.max()) + 1 if len(trace.user) else 0
         parts = []
         for copy in range(math.ceil(times)):
@@ -128,13 +142,25 @@ class Replay(Source):
             keyed = (np.int64(number) << 40) + person
             keep = draws(seed, COPY, keyed, 0) < times - copy
             later = self.spread * draws(seed, COPY, keyed, 1) if copy else np.zeros(len(person))
-            for lap in range(rounds):
-                instants = begins + lap * trace.length + trace.times + later
-                inside = keep & (instants >= 0) & (instants < horizon)
-                images = trace.images.astype(np.int64) if self.images else np.full(len(person), ANY)
-                parts.append((instants[inside], person[inside], trace.kind[inside].astype(np.int64), images[inside]))
+            instants = (begins + laps * trace.length)[:, None] + trace.times + later
+            lap, row = np.nonzero(keep & (instants >= 0) & (instants < horizon))
+            images = trace.images[row].astype(np.int64) if self.images else np.full(len(row), ANY)
+            parts.append((instants[lap, row], person[row], trace.kind[row].astype(np.int64), images))
         if not parts:
             return Script(np.empty(0), *(np.empty(0, dtype=np.int64) for _ in range(3)))
         instants, person, kind, images = (np.concatenate(column) for column in zip(*parts, strict=True))
         order = np.lexsort((person, instants))
         return Script(instants[order], person[order], kind[order], images[order])
+
+    def laps(self, trace: Trace, begins: float, horizon: float, times: float) -> Ints:
+        """Which rounds of the recording have asks in the run, counted from 0. Raises BadInput if they are too many."""
+        if not begins < horizon:
+            return np.empty(0, dtype=np.int64)
+        last = (horizon - begins) / trace.length if self.loop else 1.0
+        first = min(max((-begins - self.spread) / trace.length - 1.0, 0.0), last) if self.loop else 0.0
+        rows = len(trace.times) * (last - first) if self.loop else np.searchsorted(trace.times, horizon - begins)
+        if not rows * max(times, 1.0) <= MOST:
+            expected = f"at most {MOST:g}: fewer 'times', no 'loop', or a smaller 'scale'"
+            message = "this recording makes more requests than a run can hold"
+            raise BadInput(message, key="demand.traces", value=self.file, expected=expected)
+        return np.arange(math.floor(first), math.ceil(last))

@@ -1,0 +1,292 @@
+"""What the compiled engine is told of a scenario: names become numbers, tables become arrays, once a run."""
+
+from typing import Any, NamedTuple
+
+import numpy as np
+from numba import types
+from numba.experimental import structref
+from numpy.typing import NDArray
+
+from sim.chance import EXPONENTIAL_NOISE, LOGNORMAL_NOISE, NO_NOISE
+from sim.demand.clockwork import Clockwork
+from sim.demand.laws import Law
+from sim.demand.people import Asks
+from sim.jit import njit
+from sim.scenario import Scenario
+
+Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
+
+NOISES = {
+    "none": NO_NOISE,
+    "lognormal": LOGNORMAL_NOISE,
+    "as measured": LOGNORMAL_NOISE,
+    "exponential": EXPONENTIAL_NOISE,
+}
+
+
+class Setting(NamedTuple):
+    """Constants of one run, in the shapes that compiled code wants. Laws are (kind, a, b)."""
+
+    seed: int
+    horizon: float
+    midnight: float
+    # Features: by feature, then by the place of the number of images, then down the ladder.
+    feature_bounds: Floats
+    slo: Floats
+    image_bounds: Floats  # (features, most numbers of images): 2 beyond the last
+    image_counts: Ints
+    ladders: Ints
+    rungs: Ints
+    meter: Ints
+    pool_of: Ints
+    # Specs and pools.
+    spec_images: Ints
+    spec_model: Ints
+    noise_kind: Ints
+    noise_sigma: Floats
+    seconds: Floats  # (pools, specs, images in a batch)
+    full: Ints  # (pools, specs): images in a full batch
+    work: Floats  # (pools, specs): GPU-seconds of one request in a full batch
+    linger: Floats
+    load: Floats  # (pools, 3): a law each
+    notices: bool
+    notifies_above: float
+    unlimited: bool
+    # People.
+    requests: tuple[int, float, float, int]
+    character: tuple[float, float, float, float]
+    think: tuple[int, float, float]
+    break_chance: float
+    breaks: tuple[int, float, float]
+    patience: tuple[int, float, float]
+    patience_notified: tuple[int, float, float]
+    patience_waitlist: tuple[int, float, float]
+    backoff: tuple[int, float, float]
+    retries: int
+    growth: float
+    longest: float
+    chances: tuple[float, float, float, float]  # of a retry: after a refusal, after leaving, when hopeless; new account
+    churn: float
+    churn_late: float
+    regenerate: float
+    using: Floats
+    staying: Floats
+    flat: bool
+    quantiles: Floats
+    by_weekday: Floats
+    local: Floats
+    tier_bounds: Floats
+    region_bounds: Floats
+    # Scripts.
+    ask_times: Floats
+    ask_user: Ints
+    ask_feature: Ints
+    ask_images: Ints
+    ask_again: NDArray[np.bool_]
+    arriving: Ints  # people with a life, in order
+    # Word of mouth.
+    market: float  # 0 where there is none
+    shared: float
+    late: float
+    degraded: float
+    signups: float
+    delay: tuple[int, float, float]
+
+
+@structref.register
+class SettingType(types.StructRef):
+    """The compiled code's view of Setting."""
+
+
+class SettingRef(structref.StructRefProxy):
+    """A reference to a Setting."""
+
+
+structref.define_proxy(SettingRef, SettingType, list(Setting._fields))
+
+
+@njit
+def referred_setting(c):  # type: ignore[no-untyped-def]
+    """The reference that compiled functions take for a Setting."""
+    return SettingRef(
+        c.seed,
+        c.horizon,
+        c.midnight,
+        c.feature_bounds,
+        c.slo,
+        c.image_bounds,
+        c.image_counts,
+        c.ladders,
+        c.rungs,
+        c.meter,
+        c.pool_of,
+        c.spec_images,
+        c.spec_model,
+        c.noise_kind,
+        c.noise_sigma,
+        c.seconds,
+        c.full,
+        c.work,
+        c.linger,
+        c.load,
+        c.notices,
+        c.notifies_above,
+        c.unlimited,
+        c.requests,
+        c.character,
+        c.think,
+        c.break_chance,
+        c.breaks,
+        c.patience,
+        c.patience_notified,
+        c.patience_waitlist,
+        c.backoff,
+        c.retries,
+        c.growth,
+        c.longest,
+        c.chances,
+        c.churn,
+        c.churn_late,
+        c.regenerate,
+        c.using,
+        c.staying,
+        c.flat,
+        c.quantiles,
+        c.by_weekday,
+        c.local,
+        c.tier_bounds,
+        c.region_bounds,
+        c.ask_times,
+        c.ask_user,
+        c.ask_feature,
+        c.ask_images,
+        c.ask_again,
+        c.arriving,
+        c.market,
+        c.shared,
+        c.late,
+        c.degraded,
+        c.signups,
+        c.delay,
+    )
+
+
+def plain(law: Law) -> tuple[int, float, float]:
+    return int(law.kind), float(law.a), float(law.b)
+
+
+def padded(rows: list[list[float]], fill: float, dtype: type) -> NDArray:
+    """Rows of different lengths as one array."""
+    width = max(1, *(len(row) for row in rows)) if rows else 1
+    table: NDArray[Any] = np.full((len(rows), width), fill, dtype=dtype)
+    for place, row in enumerate(rows):
+        table[place, : len(row)] = row
+    return table
+
+
+def setting_of(scenario: Scenario, asks: Asks, sources: Ints, seed: int, *, unlimited: bool) -> Setting:
+    """The setting of one run. sources: of each person known beforehand."""
+    b, word = scenario.behaviour, scenario.demand.word_of_mouth
+    days = int(np.ceil(scenario.horizon / 86400.0)) + 1
+    clock = Clockwork(scenario.demand.season, scenario.demand.regions, scenario.start)
+    first_script = len(scenario.demand.waves)
+    again = [source.retries for source in [*scenario.demand.clients, *scenario.demand.traces]]
+    retry = b.retry
+    return Setting(
+        seed=seed,
+        horizon=scenario.horizon,
+        midnight=scenario.midnight,
+        **of_features(scenario),
+        **of_pools(scenario),
+        notices=scenario.serving.notices_leaving,
+        notifies_above=scenario.serving.notifies_above,
+        unlimited=unlimited,
+        requests=(int(b.requests.law.kind), *b.requests.law[1:3], int(b.requests.law.at_most)),
+        character=(b.activity.sigma, b.activity.heavy, b.activity.times, b.activity.loyalty),
+        think=plain(b.think.law),
+        break_chance=b.breaks.probability,
+        breaks=plain(b.breaks.lasting.law),
+        patience=plain(b.patience.law),
+        patience_notified=plain(b.patience_notified.law),
+        patience_waitlist=plain(b.waitlist_patience.law),
+        backoff=plain(retry.backoff.law),
+        retries=retry.at_most,
+        growth=retry.growth,
+        longest=retry.longest,
+        chances=(retry.probability, retry.after_leaving, retry.hopeless, retry.second_account),
+        churn=b.churn,
+        churn_late=b.churn_late,
+        regenerate=b.regenerate,
+        using=b.returns.using(days),
+        staying=b.returns.staying(days),
+        flat=clock.flat,
+        quantiles=clock.quantiles,
+        by_weekday=clock.by_weekday,
+        local=clock.local,
+        tier_bounds=np.cumsum([tier.share for tier in scenario.tiers.values()])[:-1],
+        region_bounds=np.cumsum([region.share for region in scenario.demand.regions.values()])[:-1],
+        ask_times=asks.instants,
+        ask_user=asks.user,
+        ask_feature=asks.feature,
+        ask_images=asks.images,
+        ask_again=np.array([again[source - first_script] for source in sources[asks.user]], dtype=bool),
+        arriving=np.flatnonzero(sources < first_script),
+        market=0.0 if word is None else word.market * scenario.scale,
+        shared=0.0 if word is None else word.shared,
+        late=0.0 if word is None else word.late,
+        degraded=0.0 if word is None else word.degraded,
+        signups=0.0 if word is None else word.signups,
+        delay=(0, 0.0, 0.0) if word is None else plain(word.delay.law),
+    )
+
+
+def of_features(scenario: Scenario) -> dict[str, NDArray]:
+    """Features as arrays."""
+    features, specs = list(scenario.features.values()), scenario.specs()
+    ladders = [[[specs.index(rung) for rung in ladder] for ladder in f.ladders().values()] for f in features]
+    places = max(len(rows) for rows in ladders)
+    deepest = max(len(row) for rows in ladders for row in rows)
+    table = np.zeros((len(features), places, deepest), dtype=np.int64)
+    for number, rows in enumerate(ladders):
+        for place, row in enumerate(rows):
+            table[number, place, : len(row)] = row
+    meters = sorted(set(scenario.meters()))
+    return {
+        "feature_bounds": np.cumsum([f.share for f in features])[:-1],
+        "slo": np.array([f.slo for f in features]),
+        "image_bounds": padded([np.cumsum(list(f.images.values()))[:-1].tolist() for f in features], 2.0, np.float64),
+        "image_counts": padded([list(f.ladders()) for f in features], 0, np.int64),
+        "ladders": table,
+        "rungs": np.array([len(rows[0]) for rows in ladders]),
+        "meter": np.array([meters.index(meter) for meter in scenario.meters()]),
+        "pool_of": np.array([list(scenario.pools).index(f.pool) for f in features]),
+    }
+
+
+def of_pools(scenario: Scenario) -> dict[str, Any]:
+    """Specs and pools as arrays."""
+    specs, pools = scenario.specs(), list(scenario.pools)
+    models = list(dict.fromkeys(spec.model for spec in specs))
+    most = max(scenario.pools[name].max_batch for name in pools)
+    seconds = np.zeros((len(pools), len(specs), most + 1))
+    full = np.zeros((len(pools), len(specs)), dtype=np.int64)
+    work = np.zeros((len(pools), len(specs)))
+    for p, name in enumerate(pools):
+        for spec, table in scenario.batch_tables(name).items():
+            s, largest = specs.index(spec), max(table)
+            for images, duration in table.items():
+                seconds[p, s, images] = duration
+            full[p, s] = largest
+            work[p, s] = table[largest] * spec.images / largest
+    return {
+        "spec_images": np.array([spec.images for spec in specs]),
+        "spec_model": np.array([models.index(spec.model) for spec in specs]),
+        "noise_kind": np.array([NOISES[scenario.serving.noise.kind] for _ in specs]),
+        "noise_sigma": np.array([scenario.noise_sigma(spec.model) for spec in specs]),
+        "seconds": seconds,
+        "full": full,
+        "work": work,
+        "linger": np.array([scenario.pools[name].linger for name in pools]),
+        "load": np.array([plain(scenario.pools[name].model_load.law) for name in pools]),
+    }

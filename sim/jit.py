@@ -1,0 +1,52 @@
+"""numba's njit for all compiled rules, with a cache on disk that forgets when any of their sources changes.
+
+numba itself looks only at the file a function stands in, not at what that function calls from other files: after a
+change there it would go on with the old machine code, and give old numbers.
+"""
+
+import hashlib
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numba
+
+FOLDER = Path(__file__).parent
+
+
+def compiled_sources() -> list[Path]:
+    """Every file with compiled functions."""
+    return [FOLDER / f"{name}.py" for name in ("streams", "rules", "chance")] + sorted(FOLDER.glob("compiled/*.py"))
+
+
+def cache_folder() -> Path:
+    """Where machine code of exactly these sources is kept, for this user."""
+    content = hashlib.sha256(b"".join(path.read_bytes() for path in compiled_sources()))
+    home = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(home) / "meltpoint" / content.hexdigest()[:16]
+
+
+def use_cache() -> None:
+    """Point numba at the folder, unless the user has named one, or nothing can be written there."""
+    if os.environ.get("NUMBA_CACHE_DIR"):
+        return
+    try:
+        folder = cache_folder()
+        folder.mkdir(parents=True, exist_ok=True)
+    except (OSError, RuntimeError):
+        return
+    numba.config.CACHE_DIR = str(folder)
+
+
+def njit(function: Callable[..., Any]) -> Any:
+    """Compile a function of numbers and arrays at its first call, for good."""
+    return numba.njit(cache=True)(function)
+
+
+def compiled_before() -> bool:
+    """Whether the machine code of the engine lies on disk already; else its first run takes half a minute longer."""
+    return any(Path(numba.config.CACHE_DIR or FOLDER).rglob("advance.advance-*.nbc"))
+
+
+use_cache()

@@ -1,0 +1,27 @@
+"""What an engine leaves behind: columns of plain numbers, from which the tables of a run are made."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from numpy.typing import NDArray
+
+Columns = dict[str, NDArray[Any]]
+
+
+@dataclass(frozen=True)
+class Log:
+    """Times in seconds; nan is never. Names are numbers, in the order of the scenario.
+
+    requests: a row an attempt, in any order: user, ask, attempt, tier, feature, arrived, started, finished, left,
+        outcome (a place in sim.request.OUTCOMES), reason (in sim.rules.REASONS), asked, spec, level, batch (-1: none),
+        gpu_seconds, retry, notified.
+    batches: a row a batch, in the order of their numbers: pool, gpu, spec, size, started, finished, seconds.
+    people: a row a person: tier, source (-1: invited), region, newcomer, invited_by (-1: nobody), arrives, admitted,
+        left.
+    gpus: GPUs of each pool in the end.
+    """
+
+    requests: Columns
+    batches: Columns
+    people: Columns
+    gpus: list[int]

@@ -1,0 +1,48 @@
+"""The readable engine, as the control process meets it: SimPy's processes run by themselves between two ticks."""
+
+from sim.clock import Clock
+from sim.controls import Controls, Telemetry
+from sim.crowd import Crowd
+from sim.demand.people import Asks, People
+from sim.log import Log
+from sim.scenario import Scenario
+from sim.service import Service
+from sim.users import Users
+from sim.waitlist import Waitlist
+
+
+class SimpyEngine:
+    """One run in progress."""
+
+    def __init__(
+        self,
+        env: Clock,
+        scenario: Scenario,
+        people: People,
+        asks: Asks,
+        controls: Controls,
+        seed: int,
+        *,
+        unlimited: bool = False,
+    ):
+        crowd = Crowd(scenario, people, seed)
+        self.service = Service(env, scenario, crowd, controls, seed, unlimited=unlimited)
+        self.waitlist = Waitlist(env, controls, scenario.behaviour.waitlist_patience.law, seed)
+        Users(env, scenario, crowd, asks, self.service, self.waitlist, seed)
+
+    def advance(self, until: float) -> None:
+        """Nothing to do: SimPy has played everything before this instant."""
+
+    def telemetry(self) -> Telemetry:
+        return self.service.telemetry(self.waitlist.length())
+
+    def take_over(self) -> None:
+        """The knobs are set: they hold from now on, and a new control interval begins."""
+        self.service.refresh()
+        self.service.forget()
+
+    def let_in(self, seconds: float) -> None:
+        self.waitlist.let_in(seconds)
+
+    def log(self) -> Log:
+        return self.service.log()
