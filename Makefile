@@ -25,6 +25,7 @@ run: $(VENV)/.installed
 
 ## make test    every test
 test: $(VENV)/.installed-test
+	@$(BIN)/python -c 'from sim.first_use import compile_now; compile_now()' # once, not in every process
 	$(BIN)/python -m pytest -n auto --dist loadscope
 
 ## make test-bench  the tests of the GPU benchmark, which need torch

@@ -44,13 +44,16 @@ class Crowd:
         self.loyalty.append(loyalty)
         self.fate.append(draw(self.seed, LIFE, key, 0))
 
+    def tier_of(self, key: int) -> int:
+        """The tier of somebody invited."""
+        return int(tiers_of(self.scenario, np.array([key]), [], self.seed)[0])
+
     def join(self, key: int, now: float, by: int) -> int:
         """Somebody invited arrives. Their row."""
-        keys = np.array([key])
         self.arrives.append(now)
         self.key.append(key)
         self.source.append(-1)
-        self.tier.append(int(tiers_of(self.scenario, keys, [], self.seed)[0]))
+        self.tier.append(self.tier_of(key))
         self.region.append(int(np.searchsorted(self.regions, draw(self.seed, REGION, key, 0), side="right")))
         self.newcomer.append(True)
         self.born.append(now)

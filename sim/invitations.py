@@ -1,5 +1,6 @@
 """The SimPy engine's word of mouth: served images are shared, and some of those who see them sign up."""
 
+import math
 from collections.abc import Callable
 from functools import partial
 
@@ -12,7 +13,7 @@ from sim.demand.word_of_mouth import WordOfMouth
 from sim.request import Request
 from sim.scenario import Scenario
 from sim.service import ATTEMPTS
-from sim.streams import CONVERT, INVITATION, INVITED, SHARE, draw, offspring
+from sim.streams import CONVERT, INVITATION, INVITED, OPENING, SHARE, draw, offspring
 
 
 class Invitations:
@@ -23,6 +24,7 @@ class Invitations:
         self.env, self.crowd, self.seed, self.begin, self.horizon = env, crowd, seed, begin, scenario.horizon
         self.word: WordOfMouth = scenario.demand.word_of_mouth
         self.market = self.word.market * scenario.scale
+        self.openings = scenario.openings()
 
     def share(self, user: int, request: Request, *, late: bool) -> None:
         """A user got an image: perhaps it is shared, and brings people later."""
@@ -37,6 +39,11 @@ class Invitations:
                 self.env.at(when, SIGNUP, user, partial(self.arrive, child, user))
 
     def arrive(self, key: int, by: int, _: Event) -> None:
-        """Somebody who saw the image is about to sign up, unless they are here already."""
-        if draw(self.seed, CONVERT, key, 0) < 1.0 - self.crowd.arrived / self.market:
+        """Somebody who saw the image is about to sign up, unless they are here already, or must wait for an opening."""
+        at, pent_up, within = self.openings[self.crowd.tier_of(key)]
+        if self.env.now < at:
+            later = at - within * math.log(draw(self.seed, OPENING, key, 1))
+            if draw(self.seed, OPENING, key, 0) < pent_up and later < self.horizon:
+                self.env.at(later, SIGNUP, by, partial(self.arrive, key, by))
+        elif draw(self.seed, CONVERT, key, 0) < 1.0 - self.crowd.arrived / self.market:
             self.begin(self.crowd.join(key, self.env.now, by))

@@ -9,7 +9,9 @@ from typing import Any
 
 from simpy import Event
 
+from sim.chance import CONSTANT
 from sim.clock import COMPLETION, LINGER, Clock
+from sim.demand.laws import Law
 from sim.request import ABANDONED, Request
 from sim.scenario import Scenario
 
@@ -73,7 +75,8 @@ class Pool:
         }
         self.models = [spec.model for spec in scenario.specs()]
         self.loaded: list[str | None] = [None] * self.gpus  # the model each GPU served last
-        self.load = self.settings.model_load.law
+        self.load = Law(CONSTANT, 0.0, 0.0) if unlimited else self.settings.model_load.law
+        self.linger = 0.0 if unlimited else self.settings.linger
         self.pace = scenario.paces(name, seed)
         self.lanes: list[Lane] = []  # sorted by priority
         self.waiting_images = [0] * len(self.images)  # by spec
@@ -101,8 +104,8 @@ class Pool:
             self.lanes.sort(key=lambda x: (x.priority, x.spec))
         lane.line.append(request)
         self.count(request, 1)
-        if self.settings.linger > 0:
-            due = self.env.now + self.settings.linger
+        if self.linger > 0:
+            due = self.env.now + self.linger
             self.env.at(due, LINGER, request.user, lambda _: self.stop_lingering(request))
         self.wake_one()
 
@@ -148,7 +151,7 @@ class Pool:
     def ready(self, lane: Lane, head: Request) -> bool:
         """At no linger always; else when a full batch of the spec waits or the head has waited long enough."""
         full = self.full[lane.spec]
-        return self.settings.linger == 0 or head.waited_out or self.waiting_images[lane.spec] >= full
+        return self.linger == 0 or head.waited_out or self.waiting_images[lane.spec] >= full
 
     def serve(self, gpu: int) -> Generator[Event, Any, None]:
         """One GPU: take the next batch, be busy with it, again; asleep while there is none."""

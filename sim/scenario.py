@@ -26,6 +26,7 @@ from sim.schema import Strict
 from sim.streams import SPEED
 from sim.units import Instant, Moment, Scale, Seconds
 
+UNLIMITED = "unlimited fleet"  # the run that playbooks' growth is held against
 LONGEST = 10 * 365 * 86400.0  # seconds
 MOST_PEOPLE, MOST_ASKS, MOST_GPUS, MOST_TICKS = 20e6, 1e8, 1e6, 1e7  # of one run: some 10 GB of memory, and hours
 
@@ -81,6 +82,8 @@ class Scenario(Strict):
             for number, step in enumerate(steps):
                 self.check_step(step, f"{'' if name == 'always' else 'playbooks.'}{name}.{number}")
         self.check_demand()
+        if UNLIMITED in self.playbooks:
+            raise ValueError(f"playbooks.{UNLIMITED}: this is what the run without limits is called, expected another")
         return self
 
     @model_validator(mode="after")
@@ -90,12 +93,20 @@ class Scenario(Strict):
             raise ValueError("start: expected a year from 1900 to 2200")
         demand = self.demand
         people = sum(w.times * float(w.cumulative(max(self.horizon - self.seconds(w.from_), 0))) for w in demand.waves)
-        people += demand.word_of_mouth.market if demand.word_of_mouth is not None else 0.0
+        word, invited = demand.word_of_mouth, 0.0
+        if word is not None:
+            if word.market < people:
+                raise ValueError(
+                    f"demand.word_of_mouth.market: expected more than the {people:.3g} people of the waves"
+                )
+            people = word.market
+            invited = word.market * word.shared * word.signups * self.behaviour.requests.average
         asked = sum(c.clients * c.rate for c in demand.clients) * self.horizon
         gpus = sum(pool.gpus * self.scale for pool in self.pools.values())
         for key, number, most, what in (
             ("demand", people * self.scale, MOST_PEOPLE, "people"),
             ("demand", asked * self.scale, MOST_ASKS, "requests of clients"),
+            ("demand", invited * self.scale, MOST_ASKS, "invitations"),
             ("pools", gpus, MOST_GPUS, "GPUs"),
             ("control_tick", self.horizon / self.control_tick, MOST_TICKS, "control ticks"),
             ("alive.window", self.horizon / self.alive.window, MOST_TICKS, "windows"),
@@ -155,6 +166,11 @@ class Scenario(Strict):
             return np.array([usual])
         chosen = [source.features.get(kind, "") for kind in self.traces[source.file].kinds]
         return np.array([*[names.index(name) if name else usual for name in chosen], usual])
+
+    def openings(self) -> list[tuple[float, float, float]]:
+        """For each tier: when it is let in (seconds), the share of the pent-up, and the mean time they take to come."""
+        given = {name: self.demand.openings.get(name) for name in self.tiers}
+        return [(self.seconds(o.at), o.pent_up, o.within) if o else (-math.inf, 1.0, 0.0) for o in given.values()]
 
     def gpus(self, pool: str) -> int:
         """GPUs of a pool in the simulated slice, at least one."""
@@ -234,8 +250,16 @@ class Scenario(Strict):
 
 def traces_for(scenario: Scenario, near: Path | None, given: dict[str, Trace]) -> dict[str, Trace]:
     """Load every recording that demand names."""
-    files = dict.fromkeys(source.file for source in scenario.demand.traces)
-    return {file: given.get(file) or load_trace((near or Path()) / file) for file in files}
+    loaded: dict[str, Trace] = {}
+    for number, source in enumerate(scenario.demand.traces):
+        if source.file not in loaded:
+            path = (near or Path()) / source.file
+            if source.file not in given and not path.is_file():
+                expected = "a file written by 'meltpoint demand import', relative to the scenario's"
+                key = f"demand.traces.{number}.file"
+                raise BadInput("there is no such recording", key=key, value=source.file, expected=expected)
+            loaded[source.file] = given.get(source.file) or load_trace(path)
+    return loaded
 
 
 def check_recordings(scenario: Scenario) -> None:
@@ -258,7 +282,8 @@ def check_images(scenario: Scenario, source: Replay, trace: Trace, key: str) -> 
         for offered in features if feature == ANY else [features[feature]]:
             if images not in offered.ladders():
                 expected = f"one of {list(offered.ladders())}; list it under the feature's 'images'"
-                raise BadInput("a recorded number of images", key=f"{key}.images", value=images, expected=expected)
+                message = "requests for so many images were recorded, and nothing offers them"
+                raise BadInput(message, key=f"{key}.images", value=images, expected=expected)
 
 
 def profiles_for(scenario: Scenario, near: Path | None, given: dict[str, Profile]) -> dict[str, Profile]:

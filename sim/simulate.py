@@ -14,10 +14,9 @@ from sim.demand.people import people_of
 from sim.errors import BadInput
 from sim.policies.playbook import Step, in_order
 from sim.run import Run, run_from
-from sim.scenario import Scenario
+from sim.scenario import UNLIMITED, Scenario
 from sim.simpy_engine import SimpyEngine
 
-UNLIMITED = "unlimited fleet"
 ENGINES = ("simpy", "compiled")
 
 

@@ -147,7 +147,7 @@ class Users:
                     self.env.at(self.env.now + patience, ABANDON, user, partial(self.left_waiting, request))
                 yield request.done  # type: ignore[misc]
             if request.outcome == SERVED:
-                if self.invitations is not None:
+                if self.invitations is not None and self.crowd.source[user] < self.first_script:
                     self.invitations.share(user, request, late=self.env.now - since > self.slo[feature])
                 break
             if not again or attempt == retry.at_most:

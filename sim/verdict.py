@@ -271,6 +271,8 @@ def invited(v: Verdict) -> str:
 def warnings(v: Verdict) -> list[str]:
     """What a reader must know before believing the rest."""
     found = []
+    if v.counts["intents"] == 0:
+        found.append("NOBODY CAME: no image was wanted in this run, so nothing it says of the service means anything.")
     if v.overloaded_at_horizon:
         hot = ", ".join(pool.name for pool in v.pools if pool.saturated_at_horizon)
         found.append(

@@ -111,7 +111,7 @@ def waves(draw: st.DrawFn) -> list[dict[str, Any]]:
 
 
 @st.composite
-def demands(draw: st.DrawFn) -> dict[str, Any]:
+def demands(draw: st.DrawFn, tiers: list[str]) -> dict[str, Any]:
     """Waves, and perhaps programs, and people whom images bring."""
     programs = {"kind": "clients", "clients": draw(st.integers(1, 3)), "rate": "2 per min", "cv": 1.5, "skew": 0.5}
     word = {"market": 200, "shared": 0.5, "signups": 0.8, "delay": draw(PAUSES)}
@@ -119,6 +119,7 @@ def demands(draw: st.DrawFn) -> dict[str, Any]:
         "waves": draw(waves()),
         "clients": draw(st.sampled_from([[], [{**programs, "retries": draw(st.booleans())}]])),
         "word_of_mouth": draw(st.sampled_from([None, word])),
+        "openings": draw(st.sampled_from([{}, {tiers[0]: {"at": "100 s", "pent_up": 0.7, "within": "30 s"}}])),
     }
 
 
@@ -216,7 +217,7 @@ def documents(draw: st.DrawFn, *, linger: bool = True) -> dict[str, Any]:
         "tiers": {name: {"share": share} for name, share in draw(shares(*tiers)).items()},
         "pools": found if linger else {name: {**pool, "linger": 0} for name, pool in found.items()},
         "features": draw(features(pool_names)),
-        "demand": draw(demands()),
+        "demand": draw(demands(list(tiers))),
         "behaviour": draw(behaviours()),
         "serving": {
             "noise": {"kind": draw(st.sampled_from(["none", "lognormal", "exponential"])), "cv": 0.3},

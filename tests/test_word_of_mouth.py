@@ -4,6 +4,7 @@ import math
 
 import numpy as np
 import pytest
+from pydantic import ValidationError
 
 from sim.compare import compare
 from sim.demand.people import people_of
@@ -111,3 +112,46 @@ def test_a_factor_above_one_is_warned_of():
         )
     )
     assert "WORD OF MOUTH ABOVE 1: each person would bring 1.50 more" in " ".join(sentences(verdict(simulate(loud))))
+
+
+def test_the_invited_of_a_tier_wait_until_it_is_let_in():
+    demand = {
+        "waves": [{"kind": "spike", "people": 300, "lasting": "1 min"}],
+        "word_of_mouth": {**WORD, "signups": 2},
+        "openings": {"free": {"at": "10 min", "pent_up": 1, "within": "1 min"}},
+    }
+    tiers = {"free": {"share": 0.5}, "plus": {"share": 0.5}}
+    users = simulate(plain(demand=demand, tiers=tiers, pools=MANY, horizon="15 min")).users
+    free = users[users["tier"] == "free"]
+    assert free["invited_by"].notna().sum() > 50
+    assert (free["arrives"] >= 600).all()
+    assert (users.loc[users["tier"] == "plus", "arrives"] < 600).any()
+
+
+def test_programs_tell_nobody():
+    program = {"kind": "clients", "clients": 5, "rate": "20 per min"}
+    run = simulate(plain(demand={"clients": [program], "word_of_mouth": WORD}, pools=MANY))
+    assert run.users["invited_by"].isna().all()
+
+
+@pytest.mark.parametrize(
+    ("word", "complaint"),
+    [
+        ({**WORD, "market": 10}, "expected more than the 150 people of the waves"),
+        ({**WORD, "market": "19M", "signups": 100}, "invitations are more than a run can hold"),
+    ],
+)
+def test_a_market_too_small_and_growth_too_large_are_refused(word, complaint):
+    waves = [{"kind": "spike", "people": 150, "lasting": "1 min"}]
+    with pytest.raises(ValidationError, match=complaint):
+        plain(demand={"waves": waves, "word_of_mouth": word})
+
+
+def test_the_name_of_the_unlimited_fleet_is_taken():
+    with pytest.raises(ValidationError, match="this is what the run without limits is called"):
+        plain(playbooks={UNLIMITED: []})
+
+
+def test_a_run_in_which_nothing_is_wanted_says_so():
+    nobody = plain(demand=[{"kind": "steady", "rate": 0}])
+    assert any(line.startswith("NOBODY CAME") for line in sentences(verdict(simulate(nobody))))

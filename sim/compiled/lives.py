@@ -62,6 +62,7 @@ from sim.streams import (
     IMAGES,
     INVITATION,
     LIFE,
+    OPENING,
     PATIENCE,
     PAUSE,
     REGENERATE,
@@ -316,7 +317,7 @@ def after(s, c, place, row, now):  # type: ignore[no-untyped-def]
     want, request = s.wants[place], s.requests[row]
     key, k = s.people[want.user].key, want.ask * ATTEMPTS + want.attempt
     if request.outcome == SERVED:
-        if c.market > 0:
+        if c.market > 0 and want.life:
             share(s, c, place, row, now)
         done(s, c, place, row, now)
         return
@@ -422,7 +423,13 @@ def share(s, c, place, row, now):  # type: ignore[no-untyped-def]
 
 @njit
 def invited(s, c, knobs, key, by, now):  # type: ignore[no-untyped-def]
-    """Somebody who saw an image signs up, unless they are here already."""
+    """Somebody who saw an image signs up, unless they are here already, or must wait for their tier to be let in."""
+    tier = place_of(c.tier_bounds, draw(c.seed, TIER, key, 0))
+    if now < c.openings[tier, 0]:
+        later = c.openings[tier, 0] - c.openings[tier, 2] * math.log(draw(c.seed, OPENING, key, 1))
+        if draw(c.seed, OPENING, key, 0) < c.openings[tier, 1] and later < c.horizon:
+            schedule(s, later, SIGNUP, by, INVITED, key, by)
+        return
     if draw(c.seed, CONVERT, key, 0) >= 1.0 - s.n[ARRIVED] / c.market:
         return
     user = s.n[PEOPLE]
@@ -431,7 +438,7 @@ def invited(s, c, knobs, key, by, now):  # type: ignore[no-untyped-def]
     person.key, person.arrives, person.born, person.invited_by = key, now, now, by
     person.admitted, person.left, person.source, person.newcomer = np.nan, np.nan, NOBODY, 1
     person.accounts, person.in_flight, person.asks, person.waiting = 0, 0, 0, 0
-    person.tier = place_of(c.tier_bounds, draw(c.seed, TIER, key, 0))
+    person.tier = tier
     person.region = place_of(c.region_bounds, draw(c.seed, REGION, key, 0))
     draw_character(s, c, user)
     begin(s, c, knobs, user, now)

@@ -7,7 +7,7 @@ from numba import types
 from numba.experimental import structref
 from numpy.typing import NDArray
 
-from sim.chance import EXPONENTIAL_NOISE, LOGNORMAL_NOISE, NO_NOISE
+from sim.chance import CONSTANT, EXPONENTIAL_NOISE, LOGNORMAL_NOISE, NO_NOISE
 from sim.demand.clockwork import Clockwork
 from sim.demand.laws import Law
 from sim.demand.people import Asks
@@ -17,6 +17,7 @@ from sim.scenario import Scenario
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
+NO_LOAD = (CONSTANT, 0.0, 0.0)
 NOISES = {
     "none": NO_NOISE,
     "lognormal": LOGNORMAL_NOISE,
@@ -91,6 +92,7 @@ class Setting(NamedTuple):
     late: float
     degraded: float
     signups: float
+    openings: Floats  # (tiers, 3): when it is let in, the share of the pent-up, the mean time they take to come
     delay: tuple[int, float, float]
 
 
@@ -168,6 +170,7 @@ def referred_setting(c):  # type: ignore[no-untyped-def]
         c.late,
         c.degraded,
         c.signups,
+        c.openings,
         c.delay,
     )
 
@@ -198,7 +201,7 @@ def setting_of(scenario: Scenario, asks: Asks, sources: Ints, seed: int, *, unli
         horizon=scenario.horizon,
         midnight=scenario.midnight,
         **of_features(scenario),
-        **of_pools(scenario),
+        **of_pools(scenario, unlimited=unlimited),
         notices=scenario.serving.notices_leaving,
         notifies_above=scenario.serving.notifies_above,
         unlimited=unlimited,
@@ -237,6 +240,7 @@ def setting_of(scenario: Scenario, asks: Asks, sources: Ints, seed: int, *, unli
         late=0.0 if word is None else word.late,
         degraded=0.0 if word is None else word.degraded,
         signups=0.0 if word is None else word.signups,
+        openings=np.array(scenario.openings()),
         delay=(0, 0.0, 0.0) if word is None else plain(word.delay.law),
     )
 
@@ -264,7 +268,7 @@ def of_features(scenario: Scenario) -> dict[str, NDArray]:
     }
 
 
-def of_pools(scenario: Scenario) -> dict[str, Any]:
+def of_pools(scenario: Scenario, *, unlimited: bool) -> dict[str, Any]:
     """Specs and pools as arrays."""
     specs, pools = scenario.specs(), list(scenario.pools)
     models = list(dict.fromkeys(spec.model for spec in specs))
@@ -287,6 +291,7 @@ def of_pools(scenario: Scenario) -> dict[str, Any]:
         "seconds": seconds,
         "full": full,
         "work": work,
-        "linger": np.array([scenario.pools[name].linger for name in pools]),
-        "load": np.array([plain(scenario.pools[name].model_load.law) for name in pools]),
+        # With a GPU for everybody nobody waits: not for others to fill a batch, nor for a model.
+        "linger": np.array([0.0 if unlimited else scenario.pools[name].linger for name in pools]),
+        "load": np.array([NO_LOAD if unlimited else plain(scenario.pools[name].model_load.law) for name in pools]),
     }

@@ -77,6 +77,8 @@ class Season(Strict):
     def a_day_has_24_hours(self) -> Self:
         if self.hours and (len(self.hours) != 24 or not sum(self.hours) > 0):
             raise ValueError("hours: expected 24 rates, not all of them 0")
+        if self.hours and self.daily_peak_to_mean != 1:
+            raise ValueError("hours: expected these or 'daily_peak_to_mean', not both")
         return self
 
     @property

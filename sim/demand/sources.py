@@ -59,6 +59,8 @@ class Demand(Strict):
     @model_validator(mode="before")
     @classmethod
     def sorted_by_kind(cls, value: Any) -> Any:
+        if not isinstance(value, dict | list):
+            raise ValueError("expected a list of sources, or a mapping with 'waves', 'clients' and 'traces'")
         if isinstance(value, dict) and "kind" in value:
             value = [value]
         if isinstance(value, list):

@@ -64,7 +64,7 @@ class Retry(Strict):
     )
     second_account: Fraction = Field(
         default=0.0,
-        description="of signing up again under another name after a refusal that says 'not today', and asking at once",
+        description="of signing up again under another name after a refusal that says 'not today', and asking anew",
         json_schema_extra={"source": "assumed: nothing is published", "provenance": "assumed"},
     )
 
