@@ -17,8 +17,8 @@ from sim.errors import BadInput
 from sim.first_use import compile_now
 from sim.profile import Profile
 from sim.run import Run
-from sim.scenario import Scenario
-from sim.simulate import UNLIMITED, chosen, simulate
+from sim.scenario import UNLIMITED, Scenario
+from sim.simulate import chosen, simulate
 from sim.verdict import verdict
 
 CONFIDENCE = 0.95

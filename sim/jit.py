@@ -36,7 +36,7 @@ def use_cache() -> None:
         folder.mkdir(parents=True, exist_ok=True)
     except (OSError, RuntimeError):
         return
-    numba.config.CACHE_DIR = str(folder)
+    numba.config.CACHE_DIR = str(folder)  # type: ignore[attr-defined]
 
 
 def njit(function: Callable[..., Any]) -> Any:
@@ -46,7 +46,8 @@ def njit(function: Callable[..., Any]) -> Any:
 
 def compiled_before() -> bool:
     """Whether the machine code of the engine lies on disk already; else its first run takes half a minute longer."""
-    return any(Path(numba.config.CACHE_DIR or FOLDER).rglob("advance.advance-*.nbc"))
+    kept = numba.config.CACHE_DIR or FOLDER  # type: ignore[attr-defined]
+    return any(Path(kept).rglob("advance.advance-*.nbc"))
 
 
 use_cache()

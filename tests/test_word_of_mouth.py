@@ -8,7 +8,8 @@ from pydantic import ValidationError
 
 from sim.compare import compare
 from sim.demand.people import people_of
-from sim.simulate import UNLIMITED, simulate
+from sim.scenario import UNLIMITED
+from sim.simulate import simulate
 from sim.verdict import sentences, verdict
 from tests.random_scenarios import plain
 from tests.traces import arriving
