@@ -16,6 +16,7 @@ from rich.text import Text
 from sim import shipped
 from sim.cli_check import demand_check
 from sim.cli_demand import demand_app
+from sim.cli_options import Override, ScenarioArgument, Sets, parsed
 from sim.cli_profile import profile_app
 from sim.console import name_column, progress_bar, ready
 from sim.errors import BadInput
@@ -32,12 +33,6 @@ app.add_typer(profile_app, name="profile")
 app.add_typer(demand_app, name="demand")
 demand_app.command("check")(demand_check)
 
-ScenarioArgument = Annotated[str, typer.Argument(help="A shipped scenario (see: meltpoint scenarios) or a file.")]
-Override = Annotated[str | None, typer.Option(help="Apply one of the scenario's named overrides.")]
-Sets = Annotated[
-    list[str] | None,
-    typer.Option("--set", metavar="KEY=VALUE", help="Set one dotted key, e.g. pools.fleet.gpus=9000. Repeatable."),
-]
 Out = Annotated[Path | None, typer.Option(help="Folder for the results; a new one under runs/ if not given.")]
 Engine = Annotated[
     Literal["compiled", "simpy"],
@@ -153,20 +148,6 @@ def schema(out: Annotated[Path | None, typer.Option(help="Write it to this file.
         sys.stdout.write(text)
     else:
         out.write_text(text, encoding="utf-8")
-
-
-def parsed(sets: list[str] | None) -> dict[str, Any]:
-    """--set arguments as keys and values, values read as YAML reads them."""
-    from sim.load import plain_value
-
-    settings = {}
-    for setting in sets or []:
-        key, equals, text = setting.partition("=")
-        if not equals or not key.strip():
-            expected = "KEY=VALUE, like pools.fleet.gpus=9000"
-            raise BadInput("--set takes a key and a value", value=setting, expected=expected)
-        settings[key.strip()] = plain_value(text, key.strip())
-    return settings
 
 
 def target(out: Path | None, name: str, replace: bool) -> Path:

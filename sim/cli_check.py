@@ -9,13 +9,16 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from sim.cli_options import Override, ScenarioArgument, Sets, parsed
 from sim.console import name_column, progress_bar, ready
 from sim.errors import BadInput
 
 
 def demand_check(
-    scenario: Annotated[str, typer.Argument(help="A shipped scenario or a file: what generates demand.")],
+    scenario: ScenarioArgument,
     recording: Annotated[Path, typer.Argument(metavar="TRACE", help="A file written by 'meltpoint demand import'.")],
+    override: Override = None,
+    sets: Sets = None,
     seeds: Annotated[int, typer.Option(min=2, help="Generated runs to compare with.")] = 5,
     figure: Annotated[Path | None, typer.Option(help="Draw both: a PNG or SVG.")] = None,
     out: Annotated[Path | None, typer.Option(help="Write the table here as CSV.")] = None,
@@ -32,7 +35,7 @@ def demand_check(
     from sim.simulate import simulate
 
     refuse_places(figure, out)
-    loaded, recorded = load(scenario), recorded_arrivals(load_trace(recording))
+    loaded, recorded = load(scenario, override=override, sets=parsed(sets)), recorded_arrivals(load_trace(recording))
     generated = []
     ready()
     with progress_bar(loaded.title) as report:

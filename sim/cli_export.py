@@ -10,6 +10,7 @@ import typer
 from rich.console import Console
 from rich.text import Text
 
+from sim.cli_options import Override, Sets, parsed
 from sim.console import progress_bar, ready
 from sim.demand.sources import seconds_after
 from sim.errors import BadInput
@@ -21,10 +22,8 @@ PART = r"[\d.,_]+\s*[a-zA-Z]+"  # of a duration: a number with its unit
 def demand_export(
     source: Annotated[str, typer.Argument(metavar="SCENARIO|RUN", help="A scenario, or a folder with a saved run.")],
     out: Annotated[Path, typer.Option(help="The folder to write.")],
-    override: Annotated[str | None, typer.Option(help="Apply one of the scenario's named overrides.")] = None,
-    sets: Annotated[
-        list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Set one dotted key. Repeatable.")
-    ] = None,
+    override: Override = None,
+    sets: Sets = None,
     seed: Annotated[int | None, typer.Option(min=0, help="Names the random numbers; 1 if not given.")] = None,
     begin: Annotated[str, typer.Option("--from", help="Where the window begins: '5 days', or a date (UTC).")] = "0",
     end: Annotated[str | None, typer.Option("--until", help="Where it ends; the horizon if not given.")] = None,
@@ -80,7 +79,7 @@ def simulated(name: str, override: str | None, sets: list[str] | None, seed: int
     from sim.load import load
     from sim.simulate import simulate
 
-    scenario = load(name, override=override, sets=settings(sets or []))
+    scenario = load(name, override=override, sets=parsed(sets))
 
     def run() -> Any:
         ready()
@@ -89,21 +88,6 @@ def simulated(name: str, override: str | None, sets: list[str] | None, seed: int
             return simulate(scenario, seed=number, unlimited=True, progress=lambda now: report(now / scenario.horizon))
 
     return scenario.start, scenario.horizon, run
-
-
-def settings(texts: list[str]) -> dict[str, Any]:
-    """--set arguments as keys and values, values read as YAML reads them."""
-    from sim.load import plain_value
-
-    found = {}
-    for text in texts:
-        key, equals, value = text.partition("=")
-        if not equals or not key.strip():
-            raise BadInput(
-                "--set takes a key and a value", value=text, expected="KEY=VALUE, like pools.fleet.gpus=9000"
-            )
-        found[key.strip()] = plain_value(value, key.strip())
-    return found
 
 
 def seconds_of(name: str, text: str, start: datetime) -> float:

@@ -34,6 +34,7 @@ FLOORS = [
     ["first_use"],
     ["compare"],
     ["plots"],
+    ["cli_options"],
     ["report", "console"],
     ["cli_export"],
     ["cli_profile", "cli_demand", "cli_check"],
@@ -49,7 +50,7 @@ PLACES = {
     "torch": {"bench", "live"},
     "diffusers": {"bench", "live"},
     "transformers": {"bench", "live"},
-    "typer": {"cli", "cli_profile", "cli_demand", "cli_check", "cli_export"},
+    "typer": {"cli", "cli_options", "cli_profile", "cli_demand", "cli_check", "cli_export"},
     "rich": {"cli", "cli_profile", "cli_demand", "cli_check", "cli_export", "console"},
 }
 
