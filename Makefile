@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: run test test-bench check format clean help
+.PHONY: run test test-bench bench check format clean help
 
 help:
 	@grep -E '^# make|^## ' $(MAKEFILE_LIST)
@@ -32,6 +32,10 @@ test: $(VENV)/.installed-test
 test-bench: $(VENV)/.installed-test
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[bench,test]'
 	$(BIN)/python -m pytest tests/test_bench_*.py
+
+## make bench   how fast the engines are, as ratios in one run
+bench: $(VENV)/.installed
+	$(BIN)/python benchmarks/engines.py
 
 ## make check   lint, formatting and types
 check: $(VENV)/.installed-test

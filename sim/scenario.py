@@ -1,7 +1,6 @@
 """The scenario: the strict schema of a question put to the simulator, checked as a whole."""
 
 import math
-from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any, Self
@@ -81,7 +80,7 @@ class Scenario(Strict):
         for name, steps in {"always": self.always, **self.playbooks}.items():
             for number, step in enumerate(steps):
                 self.check_step(step, f"{'' if name == 'always' else 'playbooks.'}{name}.{number}")
-        self.check_demand()
+        self.demand.check_names({name: tier.share for name, tier in self.tiers.items()}, list(self.features))
         if UNLIMITED in self.playbooks:
             raise ValueError(f"playbooks.{UNLIMITED}: this is what the run without limits is called, expected another")
         return self
@@ -117,25 +116,6 @@ class Scenario(Strict):
                     f"{key}: {number:.2g} {what} are more than a run can hold, expected at most {most:g}{slice_of}"
                 )
         return self
-
-    def check_demand(self) -> None:
-        """Tiers and features that demand names exist, and somebody is in those tiers."""
-        demand = self.demand
-        sources: dict[str, Sequence[Source]] = {"clients": demand.clients, "traces": demand.traces}
-        named = [(f"waves.{number}.tiers", wave.tiers) for number, wave in enumerate(demand.waves) if wave.tiers]
-        for kind, listed in sources.items():
-            named += [(f"{kind}.{number}.tier", [source.tier]) for number, source in enumerate(listed) if source.tier]
-            for number, source in enumerate(listed):
-                for feature in [source.feature, *getattr(source, "features", {}).values()]:
-                    if feature and feature not in self.features:
-                        expected = f"expected one of {list(self.features)}"
-                        raise ValueError(f"demand.{kind}.{number}: no feature {feature!r}, {expected}")
-        for key, tiers in [*named, ("openings", list(demand.openings))]:
-            for tier in tiers:
-                if tier not in self.tiers:
-                    raise ValueError(f"demand.{key}: no tier {tier!r}, expected one of {list(self.tiers)}")
-            if key != "openings" and not sum(self.tiers[tier].share for tier in tiers) > 0:
-                raise ValueError(f"demand.{key}: nobody is in {tiers}, expected a tier with a share above 0")
 
     def check_step(self, step: Step, key: str) -> None:
         """Names in a playbook's step exist, and it ends after it begins."""

@@ -2,18 +2,8 @@
 
 from sim.clock import ASK, SIGNUP
 from sim.compiled.heap import AGAIN, BACK, FINISH, GAVE_UP, INVITED, LINGERED, NEXT, TIRED, pop
-from sim.compiled.lives import (
-    admit,
-    after,
-    attempt,
-    begin,
-    begin_day,
-    begin_want,
-    draw_character,
-    give_up,
-    invited,
-    scripted,
-)
+from sim.compiled.line import give_up
+from sim.compiled.lives import admit, after, attempt, begin, begin_day, begin_want, draw_character, invited, scripted
 from sim.compiled.pools import images_done, leave, serve, wake_one
 from sim.compiled.state import (
     ARRIVAL,

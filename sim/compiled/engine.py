@@ -6,7 +6,7 @@ import numpy as np
 
 from sim.clock import CONTROL
 from sim.compiled.advance import FULL, advance
-from sim.compiled.lives import length_of_line, let_in
+from sim.compiled.line import length_of_line, let_in
 from sim.compiled.pools import expected_wait
 from sim.compiled.setting import referred_setting, setting_of
 from sim.compiled.state import (

@@ -4,52 +4,27 @@ import math
 
 import numpy as np
 
-from sim.chance import (
-    character,
-    count_of,
-    hour_of_return,
-    place_of,
-    poisson_of,
-    sample,
-    weight_of_day,
-)
+from sim.chance import character, count_of, hour_of_return, place_of, poisson_of, sample, weight_of_day
 from sim.clock import ABANDON, ASK, SIGNUP
-from sim.compiled.heap import ADMITTED, AGAIN, BACK, GAVE_UP, INVITED, NEXT, TIRED
-from sim.compiled.pools import ATTEMPTS, expected_wait, join, schedule
+from sim.compiled.gateway import ask, new_account
+from sim.compiled.heap import AGAIN, BACK, GAVE_UP, INVITED, NEXT, TIRED
+from sim.compiled.pools import ATTEMPTS, schedule
 from sim.compiled.state import (
     ABANDONED,
     ARRIVED,
-    FREE,
     GATE_OPEN,
-    LIMITERS,
     LINE_HEAD,
     LINE_TAIL,
-    MOMENTS,
     NOBODY,
-    NONE,
     PEOPLE,
     REFUSED,
-    REQUESTS,
     SERVED,
     SIGNUPS,
     WAITLISTED,
-    WANTS,
 )
+from sim.compiled.wants import new_want, over
 from sim.jit import njit
-from sim.rules import (
-    DAY_BEFORE,
-    DAY_USED,
-    GATE,
-    GRANTED,
-    LEVEL,
-    NEXT_SLOT,
-    OVER_QUOTA,
-    PRIORITY,
-    QUOTA,
-    RATE,
-    ROLL_USED,
-    decide,
-)
+from sim.rules import GATE, OVER_QUOTA
 from sim.streams import (
     ACCOUNT,
     ACTIVITY,
@@ -70,9 +45,7 @@ from sim.streams import (
     RETRY,
     RETURN,
     RETURN_TIME,
-    ROLLOUT,
     SHARE,
-    SHED,
     THINK,
     TIER,
     WAITLIST,
@@ -80,35 +53,6 @@ from sim.streams import (
     offspring,
 )
 from sim.streams import INVITED as HOW_MANY
-
-METERS = 1024  # room for the meters of one account
-
-
-# Wants: a record each, used again when it is over.
-
-
-@njit
-def new_want(s, user, life, again):  # type: ignore[no-untyped-def]
-    """A record for a life, or for one scripted ask."""
-    if s.n[FREE] > 0:
-        s.n[FREE] -= 1
-        place = s.free[s.n[FREE]]
-    else:
-        place = s.n[WANTS]
-        s.n[WANTS] += 1
-    want = s.wants[place]
-    want.user, want.life, want.again = user, life, again
-    want.ask, want.attempt, want.day, want.number, want.wanted = 0, 0, 0, 0, 0
-    return place
-
-
-@njit
-def over(s, place):  # type: ignore[no-untyped-def]
-    s.free[s.n[FREE]] = place
-    s.n[FREE] += 1
-
-
-# A life.
 
 
 @njit
@@ -142,42 +86,6 @@ def begin(s, c, knobs, user, now):  # type: ignore[no-untyped-def]
     patience = sample(kind, a, b, c.seed, WAITLIST, person.key, 0)
     if patience < math.inf:
         schedule(s, now + patience, ABANDON, user, GAVE_UP, user, 0)
-
-
-@njit
-def give_up(s, user, now):  # type: ignore[no-untyped-def]
-    """A newcomer's patience with the waitlist is over; it may be that they were let in."""
-    person = s.people[user]
-    if person.waiting:
-        person.waiting = 0
-        person.left = now
-        s.n[WAITLISTED] -= 1
-
-
-@njit
-def length_of_line(s):  # type: ignore[no-untyped-def]
-    """People on the waitlist now; those in front who gave up are passed over."""
-    while s.n[LINE_HEAD] < s.n[LINE_TAIL] and not s.people[s.wants[s.line[s.n[LINE_HEAD]]].user].waiting:
-        over(s, s.line[s.n[LINE_HEAD]])
-        s.n[LINE_HEAD] += 1
-    return s.n[WAITLISTED]
-
-
-@njit
-def let_in(s, lots, now):  # type: ignore[no-untyped-def]
-    """Let in those whose turn it is, at most `lots` of them. The lots left over; the calendar must have room."""
-    while s.n[LINE_HEAD] < s.n[LINE_TAIL] and lots >= 1 and s.n[MOMENTS] < len(s.heap):
-        place = s.line[s.n[LINE_HEAD]]
-        s.n[LINE_HEAD] += 1
-        person = s.people[s.wants[place].user]
-        if not person.waiting:
-            over(s, place)
-            continue
-        person.waiting = 0
-        s.n[WAITLISTED] -= 1
-        schedule(s, now, ASK, s.wants[place].user, ADMITTED, place, 0)
-        lots -= 1
-    return lots
 
 
 @njit
@@ -255,63 +163,6 @@ def attempt(s, c, knobs, place, now):  # type: ignore[no-untyped-def]
 
 
 @njit
-def ask(s, c, knobs, place, now):  # type: ignore[no-untyped-def]
-    """The gateway's part. The row of the attempt."""
-    want = s.wants[place]
-    person = s.people[want.user]
-    tier, feature = person.tier, want.feature
-    row = s.n[REQUESTS]
-    s.n[REQUESTS] += 1
-    request, knob = s.requests[row], knobs[tier, feature]
-    pool, ladder, meter = c.pool_of[feature], c.ladders[feature, want.images], c.meter[feature]
-    request.user, request.want, request.ask, request.attempt = want.user, place, want.ask, want.attempt
-    request.tier, request.feature, request.asked, request.spec = tier, feature, ladder[0], ladder[0]
-    request.priority, request.level, request.outcome = int(knob[PRIORITY]), 0, NONE
-    request.arrived, request.started, request.finished, request.left = now, np.nan, np.nan, np.nan
-    request.gpu_seconds, request.batch, request.next = np.nan, NOBODY, NOBODY
-    request.retry, request.notified, request.gone, request.waited_out = 0, 0, 0, 0
-    s.arrivals[tier, feature] += 1
-    wait = expected_wait(s, c, pool, request.priority)
-    request.reason = decide(
-        knob,
-        s.limiters[limiter(s, want.user, meter, knob)],
-        now,
-        c.midnight,
-        now - person.born,
-        person.in_flight,
-        s.queued[pool] if s.queued[pool] or s.idle_count[pool] == 0 else -1,
-        wait,
-        draw(c.seed, ROLLOUT, person.key, meter + METERS * person.accounts),
-        draw(c.seed, SHED, person.key, want.ask * ATTEMPTS + want.attempt),
-    )
-    if request.reason != GRANTED:
-        request.outcome = REFUSED
-        s.refused[tier, feature] += 1
-        return row
-    request.level = min(int(knob[LEVEL]), c.rungs[feature] - 1)
-    request.spec = ladder[request.level]
-    request.notified = wait > c.notifies_above
-    person.in_flight += 1
-    join(s, c, row, now)
-    return row
-
-
-@njit
-def limiter(s, user, meter, knob):  # type: ignore[no-untyped-def]
-    """The row of what is remembered of this user's use of this meter; row 0, never written, without limits."""
-    if knob[RATE] == np.inf and knob[QUOTA] == np.inf:
-        return 0
-    if s.limiter_of[user, meter] == NOBODY:
-        row = s.n[LIMITERS]
-        s.n[LIMITERS] += 1
-        s.limiters[row] = -np.inf
-        for slot in (DAY_USED, DAY_BEFORE, ROLL_USED, NEXT_SLOT):
-            s.limiters[row, slot] = 0.0
-        s.limiter_of[user, meter] = row
-    return s.limiter_of[user, meter]
-
-
-@njit
 def after(s, c, place, row, now):  # type: ignore[no-untyped-def]
     """An attempt has ended: the wish has come true, is tried again, or is given up."""
     want, request = s.wants[place], s.requests[row]
@@ -336,15 +187,6 @@ def after(s, c, place, row, now):  # type: ignore[no-untyped-def]
     kind, a, b = c.backoff
     pause = sample(kind, a, b, c.seed, BACKOFF, key, k) * c.growth ** float(want.attempt)
     schedule(s, now + min(pause, c.longest), ASK, want.user, AGAIN, place, 0)
-
-
-@njit
-def new_account(s, user, now):  # type: ignore[no-untyped-def]
-    """A user signs up once more, under another name: nothing is remembered of that one, and it is new."""
-    s.people[user].accounts += 1
-    s.people[user].born = now
-    s.limiter_of[user, :] = NOBODY
-    s.n[SIGNUPS] += 1
 
 
 @njit
@@ -399,9 +241,6 @@ def next_day(c, person, day):  # type: ignore[no-untyped-def]
         if draw(c.seed, RETURN, person.key, later) < c.using[later] * weight:
             return later
     return len(c.using)
-
-
-# Word of mouth.
 
 
 @njit

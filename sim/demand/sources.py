@@ -1,12 +1,13 @@
 """Where demand comes from: signup waves, API clients, recordings; and what shapes them all."""
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Annotated, Any
 
 from pydantic import ConfigDict, Field, model_validator
 
 from sim.demand.presets import Use, expanded
-from sim.demand.scripts import Clients, Replay
+from sim.demand.scripts import Clients, Replay, Source
 from sim.demand.season import Region, Season
 from sim.demand.signups import AnyWave
 from sim.demand.word_of_mouth import WordOfMouth
@@ -80,6 +81,22 @@ class Demand(Strict):
         if self.regions and abs(sum(region.share for region in self.regions.values()) - 1) > 1e-6:
             raise ValueError("regions: the shares must add up to 1")
         return self
+
+    def check_names(self, tiers: dict[str, float], features: list[str]) -> None:
+        """Raise ValueError for a tier (given with its share) or feature that is not there, or tiers without people."""
+        named = [(f"waves.{n}.tiers", wave.tiers) for n, wave in enumerate(self.waves) if wave.tiers]
+        sources: dict[str, Sequence[Source]] = {"clients": self.clients, "traces": self.traces}
+        for kind, n, source in [(kind, n, one) for kind, listed in sources.items() for n, one in enumerate(listed)]:
+            named += [(f"{kind}.{n}.tier", [source.tier])] if source.tier else []
+            for feature in [source.feature, *getattr(source, "features", {}).values()]:
+                if feature and feature not in features:
+                    raise ValueError(f"demand.{kind}.{n}: no feature {feature!r}, expected one of {features}")
+        for key, listed in [*named, ("openings", list(self.openings))]:
+            for tier in listed:
+                if tier not in tiers:
+                    raise ValueError(f"demand.{key}: no tier {tier!r}, expected one of {list(tiers)}")
+            if key != "openings" and not sum(tiers[tier] for tier in listed) > 0:
+                raise ValueError(f"demand.{key}: nobody is in {listed}, expected a tier with a share above 0")
 
     def names(self) -> list[str]:
         """Every source's name, in the order of their numbers: waves, clients, traces."""
