@@ -1,16 +1,26 @@
-"""Where recorded traces lie on this machine: tests that need them skip where they are absent."""
+"""Where recorded traces lie on this machine: tests that need them skip where they are absent.
+
+MELTPOINT_TRACES names the folder; else it is one called 'traces' beside the project, or in a folder beside it.
+"""
 
 import os
 from pathlib import Path
 
 import pytest
 
-FOLDER = Path(os.environ.get("MELTPOINT_TRACES", Path(__file__).parent.parent.parent / "shared" / "traces"))
+BESIDE = Path(__file__).parent.parent.parent
+
+
+def folder() -> Path:
+    """The folder of recorded traces, whether or not it is there."""
+    named = os.environ.get("MELTPOINT_TRACES")
+    found = [Path(named)] if named else [*BESIDE.glob("traces"), *sorted(BESIDE.glob("*/traces"))]
+    return found[0] if found else BESIDE / "traces"
 
 
 def recorded(name: str) -> Path:
     """The path of one recorded file, like 'gentd26/lora_request_trace.csv'; skips the test where there is none."""
-    path = FOLDER / name
+    path = folder() / name
     if not path.is_file():
-        pytest.skip(f"the recorded trace {name} is not here; put it into {FOLDER}, or set MELTPOINT_TRACES")
+        pytest.skip(f"the recorded trace {name} is not here; put it into {folder()}, or set MELTPOINT_TRACES")
     return path
