@@ -32,9 +32,12 @@ ENOUGH, FULL = range(2)
 @njit
 def full(s):  # type: ignore[no-untyped-def]
     """Whether some array may not hold what the next moment adds."""
-    n = s.n
-    if (
-        n[MOMENTS] + ROOM > len(s.heap)
+    n, short = s.n, False
+    for pool in range(len(s.gpus)):  # not .max(): this is asked at every moment
+        short |= s.lane_count[pool] + 2 > s.lanes.shape[1] or s.gpus[pool] + 2 > s.idle.shape[1]
+    return (
+        short
+        or n[MOMENTS] + ROOM > len(s.heap)
         or n[REQUESTS] + 2 > len(s.requests)
         or n[BATCHES] + 2 > len(s.batches)
         or n[PEOPLE] + 2 > len(s.people)
@@ -42,13 +45,7 @@ def full(s):  # type: ignore[no-untyped-def]
         or n[FREE] + 2 > len(s.free)
         or n[LINE_TAIL] + 2 > len(s.line)
         or n[LIMITERS] + 2 > len(s.limiters)
-    ):
-        return True
-    lanes, gpus = s.lanes.shape[1], s.idle.shape[1]
-    for pool in range(len(s.gpus)):
-        if s.lane_count[pool] + 2 > lanes or s.gpus[pool] + 2 > gpus:
-            return True
-    return False
+    )
 
 
 @njit
