@@ -5,30 +5,38 @@ import math
 import numpy as np
 
 from sim.jit import njit
-from sim.streams import draw, normal
+from sim.streams import draw, normal, standard_normal
 
-# Distributions of time, by inversion or by Box and Muller, each from one keyed draw.
+# Distributions of time, by inversion of one uniform.
 NEVER, CONSTANT, UNIFORM, EXPONENTIAL, LOGNORMAL, WEIBULL = range(6)
 
 
 @njit
-def sample(kind, a, b, seed, stream, entity, k):  # type: ignore[no-untyped-def]
-    """One keyed value of a law.
+def quantile(kind, a, b, u):  # type: ignore[no-untyped-def]
+    """The value of a law below which a share u of its values lies.
 
     constant a; uniform a to b; exponential of mean a; lognormal of median a, sigma b; Weibull of scale a, shape b.
+    Exponential and Weibull take the share above it: the logarithm is exact where they are long.
     """
     if kind == NEVER:
         return np.inf
     if kind == CONSTANT:
         return a
-    if kind == LOGNORMAL:
-        return a * math.exp(b * normal(seed, stream, entity, k))
-    u = draw(seed, stream, entity, k)
     if kind == UNIFORM:
         return a + (b - a) * u
+    if kind == LOGNORMAL:
+        return a * math.exp(b * standard_normal(u))
     if kind == EXPONENTIAL:
         return -a * math.log(u)
     return a * (-math.log(u)) ** (1.0 / b)
+
+
+@njit
+def sample(kind, a, b, seed, stream, entity, k):  # type: ignore[no-untyped-def]
+    """One keyed value of a law."""
+    if kind <= CONSTANT:
+        return quantile(kind, a, b, 0.5)
+    return quantile(kind, a, b, draw(seed, stream, entity, k))
 
 
 NO_NOISE, LOGNORMAL_NOISE, EXPONENTIAL_NOISE = range(3)
@@ -130,3 +138,22 @@ def hour_of_return(flat, quantiles, since, day, local, u):  # type: ignore[no-un
     below = min(int(rank), len(quantiles) - 2)
     low, high = quantiles[below], quantiles[below + 1]
     return midnight_of(since, day, local) + low + (rank - below) * (high - low)
+
+
+@njit
+def day_of_return(using, staying, fate, loyalty, flat, by_weekday, since, day, local, u):  # type: ignore[no-untyped-def]
+    """The day, counted from the first, on which somebody comes back after `day`; len(using) if on none of them.
+
+    using: the chance of use by day; staying: the share not gone for good by then, with whom one of this fate in (0, 1)
+    leaves. The days come each with its chance, one uniform u for all: the first on which 1 - (1 - p) (1 - p) ...
+    exceeds it.
+    """
+    away = 1.0
+    for later in range(day + 1, len(using)):
+        if fate >= staying[later]:
+            break
+        chance = using[later] * loyalty * weight_of_day(flat, by_weekday, since, later, local)
+        away *= 1.0 - min(chance, 1.0)
+        if u < 1.0 - away:
+            return later
+    return len(using)

@@ -4,12 +4,17 @@ import math
 
 import numpy as np
 
-from sim.chance import character
+from numpy.typing import NDArray
+
+from sim.chance import character, day_of_return
 from sim.demand.clockwork import Clockwork
 from sim.demand.people import People, tiers_of
 from sim.log import Columns
 from sim.scenario import Scenario
-from sim.streams import ACTIVITY, LIFE, REGION, draw
+from sim.streams import ACTIVITY, LIFE, REGION, RETURN, draw
+
+
+Floats = NDArray[np.float64]
 
 
 class Crowd:
@@ -63,9 +68,12 @@ class Crowd:
         self.draw_character(key)
         return len(self) - 1
 
-    def chance_on(self, user: int, day: int) -> float:
-        """What somebody's chance of coming back `day` days after admission is multiplied by."""
-        return self.loyalty[user] * self.clock.weight(self.admitted[user], day, self.region[user])
+    def day_after(self, user: int, day: int, using: Floats, staying: Floats) -> int:
+        """The next day, counted from admission, on which somebody comes back after `day`; len(using) if none."""
+        clock, since = self.clock, self.admitted[user]
+        who = self.fate[user], self.loyalty[user]
+        when = clock.flat, clock.by_weekday, since, day, clock.local[self.region[user]]
+        return int(day_of_return(using, staying, *who, *when, draw(self.seed, RETURN, self.key[user], day)))
 
     def back_at(self, user: int, day: int, u: float) -> float:
         """The instant, `day` days after admission, at which somebody comes back: at an hour as people keep there."""

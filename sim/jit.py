@@ -40,7 +40,15 @@ def use_cache() -> None:
 
 
 def njit(function: Callable[..., Any]) -> Any:
-    """Compile a function of numbers and arrays at its first call, for good."""
+    """Compile a function of numbers and arrays at its first call, for good.
+
+    It may not make arrays: so no references are counted, which costs more than most of these functions do.
+    """
+    return numba.njit(cache=True, _nrt=False)(function)
+
+
+def njit_with_arrays(function: Callable[..., Any]) -> Any:
+    """The same for a function that makes arrays."""
     return numba.njit(cache=True)(function)
 
 

@@ -5,7 +5,20 @@ from typing import Any
 
 from numpy.typing import NDArray
 
+from sim.timeline import Timeline
+
 Columns = dict[str, NDArray[Any]]
+
+
+@dataclass(frozen=True)
+class Recording:
+    """What a run writes down besides its timeline: every row, those of a share of the users, or none."""
+
+    rows: bool = True
+    sampled: float = 0.0  # the share, where not every row
+
+
+EVERY_ROW = Recording()
 
 
 @dataclass(frozen=True)
@@ -14,10 +27,11 @@ class Log:
 
     requests: a row an attempt, in any order: user, ask, attempt, tier, feature, arrived, started, finished, left,
         outcome (a place in sim.request.OUTCOMES), reason (in sim.rules.REASONS), asked, spec, level, batch (-1: none),
-        gpu_seconds, retry, notified.
+        gpu_seconds, retry, notified, first (the row of its intent's first attempt).
     batches: a row a batch, in the order of their numbers: pool, gpu, spec, size, started, finished, seconds.
     people: a row a person: tier, source (-1: invited), region, newcomer, invited_by (-1: nobody), arrives, admitted,
         left.
+    timeline: what happened, counted; None where the engine leaves that to the tables.
     gpus: GPUs of each pool in the end.
     """
 
@@ -25,3 +39,4 @@ class Log:
     batches: Columns
     people: Columns
     gpus: list[int]
+    timeline: Timeline | None = None

@@ -44,9 +44,16 @@ LIMITER = FIRST_SLOT + SLIDING_SLOTS
 
 def fresh_limiter() -> np.ndarray:
     """The limiter of a user the gateway has not seen."""
-    row = np.full(LIMITER, -np.inf)
-    row[[DAY_USED, DAY_BEFORE, ROLL_USED, NEXT_SLOT]] = 0.0
+    row = np.empty(LIMITER)
+    forget(row)
     return row
+
+
+@njit
+def forget(limiter):  # type: ignore[no-untyped-def]
+    """Make a limiter that of a user the gateway has not seen."""
+    limiter[:] = -np.inf
+    limiter[DAY_USED] = limiter[DAY_BEFORE] = limiter[ROLL_USED] = limiter[NEXT_SLOT] = 0.0
 
 
 @njit

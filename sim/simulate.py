@@ -12,6 +12,7 @@ from sim.control import Engine, control
 from sim.controls import Controls, Policy
 from sim.demand.people import people_of
 from sim.errors import BadInput
+from sim.log import EVERY_ROW, Recording
 from sim.policies.playbook import Step, in_order
 from sim.run import Run, run_from
 from sim.scenario import UNLIMITED, Scenario
@@ -27,13 +28,15 @@ def simulate(
     seed: int = 1,
     engine: str = "compiled",
     unlimited: bool = False,
+    recording: Recording = EVERY_ROW,
     progress: Callable[[float], None] | None = None,
 ) -> Run:
     """One run of a scenario under a playbook, as tables.
 
     playbook: the name of one in the scenario (the first where None), or a list of policies, each any object with
     act(telemetry, controls). engine: 'compiled', or 'simpy', the readable definition of the same model. unlimited:
-    every pool always has one GPU more, so that nobody waits. progress is called with the seconds simulated so far, at
+    every pool always has one GPU more, so that nobody waits. recording: what is written down; 'simpy' writes every row.
+    progress is called with the seconds simulated so far, at
     every control tick. The same scenario, playbook and seed give the same tables, on any machine, in any number of
     processes, and from both engines.
     """
@@ -43,7 +46,7 @@ def simulate(
     if engine not in ENGINES:
         raise BadInput("there is no such engine", key="engine", value=engine, expected=" or ".join(ENGINES))
     with without_garbage_collection():
-        return played(scenario, name, steps, seed, engine, unlimited, progress)
+        return played(scenario, name, steps, seed, engine, recording, unlimited, progress)
 
 
 def played(
@@ -52,6 +55,7 @@ def played(
     steps: Sequence[Step | Policy],
     seed: int,
     engine: str,
+    recording: Recording,
     unlimited: bool,
     progress: Callable[[float], None] | None,
 ) -> Run:
@@ -63,7 +67,7 @@ def played(
     env = Clock()
     plays: Engine
     if engine == "compiled":
-        plays = CompiledEngine(scenario, people, asks, controls, seed, unlimited=unlimited)
+        plays = CompiledEngine(scenario, people, asks, controls, seed, recording, unlimited=unlimited)
     else:
         plays = SimpyEngine(env, scenario, people, asks, controls, seed, unlimited=unlimited)
     timed, tick = in_order([*scenario.always, *steps], scenario.seconds), scenario.control_tick

@@ -10,13 +10,13 @@ import math
 
 import numpy as np
 
-from sim.jit import njit
+from sim.jit import njit, njit_with_arrays
 
 # What a number is for. A value is part of every result: never renumber, only append.
 SIGNUP, TIER, COUNT, RETURN, RETURN_TIME, FEATURE, THINK, PATIENCE = range(8)
 RETRY, BACKOFF, SERVICE, SHED, ROLLOUT, CHURN, WAITLIST, SPEED, LOAD = range(8, 17)
 BURST, FIT, SERVEGEN, REGION, ACTIVITY, BREAK, LIFE, IMAGES, SHARE, INVITED, INVITATION, CONVERT = range(17, 29)
-REGENERATE, ACCOUNT, OPENING, CLIENT, COPY, PAUSE, HAWKES, CHECK = range(29, 37)
+REGENERATE, ACCOUNT, OPENING, CLIENT, COPY, PAUSE, HAWKES, CHECK, SAMPLE = range(29, 38)
 
 MASK = 0xFFFFFFFF
 TWO_TO_MINUS_53 = 1.0 / 9007199254740992.0
@@ -69,7 +69,7 @@ def offspring(seed, stream, entity, k):  # type: ignore[no-untyped-def]
     return np.int64((w0 << np.uint64(30)) | (w1 & np.uint64(0x3FFFFFFF)) | np.uint64(1 << 62))
 
 
-@njit
+@njit_with_arrays
 def draws(seed, stream, entities, k):  # type: ignore[no-untyped-def]
     """draw() for an array of entities at one k: float64, of the same length."""
     out = np.empty(len(entities))
@@ -78,7 +78,7 @@ def draws(seed, stream, entities, k):  # type: ignore[no-untyped-def]
     return out
 
 
-@njit
+@njit_with_arrays
 def series(seed, stream, entity, first, n):  # type: ignore[no-untyped-def]
     """draw() for one entity at k = first, first + 1, ...: float64 of length n.
 
@@ -92,7 +92,45 @@ def series(seed, stream, entity, first, n):  # type: ignore[no-untyped-def]
 
 
 @njit
+def standard_normal(u):  # type: ignore[no-untyped-def]
+    """The standard normal value below which a share u in (0, 1) lies (Wichura 1988, AS 241, PPND16: 16 figures)."""
+    q = u - 0.5
+    if abs(q) <= 0.425:
+        r = 0.180625 - q * q
+        above = 2.5090809287301226727e3 * r + 3.3430575583588128105e4
+        above = (above * r + 6.7265770927008700853e4) * r + 4.5921953931549871457e4
+        above = (above * r + 1.3731693765509461125e4) * r + 1.9715909503065514427e3
+        above = (above * r + 1.3314166789178437745e2) * r + 3.3871328727963666080
+        below = 5.2264952788528545610e3 * r + 2.8729085735721942674e4
+        below = (below * r + 3.9307895800092710610e4) * r + 2.1213794301586595867e4
+        below = (below * r + 5.3941960214247511077e3) * r + 6.8718700749205790830e2
+        below = (below * r + 4.2313330701600911252e1) * r + 1.0
+        return q * above / below
+    r = math.sqrt(-math.log(u if q < 0.0 else 1.0 - u))
+    if r <= 5.0:
+        r -= 1.6
+        above = 7.74545014278341407640e-4 * r + 2.27238449892691845833e-2
+        above = (above * r + 2.41780725177450611770e-1) * r + 1.27045825245236838258
+        above = (above * r + 3.64784832476320460504) * r + 5.76949722146069140550
+        above = (above * r + 4.63033784615654529590) * r + 1.42343711074968357734
+        below = 1.05075007164441684324e-9 * r + 5.47593808499534494600e-4
+        below = (below * r + 1.51986665636164571966e-2) * r + 1.48103976427480074590e-1
+        below = (below * r + 6.89767334985100004550e-1) * r + 1.67638483018380384940
+        below = (below * r + 2.05319162663775882187) * r + 1.0
+    else:
+        r -= 5.0
+        above = 2.01033439929228813265e-7 * r + 2.71155556874348757815e-5
+        above = (above * r + 1.24266094738807843860e-3) * r + 2.65321895265761230930e-2
+        above = (above * r + 2.96560571828504891230e-1) * r + 1.78482653991729133580
+        above = (above * r + 5.46378491116411436990) * r + 6.65790464350110377720
+        below = 2.04426310338993978564e-15 * r + 1.42151175831644588870e-7
+        below = (below * r + 1.84631831751005468180e-5) * r + 7.86869131145613259100e-4
+        below = (below * r + 1.48753612908506148525e-2) * r + 1.36929880922735805310e-1
+        below = (below * r + 5.99832206555887937690e-1) * r + 1.0
+    return -above / below if q < 0.0 else above / below
+
+
+@njit
 def normal(seed, stream, entity, k):  # type: ignore[no-untyped-def]
-    """A standard normal for one (seed, stream, entity, k): Box and Muller on the two uniforms of one Philox call."""
-    u, v = pair(seed, stream, entity, k)
-    return math.sqrt(-2.0 * math.log(u)) * math.cos(2.0 * math.pi * v)
+    """A standard normal for one (seed, stream, entity, k), by inversion."""
+    return standard_normal(draw(seed, stream, entity, k))

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from simpy import Event
 
-from sim.chance import count_of, sample
+from sim.chance import count_of, quantile, sample
 from sim.clock import ABANDON, ASK, SIGNUP, Clock
 from sim.crowd import Crowd
 from sim.demand.people import ANY, Asks
@@ -19,7 +19,6 @@ from sim.scenario import Scenario
 from sim.service import ATTEMPTS, Service
 from sim.streams import (
     ACCOUNT,
-    BACKOFF,
     BREAK,
     CHURN,
     COUNT,
@@ -29,10 +28,10 @@ from sim.streams import (
     PAUSE,
     REGENERATE,
     RETRY,
-    RETURN,
     RETURN_TIME,
     THINK,
     draw,
+    pair,
 )
 from sim.waitlist import Waitlist
 
@@ -56,8 +55,8 @@ class Users:
         self.first_script = len(scenario.demand.waves)
         self.retries = [source.retries for source in sources]
         days = math.ceil(scenario.horizon / DAY) + 1
-        self.using = self.behaviour.returns.using(days).tolist()  # by days since arrival
-        self.staying = self.behaviour.returns.staying(days).tolist()
+        self.using = self.behaviour.returns.using(days)  # by days since arrival
+        self.staying = self.behaviour.returns.staying(days)
         self.invitations: Invitations | None = None
         if scenario.demand.word_of_mouth is not None:
             self.invitations = Invitations(env, scenario, crowd, seed, self.begin)
@@ -105,7 +104,7 @@ class Users:
                     return
                 wanted += self.was_no_good(request, key, ask)
                 number += 1
-            day = self.next_day(user, day)
+            day = crowd.day_after(user, day, self.using, self.staying)
             if day == len(self.using):
                 return  # not before the horizon
             back = crowd.back_at(user, day, draw(self.seed, RETURN_TIME, key, day))
@@ -152,12 +151,13 @@ class Users:
                 break
             if not again or attempt == retry.at_most:
                 break
+            whether, how_long = pair(self.seed, RETRY, key, k)
             if request.reason in HOPELESS and draw(self.seed, ACCOUNT, key, k) < retry.second_account:
                 self.service.new_account(user)
-            elif draw(self.seed, RETRY, key, k) >= self.chance_of_retry(request):
+            elif whether >= self.chance_of_retry(request):
                 break
             request.retry = True
-            pause = sample(*retry.backoff.law, self.seed, BACKOFF, key, k) * retry.growth**attempt
+            pause = quantile(*retry.backoff.law, how_long) * retry.growth**attempt
             yield self.pause(min(pause, retry.longest), user)
         return request
 
@@ -194,16 +194,6 @@ class Users:
         if breaks.probability > 0 and draw(self.seed, BREAK, key, ask) < breaks.probability:
             return float(sample(*breaks.lasting.law, self.seed, PAUSE, key, ask))
         return float(sample(*self.behaviour.think.law, self.seed, THINK, key, ask))
-
-    def next_day(self, user: int, day: int) -> int:
-        """The next day, counted from arrival, on which this person comes back; past the horizon if none before it."""
-        key = self.crowd.key[user]
-        for later in range(day + 1, len(self.using)):
-            if self.crowd.fate[user] >= self.staying[later]:
-                break
-            if draw(self.seed, RETURN, key, later) < self.using[later] * self.crowd.chance_on(user, later):
-                return later
-        return len(self.using)
 
     def pause(self, seconds: float, user: int) -> Event:
         return self.env.at(self.env.now + seconds, ASK, user)

@@ -1,130 +1,180 @@
 """The compiled engine's loop: the next moment, whichever it is, until a given instant or until an array is full."""
 
-from sim.clock import ASK, SIGNUP
-from sim.compiled.heap import AGAIN, BACK, FINISH, GAVE_UP, INVITED, LINGERED, NEXT, TIRED, pop
+from sim.clock import ABANDON, ASK, COMPLETION, SIGNUP
+from sim.compiled.calendar import (
+    AGAIN,
+    BACK,
+    EMPTY,
+    FINISH,
+    GAVE_UP,
+    INVITED,
+    LINGERED,
+    NEXT,
+    OVERFULL,
+    RUN,
+    SCRIPT,
+    TIRED,
+    WHAT,
+    code_of,
+    peek,
+    pop,
+)
 from sim.compiled.line import give_up
-from sim.compiled.lives import admit, after, attempt, begin, begin_day, begin_want, draw_character, invited, scripted
-from sim.compiled.pools import images_done, leave, serve, wake_one
+from sim.compiled.lives import admit, after, arrive, attempt, begin_day, begin_wish, invited, scripted
+from sim.compiled.memory import fetch
+from sim.compiled.pools import free_batch, images_done, is_of, keep, leave, serve, settle, wake_one
 from sim.compiled.state import (
     ARRIVAL,
-    ARRIVAL_SEQ,
-    ASK_SEQ,
-    BATCHES,
-    FREE,
-    LIMITERS,
-    LINE_TAIL,
-    MOMENTS,
+    GONE,
+    KEPTS,
     NOBODY,
     NONE,
-    PEOPLE,
     REQUESTS,
-    ROOM,
-    SEQ,
+    RUN_AT,
+    RUN_END,
     SERVED,
-    WANTS,
+    SLACK,
+    WAITED_OUT,
+    slack,
 )
-from sim.compiled.state import ASK as NEXT_ASK
 from sim.jit import njit
 
 ENOUGH, FULL = range(2)
-
-
-@njit
-def full(s):  # type: ignore[no-untyped-def]
-    """Whether some array may not hold what the next moment adds."""
-    n, short = s.n, False
-    for pool in range(len(s.gpus)):  # not .max(): this is asked at every moment
-        short |= s.lane_count[pool] + 2 > s.lanes.shape[1] or s.gpus[pool] + 2 > s.idle.shape[1]
-    return (
-        short
-        or n[MOMENTS] + ROOM > len(s.heap)
-        or n[REQUESTS] + 2 > len(s.requests)
-        or n[BATCHES] + 2 > len(s.batches)
-        or n[PEOPLE] + 2 > len(s.people)
-        or n[WANTS] + 2 > len(s.wants)
-        or n[FREE] + 2 > len(s.free)
-        or n[LINE_TAIL] + 2 > len(s.line)
-        or n[LIMITERS] + 2 > len(s.limiters)
-    )
+NUMBER = (1 << 56) - 1  # the bits of a code, moved down, that hold a number
+HALF = 0xFFFFFFFF
 
 
 @njit
 def advance(s, c, knobs, until, kind):  # type: ignore[no-untyped-def]
     """Play every moment before (until, kind). FULL if it stopped before that because an array must grow.
 
-    Signups and scripted asks that are known beforehand stand in arrays of their own and never enter the heap.
+    People who are known beforehand stand in an array of their own and never enter the calendar.
     """
     n = s.n
     stop = kind << 60
     while True:
-        if full(s):
-            return FULL
-        what, time, code, seq = NOBODY, until, stop, 0
-        if n[MOMENTS] > 0:
-            top = s.heap[0]
-            if top.time < time or (top.time == time and top.code < code):
-                what, time, code, seq = 0, top.time, top.code, top.seq
+        if n[SLACK] <= 0:
+            n[SLACK] = slack(s, c)
+            if n[SLACK] <= 0:
+                return FULL
+        n[SLACK] -= 1
+        arrives, code = until, stop
         if n[ARRIVAL] < len(c.arriving):
             user = c.arriving[n[ARRIVAL]]
-            t, own = s.people[user].arrives, (SIGNUP << 60) + user
-            if t < time or (t == time and (own < code or (own == code and n[ARRIVAL_SEQ] < seq))):
-                what, time, code, seq = 1, t, own, n[ARRIVAL_SEQ]
-        if n[NEXT_ASK] < len(c.ask_times):
-            t, own = c.ask_times[n[NEXT_ASK]], (ASK << 60) + c.ask_user[n[NEXT_ASK]]
-            if t < time or (t == time and (own < code or (own == code and n[ASK_SEQ] < seq))):
-                what, time, code, seq = 2, t, own, n[ASK_SEQ]
-        if what == NOBODY:
+            comes, own = c.arrives[user], code_of(SIGNUP, user, 0)
+            if comes < until or (comes == until and own < stop):
+                arrives, code = comes, own
+        where = peek(s, c, arrives)
+        if where == OVERFULL:
+            n[SLACK] = 0
+            return FULL
+        if where != EMPTY:
+            time, first = (s.run[n[RUN_AT]].time, s.run[n[RUN_AT]].code) if where == RUN else (s.soon[0].time, s.soon[0].code)
+            if time < arrives or (time == arrives and first < code):
+                if where == RUN:
+                    load = s.run[n[RUN_AT]].load
+                    n[RUN_AT] += 1
+                    look_ahead(s)
+                else:
+                    load = s.soon[0].load
+                    pop(s)
+                play(s, c, knobs, first & WHAT, (first >> 4) & NUMBER, load, time)
+                continue
+        if code == stop:
             return ENOUGH
-        if what == 0:
-            top = s.heap[0]
-            event, a, b = top.what, top.a, top.b
-            pop(s.heap, n[MOMENTS])
-            n[MOMENTS] -= 1
-            play(s, c, knobs, event, a, b, time)
-        elif what == 1:
-            user = c.arriving[n[ARRIVAL]]
-            n[ARRIVAL] += 1
-            n[ARRIVAL_SEQ] = n[SEQ]
-            n[SEQ] += 1
-            draw_character(s, c, user)
-            begin(s, c, knobs, user, time)
-        else:
-            number = n[NEXT_ASK]
-            n[NEXT_ASK] += 1
-            n[ASK_SEQ] = n[SEQ]
-            n[SEQ] += 1
-            scripted(s, c, knobs, number, time)
+        n[ARRIVAL] += 1
+        arrive(s, c, knobs, user, arrives)
 
 
 @njit
-def play(s, c, knobs, event, a, b, now):  # type: ignore[no-untyped-def]
-    """One moment."""
+def look_ahead(s):  # type: ignore[no-untyped-def]
+    """Have the records fetched that the next moments will need."""
+    place, end = s.n[RUN_AT], s.n[RUN_END]
+    if place + 8 < end:
+        moment = s.run[place + 8]
+        kind = moment.code >> 60
+        if kind == ASK:
+            fetch(s.people, moment.load & HALF)
+        elif kind == ABANDON:
+            fetch(s.requests, (moment.load >> 32) & HALF)
+        elif kind == COMPLETION:
+            fetch(s.batches, moment.load)
+    if place + 4 < end:
+        moment = s.run[place + 4]
+        kind = moment.code >> 60
+        if kind == ASK:
+            pass
+        elif kind == COMPLETION:
+            fetch(s.requests, s.batches[moment.load].first)
+    if place + 2 < end:
+        moment = s.run[place + 2]
+        kind = moment.code >> 60
+        if kind == COMPLETION:
+            fetch(s.people, s.requests[s.batches[moment.load].first].person)
+
+
+@njit
+def play(s, c, knobs, event, number, load, now):  # type: ignore[no-untyped-def]
+    """One moment. number: whose (a user, a GPU); load: what it is about."""
     if event == FINISH:
-        images_done(s, a, now)
-        serve(s, c, b, s.batches[a].gpu, now)
-        row = s.batches[a].first
-        while row != NOBODY:  # their users go on once the GPU has its next batch
-            if s.requests[row].outcome == SERVED:
-                after(s, c, s.requests[row].want, row, now)
-            row = s.requests[row].next
+        finish(s, c, load, now)
     elif event == LINGERED:
-        s.requests[a].waited_out = 1
-        wake_one(s, c, b, now)
+        row = load >> 32
+        if is_of(s.requests[row], number, load):
+            s.requests[row].mark |= WAITED_OUT
+            wake_one(s, c, c.pool_of[s.requests[row].feature], now)
     elif event == TIRED:
-        if s.requests[a].outcome == NONE:
-            leave(s, c, a, now)
-            after(s, c, s.requests[a].want, a, now)
+        row = load >> 32
+        if is_of(s.requests[row], number, load) and s.requests[row].outcome == NONE:
+            leave(s, c, row, now)
+            after(s, c, s.requests[row].wish, row, now)
+            if s.requests[row].mark & GONE:
+                keep(s, c, row)
     elif event == GAVE_UP:
-        give_up(s, a, now)
+        give_up(s, c, load, number, now)
     elif event == AGAIN:
-        s.wants[a].attempt += 1
-        attempt(s, c, knobs, a, now)
+        place = load & HALF
+        s.people[place].attempt += 1
+        attempt(s, c, knobs, place, load >> 32, now)
     elif event == NEXT:
-        begin_want(s, c, knobs, a, now)
+        begin_wish(s, c, knobs, load, now)
     elif event == BACK:
-        begin_day(s, c, knobs, a, now)
+        begin_day(s, c, knobs, load, now)
     elif event == INVITED:
-        invited(s, c, knobs, a, b, now)
+        invited(s, c, knobs, load, number, now)
+    elif event == SCRIPT:
+        scripted(s, c, knobs, load, now)
     else:  # let in from the waitlist
-        s.people[s.wants[a].user].born = now
-        admit(s, c, knobs, a, now)
+        s.people[load].born = now
+        admit(s, c, knobs, load, now)
+
+
+@njit
+def finish(s, c, number, now):  # type: ignore[no-untyped-def]
+    """A batch is done: its images are given out, its GPU has its next batch, and then its users go on."""
+    batch = s.batches[number]
+    pool, gpu, row = batch.pool, batch.gpu, batch.first
+    images_done(s, c, number, now)
+    serve(s, c, pool, gpu, now)
+    while row != NOBODY:
+        request = s.requests[row]
+        following = request.next
+        if request.outcome == SERVED:
+            after(s, c, request.wish, row, now)
+        settle(s, c, row)
+        row = following
+    free_batch(s, c, number)
+
+
+@njit
+def keep_the_rest(s, c):  # type: ignore[no-untyped-def]
+    """At the horizon, write down what of the sample is still in the service. Whether there was too little room."""
+    for row in range(s.n[REQUESTS]):
+        request = s.requests[row]
+        if request.user == NOBODY or request.mark & GONE:
+            continue
+        if s.n[KEPTS] == len(s.kept):
+            return True
+        keep(s, c, row)
+        request.user = NOBODY
+    return False

@@ -5,54 +5,78 @@ import math
 import numpy as np
 
 from sim.clock import CONTROL
-from sim.compiled.advance import FULL, advance
+from sim.compiled.advance import FULL, advance, keep_the_rest
 from sim.compiled.line import length_of_line, let_in
+from sim.compiled.lives import schedule_script
+from sim.compiled.people import add_known, add_scripted
 from sim.compiled.pools import expected_wait
-from sim.compiled.setting import referred_setting, setting_of
+from sim.compiled.rows import batch_columns, kept_columns, people_columns, request_columns
+from sim.compiled.setting import Setting, setting_of
 from sim.compiled.state import (
-    BATCH,
     BATCHES,
+    CHURNED,
     GATE_OPEN,
-    MOMENTS,
-    NONE,
+    GAVE_UP_WAITING,
+    INVITED,
+    KEPTS,
+    LET_IN,
+    LIMITERS,
+    PEAK,
     PEOPLE,
-    PERSON,
-    REQUEST,
     REQUESTS,
-    ROOM,
     SIGNUPS,
+    SLACK,
+    SPARE,
+    USERS,
     State,
     fresh_state,
-    grown,
-    referred,
+    roomy,
+    with_chunks,
     with_room,
 )
+from sim.compiled.tally import close
+from sim.compiled.view import View
 from sim.controls import LAST, Controls, PoolTelemetry, Telemetry, read_only
 from sim.demand.people import Asks, People
-from sim.log import Columns, Log
-from sim.request import OUTCOMES, UNFINISHED
+from sim.log import Log, Recording
+from sim.rules import FIRST_SLOT, KIND, LIMITER, QUOTA, SLIDING, forget
 from sim.scenario import Scenario
+from sim.timeline import Timeline, bin_width
 
 
 class CompiledEngine:
     """One run in progress."""
 
     def __init__(
-        self, scenario: Scenario, people: People, asks: Asks, controls: Controls, seed: int, *, unlimited: bool = False
+        self,
+        scenario: Scenario,
+        people: People,
+        asks: Asks,
+        controls: Controls,
+        seed: int,
+        recording: Recording,
+        *,
+        unlimited: bool = False,
     ):
-        self.scenario, self.controls, self.now = scenario, controls, 0.0
+        self.scenario, self.controls, self.recording, self.now = scenario, controls, recording, 0.0
         self.lots = 0.0  # people the waitlist may let in before the next tick
-        self.setting = referred_setting(setting_of(scenario, asks, people.source, seed, unlimited=unlimited))
-        meters, gpus = len(set(scenario.meters())), [scenario.gpus(name) for name in scenario.pools]
-        sizes = len(scenario.pools), len(scenario.specs()), len(scenario.tiers), len(scenario.features)
-        self.hold(with_people(fresh_state(*sizes, meters, gpus), people, len(scenario.demand.waves)))
+        self.given = setting_of(scenario, people, asks, seed, recording, unlimited=unlimited)
+        self.setting = View(self.given)
+        self.hold(begun(scenario, self.given, len(people)))
         for pool, name in enumerate(scenario.pools):
-            self.state.pace[pool, : gpus[pool]] = scenario.paces(name, seed)
+            self.state.pace[pool, : scenario.gpus(name)] = scenario.paces(name, seed)
+        add_known(self.ref, self.setting)
+        add_scripted(self.ref, self.setting)
+        if len(asks.instants):
+            schedule_script(self.ref, self.setting, 0)
         self.refresh()
 
     def hold(self, state: State) -> None:
         """Go on with these arrays."""
-        self.state, self.ref = state, referred(state)
+        self.state, self.ref = state, View(state)
+
+    def make_room(self) -> None:
+        self.hold(with_room(self.state, self.given.pushes, self.given.meters))
 
     def advance(self, until: float) -> None:
         """Play every moment before the control tick at `until`."""
@@ -61,12 +85,18 @@ class CompiledEngine:
     def play(self, until: float, kind: int) -> None:
         until = float(until)  # SimPy's clock begins at a whole 0, for which numba would compile everything once more
         while advance(self.ref, self.setting, self.knobs, until, kind) == FULL:
-            self.hold(with_room(self.state))
+            self.make_room()
         self.now = until
 
     def refresh(self) -> None:
         self.knobs = self.controls.knobs.copy()
         self.state.n[GATE_OPEN] = self.controls.signup_rate == math.inf
+        sliding = (self.knobs[:, :, KIND] == SLIDING) & (self.knobs[:, :, QUOTA] < math.inf)
+        if self.state.limiters.shape[1] < LIMITER and sliding.any():  # which few need, and is three times as long
+            wide = np.empty((len(self.state.limiters), LIMITER + 1))
+            wide[:, FIRST_SLOT:] = -math.inf
+            wide[:, :FIRST_SLOT] = self.state.limiters[:, :FIRST_SLOT]
+            self.hold(self.state._replace(limiters=wide))
 
     def take_over(self) -> None:
         """The knobs are set: they hold from now on, and a new control interval begins."""
@@ -80,13 +110,14 @@ class CompiledEngine:
         """Let in those whose turn it is in the `seconds` until the next tick; what is left over is not saved up."""
         rate = self.controls.signup_rate
         lots = self.lots % 1.0 + rate * seconds if rate < math.inf else math.inf
-        waiting = int(length_of_line(self.ref))
-        if len(self.state.heap) < self.state.n[MOMENTS] + waiting + ROOM:
-            self.hold(
-                self.state._replace(heap=grown(self.state.heap, int(self.state.n[MOMENTS]), spare=waiting + ROOM))
-            )
-        left = let_in(self.ref, lots, self.now)
-        self.lots = left if left < math.inf else 0.0
+        while True:
+            waiting = int(length_of_line(self.ref))
+            lots = let_in(self.ref, self.setting, lots, self.now)
+            if lots < 1 or waiting == 0 or int(length_of_line(self.ref)) == 0:
+                break
+            self.make_room()  # more of them than the calendar could take
+        self.state.n[SLACK] = 0
+        self.lots = lots if lots < math.inf else 0.0
 
     def telemetry(self) -> Telemetry:
         """What a policy may see now, counts since the tick before."""
@@ -115,28 +146,58 @@ class CompiledEngine:
     def log(self) -> Log:
         """All that happened before the horizon."""
         self.play(self.scenario.horizon, 0)
-        s = self.state
-        requests = columns(s.requests[: s.n[REQUESTS]], REQUEST)
-        requests["outcome"] = np.where(requests["outcome"] == NONE, OUTCOMES.index(UNFINISHED), requests["outcome"] - 1)
-        batches = columns(s.batches[: s.n[BATCHES]], BATCH)
-        return Log(requests, batches, columns(s.people[: s.n[PEOPLE]], PERSON), s.gpus.tolist())
+        s, n = self.state, self.state.n
+        close(self.ref, self.setting, int(n[BATCHES]), int(n[PEOPLE]))
+        if self.recording.sampled > 0:
+            while keep_the_rest(self.ref, self.setting):
+                self.make_room()
+            s = self.state
+        rows = self.recording.rows
+        requests = request_columns(s, self.given.pool_of, int(n[REQUESTS])) if rows else kept_columns(s, int(n[KEPTS]))
+        batches = batch_columns(s, int(n[BATCHES]) if rows else 0)
+        people = people_columns(s, int(n[USERS]) if rows else 0)
+        return Log(requests, batches, people, s.gpus.tolist(), self.timeline())
+
+    def timeline(self) -> Timeline:
+        s, n = self.state, self.state.n
+        by_cell = len(self.scenario.tiers), len(self.scenario.features)
+        return Timeline(
+            width=bin_width(self.scenario.horizon),
+            counts=s.counts.reshape(len(s.counts), *by_cell, -1).astype(np.int64),
+            seconds=s.seconds.reshape(len(s.seconds), *by_cell, -1),
+            queue=s.queue,
+            signups=s.signups.astype(np.int64),
+            latencies=s.latencies.reshape(len(s.latencies), *by_cell, -1),
+            busy=s.busy,
+            peaks=np.column_stack([s.crest[:, PEAK:], s.queued]),
+            people={
+                "came": int(s.signups.sum()),
+                "let_in": int(n[LET_IN]),
+                "lost": int(n[GAVE_UP_WAITING]),
+                "invited": int(n[INVITED]),
+                "churned": int(n[CHURNED]),
+                "everybody": int(n[USERS]),
+            },
+        )
 
 
-def with_people(state: State, people: People, first_script: int) -> State:
-    """The state with everybody who is known beforehand."""
-    n = len(people)
-    state.n[PEOPLE] = n
-    state = with_room(state)
-    rows = state.people[:n]
-    rows["key"], rows["arrives"], rows["born"] = people.key, people.arrives, people.arrives - people.account_age
-    rows["source"], rows["tier"], rows["region"] = people.source, people.tier, people.region
-    rows["newcomer"], rows["invited_by"] = people.newcomer, -1
-    rows["admitted"] = np.where(people.source >= first_script, people.arrives, math.nan)
-    rows["left"] = math.nan
+def begun(scenario: Scenario, c: Setting, users: int) -> State:
+    """The state of a run before its first moment."""
+    state = fresh_state(
+        len(scenario.pools),
+        len(c.spec_images),
+        len(scenario.tiers),
+        len(scenario.features),
+        [scenario.gpus(name) for name in scenario.pools],
+        buckets=int(c.buckets_a_second * scenario.horizon) + 2,
+        bins=round(scenario.horizon * c.bins_a_second),
+        largest=max(pool.max_batch for pool in scenario.pools.values()),
+        rows=c.rows,
+        sampled=c.sampled > 0,
+    )
+    state = with_room(with_chunks(state, 4096), c.pushes, c.meters)
+    if c.rows:
+        state = state._replace(past=roomy(state.past, 0, users + SPARE))
+    state.n[LIMITERS] = 1
+    forget(state.limiters[0])  # stands for users without limits
     return state
-
-
-def columns(records: np.ndarray, kind: np.dtype) -> Columns:
-    """Records as columns."""
-    assert kind.names is not None
-    return {name: records[name] for name in kind.names}

@@ -1,44 +1,56 @@
 """The compiled engine's waitlist: first come, first served; whose patience is over leaves for good."""
 
 from sim.clock import ASK
-from sim.compiled.heap import ADMITTED
-from sim.compiled.pools import schedule
-from sim.compiled.state import LINE_HEAD, LINE_TAIL, MOMENTS, WAITLISTED
-from sim.compiled.wants import over
+from sim.compiled.calendar import ADMITTED, schedule
+from sim.compiled.people import over
+from sim.compiled.state import (
+    AWAY,
+    GAVE_UP_WAITING,
+    LET_IN,
+    LINE_HEAD,
+    LINE_TAIL,
+    SPARE_CHUNKS,
+    WAITING,
+    WAITLISTED,
+)
+from sim.compiled.state import SOON
 from sim.jit import njit
 
 
 @njit
 def length_of_line(s):  # type: ignore[no-untyped-def]
     """People on the waitlist now; those in front who gave up are passed over."""
-    while s.n[LINE_HEAD] < s.n[LINE_TAIL] and not s.people[s.wants[s.line[s.n[LINE_HEAD]]].user].waiting:
+    while s.n[LINE_HEAD] < s.n[LINE_TAIL] and s.people[s.line[s.n[LINE_HEAD]]].status != WAITLISTED:
         over(s, s.line[s.n[LINE_HEAD]])
         s.n[LINE_HEAD] += 1
-    return s.n[WAITLISTED]
+    return s.n[WAITING]
 
 
 @njit
-def let_in(s, lots, now):  # type: ignore[no-untyped-def]
-    """Let in those whose turn it is, at most `lots` of them. The lots left over; the calendar must have room."""
-    while s.n[LINE_HEAD] < s.n[LINE_TAIL] and lots >= 1 and s.n[MOMENTS] < len(s.heap):
+def let_in(s, c, lots, now):  # type: ignore[no-untyped-def]
+    """Let in those whose turn it is, at most `lots` of them, as far as the calendar has room. The lots left over."""
+    while s.n[LINE_HEAD] < s.n[LINE_TAIL] and lots >= 1 and s.n[SOON] < len(s.soon) and s.n[SPARE_CHUNKS] > 0:
         place = s.line[s.n[LINE_HEAD]]
         s.n[LINE_HEAD] += 1
-        person = s.people[s.wants[place].user]
-        if not person.waiting:
+        person = s.people[place]
+        if person.status != WAITLISTED:
             over(s, place)
             continue
-        person.waiting = 0
-        s.n[WAITLISTED] -= 1
-        schedule(s, now, ASK, s.wants[place].user, ADMITTED, place, 0)
+        person.status = AWAY
+        s.n[WAITING] -= 1
+        s.n[LET_IN] += 1
+        schedule(s, c, now, ASK, person.user, ADMITTED, place)
         lots -= 1
     return lots
 
 
 @njit
-def give_up(s, user, now):  # type: ignore[no-untyped-def]
+def give_up(s, c, place, user, now):  # type: ignore[no-untyped-def]
     """A newcomer's patience with the waitlist is over; it may be that they were let in."""
-    person = s.people[user]
-    if person.waiting:
-        person.waiting = 0
-        person.left = now
-        s.n[WAITLISTED] -= 1
+    person = s.people[place]
+    if person.user == user and person.status == WAITLISTED:
+        person.status = AWAY
+        s.n[WAITING] -= 1
+        s.n[GAVE_UP_WAITING] += 1
+        if c.rows:
+            s.past[user].left = now

@@ -4,31 +4,51 @@ import math
 
 import numpy as np
 
-from sim.chance import character, count_of, hour_of_return, place_of, poisson_of, sample, weight_of_day
+from sim.chance import (
+    NEVER,
+    character,
+    count_of,
+    day_of_return,
+    hour_of_return,
+    place_of,
+    poisson_of,
+    quantile,
+    sample,
+)
 from sim.clock import ABANDON, ASK, SIGNUP
+from sim.compiled import tally
+from sim.compiled.calendar import AGAIN, BACK, GAVE_UP, INVITED, NEXT, SCRIPT, TIRED, schedule
 from sim.compiled.gateway import ask, new_account
-from sim.compiled.heap import AGAIN, BACK, GAVE_UP, INVITED, NEXT, TIRED
-from sim.compiled.pools import ATTEMPTS, schedule
+from sim.compiled.people import known, new_person, over, remember
+from sim.compiled.pools import ATTEMPTS, key_of, settle
 from sim.compiled.state import (
     ABANDONED,
     ARRIVED,
+    AWAY,
+    CHURNED,
     GATE_OPEN,
+    LET_IN,
+    LIFE,
     LINE_HEAD,
     LINE_TAIL,
     NOBODY,
-    PEOPLE,
     REFUSED,
+    RETRY,
+    SCRIPT_AGAIN,
     SERVED,
     SIGNUPS,
+    USERS,
+    WAITING,
     WAITLISTED,
+    WISHING,
 )
-from sim.compiled.wants import new_want, over
+from sim.compiled.state import INVITED as HOW_MANY_INVITED
+from sim.compiled.state import NOTIFIED, SCRIPT as A_SCRIPT
 from sim.jit import njit
 from sim.rules import GATE, OVER_QUOTA
 from sim.streams import (
     ACCOUNT,
     ACTIVITY,
-    BACKOFF,
     BREAK,
     CHURN,
     CONVERT,
@@ -36,13 +56,12 @@ from sim.streams import (
     FEATURE,
     IMAGES,
     INVITATION,
-    LIFE,
+    LIFE as WHEN_LIFE_ENDS,
     OPENING,
     PATIENCE,
     PAUSE,
     REGENERATE,
     REGION,
-    RETRY,
     RETURN,
     RETURN_TIME,
     SHARE,
@@ -51,70 +70,85 @@ from sim.streams import (
     WAITLIST,
     draw,
     offspring,
+    pair,
 )
 from sim.streams import INVITED as HOW_MANY
+from sim.streams import RETRY as WHETHER
 
 
 @njit
-def draw_character(s, c, user):  # type: ignore[no-untyped-def]
-    """How active and loyal a person is, and when they leave for good."""
-    person = s.people[user]
-    sigma, heavy, times, loyalty = c.character
-    person.activity, person.loyalty = character(sigma, heavy, times, loyalty, c.seed, ACTIVITY, person.key)
-    person.fate = draw(c.seed, LIFE, person.key, 0)
+def arrive(s, c, knobs, user, now):  # type: ignore[no-untyped-def]
+    """Somebody who was known beforehand is here."""
+    place = new_person(s, LIFE)
+    known(s, c, place, user)
+    begin(s, c, knobs, place, c.newcomers[c.sources[user]], now)
 
 
 @njit
-def begin(s, c, knobs, user, now):  # type: ignore[no-untyped-def]
+def begin(s, c, knobs, place, newcomer, now):  # type: ignore[no-untyped-def]
     """Somebody is here: through the signup gate, or onto the list behind it."""
     s.n[ARRIVED] += 1
-    place = new_want(s, user, 1, 1)
-    person = s.people[user]
-    if not person.newcomer:
+    person = s.people[place]
+    if not newcomer:
         admit(s, c, knobs, place, now)
         return
     s.n[SIGNUPS] += 1
+    s.signups[tally.bin_of(s, c, now)] += 1
     if s.n[GATE_OPEN] and s.n[LINE_TAIL] == s.n[LINE_HEAD]:
         person.born = now
+        s.n[LET_IN] += 1
         admit(s, c, knobs, place, now)
         return
-    person.waiting = 1
+    person.status = WAITLISTED
     s.line[s.n[LINE_TAIL]] = place
     s.n[LINE_TAIL] += 1
-    s.n[WAITLISTED] += 1
+    s.n[WAITING] += 1
     kind, a, b = c.patience_waitlist
     patience = sample(kind, a, b, c.seed, WAITLIST, person.key, 0)
-    if patience < math.inf:
-        schedule(s, now + patience, ABANDON, user, GAVE_UP, user, 0)
+    schedule(s, c, now + patience, ABANDON, person.user, GAVE_UP, place)
 
 
 @njit
 def admit(s, c, knobs, place, now):  # type: ignore[no-untyped-def]
     """Somebody has an account: their first day of use begins."""
-    want = s.wants[place]
-    s.people[want.user].admitted = now
+    person = s.people[place]
+    person.admitted = now
+    if c.rows:
+        s.past[person.user].admitted = now
     begin_day(s, c, knobs, place, now)
 
 
 @njit
 def begin_day(s, c, knobs, place, now):  # type: ignore[no-untyped-def]
-    want = s.wants[place]
-    person = s.people[want.user]
+    person = s.people[place]
     kind, mean, r, at_most = c.requests
-    want.number = 0
-    want.wanted = count_of(kind, mean, r, at_most, person.activity, draw(c.seed, COUNT, person.key, want.day))
-    begin_want(s, c, knobs, place, now)
+    activity, _ = nature(c, person.key)
+    person.more = count_of(kind, mean, r, at_most, activity, draw(c.seed, COUNT, person.key, person.day))
+    begin_wish(s, c, knobs, place, now)
 
 
 @njit
-def begin_want(s, c, knobs, place, now):  # type: ignore[no-untyped-def]
+def nature(c, key):  # type: ignore[no-untyped-def]
+    """How active and loyal a person is."""
+    sigma, heavy, times, loyalty = c.character
+    return character(sigma, heavy, times, loyalty, c.seed, ACTIVITY, key)
+
+
+@njit
+def begin_wish(s, c, knobs, place, now):  # type: ignore[no-untyped-def]
     """A new wish of a life."""
-    want = s.wants[place]
-    key = s.people[want.user].key
-    want.feature = place_of(c.feature_bounds, draw(c.seed, FEATURE, key, want.ask))
-    want.images = number_of_images(c, key, want.ask, want.feature)
-    want.since, want.attempt = now, 0
-    attempt(s, c, knobs, place, now)
+    person = s.people[place]
+    person.feature = feature_of(c, person.key, person.ask)
+    person.images = number_of_images(c, person.key, person.ask, person.feature)
+    person.since, person.attempt, person.status = now, 0, WISHING
+    attempt(s, c, knobs, place, NOBODY, now)
+
+
+@njit
+def feature_of(c, key, ask):  # type: ignore[no-untyped-def]
+    if len(c.feature_bounds) == 0:
+        return 0
+    return place_of(c.feature_bounds, draw(c.seed, FEATURE, key, ask))
 
 
 @njit
@@ -128,96 +162,118 @@ def number_of_images(c, key, ask, feature):  # type: ignore[no-untyped-def]
 @njit
 def scripted(s, c, knobs, number, now):  # type: ignore[no-untyped-def]
     """One ask of a script, whatever became of those before."""
-    user, feature, images = c.ask_user[number], c.ask_feature[number], c.ask_images[number]
-    place = new_want(s, user, 0, c.ask_again[number])
-    want, person = s.wants[place], s.people[user]
-    want.ask = person.asks
-    person.asks += 1
+    if number + 1 < len(c.ask_times):
+        schedule_script(s, c, number + 1)
+    account = c.ask_account[number]
+    owner = s.people[account]
+    place = new_person(s, SCRIPT_AGAIN if c.ask_again[number] else A_SCRIPT)
+    wish, feature, images = s.people[place], c.ask_feature[number], c.ask_images[number]
+    wish.key, wish.user, wish.more, wish.tier = owner.key, owner.user, account, owner.tier
+    wish.ask = owner.ask
+    owner.ask += 1
     if feature < 0:
-        feature = place_of(c.feature_bounds, draw(c.seed, FEATURE, person.key, want.ask))
-    want.feature = feature
+        feature = feature_of(c, owner.key, wish.ask)
+    wish.feature = feature
     if images < 0:
-        want.images = number_of_images(c, person.key, want.ask, feature)
+        wish.images = number_of_images(c, owner.key, wish.ask, feature)
     else:
-        want.images = 0
-        while c.image_counts[feature, want.images] != images:
-            want.images += 1
-    want.since = now
-    attempt(s, c, knobs, place, now)
+        wish.images = 0
+        while c.image_counts[feature, wish.images] != images:
+            wish.images += 1
+    wish.since, wish.status = now, WISHING
+    attempt(s, c, knobs, place, NOBODY, now)
 
 
 @njit
-def attempt(s, c, knobs, place, now):  # type: ignore[no-untyped-def]
+def schedule_script(s, c, number):  # type: ignore[no-untyped-def]
+    """Put a scripted ask on the calendar: the one before it does."""
+    schedule(s, c, c.ask_times[number], ASK, c.ask_user[number], SCRIPT, number)
+
+
+@njit
+def attempt(s, c, knobs, place, first, now):  # type: ignore[no-untyped-def]
     """One attempt arrives: refused with a reason, or granted and queued; then the user waits."""
-    want = s.wants[place]
-    row = ask(s, c, knobs, place, now)
+    wish = s.people[place]
+    row = ask(s, c, knobs, place, first, now)
     request = s.requests[row]
     if request.outcome == REFUSED:
         after(s, c, place, row, now)
+        settle(s, c, row)
         return
-    kind, a, b = c.patience_notified if request.notified else c.patience
-    k = want.ask * ATTEMPTS + want.attempt
-    patience = sample(kind, a, b, c.seed, PATIENCE, s.people[want.user].key, k)
-    if patience < math.inf:
-        schedule(s, now + patience, ABANDON, want.user, TIRED, row, 0)
+    kind, a, b = c.patience_notified if request.mark & NOTIFIED else c.patience
+    if kind == NEVER:
+        return
+    leaves = now + sample(kind, a, b, c.seed, PATIENCE, wish.key, wish.ask * ATTEMPTS + wish.attempt)
+    if request.batch != NOBODY and leaves >= now + s.batches[request.batch].seconds:
+        return  # it has started already, and will be done before
+    schedule(s, c, leaves, ABANDON, request.user, TIRED, key_of(row, request))
 
 
 @njit
 def after(s, c, place, row, now):  # type: ignore[no-untyped-def]
     """An attempt has ended: the wish has come true, is tried again, or is given up."""
-    want, request = s.wants[place], s.requests[row]
-    key, k = s.people[want.user].key, want.ask * ATTEMPTS + want.attempt
+    wish, request = s.people[place], s.requests[row]
     if request.outcome == SERVED:
-        if c.market > 0 and want.life:
+        if c.market > 0 and wish.kind == LIFE:
             share(s, c, place, row, now)
+        done(s, c, place, row, now)
+        return
+    if wish.kind == A_SCRIPT or wish.attempt == c.retries:
         done(s, c, place, row, now)
         return
     hopeless = request.reason == GATE or request.reason == OVER_QUOTA
     refused, left, hopeless_chance, second = c.chances
     chance = left if request.outcome == ABANDONED else hopeless_chance if hopeless else refused
-    if not want.again or want.attempt == c.retries:
+    key, k = wish.key, wish.ask * ATTEMPTS + wish.attempt
+    whether, how_long = pair(c.seed, WHETHER, key, k)
+    if hopeless and second > 0 and draw(c.seed, ACCOUNT, key, k) < second:
+        new_account(s, place if wish.kind == LIFE else wish.more, now)
+    elif whether >= chance:
         done(s, c, place, row, now)
         return
-    if hopeless and draw(c.seed, ACCOUNT, key, k) < second:
-        new_account(s, want.user, now)
-    elif draw(c.seed, RETRY, key, k) >= chance:
-        done(s, c, place, row, now)
-        return
-    request.retry = 1
+    request.mark |= RETRY
     kind, a, b = c.backoff
-    pause = sample(kind, a, b, c.seed, BACKOFF, key, k) * c.growth ** float(want.attempt)
-    schedule(s, now + min(pause, c.longest), ASK, want.user, AGAIN, place, 0)
+    pause = quantile(kind, a, b, how_long)
+    if c.growth != 1.0:
+        pause *= c.growth ** float(wish.attempt)
+    schedule(s, c, now + min(pause, c.longest), ASK, wish.user, AGAIN, (np.int64(request.first) << 32) | place)
 
 
 @njit
 def done(s, c, place, row, now):  # type: ignore[no-untyped-def]
     """A wish has ended: on to the next, to another day, or away for good."""
-    want, request = s.wants[place], s.requests[row]
-    if not want.life:
+    person, request = s.people[place], s.requests[row]
+    tally.wish_over(s, c, request.tier * len(c.slo) + request.feature, request, person.since, now)
+    if person.kind != LIFE:
         over(s, place)
         return
-    person = s.people[want.user]
-    want.ask += 1
+    person.status = AWAY
+    person.ask += 1
     served = request.outcome == SERVED
-    late = now - want.since > c.slo[want.feature]
+    late = now - person.since > c.slo[person.feature]
     leaving = c.churn if not served else c.churn_late if late else 0.0
-    if draw(c.seed, CHURN, person.key, want.ask) < leaving:
-        person.left = now
+    if leaving > 0.0 and draw(c.seed, CHURN, person.key, person.ask) < leaving:
+        s.n[CHURNED] += 1
+        if c.rows:
+            s.past[person.user].left = now
         over(s, place)
         return
-    if served and request.level > 0 and draw(c.seed, REGENERATE, person.key, want.ask) < c.regenerate:
-        want.wanted += 1
-    want.number += 1
-    if want.number < want.wanted:
-        schedule(s, now + until_next(c, person.key, want.ask), ASK, want.user, NEXT, place, 0)
+    person.more -= 1
+    if (
+        served
+        and request.level > 0
+        and c.regenerate > 0.0
+        and draw(c.seed, REGENERATE, person.key, person.ask) < c.regenerate
+    ):
+        person.more += 1
+    if person.more > 0:
+        schedule(s, c, now + until_next(c, person.key, person.ask), ASK, person.user, NEXT, place)
         return
-    want.day = next_day(c, person, want.day)
-    if want.day == len(c.using):
+    back = comes_back(c, person, now)
+    if back < c.horizon:
+        schedule(s, c, back, ASK, person.user, BACK, place)
+    else:
         over(s, place)
-        return
-    u = draw(c.seed, RETURN_TIME, person.key, want.day)
-    back = hour_of_return(c.flat, c.quantiles, person.admitted, want.day, c.local[person.region], u)
-    schedule(s, max(back, now), ASK, want.user, BACK, place, 0)
 
 
 @njit
@@ -231,33 +287,36 @@ def until_next(c, key, ask):  # type: ignore[no-untyped-def]
 
 
 @njit
-def next_day(c, person, day):  # type: ignore[no-untyped-def]
-    """The next day, counted from arrival, on which this person comes back; past the horizon if none before it."""
-    local = c.local[person.region]
-    for later in range(day + 1, len(c.using)):
-        if person.fate >= c.staying[later]:
-            break
-        weight = person.loyalty * weight_of_day(c.flat, c.by_weekday, person.admitted, later, local)
-        if draw(c.seed, RETURN, person.key, later) < c.using[later] * weight:
-            return later
-    return len(c.using)
+def comes_back(c, person, now):  # type: ignore[no-untyped-def]
+    """When somebody's next day of use begins; inf if not before the horizon."""
+    if not c.returning:
+        return np.inf
+    local, key = c.local[person.region], person.key
+    fate = draw(c.seed, WHEN_LIFE_ENDS, key, 0) if c.leaving else 0.0
+    u = draw(c.seed, RETURN, key, person.day)
+    _, loyalty = nature(c, key)
+    since = person.admitted
+    day = day_of_return(c.using, c.staying, fate, loyalty, c.flat, c.by_weekday, since, person.day, local, u)
+    if day == len(c.using):
+        return np.inf
+    person.day = day
+    return max(hour_of_return(c.flat, c.quantiles, since, day, local, draw(c.seed, RETURN_TIME, key, day)), now)
 
 
 @njit
 def share(s, c, place, row, now):  # type: ignore[no-untyped-def]
     """A user got an image: perhaps it is shared, and brings people later."""
-    want = s.wants[place]
-    key = s.people[want.user].key
-    late = now - want.since > c.slo[want.feature]
+    person = s.people[place]
+    key, ask = person.key, person.ask
+    late = now - person.since > c.slo[person.feature]
     chance = c.shared * (c.late if late else 1.0) * (c.degraded if s.requests[row].level > 0 else 1.0)
-    if draw(c.seed, SHARE, key, want.ask) >= chance:
+    if draw(c.seed, SHARE, key, ask) >= chance:
         return
     kind, a, b = c.delay
-    for number in range(poisson_of(c.signups, draw(c.seed, HOW_MANY, key, want.ask))):
-        child = offspring(c.seed, INVITATION, key, want.ask * ATTEMPTS + number)
+    for number in range(poisson_of(c.signups, draw(c.seed, HOW_MANY, key, ask))):
+        child = offspring(c.seed, INVITATION, key, ask * ATTEMPTS + number)
         when = now + sample(kind, a, b, c.seed, INVITATION, child, 0)
-        if when < c.horizon:
-            schedule(s, when, SIGNUP, want.user, INVITED, child, want.user)
+        schedule(s, c, when, SIGNUP, person.user, INVITED, child)
 
 
 @njit
@@ -266,18 +325,16 @@ def invited(s, c, knobs, key, by, now):  # type: ignore[no-untyped-def]
     tier = place_of(c.tier_bounds, draw(c.seed, TIER, key, 0))
     if now < c.openings[tier, 0]:
         later = c.openings[tier, 0] - c.openings[tier, 2] * math.log(draw(c.seed, OPENING, key, 1))
-        if draw(c.seed, OPENING, key, 0) < c.openings[tier, 1] and later < c.horizon:
-            schedule(s, later, SIGNUP, by, INVITED, key, by)
+        if draw(c.seed, OPENING, key, 0) < c.openings[tier, 1]:
+            schedule(s, c, later, SIGNUP, by, INVITED, key)
         return
     if draw(c.seed, CONVERT, key, 0) >= 1.0 - s.n[ARRIVED] / c.market:
         return
-    user = s.n[PEOPLE]
-    s.n[PEOPLE] += 1
-    person = s.people[user]
-    person.key, person.arrives, person.born, person.invited_by = key, now, now, by
-    person.admitted, person.left, person.source, person.newcomer = np.nan, np.nan, NOBODY, 1
-    person.accounts, person.in_flight, person.asks, person.waiting = 0, 0, 0, 0
-    person.tier = tier
-    person.region = place_of(c.region_bounds, draw(c.seed, REGION, key, 0))
-    draw_character(s, c, user)
-    begin(s, c, knobs, user, now)
+    place = new_person(s, LIFE)
+    person = s.people[place]
+    person.key, person.user, person.born, person.admitted = key, s.n[USERS], now, np.nan
+    person.tier, person.region = tier, place_of(c.region_bounds, draw(c.seed, REGION, key, 0))
+    s.n[USERS] += 1
+    s.n[HOW_MANY_INVITED] += 1
+    remember(s, c, person.user, now, by, NOBODY, tier, person.region, True)
+    begin(s, c, knobs, place, True, now)

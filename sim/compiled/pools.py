@@ -4,29 +4,79 @@ import numpy as np
 
 from sim.chance import noise, sample
 from sim.clock import COMPLETION, LINGER
-from sim.compiled.heap import FINISH, LINGERED, push
+from sim.compiled import tally
+from sim.compiled.calendar import FINISH, LINGERED, schedule
+from sim.compiled.people import release
 from sim.compiled.state import (
     ABANDONED,
     BATCHES,
-    MOMENTS,
+    FREE_BATCHES,
+    FREE_REQUESTS,
+    GONE,
+    KEPTS,
+    LEAVING,
     NOBODY,
     NONE,
-    SEQ,
     SERVED,
+    WAITED_OUT,
 )
 from sim.jit import njit
-from sim.streams import LOAD, SERVICE
+from sim.streams import LOAD, SAMPLE, SERVICE, draw
 
 ATTEMPTS = 1024  # room for the attempts of one ask in the k of a draw
 
 
 @njit
-def schedule(s, time, kind, number, what, a, b):  # type: ignore[no-untyped-def]
-    """Put a moment on the calendar."""
-    n = s.n
-    push(s.heap, n[MOMENTS], time, (kind << 60) + number, n[SEQ], what, a, b)
-    n[MOMENTS] += 1
-    n[SEQ] += 1
+def key_of(row, request):  # type: ignore[no-untyped-def]
+    """What an event about a request carries: its record, and enough to know that it is still this one's."""
+    return (row << 32) | ((request.ask * ATTEMPTS + request.attempt) & 0xFFFFFFFF)
+
+
+@njit
+def is_of(request, user, load):  # type: ignore[no-untyped-def]
+    """Whether a record is still that of the request that an event is about."""
+    return request.user == user and (request.ask * ATTEMPTS + request.attempt) & 0xFFFFFFFF == load & 0xFFFFFFFF
+
+
+@njit
+def settle(s, c, row):  # type: ignore[no-untyped-def]
+    """A request has gone its way: it is written down if its user is in the sample, and its record used again."""
+    if not c.rows:
+        keep(s, c, row)
+        free(s, c, row)
+
+
+@njit
+def free(s, c, row):  # type: ignore[no-untyped-def]
+    """Use a request's record again, unless every row is recorded."""
+    if not c.rows:
+        s.requests[row].user = NOBODY
+        s.free_requests[s.n[FREE_REQUESTS]] = row
+        s.n[FREE_REQUESTS] += 1
+
+
+@njit
+def keep(s, c, row):  # type: ignore[no-untyped-def]
+    """Write down a request of a user who is in the sample."""
+    request = s.requests[row]
+    if c.sampled <= 0 or draw(c.seed, SAMPLE, s.people[request.person].key, 0) >= c.sampled:
+        return
+    kept = s.kept[s.n[KEPTS]]
+    s.n[KEPTS] += 1
+    copy(kept, request)
+    kept.spec = request.asked if request.lane < 0 else s.lanes[c.pool_of[request.feature], request.lane].spec
+    kept.finished, kept.gpu_seconds = np.nan, np.nan
+    if request.batch >= 0:
+        batch = s.batches[request.batch]
+        kept.finished, kept.gpu_seconds = batch.finished, batch.seconds / batch.taken
+
+
+@njit
+def copy(kept, request):  # type: ignore[no-untyped-def]
+    kept.arrived, kept.started, kept.left = request.arrived, request.started, request.left
+    kept.user, kept.ask, kept.attempt = request.user, request.ask, request.attempt
+    kept.asked, kept.tier, kept.feature, kept.level = request.asked, request.tier, request.feature, request.level
+    kept.reason, kept.outcome, kept.mark = request.reason, request.outcome, request.mark
 
 
 @njit
@@ -63,40 +113,44 @@ def lane_of(s, pool, priority, spec):  # type: ignore[no-untyped-def]
 
 
 @njit
-def count(s, c, pool, place, row, sign):  # type: ignore[no-untyped-def]
+def count(s, c, pool, place, now, sign):  # type: ignore[no-untyped-def]
     """Keep the queue's totals when a request joins (+1) or leaves it (-1)."""
+    tally.time_passes(s, c, pool, now)
+    lane = s.lanes[pool, place]
     s.queued[pool] += sign
-    s.waiting_images[pool, s.requests[row].spec] += sign * c.spec_images[s.requests[row].spec]
-    s.lanes[pool, place].waiting += sign
+    s.waiting_images[pool, lane.spec] += sign * c.spec_images[lane.spec]
+    lane.waiting += sign
 
 
 @njit
-def head_of(s, pool, place):  # type: ignore[no-untyped-def]
+def head_of(s, c, pool, place):  # type: ignore[no-untyped-def]
     """The first in a lane who still waits to be served: those taken out are passed over."""
     lane = s.lanes[pool, place]
-    while lane.head != NOBODY and s.requests[lane.head].gone:
-        lane.head = s.requests[lane.head].next
+    while lane.head != NOBODY and s.requests[lane.head].mark & GONE:
+        gone = lane.head
+        lane.head = s.requests[gone].next
+        free(s, c, gone)
     if lane.head == NOBODY:
         lane.tail = NOBODY
     return lane.head
 
 
 @njit
-def join(s, c, row, now):  # type: ignore[no-untyped-def]
+def join(s, c, row, priority, spec, now):  # type: ignore[no-untyped-def]
     """Put a granted request into its pool's queue and let a GPU start if one may."""
     request = s.requests[row]
     pool = c.pool_of[request.feature]
-    place = lane_of(s, pool, request.priority, request.spec)
+    place = lane_of(s, pool, priority, spec)
     lane = s.lanes[pool, place]
-    request.next = NOBODY
-    if head_of(s, pool, place) == NOBODY:
+    request.next, request.lane = NOBODY, place
+    if head_of(s, c, pool, place) == NOBODY:
         lane.head = row
     else:
         s.requests[lane.tail].next = row
     lane.tail = row
-    count(s, c, pool, place, row, 1)
+    count(s, c, pool, place, now, 1)
     if c.linger[pool] > 0:
-        schedule(s, now + c.linger[pool], LINGER, request.user, LINGERED, row, pool)
+        schedule(s, c, now + c.linger[pool], LINGER, request.user, LINGERED, key_of(row, request))
     wake_one(s, c, pool, now)
 
 
@@ -126,12 +180,12 @@ def next_lane(s, c, pool):  # type: ignore[no-untyped-def]
         lane = s.lanes[pool, place]
         if best != NOBODY and lane.priority > s.lanes[pool, best].priority:
             break
-        head = head_of(s, pool, place)
+        head = head_of(s, c, pool, place)
         if head == NOBODY:
             continue
         one = s.requests[head]
         full = s.waiting_images[pool, lane.spec] >= c.full[pool, lane.spec]
-        if c.linger[pool] > 0 and not one.waited_out and not full:
+        if c.linger[pool] > 0 and not one.mark & WAITED_OUT and not full:
             continue
         if best_head == NOBODY:
             best, best_head = place, head
@@ -164,13 +218,13 @@ def take(s, c, pool, place, gpu, now):  # type: ignore[no-untyped-def]
         if s.lanes[pool, source].spec != spec or (rank >= 0 and source == place):
             continue
         while room >= each:
-            row = head_of(s, pool, source)
+            row = head_of(s, c, pool, source)
             if row == NOBODY:
                 break
             s.lanes[pool, source].head = s.requests[row].next
             if s.lanes[pool, source].head == NOBODY:
                 s.lanes[pool, source].tail = NOBODY
-            count(s, c, pool, source, row, -1)
+            count(s, c, pool, source, now, -1)
             s.requests[row].next = NOBODY
             if first == NOBODY:
                 first = row
@@ -179,50 +233,77 @@ def take(s, c, pool, place, gpu, now):  # type: ignore[no-untyped-def]
             last = row
             room -= each
             taken += 1
-    start(s, c, pool, gpu, first, taken, now)
+    start(s, c, pool, gpu, spec, first, taken, now)
 
 
 @njit
-def start(s, c, pool, gpu, first, taken, now):  # type: ignore[no-untyped-def]
+def start(s, c, pool, gpu, spec, first, taken, now):  # type: ignore[no-untyped-def]
     """Put a batch on a GPU."""
     head = s.requests[first]
-    spec = head.spec
     size = taken * c.spec_images[spec]
-    key, k = s.people[head.user].key, head.ask * ATTEMPTS + head.attempt
-    factor = noise(c.noise_kind[spec], c.noise_sigma[spec], c.seed, SERVICE, key, k)
-    seconds = c.seconds[pool, spec, size] * s.pace[pool, gpu] * factor
+    seconds = c.seconds[pool, spec, size] * s.pace[pool, gpu]
+    key, k = s.people[head.person].key, head.ask * ATTEMPTS + head.attempt
+    seconds *= noise(c.noise_kind[spec], c.noise_sigma[spec], c.seed, SERVICE, key, k)
     if s.loaded[pool, gpu] != c.spec_model[spec]:
         s.loaded[pool, gpu] = c.spec_model[spec]
         seconds += sample(c.load[pool, 0], c.load[pool, 1], c.load[pool, 2], c.seed, LOAD, key, k)
-    number = s.n[BATCHES]
-    s.n[BATCHES] += 1
+    number = new_batch(s)
     batch = s.batches[number]
-    batch.pool, batch.gpu, batch.spec, batch.size = pool, gpu, spec, size
+    batch.pool, batch.gpu, batch.spec, batch.size, batch.taken = pool, gpu, spec, size, taken
     batch.started, batch.seconds, batch.finished, batch.first = now, seconds, np.nan, first
     row = first
     while row != NOBODY:
         request = s.requests[row]
-        request.started, request.batch, request.gpu_seconds = now, number, seconds / taken
+        request.started, request.batch = now, number
         s.started[request.tier, request.feature] += 1
         s.waited[request.tier, request.feature] += now - request.arrived
         row = request.next
-    schedule(s, now + seconds, COMPLETION, gpu, FINISH, number, pool)
+    schedule(s, c, now + seconds, COMPLETION, gpu, FINISH, number)
 
 
 @njit
-def images_done(s, number, now):  # type: ignore[no-untyped-def]
+def new_batch(s):  # type: ignore[no-untyped-def]
+    n = s.n
+    if n[FREE_BATCHES] > 0:
+        n[FREE_BATCHES] -= 1
+        return s.free_batches[n[FREE_BATCHES]]
+    n[BATCHES] += 1
+    return n[BATCHES] - 1
+
+
+@njit
+def free_batch(s, c, number):  # type: ignore[no-untyped-def]
+    """Use a batch's record again, unless every row is recorded."""
+    if not c.rows:
+        s.batches[number].first = NOBODY
+        s.free_batches[s.n[FREE_BATCHES]] = number
+        s.n[FREE_BATCHES] += 1
+
+
+@njit
+def images_done(s, c, number, now):  # type: ignore[no-untyped-def]
     """A batch is done: those who still wait for it are served."""
     batch = s.batches[number]
     batch.finished = now
     row = batch.first
     while row != NOBODY:
         request = s.requests[row]
-        request.finished = now
-        s.people[request.user].in_flight -= 1
+        out_of_service(s, request)
         if request.outcome == NONE:
             request.outcome = SERVED
             s.served[request.tier, request.feature] += 1
+            tally.image_served(s, c, request.tier * len(c.slo) + request.feature, request, now)
         row = request.next
+    tally.spent(s, c, batch, now)
+
+
+@njit
+def out_of_service(s, request):  # type: ignore[no-untyped-def]
+    """One request of this account less in the service; if it was the last of somebody who has left, they are gone."""
+    person = s.people[request.person]
+    person.in_flight -= 1
+    if person.status == LEAVING and person.in_flight == 0:
+        release(s, request.person)
 
 
 @njit
@@ -230,11 +311,11 @@ def leave(s, c, row, now):  # type: ignore[no-untyped-def]
     """The user's patience is over. If the service notices, a queued request is taken out; else it is served."""
     request = s.requests[row]
     request.left, request.outcome = now, ABANDONED
-    if np.isnan(request.started) and c.notices:
-        request.gone = 1
-        pool = c.pool_of[request.feature]
-        count(s, c, pool, lane_of(s, pool, request.priority, request.spec), row, -1)
-        s.people[request.user].in_flight -= 1
+    tally.left(s, c, request.tier * len(c.slo) + request.feature, request.arrived, now)
+    if request.batch == NOBODY and c.notices:
+        request.mark |= GONE
+        count(s, c, c.pool_of[request.feature], request.lane, now, -1)
+        out_of_service(s, request)
 
 
 @njit

@@ -3,20 +3,22 @@
 from typing import Any, NamedTuple
 
 import numpy as np
-from numba import types
-from numba.experimental import structref
 from numpy.typing import NDArray
 
 from sim.chance import CONSTANT, EXPONENTIAL_NOISE, LOGNORMAL_NOISE, NO_NOISE
+from sim.compiled.calendar import buckets_for
 from sim.demand.clockwork import Clockwork
 from sim.demand.laws import Law
-from sim.demand.people import Asks
-from sim.jit import njit
+from sim.demand.people import Asks, People
+from sim.demand.users import Behaviour
+from sim.log import Recording
 from sim.scenario import Scenario
+from sim.timeline import bin_width
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
+MOST_INVITED = 1000  # by one image
 NO_LOAD = (CONSTANT, 0.0, 0.0)
 NOISES = {
     "none": NO_NOISE,
@@ -31,7 +33,21 @@ class Setting(NamedTuple):
 
     seed: int
     horizon: float
+    warm_up: float
     midnight: float
+    buckets_a_second: float  # of the calendar
+    bins_a_second: float  # of the timeline
+    rows: bool  # every row is recorded
+    sampled: float  # else the share of users whose rows are kept
+    pushes: int  # moments that one moment can put on the calendar at most
+    # Everybody known beforehand, in order of arrival; what is the same for a whole source is by source.
+    arrives: Floats
+    keys: Ints
+    tiers: NDArray[np.int8]
+    regions: NDArray[np.int8]
+    sources: NDArray[np.int16]
+    ages: Floats
+    newcomers: NDArray[np.bool_]
     # Features: by feature, then by the place of the number of images, then down the ladder.
     feature_bounds: Floats
     slo: Floats
@@ -40,6 +56,7 @@ class Setting(NamedTuple):
     ladders: Ints
     rungs: Ints
     meter: Ints
+    meters: int
     pool_of: Ints
     # Specs and pools.
     spec_images: Ints
@@ -71,6 +88,8 @@ class Setting(NamedTuple):
     churn: float
     churn_late: float
     regenerate: float
+    returning: bool  # whether anybody ever does
+    leaving: bool  # whether anybody does for good
     using: Floats
     staying: Floats
     flat: bool
@@ -82,10 +101,11 @@ class Setting(NamedTuple):
     # Scripts.
     ask_times: Floats
     ask_user: Ints
+    ask_account: Ints  # the record of that user's account
     ask_feature: Ints
     ask_images: Ints
     ask_again: NDArray[np.bool_]
-    arriving: Ints  # people with a life, in order
+    arriving: NDArray[np.int32]  # people with a life, in order
     # Word of mouth.
     market: float  # 0 where there is none
     shared: float
@@ -94,85 +114,6 @@ class Setting(NamedTuple):
     signups: float
     openings: Floats  # (tiers, 3): when it is let in, the share of the pent-up, the mean time they take to come
     delay: tuple[int, float, float]
-
-
-@structref.register
-class SettingType(types.StructRef):
-    """The compiled code's view of Setting."""
-
-
-class SettingRef(structref.StructRefProxy):
-    """A reference to a Setting."""
-
-
-structref.define_proxy(SettingRef, SettingType, list(Setting._fields))
-
-
-@njit
-def referred_setting(c):  # type: ignore[no-untyped-def]
-    """The reference that compiled functions take for a Setting."""
-    return SettingRef(
-        c.seed,
-        c.horizon,
-        c.midnight,
-        c.feature_bounds,
-        c.slo,
-        c.image_bounds,
-        c.image_counts,
-        c.ladders,
-        c.rungs,
-        c.meter,
-        c.pool_of,
-        c.spec_images,
-        c.spec_model,
-        c.noise_kind,
-        c.noise_sigma,
-        c.seconds,
-        c.full,
-        c.work,
-        c.linger,
-        c.load,
-        c.notices,
-        c.notifies_above,
-        c.unlimited,
-        c.requests,
-        c.character,
-        c.think,
-        c.break_chance,
-        c.breaks,
-        c.patience,
-        c.patience_notified,
-        c.patience_waitlist,
-        c.backoff,
-        c.retries,
-        c.growth,
-        c.longest,
-        c.chances,
-        c.churn,
-        c.churn_late,
-        c.regenerate,
-        c.using,
-        c.staying,
-        c.flat,
-        c.quantiles,
-        c.by_weekday,
-        c.local,
-        c.tier_bounds,
-        c.region_bounds,
-        c.ask_times,
-        c.ask_user,
-        c.ask_feature,
-        c.ask_images,
-        c.ask_again,
-        c.arriving,
-        c.market,
-        c.shared,
-        c.late,
-        c.degraded,
-        c.signups,
-        c.openings,
-        c.delay,
-    )
 
 
 def plain(law: Law) -> tuple[int, float, float]:
@@ -188,64 +129,127 @@ def padded(rows: list[list[float]], fill: float, dtype: type) -> NDArray:
     return table
 
 
-def setting_of(scenario: Scenario, asks: Asks, sources: Ints, seed: int, *, unlimited: bool) -> Setting:
-    """The setting of one run. sources: of each person known beforehand."""
-    b, word = scenario.behaviour, scenario.demand.word_of_mouth
-    days = int(np.ceil(scenario.horizon / 86400.0)) + 1
+def setting_of(
+    scenario: Scenario, people: People, asks: Asks, seed: int, recording: Recording, *, unlimited: bool
+) -> Setting:
+    """The setting of one run."""
     clock = Clockwork(scenario.demand.season, scenario.demand.regions, scenario.start)
-    first_script = len(scenario.demand.waves)
-    again = [source.retries for source in [*scenario.demand.clients, *scenario.demand.traces]]
-    retry = b.retry
     return Setting(
         seed=seed,
         horizon=scenario.horizon,
+        warm_up=scenario.warm_up,
         midnight=scenario.midnight,
+        buckets_a_second=buckets_for(expected_moments(scenario, people, asks)) / scenario.horizon,
+        bins_a_second=1.0 / bin_width(scenario.horizon),
+        rows=recording.rows,
+        sampled=recording.sampled,
+        pushes=most_pushes(scenario),
+        **of_people(scenario, people),
         **of_features(scenario),
         **of_pools(scenario, unlimited=unlimited),
         notices=scenario.serving.notices_leaving,
         notifies_above=scenario.serving.notifies_above,
         unlimited=unlimited,
-        requests=(int(b.requests.law.kind), *b.requests.law[1:3], int(b.requests.law.at_most)),
-        character=(b.activity.sigma, b.activity.heavy, b.activity.times, b.activity.loyalty),
-        think=plain(b.think.law),
-        break_chance=b.breaks.probability,
-        breaks=plain(b.breaks.lasting.law),
-        patience=plain(b.patience.law),
-        patience_notified=plain(b.patience_notified.law),
-        patience_waitlist=plain(b.waitlist_patience.law),
-        backoff=plain(retry.backoff.law),
-        retries=retry.at_most,
-        growth=retry.growth,
-        longest=retry.longest,
-        chances=(retry.probability, retry.after_leaving, retry.hopeless, retry.second_account),
-        churn=b.churn,
-        churn_late=b.churn_late,
-        regenerate=b.regenerate,
-        using=b.returns.using(days),
-        staying=b.returns.staying(days),
+        **of_behaviour(scenario.behaviour, int(np.ceil(scenario.horizon / 86400.0)) + 1),
         flat=clock.flat,
         quantiles=clock.quantiles,
         by_weekday=clock.by_weekday,
         local=clock.local,
         tier_bounds=np.cumsum([tier.share for tier in scenario.tiers.values()])[:-1],
         region_bounds=np.cumsum([region.share for region in scenario.demand.regions.values()])[:-1],
-        ask_times=asks.instants,
-        ask_user=asks.user,
-        ask_feature=asks.feature,
-        ask_images=asks.images,
-        ask_again=np.array([again[source - first_script] for source in sources[asks.user]], dtype=bool),
-        arriving=np.flatnonzero(sources < first_script),
-        market=0.0 if word is None else word.market * scenario.scale,
-        shared=0.0 if word is None else word.shared,
-        late=0.0 if word is None else word.late,
-        degraded=0.0 if word is None else word.degraded,
-        signups=0.0 if word is None else word.signups,
-        openings=np.array(scenario.openings()),
-        delay=(0, 0.0, 0.0) if word is None else plain(word.delay.law),
+        **of_scripts(scenario, people, asks),
+        **of_word_of_mouth(scenario),
     )
 
 
-def of_features(scenario: Scenario) -> dict[str, NDArray]:
+def expected_moments(scenario: Scenario, people: People, asks: Asks) -> float:
+    """About how many moments there will be, to cut the calendar by: it need not be right."""
+    word = scenario.demand.word_of_mouth
+    crowd = len(people) if word is None else max(len(people), word.market * scenario.scale)
+    return 8.0 * crowd * scenario.behaviour.requests.average + 4.0 * len(asks.instants)
+
+
+def most_pushes(scenario: Scenario) -> int:
+    """Moments that one moment can put on the calendar at most: those of all users whose images a batch holds."""
+    invited = 0 if scenario.demand.word_of_mouth is None else MOST_INVITED
+    return (1 + invited) * max(pool.max_batch for pool in scenario.pools.values()) + 4
+
+
+def of_people(scenario: Scenario, people: People) -> dict[str, NDArray]:
+    """Everybody known beforehand."""
+    demand = scenario.demand
+    scripts = [*demand.clients, *demand.traces]
+    ages = [wave.account_age for wave in demand.waves] + [source.account_age for source in scripts]
+    newcomers = [wave.newcomers for wave in demand.waves] + [False for _ in scripts]
+    return {
+        "arrives": people.arrives,
+        "keys": people.key,
+        "tiers": people.tier.astype(np.int8),
+        "regions": people.region.astype(np.int8),
+        "sources": people.source.astype(np.int16),
+        "ages": np.array(ages, dtype=float),
+        "newcomers": np.array(newcomers, dtype=bool),
+        "arriving": np.flatnonzero(people.source < len(demand.waves)).astype(np.int32),
+    }
+
+
+def of_scripts(scenario: Scenario, people: People, asks: Asks) -> dict[str, NDArray]:
+    """Scripted asks; the accounts behind them have the first records of people, in order."""
+    first = len(scenario.demand.waves)
+    again = np.array([source.retries for source in [*scenario.demand.clients, *scenario.demand.traces]] or [False])
+    scripted = people.source >= first
+    accounts = np.cumsum(scripted) - 1
+    return {
+        "ask_times": asks.instants,
+        "ask_user": asks.user,
+        "ask_account": accounts[asks.user],
+        "ask_feature": asks.feature,
+        "ask_images": asks.images,
+        "ask_again": again[people.source[asks.user] - first],
+    }
+
+
+def of_behaviour(b: Behaviour, days: int) -> dict[str, Any]:
+    """What people do."""
+    retry, using, staying = b.retry, b.returns.using(days), b.returns.staying(days)
+    return {
+        "requests": (int(b.requests.law.kind), *b.requests.law[1:3], int(b.requests.law.at_most)),
+        "character": (b.activity.sigma, b.activity.heavy, b.activity.times, b.activity.loyalty),
+        "think": plain(b.think.law),
+        "break_chance": b.breaks.probability,
+        "breaks": plain(b.breaks.lasting.law),
+        "patience": plain(b.patience.law),
+        "patience_notified": plain(b.patience_notified.law),
+        "patience_waitlist": plain(b.waitlist_patience.law),
+        "backoff": plain(retry.backoff.law),
+        "retries": retry.at_most,
+        "growth": retry.growth,
+        "longest": retry.longest,
+        "chances": (retry.probability, retry.after_leaving, retry.hopeless, retry.second_account),
+        "churn": b.churn,
+        "churn_late": b.churn_late,
+        "regenerate": b.regenerate,
+        "returning": bool((using > 0).any()),
+        "leaving": bool((staying < 1).any()),
+        "using": using,
+        "staying": staying,
+    }
+
+
+def of_word_of_mouth(scenario: Scenario) -> dict[str, Any]:
+    word = scenario.demand.word_of_mouth
+    return {
+        "market": 0.0 if word is None else word.market * scenario.scale,
+        "shared": 0.0 if word is None else word.shared,
+        "late": 0.0 if word is None else word.late,
+        "degraded": 0.0 if word is None else word.degraded,
+        "signups": 0.0 if word is None else word.signups,
+        "openings": np.array(scenario.openings()),
+        "delay": (0, 0.0, 0.0) if word is None else plain(word.delay.law),
+    }
+
+
+def of_features(scenario: Scenario) -> dict[str, Any]:
     """Features as arrays."""
     features, specs = list(scenario.features.values()), scenario.specs()
     ladders = [[[specs.index(rung) for rung in ladder] for ladder in f.ladders().values()] for f in features]
@@ -264,6 +268,7 @@ def of_features(scenario: Scenario) -> dict[str, NDArray]:
         "ladders": table,
         "rungs": np.array([len(rows[0]) for rows in ladders]),
         "meter": np.array([meters.index(meter) for meter in scenario.meters()]),
+        "meters": len(meters),
         "pool_of": np.array([list(scenario.pools).index(f.pool) for f in features]),
     }
 

@@ -3,266 +3,331 @@
 from typing import Any, NamedTuple
 
 import numpy as np
-from numba import types
-from numba.experimental import structref
 from numpy.typing import NDArray
 
-from sim.compiled.heap import MOMENT
+from sim.compiled.memory import longer, records
 from sim.jit import njit
-from sim.rules import LIMITER, fresh_limiter
+from sim.rules import FIRST_SLOT
+from sim.timeline import BUCKETS, COUNTS, LATENCIES, SECONDS
 
 NOBODY = -1
 
 # Outcomes of a request, as numbers.
 NONE, SERVED, REFUSED, ABANDONED = range(4)
 
+# What a person's record stands for: a life, or one scripted ask (with or without retries) of the account named in
+# `more`; and what they are doing.
+LIFE, SCRIPT, SCRIPT_AGAIN = range(3)
+AWAY, WAITLISTED, WISHING, LEAVING = range(4)  # leaving: for good, with requests still in the service
+
+# Somebody whose life goes on, or one scripted ask: a cache line, used again when it is over.
 PERSON = np.dtype(
     [
         ("key", "i8"),
-        ("arrives", "f8"),
-        ("born", "f8"),
+        ("since", "f8"),  # when the present wish began
+        ("born", "f8"),  # the account
         ("admitted", "f8"),
-        ("left", "f8"),
-        ("activity", "f8"),
-        ("loyalty", "f8"),
-        ("fate", "f8"),
-        ("invited_by", "i8"),
-        ("accounts", "i4"),
-        ("in_flight", "i4"),
-        ("asks", "i4"),  # scripted ones until now
-        ("source", "i4"),
-        ("tier", "i2"),
-        ("region", "i2"),
-        ("newcomer", "i1"),
-        ("waiting", "i1"),  # on the waitlist
-    ],
-    align=True,
-)
-
-# One wish in progress, or the place between two of them in a person's life.
-WANT = np.dtype(
-    [
-        ("user", "i8"),
-        ("since", "f8"),
+        ("user", "i4"),
+        ("limiter", "i4"),  # the first of as many rows as there are meters
         ("ask", "i4"),
-        ("attempt", "i4"),
-        ("day", "i4"),
-        ("number", "i4"),
-        ("wanted", "i4"),
-        ("feature", "i2"),
-        ("images", "i2"),  # the place of the number of images in those the feature offers
-        ("again", "i1"),
-        ("life", "i1"),  # part of a life, not of a script
-    ],
-    align=True,
+        ("more", "i4"),  # wishes left today; of a scripted ask the account
+        ("in_flight", "i4"),
+        ("attempt", "i2"),
+        ("day", "i2"),
+        ("accounts", "i2"),
+        ("tier", "i1"),
+        ("feature", "i1"),
+        ("images", "i1"),  # the place of the number of images in those the feature offers
+        ("region", "i1"),
+        ("kind", "i1"),
+        ("status", "i1"),
+    ]
 )
 
+# One attempt: a cache line.
 REQUEST = np.dtype(
     [
-        ("user", "i8"),
-        ("want", "i8"),
         ("arrived", "f8"),
         ("started", "f8"),
-        ("finished", "f8"),
         ("left", "f8"),
-        ("gpu_seconds", "f8"),
-        ("batch", "i8"),
-        ("next", "i8"),  # in its lane, then in its batch
-        ("priority", "i8"),
+        ("user", "i4"),  # NOBODY: the record is free
+        ("person", "i4"),  # the account
+        ("wish", "i4"),  # the same, or the record of the scripted ask
+        ("batch", "i4"),
+        ("next", "i4"),  # in its lane, then in its batch
+        ("first", "i4"),  # the row of its intent's first attempt
         ("ask", "i4"),
-        ("attempt", "i4"),
-        ("asked", "i4"),
-        ("spec", "i4"),
-        ("tier", "i2"),
-        ("feature", "i2"),
-        ("level", "i2"),
+        ("attempt", "i2"),
+        ("asked", "i2"),
+        ("lane", "i2"),  # which says priority and spec; NOBODY: refused
+        ("tier", "i1"),
+        ("feature", "i1"),
+        ("level", "i1"),
         ("reason", "i1"),
         ("outcome", "i1"),
-        ("retry", "i1"),
-        ("notified", "i1"),
-        ("gone", "i1"),  # taken out of its lane, where it still stands
-        ("waited_out", "i1"),
-    ],
-    align=True,
+        ("mark", "i1"),
+    ]
 )
+# Marks: taken out of its lane, where it still stands; its linger is over; its user will try again; was told to come
+# back for it.
+GONE, WAITED_OUT, RETRY, NOTIFIED = 1, 2, 4, 8
 
 BATCH = np.dtype(
     [
         ("started", "f8"),
         ("seconds", "f8"),
         ("finished", "f8"),
-        ("first", "i8"),
-        ("pool", "i4"),
+        ("first", "i4"),
         ("gpu", "i4"),
-        ("spec", "i4"),
         ("size", "i4"),
+        ("taken", "i4"),
+        ("pool", "i2"),
+        ("spec", "i2"),
     ],
     align=True,
+)
+
+# What a person leaves in the table of users.
+PAST = np.dtype(
+    [
+        ("arrives", "f8"),
+        ("admitted", "f8"),
+        ("left", "f8"),
+        ("invited_by", "i4"),
+        ("source", "i2"),
+        ("tier", "i1"),
+        ("region", "i1"),
+        ("newcomer", "i1"),
+    ]
+)
+
+# A row of the request table that is kept where records are used again.
+KEPT = np.dtype(
+    [
+        *[(name, REQUEST[name]) for name in REQUEST.names or ()],
+        ("finished", "f8"),
+        ("gpu_seconds", "f8"),
+        ("spec", "i4"),
+    ]
 )
 
 LANE = np.dtype(
     [("priority", "i8"), ("spec", "i8"), ("head", "i8"), ("tail", "i8"), ("waiting", "i8"), ("order", "i8")]
 )
 
+CHUNK = 20  # moments
+MOMENT = np.dtype([("time", "f8"), ("code", "i8"), ("load", "i8")])
+SOONER = np.dtype([("time", "f8"), ("code", "i8"), ("load", "i8"), ("seq", "i8")])
+
+assert PERSON.itemsize == REQUEST.itemsize == 64
+
+
 # Places in State.n, the counters.
-PEOPLE, WANTS, FREE, REQUESTS, BATCHES, MOMENTS, SEQ, ARRIVAL, ASK, LIMITERS = range(10)
-LINE_HEAD, LINE_TAIL, WAITLISTED, SIGNUPS, ARRIVED, GATE_OPEN, ARRIVAL_SEQ, ASK_SEQ = range(10, 18)
-COUNTERS = 18
+PEOPLE, FREE_PEOPLE, USERS, REQUESTS, FREE_REQUESTS, BATCHES, FREE_BATCHES, LIMITERS, FREE_LIMITERS, KEPTS = range(10)
+CURRENT, RUN_AT, RUN_END, SOON, SEQ, FREE_CHUNK, SPARE_CHUNKS, SLACK = range(10, 18)
+ARRIVAL, ARRIVED, LINE_HEAD, LINE_TAIL, WAITING, GATE_OPEN, SIGNUPS, LET_IN, GAVE_UP_WAITING, CHURNED, INVITED = range(
+    18, 29
+)
+COUNTERS = 29
+
+# Places in State.crest, of each pool: when its queue last changed, its longest queue, since when, and how long it took
+# to be empty again.
+CHANGED, PEAK, PEAK_AT, DRAIN = range(4)
 
 
 class State(NamedTuple):
     """All that changes. Arrays have room to spare; `n` says how much of each is used."""
 
     n: NDArray[np.int64]
-    heap: NDArray[Any]
+    # The calendar.
+    heads: NDArray[np.int32]  # of each bucket, the first of its chunks
+    tails: NDArray[np.int32]  # and the last
+    filled: NDArray[np.int32]  # its moments
+    moments: NDArray[Any]  # CHUNK a chunk
+    follows: NDArray[np.int32]  # the chunk after each
+    run: NDArray[Any]
+    places: NDArray[np.int32]
+    soon: NDArray[Any]
+    # People and what they ask.
     people: NDArray[Any]
-    wants: NDArray[Any]
-    free: NDArray[np.int64]  # wants that are over
+    free_people: NDArray[np.int32]
+    past: NDArray[Any]  # by user, where rows are recorded
+    limiters: NDArray[np.float64]  # as many rows as there are meters for each who has any
+    free_limiters: NDArray[np.int32]
+    line: NDArray[np.int32]  # the waitlist, in order
     requests: NDArray[Any]
+    free_requests: NDArray[np.int32]
     batches: NDArray[Any]
-    line: NDArray[np.int64]  # the waitlist: wants, in order
-    limiters: NDArray[np.float64]
-    limiter_of: NDArray[np.int64]  # (people, meters)
+    free_batches: NDArray[np.int32]
+    kept: NDArray[Any]
+    # Pools.
     lanes: NDArray[Any]  # (pools, lanes), in order of creation
     lane_count: NDArray[np.int64]
     waiting_images: NDArray[np.int64]  # (pools, specs)
     queued: NDArray[np.int64]
     gpus: NDArray[np.int64]
-    idle: NDArray[np.int64]  # (pools, GPUs): a heap, the lowest number first
+    idle: NDArray[np.int32]  # (pools, GPUs): a heap, the lowest number first
     idle_count: NDArray[np.int64]
-    loaded: NDArray[np.int64]  # (pools, GPUs): the model served last
+    loaded: NDArray[np.int32]  # (pools, GPUs): the model served last
     pace: NDArray[np.float64]  # (pools, GPUs)
-    arrivals: NDArray[np.float64]  # (tiers, features), since the last tick, as the rest
+    # Counts since the last tick, by tier and feature.
+    arrivals: NDArray[np.float64]
     refused: NDArray[np.float64]
     served: NDArray[np.float64]
     started: NDArray[np.float64]
     waited: NDArray[np.float64]
+    # The timeline (see sim.timeline).
+    counts: NDArray[np.int32]  # (bins, cells, COUNTS); a cell is a tier and a feature
+    seconds: NDArray[np.float64]  # (bins, cells, SECONDS)
+    queue: NDArray[np.float64]  # (bins, pools)
+    signups: NDArray[np.int32]  # by bin
+    latencies: NDArray[np.int64]  # (LATENCIES, cells, BUCKETS)
+    busy: NDArray[np.float64]  # (pools, specs, images)
+    crest: NDArray[np.float64]  # (pools, 4)
 
 
-ROOM = 1100  # moments, people and the like that one moment can add at most: an image invites up to 1000
+SPARE = 4096  # moments that can be played, at least, before arrays are looked at again
 
 
-def grown(array: NDArray[Any], used: int, axis: int = 0, spare: int = ROOM) -> NDArray[Any]:
-    """The array with room for `spare` more along an axis, twice as long where it has not."""
-    if array.shape[axis] >= used + spare:
+def roomy(array: NDArray[Any], used: int, spare: int = SPARE) -> NDArray[Any]:
+    """The array with room for `spare` more, twice as long where it has not."""
+    return array if len(array) >= used + spare else longer(array, used, 2 * (used + spare))
+
+
+def wider(array: NDArray[Any], used: int, fill: float) -> NDArray[Any]:
+    """The same along the second axis, filled up."""
+    if array.shape[1] >= used + SPARE:
         return array
-    shape = list(array.shape)
-    shape[axis] = max(2 * array.shape[axis], used + 2 * spare)
-    larger = np.full(shape, NOBODY) if array.dtype == np.int64 else np.zeros(shape, dtype=array.dtype)
-    larger[tuple(slice(0, n) for n in array.shape)] = array
+    larger = np.full((array.shape[0], 2 * (used + SPARE)), fill, dtype=array.dtype)
+    larger[:, : array.shape[1]] = array
     return larger
 
 
-def with_room(s: State) -> State:
-    """The state with room in everything for what the next moment can add."""
+def with_room(s: State, pushes: int, meters: int) -> State:
+    """The state with room for some thousand moments more, each of which puts at most `pushes` on the calendar."""
     n = s.n
-    people = grown(s.people, n[PEOPLE])
-    most = int(s.gpus.max())
-    pace = s.pace
-    if pace.shape[1] < most + 2:
-        pace = np.ones((pace.shape[0], 2 * most + 2))
-        pace[:, : s.pace.shape[1]] = s.pace
+    people, requests, batches = roomy(s.people, n[PEOPLE]), roomy(s.requests, n[REQUESTS]), roomy(s.batches, n[BATCHES])
     limiters = s.limiters
-    if len(limiters) < n[LIMITERS] + 2:
-        limiters = np.empty((2 * len(limiters) + 2, LIMITER))
-        limiters[: len(s.limiters)] = s.limiters
+    if len(limiters) < n[LIMITERS] + SPARE * meters:
+        limiters = np.empty((2 * (int(n[LIMITERS]) + SPARE * meters), limiters.shape[1]))
+        limiters[: n[LIMITERS]] = s.limiters[: n[LIMITERS]]
+    s = with_chunks(s, 2 * (SPARE + pushes))
+    lanes = s.lanes
+    if lanes.shape[1] < s.lane_count.max() + 32:
+        lanes = np.zeros((lanes.shape[0], 2 * lanes.shape[1]), dtype=LANE)
+        lanes[:, : s.lanes.shape[1]] = s.lanes
+    gpus = int(s.gpus.max())
     return s._replace(
-        heap=grown(s.heap, n[MOMENTS]),
+        run=roomy(s.run, n[RUN_END], int(s.filled.max()) + CHUNK),
+        soon=roomy(s.soon, n[SOON], 2 * (SPARE + pushes)),
         people=people,
-        wants=grown(s.wants, n[WANTS]),
-        free=grown(s.free, n[WANTS]),
-        requests=grown(s.requests, n[REQUESTS]),
-        batches=grown(s.batches, n[BATCHES]),
-        line=grown(s.line, n[LINE_TAIL]),
+        free_people=roomy(s.free_people, n[FREE_PEOPLE], len(people)),
+        past=roomy(s.past, n[USERS]) if len(s.past) else s.past,
         limiters=limiters,
-        limiter_of=grown(s.limiter_of, n[PEOPLE]),
-        lanes=grown(s.lanes, int(s.lane_count.max()), axis=1, spare=2),
-        idle=grown(s.idle, most, axis=1, spare=2),
-        loaded=grown(s.loaded, most, axis=1, spare=2),
-        pace=pace,
+        free_limiters=roomy(s.free_limiters, n[FREE_LIMITERS], len(limiters)),
+        line=roomy(s.line, n[LINE_TAIL]),
+        requests=requests,
+        free_requests=roomy(s.free_requests, n[FREE_REQUESTS], len(requests)),
+        batches=batches,
+        free_batches=roomy(s.free_batches, n[FREE_BATCHES], len(batches)),
+        kept=roomy(s.kept, n[KEPTS], SPARE + pushes) if len(s.kept) else s.kept,
+        lanes=lanes,
+        idle=wider(s.idle, gpus, 0),
+        loaded=wider(s.loaded, gpus, NOBODY),
+        pace=wider(s.pace, gpus, 1.0),
     )
 
 
-def fresh_state(pools: int, specs: int, tiers: int, features: int, meters: int, gpus: list[int]) -> State:
-    """Nothing has happened; every GPU is idle."""
-    most = max(gpus)
-    idle = np.tile(np.arange(most + 2), (pools, 1))
-    counts = [np.zeros((tiers, features)) for _ in range(5)]
+def with_chunks(s: State, chunks: int) -> State:
+    """The state with at least so many chunks to spare on its calendar."""
+    n, before = s.n, len(s.follows)
+    if n[SPARE_CHUNKS] >= chunks:
+        return s
+    after = 2 * before + chunks
+    follows = longer(s.follows, before, after)
+    follows[before:] = np.arange(before + 1, after + 1)
+    follows[-1] = n[FREE_CHUNK]
+    n[FREE_CHUNK] = before
+    n[SPARE_CHUNKS] += after - before
+    return s._replace(follows=follows, moments=longer(s.moments, before * CHUNK, after * CHUNK))
+
+
+@njit
+def slack(s, c):  # type: ignore[no-untyped-def]
+    """How many moments can certainly be played before some array is full."""
+    n = s.n
+    least = min(len(s.people) - n[PEOPLE], len(s.requests) - n[REQUESTS], len(s.batches) - n[BATCHES])
+    least = min(least, len(s.line) - n[LINE_TAIL], (len(s.limiters) - n[LIMITERS]) // c.meters)
+    least = min(least, n[SPARE_CHUNKS] // c.pushes, (len(s.soon) - n[SOON]) // c.pushes)
+    if c.rows:
+        least = min(least, len(s.past) - n[USERS])
+    if c.sampled > 0:
+        least = min(least, (len(s.kept) - n[KEPTS]) // c.pushes)
+    for pool in range(len(s.gpus)):
+        least = min(least, s.lanes.shape[1] - s.lane_count[pool], s.idle.shape[1] - s.gpus[pool])
+    return least - 2
+
+
+def fresh_state(
+    pools: int,
+    specs: int,
+    tiers: int,
+    features: int,
+    gpus: list[int],
+    *,
+    buckets: int,
+    bins: int,
+    largest: int,
+    rows: bool,
+    sampled: bool,
+) -> State:
+    """Nothing has happened; every GPU is idle. largest: images in a batch at most."""
+    ticks = [np.zeros((tiers, features)) for _ in range(5)]
+    cells = tiers * features
     state = State(
         n=np.zeros(COUNTERS, dtype=np.int64),
-        heap=np.zeros(0, dtype=MOMENT),
-        people=np.zeros(0, dtype=PERSON),
-        wants=np.zeros(0, dtype=WANT),
-        free=np.zeros(0, dtype=np.int64),
-        requests=np.zeros(0, dtype=REQUEST),
-        batches=np.zeros(0, dtype=BATCH),
-        line=np.zeros(0, dtype=np.int64),
-        limiters=np.empty((0, LIMITER)),
-        limiter_of=np.zeros((0, meters), dtype=np.int64),
-        lanes=np.zeros((pools, 4), dtype=LANE),
+        heads=np.zeros(buckets, dtype=np.int32),
+        tails=np.zeros(buckets, dtype=np.int32),
+        filled=np.zeros(buckets, dtype=np.int32),
+        moments=records(0, MOMENT),
+        follows=np.zeros(0, dtype=np.int32),
+        run=records(0, MOMENT),
+        places=np.zeros(8194, dtype=np.int32),
+        soon=records(0, SOONER),
+        people=records(0, PERSON),
+        free_people=np.zeros(0, dtype=np.int32),
+        past=records(1 if rows else 0, PAST),
+        limiters=np.empty((0, FIRST_SLOT + 1)),
+        free_limiters=np.zeros(0, dtype=np.int32),
+        line=np.zeros(0, dtype=np.int32),
+        requests=records(0, REQUEST),
+        free_requests=np.zeros(0, dtype=np.int32),
+        batches=records(0, BATCH),
+        free_batches=np.zeros(0, dtype=np.int32),
+        kept=records(1 if sampled else 0, KEPT),
+        lanes=np.zeros((pools, 32), dtype=LANE),
         lane_count=np.zeros(pools, dtype=np.int64),
         waiting_images=np.zeros((pools, specs), dtype=np.int64),
         queued=np.zeros(pools, dtype=np.int64),
         gpus=np.array(gpus, dtype=np.int64),
-        idle=idle,
+        idle=np.tile(np.arange(max(gpus), dtype=np.int32), (pools, 1)),
         idle_count=np.array(gpus, dtype=np.int64),
-        loaded=np.full((pools, most + 2), NOBODY),
-        pace=np.ones((pools, most + 2)),
-        arrivals=counts[0],
-        refused=counts[1],
-        served=counts[2],
-        started=counts[3],
-        waited=counts[4],
+        loaded=np.full((pools, max(gpus)), NOBODY, dtype=np.int32),
+        pace=np.ones((pools, max(gpus))),
+        arrivals=ticks[0],
+        refused=ticks[1],
+        served=ticks[2],
+        started=ticks[3],
+        waited=ticks[4],
+        counts=np.zeros((bins, cells, len(COUNTS)), dtype=np.int32),
+        seconds=np.zeros((bins, cells, len(SECONDS))),
+        queue=np.zeros((bins, pools)),
+        signups=np.zeros(bins, dtype=np.int32),
+        latencies=np.zeros((len(LATENCIES), cells, BUCKETS), dtype=np.int64),
+        busy=np.zeros((pools, specs, largest + 1)),
+        crest=np.zeros((pools, 4)),
     )
     state.n[GATE_OPEN] = 1
-    state.n[LIMITERS] = 1  # row 0 stands for users without limits
-    state = with_room(state)
-    state.limiters[0] = fresh_limiter()
+    state.n[CURRENT], state.n[FREE_CHUNK] = NOBODY, NOBODY
+    state.crest[:, PEAK_AT] = state.crest[:, DRAIN] = np.nan
     return state
-
-
-# Compiled functions get the state by reference: passing dozens of arrays by value from function to function would cost
-# more than all they do.
-
-
-@structref.register
-class StateType(types.StructRef):
-    """The compiled code's view of State."""
-
-
-class StateRef(structref.StructRefProxy):
-    """A reference to the arrays of a State."""
-
-
-structref.define_proxy(StateRef, StateType, list(State._fields))
-
-
-@njit
-def referred(s):  # type: ignore[no-untyped-def]
-    """The reference that compiled functions take for a State; new arrays need a new one."""
-    return StateRef(
-        s.n,
-        s.heap,
-        s.people,
-        s.wants,
-        s.free,
-        s.requests,
-        s.batches,
-        s.line,
-        s.limiters,
-        s.limiter_of,
-        s.lanes,
-        s.lane_count,
-        s.waiting_images,
-        s.queued,
-        s.gpus,
-        s.idle,
-        s.idle_count,
-        s.loaded,
-        s.pace,
-        s.arrivals,
-        s.refused,
-        s.served,
-        s.started,
-        s.waited,
-    )

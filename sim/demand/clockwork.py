@@ -4,7 +4,7 @@ from datetime import datetime
 
 import numpy as np
 
-from sim.chance import hour_of_return, weight_of_day
+from sim.chance import hour_of_return
 from sim.demand.season import DAY, Region, Season, daily_quantiles, local_seconds
 
 
@@ -17,10 +17,6 @@ class Clockwork:
         places: list[Region | None] = [*regions.values()] or [None]
         self.local = np.array([local_seconds(region, start) for region in places])  # seconds since a Monday's midnight
         self.by_weekday = season.week_factor([day * DAY for day in range(7)])
-
-    def weight(self, since: float, day: int, region: int) -> float:
-        """What the chance of coming back `day` days after `since` is multiplied by: mean 1 over a week."""
-        return float(weight_of_day(self.flat, self.by_weekday, since, day, self.local[region]))
 
     def on_day(self, since: float, day: int, region: int, u: float) -> float:
         """The instant `day` days after `since` (both in seconds): at any hour alike, or as a region's day goes."""
