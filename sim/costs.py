@@ -5,7 +5,8 @@ import math
 import numpy as np
 import pandas as pd
 
-from sim.metrics import Window, window_of
+from sim import binned
+from sim.metrics import Window, every_row, window_of
 from sim.request import ABANDONED
 from sim.run import Run
 
@@ -35,7 +36,9 @@ def gpu_hours(run: Run, window: Window = None) -> pd.DataFrame:
 
 def work(run: Run, pool: str, spans: list[tuple[float, float]]) -> pd.DataFrame:
     """GPU-hours inside some spans by tier, feature and whether they were wasted: one row a combination."""
-    started = (run.requests["pool"] == pool) & run.requests["batch"].notna()
+    if binned.serves(run, *[edge for span in spans for edge in span]):
+        return binned.work(run, pool, spans)
+    started = (every_row(run)["pool"] == pool) & run.requests["batch"].notna()
     rows = run.requests.loc[started, ["batch", "gpu_seconds", "tier", "feature", "outcome"]]
     batches = run.batches
     starts, ends = batches["started"].to_numpy(), batches["finished"].to_numpy()
@@ -73,9 +76,12 @@ def energy(run: Run, window: Window = None) -> dict[str, float]:
     nan where a profile that was used has no power figures.
     """
     span = window_of(run, window)
-    batches, footprint = run.batches, run.manifest["footprint"]
-    seconds = clipped(batches["started"].to_numpy(), batches["finished"].to_numpy(), span)
-    joules = float((seconds * batches["watts"].to_numpy())[seconds > 0].sum())
+    footprint = run.manifest["footprint"]
+    if run.timeline is not None and (window is None or not run.has_rows):  # of the whole window: so it is recorded
+        joules = float(run.timeline.joules.sum())
+    else:
+        seconds = clipped(run.batches["started"].to_numpy(), run.batches["finished"].to_numpy(), span)
+        joules = float((seconds * run.batches["watts"].to_numpy())[seconds > 0].sum())
     idle = gpu_hours(run, window)["idle"]
     joules += sum(idle[pool] * HOUR * facts["idle_watts"] for pool, facts in run.manifest["pools"].items())
     gpu_kwh = joules / 3.6e6

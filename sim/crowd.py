@@ -3,7 +3,6 @@
 import math
 
 import numpy as np
-
 from numpy.typing import NDArray
 
 from sim.chance import character, day_of_return
@@ -12,7 +11,6 @@ from sim.demand.people import People, tiers_of
 from sim.log import Columns
 from sim.scenario import Scenario
 from sim.streams import ACTIVITY, LIFE, REGION, RETURN, draw
-
 
 Floats = NDArray[np.float64]
 

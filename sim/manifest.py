@@ -5,9 +5,10 @@ import platform
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
+from sim.log import Recording
 from sim.scenario import Scenario
 
-FORMAT = "meltpoint-run/1"
+FORMAT = "meltpoint-run/2"
 
 
 def manifest_of(
@@ -17,6 +18,7 @@ def manifest_of(
     seed: int,
     engine: str,
     wall_seconds: float,
+    recording: Recording,
     *,
     unlimited: bool,
 ) -> dict[str, Any]:
@@ -32,6 +34,7 @@ def manifest_of(
         "playbook": playbook,
         "seed": seed,
         "engine": engine,
+        "recording": {"rows": recording.rows, "sampled": recording.sampled},
         "versions": versions(),
         "wall_seconds": round(wall_seconds, 3),
         "tiers": {name: tier.share for name, tier in scenario.tiers.items()},

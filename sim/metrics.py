@@ -1,17 +1,22 @@
 """What a run means in numbers: pure functions of its tables over a window of time.
 
 Counts are those of the simulated slice; divide by run.scale for the whole service. A window is (from, until) in
-seconds; None is from the scenario's warm-up to its horizon.
+seconds; None is from the scenario's warm-up to its horizon. Where a run has a timeline and a window begins and ends
+with its bins, counts come from there, and are the same (tests/test_timeline.py); where it has not every row, they all
+do, a window is rounded to whole bins, and quantiles are off by sim.timeline.ERROR of themselves at most.
 """
 
 import math
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from sim.request import ABANDONED, REFUSED, SERVED, UNFINISHED
+from sim import binned
+from sim.errors import BadInput
+from sim.request import ABANDONED, OUTCOMES, REFUSED, SERVED, UNFINISHED
 from sim.run import Run
 
 Window = tuple[float, float] | None
@@ -33,7 +38,7 @@ def intents(run: Run, window: Window = None) -> pd.DataFrame:
     (why the last attempt was refused), degraded, latency (wanted to image; inf where there was none), slo, in_time,
     decided (False where the horizon came before one could say), images. The window is on `wanted`.
     """
-    rows = run.requests
+    rows = every_row(run)
     first, last = ends_of_intents(rows)
     outcome, retry = rows["outcome"].array[last], rows["retry"].to_numpy()[last]
     wanted = rows["arrived"].to_numpy()[first]
@@ -65,15 +70,21 @@ def intents(run: Run, window: Window = None) -> pd.DataFrame:
     return table[(table["wanted"] >= begin) & (table["wanted"] < end)].reset_index(drop=True)
 
 
+def every_row(run: Run) -> pd.DataFrame:
+    """The request table. Raises BadInput where not every row was recorded."""
+    if not run.has_rows:
+        raise BadInput("not every row of this run was recorded", key="record", expected="rows")
+    return run.requests
+
+
 def ends_of_intents(rows: pd.DataFrame) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
     """Where in the request table each intent's first and last attempts stand, in order of the first."""
-    user, ask = rows["user"].to_numpy(), rows["ask"].to_numpy()
-    order = np.lexsort((rows["attempt"].to_numpy(), ask, user))
-    user, ask = user[order], ask[order]
-    begins = np.append(True, (user[1:] != user[:-1]) | (ask[1:] != ask[:-1]))[: len(rows)]
-    first, last = order[begins], order[np.append(begins[1:], True)[: len(rows)]]
-    by_first = np.argsort(first)
-    return first[by_first], last[by_first]
+    to_first = rows["first"].to_numpy()
+    numbers = np.arange(len(rows), dtype=to_first.dtype)
+    last = np.empty(len(rows), dtype=np.intp)
+    last[to_first] = numbers  # of those with the same first, the last stays
+    first = np.flatnonzero(to_first == numbers)
+    return first, last[first]
 
 
 def looked_up(names: pd.Series, figures: dict[str, float]) -> Floats:
@@ -96,6 +107,9 @@ def outcomes(run: Run, by: str | list[str] | None = None, window: Window = None)
     refused counts attempts and is split in refused_by; abandoned, retried and attempts count attempts too; the others
     count intents. attainment is a share.
     """
+    span = window_of(run, window)
+    if binned.serves(run, *span):
+        return binned.outcomes(run, by, span)
     wishes, attempts = intents(run, window), attempts_in(run, window)
     if by is None:
         return pd.DataFrame([group_counts(wishes, attempts)], index=["all"])
@@ -113,9 +127,10 @@ def outcomes(run: Run, by: str | list[str] | None = None, window: Window = None)
 
 def attempts_in(run: Run, window: Window = None) -> pd.DataFrame:
     begin, end = window_of(run, window)
+    rows = every_row(run)
     if begin <= 0 and end >= run.horizon:
-        return run.requests  # all of it: a copy of millions of rows would take its time
-    return run.requests[(run.requests["arrived"] >= begin) & (run.requests["arrived"] < end)]
+        return rows  # all of it: a copy of millions of rows would take its time
+    return rows[(rows["arrived"] >= begin) & (rows["arrived"] < end)]
 
 
 def group_counts(wishes: pd.DataFrame, attempts: pd.DataFrame) -> dict[str, Any]:
@@ -137,6 +152,9 @@ def group_counts(wishes: pd.DataFrame, attempts: pd.DataFrame) -> dict[str, Any]
 
 def refused_by(run: Run, by: str | None = None, window: Window = None) -> pd.DataFrame:
     """Refused attempts by reason: one row a reason, in all or a column a tier or feature."""
+    span = window_of(run, window)
+    if binned.serves(run, *span):
+        return binned.refused_by(run, by, span)
     refused = attempts_in(run, window)
     refused = refused[refused["outcome"] == REFUSED]
     if by is None:
@@ -150,21 +168,43 @@ def latencies(run: Run, by: str | None = None, window: Window = None) -> pd.Data
     served, wait: arrival to start of the attempt that was served; served, latency: its arrival to its image; all
     intents, latency: first wanted to image, inf where there was none.
     """
-    served = attempts_in(run, window)
-    served = served.loc[served["outcome"] == SERVED, ["tier", "feature", "arrived", "started", "finished"]]
-    wishes = intents(run, window)
-    series = {
-        ("served", "wait"): (served, served["started"] - served["arrived"]),
-        ("served", "latency"): (served, served["finished"] - served["arrived"]),
-        ("all intents", "latency"): (wishes[wishes["decided"]], wishes.loc[wishes["decided"], "latency"]),
-    }
     rows = {}
-    for (of, what), (table, values) in series.items():
-        groups = [("all", values)] if by is None else list(values.groupby(table[by], observed=True))
-        for group, sample in groups:
-            rows[of, what, str(group)] = quantiles(sample.to_numpy())
+    if run.has_rows:
+        for (of, what), (group_of, values) in latency_samples(run, by, window).items():
+            for group, sample in grouped(group_of, values):
+                rows[of, what, group] = quantiles(sample)
+    else:
+        for key, buckets in binned.histograms(run, by).items():  # of the whole window: that is what is recorded
+            found = {f"p{q * 100:.0f}": binned.quantile(buckets, q) for q in QUANTILES}
+            rows[key] = {**found, "n": int(buckets.sum())}
     index = pd.MultiIndex.from_tuples(list(rows), names=["of", "what", "group"])
     return pd.DataFrame(list(rows.values()), index=index, columns=["p50", "p95", "p99", "n"])
+
+
+def latency_samples(run: Run, by: str | None, window: Window) -> dict[tuple[str, str], tuple[Any, Floats]]:
+    """The values behind latencies(), with the group of each (None: of one group)."""
+    attempts, wishes = attempts_in(run, window), intents(run, window)
+    served = np.asarray(attempts["outcome"].cat.codes == OUTCOMES.index(SERVED))
+    arrived, started, finished = (attempts[name].to_numpy()[served] for name in ("arrived", "started", "finished"))
+    decided = wishes["decided"].to_numpy()
+    of_served = None if by is None else attempts[by].array[served]
+    of_wishes = None if by is None else wishes[by].array[decided]
+    return {
+        ("served", "wait"): (of_served, started - arrived),
+        ("served", "latency"): (of_served, finished - arrived),
+        ("all intents", "latency"): (of_wishes, wishes["latency"].to_numpy()[decided]),
+    }
+
+
+def grouped(group_of: Any, values: Floats) -> Iterator[tuple[str, Floats]]:
+    """Each group's values, in the order of the groups."""
+    if group_of is None:
+        yield "all", values
+        return
+    for code, name in enumerate(group_of.categories):
+        mine = values[group_of.codes == code]
+        if len(mine):
+            yield str(name), mine
 
 
 def quantiles(values: Floats) -> dict[str, float]:
@@ -194,7 +234,7 @@ def occupancy(starts: Floats, ends: Floats, edges: Floats) -> Floats:
 
 def queue_spans(run: Run, pool: str) -> tuple[Floats, Floats]:
     """When each granted request joined a pool's queue and left it (nan: it was still there at the horizon)."""
-    granted = (run.requests["pool"] == pool) & (run.requests["outcome"] != REFUSED)
+    granted = (every_row(run)["pool"] == pool) & (run.requests["outcome"] != REFUSED)
     rows = run.requests.loc[granted, ["arrived", "started", "left"]]
     ends = rows["started"].to_numpy()
     if run.manifest["notices_leaving"]:
@@ -220,18 +260,25 @@ def pool_timeline(run: Run, pool: str, width: float | None = None, begin: float 
     """
     edges = bins(run, default_bin(run) if width is None else width, begin)
     gpus = run.manifest["pools"][pool]["gpus"]
-    rows = run.requests.loc[run.requests["pool"] == pool, ["asked", "arrived", "attempt"]]
+    per = np.diff(edges) * gpus
+    if binned.serves(run, *edges):
+        offered, offered_first, spent, waited = binned.load(run, pool, edges)
+        return loads(edges, offered / per, offered_first / per, spent / per, waited / np.diff(edges))
+    rows = every_row(run).loc[run.requests["pool"] == pool, ["asked", "arrived", "attempt"]]
     work = looked_up(rows["asked"], run.manifest["pools"][pool]["gpu_seconds"])
     arrived, first = rows["arrived"].to_numpy(), rows["attempt"].to_numpy() == 0
     load = [np.histogram(arrived[m], edges, weights=work[m])[0] for m in (np.ones(len(rows), bool), first)]
     batches = run.batches.loc[run.batches["pool"] == pool, ["started", "finished"]]
     busy = occupancy(batches["started"].to_numpy(), batches["finished"].to_numpy(), edges) / gpus
     queued = occupancy(*queue_spans(run, pool), edges)
-    per = np.diff(edges) * gpus
+    return loads(edges, load[0] / per, load[1] / per, busy, queued)
+
+
+def loads(edges: Floats, offered: Floats, offered_first: Floats, busy: Floats, queued: Floats) -> pd.DataFrame:
     return pd.DataFrame(
         {
-            "offered": load[0] / per,
-            "offered_first": load[1] / per,
+            "offered": offered,
+            "offered_first": offered_first,
             "utilisation": np.clip(busy, 0.0, 1.0),  # against rounding
             "queued": queued,
             "saturated": (busy >= SATURATED) & (queued >= 1),
@@ -243,7 +290,11 @@ def pool_timeline(run: Run, pool: str, width: float | None = None, begin: float 
 def timeline(run: Run, width: float | None = None) -> pd.DataFrame:
     """The service over time, a row a bin: signups, intents, attempts and their outcomes (at the instant of each)."""
     edges = bins(run, default_bin(run) if width is None else width)
-    rows, users = run.requests, run.users
+    index = pd.Index(edges[:-1], name="time")
+    if binned.serves(run, *edges):
+        counted = {name: binned.per_bin(run, edges, *columns) for name, columns in binned.OVER_TIME.items()}
+        return pd.DataFrame({"signups": binned.signups(run, edges), **counted}, index=index)
+    rows, users = every_row(run), run.users
 
     def per_bin(instants: pd.Series) -> NDArray[np.int64]:
         return np.histogram(instants.dropna().to_numpy(), edges)[0]
@@ -259,12 +310,15 @@ def timeline(run: Run, width: float | None = None) -> pd.DataFrame:
             "refused": per_bin(rows.loc[rows["outcome"] == REFUSED, "arrived"]),
             "abandoned": per_bin(rows["left"]),
         },
-        index=pd.Index(edges[:-1], name="time"),
+        index=index,
     )
 
 
 def peak_queue(run: Run, pool: str) -> dict[str, float]:
     """The longest queue after the warm-up: requests, when, and seconds until next empty (nan: not before the end)."""
+    if run.timeline is not None:
+        length, at, drain, _ = binned.peak(run, pool)
+        return {"peak": length, "at": at, "drain": drain}
     starts, ends = queue_spans(run, pool)
     if len(starts) == 0:
         return {"peak": 0.0, "at": math.nan, "drain": 0.0}

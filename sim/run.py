@@ -6,18 +6,21 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from zipfile import BadZipFile
 
 import numpy as np
 import pandas as pd
 
 from sim.errors import BadInput
-from sim.log import Columns, Log
+from sim.log import Columns, Log, Recording
 from sim.manifest import FORMAT, manifest_of
 from sim.request import OUTCOMES
 from sim.rules import REASONS
 from sim.scenario import Scenario
+from sim.timeline import Timeline
 
 WORD_OF_MOUTH = "word of mouth"
+TIMELINE = "timeline.npz"
 TABLES = ("requests", "batches", "users", "decisions")
 
 
@@ -25,13 +28,16 @@ TABLES = ("requests", "batches", "users", "decisions")
 class Run:
     """What one simulation left behind. Times are seconds after the scenario's start; nan is never.
 
+    A large run may keep the rows of some users, or none (manifest: recording); its timeline still counts everybody.
+
     requests: a row an attempt: user, ask, attempt, tier, feature, pool, arrived, started, finished, left, outcome,
         reason, asked, spec, level, batch, gpu_seconds (its share of the batch), retry (the user will try again),
-        notified (told to come back for it).
+        notified (told to come back for it), first (the row of the first attempt at the same wish).
     batches: batch, pool, gpu, spec, started, finished, size (images), seconds (of the whole batch), watts.
     users: user, tier, wave, region, newcomer, invited_by (a user), arrives, admitted, left (gave up on the waitlist, or
         churned).
     decisions: time, knob, tier, feature, old, new, policy.
+    timeline: everything counted; None where the engine leaves that to the tables ('simpy').
     manifest: scenario, playbook, seed, engine, versions and the figures needed to read the tables.
     """
 
@@ -40,6 +46,12 @@ class Run:
     users: pd.DataFrame
     decisions: pd.DataFrame
     manifest: dict[str, Any]
+    timeline: Timeline | None = None
+
+    @property
+    def has_rows(self) -> bool:
+        """Whether the tables hold every row."""
+        return bool(self.manifest["recording"]["rows"])
 
     @property
     def horizon(self) -> float:
@@ -65,6 +77,9 @@ class Run:
         try:
             for table in TABLES:
                 getattr(self, table).to_parquet(unfinished / f"{table}.parquet", index=False)
+            if self.timeline is not None:
+                np.savez_compressed(unfinished / TIMELINE, **self.timeline.arrays())
+                manifest["timeline"] = {"width": self.timeline.width, "people": self.timeline.people}
             (unfinished / "manifest.json").write_text(json.dumps(manifest, indent=1, allow_nan=False) + "\n")
             unfinished.chmod(0o755)
             unfinished.rename(folder)
@@ -83,10 +98,12 @@ def load_run(folder: Path) -> Run:
             raise BadInput("unknown run format", file=folder, value=manifest.get("format"), expected=FORMAT)
         known = manifest.pop("categories")
         tables = {t: with_categories(pd.read_parquet(folder / f"{t}.parquet"), known[t]) for t in TABLES}
-    except (OSError, ValueError, AttributeError, KeyError, TypeError, RecursionError) as wrong:
+        counted = manifest.pop("timeline", None)
+        timeline = None if counted is None else Timeline(**counted, **dict(np.load(folder / TIMELINE)))
+    except (OSError, ValueError, AttributeError, KeyError, TypeError, RecursionError, BadZipFile) as wrong:
         expected = "a folder written by 'meltpoint run'"
         raise BadInput(f"this is not a saved run ({wrong})", file=folder, expected=expected) from None
-    return Run(**tables, manifest=manifest)
+    return Run(**tables, manifest=manifest, timeline=timeline)
 
 
 def categories(table: pd.DataFrame) -> dict[str, list[str]]:
@@ -108,83 +125,125 @@ def run_from(
     seed: int,
     engine: str,
     unlimited: bool,
+    recording: Recording,
     wall_seconds: float,
 ) -> Run:
     """The tables of a run that has reached its horizon."""
     batches, places = batch_table(scenario, log.batches)
     columns = ["time", "knob", "tier", "feature", "old", "new", "policy"]
-    manifest = manifest_of(scenario, log.gpus, playbook, seed, engine, wall_seconds, unlimited=unlimited)
+    manifest = manifest_of(scenario, log.gpus, playbook, seed, engine, wall_seconds, recording, unlimited=unlimited)
     return Run(
         requests=request_table(scenario, log.requests, places),
         batches=batches,
         users=user_table(scenario, log.people),
         decisions=pd.DataFrame(decisions, columns=columns),
         manifest=manifest,
+        timeline=log.timeline,
     )
 
 
 def names(codes: Any, categories: list[str]) -> Any:
     """A column of names from a column of their numbers."""
-    return pd.Categorical.from_codes(np.asarray(codes, dtype=np.int64), categories=pd.Index(categories))
+    return pd.Categorical.from_codes(codes, dtype=pd.CategoricalDtype(categories), validate=False)
 
 
-def request_table(scenario: Scenario, log: Columns, batch_places: np.ndarray) -> pd.DataFrame:
+def in_order(*keys: np.ndarray) -> np.ndarray | None:
+    """The order by some keys, the first the most important; None where they are in it already."""
+    ascending = np.ones(max(len(keys[0]) - 1, 0), dtype=bool)
+    for key in reversed(keys):
+        ascending = (key[1:] > key[:-1]) | ((key[1:] == key[:-1]) & ascending)
+    return None if ascending.all() else np.lexsort(keys[::-1])
+
+
+def ordered(log: Columns, *keys: str) -> tuple[Columns, np.ndarray | None]:
+    """The rows in the order of some columns, and that order; None where they were in it."""
+    order = in_order(*(log[key] for key in keys))
+    return (log, None) if order is None else ({name: values[order] for name, values in log.items()}, order)
+
+
+def places_after(order: np.ndarray) -> np.ndarray:
+    """Where each row has gone."""
+    places = np.empty(len(order), dtype=np.int64)
+    places[order] = np.arange(len(order))
+    return places
+
+
+def request_table(scenario: Scenario, log: Columns, batch_places: np.ndarray | None) -> pd.DataFrame:
     """One row an attempt, in order of arrival, then user, ask and attempt."""
-    order = np.lexsort((log["attempt"], log["ask"], log["user"], log["arrived"]))
-    log = {name: values[order] for name, values in log.items()}
+    log, order = ordered(log, "arrived", "user", "ask", "attempt")
+    first = first_attempts(log) if "first" not in log else log["first"]
+    if order is not None and "first" in log:
+        first = places_after(order)[first]
     labels = [spec.label for spec in scenario.specs()]
     pools = list(scenario.pools)
-    pool_of = np.array([pools.index(feature.pool) for feature in scenario.features.values()], dtype=np.int64)
-    batch = pd.array(np.append(batch_places, 0)[log["batch"]], dtype="Int64")
-    batch[log["batch"] < 0] = pd.NA
+    pool_of = np.array([pools.index(feature.pool) for feature in scenario.features.values()], dtype=np.int8)
+    batch, none = log["batch"], log["batch"] < 0
+    if batch_places is not None:
+        batch = np.append(batch_places, 0)[batch]
     return pd.DataFrame(
         {
-            **{name: log[name].astype(np.int64) for name in ("user", "ask", "attempt")},
+            **{name: log[name].astype(np.int32, copy=False) for name in ("user", "ask")},
+            "attempt": log["attempt"].astype(np.int16, copy=False),
             "tier": names(log["tier"], list(scenario.tiers)),
             "feature": names(log["feature"], list(scenario.features)),
             "pool": names(pool_of[log["feature"]], pools),
             **{name: log[name] for name in ("arrived", "started", "finished", "left")},
             "outcome": names(log["outcome"], list(OUTCOMES)),
-            "reason": names(log["reason"].astype(np.int64) - 1, list(REASONS[1:])),
+            "reason": names(log["reason"] - 1, list(REASONS[1:])),
             "asked": names(log["asked"], labels),
             "spec": names(log["spec"], labels),
-            "level": log["level"].astype(np.int64),
-            "batch": batch,
+            "level": log["level"].astype(np.int8, copy=False),
+            "batch": pd.arrays.IntegerArray(batch.astype(np.int32, copy=False), none),
             "gpu_seconds": log["gpu_seconds"],
-            "retry": log["retry"].astype(bool),
-            "notified": log["notified"].astype(bool),
-        }
+            "retry": log["retry"].astype(bool, copy=False),
+            "notified": log["notified"].astype(bool, copy=False),
+            "first": first.astype(np.int32, copy=False),
+        },
+        copy=False,
     )
 
 
-def batch_table(scenario: Scenario, log: Columns) -> tuple[pd.DataFrame, np.ndarray]:
-    """One row a batch, numbered in order of start, pool and GPU; and the new number of each of the engine's batches."""
-    count = len(log["started"])
-    order = np.lexsort((log["gpu"], log["pool"], log["started"]))
-    places = np.empty(count, dtype=np.int64)
-    places[order] = np.arange(count)
-    log = {name: values[order] for name, values in log.items()}
+def first_attempts(log: Columns) -> np.ndarray:
+    """For each row of a log in order, where the first attempt at the same wish stands."""
+    order = np.lexsort((log["attempt"], log["ask"], log["user"]))
+    user, ask = log["user"][order], log["ask"][order]
+    begins = np.append(True, (user[1:] != user[:-1]) | (ask[1:] != ask[:-1]))[: len(order)]
+    first = np.empty(len(order), dtype=np.int64)
+    first[order] = order[begins][np.cumsum(begins) - 1]
+    return first
+
+
+def batch_table(scenario: Scenario, log: Columns) -> tuple[pd.DataFrame, np.ndarray | None]:
+    """One row a batch, numbered in order of start, pool and GPU; and the new number of each of the engine's batches.
+
+    None: they are numbered so already.
+    """
+    log, order = ordered(log, "started", "pool", "gpu")
     table = pd.DataFrame(
         {
-            "batch": np.arange(count),
+            "batch": np.arange(len(log["started"]), dtype=np.int32),
             "pool": names(log["pool"], list(scenario.pools)),
-            "gpu": log["gpu"].astype(np.int64),
+            "gpu": log["gpu"].astype(np.int32, copy=False),
             "spec": names(log["spec"], [spec.label for spec in scenario.specs()]),
             **{name: log[name] for name in ("started", "finished")},
-            "size": log["size"].astype(np.int64),
+            "size": log["size"].astype(np.int32, copy=False),
             "seconds": log["seconds"],
-            "watts": watts(scenario, log["spec"].astype(np.int64), log["size"].astype(np.int64)),
-        }
+            "watts": watts(scenario, log["spec"], log["size"]),
+        },
+        copy=False,
     )
-    return table, places
+    return table, None if order is None else places_after(order)
 
 
 def watts(scenario: Scenario, specs: np.ndarray, sizes: np.ndarray) -> np.ndarray:
     """Power drawn during each batch, from the profiles; nan where a profile has none."""
     kinds, profiles = scenario.specs(), scenario.used_profiles
-    cells, which = np.unique(np.stack([specs, sizes]), axis=1, return_inverse=True)
-    known = [profiles[kinds[spec].model].power(kinds[spec], size) for spec, size in cells.T.tolist()]
-    return np.array(known, dtype=float)[which.reshape(-1)]
+    known = np.full((len(kinds), int(sizes.max(initial=0)) + 1), np.nan)
+    cells = specs.astype(np.int64) * known.shape[1] + sizes
+    for cell in np.flatnonzero(np.bincount(cells, minlength=known.size)).tolist():
+        spec, size = divmod(cell, known.shape[1])
+        known[spec, size] = profiles[kinds[spec].model].power(kinds[spec], size)
+    return known.ravel()[cells]
 
 
 def user_table(scenario: Scenario, log: Columns) -> pd.DataFrame:
@@ -196,7 +255,7 @@ def user_table(scenario: Scenario, log: Columns) -> pd.DataFrame:
     by[log["invited_by"] < 0] = pd.NA
     return pd.DataFrame(
         {
-            "user": np.arange(len(source)),
+            "user": np.arange(len(source), dtype=np.int32),
             "tier": names(log["tier"], list(scenario.tiers)),
             "wave": names(np.where(source < 0, len(sources), source), [*sources, *invited]),
             "region": names(log["region"], list(scenario.demand.regions) or ["everywhere"]),

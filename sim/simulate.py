@@ -82,6 +82,7 @@ def played(
         seed=seed,
         engine=engine,
         unlimited=unlimited,
+        recording=recording,
         wall_seconds=time.perf_counter() - began,
     )
 

@@ -4,7 +4,8 @@ It is small however long the run, adds up over independent parts of a service, a
 made from it: counts are exact, and a quantile is off by at most ERROR of itself.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -45,7 +46,7 @@ class Timeline:
 
     counts: (bins, tiers, features, COUNTS). seconds: (bins, tiers, features, SECONDS), GPU-seconds. queue: (bins,
     pools), requests waiting times seconds. signups: (bins,). latencies: (LATENCIES, tiers, features, BUCKETS), from
-    the warm-up on. busy: (pools, specs, images), GPU-seconds of batches by size, from the warm-up on. peaks: (pools,
+    the warm-up on. joules: (pools,), of busy GPUs from the warm-up on (nan: some profile has no power). peaks: (pools,
     4): the longest queue, since when, seconds until it was empty (nan: never), requests waiting at the horizon.
     people: how many came to sign up, were let in, gave up, were invited, left for good; and how many there were.
     """
@@ -56,9 +57,13 @@ class Timeline:
     queue: NDArray[np.float64]
     signups: NDArray[np.int64]
     latencies: NDArray[np.int64]
-    busy: NDArray[np.float64]
+    joules: NDArray[np.float64]
     peaks: NDArray[np.float64]
     people: dict[str, int]
+
+    def arrays(self) -> dict[str, NDArray[Any]]:
+        """The parts that are arrays, by name."""
+        return {f.name: getattr(self, f.name) for f in fields(self) if f.name not in ("width", "people")}
 
 
 def bin_width(horizon: float) -> float:

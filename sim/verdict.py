@@ -7,15 +7,15 @@ from datetime import datetime, timedelta
 import numpy as np
 import pandas as pd
 
+from sim import binned
 from sim.costs import consumed, dollars, energy, gpu_hours
 from sim.metrics import (
-    attainment,
     attempts_in,
     bins,
-    group_counts,
     intents,
     latencies,
     looked_up,
+    outcomes,
     peak_queue,
     pool_timeline,
     queue_spans,
@@ -25,6 +25,7 @@ from sim.metrics import (
 )
 from sim.request import REFUSED, SERVED
 from sim.run import Run
+from sim.timeline import ERROR
 
 
 @dataclass(frozen=True)
@@ -85,46 +86,57 @@ class Verdict:
 
 def verdict(run: Run) -> Verdict:
     """Judge a run over its whole window (warm-up to horizon)."""
-    wishes = intents(run)
-    begin, end = window_of(run, None)
-    good = wishes[wishes["in_time"]]
+    begin, end = span = window_of(run, None)
+    exact = binned.serves(run, *span)
+    as_asked, degraded = binned.images(run, span) if exact else images_in_time(intents(run))
     return Verdict(
         run=run,
-        life=life(run, wishes),
+        life=life(run),
         pools=[pool_verdict(run, pool) for pool in run.manifest["pools"]],
-        counts=group_counts(wishes, attempts_in(run)),
+        counts=outcomes(run).to_dict("records")[0],  # type: ignore[arg-type]
         refused=refused_by(run),
         latency=latencies(run),
-        goodput=float(good.loc[~good["degraded"], "images"].sum()) / (end - begin),
-        goodput_degraded=float(good.loc[good["degraded"], "images"].sum()) / (end - begin),
+        goodput=as_asked / (end - begin),
+        goodput_degraded=degraded / (end - begin),
         gpu_hours=gpu_hours(run),
         dollars=dollars(run),
         energy=energy(run),
         signups=signups(run),
-        churned=int((run.users["left"].notna() & run.users["admitted"].notna()).sum()),
+        churned=churned(run),
     )
 
 
-def life(run: Run, wishes: pd.DataFrame) -> Life:
+def images_in_time(wishes: pd.DataFrame) -> tuple[float, float]:
+    """Images that came in time, at the spec asked for and degraded."""
+    good = wishes[wishes["in_time"]]
+    return float(good.loc[~good["degraded"], "images"].sum()), float(good.loc[good["degraded"], "images"].sum())
+
+
+def life(run: Run) -> Life:
     """Apply the scenario's definition of alive (see sim.scenario.Alive)."""
     rule = run.manifest["alive"]
-    slos = {name: facts["slo"] for name, facts in run.manifest["features"].items()}
+    edges = bins(run, rule["window"], begin=window_of(run, None)[0])
+    total, good = binned.windows(run, edges) if binned.serves(run, *edges) else promises(run, edges)
+    used = total > 0
+    fine = good[used] / total[used] >= rule["kept"]
+    share = float(fine.mean()) if used.any() else math.nan
+    reached = float(outcomes(run)["attainment"].iloc[0])
+    starts, ends = edges[:-1][used][~fine], edges[1:][used][~fine]
+    dead = share < rule["windows"] or reached < rule["attainment"]  # nan: nobody was promised anything, or asked
+    return Life(not dead, share, reached, list(zip(starts.tolist(), ends.tolist(), strict=True)))
+
+
+def promises(run: Run, edges: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Of the requests granted in each window, how many can be judged, and got their image in time."""
     rows = attempts_in(run)
-    slo = looked_up(rows["feature"], slos)
+    slo = looked_up(rows["feature"], {name: facts["slo"] for name, facts in run.manifest["features"].items()})
     granted = (rows["outcome"] != REFUSED).to_numpy()
     kept = (rows["outcome"] == SERVED).to_numpy() & ((rows["finished"] - rows["arrived"]).to_numpy() <= slo)
     # A request too young at the horizon to have missed its SLO says nothing yet.
     judged = granted & (kept | (run.horizon - rows["arrived"].to_numpy() > slo))
-    edges = bins(run, rule["window"], begin=window_of(run, None)[0])
     arrived = rows["arrived"].to_numpy()
     total, good = (np.histogram(arrived[mask], edges)[0] for mask in (judged, kept))
-    used = total > 0
-    fine = good[used] / total[used] >= rule["kept"]
-    share = float(fine.mean()) if used.any() else math.nan
-    reached = attainment(wishes)
-    starts, ends = edges[:-1][used][~fine], edges[1:][used][~fine]
-    dead = share < rule["windows"] or reached < rule["attainment"]  # nan: nobody was promised anything, or asked
-    return Life(not dead, share, reached, list(zip(starts.tolist(), ends.tolist(), strict=True)))
+    return total, good
 
 
 def pool_verdict(run: Run, pool: str) -> PoolVerdict:
@@ -144,9 +156,13 @@ def pool_verdict(run: Run, pool: str) -> PoolVerdict:
         peak_queue=peak["peak"],
         peak_queue_at=peak["at"],
         drain=peak["drain"],
-        queued_at_horizon=int(np.isnan(queue_spans(run, pool)[1]).sum()),
+        queued_at_horizon=queued_at_horizon(run, pool),
         consumed=consumed(run, pool, spans),
     )
+
+
+def queued_at_horizon(run: Run, pool: str) -> int:
+    return binned.peak(run, pool)[3] if run.timeline is not None else int(np.isnan(queue_spans(run, pool)[1]).sum())
 
 
 def stretches(flags: pd.Series, horizon: float) -> list[tuple[float, float]]:
@@ -164,11 +180,27 @@ def stretches(flags: pd.Series, horizon: float) -> list[tuple[float, float]]:
 
 def signups(run: Run) -> dict[str, int]:
     """People who came to sign up: in all, let in, gave up on the waitlist (lost), still on it; invited by images."""
+    if run.timeline is not None:
+        p = run.timeline.people
+        waiting = p["came"] - p["let_in"] - p["lost"]
+        return {**{name: p[name] for name in ("came", "let_in", "lost", "invited")}, "waiting": waiting}
     people = run.users[run.users["newcomer"]]
     came, inside = len(people), int(people["admitted"].notna().sum())
     lost = int((people["admitted"].isna() & people["left"].notna()).sum())
     invited = int(people["invited_by"].notna().sum())
     return {"came": came, "let_in": inside, "lost": lost, "waiting": came - inside - lost, "invited": invited}
+
+
+def churned(run: Run) -> int:
+    """People who were let in and have left for good."""
+    if run.timeline is not None:
+        return run.timeline.people["churned"]
+    return int((run.users["left"].notna() & run.users["admitted"].notna()).sum())
+
+
+def people_in(run: Run) -> int:
+    """Everybody who arrived, or would have before the horizon."""
+    return len(run.users) if run.timeline is None else run.timeline.people["everybody"]
 
 
 def date_of(run: Run, seconds: float) -> str:
@@ -264,7 +296,7 @@ def invited(v: Verdict) -> str:
     """How many of the signups images brought, where they bring any."""
     if v.run.manifest["word_of_mouth"] is None:
         return ""
-    count, people = v.signups["invited"], len(v.run.users)
+    count, people = v.signups["invited"], people_in(v.run)
     return f" ({amount(v.full(count))} of them brought by images, {count / max(people, 1):.2f} a person)"
 
 
@@ -290,6 +322,10 @@ def warnings(v: Verdict) -> list[str]:
             "EXTRAPOLATED: service times of "
             + ", ".join(v.run.manifest["extrapolated"])
             + " lie outside what was measured."
+        )
+    if not v.run.has_rows:
+        found.append(
+            f"FROM THE TIMELINE: counts are exact, quantiles of waits within {100 * ERROR:.1f} % of themselves."
         )
     if v.run.scale < 1:
         found.append(f"A slice of 1/{1 / v.run.scale:g} of people and GPUs was simulated; counts are scaled up.")

@@ -69,7 +69,9 @@ def advance(s, c, knobs, until, kind):  # type: ignore[no-untyped-def]
             n[SLACK] = 0
             return FULL
         if where != EMPTY:
-            time, first = (s.run[n[RUN_AT]].time, s.run[n[RUN_AT]].code) if where == RUN else (s.soon[0].time, s.soon[0].code)
+            time, first = (
+                (s.run[n[RUN_AT]].time, s.run[n[RUN_AT]].code) if where == RUN else (s.soon[0].time, s.soon[0].code)
+            )
             if time < arrives or (time == arrives and first < code):
                 if where == RUN:
                     load = s.run[n[RUN_AT]].load

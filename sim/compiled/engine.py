@@ -3,6 +3,7 @@
 import math
 
 import numpy as np
+from numpy.typing import NDArray
 
 from sim.clock import CONTROL
 from sim.compiled.advance import FULL, advance, keep_the_rest
@@ -42,6 +43,8 @@ from sim.log import Log, Recording
 from sim.rules import FIRST_SLOT, KIND, LIMITER, QUOTA, SLIDING, forget
 from sim.scenario import Scenario
 from sim.timeline import Timeline, bin_width
+
+Floats = NDArray[np.float64]
 
 
 class CompiledEngine:
@@ -168,7 +171,7 @@ class CompiledEngine:
             queue=s.queue,
             signups=s.signups.astype(np.int64),
             latencies=s.latencies.reshape(len(s.latencies), *by_cell, -1),
-            busy=s.busy,
+            joules=joules(self.scenario, s.busy),
             peaks=np.column_stack([s.crest[:, PEAK:], s.queued]),
             people={
                 "came": int(s.signups.sum()),
@@ -201,3 +204,12 @@ def begun(scenario: Scenario, c: Setting, users: int) -> State:
     state.n[LIMITERS] = 1
     forget(state.limiters[0])  # stands for users without limits
     return state
+
+
+def joules(scenario: Scenario, busy: Floats) -> Floats:
+    """What busy GPUs used in each pool; nan where a profile that was used has no power."""
+    specs, profiles = scenario.specs(), scenario.used_profiles
+    used = np.zeros(len(busy))
+    for pool, spec, size in np.argwhere(busy > 0).tolist():
+        used[pool] += busy[pool, spec, size] * profiles[specs[spec].model].power(specs[spec], size)
+    return used

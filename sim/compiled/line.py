@@ -9,11 +9,11 @@ from sim.compiled.state import (
     LET_IN,
     LINE_HEAD,
     LINE_TAIL,
+    SOON,
     SPARE_CHUNKS,
     WAITING,
     WAITLISTED,
 )
-from sim.compiled.state import SOON
 from sim.jit import njit
 
 

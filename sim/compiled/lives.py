@@ -32,6 +32,7 @@ from sim.compiled.state import (
     LINE_HEAD,
     LINE_TAIL,
     NOBODY,
+    NOTIFIED,
     REFUSED,
     RETRY,
     SCRIPT_AGAIN,
@@ -43,7 +44,7 @@ from sim.compiled.state import (
     WISHING,
 )
 from sim.compiled.state import INVITED as HOW_MANY_INVITED
-from sim.compiled.state import NOTIFIED, SCRIPT as A_SCRIPT
+from sim.compiled.state import SCRIPT as A_SCRIPT
 from sim.jit import njit
 from sim.rules import GATE, OVER_QUOTA
 from sim.streams import (
@@ -56,7 +57,6 @@ from sim.streams import (
     FEATURE,
     IMAGES,
     INVITATION,
-    LIFE as WHEN_LIFE_ENDS,
     OPENING,
     PATIENCE,
     PAUSE,
@@ -73,6 +73,9 @@ from sim.streams import (
     pair,
 )
 from sim.streams import INVITED as HOW_MANY
+from sim.streams import (
+    LIFE as WHEN_LIFE_ENDS,
+)
 from sim.streams import RETRY as WHETHER
 
 

@@ -93,7 +93,7 @@ def write_requests(  # type: ignore[no-untyped-def]
 def kept_columns(s: State, count: int) -> Columns:
     """The requests of a sample, in the order in which they were over."""
     rows = s.kept[:count]
-    columns = {name: rows[name] for name in REQUESTS if name in (rows.dtype.names or ())}
+    columns = {name: rows[name] for name in REQUESTS if name in (rows.dtype.names or ()) and name != "first"}
     outcome = np.where(rows["outcome"] == NONE, UNDECIDED, rows["outcome"] - 1)
     marks = {"retry": rows["mark"] & RETRY != 0, "notified": rows["mark"] & NOTIFIED != 0}
     return columns | marks | {"outcome": outcome, "batch": np.full(count, NOBODY)}
@@ -119,4 +119,4 @@ def people_columns(s: State, count: int) -> Columns:
     return {name: s.past[name][:count] for name in s.past.dtype.names or ()}
 
 
-assert ABANDONED - 1 == OUTCOMES.index("abandoned")
+assert OUTCOMES.index("abandoned") == ABANDONED - 1

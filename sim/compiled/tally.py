@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from sim.compiled.state import CHANGED, DRAIN, PEAK, PEAK_AT, SERVED, WISHING
 from sim.compiled.state import ABANDONED as HAS_LEFT
+from sim.compiled.state import CHANGED, DRAIN, PEAK, PEAK_AT, SERVED, WISHING
 from sim.jit import njit
 from sim.timeline import (
     ABANDONED,
@@ -141,9 +141,7 @@ def spent(s, c, batch, now):  # type: ignore[no-untyped-def]
     while row >= 0:
         request = s.requests[row]
         cell = request.tier * len(c.slo) + request.feature
-        spread(
-            s, c, cell, WASTED if request.outcome == HAS_LEFT else USEFUL, batch.started, end, seconds / batch.taken
-        )
+        spread(s, c, cell, WASTED if request.outcome == HAS_LEFT else USEFUL, batch.started, end, seconds / batch.taken)
         row = request.next
     inside = min(seconds, max(end - c.warm_up, 0.0))
     s.busy[batch.pool, batch.spec, batch.size] += inside

@@ -12,6 +12,7 @@ import numpy as np
 from numba import typeof, types
 from numba.core import cgutils
 from numba.core.datamodel import models
+from numba.core.typing.templates import AttributeTemplate
 from numba.extending import (
     NativeValue,
     infer_getattr,
@@ -21,7 +22,6 @@ from numba.extending import (
     typeof_impl,
     unbox,
 )
-from numba.core.typing.templates import AttributeTemplate
 
 from sim.jit import njit
 
