@@ -22,7 +22,7 @@ from sim.compiled.calendar import (
 from sim.compiled.line import give_up
 from sim.compiled.lives import admit, after, arrive, attempt, begin_day, begin_wish, invited, scripted
 from sim.compiled.memory import fetch
-from sim.compiled.pools import free_batch, images_done, is_of, keep, leave, serve, settle, wake_one
+from sim.compiled.pools import free_batch, images_done, is_of, keep, leave, look_into_queue, serve, settle, wake_one
 from sim.compiled.state import (
     ARRIVAL,
     GONE,
@@ -104,15 +104,22 @@ def look_ahead(s):  # type: ignore[no-untyped-def]
     if place + 4 < end:
         moment = s.run[place + 4]
         kind = moment.code >> 60
-        if kind == ASK:
-            pass
-        elif kind == COMPLETION:
+        if kind == COMPLETION:
             fetch(s.requests, s.batches[moment.load].first)
+        elif kind == ABANDON:
+            fetch(s.people, s.requests[(moment.load >> 32) & HALF].wish)
     if place + 2 < end:
         moment = s.run[place + 2]
-        kind = moment.code >> 60
-        if kind == COMPLETION:
-            fetch(s.people, s.requests[s.batches[moment.load].first].person)
+        if moment.code >> 60 == COMPLETION:
+            request = s.requests[s.batches[moment.load].first]
+            fetch(s.people, request.person)
+            fetch(s.requests, request.next)
+    if place + 1 < end:
+        moment = s.run[place + 1]
+        if moment.code >> 60 == COMPLETION:
+            request = s.requests[s.batches[moment.load].first]
+            if request.next != NOBODY:
+                fetch(s.people, s.requests[request.next].person)
 
 
 @njit
@@ -156,6 +163,7 @@ def finish(s, c, number, now):  # type: ignore[no-untyped-def]
     """A batch is done: its images are given out, its GPU has its next batch, and then its users go on."""
     batch = s.batches[number]
     pool, gpu, row = batch.pool, batch.gpu, batch.first
+    look_into_queue(s, pool)
     images_done(s, c, number, now)
     serve(s, c, pool, gpu, now)
     while row != NOBODY:

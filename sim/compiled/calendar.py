@@ -45,21 +45,21 @@ def schedule(s, c, time, kind, number, what, load):  # type: ignore[no-untyped-d
     if bucket <= n[CURRENT]:
         push(s, time, code_of(kind, number, what), load)
         return
-    filled = s.filled[bucket]
-    place = filled % CHUNK
+    b = s.buckets[bucket]
+    place = b.filled % CHUNK
     if place == 0:
         chunk = n[FREE_CHUNK]
         n[FREE_CHUNK] = s.follows[chunk]
         n[SPARE_CHUNKS] -= 1
         s.follows[chunk] = NOBODY
-        if filled == 0:
-            s.heads[bucket] = chunk
+        if b.filled == 0:
+            b.head = chunk
         else:
-            s.follows[s.tails[bucket]] = chunk
-        s.tails[bucket] = chunk
-    moment = s.moments[s.tails[bucket] * CHUNK + place]
+            s.follows[b.tail] = chunk
+        b.tail = chunk
+    moment = s.moments[b.tail * CHUNK + place]
     moment.time, moment.code, moment.load = time, code_of(kind, number, what), load
-    s.filled[bucket] = filled + 1
+    b.filled += 1
 
 
 @njit
@@ -72,12 +72,12 @@ def peek(s, c, limit):  # type: ignore[no-untyped-def]
     if n[RUN_AT] == n[RUN_END]:
         if n[SOON] > 0:
             return HEAP
-        last = min(int(limit * c.buckets_a_second), len(s.filled) - 1)
+        last = min(int(limit * c.buckets_a_second), len(s.buckets) - 1)
         while n[CURRENT] < last:
-            if s.filled[n[CURRENT] + 1] > len(s.run):
+            if s.buckets[n[CURRENT] + 1].filled > len(s.run):
                 return OVERFULL
             n[CURRENT] += 1
-            if s.filled[n[CURRENT]] > 0:
+            if s.buckets[n[CURRENT]].filled > 0:
                 sort_bucket(s, c, n[CURRENT])
                 return RUN
         return EMPTY
@@ -95,12 +95,12 @@ def sort_bucket(s, c, bucket):  # type: ignore[no-untyped-def]
 
     They are spread over as many slots as there are moments, by time, which leaves next to nothing to insertion sort.
     """
-    count = s.filled[bucket]
+    count = s.buckets[bucket].filled
     places, slots = s.places, min(count, len(s.places) - 2)
     begin, a_second = bucket / c.buckets_a_second, slots * c.buckets_a_second
     for slot in range(slots + 2):
         places[slot] = 0
-    chunk, left = s.heads[bucket], count
+    chunk, left = s.buckets[bucket].head, count
     while left > 0:
         for i in range(chunk * CHUNK, chunk * CHUNK + min(left, CHUNK)):
             places[slot_of(s.moments[i].time, begin, a_second, slots) + 1] += 1
@@ -108,7 +108,7 @@ def sort_bucket(s, c, bucket):  # type: ignore[no-untyped-def]
         chunk = s.follows[chunk]
     for slot in range(slots):
         places[slot + 1] += places[slot]
-    chunk, left = s.heads[bucket], count
+    chunk, left = s.buckets[bucket].head, count
     while left > 0:
         for i in range(chunk * CHUNK, chunk * CHUNK + min(left, CHUNK)):
             moment = s.moments[i]
@@ -122,7 +122,7 @@ def sort_bucket(s, c, bucket):  # type: ignore[no-untyped-def]
         s.n[SPARE_CHUNKS] += 1
         chunk = after
     insertion_sort(s.run, count)
-    s.filled[bucket] = 0
+    s.buckets[bucket].filled = 0
     s.n[RUN_AT], s.n[RUN_END] = 0, count
 
 
@@ -195,8 +195,9 @@ def pop(s):  # type: ignore[no-untyped-def]
 
 
 BUCKETS = 1 << 18  # at most
+A_BUCKET = 2048  # moments: they fit the second cache while sorted, and so do the ends of the buckets to come
 
 
 def buckets_for(moments: float) -> int:
-    """How many buckets to cut the horizon into, so that some five hundred of so many moments fall into one."""
-    return int(np.clip(moments / 512, 64, BUCKETS))
+    """How many buckets to cut the horizon into, so that about A_BUCKET of so many moments fall into one."""
+    return int(np.clip(moments / A_BUCKET, 64, BUCKETS))

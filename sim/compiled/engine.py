@@ -12,7 +12,7 @@ from sim.compiled.lives import schedule_script
 from sim.compiled.people import add_known, add_scripted
 from sim.compiled.pools import expected_wait
 from sim.compiled.rows import batch_columns, kept_columns, people_columns, request_columns
-from sim.compiled.setting import Setting, setting_of
+from sim.compiled.setting import Setting, expected_attempts, setting_of
 from sim.compiled.state import (
     BATCHES,
     CHURNED,
@@ -199,8 +199,13 @@ def begun(scenario: Scenario, c: Setting, users: int) -> State:
         sampled=c.sampled > 0,
     )
     state = with_room(with_chunks(state, 4096), c.pushes, c.meters)
-    if c.rows:
-        state = state._replace(past=roomy(state.past, 0, users + SPARE))
+    if c.rows:  # room for what is likely to come: untouched memory costs nothing, moving it does
+        attempts = int(expected_attempts(scenario, users, len(c.ask_times)))
+        state = state._replace(
+            past=roomy(state.past, 0, users + SPARE),
+            requests=roomy(state.requests, 0, attempts),
+            batches=roomy(state.batches, 0, attempts),
+        )
     state.n[LIMITERS] = 1
     forget(state.limiters[0])  # stands for users without limits
     return state

@@ -6,6 +6,7 @@ from sim.chance import noise, sample
 from sim.clock import COMPLETION, LINGER
 from sim.compiled import tally
 from sim.compiled.calendar import FINISH, LINGERED, schedule
+from sim.compiled.memory import fetch
 from sim.compiled.people import release
 from sim.compiled.state import (
     ABANDONED,
@@ -197,6 +198,17 @@ def next_lane(s, c, pool):  # type: ignore[no-untyped-def]
 
 
 @njit
+def look_into_queue(s, pool):  # type: ignore[no-untyped-def]
+    """Have fetched what the next batch will need: who is first in each lane is here already (see take)."""
+    for place in range(min(s.lane_count[pool], 4)):
+        head = s.lanes[pool, place].head
+        if head != NOBODY:
+            request = s.requests[head]
+            fetch(s.people, request.person)
+            fetch(s.requests, request.next)
+
+
+@njit
 def serve(s, c, pool, gpu, now):  # type: ignore[no-untyped-def]
     """A free GPU takes the next batch, or goes idle."""
     place = next_lane(s, c, pool)
@@ -233,6 +245,7 @@ def take(s, c, pool, place, gpu, now):  # type: ignore[no-untyped-def]
             last = row
             room -= each
             taken += 1
+        fetch(s.requests, s.lanes[pool, source].head)  # of the next batch
     start(s, c, pool, gpu, spec, first, taken, now)
 
 

@@ -139,7 +139,7 @@ def setting_of(
         horizon=scenario.horizon,
         warm_up=scenario.warm_up,
         midnight=scenario.midnight,
-        buckets_a_second=buckets_for(expected_moments(scenario, people, asks)) / scenario.horizon,
+        buckets_a_second=buckets_for(4 * expected_attempts(scenario, len(people), len(asks.instants))) / scenario.horizon,
         bins_a_second=1.0 / bin_width(scenario.horizon),
         rows=recording.rows,
         sampled=recording.sampled,
@@ -162,11 +162,11 @@ def setting_of(
     )
 
 
-def expected_moments(scenario: Scenario, people: People, asks: Asks) -> float:
-    """About how many moments there will be, to cut the calendar by: it need not be right."""
+def expected_attempts(scenario: Scenario, people: int, asks: int) -> float:
+    """About how many attempts there will be, to cut the calendar and make room by: it need not be right."""
     word = scenario.demand.word_of_mouth
-    crowd = len(people) if word is None else max(len(people), word.market * scenario.scale)
-    return 8.0 * crowd * scenario.behaviour.requests.average + 4.0 * len(asks.instants)
+    crowd = people if word is None else max(people, word.market * scenario.scale)
+    return 2.0 * crowd * scenario.behaviour.requests.average + asks
 
 
 def most_pushes(scenario: Scenario) -> int:

@@ -116,6 +116,7 @@ LANE = np.dtype(
 )
 
 CHUNK = 20  # moments
+BUCKET = np.dtype([("head", "i4"), ("tail", "i4"), ("filled", "i4"), ("spare", "i4")])  # first and last of its chunks
 MOMENT = np.dtype([("time", "f8"), ("code", "i8"), ("load", "i8")])
 SOONER = np.dtype([("time", "f8"), ("code", "i8"), ("load", "i8"), ("seq", "i8")])
 
@@ -140,9 +141,7 @@ class State(NamedTuple):
 
     n: NDArray[np.int64]
     # The calendar.
-    heads: NDArray[np.int32]  # of each bucket, the first of its chunks
-    tails: NDArray[np.int32]  # and the last
-    filled: NDArray[np.int32]  # its moments
+    buckets: NDArray[Any]
     moments: NDArray[Any]  # CHUNK a chunk
     follows: NDArray[np.int32]  # the chunk after each
     run: NDArray[Any]
@@ -191,14 +190,14 @@ SPARE = 4096  # moments that can be played, at least, before arrays are looked a
 
 def roomy(array: NDArray[Any], used: int, spare: int = SPARE) -> NDArray[Any]:
     """The array with room for `spare` more, twice as long where it has not."""
-    return array if len(array) >= used + spare else longer(array, used, 2 * (used + spare))
+    return array if len(array) >= used + spare else longer(array, used, used + max(used, spare))
 
 
 def wider(array: NDArray[Any], used: int, fill: float) -> NDArray[Any]:
     """The same along the second axis, filled up."""
     if array.shape[1] >= used + SPARE:
         return array
-    larger = np.full((array.shape[0], 2 * (used + SPARE)), fill, dtype=array.dtype)
+    larger = np.full((array.shape[0], used + max(used, SPARE)), fill, dtype=array.dtype)
     larger[:, : array.shape[1]] = array
     return larger
 
@@ -218,7 +217,7 @@ def with_room(s: State, pushes: int, meters: int) -> State:
         lanes[:, : s.lanes.shape[1]] = s.lanes
     gpus = int(s.gpus.max())
     return s._replace(
-        run=roomy(s.run, n[RUN_END], int(s.filled.max()) + CHUNK),
+        run=roomy(s.run, n[RUN_END], int(s.buckets["filled"].max()) + CHUNK),
         soon=roomy(s.soon, n[SOON], 2 * (SPARE + pushes)),
         people=people,
         free_people=roomy(s.free_people, n[FREE_PEOPLE], len(people)),
@@ -286,9 +285,7 @@ def fresh_state(
     cells = tiers * features
     state = State(
         n=np.zeros(COUNTERS, dtype=np.int64),
-        heads=np.zeros(buckets, dtype=np.int32),
-        tails=np.zeros(buckets, dtype=np.int32),
-        filled=np.zeros(buckets, dtype=np.int32),
+        buckets=np.zeros(buckets, dtype=BUCKET),
         moments=records(0, MOMENT),
         follows=np.zeros(0, dtype=np.int32),
         run=records(0, MOMENT),
