@@ -1,5 +1,6 @@
 """meltpoint: when do the GPUs melt, and which playbook keeps the service alive?"""
 
+from sim.cells import simulate_cells
 from sim.compare import Comparison, compare
 from sim.controls import Controls, Telemetry
 from sim.errors import BadInput
@@ -21,5 +22,6 @@ __all__ = [
     "load",
     "load_run",
     "simulate",
+    "simulate_cells",
     "verdict",
 ]

@@ -148,6 +148,12 @@ def quantile(histogram: Counts, share: float) -> float:
     return float(middles()[np.searchsorted(np.cumsum(histogram), rank)])
 
 
+def curve(histogram: Counts) -> tuple[Floats, Floats]:
+    """A distribution in the points where it rises: seconds, and the share of values up to there."""
+    some = np.flatnonzero(histogram[:-1])
+    return np.maximum(middles()[some], 1e-3), np.cumsum(histogram)[some] / histogram.sum()
+
+
 def windows(run: Run, edges: Floats) -> tuple[Counts, Counts]:
     """Of the requests granted in each window, how many can be judged, and got their image in time."""
     found = between(line(run).counts[..., [JUDGED, KEPT]].sum(axis=(1, 2)), places(run, edges))

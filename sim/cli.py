@@ -49,12 +49,14 @@ def run(
     sets: Sets = None,
     seed: Annotated[int, typer.Option(min=0, help="Names the random numbers; the same seed gives the same run.")] = 1,
     engine: Engine = "compiled",
+    processes: Annotated[int | None, typer.Option(min=1, help="Cells at once; one a core if not given.")] = None,
     out: Out = None,
     replace: Replace = False,
 ) -> None:
     """Simulate one scenario under one playbook: print the verdict, save the tables and an HTML report."""
+    from sim.cells import simulate_cells
     from sim.load import load
-    from sim.simulate import chosen, simulate
+    from sim.simulate import chosen
     from sim.verdict import sentences, verdict
 
     loaded = load(scenario, override=override, sets=parsed(sets))
@@ -62,7 +64,7 @@ def run(
     folder = target(out, f"{Path(scenario).stem}-{name}-{seed}", replace)
     ready(engine)
     with progress_bar(f"{loaded.title}: {name}") as report:
-        result = simulate(loaded, name, seed=seed, engine=engine, progress=lambda now: report(now / loaded.horizon))
+        result = simulate_cells(loaded, name, seed=seed, engine=engine, processes=processes, progress=report)
     say(sentences(verdict(result)))
     with replacing(folder, replace):
         result.save(folder)

@@ -1,10 +1,7 @@
 """The same people under each playbook: paired differences with confidence intervals, and a ranking."""
 
 import math
-import multiprocessing
-import time
-from collections.abc import Callable, Mapping, MutableMapping, Sequence
-from concurrent.futures import Future, ProcessPoolExecutor
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,19 +9,19 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
+from sim.cells import simulate_cells
 from sim.demand.trace import Trace
 from sim.errors import BadInput
 from sim.first_use import compile_now
+from sim.parallel import Progress, in_parallel
 from sim.profile import Profile
 from sim.run import Run
 from sim.scenario import UNLIMITED, Scenario
-from sim.simulate import chosen, simulate
+from sim.simulate import chosen
 from sim.verdict import verdict
 
 CONFIDENCE = 0.95
 LABELS = ("playbook", "seed", "alive", "overloaded")
-
-Progress = Callable[[float], None]  # called with the share of the work that is done, 0 to 1
 
 
 @dataclass(frozen=True)
@@ -96,93 +93,33 @@ def run_all(
     progress: Progress | None,
 ) -> list[tuple[dict[str, Any], Run | None]]:
     """Every task's figures, in order, and the runs of the seed to keep; in parallel where there is more than one."""
-    count = min(len(tasks), processes or multiprocessing.cpu_count())
-    if count <= 1:
-        shares: dict[int, float] = {}
-        return [
-            one(scenario, *task, keep, engine, reporter(shares, place, lambda: total(shares, tasks, progress)))
-            for place, task in enumerate(tasks)
-        ]
     if engine == "compiled":
         compile_now()  # or each process would, all at once
-    context = multiprocessing.get_context("spawn")
-    with context.Manager() as manager, ProcessPoolExecutor(count, context) as executor:
-        others = set(multiprocessing.active_children())  # the manager, and whatever the caller has going
-        common = manager.dict()
-        given = (scenario.document, scenario.used_profiles, scenario.traces)
-        futures = [
-            executor.submit(in_process, given, *task, keep, engine, common, place) for place, task in enumerate(tasks)
-        ]
-        try:
-            while not_over(futures):
-                total(common, tasks, progress)
-                time.sleep(0.2)
-            results = [future.result() for future in futures]
-            total(common, tasks, progress)
-            return results
-        except BaseException:
-            workers = set(multiprocessing.active_children()) - others
-            executor.shutdown(wait=False, cancel_futures=True)
-            for process in workers:
-                process.terminate()
-            for process in workers:
-                process.join()
-            raise
+    given = (scenario.document, scenario.used_profiles, scenario.traces)
+    full = [(playbook, seed, keep, engine) for playbook, seed in tasks]
+    return in_parallel(one, given, full, processes=processes, progress=progress)
 
 
-def not_over(futures: list[Future[Any]]) -> bool:
-    """Whether some run is still to come and none has failed."""
-    failed = any(future.done() and future.exception() for future in futures)
-    return not failed and not all(future.done() for future in futures)
-
-
-def total(shares: Mapping[int, float], tasks: list[Any], progress: Progress | None) -> None:
-    """Report the share of all work that is done."""
-    if progress is not None:
-        progress(sum(dict(shares).values()) / len(tasks))
-
-
-def reporter(shares: MutableMapping[int, float], place: int, then: Callable[[], None] = lambda: None) -> Progress:
-    """Writes a run's progress into `shares`, a hundred times at most: a process must be asked each time."""
-    told = -1
-
-    def report(share: float) -> None:
-        nonlocal told
-        if int(share * 100) > told:
-            told = int(share * 100)
-            shares[place] = share
-            then()
-
-    return report
-
-
-def in_process(
+def one(
     given: tuple[dict[str, Any], dict[str, Profile], dict[str, Trace]],
     playbook: str,
     seed: int,
     keep: int,
     engine: str,
-    shares: MutableMapping[int, float],
-    place: int,
+    progress: Progress,
 ) -> tuple[dict[str, Any], Run | None]:
-    """A task in a process of its own: the scenario is made again from what it was read from."""
+    """Simulate and judge one playbook with one seed; the scenario is made again from what it was read from."""
     document, profiles, traces = given
     scenario = Scenario.from_dict(document, profiles=profiles, traces=traces)
-    return one(scenario, playbook, seed, keep, engine, reporter(shares, place))
-
-
-def one(
-    scenario: Scenario, playbook: str, seed: int, keep: int, engine: str, progress: Progress
-) -> tuple[dict[str, Any], Run | None]:
-    """Simulate and judge one playbook with one seed."""
     unlimited = playbook == UNLIMITED
-    run = simulate(
+    run = simulate_cells(
         scenario,
         None if unlimited else playbook,
         seed=seed,
         engine=engine,
         unlimited=unlimited,
-        progress=lambda now: progress(now / scenario.horizon),
+        processes=1,
+        progress=progress,
     )
     row = figures(run)
     progress(1.0)

@@ -1,5 +1,6 @@
 """The control process: at every tick the playbook sees telemetry and sets the knobs; changes are written down."""
 
+import math
 from collections.abc import Callable, Generator, Sequence
 from typing import Any, Protocol
 
@@ -9,6 +10,9 @@ from sim.clock import CONTROL, Clock
 from sim.controls import Controls, Telemetry
 from sim.log import Log
 from sim.policies.playbook import Timed
+
+SHOWN = 200  # ticks of a run at which progress is told, at least
+FAR = 1 << 62
 
 
 class Engine(Protocol):
@@ -37,11 +41,15 @@ def control(
     engine: Engine,
     *,
     tick: float,
+    horizon: float,
     decisions: list[dict[str, Any]],
     progress: Callable[[float], None] | None,
 ) -> Generator[Event, Any, None]:
-    """Run the playbook at 0, tick, 2 tick, ...; `decisions` gets a row for each knob that turned."""
-    number = 0
+    """Run the playbook at 0, tick, 2 tick, ...; `decisions` gets a row for each knob that turned.
+
+    Ticks at which nothing can turn are left out, but for so many that progress is seen.
+    """
+    number, seen = 0, max(1, int(horizon / tick / SHOWN))
     while True:
         engine.advance(env.now)
         telemetry = engine.telemetry()
@@ -56,8 +64,22 @@ def control(
         engine.let_in(tick)
         if progress is not None:
             progress(env.now)
-        number += 1
+        number = min(next_tick(number, tick, playbook, controls), number + seen)
         yield env.at(number * tick, CONTROL, 0)
+
+
+def next_tick(number: int, tick: float, playbook: Sequence[Timed], controls: Controls) -> int:
+    """The number of the next tick at which something may change: a step begins or ends, or some policy looks."""
+    now = number * tick
+    until = min((step.quiet_until(now) for step in playbook), default=math.inf)
+    if until <= now or controls.signup_rate < math.inf:  # a waitlist lets people in at every tick
+        return number + 1
+    if until == math.inf:
+        return FAR
+    following = max(number + 1, math.ceil(until / tick) - 1)
+    while following * tick < until:
+        following += 1
+    return following
 
 
 def signup_decision(now: float, rate: float, controls: Controls) -> dict[str, Any]:

@@ -36,7 +36,7 @@ def use_cache() -> None:
         folder.mkdir(parents=True, exist_ok=True)
     except (OSError, RuntimeError):
         return
-    numba.config.CACHE_DIR = str(folder)  # type: ignore[attr-defined]
+    numba.config.CACHE_DIR = str(folder)
 
 
 def njit(function: Callable[..., Any]) -> Any:
@@ -44,7 +44,7 @@ def njit(function: Callable[..., Any]) -> Any:
 
     It may not make arrays: so no references are counted, which costs more than most of these functions do.
     """
-    return numba.njit(cache=True, _nrt=False)(function)
+    return numba.njit(cache=True, error_model="numpy", _nrt=False)(function)
 
 
 def njit_with_arrays(function: Callable[..., Any]) -> Any:
@@ -54,7 +54,7 @@ def njit_with_arrays(function: Callable[..., Any]) -> Any:
 
 def compiled_before() -> bool:
     """Whether the machine code of the engine lies on disk already; else its first run takes half a minute longer."""
-    kept = numba.config.CACHE_DIR or FOLDER  # type: ignore[attr-defined]
+    kept = numba.config.CACHE_DIR or FOLDER
     return any(Path(kept).rglob("advance.advance-*.nbc"))
 
 

@@ -18,9 +18,6 @@ class Recording:
     sampled: float = 0.0  # the share, where not every row
 
 
-EVERY_ROW = Recording()
-
-
 @dataclass(frozen=True)
 class Log:
     """Times in seconds; nan is never. Names are numbers, in the order of the scenario.

@@ -1,6 +1,5 @@
 """The manifest of a run: all that its tables need to be read, and the run to be repeated."""
 
-import json
 import platform
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
@@ -48,7 +47,8 @@ def manifest_of(
         "word_of_mouth": word_of_mouth_entry(scenario),
         "footprint": scenario.footprint.model_dump(),
         "alive": scenario.alive.model_dump(),
-        "scenario": json.loads(json.dumps(scenario.document, default=str)),
+        "cells": 1,
+        "scenario": scenario.plain_document,
     }
 
 

@@ -317,8 +317,8 @@ def timeline(run: Run, width: float | None = None) -> pd.DataFrame:
 def peak_queue(run: Run, pool: str) -> dict[str, float]:
     """The longest queue after the warm-up: requests, when, and seconds until next empty (nan: not before the end)."""
     if run.timeline is not None:
-        length, at, drain, _ = binned.peak(run, pool)
-        return {"peak": length, "at": at, "drain": drain}
+        peak, at, drain, _ = binned.peak(run, pool)
+        return {"peak": peak, "at": at, "drain": drain}
     starts, ends = queue_spans(run, pool)
     if len(starts) == 0:
         return {"peak": 0.0, "at": math.nan, "drain": 0.0}

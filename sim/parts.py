@@ -154,6 +154,12 @@ class Footprint(Strict):
     )
 
 
+class Sample(Strict):
+    """Rows of some users only: always the same ones, whatever the playbook."""
+
+    sample: Annotated[Fraction, Field(gt=0)] = Field(description="the share of users")
+
+
 class Alive(Strict):
     """When this scenario calls the service alive.
 

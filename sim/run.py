@@ -78,7 +78,7 @@ class Run:
             for table in TABLES:
                 getattr(self, table).to_parquet(unfinished / f"{table}.parquet", index=False)
             if self.timeline is not None:
-                np.savez_compressed(unfinished / TIMELINE, **self.timeline.arrays())
+                np.savez_compressed(unfinished / TIMELINE, allow_pickle=False, **self.timeline.arrays())
                 manifest["timeline"] = {"width": self.timeline.width, "people": self.timeline.people}
             (unfinished / "manifest.json").write_text(json.dumps(manifest, indent=1, allow_nan=False) + "\n")
             unfinished.chmod(0o755)

@@ -1,9 +1,10 @@
 """The scenario: the strict schema of a question put to the simulator, checked as a whole."""
 
+import json
 import math
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated, Any, Self
+from typing import Annotated, Any, Literal, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,13 +18,14 @@ from sim.demand.sources import Demand, seconds_after
 from sim.demand.trace import Trace, load_trace
 from sim.demand.users import Behaviour
 from sim.errors import BadInput
-from sim.parts import Alive, Feature, Footprint, Pool, Serving, Tier
+from sim.log import Recording
+from sim.parts import Alive, Feature, Footprint, Pool, Sample, Serving, Tier
 from sim.policies.playbook import Step
 from sim.profile import Profile, load_profile
 from sim.request import Spec
 from sim.schema import Strict
 from sim.streams import SPEED
-from sim.units import Instant, Moment, Scale, Seconds
+from sim.units import Instant, Moment, Scale, Seconds, Whole
 
 UNLIMITED = "unlimited fleet"  # the run that playbooks' growth is held against
 LONGEST = 10 * 365 * 86400.0  # seconds
@@ -38,6 +40,14 @@ class Scenario(Strict):
     start: Moment = datetime(2025, 1, 1, tzinfo=UTC)
     horizon: Annotated[Seconds, Field(allow_inf_nan=False, ge=1, le=LONGEST)]
     scale: Scale = Field(default=1.0, description="the slice of people and GPUs that is simulated")
+    cells: Annotated[Whole, Field(ge=1, le=100_000)] = Field(
+        default=1,
+        description="independent parts of the service: each has an equal share of people and GPUs, a queue of its own",
+    )
+    record: Literal["rows", "timeline"] | Sample = Field(
+        default="rows",
+        description="what a run writes down besides its timeline: every row, those of a share of users, or nothing",
+    )
     control_tick: Annotated[Seconds, Field(gt=0, allow_inf_nan=False)] = 60.0
     warm_up: Seconds = Field(default=0.0, description="left out of metrics at the start")
     profiles: dict[str, str] = Field(default={}, description="profile files by name, relative to this file")
@@ -102,6 +112,9 @@ class Scenario(Strict):
             invited = word.market * word.shared * word.signups * self.behaviour.requests.average
         asked = sum(c.clients * c.rate for c in demand.clients) * self.horizon
         gpus = sum(pool.gpus * self.scale for pool in self.pools.values())
+        if self.played_cells > 1 and self.record != "timeline":
+            raise ValueError(f"record: expected timeline where a run has several cells (here {self.played_cells})")
+        people, invited, asked = (number / self.played_cells for number in (people, invited, asked))
         for key, number, most, what in (
             ("demand", people * self.scale, MOST_PEOPLE, "people"),
             ("demand", asked * self.scale, MOST_ASKS, "requests of clients"),
@@ -111,10 +124,10 @@ class Scenario(Strict):
             ("alive.window", self.horizon / self.alive.window, MOST_TICKS, "windows"),
         ):
             if not number <= most:
+                run = "a run" if self.played_cells == 1 else "one cell of a run"
                 slice_of = "; a smaller 'scale' simulates a slice" if key in ("demand", "pools") else ""
-                raise ValueError(
-                    f"{key}: {number:.2g} {what} are more than a run can hold, expected at most {most:g}{slice_of}"
-                )
+                said = f"{number:.2g} {what} are more than {run} can hold, expected at most {most:g}{slice_of}"
+                raise ValueError(f"{key}: {said}")
         return self
 
     def check_step(self, step: Step, key: str) -> None:
@@ -157,6 +170,17 @@ class Scenario(Strict):
         return max(1, round(self.pools[pool].gpus * self.scale))
 
     @property
+    def played_cells(self) -> int:
+        """How many cells the simulated slice is made of: a slice smaller than a cell is a part of one."""
+        return max(1, round(self.cells * self.scale))
+
+    @property
+    def recording(self) -> Recording:
+        if isinstance(self.record, Sample):
+            return Recording(rows=False, sampled=self.record.sample)
+        return Recording(rows=self.record == "rows")
+
+    @property
     def midnight(self) -> float:
         """Seconds from the midnight (UTC) before the start to the start."""
         return self.start.hour * 3600.0 + self.start.minute * 60.0 + self.start.second
@@ -196,6 +220,12 @@ class Scenario(Strict):
     def document(self) -> dict[str, Any]:
         """The merged content of the file: what makes this scenario again."""
         return self._document
+
+    @property
+    def plain_document(self) -> dict[str, Any]:
+        """The same as JSON would have it."""
+        plain: dict[str, Any] = json.loads(json.dumps(self._document, default=str))
+        return plain
 
     @property
     def traces(self) -> dict[str, Trace]:

@@ -22,13 +22,14 @@ class SimpyEngine:
         asks: Asks,
         controls: Controls,
         seed: int,
+        users: type[Users],
         *,
         unlimited: bool = False,
     ):
         crowd = Crowd(scenario, people, seed)
         self.service = Service(env, scenario, crowd, controls, seed, unlimited=unlimited)
         self.waitlist = Waitlist(env, controls, scenario.behaviour.waitlist_patience.law, seed)
-        Users(env, scenario, crowd, asks, self.service, self.waitlist, seed)
+        users(env, scenario, crowd, asks, self.service, self.waitlist, seed)
 
     def advance(self, until: float) -> None:
         """Nothing to do: SimPy has played everything before this instant."""

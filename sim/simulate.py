@@ -12,11 +12,12 @@ from sim.control import Engine, control
 from sim.controls import Controls, Policy
 from sim.demand.people import people_of
 from sim.errors import BadInput
-from sim.log import EVERY_ROW, Recording
+from sim.log import Recording
 from sim.policies.playbook import Step, in_order
 from sim.run import Run, run_from
 from sim.scenario import UNLIMITED, Scenario
 from sim.simpy_engine import SimpyEngine
+from sim.users import Users
 
 ENGINES = ("simpy", "compiled")
 
@@ -28,15 +29,17 @@ def simulate(
     seed: int = 1,
     engine: str = "compiled",
     unlimited: bool = False,
-    recording: Recording = EVERY_ROW,
+    recording: Recording | None = None,
+    users: type[Users] | None = None,
     progress: Callable[[float], None] | None = None,
 ) -> Run:
     """One run of a scenario under a playbook, as tables.
 
     playbook: the name of one in the scenario (the first where None), or a list of policies, each any object with
     act(telemetry, controls). engine: 'compiled', or 'simpy', the readable definition of the same model. unlimited:
-    every pool always has one GPU more, so that nobody waits. recording: what is written down; 'simpy' writes every row.
-    progress is called with the seconds simulated so far, at
+    every pool always has one GPU more, so that nobody waits. recording: what is written
+    down, as the scenario says where None; 'simpy' writes every row. users: people of your own, a class derived from
+    sim.users.Users, for 'simpy'. progress is called with the seconds simulated so far, at
     every control tick. The same scenario, playbook and seed give the same tables, on any machine, in any number of
     processes, and from both engines.
     """
@@ -45,8 +48,16 @@ def simulate(
         raise BadInput("a seed is a whole number from 0 up", key="seed", value=seed, expected="0 to 2^63 - 1")
     if engine not in ENGINES:
         raise BadInput("there is no such engine", key="engine", value=engine, expected=" or ".join(ENGINES))
+    recording = scenario.recording if recording is None else recording
+    if engine == "simpy" and not recording.rows:
+        raise BadInput("this engine writes down every row", key="record", value=scenario.record, expected="rows")
+    if engine == "compiled" and users is not None:
+        why = "people of your own are Python, which this engine does not run: its people are compiled"
+        raise BadInput(why, key="engine", value=engine, expected="engine='simpy'")
+    if scenario.played_cells > 1:
+        raise BadInput("several cells are run by sim.simulate_cells", key="cells", value=scenario.cells, expected="1")
     with without_garbage_collection():
-        return played(scenario, name, steps, seed, engine, recording, unlimited, progress)
+        return played(scenario, name, steps, seed, engine, recording, unlimited, users or Users, progress)
 
 
 def played(
@@ -57,6 +68,7 @@ def played(
     engine: str,
     recording: Recording,
     unlimited: bool,
+    users: type[Users],
     progress: Callable[[float], None] | None,
 ) -> Run:
     """The run; nothing of its engine outlives this call."""
@@ -69,9 +81,12 @@ def played(
     if engine == "compiled":
         plays = CompiledEngine(scenario, people, asks, controls, seed, recording, unlimited=unlimited)
     else:
-        plays = SimpyEngine(env, scenario, people, asks, controls, seed, unlimited=unlimited)
+        plays = SimpyEngine(env, scenario, people, asks, controls, seed, users, unlimited=unlimited)
     timed, tick = in_order([*scenario.always, *steps], scenario.seconds), scenario.control_tick
-    env.process(control(env, controls, timed, plays, tick=tick, decisions=decisions, progress=progress))
+    horizon = scenario.horizon
+    env.process(
+        control(env, controls, timed, plays, tick=tick, horizon=horizon, decisions=decisions, progress=progress)
+    )
     with own_errors():
         env.run(until=scenario.horizon)
     return run_from(

@@ -4,6 +4,7 @@ It is small however long the run, adds up over independent parts of a service, a
 made from it: counts are exact, and a quantile is off by at most ERROR of itself.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from typing import Any
 
@@ -64,6 +65,30 @@ class Timeline:
     def arrays(self) -> dict[str, NDArray[Any]]:
         """The parts that are arrays, by name."""
         return {f.name: getattr(self, f.name) for f in fields(self) if f.name not in ("width", "people")}
+
+
+def added(parts: Sequence[Timeline], warm_up: float) -> Timeline:
+    """Independent parts of one service as one. Their longest queue is the longest mean over a bin after the warm-up."""
+    first = parts[0]
+    sums = {name: np.sum([part.arrays()[name] for part in parts], axis=0) for name in first.arrays() if name != "peaks"}
+    left = np.sum([part.peaks[:, 3] for part in parts], axis=0)
+    peaks = np.array([binned_peak(queue / first.width, first.width, warm_up) for queue in sums["queue"].T])
+    return Timeline(
+        width=first.width,
+        **sums,
+        peaks=np.column_stack([peaks, left]),
+        people={name: sum(part.people[name] for part in parts) for name in first.people},
+    )
+
+
+def binned_peak(queue: NDArray[np.float64], width: float, warm_up: float) -> tuple[float, float, float]:
+    """The longest of the mean queues of bins, when it was, and seconds until a bin without a queue (nan: never)."""
+    begin = round(warm_up / width)
+    top = begin + int(np.argmax(queue[begin:]))
+    if queue[top] <= 0:
+        return 0.0, np.nan, np.nan
+    empty = np.flatnonzero(queue[top:] == 0)
+    return float(queue[top]), top * width, empty[0] * width if len(empty) else np.nan
 
 
 def bin_width(horizon: float) -> float:

@@ -134,12 +134,13 @@ def setting_of(
 ) -> Setting:
     """The setting of one run."""
     clock = Clockwork(scenario.demand.season, scenario.demand.regions, scenario.start)
+    moments = 4 * expected_attempts(scenario, len(people), len(asks.instants))
     return Setting(
         seed=seed,
         horizon=scenario.horizon,
         warm_up=scenario.warm_up,
         midnight=scenario.midnight,
-        buckets_a_second=buckets_for(4 * expected_attempts(scenario, len(people), len(asks.instants))) / scenario.horizon,
+        buckets_a_second=buckets_for(moments) / scenario.horizon,
         bins_a_second=1.0 / bin_width(scenario.horizon),
         rows=recording.rows,
         sampled=recording.sampled,
@@ -175,7 +176,7 @@ def most_pushes(scenario: Scenario) -> int:
     return (1 + invited) * max(pool.max_batch for pool in scenario.pools.values()) + 4
 
 
-def of_people(scenario: Scenario, people: People) -> dict[str, NDArray]:
+def of_people(scenario: Scenario, people: People) -> dict[str, Any]:
     """Everybody known beforehand."""
     demand = scenario.demand
     scripts = [*demand.clients, *demand.traces]
@@ -193,7 +194,7 @@ def of_people(scenario: Scenario, people: People) -> dict[str, NDArray]:
     }
 
 
-def of_scripts(scenario: Scenario, people: People, asks: Asks) -> dict[str, NDArray]:
+def of_scripts(scenario: Scenario, people: People, asks: Asks) -> dict[str, Any]:
     """Scripted asks; the accounts behind them have the first records of people, in order."""
     first = len(scenario.demand.waves)
     again = np.array([source.retries for source in [*scenario.demand.clients, *scenario.demand.traces]] or [False])

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from sim.metrics import intents, pool_timeline, timeline
+from sim.metrics import pool_timeline, timeline
 from sim.plots import axes
 from sim.plots.files import png_bytes, svg_text, write_bytes
 from sim.plots.one_run import demand, latency, load, outcomes, queue, signups
@@ -21,11 +21,8 @@ from sim.run import Run
 Kind = Literal["png", "svg"]
 
 
-def figures(run: Run, wishes: pd.DataFrame | None = None) -> dict[str, Figure]:
-    """All figures of one run by name: demand, load, queue, outcomes, latency.
-
-    wishes: metrics.intents(run), where it is at hand.
-    """
+def figures(run: Run) -> dict[str, Figure]:
+    """All figures of one run by name: demand, load, queue, outcomes, latency."""
     table = timeline(run)
     pools = {pool: pool_timeline(run, pool) for pool in run.manifest["pools"]}
     made = {}
@@ -41,7 +38,7 @@ def figures(run: Run, wishes: pd.DataFrame | None = None) -> dict[str, Figure]:
     made["outcomes"], (ax,) = axes.blank(3.4)
     outcomes(run, ax, table)
     made["latency"], (ax,) = axes.blank(3.2)
-    latency(run, ax, intents(run) if wishes is None else wishes)
+    latency(run, ax)
     return made
 
 

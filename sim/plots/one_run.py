@@ -5,6 +5,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator, PercentFormatter
 
+from sim import binned
 from sim.metrics import intents, pool_timeline, timeline
 from sim.plots import axes
 from sim.plots.marks import mark_decisions
@@ -123,25 +124,19 @@ def outcomes(run: Run, ax: Axes, table: pd.DataFrame | None = None) -> None:
     axes.legend(ax)
 
 
-def latency(run: Run, ax: Axes, wishes: pd.DataFrame | None = None) -> None:
-    """Share of all first asks with an image within x, a curve a tier; those that never got one keep it below 100 %.
-
-    wishes: metrics.intents(run), where it is at hand.
-    """
-    wishes = intents(run) if wishes is None else wishes
-    judged = wishes[wishes["decided"]]
+def latency(run: Run, ax: Axes) -> None:
+    """Share of all first asks with an image within x, a curve a tier; those that never got one keep it below 100 %."""
     axes.dress(ax, "Latency of all asks, the ones without an image included", "asks with an image within")
     ax.yaxis.set_major_formatter(PercentFormatter(1.0, symbol=" %"))
     ax.set_ylim(0, 1.02)
     ax.set_xlabel("time since the image was first wanted (logarithmic)", fontsize=8.5)
     ends = [float(f["slo"]) for f in run.manifest["features"].values() if f["slo"] < np.inf]
+    curves = latency_curves(run)
     for place, tier in enumerate(run.manifest["tiers"]):
-        values = judged.loc[judged["tier"] == tier, "latency"].to_numpy()
-        found = np.sort(values[np.isfinite(values)])
-        if not len(found):
+        if tier not in curves:
             continue
-        x, y = thinned(found, len(values))
-        name = f"{axes.plain(tier, 14)}: {100 * len(found) / len(values):.3g} % ever"
+        x, y = curves[tier]
+        name = f"{axes.plain(tier, 14)}: {100 * y[-1]:.3g} % ever"
         ax.plot(x, y, drawstyle="steps-post", linewidth=1.5, label=name, **axes.style(place))
         ends += [x[0], x[-1]]
     if not ax.lines:
@@ -152,7 +147,26 @@ def latency(run: Run, ax: Axes, wishes: pd.DataFrame | None = None) -> None:
     return None
 
 
-def thinned(found: np.ndarray, of: int) -> tuple[np.ndarray, np.ndarray]:
+def latency_curves(run: Run) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+    """By tier, for those of whose asks some were served: seconds, and the share of asks with an image by then."""
+    if not run.has_rows:
+        return {
+            tier: binned.curve(buckets)
+            for (of, _, tier), buckets in binned.histograms(run, "tier").items()
+            if of == "all intents" and buckets[:-1].any()
+        }
+    wishes = intents(run)
+    judged = wishes[wishes["decided"]]
+    curves = {}
+    for tier in run.manifest["tiers"]:
+        values = judged.loc[judged["tier"] == tier, "latency"].to_numpy()
+        found = np.sort(values[np.isfinite(values)])
+        if len(found):
+            curves[tier] = thinned(found, len(values))
+    return curves
+
+
+def thinned(found: np.ndarray, of: float) -> tuple[np.ndarray, np.ndarray]:
     """A distribution's curve in few points: evenly in share and, for its ends, evenly in the logarithm of time."""
     found = np.maximum(found, 1e-3)
     by_share = np.linspace(0, len(found) - 1, MOST_POINTS).astype(int)

@@ -1,6 +1,6 @@
 """Whose request is served first."""
 
-from typing import Literal
+from typing import ClassVar, Literal
 
 from sim.controls import Controls, Telemetry
 from sim.schema import Strict
@@ -9,6 +9,7 @@ from sim.schema import Strict
 class Priority(Strict):
     """Strict priority by tier, not pre-emptive: the tiers in the order given, the rest after them."""
 
+    steady: ClassVar[bool] = True
     kind: Literal["priority"] = "priority"
     first: list[str]
 

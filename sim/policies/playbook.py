@@ -37,8 +37,17 @@ class Timed:
     def name(self) -> str:
         return getattr(self.policy, "kind", type(self.policy).__name__)
 
+    def in_force(self, now: float) -> bool:
+        return self.begins <= now < self.ends
+
+    def quiet_until(self, now: float) -> float:
+        """The instant before which its ticks cannot differ from that at `now`: then it begins, or ends, or now."""
+        if self.in_force(now):
+            return self.ends if getattr(self.policy, "steady", False) else now
+        return self.begins if now < self.begins else math.inf
+
     def act(self, telemetry: Telemetry, controls: Controls) -> None:
-        if self.begins <= telemetry.now < self.ends:
+        if self.in_force(telemetry.now):
             controls.policy = self.name
             self.policy.act(telemetry, controls)
 

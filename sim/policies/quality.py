@@ -1,6 +1,6 @@
 """Serving less than was asked: a step down each feature's ladder of specs, always or while the queue is long."""
 
-from typing import Annotated, Literal, Self
+from typing import Annotated, ClassVar, Literal, Self
 
 from pydantic import Field, PrivateAttr, model_validator
 
@@ -26,6 +26,7 @@ class DegradeUnderLoad(Targeted):
     The gap between the two and the calm keep it from flapping.
     """
 
+    steady: ClassVar[bool] = False
     kind: Literal["degrade under load"] = "degrade under load"
     pool: str
     above: Annotated[Seconds, Field(gt=0)]

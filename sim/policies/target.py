@@ -1,5 +1,7 @@
 """Whom a policy applies to."""
 
+from typing import ClassVar
+
 from pydantic import Field
 
 from sim.controls import Controls
@@ -8,6 +10,8 @@ from sim.schema import Strict
 
 class Targeted(Strict):
     """A policy for some tiers and features, or, where they are not named, for all."""
+
+    steady: ClassVar[bool] = True  # it turns its knobs alike at every tick, whatever it sees
 
     tiers: list[str] | None = Field(default=None, description="tiers it applies to; all where absent")
     features: list[str] | None = Field(default=None, description="features it applies to; all where absent")

@@ -10,6 +10,7 @@ from sim.demand.sources import Opening
 from sim.demand.users import Behaviour
 from sim.demand.word_of_mouth import WordOfMouth
 from sim.errors import BadInput
+from sim.metrics import outcomes
 from sim.parts import Footprint, Pool, Serving
 from sim.report import words
 from sim.report.tables import Table
@@ -88,6 +89,7 @@ def demand_parts(demand: Any) -> list[tuple[type[Strict], dict[str, Any], str]]:
 def software(run: Run) -> list[str]:
     m = run.manifest
     versions = ", ".join(f"{name} {version}" for name, version in m["versions"].items())
+    attempts = int(outcomes(run, window=(0.0, run.horizon))["attempts"].sum())
     size = "all of it" if run.scale == 1 else f"1/{1 / run.scale:g}"
     wall = words.seconds(float(m["wall_seconds"]))
-    return [str(m["playbook"]), str(m["seed"]), str(m["engine"]), size, f"{len(run.requests):,}", wall, versions]
+    return [str(m["playbook"]), str(m["seed"]), str(m["engine"]), size, f"{attempts:,}", wall, versions]

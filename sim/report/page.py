@@ -8,7 +8,6 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from matplotlib.figure import Figure
 
 from sim.compare import Comparison
-from sim.metrics import intents
 from sim.plots import comparison_figure, figures, svg_text
 from sim.plots.files import write_bytes
 from sim.report import tables, words
@@ -197,7 +196,7 @@ def pictures(v: Verdict) -> dict[str, Picture]:
             "Latency of all asks. A curve ends below 100 % because some asks never got an image.",
         ),
     }
-    drawn = figures(v.run, intents(v.run))
+    drawn = figures(v.run)
     return {
         key: pictured(figure, f"Playbook {name}. {words_of[key][0]}", words_of[key][1]) for key, figure in drawn.items()
     }

@@ -1,0 +1,84 @@
+"""Calls spread over processes, with one figure of how far all of them are."""
+
+import multiprocessing
+import time
+from collections.abc import Callable, Mapping, MutableMapping, Sequence
+from concurrent.futures import Future, ProcessPoolExecutor
+from typing import Any
+
+Progress = Callable[[float], None]  # called with the share of the work that is done, 0 to 1
+
+
+def in_parallel(
+    call: Callable[..., Any],
+    given: Any,
+    tasks: Sequence[tuple[Any, ...]],
+    *,
+    processes: int | None = None,
+    progress: Progress | None = None,
+) -> list[Any]:
+    """call(given, *task, report) for every task, in order; report takes the share of a task that is done.
+
+    processes: at most so many at once, one a core where None; where that is one, all happens in this process. call and
+    what it is given must be picklable.
+    """
+    count = min(len(tasks), processes or multiprocessing.cpu_count())
+    if count <= 1:
+        shares: dict[int, float] = {}
+        return [
+            call(given, *task, reporter(shares, place, lambda: total(shares, tasks, progress)))
+            for place, task in enumerate(tasks)
+        ]
+    context = multiprocessing.get_context("spawn")
+    with context.Manager() as manager, ProcessPoolExecutor(count, context) as executor:
+        others = set(multiprocessing.active_children())  # the manager, and whatever the caller has going
+        common = manager.dict()
+        futures = [executor.submit(reported, call, given, task, common, place) for place, task in enumerate(tasks)]
+        try:
+            while not_over(futures):
+                total(common, tasks, progress)
+                time.sleep(0.2)
+            results = [future.result() for future in futures]
+            total(common, tasks, progress)
+            return results
+        except BaseException:
+            workers = set(multiprocessing.active_children()) - others
+            executor.shutdown(wait=False, cancel_futures=True)
+            for process in workers:
+                process.terminate()
+            for process in workers:
+                process.join()
+            raise
+
+
+def reported(
+    call: Callable[..., Any], given: Any, task: tuple[Any, ...], shares: MutableMapping[int, float], place: int
+) -> Any:
+    """A task in a process of its own."""
+    return call(given, *task, reporter(shares, place))
+
+
+def not_over(futures: list[Future[Any]]) -> bool:
+    """Whether some task is still to come and none has failed."""
+    failed = any(future.done() and future.exception() for future in futures)
+    return not failed and not all(future.done() for future in futures)
+
+
+def total(shares: Mapping[int, float], tasks: Sequence[Any], progress: Progress | None) -> None:
+    """Report the share of all work that is done."""
+    if progress is not None:
+        progress(sum(dict(shares).values()) / len(tasks))
+
+
+def reporter(shares: MutableMapping[int, float], place: int, then: Callable[[], None] = lambda: None) -> Progress:
+    """Writes a task's progress into `shares`, a hundred times at most: a process must be asked each time."""
+    told = -1
+
+    def report(share: float) -> None:
+        nonlocal told
+        if int(share * 100) > told:
+            told = int(share * 100)
+            shares[place] = share
+            then()
+
+    return report
