@@ -25,7 +25,7 @@ def scenario_of(customers: int, record: str) -> Scenario:
     return Scenario.from_dict(
         {
             "title": "M/M/100",
-            "horizon": customers / RATE,
+            "horizon": f"{customers / RATE} s",
             "control_tick": "1 h",
             "record": record,
             "tiers": {"all": {"share": 1}},

@@ -149,6 +149,8 @@ def names(codes: Any, categories: list[str]) -> Any:
 
 def in_order(*keys: np.ndarray) -> np.ndarray | None:
     """The order by some keys, the first the most important; None where they are in it already."""
+    if (keys[0][1:] > keys[0][:-1]).all():
+        return None
     ascending = np.ones(max(len(keys[0]) - 1, 0), dtype=bool)
     for key in reversed(keys):
         ascending = (key[1:] > key[:-1]) | ((key[1:] == key[:-1]) & ascending)

@@ -104,7 +104,9 @@ def look_ahead(s):  # type: ignore[no-untyped-def]
     if place + 4 < end:
         moment = s.run[place + 4]
         kind = moment.code >> 60
-        if kind == COMPLETION:
+        if kind == ASK:
+            fetch(s.limiters, s.people[moment.load & HALF].limiter)
+        elif kind == COMPLETION:
             fetch(s.requests, s.batches[moment.load].first)
         elif kind == ABANDON:
             fetch(s.people, s.requests[(moment.load >> 32) & HALF].wish)

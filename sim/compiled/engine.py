@@ -32,6 +32,7 @@ from sim.compiled.state import (
     State,
     fresh_state,
     roomy,
+    rows_of,
     with_chunks,
     with_room,
 )
@@ -96,7 +97,7 @@ class CompiledEngine:
         self.state.n[GATE_OPEN] = self.controls.signup_rate == math.inf
         sliding = (self.knobs[:, :, KIND] == SLIDING) & (self.knobs[:, :, QUOTA] < math.inf)
         if self.state.limiters.shape[1] < LIMITER and sliding.any():  # which few need, and is three times as long
-            wide = np.empty((len(self.state.limiters), LIMITER + 1))
+            wide = rows_of(len(self.state.limiters), LIMITER + 1)
             wide[:, FIRST_SLOT:] = -math.inf
             wide[:, :FIRST_SLOT] = self.state.limiters[:, :FIRST_SLOT]
             self.hold(self.state._replace(limiters=wide))

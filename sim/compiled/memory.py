@@ -28,7 +28,7 @@ def longer(array: NDArray[Any], used: int, count: int) -> NDArray[Any]:
 
 @intrinsic
 def fetch(context, array, place):  # type: ignore[no-untyped-def]
-    """Ask the processor for array[place] (of a one-dimensional array), which is about to be needed; waits for nothing.
+    """Ask the processor for array[place] (the first of a row), which is about to be needed; waits for nothing.
 
     People are met in an order that no cache can guess, and each costs a trip to main memory: a hundred nanoseconds,
     while a whole moment takes half of that. Asked for a few moments ahead, they are there in time.
@@ -40,7 +40,9 @@ def fetch(context, array, place):  # type: ignore[no-untyped-def]
     def code(context, builder, signature, arguments):  # type: ignore[no-untyped-def]
         kind = signature.args[0]
         struct = context.make_array(kind)(context, builder, arguments[0])
-        address = cgutils.get_item_pointer(context, builder, kind, struct, [arguments[1]], wraparound=False)
+        place = context.cast(builder, arguments[1], signature.args[1], types.intp)
+        places = [place, *[context.get_constant(types.intp, 0)] * (kind.ndim - 1)]
+        address = cgutils.get_item_pointer(context, builder, kind, struct, places, wraparound=False)
         address = builder.bitcast(address, cgutils.voidptr_t)
         number = ir.IntType(32)
         function = cgutils.get_or_insert_function(

@@ -160,30 +160,33 @@ def wake_one(s, c, pool, now):  # type: ignore[no-untyped-def]
     """If a lane is ready, the idle GPU of the lowest number takes it; an unlimited pool gets one more GPU."""
     if s.idle_count[pool] == 0 and not c.unlimited:
         return
-    if next_lane(s, c, pool) == NOBODY:
+    place = next_lane(s, c, pool)
+    if place == NOBODY:
         return
     if s.idle_count[pool] > 0:
-        serve(s, c, pool, lowest_idle(s, pool), now)
+        gpu = lowest_idle(s, pool)
     else:
         gpu = s.gpus[pool]
         s.gpus[pool] += 1
         s.loaded[pool, gpu] = NOBODY
         s.pace[pool, gpu] = 1.0
-        serve(s, c, pool, gpu, now)
+    take(s, c, pool, place, gpu, now)
 
 
 @njit
 def next_lane(s, c, pool):  # type: ignore[no-untyped-def]
     """The lane to serve next: of those ready the most urgent, then the one whose head came first."""
     best, best_head = NOBODY, NOBODY
+    if s.queued[pool] == 0:
+        return NOBODY
     for rank in range(s.lane_count[pool]):
         place = s.lanes[pool, rank].order
         lane = s.lanes[pool, place]
         if best != NOBODY and lane.priority > s.lanes[pool, best].priority:
             break
-        head = head_of(s, c, pool, place)
-        if head == NOBODY:
+        if lane.waiting == 0:
             continue
+        head = head_of(s, c, pool, place)
         one = s.requests[head]
         full = s.waiting_images[pool, lane.spec] >= c.full[pool, lane.spec]
         if c.linger[pool] > 0 and not one.mark & WAITED_OUT and not full:
@@ -227,15 +230,16 @@ def take(s, c, pool, place, gpu, now):  # type: ignore[no-untyped-def]
     first, last, taken = NOBODY, NOBODY, 0
     for rank in range(-1, s.lane_count[pool]):
         source = place if rank < 0 else s.lanes[pool, rank].order
-        if s.lanes[pool, source].spec != spec or (rank >= 0 and source == place):
+        lane = s.lanes[pool, source]
+        if lane.waiting == 0 or lane.spec != spec or (rank >= 0 and source == place):
             continue
         while room >= each:
             row = head_of(s, c, pool, source)
             if row == NOBODY:
                 break
-            s.lanes[pool, source].head = s.requests[row].next
-            if s.lanes[pool, source].head == NOBODY:
-                s.lanes[pool, source].tail = NOBODY
+            lane.head = s.requests[row].next
+            if lane.head == NOBODY:
+                lane.tail = NOBODY
             count(s, c, pool, source, now, -1)
             s.requests[row].next = NOBODY
             if first == NOBODY:
@@ -245,7 +249,7 @@ def take(s, c, pool, place, gpu, now):  # type: ignore[no-untyped-def]
             last = row
             room -= each
             taken += 1
-        fetch(s.requests, s.lanes[pool, source].head)  # of the next batch
+        fetch(s.requests, lane.head)  # of the next batch
     start(s, c, pool, gpu, spec, first, taken, now)
 
 

@@ -193,6 +193,11 @@ def roomy(array: NDArray[Any], used: int, spare: int = SPARE) -> NDArray[Any]:
     return array if len(array) >= used + spare else longer(array, used, used + max(used, spare))
 
 
+def rows_of(count: int, width: int) -> NDArray[np.float64]:
+    """Limiters: without slots for a sliding quota, a cache line each."""
+    return records(count * width, np.dtype(np.float64)).reshape(count, width)
+
+
 def wider(array: NDArray[Any], used: int, fill: float) -> NDArray[Any]:
     """The same along the second axis, filled up."""
     if array.shape[1] >= used + SPARE:
@@ -208,7 +213,7 @@ def with_room(s: State, pushes: int, meters: int) -> State:
     people, requests, batches = roomy(s.people, n[PEOPLE]), roomy(s.requests, n[REQUESTS]), roomy(s.batches, n[BATCHES])
     limiters = s.limiters
     if len(limiters) < n[LIMITERS] + SPARE * meters:
-        limiters = np.empty((2 * (int(n[LIMITERS]) + SPARE * meters), limiters.shape[1]))
+        limiters = rows_of(2 * (int(n[LIMITERS]) + SPARE * meters), limiters.shape[1])
         limiters[: n[LIMITERS]] = s.limiters[: n[LIMITERS]]
     s = with_chunks(s, 2 * (SPARE + pushes))
     lanes = s.lanes
@@ -294,7 +299,7 @@ def fresh_state(
         people=records(0, PERSON),
         free_people=np.zeros(0, dtype=np.int32),
         past=records(1 if rows else 0, PAST),
-        limiters=np.empty((0, FIRST_SLOT + 1)),
+        limiters=rows_of(0, FIRST_SLOT + 1),
         free_limiters=np.zeros(0, dtype=np.int32),
         line=np.zeros(0, dtype=np.int32),
         requests=records(0, REQUEST),
