@@ -33,9 +33,20 @@ test-bench: $(VENV)/.installed-test
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[bench,test]'
 	$(BIN)/python -m pytest tests/test_bench_*.py
 
-## make bench   how fast the engines are, as ratios in one run
-bench: $(VENV)/.installed
-	$(BIN)/python benchmarks/engines.py
+PEERS := .venv-peers
+
+$(PEERS)/.installed: pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(PEERS)
+	$(PEERS)/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[peers]'
+	@touch $@
+
+## make bench   how fast it is, as ratios in one run: against the readable engine, peers, its own size; the real week
+bench: $(PEERS)/.installed
+	$(PEERS)/bin/python benchmarks/start.py
+	$(PEERS)/bin/python benchmarks/hour.py
+	$(PEERS)/bin/python benchmarks/mm100.py
+	$(PEERS)/bin/python benchmarks/growth.py
+	$(PEERS)/bin/python benchmarks/week.py
 
 ## make check   lint, formatting and types
 check: $(VENV)/.installed-test
@@ -49,4 +60,4 @@ format: $(VENV)/.installed-test
 	$(BIN)/ruff format .
 
 clean:
-	rm -rf $(VENV) runs build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(PEERS) runs build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -253,8 +253,7 @@ def user_table(scenario: Scenario, log: Columns) -> pd.DataFrame:
     sources = scenario.demand.names()
     invited = [WORD_OF_MOUTH] if scenario.demand.word_of_mouth is not None else []
     source = log["source"].astype(np.int64)
-    by = pd.array(log["invited_by"], dtype="Int64")
-    by[log["invited_by"] < 0] = pd.NA
+    by = pd.arrays.IntegerArray(log["invited_by"].astype(np.int32), log["invited_by"] < 0)
     return pd.DataFrame(
         {
             "user": np.arange(len(source), dtype=np.int32),
@@ -264,5 +263,6 @@ def user_table(scenario: Scenario, log: Columns) -> pd.DataFrame:
             "newcomer": log["newcomer"].astype(bool),
             "invited_by": by,
             **{name: log[name].astype(float) for name in ("arrives", "admitted", "left")},
-        }
+        },
+        copy=False,
     )

@@ -29,7 +29,7 @@ from sim.units import Instant, Moment, Scale, Seconds, Whole
 
 UNLIMITED = "unlimited fleet"  # the run that playbooks' growth is held against
 LONGEST = 10 * 365 * 86400.0  # seconds
-MOST_PEOPLE, MOST_ASKS, MOST_GPUS, MOST_TICKS = 20e6, 1e8, 1e6, 1e7  # of one run: some 10 GB of memory, and hours
+MOST_PEOPLE, MOST_ASKS, MOST_GPUS, MOST_TICKS = 40e6, 1e8, 1e6, 1e7  # of one run: some 10 GB of memory, and hours
 
 
 class Scenario(Strict):

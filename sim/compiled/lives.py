@@ -5,6 +5,7 @@ import math
 import numpy as np
 
 from sim.chance import (
+    FIXED,
     NEVER,
     character,
     count_of,
@@ -125,8 +126,11 @@ def admit(s, c, knobs, place, now):  # type: ignore[no-untyped-def]
 def begin_day(s, c, knobs, place, now):  # type: ignore[no-untyped-def]
     person = s.people[place]
     kind, mean, r, at_most = c.requests
-    activity, _ = nature(c, person.key)
-    person.more = count_of(kind, mean, r, at_most, activity, draw(c.seed, COUNT, person.key, person.day))
+    if kind == FIXED:
+        person.more = int(mean)
+    else:
+        activity, _ = nature(c, person.key)
+        person.more = count_of(kind, mean, r, at_most, activity, draw(c.seed, COUNT, person.key, person.day))
     begin_wish(s, c, knobs, place, now)
 
 

@@ -52,9 +52,12 @@ def people_of(scenario: Scenario, seed: int) -> tuple[People, Asks]:
     crowds = [wave_people(scenario, number, seed) for number in range(len(scenario.demand.waves))]
     scripts = [(number, script_of(scenario, number, seed)) for number in scripted(scenario)]
     crowds += [script_people(scenario, number, script, seed) for number, script in scripts]
-    together = {name: np.concatenate([crowd[name] for crowd in crowds]) for name in crowds[0]}
-    order = np.lexsort((together["key"], together["arrives"]))
-    people = People(**{name: values[order] for name, values in together.items()})
+    one = len(crowds) == 1
+    together = crowds[0] if one else {n: np.concatenate([crowd[n] for crowd in crowds]) for n in crowds[0]}
+    if not (together["arrives"][1:] >= together["arrives"][:-1]).all():
+        order = np.argsort(together["arrives"], kind="stable")  # alike: by key, since crowds and their keys ascend
+        together = {name: values[order] for name, values in together.items()}
+    people = People(**together)
     return people, asks_of(scenario, people, scripts)
 
 
@@ -84,10 +87,13 @@ def wave_people(scenario: Scenario, number: int, seed: int) -> dict[str, NDArray
         comes = draws(seed, OPENING, key, 0) < opening.pent_up
         later = at - opening.within * np.log(draws(seed, OPENING, key, 1))
         arrives = np.where(early, np.where(comes, later, np.inf), arrives)
-    inside = arrives < scenario.horizon
-    arrives, key, tier = arrives[inside], key[inside], tier[inside]
-    lots = draws(seed, REGION, key, 0)
-    region = regions_of(demand.season, demand.regions, scenario.start, arrives, lots)
+    if demand.openings:
+        inside = arrives < scenario.horizon
+        arrives, key, tier = arrives[inside], key[inside], tier[inside]
+    region = np.zeros(len(key), dtype=np.int64)
+    if demand.regions:
+        lots = draws(seed, REGION, key, 0)
+        region = regions_of(demand.season, demand.regions, scenario.start, arrives, lots)
     return columns(arrives, key, number, tier, region, wave.account_age, newcomer=wave.newcomers)
 
 
@@ -134,6 +140,8 @@ def tiers_of(scenario: Scenario, key: Ints, only: list[str], seed: int) -> Ints:
     """Tiers by their shares, of all of them or of some."""
     shares = np.array([tier.share if name in only or not only else 0.0 for name, tier in scenario.tiers.items()])
     bounds = np.cumsum(shares) / (shares.sum() if only else 1.0)
+    if len(bounds) == 1:
+        return np.zeros(len(key), dtype=np.int64)
     return np.searchsorted(bounds[:-1], draws(seed, TIER, key, 0), side="right")
 
 
