@@ -1,4 +1,4 @@
-"""The million-signup hour, end to end (load, people, run, tables, verdict): the compiled engine against the readable one.
+"""The million-signup hour, end to end (load, people, run, tables, verdict): the compiled engine against the readable.
 
 With retries, people who leave, a quota, priorities and degradation; the same slice on both engines, and the whole hour
 on the compiled one.

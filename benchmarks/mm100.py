@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.table import Table
 
 from sim.console import ready
-from sim.metrics import latency_samples
+from sim.latencies import latency_samples
 from sim.profile import constant_profile
 from sim.run import Run
 from sim.scenario import Scenario

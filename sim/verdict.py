@@ -9,11 +9,11 @@ import pandas as pd
 
 from sim import binned
 from sim.costs import consumed, dollars, energy, gpu_hours
+from sim.latencies import latencies
 from sim.metrics import (
     attempts_in,
     bins,
     intents,
-    latencies,
     looked_up,
     outcomes,
     peak_queue,

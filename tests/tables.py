@@ -25,6 +25,8 @@ MANIFEST: dict[str, Any] = {
     "scale": 1.0,
     "playbook": "none",
     "seed": 1,
+    "recording": {"rows": True, "sampled": 0.0},
+    "tiers": {"free": 0.5, "plus": 0.5},
     "features": {
         "image": {"pool": "gpus", "slo": 10.0, "share": 0.5},
         "video": {"pool": "gpus", "slo": 100.0, "share": 0.5},
@@ -116,7 +118,7 @@ def batches_of(attempts: tuple[dict[str, Any], ...]) -> tuple[pd.DataFrame, dict
             "seconds": floats(given),
             "watts": floats([1000.0] * len(rows)),
         }
-    ).astype({"batch": int, "gpu": int, "size": int})
+    ).astype({"batch": "int32", "gpu": "int32", "size": "int32"})
     return table, {name: number for number, name in enumerate(heads)}
 
 
@@ -124,9 +126,13 @@ def requests_of(rows: list[dict[str, Any]], batches: pd.DataFrame, numbers: dict
     on = [None if isnan(row["started"]) else numbers[row["batch"]] for row in rows]
     share = (batches["seconds"] / batches["size"]).tolist()
     specs = [SPECS[row["feature"]] for row in rows]
+    first: dict[tuple[int, int], int] = {}
+    for place, row in enumerate(rows):
+        first.setdefault((row["user"], row["ask"]), place)
     return pd.DataFrame(
         {
-            **{name: pd.Series([row[name] for row in rows], dtype=int) for name in ("user", "ask", "attempt")},
+            **{name: pd.Series([row[name] for row in rows], dtype="int32") for name in ("user", "ask")},
+            "attempt": pd.Series([row["attempt"] for row in rows], dtype="int16"),
             "tier": pd.Categorical([row["tier"] for row in rows], TIERS),
             "feature": pd.Categorical([row["feature"] for row in rows], FEATURES),
             "pool": names([0] * len(rows), POOLS),
@@ -135,11 +141,12 @@ def requests_of(rows: list[dict[str, Any]], batches: pd.DataFrame, numbers: dict
             "reason": pd.Categorical([row["reason"] for row in rows], list(REASONS[1:])),
             "asked": pd.Categorical(specs, list(SPECS.values())),
             "spec": pd.Categorical(specs, list(SPECS.values())),
-            "level": pd.Series([row["level"] for row in rows], dtype=int),
-            "batch": pd.array(on, dtype="Int64"),
+            "level": pd.Series([row["level"] for row in rows], dtype="int8"),
+            "batch": pd.array(on, dtype="Int32"),
             "gpu_seconds": floats([nan if number is None else share[number] for number in on]),
             "retry": pd.Series([row["retry"] for row in rows], dtype=bool),
             "notified": pd.Series([False for _ in rows], dtype=bool),
+            "first": pd.Series([first[row["user"], row["ask"]] for row in rows], dtype="int32"),
         }
     )
 
@@ -157,12 +164,12 @@ def users_of(
     people += [{"tier": "free", "admitted": nan, "left": nan, **person} for person in waitlist]
     return pd.DataFrame(
         {
-            "user": pd.Series(range(len(people)), dtype=int),
+            "user": pd.Series(range(len(people)), dtype="int32"),
             "tier": pd.Categorical([person["tier"] for person in people], TIERS),
             "wave": names([0] * len(people), WAVES),
             "region": names([0] * len(people), ["everywhere"]),
             "newcomer": pd.Series([True] * len(people), dtype=bool),
-            "invited_by": pd.Series([pd.NA] * len(people), dtype="Int64"),
+            "invited_by": pd.Series([pd.NA] * len(people), dtype="Int32"),
             **{name: floats([person[name] for person in people]) for name in ("arrives", "admitted", "left")},
         }
     )

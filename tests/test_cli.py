@@ -40,6 +40,7 @@ def test_run_prints_a_verdict_and_writes_tables_and_a_report(meltpoint, tmp_path
         "manifest.json",
         "report.html",
         "requests.parquet",
+        "timeline.npz",
         "users.parquet",
     ]
     assert files(tmp_path / "result") == tables
@@ -124,7 +125,7 @@ def test_wrong_options_end_in_exit_code_2(meltpoint, arguments):
 
 
 def test_an_interrupted_run_leaves_nothing_behind(tmp_path):
-    long = ["run", "viral-image-launch", "--set", "scale=1/600", "--out", "r"]
+    long = ["run", "viral-image-launch", "--set", "scale=1/60", "--out", "r"]
     process = subprocess.Popen([*COMMAND, *long], cwd=tmp_path, stderr=subprocess.PIPE, text=True)
     time.sleep(6)
     process.send_signal(signal.SIGINT)

@@ -383,7 +383,7 @@ def test_the_command_exports_a_scenario(tmp_path):
 
 def test_the_command_exports_a_saved_run_and_replaces_an_earlier_export(tmp_path):
     run, out = tmp_path / "run", tmp_path / "out"
-    by_hand(attempt(1, refused="shed", retry=True), attempt(5, number=1), format="meltpoint-run/1").save(run)
+    by_hand(attempt(1, refused="shed", retry=True), attempt(5, number=1), format="meltpoint-run/2").save(run)
     export(run, "--out", out)
     assert [row["t_s"] for row in read(out)] == ["1.0"]
     export(run, "--retries", "--replace", "--to", "csv", "--out", out)

@@ -152,7 +152,7 @@ def test_a_policy_that_turns_its_knob_all_day_is_not_labelled_a_hundred_times(ru
 def test_a_curve_of_latency_ends_at_the_share_that_ever_got_an_image(run):
     ax = axis()
     wishes = intents(run)
-    plots.latency(run, ax, wishes)
+    plots.latency(run, ax)
     for tier, line in zip(run.manifest["tiers"], ax.lines[:2], strict=True):
         of_tier = wishes[(wishes["tier"] == tier) & wishes["decided"]]
         assert line.get_ydata()[-1] == pytest.approx(np.isfinite(of_tier["latency"]).mean())

@@ -12,9 +12,10 @@ from sim.load import load
 from sim.policies import Shed, Waitlist
 from sim.request import OUTCOMES
 from sim.rules import REASONS
-from sim.run import TABLES, Run, load_run
+from sim.run import TABLES, Run, load_run, request_table
 from sim.scenario import Scenario
 from sim.simulate import simulate
+from tests.random_scenarios import plain
 from tests.traces import arriving, step
 
 
@@ -33,13 +34,18 @@ def assert_same(one: Run, other: Run) -> None:
     for table in TABLES:
         pd.testing.assert_frame_equal(getattr(one, table), getattr(other, table))
     assert one.manifest == other.manifest
+    assert (one.timeline is None) == (other.timeline is None)
+    if one.timeline is not None and other.timeline is not None:
+        assert (one.timeline.width, one.timeline.people) == (other.timeline.width, other.timeline.people)
+        for name, counted in one.timeline.arrays().items():
+            np.testing.assert_array_equal(counted, other.timeline.arrays()[name], strict=True)
 
 
 def test_a_run_comes_back_as_it_was_saved(run, tmp_path):
     saved = run.save(tmp_path / "runs" / "one")
     assert saved == tmp_path / "runs" / "one"
     assert sorted(p.name for p in saved.iterdir()) == sorted(
-        [*(f"{table}.parquet" for table in TABLES), "manifest.json"]
+        [*(f"{table}.parquet" for table in TABLES), "manifest.json", "timeline.npz"]
     )
     assert_same(run, load_run(saved))
     assert run.decisions["tier"].isna().any()
@@ -54,7 +60,7 @@ def test_a_run_in_which_nobody_came_comes_back_too(policies, tmp_path):
 
 def test_the_manifest_is_plain_json_that_makes_the_run_again(run, tmp_path):
     manifest = json.loads((run.save(tmp_path / "one") / "manifest.json").read_text())
-    assert manifest["format"] == "meltpoint-run/1"
+    assert manifest["format"] == "meltpoint-run/2"
     assert manifest["seed"] == 1
     assert manifest["scenario"] == run.manifest["scenario"]
     assert {"python", "simpy", "numpy", "numba", "pandas"} <= set(manifest["versions"])
@@ -98,12 +104,13 @@ def test_a_file_in_the_way_is_bad_input(run, tmp_path):
 
 
 @pytest.mark.parametrize("wrong", [KeyboardInterrupt, OSError("no space left")], ids=["interrupted", "disk full"])
-@pytest.mark.parametrize("where", ["to_parquet", "write_text", "rename"])
+@pytest.mark.parametrize("where", ["to_parquet", "savez_compressed", "write_text", "rename"])
 def test_a_save_that_is_cut_short_leaves_nothing_behind(run, tmp_path, monkeypatch, wrong, where):
     def cut_short(*args, **kwargs):
         raise wrong
 
-    monkeypatch.setattr(pd.DataFrame if where == "to_parquet" else Path, where, cut_short)
+    owners = {"to_parquet": pd.DataFrame, "savez_compressed": np}
+    monkeypatch.setattr(owners.get(where, Path), where, cut_short)
     with pytest.raises((KeyboardInterrupt, OSError, BadInput)):
         run.save(tmp_path / "one")
     monkeypatch.undo()
@@ -111,16 +118,33 @@ def test_a_save_that_is_cut_short_leaves_nothing_behind(run, tmp_path, monkeypat
     assert_same(run, load_run(run.save(tmp_path / "one")))
 
 
-def test_a_table_that_is_cut_short_is_bad_input(run, tmp_path):
+@pytest.mark.parametrize("name", ["requests.parquet", "timeline.npz"])
+def test_a_table_that_is_cut_short_is_bad_input(run, tmp_path, name):
     folder = run.save(tmp_path / "one")
-    whole = (folder / "requests.parquet").read_bytes()
-    for content in (whole[: len(whole) // 2], b"", b"not parquet"):
-        (folder / "requests.parquet").write_bytes(content)
+    whole = (folder / name).read_bytes()
+    for content in (whole[: len(whole) // 2], b"", b"neither"):
+        (folder / name).write_bytes(content)
         with pytest.raises(BadInput, match="not a saved run"):
             load_run(folder)
-    (folder / "requests.parquet").unlink()
+    (folder / name).unlink()
     with pytest.raises(BadInput, match="not a saved run"):
         load_run(folder)
+
+
+@pytest.mark.parametrize("without", [[], ["first"]], ids=["an engine that says which is first", "one that does not"])
+def test_the_request_table_does_not_depend_on_the_order_in_which_an_engine_lists_attempts(without):
+    retry = {"at_most": 2, "probability": 1, "backoff": {"kind": "exponential", "mean": "1 min"}}
+    scenario = plain(behaviour={"retry": retry}, demand=[{"kind": "steady", "rate": "20 per min"}])
+    table = simulate(scenario, [Shed(share=0.5)]).requests
+    assert (table["first"] != np.arange(len(table))).any()
+    coded = {name: column.cat.codes if hasattr(column, "cat") else column for name, column in table.items()}
+    log = {name: np.array(column) for name, column in {**coded, "batch": table["batch"].fillna(-1)}.items()}
+    log["reason"] = log["reason"] + 1  # in a log 0 is none
+    order = np.random.default_rng(1).permutation(len(table))
+    shuffled = {name: column[order] for name, column in log.items() if name not in [*without, "pool"]}
+    if not without:
+        shuffled["first"] = np.argsort(order)[shuffled["first"]]
+    pd.testing.assert_frame_equal(request_table(scenario, shuffled, None), table)
 
 
 @pytest.mark.parametrize("manifest", ["", "[]", "{", "null", '{"format": "meltpoint-run/99"}', "{}", "[" * 100_000])

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from pydantic import ValidationError
 
+from sim.chance import weight_of_day
 from sim.demand.clockwork import Clockwork
 from sim.demand.people import people_of
 from sim.demand.season import Region, Season
@@ -99,10 +100,11 @@ def test_people_come_back_at_the_hours_and_on_the_days_of_their_region():
     assert ((back + 9 * HOUR) // DAY == 2).all()
     assert abs(np.median(local) - 19.6) < 0.5  # the peak, and the evening is cut at midnight
     weekday = 7 / 6
-    assert [clock.weight(0.0, day, 0) for day in range(7)] == pytest.approx([weekday] * 5 + [weekday / 2] * 2)
+    weights = [weight_of_day(clock.flat, clock.by_weekday, 0.0, day, clock.local[0]) for day in range(7)]
+    assert weights == pytest.approx([weekday] * 5 + [weekday / 2] * 2)
 
 
 def test_a_flat_season_lets_people_come_back_at_any_hour():
     clock = Clockwork(Season(), {}, moment("2025-03-24 12:34"))
     assert clock.on_day(1000.0, 3, 0, 0.25) == 1000 + 2.75 * DAY
-    assert clock.weight(0.0, 5, 0) == 1
+    assert weight_of_day(clock.flat, clock.by_weekday, 0.0, 5, 0.0) == 1

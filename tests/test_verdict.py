@@ -8,7 +8,6 @@ import pandas as pd
 import pytest
 
 from sim import load, simulate, verdict
-from sim.metrics import intents
 from sim.verdict import amount, date_of, duration, life, percent, sentences, signups, stretches
 from tests.tables import MANIFEST, attempt, run_of
 
@@ -26,7 +25,7 @@ def asks(window, *, kept, missed=0, refused=0):
 
 def life_of(*windows, **rule):
     run = run_of(*(row for window in windows for row in window), alive={**RULE, **rule})
-    return life(run, intents(run))
+    return life(run)
 
 
 # Life.
@@ -94,7 +93,7 @@ def test_who_left_has_been_let_down():
 
 def test_windows_begin_after_the_warm_up():
     run = run_of(*asks(0, kept=0, missed=9), *asks(1, kept=1), attempt(24, started=24, finished=50), warm_up=5.0)
-    found = life(run, intents(run))
+    found = life(run)
     assert [begin for begin, _ in found.dead] == pytest.approx([24 - (24 - 5) % (95 / round(95 / 10))])
 
 

@@ -36,10 +36,14 @@ def arriving(
     """
     n, names = len(instants), list(dict.fromkeys(tiers)) or ["free"]
     age = np.zeros(n) if ages is None else np.array(ages, dtype=float)
+    kinds, source = np.unique(age, return_inverse=True)
+    if ages is not None:  # how old an account is, is said of a wave
+        waves = [{"kind": "steady", "rate": "1 per min", "account_age": f"{kind} s"} for kind in kinds]
+        settings = {"demand": waves, **settings}
     people = People(
         arrives=np.array(instants, dtype=float),
         key=np.arange(n),
-        source=np.zeros(n, dtype=np.int64),
+        source=source.astype(np.int64),
         tier=np.array([names.index(t) for t in tiers or ["free"] * n], dtype=np.int64),
         region=np.zeros(n, dtype=np.int64),
         account_age=age,

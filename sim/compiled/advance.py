@@ -19,11 +19,12 @@ from sim.compiled.calendar import (
     peek,
     pop,
 )
+from sim.compiled.gpus import free_batch, images_done
 from sim.compiled.line import give_up
-from sim.compiled.lives import admit, after, arrive, attempt, begin_day, begin_wish, invited, scripted
+from sim.compiled.lives import admit, arrive, begin_day, begin_wish, invited, scripted
 from sim.compiled.memory import fetch
-from sim.compiled.pools import free_batch, images_done, is_of, keep, leave, look_into_queue, serve, settle, wake_one
-from sim.compiled.state import (
+from sim.compiled.pools import leave, look_into_queue, serve, wake_one
+from sim.compiled.records import (
     ARRIVAL,
     GONE,
     KEPTS,
@@ -35,8 +36,10 @@ from sim.compiled.state import (
     SERVED,
     SLACK,
     WAITED_OUT,
-    slack,
 )
+from sim.compiled.requests import is_of, keep, settle
+from sim.compiled.state import slack
+from sim.compiled.wishes import after, attempt
 from sim.jit import njit
 
 ENOUGH, FULL = range(2)

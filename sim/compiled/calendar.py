@@ -9,17 +9,7 @@ queues). Buckets keep their moments in chunks, which are used again.
 
 import numpy as np
 
-from sim.compiled.state import (
-    CHUNK,
-    CURRENT,
-    FREE_CHUNK,
-    NOBODY,
-    RUN_AT,
-    RUN_END,
-    SEQ,
-    SOON,
-    SPARE_CHUNKS,
-)
+from sim.compiled.records import CHUNK, CURRENT, FREE_CHUNK, NOBODY, RUN_AT, RUN_END, SEQ, SOON, SPARE_CHUNKS
 from sim.jit import njit
 
 # What happens at a moment.

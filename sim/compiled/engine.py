@@ -11,9 +11,7 @@ from sim.compiled.line import length_of_line, let_in
 from sim.compiled.lives import schedule_script
 from sim.compiled.people import add_known, add_scripted
 from sim.compiled.pools import expected_wait
-from sim.compiled.rows import batch_columns, kept_columns, people_columns, request_columns
-from sim.compiled.setting import Setting, expected_attempts, setting_of
-from sim.compiled.state import (
+from sim.compiled.records import (
     BATCHES,
     CHURNED,
     GATE_OPEN,
@@ -27,15 +25,11 @@ from sim.compiled.state import (
     REQUESTS,
     SIGNUPS,
     SLACK,
-    SPARE,
     USERS,
-    State,
-    fresh_state,
-    roomy,
-    rows_of,
-    with_chunks,
-    with_room,
 )
+from sim.compiled.rows import batch_columns, kept_columns, people_columns, request_columns
+from sim.compiled.setting import Setting, expected_attempts, setting_of
+from sim.compiled.state import SPARE, State, fresh_state, roomy, rows_of, with_chunks, with_room
 from sim.compiled.tally import close
 from sim.compiled.view import View
 from sim.controls import LAST, Controls, PoolTelemetry, Telemetry, read_only

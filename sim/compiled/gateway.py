@@ -4,8 +4,8 @@ import numpy as np
 
 from sim.compiled import tally
 from sim.compiled.people import without_limiter
-from sim.compiled.pools import ATTEMPTS, expected_wait, join
-from sim.compiled.state import (
+from sim.compiled.pools import expected_wait, join
+from sim.compiled.records import (
     FREE_LIMITERS,
     FREE_REQUESTS,
     LIFE,
@@ -17,6 +17,7 @@ from sim.compiled.state import (
     REQUESTS,
     SIGNUPS,
 )
+from sim.compiled.requests import ATTEMPTS
 from sim.jit import njit
 from sim.rules import GRANTED, LEVEL, OPEN, PRIORITY, QUOTA, RATE, WAIT, decide, forget
 from sim.rules import SHED as SHED_SHARE

@@ -3,7 +3,7 @@
 from sim.clock import ASK
 from sim.compiled.calendar import ADMITTED, schedule
 from sim.compiled.people import over
-from sim.compiled.state import (
+from sim.compiled.records import (
     AWAY,
     GAVE_UP_WAITING,
     LET_IN,

@@ -4,80 +4,31 @@ import math
 
 import numpy as np
 
-from sim.chance import (
-    FIXED,
-    NEVER,
-    character,
-    count_of,
-    day_of_return,
-    hour_of_return,
-    place_of,
-    poisson_of,
-    quantile,
-    sample,
-)
+from sim.chance import FIXED, count_of, place_of, sample
 from sim.clock import ABANDON, ASK, SIGNUP
 from sim.compiled import tally
-from sim.compiled.calendar import AGAIN, BACK, GAVE_UP, INVITED, NEXT, SCRIPT, TIRED, schedule
-from sim.compiled.gateway import ask, new_account
-from sim.compiled.people import known, new_person, over, remember
-from sim.compiled.pools import ATTEMPTS, key_of, settle
-from sim.compiled.state import (
-    ABANDONED,
+from sim.compiled.calendar import GAVE_UP, INVITED, SCRIPT, schedule
+from sim.compiled.people import known, new_person, remember
+from sim.compiled.records import (
     ARRIVED,
-    AWAY,
-    CHURNED,
     GATE_OPEN,
     LET_IN,
     LIFE,
     LINE_HEAD,
     LINE_TAIL,
     NOBODY,
-    NOTIFIED,
-    REFUSED,
-    RETRY,
     SCRIPT_AGAIN,
-    SERVED,
     SIGNUPS,
     USERS,
     WAITING,
     WAITLISTED,
     WISHING,
 )
-from sim.compiled.state import INVITED as HOW_MANY_INVITED
-from sim.compiled.state import SCRIPT as A_SCRIPT
+from sim.compiled.records import INVITED as HOW_MANY_INVITED
+from sim.compiled.records import SCRIPT as A_SCRIPT
+from sim.compiled.wishes import attempt, nature
 from sim.jit import njit
-from sim.rules import GATE, OVER_QUOTA
-from sim.streams import (
-    ACCOUNT,
-    ACTIVITY,
-    BREAK,
-    CHURN,
-    CONVERT,
-    COUNT,
-    FEATURE,
-    IMAGES,
-    INVITATION,
-    OPENING,
-    PATIENCE,
-    PAUSE,
-    REGENERATE,
-    REGION,
-    RETURN,
-    RETURN_TIME,
-    SHARE,
-    THINK,
-    TIER,
-    WAITLIST,
-    draw,
-    offspring,
-    pair,
-)
-from sim.streams import INVITED as HOW_MANY
-from sim.streams import (
-    LIFE as WHEN_LIFE_ENDS,
-)
-from sim.streams import RETRY as WHETHER
+from sim.streams import CONVERT, COUNT, FEATURE, IMAGES, OPENING, REGION, TIER, WAITLIST, draw
 
 
 @njit
@@ -135,13 +86,6 @@ def begin_day(s, c, knobs, place, now):  # type: ignore[no-untyped-def]
 
 
 @njit
-def nature(c, key):  # type: ignore[no-untyped-def]
-    """How active and loyal a person is."""
-    sigma, heavy, times, loyalty = c.character
-    return character(sigma, heavy, times, loyalty, c.seed, ACTIVITY, key)
-
-
-@njit
 def begin_wish(s, c, knobs, place, now):  # type: ignore[no-untyped-def]
     """A new wish of a life."""
     person = s.people[place]
@@ -195,135 +139,6 @@ def scripted(s, c, knobs, number, now):  # type: ignore[no-untyped-def]
 def schedule_script(s, c, number):  # type: ignore[no-untyped-def]
     """Put a scripted ask on the calendar: the one before it does."""
     schedule(s, c, c.ask_times[number], ASK, c.ask_user[number], SCRIPT, number)
-
-
-@njit
-def attempt(s, c, knobs, place, first, now):  # type: ignore[no-untyped-def]
-    """One attempt arrives: refused with a reason, or granted and queued; then the user waits."""
-    wish = s.people[place]
-    row = ask(s, c, knobs, place, first, now)
-    request = s.requests[row]
-    if request.outcome == REFUSED:
-        after(s, c, place, row, now)
-        settle(s, c, row)
-        return
-    kind, a, b = c.patience_notified if request.mark & NOTIFIED else c.patience
-    if kind == NEVER:
-        return
-    leaves = now + sample(kind, a, b, c.seed, PATIENCE, wish.key, wish.ask * ATTEMPTS + wish.attempt)
-    if request.batch != NOBODY and leaves >= now + s.batches[request.batch].seconds:
-        return  # it has started already, and will be done before
-    schedule(s, c, leaves, ABANDON, request.user, TIRED, key_of(row, request))
-
-
-@njit
-def after(s, c, place, row, now):  # type: ignore[no-untyped-def]
-    """An attempt has ended: the wish has come true, is tried again, or is given up."""
-    wish, request = s.people[place], s.requests[row]
-    if request.outcome == SERVED:
-        if c.market > 0 and wish.kind == LIFE:
-            share(s, c, place, row, now)
-        done(s, c, place, row, now)
-        return
-    if wish.kind == A_SCRIPT or wish.attempt == c.retries:
-        done(s, c, place, row, now)
-        return
-    hopeless = request.reason == GATE or request.reason == OVER_QUOTA
-    refused, left, hopeless_chance, second = c.chances
-    chance = left if request.outcome == ABANDONED else hopeless_chance if hopeless else refused
-    key, k = wish.key, wish.ask * ATTEMPTS + wish.attempt
-    whether, how_long = pair(c.seed, WHETHER, key, k)
-    if hopeless and second > 0 and draw(c.seed, ACCOUNT, key, k) < second:
-        new_account(s, place if wish.kind == LIFE else wish.more, now)
-    elif whether >= chance:
-        done(s, c, place, row, now)
-        return
-    request.mark |= RETRY
-    kind, a, b = c.backoff
-    pause = quantile(kind, a, b, how_long)
-    if c.growth != 1.0:
-        pause *= c.growth ** float(wish.attempt)
-    schedule(s, c, now + min(pause, c.longest), ASK, wish.user, AGAIN, (np.int64(request.first) << 32) | place)
-
-
-@njit
-def done(s, c, place, row, now):  # type: ignore[no-untyped-def]
-    """A wish has ended: on to the next, to another day, or away for good."""
-    person, request = s.people[place], s.requests[row]
-    tally.wish_over(s, c, request.tier * len(c.slo) + request.feature, request, person.since, now)
-    if person.kind != LIFE:
-        over(s, place)
-        return
-    person.status = AWAY
-    person.ask += 1
-    served = request.outcome == SERVED
-    late = now - person.since > c.slo[person.feature]
-    leaving = c.churn if not served else c.churn_late if late else 0.0
-    if leaving > 0.0 and draw(c.seed, CHURN, person.key, person.ask) < leaving:
-        s.n[CHURNED] += 1
-        if c.rows:
-            s.past[person.user].left = now
-        over(s, place)
-        return
-    person.more -= 1
-    if (
-        served
-        and request.level > 0
-        and c.regenerate > 0.0
-        and draw(c.seed, REGENERATE, person.key, person.ask) < c.regenerate
-    ):
-        person.more += 1
-    if person.more > 0:
-        schedule(s, c, now + until_next(c, person.key, person.ask), ASK, person.user, NEXT, place)
-        return
-    back = comes_back(c, person, now)
-    if back < c.horizon:
-        schedule(s, c, back, ASK, person.user, BACK, place)
-    else:
-        over(s, place)
-
-
-@njit
-def until_next(c, key, ask):  # type: ignore[no-untyped-def]
-    """Seconds from an image, or from giving up on it, to wanting the next: a thought, or a break."""
-    if c.break_chance > 0 and draw(c.seed, BREAK, key, ask) < c.break_chance:
-        kind, a, b = c.breaks
-        return sample(kind, a, b, c.seed, PAUSE, key, ask)
-    kind, a, b = c.think
-    return sample(kind, a, b, c.seed, THINK, key, ask)
-
-
-@njit
-def comes_back(c, person, now):  # type: ignore[no-untyped-def]
-    """When somebody's next day of use begins; inf if not before the horizon."""
-    if not c.returning:
-        return np.inf
-    local, key = c.local[person.region], person.key
-    fate = draw(c.seed, WHEN_LIFE_ENDS, key, 0) if c.leaving else 0.0
-    u = draw(c.seed, RETURN, key, person.day)
-    _, loyalty = nature(c, key)
-    since = person.admitted
-    day = day_of_return(c.using, c.staying, fate, loyalty, c.flat, c.by_weekday, since, person.day, local, u)
-    if day == len(c.using):
-        return np.inf
-    person.day = day
-    return max(hour_of_return(c.flat, c.quantiles, since, day, local, draw(c.seed, RETURN_TIME, key, day)), now)
-
-
-@njit
-def share(s, c, place, row, now):  # type: ignore[no-untyped-def]
-    """A user got an image: perhaps it is shared, and brings people later."""
-    person = s.people[place]
-    key, ask = person.key, person.ask
-    late = now - person.since > c.slo[person.feature]
-    chance = c.shared * (c.late if late else 1.0) * (c.degraded if s.requests[row].level > 0 else 1.0)
-    if draw(c.seed, SHARE, key, ask) >= chance:
-        return
-    kind, a, b = c.delay
-    for number in range(poisson_of(c.signups, draw(c.seed, HOW_MANY, key, ask))):
-        child = offspring(c.seed, INVITATION, key, ask * ATTEMPTS + number)
-        when = now + sample(kind, a, b, c.seed, INVITATION, child, 0)
-        schedule(s, c, when, SIGNUP, person.user, INVITED, child)
 
 
 @njit

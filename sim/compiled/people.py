@@ -2,16 +2,7 @@
 
 import numpy as np
 
-from sim.compiled.state import (
-    AWAY,
-    FREE_LIMITERS,
-    FREE_PEOPLE,
-    LEAVING,
-    LIFE,
-    NOBODY,
-    PEOPLE,
-    USERS,
-)
+from sim.compiled.records import AWAY, FREE_LIMITERS, FREE_PEOPLE, LEAVING, LIFE, NOBODY, PEOPLE, USERS
 from sim.jit import njit
 
 

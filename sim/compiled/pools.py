@@ -1,83 +1,13 @@
 """The compiled engine's pools: lanes of waiting requests, batches formed from them, and GPUs that serve them."""
 
-import numpy as np
-
-from sim.chance import noise, sample
-from sim.clock import COMPLETION, LINGER
+from sim.clock import LINGER
 from sim.compiled import tally
-from sim.compiled.calendar import FINISH, LINGERED, schedule
+from sim.compiled.calendar import LINGERED, schedule
+from sim.compiled.gpus import go_idle, lowest_idle, out_of_service, start
 from sim.compiled.memory import fetch
-from sim.compiled.people import release
-from sim.compiled.state import (
-    ABANDONED,
-    BATCHES,
-    FREE_BATCHES,
-    FREE_REQUESTS,
-    GONE,
-    KEPTS,
-    LEAVING,
-    NOBODY,
-    NONE,
-    SERVED,
-    WAITED_OUT,
-)
+from sim.compiled.records import ABANDONED, GONE, NOBODY, WAITED_OUT
+from sim.compiled.requests import free, key_of
 from sim.jit import njit
-from sim.streams import LOAD, SAMPLE, SERVICE, draw
-
-ATTEMPTS = 1024  # room for the attempts of one ask in the k of a draw
-
-
-@njit
-def key_of(row, request):  # type: ignore[no-untyped-def]
-    """What an event about a request carries: its record, and enough to know that it is still this one's."""
-    return (row << 32) | ((request.ask * ATTEMPTS + request.attempt) & 0xFFFFFFFF)
-
-
-@njit
-def is_of(request, user, load):  # type: ignore[no-untyped-def]
-    """Whether a record is still that of the request that an event is about."""
-    return request.user == user and (request.ask * ATTEMPTS + request.attempt) & 0xFFFFFFFF == load & 0xFFFFFFFF
-
-
-@njit
-def settle(s, c, row):  # type: ignore[no-untyped-def]
-    """A request has gone its way: it is written down if its user is in the sample, and its record used again."""
-    if not c.rows:
-        keep(s, c, row)
-        free(s, c, row)
-
-
-@njit
-def free(s, c, row):  # type: ignore[no-untyped-def]
-    """Use a request's record again, unless every row is recorded."""
-    if not c.rows:
-        s.requests[row].user = NOBODY
-        s.free_requests[s.n[FREE_REQUESTS]] = row
-        s.n[FREE_REQUESTS] += 1
-
-
-@njit
-def keep(s, c, row):  # type: ignore[no-untyped-def]
-    """Write down a request of a user who is in the sample."""
-    request = s.requests[row]
-    if c.sampled <= 0 or draw(c.seed, SAMPLE, s.people[request.person].key, 0) >= c.sampled:
-        return
-    kept = s.kept[s.n[KEPTS]]
-    s.n[KEPTS] += 1
-    copy(kept, request)
-    kept.spec = request.asked if request.lane < 0 else s.lanes[c.pool_of[request.feature], request.lane].spec
-    kept.finished, kept.gpu_seconds = np.nan, np.nan
-    if request.batch >= 0:
-        batch = s.batches[request.batch]
-        kept.finished, kept.gpu_seconds = batch.finished, batch.seconds / batch.taken
-
-
-@njit
-def copy(kept, request):  # type: ignore[no-untyped-def]
-    kept.arrived, kept.started, kept.left = request.arrived, request.started, request.left
-    kept.user, kept.ask, kept.attempt = request.user, request.ask, request.attempt
-    kept.asked, kept.tier, kept.feature, kept.level = request.asked, request.tier, request.feature, request.level
-    kept.reason, kept.outcome, kept.mark = request.reason, request.outcome, request.mark
 
 
 @njit
@@ -144,6 +74,9 @@ def join(s, c, row, priority, spec, now):  # type: ignore[no-untyped-def]
     place = lane_of(s, pool, priority, spec)
     lane = s.lanes[pool, place]
     request.next, request.lane = NOBODY, place
+    if s.queued[pool] == 0 and s.idle_count[pool] > 0 and c.linger[pool] == 0.0:  # no need to queue
+        start(s, c, pool, lowest_idle(s, pool), spec, row, 1, now)
+        return
     if head_of(s, c, pool, place) == NOBODY:
         lane.head = row
     else:
@@ -254,76 +187,6 @@ def take(s, c, pool, place, gpu, now):  # type: ignore[no-untyped-def]
 
 
 @njit
-def start(s, c, pool, gpu, spec, first, taken, now):  # type: ignore[no-untyped-def]
-    """Put a batch on a GPU."""
-    head = s.requests[first]
-    size = taken * c.spec_images[spec]
-    seconds = c.seconds[pool, spec, size] * s.pace[pool, gpu]
-    key, k = s.people[head.person].key, head.ask * ATTEMPTS + head.attempt
-    seconds *= noise(c.noise_kind[spec], c.noise_sigma[spec], c.seed, SERVICE, key, k)
-    if s.loaded[pool, gpu] != c.spec_model[spec]:
-        s.loaded[pool, gpu] = c.spec_model[spec]
-        seconds += sample(c.load[pool, 0], c.load[pool, 1], c.load[pool, 2], c.seed, LOAD, key, k)
-    number = new_batch(s)
-    batch = s.batches[number]
-    batch.pool, batch.gpu, batch.spec, batch.size, batch.taken = pool, gpu, spec, size, taken
-    batch.started, batch.seconds, batch.finished, batch.first = now, seconds, np.nan, first
-    row = first
-    while row != NOBODY:
-        request = s.requests[row]
-        request.started, request.batch = now, number
-        s.started[request.tier, request.feature] += 1
-        s.waited[request.tier, request.feature] += now - request.arrived
-        row = request.next
-    schedule(s, c, now + seconds, COMPLETION, gpu, FINISH, number)
-
-
-@njit
-def new_batch(s):  # type: ignore[no-untyped-def]
-    n = s.n
-    if n[FREE_BATCHES] > 0:
-        n[FREE_BATCHES] -= 1
-        return s.free_batches[n[FREE_BATCHES]]
-    n[BATCHES] += 1
-    return n[BATCHES] - 1
-
-
-@njit
-def free_batch(s, c, number):  # type: ignore[no-untyped-def]
-    """Use a batch's record again, unless every row is recorded."""
-    if not c.rows:
-        s.batches[number].first = NOBODY
-        s.free_batches[s.n[FREE_BATCHES]] = number
-        s.n[FREE_BATCHES] += 1
-
-
-@njit
-def images_done(s, c, number, now):  # type: ignore[no-untyped-def]
-    """A batch is done: those who still wait for it are served."""
-    batch = s.batches[number]
-    batch.finished = now
-    row = batch.first
-    while row != NOBODY:
-        request = s.requests[row]
-        out_of_service(s, request)
-        if request.outcome == NONE:
-            request.outcome = SERVED
-            s.served[request.tier, request.feature] += 1
-            tally.image_served(s, c, request.tier * len(c.slo) + request.feature, request, now)
-        row = request.next
-    tally.spent(s, c, batch, now)
-
-
-@njit
-def out_of_service(s, request):  # type: ignore[no-untyped-def]
-    """One request of this account less in the service; if it was the last of somebody who has left, they are gone."""
-    person = s.people[request.person]
-    person.in_flight -= 1
-    if person.status == LEAVING and person.in_flight == 0:
-        release(s, request.person)
-
-
-@njit
 def leave(s, c, row, now):  # type: ignore[no-untyped-def]
     """The user's patience is over. If the service notices, a queued request is taken out; else it is served."""
     request = s.requests[row]
@@ -333,34 +196,3 @@ def leave(s, c, row, now):  # type: ignore[no-untyped-def]
         request.mark |= GONE
         count(s, c, c.pool_of[request.feature], request.lane, now, -1)
         out_of_service(s, request)
-
-
-@njit
-def go_idle(s, pool, gpu):  # type: ignore[no-untyped-def]
-    """Onto the pool's heap of idle GPUs."""
-    idle, place = s.idle[pool], s.idle_count[pool]
-    s.idle_count[pool] += 1
-    while place > 0 and idle[(place - 1) >> 1] > gpu:
-        idle[place] = idle[(place - 1) >> 1]
-        place = (place - 1) >> 1
-    idle[place] = gpu
-
-
-@njit
-def lowest_idle(s, pool):  # type: ignore[no-untyped-def]
-    """Off the pool's heap of idle GPUs: the lowest number."""
-    idle = s.idle[pool]
-    found = idle[0]
-    s.idle_count[pool] -= 1
-    size = s.idle_count[pool]
-    last, place = idle[size], 0
-    while 2 * place + 1 < size:
-        child = 2 * place + 1
-        if child + 1 < size and idle[child + 1] < idle[child]:
-            child += 1
-        if idle[child] >= last:
-            break
-        idle[place] = idle[child]
-        place = child
-    idle[place] = last
-    return found

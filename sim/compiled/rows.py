@@ -3,7 +3,8 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from sim.compiled.state import ABANDONED, NOBODY, NONE, NOTIFIED, RETRY, State
+from sim.compiled.records import ABANDONED, NOBODY, NONE, NOTIFIED, RETRY
+from sim.compiled.state import State
 from sim.jit import njit
 from sim.log import Columns
 from sim.request import OUTCOMES, UNFINISHED

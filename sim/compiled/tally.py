@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from sim.compiled.state import ABANDONED as HAS_LEFT
-from sim.compiled.state import CHANGED, DRAIN, PEAK, PEAK_AT, SERVED, WISHING
+from sim.compiled.records import ABANDONED as HAS_LEFT
+from sim.compiled.records import CHANGED, DRAIN, PEAK, PEAK_AT, SERVED, WISHING
 from sim.jit import njit
 from sim.timeline import (
     ABANDONED,

@@ -6,7 +6,8 @@ from typing import Any
 
 import pandas as pd
 
-from sim.metrics import latencies, outcomes, refused_by
+from sim.latencies import latencies
+from sim.metrics import outcomes, refused_by
 from sim.report import words
 from sim.verdict import Verdict
 

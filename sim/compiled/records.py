@@ -1,0 +1,128 @@
+"""The compiled engine's records, byte by byte, and the places of its counters."""
+
+import numpy as np
+
+NOBODY = -1
+
+# Outcomes of a request, as numbers.
+NONE, SERVED, REFUSED, ABANDONED = range(4)
+
+# What a person's record stands for: a life, or one scripted ask (with or without retries) of the account named in
+# `more`; and what they are doing.
+LIFE, SCRIPT, SCRIPT_AGAIN = range(3)
+AWAY, WAITLISTED, WISHING, LEAVING = range(4)  # leaving: for good, with requests still in the service
+
+# Somebody whose life goes on, or one scripted ask: a cache line, used again when it is over.
+PERSON = np.dtype(
+    [
+        ("key", "i8"),
+        ("since", "f8"),  # when the present wish began
+        ("born", "f8"),  # the account
+        ("admitted", "f8"),
+        ("user", "i4"),
+        ("limiter", "i4"),  # the first of as many rows as there are meters
+        ("ask", "i4"),
+        ("more", "i4"),  # wishes left today; of a scripted ask the account
+        ("in_flight", "i4"),
+        ("attempt", "i2"),
+        ("day", "i2"),
+        ("accounts", "i2"),
+        ("tier", "i1"),
+        ("feature", "i1"),
+        ("images", "i1"),  # the place of the number of images in those the feature offers
+        ("region", "i1"),
+        ("kind", "i1"),
+        ("status", "i1"),
+    ]
+)
+
+# One attempt: a cache line.
+REQUEST = np.dtype(
+    [
+        ("arrived", "f8"),
+        ("started", "f8"),
+        ("left", "f8"),
+        ("user", "i4"),  # NOBODY: the record is free
+        ("person", "i4"),  # the account
+        ("wish", "i4"),  # the same, or the record of the scripted ask
+        ("batch", "i4"),
+        ("next", "i4"),  # in its lane, then in its batch
+        ("first", "i4"),  # the row of its intent's first attempt
+        ("ask", "i4"),
+        ("attempt", "i2"),
+        ("asked", "i2"),
+        ("lane", "i2"),  # which says priority and spec; NOBODY: refused
+        ("tier", "i1"),
+        ("feature", "i1"),
+        ("level", "i1"),
+        ("reason", "i1"),
+        ("outcome", "i1"),
+        ("mark", "i1"),
+    ]
+)
+# Marks: taken out of its lane, where it still stands; its linger is over; its user will try again; was told to come
+# back for it.
+GONE, WAITED_OUT, RETRY, NOTIFIED = 1, 2, 4, 8
+
+BATCH = np.dtype(
+    [
+        ("started", "f8"),
+        ("seconds", "f8"),
+        ("finished", "f8"),
+        ("first", "i4"),
+        ("gpu", "i4"),
+        ("size", "i4"),
+        ("taken", "i4"),
+        ("pool", "i2"),
+        ("spec", "i2"),
+    ],
+    align=True,
+)
+
+# What a person leaves in the table of users.
+PAST = np.dtype(
+    [
+        ("arrives", "f8"),
+        ("admitted", "f8"),
+        ("left", "f8"),
+        ("invited_by", "i4"),
+        ("source", "i2"),
+        ("tier", "i1"),
+        ("region", "i1"),
+        ("newcomer", "i1"),
+    ]
+)
+
+# A row of the request table that is kept where records are used again.
+KEPT = np.dtype(
+    [
+        *[(name, REQUEST[name]) for name in REQUEST.names or ()],
+        ("finished", "f8"),
+        ("gpu_seconds", "f8"),
+        ("spec", "i4"),
+    ]
+)
+
+LANE = np.dtype(
+    [("priority", "i8"), ("spec", "i8"), ("head", "i8"), ("tail", "i8"), ("waiting", "i8"), ("order", "i8")]
+)
+
+CHUNK = 20  # moments
+BUCKET = np.dtype([("head", "i4"), ("tail", "i4"), ("filled", "i4"), ("spare", "i4")])  # first and last of its chunks
+MOMENT = np.dtype([("time", "f8"), ("code", "i8"), ("load", "i8")])
+SOONER = np.dtype([("time", "f8"), ("code", "i8"), ("load", "i8"), ("seq", "i8")])
+
+assert PERSON.itemsize == REQUEST.itemsize == 64
+
+
+# Places in State.n, the counters.
+PEOPLE, FREE_PEOPLE, USERS, REQUESTS, FREE_REQUESTS, BATCHES, FREE_BATCHES, LIMITERS, FREE_LIMITERS, KEPTS = range(10)
+CURRENT, RUN_AT, RUN_END, SOON, SEQ, FREE_CHUNK, SPARE_CHUNKS, SLACK = range(10, 18)
+ARRIVAL, ARRIVED, LINE_HEAD, LINE_TAIL, WAITING, GATE_OPEN, SIGNUPS, LET_IN, GAVE_UP_WAITING, CHURNED, INVITED = range(
+    18, 29
+)
+COUNTERS = 29
+
+# Places in State.crest, of each pool: when its queue last changed, its longest queue, since when, and how long it took
+# to be empty again.
+CHANGED, PEAK, PEAK_AT, DRAIN = range(4)
