@@ -1,5 +1,4 @@
-"""Moments leave the compiled engine's calendar in the order in which SimPy's heap would give them: by time, then by
-what settles ties, then by who was scheduled first."""
+"""Moments leave the compiled engine's calendar as they would SimPy's heap: by time, then code, then as scheduled."""
 
 import heapq
 from typing import NamedTuple
@@ -109,6 +108,16 @@ def test_moments_come_in_the_order_of_a_stable_sort_by_time_and_code(grid, given
     inside = sorted((moment for moment in put if moment[0] < grid[0]), key=lambda moment: moment[:2])
     assert [calendar.first_before(grid[0]) for _ in inside] == inside
     assert calendar.first_before(grid[0]) is None
+
+
+@given(given_=st.lists(st.tuples(st.integers(1, 3), st.just(0), st.integers(0, 2)), max_size=120))
+def test_so_do_those_scheduled_while_their_bucket_is_played(given_):
+    calendar = Calendar(10.0, 1)
+    begin = calendar.put(0.0, 0, 0, 0)
+    assert calendar.first_before(10.0) == begin
+    put = [calendar.put(*moment, 0) for moment in given_]
+    assert [calendar.first_before(10.0) for _ in put] == sorted(put, key=lambda moment: moment[:2])
+    assert put == [] or "the heap beside the run" in calendar.met
 
 
 @settings(max_examples=150)
