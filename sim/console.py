@@ -10,7 +10,6 @@ from rich.table import Column
 from rich.text import Text
 
 from sim.first_use import compile_now
-from sim.jit import compiled_before
 
 
 def name_column(title: str) -> Column:
@@ -32,8 +31,6 @@ def progress_bar(title: str, done: str = "simulated") -> Iterator[Callable[[floa
 
 
 def ready(engine: str = "compiled") -> None:
-    """Compile the engine where that has not been done on this machine, and say so: it takes a while."""
-    if engine == "compiled" and not compiled_before():
-        console = Console(stderr=True, highlight=False)
-        console.print("Compiling the engine: once on this machine, about half a minute ...")
+    """Compile the engine where that has not been done on this machine, before a progress bar begins to run."""
+    if engine == "compiled":
         compile_now()

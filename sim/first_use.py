@@ -16,6 +16,6 @@ TINY = {
 
 
 def compile_now() -> None:
-    """Make the machine code, unless it is there; half a minute."""
+    """Make the machine code, unless it is there; half a minute, and a line on standard error says so."""
     if not compiled_before():
         simulate(Scenario.from_dict(TINY, profiles={"model": constant_profile("model", 1.0)}), engine="compiled")

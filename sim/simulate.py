@@ -1,6 +1,7 @@
 """Wire one run: people, controls, service, users and the control process, from 0 to the horizon."""
 
 import gc
+import logging
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -12,6 +13,7 @@ from sim.control import Engine, control
 from sim.controls import Controls, Policy
 from sim.demand.people import people_of
 from sim.errors import BadInput
+from sim.jit import compiled_before
 from sim.log import Recording
 from sim.policies.playbook import Step, in_order
 from sim.run import Run, run_from
@@ -20,6 +22,7 @@ from sim.simpy_engine import SimpyEngine
 from sim.users import Users
 
 ENGINES = ("simpy", "compiled")
+LOG = logging.getLogger("meltpoint")
 
 
 def simulate(
@@ -56,6 +59,8 @@ def simulate(
         raise BadInput(why, key="engine", value=engine, expected="engine='simpy'")
     if scenario.played_cells > 1:
         raise BadInput("several cells are run by sim.simulate_cells", key="cells", value=scenario.cells, expected="1")
+    if engine == "compiled" and not compiled_before():
+        LOG.warning("Compiling the engine: once on this machine, about half a minute ...")
     with without_garbage_collection():
         return played(scenario, name, steps, seed, engine, recording, unlimited, users or Users, progress)
 

@@ -228,6 +228,36 @@ def documents(draw: st.DrawFn, *, linger: bool = True) -> dict[str, Any]:
     }
 
 
+RETURNS = st.one_of(
+    st.builds(
+        lambda share, decay: {"kind": "power law", "at_one_day": share, "decay": decay},
+        st.sampled_from([0.1, 0.5, 1]),
+        st.sampled_from([0, 0.69]),
+    ),
+    st.builds(lambda use: {"kind": "beta geometric", "a": 1, "b": 2, "use": use}, st.sampled_from([0.4, 1])),
+)
+REGIONS = {"there": {"share": 0.5, "zone": "Asia/Tokyo"}, "here": {"share": 0.5, "zone": "America/New_York"}}
+
+
+@st.composite
+def long_documents(draw: st.DrawFn) -> dict[str, Any]:
+    """The same over some days, to which people come back: at their hours, on their weekdays, until they leave."""
+    document = draw(documents())
+    demand, behaviour = document["demand"], document["behaviour"]
+    slow = [{**w, "rate": w["rate"].replace("10 min", "day")} if w["kind"] == "steady" else w for w in demand["waves"]]
+    programs = [{**program, "rate": "10 per day"} for program in demand["clients"]]
+    season = {"daily_peak_to_mean": 2, "peak_hour": 20, "weekend": draw(st.sampled_from([0.5, 1]))}
+    places = {"season": draw(st.sampled_from([{}, season])), "regions": draw(st.sampled_from([{}, REGIONS]))}
+    loyal = {"loyalty": draw(st.sampled_from([0, 1]))}
+    return {
+        **document,
+        "horizon": f"{draw(st.integers(25, 120))} h",
+        "control_tick": f"{draw(st.integers(1, 8))} h",
+        "demand": {**demand, "waves": slow, "clients": programs, **places},
+        "behaviour": {**behaviour, "activity": {**behaviour["activity"], **loyal}, "returns": draw(RETURNS)},
+    }
+
+
 def scenario_from(document: dict[str, Any]) -> Scenario:
     return Scenario.from_dict(document, profiles=PROFILES)
 

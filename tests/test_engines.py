@@ -7,8 +7,9 @@ from hypothesis import HealthCheck, given, settings
 from sim.errors import BadInput
 from sim.load import load
 from sim.run import TABLES, Run
+from sim.scenario import Scenario
 from sim.simulate import simulate
-from tests.random_scenarios import documents, scenario_from
+from tests.random_scenarios import documents, long_documents, scenario_from
 from tests.test_scenarios import CASES, SMALL
 
 
@@ -33,10 +34,19 @@ def test_engines_agree_on_who_is_invited_and_when_people_come_back(override):
     assert_alike(*(simulate(scenario, engine=engine) for engine in ("simpy", "compiled")))
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=100, deadline=None, suppress_health_check=list(HealthCheck))
 @given(document=documents())
 def test_engines_agree_on_any_mix_of_mechanisms(document):
-    scenario = scenario_from(document)
+    agree_on(scenario_from(document))
+
+
+@settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
+@given(document=long_documents())
+def test_engines_agree_on_who_comes_back_among_any_mix_of_mechanisms(document):
+    agree_on(scenario_from(document))
+
+
+def agree_on(scenario: Scenario) -> None:
     for playbook, unlimited in (("one", False), ("other", False), ("one", True)):
         both = [simulate(scenario, playbook, seed=3, engine=e, unlimited=unlimited) for e in ("simpy", "compiled")]
         assert_alike(*both)
