@@ -53,11 +53,11 @@ def control(
     while True:
         engine.advance(env.now)
         telemetry = engine.telemetry()
-        knobs, rate = controls.knobs.copy(), controls.signup_rate
+        before, rate = controls.copies(), controls.signup_rate
         controls.open_all()
         for step in playbook:
             step.act(telemetry, controls)
-        decisions += [{"time": env.now, **row} for row in controls.changes(knobs)]
+        decisions += [{"time": env.now, **row} for row in controls.changes(before)]
         if controls.signup_rate != rate:
             decisions.append(signup_decision(env.now, rate, controls))
         engine.take_over()

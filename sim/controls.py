@@ -8,11 +8,28 @@ from typing import Any, Protocol
 import numpy as np
 
 from sim.errors import BadInput
-from sim.rules import KIND, KNOBS, QUOTA, QUOTA_KINDS, SLIDING, SLIDING_SLOTS, UNLIMITED
+from sim.rules import (
+    BUDGETS,
+    CODELS,
+    FREE_RETRIES,
+    KIND,
+    KNOBS,
+    ORDERS,
+    PLAIN_POOL,
+    POOL_KNOBS,
+    QUOTA,
+    QUOTA_KINDS,
+    RETRY_KNOBS,
+    SLIDING,
+    SLIDING_SLOTS,
+    UNLIMITED,
+)
 
 SHARES = ("open", "shed")
 LAST = 1_000_000  # a priority after every other
 WHOLE = ("level", "priority", "burst", "quota")
+SCALED = ("queue", "limit", "bucket")  # knobs that count for the whole service
+NAMED = {"kind": QUOTA_KINDS, "order": ORDERS, "codel": CODELS, "budget": BUDGETS}  # knobs that are one of a few
 
 
 @dataclass(frozen=True)
@@ -62,14 +79,20 @@ class Policy(Protocol):
 
 
 class Controls:
-    """The knobs of the gateway: one row a tier and feature (see sim.rules.KNOBS), and the rate of the waitlist."""
+    """All knobs: of the gateway a row a tier and feature, of the pools a row each, of retries; and the waitlist's rate.
 
-    def __init__(self, tiers: Sequence[str], features: Sequence[str], scale: float = 1.0):
-        self.tiers, self.features = list(tiers), list(features)
+    They are named in sim.rules: KNOBS, POOL_KNOBS, RETRY_KNOBS.
+    """
+
+    def __init__(self, tiers: Sequence[str], features: Sequence[str], scale: float = 1.0, pools: Sequence[str] = ()):
+        self.tiers, self.features, self.pool_names = list(tiers), list(features), list(pools)
         self.scale = scale  # a slice of the service has a slice of its queue and of its waitlist's rate
         self.knobs = np.empty((len(tiers), len(features), len(KNOBS)))
         self.signup_rate = math.inf  # people let in from the waitlist, a second
         self.turned_by = np.full(self.knobs.shape, "", dtype=object)
+        self.pools = np.empty((len(self.pool_names), len(POOL_KNOBS)))
+        self.retries = np.empty(len(RETRY_KNOBS))
+        self.others_by: dict[str, str] = {}  # whose turn it was, of the knobs of pools and retries
         self.signups_by = ""
         self.policy = ""  # whose turn it is
         self.open_all()
@@ -77,8 +100,11 @@ class Controls:
     def open_all(self) -> None:
         """Every knob wide open."""
         self.knobs[:] = UNLIMITED
+        self.pools[:] = PLAIN_POOL
+        self.retries[:] = FREE_RETRIES
         self.signup_rate = math.inf
         self.turned_by[:] = ""
+        self.others_by.clear()
         self.signups_by = ""
 
     def set(
@@ -98,6 +124,23 @@ class Controls:
         if "quota" in knobs or "kind" in knobs:
             self.check_quotas()
 
+    def set_pool(self, pools: Iterable[str] | None = None, **knobs: float | str) -> None:
+        """Set knobs of pools (by name, as in sim.rules.POOL_KNOBS), of all where None. Raises BadInput."""
+        for row in indices("pool", self.pool_names, pools):
+            for name, value in knobs.items():
+                if name not in POOL_KNOBS:
+                    raise BadInput("a pool has no such knob", key=name, expected=", ".join(POOL_KNOBS))
+                self.pools[row, POOL_KNOBS.index(name)] = self.checked(name, value)
+                self.others_by[f"{self.pool_names[row]}: {name}"] = self.policy
+
+    def set_retries(self, **knobs: float | str) -> None:
+        """Set knobs of everybody's retries (by name, as in sim.rules.RETRY_KNOBS). Raises BadInput."""
+        for name, value in knobs.items():
+            if name not in RETRY_KNOBS:
+                raise BadInput("retries have no such knob", key=name, expected=", ".join(RETRY_KNOBS))
+            self.retries[RETRY_KNOBS.index(name)] = self.checked(name, value)
+            self.others_by[f"retry {name}"] = self.policy
+
     def let_in(self, people_per_second: float) -> None:
         """Open the waitlist at this rate (inf: no waitlist)."""
         if not people_per_second >= 0:
@@ -105,10 +148,11 @@ class Controls:
         self.signup_rate, self.signups_by = people_per_second * self.scale, self.policy
 
     def checked(self, name: str, value: float | str) -> float:
-        if name == "kind":
-            if value not in QUOTA_KINDS:
-                raise BadInput("unknown kind of quota", key=name, value=value, expected=", ".join(QUOTA_KINDS))
-            return float(QUOTA_KINDS.index(str(value)))
+        if name in NAMED:
+            if value not in NAMED[name]:
+                what = "unknown kind of quota" if name == "kind" else "a knob cannot be set to that"
+                raise BadInput(what, key=name, value=value, expected=", ".join(NAMED[name]))
+            return float(NAMED[name].index(str(value)))
         try:
             number = float(value)
         except (TypeError, ValueError):
@@ -117,9 +161,9 @@ class Controls:
         if math.isnan(number) or number < 0 or (name in SHARES and number > 1) or (name in WHOLE and not whole):
             expected = "a number from 0 up; a share to 1; a level, a priority, a burst and a quota whole"
             raise BadInput("a knob cannot be set to that", key=name, value=value, expected=expected)
-        if name in ("window", "burst") and not 0 < number < math.inf:
+        if name in ("window", "burst", "target", "interval") and not 0 < number < math.inf:
             raise BadInput("a knob cannot be set to that", key=name, value=value, expected="a finite number above 0")
-        return number * self.scale if name == "queue" else number
+        return number * self.scale if name in SCALED else number
 
     def check_quotas(self) -> None:
         quota = self.knobs[:, :, QUOTA]
@@ -136,9 +180,21 @@ class Controls:
         """The value of one knob now."""
         return float(self.knobs[self.tiers.index(tier), self.features.index(feature), KNOBS.index(name)])
 
-    def changes(self, before: np.ndarray) -> list[dict[str, Any]]:
-        """Which knobs differ from an earlier copy of them: rows of the decision table."""
-        rows = []
+    def copies(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """All knobs as they are now."""
+        return self.knobs.copy(), self.pools.copy(), self.retries.copy()
+
+    def changes(self, earlier: tuple[np.ndarray, np.ndarray, np.ndarray]) -> list[dict[str, Any]]:
+        """Which knobs differ from earlier copies of them: rows of the decision table."""
+        before, pools, retries = earlier
+        rows = [
+            self.other_change(f"{self.pool_names[p]}: {POOL_KNOBS[k]}", pools[p, k], self.pools[p, k])
+            for p, k in np.argwhere(pools != self.pools)
+        ]
+        rows += [
+            self.other_change(f"retry {RETRY_KNOBS[k]}", retries[k], self.retries[k])
+            for (k,) in np.argwhere(retries != self.retries)
+        ]
         for t, f, k in np.argwhere(before != self.knobs):
             rows.append(
                 {
@@ -151,6 +207,10 @@ class Controls:
                 }
             )
         return rows
+
+    def other_change(self, name: str, old: float, new: float) -> dict[str, Any]:
+        by = self.others_by.get(name, "not set any more")
+        return {"knob": name, "tier": None, "feature": None, "old": float(old), "new": float(new), "policy": by}
 
 
 def indices(what: str, names: list[str], wanted: Iterable[str] | None) -> list[int]:

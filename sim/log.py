@@ -22,9 +22,9 @@ class Recording:
 class Log:
     """Times in seconds; nan is never. Names are numbers, in the order of the scenario.
 
-    requests: a row an attempt, in any order: user, ask, attempt, tier, feature, arrived, started, finished, left,
-        outcome (a place in sim.request.OUTCOMES), reason (in sim.rules.REASONS), asked, spec, level, batch (-1: none),
-        gpu_seconds, retry, notified, first (the row of its intent's first attempt).
+    requests: a row an attempt, in any order: user, ask, attempt, tier, feature, arrived, started, dequeued,
+        finished, left, outcome (a place in sim.request.OUTCOMES), reason (in sim.rules.REASONS), asked, spec, level,
+        batch (-1: none), gpu_seconds, retry, notified, first (the row of its intent's first attempt).
     batches: a row a batch, in the order of their numbers: pool, gpu, spec, size, started, finished, seconds.
     people: a row a person: tier, source (-1: invited), region, newcomer, invited_by (-1: nobody), arrives, admitted,
         left.

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from sim import binned
 from sim.errors import BadInput
 from sim.request import ABANDONED, REFUSED, SERVED, UNFINISHED
+from sim.rules import EXPIRED, REASONS
 from sim.run import Run
 
 Window = tuple[float, float] | None
@@ -177,14 +178,16 @@ def occupancy(starts: Floats, ends: Floats, edges: Floats) -> Floats:
     return begun - over + (beginning - ending) / widths
 
 
+def was_granted(rows: pd.DataFrame) -> "pd.Series[bool]":
+    """Which attempts were let in; some of them may have been dropped when their turn came."""
+    return (rows["outcome"] != REFUSED) | (rows["reason"] == REASONS[EXPIRED])
+
+
 def queue_spans(run: Run, pool: str) -> tuple[Floats, Floats]:
     """When each granted request joined a pool's queue and left it (nan: it was still there at the horizon)."""
-    granted = (every_row(run)["pool"] == pool) & (run.requests["outcome"] != REFUSED)
-    rows = run.requests.loc[granted, ["arrived", "started", "left"]]
-    ends = rows["started"].to_numpy()
-    if run.manifest["notices_leaving"]:
-        ends = np.where(np.isnan(ends), rows["left"].to_numpy(), ends)
-    return rows["arrived"].to_numpy(), ends
+    granted = (every_row(run)["pool"] == pool) & was_granted(run.requests)
+    rows = run.requests.loc[granted, ["arrived", "dequeued"]]
+    return rows["arrived"].to_numpy(), rows["dequeued"].to_numpy()
 
 
 def bins(run: Run, width: float, begin: float = 0.0) -> Floats:

@@ -120,6 +120,11 @@ class Serving(Strict):
         description="whether a user who leaves the queue is taken out of it, or is served all the same (wasted)",
         json_schema_extra={"source": "assumed: closing a tab cancels nothing", "provenance": "assumed"},
     )
+    tells_refusals: bool = Field(
+        default=True,
+        description="whether who is refused learns so at once, or only when their patience is over",
+        json_schema_extra={"source": "assumed: a page says so", "provenance": "assumed"},
+    )
     notifies_above: Seconds = Field(
         default=math.inf,
         description="expected wait above which a user is told 'we will notify you', and so waits more patiently",

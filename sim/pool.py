@@ -7,12 +7,14 @@ from dataclasses import dataclass, field
 from heapq import heappop, heappush
 from typing import Any
 
+import numpy as np
 from simpy import Event
 
 from sim.chance import CONSTANT
 from sim.clock import COMPLETION, LINGER, Clock
 from sim.demand.laws import Law
 from sim.request import ABANDONED, Request
+from sim.rules import FIFO, ORDER, PLAIN_POOL, dropped, fresh_codel
 from sim.scenario import Scenario
 
 
@@ -39,11 +41,12 @@ class Lane:
     spec: int
     line: deque[Request] = field(default_factory=deque)
 
-    def head(self) -> Request | None:
-        """The first who still waits to be served."""
-        while self.line and self.line[0].outcome == ABANDONED and self.line[0].done is None:
-            self.line.popleft()
-        return self.line[0] if self.line else None
+    def next(self, order: float) -> Request | None:
+        """The one to be served next: of those who still wait, who came first, or last."""
+        place, out = (0, self.line.popleft) if order == FIFO else (-1, self.line.pop)
+        while self.line and self.line[place].outcome == ABANDONED and self.line[place].done is None:
+            out()
+        return self.line[place] if self.line else None
 
 
 class Pool:
@@ -58,14 +61,23 @@ class Pool:
         *,
         start: Callable[[list[Request], "Pool", int], Batch],
         finish: Callable[[Request], None],
+        drop: Callable[[Request], None],
         unlimited: bool = False,
     ):
-        """start: records requests as a batch on a GPU; finish: tells a request that its image is done.
+        """start: records requests as a batch on a GPU; finish: tells a request that its image is done; drop: that
+        it was dropped.
 
         unlimited: there is always one GPU more, so that nobody waits: what demand would be if nothing held it back.
         """
         name = list(scenario.pools)[number]
-        self.env, self.number, self.start, self.tell, self.unlimited = env, number, start, finish, unlimited
+        self.env, self.number, self.start, self.tell, self.drop, self.unlimited = (
+            env,
+            number,
+            start,
+            finish,
+            drop,
+            unlimited,
+        )
         self.gpus, self.settings = scenario.gpus(name), scenario.pools[name]
         self.images = [spec.images for spec in scenario.specs()]  # of one request, by spec
         self.seconds = {scenario.specs().index(spec): table for spec, table in scenario.batch_tables(name).items()}
@@ -79,6 +91,9 @@ class Pool:
         self.linger = 0.0 if unlimited else self.settings.linger
         self.pace = scenario.paces(name, seed)
         self.lanes: list[Lane] = []  # sorted by priority
+        self.knobs = np.array(PLAIN_POOL)
+        self.codel = fresh_codel()
+        self.inside = 0  # requests waiting or being served
         self.waiting_images = [0] * len(self.images)  # by spec
         self.queued = 0
         self.waiting: dict[tuple[int, int], int] = {}  # requests, by priority and spec: exact, where sums would drift
@@ -103,6 +118,7 @@ class Pool:
             self.lanes.append(lane)
             self.lanes.sort(key=lambda x: (x.priority, x.spec))
         lane.line.append(request)
+        self.inside += 1
         self.count(request, 1)
         if self.linger > 0:
             due = self.env.now + self.linger
@@ -136,15 +152,15 @@ class Pool:
         self.gpus += 1
 
     def next_lane(self) -> Lane | None:
-        """The lane to serve next: of those ready the most urgent, then the one whose head came first."""
-        best, best_head = None, None
+        """The lane to serve next: of those ready the most urgent, then the one whose next came first (or last)."""
+        best, best_head, order = None, None, self.knobs[ORDER]
         for lane in self.lanes:
             if best is not None and lane.priority > best.priority:
                 break
-            head = lane.head()
+            head = lane.next(order)
             if head is None or not self.ready(lane, head):
                 continue
-            if best_head is None or (head.arrived, head.user) < (best_head.arrived, best_head.user):
+            if best_head is None or comes_before(head, best_head, order):
                 best, best_head = lane, head
         return best
 
@@ -163,21 +179,35 @@ class Pool:
                 yield self.wake[gpu]
                 continue
             batch = self.take(lane, gpu)
+            if batch is None:
+                continue  # all that it took was dropped
             yield self.env.at(self.env.now + batch.seconds, COMPLETION, gpu)
             self.finish(batch)
 
-    def take(self, lane: Lane, gpu: int) -> Batch:
-        """A batch headed by the lane's first, filled with requests of the same spec, the urgent ones first."""
+    def take(self, lane: Lane, gpu: int) -> Batch | None:
+        """A batch headed by the lane's next, filled with requests of the same spec, the urgent ones first."""
+        order = self.knobs[ORDER]
         room = self.full[lane.spec]
         each = self.images[lane.spec]
         taken: list[Request] = []
         for source in [lane, *[x for x in self.lanes if x.spec == lane.spec and x is not lane]]:
-            while room >= each and source.head() is not None:
-                taken.append(source.line.popleft())
-                room -= each
-        for request in taken:
-            self.count(request, -1)
-        return self.start(taken, self, gpu)
+            while room >= each and source.next(order) is not None:
+                request = source.line.popleft() if order == FIFO else source.line.pop()
+                request.dequeued = self.env.now
+                self.count(request, -1)
+                if self.drops(request):
+                    self.inside -= 1
+                    self.drop(request)
+                else:
+                    taken.append(request)
+                    room -= each
+        return self.start(taken, self, gpu) if taken else None
+
+    def drops(self, request: Request) -> bool:
+        """Whether a request is dropped now that its turn has come."""
+        seconds = self.seconds[request.spec][self.full[request.spec]]
+        waited = self.env.now - request.arrived
+        return bool(dropped(self.knobs, self.codel, waited, seconds, self.queued, self.env.now))
 
     def loads(self, gpu: int, spec: int) -> bool:
         """Whether this GPU must load the spec's model first; afterwards it holds it."""
@@ -186,5 +216,12 @@ class Pool:
 
     def finish(self, batch: Batch) -> None:
         batch.finished = self.env.now
+        self.inside -= len(batch.requests)
         for request in batch.requests:
             self.tell(request)
+
+
+def comes_before(one: Request, other: Request, order: float) -> bool:
+    """Whether the next of one lane is served before that of another, alike urgent."""
+    earlier = (one.arrived, one.user) < (other.arrived, other.user)
+    return earlier if order == FIFO else not earlier

@@ -45,11 +45,13 @@ class Request:
     reason: int = 0  # why it was refused; 0 is not refused
     outcome: str | None = None
     started: float = nan
+    dequeued: float = nan  # when it left the queue: to a GPU, or dropped, or taken out
     finished: float = nan
     left: float = nan
     batch: int | None = None
     gpu_seconds: float = nan
     retry: bool = False  # the user will try again
     waited_out: bool = False  # the linger of a batch it heads is over
+    timed: bool = False  # patience will be over at some time
     notified: bool = False  # the user was told to come back for it, and is more patient
     done: object = None  # the engine's event: served, or found to be over

@@ -30,7 +30,8 @@ class Run:
 
     A large run may keep the rows of some users, or none (manifest: recording); its timeline still counts everybody.
 
-    requests: a row an attempt: user, ask, attempt, tier, feature, pool, arrived, started, finished, left, outcome,
+    requests: a row an attempt: user, ask, attempt, tier, feature, pool, arrived, started, dequeued (to a GPU, or
+        dropped, or taken out), finished, left, outcome,
         reason, asked, spec, level, batch, gpu_seconds (its share of the batch), retry (the user will try again),
         notified (told to come back for it), first (the row of the first attempt at the same wish).
     batches: batch, pool, gpu, spec, started, finished, size (images), seconds (of the whole batch), watts.
@@ -189,7 +190,7 @@ def request_table(scenario: Scenario, log: Columns, batch_places: np.ndarray | N
             "tier": names(log["tier"], list(scenario.tiers)),
             "feature": names(log["feature"], list(scenario.features)),
             "pool": names(pool_of[log["feature"]], pools),
-            **{name: log[name] for name in ("arrived", "started", "finished", "left")},
+            **{name: log[name] for name in ("arrived", "started", "dequeued", "finished", "left")},
             "outcome": names(log["outcome"], list(OUTCOMES)),
             "reason": names(log["reason"] - 1, list(REASONS[1:])),
             "asked": names(log["asked"], labels),

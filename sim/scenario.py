@@ -138,8 +138,13 @@ class Scenario(Strict):
                     written = "first" if field == "tiers" and step.policy.kind == "priority" else field
                     raise ValueError(f"{key}.policy.{written}: no {name!r}, expected one of {list(known)}")
         pool = getattr(step.policy, "pool", None)
-        if pool is not None and pool not in self.pools:
-            raise ValueError(f"{key}.policy.pool: no {pool!r}, expected one of {list(self.pools)}")
+        for field, named in (
+            ("pool", [pool] if pool is not None else []),
+            ("pools", getattr(step.policy, "pools", None)),
+        ):
+            for name in named or []:
+                if name not in self.pools:
+                    raise ValueError(f"{key}.policy.{field}: no {name!r}, expected one of {list(self.pools)}")
         if not self.seconds(step.from_) < self.seconds(step.until):
             raise ValueError(f"{key}.until: expected an instant after 'from'")
 

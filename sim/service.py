@@ -12,7 +12,22 @@ from sim.crowd import Crowd
 from sim.log import Log
 from sim.pool import Batch, Pool
 from sim.request import ABANDONED, OUTCOMES, REFUSED, SERVED, UNFINISHED, Request, Spec
-from sim.rules import GRANTED, LEVEL, PRIORITY, QUOTA, RATE, decide, fresh_limiter
+from sim.rules import (
+    BUCKET,
+    BUDGET,
+    EXPIRED,
+    GRANTED,
+    LEVEL,
+    NO_BUDGET,
+    PER_FIRST,
+    PER_SUCCESS,
+    PRIORITY,
+    QUOTA,
+    RATE,
+    RATIO,
+    decide,
+    fresh_limiter,
+)
 from sim.scenario import Scenario
 from sim.streams import LOAD, ROLLOUT, SERVICE, SHED, draw
 
@@ -52,16 +67,23 @@ class Service:
         self.requests: list[Request] = []
         self.batches: list[Batch] = []
         self.signups = 0
-        self.refresh()
+        self.tokens = 0.0  # retries that the budget pays for
+        self.retries = controls.retries.tolist()
         self.forget()
         self.pools = [
-            Pool(env, scenario, number, seed, start=self.start, finish=self.finish, unlimited=unlimited)
+            Pool(env, scenario, number, seed, start=self.start, finish=self.finish, drop=self.drop, unlimited=unlimited)
             for number in range(len(scenario.pools))
         ]
+        self.refresh()
 
     def refresh(self) -> None:
         """Take over the knobs as they are now."""
         self.rows = [[(row, row.tolist()) for row in tier] for tier in self.controls.knobs]
+        for pool, knobs in zip(self.pools, self.controls.pools, strict=True):
+            pool.knobs = knobs.copy()
+        before, self.retries = self.retries, self.controls.retries.tolist()
+        if before[BUDGET] == NO_BUDGET != self.retries[BUDGET]:
+            self.tokens = self.retries[BUCKET]
 
     def ask(self, user: int, feature: int, images: int, ask: int, attempt: int) -> Request:
         """One attempt arrives: it is refused with a reason, or granted (perhaps less than asked) and queued.
@@ -75,6 +97,8 @@ class Service:
         request.priority = int(knobs[PRIORITY])
         self.requests.append(request)
         self.arrivals[tier][feature] += 1
+        if attempt == 0 and self.retries[BUDGET] == PER_FIRST:
+            self.deposit()
         wait = pool.expected_wait(request.priority)
         request.reason = decide(
             row,
@@ -83,6 +107,7 @@ class Service:
             self.midnight,
             now - self.crowd.born[user],
             self.in_flight.get(user, 0),
+            pool.inside,
             pool.queued if pool.queued or not pool.idle else -1,
             wait,
             draw(self.seed, ROLLOUT, key, meter + METERS * self.accounts.get(user, 0)),
@@ -109,6 +134,31 @@ class Service:
             found = self.limiters[user, meter] = fresh_limiter()
         return found
 
+    def deposit(self) -> None:
+        """Pay into the retry budget."""
+        self.tokens = min(self.tokens + self.retries[RATIO], self.retries[BUCKET])
+
+    def pays_for_retry(self) -> bool:
+        """Whether the retry budget, where there is one, has a retry left; it is taken out."""
+        if self.retries[BUDGET] == NO_BUDGET:
+            return True
+        if self.tokens < 1.0:
+            return False
+        self.tokens -= 1.0
+        return True
+
+    def drop(self, request: Request) -> None:
+        """Its turn has come and it is dropped. Who has left already learns nothing of it."""
+        self.in_flight[request.user] -= 1
+        done, request.done = request.done, None
+        if request.outcome is None:
+            request.outcome, request.reason = REFUSED, EXPIRED
+            self.refused[request.tier][request.feature] += 1
+            if self.scenario.serving.tells_refusals or not request.timed:
+                done.succeed()  # type: ignore[attr-defined]
+            else:
+                request.done, request.retry = done, True  # found out when patience is over
+
     def new_account(self, user: int) -> None:
         """A user signs up once more, under another name: nothing is remembered of that one, and it is new."""
         self.accounts[user] = self.accounts.get(user, 0) + 1
@@ -119,13 +169,19 @@ class Service:
 
     def leave(self, request: Request) -> None:
         """The user's patience is over. If the service notices, a queued request is taken out; else it is served."""
+        if request.outcome == REFUSED and request.done is not None:
+            done, request.done = request.done, None
+            done.succeed()  # type: ignore[attr-defined]
         if request.outcome is not None:
             return
         request.left, request.outcome = self.env.now, ABANDONED
         done, queued = request.done, math.isnan(request.started)
         if queued and self.notices:
             request.done = None  # the mark by which its lane passes over it
-            self.pools[self.pool_of[request.feature]].count(request, -1)
+            pool = self.pools[self.pool_of[request.feature]]
+            request.dequeued = self.env.now
+            pool.inside -= 1
+            pool.count(request, -1)
             self.in_flight[request.user] -= 1
         done.succeed()  # type: ignore[attr-defined]
 
@@ -154,6 +210,8 @@ class Service:
         done, request.done = request.done, None  # the log outlives the run's events
         if request.outcome is None:
             request.outcome = SERVED
+            if self.retries[BUDGET] == PER_SUCCESS:
+                self.deposit()
             self.served[request.tier][request.feature] += 1
             done.succeed()  # type: ignore[attr-defined]
 
@@ -189,9 +247,8 @@ class Service:
         outcomes = {outcome: code for code, outcome in enumerate(OUTCOMES)}
         fields = ("user", "ask", "attempt", "tier", "feature", "asked", "spec", "level", "reason", "retry", "notified")
         requests = {name: column(self.requests, name, np.int64) for name in fields}
-        requests |= {
-            n: column(self.requests, n, float) for n in ("arrived", "started", "finished", "left", "gpu_seconds")
-        }
+        times = ("arrived", "started", "dequeued", "finished", "left", "gpu_seconds")
+        requests |= {name: column(self.requests, name, float) for name in times}
         requests["outcome"] = np.array([outcomes[r.outcome or UNFINISHED] for r in self.requests], dtype=np.int64)
         requests["batch"] = np.array([-1 if r.batch is None else r.batch for r in self.requests], dtype=np.int64)
         batches = {name: column(self.batches, name, np.int64) for name in ("pool", "gpu", "spec", "size")}

@@ -79,7 +79,7 @@ def played(
     """The run; nothing of its engine outlives this call."""
     began = time.perf_counter()
     people, asks = people_of(scenario, seed)
-    controls = Controls(list(scenario.tiers), list(scenario.features), scenario.scale)
+    controls = Controls(list(scenario.tiers), list(scenario.features), scenario.scale, list(scenario.pools))
     decisions: list[dict[str, Any]] = []
     env = Clock()
     plays: Engine

@@ -46,6 +46,7 @@ class Users:
     ):
         self.env, self.crowd, self.service, self.waitlist, self.seed = env, crowd, service, waitlist, seed
         self.behaviour = scenario.behaviour
+        self.tells_refusals = scenario.serving.tells_refusals
         features = list(scenario.features.values())
         self.feature_shares = np.cumsum([f.share for f in features])[:-1].tolist()
         self.slo = [feature.slo for feature in features]
@@ -139,22 +140,28 @@ class Users:
         for attempt in range(retry.at_most + 1):
             k = ask * ATTEMPTS + attempt
             request = self.service.ask(user, feature, images, ask, attempt)
-            if request.outcome is None:
+            if request.outcome is None or not self.tells_refusals:
                 law = self.behaviour.patience_notified if request.notified else self.behaviour.patience
                 patience = sample(*law.law, self.seed, PATIENCE, key, k)
                 if patience < math.inf:
-                    self.env.at(self.env.now + patience, ABANDON, user, partial(self.left_waiting, request))
-                yield request.done  # type: ignore[misc]
+                    request.timed = True
+                    over = self.env.at(self.env.now + patience, ABANDON, user, partial(self.left_waiting, request))
+                if request.outcome is None:
+                    yield request.done  # type: ignore[misc]
+                elif request.timed:  # it was refused, and nobody said so
+                    request.retry = True
+                    yield over
             if request.outcome == SERVED:
                 if self.invitations is not None and self.crowd.source[user] < self.first_script:
                     self.invitations.share(user, request, late=self.env.now - since > self.slo[feature])
                 break
+            request.retry = False
             if not again or attempt == retry.at_most:
                 break
             whether, how_long = pair(self.seed, RETRY, key, k)
             if request.reason in HOPELESS and draw(self.seed, ACCOUNT, key, k) < retry.second_account:
                 self.service.new_account(user)
-            elif whether >= self.chance_of_retry(request):
+            elif whether >= self.chance_of_retry(request) or not self.service.pays_for_retry():
                 break
             request.retry = True
             pause = quantile(*retry.backoff.law, how_long) * retry.growth**attempt

@@ -21,9 +21,10 @@ from sim.metrics import (
     queue_spans,
     refused_by,
     saturation,
+    was_granted,
     window_of,
 )
-from sim.request import REFUSED, SERVED
+from sim.request import SERVED
 from sim.run import Run
 from sim.timeline import ERROR
 
@@ -130,7 +131,7 @@ def promises(run: Run, edges: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Of the requests granted in each window, how many can be judged, and got their image in time."""
     rows = attempts_in(run)
     slo = looked_up(rows["feature"], {name: facts["slo"] for name, facts in run.manifest["features"].items()})
-    granted = (rows["outcome"] != REFUSED).to_numpy()
+    granted = was_granted(rows).to_numpy()
     kept = (rows["outcome"] == SERVED).to_numpy() & ((rows["finished"] - rows["arrived"]).to_numpy() <= slo)
     # A request too young at the horizon to have missed its SLO says nothing yet.
     judged = granted & (kept | (run.horizon - rows["arrived"].to_numpy() > slo))

@@ -144,6 +144,26 @@ def policies(draw: st.DrawFn, tiers: list[str], pool_names: list[str]) -> dict[s
         st.builds(lambda t: {"kind": "wait bound", "longest": t, **target}, seconds(0, 60)),
         st.builds(lambda s: {"kind": "shed", "share": s, **target}, share),
         st.builds(lambda n: {"kind": "degrade", "level": n, **target}, st.integers(1, 2)),
+        st.builds(lambda n: {"kind": "limit", "requests": n, **target}, count),
+        st.just({"kind": "last in first out"}),
+        st.builds(lambda p: {"kind": "adaptive lifo", "pool": p, "above": "10 s"}, st.sampled_from(pool_names)),
+        st.builds(
+            lambda t, f: {"kind": "expiry", "after": t, "foresight": f, "pools": pool_names[:1]},
+            seconds(1, 60),
+            st.booleans(),
+        ),
+        st.builds(
+            lambda t, like: {"kind": "codel", "target": t, "interval": "40 s", "like": like},
+            seconds(1, 20),
+            st.sampled_from(["codel", "folly"]),
+        ),
+        st.builds(
+            lambda per, ratio, bucket: {"kind": "retry budget", "per": per, "ratio": ratio, "bucket": bucket},
+            st.sampled_from(["success", "first attempt"]),
+            share,
+            count,
+        ),
+        st.builds(lambda k: {"kind": "adaptive throttle", "k": k, "window": "60 s"}, st.sampled_from([1.1, 2])),
         st.builds(
             lambda pool, calm: {
                 "kind": "degrade under load",
@@ -222,6 +242,7 @@ def documents(draw: st.DrawFn, *, linger: bool = True) -> dict[str, Any]:
         "serving": {
             "noise": {"kind": draw(st.sampled_from(["none", "lognormal", "exponential"])), "cv": 0.3},
             "notices_leaving": draw(st.booleans()),
+            "tells_refusals": draw(st.booleans()),
             "notifies_above": draw(st.sampled_from(["never", "10 s"])),
         },
         "playbooks": {name: draw(playbooks(list(tiers), pool_names)) for name in ("one", "other")},

@@ -26,11 +26,14 @@ from sim.compiled.memory import fetch
 from sim.compiled.pools import leave, look_into_queue, serve, wake_one
 from sim.compiled.records import (
     ARRIVAL,
+    DROPPED,
     GONE,
     KEPTS,
     NOBODY,
     NONE,
+    REFUSED,
     REQUESTS,
+    RETRY,
     RUN_AT,
     RUN_END,
     SERVED,
@@ -84,11 +87,15 @@ def advance(s, c, knobs, until, kind):  # type: ignore[no-untyped-def]
                     load = s.soon[0].load
                     pop(s)
                 play(s, c, knobs, first & WHAT, (first >> 4) & NUMBER, load, time)
+                if n[DROPPED] > 0:
+                    go_on(s, c, time)
                 continue
         if code == stop:
             return ENOUGH
         n[ARRIVAL] += 1
         arrive(s, c, knobs, user, arrives)
+        if n[DROPPED] > 0:
+            go_on(s, c, arrives)
 
 
 @njit
@@ -139,11 +146,8 @@ def play(s, c, knobs, event, number, load, now):  # type: ignore[no-untyped-def]
             wake_one(s, c, c.pool_of[s.requests[row].feature], now)
     elif event == TIRED:
         row = load >> 32
-        if is_of(s.requests[row], number, load) and s.requests[row].outcome == NONE:
-            leave(s, c, row, now)
-            after(s, c, s.requests[row].wish, row, now)
-            if s.requests[row].mark & GONE:
-                keep(s, c, row)
+        if is_of(s.requests[row], number, load):
+            patience_over(s, c, row, now)
     elif event == GAVE_UP:
         give_up(s, c, load, number, now)
     elif event == AGAIN:
@@ -161,6 +165,32 @@ def play(s, c, knobs, event, number, load, now):  # type: ignore[no-untyped-def]
     else:  # let in from the waitlist
         s.people[load].born = now
         admit(s, c, knobs, load, now)
+
+
+@njit
+def patience_over(s, c, row, now):  # type: ignore[no-untyped-def]
+    """Patience with a request is over; it may be that the image came first, or that it was refused in silence."""
+    request = s.requests[row]
+    if request.outcome == NONE:
+        leave(s, c, row, now)
+        after(s, c, request.wish, row, now)
+        if request.mark & GONE:
+            keep(s, c, row)
+    elif request.outcome == REFUSED and request.mark & RETRY and not c.tells_refusals:
+        after(s, c, request.wish, row, now)
+        settle(s, c, row)
+
+
+@njit
+def go_on(s, c, now):  # type: ignore[no-untyped-def]
+    """Those whose requests were dropped at this moment go on."""
+    for place in range(s.n[DROPPED]):
+        row = s.dropped[place]
+        request = s.requests[row]
+        if request.outcome == REFUSED:
+            after(s, c, request.wish, row, now)
+        settle(s, c, row)
+    s.n[DROPPED] = 0
 
 
 @njit

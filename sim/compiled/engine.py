@@ -35,7 +35,7 @@ from sim.compiled.view import View
 from sim.controls import LAST, Controls, PoolTelemetry, Telemetry, read_only
 from sim.demand.people import Asks, People
 from sim.log import Log, Recording
-from sim.rules import FIRST_SLOT, KIND, LIMITER, QUOTA, SLIDING, forget
+from sim.rules import BUCKET, BUDGET, FIRST_SLOT, KIND, LIMITER, NO_BUDGET, QUOTA, SLIDING, forget
 from sim.scenario import Scenario
 from sim.timeline import Timeline, bin_width
 
@@ -88,6 +88,11 @@ class CompiledEngine:
 
     def refresh(self) -> None:
         self.knobs = self.controls.knobs.copy()
+        self.state.pool_knobs[:] = self.controls.pools
+        before, now = self.state.retries[BUDGET], self.controls.retries
+        self.state.retries[:-1] = now
+        if before == NO_BUDGET != now[BUDGET]:
+            self.state.retries[-1] = now[BUCKET]
         self.state.n[GATE_OPEN] = self.controls.signup_rate == math.inf
         sliding = (self.knobs[:, :, KIND] == SLIDING) & (self.knobs[:, :, QUOTA] < math.inf)
         if self.state.limiters.shape[1] < LIMITER and sliding.any():  # which few need, and is three times as long

@@ -19,10 +19,27 @@ from sim.compiled.records import (
 )
 from sim.compiled.requests import ATTEMPTS
 from sim.jit import njit
-from sim.rules import GRANTED, LEVEL, OPEN, PRIORITY, QUOTA, RATE, WAIT, decide, forget
+from sim.rules import (
+    BUCKET,
+    BUDGET,
+    GRANTED,
+    LEVEL,
+    NO_BUDGET,
+    OPEN,
+    PER_FIRST,
+    PRIORITY,
+    QUOTA,
+    RATE,
+    RATIO,
+    RETRY_KNOBS,
+    WAIT,
+    decide,
+    forget,
+)
 from sim.rules import SHED as SHED_SHARE
 from sim.streams import ROLLOUT, SHED, draw
 
+TOKENS = len(RETRY_KNOBS)  # beside the knobs
 METERS = 1024  # room for the meters of one account
 
 
@@ -37,13 +54,15 @@ def ask(s, c, knobs, place, first, now):  # type: ignore[no-untyped-def]
     request, knob = s.requests[row], knobs[tier, feature]
     pool, ladder = c.pool_of[feature], c.ladders[feature, wish.images]
     cell = tier * len(c.slo) + feature
-    request.arrived, request.started, request.left = now, np.nan, np.nan
+    request.arrived, request.dequeued, request.left = now, np.nan, np.nan
     request.user, request.person, request.wish = person.user, account, place
     request.batch, request.next, request.first = NOBODY, NOBODY, row if first == NOBODY else first
     request.ask, request.attempt, request.asked, request.lane = wish.ask, wish.attempt, ladder[0], NOBODY
     request.tier, request.feature, request.level, request.outcome = tier, feature, 0, NONE
     request.mark = 0
     s.arrivals[tier, feature] += 1
+    if wish.attempt == 0 and s.retries[BUDGET] == PER_FIRST:
+        deposit(s)
     tally.asked(s, c, cell, pool, ladder[0], wish.attempt, now)
     priority, wait = int(knob[PRIORITY]), 0.0
     if knob[WAIT] < np.inf or c.notifies_above < np.inf:
@@ -55,6 +74,7 @@ def ask(s, c, knobs, place, first, now):  # type: ignore[no-untyped-def]
         c.midnight,
         now - person.born,
         person.in_flight,
+        s.inside[pool],
         s.queued[pool] if s.queued[pool] or s.idle_count[pool] == 0 else -1,
         wait,
         # Where a knob is wide open its draw cannot matter, and is not made.
@@ -73,6 +93,23 @@ def ask(s, c, knobs, place, first, now):  # type: ignore[no-untyped-def]
     tally.granted(s, c, cell, feature, now)
     join(s, c, row, priority, ladder[request.level], now)
     return row
+
+
+@njit
+def deposit(s):  # type: ignore[no-untyped-def]
+    """Pay into the retry budget."""
+    s.retries[TOKENS] = min(s.retries[TOKENS] + s.retries[RATIO], s.retries[BUCKET])
+
+
+@njit
+def pays_for_retry(s):  # type: ignore[no-untyped-def]
+    """Whether the retry budget, where there is one, has a retry left; it is taken out."""
+    if s.retries[BUDGET] == NO_BUDGET:
+        return True
+    if s.retries[TOKENS] < 1.0:
+        return False
+    s.retries[TOKENS] -= 1.0
+    return True
 
 
 @njit

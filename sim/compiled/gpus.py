@@ -7,10 +7,13 @@ from sim.clock import COMPLETION
 from sim.compiled import tally
 from sim.compiled.calendar import FINISH, schedule
 from sim.compiled.people import release
-from sim.compiled.records import BATCHES, FREE_BATCHES, LEAVING, NOBODY, NONE, SERVED
+from sim.compiled.records import BATCHES, FREE_BATCHES, LEAVING, NOBODY, NONE, SERVED, STARTED
 from sim.compiled.requests import ATTEMPTS
 from sim.jit import njit
+from sim.rules import BUCKET, BUDGET, PER_SUCCESS, RATIO, RETRY_KNOBS
 from sim.streams import LOAD, SERVICE
+
+TOKENS = len(RETRY_KNOBS)
 
 
 @njit
@@ -31,7 +34,8 @@ def start(s, c, pool, gpu, spec, first, taken, now):  # type: ignore[no-untyped-
     row = first
     while row != NOBODY:
         request = s.requests[row]
-        request.started, request.batch = now, number
+        request.dequeued, request.batch = now, number
+        request.mark |= STARTED
         s.started[request.tier, request.feature] += 1
         s.waited[request.tier, request.feature] += now - request.arrived
         row = request.next
@@ -62,12 +66,15 @@ def images_done(s, c, number, now):  # type: ignore[no-untyped-def]
     """A batch is done: those who still wait for it are served."""
     batch = s.batches[number]
     batch.finished = now
+    s.inside[batch.pool] -= batch.taken
     row = batch.first
     while row != NOBODY:
         request = s.requests[row]
         out_of_service(s, request)
         if request.outcome == NONE:
             request.outcome = SERVED
+            if s.retries[BUDGET] == PER_SUCCESS:
+                s.retries[TOKENS] = min(s.retries[TOKENS] + s.retries[RATIO], s.retries[BUCKET])
             s.served[request.tier, request.feature] += 1
             tally.image_served(s, c, request.tier * len(c.slo) + request.feature, request, now)
         row = request.next

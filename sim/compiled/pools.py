@@ -1,13 +1,16 @@
 """The compiled engine's pools: lanes of waiting requests, batches formed from them, and GPUs that serve them."""
 
+import numpy as np
+
 from sim.clock import LINGER
 from sim.compiled import tally
 from sim.compiled.calendar import LINGERED, schedule
 from sim.compiled.gpus import go_idle, lowest_idle, out_of_service, start
 from sim.compiled.memory import fetch
-from sim.compiled.records import ABANDONED, GONE, NOBODY, WAITED_OUT
-from sim.compiled.requests import free, key_of
+from sim.compiled.records import ABANDONED, DROPPED, GONE, NOBODY, NONE, REFUSED, RETRY, WAITED_OUT
+from sim.compiled.requests import free, key_of, never_leaves
 from sim.jit import njit
+from sim.rules import CODEL, EXPIRE, EXPIRED, FIFO, ORDER, dropped
 
 
 @njit
@@ -54,16 +57,37 @@ def count(s, c, pool, place, now, sign):  # type: ignore[no-untyped-def]
 
 
 @njit
-def head_of(s, c, pool, place):  # type: ignore[no-untyped-def]
-    """The first in a lane who still waits to be served: those taken out are passed over."""
+def next_of(s, c, pool, place):  # type: ignore[no-untyped-def]
+    """The one of a lane to be served next: of those who still wait, who came first, or last."""
     lane = s.lanes[pool, place]
-    while lane.head != NOBODY and s.requests[lane.head].mark & GONE:
-        gone = lane.head
-        lane.head = s.requests[gone].next
-        free(s, c, gone)
-    if lane.head == NOBODY:
-        lane.tail = NOBODY
-    return lane.head
+    fifo = s.pool_knobs[pool, ORDER] == FIFO
+    row = lane.head if fifo else lane.tail
+    while row != NOBODY and s.requests[row].mark & GONE:
+        unlink(s, lane, row)
+        free(s, c, row)
+        row = lane.head if fifo else lane.tail
+    return row
+
+
+@njit
+def unlink(s, lane, row):  # type: ignore[no-untyped-def]
+    """Take a request off either end of its lane."""
+    request = s.requests[row]
+    if lane.head == row:
+        lane.head = request.next
+        if lane.head == NOBODY:
+            lane.tail = NOBODY
+        else:
+            s.requests[lane.head].batch = NOBODY
+    else:
+        lane.tail = request.batch
+        s.requests[lane.tail].next = NOBODY
+
+
+@njit
+def may_drop(s, pool):  # type: ignore[no-untyped-def]
+    """Whether this pool drops requests when their turn comes."""
+    return s.pool_knobs[pool, EXPIRE] < np.inf or s.pool_knobs[pool, CODEL] > 0.0
 
 
 @njit
@@ -74,10 +98,12 @@ def join(s, c, row, priority, spec, now):  # type: ignore[no-untyped-def]
     place = lane_of(s, pool, priority, spec)
     lane = s.lanes[pool, place]
     request.next, request.lane = NOBODY, place
-    if s.queued[pool] == 0 and s.idle_count[pool] > 0 and c.linger[pool] == 0.0:  # no need to queue
-        start(s, c, pool, lowest_idle(s, pool), spec, row, 1, now)
+    s.inside[pool] += 1
+    if s.queued[pool] == 0 and s.idle_count[pool] > 0 and c.linger[pool] == 0.0 and not may_drop(s, pool):
+        start(s, c, pool, lowest_idle(s, pool), spec, row, 1, now)  # no need to queue
         return
-    if head_of(s, c, pool, place) == NOBODY:
+    request.batch = lane.tail
+    if lane.tail == NOBODY:
         lane.head = row
     else:
         s.requests[lane.tail].next = row
@@ -93,8 +119,7 @@ def wake_one(s, c, pool, now):  # type: ignore[no-untyped-def]
     """If a lane is ready, the idle GPU of the lowest number takes it; an unlimited pool gets one more GPU."""
     if s.idle_count[pool] == 0 and not c.unlimited:
         return
-    place = next_lane(s, c, pool)
-    if place == NOBODY:
+    if next_lane(s, c, pool) == NOBODY:
         return
     if s.idle_count[pool] > 0:
         gpu = lowest_idle(s, pool)
@@ -103,15 +128,16 @@ def wake_one(s, c, pool, now):  # type: ignore[no-untyped-def]
         s.gpus[pool] += 1
         s.loaded[pool, gpu] = NOBODY
         s.pace[pool, gpu] = 1.0
-    take(s, c, pool, place, gpu, now)
+    serve(s, c, pool, gpu, now)
 
 
 @njit
 def next_lane(s, c, pool):  # type: ignore[no-untyped-def]
-    """The lane to serve next: of those ready the most urgent, then the one whose head came first."""
-    best, best_head = NOBODY, NOBODY
+    """The lane to serve next: of those ready the most urgent, then the one whose next came first (or last)."""
+    best, best_next = NOBODY, NOBODY
     if s.queued[pool] == 0:
         return NOBODY
+    fifo = s.pool_knobs[pool, ORDER] == FIFO
     for rank in range(s.lane_count[pool]):
         place = s.lanes[pool, rank].order
         lane = s.lanes[pool, place]
@@ -119,17 +145,17 @@ def next_lane(s, c, pool):  # type: ignore[no-untyped-def]
             break
         if lane.waiting == 0:
             continue
-        head = head_of(s, c, pool, place)
-        one = s.requests[head]
+        candidate = next_of(s, c, pool, place)
+        one = s.requests[candidate]
         full = s.waiting_images[pool, lane.spec] >= c.full[pool, lane.spec]
         if c.linger[pool] > 0 and not one.mark & WAITED_OUT and not full:
             continue
-        if best_head == NOBODY:
-            best, best_head = place, head
-        else:
-            other = s.requests[best_head]
-            if one.arrived < other.arrived or (one.arrived == other.arrived and one.user < other.user):
-                best, best_head = place, head
+        if best_next != NOBODY:
+            other = s.requests[best_next]
+            earlier = one.arrived < other.arrived or (one.arrived == other.arrived and one.user < other.user)
+            if earlier != fifo:
+                continue
+        best, best_next = place, candidate
     return best
 
 
@@ -147,34 +173,42 @@ def look_into_queue(s, pool):  # type: ignore[no-untyped-def]
 @njit
 def serve(s, c, pool, gpu, now):  # type: ignore[no-untyped-def]
     """A free GPU takes the next batch, or goes idle."""
-    place = next_lane(s, c, pool)
-    if place == NOBODY:
-        go_idle(s, pool, gpu)
-    else:
-        take(s, c, pool, place, gpu, now)
+    while True:
+        place = next_lane(s, c, pool)
+        if place == NOBODY:
+            go_idle(s, pool, gpu)
+            return
+        if take(s, c, pool, place, gpu, now):
+            return
 
 
 @njit
 def take(s, c, pool, place, gpu, now):  # type: ignore[no-untyped-def]
-    """A batch headed by the lane's first, filled with requests of the same spec, the urgent ones first."""
+    """A batch headed by the lane's next, filled with requests of the same spec, the urgent ones first.
+
+    Whether there is one: all that was taken may have been dropped.
+    """
     spec = s.lanes[pool, place].spec
-    each = c.spec_images[spec]
-    room = c.full[pool, spec]
-    first, last, taken = NOBODY, NOBODY, 0
+    each, room = c.spec_images[spec], c.full[pool, spec]
+    first, last, taken, picky = NOBODY, NOBODY, 0, may_drop(s, pool)
     for rank in range(-1, s.lane_count[pool]):
         source = place if rank < 0 else s.lanes[pool, rank].order
         lane = s.lanes[pool, source]
         if lane.waiting == 0 or lane.spec != spec or (rank >= 0 and source == place):
             continue
         while room >= each:
-            row = head_of(s, c, pool, source)
+            row = next_of(s, c, pool, source)
             if row == NOBODY:
                 break
-            lane.head = s.requests[row].next
-            if lane.head == NOBODY:
-                lane.tail = NOBODY
+            unlink(s, lane, row)
             count(s, c, pool, source, now, -1)
-            s.requests[row].next = NOBODY
+            request = s.requests[row]
+            request.dequeued, request.next = now, NOBODY
+            if picky:
+                waited, seconds = now - request.arrived, c.seconds[pool, spec, c.full[pool, spec]]
+                if dropped(s.pool_knobs[pool], s.codel[pool], waited, seconds, s.queued[pool], now):
+                    drop(s, c, pool, row)
+                    continue
             if first == NOBODY:
                 first = row
             else:
@@ -183,7 +217,26 @@ def take(s, c, pool, place, gpu, now):  # type: ignore[no-untyped-def]
             room -= each
             taken += 1
         fetch(s.requests, lane.head)  # of the next batch
-    start(s, c, pool, gpu, spec, first, taken, now)
+    if taken > 0:
+        start(s, c, pool, gpu, spec, first, taken, now)
+    return taken > 0
+
+
+@njit
+def drop(s, c, pool, row):  # type: ignore[no-untyped-def]
+    """Its turn has come and it is dropped. Its user, if still there, goes on at the end of this moment."""
+    request = s.requests[row]
+    s.inside[pool] -= 1
+    out_of_service(s, request)
+    if request.outcome == NONE:
+        request.outcome, request.reason = REFUSED, EXPIRED
+        s.refused[request.tier, request.feature] += 1
+        tally.dropped(s, c, request.tier * len(c.slo) + request.feature, request)
+        if not c.tells_refusals and not never_leaves(c, request):
+            request.mark |= RETRY  # found out when patience is over
+            return
+    s.dropped[s.n[DROPPED]] = row
+    s.n[DROPPED] += 1
 
 
 @njit
@@ -192,7 +245,9 @@ def leave(s, c, row, now):  # type: ignore[no-untyped-def]
     request = s.requests[row]
     request.left, request.outcome = now, ABANDONED
     tally.left(s, c, request.tier * len(c.slo) + request.feature, request.arrived, now)
-    if request.batch == NOBODY and c.notices:
+    if np.isnan(request.dequeued) and c.notices:
         request.mark |= GONE
+        request.dequeued = now
+        s.inside[c.pool_of[request.feature]] -= 1
         count(s, c, c.pool_of[request.feature], request.lane, now, -1)
         out_of_service(s, request)

@@ -40,12 +40,12 @@ PERSON = np.dtype(
 REQUEST = np.dtype(
     [
         ("arrived", "f8"),
-        ("started", "f8"),
+        ("dequeued", "f8"),  # to a GPU, or dropped, or taken out
         ("left", "f8"),
         ("user", "i4"),  # NOBODY: the record is free
         ("person", "i4"),  # the account
         ("wish", "i4"),  # the same, or the record of the scripted ask
-        ("batch", "i4"),
+        ("batch", "i4"),  # once STARTED; until then the one before it in its lane
         ("next", "i4"),  # in its lane, then in its batch
         ("first", "i4"),  # the row of its intent's first attempt
         ("ask", "i4"),
@@ -60,9 +60,9 @@ REQUEST = np.dtype(
         ("mark", "i1"),
     ]
 )
-# Marks: taken out of its lane, where it still stands; its linger is over; its user will try again; was told to come
-# back for it.
-GONE, WAITED_OUT, RETRY, NOTIFIED = 1, 2, 4, 8
+# Marks: taken out of its lane, where it still stands; its linger is over; its user will try again (or does not know
+# yet that it was refused); was told to come back for it; is or was on a GPU.
+GONE, WAITED_OUT, RETRY, NOTIFIED, STARTED = 1, 2, 4, 8, 16
 
 BATCH = np.dtype(
     [
@@ -121,7 +121,8 @@ CURRENT, RUN_AT, RUN_END, SOON, SEQ, FREE_CHUNK, SPARE_CHUNKS, SLACK = range(10,
 ARRIVAL, ARRIVED, LINE_HEAD, LINE_TAIL, WAITING, GATE_OPEN, SIGNUPS, LET_IN, GAVE_UP_WAITING, CHURNED, INVITED = range(
     18, 29
 )
-COUNTERS = 29
+DROPPED = 29
+COUNTERS = 30
 
 # Places in State.crest, of each pool: when its queue last changed, its longest queue, since when, and how long it took
 # to be empty again.

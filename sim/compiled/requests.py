@@ -2,7 +2,8 @@
 
 import numpy as np
 
-from sim.compiled.records import FREE_REQUESTS, KEPTS, NOBODY
+from sim.chance import NEVER
+from sim.compiled.records import FREE_REQUESTS, KEPTS, NOBODY, NOTIFIED, STARTED
 from sim.jit import njit
 from sim.streams import SAMPLE, draw
 
@@ -19,6 +20,12 @@ def key_of(row, request):  # type: ignore[no-untyped-def]
 def is_of(request, user, load):  # type: ignore[no-untyped-def]
     """Whether a record is still that of the request that an event is about."""
     return request.user == user and (request.ask * ATTEMPTS + request.attempt) & 0xFFFFFFFF == load & 0xFFFFFFFF
+
+
+@njit
+def never_leaves(c, request):  # type: ignore[no-untyped-def]
+    """Whether its user waits for ever."""
+    return (c.patience_notified[0] if request.mark & NOTIFIED else c.patience[0]) == NEVER
 
 
 @njit
@@ -49,14 +56,16 @@ def keep(s, c, row):  # type: ignore[no-untyped-def]
     copy(kept, request)
     kept.spec = request.asked if request.lane < 0 else s.lanes[c.pool_of[request.feature], request.lane].spec
     kept.finished, kept.gpu_seconds = np.nan, np.nan
-    if request.batch >= 0:
+    kept.batch = NOBODY
+    if request.mark & STARTED:
+        kept.batch = request.batch
         batch = s.batches[request.batch]
         kept.finished, kept.gpu_seconds = batch.finished, batch.seconds / batch.taken
 
 
 @njit
 def copy(kept, request):  # type: ignore[no-untyped-def]
-    kept.arrived, kept.started, kept.left = request.arrived, request.started, request.left
+    kept.arrived, kept.dequeued, kept.left = request.arrived, request.dequeued, request.left
     kept.user, kept.ask, kept.attempt = request.user, request.ask, request.attempt
     kept.asked, kept.tier, kept.feature, kept.level = request.asked, request.tier, request.feature, request.level
     kept.reason, kept.outcome, kept.mark = request.reason, request.outcome, request.mark

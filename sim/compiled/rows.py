@@ -3,7 +3,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from sim.compiled.records import ABANDONED, NOBODY, NONE, NOTIFIED, RETRY
+from sim.compiled.records import ABANDONED, NOBODY, NONE, NOTIFIED, RETRY, STARTED
 from sim.compiled.state import State
 from sim.jit import njit
 from sim.log import Columns
@@ -17,6 +17,7 @@ REQUESTS = {
     "feature": "i1",
     "arrived": "f8",
     "started": "f8",
+    "dequeued": "f8",
     "finished": "f8",
     "left": "f8",
     "outcome": "i1",
@@ -63,6 +64,7 @@ def write_requests(  # type: ignore[no-untyped-def]
     feature,
     arrived,
     started,
+    dequeued,
     finished,
     left,
     outcome,
@@ -80,13 +82,14 @@ def write_requests(  # type: ignore[no-untyped-def]
         r = requests[row]
         user[row], ask[row], attempt[row] = r.user, r.ask, r.attempt
         tier[row], feature[row], level[row] = r.tier, r.feature, r.level
-        arrived[row], started[row], left[row] = r.arrived, r.started, r.left
+        arrived[row], dequeued[row], left[row] = r.arrived, r.dequeued, r.left
         outcome[row] = UNDECIDED if r.outcome == NONE else r.outcome - 1
-        reason[row], asked[row], first[row], batch[row] = r.reason, r.asked, r.first, r.batch
+        reason[row], asked[row], first[row], batch[row] = r.reason, r.asked, r.first, NOBODY
         spec[row] = r.asked if r.lane == NOBODY else lanes[pool_of[r.feature], r.lane].spec
         retry[row], notified[row] = r.mark & RETRY != 0, r.mark & NOTIFIED != 0
-        finished[row], gpu_seconds[row] = np.nan, np.nan
-        if r.batch != NOBODY:
+        started[row], finished[row], gpu_seconds[row] = np.nan, np.nan, np.nan
+        if r.mark & STARTED:
+            batch[row], started[row] = r.batch, r.dequeued
             b = batches[r.batch]
             finished[row], gpu_seconds[row] = b.finished, b.seconds / b.taken
 
@@ -97,7 +100,8 @@ def kept_columns(s: State, count: int) -> Columns:
     columns = {name: rows[name] for name in REQUESTS if name in (rows.dtype.names or ()) and name != "first"}
     outcome = np.where(rows["outcome"] == NONE, UNDECIDED, rows["outcome"] - 1)
     marks = {"retry": rows["mark"] & RETRY != 0, "notified": rows["mark"] & NOTIFIED != 0}
-    return columns | marks | {"outcome": outcome, "batch": np.full(count, NOBODY)}
+    started = np.where(rows["mark"] & STARTED != 0, rows["dequeued"], np.nan)
+    return columns | marks | {"outcome": outcome, "started": started, "batch": np.full(count, NOBODY)}
 
 
 def batch_columns(s: State, count: int) -> Columns:

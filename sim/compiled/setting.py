@@ -69,6 +69,7 @@ class Setting(NamedTuple):
     linger: Floats
     load: Floats  # (pools, 3): a law each
     notices: bool
+    tells_refusals: bool
     notifies_above: float
     unlimited: bool
     # People.
@@ -149,6 +150,7 @@ def setting_of(
         **of_features(scenario),
         **of_pools(scenario, unlimited=unlimited),
         notices=scenario.serving.notices_leaving,
+        tells_refusals=scenario.serving.tells_refusals,
         notifies_above=scenario.serving.notifies_above,
         unlimited=unlimited,
         **of_behaviour(scenario.behaviour, int(np.ceil(scenario.horizon / 86400.0)) + 1),

@@ -40,7 +40,7 @@ from sim.compiled.records import (
     USERS,
 )
 from sim.jit import njit
-from sim.rules import FIRST_SLOT
+from sim.rules import FIRST_SLOT, PLAIN_POOL, RETRY_KNOBS, fresh_codel
 from sim.timeline import BUCKETS, COUNTS, LATENCIES, SECONDS
 
 
@@ -72,6 +72,11 @@ class State(NamedTuple):
     lane_count: NDArray[np.int64]
     waiting_images: NDArray[np.int64]  # (pools, specs)
     queued: NDArray[np.int64]
+    inside: NDArray[np.int64]  # waiting or being served
+    pool_knobs: NDArray[np.float64]
+    codel: NDArray[np.float64]  # (pools, CODEL_STATE)
+    retries: NDArray[np.float64]  # knobs, then the retries that the budget pays for
+    dropped: NDArray[np.int32]  # requests dropped at this moment, whose users are still to go on
     gpus: NDArray[np.int64]
     idle: NDArray[np.int32]  # (pools, GPUs): a heap, the lowest number first
     idle_count: NDArray[np.int64]
@@ -139,6 +144,7 @@ def with_room(s: State, pushes: int, meters: int) -> State:
         free_limiters=roomy(s.free_limiters, n[FREE_LIMITERS], len(limiters)),
         line=roomy(s.line, n[LINE_TAIL]),
         requests=requests,
+        dropped=roomy(s.dropped, 0, len(requests)),
         free_requests=roomy(s.free_requests, n[FREE_REQUESTS], len(requests)),
         batches=batches,
         free_batches=roomy(s.free_batches, n[FREE_BATCHES], len(batches)),
@@ -219,6 +225,11 @@ def fresh_state(
         lane_count=np.zeros(pools, dtype=np.int64),
         waiting_images=np.zeros((pools, specs), dtype=np.int64),
         queued=np.zeros(pools, dtype=np.int64),
+        inside=np.zeros(pools, dtype=np.int64),
+        pool_knobs=np.tile(PLAIN_POOL, (pools, 1)),
+        codel=np.tile(fresh_codel(), (pools, 1)),
+        retries=np.zeros(len(RETRY_KNOBS) + 1),
+        dropped=np.zeros(0, dtype=np.int32),
         gpus=np.array(gpus, dtype=np.int64),
         idle=np.tile(np.arange(max(gpus), dtype=np.int32), (pools, 1)),
         idle_count=np.array(gpus, dtype=np.int64),

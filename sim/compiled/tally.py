@@ -5,6 +5,7 @@ import numpy as np
 from sim.compiled.records import ABANDONED as HAS_LEFT
 from sim.compiled.records import CHANGED, DRAIN, PEAK, PEAK_AT, SERVED, WISHING
 from sim.jit import njit
+from sim.rules import EXPIRED
 from sim.timeline import (
     ABANDONED,
     ATTEMPTS,
@@ -77,6 +78,12 @@ def granted(s, c, cell, feature, now):  # type: ignore[no-untyped-def]
 
 
 @njit
+def dropped(s, c, cell, request):  # type: ignore[no-untyped-def]
+    """A request that was let in is dropped: it counts as refused, and as a promise that was not kept."""
+    s.counts[bin_of(s, c, request.arrived), cell, REASON + EXPIRED - 1] += 1
+
+
+@njit
 def left(s, c, cell, arrived, now):  # type: ignore[no-untyped-def]
     s.counts[bin_of(s, c, arrived), cell, ABANDONED] += 1
     s.counts[bin_of(s, c, now), cell, LEFT] += 1
@@ -92,7 +99,7 @@ def image_served(s, c, cell, request, now):  # type: ignore[no-untyped-def]
         if not c.horizon - request.arrived > slo:
             row[JUDGED] += 1
     if request.arrived >= c.warm_up:
-        s.latencies[WAIT, cell, bucket_of(request.started - request.arrived)] += 1
+        s.latencies[WAIT, cell, bucket_of(request.dequeued - request.arrived)] += 1
         s.latencies[LATENCY, cell, bucket_of(now - request.arrived)] += 1
 
 

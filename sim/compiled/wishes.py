@@ -5,7 +5,6 @@ import numpy as np
 from sim.chance import (
     CONSTANT,
     LOGNORMAL,
-    NEVER,
     character,
     day_of_return,
     hour_of_return,
@@ -16,13 +15,13 @@ from sim.chance import (
 from sim.clock import ABANDON, ASK, SIGNUP
 from sim.compiled import tally
 from sim.compiled.calendar import AGAIN, BACK, INVITED, NEXT, TIRED, schedule
-from sim.compiled.gateway import ask, new_account
+from sim.compiled.gateway import ask, new_account, pays_for_retry
 from sim.compiled.people import over
-from sim.compiled.records import ABANDONED, AWAY, CHURNED, LIFE, NOBODY, NOTIFIED, REFUSED, RETRY, SERVED
+from sim.compiled.records import ABANDONED, AWAY, CHURNED, LIFE, NOTIFIED, REFUSED, RETRY, SERVED, STARTED
 from sim.compiled.records import SCRIPT as A_SCRIPT
-from sim.compiled.requests import ATTEMPTS, key_of, settle
+from sim.compiled.requests import ATTEMPTS, key_of, never_leaves, settle
 from sim.jit import njit
-from sim.rules import GATE, OVER_QUOTA
+from sim.rules import EXPIRED, GATE, OVER_QUOTA
 from sim.streams import (
     ACCOUNT,
     ACTIVITY,
@@ -58,15 +57,18 @@ def attempt(s, c, knobs, place, first, now):  # type: ignore[no-untyped-def]
     wish = s.people[place]
     row = ask(s, c, knobs, place, first, now)
     request = s.requests[row]
-    if request.outcome == REFUSED:
+    refused = request.outcome == REFUSED and request.reason != EXPIRED  # expired: it may be dropped at once, and told
+    if refused and (c.tells_refusals or never_leaves(c, request)):
         after(s, c, place, row, now)
         settle(s, c, row)
         return
-    kind, a, b = c.patience_notified if request.mark & NOTIFIED else c.patience
-    if kind == NEVER:
+    if refused:
+        request.mark |= RETRY  # nobody says so: it is found out when patience is over
+    if never_leaves(c, request) or (request.outcome == REFUSED and c.tells_refusals):
         return
+    kind, a, b = c.patience_notified if request.mark & NOTIFIED else c.patience
     u = draw(c.seed, PATIENCE, wish.key, wish.ask * ATTEMPTS + wish.attempt) if kind > CONSTANT else 0.5
-    seconds = np.inf if request.batch == NOBODY else s.batches[request.batch].seconds  # from now, if it has started
+    seconds = s.batches[request.batch].seconds if request.mark & STARTED else np.inf  # from now, if it has started
     if kind == LOGNORMAL and u >= 0.5 and a >= seconds:
         return  # more patient than most, and most would see it done
     leaves = now + quantile(kind, a, b, u)
@@ -78,6 +80,7 @@ def attempt(s, c, knobs, place, first, now):  # type: ignore[no-untyped-def]
 def after(s, c, place, row, now):  # type: ignore[no-untyped-def]
     """An attempt has ended: the wish has come true, is tried again, or is given up."""
     wish, request = s.people[place], s.requests[row]
+    request.mark &= ~RETRY
     if request.outcome == SERVED:
         if c.market > 0 and wish.kind == LIFE:
             share(s, c, place, row, now)
@@ -93,7 +96,7 @@ def after(s, c, place, row, now):  # type: ignore[no-untyped-def]
     whether, how_long = pair(c.seed, WHETHER, key, k)
     if hopeless and second > 0 and draw(c.seed, ACCOUNT, key, k) < second:
         new_account(s, place if wish.kind == LIFE else wish.more, now)
-    elif whether >= chance:
+    elif whether >= chance or not pays_for_retry(s):
         done(s, c, place, row, now)
         return
     request.mark |= RETRY

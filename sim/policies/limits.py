@@ -7,7 +7,7 @@ from pydantic import Field, model_validator
 from sim.controls import Controls, Telemetry
 from sim.policies.target import Targeted
 from sim.rules import SLIDING_SLOTS
-from sim.units import Rate, Seconds, Whole
+from sim.units import Count, Rate, Seconds, Whole
 
 
 class RateLimit(Targeted):
@@ -45,6 +45,16 @@ class Quota(Targeted):
 
     def act(self, telemetry: Telemetry, controls: Controls) -> None:
         self.turn(controls, quota=self.requests, window=self.window, kind=self.runs)
+
+
+class PoolLimit(Targeted):
+    """At most so many requests in the pool, waiting or being served (counted at full scale); more are refused."""
+
+    kind: Literal["limit"] = "limit"
+    requests: Count
+
+    def act(self, telemetry: Telemetry, controls: Controls) -> None:
+        self.turn(controls, limit=self.requests)
 
 
 class Concurrency(Targeted):
