@@ -25,7 +25,7 @@ from sim.rules import (
     UNLIMITED,
 )
 
-SHARES = ("open", "shed")
+SHARES = ("open", "shed", "final", "foresight")
 LAST = 1_000_000  # a priority after every other
 WHOLE = ("level", "priority", "burst", "quota")
 SCALED = ("queue", "limit", "bucket")  # knobs that count for the whole service

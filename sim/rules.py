@@ -11,7 +11,9 @@ import numpy as np
 from sim.jit import njit
 
 # Knobs, in the order in which the gateway asks. inf switches a limit off.
-OPEN, MIN_AGE, RATE, BURST, QUOTA, WINDOW, KIND, CONCURRENCY, QUEUE, WAIT, SHED, LEVEL, PRIORITY, LIMIT = range(14)
+OPEN, MIN_AGE, RATE, BURST, QUOTA, WINDOW, KIND, CONCURRENCY, QUEUE, WAIT, SHED, LEVEL, PRIORITY, LIMIT, FINAL = range(
+    15
+)
 KNOBS = (
     "open",  # share of the users of this tier for whom the feature is open, 0 to 1
     "min_age",  # seconds since signup below which it stays closed
@@ -27,8 +29,25 @@ KNOBS = (
     "level",  # how far down the feature's ladder of specs, 0 is as asked
     "priority",  # 0 is served first
     "limit",  # requests in the pool, waiting or being served, at which a new one is refused
+    "final",  # 1: who is shed is told not to try again
 )
-UNLIMITED = (1.0, 0.0, math.inf, 1.0, math.inf, 86400.0, 0.0, math.inf, math.inf, math.inf, 0.0, 0.0, 0.0, math.inf)
+UNLIMITED = (
+    1.0,
+    0.0,
+    math.inf,
+    1.0,
+    math.inf,
+    86400.0,
+    0.0,
+    math.inf,
+    math.inf,
+    math.inf,
+    0.0,
+    0.0,
+    0.0,
+    math.inf,
+    0.0,
+)
 
 CALENDAR, ROLLING, SLIDING, COUNTER = range(4)
 QUOTA_KINDS = ("calendar", "rolling", "sliding", "sliding counter")
@@ -61,6 +80,7 @@ BUDGETS = ("off", "success", "first attempt")
 NO_BUDGET, PER_SUCCESS, PER_FIRST = range(3)
 
 GRANTED, GATE, RATE_LIMITED, OVER_QUOTA, TOO_MANY, QUEUE_FULL, WAIT_TOO_LONG, SHED_AWAY, EXPIRED, POOL_FULL = range(10)
+SHED_FOR_GOOD = 10
 REASONS = (
     "",
     "feature gate",
@@ -72,8 +92,9 @@ REASONS = (
     "shed",
     "expired",
     "limit",
+    "shed for good",
 )
-HOPELESS = (GATE, OVER_QUOTA)  # refusals that will not be otherwise in a minute
+HOPELESS = (GATE, OVER_QUOTA, SHED_FOR_GOOD)  # refusals that will not be otherwise in a minute
 
 # A limiter row: GCRA's theoretical arrival time, then each kind of quota in slots of its own.
 TAT, DAY, DAY_USED, DAY_BEFORE, ROLL_START, ROLL_USED, NEXT_SLOT, FIRST_SLOT = range(8)
@@ -179,7 +200,7 @@ def decide(knobs, limiter, now, midnight, age, in_flight, inside, queued, wait, 
     if wait > knobs[WAIT]:
         return WAIT_TOO_LONG
     if chance < knobs[SHED]:
-        return SHED_AWAY
+        return SHED_FOR_GOOD if knobs[FINAL] > 0 else SHED_AWAY
     charge(limiter, knobs, now, midnight)
     return GRANTED
 

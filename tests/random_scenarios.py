@@ -142,7 +142,7 @@ def policies(draw: st.DrawFn, tiers: list[str], pool_names: list[str]) -> dict[s
         st.builds(lambda n: {"kind": "concurrency", "requests": n, **target}, st.integers(0, 2)),
         st.builds(lambda n: {"kind": "queue bound", "requests": n, **target}, count),
         st.builds(lambda t: {"kind": "wait bound", "longest": t, **target}, seconds(0, 60)),
-        st.builds(lambda s: {"kind": "shed", "share": s, **target}, share),
+        st.builds(lambda s, f: {"kind": "shed", "share": s, "final": f, **target}, share, st.booleans()),
         st.builds(lambda n: {"kind": "degrade", "level": n, **target}, st.integers(1, 2)),
         st.builds(lambda n: {"kind": "limit", "requests": n, **target}, count),
         st.just({"kind": "last in first out"}),

@@ -21,7 +21,7 @@ from sim.compiled.records import ABANDONED, AWAY, CHURNED, LIFE, NOTIFIED, REFUS
 from sim.compiled.records import SCRIPT as A_SCRIPT
 from sim.compiled.requests import ATTEMPTS, key_of, never_leaves, settle
 from sim.jit import njit
-from sim.rules import EXPIRED, GATE, OVER_QUOTA
+from sim.rules import EXPIRED, GATE, OVER_QUOTA, SHED_FOR_GOOD
 from sim.streams import (
     ACCOUNT,
     ACTIVITY,
@@ -89,7 +89,7 @@ def after(s, c, place, row, now):  # type: ignore[no-untyped-def]
     if wish.kind == A_SCRIPT or wish.attempt == c.retries:
         done(s, c, place, row, now)
         return
-    hopeless = request.reason == GATE or request.reason == OVER_QUOTA
+    hopeless = request.reason == GATE or request.reason == OVER_QUOTA or request.reason == SHED_FOR_GOOD
     refused, left, hopeless_chance, second = c.chances
     chance = left if request.outcome == ABANDONED else hopeless_chance if hopeless else refused
     key, k = wish.key, wish.ask * ATTEMPTS + wish.attempt

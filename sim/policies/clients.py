@@ -41,6 +41,7 @@ class AdaptiveThrottle(Targeted):
     kind: Literal["adaptive throttle"] = "adaptive throttle"
     k: Annotated[Plain, Field(ge=1, le=100)] = 2.0
     window: Annotated[Seconds, Field(gt=0, allow_inf_nan=False)] = 120.0
+    final: bool = Field(default=True, description="whether who refuses themselves does not try again")
     _seen: deque[tuple[float, float, float]] = PrivateAttr(default_factory=deque)
 
     def act(self, telemetry: Telemetry, controls: Controls) -> None:
@@ -48,4 +49,5 @@ class AdaptiveThrottle(Targeted):
         while self._seen[0][0] <= telemetry.now - self.window:
             self._seen.popleft()
         requests, accepts = (sum(tick[place] for tick in self._seen) for place in (1, 2))
-        self.turn(controls, shed=max(0.0, (requests - self.k * accepts) / (requests + 1.0)))
+        share = max(0.0, (requests - self.k * accepts) / (requests + 1.0))
+        self.turn(controls, shed=share, final=float(self.final))

@@ -2,6 +2,8 @@
 
 from typing import Literal
 
+from pydantic import Field
+
 from sim.controls import Controls, Telemetry
 from sim.policies.target import Targeted
 from sim.units import Count, Fraction, Seconds
@@ -32,6 +34,7 @@ class Shed(Targeted):
 
     kind: Literal["shed"] = "shed"
     share: Fraction
+    final: bool = Field(default=False, description="whether they are told not to try again")
 
     def act(self, telemetry: Telemetry, controls: Controls) -> None:
-        self.turn(controls, shed=self.share)
+        self.turn(controls, shed=self.share, final=float(self.final))

@@ -1,0 +1,87 @@
+"""Overload that outlives its cause: how often a run recovers, against a reference simulation of the same experiments.
+
+Two rows of the reference cannot be told in this model: that a late answer to any attempt counts (here it is worth
+nothing to who has left), and a fleet that is doubled in the middle of a run.
+"""
+
+import pytest
+from scipy import stats
+
+from sim.simulate import simulate
+from tests.metastable import experiment_a, experiment_d, recovered
+
+
+def policy(**fields):
+    return [{"policy": fields}]
+
+
+def shed(share):
+    return [{"policy": {"kind": "shed", "share": share, "final": True}, "from": "1200 s", "until": "1260 s"}]
+
+
+JITTER_A = {"backoff": {"kind": "uniform", "low": "0 s", "high": "1 s"}, "growth": 2, "longest": "60 s"}
+JITTER_D = {"backoff": {"kind": "uniform", "low": "0 s", "high": "10 s"}, "growth": 2, "longest": "300 s"}
+BUDGET = {"kind": "retry budget", "ratio": 0.1, "bucket": 10}
+
+# name, scenario, recovered of 20 (A) or 10 (D), attempts a second at the end: a reference simulation of each.
+A = [
+    ("bound 150", experiment_a(), 0, 30.02),
+    ("bound 35", experiment_a(35), 20, 4.98),
+    ("told at once, and trying at once", experiment_a(tells=True), 0, 30.05),
+    ("budget by successes", experiment_a(policies=policy(**BUDGET, per="success")), 20, 5.03),
+    ("budget by first attempts", experiment_a(policies=policy(**BUDGET, per="first attempt")), 20, 5.02),
+    ("full jitter", experiment_a(**JITTER_A), 0, 29.64),
+    ("last in first out", experiment_a(policies=policy(kind="last in first out")), 20, 5.02),
+    ("expiry", experiment_a(policies=policy(kind="expiry", after="5 s", foresight=False)), 20, 5.03),
+    ("expiry with foresight", experiment_a(policies=policy(kind="expiry", after="5 s")), 20, 5.04),
+    (
+        "folly's CoDel",
+        experiment_a(policies=policy(kind="codel", target="1 s", interval="10 s"), tells=True),
+        20,
+        5.03,
+    ),
+    ("adaptive throttle, 2", experiment_a(policies=policy(kind="adaptive throttle", k=2)), 20, 5.06),
+    ("adaptive throttle, 1.1", experiment_a(policies=policy(kind="adaptive throttle", k=1.1)), 20, 5.02),
+    ("90 % shed for a minute", experiment_a(policies=shed(0.9)), 20, 5.0),
+    ("half shed for a minute", experiment_a(policies=shed(0.5)), 20, 5.04),
+    ("bound 45", experiment_a(45), 20, 5.02),
+    ("bound 50", experiment_a(50), 20, 5.01),
+    ("bound 55", experiment_a(55), 20, 4.99),
+    ("bound 60", experiment_a(60), 10, 15.27),
+    ("bound 80", experiment_a(80), 0, 30.01),
+    ("base load 1.5", experiment_a(base=1.5), 20, 1.48),
+    ("base load 2.5", experiment_a(base=2.5), 0, 15.12),
+    ("spike of 60 s", experiment_a(lasting=60.0), 0, 30.0),
+    ("spike of 20 s", experiment_a(lasting=20.0), 0, 29.99),
+    ("spike of 10 s", experiment_a(lasting=10.0), 12, 15.0),
+]
+D = [
+    ("bound 2880", experiment_d(), 0, 31.67),
+    ("bound 640", experiment_d(640), 10, 7.89),
+    ("bound 860", experiment_d(860), 10, 7.89),
+    ("bound 900", experiment_d(900), 10, 7.89),
+    ("bound 960", experiment_d(960), 0, 31.67),
+    ("budget", experiment_d(policies=policy(**BUDGET)), 10, 7.89),
+    ("last in first out", experiment_d(policies=policy(kind="last in first out")), 10, 7.89),
+    ("expiry", experiment_d(policies=policy(kind="expiry", after="60 s", foresight=False)), 0, 31.67),
+    ("expiry with foresight", experiment_d(policies=policy(kind="expiry", after="60 s")), 10, 7.89),
+    ("full jitter", experiment_d(**JITTER_D), 0, 32.0),
+    ("base load 3.5", experiment_d(base=3.5), 10, 3.55),
+]
+
+
+@pytest.mark.parametrize(("name", "scenario", "of_reference", "attempts"), A, ids=[row[0] for row in A])
+def test_experiment_a_recovers_as_often_as_the_reference(name, scenario, of_reference, attempts):
+    check(scenario, of_reference, 20)
+
+
+@pytest.mark.parametrize(("name", "scenario", "of_reference", "attempts"), D, ids=[row[0] for row in D])
+def test_experiment_d_recovers_as_often_as_the_reference(name, scenario, of_reference, attempts):
+    check(scenario, of_reference, 10)
+
+
+def check(scenario, of_reference, seeds):
+    """The two counts may come from one chance of recovery (Fisher's exact test)."""
+    count = sum(recovered(simulate(scenario, seed=seed)) for seed in range(1, seeds + 1))
+    table = [[count, seeds - count], [of_reference, seeds - of_reference]]
+    assert stats.fisher_exact(table).pvalue > 0.001, f"{count} of {seeds} recovered, {of_reference} of the reference"
