@@ -39,6 +39,7 @@ class PoolTelemetry:
     gpus: int
     busy: int
     queued: int
+    inside: int  # requests waiting or being served
     expected_wait: float  # seconds, for a request of the lowest priority
 
 
@@ -57,6 +58,7 @@ class Telemetry:
     served: np.ndarray
     waited: np.ndarray  # summed wait of the requests that started, seconds
     started: np.ndarray
+    latency: np.ndarray  # summed latency of the requests that were served, seconds
     signups: int
     waitlisted: int  # people on the waitlist now
 

@@ -213,6 +213,7 @@ class Service:
             if self.retries[BUDGET] == PER_SUCCESS:
                 self.deposit()
             self.served[request.tier][request.feature] += 1
+            self.latency[request.tier][request.feature] += self.env.now - request.arrived
             done.succeed()  # type: ignore[attr-defined]
 
     def forget(self) -> None:
@@ -221,13 +222,16 @@ class Service:
         self.arrivals, self.refused, self.served, self.started = (
             [[0] * features for _ in range(tiers)] for _ in range(4)
         )
+        self.latency = [[0.0] * features for _ in range(tiers)]
         self.waited = [[0.0] * features for _ in range(tiers)]
         self.signups = 0
 
     def telemetry(self, waitlisted: int) -> Telemetry:
         """What a policy may see now, counts since the tick before."""
         pools = {
-            name: PoolTelemetry(pool.gpus, pool.gpus - len(pool.idle), pool.queued, pool.expected_wait(LAST))
+            name: PoolTelemetry(
+                pool.gpus, pool.gpus - len(pool.idle), pool.queued, pool.inside, pool.expected_wait(LAST)
+            )
             for name, pool in zip(self.scenario.pools, self.pools, strict=True)
         }
         return Telemetry(
@@ -238,6 +242,7 @@ class Service:
             served=read_only(self.served),
             waited=read_only(self.waited),
             started=read_only(self.started),
+            latency=read_only(self.latency),
             signups=self.signups,
             waitlisted=waitlisted,
         )

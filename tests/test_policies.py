@@ -33,7 +33,7 @@ from tests.traces import arriving, outcomes, step
 def seen(now: float = 0.0, wait: float = 0.0) -> Telemetry:
     """A service of one pool that expects this wait."""
     zero = np.zeros((2, 2))
-    return Telemetry(now, {"gpus": PoolTelemetry(4, 4, 0, wait)}, zero, zero, zero, zero, zero, 0, 0)
+    return Telemetry(now, {"gpus": PoolTelemetry(4, 4, 0, 4, wait)}, zero, zero, zero, zero, zero, zero, 0, 0)
 
 
 def turned(policy, telemetry: Telemetry | None = None) -> Controls:

@@ -105,7 +105,7 @@ class CompiledEngine:
         """The knobs are set: they hold from now on, and a new control interval begins."""
         self.refresh()
         s = self.state
-        for counts in (s.arrivals, s.refused, s.served, s.started, s.waited):
+        for counts in (s.arrivals, s.refused, s.served, s.started, s.waited, s.latency):
             counts[:] = 0.0
         s.n[SIGNUPS] = 0
 
@@ -130,6 +130,7 @@ class CompiledEngine:
                 int(s.gpus[pool]),
                 int(s.gpus[pool] - s.idle_count[pool]),
                 int(s.queued[pool]),
+                int(s.inside[pool]),
                 float(expected_wait(self.ref, self.setting, pool, LAST)),
             )
             for pool, name in enumerate(self.scenario.pools)
@@ -142,6 +143,7 @@ class CompiledEngine:
             served=read_only(s.served),
             waited=read_only(s.waited),
             started=read_only(s.started),
+            latency=read_only(s.latency),
             signups=int(s.n[SIGNUPS]),
             waitlisted=int(length_of_line(self.ref)),
         )

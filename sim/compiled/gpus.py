@@ -76,6 +76,7 @@ def images_done(s, c, number, now):  # type: ignore[no-untyped-def]
             if s.retries[BUDGET] == PER_SUCCESS:
                 s.retries[TOKENS] = min(s.retries[TOKENS] + s.retries[RATIO], s.retries[BUCKET])
             s.served[request.tier, request.feature] += 1
+            s.latency[request.tier, request.feature] += now - request.arrived
             tally.image_served(s, c, request.tier * len(c.slo) + request.feature, request, now)
         row = request.next
     tally.spent(s, c, batch, now)

@@ -88,6 +88,7 @@ class State(NamedTuple):
     served: NDArray[np.float64]
     started: NDArray[np.float64]
     waited: NDArray[np.float64]
+    latency: NDArray[np.float64]
     # The timeline (see sim.timeline).
     counts: NDArray[np.int32]  # (bins, cells, COUNTS); a cell is a tier and a feature
     seconds: NDArray[np.float64]  # (bins, cells, SECONDS)
@@ -200,7 +201,7 @@ def fresh_state(
     sampled: bool,
 ) -> State:
     """Nothing has happened; every GPU is idle. largest: images in a batch at most."""
-    ticks = [np.zeros((tiers, features)) for _ in range(5)]
+    ticks = [np.zeros((tiers, features)) for _ in range(6)]
     cells = tiers * features
     state = State(
         n=np.zeros(COUNTERS, dtype=np.int64),
@@ -240,6 +241,7 @@ def fresh_state(
         served=ticks[2],
         started=ticks[3],
         waited=ticks[4],
+        latency=ticks[5],
         counts=np.zeros((bins, cells, len(COUNTS)), dtype=np.int32),
         seconds=np.zeros((bins, cells, len(SECONDS))),
         queue=np.zeros((bins, pools)),
