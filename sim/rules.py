@@ -213,7 +213,9 @@ STEADY, JUST_DROPPED, FIRST_DROP = range(3)  # phases
 
 def fresh_codel() -> np.ndarray:
     """Of a pool whose queue has not been looked at."""
-    return np.zeros(CODEL_STATE)
+    state = np.zeros(CODEL_STATE)
+    state[FRESH] = 1.0
+    return state
 
 
 @njit

@@ -68,7 +68,7 @@ def test_a_slice_changes_no_other_knob():
         for controls in (whole, part):
             controls.set(**{name: "rolling" if name == "kind" else 1})
     differing = np.argwhere(whole.knobs != part.knobs)
-    assert [KNOBS[k] for _, _, k in differing] == ["queue"]
+    assert [KNOBS[k] for _, _, k in differing] == ["queue", "limit"]
 
 
 def test_a_limit_can_be_lifted(controls):
@@ -125,15 +125,15 @@ def test_a_quota_too_long_to_slide_is_refused_in_whatever_order_it_is_set(contro
 
 
 def test_changes_name_the_knob_the_values_and_the_policy(controls):
-    before = controls.knobs.copy()
+    before = controls.copies()
     controls.policy = "shed"
     controls.set(tiers=["free"], features=["image"], shed=0.3)
     row = {"knob": "shed", "tier": "free", "feature": "image", "old": 0.0, "new": 0.3, "policy": "shed"}
     assert controls.changes(before) == [row]
-    during = controls.knobs.copy()
+    during = controls.copies()
     controls.open_all()
     assert controls.changes(during) == [{**row, "old": 0.3, "new": 0.0, "policy": "not set any more"}]
-    assert controls.changes(np.array(controls.knobs)) == []
+    assert controls.changes(controls.copies()) == []
 
 
 # Telemetry.
@@ -263,3 +263,39 @@ def test_telemetry_shows_the_service_as_the_tables_have_it(notices):
         assert seen.waitlisted == (users["newcomer"] & at_the_gate).sum()
     assert max(seen.waitlisted for seen in notes.seen) > 5
     assert max(seen.pools["gpus"].queued for seen in notes.seen) > 5
+
+
+def test_knobs_of_pools_and_retries_are_checked_and_their_turns_are_decisions():
+    controls = Controls(["free"], ["image"], scale=0.5, pools=["gpus", "spare"])
+    before = controls.copies()
+    controls.policy = "me"
+    controls.set_pool(["spare"], order="last in first out", expire=30)
+    controls.set_retries(budget="success", ratio=0.1, bucket=10)
+    rows = [(row["knob"], row["old"], row["new"], row["policy"], row["tier"]) for row in controls.changes(before)]
+    assert rows == [
+        ("spare: order", 0.0, 1.0, "me", None),
+        ("spare: expire", math.inf, 30.0, "me", None),
+        ("retry budget", 0.0, 1.0, "me", None),
+        ("retry ratio", 0.0, 0.1, "me", None),
+        ("retry bucket", 0.0, 5.0, "me", None),
+    ]
+    during = controls.copies()
+    controls.open_all()
+    assert {row["policy"] for row in controls.changes(during)} == {"not set any more"}
+
+
+@pytest.mark.parametrize(
+    ("turn", "message"),
+    [
+        (lambda c: c.set_pool(["cellar"], expire=1), "no such pool"),
+        (lambda c: c.set_pool(expired=1), "no such knob"),
+        (lambda c: c.set_pool(order="random"), "cannot be set to that"),
+        (lambda c: c.set_pool(interval=0), "cannot be set to that"),
+        (lambda c: c.set_retries(budgets=1), "no such knob"),
+        (lambda c: c.set_retries(budget="always"), "cannot be set to that"),
+        (lambda c: c.set_retries(ratio=-1), "cannot be set to that"),
+    ],
+)
+def test_a_knob_of_a_pool_or_of_retries_cannot_be_set_to_anything(turn, message):
+    with pytest.raises(BadInput, match=message):
+        turn(Controls(["free"], ["image"], pools=["gpus"]))

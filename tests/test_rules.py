@@ -28,16 +28,22 @@ from sim.rules import (
     GRANTED,
     KNOBS,
     OVER_QUOTA,
+    POOL_FULL,
     QUEUE_FULL,
     RATE_LIMITED,
     ROLLING,
     SHED_AWAY,
+    SHED_FOR_GOOD,
     SLIDING,
     SLIDING_SLOTS,
     TOO_MANY,
     UNLIMITED,
     WAIT_TOO_LONG,
+    codel_drops,
     decide,
+    dropped,
+    folly_drops,
+    fresh_codel,
     fresh_limiter,
 )
 
@@ -52,8 +58,10 @@ def knobs(**turned: float) -> np.ndarray:
     return row
 
 
-def ask(row, limiter, now=0.0, *, midnight=0.0, age=0.0, in_flight=0, queued=0, wait=0.0, lot=0.5, chance=0.5) -> int:
-    return decide(row, limiter, now, midnight, age, in_flight, queued, wait, lot, chance)
+def ask(
+    row, limiter, now=0.0, *, midnight=0.0, age=0.0, in_flight=0, inside=0, queued=0, wait=0.0, lot=0.5, chance=0.5
+) -> int:
+    return decide(row, limiter, now, midnight, age, in_flight, inside, queued, wait, lot, chance)
 
 
 def granted(row, instants, *, midnight=0.0) -> list[float]:
@@ -289,3 +297,41 @@ def test_a_rollout_is_nested(lot, small, more):
     large = max(small, more)
     if ask(knobs(open=small), fresh_limiter(), lot=lot) == GRANTED:
         assert ask(knobs(open=large), fresh_limiter(), lot=lot) == GRANTED
+
+
+def test_a_pool_is_full_at_its_limit_and_who_is_shed_for_good_is_told_so():
+    assert ask(knobs(limit=5), fresh_limiter(), inside=4) == GRANTED
+    assert ask(knobs(limit=5), fresh_limiter(), inside=5) == POOL_FULL
+    assert ask(knobs(shed=0.6), fresh_limiter(), chance=0.5) == SHED_AWAY
+    assert ask(knobs(shed=0.6, final=1), fresh_limiter(), chance=0.5) == SHED_FOR_GOOD
+
+
+def test_expiry_counts_the_service_as_waited_only_with_foresight():
+    for foresight, waited, gone in ((0, 60.0, False), (0, 60.1, True), (1, 56.0, False), (1, 56.1, True)):
+        assert dropped(np.array([0, 60.0, foresight, 0, 1, 10]), fresh_codel(), waited, 4.0, 9, 0.0) is gone
+
+
+def test_folly_drops_as_its_own_unit_test_says():
+    """CodelTest.Basic: target 5 ms, interval 100 ms; steps in ms from one interval after the start, delays in ms."""
+    state, now, found = fresh_codel(), 0.1, []
+    for step, delays in ((110, [100]), (90, [50, 50]), (110, [2]), (90, [20])):
+        now += step / 1000
+        found += [folly_drops(state, 0.005, 0.1, delay / 1000, now) for delay in delays]
+    assert found == [False, False, True, False, True]
+
+
+def test_codel_lets_a_short_burst_pass_and_drops_ever_faster_while_a_queue_stands():
+    state = fresh_codel()
+    assert not any(codel_drops(state, 1.0, 10.0, 5.0, 9, t) for t in np.arange(0.0, 10.0, 0.5)), "not for an interval"
+    assert not codel_drops(state, 1.0, 10.0, 0.5, 9, 10.0), "the burst is over"
+    state, times = fresh_codel(), np.arange(0.0, 60.0, 0.01)
+    drops = times[[codel_drops(state, 1.0, 10.0, 5.0, 9, t) for t in times]]
+    gaps = np.diff(drops)
+    assert drops[0] == pytest.approx(10.01), "the first request seen after an interval above the target"
+    # The control law: after the first drop the n-th follows interval / sqrt(n) later.
+    assert gaps[:6] == pytest.approx(10.0 / np.sqrt(np.arange(1, 7)), abs=0.03)
+
+
+def test_codel_drops_nothing_where_only_one_waits():
+    state = fresh_codel()
+    assert not any(codel_drops(state, 1.0, 10.0, 99.0, 0, t) for t in np.arange(0.0, 100.0, 0.5))
