@@ -18,11 +18,13 @@ from sim.errors import BadInput
 from sim.request import ABANDONED, REFUSED, SERVED, UNFINISHED
 from sim.rules import EXPIRED, REASONS
 from sim.run import Run
+from sim.timeline import bin_width, grid
 
 Window = tuple[float, float] | None
 Floats = NDArray[np.float64]
 
 LOST = "lost"
+ROUNDING = 1e-9  # of sums of seconds: a queue of one may come out a little shorter
 SATURATED = 0.98  # a pool whose GPUs are busy this share of a bin, with a queue, is saturated
 
 
@@ -191,8 +193,11 @@ def queue_spans(run: Run, pool: str) -> tuple[Floats, Floats]:
 
 
 def bins(run: Run, width: float, begin: float = 0.0) -> Floats:
-    """Edges of bins of about `width` seconds from `begin` to the horizon."""
-    return np.linspace(begin, run.horizon, max(1, round((run.horizon - begin) / width)) + 1)
+    """Edges of bins of about `width` seconds from `begin` to the horizon; those of recorded bins, where they meet."""
+    edges = np.linspace(begin, run.horizon, max(1, round((run.horizon - begin) / width)) + 1)
+    recorded = grid(run.horizon)
+    nearest = recorded[np.clip(np.rint(edges / bin_width(run.horizon)).astype(int), 0, len(recorded) - 1)]
+    return np.where(np.abs(edges - nearest) < 1e-9 * run.horizon, nearest, edges)
 
 
 def default_bin(run: Run) -> float:
@@ -229,7 +234,7 @@ def loads(edges: Floats, offered: Floats, offered_first: Floats, busy: Floats, q
             "offered_first": offered_first,
             "utilisation": np.clip(busy, 0.0, 1.0),  # against rounding
             "queued": queued,
-            "saturated": (busy >= SATURATED) & (queued >= 1),
+            "saturated": (busy >= SATURATED - ROUNDING) & (queued >= 1 - ROUNDING),
         },
         index=pd.Index(edges[:-1], name="time"),
     )

@@ -100,11 +100,16 @@ def load_run(folder: Path) -> Run:
         known = manifest.pop("categories")
         tables = {t: with_categories(pd.read_parquet(folder / f"{t}.parquet"), known[t]) for t in TABLES}
         counted = manifest.pop("timeline", None)
-        timeline = None if counted is None else Timeline(**counted, **dict(np.load(folder / TIMELINE)))
-    except (OSError, ValueError, AttributeError, KeyError, TypeError, RecursionError, BadZipFile) as wrong:
+        timeline = None if counted is None else load_timeline(folder, counted)
+    except (OSError, ValueError, AttributeError, KeyError, TypeError, RecursionError, BadZipFile, EOFError) as wrong:
         expected = "a folder written by 'meltpoint run'"
         raise BadInput(f"this is not a saved run ({wrong})", file=folder, expected=expected) from None
     return Run(**tables, manifest=manifest, timeline=timeline)
+
+
+def load_timeline(folder: Path, counted: dict[str, Any]) -> Timeline:
+    with (folder / TIMELINE).open("rb") as file, np.load(file) as arrays:
+        return Timeline(**counted, **arrays)
 
 
 def categories(table: pd.DataFrame) -> dict[str, list[str]]:

@@ -97,6 +97,11 @@ def bin_width(horizon: float) -> float:
     return float(shown / np.ceil(shown / FINEST))
 
 
+def grid(horizon: float) -> NDArray[np.float64]:
+    """The edges of the recorded bins, seconds. What happens at an edge is in the bin that it begins."""
+    return np.linspace(0.0, horizon, round(horizon / bin_width(horizon)) + 1)
+
+
 def middles() -> NDArray[np.float64]:
     """The value that stands for each bucket, seconds: 0 for the first, inf for the last."""
     within = 1 + (np.arange(HALVES) + 0.5) / HALVES

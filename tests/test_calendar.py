@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from sim.compiled.calendar import EMPTY, HEAP, OVERFULL, RUN, code_of, peek, pop, schedule
 from sim.compiled.memory import records
-from sim.compiled.state import (
+from sim.compiled.records import (
     CHUNK,
     CURRENT,
     FREE_CHUNK,
@@ -21,10 +21,8 @@ from sim.compiled.state import (
     SOON,
     SOONER,
     SPARE_CHUNKS,
-    fresh_state,
-    roomy,
-    with_chunks,
 )
+from sim.compiled.state import fresh_state, roomy, with_chunks
 from sim.compiled.view import View
 
 Moment = tuple[float, int, int]  # when, its code, and what it is about: here the how-manieth to be scheduled

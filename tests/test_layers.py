@@ -29,7 +29,7 @@ FLOORS = [
     ["run"],
     ["recordings", "fitting", "binned"],
     ["simulate", "metrics", "theory", "parallel"],
-    ["costs", "check", "export", "cells"],
+    ["costs", "check", "export", "cells", "latencies"],
     ["verdict"],
     ["first_use"],
     ["compare"],

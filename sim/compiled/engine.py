@@ -195,7 +195,7 @@ def begun(scenario: Scenario, c: Setting, users: int) -> State:
         len(scenario.features),
         [scenario.gpus(name) for name in scenario.pools],
         buckets=int(c.buckets_a_second * scenario.horizon) + 2,
-        bins=round(scenario.horizon * c.bins_a_second),
+        bins=len(c.edges) - 1,
         largest=max(pool.max_batch for pool in scenario.pools.values()),
         rows=c.rows,
         sampled=c.sampled > 0,

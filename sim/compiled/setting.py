@@ -13,7 +13,7 @@ from sim.demand.people import Asks, People
 from sim.demand.users import Behaviour
 from sim.log import Recording
 from sim.scenario import Scenario
-from sim.timeline import bin_width
+from sim.timeline import bin_width, grid
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -37,6 +37,7 @@ class Setting(NamedTuple):
     midnight: float
     buckets_a_second: float  # of the calendar
     bins_a_second: float  # of the timeline
+    edges: Floats  # of its bins
     rows: bool  # every row is recorded
     sampled: float  # else the share of users whose rows are kept
     pushes: int  # moments that one moment can put on the calendar at most
@@ -143,6 +144,7 @@ def setting_of(
         midnight=scenario.midnight,
         buckets_a_second=buckets_for(moments) / scenario.horizon,
         bins_a_second=1.0 / bin_width(scenario.horizon),
+        edges=grid(scenario.horizon),
         rows=recording.rows,
         sampled=recording.sampled,
         pushes=most_pushes(scenario),

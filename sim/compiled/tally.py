@@ -41,7 +41,13 @@ FIRST_BUCKET = HALVES * (1023 + LOWEST) - 1  # of the bits of a float64 that nam
 
 @njit
 def bin_of(s, c, instant):  # type: ignore[no-untyped-def]
-    return min(int(instant * c.bins_a_second), len(s.signups) - 1)
+    """The bin of an instant: by its edges, to which the product is but a good guess."""
+    place = min(int(instant * c.bins_a_second), len(s.signups) - 1)
+    if instant < c.edges[place]:
+        return place - 1
+    if instant >= c.edges[place + 1] and place + 1 < len(s.signups):
+        return place + 1
+    return place
 
 
 @njit
@@ -132,7 +138,7 @@ def spread(s, c, cell, column, begin, end, amount):  # type: ignore[no-untyped-d
         return
     a_second, edge = amount / (end - begin), begin
     for place in range(first, last):
-        after = (place + 1) / c.bins_a_second
+        after = c.edges[place + 1]
         s.seconds[place, cell, column] += (after - edge) * a_second
         edge = after
     s.seconds[last, cell, column] += (end - edge) * a_second
@@ -171,7 +177,7 @@ def time_passes(s, c, pool, now):  # type: ignore[no-untyped-def]
     first, last = bin_of(s, c, begin), bin_of(s, c, now)
     edge = begin
     for place in range(first, last):
-        after = (place + 1) / c.bins_a_second
+        after = c.edges[place + 1]
         s.queue[place, pool] += length * (after - edge)
         edge = after
     s.queue[last, pool] += length * (now - edge)

@@ -1,0 +1,196 @@
+"""Every figure that comes from a run's timeline is the one that its rows give, for everybody and for every group."""
+
+import dataclasses
+import math
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from sim import metrics
+from sim.binned import serves
+from sim.load import load
+from sim.run import Run
+from sim.simulate import simulate
+from sim.timeline import BUCKETS, ERROR, Timeline, added, bin_width, middles
+from sim.verdict import PoolVerdict, Verdict, verdict
+from tests.random_scenarios import documents, long_documents, scenario_from
+from tests.test_scenarios import CASES, SMALL
+
+SUMS = 1e-9  # what sums of seconds in another order may differ by, relative to themselves
+GROUPS = (None, "tier", "feature", ["tier", "feature"])
+
+
+def from_rows(run: Run) -> Run:
+    """The same run, of whose timeline nobody knows."""
+    return dataclasses.replace(run, timeline=None)
+
+
+def close(found: Any, expected: Any) -> bool:
+    return bool(np.allclose(found, expected, rtol=SUMS, atol=SUMS, equal_nan=True))
+
+
+def same(found: Any, expected: Any) -> bool:
+    """Whether nested figures are equal; nan is nan."""
+    if isinstance(expected, dict):
+        return found.keys() == expected.keys() and all(same(found[key], expected[key]) for key in expected)
+    return found == expected or (isinstance(expected, float) and math.isnan(expected) and math.isnan(found))
+
+
+def assert_same_verdict(one: Verdict, other: Verdict) -> None:
+    assert same(dataclasses.asdict(one.life), dataclasses.asdict(other.life))
+    for name in ("counts", "goodput", "goodput_degraded", "dollars", "signups", "churned"):
+        assert same(getattr(one, name), getattr(other, name)), name
+    assert one.refused["refused"].to_dict() == other.refused["refused"].to_dict()
+    pd.testing.assert_frame_equal(one.latency, other.latency)
+    pd.testing.assert_frame_equal(one.gpu_hours, other.gpu_hours, rtol=SUMS, atol=SUMS)
+    assert one.energy == pytest.approx(other.energy, rel=SUMS, nan_ok=True)
+    for mine, theirs in zip(one.pools, other.pools, strict=True):
+        assert_same_pool(mine, theirs)
+
+
+def assert_same_pool(one: PoolVerdict, other: PoolVerdict) -> None:
+    left_out = ("peak_load", "consumed")
+    found, expected = (
+        {f.name: getattr(pool, f.name) for f in dataclasses.fields(pool) if f.name not in left_out}
+        for pool in (one, other)
+    )
+    assert same(found, expected), (found, expected)
+    assert close(one.peak_load, other.peak_load)
+    shares = [
+        {
+            (row.tier, row.feature, row.wasted): row.share
+            for row in pool.consumed[pool.consumed["share"] > 0].itertuples()
+        }
+        for pool in (one, other)
+    ]
+    assert shares[0] == pytest.approx(shares[1], rel=SUMS)
+
+
+def counted(table: pd.DataFrame) -> dict[Any, Any]:
+    """A table of counts without its empty rows and columns."""
+    found: dict[Any, Any] = table.loc[table.sum(axis=1) > 0, table.sum() > 0].to_dict("index")
+    return found
+
+
+def assert_same_figures(run: Run) -> None:
+    """All that can be had from the timeline, against the rows."""
+    rows, window = from_rows(run), metrics.window_of(run, None)
+    assert serves(run, *window), "or rows would be compared with rows"
+    assert not serves(rows, *window)
+    assert_same_verdict(verdict(run), verdict(rows))
+    pd.testing.assert_frame_equal(metrics.timeline(run), metrics.timeline(rows))
+    for by in GROUPS:
+        found, expected = (metrics.outcomes(r, by).to_dict("index") for r in (run, rows))
+        assert same(found, expected), by
+    for group in (None, "tier", "feature"):
+        assert counted(metrics.refused_by(run, group)) == counted(metrics.refused_by(rows, group))
+    for pool in run.manifest["pools"]:
+        assert same(metrics.peak_queue(run, pool), metrics.peak_queue(rows, pool))
+        one, other = (metrics.pool_timeline(r, pool, begin=window[0]) for r in (run, rows))
+        pd.testing.assert_series_equal(one.pop("saturated"), other.pop("saturated"))
+        assert close(one, other)
+
+
+@pytest.mark.parametrize(("name", "playbook"), CASES)
+def test_figures_of_shipped_scenarios_are_those_of_their_rows(name, playbook):
+    run = simulate(load(name, sets=SMALL[name]), playbook)
+    assert_same_figures(run)
+    assert serves(run, *metrics.bins(run, run.manifest["alive"]["window"])), "windows are whole bins"
+
+
+@pytest.mark.parametrize("playbook", ["none", "march-2025", "waitlist", "degrade"])
+def test_a_warm_up_is_left_out_alike(playbook):
+    run = simulate(load("viral-image-launch", override="small", sets={"warm_up": "6 days"}), playbook)
+    assert_same_figures(run)
+    assert metrics.peak_queue(run, "fleet")["at"] >= 6 * 86400
+
+
+def test_so_are_those_of_people_whom_images_bring():
+    run = simulate(load("viral-image-launch", override="word-of-mouth", sets={"horizon": "4 days"}))
+    assert verdict(run).signups["invited"] > 1000
+    assert_same_figures(run)
+
+
+@st.composite
+def aligned(draw: st.DrawFn) -> dict[str, Any]:
+    """A random document whose horizon, warm-up and windows are whole bins of ten seconds."""
+    horizon = draw(st.integers(6, 90))
+    return {
+        **draw(documents()),
+        "horizon": f"{horizon * 10} s",
+        "warm_up": f"{draw(st.sampled_from([0, 1, horizon // 2])) * 10} s",
+        "alive": {"window": "10 s", "kept": draw(st.sampled_from([0, 0.8]))},
+    }
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
+@given(document=aligned())
+def test_figures_of_any_mix_of_mechanisms_are_those_of_the_rows(document):
+    scenario = scenario_from(document)
+    for playbook, unlimited in (("one", False), ("other", False), ("one", True)):
+        assert_same_figures(simulate(scenario, playbook, seed=3, unlimited=unlimited))
+
+
+@settings(max_examples=20, deadline=None, suppress_health_check=list(HealthCheck))
+@given(document=long_documents())
+def test_figures_are_those_of_the_rows_when_people_come_back(document):
+    assert_same_figures(simulate(scenario_from(document), "one", seed=3))
+
+
+def test_a_window_between_bins_is_asked_of_the_rows():
+    run = simulate(load("steady", sets={"horizon": "20 min"}))
+    width = bin_width(run.horizon)
+    assert serves(run, 2 * width, 5 * width)
+    assert not serves(run, 2.5 * width, 5 * width)
+    for window in ((2 * width, 5 * width), (2.5 * width, 5 * width)):
+        found, expected = (metrics.outcomes(r, window=window).to_dict("index") for r in (run, from_rows(run)))
+        assert same(found, expected)
+    assert metrics.outcomes(run, window=(0, 2 * width)).loc["all", "attempts"] > 0
+
+
+# The parts of a timeline.
+
+
+def test_a_bin_is_a_minute_or_a_whole_part_of_what_is_drawn():
+    for horizon in (60.0, 600.0, 7200.0, 86400.0, 9 * 86400.0, 23 * 86400.0, 10 * 365 * 86400.0):
+        width, drawn = bin_width(horizon), max(10.0, horizon / 216)
+        assert width <= 60
+        assert drawn / width == pytest.approx(round(drawn / width), rel=1e-12)
+
+
+def test_a_value_is_within_the_error_of_the_middle_of_its_bucket():
+    found = middles()
+    assert len(found) == BUCKETS
+    assert (found[0], found[-1]) == (0, math.inf)
+    inner = found[1:-1]
+    assert (np.diff(inner) > 0).all()
+    assert inner[0] < 2**-10 * (1 + 2 * ERROR)
+    assert inner[-1] > 2**30 * (1 - 2 * ERROR)
+    edges = (inner[1:] + inner[:-1]) / 2  # the buckets to both sides are a little wider or narrower at a power of two
+    assert (np.maximum(inner[1:] / edges, edges / inner[:-1]) - 1 < 1.5 * ERROR).all()
+
+
+def parts(seeds: range) -> list[Timeline]:
+    scenario = load("million-signup-hour", sets=SMALL["million-signup-hour"])
+    found = [simulate(scenario, seed=seed).timeline for seed in seeds]
+    return [timeline for timeline in found if timeline is not None]
+
+
+def test_timelines_add_up():
+    one, two, three = parts(range(1, 4))
+    whole = added([one, two, three], warm_up=0.0)
+    for name in ("counts", "seconds", "queue", "signups", "latencies", "joules"):
+        expected = one.arrays()[name] + two.arrays()[name] + three.arrays()[name]
+        np.testing.assert_allclose(whole.arrays()[name], expected, rtol=1e-12)
+    assert whole.people["came"] == whole.signups.sum() == sum(part.people["came"] for part in (one, two, three))
+    longest, at, drain, left = whole.peaks[0]
+    queue = whole.queue[:, 0] / whole.width
+    assert longest == queue.max() == queue[round(at / whole.width)]
+    assert longest <= sum(part.peaks[0, 0] for part in (one, two, three))
+    assert left == sum(part.peaks[0, 3] for part in (one, two, three))
+    if not math.isnan(drain):
+        assert queue[round((at + drain) / whole.width)] == 0
