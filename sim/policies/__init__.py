@@ -5,6 +5,9 @@ from typing import Annotated
 from pydantic import Field
 
 from sim.policies.access import FeatureGate, Waitlist
+from sim.policies.adaptive import Aimd, EnvoyGradient, Gradient2, Vegas
+from sim.policies.admission import AdmissionControl, PriorityShedding, ReservedShare, UtilisationShedding
+from sim.policies.brownout import Brownout
 from sim.policies.clients import AdaptiveThrottle, RetryBudget
 from sim.policies.limits import Concurrency, PoolLimit, Quota, RateLimit
 from sim.policies.order import Priority
@@ -30,28 +33,46 @@ ShippedPolicy = Annotated[
     | Expiry
     | CoDel
     | RetryBudget
-    | AdaptiveThrottle,
+    | AdaptiveThrottle
+    | Aimd
+    | Vegas
+    | Gradient2
+    | EnvoyGradient
+    | AdmissionControl
+    | PriorityShedding
+    | ReservedShare
+    | UtilisationShedding
+    | Brownout,
     Field(discriminator="kind"),
 ]
 
 __all__ = [
     "AdaptiveLifo",
     "AdaptiveThrottle",
+    "AdmissionControl",
+    "Aimd",
+    "Brownout",
     "CoDel",
     "Concurrency",
     "Degrade",
     "DegradeUnderLoad",
+    "EnvoyGradient",
     "Expiry",
     "FeatureGate",
+    "Gradient2",
     "LastInFirstOut",
     "PoolLimit",
     "Priority",
+    "PriorityShedding",
     "QueueBound",
     "Quota",
     "RateLimit",
+    "ReservedShare",
     "RetryBudget",
     "Shed",
     "ShippedPolicy",
+    "UtilisationShedding",
+    "Vegas",
     "WaitBound",
     "Waitlist",
 ]

@@ -35,13 +35,14 @@ class AdmissionControl(Targeted):
 
     As there, a request counts once it has ended, and only if it was let in. Over the last `window` a share
     max(0, ended - succeeded / threshold) / (ended + 1), to the power 1 / `aggression`, is refused; never more than
-    `max_rejection`, nothing while fewer than `rps_threshold` a second ended (at full scale). Defaults are Envoy's: 30 s,
-    95 %, 1, 80 %, 0. A success is an image for somebody still there, in time or not; a failure is a user who left
-    first. What a queue drops, and what other policies refuse, is not seen. Counts are of the whole service; `tiers` and
-    `features` say only who is refused. Under steady overload R of a capacity C a share 1 - sqrt(C / (threshold R)) is
-    refused: the service still sees more than it can serve, and above some 26 C the limit of 80 % leaves it a fifth of
-    everything. It learns at control ticks, which should come several times in a window; a window should see ten
-    requests end.
+    `max_rejection`, nothing while fewer than `rps_threshold` a second ended (at full scale). Defaults are Envoy's:
+    30 s, 95 %, 1, 80 %, 0. A success is an image for somebody still there, in time or not; a failure is a user who left
+    first. What a queue drops, and what other policies refuse, is not seen.
+
+    Counts are of the whole service; `tiers` and `features` say only who is refused. Where R is asked of a capacity C
+    for long, a share 1 - sqrt(C / (threshold R)) is refused: what is let in is still more than C, and above some 26 C,
+    where the limit of 80 % is reached, a fifth of all. It learns at control ticks, which should come several times in a
+    window; a window should see ten requests end.
     """
 
     steady: ClassVar[bool] = False

@@ -52,13 +52,13 @@ class Brownout(Targeted):
     The dimmer theta is the share at full quality. At each control tick theta += (theta / t) (1 - pole) (set_point - t)
     where t is the latency measured over `window`; where t is under the set point, a tenth of that. Pole 0.9, theta 0.5
     at the start and a window of five set points are the original's. So theta falls by a tenth a tick at most, and
-    rises by (set_point - t) / t hundredths of itself: slowly only where t is not far below the set point.
+    rises by (set_point - t) / t hundredths of itself: slowly only where t is not far below the set point. Where images
+    can be had in much less, theta and latency swing about where they should be; a short window makes them swing less.
 
     Different from the original: t is the mean latency of those served, as the greatest is not among the telemetry, so
     the set point is for the mean; and quality is not drawn for each request, as a level holds for a tier and feature:
-    whole ticks are at `level` instead, a share 1 - theta of them, spread evenly. Ticks should be short against the
-    window, and long against none: who waits for an image tells of it only when it is done. Theta never goes below
-    `floor`; if the lesser level alone is more than the pool can do, latency is not kept.
+    whole ticks are at `level` instead, a share 1 - theta of them, spread evenly: several ticks should fit in a window.
+    Theta never goes below `floor`; where the lesser level alone is more than the pool can do, latency is not kept.
     """
 
     steady: ClassVar[bool] = False

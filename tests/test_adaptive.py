@@ -1,0 +1,402 @@
+"""Adaptive limits: each rule against what is known of it, the windows it is fed with, and runs under overload."""
+
+import copy
+import math
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+import pytest
+from pydantic import ValidationError
+
+from sim.controls import Controls, PoolTelemetry, Telemetry
+from sim.errors import BadInput
+from sim.policies.adaptive import Adaptive, Aimd, EnvoyGradient, Gradient2, Learnt, Vegas, aimd, envoy, gradient2, vegas
+from sim.run import Run
+from sim.simulate import simulate
+from tests.metastable import experiment_d, recovered, spike
+from tests.random_scenarios import plain
+from tests.test_engines import assert_alike
+
+RULES = {"aimd": aimd, "vegas": vegas, "gradient2": gradient2, "envoy gradient": envoy}
+STARTS = (1, 20, 400)
+
+
+def saturated(limit: float, slots: float, seconds: float = 4.0) -> float:
+    """Latency of a server with so many slots, each of which takes so long, where the whole limit is in use."""
+    return seconds * max(1.0, limit / slots)
+
+
+def limits(rule, learnt: Learnt, slots: float, windows: int = 2000, **how) -> list[float]:
+    """The limit after each window in front of a saturated server."""
+    found = []
+    for _ in range(windows):
+        learnt = rule(learnt, saturated(learnt.limit, slots), learnt.limit, **how)
+        found.append(learnt.limit)
+    return found
+
+
+# AIMD.
+
+
+@pytest.mark.parametrize("start", STARTS)
+@pytest.mark.parametrize(("slots", "timeout"), [(10, 20.0), (64, 8.0), (100, 5.0)])
+def test_aimd_swings_between_the_limit_of_its_timeout_and_nine_tenths_of_it(slots, timeout, start):
+    peak = slots * timeout / 4.0
+    rests = limits(aimd, Learnt(start), slots, timeout=timeout)[-500:]
+    assert max(rests) == math.floor(peak) + 1  # the first that is too much
+    assert min(rests) == math.floor(0.9 * max(rests))
+    assert set(np.diff(rests)) == {1, min(rests) - max(rests)}
+
+
+def test_aimd_backs_off_at_a_drop_or_a_late_answer_and_keeps_its_bounds():
+    at = Learnt(30, least=20, most=31)
+    assert aimd(at, 1.0, 30).limit == 31
+    assert aimd(at, 5.0, 15).limit == 31  # half of it in use; not later than the timeout
+    assert aimd(at, 5.1, 30).limit == 27
+    assert aimd(at, 1.0, 1, True).limit == 27
+    assert aimd(replace(at, limit=31), 1.0, 31).limit == 31
+    assert aimd(replace(at, limit=20), 9.0, 31).limit == 20
+
+
+# Vegas.
+
+
+@pytest.mark.parametrize("start", STARTS)
+@pytest.mark.parametrize(("slots", "low", "high"), [(10, 13, 16), (64, 67, 70), (100, 106, 112)])
+def test_vegas_rests_with_a_queue_of_three_to_six_steps(slots, low, high, start):
+    learnt = Learnt(start, baseline=4.0)
+    rests = limits(vegas, learnt, slots, probe=math.inf)[-100:]
+    assert len(set(rests)) == 1
+    assert low <= rests[0] <= high
+
+
+def test_vegas_takes_the_least_latency_for_that_without_a_queue():
+    learnt = vegas(Learnt(20), 5.0, 20)
+    assert (learnt.limit, learnt.baseline) == (20, 5.0)
+    learnt = vegas(learnt, 4.0, 20)
+    assert (learnt.limit, learnt.baseline) == (20, 4.0)
+    assert vegas(learnt, 4.5, 20).baseline == 4.0
+
+
+@pytest.mark.parametrize(
+    ("rtt", "limit"),
+    [(4.0, 26), (4.2, 26), (4.3, 21), (4.45, 20), (5.7, 20), (6.0, 19), (80.0, 19)],
+)
+def test_vegas_adds_six_steps_one_or_none_or_takes_one_off(rtt, limit):
+    assert vegas(Learnt(20, baseline=4.0), rtt, 20).limit == limit
+    assert vegas(Learnt(20, baseline=4.0), rtt, 20, True).limit == 19
+
+
+def test_vegas_steps_by_the_whole_decimal_logarithm():
+    assert [vegas(Learnt(n, 4.0, most=1e5), 4.0, n).limit - n for n in (1, 99, 100, 999, 1000)] == [6, 6, 12, 12, 18]
+
+
+def test_vegas_probes_every_three_quarters_of_thirty_limits_and_then_believes_what_it_sees():
+    learnt, baselines = Learnt(20, baseline=4.0), []
+    for _ in range(450):
+        learnt = vegas(learnt, 5.0, 20)  # a queue of four: the limit stays
+        baselines.append(learnt.baseline)
+    assert baselines == [4.0] * 449 + [5.0]
+    assert (learnt.limit, learnt.count) == (20, 0)
+
+
+def test_a_probe_under_load_makes_vegas_grow():
+    assert limits(vegas, Learnt(20, baseline=4.0), 10)[-1] > 30
+    assert limits(Vegas(pool="gpus", probe=None).ruled, Learnt(20, baseline=4.0), 10)[-1] < 20
+
+
+# Gradient2.
+
+
+def warm(limit: float = 100.0, usual: float = 4.0, **bounds) -> Learnt:
+    return Learnt(limit, baseline=usual, count=10, **bounds)
+
+
+@pytest.mark.parametrize(("rtt", "gradient"), [(1.0, 1.0), (6.0, 1.0), (8.0, 0.75), (12.0, 0.5), (99.0, 0.5)])
+def test_gradient2_multiplies_by_half_to_one(rtt, gradient):
+    learnt = gradient2(warm(), rtt, 100, long=10**9)
+    assert learnt.limit == pytest.approx(0.8 * 100 + 0.2 * (100 * gradient + 4))
+
+
+def test_gradient2_does_not_look_at_drops():
+    for rtt in (1.0, 4.0, 40.0):
+        assert gradient2(warm(), rtt, 100, True) == gradient2(warm(), rtt, 100)
+
+
+def test_the_long_latency_of_gradient2_shrinks_faster_where_it_is_over_twice_the_latency():
+    plainly = 10.0 + (4.0 - 10.0) * 2 / 601
+    assert gradient2(warm(usual=10.0), 4.0, 0).baseline == pytest.approx(0.95 * plainly)
+    assert gradient2(warm(usual=8.0), 4.0, 0).baseline == pytest.approx(8.0 + (4.0 - 8.0) * 2 / 601)  # just not twice
+
+
+def test_the_long_latency_of_gradient2_begins_as_the_mean_of_ten_windows():
+    learnt = Learnt(20.0)
+    for rtt in range(1, 11):
+        learnt = gradient2(learnt, float(rtt), 20)
+    assert learnt.baseline == 5.5
+    assert gradient2(learnt, 10.0, 20).baseline == pytest.approx(5.5 + 4.5 * 2 / 601)
+
+
+def test_gradient2_creeps_up_where_overload_lasts():
+    learnt = Learnt(20.0, least=20, most=10_000)
+    found = limits(gradient2, learnt, 20, 3000)
+    assert 30 < found[100] < found[1000] < found[2999]
+
+
+# Envoy's gradient controller.
+
+
+@pytest.mark.parametrize("start", STARTS)
+@pytest.mark.parametrize(("slots", "limit"), [(10, 16), (64, 88), (100, 136), (400, 522)])
+def test_envoy_settles_where_latency_is_a_quarter_more_than_the_least_and_a_burst(slots, limit, start):
+    assert limit == math.floor(1.25 * slots + math.sqrt(1.25 * slots))
+    rests = limits(envoy, Learnt(start, baseline=4.0, least=3), slots)[-100:]
+    assert set(rests) == {limit}
+    assert 1.25 <= saturated(limit, slots) / 4.0 <= 1.6
+
+
+@pytest.mark.parametrize(
+    ("rtt", "gradient"), [(0.1, 2.0), (2.5, 2.0), (5.0, 1.0), (8.0, 0.625), (10.0, 0.5), (99, 0.5)]
+)
+def test_envoy_multiplies_by_half_to_two(rtt, gradient):
+    grown = 100 * gradient
+    assert envoy(Learnt(100, baseline=4.0), rtt, 100).limit == math.floor(grown + math.sqrt(grown))
+
+
+def test_envoy_counts_how_often_its_limit_stays_the_least():
+    learnt, counts = Learnt(6, baseline=4.0, least=3), []
+    for rtt in (90.0, 90.0, 90.0, 90.0, 4.0):
+        learnt = envoy(learnt, rtt, 3)
+        counts.append((learnt.limit, learnt.count))
+    assert counts == [(4, 0), (3, 0), (3, 1), (3, 2), (5, 0)]
+
+
+def test_half_the_capacity_halves_envoys_limit_within_two_windows():
+    settled = limits(envoy, Learnt(20, baseline=4.0), 100)[-1]
+    after = limits(envoy, Learnt(settled, baseline=4.0), 50, 3)
+    assert settled == 136
+    assert after[1] == after[2] == math.floor(62.5 + math.sqrt(62.5)) == 70
+
+
+# All of them.
+
+
+@pytest.mark.parametrize("name", ["aimd", "vegas", "gradient2"])
+@pytest.mark.parametrize("rtt", [0.1, 3.9, 4.0, 4.5])
+def test_no_limit_grows_while_less_than_half_of_it_is_used(name, rtt):
+    assert RULES[name](warm(), rtt, 49).limit <= 100
+    assert RULES[name](warm(), 4.0, 50).limit > 100
+
+
+def test_envoys_grows_although_it_is_not_used():
+    assert envoy(warm(), 4.0, 0).limit == math.floor(125 + math.sqrt(125))
+
+
+@pytest.mark.parametrize("rule", RULES.values(), ids=RULES)
+def test_limits_stay_in_their_bounds(rule):
+    learnt, rng = Learnt(50, baseline=4.0, least=20, most=90), np.random.default_rng(1)
+    for rtt in rng.lognormal(1.5, 1.5, 2000):
+        learnt = rule(learnt, float(rtt), learnt.limit * rng.random(), bool(rng.random() < 0.05))
+        assert 20 <= learnt.limit <= 90
+
+
+# The policies.
+
+POLICIES: dict[str, Adaptive] = {
+    "aimd": Aimd(pool="gpus"),
+    "vegas": Vegas(pool="gpus"),
+    "gradient2": Gradient2(pool="gpus"),
+    "envoy gradient": EnvoyGradient(pool="gpus"),
+}
+each = pytest.mark.parametrize("policy", POLICIES.values(), ids=POLICIES)
+
+
+def seen(now: float, served: float = 0, rtt: float = 4.0, inside: int = 20, gpus: int = 4) -> Telemetry:
+    """Two tiers and two features, of which free images are served: so many, at this mean latency."""
+    zero = np.zeros((2, 2))
+    images, latency = zero.copy(), zero.copy()
+    images[0, 0], latency[0, 0] = served, served * rtt
+    pools = {"gpus": PoolTelemetry(gpus, gpus, inside - gpus, inside, 0.0)}
+    return Telemetry(now, pools, zero, zero, images, zero, zero, latency, 0, 0)
+
+
+def turned(policy: Adaptive, telemetry: Telemetry, scale: float = 1.0) -> float:
+    """The limit that it sets for free images."""
+    controls = Controls(["free", "plus"], ["image", "video"], scale, ["gpus"])
+    policy.act(telemetry, controls)
+    return controls.knob("limit", "free", "image") / scale
+
+
+@each
+def test_a_policy_says_its_kind_and_limits_those_it_is_for(policy):
+    assert policy.kind == next(name for name, one in POLICIES.items() if one is policy)
+    controls = Controls(["free", "plus"], ["image", "video"], 1.0, ["gpus"])
+    policy.model_copy(update={"features": ["video"]}, deep=True).act(seen(0), controls)
+    assert np.isfinite([controls.knob("limit", tier, "video") for tier in ("free", "plus")]).all()
+    assert math.isinf(controls.knob("limit", "free", "image"))
+
+
+def test_a_window_closes_after_its_seconds_and_its_images():
+    policy = Aimd(pool="gpus", window="30 s", samples=10)
+    looks = [(0, 99), (10, 9), (20, 9), (30, 9), (40, 1), (80, 8), (90, 1), (120, 99)]
+    assert [turned(policy, seen(now, served)) for now, served in looks] == [20, 20, 20, 21, 21, 21, 22, 23]
+
+
+def test_a_window_has_the_mean_latency_and_the_most_that_was_inside():
+    policy = Aimd(pool="gpus", window="30 s", timeout="10 s", start=100, least=1)
+    for now, rtt, inside in ((0, 99.0, 90), (10, 4.0, 50), (20, 7.0, 10)):
+        turned(policy, seen(now, 10, rtt, inside))
+    assert turned(policy, seen(30, 10, 19.0, 10)) == 101  # on average 10 s; half of it in use at 10 s
+    for now in (40, 50):
+        assert turned(policy, seen(now, 10, 4.0, 50)) == 101
+    assert turned(policy, seen(60, 10, 4.0, 10)) == 101  # what was inside before does not count
+
+
+def test_only_the_latency_of_those_it_is_for_counts():
+    policy = Aimd(pool="gpus", window="10 s", tiers=["plus"])
+    assert [turned(policy, seen(now, 99)) for now in (0, 10, 20)] == [math.inf] * 3
+    assert policy.limit() == 20
+
+
+def test_a_slice_of_the_service_finds_the_limit_of_the_whole():
+    for scale in (1.0, 0.1):
+        policy = Aimd(pool="gpus", window="10 s", start=500, most=900)
+        inside = round(250 * scale)
+        found = [turned(policy, seen(now, 10, inside=inside), scale) for now in (0, 10, 20, 30)]
+        assert found == pytest.approx([500, 501, 501, 501])
+
+
+def test_a_large_pool_starts_with_as_many_as_it_has_gpus():
+    assert turned(Aimd(pool="gpus"), seen(0, gpus=4)) == 20
+    assert turned(Aimd(pool="gpus"), seen(0, gpus=400)) == 400
+    assert turned(Aimd(pool="gpus"), seen(0, gpus=4), scale=0.01) == 400
+    assert turned(Aimd(pool="gpus", start=50), seen(0, gpus=400)) == 50
+    assert turned(Aimd(pool="gpus", most=300), seen(0, gpus=400)) == 300
+
+
+def test_envoy_holds_the_least_limit_while_it_measures_the_least_latency():
+    policy = EnvoyGradient(pool="gpus", window="10 s", requests=30, every="100 s")
+    assert turned(policy, seen(0, inside=9)) == 3
+    assert turned(policy, seen(10, 99, rtt=50.0, inside=9)) == 3  # they came before
+    assert turned(policy, seen(20, 99, rtt=50.0, inside=3)) == 3  # they have left
+    assert turned(policy, seen(30, 29, inside=3)) == 3
+    assert turned(policy, seen(40, 1, inside=3)) == 4  # as many as there are GPUs
+    assert policy._learnt.baseline == 4.0
+    assert turned(policy, seen(50, 10, rtt=5.0)) == 6
+    for now in range(60, 150, 10):
+        limit = turned(policy, seen(now, 10, rtt=5.0))
+        assert limit > 6
+    assert turned(policy, seen(150, 10, rtt=5.0)) == 3  # 107.5 s after it was measured
+
+
+def test_envoy_measures_anew_after_five_windows_at_its_least_limit():
+    policy = EnvoyGradient(pool="gpus", window="10 s", requests=10)
+    found = [turned(policy, seen(now, 10, rtt=4.0 if now < 20 else 40.0, inside=3)) for now in range(0, 130, 10)]
+    assert policy._learnt.baseline == 40.0
+    assert found[-1] > 3
+
+
+def test_envoy_measures_nothing_where_the_least_latency_is_given():
+    policy = EnvoyGradient(pool="gpus", window="10 s", min_rtt="4 s", every="20 s", start=10)
+    assert [turned(policy, seen(now, 10, rtt=90.0)) for now in range(0, 80, 10)] == [10, 7, 5, 4, 3, 3, 3, 3]
+
+
+@each
+def test_a_pool_that_is_not_there_is_told(policy):
+    with pytest.raises(BadInput, match="no such pool") as wrong:
+        turned(policy.model_copy(update={"pool": "spare"}, deep=True), seen(0))
+    assert (wrong.value.key, wrong.value.value) == ("pool", "spare")
+
+
+@pytest.mark.parametrize("wrong", [{"least": 0}, {"start": 19}, {"most": 10}, {"window": 0}, {"samples": 0}])
+@pytest.mark.parametrize("kind", [Aimd, Gradient2])
+def test_settings_must_make_sense(kind, wrong):
+    with pytest.raises(ValidationError):
+        kind(pool="gpus", **wrong)
+
+
+# Runs.
+
+
+OVERLOADED = {  # one server of ten a second
+    "aimd": Aimd(pool="gpus", least=1, timeout="2 s", window="2 s"),
+    "vegas": Vegas(pool="gpus", window="2 s"),
+    "gradient2": Gradient2(pool="gpus", least=1, window="2 s"),
+    "envoy gradient": EnvoyGradient(pool="gpus", window="2 s", requests=20),
+}
+overloaded = pytest.mark.parametrize("policy", OVERLOADED.values(), ids=OVERLOADED)
+
+
+def spiked():
+    """Half the capacity, three halves of it for two minutes, and half again; who waits 5 s asks again, five times."""
+    return spike(
+        base=5.0,
+        peak=15.0,
+        quiet=120.0,
+        lasting=120.0,
+        after=600.0,
+        gpus=1,
+        seconds=0.1,
+        noise="exponential",
+        timeout="5 s",
+        retries=5,
+        bound=1_000_000,
+        record="rows",
+    )
+
+
+def longest_queue(run: Run) -> int:
+    """The most requests that waited at once; a queued request of somebody who left waits as well."""
+    let_in = run.requests[run.requests["outcome"] != "refused"]
+    ends = let_in["started"].fillna(math.inf)
+    steps = pd.concat([pd.Series(1, index=let_in["arrived"]), pd.Series(-1, index=ends)]).sort_index(kind="stable")
+    return int(steps.cumsum().max())
+
+
+@overloaded
+def test_both_engines_play_it_alike_and_the_queue_stays_short(policy):
+    both = [simulate(spiked(), [policy], engine=engine) for engine in ("simpy", "compiled")]
+    assert_alike(*both)
+    assert longest_queue(both[0]) < 50
+    assert (both[0].requests["reason"] == "limit").any()
+
+
+def test_without_a_limit_the_queue_grows_and_nobody_is_served_in_time_again():
+    run = simulate(spiked(), [])
+    assert longest_queue(run) > 1000
+    assert not recovered(run)
+
+
+@overloaded
+def test_the_service_recovers_from_a_spike_under_a_limit(policy):
+    assert recovered(simulate(spiked(), [policy]))
+
+
+@each
+def test_as_it_is_by_default_it_serves_what_64_gpus_can_through_a_spike_of_images(policy):
+    run = simulate(experiment_d(1_000_000, record="rows"), [policy])
+    peak = run.requests[run.requests["arrived"].between(1000, 1500)]
+    served = peak[peak["outcome"] == "served"]
+    assert 0.95 * 16 < len(served) / 500 < 1.02 * 16
+    assert (served["finished"] - served["arrived"]).mean() < 1.6 * 4
+    assert recovered(run)
+
+
+@overloaded
+def test_a_policy_forgets_between_runs(policy):
+    before = copy.deepcopy(policy.__pydantic_private__)
+    first, second = (simulate(spiked(), [policy]) for _ in range(2))
+    assert len(first.decisions) > 1
+    assert_alike(first, second)
+    assert policy.__pydantic_private__ == before
+
+
+@each
+def test_a_pool_at_a_third_of_its_capacity_refuses_nobody(policy):
+    quiet = plain(horizon="2 h", control_tick="10 s", demand=[{"kind": "steady", "rate": "40 per min"}],
+                  pools={"gpus": {"gpus": 16, "max_batch": 1}})  # fmt: skip
+    run = simulate(quiet, [policy])
+    warm_up = 1800.0 if policy is POLICIES["envoy gradient"] else 0.0
+    late = run.requests[run.requests["arrived"] > warm_up]
+    assert (late["outcome"] != "refused").all()
