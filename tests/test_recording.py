@@ -190,7 +190,6 @@ def test_those_whom_images_bring_are_sampled_alike():
 
 @settings(
     max_examples=40,
-    phases=[__import__("hypothesis").Phase.generate],
     deadline=None,
     suppress_health_check=list(HealthCheck),
 )
@@ -210,7 +209,6 @@ def test_recording_changes_nothing_whatever_the_mix_of_mechanisms(document):
 
 @settings(
     max_examples=15,
-    phases=[__import__("hypothesis").Phase.generate],
     deadline=None,
     suppress_health_check=list(HealthCheck),
 )
