@@ -4,6 +4,8 @@ Two rows of the reference cannot be told in this model: that a late answer to an
 nothing to who has left), and a fleet that is doubled in the middle of a run.
 """
 
+from typing import Any
+
 import pytest
 from scipy import stats
 
@@ -19,8 +21,12 @@ def shed(share):
     return [{"policy": {"kind": "shed", "share": share, "final": True}, "from": "1200 s", "until": "1260 s"}]
 
 
-JITTER_A = {"backoff": {"kind": "uniform", "low": "0 s", "high": "1 s"}, "growth": 2, "longest": "60 s"}
-JITTER_D = {"backoff": {"kind": "uniform", "low": "0 s", "high": "10 s"}, "growth": 2, "longest": "300 s"}
+JITTER_A: dict[str, Any] = {"backoff": {"kind": "uniform", "low": "0 s", "high": "1 s"}, "growth": 2, "longest": "60 s"}
+JITTER_D: dict[str, Any] = {
+    "backoff": {"kind": "uniform", "low": "0 s", "high": "10 s"},
+    "growth": 2,
+    "longest": "300 s",
+}
 BUDGET = {"kind": "retry budget", "ratio": 0.1, "bucket": 10}
 
 # name, scenario, recovered of 20 (A) or 10 (D), attempts a second at the end: a reference simulation of each.
