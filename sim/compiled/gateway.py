@@ -3,6 +3,7 @@
 import numpy as np
 
 from sim.compiled import tally
+from sim.compiled.budget import deposit
 from sim.compiled.people import without_limiter
 from sim.compiled.pools import expected_wait, join
 from sim.compiled.records import (
@@ -20,18 +21,14 @@ from sim.compiled.records import (
 from sim.compiled.requests import ATTEMPTS
 from sim.jit import njit
 from sim.rules import (
-    BUCKET,
     BUDGET,
     GRANTED,
     LEVEL,
-    NO_BUDGET,
     OPEN,
     PER_FIRST,
     PRIORITY,
     QUOTA,
     RATE,
-    RATIO,
-    RETRY_KNOBS,
     WAIT,
     decide,
     forget,
@@ -39,7 +36,6 @@ from sim.rules import (
 from sim.rules import SHED as SHED_SHARE
 from sim.streams import ROLLOUT, SHED, draw
 
-TOKENS = len(RETRY_KNOBS)  # beside the knobs
 METERS = 1024  # room for the meters of one account
 
 
@@ -93,23 +89,6 @@ def ask(s, c, knobs, place, first, now):  # type: ignore[no-untyped-def]
     tally.granted(s, c, cell, feature, now)
     join(s, c, row, priority, ladder[request.level], now)
     return row
-
-
-@njit
-def deposit(s):  # type: ignore[no-untyped-def]
-    """Pay into the retry budget."""
-    s.retries[TOKENS] = min(s.retries[TOKENS] + s.retries[RATIO], s.retries[BUCKET])
-
-
-@njit
-def pays_for_retry(s):  # type: ignore[no-untyped-def]
-    """Whether the retry budget, where there is one, has a retry left; it is taken out."""
-    if s.retries[BUDGET] == NO_BUDGET:
-        return True
-    if s.retries[TOKENS] < 1.0:
-        return False
-    s.retries[TOKENS] -= 1.0
-    return True
 
 
 @njit

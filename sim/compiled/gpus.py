@@ -5,15 +5,14 @@ import numpy as np
 from sim.chance import noise, sample
 from sim.clock import COMPLETION
 from sim.compiled import tally
+from sim.compiled.budget import deposit
 from sim.compiled.calendar import FINISH, schedule
 from sim.compiled.people import release
 from sim.compiled.records import BATCHES, FREE_BATCHES, LEAVING, NOBODY, NONE, SERVED, STARTED
 from sim.compiled.requests import ATTEMPTS
 from sim.jit import njit
-from sim.rules import BUCKET, BUDGET, PER_SUCCESS, RATIO, RETRY_KNOBS
+from sim.rules import BUDGET, PER_SUCCESS
 from sim.streams import LOAD, SERVICE
-
-TOKENS = len(RETRY_KNOBS)
 
 
 @njit
@@ -74,7 +73,7 @@ def images_done(s, c, number, now):  # type: ignore[no-untyped-def]
         if request.outcome == NONE:
             request.outcome = SERVED
             if s.retries[BUDGET] == PER_SUCCESS:
-                s.retries[TOKENS] = min(s.retries[TOKENS] + s.retries[RATIO], s.retries[BUCKET])
+                deposit(s)
             s.served[request.tier, request.feature] += 1
             s.latency[request.tier, request.feature] += now - request.arrived
             tally.image_served(s, c, request.tier * len(c.slo) + request.feature, request, now)

@@ -14,8 +14,9 @@ from sim.chance import (
 )
 from sim.clock import ABANDON, ASK, SIGNUP
 from sim.compiled import tally
+from sim.compiled.budget import pays_for_retry
 from sim.compiled.calendar import AGAIN, BACK, INVITED, NEXT, TIRED, schedule
-from sim.compiled.gateway import ask, new_account, pays_for_retry
+from sim.compiled.gateway import ask, new_account
 from sim.compiled.people import over
 from sim.compiled.records import ABANDONED, AWAY, CHURNED, LIFE, NOTIFIED, REFUSED, RETRY, SERVED, STARTED
 from sim.compiled.records import SCRIPT as A_SCRIPT
