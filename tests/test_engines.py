@@ -4,12 +4,18 @@ import pandas as pd
 import pytest
 from hypothesis import HealthCheck, given, settings
 
+from sim.compiled.engine import CompiledEngine
+from sim.compiled.state import slack
+from sim.controls import Controls
+from sim.demand.people import people_of
 from sim.errors import BadInput
 from sim.load import load
+from sim.log import Recording
+from sim.profile import constant_profile
 from sim.run import TABLES, Run
 from sim.scenario import Scenario
 from sim.simulate import simulate
-from tests.random_scenarios import documents, long_documents, scenario_from
+from tests.random_scenarios import documents, long_documents, plain, scenario_from
 from tests.test_scenarios import CASES, SMALL
 
 
@@ -62,6 +68,26 @@ def test_engines_agree_where_gpus_differ_and_load_models():
         },
     )
     assert_alike(*(simulate(scenario, engine=engine) for engine in ("simpy", "compiled")))
+
+
+@pytest.mark.parametrize("recording", [Recording(), Recording(rows=False), Recording(rows=False, sampled=0.5)], ids=str)
+@pytest.mark.parametrize("invited", [False, True], ids=["alone", "word of mouth"])
+@pytest.mark.parametrize("largest", [1, 8, 9, 64, 1024])
+def test_there_is_always_room_to_go_on_however_much_one_moment_brings(largest, invited, recording):
+    """An engine that stops for room it does not get would stop for ever."""
+    word = (
+        {"market": 200, "shared": 0.5, "signups": 0.8, "delay": {"kind": "constant", "value": "1 min"}}
+        if invited
+        else None
+    )
+    machine = {"slow": constant_profile("slow", 8.0, largest_batch=1024)}
+    demand = {"waves": [{"kind": "steady", "rate": "1 per min"}], "word_of_mouth": word}
+    scenario = plain(machine, pools={"gpus": {"max_batch": largest}}, demand=demand)
+    controls = Controls(list(scenario.tiers), list(scenario.features), scenario.scale)
+    engine = CompiledEngine(scenario, *people_of(scenario, 1), controls, 1, recording)
+    assert slack(engine.ref, engine.setting) > 0
+    engine.make_room()
+    assert slack(engine.ref, engine.setting) > 0
 
 
 def test_an_engine_that_is_not_there_is_refused():

@@ -15,7 +15,7 @@ from sim.binned import serves
 from sim.load import load
 from sim.run import Run
 from sim.simulate import simulate
-from sim.timeline import BUCKETS, ERROR, Timeline, added, bin_width, middles
+from sim.timeline import ATTEMPTS, BUCKETS, ERROR, Timeline, added, bin_width, grid, middles
 from sim.verdict import PoolVerdict, Verdict, verdict
 from tests.random_scenarios import documents, long_documents, scenario_from
 from tests.test_scenarios import CASES, SMALL
@@ -160,6 +160,19 @@ def test_a_bin_is_a_minute_or_a_whole_part_of_what_is_drawn():
         width, drawn = bin_width(horizon), max(10.0, horizon / 216)
         assert width <= 60
         assert drawn / width == pytest.approx(round(drawn / width), rel=1e-12)
+
+
+@pytest.mark.parametrize("horizon", [1, 3, 5, 6, 14, 25, 65, 95])
+def test_a_short_run_has_a_bin_too(horizon):
+    edges = grid(float(horizon))
+    assert len(edges) >= 2
+    assert (edges[0], edges[-1]) == (0, horizon)
+    run = simulate(load("steady", sets={"horizon": f"{horizon} s", "warm_up": 0, "demand.0.rate": "20 per s"}))
+    assert run.timeline is not None
+    rows = run.requests
+    assert run.timeline.counts[..., ATTEMPTS].sum() == len(rows)
+    per_bin = run.timeline.counts[..., ATTEMPTS].sum(axis=(1, 2)).tolist()
+    assert per_bin == np.histogram(rows["arrived"], edges)[0].tolist()
 
 
 def test_a_value_is_within_the_error_of_the_middle_of_its_bucket():

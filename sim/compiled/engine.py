@@ -74,7 +74,7 @@ class CompiledEngine:
         self.state, self.ref = state, View(state)
 
     def make_room(self) -> None:
-        self.hold(with_room(self.state, self.given.pushes, self.given.meters))
+        self.hold(with_room(self.state, self.given))
 
     def advance(self, until: float) -> None:
         """Play every moment before the control tick at `until`."""
@@ -200,7 +200,7 @@ def begun(scenario: Scenario, c: Setting, users: int) -> State:
         rows=c.rows,
         sampled=c.sampled > 0,
     )
-    state = with_room(with_chunks(state, 4096), c.pushes, c.meters)
+    state = with_room(with_chunks(state, 4096), c)
     if c.rows:  # room for what is likely to come: untouched memory costs nothing, moving it does
         attempts = int(expected_attempts(scenario, users, len(c.ask_times)))
         state = state._replace(

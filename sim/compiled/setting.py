@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 
 from sim.chance import CONSTANT, EXPONENTIAL_NOISE, LOGNORMAL_NOISE, NO_NOISE
 from sim.compiled.calendar import buckets_for
+from sim.compiled.records import CHUNK
 from sim.demand.clockwork import Clockwork
 from sim.demand.laws import Law
 from sim.demand.people import Asks, People
@@ -41,6 +42,8 @@ class Setting(NamedTuple):
     rows: bool  # every row is recorded
     sampled: float  # else the share of users whose rows are kept
     pushes: int  # moments that one moment can put on the calendar at most
+    chunks: int  # that it can need for them
+    largest: int  # images in a batch at most, so requests that one moment can end
     # Everybody known beforehand, in order of arrival; what is the same for a whole source is by source.
     arrives: Floats
     keys: Ints
@@ -136,18 +139,21 @@ def setting_of(
 ) -> Setting:
     """The setting of one run."""
     clock = Clockwork(scenario.demand.season, scenario.demand.regions, scenario.start)
-    moments = 4 * expected_attempts(scenario, len(people), len(asks.instants))
+    buckets = buckets_for(4 * expected_attempts(scenario, len(people), len(asks.instants)))
+    pushes = most_pushes(scenario)
     return Setting(
         seed=seed,
         horizon=scenario.horizon,
         warm_up=scenario.warm_up,
         midnight=scenario.midnight,
-        buckets_a_second=buckets_for(moments) / scenario.horizon,
+        buckets_a_second=buckets / scenario.horizon,
         bins_a_second=1.0 / bin_width(scenario.horizon),
         edges=grid(scenario.horizon),
         rows=recording.rows,
         sampled=recording.sampled,
-        pushes=most_pushes(scenario),
+        pushes=pushes,
+        chunks=min(pushes, buckets) + pushes // CHUNK + 1,
+        largest=max(pool.max_batch for pool in scenario.pools.values()) + 1,
         **of_people(scenario, people),
         **of_features(scenario),
         **of_pools(scenario, unlimited=unlimited),

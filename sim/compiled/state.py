@@ -39,6 +39,7 @@ from sim.compiled.records import (
     SPARE_CHUNKS,
     USERS,
 )
+from sim.compiled.setting import Setting
 from sim.jit import njit
 from sim.rules import FIRST_SLOT, PLAIN_POOL, RETRY_KNOBS, fresh_codel
 from sim.timeline import BUCKETS, COUNTS, LATENCIES, SECONDS
@@ -121,15 +122,15 @@ def wider(array: NDArray[Any], used: int, fill: float) -> NDArray[Any]:
     return larger
 
 
-def with_room(s: State, pushes: int, meters: int) -> State:
-    """The state with room for some thousand moments more, each of which puts at most `pushes` on the calendar."""
+def with_room(s: State, c: Setting) -> State:
+    """The state with room for some thousand moments more, or for several that bring as much as one can."""
     n = s.n
     people, requests, batches = roomy(s.people, n[PEOPLE]), roomy(s.requests, n[REQUESTS]), roomy(s.batches, n[BATCHES])
     limiters = s.limiters
-    if len(limiters) < n[LIMITERS] + SPARE * meters:
-        limiters = rows_of(2 * (int(n[LIMITERS]) + SPARE * meters), limiters.shape[1])
+    if len(limiters) < n[LIMITERS] + SPARE * c.meters:
+        limiters = rows_of(2 * (int(n[LIMITERS]) + SPARE * c.meters), limiters.shape[1])
         limiters[: n[LIMITERS]] = s.limiters[: n[LIMITERS]]
-    s = with_chunks(s, 2 * (SPARE + pushes))
+    s = with_chunks(s, SPARE + 4 * c.chunks)
     lanes = s.lanes
     if lanes.shape[1] < s.lane_count.max() + 32:
         lanes = np.zeros((lanes.shape[0], 2 * lanes.shape[1]), dtype=LANE)
@@ -137,7 +138,7 @@ def with_room(s: State, pushes: int, meters: int) -> State:
     gpus = int(s.gpus.max())
     return s._replace(
         run=roomy(s.run, n[RUN_END], int(s.buckets["filled"].max()) + CHUNK),
-        soon=roomy(s.soon, n[SOON], 2 * (SPARE + pushes)),
+        soon=roomy(s.soon, n[SOON], SPARE + 4 * c.pushes),
         people=people,
         free_people=roomy(s.free_people, n[FREE_PEOPLE], len(people)),
         past=roomy(s.past, n[USERS]) if len(s.past) else s.past,
@@ -149,7 +150,7 @@ def with_room(s: State, pushes: int, meters: int) -> State:
         free_requests=roomy(s.free_requests, n[FREE_REQUESTS], len(requests)),
         batches=batches,
         free_batches=roomy(s.free_batches, n[FREE_BATCHES], len(batches)),
-        kept=roomy(s.kept, n[KEPTS], SPARE + pushes) if len(s.kept) else s.kept,
+        kept=roomy(s.kept, n[KEPTS], SPARE + 4 * c.largest) if len(s.kept) else s.kept,
         lanes=lanes,
         idle=wider(s.idle, gpus, 0),
         loaded=wider(s.loaded, gpus, NOBODY),
@@ -177,11 +178,11 @@ def slack(s, c):  # type: ignore[no-untyped-def]
     n = s.n
     least = min(len(s.people) - n[PEOPLE], len(s.requests) - n[REQUESTS], len(s.batches) - n[BATCHES])
     least = min(least, len(s.line) - n[LINE_TAIL], (len(s.limiters) - n[LIMITERS]) // c.meters)
-    least = min(least, n[SPARE_CHUNKS] // c.pushes, (len(s.soon) - n[SOON]) // c.pushes)
+    least = min(least, n[SPARE_CHUNKS] // c.chunks, (len(s.soon) - n[SOON]) // c.pushes)
     if c.rows:
         least = min(least, len(s.past) - n[USERS])
     if c.sampled > 0:
-        least = min(least, (len(s.kept) - n[KEPTS]) // c.pushes)
+        least = min(least, (len(s.kept) - n[KEPTS]) // c.largest)
     for pool in range(len(s.gpus)):
         least = min(least, s.lanes.shape[1] - s.lane_count[pool], s.idle.shape[1] - s.gpus[pool])
     return least - 2
