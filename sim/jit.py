@@ -16,8 +16,9 @@ FOLDER = Path(__file__).parent
 
 
 def compiled_sources() -> list[Path]:
-    """Every file with compiled functions."""
-    return [FOLDER / f"{name}.py" for name in ("streams", "rules", "chance")] + sorted(FOLDER.glob("compiled/*.py"))
+    """Every file with compiled functions, or with constants that they hold."""
+    names = ("clock", "request", "streams", "rules", "chance", "timeline")
+    return [FOLDER / f"{name}.py" for name in names] + sorted(FOLDER.glob("compiled/*.py"))
 
 
 def cache_folder() -> Path:

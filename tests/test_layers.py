@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from sim.jit import compiled_sources
+
 ROOT = Path(__file__).parent.parent
 
 # From the ground up. A folder lies on one floor, and its files may import each other; a file named apart from its
@@ -145,6 +147,16 @@ def test_the_model_needs_no_gpu_and_no_figures():
         "typer",
         "rich",
     }
+
+
+def test_machine_code_is_forgotten_with_every_file_whose_numbers_it_holds():
+    """numba writes a constant of another file into the code, and does not look at that file again."""
+    watched = {name_of(path) for path in compiled_sources()}
+    compiled = {module for module, path in files().items() if "njit" in used(path) and module != "jit"}
+    assert compiled <= watched
+    types_alone = {"log", "jit"}
+    for module in compiled:
+        assert inner(files()[module]) - types_alone <= watched, f"{module} is compiled with numbers from elsewhere"
 
 
 # What no file of the package does.
