@@ -91,7 +91,8 @@ def run_of(
     facts: what the manifest has otherwise.
     """
     batches, numbers = batches_of(attempts)
-    requests = requests_of(sorted(attempts, key=lambda row: row["arrived"]), batches, numbers)
+    notices = facts.get("notices_leaving", MANIFEST["notices_leaving"])
+    requests = requests_of(sorted(attempts, key=lambda row: row["arrived"]), batches, numbers, notices=notices)
     decisions = pd.DataFrame([], columns=["time", "knob", "tier", "feature", "old", "new", "policy"])
     return Run(requests, batches, users_of(attempts, waitlist, left or {}), decisions, {**MANIFEST, **facts})
 
@@ -122,7 +123,14 @@ def batches_of(attempts: tuple[dict[str, Any], ...]) -> tuple[pd.DataFrame, dict
     return table, {name: number for number, name in enumerate(heads)}
 
 
-def requests_of(rows: list[dict[str, Any]], batches: pd.DataFrame, numbers: dict[str, int]) -> pd.DataFrame:
+def dequeued(row: dict[str, Any], *, notices: bool) -> float:
+    """When an attempt left the queue: to a GPU, or when its user left and the service noticed."""
+    return float(row["left"] if isnan(row["started"]) and notices else row["started"])
+
+
+def requests_of(
+    rows: list[dict[str, Any]], batches: pd.DataFrame, numbers: dict[str, int], *, notices: bool
+) -> pd.DataFrame:
     on = [None if isnan(row["started"]) else numbers[row["batch"]] for row in rows]
     share = (batches["seconds"] / batches["size"]).tolist()
     specs = [SPECS[row["feature"]] for row in rows]
@@ -137,6 +145,7 @@ def requests_of(rows: list[dict[str, Any]], batches: pd.DataFrame, numbers: dict
             "feature": pd.Categorical([row["feature"] for row in rows], FEATURES),
             "pool": names([0] * len(rows), POOLS),
             **{name: floats([row[name] for row in rows]) for name in ("arrived", "started", "finished", "left")},
+            "dequeued": floats([dequeued(row, notices=notices) for row in rows]),
             "outcome": pd.Categorical([row["outcome"] for row in rows], list(OUTCOMES)),
             "reason": pd.Categorical([row["reason"] for row in rows], list(REASONS[1:])),
             "asked": pd.Categorical(specs, list(SPECS.values())),

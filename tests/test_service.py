@@ -417,7 +417,13 @@ def test_a_run_that_is_over_leaves_nothing_of_itself():
 def test_a_queue_that_has_emptied_expects_no_wait_at_all():
     ladder = {"image": {"spec": {"model": "crawling"}, "ladder": [{"model": "quick"}]}}
     waiting = Pool(
-        Clock(), plain(features=ladder, pools=pool(max_batch=3)), 0, 1, start=mock.Mock(), finish=mock.Mock()
+        Clock(),
+        plain(features=ladder, pools=pool(max_batch=3)),
+        0,
+        1,
+        start=mock.Mock(),
+        finish=mock.Mock(),
+        drop=mock.Mock(),
     )
     specs = np.random.default_rng(1).integers(0, 2, 50_000)
     requests = [Request(0, 0, 0, 0, 0, 0.0, spec, spec) for spec in specs.tolist()]
