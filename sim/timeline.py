@@ -92,9 +92,9 @@ def binned_peak(queue: NDArray[np.float64], width: float, warm_up: float) -> tup
 
 
 def bin_width(horizon: float) -> float:
-    """Seconds of a recorded bin: a whole number of them make one of the 216 bins of a picture."""
+    """Seconds of a recorded bin: a whole number of them make one of the 216 bins of a picture, and the horizon."""
     shown = max(SHORTEST, horizon / 216)
-    return float(shown / np.ceil(shown / FINEST))
+    return horizon / max(1, round(horizon / (shown / np.ceil(shown / FINEST))))
 
 
 def grid(horizon: float) -> NDArray[np.float64]:

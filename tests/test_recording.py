@@ -37,7 +37,10 @@ def assert_same_timeline(one: Run, other: Run) -> None:
     assert other.timeline is not None
     assert (one.timeline.width, one.timeline.people) == (other.timeline.width, other.timeline.people)
     for name, counted in one.timeline.arrays().items():
-        np.testing.assert_array_equal(counted, other.timeline.arrays()[name], err_msg=name, strict=True)
+        if counted.dtype.kind == "f":  # what is still going on at the horizon is added in the order of its records
+            np.testing.assert_allclose(counted, other.timeline.arrays()[name], rtol=1e-12, err_msg=name)
+        else:
+            np.testing.assert_array_equal(counted, other.timeline.arrays()[name], err_msg=name, strict=True)
 
 
 def assert_close_quantiles(binned: Run, exact: Run, by: str | None) -> None:
@@ -189,7 +192,7 @@ def test_those_whom_images_bring_are_sampled_alike():
 
 
 @settings(
-    max_examples=40,
+    max_examples=15,
     deadline=None,
     suppress_health_check=list(HealthCheck),
 )

@@ -127,7 +127,7 @@ def aligned(draw: st.DrawFn) -> dict[str, Any]:
     }
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
 @given(document=aligned())
 def test_figures_of_any_mix_of_mechanisms_are_those_of_the_rows(document):
     scenario = scenario_from(document)
