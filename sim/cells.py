@@ -59,7 +59,7 @@ def one_cell(given: Given, playbook: str | None, seed: int, progress: Progress) 
     """One cell: a slice of the service."""
     document, profiles, traces, engine, unlimited = given
     scenario = Scenario.from_dict(document, profiles=profiles, traces=traces)
-    return simulate(
+    run = simulate(
         scenario,
         playbook,
         seed=seed,
@@ -67,6 +67,8 @@ def one_cell(given: Given, playbook: str | None, seed: int, progress: Progress) 
         unlimited=unlimited,
         progress=lambda now: progress(now / scenario.horizon),
     )
+    progress(1.0)
+    return run
 
 
 def together(scenario: Scenario, runs: list[Run], seed: int, seconds: float) -> Run:

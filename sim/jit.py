@@ -22,8 +22,12 @@ def compiled_sources() -> list[Path]:
 
 
 def cache_folder() -> Path:
-    """Where machine code of exactly these sources is kept, for this user."""
-    content = hashlib.sha256(b"".join(path.read_bytes() for path in compiled_sources()))
+    """Where machine code of exactly these files is kept, for this user.
+
+    numba tells files apart by their path and time too: so does the folder, or code that is there could be of no use.
+    """
+    files = [(path.read_bytes(), f"{path}{path.stat().st_mtime_ns}".encode()) for path in compiled_sources()]
+    content = hashlib.sha256(b"".join(part for file in files for part in file))
     home = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
     return Path(home) / "meltpoint" / content.hexdigest()[:16]
 

@@ -3,8 +3,10 @@
 import json
 import shutil
 import tempfile
+import zlib
 from dataclasses import dataclass
 from pathlib import Path
+from tokenize import TokenError
 from typing import Any
 from zipfile import BadZipFile
 
@@ -101,15 +103,19 @@ def load_run(folder: Path) -> Run:
         tables = {t: with_categories(pd.read_parquet(folder / f"{t}.parquet"), known[t]) for t in TABLES}
         counted = manifest.pop("timeline", None)
         timeline = None if counted is None else load_timeline(folder, counted)
-    except (OSError, ValueError, AttributeError, KeyError, TypeError, RecursionError, BadZipFile, EOFError) as wrong:
+    except (OSError, ValueError, AttributeError, KeyError, TypeError, RecursionError) as wrong:
         expected = "a folder written by 'meltpoint run'"
         raise BadInput(f"this is not a saved run ({wrong})", file=folder, expected=expected) from None
     return Run(**tables, manifest=manifest, timeline=timeline)
 
 
 def load_timeline(folder: Path, counted: dict[str, Any]) -> Timeline:
-    with (folder / TIMELINE).open("rb") as file, np.load(file) as arrays:
-        return Timeline(**counted, **arrays)
+    """The timeline beside the tables. Raises ValueError if the file is damaged, however that shows."""
+    try:
+        with (folder / TIMELINE).open("rb") as file, np.load(file) as arrays:
+            return Timeline(**counted, **arrays)
+    except (BadZipFile, EOFError, KeyError, NotImplementedError, TokenError, zlib.error) as wrong:
+        raise ValueError(f"{TIMELINE} is damaged: {wrong}") from None
 
 
 def categories(table: pd.DataFrame) -> dict[str, list[str]]:

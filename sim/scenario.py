@@ -114,6 +114,11 @@ class Scenario(Strict):
         gpus = sum(pool.gpus * self.scale for pool in self.pools.values())
         if self.played_cells > 1 and self.record != "timeline":
             raise ValueError(f"record: expected timeline where a run has several cells (here {self.played_cells})")
+        for name, pool in self.pools.items():
+            each = pool.gpus * self.scale / self.played_cells
+            if self.played_cells > 1 and (each < 0.5 or abs(each - round(each)) > 1e-6):
+                said = f"{pool.gpus * self.scale:g} GPUs do not divide into {self.played_cells} cells"
+                raise ValueError(f"pools.{name}.gpus: {said}, expected as many in each")
         people, invited, asked = (number / self.played_cells for number in (people, invited, asked))
         for key, number, most, what in (
             ("demand", people * self.scale, MOST_PEOPLE, "people"),

@@ -124,3 +124,10 @@ def test_several_cells_are_neither_run_as_one_nor_by_the_readable_engine():
 def test_the_longest_queue_of_all_is_that_of_a_bin(whole):
     queue = whole.timeline.queue[:, 0] / whole.timeline.width
     assert verdict(whole).pools[0].peak_queue == queue.max() > 0
+
+
+@pytest.mark.parametrize(("gpus", "cells"), [(8, 3), (7, 3), (6, 4), (2, 4)])
+def test_a_fleet_that_does_not_divide_into_its_cells_is_refused_when_loading(gpus, cells):
+    """Rounded in each cell it would be another fleet, and cost another price."""
+    with pytest.raises(BadInput, match=f"{gpus} GPUs do not divide into {cells} cells"):
+        load("steady", sets={"pools.gpus.gpus": gpus, "cells": cells, "record": "timeline"})

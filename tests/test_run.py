@@ -1,5 +1,6 @@
 """A saved run is the run, a save is all or nothing, and what is no run is refused."""
 
+import contextlib
 import json
 from pathlib import Path
 
@@ -177,3 +178,13 @@ def test_requests_are_in_order_of_arrival_and_batches_of_start(run):
     assert run.batches["started"].is_monotonic_increasing
     assert run.users["arrives"].is_monotonic_increasing
     assert run.batches["batch"].tolist() == list(range(len(run.batches)))
+
+
+def test_a_timeline_with_any_byte_changed_is_read_or_refused(tmp_path):
+    folder = simulate(load("steady", sets={"horizon": "20 min"})).save(tmp_path / "run")
+    file = folder / "timeline.npz"
+    whole = file.read_bytes()
+    for place in range(0, len(whole), max(1, len(whole) // 150)):
+        file.write_bytes(whole[:place] + bytes([whole[place] ^ 0xFF]) + whole[place + 1 :])
+        with contextlib.suppress(BadInput):  # and nothing else
+            load_run(folder)
