@@ -43,13 +43,17 @@ def control(
     tick: float,
     horizon: float,
     decisions: list[dict[str, Any]],
+    fleets: list[dict[str, Any]],
     progress: Callable[[float], None] | None,
 ) -> Generator[Event, Any, None]:
     """Run the playbook at 0, tick, 2 tick, ...; `decisions` gets a row for each knob that turned.
 
+    `fleets` gets one for each pool of which more or fewer GPUs are in service than before: at the start, all of them.
+
     Ticks at which nothing can turn are left out, but for so many that progress is seen.
     """
     number, seen = 0, max(1, int(horizon / tick / SHOWN))
+    fleet = dict.fromkeys(controls.pool_names, 0)
     while True:
         engine.advance(env.now)
         telemetry = engine.telemetry()
@@ -60,12 +64,23 @@ def control(
         decisions += [{"time": env.now, **row} for row in controls.changes(before)]
         if controls.signup_rate != rate:
             decisions.append(signup_decision(env.now, rate, controls))
+        fleets += fleet_changes(env.now, fleet, controls)
         engine.take_over()
         engine.let_in(tick)
         if progress is not None:
             progress(env.now)
         number = min(next_tick(number, tick, playbook, controls), number + seen)
         yield env.at(number * tick, CONTROL, 0)
+
+
+def fleet_changes(now: float, fleet: dict[str, int], controls: Controls) -> list[dict[str, Any]]:
+    """Rows of the fleet table: by how many GPUs each pool has changed; `fleet` is brought up to date."""
+    rows = []
+    for pool, before in list(fleet.items()):
+        fleet[pool] = controls.fleet(pool)
+        if fleet[pool] != before:
+            rows.append({"time": now, "pool": pool, "change": fleet[pool] - before})
+    return rows
 
 
 def next_tick(number: int, tick: float, playbook: Sequence[Timed], controls: Controls) -> int:

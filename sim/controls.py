@@ -1,43 +1,56 @@
 """Controls, the knobs that a policy may turn, and Telemetry, all that it may see."""
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy as np
 
 from sim.errors import BadInput
-from sim.rules import (
+from sim.knobs import (
+    BACKOFFS,
     BUDGETS,
     CODELS,
+    FLEET,
     FREE_RETRIES,
     KIND,
     KNOBS,
+    MOST_FLOWS,
     ORDERS,
     PLAIN_POOL,
     POOL_KNOBS,
     QUOTA,
     QUOTA_KINDS,
     RETRY_KNOBS,
+    SHARINGS,
     SLIDING,
     SLIDING_SLOTS,
     UNLIMITED,
 )
 
-SHARES = ("open", "shed", "final", "foresight")
+SHARES = ("open", "shed", "final", "foresight", "mixed")
 LAST = 1_000_000  # a priority after every other
-WHOLE = ("level", "priority", "burst", "quota")
-SCALED = ("queue", "limit", "bucket")  # knobs that count for the whole service
-NAMED = {"kind": QUOTA_KINDS, "order": ORDERS, "codel": CODELS, "budget": BUDGETS}  # knobs that are one of a few
+WHOLE = ("level", "priority", "burst", "quota", "other", "flow", "queues", "hand")
+SCALED = ("queue", "limit", "bucket", "ration", "fleet")  # knobs that count for the whole service
+POSITIVE = ("window", "burst", "target", "interval", "weight", "slowdown", "power", "queues", "hand")
+NAMED = {  # knobs that are one of a few
+    "kind": QUOTA_KINDS,
+    "order": ORDERS,
+    "codel": CODELS,
+    "budget": BUDGETS,
+    "sharing": SHARINGS,
+    "backoff": BACKOFFS,
+}
+MOST_GPUS = 1_000_000  # in service, of one pool
 
 
 @dataclass(frozen=True)
 class PoolTelemetry:
     """One pool as its gateway sees it."""
 
-    gpus: int
-    busy: int
+    gpus: int  # in service
+    busy: int  # serving a batch, also those that leave the service after it
     queued: int
     inside: int  # requests waiting or being served
     expected_wait: float  # seconds, for a request of the lowest priority
@@ -61,6 +74,7 @@ class Telemetry:
     latency: np.ndarray  # summed latency of the requests that were served, seconds
     signups: int
     waitlisted: int  # people on the waitlist now
+    active: int = 0  # people in the midst of a day of use: they have asked, and have not finished
 
 
 def read_only(counts: object) -> np.ndarray:
@@ -81,19 +95,29 @@ class Policy(Protocol):
 
 
 class Controls:
-    """All knobs: of the gateway a row a tier and feature, of the pools a row each, of retries; and the waitlist's rate.
+    """All knobs: of the gateway a row a tier and feature, of the pools a row each, of retries; regions, the waitlist.
 
-    They are named in sim.rules: KNOBS, POOL_KNOBS, RETRY_KNOBS.
+    They are named in sim.knobs: KNOBS, POOL_KNOBS, RETRY_KNOBS.
     """
 
-    def __init__(self, tiers: Sequence[str], features: Sequence[str], scale: float = 1.0, pools: Sequence[str] = ()):
-        self.tiers, self.features, self.pool_names = list(tiers), list(features), list(pools)
+    def __init__(
+        self,
+        tiers: Sequence[str],
+        features: Sequence[str],
+        scale: float = 1.0,
+        pools: Mapping[str, int] | None = None,
+        regions: Sequence[str] = (),
+    ):
+        """pools: the GPUs that each has in the simulated slice where no policy says otherwise."""
+        self.tiers, self.features, self.own_gpus = list(tiers), list(features), dict(pools or {})
+        self.pool_names, self.region_names = list(self.own_gpus), list(regions)
         self.scale = scale  # a slice of the service has a slice of its queue and of its waitlist's rate
         self.knobs = np.empty((len(tiers), len(features), len(KNOBS)))
         self.signup_rate = math.inf  # people let in from the waitlist, a second
         self.turned_by = np.full(self.knobs.shape, "", dtype=object)
         self.pools = np.empty((len(self.pool_names), len(POOL_KNOBS)))
         self.retries = np.empty(len(RETRY_KNOBS))
+        self.regions = np.empty(max(len(self.region_names), 1))  # the share of users for whom each is open
         self.others_by: dict[str, str] = {}  # whose turn it was, of the knobs of pools and retries
         self.signups_by = ""
         self.policy = ""  # whose turn it is
@@ -104,6 +128,7 @@ class Controls:
         self.knobs[:] = UNLIMITED
         self.pools[:] = PLAIN_POOL
         self.retries[:] = FREE_RETRIES
+        self.regions[:] = 1.0
         self.signup_rate = math.inf
         self.turned_by[:] = ""
         self.others_by.clear()
@@ -112,7 +137,7 @@ class Controls:
     def set(
         self, *, tiers: Iterable[str] | None = None, features: Iterable[str] | None = None, **knobs: float | str
     ) -> None:
-        """Set knobs (by name, as in sim.rules.KNOBS) for these tiers and features, or for all. Raises BadInput."""
+        """Set knobs (by name, as in sim.knobs.KNOBS) for these tiers and features, or for all. Raises BadInput."""
         rows = indices("tier", self.tiers, tiers)
         columns = indices("feature", self.features, features)
         for name, value in knobs.items():
@@ -127,7 +152,7 @@ class Controls:
             self.check_quotas()
 
     def set_pool(self, pools: Iterable[str] | None = None, **knobs: float | str) -> None:
-        """Set knobs of pools (by name, as in sim.rules.POOL_KNOBS), of all where None. Raises BadInput."""
+        """Set knobs of pools (by name, as in sim.knobs.POOL_KNOBS), of all where None. Raises BadInput."""
         for row in indices("pool", self.pool_names, pools):
             for name, value in knobs.items():
                 if name not in POOL_KNOBS:
@@ -136,12 +161,23 @@ class Controls:
                 self.others_by[f"{self.pool_names[row]}: {name}"] = self.policy
 
     def set_retries(self, **knobs: float | str) -> None:
-        """Set knobs of everybody's retries (by name, as in sim.rules.RETRY_KNOBS). Raises BadInput."""
+        """Set knobs of everybody's retries (by name, as in sim.knobs.RETRY_KNOBS). Raises BadInput."""
         for name, value in knobs.items():
             if name not in RETRY_KNOBS:
                 raise BadInput("retries have no such knob", key=name, expected=", ".join(RETRY_KNOBS))
             self.retries[RETRY_KNOBS.index(name)] = self.checked(name, value)
             self.others_by[f"retry {name}"] = self.policy
+
+    def set_regions(self, regions: Iterable[str] | None = None, *, open: float) -> None:
+        """Open regions to a share of their users, all where None. Raises BadInput."""
+        for row in indices("region", self.region_names, regions):
+            self.regions[row] = self.checked("open", open)
+            self.others_by[f"{self.region_names[row]}: open"] = self.policy
+
+    def fleet(self, pool: str) -> int:
+        """GPUs of a pool in the slice as the knobs are now."""
+        knob = self.pools[self.pool_names.index(pool), FLEET]
+        return self.own_gpus[pool] if math.isinf(knob) else int(knob)
 
     def let_in(self, people_per_second: float) -> None:
         """Open the waitlist at this rate (inf: no waitlist)."""
@@ -163,9 +199,21 @@ class Controls:
         if math.isnan(number) or number < 0 or (name in SHARES and number > 1) or (name in WHOLE and not whole):
             expected = "a number from 0 up; a share to 1; a level, a priority, a burst and a quota whole"
             raise BadInput("a knob cannot be set to that", key=name, value=value, expected=expected)
-        if name in ("window", "burst", "target", "interval") and not 0 < number < math.inf:
+        if name in POSITIVE and not 0 < number < math.inf:
             raise BadInput("a knob cannot be set to that", key=name, value=value, expected="a finite number above 0")
+        if name in ("flow", "queues") and not number < MOST_FLOWS + (name == "queues"):
+            raise BadInput(
+                "a pool has not so many flows", key=name, value=value, expected=f"at most {MOST_FLOWS} flows"
+            )
+        if name == "fleet" and number < math.inf:
+            return self.whole_gpus(number)
         return number * self.scale if name in SCALED else number
+
+    def whole_gpus(self, gpus: float) -> float:
+        """GPUs of the slice for so many of the whole service."""
+        if gpus > MOST_GPUS:
+            raise BadInput("a fleet cannot be so large", key="fleet", value=gpus, expected=f"at most {MOST_GPUS} GPUs")
+        return float(round(gpus * self.scale))
 
     def check_quotas(self) -> None:
         quota = self.knobs[:, :, QUOTA]
@@ -182,13 +230,13 @@ class Controls:
         """The value of one knob now."""
         return float(self.knobs[self.tiers.index(tier), self.features.index(feature), KNOBS.index(name)])
 
-    def copies(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    def copies(self) -> tuple[np.ndarray, ...]:
         """All knobs as they are now."""
-        return self.knobs.copy(), self.pools.copy(), self.retries.copy()
+        return self.knobs.copy(), self.pools.copy(), self.retries.copy(), self.regions.copy()
 
-    def changes(self, earlier: tuple[np.ndarray, np.ndarray, np.ndarray]) -> list[dict[str, Any]]:
+    def changes(self, earlier: tuple[np.ndarray, ...]) -> list[dict[str, Any]]:
         """Which knobs differ from earlier copies of them: rows of the decision table."""
-        before, pools, retries = earlier
+        before, pools, retries, regions = earlier
         rows = [
             self.other_change(f"{self.pool_names[p]}: {POOL_KNOBS[k]}", pools[p, k], self.pools[p, k])
             for p, k in np.argwhere(pools != self.pools)
@@ -196,6 +244,10 @@ class Controls:
         rows += [
             self.other_change(f"retry {RETRY_KNOBS[k]}", retries[k], self.retries[k])
             for (k,) in np.argwhere(retries != self.retries)
+        ]
+        rows += [
+            self.other_change(f"{self.region_names[r]}: open", regions[r], self.regions[r])
+            for (r,) in np.argwhere(regions != self.regions)
         ]
         for t, f, k in np.argwhere(before != self.knobs):
             rows.append(

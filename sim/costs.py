@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from sim import binned
-from sim.metrics import Window, every_row, window_of
+from sim.metrics import Window, capacity, every_row, window_of
 from sim.request import ABANDONED
 from sim.run import Run
 
@@ -26,10 +26,10 @@ def gpu_hours(run: Run, window: Window = None) -> pd.DataFrame:
     """
     span = window_of(run, window)
     rows = {}
-    for pool, facts in run.manifest["pools"].items():
+    for pool in run.manifest["pools"]:
         served = work(run, pool, [span])
-        total = facts["gpus"] * (span[1] - span[0]) / HOUR
         busy, wasted = served["hours"].sum(), served.loc[served["wasted"], "hours"].sum()
+        total = max(capacity(run, pool, np.array(span))[0] / HOUR, busy)  # GPUs that leave finish their batch
         rows[pool] = {"useful": busy - wasted, "wasted": wasted, "idle": max(total - busy, 0.0), "total": total}
     return pd.DataFrame.from_dict(rows, orient="index").rename_axis("pool")
 
@@ -64,10 +64,9 @@ def consumed(run: Run, pool: str, spans: list[tuple[float, float]]) -> pd.DataFr
 
 
 def dollars(run: Run, window: Window = None) -> float:
-    """The price of all GPUs of the slice, busy or idle."""
-    begin, end = window_of(run, window)
-    pools = run.manifest["pools"].values()
-    return float(sum(facts["gpus"] * (end - begin) / HOUR * facts["dollars_per_gpu_hour"] for facts in pools))
+    """The price of all GPUs of the slice that are in service, busy or idle."""
+    hours = gpu_hours(run, window)["total"]
+    return float(sum(hours[pool] * facts["dollars_per_gpu_hour"] for pool, facts in run.manifest["pools"].items()))
 
 
 def energy(run: Run, window: Window = None) -> dict[str, float]:

@@ -17,7 +17,7 @@ FOLDER = Path(__file__).parent
 
 def compiled_sources() -> list[Path]:
     """Every file with compiled functions, or with constants that they hold."""
-    names = ("clock", "request", "streams", "rules", "chance", "timeline")
+    names = ("clock", "request", "streams", "knobs", "rules", "dropping", "sharing", "chance", "timeline")
     return [FOLDER / f"{name}.py" for name in names] + sorted(FOLDER.glob("compiled/*.py"))
 
 

@@ -25,11 +25,12 @@ class Log:
     requests: a row an attempt, in any order: user, ask, attempt, tier, feature, arrived, started, dequeued,
         finished, left, outcome (a place in sim.request.OUTCOMES), reason (in sim.rules.REASONS), asked, spec, level,
         batch (-1: none), gpu_seconds, retry, notified, first (the row of its intent's first attempt).
-    batches: a row a batch, in the order of their numbers: pool, gpu, spec, size, started, finished, seconds.
+    batches: a row a batch, in the order of their numbers: pool, gpu, spec, size, started, finished, seconds, power
+        (what its watts are multiplied by).
     people: a row a person: tier, source (-1: invited), region, newcomer, invited_by (-1: nobody), arrives, admitted,
         left.
     timeline: what happened, counted; None where the engine leaves that to the tables.
-    gpus: GPUs of each pool in the end.
+    gpus: GPUs of each pool as the scenario has them; with a GPU for everybody, as many as were needed.
     """
 
     requests: Columns

@@ -7,7 +7,7 @@ from typing import Any
 from sim.log import Recording
 from sim.scenario import Scenario
 
-FORMAT = "meltpoint-run/2"
+FORMAT = "meltpoint-run/3"
 
 
 def manifest_of(

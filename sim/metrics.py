@@ -16,7 +16,10 @@ from numpy.typing import NDArray
 from sim import binned
 from sim.errors import BadInput
 from sim.request import ABANDONED, REFUSED, SERVED, UNFINISHED
-from sim.rules import EXPIRED, REASONS
+from sim.rules import (
+    EXPIRED,
+    REASONS,
+)
 from sim.run import Run
 from sim.timeline import bin_width, grid
 
@@ -205,33 +208,47 @@ def default_bin(run: Run) -> float:
     return max(10.0, run.horizon / 216)
 
 
+def capacity(run: Run, pool: str, edges: Floats) -> Floats:
+    """GPU-seconds that a pool had in service between each edge and the next."""
+    changes = run.fleet[run.fleet["pool"] == pool]
+    times, change = changes["time"].to_numpy(float), changes["change"].to_numpy(float)
+    if run.manifest["unlimited"]:  # one GPU more for whoever would have to wait
+        return np.diff(edges) * float(run.manifest["pools"][pool]["gpus"])
+    had = np.array([float(change @ np.clip(edge - times, 0.0, None)) for edge in edges])
+    return np.diff(had)
+
+
 def pool_timeline(run: Run, pool: str, width: float | None = None, begin: float = 0.0) -> pd.DataFrame:
     """A pool over time from `begin`, a row a bin, indexed by the bin's start in seconds.
 
-    offered, offered_first: GPU-seconds arriving a second over the pool's GPUs, with retries and without, at the spec
-    asked for; utilisation; queued: mean requests waiting; saturated.
+    gpus: mean in service; offered, offered_first: GPU-seconds arriving a second over these, with retries and without,
+    at the spec asked for (nan where there are none); utilisation; queued: mean requests waiting; saturated.
     """
     edges = bins(run, default_bin(run) if width is None else width, begin)
-    gpus = run.manifest["pools"][pool]["gpus"]
-    per = np.diff(edges) * gpus
+    per = capacity(run, pool, edges)
     if binned.serves(run, *edges):
         offered, offered_first, spent, waited = binned.load(run, pool, edges)
-        return loads(edges, offered / per, offered_first / per, spent / per, waited / np.diff(edges))
+        return loads(edges, per, offered, offered_first, spent, waited / np.diff(edges))
     rows = every_row(run).loc[run.requests["pool"] == pool, ["asked", "arrived", "attempt"]]
     work = looked_up(rows["asked"], run.manifest["pools"][pool]["gpu_seconds"])
     arrived, first = rows["arrived"].to_numpy(), rows["attempt"].to_numpy() == 0
     load = [np.histogram(arrived[m], edges, weights=work[m])[0] for m in (np.ones(len(rows), bool), first)]
     batches = run.batches.loc[run.batches["pool"] == pool, ["started", "finished"]]
-    busy = occupancy(batches["started"].to_numpy(), batches["finished"].to_numpy(), edges) / gpus
-    queued = occupancy(*queue_spans(run, pool), edges)
-    return loads(edges, load[0] / per, load[1] / per, busy, queued)
+    spent = occupancy(batches["started"].to_numpy(), batches["finished"].to_numpy(), edges) * np.diff(edges)
+    return loads(edges, per, load[0], load[1], spent, occupancy(*queue_spans(run, pool), edges))
 
 
-def loads(edges: Floats, offered: Floats, offered_first: Floats, busy: Floats, queued: Floats) -> pd.DataFrame:
+def loads(
+    edges: Floats, per: Floats, offered: Floats, offered_first: Floats, spent: Floats, queued: Floats
+) -> pd.DataFrame:
+    """The table of pool_timeline from GPU-seconds: in service, offered, offered for the first time, spent."""
+    there = np.where(per > 0, per, np.nan)
+    busy = np.where(per > 0, spent / there, (spent > 0).astype(float))  # the last may still finish a batch
     return pd.DataFrame(
         {
-            "offered": offered,
-            "offered_first": offered_first,
+            "gpus": per / np.diff(edges),
+            "offered": offered / there,
+            "offered_first": offered_first / there,
             "utilisation": np.clip(busy, 0.0, 1.0),  # against rounding
             "queued": queued,
             "saturated": (busy >= SATURATED - ROUNDING) & (queued >= 1 - ROUNDING),

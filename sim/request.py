@@ -42,6 +42,7 @@ class Request:
     spec: int  # index of the spec granted
     level: int = 0  # how far down the feature's ladder the gateway sent it; 0 is as asked
     priority: int = 0
+    flow: int = 0  # of those that share the pool
     reason: int = 0  # why it was refused; 0 is not refused
     outcome: str | None = None
     started: float = nan

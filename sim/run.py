@@ -23,7 +23,7 @@ from sim.timeline import Timeline
 
 WORD_OF_MOUTH = "word of mouth"
 TIMELINE = "timeline.npz"
-TABLES = ("requests", "batches", "users", "decisions")
+TABLES = ("requests", "batches", "users", "decisions", "fleet")
 
 
 @dataclass(frozen=True)
@@ -40,6 +40,7 @@ class Run:
     users: user, tier, wave, region, newcomer, invited_by (a user), arrives, admitted, left (gave up on the waitlist, or
         churned).
     decisions: time, knob, tier, feature, old, new, policy.
+    fleet: time, pool, change: by how many GPUs more, or fewer, are in service of the pool from then on.
     timeline: everything counted; None where the engine leaves that to the tables ('simpy').
     manifest: scenario, playbook, seed, engine, versions and the figures needed to read the tables.
     """
@@ -48,6 +49,7 @@ class Run:
     batches: pd.DataFrame
     users: pd.DataFrame
     decisions: pd.DataFrame
+    fleet: pd.DataFrame
     manifest: dict[str, Any]
     timeline: Timeline | None = None
 
@@ -132,6 +134,7 @@ def run_from(
     scenario: Scenario,
     log: Log,
     decisions: list[dict[str, Any]],
+    fleets: list[dict[str, Any]],
     *,
     playbook: str,
     seed: int,
@@ -149,6 +152,7 @@ def run_from(
         batches=batches,
         users=user_table(scenario, log.people),
         decisions=pd.DataFrame(decisions, columns=columns),
+        fleet=pd.DataFrame(fleets, columns=["time", "pool", "change"]),
         manifest=manifest,
         timeline=log.timeline,
     )
@@ -242,7 +246,7 @@ def batch_table(scenario: Scenario, log: Columns) -> tuple[pd.DataFrame, np.ndar
             **{name: log[name] for name in ("started", "finished")},
             "size": log["size"].astype(np.int32, copy=False),
             "seconds": log["seconds"],
-            "watts": watts(scenario, log["spec"], log["size"]),
+            "watts": watts(scenario, log["spec"], log["size"]) * log["power"],
         },
         copy=False,
     )

@@ -195,11 +195,11 @@ class Scenario(Strict):
         """Seconds from the midnight (UTC) before the start to the start."""
         return self.start.hour * 3600.0 + self.start.minute * 60.0 + self.start.second
 
-    def paces(self, pool: str, seed: int) -> list[float]:
-        """What each GPU's times are multiplied by, always: cards of one kind are not all alike."""
+    def pace(self, pool: str, gpu: int, seed: int) -> float:
+        """What a GPU's times are multiplied by, always: cards of one kind are not all alike."""
         sigma = math.sqrt(math.log1p(self.serving.gpu_speed_cv**2))
         kind, first = LOGNORMAL_NOISE if sigma > 0 else NO_NOISE, list(self.pools).index(pool) << 32
-        return [noise(kind, sigma, seed, SPEED, first + gpu, 0) for gpu in range(self.gpus(pool))]
+        return float(noise(kind, sigma, seed, SPEED, first + gpu, 0))
 
     def specs(self) -> list[Spec]:
         """Every spec that can be asked or granted, without repetition, in the order of the file."""

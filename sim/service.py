@@ -9,27 +9,34 @@ from sim.chance import EXPONENTIAL_NOISE, LOGNORMAL_NOISE, NO_NOISE, noise, samp
 from sim.clock import Clock
 from sim.controls import LAST, Controls, PoolTelemetry, Telemetry, read_only
 from sim.crowd import Crowd
-from sim.log import Log
-from sim.pool import Batch, Pool
-from sim.request import ABANDONED, OUTCOMES, REFUSED, SERVED, UNFINISHED, Request, Spec
-from sim.rules import (
+from sim.knobs import (
     BUCKET,
     BUDGET,
-    EXPIRED,
-    GRANTED,
-    LEVEL,
+    FLOW,
     NO_BUDGET,
     PER_FIRST,
     PER_SUCCESS,
+    POWER,
     PRIORITY,
     QUOTA,
     RATE,
     RATIO,
+    SLOWDOWN,
+    STICKY,
+    WEIGHT,
+)
+from sim.log import Log
+from sim.pool import Batch, Pool
+from sim.request import ABANDONED, OUTCOMES, REFUSED, SERVED, UNFINISHED, Request, Spec
+from sim.rules import (
+    EXPIRED,
+    GRANTED,
     decide,
     fresh_limiter,
+    level_of,
 )
 from sim.scenario import Scenario
-from sim.streams import LOAD, ROLLOUT, SERVICE, SHED, draw
+from sim.streams import CLASS, DEAL, LOAD, MIX, ROLLOUT, SERVICE, SHED, draw
 
 ATTEMPTS = 1024  # room for the attempts of one ask in the k of a draw
 METERS = 1024  # room for the meters of one account
@@ -67,6 +74,7 @@ class Service:
         self.requests: list[Request] = []
         self.batches: list[Batch] = []
         self.signups = 0
+        self.active = 0  # people in the midst of a day of use
         self.tokens = 0.0  # retries that the budget pays for
         self.retries = controls.retries.tolist()
         self.forget()
@@ -80,7 +88,9 @@ class Service:
         """Take over the knobs as they are now."""
         self.rows = [[(row, row.tolist()) for row in tier] for tier in self.controls.knobs]
         for pool, knobs in zip(self.pools, self.controls.pools, strict=True):
-            pool.knobs = knobs.copy()
+            pool.take_over(knobs)
+        self.region_open = self.controls.regions.tolist()
+        self.retry_knobs = self.controls.retries.copy()
         before, self.retries = self.retries, self.controls.retries.tolist()
         if before[BUDGET] == NO_BUDGET != self.retries[BUDGET]:
             self.tokens = self.retries[BUCKET]
@@ -107,23 +117,38 @@ class Service:
             self.midnight,
             now - self.crowd.born[user],
             self.in_flight.get(user, 0),
+            self.granted[tier][feature],
             pool.inside,
             pool.queued if pool.queued or not pool.idle else -1,
             wait,
-            draw(self.seed, ROLLOUT, key, meter + METERS * self.accounts.get(user, 0)),
-            draw(self.seed, SHED, key, ask * ATTEMPTS + attempt),
+            self.lot(user, meter),
+            self.shed_draw(key, ask * ATTEMPTS + attempt, knobs[STICKY]),
         )
         if request.reason != GRANTED:
             request.outcome = REFUSED
             self.refused[tier][feature] += 1
             return request
-        request.level = min(int(knobs[LEVEL]), len(ladder) - 1)
+        self.granted[tier][feature] += 1
+        request.level = int(level_of(row, len(ladder) - 1, draw(self.seed, MIX, key, ask)))
         request.spec = ladder[request.level]
+        request.flow = pool.flow_of(draw(self.seed, DEAL, key, 0), int(knobs[FLOW]), knobs[WEIGHT])
         request.notified = wait > self.scenario.serving.notifies_above
         request.done = self.env.event()
         self.in_flight[user] = self.in_flight.get(user, 0) + 1
         pool.join(request)
         return request
+
+    def lot(self, user: int, meter: int) -> float:
+        """A user's draw for the roll-out of a meter: above 1 where their region is not open."""
+        key, open_share = self.crowd.key[user], self.region_open[self.crowd.region[user]]
+        lot = draw(self.seed, ROLLOUT, key, meter + METERS * self.accounts.get(user, 0))
+        return lot / open_share if open_share > 0 else math.inf
+
+    def shed_draw(self, key: int, k: int, sticky: float) -> float:
+        """The draw that decides who is shed: one a request, or one a user for `sticky` seconds."""
+        if sticky > 0:
+            return float(draw(self.seed, CLASS, key, math.floor(self.env.now / sticky)))
+        return float(draw(self.seed, SHED, key, k))
 
     def limiter(self, user: int, meter: int, knobs: list[float]) -> np.ndarray:
         """What is remembered of this user's use of this meter; kept only while a rate limit or quota is on."""
@@ -192,10 +217,20 @@ class Service:
         size = len(requests) * spec.images
         key, k = self.crowd.key[head.user], head.ask * ATTEMPTS + head.attempt
         factor = noise(*self.noises[head.spec], self.seed, SERVICE, key, k)
-        seconds = pool.seconds[head.spec][size] * pool.pace[gpu] * factor
+        seconds = pool.seconds[head.spec][size] * pool.pace(gpu) * factor * pool.knobs[SLOWDOWN]
         if pool.loads(gpu, head.spec):
             seconds += sample(*pool.load, self.seed, LOAD, key, k)
-        batch = Batch(len(self.batches), pool.number, gpu, head.spec, requests, size, now, seconds)
+        batch = Batch(
+            len(self.batches),
+            pool.number,
+            gpu,
+            head.spec,
+            requests,
+            size,
+            now,
+            float(seconds),
+            float(pool.knobs[POWER]),
+        )
         self.batches.append(batch)
         for request in requests:
             request.started, request.batch, request.gpu_seconds = now, batch.number, seconds / len(requests)
@@ -219,8 +254,8 @@ class Service:
     def forget(self) -> None:
         """Begin a new control interval: the counts since the last tick are zero."""
         tiers, features = len(self.scenario.tiers), len(self.scenario.features)
-        self.arrivals, self.refused, self.served, self.started = (
-            [[0] * features for _ in range(tiers)] for _ in range(4)
+        self.arrivals, self.refused, self.granted, self.served, self.started = (
+            [[0] * features for _ in range(tiers)] for _ in range(5)
         )
         self.latency = [[0.0] * features for _ in range(tiers)]
         self.waited = [[0.0] * features for _ in range(tiers)]
@@ -229,9 +264,7 @@ class Service:
     def telemetry(self, waitlisted: int) -> Telemetry:
         """What a policy may see now, counts since the tick before."""
         pools = {
-            name: PoolTelemetry(
-                pool.gpus, pool.gpus - len(pool.idle), pool.queued, pool.inside, pool.expected_wait(LAST)
-            )
+            name: PoolTelemetry(pool.gpus, pool.running, pool.queued, pool.inside, pool.expected_wait(LAST))
             for name, pool in zip(self.scenario.pools, self.pools, strict=True)
         }
         return Telemetry(
@@ -245,6 +278,7 @@ class Service:
             latency=read_only(self.latency),
             signups=self.signups,
             waitlisted=waitlisted,
+            active=self.active,
         )
 
     def log(self) -> Log:
@@ -257,8 +291,10 @@ class Service:
         requests["outcome"] = np.array([outcomes[r.outcome or UNFINISHED] for r in self.requests], dtype=np.int64)
         requests["batch"] = np.array([-1 if r.batch is None else r.batch for r in self.requests], dtype=np.int64)
         batches = {name: column(self.batches, name, np.int64) for name in ("pool", "gpu", "spec", "size")}
-        batches |= {name: column(self.batches, name, float) for name in ("started", "finished", "seconds")}
-        return Log(requests, batches, self.crowd.columns(), [pool.gpus for pool in self.pools])
+        batches |= {name: column(self.batches, name, float) for name in ("started", "finished", "seconds", "power")}
+        return Log(
+            requests, batches, self.crowd.columns(), [pool.gpus if pool.unlimited else pool.own for pool in self.pools]
+        )
 
 
 def column(rows: list[Any], name: str, kind: Any) -> np.ndarray:

@@ -79,7 +79,11 @@ def played(
     """The run; nothing of its engine outlives this call."""
     began = time.perf_counter()
     people, asks = people_of(scenario, seed)
-    controls = Controls(list(scenario.tiers), list(scenario.features), scenario.scale, list(scenario.pools))
+    gpus = {name: scenario.gpus(name) for name in scenario.pools}
+    controls = Controls(
+        list(scenario.tiers), list(scenario.features), scenario.scale, gpus, list(scenario.demand.regions)
+    )
+    fleets: list[dict[str, Any]] = []
     decisions: list[dict[str, Any]] = []
     env = Clock()
     plays: Engine
@@ -89,15 +93,15 @@ def played(
         plays = SimpyEngine(env, scenario, people, asks, controls, seed, users, unlimited=unlimited)
     timed, tick = in_order([*scenario.always, *steps], scenario.seconds), scenario.control_tick
     horizon = scenario.horizon
-    env.process(
-        control(env, controls, timed, plays, tick=tick, horizon=horizon, decisions=decisions, progress=progress)
-    )
+    rows = {"decisions": decisions, "fleets": fleets}
+    env.process(control(env, controls, timed, plays, tick=tick, horizon=horizon, **rows, progress=progress))
     with own_errors():
         env.run(until=scenario.horizon)
     return run_from(
         scenario,
         plays.log(),
         decisions,
+        fleets,
         playbook=name,
         seed=seed,
         engine=engine,

@@ -13,8 +13,11 @@ from sim.clock import ABANDON, ASK, SIGNUP, Clock
 from sim.crowd import Crowd
 from sim.demand.people import ANY, Asks
 from sim.invitations import Invitations
-from sim.request import ABANDONED, SERVED, Request
-from sim.rules import HOPELESS
+from sim.knobs import (
+    MOST,
+)
+from sim.request import ABANDONED, REFUSED, SERVED, Request
+from sim.rules import HOPELESS, pause_before_retry
 from sim.scenario import Scenario
 from sim.service import ATTEMPTS, Service
 from sim.streams import (
@@ -91,6 +94,7 @@ class Users:
         crowd.admitted[user] = self.env.now
         ask, day = 0, 0
         while day < len(self.using):
+            self.service.active += 1
             number, wanted = 0, self.requests_on(user, day)
             while number < wanted:
                 if number > 0:
@@ -102,9 +106,11 @@ class Users:
                 late = self.env.now - since > self.slo[feature]
                 if draw(self.seed, CHURN, key, ask) < self.chance_of_leaving(request, late=late):
                     crowd.left[user] = self.env.now
+                    self.service.active -= 1
                     return
                 wanted += self.was_no_good(request, key, ask)
                 number += 1
+            self.service.active -= 1
             day = crowd.day_after(user, day, self.using, self.staying)
             if day == len(self.using):
                 return  # not before the horizon
@@ -156,7 +162,7 @@ class Users:
                     self.invitations.share(user, request, late=self.env.now - since > self.slo[feature])
                 break
             request.retry = False
-            if not again or attempt == retry.at_most:
+            if not again or attempt >= min(retry.at_most, self.service.retries[MOST]):
                 break
             whether, how_long = pair(self.seed, RETRY, key, k)
             if request.reason in HOPELESS and draw(self.seed, ACCOUNT, key, k) < retry.second_account:
@@ -164,8 +170,10 @@ class Users:
             elif whether >= self.chance_of_retry(request) or not self.service.pays_for_retry():
                 break
             request.retry = True
-            pause = quantile(*retry.backoff.law, how_long) * retry.growth**attempt
-            yield self.pause(min(pause, retry.longest), user)
+            own = min(quantile(*retry.backoff.law, how_long) * retry.growth**attempt, retry.longest)
+            told = request.outcome == REFUSED and self.tells_refusals
+            knobs = self.service.retry_knobs
+            yield self.pause(pause_before_retry(knobs, own, told, self.seed, key, ask * ATTEMPTS, attempt), user)
         return request
 
     def left_waiting(self, request: Request, _: Event) -> None:

@@ -49,6 +49,7 @@ class PoolVerdict:
     saturated_at_horizon: bool
     peak_load: float  # largest hourly mean of work asked for the first time, over capacity
     gpus: int
+    fleet: tuple[float, float]  # fewest and most GPUs in service, means of an hour
     gpus_needed: int  # at full scale: carries the peak hour, all asks served as asked, no headroom
     peak_queue: float
     peak_queue_at: float
@@ -144,16 +145,18 @@ def pool_verdict(run: Run, pool: str) -> PoolVerdict:
     facts = run.manifest["pools"][pool]
     hot, peak = saturation(run, pool), peak_queue(run, pool)
     window = window_of(run, None)
-    hourly = pool_timeline(run, pool, 3600.0, window[0])["offered_first"].max()
+    hours = pool_timeline(run, pool, 3600.0, window[0])
+    needed = float((hours["offered_first"] * hours["gpus"]).max())
     spans = stretches(pool_timeline(run, pool, begin=window[0])["saturated"], run.horizon) or [window]
     return PoolVerdict(
         name=pool,
         first_saturated=hot["first"],
         saturated=hot["total"],
         saturated_at_horizon=bool(hot["at_horizon"]),
-        peak_load=float(hourly),
+        peak_load=float(hours["offered_first"].max()),
         gpus=facts["gpus"],
-        gpus_needed=math.ceil(hourly * facts["gpus"] / run.scale - 1e-9),
+        fleet=(float(hours["gpus"].min()), float(hours["gpus"].max())),
+        gpus_needed=math.ceil(needed / run.scale - 1e-9),
         peak_queue=peak["peak"],
         peak_queue_at=peak["at"],
         drain=peak["drain"],
@@ -266,7 +269,9 @@ def sentences(v: Verdict) -> list[str]:
 
 
 def pool_sentence(v: Verdict, pool: PoolVerdict) -> str:
-    peak = f"the peak hour asks for {percent(pool.peak_load)} of its {amount(v.full(pool.gpus))} GPUs"
+    few, many = (v.full(gpus) for gpus in pool.fleet)
+    size = amount(v.full(pool.gpus)) if few == many else f"{amount(few)} to {amount(many)}"
+    peak = f"the peak hour asks for {percent(pool.peak_load)} of its {size} GPUs"
     if math.isnan(pool.first_saturated):
         return f"Pool '{pool.name}' never saturates: {peak}."
     top = pool.consumed.iloc[0]

@@ -94,7 +94,9 @@ def run_of(
     notices = facts.get("notices_leaving", MANIFEST["notices_leaving"])
     requests = requests_of(sorted(attempts, key=lambda row: row["arrived"]), batches, numbers, notices=notices)
     decisions = pd.DataFrame([], columns=["time", "knob", "tier", "feature", "old", "new", "policy"])
-    return Run(requests, batches, users_of(attempts, waitlist, left or {}), decisions, {**MANIFEST, **facts})
+    manifest = {**MANIFEST, **facts}
+    fleet = pd.DataFrame([{"time": 0.0, "pool": pool, "change": p["gpus"]} for pool, p in manifest["pools"].items()])
+    return Run(requests, batches, users_of(attempts, waitlist, left or {}), decisions, fleet, manifest)
 
 
 def batches_of(attempts: tuple[dict[str, Any], ...]) -> tuple[pd.DataFrame, dict[str, int]]:

@@ -223,7 +223,7 @@ def seen(now: float, served: float = 0, rtt: float = 4.0, inside: int = 20, gpus
 
 def turned(policy: Adaptive, telemetry: Telemetry, scale: float = 1.0) -> float:
     """The limit that it sets for free images."""
-    controls = Controls(["free", "plus"], ["image", "video"], scale, ["gpus"])
+    controls = Controls(["free", "plus"], ["image", "video"], scale, {"gpus": 4})
     policy.act(telemetry, controls)
     return controls.knob("limit", "free", "image") / scale
 
@@ -231,7 +231,7 @@ def turned(policy: Adaptive, telemetry: Telemetry, scale: float = 1.0) -> float:
 @each
 def test_a_policy_says_its_kind_and_limits_those_it_is_for(policy):
     assert policy.kind == next(name for name, one in POLICIES.items() if one is policy)
-    controls = Controls(["free", "plus"], ["image", "video"], 1.0, ["gpus"])
+    controls = Controls(["free", "plus"], ["image", "video"], 1.0, {"gpus": 4})
     policy.model_copy(update={"features": ["video"]}, deep=True).act(seen(0), controls)
     assert np.isfinite([controls.knob("limit", tier, "video") for tier in ("free", "plus")]).all()
     assert math.isinf(controls.knob("limit", "free", "image"))

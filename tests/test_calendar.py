@@ -1,7 +1,7 @@
 """Moments leave the compiled engine's calendar as they would SimPy's heap: by time, then code, then as scheduled."""
 
 import heapq
-from typing import NamedTuple
+from typing import Any
 
 import numpy as np
 import pytest
@@ -22,24 +22,19 @@ from sim.compiled.records import (
     SOONER,
     SPARE_CHUNKS,
 )
+from sim.compiled.setting import Setting
 from sim.compiled.state import fresh_state, roomy, with_chunks
 from sim.compiled.view import View
 
 Moment = tuple[float, int, int]  # when, its code, and what it is about: here the how-manieth to be scheduled
 
 
-class Grid(NamedTuple):
-    """What the calendar asks of a setting."""
-
-    horizon: float
-    buckets_a_second: float
-
-
 class Calendar:
     """A calendar by itself, with next to no room: its arrays grow when they must, as the engine's do."""
 
     def __init__(self, horizon: float, buckets: int):
-        self.grid = View(Grid(horizon, buckets / horizon))
+        nothing: dict[str, Any] = dict.fromkeys(Setting._fields, 0)
+        self.grid = View(Setting(**{**nothing, "horizon": horizon, "buckets_a_second": buckets / horizon}))
         one: dict[str, int] = {"bins": 1, "largest": 1}
         state = fresh_state(1, 1, 1, 1, [1], buckets=buckets + 2, rows=False, sampled=False, **one)
         self.met: set[str] = set()

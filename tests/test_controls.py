@@ -8,8 +8,13 @@ import pytest
 
 from sim.controls import Controls, Telemetry
 from sim.errors import BadInput
+from sim.knobs import (
+    KNOBS,
+    QUOTA_KINDS,
+    SLIDING_SLOTS,
+    UNLIMITED,
+)
 from sim.policies import QueueBound, Shed, WaitBound, Waitlist
-from sim.rules import KNOBS, QUOTA_KINDS, SLIDING_SLOTS, UNLIMITED
 from sim.run import Run
 from tests.traces import arriving
 
@@ -266,7 +271,7 @@ def test_telemetry_shows_the_service_as_the_tables_have_it(notices):
 
 
 def test_knobs_of_pools_and_retries_are_checked_and_their_turns_are_decisions():
-    controls = Controls(["free"], ["image"], scale=0.5, pools=["gpus", "spare"])
+    controls = Controls(["free"], ["image"], scale=0.5, pools={"gpus": 4, "spare": 4})
     before = controls.copies()
     controls.policy = "me"
     controls.set_pool(["spare"], order="last in first out", expire=30)
@@ -298,4 +303,4 @@ def test_knobs_of_pools_and_retries_are_checked_and_their_turns_are_decisions():
 )
 def test_a_knob_of_a_pool_or_of_retries_cannot_be_set_to_anything(turn, message):
     with pytest.raises(BadInput, match=message):
-        turn(Controls(["free"], ["image"], pools=["gpus"]))
+        turn(Controls(["free"], ["image"], pools={"gpus": 4}))

@@ -14,9 +14,9 @@ ROOT = Path(__file__).parent.parent
 # From the ground up. A folder lies on one floor, and its files may import each other; a file named apart from its
 # folder has a floor of its own. A new file needs a place here.
 FLOORS = [
-    ["errors", "units", "request", "schema", "jit"],
+    ["errors", "units", "request", "schema", "jit", "knobs"],
     ["streams"],
-    ["shipped", "rules", "chance", "profile_file"],
+    ["shipped", "rules", "dropping", "sharing", "chance", "profile_file"],
     ["timeline", "service_time", "profile_import", "controls"],
     ["log", "profile", "policies", "demand"],
     ["bench", "parts"],

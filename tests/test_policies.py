@@ -10,6 +10,11 @@ from pydantic import ValidationError
 from sim.compare import compare
 from sim.controls import Controls, PoolTelemetry, Telemetry
 from sim.errors import BadInput
+from sim.knobs import (
+    KNOBS,
+    QUOTA_KINDS,
+    UNLIMITED,
+)
 from sim.policies import (
     Concurrency,
     Degrade,
@@ -24,7 +29,6 @@ from sim.policies import (
     Waitlist,
 )
 from sim.policies.playbook import Timed, in_order
-from sim.rules import KNOBS, QUOTA_KINDS, UNLIMITED
 from sim.simulate import simulate
 from tests.random_scenarios import plain
 from tests.traces import arriving, outcomes, step

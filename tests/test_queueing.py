@@ -23,7 +23,19 @@ import numpy as np
 import pytest
 
 from sim import theory
-from sim.rules import BURST, QUOTA, RATE, UNLIMITED, WINDOW, charge, fresh_limiter, quota_allows, rate_allows
+from sim.knobs import (
+    BURST,
+    QUOTA,
+    RATE,
+    UNLIMITED,
+    WINDOW,
+)
+from sim.rules import (
+    charge,
+    fresh_limiter,
+    quota_allows,
+    rate_allows,
+)
 from sim.run import Run
 from tests.queues import (
     CONSTANT,

@@ -21,29 +21,33 @@ from sim.chance import (
     noise,
     sample,
 )
-from sim.rules import (
+from sim.dropping import (
+    codel_drops,
+    dropped,
+    folly_drops,
+    fresh_codel,
+)
+from sim.knobs import (
     CALENDAR,
     COUNTER,
+    KNOBS,
+    ROLLING,
+    SLIDING,
+    SLIDING_SLOTS,
+    UNLIMITED,
+)
+from sim.rules import (
     GATE,
     GRANTED,
-    KNOBS,
     OVER_QUOTA,
     POOL_FULL,
     QUEUE_FULL,
     RATE_LIMITED,
-    ROLLING,
     SHED_AWAY,
     SHED_FOR_GOOD,
-    SLIDING,
-    SLIDING_SLOTS,
     TOO_MANY,
-    UNLIMITED,
     WAIT_TOO_LONG,
-    codel_drops,
     decide,
-    dropped,
-    folly_drops,
-    fresh_codel,
     fresh_limiter,
 )
 

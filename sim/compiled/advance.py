@@ -38,6 +38,9 @@ from sim.compiled.records import (
     RUN_END,
     SERVED,
     SLACK,
+    SOON,
+    SPARE_CHUNKS,
+    TOLD,
     WAITED_OUT,
 )
 from sim.compiled.requests import is_of, keep, settle
@@ -59,6 +62,8 @@ def advance(s, c, knobs, until, kind):  # type: ignore[no-untyped-def]
     n = s.n
     stop = kind << 60
     while True:
+        if n[DROPPED] > 0 and not go_on(s, c):
+            return FULL
         if n[SLACK] <= 0:
             n[SLACK] = slack(s, c)
             if n[SLACK] <= 0:
@@ -87,15 +92,11 @@ def advance(s, c, knobs, until, kind):  # type: ignore[no-untyped-def]
                     load = s.soon[0].load
                     pop(s)
                 play(s, c, knobs, first & WHAT, (first >> 4) & NUMBER, load, time)
-                if n[DROPPED] > 0:
-                    go_on(s, c, time)
                 continue
         if code == stop:
             return ENOUGH
         n[ARRIVAL] += 1
         arrive(s, c, knobs, user, arrives)
-        if n[DROPPED] > 0:
-            go_on(s, c, arrives)
 
 
 @njit
@@ -182,15 +183,22 @@ def patience_over(s, c, row, now):  # type: ignore[no-untyped-def]
 
 
 @njit
-def go_on(s, c, now):  # type: ignore[no-untyped-def]
-    """Those whose requests were dropped at this moment go on."""
-    for place in range(s.n[DROPPED]):
-        row = s.dropped[place]
+def go_on(s, c):  # type: ignore[no-untyped-def]
+    """Those whose requests were dropped at this moment go on. Whether all have: else an array must grow first."""
+    n = s.n
+    while n[TOLD] < n[DROPPED]:
+        if n[SPARE_CHUNKS] < 2 or len(s.soon) - n[SOON] < 2 or (c.sampled > 0 and len(s.kept) - n[KEPTS] < 2):
+            n[SLACK] = 0
+            return False
+        row = s.dropped[n[TOLD]]
+        n[TOLD] += 1
         request = s.requests[row]
         if request.outcome == REFUSED:
-            after(s, c, request.wish, row, now)
+            after(s, c, request.wish, row, request.dequeued)
         settle(s, c, row)
-    s.n[DROPPED] = 0
+    n[DROPPED] = n[TOLD] = 0
+    n[SLACK] = 0
+    return True
 
 
 @njit

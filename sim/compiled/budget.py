@@ -1,7 +1,13 @@
 """The compiled engine's retry budget: what has been saved up stands beside its knobs."""
 
 from sim.jit import njit
-from sim.rules import BUCKET, BUDGET, NO_BUDGET, RATIO, RETRY_KNOBS
+from sim.knobs import (
+    BUCKET,
+    BUDGET,
+    NO_BUDGET,
+    RATIO,
+    RETRY_KNOBS,
+)
 
 TOKENS = len(RETRY_KNOBS)
 

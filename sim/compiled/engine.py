@@ -7,11 +7,13 @@ from numpy.typing import NDArray
 
 from sim.clock import CONTROL
 from sim.compiled.advance import FULL, advance, keep_the_rest
+from sim.compiled.fleet import resize
 from sim.compiled.line import length_of_line, let_in
 from sim.compiled.lives import schedule_script
 from sim.compiled.people import add_known, add_scripted
 from sim.compiled.pools import expected_wait
 from sim.compiled.records import (
+    ACTIVE,
     BATCHES,
     CHURNED,
     GATE_OPEN,
@@ -34,8 +36,21 @@ from sim.compiled.tally import close
 from sim.compiled.view import View
 from sim.controls import LAST, Controls, PoolTelemetry, Telemetry, read_only
 from sim.demand.people import Asks, People
+from sim.knobs import (
+    BUCKET,
+    BUDGET,
+    FLEET,
+    KIND,
+    NO_BUDGET,
+    QUOTA,
+    SLIDING,
+)
 from sim.log import Log, Recording
-from sim.rules import BUCKET, BUDGET, FIRST_SLOT, KIND, LIMITER, NO_BUDGET, QUOTA, SLIDING, forget
+from sim.rules import (
+    FIRST_SLOT,
+    LIMITER,
+    forget,
+)
 from sim.scenario import Scenario
 from sim.timeline import Timeline, bin_width
 
@@ -61,8 +76,10 @@ class CompiledEngine:
         self.given = setting_of(scenario, people, asks, seed, recording, unlimited=unlimited)
         self.setting = View(self.given)
         self.hold(begun(scenario, self.given, len(people)))
+        self.seed, self.paced = seed, [0] * len(scenario.pools)  # how many GPUs' speeds are known
         for pool, name in enumerate(scenario.pools):
-            self.state.pace[pool, : scenario.gpus(name)] = scenario.paces(name, seed)
+            self.paced[pool] = gpus = scenario.gpus(name)
+            self.state.pace[pool, :gpus] = [scenario.pace(name, gpu, seed) for gpu in range(gpus)]
         add_known(self.ref, self.setting)
         add_scripted(self.ref, self.setting)
         if len(asks.instants):
@@ -89,6 +106,7 @@ class CompiledEngine:
     def refresh(self) -> None:
         self.knobs = self.controls.knobs.copy()
         self.state.pool_knobs[:] = self.controls.pools
+        self.state.region_open[:] = self.controls.regions
         before, now = self.state.retries[BUDGET], self.controls.retries
         self.state.retries[:-1] = now
         if before == NO_BUDGET != now[BUDGET]:
@@ -105,9 +123,26 @@ class CompiledEngine:
         """The knobs are set: they hold from now on, and a new control interval begins."""
         self.refresh()
         s = self.state
-        for counts in (s.arrivals, s.refused, s.served, s.started, s.waited, s.latency):
+        for counts in (s.arrivals, s.refused, s.granted, s.served, s.started, s.waited, s.latency):
             counts[:] = 0.0
         s.n[SIGNUPS] = 0
+        for pool, name in enumerate(self.scenario.pools):
+            self.resize(pool, name)
+
+    def resize(self, pool: int, name: str) -> None:
+        """Have as many GPUs in service as the knob says; some at a time: each may put a moment on the calendar."""
+        fleet = self.state.pool_knobs[pool, FLEET]
+        wanted = self.scenario.gpus(name) if math.isinf(fleet) else int(fleet)
+        while (now := int(self.state.gpus[pool])) != wanted and not self.given.unlimited:
+            following = min(wanted, now + SPARE // 2)
+            self.hold(with_room(self.state, self.given, following))
+            if following > (known := self.paced[pool]):
+                self.state.pace[pool, known:following] = [
+                    self.scenario.pace(name, g, self.seed) for g in range(known, following)
+                ]
+                self.paced[pool] = following
+            resize(self.ref, self.setting, pool, following, self.now)
+        self.state.n[SLACK] = 0
 
     def let_in(self, seconds: float) -> None:
         """Let in those whose turn it is in the `seconds` until the next tick; what is left over is not saved up."""
@@ -128,7 +163,7 @@ class CompiledEngine:
         pools = {
             name: PoolTelemetry(
                 int(s.gpus[pool]),
-                int(s.gpus[pool] - s.idle_count[pool]),
+                int(s.running[pool]),
                 int(s.queued[pool]),
                 int(s.inside[pool]),
                 float(expected_wait(self.ref, self.setting, pool, LAST)),
@@ -146,6 +181,7 @@ class CompiledEngine:
             latency=read_only(s.latency),
             signups=int(s.n[SIGNUPS]),
             waitlisted=int(length_of_line(self.ref)),
+            active=int(s.n[ACTIVE]),
         )
 
     def log(self) -> Log:
@@ -161,7 +197,8 @@ class CompiledEngine:
         requests = request_columns(s, self.given.pool_of, int(n[REQUESTS])) if rows else kept_columns(s, int(n[KEPTS]))
         batches = batch_columns(s, int(n[BATCHES]) if rows else 0)
         people = people_columns(s, int(n[USERS]) if rows else 0)
-        return Log(requests, batches, people, s.gpus.tolist(), self.timeline())
+        gpus = [self.scenario.gpus(name) for name in self.scenario.pools]
+        return Log(requests, batches, people, s.gpus.tolist() if self.given.unlimited else gpus, self.timeline())
 
     def timeline(self) -> Timeline:
         s, n = self.state, self.state.n
@@ -194,6 +231,7 @@ def begun(scenario: Scenario, c: Setting, users: int) -> State:
         len(scenario.tiers),
         len(scenario.features),
         [scenario.gpus(name) for name in scenario.pools],
+        len(scenario.demand.regions),
         buckets=int(c.buckets_a_second * scenario.horizon) + 2,
         bins=len(c.edges) - 1,
         largest=max(pool.max_batch for pool in scenario.pools.values()),

@@ -1,5 +1,7 @@
 """The compiled engine's gateway: an attempt is refused with a reason, or granted a spec and queued."""
 
+import math
+
 import numpy as np
 
 from sim.compiled import tally
@@ -20,21 +22,32 @@ from sim.compiled.records import (
 )
 from sim.compiled.requests import ATTEMPTS
 from sim.jit import njit
-from sim.rules import (
+from sim.knobs import (
     BUDGET,
-    GRANTED,
-    LEVEL,
+    BY_USER,
+    FLOW,
+    HAND,
+    MIXED,
     OPEN,
     PER_FIRST,
     PRIORITY,
+    QUEUES,
     QUOTA,
     RATE,
+    SHARING,
+    STICKY,
     WAIT,
+    WEIGHT,
+)
+from sim.knobs import SHED as SHED_SHARE
+from sim.rules import (
+    GRANTED,
     decide,
     forget,
+    level_of,
 )
-from sim.rules import SHED as SHED_SHARE
-from sim.streams import ROLLOUT, SHED, draw
+from sim.sharing import dealt
+from sim.streams import CLASS, DEAL, MIX, ROLLOUT, SHED, draw
 
 METERS = 1024  # room for the meters of one account
 
@@ -70,25 +83,64 @@ def ask(s, c, knobs, place, first, now):  # type: ignore[no-untyped-def]
         c.midnight,
         now - person.born,
         person.in_flight,
+        s.granted[tier, feature],
         s.inside[pool],
         s.queued[pool] if s.queued[pool] or s.idle_count[pool] == 0 else -1,
         wait,
-        # Where a knob is wide open its draw cannot matter, and is not made.
-        draw(c.seed, ROLLOUT, person.key, c.meter[feature] + METERS * person.accounts) if knob[OPEN] < 1.0 else 0.0,
-        draw(c.seed, SHED, person.key, wish.ask * ATTEMPTS + wish.attempt) if knob[SHED_SHARE] > 0.0 else 1.0,
+        lot(s, c, person, c.meter[feature], knob[OPEN]),
+        shed_draw(c, person.key, wish.ask * ATTEMPTS + wish.attempt, knob[SHED_SHARE], knob[STICKY], now),
     )
     if request.reason != GRANTED:
         request.outcome = REFUSED
         s.refused[tier, feature] += 1
         tally.refused(s, c, cell, request.reason, now)
         return row
-    request.level = min(int(knob[LEVEL]), c.rungs[feature] - 1)
+    s.granted[tier, feature] += 1
+    mix = draw(c.seed, MIX, person.key, wish.ask) if knob[MIXED] > 0.0 else 1.0
+    request.level = level_of(knob, c.rungs[feature] - 1, mix)
     if wait > c.notifies_above:
         request.mark = NOTIFIED
     person.in_flight += 1
     tally.granted(s, c, cell, feature, now)
-    join(s, c, row, priority, ladder[request.level], now)
+    flow = flow_of(s, c, pool, person.key, knob) if s.pool_knobs[pool, SHARING] > 0.0 else 0
+    join(s, c, row, priority, ladder[request.level], flow, now)
     return row
+
+
+@njit
+def lot(s, c, person, meter, open_share):  # type: ignore[no-untyped-def]
+    """A user's draw for the roll-out of a meter: above 1 where their region is not open.
+
+    Where all is wide open it cannot matter, and is not made.
+    """
+    here = s.region_open[person.region] if person.region >= 0 else 1.0
+    if open_share == 1.0 == here:
+        return 0.0
+    if here == 0.0:
+        return np.inf
+    return draw(c.seed, ROLLOUT, person.key, meter + METERS * person.accounts) / here
+
+
+@njit
+def shed_draw(c, key, k, share, sticky, now):  # type: ignore[no-untyped-def]
+    """The draw that decides who is shed: one a request, or one a user for `sticky` seconds; none where nobody is."""
+    if share == 0.0:
+        return 1.0
+    if sticky > 0.0:
+        return draw(c.seed, CLASS, key, math.floor(now / sticky))
+    return draw(c.seed, SHED, key, k)
+
+
+@njit
+def flow_of(s, c, pool, key, knob):  # type: ignore[no-untyped-def]
+    """The flow that a request joins."""
+    row, flow, weight = s.pool_knobs[pool], int(knob[FLOW]), knob[WEIGHT]
+    if row[SHARING] == BY_USER:
+        u, weight = draw(c.seed, DEAL, key, 0), 1.0
+        flow = dealt(u, int(row[QUEUES]), int(row[HAND]), s.flow_waiting[pool])
+    s.weights[pool, flow] = weight
+    s.flows[pool] = max(s.flows[pool], flow + 1)
+    return flow
 
 
 @njit

@@ -11,7 +11,12 @@ from sim.compiled.people import release
 from sim.compiled.records import BATCHES, FREE_BATCHES, LEAVING, NOBODY, NONE, SERVED, STARTED
 from sim.compiled.requests import ATTEMPTS
 from sim.jit import njit
-from sim.rules import BUDGET, PER_SUCCESS
+from sim.knobs import (
+    BUDGET,
+    PER_SUCCESS,
+    POWER,
+    SLOWDOWN,
+)
 from sim.streams import LOAD, SERVICE
 
 
@@ -23,6 +28,7 @@ def start(s, c, pool, gpu, spec, first, taken, now):  # type: ignore[no-untyped-
     seconds = c.seconds[pool, spec, size] * s.pace[pool, gpu]
     key, k = s.people[head.person].key, head.ask * ATTEMPTS + head.attempt
     seconds *= noise(c.noise_kind[spec], c.noise_sigma[spec], c.seed, SERVICE, key, k)
+    seconds *= s.pool_knobs[pool, SLOWDOWN]
     if s.loaded[pool, gpu] != c.spec_model[spec]:
         s.loaded[pool, gpu] = c.spec_model[spec]
         seconds += sample(c.load[pool, 0], c.load[pool, 1], c.load[pool, 2], c.seed, LOAD, key, k)
@@ -30,6 +36,8 @@ def start(s, c, pool, gpu, spec, first, taken, now):  # type: ignore[no-untyped-
     batch = s.batches[number]
     batch.pool, batch.gpu, batch.spec, batch.size, batch.taken = pool, gpu, spec, size, taken
     batch.started, batch.seconds, batch.finished, batch.first = now, seconds, np.nan, first
+    batch.power = s.pool_knobs[pool, POWER]
+    s.running[pool] += 1
     row = first
     while row != NOBODY:
         request = s.requests[row]
@@ -65,6 +73,7 @@ def images_done(s, c, number, now):  # type: ignore[no-untyped-def]
     """A batch is done: those who still wait for it are served."""
     batch = s.batches[number]
     batch.finished = now
+    s.running[batch.pool] -= 1
     s.inside[batch.pool] -= batch.taken
     row = batch.first
     while row != NOBODY:

@@ -10,6 +10,7 @@ from sim.compiled import tally
 from sim.compiled.calendar import GAVE_UP, INVITED, SCRIPT, schedule
 from sim.compiled.people import known, new_person, remember
 from sim.compiled.records import (
+    ACTIVE,
     ARRIVED,
     GATE_OPEN,
     LET_IN,
@@ -76,6 +77,7 @@ def admit(s, c, knobs, place, now):  # type: ignore[no-untyped-def]
 @njit
 def begin_day(s, c, knobs, place, now):  # type: ignore[no-untyped-def]
     person = s.people[place]
+    s.n[ACTIVE] += 1
     kind, mean, r, at_most = c.requests
     if kind == FIXED:
         person.more = int(mean)

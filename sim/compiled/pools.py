@@ -7,10 +7,21 @@ from sim.compiled import tally
 from sim.compiled.calendar import LINGERED, schedule
 from sim.compiled.gpus import go_idle, lowest_idle, out_of_service, start
 from sim.compiled.memory import fetch
-from sim.compiled.records import ABANDONED, DROPPED, GONE, NOBODY, NONE, REFUSED, RETRY, WAITED_OUT
+from sim.compiled.records import ABANDONED, DROPPED, GONE, NOBODY, NONE, REFUSED, RETRY, SWITCHED_OFF, WAITED_OUT
 from sim.compiled.requests import free, key_of, never_leaves
+from sim.dropping import dropped
 from sim.jit import njit
-from sim.rules import CODEL, EXPIRE, EXPIRED, FIFO, ORDER, dropped
+from sim.knobs import (
+    CODEL,
+    EXPIRE,
+    LIFO,
+    NO_SHARING,
+    ORDER,
+    SHARING,
+    SHORTEST,
+)
+from sim.rules import EXPIRED
+from sim.sharing import whose_turn
 
 
 @njit
@@ -21,24 +32,27 @@ def expected_wait(s, c, pool, priority):  # type: ignore[no-untyped-def]
         lane = s.lanes[pool, place]
         if lane.priority <= priority:
             work += lane.waiting * c.work[pool, lane.spec]
-    return work / s.gpus[pool]
+    return work / s.gpus[pool] if s.gpus[pool] > 0 else np.inf
 
 
 @njit
-def lane_of(s, pool, priority, spec):  # type: ignore[no-untyped-def]
-    """The lane of a priority and spec, made where there is none; `order` lists lanes by both."""
+def lane_of(s, pool, priority, spec, flow):  # type: ignore[no-untyped-def]
+    """The lane of a priority, spec and flow, made where there is none; `order` lists lanes by all three."""
     count = s.lane_count[pool]
     for place in range(count):
-        if s.lanes[pool, place].priority == priority and s.lanes[pool, place].spec == spec:
+        lane = s.lanes[pool, place]
+        if lane.priority == priority and lane.spec == spec and lane.flow == flow:
             return place
     lane = s.lanes[pool, count]
-    lane.priority, lane.spec, lane.waiting = priority, spec, 0
+    lane.priority, lane.spec, lane.flow, lane.waiting = priority, spec, flow, 0
     lane.head, lane.tail = NOBODY, NOBODY
     s.lane_count[pool] = count + 1
     rank = count
     while rank > 0:
         other = s.lanes[pool, s.lanes[pool, rank - 1].order]
-        if other.priority < priority or (other.priority == priority and other.spec < spec):
+        if other.priority < priority:
+            break
+        if other.priority == priority and (other.spec < spec or (other.spec == spec and other.flow < flow)):
             break
         s.lanes[pool, rank].order = s.lanes[pool, rank - 1].order
         rank -= 1
@@ -53,6 +67,7 @@ def count(s, c, pool, place, now, sign):  # type: ignore[no-untyped-def]
     lane = s.lanes[pool, place]
     s.queued[pool] += sign
     s.waiting_images[pool, lane.spec] += sign * c.spec_images[lane.spec]
+    s.flow_waiting[pool, lane.flow] += sign
     lane.waiting += sign
 
 
@@ -60,12 +75,12 @@ def count(s, c, pool, place, now, sign):  # type: ignore[no-untyped-def]
 def next_of(s, c, pool, place):  # type: ignore[no-untyped-def]
     """The one of a lane to be served next: of those who still wait, who came first, or last."""
     lane = s.lanes[pool, place]
-    fifo = s.pool_knobs[pool, ORDER] == FIFO
-    row = lane.head if fifo else lane.tail
+    lifo = s.pool_knobs[pool, ORDER] == LIFO
+    row = lane.tail if lifo else lane.head
     while row != NOBODY and s.requests[row].mark & GONE:
         unlink(s, lane, row)
         free(s, c, row)
-        row = lane.head if fifo else lane.tail
+        row = lane.tail if lifo else lane.head
     return row
 
 
@@ -91,15 +106,16 @@ def may_drop(s, pool):  # type: ignore[no-untyped-def]
 
 
 @njit
-def join(s, c, row, priority, spec, now):  # type: ignore[no-untyped-def]
+def join(s, c, row, priority, spec, flow, now):  # type: ignore[no-untyped-def]
     """Put a granted request into its pool's queue and let a GPU start if one may."""
     request = s.requests[row]
     pool = c.pool_of[request.feature]
-    place = lane_of(s, pool, priority, spec)
+    place = lane_of(s, pool, priority, spec, flow)
     lane = s.lanes[pool, place]
     request.next, request.lane = NOBODY, place
     s.inside[pool] += 1
-    if s.queued[pool] == 0 and s.idle_count[pool] > 0 and c.linger[pool] == 0.0 and not may_drop(s, pool):
+    plain = c.linger[pool] == 0.0 and not may_drop(s, pool) and s.pool_knobs[pool, SHARING] == NO_SHARING
+    if plain and s.queued[pool] == 0 and s.idle_count[pool] > 0:
         start(s, c, pool, lowest_idle(s, pool), spec, row, 1, now)  # no need to queue
         return
     request.batch = lane.tail
@@ -133,11 +149,12 @@ def wake_one(s, c, pool, now):  # type: ignore[no-untyped-def]
 
 @njit
 def next_lane(s, c, pool):  # type: ignore[no-untyped-def]
-    """The lane to serve next: of those ready the most urgent, then the one whose next came first (or last)."""
-    best, best_next = NOBODY, NOBODY
+    """The lane to serve next: of those ready the most urgent, of the flow whose turn it is, then by order."""
     if s.queued[pool] == 0:
         return NOBODY
-    fifo = s.pool_knobs[pool, ORDER] == FIFO
+    sharing, best = s.pool_knobs[pool, SHARING] > 0.0, NOBODY
+    flows = s.flows[pool] if sharing else 1
+    s.ready[:flows] = NOBODY
     for rank in range(s.lane_count[pool]):
         place = s.lanes[pool, rank].order
         lane = s.lanes[pool, place]
@@ -146,17 +163,29 @@ def next_lane(s, c, pool):  # type: ignore[no-untyped-def]
         if lane.waiting == 0:
             continue
         candidate = next_of(s, c, pool, place)
-        one = s.requests[candidate]
         full = s.waiting_images[pool, lane.spec] >= c.full[pool, lane.spec]
-        if c.linger[pool] > 0 and not one.mark & WAITED_OUT and not full:
+        if c.linger[pool] > 0 and not s.requests[candidate].mark & WAITED_OUT and not full:
             continue
-        if best_next != NOBODY:
-            other = s.requests[best_next]
-            earlier = one.arrived < other.arrived or (one.arrived == other.arrived and one.user < other.user)
-            if earlier != fifo:
-                continue
-        best, best_next = place, candidate
-    return best
+        flow = lane.flow if sharing else 0
+        if s.ready[flow] == NOBODY or comes_before(s, c, pool, candidate, place, s.ready[flow]):
+            best = s.ready[flow] = place
+    if best == NOBODY or not sharing:
+        return s.ready[0]
+    turn = whose_turn(s.deficits[pool], s.weights[pool], s.ready, s.flow_waiting[pool], flows, c.quantum[pool])
+    return s.ready[turn]
+
+
+@njit
+def comes_before(s, c, pool, row, place, rival):  # type: ignore[no-untyped-def]
+    """Whether the next of one lane is served before that of a rival lane, alike urgent."""
+    order = s.pool_knobs[pool, ORDER]
+    if order == SHORTEST:
+        work, other_work = c.work[pool, s.lanes[pool, place].spec], c.work[pool, s.lanes[pool, rival].spec]
+        if work != other_work:
+            return work < other_work
+    one, other = s.requests[row], s.requests[next_of(s, c, pool, rival)]
+    earlier = one.arrived < other.arrived or (one.arrived == other.arrived and one.user < other.user)
+    return earlier != (order == LIFO)
 
 
 @njit
@@ -173,13 +202,14 @@ def look_into_queue(s, pool):  # type: ignore[no-untyped-def]
 @njit
 def serve(s, c, pool, gpu, now):  # type: ignore[no-untyped-def]
     """A free GPU takes the next batch, or goes idle."""
-    while True:
+    while gpu < s.gpus[pool]:
         place = next_lane(s, c, pool)
         if place == NOBODY:
             go_idle(s, pool, gpu)
             return
         if take(s, c, pool, place, gpu, now):
             return
+    s.loaded[pool, gpu] = SWITCHED_OFF
 
 
 @njit
@@ -215,6 +245,7 @@ def take(s, c, pool, place, gpu, now):  # type: ignore[no-untyped-def]
                 s.requests[last].next = row
             last = row
             room -= each
+            s.deficits[pool, lane.flow] -= c.work[pool, spec]
             taken += 1
         fetch(s.requests, lane.head)  # of the next batch
     if taken > 0:

@@ -69,6 +69,7 @@ BATCH = np.dtype(
         ("started", "f8"),
         ("seconds", "f8"),
         ("finished", "f8"),
+        ("power", "f8"),  # what its watts are multiplied by
         ("first", "i4"),
         ("gpu", "i4"),
         ("size", "i4"),
@@ -103,9 +104,7 @@ KEPT = np.dtype(
     ]
 )
 
-LANE = np.dtype(
-    [("priority", "i8"), ("spec", "i8"), ("head", "i8"), ("tail", "i8"), ("waiting", "i8"), ("order", "i8")]
-)
+LANE = np.dtype([(name, "i8") for name in ("priority", "spec", "flow", "head", "tail", "waiting", "order")])
 
 CHUNK = 20  # moments
 BUCKET = np.dtype([("head", "i4"), ("tail", "i4"), ("filled", "i4"), ("spare", "i4")])  # first and last of its chunks
@@ -121,8 +120,10 @@ CURRENT, RUN_AT, RUN_END, SOON, SEQ, FREE_CHUNK, SPARE_CHUNKS, SLACK = range(10,
 ARRIVAL, ARRIVED, LINE_HEAD, LINE_TAIL, WAITING, GATE_OPEN, SIGNUPS, LET_IN, GAVE_UP_WAITING, CHURNED, INVITED = range(
     18, 29
 )
-DROPPED = 29
-COUNTERS = 30
+DROPPED, TOLD, ACTIVE = 29, 30, 31  # told: of the dropped, those who have gone on
+COUNTERS = 32
+
+SWITCHED_OFF = -2  # in place of the model that a GPU served last
 
 # Places in State.crest, of each pool: when its queue last changed, its longest queue, since when, and how long it took
 # to be empty again.

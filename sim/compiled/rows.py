@@ -39,6 +39,7 @@ BATCHES = {
     "started": "f8",
     "finished": "f8",
     "seconds": "f8",
+    "power": "f8",
 }
 UNDECIDED = OUTCOMES.index(UNFINISHED)
 
@@ -112,11 +113,11 @@ def batch_columns(s: State, count: int) -> Columns:
 
 
 @njit
-def write_batches(batches, count, pool, gpu, spec, size, started, finished, seconds):  # type: ignore[no-untyped-def]
+def write_batches(batches, count, pool, gpu, spec, size, started, finished, seconds, power):  # type: ignore[no-untyped-def]
     for row in range(count):
         b = batches[row]
         pool[row], gpu[row], spec[row], size[row] = b.pool, b.gpu, b.spec, b.size
-        started[row], finished[row], seconds[row] = b.started, b.finished, b.seconds
+        started[row], finished[row], seconds[row], power[row] = b.started, b.finished, b.seconds, b.power
 
 
 def people_columns(s: State, count: int) -> Columns:

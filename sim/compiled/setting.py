@@ -70,6 +70,7 @@ class Setting(NamedTuple):
     seconds: Floats  # (pools, specs, images in a batch)
     full: Ints  # (pools, specs): images in a full batch
     work: Floats  # (pools, specs): GPU-seconds of one request in a full batch
+    quantum: Floats  # by pool: the most of these
     linger: Floats
     load: Floats  # (pools, 3): a law each
     notices: bool
@@ -307,6 +308,7 @@ def of_pools(scenario: Scenario, *, unlimited: bool) -> dict[str, Any]:
         "seconds": seconds,
         "full": full,
         "work": work,
+        "quantum": work.max(axis=1, initial=0.0),
         # With a GPU for everybody nobody waits: not for others to fill a batch, nor for a model.
         "linger": np.array([0.0 if unlimited else scenario.pools[name].linger for name in pools]),
         "load": np.array([NO_LOAD if unlimited else plain(scenario.pools[name].model_load.law) for name in pools]),

@@ -37,11 +37,18 @@ from sim.compiled.records import (
     SOON,
     SOONER,
     SPARE_CHUNKS,
+    SWITCHED_OFF,
     USERS,
 )
 from sim.compiled.setting import Setting
+from sim.dropping import fresh_codel
 from sim.jit import njit
-from sim.rules import FIRST_SLOT, PLAIN_POOL, RETRY_KNOBS, fresh_codel
+from sim.knobs import (
+    MOST_FLOWS,
+    PLAIN_POOL,
+    RETRY_KNOBS,
+)
+from sim.rules import FIRST_SLOT
 from sim.timeline import BUCKETS, COUNTS, LATENCIES, SECONDS
 
 
@@ -73,19 +80,27 @@ class State(NamedTuple):
     lane_count: NDArray[np.int64]
     waiting_images: NDArray[np.int64]  # (pools, specs)
     queued: NDArray[np.int64]
+    flow_waiting: NDArray[np.int64]  # (pools, MOST_FLOWS)
+    weights: NDArray[np.float64]  # (pools, MOST_FLOWS)
+    deficits: NDArray[np.float64]  # (pools, MOST_FLOWS + 1), and whose turn it is
+    flows: NDArray[np.int64]  # of each pool
+    ready: NDArray[np.int64]  # by flow: the lane that it would be served from
+    running: NDArray[np.int64]  # batches
     inside: NDArray[np.int64]  # waiting or being served
     pool_knobs: NDArray[np.float64]
     codel: NDArray[np.float64]  # (pools, CODEL_STATE)
     retries: NDArray[np.float64]  # knobs, then the retries that the budget pays for
     dropped: NDArray[np.int32]  # requests dropped at this moment, whose users are still to go on
-    gpus: NDArray[np.int64]
+    gpus: NDArray[np.int64]  # in service
+    region_open: NDArray[np.float64]
     idle: NDArray[np.int32]  # (pools, GPUs): a heap, the lowest number first
     idle_count: NDArray[np.int64]
-    loaded: NDArray[np.int32]  # (pools, GPUs): the model served last
+    loaded: NDArray[np.int32]  # (pools, GPUs): the model served last, or SWITCHED_OFF
     pace: NDArray[np.float64]  # (pools, GPUs)
     # Counts since the last tick, by tier and feature.
     arrivals: NDArray[np.float64]
     refused: NDArray[np.float64]
+    granted: NDArray[np.float64]
     served: NDArray[np.float64]
     started: NDArray[np.float64]
     waited: NDArray[np.float64]
@@ -122,8 +137,11 @@ def wider(array: NDArray[Any], used: int, fill: float) -> NDArray[Any]:
     return larger
 
 
-def with_room(s: State, c: Setting) -> State:
-    """The state with room for some thousand moments more, or for several that bring as much as one can."""
+def with_room(s: State, c: Setting, gpus: int = 0) -> State:
+    """The state with room for some thousand moments more, or for several that bring as much as one can.
+
+    gpus: a pool has room for so many at least.
+    """
     n = s.n
     people, requests, batches = roomy(s.people, n[PEOPLE]), roomy(s.requests, n[REQUESTS]), roomy(s.batches, n[BATCHES])
     limiters = s.limiters
@@ -135,7 +153,7 @@ def with_room(s: State, c: Setting) -> State:
     if lanes.shape[1] < s.lane_count.max() + 32:
         lanes = np.zeros((lanes.shape[0], 2 * lanes.shape[1]), dtype=LANE)
         lanes[:, : s.lanes.shape[1]] = s.lanes
-    gpus = int(s.gpus.max())
+    gpus = max(gpus, int(s.gpus.max()))
     return s._replace(
         run=roomy(s.run, n[RUN_END], int(s.buckets["filled"].max()) + CHUNK),
         soon=roomy(s.soon, n[SOON], SPARE + 4 * c.pushes),
@@ -153,7 +171,7 @@ def with_room(s: State, c: Setting) -> State:
         kept=roomy(s.kept, n[KEPTS], SPARE + 4 * c.largest) if len(s.kept) else s.kept,
         lanes=lanes,
         idle=wider(s.idle, gpus, 0),
-        loaded=wider(s.loaded, gpus, NOBODY),
+        loaded=wider(s.loaded, gpus, SWITCHED_OFF),
         pace=wider(s.pace, gpus, 1.0),
     )
 
@@ -194,6 +212,7 @@ def fresh_state(
     tiers: int,
     features: int,
     gpus: list[int],
+    regions: int = 0,
     *,
     buckets: int,
     bins: int,
@@ -202,7 +221,7 @@ def fresh_state(
     sampled: bool,
 ) -> State:
     """Nothing has happened; every GPU is idle. largest: images in a batch at most."""
-    ticks = [np.zeros((tiers, features)) for _ in range(6)]
+    ticks = [np.zeros((tiers, features)) for _ in range(7)]
     cells = tiers * features
     state = State(
         n=np.zeros(COUNTERS, dtype=np.int64),
@@ -227,15 +246,22 @@ def fresh_state(
         lane_count=np.zeros(pools, dtype=np.int64),
         waiting_images=np.zeros((pools, specs), dtype=np.int64),
         queued=np.zeros(pools, dtype=np.int64),
+        flow_waiting=np.zeros((pools, MOST_FLOWS), dtype=np.int64),
+        weights=np.ones((pools, MOST_FLOWS)),
+        deficits=np.zeros((pools, MOST_FLOWS + 1)),
+        flows=np.ones(pools, dtype=np.int64),
+        ready=np.zeros(MOST_FLOWS, dtype=np.int64),
+        running=np.zeros(pools, dtype=np.int64),
         inside=np.zeros(pools, dtype=np.int64),
         pool_knobs=np.tile(PLAIN_POOL, (pools, 1)),
         codel=np.tile(fresh_codel(), (pools, 1)),
         retries=np.zeros(len(RETRY_KNOBS) + 1),
         dropped=np.zeros(0, dtype=np.int32),
         gpus=np.array(gpus, dtype=np.int64),
+        region_open=np.ones(max(regions, 1)),
         idle=np.tile(np.arange(max(gpus), dtype=np.int32), (pools, 1)),
         idle_count=np.array(gpus, dtype=np.int64),
-        loaded=np.full((pools, max(gpus)), NOBODY, dtype=np.int32),
+        loaded=np.where(np.arange(max(gpus)) < np.array(gpus)[:, None], NOBODY, SWITCHED_OFF).astype(np.int32),
         pace=np.ones((pools, max(gpus))),
         arrivals=ticks[0],
         refused=ticks[1],
@@ -243,6 +269,7 @@ def fresh_state(
         started=ticks[3],
         waited=ticks[4],
         latency=ticks[5],
+        granted=ticks[6],
         counts=np.zeros((bins, cells, len(COUNTS)), dtype=np.int32),
         seconds=np.zeros((bins, cells, len(SECONDS))),
         queue=np.zeros((bins, pools)),

@@ -157,7 +157,7 @@ def spent(s, c, batch, now):  # type: ignore[no-untyped-def]
         spread(s, c, cell, WASTED if request.outcome == HAS_LEFT else USEFUL, batch.started, end, seconds / batch.taken)
         row = request.next
     inside = min(seconds, max(end - c.warm_up, 0.0))
-    s.busy[batch.pool, batch.spec, batch.size] += inside
+    s.busy[batch.pool, batch.spec, batch.size] += inside * batch.power
 
 
 @njit

@@ -18,11 +18,22 @@ from sim.compiled.budget import pays_for_retry
 from sim.compiled.calendar import AGAIN, BACK, INVITED, NEXT, TIRED, schedule
 from sim.compiled.gateway import ask, new_account
 from sim.compiled.people import over
-from sim.compiled.records import ABANDONED, AWAY, CHURNED, LIFE, NOTIFIED, REFUSED, RETRY, SERVED, STARTED
+from sim.compiled.records import ABANDONED, ACTIVE, AWAY, CHURNED, LIFE, NOTIFIED, REFUSED, RETRY, SERVED, STARTED
 from sim.compiled.records import SCRIPT as A_SCRIPT
 from sim.compiled.requests import ATTEMPTS, key_of, never_leaves, settle
 from sim.jit import njit
-from sim.rules import EXPIRED, GATE, OVER_QUOTA, SHED_FOR_GOOD
+from sim.knobs import (
+    AFTER,
+    BACKOFF,
+    MOST,
+)
+from sim.rules import (
+    EXPIRED,
+    GATE,
+    OVER_QUOTA,
+    SHED_FOR_GOOD,
+    pause_before_retry,
+)
 from sim.streams import (
     ACCOUNT,
     ACTIVITY,
@@ -87,7 +98,7 @@ def after(s, c, place, row, now):  # type: ignore[no-untyped-def]
             share(s, c, place, row, now)
         done(s, c, place, row, now)
         return
-    if wish.kind == A_SCRIPT or wish.attempt == c.retries:
+    if wish.kind == A_SCRIPT or wish.attempt >= min(c.retries, s.retries[MOST]):
         done(s, c, place, row, now)
         return
     hopeless = request.reason == GATE or request.reason == OVER_QUOTA or request.reason == SHED_FOR_GOOD
@@ -105,7 +116,11 @@ def after(s, c, place, row, now):  # type: ignore[no-untyped-def]
     pause = quantile(kind, a, b, how_long)
     if c.growth != 1.0:
         pause *= c.growth ** float(wish.attempt)
-    schedule(s, c, now + min(pause, c.longest), ASK, wish.user, AGAIN, (np.int64(request.first) << 32) | place)
+    pause = min(pause, c.longest)
+    if s.retries[BACKOFF] > 0.0 or s.retries[AFTER] > 0.0:
+        told = request.outcome == REFUSED and c.tells_refusals
+        pause = pause_before_retry(s.retries, pause, told, c.seed, key, wish.ask * ATTEMPTS, wish.attempt)
+    schedule(s, c, now + pause, ASK, wish.user, AGAIN, (np.int64(request.first) << 32) | place)
 
 
 @njit
@@ -123,6 +138,7 @@ def done(s, c, place, row, now):  # type: ignore[no-untyped-def]
     leaving = c.churn if not served else c.churn_late if late else 0.0
     if leaving > 0.0 and draw(c.seed, CHURN, person.key, person.ask) < leaving:
         s.n[CHURNED] += 1
+        s.n[ACTIVE] -= 1
         if c.rows:
             s.past[person.user].left = now
         over(s, place)
@@ -138,6 +154,7 @@ def done(s, c, place, row, now):  # type: ignore[no-untyped-def]
     if person.more > 0:
         schedule(s, c, now + until_next(c, person.key, person.ask), ASK, person.user, NEXT, place)
         return
+    s.n[ACTIVE] -= 1
     back = comes_back(c, person, now)
     if back < c.horizon:
         schedule(s, c, back, ASK, person.user, BACK, place)

@@ -2,7 +2,7 @@
 
 import math
 
-from sim.rules import QUOTA_KINDS
+from sim.knobs import QUOTA_KINDS
 from sim.run import Run
 from sim.verdict import amount, date_of, duration, percent
 
