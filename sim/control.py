@@ -49,6 +49,7 @@ def control(
     """Run the playbook at 0, tick, 2 tick, ...; `decisions` gets a row for each knob that turned.
 
     `fleets` gets one for each pool of which more or fewer GPUs are in service than before: at the start, all of them.
+    A step that a trigger begins or ends has a row too, before those of its knobs.
 
     Ticks at which nothing can turn are left out, but for so many that progress is seen.
     """
@@ -61,6 +62,8 @@ def control(
         controls.open_all()
         for step in playbook:
             step.act(telemetry, controls)
+            if step.turned:
+                decisions.append(step_decision(env.now, step))
         decisions += [{"time": env.now, **row} for row in controls.changes(before)]
         if controls.signup_rate != rate:
             decisions.append(signup_decision(env.now, rate, controls))
@@ -107,4 +110,19 @@ def signup_decision(now: float, rate: float, controls: Controls) -> dict[str, An
         "old": rate,
         "new": controls.signup_rate,
         "policy": controls.signups_by or "not set any more",
+    }
+
+
+def step_decision(now: float, step: Timed) -> dict[str, Any]:
+    """The decision-table row of a step that a trigger has begun (new is 1) or ended (0)."""
+    new = float(step.in_force(now))
+    return {
+        "time": now,
+        "knob": "step",
+        "tier": None,
+        "feature": None,
+        "old": 1.0 - new,
+        "new": new,
+        "policy": step.name,
+        "reason": step.turned,
     }

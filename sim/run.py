@@ -24,6 +24,7 @@ from sim.timeline import Timeline
 WORD_OF_MOUTH = "word of mouth"
 TIMELINE = "timeline.npz"
 TABLES = ("requests", "batches", "users", "decisions", "fleet")
+DECIDED = ["time", "knob", "tier", "feature", "old", "new", "policy", "reason"]
 
 
 @dataclass(frozen=True)
@@ -39,7 +40,8 @@ class Run:
     batches: batch, pool, gpu, spec, started, finished, size (images), seconds (of the whole batch), watts.
     users: user, tier, wave, region, newcomer, invited_by (a user), arrives, admitted, left (gave up on the waitlist, or
         churned).
-    decisions: time, knob, tier, feature, old, new, policy.
+    decisions: time, knob, tier, feature, old, new, policy, reason (why a trigger began or ended a step: knob 'step', 1
+        in force, 0 not; None for other knobs).
     fleet: time, pool, change: by how many GPUs more, or fewer, are in service of the pool from then on.
     timeline: everything counted; None where the engine leaves that to the tables ('simpy').
     manifest: scenario, playbook, seed, engine, versions and the figures needed to read the tables.
@@ -145,17 +147,21 @@ def run_from(
 ) -> Run:
     """The tables of a run that has reached its horizon."""
     batches, places = batch_table(scenario, log.batches)
-    columns = ["time", "knob", "tier", "feature", "old", "new", "policy"]
     manifest = manifest_of(scenario, log.gpus, playbook, seed, engine, wall_seconds, recording, unlimited=unlimited)
     return Run(
         requests=request_table(scenario, log.requests, places),
         batches=batches,
         users=user_table(scenario, log.people),
-        decisions=pd.DataFrame(decisions, columns=columns),
+        decisions=decision_table(decisions),
         fleet=pd.DataFrame(fleets, columns=["time", "pool", "change"]),
         manifest=manifest,
         timeline=log.timeline,
     )
+
+
+def decision_table(rows: list[dict[str, Any]]) -> pd.DataFrame:
+    """One row a decision; most have no reason of their own."""
+    return pd.DataFrame([{"reason": None, **row} for row in rows], columns=DECIDED)
 
 
 def names(codes: Any, categories: list[str]) -> Any:

@@ -150,6 +150,8 @@ class Scenario(Strict):
             for name in named or []:
                 if name not in self.pools:
                     raise ValueError(f"{key}.policy.{field}: no {name!r}, expected one of {list(self.pools)}")
+        if step.when is not None and step.when.pool is not None and step.when.pool not in self.pools:
+            raise ValueError(f"{key}.when.pool: no {step.when.pool!r}, expected one of {list(self.pools)}")
         if not self.seconds(step.from_) < self.seconds(step.until):
             raise ValueError(f"{key}.until: expected an instant after 'from'")
 

@@ -11,7 +11,7 @@ import pandas as pd
 
 from sim.request import ABANDONED, OUTCOMES, REFUSED, SERVED, UNFINISHED
 from sim.rules import REASONS
-from sim.run import Run, names
+from sim.run import DECIDED, Run, names
 
 TIERS, FEATURES, POOLS, WAVES = ["free", "plus"], ["image", "video"], ["gpus"], ["wave"]
 IMAGE, VIDEO = "model/1024px/28st", "model/480px/50st/81fr"
@@ -93,7 +93,7 @@ def run_of(
     batches, numbers = batches_of(attempts)
     notices = facts.get("notices_leaving", MANIFEST["notices_leaving"])
     requests = requests_of(sorted(attempts, key=lambda row: row["arrived"]), batches, numbers, notices=notices)
-    decisions = pd.DataFrame([], columns=["time", "knob", "tier", "feature", "old", "new", "policy"])
+    decisions = pd.DataFrame([], columns=DECIDED)
     manifest = {**MANIFEST, **facts}
     fleet = pd.DataFrame([{"time": 0.0, "pool": pool, "change": p["gpus"]} for pool, p in manifest["pools"].items()])
     return Run(requests, batches, users_of(attempts, waitlist, left or {}), decisions, fleet, manifest)

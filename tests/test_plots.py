@@ -140,6 +140,7 @@ def test_a_policy_that_turns_its_knob_all_day_is_not_labelled_a_hundred_times(ru
             "old": 0.0,
             "new": 1.0,
             "policy": "degrade under load",
+            "reason": None,
         }
     )
     busy = Run(run.requests, run.batches, run.users, flapping, run.manifest)

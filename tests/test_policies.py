@@ -270,9 +270,8 @@ def test_a_policy_for_a_pool_that_is_not_there_is_refused_by_name():
 def test_a_decision_says_when_what_for_whom_and_by_whom():
     shed = step(policy={"kind": "shed", "share": 0.3, "tiers": ["plus"]}, from_="1 min")
     run = arriving([0, 1], [shed], tiers=["free", "plus"])
-    assert run.decisions.to_dict("records") == [
-        {"time": 60.0, "knob": "shed", "tier": "plus", "feature": "image", "old": 0.0, "new": 0.3, "policy": "shed"}
-    ]
+    turn = {"knob": "shed", "tier": "plus", "feature": "image", "old": 0.0, "new": 0.3, "policy": "shed"}
+    assert run.decisions.to_dict("records") == [{"time": 60.0, **turn, "reason": None}]
 
 
 def test_degrading_under_load_relieves_the_queue():

@@ -1,9 +1,9 @@
-"""A playbook: an ordered list of policies, each with the time during which it is in force."""
+"""A playbook: an ordered list of policies, each in force for some time: by date, or while a trigger says so."""
 
 import copy
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
@@ -11,6 +11,7 @@ from pydantic import Field
 
 from sim.controls import Controls, Policy, Telemetry
 from sim.policies import ShippedPolicy
+from sim.policies.trigger import Trigger, Watch
 from sim.schema import Strict
 from sim.units import Instant
 
@@ -23,6 +24,9 @@ class Step(Strict):
     until: Instant = Field(
         default=math.inf, description="when it ends; never where absent", json_schema_extra={"default": "never"}
     )
+    when: Trigger | None = Field(
+        default=None, description="what brings it into force between these instants; all the time where absent"
+    )
 
 
 @dataclass
@@ -32,6 +36,7 @@ class Timed:
     policy: Policy
     begins: float = 0.0
     ends: float = math.inf
+    turned: str = ""  # why a trigger has begun or ended it at this tick, where one has
 
     @property
     def name(self) -> str:
@@ -52,12 +57,47 @@ class Timed:
             self.policy.act(telemetry, controls)
 
 
+@dataclass
+class Triggered(Timed):
+    """A policy that a trigger brings into force and ends, between two instants; each time its memory begins empty."""
+
+    watch: Watch = field(kw_only=True)
+    fresh: Policy = field(init=False)  # the policy with no memory
+    looked: float = field(default=math.nan, init=False)  # the tick before
+
+    def __post_init__(self) -> None:
+        self.fresh = copy.deepcopy(self.policy)
+
+    def in_force(self, now: float) -> bool:
+        return self.watch.on
+
+    def quiet_until(self, now: float) -> float:
+        """It looks at every tick, so that counts are always those of one tick; when its time is over, at none."""
+        return now if now < self.ends else math.inf
+
+    def act(self, telemetry: Telemetry, controls: Controls) -> None:
+        now = telemetry.now
+        figure = self.watch.trigger.figure(telemetry, controls.scale, now - self.looked)
+        self.looked, self.turned = now, ""
+        if now >= self.ends:
+            self.turned = self.watch.close(now)
+        elif now >= self.begins:
+            self.turned = self.watch.look(now, figure)
+        if self.turned and self.watch.on:
+            self.policy = copy.deepcopy(self.fresh)
+        super().act(telemetry, controls)
+
+
 def in_order(steps: Sequence[Any], seconds: Callable[[float | datetime], float]) -> list[Timed]:
     """A run's own copies of a playbook's policies: their memory starts empty. `seconds` reads a scenario's instants."""
     timed = []
     for step in steps:
         if isinstance(step, Step):
-            timed.append(Timed(copy.deepcopy(step.policy), seconds(step.from_), seconds(step.until)))
+            policy, begins, ends = copy.deepcopy(step.policy), seconds(step.from_), seconds(step.until)
+            if step.when is None:
+                timed.append(Timed(policy, begins, ends))
+            else:
+                timed.append(Triggered(policy, begins, ends, watch=Watch(step.when)))
         elif callable(getattr(step, "act", None)) and not isinstance(step, type):
             timed.append(Timed(copy.deepcopy(step)))
         else:

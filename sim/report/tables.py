@@ -197,24 +197,30 @@ def signups(v: Verdict) -> Table:
 
 
 def decisions(v: Verdict) -> Table:
-    """Each turn of a knob with whom it concerned; those alike at one instant in one row."""
+    """Each turn of a knob with whom it concerned; those alike at one instant in one row; why, where triggers act."""
     table = v.run.decisions
-    alike = table.groupby(["time", "policy", "knob", "new", "old"], sort=False, dropna=False)
+    alike = table.groupby(["time", "policy", "knob", "new", "old", "reason"], sort=False, dropna=False)
     rows = [decision(v, key, group) for key, group in islice(alike, MOST_DECISIONS)]
     left_out = alike.ngroups - len(rows)
     note = f"{left_out} later turns are left out here; the decisions table of the run has them all." if left_out else ""
-    return Table("Decisions", ["when (UTC)", "policy", "knob", "for", "from", "to"], rows, labels=4, note=note)
+    head, labels = ["when (UTC)", "policy", "knob", "for", "why", "from", "to"], 5
+    if table["reason"].isna().all():
+        head, rows, labels = [*head[:4], *head[5:]], [[*row[:4], *row[5:]] for row in rows], 4
+    return Table("Decisions", head, rows, labels=labels, note=note)
 
 
 def decision(v: Verdict, key: Any, group: pd.DataFrame) -> list[str]:
-    """One row: when, who turned which knob for whom, and from what to what."""
-    time, policy, knob, new, old = key
+    """One row: when, who turned which knob for whom, why, and from what to what."""
+    time, policy, knob, new, old, reason = key
     whom = f"{named(group['tier'], len(v.run.manifest['tiers']), 'tiers')}; "
     whom += named(group["feature"], len(v.run.manifest["features"]), "features")
     if knob == "signup_rate":
         whom = "newcomers"
+    if knob == "step":
+        whom = "whom the step names"
     values = [words.knob(v.run, str(knob), float(value)) for value in (old, new)]
-    return [words.instant(v.run, float(time)), str(policy), str(knob).replace("_", " "), whom, *values]
+    why = reason if isinstance(reason, str) else ""
+    return [words.instant(v.run, float(time)), str(policy), str(knob).replace("_", " "), whom, why, *values]
 
 
 def named(values: pd.Series, of: int, what: str) -> str:

@@ -51,6 +51,8 @@ def knob(run: Run, name: str, value: float) -> str:
         return "none"
     if math.isinf(value):
         return "no limit"
+    if name == "step":
+        return "in force" if value else "not in force"
     if name in ("open", "shed"):
         return percent(value)
     if name in ("min_age", "window", "wait"):

@@ -1,0 +1,212 @@
+"""A trigger: begins and ends a step of a playbook by what the gateway sees, as the on-call team would."""
+
+import math
+from dataclasses import dataclass
+from typing import Annotated, Self
+
+from pydantic import Field, model_validator
+
+from sim.controls import Telemetry
+from sim.errors import BadInput
+from sim.schema import Strict
+from sim.units import Count, Fraction, Rate, Seconds
+
+ROUNDING = 1e-6  # seconds: a time is over at the tick that it would be over at but for rounding
+OF_A_POOL = ("expected_wait", "utilisation", "queued")
+NAMES = {
+    "expected_wait": "expected wait of {pool}",
+    "utilisation": "utilisation of {pool}",
+    "queued": "requests queued in {pool}",
+    "refused": "share of attempts refused",
+    "attempts": "attempts",
+}
+
+Finite = Annotated[Seconds, Field(allow_inf_nan=False)]
+Time = Annotated[Seconds, Field(gt=0, allow_inf_nan=False)]  # nothing is under 0, so a `below` of 0 would never end it
+Share = Annotated[Fraction, Field(gt=0, lt=1)]  # nor above 100 %
+Number = Annotated[Count, Field(gt=0, allow_inf_nan=False)]
+PerSecond = Annotated[Rate, Field(gt=0, allow_inf_nan=False)]
+
+
+class Bounds(Strict):
+    """The figure above which an alarm is raised, and the lower one under which it clears: between them it stays."""
+
+    above: float
+    below: float
+
+    @model_validator(mode="after")
+    def has_a_gap(self) -> Self:
+        if not self.below < self.above:
+            raise ValueError("'below' must be less than 'above'")
+        return self
+
+
+class Times(Bounds):
+    """Bounds of a time."""
+
+    above: Time
+    below: Time
+
+
+class Shares(Bounds):
+    """Bounds of a share."""
+
+    above: Share
+    below: Share
+
+
+class Counts(Bounds):
+    """Bounds of a number, counted at full scale."""
+
+    above: Number
+    below: Number
+
+
+class Rates(Bounds):
+    """Bounds of a rate, at full scale."""
+
+    above: PerSecond
+    below: PerSecond
+
+
+class Trigger(Strict):
+    """When a step comes into force and when it ends, by one figure that the gateway sees at every control tick.
+
+    An alarm is raised when the figure has been above `above` at every tick for `for`, and clears when it has been under
+    `below` at every tick for as long; between the two it stays as it is. The step follows the alarm `reaction` later,
+    both ways, for people begin it and people end it. They act on the alarm they were called for, wherever the figure
+    is by then; only where the alarm has changed back in the meantime there is nothing to be done any more. After an end
+    the step does not begin again before `cool_down` is over: it begins then, if the alarm is still raised and their
+    reaction over. So it begins at most horizon / cool_down + 1 times. Nobody looks before the step's `from`; its
+    `until` ends it at once.
+
+    A measure can hide what it was begun for: what `refused` sees is also what a shedding step refuses, and it may keep
+    itself in force; a bound on the queue keeps `queued` down.
+    """
+
+    expected_wait: Times | None = Field(
+        default=None, description="wait of a request of the lowest priority that comes now"
+    )
+    utilisation: Shares | None = Field(default=None, description="share of the pool's GPUs that are busy")
+    queued: Counts | None = Field(default=None, description="requests waiting in the pool, at full scale")
+    refused: Shares | None = Field(
+        default=None, description="share of attempts refused since the tick before; 0 if none"
+    )
+    attempts: Rates | None = Field(default=None, description="attempts since the tick before, a time, at full scale")
+    pool: str | None = Field(default=None, description="the pool whose wait, utilisation or queue is watched")
+    for_: Finite = Field(default=0.0, alias="for", description="how long the figure must be beyond its bound")
+    reaction: Finite = Field(default=0.0, description="time from an alarm to the step, and from its end to the step's")
+    cool_down: Seconds = Field(default=0.0, description="time after an end in which it does not begin; 'never' again")
+
+    @model_validator(mode="after")
+    def watches_one_figure(self) -> Self:
+        given = [name for name in NAMES if getattr(self, name) is not None]
+        if len(given) != 1:
+            raise ValueError(f"a trigger watches one figure, of {', '.join(NAMES)}; here {', '.join(given) or 'none'}")
+        if (self.pool is not None) != (self.watched in OF_A_POOL):
+            said = "is that of a pool: name it under 'pool'" if self.pool is None else "is of no pool: leave 'pool' out"
+            raise ValueError(f"{self.watched} {said}")
+        return self
+
+    @property
+    def watched(self) -> str:
+        """The name of the figure."""
+        return next(name for name in NAMES if getattr(self, name) is not None)
+
+    @property
+    def bounds(self) -> Bounds:
+        found: Bounds = getattr(self, self.watched)
+        return found
+
+    def figure(self, telemetry: Telemetry, scale: float, elapsed: float) -> float:
+        """What is watched, at full scale: seconds, a share, a number or attempts a second.
+
+        scale: the slice that is simulated. elapsed: seconds since the tick before, nan at the first; what has happened
+        before the first tick is 0. Raises BadInput where the scenario has no such pool.
+        """
+        attempts = float(telemetry.arrivals.sum())
+        if self.watched == "refused":
+            return min(1.0, float(telemetry.refused.sum()) / attempts) if attempts > 0 else 0.0
+        if self.watched == "attempts":
+            return attempts / elapsed / scale if elapsed > 0 else 0.0
+        if self.pool not in telemetry.pools:
+            known = ", ".join(telemetry.pools)
+            raise BadInput("the scenario has no such pool", key="pool", value=self.pool, expected=known)
+        pool = telemetry.pools[self.pool]
+        if self.watched == "utilisation":
+            return pool.busy / pool.gpus if pool.gpus > 0 else 1.0
+        return pool.queued / scale if self.watched == "queued" else pool.expected_wait
+
+    def written(self, figure: float) -> str:
+        """The figure as people read it."""
+        if self.watched == "expected_wait":
+            return spoken(figure)
+        if self.watched in ("utilisation", "refused"):
+            return f"{100 * figure:.4g} %"
+        number = f"{figure:,.0f}" if figure >= 100 else f"{figure:.3g}"
+        return number + (" a second" if self.watched == "attempts" else "")
+
+
+def spoken(seconds: float) -> str:
+    """A duration in the largest unit of which it has two."""
+    for size, unit in ((86400.0, "days"), (3600.0, "h"), (60.0, "min")):
+        if seconds >= 2 * size:
+            return f"{seconds / size:.3g} {unit}"
+    return f"{seconds:.3g} s"
+
+
+def over(now: float, since: float, lasting: float) -> bool:
+    """Whether so many seconds have passed."""
+    return now - since >= lasting - ROUNDING
+
+
+@dataclass
+class Watch:
+    """What is known of a trigger's figure so far, and whether its step is in force. Times are seconds, nan is never."""
+
+    trigger: Trigger
+    on: bool = False  # the step is in force
+    ended: float = -math.inf  # when it last was
+    raised: bool = False  # the alarm
+    beyond: float = math.nan  # the first of the ticks in a row at which the figure spoke against the alarm as it is
+    changed: float = math.nan  # when the alarm did last
+    why: str = ""  # and for what
+    held: bool = False  # the cool-down has kept the step from following it
+
+    def look(self, now: float, figure: float) -> str:
+        """Take in the figure of this tick. Where the step begins or ends now: why, in words; '' where it does not."""
+        self.hear(now, figure)
+        if self.raised == self.on or not over(now, self.changed, self.trigger.reaction):
+            return ""
+        if self.raised and not over(now, self.ended, self.trigger.cool_down):
+            self.held = True
+            return ""
+        after = now - self.changed
+        acted = f", acted on after {spoken(after)}" if after > ROUNDING else ""
+        return self.turned(now, self.why + acted + (", when the cool-down was over" if self.held else ""))
+
+    def hear(self, now: float, figure: float) -> None:
+        """Raise or clear the alarm."""
+        bounds, lasting = self.trigger.bounds, self.trigger.for_
+        if not (figure < bounds.below if self.raised else figure > bounds.above):
+            self.beyond = math.nan
+            return
+        if math.isnan(self.beyond):
+            self.beyond = now
+        if not over(now, self.beyond, lasting):
+            return
+        side, bound = ("under", bounds.below) if self.raised else ("above", bounds.above)
+        what = NAMES[self.trigger.watched].format(pool=self.trigger.pool)
+        so_long = f" for {spoken(now - self.beyond)}" if now > self.beyond else ""
+        self.why = f"{what} {self.trigger.written(figure)} {side} {self.trigger.written(bound)}{so_long}"
+        self.raised, self.changed, self.beyond, self.held = not self.raised, now, math.nan, False
+
+    def close(self, now: float) -> str:
+        """End the step where it is in force, whatever the figure. Says why, '' where it is not in force."""
+        return self.turned(now, "its 'until' is reached") if self.on else ""
+
+    def turned(self, now: float, why: str) -> str:
+        self.on = not self.on
+        if not self.on:
+            self.ended = now
+        return why
