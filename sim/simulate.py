@@ -79,10 +79,7 @@ def played(
     """The run; nothing of its engine outlives this call."""
     began = time.perf_counter()
     people, asks = people_of(scenario, seed)
-    gpus = {name: scenario.gpus(name) for name in scenario.pools}
-    controls = Controls(
-        list(scenario.tiers), list(scenario.features), scenario.scale, gpus, list(scenario.demand.regions)
-    )
+    controls = controls_of(scenario)
     fleets: list[dict[str, Any]] = []
     decisions: list[dict[str, Any]] = []
     env = Clock()
@@ -109,6 +106,12 @@ def played(
         recording=recording,
         wall_seconds=time.perf_counter() - began,
     )
+
+
+def controls_of(scenario: Scenario) -> Controls:
+    """The knobs of a scenario's service, wide open."""
+    gpus = {name: scenario.gpus(name) for name in scenario.pools}
+    return Controls(list(scenario.tiers), list(scenario.features), scenario.scale, gpus, list(scenario.demand.regions))
 
 
 def chosen(scenario: Scenario, playbook: str | Sequence[Step | Policy] | None) -> tuple[str, Sequence[Step | Policy]]:

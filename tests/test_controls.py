@@ -73,7 +73,7 @@ def test_a_slice_changes_no_other_knob():
         for controls in (whole, part):
             controls.set(**{name: "rolling" if name == "kind" else 1})
     differing = np.argwhere(whole.knobs != part.knobs)
-    assert [KNOBS[k] for _, _, k in differing] == ["queue", "limit"]
+    assert [KNOBS[k] for _, _, k in differing] == ["queue", "limit", "ration"]
 
 
 def test_a_limit_can_be_lifted(controls):

@@ -3,19 +3,21 @@
 import pandas as pd
 import pytest
 from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from sim.compiled.engine import CompiledEngine
 from sim.compiled.state import slack
-from sim.controls import Controls
 from sim.demand.people import people_of
 from sim.errors import BadInput
 from sim.load import load
 from sim.log import Recording
+from sim.metrics import outcomes
 from sim.profile import constant_profile
 from sim.run import TABLES, Run
 from sim.scenario import Scenario
-from sim.simulate import simulate
+from sim.simulate import controls_of, simulate
 from tests.random_scenarios import documents, long_documents, plain, scenario_from
+from tests.restless import Restless, Watching
 from tests.test_scenarios import CASES, SMALL
 
 
@@ -58,6 +60,43 @@ def agree_on(scenario: Scenario) -> None:
         assert_alike(*both)
 
 
+@settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
+@given(document=documents(), number=st.integers(0, 10**6))
+def test_engines_agree_whatever_a_policy_turns_and_see_the_same(document, number):
+    scenario = scenario_from(document)
+    watching = {engine: Watching([]) for engine in ("simpy", "compiled")}
+    turning = [Restless(number), *scenario.playbooks["one"]]
+    assert_alike(*(simulate(scenario, [watch, *turning], engine=engine) for engine, watch in watching.items()))
+    assert watching["simpy"].seen == watching["compiled"].seen
+
+
+@settings(max_examples=10, deadline=None, suppress_health_check=list(HealthCheck))
+@given(document=long_documents(), number=st.integers(0, 10**6))
+def test_engines_agree_over_days_whatever_a_policy_turns(document, number):
+    scenario = scenario_from(document)
+    assert_alike(*(simulate(scenario, [Restless(number)], engine=engine) for engine in ("simpy", "compiled")))
+
+
+@pytest.mark.parametrize("recording", [Recording(), Recording(rows=False), Recording(rows=False, sampled=0.5)], ids=str)
+def test_there_is_room_however_many_are_dropped_at_one_moment(recording):
+    """A queue of thousands that nobody serves, and then one GPU, at whose first look nearly all of them are too old."""
+
+    class LateGpu:
+        def act(self, telemetry, controls):
+            controls.set_pool(expire=100)
+            controls.set_pool(fleet=0 if telemetry.now < 300 else 1)
+
+    scenario = plain(
+        demand=[{"kind": "spike", "people": 20_000, "lasting": "250 s"}],
+        behaviour={"retry": {"at_most": 2, "probability": 0.9, "backoff": {"kind": "constant", "value": "0 s"}}},
+    )
+    compiled = simulate(scenario, [LateGpu()], recording=recording)
+    readable = simulate(scenario, [LateGpu()], engine="simpy")
+    assert outcomes(compiled).to_dict() == outcomes(readable).to_dict()
+    if recording.rows:
+        assert_alike(readable, compiled)
+
+
 def test_engines_agree_where_gpus_differ_and_load_models():
     scenario = load(
         "steady",
@@ -83,7 +122,7 @@ def test_there_is_always_room_to_go_on_however_much_one_moment_brings(largest, i
     machine = {"slow": constant_profile("slow", 8.0, largest_batch=1024)}
     demand = {"waves": [{"kind": "steady", "rate": "1 per min"}], "word_of_mouth": word}
     scenario = plain(machine, pools={"gpus": {"max_batch": largest}}, demand=demand)
-    controls = Controls(list(scenario.tiers), list(scenario.features), scenario.scale)
+    controls = controls_of(scenario)
     engine = CompiledEngine(scenario, *people_of(scenario, 1), controls, 1, recording)
     assert slack(engine.ref, engine.setting) > 0
     engine.make_room()

@@ -63,9 +63,21 @@ def knobs(**turned: float) -> np.ndarray:
 
 
 def ask(
-    row, limiter, now=0.0, *, midnight=0.0, age=0.0, in_flight=0, inside=0, queued=0, wait=0.0, lot=0.5, chance=0.5
+    row,
+    limiter,
+    now=0.0,
+    *,
+    midnight=0.0,
+    age=0.0,
+    in_flight=0,
+    granted=0,
+    inside=0,
+    queued=0,
+    wait=0.0,
+    lot=0.5,
+    chance=0.5,
 ) -> int:
-    return decide(row, limiter, now, midnight, age, in_flight, inside, queued, wait, lot, chance)
+    return decide(row, limiter, now, midnight, age, in_flight, granted, inside, queued, wait, lot, chance)
 
 
 def granted(row, instants, *, midnight=0.0) -> list[float]:

@@ -1,0 +1,120 @@
+"""Fleets that grow and shrink within a run, and what is counted of them."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from sim.costs import dollars, gpu_hours
+from sim.errors import BadInput
+from sim.metrics import capacity, pool_timeline
+from sim.run import load_run
+from sim.simulate import simulate
+from sim.verdict import sentences, verdict
+from tests.random_scenarios import constant, documents, plain, scenario_from
+from tests.restless import Restless
+
+ENGINES = ("simpy", "compiled")
+
+
+class Sizes:
+    """So many GPUs from each of these instants on."""
+
+    def __init__(self, *sizes: tuple[float, float]):
+        self.sizes = sizes
+
+    def act(self, telemetry, controls):
+        now = [gpus for since, gpus in self.sizes if since <= telemetry.now]
+        if now:
+            controls.set_pool(["gpus"], fleet=now[-1])
+
+
+def steady(gpus: int, seconds: float = 10.0, **more):
+    """Six requests a minute, ten seconds each."""
+    profiles = {"slow": constant(seconds)}
+    return plain(
+        profiles,
+        pools={"gpus": {"gpus": gpus, **more}},
+        demand=[{"kind": "steady", "rate": "6 per min"}],
+        control_tick="1 s",
+    )
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_gpus_that_leave_finish_their_batch_and_take_no_other(engine):
+    run = simulate(steady(4), [Sizes((100.0, 1))], engine=engine)
+    later = run.batches[run.batches["started"] >= 100.0]
+    assert set(later["gpu"]) == {0}
+    running = run.batches[(run.batches["started"] < 100.0) & (run.batches["finished"] >= 100.0)]
+    assert (running["finished"] - running["started"] == 10.0).all()
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_without_gpus_everybody_waits_until_some_come(engine):
+    run = simulate(steady(2), [Sizes((0.0, 0), (300.0, 2))], engine=engine)
+    assert run.batches["started"].min() == 300.0
+    assert (run.requests["started"].dropna() >= 300.0).all()
+    first = run.requests["arrived"] < 300.0
+    assert run.requests.loc[first, "started"].notna().all()
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_a_gpu_that_comes_holds_no_model(engine):
+    load = {"kind": "constant", "value": "7 s"}
+    run = simulate(steady(1, model_load=load), [Sizes((0.0, 1), (200.0, 0), (230.0, 1))], engine=engine)
+    loading = run.batches.loc[run.batches["seconds"] == 17.0, "started"]
+    assert len(loading) == 2
+    assert loading.iloc[0] < 200.0 <= loading.iloc[1]
+
+
+@settings(max_examples=30, deadline=None, suppress_health_check=list(HealthCheck))
+@given(document=documents(), number=st.integers(0, 10**6))
+def test_no_batch_starts_on_a_gpu_out_of_service(document, number):
+    run = simulate(scenario_from(document), [Restless(number)])
+    for pool, changes in run.fleet.groupby("pool"):
+        batches = run.batches[run.batches["pool"] == pool]
+        place = np.searchsorted(changes["time"].to_numpy(), batches["started"].to_numpy(), side="right") - 1
+        # Before the tick at which a fleet changes the old one holds; a batch may start at that very instant.
+        in_service = np.append(changes["change"].cumsum().to_numpy(), 0)
+        at_the_tick = batches["started"].isin(changes["time"]).to_numpy()
+        larger = np.maximum(in_service[place], np.where(at_the_tick & (place > 0), in_service[place - 1], 0))
+        assert (batches["gpu"].to_numpy() < larger).all()
+
+
+def test_capacity_is_the_integral_of_the_fleet():
+    run = simulate(steady(4), [Sizes((100.0, 1), (200.0, 6))])
+    assert capacity(run, "gpus", np.array([0.0, 100.0, 150.0, 250.0, 600.0])).tolist() == [400, 50, 350, 2100]
+    assert gpu_hours(run).loc["gpus", "total"] * 3600 == pytest.approx(400 + 100 + 6 * 400)
+    assert dollars(run) == pytest.approx(2.5 * (400 + 100 + 6 * 400) / 3600)
+    assert pool_timeline(run, "gpus", 100.0)["gpus"].tolist() == [4, 1, 6, 6, 6, 6]
+
+
+def test_utilisation_is_of_the_gpus_that_are_in_service():
+    run = simulate(steady(1), [Sizes((300.0, 2))])
+    shares = pool_timeline(run, "gpus", 300.0)["utilisation"]
+    hours = run.batches.assign(late=run.batches["started"] >= 300.0)
+    assert shares.iloc[1] < shares.iloc[0] <= 1.0
+    assert len(hours) > 40
+
+
+def test_the_fleet_is_saved_with_the_run(tmp_path):
+    run = simulate(steady(4), [Sizes((100.0, 1))])
+    pd.testing.assert_frame_equal(load_run(run.save(tmp_path / "one")).fleet, run.fleet)
+    assert run.fleet.to_dict("list") == {"time": [0.0, 100.0], "pool": ["gpus"] * 2, "change": [4, -3]}
+
+
+def test_a_slice_has_its_share_of_the_fleet():
+    scenario = plain(pools={"gpus": {"gpus": 40}}, scale=0.1)
+    assert simulate(scenario, [Sizes((0.0, 20))]).fleet["change"].tolist() == [2]
+
+
+def test_the_verdict_says_how_the_fleet_went():
+    lines = sentences(verdict(simulate(steady(4), [Sizes((100.0, 8))])))
+    assert any("GPUs" in line for line in lines)
+
+
+@pytest.mark.parametrize("fleet", [-1, 1e9, "many"])
+def test_a_fleet_that_cannot_be_is_refused(fleet):
+    with pytest.raises(BadInput, match="fleet"):
+        simulate(steady(4), [Sizes((0.0, fleet))])
