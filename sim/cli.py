@@ -17,6 +17,7 @@ from sim import shipped
 from sim.cli_check import demand_check
 from sim.cli_demand import demand_app
 from sim.cli_options import Override, ScenarioArgument, Sets, parsed
+from sim.cli_policies import policies
 from sim.cli_profile import profile_app
 from sim.console import name_column, progress_bar, ready
 from sim.errors import BadInput
@@ -32,6 +33,7 @@ app = typer.Typer(
 app.add_typer(profile_app, name="profile")
 app.add_typer(demand_app, name="demand")
 demand_app.command("check")(demand_check)
+app.command()(policies)
 
 Out = Annotated[Path | None, typer.Option(help="Folder for the results; a new one under runs/ if not given.")]
 Engine = Annotated[

@@ -30,7 +30,9 @@ FLOORS = [
     ["simpy_engine"],
     ["run"],
     ["recordings", "fitting", "binned"],
+    ["guide"],
     ["simulate", "metrics", "theory", "parallel"],
+    ["policy_study"],
     ["costs", "check", "export", "cells", "latencies"],
     ["verdict"],
     ["first_use"],
@@ -40,6 +42,7 @@ FLOORS = [
     ["report", "console"],
     ["cli_export"],
     ["cli_profile", "cli_demand", "cli_check"],
+    ["cli_policies"],
     ["cli"],
 ]
 
@@ -53,8 +56,8 @@ PLACES = {
     "torch": {"bench", "live"},
     "diffusers": {"bench", "live"},
     "transformers": {"bench", "live"},
-    "typer": {"cli", "cli_options", "cli_profile", "cli_demand", "cli_check", "cli_export"},
-    "rich": {"cli", "cli_profile", "cli_demand", "cli_check", "cli_export", "console"},
+    "typer": {"cli", "cli_options", "cli_profile", "cli_demand", "cli_check", "cli_export", "cli_policies"},
+    "rich": {"cli", "cli_profile", "cli_demand", "cli_check", "cli_export", "cli_policies", "console"},
 }
 
 

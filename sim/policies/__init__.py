@@ -1,6 +1,6 @@
 """The throttling policies that a scenario can name, a small file a family; any object with act() is one too."""
 
-from typing import Annotated
+from typing import Annotated, Any, get_args
 
 from pydantic import Field
 
@@ -46,7 +46,10 @@ ShippedPolicy = Annotated[
     Field(discriminator="kind"),
 ]
 
+KINDS: dict[str, Any] = {one.model_fields["kind"].default: one for one in get_args(get_args(ShippedPolicy)[0])}
+
 __all__ = [
+    "KINDS",
     "AdaptiveLifo",
     "AdaptiveThrottle",
     "AdmissionControl",

@@ -1,0 +1,82 @@
+"""A policy at work: images in time, the queue and the GPUs under one surge, with the policy and with nothing."""
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+
+from sim import binned
+from sim.metrics import bins, default_bin, pool_timeline
+from sim.plots import axes
+from sim.plots.one_run import outcomes
+from sim.run import Run
+from sim.timeline import IMAGES, IMAGES_DEGRADED, INTENTS
+
+
+def policy_figure(nothing: Run, run: Run, name: str, pool: str) -> Figure:
+    """Four panels: images in time, requests waiting, GPUs in service and busy, and what became of attempts."""
+    figure, panels = axes.blank(9.6, rows=4)
+    goodput(nothing, run, name, panels[0])
+    queues(nothing, run, name, pool, panels[1])
+    gpus(run, pool, panels[2])
+    outcomes(run, panels[3])
+    for ax in panels[:3]:
+        ax.set_xlabel("")
+    return figure
+
+
+def a_second(run: Run, edges: NDArray[np.float64], *columns: int) -> NDArray[np.float64]:
+    """Counts of a run's timeline as full-scale rates a second."""
+    counts: NDArray[np.float64] = binned.per_bin(run, edges, *columns) / np.diff(edges) / run.scale
+    return counts
+
+
+def goodput(nothing: Run, run: Run, name: str, ax: Axes) -> None:
+    """Images in time by when they were wanted, and first asks."""
+    edges = bins(run, default_bin(run))
+    at = axes.dates(run, edges)
+    ax.stairs(a_second(run, edges, INTENTS), at, color=axes.GREY, linewidth=1.0, linestyle=":", label="first asks")
+    ax.stairs(
+        a_second(nothing, edges, IMAGES, IMAGES_DEGRADED),
+        at,
+        color=axes.VERMILLION,
+        linewidth=1.2,
+        linestyle="--",
+        label="in time with nothing",
+    )
+    total, as_asked = a_second(run, edges, IMAGES, IMAGES_DEGRADED), a_second(run, edges, IMAGES)
+    if (total > as_asked).any():
+        ax.stairs(total, at, baseline=as_asked, fill=True, color=axes.SKY, linewidth=0, label="of these degraded")
+    ax.stairs(total, at, color=axes.BLUE, linewidth=1.6, label=f"in time with {name}")
+    axes.dress(ax, "Images in time, by when they were wanted", "images a second")
+    axes.count_axis(ax)
+    axes.date_axis(ax, run)
+    axes.legend(ax)
+
+
+def queues(nothing: Run, run: Run, name: str, pool: str, ax: Axes) -> None:
+    """Requests waiting; logarithmic above 10, for nothing at all leaves very many."""
+    for one, label, colour, line in (
+        (nothing, "with nothing", axes.VERMILLION, "--"),
+        (run, f"with {name}", axes.BLUE, "-"),
+    ):
+        table = pool_timeline(one, pool)
+        ax.stairs(table["queued"] / one.scale, axes.edges(one, table), color=colour, linestyle=line, label=label)
+    ax.set_yscale("symlog", linthresh=10.0)
+    ax.set_ylim(0, None)
+    axes.dress(ax, f"Queue of pool {axes.plain(pool)}", "requests waiting\n(log above 10)")
+    axes.date_axis(ax, run)
+    axes.legend(ax)
+
+
+def gpus(run: Run, pool: str, ax: Axes) -> None:
+    """GPUs in service, and those of them that are busy."""
+    table = pool_timeline(run, pool)
+    at = axes.edges(run, table)
+    busy = table["utilisation"] * table["gpus"] / run.scale
+    ax.stairs(table["gpus"] / run.scale, at, color=axes.INK, linewidth=1.4, label="in service")
+    ax.stairs(busy, at, fill=True, color=axes.BLUE, alpha=0.25, linewidth=0, label="busy")
+    ax.set_ylim(0, None)
+    axes.dress(ax, f"GPUs of pool {axes.plain(pool)}", "GPUs")
+    axes.date_axis(ax, run)
+    axes.legend(ax)
