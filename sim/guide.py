@@ -166,7 +166,7 @@ ADVICE = {
     ),
     "utilisation shedding": Advice(
         "shedding",
-        "the same, ramping up and down",
+        "critical tiers, ramping up and down",
         "the others, for as long as it ramps down",
         "an autoscaler that waits for utilisation",
         {"pool": "gpus", "tiers": ["plus", "free"]},
@@ -176,7 +176,7 @@ ADVICE = {
         "the wait, by refusing whole users for an hour instead of single requests of all",
         "the same users, all hour",
         "an unlucky hour; demand that changes faster than its 1 % a window",
-        {"tiers": ["plus", "free"], "pool": "gpus"},
+        {"tiers": ["plus", "free"]},
         claims=True,
     ),
     "admission control": Advice(
@@ -184,7 +184,6 @@ ADVICE = {
         "a failing service",
         "a share of everybody",
         "above five times capacity (it refuses 80 % at most); behind a queue bound, which hides failures",
-        {"pool": "gpus"},
     ),
     # The queue.
     "last in first out": Advice(
@@ -196,9 +195,9 @@ ADVICE = {
     ),
     "adaptive lifo": Advice(
         "queue",
-        "the same, and nobody's place while all is well",
-        "the same, during the surge",
-        "the same",
+        "goodput under overload, and everybody's place while all is well",
+        "who came first waits longest, during the surge",
+        "patient people, whose turn comes after the surge",
         {"pool": "gpus", "above": "10 s"},
         claims=True,
     ),
@@ -215,7 +214,7 @@ ADVICE = {
         "GPU time from images nobody waits for",
         "those who would have waited on",
         "without foresight: who is on the edge is served, and comes too late",
-        {"after": "60 s"},
+        {"after": "50 s"},
         claims=True,
     ),
     "codel": Advice(
@@ -239,7 +238,7 @@ ADVICE = {
         "each tier's share of the GPUs, by weight; what one leaves idle the others use",
         "the surging tier waits for itself",
         "a surge within a tier: it does not bound the queue",
-        {"weights": {"plus": 0.5, "free": 0.5}},
+        {"weights": {"plus": 1, "free": 1}},
     ),
     "fair per user": Advice(
         "sharing",
@@ -263,8 +262,8 @@ ADVICE = {
     "degrade under load": Advice(
         "quality",
         "everybody, with less, while it must be",
-        "the same, only while the queue is long",
-        "the same; bounds close together make it flap",
+        "quality, only while the queue is long",
+        "where the cheap image is not cheap enough; bounds close together make it flap",
         {"pool": "gpus", "above": "20 s", "below": "4 s", "calm": "2 min"},
     ),
     "brownout": Advice(
@@ -300,7 +299,7 @@ ADVICE = {
         "against retries that come together",
         "those who come back later than they could",
         "long overload: each wish still makes all its attempts",
-        {"jitter": "full jitter", "base": "30 s", "cap": "10 min"},
+        {"pause": "full jitter", "base": "30 s", "cap": "10 min"},
     ),
     "retry after": Advice(
         "clients",
@@ -328,14 +327,18 @@ ADVICE = {
         "capacity, as the load asks for it",
         "GPUs, also after the surge; minutes until they are there",
         "surges faster than provisioning; a metric that is full at 100 %; shedding, which hides demand",
-        {"pool": "gpus", "most": 160},
+        {"pool": "gpus", "most": 160, "utilisation": "70 %"},
     ),
     "step scaling": Advice(
         "supply",
-        "the same, in steps that a planner has chosen",
-        "the same",
+        "capacity, in steps that a planner has chosen",
+        "GPUs, also after the surge; minutes until they are there",
         "steps too small for the surge",
-        {"pool": "gpus"},
+        {
+            "pool": "gpus",
+            "most": 160,
+            "expected_wait": [{"above": "10 s", "gpus": 32}, {"below": "2 s", "gpus": 16}],
+        },
     ),
     "scheduled capacity": Advice(
         "supply",
@@ -349,13 +352,13 @@ ADVICE = {
         "one pool with another's GPUs",
         "the other pool",
         "models that take minutes to load; two surges at once",
-        {"from_pool": "research", "to_pool": "gpus", "gpus": 32},
+        {"from": "research", "to": "gpus", "gpus": 32, "moving": "2 min"},
     ),
     "failures": Advice(
         "faults",
         "nothing: it takes GPUs away as breakdowns do",
         "capacity",
-        "",
+        "where the fleet has nothing to spare: then it can begin a storm of retries",
         {"pool": "gpus", "mtbf": "20 h", "mttr": "1 h"},
     ),
     "power cap": Advice(
@@ -363,7 +366,7 @@ ADVICE = {
         "the power contract",
         "speed, just when it is needed",
         "with retries it can begin a storm",
-        {"pool": "gpus", "cap": "70 %"},
+        {"cap": "70 %"},
     ),
     "thermal throttling": Advice(
         "faults",

@@ -23,7 +23,7 @@ def at_load(share: float) -> Scenario:
     base = load("surge", override="study")
     rate = share * capacity(base)
     demand = {**base.document["demand"], "waves": [{"kind": "steady", "rate": f"{rate!r} per second"}]}
-    document = {**base.document, "demand": demand, "horizon": LASTING, "warm_up": SETTLED}
+    document = {**base.document, "demand": demand, "horizon": f"{LASTING} s", "warm_up": f"{SETTLED} s"}
     return Scenario.from_dict(document, profiles=base.used_profiles)
 
 

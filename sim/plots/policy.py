@@ -17,7 +17,7 @@ def policy_figure(nothing: Run, run: Run, name: str, pool: str) -> Figure:
     """Four panels: images in time, requests waiting, GPUs in service and busy, and what became of attempts."""
     figure, panels = axes.blank(9.6, rows=4)
     goodput(nothing, run, name, panels[0])
-    queues(nothing, run, name, pool, panels[1])
+    queues(nothing, run, pool, panels[1])
     gpus(run, pool, panels[2])
     outcomes(run, panels[3])
     for ax in panels[:3]:
@@ -42,23 +42,23 @@ def goodput(nothing: Run, run: Run, name: str, ax: Axes) -> None:
         color=axes.VERMILLION,
         linewidth=1.2,
         linestyle="--",
-        label="in time with nothing",
+        label="with nothing",
     )
     total, as_asked = a_second(run, edges, IMAGES, IMAGES_DEGRADED), a_second(run, edges, IMAGES)
     if (total > as_asked).any():
-        ax.stairs(total, at, baseline=as_asked, fill=True, color=axes.SKY, linewidth=0, label="of these degraded")
-    ax.stairs(total, at, color=axes.BLUE, linewidth=1.6, label=f"in time with {name}")
-    axes.dress(ax, "Images in time, by when they were wanted", "images a second")
+        ax.stairs(total, at, baseline=as_asked, fill=True, color=axes.SKY, linewidth=0, label="of which degraded")
+    ax.stairs(total, at, color=axes.BLUE, linewidth=1.6, label="with the policy")
+    axes.dress(ax, f"{name}: images in time, by when they were wanted", "images a second")
     axes.count_axis(ax)
     axes.date_axis(ax, run)
     axes.legend(ax)
 
 
-def queues(nothing: Run, run: Run, name: str, pool: str, ax: Axes) -> None:
+def queues(nothing: Run, run: Run, pool: str, ax: Axes) -> None:
     """Requests waiting; logarithmic above 10, for nothing at all leaves very many."""
     for one, label, colour, line in (
         (nothing, "with nothing", axes.VERMILLION, "--"),
-        (run, f"with {name}", axes.BLUE, "-"),
+        (run, "with the policy", axes.BLUE, "-"),
     ):
         table = pool_timeline(one, pool)
         ax.stairs(table["queued"] / one.scale, axes.edges(one, table), color=colour, linestyle=line, label=label)

@@ -1,0 +1,86 @@
+"""What policies promise, under one surge and under steady overload: goodput, classes in order, calm in good times."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from sim.guide import ADVICE, example
+from sim.load import load
+from sim.policy_study import at_load, capacity, figures
+from sim.rules import REASONS
+from sim.run import TABLES
+from sim.simulate import simulate
+from sim.timeline import ATTEMPTS, REASON
+from sim.verdict import verdict
+
+CLAIM = [kind for kind, said in ADVICE.items() if said.claims]
+WELL_OFF = [kind for kind, said in ADVICE.items() if said.family in ("shedding", "queue", "sharing", "clients")]
+ALWAYS = ("shed",)  # refuses whatever the load is: that is what it is for
+IN_ORDER = ["priority", "priority shedding", "reserved share", "utilisation shedding", "dagor"]
+TURNING = ["degrade under load", "adaptive lifo"]  # with two states and a memory
+
+
+@pytest.mark.parametrize("kind", ADVICE)
+def test_engines_agree_on_every_policy_under_the_surge(kind):
+    sets = {"scale": 0.125, "horizon": "45 min", "demand.waves.1.from": "10 min", "record": "rows"}
+    runs = [simulate(load("surge", sets=sets), [example(kind)], engine=e) for e in ("simpy", "compiled")]
+    for table in TABLES:
+        pd.testing.assert_frame_equal(*(getattr(run, table) for run in runs), check_exact=True, obj=table)
+    assert len(runs[0].requests) > 1000
+
+
+@pytest.mark.parametrize("kind", CLAIM)
+def test_a_policy_that_claims_protection_keeps_goodput_under_any_load(kind):
+    """At two, three and ten times capacity at least 0.9 of what there is at capacity, all of it as asked."""
+    at = {share: study_of(kind, share)["as_asked"] for share in (1.0, 2.0, 3.0, 10.0)}
+    assert at[1.0] > 0.9
+    assert min(at[2.0], at[3.0], at[10.0]) >= 0.9 * at[1.0], at
+
+
+@pytest.mark.parametrize("share", [2.0, 3.0])
+def test_with_nothing_next_to_nobody_is_served_in_time(share):
+    figures = study_of(None, share)
+    assert figures["goodput"] < 0.05
+    assert study_of(None, 1.0)["goodput"] > 0.9
+
+
+@pytest.mark.parametrize("kind", [kind for kind in dict.fromkeys(CLAIM + WELL_OFF) if kind not in ALWAYS])
+def test_nobody_is_refused_where_half_of_the_gpus_would_do(kind):
+    assert study_of(kind, 0.5)["refused"] == 0.0
+    assert study_of(kind, 0.5)["goodput"] == pytest.approx(0.5, abs=0.02)
+
+
+@pytest.mark.parametrize("kind", IN_ORDER)
+def test_in_no_bin_are_the_important_refused_more_often_than_the_others(kind):
+    run = simulate(load("surge"), [example(kind)])
+    counts = run.timeline.counts.sum(axis=2)  # (bins, tiers, what)
+    asked = counts[:, :, ATTEMPTS].astype(float)
+    refused = counts[:, :, REASON : REASON + len(REASONS) - 1].sum(axis=2)
+    both = (asked > 0).all(axis=1)
+    share = refused[both] / asked[both]
+    pooled = refused[both].sum(axis=1) / asked[both].sum(axis=1)
+    sigma = np.sqrt(np.maximum(pooled * (1 - pooled), 1e-12) * (1 / asked[both]).sum(axis=1))
+    assert (share[:, 0] - share[:, 1] <= 4.5 * sigma).all()  # some hundred bins
+    assert refused.sum() > 0 or kind == "priority"
+
+
+@pytest.mark.parametrize("kind", TURNING)
+def test_what_turns_with_the_queue_does_not_flap(kind):
+    """Under steady overload a level holds at least its calm: so many turns an hour at most, for each tier."""
+    calm = 120.0 if kind == "degrade under load" else 2 * 5.0
+    for share in (1.0, 2.0):
+        assert study_of(kind, share)["turns"] <= 2 * 2 * (3600.0 / calm + 1)
+
+
+def test_nothing_at_all_does_not_recover_from_the_surge_and_a_bound_on_the_wait_does():
+    surge = load("surge")
+    nothing, bounded = simulate(surge, []), simulate(surge, [example("wait bound")])
+    assert not verdict(nothing).life.alive
+    assert verdict(nothing).overloaded_at_horizon
+    assert not verdict(bounded).overloaded_at_horizon
+    assert verdict(bounded).life.attainment > 2 * verdict(nothing).life.attainment
+
+
+def study_of(kind: str | None, share: float) -> dict[str, float]:
+    scenario = at_load(share)
+    return figures(simulate(scenario, [] if kind is None else [example(kind)]), capacity(scenario))
