@@ -86,7 +86,8 @@ def load(run: Run, pool: str, ax: Axes, table: pd.DataFrame | None = None) -> No
     ax.stairs(table["utilisation"], at, fill=True, color=axes.BLUE, alpha=0.18, linewidth=0)
     ax.stairs(table["utilisation"], at, color=axes.BLUE, linewidth=1.2, label="GPUs busy")
     ax.axhline(1.0, color=axes.GREY, linewidth=1.0, linestyle=":", label="capacity")
-    gpus = amount(run.manifest["pools"][pool]["gpus"] / run.scale)
+    few, many = (amount(float(size) / run.scale) for size in (table["gpus"].min(), table["gpus"].max()))
+    gpus = few if few == many else f"{few} to {many}"
     axes.dress(ax, f"Load of pool {axes.plain(pool)} ({gpus} GPUs)", "share of capacity")
     load_axis(ax, float(table["offered"].max()))
     axes.date_axis(ax, run)
