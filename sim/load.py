@@ -228,16 +228,23 @@ def keys_at(place: tuple[int | str, ...]) -> list[str]:
     """The keys that the schema knows at a place, given as pydantic names it: keys, list entries, kinds of a union."""
     here: Any = Scenario
     for part in place:
-        if get_origin(here) is Annotated:
-            here = get_args(here)[0]
         if get_origin(here) in (Union, UnionType):
             here = next(kind for kind in get_args(here) if part in get_args(kind.model_fields["kind"].annotation))
         elif get_origin(here) in (dict, list):
             here = get_args(here)[-1]
         else:
             here = next(f.annotation for name, f in here.model_fields.items() if part in (name, f.alias))
+        here = given(here)
     known = [field.alias or name for name, field in here.model_fields.items()]
     return known if place else ["base", *known]
+
+
+def given(kind: Any) -> Any:
+    """The type of a value where there is one: without what is annotated, and without None."""
+    if get_origin(kind) is Annotated:
+        return given(get_args(kind)[0])
+    members = [member for member in get_args(kind) if member is not type(None)]
+    return given(members[0]) if get_origin(kind) in (Union, UnionType) and len(members) == 1 else kind
 
 
 def located(key: str, path: Path) -> str:

@@ -89,7 +89,10 @@ class Triggered(Timed):
 
 
 def in_order(steps: Sequence[Any], seconds: Callable[[float | datetime], float]) -> list[Timed]:
-    """A run's own copies of a playbook's policies: their memory starts empty. `seconds` reads a scenario's instants."""
+    """A run's own copies of a playbook's policies: their memory starts empty. `seconds` reads a scenario's instants.
+
+    A policy of your own is in force all the time, unless it comes as a Timed or a Triggered.
+    """
     timed = []
     for step in steps:
         if isinstance(step, Step):
@@ -98,6 +101,8 @@ def in_order(steps: Sequence[Any], seconds: Callable[[float | datetime], float])
                 timed.append(Timed(policy, begins, ends))
             else:
                 timed.append(Triggered(policy, begins, ends, watch=Watch(step.when)))
+        elif isinstance(step, Timed):
+            timed.append(copy.deepcopy(step))
         elif callable(getattr(step, "act", None)) and not isinstance(step, type):
             timed.append(Timed(copy.deepcopy(step)))
         else:
