@@ -92,8 +92,7 @@ class Scaler(OfAFleet):
         pool, now = self.seen(telemetry), telemetry.now
         if self._orders is None:
             self._orders = Orders(full_fleet(controls, self.pool))
-        self._orders.arrive(now)
-        wanted = self.wanted(pool, self._orders, now, controls.scale)
+        wanted = self.wanted(pool, self._orders, now, controls.scale)  # what arrives now was not there when it was seen
         self._orders.have(self.bounded(wanted, now), now + self.provisioning + self.cold_start)
         self._orders.arrive(now)
         set_fleet(controls, self.pool, self._orders.in_service)
@@ -120,7 +119,8 @@ class Autoscale(Scaler):
 
     utilisation is that of the instant, where Kubernetes has a mean of some 15 s to 60 s. It ends at 100 %: at a target
     of 70 % no step is larger than 1 / 0.7, however many wait, and what sheds load hides it from the scaler. Requests
-    waiting know no such end; they are none while all is well, so they need `least`, or `inside`, or a second target.
+    waiting know no such end; but none wait while all is well, so that with `queued` alone the fleet swings between too
+    many and `least`. With `inside`, or utilisation as a second target, it does not.
     """
 
     kind: Literal["hpa"] = "hpa"
