@@ -276,3 +276,19 @@ def test_doubling_a_fleet_does_not_end_a_retry_storm_and_more_does():
         return recovered(simulate(experiment_d(policies=policies)))
 
     assert [ending(gpus) for gpus in (64, 128, 192)] == [False, False, True]
+
+
+def test_a_slice_has_its_part_of_the_fleet_and_a_small_one_somewhat_more():
+    """The use of ten GPUs jumps, and the largest result of five minutes counts."""
+
+    def fleet(gpus, scale):
+        demand = [
+            {"kind": "steady", "rate": f"{1.5 * gpus} per min"},
+            {"kind": "spike", "people": 210 * gpus, "lasting": "20 min", "from": "5 min"},
+        ]
+        scenario = surge(pools={"gpus": {"gpus": gpus}}, demand=demand, scale=scale, record="timeline")
+        run = simulate(scenario, [scaler(most=4 * gpus)])
+        return np.mean([in_service(run, "gpus", at) / scale / gpus for at in range(0, 2400, 60)])
+
+    assert fleet(1000, 0.1) == pytest.approx(fleet(1000, 1.0), rel=0.06)
+    assert 1.05 < fleet(100, 0.1) / fleet(100, 1.0) < 1.4

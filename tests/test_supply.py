@@ -12,6 +12,7 @@ from sim.metrics import capacity
 from sim.policies import MoveGpus, ScheduledCapacity
 from sim.policies.playbook import Step
 from sim.policies.supply import Orders
+from sim.report import words
 from sim.simulate import simulate
 from tests.fleets import changes, fleets, in_service, seen, surge
 from tests.test_engines import assert_alike
@@ -77,6 +78,16 @@ def test_a_slice_has_its_part_of_a_schedule_and_one_gpu_at_least():
         fleets(ScheduledCapacity(pool="gpus", gpus=n), gpus=10, ticks=[0], scale=0.1)[0] for n in (0, 1, 4, 37, 250)
     ]
     assert found == [0, 1, 1, 4, 25]
+
+
+def test_a_report_says_what_is_in_service_of_the_whole_service():
+    run = simulate(surge(pools={"gpus": {"gpus": 40}}, scale=0.25), [ScheduledCapacity(pool="gpus", gpus=80)])
+    row = run.decisions[run.decisions["knob"] == "gpus: fleet"].iloc[0]
+    assert (row["old"], row["new"]) == (np.inf, 20)
+    assert [words.knob(run, "gpus: fleet", value) for value in (row["old"], row["new"])] == [
+        "the scenario's",
+        "80 GPUs",
+    ]
 
 
 # Moves.

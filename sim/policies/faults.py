@@ -33,7 +33,8 @@ class Failures(OfAFleet):
 
     What has failed is noticed at a control tick, so mttr should be several of these. The fleet that the policies before
     it leave shrinks by the number of those down; a batch that is running is finished, and the last in number go. A GPU
-    that comes back holds no model.
+    that comes back holds no model. A slice, and each cell, loses its part of what the whole service loses, rounded to
+    GPUs: less than half a GPU of a slice is not seen in it.
     """
 
     kind: Literal["failures"] = "failures"

@@ -121,6 +121,9 @@ class Autoscale(Scaler):
     of 70 % no step is larger than 1 / 0.7, however many wait, and what sheds load hides it from the scaler. Requests
     waiting know no such end; but none wait while all is well, so that with `queued` alone the fleet swings between too
     many and `least`. With `inside`, or utilisation as a second target, it does not.
+
+    The use of few GPUs jumps from tick to tick, and the largest result counts: in a test a slice of a hundred GPUs kept
+    4 % more than its part of the whole fleet, one of ten 23 %.
     """
 
     kind: Literal["hpa"] = "hpa"
