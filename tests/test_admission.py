@@ -2,6 +2,7 @@
 
 import math
 from collections import deque
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -158,6 +159,7 @@ def test_scores_and_waits_must_make_sense(wrong):
 def test_use_counts_busy_gpus_and_the_queue():
     assert in_use(PoolTelemetry(20, 10, 0, 10, 0.0)) == 0.5
     assert in_use(PoolTelemetry(20, 20, 30, 50, 9.0)) == 2.5
+    assert in_use(PoolTelemetry(0, 0, 0, 0, math.inf)) == math.inf, "no GPU is in service"
 
 
 def test_a_reserved_share_is_for_the_critical_alone():
@@ -189,6 +191,11 @@ def test_shedding_by_utilisation_ramps_up_and_releases_in_reverse():
     down = [shed(policy, seen(busy=17)) for _ in range(9)]
     assert down[:4] == [[0, 0.75, 1], [0, 0.5, 1], [0, 0.25, 1], [0, 0, 1]]
     assert down[4:] == [[0, 0, 0.75], [0, 0, 0.5], [0, 0, 0.25], [0, 0, 0], [0, 0, 0]]
+
+
+def test_a_pool_without_gpus_is_saturated():
+    policy = UtilisationShedding(pool="gpus", tiers=["trial"], ramp_up=1)
+    assert shed(policy, replace(seen(), pools={"gpus": PoolTelemetry(0, 0, 0, 0, math.inf)}))[2] == 1
 
 
 def test_a_ramp_of_tenths_comes_back_to_nothing():

@@ -1,7 +1,7 @@
 """Overload that outlives its cause: how often a run recovers, against a reference simulation of the same experiments.
 
-Two rows of the reference cannot be told in this model: that a late answer to any attempt counts (here it is worth
-nothing to who has left), and a fleet that is doubled in the middle of a run.
+One row of the reference cannot be told in this model: that a late answer to any attempt counts (here it is worth
+nothing to who has left).
 """
 
 from typing import Any
@@ -27,6 +27,7 @@ JITTER_D: dict[str, Any] = {
     "growth": 2,
     "longest": "300 s",
 }
+DOUBLED = [{"policy": {"kind": "scheduled capacity", "pool": "gpus", "gpus": 128}, "from": "1500 s"}]
 BUDGET = {"kind": "retry budget", "ratio": 0.1, "bucket": 10}
 
 # name, scenario, recovered of 20 (A) or 10 (D), attempts a second at the end: a reference simulation of each.
@@ -73,6 +74,7 @@ D = [
     ("expiry with foresight", experiment_d(policies=policy(kind="expiry", after="60 s")), 10, 7.89),
     ("full jitter", experiment_d(**JITTER_D), 0, 32.0),
     ("base load 3.5", experiment_d(base=3.5), 10, 3.55),
+    ("a fleet twice as large", experiment_d(policies=DOUBLED), 0, 31.67),
 ]
 
 

@@ -9,11 +9,14 @@ from sim.policies.adaptive import Aimd, EnvoyGradient, Gradient2, Vegas
 from sim.policies.admission import AdmissionControl, PriorityShedding, ReservedShare, UtilisationShedding
 from sim.policies.brownout import Brownout
 from sim.policies.clients import AdaptiveThrottle, RetryBudget
+from sim.policies.faults import Failures, PowerCap, Thermal
 from sim.policies.limits import Concurrency, PoolLimit, Quota, RateLimit
 from sim.policies.order import Priority
 from sim.policies.quality import Degrade, DegradeUnderLoad
 from sim.policies.queue import AdaptiveLifo, CoDel, Expiry, LastInFirstOut
+from sim.policies.scaling import Autoscale, StepScaling
 from sim.policies.shedding import QueueBound, Shed, WaitBound
+from sim.policies.supply import MoveGpus, ScheduledCapacity
 
 ShippedPolicy = Annotated[
     FeatureGate
@@ -42,7 +45,14 @@ ShippedPolicy = Annotated[
     | PriorityShedding
     | ReservedShare
     | UtilisationShedding
-    | Brownout,
+    | Brownout
+    | Autoscale
+    | StepScaling
+    | ScheduledCapacity
+    | MoveGpus
+    | Failures
+    | PowerCap
+    | Thermal,
     Field(discriminator="kind"),
 ]
 
@@ -54,6 +64,7 @@ __all__ = [
     "AdaptiveThrottle",
     "AdmissionControl",
     "Aimd",
+    "Autoscale",
     "Brownout",
     "CoDel",
     "Concurrency",
@@ -61,10 +72,13 @@ __all__ = [
     "DegradeUnderLoad",
     "EnvoyGradient",
     "Expiry",
+    "Failures",
     "FeatureGate",
     "Gradient2",
     "LastInFirstOut",
+    "MoveGpus",
     "PoolLimit",
+    "PowerCap",
     "Priority",
     "PriorityShedding",
     "QueueBound",
@@ -72,8 +86,11 @@ __all__ = [
     "RateLimit",
     "ReservedShare",
     "RetryBudget",
+    "ScheduledCapacity",
     "Shed",
     "ShippedPolicy",
+    "StepScaling",
+    "Thermal",
     "UtilisationShedding",
     "Vegas",
     "WaitBound",

@@ -3,6 +3,7 @@
 Each policy has its rule beside it, a function of numbers alone.
 """
 
+import math
 from collections import deque
 from typing import Annotated, ClassVar, Literal, Self
 
@@ -136,8 +137,8 @@ class PriorityShedding(OfAPool):
 
 
 def in_use(pool: PoolTelemetry) -> float:
-    """Busy GPUs and queued requests over GPUs: above 1 where requests wait for a GPU."""
-    return (pool.busy + pool.queued) / pool.gpus
+    """Busy GPUs and queued requests over GPUs: above 1 where requests wait for a GPU; inf where there is none."""
+    return (pool.busy + pool.queued) / pool.gpus if pool.gpus > 0 else math.inf
 
 
 class ReservedShare(OfAPool):
@@ -192,6 +193,6 @@ class UtilisationShedding(OfAPool):
 
     def act(self, telemetry: Telemetry, controls: Controls) -> None:
         pool, most = self.seen(telemetry), float(len(self.tiers))
-        busy = pool.busy / pool.gpus >= self.saturated
+        busy = pool.gpus == 0 or pool.busy / pool.gpus >= self.saturated
         self._shed = ramped(self._shed, busy, up=self.ramp_up, down=self.ramp_down, most=most)
         self.refuse(controls, dict(zip(self.tiers, shares(self._shed, len(self.tiers)), strict=True)))

@@ -31,7 +31,11 @@ class Step(Strict):
 
 @dataclass
 class Timed:
-    """A policy in force from one instant (seconds) until another."""
+    """A policy in force from one instant (seconds) until another.
+
+    One that cannot end at once says that it is `unwinding`, and has wind_down(telemetry, controls) called in place of
+    act() after its end, for as long.
+    """
 
     policy: Policy
     begins: float = 0.0
@@ -42,6 +46,10 @@ class Timed:
     def name(self) -> str:
         return getattr(self.policy, "kind", type(self.policy).__name__)
 
+    @property
+    def unwinding(self) -> bool:
+        return getattr(self.policy, "unwinding", False)
+
     def in_force(self, now: float) -> bool:
         return self.begins <= now < self.ends
 
@@ -49,12 +57,16 @@ class Timed:
         """The instant before which its ticks cannot differ from that at `now`: then it begins, or ends, or now."""
         if self.in_force(now):
             return self.ends if getattr(self.policy, "steady", False) else now
+        if self.unwinding:
+            return now
         return self.begins if now < self.begins else math.inf
 
     def act(self, telemetry: Telemetry, controls: Controls) -> None:
+        controls.policy = self.name
         if self.in_force(telemetry.now):
-            controls.policy = self.name
             self.policy.act(telemetry, controls)
+        elif self.unwinding:
+            self.policy.wind_down(telemetry, controls)  # type: ignore[attr-defined]
 
 
 @dataclass
@@ -73,7 +85,7 @@ class Triggered(Timed):
 
     def quiet_until(self, now: float) -> float:
         """It looks at every tick, so that counts are always those of one tick; when its time is over, at none."""
-        return now if now < self.ends else math.inf
+        return now if now < self.ends or self.unwinding else math.inf
 
     def act(self, telemetry: Telemetry, controls: Controls) -> None:
         now = telemetry.now

@@ -49,6 +49,8 @@ def knob(run: Run, name: str, value: float) -> str:
     """The value of a gateway's knob, at full scale."""
     if math.isnan(value):
         return "none"
+    if name.endswith(": fleet"):
+        return "the scenario's" if math.isinf(value) else f"{amount(value / run.scale)} GPUs"
     if math.isinf(value):
         return "no limit"
     if name == "step":
