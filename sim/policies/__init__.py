@@ -8,11 +8,13 @@ from sim.policies.access import FeatureGate, Waitlist
 from sim.policies.adaptive import Aimd, EnvoyGradient, Gradient2, Vegas
 from sim.policies.admission import AdmissionControl, PriorityShedding, ReservedShare, UtilisationShedding
 from sim.policies.brownout import Brownout
-from sim.policies.clients import AdaptiveThrottle, RetryBudget
+from sim.policies.clients import AdaptiveThrottle, Backoff, CircuitBreaker, RetryAfter, RetryBudget
+from sim.policies.dagor import Dagor
 from sim.policies.limits import Concurrency, PoolLimit, Quota, RateLimit
 from sim.policies.order import Priority
 from sim.policies.quality import Degrade, DegradeUnderLoad
 from sim.policies.queue import AdaptiveLifo, CoDel, Expiry, LastInFirstOut
+from sim.policies.sharing import FairPerUser, ShortestFirst, WeightedSharing
 from sim.policies.shedding import QueueBound, Shed, WaitBound
 
 ShippedPolicy = Annotated[
@@ -42,7 +44,14 @@ ShippedPolicy = Annotated[
     | PriorityShedding
     | ReservedShare
     | UtilisationShedding
-    | Brownout,
+    | Brownout
+    | WeightedSharing
+    | FairPerUser
+    | ShortestFirst
+    | Dagor
+    | Backoff
+    | RetryAfter
+    | CircuitBreaker,
     Field(discriminator="kind"),
 ]
 
@@ -51,13 +60,17 @@ __all__ = [
     "AdaptiveThrottle",
     "AdmissionControl",
     "Aimd",
+    "Backoff",
     "Brownout",
+    "CircuitBreaker",
     "CoDel",
     "Concurrency",
+    "Dagor",
     "Degrade",
     "DegradeUnderLoad",
     "EnvoyGradient",
     "Expiry",
+    "FairPerUser",
     "FeatureGate",
     "Gradient2",
     "LastInFirstOut",
@@ -68,11 +81,14 @@ __all__ = [
     "Quota",
     "RateLimit",
     "ReservedShare",
+    "RetryAfter",
     "RetryBudget",
     "Shed",
     "ShippedPolicy",
+    "ShortestFirst",
     "UtilisationShedding",
     "Vegas",
     "WaitBound",
     "Waitlist",
+    "WeightedSharing",
 ]
