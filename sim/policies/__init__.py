@@ -4,12 +4,14 @@ from typing import Annotated
 
 from pydantic import Field
 
-from sim.policies.access import FeatureGate, Waitlist
+from sim.policies.access import FeatureGate, RegionGate, RollOut, WaitingRoom, Waitlist
 from sim.policies.adaptive import Aimd, EnvoyGradient, Gradient2, Vegas
 from sim.policies.admission import AdmissionControl, PriorityShedding, ReservedShare, UtilisationShedding
 from sim.policies.brownout import Brownout
+from sim.policies.cascade import ApproximateCache, Cascade
 from sim.policies.clients import AdaptiveThrottle, Backoff, CircuitBreaker, RetryAfter, RetryBudget
 from sim.policies.dagor import Dagor
+from sim.policies.early import ControlledDelay, RandomEarly
 from sim.policies.limits import Concurrency, PoolLimit, Quota, RateLimit
 from sim.policies.order import Priority
 from sim.policies.quality import Degrade, DegradeUnderLoad
@@ -51,7 +53,14 @@ ShippedPolicy = Annotated[
     | Dagor
     | Backoff
     | RetryAfter
-    | CircuitBreaker,
+    | CircuitBreaker
+    | WaitingRoom
+    | RegionGate
+    | RollOut
+    | RandomEarly
+    | ControlledDelay
+    | Cascade
+    | ApproximateCache,
     Field(discriminator="kind"),
 ]
 
@@ -60,11 +69,14 @@ __all__ = [
     "AdaptiveThrottle",
     "AdmissionControl",
     "Aimd",
+    "ApproximateCache",
     "Backoff",
     "Brownout",
+    "Cascade",
     "CircuitBreaker",
     "CoDel",
     "Concurrency",
+    "ControlledDelay",
     "Dagor",
     "Degrade",
     "DegradeUnderLoad",
@@ -79,16 +91,20 @@ __all__ = [
     "PriorityShedding",
     "QueueBound",
     "Quota",
+    "RandomEarly",
     "RateLimit",
+    "RegionGate",
     "ReservedShare",
     "RetryAfter",
     "RetryBudget",
+    "RollOut",
     "Shed",
     "ShippedPolicy",
     "ShortestFirst",
     "UtilisationShedding",
     "Vegas",
     "WaitBound",
+    "WaitingRoom",
     "Waitlist",
     "WeightedSharing",
 ]
