@@ -43,9 +43,9 @@ class WaitingRoom(Strict):
     """Lets newcomers in, first come, first served, as places become free, and no more than so many a minute.
 
     After Cloudflare's waiting room: a place is free while fewer than `total_active` people are in the midst of a day of
-    use. In the long run as many are let in as the least of `new_per_minute` and `total_active` over the mean time that a
-    person stays (Little). It counts at control ticks and lets in what is free then; at its first it lets in nobody, as
-    it has yet to see how far apart ticks are. People who come back another day do not pass the room: they take up
+    use. In the long run as many are let in as the least of `new_per_minute` and `total_active` over the mean time that
+    a person stays (Little). It counts at control ticks and lets in what is free then; at its first it lets in nobody,
+    as it has yet to see how far apart ticks are. People who come back another day do not pass the room: they take up
     places, and may make more active than `total_active`.
     """
 

@@ -91,9 +91,9 @@ class Cascade(Targeted):
 class ApproximateCache(Targeted):
     """Makes a share of images from those of similar prompts, with fewer steps left to do: a level of the ladder.
 
-    Nirvana (Agarwal and others, NSDI 2024): an image found in the cache skips K of N steps, so that it takes 1 - K / N of
-    the time; at `level` the ladder should have a spec with so many steps. There 21 % of GPU time was saved. The share of
-    `hits` is fixed: that it falls when what people want changes is for the scenario to say.
+    Nirvana (Agarwal and others, NSDI 2024): an image found in the cache skips K of N steps, so that it takes 1 - K / N
+    of the time; at `level` the ladder should have a spec with so many steps. There 21 % of GPU time was saved. The
+    share of `hits` is fixed: that it falls when what people want changes is for the scenario to say.
     """
 
     steady: ClassVar[bool] = True
