@@ -56,6 +56,9 @@ def settled(run: Run) -> pd.DataFrame:
     return run.requests[run.requests["arrived"].between(600, run.horizon - 120)]
 
 
+EARLY = {"kind": "random early", "pool": "gpus", "low": "5 s", "high": "25 s"}
+
+
 @pytest.mark.parametrize("times", [1.5, 2.0, 3.0])
 def test_random_early_settles_at_the_wait_whose_share_is_the_excess(times):
     """It refuses 1 - 1 / times of all, and so the wait is low + (high - low) (1 - 1 / times) / most."""
@@ -69,9 +72,7 @@ def test_random_early_settles_at_the_wait_whose_share_is_the_excess(times):
 DELAY = {"kind": "controlled delay", "pool": "gpus", "short": "4 s", "long": "30 s"}
 
 
-@pytest.mark.parametrize(
-    "policy", [{"kind": "random early", "pool": "gpus", "low": "5 s", "high": "25 s"}, DELAY], ids=str
-)
+@pytest.mark.parametrize("policy", [EARLY, DELAY], ids=["early", "delay"])
 def test_nothing_is_refused_at_half_load(policy):
     assert not (crowd(0.5, {"policy": policy}).requests["outcome"] == "refused").any()
 
