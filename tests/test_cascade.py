@@ -19,7 +19,7 @@ TURBO, HEAVY = 0.10, 1.78
 
 def seen(wait: float = 0) -> Telemetry:
     zero = np.zeros((1, 1))
-    return Telemetry(0.0, {"gpus": PoolTelemetry(4, 4, 0, 4, wait)}, *[zero] * 6, 0, 0)
+    return Telemetry(0.0, {"gpus": PoolTelemetry(4, 4, 0, 4, wait)}, zero, zero, zero, zero, zero, zero, 0, 0)
 
 
 def mix(policy: Cascade | ApproximateCache, wait: float = 0) -> tuple[float, float, float]:

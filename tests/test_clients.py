@@ -25,7 +25,7 @@ BASE, CAP = 5.0, 100.0
 def retries(pause: str, *, base: float = BASE, cap: float = CAP) -> np.ndarray:
     """The knobs of everybody's retries under such a backoff."""
     controls = Controls(["free"], ["image"])
-    Backoff(pause=pause, base=f"{base} s", cap=f"{cap} s").act(nothing_seen(), controls)  # type: ignore[arg-type]
+    Backoff(pause=pause, base=f"{base} s", cap=f"{cap} s").act(nothing_seen(), controls)
     return controls.retries
 
 
@@ -186,9 +186,9 @@ def nothing_seen() -> Telemetry:
 
 
 def seen(now: float, arrived: float = 0, refused: float = 0, served: float = 0, inside: int = 0) -> Telemetry:
-    counts = [np.array([[number]], dtype=float) for number in (arrived, refused, served)]
+    came, no, done = (np.array([[number]], dtype=float) for number in (arrived, refused, served))
     zero = np.zeros((1, 1))
-    return Telemetry(now, {"gpus": PoolTelemetry(4, 4, 0, inside, 0.0)}, *counts, zero, zero, zero, 0, 0)
+    return Telemetry(now, {"gpus": PoolTelemetry(4, 4, 0, inside, 0.0)}, came, no, done, zero, zero, zero, 0, 0)
 
 
 def answer(breaker: CircuitBreaker, telemetry: Telemetry) -> str:

@@ -16,7 +16,7 @@ from tests.random_scenarios import constant, plain
 
 def seen(now: float = 0, *, wait: float = 0, queued: int = 0) -> Telemetry:
     zero = np.zeros((1, 1))
-    return Telemetry(now, {"gpus": PoolTelemetry(4, 4, queued, 4, wait)}, *[zero] * 6, 0, 0)
+    return Telemetry(now, {"gpus": PoolTelemetry(4, 4, queued, 4, wait)}, zero, zero, zero, zero, zero, zero, 0, 0)
 
 
 def shed(policy: RandomEarly, wait: float) -> float:
@@ -83,7 +83,7 @@ def test_nothing_is_refused_at_half_load(policy):
 def set_to(policy: ControlledDelay, telemetry: Telemetry) -> tuple[float, float]:
     controls = Controls(["free"], ["image"], pools={"gpus": 4})
     policy.act(telemetry, controls)
-    return tuple(controls.pools[0, POOL_KNOBS.index(knob)] for knob in ("expire", "order"))  # type: ignore[return-value]
+    return tuple(controls.pools[0, POOL_KNOBS.index(knob)] for knob in ("expire", "order"))
 
 
 def test_time_is_short_once_the_queue_has_not_been_empty_for_long():
