@@ -4,17 +4,21 @@ from typing import Annotated, Any, get_args
 
 from pydantic import Field
 
-from sim.policies.access import FeatureGate, Waitlist
+from sim.policies.access import FeatureGate, RegionGate, RollOut, WaitingRoom, Waitlist
 from sim.policies.adaptive import Aimd, EnvoyGradient, Gradient2, Vegas
 from sim.policies.admission import AdmissionControl, PriorityShedding, ReservedShare, UtilisationShedding
 from sim.policies.brownout import Brownout
-from sim.policies.clients import AdaptiveThrottle, RetryBudget
+from sim.policies.cascade import ApproximateCache, Cascade
+from sim.policies.clients import AdaptiveThrottle, Backoff, CircuitBreaker, RetryAfter, RetryBudget
+from sim.policies.dagor import Dagor
+from sim.policies.early import ControlledDelay, RandomEarly
 from sim.policies.faults import Failures, PowerCap, Thermal
 from sim.policies.limits import Concurrency, PoolLimit, Quota, RateLimit
 from sim.policies.order import Priority
 from sim.policies.quality import Degrade, DegradeUnderLoad
 from sim.policies.queue import AdaptiveLifo, CoDel, Expiry, LastInFirstOut
 from sim.policies.scaling import Autoscale, StepScaling
+from sim.policies.sharing import FairPerUser, ShortestFirst, WeightedSharing
 from sim.policies.shedding import QueueBound, Shed, WaitBound
 from sim.policies.supply import MoveGpus, ScheduledCapacity
 
@@ -52,7 +56,21 @@ ShippedPolicy = Annotated[
     | MoveGpus
     | Failures
     | PowerCap
-    | Thermal,
+    | Thermal
+    | WeightedSharing
+    | FairPerUser
+    | ShortestFirst
+    | Dagor
+    | Backoff
+    | RetryAfter
+    | CircuitBreaker
+    | WaitingRoom
+    | RegionGate
+    | RollOut
+    | RandomEarly
+    | ControlledDelay
+    | Cascade
+    | ApproximateCache,
     Field(discriminator="kind"),
 ]
 
@@ -64,15 +82,22 @@ __all__ = [
     "AdaptiveThrottle",
     "AdmissionControl",
     "Aimd",
+    "ApproximateCache",
     "Autoscale",
+    "Backoff",
     "Brownout",
+    "Cascade",
+    "CircuitBreaker",
     "CoDel",
     "Concurrency",
+    "ControlledDelay",
+    "Dagor",
     "Degrade",
     "DegradeUnderLoad",
     "EnvoyGradient",
     "Expiry",
     "Failures",
+    "FairPerUser",
     "FeatureGate",
     "Gradient2",
     "LastInFirstOut",
@@ -83,16 +108,23 @@ __all__ = [
     "PriorityShedding",
     "QueueBound",
     "Quota",
+    "RandomEarly",
     "RateLimit",
+    "RegionGate",
     "ReservedShare",
+    "RetryAfter",
     "RetryBudget",
+    "RollOut",
     "ScheduledCapacity",
     "Shed",
     "ShippedPolicy",
+    "ShortestFirst",
     "StepScaling",
     "Thermal",
     "UtilisationShedding",
     "Vegas",
     "WaitBound",
+    "WaitingRoom",
     "Waitlist",
+    "WeightedSharing",
 ]
