@@ -31,15 +31,16 @@ FLOORS = [
     ["run"],
     ["recordings", "fitting", "binned"],
     ["simulate", "metrics", "theory", "parallel"],
-    ["costs", "check", "export", "cells", "latencies"],
+    ["wording"],
+    ["costs", "check", "export", "cells", "latencies", "storms"],
     ["verdict"],
     ["first_use"],
-    ["compare"],
+    ["compare", "rescue", "storm_map"],
     ["plots"],
     ["cli_options"],
     ["report", "console"],
     ["cli_export"],
-    ["cli_profile", "cli_demand", "cli_check"],
+    ["cli_profile", "cli_demand", "cli_check", "cli_storms"],
     ["cli"],
 ]
 
@@ -53,8 +54,8 @@ PLACES = {
     "torch": {"bench", "live"},
     "diffusers": {"bench", "live"},
     "transformers": {"bench", "live"},
-    "typer": {"cli", "cli_options", "cli_profile", "cli_demand", "cli_check", "cli_export"},
-    "rich": {"cli", "cli_profile", "cli_demand", "cli_check", "cli_export", "console"},
+    "typer": {"cli", "cli_options", "cli_profile", "cli_demand", "cli_check", "cli_export", "cli_storms"},
+    "rich": {"cli", "cli_profile", "cli_demand", "cli_check", "cli_export", "cli_storms", "console"},
 }
 
 
