@@ -19,6 +19,7 @@ from sim.cli_demand import demand_app
 from sim.cli_options import Override, ScenarioArgument, Sets, parsed
 from sim.cli_policies import policies
 from sim.cli_profile import profile_app
+from sim.cli_storms import map_storms, rescue
 from sim.console import name_column, progress_bar, ready
 from sim.errors import BadInput
 
@@ -34,6 +35,8 @@ app.add_typer(profile_app, name="profile")
 app.add_typer(demand_app, name="demand")
 demand_app.command("check")(demand_check)
 app.command()(policies)
+app.command()(rescue)
+app.command("map")(map_storms)
 
 Out = Annotated[Path | None, typer.Option(help="Folder for the results; a new one under runs/ if not given.")]
 Engine = Annotated[
@@ -59,6 +62,7 @@ def run(
     from sim.cells import simulate_cells
     from sim.load import load
     from sim.simulate import chosen
+    from sim.storms import said_of_rules
     from sim.verdict import sentences, verdict
 
     loaded = load(scenario, override=override, sets=parsed(sets))
@@ -67,7 +71,7 @@ def run(
     ready(engine)
     with progress_bar(f"{loaded.title}: {name}") as report:
         result = simulate_cells(loaded, name, seed=seed, engine=engine, processes=processes, progress=report)
-    say(sentences(verdict(result)))
+    say([*sentences(verdict(result)), *said_of_rules(result)])
     with replacing(folder, replace):
         result.save(folder)
         page = write_report([result], None, folder)
@@ -89,6 +93,7 @@ def compare(
     """Simulate the same people under several playbooks: rank them, with paired differences and intervals."""
     from sim.compare import compare as compare_all
     from sim.load import load
+    from sim.storms import said_of_rules
     from sim.verdict import sentences, verdict
 
     loaded = load(scenario, override=override, sets=parsed(sets))
@@ -98,7 +103,7 @@ def compare(
     with progress_bar(loaded.title) as report:
         comparison, runs = compare_all(loaded, names, seeds=seeds, engine=engine, processes=processes, progress=report)
     for result in runs if len(runs) <= 2 else []:
-        say(sentences(verdict(result)))
+        say([*sentences(verdict(result)), *said_of_rules(result)])
     Console().print(ranking_table(comparison))
     with replacing(folder, replace):
         folder.mkdir(parents=True)

@@ -205,8 +205,8 @@ ADVICE = {
         "queue",
         "freshness: after a while with a queue, requests expire soon",
         "bursts that outlast it",
-        "limits longer than people's patience",
-        {"pool": "gpus"},
+        "bounds longer than people's patience",
+        {"pool": "gpus", "short": "8 s", "long": "40 s"},
         claims=True,
     ),
     "expiry": Advice(

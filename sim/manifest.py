@@ -1,10 +1,13 @@
 """The manifest of a run: all that its tables need to be read, and the run to be repeated."""
 
+import math
 import platform
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
+from sim.chance import quantile
 from sim.log import Recording
+from sim.parts import Feature
 from sim.scenario import Scenario
 
 FORMAT = "meltpoint-run/3"
@@ -37,7 +40,8 @@ def manifest_of(
         "versions": versions(),
         "wall_seconds": round(wall_seconds, 3),
         "tiers": {name: tier.share for name, tier in scenario.tiers.items()},
-        "features": {name: {"pool": f.pool, "slo": f.slo, "share": f.share} for name, f in scenario.features.items()},
+        "features": {name: feature_entry(scenario, f) for name, f in scenario.features.items()},
+        "behaviour": behaviour_entry(scenario),
         "unlimited": unlimited,
         "pools": {name: pool_entry(scenario, name, n) for name, n in zip(scenario.pools, gpus, strict=True)},
         "specs": {spec.label: {"model": spec.model, "images": spec.images} for spec in scenario.specs()},
@@ -68,6 +72,37 @@ def pool_entry(scenario: Scenario, name: str, gpus: int) -> dict[str, Any]:
         "gpu_seconds": {  # of one request in a full batch
             spec.label: table[max(table)] * spec.images / max(table)
             for spec, table in scenario.batch_tables(name).items()
+        },
+    }
+
+
+def feature_entry(scenario: Scenario, feature: Feature) -> dict[str, Any]:
+    """Where a feature is served, what is in time, and what one request as asked for takes in a full batch, on average.
+
+    gpu_seconds: its part of the GPU's time; seconds: the whole batch's time, from start to image.
+    """
+    tables, asked = scenario.batch_tables(feature.pool), feature.ladders()
+    shares = feature.images or {feature.spec.images: 1.0}
+    full = {n: (max(tables[ladder[0]]), tables[ladder[0]]) for n, ladder in asked.items()}
+    return {
+        "pool": feature.pool,
+        "slo": feature.slo,
+        "share": feature.share,
+        "gpu_seconds": sum(shares[n] * table[size] * n / size for n, (size, table) in full.items()),
+        "seconds": sum(shares[n] * table[size] for n, (size, table) in full.items()),
+    }
+
+
+def behaviour_entry(scenario: Scenario) -> dict[str, Any]:
+    """What the rules on retries take: median patience in seconds (None: endless), and how an ask is tried again."""
+    retry, patience = scenario.behaviour.retry, scenario.behaviour.patience.law
+    median = float(quantile(*patience, 0.5))
+    return {
+        "median_patience": median if math.isfinite(median) else None,
+        "retries": {
+            "at_most": retry.at_most,
+            "probability": retry.probability,
+            "after_leaving": retry.after_leaving,
         },
     }
 

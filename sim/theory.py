@@ -247,7 +247,7 @@ def attempts_per_ask(failure: float, retries: int) -> float:
     return float(sum(failure**n for n in range(retries + 1)))
 
 
-def stable_load(capacity: float, retries: int) -> float:
+def stable_load(capacity: float, retries: float) -> float:
     """The rate of asks below which no surge leaves a service stuck in retries, C / (1 + r) (Huang and others 2022)."""
     return capacity / (1 + retries)
 
@@ -257,7 +257,7 @@ def freshness_bound(capacity: float, timeout: float, seconds: float) -> float:
     return capacity * max(0.0, timeout - seconds)
 
 
-def escape_factor(rate: float, capacity: float, retries: int) -> float:
+def escape_factor(rate: float, capacity: float, retries: float) -> float:
     """How many times the capacity must be to end a collapse sustained by retries; below 1 it ends by itself."""
     return rate * (1 + retries) / capacity
 

@@ -2,7 +2,6 @@
 
 import math
 from dataclasses import dataclass
-from datetime import datetime, timedelta
 
 import numpy as np
 import pandas as pd
@@ -26,7 +25,27 @@ from sim.metrics import (
 )
 from sim.request import SERVED
 from sim.run import Run
+from sim.storms import said_of_stay, stays
 from sim.timeline import ERROR
+from sim.wording import amount, date_of, duration, percent, three_figures
+
+__all__ = [
+    "Life",
+    "PoolVerdict",
+    "Verdict",
+    "amount",
+    "date_of",
+    "duration",
+    "life",
+    "percent",
+    "pool_verdict",
+    "sentences",
+    "signups",
+    "stretches",
+    "three_figures",
+    "verdict",
+    "warnings",
+]
 
 
 @dataclass(frozen=True)
@@ -207,42 +226,6 @@ def people_in(run: Run) -> int:
     return len(run.users) if run.timeline is None else run.timeline.people["everybody"]
 
 
-def date_of(run: Run, seconds: float) -> str:
-    """An instant of a run as a date and time (UTC)."""
-    return (datetime.fromisoformat(run.manifest["start"]) + timedelta(seconds=seconds)).strftime("%a %d %b %Y %H:%M")
-
-
-def duration(seconds: float) -> str:
-    """A duration in the unit a person would choose."""
-    if math.isnan(seconds):
-        return "never"
-    if math.isinf(seconds):
-        return "never ends" if seconds > 0 else "always"
-    for size, unit in ((86400.0, "days"), (3600.0, "h"), (60.0, "min")):
-        if abs(seconds) >= 2 * size:
-            return f"{three_figures(seconds / size)} {unit}"
-    return f"{seconds:.3g} s"
-
-
-def amount(number: float) -> str:
-    """A count in three figures: 12.3 M, 45.6 k, 789."""
-    if math.isnan(number):
-        return "unknown"
-    for size, suffix in ((1e9, " bn"), (1e6, " M"), (1e3, " k")):
-        if abs(number) >= 0.9995 * size:  # what rounds up to it
-            return f"{three_figures(number / size)}{suffix}"
-    return f"{number:.3g}"
-
-
-def three_figures(number: float) -> str:
-    """Three figures, or all those before the point; never an exponent for a large number."""
-    return f"{number:.3g}" if abs(number) < 999.5 else f"{number:.0f}"
-
-
-def percent(share: float) -> str:
-    return "none" if math.isnan(share) else f"{three_figures(100 * share)} %"
-
-
 def sentences(v: Verdict) -> list[str]:
     """The verdict in plain sentences, counts at full scale."""
     c, scale = v.counts, v.run.scale
@@ -317,6 +300,7 @@ def warnings(v: Verdict) -> list[str]:
             f"OVERLOADED AT THE HORIZON: {hot} is still saturated when the run ends; waits and totals "
             "depend on where it was cut."
         )
+    found += [said_of_stay(v.run, stay) for stay in stays(v.run)]
     word = v.run.manifest["word_of_mouth"]
     if word is not None and word["factor"] >= 1:
         found.append(

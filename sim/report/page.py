@@ -14,6 +14,7 @@ from sim.report import tables, words
 from sim.report.origins import origins
 from sim.report.ranking import ranking, ranking_of_runs
 from sim.run import Run
+from sim.storms import said_of_rules
 from sim.verdict import Verdict, sentences, verdict, warnings
 
 
@@ -33,6 +34,7 @@ class Section:
     name: str
     alive: bool
     verdict: list[str]
+    retries: list[str]
     warnings: list[str]
     highlights: list[tuple[str, str, str]]  # label, figure, remark
     rule: str
@@ -112,6 +114,7 @@ def section(v: Verdict, name: str) -> Section:
         name=name,
         alive=v.life.alive,
         verdict=said[: len(said) - len(alarms)],
+        retries=said_of_rules(v.run),
         warnings=alarms,
         highlights=highlights(v),
         rule=rule_of_life(v.run),
