@@ -46,6 +46,8 @@ FLOORS = [
     ["cli"],
 ]
 
+COMMANDS = {"cli_profile", "cli_demand", "cli_check", "cli_export", "cli_policies", "cli_storms"}
+
 # Libraries that only these may import: each is heavy, or has one way of being used here.
 PLACES = {
     "simpy": {"clock", "pool", "service", "users", "waitlist", "invitations", "control", "simulate"},
@@ -56,17 +58,8 @@ PLACES = {
     "torch": {"bench", "live"},
     "diffusers": {"bench", "live"},
     "transformers": {"bench", "live"},
-    "typer": {
-        "cli",
-        "cli_options",
-        "cli_profile",
-        "cli_demand",
-        "cli_check",
-        "cli_export",
-        "cli_policies",
-        "cli_storms",
-    },
-    "rich": {"cli", "cli_profile", "cli_demand", "cli_check", "cli_export", "cli_policies", "cli_storms", "console"},
+    "typer": {"cli", "cli_options", *COMMANDS},
+    "rich": {"cli", "console", *COMMANDS},
 }
 
 
