@@ -88,6 +88,8 @@ def test_pools_have_failures_of_their_own():
     policy = Failures(pool="gpus", mtbf="3000 s", mttr="1000 s")
     other = Failures(pool="gpus", mtbf="3000 s", mttr="1000 s")
     assert policy.down(200, 0.0) != other.down(200, 0.0, 1 << 32)
+    alike = next(group for group in range(200) if group not in policy._down | other._down)
+    assert policy.lasting(alike, 0) != other.lasting(alike, 1 << 32)
     at = range(0, 20_000, 500)
     assert [policy.down(200, now) for now in at] != [other.down(200, now, 1 << 32) for now in at]
 
