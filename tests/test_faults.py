@@ -31,7 +31,7 @@ def knob(controls, name, of="gpus"):
 # Failures.
 
 
-def down(seed, *, gpus=200, together=1, at=range(0, 100_000, 1000)):
+def down(seed, *, gpus=200, together=1, at=range(0, 40_000, 1000)):
     """How many of the first GPUs are down at each of these instants."""
     policy = Failures(pool="gpus", mtbf="3000 s", mttr="1000 s", together=together, seed=seed)
     return np.array([policy.down(gpus, now) for now in at])
@@ -87,6 +87,9 @@ def test_the_same_gpus_fail_whatever_the_playbook_does():
 def test_pools_have_failures_of_their_own():
     policy = Failures(pool="gpus", mtbf="3000 s", mttr="1000 s")
     other = Failures(pool="gpus", mtbf="3000 s", mttr="1000 s")
+    assert policy.down(200, 0.0) != other.down(200, 0.0, 1 << 32)
+    alike = next(group for group in range(200) if group not in policy._down | other._down)
+    assert policy.lasting(alike, 0) != other.lasting(alike, 1 << 32)
     at = range(0, 20_000, 500)
     assert [policy.down(200, now) for now in at] != [other.down(200, now, 1 << 32) for now in at]
 

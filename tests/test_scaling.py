@@ -127,6 +127,9 @@ def test_a_slice_scales_like_the_whole():
         return fleets(policy, gpus=round(100 * scale), ticks=range(0, 400, 15), scale=scale)
 
     assert [round(whole / 10) for whole in made(1.0)] == made(0.1)
+    by_requests = Autoscale(pool="gpus", inside=2, queued=3, most=300)
+    assert by_requests.result(pool(10, 10, 30), Orders(100), scale=0.1) == 200
+    assert by_requests.result(pool(100, 100, 300), Orders(100), scale=1.0) == 200
 
 
 def test_a_pool_that_is_out_of_gpus_is_busy_if_anybody_is_there():

@@ -116,6 +116,15 @@ def test_moved_gpus_leave_at_once_serve_after_moving_and_go_back_the_same_way():
     assert (first == 30).all(), "the first batch loads the model"
 
 
+@pytest.mark.parametrize("when", [None, {"utilisation": {"above": "90 %", "below": "1 %"}, "pool": "gpus"}])
+def test_they_are_back_in_time_though_ticks_at_which_nothing_can_turn_are_left_out(when):
+    move = {**MOVE, "moving": "125 s"}
+    line = {"policy": move, "from_": "5 min", "until": "20 min"} | ({"when": when} if when else {})
+    run = simulate(two_pools(control_tick="1 s"), [step(**line)])
+    assert changes(run, "video")[-1] == (1325.0, 10)
+    assert changes(run, "gpus")[-1] == (1200.0, 10)
+
+
 def test_a_step_that_ends_before_they_have_arrived_sends_them_back_all_the_same():
     run = simulate(two_pools(), [step(policy=MOVE, from_="5 min", until="6 min")])
     assert changes(run, "video") == [(0.0, 10), (300.0, 4), (480.0, 10)]

@@ -180,9 +180,9 @@ class Thermal(OfAFleet, Electric):
             self._temperature = warmed(self._temperature, self.balance(use), passed, self.time_constant)
         self._looked = telemetry.now
         if self._temperature > self.above:
-            self._clock = max(self.floor, self._clock - self.step)
+            self._clock = max(self.floor, round(self._clock - self.step, 9))
         elif self._temperature < self.above - self.gap:
-            self._clock = min(1.0, self._clock + self.step)
+            self._clock = min(1.0, round(self._clock + self.step, 9))
         if self._clock < 1:
             slow_down(controls, [self.pool], self._clock, drawn(self._clock, idle=self.idle, alpha=self.alpha))
         self._ran = 1.0 / float(controls.pools[controls.pool_names.index(self.pool), SLOWDOWN])
