@@ -236,6 +236,23 @@ def test_it_tries_with_a_few_and_closes_or_opens_again():
         assert answer(breaker, seen(100, arrived=9, refused=9, served=served)) == then
 
 
+def test_each_tier_and_feature_has_its_own_probes_and_a_slice_a_part_of_them():
+    breaker, zero = CircuitBreaker(least=10, wait="60 s", probes=10), np.zeros((2, 1))
+
+    def rations(now: float, granted: tuple[float, float]) -> list[float]:
+        controls = Controls(["paid", "free"], ["image"], scale=0.5)
+        came = np.array([[number] for number in granted])
+        refused = came if now <= 10 else zero
+        pool = {"gpus": PoolTelemetry(4, 4, 0, int(came.sum()) if now > 70 else 0, 0.0)}
+        breaker.act(Telemetry(now, pool, came, refused, zero, zero, zero, zero, 0, 0), controls)
+        return [controls.knob("ration", tier, "image") for tier in controls.tiers]
+
+    assert rations(0, (0, 0)) == [math.inf, math.inf]
+    assert rations(10, (5, 5)) == [math.inf, math.inf]  # open
+    assert rations(70, (0, 0)) == [5, 5]
+    assert rations(80, (3, 1)) == [2, 4]
+
+
 def test_open_it_grants_nothing_for_its_wait_and_then_no_more_than_its_probes():
     run = stormed(
         {"policy": {"kind": "circuit breaker", "least": 20, "wait": "120 s"}},

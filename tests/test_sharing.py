@@ -29,7 +29,7 @@ def crowded(sharing: dict[str, Any], tiers: dict[str, float], *more: dict[str, A
         horizon="1 h",
         tiers={tier: {"share": share} for tier, share in tiers.items()},
         features={"image": feature},
-        pools={"gpus": {"gpus": 2, "max_batch": 1}},
+        pools=settings.pop("pools", {"gpus": {"gpus": 2, "max_batch": 1}}),
         demand=[{"kind": "steady", "rate": "120 per min"}],
         playbooks={"one": [{"policy": sharing}, *more]},
         **settings,
@@ -51,6 +51,15 @@ def test_tiers_that_wait_share_gpu_time_by_their_weights(weights, more):
     found = shares_of(run)
     for tier, weight in weights.items():
         assert found[tier] == pytest.approx(weight / sum(weights.values()), abs=0.02)
+
+
+@pytest.mark.parametrize("more", [(), (CHEAP,)], ids=["same specs", "one cheaper"])
+def test_they_do_in_batches_too(more):
+    gpus = {"gpus": {"gpus": 2, "max_batch": 4}}
+    sharing = {"kind": "weighted sharing", "weights": {"paid": 3, "free": 1}}
+    assert shares_of(crowded(sharing, {"paid": 0.5, "free": 0.5}, *more, pools=gpus))["paid"] == pytest.approx(
+        0.75, abs=0.02
+    )
 
 
 def test_who_is_not_named_shares_one_weight():

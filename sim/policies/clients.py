@@ -21,6 +21,11 @@ class RetryBudget(Strict):
     A token bucket (Brooker 2022; Finagle and gRPC have the same with other figures): each success, or each first
     attempt, pays in `ratio`, a retry takes out 1, and at most `bucket` are saved up (counted at full scale). Who finds
     it empty gives up.
+
+    Finagle's is per first attempt with a ratio of 0.2, but for its floor of 10 retries a second and that what is paid
+    in expires after 10 s. gRPC's (A6) is per success with 0.1 and a bucket of 5, the half of its 10 tokens above which
+    it retries, but that there each failure takes out 1, tried again or not. Envoy's bounds the retries in flight by a
+    share of all requests in flight, and is neither.
     """
 
     steady: ClassVar[bool] = True
