@@ -145,9 +145,8 @@ ADVICE = {
         "shedding",
         "the queue, before it is long: a few are refused at random, more the longer it is",
         "some requests that would have been served",
-        "surges faster than control ticks",
+        "ticks longer than the queue takes to fill: at ten times the load it swings between all and nobody",
         {"pool": "gpus", "low": "5 s", "high": "40 s"},
-        claims=True,
     ),
     "priority shedding": Advice(
         "shedding",
@@ -175,9 +174,8 @@ ADVICE = {
         "shedding",
         "the wait, by refusing whole users for an hour instead of single requests of all",
         "the same users, all hour",
-        "an unlucky hour; demand that changes faster than its 1 % a window",
+        "surges: it lets in 5 % less a window, so ten times the load takes three quarters of an hour; few users",
         {"tiers": ["plus", "free"]},
-        claims=True,
     ),
     "admission control": Advice(
         "shedding",

@@ -115,7 +115,7 @@ def look_ahead(s):  # type: ignore[no-untyped-def]
     if place + 4 < end:
         moment = s.run[place + 4]
         kind = moment.code >> 60
-        if kind == ASK:
+        if kind == ASK and moment.code & WHAT != SCRIPT:  # whose load is the number of a scripted ask, not a person
             fetch(s.limiters, s.people[moment.load & HALF].limiter)
         elif kind == COMPLETION:
             fetch(s.requests, s.batches[moment.load].first)
