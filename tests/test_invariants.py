@@ -30,10 +30,10 @@ def priorities(scenario: Scenario, run: Run, playbook: str = "one") -> pd.Series
 
 
 def out_of_queue(scenario: Scenario, run: Run) -> pd.Series:
-    """When each granted request stopped waiting in the queue: started, noticed to have left, or never (the horizon)."""
+    """When each granted request stopped waiting in the queue: started, taken out, dropped, or never (the horizon)."""
     requests = run.requests
     left = requests["left"] if scenario.serving.notices_leaving else math.nan
-    return requests["started"].fillna(left).fillna(run.horizon)
+    return requests["started"].fillna(left).fillna(requests["dequeued"]).fillna(run.horizon)
 
 
 def queued(scenario: Scenario, run: Run) -> pd.DataFrame:
