@@ -162,9 +162,7 @@ def rules(run: Run) -> list[Rules]:
     patience = behaviour["median_patience"]
     if retries <= 0:
         return []
-    found = [
-        rules_of(run, pool, retries, math.inf if patience is None else patience) for pool in run.manifest["pools"]
-    ]
+    found = [rules_of(run, pool, retries, math.inf if patience is None else patience) for pool in run.manifest["pools"]]
     return [one for one in found if one is not None]
 
 
@@ -245,8 +243,8 @@ def said_of_stay(run: Run, stay: Stay) -> str:
     """The warning, in one sentence."""
     return (
         f"STAYED DOWN: since {date_of(run, stay.since)} UTC first asks need only {percent(stay.load)} of "
-        f"'{stay.pool}', yet {percent(stay.served)} of them are served: each comes {three_figures(stay.attempts)} times, "
-        f"GPUs are {percent(stay.busy)} busy and {percent(stay.wasted)} of their work is for nobody. Retries keep it "
+        f"'{stay.pool}', yet {percent(stay.served)} of them are served: each comes {three_figures(stay.attempts)} "
+        f"times, GPUs are {percent(stay.busy)} busy and {percent(stay.wasted)} of their work is for nobody. Retries keep it "
         "down, and no longer what began it."
     )
 
