@@ -151,7 +151,7 @@ def sentences(found: Rescue) -> list[str]:
         lines = [f"NOTHING TO SAVE: without '{name}' {percent(saved.iloc[-1])} of the runs recover by themselves."]
     elif (saved <= 0.5).all():
         lines = [f"NEVER: '{name}' saves the run at none of the instants looked at, not even from its beginning."]
-    elif found.latest >= found.last:
+    elif found.too_late > found.last:
         lines = [
             f"AT ANY TIME: '{name}' saves the run whenever it begins, up to {date_of(found.run, found.latest)} UTC; "
             f"the last {duration(horizon - found.latest)} before the horizon are too short to show a recovery."

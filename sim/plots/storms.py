@@ -31,6 +31,7 @@ def map_figure(table: pd.DataFrame) -> Figure:
         panel(panels[place], table[table["retries"] == number], number)
         if place % columns == 0:
             panels[place].set_ylabel("spike, times the everyday rate", fontsize=8.5)
+    figure.supxlabel("everyday load, % of capacity", fontsize=8.5)
     scale = figure.colorbar(ScalarMappable(cmap=RECOVERS), ax=panels, shrink=0.8, pad=0.02)
     scale.set_label("seeds that recover (%)", fontsize=8.5)
     scale.set_ticks([0, 0.5, 1], labels=["0", "50", "100"])
@@ -49,10 +50,11 @@ def panel(ax: Axes, table: pd.DataFrame, retries: int) -> None:
     left, right = ax.get_xlim()
     if left < stable < right:
         ax.axvline(stable, color=axes.INK, linewidth=1.4, linestyle="--")
-        ax.annotate("C/(1+r)", (stable, 1.0), (2, -9), ax.get_xaxis_transform(), "offset points", fontsize=7.5)
+        label = f"C/(1+r) = {stable:.3g} %"
+        ax.annotate(label, (stable, 1.0), (0, 3), ax.get_xaxis_transform(), "offset points", fontsize=7.5)
     ax.set_yticks(np.arange(len(spikes)) + 0.5, [f"{spike:g}" for spike in spikes])
-    ax.set_xlabel("everyday load, % of capacity", fontsize=8.5)
-    ax.set_title(f"{retries} retr{'y' if retries == 1 else 'ies'}", loc="left", fontsize=10, fontweight="bold")
+    title = f"{retries} retr{'y' if retries == 1 else 'ies'}"
+    ax.set_title(title, loc="left", fontsize=10, fontweight="bold", color=axes.INK, pad=16)
     ax.tick_params(labelsize=8)
 
 
@@ -70,7 +72,13 @@ def rescue_figure(found: Rescue) -> Figure:
     run = found.run
     begins = found.shares["begins"].to_numpy(float)
     ax.plot(
-        axes.dates(run, begins), 100 * found.shares["saved"], color=axes.BLUE, marker="o", markersize=5, linewidth=1
+        axes.dates(run, begins),
+        100 * found.shares["saved"],
+        color=axes.BLUE,
+        marker="o",
+        markersize=5,
+        linewidth=1,
+        clip_on=False,
     )
     axes.dress(ax, f"Runs that '{axes.plain(found.playbook)}' saves if it begins no earlier", "% of seeds")
     axes.date_axis(ax, run)
@@ -78,7 +86,7 @@ def rescue_figure(found: Rescue) -> Figure:
     if found.last < run.horizon:
         ax.axvspan(float(axes.dates(run, found.last)), float(axes.dates(run, run.horizon)), color="#eeeeee", zorder=0.2)
         ax.annotate(
-            "too short to show a recovery",
+            "too late to show",
             (float(axes.dates(run, found.last)), 1.0),
             (3, -9),
             ax.get_xaxis_transform(),
