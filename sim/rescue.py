@@ -3,6 +3,7 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import pandas as pd
@@ -21,6 +22,7 @@ from sim.storms import LAST_PART, recovered, rules
 from sim.wording import date_of, duration, percent
 
 Given = tuple[dict[str, Any], dict[str, Profile], dict[str, Trace], str]
+SHORT = 5.0  # seconds of work for one instant, for which no other processes are begun
 LOOKS = 4  # parts of the horizon that are looked at first, so that a second thought of the answer is seen
 
 
@@ -46,7 +48,7 @@ class Rescue:
     def back_and_forth(self) -> bool:
         """Whether beginning later saves where beginning earlier does not."""
         saved = (self.shares["saved"] > 0.5).tolist()
-        return any(later and not earlier for earlier, later in zip(saved, saved[1:], strict=False))
+        return any(later and not earlier for earlier, later in pairwise(saved))
 
 
 def rescue(
@@ -74,20 +76,22 @@ def rescue(
     known: dict[float, float] = {}
     rounds = LOOKS + 1 + max(1, math.ceil(math.log2(max(scenario.horizon / LOOKS / by, 2))))
 
-    def look(instants: Sequence[float]) -> list[Run | None]:
+    def look(instants: Sequence[float]) -> None:
         def report(share: float) -> None:
             if progress is not None:
                 progress(min(1.0, (len(known) + share * len(instants)) / rounds))
 
         tasks = [(begins, seed) for begins in instants for seed in range(1, seeds + 1)]
-        found = in_parallel(one, given(scenario, name), tasks, processes=processes, progress=report)
+        found = in_parallel(one, given(scenario, name), tasks, processes=together, progress=report)
         for begins in instants:
             ends = [saved for (at, _), (saved, _) in zip(tasks, found, strict=True) if at == begins]
             known[begins] = sum(ends) / seeds
-        return [run for _, run in found]
 
-    runs = look([scenario.horizon * part / LOOKS for part in range(LOOKS + 1)])
-    without = next(run for run in runs if run is not None)
+    _, without = one(given(scenario, name), scenario.horizon, 1, lambda share: None)
+    assert without is not None
+    # Processes take seconds to begin, in every round.
+    together = 1 if without.manifest["wall_seconds"] * seeds < SHORT else processes
+    look([scenario.horizon * part / LOOKS for part in range(LOOKS + 1)])
     latest, too_late = turn(known)
     while too_late - latest > by:  # false where it does not turn
         look([(latest + too_late) / 2])
@@ -115,7 +119,7 @@ def given(scenario: Scenario, playbook: str) -> Given:
 
 
 def one(given: Given, begins: float, seed: int, progress: Progress) -> tuple[bool, Run | None]:
-    """Whether one run recovers under the playbook begun so late; and the run where it begins never, of the first seed."""
+    """Whether one run recovers under the playbook begun so late; and that run itself where it begins never (seed 1)."""
     document, profiles, traces, playbook = given
     scenario = Scenario.from_dict(document, profiles=profiles, traces=traces)
     late = Scenario.from_dict(delayed(scenario, playbook, begins), profiles=profiles, traces=traces)
@@ -147,7 +151,7 @@ def sentences(found: Rescue) -> list[str]:
         lines = [f"NOTHING TO SAVE: without '{name}' {percent(saved.iloc[-1])} of the runs recover by themselves."]
     elif (saved <= 0.5).all():
         lines = [f"NEVER: '{name}' saves the run at none of the instants looked at, not even from its beginning."]
-    elif found.latest >= found.last:
+    elif found.too_late > found.last:
         lines = [
             f"AT ANY TIME: '{name}' saves the run whenever it begins, up to {date_of(found.run, found.latest)} UTC; "
             f"the last {duration(horizon - found.latest)} before the horizon are too short to show a recovery."

@@ -49,7 +49,7 @@ def storm_map(
             if not least <= number <= 1000 or (key == "loads" and number == 0):
                 expected = "a load above 0" if key == "loads" else f"numbers from {least:g} to 1000"
                 raise BadInput("this is no place on a map", key=key, value=number, expected=expected)
-    waves(scenario.document)
+    waves(scenario)
     compile_now()
     cells = list(product(loads, spikes, retries))
     given = (scenario.document, scenario.used_profiles, scenario.traces, name)
@@ -73,12 +73,12 @@ def one(given: Given, cell: tuple[float, float, int], seed: int, progress: Progr
 def at(scenario: Scenario, load: float, spike: float, retries: int) -> Scenario:
     """The scenario at one place of the map. Raises BadInput where it cannot be simulated there."""
     document = scenario.document
-    steady, burst = waves(document)
+    steady, burst = waves(scenario)
     wave = next(w for w in scenario.demand.waves if w.kind == "spike")
     rate = load * people_served(scenario)
     changed = {
-        steady: {**demand_of(document)[steady], "rate": f"{rate!r} per s"},
-        burst: {**demand_of(document)[burst], "people": (spike - 1.0) * rate * wave.lasting},
+        steady: {**demand_of(document)[steady], "rate": f"{rate!r} per s", "times": 1},
+        burst: {**demand_of(document)[burst], "people": (spike - 1.0) * rate * wave.lasting, "times": 1},
     }
     behaviour = document.get("behaviour") or {}
     retry = {**(behaviour.get("retry") or {}), "at_most": int(retries)}
@@ -99,10 +99,10 @@ def demand_of(document: dict[str, Any]) -> list[dict[str, Any]]:
     return demand if isinstance(demand, list) else demand.get("waves") or []
 
 
-def waves(document: dict[str, Any]) -> tuple[int, int]:
-    """Where the steady wave and the spike stand in the list of waves. Raises BadInput where there is not one of each."""
-    kinds = [wave["kind"] for wave in demand_of(document)]
-    if sorted(kinds) != ["spike", "steady"]:
+def waves(scenario: Scenario) -> tuple[int, int]:
+    """Where the steady wave and the spike stand in the list of waves. Raises BadInput where there is anything else."""
+    kinds = [wave["kind"] for wave in demand_of(scenario.document)]
+    if sorted(kinds) != ["spike", "steady"] or scenario.demand.clients or scenario.demand.traces:
         expected = "one steady wave and one spike, as in retry-storm"
         raise BadInput(
             "a map turns one steady wave and one spike", key="demand", value=", ".join(kinds), expected=expected

@@ -242,10 +242,10 @@ def down_since(flowing: Flow) -> float:
 def said_of_stay(run: Run, stay: Stay) -> str:
     """The warning, in one sentence."""
     return (
-        f"STAYED DOWN: since {date_of(run, stay.since)} UTC first asks need only {percent(stay.load)} of "
-        f"'{stay.pool}', yet {percent(stay.served)} of them are served: each comes {three_figures(stay.attempts)} times, "
-        f"GPUs are {percent(stay.busy)} busy and {percent(stay.wasted)} of their work is for nobody. Retries keep it "
-        "down, and no longer what began it."
+        f"STAYED DOWN: since {date_of(run, stay.since)} UTC first asks ask for {percent(stay.load)} of the capacity of "
+        f"{stay.pool}, yet {percent(stay.served)} of them are served: each comes {three_figures(stay.attempts)} times, "
+        f"GPUs are {percent(stay.busy)} busy, and {percent(stay.wasted)} of their work is for nobody. "
+        "It is retries that keep it down."
     )
 
 

@@ -2,9 +2,12 @@
 
 from typing import Any
 
+from scipy import stats
+
 from sim.profile import constant_profile
 from sim.run import Run
 from sim.scenario import Scenario
+from sim.simulate import simulate
 from sim.timeline import ATTEMPTS, DONE, INTENTS
 
 
@@ -111,3 +114,15 @@ def recovered(run: Run) -> bool:
     """Whether nearly everybody is served again at the end."""
     new, _, good = at_the_end(run)
     return good > 0.9 * new
+
+
+def policy(**fields: Any) -> list[dict[str, Any]]:
+    """A playbook of one step."""
+    return [{"policy": fields}]
+
+
+def check(scenario: Scenario, of_reference: int, seeds: int, playbook: Any = None) -> None:
+    """The two counts may come from one chance of recovery (Fisher's exact test)."""
+    count = sum(recovered(simulate(scenario, playbook, seed=seed)) for seed in range(1, seeds + 1))
+    table = [[count, seeds - count], [of_reference, seeds - of_reference]]
+    assert stats.fisher_exact(table).pvalue > 0.001, f"{count} of {seeds} recovered, {of_reference} of the reference"

@@ -20,6 +20,7 @@ SMALL = {
     "launch-2022": {"scale": "1/100", "horizon": "2 days"},
     "creative-studio": {"horizon": "3 days"},
     "steady": {},
+    "retry-storm": {"record": "rows"},
 }
 CASES = [(name, playbook) for name in NAMES for playbook in load(name).playbooks]
 

@@ -1,0 +1,102 @@
+"""Retry storms: where a service recovers, as a map, and until when a playbook still saves it."""
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.cm import ScalarMappable
+from matplotlib.colors import LinearSegmentedColormap
+from matplotlib.figure import Figure
+from matplotlib.layout_engine import ConstrainedLayoutEngine
+
+from sim.plots import axes
+from sim.rescue import Rescue
+
+RECOVERS = LinearSegmentedColormap.from_list("recovers", [axes.VERMILLION, "#f2f2f2", axes.BLUE])
+MOST_COLUMNS = 4
+
+
+def map_figure(table: pd.DataFrame) -> Figure:
+    """One panel a number of retries: load across, spike upward, colour the share of seeds that recovered.
+
+    table: as from sim.storm_map.storm_map. The line is the load below which theory says that it always recovers.
+    """
+    numbers = list(dict.fromkeys(table["retries"]))
+    columns = min(MOST_COLUMNS, len(numbers))
+    rows = -(-len(numbers) // columns)
+    figure = Figure(figsize=(axes.WIDTH, 0.9 + 2.1 * rows), layout=ConstrainedLayoutEngine())
+    panels = figure.subplots(rows, columns, squeeze=False, sharex=True, sharey=True).ravel().tolist()
+    for ax in panels[len(numbers) :]:
+        ax.set_axis_off()
+    for place, number in enumerate(numbers):
+        panel(panels[place], table[table["retries"] == number], number)
+        if place % columns == 0:
+            panels[place].set_ylabel("spike, times the everyday rate", fontsize=8.5)
+    figure.supxlabel("everyday load, % of capacity", fontsize=8.5)
+    scale = figure.colorbar(ScalarMappable(cmap=RECOVERS), ax=panels, shrink=0.8, pad=0.02)
+    scale.set_label("seeds that recover (%)", fontsize=8.5)
+    scale.set_ticks([0, 0.5, 1], labels=["0", "50", "100"])
+    scale.ax.tick_params(labelsize=8)
+    return figure
+
+
+def panel(ax: Axes, table: pd.DataFrame, retries: int) -> None:
+    """The map of one number of retries."""
+    grid = table.pivot(index="spike", columns="load", values="share")
+    loads, spikes = 100 * grid.columns.to_numpy(float), grid.index.to_numpy(float)
+    ax.pcolormesh(
+        around(loads), np.arange(len(spikes) + 1), grid.to_numpy(), cmap=RECOVERS, vmin=0, vmax=1, lw=0.6, ec="white"
+    )
+    stable = 100 * float(table["stable"].iloc[0])
+    left, right = ax.get_xlim()
+    if left < stable < right:
+        ax.axvline(stable, color=axes.INK, linewidth=1.4, linestyle="--")
+        label = f"C/(1+r) = {stable:.3g} %"
+        ax.annotate(label, (stable, 1.0), (0, 3), ax.get_xaxis_transform(), "offset points", fontsize=7.5)
+    ax.set_yticks(np.arange(len(spikes)) + 0.5, [f"{spike:g}" for spike in spikes])
+    title = f"{retries} retr{'y' if retries == 1 else 'ies'}"
+    ax.set_title(title, loc="left", fontsize=10, fontweight="bold", color=axes.INK, pad=16)
+    ax.tick_params(labelsize=8)
+
+
+def around(centres: np.ndarray) -> np.ndarray:
+    """The edges of cells around their centres, which ascend."""
+    if len(centres) == 1:
+        return centres[0] + np.array([-5.0, 5.0])
+    middles = (centres[1:] + centres[:-1]) / 2
+    return np.concatenate([[2 * centres[0] - middles[0]], middles, [2 * centres[-1] - middles[-1]]])
+
+
+def rescue_figure(found: Rescue) -> Figure:
+    """The share of seeds saved by the instant at which the playbook begins, and the point of no return."""
+    figure, (ax,) = axes.blank(2.8)
+    run = found.run
+    begins = found.shares["begins"].to_numpy(float)
+    ax.plot(
+        axes.dates(run, begins),
+        100 * found.shares["saved"],
+        color=axes.BLUE,
+        marker="o",
+        markersize=5,
+        linewidth=1,
+        clip_on=False,
+    )
+    axes.dress(ax, f"Runs that '{axes.plain(found.playbook)}' saves if it begins no earlier", "% of seeds")
+    axes.date_axis(ax, run)
+    ax.set_ylim(-4, 104)
+    if found.last < run.horizon:
+        ax.axvspan(float(axes.dates(run, found.last)), float(axes.dates(run, run.horizon)), color="#eeeeee", zorder=0.2)
+        ax.annotate(
+            "too late to show",
+            (float(axes.dates(run, found.last)), 1.0),
+            (3, -9),
+            ax.get_xaxis_transform(),
+            "offset points",
+            fontsize=7,
+            color=axes.GREY,
+        )
+    if found.latest == found.latest:
+        ax.axvline(
+            float(axes.dates(run, found.latest)), color=axes.VERMILLION, linewidth=1.2, linestyle="--", label="latest"
+        )
+        axes.legend(ax)
+    return figure

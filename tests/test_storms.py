@@ -1,0 +1,237 @@
+"""Storms of retries: the four rules give the figures of theory, and a run that stays down is told from all others."""
+
+import math
+from dataclasses import replace
+
+import pytest
+
+from sim import rescue as rescues
+from sim.load import load
+from sim.rescue import delayed, rescue
+from sim.scenario import Scenario
+from sim.simulate import simulate
+from sim.storm_map import at, storm_map
+from sim.storms import recovered, rules, said_of_rules, stays
+from sim.verdict import sentences, verdict, warnings
+from tests import metastable
+from tests.metastable import experiment_a, experiment_d
+
+BUDGET = {"policy": {"kind": "retry budget", "ratio": 0.1, "bucket": 10}}
+
+
+@pytest.fixture(scope="module")
+def stuck():
+    """Experiment D, which does not recover."""
+    return simulate(experiment_d())
+
+
+@pytest.fixture(scope="module")
+def storm():
+    return load("retry-storm")
+
+
+def changed(scenario, **keys):
+    """A scenario with other values of some top keys."""
+    return Scenario.from_dict({**scenario.document, **keys}, profiles=scenario.used_profiles)
+
+
+# The four rules.
+
+
+def test_the_rules_of_experiment_d_are_those_of_theory(stuck):
+    (found,) = rules(stuck)
+    assert (found.capacity, found.seconds, found.timeout, found.retries) == (16, 4, 60, 3)
+    assert found.stable == 4  # C / (1 + r)
+    assert found.bound == 896  # C (timeout - S)
+    assert found.rate == pytest.approx(8, rel=0.05)
+    assert found.escape == found.rate * 4 / 16  # lam (1 + r) / C, about 2
+    assert found.recovery == pytest.approx(2880 / (16 - found.rate))  # K / (C - lam)
+
+
+def test_an_ask_that_may_not_be_tried_again_counts_for_less(stuck):
+    behaviour = stuck.manifest["behaviour"]
+    half = {**behaviour, "retries": {"at_most": 2, "probability": 0.2, "after_leaving": 0.5}}
+    (found,) = rules(replace(stuck, manifest={**stuck.manifest, "behaviour": half}))
+    assert found.retries == 0.5 + 0.25
+
+
+def test_endless_patience_needs_no_bound(stuck):
+    behaviour = {**stuck.manifest["behaviour"], "median_patience": None}
+    endless = replace(stuck, manifest={**stuck.manifest, "behaviour": behaviour})
+    assert rules(endless)[0].bound == math.inf
+    assert any("any queue is short enough" in line for line in said_of_rules(endless))
+
+
+def test_where_nobody_tries_again_there_is_nothing_to_say():
+    calm = simulate(load("steady", sets={"horizon": "20 min", "behaviour.retry.at_most": 0}))
+    assert said_of_rules(calm) == []
+
+
+def test_the_rules_are_said_with_their_figures(stuck):
+    said = "\n".join(said_of_rules(stuck))
+    for words in ("C = 16", "S = 4 s", "r = 3 times", "= 4 first asks a second", "below 896 requests", "2.88 k"):
+        assert words in said
+
+
+def test_the_rules_count_at_full_scale():
+    whole, slice_of = (simulate(load("retry-storm", sets={"scale": scale})) for scale in (1, "1/2"))
+    assert rules(whole)[0].capacity == rules(slice_of)[0].capacity
+    assert rules(whole)[0].queue == pytest.approx(rules(slice_of)[0].queue, rel=0.01)
+
+
+def test_a_saved_run_says_the_same(stuck, tmp_path):
+    from sim.run import load_run
+
+    assert said_of_rules(load_run(stuck.save(tmp_path / "run"))) == said_of_rules(stuck)
+
+
+def test_both_records_of_one_run_say_the_same(storm):
+    counted, written = (simulate(load("retry-storm", sets={"record": kind})) for kind in ("timeline", "rows"))
+    from_rows = replace(written, timeline=None)
+    assert stays(counted)[0].since == stays(from_rows)[0].since
+    assert stays(counted)[0].wasted == pytest.approx(stays(from_rows)[0].wasted, rel=0.05)
+    assert rules(counted)[0].rate == rules(from_rows)[0].rate
+
+
+# A run that stays down.
+
+OTHERS = [
+    ("the queue bound below C (timeout - S)", experiment_d(860)),
+    ("a retry budget", experiment_d(policies=[BUDGET])),
+    ("a load below C / (1 + r)", experiment_d(base=3.5)),
+    ("a short queue", experiment_a(35)),
+    (
+        "shed for a while",
+        load("retry-storm", sets={"playbooks": {"shed": load("retry-storm").document["playbooks"]["shed"]}}),
+    ),
+]
+
+
+@pytest.mark.parametrize("scenario", [s for _, s in OTHERS], ids=[name for name, _ in OTHERS])
+def test_a_run_that_recovers_raises_no_alarm(scenario):
+    for seed in (1, 2):
+        run = simulate(scenario, seed=seed)
+        assert metastable.recovered(run)
+        assert recovered(run)
+        assert stays(run) == []
+
+
+@pytest.mark.parametrize(
+    ("scenario", "spike_ends"),
+    [(experiment_d(), 1500), (experiment_d(960), 1500), (experiment_a(), 900), (experiment_a(lasting=60.0), 360)],
+)
+def test_a_run_that_does_not_recover_stays_down_since_the_spike_ended(scenario, spike_ends):
+    for seed in (1, 2):
+        run = simulate(scenario, seed=seed)
+        assert not metastable.recovered(run)
+        (found,) = stays(run)
+        assert found.since == pytest.approx(spike_ends, abs=3 * run.timeline.width)
+        assert found.load == pytest.approx(0.5, abs=0.05)
+        assert found.served < 0.1
+
+
+@pytest.mark.parametrize("bound", [60, 80])
+def test_the_alarm_is_raised_where_the_run_has_not_recovered_and_nowhere_else(bound):
+    runs = [simulate(experiment_a(bound), seed=seed) for seed in range(1, 7)]
+    assert [bool(stays(run)) for run in runs] == [not metastable.recovered(run) for run in runs]
+
+
+def test_too_many_first_asks_are_another_matter():
+    run = simulate(experiment_d(base=20.0))
+    assert not recovered(run)
+    assert stays(run) == []
+
+
+def test_a_queue_that_is_being_worked_off_is_no_storm(storm):
+    """Ten minutes after the spike the queue is long, and everybody in it is patient."""
+    patient = {**storm.document["behaviour"], "patience": {"kind": "constant", "value": "1 h"}}
+    run = simulate(changed(storm, behaviour=patient, horizon="27 min", always=[]))
+    assert run.timeline.peaks[0, 3] > 1000  # waiting at the horizon
+    assert stays(run) == []
+
+
+def test_refusing_most_people_on_purpose_is_no_storm(storm):
+    closed = [{"policy": {"kind": "shed", "share": "80 %"}}]
+    run = simulate(changed(storm, playbooks={"closed": closed}))
+    assert not recovered(run)
+    assert stays(run) == []
+
+
+def test_the_verdict_warns(stuck):
+    v = verdict(stuck)
+    (said,) = [line for line in warnings(v) if line.startswith("STAYED DOWN")]
+    assert "since Wed 01 Jan 2025 00:2" in said
+    assert "of the capacity of gpus, yet 0 % of them are served: each comes 4 times" in said
+    assert said in sentences(v)
+
+
+# The point of no return.
+
+
+def test_a_delayed_playbook_does_nothing_before_its_instant(storm):
+    document = delayed(storm, "shed", 1500.0)
+    (step,) = Scenario.from_dict(document, profiles=storm.used_profiles).playbooks["shed"]
+    assert (storm.seconds(step.from_), storm.seconds(step.until)) == (1500, 2400)
+    assert delayed(storm, "shed", 600.0) == storm.document  # its own 'from' is later
+    assert delayed(storm, "shed", 2400.0)["playbooks"]["shed"] == []  # over before it begins
+    assert document["always"] == storm.document["always"]
+
+
+def test_a_retry_budget_saves_at_any_time(storm):
+    found = rescue(storm, "budget", seeds=1, by=300.0, processes=1)
+    assert found.shares["saved"].iloc[-1] == 0
+    assert found.too_late > found.last
+    assert not found.back_and_forth
+    assert rescues.sentences(found)[0].startswith("AT ANY TIME: 'budget' saves")
+
+
+def test_shedding_that_ends_at_forty_minutes_must_begin_early_enough(storm):
+    found = rescue(storm, "shed", seeds=1, by=120.0, processes=1)
+    assert 25 * 60 < found.latest < found.too_late < 40 * 60
+    assert found.too_late - found.latest <= 120
+    by_time = found.shares.set_index("begins")["saved"]
+    for begins, saved in ((found.latest, 1), (found.too_late, 0)):
+        late = Scenario.from_dict(delayed(storm, "shed", begins), profiles=storm.used_profiles)
+        assert by_time[begins] == saved == float(recovered(simulate(late, "shed")))
+    assert rescues.sentences(found)[0].startswith("UNTIL Wed 01 Jan 2025 09:")
+
+
+def test_what_never_saves_and_what_needs_no_saving_are_said(storm):
+    useless = changed(storm, playbooks={"p": [{"policy": {"kind": "expiry", "after": "60 s", "foresight": False}}]})
+    assert rescues.sentences(rescue(useless, "p", seeds=1, by=600.0, processes=1))[0].startswith("NEVER: 'p'")
+    calm = changed(storm, always=[{"policy": {"kind": "queue bound", "requests": 860}}])
+    assert rescues.sentences(rescue(calm, "lifo", seeds=1, by=600.0, processes=1))[0].startswith("NOTHING TO SAVE")
+
+
+def test_an_answer_that_turns_twice_is_said(storm, stuck):
+    import pandas as pd
+
+    shares = pd.DataFrame({"begins": [0.0, 60.0, 120.0, 180.0], "saved": [1.0, 0.0, 1.0, 0.0]})
+    found = rescues.Rescue("p", shares, 1, 120.0, 180.0, 0.0, 180.0, stuck)
+    assert rescues.turn(dict(shares.itertuples(index=False))) == (120, 180)
+    assert rescues.sentences(found)[1].startswith("NOT MONOTONE")
+
+
+# The map.
+
+
+def test_the_map_agrees_with_the_reference(storm):
+    """Experiment D: 3.5 a second recovers and 8 does not, and without retries it does."""
+    table = storm_map(storm, [3.5 / 16, 0.5], [3.0], [0, 3], seeds=2, processes=1)
+    shares = table.set_index(["load", "retries"])["share"]
+    assert shares.to_dict() == {(0.21875, 0): 1, (0.21875, 3): 1, (0.5, 0): 1, (0.5, 3): 0}
+    assert table.set_index("retries")["stable"].to_dict() == {0: 1, 3: 0.25}
+
+
+def test_a_place_on_the_map_is_the_scenario_with_three_figures_changed(storm):
+    there = at(storm, 0.5, 3.0, 3)
+    assert [wave.cumulative(600.0) for wave in there.demand.waves] == [4800, 9600]
+    assert there.behaviour == storm.behaviour
+    assert at(storm, 0.25, 1.0, 5).behaviour.retry.at_most == 5
+    assert at(storm, 0.25, 1.0, 5).demand.waves[1].people == 0  # no spike
+
+
+def test_below_the_line_of_theory_every_spike_is_got_over(storm):
+    table = storm_map(storm, [0.15, 0.2], [5.0], [3], seeds=1, processes=1)
+    assert (table["load"] < table["stable"]).all()
+    assert (table["share"] == 1).all()
