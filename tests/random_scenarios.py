@@ -186,7 +186,7 @@ def steps(draw: st.DrawFn, tiers: list[str], pool_names: list[str]) -> dict[str,
     """A line of a playbook: by its dates, or, one in four, between them by what the gateway sees."""
     begins = draw(st.integers(0, 300))
     ends = draw(st.sampled_from([{}, {"until": f"{begins + 200} s"}]))
-    figure = draw(
+    figure: dict[str, Any] = draw(
         st.sampled_from(
             [
                 {"expected_wait": {"above": "20 s", "below": "5 s"}, "pool": pool_names[0]},
@@ -198,7 +198,7 @@ def steps(draw: st.DrawFn, tiers: list[str], pool_names: list[str]) -> dict[str,
         )
     )
     late = {"for": draw(seconds(0, 40)), "reaction": draw(seconds(0, 60)), "cool_down": draw(seconds(0, 200))}
-    when = draw(st.sampled_from([{}, {}, {}, {"when": {**figure, **late}}]))
+    when: dict[str, Any] = draw(st.sampled_from([{}, {}, {}, {"when": figure | late}]))
     return {"policy": draw(policies(tiers, pool_names)), "from": f"{begins} s", **ends, **when}
 
 
