@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import numpy as np
 from scipy import stats
 
 from sim.profile import constant_profile
@@ -124,5 +125,5 @@ def policy(**fields: Any) -> list[dict[str, Any]]:
 def check(scenario: Scenario, of_reference: int, seeds: int, playbook: Any = None) -> None:
     """The two counts may come from one chance of recovery (Fisher's exact test)."""
     count = sum(recovered(simulate(scenario, playbook, seed=seed)) for seed in range(1, seeds + 1))
-    table = [[count, seeds - count], [of_reference, seeds - of_reference]]
+    table = np.array([[count, seeds - count], [of_reference, seeds - of_reference]])
     assert stats.fisher_exact(table).pvalue > 0.001, f"{count} of {seeds} recovered, {of_reference} of the reference"
