@@ -186,21 +186,6 @@ def steps(draw: st.DrawFn, tiers: list[str], pool_names: list[str]) -> dict[str,
     """A line of a playbook: by its dates, or, one in four, between them by what the gateway sees."""
     begins = draw(st.integers(0, 300))
     ends = draw(st.sampled_from([{}, {"until": f"{begins + 200} s"}]))
-<<<<<<< HEAD
-    figure: dict[str, Any] = draw(
-        st.sampled_from(
-            [
-                {"expected_wait": {"above": "20 s", "below": "5 s"}, "pool": pool_names[0]},
-                {"utilisation": {"above": "60 %", "below": "40 %"}, "pool": pool_names[-1]},
-                {"queued": {"above": 3, "below": 1}, "pool": pool_names[0]},
-                {"refused": {"above": "20 %", "below": "5 %"}},
-                {"attempts": {"above": "6 per min", "below": "2 per min"}},
-            ]
-        )
-    )
-    late = {"for": draw(seconds(0, 40)), "reaction": draw(seconds(0, 60)), "cool_down": draw(seconds(0, 200))}
-    when: dict[str, Any] = draw(st.sampled_from([{}, {}, {}, {"when": figure | late}]))
-=======
     figures: list[dict[str, Any]] = [
         {"expected_wait": {"above": "20 s", "below": "5 s"}, "pool": pool_names[0]},
         {"utilisation": {"above": "60 %", "below": "40 %"}, "pool": pool_names[-1]},
@@ -210,7 +195,6 @@ def steps(draw: st.DrawFn, tiers: list[str], pool_names: list[str]) -> dict[str,
     ]
     late = {"for": draw(seconds(0, 40)), "reaction": draw(seconds(0, 60)), "cool_down": draw(seconds(0, 200))}
     when = draw(st.sampled_from([{}, {}, {}, {"when": {**draw(st.sampled_from(figures)), **late}}]))
->>>>>>> wa
     return {"policy": draw(policies(tiers, pool_names)), "from": f"{begins} s", **ends, **when}
 
 
