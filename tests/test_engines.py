@@ -97,6 +97,23 @@ def test_there_is_room_however_many_are_dropped_at_one_moment(recording):
         assert_alike(readable, compiled)
 
 
+def test_scripted_asks_may_be_far_more_than_the_people_behind_them():
+    """A scripted ask is a number on the calendar, which once was taken for a person's record when looking ahead."""
+    program = {"kind": "clients", "clients": 50, "rate": "3600 per hour", "cv": 1, "skew": 0}
+    patience = {"kind": "constant", "value": "60 s"}
+    scenario = plain(
+        {"quick": constant_profile("quick", 2.0)},
+        horizon="15 min",
+        features={"image": {"spec": {"model": "quick"}}},
+        pools={"gpus": {"gpus": 12}},
+        demand={"waves": [], "clients": [program]},
+        behaviour={"patience": patience},
+    )
+    run = simulate(scenario)
+    assert len(run.requests) > 40_000
+    assert len(run.users) == 50
+
+
 def test_engines_agree_where_gpus_differ_and_load_models():
     scenario = load(
         "steady",
