@@ -3,6 +3,7 @@
 import math
 import subprocess
 import sys
+from dataclasses import replace
 from xml.etree import ElementTree
 
 import numpy as np
@@ -79,7 +80,7 @@ def test_time_runs_in_utc_dates_from_start_to_horizon(run):
 @pytest.mark.parametrize(("horizon", "ticks"), [("9 days", ["27 Dec", "29 Dec", "31 Dec"]), ("20 s", ["17:00:05"])])
 def test_ticks_are_whole_and_evenly_spaced_across_a_month(run, horizon, ticks):
     seconds = {"9 days": 9 * 86400.0, "20 s": 20.0}[horizon]
-    moved = Run(run.requests, run.batches, run.users, run.decisions, {**run.manifest, "horizon": seconds})
+    moved = replace(run, manifest={**run.manifest, "horizon": seconds})
     moved.manifest.update(start="2024-12-25T17:00:00+00:00", warm_up=0.0)
     ax = axis()
     axes.date_axis(ax, moved)
@@ -143,7 +144,7 @@ def test_a_policy_that_turns_its_knob_all_day_is_not_labelled_a_hundred_times(ru
             "reason": None,
         }
     )
-    busy = Run(run.requests, run.batches, run.users, flapping, run.manifest)
+    busy = replace(run, decisions=flapping)
     ax = axis()
     plots.outcomes(busy, ax)
     assert sum("degrade" in text.get_text() for text in ax.texts) == 1

@@ -21,6 +21,7 @@ SMALL = {
     "creative-studio": {"horizon": "3 days"},
     "steady": {},
     "retry-storm": {"record": "rows"},
+    "surge": {"record": "rows"},
 }
 CASES = [(name, playbook) for name in NAMES for playbook in load(name).playbooks]
 
