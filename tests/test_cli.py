@@ -37,6 +37,7 @@ def test_run_prints_a_verdict_and_writes_tables_and_a_report(meltpoint, tmp_path
     tables = [
         "batches.parquet",
         "decisions.parquet",
+        "fleet.parquet",
         "manifest.json",
         "report.html",
         "requests.parquet",

@@ -26,6 +26,7 @@ from sim.export.k6 import load as k6_load
 from sim.export.rates import rates, sentences
 from sim.export.schedule import COLUMNS, schedule_of, spec_of
 from sim.load import load
+from sim.manifest import FORMAT
 from sim.request import Spec
 from sim.simulate import simulate
 from tests.tables import attempt, run_of
@@ -383,7 +384,7 @@ def test_the_command_exports_a_scenario(tmp_path):
 
 def test_the_command_exports_a_saved_run_and_replaces_an_earlier_export(tmp_path):
     run, out = tmp_path / "run", tmp_path / "out"
-    by_hand(attempt(1, refused="shed", retry=True), attempt(5, number=1), format="meltpoint-run/2").save(run)
+    by_hand(attempt(1, refused="shed", retry=True), attempt(5, number=1), format=FORMAT).save(run)
     export(run, "--out", out)
     assert [row["t_s"] for row in read(out)] == ["1.0"]
     export(run, "--retries", "--replace", "--to", "csv", "--out", out)
