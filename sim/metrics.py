@@ -44,11 +44,12 @@ def intents(run: Run, window: Window = None) -> pd.DataFrame:
     """
     rows = every_row(run)
     first, last = ends_of_intents(rows)
-    outcome, retry = rows["outcome"].array[last], rows["retry"].to_numpy()[last]
+    ending = served_or_last(rows, first, last)
+    outcome, retry = rows["outcome"].array[ending], rows["retry"].to_numpy()[last]
     wanted = rows["arrived"].to_numpy()[first]
     served = np.asarray(outcome == SERVED)
-    pending = np.asarray(outcome == UNFINISHED) | retry
-    latency = np.where(served, rows["finished"].to_numpy()[last] - wanted, math.inf)
+    pending = ~served & (np.asarray(outcome == UNFINISHED) | retry)
+    latency = np.where(served, rows["finished"].to_numpy()[ending] - wanted, math.inf)
     slo = looked_up(rows["feature"], {n: f["slo"] for n, f in run.manifest["features"].items()})[first]
     images = looked_up(rows["asked"], {n: s["images"] for n, s in run.manifest["specs"].items()})[first]
     table = pd.DataFrame(
@@ -60,7 +61,7 @@ def intents(run: Run, window: Window = None) -> pd.DataFrame:
             "outcome": pd.Categorical.from_codes(
                 np.where(served, 0, np.where(pending, 2, 1)), pd.Index([SERVED, LOST, UNFINISHED])
             ),
-            "degraded": served & (rows["level"].to_numpy()[last] > 0),
+            "degraded": served & (rows["level"].to_numpy()[ending] > 0),
             "latency": latency,
             "slo": slo,
             "in_time": latency <= slo,
@@ -89,6 +90,15 @@ def ends_of_intents(rows: pd.DataFrame) -> tuple[NDArray[np.intp], NDArray[np.in
     last[to_first] = numbers  # of those with the same first, the last stays
     first = np.flatnonzero(to_first == numbers)
     return first, last[first]
+
+
+def served_or_last(rows: pd.DataFrame, first: NDArray[np.intp], last: NDArray[np.intp]) -> NDArray[np.intp]:
+    """Where each intent's served attempt stands (an earlier one, where images are delivered late), or its last."""
+    served = np.flatnonzero(rows["outcome"] == SERVED)
+    ending = np.empty(len(rows), dtype=np.intp)
+    ending[first] = last
+    ending[rows["first"].to_numpy()[served]] = served
+    return ending[first]
 
 
 def looked_up(names: pd.Series, figures: dict[str, float]) -> Floats:

@@ -125,6 +125,11 @@ class Serving(Strict):
         description="whether who is refused learns so at once, or only when their patience is over",
         json_schema_extra={"source": "assumed: a page says so", "provenance": "assumed"},
     )
+    delivers_late: bool = Field(
+        default=False,
+        description="whether who has left is sent the image that is done all the same, if they still want one",
+        json_schema_extra={"source": "assumed: a new try is another picture", "provenance": "assumed"},
+    )
     notifies_above: Seconds = Field(
         default=math.inf,
         description="expected wait above which a user is told 'we will notify you', and so waits more patiently",

@@ -184,8 +184,9 @@ class Pool:
         self.flow_waiting[request.flow] += sign
 
     def stop_lingering(self, request: Request) -> None:
-        request.waited_out = True
-        self.wake_one()
+        if math.isnan(request.dequeued):
+            request.waited_out = True
+            self.wake_one()
 
     def wake_one(self) -> None:
         if (not self.idle and not self.unlimited) or self.next_lane() is None:

@@ -1,9 +1,11 @@
 """The SimPy engine's service: the gateway in front of the pools, and the record of all that happened."""
 
 import math
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from simpy import Event
 
 from sim.chance import EXPONENTIAL_NOISE, LOGNORMAL_NOISE, NO_NOISE, noise, sample
 from sim.clock import Clock
@@ -49,6 +51,15 @@ NOISES = {
 }
 
 
+@dataclass(eq=False)
+class Open:
+    """A wish that is not over, where late images are delivered: `news` tells its user of one, `image`."""
+
+    news: Event
+    present: Request | None = None  # the attempt whose end is waited for
+    image: Request | None = None
+
+
 class Service:
     """The gateway in front of the pools, and the record of all that happened."""
 
@@ -67,6 +78,8 @@ class Service:
         self.pool_of = [list(scenario.pools).index(feature.pool) for feature in features]
         self.noises = [(NOISES[scenario.serving.noise.kind], scenario.noise_sigma(spec.model)) for spec in self.specs]
         self.notices = scenario.serving.notices_leaving
+        self.delivers_late = scenario.serving.delivers_late
+        self.open: dict[tuple[int, int], Open] = {}  # wishes that a late image would fulfil, by user and ask
         self.limiters: dict[tuple[int, int], np.ndarray] = {}
         self.no_limiter = fresh_limiter()  # nothing is ever written into it: it stands for users without limits
         self.in_flight: dict[int, int] = {}
@@ -197,18 +210,23 @@ class Service:
         if request.outcome == REFUSED and request.done is not None:
             done, request.done = request.done, None
             done.succeed()  # type: ignore[attr-defined]
-        if request.outcome is not None:
-            return
+        if request.outcome is None:
+            done = request.done
+            self.abandon(request)
+            if request.done is None:  # taken out: who is next now may have waited for long enough
+                self.pools[self.pool_of[request.feature]].wake_one()
+            done.succeed()  # type: ignore[attr-defined]
+
+    def abandon(self, request: Request) -> None:
+        """Its user waits no longer. If the service notices, a queued request is taken out."""
         request.left, request.outcome = self.env.now, ABANDONED
-        done, queued = request.done, math.isnan(request.started)
-        if queued and self.notices:
+        if math.isnan(request.started) and self.notices:
             request.done = None  # the mark by which its lane passes over it
             pool = self.pools[self.pool_of[request.feature]]
             request.dequeued = self.env.now
             pool.inside -= 1
             pool.count(request, -1)
             self.in_flight[request.user] -= 1
-        done.succeed()  # type: ignore[attr-defined]
 
     def start(self, requests: list[Request], pool: Pool, gpu: int) -> Batch:
         """Put a batch on a GPU."""
@@ -244,12 +262,37 @@ class Service:
         self.in_flight[request.user] -= 1
         done, request.done = request.done, None  # the log outlives the run's events
         if request.outcome is None:
-            request.outcome = SERVED
-            if self.retries[BUDGET] == PER_SUCCESS:
-                self.deposit()
-            self.served[request.tier][request.feature] += 1
-            self.latency[request.tier][request.feature] += self.env.now - request.arrived
+            self.open.pop((request.user, request.ask), None)
+            self.count_served(request)
             done.succeed()  # type: ignore[attr-defined]
+        elif self.delivers_late and (request.user, request.ask) in self.open:
+            self.deliver(request, self.open.pop((request.user, request.ask)))
+
+    def count_served(self, request: Request) -> None:
+        request.outcome = SERVED
+        if self.retries[BUDGET] == PER_SUCCESS:
+            self.deposit()
+        self.served[request.tier][request.feature] += 1
+        self.latency[request.tier][request.feature] += self.env.now - request.arrived
+
+    def deliver(self, request: Request, wish: "Open") -> None:
+        """An image is done that its user had given up, and still wants: they wait no longer for another."""
+        request.left, request.retry = math.nan, False
+        self.count_served(request)
+        wish.image = request
+        present = wish.present
+        if present is not None and present.outcome is None:
+            self.abandon(present)
+        elif present is not None:  # it was refused, and nobody said so
+            present.retry = False
+        wish.news.succeed()
+
+    def begin(self, user: int, ask: int) -> Open | None:
+        """Remember a wish, where a late image would fulfil it."""
+        if not self.delivers_late:
+            return None
+        wish = self.open[user, ask] = Open(self.env.event())
+        return wish
 
     def forget(self) -> None:
         """Begin a new control interval: the counts since the last tick are zero."""

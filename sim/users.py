@@ -19,7 +19,7 @@ from sim.knobs import (
 from sim.request import ABANDONED, REFUSED, SERVED, Request
 from sim.rules import HOPELESS, pause_before_retry
 from sim.scenario import Scenario
-from sim.service import ATTEMPTS, Service
+from sim.service import ATTEMPTS, Open, Service
 from sim.streams import (
     ACCOUNT,
     BREAK,
@@ -143,9 +143,12 @@ class Users:
     ) -> Generator[Event, Any, Request]:
         """One wish come true or given up: attempts until one is served. The last of them."""
         key, retry, since = self.crowd.key[user], self.behaviour.retry, self.env.now
+        wish = self.service.begin(user, ask)
         for attempt in range(retry.at_most + 1):
             k = ask * ATTEMPTS + attempt
             request = self.service.ask(user, feature, images, ask, attempt)
+            if wish is not None:
+                wish.present = request
             if request.outcome is None or not self.tells_refusals:
                 law = self.behaviour.patience_notified if request.notified else self.behaviour.patience
                 patience = sample(*law.law, self.seed, PATIENCE, key, k)
@@ -153,13 +156,14 @@ class Users:
                     request.timed = True
                     over = self.env.at(self.env.now + patience, ABANDON, user, partial(self.left_waiting, request))
                 if request.outcome is None:
-                    yield request.done  # type: ignore[misc]
+                    yield self.until(request.done, wish)
                 elif request.timed:  # it was refused, and nobody said so
                     request.retry = True
-                    yield over
+                    yield self.until(over, wish)
+            if wish is not None:
+                request, wish.present = wish.image or request, None
             if request.outcome == SERVED:
-                if self.invitations is not None and self.crowd.source[user] < self.first_script:
-                    self.invitations.share(user, request, late=self.env.now - since > self.slo[feature])
+                self.share(user, request, since)
                 break
             request.retry = False
             if not again or attempt >= min(retry.at_most, self.service.retries[MOST]):
@@ -173,8 +177,23 @@ class Users:
             own = min(quantile(*retry.backoff.law, how_long) * retry.growth**attempt, retry.longest)
             told = request.outcome == REFUSED and self.tells_refusals
             knobs = self.service.retry_knobs
-            yield self.pause(pause_before_retry(knobs, own, told, self.seed, key, ask * ATTEMPTS, attempt), user)
+            pause = pause_before_retry(knobs, own, told, self.seed, key, ask * ATTEMPTS, attempt)
+            yield self.until(self.pause(pause, user), wish)
+            if wish is not None and wish.image is not None:
+                request = wish.image
+                self.share(user, request, since)
+                break
+        self.service.open.pop((user, ask), None)
         return request
+
+    def until(self, event: Any, wish: Open | None) -> Event:
+        """The event, or news of a late image."""
+        return event if wish is None else self.env.any_of([event, wish.news])
+
+    def share(self, user: int, request: Request, since: float) -> None:
+        """An image may bring people."""
+        if self.invitations is not None and self.crowd.source[user] < self.first_script:
+            self.invitations.share(user, request, late=self.env.now - since > self.slo[request.feature])
 
     def left_waiting(self, request: Request, _: Event) -> None:
         """Patience is over; it may be that the image came first."""

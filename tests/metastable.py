@@ -66,6 +66,7 @@ def spike(
     growth: float = 1.0,
     longest: str = "never",
     tells: bool = False,
+    late: bool = False,
     record: str = "timeline",
 ) -> Scenario:
     """Everybody asks once, tries again at once when patience is over, and is drawn a picture all the same."""
@@ -97,7 +98,7 @@ def spike(
             "churn": 0,
             "returns": {"kind": "power law", "at_one_day": 0},
         },
-        "serving": {"noise": {"kind": noise}, "tells_refusals": tells},
+        "serving": {"noise": {"kind": noise}, "tells_refusals": tells, "delivers_late": late},
         "playbooks": {"only": steps},
     }
     return Scenario.from_dict(document, profiles={"model": constant_profile("model", seconds)})

@@ -253,6 +253,7 @@ def documents(draw: st.DrawFn, *, linger: bool = True) -> dict[str, Any]:
             "noise": {"kind": draw(st.sampled_from(["none", "lognormal", "exponential"])), "cv": 0.3},
             "notices_leaving": draw(st.booleans()),
             "tells_refusals": draw(st.booleans()),
+            "delivers_late": draw(st.booleans()),
             "notifies_above": draw(st.sampled_from(["never", "10 s"])),
         },
         "playbooks": {name: draw(playbooks(list(tiers), pool_names)) for name in ("one", "other")},

@@ -35,7 +35,7 @@ class Calendar:
     def __init__(self, horizon: float, buckets: int):
         nothing: dict[str, Any] = dict.fromkeys(Setting._fields, 0)
         self.grid = View(Setting(**{**nothing, "horizon": horizon, "buckets_a_second": buckets / horizon}))
-        one: dict[str, int] = {"bins": 1, "largest": 1}
+        one: dict[str, Any] = {"bins": 1, "largest": 1}
         state = fresh_state(1, 1, 1, 1, [1], buckets=buckets + 2, rows=False, sampled=False, **one)
         self.met: set[str] = set()
         self.scheduled = 0

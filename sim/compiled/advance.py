@@ -1,5 +1,7 @@
 """The compiled engine's loop: the next moment, whichever it is, until a given instant or until an array is full."""
 
+import numpy as np
+
 from sim.clock import ABANDON, ASK, COMPLETION, SIGNUP
 from sim.compiled.calendar import (
     AGAIN,
@@ -19,14 +21,16 @@ from sim.compiled.calendar import (
     peek,
     pop,
 )
-from sim.compiled.gpus import free_batch, images_done
+from sim.compiled.ends import images_done, leave
+from sim.compiled.gpus import free_batch
 from sim.compiled.line import give_up
 from sim.compiled.lives import admit, arrive, begin_day, begin_wish, invited, scripted
 from sim.compiled.memory import fetch
-from sim.compiled.pools import leave, look_into_queue, serve, wake_one
+from sim.compiled.pools import look_into_queue, serve, wake_one
 from sim.compiled.records import (
     ARRIVAL,
     DROPPED,
+    FIRST,
     GONE,
     KEPTS,
     NOBODY,
@@ -42,6 +46,7 @@ from sim.compiled.records import (
     SPARE_CHUNKS,
     TOLD,
     WAITED_OUT,
+    WISHING,
 )
 from sim.compiled.requests import is_of, keep, settle
 from sim.compiled.state import slack
@@ -142,7 +147,7 @@ def play(s, c, knobs, event, number, load, now):  # type: ignore[no-untyped-def]
         finish(s, c, load, now)
     elif event == LINGERED:
         row = load >> 32
-        if is_of(s.requests[row], number, load):
+        if is_of(s.requests[row], number, load) and np.isnan(s.requests[row].dequeued):
             s.requests[row].mark |= WAITED_OUT
             wake_one(s, c, c.pool_of[s.requests[row].feature], now)
     elif event == TIRED:
@@ -152,9 +157,7 @@ def play(s, c, knobs, event, number, load, now):  # type: ignore[no-untyped-def]
     elif event == GAVE_UP:
         give_up(s, c, load, number, now)
     elif event == AGAIN:
-        place = load & HALF
-        s.people[place].attempt += 1
-        attempt(s, c, knobs, place, load >> 32, now)
+        try_again(s, c, knobs, load & HALF, number, load >> 32, now)
     elif event == NEXT:
         begin_wish(s, c, knobs, load, now)
     elif event == BACK:
@@ -169,11 +172,25 @@ def play(s, c, knobs, event, number, load, now):  # type: ignore[no-untyped-def]
 
 
 @njit
+def try_again(s, c, knobs, place, user, which, now):  # type: ignore[no-untyped-def]
+    """The pause before a retry is over. which: the row of the wish's first attempt, or its ask (see wishes.after)."""
+    if c.delivers_late:
+        person = s.people[place]
+        if person.user != user or person.ask != which or person.status != WISHING:
+            return  # a late image came meanwhile
+        which = s.present[place, FIRST]
+    s.people[place].attempt += 1
+    attempt(s, c, knobs, place, which, now)
+
+
+@njit
 def patience_over(s, c, row, now):  # type: ignore[no-untyped-def]
     """Patience with a request is over; it may be that the image came first, or that it was refused in silence."""
     request = s.requests[row]
     if request.outcome == NONE:
         leave(s, c, row, now)
+        if request.mark & GONE:  # who is next now may have waited for long enough
+            wake_one(s, c, c.pool_of[request.feature], now)
         after(s, c, request.wish, row, now)
         if request.mark & GONE:
             keep(s, c, row)

@@ -237,6 +237,7 @@ def begun(scenario: Scenario, c: Setting, users: int) -> State:
         largest=max(pool.max_batch for pool in scenario.pools.values()),
         rows=c.rows,
         sampled=c.sampled > 0,
+        delivers=c.delivers_late,
     )
     state = with_room(with_chunks(state, 4096), c)
     if c.rows:  # room for what is likely to come: untouched memory costs nothing, moving it does

@@ -1,19 +1,15 @@
-"""The compiled engine's GPUs: a batch is put on one, and done; those that are idle; and who leaves before that."""
+"""The compiled engine's GPUs: a batch is put on one; and those that are idle."""
 
 import numpy as np
 
 from sim.chance import noise, sample
 from sim.clock import COMPLETION
-from sim.compiled import tally
-from sim.compiled.budget import deposit
 from sim.compiled.calendar import FINISH, schedule
 from sim.compiled.people import release
-from sim.compiled.records import BATCHES, FREE_BATCHES, LEAVING, NOBODY, NONE, SERVED, STARTED
+from sim.compiled.records import BATCHES, FREE_BATCHES, LEAVING, NOBODY, STARTED
 from sim.compiled.requests import ATTEMPTS
 from sim.jit import njit
 from sim.knobs import (
-    BUDGET,
-    PER_SUCCESS,
     POWER,
     SLOWDOWN,
 )
@@ -66,28 +62,6 @@ def free_batch(s, c, number):  # type: ignore[no-untyped-def]
         s.batches[number].first = NOBODY
         s.free_batches[s.n[FREE_BATCHES]] = number
         s.n[FREE_BATCHES] += 1
-
-
-@njit
-def images_done(s, c, number, now):  # type: ignore[no-untyped-def]
-    """A batch is done: those who still wait for it are served."""
-    batch = s.batches[number]
-    batch.finished = now
-    s.running[batch.pool] -= 1
-    s.inside[batch.pool] -= batch.taken
-    row = batch.first
-    while row != NOBODY:
-        request = s.requests[row]
-        out_of_service(s, request)
-        if request.outcome == NONE:
-            request.outcome = SERVED
-            if s.retries[BUDGET] == PER_SUCCESS:
-                deposit(s)
-            s.served[request.tier, request.feature] += 1
-            s.latency[request.tier, request.feature] += now - request.arrived
-            tally.image_served(s, c, request.tier * len(c.slo) + request.feature, request, now)
-        row = request.next
-    tally.spent(s, c, batch, now)
 
 
 @njit

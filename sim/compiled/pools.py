@@ -7,7 +7,7 @@ from sim.compiled import tally
 from sim.compiled.calendar import LINGERED, schedule
 from sim.compiled.gpus import go_idle, lowest_idle, out_of_service, start
 from sim.compiled.memory import fetch
-from sim.compiled.records import ABANDONED, DROPPED, GONE, NOBODY, NONE, REFUSED, RETRY, SWITCHED_OFF, WAITED_OUT
+from sim.compiled.records import DROPPED, GONE, NOBODY, NONE, REFUSED, RETRY, SWITCHED_OFF, WAITED_OUT
 from sim.compiled.requests import free, key_of, never_leaves
 from sim.dropping import dropped
 from sim.jit import njit
@@ -268,17 +268,3 @@ def drop(s, c, pool, row):  # type: ignore[no-untyped-def]
             return
     s.dropped[s.n[DROPPED]] = row
     s.n[DROPPED] += 1
-
-
-@njit
-def leave(s, c, row, now):  # type: ignore[no-untyped-def]
-    """The user's patience is over. If the service notices, a queued request is taken out; else it is served."""
-    request = s.requests[row]
-    request.left, request.outcome = now, ABANDONED
-    tally.left(s, c, request.tier * len(c.slo) + request.feature, request.arrived, now)
-    if np.isnan(request.dequeued) and c.notices:
-        request.mark |= GONE
-        request.dequeued = now
-        s.inside[c.pool_of[request.feature]] -= 1
-        count(s, c, c.pool_of[request.feature], request.lane, now, -1)
-        out_of_service(s, request)

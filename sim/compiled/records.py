@@ -123,6 +123,9 @@ ARRIVAL, ARRIVED, LINE_HEAD, LINE_TAIL, WAITING, GATE_OPEN, SIGNUPS, LET_IN, GAV
 DROPPED, TOLD, ACTIVE = 29, 30, 31  # told: of the dropped, those who have gone on
 COUNTERS = 32
 
+DELIVERED = -3  # in place of the attempt that a wish waits for: it has its image
+PRESENT, FIRST = range(2)  # places in State.present
+
 SWITCHED_OFF = -2  # in place of the model that a GPU served last
 
 # Places in State.crest, of each pool: when its queue last changed, its longest queue, since when, and how long it took

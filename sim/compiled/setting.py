@@ -75,6 +75,7 @@ class Setting(NamedTuple):
     load: Floats  # (pools, 3): a law each
     notices: bool
     tells_refusals: bool
+    delivers_late: bool
     notifies_above: float
     unlimited: bool
     # People.
@@ -160,6 +161,7 @@ def setting_of(
         **of_pools(scenario, unlimited=unlimited),
         notices=scenario.serving.notices_leaving,
         tells_refusals=scenario.serving.tells_refusals,
+        delivers_late=scenario.serving.delivers_late,
         notifies_above=scenario.serving.notifies_above,
         unlimited=unlimited,
         **of_behaviour(scenario.behaviour, int(np.ceil(scenario.horizon / 86400.0)) + 1),

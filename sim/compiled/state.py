@@ -66,6 +66,7 @@ class State(NamedTuple):
     # People and what they ask.
     people: NDArray[Any]
     free_people: NDArray[np.int32]
+    present: NDArray[np.int32]  # (people, 2), where late images are delivered: the attempt waited for, the first one
     past: NDArray[Any]  # by user, where rows are recorded
     limiters: NDArray[np.float64]  # as many rows as there are meters for each who has any
     free_limiters: NDArray[np.int32]
@@ -128,6 +129,15 @@ def rows_of(count: int, width: int) -> NDArray[np.float64]:
     return records(count * width, np.dtype(np.float64)).reshape(count, width)
 
 
+def grown(array: NDArray[Any], rows: int) -> NDArray[Any]:
+    """The same with so many rows at least."""
+    if len(array) >= rows:
+        return array
+    larger = np.full((rows, array.shape[1]), NOBODY, dtype=array.dtype)
+    larger[: len(array)] = array
+    return larger
+
+
 def wider(array: NDArray[Any], used: int, fill: float) -> NDArray[Any]:
     """The same along the second axis, filled up."""
     if array.shape[1] >= used + SPARE:
@@ -159,6 +169,7 @@ def with_room(s: State, c: Setting, gpus: int = 0) -> State:
         soon=roomy(s.soon, n[SOON], SPARE + 4 * c.pushes),
         people=people,
         free_people=roomy(s.free_people, n[FREE_PEOPLE], len(people)),
+        present=s.present if len(s.present) == 0 else grown(s.present, len(people)),
         past=roomy(s.past, n[USERS]) if len(s.past) else s.past,
         limiters=limiters,
         free_limiters=roomy(s.free_limiters, n[FREE_LIMITERS], len(limiters)),
@@ -219,6 +230,7 @@ def fresh_state(
     largest: int,
     rows: bool,
     sampled: bool,
+    delivers: bool = False,
 ) -> State:
     """Nothing has happened; every GPU is idle. largest: images in a batch at most."""
     ticks = [np.zeros((tiers, features)) for _ in range(7)]
@@ -233,6 +245,7 @@ def fresh_state(
         soon=records(0, SOONER),
         people=records(0, PERSON),
         free_people=np.zeros(0, dtype=np.int32),
+        present=np.full((1 if delivers else 0, 2), NOBODY, dtype=np.int32),
         past=records(1 if rows else 0, PAST),
         limiters=rows_of(0, FIRST_SLOT + 1),
         free_limiters=np.zeros(0, dtype=np.int32),

@@ -96,6 +96,13 @@ def left(s, c, cell, arrived, now):  # type: ignore[no-untyped-def]
 
 
 @njit
+def not_left(s, c, cell, request):  # type: ignore[no-untyped-def]
+    """Who had left gets the image all the same."""
+    s.counts[bin_of(s, c, request.arrived), cell, ABANDONED] -= 1
+    s.counts[bin_of(s, c, request.left), cell, LEFT] -= 1
+
+
+@njit
 def image_served(s, c, cell, request, now):  # type: ignore[no-untyped-def]
     """An attempt got its image."""
     s.counts[bin_of(s, c, now), cell, DONE_DEGRADED if request.level > 0 else DONE] += 1

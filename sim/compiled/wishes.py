@@ -18,7 +18,21 @@ from sim.compiled.budget import pays_for_retry
 from sim.compiled.calendar import AGAIN, BACK, INVITED, NEXT, TIRED, schedule
 from sim.compiled.gateway import ask, new_account
 from sim.compiled.people import over
-from sim.compiled.records import ABANDONED, ACTIVE, AWAY, CHURNED, LIFE, NOTIFIED, REFUSED, RETRY, SERVED, STARTED
+from sim.compiled.records import (
+    ABANDONED,
+    ACTIVE,
+    AWAY,
+    CHURNED,
+    FIRST,
+    LIFE,
+    NOBODY,
+    NOTIFIED,
+    PRESENT,
+    REFUSED,
+    RETRY,
+    SERVED,
+    STARTED,
+)
 from sim.compiled.records import SCRIPT as A_SCRIPT
 from sim.compiled.requests import ATTEMPTS, key_of, never_leaves, settle
 from sim.jit import njit
@@ -69,6 +83,8 @@ def attempt(s, c, knobs, place, first, now):  # type: ignore[no-untyped-def]
     wish = s.people[place]
     row = ask(s, c, knobs, place, first, now)
     request = s.requests[row]
+    if c.delivers_late:
+        s.present[place, PRESENT], s.present[place, FIRST] = row, request.first
     refused = request.outcome == REFUSED and request.reason != EXPIRED  # expired: it may be dropped at once, and told
     if refused and (c.tells_refusals or never_leaves(c, request)):
         after(s, c, place, row, now)
@@ -93,6 +109,8 @@ def after(s, c, place, row, now):  # type: ignore[no-untyped-def]
     """An attempt has ended: the wish has come true, is tried again, or is given up."""
     wish, request = s.people[place], s.requests[row]
     request.mark &= ~RETRY
+    if c.delivers_late:
+        s.present[place, PRESENT] = NOBODY
     if request.outcome == SERVED:
         if c.market > 0 and wish.kind == LIFE:
             share(s, c, place, row, now)
@@ -120,7 +138,8 @@ def after(s, c, place, row, now):  # type: ignore[no-untyped-def]
     if s.retries[BACKOFF] > 0.0 or s.retries[AFTER] > 0.0:
         told = request.outcome == REFUSED and c.tells_refusals
         pause = pause_before_retry(s.retries, pause, told, c.seed, key, wish.ask * ATTEMPTS, wish.attempt)
-    schedule(s, c, now + pause, ASK, wish.user, AGAIN, (np.int64(request.first) << 32) | place)
+    which = wish.ask if c.delivers_late else request.first  # this wish may be over then, and another begun
+    schedule(s, c, now + pause, ASK, wish.user, AGAIN, (np.int64(which) << 32) | place)
 
 
 @njit
