@@ -20,6 +20,7 @@ from sim.cli_options import Override, ScenarioArgument, Sets, parsed
 from sim.cli_policies import policies
 from sim.cli_profile import profile_app
 from sim.cli_storms import map_storms, rescue
+from sim.cli_validate import validate
 from sim.console import name_column, progress_bar, ready
 from sim.errors import BadInput
 
@@ -35,6 +36,7 @@ app.add_typer(profile_app, name="profile")
 app.add_typer(demand_app, name="demand")
 demand_app.command("check")(demand_check)
 app.command()(policies)
+app.command()(validate)
 app.command()(rescue)
 app.command("map")(map_storms)
 

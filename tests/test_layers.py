@@ -38,15 +38,16 @@ FLOORS = [
     ["first_use"],
     ["compare", "rescue", "storm_map"],
     ["plots"],
+    ["validation"],
     ["cli_options"],
     ["report", "console"],
     ["cli_export"],
     ["cli_profile", "cli_demand", "cli_check", "cli_storms"],
-    ["cli_policies"],
+    ["cli_policies", "cli_validate"],
     ["cli"],
 ]
 
-COMMANDS = {"cli_profile", "cli_demand", "cli_check", "cli_export", "cli_policies", "cli_storms"}
+COMMANDS = {"cli_profile", "cli_demand", "cli_check", "cli_export", "cli_policies", "cli_storms", "cli_validate"}
 
 # Libraries that only these may import: each is heavy, or has one way of being used here.
 PLACES = {
@@ -54,7 +55,7 @@ PLACES = {
     "numba": {"jit", "compiled"},
     "llvmlite": {"compiled"},
     "matplotlib": {"plots", "report"},
-    "jinja2": {"report"},
+    "jinja2": {"report", "validation"},
     "torch": {"bench", "live"},
     "diffusers": {"bench", "live"},
     "transformers": {"bench", "live"},

@@ -1,0 +1,66 @@
+"""A study: what the simulator predicts, what is known to be so, and whether the two agree, row by row."""
+
+import math
+from dataclasses import dataclass, field
+
+import pandas as pd
+
+COLUMNS = ["case", "figure", "unit", "actual", "predicted", "low", "high", "fits", "note"]
+AGREES, MISSES, NOT_HELD = "agrees", "MISSES", "not held to a bound"
+
+
+@dataclass(frozen=True)
+class Row:
+    """One figure. low, high: what `predicted` must lie between to agree; nan where nothing was fixed beforehand.
+
+    A case that the model cannot express has nan for `predicted`, and `note` says why.
+    """
+
+    case: str
+    figure: str
+    unit: str
+    actual: float
+    predicted: float
+    low: float = math.nan
+    high: float = math.nan
+    note: str = ""
+
+    @property
+    def fits(self) -> str:
+        if math.isnan(self.predicted) or math.isnan(self.low):
+            return NOT_HELD
+        return AGREES if self.low <= self.predicted <= self.high else MISSES
+
+
+@dataclass(frozen=True)
+class Study:
+    """One study: its rows, in order, and what a reader must know before believing them."""
+
+    name: str
+    title: str
+    question: str
+    source: str  # where the actual figures come from
+    rows: list[Row]
+    notes: list[str] = field(default_factory=list)
+
+    @property
+    def table(self) -> pd.DataFrame:
+        """A row a figure: COLUMNS."""
+        return pd.DataFrame([{name: getattr(row, name) for name in COLUMNS} for row in self.rows], columns=COLUMNS)
+
+    @property
+    def held(self) -> int:
+        """Rows that were held to a bound."""
+        return sum(row.fits != NOT_HELD for row in self.rows)
+
+    @property
+    def misses(self) -> list[Row]:
+        return [row for row in self.rows if row.fits == MISSES]
+
+    @property
+    def sentence(self) -> str:
+        """The outcome in one sentence."""
+        return (
+            f"{self.title}: {self.held - len(self.misses)} of {self.held} figures agree"
+            f"{f', {len(self.rows) - self.held} more are shown without a bound' if len(self.rows) > self.held else ''}."
+        )
