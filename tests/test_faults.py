@@ -20,7 +20,7 @@ from sim.scenario import Scenario
 from sim.simulate import simulate
 from sim.timeline import DONE
 from tests.fleets import changes, fleets, in_service, pool, seen, surge
-from tests.metastable import experiment_d, recovered
+from sim.validation.spikes import experiment_d, recovered
 from tests.test_engines import assert_alike
 
 

@@ -37,7 +37,7 @@ from sim.rules import (
     rate_allows,
 )
 from sim.run import Run
-from tests.queues import (
+from sim.validation.queues import (
     CONSTANT,
     SEEDS,
     mean_wait_in,

@@ -13,7 +13,7 @@ from sim.policies.scaling import OfUse, OfWait, desired, desired_for, steepest, 
 from sim.policies.supply import Orders
 from sim.simulate import simulate
 from tests.fleets import changes, fleets, in_service, pool, surge
-from tests.metastable import experiment_d, recovered
+from sim.validation.spikes import experiment_d, recovered
 from tests.test_engines import assert_alike
 
 SOON = {"provisioning": "60 s", "cold_start": "60 s"}

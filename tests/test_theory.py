@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from sim import theory
-from tests.queues import truths
+from sim.validation.queues import truths
 
 DIGITS = 1e-8
 
