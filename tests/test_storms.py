@@ -12,9 +12,9 @@ from sim.scenario import Scenario
 from sim.simulate import simulate
 from sim.storm_map import at, storm_map
 from sim.storms import recovered, rules, said_of_rules, stays
-from sim.verdict import sentences, verdict, warnings
 from sim.validation import spikes
 from sim.validation.spikes import experiment_a, experiment_d
+from sim.verdict import sentences, verdict, warnings
 
 BUDGET = {"policy": {"kind": "retry budget", "ratio": 0.1, "bucket": 10}}
 

@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
 from scipy import stats
 
 from sim.parallel import Progress, in_parallel
@@ -125,8 +126,8 @@ def study(progress: Progress | None = None) -> Study:
         "overload",
         "Overload that outlives its cause",
         "After a spike people's retries may keep a service down. Does it recover as often as a reference says?",
-        "a reference simulation of experiment A of Isaacs and others (HotOS 2025; 20 runs a row), and of D, the same in "
-        "the size of images (10 runs a row)",
+        "a reference simulation of experiment A of Isaacs and others (HotOS 2025; 20 runs a row), and of D, the same "
+        "in the size of images (10 runs a row)",
         [*rows, late],
         [
             f"Both counts may come from one chance of recovery: Fisher's exact test, p > {CHANCE}.",
@@ -158,5 +159,5 @@ def rows_of(_: None, name: str, engine: str, report: Progress) -> list[Row]:
 
 def alike(count: int, runs: int, of_reference: int, of: int) -> bool:
     """Whether two counts may come from one chance (Fisher's exact test)."""
-    table = [[count, runs - count], [of_reference, of - of_reference]]
+    table = np.array([[count, runs - count], [of_reference, of - of_reference]])
     return bool(stats.fisher_exact(table).pvalue > CHANCE)
