@@ -17,7 +17,7 @@ QUICK = [
     ("M/M/c", 1),
     ("M/M/c/c (=M/G/c/c)", 2),
     ("M/M/c+M (Erlang-A)", 2),
-    ("M/G/1 non-preemptive priority", 2),
+    ("M/M/c non-preemptive priority, lowest class saturated", 0),
     ("M/D(k)^(1,b)/1 dynamic batching", 3),
     ("GCRA / token bucket with Poisson arrivals", 1),
     ("quota of N per window, Poisson demand", 0),
@@ -28,7 +28,7 @@ QUICK = [
 @pytest.fixture(autouse=True)
 def quick(monkeypatch):
     """Shorter runs than the study's."""
-    monkeypatch.setattr("sim.validation.systems.REQUESTS", {"compiled": 8000, "simpy": 800})
+    monkeypatch.setattr("sim.validation.systems.REQUESTS", {"compiled": 8000, "simpy": 1000})
 
 
 @pytest.mark.parametrize("engine", ["compiled", "simpy"])

@@ -23,7 +23,7 @@ class Measure(NamedTuple):
 
 def usual(metric: str, value: float) -> Measure:
     """The measure of a metric that many systems have; a quantile is measured as the share of requests beyond it."""
-    if "_p" in metric:
+    if metric.startswith(("Wq_p", "W_p")):
         of, _, percent = metric.partition("_p")
         beyond = waited_longer(value) if of == "Wq" else took_longer(value)
         return Measure(f"share beyond {metric} = {value:.4g}", 1 - int(percent) / 100, beyond, at_most=value == 0)

@@ -11,7 +11,9 @@ from sim.validation.measures import Measure, empty_after, usual, wait_of, wait_s
 from sim.validation.queues import CONSTANT, poisson, queue, room, steady, waiting_at, waits
 
 Params = Mapping[str, Any]
-REQUESTS = {"compiled": 50_000, "simpy": 5_000}  # in a run, after the warm-up
+REQUESTS = {"compiled": 50_000, "simpy": 2_000}  # in a run, after the warm-up
+FORGOTTEN = 17  # warm-ups, each of some six relaxation times, after which a mean hardly knows where it came from
+MOST = 12_000  # requests that simpy is asked to observe in a run
 LARGE = 10  # a surge is a fluid in the limit of many requests: rates of the tables, times so many
 SMALL = 40  # and this one is long: its rates by so many
 
@@ -22,15 +24,20 @@ class System:
 
     scenario: Scenario
     measures: dict[str, Measure]
+    long: bool = True  # whether a run is long enough for its means
 
 
 def steady_state(params: Params, metrics: Mapping[str, float], engine: str, warm_up: float, **how: Any) -> System:
     """A queue in the long run: the warm-up, so many requests, and as long again that nobody observes."""
-    rate = how.pop("rate", params.get("lam"))
-    more = how.pop("longer", 1)
-    lasting = 2 * warm_up + more * REQUESTS[engine] / rate
-    scenario = queue(rate=rate, lasting=lasting, warm_up=warm_up, **how)
-    return System(scenario, {metric: usual(metric, value) for metric, value in metrics.items()})
+    rate, more = how.pop("rate", params.get("lam")), how.pop("longer", 1)
+    observed, long = more * REQUESTS[engine] / rate, True
+    if engine == "simpy":
+        observed = max(REQUESTS[engine] / rate, FORGOTTEN * warm_up)
+        long = observed * rate <= MOST
+        if not long:
+            observed, warm_up = REQUESTS[engine] / rate, 0.0
+    scenario = queue(rate=rate, lasting=2 * warm_up + observed, warm_up=warm_up, **how)
+    return System(scenario, {metric: usual(metric, value) for metric, value in metrics.items()}, long)
 
 
 def relaxation(load: float, gpus: int) -> float:
@@ -40,7 +47,7 @@ def relaxation(load: float, gpus: int) -> float:
 
 def m_m_c(p: Params, metrics: Mapping[str, float], engine: str) -> System:
     seconds, gpus = 1 / p["mu"], p.get("c", 1)
-    warm_up = seconds * (10 + 8 * relaxation(p["lam"] * seconds, gpus))
+    warm_up = seconds * (5 + 6 * relaxation(p["lam"] * seconds, gpus))
     return steady_state(p, metrics, engine, warm_up, gpus=gpus, seconds=seconds, longer=8 if gpus > 500 else 2)
 
 
@@ -73,7 +80,7 @@ def general(p: Params, metrics: Mapping[str, float], engine: str) -> System:
     if "p_slow" in p:
         how = {"noise": CONSTANT, "services": {"quick": (0.5, 0.1), "slow": (0.5, 1.78)}}
     system = steady_state(
-        p, {}, engine, 1000.0, policies=[{"kind": "last in first out"}] if last else [], longer=4, **how
+        p, {}, engine, 700.0, policies=[{"kind": "last in first out"}] if last else [], longer=4, **how
     )
     for metric, value in metrics.items():
         if "std" in metric:
@@ -103,7 +110,7 @@ def priority(p: Params, metrics: Mapping[str, float], engine: str) -> System:
     warm_up = seconds * (20 + 8 * relaxation(load, p["c"]) if load < p["c"] else 60)
     how = {"gpus": p["c"], "seconds": seconds, "tiers": tiers, "policies": first(list(tiers))}
     system = steady_state(p, {}, engine, warm_up, rate=rate, longer=4, **how)
-    return System(system.scenario, by_class(metrics))
+    return System(system.scenario, by_class(metrics), system.long)
 
 
 def general_priority(p: Params, metrics: Mapping[str, float], engine: str) -> System:
@@ -123,7 +130,7 @@ def general_priority(p: Params, metrics: Mapping[str, float], engine: str) -> Sy
         waves=[poisson(one["lam"], tier=n, feature=f"kind {n}") for n, one in classes.items()],
         policies=first(list(classes)),
     )
-    return System(system.scenario, by_class(metrics))
+    return System(system.scenario, by_class(metrics), system.long)
 
 
 def bulk(p: Params, metrics: Mapping[str, float], engine: str) -> System:
@@ -238,12 +245,16 @@ def rectangular(p: Params, metrics: Mapping[str, float], engine: str) -> System:
         else Measure(metric, value, of[metric])
         for metric, value in metrics.items()
     }
-    return System(scenario, measures)
+    return System(scenario, measures, engine == "compiled" or size == LARGE)
 
 
 def decaying(p: Params, metrics: Mapping[str, float], engine: str) -> System:
     surge = {"kind": "weibull", "people": p["A"] * LARGE * p["tau"], "scale": f"{p['tau']} s", "shape": 1}
-    waves, capacity, peak = [steady(p["lam0"] * LARGE), surge], p["C"] * LARGE, metrics["t_peak"]
+    waves, capacity, peak = (
+        [steady(p["lam0"] * LARGE), surge],
+        p["C"] * LARGE,
+        p["tau"] * math.log(p["A"] / (p["C"] - p["lam0"])),
+    )
     scenario = queue(waves=waves, seconds=1 / capacity, noise=CONSTANT, lasting=90)
     found: dict[str, Callable[[Run], float]] = {
         "peak_queue": lambda run: float(waiting_at(run, [peak])[0]) / LARGE,
