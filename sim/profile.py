@@ -2,6 +2,7 @@
 
 import json
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -78,9 +79,13 @@ def profile_from(document: dict[str, Any], *, extrapolate: bool = False) -> Prof
 
 def constant_profile(name: str, seconds: float, *, largest_batch: int = 1, per_image: float = 0.0) -> Profile:
     """An assumed profile for checks by hand: n images take `seconds` + n x `per_image`, at 1024 px and 28 steps."""
+    return profile_of_sizes(name, [seconds + n * per_image for n in range(1, largest_batch + 1)])
+
+
+def profile_of_sizes(name: str, seconds: Sequence[float]) -> Profile:
+    """An assumed profile for checks by hand: the seconds of a batch of 1, 2, ..., at 1024 px and 28 steps."""
     points = [
-        {"side": 1024, "steps": 28, "batch": n, "latency_s": {"p50": seconds + n * per_image}}
-        for n in range(1, largest_batch + 1)
+        {"side": 1024, "steps": 28, "batch": n, "latency_s": {"p50": took}} for n, took in enumerate(seconds, start=1)
     ]
     return profile_from(
         {

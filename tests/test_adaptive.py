@@ -14,7 +14,7 @@ from sim.errors import BadInput
 from sim.policies.adaptive import Adaptive, Aimd, EnvoyGradient, Gradient2, Learnt, Vegas, aimd, envoy, gradient2, vegas
 from sim.run import Run
 from sim.simulate import simulate
-from tests.metastable import experiment_d, recovered, spike
+from sim.validation.spikes import experiment_d, recovered, spike
 from tests.random_scenarios import plain
 from tests.test_engines import assert_alike
 

@@ -10,7 +10,7 @@ from sim.controls import Controls, PoolTelemetry, Telemetry
 from sim.policies.cascade import CURVES, ApproximateCache, Cascade, deferred
 from sim.run import Run
 from sim.simulate import simulate
-from tests.queues import z
+from sim.validation.queues import z
 from tests.random_scenarios import constant, plain
 
 # Seconds on an A100 of one image, measured for DiffServe; what is deferred takes both.

@@ -14,7 +14,7 @@ from scipy import integrate, optimize, stats
 from sim.demand.hawkes import ExponentialCluster
 from sim.demand.piecewise import Polyline
 from sim.demand.signups import AnyWave, wave_instants
-from tests.queues import z
+from sim.validation.queues import z
 
 SEEDS = range(300)
 HORIZON = 100.0

@@ -19,8 +19,8 @@ from sim.profile import constant_profile
 from sim.scenario import Scenario
 from sim.simulate import simulate
 from sim.timeline import DONE
+from sim.validation.spikes import experiment_d, recovered
 from tests.fleets import changes, fleets, in_service, pool, seen, surge
-from tests.metastable import experiment_d, recovered
 from tests.test_engines import assert_alike
 
 

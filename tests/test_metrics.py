@@ -25,7 +25,7 @@ from sim.metrics import (
     saturation,
     timeline,
 )
-from tests.queues import z
+from sim.validation.queues import z
 from tests.random_scenarios import plain
 from tests.tables import attempt, run_of
 

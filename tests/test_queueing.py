@@ -1,20 +1,7 @@
 """The engine against queueing theory: the mean over independent seeds within 3.5 standard errors of the exact value.
 
-Systems of the usual tables that the model cannot express, and why:
-
-- Pre-emptive priority: a batch on a GPU is never interrupted.
-- Last come, first served: within a priority the queue is first come, first served.
-- M/M^[b]/1 with late joiners: a batch is closed when it starts.
-- M/G/1 with Erlang, two-point or other service laws: a batch's time varies as lognormal or exponential, or not at all
-  (M/G/1 priority with different laws by class likewise); the lognormal stands for the family below.
-- M/M/1 with constant retrial: each person retries on their own clock, so the retrial rate grows with their number.
-- Batches padded up to the next measured size: a profile interpolates between sizes.
-- Client-side adaptive throttling, gradient concurrency limits, replica autoscaling by ratio, shuffle sharding: they
-  belong to other layers than the gateway, or are not among its mechanisms.
-- Backoff capped at a largest pause: pauses grow without a cap.
-- The bounds on metastability are inequalities, not values; what they say of recovery is tested with behaviour.
-
-Little's law is an identity on the tables; it is tested with the metrics. The token bucket's worst cases are exact too.
+Here are systems with parameters of our own, against sim.theory. The published tables are a study, which also says which
+of their systems the model cannot express, and why (sim/validation/theory.py).
 """
 
 import math
@@ -23,21 +10,19 @@ import numpy as np
 import pytest
 
 from sim import theory
-from sim.knobs import (
-    BURST,
-    QUOTA,
-    RATE,
-    UNLIMITED,
-    WINDOW,
+from sim.validation.formulas import granted
+from sim.validation.measures import (
+    attempts_an_ask,
+    empty_after,
+    mean_batch,
+    mean_time_in_queue,
+    share_never_started,
+    share_of_asks_served,
+    time_in_orbit,
+    utilisation,
+    wait_of,
 )
-from sim.rules import (
-    charge,
-    fresh_limiter,
-    quota_allows,
-    rate_allows,
-)
-from sim.run import Run
-from tests.queues import (
+from sim.validation.queues import (
     CONSTANT,
     SEEDS,
     mean_wait_in,
@@ -129,21 +114,6 @@ def test_impatience_is_erlang_a():
     assert abs(z(until_out, expected.wait)) < 3.5
 
 
-def share_never_started(run: Run) -> float:
-    return float(observed(run)["started"].isna().mean())
-
-
-def mean_time_in_queue(run: Run) -> float:
-    """Mean seconds from arrival until started or, where that never was, left."""
-    rows = observed(run)
-    return float((rows["started"].fillna(rows["left"]) - rows["arrived"]).mean())
-
-
-def wait_of(tier):
-    """A measure: the mean wait of a tier."""
-    return lambda run: float(waits(observed(run).query(f"tier == '{tier}'")).mean())
-
-
 FIRST_THREE = [{"kind": "priority", "first": ["gold", "silver", "free"]}]
 
 
@@ -199,18 +169,6 @@ def test_dynamic_batching_is_the_embedded_chain():
     assert abs(z(busy, expected.utilisation)) < 3.5
 
 
-def mean_batch(run: Run) -> float:
-    """Mean images in a batch, after the warm-up."""
-    return float(run.batches.query(f"started >= {run.manifest['warm_up']}")["size"].mean())
-
-
-def utilisation(run: Run) -> float:
-    """Busy share of the GPUs' time between the warm-up and the horizon."""
-    begins, ends = run.manifest["warm_up"], run.horizon
-    inside = np.minimum(run.batches["finished"].fillna(ends), ends) - np.maximum(run.batches["started"], begins)
-    return float(inside.clip(lower=0).sum() / (ends - begins) / run.manifest["pools"]["gpus"]["gpus"])
-
-
 def test_batches_of_exponential_time_are_baileys():
     (wait,) = replicate(queue(rate=2.4, batch=4, lasting=2600, warm_up=150), mean_wait_in)
     assert abs(z(wait, theory.bulk_wait(2.4, 1.0, 4))) < 3.5
@@ -239,14 +197,6 @@ def test_a_rectangular_surge_is_a_fluid():
     assert abs(z(worst, expected.worst_wait)) < 3.5
 
 
-def empty_after(run: Run, instant: float) -> float:
-    """When, after an instant, the first request arrives or starts that leaves nobody waiting."""
-    rows = run.requests
-    moments = np.sort(np.concatenate([rows["arrived"], rows["started"].dropna()]))
-    moments = moments[moments > instant]
-    return float(moments[waiting_at(run, moments) == 0][0])
-
-
 def test_a_decaying_surge_is_a_fluid():
     ((p, expected),) = truths("fluid exponentially decaying surge")
     surge = {"kind": "weibull", "people": p["A"] * LARGE * p["tau"], "scale": f"{p['tau']} s", "shape": 1}
@@ -269,16 +219,9 @@ def test_retries_of_the_refused_are_the_linear_retrial_queue():
         lasting=6600,
         warm_up=300,
     )
-    (orbit,) = replicate(scenario, mean_time_until_started)
+    (orbit,) = replicate(scenario, time_in_orbit)
     expected = truth("M/M/1 linear retrial", "E[time in orbit]", lam=0.5, mu=1.0, theta=0.1)
     assert abs(z(orbit, expected)) < 3.5
-
-
-def mean_time_until_started(run: Run) -> float:
-    """Mean seconds from a person's first attempt to the start of the one that is served."""
-    firsts = observed(run).query("attempt == 0").set_index("user")["arrived"]
-    started = run.requests.dropna(subset="started").set_index("user")["started"]
-    return float((started.reindex(firsts.index) - firsts).mean())
 
 
 def test_retries_multiply_attempts_and_rescue_asks():
@@ -294,34 +237,6 @@ def test_retries_multiply_attempts_and_rescue_asks():
     attempts, served = replicate(scenario, attempts_an_ask, share_of_asks_served)
     assert abs(z(attempts, theory.attempts_per_ask(0.9, 3))) < 3.5
     assert abs(z(served, truth("retry amplification", "success_prob", p=0.9, retries=3))) < 3.5
-
-
-def asks(run: Run):
-    """The attempts, by user, of those who first asked in the observed time."""
-    firsts = observed(run).query("attempt == 0")["user"]
-    return run.requests[run.requests["user"].isin(firsts)].groupby("user")
-
-
-def attempts_an_ask(run: Run) -> float:
-    return float(asks(run).size().mean())
-
-
-def share_of_asks_served(run: Run) -> float:
-    return float(asks(run)["outcome"].agg(lambda outcomes: (outcomes == "served").any()).mean())
-
-
-def granted(times, **limits) -> int:
-    """How many of one user's requests, at these times in seconds, a rate limit or a quota lets through."""
-    knobs, limiter = np.array(UNLIMITED), fresh_limiter()
-    for knob, value in limits.items():
-        knobs[{"rate": RATE, "burst": BURST, "quota": QUOTA, "window": WINDOW}[knob]] = value
-    number = 0
-    for now in times:
-        conforms = knobs[RATE] == math.inf or rate_allows(limiter, knobs[RATE], knobs[BURST], now)
-        if conforms and (knobs[QUOTA] == math.inf or quota_allows(limiter, knobs[QUOTA], knobs[WINDOW], 0, now, 0.0)):
-            charge(limiter, knobs, now, 0.0)
-            number += 1
-    return number
 
 
 def poisson(rate: float, until: float, seed: int) -> np.ndarray:
@@ -340,16 +255,6 @@ def test_gcra_grants_what_theory_says_of_poisson_requests():
             accepted.append(granted(times, **limits) - granted(times[times < 100], **limits))
             offered.append((times >= 100).sum())
         assert abs(z(np.array(accepted) / np.array(offered), metrics["P_accept"])) < 3.5
-
-
-def test_a_greedy_client_gets_the_burst_and_then_the_rate():
-    expected = truth("token bucket greedy client", "max_accepted", burst=5, rate=0.5, t=60)
-    assert granted(np.repeat(np.arange(0.0, 60.5, 0.5), 10), rate=0.5, burst=5) == expected
-
-
-def test_a_daily_quota_kept_by_gcra_can_be_exceeded_on_the_first_day():
-    expected = truth("daily quota GCRA period/N", "worst_case_in_first_24h_GCRA_burst3", N=3, window_s=86400)
-    assert granted(np.repeat(np.arange(0.0, 86400.0, 60.0), 4), rate=3 / 86400, burst=3) == expected
 
 
 def test_a_quota_grants_the_lesser_of_it_and_poisson_demand():

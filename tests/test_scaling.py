@@ -12,8 +12,8 @@ from sim.policies.playbook import Step
 from sim.policies.scaling import OfUse, OfWait, desired, desired_for, steepest, stepped, utilisation
 from sim.policies.supply import Orders
 from sim.simulate import simulate
+from sim.validation.spikes import experiment_d, recovered
 from tests.fleets import changes, fleets, in_service, pool, surge
-from tests.metastable import experiment_d, recovered
 from tests.test_engines import assert_alike
 
 SOON = {"provisioning": "60 s", "cold_start": "60 s"}

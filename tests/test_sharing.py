@@ -15,7 +15,7 @@ from sim.policies.playbook import Step
 from sim.run import Run
 from sim.sharing import DEAL_BITS, dealt
 from sim.simulate import simulate
-from tests.queues import z
+from sim.validation.queues import z
 from tests.random_scenarios import constant, plain
 from tests.traces import arriving
 

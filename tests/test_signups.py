@@ -9,7 +9,7 @@ from scipy import integrate, stats
 
 from sim.demand.people import people_of
 from sim.demand.signups import AnyWave, wave_instants
-from tests.queues import queue, z
+from sim.validation.queues import queue, z
 
 SEEDS = range(300)
 HORIZON = 100.0

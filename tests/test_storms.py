@@ -12,9 +12,9 @@ from sim.scenario import Scenario
 from sim.simulate import simulate
 from sim.storm_map import at, storm_map
 from sim.storms import recovered, rules, said_of_rules, stays
+from sim.validation import spikes
+from sim.validation.spikes import experiment_a, experiment_d
 from sim.verdict import sentences, verdict, warnings
-from tests import metastable
-from tests.metastable import experiment_a, experiment_d
 
 BUDGET = {"policy": {"kind": "retry budget", "ratio": 0.1, "bucket": 10}}
 
@@ -111,7 +111,7 @@ OTHERS = [
 def test_a_run_that_recovers_raises_no_alarm(scenario):
     for seed in (1, 2):
         run = simulate(scenario, seed=seed)
-        assert metastable.recovered(run)
+        assert spikes.recovered(run)
         assert recovered(run)
         assert stays(run) == []
 
@@ -123,7 +123,7 @@ def test_a_run_that_recovers_raises_no_alarm(scenario):
 def test_a_run_that_does_not_recover_stays_down_since_the_spike_ended(scenario, spike_ends):
     for seed in (1, 2):
         run = simulate(scenario, seed=seed)
-        assert not metastable.recovered(run)
+        assert not spikes.recovered(run)
         (found,) = stays(run)
         assert found.since == pytest.approx(spike_ends, abs=3 * run.timeline.width)
         assert found.load == pytest.approx(0.5, abs=0.05)
@@ -133,7 +133,7 @@ def test_a_run_that_does_not_recover_stays_down_since_the_spike_ended(scenario, 
 @pytest.mark.parametrize("bound", [60, 80])
 def test_the_alarm_is_raised_where_the_run_has_not_recovered_and_nowhere_else(bound):
     runs = [simulate(experiment_a(bound), seed=seed) for seed in range(1, 7)]
-    assert [bool(stays(run)) for run in runs] == [not metastable.recovered(run) for run in runs]
+    assert [bool(stays(run)) for run in runs] == [not spikes.recovered(run) for run in runs]
 
 
 def test_too_many_first_asks_are_another_matter():

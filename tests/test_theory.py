@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from sim import theory
-from tests.queues import truths
+from sim.validation.queues import truths
+from sim.validation.systems import batch_seconds
 
 DIGITS = 1e-8
 
@@ -65,15 +66,9 @@ def test_priority_waits_match_the_tables(saturated):
         assert found == pytest.approx(expected, rel=DIGITS)
 
 
-def batch_times(params):
-    """tau(k) of a row of the tables."""
-    slope = 0.0 if params["batch_time"].startswith("tau=1 ") else 0.2
-    return 1.0 + slope * np.arange(1, params["b"] + 1)
-
-
 def test_batching_matches_the_tables():
     for p, truth in truths("M/D(k)^(1,b)/1 dynamic batching"):
-        found = theory.batching(p["lam"], batch_times(p))
+        found = theory.batching(p["lam"], batch_seconds(p))
         assert found.wait == pytest.approx(truth["Wq_mean"], rel=DIGITS)
         assert found.latency == pytest.approx(truth["W_mean"], rel=DIGITS)
         assert found.batch == pytest.approx(truth["mean_batch"], rel=DIGITS)

@@ -3,7 +3,8 @@
 import csv
 import json
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
 
-from sim.profile import constant_profile
+from sim.profile import constant_profile, profile_of_sizes
 from sim.run import Run
 from sim.scenario import Scenario
 from sim.simulate import simulate
@@ -34,20 +35,27 @@ def queue(
     patience: dict[str, Any] | None = None,
     retry: dict[str, Any] | None = None,
     policies: Sequence[dict[str, Any]] = (),
+    services: dict[str, tuple[float, float]] | None = None,
+    sizes: Sequence[float] = (),
 ) -> Scenario:
     """A scenario in which each person asks once: `rate` people a second, where no waves say otherwise.
 
     A batch of n takes seconds + n per_image, times an exponential of mean 1 where no other noise is given; `batch` is
-    the largest. tiers: shares by name; policies: in force throughout. Times in seconds.
+    the largest. sizes: the time of a batch of 1, 2, ... instead. services: kinds of request by name, with the share of
+    each and its seconds. tiers: shares by name; policies: in force throughout. Times in seconds.
     """
+    kinds = services or {"image": (1.0, seconds)}
     document = {
         "title": "a queue",
         "horizon": in_seconds(lasting),
         "warm_up": in_seconds(warm_up),
         "control_tick": in_seconds(lasting),
         "tiers": {tier: {"share": share} for tier, share in (tiers or {"all": 1}).items()},
-        "features": {"image": {"share": 1, "pool": "gpus", "slo": "1 h", "spec": {"model": "model"}}},
-        "pools": {"gpus": {"gpus": gpus, "max_batch": batch}},
+        "features": {
+            name: {"share": part, "pool": "gpus", "slo": "1 h", "spec": {"model": name}}
+            for name, (part, _) in kinds.items()
+        },
+        "pools": {"gpus": {"gpus": gpus, "max_batch": len(sizes) or batch}},
         "demand": waves or [steady(rate)],
         "behaviour": {
             "requests": {"kind": "fixed", "requests": 1},
@@ -59,13 +67,23 @@ def queue(
         "serving": {"noise": noise or {"kind": "exponential"}, "notices_leaving": True},
         "always": [{"policy": policy} for policy in policies],
     }
-    profile = constant_profile("model", seconds, largest_batch=batch, per_image=per_image)
-    return Scenario.from_dict(document, profiles={"model": profile})
+    profiles = {
+        name: constant_profile(name, took, largest_batch=batch, per_image=per_image)
+        for name, (_, took) in kinds.items()
+    }
+    if sizes:
+        profiles = {"image": profile_of_sizes("image", sizes)}
+    return Scenario.from_dict(document, profiles=profiles)
 
 
 def steady(rate: float) -> dict[str, Any]:
     """A wave of constant rate, people per second."""
     return {"kind": "steady", "rate": per_second(rate)}
+
+
+def poisson(rate: float, **fields: str) -> dict[str, Any]:
+    """One client that asks at this rate, whatever comes of it; fields: its tier and feature."""
+    return {"kind": "clients", "clients": 1, "rate": per_second(rate), "cv": 1, "skew": 0, **fields}
 
 
 def in_seconds(value: float) -> str:
@@ -129,15 +147,25 @@ def waiting_at(run: Run, times: ArrayLike) -> np.ndarray:
     return np.searchsorted(joined, times, side="right") - np.searchsorted(started, times, side="right")
 
 
-def truths(system: str) -> Iterator[tuple[Mapping[str, Any], Mapping[str, float]]]:
-    """The tables' values for a system: its parameters, and the metrics for these."""
-    table: dict[str, dict[str, float]] = {}
+Truths = list[tuple[Mapping[str, Any], Mapping[str, float]]]
+
+
+@cache
+def truths_by_system() -> dict[str, Truths]:
+    """The tables' values by system: for each parameters, and the metrics for these."""
+    table: dict[str, dict[str, dict[str, float]]] = {}
     with (Path(__file__).parent / "truths.csv").open(encoding="utf-8", newline="") as file:
         for row in csv.DictReader(file):
-            if row["system"] == system:
-                table.setdefault(row["params"], {})[row["metric"]] = float(row["value"])
-    assert table, f"the tables have no {system}"
-    return ((json.loads(params), metrics) for params, metrics in table.items())
+            known = table.setdefault(row["system"], {}).setdefault(row["params"], {})
+            known[row["metric"]] = float(row["value"])
+    return {
+        system: [(json.loads(params), metrics) for params, metrics in found.items()] for system, found in table.items()
+    }
+
+
+def truths(system: str) -> Truths:
+    """The tables' values for a system: its parameters, and the metrics for these."""
+    return truths_by_system()[system]
 
 
 def truth(system: str, metric: str, **params: Any) -> float:

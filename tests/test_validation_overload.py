@@ -1,0 +1,47 @@
+"""The study of overload: each case on both engines, what counts as alike, and which row cannot be told."""
+
+import math
+
+import pytest
+
+from sim.simulate import simulate
+from sim.validation.overload import CASES, OF, READABLE, Case, alike, rows_of, study
+from sim.validation.spikes import at_the_end, experiment_a
+from sim.validation.study import AGREES, MISSES, NOT_HELD
+
+
+def test_the_reference_has_39_rows_of_which_one_cannot_be_told(monkeypatch):
+    monkeypatch.setattr("sim.validation.overload.in_parallel", lambda call, given, tasks, progress: [])
+    (late,) = study().rows
+    assert len(CASES) == 38
+    assert (late.fits, late.actual) == (NOT_HELD, 0.0)
+    assert math.isnan(late.predicted)
+    assert "cannot be told" in late.note
+
+
+@pytest.mark.parametrize("engine", ["compiled", "simpy"])
+def test_a_case_is_run_on_both_engines(engine):
+    recovers, attempts = rows_of(None, "A, no retries", engine, lambda share: None)
+    assert recovers.fits == AGREES
+    assert attempts.predicted == pytest.approx(attempts.actual, rel=0.05)
+
+
+def test_a_recovery_that_the_reference_does_not_have_is_a_miss(monkeypatch):
+    monkeypatch.setitem(CASES, "wrong", Case("A", 0, 5.0, {"retries": 0}))
+    assert rows_of(None, "wrong", "compiled", lambda share: None)[0].fits == MISSES
+
+
+@pytest.mark.parametrize("experiment", OF)
+def test_the_readable_engine_has_just_so_many_runs_that_all_can_be_told_from_none(experiment):
+    of, runs = OF[experiment], READABLE[experiment]
+    assert not alike(0, runs, of, of)
+    assert not alike(runs, runs, 0, of)
+    assert alike(0, runs - 1, of, of)
+
+
+def test_the_end_of_a_run_is_the_same_from_rows_as_from_the_timeline():
+    ends = [
+        at_the_end(simulate(experiment_a(record=record), seed=1, engine=engine))
+        for record, engine in (("timeline", "compiled"), ("rows", "simpy"))
+    ]
+    assert ends[0] == pytest.approx(ends[1])

@@ -1,0 +1,86 @@
+"""The study of queueing theory: every row of the tables is there, and some of them are run on both engines."""
+
+import math
+from collections import Counter
+
+import numpy as np
+import pytest
+
+from sim.validation import theory
+from sim.validation.measures import Measure, busy
+from sim.validation.queues import truths_by_system
+from sim.validation.study import AGREES, MISSES
+from sim.validation.systems import SYSTEMS
+from sim.validation.theory import cases, formula_rows, row_of, rows_of, unexpressed_rows
+
+QUICK = [
+    ("M/M/c", 1),
+    ("M/M/c/c (=M/G/c/c)", 2),
+    ("M/M/c+M (Erlang-A)", 2),
+    ("M/M/c non-preemptive priority, lowest class saturated", 0),
+    ("M/D(k)^(1,b)/1 dynamic batching", 3),
+    ("GCRA / token bucket with Poisson arrivals", 1),
+    ("quota of N per window, Poisson demand", 0),
+    ("retry amplification", 1),
+]
+
+
+@pytest.fixture(autouse=True)
+def quick(monkeypatch):
+    """Shorter runs than the study's."""
+    monkeypatch.setattr("sim.validation.systems.REQUESTS", {"compiled": 8000, "simpy": 1000})
+
+
+@pytest.mark.parametrize("engine", ["compiled", "simpy"])
+@pytest.mark.parametrize(("system", "number"), QUICK)
+def test_runs_have_the_figures_of_the_tables(system, number, engine):
+    rows = rows_of(None, system, number, engine, lambda share: None)
+    assert rows
+    assert [row for row in rows if row.fits != AGREES] == []
+
+
+def test_rules_and_closed_forms_have_the_figures_of_the_tables():
+    assert [row for row in formula_rows() if row.fits != AGREES] == []
+
+
+def test_every_row_of_the_tables_is_told_or_has_a_reason():
+    rows = sum(len(metrics) for found in truths_by_system().values() for _, metrics in found)
+    run = sum(len(metrics) for system, _, _, metrics in cases() if system in SYSTEMS)
+    others = unexpressed_rows()
+    assert rows == 420 == run + len(formula_rows()) + len(others)
+    assert all(math.isnan(row.predicted) and row.note.startswith("cannot be told: ") for row in others)
+    assert all(len(row.note) > 30 for row in others)
+
+
+def test_each_system_that_is_run_measures_each_of_its_metrics():
+    for system, _, params, metrics in cases():
+        if system in SYSTEMS:
+            told = SYSTEMS[system](params, metrics, "simpy")
+            assert set(told.measures) >= set(metrics), system
+
+
+def test_what_cannot_be_told_is_little_and_named():
+    counts = Counter(row.case.partition(",")[0] for row in unexpressed_rows())
+    assert counts == {
+        "M/G/1": 5,
+        "M/G/1 preemptive-resume priority": 4,
+        "M/M^[b]/1 bulk service (late joiners allowed)": 8,
+        "M/M/1 constant retrial": 10,
+        "APF shuffle sharding": 2,
+    }
+
+
+def test_a_mean_that_is_off_by_four_standard_errors_misses():
+    samples = np.array([1.0, 3.0] * 8)
+    error = samples.std(ddof=1) / 4
+    for off, fits in ((3.4, AGREES), (-3.4, AGREES), (3.6, MISSES), (-3.6, MISSES)):
+        assert row_of("", "simpy", Measure("", 2.0 + off * error, busy), samples).fits == fits
+
+
+def test_runs_without_any_spread_must_be_exact():
+    assert row_of("", "simpy", Measure("", 4.0, busy), np.full(10, 4.0)).fits == AGREES
+    assert row_of("", "simpy", Measure("", 4.001, busy), np.full(10, 4.0)).fits == MISSES
+
+
+def test_the_study_has_ten_seeds_and_more():
+    assert min(theory.SEEDS.values()) >= 10
