@@ -65,7 +65,6 @@ def spike(
     longest: str = "never",
     tells: bool = False,
     late: bool = False,
-    late: bool = False,
     record: str = "timeline",
 ) -> Scenario:
     """Everybody asks once, tries again at once when patience is over, and is drawn a picture all the same."""
