@@ -114,6 +114,12 @@ def test_scripted_asks_may_be_far_more_than_the_people_behind_them():
     assert len(run.users) == 50
 
 
+def test_there_is_room_for_as_many_scripted_accounts_as_there_are():
+    program = {"kind": "clients", "clients": 20_000, "rate": "1 per hour", "cv": 1, "skew": 0}
+    scenario = plain(demand={"waves": [], "clients": [program]}, pools={"gpus": {"gpus": 40}}, horizon="5 min")
+    assert_alike(*(simulate(scenario, engine=engine) for engine in ("simpy", "compiled")))
+
+
 def test_engines_agree_where_gpus_differ_and_load_models():
     scenario = load(
         "steady",

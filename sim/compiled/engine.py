@@ -239,6 +239,8 @@ def begun(scenario: Scenario, c: Setting, users: int) -> State:
         sampled=c.sampled > 0,
         delivers=c.delivers_late,
     )
+    scripted = len(c.arrives) - len(c.arriving)  # whose accounts are there from the start
+    state = state._replace(people=roomy(state.people, 0, scripted + SPARE))
     state = with_room(with_chunks(state, 4096), c)
     if c.rows:  # room for what is likely to come: untouched memory costs nothing, moving it does
         attempts = int(expected_attempts(scenario, users, len(c.ask_times)))
