@@ -26,7 +26,7 @@ def schedule(seed: int, qps: float, min_duration_ns: int, min_queries: int) -> t
 
 def generator(seed: int) -> np.random.RandomState:
     """std::mt19937 of a seed of 64 bits: it takes the seed modulo 2^32."""
-    return np.random.RandomState(seed % 2**32)  # noqa: NPY002 - the newer generators seed the twister otherwise
+    return np.random.RandomState(seed % 2**32)  # newer generators seed the twister otherwise
 
 
 def words(twister: np.random.RandomState, n: int) -> NDArray[np.uint32]:
@@ -35,7 +35,7 @@ def words(twister: np.random.RandomState, n: int) -> NDArray[np.uint32]:
 
 
 def gaps_ns(twister: np.random.RandomState, qps: float, n: int) -> NDArray[np.int64]:
-    """The next n exponential gaps as libstdc++ draws them: two words a uniform, the lower one first, then -log(1 - u)."""
+    """The next n exponential gaps as libstdc++ draws them: a uniform u of two words, the lower first, then -log(1 - u)."""
     low, high = words(twister, 2 * n).reshape(n, 2).T.astype(np.float64)
     uniform = np.minimum((low + high * 2.0**32) / 2.0**64, np.nextafter(1.0, 0.0))
     return np.asarray(-np.log(1.0 - uniform) / qps * 1e9).astype(np.int64)

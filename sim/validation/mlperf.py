@@ -1,4 +1,4 @@
-"""Published MLPerf Server runs, replayed: the same arrivals through this project's GPUs, against the published latencies."""
+"""Published MLPerf Server runs, replayed: the same arrivals through these GPUs, against the published latencies."""
 
 import json
 import math
