@@ -9,7 +9,7 @@ from typer.testing import CliRunner
 from sim.cli import app
 from sim.errors import BadInput
 from sim.validation.loadgen import gaps_ns, generator, words
-from sim.validation.mlperf import SHIPPED, arrivals_of, latencies, mlperf, read_runs, replayed
+from sim.validation.mlperf import SHIPPED, arrivals_of, latencies, read_runs, replayed, replays
 
 RUNS = read_runs(SHIPPED).runs
 
@@ -43,7 +43,7 @@ def test_a_least_number_of_queries_makes_the_schedule_longer():
 
 
 def test_every_figure_agrees_and_nothing_was_fitted_to_the_first_run():
-    study = mlperf()
+    study = replays()
     assert study.misses == []
     assert study.held == 3 * (3 + 8)
     assert (RUNS[0].fitted_service_s, RUNS[0].within) == (None, 0.07)

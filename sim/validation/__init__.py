@@ -4,13 +4,13 @@ from collections.abc import Callable
 from pathlib import Path
 
 from sim.parallel import Progress
-from sim.validation.mlperf import mlperf
+from sim.validation.mlperf import replays
 from sim.validation.study import Study
 
 __all__ = ["OF_A_FILE", "STUDIES", "Study"]
 
 # By the name that the command takes: what makes the study, given where to report the share that is done.
-STUDIES: dict[str, Callable[[Progress | None], Study]] = {"mlperf": mlperf}
+STUDIES: dict[str, Callable[[Progress | None], Study]] = {"mlperf": replays}
 
 # Those that can also be made of figures in a file of one's own.
-OF_A_FILE: dict[str, Callable[[Progress | None, Path], Study]] = {"mlperf": mlperf}
+OF_A_FILE: dict[str, Callable[[Progress | None, Path], Study]] = {"mlperf": replays}

@@ -35,7 +35,7 @@ def words(twister: np.random.RandomState, n: int) -> NDArray[np.uint32]:
 
 
 def gaps_ns(twister: np.random.RandomState, qps: float, n: int) -> NDArray[np.int64]:
-    """The next n exponential gaps as libstdc++ has them: a uniform u of two words, the lower first, then -log(1 - u)."""
+    """The next n exponential gaps as libstdc++ has them: a uniform u of two words, the lower first, and -log(1-u)."""
     low, high = words(twister, 2 * n).reshape(n, 2).T.astype(np.float64)
     uniform = np.minimum((low + high * 2.0**32) / 2.0**64, np.nextafter(1.0, 0.0))
     return np.asarray(-np.log(1.0 - uniform) / qps * 1e9).astype(np.int64)

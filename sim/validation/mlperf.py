@@ -103,7 +103,7 @@ class ServerRuns(Strict):
     runs: Annotated[list[ServerRun], Field(min_length=1, max_length=100)]
 
 
-def mlperf(progress: Progress | None = None, file: Path = SHIPPED) -> Study:
+def replays(progress: Progress | None = None, file: Path = SHIPPED) -> Study:
     """The study of a file of published runs. Raises BadInput for a file that is none."""
     published = read_runs(file)
     rows: list[Row] = []
