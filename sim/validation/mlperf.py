@@ -122,6 +122,7 @@ def replays(progress: Progress | None = None, file: Path = SHIPPED) -> Study:
             "A batch takes one constant time, whatever its size; the smallest latency hangs on a single batch, and is "
             "not held to a bound. So close to capacity 1 % of service time is worth many per cent of latency: see the "
             "rows that say so.",
+            *(f"{run.name}: {run.note}." for run in published.runs if run.note),
         ],
     )
 
