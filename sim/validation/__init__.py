@@ -1,12 +1,21 @@
 """Studies that hold the simulator against what is known otherwise: each gives a table of predicted against actual."""
 
 from collections.abc import Callable
+from pathlib import Path
 
 from sim.parallel import Progress
 from sim.validation import overload, theory
+from sim.validation.mlperf import replays
 from sim.validation.study import Study
 
-__all__ = ["STUDIES", "Study"]
+__all__ = ["OF_A_FILE", "STUDIES", "Study"]
 
 # By the name that the command takes: what makes the study, given where to report the share that is done.
-STUDIES: dict[str, Callable[[Progress | None], Study]] = {"theory": theory.study, "overload": overload.study}
+STUDIES: dict[str, Callable[[Progress | None], Study]] = {
+    "theory": theory.study,
+    "mlperf": replays,
+    "overload": overload.study,
+}
+
+# Those that can also be made of figures in a file of one's own.
+OF_A_FILE: dict[str, Callable[[Progress | None, Path], Study]] = {"mlperf": replays}

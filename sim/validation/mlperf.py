@@ -1,0 +1,230 @@
+"""Published MLPerf Server runs, replayed: the same arrivals through these GPUs, against the published latencies."""
+
+import json
+import math
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field, ValidationError, model_validator
+
+from sim.demand.trace import Trace
+from sim.errors import BadInput
+from sim.parallel import Progress
+from sim.profile import constant_profile
+from sim.run import Run
+from sim.scenario import Scenario
+from sim.schema import Strict
+from sim.simulate import simulate
+from sim.validation.loadgen import schedule
+from sim.validation.study import Row, Study
+
+FORMAT = "meltpoint-mlperf/1"
+SHIPPED = Path(__file__).with_name("mlperf_sdxl_server.json")
+MOST, LONGEST = 1e6, 1e7  # queries of one run, and seconds
+LONGER = 1.01  # what the service time is multiplied by to show how much hangs on it
+QUANTILES = {"p50": 0.5, "p90": 0.9, "p95": 0.95, "p97": 0.97, "p99": 0.99, "p99_9": 0.999}
+
+Number = Annotated[float, Field(gt=0, le=1e6, allow_inf_nan=False, strict=True)]
+Count = Annotated[int, Field(ge=1, le=1_000_000, strict=True)]
+
+
+class Latencies(Strict):
+    """Latencies of a run in seconds, as its mlperf_log_summary.txt has them in nanoseconds."""
+
+    min: Number
+    mean: Number
+    p50: Number
+    p90: Number
+    p95: Number
+    p97: Number
+    p99: Number
+    p99_9: Number
+    max: Number
+
+
+class Published(Strict):
+    """What the run's logs say came out."""
+
+    queries: Count = Field(description="generated_query_count")
+    duration_ns: Annotated[int, Field(ge=1, lt=2**62, strict=True)] = Field(description="generated_query_duration")
+    scheduled_samples_per_s: Number = Field(description="result_scheduled_samples_per_sec, to four decimals")
+    latency_s: Latencies
+
+
+class ServerRun(Strict):
+    """One Server run: how the generator was set, what served it, what was published."""
+
+    name: Annotated[str, Field(min_length=1, max_length=100)]
+    seed: Annotated[int, Field(ge=0, lt=2**64, strict=True)] = Field(description="schedule_rng_seed")
+    target_qps: Annotated[float, Field(ge=1e-4, le=1e6, allow_inf_nan=False, strict=True)]
+    min_query_count: Count
+    min_duration_s: Number
+    gpus: Annotated[int, Field(ge=1, le=10_000, strict=True)]
+    max_batch: Annotated[int, Field(ge=1, le=1024, strict=True)]
+    batch_timeout_s: Annotated[float, Field(ge=0, le=3600, allow_inf_nan=False, strict=True)]
+    offline_samples_per_s: Number | None = Field(default=None, description="of the same GPUs and batch, in Offline")
+    fitted_service_s: Number | None = Field(default=None, description="of a full batch")
+    within: Annotated[float, Field(gt=0, lt=1, strict=True)] | None = Field(
+        default=None, description="largest relative error of the latencies that still agrees; not held to one if absent"
+    )
+    published: Published
+    note: str = ""
+
+    @model_validator(mode="after")
+    def can_be_replayed(self) -> Self:
+        if (self.offline_samples_per_s is None) == (self.fitted_service_s is None):
+            raise ValueError("one of offline_samples_per_s and fitted_service_s is needed, and not both")
+        if not 1e-6 <= self.service_s <= 86_400:
+            raise ValueError(f"the service time is {self.service_s:.2g} s, expected a microsecond to a day")
+        queries = max(self.target_qps * self.min_duration_s, self.min_query_count)
+        if not queries <= MOST:
+            raise ValueError(f"target_qps x min_duration_s: expected at most {MOST:g} queries")
+        lasts = queries / self.target_qps + self.service_s * queries / (self.gpus * self.max_batch)
+        if not lasts <= LONGEST:
+            raise ValueError(f"this run would last {lasts:.2g} s, expected at most {LONGEST:g}")
+        return self
+
+    @property
+    def service_s(self) -> float:
+        """Seconds of a batch: fitted, or what Offline's throughput makes of a full one, all GPUs being busy there."""
+        if self.fitted_service_s is not None:
+            return self.fitted_service_s
+        assert self.offline_samples_per_s is not None
+        return self.gpus * self.max_batch / self.offline_samples_per_s
+
+
+class ServerRuns(Strict):
+    """A file of published runs."""
+
+    format: Literal["meltpoint-mlperf/1"]
+    source: Annotated[str, Field(min_length=1)]
+    runs: Annotated[list[ServerRun], Field(min_length=1, max_length=100)]
+
+
+def replays(progress: Progress | None = None, file: Path = SHIPPED) -> Study:
+    """The study of a file of published runs. Raises BadInput for a file that is none."""
+    published = read_runs(file)
+    rows: list[Row] = []
+    for number, run in enumerate(published.runs):
+        rows += rows_of(run)
+        if progress is not None:
+            progress((number + 1) / len(published.runs))
+    return Study(
+        name="mlperf",
+        title="MLPerf Server runs, replayed",
+        question="Do these GPUs and this batcher make of published arrivals the latencies that were published?",
+        source=published.source,
+        rows=rows,
+        notes=[
+            "The arrivals are those of the published run, made again from its seed.",
+            "A batch takes one constant time, whatever its size; the smallest latency hangs on a single batch, and is "
+            "not held to a bound. So close to capacity 1 % of service time is worth many per cent of latency: see the "
+            "rows that say so.",
+            *(f"{run.name}: {run.note}." for run in published.runs if run.note),
+        ],
+    )
+
+
+def read_runs(file: Path) -> ServerRuns:
+    """The published runs in a file. Raises BadInput with the key, the value and what was expected."""
+    try:
+        document = json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError) as wrong:
+        raise BadInput(f"this is not a readable JSON file of MLPerf runs ({wrong})", file=file) from None
+    if not isinstance(document, dict) or document.get("format") != FORMAT:
+        found = document.get("format") if isinstance(document, dict) else document
+        raise BadInput("this is not a file of MLPerf runs", file=file, key="format", value=found, expected=FORMAT)
+    try:
+        return ServerRuns.model_validate(document)
+    except ValidationError as wrong:
+        first = wrong.errors()[0]
+        key = ".".join(str(part) for part in first["loc"])
+        expected = first["msg"].removeprefix("Value error, ")
+        value = None if first["type"] in ("missing", "value_error") else first["input"]
+        raise BadInput(
+            "this file of MLPerf runs does not fit the format", file=file, key=key, value=value, expected=expected
+        ) from None
+
+
+def rows_of(run: ServerRun) -> list[Row]:
+    """The rows of one published run: its schedule, its latencies, and these with a slightly longer service time."""
+    arrivals, duration = arrivals_of(run)
+    published, actual = run.published, run.published.latency_s.model_dump()
+    rate = round((len(arrivals) - 1) / (arrivals[-1] / 1e9), 4) if arrivals[-1] > 0 else math.nan
+    rows = [
+        Row(run.name, figure, unit, known, got, low=known, high=known, note=f"it is {got}, and must be exactly {known}")
+        for figure, unit, known, got in (
+            ("queries", "", published.queries, len(arrivals)),
+            ("length of the schedule", "ns", published.duration_ns, duration),
+            ("scheduled rate", "1/s", published.scheduled_samples_per_s, rate),
+        )
+    ]
+    predicted, longer = (latencies(replayed(run, arrivals, run.service_s * more)) for more in (1.0, LONGER))
+    for name, got in predicted.items():
+        known = actual[name]
+        within = math.nan if run.within is None or name == "min" else run.within
+        bounds = {"low": known * (1 - within), "high": known * (1 + within)}
+        rows.append(Row(run.name, f"latency {name}", "s", known, got, **bounds, note=f"{got / known - 1:+.1%}"))
+    for name in ("mean", "p50", "p99"):
+        note = f"{longer[name] / predicted[name] - 1:+.1%} by 1 % of service time"
+        rows.append(Row(run.name, f"latency {name}, service 1 % longer", "s", actual[name], longer[name], note=note))
+    return rows
+
+
+def arrivals_of(run: ServerRun) -> tuple[NDArray[np.int64], int]:
+    """The run's arrivals in nanoseconds, and the length of its schedule."""
+    return schedule(run.seed, run.target_qps, round(run.min_duration_s * 1e9), run.min_query_count)
+
+
+def replayed(run: ServerRun, arrivals: NDArray[np.int64], service: float, *, engine: str = "compiled") -> Run:
+    """The arrivals served by the simulator; every batch takes `service` seconds."""
+    return simulate(scenario_of(run, arrivals, service), engine=engine)
+
+
+def scenario_of(run: ServerRun, arrivals: NDArray[np.int64], service: float) -> Scenario:
+    """The published run as a scenario: a recording of exact arrivals, one pool, nobody who leaves or tries again."""
+    n = len(arrivals)
+    times = arrivals / 1e9
+    # What may still wait when the last has come is served in full batches once the last timeout is over.
+    drained = float(times[-1]) + run.batch_timeout_s + service * (2 + math.ceil(n / (run.max_batch * run.gpus)))
+    document: dict[str, Any] = {
+        "title": run.name,
+        "horizon": f"{drained + 1!r} s",
+        "tiers": {"all": {"share": 1}},
+        "features": {"image": {"share": 1, "pool": "gpus", "slo": "20 s", "spec": {"model": "measured"}}},
+        "pools": {"gpus": {"gpus": run.gpus, "max_batch": run.max_batch, "linger": f"{run.batch_timeout_s!r} s"}},
+        "demand": {"kind": "trace", "file": "arrivals"},
+        "behaviour": {"patience": {"kind": "never"}},
+        "serving": {"noise": {"kind": "none"}},
+    }
+    profiles = {"measured": constant_profile("measured", service, largest_batch=run.max_batch)}
+    return Scenario.from_dict(document, profiles=profiles, traces={"arrivals": recording(times, run.name)})
+
+
+def recording(times: NDArray[np.float64], source: str) -> Trace:
+    """Arrivals as a recording of one client, the load generator."""
+    n = len(times)
+    return Trace(
+        times=times,
+        user=np.zeros(n, dtype=np.int64),
+        images=np.ones(n, dtype=np.int16),
+        kind=np.zeros(n, dtype=np.int16),
+        kinds=("",),
+        start=None,
+        length=float(times[-1]) + 1.0,
+        users_known=True,
+        source=source,
+        sha256="",
+        recorded_as="mlperf",
+    )
+
+
+def latencies(run: Run) -> dict[str, float]:
+    """Latencies in seconds as the load generator reports them: quantile q of n is the floor(n q)-th, from 0, sorted."""
+    served = run.requests
+    assert (served["outcome"] == "served").all(), "the horizon is after the last image"
+    sorted_ = np.sort((served["finished"] - served["arrived"]).to_numpy(dtype=np.float64))
+    found = {name: float(sorted_[int(len(sorted_) * q)]) for name, q in QUANTILES.items()}
+    return {"min": float(sorted_[0]), "mean": float(sorted_.mean()), **found, "max": float(sorted_[-1])}
