@@ -173,7 +173,7 @@ def token_bucket(p: Params, metrics: Mapping[str, float], engine: str) -> System
 
 
 def quota(p: Params, metrics: Mapping[str, float], engine: str) -> System:
-    window, windows = 100.0, REQUESTS[engine] // 10
+    window, windows = 100.0, max(1000, REQUESTS[engine] // 10)  # few windows leave a quota of three unused
     limit = {"kind": "quota", "requests": p["N"], "window": f"{window} s", "runs": "calendar"}
     waves = [poisson(p["m"] / window)]
     scenario = queue(gpus=10, seconds=0.001, noise=CONSTANT, waves=waves, policies=[limit], lasting=windows * window)
