@@ -7,13 +7,15 @@ from typing import Any
 import numpy as np
 import pytest
 
+from sim.errors import BadInput
 from sim.live.clock import RealClock
-from sim.live.run import live
+from sim.live.run import Gate, Vitals, live, run_live
 from sim.load import merged
 from sim.profile import constant_profile
 from sim.run import Run
 from sim.scenario import Scenario
 from sim.simulate import simulate
+from tests.queues import queue
 
 
 class JumpingSelector(selectors.SelectSelector):
@@ -144,3 +146,55 @@ def test_with_a_clock_that_jumps_it_is_the_simulator(playbook):
 )
 def test_so_it_is_whatever_the_service_is_like(changes):
     assert_alike(surge({"kind": "degrade under load", "pool": "gpus", "above": "3 s", "below": "1 s"}, **changes))
+
+
+def test_in_real_time_it_is_close_to_the_simulator():
+    """Ten seconds of a server at 0.7 of its capacity; again where the machine did not keep time."""
+    scenario = queue(lasting=10, rate=28, gpus=4, seconds=0.1, noise={"kind": "none"})
+    predicted = simulate(scenario, engine="simpy").requests
+    for _ in range(4):
+        found = run_live(scenario)
+        faults = Gate().faults(found.vitals)
+        if not faults:
+            break
+    else:
+        pytest.skip(f"this machine does not keep time: {', '.join(faults)}")
+    there = found.run.requests
+    assert there["user"].tolist() == predicted["user"].tolist()
+    assert (there["outcome"] == "served").sum() == pytest.approx((predicted["outcome"] == "served").sum(), abs=1)
+    latency, expected = (rows["finished"] - rows["arrived"] for rows in (there, predicted))
+    for q, within in ((0.5, 0.02), (0.95, 0.05), (0.99, 0.08)):
+        assert latency.quantile(q) == pytest.approx(expected.quantile(q), rel=within)
+    assert latency.min() >= 0.1, "no GPU is faster than its profile"
+    assert len(found.waits) == there["started"].notna().sum()
+    assert (found.waits >= 0).all()
+
+
+def test_a_run_on_a_machine_that_stands_still_does_not_count():
+    assert Gate().faults(Vitals(gap=0.001, lateness=0.001, drift=0.001)) == []
+    assert len(Gate().faults(Vitals(gap=0.2, lateness=0.1, drift=0.05))) == 3
+    assert Gate().faults(Vitals(gap=0.001, lateness=0.001, drift=float("nan")))
+
+
+@pytest.mark.parametrize(
+    ("policy", "key"),
+    [({"kind": "waitlist", "rate": "1 per second"}, "signup_rate"), ({"kind": "fair per user"}, "sharing")],
+)
+def test_what_a_policy_needs_and_the_server_lacks_is_said(policy, key):
+    with pytest.raises(BadInput) as wrong:
+        at_once(surge(policy))
+    assert wrong.value.key == key
+
+
+@pytest.mark.parametrize(
+    ("changes", "key"),
+    [
+        ({"serving": {"tells_refusals": False}}, "serving.tells_refusals"),
+        ({"horizon": "2 days"}, "horizon"),
+        ({"behaviour": {"retry": {"second_account": 0.1}}}, "behaviour.retry.second_account"),
+    ],
+)
+def test_a_scenario_that_live_clients_cannot_play_is_refused(changes, key):
+    with pytest.raises(BadInput) as wrong:
+        at_once(surge(**changes))
+    assert wrong.value.key == key

@@ -21,7 +21,7 @@ class RealClock:
         self.loop = asyncio.get_running_loop()
         self.began = self.loop.time()
         self.tasks: set[asyncio.Task[None]] = set()
-        self.failed: asyncio.Future[None] = self.loop.create_future()
+        self.failed: asyncio.Future[float] = self.loop.create_future()
         self.gap = 0.0  # seconds: by how much the loop was late at worst
 
     def now(self) -> float:
@@ -60,9 +60,9 @@ class RealClock:
 
     async def run_until(self, horizon: float) -> None:
         """Let everything go on until the horizon, and end it then. Raises what any part of the run raised."""
-        over = asyncio.ensure_future(self.until(horizon))
+        over: asyncio.Future[float] = self.loop.create_task(self.until(horizon))
         try:
-            await asyncio.wait([over, self.failed], return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait((over, self.failed), return_when=asyncio.FIRST_COMPLETED)
             if self.failed.done():
                 self.failed.result()
         finally:

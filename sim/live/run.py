@@ -143,8 +143,10 @@ async def steer(
     """The control process of every engine, called at its ticks in real time."""
     ticks = Ticks()
     rows: dict[str, Any] = {"decisions": decisions, "fleets": fleets, "progress": None}
-    span = {"tick": scenario.control_tick, "horizon": scenario.horizon}
+    span: dict[str, Any] = {"tick": scenario.control_tick, "horizon": scenario.horizon}
     for instant in control(cast(Clock, ticks), server.controls, playbook, server, **span, **rows):
+        if cast(float, instant) >= scenario.horizon:
+            return
         await clock.until(cast(float, instant))
         ticks.now = cast(float, instant)
 

@@ -40,8 +40,16 @@ class Server:
         self.tick = 0.0  # seconds: when the last control interval began
         self.knobs, self.retries = controls.knobs.copy(), controls.retries.copy()
         self.forget()
-        told = {"batches": self.batches, "start": self.start, "finish": self.finish, "drop": self.drop}
-        self.pools = [LivePool(clock, scenario, n, seed, device, **told) for n in range(len(scenario.pools))]
+        self.pools = [
+            LivePool(
+                *(clock, scenario, number, seed, device),
+                batches=self.batches,
+                start=self.start,
+                finish=self.finish,
+                drop=self.drop,
+            )
+            for number in range(len(scenario.pools))
+        ]
         self.pool_of = [self.pools[list(scenario.pools).index(feature.pool)] for feature in features]
 
     def ask(self, user: int, feature: int, ask: int, attempt: int, due: float) -> Attempt:

@@ -3,9 +3,10 @@
 from collections.abc import Callable
 
 from sim.parallel import Progress
+from sim.validation import live
 from sim.validation.study import Study
 
 __all__ = ["STUDIES", "Study"]
 
 # By the name that the command takes: what makes the study, given where to report the share that is done.
-STUDIES: dict[str, Callable[[Progress | None], Study]] = {}
+STUDIES: dict[str, Callable[[Progress | None], Study]] = {"live": live.study}
