@@ -9,7 +9,7 @@ import pytest
 
 from sim.errors import BadInput
 from sim.live.clock import RealClock
-from sim.live.run import Gate, Vitals, live, run_live
+from sim.live.run import Gate, Vitals, run_live, run_together
 from sim.load import merged
 from sim.profile import constant_profile
 from sim.run import Run
@@ -48,8 +48,7 @@ class TimerDevice:
 
 
 def at_once(scenario: Scenario, seed: int = 1) -> Run:
-    with asyncio.Runner(loop_factory=JumpingLoop) as runner:
-        return runner.run(live(scenario, seed=seed, device=TimerDevice())).run
+    return run_together([(scenario, None)], seed=seed, device=TimerDevice(), loop=JumpingLoop)[0].run
 
 
 def surge(*policies: dict[str, Any], **changes: Any) -> Scenario:
@@ -154,7 +153,7 @@ def test_in_real_time_it_is_close_to_the_simulator():
     predicted = simulate(scenario, engine="simpy").requests
     for _ in range(4):
         found = run_live(scenario)
-        faults = Gate().faults(found.vitals)
+        faults = Gate(shortest=0.1).faults(found.vitals)
         if not faults:
             break
     else:
@@ -171,9 +170,9 @@ def test_in_real_time_it_is_close_to_the_simulator():
 
 
 def test_a_run_on_a_machine_that_stands_still_does_not_count():
-    assert Gate().faults(Vitals(gap=0.001, lateness=0.001, drift=0.001)) == []
-    assert len(Gate().faults(Vitals(gap=0.2, lateness=0.1, drift=0.05))) == 3
-    assert Gate().faults(Vitals(gap=0.001, lateness=0.001, drift=float("nan")))
+    assert Gate(shortest=0.1).faults(Vitals(gap=0.001, lateness=0.001, drift=0.001)) == []
+    assert len(Gate(shortest=0.1).faults(Vitals(gap=0.2, lateness=0.1, drift=0.05))) == 3
+    assert Gate(shortest=0.1).faults(Vitals(gap=0.001, lateness=0.001, drift=float("nan")))
 
 
 @pytest.mark.parametrize(

@@ -19,10 +19,14 @@ class RealClock:
 
     def __init__(self) -> None:
         self.loop = asyncio.get_running_loop()
-        self.began = self.loop.time()
+        self.start()
         self.tasks: set[asyncio.Task[None]] = set()
         self.failed: asyncio.Future[float] = self.loop.create_future()
         self.gap = 0.0  # seconds: by how much the loop was late at worst
+
+    def start(self) -> None:
+        """Now is 0."""
+        self.began = self.loop.time()
 
     def now(self) -> float:
         return self.loop.time() - self.began
