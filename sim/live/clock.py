@@ -22,6 +22,7 @@ class RealClock:
         self.start()
         self.tasks: set[asyncio.Task[None]] = set()
         self.failed: asyncio.Future[float] = self.loop.create_future()
+        self.over = False
         self.gap = 0.0  # seconds: by how much the loop was late at worst
 
     def start(self) -> None:
@@ -40,6 +41,8 @@ class RealClock:
         """Call something at an instant; an error in it ends the run."""
 
         def called() -> None:
+            if self.over:  # other runs may go on, on the same loop
+                return
             try:
                 call(*given)
             except Exception as wrong:  # noqa: BLE001
@@ -64,13 +67,14 @@ class RealClock:
 
     async def run_until(self, horizon: float) -> None:
         """Let everything go on until the horizon, and end it then. Raises what any part of the run raised."""
-        over: asyncio.Future[float] = self.loop.create_task(self.until(horizon))
+        end: asyncio.Future[float] = self.loop.create_task(self.until(horizon))
         try:
-            await asyncio.wait((over, self.failed), return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait((end, self.failed), return_when=asyncio.FIRST_COMPLETED)
             if self.failed.done():
                 self.failed.result()
         finally:
-            over.cancel()
+            self.over = True
+            end.cancel()
             self.failed.cancel()
             for task in list(self.tasks):
                 task.cancel()
