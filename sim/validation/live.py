@@ -184,9 +184,10 @@ def compared(case: Case, run: LiveRun, faults: list[str]) -> list[Row]:
 
 def quantiles(run: Run) -> Figures:
     """Latency of the served, from when they were due."""
-    found = latencies(run).xs(("served", "latency", "all"))
+    found = np.asarray(latencies(run).xs(("served", "latency", "all")), dtype=float)
     bounds = {"p50": 0.02, "p95": 0.05, "p99": 0.08}
-    return {f"latency {name}": ("s", float(found[name]), within) for name, within in bounds.items()}
+    values = zip(bounds.items(), found[:3].tolist(), strict=True)
+    return {f"latency {name}": ("s", value, within) for (name, within), value in values}
 
 
 def spike_figures(run: Run) -> Figures:
