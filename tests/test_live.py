@@ -149,11 +149,11 @@ def test_so_it_is_whatever_the_service_is_like(changes):
 
 def test_in_real_time_it_is_close_to_the_simulator():
     """Ten seconds of a server at 0.7 of its capacity; again where the machine did not keep time."""
-    scenario = queue(lasting=10, rate=28, gpus=4, seconds=0.1, noise={"kind": "none"})
+    scenario = queue(lasting=10, rate=7, gpus=4, seconds=0.4, noise={"kind": "none"})
     predicted = simulate(scenario, engine="simpy").requests
     for _ in range(4):
         found = run_live(scenario)
-        faults = Gate(shortest=0.1).faults(found.vitals)
+        faults = Gate(shortest=0.4).faults(found.vitals)
         if not faults:
             break
     else:
@@ -164,7 +164,7 @@ def test_in_real_time_it_is_close_to_the_simulator():
     latency, expected = (rows["finished"] - rows["arrived"] for rows in (there, predicted))
     for q, within in ((0.5, 0.02), (0.95, 0.05), (0.99, 0.08)):
         assert latency.quantile(q) == pytest.approx(expected.quantile(q), rel=within)
-    assert latency.min() >= 0.1, "no GPU is faster than its profile"
+    assert latency.min() >= 0.4, "no GPU is faster than its profile"
     assert len(found.waits) == there["started"].notna().sum()
     assert (found.waits >= 0).all()
 
