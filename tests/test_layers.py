@@ -38,6 +38,7 @@ FLOORS = [
     ["first_use"],
     ["compare", "rescue", "storm_map"],
     ["plots"],
+    ["live"],
     ["validation"],
     ["cli_options"],
     ["report", "console"],

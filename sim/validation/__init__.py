@@ -4,7 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from sim.parallel import Progress
-from sim.validation import overload, theory
+from sim.validation import live, overload, theory
 from sim.validation.mlperf import replays
 from sim.validation.study import Study
 
@@ -15,6 +15,7 @@ STUDIES: dict[str, Callable[[Progress | None], Study]] = {
     "theory": theory.study,
     "mlperf": replays,
     "overload": overload.study,
+    "live": live.study,
 }
 
 # Those that can also be made of figures in a file of one's own.
