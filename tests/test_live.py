@@ -15,7 +15,7 @@ from sim.profile import constant_profile
 from sim.run import Run
 from sim.scenario import Scenario
 from sim.simulate import simulate
-from tests.queues import queue
+from sim.validation.queues import queue
 
 
 class JumpingSelector(selectors.SelectSelector):

@@ -125,6 +125,7 @@ def check_playable(scenario: Scenario) -> None:
         ("demand.word_of_mouth", demand.word_of_mouth is not None, "none"),
         ("demand.regions", bool(demand.regions), "none"),
         ("features", any(len(f.ladders()) > 1 for f in scenario.features.values()), "one number of images each"),
+        ("serving.delivers_late", scenario.serving.delivers_late, "false"),
         ("serving.tells_refusals", not scenario.serving.tells_refusals, "true"),
         ("behaviour.retry.second_account", scenario.behaviour.retry.second_account > 0, "0"),
         ("cells", scenario.played_cells > 1, "1"),
