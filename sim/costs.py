@@ -65,8 +65,9 @@ def consumed(run: Run, pool: str, spans: list[tuple[float, float]]) -> pd.DataFr
 
 def dollars(run: Run, window: Window = None) -> float:
     """The price of all GPUs of the slice that are in service, busy or idle."""
-    hours = gpu_hours(run, window)["total"]
-    return float(sum(hours[pool] * facts["dollars_per_gpu_hour"] for pool, facts in run.manifest["pools"].items()))
+    span = np.array(window_of(run, window))
+    pools = run.manifest["pools"].items()
+    return float(sum(capacity(run, pool, span)[0] / HOUR * facts["dollars_per_gpu_hour"] for pool, facts in pools))
 
 
 def energy(run: Run, window: Window = None) -> dict[str, float]:

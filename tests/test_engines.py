@@ -60,7 +60,7 @@ def agree_on(scenario: Scenario) -> None:
         assert_alike(*both)
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=30, deadline=None, suppress_health_check=list(HealthCheck))
 @given(document=documents(), number=st.integers(0, 10**6))
 def test_engines_agree_whatever_a_policy_turns_and_see_the_same(document, number):
     scenario = scenario_from(document)

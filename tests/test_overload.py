@@ -22,11 +22,11 @@ TURNING = ["degrade under load", "adaptive lifo"]  # with two states and a memor
 
 @pytest.mark.parametrize("kind", ADVICE)
 def test_engines_agree_on_every_policy_under_the_surge(kind):
-    sets = {"scale": 0.125, "horizon": "45 min", "demand.waves.1.from": "10 min", "record": "rows"}
+    sets = {"scale": "1/16", "horizon": "20 min", "demand.waves.1.from": "5 min", "record": "rows"}
     runs = [simulate(load("surge", sets=sets), [example(kind)], engine=e) for e in ("simpy", "compiled")]
     for table in TABLES:
         pd.testing.assert_frame_equal(*(getattr(run, table) for run in runs), check_exact=True, obj=table)
-    assert len(runs[0].requests) > 1000
+    assert len(runs[0].requests) > 200
 
 
 @pytest.mark.parametrize("kind", CLAIM)

@@ -189,11 +189,10 @@ def patience_over(s, c, row, now):  # type: ignore[no-untyped-def]
     request = s.requests[row]
     if request.outcome == NONE:
         leave(s, c, row, now)
-        if request.mark & GONE:  # who is next now may have waited for long enough
-            wake_one(s, c, c.pool_of[request.feature], now)
         after(s, c, request.wish, row, now)
         if request.mark & GONE:
-            keep(s, c, row)
+            keep(s, c, row)  # before its lane is looked at, which frees it
+            wake_one(s, c, c.pool_of[request.feature], now)  # who is next now may have waited for long enough
     elif request.outcome == REFUSED and request.mark & RETRY and not c.tells_refusals:
         after(s, c, request.wish, row, now)
         settle(s, c, row)
