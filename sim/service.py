@@ -231,13 +231,8 @@ class Service:
     def start(self, requests: list[Request], pool: Pool, gpu: int) -> Batch:
         """Put a batch on a GPU."""
         head, now = requests[0], self.env.now
-        spec = self.specs[head.spec]
-        size = len(requests) * spec.images
-        key, k = self.crowd.key[head.user], head.ask * ATTEMPTS + head.attempt
-        factor = noise(*self.noises[head.spec], self.seed, SERVICE, key, k)
-        seconds = pool.seconds[head.spec][size] * pool.pace(gpu) * factor * pool.knobs[SLOWDOWN]
-        if pool.loads(gpu, head.spec):
-            seconds += sample(*pool.load, self.seed, LOAD, key, k)
+        size = len(requests) * self.specs[head.spec].images
+        seconds = self.seconds(head, size, pool, gpu)
         batch = Batch(
             len(self.batches),
             pool.number,
@@ -246,7 +241,7 @@ class Service:
             requests,
             size,
             now,
-            float(seconds),
+            seconds,
             float(pool.knobs[POWER]),
         )
         self.batches.append(batch)
@@ -255,6 +250,15 @@ class Service:
             self.started[request.tier][request.feature] += 1
             self.waited[request.tier][request.feature] += now - request.arrived
         return batch
+
+    def seconds(self, head: Request, size: int, pool: Pool, gpu: int) -> float:
+        """How long this GPU takes for a batch of `size` images, of which `head` is the first request."""
+        key, k = self.crowd.key[head.user], head.ask * ATTEMPTS + head.attempt
+        factor = noise(*self.noises[head.spec], self.seed, SERVICE, key, k)
+        seconds = pool.seconds[head.spec][size] * pool.pace(gpu) * factor * pool.knobs[SLOWDOWN]
+        if pool.loads(gpu, head.spec):
+            seconds += sample(*pool.load, self.seed, LOAD, key, k)
+        return float(seconds)
 
     def finish(self, request: Request) -> None:
         """An image is done; if its user is still there, it is served."""

@@ -1,5 +1,7 @@
 """The readable engine, as the control process meets it: SimPy's processes run by themselves between two ticks."""
 
+from collections.abc import Callable
+
 from sim.clock import Clock
 from sim.controls import Controls, Telemetry
 from sim.crowd import Crowd
@@ -22,12 +24,13 @@ class SimpyEngine:
         asks: Asks,
         controls: Controls,
         seed: int,
-        users: type[Users],
+        users: Callable[..., Users] = Users,
+        service: Callable[..., Service] = Service,
         *,
         unlimited: bool = False,
     ):
         crowd = Crowd(scenario, people, seed)
-        self.service = Service(env, scenario, crowd, controls, seed, unlimited=unlimited)
+        self.service = service(env, scenario, crowd, controls, seed, unlimited=unlimited)
         self.waitlist = Waitlist(env, controls, scenario.behaviour.waitlist_patience.law, seed)
         users(env, scenario, crowd, asks, self.service, self.waitlist, seed)
 

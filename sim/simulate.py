@@ -18,6 +18,7 @@ from sim.log import Recording
 from sim.policies.playbook import Step, in_order
 from sim.run import Run, run_from
 from sim.scenario import UNLIMITED, Scenario
+from sim.service import Service
 from sim.simpy_engine import SimpyEngine
 from sim.users import Users
 
@@ -33,17 +34,18 @@ def simulate(
     engine: str = "compiled",
     unlimited: bool = False,
     recording: Recording | None = None,
-    users: type[Users] | None = None,
+    users: Callable[..., Users] | None = None,
+    service: Callable[..., Service] | None = None,
     progress: Callable[[float], None] | None = None,
 ) -> Run:
     """One run of a scenario under a playbook, as tables.
 
     playbook: the name of one in the scenario (the first where None), or a list of policies, each any object with
     act(telemetry, controls). engine: 'compiled', or 'simpy', the readable definition of the same model. unlimited:
-    every pool always has one GPU more, so that nobody waits. recording: what is written
-    down, as the scenario says where None; 'simpy' writes every row. users: people of your own, a class derived from
-    sim.users.Users, for 'simpy'. progress is called with the seconds simulated so far, at
-    every control tick. The same scenario, playbook and seed give the same tables, on any machine, in any number of
+    every pool always has one GPU more, so that nobody waits. recording: what is written down, as the scenario says
+    where None; 'simpy' writes every row. users, service: people or a service of your own, a class derived from
+    sim.users.Users or sim.service.Service, for 'simpy'. progress is called with the seconds simulated so far, at every
+    control tick. The same scenario, playbook and seed give the same tables, on any machine, in any number of
     processes, and from both engines.
     """
     name, steps = (UNLIMITED, ()) if unlimited and not playbook else chosen(scenario, playbook)
@@ -54,15 +56,17 @@ def simulate(
     recording = scenario.recording if recording is None else recording
     if engine == "simpy" and not recording.rows:
         raise BadInput("this engine writes down every row", key="record", value=scenario.record, expected="rows")
-    if engine == "compiled" and users is not None:
-        why = "people of your own are Python, which this engine does not run: its people are compiled"
+    if engine == "compiled" and (users is not None or service is not None):
+        why = "people and a service of your own are Python, which this engine does not run: it is compiled"
         raise BadInput(why, key="engine", value=engine, expected="engine='simpy'")
     if scenario.played_cells > 1:
         raise BadInput("several cells are run by sim.simulate_cells", key="cells", value=scenario.cells, expected="1")
     if engine == "compiled" and not compiled_before():
         LOG.warning("Compiling the engine: once on this machine, about half a minute ...")
     with without_garbage_collection():
-        return played(scenario, name, steps, seed, engine, recording, unlimited, users or Users, progress)
+        return played(
+            scenario, name, steps, seed, engine, recording, unlimited, users or Users, service or Service, progress
+        )
 
 
 def played(
@@ -73,7 +77,8 @@ def played(
     engine: str,
     recording: Recording,
     unlimited: bool,
-    users: type[Users],
+    users: Callable[..., Users],
+    service: Callable[..., Service],
     progress: Callable[[float], None] | None,
 ) -> Run:
     """The run; nothing of its engine outlives this call."""
@@ -87,7 +92,7 @@ def played(
     if engine == "compiled":
         plays = CompiledEngine(scenario, people, asks, controls, seed, recording, unlimited=unlimited)
     else:
-        plays = SimpyEngine(env, scenario, people, asks, controls, seed, users, unlimited=unlimited)
+        plays = SimpyEngine(env, scenario, people, asks, controls, seed, users, service, unlimited=unlimited)
     timed, tick = in_order([*scenario.always, *steps], scenario.seconds), scenario.control_tick
     horizon = scenario.horizon
     rows = {"decisions": decisions, "fleets": fleets}

@@ -10,6 +10,7 @@ import pytest
 
 from sim.clock import Clock
 from sim.controls import Controls, Telemetry
+from sim.errors import BadInput
 from sim.policies import (
     Concurrency,
     Degrade,
@@ -23,6 +24,7 @@ from sim.policies import (
 )
 from sim.pool import Pool
 from sim.request import Request
+from sim.service import Service
 from sim.simulate import simulate
 from tests.random_scenarios import plain
 from tests.traces import TEN_SECONDS, arriving, outcomes, served, step
@@ -432,3 +434,15 @@ def test_a_queue_that_has_emptied_expects_no_wait_at_all():
     for request in sorted(requests, key=lambda r: r.spec, reverse=True):
         waiting.count(request, -1)
     assert waiting.expected_wait(0) == 0
+
+
+def test_a_service_of_ones_own_says_how_long_a_batch_takes():
+    class Odd(Service):
+        def seconds(self, head: Request, size: int, pool: Pool, gpu: int) -> float:
+            return 3.0 + head.user % 2
+
+    scenario = plain(demand=[{"kind": "spike", "people": 50, "lasting": "1 min"}])
+    batches = simulate(scenario, engine="simpy", service=Odd).batches
+    assert set(np.round(batches["finished"] - batches["started"], 6).dropna()) == {3.0, 4.0}
+    with pytest.raises(BadInput, match=r"service of your own"):
+        simulate(scenario, service=Odd)
