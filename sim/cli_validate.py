@@ -1,7 +1,9 @@
 """The command that holds the simulator against theory, published servers and recordings."""
 
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
@@ -10,38 +12,54 @@ from rich.text import Text
 
 from sim.console import name_column, progress_bar, ready
 from sim.errors import BadInput
+from sim.parallel import Progress
+
+if TYPE_CHECKING:
+    from sim.validation import Study
 
 
 def validate(
     study: Annotated[str, typer.Argument(help="Which study, or 'all' of them.")] = "all",
+    file: Annotated[
+        Path | None, typer.Argument(help="Figures or a recording of your own, for a study that takes them.")
+    ] = None,
     out: Annotated[Path | None, typer.Option(help="Also write an HTML page here.")] = None,
     misses: Annotated[bool, typer.Option("--misses", help="Print only figures that do not agree.")] = False,
-    file: Annotated[
-        Path | None, typer.Option(help="Published figures of your own, for a study that takes them.")
-    ] = None,
 ) -> None:
     """Hold the simulator against what is known otherwise: a table of predicted and actual, misses included."""
-    from sim.validation import OF_A_FILE, STUDIES
     from sim.validation.page import page
 
-    if study != "all" and study not in STUDIES:
-        raise BadInput("there is no such study", key="study", value=study, expected=", ".join([*STUDIES, "all"]))
-    if file is not None and study not in OF_A_FILE:
-        expected = f"a study that does: {', '.join(OF_A_FILE)}"
-        raise BadInput("this study takes no file", key="--file", value=study, expected=expected)
     if out is not None and (out.suffix != ".html" or not out.parent.is_dir()):
         raise BadInput("the page cannot be written there", key="--out", value=out, expected="a file name.html")
+    makers = chosen(study, file)
     ready()
     made = []
-    for name in STUDIES if study == "all" else [study]:
+    for name, maker in makers.items():
         with progress_bar(name) as report:
-            made.append(STUDIES[name](report) if file is None else OF_A_FILE[name](report, file))
+            made.append(maker(report))
         Console().print(table(made[-1], only_misses=misses))
     for one in made:
         Console(highlight=False).print(Text(one.sentence, style="bold"))
     if out is not None:
         out.write_text(page(made), encoding="utf-8")
         Console().print(f"Page in {out}", soft_wrap=True, highlight=False, markup=False)
+
+
+def chosen(study: str, file: Path | None) -> dict[str, Callable[[Progress], "Study"]]:
+    """By name, what makes each study that is wanted. Raises BadInput where there is none, or a file lacks."""
+    from sim.validation import OF_A_FILE, STUDIES
+
+    known = [*dict.fromkeys([*STUDIES, *OF_A_FILE]), "all"]
+    if study not in known:
+        raise BadInput("there is no such study", key="study", value=study, expected=", ".join(known))
+    if file is not None and study not in OF_A_FILE:
+        expected = f"a study that does: {', '.join(OF_A_FILE)}"
+        raise BadInput("this study takes no file", key="study", value=study, expected=expected)
+    if file is None and study not in [*STUDIES, "all"]:
+        raise BadInput("this study is of a recording of your own", key="file", expected=f"validate {study} FILE")
+    if file is not None:
+        return {study: partial(OF_A_FILE[study], file=file)}
+    return dict(STUDIES) if study == "all" else {study: STUDIES[study]}
 
 
 def table(study: object, *, only_misses: bool) -> Table:

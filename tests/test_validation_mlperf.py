@@ -99,6 +99,6 @@ def test_the_command_takes_a_file_of_ones_own_and_shows_its_misses(tmp_path):
         document["runs"] = document["runs"][:1]
         document["runs"][0]["offline_samples_per_s"] = 12.5
 
-    told = CliRunner().invoke(app, ["validate", "mlperf", "--file", str(changed(tmp_path, slower))])
+    told = CliRunner().invoke(app, ["validate", "mlperf", str(changed(tmp_path, slower))])
     assert told.exit_code == 0
     assert "3 of 11 figures agree" in told.output

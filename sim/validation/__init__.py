@@ -1,7 +1,6 @@
 """Studies that hold the simulator against what is known otherwise: each gives a table of predicted against actual."""
 
 from collections.abc import Callable
-from pathlib import Path
 
 from sim.parallel import Progress
 from sim.validation import live, overload, theory
@@ -18,5 +17,5 @@ STUDIES: dict[str, Callable[[Progress | None], Study]] = {
     "live": live.study,
 }
 
-# Those that can also be made of figures in a file of one's own.
-OF_A_FILE: dict[str, Callable[[Progress | None, Path], Study]] = {"mlperf": replays}
+# Those that can be made, or can only be made, of a file of one's own: given that as `file`.
+OF_A_FILE: dict[str, Callable[..., Study]] = {"mlperf": replays}
