@@ -19,19 +19,19 @@ if TYPE_CHECKING:
 
 
 def validate(
-    study: Annotated[str, typer.Argument(help="Which study, or 'all' of them.")] = "all",
+    study: Annotated[str, typer.Argument(help="Which study, or 'all' that need no file and no device.")] = "all",
     file: Annotated[
         Path | None, typer.Argument(help="Figures or a recording of your own, for a study that takes them.")
     ] = None,
-    out: Annotated[Path | None, typer.Option(help="Also write an HTML page here.")] = None,
+    out: Annotated[Path | None, typer.Option(help="Also write an HTML page here, or a table, a .csv file.")] = None,
+    device: Annotated[str | None, typer.Option(help="What computes in 'torch': cpu or cuda.")] = None,
     misses: Annotated[bool, typer.Option("--misses", help="Print only figures that do not agree.")] = False,
 ) -> None:
     """Hold the simulator against what is known otherwise: a table of predicted and actual, misses included."""
-    from sim.validation.page import page
-
-    if out is not None and (out.suffix != ".html" or not out.parent.is_dir()):
-        raise BadInput("the page cannot be written there", key="--out", value=out, expected="a file name.html")
-    makers = chosen(study, file)
+    if out is not None and (out.suffix not in WRITERS or not out.parent.is_dir()):
+        expected = f"a file name{' or name'.join(WRITERS)} in a folder that is there"
+        raise BadInput("the studies cannot be written there", key="--out", value=out, expected=expected)
+    makers = chosen(study, file, device)
     ready()
     made = []
     for name, maker in makers.items():
@@ -41,20 +41,40 @@ def validate(
     for one in made:
         Console(highlight=False).print(Text(one.sentence, style="bold"))
     if out is not None:
-        out.write_text(page(made), encoding="utf-8")
-        Console().print(f"Page in {out}", soft_wrap=True, highlight=False, markup=False)
+        WRITERS[out.suffix](made, out)
+        Console().print(f"Written to {out}", soft_wrap=True, highlight=False, markup=False)
 
 
-def chosen(study: str, file: Path | None) -> dict[str, Callable[[Progress], "Study"]]:
+def write_page(studies: list["Study"], path: Path) -> None:
+    from sim.validation.page import page
+
+    path.write_text(page(studies), encoding="utf-8")
+
+
+def write_table(studies: list["Study"], path: Path) -> None:
+    from sim.validation.results import write_results
+
+    write_results(studies, path)
+
+
+WRITERS = {".html": write_page, ".csv": write_table}
+
+
+def chosen(study: str, file: Path | None, device: str | None) -> dict[str, Callable[[Progress], "Study"]]:
     """By name, what makes each study that is wanted. Raises BadInput where there is none, or a file lacks."""
-    from sim.validation import OF_A_FILE, STUDIES
+    from sim.validation import OF_A_FILE, ON_A_DEVICE, STUDIES
 
-    known = [*dict.fromkeys([*STUDIES, *OF_A_FILE]), "all"]
+    known = [*dict.fromkeys([*STUDIES, *OF_A_FILE, *ON_A_DEVICE]), "all"]
     if study not in known:
         raise BadInput("there is no such study", key="study", value=study, expected=", ".join(known))
     if file is not None and study not in OF_A_FILE:
         expected = f"a study that does: {', '.join(OF_A_FILE)}"
         raise BadInput("this study takes no file", key="study", value=study, expected=expected)
+    if device is not None and study not in ON_A_DEVICE:
+        expected = f"a study that does: {', '.join(ON_A_DEVICE)}"
+        raise BadInput("this study runs on no device", key="study", value=study, expected=expected)
+    if study in ON_A_DEVICE:
+        return {study: partial(ON_A_DEVICE[study], device=device or "cpu")}
     if file is None and study not in [*STUDIES, "all"]:
         raise BadInput("this study is of a recording of your own", key="file", expected=f"validate {study} FILE")
     if file is not None:

@@ -3,11 +3,11 @@
 from collections.abc import Callable
 
 from sim.parallel import Progress
-from sim.validation import live, overload, theory
+from sim.validation import live, overload, theory, torch_live
 from sim.validation.mlperf import replays
 from sim.validation.study import Study
 
-__all__ = ["OF_A_FILE", "STUDIES", "Study"]
+__all__ = ["OF_A_FILE", "ON_A_DEVICE", "STUDIES", "Study"]
 
 # By the name that the command takes: what makes the study, given where to report the share that is done.
 STUDIES: dict[str, Callable[[Progress | None], Study]] = {
@@ -16,6 +16,9 @@ STUDIES: dict[str, Callable[[Progress | None], Study]] = {
     "overload": overload.study,
     "live": live.study,
 }
+
+# Those that need torch, and a device that it runs on.
+ON_A_DEVICE: dict[str, Callable[..., Study]] = {"torch": torch_live.study}
 
 # Those that can be made, or can only be made, of a file of one's own: given that as `file`.
 OF_A_FILE: dict[str, Callable[..., Study]] = {"mlperf": replays}
