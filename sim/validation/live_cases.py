@@ -57,9 +57,9 @@ class Case:
     playbook: str = "none"
 
 
-def steady(fleet: Fleet, load: float, *, linger: float = 0.1) -> Case:
+def steady(fleet: Fleet, load: float, *, lasting: float = 60.0) -> Case:
     """People who wait as long as it takes, at a constant share of capacity."""
-    scenario = service(fleet, [wave(load * fleet.full)], lasting=60.0, behaviour=STEADY, linger=linger)
+    scenario = service(fleet, [wave(load * fleet.full)], lasting=lasting, behaviour=STEADY, linger=0.1)
     return Case(f"load {load}", scenario, quantiles)
 
 
