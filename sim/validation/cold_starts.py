@@ -83,7 +83,7 @@ def loads_law() -> dict[str, Any]:
 
 
 def simulated_loads(requests: pd.DataFrame) -> tuple[list[Floats], float]:
-    """Seconds of each load in a pool that is asked for the recorded models, by seed; and the share of jobs that load."""
+    """Seconds of loads in a pool that is asked for the recorded models, by seed; and the share of jobs that load."""
     named = requests[requests["model"].notna()]
     place, models = pd.factorize(named["model"])
     scenario = pool_of(list(models), named["created"].to_numpy(float), place.astype(np.int16), gpus=GPUS)
@@ -107,7 +107,9 @@ def simulated_cold(service: float) -> list[Floats]:
 SERVED = 17.0  # seconds of the popular model's job, warm: what the pool's jobs take besides loads
 
 
-def pool_of(models: list[str], times: Floats, kind: NDArray[np.int16], *, gpus: int, service: float = SERVED) -> Scenario:
+def pool_of(
+    models: list[str], times: Floats, kind: NDArray[np.int16], *, gpus: int, service: float = SERVED
+) -> Scenario:
     """A pool that is asked for these models at these times (seconds); each takes `service` seconds once loaded."""
     end = float(times[-1]) + 1e5
     features = {

@@ -108,7 +108,9 @@ def by_pod_minute(folder: Path, name: str, first: float) -> tuple[pd.Series, int
     if off.any():
         value = found["timestamp_anon"].iloc[int(np.argmax(off))]
         expected = f"{first:.0f}, and every {TICK:g} s from there"
-        raise BadInput("an instant is no minute of the recording", file=path, key="timestamp_anon", value=value, expected=expected)
+        raise BadInput(
+            "an instant is no minute of the recording", file=path, key="timestamp_anon", value=value, expected=expected
+        )
     named = found["container_ip"].notna()  # "NULL" and nothing at all are read as missing
     index = pd.MultiIndex.from_arrays([minute[named].round().astype(int), found["container_ip"][named]])
     values = pd.Series(numbers(found, "value", path)[named].to_numpy(), index=index)
@@ -156,7 +158,9 @@ def read_requests(folder: Path) -> pd.DataFrame:
     created = pd.to_datetime(found["created"], errors="coerce")
     if created.isna().any():
         value = found["created"][created.isna()].iloc[0]
-        raise BadInput("a time cannot be read", file=path, key="gmt_create", value=value, expected="2024-11-15 16:57:50")
+        raise BadInput(
+            "a time cannot be read", file=path, key="gmt_create", value=value, expected="2024-11-15 16:57:50"
+        )
     numbers(found, "sojourn", path)
     found["created"] = (created - created.min()).dt.total_seconds()
     found = found.sort_values("created", kind="stable").reset_index(drop=True)

@@ -1,10 +1,11 @@
-"""A recorded fleet: Alibaba's GenTD26, a day of 109 pods and 23 days of requests, against what the simulator predicts."""
+"""A recorded fleet, Alibaba's GenTD26: a day of 109 pods and 23 days of requests, against the simulator."""
 
 from pathlib import Path
 
 import numpy as np
 
 from sim.parallel import Progress
+from sim.validation.bursts import rows_of_bursts
 from sim.validation.cold_starts import rows_of_loads
 from sim.validation.fleet_files import Fleet, read_fleet, read_requests
 from sim.validation.fleet_replay import dispatch_rows, utilisation_rows
@@ -27,7 +28,7 @@ def study(progress: Progress | None = None, *, file: Path) -> Study:
     rows += dispatch_rows(fleet, lambda share: done(0.15 + 0.35 * share))
     rows += rows_of_loads(fleet, requests)
     done(0.75)
-    rows += rows_of_habits(requests)
+    rows += [*rows_of_bursts(fleet), *rows_of_habits(requests)]
     done(1.0)
     return Study(
         name="traces",
@@ -39,8 +40,8 @@ def study(progress: Progress | None = None, *, file: Path) -> Study:
             "The fleet never was short of GPUs: the record can refute a way to dispatch, but not show how queues grow.",
             f"{fleet.loads_alone:,} loads lie in minutes in which their pod completed no job: they are not replayed.",
             *([f"{fleet.nameless:,} rows name no pod, and are left out."] if fleet.nameless else []),
-            "What people do by default, and the shipped scenario's, were fitted to this very recording: that they agree "
-            "says that the simulator makes of them what it should, not that other people are alike.",
+            "People's defaults, and the shipped scenario's, were fitted to this very recording: that they agree says "
+            "that the simulator makes of them what it should, not that other people are alike.",
         ],
     )
 

@@ -15,15 +15,14 @@ from sim.policies import Shed
 from sim.run import Run
 from sim.simulate import simulate
 from sim.streams import CHECK, draws
+from sim.validation.bursts import DAY, LARGEST_Z, by_minute, row_of_fano
 from sim.validation.fleet_files import SCRIPT
 from sim.validation.study import Row
 
 Floats = NDArray[np.float64]
 
 SEEDS = (1, 2, 3, 4, 5)
-LARGEST_Z = 3.5  # standard errors of both sides together
 SOON = 60.0  # seconds after an answer within which one asks again
-TREND = 31  # minutes of the moving average that is taken out of counts
 RESAMPLES, RESAMPLED = 200, 10_000  # of users, and the first place of these among the draws
 FAILURES = 0.015  # the share of recorded requests that failed
 POPULATIONS: Mapping[str, dict[str, Any]] = {
@@ -71,9 +70,10 @@ def rows_of_habits(requests: pd.DataFrame) -> list[Row]:
         runs = [simulate(scenario, [Shed(share=FAILURES)], seed=seed, unlimited=True) for seed in SEEDS]
         table = compared(real, [generated_arrivals(run) for run in runs], resamples=RESAMPLES).set_index("statistic")
         table = table[["recorded", "error", "generated", "deviation"]]
-        claimed = CLAIMED if sets else (*table.index, *CLAIMED)
-        again = pd.concat([table, asks_again(answers, runs), bursts(real, runs)])
-        rows += [row_of(name, str(figure), one, held=figure in claimed) for figure, one in again.iterrows()]
+        table = pd.concat([table, asks_again(answers, runs)])
+        rows += [row_of(name, str(what), one, held=not sets or what in CLAIMED) for what, one in table.iterrows()]
+        made = [by_minute(generated_arrivals(run).times, run.horizon) for run in runs]
+        rows.append(row_of_fano(name, by_minute(real.times, real.ends), made, DAY, held=not sets))
     return rows
 
 
@@ -147,30 +147,3 @@ def error_over_users(of: Floats, hits: Floats) -> float:
         total = of[drawn].sum()
         shares.append(hits[drawn].sum() / total if total else math.nan)
     return float(np.nanstd(shares, ddof=1))
-
-
-def bursts(real: Arrivals, runs: Sequence[Run]) -> pd.DataFrame:
-    """The Fano factor of counts by the minute without their trend; its error from the recording's days."""
-    counts = by_minute(real.times, real.ends)
-    days = [fano(day) for day in np.array_split(counts, max(1, len(counts) // 1440)) if day.sum() >= 1440 / 10]
-    found = np.array([fano(by_minute(generated_arrivals(run).times, run.horizon)) for run in runs])
-    row = {
-        "recorded": fano(counts),
-        "error": float(np.std(days, ddof=1)) / math.sqrt(len(days)) if len(days) > 1 else math.nan,
-        "generated": found.mean(),
-        "deviation": found.std(ddof=1),
-    }
-    return pd.DataFrame({"a minute: Fano factor, trend taken out": row}).T
-
-
-def by_minute(times: Floats, ends: float) -> Floats:
-    return np.bincount((times // 60).astype(np.int64), minlength=math.ceil(ends / 60)).astype(float)
-
-
-def fano(counts: Floats) -> float:
-    """Variance over mean of counts around their moving average of TREND minutes; 1 for Poisson arrivals.
-
-    The average holds the count itself, which takes 1 / TREND off the variance: that is put back.
-    """
-    trend = np.convolve(counts, np.ones(TREND) / TREND, "same")
-    return float(((counts - trend) ** 2).sum() / trend.sum() / (1 - 1 / TREND))
