@@ -5,15 +5,12 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from sim.demand.people import people_of
 from sim.profile import constant_profile
 from sim.scenario import Scenario
-from sim.validation.fleet_files import Fleet
+from sim.validation.fleet_files import Fleet, Floats
 from sim.validation.study import Row
-
-Floats = NDArray[np.float64]
 
 TREND = 31  # minutes of the moving average that is taken out of counts
 LARGEST_Z = 3.5

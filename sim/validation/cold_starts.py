@@ -1,21 +1,19 @@
 """Loading models: how long recorded loads take against the law that scenarios use, and what a cold start adds."""
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
-from sim.demand.trace import Trace
 from sim.load import load
 from sim.profile import Profile, constant_profile
 from sim.scenario import Scenario
 from sim.simulate import simulate
-from sim.validation.fleet_files import SCRIPT, Fleet
+from sim.validation.fleet_files import SCRIPT, Fleet, Floats, Ints
+from sim.validation.fleet_replay import recording
 from sim.validation.study import Row
-
-Floats = NDArray[np.float64]
 
 WITHIN = 0.1  # the relative error that still agrees, of every figure here
 # The law that scenarios are told to use: lognormal, mean 22 s, p95 45 s (sim/parts.py).
@@ -25,11 +23,11 @@ GPUS = 22  # the most requests that the recording has in the system, and the fle
 WARM_MODEL, POPULAR_MODEL = "M0001", "M0002"
 BUSY = 5  # requests in the system, from which on that model is kept warm: a program asks for it all the time
 STEPS = 30
-QUANTILES = {"p50": 0.5, "p95": 0.95}
-Measure = Callable[[Floats], float]
-MEASURES: dict[str, Measure] = {
-    "mean": lambda values: float(np.mean(values)),
-    **{name: (lambda values, q=q: float(np.quantile(values, q))) for name, q in QUANTILES.items()},  # type: ignore[misc]
+SERVED = 17.0  # seconds of the popular model's job, warm: what jobs take besides loads where it does not matter
+MEASURES: dict[str, Callable[[Floats], Any]] = {
+    "mean": np.mean,
+    "p50": partial(np.quantile, q=0.5),
+    "p95": partial(np.quantile, q=0.95),
 }
 
 
@@ -53,7 +51,7 @@ def compared(case: str, figure: str, recorded: Floats, predicted: list[Floats], 
     """A row a measure: the mean over seeds within WITHIN of the record."""
     rows = []
     for name, measure in MEASURES.items():
-        actual, found = measure(recorded), float(np.mean([measure(one) for one in predicted]))
+        actual, found = float(measure(recorded)), float(np.mean([measure(one) for one in predicted]))
         off = f"{found / actual - 1:+.1%}"
         bounds = (1 - WITHIN) * actual, (1 + WITHIN) * actual
         rows.append(Row(case, f"{figure} {name}", "s", actual, found, *bounds, f"{off}; {note}" if note else off))
@@ -86,7 +84,7 @@ def simulated_loads(requests: pd.DataFrame) -> tuple[list[Floats], float]:
     """Seconds of loads in a pool that is asked for the recorded models, by seed; and the share of jobs that load."""
     named = requests[requests["model"].notna()]
     place, models = pd.factorize(named["model"])
-    scenario = pool_of(list(models), named["created"].to_numpy(float), place.astype(np.int16), gpus=GPUS)
+    scenario = pool_of(list(models), named["created"].to_numpy(float), place, gpus=GPUS)
     loads, share = [], 0.0
     for seed in SEEDS:
         extra = simulate(scenario, seed=seed).batches["seconds"].to_numpy(float) - SERVED
@@ -97,19 +95,14 @@ def simulated_loads(requests: pd.DataFrame) -> tuple[list[Floats], float]:
 
 def simulated_cold(service: float) -> list[Floats]:
     """Sojourns on one GPU whose model changes with every request, none waiting, by seed."""
-    n = 4000
-    times = 3600.0 * np.arange(n)
-    scenario = pool_of(["one", "another"], times, (np.arange(n) % 2).astype(np.int16), gpus=1, service=service)
+    n = 2000
+    times = 3600.0 * np.arange(n, dtype=np.float64)
+    scenario = pool_of(["one", "another"], times, np.arange(n) % 2, gpus=1, service=service)
     runs = [simulate(scenario, seed=seed).requests for seed in SEEDS]
     return [(run["finished"] - run["arrived"]).to_numpy(float) for run in runs]
 
 
-SERVED = 17.0  # seconds of the popular model's job, warm: what the pool's jobs take besides loads
-
-
-def pool_of(
-    models: list[str], times: Floats, kind: NDArray[np.int16], *, gpus: int, service: float = SERVED
-) -> Scenario:
+def pool_of(models: list[str], times: Floats, kind: Ints, *, gpus: int, service: float = SERVED) -> Scenario:
     """A pool that is asked for these models at these times (seconds); each takes `service` seconds once loaded."""
     end = float(times[-1]) + 1e5
     features = {
@@ -126,21 +119,8 @@ def pool_of(
         "behaviour": {"patience": {"kind": "never"}},
         "serving": {"noise": {"kind": "none"}},
     }
-    trace = Trace(
-        times=times,
-        user=np.zeros(len(times), dtype=np.int64),
-        images=np.ones(len(times), dtype=np.int16),
-        kind=kind,
-        kinds=tuple(models),
-        start=None,
-        length=float(times[-1]) + 1.0,
-        users_known=True,
-        source="GenTD26",
-        sha256="",
-        recorded_as="gentd26",
-    )
     profiles: dict[str, Profile] = {name: constant_profile(name, service) for name in models}
-    return Scenario.from_dict(document, profiles=profiles, traces={"requests": trace})
+    return Scenario.from_dict(document, profiles=profiles, traces={"requests": recording(times, kind, tuple(models))})
 
 
 def rows_of_sojourns(requests: pd.DataFrame) -> list[Row]:

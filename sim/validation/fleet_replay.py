@@ -7,7 +7,6 @@ from functools import partial
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from sim.demand.trace import Trace
 from sim.parallel import Progress
@@ -19,11 +18,8 @@ from sim.service import Service
 from sim.simulate import simulate
 from sim.streams import CHECK, draws
 from sim.validation.dispatch import DISPATCHERS
-from sim.validation.fleet_files import Fleet
+from sim.validation.fleet_files import Fleet, Floats, Ints
 from sim.validation.study import Row
-
-Floats = NDArray[np.float64]
-Ints = NDArray[np.int64]
 
 MINUTES = {"minutes of 60 s": 60.0, "minutes of 57 s, as recorded": 57.0}
 HOUR = 60  # minutes
@@ -82,22 +78,7 @@ def replayed(jobs: Jobs, gpus: int) -> tuple[Floats, Floats]:
 
 def scenario_of(jobs: Jobs, gpus: int) -> Scenario:
     """One pool with one queue, and a client who asks at the recorded instants and never leaves."""
-    n, longest = len(jobs.arrived), float(jobs.seconds.max())
-    horizon = float(jobs.arrived[-1]) + longest + float(jobs.seconds.sum()) / gpus + 1.0
-    none = np.zeros(n, dtype=np.int16)
-    trace = Trace(
-        times=jobs.arrived,
-        user=np.zeros(n, dtype=np.int64),
-        images=none + np.int16(1),
-        kind=none,
-        kinds=("",),
-        start=None,
-        length=float(jobs.arrived[-1]) + 1.0,
-        users_known=True,
-        source="GenTD26",
-        sha256="",
-        recorded_as="gentd26-fleet",
-    )
+    horizon = float(jobs.arrived[-1] + jobs.seconds.max() + jobs.seconds.sum() / gpus) + 1.0
     document: dict[str, Any] = {
         "title": "a recorded fleet",
         "horizon": f"{horizon!r} s",
@@ -110,7 +91,25 @@ def scenario_of(jobs: Jobs, gpus: int) -> Scenario:
         "serving": {"noise": {"kind": "none"}},
     }
     profiles = {"recorded": constant_profile("recorded", float(jobs.seconds.mean()))}
-    return Scenario.from_dict(document, profiles=profiles, traces={"jobs": trace})
+    return Scenario.from_dict(document, profiles=profiles, traces={"jobs": recording(jobs.arrived)})
+
+
+def recording(times: Floats, kind: Ints | None = None, kinds: tuple[str, ...] = ("",)) -> Trace:
+    """Requests at these times (seconds, ascending) as a recording of one client; kind: a place in `kinds` for each."""
+    n = len(times)
+    return Trace(
+        times=times,
+        user=np.zeros(n, dtype=np.int64),
+        images=np.ones(n, dtype=np.int16),
+        kind=(np.zeros(n) if kind is None else kind).astype(np.int16),
+        kinds=kinds,
+        start=None,
+        length=float(times[-1]) + 1.0,
+        users_known=True,
+        source="GenTD26",
+        sha256="",
+        recorded_as="gentd26",
+    )
 
 
 def busy(starts: Floats, ends: Floats, edges: Floats) -> Floats:
@@ -140,7 +139,7 @@ def simulated(fleet: Fleet, minute: float, seed: int) -> Floats:
     """The share of time that the simulator's GPUs compute, minute by minute; while they load they do not."""
     jobs = jobs_of(fleet, minute, seed)
     _, finished = replayed(jobs, fleet.servers)
-    edges = LEAD + minute * np.arange(len(fleet.duty) + 1)
+    edges = LEAD + minute * np.arange(len(fleet.duty) + 1, dtype=np.float64)
     return busy(finished - jobs.inference, finished, edges) / (fleet.servers * minute)
 
 
@@ -189,9 +188,9 @@ def dispatch_rows(fleet: Fleet, progress: Progress | None = None) -> list[Row]:
         found = [DISPATCHERS[name](o.arrived, o.seconds, servers, s) for s, o in zip(SEEDS, jobs, strict=True)]
         rows += rows_of_waits(f"replayed: {name}", fleet, found, rejected=name in REJECTED)
     for number, gpus in enumerate(FEWER):
-        found = pool_waits(jobs[0], gpus)
-        case, p99 = f"simulated pool, {gpus} GPUs", float(np.quantile(found, 0.99))
-        rows.append(Row(case, "wait p99", "s", math.nan, p99, note=f"what if; mean {found.mean():.3g} s"))
+        fewer = pool_waits(jobs[0], gpus)
+        case, p99 = f"simulated pool, {gpus} GPUs", float(np.quantile(fewer, 0.99))
+        rows.append(Row(case, "wait p99", "s", math.nan, p99, note=f"what if; mean {fewer.mean():.3g} s"))
         tell(progress, len(SEEDS) + number + 1)
     return rows
 

@@ -16,14 +16,12 @@ from sim.run import Run
 from sim.simulate import simulate
 from sim.streams import CHECK, draws
 from sim.validation.bursts import DAY, LARGEST_Z, by_minute, row_of_fano
-from sim.validation.fleet_files import SCRIPT
+from sim.validation.fleet_files import SCRIPT, Floats, Ints
 from sim.validation.study import Row
-
-Floats = NDArray[np.float64]
 
 SEEDS = (1, 2, 3, 4, 5)
 SOON = 60.0  # seconds after an answer within which one asks again
-RESAMPLES, RESAMPLED = 200, 10_000  # of users, and the first place of these among the draws
+RESAMPLES, RESAMPLED = 100, 10_000  # of users, and the first place of these among the draws
 FAILURES = 0.015  # the share of recorded requests that failed
 POPULATIONS: Mapping[str, dict[str, Any]] = {
     "fitted people (creative-studio)": {},
@@ -52,7 +50,7 @@ CLAIMED = (
 class Answers:
     """Requests and how each ended, sorted by user and then time: user int64 (n,), times and ended in seconds."""
 
-    user: NDArray[np.int64]
+    user: Ints
     times: Floats
     ended: Floats
     failed: NDArray[np.bool_]
@@ -92,7 +90,7 @@ def recorded_people(people: pd.DataFrame, length: float) -> Arrivals:
     return sorted_arrivals(times, numbered(people), people["ended"].to_numpy(float), quietest(times), length)
 
 
-def numbered(people: pd.DataFrame) -> NDArray[np.int64]:
+def numbered(people: pd.DataFrame) -> Ints:
     return np.asarray(pd.factorize(people["user"])[0], dtype=np.int64)
 
 
