@@ -97,7 +97,7 @@ def numbers(found: pd.DataFrame, column: str, path: Path) -> pd.Series:
 
 
 def by_pod_minute(folder: Path, name: str, first: float) -> tuple[pd.Series, int]:
-    """A file's values by (minute, pod), and how many rows name no pod: those are left out.
+    """A file's values by (minute, pod), the first of each, and how many rows name no pod: those are left out.
 
     Minutes are counted from the instant `first`. Raises BadInput for instants between two minutes, or before the first.
     """

@@ -40,6 +40,8 @@ def study(progress: Progress | None = None, *, file: Path) -> Study:
             "The fleet never was short of GPUs: the record can refute a way to dispatch, but not show how queues grow.",
             f"{fleet.loads_alone:,} loads lie in minutes in which their pod completed no job: they are not replayed.",
             *([f"{fleet.nameless:,} rows name no pod, and are left out."] if fleet.nameless else []),
+            "The law of loads has its mean and p95 from this recording; its p50, and what it makes of cold starts in "
+            "the recording's other half, are predictions.",
             "People's defaults, and the shipped scenario's, were fitted to this very recording: that they agree says "
             "that the simulator makes of them what it should, not that other people are alike.",
         ],
