@@ -3,7 +3,7 @@
 from collections.abc import Callable
 
 from sim.parallel import Progress
-from sim.validation import live, overload, theory, torch_live
+from sim.validation import gentd26, live, overload, theory, torch_live
 from sim.validation.mlperf import replays
 from sim.validation.study import Study
 
@@ -21,4 +21,4 @@ STUDIES: dict[str, Callable[[Progress | None], Study]] = {
 ON_A_DEVICE: dict[str, Callable[..., Study]] = {"torch": torch_live.study}
 
 # Those that can be made, or can only be made, of a file of one's own: given that as `file`.
-OF_A_FILE: dict[str, Callable[..., Study]] = {"mlperf": replays}
+OF_A_FILE: dict[str, Callable[..., Study]] = {"mlperf": replays, "traces": gentd26.study}
