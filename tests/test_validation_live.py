@@ -16,6 +16,7 @@ from sim.validation.live_cases import PLAYBOOKS, overload_figures, queue
 from sim.validation.results import read_results, write_results
 from sim.validation.study import AGREES, MISSES, NOT_HELD, Study
 from sim.validation.torch_live import Replayed
+from tests.results import assert_unmoved, committed
 from tests.test_live import JumpingLoop, TimerDevice
 
 WELL = Vitals(gap=0.001, lateness=0.001, drift=0.0, pressure=0.01)
@@ -95,6 +96,17 @@ def test_a_run_that_passes_the_gate_at_the_second_try_counts(monkeypatch):
     assert first.faults
     assert not second.faults
     assert {row.fits for row in compared([first, second])} == {AGREES}
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_what_is_predicted_has_not_moved_since_the_study(case):
+    one = CASES[case]
+    found = [one.figures(simulate(one.scenario, one.playbook, seed=seed)) for seed in live.SEEDS]
+    rows = means(case, [(figures, figures) for figures in found])
+    table = committed("live")[1]
+    partial_ = table["note"].str.contains("runs come to it|seeds have no run")  # there the live runs chose the seeds
+    whole = set(table["figure"][(table["case"] == case) & ~partial_])
+    assert assert_unmoved("live", [row for row in rows if row.figure in whole]) >= 2
 
 
 def test_how_many_wait_is_counted_from_when_each_comes_and_goes():

@@ -10,6 +10,7 @@ from sim.cli import app
 from sim.errors import BadInput
 from sim.validation.loadgen import gaps_ns, generator, words
 from sim.validation.mlperf import SHIPPED, arrivals_of, latencies, read_runs, replayed, replays
+from tests.results import assert_unmoved
 
 RUNS = read_runs(SHIPPED).runs
 
@@ -46,6 +47,7 @@ def test_every_figure_agrees_and_nothing_was_fitted_to_the_first_run():
     study = replays()
     assert study.misses == []
     assert study.held == 3 * (3 + 8)
+    assert assert_unmoved("mlperf", study.rows) == len(study.rows)
     assert (RUNS[0].fitted_service_s, RUNS[0].within) == (None, 0.07)
     assert [run.within for run in RUNS[1:]] == [0.035, 0.035]
 
