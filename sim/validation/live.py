@@ -1,6 +1,7 @@
 """The study `live`: a real server, in real time, against the simulator, with the same people, policies and draws."""
 
 import math
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -164,6 +165,7 @@ def notes(pairs: Sequence[Pair], gate: Gate) -> list[str]:
     gone = [f"{pair.case.name}, seed {pair.seed} ({', '.join(pair.faults)})" for pair in pairs if pair.faults]
     drift = f", and batches took within {gate.drift:.1%} of what was planned" * math.isfinite(gate.drift)
     return [
+        f"Played on {os.cpu_count()} cores.",
         f"A run counts if the event loop never stood still for more than {gate.gap * gate.shortest * 1e3:.0f} ms, 99 % "
         f"of attempts were sent within {gate.lateness * gate.shortest * 1e3:.0f} ms of when they were due, something "
         f"waited for a core for less than {gate.pressure:.0%} of the time{drift}.",

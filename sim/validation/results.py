@@ -10,7 +10,7 @@ from sim.validation.study import COLUMNS, Study
 
 RESULTS = ["study", *COLUMNS]
 NUMBERS = ["actual", "predicted", "low", "high"]
-MADE = "# "  # what the first line begins with
+SAID = "# "  # what lines before the table begin with
 
 
 def made_now() -> str:
@@ -20,17 +20,17 @@ def made_now() -> str:
 
 
 def write_results(studies: list[Study], path: Path) -> None:
-    """A row a figure: RESULTS, under a line that says when and with what. Six figures; nothing where there is none."""
+    """A row a figure: RESULTS, six digits, under lines that say when and with what, and each study's notes."""
+    said = [made_now(), *[f"{study.name}: {note}" for study in studies for note in study.notes]]
     tables = [study.table.assign(study=study.name)[RESULTS] for study in studies]
     with path.open("w", encoding="utf-8", newline="") as file:
-        file.write(f"{MADE}{made_now()}\n")
+        file.writelines(f"{SAID}{line}\n" for line in said)
         pd.concat(tables).to_csv(file, index=False, float_format="%.6g")
 
 
 def read_results(path: Path) -> tuple[str, pd.DataFrame]:
     """When and with what a file of results was made, and its rows."""
-    with path.open(encoding="utf-8") as file:
-        made = file.readline().removeprefix(MADE).strip()
-        return made, pd.read_csv(
-            file, keep_default_na=False, na_values={c: [""] for c in ("actual", "predicted", "low", "high")}
-        )
+    lines = path.read_text(encoding="utf-8").splitlines()
+    said = [line for line in lines if line.startswith(SAID)]
+    numbers = {name: [""] for name in NUMBERS}
+    return said[0].removeprefix(SAID), pd.read_csv(path, skiprows=len(said), keep_default_na=False, na_values=numbers)
