@@ -6,7 +6,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from simpy import Event
 
 from sim.clock import ABANDON
 from sim.demand.people import SOURCE_SHIFT
@@ -58,7 +57,7 @@ class Callers(Users):
         yield request.done
         return request
 
-    def left_waiting(self, request: Request, _: Event) -> None:
+    def left_waiting(self, request: Request, _: Any) -> None:
         if np.isnan(request.started):
             self.service.leave(request)
 
