@@ -65,11 +65,9 @@ def unlike(log: QueueLog, duty: OnDuty) -> list[str]:
     before = np.concatenate([[-np.inf], np.maximum.accumulate(gone)[:-1]])
     overtook = ~log.abandoned & (gone + WAITS <= before)
     return [
-        *counted(
-            beside, f"of the test days waited {WAITS:g} s or more though fewer were being served than were on duty"
-        ),
-        *counted(overtook, f"of the test days were served {WAITS:g} s or more before somebody who had come earlier"),
-        *counted(overlaps(log), f"of the test days began {WAITS:g} s or more before their server's last had ended"),
+        *counted(beside, f"Test days, waited {WAITS:g} s or more though fewer were being served than were on duty"),
+        *counted(overtook, f"Test days, served {WAITS:g} s or more before somebody who had come earlier"),
+        *counted(overlaps(log), f"Test days, began {WAITS:g} s or more before their server's last had ended"),
     ]
 
 

@@ -14,7 +14,7 @@ from sim.validation.recorded_times import DAY, Floats
 from sim.validation.survival import kaplan_meier
 
 HOURS = 24
-ALIKE = 3  # days of one weekday that tell its rates; with fewer, all days do
+ALIKE = 2  # days of one weekday that tell its rates; with fewer, all days do
 
 
 @dataclass(frozen=True)
@@ -53,11 +53,11 @@ def recorded_calls(split: Split, seed: int) -> Calls:
 def foretold_calls(split: Split, seed: int) -> Calls:
     """The test days as the train days let expect them; nothing of the test days is used but which days they are.
 
-    The train days are drawn anew, with replacement, for each seed (a bootstrap): rates by the hour, the law of service
-    and the law of patience are those of the days drawn, so that what a few days cannot tell widens the interval.
+    The train days are drawn anew, with replacement, for each seed (a bootstrap, each weekday for itself): rates by the
+    hour, the law of service and the law of patience are those of the days drawn, so that what a few days cannot tell
+    widens the interval.
     """
-    days = np.array(split.train.days)
-    again = np.sort(days[(uniforms(seed, COUNT, len(days)) * len(days)).astype(np.int64)])
+    again = drawn_again(np.array(split.train.days), seed)
     parts = [split.train.on([day]) for day in again.tolist()]
     counts = np.array([hourly(part) for part in parts])
     spread = spread_of_days(split.train)
@@ -93,11 +93,26 @@ def hourly(day: QueueLog) -> NDArray[np.int64]:
     return np.bincount((day.arrived % DAY // (DAY / HOURS)).astype(np.int64), minlength=HOURS)
 
 
+def weekdays(days: NDArray[np.int64]) -> list[NDArray[np.int64]]:
+    """The days of each weekday of which there are ALIKE, and last all others: days whole weeks apart are of one."""
+    parts = [days[days % 7 == weekday] for weekday in range(7)]
+    others = [part for part in parts if 0 < len(part) < ALIKE]
+    return [part for part in parts if len(part) >= ALIKE] + ([np.sort(np.concatenate(others))] if others else [])
+
+
+def drawn_again(days: NDArray[np.int64], seed: int) -> NDArray[np.int64]:
+    """As many days of each weekday, drawn with replacement, in order."""
+    u, found = uniforms(seed, COUNT, len(days)), []
+    for part in weekdays(days):
+        place, u = (u[: len(part)] * len(part)).astype(np.int64), u[len(part) :]
+        found.append(part[place])
+    return np.sort(np.concatenate(found))
+
+
 def rates_of(day: int, days: NDArray[np.int64], counts: NDArray[np.int64]) -> Floats:
     """Expected arrivals by hour of a day: the mean over the train days of its weekday, or over all if these are few.
 
-    days: int64 (n,), the train days; counts: (n, 24), what came on each. Days that are whole weeks apart are of one
-    weekday.
+    days: int64 (n,), the train days; counts: (n, 24), what came on each.
     """
     alike = (days - day) % 7 == 0
     return np.asarray(counts[alike if alike.sum() >= ALIKE else slice(None)].mean(axis=0), dtype=np.float64)
@@ -106,20 +121,17 @@ def rates_of(day: int, days: NDArray[np.int64], counts: NDArray[np.int64]) -> Fl
 def spread_of_days(train: QueueLog) -> float:
     """Sigma of a lognormal factor on a day's rates: how much more days differ than days of one Poisson rate would.
 
-    The variance of the days' totals against what is expected of them, less what Poisson arrivals have anyway (and what
-    the mean of n days takes out of it: n - 1 in n); 0 where nothing is left.
+    The variance of a day's total against the mean of its weekday (of all days, where no weekday has enough), less what
+    Poisson arrivals have anyway; 0 where nothing is left.
     """
     days = np.array(train.days)
-    counts = np.array([hourly(train.on([day])) for day in days.tolist()])
+    totals = dict(zip(days.tolist(), np.unique(train.day, return_counts=True)[1].tolist(), strict=True))
     excess = []
-    for number, day in enumerate(days.tolist()):
-        alike = (days - day) % 7 == 0
-        group = alike if alike.sum() >= ALIKE else np.ones(len(days), dtype=bool)
-        n, mean = int(group.sum()), float(rates_of(day, days, counts).sum())
-        if n > 1:
-            excess.append((counts[number].sum() / mean - 1) ** 2 * n / (n - 1) - 1 / mean)
-    square = max(0.0, float(np.mean(excess))) if excess else 0.0
-    return math.sqrt(math.log1p(square))
+    for part in weekdays(days):
+        if len(part) > 1 and (part[0] % 7 == part[-1] % 7 or len(part) == len(days)):
+            n = np.array([totals[day] for day in part.tolist()])
+            excess += [(n.var(ddof=1) - n.mean()) / n.mean() ** 2] * len(part)
+    return math.sqrt(math.log1p(max(0.0, float(np.mean(excess))))) if excess else 0.0
 
 
 def poisson(hours: Floats, expected: Floats, seed: int) -> Floats:

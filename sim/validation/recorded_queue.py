@@ -90,7 +90,7 @@ def read_queue(file: Path, given: Sequence[str] = ()) -> QueueLog:
     notes: list[str] = []
     if "ignored" in columns:
         gone = marked(texts["ignored"], columns["ignored"])
-        notes += counted(gone, f"left out, as told by '{columns['ignored'].name}'")
+        notes += counted(gone, f"Left out, as told by '{columns['ignored'].name}'")
         texts = {name: rows_of(column, ~gone) for name, column in texts.items()}
     dates = texts.get("date")
     if not len(texts["arrived"].values):
@@ -118,8 +118,8 @@ def sound(
     """The rows that can be replayed, in order of arrival; the others are counted."""
     missing = np.isnan(arrived) | np.isnan(waited) | (np.isnan(served) & ~abandoned)
     negative = ~missing & ((waited < 0) | (served < 0))
-    notes += counted(missing, "left out, since a time is missing")
-    notes += counted(negative, "left out, since a wait or a service is below 0")
+    notes += counted(missing, "Left out, since a time is missing")
+    notes += counted(negative, "Left out, since a wait or a service is below 0")
     kept = np.flatnonzero(~missing & ~negative)
     if not len(kept):
         raise BadInput("no row of the log can be replayed", file=file, value=" ".join(notes) or None)
@@ -128,7 +128,7 @@ def sound(
     if "server" in texts:
         known = texts["server"].given & ~abandoned
         server[known] = pd.factorize(texts["server"].values[known], sort=True)[0]
-        notes += counted((~known & ~abandoned)[kept], "were served by nobody who is named")
+        notes += counted((~known & ~abandoned)[kept], "Served by nobody who is named")
     if axis.zoned:
         notes.append("Times with a zone are read in UTC, and so are days and hours.")
     return QueueLog(arrived[kept], waited[kept], served[kept], abandoned[kept], server[kept], axis, tuple(notes))
@@ -136,7 +136,7 @@ def sound(
 
 def counted(rows: Mask, what: str) -> list[str]:
     """A note on some rows; none where there are none."""
-    return [f"{int(rows.sum()):,} rows {what}."] if rows.any() else []
+    return [f"{what}: {int(rows.sum()):,} row{'s' if rows.sum() > 1 else ''}."] if rows.any() else []
 
 
 def mapped(given: Sequence[str], names: list[str], file: Path) -> dict[str, Column]:
