@@ -299,6 +299,7 @@ def test_services_may_be_told_by_when_they_start_and_end_past_midnight_too(tmp_p
         ("arrived,waited,served", ["100,5,60", "160.5,0,90"]),
         ("arrived,waited,served", ["2025-03-31 00:01:40,5,0:01:00", "2025-03-31T00:02:40.5,0,0:01:30"]),
         ("arrived,started,ended", ["1700006500,1700006505,1700006565", "1700006560.5,1700006560.5,1700006650.5"]),
+        ("date,arrived,waited,served", ["1 April,2025-03-31 00:01:40,5,60", "1 April,2025-03-31 00:02:40.5,0,90"]),
         ("date,arrived,started,served", ["20250331,0:01:40,0:01:45,60", "20250331,12:02:40.5 AM,12:02:40.5 AM,90"]),
     ],
 )
@@ -396,7 +397,7 @@ def test_a_bad_schedule_is_told(tmp_path, schedule, words):
     log = read_queue(written(tmp_path, "arrived,waited,served\n1,2,3\n"))
     with pytest.raises(BadInput, match=words):
         on_duty(log, str(written(tmp_path, schedule, "roster.csv")), tmp_path)
-    for servers in ("0", None):
+    for servers in ("0", "-3", "twelve", None):
         with pytest.raises(BadInput):
             on_duty(log, servers, tmp_path)
 
@@ -411,7 +412,12 @@ def test_the_command_shows_both_predictions_and_says_what_it_used(tmp_path):
     )
     assert told.exit_code == 0, told.output
     page = (tmp_path / "p.html").read_text(encoding="utf-8")
-    for words in ("replayed, all test days", "foretold, all test days", "Servers: from the log", "The last 1 days"):
+    for words in (
+        "replayed, all test days",
+        "foretold, all test days",
+        "Servers: from the log",
+        "Tested: the last 1 of 3 days",
+    ):
         assert words in page
 
 

@@ -43,7 +43,7 @@ class OnDuty:
         return float((self.at(edges[:-1]) * np.diff(edges)).sum())
 
     def tick(self, begins: float) -> float:
-        """Seconds between two ticks from `begins` on, so that each change is at one."""
+        """Seconds between two ticks from `begins` on: each change is at one, or less than a second before it."""
         changes = self.since[self.since > begins] - begins
         return next((tick for tick in TICKS if not np.any(changes % tick)), TICKS[-1])
 
@@ -121,6 +121,9 @@ def derived(log: QueueLog) -> OnDuty:
 
 def scheduled(log: QueueLog, path: Path) -> OnDuty:
     """A schedule in a file: from an instant (as the log has them), or from a time of every day, so many servers."""
+    if not path.is_file():
+        expected = "a number, or a CSV with the columns from, servers"
+        raise BadInput("this is not how many servers there were", key="--servers", value=str(path), expected=expected)
     if {"from", "servers"} - set(header(path)):
         raise BadInput(
             "this is not a schedule of servers", file=path, key="--servers", expected="columns from, servers"

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import date
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -11,7 +12,7 @@ from numpy.typing import NDArray
 
 from sim.errors import BadInput
 from sim.recordings.rows import header, table_blocks
-from sim.validation.recorded_times import DAY, Axis, Floats, Texts, axis_of, durations, instants
+from sim.validation.recorded_times import DAY, STAMP, Axis, Floats, Texts, axis_of, durations, instants
 
 NAMES = ("arrived", "date", "waited", "started", "left", "served", "ended", "server", "abandoned", "ignored")
 MARKS = ("abandoned", "ignored")  # told by the values of a column
@@ -57,17 +58,20 @@ class QueueLog:
         """The days on which anybody came, in order."""
         return [int(day) for day in np.unique(self.day)]
 
-    def on(self, days: Sequence[int]) -> "QueueLog":
-        """Those who came on some days."""
-        kept = np.isin(self.day, days)
+    def of(self, rows: Any) -> "QueueLog":
+        """Some rows, by their places or a mask."""
         return replace(
             self,
-            arrived=self.arrived[kept],
-            waited=self.waited[kept],
-            served=self.served[kept],
-            abandoned=self.abandoned[kept],
-            server=self.server[kept],
+            arrived=self.arrived[rows],
+            waited=self.waited[rows],
+            served=self.served[rows],
+            abandoned=self.abandoned[rows],
+            server=self.server[rows],
         )
+
+    def on(self, days: Sequence[int]) -> "QueueLog":
+        """Those who came on some days."""
+        return self.of(np.isin(self.day, days))
 
 
 @dataclass(frozen=True)
@@ -92,6 +96,8 @@ def read_queue(file: Path, given: Sequence[str] = ()) -> QueueLog:
         gone = marked(texts["ignored"], columns["ignored"])
         notes += counted(gone, f"Left out, as told by '{columns['ignored'].name}'")
         texts = {name: rows_of(column, ~gone) for name, column in texts.items()}
+    if "date" in texts and texts["arrived"].match(STAMP).any():
+        texts.pop("date")  # the times have their own
     dates = texts.get("date")
     if not len(texts["arrived"].values):
         raise BadInput("the log has no rows", file=file)
@@ -102,36 +108,34 @@ def read_queue(file: Path, given: Sequence[str] = ()) -> QueueLog:
         abandoned = marked(texts["abandoned"], columns["abandoned"])
     waited = waits(texts, arrived, abandoned, axis)
     served = np.where(abandoned, np.nan, services(texts, arrived, waited, axis))
-    return sound(file, texts, arrived, waited, served, abandoned, axis, notes)
+    server = servers_of(texts, abandoned)
+    return sound(QueueLog(arrived, waited, served, abandoned, server, axis), notes, file, named="server" in texts)
 
 
-def sound(
-    file: Path,
-    texts: dict[str, Texts],
-    arrived: Floats,
-    waited: Floats,
-    served: Floats,
-    abandoned: Mask,
-    axis: Axis,
-    notes: list[str],
-) -> QueueLog:
+def servers_of(texts: dict[str, Texts], abandoned: Mask) -> NDArray[np.int64]:
+    """The servers by number, in order of their names; -1 where nobody is named, or nobody served."""
+    server = np.full(len(abandoned), -1, dtype=np.int64)
+    if "server" in texts:
+        known = texts["server"].given & ~abandoned
+        server[known] = pd.factorize(texts["server"].values[known], sort=True)[0]
+    return server
+
+
+def sound(log: QueueLog, notes: list[str], file: Path, *, named: bool) -> QueueLog:
     """The rows that can be replayed, in order of arrival; the others are counted."""
-    missing = np.isnan(arrived) | np.isnan(waited) | (np.isnan(served) & ~abandoned)
-    negative = ~missing & ((waited < 0) | (served < 0))
+    missing = np.isnan(log.arrived) | np.isnan(log.waited) | (np.isnan(log.served) & ~log.abandoned)
+    negative = ~missing & ((log.waited < 0) | (log.served < 0))
     notes += counted(missing, "Left out, since a time is missing")
     notes += counted(negative, "Left out, since a wait or a service is below 0")
     kept = np.flatnonzero(~missing & ~negative)
     if not len(kept):
         raise BadInput("no row of the log can be replayed", file=file, value=" ".join(notes) or None)
-    kept = kept[np.argsort(arrived[kept], kind="stable")]
-    server = np.full(len(arrived), -1, dtype=np.int64)
-    if "server" in texts:
-        known = texts["server"].given & ~abandoned
-        server[known] = pd.factorize(texts["server"].values[known], sort=True)[0]
-        notes += counted((~known & ~abandoned)[kept], "Served by nobody who is named")
-    if axis.zoned:
+    log = log.of(kept[np.argsort(log.arrived[kept], kind="stable")])
+    if named:
+        notes += counted((log.server < 0) & ~log.abandoned, "Served by nobody who is named")
+    if log.axis.zoned:
         notes.append("Times with a zone are read in UTC, and so are days and hours.")
-    return QueueLog(arrived[kept], waited[kept], served[kept], abandoned[kept], server[kept], axis, tuple(notes))
+    return replace(log, notes=tuple(notes))
 
 
 def counted(rows: Mask, what: str) -> list[str]:

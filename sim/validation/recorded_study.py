@@ -22,7 +22,7 @@ LEVEL = 0.99  # of the prediction interval
 FEW = 50_000  # requests of all runs together that are not worth another process
 WITHIN = 0.1  # of itself, or the figure's own least difference, by which a replay may be off
 
-# By kind and seed: of each test day, and of all of them (None), the figures.
+# The figures of each test day, and of all of them together (None).
 Found = dict[int | None, dict[str, float]]
 
 
@@ -65,7 +65,7 @@ def days_to_test(log: QueueLog, asked: int | None) -> int:
     if asked is None:
         return math.ceil(days / 3)
     if not 1 <= asked < days:
-        expected = f"1 to {days - 1}: the log has {days} days, and laws are taken from those before"
+        expected = f"1 to {days - 1}, of the log's {days}" if days > 1 else "a log of several days"
         raise BadInput("so many days cannot be foretold", key="--test-days", value=asked, expected=expected)
     return asked
 
@@ -99,32 +99,28 @@ def rows_of(kind: str, actual: Found, samples: list[Found], log: QueueLog) -> li
     """A row a figure: the mean over the seeds, and how far the log may be from it."""
     rows = []
     for day, known in actual.items():
+        case = f"{kind}, {label(day, log)}"
         for name, figure in FIGURES.items():
             values = np.array([one[day][name] for one in samples])
             values = values[~np.isnan(values)]
             told = kind == FORETOLD or name != "requests"  # a replay has the log's own
             if not told or not len(values) or math.isnan(known[name]):
                 continue
-            mean, off = float(values.mean()), max(WITHIN * known[name], figure.least)
-            note = f"{mean / known[name] - 1:+.1%}" if known[name] else ""
-            if kind == FORETOLD:
-                off = interval(values)
-                note = f"{max(0.0, mean - off):.4g} to {mean + off:.4g} foretold"
-                off = off if math.isnan(off) else max(off, figure.least)
-            low = math.nan if math.isnan(off) else max(0.0, known[name] - off)
-            rows.append(
-                Row(
-                    f"{kind}, {label(day, log)}",
-                    figure.words,
-                    figure.unit,
-                    known[name],
-                    mean,
-                    low,
-                    known[name] + off,
-                    note,
-                )
-            )
+            off, note = tolerance(kind, known[name], values)
+            off = off if math.isnan(off) else max(off, figure.least)
+            low = off if math.isnan(off) else max(0.0, known[name] - off)
+            mean, high = float(values.mean()), known[name] + off
+            rows.append(Row(case, figure.words, figure.unit, known[name], mean, low, high, note))
     return rows
+
+
+def tolerance(kind: str, known: float, values: np.ndarray) -> tuple[float, str]:
+    """How far the log may be from the mean of the values, and the note that says so; nan where that is not known."""
+    mean = float(values.mean())
+    if kind == REPLAYED:
+        return WITHIN * known, f"{mean / known - 1:+.1%}" if known else ""
+    off = interval(values)
+    return off, "" if math.isnan(off) else f"{max(0.0, mean - off):.4g} to {mean + off:.4g} foretold"
 
 
 def interval(values: np.ndarray) -> float:
@@ -148,7 +144,7 @@ def notes_of(log: QueueLog, split: Split, duty: OnDuty, unfinished: int) -> list
     """What a reader must know: the rows, the days, the servers, and where the log is unlike the model."""
     test, train = split.test, split.train
     notes = [
-        f"{len(log):,} requests on {len(log.days)} days; {int(log.abandoned.sum()):,} hung up.",
+        f"Requests: {len(log):,}; days: {len(log.days)}; hung up: {int(log.abandoned.sum()):,}.",
         *log.notes,
         f"Servers: {duty.how}.",
     ]
@@ -156,9 +152,9 @@ def notes_of(log: QueueLog, split: Split, duty: OnDuty, unfinished: int) -> list
         notes.append("A log of one day can only be replayed: patience and service that were not seen are of that day.")
     else:
         notes.append(
-            f"The last {len(test.days)} days are tested; laws are those of the {len(train.days)} days before. A row "
+            f"Tested: the last {len(test.days)} of {len(log.days)} days; laws are those of the days before. A row "
             f"foretold agrees where the log lies in the {LEVEL:.0%} prediction interval of {SEEDS[FORETOLD]} seeds, or "
-            "within 1 s or 0.01: about one in a hundred misses by chance."
+            "within 1 s or 0.01: one or two in a hundred miss by chance."
         )
     notes.append(
         f"A row replayed agrees within {WITHIN:.0%}, or within 1 s or 0.01. Waits are of those who were served."
