@@ -1,6 +1,6 @@
 """The command that holds the simulator against theory, published servers and recordings."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -17,6 +17,13 @@ from sim.parallel import Progress
 if TYPE_CHECKING:
     from sim.validation import Study
 
+MAP = (
+    "trace: what a column of the log is, as NAME=COLUMN; again for each. Names: arrived; waited (seconds), or started "
+    "and left (hung up); served (seconds), or ended; date, where the others are times of day; server (who served); "
+    "abandoned and ignored, as NAME=COLUMN:VALUE|VALUE. A column of such a name need not be told."
+)
+SERVERS = "trace: how many there were: a number, or a CSV with the columns from, servers; else told by who served."
+
 
 def validate(
     study: Annotated[str, typer.Argument(help="Which study, or 'all' of them.")] = "all",
@@ -25,13 +32,19 @@ def validate(
     ] = None,
     out: Annotated[Path | None, typer.Option(help="Also write an HTML page here.")] = None,
     misses: Annotated[bool, typer.Option("--misses", help="Print only figures that do not agree.")] = False,
+    map: Annotated[list[str] | None, typer.Option(help=MAP)] = None,
+    servers: Annotated[str | None, typer.Option(help=SERVERS)] = None,
+    test_days: Annotated[
+        int | None, typer.Option(help="trace: how many days at the end are foretold; a third where absent.")
+    ] = None,
 ) -> None:
     """Hold the simulator against what is known otherwise: a table of predicted and actual, misses included."""
     from sim.validation.page import page
 
     if out is not None and (out.suffix != ".html" or not out.parent.is_dir()):
         raise BadInput("the page cannot be written there", key="--out", value=out, expected="a file name.html")
-    makers = chosen(study, file)
+    told = {"map": map or None, "servers": servers, "test_days": test_days}
+    makers = chosen(study, file, {name: value for name, value in told.items() if value is not None})
     ready()
     made = []
     for name, maker in makers.items():
@@ -45,9 +58,12 @@ def validate(
         Console().print(f"Page in {out}", soft_wrap=True, highlight=False, markup=False)
 
 
-def chosen(study: str, file: Path | None) -> dict[str, Callable[[Progress], "Study"]]:
-    """By name, what makes each study that is wanted. Raises BadInput where there is none, or a file lacks."""
-    from sim.validation import OF_A_FILE, STUDIES
+def chosen(study: str, file: Path | None, told: Mapping[str, object]) -> dict[str, Callable[[Progress], "Study"]]:
+    """By name, what makes each study that is wanted. Raises BadInput where there is none, or a file lacks.
+
+    told: what else the study is told, by the name of its argument.
+    """
+    from sim.validation import OF_A_FILE, STUDIES, TOLD
 
     known = [*dict.fromkeys([*STUDIES, *OF_A_FILE]), "all"]
     if study not in known:
@@ -57,8 +73,14 @@ def chosen(study: str, file: Path | None) -> dict[str, Callable[[Progress], "Stu
         raise BadInput("this study takes no file", key="study", value=study, expected=expected)
     if file is None and study not in [*STUDIES, "all"]:
         raise BadInput("this study is of a recording of your own", key="file", expected=f"validate {study} FILE")
+    for name in told:
+        if name not in TOLD.get(study, ()):
+            expected = f"a study that does: {', '.join(one for one in TOLD if name in TOLD[one])}"
+            raise BadInput(
+                f"this study takes no --{name.replace('_', '-')}", key="study", value=study, expected=expected
+            )
     if file is not None:
-        return {study: partial(OF_A_FILE[study], file=file)}
+        return {study: partial(OF_A_FILE[study], file=file, **told)}
     return dict(STUDIES) if study == "all" else {study: STUDIES[study]}
 
 
