@@ -1,6 +1,6 @@
 """The command that holds the simulator against theory, published servers and recordings."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -17,21 +17,34 @@ from sim.parallel import Progress
 if TYPE_CHECKING:
     from sim.validation import Study
 
+MAP = (
+    "trace: what a column of the log is, as NAME=COLUMN; again for each. Names: arrived; waited (seconds), or started "
+    "and left (hung up); served (seconds), or ended; date, where the others are times of day; server (who served); "
+    "abandoned and ignored, as NAME=COLUMN:VALUE|VALUE. A column of such a name need not be told."
+)
+SERVERS = "trace: how many there were: a number, or a CSV with the columns from, servers; else told by who served."
+
 
 def validate(
-    study: Annotated[str, typer.Argument(help="Which study, or 'all' that need no file and no device.")] = "all",
+    study: Annotated[str, typer.Argument(help="Which study, or 'all' that need no file and no torch.")] = "all",
     file: Annotated[
         Path | None, typer.Argument(help="Figures or a recording of your own, for a study that takes them.")
     ] = None,
     out: Annotated[Path | None, typer.Option(help="Also write an HTML page here, or a table, a .csv file.")] = None,
-    device: Annotated[str | None, typer.Option(help="What computes in 'torch': cpu or cuda.")] = None,
     misses: Annotated[bool, typer.Option("--misses", help="Print only figures that do not agree.")] = False,
+    map: Annotated[list[str] | None, typer.Option(help=MAP)] = None,
+    servers: Annotated[str | None, typer.Option(help=SERVERS)] = None,
+    test_days: Annotated[
+        int | None, typer.Option(help="trace: how many days at the end are foretold; a third where absent.")
+    ] = None,
+    device: Annotated[str | None, typer.Option(help="torch: what computes, cpu (where absent) or cuda.")] = None,
 ) -> None:
     """Hold the simulator against what is known otherwise: a table of predicted and actual, misses included."""
     if out is not None and (out.suffix not in WRITERS or not out.parent.is_dir()):
         expected = f"a file name{' or name'.join(WRITERS)} in a folder that is there"
         raise BadInput("the studies cannot be written there", key="--out", value=out, expected=expected)
-    makers = chosen(study, file, device)
+    told = {"map": map or None, "servers": servers, "test_days": test_days, "device": device}
+    makers = chosen(study, file, {name: value for name, value in told.items() if value is not None})
     ready()
     made = []
     for name, maker in makers.items():
@@ -60,26 +73,30 @@ def write_table(studies: list["Study"], path: Path) -> None:
 WRITERS = {".html": write_page, ".csv": write_table}
 
 
-def chosen(study: str, file: Path | None, device: str | None) -> dict[str, Callable[[Progress], "Study"]]:
-    """By name, what makes each study that is wanted. Raises BadInput where there is none, or a file lacks."""
-    from sim.validation import OF_A_FILE, ON_A_DEVICE, STUDIES
+def chosen(study: str, file: Path | None, told: Mapping[str, object]) -> dict[str, Callable[[Progress], "Study"]]:
+    """By name, what makes each study that is wanted. Raises BadInput where there is none, or a file lacks.
 
-    known = [*dict.fromkeys([*STUDIES, *OF_A_FILE, *ON_A_DEVICE]), "all"]
+    told: what else the study is told, by the name of its argument.
+    """
+    from sim.validation import ALL, OF_A_FILE, STUDIES, TOLD
+
+    known = [*dict.fromkeys([*STUDIES, *OF_A_FILE]), "all"]
     if study not in known:
         raise BadInput("there is no such study", key="study", value=study, expected=", ".join(known))
     if file is not None and study not in OF_A_FILE:
         expected = f"a study that does: {', '.join(OF_A_FILE)}"
         raise BadInput("this study takes no file", key="study", value=study, expected=expected)
-    if device is not None and study not in ON_A_DEVICE:
-        expected = f"a study that does: {', '.join(ON_A_DEVICE)}"
-        raise BadInput("this study runs on no device", key="study", value=study, expected=expected)
-    if study in ON_A_DEVICE:
-        return {study: partial(ON_A_DEVICE[study], device=device or "cpu")}
     if file is None and study not in [*STUDIES, "all"]:
         raise BadInput("this study is of a recording of your own", key="file", expected=f"validate {study} FILE")
-    if file is not None:
-        return {study: partial(OF_A_FILE[study], file=file)}
-    return dict(STUDIES) if study == "all" else {study: STUDIES[study]}
+    for name in told:
+        if name not in TOLD.get(study, ()):
+            expected = f"a study that does: {', '.join(one for one in TOLD if name in TOLD[one])}"
+            raise BadInput(
+                f"this study takes no --{name.replace('_', '-')}", key="study", value=study, expected=expected
+            )
+    if study == "all":
+        return {name: STUDIES[name] for name in ALL}
+    return {study: partial(STUDIES[study], **told) if file is None else partial(OF_A_FILE[study], file=file, **told)}
 
 
 def table(study: object, *, only_misses: bool) -> Table:

@@ -5,13 +5,13 @@ from pathlib import Path
 
 import pytest
 
-from sim.validation import OF_A_FILE, ON_A_DEVICE, STUDIES
+from sim.validation import OF_A_FILE, STUDIES
 from sim.validation.study import AGREES, MISSES
 from tests.results import FOLDER, committed
 
 README = (Path(__file__).parent.parent / "README.md").read_text(encoding="utf-8")
 OF_ONES_OWN = {"trace"}  # a study of whatever recording somebody has
-STUDIED = sorted({*STUDIES, *ON_A_DEVICE, *OF_A_FILE} - OF_ONES_OWN)
+STUDIED = sorted({*STUDIES, *OF_A_FILE} - OF_ONES_OWN)
 
 
 def test_every_study_has_results_and_every_file_a_study():

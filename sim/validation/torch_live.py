@@ -22,6 +22,8 @@ from sim.validation.live import Pair, compared, notes
 from sim.validation.live_cases import Case, Figures, Fleet, overload, spike, steady
 from sim.validation.study import Study
 
+Made = Callable[[Fleet], Case]
+
 WORKS = {  # by device: what an image is made of
     "cpu": {"large": Work("tiny", 128, 96), "small": Work("tiny", 128, 48)},
     "cuda": {"large": Work("sd15", 512, 20), "small": Work("sd15", 512, 10)},
@@ -30,8 +32,8 @@ BATCH = 4
 VISITS = 6  # of every size of batch, before a run and after it
 SEEDS = range(1, 4)
 TRIES = 3  # runs of a case and seed at most, until one passes the gate
-LOADS = [partial(steady, load=load) for load in (0.5, 0.7, 0.9)]
-OVERLOADS = [spike, partial(overload, playbook="queue bound"), partial(overload, playbook="degrade")]
+LOADS: list[Made] = [partial(steady, load=load) for load in (0.5, 0.7, 0.9)]
+OVERLOADS: list[Made] = [spike, partial(overload, playbook="queue bound"), partial(overload, playbook="degrade")]
 REPLAYED = {  # how far off a figure may be, as a share
     "latency p50": 0.02,
     "latency p99": 0.05,
@@ -45,7 +47,6 @@ REPLAYED = {  # how far off a figure may be, as a share
 PROFILED: dict[str, dict[str, float]] = {"cpu": {}, "cuda": {"latency p50": 0.05, "latency p99": 0.10}}
 GATE = Gate(shortest=0.2, drift=math.inf)  # that batches take longer than planned is what the study is about
 
-Made = Callable[[Fleet], Case]
 Seconds = dict[str, np.ndarray]  # of batches measured alone, by model: visits x sizes from 1
 
 
