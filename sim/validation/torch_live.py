@@ -45,7 +45,7 @@ REPLAYED = {  # how far off a figure may be, as a share
     "abandoned": 0.05,
 }
 PROFILED: dict[str, dict[str, float]] = {"cpu": {}, "cuda": {"latency p50": 0.05, "latency p99": 0.10}}
-GATE = Gate(shortest=0.2, drift=math.inf)  # that batches take longer than planned is what the study is about
+GATE = Gate(shortest=0.13, drift=math.inf)  # that batches take longer than planned is what the study is about
 
 Seconds = dict[str, np.ndarray]  # of batches measured alone, by model: visits x sizes from 1
 
