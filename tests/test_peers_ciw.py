@@ -1,0 +1,187 @@
+"""Against Ciw: impatience, priorities, rooms of a few places and surges come out alike in a simulator of other hands."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import ciw
+import pandas as pd
+import pytest
+
+import tests
+from sim.run import Run
+from sim.scenario import Scenario
+from sim.simulate import simulate
+from sim.theory import erlang_a
+from sim.validation.measures import queued, share_never_started, utilisation, wait_of, waited_longer
+from sim.validation.queues import mean_wait_in, observed, queue, room, share, steady, waits, z
+from tests.oracles import ciw_models
+from tests.test_engines import assert_alike
+from tests.two_samples import LARGEST_Z, Question, all_apart, apart, ours, theirs
+
+PATIENCE: dict[str, Callable[[float], dict[str, Any]]] = {
+    "exponential": lambda mean: {"kind": "exponential", "mean": f"{mean} s"},
+    "constant": lambda value: {"kind": "constant", "value": f"{value} s"},
+    "weibull": lambda scale: {"kind": "weibull", "scale": f"{scale} s", "shape": 0.7},
+}
+
+
+def noise(cv: float) -> dict[str, Any]:
+    return {"kind": "exponential"} if cv == 1 else {"kind": "lognormal", "cv": cv}
+
+
+def impatient(*, law: str, patience: float, horizon: float, edge: float, **how: Any) -> Scenario:
+    return queue(patience=PATIENCE[law](patience), lasting=horizon, warm_up=edge, **how)
+
+
+def priorities(*, rates: tuple[float, float], cv: float, horizon: float, edge: float, **how: Any) -> Scenario:
+    names = ("first", "second")
+    return queue(
+        tiers={name: rate / sum(rates) for name, rate in zip(names, rates, strict=True)},
+        rate=sum(rates),
+        noise=noise(cv),
+        policies=[{"kind": "priority", "first": list(names)}],
+        lasting=horizon,
+        warm_up=edge,
+        **how,
+    )
+
+
+def bounded(*, cv: float, places: int, horizon: float, edge: float, **how: Any) -> Scenario:
+    return queue(noise=noise(cv), policies=[room(places)], lasting=horizon, warm_up=edge, **how)
+
+
+def surge(
+    *, base: float, peak: float, begins: float, ends: float, until: float, patience: float, **how: Any
+) -> Scenario:
+    """As one wave on top of another."""
+    lasting = ends - begins
+    spike = {"kind": "spike", "people": (peak - base) * lasting, "lasting": f"{lasting} s", "from": f"{begins} s"}
+    return queue(waves=[steady(base), spike], patience=PATIENCE["exponential"](patience), lasting=until, **how)
+
+
+Figures = dict[str, Callable[[Run], float]]
+QUEUE: Figures = {
+    "mean wait": mean_wait_in,
+    "never started": share_never_started,
+    "queued": queued,
+    "utilisation": utilisation,
+}
+
+
+def longer(seconds: float) -> Figures:
+    return {"waited longer": waited_longer(seconds)}
+
+
+def class_waited_longer(tier: str) -> Callable[[Run], float]:
+    return lambda run: float((waits(observed(run).query(f"tier == '{tier}'")) > 1.0).mean())
+
+
+BY_CLASS: Figures = {
+    **{f"mean wait, {tier}": wait_of(tier) for tier in ("first", "second")},
+    **{f"waited longer, {tier}": class_waited_longer(tier) for tier in ("first", "second")},
+    "queued": queued,
+    "utilisation": utilisation,
+}
+
+
+def in_window(since: float, to: float, gpus: int) -> Figures:
+    """Of those who came in a window, and of what was in the system during it and at its end."""
+
+    def came(run: Run) -> pd.DataFrame:
+        return run.requests[(run.requests["arrived"] >= since) & (run.requests["arrived"] < to)]
+
+    def over(run: Run) -> "pd.Series[float]":
+        return run.requests["started"].fillna(run.requests["left"])
+
+    def average(begun: "pd.Series[float]", ended: "pd.Series[float]") -> float:
+        inside = ended.fillna(to).clip(upper=to) - begun.clip(lower=since)
+        return float(inside.clip(lower=0).sum() / (to - since))
+
+    return {
+        "arrivals": lambda run: float(len(came(run))),
+        "mean wait": lambda run: float(waits(came(run)).mean()),
+        "never started": lambda run: float(came(run)["started"].isna().mean()),
+        "queued": lambda run: average(run.requests["arrived"], over(run)),
+        "utilisation": lambda run: average(run.batches["started"], run.batches["finished"]) / gpus,
+        "queued at the end": lambda run: float(((run.requests["arrived"] <= to) & ~(over(run) <= to)).sum()),
+    }
+
+
+SURGE = {"base": 3.0, "peak": 12.0, "begins": 30.0, "ends": 50.0, "until": 110.0, "gpus": 5, "patience": 4.0}
+INTERVALS = {"before": (0.0, 30.0), "surge": (30.0, 50.0), "after": (50.0, 80.0)}
+BY_INTERVAL: Figures = {
+    f"{figure}, {name}": of
+    for name, (since, to) in INTERVALS.items()
+    for figure, of in in_window(since, to, 5).items()
+}
+SLOWER = {"seconds": 1.05}
+CROWDED = {"rate": 6.0, "gpus": 5, "seconds": 1.0, "edge": 20.0, "horizon": 600.0}
+TWO = {"rates": (1.2, 1.2), "gpus": 3, "seconds": 1.0, "edge": 80.0, "horizon": 2000.0}
+FULL = {"rate": 3.3, "gpus": 3, "seconds": 1.0, "places": 5, "edge": 40.0, "horizon": 1200.0}
+SHORT = {"horizon": 250.0}
+
+
+def about_patience(law: str, patience: float) -> Question:
+    settings = {**CROWDED, "law": law, "patience": patience}
+    name = f"patience: {law}"
+    return Question(name, impatient, ciw_models.impatient, settings, {**QUEUE, **longer(0.5)}, SLOWER, SHORT)
+
+
+def about_priorities(cv: float) -> Question:
+    name = f"two classes, service times with cv {cv}"
+    return Question(name, priorities, ciw_models.priorities, {**TWO, "cv": cv}, BY_CLASS, SLOWER, SHORT)
+
+
+def about_room(cv: float) -> Question:
+    figures = {**QUEUE, **longer(1.0), "refused": share("refused")}
+    name = f"room for five, service times with cv {cv}"
+    return Question(name, bounded, ciw_models.bounded, {**FULL, "cv": cv}, figures, SLOWER, SHORT)
+
+
+ERLANG_A = about_patience("exponential", 2.0)
+QUESTIONS = [
+    ERLANG_A,
+    about_patience("constant", 1.0),
+    about_patience("weibull", 1.5),
+    about_priorities(1.0),
+    about_priorities(1.5),
+    about_room(0.5),
+    about_room(1.5),
+    Question("surge", surge, ciw_models.surge, {**SURGE, "seconds": 1.0}, BY_INTERVAL, SLOWER),
+]
+each = pytest.mark.parametrize("question", QUESTIONS, ids=lambda question: question.name)
+
+
+@each
+def test_ciw_gives_the_same_figures(question):
+    found = all_apart(ours(question), theirs(question))
+    assert {figure: z for figure, z in found.items() if abs(z) > LARGEST_Z} == {}
+
+
+@each
+def test_ciw_would_show_service_times_five_percent_longer(question):
+    found = all_apart(ours(question, **question.wrong), theirs(question))
+    assert max(abs(z) for z in found.values()) > LARGEST_Z
+
+
+@each
+def test_both_engines_play_what_ciw_is_asked(question):
+    scenario = question.told(**question.short)
+    assert_alike(*(simulate(scenario, seed=1, engine=engine) for engine in ("simpy", "compiled")))
+
+
+def test_erlang_ciw_and_the_simulator_agree_on_impatience():
+    """Three ways to the same figures: the formula, Ciw, and ours."""
+    how = ERLANG_A.settings
+    exact = erlang_a(how["rate"], how["seconds"], how["gpus"], how["patience"])
+    known = {"never started": exact.abandoned, "mean wait": exact.wait, "queued": exact.queue, "utilisation": exact.busy}
+    mine, other = ours(ERLANG_A), theirs(ERLANG_A)
+    for figure, value in known.items():
+        found = z(mine[figure], value), z(other[figure], value), apart(mine[figure], other[figure])
+        assert max(abs(one) for one in found) < LARGEST_Z, figure
+
+
+def test_ciw_brings_a_package_of_tests_and_this_one_comes_first():
+    assert Path(tests.__file__).parent == Path(__file__).parent
+    assert (Path(ciw.__file__).parent.parent / "tests").is_dir()

@@ -1,0 +1,76 @@
+"""The simulator against another one: the same question put to both, and the z of each figure between their runs."""
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import cache
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sim.run import Run
+from sim.scenario import Scenario
+from sim.simulate import simulate
+
+LARGEST_Z = 3.5
+OURS = range(1, 41)  # seeds: runs of the compiled engine are quick
+THEIRS = range(1001, 1021)
+
+Samples = dict[str, NDArray[np.float64]]  # by figure: its value in each run
+
+
+@dataclass(frozen=True, eq=False)
+class Question:
+    """One scenario in two simulators. Both take the same settings; figures that both give are compared by name.
+
+    wrong: other settings, for ours alone, so little off that the comparison must show it; short: settings for the
+    few requests that the readable engine is asked to play.
+    """
+
+    name: str
+    scenario: Callable[..., Scenario]
+    oracle: Callable[..., dict[str, float]]
+    settings: Mapping[str, Any]
+    figures: Mapping[str, Callable[[Run], float]]
+    wrong: Mapping[str, Any]
+    short: Mapping[str, Any] = field(default_factory=dict)
+
+    def told(self, **changed: Any) -> Scenario:
+        return self.scenario(**{**self.settings, **changed})
+
+
+def ours(question: Question, **changed: Any) -> Samples:
+    """The figures in a run of each of our seeds, with some settings changed."""
+    scenario = question.told(**changed)
+    found: dict[str, list[float]] = {figure: [] for figure in question.figures}
+    for seed in OURS:
+        run = simulate(scenario, seed=seed)
+        for figure, of in question.figures.items():
+            found[figure].append(of(run))
+    return {figure: np.array(values) for figure, values in found.items()}
+
+
+@cache
+def theirs(question: Question) -> Samples:
+    """The figures in a run of each of the oracle's seeds."""
+    runs = [question.oracle(seed, **question.settings) for seed in THEIRS]
+    return {figure: np.array([run[figure] for run in runs]) for figure in question.figures}
+
+
+def apart(one: NDArray[np.float64], other: NDArray[np.float64]) -> float:
+    """How many standard errors the means of two independent samples are apart (Welch 1947)."""
+    error = math.hypot(standard_error(one), standard_error(other))
+    difference = float(one.mean() - other.mean())
+    if error > 0:
+        return difference / error
+    return 0.0 if difference == 0 else math.copysign(math.inf, difference)
+
+
+def standard_error(samples: NDArray[np.float64]) -> float:
+    return float(samples.std(ddof=1)) / math.sqrt(len(samples))
+
+
+def all_apart(one: Samples, other: Samples) -> dict[str, float]:
+    """By figure, how far two simulators are apart."""
+    return {figure: apart(one[figure], other[figure]) for figure in one}
