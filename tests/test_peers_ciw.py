@@ -12,12 +12,13 @@ import tests
 from sim.run import Run
 from sim.scenario import Scenario
 from sim.simulate import simulate
-from sim.theory import erlang_a
+from sim.theory import bounded_queue, erlang_a, erlang_c
 from sim.validation.measures import queued, share_never_started, utilisation, wait_of, waited_longer
-from sim.validation.queues import mean_wait_in, observed, queue, room, share, steady, waits, z
+from sim.validation.queues import mean_wait_in, observed, queue, room, share, steady, waits
 from tests.oracles import ciw_models
+from tests.oracles.formulas import constant_patience, two_classes
 from tests.test_engines import assert_alike
-from tests.two_samples import LARGEST_Z, Question, all_apart, apart, ours, theirs
+from tests.two_samples import LARGEST_Z, Question, all_apart, ours, theirs, three_ways, wrong
 
 PATIENCE: dict[str, Callable[[float], dict[str, Any]]] = {
     "exponential": lambda mean: {"kind": "exponential", "mean": f"{mean} s"},
@@ -108,12 +109,12 @@ def in_window(since: float, to: float, gpus: int) -> Figures:
     }
 
 
-SURGE = {"base": 3.0, "peak": 12.0, "begins": 30.0, "ends": 50.0, "until": 110.0, "gpus": 5, "patience": 4.0}
+SURGE = {"base": 9.0, "peak": 36.0, "begins": 30.0, "ends": 50.0, "until": 110.0, "gpus": 15, "patience": 4.0}
 INTERVALS = {"before": (0.0, 30.0), "surge": (30.0, 50.0), "after": (50.0, 80.0)}
 BY_INTERVAL: Figures = {
     f"{figure}, {name}": of
     for name, (since, to) in INTERVALS.items()
-    for figure, of in in_window(since, to, 5).items()
+    for figure, of in in_window(since, to, 15).items()
 }
 SLOWER = {"seconds": 1.05}
 CROWDED = {"rate": 6.0, "gpus": 5, "seconds": 1.0, "edge": 20.0, "horizon": 600.0}
@@ -139,15 +140,15 @@ def about_room(cv: float) -> Question:
     return Question(name, bounded, ciw_models.bounded, {**FULL, "cv": cv}, figures, SLOWER, SHORT)
 
 
-ERLANG_A = about_patience("exponential", 2.0)
+IMPATIENT = {
+    law: about_patience(law, value) for law, value in {"exponential": 2.0, "constant": 1.0, "weibull": 1.5}.items()
+}
+CLASSES = {cv: about_priorities(cv) for cv in (1.0, 1.5)}
+ROOMS = {cv: about_room(cv) for cv in (0.5, 1.0, 1.5)}
 QUESTIONS = [
-    ERLANG_A,
-    about_patience("constant", 1.0),
-    about_patience("weibull", 1.5),
-    about_priorities(1.0),
-    about_priorities(1.5),
-    about_room(0.5),
-    about_room(1.5),
+    *IMPATIENT.values(),
+    *CLASSES.values(),
+    *ROOMS.values(),
     Question("surge", surge, ciw_models.surge, {**SURGE, "seconds": 1.0}, BY_INTERVAL, SLOWER),
 ]
 each = pytest.mark.parametrize("question", QUESTIONS, ids=lambda question: question.name)
@@ -161,7 +162,7 @@ def test_ciw_gives_the_same_figures(question):
 
 @each
 def test_ciw_would_show_service_times_five_percent_longer(question):
-    found = all_apart(ours(question, **question.wrong), theirs(question))
+    found = all_apart(wrong(question), theirs(question))
     assert max(abs(z) for z in found.values()) > LARGEST_Z
 
 
@@ -171,15 +172,41 @@ def test_both_engines_play_what_ciw_is_asked(question):
     assert_alike(*(simulate(scenario, seed=1, engine=engine) for engine in ("simpy", "compiled")))
 
 
+# Three ways to the same figures: a formula, Ciw, and the simulator.
+
+
 def test_erlang_ciw_and_the_simulator_agree_on_impatience():
-    """Three ways to the same figures: the formula, Ciw, and ours."""
-    how = ERLANG_A.settings
-    exact = erlang_a(how["rate"], how["seconds"], how["gpus"], how["patience"])
-    known = {"never started": exact.abandoned, "mean wait": exact.wait, "queued": exact.queue, "utilisation": exact.busy}
-    mine, other = ours(ERLANG_A), theirs(ERLANG_A)
-    for figure, value in known.items():
-        found = z(mine[figure], value), z(other[figure], value), apart(mine[figure], other[figure])
-        assert max(abs(one) for one in found) < LARGEST_Z, figure
+    question = IMPATIENT["exponential"]
+    exact = erlang_a(6.0, 1.0, 5, 2.0)
+    known = {
+        "never started": exact.abandoned,
+        "mean wait": exact.wait_of_started,
+        "queued": exact.queue,
+        "utilisation": exact.utilisation,
+    }
+    assert max(three_ways(question, known).values()) < LARGEST_Z
+
+
+def test_barrer_ciw_and_the_simulator_agree_on_constant_patience():
+    known = constant_patience(6.0, 1.0, 5, 1.0)
+    del known["refused"]
+    assert max(three_ways(IMPATIENT["constant"], known).values()) < LARGEST_Z
+
+
+def test_kella_ciw_and_the_simulator_agree_on_priorities():
+    known = two_classes((1.2, 1.2), 1.0, 3, erlang_c(2.4, 3))
+    assert max(three_ways(CLASSES[1.0], known).values()) < LARGEST_Z
+
+
+def test_birth_and_death_ciw_and_the_simulator_agree_on_a_room():
+    exact = bounded_queue(3.3, 1.0, 3, 5)
+    known = {
+        "refused": exact.refused,
+        "mean wait": exact.wait,
+        "queued": exact.queue,
+        "utilisation": exact.throughput / 3,
+    }
+    assert max(three_ways(ROOMS[1.0], known).values()) < LARGEST_Z
 
 
 def test_ciw_brings_a_package_of_tests_and_this_one_comes_first():
