@@ -1,7 +1,8 @@
-"""People and clients as plain programs in SimPy: they try again, storm a service, and are held to limits."""
+"""People as plain programs in SimPy: they are refused or leave, try again, and storm a service."""
 
-from collections import Counter, deque
+from collections import deque
 from collections.abc import Generator
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -29,12 +30,17 @@ def refused(
     again: float,
     pause: float,
     growth: float,
+    ratio: float,
+    bucket: int,
     horizon: float,
     edge: float,
 ) -> Found:
-    """Who finds no place in the queue tries again with some probability, after pauses that grow."""
+    """Who finds no place in the queue tries again with some probability, after pauses that grow.
+
+    ratio: where above 0 a retry takes a token from all people's bucket, and each image puts so much of one into it.
+    """
     rng, env = np.random.default_rng(seed), simpy.Environment()
-    servers = simpy.Resource(env, gpus)
+    servers, tokens = simpy.Resource(env, gpus), float(bucket)
     people: list[list[Attempt]] = []
 
     def source() -> Process:
@@ -44,6 +50,7 @@ def refused(
             env.process(person(people[-1]))
 
     def person(attempts: list[Attempt]) -> Process:
+        nonlocal tokens
         for number in range(at_most + 1):
             attempts.append(Attempt(env.now))
             if servers.count < gpus or len(servers.queue) < places:
@@ -52,10 +59,12 @@ def refused(
                     attempts[-1].started = env.now
                     yield env.timeout(rng.exponential(seconds))
                     attempts[-1].finished = env.now
+                tokens = min(tokens + ratio, bucket)
                 return
             attempts[-1].refused = "full"
-            if rng.random() >= again:
+            if number == at_most or rng.random() >= again or (ratio > 0 and tokens < 1):
                 return
+            tokens -= 1
             yield env.timeout(rng.exponential(pause) * growth**number)
 
     env.process(source())
@@ -186,14 +195,18 @@ def storm(
                     asleep.pop().succeed()
             else:
                 attempt.refused = "full"
-            env.timeout(patience).callbacks.append(lambda _, over=over: over.triggered or over.succeed("left"))
+            env.timeout(patience).callbacks.append(partial(patience_over, over))
             if (yield over) == "image":
                 return
             attempt.left = env.now
 
+    def patience_over(over: simpy.Event, _: simpy.Event) -> None:
+        if not over.triggered:
+            over.succeed("left")
+
     def gpu() -> Process:
         while True:
-            if not line:
+            while not line:
                 asleep.append(env.event())
                 yield asleep[-1]
             attempt, over = line.popleft()
@@ -207,7 +220,7 @@ def storm(
     for _ in range(gpus):
         env.process(gpu())
     env.run(horizon)
-    found = {}
+    found: Found = {}
     for name, begins, ends in (
         ("before", 0.0, quiet),
         ("spike", quiet, quiet + lasting),
@@ -224,61 +237,3 @@ def storm(
             f"refused, {name}": sum(bool(attempt.refused) for attempt in came) / len(came),
         }
     return found
-
-
-def limits(
-    seed: int,
-    *,
-    clients: int,
-    rate: float,
-    refill: float,
-    depth: int,
-    quota: int,
-    window: float,
-    at_once: int,
-    gpus: int,
-    seconds: float,
-    horizon: float,
-) -> Found:
-    """Each client has a bucket of tokens, so many requests a window of the calendar, and so many in the service at once.
-
-    They are asked in this order, and a refusal takes no token and no request of the quota.
-    """
-    rng, env = np.random.default_rng(seed), simpy.Environment()
-    servers = simpy.Resource(env, gpus)
-    attempts: list[Attempt] = []
-    inside: Counter[int] = Counter()
-
-    def client(user: int) -> Process:
-        tokens, filled, used = float(depth), 0.0, Counter[int]()
-        while True:
-            yield env.timeout(rng.exponential(1 / rate))
-            tokens, filled = min(depth, tokens + refill * (env.now - filled)), env.now
-            attempt, today = Attempt(env.now, user), int(env.now // window)
-            attempts.append(attempt)
-            if tokens < 1:
-                attempt.refused = "rate limit"
-            elif used[today] >= quota:
-                attempt.refused = "quota"
-            elif inside[user] >= at_once:
-                attempt.refused = "concurrency"
-            else:
-                tokens -= 1
-                used[today] += 1
-                inside[user] += 1
-                env.process(job(attempt))
-
-    def job(attempt: Attempt) -> Process:
-        with servers.request() as turn:
-            yield turn
-            attempt.started = env.now
-            yield env.timeout(rng.exponential(seconds))
-            attempt.finished = env.now
-            inside[attempt.user] -= 1
-
-    for user in range(clients):
-        env.process(client(user))
-    env.run(horizon)
-    why = Counter(attempt.refused for attempt in attempts)
-    found = in_steady_state(attempts, edge=0.0, horizon=horizon, gpus=gpus, beyond=1.0)
-    return found | {reason: why[reason] / len(attempts) for reason in ("rate limit", "quota", "concurrency")}

@@ -112,7 +112,7 @@ def models(
     horizon: float,
     edge: float,
 ) -> Found:
-    """Two models on the same GPUs: the oldest request's is served, with others for it; a GPU that held another loads it.
+    """Two models on the same GPUs: the oldest request's is served next; a GPU that held the other loads it.
 
     Of GPUs that sleep the first in number is woken. seconds: of one image with each model; a batch of n takes n times.
     """

@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from typing import Any
+from zlib import crc32
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,13 +13,27 @@ from numpy.typing import NDArray
 from sim.run import Run
 from sim.scenario import Scenario
 from sim.simulate import simulate
-from sim.validation.queues import z
+from sim.validation.measures import queued, utilisation, waited_longer
+from sim.validation.queues import mean_wait_in, z
 
 LARGEST_Z = 3.5
-OURS = range(1, 31)  # seeds
-THEIRS = range(1001, 1021)
+RUNS, ORACLE_RUNS = 24, 16
 
+Figures = dict[str, Callable[[Run], float]]
 Samples = dict[str, NDArray[np.float64]]  # by figure: its value in each run
+
+MEANS: Figures = {"mean wait": mean_wait_in, "queued": queued, "utilisation": utilisation}
+SLOWER = {"seconds": 1.05}  # than all that take a second
+SHORT = {"horizon": 250.0}
+
+
+def longer(seconds: float) -> Figures:
+    return {"waited longer": waited_longer(seconds)}
+
+
+def in_time(horizon: float, edge: float) -> dict[str, Any]:
+    """Settings of a scenario: its length in seconds, and what is left out at both ends."""
+    return {"horizon": f"{horizon} s", "warm_up": f"{edge} s", "control_tick": f"{horizon} s"}
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,9 +48,14 @@ class Question:
     scenario: Callable[..., Scenario]
     oracle: Callable[..., dict[str, float]]
     settings: Mapping[str, Any]
-    figures: Mapping[str, Callable[[Run], float]]
+    figures: Figures
     wrong: Mapping[str, Any]
     short: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def first_seed(self) -> int:
+        """Of its own: else all questions would be asked of the same people, and be off together."""
+        return crc32(self.name.encode()) % 10**6
 
     def told(self, **changed: Any) -> Scenario:
         return self.scenario(**{**self.settings, **changed})
@@ -55,7 +75,7 @@ def wrong(question: Question) -> Samples:
 def played(question: Question, **changed: Any) -> Samples:
     scenario = question.told(**changed)
     found: dict[str, list[float]] = {figure: [] for figure in question.figures}
-    for seed in OURS:
+    for seed in range(question.first_seed, question.first_seed + RUNS):
         run = simulate(scenario, seed=seed)
         for figure, of in question.figures.items():
             found[figure].append(of(run))
@@ -65,7 +85,7 @@ def played(question: Question, **changed: Any) -> Samples:
 @cache
 def theirs(question: Question) -> Samples:
     """The figures in a run of each of the oracle's seeds."""
-    runs = [question.oracle(seed, **question.settings) for seed in THEIRS]
+    runs = [question.oracle(question.first_seed + number, **question.settings) for number in range(ORACLE_RUNS)]
     return {figure: np.array([run[figure] for run in runs]) for figure in question.figures}
 
 
