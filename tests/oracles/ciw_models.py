@@ -41,8 +41,10 @@ def seeded(seed: int) -> Iterator[None]:
     """Ciw draws from the interpreter's own generator: it is given back as it was."""
     before = random.getstate()
     ciw.seed(seed)
-    yield
-    random.setstate(before)
+    try:
+        yield
+    finally:
+        random.setstate(before)
 
 
 def lognormal(mean: float, cv: float) -> Any:

@@ -230,8 +230,8 @@ SELF_REFUSED = {
     "places": 4,
     "k": 1.2,
     "window": 30.0,
-    "edge": 60.0,
-    "horizon": 1000.0,
+    "edge": 40.0,
+    "horizon": 700.0,
 }
 
 
@@ -265,7 +265,7 @@ QUESTIONS = [
         simpy_clients.throttle,
         SELF_REFUSED,
         THROTTLE,
-        {"seconds": 1.1},
+        TENTH,
         SHORT,
     ),
 ]
