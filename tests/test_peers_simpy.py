@@ -10,13 +10,13 @@ import pytest
 from sim.simulate import simulate
 from sim.theory import erlang_a
 from tests.oracles.formulas import constant_patience
-from tests.peers import of_people, of_queues
+from tests.peers import of_clients, of_people, of_queues
 from tests.peers.of_queues import DROPPED, LAST_FIRST
 from tests.peers.samples import LARGEST_Z, all_apart, apart, ours, theirs, three_ways, wrong
 from tests.test_engines import assert_alike
 
 ORACLES = sorted((Path(__file__).parent / "oracles").glob("*.py"))
-QUESTIONS = [*of_queues.QUESTIONS, *of_people.QUESTIONS]
+QUESTIONS = [*of_queues.QUESTIONS, *of_people.QUESTIONS, *of_clients.QUESTIONS]
 each = pytest.mark.parametrize("question", QUESTIONS, ids=lambda question: question.name)
 
 

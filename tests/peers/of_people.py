@@ -1,15 +1,16 @@
-"""What plain programs in SimPy are asked about people: who is refused, leaves, storms a service, meets a limit."""
+"""What plain programs in SimPy are asked about people: who is refused, leaves, storms a service, wants more."""
 
-from collections.abc import Callable
 from typing import Any
+
+import pandas as pd
 
 from sim.profile import constant_profile
 from sim.run import Run
 from sim.scenario import Scenario
 from sim.validation.measures import attempts_an_ask, share_never_started, share_of_asks_served, time_in_orbit
-from sim.validation.queues import observed, poisson, queue, room, share, steady
+from sim.validation.queues import observed, queue, room, share, steady
 from sim.validation.spikes import spike
-from tests.oracles import simpy_clients, simpy_people
+from tests.oracles import simpy_people, simpy_visits
 from tests.peers.samples import MEANS, SHORT, SLOWER, Figures, Question, in_time, longer
 from tests.random_scenarios import plain
 
@@ -124,70 +125,58 @@ STORM_WINDOWS: Figures = {
 }
 
 
-# What one client may ask for.
+# Who is served comes back for more.
 
 
-def limits(
+def visits(
     *,
-    clients: int,
     rate: float,
-    refill: float,
-    depth: int,
-    quota: int,
-    window: float,
-    at_once: int,
     gpus: int,
     seconds: float,
+    patience: float,
+    think: float,
+    images: float,
+    r: float,
+    sigma: float,
+    churn: float,
     horizon: float,
-) -> Scenario:
-    return queue(
-        waves=[{**poisson(rate), "clients": clients}],
-        policies=[
-            {"kind": "rate limit", "rate": f"{refill} per second", "burst": depth},
-            {"kind": "quota", "requests": quota, "window": f"{window} s", "runs": "calendar"},
-            {"kind": "concurrency", "requests": at_once},
-        ],
-        gpus=gpus,
-        seconds=seconds,
-        lasting=horizon,
-    )
-
-
-def refused_by(reason: str) -> Callable[[Run], float]:
-    return lambda run: float((observed(run)["reason"] == reason).mean())
-
-
-LIMITS: Figures = {
-    **MEANS,
-    **longer(1.0),
-    **{reason: refused_by(reason) for reason in ("rate limit", "quota", "concurrency")},
-}
-
-
-# Clients who refuse themselves.
-
-
-def throttle(
-    *, rate: float, gpus: int, seconds: float, places: int, k: float, window: float, horizon: float, edge: float
+    edge: float,
 ) -> Scenario:
     return plain(
         {"slow": constant_profile("slow", seconds)},
         pools={"gpus": {"gpus": gpus}},
         demand=[steady(rate)],
-        serving={"noise": {"kind": "exponential"}},
-        always=[
-            {"policy": room(places)},
-            {"policy": {"kind": "adaptive throttle", "k": k, "window": f"{window} s", "final": True}},
-        ],
-        **{**in_time(horizon, edge), "control_tick": "1 s"},
+        behaviour={
+            "requests": {"kind": "negative binomial", "mean": images, "r": r},
+            "activity": {"sigma": sigma},
+            "think": {"kind": "exponential", "mean": f"{think} s"},
+            "patience": {"kind": "exponential", "mean": f"{patience} s"},
+            "churn": churn,
+        },
+        serving={"noise": {"kind": "exponential"}, "notices_leaving": True},
+        **in_time(horizon, edge),
     )
 
 
-THROTTLE: Figures = {
+def asks_a_second(run: Run) -> float:
+    return len(observed(run)) / (run.horizon - 2 * run.manifest["warm_up"])
+
+
+def asks_of_each(run: Run) -> "pd.Series[float]":
+    return run.requests.groupby("user").size().astype(float)
+
+
+VISITS: Figures = {
     **MEANS,
     **longer(1.0),
-    **{reason: refused_by(reason) for reason in ("shed for good", "queue bound")},
+    "never started": share_never_started,
+    "left": share("abandoned"),
+    "asks a second": asks_a_second,
+    "asks a person": lambda run: float(asks_of_each(run).mean()),
+    "asked once": lambda run: float((asks_of_each(run) == 1).mean()),
 }
+VISITING = {"rate": 0.8, "gpus": 3, "seconds": 1.0, "patience": 5.0, "think": 4.0, "images": 4.0, "r": 0.6}
+DIFFERENT = {"sigma": 0.86, "churn": 0.3, "edge": 100.0, "horizon": 2000.0}
 
 AGAIN = {
     "rate": 3.3,
@@ -211,28 +200,6 @@ LEAVING = {
     "edge": 60.0,
     "horizon": 1500.0,
 }
-ALLOWED = {
-    "clients": 10,
-    "rate": 0.5,
-    "refill": 0.4,
-    "depth": 3,
-    "quota": 28,
-    "window": 100.0,
-    "at_once": 2,
-    "gpus": 3,
-    "seconds": 1.0,
-    "horizon": 1500.0,
-}
-SELF_REFUSED = {
-    "rate": 6.0,
-    "gpus": 3,
-    "seconds": 1.0,
-    "places": 4,
-    "k": 1.2,
-    "window": 30.0,
-    "edge": 40.0,
-    "horizon": 700.0,
-}
 
 
 def about_refusals(name: str, **more: float) -> Question:
@@ -250,7 +217,6 @@ def about_a_storm(name: str, *, bound: int) -> Question:
     return Question(name, storm, simpy_people.storm, settings, STORM_WINDOWS, {"seconds": 0.11}, {"after": 40.0})
 
 
-TENTH = {"seconds": 1.1}
 QUESTIONS = [
     about_refusals("retries after a refusal"),
     about_refusals("retries within a budget", ratio=0.1, bucket=10),
@@ -258,14 +224,5 @@ QUESTIONS = [
     about_leaving("people who leave, unnoticed", notices=False, rate=1.5),
     about_a_storm("a storm that stays", bound=150),
     about_a_storm("a storm that may pass", bound=55),
-    Question("limits of a client", limits, simpy_clients.limits, ALLOWED, LIMITS, SLOWER, SHORT),
-    Question(
-        "clients who refuse themselves",
-        throttle,
-        simpy_clients.throttle,
-        SELF_REFUSED,
-        THROTTLE,
-        TENTH,
-        SHORT,
-    ),
+    Question("people who want several", visits, simpy_visits.visits, {**VISITING, **DIFFERENT}, VISITS, SLOWER, SHORT),
 ]
