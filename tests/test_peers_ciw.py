@@ -7,7 +7,7 @@ import pytest
 import tests
 from sim.simulate import simulate
 from sim.theory import bounded_queue, erlang_a, erlang_c
-from tests.oracles.formulas import constant_patience, two_classes
+from tests.oracles.formulas import impatience, two_classes, until, weibull
 from tests.peers.of_ciw import CLASSES, IMPATIENT, QUESTIONS, ROOMS
 from tests.peers.samples import LARGEST_Z, all_apart, ours, theirs, three_ways, wrong
 from tests.test_engines import assert_alike
@@ -36,22 +36,20 @@ def test_both_engines_play_what_ciw_is_asked(question):
 # Three ways to the same figures: a formula, Ciw, and the simulator.
 
 
-def test_erlang_ciw_and_the_simulator_agree_on_impatience():
-    question = IMPATIENT["exponential"]
-    exact = erlang_a(6.0, 1.0, 5, 2.0)
-    known = {
-        "never started": exact.abandoned,
-        "mean wait": exact.wait_of_started,
-        "queued": exact.queue,
-        "utilisation": exact.utilisation,
-    }
-    assert max(three_ways(question, known).values()) < LARGEST_Z
+@pytest.mark.parametrize(
+    ("law", "stays"), [("exponential", weibull(2.0, 1.0)), ("constant", until(1.0)), ("weibull", weibull(1.5, 0.7))]
+)
+def test_baccelli_ciw_and_the_simulator_agree_on_impatience(law, stays):
+    known = impatience(6.0, 1.0, 5, stays, beyond=0.5)
+    assert max(three_ways(IMPATIENT[law], known).values()) < LARGEST_Z
 
 
-def test_barrer_ciw_and_the_simulator_agree_on_constant_patience():
-    known = constant_patience(6.0, 1.0, 5, 1.0)
-    del known["refused"]
-    assert max(three_ways(IMPATIENT["constant"], known).values()) < LARGEST_Z
+def test_baccelli_has_erlang_a_as_a_special_case():
+    exact, known = erlang_a(6.0, 1.0, 5, 2.0), impatience(6.0, 1.0, 5, weibull(2.0, 1.0), beyond=0.5)
+    assert known["never started"] == pytest.approx(exact.abandoned, rel=1e-6)
+    assert known["mean wait"] == pytest.approx(exact.wait_of_started, rel=1e-6)
+    assert known["queued"] == pytest.approx(exact.queue, rel=1e-6)
+    assert known["utilisation"] == pytest.approx(exact.utilisation, rel=1e-6)
 
 
 def test_kella_ciw_and_the_simulator_agree_on_priorities():

@@ -9,7 +9,7 @@ import pytest
 
 from sim.simulate import simulate
 from sim.theory import erlang_a
-from tests.oracles.formulas import constant_patience
+from tests.oracles.formulas import impatience, until
 from tests.peers import of_clients, of_people, of_queues
 from tests.peers.of_queues import DROPPED, LAST_FIRST
 from tests.peers.samples import LARGEST_Z, all_apart, apart, ours, theirs, three_ways, wrong
@@ -45,10 +45,11 @@ def test_erlang_a_program_and_the_simulator_agree_on_impatience_whatever_the_ord
     assert max(three_ways(LAST_FIRST, known).values()) < LARGEST_Z
 
 
-def test_barrer_a_program_and_the_simulator_agree_on_expiry():
+def test_baccelli_a_program_and_the_simulator_agree_on_expiry():
     """Who is dropped when their turn comes takes nothing from the others, as who leaves the queue."""
-    known = constant_patience(3.6, 1.0, 3, 2.0)
-    del known["never started"]
+    known = impatience(3.6, 1.0, 3, until(2.0), beyond=1.6)
+    known["refused"] = known.pop("never started")
+    del known["queued"]  # there they wait until they are dropped
     assert max(three_ways(DROPPED, known).values()) < LARGEST_Z
 
 

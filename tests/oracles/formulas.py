@@ -1,30 +1,46 @@
 """Closed forms beside the simulators, where there are some."""
 
-import math
+from collections.abc import Callable
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float64]
 
 
-def constant_patience(rate: float, seconds: float, gpus: int, patience: float) -> dict[str, float]:
-    """M/M/c+D: who is not started within `patience` seconds is lost (Barrer 1957; Baccelli and Hebuterne 1981).
+def impatience(
+    rate: float, seconds: float, gpus: int, stays: Callable[[Floats], Floats], beyond: float
+) -> dict[str, float]:
+    """M/M/c+G: who does not start within their patience is lost (Baccelli, Hebuterne 1981; Zeltyn, Mandelbaum 2005).
 
-    The density of what the next to come would have to wait is lambda p(c-1) exp((lambda - c mu) x) up to the patience,
-    and falls off at the rate c mu beyond it, where who comes is lost.
+    stays: the share that still waits after so many seconds. The density of what the next to come would have to wait is
+    lambda p(c-1) exp(lambda H(x) - c mu x), where H is the integral of `stays`; by the trapezoidal rule.
     """
-    mu = 1 / seconds
+    mu, x = 1 / seconds, np.linspace(0, 40 * seconds, 800_001)
     states = [1.0]
     for n in range(1, gpus):
         states.append(states[-1] * rate / (n * mu))
-    density, drift = rate * states[-1], rate - gpus * mu
-    grown = math.exp(drift * patience)
-    lost = density * grown / (gpus * mu)
-    within = density * (grown - 1) / drift
-    total = sum(states) + within + lost
-    waited = density * (patience * grown / drift - (grown - 1) / drift**2)
+    patient = stays(x)
+    patience = np.append(0.0, np.cumsum((patient[1:] + patient[:-1]) / 2) * x[1])
+    density = rate * states[-1] * np.exp(rate * patience - gpus * mu * x)
+    density /= sum(states) + np.trapezoid(density, x)
+    lost = float(np.trapezoid(density * (1 - patient), x))
+    started = 1 - lost
     return {
-        "never started": lost / total,
-        "refused": lost / total,
-        "mean wait": waited / (total - lost),
-        "utilisation": rate * (1 - lost / total) / (gpus * mu),
+        "never started": lost,
+        "mean wait": float(np.trapezoid(x * density * patient, x)) / started,
+        "waited longer": float(np.trapezoid(np.where(x > beyond, density * patient, 0), x)) / started,
+        "queued": rate * float(np.trapezoid(density * patience, x)),
+        "utilisation": rate * started / (gpus * mu),
     }
+
+
+def until(patience: float) -> Callable[[Floats], Floats]:
+    return lambda x: np.where(x < patience, 1.0, 0.0)
+
+
+def weibull(scale: float, shape: float) -> Callable[[Floats], Floats]:
+    return lambda x: np.exp(-((x / scale) ** shape))
 
 
 def two_classes(rates: tuple[float, float], seconds: float, gpus: int, wait_probability: float) -> dict[str, float]:
