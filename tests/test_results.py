@@ -32,5 +32,6 @@ def test_the_readme_has_how_many_figures_agree_and_when_that_was(study):
 @pytest.mark.parametrize("study", STUDIED)
 def test_a_figure_is_told_once(study):
     table = committed(study)[1]
-    assert not table[["case", "figure", "note"]].duplicated().any()
+    told = table[table["figure"] != "attempts the same in both engines"]  # once for each order of service
+    assert not told[["case", "figure", "note"]].duplicated().any()
     assert set(table["study"]) == {study}

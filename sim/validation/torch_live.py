@@ -11,6 +11,7 @@ import numpy as np
 from sim.errors import BadInput
 from sim.live.run import Gate, run_together
 from sim.live.torch_device import TorchDevice, Work
+from sim.manifest import version_of
 from sim.parallel import Progress
 from sim.pool import Pool
 from sim.profile import profile_of_sizes
@@ -75,7 +76,7 @@ def study(progress: Progress | None = None, *, device: str = "cpu") -> Study:
         question="Does a server whose GPU really computes do what the simulator makes of that GPU's profile?",
         source="an asyncio server on this machine and a diffusion model with random weights, asked by the same people",
         rows=compared(pairs),
-        notes=notes(pairs, GATE),
+        notes=[f"torch {version_of('torch')}.", *notes(pairs, GATE)],
     )
 
 
