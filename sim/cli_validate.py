@@ -26,24 +26,24 @@ SERVERS = "trace: how many there were: a number, or a CSV with the columns from,
 
 
 def validate(
-    study: Annotated[str, typer.Argument(help="Which study, or 'all' of them.")] = "all",
+    study: Annotated[str, typer.Argument(help="Which study, or 'all' that need no file and no torch.")] = "all",
     file: Annotated[
         Path | None, typer.Argument(help="Figures or a recording of your own, for a study that takes them.")
     ] = None,
-    out: Annotated[Path | None, typer.Option(help="Also write an HTML page here.")] = None,
+    out: Annotated[Path | None, typer.Option(help="Also write an HTML page here, or a table, a .csv file.")] = None,
     misses: Annotated[bool, typer.Option("--misses", help="Print only figures that do not agree.")] = False,
     map: Annotated[list[str] | None, typer.Option(help=MAP)] = None,
     servers: Annotated[str | None, typer.Option(help=SERVERS)] = None,
     test_days: Annotated[
         int | None, typer.Option(help="trace: how many days at the end are foretold; a third where absent.")
     ] = None,
+    device: Annotated[str | None, typer.Option(help="torch: what computes, cpu (where absent) or cuda.")] = None,
 ) -> None:
     """Hold the simulator against what is known otherwise: a table of predicted and actual, misses included."""
-    from sim.validation.page import page
-
-    if out is not None and (out.suffix != ".html" or not out.parent.is_dir()):
-        raise BadInput("the page cannot be written there", key="--out", value=out, expected="a file name.html")
-    told = {"map": map or None, "servers": servers, "test_days": test_days}
+    if out is not None and (out.suffix not in WRITERS or not out.parent.is_dir()):
+        expected = f"a file name{' or name'.join(WRITERS)} in a folder that is there"
+        raise BadInput("the studies cannot be written there", key="--out", value=out, expected=expected)
+    told = {"map": map or None, "servers": servers, "test_days": test_days, "device": device}
     makers = chosen(study, file, {name: value for name, value in told.items() if value is not None})
     ready()
     made = []
@@ -54,8 +54,23 @@ def validate(
     for one in made:
         Console(highlight=False).print(Text(one.sentence, style="bold"))
     if out is not None:
-        out.write_text(page(made), encoding="utf-8")
-        Console().print(f"Page in {out}", soft_wrap=True, highlight=False, markup=False)
+        WRITERS[out.suffix](made, out)
+        Console().print(f"Written to {out}", soft_wrap=True, highlight=False, markup=False)
+
+
+def write_page(studies: list["Study"], path: Path) -> None:
+    from sim.validation.page import page
+
+    path.write_text(page(studies), encoding="utf-8")
+
+
+def write_table(studies: list["Study"], path: Path) -> None:
+    from sim.validation.results import write_results
+
+    write_results(studies, path)
+
+
+WRITERS = {".html": write_page, ".csv": write_table}
 
 
 def chosen(study: str, file: Path | None, told: Mapping[str, object]) -> dict[str, Callable[[Progress], "Study"]]:
@@ -63,7 +78,7 @@ def chosen(study: str, file: Path | None, told: Mapping[str, object]) -> dict[st
 
     told: what else the study is told, by the name of its argument.
     """
-    from sim.validation import OF_A_FILE, STUDIES, TOLD
+    from sim.validation import ALL, OF_A_FILE, STUDIES, TOLD
 
     known = [*dict.fromkeys([*STUDIES, *OF_A_FILE]), "all"]
     if study not in known:
@@ -79,9 +94,9 @@ def chosen(study: str, file: Path | None, told: Mapping[str, object]) -> dict[st
             raise BadInput(
                 f"this study takes no --{name.replace('_', '-')}", key="study", value=study, expected=expected
             )
-    if file is not None:
-        return {study: partial(OF_A_FILE[study], file=file, **told)}
-    return dict(STUDIES) if study == "all" else {study: STUDIES[study]}
+    if study == "all":
+        return {name: STUDIES[name] for name in ALL}
+    return {study: partial(STUDIES[study], **told) if file is None else partial(OF_A_FILE[study], file=file, **told)}
 
 
 def table(study: object, *, only_misses: bool) -> Table:

@@ -2,6 +2,7 @@
 
 import math
 import platform
+from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
@@ -140,10 +141,13 @@ def extrapolated(scenario: Scenario) -> list[str]:
 
 def versions() -> dict[str, str]:
     """Versions of what computes a run."""
-    found = {"python": platform.python_version()}
-    for package in ("meltpoint", "simpy", "numpy", "numba", "scipy", "pandas"):
-        try:
-            found[package] = version(package)
-        except PackageNotFoundError:
-            found[package] = "not installed"
-    return found
+    packages = ("meltpoint", "simpy", "numpy", "numba", "scipy", "pandas")
+    return {"python": platform.python_version(), **{package: version_of(package) for package in packages}}
+
+
+@cache  # reading a package's metadata takes milliseconds, and a small run no more
+def version_of(package: str) -> str:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return "not installed"

@@ -43,12 +43,12 @@ class JumpingLoop(asyncio.SelectorEventLoop):
 class TimerDevice:
     """GPUs without threads."""
 
-    async def serve(self, clock: RealClock, until: float) -> None:
+    async def serve(self, clock: RealClock, until: float, model: str, size: int) -> None:
         await clock.until(until)
 
 
 def at_once(scenario: Scenario, seed: int = 1) -> Run:
-    return run_together([(scenario, None)], seed=seed, device=TimerDevice(), loop=JumpingLoop)[0].run
+    return run_together([(scenario, None, seed)], device=TimerDevice(), loop=JumpingLoop)[0].run
 
 
 def surge(*policies: dict[str, Any], **changes: Any) -> Scenario:
@@ -171,7 +171,7 @@ def test_in_real_time_it_is_close_to_the_simulator():
 
 def test_a_run_on_a_machine_that_stands_still_does_not_count():
     assert Gate(shortest=0.1).faults(Vitals(gap=0.001, lateness=0.001, drift=0.001)) == []
-    assert len(Gate(shortest=0.1).faults(Vitals(gap=0.2, lateness=0.1, drift=0.05))) == 3
+    assert len(Gate(shortest=0.1).faults(Vitals(gap=0.2, lateness=0.1, drift=0.05, pressure=0.9))) == 4
     assert Gate(shortest=0.1).faults(Vitals(gap=0.001, lateness=0.001, drift=float("nan")))
 
 

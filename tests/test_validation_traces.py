@@ -40,6 +40,7 @@ from sim.validation.fleet_replay import (
 from sim.validation.gentd26 import label_rows
 from sim.validation.habits import Answers, counts_of_again, error_over_users, row_of, rows_of_habits
 from tests.recorded import recorded
+from tests.results import assert_unmoved
 
 T0 = 1_662_858_720
 HEAD = "timestamp_anon,value,container_ip\n"
@@ -304,6 +305,7 @@ def test_the_recordings_utilisation_and_waits_are_predicted():
     rows = [*label_rows(fleet), *utilisation_rows(fleet), *dispatch_rows(fleet)]
     assert [row for row in rows if row.fits == "MISSES"] == []
     assert sum(row.fits == "agrees" for row in rows) == 1 + 4 * 3 + 3 + 4 * 2
+    assert_unmoved("traces", rows)
     # What the record could have refuted: the same pool with far fewer GPUs.
     p99 = {row.case: row.predicted for row in rows if row.figure == "wait p99"}
     assert p99["simulated pool, 35 GPUs"] > 10 * np.quantile(fleet.queue_time, 0.99)
@@ -339,3 +341,4 @@ def test_the_recordings_loads_and_habits_are_predicted_but_for_the_known_misses(
     rows = [*rows_of_loads(fleet, requests), *rows_of_bursts(fleet), *rows_of_habits(requests)]
     assert {(row.case, row.figure) for row in rows if row.fits == "MISSES"} <= MISSES
     assert sum(row.fits == "agrees" for row in rows) >= 54
+    assert_unmoved("traces", rows)

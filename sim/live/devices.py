@@ -1,4 +1,4 @@
-"""What stands in for GPUs in a live run: a thread that sleeps as long as a batch takes."""
+"""What serves the batches of a live run: threads that sleep as long as a batch takes."""
 
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -10,9 +10,12 @@ MOST_GPUS = 256  # threads
 
 
 class Device(Protocol):
-    """Something that works on a batch until an instant (seconds since the run began)."""
+    """Something that serves a batch of `size` images of a model, which by the profile is done at the instant `until`.
 
-    async def serve(self, clock: RealClock, until: float) -> None: ...
+    Instants are seconds since the run began.
+    """
+
+    async def serve(self, clock: RealClock, until: float, model: str, size: int) -> None: ...
 
 
 class SleepDevice:
@@ -21,7 +24,7 @@ class SleepDevice:
     def __init__(self) -> None:
         self.threads = ThreadPoolExecutor(MOST_GPUS, thread_name_prefix="gpu")
 
-    async def serve(self, clock: RealClock, until: float) -> None:
+    async def serve(self, clock: RealClock, until: float, model: str, size: int) -> None:
         await clock.loop.run_in_executor(self.threads, sleep_until, clock, until)
 
     def close(self) -> None:

@@ -223,7 +223,7 @@ class LivePool:
 
     async def serve(self, batch: LiveBatch) -> None:
         """Wait for the GPU; then it is free for the next."""
-        await self.device.serve(self.clock, batch.started + batch.planned)
+        await self.device.serve(self.clock, batch.started + batch.planned, self.models[batch.spec], batch.size)
         batch.finished = self.clock.now()
         self.running -= 1
         self.inside -= len(batch.requests)

@@ -1,8 +1,10 @@
 """One live run from its start to its horizon, as the tables of a simulated one, with how well the machine kept time."""
 
 import asyncio
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
@@ -22,6 +24,8 @@ from sim.run import Run, run_from
 from sim.scenario import Scenario
 from sim.simulate import chosen, controls_of, without_garbage_collection
 
+PRESSURE = Path("/proc/pressure/cpu")
+
 
 @dataclass(frozen=True)
 class Vitals:
@@ -30,6 +34,7 @@ class Vitals:
     gap: float  # by how much the event loop was late at worst
     lateness: float  # of sent attempts behind when they were due, 99th percentile
     drift: float  # by what share batches took longer than planned, all together
+    pressure: float = math.nan  # the share of the run in which something waited for a core; nan where nobody says so
 
 
 @dataclass(frozen=True)
@@ -40,6 +45,7 @@ class Gate:
     gap: float = 0.3
     lateness: float = 0.03
     drift: float = 0.003
+    pressure: float = 0.25
 
     def faults(self, vitals: Vitals) -> list[str]:
         """Why a run does not count; empty where it does."""
@@ -50,6 +56,8 @@ class Gate:
             found.append(f"1 % of attempts were sent {vitals.lateness * 1e3:.1f} ms late or more")
         if not abs(vitals.drift) <= self.drift:
             found.append(f"batches took {vitals.drift:.2%} longer than planned")
+        if vitals.pressure > self.pressure:
+            found.append(f"something waited for a core for {vitals.pressure:.0%} of the time")
         return found
 
 
@@ -76,24 +84,23 @@ Playbook = str | Sequence[Step | Policy] | None
 
 def run_live(scenario: Scenario, playbook: Playbook = None, *, seed: int = 1) -> LiveRun:
     """Play a scenario in real time: as long as its horizon. Raises BadInput for what a live run cannot play."""
-    return run_together([(scenario, playbook)], seed=seed)[0]
+    return run_together([(scenario, playbook, seed)])[0]
 
 
 def run_together(
-    wanted: Sequence[tuple[Scenario, Playbook]],
+    wanted: Sequence[tuple[Scenario, Playbook, int]],
     *,
-    seed: int = 1,
     device: Device | None = None,
     loop: Callable[[], asyncio.AbstractEventLoop] = precise_loop,
 ) -> list[LiveRun]:
-    """Several live runs at once, each a scenario under a playbook (as sim.simulate has them), on one event loop.
+    """Several live runs at once, each a scenario under a playbook with a seed (see sim.simulate), on one event loop.
 
     device: what serves the batches; threads that sleep where None. Tables are made when all runs are over.
     """
     own = SleepDevice() if device is None else None
 
     async def everything() -> list[Session]:
-        sessions = [Session(*one, seed, cast(Device, device or own)) for one in wanted]
+        sessions = [Session(*one, cast(Device, device or own)) for one in wanted]
         await asyncio.gather(*[session.play() for session in sessions])
         return sessions
 
@@ -123,12 +130,14 @@ class Session:
 
     async def play(self) -> None:
         """From the start to the horizon, in real time."""
+        before = waited_for_cores()
         self.clock.start()
         rows = self.decisions, self.fleets
         self.clock.spawn(steer(self.clock, self.scenario, self.playbook, self.server, *rows))
         self.clock.spawn(self.load.play())
         self.clock.spawn(self.clock.watch())
         await self.clock.run_until(self.scenario.horizon)
+        self.pressure = (waited_for_cores() - before) / self.scenario.horizon
 
     def result(self) -> LiveRun:
         """The tables of what happened."""
@@ -145,7 +154,7 @@ class Session:
             wall_seconds=self.scenario.horizon,
         )
         waits = np.array([a.started - a.received for a in self.server.attempts if a.started == a.started])
-        return LiveRun(run, vitals(self.clock, self.server, self.load), waits)
+        return LiveRun(run, vitals(self.clock, self.server, self.load, self.pressure), waits)
 
 
 async def steer(
@@ -167,7 +176,7 @@ async def steer(
         ticks.now = cast(float, instant)
 
 
-def vitals(clock: RealClock, server: Server, load: Load) -> Vitals:
+def vitals(clock: RealClock, server: Server, load: Load, pressure: float) -> Vitals:
     """How the machine did."""
     over = [batch for batch in server.batches if batch.finished == batch.finished]
     planned, took = sum(batch.planned for batch in over), sum(batch.seconds for batch in over)
@@ -175,4 +184,14 @@ def vitals(clock: RealClock, server: Server, load: Load) -> Vitals:
         gap=clock.gap,
         lateness=float(np.quantile(load.lateness, 0.99)) if load.lateness else 0.0,
         drift=took / planned - 1.0 if over else 0.0,
+        pressure=pressure,
     )
+
+
+def waited_for_cores() -> float:
+    """Seconds since the machine's start in which something waited for a core, as Linux counts them; nan elsewhere."""
+    try:
+        some = PRESSURE.read_text(encoding="ascii").splitlines()[0]
+    except OSError:
+        return math.nan
+    return int(some.rpartition("total=")[2]) / 1e6

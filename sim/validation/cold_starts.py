@@ -12,7 +12,7 @@ from sim.profile import Profile, constant_profile
 from sim.scenario import Scenario
 from sim.simulate import simulate
 from sim.validation.fleet_files import SCRIPT, Fleet, Floats, Ints
-from sim.validation.fleet_replay import recording
+from sim.validation.queues import recording
 from sim.validation.study import Row
 
 WITHIN = 0.1  # the relative error that still agrees, of every figure here
@@ -119,8 +119,9 @@ def pool_of(models: list[str], times: Floats, kind: Ints, *, gpus: int, service:
         "behaviour": {"patience": {"kind": "never"}},
         "serving": {"noise": {"kind": "none"}},
     }
+    trace = recording(times, "GenTD26", kind=kind, kinds=tuple(models))
     profiles: dict[str, Profile] = {name: constant_profile(name, service) for name in models}
-    return Scenario.from_dict(document, profiles=profiles, traces={"requests": recording(times, kind, tuple(models))})
+    return Scenario.from_dict(document, profiles=profiles, traces={"requests": trace})
 
 
 def rows_of_sojourns(requests: pd.DataFrame) -> list[Row]:

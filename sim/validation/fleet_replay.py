@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 
-from sim.demand.trace import Trace
 from sim.parallel import Progress
 from sim.pool import Pool
 from sim.profile import constant_profile
@@ -18,7 +17,8 @@ from sim.service import Service
 from sim.simulate import simulate
 from sim.streams import CHECK, draws
 from sim.validation.dispatch import DISPATCHERS, central_queue
-from sim.validation.fleet_files import Fleet, Floats, Ints
+from sim.validation.fleet_files import Fleet, Floats
+from sim.validation.queues import recording
 from sim.validation.study import Row
 
 MINUTES = {"minutes of 60 s": 60.0, "minutes of 57 s, as recorded": 57.0}
@@ -91,25 +91,7 @@ def scenario_of(jobs: Jobs, gpus: int) -> Scenario:
         "serving": {"noise": {"kind": "none"}},
     }
     profiles = {"recorded": constant_profile("recorded", float(jobs.seconds.mean()))}
-    return Scenario.from_dict(document, profiles=profiles, traces={"jobs": recording(jobs.arrived)})
-
-
-def recording(times: Floats, kind: Ints | None = None, kinds: tuple[str, ...] = ("",)) -> Trace:
-    """Requests at these times (seconds, ascending) as a recording of one client; kind: a place in `kinds` for each."""
-    n = len(times)
-    return Trace(
-        times=times,
-        user=np.zeros(n, dtype=np.int64),
-        images=np.ones(n, dtype=np.int16),
-        kind=(np.zeros(n) if kind is None else kind).astype(np.int16),
-        kinds=kinds,
-        start=None,
-        length=float(times[-1]) + 1.0,
-        users_known=True,
-        source="GenTD26",
-        sha256="",
-        recorded_as="gentd26",
-    )
+    return Scenario.from_dict(document, profiles=profiles, traces={"jobs": recording(jobs.arrived, "GenTD26")})
 
 
 def busy(starts: Floats, ends: Floats, edges: Floats) -> Floats:

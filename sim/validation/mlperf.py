@@ -9,7 +9,6 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field, ValidationError, model_validator
 
-from sim.demand.trace import Trace
 from sim.errors import BadInput
 from sim.parallel import Progress
 from sim.profile import constant_profile
@@ -18,6 +17,7 @@ from sim.scenario import Scenario
 from sim.schema import Strict
 from sim.simulate import simulate
 from sim.validation.loadgen import schedule
+from sim.validation.queues import recording
 from sim.validation.study import Row, Study
 
 FORMAT = "meltpoint-mlperf/1"
@@ -103,7 +103,7 @@ class ServerRuns(Strict):
     runs: Annotated[list[ServerRun], Field(min_length=1, max_length=100)]
 
 
-def replays(progress: Progress | None = None, file: Path = SHIPPED) -> Study:
+def study(progress: Progress | None = None, file: Path = SHIPPED) -> Study:
     """The study of a file of published runs. Raises BadInput for a file that is none."""
     published = read_runs(file)
     rows: list[Row] = []
@@ -201,24 +201,6 @@ def scenario_of(run: ServerRun, arrivals: NDArray[np.int64], service: float) -> 
     }
     profiles = {"measured": constant_profile("measured", service, largest_batch=run.max_batch)}
     return Scenario.from_dict(document, profiles=profiles, traces={"arrivals": recording(times, run.name)})
-
-
-def recording(times: NDArray[np.float64], source: str) -> Trace:
-    """Arrivals as a recording of one client, the load generator."""
-    n = len(times)
-    return Trace(
-        times=times,
-        user=np.zeros(n, dtype=np.int64),
-        images=np.ones(n, dtype=np.int16),
-        kind=np.zeros(n, dtype=np.int16),
-        kinds=("",),
-        start=None,
-        length=float(times[-1]) + 1.0,
-        users_known=True,
-        source=source,
-        sha256="",
-        recorded_as="mlperf",
-    )
 
 
 def latencies(run: Run) -> dict[str, float]:

@@ -10,8 +10,9 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
+from sim.demand.trace import Trace
 from sim.profile import constant_profile, profile_of_sizes
 from sim.run import Run
 from sim.scenario import Scenario
@@ -171,3 +172,31 @@ def truths(system: str) -> Truths:
 def truth(system: str, metric: str, **params: Any) -> float:
     """One value of the tables."""
     return next(metrics[metric] for known, metrics in truths(system) if known == params)
+
+
+def recording(
+    times: NDArray[np.float64],
+    source: str,
+    *,
+    user: NDArray[np.int64] | None = None,
+    kind: NDArray[np.int64] | None = None,
+    kinds: tuple[str, ...] = ("",),
+) -> Trace:
+    """Requests at these times (seconds, ascending) as a recording: of one client, where no user is given for each.
+
+    kind: of each, its place in `kinds`; the first where None.
+    """
+    n = len(times)
+    return Trace(
+        times=times,
+        user=np.zeros(n, dtype=np.int64) if user is None else user,
+        images=np.ones(n, dtype=np.int16),
+        kind=np.zeros(n, dtype=np.int16) if kind is None else kind.astype(np.int16),
+        kinds=kinds,
+        start=None,
+        length=float(times[-1]) + 1.0,
+        users_known=True,
+        source=source,
+        sha256="",
+        recorded_as="a study",
+    )

@@ -9,7 +9,6 @@ from numpy.typing import NDArray
 
 from sim.clock import ABANDON
 from sim.demand.people import SOURCE_SHIFT
-from sim.demand.trace import Trace
 from sim.pool import Pool
 from sim.profile import constant_profile
 from sim.request import ABANDONED, SERVED, Request
@@ -18,6 +17,7 @@ from sim.service import Service
 from sim.simulate import simulate
 from sim.users import Users
 from sim.validation.on_duty import OnDuty, Roster, Shifts
+from sim.validation.queues import recording
 from sim.validation.recorded_times import DAY, Floats
 
 NUMBER = (1 << SOURCE_SHIFT) - 1  # of a person's key, what is not the source
@@ -107,19 +107,6 @@ def scenario_of(times: Floats, calls: Calls, duty: OnDuty, begins: float) -> Sce
         "behaviour": {"patience": {"kind": "never"}},
         "serving": {"noise": {"kind": "none"}, "notices_leaving": True},
     }
-    n = len(times)
-    trace = Trace(
-        times=times,
-        user=np.arange(n),
-        images=np.ones(n, dtype=np.int16),
-        kind=np.zeros(n, dtype=np.int16),
-        kinds=("",),
-        start=None,
-        length=float(times[-1]) + 1.0,
-        users_known=True,
-        source="a recorded queue",
-        sha256="",
-        recorded_as="queue",
-    )
+    trace = recording(times, "a recorded queue", user=np.arange(len(times)))
     profiles = {"call": constant_profile("call", 1.0)}
     return Scenario.from_dict(document, profiles=profiles, traces={"arrivals": trace})

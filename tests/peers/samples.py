@@ -1,0 +1,116 @@
+"""The simulator against another one: the same question put to both, and the z of each figure between their runs."""
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import cache
+from typing import Any
+from zlib import crc32
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sim.run import Run
+from sim.scenario import Scenario
+from sim.simulate import simulate
+from sim.validation.measures import queued, utilisation, waited_longer
+from sim.validation.queues import mean_wait_in, z
+
+LARGEST_Z = 3.5
+RUNS, ORACLE_RUNS = 24, 16
+
+Figures = dict[str, Callable[[Run], float]]
+Samples = dict[str, NDArray[np.float64]]  # by figure: its value in each run
+
+MEANS: Figures = {"mean wait": mean_wait_in, "queued": queued, "utilisation": utilisation}
+SLOWER = {"seconds": 1.05}  # than all that take a second
+SHORT = {"horizon": 250.0}
+
+
+def longer(seconds: float) -> Figures:
+    return {"waited longer": waited_longer(seconds)}
+
+
+def in_time(horizon: float, edge: float) -> dict[str, Any]:
+    """Settings of a scenario: its length in seconds, and what is left out at both ends."""
+    return {"horizon": f"{horizon} s", "warm_up": f"{edge} s", "control_tick": f"{horizon} s"}
+
+
+@dataclass(frozen=True, eq=False)
+class Question:
+    """One scenario in two simulators. Both take the same settings; figures that both give are compared by name.
+
+    wrong: other settings, for ours alone, so little off that the comparison must show it; short: settings for the
+    few requests that the readable engine is asked to play.
+    """
+
+    name: str
+    scenario: Callable[..., Scenario]
+    oracle: Callable[..., dict[str, float]]
+    settings: Mapping[str, Any]
+    figures: Figures
+    wrong: Mapping[str, Any]
+    short: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def first_seed(self) -> int:
+        """Of its own: else all questions would be asked of the same people, and be off together."""
+        return crc32(self.name.encode()) % 10**6
+
+    def told(self, **changed: Any) -> Scenario:
+        return self.scenario(**{**self.settings, **changed})
+
+
+@cache
+def ours(question: Question) -> Samples:
+    """The figures in a run of each of our seeds."""
+    return played(question)
+
+
+def wrong(question: Question) -> Samples:
+    """The same with settings that are a little off."""
+    return played(question, **question.wrong)
+
+
+def played(question: Question, **changed: Any) -> Samples:
+    scenario = question.told(**changed)
+    found: dict[str, list[float]] = {figure: [] for figure in question.figures}
+    for seed in range(question.first_seed, question.first_seed + RUNS):
+        run = simulate(scenario, seed=seed)
+        for figure, of in question.figures.items():
+            found[figure].append(of(run))
+    return {figure: np.array(values) for figure, values in found.items()}
+
+
+@cache
+def theirs(question: Question) -> Samples:
+    """The figures in a run of each of the oracle's seeds."""
+    runs = [question.oracle(question.first_seed + number, **question.settings) for number in range(ORACLE_RUNS)]
+    return {figure: np.array([run[figure] for run in runs]) for figure in question.figures}
+
+
+def apart(one: NDArray[np.float64], other: NDArray[np.float64]) -> float:
+    """How many standard errors the means of two independent samples are apart (Welch 1947)."""
+    error = math.hypot(standard_error(one), standard_error(other))
+    difference = float(one.mean() - other.mean())
+    if error > 0:
+        return difference / error
+    return 0.0 if difference == 0 else math.copysign(math.inf, difference)
+
+
+def standard_error(samples: NDArray[np.float64]) -> float:
+    return float(samples.std(ddof=1)) / math.sqrt(len(samples))
+
+
+def three_ways(question: Question, known: Mapping[str, float]) -> dict[str, float]:
+    """By figure, the largest z of three: ours and the oracle's from the known value, and from each other."""
+    mine, other = ours(question), theirs(question)
+    return {
+        figure: max(abs(z(mine[figure], value)), abs(z(other[figure], value)), abs(apart(mine[figure], other[figure])))
+        for figure, value in known.items()
+    }
+
+
+def all_apart(one: Samples, other: Samples) -> dict[str, float]:
+    """By figure, how far two simulators are apart."""
+    return {figure: apart(one[figure], other[figure]) for figure in one}
