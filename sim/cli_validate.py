@@ -1,21 +1,23 @@
 """The command that holds the simulator against theory, published servers and recordings."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
+from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Console
+from rich.console import Console, Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from sim.console import name_column, progress_bar, ready
+from sim.console import progress_bar, ready
 from sim.errors import BadInput
 from sim.parallel import Progress
 
 if TYPE_CHECKING:
     from sim.validation import Study
+    from sim.validation.study import Row
 
 MAP = (
     "trace: what a column of the log is, as NAME=COLUMN; again for each. Names: arrived; waited (seconds), or started "
@@ -50,7 +52,7 @@ def validate(
     for name, maker in makers.items():
         with progress_bar(name) as report:
             made.append(maker(report))
-        Console().print(table(made[-1], only_misses=misses))
+        Console(highlight=False).print(shown(made[-1], only_misses=misses))
     for one in made:
         Console(highlight=False).print(Text(one.sentence, style="bold"))
     if out is not None:
@@ -99,17 +101,32 @@ def chosen(study: str, file: Path | None, told: Mapping[str, object]) -> dict[st
     return {study: partial(STUDIES[study], **told) if file is None else partial(OF_A_FILE[study], file=file, **told)}
 
 
-def table(study: object, *, only_misses: bool) -> Table:
-    """A study's rows."""
-    from sim.validation.page import number
-    from sim.validation.study import Study
+def shown(study: "Study", *, only_misses: bool) -> Group:
+    """A study's rows: a heading a case, and under it a row a figure."""
+    rows = study.misses if only_misses else study.rows
+    parts: list[RenderableType] = [Text(f"\n{study.title}", style="bold underline")]
+    for number, (case, found) in enumerate(groupby(rows, key=lambda row: row.case)):
+        parts += [] if number else [table([], heads=True)]
+        parts += [Text(case, style="bold"), table(list(found), heads=False)]
+    said = [f"Actual: {study.source}.", *study.notes]
+    return Group(*parts, *[Text(line, style="dim") for line in said])
 
-    assert isinstance(study, Study)
-    shown = Table(name_column("case"), "figure", "actual", "predicted", "must lie in", "", "note", title=study.title)
-    for row in study.misses if only_misses else study.rows:
+
+def table(rows: Sequence["Row"], *, heads: bool) -> Table:
+    """Rows of one case. Numbers are never cut, however narrow the terminal; words fold."""
+    from sim.validation.page import number
+    from sim.validation.study import MISSES, NOT_HELD
+
+    made = Table(box=None, show_header=heads, expand=True, padding=(0, 1, 0, 1))
+    made.add_column("figure", ratio=3, overflow="fold")
+    for title, width in (("actual", 9), ("predicted", 9), ("must lie in", 19)):
+        made.add_column(title, justify="right", no_wrap=True, min_width=width)
+    made.add_column("", no_wrap=True, min_width=6)
+    made.add_column("note", ratio=4, overflow="fold")
+    for row in rows:
         between = f"{number(row.low)} to {number(row.high)}" if row.low == row.low else ""
         figure = f"{row.figure} ({row.unit})" if row.unit else row.figure
-        cells = (row.case, figure, number(row.actual), number(row.predicted), between, row.fits, row.note)
-        shown.add_row(*(Text(cell) for cell in cells), style="red" if row.fits == "MISSES" else "")
-    shown.caption = " ".join([f"Actual: {study.source}.", *study.notes])
-    return shown
+        verdict = "" if row.fits == NOT_HELD else row.fits
+        cells = (figure, number(row.actual), number(row.predicted), between, verdict, row.note)
+        made.add_row(*(Text(cell) for cell in cells), style="red" if row.fits == MISSES else "")
+    return made

@@ -1,5 +1,6 @@
 """A figure as SVG text or PNG bytes: the same figure gives the same bytes, on any day."""
 
+import base64
 import io
 import os
 import tempfile
@@ -21,6 +22,11 @@ def svg_text(figure: Figure) -> str:
     with matplotlib.rc_context({"svg.hashsalt": "meltpoint", "svg.fonttype": "path"}), quiet_about_letters():
         figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None})
     return buffer.getvalue()
+
+
+def data_url(figure: Figure) -> str:
+    """The figure as an address that holds the whole of it, for a page that needs no other file."""
+    return f"data:image/svg+xml;base64,{base64.b64encode(svg_text(figure).encode()).decode('ascii')}"
 
 
 def png_bytes(figure: Figure, *, dots_per_inch: float = 150.0) -> bytes:

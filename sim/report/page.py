@@ -1,6 +1,5 @@
 """The report: runs, their figures and their sources on one HTML page that needs nothing but itself."""
 
-import base64
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -8,8 +7,8 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from matplotlib.figure import Figure
 
 from sim.compare import Comparison
-from sim.plots import comparison_figure, figures, svg_text
-from sim.plots.files import write_bytes
+from sim.plots import comparison_figure, figures
+from sim.plots.files import data_url, write_bytes
 from sim.report import tables, words
 from sim.report.origins import origins
 from sim.report.ranking import ranking, ranking_of_runs
@@ -207,5 +206,4 @@ def pictures(v: Verdict) -> dict[str, Picture]:
 
 def pictured(figure: Figure, alt: str, caption: str) -> Picture:
     """A drawn figure ready for the page."""
-    code = base64.b64encode(svg_text(figure).encode()).decode("ascii")
-    return Picture(f"data:image/svg+xml;base64,{code}", alt, caption)
+    return Picture(data_url(figure), alt, caption)

@@ -4,14 +4,17 @@ import math
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
+from sim.plots.bounds import bounds_figure
+from sim.plots.files import data_url
 from sim.validation.results import made_now
 from sim.validation.study import Study
 
 
 def page(studies: list[Study]) -> str:
-    """The page: each study with its rows, misses marked, and when and with what it was made."""
+    """The page: each study as a figure and with its rows, misses marked, and when and with what it was made."""
     environment = Environment(loader=PackageLoader("sim.validation", "."), autoescape=True, undefined=StrictUndefined)
-    return environment.get_template("page.html.j2").render(studies=studies, number=number, made=made_now())
+    drawn = {study.name: data_url(bounds_figure(study.table)) for study in studies}
+    return environment.get_template("page.html.j2").render(studies=studies, number=number, made=made_now(), drawn=drawn)
 
 
 def number(value: float) -> str:
