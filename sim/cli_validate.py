@@ -1,5 +1,6 @@
 """The command that holds the simulator against theory, published servers and recordings."""
 
+import os
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from itertools import groupby
@@ -28,7 +29,7 @@ SERVERS = "trace: how many there were: a number, or a CSV with the columns from,
 
 
 def validate(
-    study: Annotated[str, typer.Argument(help="Which study, or 'all' that need no file and no torch.")] = "all",
+    study: Annotated[str, typer.Argument(help="Which study; all: theory, mlperf, overload and live.")] = "all",
     file: Annotated[
         Path | None, typer.Argument(help="Figures or a recording of your own, for a study that takes them.")
     ] = None,
@@ -37,14 +38,22 @@ def validate(
     map: Annotated[list[str] | None, typer.Option(help=MAP)] = None,
     servers: Annotated[str | None, typer.Option(help=SERVERS)] = None,
     test_days: Annotated[
-        int | None, typer.Option(help="trace: how many days at the end are foretold; a third where absent.")
+        int | None,
+        typer.Option(help="trace: how many days at the end are foretold; by default a third, rounded up."),
     ] = None,
-    device: Annotated[str | None, typer.Option(help="torch: what computes, cpu (where absent) or cuda.")] = None,
+    device: Annotated[str | None, typer.Option(help="torch: what computes, cpu (the default) or cuda.")] = None,
 ) -> None:
-    """Hold the simulator against what is known otherwise: a table of predicted and actual, misses included."""
-    if out is not None and (out.suffix not in WRITERS or not out.parent.is_dir()):
-        expected = f"a file name{' or name'.join(WRITERS)} in a folder that is there"
-        raise BadInput("the studies cannot be written there", key="--out", value=out, expected=expected)
+    """Hold the simulator against what is known otherwise: a table of predicted and actual, misses included.
+
+    Studies: theory (textbook queues; 2 minutes), overload (retry storms; 6 minutes), mlperf (published servers, or a
+    FILE of yours; a second), live (a real server; 8 minutes), torch (the same with a model that computes; 25 minutes,
+    needs torch), traces FOLDER (the recorded fleet GenTD26; half a minute), trace FILE (the log of any queue):
+
+    meltpoint validate trace calls.csv --map arrived=call_time --map abandoned=outcome:HANG --servers 12
+    """
+    if out is not None and (out.suffix not in WRITERS or out.is_dir() or not os.access(out.parent, os.W_OK)):
+        expected = f"a file name{' or name'.join(WRITERS)} in a folder that can be written to"
+        raise BadInput("the studies cannot be written there", key="--out", value=str(out), expected=expected)
     told = {"map": map or None, "servers": servers, "test_days": test_days, "device": device}
     makers = chosen(study, file, {name: value for name, value in told.items() if value is not None})
     ready()
@@ -56,7 +65,10 @@ def validate(
     for one in made:
         Console(highlight=False).print(Text(one.sentence, style="bold"))
     if out is not None:
-        WRITERS[out.suffix](made, out)
+        try:
+            WRITERS[out.suffix](made, out)
+        except OSError as wrong:
+            raise BadInput(f"the studies cannot be written there ({wrong})", key="--out", value=str(out)) from None
         Console().print(f"Written to {out}", soft_wrap=True, highlight=False, markup=False)
 
 

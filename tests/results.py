@@ -20,13 +20,18 @@ def committed(study: str) -> tuple[str, pd.DataFrame]:
     return read_results(FOLDER / f"{study}.csv")
 
 
-def assert_unmoved(study: str, rows: Iterable[Row]) -> int:
-    """Every prediction is within MOVED of the committed one; theory's by engine. How many there are."""
+def keys(study: str) -> list[tuple[str, str, str]]:
+    """What tells a study's rows apart: the case, the figure, and in theory the engine."""
     table = committed(study)[1]
     engine = table["note"].str.partition(",")[0].where(table["study"] == "theory", "")
-    before = dict(zip(zip(table["case"], table["figure"], engine, strict=True), table["predicted"], strict=True))
-    count = 0
-    for count, row in enumerate(rows, start=1):  # noqa: B007
-        engine_ = row.note.partition(",")[0] if study == "theory" else ""
-        assert row.predicted == pytest.approx(before[row.case, row.figure, engine_], rel=MOVED, nan_ok=True), row
-    return count
+    return list(zip(table["case"], table["figure"], engine, strict=True))
+
+
+def assert_unmoved(study: str, rows: Iterable[Row]) -> int:
+    """Every prediction is within MOVED of the committed one. How many there are."""
+    before = dict(zip(keys(study), committed(study)[1]["predicted"], strict=True))
+    found = list(rows)
+    for row in found:
+        engine = row.note.partition(",")[0] if study == "theory" else ""
+        assert row.predicted == pytest.approx(before[row.case, row.figure, engine], rel=MOVED, nan_ok=True), row
+    return len(found)

@@ -59,7 +59,7 @@ def test_only_misses_are_printed_where_that_is_wanted():
         (["theorie"], "study", "no such study"),
         (["theory", "log.csv"], "study", "takes no file"),
         (["traces"], "file", "recording of your own"),
-        (["traces", "nowhere"], None, "lacks a file"),
+        (["traces", "nowhere"], None, "no such folder"),
         (["mlperf", "nowhere.json"], None, "not a readable JSON"),
         (["mlperf", "--device", "cpu"], "study", "no --device"),
         (["mlperf", "--servers", "3"], "study", "no --servers"),

@@ -1,13 +1,14 @@
 """The committed results of full studies: each is there, says when and with what, and the README repeats it rightly."""
 
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from sim.validation import OF_A_FILE, STUDIES
+from sim.validation import OF_A_FILE, STUDIES, mlperf
 from sim.validation.study import AGREES, MISSES
-from tests.results import FOLDER, committed
+from tests.results import FOLDER, assert_unmoved, committed, keys
 
 README = (Path(__file__).parent.parent / "README.md").read_text(encoding="utf-8")
 OF_ONES_OWN = {"trace"}  # a study of whatever recording somebody has
@@ -31,7 +32,14 @@ def test_the_readme_has_how_many_figures_agree_and_when_that_was(study):
 
 @pytest.mark.parametrize("study", STUDIED)
 def test_a_figure_is_told_once(study):
-    table = committed(study)[1]
-    told = table[table["figure"] != "attempts the same in both engines"]  # once for each order of service
-    assert not told[["case", "figure", "note"]].duplicated().any()
-    assert set(table["study"]) == {study}
+    twice = "attempts the same in both engines"  # is told for each order of service
+    told = [key for key in keys(study) if key[1] != twice]
+    assert len(told) == len(set(told))
+    assert set(committed(study)[1]["study"]) == {study}
+
+
+def test_a_prediction_that_has_moved_is_noticed():
+    row = next(row for row in mlperf.study().rows if row.figure == "latency p99")
+    assert assert_unmoved("mlperf", [row, replace(row, predicted=1.04 * row.predicted)]) == 2
+    with pytest.raises(AssertionError):
+        assert_unmoved("mlperf", [replace(row, predicted=1.06 * row.predicted)])

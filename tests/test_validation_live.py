@@ -81,7 +81,7 @@ def test_runs_that_failed_the_gate_do_not_count_and_are_listed():
     rows = compared([good, bad])
     assert {row.fits for row in rows} == {AGREES}
     assert all("1 of 2 seeds have no run that counts" in row.note for row in rows)
-    assert "1 runs were discarded: load 0.7, seed 2 (it stood still)" in notes([good, bad], live.GATE)[-1]
+    assert "Runs discarded: load 0.7, seed 2 (it stood still)." in notes([good, bad], live.GATE)[-1]
     (row,) = compared([bad])
     assert row.fits == NOT_HELD
     assert ranking([replace(pair(case.name), faults=["late"]) for case in OVERLOADED[:1]]) == []

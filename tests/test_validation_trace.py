@@ -10,21 +10,26 @@ from typer.testing import CliRunner
 
 from sim.cli import app
 from sim.errors import BadInput
+from sim.streams import BURST
 from sim.validation.on_duty import OnDuty, on_duty
 from sim.validation.recorded_figures import figures, unlike
+from sim.validation.recorded_forecast import SEEDS as DRAWN
 from sim.validation.recorded_forecast import (
     drawn_again,
+    foretold_arrivals,
     foretold_calls,
     poisson,
     rates_of,
     recorded_calls,
     split_of,
     spread_of_days,
+    spread_over_seeds,
     weekdays,
 )
-from sim.validation.recorded_queue import read_queue
+from sim.validation.recorded_queue import QueueLog, read_queue
 from sim.validation.recorded_replay import Calls, played
 from sim.validation.recorded_study import SEEDS, figures_of, interval, study
+from sim.validation.recorded_times import Axis
 from sim.validation.survival import Survival, kaplan_meier
 from tests.recorded_queues import SHIFTS, day_of_calls, log_of_days, queue
 
@@ -132,6 +137,13 @@ def test_patience_is_drawn_from_what_is_left_beyond_the_wait():
             assert abs((drawn > t).mean() - wanted) < 1e-4
 
 
+def test_who_waited_for_longer_than_anybody_was_seen_to_stays():
+    law = kaplan_meier(np.array([5.0, 8.0, 10.0]), np.array([False, False, True]))
+    assert law.left[-1] == 0
+    assert law.patience(np.array([0.5, 0.9]), np.array([20.0, 20.0])).tolist() == [FOR_GOOD, FOR_GOOD]
+    assert law.patience(np.array([0.5]), np.array([-1.0])).tolist() == [10.0]
+
+
 def test_beyond_what_was_seen_patience_ends_at_the_rate_so_far():
     """30 s have left a fifth, so 60 s leave a fifth of that, by the exponential through both."""
     law = Survival(np.array([10.0, 30.0]), np.array([0.8, 0.2]))
@@ -166,8 +178,19 @@ def test_arrivals_are_poisson_hour_by_hour():
 def test_rates_are_those_of_the_weekday_where_two_days_tell_them():
     days = np.array([0, 1, 7, 9, 14])
     counts = np.arange(5)[:, None] * np.ones((1, 24))
-    assert rates_of(21, days, counts)[0] == (0 + 2 + 4) / 3
-    assert rates_of(22, days, counts)[0] == (0 + 1 + 2 + 3 + 4) / 5
+    assert rates_of(21, days, counts, days)[0] == (0 + 2 + 4) / 3
+    assert rates_of(22, days, counts, days)[0] == (0 + 1 + 2 + 3 + 4) / 5
+    # Of day 22's weekday there is one day: that it is drawn twice does not make it two.
+    assert rates_of(22, days, counts, np.array([0, 1, 1, 7, 14]))[0] == pytest.approx(2 - 0.4 * np.sqrt(5 / 4))
+
+
+def test_drawn_days_tell_a_rate_as_badly_as_so_many_days_can():
+    """The mean over n drawn days has the variance s^2 / n, and not (n - 1) / n of it."""
+    days, totals = np.arange(6), np.array([100.0, 90.0, 130.0, 110.0, 95.0, 105.0])
+    counts = totals[:, None] * np.ones((1, 24))
+    found = [rates_of(6, days, counts, drawn_again(days, seed))[0] for seed in range(1, 4001)]
+    assert abs(np.mean(found) - totals.mean()) < 3.5 * totals.std(ddof=1) / np.sqrt(6 * 4000)
+    assert np.var(found) == pytest.approx(totals.var(ddof=1) / 6, rel=3.5 * np.sqrt(2 / 4000))
 
 
 def test_days_are_drawn_again_within_their_weekday():
@@ -181,17 +204,40 @@ def test_days_are_drawn_again_within_their_weekday():
         assert abs(share - 1 / len(part)) < 3.5 * np.sqrt((1 / len(part)) * (1 - 1 / len(part)) / found.sum())
 
 
-def test_days_of_one_rate_have_no_spread_and_others_have_theirs(tmp_path):
+def test_days_of_one_rate_have_no_spread_and_others_have_theirs():
     rng = np.random.default_rng(8)
-
-    def log_of(sizes):
-        rows = [(day * 86400 + 36000 + 3600 * rng.random(), 0, 60) for day, n in enumerate(sizes) for _ in range(n)]
-        pd.DataFrame(rows, columns=["arrived", "waited", "served"]).to_csv(tmp_path / "days.csv", index=False)
-        return read_queue(tmp_path / "days.csv")
-
-    assert spread_of_days(log_of(rng.poisson(1000, 60))) < 0.02
+    assert spread_of_days(np.arange(60), rng.poisson(1000, 60), 0.5) < 0.02
     busy = np.exp(0.3 * rng.standard_normal(200))
-    assert abs(spread_of_days(log_of(rng.poisson(300 * busy))) - 0.3) < 3.5 * 0.3 / np.sqrt(2 * 200)
+    totals = rng.poisson(300 * busy)
+    found = [spread_of_days(np.arange(200), totals, u) for u in (0.01, 0.5, 0.99)]
+    assert abs(found[1] - 0.3) < 3.5 * 0.3 / np.sqrt(2 * 200)
+    assert found[0] > found[1] > found[2], "a small chi-square makes a large variance"
+
+
+@pytest.mark.parametrize(("train", "sigma"), [(14, 0.15), (6, 0.15), (8, 0.0)])
+def test_days_that_differ_are_foretold_as_often_as_the_interval_says(train, sigma):
+    """Requests of each of three days of 150 logs: no more of them miss than three in a hundred would by chance."""
+    rng = np.random.default_rng(train)
+    missed = 0
+    for _ in range(150):
+        sizes = rng.poisson(300 * np.exp(sigma * rng.standard_normal(train + 3) - sigma**2 / 2))
+        arrived = np.sort(np.concatenate([day * 86400 + 86400 * rng.random(n) for day, n in enumerate(sizes)]))
+        n = len(arrived)
+        log = QueueLog(
+            arrived, np.zeros(n), np.ones(n), np.zeros(n, bool), np.zeros(n, int), Axis("seconds", 0.0, None)
+        )
+        runs = [foretold_arrivals(split_of(log, 3), seed) for seed in range(1, DRAWN + 1)]
+        counts = np.array([np.bincount((run // 86400).astype(int), minlength=train + 3)[train:] for run in runs])
+        off = np.array([interval(counts[:, day]) for day in range(3)])
+        missed += int((np.abs(counts.mean(axis=0) - sizes[train:]) > off).sum())
+    assert missed < 450 * 0.03 + 3.5 * np.sqrt(450 * 0.03 * 0.97) / 2
+
+
+def test_seeds_share_the_interval_out_among_them():
+    for n in (1, 3):
+        found = np.array([spread_over_seeds(seed, BURST, n) for seed in range(1, DRAWN + 1)])
+        for place in range(n):
+            assert sorted((found[:, place] * DRAWN).astype(int)) == list(range(DRAWN))
 
 
 def z_of(tmp_path, mean):
@@ -212,8 +258,8 @@ def test_days_of_one_law_are_foretold(tmp_path):
     assert max(abs(z) for z in z_of(tmp_path, 150.0).values()) < 3.5
 
 
-def test_days_whose_services_have_doubled_are_told_apart(tmp_path):
-    z = z_of(tmp_path, lambda day: 300.0 if day >= 8 else 150.0)
+def test_days_whose_services_are_four_times_as_long_are_told_apart(tmp_path):
+    z = z_of(tmp_path, lambda day: 600.0 if day >= 8 else 150.0)
     assert abs(z["requests"]) < 3.5
     assert min(z[name] for name in ("mean", "p90", "waiting", "abandoned", "utilisation")) > 3.5
 
@@ -328,6 +374,7 @@ def test_rows_that_cannot_be_replayed_are_left_out_and_counted(tmp_path):
     assert log.arrived.tolist() == [90, 100]
     assert log.notes == (
         "Left out, since a time is missing: 2 rows.",
+        "Those of them that waited and were not served may have hung up: --map abandoned=COLUMN:VALUE.",
         "Left out, since a wait or a service is below 0: 1 row.",
         "Served by nobody who is named: 1 row.",
     )
@@ -337,7 +384,7 @@ def test_where_a_log_is_unlike_the_model_the_notes_say_so(tmp_path):
     """Two servers. The second waits 50 s beside an idle one; the third overtakes it; and A has two at once."""
     rows = ["0,0,100,A", "10,50,60,B", "20,0,30,A"]
     log = read_queue(written(tmp_path, "arrived,waited,served,server\n" + "\n".join(rows) + "\n"))
-    notes = unlike(log, on_duty(log, "2", tmp_path))
+    notes = unlike(log, log, on_duty(log, "2", tmp_path))
     assert notes == [
         "Test days, waited 1 s or more though fewer were being served than were on duty: 1 row.",
         "Test days, served 1 s or more before somebody who had come earlier: 1 row.",
@@ -384,6 +431,29 @@ def test_a_bad_log_is_told_by_column_row_and_value(tmp_path, text, words):
         read_queue(written(tmp_path, text))
 
 
+def test_who_is_still_there_at_the_first_test_midnight_is_counted_and_keeps_servers_busy(tmp_path):
+    """Two servers, both busy past midnight with people of the day before: nobody waits beside an idle one."""
+    rows = ["86300,0,500,A", "86310,0,490,B", "86500,300,60,A"]
+    log = read_queue(written(tmp_path, "arrived,waited,served,server\n" + "\n".join(rows) + "\n"))
+    assert unlike(log.on([1]), log, on_duty(log, "2", tmp_path)) == [
+        "Left out of the replay, since they came before the test days but were still there: 2 rows."
+    ]
+
+
+@pytest.mark.parametrize(
+    ("text", "given", "words"),
+    [
+        ("arrived,waited,served,outcome\n1,0,9,HANG\n2,0,9,DONE\n", "abandoned=outcome:HUNG", "DONE, HANG"),
+        ("arrived,waited,served,outcome\n1,0,9,HANG\n2,0,9,DONE\n", "abandoned=outcome", "yes or no"),
+        ("arrived,waited,served\n1741000000000,0,9\n", "arrived=arrived", "milliseconds"),
+        ("arrived,waited,served\n1e400,0,9\n", "arrived=arrived", "milliseconds"),
+    ],
+)
+def test_what_would_be_read_wrongly_is_refused(tmp_path, text, given, words):
+    with pytest.raises(BadInput, match=words):
+        read_queue(written(tmp_path, text), [given])
+
+
 @pytest.mark.parametrize(
     ("schedule", "words"),
     [
@@ -391,6 +461,7 @@ def test_a_bad_log_is_told_by_column_row_and_value(tmp_path, text, words):
         ("from,servers\n8:00,3.5\n", "servers, row 2"),
         ("from,servers\n8:00,3\n8:00,4\n", "same instant"),
         ("from,servers\n100,3\nlater,4\n", "from, row 3"),
+        ("from,servers\n0:00,3\n24:30,4\n", "from, row 3"),
     ],
 )
 def test_a_bad_schedule_is_told(tmp_path, schedule, words):
@@ -442,3 +513,9 @@ def test_wrong_calls_end_with_a_message(given, words):
     told = CliRunner().invoke(app, ["validate", *given])
     assert told.exit_code != 0
     assert words in f"{told.output}{told.exception}"
+
+
+def test_days_without_anybody_on_duty_are_refused(tmp_path):
+    roster = written(tmp_path, "from,servers\n0:00,0\n", "roster.csv")
+    with pytest.raises(BadInput, match="nobody is on duty"):
+        study(file=written(tmp_path, "arrived,waited,served\n1,2,3\n"), servers=str(roster))

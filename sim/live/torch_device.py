@@ -1,8 +1,10 @@
 """A GPU that really makes the images of a live run: a diffusion model with random weights in a process of its own."""
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
 from multiprocessing import get_context
@@ -32,9 +34,10 @@ class TorchDevice:
     def __init__(self, works: Mapping[str, Work], device: str):
         self.works, self.device = dict(works), device
         # Not a thread: the model's Python would keep the event loop waiting for the interpreter.
-        self.worker = ProcessPoolExecutor(1, mp_context=get_context("spawn"))
+        self.process = ProcessPoolExecutor(1, mp_context=get_context("spawn"))
         try:
-            self.worker.submit(check, device).result()
+            with told_of_its_end():
+                self.process.submit(check, device).result()
             for model in self.works:
                 self.seconds(model, 1)  # built and warm before anybody asks
         except BaseException:
@@ -42,16 +45,28 @@ class TorchDevice:
             raise
 
     async def serve(self, clock: RealClock, until: float, model: str, size: int) -> None:
-        await clock.loop.run_in_executor(self.worker, make, self.works[model], self.device, size)
+        with told_of_its_end():
+            await clock.loop.run_in_executor(self.process, make, self.works[model], self.device, size)
 
     def seconds(self, model: str, size: int) -> float:
         """How long a batch takes, the way to the process and back included."""
         began = time.perf_counter()
-        self.worker.submit(make, self.works[model], self.device, size).result()
+        with told_of_its_end():
+            self.process.submit(make, self.works[model], self.device, size).result()
         return time.perf_counter() - began
 
     def close(self) -> None:
-        self.worker.shutdown(wait=True, cancel_futures=True)
+        self.process.shutdown(wait=True, cancel_futures=True)
+
+
+@contextmanager
+def told_of_its_end() -> Iterator[None]:
+    """Raises BadInput where the process with the model has died."""
+    try:
+        yield
+    except BrokenProcessPool:
+        why = "the process with the model has ended"
+        raise BadInput(why, key="--device", expected="memory for it, and nobody who stops it") from None
 
 
 # Run in the process that holds the model.

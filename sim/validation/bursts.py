@@ -25,8 +25,9 @@ def by_minute(times: Floats, ends: float) -> Floats:
 
 
 def trend(counts: Floats) -> Floats:
-    """The moving average of counts, over TREND minutes around each."""
-    return np.convolve(counts, np.ones(TREND) / TREND, "same")
+    """The moving average of counts, over TREND minutes around each, or as many of them as there are."""
+    window = np.ones(TREND)
+    return np.convolve(counts, window, "same") / np.convolve(np.ones(len(counts)), window, "same")
 
 
 def fano(counts: Floats, block: int) -> tuple[float, float]:

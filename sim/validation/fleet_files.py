@@ -66,6 +66,8 @@ class Fleet:
 
 def missing(folder: Path) -> None:
     """Raises BadInput for a folder that lacks one of the files."""
+    if not folder.is_dir():
+        raise BadInput("there is no such folder", file=folder, expected=PUBLISHED)
     for name in FILES:
         if not (folder / name).is_file():
             raise BadInput("this folder lacks a file of the recording", file=folder / name, expected=PUBLISHED)

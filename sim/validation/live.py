@@ -17,9 +17,9 @@ from sim.validation.live_cases import (
     Case,
     Figures,
     Fleet,
-    attainment,
     overload,
     overload_figures,
+    share_in_time,
     spike,
     steady,
 )
@@ -142,7 +142,7 @@ def ranking(pairs: Sequence[Pair]) -> list[Row]:
     if {pair.case.name for pair in valid} != set(cases):
         return []  # a playbook was not played
     live, here = (
-        {case: float(np.mean([attainment(run) for run in runs])) for case, runs in grouped.items()}
+        {case: float(np.mean([share_in_time(run) for run in runs])) for case, runs in grouped.items()}
         for grouped in (
             {case: [pair.live.run for pair in valid if pair.case.name == case] for case in cases},
             {case: [pair.simulated for pair in valid if pair.case.name == case] for case in cases},
@@ -158,18 +158,21 @@ def ranking(pairs: Sequence[Pair]) -> list[Row]:
 
 def notes(pairs: Sequence[Pair], gate: Gate) -> list[str]:
     """What the machine was held to, how it did, and which runs were discarded."""
-    kept = [pair.live.vitals for pair in pairs if not pair.faults]
-    worst = [
+    runs = {id(pair.live): pair for pair in pairs}.values()  # one may be held against several predictions
+    kept = [pair.live.vitals for pair in runs if not pair.faults]
+    gone = [f"{pair.case.name}, seed {pair.seed} ({', '.join(pair.faults)})" for pair in runs if pair.faults]
+    gap, late, waited = (
         max((getattr(vitals, name) for vitals in kept), default=math.nan) for name in ("gap", "lateness", "pressure")
-    ]
-    gone = [f"{pair.case.name}, seed {pair.seed} ({', '.join(pair.faults)})" for pair in pairs if pair.faults]
-    drift = f", and batches took within {gate.drift:.1%} of what was planned" * math.isfinite(gate.drift)
+    )
+    measured = not math.isnan(waited)
+    pressure = f", something waited for a core for less than {gate.pressure:.0%} of the time" * measured
+    drift = f", batches took within {gate.drift:.1%} of what was planned" * math.isfinite(gate.drift)
+    had = f", and had something wait for a core for {waited:.0%} of the time" * measured
     return [
         f"Played on {os.cpu_count()} cores.",
         f"A run counts if the event loop never stood still for more than {gate.gap * gate.shortest * 1e3:.0f} ms, 99 % "
-        f"of attempts were sent within {gate.lateness * gate.shortest * 1e3:.0f} ms of when they were due, something "
-        f"waited for a core for less than {gate.pressure:.0%} of the time{drift}.",
-        f"Of those that count, the worst stood still for {worst[0] * 1e3:.1f} ms, sent {worst[1] * 1e3:.2f} ms late, "
-        f"and had something wait for a core for {worst[2]:.0%} of the time.",
-        f"{len(gone)} runs were discarded{': ' if gone else ''}{'; '.join(gone)}.",
+        f"of attempts were sent within {gate.lateness * gate.shortest * 1e3:.0f} ms of when they were due{pressure}"
+        f"{drift}.",
+        f"Of those that count, the worst stood still for {gap * 1e3:.1f} ms, sent {late * 1e3:.2f} ms late{had}.",
+        f"Runs discarded: {'; '.join(gone) or 'none'}.",
     ]

@@ -156,7 +156,7 @@ def queue(run: Run) -> tuple[np.ndarray, np.ndarray]:
     return times[order], np.repeat([1, -1], [len(starts), len(ends)])[order].cumsum()
 
 
-def attainment(run: Run) -> float:
-    """The share of wishes with an image in time."""
+def share_in_time(run: Run) -> float:
+    """Of all wishes, those that are undecided at the end among them, the share with an image in time."""
     wishes = intents(run)
     return float(wishes["in_time"].mean())

@@ -123,7 +123,7 @@ def scheduled(log: QueueLog, path: Path) -> OnDuty:
     """A schedule in a file: from an instant (as the log has them), or from a time of every day, so many servers."""
     if not path.is_file():
         expected = "a number, or a CSV with the columns from, servers"
-        raise BadInput("this is not how many servers there were", key="--servers", value=str(path), expected=expected)
+        raise BadInput("this is neither a number nor a file", key="--servers", value=str(path), expected=expected)
     if {"from", "servers"} - set(header(path)):
         raise BadInput(
             "this is not a schedule of servers", file=path, key="--servers", expected="columns from, servers"

@@ -18,5 +18,7 @@ def page(studies: list[Study]) -> str:
 
 
 def number(value: float) -> str:
-    """Four figures, and nothing where there is no number."""
-    return "" if math.isnan(value) else f"{value:.4g}"
+    """Four figures, or the whole part where that has a few more; nothing where there is no number."""
+    if math.isnan(value):
+        return ""
+    return f"{value:,.0f}" if 1e4 <= abs(value) < 1e7 else f"{value:.4g}"

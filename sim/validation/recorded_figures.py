@@ -30,15 +30,15 @@ FIGURES = {
     "p99": Figure("wait, p99", "s", 1.0),
     "waiting": Figure(f"share who wait {WAITS:g} s or more", "", 0.01),
     "abandoned": Figure("share who hang up", "", 0.01),
-    "utilisation": Figure("utilisation", "", 0.01),
+    "utilisation": Figure("service begun, of the time on duty", "", 0.01),
 }
 
 
 def figures(log: QueueLog, duty: OnDuty, days: Sequence[int]) -> dict[str, float]:
     """By name as in FIGURES; nan where nobody came, or nobody was served.
 
-    Waits are those of requests that were served. Utilisation is their service over the server-seconds on duty on these
-    days.
+    Waits are those of requests that were served. Utilisation is their service, on whatever day it ends, over the
+    server-seconds on duty on these days: it can exceed 1.
     """
     n = len(log)
     waits = log.waited[~log.abandoned]
@@ -54,17 +54,23 @@ def figures(log: QueueLog, duty: OnDuty, days: Sequence[int]) -> dict[str, float
     }
 
 
-def unlike(log: QueueLog, duty: OnDuty) -> list[str]:
-    """Where a log does what this model does not: people who wait beside idle servers, overtaking, overlaps."""
+def unlike(log: QueueLog, whole: QueueLog, duty: OnDuty) -> list[str]:
+    """Where a log does what this model does not: people who wait beside idle servers, overtaking, overlaps.
+
+    log: the test days; whole: the days before too, since who came then may still be served.
+    """
     arrived, gone = log.arrived, log.arrived + log.waited
-    start = np.sort(gone[~log.abandoned])
-    end = np.sort((gone + log.served)[~log.abandoned])
+    began, over = (whole.arrived + whole.waited)[~whole.abandoned], whole.served[~whole.abandoned]
+    start, end = np.sort(began), np.sort(began + over)
+    left = whole.arrived + whole.waited + np.nan_to_num(whole.served)
+    inside = (whole.arrived < log.days[0] * DAY) & (left > log.days[0] * DAY)
     busy = np.searchsorted(start, arrived, side="left") - np.searchsorted(end, arrived, side="right")
     waited = log.waited >= WAITS
     beside = waited & (busy < duty.at(arrived))
     before = np.concatenate([[-np.inf], np.maximum.accumulate(gone)[:-1]])
     overtook = ~log.abandoned & (gone + WAITS <= before)
     return [
+        *counted(inside, "Left out of the replay, since they came before the test days but were still there"),
         *counted(beside, f"Test days, waited {WAITS:g} s or more though fewer were being served than were on duty"),
         *counted(overtook, f"Test days, served {WAITS:g} s or more before somebody who had come earlier"),
         *counted(overlaps(log), f"Test days, began {WAITS:g} s or more before their server's last had ended"),

@@ -6,14 +6,16 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import stats
 
-from sim.streams import BURST, COUNT, PATIENCE, SERVICE, SIGNUP, series, standard_normal
+from sim.streams import BURST, COUNT, FIT, PATIENCE, SERVICE, SIGNUP, series, standard_normal
 from sim.validation.recorded_queue import QueueLog
 from sim.validation.recorded_replay import Calls
 from sim.validation.recorded_times import DAY, Floats
 from sim.validation.survival import kaplan_meier
 
 HOURS = 24
+SEEDS = 20  # of a forecast
 ALIKE = 2  # days of one weekday that tell its rates; with fewer, all days do
 
 
@@ -53,20 +55,11 @@ def recorded_calls(split: Split, seed: int) -> Calls:
 def foretold_calls(split: Split, seed: int) -> Calls:
     """The test days as the train days let expect them; nothing of the test days is used but which days they are.
 
-    The train days are drawn anew, with replacement, for each seed (a bootstrap, each weekday for itself): rates by the
-    hour, the law of service and the law of patience are those of the days drawn, so that what a few days cannot tell
-    widens the interval.
+    The train days are drawn anew, with replacement, for each seed (a bootstrap, each weekday for itself): the laws
+    of service and of patience are those of the days drawn, so that what a few days cannot tell widens the interval.
     """
-    again = drawn_again(np.array(split.train.days), seed)
-    parts = [split.train.on([day]) for day in again.tolist()]
-    counts = np.array([hourly(part) for part in parts])
-    spread = spread_of_days(split.train)
-    tests = split.test.days
-    rates = np.concatenate([rates_of(day, again, counts) for day in tests])
-    luck = uniforms(seed, BURST, len(tests))
-    busy = [math.exp(spread * float(standard_normal(u)) - spread**2 / 2) for u in luck.tolist()]
-    hours = np.concatenate([day * DAY + np.arange(HOURS) * DAY / HOURS for day in tests])
-    arrived = poisson(hours, rates * np.repeat(busy, HOURS), seed)
+    arrived = foretold_arrivals(split, seed)
+    parts = [split.train.on([day]) for day in drawn_again(np.array(split.train.days), seed).tolist()]
     waited, abandoned, served = (
         np.concatenate([getattr(part, name) for part in parts]) for name in ("waited", "abandoned", "served")
     )
@@ -74,6 +67,29 @@ def foretold_calls(split: Split, seed: int) -> Calls:
     lengths = served[~abandoned] if not abandoned.all() else services_of(split.train)
     patience = law.patience(uniforms(seed, PATIENCE, n), np.full(n, -1.0))
     return Calls(arrived, drawn(lengths, uniforms(seed, SERVICE, n)), patience)
+
+
+def foretold_arrivals(split: Split, seed: int) -> Floats:
+    """When requests come on the test days, by the rates of the train days drawn for this seed: float64 (n,)."""
+    days, tests = np.array(split.train.days), split.test.days
+    again = drawn_again(days, seed)
+    counts = np.array([hourly(split.train.on([day])) for day in days.tolist()])
+    rates = np.concatenate([rates_of(day, days, counts, again) for day in tests])
+    spread = spread_of_days(days, counts.sum(axis=1), float(spread_over_seeds(seed, FIT, 1)[0]))
+    luck = spread_over_seeds(seed, BURST, len(tests))
+    busy = [math.exp(spread * float(standard_normal(u)) - spread**2 / 2) for u in luck.tolist()]
+    hours = np.concatenate([day * DAY + np.arange(HOURS) * DAY / HOURS for day in tests])
+    return poisson(hours, rates * np.repeat(busy, HOURS), seed)
+
+
+def spread_over_seeds(seed: int, stream: int, n: int) -> Floats:
+    """n uniforms, each of which lies in another of SEEDS equal parts of (0, 1) for each seed from 1 to SEEDS.
+
+    So few seeds, drawn each for itself, would now and then be too much alike for an interval.
+    """
+    orders = [np.argsort(series(0, stream, number, 0, SEEDS)) for number in range(n)]
+    parts = np.array([order[(seed - 1) % SEEDS] for order in orders])
+    return np.asarray((parts + uniforms(seed, stream, n)) / SEEDS)
 
 
 def services_of(log: QueueLog) -> Floats:
@@ -109,29 +125,42 @@ def drawn_again(days: NDArray[np.int64], seed: int) -> NDArray[np.int64]:
     return np.sort(np.concatenate(found))
 
 
-def rates_of(day: int, days: NDArray[np.int64], counts: NDArray[np.int64]) -> Floats:
-    """Expected arrivals by hour of a day: the mean over the train days of its weekday, or over all if these are few.
+def rates_of(day: int, days: NDArray[np.int64], counts: NDArray[np.int64], again: NDArray[np.int64]) -> Floats:
+    """Expected arrivals by hour of a day: float64 (24,), the mean over the train days of its weekday that were drawn.
 
-    days: int64 (n,), the train days; counts: (n, 24), what came on each.
+    days: int64 (n,), the train days; counts: (n, 24), what came on each; again: (n,), the days drawn. Where there are
+    fewer than ALIKE of its weekday, all days tell. The mean over drawn days varies too little, by (n - 1) / n: it is
+    set so much farther from the mean over all.
     """
     alike = (days - day) % 7 == 0
-    return np.asarray(counts[alike if alike.sum() >= ALIKE else slice(None)].mean(axis=0), dtype=np.float64)
+    few = alike.sum() < ALIKE
+    told = slice(None) if few else alike
+    drawn_days = again if few else again[(again - day) % 7 == 0]
+    mean, n = counts[told].mean(axis=0), len(counts[told])
+    found = counts[np.searchsorted(days, drawn_days)].mean(axis=0)
+    farther = math.sqrt(n / (n - 1)) if n > 1 else 1.0
+    return np.asarray(np.maximum(mean + farther * (found - mean), 0.0), dtype=np.float64)
 
 
-def spread_of_days(train: QueueLog) -> float:
+def spread_of_days(days: NDArray[np.int64], totals: NDArray[np.int64], u: float) -> float:
     """Sigma of a lognormal factor on a day's rates: how much more days differ than days of one Poisson rate would.
 
     The variance of a day's total against the mean of its weekday (of all days, where no weekday has enough), less what
-    Poisson arrivals have anyway; 0 where nothing is left.
+    Poisson arrivals have anyway; 0 where nothing is left. A few days tell a variance badly: it is drawn, by the uniform
+    u, from what they leave possible, df s^2 / chi^2 with df degrees of freedom.
     """
-    days = np.array(train.days)
-    totals = dict(zip(days.tolist(), np.unique(train.day, return_counts=True)[1].tolist(), strict=True))
+    parts = [
+        part for part in weekdays(days) if len(part) > 1 and (part[0] % 7 == part[-1] % 7 or len(part) == len(days))
+    ]
+    if not parts:
+        return 0.0
+    df = sum(len(part) - 1 for part in parts)
+    possible = df / float(stats.chi2.ppf(u, df))
     excess = []
-    for part in weekdays(days):
-        if len(part) > 1 and (part[0] % 7 == part[-1] % 7 or len(part) == len(days)):
-            n = np.array([totals[day] for day in part.tolist()])
-            excess += [(n.var(ddof=1) - n.mean()) / n.mean() ** 2] * len(part)
-    return math.sqrt(math.log1p(max(0.0, float(np.mean(excess))))) if excess else 0.0
+    for part in parts:
+        n = totals[np.searchsorted(days, part)]
+        excess += [(possible * n.var(ddof=1) - n.mean()) / n.mean() ** 2] * len(part)
+    return math.sqrt(math.log1p(max(0.0, float(np.mean(excess)))))
 
 
 def poisson(hours: Floats, expected: Floats, seed: int) -> Floats:

@@ -10,13 +10,14 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from sim.errors import BadInput
+from sim.errors import BadInput, printable
 from sim.recordings.rows import header, table_blocks
 from sim.validation.recorded_times import DAY, STAMP, Axis, Floats, Texts, axis_of, durations, instants
 
 NAMES = ("arrived", "date", "waited", "started", "left", "served", "ended", "server", "abandoned", "ignored")
 MARKS = ("abandoned", "ignored")  # told by the values of a column
-YES = ("1", "true", "yes", "y")
+YES, NO = ("1", "true", "yes", "y"), ("0", "false", "no", "n", "")
+MOST_LISTED, LONGEST = 12, 40  # names in a message, and letters of one
 INSTEAD = {"waited": ("started", "left"), "started": ("waited",), "left": ("waited",), "served": ("ended",)}
 INSTEAD |= {"ended": ("served",)}
 
@@ -76,10 +77,10 @@ class QueueLog:
 
 @dataclass(frozen=True)
 class Column:
-    """A column of the log, and the values that make a row one of those that are marked."""
+    """A column of the log, and the values that make a row one of those that are marked; none: it says yes or no."""
 
     name: str
-    values: tuple[str, ...] = YES
+    values: tuple[str, ...] = ()
 
 
 def read_queue(file: Path, given: Sequence[str] = ()) -> QueueLog:
@@ -126,6 +127,8 @@ def sound(log: QueueLog, notes: list[str], file: Path, *, named: bool) -> QueueL
     missing = np.isnan(log.arrived) | np.isnan(log.waited) | (np.isnan(log.served) & ~log.abandoned)
     negative = ~missing & ((log.waited < 0) | (log.served < 0))
     notes += counted(missing, "Left out, since a time is missing")
+    if (missing & ~np.isnan(log.waited) & np.isnan(log.served)).any():
+        notes.append("Those of them that waited and were not served may have hung up: --map abandoned=COLUMN:VALUE.")
     notes += counted(negative, "Left out, since a wait or a service is below 0")
     kept = np.flatnonzero(~missing & ~negative)
     if not len(kept):
@@ -153,12 +156,12 @@ def mapped(given: Sequence[str], names: list[str], file: Path) -> dict[str, Colu
             raise BadInput("this does not say what a column is", key="--map", value=text, expected=expected)
         if name in found:
             raise BadInput("this is said twice", key="--map", value=text, expected=f"one column for {name}")
-        values: tuple[str, ...] = YES
+        values: tuple[str, ...] = ()
         if name in MARKS and column not in names:
             column, _, marks = column.rpartition(":")
             values = tuple(mark.strip() for mark in marks.split("|"))
         if column not in names:
-            expected = f"one of its columns: {', '.join(names)}"
+            expected = f"one of its columns: {listed(names)}"
             raise BadInput("the file has no such column", file=file, key="--map", value=text, expected=expected)
         found[name] = Column(column, values)
     told = {other for name in found for other in INSTEAD.get(name, ())}
@@ -168,9 +171,15 @@ def mapped(given: Sequence[str], names: list[str], file: Path) -> dict[str, Colu
     wanted: list[tuple[str, ...]] = [("arrived",), ("waited", "started"), ("served", "ended")]
     for needed in wanted:
         if not set(needed) & set(found):
-            expected = " or ".join(f"--map {name}=COLUMN" for name in needed) + f"; its columns: {', '.join(names)}"
+            expected = " or ".join(f"--map {name}=COLUMN" for name in needed) + f"; its columns: {listed(names)}"
             raise BadInput(f"nothing says when, or for how long: {needed[0]}", file=file, expected=expected)
     return found
+
+
+def listed(names: Sequence[str]) -> str:
+    """Names for a message: a few of them, none of them long."""
+    more = f", and {len(names) - MOST_LISTED} more" if len(names) > MOST_LISTED else ""
+    return ", ".join(printable(name[:LONGEST]) for name in names[:MOST_LISTED]) + more or "none"
 
 
 def texts_of(file: Path, columns: dict[str, Column]) -> dict[str, Texts]:
@@ -197,9 +206,20 @@ def rows_of(texts: Texts, kept: Mask) -> Texts:
 
 
 def marked(texts: Texts, column: Column) -> Mask:
-    """The rows with one of the column's values, capital or small."""
-    wanted = [value.lower() for value in column.values]
-    return np.asarray(texts.values.str.lower().isin(wanted), dtype=bool)
+    """The rows with one of the column's values, capital or small. Raises BadInput for a value that no row has.
+
+    A column for which no value is told must say yes or no: BadInput where it says anything else.
+    """
+    lower = texts.values.str.lower()
+    if not column.values:
+        odd = ~np.asarray(lower.isin([*YES, *NO]), dtype=bool)
+        texts.refuse(odd, f"yes or no (1 or 0, true or false); or --map NAME={column.name}:VALUE")
+        return np.asarray(lower.isin(YES), dtype=bool)
+    for value in column.values:
+        if not (lower == value.lower()).any():
+            there = listed(sorted(set(texts.values)))
+            raise BadInput("no row has this value", file=texts.file, key=column.name, value=value, expected=there)
+    return np.asarray(lower.isin([value.lower() for value in column.values]), dtype=bool)
 
 
 def waits(texts: dict[str, Texts], arrived: Floats, abandoned: Mask, axis: Axis) -> Floats:

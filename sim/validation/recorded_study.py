@@ -9,15 +9,17 @@ from scipy import stats
 
 from sim.errors import BadInput
 from sim.parallel import Progress, in_parallel
+from sim.validation import recorded_forecast
 from sim.validation.on_duty import OnDuty, on_duty
 from sim.validation.recorded_figures import FIGURES, figures, unlike
 from sim.validation.recorded_forecast import Split, foretold_calls, recorded_calls, split_of
 from sim.validation.recorded_queue import QueueLog, read_queue
 from sim.validation.recorded_replay import Calls, Played, played
+from sim.validation.recorded_times import DAY
 from sim.validation.study import Row, Study
 
 REPLAYED, FORETOLD = "replayed", "foretold"
-SEEDS = {REPLAYED: 5, FORETOLD: 20}
+SEEDS = {REPLAYED: 5, FORETOLD: recorded_forecast.SEEDS}
 LEVEL = 0.99  # of the prediction interval
 FEW = 50_000  # requests of all runs together that are not worth another process
 WITHIN = 0.1  # of itself, or the figure's own least difference, by which a replay may be off
@@ -38,6 +40,8 @@ def study(
     log = read_queue(file, map)
     duty = on_duty(log, servers, file)
     split = split_of(log, days_to_test(log, test_days))
+    if not sum(duty.seconds(day * DAY, (day + 1) * DAY) for day in split.test.days):
+        raise BadInput("nobody is on duty on the days to test", key="--servers", value=servers, expected="servers")
     alone = split.train is split.test
     kinds = [REPLAYED] if alone else [REPLAYED, FORETOLD]
     tasks = [(kind, seed) for kind in kinds for seed in range(1, SEEDS[kind] + 1)]
@@ -52,7 +56,7 @@ def study(
     return Study(
         name="trace",
         title=f"A recorded queue, {file.name}",
-        question="Do the recorded arrivals, or those that the days before let expect, wait here as they did?",
+        question="Do people wait here as long as they did, given the recorded arrivals, or only the days before?",
         source=str(file.name),
         rows=rows,
         notes=notes_of(log, split, duty, unfinished),
@@ -120,7 +124,7 @@ def tolerance(kind: str, known: float, values: np.ndarray) -> tuple[float, str]:
     if kind == REPLAYED:
         return WITHIN * known, f"{mean / known - 1:+.1%}" if known else ""
     off = interval(values)
-    return off, "" if math.isnan(off) else f"{max(0.0, mean - off):.4g} to {mean + off:.4g} foretold"
+    return off, "" if math.isnan(off) else f"the log's may be {max(0.0, mean - off):.4g} to {mean + off:.4g}"
 
 
 def interval(values: np.ndarray) -> float:
@@ -154,12 +158,12 @@ def notes_of(log: QueueLog, split: Split, duty: OnDuty, unfinished: int) -> list
         notes.append(
             f"Tested: the last {len(test.days)} of {len(log.days)} days; laws are those of the days before. A row "
             f"foretold agrees where the log lies in the {LEVEL:.0%} prediction interval of {SEEDS[FORETOLD]} seeds, or "
-            "within 1 s or 0.01: one or two in a hundred miss by chance."
+            "within 1 s or 0.01: up to two in a hundred miss by chance."
         )
     notes.append(
         f"A row replayed agrees within {WITHIN:.0%}, or within 1 s or 0.01. Waits are of those who were served."
     )
-    notes += unlike(test, duty)
+    notes += unlike(test, log, duty)
     if unfinished:
         notes.append(f"{unfinished:,} requests of all runs together still waited at the end, and are in no figure.")
     return notes

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from sim.errors import BadInput
 
 DAY = 86_400.0
+LATEST = 1e11  # s: some three thousand years
 NUMBER = r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?"
 TIME_OF_DAY = r"(\d{1,2}):(\d\d)(?::(\d\d(?:\.\d*)?))?\s*([AaPp][Mm])?"
 DURATION = r"([+-]?)(\d+):(\d\d):(\d\d(?:\.\d*)?)"
@@ -93,7 +94,9 @@ def instants(texts: Texts, dates: Texts | None, axis: Axis) -> Floats:
 def numbers(texts: Texts) -> Floats:
     """Plain seconds; nan where missing."""
     texts.refuse(texts.given & ~texts.match(NUMBER), "a number of seconds")
-    return np.asarray(pd.to_numeric(texts.values.where(texts.values != "")), dtype=np.float64)
+    found = np.asarray(pd.to_numeric(texts.values.where(texts.values != "")), dtype=np.float64)
+    texts.refuse(np.abs(found) > LATEST, "seconds: so large a number is milliseconds, or none")
+    return found
 
 
 def nanoseconds(texts: Texts) -> NDArray[np.int64]:
@@ -126,7 +129,8 @@ def times_of_day(texts: Texts) -> Floats:
     half = parts[3].str.lower().to_numpy(dtype=object)
     late = (half == "pm").astype(np.float64)
     hour = np.where(pd.isna(half), hour, hour % 12 + 12 * late)
-    texts.refuse(texts.given & ((hour > 24) | (minute > 59) | (second >= 61)), expected)
+    beyond = (hour > 24) | (minute > 59) | (second >= 61) | ((hour == 24) & (minute + second > 0))
+    texts.refuse(texts.given & beyond, expected)
     return np.where(texts.given, 3600 * hour + 60 * minute + second, np.nan)
 
 
@@ -138,4 +142,5 @@ def durations(texts: Texts) -> Floats:
     hour, minute, second = (pd.to_numeric(parts[place]).to_numpy(dtype=np.float64) for place in (1, 2, 3))
     sign = np.where(parts[0] == "-", -1.0, 1.0)
     plain = pd.to_numeric(texts.values.where(texts.given & ~timed)).to_numpy(dtype=np.float64)
+    texts.refuse(np.abs(plain) > LATEST, "seconds: so large a number is milliseconds, or none")
     return np.where(timed, sign * (3600 * hour + 60 * minute + second), plain)

@@ -40,11 +40,13 @@ class Survival:
         waited: patience is known to be longer than this (-1: nothing is known), and is drawn from what is left of the
         law beyond it: the first time at which no more than share x beyond(waited) still wait.
         """
-        wanted = share * self.beyond(waited)
+        beyond = self.beyond(waited)
+        wanted = share * beyond
         with np.errstate(divide="ignore"):
             last = -np.log(wanted) / self.tail if self.tail > 0 else np.full(len(share), np.inf)
         place = np.searchsorted(-self.left, -wanted, side="left")
-        return np.where(place < len(self.times), np.append(self.times, np.inf)[place], last)
+        found = np.where(place < len(self.times), np.append(self.times, np.inf)[place], last)
+        return np.where(beyond > 0, found, np.inf)  # longer than anybody was seen to: nothing is known, so they stay
 
 
 def kaplan_meier(waited: Floats, abandoned: NDArray[np.bool_]) -> Survival:

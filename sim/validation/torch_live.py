@@ -129,6 +129,8 @@ class Replayed(Service):
     def __init__(self, *given: Any, live: Run, **more: Any):
         super().__init__(*given, **more)
         over = live.batches.dropna(subset=["finished"]).sort_values("started")
+        if not len(over):
+            raise BadInput("no batch of the live run was done before its end", expected="a faster device")
         labels = [spec.label for spec in self.specs]
         planned = [
             self.pools[0].seconds[labels.index(label)][size]

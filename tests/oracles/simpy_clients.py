@@ -53,9 +53,9 @@ def limits(
                 tokens -= 1
                 used[today] += 1
                 inside[user] += 1
-                env.process(job(attempt))
+                env.process(served(attempt))
 
-    def job(attempt: Attempt) -> Process:
+    def served(attempt: Attempt) -> Process:
         with servers.request() as turn:
             yield turn
             attempt.started = env.now
@@ -104,9 +104,9 @@ def throttle(
             elif rng.random() < share:
                 attempt.refused = "shed for good"
             else:
-                env.process(job(attempt))
+                env.process(served(attempt))
 
-    def job(attempt: Attempt) -> Process:
+    def served(attempt: Attempt) -> Process:
         with servers.request() as turn:
             yield turn
             attempt.started = env.now
