@@ -283,7 +283,8 @@ class Pool:
                 else:
                     taken.append(request)
                     room -= each
-                    self.deficits[request.flow] -= self.work[request.spec]
+                    if self.knobs[SHARING] != NO_SHARING:
+                        self.deficits[request.flow] -= self.work[request.spec]
         if not taken:
             return None
         self.running += 1

@@ -155,3 +155,30 @@ def test_there_is_always_room_to_go_on_however_much_one_moment_brings(largest, i
 def test_an_engine_that_is_not_there_is_refused():
     with pytest.raises(BadInput, match="no such engine"):
         simulate(load("steady"), engine="steam")
+
+
+def test_engines_agree_where_flows_begin_to_share_in_mid_run():
+    """What was served before, mostly at once, is on nobody's account: the flows are even from then on."""
+
+    class LateSharing:
+        def act(self, telemetry, controls):
+            if telemetry.now >= 300:
+                controls.set(features=["edit"], flow=1)
+                controls.set_pool(sharing="flows")
+
+    spec = {"spec": {"model": "slow"}, "pool": "gpus", "slo": "60 s"}
+    scenario = plain(
+        features={"image": {**spec, "share": 0.5}, "edit": {**spec, "share": 0.5}},
+        demand=[
+            {"kind": "steady", "rate": "2 per min"},
+            {"kind": "spike", "people": 1, "lasting": "1 s", "from": "297 s"},  # the GPU is busy until the next come
+            {"kind": "spike", "people": 60, "lasting": "2 s", "from": "301 s"},
+        ],
+        pools={"gpus": {"gpus": 1, "max_batch": 1}},
+        horizon="12 min",
+    )
+    readable, compiled = (simulate(scenario, [LateSharing()], engine=engine) for engine in ("simpy", "compiled"))
+    assert_alike(readable, compiled)
+    rows = readable.requests[readable.requests["started"].between(310, 510)]
+    assert len(rows) == 20
+    assert (rows["feature"] == "edit").sum() == 10

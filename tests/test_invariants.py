@@ -66,8 +66,12 @@ def check_attempts_follow_each_other(scenario, run):
         tries = tries.sort_values("attempt")
         assert tries["attempt"].tolist() == list(range(len(tries)))
         assert len(tries) <= scenario.behaviour.retry.at_most + 1
-        assert tries["retry"].iloc[:-1].all()
-        assert tries["outcome"].iloc[:-1].isin(["refused", "abandoned"]).all()
+        failed = tries.iloc[:-1]
+        if scenario.serving.delivers_late:  # one that was given up, and tried again, may be served all the same
+            assert (failed["outcome"] == "served").sum() <= 1
+            failed = failed[failed["outcome"] != "served"]
+        assert failed["retry"].all()
+        assert failed["outcome"].isin(["refused", "abandoned"]).all()
         assert (tries["arrived"].to_numpy()[1:] >= tries["left"].fillna(tries["arrived"]).to_numpy()[:-1]).all()
 
 

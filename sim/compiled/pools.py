@@ -245,7 +245,8 @@ def take(s, c, pool, place, gpu, now):  # type: ignore[no-untyped-def]
                 s.requests[last].next = row
             last = row
             room -= each
-            s.deficits[pool, lane.flow] -= c.work[pool, spec]
+            if s.pool_knobs[pool, SHARING] != NO_SHARING:
+                s.deficits[pool, lane.flow] -= c.work[pool, spec]
             taken += 1
         fetch(s.requests, lane.head)  # of the next batch
     if taken > 0:
