@@ -81,3 +81,10 @@ def log_of_days(
                 at = repr(float(day * 86400 + arrived[one]))
                 writer.writerow([at, repr(float(gone - arrived[one])), *rest])
     return path
+
+
+def written(tmp_path, text, name="log.csv"):
+    """A file of this text."""
+    path = tmp_path / name
+    path.write_text(text, encoding="utf-8")
+    return path
