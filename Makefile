@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: run test test-bench bench check format clean help
+.PHONY: run test test-bench bench check digest format clean help
 
 help:
 	@grep -E '^# make|^## ' $(MAKEFILE_LIST)
@@ -53,6 +53,10 @@ check: $(VENV)/.installed-test
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+## make digest  whether every table of every shipped run, on both engines, is still the committed one
+digest: $(VENV)/.installed-test
+	$(BIN)/python -m tests.digest
 
 ## make format  put the code into the house's format
 format: $(VENV)/.installed-test
