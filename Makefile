@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: run test test-bench bench check digest format clean help
+.PHONY: run test test-bench bench validate check digest format clean help
 
 help:
 	@grep -E '^# make|^## ' $(MAKEFILE_LIST)
@@ -25,7 +25,7 @@ run: $(VENV)/.installed
 
 ## make test    every test
 test: $(VENV)/.installed-test
-	@$(BIN)/python -c 'from sim.first_use import compile_now; compile_now()' # once, not in every process
+	@$(BIN)/python -c 'from sim.engine.first_use import compile_now; compile_now()' # once, not in every process
 	$(BIN)/python -m pytest -n auto --dist loadscope
 
 ## make test-bench  the tests of the GPU benchmark, which need torch
@@ -47,6 +47,10 @@ bench: $(PEERS)/.installed
 	$(PEERS)/bin/python benchmarks/mm100.py
 	$(PEERS)/bin/python benchmarks/growth.py
 	$(PEERS)/bin/python benchmarks/week.py
+
+## make validate  STUDY=theory, overload, live, torch or traces FILE=FOLDER; the first three if not given
+validate: $(VENV)/.installed-test
+	$(BIN)/python -m tests.studies $(or $(STUDY),all) $(FILE) $(if $(OUT),--out $(OUT))
 
 ## make check   lint, formatting and types
 check: $(VENV)/.installed-test

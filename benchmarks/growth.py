@@ -6,9 +6,9 @@ import time
 from rich.console import Console
 from rich.table import Table
 
-from sim.console import ready
-from sim.load import load
-from sim.simulate import simulate
+from sim.cli.console import ready
+from sim.engine.simulate import simulate
+from sim.scenario.load import load
 
 A_WHOLE_HOUR = 4.7e6  # attempts
 SIZES = (1e5, 1e6, 1e7, 1e8)

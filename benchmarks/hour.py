@@ -11,10 +11,10 @@ from dataclasses import dataclass
 from rich.console import Console
 from rich.table import Table
 
-from sim.console import ready
-from sim.load import load
-from sim.simulate import simulate
-from sim.verdict import verdict
+from sim.cli.console import ready
+from sim.engine.simulate import simulate
+from sim.results.verdict import verdict
+from sim.scenario.load import load
 
 SCENARIO, PLAYBOOK = "million-signup-hour", "quota-priority-degrade"
 

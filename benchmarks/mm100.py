@@ -9,13 +9,13 @@ from peers import next_free, plain_simpy
 from rich.console import Console
 from rich.table import Table
 
-from sim.console import ready
-from sim.latencies import latency_samples
-from sim.profile import constant_profile
-from sim.run import Run
-from sim.scenario import Scenario
-from sim.simulate import simulate
-from sim.theory import erlang_c
+from sim.cli.console import ready
+from sim.engine.simulate import simulate
+from sim.profile.profile import constant_profile
+from sim.results.latencies import latency_samples
+from sim.results.run import Run
+from sim.results.theory import erlang_c
+from sim.scenario.scenario import Scenario
 
 RATE, SERVERS = 90.0, 100
 

@@ -6,9 +6,9 @@ import time
 
 from rich.console import Console
 
-from sim.console import ready
+from sim.cli.console import ready
 
-FIRST_RUN = 'from sim.load import load; from sim.simulate import simulate; simulate(load("steady"))'
+FIRST_RUN = 'from sim.scenario.load import load; from sim.engine.simulate import simulate; simulate(load("steady"))'
 
 
 def main() -> None:

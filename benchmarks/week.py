@@ -6,10 +6,10 @@ import time
 
 from rich.console import Console
 
-from sim.cells import simulate_cells
-from sim.console import progress_bar, ready
-from sim.load import load
-from sim.verdict import amount, sentences, verdict
+from sim.cli.console import progress_bar, ready
+from sim.engine.cells import simulate_cells
+from sim.results.verdict import amount, sentences, verdict
+from sim.scenario.load import load
 
 GIGABYTE = 1 << 20  # kilobytes
 

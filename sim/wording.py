@@ -1,14 +1,6 @@
-"""Numbers of a run in words: dates, durations in the unit a person would choose, counts and shares in three figures."""
+"""Numbers in words: durations in the unit a person would choose, counts and shares in three figures."""
 
 import math
-from datetime import datetime, timedelta
-
-from sim.run import Run
-
-
-def date_of(run: Run, seconds: float) -> str:
-    """An instant of a run as a date and time (UTC)."""
-    return (datetime.fromisoformat(run.manifest["start"]) + timedelta(seconds=seconds)).strftime("%a %d %b %Y %H:%M")
 
 
 def duration(seconds: float) -> str:

@@ -5,10 +5,10 @@ from typing import Any
 
 import numpy as np
 
-from sim.controls import Controls, Policy, PoolTelemetry, Telemetry
-from sim.load import merged
-from sim.run import Run
-from sim.scenario import Scenario
+from sim.model.controls import Controls, Policy, PoolTelemetry, Telemetry
+from sim.results.run import Run
+from sim.scenario.load import merged
+from sim.scenario.scenario import Scenario
 from tests.random_scenarios import plain
 
 

@@ -4,9 +4,9 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from sim.load import merged
-from sim.profile import Profile, constant_profile
-from sim.scenario import Scenario
+from sim.profile.profile import Profile, constant_profile
+from sim.scenario.load import merged
+from sim.scenario.scenario import Scenario
 
 PLAIN: dict[str, Any] = {
     "title": "A test",

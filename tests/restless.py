@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from sim.controls import Controls, Telemetry
+from sim.model.controls import Controls, Telemetry
 
 
 class Restless:

@@ -7,8 +7,8 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from sim.validation.results import read_results
 from sim.validation.study import Row
+from sim.validation.study_file import read_results
 
 FOLDER = Path(__file__).parent.parent / "docs" / "results"
 MOVED = 0.05  # of itself

@@ -9,9 +9,9 @@ from typing import Any
 
 import pandas as pd
 
-from sim.request import ABANDONED, OUTCOMES, REFUSED, SERVED, UNFINISHED
-from sim.rules import REASONS
-from sim.run import DECIDED, Run, names
+from sim.model.gateway import REASONS
+from sim.model.request import ABANDONED, OUTCOMES, REFUSED, SERVED, UNFINISHED
+from sim.results.run import DECIDED, Run, names
 
 TIERS, FEATURES, POOLS, WAVES = ["free", "plus"], ["image", "video"], ["gpus"], ["wave"]
 IMAGE, VIDEO = "model/1024px/28st", "model/480px/50st/81fr"

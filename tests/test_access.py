@@ -8,11 +8,11 @@ import pandas as pd
 import pytest
 from pydantic import ValidationError
 
-from sim.controls import Controls, PoolTelemetry, Telemetry
+from sim.engine.simulate import simulate
 from sim.errors import BadInput
+from sim.model.controls import Controls, PoolTelemetry, Telemetry
 from sim.policies import RegionGate, RollOut, WaitingRoom
-from sim.run import Run
-from sim.simulate import simulate
+from sim.results.run import Run
 from tests.random_scenarios import REGIONS, constant, plain
 
 # The waiting room: people who stay for 100 s, in ticks of 10 s.

@@ -9,13 +9,13 @@ import pandas as pd
 import pytest
 from pydantic import ValidationError
 
-from sim.controls import Controls, PoolTelemetry, Telemetry
+from sim.engine.simulate import simulate
 from sim.errors import BadInput
+from sim.model.controls import Controls, PoolTelemetry, Telemetry
 from sim.policies.adaptive import Adaptive, Aimd, EnvoyGradient, Gradient2, Learnt, Vegas, aimd, envoy, gradient2, vegas
-from sim.run import Run
-from sim.simulate import simulate
-from sim.validation.spikes import experiment_d, recovered, spike
+from sim.results.run import Run
 from tests.random_scenarios import plain
+from tests.studies.overload.spikes import experiment_d, recovered, spike
 from tests.test_engines import assert_alike
 
 RULES = {"aimd": aimd, "vegas": vegas, "gradient2": gradient2, "envoy gradient": envoy}

@@ -9,8 +9,9 @@ import pandas as pd
 import pytest
 from pydantic import ValidationError
 
-from sim.controls import Controls, PoolTelemetry, Telemetry
+from sim.engine.simulate import simulate
 from sim.errors import BadInput
+from sim.model.controls import Controls, PoolTelemetry, Telemetry
 from sim.policies.admission import (
     AdmissionControl,
     PriorityShedding,
@@ -24,8 +25,7 @@ from sim.policies.admission import (
     shares,
 )
 from sim.policies.playbook import Step
-from sim.run import Run
-from sim.simulate import simulate
+from sim.results.run import Run
 from tests.random_scenarios import plain
 from tests.test_engines import assert_alike
 

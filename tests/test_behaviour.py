@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from scipy import special, stats
 
-from sim.chance import character
-from sim.demand.users import Behaviour, BetaGeometric, PowerLaw
+from sim.demand.behaviour import Behaviour, BetaGeometric, PowerLaw
+from sim.model.chance import character
 from sim.policies import Degrade, FeatureGate, Quota
 from tests.traces import arriving, outcomes
 

@@ -9,12 +9,12 @@ import pytest
 pytest.importorskip("torch", reason="a GPU that computes needs torch: pip install 'meltpoint[bench]'")
 
 from sim.errors import BadInput
-from sim.live.run import Gate
-from sim.live.torch_device import TorchDevice, Work
-from sim.validation import torch_live
-from sim.validation.live import compared
-from sim.validation.live_cases import steady
 from sim.validation.study import MISSES, NOT_HELD
+from tests.studies.live import torch_study as torch_live
+from tests.studies.live.cases import steady
+from tests.studies.live.run import Gate
+from tests.studies.live.study import compared
+from tests.studies.live.torch_device import TorchDevice, Work
 
 WORKS = {"large": Work("tiny", 128, 48), "small": Work("tiny", 128, 12)}
 

@@ -9,13 +9,13 @@ torch = pytest.importorskip("torch", reason="measuring needs torch: pip install 
 
 from typer.testing import CliRunner
 
-import sim.bench.measure as bench
-from sim.bench.plan import Options
-from sim.bench.presets import PRESETS
-from sim.cli_profile import profile_app
+import sim.profile.measure.measure as bench
+from sim.cli.profile import profile_app
 from sim.errors import BadInput
-from sim.profile import load_profile
-from sim.request import Spec
+from sim.model.request import Spec
+from sim.profile.measure.plan import Options
+from sim.profile.measure.presets import PRESETS
+from sim.profile.profile import load_profile
 
 QUICK = Options(device="cpu", batches=(1, 2), sides=(128, 192), visits=2, most_visits=2, seconds=0.01, budget=60)
 

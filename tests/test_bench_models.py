@@ -6,11 +6,11 @@ import sys
 
 import pytest
 
-from sim.bench.presets import PRESETS, preset_named, tokens
 from sim.errors import BadInput
+from sim.profile.measure.presets import PRESETS, preset_named, tokens
 
 torch = pytest.importorskip("torch", reason="the models need the extra: pip install 'meltpoint[bench]'")
-from sim.bench.models import build, flops
+from sim.profile.measure.models import build, flops
 
 # The packages that hold the architectures warn of their own future.
 pytestmark = pytest.mark.filterwarnings("ignore:.*:DeprecationWarning", "ignore:.*:FutureWarning")
@@ -315,5 +315,5 @@ def test_an_edit_is_its_model_with_a_source_picture_and_fewer_steps():
 
 
 def test_presets_are_listed_without_torch():
-    code = "import sys, sim.bench.presets; sys.exit('torch' in sys.modules or 'diffusers' in sys.modules)"
+    code = "import sys, sim.profile.measure.presets; sys.exit('torch' in sys.modules or 'diffusers' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -7,15 +7,15 @@ import pytest
 
 pytest.importorskip("torch", reason="measuring needs torch: pip install 'meltpoint[bench]'")
 
-from sim.bench.gates import check_parameters, marks
-from sim.bench.machine import Machine
-from sim.bench.plan import Cell, Options, anchor_of, block, grid
-from sim.bench.presets import PRESETS
-from sim.bench.record import Record
-from sim.bench.timing import Visit, median_interval, visit
 from sim.errors import BadInput
-from sim.profile import load_profile
-from sim.profile_file import Anchor, Point
+from sim.profile.file import Anchor, Point
+from sim.profile.measure.gates import check_parameters, marks
+from sim.profile.measure.machine import Machine
+from sim.profile.measure.plan import Cell, Options, anchor_of, block, grid
+from sim.profile.measure.presets import PRESETS
+from sim.profile.measure.record import Record
+from sim.profile.measure.timing import Visit, median_interval, visit
+from sim.profile.profile import load_profile
 
 CELL = Cell("denoise", 128, 1, 1)
 TINY = PRESETS["tiny"]

@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 from pydantic import ValidationError
 
-from sim.controls import Controls, PoolTelemetry, Telemetry
+from sim.engine.simulate import simulate
 from sim.errors import BadInput
+from sim.model.controls import Controls, PoolTelemetry, Telemetry
 from sim.policies.brownout import Brownout, counted, dimmed, spread
 from sim.policies.playbook import Step
-from sim.simulate import simulate
 from tests.random_scenarios import plain
 from tests.test_engines import assert_alike
 

@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sim.compiled.calendar import EMPTY, HEAP, OVERFULL, RUN, code_of, peek, pop, schedule
-from sim.compiled.memory import records
-from sim.compiled.records import (
+from sim.engine.compiled.calendar import EMPTY, HEAP, OVERFULL, RUN, code_of, peek, pop, schedule
+from sim.engine.compiled.memory import records
+from sim.engine.compiled.records import (
     CHUNK,
     CURRENT,
     FREE_CHUNK,
@@ -22,9 +22,9 @@ from sim.compiled.records import (
     SOONER,
     SPARE_CHUNKS,
 )
-from sim.compiled.setting import Setting
-from sim.compiled.state import fresh_state, roomy, with_chunks
-from sim.compiled.view import View
+from sim.engine.compiled.setting import Setting
+from sim.engine.compiled.state import fresh_state, roomy, with_chunks
+from sim.engine.compiled.view import View
 
 Moment = tuple[float, int, int]  # when, its code, and what it is about: here the how-manieth to be scheduled
 

@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 from pydantic import ValidationError
 
-from sim.controls import Controls, PoolTelemetry, Telemetry
+from sim.engine.simulate import simulate
+from sim.model.controls import Controls, PoolTelemetry, Telemetry
 from sim.policies.cascade import CURVES, ApproximateCache, Cascade, deferred
-from sim.run import Run
-from sim.simulate import simulate
-from sim.validation.queues import z
+from sim.results.run import Run
 from tests.random_scenarios import constant, plain
+from tests.studies.theory.queues import z
 
 # Seconds on an A100 of one image, measured for DiffServe; what is deferred takes both.
 TURBO, HEAVY = 0.10, 1.78

@@ -6,13 +6,13 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from sim.cells import seed_of, simulate_cells
+from sim.engine.cells import seed_of, simulate_cells
+from sim.engine.simulate import simulate
 from sim.errors import BadInput
-from sim.load import load
-from sim.run import Run
-from sim.scenario import Scenario
-from sim.simulate import simulate
-from sim.verdict import sentences, verdict
+from sim.results.run import Run
+from sim.results.verdict import sentences, verdict
+from sim.scenario.load import load
+from sim.scenario.scenario import Scenario
 from tests.random_scenarios import PROFILES, plain
 
 CELLS, RATE = 4, 40

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from scipy import special
 
-from sim.chance import day_of_return, weight_of_day
-from sim.demand.users import BetaGeometric, PowerLaw
-from sim.streams import CHECK, draws, standard_normal
+from sim.demand.behaviour import BetaGeometric, PowerLaw
+from sim.model.chance import day_of_return, weight_of_day
+from sim.model.streams import CHECK, draws, standard_normal
 
 DAY = 86400.0
 WEEK = np.array([1.2, 1.1, 1.0, 1.0, 1.0, 0.9, 0.8])  # from Monday

@@ -5,12 +5,20 @@ import math
 import numpy as np
 import pytest
 
-from sim.check import Arrivals, compared, generated_arrivals, recorded_arrivals, resampled, session_sizes, statistics
-from sim.cli_check import demand_check
+from sim.cli.demand_check import demand_check
+from sim.demand.recordings.importing import Wishes, import_trace
+from sim.engine.simulate import simulate
 from sim.errors import BadInput
-from sim.load import load
-from sim.recordings.importing import Wishes, import_trace
-from sim.simulate import simulate
+from sim.scenario.load import load
+from sim.studies.demand_check import (
+    Arrivals,
+    compared,
+    generated_arrivals,
+    recorded_arrivals,
+    resampled,
+    session_sizes,
+    statistics,
+)
 from tests.recorded import recorded
 from tests.test_scripts import trace_of
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-COMMAND = [sys.executable, "-m", "sim.cli"]
+COMMAND = [sys.executable, "-m", "sim.cli.main"]
 
 
 @pytest.fixture

@@ -6,9 +6,9 @@ import pytest
 import yaml
 from typer.testing import CliRunner
 
-from sim.cli import app
+from sim.cli.main import app
 from sim.errors import BadInput
-from sim.scenario import Scenario
+from sim.scenario.scenario import Scenario
 
 SCENARIOS = Path(__file__).parent.parent / "scenarios"
 THREADS = str(SCENARIOS / "data" / "threads.csv")

@@ -4,8 +4,8 @@ import pandas as pd
 import pytest
 from typer.testing import CliRunner
 
-from sim.cli import app
-from sim.cli_storms import axis
+from sim.cli.main import app
+from sim.cli.storms import axis
 from sim.errors import BadInput
 
 CALLS = CliRunner()

@@ -4,21 +4,27 @@ import re
 import sys
 
 import pytest
+from typer import Typer
 from typer.testing import CliRunner
 
-from sim.cli import app
+from sim.cli.main import app
 from sim.errors import BadInput
-from sim.live.torch_device import check
 from sim.validation import mlperf
-from sim.validation.page import number
-from sim.validation.results import read_results
+from sim.validation.study_file import read_results
+from sim.validation.study_page import number
+from tests.studies.__main__ import app as studies
+from tests.studies.live.torch_device import check
 
 
-def validate(*arguments: str, columns: int = 100) -> str:
-    told = CliRunner().invoke(app, ["validate", *arguments], env={"COLUMNS": str(columns)})
+def printed_by(app: Typer, *arguments: str, columns: int = 100) -> str:
+    told = CliRunner().invoke(app, list(arguments), env={"COLUMNS": str(columns)})
     if told.exception is not None:
         raise told.exception
     return told.output
+
+
+def validate(*arguments: str, columns: int = 100) -> str:
+    return printed_by(app, "validate", *arguments, columns=columns)
 
 
 @pytest.mark.parametrize("columns", [70, 80, 160])
@@ -57,13 +63,10 @@ def test_only_misses_are_printed_where_that_is_wanted():
     ("arguments", "key", "words"),
     [
         (["theorie"], "study", "no such study"),
-        (["theory", "log.csv"], "study", "takes no file"),
-        (["traces"], "file", "recording of your own"),
-        (["traces", "nowhere"], None, "no such folder"),
+        (["theory"], "study", "no such study"),
+        (["trace"], "file", "recording of your own"),
         (["mlperf", "nowhere.json"], None, "not a readable JSON"),
-        (["mlperf", "--device", "cpu"], "study", "no --device"),
         (["mlperf", "--servers", "3"], "study", "no --servers"),
-        (["torch", "--device", "tpu"], "--device", "no such device"),
         (["mlperf", "--out", "page.pdf"], "--out", "cannot be written"),
         (["mlperf", "--out", "nowhere/page.html"], "--out", "cannot be written"),
     ],
@@ -74,8 +77,25 @@ def test_what_cannot_be_done_is_said_before_anything_is_run(arguments, key, word
     assert key in (None, wrong.value.key)
 
 
+@pytest.mark.parametrize(
+    ("arguments", "key", "words"),
+    [
+        (["mlperf"], "study", "no such study"),
+        (["theory", "log.csv"], "study", "takes no file"),
+        (["traces"], "file", "recording of your own"),
+        (["traces", "nowhere"], None, "no such folder"),
+        (["theory", "--device", "cpu"], "study", "no --device"),
+        (["torch", "--device", "tpu"], "--device", "no such device"),
+    ],
+)
+def test_studies_outside_the_package_say_it_before_they_run_too(arguments, key, words):
+    with pytest.raises(BadInput, match=words) as wrong:
+        printed_by(studies, *arguments)
+    assert key in (None, wrong.value.key)
+
+
 def test_a_live_server_with_a_model_says_that_it_needs_torch(monkeypatch):
-    monkeypatch.setitem(sys.modules, "sim.bench.models", None)  # as where it cannot be imported
+    monkeypatch.setitem(sys.modules, "sim.profile.measure.models", None)  # as where it cannot be imported
     with pytest.raises(BadInput) as wrong:
         check("cpu")
     assert wrong.value.expected == "pip install 'meltpoint[bench]'"

@@ -9,11 +9,11 @@ import pandas as pd
 import pytest
 from pydantic import ValidationError
 
-from sim.controls import Controls, PoolTelemetry, Telemetry
+from sim.engine.simulate import simulate
+from sim.model.controls import Controls, PoolTelemetry, Telemetry
+from sim.model.gateway import pause_before_retry
 from sim.policies import Backoff, CircuitBreaker, RetryAfter
-from sim.rules import pause_before_retry
-from sim.run import Run
-from sim.simulate import simulate
+from sim.results.run import Run
 from tests.random_scenarios import plain
 
 # Backoff: each law of pauses, and what it is for.

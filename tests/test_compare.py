@@ -10,7 +10,7 @@ import pytest
 from scipy import stats
 
 from sim import BadInput, compare, simulate, verdict
-from sim.compare import LABELS, differences, figures, interval
+from sim.studies.compare import LABELS, differences, figures, interval
 from tests.random_scenarios import PLAIN, plain
 from tests.tables import attempt, run_of
 

@@ -6,16 +6,16 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from sim.controls import Controls, Telemetry
 from sim.errors import BadInput
-from sim.knobs import (
+from sim.model.controls import Controls, Telemetry
+from sim.model.knobs import (
     KNOBS,
     QUOTA_KINDS,
     SLIDING_SLOTS,
     UNLIMITED,
 )
 from sim.policies import QueueBound, Shed, WaitBound, Waitlist
-from sim.run import Run
+from sim.results.run import Run
 from tests.traces import arriving
 
 

@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 from pydantic import TypeAdapter, ValidationError
 from scipy import integrate, optimize, stats
 
-from sim.demand.hawkes import ExponentialCluster
-from sim.demand.piecewise import Polyline
-from sim.demand.signups import AnyWave, wave_instants
-from sim.validation.queues import z
+from sim.demand.waves.hawkes import ExponentialCluster
+from sim.demand.waves.piecewise import Polyline
+from sim.demand.waves.signups import AnyWave, wave_instants
+from tests.studies.theory.queues import z
 
 SEEDS = range(300)
 HORIZON = 100.0

@@ -5,10 +5,10 @@ import pandas as pd
 import pytest
 from pydantic import ValidationError
 
-from sim.controls import Controls, PoolTelemetry, Telemetry
+from sim.engine.simulate import simulate
+from sim.model.controls import Controls, PoolTelemetry, Telemetry
 from sim.policies.dagor import USER_LEVELS, Dagor, levels_within
-from sim.run import Run
-from sim.simulate import simulate
+from sim.results.run import Run
 from tests.random_scenarios import constant, plain
 
 TIERS = ["paid", "free"]

@@ -5,12 +5,12 @@ import pandas as pd
 import pytest
 from pydantic import ValidationError
 
-from sim.controls import Controls, PoolTelemetry, Telemetry
+from sim.engine.simulate import simulate
 from sim.errors import BadInput
-from sim.knobs import POOL_KNOBS
+from sim.model.controls import Controls, PoolTelemetry, Telemetry
+from sim.model.knobs import POOL_KNOBS
 from sim.policies.early import ControlledDelay, RandomEarly, early
-from sim.run import Run
-from sim.simulate import simulate
+from sim.results.run import Run
 from tests.random_scenarios import constant, plain
 
 

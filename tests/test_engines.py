@@ -5,17 +5,17 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from sim.compiled.engine import CompiledEngine
-from sim.compiled.state import slack
-from sim.demand.people import people_of
+from sim.engine.compiled.engine import CompiledEngine
+from sim.engine.compiled.state import slack
+from sim.engine.simulate import controls_of, simulate
 from sim.errors import BadInput
-from sim.load import load
-from sim.log import Recording
-from sim.metrics import outcomes
-from sim.profile import constant_profile
-from sim.run import TABLES, Run
-from sim.scenario import Scenario
-from sim.simulate import controls_of, simulate
+from sim.profile.profile import constant_profile
+from sim.results.metrics import outcomes
+from sim.results.run import TABLES, Run
+from sim.scenario.load import load
+from sim.scenario.parts import Recording
+from sim.scenario.people import people_of
+from sim.scenario.scenario import Scenario
 from tests.random_scenarios import documents, long_documents, plain, scenario_from
 from tests.restless import Restless, Watching
 from tests.test_scenarios import CASES, SMALL

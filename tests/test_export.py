@@ -18,17 +18,17 @@ import pandas as pd
 import pytest
 from typer.testing import CliRunner
 
-from sim.cli import app
-from sim.cli_export import seconds_of
+from sim.cli.export import seconds_of
+from sim.cli.main import app
+from sim.engine.simulate import simulate
 from sim.errors import BadInput
 from sim.export.files import TARGETS, TEMPLATES, check_url, targets_of, write_export
 from sim.export.k6 import load as k6_load
 from sim.export.rates import rates, sentences
 from sim.export.schedule import COLUMNS, schedule_of, spec_of
-from sim.load import load
-from sim.manifest import FORMAT
-from sim.request import Spec
-from sim.simulate import simulate
+from sim.model.request import Spec
+from sim.results.manifest import FORMAT
+from sim.scenario.load import load
 from tests.tables import attempt, run_of
 
 URL = "http://staging.example/v1/images"

@@ -7,20 +7,20 @@ import pytest
 from pydantic import ValidationError
 from scipy import stats
 
-from sim.controls import Controls
+from sim.engine.simulate import simulate
 from sim.errors import BadInput
-from sim.knobs import POOL_KNOBS
-from sim.load import merged
-from sim.metrics import capacity
+from sim.model.controls import Controls
+from sim.model.knobs import POOL_KNOBS
 from sim.policies import Autoscale, Failures, PowerCap, ScheduledCapacity, Thermal
 from sim.policies.faults import clock_under, drawn, warmed
 from sim.policies.playbook import Step
-from sim.profile import constant_profile
-from sim.scenario import Scenario
-from sim.simulate import simulate
-from sim.timeline import DONE
-from sim.validation.spikes import experiment_d, recovered
+from sim.profile.profile import constant_profile
+from sim.results.metrics import capacity
+from sim.results.timeline import DONE
+from sim.scenario.load import merged
+from sim.scenario.scenario import Scenario
 from tests.fleets import changes, fleets, in_service, pool, seen, surge
+from tests.studies.overload.spikes import experiment_d, recovered
 from tests.test_engines import assert_alike
 
 

@@ -11,13 +11,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import optimize
 
+from sim.demand.fitting.counts import Counts, read_counts
+from sim.demand.fitting.fit import fit_all
+from sim.demand.fitting.forecast import QUANTILES, demand_block, fan, sentences
+from sim.demand.fitting.growth_curves import MODELS, chosen_models
 from sim.errors import BadInput
-from sim.fitting.counts import Counts, read_counts
-from sim.fitting.fit import fit_all
-from sim.fitting.forecast import QUANTILES, demand_block, fan, sentences
-from sim.fitting.models import MODELS, chosen_models
-from sim.scenario import Scenario
-from sim.streams import normal
+from sim.model.streams import normal
+from sim.scenario.scenario import Scenario
 
 HOUR, DAY = 3600.0, 86400.0
 SCENARIOS = Path(__file__).parent.parent / "scenarios"

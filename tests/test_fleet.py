@@ -6,12 +6,12 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from sim.costs import dollars, gpu_hours
+from sim.engine.simulate import simulate
 from sim.errors import BadInput
-from sim.metrics import capacity, pool_timeline
-from sim.run import load_run
-from sim.simulate import simulate
-from sim.verdict import sentences, verdict
+from sim.results.costs import dollars, gpu_hours
+from sim.results.metrics import capacity, pool_timeline
+from sim.results.run import load_run
+from sim.results.verdict import sentences, verdict
 from tests.random_scenarios import constant, documents, plain, scenario_from
 from tests.restless import Restless
 

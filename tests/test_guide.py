@@ -5,9 +5,9 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from sim.cli import app
-from sim.guide import ADVICE, advice, example, first_words, table_rows
+from sim.cli.main import app
 from sim.policies import KINDS
+from sim.policies.guide import ADVICE, advice, example, first_words, table_rows
 
 DOCS = Path(__file__).parent.parent / "docs" / "policies.md"
 

@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sim import BadInput, Controls, Run, Scenario, Telemetry, simulate
-from sim.profile import Profile, constant_profile
-from sim.request import OUTCOMES, Spec
+from sim.model.request import OUTCOMES, Spec
+from sim.profile.profile import Profile, constant_profile
 from tests.random_scenarios import PROFILES, documents, plain, scenario_from
 
 quickly = settings(max_examples=60)

@@ -4,8 +4,8 @@ import math
 
 import pytest
 
-from sim.metrics import intents, outcomes
-from sim.simulate import simulate
+from sim.engine.simulate import simulate
+from sim.results.metrics import intents, outcomes
 from tests.random_scenarios import constant, plain
 
 ENGINES = ("simpy", "compiled")

@@ -7,15 +7,15 @@ from typing import Any
 import numpy as np
 import pytest
 
+from sim.engine.simulate import simulate
 from sim.errors import BadInput
-from sim.live.clock import RealClock
-from sim.live.run import Gate, Vitals, run_live, run_together
-from sim.load import merged
-from sim.profile import constant_profile
-from sim.run import Run
-from sim.scenario import Scenario
-from sim.simulate import simulate
-from sim.validation.queues import queue
+from sim.profile.profile import constant_profile
+from sim.results.run import Run
+from sim.scenario.load import merged
+from sim.scenario.scenario import Scenario
+from tests.studies.live.clock import RealClock
+from tests.studies.live.run import Gate, Vitals, run_live, run_together
+from tests.studies.theory.queues import queue
 
 
 class JumpingSelector(selectors.SelectSelector):

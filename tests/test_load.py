@@ -11,10 +11,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sim import shipped
+from sim.engine.simulate import simulate
 from sim.errors import BadInput
-from sim.load import LARGEST_FILE, load, parse
-from sim.scenario import Scenario
-from sim.simulate import simulate
+from sim.scenario.load import LARGEST_FILE, load, parse
+from sim.scenario.scenario import Scenario
 from tests.random_scenarios import JUNK, PLAIN, PROFILES, places
 
 RICH = """\

@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 
-from sim.simulate import simulate
-from sim.validation.overload import CASES, rows_of
-from sim.validation.spikes import at_the_end, experiment_a
+from sim.engine.simulate import simulate
 from sim.validation.study import AGREES
+from tests.studies.overload.spikes import at_the_end, experiment_a
+from tests.studies.overload.study import CASES, rows_of
 
 A = [name for name, case in CASES.items() if case.experiment == "A"]
 

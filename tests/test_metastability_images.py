@@ -2,10 +2,10 @@
 
 import pytest
 
-from sim.simulate import simulate
-from sim.validation.overload import CASES, fleet, rows_of
-from sim.validation.spikes import experiment_d, recovered
+from sim.engine.simulate import simulate
 from sim.validation.study import AGREES
+from tests.studies.overload.spikes import experiment_d, recovered
+from tests.studies.overload.study import CASES, fleet, rows_of
 
 D = [name for name, case in CASES.items() if case.experiment == "D"]
 

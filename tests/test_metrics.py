@@ -8,10 +8,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sim import load, simulate, theory
-from sim.costs import gpu_hours
-from sim.latencies import latencies, quantiles
-from sim.metrics import (
+from sim import load, simulate
+from sim.results import theory
+from sim.results.costs import gpu_hours
+from sim.results.latencies import latencies, quantiles
+from sim.results.metrics import (
     attainment,
     attempts_in,
     bins,
@@ -25,8 +26,8 @@ from sim.metrics import (
     saturation,
     timeline,
 )
-from sim.validation.queues import z
 from tests.random_scenarios import plain
+from tests.studies.theory.queues import z
 from tests.tables import attempt, run_of
 
 quickly = settings(max_examples=100, deadline=None, derandomize=True)

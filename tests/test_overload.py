@@ -4,14 +4,14 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from sim.guide import ADVICE, example
-from sim.load import load
-from sim.policy_study import at_load, capacity, figures
-from sim.rules import REASONS
-from sim.run import TABLES
-from sim.simulate import simulate
-from sim.timeline import ATTEMPTS, IN_TIME, INTENTS, REASON
-from sim.verdict import verdict
+from sim.engine.simulate import simulate
+from sim.model.gateway import REASONS
+from sim.policies.guide import ADVICE, example
+from sim.results.run import TABLES
+from sim.results.timeline import ATTEMPTS, IN_TIME, INTENTS, REASON
+from sim.results.verdict import verdict
+from sim.scenario.load import load
+from sim.studies.policy_study import at_load, capacity, figures
 
 CLAIM = [kind for kind, said in ADVICE.items() if said.claims]
 WELL_OFF = [kind for kind, said in ADVICE.items() if said.family in ("shedding", "queue", "sharing", "clients")]

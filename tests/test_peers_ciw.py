@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 import tests
-from sim.simulate import simulate
-from sim.theory import bounded_queue, erlang_a, erlang_c
+from sim.engine.simulate import simulate
+from sim.results.theory import bounded_queue, erlang_a, erlang_c
 from tests.oracles.formulas import impatience, two_classes, until, weibull
 from tests.peers.of_ciw import CLASSES, IMPATIENT, QUESTIONS, ROOMS
 from tests.peers.samples import LARGEST_Z, all_apart, ours, theirs, three_ways, wrong

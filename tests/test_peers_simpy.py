@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from sim.simulate import simulate
-from sim.theory import erlang_a
+from sim.engine.simulate import simulate
+from sim.results.theory import erlang_a
 from tests.oracles.formulas import impatience, until
 from tests.peers import of_clients, of_people, of_queues
 from tests.peers.of_queues import DROPPED, LAST_FIRST

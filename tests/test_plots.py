@@ -14,11 +14,11 @@ from matplotlib.dates import num2date
 from matplotlib.figure import Figure
 
 from sim import load, plots, simulate
-from sim.metrics import intents, outcomes, pool_timeline, timeline
 from sim.plots import axes, marks
 from sim.policies import RateLimit, Waitlist
 from sim.policies.playbook import Timed
-from sim.run import Run
+from sim.results.metrics import intents, outcomes, pool_timeline, timeline
+from sim.results.run import Run
 
 SETS = {
     "demand.0.rate": "6 per second",

@@ -7,10 +7,10 @@ import pandas as pd
 import pytest
 from pydantic import ValidationError
 
-from sim.compare import compare
-from sim.controls import Controls, PoolTelemetry, Telemetry
+from sim.engine.simulate import simulate
 from sim.errors import BadInput
-from sim.knobs import (
+from sim.model.controls import Controls, PoolTelemetry, Telemetry
+from sim.model.knobs import (
     KNOBS,
     QUOTA_KINDS,
     UNLIMITED,
@@ -29,7 +29,7 @@ from sim.policies import (
     Waitlist,
 )
 from sim.policies.playbook import Timed, in_order
-from sim.simulate import simulate
+from sim.studies.compare import compare
 from tests.random_scenarios import plain
 from tests.traces import arriving, outcomes, step
 

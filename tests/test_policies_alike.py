@@ -4,9 +4,9 @@ from typing import Any
 
 import pytest
 
-from sim.run import Run
-from sim.scenario import Scenario
-from sim.simulate import simulate
+from sim.engine.simulate import simulate
+from sim.results.run import Run
+from sim.scenario.scenario import Scenario
 from tests.random_scenarios import REGIONS, plain
 from tests.test_engines import assert_alike
 

@@ -10,9 +10,9 @@ import pytest
 from pydantic import TypeAdapter
 from typer.testing import CliRunner
 
-from sim.cli import app
-from sim.demand.presets import expanded, presets
-from sim.demand.signups import AnyWave, wave_instants
+from sim.cli.main import app
+from sim.demand.waves.launches import expanded, presets
+from sim.demand.waves.signups import AnyWave, wave_instants
 from sim.units import count, seconds
 
 HOUR, DAY = 3600.0, 86400.0

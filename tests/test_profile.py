@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 
 from sim import shipped
 from sim.errors import BadInput
-from sim.profile import Profile, constant_profile, load_profile, profile_from
-from sim.profile_file import FORMAT, laid_out
-from sim.request import Spec
+from sim.model.request import Spec
+from sim.profile.file import FORMAT, laid_out
+from sim.profile.profile import Profile, constant_profile, load_profile, profile_from
 from tests.random_scenarios import JUNK, places
 
 SHIPPED = shipped.names("profiles", ".json")

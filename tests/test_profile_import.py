@@ -3,11 +3,11 @@
 import pytest
 from typer.testing import CliRunner
 
-from sim.cli_profile import profile_app
+from sim.cli.profile import profile_app
 from sim.errors import BadInput
-from sim.profile import load_profile
-from sim.profile_import import import_profile
-from sim.request import Spec
+from sim.model.request import Spec
+from sim.profile.perf_tables import import_profile
+from sim.profile.profile import load_profile
 
 FACTS = {
     "name": "theirs",

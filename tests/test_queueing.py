@@ -1,7 +1,7 @@
 """The engine against queueing theory: the mean over independent seeds within 3.5 standard errors of the exact value.
 
-Here are systems with parameters of our own, against sim.theory. The published tables are a study, which also says which
-of their systems the model cannot express, and why (sim/validation/theory.py).
+Here are systems with parameters of our own, against sim.results.theory. The published tables are a study, which
+also says which of their systems the model cannot express, and why (tests/studies/theory/study.py).
 """
 
 import math
@@ -9,9 +9,9 @@ import math
 import numpy as np
 import pytest
 
-from sim import theory
-from sim.validation.formulas import granted
-from sim.validation.measures import (
+from sim.results import theory
+from tests.studies.theory.formulas import granted
+from tests.studies.theory.measures import (
     attempts_an_ask,
     empty_after,
     mean_batch,
@@ -22,7 +22,7 @@ from sim.validation.measures import (
     utilisation,
     wait_of,
 )
-from sim.validation.queues import (
+from tests.studies.theory.queues import (
     CONSTANT,
     SEEDS,
     mean_wait_in,

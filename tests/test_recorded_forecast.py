@@ -3,11 +3,14 @@
 import numpy as np
 import pytest
 
-from sim.streams import BURST
-from sim.validation.on_duty import on_duty
-from sim.validation.recorded_figures import figures
-from sim.validation.recorded_forecast import SEEDS as DRAWN
-from sim.validation.recorded_forecast import (
+from sim.model.streams import BURST
+from sim.validation.own_queue.log_times import Axis
+from sim.validation.own_queue.queue_figures import figures
+from sim.validation.own_queue.queue_log import QueueLog, read_queue
+from sim.validation.own_queue.queue_study import SEEDS, figures_of, interval
+from sim.validation.own_queue.staffing import on_duty
+from sim.validation.own_queue.test_days import SEEDS as DRAWN
+from sim.validation.own_queue.test_days import (
     drawn_again,
     foretold_arrivals,
     foretold_calls,
@@ -18,9 +21,6 @@ from sim.validation.recorded_forecast import (
     spread_over_seeds,
     weekdays,
 )
-from sim.validation.recorded_queue import QueueLog, read_queue
-from sim.validation.recorded_study import SEEDS, figures_of, interval
-from sim.validation.recorded_times import Axis
 from tests.recorded_queues import log_of_days, written
 
 

@@ -3,14 +3,14 @@
 import numpy as np
 import pytest
 
-from sim.validation.on_duty import OnDuty
-from sim.validation.recorded_forecast import (
+from sim.validation.own_queue.queue_log import read_queue
+from sim.validation.own_queue.replay import Calls, played
+from sim.validation.own_queue.staffing import OnDuty
+from sim.validation.own_queue.survival import Survival, kaplan_meier
+from sim.validation.own_queue.test_days import (
     recorded_calls,
     split_of,
 )
-from sim.validation.recorded_queue import read_queue
-from sim.validation.recorded_replay import Calls, played
-from sim.validation.survival import Survival, kaplan_meier
 from tests.recorded_queues import SHIFTS, day_of_calls, log_of_days, queue
 
 FOR_GOOD = np.inf

@@ -7,17 +7,17 @@ import pandas as pd
 import pytest
 from hypothesis import HealthCheck, given, settings
 
-from sim import metrics
-from sim.demand.people import people_of
+from sim.engine.simulate import simulate
 from sim.errors import BadInput
-from sim.latencies import latencies
-from sim.load import load
-from sim.log import Recording
-from sim.run import TABLES, Run, load_run
-from sim.simulate import simulate
-from sim.streams import SAMPLE, draws
-from sim.timeline import ERROR, LOWEST
-from sim.verdict import sentences, verdict
+from sim.model.streams import SAMPLE, draws
+from sim.results import metrics
+from sim.results.latencies import latencies
+from sim.results.run import TABLES, Run, load_run
+from sim.results.timeline import ERROR, LOWEST
+from sim.results.verdict import sentences, verdict
+from sim.scenario.load import load
+from sim.scenario.parts import Recording
+from sim.scenario.people import people_of
 from tests.random_scenarios import documents, long_documents, scenario_from
 from tests.test_scenarios import SMALL
 

@@ -11,19 +11,19 @@ import pandas as pd
 import pytest
 
 from sim import BadInput, load, simulate
-from sim.compare import Comparison
-from sim.compare import differences as paired
-from sim.compare import figures as compared
-from sim.metrics import outcomes
 from sim.policies import QueueBound, RateLimit, Waitlist
 from sim.policies.playbook import Timed
-from sim.profile import profile_from
+from sim.profile.profile import profile_from
 from sim.report import render, tables, words, write
 from sim.report.page import section_names
 from sim.report.ranking import ranking
-from sim.run import Run
-from sim.scenario import Scenario
-from sim.verdict import amount, sentences, verdict
+from sim.results.metrics import outcomes
+from sim.results.run import Run
+from sim.results.verdict import amount, sentences, verdict
+from sim.scenario.scenario import Scenario
+from sim.studies.compare import Comparison
+from sim.studies.compare import differences as paired
+from sim.studies.compare import figures as compared
 
 ATTACK = "<script>alert(1)</script>"
 VOID = {"meta", "img", "br", "link"}

@@ -6,13 +6,14 @@ from pathlib import Path
 
 import pytest
 
-from sim.validation import OF_A_FILE, STUDIES, mlperf
+from sim.validation import STUDIES, mlperf
 from sim.validation.study import AGREES, MISSES
+from tests import studies
 from tests.results import FOLDER, assert_unmoved, committed, keys
 
 README = (Path(__file__).parent.parent / "README.md").read_text(encoding="utf-8")
 OF_ONES_OWN = {"trace"}  # a study of whatever recording somebody has
-STUDIED = sorted({*STUDIES, *OF_A_FILE} - OF_ONES_OWN)
+STUDIED = sorted({*STUDIES, *studies.STUDIES} - OF_ONES_OWN)
 
 
 def test_every_study_has_results_and_every_file_a_study():

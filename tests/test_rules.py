@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from sim.chance import (
+from sim.model.chance import (
     CONSTANT,
     EXPONENTIAL,
     EXPONENTIAL_NOISE,
@@ -21,22 +21,13 @@ from sim.chance import (
     noise,
     sample,
 )
-from sim.dropping import (
+from sim.model.dropping import (
     codel_drops,
     dropped,
     folly_drops,
     fresh_codel,
 )
-from sim.knobs import (
-    CALENDAR,
-    COUNTER,
-    KNOBS,
-    ROLLING,
-    SLIDING,
-    SLIDING_SLOTS,
-    UNLIMITED,
-)
-from sim.rules import (
+from sim.model.gateway import (
     GATE,
     GRANTED,
     OVER_QUOTA,
@@ -49,6 +40,15 @@ from sim.rules import (
     WAIT_TOO_LONG,
     decide,
     fresh_limiter,
+)
+from sim.model.knobs import (
+    CALENDAR,
+    COUNTER,
+    KNOBS,
+    ROLLING,
+    SLIDING,
+    SLIDING_SLOTS,
+    UNLIMITED,
 )
 
 DAY, HOUR = 86400.0, 3600.0

@@ -8,14 +8,14 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from sim.engine.simulate import simulate
 from sim.errors import BadInput
-from sim.load import load
+from sim.model.gateway import REASONS
+from sim.model.request import OUTCOMES
 from sim.policies import Shed, Waitlist
-from sim.request import OUTCOMES
-from sim.rules import REASONS
-from sim.run import TABLES, Run, load_run, request_table
-from sim.scenario import Scenario
-from sim.simulate import simulate
+from sim.results.run import TABLES, Run, load_run, request_table
+from sim.scenario.load import load
+from sim.scenario.scenario import Scenario
 from tests.random_scenarios import plain
 from tests.traces import arriving, step
 

@@ -6,14 +6,14 @@ import numpy as np
 import pytest
 from pydantic import ValidationError
 
-from sim.costs import gpu_hours
+from sim.engine.simulate import simulate
 from sim.policies import Autoscale, PoolLimit, StepScaling, WaitBound
 from sim.policies.playbook import Step
 from sim.policies.scaling import OfUse, OfWait, desired, desired_for, steepest, stepped, utilisation
 from sim.policies.supply import Orders
-from sim.simulate import simulate
-from sim.validation.spikes import experiment_d, recovered
+from sim.results.costs import gpu_hours
 from tests.fleets import changes, fleets, in_service, pool, surge
+from tests.studies.overload.spikes import experiment_d, recovered
 from tests.test_engines import assert_alike
 
 SOON = {"provisioning": "60 s", "cold_start": "60 s"}

@@ -6,10 +6,10 @@ import jsonschema
 import pytest
 
 from sim import shipped
-from sim.load import load
-from sim.scenario import Scenario
-from sim.simulate import simulate
-from sim.verdict import sentences, verdict
+from sim.engine.simulate import simulate
+from sim.results.verdict import sentences, verdict
+from sim.scenario.load import load
+from sim.scenario.scenario import Scenario
 
 NAMES = shipped.names("scenarios", ".yaml")
 # The smallest slice that still has a GPU, and the hours in which things happen.

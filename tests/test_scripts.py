@@ -6,13 +6,13 @@ from datetime import UTC, datetime
 import numpy as np
 import pytest
 
-from sim.demand.people import people_of
+from sim.demand.recordings.trace import Trace
 from sim.demand.scripts import Clients
-from sim.demand.trace import Trace
+from sim.engine.simulate import simulate
 from sim.errors import BadInput
 from sim.policies import Shed
-from sim.scenario import Scenario
-from sim.simulate import simulate
+from sim.scenario.people import people_of
+from sim.scenario.scenario import Scenario
 from tests.random_scenarios import PLAIN, PROFILES, plain
 
 HOUR = 3600.0

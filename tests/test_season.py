@@ -8,10 +8,10 @@ import pytest
 from pydantic import TypeAdapter, ValidationError
 from scipy import integrate, stats
 
-from sim.demand.people import people_of
 from sim.demand.season import Pulse, Region, Season, daily_quantiles, local_seconds, pulse_of, regions_of
-from sim.demand.signups import AnyWave, wave_instants
-from sim.validation.queues import queue, z
+from sim.demand.waves.signups import AnyWave, wave_instants
+from sim.scenario.people import people_of
+from tests.studies.theory.queues import queue, z
 
 DAY = 86400.0
 MONDAY = datetime(2025, 3, 24, tzinfo=UTC)

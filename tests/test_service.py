@@ -8,9 +8,13 @@ from unittest import mock
 import numpy as np
 import pytest
 
-from sim.clock import Clock
-from sim.controls import Controls, Telemetry
+from sim.engine.clock import Clock
+from sim.engine.readable.pool import Pool
+from sim.engine.readable.service import Service
+from sim.engine.simulate import simulate
 from sim.errors import BadInput
+from sim.model.controls import Controls, Telemetry
+from sim.model.request import Request
 from sim.policies import (
     Concurrency,
     Degrade,
@@ -22,10 +26,6 @@ from sim.policies import (
     Shed,
     WaitBound,
 )
-from sim.pool import Pool
-from sim.request import Request
-from sim.service import Service
-from sim.simulate import simulate
 from tests.random_scenarios import plain
 from tests.traces import TEN_SECONDS, arriving, outcomes, served, step
 

@@ -5,13 +5,13 @@ import math
 import numpy as np
 import pytest
 
+from sim.engine.simulate import simulate
 from sim.errors import BadInput
-from sim.load import load
-from sim.profile import constant_profile, load_profile, profile_from
-from sim.profile_file import FORMAT, ProfileFile, digest, laid_out
-from sim.request import Spec
-from sim.service_time import Surface, held_out
-from sim.simulate import simulate
+from sim.model.request import Spec
+from sim.profile.file import FORMAT, ProfileFile, digest, laid_out
+from sim.profile.profile import constant_profile, load_profile, profile_from
+from sim.profile.service_time import Surface, held_out
+from sim.scenario.load import load
 
 SIDES, BATCHES = (256, 512, 768, 1024), (1, 2, 3, 4, 6, 8)
 

@@ -10,13 +10,13 @@ import numpy as np
 import pytest
 from pydantic import ValidationError
 
+from sim.engine.simulate import simulate
+from sim.model.sharing import DEAL_BITS, dealt
 from sim.policies import FairPerUser, ShortestFirst, WeightedSharing
 from sim.policies.playbook import Step
-from sim.run import Run
-from sim.sharing import DEAL_BITS, dealt
-from sim.simulate import simulate
-from sim.validation.queues import z
+from sim.results.run import Run
 from tests.random_scenarios import constant, plain
+from tests.studies.theory.queues import z
 from tests.traces import arriving
 
 CHEAP = {"policy": {"kind": "degrade", "tiers": ["free"]}}

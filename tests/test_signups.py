@@ -7,9 +7,9 @@ import pytest
 from pydantic import TypeAdapter
 from scipy import integrate, stats
 
-from sim.demand.people import people_of
-from sim.demand.signups import AnyWave, wave_instants
-from sim.validation.queues import queue, z
+from sim.demand.waves.signups import AnyWave, wave_instants
+from sim.scenario.people import people_of
+from tests.studies.theory.queues import queue, z
 
 SEEDS = range(300)
 HORIZON = 100.0

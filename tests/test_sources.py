@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 from pydantic import ValidationError
 
-from sim.chance import weight_of_day
 from sim.demand.clockwork import Clockwork
-from sim.demand.people import people_of
 from sim.demand.season import Region, Season
-from sim.simulate import simulate
+from sim.engine.simulate import simulate
+from sim.model.chance import weight_of_day
+from sim.scenario.people import people_of
 from sim.units import moment
 from tests.random_scenarios import plain
 

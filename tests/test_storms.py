@@ -6,15 +6,15 @@ from dataclasses import replace
 import pytest
 
 from sim import rescue as rescues
-from sim.load import load
-from sim.rescue import delayed, rescue
-from sim.scenario import Scenario
-from sim.simulate import simulate
-from sim.storm_map import at, storm_map
-from sim.storms import recovered, rules, said_of_rules, stays
-from sim.validation import spikes
-from sim.validation.spikes import experiment_a, experiment_d
-from sim.verdict import sentences, verdict, warnings
+from sim.engine.simulate import simulate
+from sim.results.storms import recovered, rules, said_of_rules, stays
+from sim.results.verdict import sentences, verdict, warnings
+from sim.scenario.load import load
+from sim.scenario.scenario import Scenario
+from sim.studies.rescue import delayed, rescue
+from sim.studies.storm_map import at, storm_map
+from tests.studies.overload import spikes
+from tests.studies.overload.spikes import experiment_a, experiment_d
 
 BUDGET = {"policy": {"kind": "retry budget", "ratio": 0.1, "bucket": 10}}
 
@@ -80,7 +80,7 @@ def test_the_rules_count_at_full_scale():
 
 
 def test_a_saved_run_says_the_same(stuck, tmp_path):
-    from sim.run import load_run
+    from sim.results.run import load_run
 
     assert said_of_rules(load_run(stuck.save(tmp_path / "run"))) == said_of_rules(stuck)
 

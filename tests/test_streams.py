@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from sim.streams import FEATURE, PATIENCE, THINK, draw, draws, normal, pair, philox, series
+from sim.model.streams import FEATURE, PATIENCE, THINK, draw, draws, normal, pair, philox, series
 
 N = 20_000
 

@@ -6,14 +6,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from sim.controls import Controls
+from sim.engine.simulate import simulate
 from sim.errors import BadInput
-from sim.metrics import capacity
+from sim.model.controls import Controls
 from sim.policies import MoveGpus, ScheduledCapacity
 from sim.policies.playbook import Step
 from sim.policies.supply import Orders
 from sim.report import words
-from sim.simulate import simulate
+from sim.results.metrics import capacity
 from tests.fleets import changes, fleets, in_service, seen, surge
 from tests.test_engines import assert_alike
 

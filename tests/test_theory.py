@@ -5,9 +5,9 @@ import math
 import numpy as np
 import pytest
 
-from sim import theory
-from sim.validation.queues import truths
-from sim.validation.systems import batch_seconds
+from sim.results import theory
+from tests.studies.theory.queues import truths
+from tests.studies.theory.systems import batch_seconds
 
 DIGITS = 1e-8
 

@@ -10,13 +10,13 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from sim import metrics
-from sim.binned import serves
-from sim.load import load
-from sim.run import Run
-from sim.simulate import simulate
-from sim.timeline import ATTEMPTS, BUCKETS, ERROR, Timeline, added, bin_width, grid, middles
-from sim.verdict import PoolVerdict, Verdict, verdict
+from sim.engine.simulate import simulate
+from sim.results import metrics
+from sim.results.binned import serves
+from sim.results.run import Run
+from sim.results.timeline import ATTEMPTS, BUCKETS, ERROR, Timeline, added, bin_width, grid, middles
+from sim.results.verdict import PoolVerdict, Verdict, verdict
+from sim.scenario.load import load
 from tests.random_scenarios import documents, long_documents, scenario_from
 from tests.test_scenarios import CASES, SMALL
 

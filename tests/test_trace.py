@@ -8,10 +8,10 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from sim.demand.trace import Trace, load_trace, save_trace
+from sim.demand.recordings.summary import figures
+from sim.demand.recordings.trace import Trace, load_trace, save_trace
 from sim.errors import BadInput
-from sim.recordings.figures import figures
-from sim.streams import FIT, series
+from sim.model.streams import FIT, series
 
 
 def trace(times=(0.0, 0.1 + 0.2, 7.0), **fields) -> Trace:

@@ -5,10 +5,10 @@ import sys
 
 import pytest
 
-from sim.demand.trace import load_trace
+from sim.demand.recordings.findings import PROBLEMS, REPAIRS
+from sim.demand.recordings.importing import Wishes, examined, import_trace
+from sim.demand.recordings.trace import load_trace
 from sim.errors import BadInput
-from sim.recordings.check import PROBLEMS, REPAIRS
-from sim.recordings.importing import Wishes, examined, import_trace
 
 HEAD = "time,user,images\n"
 DAY = "2025-03-30"
@@ -160,7 +160,7 @@ def test_malformed_lines_of_a_log_are_counted_with_their_numbers(tmp_path):
 
 
 def test_line_numbers_hold_across_blocks(recording, monkeypatch):
-    monkeypatch.setattr("sim.recordings.rows.BLOCK", 256)
+    monkeypatch.setattr("sim.demand.recordings.rows.BLOCK", 256)
     rows = [f"{t},user-{t},1" for t in range(1000)]
     rows[400], rows[900] = "broken", "soon,x,1"
     found = examined([recording("\n".join(rows[:500]) + "\n\n" + "\n".join(rows[500:]) + "\n")], Wishes(), []).found
@@ -183,7 +183,7 @@ def test_lines_are_counted_from_the_top_of_the_file(tmp_path):
 @pytest.fixture
 def meltpoint(tmp_path):
     def call(*arguments):
-        command = [sys.executable, "-m", "sim.cli", "demand", "import", *arguments]
+        command = [sys.executable, "-m", "sim.cli.main", "demand", "import", *arguments]
         return subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=240, check=False)
 
     return call

@@ -9,10 +9,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from sim.demand.recordings.importing import Wishes, import_trace
+from sim.demand.recordings.servegen import Window, arrivals
+from sim.demand.recordings.summary import figures
 from sim.errors import BadInput
-from sim.recordings.figures import figures
-from sim.recordings.importing import Wishes, import_trace
-from sim.recordings.servegen import Window, arrivals
 from tests.recorded import recorded
 
 

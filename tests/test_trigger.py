@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from sim import BadInput, Controls, Run, Telemetry, load, load_run, simulate
-from sim.controls import PoolTelemetry
+from sim.model.controls import PoolTelemetry
 from sim.policies import Degrade, DegradeUnderLoad, Priority, QueueBound, Shed
 from sim.policies.playbook import Step, Triggered
 from sim.policies.trigger import OF_A_POOL, Trigger, Watch

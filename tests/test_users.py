@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from sim.chance import count_of
+from sim.demand.behaviour import Behaviour
 from sim.demand.laws import FixedCount, NegativeBinomial
-from sim.demand.users import Behaviour
+from sim.model.chance import count_of
 from sim.policies import FeatureGate, QueueBound, Quota, Shed, WaitBound, Waitlist
 from tests.traces import arriving, outcomes, step
 

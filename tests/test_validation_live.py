@@ -7,16 +7,16 @@ from functools import partial
 import numpy as np
 import pytest
 
-from sim.live.clock import RealClock
-from sim.live.run import LiveRun, Vitals, run_together
-from sim.simulate import simulate
-from sim.validation import live
-from sim.validation.live import Pair, cases, compared, means, notes, ranking, simulated
-from sim.validation.live_cases import PLAYBOOKS, overload_figures, queue
-from sim.validation.results import read_results, write_results
+from sim.engine.simulate import simulate
 from sim.validation.study import AGREES, MISSES, NOT_HELD, Study
-from sim.validation.torch_live import Replayed
+from sim.validation.study_file import read_results, write_results
 from tests.results import assert_unmoved, committed
+from tests.studies.live import study as live
+from tests.studies.live.cases import PLAYBOOKS, overload_figures, queue
+from tests.studies.live.clock import RealClock
+from tests.studies.live.run import LiveRun, Vitals, run_together
+from tests.studies.live.study import Pair, cases, compared, means, notes, ranking, simulated
+from tests.studies.live.torch_study import Replayed
 from tests.test_live import JumpingLoop, TimerDevice
 
 WELL = Vitals(gap=0.001, lateness=0.001, drift=0.0, pressure=0.01)

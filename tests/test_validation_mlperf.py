@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from sim.cli import app
+from sim.cli.main import app
 from sim.errors import BadInput
 from sim.validation.loadgen import gaps_ns, generator, words
 from sim.validation.mlperf import SHIPPED, arrivals_of, latencies, read_runs, replayed, study

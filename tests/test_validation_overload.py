@@ -2,15 +2,15 @@
 
 import pytest
 
-from sim.simulate import simulate
-from sim.validation.overload import CASES, OF, READABLE, Case, alike, rows_of, study
-from sim.validation.spikes import at_the_end, experiment_a
+from sim.engine.simulate import simulate
 from sim.validation.study import AGREES, MISSES
 from tests.results import assert_unmoved
+from tests.studies.overload.spikes import at_the_end, experiment_a
+from tests.studies.overload.study import CASES, OF, READABLE, Case, alike, rows_of, study
 
 
 def test_all_39_rows_of_the_reference_are_told(monkeypatch):
-    monkeypatch.setattr("sim.validation.overload.in_parallel", lambda call, given, tasks, progress: [])
+    monkeypatch.setattr("tests.studies.overload.study.in_parallel", lambda call, given, tasks, progress: [])
     assert study().rows == []
     assert len(CASES) == 39
 

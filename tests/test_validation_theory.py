@@ -6,13 +6,13 @@ from collections import Counter
 import numpy as np
 import pytest
 
-from sim.validation import theory
-from sim.validation.measures import Measure, busy
-from sim.validation.queues import truths_by_system
 from sim.validation.study import AGREES, MISSES
-from sim.validation.systems import SYSTEMS
-from sim.validation.theory import cases, formula_rows, row_of, rows_of, unexpressed_rows
 from tests.results import assert_unmoved
+from tests.studies.theory import study as theory
+from tests.studies.theory.measures import Measure, busy
+from tests.studies.theory.queues import truths_by_system
+from tests.studies.theory.study import cases, formula_rows, row_of, rows_of, unexpressed_rows
+from tests.studies.theory.systems import SYSTEMS
 
 QUICK = [
     ("M/M/c", 1),
@@ -37,7 +37,7 @@ def test_every_figure_of_the_tables_is_simulated_and_has_not_moved(system):
 
 @pytest.mark.parametrize(("system", "number"), QUICK)
 def test_the_readable_engine_has_them_in_shorter_runs(system, number, monkeypatch):
-    monkeypatch.setattr("sim.validation.systems.REQUESTS", {"compiled": 8000, "simpy": 1000})
+    monkeypatch.setattr("tests.studies.theory.systems.REQUESTS", {"compiled": 8000, "simpy": 1000})
     rows = rows_of(None, system, number, "simpy", lambda share: None)
     assert rows
     assert [row for row in rows if row.fits != AGREES] == []

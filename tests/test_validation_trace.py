@@ -8,13 +8,13 @@ import pandas as pd
 import pytest
 from typer.testing import CliRunner
 
-from sim.cli import app
+from sim.cli.main import app
 from sim.errors import BadInput
-from sim.validation.on_duty import OnDuty, on_duty
-from sim.validation.recorded_figures import unlike
-from sim.validation.recorded_queue import read_queue
-from sim.validation.recorded_replay import Calls, played
-from sim.validation.recorded_study import study
+from sim.validation.own_queue.queue_figures import unlike
+from sim.validation.own_queue.queue_log import read_queue
+from sim.validation.own_queue.queue_study import study
+from sim.validation.own_queue.replay import Calls, played
+from sim.validation.own_queue.staffing import OnDuty, on_duty
 from tests.recorded_queues import log_of_days, written
 
 FOR_GOOD = np.inf
@@ -243,9 +243,9 @@ def test_a_log_of_one_day_is_replayed_alone(tmp_path):
 @pytest.mark.parametrize(
     ("given", "words"),
     [
-        (["trace"], "validate trace FILE"),
+        (["trace"], "trace FILE"),
         (["trace", "nowhere.csv"], "cannot be read"),
-        (["theory", "--servers", "3"], "takes no --servers"),
+        (["mlperf", "--servers", "3"], "takes no --servers"),
         (["mlperf", "--map", "arrived=x"], "takes no --map"),
     ],
 )

@@ -7,14 +7,16 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from sim import theory
-from sim.cli import main
+from sim.demand.recordings.importing import Wishes, import_trace
 from sim.errors import BadInput
-from sim.recordings.importing import Wishes, import_trace
-from sim.validation.bursts import fano, rows_of_bursts
-from sim.validation.cold_starts import MEDIAN, SIGMA, compared, rows_of_loads
-from sim.validation.dispatch import DISPATCHERS, at_random, central_queue
-from sim.validation.fleet_files import (
+from sim.results import theory
+from tests.recorded import recorded
+from tests.results import assert_unmoved
+from tests.studies.__main__ import main
+from tests.studies.fleet.bursts import fano, rows_of_bursts
+from tests.studies.fleet.cold_starts import MEDIAN, SIGMA, compared, rows_of_loads
+from tests.studies.fleet.dispatch import DISPATCHERS, at_random, central_queue
+from tests.studies.fleet.files import (
     BASE,
     DUTY,
     FILES,
@@ -27,7 +29,8 @@ from sim.validation.fleet_files import (
     read_fleet,
     read_requests,
 )
-from sim.validation.fleet_replay import (
+from tests.studies.fleet.habits import Answers, counts_of_again, error_over_users, row_of, rows_of_habits
+from tests.studies.fleet.replay import (
     LEAD,
     Jobs,
     busy,
@@ -37,10 +40,7 @@ from sim.validation.fleet_replay import (
     rows_of_waits,
     utilisation_rows,
 )
-from sim.validation.gentd26 import label_rows
-from sim.validation.habits import Answers, counts_of_again, error_over_users, row_of, rows_of_habits
-from tests.recorded import recorded
-from tests.results import assert_unmoved
+from tests.studies.fleet.study import label_rows
 
 T0 = 1_662_858_720
 HEAD = "timestamp_anon,value,container_ip\n"
@@ -111,8 +111,8 @@ def test_requests_come_in_order_with_how_many_are_before_them(tmp_path):
 
 
 def validate(monkeypatch, capsys, *arguments):
-    """What 'meltpoint validate' with these arguments writes to stderr, and its exit code."""
-    monkeypatch.setattr(sys, "argv", ["meltpoint", "validate", *arguments])
+    """What 'python -m tests.studies' with these arguments writes to stderr, and its exit code."""
+    monkeypatch.setattr(sys, "argv", ["studies", *arguments])
     with pytest.raises(SystemExit) as end:
         main()
     return " ".join(capsys.readouterr().err.split()), end.value.code

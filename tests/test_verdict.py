@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 from sim import load, simulate, verdict
-from sim.verdict import amount, date_of, duration, life, percent, sentences, signups, stretches
+from sim.results.verdict import amount, date_of, duration, life, percent, sentences, signups, stretches
 from tests.tables import MANIFEST, attempt, run_of
 
 RULE = MANIFEST["alive"]  # windows of 10 s; 80 % kept in 90 % of them; 10 % of all asks in time

@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 from pydantic import ValidationError
 
-from sim.compare import compare
-from sim.demand.people import people_of
-from sim.scenario import UNLIMITED
-from sim.simulate import simulate
-from sim.verdict import sentences, verdict
+from sim.engine.simulate import simulate
+from sim.results.verdict import sentences, verdict
+from sim.scenario.people import people_of
+from sim.scenario.scenario import UNLIMITED
+from sim.studies.compare import compare
 from tests.random_scenarios import plain
 from tests.traces import arriving
 

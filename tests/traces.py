@@ -1,18 +1,17 @@
 """Runs to check by hand: people who arrive at given instants, served by a machine that takes ten seconds a batch."""
 
-import sys
 from collections.abc import Sequence
 from typing import Any
 from unittest import mock
 
 import numpy as np
 
-from sim.controls import Policy
-from sim.demand.people import Asks, People
+from sim.engine.simulate import simulate
+from sim.model.controls import Policy
 from sim.policies.playbook import Step
-from sim.profile import constant_profile
-from sim.run import Run
-from sim.simulate import simulate
+from sim.profile.profile import constant_profile
+from sim.results.run import Run
+from sim.scenario.people import Asks, People
 from tests.random_scenarios import plain
 
 TEN_SECONDS = {
@@ -52,8 +51,7 @@ def arriving(
     nothing = np.empty(0, dtype=np.int64)
     asks = Asks(np.empty(0), nothing, nothing, nothing)
     scenario = plain(TEN_SECONDS, tiers={name: {"share": 1 / len(names)} for name in names}, **settings)
-    # The package has a function of the module's name, so the module is looked up by its full one.
-    with mock.patch.object(sys.modules["sim.simulate"], "people_of", return_value=(people, asks)):
+    with mock.patch("sim.engine.simulate.people_of", return_value=(people, asks)):
         return simulate(scenario, playbook, seed=seed)
 
 

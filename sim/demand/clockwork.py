@@ -4,8 +4,8 @@ from datetime import datetime
 
 import numpy as np
 
-from sim.chance import hour_of_return
 from sim.demand.season import DAY, Region, Season, daily_quantiles, local_seconds
+from sim.model.chance import hour_of_return
 
 
 class Clockwork:

@@ -5,13 +5,13 @@ from typing import Annotated, Literal, NamedTuple, Self
 
 from pydantic import Field, model_validator
 
-from sim.chance import CONSTANT, EXPONENTIAL, FIXED, LOGNORMAL, NEGATIVE_BINOMIAL, NEVER, UNIFORM, WEIBULL
+from sim.model.chance import CONSTANT, EXPONENTIAL, FIXED, LOGNORMAL, NEGATIVE_BINOMIAL, NEVER, UNIFORM, WEIBULL
 from sim.schema import Strict
 from sim.units import Count, Plain, Seconds, Whole
 
 
 class Law(NamedTuple):
-    """A distribution as sim.chance.sample takes it."""
+    """A distribution as sim.model.chance.sample takes it."""
 
     kind: int
     a: float
@@ -96,7 +96,7 @@ Time = Annotated[Never | Constant | Uniform | Exponential | Lognormal | WeibullT
 
 
 class CountLaw(NamedTuple):
-    """A distribution of whole numbers from 1 up, as sim.chance.count_of takes it."""
+    """A distribution of whole numbers from 1 up, as sim.model.chance.count_of takes it."""
 
     kind: int
     mean: float

@@ -9,10 +9,10 @@ from numpy.typing import NDArray
 from pydantic import Field
 from scipy import special
 
-from sim.demand.trace import Trace
+from sim.demand.recordings.trace import Trace
 from sim.errors import BadInput
+from sim.model.streams import CLIENT, COPY, draws, normal, series
 from sim.schema import Strict
-from sim.streams import CLIENT, COPY, draws, normal, series
 from sim.units import Instant, Plain, Rate, Seconds, Whole
 
 Floats = NDArray[np.float64]

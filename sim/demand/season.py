@@ -14,9 +14,9 @@ from numpy.typing import ArrayLike, NDArray
 from pydantic import AfterValidator, Field, model_validator
 from scipy import optimize, special, stats
 
-from sim.demand.wave import Floats, Wave
+from sim.demand.waves.wave import Floats, Wave
+from sim.model.streams import BURST, series
 from sim.schema import Strict
-from sim.streams import BURST, series
 from sim.units import Fraction, Plain
 
 DAY, HOUR, MINUTE = 86400.0, 3600.0, 60.0

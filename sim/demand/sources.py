@@ -6,10 +6,10 @@ from typing import Annotated, Any
 
 from pydantic import ConfigDict, Field, model_validator
 
-from sim.demand.presets import Use, expanded
 from sim.demand.scripts import Clients, Replay, Source
 from sim.demand.season import Region, Season
-from sim.demand.signups import AnyWave
+from sim.demand.waves.launches import Use, expanded
+from sim.demand.waves.signups import AnyWave
 from sim.demand.word_of_mouth import WordOfMouth
 from sim.schema import Strict
 from sim.units import Fraction, Instant, Seconds

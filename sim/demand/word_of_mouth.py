@@ -4,8 +4,8 @@ from typing import Annotated
 
 from pydantic import Field
 
+from sim.demand.behaviour import Behaviour
 from sim.demand.laws import Lognormal, Time
-from sim.demand.users import Behaviour
 from sim.schema import Strict
 from sim.units import Count, Fraction, Plain
 

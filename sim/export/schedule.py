@@ -12,9 +12,9 @@ import numpy as np
 import pandas as pd
 
 from sim.errors import BadInput
-from sim.request import SERVED, Spec
-from sim.run import Run
-from sim.streams import COPY, draws
+from sim.model.request import SERVED, Spec
+from sim.model.streams import COPY, draws
+from sim.results.run import Run
 
 FORMAT = "meltpoint-schedule/1"
 COLUMNS = ("t_s", "user", "tier", "feature", "model", "side", "steps", "frames", "images")

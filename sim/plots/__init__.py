@@ -11,12 +11,12 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from sim.metrics import pool_timeline, timeline
 from sim.plots import axes
-from sim.plots.files import png_bytes, svg_text, write_bytes
 from sim.plots.one_run import demand, latency, load, outcomes, queue, signups
+from sim.plots.saving import png_bytes, svg_text, write_bytes
 from sim.plots.several import MEASURES, playbooks
-from sim.run import Run
+from sim.results.metrics import pool_timeline, timeline
+from sim.results.run import Run
 
 Kind = Literal["png", "svg"]
 

@@ -12,8 +12,8 @@ from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.ticker import FuncFormatter, MaxNLocator, MultipleLocator
 from numpy.typing import ArrayLike, NDArray
 
-from sim.run import Run
-from sim.verdict import amount
+from sim.results.run import Run
+from sim.results.verdict import amount
 
 # Okabe and Ito's palette; neighbours in it differ in lightness too, so that a grey print can be read.
 BLUE, SKY, ORANGE, VERMILLION = "#0072B2", "#56B4E9", "#E69F00", "#D55E00"

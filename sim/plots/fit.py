@@ -6,9 +6,9 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from sim.fitting.counts import Counts
-from sim.fitting.fit import Fit
-from sim.fitting.forecast import QUANTILES, Fan
+from sim.demand.fitting.counts import Counts
+from sim.demand.fitting.fit import Fit
+from sim.demand.fitting.forecast import QUANTILES, Fan
 from sim.plots.axes import BLUE, INK, blank, count_axis, dress, legend, style
 
 SHADES = {(0, len(QUANTILES) - 1): 0.16, (1, len(QUANTILES) - 2): 0.3}  # pairs of quantiles, the outer one paler

@@ -3,7 +3,7 @@
 from matplotlib.axes import Axes
 
 from sim.plots import axes
-from sim.run import Run
+from sim.results.run import Run
 
 UNSET = "not set any more"
 POLICY_OF = {

@@ -5,12 +5,12 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator, PercentFormatter
 
-from sim import binned
-from sim.metrics import intents, pool_timeline, timeline
 from sim.plots import axes
 from sim.plots.marks import mark_decisions
-from sim.run import Run
-from sim.verdict import amount, stretches
+from sim.results import binned
+from sim.results.metrics import intents, pool_timeline, timeline
+from sim.results.run import Run
+from sim.results.verdict import amount, stretches
 
 OUTCOMES = {
     "served": axes.BLUE,

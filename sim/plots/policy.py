@@ -5,12 +5,12 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from sim import binned
-from sim.metrics import bins, default_bin, pool_timeline
 from sim.plots import axes
 from sim.plots.one_run import outcomes
-from sim.run import Run
-from sim.timeline import IMAGES, IMAGES_DEGRADED, INTENTS
+from sim.results import binned
+from sim.results.metrics import bins, default_bin, pool_timeline
+from sim.results.run import Run
+from sim.results.timeline import IMAGES, IMAGES_DEGRADED, INTENTS
 
 
 def policy_figure(nothing: Run, run: Run, name: str, pool: str) -> Figure:

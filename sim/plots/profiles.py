@@ -5,9 +5,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from sim.plots.axes import blank, dress, legend, nothing, plain, style
-from sim.profile import Profile
-from sim.profile_file import EACH_STEP
-from sim.service_time import ComponentTimes, PipelineTimes, Row, Size, Surface
+from sim.profile.file import EACH_STEP
+from sim.profile.profile import Profile
+from sim.profile.service_time import ComponentTimes, PipelineTimes, Row, Size, Surface
 
 
 def main_surface(profile: Profile) -> tuple[str, Surface] | None:

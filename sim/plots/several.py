@@ -8,7 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from sim.plots import axes
-from sim.verdict import amount
+from sim.results.verdict import amount
 
 MEASURES = {
     "attainment": "asks in time (%)",

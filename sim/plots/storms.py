@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 
 from sim.plots import axes
-from sim.rescue import Rescue
+from sim.studies.rescue import Rescue
 
 RECOVERS = LinearSegmentedColormap.from_list("recovers", [axes.VERMILLION, "#f2f2f2", axes.BLUE])
 MOST_COLUMNS = 4
@@ -18,7 +18,7 @@ MOST_COLUMNS = 4
 def map_figure(table: pd.DataFrame) -> Figure:
     """One panel a number of retries: load across, spike upward, colour the share of seeds that recovered.
 
-    table: as from sim.storm_map.storm_map. The line is the load below which theory says that it always recovers.
+    table: as from sim.storm_map. The line is the load below which theory says that it always recovers.
     """
     numbers = list(dict.fromkeys(table["retries"]))
     columns = min(MOST_COLUMNS, len(numbers))

@@ -5,9 +5,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter
 
-from sim.demand.presets import Preset
+from sim.demand.waves.launches import Preset
 from sim.plots.axes import blank, dress, legend, plain, style
-from sim.verdict import amount
+from sim.results.verdict import amount
 
 HOUR = 3600.0
 

@@ -4,8 +4,8 @@ from typing import Annotated, ClassVar, Literal, Self
 
 from pydantic import Field, PrivateAttr, model_validator
 
-from sim.controls import Controls, Telemetry
 from sim.errors import BadInput
+from sim.model.controls import Controls, Telemetry
 from sim.policies.target import Targeted
 from sim.schema import Strict
 from sim.units import Count, Fraction, Rate, Seconds

@@ -9,8 +9,8 @@ from typing import Annotated, ClassVar, Literal, Self
 
 from pydantic import Field, PrivateAttr, model_validator
 
-from sim.controls import Controls, Telemetry
 from sim.errors import BadInput
+from sim.model.controls import Controls, Telemetry
 from sim.policies.brownout import counted
 from sim.policies.target import Targeted
 from sim.units import Count, Fraction, Plain, Seconds, Whole

@@ -8,7 +8,7 @@ from typing import Annotated, ClassVar, Literal, Self
 import numpy as np
 from pydantic import Field, PrivateAttr, model_validator
 
-from sim.controls import Controls, Telemetry, indices
+from sim.model.controls import Controls, Telemetry, indices
 from sim.policies.target import Targeted
 from sim.units import Fraction, Plain, Seconds, Whole
 

@@ -5,7 +5,7 @@ from typing import Annotated, ClassVar, Literal, Self
 import numpy as np
 from pydantic import Field, PrivateAttr, model_validator
 
-from sim.controls import Controls, Telemetry
+from sim.model.controls import Controls, Telemetry
 from sim.policies.early import pool_of
 from sim.policies.target import Targeted
 from sim.units import Fraction, Seconds, Whole

@@ -6,7 +6,7 @@ from typing import Annotated, ClassVar, Literal, Self
 import numpy as np
 from pydantic import Field, PrivateAttr, model_validator
 
-from sim.controls import Controls, Telemetry
+from sim.model.controls import Controls, Telemetry
 from sim.policies.target import Targeted
 from sim.schema import Strict
 from sim.units import Count, Fraction, Plain, Seconds, Whole

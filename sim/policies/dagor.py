@@ -5,7 +5,7 @@ from typing import Annotated, ClassVar, Literal, Self
 
 from pydantic import Field, PrivateAttr, model_validator
 
-from sim.controls import Controls, Telemetry
+from sim.model.controls import Controls, Telemetry
 from sim.policies.brownout import counted
 from sim.schema import Strict
 from sim.units import Count, Fraction, Seconds

@@ -6,14 +6,14 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, PrivateAttr, model_validator
 
-from sim.chance import EXPONENTIAL, quantile
-from sim.controls import Controls, Telemetry
-from sim.knobs import SLOWDOWN
+from sim.model.chance import EXPONENTIAL, quantile
+from sim.model.controls import Controls, Telemetry
+from sim.model.knobs import SLOWDOWN
+from sim.model.streams import FAILURE, draw
 from sim.policies.queue import OfPools
 from sim.policies.scaling import utilisation
 from sim.policies.supply import OfAFleet, Ones, full_fleet, set_fleet
 from sim.schema import Strict
-from sim.streams import FAILURE, draw
 from sim.units import Fraction, Plain, Seconds
 
 Time = Annotated[Seconds, Field(ge=1, allow_inf_nan=False)]

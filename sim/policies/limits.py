@@ -4,8 +4,8 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from sim.controls import Controls, Telemetry
-from sim.knobs import SLIDING_SLOTS
+from sim.model.controls import Controls, Telemetry
+from sim.model.knobs import SLIDING_SLOTS
 from sim.policies.target import Targeted
 from sim.units import Count, Rate, Seconds, Whole
 

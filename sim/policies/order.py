@@ -2,7 +2,7 @@
 
 from typing import ClassVar, Literal
 
-from sim.controls import Controls, Telemetry
+from sim.model.controls import Controls, Telemetry
 from sim.schema import Strict
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from pydantic import Field
 
-from sim.controls import Controls, Policy, Telemetry
+from sim.model.controls import Controls, Policy, Telemetry
 from sim.policies import ShippedPolicy
 from sim.policies.trigger import Trigger, Watch
 from sim.schema import Strict

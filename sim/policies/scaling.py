@@ -10,7 +10,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, PrivateAttr, model_validator
 
-from sim.controls import Controls, PoolTelemetry, Telemetry
+from sim.model.controls import Controls, PoolTelemetry, Telemetry
 from sim.policies.supply import Finite, Gpus, OfAFleet, Ones, Orders, full_fleet, set_fleet
 from sim.policies.trigger import over
 from sim.schema import Strict

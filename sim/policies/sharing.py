@@ -5,10 +5,10 @@ from typing import Annotated, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
-from sim.controls import Controls, Telemetry
-from sim.knobs import MOST_FLOWS
+from sim.model.controls import Controls, Telemetry
+from sim.model.knobs import MOST_FLOWS
+from sim.model.sharing import DEAL_BITS
 from sim.policies.queue import OfPools
-from sim.sharing import DEAL_BITS
 from sim.units import Plain, Whole
 
 MOST_CARDS = 8

@@ -4,7 +4,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from sim.controls import Controls, Telemetry
+from sim.model.controls import Controls, Telemetry
 from sim.policies.target import Targeted
 from sim.units import Count, Fraction, Seconds
 

@@ -5,8 +5,8 @@ from typing import Annotated, ClassVar, Literal, Self
 
 from pydantic import Field, PrivateAttr, model_validator
 
-from sim.controls import MOST_GPUS, Controls, PoolTelemetry, Telemetry
 from sim.errors import BadInput
+from sim.model.controls import MOST_GPUS, Controls, PoolTelemetry, Telemetry
 from sim.policies.trigger import ROUNDING, over
 from sim.schema import Strict
 from sim.units import Seconds, Whole

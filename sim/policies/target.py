@@ -4,7 +4,7 @@ from typing import ClassVar
 
 from pydantic import Field
 
-from sim.controls import Controls
+from sim.model.controls import Controls
 from sim.schema import Strict
 
 

@@ -6,8 +6,8 @@ from typing import Annotated, Self
 
 from pydantic import Field, model_validator
 
-from sim.controls import Telemetry
 from sim.errors import BadInput
+from sim.model.controls import Telemetry
 from sim.schema import Strict
 from sim.units import Count, Fraction, Rate, Seconds
 

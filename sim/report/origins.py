@@ -4,17 +4,17 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from sim.demand.provenance import provenance_rows
+from sim.demand.behaviour import Behaviour
 from sim.demand.season import Season
 from sim.demand.sources import Opening
-from sim.demand.users import Behaviour
 from sim.demand.word_of_mouth import WordOfMouth
 from sim.errors import BadInput
-from sim.metrics import outcomes
-from sim.parts import Footprint, Pool, Serving
 from sim.report import words
+from sim.report.provenance import provenance_rows
 from sim.report.tables import Table
-from sim.run import Run
+from sim.results.metrics import outcomes
+from sim.results.run import Run
+from sim.scenario.parts import Footprint, Pool, Serving
 from sim.schema import Strict
 
 

@@ -6,15 +6,15 @@ from pathlib import Path
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from matplotlib.figure import Figure
 
-from sim.compare import Comparison
 from sim.plots import comparison_figure, figures
-from sim.plots.files import data_url, write_bytes
+from sim.plots.saving import data_url, write_bytes
 from sim.report import tables, words
 from sim.report.origins import origins
 from sim.report.ranking import ranking, ranking_of_runs
-from sim.run import Run
-from sim.storms import said_of_rules
-from sim.verdict import Verdict, sentences, verdict, warnings
+from sim.results.run import Run
+from sim.results.storms import said_of_rules
+from sim.results.verdict import Verdict, sentences, verdict, warnings
+from sim.studies.compare import Comparison
 
 
 @dataclass(frozen=True)

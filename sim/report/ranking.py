@@ -3,10 +3,10 @@
 import math
 from typing import Any
 
-from sim.compare import Comparison
 from sim.report import words
 from sim.report.tables import Table, p95_of_all
-from sim.verdict import Verdict
+from sim.results.verdict import Verdict
+from sim.studies.compare import Comparison
 
 HEAD = ["rank", "playbook", "alive", "attainment", "goodput, images/s", "p95 latency of all asks", "asks lost"]
 HEAD += ["signups lost", "GPU-hours wasted", "cost", "t CO2e"]

@@ -6,10 +6,10 @@ from typing import Any
 
 import pandas as pd
 
-from sim.latencies import latencies
-from sim.metrics import outcomes, refused_by
 from sim.report import words
-from sim.verdict import Verdict
+from sim.results.latencies import latencies
+from sim.results.metrics import outcomes, refused_by
+from sim.results.verdict import Verdict
 
 MOST_DECISIONS = 60
 LEAST_SHARE = 0.001  # of GPU time, for a line of its own

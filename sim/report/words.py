@@ -2,9 +2,9 @@
 
 import math
 
-from sim.knobs import QUOTA_KINDS
-from sim.run import Run
-from sim.verdict import amount, date_of, duration, percent
+from sim.model.knobs import QUOTA_KINDS
+from sim.results.run import Run
+from sim.results.verdict import amount, date_of, duration, percent
 
 
 def count(number: float | None, unit: str = "") -> str:

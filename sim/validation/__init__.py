@@ -1,30 +1,13 @@
-"""Studies that hold the simulator against what is known otherwise: each gives a table of predicted against actual."""
+"""A user's own data held against the simulator: each study gives a table of predicted against actual."""
 
-from collections.abc import Callable
+from sim.validation import mlperf
+from sim.validation.own_queue import queue_study
+from sim.validation.study import Offer
 
-from sim.validation import gentd26, live, mlperf, overload, recorded_study, theory, torch_live
-from sim.validation.study import Study
+__all__ = ["STUDIES"]
 
-__all__ = ["ALL", "OF_A_FILE", "STUDIES", "TOLD", "Study"]
-
-# By the name that the command takes: what makes the study, given where to report the share that is done.
-STUDIES: dict[str, Callable[..., Study]] = {
-    "theory": theory.study,
-    "mlperf": mlperf.study,
-    "overload": overload.study,
-    "live": live.study,
-    "torch": torch_live.study,
+# By the name that the command takes.
+STUDIES = {
+    "mlperf": Offer(mlperf.study, file="may"),
+    "trace": Offer(queue_study.study, file="must", told=("map", "servers", "test_days")),
 }
-
-# What 'all' means: what runs anywhere. torch is an extra.
-ALL = ("theory", "mlperf", "overload", "live")
-
-# Those that can be made, or can only be made, of a file of one's own: given that as `file`.
-OF_A_FILE: dict[str, Callable[..., Study]] = {
-    "mlperf": mlperf.study,
-    "traces": gentd26.study,
-    "trace": recorded_study.study,
-}
-
-# What else a study can be told: the names of its arguments.
-TOLD: dict[str, tuple[str, ...]] = {"trace": ("map", "servers", "test_days"), "torch": ("device",)}

@@ -9,15 +9,15 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field, ValidationError, model_validator
 
+from sim.demand.recordings.trace import recording
+from sim.engine.parallel import Progress
+from sim.engine.simulate import simulate
 from sim.errors import BadInput
-from sim.parallel import Progress
-from sim.profile import constant_profile
-from sim.run import Run
-from sim.scenario import Scenario
+from sim.profile.profile import constant_profile
+from sim.results.run import Run
+from sim.scenario.scenario import Scenario
 from sim.schema import Strict
-from sim.simulate import simulate
 from sim.validation.loadgen import schedule
-from sim.validation.queues import recording
 from sim.validation.study import Row, Study
 
 FORMAT = "meltpoint-mlperf/1"

@@ -1,7 +1,9 @@
 """A study: what the simulator predicts, what is known to be so, and whether the two agree, row by row."""
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Literal
 
 import pandas as pd
 
@@ -64,3 +66,16 @@ class Study:
             f"{self.title}: {self.held - len(self.misses)} of {self.held} figures agree"
             f"{f', {len(self.rows) - self.held} more are shown without a bound' if len(self.rows) > self.held else ''}."
         )
+
+
+@dataclass(frozen=True)
+class Offer:
+    """How a study is made, given where to report the share that is done.
+
+    file: whether it may be, or must be, of a file of one's own, given as `file`. told: what else it can be told, the
+    names of its arguments.
+    """
+
+    make: Callable[..., Study]
+    file: Literal["no", "may", "must"] = "no"
+    told: tuple[str, ...] = ()

@@ -5,12 +5,12 @@ from typing import Any
 
 import pandas as pd
 
-from sim.run import Run
-from sim.scenario import Scenario
-from sim.validation.measures import queued, share_never_started, utilisation, wait_of
-from sim.validation.queues import observed, queue, room, share, steady, waits
+from sim.results.run import Run
+from sim.scenario.scenario import Scenario
 from tests.oracles import ciw_models
 from tests.peers.samples import MEANS, SHORT, SLOWER, Figures, Question, longer
+from tests.studies.theory.measures import queued, share_never_started, utilisation, wait_of
+from tests.studies.theory.queues import observed, queue, room, share, steady, waits
 
 PATIENCE: dict[str, Callable[[float], dict[str, Any]]] = {
     "exponential": lambda mean: {"kind": "exponential", "mean": f"{mean} s"},

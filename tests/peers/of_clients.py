@@ -2,13 +2,13 @@
 
 from collections.abc import Callable
 
-from sim.profile import constant_profile
-from sim.run import Run
-from sim.scenario import Scenario
-from sim.validation.queues import observed, poisson, queue, room, steady
+from sim.profile.profile import constant_profile
+from sim.results.run import Run
+from sim.scenario.scenario import Scenario
 from tests.oracles import simpy_clients
 from tests.peers.samples import MEANS, SHORT, SLOWER, Figures, Question, in_time, longer
 from tests.random_scenarios import plain
+from tests.studies.theory.queues import observed, poisson, queue, room, steady
 
 # What one client may ask for.
 

@@ -4,15 +4,15 @@ from typing import Any
 
 import pandas as pd
 
-from sim.profile import constant_profile
-from sim.run import Run
-from sim.scenario import Scenario
-from sim.validation.measures import attempts_an_ask, share_never_started, share_of_asks_served, time_in_orbit
-from sim.validation.queues import observed, queue, room, share, steady
-from sim.validation.spikes import spike
+from sim.profile.profile import constant_profile
+from sim.results.run import Run
+from sim.scenario.scenario import Scenario
 from tests.oracles import simpy_people, simpy_visits
 from tests.peers.samples import MEANS, SHORT, SLOWER, Figures, Question, in_time, longer
 from tests.random_scenarios import plain
+from tests.studies.overload.spikes import spike
+from tests.studies.theory.measures import attempts_an_ask, share_never_started, share_of_asks_served, time_in_orbit
+from tests.studies.theory.queues import observed, queue, room, share, steady
 
 # Who is refused tries again.
 

@@ -3,14 +3,14 @@
 from collections.abc import Callable
 from typing import Any
 
-from sim.profile import profile_of_sizes
-from sim.run import Run
-from sim.scenario import Scenario
-from sim.validation.measures import mean_batch, share_never_started, utilisation
-from sim.validation.queues import mean_wait_in, observed, queue, share, steady, waits
+from sim.profile.profile import profile_of_sizes
+from sim.results.run import Run
+from sim.scenario.scenario import Scenario
 from tests.oracles import simpy_queues
 from tests.peers.samples import MEANS, SHORT, SLOWER, Figures, Question, in_time, longer
 from tests.random_scenarios import plain
+from tests.studies.theory.measures import mean_batch, share_never_started, utilisation
+from tests.studies.theory.queues import mean_wait_in, observed, queue, share, steady, waits
 
 # Batches, and how long a GPU waits for one to fill.
 

@@ -10,11 +10,11 @@ from zlib import crc32
 import numpy as np
 from numpy.typing import NDArray
 
-from sim.run import Run
-from sim.scenario import Scenario
-from sim.simulate import simulate
-from sim.validation.measures import queued, utilisation, waited_longer
-from sim.validation.queues import mean_wait_in, z
+from sim.engine.simulate import simulate
+from sim.results.run import Run
+from sim.scenario.scenario import Scenario
+from tests.studies.theory.measures import queued, utilisation, waited_longer
+from tests.studies.theory.queues import mean_wait_in, z
 
 LARGEST_Z = 3.5
 RUNS, ORACLE_RUNS = 24, 16

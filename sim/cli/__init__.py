@@ -1,0 +1,1 @@
+"""The meltpoint command, a file for each family of commands."""

@@ -1,0 +1,258 @@
+"""The commands about demand: fit a curve to counts, import recordings, check generated against recorded, export."""
+
+import math
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import typer
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from sim.cli.console import name_column, progress_bar
+from sim.cli.export import demand_export
+from sim.errors import BadInput
+from sim.units import count, moment, seconds
+
+demand_app = typer.Typer(
+    help="Signups and requests: fit curves to data, import recordings, compare with them, export schedules.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+)
+demand_app.command("export")(demand_export)
+
+
+@demand_app.command("fit")
+def demand_fit(
+    data: Annotated[Path, typer.Argument(metavar="DATA.csv", help="Times and counts of people, a row each.")],
+    models: Annotated[
+        str | None, typer.Option("--model", help="weibull, bass, logistic, exponential, linear, with commas; all.")
+    ] = None,
+    people: Annotated[str | None, typer.Option(help="The size of the market where it is known, like 100M.")] = None,
+    start: Annotated[str | None, typer.Option(help="When it began (UTC), like 2023-07-05T23:00Z.")] = None,
+    horizon: Annotated[str | None, typer.Option(help="How far to forecast, like '30 days'; twice the data.")] = None,
+    time: Annotated[str, typer.Option(help="The column of times, if its name does not say so.")] = "",
+    value: Annotated[str, typer.Option(help="The column of counts, if its name does not say so.")] = "",
+    counts: Annotated[
+        Literal["cumulative", "interval"] | None, typer.Option(help="What the counts are; recognised if not given.")
+    ] = None,
+    figure: Annotated[Path | None, typer.Option(help="Draw data, fits and the best fit's fan: a PNG or SVG.")] = None,
+    seed: Annotated[int, typer.Option(min=0, help="Names the random numbers of the fan.")] = 1,
+) -> None:
+    """Fit signup curves to counts of people: rank them, say what the data do not tell, print a block for a scenario."""
+    from sim.demand.fitting.counts import read_counts
+    from sim.demand.fitting.fit import fit_all
+    from sim.demand.fitting.forecast import demand_block, sentences
+    from sim.demand.fitting.growth_curves import chosen_models
+
+    if figure is not None and figure.suffix not in (".png", ".svg"):
+        expected = "a name ending in .png or .svg"
+        raise BadInput("a figure is a PNG or an SVG", key="--figure", value=str(figure), expected=expected)
+    chosen = chosen_models(models)
+    market = option("--people", people, count)
+    begins = option("--start", start, moment)
+    read = read_counts(data, time=time, value=value, counts=counts, start=begins)
+    until = horizon_of(option("--horizon", horizon, seconds), float(read.times[-1]))
+    fits = fit_all(read, chosen, people=market, horizon=until)
+    console = Console(highlight=False)
+    console.print(fits_table(fits, until))
+    for number, line in enumerate(sentences(fits, read)):
+        console.print(Text(line, style="bold" if number == 0 else ""))
+    if figure is not None:
+        draw_fits(read, fits, until, seed, figure)
+        console.print(f"Figure in {figure}", soft_wrap=True, markup=False)
+    console.print("\nFor a scenario:\n")
+    console.print(Text(demand_block(fits[0], read, until)), soft_wrap=True)
+
+
+def option(name: str, text: str | None, read: Callable[[Any], Any]) -> Any:
+    """What an option says, or None if it was not given."""
+    try:
+        return None if text is None else read(text)
+    except ValueError as wrong:
+        expected = str(wrong).removeprefix("expected ")
+        raise BadInput("this option cannot be read", key=name, value=text, expected=expected) from None
+
+
+def horizon_of(asked: float | None, span: float) -> float:
+    """Seconds from the beginning to forecast: as asked, else twice as long as the data."""
+    if asked is None:
+        return 2 * span
+    if not span <= asked < math.inf:
+        message = "the horizon must lie beyond the data, and end"
+        raise BadInput(message, key="--horizon", value=asked, expected=f"at least {span / 3600:.4g} h")
+    return asked
+
+
+def fits_table(fits: list[Any], horizon: float) -> Table:
+    """Fits, the best first."""
+    from sim.demand.fitting.forecast import interval, percent
+    from sim.results.verdict import amount, duration
+
+    titles = (r"figures \[95 %]", "fit", f"to {duration(horizon)}")
+    table = Table(*(name_column(title) for title in titles), show_lines=True)
+    for fit in fits:
+        figures = "".join(f"\n{interval(fit, p)}" for p in fit.model.parameters)
+        corrected = "unknown" if math.isnan(fit.aicc) else f"{fit.aicc:.1f}"
+        table.add_row(
+            Text.assemble((fit.model.name, "bold"), figures),
+            f"rms {percent(fit.rms)}\nAICc {corrected}",
+            f"peak {amount(fit.peak * 3600)}/h\nat {duration(fit.peak_time)}\n{amount(fit.total)} in all",
+        )
+    return table
+
+
+def draw_fits(counts: Any, fits: list[Any], horizon: float, seed: int, path: Path) -> None:
+    import numpy as np
+
+    from sim.demand.fitting.forecast import fan
+    from sim.plots.fit import fit_figure
+    from sim.plots.saving import write_figure
+
+    write_figure(fit_figure(counts, fits, fan(fits[0], np.linspace(0.0, horizon, 401), seed)), path)
+
+
+@demand_app.command("import")
+def import_recording(
+    files: Annotated[list[Path], typer.Argument(metavar="FILE...", help="Parts of one recording, the oldest first.")],
+    format: Annotated[
+        str | None,
+        typer.Option(help="gentd26, gentd26-fleet, azure-llm, servegen, csv (also Parquet) or access-log."),
+    ] = None,
+    out: Annotated[Path | None, typer.Option(help="The trace; FILE.trace.parquet in this folder if not given.")] = None,
+    time: Annotated[str | None, typer.Option(help="The column of times.")] = None,
+    user: Annotated[str | None, typer.Option(help="The column that names the user.")] = None,
+    images: Annotated[str | None, typer.Option(help="The column of images asked for.")] = None,
+    kind: Annotated[str | None, typer.Option(help="The column that says what was asked for.")] = None,
+    time_unit: Annotated[str | None, typer.Option(help="Of times that are numbers: s, ms, us or ns.")] = None,
+    zone: Annotated[str | None, typer.Option(help="Of times without a zone, like UTC or Europe/Paris.")] = None,
+    keep: Annotated[
+        list[str] | None, typer.Option(metavar="COLUMN=TEXT", help="Only such rows, like status=SUCCEED. Repeatable.")
+    ] = None,
+    repair: Annotated[str | None, typer.Option(help="What to mend, like sort,drop-invalid; see the table.")] = None,
+    kind_depth: Annotated[int, typer.Option(min=0, help="Parts of a log's path that are the kind; 0: all.")] = 1,
+    gap: Annotated[float, typer.Option(min=1, help="Warn of pauses longer than so many mean pauses.")] = 100.0,
+    length: Annotated[str | None, typer.Option(help="What the recording covers, like '24 days'.")] = None,
+    seed: Annotated[int, typer.Option(min=0, help="Of servegen, whose arrivals are generated.")] = 1,
+    replace: Annotated[bool, typer.Option("--replace", help="Replace an earlier trace.")] = False,
+) -> None:
+    """Read recorded arrivals, report what is wrong with them row by row, and save them as a trace.
+
+    A recording with problems is refused unless --repair names a repair for each: drop-invalid, clip-negative,
+    assume-zone, assume-one, assume-user, drop-duplicates, keep-duplicates, sort. Gaps are reported and kept.
+    """
+    from sim.demand.recordings.findings import refuse
+    from sim.demand.recordings.importing import Wishes, examined
+    from sim.demand.recordings.trace import save_trace
+
+    columns = {"time": time, "user": user, "images": images, "kind": kind}
+    wishes = Wishes(
+        **columns,
+        format=format,
+        unit=one_of(time_unit, "--time-unit", ("s", "ms", "us", "ns")),
+        zone=zone,
+        keep=pairs(keep or []),
+        kind_depth=kind_depth,
+        longest_gap=gap,
+        length=option("--length", length, seconds),
+        seed=seed,
+    )
+    repairs = [name.strip() for name in repair.split(",") if name.strip()] if repair else []
+    target = out or Path(f"{files[0].name.removesuffix('.gz').rsplit('.', 1)[0]}.trace.parquet")
+    if target.exists() and not replace:
+        raise BadInput("this file is there already", file=target, expected="another --out, or --replace")
+    with progress_bar(", ".join(path.name for path in files), "read") as report:
+        done = examined(files, wishes, repairs, report)
+    console = Console(highlight=False)
+    if format is None:
+        console.print(f"Read as {done.layout}; --format says otherwise", soft_wrap=True, markup=False)
+    if done.found:
+        console.print(problem_table(done.found))
+    if done.trace is None:
+        refuse(done.found, tuple(path.name for path in files))
+        return
+    save_trace(done.trace, target, replace=replace)
+    show_trace(done.trace, console)
+    console.print(f"\nTrace in {target}", soft_wrap=True, markup=False)
+
+
+def one_of(value: str | None, key: str, allowed: tuple[str, ...]) -> str | None:
+    if value is not None and value not in allowed:
+        raise BadInput("there is no such choice", key=key, value=value, expected=", ".join(allowed))
+    return value
+
+
+def pairs(texts: list[str]) -> dict[str, str]:
+    """--keep arguments as columns and the text wanted in each."""
+    wanted = {}
+    for text in texts:
+        name, equals, value = text.partition("=")
+        if not equals or not name.strip():
+            raise BadInput("--keep takes a column and a text", value=text, expected="COLUMN=TEXT, like status=SUCCEED")
+        wanted[name.strip()] = value
+    return wanted
+
+
+def problem_table(found: list[Any]) -> Table:
+    """What is wrong with a recording, a problem a row."""
+    table = Table(name_column("problem"), "rows", "first", "its value", "--repair would do")
+    for one in found:
+        style = "red" if one.open else "yellow" if not one.repair else None
+        name = f"{one.problem} (warning)" if one.warning else one.problem
+        cells = (f"{one.rows:,}", one.where, one.value, f"done: {one.remedy()}" if one.repair else one.remedy())
+        table.add_row(name, *(Text(cell) for cell in cells), style=style)
+    return table
+
+
+def show_trace(trace: Any, console: Console) -> None:
+    """The figures of a trace, and what was done to it."""
+    from sim.demand.recordings.summary import figures
+
+    f = figures(trace)
+    facts = [
+        ("rows", f"{f.rows:,}"),
+        ("users", f"{f.users:,}" if trace.users_known else "not recorded"),
+        ("images", f"{f.images:,}"),
+        ("kinds", ", ".join(trace.kinds[:6]) + (", ..." if len(trace.kinds) > 6 else "") or "not recorded"),
+        ("from", f"{trace.start:%Y-%m-%d %H:%M:%S} UTC" if trace.start else "time 0, date not recorded"),
+        ("span", f"{f.span:,.0f} s = {f.span / 86400:.2f} days"),
+        ("rate", f"{known(f.rate)}/s on average, {f.peak_minute:,} in the peak minute"),
+        ("Fano", f"{known(f.fano)} by the minute (1 for Poisson arrivals)"),
+        ("pauses", f"coefficient of variation {known(f.pause_cv)} (1 for Poisson arrivals)"),
+        *(("also", name) for name in [", ".join(trace.extra)] if name),
+        *(("note", note) for note in trace.notes),
+    ]
+    for label, value in facts:
+        console.print(Text(f"{label:8}{value}"), soft_wrap=True)
+
+
+def known(value: float) -> str:
+    """A figure, or a dash where there are too few rows for it."""
+    return f"{value:.3g}" if value == value else "-"
+
+
+@demand_app.command("presets")
+def demand_presets(
+    figure: Annotated[Path | None, typer.Option(help="Also draw people and signups into this PNG or SVG.")] = None,
+) -> None:
+    """List the launches that a scenario can name: 'demand: [{kind: preset, name: threads}]'."""
+    from sim.demand.waves.launches import presets
+    from sim.results.verdict import amount
+
+    found = presets()
+    console = Console(highlight=False)
+    table = Table(name_column("preset"), "what", "people", "peak an hour")
+    for name, preset in found.items():
+        cells = (preset.title, amount(preset.people()), amount(preset.peak_hour()))
+        table.add_row(name, *(Text(cell) for cell in cells))
+    console.print(table)
+    console.print("Where the figures are from: published (P), fitted to published ones (F), assumed (A)")
+    for name, preset in found.items():
+        console.print(Text(f"{name}: {preset.source}. Confidence: {preset.confidence}."))
+    if figure is not None:
+        from sim.plots.saving import write_figure
+        from sim.plots.waves import waves_figure
+
+        written = write_figure(waves_figure(found), figure)
+        console.print(f"Figure in {written}", soft_wrap=True, markup=False)

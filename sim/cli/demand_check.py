@@ -1,0 +1,80 @@
+"""The command that holds generated demand against a recording."""
+
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from sim.cli.console import name_column, progress_bar, ready
+from sim.cli.options import Override, ScenarioArgument, Sets, parsed, refuse_places
+from sim.errors import BadInput
+
+
+def demand_check(
+    scenario: ScenarioArgument,
+    recording: Annotated[Path, typer.Argument(metavar="TRACE", help="A file written by 'meltpoint demand import'.")],
+    override: Override = None,
+    sets: Sets = None,
+    seeds: Annotated[int, typer.Option(min=2, help="Generated runs to compare with.")] = 5,
+    figure: Annotated[Path | None, typer.Option(help="Draw both: a PNG or SVG.")] = None,
+    out: Annotated[Path | None, typer.Option(help="Write the table here as CSV.")] = None,
+) -> None:
+    """Compare what a scenario generates with what was recorded: how much, when, how users differ, how they pause.
+
+    Demand is generated as an unlimited fleet would meet it. z is the difference in standard errors; beyond 3.5 it is no
+    chance, unless the calendar or a handful of users make the figure. Both should cover about the same time.
+    """
+    from sim.demand.recordings.trace import load_trace
+    from sim.engine.simulate import simulate
+    from sim.plots.saving import write_figure
+    from sim.scenario.load import load
+    from sim.studies.demand_check import compared, generated_arrivals, recorded_arrivals
+
+    refuse_places(figure, out)
+    loaded, recorded = load(scenario, override=override, sets=parsed(sets)), recorded_arrivals(load_trace(recording))
+    generated = []
+    ready()
+    with progress_bar(loaded.title) as report:
+        for seed in range(1, seeds + 1):
+            told = partial(so_far, report, seed - 1, seeds, loaded.horizon)
+            generated.append(generated_arrivals(simulate(loaded, unlimited=True, seed=seed, progress=told)))
+    if any(len(one.times) < 100 for one in generated):
+        raise BadInput("this scenario generates too little to compare", key="demand", expected="100 requests or more")
+    table = compared(recorded, generated)
+    Console().print(check_table(table))
+    if out is not None:
+        table.to_csv(out, index=False)
+    if figure is not None:
+        from sim.plots.demand_check import check_figure
+
+        write_figure(check_figure(recorded, generated), figure)
+        Console().print(f"Figure in {figure}", soft_wrap=True, highlight=False, markup=False)
+
+
+def so_far(report: Callable[[float], None], done: int, seeds: int, horizon: float, now: float) -> None:
+    """Report the share of all runs that is done."""
+    report((done + now / horizon) / seeds)
+
+
+def check_table(rows: Any) -> Table:
+    """The comparison for the terminal, standard errors and deviations beside their figures."""
+    from sim.results.verdict import three_figures
+
+    table = Table(name_column("statistic"), "recorded", "±", "generated", "±", "z")
+    for row in rows.itertuples():
+        z = f"{row.z:+.1f}" if row.z == row.z else ""
+        style = "bold" if abs(row.z) >= 3.5 else None
+        table.add_row(
+            str(row.statistic),
+            three_figures(row.recorded),
+            three_figures(row.error),
+            three_figures(row.generated),
+            three_figures(row.deviation),
+            z,
+            style=style,
+        )
+    return table

@@ -1,0 +1,101 @@
+"""The command that writes what people ask of a service as a schedule for load-test tools."""
+
+import re
+from collections.abc import Callable
+from datetime import datetime
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.text import Text
+
+from sim.cli.console import progress_bar, ready
+from sim.cli.options import Override, Sets, parsed
+from sim.demand.sources import seconds_after
+from sim.errors import BadInput
+from sim.units import instant, seconds
+
+PART = r"[\d.,_]+\s*[a-zA-Z]+"  # of a duration: a number with its unit
+
+
+def demand_export(
+    source: Annotated[str, typer.Argument(metavar="SCENARIO|RUN", help="A scenario, or a folder with a saved run.")],
+    out: Annotated[Path, typer.Option(help="The folder to write.")],
+    override: Override = None,
+    sets: Sets = None,
+    seed: Annotated[int | None, typer.Option(min=0, help="Names the random numbers; 1 if not given.")] = None,
+    begin: Annotated[str, typer.Option("--from", help="Where the window begins: '5 days', or a date (UTC).")] = "0",
+    end: Annotated[str | None, typer.Option("--until", help="Where it ends; the horizon if not given.")] = None,
+    to: Annotated[str, typer.Option(help="csv, k6, locust, with commas.")] = "csv,k6,locust",
+    speed: Annotated[float, typer.Option(help="Compress time: 10 replays ten minutes in one.")] = 1.0,
+    times: Annotated[float, typer.Option(help="The share of the people to keep, like 0.01.")] = 1.0,
+    url: Annotated[str, typer.Option(help="Where asks are to be posted.")] = "http://localhost:8000/v1/images",
+    retries: Annotated[bool, typer.Option("--retries", help="Of a saved run: retries too, as they happened.")] = False,
+    replace: Annotated[bool, typer.Option("--replace", help="Replace an earlier export.")] = False,
+) -> None:
+    """Write when people ask for what: schedule.csv, and scripts that send it with k6 and Locust.
+
+    Of a scenario these are the asks that an unlimited fleet would get; of a saved run, those that were made in it.
+    """
+    from sim.export.files import check_folder, check_url, targets_of, write_export
+    from sim.export.rates import sentences
+    from sim.export.schedule import check, schedule_of
+
+    targets, address = targets_of(to), check_url(url)
+    check_folder(out, replace=replace)
+    is_run = (Path(source) / "manifest.json").is_file()
+    if retries and not is_run:
+        expected = "a folder with a saved run"
+        raise BadInput("where nobody waits there are no retries to keep", key="--retries", expected=expected)
+    start, horizon, run = (saved if is_run else simulated)(source, override, sets, seed)
+    first = seconds_of("--from", begin, start)
+    last = horizon if end is None else seconds_of("--until", end, start)
+    check(horizon, first, last, speed, times)  # before minutes of simulation
+    schedule = schedule_of(run(), begin=first, end=last, speed=speed, times=times, retries=retries)
+    files = write_export(schedule, out, targets, url=address, replace=replace)
+    console = Console(highlight=False)
+    for number, line in enumerate(sentences(schedule)):
+        console.print(Text(line, style="bold" if number == 0 else ""), soft_wrap=True)
+    console.print(f"\n{', '.join(file.name for file in files)} in {out}", soft_wrap=True, markup=False)
+
+
+Opened = tuple[datetime, float, Callable[[], Any]]  # when a run starts, its horizon in seconds, and how to get it
+
+
+def saved(folder: str, override: str | None, sets: list[str] | None, seed: int | None) -> Opened:
+    """A saved run, which nothing can change any more."""
+    from sim.results.run import load_run
+
+    for key, value in (("--override", override), ("--set", sets or None), ("--seed", seed)):
+        if value is not None:
+            raise BadInput("a saved run is as it is", key=key, value=value, expected="a scenario in place of the run")
+    run = load_run(Path(folder))
+    return datetime.fromisoformat(run.manifest["start"]), run.horizon, lambda: run
+
+
+def simulated(name: str, override: str | None, sets: list[str] | None, seed: int | None) -> Opened:
+    """A scenario, still to be simulated on a fleet on which nobody waits."""
+    from sim.engine.simulate import simulate
+    from sim.scenario.load import load
+
+    scenario = load(name, override=override, sets=parsed(sets))
+
+    def run() -> Any:
+        ready()
+        with progress_bar(scenario.title) as report:
+            number = 1 if seed is None else seed
+            return simulate(scenario, seed=number, unlimited=True, progress=lambda now: report(now / scenario.horizon))
+
+    return scenario.start, scenario.horizon, run
+
+
+def seconds_of(name: str, text: str, start: datetime) -> float:
+    """Seconds from the start of a run to an instant as people write it: '5 days', '5 days 1 h', or a date."""
+    try:
+        if re.fullmatch(rf"(\s*{PART})+\s*", text):
+            return sum(seconds(part) for part in re.findall(PART, text))
+        return seconds_after(start, instant(text))
+    except ValueError as wrong:
+        expected = str(wrong).removeprefix("expected ")
+        raise BadInput("this option cannot be read", key=name, value=text, expected=expected) from None

@@ -1,0 +1,156 @@
+"""The command that explains policies, shows one at work, and puts all of them under overload."""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+import yaml
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from sim.cli.console import name_column, progress_bar, ready
+from sim.cli.options import refuse_places
+from sim.errors import BadInput
+
+
+def policies(
+    name: Annotated[str | None, typer.Argument(help="A policy's kind, as in a scenario; all of them if none.")] = None,
+    figure: Annotated[
+        Path | None, typer.Option(help="Draw the named policy under a surge, beside nothing: PNG or SVG.")
+    ] = None,
+    loads: Annotated[
+        str | None, typer.Option(help="Try policies under these loads, like 50%,200%,300%,1000%: a table of goodput.")
+    ] = None,
+    seeds: Annotated[int, typer.Option(min=1, help="Runs at each load.")] = 1,
+    out: Annotated[Path | None, typer.Option(help="Write the table of loads here as CSV.")] = None,
+) -> None:
+    """Say what each policy protects, what it costs and when it fails; show one at work; try all under overload.
+
+    The surge is the shipped scenario 'surge': twice what the service can do, for half an hour, from people who try
+    again. Under --loads everybody asks once and gives up after a minute, and the load is steady.
+    """
+    from sim.policies.guide import ADVICE, advice
+
+    refuse_places(figure, out)
+    if figure is not None and name is None:
+        raise BadInput("a figure shows one policy", key="name", expected="a policy's kind before --figure")
+    if name is not None:
+        advice(name)
+    if loads is not None:
+        under_loads(shares(loads), [name] if name else list(ADVICE), seeds, out)
+    elif name is None:
+        Console().print(overview())
+    else:
+        explain(name)
+        if figure is not None:
+            at_work(name, figure)
+
+
+def shares(loads: str) -> list[float]:
+    """Loads as the command line has them. Raises BadInput."""
+    found = []
+    for text in loads.split(","):
+        try:
+            share = fraction_of(text.strip())
+        except ValueError:
+            share = 0.0
+        if not 0 < share <= 100:
+            raise BadInput("this is not a load", key="--loads", value=text, expected="shares like 50%,200%")
+        found.append(share)
+    return found
+
+
+def fraction_of(text: str) -> float:
+    return float(text[:-1]) / 100 if text.endswith("%") else float(text)
+
+
+def overview() -> Table:
+    """Every policy in a line."""
+    from sim.policies.guide import ADVICE
+
+    table = Table("", name_column("policy"), "protects", "costs", "fails")
+    family = ""
+    for kind, a in ADVICE.items():
+        table.add_row(a.family if a.family != family else "", kind, a.protects, a.costs, a.fails)
+        family = a.family
+    return table
+
+
+def explain(kind: str) -> None:
+    """One policy in words, with what it looks like in a scenario."""
+    from sim.policies import KINDS
+    from sim.policies.guide import advice, example, first_words
+
+    a, console = advice(kind), Console(highlight=False)
+    console.print(Text(kind, style="bold"), f"({a.family})")
+    console.print(first_words(kind), markup=False)
+    for what in ("protects", "costs", "fails"):
+        console.print(Text(f"{what:>9}  ", style="dim"), getattr(a, what), sep="", markup=False)
+    table = Table(name_column("field"), "default", "what it is")
+    for field, about in KINDS[kind].model_fields.items():
+        if field != "kind":
+            default = "needed" if about.is_required() else str(about.default)
+            table.add_row(about.alias or field, default, about.description or "")
+    console.print(table)
+    console.print("In a playbook:", style="dim")
+    console.print(yaml.safe_dump([{"policy": {"kind": kind, **a.settings}}], sort_keys=False, default_flow_style=None))
+    example(kind)
+
+
+def at_work(kind: str, figure: Path) -> None:
+    """Draw a policy under the surge, and nothing under the same."""
+    from sim.engine.simulate import simulate
+    from sim.plots.policy import policy_figure
+    from sim.plots.saving import write_figure
+    from sim.policies.guide import example
+    from sim.scenario.load import load
+
+    scenario = load("surge")
+    ready()
+    nothing, run = simulate(scenario, []), simulate(scenario, [example(kind)])
+    write_figure(policy_figure(nothing, run, kind, "gpus"), figure)
+    Console().print(f"Figure in {figure}", soft_wrap=True, highlight=False, markup=False)
+
+
+def under_loads(loads: list[float], kinds: list[str], seeds: int, out: Path | None) -> None:
+    """Try policies under steady loads."""
+    from sim.studies.policy_study import study
+
+    ready()
+    with progress_bar("policies under load") as report:
+        found = study(loads, kinds, seeds, report)
+    Console().print(load_table(found))
+    if out is not None:
+        found.to_csv(out, index=False)
+        Console().print(f"Table in {out}", soft_wrap=True, highlight=False, markup=False)
+
+
+def load_table(found: Any) -> Table:
+    """Goodput over capacity at each load, with the share refused and how often knobs are turned."""
+    from sim.policies.guide import ADVICE
+
+    loads = sorted(found["load"].unique())
+    table = Table(
+        name_column("policy"), "claims", *[f"at {100 * share:.0f} %" for share in loads], "refused", "turns an hour"
+    )
+    for kind, rows in found.groupby("policy", sort=False):
+        means = rows.groupby("load")[["goodput", "as_asked", "refused", "turns"]].mean()
+        least = means.loc[min(loads)]
+        table.add_row(
+            str(kind),
+            "yes" if kind in ADVICE and ADVICE[str(kind)].claims else "",
+            *[goodput_words(means.loc[share]) for share in loads],
+            f"{100 * least['refused']:.1f} %",
+            f"{means['turns'].max():.0f}",
+        )
+    table.caption = (
+        "Images in time over capacity as asked (degraded ones included, and what is as asked in brackets where they "
+        f"differ); refused: share of attempts at {100 * min(loads):.0f} %; turns: the most at any load."
+    )
+    return table
+
+
+def goodput_words(means: Any) -> str:
+    total, as_asked = 100 * means["goodput"], 100 * means["as_asked"]
+    return f"{total:.0f} %" if abs(total - as_asked) < 0.5 else f"{total:.0f} % ({as_asked:.0f} %)"

@@ -1,0 +1,248 @@
+"""The commands about latency profiles: list, show, measure on a GPU, import from other people's tables."""
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from sim import shipped
+from sim.cli.console import name_column, progress_bar
+from sim.errors import BadInput
+from sim.profile.file import Point, digest, laid_out
+from sim.profile.profile import Profile, load_profile, profile_from
+from sim.profile.service_time import held_out
+
+profile_app = typer.Typer(
+    help="Measured latency profiles: list, show, measure, import.", no_args_is_help=True, rich_markup_mode=None
+)
+
+
+@profile_app.command("list")
+def profile_list() -> None:
+    """List the shipped profiles."""
+    table = Table(name_column("profile"), "feature", "provenance", "GPU", "measured")
+    for name in shipped.names("profiles", ".json"):
+        profile = load_profile(shipped.find("profiles", name, ".json"))
+        file = profile.file
+        table.add_row(name, file.feature, file.provenance, file.hardware.gpu, profile.extent())
+    Console().print(table)
+
+
+@profile_app.command("show")
+def profile_show(
+    names: Annotated[list[str], typer.Argument(metavar="PROFILE...", help="Shipped profiles by name, or files.")],
+    figure: Annotated[
+        Path | None, typer.Option(help="Also draw latency, throughput and energy into this PNG or SVG.")
+    ] = None,
+) -> None:
+    """Show profiles: where they are from, time and energy at each point, and how wrong the interpolation is."""
+    profiles = [load_profile(shipped.find("profiles", name, ".json")) for name in names]
+    for profile in profiles:
+        show(profile, Console(highlight=False))
+    if figure is not None:
+        draw(profiles, figure)
+
+
+def show(profile: Profile, console: Console) -> None:
+    """One profile on the terminal."""
+    file = profile.file
+    facts = [
+        ("profile", file.name),
+        ("model", file.model),
+        ("provenance", f"{file.provenance}: {file.source}"),
+        ("method", file.method),
+        ("hardware", f"{file.hardware.count} x {file.hardware.gpu}, {file.precision}"),
+        ("measured", f"{profile.extent()}; {file.date}"),
+        ("spread", "unknown" if profile.spread != profile.spread else f"{profile.spread:.2%} between visits"),
+        ("sha256", profile.sha256),
+    ]
+    facts += [("MARKED", mark) for mark in file.marks]
+    if file.anchor is not None:
+        facts.append(("anchor", f"{file.anchor.work} moved {file.anchor.moved:.1%} at most"))
+    for kind, error in (file.held_out or held_out(file)).items():
+        words = f"{error.median:.1%} median, {error.largest:.1%} largest, of {error.points} points left out by {kind}"
+        facts.append(("held out", words))
+    for check in file.checks:
+        off = check.predicted_s / check.measured_s - 1
+        where = f"{check.side} px, {check.steps} steps, batch {check.batch}"
+        words = f"{where}: {check.measured_s:.4g} s, {check.predicted_s:.4g} s from components ({off:+.1%})"
+        facts.append(("end to end", words))
+    for label, value in facts:
+        console.print(Text(f"{label:12}{value}"))
+    console.print(point_table(profile))
+
+
+def point_table(profile: Profile) -> Table:
+    """Every measured point; columns in which nothing is known are left out."""
+    rows = [point_row(point) for point in profile.file.points]
+    columns = [name for name in rows[0] if any(row.get(name) for row in rows)]
+    table = Table(*columns)
+    for row in rows:
+        table.add_row(*[row[name] for name in columns], style="yellow" if row["status"] else None)
+    return table
+
+
+def point_row(p: Point) -> dict[str, str]:
+    """One point in words and figures; '' for what is not known or goes without saying."""
+    known = p.status != "oom"
+    return {
+        "component": "" if p.component == "pipeline" else p.component,
+        "side": str(p.side),
+        "steps": str(p.steps) if p.component == "pipeline" else "",
+        "frames": "" if p.frames == 1 else str(p.frames),
+        "batch": str(p.batch),
+        "median s": f"{p.median:.4g}" if known else "",
+        "spread": "" if p.spread != p.spread else f"{p.spread:.1%}",
+        "a second": f"{p.batch / p.median:.3g}" if known else "",
+        "TFLOP/s": f"{p.teraflop / p.median:.3g}" if known and p.teraflop else "",
+        "W": f"{p.power_w:.0f}" if p.power_w else "",
+        "J each": f"{p.power_w * p.median / p.batch:.4g}" if p.power_w else "",
+        "status": "" if p.status == "ok" else p.status,
+    }
+
+
+def draw(profiles: list[Profile], path: Path) -> None:
+    """Write the figure of some profiles, of the kind its name asks for."""
+    from sim.plots.profiles import profile_figure
+    from sim.plots.saving import write_figure
+
+    written = write_figure(profile_figure(profiles), path)
+    Console().print(f"Figure in {written}", soft_wrap=True, highlight=False, markup=False)
+
+
+@profile_app.command("measure")
+def profile_measure(
+    preset: Annotated[str, typer.Argument(help="What to measure; 'list' names all presets.")],
+    out: Annotated[Path | None, typer.Option(help="The profile file; PRESET.json in this folder if not given.")] = None,
+    device: Annotated[str, typer.Option(help="cuda or cpu.")] = "cuda",
+    dtype: Annotated[str | None, typer.Option(help="bfloat16, float16 or float32; the preset's if not given.")] = None,
+    variant: Annotated[str, typer.Option(help="eager, channels_last or compile.")] = "eager",
+    batches: Annotated[
+        str | None, typer.Option(help="Batches of requests, like 1-8 or 1,2,4; the preset's if not given.")
+    ] = None,
+    sides: Annotated[str | None, typer.Option(help="Sides in px (chat: context in tokens), like 512,1024.")] = None,
+    frames: Annotated[str | None, typer.Option(help="Frames of a video, like 33,81.")] = None,
+    components: Annotated[str | None, typer.Option(help="Only these, like denoise,vae_decode.")] = None,
+    visits: Annotated[int, typer.Option(min=1, help="Visits of every point at least.")] = 3,
+    budget: Annotated[float, typer.Option(min=1, help="Seconds after which no new visit begins.")] = 480.0,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with what the file holds.")] = False,
+) -> None:
+    """Measure a model on this machine's GPU: seconds, memory and power of its components, batch by batch.
+
+    Real architectures with random weights; nothing is downloaded. Needs: pip install 'meltpoint[bench]'. The file is
+    written after every block of visits, so that an interrupted measurement keeps what it has, and --resume goes on.
+    """
+    from sim.profile.measure.plan import Options
+    from sim.profile.measure.presets import PRESETS
+
+    if preset not in PRESETS:
+        raise BadInput("there is no such preset", key="PRESET", value=preset, expected=", ".join(PRESETS))
+    options = Options(
+        device=checked(device, "--device", ("cuda", "cpu")),
+        dtype=None if dtype is None else checked(dtype, "--dtype", ("bfloat16", "float16", "float32")),
+        variant=checked(variant, "--variant", ("eager", "channels_last", "compile")),
+        batches=numbers(batches, "--batches"),
+        sides=numbers(sides, "--sides"),
+        frames=numbers(frames, "--frames"),
+        components=tuple(components.split(",")) if components else None,
+        visits=visits,
+        budget=budget,
+    )
+    path = out or Path(f"{preset}.json")
+    try:
+        from sim.profile.measure.measure import measure
+    except ModuleNotFoundError as missing:
+        raise BadInput(f"measuring needs {missing.name}", expected="pip install 'meltpoint[bench]'") from None
+    console = Console(stderr=True, highlight=False)
+    try:
+        with progress_bar(f"measuring {preset}", "done") as report:
+            measure(
+                PRESETS[preset],
+                options,
+                path,
+                resume=resume,
+                say=lambda line: console.print(Text(line)),
+                progress=report,
+            )
+    except KeyboardInterrupt:
+        if path.exists():
+            console.print(Text(f"interrupted; {path} holds every finished block, go on with --resume"))
+            raise typer.Exit(130) from None
+        raise
+    show(load_profile(path), Console(highlight=False))
+    Console().print(f"Profile in {path}", soft_wrap=True, highlight=False, markup=False)
+
+
+@profile_app.command("import")
+def profile_import(
+    table: Annotated[Path, typer.Argument(help="A CSV file.")],
+    name: Annotated[str, typer.Option(help="The profile's name.")],
+    model: Annotated[str, typer.Option(help="The model variant that was measured.")],
+    gpu: Annotated[str, typer.Option(help="The GPU it ran on.")],
+    source: Annotated[str, typer.Option(help="Who measured it, and where it can be found.")],
+    kind: Annotated[str, typer.Option(help="plain, perf_analyzer or genai_perf.")] = "plain",
+    feature: Annotated[str, typer.Option(help="image, edit, video or chat.")] = "image",
+    provenance: Annotated[
+        Literal["measured", "published", "assumed"], typer.Option(help="Whose figures these are.")
+    ] = "published",
+    side: Annotated[
+        int, typer.Option(min=1, help="Side in px (chat: prompt in tokens) of rows that do not say.")
+    ] = 1024,
+    steps: Annotated[int, typer.Option(min=1, help="Denoising steps of rows that do not say.")] = 28,
+    batch: Annotated[int, typer.Option(min=1, help="Batch of rows that do not say.")] = 1,
+    out: Annotated[Path | None, typer.Option(help="The profile file; NAME.json if not given.")] = None,
+) -> None:
+    """Make a profile of a table: perf_analyzer or GenAI-Perf CSV exports, or a plain CSV with units in its columns.
+
+    A plain CSV has latency_s (or latency_ms, latency_us) and, where rows differ, side, steps, frames, batch, power_w,
+    memory_gib.
+    """
+    from sim.profile.perf_tables import import_profile
+
+    facts = {
+        "name": name,
+        "model": model,
+        "feature": feature,
+        "provenance": provenance,
+        "source": source,
+        "method": f"imported from a {kind} table",
+        "date": "",
+        "precision": "",
+        "hardware": {"gpu": gpu},
+    }
+    document = import_profile(table, kind, facts, side=side, steps=steps, batch=batch)
+    path = out or Path(f"{name}.json")
+    if path.exists():
+        raise BadInput("this file is there already", file=path, expected="the name of a new file")
+    try:
+        profile = profile_from(document)
+    except ValueError as wrong:
+        raise BadInput(f"this table does not make a profile: {wrong}", file=table) from None
+    path.write_text(laid_out(document), encoding="utf-8")
+    Console().print(
+        f"Profile in {path} ({profile.extent()}), sha256 {digest(document)}", soft_wrap=True, highlight=False
+    )
+
+
+def checked(value: str, key: str, allowed: tuple[str, ...]) -> str:
+    if value not in allowed:
+        raise BadInput("unknown value", key=key, value=value, expected=", ".join(allowed))
+    return value
+
+
+def numbers(text: str | None, key: str) -> tuple[int, ...] | None:
+    """'1-4,8' as (1, 2, 3, 4, 8); None stays None."""
+    if text is None:
+        return None
+    found: list[int] = []
+    for part in text.split(","):
+        low, dash, high = part.strip().partition("-")
+        if not low.isdigit() or (dash and not high.isdigit()) or int(low) < 1:
+            raise BadInput("not a list of whole numbers", key=key, value=text, expected="like 1-8 or 1,2,4")
+        found += range(int(low), int(high or low) + 1)
+    if not found:
+        raise BadInput("an empty list", key=key, value=text, expected="like 1-8 or 1,2,4")
+    return tuple(sorted(set(found)))

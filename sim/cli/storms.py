@@ -1,0 +1,184 @@
+"""The commands on retry storms: until when a playbook still saves a run, and where a service recovers at all."""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import numpy as np
+import typer
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from sim.cli.console import progress_bar, ready
+from sim.cli.options import Override, ScenarioArgument, Sets, parsed
+from sim.errors import BadInput
+
+Processes = Annotated[int | None, typer.Option(min=1, help="Runs at once; one a core if not given.")]
+Figure = Annotated[Path | None, typer.Option(help="Draw it: a PNG or SVG.")]
+Out = Annotated[Path | None, typer.Option(help="Write the table here as CSV.")]
+MOST_PLACES = 200  # on one axis of a map
+
+
+def rescue(
+    scenario: ScenarioArgument,
+    playbook: Annotated[str, typer.Option(help="The playbook that comes late.")],
+    seeds: Annotated[int, typer.Option(min=1, help="Runs of each instant; most of them must be saved.")] = 5,
+    by: Annotated[str, typer.Option(help="How exactly to find the instant, like 1min.")] = "1 min",
+    override: Override = None,
+    sets: Sets = None,
+    processes: Processes = None,
+    figure: Figure = None,
+    out: Out = None,
+) -> None:
+    """Find the point of no return: the latest instant at which a playbook still saves a run.
+
+    The playbook's steps come into force no earlier than that instant; a run is saved if at its end nine of ten first
+    asks are served again. The ends and quarters of the run are looked at first, then the turn between is bisected.
+    """
+    from sim.plots.saving import write_figure
+    from sim.plots.storms import rescue_figure
+    from sim.scenario.load import load
+    from sim.studies.rescue import rescue as find
+    from sim.studies.rescue import sentences
+
+    refuse_places(figure, out)
+    loaded, step = load(scenario, override=override, sets=parsed(sets)), read_step(by)
+    ready()
+    with progress_bar(f"{loaded.title}: {playbook}") as report:
+        found = find(loaded, playbook, seeds=seeds, by=step, processes=processes, progress=report)
+    console = Console(highlight=False)
+    console.print()
+    for number, line in enumerate(sentences(found)):
+        console.print(Text(line, style="bold" if number == 0 else ""))
+    console.print(rescue_table(found))
+    if out is not None:
+        found.shares.to_csv(out, index=False)
+    if figure is not None:
+        write_figure(rescue_figure(found), figure)
+        console.print(f"Figure in {figure}", soft_wrap=True, markup=False)
+
+
+def map_storms(
+    scenario: ScenarioArgument = "retry-storm",
+    loads: Annotated[str, typer.Option(help="Everyday load over capacity: 20%..90%:8 (so many), or 25%,50%.")] = (
+        "20%..90%:8"
+    ),
+    spikes: Annotated[str, typer.Option(help="The rate in the spike over the everyday rate: 1,2,3,5.")] = "1,2,3,5",
+    retries: Annotated[str, typer.Option(help="Retries of an ask at most: 0,1,3,5.")] = "0,1,3,5",
+    seeds: Annotated[int, typer.Option(min=1, help="Runs of each place on the map.")] = 3,
+    playbook: Annotated[str | None, typer.Option(help="The playbook; the scenario's first if not given.")] = None,
+    override: Override = None,
+    sets: Sets = None,
+    processes: Processes = None,
+    figure: Figure = None,
+    out: Out = None,
+) -> None:
+    """Map where a service recovers after a spike: everyday load x height of the spike x retries.
+
+    The scenario has one steady wave and one spike, like retry-storm; a run recovers if at its end nine of ten first
+    asks are served. Theory: below a load of C / (1 + r) it always does.
+    """
+    from sim.plots.saving import write_figure
+    from sim.plots.storms import map_figure
+    from sim.scenario.load import load
+    from sim.studies.storm_map import storm_map
+
+    refuse_places(figure, out)
+    loaded = load(scenario, override=override, sets=parsed(sets))
+    places = (axis("loads", loads, share=True), axis("spikes", spikes), whole(axis("retries", retries)))
+    ready()
+    with progress_bar(loaded.title) as report:
+        table = storm_map(loaded, *places, playbook=playbook, seeds=seeds, processes=processes, progress=report)
+    console = Console(highlight=False)
+    console.print(map_table(table))
+    if out is not None:
+        table.to_csv(out, index=False)
+    if figure is not None:
+        write_figure(map_figure(table), figure)
+        console.print(f"Figure in {figure}", soft_wrap=True, markup=False)
+
+
+def axis(name: str, text: str, *, share: bool = False) -> list[float]:
+    """The places on one axis: 'a,b,c', or 'a..b:n', n of them evenly from a to b. Raises BadInput."""
+    expected = "like 20%..90%:8 or 20%,50%" if share else "like 1,2,5 or 1..5:3"
+    ends, colon, many = text.partition(":")
+    low, dots, high = ends.partition("..")
+    try:
+        if not dots:
+            numbers = [place(one, share=share) for one in text.split(",")]
+        else:
+            count = int(many) if colon else 0
+            if not 2 <= count <= MOST_PLACES:
+                raise ValueError
+            numbers = np.linspace(place(low, share=share), place(high, share=share), count).tolist()
+    except ValueError:
+        raise BadInput("these are no places on a map", key=name, value=text, expected=expected) from None
+    return sorted({round(number, 9) for number in numbers})
+
+
+def place(text: str, *, share: bool) -> float:
+    """One number, or a share that may exceed 100 %. Raises ValueError."""
+    from sim.units import number
+
+    text = text.strip()
+    if share and text.endswith("%"):
+        return number(text[:-1], "a share") / 100
+    return number(text, "a number")
+
+
+def whole(numbers: list[float]) -> list[int]:
+    """Numbers of retries. Raises BadInput."""
+    if not all(float(number).is_integer() for number in numbers):
+        raise BadInput("retries are whole numbers", key="retries", value=numbers, expected="like 0,1,3")
+    return [int(number) for number in numbers]
+
+
+def read_step(text: str) -> float:
+    """A duration above 0. Raises BadInput."""
+    from sim.units import seconds
+
+    try:
+        step = seconds(text)
+    except ValueError as wrong:
+        raise BadInput("this is no duration", key="by", value=text, expected=str(wrong)) from None
+    if not 0 < step < float("inf"):
+        raise BadInput("this is no duration", key="by", value=text, expected="a time above 0, like 1min")
+    return step
+
+
+def refuse_places(figure: Path | None, out: Path | None) -> None:
+    """Raise BadInput, before minutes of work, where the figure or the table cannot be written."""
+    if figure is not None and figure.suffix not in (".png", ".svg"):
+        raise BadInput("a figure is a PNG or an SVG", file=figure, expected="a name ending in .png or .svg")
+    for path in (figure, out):
+        if path is not None and (path.is_dir() or not path.parent.is_dir()):
+            raise BadInput("this file cannot be written", file=path, expected="a file in a folder that is there")
+
+
+def rescue_table(found: Any) -> Table:
+    """The share of seeds saved by the instant at which the playbook began."""
+    from sim.results.dates import date_of
+    from sim.wording import duration
+
+    table = Table("begins (UTC)", "after the start", "saved", title="Saved, by when the playbook begins")
+    for begins, saved in found.shares.itertuples(index=False):
+        last = begins >= found.run.horizon
+        style = "bold" if begins == found.latest else None
+        when = "never" if last else date_of(found.run, begins)
+        table.add_row(
+            when, "" if last else duration(begins), f"{round(saved * found.seeds)} of {found.seeds}", style=style
+        )
+    return table
+
+
+def map_table(table: Any) -> Table:
+    """How many seeds recovered: a row a number of retries and spike, a column a load."""
+    loads = list(dict.fromkeys(table["load"]))
+    shown = Table("retries", "spike", *[f"{100 * load:.3g}%" for load in loads], title="Seeds that recover, by load")
+    for retries, some in table.groupby("retries", sort=True):
+        for row, (spike, cells) in enumerate(some.groupby("spike", sort=True)):
+            by = cells.set_index("load")["recovered"]
+            counts = [f"{by[load]}/{cells['seeds'].iloc[0]}" for load in loads]
+            shown.add_row("" if row else str(retries), f"{spike:g}", *counts)
+        shown.add_section()
+    return shown

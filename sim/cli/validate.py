@@ -1,0 +1,149 @@
+"""The command that holds the simulator against published servers and a user's own queue."""
+
+import os
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from itertools import groupby
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.console import Console, Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from sim.cli.console import progress_bar, ready
+from sim.engine.parallel import Progress
+from sim.errors import BadInput
+
+if TYPE_CHECKING:
+    from sim.validation.study import Offer, Row, Study
+
+MAP = (
+    "trace: what a column of the log is, as NAME=COLUMN; again for each. Names: arrived; waited (seconds), or started "
+    "and left (hung up); served (seconds), or ended; date, where the others are times of day; server (who served); "
+    "abandoned and ignored, as NAME=COLUMN:VALUE|VALUE. A column of such a name need not be told."
+)
+SERVERS = "trace: how many there were: a number, or a CSV with the columns from, servers; else told by who served."
+
+
+Out = Annotated[Path | None, typer.Option(help="Also write an HTML page here, or a table, a .csv file.")]
+Misses = Annotated[bool, typer.Option("--misses", help="Print only figures that do not agree.")]
+
+
+def validate(
+    study: Annotated[str, typer.Argument(help="Which study: mlperf or trace.")],
+    file: Annotated[
+        Path | None, typer.Argument(help="Your figures or your recording; mlperf has published ones.")
+    ] = None,
+    out: Out = None,
+    misses: Misses = False,
+    map: Annotated[list[str] | None, typer.Option(help=MAP)] = None,
+    servers: Annotated[str | None, typer.Option(help=SERVERS)] = None,
+    test_days: Annotated[
+        int | None,
+        typer.Option(help="trace: how many final days to forecast; by default a third, rounded up."),
+    ] = None,
+) -> None:
+    """Hold the simulator against your own servers or queue: a table of predicted and actual, misses included.
+
+    Studies: mlperf (published MLPerf servers, or a FILE of yours; a second), trace FILE (the log of any queue):
+
+    meltpoint validate trace calls.csv --map arrived=call_time --map abandoned=outcome:HANG --servers 12
+    """
+    from sim.validation import STUDIES
+
+    told = {"map": map or None, "servers": servers, "test_days": test_days}
+    given = {name: value for name, value in told.items() if value is not None}
+    carry_out(chosen(STUDIES, study, file, given), out, only_misses=misses)
+
+
+def carry_out(makers: Mapping[str, Callable[[Progress], "Study"]], out: Path | None, *, only_misses: bool) -> None:
+    """Make each study, print its rows, and write all of them where that is wanted."""
+    if out is not None and (out.suffix not in WRITERS or out.is_dir() or not os.access(out.parent, os.W_OK)):
+        expected = f"a file name{' or name'.join(WRITERS)} in a folder that can be written to"
+        raise BadInput("the studies cannot be written there", key="--out", value=str(out), expected=expected)
+    ready()
+    made = []
+    for name, maker in makers.items():
+        with progress_bar(name) as report:
+            made.append(maker(report))
+        Console(highlight=False).print(shown(made[-1], only_misses=only_misses))
+    for one in made:
+        Console(highlight=False).print(Text(one.sentence, style="bold"))
+    if out is not None:
+        try:
+            WRITERS[out.suffix](made, out)
+        except OSError as wrong:
+            raise BadInput(f"the studies cannot be written there ({wrong})", key="--out", value=str(out)) from None
+        Console().print(f"Written to {out}", soft_wrap=True, highlight=False, markup=False)
+
+
+def write_page(studies: list["Study"], path: Path) -> None:
+    from sim.validation.study_page import page
+
+    path.write_text(page(studies), encoding="utf-8")
+
+
+def write_table(studies: list["Study"], path: Path) -> None:
+    from sim.validation.study_file import write_results
+
+    write_results(studies, path)
+
+
+WRITERS = {".html": write_page, ".csv": write_table}
+
+
+def chosen(
+    studies: Mapping[str, "Offer"], study: str, file: Path | None, told: Mapping[str, object]
+) -> dict[str, Callable[[Progress], "Study"]]:
+    """What makes the study that is wanted, by its name. Raises BadInput where there is none, or a file lacks.
+
+    told: what else the study is told, by the name of its argument.
+    """
+    if study not in studies:
+        raise BadInput("there is no such study", key="study", value=study, expected=", ".join(studies))
+    offer = studies[study]
+    if file is not None and offer.file == "no":
+        expected = f"a study that does: {', '.join(name for name, one in studies.items() if one.file != 'no')}"
+        raise BadInput("this study takes no file", key="study", value=study, expected=expected)
+    if file is None and offer.file == "must":
+        raise BadInput("this study is of a recording of your own", key="file", expected=f"{study} FILE")
+    for name in told:
+        if name not in offer.told:
+            expected = f"a study that does: {', '.join(other for other, one in studies.items() if name in one.told)}"
+            raise BadInput(
+                f"this study takes no --{name.replace('_', '-')}", key="study", value=study, expected=expected
+            )
+    return {study: partial(offer.make, **told) if file is None else partial(offer.make, file=file, **told)}
+
+
+def shown(study: "Study", *, only_misses: bool) -> Group:
+    """A study's rows: a heading a case, and under it a row a figure."""
+    rows = study.misses if only_misses else study.rows
+    parts: list[RenderableType] = [Text(f"\n{study.title}", style="bold underline")]
+    for number, (case, found) in enumerate(groupby(rows, key=lambda row: row.case)):
+        parts += [] if number else [table([], heads=True)]
+        parts += [Text(case, style="bold"), table(list(found), heads=False)]
+    said = [f"Actual: {study.source}.", *study.notes]
+    return Group(*parts, *[Text(line, style="dim") for line in said])
+
+
+def table(rows: Sequence["Row"], *, heads: bool) -> Table:
+    """Rows of one case. Numbers are never cut, however narrow the terminal; words fold."""
+    from sim.validation.study import MISSES, NOT_HELD
+    from sim.validation.study_page import number
+
+    made = Table(box=None, show_header=heads, expand=True, padding=(0, 1, 0, 1))
+    made.add_column("figure", ratio=3, overflow="fold")
+    for title, width in (("actual", 9), ("predicted", 9), ("must lie in", 19)):
+        made.add_column(title, justify="right", no_wrap=True, min_width=width)
+    made.add_column("", no_wrap=True, min_width=6)
+    made.add_column("note", ratio=4, overflow="fold")
+    for row in rows:
+        between = f"{number(row.low)} to {number(row.high)}" if row.low == row.low else ""
+        figure = f"{row.figure} ({row.unit})" if row.unit else row.figure
+        verdict = "" if row.fits == NOT_HELD else row.fits
+        cells = (figure, number(row.actual), number(row.predicted), between, verdict, row.note)
+        made.add_row(*(Text(cell) for cell in cells), style="red" if row.fits == MISSES else "")
+    return made

@@ -1,0 +1,211 @@
+"""Fits signup curves to counts of people over time and ranks them: which curve, with which figures, how sure.
+
+Method: least squares on the logarithm of the cumulative, with bounds, from a grid of starts. On the logarithm an error
+is a share of the count, which is how far off a published milestone is, and the early points have a say. Parameters are
+logarithms too. Intervals are theta +- t(0.975, n - p) sqrt(s^2 (J'J)^-1), J the Jacobian at the optimum (Seber and
+Wild: Nonlinear Regression, 1989, section 5.1), taken back from the logarithm.
+
+The errors of a cumulative hang together (who is in one count is in all that follow), and the formula takes them as
+independent: with many points the intervals are optimistic.
+"""
+
+import math
+from dataclasses import dataclass
+from itertools import product
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import optimize, stats
+
+from sim.demand.fitting.counts import Counts
+from sim.demand.fitting.growth_curves import MODELS, Curve, Model, Parameter
+from sim.errors import BadInput
+
+Floats = NDArray[np.float64]
+
+ENOUGH = 6  # points below which a market is not fitted: published launches show that it cannot be told from so few
+AICC_FROM = 5  # points beyond those that figures use up, from which the correction of AICc is smaller than the fit
+SEARCHES = 4  # local searches, from the best starts of the grid
+VAGUE = 10.0  # an interval whose ends are so many times apart leaves a figure unidentified
+STEPS = 20_000  # of the grid on which the peak is looked up
+TINY = 1e-300
+
+
+@dataclass(frozen=True)
+class Fit:
+    """One curve as fitted. Rates are people a second, times seconds after the beginning.
+
+    theta: logarithms of the free figures (in people and seconds), `free` their names; covariance: theirs. A figure at
+    its bound has no spread, and `bounded` names it; `beyond` names it too where the data want it lower still. low,
+    high: 95 % intervals of every free figure, 0 and inf where the data do not bound it. rms: of the residuals of the
+    logarithm; scatter: the same over n - p. aicc: nan where n is no more than p + 2. total: people by the horizon, and
+    peak the highest rate until then.
+    """
+
+    model: Model
+    wave: Curve
+    values: dict[str, float]
+    free: tuple[str, ...]
+    theta: Floats
+    covariance: Floats
+    low: dict[str, float]
+    high: dict[str, float]
+    bounded: tuple[str, ...]
+    beyond: tuple[str, ...]
+    residuals: Floats
+    rms: float
+    scatter: float
+    aicc: float
+    peak: float
+    peak_time: float
+    total: float
+
+    @property
+    def points(self) -> int:
+        return len(self.residuals)
+
+    def vague(self) -> list[str]:
+        """The figures that the data do not identify: at a bound, or with an interval of a factor of ten or more."""
+        return [name for name in self.free if name in self.bounded or not self.high[name] < VAGUE * self.low[name]]
+
+
+def fit_all(
+    counts: Counts, models: list[Model] | None = None, *, people: float | None = None, horizon: float | None = None
+) -> list[Fit]:
+    """Every model fitted, the best first. Raises BadInput where there are too few points.
+
+    people: the size of the market where it is known, so that it is not fitted; horizon: seconds, twice the span of the
+    data if not given. Ranked by AICc where there are points enough, else by scatter: of six points the correction for a
+    third parameter outweighs an error ten times smaller.
+    """
+    models = list(MODELS.values()) if models is None else models
+    refuse_few(counts, models, people)
+    span = float(counts.times[-1])
+    horizon = 2 * span if horizon is None else horizon
+    fits = [fit_one(counts, model, people=people, horizon=horizon) for model in models]
+    return sorted(fits, key=(lambda f: f.aicc) if by_aicc(fits) else (lambda f: f.scatter))
+
+
+def by_aicc(fits: list[Fit]) -> bool:
+    """Whether there are points enough for every model to be ranked by AICc."""
+    return all(fit.points - len(fit.free) - 2 >= AICC_FROM for fit in fits)
+
+
+def refuse_few(counts: Counts, models: list[Model], people: float | None) -> None:
+    """Few points bend too little to tell a market from a tempo, and as many figures as points fit anything."""
+    if people is None and len(counts) < ENOUGH and any(p.name == "people" for m in models for p in m.parameters):
+        raise BadInput(
+            f"{len(counts)} point{'' if len(counts) == 1 else 's'} cannot tell how many people there are in all",
+            key="--people",
+            expected=f"at least {ENOUGH} points, or --people with the size of the market, like 100M",
+        )
+    most = max(len(free_parameters(model, people)) for model in models)
+    if len(counts) <= most:
+        message = f"{len(counts)} points are too few to fit {most} figures and say how sure they are"
+        raise BadInput(message, expected=f"at least {most + 1} points")
+    if people is not None and not counts.totals[-1] <= people < math.inf:
+        expected = f"at least the people counted, {counts.totals[-1]:g}"
+        raise BadInput("the market is smaller than what was counted", key="--people", value=people, expected=expected)
+
+
+def free_parameters(model: Model, people: float | None) -> tuple[Parameter, ...]:
+    return tuple(p for p in model.parameters if people is None or p.name != "people")
+
+
+def fit_one(counts: Counts, model: Model, *, people: float | None, horizon: float) -> Fit:
+    """One model fitted from the best starts of its grid."""
+    free = free_parameters(model, people)
+    names = tuple(p.name for p in free)
+    fixed = {"people": people} if people is not None and len(free) < len(model.parameters) else {}
+    logs = np.log(counts.totals)
+    sizes = np.array([p.size(float(counts.totals[-1]), float(counts.times[-1])) for p in free])
+
+    def figures(theta: Floats) -> dict[str, float]:
+        return {**fixed, **dict(zip(names, np.exp(theta).tolist(), strict=True))}
+
+    def residuals(theta: Floats) -> Floats:
+        with np.errstate(over="ignore", under="ignore", divide="ignore", invalid="ignore"):
+            predicted = model.wave(figures(theta)).cumulative(counts.times)
+        return np.log(np.clip(np.nan_to_num(predicted, nan=0.0), TINY, 1 / TINY)) - logs
+
+    low = np.log([max(p.low * size, p.limits[0], TINY) for p, size in zip(free, sizes, strict=True)])
+    high = np.log([min(p.high * size, p.limits[1]) for p, size in zip(free, sizes, strict=True)])
+    starts = [np.clip(np.log(s * sizes), low + 1e-6, high - 1e-6) for s in product(*(p.starts for p in free))]
+    starts.sort(key=lambda theta: float(np.sum(residuals(theta) ** 2)))
+    found = min((search(residuals, start, low, high) for start in starts[:SEARCHES]), key=lambda one: one.cost)
+    return described(counts, model, names, figures(found.x), found, (low, high), horizon)
+
+
+def search(residuals, start: Floats, low: Floats, high: Floats) -> optimize.OptimizeResult:  # type: ignore[no-untyped-def]
+    return optimize.least_squares(residuals, start, jac="3-point", bounds=(low, high), xtol=1e-12, ftol=1e-12)
+
+
+def described(
+    counts: Counts,
+    model: Model,
+    names: tuple[str, ...],
+    values: dict[str, float],
+    found: optimize.OptimizeResult,
+    bounds: tuple[Floats, Floats],
+    horizon: float,
+) -> Fit:
+    """What there is to say about an optimum: intervals, errors, peak and total."""
+    n, p = len(counts), len(names)
+    squares = float(np.sum(found.fun**2))
+    scatter = math.sqrt(squares / (n - p))
+    at_bound = np.minimum(found.x - bounds[0], bounds[1] - found.x) < 1e-4
+    covariance = scatter**2 * inverse(found.jac, ~at_bound)
+    reach = stats.t.ppf(0.975, n - p) * np.sqrt(np.diag(covariance))
+    with np.errstate(over="ignore"):
+        low, high = np.exp(found.x - reach), np.exp(found.x + reach)
+    low, high = np.where(at_bound, 0.0, low), np.where(at_bound, np.inf, high)
+    wave = model.wave(values)
+    grid = np.linspace(0.0, horizon, STEPS + 1)
+    rates = wave.rate_at(grid)
+    highest = int(np.argmax(rates))
+    return Fit(
+        model=model,
+        wave=wave,
+        values=values,
+        free=names,
+        theta=found.x,
+        covariance=covariance,
+        low=dict(zip(names, low.tolist(), strict=True)),
+        high=dict(zip(names, high.tolist(), strict=True)),
+        bounded=tuple(name for name, stuck in zip(names, at_bound, strict=True) if stuck),
+        beyond=tuple(name for name, out in zip(names, at_bound & further(found), strict=True) if out),
+        residuals=found.fun,
+        rms=math.sqrt(squares / n),
+        scatter=scatter,
+        aicc=aicc(squares, n, p),
+        peak=float(rates[highest]),
+        peak_time=float(grid[highest]),
+        total=float(wave.cumulative(horizon)),
+    )
+
+
+def further(found: optimize.OptimizeResult) -> NDArray[np.bool_]:
+    """Which figures a free step of Gauss and Newton would lower by 2 % or more."""
+    return np.linalg.lstsq(found.jac, -found.fun, rcond=1e-6)[0] < -0.02
+
+
+def inverse(jacobian: Floats, moving: NDArray[np.bool_]) -> Floats:
+    """(J'J)^-1 over the figures that are not at a bound; infinite variances where the data cannot tell them apart."""
+    full = np.zeros((len(moving), len(moving)))
+    part = jacobian[:, moving]
+    if part.shape[1] == 0:
+        return full
+    _, sizes, turn = np.linalg.svd(part, full_matrices=False)
+    if sizes[-1] <= 1e-8 * sizes[0]:
+        full[moving, moving] = np.inf
+        return full
+    full[np.ix_(moving, moving)] = turn.T @ np.diag(sizes**-2.0) @ turn
+    return full
+
+
+def aicc(squares: float, n: int, p: int) -> float:
+    """Akaike's criterion, corrected for few points (Hurvich and Tsai 1989), the error's variance among the figures."""
+    k = p + 1
+    if n <= k + 1:
+        return math.nan
+    return n * math.log(max(squares, TINY) / n) + 2 * k + 2 * k * (k + 1) / (n - k - 1)

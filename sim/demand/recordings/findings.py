@@ -1,0 +1,167 @@
+"""What is wrong with a recording, problem by problem, and which repair was asked for: nothing is mended silently."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sim.demand.recordings.rows import Rows
+from sim.demand.recordings.timestamps import Clock, Mask
+from sim.errors import BadInput, printable, shortened
+
+DROP = {"drop-invalid": "leave these rows out"}
+
+# Every problem, and for each repair that settles it what that does. A problem without repairs is a warning.
+PROBLEMS: dict[str, dict[str, str]] = {
+    "broken lines": DROP,
+    "unreadable times": DROP,
+    "mixed types": DROP,
+    "absurd times": DROP,
+    "negative times": {"clip-negative": "set them to 0", **DROP},
+    "no zone": {"assume-zone": "read them as UTC; --zone says otherwise"},
+    "mixed zones": {"assume-zone": "read those without a zone as UTC, or as --zone says"},
+    "clock change": {
+        "assume-zone": "take the first of an hour that came twice, the end of one that never was",
+        **DROP,
+    },
+    "bad images": {"assume-one": "read them as one image", **DROP},
+    "no user": {"assume-user": "make each a user of its own", **DROP},
+    "duplicates": {"drop-duplicates": "keep the first of each", "keep-duplicates": "keep them all"},
+    "disorder": {"sort": "put the rows in order of time"},
+    "gaps": {"keep-gaps": "keep the silence; a gap alone stops nothing"},
+}
+REPAIRS = {repair: None for repairs in PROBLEMS.values() for repair in repairs}
+WARNINGS = {"gaps"}
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One problem: how many rows have it, the first of them, and how it can be or was settled.
+
+    repair: the repair that was asked for and settles it; '' where there is none.
+    warning: it stops nothing.
+    """
+
+    problem: str
+    rows: int
+    where: str
+    value: str
+    repair: str
+    warning: bool
+
+    @property
+    def open(self) -> bool:
+        """Whether the recording is refused for it."""
+        return not self.repair and not self.warning
+
+    def remedy(self) -> str:
+        """What --repair would do, in words."""
+        ways = PROBLEMS[self.problem]
+        if self.repair:
+            return f"{self.repair}: {ways[self.repair]}"
+        return "; or ".join(f"{name}: {what}" for name, what in ways.items())
+
+
+@dataclass(frozen=True)
+class Draft:
+    """A recording between its texts and a trace: what was read, and which rows have which problem.
+
+    images: float64 (n,), nan where unknown; user: int64 (n,), -1 where a row names nobody, None where none does.
+    marks: bool (n,) for each problem of rows. real_repeats: equal rows are known to be different requests.
+    """
+
+    rows: Rows
+    clock: Clock
+    images: NDArray[np.float64]
+    user: NDArray[np.int64] | None
+    marks: dict[str, Mask]
+    real_repeats: bool
+    files: tuple[str, ...]
+
+
+def known_repairs(names: list[str]) -> list[str]:
+    """The repairs as asked for. Raises BadInput for one that does not exist."""
+    for name in names:
+        if name not in REPAIRS:
+            raise BadInput("there is no such repair", key="--repair", value=name, expected=", ".join(REPAIRS))
+    return names
+
+
+def repair_of(problem: str, repairs: list[str]) -> str:
+    """The first of the repairs asked for that settles a problem; '' where none does."""
+    return next((name for name in repairs if name in PROBLEMS[problem]), "")
+
+
+def order_marks(draft: Draft, repairs: list[str], longest_gap: float) -> dict[str, Mask]:
+    """The problems that rows have between each other: duplicates, disorder and gaps, among the rows that stay."""
+    good = staying(draft.marks, draft.clock, repairs)
+    places = np.flatnonzero(good)
+    marks = {name: np.zeros(len(draft.rows), dtype=bool) for name in ("duplicates", "disorder", "gaps")}
+    same = draft.rows.same[places]
+    order = np.argsort(same, kind="stable")
+    marks["duplicates"][places[order[1:][same[order][1:] == same[order][:-1]]]] = True
+    times = draft.clock.seconds[places]
+    if len(times) > 1:
+        marks["disorder"][places[1:]] = times[1:] < np.maximum.accumulate(times)[:-1]
+        order = np.argsort(times, kind="stable")
+        pauses = np.diff(times[order])
+        marks["gaps"][places[order[1:]]] = pauses > longest_gap * pauses.mean()
+    return marks
+
+
+def staying(marks: dict[str, Mask], clock: Clock, repairs: list[str]) -> Mask:
+    """The rows that can be used, and that no repair leaves out."""
+    good = np.isfinite(clock.seconds)
+    for problem, mask in marks.items():
+        if repair_of(problem, repairs).startswith("drop-"):
+            good &= ~mask
+    return good
+
+
+def findings(draft: Draft, marks: dict[str, Mask], repairs: list[str]) -> list[Finding]:
+    """The problems of a recording, in the order of the table of problems."""
+    found = []
+    for problem in PROBLEMS:
+        if problem == "broken lines":
+            lines = draft.rows.broken
+            if lines:
+                where = f"{draft.files[lines[0].file]}:{lines[0].line}"
+                found.append(finding(problem, len(lines), where, lines[0].text, repairs))
+        elif problem in marks and marks[problem].any():
+            first = int(np.argmax(marks[problem]))
+            where = f"{draft.files[draft.rows.file[first]]}:{draft.rows.line[first]}"
+            count = int(marks[problem].sum())
+            warning = problem in WARNINGS or (problem == "duplicates" and draft.real_repeats)
+            found.append(finding(problem, count, where, value_at(draft, problem, first), repairs, warning))
+    return found
+
+
+def finding(problem: str, rows: int, where: str, value: str, repairs: list[str], warning: bool = False) -> Finding:
+    return Finding(problem, rows, where, printable(value)[:80], repair_of(problem, repairs), warning)
+
+
+def value_at(draft: Draft, problem: str, row: int) -> str:
+    """What a row says where its problem lies."""
+    time = str(draft.rows.time[row].as_py())
+    if problem == "bad images":
+        return str(draft.rows.coded["images"][row].as_py())
+    if problem == "no user":
+        return str(draft.rows.coded["user"][row].as_py())
+    if problem == "disorder":
+        return f"{time} after {draft.rows.time[row - 1].as_py()}" if row else time
+    if problem == "gaps":
+        before = draft.clock.seconds[np.isfinite(draft.clock.seconds)]
+        pause = draft.clock.seconds[row] - before[before < draft.clock.seconds[row]].max()
+        return f"{time}, {pause:.4g} s after the one before"
+    return time
+
+
+def refuse(found: list[Finding], files: tuple[str, ...]) -> None:
+    """Raises BadInput where a problem is open, with all of them in words."""
+    rest = [one for one in found if one.open]
+    if not rest:
+        return
+    words = [f"{one.problem} ({one.rows:,}, the first at {one.where}: {shortened(one.value)})" for one in rest]
+    ways = ",".join(dict.fromkeys(next(iter(PROBLEMS[one.problem])) for one in rest))
+    message = "this recording has problems that no repair was asked for: " + "; ".join(words)
+    raise BadInput(message, file=", ".join(files), key="--repair", expected=f"a repair of each, like --repair {ways}")

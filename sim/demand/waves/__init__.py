@@ -1,0 +1,1 @@
+"""Signup waves: their shapes, publicly documented launches, and the instants at which people come."""

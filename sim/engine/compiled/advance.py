@@ -1,0 +1,249 @@
+"""The compiled engine's loop: the next moment, whichever it is, until a given instant or until an array is full."""
+
+import numpy as np
+
+from sim.engine.clock import ABANDON, ASK, COMPLETION, SIGNUP
+from sim.engine.compiled.calendar import (
+    AGAIN,
+    BACK,
+    EMPTY,
+    FINISH,
+    GAVE_UP,
+    INVITED,
+    LINGERED,
+    NEXT,
+    OVERFULL,
+    RUN,
+    SCRIPT,
+    TIRED,
+    WHAT,
+    code_of,
+    peek,
+    pop,
+)
+from sim.engine.compiled.ends import images_done, leave
+from sim.engine.compiled.gpus import free_batch
+from sim.engine.compiled.memory import fetch
+from sim.engine.compiled.pools import look_into_queue, serve, wake_one
+from sim.engine.compiled.records import (
+    ARRIVAL,
+    DROPPED,
+    FIRST,
+    GONE,
+    KEPTS,
+    NOBODY,
+    NONE,
+    REFUSED,
+    REQUESTS,
+    RETRY,
+    RUN_AT,
+    RUN_END,
+    SERVED,
+    SLACK,
+    SOON,
+    SPARE_CHUNKS,
+    TOLD,
+    WAITED_OUT,
+    WISHING,
+)
+from sim.engine.compiled.requests import is_of, keep, settle
+from sim.engine.compiled.state import slack
+from sim.engine.compiled.users import admit, arrive, begin_day, begin_wish, invited, scripted
+from sim.engine.compiled.waitlist import give_up
+from sim.engine.compiled.wishes import after, attempt
+from sim.model.jit import njit
+
+ENOUGH, FULL = range(2)
+NUMBER = (1 << 56) - 1  # the bits of a code, moved down, that hold a number
+HALF = 0xFFFFFFFF
+
+
+@njit
+def advance(s, c, knobs, until, kind):  # type: ignore[no-untyped-def]
+    """Play every moment before (until, kind). FULL if it stopped before that because an array must grow.
+
+    People who are known beforehand stand in an array of their own and never enter the calendar.
+    """
+    n = s.n
+    stop = kind << 60
+    while True:
+        if n[DROPPED] > 0 and not go_on(s, c):
+            return FULL
+        if n[SLACK] <= 0:
+            n[SLACK] = slack(s, c)
+            if n[SLACK] <= 0:
+                return FULL
+        n[SLACK] -= 1
+        arrives, code = until, stop
+        if n[ARRIVAL] < len(c.arriving):
+            user = c.arriving[n[ARRIVAL]]
+            comes, own = c.arrives[user], code_of(SIGNUP, user, 0)
+            if comes < until or (comes == until and own < stop):
+                arrives, code = comes, own
+        where = peek(s, c, arrives)
+        if where == OVERFULL:
+            n[SLACK] = 0
+            return FULL
+        if where != EMPTY:
+            time, first = (
+                (s.run[n[RUN_AT]].time, s.run[n[RUN_AT]].code) if where == RUN else (s.soon[0].time, s.soon[0].code)
+            )
+            if time < arrives or (time == arrives and first < code):
+                if where == RUN:
+                    load = s.run[n[RUN_AT]].load
+                    n[RUN_AT] += 1
+                    look_ahead(s)
+                else:
+                    load = s.soon[0].load
+                    pop(s)
+                play(s, c, knobs, first & WHAT, (first >> 4) & NUMBER, load, time)
+                continue
+        if code == stop:
+            return ENOUGH
+        n[ARRIVAL] += 1
+        arrive(s, c, knobs, user, arrives)
+
+
+@njit
+def look_ahead(s):  # type: ignore[no-untyped-def]
+    """Have the records fetched that the next moments will need."""
+    place, end = s.n[RUN_AT], s.n[RUN_END]
+    if place + 8 < end:
+        moment = s.run[place + 8]
+        kind = moment.code >> 60
+        if kind == ASK:
+            fetch(s.people, moment.load & HALF)
+        elif kind == ABANDON:
+            fetch(s.requests, (moment.load >> 32) & HALF)
+        elif kind == COMPLETION:
+            fetch(s.batches, moment.load)
+    if place + 4 < end:
+        moment = s.run[place + 4]
+        kind = moment.code >> 60
+        if kind == ASK and moment.code & WHAT != SCRIPT:  # whose load is the number of a scripted ask, not a person
+            fetch(s.limiters, s.people[moment.load & HALF].limiter)
+        elif kind == COMPLETION:
+            fetch(s.requests, s.batches[moment.load].first)
+        elif kind == ABANDON:
+            fetch(s.people, s.requests[(moment.load >> 32) & HALF].wish)
+    if place + 2 < end:
+        moment = s.run[place + 2]
+        if moment.code >> 60 == COMPLETION:
+            request = s.requests[s.batches[moment.load].first]
+            fetch(s.people, request.person)
+            fetch(s.requests, request.next)
+    if place + 1 < end:
+        moment = s.run[place + 1]
+        if moment.code >> 60 == COMPLETION:
+            request = s.requests[s.batches[moment.load].first]
+            if request.next != NOBODY:
+                fetch(s.people, s.requests[request.next].person)
+
+
+@njit
+def play(s, c, knobs, event, number, load, now):  # type: ignore[no-untyped-def]
+    """One moment. number: whose (a user, a GPU); load: what it is about."""
+    if event == FINISH:
+        finish(s, c, load, now)
+    elif event == LINGERED:
+        row = load >> 32
+        if is_of(s.requests[row], number, load) and np.isnan(s.requests[row].dequeued):
+            s.requests[row].mark |= WAITED_OUT
+            wake_one(s, c, c.pool_of[s.requests[row].feature], now)
+    elif event == TIRED:
+        row = load >> 32
+        if is_of(s.requests[row], number, load):
+            patience_over(s, c, row, now)
+    elif event == GAVE_UP:
+        give_up(s, c, load, number, now)
+    elif event == AGAIN:
+        try_again(s, c, knobs, load & HALF, number, load >> 32, now)
+    elif event == NEXT:
+        begin_wish(s, c, knobs, load, now)
+    elif event == BACK:
+        begin_day(s, c, knobs, load, now)
+    elif event == INVITED:
+        invited(s, c, knobs, load, number, now)
+    elif event == SCRIPT:
+        scripted(s, c, knobs, load, now)
+    else:  # let in from the waitlist
+        s.people[load].born = now
+        admit(s, c, knobs, load, now)
+
+
+@njit
+def try_again(s, c, knobs, place, user, which, now):  # type: ignore[no-untyped-def]
+    """The pause before a retry is over. which: the row of the wish's first attempt, or its ask (see wishes.after)."""
+    if c.delivers_late:
+        person = s.people[place]
+        if person.user != user or person.ask != which or person.status != WISHING:
+            return  # a late image came meanwhile
+        which = s.present[place, FIRST]
+    s.people[place].attempt += 1
+    attempt(s, c, knobs, place, which, now)
+
+
+@njit
+def patience_over(s, c, row, now):  # type: ignore[no-untyped-def]
+    """Patience with a request is over; it may be that the image came first, or that it was refused in silence."""
+    request = s.requests[row]
+    if request.outcome == NONE:
+        leave(s, c, row, now)
+        after(s, c, request.wish, row, now)
+        if request.mark & GONE:
+            keep(s, c, row)  # before its lane is looked at, which frees it
+            wake_one(s, c, c.pool_of[request.feature], now)  # who is next now may have waited for long enough
+    elif request.outcome == REFUSED and request.mark & RETRY and not c.tells_refusals:
+        after(s, c, request.wish, row, now)
+        settle(s, c, row)
+
+
+@njit
+def go_on(s, c):  # type: ignore[no-untyped-def]
+    """Those whose requests were dropped at this moment go on. Whether all have: else an array must grow first."""
+    n = s.n
+    while n[TOLD] < n[DROPPED]:
+        if n[SPARE_CHUNKS] < 2 or len(s.soon) - n[SOON] < 2 or (c.sampled > 0 and len(s.kept) - n[KEPTS] < 2):
+            n[SLACK] = 0
+            return False
+        row = s.dropped[n[TOLD]]
+        n[TOLD] += 1
+        request = s.requests[row]
+        if request.outcome == REFUSED:
+            after(s, c, request.wish, row, request.dequeued)
+        settle(s, c, row)
+    n[DROPPED] = n[TOLD] = 0
+    n[SLACK] = 0
+    return True
+
+
+@njit
+def finish(s, c, number, now):  # type: ignore[no-untyped-def]
+    """A batch is done: its images are given out, its GPU has its next batch, and then its users go on."""
+    batch = s.batches[number]
+    pool, gpu, row = batch.pool, batch.gpu, batch.first
+    look_into_queue(s, pool)
+    images_done(s, c, number, now)
+    serve(s, c, pool, gpu, now)
+    while row != NOBODY:
+        request = s.requests[row]
+        following = request.next
+        if request.outcome == SERVED:
+            after(s, c, request.wish, row, now)
+        settle(s, c, row)
+        row = following
+    free_batch(s, c, number)
+
+
+@njit
+def keep_the_rest(s, c):  # type: ignore[no-untyped-def]
+    """At the horizon, write down what of the sample is still in the service. Whether there was too little room."""
+    for row in range(s.n[REQUESTS]):
+        request = s.requests[row]
+        if request.user == NOBODY or request.mark & GONE:
+            continue
+        if s.n[KEPTS] == len(s.kept):
+            return True
+        keep(s, c, row)
+        request.user = NOBODY
+    return False

@@ -1,0 +1,263 @@
+"""The compiled engine as the control process meets it: it is advanced to now, looked at, and its knobs are set."""
+
+import math
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sim.engine.clock import CONTROL
+from sim.engine.compiled.advance import FULL, advance, keep_the_rest
+from sim.engine.compiled.columns import batch_columns, kept_columns, people_columns, request_columns
+from sim.engine.compiled.crowd import add_known, add_scripted
+from sim.engine.compiled.pools import expected_wait, resize
+from sim.engine.compiled.records import (
+    ACTIVE,
+    BATCHES,
+    CHURNED,
+    GATE_OPEN,
+    GAVE_UP_WAITING,
+    INVITED,
+    KEPTS,
+    LET_IN,
+    LIMITERS,
+    PEAK,
+    PEOPLE,
+    REQUESTS,
+    SIGNUPS,
+    SLACK,
+    USERS,
+)
+from sim.engine.compiled.setting import Setting, expected_attempts, setting_of
+from sim.engine.compiled.state import SPARE, State, fresh_state, roomy, rows_of, with_chunks, with_room
+from sim.engine.compiled.tally import close
+from sim.engine.compiled.users import schedule_script
+from sim.engine.compiled.view import View
+from sim.engine.compiled.waitlist import length_of_line, let_in
+from sim.model.controls import LAST, Controls, PoolTelemetry, Telemetry, read_only
+from sim.model.gateway import (
+    FIRST_SLOT,
+    LIMITER,
+    forget,
+)
+from sim.model.knobs import (
+    BUCKET,
+    BUDGET,
+    FLEET,
+    KIND,
+    NO_BUDGET,
+    QUOTA,
+    SLIDING,
+)
+from sim.results.log import Log
+from sim.results.timeline import Timeline, bin_width
+from sim.scenario.parts import Recording
+from sim.scenario.people import Asks, People
+from sim.scenario.scenario import Scenario
+
+Floats = NDArray[np.float64]
+
+
+class CompiledEngine:
+    """One run in progress."""
+
+    def __init__(
+        self,
+        scenario: Scenario,
+        people: People,
+        asks: Asks,
+        controls: Controls,
+        seed: int,
+        recording: Recording,
+        *,
+        unlimited: bool = False,
+    ):
+        self.scenario, self.controls, self.recording, self.now = scenario, controls, recording, 0.0
+        self.lots = 0.0  # people the waitlist may let in before the next tick
+        self.given = setting_of(scenario, people, asks, seed, recording, unlimited=unlimited)
+        self.setting = View(self.given)
+        self.hold(begun(scenario, self.given, len(people)))
+        self.seed, self.paced = seed, [0] * len(scenario.pools)  # how many GPUs' speeds are known
+        for pool, name in enumerate(scenario.pools):
+            self.paced[pool] = gpus = scenario.gpus(name)
+            self.state.pace[pool, :gpus] = [scenario.pace(name, gpu, seed) for gpu in range(gpus)]
+        add_known(self.ref, self.setting)
+        add_scripted(self.ref, self.setting)
+        if len(asks.instants):
+            schedule_script(self.ref, self.setting, 0)
+        self.refresh()
+
+    def hold(self, state: State) -> None:
+        """Go on with these arrays."""
+        self.state, self.ref = state, View(state)
+
+    def make_room(self) -> None:
+        self.hold(with_room(self.state, self.given))
+
+    def advance(self, until: float) -> None:
+        """Play every moment before the control tick at `until`."""
+        self.play(until, CONTROL)
+
+    def play(self, until: float, kind: int) -> None:
+        until = float(until)  # SimPy's clock begins at a whole 0, for which numba would compile everything once more
+        while advance(self.ref, self.setting, self.knobs, until, kind) == FULL:
+            self.make_room()
+        self.now = until
+
+    def refresh(self) -> None:
+        self.knobs = self.controls.knobs.copy()
+        self.state.pool_knobs[:] = self.controls.pools
+        self.state.region_open[:] = self.controls.regions
+        before, now = self.state.retries[BUDGET], self.controls.retries
+        self.state.retries[:-1] = now
+        if before == NO_BUDGET != now[BUDGET]:
+            self.state.retries[-1] = now[BUCKET]
+        self.state.n[GATE_OPEN] = self.controls.signup_rate == math.inf
+        sliding = (self.knobs[:, :, KIND] == SLIDING) & (self.knobs[:, :, QUOTA] < math.inf)
+        if self.state.limiters.shape[1] < LIMITER and sliding.any():  # which few need, and is three times as long
+            wide = rows_of(len(self.state.limiters), LIMITER + 1)
+            wide[:, FIRST_SLOT:] = -math.inf
+            wide[:, :FIRST_SLOT] = self.state.limiters[:, :FIRST_SLOT]
+            self.hold(self.state._replace(limiters=wide))
+
+    def take_over(self) -> None:
+        """The knobs are set: they hold from now on, and a new control interval begins."""
+        self.refresh()
+        s = self.state
+        for counts in (s.arrivals, s.refused, s.granted, s.served, s.started, s.waited, s.latency):
+            counts[:] = 0.0
+        s.n[SIGNUPS] = 0
+        for pool, name in enumerate(self.scenario.pools):
+            self.resize(pool, name)
+
+    def resize(self, pool: int, name: str) -> None:
+        """Have as many GPUs in service as the knob says; some at a time: each may put a moment on the calendar."""
+        fleet = self.state.pool_knobs[pool, FLEET]
+        wanted = self.scenario.gpus(name) if math.isinf(fleet) else int(fleet)
+        while (now := int(self.state.gpus[pool])) != wanted and not self.given.unlimited:
+            following = min(wanted, now + SPARE // 2)
+            self.hold(with_room(self.state, self.given, following))
+            if following > (known := self.paced[pool]):
+                self.state.pace[pool, known:following] = [
+                    self.scenario.pace(name, g, self.seed) for g in range(known, following)
+                ]
+                self.paced[pool] = following
+            resize(self.ref, self.setting, pool, following, self.now)
+        self.state.n[SLACK] = 0
+
+    def let_in(self, seconds: float) -> None:
+        """Let in those whose turn it is in the `seconds` until the next tick; what is left over is not saved up."""
+        rate = self.controls.signup_rate
+        lots = self.lots % 1.0 + rate * seconds if rate < math.inf else math.inf
+        while True:
+            waiting = int(length_of_line(self.ref))
+            lots = let_in(self.ref, self.setting, lots, self.now)
+            if lots < 1 or waiting == 0 or int(length_of_line(self.ref)) == 0:
+                break
+            self.make_room()  # more of them than the calendar could take
+        self.state.n[SLACK] = 0
+        self.lots = lots if lots < math.inf else 0.0
+
+    def telemetry(self) -> Telemetry:
+        """What a policy may see now, counts since the tick before."""
+        s = self.state
+        pools = {
+            name: PoolTelemetry(
+                int(s.gpus[pool]),
+                int(s.running[pool]),
+                int(s.queued[pool]),
+                int(s.inside[pool]),
+                float(expected_wait(self.ref, self.setting, pool, LAST)),
+            )
+            for pool, name in enumerate(self.scenario.pools)
+        }
+        return Telemetry(
+            now=self.now,
+            pools=pools,
+            arrivals=read_only(s.arrivals),
+            refused=read_only(s.refused),
+            served=read_only(s.served),
+            waited=read_only(s.waited),
+            started=read_only(s.started),
+            latency=read_only(s.latency),
+            signups=int(s.n[SIGNUPS]),
+            waitlisted=int(length_of_line(self.ref)),
+            active=int(s.n[ACTIVE]),
+        )
+
+    def log(self) -> Log:
+        """All that happened before the horizon."""
+        self.play(self.scenario.horizon, 0)
+        s, n = self.state, self.state.n
+        close(self.ref, self.setting, int(n[BATCHES]), int(n[PEOPLE]))
+        if self.recording.sampled > 0:
+            while keep_the_rest(self.ref, self.setting):
+                self.make_room()
+            s = self.state
+        rows = self.recording.rows
+        requests = request_columns(s, self.given.pool_of, int(n[REQUESTS])) if rows else kept_columns(s, int(n[KEPTS]))
+        batches = batch_columns(s, int(n[BATCHES]) if rows else 0)
+        people = people_columns(s, int(n[USERS]) if rows else 0)
+        gpus = [self.scenario.gpus(name) for name in self.scenario.pools]
+        return Log(requests, batches, people, s.gpus.tolist() if self.given.unlimited else gpus, self.timeline())
+
+    def timeline(self) -> Timeline:
+        s, n = self.state, self.state.n
+        by_cell = len(self.scenario.tiers), len(self.scenario.features)
+        return Timeline(
+            width=bin_width(self.scenario.horizon),
+            counts=s.counts.reshape(len(s.counts), *by_cell, -1).astype(np.int64),
+            seconds=s.seconds.reshape(len(s.seconds), *by_cell, -1),
+            queue=s.queue,
+            signups=s.signups.astype(np.int64),
+            latencies=s.latencies.reshape(len(s.latencies), *by_cell, -1),
+            joules=joules(self.scenario, s.busy),
+            peaks=np.column_stack([s.crest[:, PEAK:], s.queued]),
+            people={
+                "came": int(s.signups.sum()),
+                "let_in": int(n[LET_IN]),
+                "lost": int(n[GAVE_UP_WAITING]),
+                "invited": int(n[INVITED]),
+                "churned": int(n[CHURNED]),
+                "everybody": int(n[USERS]),
+            },
+        )
+
+
+def begun(scenario: Scenario, c: Setting, users: int) -> State:
+    """The state of a run before its first moment."""
+    state = fresh_state(
+        len(scenario.pools),
+        len(c.spec_images),
+        len(scenario.tiers),
+        len(scenario.features),
+        [scenario.gpus(name) for name in scenario.pools],
+        len(scenario.demand.regions),
+        buckets=int(c.buckets_a_second * scenario.horizon) + 2,
+        bins=len(c.edges) - 1,
+        largest=max(pool.max_batch for pool in scenario.pools.values()),
+        rows=c.rows,
+        sampled=c.sampled > 0,
+        delivers=c.delivers_late,
+    )
+    scripted = len(c.arrives) - len(c.arriving)  # whose accounts are there from the start
+    state = state._replace(people=roomy(state.people, 0, scripted + SPARE))
+    state = with_room(with_chunks(state, 4096), c)
+    if c.rows:  # room for what is likely to come: untouched memory costs nothing, moving it does
+        attempts = int(expected_attempts(scenario, users, len(c.ask_times)))
+        state = state._replace(
+            past=roomy(state.past, 0, users + SPARE),
+            requests=roomy(state.requests, 0, attempts),
+            batches=roomy(state.batches, 0, attempts),
+        )
+    state.n[LIMITERS] = 1
+    forget(state.limiters[0])  # stands for users without limits
+    return state
+
+
+def joules(scenario: Scenario, busy: Floats) -> Floats:
+    """What busy GPUs used in each pool; nan where a profile that was used has no power."""
+    specs, profiles = scenario.specs(), scenario.used_profiles
+    used = np.zeros(len(busy))
+    for pool, spec, size in np.argwhere(busy > 0).tolist():
+        used[pool] += busy[pool, spec, size] * profiles[specs[spec].model].power(specs[spec], size)
+    return used

@@ -1,0 +1,104 @@
+"""The compiled engine's GPUs: a batch is put on one; and those that are idle."""
+
+import numpy as np
+
+from sim.engine.clock import COMPLETION
+from sim.engine.compiled.calendar import FINISH, schedule
+from sim.engine.compiled.crowd import release
+from sim.engine.compiled.records import BATCHES, FREE_BATCHES, LEAVING, NOBODY, STARTED
+from sim.engine.compiled.requests import ATTEMPTS
+from sim.model.chance import noise, sample
+from sim.model.jit import njit
+from sim.model.knobs import (
+    POWER,
+    SLOWDOWN,
+)
+from sim.model.streams import LOAD, SERVICE
+
+
+@njit
+def start(s, c, pool, gpu, spec, first, taken, now):  # type: ignore[no-untyped-def]
+    """Put a batch on a GPU."""
+    head = s.requests[first]
+    size = taken * c.spec_images[spec]
+    seconds = c.seconds[pool, spec, size] * s.pace[pool, gpu]
+    key, k = s.people[head.person].key, head.ask * ATTEMPTS + head.attempt
+    seconds *= noise(c.noise_kind[spec], c.noise_sigma[spec], c.seed, SERVICE, key, k)
+    seconds *= s.pool_knobs[pool, SLOWDOWN]
+    if s.loaded[pool, gpu] != c.spec_model[spec]:
+        s.loaded[pool, gpu] = c.spec_model[spec]
+        seconds += sample(c.load[pool, 0], c.load[pool, 1], c.load[pool, 2], c.seed, LOAD, key, k)
+    number = new_batch(s)
+    batch = s.batches[number]
+    batch.pool, batch.gpu, batch.spec, batch.size, batch.taken = pool, gpu, spec, size, taken
+    batch.started, batch.seconds, batch.finished, batch.first = now, seconds, np.nan, first
+    batch.power = s.pool_knobs[pool, POWER]
+    s.running[pool] += 1
+    row = first
+    while row != NOBODY:
+        request = s.requests[row]
+        request.dequeued, request.batch = now, number
+        request.mark |= STARTED
+        s.started[request.tier, request.feature] += 1
+        s.waited[request.tier, request.feature] += now - request.arrived
+        row = request.next
+    schedule(s, c, now + seconds, COMPLETION, gpu, FINISH, number)
+
+
+@njit
+def new_batch(s):  # type: ignore[no-untyped-def]
+    n = s.n
+    if n[FREE_BATCHES] > 0:
+        n[FREE_BATCHES] -= 1
+        return s.free_batches[n[FREE_BATCHES]]
+    n[BATCHES] += 1
+    return n[BATCHES] - 1
+
+
+@njit
+def free_batch(s, c, number):  # type: ignore[no-untyped-def]
+    """Use a batch's record again, unless every row is recorded."""
+    if not c.rows:
+        s.batches[number].first = NOBODY
+        s.free_batches[s.n[FREE_BATCHES]] = number
+        s.n[FREE_BATCHES] += 1
+
+
+@njit
+def out_of_service(s, request):  # type: ignore[no-untyped-def]
+    """One request of this account less in the service; if it was the last of somebody who has left, they are gone."""
+    person = s.people[request.person]
+    person.in_flight -= 1
+    if person.status == LEAVING and person.in_flight == 0:
+        release(s, request.person)
+
+
+@njit
+def go_idle(s, pool, gpu):  # type: ignore[no-untyped-def]
+    """Onto the pool's heap of idle GPUs."""
+    idle, place = s.idle[pool], s.idle_count[pool]
+    s.idle_count[pool] += 1
+    while place > 0 and idle[(place - 1) >> 1] > gpu:
+        idle[place] = idle[(place - 1) >> 1]
+        place = (place - 1) >> 1
+    idle[place] = gpu
+
+
+@njit
+def lowest_idle(s, pool):  # type: ignore[no-untyped-def]
+    """Off the pool's heap of idle GPUs: the lowest number."""
+    idle = s.idle[pool]
+    found = idle[0]
+    s.idle_count[pool] -= 1
+    size = s.idle_count[pool]
+    last, place = idle[size], 0
+    while 2 * place + 1 < size:
+        child = 2 * place + 1
+        if child + 1 < size and idle[child + 1] < idle[child]:
+            child += 1
+        if idle[child] >= last:
+            break
+        idle[place] = idle[child]
+        place = child
+    idle[place] = last
+    return found

@@ -1,0 +1,291 @@
+"""The compiled engine's pools: lanes of waiting requests, batches formed from them, and GPUs that serve them."""
+
+import numpy as np
+
+from sim.engine.clock import LINGER
+from sim.engine.compiled import tally
+from sim.engine.compiled.calendar import LINGERED, schedule
+from sim.engine.compiled.gpus import go_idle, lowest_idle, out_of_service, start
+from sim.engine.compiled.memory import fetch
+from sim.engine.compiled.records import DROPPED, GONE, NOBODY, NONE, REFUSED, RETRY, SWITCHED_OFF, WAITED_OUT
+from sim.engine.compiled.requests import free, key_of, never_leaves
+from sim.model.dropping import dropped
+from sim.model.gateway import EXPIRED
+from sim.model.jit import njit
+from sim.model.knobs import (
+    CODEL,
+    EXPIRE,
+    LIFO,
+    NO_SHARING,
+    ORDER,
+    SHARING,
+    SHORTEST,
+)
+from sim.model.sharing import whose_turn
+
+
+@njit
+def expected_wait(s, c, pool, priority):  # type: ignore[no-untyped-def]
+    """Seconds until the work queued at this priority or before it is started, over all GPUs."""
+    work = 0.0
+    for place in range(s.lane_count[pool]):
+        lane = s.lanes[pool, place]
+        if lane.priority <= priority:
+            work += lane.waiting * c.work[pool, lane.spec]
+    return work / s.gpus[pool] if s.gpus[pool] > 0 else np.inf
+
+
+@njit
+def lane_of(s, pool, priority, spec, flow):  # type: ignore[no-untyped-def]
+    """The lane of a priority, spec and flow, made where there is none; `order` lists lanes by all three."""
+    count = s.lane_count[pool]
+    for place in range(count):
+        lane = s.lanes[pool, place]
+        if lane.priority == priority and lane.spec == spec and lane.flow == flow:
+            return place
+    lane = s.lanes[pool, count]
+    lane.priority, lane.spec, lane.flow, lane.waiting = priority, spec, flow, 0
+    lane.head, lane.tail = NOBODY, NOBODY
+    s.lane_count[pool] = count + 1
+    rank = count
+    while rank > 0:
+        other = s.lanes[pool, s.lanes[pool, rank - 1].order]
+        if other.priority < priority:
+            break
+        if other.priority == priority and (other.spec < spec or (other.spec == spec and other.flow < flow)):
+            break
+        s.lanes[pool, rank].order = s.lanes[pool, rank - 1].order
+        rank -= 1
+    s.lanes[pool, rank].order = count
+    return count
+
+
+@njit
+def count(s, c, pool, place, now, sign):  # type: ignore[no-untyped-def]
+    """Keep the queue's totals when a request joins (+1) or leaves it (-1)."""
+    tally.time_passes(s, c, pool, now)
+    lane = s.lanes[pool, place]
+    s.queued[pool] += sign
+    s.waiting_images[pool, lane.spec] += sign * c.spec_images[lane.spec]
+    s.flow_waiting[pool, lane.flow] += sign
+    lane.waiting += sign
+
+
+@njit
+def next_of(s, c, pool, place):  # type: ignore[no-untyped-def]
+    """The one of a lane to be served next: of those who still wait, who came first, or last."""
+    lane = s.lanes[pool, place]
+    lifo = s.pool_knobs[pool, ORDER] == LIFO
+    row = lane.tail if lifo else lane.head
+    while row != NOBODY and s.requests[row].mark & GONE:
+        unlink(s, lane, row)
+        free(s, c, row)
+        row = lane.tail if lifo else lane.head
+    return row
+
+
+@njit
+def unlink(s, lane, row):  # type: ignore[no-untyped-def]
+    """Take a request off either end of its lane."""
+    request = s.requests[row]
+    if lane.head == row:
+        lane.head = request.next
+        if lane.head == NOBODY:
+            lane.tail = NOBODY
+        else:
+            s.requests[lane.head].batch = NOBODY
+    else:
+        lane.tail = request.batch
+        s.requests[lane.tail].next = NOBODY
+
+
+@njit
+def may_drop(s, pool):  # type: ignore[no-untyped-def]
+    """Whether this pool drops requests when their turn comes."""
+    return s.pool_knobs[pool, EXPIRE] < np.inf or s.pool_knobs[pool, CODEL] > 0.0
+
+
+@njit
+def join(s, c, row, priority, spec, flow, now):  # type: ignore[no-untyped-def]
+    """Put a granted request into its pool's queue and let a GPU start if one may."""
+    request = s.requests[row]
+    pool = c.pool_of[request.feature]
+    place = lane_of(s, pool, priority, spec, flow)
+    lane = s.lanes[pool, place]
+    request.next, request.lane = NOBODY, place
+    s.inside[pool] += 1
+    plain = c.linger[pool] == 0.0 and not may_drop(s, pool) and s.pool_knobs[pool, SHARING] == NO_SHARING
+    if plain and s.queued[pool] == 0 and s.idle_count[pool] > 0:
+        start(s, c, pool, lowest_idle(s, pool), spec, row, 1, now)  # no need to queue
+        return
+    request.batch = lane.tail
+    if lane.tail == NOBODY:
+        lane.head = row
+    else:
+        s.requests[lane.tail].next = row
+    lane.tail = row
+    count(s, c, pool, place, now, 1)
+    if c.linger[pool] > 0:
+        schedule(s, c, now + c.linger[pool], LINGER, request.user, LINGERED, key_of(row, request))
+    wake_one(s, c, pool, now)
+
+
+@njit
+def wake_one(s, c, pool, now):  # type: ignore[no-untyped-def]
+    """If a lane is ready, the idle GPU of the lowest number takes it; an unlimited pool gets one more GPU."""
+    if s.idle_count[pool] == 0 and not c.unlimited:
+        return
+    if next_lane(s, c, pool) == NOBODY:
+        return
+    if s.idle_count[pool] > 0:
+        gpu = lowest_idle(s, pool)
+    else:
+        gpu = s.gpus[pool]
+        s.gpus[pool] += 1
+        s.loaded[pool, gpu] = NOBODY
+        s.pace[pool, gpu] = 1.0
+    serve(s, c, pool, gpu, now)
+
+
+@njit
+def next_lane(s, c, pool):  # type: ignore[no-untyped-def]
+    """The lane to serve next: of those ready the most urgent, of the flow whose turn it is, then by order."""
+    if s.queued[pool] == 0:
+        return NOBODY
+    sharing, best = s.pool_knobs[pool, SHARING] > 0.0, NOBODY
+    flows = s.flows[pool] if sharing else 1
+    s.ready[:flows] = NOBODY
+    for rank in range(s.lane_count[pool]):
+        place = s.lanes[pool, rank].order
+        lane = s.lanes[pool, place]
+        if best != NOBODY and lane.priority > s.lanes[pool, best].priority:
+            break
+        if lane.waiting == 0:
+            continue
+        candidate = next_of(s, c, pool, place)
+        full = s.waiting_images[pool, lane.spec] >= c.full[pool, lane.spec]
+        if c.linger[pool] > 0 and not s.requests[candidate].mark & WAITED_OUT and not full:
+            continue
+        flow = lane.flow if sharing else 0
+        if s.ready[flow] == NOBODY or comes_before(s, c, pool, candidate, place, s.ready[flow]):
+            best = s.ready[flow] = place
+    if best == NOBODY or not sharing:
+        return s.ready[0]
+    turn = whose_turn(s.deficits[pool], s.weights[pool], s.ready, s.flow_waiting[pool], flows, c.quantum[pool])
+    return s.ready[turn]
+
+
+@njit
+def comes_before(s, c, pool, row, place, rival):  # type: ignore[no-untyped-def]
+    """Whether the next of one lane is served before that of a rival lane, alike urgent."""
+    order = s.pool_knobs[pool, ORDER]
+    if order == SHORTEST:
+        work, other_work = c.work[pool, s.lanes[pool, place].spec], c.work[pool, s.lanes[pool, rival].spec]
+        if work != other_work:
+            return work < other_work
+    one, other = s.requests[row], s.requests[next_of(s, c, pool, rival)]
+    earlier = one.arrived < other.arrived or (one.arrived == other.arrived and one.user < other.user)
+    return earlier != (order == LIFO)
+
+
+@njit
+def look_into_queue(s, pool):  # type: ignore[no-untyped-def]
+    """Have fetched what the next batch will need: who is first in each lane is here already (see take)."""
+    for place in range(min(s.lane_count[pool], 4)):
+        head = s.lanes[pool, place].head
+        if head != NOBODY:
+            request = s.requests[head]
+            fetch(s.people, request.person)
+            fetch(s.requests, request.next)
+
+
+@njit
+def serve(s, c, pool, gpu, now):  # type: ignore[no-untyped-def]
+    """A free GPU takes the next batch, or goes idle."""
+    while gpu < s.gpus[pool]:
+        place = next_lane(s, c, pool)
+        if place == NOBODY:
+            go_idle(s, pool, gpu)
+            return
+        if take(s, c, pool, place, gpu, now):
+            return
+    s.loaded[pool, gpu] = SWITCHED_OFF
+
+
+@njit
+def take(s, c, pool, place, gpu, now):  # type: ignore[no-untyped-def]
+    """A batch headed by the lane's next, filled with requests of the same spec, the urgent ones first.
+
+    Whether there is one: all that was taken may have been dropped.
+    """
+    spec = s.lanes[pool, place].spec
+    each, room = c.spec_images[spec], c.full[pool, spec]
+    first, last, taken, picky = NOBODY, NOBODY, 0, may_drop(s, pool)
+    for rank in range(-1, s.lane_count[pool]):
+        source = place if rank < 0 else s.lanes[pool, rank].order
+        lane = s.lanes[pool, source]
+        if lane.waiting == 0 or lane.spec != spec or (rank >= 0 and source == place):
+            continue
+        while room >= each:
+            row = next_of(s, c, pool, source)
+            if row == NOBODY:
+                break
+            unlink(s, lane, row)
+            count(s, c, pool, source, now, -1)
+            request = s.requests[row]
+            request.dequeued, request.next = now, NOBODY
+            if picky:
+                waited, seconds = now - request.arrived, c.seconds[pool, spec, c.full[pool, spec]]
+                if dropped(s.pool_knobs[pool], s.codel[pool], waited, seconds, s.queued[pool], now):
+                    drop(s, c, pool, row)
+                    continue
+            if first == NOBODY:
+                first = row
+            else:
+                s.requests[last].next = row
+            last = row
+            room -= each
+            if s.pool_knobs[pool, SHARING] != NO_SHARING:
+                s.deficits[pool, lane.flow] -= c.work[pool, spec]
+            taken += 1
+        fetch(s.requests, lane.head)  # of the next batch
+    if taken > 0:
+        start(s, c, pool, gpu, spec, first, taken, now)
+    return taken > 0
+
+
+@njit
+def drop(s, c, pool, row):  # type: ignore[no-untyped-def]
+    """Its turn has come and it is dropped. Its user, if still there, goes on at the end of this moment."""
+    request = s.requests[row]
+    s.inside[pool] -= 1
+    out_of_service(s, request)
+    if request.outcome == NONE:
+        request.outcome, request.reason = REFUSED, EXPIRED
+        s.refused[request.tier, request.feature] += 1
+        tally.dropped(s, c, request.tier * len(c.slo) + request.feature, request)
+        if not c.tells_refusals and not never_leaves(c, request):
+            request.mark |= RETRY  # found out when patience is over
+            return
+    s.dropped[s.n[DROPPED]] = row
+    s.n[DROPPED] += 1
+
+
+@njit
+def resize(s, c, pool, gpus, now):  # type: ignore[no-untyped-def]
+    """So many GPUs of a pool are in service. The last in number go first, each after its batch.
+
+    Who comes holds no model.
+    """
+    before, idle = s.gpus[pool], s.idle_count[pool]
+    s.gpus[pool], s.idle_count[pool] = gpus, 0
+    for place in range(idle):
+        gpu = s.idle[pool, place]
+        if gpu < gpus:
+            go_idle(s, pool, gpu)
+        else:
+            s.loaded[pool, gpu] = SWITCHED_OFF
+    for gpu in range(before, gpus):
+        if s.loaded[pool, gpu] == SWITCHED_OFF:
+            s.loaded[pool, gpu] = NOBODY
+            serve(s, c, pool, gpu, now)

@@ -1,0 +1,71 @@
+"""The compiled engine's records of requests: made for an attempt, written down if wanted, used again once over."""
+
+import numpy as np
+
+from sim.engine.compiled.records import FREE_REQUESTS, KEPTS, NOBODY, NOTIFIED, STARTED
+from sim.model.chance import NEVER
+from sim.model.jit import njit
+from sim.model.streams import SAMPLE, draw
+
+ATTEMPTS = 1024  # room for the attempts of one ask in the k of a draw
+
+
+@njit
+def key_of(row, request):  # type: ignore[no-untyped-def]
+    """What an event about a request carries: its record, and enough to know that it is still this one's."""
+    return (row << 32) | ((request.ask * ATTEMPTS + request.attempt) & 0xFFFFFFFF)
+
+
+@njit
+def is_of(request, user, load):  # type: ignore[no-untyped-def]
+    """Whether a record is still that of the request that an event is about."""
+    return request.user == user and (request.ask * ATTEMPTS + request.attempt) & 0xFFFFFFFF == load & 0xFFFFFFFF
+
+
+@njit
+def never_leaves(c, request):  # type: ignore[no-untyped-def]
+    """Whether its user waits for ever."""
+    return (c.patience_notified[0] if request.mark & NOTIFIED else c.patience[0]) == NEVER
+
+
+@njit
+def settle(s, c, row):  # type: ignore[no-untyped-def]
+    """A request has gone its way: it is written down if its user is in the sample, and its record used again."""
+    if not c.rows:
+        keep(s, c, row)
+        free(s, c, row)
+
+
+@njit
+def free(s, c, row):  # type: ignore[no-untyped-def]
+    """Use a request's record again, unless every row is recorded."""
+    if not c.rows:
+        s.requests[row].user = NOBODY
+        s.free_requests[s.n[FREE_REQUESTS]] = row
+        s.n[FREE_REQUESTS] += 1
+
+
+@njit
+def keep(s, c, row):  # type: ignore[no-untyped-def]
+    """Write down a request of a user who is in the sample."""
+    request = s.requests[row]
+    if c.sampled <= 0 or draw(c.seed, SAMPLE, s.people[request.person].key, 0) >= c.sampled:
+        return
+    kept = s.kept[s.n[KEPTS]]
+    s.n[KEPTS] += 1
+    copy(kept, request)
+    kept.spec = request.asked if request.lane < 0 else s.lanes[c.pool_of[request.feature], request.lane].spec
+    kept.finished, kept.gpu_seconds = np.nan, np.nan
+    kept.batch = NOBODY
+    if request.mark & STARTED:
+        kept.batch = request.batch
+        batch = s.batches[request.batch]
+        kept.finished, kept.gpu_seconds = batch.finished, batch.seconds / batch.taken
+
+
+@njit
+def copy(kept, request):  # type: ignore[no-untyped-def]
+    kept.arrived, kept.dequeued, kept.left = request.arrived, request.dequeued, request.left
+    kept.user, kept.ask, kept.attempt = request.user, request.ask, request.attempt
+    kept.asked, kept.tier, kept.feature, kept.level = request.asked, request.tier, request.feature, request.level
+    kept.reason, kept.outcome, kept.mark = request.reason, request.outcome, request.mark

@@ -1,0 +1,317 @@
+"""What the compiled engine is told of a scenario: names become numbers, tables become arrays, once a run."""
+
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sim.demand.behaviour import Behaviour
+from sim.demand.clockwork import Clockwork
+from sim.demand.laws import Law
+from sim.engine.compiled.calendar import buckets_for
+from sim.engine.compiled.records import CHUNK
+from sim.model.chance import CONSTANT, EXPONENTIAL_NOISE, LOGNORMAL_NOISE, NO_NOISE
+from sim.results.timeline import bin_width, grid
+from sim.scenario.parts import Recording
+from sim.scenario.people import Asks, People
+from sim.scenario.scenario import Scenario
+
+Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
+
+MOST_INVITED = 1000  # by one image
+NO_LOAD = (CONSTANT, 0.0, 0.0)
+NOISES = {
+    "none": NO_NOISE,
+    "lognormal": LOGNORMAL_NOISE,
+    "as measured": LOGNORMAL_NOISE,
+    "exponential": EXPONENTIAL_NOISE,
+}
+
+
+class Setting(NamedTuple):
+    """Constants of one run, in the shapes that compiled code wants. Laws are (kind, a, b)."""
+
+    seed: int
+    horizon: float
+    warm_up: float
+    midnight: float
+    buckets_a_second: float  # of the calendar
+    bins_a_second: float  # of the timeline
+    edges: Floats  # of its bins
+    rows: bool  # every row is recorded
+    sampled: float  # else the share of users whose rows are kept
+    pushes: int  # moments that one moment can put on the calendar at most
+    chunks: int  # that it can need for them
+    largest: int  # images in a batch at most, so requests that one moment can end
+    # Everybody known beforehand, in order of arrival; what is the same for a whole source is by source.
+    arrives: Floats
+    keys: Ints
+    tiers: NDArray[np.int8]
+    regions: NDArray[np.int8]
+    sources: NDArray[np.int16]
+    ages: Floats
+    newcomers: NDArray[np.bool_]
+    # Features: by feature, then by the place of the number of images, then down the ladder.
+    feature_bounds: Floats
+    slo: Floats
+    image_bounds: Floats  # (features, most numbers of images): 2 beyond the last
+    image_counts: Ints
+    ladders: Ints
+    rungs: Ints
+    meter: Ints
+    meters: int
+    pool_of: Ints
+    # Specs and pools.
+    spec_images: Ints
+    spec_model: Ints
+    noise_kind: Ints
+    noise_sigma: Floats
+    seconds: Floats  # (pools, specs, images in a batch)
+    full: Ints  # (pools, specs): images in a full batch
+    work: Floats  # (pools, specs): GPU-seconds of one request in a full batch
+    quantum: Floats  # by pool: the most of these
+    linger: Floats
+    load: Floats  # (pools, 3): a law each
+    notices: bool
+    tells_refusals: bool
+    delivers_late: bool
+    notifies_above: float
+    unlimited: bool
+    # People.
+    requests: tuple[int, float, float, int]
+    character: tuple[float, float, float, float]
+    think: tuple[int, float, float]
+    break_chance: float
+    breaks: tuple[int, float, float]
+    patience: tuple[int, float, float]
+    patience_notified: tuple[int, float, float]
+    patience_waitlist: tuple[int, float, float]
+    backoff: tuple[int, float, float]
+    retries: int
+    growth: float
+    longest: float
+    chances: tuple[float, float, float, float]  # of a retry: after a refusal, after leaving, when hopeless; new account
+    churn: float
+    churn_late: float
+    regenerate: float
+    returning: bool  # whether anybody ever does
+    leaving: bool  # whether anybody does for good
+    using: Floats
+    staying: Floats
+    flat: bool
+    quantiles: Floats
+    by_weekday: Floats
+    local: Floats
+    tier_bounds: Floats
+    region_bounds: Floats
+    # Scripts.
+    ask_times: Floats
+    ask_user: Ints
+    ask_account: Ints  # the record of that user's account
+    ask_feature: Ints
+    ask_images: Ints
+    ask_again: NDArray[np.bool_]
+    arriving: NDArray[np.int32]  # people with a life, in order
+    # Word of mouth.
+    market: float  # 0 where there is none
+    shared: float
+    late: float
+    degraded: float
+    signups: float
+    openings: Floats  # (tiers, 3): when it is let in, the share of the pent-up, the mean time they take to come
+    delay: tuple[int, float, float]
+
+
+def plain(law: Law) -> tuple[int, float, float]:
+    return int(law.kind), float(law.a), float(law.b)
+
+
+def padded(rows: list[list[float]], fill: float, dtype: type) -> NDArray:
+    """Rows of different lengths as one array."""
+    width = max(1, *(len(row) for row in rows)) if rows else 1
+    table: NDArray[Any] = np.full((len(rows), width), fill, dtype=dtype)
+    for place, row in enumerate(rows):
+        table[place, : len(row)] = row
+    return table
+
+
+def setting_of(
+    scenario: Scenario, people: People, asks: Asks, seed: int, recording: Recording, *, unlimited: bool
+) -> Setting:
+    """The setting of one run."""
+    clock = Clockwork(scenario.demand.season, scenario.demand.regions, scenario.start)
+    buckets = buckets_for(4 * expected_attempts(scenario, len(people), len(asks.instants)))
+    pushes = most_pushes(scenario)
+    return Setting(
+        seed=seed,
+        horizon=scenario.horizon,
+        warm_up=scenario.warm_up,
+        midnight=scenario.midnight,
+        buckets_a_second=buckets / scenario.horizon,
+        bins_a_second=1.0 / bin_width(scenario.horizon),
+        edges=grid(scenario.horizon),
+        rows=recording.rows,
+        sampled=recording.sampled,
+        pushes=pushes,
+        chunks=min(pushes, buckets) + pushes // CHUNK + 1,
+        largest=max(pool.max_batch for pool in scenario.pools.values()) + 1,
+        **of_people(scenario, people),
+        **of_features(scenario),
+        **of_pools(scenario, unlimited=unlimited),
+        notices=scenario.serving.notices_leaving,
+        tells_refusals=scenario.serving.tells_refusals,
+        delivers_late=scenario.serving.delivers_late,
+        notifies_above=scenario.serving.notifies_above,
+        unlimited=unlimited,
+        **of_behaviour(scenario.behaviour, int(np.ceil(scenario.horizon / 86400.0)) + 1),
+        flat=clock.flat,
+        quantiles=clock.quantiles,
+        by_weekday=clock.by_weekday,
+        local=clock.local,
+        tier_bounds=np.cumsum([tier.share for tier in scenario.tiers.values()])[:-1],
+        region_bounds=np.cumsum([region.share for region in scenario.demand.regions.values()])[:-1],
+        **of_scripts(scenario, people, asks),
+        **of_word_of_mouth(scenario),
+    )
+
+
+def expected_attempts(scenario: Scenario, people: int, asks: int) -> float:
+    """About how many attempts there will be, to cut the calendar and make room by: it need not be right."""
+    word = scenario.demand.word_of_mouth
+    crowd = people if word is None else max(people, word.market * scenario.scale)
+    return 2.0 * crowd * scenario.behaviour.requests.average + asks
+
+
+def most_pushes(scenario: Scenario) -> int:
+    """Moments that one moment can put on the calendar at most: those of all users whose images a batch holds."""
+    invited = 0 if scenario.demand.word_of_mouth is None else MOST_INVITED
+    return (1 + invited) * max(pool.max_batch for pool in scenario.pools.values()) + 4
+
+
+def of_people(scenario: Scenario, people: People) -> dict[str, Any]:
+    """Everybody known beforehand."""
+    demand = scenario.demand
+    scripts = [*demand.clients, *demand.traces]
+    ages = [wave.account_age for wave in demand.waves] + [source.account_age for source in scripts]
+    newcomers = [wave.newcomers for wave in demand.waves] + [False for _ in scripts]
+    return {
+        "arrives": people.arrives,
+        "keys": people.key,
+        "tiers": people.tier.astype(np.int8),
+        "regions": people.region.astype(np.int8),
+        "sources": people.source.astype(np.int16),
+        "ages": np.array(ages, dtype=float),
+        "newcomers": np.array(newcomers, dtype=bool),
+        "arriving": np.flatnonzero(people.source < len(demand.waves)).astype(np.int32),
+    }
+
+
+def of_scripts(scenario: Scenario, people: People, asks: Asks) -> dict[str, Any]:
+    """Scripted asks; the accounts behind them have the first records of people, in order."""
+    first = len(scenario.demand.waves)
+    again = np.array([source.retries for source in [*scenario.demand.clients, *scenario.demand.traces]] or [False])
+    scripted = people.source >= first
+    accounts = np.cumsum(scripted) - 1
+    return {
+        "ask_times": asks.instants,
+        "ask_user": asks.user,
+        "ask_account": accounts[asks.user],
+        "ask_feature": asks.feature,
+        "ask_images": asks.images,
+        "ask_again": again[people.source[asks.user] - first],
+    }
+
+
+def of_behaviour(b: Behaviour, days: int) -> dict[str, Any]:
+    """What people do."""
+    retry, using, staying = b.retry, b.returns.using(days), b.returns.staying(days)
+    return {
+        "requests": (int(b.requests.law.kind), *b.requests.law[1:3], int(b.requests.law.at_most)),
+        "character": (b.activity.sigma, b.activity.heavy, b.activity.times, b.activity.loyalty),
+        "think": plain(b.think.law),
+        "break_chance": b.breaks.probability,
+        "breaks": plain(b.breaks.lasting.law),
+        "patience": plain(b.patience.law),
+        "patience_notified": plain(b.patience_notified.law),
+        "patience_waitlist": plain(b.waitlist_patience.law),
+        "backoff": plain(retry.backoff.law),
+        "retries": retry.at_most,
+        "growth": retry.growth,
+        "longest": retry.longest,
+        "chances": (retry.probability, retry.after_leaving, retry.hopeless, retry.second_account),
+        "churn": b.churn,
+        "churn_late": b.churn_late,
+        "regenerate": b.regenerate,
+        "returning": bool((using > 0).any()),
+        "leaving": bool((staying < 1).any()),
+        "using": using,
+        "staying": staying,
+    }
+
+
+def of_word_of_mouth(scenario: Scenario) -> dict[str, Any]:
+    word = scenario.demand.word_of_mouth
+    return {
+        "market": 0.0 if word is None else word.market * scenario.scale,
+        "shared": 0.0 if word is None else word.shared,
+        "late": 0.0 if word is None else word.late,
+        "degraded": 0.0 if word is None else word.degraded,
+        "signups": 0.0 if word is None else word.signups,
+        "openings": np.array(scenario.openings()),
+        "delay": (0, 0.0, 0.0) if word is None else plain(word.delay.law),
+    }
+
+
+def of_features(scenario: Scenario) -> dict[str, Any]:
+    """Features as arrays."""
+    features, specs = list(scenario.features.values()), scenario.specs()
+    ladders = [[[specs.index(rung) for rung in ladder] for ladder in f.ladders().values()] for f in features]
+    places = max(len(rows) for rows in ladders)
+    deepest = max(len(row) for rows in ladders for row in rows)
+    table = np.zeros((len(features), places, deepest), dtype=np.int64)
+    for number, rows in enumerate(ladders):
+        for place, row in enumerate(rows):
+            table[number, place, : len(row)] = row
+    meters = sorted(set(scenario.meters()))
+    return {
+        "feature_bounds": np.cumsum([f.share for f in features])[:-1],
+        "slo": np.array([f.slo for f in features]),
+        "image_bounds": padded([np.cumsum(list(f.images.values()))[:-1].tolist() for f in features], 2.0, np.float64),
+        "image_counts": padded([list(f.ladders()) for f in features], 0, np.int64),
+        "ladders": table,
+        "rungs": np.array([len(rows[0]) for rows in ladders]),
+        "meter": np.array([meters.index(meter) for meter in scenario.meters()]),
+        "meters": len(meters),
+        "pool_of": np.array([list(scenario.pools).index(f.pool) for f in features]),
+    }
+
+
+def of_pools(scenario: Scenario, *, unlimited: bool) -> dict[str, Any]:
+    """Specs and pools as arrays."""
+    specs, pools = scenario.specs(), list(scenario.pools)
+    models = list(dict.fromkeys(spec.model for spec in specs))
+    most = max(scenario.pools[name].max_batch for name in pools)
+    seconds = np.zeros((len(pools), len(specs), most + 1))
+    full = np.zeros((len(pools), len(specs)), dtype=np.int64)
+    work = np.zeros((len(pools), len(specs)))
+    for p, name in enumerate(pools):
+        for spec, table in scenario.batch_tables(name).items():
+            s, largest = specs.index(spec), max(table)
+            for images, duration in table.items():
+                seconds[p, s, images] = duration
+            full[p, s] = largest
+            work[p, s] = table[largest] * spec.images / largest
+    return {
+        "spec_images": np.array([spec.images for spec in specs]),
+        "spec_model": np.array([models.index(spec.model) for spec in specs]),
+        "noise_kind": np.array([NOISES[scenario.serving.noise.kind] for _ in specs]),
+        "noise_sigma": np.array([scenario.noise_sigma(spec.model) for spec in specs]),
+        "seconds": seconds,
+        "full": full,
+        "work": work,
+        "quantum": work.max(axis=1, initial=0.0),
+        # With a GPU for everybody nobody waits: not for others to fill a batch, nor for a model.
+        "linger": np.array([0.0 if unlimited else scenario.pools[name].linger for name in pools]),
+        "load": np.array([NO_LOAD if unlimited else plain(scenario.pools[name].model_load.law) for name in pools]),
+    }

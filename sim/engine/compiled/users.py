@@ -1,0 +1,164 @@
+"""The compiled engine's people: each step of the readable engine's users, waitlist and invitations as a function."""
+
+import math
+
+import numpy as np
+
+from sim.engine.clock import ABANDON, ASK, SIGNUP
+from sim.engine.compiled import tally
+from sim.engine.compiled.calendar import GAVE_UP, INVITED, SCRIPT, schedule
+from sim.engine.compiled.crowd import known, new_person, remember
+from sim.engine.compiled.records import (
+    ACTIVE,
+    ARRIVED,
+    GATE_OPEN,
+    LET_IN,
+    LIFE,
+    LINE_HEAD,
+    LINE_TAIL,
+    NOBODY,
+    SCRIPT_AGAIN,
+    SIGNUPS,
+    USERS,
+    WAITING,
+    WAITLISTED,
+    WISHING,
+)
+from sim.engine.compiled.records import INVITED as HOW_MANY_INVITED
+from sim.engine.compiled.records import SCRIPT as A_SCRIPT
+from sim.engine.compiled.wishes import attempt, nature
+from sim.model.chance import FIXED, count_of, place_of, sample
+from sim.model.jit import njit
+from sim.model.streams import CONVERT, COUNT, FEATURE, IMAGES, OPENING, REGION, TIER, WAITLIST, draw
+
+
+@njit
+def arrive(s, c, knobs, user, now):  # type: ignore[no-untyped-def]
+    """Somebody who was known beforehand is here."""
+    place = new_person(s, LIFE)
+    known(s, c, place, user)
+    begin(s, c, knobs, place, c.newcomers[c.sources[user]], now)
+
+
+@njit
+def begin(s, c, knobs, place, newcomer, now):  # type: ignore[no-untyped-def]
+    """Somebody is here: through the signup gate, or onto the list behind it."""
+    s.n[ARRIVED] += 1
+    person = s.people[place]
+    if not newcomer:
+        admit(s, c, knobs, place, now)
+        return
+    s.n[SIGNUPS] += 1
+    s.signups[tally.bin_of(s, c, now)] += 1
+    if s.n[GATE_OPEN] and s.n[LINE_TAIL] == s.n[LINE_HEAD]:
+        person.born = now
+        s.n[LET_IN] += 1
+        admit(s, c, knobs, place, now)
+        return
+    person.status = WAITLISTED
+    s.line[s.n[LINE_TAIL]] = place
+    s.n[LINE_TAIL] += 1
+    s.n[WAITING] += 1
+    kind, a, b = c.patience_waitlist
+    patience = sample(kind, a, b, c.seed, WAITLIST, person.key, 0)
+    schedule(s, c, now + patience, ABANDON, person.user, GAVE_UP, place)
+
+
+@njit
+def admit(s, c, knobs, place, now):  # type: ignore[no-untyped-def]
+    """Somebody has an account: their first day of use begins."""
+    person = s.people[place]
+    person.admitted = now
+    if c.rows:
+        s.past[person.user].admitted = now
+    begin_day(s, c, knobs, place, now)
+
+
+@njit
+def begin_day(s, c, knobs, place, now):  # type: ignore[no-untyped-def]
+    person = s.people[place]
+    s.n[ACTIVE] += 1
+    kind, mean, r, at_most = c.requests
+    if kind == FIXED:
+        person.more = int(mean)
+    else:
+        activity, _ = nature(c, person.key)
+        person.more = count_of(kind, mean, r, at_most, activity, draw(c.seed, COUNT, person.key, person.day))
+    begin_wish(s, c, knobs, place, now)
+
+
+@njit
+def begin_wish(s, c, knobs, place, now):  # type: ignore[no-untyped-def]
+    """A new wish of a life."""
+    person = s.people[place]
+    person.feature = feature_of(c, person.key, person.ask)
+    person.images = number_of_images(c, person.key, person.ask, person.feature)
+    person.since, person.attempt, person.status = now, 0, WISHING
+    attempt(s, c, knobs, place, NOBODY, now)
+
+
+@njit
+def feature_of(c, key, ask):  # type: ignore[no-untyped-def]
+    if len(c.feature_bounds) == 0:
+        return 0
+    return place_of(c.feature_bounds, draw(c.seed, FEATURE, key, ask))
+
+
+@njit
+def number_of_images(c, key, ask, feature):  # type: ignore[no-untyped-def]
+    """The place of the number of images in those the feature offers."""
+    if c.image_bounds[feature, 0] > 1.0:
+        return 0
+    return place_of(c.image_bounds[feature], draw(c.seed, IMAGES, key, ask))
+
+
+@njit
+def scripted(s, c, knobs, number, now):  # type: ignore[no-untyped-def]
+    """One ask of a script, whatever became of those before."""
+    if number + 1 < len(c.ask_times):
+        schedule_script(s, c, number + 1)
+    account = c.ask_account[number]
+    owner = s.people[account]
+    place = new_person(s, SCRIPT_AGAIN if c.ask_again[number] else A_SCRIPT)
+    wish, feature, images = s.people[place], c.ask_feature[number], c.ask_images[number]
+    wish.key, wish.user, wish.more, wish.tier = owner.key, owner.user, account, owner.tier
+    wish.ask = owner.ask
+    owner.ask += 1
+    if feature < 0:
+        feature = feature_of(c, owner.key, wish.ask)
+    wish.feature = feature
+    if images < 0:
+        wish.images = number_of_images(c, owner.key, wish.ask, feature)
+    else:
+        wish.images = 0
+        while c.image_counts[feature, wish.images] != images:
+            wish.images += 1
+    wish.since, wish.status = now, WISHING
+    attempt(s, c, knobs, place, NOBODY, now)
+
+
+@njit
+def schedule_script(s, c, number):  # type: ignore[no-untyped-def]
+    """Put a scripted ask on the calendar: the one before it does."""
+    schedule(s, c, c.ask_times[number], ASK, c.ask_user[number], SCRIPT, number)
+
+
+@njit
+def invited(s, c, knobs, key, by, now):  # type: ignore[no-untyped-def]
+    """Somebody who saw an image signs up, unless they are here already, or must wait for their tier to be let in."""
+    tier = place_of(c.tier_bounds, draw(c.seed, TIER, key, 0))
+    if now < c.openings[tier, 0]:
+        later = c.openings[tier, 0] - c.openings[tier, 2] * math.log(draw(c.seed, OPENING, key, 1))
+        if draw(c.seed, OPENING, key, 0) < c.openings[tier, 1]:
+            schedule(s, c, later, SIGNUP, by, INVITED, key)
+        return
+    if draw(c.seed, CONVERT, key, 0) >= 1.0 - s.n[ARRIVED] / c.market:
+        return
+    place = new_person(s, LIFE)
+    person = s.people[place]
+    person.key, person.user, person.born, person.admitted = key, s.n[USERS], now, np.nan
+    person.tier, person.region = tier, place_of(c.region_bounds, draw(c.seed, REGION, key, 0))
+    s.n[USERS] += 1
+    s.n[HOW_MANY_INVITED] += 1
+    remember(s, c, person.user, now, by, NOBODY, tier, person.region, True)
+    begin(s, c, knobs, place, True, now)

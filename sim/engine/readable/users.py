@@ -1,0 +1,238 @@
+"""The SimPy engine's users: a person's life with the service is a generator, read from top to bottom."""
+
+import math
+from collections.abc import Generator
+from functools import partial
+from typing import Any
+
+import numpy as np
+from simpy import Event
+
+from sim.engine.clock import ABANDON, ASK, SIGNUP, Clock
+from sim.engine.readable.crowd import Crowd
+from sim.engine.readable.invitations import Invitations
+from sim.engine.readable.service import ATTEMPTS, Open, Service
+from sim.engine.readable.waitlist import Waitlist
+from sim.model.chance import count_of, quantile, sample
+from sim.model.gateway import HOPELESS, pause_before_retry
+from sim.model.knobs import (
+    MOST,
+)
+from sim.model.request import ABANDONED, REFUSED, SERVED, Request
+from sim.model.streams import (
+    ACCOUNT,
+    BREAK,
+    CHURN,
+    COUNT,
+    FEATURE,
+    IMAGES,
+    PATIENCE,
+    PAUSE,
+    REGENERATE,
+    RETRY,
+    RETURN_TIME,
+    THINK,
+    draw,
+    pair,
+)
+from sim.scenario.people import ANY, Asks
+from sim.scenario.scenario import Scenario
+
+DAY = 86400.0
+
+
+class Users:
+    """Everybody who arrives, and what becomes of them."""
+
+    def __init__(
+        self, env: Clock, scenario: Scenario, crowd: Crowd, asks: Asks, service: Service, waitlist: Waitlist, seed: int
+    ):
+        self.env, self.crowd, self.service, self.waitlist, self.seed = env, crowd, service, waitlist, seed
+        self.behaviour = scenario.behaviour
+        self.tells_refusals = scenario.serving.tells_refusals
+        features = list(scenario.features.values())
+        self.feature_shares = np.cumsum([f.share for f in features])[:-1].tolist()
+        self.slo = [feature.slo for feature in features]
+        self.images = [list(feature.ladders()) for feature in features]
+        self.image_shares = [np.cumsum(list(feature.images.values()))[:-1].tolist() for feature in features]
+        sources = [*scenario.demand.clients, *scenario.demand.traces]
+        self.first_script = len(scenario.demand.waves)
+        self.retries = [source.retries for source in sources]
+        days = math.ceil(scenario.horizon / DAY) + 1
+        self.using = self.behaviour.returns.using(days)  # by days since arrival
+        self.staying = self.behaviour.returns.staying(days)
+        self.invitations: Invitations | None = None
+        if scenario.demand.word_of_mouth is not None:
+            self.invitations = Invitations(env, scenario, crowd, seed, self.begin)
+        env.process(self.arrive())
+        env.process(self.play(asks))
+
+    def arrive(self) -> Generator[Event, Any, None]:
+        """Begin each person's life at the instant they arrive."""
+        crowd = self.crowd
+        for user in range(len(crowd)):  # those known beforehand; the invited begin on their own
+            if crowd.source[user] >= self.first_script:
+                crowd.admitted[user] = crowd.arrives[user]
+                continue
+            yield self.env.at(crowd.arrives[user], SIGNUP, user)
+            self.begin(user)
+
+    def begin(self, user: int) -> None:
+        """Somebody is here."""
+        self.crowd.arrived += 1
+        self.env.process(self.life(user))
+
+    def life(self, user: int) -> Generator[Event, Any, None]:
+        """Sign up; then on each day of use ask, wait or leave, retry, think; churn or come back another day."""
+        crowd, key = self.crowd, self.crowd.key[user]
+        if crowd.newcomer[user]:
+            self.service.signups += 1
+            if not (yield from self.waitlist.passes(user, key)):
+                crowd.left[user] = self.env.now
+                return
+            crowd.born[user] = self.env.now  # the account is as old as the admission
+        crowd.admitted[user] = self.env.now
+        ask, day = 0, 0
+        while day < len(self.using):
+            self.service.active += 1
+            number, wanted = 0, self.requests_on(user, day)
+            while number < wanted:
+                if number > 0:
+                    yield self.pause(self.until_next(key, ask), user)
+                since = self.env.now
+                feature, images = self.wish(key, ask)
+                request = yield from self.want(user, ask, feature, images)
+                ask += 1
+                late = self.env.now - since > self.slo[feature]
+                if draw(self.seed, CHURN, key, ask) < self.chance_of_leaving(request, late=late):
+                    crowd.left[user] = self.env.now
+                    self.service.active -= 1
+                    return
+                wanted += self.was_no_good(request, key, ask)
+                number += 1
+            self.service.active -= 1
+            day = crowd.day_after(user, day, self.using, self.staying)
+            if day == len(self.using):
+                return  # not before the horizon
+            back = crowd.back_at(user, day, draw(self.seed, RETURN_TIME, key, day))
+            yield self.env.at(max(back, self.env.now), ASK, user)
+
+    def play(self, asks: Asks) -> Generator[Event, Any, None]:
+        """Scripted asks, each at its instant, whatever became of those before."""
+        numbers: dict[int, int] = {}
+        for instant, user, feature, images in zip(
+            asks.instants.tolist(), asks.user.tolist(), asks.feature.tolist(), asks.images.tolist(), strict=True
+        ):
+            yield self.env.at(instant, ASK, user)
+            ask = numbers[user] = numbers.get(user, -1) + 1
+            chosen, variant = self.wish(self.crowd.key[user], ask, feature)
+            if images != ANY:
+                variant = self.images[chosen].index(images)
+            again = self.retries[self.crowd.source[user] - self.first_script]
+            self.env.process(self.want(user, ask, chosen, variant, again=again))
+
+    def wish(self, key: int, ask: int, feature: int = ANY) -> tuple[int, int]:
+        """What is wanted: the feature, and the place of the number of images in those it offers."""
+        if feature == ANY:
+            feature = place(self.feature_shares, draw(self.seed, FEATURE, key, ask))
+        shares = self.image_shares[feature]
+        return feature, place(shares, draw(self.seed, IMAGES, key, ask)) if shares else 0
+
+    def want(
+        self, user: int, ask: int, feature: int, images: int, *, again: bool = True
+    ) -> Generator[Event, Any, Request]:
+        """One wish come true or given up: attempts until one is served. The last of them."""
+        key, retry, since = self.crowd.key[user], self.behaviour.retry, self.env.now
+        wish = self.service.begin(user, ask)
+        for attempt in range(retry.at_most + 1):
+            k = ask * ATTEMPTS + attempt
+            request = self.service.ask(user, feature, images, ask, attempt)
+            if wish is not None:
+                wish.present = request
+            if request.outcome is None or not self.tells_refusals:
+                law = self.behaviour.patience_notified if request.notified else self.behaviour.patience
+                patience = sample(*law.law, self.seed, PATIENCE, key, k)
+                if patience < math.inf:
+                    request.timed = True
+                    over = self.env.at(self.env.now + patience, ABANDON, user, partial(self.left_waiting, request))
+                if request.outcome is None:
+                    yield self.until(request.done, wish)
+                elif request.timed:  # it was refused, and nobody said so
+                    request.retry = True
+                    yield self.until(over, wish)
+            if wish is not None:
+                request, wish.present = wish.image or request, None
+            if request.outcome == SERVED:
+                self.share(user, request, since)
+                break
+            request.retry = False
+            if not again or attempt >= min(retry.at_most, self.service.retries[MOST]):
+                break
+            whether, how_long = pair(self.seed, RETRY, key, k)
+            if request.reason in HOPELESS and draw(self.seed, ACCOUNT, key, k) < retry.second_account:
+                self.service.new_account(user)
+            elif whether >= self.chance_of_retry(request) or not self.service.pays_for_retry():
+                break
+            request.retry = True
+            own = min(quantile(*retry.backoff.law, how_long) * retry.growth**attempt, retry.longest)
+            told = request.outcome == REFUSED and self.tells_refusals
+            knobs = self.service.retry_knobs
+            pause = pause_before_retry(knobs, own, told, self.seed, key, ask * ATTEMPTS, attempt)
+            yield self.until(self.pause(pause, user), wish)
+            if wish is not None and wish.image is not None:
+                request = wish.image
+                self.share(user, request, since)
+                break
+        self.service.open.pop((user, ask), None)
+        return request
+
+    def until(self, event: Any, wish: Open | None) -> Event:
+        """The event, or news of a late image."""
+        return event if wish is None else self.env.any_of([event, wish.news])
+
+    def share(self, user: int, request: Request, since: float) -> None:
+        """An image may bring people."""
+        if self.invitations is not None and self.crowd.source[user] < self.first_script:
+            self.invitations.share(user, request, late=self.env.now - since > self.slo[request.feature])
+
+    def left_waiting(self, request: Request, _: Event) -> None:
+        """Patience is over; it may be that the image came first."""
+        self.service.leave(request)
+
+    def chance_of_retry(self, request: Request) -> float:
+        """How likely this person is to try once more after this attempt."""
+        retry = self.behaviour.retry
+        if request.outcome == ABANDONED:
+            return retry.after_leaving
+        return retry.hopeless if request.reason in HOPELESS else retry.probability
+
+    def chance_of_leaving(self, request: Request, *, late: bool) -> float:
+        """How likely this person is never to come back after a wish that ended so."""
+        if request.outcome != SERVED:
+            return self.behaviour.churn
+        return self.behaviour.churn_late if late else 0.0
+
+    def was_no_good(self, request: Request, key: int, ask: int) -> bool:
+        """Whether a degraded image has to be made once more."""
+        degraded = request.outcome == SERVED and request.level > 0
+        return degraded and draw(self.seed, REGENERATE, key, ask) < self.behaviour.regenerate
+
+    def requests_on(self, user: int, day: int) -> int:
+        """How many images this person wants on this day of use."""
+        u = draw(self.seed, COUNT, self.crowd.key[user], day)
+        return int(count_of(*self.behaviour.requests.law, self.crowd.activity[user], u))
+
+    def until_next(self, key: int, ask: int) -> float:
+        """Seconds from an image, or from giving up on it, to wanting the next: a thought, or a break."""
+        breaks = self.behaviour.breaks
+        if breaks.probability > 0 and draw(self.seed, BREAK, key, ask) < breaks.probability:
+            return float(sample(*breaks.lasting.law, self.seed, PAUSE, key, ask))
+        return float(sample(*self.behaviour.think.law, self.seed, THINK, key, ask))
+
+    def pause(self, seconds: float, user: int) -> Event:
+        return self.env.at(self.env.now + seconds, ASK, user)
+
+
+def place(bounds: list[float], u: float) -> int:
+    """The piece of [0, 1) that u falls into, given the inner bounds."""
+    return int(np.searchsorted(bounds, u, side="right"))

@@ -1,0 +1,159 @@
+"""The scalar rules of chance: times, counts and noise from keyed draws, written once for every engine."""
+
+import math
+
+import numpy as np
+
+from sim.model.jit import njit
+from sim.model.streams import draw, normal, standard_normal
+
+# Distributions of time, by inversion of one uniform.
+NEVER, CONSTANT, UNIFORM, EXPONENTIAL, LOGNORMAL, WEIBULL = range(6)
+
+
+@njit
+def quantile(kind, a, b, u):  # type: ignore[no-untyped-def]
+    """The value of a law below which a share u of its values lies.
+
+    constant a; uniform a to b; exponential of mean a; lognormal of median a, sigma b; Weibull of scale a, shape b.
+    Exponential and Weibull take the share above it: the logarithm is exact where they are long.
+    """
+    if kind == NEVER:
+        return np.inf
+    if kind == CONSTANT:
+        return a
+    if kind == UNIFORM:
+        return a + (b - a) * u
+    if kind == LOGNORMAL:
+        return a * math.exp(b * standard_normal(u))
+    if kind == EXPONENTIAL:
+        return -a * math.log(u)
+    return a * (-math.log(u)) ** (1.0 / b)
+
+
+@njit
+def sample(kind, a, b, seed, stream, entity, k):  # type: ignore[no-untyped-def]
+    """One keyed value of a law."""
+    if kind <= CONSTANT:
+        return quantile(kind, a, b, 0.5)
+    return quantile(kind, a, b, draw(seed, stream, entity, k))
+
+
+NO_NOISE, LOGNORMAL_NOISE, EXPONENTIAL_NOISE = range(3)
+
+
+@njit
+def noise(kind, sigma, seed, stream, entity, k):  # type: ignore[no-untyped-def]
+    """What a batch's measured seconds are multiplied by: 1, lognormal of mean 1, or exponential of mean 1."""
+    if kind == NO_NOISE:
+        return 1.0
+    if kind == EXPONENTIAL_NOISE:
+        return -math.log(draw(seed, stream, entity, k))
+    return math.exp(sigma * normal(seed, stream, entity, k) - 0.5 * sigma * sigma)
+
+
+FIXED, NEGATIVE_BINOMIAL = range(2)
+
+
+@njit
+def count_of(kind, mean, r, at_most, activity, u):  # type: ignore[no-untyped-def]
+    """How many requests somebody of this activity (mean 1) wants on a day of use: 1 to at_most, from one uniform u.
+
+    fixed: mean, whoever it is; negative binomial: 1 + one of mean (mean - 1) activity and dispersion r, by inversion.
+    """
+    if kind == FIXED:
+        return int(mean)
+    extra = (mean - 1.0) * activity
+    chance = (r / (r + extra)) ** r
+    below, more = chance, 0
+    while u >= below and more < at_most - 1:
+        chance *= (r + more) / (more + 1.0) * (extra / (r + extra))
+        more += 1
+        below += chance
+    return more + 1
+
+
+@njit
+def poisson_of(mean, u):  # type: ignore[no-untyped-def]
+    """A Poisson count of a mean of at most 100, from one uniform u, by inversion."""
+    chance = math.exp(-mean)
+    below, count = chance, 0
+    while u >= below and count < 1000:
+        count += 1
+        chance *= mean / count
+        below += chance
+    return count
+
+
+@njit
+def character(sigma, heavy, times, loyalty, seed, stream, entity):  # type: ignore[no-untyped-def]
+    """A person's activity, and what their chance of coming back is multiplied by; both of mean 1 over people."""
+    activity, returning = 1.0, 1.0
+    if sigma > 0.0:
+        z = normal(seed, stream, entity, 0)
+        activity = math.exp(sigma * z - 0.5 * sigma * sigma)
+        returning = math.exp(loyalty * sigma * z - 0.5 * (loyalty * sigma) ** 2)
+    if heavy > 0.0:
+        factor = times if draw(seed, stream, entity, 1) < heavy else 1.0
+        activity *= factor / (1.0 + heavy * (times - 1.0))
+        returning *= factor**loyalty / (1.0 + heavy * (times**loyalty - 1.0))
+    return activity, returning
+
+
+DAY = 86400.0  # seconds
+
+
+@njit
+def place_of(bounds, u):  # type: ignore[no-untyped-def]
+    """The piece of [0, 1) that u falls into, given the inner bounds, ascending."""
+    place = 0
+    while place < len(bounds) and bounds[place] <= u:
+        place += 1
+    return place
+
+
+@njit
+def midnight_of(since, day, local):  # type: ignore[no-untyped-def]
+    """The local midnight with which the day begins that is `day` days after `since`; `local` is the time there at 0."""
+    return (math.floor((since + local) / DAY) + day) * DAY - local
+
+
+@njit
+def weight_of_day(flat, by_weekday, since, day, local):  # type: ignore[no-untyped-def]
+    """What the chance of coming back `day` days after `since` is multiplied by; by_weekday from Monday."""
+    if flat:
+        return 1.0
+    return by_weekday[round((midnight_of(since, day, local) + local) / DAY) % 7]
+
+
+@njit
+def hour_of_return(flat, quantiles, since, day, local, u):  # type: ignore[no-untyped-def]
+    """The instant, `day` days after `since`, at which somebody comes back: at any hour alike, or as the day goes there.
+
+    quantiles: local seconds since midnight, at evenly spaced probabilities.
+    """
+    if flat:
+        return since + (day - 0.5 + u) * DAY
+    rank = u * (len(quantiles) - 1)
+    below = min(int(rank), len(quantiles) - 2)
+    low, high = quantiles[below], quantiles[below + 1]
+    return midnight_of(since, day, local) + low + (rank - below) * (high - low)
+
+
+@njit
+def day_of_return(using, staying, fate, loyalty, flat, by_weekday, since, day, local, u):  # type: ignore[no-untyped-def]
+    """The day, counted from the first, on which somebody comes back after `day`; len(using) if on none of them.
+
+    using: the chance of use by day; staying: the share not gone for good by then, with whom one of this fate in (0, 1)
+    leaves. The days come each with its chance, one uniform u for all: the first on which 1 - (1 - p) (1 - p) ...
+    exceeds it.
+    """
+    away = 1.0
+    for later in range(day + 1, len(using)):
+        if fate >= staying[later]:
+            break
+        chance = using[later] * loyalty * weight_of_day(flat, by_weekday, since, later, local)
+        away *= 1.0 - min(chance, 1.0)
+        if u < 1.0 - away:
+            return later
+    return len(using)

@@ -1,0 +1,206 @@
+"""The scalar rules of the gateway: each is written once, here, and called by every engine.
+
+Knobs are rows of numbers, indexed by the names in sim.model.knobs; what the gateway remembers of one user and meter is
+another such row, its limiter.
+"""
+
+import math
+
+import numpy as np
+
+from sim.model.jit import njit
+from sim.model.knobs import (
+    AFTER,
+    AT_ONCE,
+    BACKOFF,
+    BASE,
+    BURST,
+    CALENDAR,
+    CAP,
+    CONCURRENCY,
+    DECORRELATED,
+    EQUAL_JITTER,
+    FINAL,
+    FULL_JITTER,
+    KIND,
+    LEVEL,
+    LIMIT,
+    MIN_AGE,
+    MIXED,
+    OPEN,
+    OTHER,
+    OWN,
+    QUEUE,
+    QUOTA,
+    RATE,
+    RATION,
+    ROLLING,
+    SHED,
+    SLIDING,
+    SLIDING_SLOTS,
+    SPREAD,
+    WAIT,
+    WINDOW,
+)
+from sim.model.streams import RETRY, pair
+
+GRANTED, GATE, RATE_LIMITED, OVER_QUOTA, TOO_MANY, QUEUE_FULL, WAIT_TOO_LONG, SHED_AWAY, EXPIRED, POOL_FULL = range(10)
+SHED_FOR_GOOD, RATIONED = 10, 11
+REASONS = (
+    "",
+    "feature gate",
+    "rate limit",
+    "quota",
+    "concurrency",
+    "queue bound",
+    "expected wait",
+    "shed",
+    "expired",
+    "limit",
+    "shed for good",
+    "ration",
+)
+HOPELESS = (GATE, OVER_QUOTA, SHED_FOR_GOOD)  # refusals that will not be otherwise in a minute
+
+# A limiter row: GCRA's theoretical arrival time, then each kind of quota in slots of its own.
+TAT, DAY, DAY_USED, DAY_BEFORE, ROLL_START, ROLL_USED, NEXT_SLOT, FIRST_SLOT = range(8)
+LIMITER = FIRST_SLOT + SLIDING_SLOTS
+
+
+def fresh_limiter() -> np.ndarray:
+    """The limiter of a user the gateway has not seen."""
+    row = np.empty(LIMITER)
+    forget(row)
+    return row
+
+
+@njit
+def forget(limiter):  # type: ignore[no-untyped-def]
+    """Make a limiter that of a user the gateway has not seen."""
+    limiter[:] = -np.inf
+    limiter[DAY_USED] = limiter[DAY_BEFORE] = limiter[ROLL_USED] = limiter[NEXT_SLOT] = 0.0
+
+
+@njit
+def rate_allows(limiter, rate, burst, now):  # type: ignore[no-untyped-def]
+    """GCRA: whether a request at `now` conforms (throttled/throttled rate.go; tau = (burst - 1) / rate)."""
+    return now >= limiter[TAT] - (burst - 1.0) / rate
+
+
+@njit
+def quota_allows(limiter, quota, window, kind, now, midnight):  # type: ignore[no-untyped-def]
+    """Whether one more request fits the quota at `now`; `midnight` is the time of day at which the run began."""
+    if quota < 1:
+        return False
+    if kind == CALENDAR:
+        used = limiter[DAY_USED] if limiter[DAY] == math.floor((now + midnight) / window) else 0.0
+        return used < quota
+    if kind == ROLLING:  # a window opens at the first use and closes `window` later
+        return now >= limiter[ROLL_START] + window or limiter[ROLL_USED] < quota
+    if kind == SLIDING:  # exact: the quota-th last use must be a window ago
+        oldest = int(limiter[NEXT_SLOT] - quota) % SLIDING_SLOTS
+        return limiter[FIRST_SLOT + oldest] <= now - window
+    # The sliding counter takes the uses of the window before as spread evenly.
+    today = math.floor((now + midnight) / window)
+    elapsed = (now + midnight) / window - today
+    before, used = counted(limiter, today)
+    return before * (1.0 - elapsed) + used < quota
+
+
+@njit
+def counted(limiter, today):  # type: ignore[no-untyped-def]
+    """Uses in the calendar window before `today` and in `today`."""
+    if limiter[DAY] == today:
+        return limiter[DAY_BEFORE], limiter[DAY_USED]
+    if limiter[DAY] == today - 1:
+        return limiter[DAY_USED], 0.0
+    return 0.0, 0.0
+
+
+@njit
+def charge(limiter, knobs, now, midnight):  # type: ignore[no-untyped-def]
+    """Write one granted request into the limiter."""
+    if knobs[RATE] < np.inf:
+        limiter[TAT] = max(now, limiter[TAT]) + 1.0 / knobs[RATE]
+    if knobs[QUOTA] == np.inf:
+        return
+    kind = knobs[KIND]
+    if kind == ROLLING:
+        if now >= limiter[ROLL_START] + knobs[WINDOW]:
+            limiter[ROLL_START] = now
+            limiter[ROLL_USED] = 0.0
+        limiter[ROLL_USED] += 1.0
+    elif kind == SLIDING:
+        slot = int(limiter[NEXT_SLOT])
+        limiter[FIRST_SLOT + slot] = now
+        limiter[NEXT_SLOT] = (slot + 1) % SLIDING_SLOTS
+    else:
+        today = math.floor((now + midnight) / knobs[WINDOW])
+        before, used = counted(limiter, today)
+        limiter[DAY] = today
+        limiter[DAY_BEFORE] = before
+        limiter[DAY_USED] = used + 1.0
+
+
+@njit
+def decide(knobs, limiter, now, midnight, age, in_flight, granted, inside, queued, wait, lot, chance):  # type: ignore[no-untyped-def]
+    """The gateway's answer to one request: GRANTED (and charged to the limiter), or the first reason to refuse.
+
+    age: seconds since signup; in_flight: this user's requests in the service; granted: requests since the last control
+    tick, of everybody of this tier for this feature; inside: requests in the pool; queued: those that wait there (-1
+    where a GPU is free to take this one at once, so that a bound of 0 is a service without a queue); wait: expected
+    wait, seconds; lot, chance: uniform draws for the roll-out (one a user) and for shedding (one a request, or a user
+    and time). A refusal uses up nothing.
+    """
+    if lot >= knobs[OPEN] or age < knobs[MIN_AGE]:
+        return GATE
+    if knobs[RATE] < np.inf and (knobs[RATE] == 0.0 or not rate_allows(limiter, knobs[RATE], knobs[BURST], now)):
+        return RATE_LIMITED
+    if knobs[QUOTA] < np.inf and not quota_allows(limiter, knobs[QUOTA], knobs[WINDOW], knobs[KIND], now, midnight):
+        return OVER_QUOTA
+    if in_flight >= knobs[CONCURRENCY]:
+        return TOO_MANY
+    if granted >= knobs[RATION]:
+        return RATIONED
+    if inside >= knobs[LIMIT]:
+        return POOL_FULL
+    if queued >= knobs[QUEUE]:
+        return QUEUE_FULL
+    if wait > knobs[WAIT]:
+        return WAIT_TOO_LONG
+    if chance < knobs[SHED]:
+        return SHED_FOR_GOOD if knobs[FINAL] > 0 else SHED_AWAY
+    charge(limiter, knobs, now, midnight)
+    return GRANTED
+
+
+@njit
+def level_of(knobs, deepest, chance):  # type: ignore[no-untyped-def]
+    """How far down its ladder, `deepest` at most, a wish is served; chance: a uniform draw, one a wish."""
+    return min(int(knobs[OTHER] if chance < knobs[MIXED] else knobs[LEVEL]), deepest)
+
+
+@njit
+def pause_before_retry(retries, own, told, seed, key, first, attempt):  # type: ignore[no-untyped-def]
+    """Seconds from the end of an attempt to the next.
+
+    retries: the knobs; own: what the user would wait; told: whether the service refused, and said so; first: k of the
+    draw for the wish's first attempt. Backoff as in AWS's architecture blog ("Exponential backoff and jitter", 2015).
+    """
+    kind, base, cap = retries[BACKOFF], retries[BASE], retries[CAP]
+    u = pair(seed, RETRY, key, first + attempt)[1]
+    pause = min(cap, base * 2.0 ** float(attempt))
+    if kind == OWN:
+        pause = own
+    elif kind == AT_ONCE:
+        pause = 0.0
+    elif kind == FULL_JITTER:
+        pause = u * pause
+    elif kind == EQUAL_JITTER:
+        pause = pause / 2.0 + u * pause / 2.0
+    elif kind == DECORRELATED:
+        pause = base
+        for number in range(attempt + 1):
+            u = pair(seed, RETRY, key, first + number)[1]
+            pause = min(cap, base + u * (3.0 * pause - base))
+    return max(pause, retries[AFTER] + retries[SPREAD] * u) if told and retries[AFTER] > 0 else pause

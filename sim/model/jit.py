@@ -1,0 +1,71 @@
+"""numba's njit for all compiled rules, with a cache on disk that forgets when any of their sources changes.
+
+numba itself looks only at the file a function stands in, not at what that function calls from other files: after a
+change there it would go on with the old machine code, and give old numbers.
+"""
+
+import hashlib
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numba
+
+PACKAGE = Path(__file__).parent.parent
+
+
+def compiled_sources() -> list[Path]:
+    """Every file with compiled functions, or with constants that they hold."""
+    rules = ("request", "streams", "knobs", "gateway", "dropping", "sharing", "chance")
+    others = ("results/timeline.py", "engine/clock.py")
+    return [
+        *(PACKAGE / "model" / f"{name}.py" for name in rules),
+        *(PACKAGE / other for other in others),
+        *sorted(PACKAGE.glob("engine/compiled/*.py")),
+    ]
+
+
+def cache_folder() -> Path:
+    """Where machine code of exactly these files is kept, for this user.
+
+    numba tells files apart by their path and time too: so does the folder, or code that is there could be of no use.
+    """
+    files = [(path.read_bytes(), f"{path}{path.stat().st_mtime_ns}".encode()) for path in compiled_sources()]
+    content = hashlib.sha256(b"".join(part for file in files for part in file))
+    home = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(home) / "meltpoint" / content.hexdigest()[:16]
+
+
+def use_cache() -> None:
+    """Point numba at the folder, unless the user has named one, or nothing can be written there."""
+    if os.environ.get("NUMBA_CACHE_DIR"):
+        return
+    try:
+        folder = cache_folder()
+        folder.mkdir(parents=True, exist_ok=True)
+    except (OSError, RuntimeError):
+        return
+    numba.config.CACHE_DIR = str(folder)
+
+
+def njit(function: Callable[..., Any]) -> Any:
+    """Compile a function of numbers and arrays at its first call, for good.
+
+    It may not make arrays: so no references are counted, which costs more than most of these functions do.
+    """
+    return numba.njit(cache=True, error_model="numpy", _nrt=False)(function)
+
+
+def njit_with_arrays(function: Callable[..., Any]) -> Any:
+    """The same for a function that makes arrays."""
+    return numba.njit(cache=True)(function)
+
+
+def compiled_before() -> bool:
+    """Whether the machine code of the engine lies on disk already; else its first run takes half a minute longer."""
+    kept = numba.config.CACHE_DIR or PACKAGE
+    return any(Path(kept).rglob("advance.advance-*.nbc"))
+
+
+use_cache()

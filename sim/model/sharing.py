@@ -1,0 +1,54 @@
+"""How flows share a pool: dealt to users (shuffle sharding), served in turn (deficit round robin); for every engine."""
+
+from sim.model.jit import njit
+from sim.model.knobs import MOST_FLOWS
+
+TURN = MOST_FLOWS  # the place, behind everybody's deficits, of whose turn it is
+DEAL_BITS = 2.0**53  # of the hash that deals
+
+
+@njit
+def dealt(u, queues, hand, waiting):  # type: ignore[no-untyped-def]
+    """The flow that a user's request joins: of the hand dealt to that user the one in which the fewest wait.
+
+    u: a uniform draw, the user's; waiting: requests by flow. Shuffle sharding as in the Kubernetes API server (KEP
+    1040, dealer.go): the hand is the digits of a hash in falling bases, each moved past those before it.
+    """
+    value = int(u * DEAL_BITS)
+    best = -1
+    for place in range(hand):
+        card = value % (queues - place)
+        value //= queues - place
+        for earlier in range(place, 0, -1):
+            before = int(u * DEAL_BITS)
+            for skipped in range(earlier - 1):
+                before //= queues - skipped
+            if card >= before % (queues - earlier + 1):
+                card += 1
+        if best < 0 or waiting[card] < waiting[best]:
+            best = card
+    return best
+
+
+@njit
+def whose_turn(deficits, weights, ready, waiting, flows, quantum):  # type: ignore[no-untyped-def]
+    """The flow that is served next: deficit round robin (Shreedhar and Varghese 1995), as in Linux's sch_fq_codel.
+
+    A flow is served while its deficit, in GPU-seconds, is above 0; then it gets its weight's share of a quantum, and
+    the turn goes on. Whose queue is empty forgets its deficit. ready: by flow, below 0 where nothing of it can be
+    served now; some flow is ready. Asked again, with nothing served meanwhile, it says the same.
+    """
+    heaviest = 0.0
+    for flow in range(flows):
+        if ready[flow] >= 0:
+            heaviest = max(heaviest, weights[flow])
+    while True:
+        flow = int(deficits[TURN])
+        if flow < flows:
+            if waiting[flow] == 0:
+                deficits[flow] = 0.0
+            elif ready[flow] >= 0:
+                if deficits[flow] > 0.0:
+                    return flow
+                deficits[flow] += quantum * weights[flow] / heaviest
+        deficits[TURN] = flow + 1 if flow + 1 < flows else 0

@@ -1,0 +1,137 @@
+"""Random numbers by name: draw(seed, stream, entity, k) is the same wherever and whenever it is asked for.
+
+The generator is Philox4x32-10 (Salmon, Moraes, Dror, Shaw: "Parallel random numbers: as easy as 1, 2, 3", SC 2011):
+a counter put through ten rounds of multiplication under a key. Here the key is the seed, and the counter holds the
+entity (a user, say), the stream (what the number is for) and k (the how-manieth). No draw depends on the order of
+events, so every policy meets the same people, on any engine and any number of processes.
+"""
+
+import math
+
+import numpy as np
+
+from sim.model.jit import njit, njit_with_arrays
+
+# What a number is for. A value is part of every result: never renumber, only append.
+SIGNUP, TIER, COUNT, RETURN, RETURN_TIME, FEATURE, THINK, PATIENCE = range(8)
+RETRY, BACKOFF, SERVICE, SHED, ROLLOUT, CHURN, WAITLIST, SPEED, LOAD = range(8, 17)
+BURST, FIT, SERVEGEN, REGION, ACTIVITY, BREAK, LIFE, IMAGES, SHARE, INVITED, INVITATION, CONVERT = range(17, 29)
+REGENERATE, ACCOUNT, OPENING, CLIENT, COPY, PAUSE, HAWKES, CHECK, SAMPLE, CELL = range(29, 39)
+CLASS, MIX, DEAL, FAILURE = range(39, 43)
+
+MASK = 0xFFFFFFFF
+TWO_TO_MINUS_53 = 1.0 / 9007199254740992.0
+
+
+@njit
+def philox(c0, c1, c2, c3, k0, k1):  # type: ignore[no-untyped-def]
+    """Philox4x32-10: four 32-bit words for a 128-bit counter and a 64-bit key (all given as 32-bit words in uint64)."""
+    mask = np.uint64(MASK)
+    half = np.uint64(32)
+    for _ in range(10):
+        a = np.uint64(0xD2511F53) * c0
+        b = np.uint64(0xCD9E8D57) * c2
+        c0, c1, c2, c3 = (b >> half) ^ c1 ^ k0, b & mask, (a >> half) ^ c3 ^ k1, a & mask
+        k0 = (k0 + np.uint64(0x9E3779B9)) & mask
+        k1 = (k1 + np.uint64(0xBB67AE85)) & mask
+    return c0, c1, c2, c3
+
+
+@njit
+def pair(seed, stream, entity, k):  # type: ignore[no-untyped-def]
+    """Two independent uniforms in (0, 1), of 53 bits each, for one (seed, stream, entity, k); integers all."""
+    mask = np.uint64(MASK)
+    half = np.uint64(32)
+    key, who = np.uint64(seed), np.uint64(entity)
+    w0, w1, w2, w3 = philox(
+        who & mask, who >> half, np.uint64(stream) & mask, np.uint64(k) & mask, key & mask, key >> half
+    )
+    # 26 + 27 bits, and half a step up so that neither 0 nor 1 can come out and logarithms are safe.
+    first = (float(w0 >> np.uint64(6)) * 134217728.0 + float(w1 >> np.uint64(5)) + 0.5) * TWO_TO_MINUS_53
+    second = (float(w2 >> np.uint64(6)) * 134217728.0 + float(w3 >> np.uint64(5)) + 0.5) * TWO_TO_MINUS_53
+    return min(first, 1.0 - TWO_TO_MINUS_53), min(second, 1.0 - TWO_TO_MINUS_53)
+
+
+@njit
+def draw(seed, stream, entity, k):  # type: ignore[no-untyped-def]
+    """A uniform in (0, 1) for one (seed, stream, entity, k)."""
+    return pair(seed, stream, entity, k)[0]
+
+
+@njit
+def offspring(seed, stream, entity, k):  # type: ignore[no-untyped-def]
+    """The key of somebody whom (stream, entity, k) brings into the world: 62 random bits, above every given key."""
+    mask = np.uint64(MASK)
+    half = np.uint64(32)
+    key, who = np.uint64(seed), np.uint64(entity)
+    w0, w1, _, _ = philox(
+        who & mask, who >> half, np.uint64(stream) & mask, np.uint64(k) & mask, key & mask, key >> half
+    )
+    return np.int64((w0 << np.uint64(30)) | (w1 & np.uint64(0x3FFFFFFF)) | np.uint64(1 << 62))
+
+
+@njit_with_arrays
+def draws(seed, stream, entities, k):  # type: ignore[no-untyped-def]
+    """draw() for an array of entities at one k: float64, of the same length."""
+    out = np.empty(len(entities))
+    for i in range(len(entities)):
+        out[i] = draw(seed, stream, entities[i], k)
+    return out
+
+
+@njit_with_arrays
+def series(seed, stream, entity, first, n):  # type: ignore[no-untyped-def]
+    """draw() for one entity at k = first, first + 1, ...: float64 of length n.
+
+    k has 32 bits; what is above them is carried into the entity's upper half, so a series may be longer than 2^32.
+    """
+    out = np.empty(n)
+    for i in range(n):
+        k = np.int64(first) + i
+        out[i] = draw(seed, stream, np.int64(entity) + ((k >> 32) << 32), k & np.int64(MASK))
+    return out
+
+
+@njit
+def standard_normal(u):  # type: ignore[no-untyped-def]
+    """The standard normal value below which a share u in (0, 1) lies (Wichura 1988, AS 241, PPND16: 16 figures)."""
+    q = u - 0.5
+    if abs(q) <= 0.425:
+        r = 0.180625 - q * q
+        above = 2.5090809287301226727e3 * r + 3.3430575583588128105e4
+        above = (above * r + 6.7265770927008700853e4) * r + 4.5921953931549871457e4
+        above = (above * r + 1.3731693765509461125e4) * r + 1.9715909503065514427e3
+        above = (above * r + 1.3314166789178437745e2) * r + 3.3871328727963666080
+        below = 5.2264952788528545610e3 * r + 2.8729085735721942674e4
+        below = (below * r + 3.9307895800092710610e4) * r + 2.1213794301586595867e4
+        below = (below * r + 5.3941960214247511077e3) * r + 6.8718700749205790830e2
+        below = (below * r + 4.2313330701600911252e1) * r + 1.0
+        return q * above / below
+    r = math.sqrt(-math.log(u if q < 0.0 else 1.0 - u))
+    if r <= 5.0:
+        r -= 1.6
+        above = 7.74545014278341407640e-4 * r + 2.27238449892691845833e-2
+        above = (above * r + 2.41780725177450611770e-1) * r + 1.27045825245236838258
+        above = (above * r + 3.64784832476320460504) * r + 5.76949722146069140550
+        above = (above * r + 4.63033784615654529590) * r + 1.42343711074968357734
+        below = 1.05075007164441684324e-9 * r + 5.47593808499534494600e-4
+        below = (below * r + 1.51986665636164571966e-2) * r + 1.48103976427480074590e-1
+        below = (below * r + 6.89767334985100004550e-1) * r + 1.67638483018380384940
+        below = (below * r + 2.05319162663775882187) * r + 1.0
+    else:
+        r -= 5.0
+        above = 2.01033439929228813265e-7 * r + 2.71155556874348757815e-5
+        above = (above * r + 1.24266094738807843860e-3) * r + 2.65321895265761230930e-2
+        above = (above * r + 2.96560571828504891230e-1) * r + 1.78482653991729133580
+        above = (above * r + 5.46378491116411436990) * r + 6.65790464350110377720
+        below = 2.04426310338993978564e-15 * r + 1.42151175831644588870e-7
+        below = (below * r + 1.84631831751005468180e-5) * r + 7.86869131145613259100e-4
+        below = (below * r + 1.48753612908506148525e-2) * r + 1.36929880922735805310e-1
+        below = (below * r + 5.99832206555887937690e-1) * r + 1.0
+    return -above / below if q < 0.0 else above / below
+
+
+@njit
+def normal(seed, stream, entity, k):  # type: ignore[no-untyped-def]
+    """A standard normal for one (seed, stream, entity, k), by inversion."""
+    return standard_normal(draw(seed, stream, entity, k))

@@ -1,0 +1,91 @@
+"""Is a measurement possible at all? Against the card's ceiling, against itself, against the published sizes."""
+
+import itertools
+import math
+from statistics import median
+
+from sim.errors import BadInput
+from sim.profile.file import Anchor, Point
+
+# Dense matrix peak of one card in TFLOP/s, from NVIDIA's data sheets (without sparsity).
+CEILINGS = {
+    ("H200", "bfloat16"): 989.0,
+    ("H200", "float16"): 989.0,
+    ("H100", "bfloat16"): 989.0,
+    ("H100", "float16"): 989.0,
+    ("B200", "bfloat16"): 2250.0,
+    ("A100", "bfloat16"): 312.0,
+    ("A100", "float16"): 312.0,
+    ("L40S", "bfloat16"): 362.0,
+    ("4090", "bfloat16"): 165.2,
+}
+FAR_BELOW = 0.05  # of the ceiling, at four requests and more
+ANCHOR_MAY_MOVE = 0.02
+BUSY = 0.1  # spread between visits beyond which it is the machine that was measured
+
+
+def ceiling(gpu: str, dtype: str) -> float:
+    """TFLOP/s that this card cannot exceed; nan where none is known."""
+    return next((peak for (card, of), peak in CEILINGS.items() if card in gpu and of == dtype), math.nan)
+
+
+def marks(points: list[Point], anchor: Anchor | None, gpu: str, dtype: str, *, on_gpu: bool) -> list[str]:
+    """What a reader must know before using these points; raises BadInput for one that cannot be."""
+    found = []
+    top = ceiling(gpu, dtype)
+    for point in points:
+        if point.status == "oom" or not point.teraflop:
+            continue
+        speed, name = point.teraflop / point.median, label(point)
+        if speed > top:
+            raise BadInput(
+                f"{name} ran at {speed:.0f} TFLOP/s, above the {top:.0f} that this card can do: the clock or the count "
+                "of operations is wrong",
+                key=name,
+            )
+        if point.component == "denoise" and point.batch >= 4 and speed < FAR_BELOW * top:
+            found.append(f"{name}: {speed:.0f} TFLOP/s is less than {FAR_BELOW:.0%} of the card's {top:.0f}")
+    found += [f"{label(p)}: did not settle" for p in points if p.status == "unsettled"]
+    found += faster_with_more(points)
+    spreads = [p.spread for p in points if not math.isnan(p.spread)]
+    if spreads and median(spreads) > BUSY:
+        found.append(f"visits to one point differ by {median(spreads):.0%}: the machine was busy with something else")
+    if on_gpu and anchor is not None and anchor.moved > ANCHOR_MAY_MOVE:
+        found.append(f"the anchor moved {anchor.moved:.1%}, more than {ANCHOR_MAY_MOVE:.0%}: the machine drifted")
+    throttled = sorted({reason for p in points for reason in p.throttled})
+    if throttled:
+        found.append("throttled while measuring: " + ", ".join(throttled))
+    return found
+
+
+def faster_with_more(points: list[Point]) -> list[str]:
+    """Points where a larger batch took less time, by more than their spread explains."""
+    found = []
+    cells: dict[tuple[str, int, int], list[Point]] = {}
+    for point in points:
+        if point.status != "oom":
+            cells.setdefault((point.component, point.side, point.frames), []).append(point)
+    for cell in cells.values():
+        ordered = sorted(cell, key=lambda p: p.batch)
+        for small, large in itertools.pairwise(ordered):
+            spread = max(0.02, *(s for s in (small.spread, large.spread) if not math.isnan(s)), 0.0)
+            if large.median < small.median * (1 - 2 * spread):
+                found.append(f"{label(large)} is faster than batch {small.batch}")
+    return found
+
+
+def label(point: Point) -> str:
+    frames = f", {point.frames} frames" if point.frames != 1 else ""
+    return f"{point.component} at {point.side} px{frames}, batch {point.batch}"
+
+
+def check_parameters(measured: dict[str, int], published: dict[str, int], preset: str) -> None:
+    """Raises BadInput where the model that was built is not the one it is called after."""
+    for component, count in published.items():
+        if count and measured.get(component) != count:  # 0: nothing was published
+            raise BadInput(
+                f"the model built for preset {preset!r} is not the published one",
+                key=f"parameters of {component}",
+                value=measured.get(component),
+                expected=str(count),
+            )

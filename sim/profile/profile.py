@@ -1,0 +1,150 @@
+"""A latency profile: how long a GPU takes for a batch, at what power, and where that is known from."""
+
+import json
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from sim.errors import BadInput
+from sim.model.request import Spec
+from sim.profile.file import FORMAT, ProfileFile, digest
+from sim.profile.service_time import Times, between_visits, times_of
+
+
+@dataclass(frozen=True)
+class Profile:
+    """A profile file, checked, with its points ready to interpolate."""
+
+    file: ProfileFile
+    sha256: str
+    times: Times
+    extrapolate: bool = False
+
+    @property
+    def name(self) -> str:
+        return self.file.name
+
+    @property
+    def idle_power(self) -> float:
+        """Watts of a GPU that holds the model and serves nothing; nan where the file does not say."""
+        power = self.file.hardware.idle_power_w
+        return math.nan if power is None else power
+
+    @property
+    def spread(self) -> float:
+        """Standard deviation of the logarithm of a batch's time, as measured; nan where it is not known."""
+        return between_visits(self.file)
+
+    def batch_seconds(self, spec: Spec, size: int) -> float:
+        """Median seconds a GPU is busy with a batch of `size` images at `spec`.
+
+        Raises BadInput outside what was measured, unless this profile was loaded to extrapolate; then a pipeline's
+        nearest point is scaled with the work, or a component's fitted form is used: an assumption that marks the run.
+        """
+        if size < 1:
+            raise BadInput("a batch holds at least one image", key="size", value=size)
+        seconds = self.times.seconds(spec, size)
+        if not math.isnan(seconds):
+            return seconds
+        if not self.extrapolate:
+            raise BadInput(
+                f"profile {self.name!r} was not measured there, and 'extrapolate: true' was not asked for",
+                key=f"{spec.label}, batch {size}",
+                expected=f"within {self.extent()}",
+            )
+        return self.times.extrapolated(spec, size)
+
+    def power(self, spec: Spec, size: int) -> float:
+        """Watts drawn while serving such a batch; nan where the file has no power there."""
+        return self.times.watts(spec, size)
+
+    def inside(self, spec: Spec, size: int) -> bool:
+        """Whether batch_seconds needs no extrapolation."""
+        return not math.isnan(self.times.seconds(spec, size))
+
+    def extent(self) -> str:
+        """What was measured, in words."""
+        return self.times.extent()
+
+
+def profile_from(document: dict[str, Any], *, extrapolate: bool = False) -> Profile:
+    """A Profile from a profile file's content; raises pydantic's ValidationError or ValueError."""
+    file = ProfileFile.model_validate(document)
+    return Profile(file, digest(document), times_of(file), extrapolate)
+
+
+def constant_profile(name: str, seconds: float, *, largest_batch: int = 1, per_image: float = 0.0) -> Profile:
+    """An assumed profile for checks by hand: n images take `seconds` + n x `per_image`, at 1024 px and 28 steps."""
+    return profile_of_sizes(name, [seconds + n * per_image for n in range(1, largest_batch + 1)])
+
+
+def profile_of_sizes(name: str, seconds: Sequence[float]) -> Profile:
+    """An assumed profile for checks by hand: the seconds of a batch of 1, 2, ..., at 1024 px and 28 steps."""
+    points = [
+        {"side": 1024, "steps": 28, "batch": n, "latency_s": {"p50": took}} for n, took in enumerate(seconds, start=1)
+    ]
+    return profile_from(
+        {
+            "format": FORMAT,
+            "name": name,
+            "model": name,
+            "feature": "image",
+            "provenance": "assumed",
+            "source": "a constant, for checks by hand",
+            "method": "none",
+            "date": "",
+            "precision": "",
+            "hardware": {"gpu": "none"},
+            "points": points,
+        }
+    )
+
+
+def load_profile(path: Path, *, extrapolate: bool = False) -> Profile:
+    """Read and check a profile file. Raises BadInput with file, key, value and what was expected."""
+    document = read_profile(path)
+    try:
+        profile = profile_from(document, extrapolate=extrapolate)
+    except ValidationError as wrong:
+        first = wrong.errors()[0]
+        key = ".".join(str(part) for part in first["loc"]) or "points"  # what does not fit together are points
+        raise BadInput(
+            "this profile does not fit the format", file=path, key=key, value=first["input"], expected=first["msg"]
+        ) from None
+    except ValueError as wrong:
+        raise BadInput(str(wrong), file=path, key="points") from None
+    if profile.file.sha256 not in (None, profile.sha256):
+        raise BadInput(
+            "this profile was edited after it was measured: its content does not have its hash",
+            file=path,
+            key="sha256",
+            value=profile.file.sha256,
+            expected=f"{profile.sha256}, or no 'sha256' and a 'provenance' that says what was done to it",
+        )
+    return profile
+
+
+def read_profile(path: Path) -> dict[str, Any]:
+    """A profile file's content, of a format this version knows."""
+    try:
+        document = json.loads(path.read_text(encoding="utf-8"), parse_constant=refuse_constant)
+    except FileNotFoundError:
+        raise BadInput("there is no such profile", file=path) from None
+    except (OSError, ValueError, RecursionError) as wrong:
+        raise BadInput(f"this is not a readable JSON profile: {wrong}", file=path) from None
+    if not isinstance(document, dict):
+        raise BadInput("this profile is not a JSON object", file=path, value=document, expected="{...}")
+    found = document.get("format")
+    if found != FORMAT:
+        newer = isinstance(found, str) and found.startswith("meltpoint-profile/")
+        what = "this profile is of a newer format than this version knows" if newer else "unknown profile format"
+        raise BadInput(what, file=path, key="format", value=found, expected=FORMAT)
+    return document
+
+
+def refuse_constant(name: str) -> float:
+    raise ValueError(f"{name} is not a number a profile may hold")

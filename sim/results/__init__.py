@@ -1,0 +1,1 @@
+"""What a run leaves behind, and the figures made of it: tables, timeline, metrics, costs, storms, verdict."""

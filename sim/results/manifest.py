@@ -1,0 +1,152 @@
+"""The manifest of a run: all that its tables need to be read, and the run to be repeated."""
+
+import math
+import platform
+from functools import cache
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any
+
+from sim.model.chance import quantile
+from sim.scenario.parts import Feature, Recording
+from sim.scenario.scenario import Scenario
+
+FORMAT = "meltpoint-run/3"
+
+
+def manifest_of(
+    scenario: Scenario,
+    gpus: list[int],
+    playbook: str,
+    seed: int,
+    engine: str,
+    wall_seconds: float,
+    recording: Recording,
+    *,
+    unlimited: bool,
+) -> dict[str, Any]:
+    """All that the tables need to be read, and the run to be repeated."""
+    return {
+        "format": FORMAT,
+        "title": scenario.title,
+        "question": scenario.question,
+        "start": scenario.start.isoformat(),
+        "horizon": scenario.horizon,
+        "warm_up": scenario.warm_up,
+        "scale": scenario.scale,
+        "playbook": playbook,
+        "seed": seed,
+        "engine": engine,
+        "recording": {"rows": recording.rows, "sampled": recording.sampled},
+        "versions": versions(),
+        "wall_seconds": round(wall_seconds, 3),
+        "tiers": {name: tier.share for name, tier in scenario.tiers.items()},
+        "features": {name: feature_entry(scenario, f) for name, f in scenario.features.items()},
+        "behaviour": behaviour_entry(scenario),
+        "unlimited": unlimited,
+        "pools": {name: pool_entry(scenario, name, n) for name, n in zip(scenario.pools, gpus, strict=True)},
+        "specs": {spec.label: {"model": spec.model, "images": spec.images} for spec in scenario.specs()},
+        "profiles": {model: profile_entry(profile) for model, profile in scenario.used_profiles.items()},
+        "extrapolated": extrapolated(scenario),
+        "notices_leaving": scenario.serving.notices_leaving,
+        "word_of_mouth": word_of_mouth_entry(scenario),
+        "footprint": scenario.footprint.model_dump(),
+        "alive": scenario.alive.model_dump(),
+        "cells": 1,
+        "scenario": scenario.plain_document,
+    }
+
+
+def pool_entry(scenario: Scenario, name: str, gpus: int) -> dict[str, Any]:
+    """A pool's size in the slice and in full, its price, and the idle power of its GPUs."""
+    pool = scenario.pools[name]
+    models = {rung.model for f in scenario.features.values() if f.pool == name for rung in f.rungs()}
+    idle = [scenario.used_profiles[m].idle_power for m in sorted(models)]
+    known = [power for power in idle if power == power]
+    return {
+        "gpus": gpus,
+        "gpus_in_full": pool.gpus,
+        "max_batch": pool.max_batch,
+        "linger": pool.linger,
+        "dollars_per_gpu_hour": pool.dollars_per_gpu_hour,
+        "idle_watts": max(known) if known else scenario.footprint.idle_watts,
+        "gpu_seconds": {  # of one request in a full batch
+            spec.label: table[max(table)] * spec.images / max(table)
+            for spec, table in scenario.batch_tables(name).items()
+        },
+    }
+
+
+def feature_entry(scenario: Scenario, feature: Feature) -> dict[str, Any]:
+    """Where a feature is served, what is in time, and what one request as asked for takes in a full batch, on average.
+
+    gpu_seconds: its part of the GPU's time; seconds: the whole batch's time, from start to image.
+    """
+    tables, asked = scenario.batch_tables(feature.pool), feature.ladders()
+    shares = feature.images or {feature.spec.images: 1.0}
+    full = {n: (max(tables[ladder[0]]), tables[ladder[0]]) for n, ladder in asked.items()}
+    return {
+        "pool": feature.pool,
+        "slo": feature.slo,
+        "share": feature.share,
+        "gpu_seconds": sum(shares[n] * table[size] * n / size for n, (size, table) in full.items()),
+        "seconds": sum(shares[n] * table[size] for n, (size, table) in full.items()),
+    }
+
+
+def behaviour_entry(scenario: Scenario) -> dict[str, Any]:
+    """What the rules on retries take: median patience in seconds (None: endless), and how an ask is tried again."""
+    retry, patience = scenario.behaviour.retry, scenario.behaviour.patience.law
+    median = float(quantile(*patience, 0.5))
+    return {
+        "median_patience": median if math.isfinite(median) else None,
+        "retries": {
+            "at_most": retry.at_most,
+            "probability": retry.probability,
+            "after_leaving": retry.after_leaving,
+        },
+    }
+
+
+def word_of_mouth_entry(scenario: Scenario) -> dict[str, float] | None:
+    """The market, and K: people whom one person brings by the horizon when all goes well and nearly nobody is there."""
+    word = scenario.demand.word_of_mouth
+    if word is None:
+        return None
+    return {"market": word.market, "factor": word.factor(scenario.behaviour, int(scenario.horizon / 86400.0))}
+
+
+def profile_entry(profile: Any) -> dict[str, Any]:
+    file = profile.file
+    return {
+        "sha256": profile.sha256,
+        "provenance": file.provenance,
+        "source": file.source,
+        "gpu": file.hardware.gpu,
+        "idle_power_source": file.hardware.idle_power_source,
+    }
+
+
+def extrapolated(scenario: Scenario) -> list[str]:
+    """The specs whose service times lie outside what was measured."""
+    return sorted(
+        {
+            spec.label
+            for pool in scenario.pools
+            for spec, table in scenario.batch_tables(pool).items()
+            if not all(scenario.used_profiles[spec.model].inside(spec, size) for size in table)
+        }
+    )
+
+
+def versions() -> dict[str, str]:
+    """Versions of what computes a run."""
+    packages = ("meltpoint", "simpy", "numpy", "numba", "scipy", "pandas")
+    return {"python": platform.python_version(), **{package: version_of(package) for package in packages}}
+
+
+@cache  # reading a package's metadata takes milliseconds, and a small run no more
+def version_of(package: str) -> str:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return "not installed"

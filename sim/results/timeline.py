@@ -1,0 +1,109 @@
+"""The timeline of a run: what happened, counted by bin, tier and feature, and its waits as histograms.
+
+It is small however long the run, adds up over independent parts of a service, and every figure of a verdict can be
+made from it: counts are exact, and a quantile is off by at most ERROR of itself.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sim.model.gateway import REASONS
+
+# Counts by the instant at which the image was first wanted, at which the attempt arrived, and at which it happened.
+WANTED = ("intents", "served", "in_time", "degraded", "lost", "decided", "images", "images_degraded")
+ARRIVED = ("attempts", "retried", "abandoned", "judged", "kept", *REASONS[1:])
+HAPPENED = ("done", "done_degraded", "left")
+COUNTS = (*WANTED, *ARRIVED, *HAPPENED)
+(INTENTS, SERVED, IN_TIME, DEGRADED, LOST, DECIDED, IMAGES, IMAGES_DEGRADED) = range(8)
+ATTEMPTS, RETRIED, ABANDONED, JUDGED, KEPT, REASON = range(8, 14)  # a refusal for reason r is counted at REASON + r - 1
+DONE, DONE_DEGRADED, LEFT = range(len(WANTED) + len(ARRIVED), len(COUNTS))
+
+# GPU-seconds: asked for, asked for the first time (both at the spec asked for, by arrival), spent on images that were
+# waited for, and on others.
+SECONDS = ("offered", "offered_first", "useful", "wasted")
+OFFERED, OFFERED_FIRST, USEFUL, WASTED = range(4)
+
+# Histograms of seconds: of the attempts served, of all intents that can be judged.
+LATENCIES = (("served", "wait"), ("served", "latency"), ("all intents", "latency"))
+WAIT, LATENCY, OF_INTENTS = range(3)
+
+# Buckets: [0, 2^LOWEST), then HALVES a factor of two, evenly spaced in it, up to 2^HIGHEST seconds, then for ever. A
+# power of two is cut evenly because that takes but a shift of the bits of the number (as HdrHistogram does).
+HALVES, LOWEST, HIGHEST = 128, -10, 30
+BUCKETS = HALVES * (HIGHEST - LOWEST) + 2
+ERROR = 1 / (2 * HALVES)  # a value stands in for its whole bucket, of which it is the middle
+
+SHORTEST = 10.0  # seconds of a bin that a person looks at, at least
+FINEST = 60.0  # of a recorded one
+
+
+@dataclass(frozen=True)
+class Timeline:
+    """Counts of one run, or of several added up. A cell is (tier, feature); bins are `width` seconds each from 0.
+
+    counts: (bins, tiers, features, COUNTS). seconds: (bins, tiers, features, SECONDS), GPU-seconds. queue: (bins,
+    pools), requests waiting times seconds. signups: (bins,). latencies: (LATENCIES, tiers, features, BUCKETS), from
+    the warm-up on. joules: (pools,), of busy GPUs from the warm-up on (nan: some profile has no power). peaks: (pools,
+    4): the longest queue, since when, seconds until it was empty (nan: never), requests waiting at the horizon.
+    people: how many came to sign up, were let in, gave up, were invited, left for good; and how many there were.
+    """
+
+    width: float
+    counts: NDArray[np.int64]
+    seconds: NDArray[np.float64]
+    queue: NDArray[np.float64]
+    signups: NDArray[np.int64]
+    latencies: NDArray[np.int64]
+    joules: NDArray[np.float64]
+    peaks: NDArray[np.float64]
+    people: dict[str, int]
+
+    def arrays(self) -> dict[str, NDArray[Any]]:
+        """The parts that are arrays, by name."""
+        return {f.name: getattr(self, f.name) for f in fields(self) if f.name not in ("width", "people")}
+
+
+def added(parts: Sequence[Timeline], warm_up: float) -> Timeline:
+    """Independent parts of one service as one. Their longest queue is the longest mean over a bin after the warm-up."""
+    first = parts[0]
+    sums = {name: np.sum([part.arrays()[name] for part in parts], axis=0) for name in first.arrays() if name != "peaks"}
+    left = np.sum([part.peaks[:, 3] for part in parts], axis=0)
+    peaks = np.array([binned_peak(queue / first.width, first.width, warm_up) for queue in sums["queue"].T])
+    return Timeline(
+        width=first.width,
+        **sums,
+        peaks=np.column_stack([peaks, left]),
+        people={name: sum(part.people[name] for part in parts) for name in first.people},
+    )
+
+
+def binned_peak(queue: NDArray[np.float64], width: float, warm_up: float) -> tuple[float, float, float]:
+    """The longest of the mean queues of bins, when it was, and seconds until a bin without a queue (nan: never)."""
+    begin = round(warm_up / width)
+    top = begin + int(np.argmax(queue[begin:]))
+    if queue[top] <= 0:
+        return 0.0, np.nan, np.nan
+    empty = np.flatnonzero(queue[top:] == 0)
+    return float(queue[top]), top * width, empty[0] * width if len(empty) else np.nan
+
+
+def bin_width(horizon: float) -> float:
+    """Seconds of a recorded bin: a whole number of them make one of the 216 bins of a picture, and the horizon."""
+    shown = max(SHORTEST, horizon / 216)
+    return horizon / max(1, round(horizon / (shown / np.ceil(shown / FINEST))))
+
+
+def grid(horizon: float) -> NDArray[np.float64]:
+    """The edges of the recorded bins, seconds. What happens at an edge is in the bin that it begins."""
+    return np.linspace(0.0, horizon, round(horizon / bin_width(horizon)) + 1)
+
+
+def middles() -> NDArray[np.float64]:
+    """The value that stands for each bucket, seconds: 0 for the first, inf for the last."""
+    within = 1 + (np.arange(HALVES) + 0.5) / HALVES
+    powers = 2.0 ** np.arange(LOWEST, HIGHEST)
+    return np.concatenate([[0.0], (powers[:, None] * within).ravel(), [np.inf]])

@@ -1,0 +1,193 @@
+"""The parts of a scenario besides its demand: tiers, features, pools, serving, footprint, what counts as alive."""
+
+import math
+from dataclasses import dataclass
+from typing import Annotated, Literal, Self
+
+from pydantic import Field, model_validator
+
+from sim.demand.laws import Constant, Time
+from sim.model.request import Spec
+from sim.schema import Strict
+from sim.units import Fraction, Plain, Seconds, Whole
+
+
+class Tier(Strict):
+    """A class of users."""
+
+    share: Fraction = Field(description="share of the people who arrive")
+
+
+class SpecFields(Strict):
+    """What a request asks of a model."""
+
+    model: str = Field(description="name of a profile: shipped, or listed under 'profiles'")
+    side: Annotated[Whole, Field(ge=1, le=100_000)] = 1024
+    steps: Annotated[Whole, Field(ge=1, le=100_000)] = 28
+    frames: Annotated[Whole, Field(ge=1, le=100_000)] = 1
+    images: Annotated[Whole, Field(ge=1)] = 1
+
+    @property
+    def spec(self) -> Spec:
+        return Spec(self.model, self.side, self.steps, self.frames, self.images)
+
+
+class Feature(Strict):
+    """Something users ask for."""
+
+    share: Fraction = Field(description="share of the asks")
+    pool: str
+    slo: Annotated[Seconds, Field(gt=0, allow_inf_nan=False)] = Field(
+        description="latency, from asking to the image, that counts as in time"
+    )
+    spec: SpecFields
+    ladder: list[SpecFields] = Field(default=[], description="cheaper specs to degrade to, the next cheaper one first")
+    meter: str = Field(default="", description="features with the same meter share one rate limit and quota")
+    images: dict[int, Fraction] = Field(
+        default={},
+        description="how many images a request asks for, with shares, like {1: 60 %, 4: 40 %}; spec.images if empty",
+        json_schema_extra={"source": "assumed: as in a chat, one a request", "provenance": "assumed"},
+    )
+
+    @model_validator(mode="after")
+    def images_are_shares(self) -> Self:
+        if self.images and (min(self.images) < 1 or max(self.images) > 1024):
+            raise ValueError("images: expected whole numbers from 1 to 1024")
+        if self.images and abs(sum(self.images.values()) - 1) > 1e-6:
+            raise ValueError(f"images: the shares add up to {sum(self.images.values()):g}, expected 1")
+        return self
+
+    def ladders(self) -> dict[int, list[Spec]]:
+        """By how many images a request asks for: the spec as asked, then the ladder down."""
+        rungs = [self.spec.spec, *[rung.spec for rung in self.ladder]]
+        return {n: [rung._replace(images=n) for rung in rungs] for n in self.images} or {self.spec.images: rungs}
+
+    def rungs(self) -> list[Spec]:
+        """Every spec of every ladder."""
+        return [rung for ladder in self.ladders().values() for rung in ladder]
+
+
+class Pool(Strict):
+    """GPUs that serve one queue."""
+
+    gpus: Annotated[Whole, Field(ge=1, le=10_000_000)]
+    max_batch: Annotated[Whole, Field(ge=1, le=1024)] = Field(default=1, description="images in one batch at most")
+    linger: Annotated[Seconds, Field(allow_inf_nan=False)] = Field(
+        default=0.0, description="how long a free GPU waits for a batch to fill"
+    )
+    model_load: Time = Field(
+        default=Constant(kind="constant", value=0),
+        description="what a GPU's first batch takes longer, and every batch of another model than the one before",
+        json_schema_extra={
+            "source": "assumed: each GPU holds all its pool's models; else GenTD26: lognormal, mean 22 s, p95 45 s",
+            "provenance": "assumed",
+        },
+    )
+    dollars_per_gpu_hour: Annotated[Plain, Field(ge=0, le=1e6)] = Field(
+        default=2.5,
+        json_schema_extra={"source": "H100 on demand, 2025-26 market surveys: $2-3.5", "provenance": "published"},
+    )
+
+
+class Noise(Strict):
+    """What a batch's measured seconds vary by: a factor of mean 1.
+
+    "as measured" is lognormal with the spread between visits that the model's profile holds, and `cv` where it holds
+    none (published medians do not).
+    """
+
+    kind: Literal["none", "lognormal", "as measured", "exponential"] = "lognormal"
+    cv: Annotated[Plain, Field(gt=0, le=3)] = Field(
+        default=0.05,
+        description="coefficient of variation of the lognormal",
+        json_schema_extra={
+            "source": "bare GPU benchmarks 0.002-0.015, production at fixed spec 0.37 (GenTD26); between them",
+            "provenance": "assumed",
+        },
+    )
+
+
+class Serving(Strict):
+    """How the service treats its queue."""
+
+    noise: Noise = Noise()
+    gpu_speed_cv: Annotated[Plain, Field(ge=0, le=1)] = Field(
+        default=0.0,
+        description="coefficient of variation of the constant speed of single GPUs, lognormal of mean 1",
+        json_schema_extra={"source": "assumed: none; cards of one kind differ by 0.01-0.02", "provenance": "assumed"},
+    )
+    notices_leaving: bool = Field(
+        default=False,
+        description="whether a user who leaves the queue is taken out of it, or is served all the same (wasted)",
+        json_schema_extra={"source": "assumed: closing a tab cancels nothing", "provenance": "assumed"},
+    )
+    tells_refusals: bool = Field(
+        default=True,
+        description="whether who is refused learns so at once, or only when their patience is over",
+        json_schema_extra={"source": "assumed: a page says so", "provenance": "assumed"},
+    )
+    delivers_late: bool = Field(
+        default=False,
+        description="whether who has left is sent the image that is done all the same, if they still want one",
+        json_schema_extra={"source": "assumed: a new try is another picture", "provenance": "assumed"},
+    )
+    notifies_above: Seconds = Field(
+        default=math.inf,
+        description="expected wait above which a user is told 'we will notify you', and so waits more patiently",
+        json_schema_extra={"source": "assumed: nobody is told", "provenance": "assumed", "default": "never"},
+    )
+
+
+class Footprint(Strict):
+    """From GPU energy to the meter and the air."""
+
+    server_overhead: Annotated[Plain, Field(ge=1, le=100)] = Field(
+        default=1.5,
+        description="server power over GPU power",
+        json_schema_extra={"source": "8-GPU nodes 1.4-1.6; MIT Technology Review uses 2", "provenance": "assumed"},
+    )
+    pue: Annotated[Plain, Field(ge=1, le=100)] = Field(
+        default=1.17,
+        description="facility power over server power",
+        json_schema_extra={"source": "Microsoft 1.17-1.18, AWS 1.15, Google 1.1", "provenance": "published"},
+    )
+    grams_co2e_per_kwh: Annotated[Plain, Field(ge=0, le=1e6)] = Field(
+        default=370.0,
+        json_schema_extra={
+            "source": "United States grid, about 370; world 481 (Ember, 2023)",
+            "provenance": "published",
+        },
+    )
+    idle_watts: Annotated[Plain, Field(ge=0, le=1e6)] = Field(
+        default=100.0,
+        description="of a GPU that serves nothing, where the profile does not say",
+        json_schema_extra={"source": "assumed, 75-120 W", "provenance": "assumed"},
+    )
+
+
+class Sample(Strict):
+    """Rows of some users only: always the same ones, whatever the playbook."""
+
+    sample: Annotated[Fraction, Field(gt=0)] = Field(description="the share of users")
+
+
+class Alive(Strict):
+    """When this scenario calls the service alive.
+
+    Cut the run into windows. A window is good if, of the requests it granted, at least `kept` got an image in time.
+    Alive: at least `windows` of the windows with granted requests are good, and at least `attainment` of all asks of
+    the whole run got an image in time (so that refusing everybody is not life).
+    """
+
+    window: Annotated[Seconds, Field(ge=1, allow_inf_nan=False)] = 3600.0
+    kept: Fraction = 0.8
+    windows: Fraction = 0.9
+    attainment: Fraction = 0.1
+
+
+@dataclass(frozen=True)
+class Recording:
+    """What a run writes down besides its timeline: every row, those of a share of the users, or none."""
+
+    rows: bool = True
+    sampled: float = 0.0  # the share, where not every row

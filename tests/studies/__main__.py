@@ -1,0 +1,42 @@
+"""`python -m tests.studies STUDY`: hold the simulator against what is known otherwise, misses included."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from sim.cli.main import messages_for_wrong_input
+from sim.cli.validate import Misses, Out, carry_out, chosen
+from tests.studies import ALL, STUDIES
+
+app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
+
+
+@app.command()
+def studies(
+    study: Annotated[str, typer.Argument(help=f"Which study; all: {', '.join(ALL)}.")] = "all",
+    file: Annotated[Path | None, typer.Argument(help="traces: the folder of the recorded fleet.")] = None,
+    out: Out = None,
+    misses: Misses = False,
+    device: Annotated[str | None, typer.Option(help="torch: what computes, cpu (the default) or cuda.")] = None,
+) -> None:
+    """Hold the simulator against what is known otherwise: a table of predicted and actual, misses included.
+
+    Studies: theory (textbook queues; 2 minutes), overload (retry storms; 6 minutes), live (a real server; 8 minutes),
+    torch (the same with a model that computes; 25 minutes, needs torch), traces FOLDER (the recorded fleet GenTD26;
+    half a minute).
+    """
+    if study == "all" and file is None and device is None:
+        makers = {name: STUDIES[name].make for name in ALL}
+    else:
+        makers = chosen(STUDIES, study, file, {} if device is None else {"device": device})
+    carry_out(makers, out, only_misses=misses)
+
+
+def main() -> None:
+    with messages_for_wrong_input():
+        app()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""A recorded fleet of GPUs against the simulator."""

@@ -1,0 +1,1 @@
+"""Retry storms: published experiments made again."""

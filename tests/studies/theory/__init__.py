@@ -1,0 +1,1 @@
+"""Textbook queues against the simulator."""
