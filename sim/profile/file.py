@@ -104,6 +104,21 @@ class Hardware(Strict):
     idle_power_source: str = ""
 
 
+class Ceiling(Strict):
+    """What the card did in plain matrix products and copies, measured just before the profile."""
+
+    matmul_tflops: Positive
+    copy_gb_per_s: Positive
+
+
+class Loading(Strict):
+    """Seconds to read the weights into the device's memory, as a replica does when it starts."""
+
+    gib: Positive
+    from_disk_s: Positive
+    from_page_cache_s: Positive
+
+
 class Anchor(Strict):
     """One workload measured again beside every point: it shows a machine that drifts."""
 
@@ -157,6 +172,8 @@ class ProfileFile(Strict):
     strength: Annotated[float, Field(gt=0, le=1)] = 1.0
     overhead_s: NotNegative = 0.0
     load_s: list[Positive] = []
+    loading: Loading | None = None
+    ceiling: Ceiling | None = None
     anchor: Anchor | None = None
     checks: list[Check] = []
     held_out: dict[Literal["batch", "side"], HeldOut] = {}

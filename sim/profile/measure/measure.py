@@ -12,17 +12,20 @@ import torch
 from sim.errors import BadInput
 from sim.model.request import Spec
 from sim.profile.file import Check, ProfileFile
+from sim.profile.measure.ceiling import ceiling_of
 from sim.profile.measure.gates import check_parameters, marks
+from sim.profile.measure.loading import loading_of
 from sim.profile.measure.machine import Machine
 from sim.profile.measure.models import Model, build, flops
-from sim.profile.measure.plan import Cell, Options, anchor_of, block, grid
+from sim.profile.measure.plan import Cell, Options, anchors, block, grid
 from sim.profile.measure.presets import Preset
 from sim.profile.measure.record import Record
 from sim.profile.measure.timing import Visit, visit
 from sim.profile.service_time import ComponentTimes, held_out, surfaces_of
 
 GIB = 2.0**30
-FILL = 0.95  # of the memory, beyond which a batch is expected not to fit
+DEVICE_BOUND = 0.7  # of a call's time on the GPU, the most that launching it may take for the GPU to be what bounds it
+FOR_BLOCKS = 0.75  # of the time budget, where whole pipelines are verified after the blocks
 VERIFIED = ((0, 0), (0, -1), (-1, 0))  # (side, batch) of the pipelines run end to end, as places in the grid
 
 Say = Callable[[str], None]
@@ -41,9 +44,14 @@ class Session:
     cells: list[Cell] = field(default_factory=list)
     began: float = field(default_factory=time.perf_counter)
 
-    def late(self) -> bool:
-        """Whether the time budget is spent."""
-        return time.perf_counter() - self.began > self.options.budget
+    def late(self, share: float = 1.0) -> bool:
+        """Whether this share of the time budget is spent."""
+        return time.perf_counter() - self.began > share * self.options.budget
+
+    @property
+    def verifies(self) -> bool:
+        """Whether whole pipelines are run after the components."""
+        return self.options.components is None and self.preset.feature != "chat"
 
     def call(self, cell: Cell) -> Callable[[], object]:
         """The workload of a cell, its inputs made afresh: kept, a hundred of them would fill the memory."""
@@ -62,6 +70,7 @@ def measure(
     dtype = options.dtype or preset.dtype
     record = Record.start(preset, options, machine, dtype, out, resume)
     say(f"building {preset.model} ({dtype}, {options.variant}) on {machine.name()}")
+    record.found(ceiling=ceiling_of(machine, dtype))
     began = time.perf_counter()
     model = build(preset, device=options.device, dtype=dtype, variant=options.variant)
     machine.synchronize()
@@ -72,9 +81,11 @@ def measure(
     if not session.cells:
         raise BadInput("nothing is left to measure", key="--component", expected=", ".join(model.components))
     record.idle(machine.idle_power())
+    if options.loading:
+        record.found(loading=loading_of(model, machine))
     scout(session, say, progress)
     visit_blocks(session, say, progress)
-    if options.components is None and preset.feature != "chat":
+    if session.verifies:
         verify(session, say)
     return conclude(session, dtype, say)
 
@@ -129,25 +140,39 @@ def first_call(session: Session, cell: Cell) -> bool:
 def visit_blocks(session: Session, say: Say, progress: Progress) -> None:
     """Blocks of visits in fresh random order, each visit beside one of the anchor, until settled or out of time."""
     options, record = session.options, session.record
-    anchor = anchor_of(session.cells)
-    number = record.blocks
+    anchor = anchor_of(session)
+    number, share = record.blocks, FOR_BLOCKS if session.verifies else 1.0
     while True:
         todo = [c for c in session.cells if record.fits(c) and record.wants(c, options)]
         if not todo:
             return
-        if session.late():
-            say(f"the time budget of {options.budget:.0f} s is spent: {len(todo)} points are not settled")
+        if session.late(share):
+            say(f"{share:.0%} of the {options.budget:.0f} s are spent: {len(todo)} points are not settled")
             return
         for place, cell in enumerate(block(todo, number)):
             settled = 1 - (len(todo) - place / options.most_visits) / len(session.cells)
             progress(0.1 + 0.85 * max(settled, min(1.0, (number + place / len(todo)) / options.most_visits)))
             record.anchored(anchor, stay(session, anchor, 0.1).device_us)
             record.visited(cell, stay(session, cell, options.seconds))
-            if session.late() and number >= 1:
+            if session.late(share) and number >= 1:
                 break
         number += 1
         record.blocks = number
         record.write()
+
+
+def anchor_of(session: Session) -> Cell:
+    """The cheapest workload of the main component that keeps the GPU, not the host that launches it, busy.
+
+    What the host bounds moves with the host, and would not show a card that drifts.
+    """
+    record = session.record
+    fitting = [cell for cell in anchors(session.cells) if record.fits(cell)]
+    for cell in fitting if session.machine.gpu else []:
+        tried = stay(session, cell, 0.05)
+        if tried.host_us < DEVICE_BOUND * statistics.median(tried.device_us):
+            return cell
+    return fitting[0]
 
 
 def stay(session: Session, cell: Cell, seconds: float) -> Visit:
@@ -172,7 +197,7 @@ def verify(session: Session, say: Say) -> None:
             continue
         with torch.inference_mode():
             call = session.model.pipeline(batch, side, frames, preset.steps)
-            found = visit(session.machine, call, seconds=0.5, least=3, most=10)
+            found = visit(session.machine, call, seconds=0.5, least=2, most=10)
         measured = statistics.median(found.device_us) * 1e-6
         say(f"end to end at {side} px, batch {batch}: {measured:.4g} s measured, {predicted:.4g} s from components")
         session.record.checked(
@@ -184,6 +209,13 @@ def conclude(session: Session, dtype: str, say: Say) -> ProfileFile:
     """Judge the points, add what the file says about itself, and write it for good."""
     record, machine = session.record, session.machine
     record.settle(session.options)
+    if not record.cells:
+        raise BadInput(
+            "the time was over before a single point was timed",
+            key="--budget",
+            value=session.options.budget,
+            expected="more seconds: first calls, which compile and allocate, took all of them",
+        )
     file = record.file()
     found = marks(file.points, file.anchor, machine.name(), dtype, on_gpu=machine.gpu)
     for mark in found:

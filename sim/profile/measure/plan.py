@@ -28,6 +28,7 @@ class Options:
     sides: tuple[int, ...] | None = None
     frames: tuple[int, ...] | None = None
     components: tuple[str, ...] | None = None
+    loading: bool = False  # also write the weights to disk and time reading them back
     visits: int = 3  # blocks that every cell is visited in
     most_visits: int = 12
     seconds: float = 0.3  # of one visit, about
@@ -56,7 +57,7 @@ def block(cells: Sequence[Cell], number: int) -> list[Cell]:
     return order
 
 
-def anchor_of(cells: Sequence[Cell]) -> Cell:
-    """The workload measured beside every other: the main component at its smallest, the cheapest to repeat."""
-    main = [c for c in cells if c.component in ("denoise", "decode")] or list(cells)
-    return min(main, key=lambda c: (c.side, c.frames, c.batch))
+def anchors(cells: Sequence[Cell]) -> list[Cell]:
+    """Workloads that may be measured beside every other, cheapest first: those of the main component."""
+    main = [c for c in cells if c.component in ("denoise", "prefill")] or list(cells)
+    return sorted(main, key=lambda c: (c.side * c.frames * c.batch, c.side, c.batch))

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from sim.errors import BadInput
-from sim.profile.file import FORMAT, Check, HeldOut, ProfileFile, digest, laid_out
+from sim.profile.file import FORMAT, Ceiling, Check, HeldOut, Loading, ProfileFile, digest, laid_out
 from sim.profile.measure.machine import Machine
 from sim.profile.measure.plan import Cell, Options
 from sim.profile.measure.presets import Preset
@@ -139,6 +139,10 @@ class Record:
     def loaded(self, seconds: float, parameters: dict[str, int], architecture: dict[str, Any]) -> None:
         self.document["load_s"] = [*self.document.get("load_s", []), rounded(seconds)]
         self.document["parameters"], self.document["architecture"] = parameters, architecture
+
+    def found(self, **facts: Ceiling | Loading | None) -> None:
+        """Note facts about the machine or the model under their field's name; None: not known here."""
+        self.document.update({name: fact.model_dump() for name, fact in facts.items() if fact is not None})
 
     def idle(self, watts: float | None) -> None:
         if watts is not None:
