@@ -1,5 +1,6 @@
 """The commands about latency profiles: list, show, measure on a GPU, import from other people's tables."""
 
+import math
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -10,6 +11,7 @@ from rich.text import Text
 
 from sim import shipped
 from sim.cli.console import name_column, progress_bar
+from sim.cli.soak import profile_soak
 from sim.errors import BadInput
 from sim.profile.file import Point, digest, laid_out
 from sim.profile.profile import Profile, load_profile, profile_from
@@ -59,6 +61,14 @@ def show(profile: Profile, console: Console) -> None:
         ("spread", "unknown" if profile.spread != profile.spread else f"{profile.spread:.2%} between visits"),
         ("sha256", profile.sha256),
     ]
+    if file.ceiling is not None:
+        card = (
+            f"{file.ceiling.matmul_tflops:.0f} TFLOP/s in dense products, {file.ceiling.copy_gb_per_s:.0f} GB/s copied"
+        )
+        facts.append(("the card", f"{card}, measured just before"))
+    if file.loading is not None:
+        read = f"{file.loading.from_disk_s:.3g} s from disk, {file.loading.from_page_cache_s:.3g} s from the page cache"
+        facts.append(("loading", f"{file.loading.gib:.3g} GiB of weights: {read}"))
     facts += [("MARKED", mark) for mark in file.marks]
     if file.anchor is not None:
         facts.append(("anchor", f"{file.anchor.work} moved {file.anchor.moved:.1%} at most"))
@@ -77,7 +87,8 @@ def show(profile: Profile, console: Console) -> None:
 
 def point_table(profile: Profile) -> Table:
     """Every measured point; columns in which nothing is known are left out."""
-    rows = [point_row(point) for point in profile.file.points]
+    ceiling = profile.file.ceiling
+    rows = [point_row(point, ceiling.matmul_tflops if ceiling else math.nan) for point in profile.file.points]
     columns = [name for name in rows[0] if any(row.get(name) for row in rows)]
     table = Table(*columns)
     for row in rows:
@@ -85,8 +96,8 @@ def point_table(profile: Profile) -> Table:
     return table
 
 
-def point_row(p: Point) -> dict[str, str]:
-    """One point in words and figures; '' for what is not known or goes without saying."""
+def point_row(p: Point, card: float) -> dict[str, str]:
+    """One point in words and figures; '' for what is not known or goes without saying. card: its TFLOP/s, or nan."""
     known = p.status != "oom"
     return {
         "component": "" if p.component == "pipeline" else p.component,
@@ -98,6 +109,7 @@ def point_row(p: Point) -> dict[str, str]:
         "spread": "" if p.spread != p.spread else f"{p.spread:.1%}",
         "a second": f"{p.batch / p.median:.3g}" if known else "",
         "TFLOP/s": f"{p.teraflop / p.median:.3g}" if known and p.teraflop else "",
+        "of the card": f"{p.teraflop / p.median / card:.0%}" if known and p.teraflop and card == card else "",
         "W": f"{p.power_w:.0f}" if p.power_w else "",
         "J each": f"{p.power_w * p.median / p.batch:.4g}" if p.power_w else "",
         "status": "" if p.status == "ok" else p.status,
@@ -128,6 +140,9 @@ def profile_measure(
     components: Annotated[str | None, typer.Option(help="Only these, like denoise,vae_decode.")] = None,
     visits: Annotated[int, typer.Option(min=1, help="Visits of every point at least.")] = 3,
     budget: Annotated[float, typer.Option(min=1, help="Seconds after which no new visit begins.")] = 480.0,
+    loading: Annotated[
+        bool, typer.Option("--loading", help="Also write the weights to disk and time loading them; needs the space.")
+    ] = False,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with what the file holds.")] = False,
 ) -> None:
     """Measure a model on this machine's GPU: seconds, memory and power of its components, batch by batch.
@@ -148,6 +163,7 @@ def profile_measure(
         sides=numbers(sides, "--sides"),
         frames=numbers(frames, "--frames"),
         components=tuple(components.split(",")) if components else None,
+        loading=loading,
         visits=visits,
         budget=budget,
     )
@@ -174,6 +190,9 @@ def profile_measure(
         raise
     show(load_profile(path), Console(highlight=False))
     Console().print(f"Profile in {path}", soft_wrap=True, highlight=False, markup=False)
+
+
+profile_app.command("soak")(profile_soak)
 
 
 @profile_app.command("import")

@@ -21,6 +21,8 @@ CEILINGS = {
 }
 FAR_BELOW = 0.05  # of the ceiling, at four requests and more
 ANCHOR_MAY_MOVE = 0.02
+FEW = 3  # points that are named one by one
+LAUNCHING = 0.9  # of a call, beyond which the host bounds it
 BUSY = 0.1  # spread between visits beyond which it is the machine that was measured
 
 
@@ -45,7 +47,8 @@ def marks(points: list[Point], anchor: Anchor | None, gpu: str, dtype: str, *, o
             )
         if point.component == "denoise" and point.batch >= 4 and speed < FAR_BELOW * top:
             found.append(f"{name}: {speed:.0f} TFLOP/s is less than {FAR_BELOW:.0%} of the card's {top:.0f}")
-    found += [f"{label(p)}: did not settle" for p in points if p.status == "unsettled"]
+    found += unsettled(points)
+    found += bound_by_host(points) if on_gpu else []
     found += faster_with_more(points)
     spreads = [p.spread for p in points if not math.isnan(p.spread)]
     if spreads and median(spreads) > BUSY:
@@ -56,6 +59,27 @@ def marks(points: list[Point], anchor: Anchor | None, gpu: str, dtype: str, *, o
     if throttled:
         found.append("throttled while measuring: " + ", ".join(throttled))
     return found
+
+
+def unsettled(points: list[Point]) -> list[str]:
+    """The points whose median is not known as well as was asked: by name if they are few, else how many."""
+    names = [label(p) for p in points if p.status == "unsettled"]
+    if len(names) <= FEW:
+        return [f"{name}: did not settle" for name in names]
+    once = sum(p.status == "unsettled" and len(p.visits_us or []) == 1 for p in points)
+    visited = f", {once} of them visited only once" if once else ""
+    return [f"{len(names)} of {len(points)} points did not settle{visited}"]
+
+
+def bound_by_host(points: list[Point]) -> list[str]:
+    """How many points measure the host that launches the work rather than the GPU."""
+    timed = [p for p in points if p.status != "oom" and p.host_us]
+    slow = [p for p in timed if median(p.host_us or []) * 1e-6 > LAUNCHING * p.median]
+    if not slow:
+        return []
+    return [
+        f"{len(slow)} of {len(timed)} points are bound by the host: launching takes over {LAUNCHING:.0%} of the call"
+    ]
 
 
 def faster_with_more(points: list[Point]) -> list[str]:

@@ -5,7 +5,9 @@ import platform
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from dataclasses import dataclass, field
+from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 import torch
@@ -120,9 +122,8 @@ class Machine:
             "commit": commit(),
         }
         for package in ("diffusers", "transformers"):
-            module = sys.modules.get(package)
-            if module is not None:
-                facts[package] = str(getattr(module, "__version__", "unknown"))
+            with suppress(PackageNotFoundError):
+                facts[package] = version(package)
         return {**facts, **self.gpu_facts()} if self.gpu else facts
 
     def gpu_facts(self) -> dict[str, Any]:
