@@ -7,7 +7,9 @@ import ast
 import sys
 from functools import cache
 from graphlib import CycleError, TopologicalSorter
+from importlib import import_module
 from pathlib import Path
+from types import ModuleType
 
 from sim.model.jit import compiled_sources
 
@@ -152,6 +154,14 @@ def test_imports_point_strictly_down_without_circles_and_heavy_libraries_stay_in
 def test_the_table_of_floors_in_architecture_is_this_one():
     """Print it with python -m tests.test_layers."""
     assert table() in (ROOT / "ARCHITECTURE.md").read_text(encoding="utf-8")
+
+
+def test_no_function_shadows_a_module():
+    """After 'import sim.a.b' the name sim.a.b is that module."""
+    for module in files():
+        package, _, name = module.rpartition(".")
+        inside = vars(import_module(f"sim.{package}".rstrip(".")))
+        assert isinstance(inside.get(name, sys), ModuleType), module
 
 
 def test_machine_code_is_forgotten_with_every_file_whose_numbers_it_holds():

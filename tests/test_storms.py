@@ -5,12 +5,12 @@ from dataclasses import replace
 
 import pytest
 
-from sim import rescue as rescues
 from sim.engine.simulate import simulate
 from sim.results.storms import recovered, rules, said_of_rules, stays
 from sim.results.verdict import sentences, verdict, warnings
 from sim.scenario.load import load
 from sim.scenario.scenario import Scenario
+from sim.studies import rescue as rescues
 from sim.studies.rescue import delayed, rescue
 from sim.studies.storm_map import at, storm_map
 from tests.studies.overload import spikes
