@@ -13,8 +13,10 @@ import sim.profile.measure.measure as bench
 from sim.cli.profile import profile_app
 from sim.errors import BadInput
 from sim.model.request import Spec
+from sim.profile.measure.machine import Machine
 from sim.profile.measure.plan import Options
 from sim.profile.measure.presets import PRESETS
+from sim.profile.measure.soak import soak, summary
 from sim.profile.profile import load_profile
 
 QUICK = Options(device="cpu", batches=(1, 2), sides=(128, 192), visits=2, most_visits=2, seconds=0.01, budget=60)
@@ -177,3 +179,18 @@ def test_wrong_arguments_are_refused(tmp_path, monkeypatch, arguments, word):
     assert isinstance(done.exception, BadInput)
     assert word in str(done.exception)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_the_weights_are_written_and_read_back_on_request(tmp_path):
+    options = Options(device="cpu", batches=(1,), sides=(128,), components=("text",), visits=1, budget=20, loading=True)
+    file = bench.measure(PRESETS["tiny"], options, tmp_path / "tiny.json", say=lambda _: None, progress=lambda _: None)
+    assert file.loading.gib > 4 * file.parameters["text"] / 2**30  # of the other parts too
+    assert file.ceiling is None  # a CPU has no card
+
+
+def test_a_soak_has_a_row_per_second_and_works_only_under_load(monkeypatch):
+    monkeypatch.setattr("sim.profile.measure.soak.SIDE", 64)
+    rows = list(soak(Machine("cpu"), seconds=2, rest=1, dtype="float32"))
+    assert [row.phase for row in rows] == ["before", "load", "load", "after"]
+    assert all((row.tflops > 0) == (row.phase == "load") for row in rows)
+    assert summary(rows)[0].startswith("Full load for 2 s")

@@ -22,14 +22,12 @@ REAL = [name for name in PRESETS if not name.startswith("tiny")]
 CLIP = {"num_hidden_layers": 2, "intermediate_size": 64, "vocab_size": 99}
 T5 = {"num_layers": 1, "num_heads": 1, "d_ff": 64, "vocab_size": 99}
 VAE = {"block_out_channels": [32, 32, 32, 32], "layers_per_block": 1}
-UNET = {"layers_per_block": 1, "block_out_channels": [32, 32, 64, 64]}
 FLUX = {
     "text": {"clip_l": CLIP, "t5": T5},
     "denoise": {"num_layers": 1, "num_single_layers": 1, "num_attention_heads": 2},
     "vae": VAE,
 }
 SMALL = {
-    "sd15": {"text": {"clip_l": CLIP}, "denoise": UNET, "vae": VAE},
     "sdxl": {
         "text": {"clip_l": CLIP, "clip_big_g": CLIP},
         "denoise": {
@@ -115,9 +113,9 @@ def test_a_preset_is_built_with_the_published_number_of_parameters(name):
 @pytest.mark.parametrize(
     ("name", "component", "side", "frames", "published"),
     [
-        ("sd15", "denoise", 512, 1, 0.803),
-        ("sd15", "vae_decode", 512, 1, 2.515),
-        ("sd15-edit", "vae_encode", 512, 1, 1.117),
+        ("sdxl", "denoise", 512, 1, 1.589),
+        ("sdxl", "vae_decode", 512, 1, 2.515),
+        ("sdxl-edit", "vae_encode", 512, 1, 1.117),
         ("sdxl", "denoise", 1024, 1, 6.761),
         ("sd35-medium", "denoise", 1024, 1, 11.25),
         ("flux-dev", "denoise", 512, 1, 21.50),
@@ -151,7 +149,7 @@ def test_reading_takes_two_operations_a_weight_and_token_and_writing_a_token_rea
         ("wan-1.3b", 480, 33, 14_040),
         ("wan-1.3b", 480, 81, 32_760),
         ("flux-dev", 1024, 1, 4_096),
-        ("sd15", 512, 1, 4_096),
+        ("sdxl", 512, 1, 4_096),
         ("chat-8b", 1024, 1, 1_024),
     ],
 )
@@ -221,7 +219,7 @@ def test_weights_are_drawn_from_the_seed_and_none_are_zero():
 
 
 def test_positions_are_counted_and_layers_kept_precise_as_when_loaded():
-    positions = small("sd15").encoders["clip_l"].embeddings.position_ids
+    positions = small("sdxl").encoders["clip_l"].embeddings.position_ids
     assert torch.equal(positions, torch.arange(77)[None])
     precisions = {name: p.dtype for name, p in small("wan-1.3b").denoiser.named_parameters()}
     assert precisions["blocks.0.norm2.weight"] == precisions["scale_shift_table"] == torch.float32
@@ -254,7 +252,7 @@ def test_chat_reads_and_writes():
 
 
 def test_a_channels_last_model_gives_the_same_picture():
-    plain, rearranged = small("sd15", "float32"), small("sd15", "float32", variant="channels_last")
+    plain, rearranged = small("sdxl", "float32"), small("sdxl", "float32", variant="channels_last")
     assert rearranged.denoiser.conv_in.weight.is_contiguous(memory_format=torch.channels_last)
     pictures = [model.work("denoise", 1, 128, 1)() for model in (plain, rearranged)]
     assert torch.allclose(*pictures, atol=1e-4)
@@ -303,7 +301,7 @@ def test_an_unknown_preset_is_answered_with_those_there_are():
 def test_a_missing_package_is_answered_with_how_to_install_it(monkeypatch):
     monkeypatch.setitem(sys.modules, "diffusers", None)
     with pytest.raises(BadInput, match=r"pip install -U 'meltpoint\[bench\]'"):
-        build(PRESETS["sd15"], device="meta", dtype="bfloat16")
+        build(PRESETS["sdxl"], device="meta", dtype="bfloat16")
 
 
 def test_an_edit_is_its_model_with_a_source_picture_and_fewer_steps():

@@ -11,7 +11,7 @@ from sim.errors import BadInput
 from sim.profile.file import Anchor, Point
 from sim.profile.measure.gates import check_parameters, marks
 from sim.profile.measure.machine import Machine
-from sim.profile.measure.plan import Cell, Options, anchor_of, block, grid
+from sim.profile.measure.plan import Cell, Options, anchors, block, grid
 from sim.profile.measure.presets import PRESETS
 from sim.profile.measure.record import Record
 from sim.profile.measure.timing import Visit, median_interval, visit
@@ -35,7 +35,7 @@ def test_every_component_has_every_batch_and_text_only_one_side():
     cells = grid(TINY, ("text", "denoise"), Options(sides=(128, 256), batches=(1, 2, 3)))
     assert [c.batch for c in cells if c.component == "text"] == [1, 2, 3]
     assert len([c for c in cells if c.component == "denoise"]) == 6
-    assert anchor_of(cells) == Cell("denoise", 128, 1, 1)
+    assert anchors(cells)[:2] == [Cell("denoise", 128, 1, 1), Cell("denoise", 128, 1, 2)]
 
 
 def test_a_block_is_a_fresh_order_of_all_cells_and_the_same_each_time():
@@ -167,6 +167,25 @@ def test_a_point_far_below_the_ceiling_is_marked_from_four_requests_on():
 def test_more_work_in_less_time_is_marked():
     (mark,) = marks(points(1000, 800), None, "some GPU", "bfloat16", on_gpu=True)
     assert "faster than batch 1" in mark
+
+
+def test_many_unsettled_points_are_counted_in_one_mark_and_few_are_named():
+    def unsettled(count):
+        times = [1000 * (batch + 1) for batch in range(count)]
+        return [p.model_copy(update={"status": "unsettled"}) for p in points(*times)]
+
+    assert len(marks(unsettled(3), None, "some GPU", "bfloat16", on_gpu=True)) == 3
+    (mark,) = marks(unsettled(4), None, "some GPU", "bfloat16", on_gpu=True)
+    assert mark.startswith("4 of 4 points did not settle")
+
+
+def test_points_whose_launching_takes_the_whole_call_are_counted_on_a_gpu():
+    host = [
+        p.model_copy(update={"host_us": [us]}) for p, us in zip(points(1000, 2000, 3000), (950, 1850, 100), strict=True)
+    ]
+    (mark,) = marks(host, None, "some GPU", "bfloat16", on_gpu=True)
+    assert mark.startswith("2 of 3 points are bound by the host")
+    assert marks(host, None, "some CPU", "bfloat16", on_gpu=False) == []
 
 
 @pytest.mark.parametrize(("on_gpu", "count"), [(True, 1), (False, 0)])

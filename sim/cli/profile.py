@@ -108,12 +108,17 @@ def point_row(p: Point, card: float) -> dict[str, str]:
         "median s": f"{p.median:.4g}" if known else "",
         "spread": "" if p.spread != p.spread else f"{p.spread:.1%}",
         "a second": f"{p.batch / p.median:.3g}" if known else "",
-        "TFLOP/s": f"{p.teraflop / p.median:.3g}" if known and p.teraflop else "",
-        "of the card": f"{p.teraflop / p.median / card:.0%}" if known and p.teraflop and card == card else "",
+        "TFLOP/s": rate(p, card) if known and p.teraflop else "",
         "W": f"{p.power_w:.0f}" if p.power_w else "",
         "J each": f"{p.power_w * p.median / p.batch:.4g}" if p.power_w else "",
         "status": "" if p.status == "ok" else p.status,
     }
+
+
+def rate(p: Point, card: float) -> str:
+    """TFLOP/s of a point, with its share of what the card does in plain products where that is known."""
+    speed = (p.teraflop or 0.0) / p.median
+    return f"{speed:.3g}" if math.isnan(card) else f"{speed:.3g} ({speed / card:.0%})"
 
 
 def draw(profiles: list[Profile], path: Path) -> None:

@@ -1,6 +1,6 @@
 """The architectures of the presets: class and configuration of every part, written out so that nothing is downloaded.
 
-Sources: Stable Diffusion 1.5, XL and 3.5: the config.json files of their checkpoints; FLUX, LTX-Video and Wan's VAE:
+Sources: Stable Diffusion XL and 3.5: the config.json files of their checkpoints; FLUX, LTX-Video and Wan's VAE:
 the constructors' defaults in diffusers 0.42; Wan 2.1 1.3B: diffusers' convert_wan_to_diffusers.py; text encoders and
 Llama 3.1: the config.json files of their checkpoints. The parameter counts, which tests compare with the published
 ones, confirm them.
@@ -60,16 +60,6 @@ VAE: Config = {
 }
 VAE_16: Config = {**VAE, "latent_channels": 16, "use_quant_conv": False, "use_post_quant_conv": False}
 
-SD15_UNET: Config = {
-    "class": "UNet2DConditionModel",
-    "sample_size": 64,
-    "block_out_channels": [320, 640, 1280, 1280],
-    "layers_per_block": 2,
-    "down_block_types": ["CrossAttnDownBlock2D"] * 3 + ["DownBlock2D"],
-    "up_block_types": ["UpBlock2D"] + ["CrossAttnUpBlock2D"] * 3,
-    "cross_attention_dim": 768,
-    "attention_head_dim": 8,
-}
 SDXL_UNET: Config = {
     "class": "UNet2DConditionModel",
     "sample_size": 128,
@@ -150,7 +140,6 @@ TINY: Config = {  # the classes are in tiny
 # By family: the text encoders in the order their outputs are joined, the denoiser, the VAE.
 # 'length' is how many tokens the model's own pipeline pads a prompt to.
 ARCHITECTURES: dict[str, Config] = {
-    "sd15": {"text": {"clip_l": CLIP_L}, "denoise": SD15_UNET, "vae": VAE},
     "sdxl": {"text": {"clip_l": CLIP_L, "clip_big_g": CLIP_BIG_G}, "denoise": SDXL_UNET, "vae": VAE},
     "sd35-medium": {
         "text": {"clip_l": CLIP_L_PROJECTED, "clip_big_g": CLIP_BIG_G, "t5": {**T5_XXL, "length": 256}},

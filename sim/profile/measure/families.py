@@ -12,32 +12,29 @@ from sim.profile.measure.tiny import Tiny
 FRAMES_PER_SECOND = 25  # LTX-Video places its frames in time
 
 
-class StableDiffusion(Diffusion):
-    """Stable Diffusion 1.5 and XL: a UNet; XL reads a second text encoder and the picture's size."""
+class StableDiffusionXL(Diffusion):
+    """Stable Diffusion XL: a UNet that reads two text encoders and the picture's size."""
 
     def build(self) -> None:
         super().build()
-        self.large = "clip_big_g" in self.encoders
-        self.pooled = self.config["text"]["clip_big_g"]["projection_dim"] if self.large else 0
+        self.pooled = self.config["text"]["clip_big_g"]["projection_dim"]
 
     def prompt_shape(self) -> tuple[int, int]:
         return self.config["text"]["clip_l"]["length"], self.denoiser.config.cross_attention_dim
 
     def encode_prompts(self, tokens: dict[str, Tensor]) -> Prompt:
-        return self.join({n: e(tokens[n], output_hidden_states=self.large) for n, e in self.encoders.items()})
+        return self.join({n: e(tokens[n], output_hidden_states=True) for n, e in self.encoders.items()})
 
     def join(self, outputs: dict[str, Any]) -> Prompt:
-        if not self.large:
-            return Prompt(outputs["clip_l"].last_hidden_state)
         last_but_one = [outputs[name].hidden_states[-2] for name in ("clip_l", "clip_big_g")]
         return Prompt(torch.cat(last_but_one, dim=-1), outputs["clip_big_g"].text_embeds)
 
     def extras(self, batch: int, side: int, frames: int) -> dict[str, Any]:
         size = torch.tensor([side, side, 0, 0, side, side], dtype=self.source.dtype, device=self.source.device)
-        return {"time_ids": size.repeat(batch, 1)} if self.large else {}
+        return {"time_ids": size.repeat(batch, 1)}
 
     def predict(self, latents: Tensor, time: Tensor, prompt: Prompt, extras: dict[str, Any]) -> Tensor:
-        added = {"text_embeds": prompt.pooled, **extras} if self.large else None
+        added = {"text_embeds": prompt.pooled, **extras}
         found = self.denoiser(latents, 1000 * time, prompt.tokens, added_cond_kwargs=added, return_dict=False)
         return found[0]
 
@@ -170,8 +167,7 @@ class Wan(Diffusion):
 
 
 FAMILIES: dict[str, type[Diffusion]] = {
-    "sd15": StableDiffusion,
-    "sdxl": StableDiffusion,
+    "sdxl": StableDiffusionXL,
     "sd35-medium": StableDiffusion3,
     "flux-schnell": Flux,
     "flux-dev": Flux,

@@ -92,18 +92,6 @@ def edit(preset: Preset) -> Preset:
     )
 
 
-SD15 = Preset(
-    name="sd15",
-    model="stable-diffusion-v1-5/stable-diffusion-v1-5",
-    feature="image",
-    steps=50,
-    guidance=2,
-    sides=(512, 768, 1024),
-    batches=up_to(8),
-    patch=8,
-    multiple=64,
-    parameters={"text": CLIP_L, "denoise": 859_520_964, "vae_decode": VAE},
-)
 SDXL = Preset(
     name="sdxl",
     model="stabilityai/stable-diffusion-xl-base-1.0",
@@ -206,7 +194,7 @@ TINY = Preset(
 PRESETS: dict[str, Preset] = {
     preset.name: preset
     for preset in (
-        *(SD15, edit(SD15), SDXL, edit(SDXL), SD35_MEDIUM, edit(SD35_MEDIUM), FLUX_SCHNELL, FLUX_DEV, edit(FLUX_DEV)),
+        *(SDXL, edit(SDXL), SD35_MEDIUM, edit(SD35_MEDIUM), FLUX_SCHNELL, FLUX_DEV, edit(FLUX_DEV)),
         *(LTX_VIDEO, WAN, CHAT_8B, TINY, edit(TINY)),
     )
 }

@@ -63,7 +63,7 @@ def soak(machine: Machine, *, seconds: float, rest: float, dtype: str) -> Iterat
             yield Second(
                 second=round(now - began, 2),
                 phase=phase,
-                tflops=round(2e-12 * SIDE**3 * done / (now - last), 1),
+                tflops=float(f"{2e-12 * SIDE**3 * done / (now - last):.4g}"),
                 power_w=round(power, 1),
                 clock_mhz=known(seen.clock_mhz),
                 temperature_c=known(seen.temperature_c),
