@@ -23,6 +23,7 @@ FAR_BELOW = 0.05  # of the ceiling, at four requests and more
 ANCHOR_MAY_MOVE = 0.02
 FEW = 3  # points that are named one by one
 LAUNCHING = 0.9  # of a call, beyond which the host bounds it
+ABOVE_LIMIT = 1.05  # of the power limit: a card overshoots for some milliseconds
 BUSY = 0.1  # spread between visits beyond which it is the machine that was measured
 
 
@@ -31,7 +32,9 @@ def ceiling(gpu: str, dtype: str) -> float:
     return next((peak for (card, of), peak in CEILINGS.items() if card in gpu and of == dtype), math.nan)
 
 
-def marks(points: list[Point], anchor: Anchor | None, gpu: str, dtype: str, *, on_gpu: bool) -> list[str]:
+def marks(
+    points: list[Point], anchor: Anchor | None, gpu: str, dtype: str, *, on_gpu: bool, power_limit: float = math.inf
+) -> list[str]:
     """What a reader must know before using these points; raises BadInput for one that cannot be."""
     found = []
     top = ceiling(gpu, dtype)
@@ -55,6 +58,9 @@ def marks(points: list[Point], anchor: Anchor | None, gpu: str, dtype: str, *, o
         found.append(f"visits to one point differ by {median(spreads):.0%}: the machine was busy with something else")
     if on_gpu and anchor is not None and anchor.moved > ANCHOR_MAY_MOVE:
         found.append(f"the anchor moved {anchor.moved:.1%}, more than {ANCHOR_MAY_MOVE:.0%}: the machine drifted")
+    over = sum((p.power_w or 0.0) > ABOVE_LIMIT * power_limit for p in points)
+    if over:
+        found.append(f"{over} points show more power than the card may draw: their visits were short for its counter")
     throttled = sorted({reason for p in points for reason in p.throttled})
     if throttled:
         found.append("throttled while measuring: " + ", ".join(throttled))

@@ -1,5 +1,6 @@
 """Measure one preset: scout every cell, visit them in shuffled blocks beside an anchor, verify, judge, write."""
 
+import math
 import statistics
 import time
 from collections.abc import Callable
@@ -217,7 +218,8 @@ def conclude(session: Session, dtype: str, say: Say) -> ProfileFile:
             expected="more seconds: first calls, which compile and allocate, took all of them",
         )
     file = record.file()
-    found = marks(file.points, file.anchor, machine.name(), dtype, on_gpu=machine.gpu)
+    limit = file.hardware.power_limit_w or math.inf
+    found = marks(file.points, file.anchor, machine.name(), dtype, on_gpu=machine.gpu, power_limit=limit)
     for mark in found:
         say(f"MARKED: {mark}")
     record.finish(found, held_out(file))

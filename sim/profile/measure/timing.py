@@ -11,6 +11,8 @@ from sim.profile.measure.machine import Machine
 
 Call = Callable[[], object]
 
+LONG = 1.0  # seconds of a visit from which the energy counter, which moves every 0.1 s, says its mean power
+
 
 @dataclass(frozen=True)
 class Visit:
@@ -37,8 +39,8 @@ def visit(machine: Machine, call: Call, *, seconds: float, least: int, most: int
         host.append(returned)
     lasted, after = time.perf_counter() - began, machine.read()
     power = after.power_w
-    if before.energy_mj is not None and after.energy_mj is not None and lasted > 0.2:
-        power = (after.energy_mj - before.energy_mj) / 1000 / lasted  # the counter moves only every 0.1 s or so
+    if before.energy_mj is not None and after.energy_mj is not None and lasted > LONG:
+        power = (after.energy_mj - before.energy_mj) / 1000 / lasted
     return Visit(
         device_us=[microseconds(t) for t in device],
         host_us=microseconds(float(np.median(host))),
