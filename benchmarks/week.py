@@ -8,8 +8,9 @@ from rich.console import Console
 
 from sim.cli.console import progress_bar, ready
 from sim.engine.cells import simulate_cells
-from sim.results.verdict import amount, sentences, verdict
+from sim.results.verdict import sentences, verdict
 from sim.scenario.load import load
+from sim.wording import amount
 
 GIGABYTE = 1 << 20  # kilobytes
 

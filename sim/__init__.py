@@ -8,8 +8,9 @@ from sim.errors import BadInput
 from sim.model.controls import Controls, Policy, Telemetry
 from sim.policies.playbook import Step
 from sim.results import metrics
+from sim.results.intents import intents
 from sim.results.latencies import latencies
-from sim.results.metrics import intents, outcomes, pool_timeline
+from sim.results.metrics import outcomes, pool_timeline
 from sim.results.run import Run, load_run
 from sim.results.verdict import Verdict, sentences, verdict
 from sim.scenario.load import load

@@ -1,4 +1,4 @@
-"""Numbers in words: durations in the unit a person would choose, counts and shares in three figures."""
+"""Numbers in words: durations, rates, counts and shares, to three figures and in the unit a person would choose."""
 
 import math
 
@@ -13,6 +13,14 @@ def duration(seconds: float) -> str:
         if abs(seconds) >= 2 * size:
             return f"{three_figures(seconds / size)} {unit}"
     return f"{seconds:.3g} s"
+
+
+def rate_unit(per_second: float) -> tuple[float, str]:
+    """The seconds of the shortest unit of time in which a rate is 1 or more, and its name."""
+    for size, unit in ((1.0, "second"), (60.0, "minute"), (3600.0, "hour")):
+        if per_second * size >= 1:
+            return size, unit
+    return 86400.0, "day"
 
 
 def amount(number: float) -> str:

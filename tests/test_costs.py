@@ -8,7 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sim import load, simulate
-from sim.results.costs import clipped, consumed, dollars, energy, gpu_hours
+from sim.results.costs import consumed, dollars, energy, gpu_hours
+from sim.results.counting import clipped
 from sim.results.metrics import pool_timeline
 from tests.random_scenarios import documents, scenario_from
 from tests.tables import MANIFEST, attempt, run_of

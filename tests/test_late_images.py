@@ -5,7 +5,8 @@ import math
 import pytest
 
 from sim.engine.simulate import simulate
-from sim.results.metrics import intents, outcomes
+from sim.results.intents import intents
+from sim.results.metrics import outcomes
 from tests.random_scenarios import constant, plain
 
 ENGINES = ("simpy", "compiled")

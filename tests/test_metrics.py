@@ -9,24 +9,21 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sim import load, simulate
-from sim.results import theory
 from sim.results.costs import gpu_hours
+from sim.results.counting import open_seconds, queue_spans
+from sim.results.intents import attainment, attempts_in, intents
 from sim.results.latencies import latencies, quantiles
 from sim.results.metrics import (
-    attainment,
-    attempts_in,
     bins,
-    intents,
-    occupancy,
     outcomes,
     peak_queue,
     pool_timeline,
-    queue_spans,
     refused_by,
-    saturation,
+    saturated_spans,
     timeline,
 )
 from tests.random_scenarios import plain
+from tests.studies.theory import closed_forms as theory
 from tests.studies.theory.queues import z
 from tests.tables import attempt, run_of
 
@@ -257,26 +254,27 @@ spans = st.lists(st.tuples(st.integers(-20, 120), st.one_of(st.integers(0, 60), 
 
 @quickly
 @given(spans=spans, edges=st.lists(st.integers(-10, 110), min_size=2, max_size=8, unique=True).map(sorted))
-def test_occupancy_is_what_looking_every_second_finds(spans, edges):
+def test_open_intervals_are_those_seen_by_looking_every_second(spans, edges):
     """Starts, ends and edges are whole seconds, so looking at each half second misses nothing."""
     starts = np.array([start for start, _ in spans], dtype=float)
     ends = np.array([start + lasting for start, lasting in spans], dtype=float)
     looks = np.arange(-10, 110) + 0.5
     open_then = [np.sum((starts <= look) & ~(ends <= look)) for look in looks]
     looked = [np.mean([n for n, t in zip(open_then, looks, strict=True) if a < t < b]) for a, b in pairwise(edges)]
-    assert occupancy(starts, ends, np.array(edges, dtype=float)) == pytest.approx(looked, rel=1e-12, abs=1e-12)
+    found = open_seconds(starts, ends, np.array(edges, dtype=float)) / np.diff(edges)
+    assert found == pytest.approx(looked, rel=1e-12, abs=1e-12)
 
 
 def test_an_interval_without_end_stays_open():
-    assert occupancy(np.array([5.0]), np.array([math.nan]), np.array([0.0, 10.0, 20.0])).tolist() == [0.5, 1.0]
+    assert open_seconds(np.array([5.0]), np.array([math.nan]), np.array([0.0, 10.0, 20.0])).tolist() == [5, 10]
 
 
-def test_occupancy_is_exact_late_in_a_long_run():
+def test_open_intervals_are_exact_late_in_a_long_run():
     """A million intervals of a tenth of a second, one after the other, until the end of the ninth day."""
     starts = 700_000 + np.arange(1_000_000) * 0.1
     edges = 700_000 + np.arange(0.0, 100_001.0, 25_000.0)
-    assert np.abs(occupancy(starts, starts + 0.05, edges) - 0.5).max() < 1e-9
-    after = occupancy(starts, starts + 0.05, np.array([800_001.0, 800_002.0]))
+    assert np.abs(open_seconds(starts, starts + 0.05, edges) / np.diff(edges) - 0.5).max() < 1e-9
+    after = open_seconds(starts, starts + 0.05, np.array([800_001.0, 800_002.0]))
     assert after.tolist() == [0.0]
 
 
@@ -344,7 +342,7 @@ def test_utilisation_and_queue_by_hand():
 def test_a_busy_pool_without_a_queue_is_not_saturated():
     run = run_of(*(served(0, 0, 100, user=user) for user in (0, 1)))
     assert pool_timeline(run, "gpus", 20)["utilisation"].tolist() == [1] * 5
-    assert math.isnan(saturation(run, "gpus", 20)["first"])
+    assert saturated_spans(run, "gpus", 20) == []
 
 
 def test_a_batch_over_the_horizon_is_busy_until_then():
@@ -361,20 +359,20 @@ FULL = tuple(attempt(0, user=user, started=0, seconds=200) for user in (0, 1))  
 
 def test_saturation_by_hand():
     run = run_of(*FULL, attempt(20, user=2, left=60), attempt(20, user=3, left=60))
-    assert saturation(run, "gpus", 20) == {"first": 20, "total": 40, "at_horizon": 0}
-    assert saturation(run_of(*FULL, attempt(0, user=2)), "gpus", 20) == {"first": 0, "total": 100, "at_horizon": 1}
+    assert saturated_spans(run, "gpus", 20) == [(20, 60)]
+    assert saturated_spans(run_of(*FULL, attempt(0, user=2)), "gpus", 20) == [(0, 100)]
 
 
 def test_the_longest_queue_is_found_with_its_drain():
     waiting = [(0, 1, 12), (0, 2, 12), (3, 3, 12), (8, 4, 30), (9, 5, 30), (9, 6, 40), (50, 7, 60)]
     run = run_of(*FULL, *(attempt(arrived, user=user, left=left) for arrived, user, left in waiting))
-    assert peak_queue(run, "gpus") == {"peak": 6, "at": 9, "drain": 31}
+    assert peak_queue(run, "gpus") == {"peak": 6, "at": 9, "drain": 31, "left": 0}
 
 
 def test_the_warm_up_is_left_out_of_saturation_and_the_longest_queue():
     run = run_of(*FULL, *(attempt(0, user=user, left=10) for user in (2, 3)), attempt(5, user=4, left=70), warm_up=20.0)
-    assert saturation(run, "gpus", 20) == {"first": 20, "total": 40, "at_horizon": 0}
-    assert peak_queue(run, "gpus") == {"peak": 1, "at": 20, "drain": 50}
+    assert saturated_spans(run, "gpus", 20) == [(20, 60)]
+    assert peak_queue(run, "gpus") == {"peak": 1, "at": 20, "drain": 50, "left": 0}
 
 
 def test_a_queue_that_is_never_empty_again_does_not_drain():
@@ -461,7 +459,7 @@ def test_waits_of_the_steady_service_are_those_of_constant_service(steady):
 
 
 def test_the_steady_service_never_saturates_and_serves_all_in_time(steady):
-    assert all(math.isnan(saturation(run, "gpus")["first"]) for run in steady)
+    assert not any(saturated_spans(run, "gpus") for run in steady)
     assert all(attainment(intents(run)) == 1 for run in steady)
 
 
@@ -487,7 +485,7 @@ def test_a_surge_without_retries_drains_when_its_work_is_done():
     emptied = peak["at"] + peak["drain"]
     work, first = 10.0 * len(run.requests), run.requests["arrived"].min()
     assert work / 2 + first - 10 <= emptied + 10 <= work / 2 + 60 + 10
-    assert not saturation(run, "gpus")["at_horizon"]
+    assert all(end < run.horizon for _, end in saturated_spans(run, "gpus"))
 
 
 def test_without_patience_nobody_is_served_and_all_work_is_wasted():

@@ -6,10 +6,10 @@ import pytest
 
 import tests
 from sim.engine.simulate import simulate
-from sim.results.theory import bounded_queue, erlang_a, erlang_c
 from tests.oracles.formulas import impatience, two_classes, until, weibull
 from tests.peers.of_ciw import CLASSES, IMPATIENT, QUESTIONS, ROOMS
 from tests.peers.samples import LARGEST_Z, all_apart, ours, theirs, three_ways, wrong
+from tests.studies.theory.closed_forms import bounded_queue, erlang_a, erlang_c
 from tests.test_engines import assert_alike
 
 each = pytest.mark.parametrize("question", QUESTIONS, ids=lambda question: question.name)

@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 
 from sim.engine.simulate import simulate
-from sim.results.theory import erlang_a
 from tests.oracles.formulas import impatience, until
 from tests.peers import of_clients, of_people, of_queues
 from tests.peers.of_queues import DROPPED, LAST_FIRST
 from tests.peers.samples import LARGEST_Z, all_apart, apart, ours, theirs, three_ways, wrong
+from tests.studies.theory.closed_forms import erlang_a
 from tests.test_engines import assert_alike
 
 ORACLES = sorted((Path(__file__).parent / "oracles").glob("*.py"))

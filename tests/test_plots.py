@@ -17,8 +17,10 @@ from sim import load, plots, simulate
 from sim.plots import axes, marks
 from sim.policies import RateLimit, Waitlist
 from sim.policies.playbook import Timed
-from sim.results.metrics import intents, outcomes, pool_timeline, timeline
+from sim.results.intents import intents
+from sim.results.metrics import outcomes, pool_timeline, timeline
 from sim.results.run import Run
+from sim.wording import rate_unit
 
 SETS = {
     "demand.0.rate": "6 per second",
@@ -51,22 +53,22 @@ def stairs(ax, label):
 
 
 def test_every_figure_of_a_run_is_made(run):
-    assert list(plots.figures(run)) == ["demand", "load", "queue", "outcomes", "latency"]
+    assert list(plots.run_figures(run)) == ["demand", "load", "queue", "outcomes", "latency"]
 
 
 def test_demand_is_drawn_in_people_and_asks_of_the_whole_service(run):
     ax = axis()
     plots.demand(run, ax)
-    values, edges = stairs(ax, "first asks")
+    values, edges = stairs(ax, "first requests")
     assert ax.get_ylabel() == "asks a second"
     total = float((values * np.diff(edges) * 86400).sum())
     assert total == pytest.approx((run.requests["attempt"] == 0).sum() / run.scale)
 
 
 def test_the_unit_of_a_rate_suits_its_size():
-    assert axes.rate_unit(50.0) == (1.0, "a second")
-    assert axes.rate_unit(0.05) == (60.0, "a minute")
-    assert axes.rate_unit(0.0) == (86400.0, "a day")
+    assert rate_unit(50.0) == (1.0, "second")
+    assert rate_unit(0.05) == (60.0, "minute")
+    assert rate_unit(0.0) == (86400.0, "day")
 
 
 def test_time_runs_in_utc_dates_from_start_to_horizon(run):
@@ -189,7 +191,7 @@ def test_the_same_run_gives_the_same_bytes_in_another_process(tmp_path):
     code = (
         "import hashlib, sys; from sim import load, plots, simulate\n"
         "run = simulate(load('steady', sets={'horizon': '20 min'}))\n"
-        "made = plots.figures(run).values()\n"
+        "made = plots.run_figures(run).values()\n"
         "print([hashlib.sha256(plots.svg_text(f).encode() + plots.png_bytes(f)).hexdigest() for f in made])"
     )
     outputs = [subprocess.run([sys.executable, "-c", code], capture_output=True, check=True).stdout for _ in range(2)]
@@ -198,7 +200,7 @@ def test_the_same_run_gives_the_same_bytes_in_another_process(tmp_path):
 
 def test_drawing_leaves_no_global_state(run):
     before = dict(rcParams)
-    plots.svg_text(plots.figures(run)["queue"])
+    plots.svg_text(plots.run_figures(run)["queue"])
     assert dict(rcParams) == before
     code = "import sys, sim.plots, sim.report; sys.exit('matplotlib.pyplot' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
@@ -207,7 +209,7 @@ def test_drawing_leaves_no_global_state(run):
 @pytest.mark.parametrize("name", [r"$\frac{", "_hidden", "日本語", "<script>alert(1)</script>", "x" * 500, ""])
 def test_any_name_can_be_drawn_and_is_never_mathematics(name):
     sets = {**SETS, "horizon": "30 min", "tiers": {name: {"share": 1}}}
-    figure = plots.figures(simulate(load("steady", sets=sets)))["latency"]
+    figure = plots.run_figures(simulate(load("steady", sets=sets)))["latency"]
     drawn = ElementTree.fromstring(plots.svg_text(figure))
     assert not [node for node in drawn.iter() if node.tag.endswith("script")]
     legend = figure.axes[0].get_legend()

@@ -1,7 +1,7 @@
 """The engine against queueing theory: the mean over independent seeds within 3.5 standard errors of the exact value.
 
-Here are systems with parameters of our own, against sim.results.theory. The published tables are a study, which
-also says which of their systems the model cannot express, and why (tests/studies/theory/study.py).
+The systems here have parameters of our own. The published tables are a study (tests/studies/theory/study.py), which
+also says which of their systems the model cannot express, and why.
 """
 
 import math
@@ -9,7 +9,8 @@ import math
 import numpy as np
 import pytest
 
-from sim.results import theory
+from sim.results.storms import attempts_per_ask
+from tests.studies.theory import closed_forms as theory
 from tests.studies.theory.formulas import granted
 from tests.studies.theory.measures import (
     attempts_an_ask,
@@ -235,7 +236,7 @@ def test_retries_multiply_attempts_and_rescue_asks():
         warm_up=10,
     )
     attempts, served = replicate(scenario, attempts_an_ask, share_of_asks_served)
-    assert abs(z(attempts, theory.attempts_per_ask(0.9, 3))) < 3.5
+    assert abs(z(attempts, attempts_per_ask(0.9, 3))) < 3.5
     assert abs(z(served, truth("retry amplification", "success_prob", p=0.9, retries=3))) < 3.5
 
 

@@ -10,7 +10,9 @@ from hypothesis import HealthCheck, given, settings
 from sim.engine.simulate import simulate
 from sim.errors import BadInput
 from sim.model.streams import SAMPLE, draws
-from sim.results import metrics
+from sim.results.costs import energy
+from sim.results.counting import timeline_of
+from sim.results.intents import attempts_in, every_row, intents
 from sim.results.latencies import latencies
 from sim.results.run import TABLES, Run, load_run
 from sim.results.timeline import ERROR, LOWEST
@@ -107,7 +109,7 @@ def test_the_scenario_says_what_is_written_down():
 @pytest.mark.parametrize("recording", [NOTHING, SOME], ids=["none", "some"])
 def test_what_only_rows_can_tell_is_refused_without_all_of_them(recording):
     run = simulate(load("steady", sets={"horizon": "20 min"}), recording=recording)
-    for figure in (metrics.intents, metrics.every_row, metrics.attempts_in, lambda r: metrics.queue_spans(r, "gpus")):
+    for figure in (intents, every_row, attempts_in, timeline_of, lambda run: energy(run, (0, 60))):
         with pytest.raises(BadInput, match="not every row") as wrong:
             figure(run)
         assert wrong.value.key == "record"

@@ -19,11 +19,12 @@ from sim.report.page import section_names
 from sim.report.ranking import ranking
 from sim.results.metrics import outcomes
 from sim.results.run import Run
-from sim.results.verdict import amount, sentences, verdict
+from sim.results.verdict import sentences, verdict
 from sim.scenario.scenario import Scenario
 from sim.studies.compare import Comparison
 from sim.studies.compare import differences as paired
 from sim.studies.compare import figures as compared
+from sim.wording import amount
 
 ATTACK = "<script>alert(1)</script>"
 VOID = {"meta", "img", "br", "link"}
@@ -184,7 +185,7 @@ def test_all_that_a_reader_may_look_for_is_there(page):
 
 
 def test_asks_are_counted_at_full_scale(run):
-    rows = tables.asks(verdict(run)).rows
+    rows = tables.requests(verdict(run)).rows
     expected = outcomes(run, "tier")
     for name, row in zip(expected.index, rows, strict=False):
         assert row[0] == name

@@ -5,11 +5,17 @@ import math
 import numpy as np
 import pytest
 
-from sim.results import theory
+from sim.results.storms import Rules, attempts_per_ask, stable_load
+from tests.studies.theory import closed_forms as theory
 from tests.studies.theory.queues import truths
 from tests.studies.theory.systems import batch_seconds
 
 DIGITS = 1e-8
+
+
+def pool(capacity, seconds, *, rate=1.0, timeout=60.0, queue=0.0):
+    """The rules of a pool in which a failed request is tried again three times."""
+    return Rules("pool", capacity, seconds, rate, 3.0, timeout, queue)
 
 
 def test_erlang_c_waits_match_the_tables():
@@ -106,19 +112,23 @@ def test_fluid_queue_follows_a_decaying_surge():
 
 def test_retries_multiply_attempts_as_in_the_tables():
     for p, truth in truths("retry amplification"):
-        assert theory.attempts_per_ask(p["p"], p["retries"]) == pytest.approx(truth["attempts_per_request"])
+        assert attempts_per_ask(p["p"], p["retries"]) == pytest.approx(truth["attempts_per_request"])
 
 
 def test_metastability_bounds_match_the_tables():
     for p, truth in truths("metastability stable load bound"):
-        assert theory.stable_load(p["C"], p["retries"]) == pytest.approx(truth["C_stable"], rel=1e-9)
+        assert stable_load(p["C"], p["retries"]) == pytest.approx(truth["C_stable"], rel=1e-9)
     for p, truth in truths("metastability queue-limit threshold"):
-        assert theory.freshness_bound(p["C"], p["timeout"], p["S"]) == pytest.approx(truth["K_star"])
+        assert pool(p["C"], p["S"], timeout=p["timeout"]).bound == pytest.approx(truth["K_star"])
 
 
 def test_escape_is_needed_exactly_above_the_stable_load():
-    assert theory.escape_factor(theory.stable_load(16, 3), 16, 3) == pytest.approx(1)
-    assert theory.recovery_time(600, 5, 10) == theory.surge(5, 20, 60, 10).drain_time
+    assert pool(16.0, 4.0, rate=stable_load(16, 3)).escape == 1
+    assert pool(16.0, 4.0, rate=8.0).escape == 2
+
+
+def test_recovery_without_retries_takes_as_long_as_a_surge_drains():
+    assert pool(10.0, 1.0, rate=5.0, queue=600.0).recovery == theory.surge(5, 20, 60, 10).drain_time
 
 
 def test_a_queue_with_much_room_is_erlang_c():
@@ -159,7 +169,7 @@ def test_overload_waits_for_ever():
     assert theory.batching(4, [1.0, 1.0, 1.0, 1.0]).wait == math.inf
     assert theory.bulk_wait(4, 1.0, 4) == math.inf
     assert theory.surge(10, 20, 60, 10).drain_time == math.inf
-    assert theory.recovery_time(600, 10, 10) == math.inf
+    assert pool(10.0, 1.0, rate=10.0, queue=600.0).recovery == math.inf
 
 
 def test_a_surge_within_capacity_leaves_no_queue():

@@ -1,4 +1,4 @@
-"""Every figure that comes from a run's timeline is the one that its rows give, for everybody and for every group."""
+"""The timeline that the engine counts while it runs is the one that the rows of the run give, in every part."""
 
 import dataclasses
 import math
@@ -12,10 +12,12 @@ from hypothesis import strategies as st
 
 from sim.engine.simulate import simulate
 from sim.results import metrics
-from sim.results.binned import serves
+from sim.results.counting import timeline_of
+from sim.results.intents import window_of
+from sim.results.pool_verdict import PoolVerdict
 from sim.results.run import Run
 from sim.results.timeline import ATTEMPTS, BUCKETS, ERROR, Timeline, added, bin_width, grid, middles
-from sim.results.verdict import PoolVerdict, Verdict, verdict
+from sim.results.verdict import Verdict, run_in_bins, verdict
 from sim.scenario.load import load
 from tests.random_scenarios import documents, long_documents, scenario_from
 from tests.test_scenarios import CASES, SMALL
@@ -25,8 +27,22 @@ GROUPS = (None, "tier", "feature", ["tier", "feature"])
 
 
 def from_rows(run: Run) -> Run:
-    """The same run, of whose timeline nobody knows."""
+    """The same run without its recorded timeline: figures come from a timeline made of its rows."""
     return dataclasses.replace(run, timeline=None)
+
+
+def assert_same_timeline(found: Timeline, expected: Timeline) -> None:
+    assert found.people == expected.people
+    np.testing.assert_array_equal(found.edges, expected.edges)
+    for name, counted in expected.arrays().items():
+        if counted.dtype.kind == "i":
+            np.testing.assert_array_equal(found.arrays()[name], counted, err_msg=name)
+        elif name == "peaks":  # where nobody waited there is nothing to drain
+            some = expected.peaks[:, 0] > 0
+            np.testing.assert_array_equal(found.peaks[some], expected.peaks[some])
+            assert (found.peaks[~some][:, [0, 3]] == expected.peaks[~some][:, [0, 3]]).all()
+        else:
+            np.testing.assert_allclose(found.arrays()[name], counted, rtol=SUMS, atol=SUMS, err_msg=name)
 
 
 def close(found: Any, expected: Any) -> bool:
@@ -77,10 +93,11 @@ def counted(table: pd.DataFrame) -> dict[Any, Any]:
 
 
 def assert_same_figures(run: Run) -> None:
-    """All that can be had from the timeline, against the rows."""
-    rows, window = from_rows(run), metrics.window_of(run, None)
-    assert serves(run, *window), "or rows would be compared with rows"
-    assert not serves(rows, *window)
+    """The recorded timeline, and the figures that come from it, against the rows."""
+    assert run.timeline is not None
+    assert_same_timeline(run.timeline, timeline_of(run))
+    rows, window = from_rows(run), window_of(run, None)
+    assert run.timeline.meets(np.array(window)), "or rows would be compared with rows"
     assert_same_verdict(verdict(run), verdict(rows))
     pd.testing.assert_frame_equal(metrics.timeline(run), metrics.timeline(rows))
     for by in GROUPS:
@@ -99,7 +116,7 @@ def assert_same_figures(run: Run) -> None:
 def test_figures_of_shipped_scenarios_are_those_of_their_rows(name, playbook):
     run = simulate(load(name, sets=SMALL[name]), playbook)
     assert_same_figures(run)
-    assert serves(run, *metrics.bins(run, run.manifest["alive"]["window"])), "windows are whole bins"
+    assert run_in_bins(run) is run, "all windows of a verdict are whole bins"
 
 
 @pytest.mark.parametrize("playbook", ["none", "march-2025", "waitlist", "degrade"])
@@ -141,15 +158,27 @@ def test_figures_are_those_of_the_rows_when_people_come_back(document):
     assert_same_figures(simulate(scenario_from(document), "one", seed=3))
 
 
-def test_a_window_between_bins_is_asked_of_the_rows():
+def test_a_window_between_bins_is_counted_from_the_rows():
     run = simulate(load("steady", sets={"horizon": "20 min"}))
-    width = bin_width(run.horizon)
-    assert serves(run, 2 * width, 5 * width)
-    assert not serves(run, 2.5 * width, 5 * width)
-    for window in ((2 * width, 5 * width), (2.5 * width, 5 * width)):
-        found, expected = (metrics.outcomes(r, window=window).to_dict("index") for r in (run, from_rows(run)))
-        assert same(found, expected)
-    assert metrics.outcomes(run, window=(0, 2 * width)).loc["all", "attempts"] > 0
+    width, arrived = bin_width(run.horizon), run.requests["arrived"]
+    assert run.timeline is not None
+    assert run.timeline.meets(np.array([2 * width, 5 * width]))
+    assert not run.timeline.meets(np.array([2.5 * width, 5 * width]))
+    for begin in (2.5 * width, 2 * width, 0.0):
+        found = metrics.outcomes(run, window=(begin, 5 * width)).loc["all", "attempts"]
+        assert found == ((arrived >= begin) & (arrived < 5 * width)).sum() > 0
+
+
+def test_bins_of_a_timeline_add_up_to_wider_ones_and_to_empty_ones():
+    run = simulate(load("steady", sets={"horizon": "20 min"}))
+    width, arrived = bin_width(run.horizon), run.requests["arrived"]
+    edges = np.array([0, 3, 3, 50, 120]) * width
+    assert run.timeline is not None
+    wide = run.timeline.between(edges)
+    assert wide.counts[..., ATTEMPTS].sum(axis=(1, 2)).tolist() == np.histogram(arrived, edges)[0].tolist()
+    assert wide.queue.sum() == pytest.approx(run.timeline.queue.sum())
+    nothing = run.timeline.between(np.array([0.0, 0.0]))
+    assert nothing.counts.sum() == nothing.seconds.sum() == 0
 
 
 # The parts of a timeline.

@@ -9,7 +9,6 @@ import pytest
 
 from sim.demand.recordings.importing import Wishes, import_trace
 from sim.errors import BadInput
-from sim.results import theory
 from tests.recorded import recorded
 from tests.results import assert_unmoved
 from tests.studies.__main__ import main
@@ -41,6 +40,7 @@ from tests.studies.fleet.replay import (
     utilisation_rows,
 )
 from tests.studies.fleet.study import label_rows
+from tests.studies.theory import closed_forms as theory
 
 T0 = 1_662_858_720
 HEAD = "timestamp_anon,value,container_ip\n"

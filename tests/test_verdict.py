@@ -8,7 +8,10 @@ import pandas as pd
 import pytest
 
 from sim import load, simulate, verdict
-from sim.results.verdict import amount, date_of, duration, life, percent, sentences, signups, stretches
+from sim.results.dates import date_of
+from sim.results.metrics import stretches
+from sim.results.verdict import life, sentences, signups
+from sim.wording import amount, duration, percent
 from tests.tables import MANIFEST, attempt, run_of
 
 RULE = MANIFEST["alive"]  # windows of 10 s; 80 % kept in 90 % of them; 10 % of all asks in time
@@ -147,7 +150,7 @@ def test_what_filled_a_pool_is_that_of_its_saturated_time():
     images = [attempt(50, user=n, started=50, finished=100) for n in (2, 3)]
     found = pool_of(*videos, *images, *(attempt(50, user=n) for n in (4, 5)))
     assert (found.first_saturated, found.saturated, found.saturated_at_horizon) == (50, 50, True)
-    assert found.consumed.set_index("feature")["share"].to_dict() == {"image": 1, "video": 0}
+    assert found.consumed.set_index("feature")["share"].to_dict() == {"image": 1}
     never = pool_of(*videos).consumed  # then of the whole run
     assert never.set_index("feature")["share"].to_dict() == {"video": 1}
 
@@ -204,9 +207,8 @@ def text_of(*attempts, **facts):
 def test_sentences_of_a_run_by_hand():
     text = text_of(*asks(0, kept=4, missed=1), attempt(50, user=7, refused="shed", retry=True), scale=0.001)
     assert text.startswith("ALIVE under playbook 'none': 100 % of the 10 s windows kept their promise, and 66.7 %")
-    assert (
-        "6 k images wanted: 5 k served (0 degraded), 0 lost, 1 k unfinished; 6 k attempts, of which 1 k refused" in text
-    )
+    assert "6 k images wanted: 5 k served (0 of them degraded), 0 lost, 1 k unfinished. They took 6 k attempts" in text
+    assert "of which 1 k were refused, 0 were abandoned and 0 were retries." in text
     assert "Pool 'gpus' never saturates" in text
     assert "A slice of 1/1000 of people and GPUs was simulated" in text
 
@@ -214,9 +216,9 @@ def test_sentences_of_a_run_by_hand():
 def test_sentences_of_a_saturated_pool():
     text = text_of(*FULL, attempt(0, user=2, left=50), attempt(0, user=3))
     assert text.startswith("NOT ALIVE")
-    assert "Pool 'gpus' saturates after 0 s (Wed 01 Jan 2025 00:00 UTC) and for 100 s in all" in text
-    assert "Longest queue 2 requests, not drained by the horizon." in text
-    assert "100 % of its time went to image for free." in text
+    assert "Pool 'gpus' saturates after 0 s (Wed 01 Jan 2025 00:00 UTC) and stays so for 100 s in all." in text
+    assert "The longest queue was 2 requests, not drained by the horizon." in text
+    assert "While it was saturated, 100 % of its GPU time was spent on free-tier image requests." in text
     assert "OVERLOADED AT THE HORIZON: gpus is still saturated" in text
 
 

@@ -87,8 +87,8 @@ def horizon_of(asked: float | None, span: float) -> float:
 
 def fits_table(fits: list[Any], horizon: float) -> Table:
     """Fits, the best first."""
-    from sim.demand.fitting.forecast import interval, percent
-    from sim.results.verdict import amount, duration
+    from sim.demand.fitting.forecast import interval
+    from sim.wording import amount, duration, percent
 
     titles = (r"figures \[95 %]", "fit", f"to {duration(horizon)}")
     table = Table(*(name_column(title) for title in titles), show_lines=True)
@@ -238,7 +238,7 @@ def demand_presets(
 ) -> None:
     """List the launches that a scenario can name: 'demand: [{kind: preset, name: threads}]'."""
     from sim.demand.waves.launches import presets
-    from sim.results.verdict import amount
+    from sim.wording import amount
 
     found = presets()
     console = Console(highlight=False)

@@ -62,7 +62,7 @@ def so_far(report: Callable[[float], None], done: int, seeds: int, horizon: floa
 
 def check_table(rows: Any) -> Table:
     """The comparison for the terminal, standard errors and deviations beside their figures."""
-    from sim.results.verdict import three_figures
+    from sim.wording import three_figures
 
     table = Table(name_column("statistic"), "recorded", "±", "generated", "±", "z")
     for row in rows.itertuples():

@@ -63,7 +63,7 @@ def run(
     """Simulate one scenario under one playbook: print the verdict, save the tables and an HTML report."""
     from sim.engine.cells import simulate_cells
     from sim.engine.simulate import chosen
-    from sim.results.storms import said_of_rules
+    from sim.results.storms import rule_sentences
     from sim.results.verdict import sentences, verdict
     from sim.scenario.load import load
 
@@ -73,7 +73,7 @@ def run(
     ready(engine)
     with progress_bar(f"{loaded.title}: {name}") as report:
         result = simulate_cells(loaded, name, seed=seed, engine=engine, processes=processes, progress=report)
-    say([*sentences(verdict(result)), *said_of_rules(result)])
+    say([*sentences(verdict(result)), *rule_sentences(result)])
     with replacing(folder, replace):
         result.save(folder)
         page = write_report([result], None, folder)
@@ -93,7 +93,7 @@ def compare(
     replace: Replace = False,
 ) -> None:
     """Simulate the same people under several playbooks: rank them, with paired differences and intervals."""
-    from sim.results.storms import said_of_rules
+    from sim.results.storms import rule_sentences
     from sim.results.verdict import sentences, verdict
     from sim.scenario.load import load
     from sim.studies.compare import compare as compare_all
@@ -105,7 +105,7 @@ def compare(
     with progress_bar(loaded.title) as report:
         comparison, runs = compare_all(loaded, names, seeds=seeds, engine=engine, processes=processes, progress=report)
     for result in runs if len(runs) <= 2 else []:
-        say([*sentences(verdict(result)), *said_of_rules(result)])
+        say([*sentences(verdict(result)), *rule_sentences(result)])
     Console().print(ranking_table(comparison))
     with replacing(folder, replace):
         folder.mkdir(parents=True)
@@ -213,7 +213,7 @@ def say(lines: list[str]) -> None:
 
 def ranking_table(comparison: Any) -> Table:
     """Playbooks, the best first, with intervals where there are several seeds."""
-    from sim.results.verdict import amount
+    from sim.wording import amount
 
     against = f"against {comparison.baseline}"
     table = Table("", name_column("playbook"), "alive", "in time", against, "images lost", "GPU-h wasted", "cost")

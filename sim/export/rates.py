@@ -1,4 +1,4 @@
-"""How many asks a second a schedule fires, and what that would be for the whole service."""
+"""How many requests per second a schedule sends, and what that would be for the whole service."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -6,27 +6,15 @@ from typing import Any
 import numpy as np
 
 from sim.export.schedule import Schedule
+from sim.wording import duration
 
-WIDTHS = (
-    1.0,
-    2.0,
-    5.0,
-    10.0,
-    20.0,
-    30.0,
-    60.0,
-    120.0,
-    300.0,
-    600.0,
-    1800.0,
-    3600.0,
-)  # seconds over which a peak may be counted
-ENOUGH = 100  # asks in the busiest interval: chance then makes no more than a tenth of them
+WIDTHS = (1, 2, 5, 10, 20, 30, 60, 120, 300, 600, 1800, 3600)  # seconds over which a peak may be counted
+ENOUGH = 100  # requests in the busiest interval: chance then makes no more than a tenth of them
 
 
 @dataclass(frozen=True)
 class Rates:
-    """Asks a second: of the replay (mean, and in its busiest second), and of the whole service in its own time.
+    """Requests per second: of the replay (mean, and in its busiest second), and of the whole service in its own time.
 
     width: seconds of the interval over which the whole service's peak is counted. A slice is too thin to multiply its
     busiest second by the inverse of its share: that would multiply chance too.
@@ -61,17 +49,18 @@ def busiest(t: np.ndarray, width: float) -> tuple[float, float]:
 
 
 def sentences(schedule: Schedule) -> list[str]:
-    """A schedule in words: how much, how fast, what the whole service would get, what is left out."""
+    """A schedule in words: how many requests, how fast, at what rate for the whole service, and what is left out."""
     about, r = schedule.about, rates(schedule)
     lines = [
-        f"{about['asks']:,} asks by {about['users']:,} users in {seconds(schedule.length)}{compressed(about)}.",
-        f"{r.mean:.4g} asks/s on average, {r.peak:.4g}/s in the busiest second, which is {seconds(r.peak_at)} in.",
+        f"{about['asks']:,} requests by {about['users']:,} users in {duration(schedule.length)}{compressed(about)}.",
+        f"{r.mean:.4g} requests/s on average, and {r.peak:.4g}/s in the busiest second, which begins after "
+        f"{duration(r.peak_at)}.",
     ]
     share = about["scale"] * about["times"]
     if share < 1 or about["speed"] != 1:
         lines.append(
-            f"The whole service{f', of which this is a share of {share:.3g},' if share < 1 else ''} would get in its "
-            f"own time {r.full_mean:.4g}/s on average and {r.full_peak:.4g}/s in its busiest {seconds(r.width)}."
+            f"The whole service{f', of which this is a share of {share:.3g},' if share < 1 else ''} would get, in its "
+            f"own time, {r.full_mean:.4g}/s on average and {r.full_peak:.4g}/s in its busiest {duration(r.width)}."
         )
     return [*lines, about["note"]]
 
@@ -79,12 +68,4 @@ def sentences(schedule: Schedule) -> list[str]:
 def compressed(about: dict[str, Any]) -> str:
     """How the replay's time relates to the scenario's, if it does not simply follow it."""
     window = about["until_s"] - about["from_s"]
-    return f" ({seconds(window)} of the scenario at {about['speed']:g} times its speed)" if about["speed"] != 1 else ""
-
-
-def seconds(amount: float) -> str:
-    """A duration in its largest handy unit."""
-    for unit, size in (("days", 86400.0), ("h", 3600.0), ("min", 60.0)):
-        if amount >= 2 * size:
-            return f"{amount / size:.4g} {unit}"
-    return f"{amount:.4g} s"
+    return f" ({duration(window)} of the scenario at {about['speed']:g} times its speed)" if about["speed"] != 1 else ""

@@ -1,6 +1,6 @@
-"""Figures: drawing functions that take a run or a table and the axes to draw on, and whole figures made of them.
+"""Figures: functions that draw a run or a table on given axes, and whole figures made of them.
 
-Nothing here knows pyplot, so that drawing leaves no state behind. Counts and rates are at full scale.
+Nothing here uses pyplot, so that drawing leaves no state behind. Counts and rates are at full scale.
 """
 
 from collections.abc import Sequence
@@ -21,7 +21,7 @@ from sim.results.run import Run
 Kind = Literal["png", "svg"]
 
 
-def figures(run: Run) -> dict[str, Figure]:
+def run_figures(run: Run) -> dict[str, Figure]:
     """All figures of one run by name: demand, load, queue, outcomes, latency."""
     table = timeline(run)
     pools = {pool: pool_timeline(run, pool) for pool in run.manifest["pools"]}
@@ -43,11 +43,11 @@ def figures(run: Run) -> dict[str, Figure]:
 
 
 def comparison_figure(differences: pd.DataFrame, *, baseline: str = "") -> Figure:
-    """Playbooks side by side, a panel for each measure that is not 0 or never for all of them.
+    """Playbooks side by side, with a panel for each measure that is not 0 or never for all of them.
 
     differences, baseline: as in Comparison.
     """
-    shown = [metric for metric in MEASURES if tells(differences.loc[differences["metric"] == metric, "mean"])]
+    shown = [metric for metric in MEASURES if is_informative(differences.loc[differences["metric"] == metric, "mean"])]
     names = differences["playbook"].nunique()
     columns = min(3, max(len(shown), 1))
     rows = -(-len(shown) // columns) or 1
@@ -62,17 +62,17 @@ def comparison_figure(differences: pd.DataFrame, *, baseline: str = "") -> Figur
     return figure
 
 
-def tells(means: pd.Series) -> bool:
-    """Whether a measure says anything about any playbook: some mean is a number other than 0."""
+def is_informative(means: pd.Series) -> bool:
+    """Whether some playbook has a finite mean other than 0."""
     return bool((np.isfinite(means) & (means != 0)).any())
 
 
 def save_figures(run: Run, folder: Path, kinds: Sequence[Kind] = ("png", "svg")) -> list[Path]:
-    """Write every figure of a run into a folder, made if need be; gives back the files."""
+    """Write every figure of a run into a folder, which is made if need be; gives back the files."""
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     written = []
-    for name, figure in figures(run).items():
+    for name, figure in run_figures(run).items():
         for kind in kinds:
             content = svg_text(figure).encode() if kind == "svg" else png_bytes(figure)
             written.append(write_bytes(content, folder / f"{name}.{kind}"))
@@ -82,13 +82,13 @@ def save_figures(run: Run, folder: Path, kinds: Sequence[Kind] = ("png", "svg"))
 __all__ = [
     "comparison_figure",
     "demand",
-    "figures",
     "latency",
     "load",
     "outcomes",
     "playbooks",
     "png_bytes",
     "queue",
+    "run_figures",
     "save_figures",
     "signups",
     "svg_text",

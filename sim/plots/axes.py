@@ -1,4 +1,4 @@
-"""What all figures share: colours that colour-blind people tell apart, dates on the x-axis, plain labels, the look."""
+"""The common look of all figures: colours that colour-blind people can tell apart, dates on the x-axis, labels."""
 
 from datetime import UTC, datetime
 from typing import Any
@@ -12,10 +12,11 @@ from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.ticker import FuncFormatter, MaxNLocator, MultipleLocator
 from numpy.typing import ArrayLike, NDArray
 
+from sim.results.dates import date_of
 from sim.results.run import Run
-from sim.results.verdict import amount
+from sim.wording import amount
 
-# Okabe and Ito's palette; neighbours in it differ in lightness too, so that a grey print can be read.
+# Okabe and Ito's palette; neighbouring colours also differ in lightness, so that a grey print is legible.
 BLUE, SKY, ORANGE, VERMILLION = "#0072B2", "#56B4E9", "#E69F00", "#D55E00"
 GREEN, PURPLE, YELLOW, INK = "#009E73", "#CC79A7", "#F0E442", "#222222"
 CYCLE = (BLUE, VERMILLION, GREEN, PURPLE, ORANGE, SKY, INK)
@@ -28,7 +29,7 @@ MOST_TICKS = 10
 
 
 def plain(text: object, most: int = 28) -> str:
-    """A name from a file as a label: never read as mathematics, nor as a mark-up of the drawing library, nor long."""
+    """A name from a file as a short label that the drawing library does not read as mathematics or markup."""
     label = "".join(c if c.isprintable() else " " for c in str(text)).strip() or "(no name)"
     label = label if len(label) <= most else label[: most - 1].rstrip() + "…"
     label = label.replace("$", r"\$")
@@ -36,14 +37,14 @@ def plain(text: object, most: int = 28) -> str:
 
 
 def style(place: int) -> dict[str, Any]:
-    """Colour and dash of the how-manieth line: no two alike among the first 28."""
+    """Colour and dash of the n-th line; the first 28 all differ."""
     return {"color": CYCLE[place % len(CYCLE)], "linestyle": DASHES[(place + place // len(CYCLE)) % len(DASHES)]}
 
 
 def blank(height: float, rows: int = 1, columns: int = 1, *, room: float = 0.82) -> tuple[Figure, list[Axes]]:
-    """A figure `height` inches high with its axes, row by row; not known to any global state.
+    """A figure `height` inches high with its axes, row by row, outside any global state.
 
-    room: the share of the width for the axes; legends stand right of it, so that figures over time line up.
+    room: the share of the width for the axes; legends stand to the right of it, so that figures over time line up.
     """
     figure = Figure(figsize=(WIDTH, height), layout=ConstrainedLayoutEngine(rect=(0, 0, room, 1)))
     axes = figure.subplots(rows, columns, squeeze=False)
@@ -51,7 +52,7 @@ def blank(height: float, rows: int = 1, columns: int = 1, *, room: float = 0.82)
 
 
 def dress(ax: Axes, title: str, y: str, *, pad: float = 6.0) -> None:
-    """Title, unit of the y-axis, and no more ink than it takes."""
+    """Title, unit of the y-axis, and as little ink as possible."""
     ax.set_title(title, loc="left", fontsize=10, fontweight="bold", color=INK, pad=pad)
     ax.set_ylabel(y, fontsize=8.5)
     ax.spines[["top", "right"]].set_visible(False)
@@ -61,20 +62,20 @@ def dress(ax: Axes, title: str, y: str, *, pad: float = 6.0) -> None:
 
 
 def count_axis(ax: Axes) -> None:
-    """A y-axis of counts or rates from 0 up, its ticks like 12 k or 1.5 M."""
+    """A y-axis of counts or rates from 0 up, with ticks like 12 k or 1.5 M."""
     ax.set_ylim(bottom=0)
     ax.yaxis.set_major_locator(MaxNLocator(5))
     ax.yaxis.set_major_formatter(FuncFormatter(lambda value, _: amount(value)))
 
 
 def legend(ax: Axes) -> None:
-    """A legend beside the axes, where it hides no data."""
+    """A legend beside the axes, so that it hides no data."""
     box = ax.legend(loc="upper left", bbox_to_anchor=(1.005, 1.0), fontsize=8, frameon=False, handlelength=1.8)
     box.set_in_layout(False)
 
 
 def nothing(ax: Axes, text: str) -> None:
-    """What stands in an empty figure."""
+    """A text in place of a figure without data."""
     ax.text(0.5, 0.5, text, transform=ax.transAxes, ha="center", va="center", fontsize=9, color=GREY)
 
 
@@ -96,8 +97,7 @@ def date_axis(ax: Axes, run: Run) -> None:
     ax.xaxis.set_major_formatter(FuncFormatter(lambda x, _: date_label(x, step)))
     begin, end = dates(run, [0.0, run.horizon])
     ax.set_xlim(begin, end)
-    first = datetime.fromisoformat(run.manifest["start"])
-    ax.set_xlabel(f"time (UTC) from {first:%a %d %b %Y %H:%M}", fontsize=8.5)
+    ax.set_xlabel(f"time (UTC) from {date_of(run, 0.0)}", fontsize=8.5)
     warm_up = float(run.manifest["warm_up"])
     if warm_up > 0:
         ax.axvspan(begin, float(dates(run, warm_up)), facecolor="#eeeeee", edgecolor="none", zorder=0.2)
@@ -105,17 +105,9 @@ def date_axis(ax: Axes, run: Run) -> None:
 
 
 def date_label(x: float, step: float) -> str:
-    """A tick in words: the day at midnight, else the time of day as exactly as the steps between ticks ask for."""
+    """A tick in words: the day at midnight, else the time of day, as exact as the step between ticks needs."""
     seconds = round(x * DAY)  # a date number is a fraction of a day, and 17:00 must not read 16:59
     instant = datetime.fromtimestamp(seconds, UTC)
     if seconds % DAY == 0:
         return f"{instant:%d %b}"
     return f"{instant:%H:%M}" if step >= 60 else f"{instant:%H:%M:%S}"
-
-
-def rate_unit(per_second: float) -> tuple[float, str]:
-    """The factor and the unit in which a rate of this size reads well."""
-    for factor, unit in ((1.0, "a second"), (60.0, "a minute"), (3600.0, "an hour")):
-        if per_second * factor >= 2:
-            return factor, unit
-    return 86400.0, "a day"

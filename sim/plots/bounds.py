@@ -1,4 +1,4 @@
-"""Predictions of a study, each at its place between the bounds that it was held to."""
+"""Predictions of a study, each drawn where it lies between its bounds."""
 
 import math
 
@@ -8,12 +8,12 @@ from matplotlib.figure import Figure
 
 from sim.plots import axes
 
-MOST_NAMED = 40  # cases on the y-axis; more are only counted
-FARTHEST = 2.0  # what lies farther out than this is drawn here
+MOST_NAMED = 40  # cases with a label on the y-axis; more get none
+FARTHEST = 2.0  # predictions farther out are drawn here
 
 
 def bounds_figure(table: pd.DataFrame) -> Figure:
-    """A dot a figure that was held to bounds: its case upward, its place between them across; misses stand outside.
+    """One dot per figure with bounds: its case upward, its place between the bounds across; misses lie outside.
 
     table: columns case, predicted, low and high.
     """
@@ -22,7 +22,7 @@ def bounds_figure(table: pd.DataFrame) -> Figure:
     named = len(cases) <= MOST_NAMED
     figure, (ax,) = axes.blank(0.9 + (0.2 * len(cases) if named else 4.0), room=1.0)
     if not cases:
-        axes.nothing(ax, "no figure was held to bounds")
+        axes.nothing(ax, "no figure has bounds")
         return figure
     places = np.array([place(*bounds) for bounds in held[["predicted", "low", "high"]].to_numpy(float)])
     across = np.clip(places, -FARTHEST, FARTHEST)
@@ -42,7 +42,7 @@ def bounds_figure(table: pd.DataFrame) -> Figure:
 
 
 def place(predicted: float, low: float, high: float) -> float:
-    """Where a prediction lies: -1 at the lowest that is allowed, 1 at the highest; 0 where it must be exact, and is."""
+    """Where a prediction lies: -1 at the lower bound, 1 at the upper; 0 where it must be exact and is."""
     if low <= predicted <= high and (low == high or math.isinf(high - low)):
         return 0.0
     if low == high or math.isinf(high - low):

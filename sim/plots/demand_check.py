@@ -14,7 +14,7 @@ Floats = NDArray[np.float64]
 
 
 def check_figure(recorded: Arrivals, generated: list[Arrivals]) -> Figure:
-    """How much people ask for, when, and how they pause: the recording in black, each generated run in blue."""
+    """How much users request, when, and how they pause: the recording in black, each generated run in blue."""
     figure, axes = blank(7.2, rows=3, columns=2, room=1.0)
     first, any_day, sessions, thoughts, hours, days = axes
     for place, arrivals in enumerate([*generated, recorded]):
@@ -34,9 +34,9 @@ def check_figure(recorded: Arrivals, generated: list[Arrivals]) -> Figure:
         hours.stairs(by_hour / by_hour.mean(), np.arange(25), label=label, **look)
         by_day = np.bincount((arrivals.times // DAY).astype(int))
         days.stairs(by_day, np.arange(len(by_day) + 1), label=label, **look)
-    dress(first, "Requests of a user on the first day", "% of users with more than x")
-    dress(any_day, "Requests of a user in all", "% of users with more than x")
-    dress(sessions, "Requests of a session", "% of sessions with more than x")
+    dress(first, "Requests per user on the first day", "% of users with more than x")
+    dress(any_day, "Requests per user in all", "% of users with more than x")
+    dress(sessions, "Requests per session", "% of sessions with more than x")
     for ax in (first, any_day, sessions):
         ax.set(xscale="log", yscale="log")
     thoughts.set(xscale="log", xlim=(1, 1800))

@@ -11,7 +11,7 @@ from sim.demand.fitting.fit import Fit
 from sim.demand.fitting.forecast import QUANTILES, Fan
 from sim.plots.axes import BLUE, INK, blank, count_axis, dress, legend, style
 
-SHADES = {(0, len(QUANTILES) - 1): 0.16, (1, len(QUANTILES) - 2): 0.3}  # pairs of quantiles, the outer one paler
+SHADES = {(0, len(QUANTILES) - 1): 0.16, (1, len(QUANTILES) - 2): 0.3}  # opacity between two quantiles
 HOUR = 3600.0  # seconds
 LONG = 10 * 86400.0  # seconds, from which days read better than hours
 
@@ -31,18 +31,18 @@ def fit_figure(counts: Counts, fits: list[Fit], futures: Fan) -> Figure:
 
 
 def totals(counts: Counts, fits: list[Fit], futures: Fan, ax: Axes, size: float) -> None:
-    """People by each time: counted, fitted, and the fan; times in units of `size` seconds."""
+    """People so far: counted, fitted, and the fan; times in units of `size` seconds."""
     shade(ax, futures.times / size, futures.totals)
     for place, fit in enumerate(fits):
         ax.plot(futures.times / size, fit.wave.cumulative(futures.times), label=fit.model.name, **look(place))
     ax.plot(counts.times / size, counts.totals, "o", color=INK, markersize=4, label="counted", zorder=5)
-    dress(ax, "People in all", "people")
+    dress(ax, "People so far", "people")
     count_axis(ax)
     ax.set_ylim(0, 1.15 * max(float(counts.totals[-1]), float(futures.totals[-1].max())))
 
 
 def rates(counts: Counts, fits: list[Fit], futures: Fan, ax: Axes, size: float) -> None:
-    """People an hour: counted from one point to the next, fitted, and the fan."""
+    """People per hour: counted from one point to the next, fitted, and the fan."""
     edges = np.append(0.0, counts.times)
     counted = np.diff(np.append(0.0, counts.totals)) / np.diff(edges)
     highest = max(float(counted.max()), float(futures.rates[-1].max()))
@@ -50,7 +50,7 @@ def rates(counts: Counts, fits: list[Fit], futures: Fan, ax: Axes, size: float) 
     for place, fit in enumerate(fits):
         ax.plot(futures.times / size, fit.wave.rate_at(futures.times) * HOUR, label=fit.model.name, **look(place))
     ax.stairs(counted * HOUR, edges / size, color=INK, linewidth=1.0, label="counted", zorder=5)
-    dress(ax, "Signups", "people an hour")
+    dress(ax, "Signups", "people per hour")
     count_axis(ax)
     ax.set_ylim(0, 1.15 * highest * HOUR)
 
@@ -61,7 +61,7 @@ def look(place: int) -> dict[str, Any]:
 
 
 def shade(ax: Axes, x: np.ndarray, rows: np.ndarray) -> None:
-    """The fan: half of the futures in the dark band, 95 % in the pale one."""
+    """The fan: the dark band holds half of the futures, the pale one 95 %."""
     for (low, high), alpha in SHADES.items():
         share = f"{round(100 * (QUANTILES[high] - QUANTILES[low]))} % of futures"
         ax.fill_between(x, rows[low], rows[high], color=BLUE, alpha=alpha, linewidth=0, label=share)

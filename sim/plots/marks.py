@@ -20,12 +20,12 @@ POLICY_OF = {
 }
 NEAR = 1 / 60  # of the horizon: decisions no further apart are one mark
 MOST_ROWS = 4  # of labels above the axes
-MOST_LINES = 60  # a policy that turns its knob all day says no more in a thousand lines
+MOST_LINES = 60  # more lines of a policy that turns its knob all day show nothing new
 LETTER = 0.0092  # width of a label's letter, as a share of the axes
 
 
 def moments(run: Run) -> list[tuple[float, list[str]]]:
-    """When policies acted (seconds), near ones joined, and the names of those that acted for the first time there."""
+    """When policies acted (seconds), with nearby moments joined, and the names of those that had not acted before."""
     found: list[tuple[float, list[str]]] = []
     seen: set[str] = set()
     times = run.decisions["time"].to_numpy()
@@ -43,14 +43,14 @@ def moments(run: Run) -> list[tuple[float, list[str]]]:
 
 
 def short(names: list[str]) -> str:
-    """Two names at most, and how many more."""
+    """Two names at most, and the number of others."""
     more = f" +{len(names) - 2}" if len(names) > 2 else ""
     return " + ".join(axes.plain(name, 22) for name in names[:2]) + more
 
 
 def mark_decisions(run: Run, ax: Axes) -> int:
-    """Draw them; gives back how many rows of labels stand above the axes."""
-    ends = [-1.0] * MOST_ROWS  # how far each row of labels is taken, as a share of the axes
+    """Draw the decisions; gives back the number of rows of labels above the axes."""
+    ends = [-1.0] * MOST_ROWS  # how far each row of labels reaches, as a share of the axes
     used = 0
     every = moments(run)
     lines = every if len(every) <= MOST_LINES else [moment for moment in every if moment[1]][:MOST_LINES]

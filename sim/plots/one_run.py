@@ -1,4 +1,4 @@
-"""Figures of one run over time: demand, queues, load against capacity, outcomes; and its distribution of latency."""
+"""Figures of one run: demand, queues, load against capacity and outcomes over time, and the distribution of latency."""
 
 import numpy as np
 import pandas as pd
@@ -7,10 +7,11 @@ from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator, PercentF
 
 from sim.plots import axes
 from sim.plots.marks import mark_decisions
-from sim.results import binned
-from sim.results.metrics import intents, pool_timeline, timeline
+from sim.results.intents import intents
+from sim.results.latencies import distribution, histograms
+from sim.results.metrics import pool_timeline, stretches, timeline
 from sim.results.run import Run
-from sim.results.verdict import amount, stretches
+from sim.wording import amount, rate_unit
 
 OUTCOMES = {
     "served": axes.BLUE,
@@ -24,37 +25,37 @@ TICKS = {
     **{size * n: f"{n} {unit}" for size, unit in UNITS for n in (1, 3, 10, 30) if (unit, n) != ("h", 30)},
 }
 BETWEEN = {size * n: f"{n} {unit}" for size, unit in UNITS for n in (2, 5, 20) if (unit, n) != ("h", 20)}
-MOST_POINTS = 400  # of a drawn distribution: more cannot be seen
+MOST_POINTS = 400  # of a drawn distribution; more cannot be seen
 
 
 def rates(run: Run, table: pd.DataFrame) -> pd.DataFrame:
-    """A timeline's counts a bin as full-scale rates a second."""
+    """The counts of a timeline as full-scale rates per second."""
     lengths = np.diff(np.append(table.index.to_numpy(), run.horizon))
     return table.div(lengths * run.scale, axis=0)
 
 
 def signups(run: Run, ax: Axes, table: pd.DataFrame | None = None) -> None:
-    """People who come to sign up, over time, at full scale. table: metrics.timeline(run), where it is at hand."""
+    """Signups over time, at full scale. table: metrics.timeline(run), to save making it again."""
     table = timeline(run) if table is None else table
     rate = rates(run, table)["signups"]
-    factor, unit = axes.rate_unit(rate.max())
-    ax.stairs(rate * factor, axes.edges(run, table), fill=True, color=axes.SKY, linewidth=0)
-    ax.stairs(rate * factor, axes.edges(run, table), color=axes.BLUE, linewidth=1.2)
-    axes.dress(ax, "People signing up", f"people {unit}")
+    size, unit = rate_unit(rate.max())
+    ax.stairs(rate * size, axes.edges(run, table), fill=True, color=axes.SKY, linewidth=0)
+    ax.stairs(rate * size, axes.edges(run, table), color=axes.BLUE, linewidth=1.2)
+    axes.dress(ax, "Signups", f"people per {unit}")
     axes.count_axis(ax)
     axes.date_axis(ax, run)
 
 
 def demand(run: Run, ax: Axes, table: pd.DataFrame | None = None) -> None:
-    """What is asked for, over time, at full scale: first asks, and attempts with the retries on top."""
+    """Requests over time, at full scale: first requests, and retries on top of them."""
     table = timeline(run) if table is None else table
     rate, at = rates(run, table), axes.edges(run, table)
-    factor, unit = axes.rate_unit(rate["attempts"].max())
-    first, every = rate["intents"] * factor, rate["attempts"] * factor
+    size, unit = rate_unit(rate["attempts"].max())
+    first, every = rate["intents"] * size, rate["attempts"] * size
     ax.stairs(every, at, baseline=first, fill=True, color=axes.ORANGE, alpha=0.5, linewidth=0, label="retries")
     ax.stairs(every, at, color=axes.VERMILLION, linewidth=1.1, linestyle="--", label="all attempts")
-    ax.stairs(first, at, color=axes.BLUE, linewidth=1.4, label="first asks")
-    axes.dress(ax, "What they ask for", f"asks {unit}")
+    ax.stairs(first, at, color=axes.BLUE, linewidth=1.4, label="first requests")
+    axes.dress(ax, "Requests", f"requests per {unit}")
     axes.count_axis(ax)
     axes.date_axis(ax, run)
     axes.legend(ax)
@@ -82,7 +83,7 @@ def load(run: Run, pool: str, ax: Axes, table: pd.DataFrame | None = None) -> No
     if table["saturated"].any():
         ax.fill_between([], [], color=axes.ORANGE, alpha=0.22, linewidth=0, label="saturated")
     ax.stairs(table["offered"], at, color=axes.VERMILLION, linewidth=1.0, linestyle="--", label="load with retries")
-    ax.stairs(table["offered_first"], at, color=axes.INK, linewidth=1.2, label="load of first asks")
+    ax.stairs(table["offered_first"], at, color=axes.INK, linewidth=1.2, label="load of first requests")
     ax.stairs(table["utilisation"], at, fill=True, color=axes.BLUE, alpha=0.18, linewidth=0)
     ax.stairs(table["utilisation"], at, color=axes.BLUE, linewidth=1.2, label="GPUs busy")
     ax.axhline(1.0, color=axes.GREY, linewidth=1.0, linestyle=":", label="capacity")
@@ -107,27 +108,27 @@ def load_axis(ax: Axes, peak: float) -> None:
 
 
 def outcomes(run: Run, ax: Axes, table: pd.DataFrame | None = None) -> None:
-    """What became of attempts, at the instant of each, stacked, at full scale, with the policies' decisions marked."""
+    """Outcomes of attempts when they happen, stacked, at full scale, with the decisions of policies marked."""
     table = timeline(run) if table is None else table
     rate, at = rates(run, table)[list(OUTCOMES)], axes.edges(run, table)
     tops = rate.cumsum(axis=1)
-    factor, unit = axes.rate_unit(tops.iloc[:, -1].max())
+    size, unit = rate_unit(tops.iloc[:, -1].max())
     below = np.zeros(len(rate))
     for name, colour in OUTCOMES.items():
-        top = tops[name].to_numpy() * factor
+        top = tops[name].to_numpy() * size
         ax.stairs(top, at, baseline=below, fill=True, facecolor=colour, edgecolor="white", linewidth=0.2, label=name)
         below = top
     ax.stairs(below, at, color=axes.INK, linewidth=0.6)
     axes.date_axis(ax, run)
     rows = mark_decisions(run, ax)
-    axes.dress(ax, "What became of attempts", f"attempts {unit}", pad=6 + 11 * rows)
+    axes.dress(ax, "Outcomes of attempts", f"attempts per {unit}", pad=6 + 11 * rows)
     axes.count_axis(ax)
     axes.legend(ax)
 
 
 def latency(run: Run, ax: Axes) -> None:
-    """Share of all first asks with an image within x, a curve a tier; those that never got one keep it below 100 %."""
-    axes.dress(ax, "Latency of all asks, the ones without an image included", "asks with an image within")
+    """The share of requests with an image within x, one curve per tier; those without an image keep it below 100 %."""
+    axes.dress(ax, "Latency of all requests, including those without an image", "requests with an image within")
     ax.yaxis.set_major_formatter(PercentFormatter(1.0, symbol=" %"))
     ax.set_ylim(0, 1.02)
     ax.set_xlabel("time since the image was first wanted (logarithmic)", fontsize=8.5)
@@ -149,11 +150,11 @@ def latency(run: Run, ax: Axes) -> None:
 
 
 def latency_curves(run: Run) -> dict[str, tuple[np.ndarray, np.ndarray]]:
-    """By tier, for those of whose asks some were served: seconds, and the share of asks with an image by then."""
+    """For each tier with served requests: seconds, and the share of requests with an image by then."""
     if not run.has_rows:
         return {
-            tier: binned.curve(buckets)
-            for (of, _, tier), buckets in binned.histograms(run, "tier").items()
+            tier: distribution(buckets)
+            for (of, _, tier), buckets in histograms(run, "tier").items()
             if of == "all intents" and buckets[:-1].any()
         }
     wishes = intents(run)

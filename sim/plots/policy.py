@@ -1,4 +1,4 @@
-"""A policy at work: images in time, the queue and the GPUs under one surge, with the policy and with nothing."""
+"""A policy at work: images in time, the queue and the GPUs in one surge, with the policy and without any."""
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -7,14 +7,13 @@ from numpy.typing import NDArray
 
 from sim.plots import axes
 from sim.plots.one_run import outcomes
-from sim.results import binned
-from sim.results.metrics import bins, default_bin, pool_timeline
+from sim.results.metrics import bins, counted, default_bin, pool_timeline
 from sim.results.run import Run
 from sim.results.timeline import IMAGES, IMAGES_DEGRADED, INTENTS
 
 
 def policy_figure(nothing: Run, run: Run, name: str, pool: str) -> Figure:
-    """Four panels: images in time, requests waiting, GPUs in service and busy, and what became of attempts."""
+    """Four panels: images in time, requests waiting, GPUs in service and busy, and outcomes of attempts."""
     figure, panels = axes.blank(9.6, rows=4)
     goodput(nothing, run, name, panels[0])
     queues(nothing, run, pool, panels[1])
@@ -26,42 +25,43 @@ def policy_figure(nothing: Run, run: Run, name: str, pool: str) -> Figure:
 
 
 def a_second(run: Run, edges: NDArray[np.float64], *columns: int) -> NDArray[np.float64]:
-    """Counts of a run's timeline as full-scale rates a second."""
-    counts: NDArray[np.float64] = binned.per_bin(run, edges, *columns) / np.diff(edges) / run.scale
-    return counts
+    """Counts of a run's timeline as full-scale rates per second."""
+    counts = counted(run, edges).counts[..., list(columns)].sum(axis=(1, 2, 3))
+    rates: NDArray[np.float64] = counts / np.diff(edges) / run.scale
+    return rates
 
 
 def goodput(nothing: Run, run: Run, name: str, ax: Axes) -> None:
-    """Images in time by when they were wanted, and first asks."""
+    """Images in time, by when they were wanted, and first requests."""
     edges = bins(run, default_bin(run))
     at = axes.dates(run, edges)
-    ax.stairs(a_second(run, edges, INTENTS), at, color=axes.GREY, linewidth=1.0, linestyle=":", label="first asks")
+    ax.stairs(a_second(run, edges, INTENTS), at, color=axes.GREY, linewidth=1.0, linestyle=":", label="first requests")
     ax.stairs(
         a_second(nothing, edges, IMAGES, IMAGES_DEGRADED),
         at,
         color=axes.VERMILLION,
         linewidth=1.2,
         linestyle="--",
-        label="with nothing",
+        label="without",
     )
     total, as_asked = a_second(run, edges, IMAGES, IMAGES_DEGRADED), a_second(run, edges, IMAGES)
     if (total > as_asked).any():
         ax.stairs(total, at, baseline=as_asked, fill=True, color=axes.SKY, linewidth=0, label="of which degraded")
     ax.stairs(total, at, color=axes.BLUE, linewidth=1.6, label="with the policy")
-    axes.dress(ax, f"{name}: images in time, by when they were wanted", "images a second")
+    axes.dress(ax, f"{name}: images in time, by when they were wanted", "images per second")
     axes.count_axis(ax)
     axes.date_axis(ax, run)
     axes.legend(ax)
 
 
 def queues(nothing: Run, run: Run, pool: str, ax: Axes) -> None:
-    """Requests waiting; logarithmic above 10, for nothing at all leaves very many."""
-    for one, label, colour, line in (
-        (nothing, "with nothing", axes.VERMILLION, "--"),
+    """Requests waiting; logarithmic above 10, because without a policy there are very many."""
+    for shown, label, colour, line in (
+        (nothing, "without", axes.VERMILLION, "--"),
         (run, "with the policy", axes.BLUE, "-"),
     ):
-        table = pool_timeline(one, pool)
-        ax.stairs(table["queued"] / one.scale, axes.edges(one, table), color=colour, linestyle=line, label=label)
+        table = pool_timeline(shown, pool)
+        ax.stairs(table["queued"] / shown.scale, axes.edges(shown, table), color=colour, linestyle=line, label=label)
     ax.set_yscale("symlog", linthresh=10.0)
     ax.set_ylim(0, None)
     axes.dress(ax, f"Queue of pool {axes.plain(pool)}", "requests waiting\n(log above 10)")

@@ -1,4 +1,4 @@
-"""Figures of latency profiles: seconds and throughput against batch, the fitted form, energy a request."""
+"""Figures of latency profiles: seconds, throughput and energy per request against the batch, and the fitted form."""
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -35,7 +35,7 @@ def size_label(profile: Profile, size: Size) -> str:
 
 
 def latency(profiles: list[Profile], ax: Axes) -> None:
-    """Median seconds against batch; grey dashes are the fitted form that an unmeasured size would lean on."""
+    """Median seconds against the batch; grey dashes are the fitted form, used for sizes not measured."""
     for place, (label, row) in enumerate(labelled(profiles)):
         ax.plot(row.batches, row.seconds, marker="o", markersize=3, label=plain(label, 44), **style(place))
     for profile in profiles:
@@ -44,27 +44,27 @@ def latency(profiles: list[Profile], ax: Axes) -> None:
             batches = np.linspace(row.batches[0], row.batches[-1], 50)
             ax.plot(batches, [found[1].fitted(b, size) for b in batches], color="0.6", ls="--", lw=0.8)  # type: ignore[index]
     ax.set(xlabel="batch (requests)", yscale="log")
-    dress(ax, "Latency", "seconds a batch (or its step)")
+    dress(ax, "Latency", "seconds per batch (or per step of it)")
     legend(ax)
 
 
 def throughput(profiles: list[Profile], ax: Axes) -> None:
-    """Requests (or their steps) a second against batch."""
+    """Requests (or their steps) per second against the batch."""
     for place, (_, row) in enumerate(labelled(profiles)):
         ax.plot(row.batches, row.batches / row.seconds, marker="o", markersize=3, **style(place))
     ax.set(xlabel="batch (requests)", yscale="log")
-    dress(ax, "Throughput", "requests (or their steps) a second")
+    dress(ax, "Throughput", "requests (or their steps) per second")
 
 
 def energy(profiles: list[Profile], ax: Axes) -> None:
-    """Joules of the GPU a request (or its step) against batch, where power is known."""
+    """Joules of the GPU per request (or per step of it) against the batch, where power is known."""
     known = False
     for place, (_, row) in enumerate(labelled(profiles)):
         joules = row.watts * row.seconds / row.batches
         known = known or not np.isnan(joules).all()
         ax.plot(row.batches, joules, marker="o", markersize=3, **style(place))
     ax.set(xlabel="batch (requests)")
-    dress(ax, "Energy of the GPU", "joules a request (or its step)")
+    dress(ax, "Energy of the GPU", "joules per request (or per step of it)")
     if known:
         ax.set_yscale("log")
     else:

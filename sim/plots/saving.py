@@ -16,16 +16,16 @@ from sim.errors import BadInput
 
 
 def svg_text(figure: Figure) -> str:
-    """The figure as SVG, letters drawn as paths so that it looks alike everywhere."""
+    """The figure as SVG, with letters drawn as paths so that it looks the same everywhere."""
     buffer = io.StringIO()
-    # The salt of an SVG's ids can be set nowhere but in these settings; they are put back at once.
+    # The salt of an SVG's ids can only be set in these settings; they are put back at once.
     with matplotlib.rc_context({"svg.hashsalt": "meltpoint", "svg.fonttype": "path"}), quiet_about_letters():
         figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None})
     return buffer.getvalue()
 
 
 def data_url(figure: Figure) -> str:
-    """The figure as an address that holds the whole of it, for a page that needs no other file."""
+    """The figure as a data URL, for a page that needs no other file."""
     return f"data:image/svg+xml;base64,{base64.b64encode(svg_text(figure).encode()).decode('ascii')}"
 
 
@@ -39,14 +39,14 @@ def png_bytes(figure: Figure, *, dots_per_inch: float = 150.0) -> bytes:
 
 @contextmanager
 def quiet_about_letters() -> Iterator[None]:
-    """A name in a script the font lacks is drawn as boxes; that is no reason to warn once a letter."""
+    """A name in a script that the font lacks is drawn as boxes; one warning per letter would not help."""
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message=r"Glyph .* missing from font", category=UserWarning)
         yield
 
 
 def write_figure(figure: Figure, path: Path) -> Path:
-    """Write a figure as the PNG or SVG that its name asks for. Raises BadInput for any other, or where it cannot be."""
+    """Write a figure as PNG or SVG, by the ending of its name. Raises BadInput for others, or on a failure to write."""
     if path.suffix not in (".png", ".svg"):
         raise BadInput("a figure is a PNG or an SVG", file=path, expected="a name ending in .png or .svg")
     try:

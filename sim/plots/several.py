@@ -1,4 +1,4 @@
-"""Playbooks compared: a dot a playbook with its confidence interval, a panel a measure."""
+"""Playbooks compared: one dot per playbook with its confidence interval, one panel per measure."""
 
 import math
 
@@ -8,13 +8,13 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from sim.plots import axes
-from sim.results.verdict import amount
+from sim.wording import amount
 
 MEASURES = {
-    "attainment": "asks in time (%)",
-    "goodput": "goodput (images a second)",
-    "p95_latency": "p95 latency of all asks (s)",
-    "lost": "asks lost",
+    "attainment": "requests in time (%)",
+    "goodput": "goodput (images per second)",
+    "p95_latency": "p95 latency of all requests (s)",
+    "lost": "requests lost",
     "signups_lost": "signups lost",
     "growth_lost": "growth lost (signups)",
     "wasted_gpu_hours": "GPU-hours wasted",

@@ -1,4 +1,4 @@
-"""Retry storms: where a service recovers, as a map, and until when a playbook still saves it."""
+"""Retry storms: a map of where a service recovers, and how late a playbook may begin and still save it."""
 
 import numpy as np
 import pandas as pd
@@ -16,9 +16,9 @@ MOST_COLUMNS = 4
 
 
 def map_figure(table: pd.DataFrame) -> Figure:
-    """One panel a number of retries: load across, spike upward, colour the share of seeds that recovered.
+    """One panel per number of retries: load across, spike upward, the share of seeds that recovered as colour.
 
-    table: as from sim.storm_map. The line is the load below which theory says that it always recovers.
+    table: as from sim.storm_map. The line is the load below which, by theory, it always recovers.
     """
     numbers = list(dict.fromkeys(table["retries"]))
     columns = min(MOST_COLUMNS, len(numbers))
@@ -40,7 +40,7 @@ def map_figure(table: pd.DataFrame) -> Figure:
 
 
 def panel(ax: Axes, table: pd.DataFrame, retries: int) -> None:
-    """The map of one number of retries."""
+    """The map for one number of retries."""
     grid = table.pivot(index="spike", columns="load", values="share")
     loads, spikes = 100 * grid.columns.to_numpy(float), grid.index.to_numpy(float)
     ax.pcolormesh(
@@ -67,7 +67,7 @@ def around(centres: np.ndarray) -> np.ndarray:
 
 
 def rescue_figure(found: Rescue) -> Figure:
-    """The share of seeds saved by the instant at which the playbook begins, and the point of no return."""
+    """The share of seeds saved against the instant at which the playbook begins, and the point of no return."""
     figure, (ax,) = axes.blank(2.8)
     run = found.run
     begins = found.shares["begins"].to_numpy(float)
@@ -86,7 +86,7 @@ def rescue_figure(found: Rescue) -> Figure:
     if found.last < run.horizon:
         ax.axvspan(float(axes.dates(run, found.last)), float(axes.dates(run, run.horizon)), color="#eeeeee", zorder=0.2)
         ax.annotate(
-            "too late to show",
+            "too late to tell",
             (float(axes.dates(run, found.last)), 1.0),
             (3, -9),
             ax.get_xaxis_transform(),

@@ -1,4 +1,4 @@
-"""Signup waves of presets: how many people by when, and how many an hour."""
+"""Signup waves of presets: people who have come by each time, and people per hour."""
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -7,29 +7,29 @@ from matplotlib.ticker import FuncFormatter
 
 from sim.demand.waves.launches import Preset
 from sim.plots.axes import blank, dress, legend, plain, style
-from sim.results.verdict import amount
+from sim.wording import amount
 
 HOUR = 3600.0
 
 
 def waves_figure(presets: dict[str, Preset]) -> Figure:
-    """People in all above, people an hour below, of each preset from its first minutes until nearly all have come."""
+    """People so far above, people per hour below, of each preset from its first minutes until nearly all have come."""
     figure, (above, below) = blank(6.4, rows=2, room=0.79)
     for place, (name, preset) in enumerate(presets.items()):
         times = np.geomspace(0.2 * HOUR, preset.lasting() / 1.025, 800)
         above.plot(times / HOUR, preset.cumulative(times), label=plain(name), **style(place))
-        # Around each time a twentieth of it, so that neither the first hours nor late jumps are smoothed away.
+        # Over a twentieth of each time, so that neither the first hours nor late jumps are smoothed away.
         people = preset.cumulative(1.025 * times) - preset.cumulative(0.975 * times)
         below.plot(times / HOUR, people / (0.05 * times) * HOUR, **style(place))
-    logarithmic(above, "People in all", "people")
-    logarithmic(below, "People coming", "people an hour")
+    logarithmic(above, "People so far", "people")
+    logarithmic(below, "People coming", "people per hour")
     legend(above)
     below.set_xlabel("hours after the launch", fontsize=8.5)
     return figure
 
 
 def logarithmic(ax: Axes, title: str, y: str) -> None:
-    """Launches of hours and of months, of thousands and of millions, on one figure."""
+    """Logarithmic axes, for launches of hours and of months, of thousands and of millions, in one figure."""
     dress(ax, title, y)
     ax.set(xscale="log", yscale="log")
     ax.set_ylim(bottom=max(ax.get_ylim()[0], 100.0))

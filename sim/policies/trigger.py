@@ -10,6 +10,7 @@ from sim.errors import BadInput
 from sim.model.controls import Telemetry
 from sim.schema import Strict
 from sim.units import Count, Fraction, Rate, Seconds
+from sim.wording import duration
 
 ROUNDING = 1e-6  # seconds: a time is over at the tick that it would be over at but for rounding
 OF_A_POOL = ("expected_wait", "utilisation", "queued")
@@ -140,19 +141,11 @@ class Trigger(Strict):
     def written(self, figure: float) -> str:
         """The figure as people read it."""
         if self.watched == "expected_wait":
-            return spoken(figure)
+            return duration(figure)
         if self.watched in ("utilisation", "refused"):
             return f"{100 * figure:.4g} %"
         number = f"{figure:,.0f}" if figure >= 100 else f"{figure:.3g}"
         return number + (" a second" if self.watched == "attempts" else "")
-
-
-def spoken(seconds: float) -> str:
-    """A duration in the largest unit of which it has two."""
-    for size, unit in ((86400.0, "days"), (3600.0, "h"), (60.0, "min")):
-        if seconds >= 2 * size:
-            return f"{seconds / size:.3g} {unit}"
-    return f"{seconds:.3g} s"
 
 
 def over(now: float, since: float, lasting: float) -> bool:
@@ -182,7 +175,7 @@ class Watch:
             self.held = True
             return ""
         after = now - self.changed
-        acted = f", acted on after {spoken(after)}" if after > ROUNDING else ""
+        acted = f", acted on after {duration(after)}" if after > ROUNDING else ""
         return self.turned(now, self.why + acted + (", when the cool-down was over" if self.held else ""))
 
     def hear(self, now: float, figure: float) -> None:
@@ -197,7 +190,7 @@ class Watch:
             return
         side, bound = ("under", bounds.below) if self.raised else ("above", bounds.above)
         what = NAMES[self.trigger.watched].format(pool=self.trigger.pool)
-        so_long = f" for {spoken(now - self.beyond)}" if now > self.beyond else ""
+        so_long = f" for {duration(now - self.beyond)}" if now > self.beyond else ""
         self.why = f"{what} {self.trigger.written(figure)} {side} {self.trigger.written(bound)}{so_long}"
         self.raised, self.changed, self.beyond, self.held = not self.raised, now, math.nan, False
 

@@ -1,4 +1,4 @@
-"""Where a report's figures come from: profiles, behaviour, prices and footprint, each with its source; the software."""
+"""The sources of a report's figures: profiles, behaviour, prices and footprint; and the software."""
 
 from typing import Any
 
@@ -19,20 +19,20 @@ from sim.schema import Strict
 
 
 def origins(runs: list[Run]) -> list[Table]:
-    """All sources, each once, however many runs share it."""
+    """All sources; each is listed once, even if several runs share it."""
     return [
         Table(
             "Service times and power: the profiles",
-            ["profile", "known how", "GPU", "source", "idle power", "content (SHA-256)"],
+            ["profile", "provenance", "GPU", "source", "idle power", "content (SHA-256)"],
             unique([row for run in runs for row in profiles(run)]),
             labels=6,
         ),
         Table(
             "Behaviour, serving, footprint and prices",
-            ["figure", "value", "known how", "source"],
+            ["figure", "value", "provenance", "source"],
             unique([row for run in runs for row in assumptions(run)]),
             labels=4,
-            note="Times are in seconds. 'assumed' means that no measurement is known: doubt these first.",
+            note="Times are in seconds. 'assumed' means that no measurement is known: doubt these figures first.",
         ),
         Table(
             "The runs",
@@ -78,7 +78,7 @@ def assumptions(run: Run) -> list[list[str]]:
 
 
 def demand_parts(demand: Any) -> list[tuple[type[Strict], dict[str, Any], str]]:
-    """What shapes demand besides its waves, where the scenario has it."""
+    """The parts of demand besides its waves, where the scenario has them."""
     if not isinstance(demand, dict) or "kind" in demand:
         return []
     kinds: dict[str, type[Strict]] = {"season": Season, "word_of_mouth": WordOfMouth}
@@ -90,6 +90,6 @@ def software(run: Run) -> list[str]:
     m = run.manifest
     versions = ", ".join(f"{name} {version}" for name, version in m["versions"].items())
     attempts = int(outcomes(run, window=(0.0, run.horizon))["attempts"].sum())
-    size = "all of it" if run.scale == 1 else f"1/{1 / run.scale:g}"
+    size = "whole service" if run.scale == 1 else f"1/{1 / run.scale:g}"
     wall = words.seconds(float(m["wall_seconds"]))
     return [str(m["playbook"]), str(m["seed"]), str(m["engine"]), size, f"{attempts:,}", wall, versions]

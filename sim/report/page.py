@@ -6,20 +6,20 @@ from pathlib import Path
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from matplotlib.figure import Figure
 
-from sim.plots import comparison_figure, figures
+from sim.plots import comparison_figure, run_figures
 from sim.plots.saving import data_url, write_bytes
 from sim.report import tables, words
 from sim.report.origins import origins
 from sim.report.ranking import ranking, ranking_of_runs
 from sim.results.run import Run
-from sim.results.storms import said_of_rules
+from sim.results.storms import rule_sentences
 from sim.results.verdict import Verdict, sentences, verdict, warnings
 from sim.studies.compare import Comparison
 
 
 @dataclass(frozen=True)
 class Picture:
-    """A figure as a data URI, with what it shows in words."""
+    """A figure as a data URL, with a description and a caption."""
 
     source: str
     alt: str
@@ -28,7 +28,7 @@ class Picture:
 
 @dataclass(frozen=True)
 class Section:
-    """What the page says about one run."""
+    """The part of the page about one run."""
 
     name: str
     alive: bool
@@ -58,8 +58,8 @@ def render(runs: list[Run], comparison: Comparison | None = None) -> str:
     if comparison is not None:
         rank = ranking(comparison)
         best = rank.rows[0][1]
-        alt = f"Dots with intervals, a row a playbook, in several measures; {best} has the highest SLO attainment."
-        caption = "Playbooks side by side: a dot is the mean, a bar its 95 % interval, the dotted line the baseline."
+        alt = f"Dots with intervals, one row per playbook, for several measures; {best} is ranked first."
+        caption = "Playbooks side by side. A dot is the mean, a bar its 95 % interval, the dotted line the baseline."
         picture = pictured(comparison_figure(comparison.differences, baseline=comparison.baseline), alt, caption)
     elif len(runs) > 1:
         rank = ranking_of_runs(verdicts, names)
@@ -79,7 +79,7 @@ def render(runs: list[Run], comparison: Comparison | None = None) -> str:
 
 
 def gathered(sections: list[Section]) -> list[tuple[str, str]]:
-    """Each warning once, with the playbooks it concerns where that is not all of them."""
+    """Each warning once, with its playbooks unless it concerns all of them."""
     concerned: dict[str, list[str]] = {}
     for part in sections:
         for warning in part.warnings:
@@ -108,17 +108,17 @@ def section_names(runs: list[Run]) -> list[str]:
 def section(v: Verdict, name: str) -> Section:
     """Everything about one run."""
     alarms = warnings(v)
-    said = sentences(v)
+    every = sentences(v)
     return Section(
         name=name,
         alive=v.life.alive,
-        verdict=said[: len(said) - len(alarms)],
-        retries=said_of_rules(v.run),
+        verdict=every[: len(every) - len(alarms)],
+        retries=rule_sentences(v.run),
         warnings=alarms,
         highlights=highlights(v),
         rule=rule_of_life(v.run),
         promises=promises(v.run),
-        outcomes=[tables.asks(v), tables.refusals(v)],
+        outcomes=[tables.requests(v), tables.refusals(v)],
         latency=tables.latency_tables(v),
         capacity=[tables.pools(v), tables.consumers(v)],
         costs=[tables.gpu_time(v), tables.bill(v)],
@@ -129,14 +129,14 @@ def section(v: Verdict, name: str) -> Section:
 
 
 def highlights(v: Verdict) -> list[tuple[str, str, str]]:
-    """The few figures a planner looks for first."""
+    """The few figures that a planner looks for first."""
     tight = max(v.pools, key=lambda pool: pool.peak_load)
     first = min((pool.first_saturated for pool in v.pools if pool.saturated), default=float("nan"))
     saturated = f"from {words.instant(v.run, first)}" if first == first else "no pool saturates"
     return [
-        ("in time", words.share(v.life.attainment), "of all asks"),
-        ("goodput", f"{words.count(v.full(v.goodput))}/s", "images in time, as asked for"),
-        ("p95 latency", words.seconds(tables.p95_of_all(v)), "of all asks, served or not"),
+        ("in time", words.share(v.life.attainment), "of all requests"),
+        ("goodput", f"{words.count(v.full(v.goodput))}/s", "images in time, at the spec asked for"),
+        ("p95 latency", words.seconds(tables.p95_of_all(v)), "of all requests, served or not"),
         ("saturation", words.seconds(first), f"after the start; {saturated}" if first == first else saturated),
         (
             "peak load",
@@ -153,57 +153,59 @@ def rule_of_life(run: Run) -> str:
     return (
         f"The run is cut into windows of {words.seconds(rule['window'])}. A window is good if at least "
         f"{words.share(rule['kept'])} of the requests it granted got an image in time. The service is alive if at "
-        f"least {words.share(rule['windows'])} of the windows with granted requests are good, and at least "
-        f"{words.share(rule['attainment'])} of all asks got an image in time."
+        f"least {words.share(rule['windows'])} of the windows with granted requests are good and at least "
+        f"{words.share(rule['attainment'])} of all requests got an image in time."
     )
 
 
 def promises(run: Run) -> tables.Table:
-    """What 'in time' means for each feature."""
+    """The definition of 'in time' for each feature."""
     rows = [
         [name, str(facts["pool"]), words.share(facts["share"]), words.seconds(facts["slo"])]
         for name, facts in run.manifest["features"].items()
     ]
-    return tables.Table("In time means", ["feature", "pool", "share of asks", "latency at most"], rows, labels=2)
+    return tables.Table(
+        "An image is in time within", ["feature", "pool", "share of requests", "latency at most"], rows, labels=2
+    )
 
 
 def pictures(v: Verdict) -> dict[str, Picture]:
-    """The figures of one run, with what a person who cannot see them should know."""
+    """The figures of one run, each with a description for readers who cannot see it."""
     name, tight = v.run.manifest["playbook"], max(v.pools, key=lambda pool: pool.peak_load)
     queues = ", ".join(f"{words.count(v.full(pool.peak_queue))} in {pool.name}" for pool in v.pools)
     c = v.counts
     words_of = {
         "demand": (
-            f"Two step charts over time: people signing up, {words.count(v.full(v.signups['came']))} in all, and asks "
-            f"with retries on top, {words.count(v.full(c['attempts']))} attempts in all.",
-            "Demand. The gap between first asks and all attempts is retries.",
+            f"Two step charts over time: signups, {words.count(v.full(v.signups['came']))} in total, and requests "
+            f"with retries on top, {words.count(v.full(c['attempts']))} attempts in total.",
+            "Demand. The gap between first requests and all attempts is retries.",
         ),
         "load": (
-            f"A step chart a pool of load and busy GPUs over time; the peak hour of pool {tight.name} asks for "
-            f"{words.share(tight.peak_load)} of its capacity.",
-            "Load against capacity. Load is GPU-time asked for, at the spec asked for, over the pool's GPU-time; "
-            "where it is above 100 % a queue grows or somebody is turned away.",
+            f"One step chart per pool of load and busy GPUs over time; first requests in the peak hour of pool "
+            f"{tight.name} need {words.share(tight.peak_load)} of its capacity.",
+            "Load against capacity. Load is the GPU time that requests need, as they were asked for, over the GPU time "
+            "of the pool. Where it is above 100 %, a queue grows or requests are refused.",
         ),
         "queue": (f"Requests waiting over time; longest queues: {queues}.", "Requests waiting in each pool's queue."),
         "outcomes": (
-            f"Stacked step chart over time: {words.count(v.full(c['served']))} served, of which "
-            f"{words.count(v.full(c['degraded']))} degraded, {words.count(v.full(c['refused']))} refused and "
+            f"Stacked step chart over time: {words.count(v.full(c['served']))} served, "
+            f"{words.count(v.full(c['degraded']))} of them degraded, {words.count(v.full(c['refused']))} refused and "
             f"{words.count(v.full(c['abandoned']))} abandoned.",
-            "What became of attempts, at the instant of each; dashed lines mark what the policies did, with a label "
-            "where a policy acts for the first time.",
+            "Outcomes of attempts when they happened. Dashed lines mark decisions of policies, with a label where a "
+            "policy acts for the first time.",
         ),
         "latency": (
-            "Curves of the share of asks with an image within a time, a curve a tier; in all "
-            f"{words.share(v.life.attainment)} were in time.",
-            "Latency of all asks. A curve ends below 100 % because some asks never got an image.",
+            "Curves of the share of requests with an image within a time, one per tier; "
+            f"{words.share(v.life.attainment)} of all requests were in time.",
+            "Latency of all requests. A curve ends below 100 % if some requests never got an image.",
         ),
     }
-    drawn = figures(v.run)
+    drawn = run_figures(v.run)
     return {
         key: pictured(figure, f"Playbook {name}. {words_of[key][0]}", words_of[key][1]) for key, figure in drawn.items()
     }
 
 
 def pictured(figure: Figure, alt: str, caption: str) -> Picture:
-    """A drawn figure ready for the page."""
+    """A drawn figure, ready for the page."""
     return Picture(data_url(figure), alt, caption)

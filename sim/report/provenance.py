@@ -1,4 +1,4 @@
-"""Where each figure of a behaviour comes from, for the end of a report."""
+"""The source of each figure of a behaviour, for the end of a report."""
 
 import math
 from typing import Any
@@ -7,7 +7,7 @@ from sim.schema import Strict
 
 
 def provenance_rows(model: Strict, given: dict[str, Any], path: str) -> list[dict[str, str]]:
-    """Where each figure of a behaviour comes from: default with its source, or set by the scenario file."""
+    """One row per figure: set by the scenario, or a default with its source."""
     rows = []
     for name, info in type(model).model_fields.items():
         value, here = getattr(model, name), f"{path}.{name}"

@@ -1,4 +1,4 @@
-"""The table of playbooks, best first: from a comparison over seeds, or, failing that, from single runs."""
+"""The table of playbooks, best first: from a comparison over seeds, or else from single runs."""
 
 import math
 from typing import Any
@@ -8,7 +8,7 @@ from sim.report.tables import Table, p95_of_all
 from sim.results.verdict import Verdict
 from sim.studies.compare import Comparison
 
-HEAD = ["rank", "playbook", "alive", "attainment", "goodput, images/s", "p95 latency of all asks", "asks lost"]
+HEAD = ["rank", "playbook", "alive", "attainment", "goodput, images/s", "p95 latency of all requests", "requests lost"]
 HEAD += ["signups lost", "GPU-hours wasted", "cost", "t CO2e"]
 
 
@@ -38,17 +38,19 @@ def ranking(comparison: Comparison) -> Table:
             ]
         )
     seeds = len(comparison.seeds)
-    note = "Ranked by being alive, then by SLO attainment; the same people under every playbook. "
+    note = (
+        "Playbooks that keep the service alive come first, then by SLO attainment. All of them meet the same people. "
+    )
     note += (
-        f"Means over {seeds} seeds with 95 % intervals; alive in so many of them."
+        f"Means over {seeds} seeds with 95 % intervals; 'alive' counts the seeds."
         if seeds > 1
-        else "One seed: no confidence intervals."
+        else "One seed, so there are no confidence intervals."
     )
     head = [*HEAD[:4], "against baseline", *HEAD[4:]]
     if grows:
         head.insert(head.index("signups lost") + 1, "growth lost")
-        note += " Growth lost: signups fewer than if an unlimited fleet had served everybody at once."
-    return Table("Playbooks, the best first", head, rows, labels=3, note=note)
+        note += " Growth lost: additional signups that an unlimited fleet would have brought."
+    return Table("Playbooks, best first", head, rows, labels=3, note=note)
 
 
 def mean(row: dict[Any, Any], *, percentages: bool = False) -> str:
@@ -83,8 +85,8 @@ def ranking_of_runs(verdicts: list[Verdict], names: list[str]) -> Table:
                 words.known(v.full(v.energy["kg_co2e"]) / 1000),
             ]
         )
-    note = "Ranked by being alive, then by SLO attainment. One run each: no confidence intervals."
-    return Table("Playbooks, the best first", HEAD, rows, labels=3, note=note)
+    note = "Playbooks that keep the service alive come first, then by SLO attainment. One run each: no intervals."
+    return Table("Playbooks, best first", HEAD, rows, labels=3, note=note)
 
 
 def worth(attainment: float) -> float:

@@ -1,4 +1,4 @@
-"""The tables of a report on one run: words in cells, counts at full scale."""
+"""The tables of a report on one run: cells of text, counts at full scale."""
 
 from dataclasses import dataclass
 from itertools import islice
@@ -17,7 +17,7 @@ LEAST_SHARE = 0.001  # of GPU time, for a line of its own
 
 @dataclass(frozen=True)
 class Table:
-    """Cells as text. The first `labels` columns are words, the others figures; `note` says what is not plain."""
+    """Cells as text. The first `labels` columns are words, the others figures; `note` explains what is not obvious."""
 
     caption: str
     head: list[str]
@@ -27,7 +27,7 @@ class Table:
 
 
 COUNTS = {
-    "intents": "asked",
+    "intents": "wanted",
     "served": "served",
     "in_time": "in time",
     "degraded": "degraded",
@@ -40,23 +40,23 @@ COUNTS = {
 }
 
 
-def asks(v: Verdict) -> Table:
-    """What became of asks and attempts, by tier and feature, and in all."""
+def requests(v: Verdict) -> Table:
+    """Outcomes of requests and attempts, by tier and feature, and in total."""
     by = outcomes(v.run, ["tier", "feature"])
 
     def row(labels: list[str], counts: dict[Any, Any]) -> list[str]:
-        figures = [words.count(v.full(counts[name])) for name in COUNTS]
-        return [*labels, words.share(counts["attainment"]), *figures]
+        written = [words.count(v.full(counts[name])) for name in COUNTS]
+        return [*labels, words.share(counts["attainment"]), *written]
 
     rows = [row([str(t), str(f)], group) for (t, f), group in zip(by.index, by.to_dict("records"), strict=True)]
     return Table(
-        "What became of asks, by tier and feature",
+        "Outcomes of requests, by tier and feature",
         ["tier", "feature", "attainment", *COUNTS.values()],
         [*rows, row(["all", "all"], v.counts)],
         labels=2,
-        note="'asked' to 'unfinished' count asks, 'attempts' to 'retries' count attempts (an ask may take several). "
-        "Attainment is the share of asks with an image in time; refused, abandoned and lost are misses. A degraded "
-        "image is served at a cheaper spec than was asked for.",
+        note="'wanted' to 'unfinished' count requests; 'attempts' to 'retries' count attempts, and a request may take "
+        "several. Attainment is the share of requests with an image in time: refused, abandoned and lost requests "
+        "are misses. A degraded image is served at a cheaper spec than the user asked for.",
     )
 
 
@@ -65,18 +65,18 @@ def refusals(v: Verdict) -> Table:
     by = refused_by(v.run, "tier")
     rows = []
     for reason, counts in by.iterrows():
-        figures = [words.count(v.full(float(number))) for number in [*counts, counts.sum()]]
-        rows.append([str(reason), *figures])
+        written = [words.count(v.full(float(number))) for number in [*counts, counts.sum()]]
+        rows.append([str(reason), *written])
     return Table("Refused attempts, by reason", ["reason", *map(str, by.columns), "all"], rows)
 
 
 def latency_tables(v: Verdict) -> list[Table]:
-    """Served only and all asks, kept apart so that nobody reads the one for the other."""
+    """Two tables, of served requests only and of all requests, so that they are not confused."""
     by = latencies(v.run, "tier")
     parts = {
-        ("served", "wait"): ("wait", "for the attempt that was served: from asking to the start on a GPU"),
-        ("served", "latency"): ("latency", "for the attempt that was served: from asking to the image"),
-        ("all intents", "latency"): ("latency", "from first wanting the image to having it; 'never' without one"),
+        ("served", "wait"): ("wait", "from the attempt that was served to its start on a GPU"),
+        ("served", "latency"): ("latency", "from the attempt that was served to its image"),
+        ("all intents", "latency"): ("latency", "from the first attempt to the image"),
     }
     served: list[list[str]] = []
     everyone: list[list[str]] = []
@@ -89,29 +89,29 @@ def latency_tables(v: Verdict) -> list[Table]:
                 (served if of == "served" else everyone).append([row[0], name, *row[1:]] if of == "served" else row)
     return [
         Table(
-            "Served only: how long those waited who got an image",
+            "Served requests only",
             ["tier", "what", "median", "p95", "p99", "served requests"],
             served,
             labels=2,
-            note=f"Wait is {parts['served', 'wait'][1]}; latency {parts['served', 'latency'][1]}. Whoever left or was "
-            "refused is not in here, so a service that loses most people can look fast in this table.",
+            note=f"Wait is the time {parts['served', 'wait'][1]}, latency {parts['served', 'latency'][1]}. Refused and "
+            "abandoned requests are not counted, so a service that loses most of them can look fast in this table.",
         ),
         Table(
-            "All asks: how long an image took, counting those that never came",
-            ["tier", "median", "p95", "p99", "asks"],
+            "All requests, including those that never got an image",
+            ["tier", "median", "p95", "p99", "requests"],
             everyone,
-            note=f"Latency {parts['all intents', 'latency'][1]}: p95 'never' means that more than 5 % got none.",
+            note=f"Latency is the time {parts['all intents', 'latency'][1]}. 'never' as p95: more than 5 % got none.",
         ),
     ]
 
 
 def p95_of_all(v: Verdict) -> float:
-    """The 95 % quantile of latency over all asks, seconds; inf where more than 5 % got no image."""
+    """The 95 % quantile of latency over all requests, seconds; inf where more than 5 % got no image."""
     return float(v.latency["p95"].to_dict()["all intents", "latency", "all"])
 
 
 def pools(v: Verdict) -> Table:
-    """When each pool saturated, and what the peak asked for."""
+    """When each pool saturated, and how many GPUs its peak needed."""
     head = ["pool", "GPUs", "peak load", "GPUs needed", "saturated from (UTC)", "for", "at the horizon"]
     head += ["longest queue", "at (UTC)", "drained in", "queued at the horizon"]
     rows = [
@@ -130,21 +130,26 @@ def pools(v: Verdict) -> Table:
         ]
         for pool in v.pools
     ]
-    note = "Saturated: GPUs at least 98 % busy with a queue. Peak load: the largest hourly mean of first asks, at the "
-    note += "spec asked for, over capacity; 'GPUs needed' would have carried that hour, with no headroom."
+    note = (
+        "A pool is saturated while its GPUs are at least 98 % busy and requests wait. Peak load is the largest hourly "
+    )
+    note += (
+        "mean of the work of first requests, as they were asked for, over capacity. 'GPUs needed' is the number that "
+    )
+    note += "serves that hour, without headroom."
     return Table("Pools", head, rows, note=note)
 
 
 def consumers(v: Verdict) -> Table:
-    """What filled each pool while it was saturated (else in the whole run)."""
+    """What GPU time was spent on while each pool was saturated, or else in the whole run."""
     rows = []
     for pool in v.pools:
-        when = "while saturated" if pool.saturated else "all the time (never saturated)"
+        when = "while saturated" if pool.saturated else "whole run (never saturated)"
         for part in pool.consumed[pool.consumed["share"] >= LEAST_SHARE].to_dict("records"):
-            end = "wasted: nobody waited any more" if part["wasted"] else "useful"
+            end = "wasted: the user had left" if part["wasted"] else "useful"
             rows.append([pool.name, when, str(part["tier"]), str(part["feature"]), end, words.share(part["share"])])
-    head = ["pool", "when", "tier", "feature", "what for", "share of GPU time"]
-    return Table("What consumed the pools", head, rows, labels=5, note="Shares below 0.1 % are left out.")
+    head = ["pool", "when", "tier", "feature", "use", "share of GPU time"]
+    return Table("What GPU time was spent on", head, rows, labels=5, note="Shares below 0.1 % are left out.")
 
 
 def gpu_time(v: Verdict) -> Table:
@@ -155,12 +160,12 @@ def gpu_time(v: Verdict) -> Table:
         shares = [words.share(hours[name] / hours["total"]) for name in ("useful", "wasted", "idle")]
         rows.append([str(pool), *parts, *shares])
     head = ["pool", "useful", "wasted", "idle", "total", "useful, share", "wasted, share", "idle, share"]
-    note = "Wasted: spent on images nobody waited for any more."
+    note = "Wasted: spent on images that nobody was waiting for."
     return Table("GPU-hours", head, rows, note=note)
 
 
 def bill(v: Verdict) -> Table:
-    """Money, energy and carbon, in all and an image served."""
+    """Money, energy and carbon, in total and per served request."""
     images = v.counts["served"]
     mwh, tonnes = v.full(v.energy["kwh"]) / 1000, v.full(v.energy["kg_co2e"]) / 1000
 
@@ -177,32 +182,32 @@ def bill(v: Verdict) -> Table:
         ["energy at the meter", words.known(mwh, " MWh"), each(v.energy["kwh"] * 1000, " Wh")],
         ["greenhouse gas", words.known(tonnes, " t CO2e"), each(v.energy["kg_co2e"] * 1000, " g CO2e")],
     ]
-    return Table("Cost, energy and carbon", ["what", "in all", "a served request"], rows)
+    return Table("Cost, energy and carbon", ["item", "in total", "per served request"], rows)
 
 
 def signups(v: Verdict) -> Table:
     """Newcomers let in, lost and waiting, and people who left for good."""
     s = v.signups
     brought = {} if v.run.manifest["word_of_mouth"] is None else {"of these, brought by images": s["invited"]}
-    figures = {
+    counts = {
         "came to sign up": s["came"],
         **brought,
         "let in": s["let_in"],
-        "lost: gave up on the waitlist": s["lost"],
+        "gave up on the waitlist": s["lost"],
         "still on the waitlist at the horizon": s["waiting"],
-        "left for good after having been let in": v.churned,
+        "left for good after being let in": v.churned,
     }
-    rows = [[name, words.count(v.full(number))] for name, number in figures.items()]
-    return Table("Signups", ["people", "how many"], rows)
+    rows = [[name, words.count(v.full(number))] for name, number in counts.items()]
+    return Table("Signups", ["people", "number"], rows)
 
 
 def decisions(v: Verdict) -> Table:
-    """Each turn of a knob with whom it concerned; those alike at one instant in one row; why, where triggers act."""
+    """Changes of knobs: equal ones at one instant share a row; with the reason, where there are triggers."""
     table = v.run.decisions
-    alike = table.groupby(["time", "policy", "knob", "new", "old", "reason"], sort=False, dropna=False)
-    rows = [decision(v, key, group) for key, group in islice(alike, MOST_DECISIONS)]
-    left_out = alike.ngroups - len(rows)
-    note = f"{left_out} later turns are left out here; the decisions table of the run has them all." if left_out else ""
+    equal = table.groupby(["time", "policy", "knob", "new", "old", "reason"], sort=False, dropna=False)
+    rows = [decision(v, key, group) for key, group in islice(equal, MOST_DECISIONS)]
+    left_out = equal.ngroups - len(rows)
+    note = f"{left_out} later changes are left out; the decisions table of the run has them all." if left_out else ""
     head, labels = ["when (UTC)", "policy", "knob", "for", "why", "from", "to"], 5
     if table["reason"].isna().all():
         head, rows, labels = [*head[:4], *head[5:]], [[*row[:4], *row[5:]] for row in rows], 4
@@ -210,20 +215,20 @@ def decisions(v: Verdict) -> Table:
 
 
 def decision(v: Verdict, key: Any, group: pd.DataFrame) -> list[str]:
-    """One row: when, who turned which knob for whom, why, and from what to what."""
+    """One row: when, which policy changed which knob, for which users, why, and the values before and after."""
     time, policy, knob, new, old, reason = key
     whom = f"{named(group['tier'], len(v.run.manifest['tiers']), 'tiers')}; "
     whom += named(group["feature"], len(v.run.manifest["features"]), "features")
     if knob == "signup_rate":
         whom = "newcomers"
     if knob == "step":
-        whom = "whom the step names"
+        whom = "users named in the step"
     values = [words.knob(v.run, str(knob), float(value)) for value in (old, new)]
     why = reason if isinstance(reason, str) else ""
     return [words.instant(v.run, float(time)), str(policy), str(knob).replace("_", " "), whom, why, *values]
 
 
 def named(values: pd.Series, of: int, what: str) -> str:
-    """A few names, or that it is all of them."""
+    """A few names, or 'all' of them."""
     names = list(dict.fromkeys(str(value) for value in values.dropna()))
     return f"all {what}" if len(names) == of else ", ".join(names) or f"all {what}"

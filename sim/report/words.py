@@ -1,10 +1,11 @@
-"""Figures as a reader wants them: three digits, a unit, and a word where there is no number."""
+"""Figures for a reader: three digits, a unit, and a word where there is no number."""
 
 import math
 
 from sim.model.knobs import QUOTA_KINDS
+from sim.results.dates import date_of
 from sim.results.run import Run
-from sim.results.verdict import amount, date_of, duration, percent
+from sim.wording import amount, duration, percent, rate_unit
 
 
 def count(number: float | None, unit: str = "") -> str:
@@ -15,7 +16,7 @@ def count(number: float | None, unit: str = "") -> str:
 
 
 def known(number: float, unit: str = "") -> str:
-    """An amount that may not be known, like the energy of a GPU whose power nobody measured."""
+    """An amount that may not be known, like the energy of a GPU whose power was not measured."""
     return f"{amount(number)}{unit}" if math.isfinite(number) else "not known"
 
 
@@ -24,7 +25,7 @@ def share(number: float | None) -> str:
 
 
 def seconds(number: float | None) -> str:
-    """A duration; 'never' where what it measures did not come."""
+    """A duration; 'never' where its end did not come."""
     return "never" if number is None or not math.isfinite(number) else duration(number)
 
 
@@ -39,10 +40,8 @@ def instant(run: Run, number: float) -> str:
 
 def rate(per_second: float) -> str:
     """A rate in the shortest unit in which it is 1 or more."""
-    for size, unit in ((1.0, "second"), (60.0, "minute"), (3600.0, "hour")):
-        if per_second * size >= 1:
-            return f"{amount(per_second * size)} a {unit}"
-    return f"{amount(per_second * 86400)} a day"
+    size, unit = rate_unit(per_second)
+    return f"{amount(per_second * size)} per {unit}"
 
 
 def knob(run: Run, name: str, value: float) -> str:
@@ -69,7 +68,7 @@ def knob(run: Run, name: str, value: float) -> str:
 
 
 def interval(mean: float, low: float, high: float, *, percentages: bool = False, signed: bool = False) -> str:
-    """A mean, and in a second line its confidence interval, where there is one."""
+    """A mean and, in a second line, its confidence interval, where there is one."""
     factor = 100.0 if percentages else 1.0
     unit = " %" if percentages and not signed else " points" if percentages else ""
     if not math.isfinite(mean):

@@ -1,4 +1,4 @@
-"""How long people waited: quantiles of waits and latencies, from rows or, within a known error, from histograms."""
+"""How long people waited: quantiles, exact from rows or, within a known error, from histograms."""
 
 import math
 from collections.abc import Iterator
@@ -9,29 +9,32 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from sim.model.request import OUTCOMES, SERVED
-from sim.results import binned
-from sim.results.metrics import Window, attempts_in, intents
+from sim.results.intents import Window, attempts_in, intents
+from sim.results.metrics import grouped, recorded
 from sim.results.run import Run
+from sim.results.timeline import LATENCIES, middles
 
 Floats = NDArray[np.float64]
+Counts = NDArray[np.int64]
 
 QUANTILES = (0.5, 0.95, 0.99)
 
 
 def latencies(run: Run, by: str | None = None, window: Window = None) -> pd.DataFrame:
-    """Wait and latency quantiles in seconds. Served only and all intents are different rows, never mixed up.
+    """Wait and latency quantiles in seconds, of the served and of all intents.
 
     served, wait: arrival to start of the attempt that was served; served, latency: its arrival to its image; all
-    intents, latency: first wanted to image, inf where there was none.
+    intents, latency: first wanted to image, inf where there was none. Raises BadInput for a window of a run without
+    every row, whose histograms are of the whole run.
     """
     rows = {}
-    if run.has_rows:
+    if run.has_rows or window is not None:
         for (of, what), (group_of, values) in latency_samples(run, by, window).items():
-            for group, sample in grouped(group_of, values):
+            for group, sample in samples_by_group(group_of, values):
                 rows[of, what, group] = quantiles(sample)
     else:
-        for key, buckets in binned.histograms(run, by).items():  # of the whole window: that is what is recorded
-            found = {f"p{q * 100:.0f}": binned.quantile(buckets, q) for q in QUANTILES}
+        for key, buckets in histograms(run, by).items():
+            found = {f"p{q * 100:.0f}": quantile(buckets, q) for q in QUANTILES}
             rows[key] = {**found, "n": int(buckets.sum())}
     index = pd.MultiIndex.from_tuples(list(rows), names=["of", "what", "group"])
     return pd.DataFrame(list(rows.values()), index=index, columns=["p50", "p95", "p99", "n"])
@@ -52,7 +55,7 @@ def latency_samples(run: Run, by: str | None, window: Window) -> dict[tuple[str,
     }
 
 
-def grouped(group_of: Any, values: Floats) -> Iterator[tuple[str, Floats]]:
+def samples_by_group(group_of: Any, values: Floats) -> Iterator[tuple[str, Floats]]:
     """Each group's values, in the order of the groups."""
     if group_of is None:
         yield "all", values
@@ -71,3 +74,27 @@ def quantiles(values: Floats) -> dict[str, float]:
     sorted_there = np.partition(values, ranks)
     found = {f"p{q * 100:.0f}": float(sorted_there[rank]) for q, rank in zip(QUANTILES, ranks, strict=True)}
     return {**found, "n": len(values)}
+
+
+def histograms(run: Run, by: str | None) -> dict[tuple[str, str, str], Counts]:
+    """The histogram of each kind of latency and group, from the warm-up on."""
+    found: dict[tuple[str, str, str], Counts] = {}
+    for (of, what), buckets in zip(LATENCIES, recorded(run).latencies, strict=True):
+        parts = {"all": buckets.sum(axis=(0, 1))} if by is None else grouped(run, by, buckets)
+        found |= {(of, what, str(group)): numbers for group, numbers in parts.items() if by is None or numbers.sum()}
+    return found
+
+
+def quantile(histogram: Counts, share: float) -> float:
+    """The value that stands for the bucket in which a quantile lies; nan without values."""
+    total = int(histogram.sum())
+    if total == 0:
+        return math.nan
+    rank = max(math.ceil(share * total), 1)  # of the inverted distribution function, as from rows
+    return float(middles()[np.searchsorted(np.cumsum(histogram), rank)])
+
+
+def distribution(histogram: Counts) -> tuple[Floats, Floats]:
+    """The points at which a distribution rises: seconds, and the share of values up to there."""
+    some = np.flatnonzero(histogram[:-1])
+    return np.maximum(middles()[some], 1e-3), np.cumsum(histogram)[some] / histogram.sum()

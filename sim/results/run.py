@@ -18,7 +18,7 @@ from sim.model.gateway import REASONS
 from sim.model.request import OUTCOMES
 from sim.results.log import Columns, Log
 from sim.results.manifest import FORMAT, manifest_of
-from sim.results.timeline import Timeline
+from sim.results.timeline import Timeline, grid
 from sim.scenario.parts import Recording
 from sim.scenario.scenario import Scenario
 
@@ -107,18 +107,18 @@ def load_run(folder: Path) -> Run:
         known = manifest.pop("categories")
         tables = {t: with_categories(pd.read_parquet(folder / f"{t}.parquet"), known[t]) for t in TABLES}
         counted = manifest.pop("timeline", None)
-        timeline = None if counted is None else load_timeline(folder, counted)
+        timeline = None if counted is None else load_timeline(folder, manifest["horizon"], counted["people"])
     except (OSError, ValueError, AttributeError, KeyError, TypeError, RecursionError) as wrong:
         expected = "a folder written by 'meltpoint run'"
         raise BadInput(f"this is not a saved run ({wrong})", file=folder, expected=expected) from None
     return Run(**tables, manifest=manifest, timeline=timeline)
 
 
-def load_timeline(folder: Path, counted: dict[str, Any]) -> Timeline:
+def load_timeline(folder: Path, horizon: float, people: dict[str, int]) -> Timeline:
     """The timeline beside the tables. Raises ValueError if the file is damaged, however that shows."""
     try:
         with (folder / TIMELINE).open("rb") as file, np.load(file) as arrays:
-            return Timeline(**counted, **arrays)
+            return Timeline(edges=grid(horizon), people=people, **arrays)
     except (BadZipFile, EOFError, KeyError, NotImplementedError, TokenError, zlib.error) as wrong:
         raise ValueError(f"{TIMELINE} is damaged: {wrong}") from None
 

@@ -1,8 +1,8 @@
-"""Storms of retries: four rules that say whether a run can get stuck in one, and whether it did.
+"""Retry storms: four rules that say whether a run can get stuck in one, and whether it did.
 
-A storm outlives what began it: each ask that fails comes again, and that work keeps the service too busy to serve
+A storm outlives its cause: each request that fails is tried again, and that work keeps the service too busy to serve
 anybody in time (metastable failure: Bronson and others 2021, Huang and others 2022, Isaacs and others 2025). Rates and
-counts are at full scale unless said otherwise.
+counts are at full scale unless a name says otherwise.
 """
 
 import math
@@ -11,45 +11,33 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from sim.model.request import SERVED
-from sim.results import binned
 from sim.results.dates import date_of
-from sim.results.metrics import (
-    bins,
-    capacity,
-    default_bin,
-    every_row,
-    looked_up,
-    occupancy,
-    outcomes,
-    peak_queue,
-    window_of,
-)
+from sim.results.intents import window_of
+from sim.results.metrics import bins, capacity, counted, default_bin, features_of, outcomes, peak_queue
 from sim.results.run import Run
-from sim.results.theory import attempts_per_ask, escape_factor, freshness_bound, recovery_time, stable_load
-from sim.results.timeline import ATTEMPTS, DONE, DONE_DEGRADED, INTENTS, WASTED
+from sim.results.timeline import ATTEMPTS, DONE, DONE_DEGRADED, INTENTS, OFFERED, OFFERED_FIRST, USEFUL, WASTED
 from sim.wording import amount, duration, percent, three_figures
 
 Floats = NDArray[np.float64]
 
 LAST_PART = 10  # the end of a run is its last tenth
-ENOUGH = 20  # first asks in it, below which nothing is said
-HEALTHY = 0.9  # of first asks served: recovered, as in the experiments of Isaacs and others (HotOS 2025)
-BELOW = 0.95  # of capacity: first asks above it are an overload of their own
-AMPLIFIED = 1.2  # attempts a first ask
-FULL = 0.9  # of capacity: attempts below it let a queue drain; and of GPU time, above which GPUs are called busy
+ENOUGH = 20  # first requests in it, below which no judgement is made
+HEALTHY = 0.9  # share of first requests served: recovered, as in the experiments of Isaacs and others (HotOS 2025)
+BELOW = 0.95  # of capacity: more first requests than that are an overload of their own
+AMPLIFIED = 1.2  # attempts per first request
+FULL = 0.9  # of capacity: fewer attempts than that let a queue drain; and the share of GPU time that is called busy
 WASTEFUL = 0.5  # of the GPU time spent
-PATCH = 3  # bins in a row that are well end what is looked at, going back from the horizon
+PATCH = 3  # healthy bins in a row, going back from the horizon, that end the search for when a storm began
 
 
 @dataclass(frozen=True)
 class Rules:
-    """What the rules take for one pool. A rate is requests a second at full scale, a time is seconds.
+    """The quantities in the rules for one pool. A rate is requests per second at full scale, a time is in seconds.
 
-    capacity (C): GPUs in service over the work of one request as asked for, in full batches and the mix of features
-    that came. seconds (S): one full batch of it. rate: first asks (lam); capacity and rate are means over the last
-    tenth of the run. retries (r): tries after the first if every one fails and no policy bounds them. timeout: median
-    patience (inf: endless). queue: the longest of the run.
+    capacity (C): GPUs in service over the work of one request as it was asked for, in full batches and in the mix of
+    features that came. seconds (S): one full batch of that mix. rate (lam): first requests; capacity and rate are means
+    over the last tenth of the run. retries (r): tries after the first if each of them fails and no policy limits them.
+    timeout: median patience (inf: endless). queue (K): the longest of the run.
     """
 
     pool: str
@@ -62,31 +50,41 @@ class Rules:
 
     @property
     def stable(self) -> float:
-        """First asks a second below which it cannot get stuck: C / (1 + r)."""
+        """First requests per second below which no surge leaves the pool stuck in retries."""
         return stable_load(self.capacity, self.retries)
 
     @property
     def bound(self) -> float:
-        """The queue in requests below which it does not: C (timeout - S)."""
-        return freshness_bound(self.capacity, self.timeout, self.seconds)
+        """The queue in requests below which all that is queued is still wanted when it is done: C (timeout - S)."""
+        return self.capacity * max(0.0, self.timeout - self.seconds)
 
     @property
     def escape(self) -> float:
-        """How many times capacity must grow, or images get cheaper, to end a storm: lam (1 + r) / C."""
-        return escape_factor(self.rate, self.capacity, self.retries)
+        """How many times the capacity must be to end a storm: lam (1 + r) / C; below 1 it ends by itself."""
+        return self.rate / self.stable
 
     @property
     def recovery(self) -> float:
-        """Seconds until the longest queue is worked off once nobody tries again: K / (C - lam)."""
-        return recovery_time(self.queue, self.rate, self.capacity)
+        """Seconds until the longest queue is worked off once nobody tries again: K / (C - lam); inf for never."""
+        return self.queue / (self.capacity - self.rate) if self.rate < self.capacity else math.inf
+
+
+def stable_load(capacity: float, retries: float) -> float:
+    """The rate of first requests below which no surge leaves a service stuck, C / (1 + r) (Huang and others 2022)."""
+    return capacity / (1 + retries)
+
+
+def attempts_per_ask(failure: float, retries: int) -> float:
+    """Mean attempts at one image if each fails with this probability and at most this many retries follow."""
+    return float(sum(failure**n for n in range(retries + 1)))
 
 
 @dataclass(frozen=True)
 class Stay:
-    """A pool that did not get up again although first asks alone are below its capacity. Shares are of the last tenth.
+    """A pool that did not recover although its first requests alone are below capacity; shares of the last tenth.
 
-    load: first asks over capacity; served: of first asks; attempts: a first ask; busy, wasted: of GPU time in service,
-    and of that spent.
+    load: first requests over capacity; served: of first requests; attempts: per first request; busy: of the GPU time in
+    service; wasted: of the GPU time spent.
     """
 
     pool: str
@@ -100,14 +98,14 @@ class Stay:
 
 @dataclass(frozen=True)
 class Flow:
-    """One pool bin by bin, counts of the slice: requests, and GPU-seconds in service, spent, and spent for nobody."""
+    """One pool bin by bin: requests of the slice, and GPU-seconds wanted, in service, spent, and wasted."""
 
     edges: Floats
     asks: Floats  # first attempts
     attempts: Floats
     served: Floats
-    first: Floats  # GPU-seconds that first attempts ask for
-    offered: Floats  # all attempts
+    first: Floats  # GPU-seconds that first attempts need
+    offered: Floats  # GPU-seconds that all attempts need
     capacity: Floats
     spent: Floats
     wasted: Floats
@@ -121,49 +119,25 @@ class Flow:
 
 def flow(run: Run, pool: str) -> Flow:
     """What a pool was asked for, and did, over time."""
-    edges = bins(run, default_bin(run), window_of(run, None)[0])
-    held = capacity(run, pool, edges)
-    if not binned.serves(run, *edges):
-        return flow_of_rows(run, pool, edges, held)
-    assert run.timeline is not None
-    at, of = binned.places(run, edges), binned.of_pool(run, pool)
-    counts = binned.between(run.timeline.counts[:, :, of].sum(axis=(1, 2)), at).astype(float)
-    wasted = binned.between(run.timeline.seconds[:, :, of, WASTED].sum(axis=(1, 2)), at)
-    offered, first, spent, _ = binned.load(run, pool, edges)
-    served = counts[:, DONE] + counts[:, DONE_DEGRADED]
-    return Flow(edges, counts[:, INTENTS], counts[:, ATTEMPTS], served, first, offered, held, spent, wasted)
-
-
-def flow_of_rows(run: Run, pool: str, edges: Floats, held: Floats) -> Flow:
-    """The same from the tables, where there is no timeline. Waste is that of requests whose users had left."""
-    rows = every_row(run)
-    rows = rows[rows["pool"] == pool]
-    work = looked_up(rows["asked"], run.manifest["pools"][pool]["gpu_seconds"])
-    arrived, first = rows["arrived"].to_numpy(), rows["attempt"].to_numpy() == 0
-    served, there = (rows["outcome"] == SERVED).to_numpy(), rows["gpu_seconds"].to_numpy() > 0
-    finished = rows["finished"].to_numpy()
-    batches = run.batches[run.batches["pool"] == pool]
-    spent = occupancy(batches["started"].to_numpy(), batches["finished"].to_numpy(), edges) * np.diff(edges)
-    lost = rows.loc[there & ~served, ["started", "gpu_seconds"]].to_numpy()
-
-    def summed(instants: Floats, weights: Floats | None = None) -> Floats:
-        return np.histogram(instants, edges, weights=weights)[0].astype(float)
-
+    line = counted(run, bins(run, default_bin(run), window_of(run, None)[0]))
+    mine = features_of(run, pool)
+    counts = line.counts[:, :, mine].sum(axis=(1, 2)).astype(float)
+    seconds = line.seconds[:, :, mine].sum(axis=(1, 2))
     return Flow(
-        edges,
-        asks=summed(arrived[first]),
-        attempts=summed(arrived),
-        served=summed(finished[served]),
-        first=summed(arrived[first], work[first]),
-        offered=summed(arrived, work),
-        capacity=held,
-        spent=spent,
-        wasted=summed(lost[:, 0], lost[:, 1]),
+        line.edges,
+        asks=counts[:, INTENTS],
+        attempts=counts[:, ATTEMPTS],
+        served=counts[:, DONE] + counts[:, DONE_DEGRADED],
+        first=seconds[:, OFFERED_FIRST],
+        offered=seconds[:, OFFERED],
+        capacity=capacity(run, pool, line.edges),
+        spent=seconds[:, USEFUL] + seconds[:, WASTED],
+        wasted=seconds[:, WASTED],
     )
 
 
 def rules(run: Run) -> list[Rules]:
-    """The rules of each pool that somebody asked at the end, where failed asks are tried again; else none."""
+    """The rules of each pool that got requests at the end of the run; none if failed requests are not retried."""
     behaviour = run.manifest.get("behaviour")
     if behaviour is None or run.manifest["unlimited"]:
         return []
@@ -174,11 +148,11 @@ def rules(run: Run) -> list[Rules]:
     if retries <= 0:
         return []
     found = [rules_of(run, pool, retries, math.inf if patience is None else patience) for pool in run.manifest["pools"]]
-    return [one for one in found if one is not None]
+    return [of_pool for of_pool in found if of_pool is not None]
 
 
 def rules_of(run: Run, pool: str, retries: float, timeout: float) -> Rules | None:
-    """The rules of one pool; None where nobody asked it for anything in the last part of the run."""
+    """The rules of one pool; None where it got no request in the last part of the run."""
     flowing = flow(run, pool)
     end, begins = flowing.end(), flowing.edges[-1 - -(-len(flowing.asks) // LAST_PART)]
     if end["asks"] == 0 or end["capacity"] == 0:
@@ -203,16 +177,16 @@ def rules_of(run: Run, pool: str, retries: float, timeout: float) -> Rules | Non
 
 
 def recovered(run: Run) -> bool:
-    """Whether at the end every pool serves at least nine of ten first asks; where hardly anybody asks it has."""
+    """Whether at the end every pool serves more than nine of ten first requests, or hardly gets any."""
     ends = [flow(run, pool).end() for pool in run.manifest["pools"]]
     return all(end["served"] > HEALTHY * end["asks"] for end in ends if end["asks"] >= ENOUGH)
 
 
 def stays(run: Run) -> list[Stay]:
-    """The pools held down at the end by retries, and not by first asks.
+    """The pools held down at the end by retries, and not by first requests.
 
-    In the last tenth first asks are below capacity, and yet under nine tenths of them are served; attempts are
-    amplified, and so many that the queue cannot drain; and GPUs are busy, or work for nobody.
+    In the last tenth first requests are below capacity, and yet under nine tenths of them are served; there are many
+    attempts per request, too many for the queue to drain; and GPUs are busy, or waste much of their work.
     """
     if run.manifest["unlimited"]:
         return []
@@ -240,53 +214,71 @@ def stay_of(pool: str, flowing: Flow) -> Stay | None:
 
 
 def down_since(flowing: Flow) -> float:
-    """The beginning of the last stretch in which first asks were below capacity and were not served, seconds."""
+    """The beginning of the last stretch in which first requests were below capacity and not served, in seconds.
+
+    Fewer than PATCH healthy bins in a row are part of the stretch.
+    """
     down = (flowing.first < flowing.capacity) & (flowing.served < HEALTHY * flowing.asks)
-    first, well = len(down), 0
+    first, healthy = len(down), 0
     for place in range(len(down) - 1, -1, -1):
-        first, well = (place, 0) if down[place] else (first, well + 1)
-        if well == PATCH:
+        first, healthy = (place, 0) if down[place] else (first, healthy + 1)
+        if healthy == PATCH:
             break
     return float(flowing.edges[min(first, len(down) - 1)])
 
 
-def said_of_stay(run: Run, stay: Stay) -> str:
-    """The warning, in one sentence."""
+def stay_warning(run: Run, stay: Stay) -> str:
+    """The warning about a pool that stayed down, in one line."""
     return (
-        f"STAYED DOWN: since {date_of(run, stay.since)} UTC first asks ask for {percent(stay.load)} of the capacity of "
-        f"{stay.pool}, yet {percent(stay.served)} of them are served: each comes {three_figures(stay.attempts)} times, "
-        f"GPUs are {percent(stay.busy)} busy, and {percent(stay.wasted)} of their work is for nobody. "
-        "It is retries that keep it down."
+        f"STAYED DOWN: since {date_of(run, stay.since)} UTC first requests need {percent(stay.load)} "
+        f"of the capacity of pool '{stay.pool}', yet only {percent(stay.served)} of them are served. Retries keep it "
+        f"down: each request is made {three_figures(stay.attempts)} times, GPUs are {percent(stay.busy)} busy, and "
+        f"{percent(stay.wasted)} of their work is for users who have left."
     )
 
 
-def said_of_rules(run: Run) -> list[str]:
-    """The four rules beside a run in plain sentences, a heading a pool; nothing where nobody tries again."""
+def rule_sentences(run: Run) -> list[str]:
+    """The four rules in plain sentences, with a heading for each pool; none where nobody tries again."""
     lines: list[str] = []
     for r in rules(run):
-        safe = r.rate < r.stable
-        endless = math.isinf(r.timeout)
-        bound = "any queue is short enough" if endless else f"bound the queue below {amount(r.bound)} requests"
         lines += [
-            f"Retries in pool '{r.pool}': it serves C = {amount(r.capacity)} requests a second, first asks are "
-            f"lam = {amount(r.rate)} (both over the last tenth of the run), a request takes S = {duration(r.seconds)}, "
-            f"median patience is {'endless' if endless else duration(r.timeout)}, and an ask whose every try fails is "
-            f"tried again r = {three_figures(r.retries)} times.",
-            f"  1. Stuck in retries it cannot get below C / (1 + r) = {amount(r.stable)} first asks a second: "
-            f"it is {'below' if safe else 'above'}.",
-            f"  2. Nor if all that is queued is still wanted when done, C (patience - S): {bound} "
-            f"(the longest was {amount(r.queue)}).",
-            f"  3. {escaped(r)}",
-            f"  4. Once nobody tries again the longest queue is worked off in K / (C - lam) = {duration(r.recovery)}.",
+            f"Retries in pool '{r.pool}': it serves C = {amount(r.capacity)} requests per second, first requests come "
+            f"at lam = {amount(r.rate)} per second (both over the last tenth of the run), a request takes "
+            f"S = {duration(r.seconds)}, median patience is {endless_or(r.timeout)}, and a request whose every attempt "
+            f"fails is retried r = {three_figures(r.retries)} times.",
+            f"  1. It cannot get stuck in retries below C / (1 + r) = {amount(r.stable)} first requests per second: "
+            f"it is {'below' if r.rate < r.stable else 'above'}.",
+            f"  2. Nor while every queued request is still wanted when it is done: {short_enough(r)} "
+            f"(the longest queue was {amount(r.queue)}).",
+            f"  3. {escape_sentence(r)}",
+            f"  4. {recovery_sentence(r)}",
         ]
     return lines
 
 
-def escaped(r: Rules) -> str:
+def endless_or(patience: float) -> str:
+    return "endless" if math.isinf(patience) else duration(patience)
+
+
+def short_enough(r: Rules) -> str:
+    """The second rule: how long a queue may be."""
+    if math.isinf(r.bound):
+        return "any queue is short enough"
+    return f"the queue must stay below C (patience - S) = {amount(r.bound)} requests"
+
+
+def escape_sentence(r: Rules) -> str:
     """The third rule: what it takes to end a storm."""
     if r.escape < 1:
         return f"A storm ends by itself: lam (1 + r) / C = {three_figures(r.escape)} is below 1."
     return (
-        "To end a storm capacity must grow, or images get cheaper, by more than "
-        f"lam (1 + r) / C = {three_figures(r.escape)} times."
+        "To end a storm, capacity must grow, or images must get cheaper, by a factor of more than "
+        f"lam (1 + r) / C = {three_figures(r.escape)}."
     )
+
+
+def recovery_sentence(r: Rules) -> str:
+    """The fourth rule: how long it takes to recover without retries."""
+    if math.isinf(r.recovery):
+        return "The longest queue is never worked off, even if nobody retries: lam is not below C."
+    return f"Once nobody retries, the longest queue is worked off in K / (C - lam) = {duration(r.recovery)}."

@@ -5,7 +5,7 @@ made from it: counts are exact, and a quantile is off by at most ERROR of itself
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
 import numpy as np
@@ -22,8 +22,8 @@ COUNTS = (*WANTED, *ARRIVED, *HAPPENED)
 ATTEMPTS, RETRIED, ABANDONED, JUDGED, KEPT, REASON = range(8, 14)  # a refusal for reason r is counted at REASON + r - 1
 DONE, DONE_DEGRADED, LEFT = range(len(WANTED) + len(ARRIVED), len(COUNTS))
 
-# GPU-seconds: asked for, asked for the first time (both at the spec asked for, by arrival), spent on images that were
-# waited for, and on others.
+# GPU-seconds: wanted by attempts, and by first attempts (both at the spec they asked for, by arrival), spent on images
+# that users were waiting for, and on others.
 SECONDS = ("offered", "offered_first", "useful", "wasted")
 OFFERED, OFFERED_FIRST, USEFUL, WASTED = range(4)
 
@@ -31,7 +31,7 @@ OFFERED, OFFERED_FIRST, USEFUL, WASTED = range(4)
 LATENCIES = (("served", "wait"), ("served", "latency"), ("all intents", "latency"))
 WAIT, LATENCY, OF_INTENTS = range(3)
 
-# Buckets: [0, 2^LOWEST), then HALVES a factor of two, evenly spaced in it, up to 2^HIGHEST seconds, then for ever. A
+# Buckets: [0, 2^LOWEST), then HALVES a factor of two, evenly spaced in it, up to 2^HIGHEST seconds, then all above. A
 # power of two is cut evenly because that takes but a shift of the bits of the number (as HdrHistogram does).
 HALVES, LOWEST, HIGHEST = 128, -10, 30
 BUCKETS = HALVES * (HIGHEST - LOWEST) + 2
@@ -43,7 +43,7 @@ FINEST = 60.0  # of a recorded one
 
 @dataclass(frozen=True)
 class Timeline:
-    """Counts of one run, or of several added up. A cell is (tier, feature); bins are `width` seconds each from 0.
+    """Counts of one run, or of several added up. A cell is (tier, feature); a bin lies between two of `edges`, seconds.
 
     counts: (bins, tiers, features, COUNTS). seconds: (bins, tiers, features, SECONDS), GPU-seconds. queue: (bins,
     pools), requests waiting times seconds. signups: (bins,). latencies: (LATENCIES, tiers, features, BUCKETS), from
@@ -52,7 +52,7 @@ class Timeline:
     people: how many came to sign up, were let in, gave up, were invited, left for good; and how many there were.
     """
 
-    width: float
+    edges: NDArray[np.float64]
     counts: NDArray[np.int64]
     seconds: NDArray[np.float64]
     queue: NDArray[np.float64]
@@ -62,9 +62,40 @@ class Timeline:
     peaks: NDArray[np.float64]
     people: dict[str, int]
 
+    @property
+    def width(self) -> float:
+        """Seconds of a bin, on average; recorded bins are equally wide."""
+        return float(self.edges[-1] - self.edges[0]) / len(self.counts)
+
     def arrays(self) -> dict[str, NDArray[Any]]:
-        """The parts that are arrays, by name."""
-        return {f.name: getattr(self, f.name) for f in fields(self) if f.name not in ("width", "people")}
+        """The parts that are counted, by name."""
+        return {f.name: getattr(self, f.name) for f in fields(self) if f.name not in ("edges", "people")}
+
+    def meets(self, edges: NDArray[np.float64]) -> bool:
+        """Whether each of these edges is one of the timeline's."""
+        return bool(np.all(np.abs(self.edges[self.nearest(edges)] - edges) < 1e-6 * self.width))
+
+    def nearest(self, edges: NDArray[np.float64]) -> NDArray[np.intp]:
+        """The place of the timeline's edge that is nearest to each of these."""
+        middles = (self.edges[1:] + self.edges[:-1]) / 2
+        return np.searchsorted(middles, edges)
+
+    def between(self, edges: NDArray[np.float64]) -> "Timeline":
+        """The same with fewer bins: each holds the sum of those between two edges, or between the nearest to them."""
+        at = self.nearest(edges)
+        sums: dict[str, Any] = {
+            name: summed(getattr(self, name), at) for name in ("counts", "seconds", "queue", "signups")
+        }
+        return replace(self, edges=np.asarray(edges), **sums)
+
+
+def summed(values: NDArray[Any], at: NDArray[np.intp]) -> NDArray[Any]:
+    """Sums over the first axis, from each place to the next."""
+    found = np.zeros((len(at) - 1, *values.shape[1:]), dtype=values.dtype)
+    some = at[:-1] < at[1:]  # reduceat would take one value for an empty range
+    if some.any():
+        found[some] = np.add.reduceat(values[: at[-1]], at[:-1][some], axis=0)
+    return found
 
 
 def added(parts: Sequence[Timeline], warm_up: float) -> Timeline:
@@ -74,7 +105,7 @@ def added(parts: Sequence[Timeline], warm_up: float) -> Timeline:
     left = np.sum([part.peaks[:, 3] for part in parts], axis=0)
     peaks = np.array([binned_peak(queue / first.width, first.width, warm_up) for queue in sums["queue"].T])
     return Timeline(
-        width=first.width,
+        edges=first.edges,
         **sums,
         peaks=np.column_stack([peaks, left]),
         people={name: sum(part.people[name] for part in parts) for name in first.people},
@@ -107,3 +138,10 @@ def middles() -> NDArray[np.float64]:
     within = 1 + (np.arange(HALVES) + 0.5) / HALVES
     powers = 2.0 ** np.arange(LOWEST, HIGHEST)
     return np.concatenate([[0.0], (powers[:, None] * within).ravel(), [np.inf]])
+
+
+def bucket_of(seconds: NDArray[np.float64]) -> NDArray[np.intp]:
+    """The bucket in which each value lies."""
+    within = 1 + np.arange(HALVES) / HALVES
+    lowest = (2.0 ** np.arange(LOWEST, HIGHEST)[:, None] * within).ravel()
+    return np.searchsorted(np.append(lowest, 2.0**HIGHEST), seconds, side="right")

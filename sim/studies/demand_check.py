@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from sim.demand.recordings.trace import Trace
 from sim.errors import BadInput
 from sim.model.streams import CHECK, draws
-from sim.results.metrics import intents
+from sim.results.intents import intents
 from sim.results.run import Run
 
 Floats = NDArray[np.float64]

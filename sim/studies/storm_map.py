@@ -16,8 +16,7 @@ from sim.engine.simulate import chosen
 from sim.errors import BadInput
 from sim.profile.profile import Profile
 from sim.results.manifest import feature_entry
-from sim.results.storms import recovered
-from sim.results.theory import stable_load
+from sim.results.storms import recovered, stable_load
 from sim.scenario.scenario import Scenario
 
 Given = tuple[dict[str, Any], dict[str, Profile], dict[str, Trace], str]

@@ -11,6 +11,7 @@ from sim.demand.fitting.counts import Counts
 from sim.demand.fitting.fit import TINY, Fit, by_aicc
 from sim.demand.fitting.growth_curves import Parameter
 from sim.model.streams import FIT, draws, normal
+from sim.wording import percent
 
 Floats = NDArray[np.float64]
 
@@ -110,13 +111,6 @@ def same_curves(fits: list[Fit]) -> list[str]:
 def listed(names: list[str]) -> str:
     """'a', 'a and b', 'a, b and c'."""
     return " and ".join(", ".join(names).rsplit(", ", 1))
-
-
-def percent(share: float) -> str:
-    """An error for people: 2.4 %, 320 %; below 0.01 % it is none."""
-    if share < 1e-4:
-        return "under 0.01 %"
-    return f"{100 * share:.2g} %" if share < 0.995 else f"{100 * share:.0f} %"
 
 
 def unidentified(fit: Fit) -> list[str]:

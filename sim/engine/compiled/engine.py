@@ -49,7 +49,7 @@ from sim.model.knobs import (
     SLIDING,
 )
 from sim.results.log import Log
-from sim.results.timeline import Timeline, bin_width
+from sim.results.timeline import Timeline, grid
 from sim.scenario.parts import Recording
 from sim.scenario.people import Asks, People
 from sim.scenario.scenario import Scenario
@@ -204,7 +204,7 @@ class CompiledEngine:
         s, n = self.state, self.state.n
         by_cell = len(self.scenario.tiers), len(self.scenario.features)
         return Timeline(
-            width=bin_width(self.scenario.horizon),
+            edges=grid(self.scenario.horizon),
             counts=s.counts.reshape(len(s.counts), *by_cell, -1).astype(np.int64),
             seconds=s.seconds.reshape(len(s.seconds), *by_cell, -1),
             queue=s.queue,

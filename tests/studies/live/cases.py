@@ -9,8 +9,10 @@ import numpy as np
 
 from sim.model.request import ABANDONED, REFUSED
 from sim.profile.profile import Profile
+from sim.results.counting import queue_spans
+from sim.results.intents import intents
 from sim.results.latencies import latencies
-from sim.results.metrics import intents, peak_queue, queue_spans
+from sim.results.metrics import peak_queue
 from sim.results.run import Run
 from sim.scenario.scenario import Scenario
 

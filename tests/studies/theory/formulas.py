@@ -12,7 +12,8 @@ from sim.model.knobs import BACKOFF, BASE, BURST, CAP, FULL_JITTER, QUOTA, RATE,
 from sim.policies import AdaptiveThrottle
 from sim.policies.adaptive import Learnt, envoy
 from sim.policies.scaling import desired
-from sim.results import theory
+from sim.results.storms import Rules, stable_load
+from tests.studies.theory import closed_forms as theory
 
 Found = dict[str, float]
 PAUSES = 20_000
@@ -91,9 +92,9 @@ FORMULAS: dict[str, tuple[Callable[[Mapping[str, Any]], Found], float]] = {
     "daily quota GCRA period/N": (first_day, 0.0),
     "SRE client adaptive throttling": (throttled, 1e-4),  # its formula adds 1 to the requests of the window
     "Envoy adaptive concurrency": (gradient, 0.0),
-    "metastability stable load bound": (lambda p: {"C_stable": theory.stable_load(p["C"], p["retries"])}, 1e-9),
+    "metastability stable load bound": (lambda p: {"C_stable": stable_load(p["C"], p["retries"])}, 1e-9),
     "metastability queue-limit threshold": (
-        lambda p: {"K_star": theory.freshness_bound(p["C"], p["timeout"], p["S"])},
+        lambda p: {"K_star": Rules("pool", p["C"], p["S"], 1.0, 3.0, p["timeout"], 0.0).bound},
         1e-9,
     ),
     "HPA": (lambda p: {"desired_replicas": float(desired(p["current"], p["metric"], p["target"]))}, 0.0),

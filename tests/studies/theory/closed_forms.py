@@ -1,4 +1,4 @@
-"""Queueing theory in closed form, shown beside a simulation: what waits, refusals and surges ought to be.
+"""Queueing theory in closed form: the waits, refusals and queues that a simulation must show.
 
 Rates are requests per second and `seconds` is the mean service time, both above 0; `load` is their product, the offered
 load in erlangs (GPUs that it keeps busy). Arrivals are Poisson. What never ends is inf.
@@ -240,28 +240,3 @@ def surge(before: float, during: float, lasting: float, capacity: float) -> Surg
         return Surge(0.0, 0.0, 0.0)
     drain = peak / (capacity - before) if before < capacity else math.inf
     return Surge(peak, drain, peak / capacity if capacity > 0 else math.inf)
-
-
-def attempts_per_ask(failure: float, retries: int) -> float:
-    """How often an ask arrives if each attempt fails with this probability and is retried at most so many times."""
-    return float(sum(failure**n for n in range(retries + 1)))
-
-
-def stable_load(capacity: float, retries: float) -> float:
-    """The rate of asks below which no surge leaves a service stuck in retries, C / (1 + r) (Huang and others 2022)."""
-    return capacity / (1 + retries)
-
-
-def freshness_bound(capacity: float, timeout: float, seconds: float) -> float:
-    """The queue in requests below which all that is taken on is still wanted when done: C (timeout - service time)."""
-    return capacity * max(0.0, timeout - seconds)
-
-
-def escape_factor(rate: float, capacity: float, retries: float) -> float:
-    """How many times the capacity must be to end a collapse sustained by retries; below 1 it ends by itself."""
-    return rate * (1 + retries) / capacity
-
-
-def recovery_time(queue: float, rate: float, capacity: float) -> float:
-    """Seconds until a queue of so many requests is empty, without retries: queue / (C - rate)."""
-    return queue / (capacity - rate) if rate < capacity else math.inf

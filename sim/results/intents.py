@@ -1,0 +1,114 @@
+"""The request table read in two ways: one row per attempt, and one row per intent, that is per image wanted."""
+
+import math
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from sim.errors import BadInput
+from sim.model.gateway import EXPIRED, REASONS
+from sim.model.request import REFUSED, SERVED, UNFINISHED
+from sim.results.run import Run
+
+Window = tuple[float, float] | None
+Floats = NDArray[np.float64]
+
+LOST = "lost"
+
+
+def window_of(run: Run, window: Window) -> tuple[float, float]:
+    return (float(run.manifest["warm_up"]), run.horizon) if window is None else window
+
+
+def every_row(run: Run) -> pd.DataFrame:
+    """The request table. Raises BadInput where not every row was recorded."""
+    if not run.has_rows:
+        raise BadInput("not every row of this run was recorded", key="record", expected="rows")
+    return run.requests
+
+
+def attempts_in(run: Run, window: Window = None) -> pd.DataFrame:
+    begin, end = window_of(run, window)
+    rows = every_row(run)
+    if begin <= 0 and end >= run.horizon:
+        return rows  # all of it: a copy of millions of rows would take its time
+    return rows[(rows["arrived"] >= begin) & (rows["arrived"] < end)]
+
+
+def intents(run: Run, window: Window = None) -> pd.DataFrame:
+    """One row per image wanted, with all the attempts to get it: what became of it, and how long it took.
+
+    Columns: user, ask, tier, feature, wanted (first arrival), attempts, outcome (served, lost, unfinished), reason
+    (why the last attempt was refused), degraded, latency (wanted to image; inf where there was none), slo, in_time,
+    decided (False where the horizon came too early to tell), images. The window is on `wanted`.
+    """
+    rows = every_row(run)
+    first, last = ends_of_intents(rows)
+    ending = served_or_last(rows, first, last)
+    outcome, retry = rows["outcome"].array[ending], rows["retry"].to_numpy()[last]
+    wanted = rows["arrived"].to_numpy()[first]
+    served = np.asarray(outcome == SERVED)
+    pending = ~served & (np.asarray(outcome == UNFINISHED) | retry)
+    latency = np.where(served, rows["finished"].to_numpy()[ending] - wanted, math.inf)
+    slo = looked_up(rows["feature"], {n: f["slo"] for n, f in run.manifest["features"].items()})[first]
+    images = looked_up(rows["asked"], {n: s["images"] for n, s in run.manifest["specs"].items()})[first]
+    table = pd.DataFrame(
+        {
+            **{name: rows[name].array[first] for name in ("user", "ask", "tier", "feature")},
+            "wanted": wanted,
+            "reason": rows["reason"].array[last],
+            "attempts": rows["attempt"].to_numpy()[last] + 1,
+            "outcome": pd.Categorical.from_codes(
+                np.where(served, 0, np.where(pending, 2, 1)), pd.Index([SERVED, LOST, UNFINISHED])
+            ),
+            "degraded": served & (rows["level"].to_numpy()[ending] > 0),
+            "latency": latency,
+            "slo": slo,
+            "in_time": served & (latency <= slo),
+            "decided": served | ~pending | (run.horizon - wanted > slo),
+            "images": images.astype(int),
+        }
+    )
+    begin, end = window_of(run, window)
+    if begin <= 0 and end >= run.horizon:
+        return table
+    return table[(table["wanted"] >= begin) & (table["wanted"] < end)].reset_index(drop=True)
+
+
+def ends_of_intents(rows: pd.DataFrame) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """Where in the request table each intent's first and last attempts stand, in order of the first."""
+    to_first = rows["first"].to_numpy()
+    numbers = np.arange(len(rows), dtype=to_first.dtype)
+    last = np.empty(len(rows), dtype=np.intp)
+    last[to_first] = numbers  # of those with the same first, the last stays
+    first = np.flatnonzero(to_first == numbers)
+    return first, last[first]
+
+
+def served_or_last(rows: pd.DataFrame, first: NDArray[np.intp], last: NDArray[np.intp]) -> NDArray[np.intp]:
+    """Where each intent's served attempt stands (an earlier one, where images are delivered late), or its last."""
+    served = np.flatnonzero(rows["outcome"] == SERVED)
+    ending = np.empty(len(rows), dtype=np.intp)
+    ending[first] = last
+    ending[rows["first"].to_numpy()[served]] = served
+    return ending[first]
+
+
+def looked_up(names: pd.Series, figures: dict[str, float]) -> Floats:
+    """A figure for each row by its name: each of a few names is looked up once, not once a row."""
+    if not isinstance(names.dtype, pd.CategoricalDtype):
+        names = names.astype("category")
+    known = np.array([figures.get(str(name), math.nan) for name in names.cat.categories] + [math.nan])
+    return known[names.cat.codes.to_numpy()]
+
+
+def attainment(wishes: pd.DataFrame) -> float:
+    """SLO attainment: of the intents that can be judged, the share with an image in time; nan where there are none."""
+    judged = wishes[wishes["decided"]]
+    return float(judged["in_time"].mean()) if len(judged) else math.nan
+
+
+def was_granted(rows: pd.DataFrame) -> "pd.Series[bool]":
+    """Which attempts were let in; some of them may have been dropped when their turn came."""
+    return (rows["outcome"] != REFUSED) | (rows["reason"] == REASONS[EXPIRED])
