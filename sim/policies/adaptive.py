@@ -19,7 +19,7 @@ QUICK = {"pool": "gpus", "window": "10 s"}  # settings of the examples
 
 @dataclass
 class Window:
-    """What was seen at the ticks since `began`."""
+    """Telemetry summed over the ticks since `began`."""
 
     began: float
     served: float = 0.0

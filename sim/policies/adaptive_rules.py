@@ -11,7 +11,7 @@ WARM_UP = 10  # windows of which Gradient2's long latency is the plain mean at f
 
 @dataclass(frozen=True)
 class Learnt:
-    """What an algorithm knows after some windows, and the bounds of its limit."""
+    """The state of an algorithm after some windows, and the bounds of its limit."""
 
     limit: float  # requests in the pool, of the whole service
     baseline: float = math.nan  # latency to compare with, seconds

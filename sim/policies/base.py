@@ -1,4 +1,4 @@
-"""What shipped policies share: advice for planners, types of settings, and the tiers, features or pools they act on."""
+"""The base of all named policies: their advice, the types of their settings, and the tiers or pools they act on."""
 
 from dataclasses import dataclass, field
 from typing import Annotated, Any, ClassVar, Literal, get_args
@@ -25,7 +25,7 @@ SomeGpus = Annotated[Whole, Field(ge=1, le=MOST_GPUS)]
 
 @dataclass(frozen=True)
 class Advice:
-    """What a policy protects, what it costs and when it fails, in a planner's words."""
+    """Advice on a policy in a planner's words: what it protects, what it costs and when it fails."""
 
     family: Family
     protects: str

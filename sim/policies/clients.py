@@ -1,4 +1,4 @@
-"""What the service makes its clients do: how often they retry, how long they pause, and when they do not even try."""
+"""Rules for clients: how often they retry, how long they pause, and when they reject a request themselves."""
 
 from collections import deque
 from typing import Annotated, Literal, Self
