@@ -11,7 +11,7 @@ from pydantic import ValidationError
 from sim.engine.simulate import simulate
 from sim.errors import BadInput
 from sim.model.controls import Controls, PoolTelemetry, Telemetry
-from sim.policies import RegionGate, RollOut, WaitingRoom
+from sim.policies.access import RegionGate, RollOut, WaitingRoom
 from sim.results.run import Run
 from tests.random_scenarios import REGIONS, constant, plain
 

@@ -12,7 +12,8 @@ from pydantic import ValidationError
 from sim.engine.simulate import simulate
 from sim.errors import BadInput
 from sim.model.controls import Controls, PoolTelemetry, Telemetry
-from sim.policies.adaptive import Adaptive, Aimd, EnvoyGradient, Gradient2, Learnt, Vegas, aimd, envoy, gradient2, vegas
+from sim.policies.adaptive import Adaptive, Aimd, EnvoyGradient, Gradient2, Vegas
+from sim.policies.adaptive_rules import Learnt, aimd, envoy, gradient2, vegas
 from sim.results.run import Run
 from tests.random_scenarios import plain
 from tests.studies.overload.spikes import experiment_d, recovered, spike
@@ -103,7 +104,7 @@ def test_vegas_probes_every_three_quarters_of_thirty_limits_and_then_believes_wh
 
 def test_a_probe_under_load_makes_vegas_grow():
     assert limits(vegas, Learnt(20, baseline=4.0), 10)[-1] > 30
-    assert limits(Vegas(pool="gpus", probe=None).ruled, Learnt(20, baseline=4.0), 10)[-1] < 20
+    assert limits(Vegas(pool="gpus", probe=None).adapted, Learnt(20, baseline=4.0), 10)[-1] < 20
 
 
 # Gradient2.

@@ -12,8 +12,9 @@ from pydantic import ValidationError
 from sim.engine.simulate import simulate
 from sim.errors import BadInput
 from sim.model.controls import Controls, PoolTelemetry, Telemetry
-from sim.policies.admission import (
-    AdmissionControl,
+from sim.policies.playbook import Step
+from sim.policies.shedding import AdmissionControl, rejection
+from sim.policies.tier_shedding import (
     PriorityShedding,
     ReservedShare,
     UtilisationShedding,
@@ -21,10 +22,8 @@ from sim.policies.admission import (
     in_use,
     overload,
     ramped,
-    rejection,
     shares,
 )
-from sim.policies.playbook import Step
 from sim.results.run import Run
 from tests.random_scenarios import plain
 from tests.test_engines import assert_alike
@@ -193,9 +192,10 @@ def test_shedding_by_utilisation_ramps_up_and_releases_in_reverse():
     assert down[4:] == [[0, 0, 0.75], [0, 0, 0.5], [0, 0, 0.25], [0, 0, 0], [0, 0, 0]]
 
 
-def test_a_pool_without_gpus_is_saturated():
+def test_a_pool_without_gpus_is_saturated_once_a_request_is_in_it():
     policy = UtilisationShedding(pool="gpus", tiers=["trial"], ramp_up=1)
-    assert shed(policy, replace(seen(), pools={"gpus": PoolTelemetry(0, 0, 0, 0, math.inf)}))[2] == 1
+    assert shed(policy, replace(seen(), pools={"gpus": PoolTelemetry(0, 0, 0, 0, math.inf)}))[2] == 0
+    assert shed(policy, replace(seen(), pools={"gpus": PoolTelemetry(0, 0, 1, 1, math.inf)}))[2] == 1
 
 
 def test_a_ramp_of_tenths_comes_back_to_nothing():

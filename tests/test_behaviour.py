@@ -8,7 +8,9 @@ from scipy import special, stats
 
 from sim.demand.behaviour import Behaviour, BetaGeometric, PowerLaw
 from sim.model.chance import character
-from sim.policies import Degrade, FeatureGate, Quota
+from sim.policies.access import FeatureGate
+from sim.policies.limits import Quota
+from sim.policies.quality import Degrade
 from tests.traces import arriving, outcomes
 
 DAY = 86400.0

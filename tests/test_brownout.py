@@ -10,8 +10,9 @@ from pydantic import ValidationError
 from sim.engine.simulate import simulate
 from sim.errors import BadInput
 from sim.model.controls import Controls, PoolTelemetry, Telemetry
-from sim.policies.brownout import Brownout, counted, dimmed, spread
+from sim.policies.brownout import Brownout, dimmed, spread
 from sim.policies.playbook import Step
+from sim.policies.window import counted
 from tests.random_scenarios import plain
 from tests.test_engines import assert_alike
 

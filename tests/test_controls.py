@@ -14,8 +14,11 @@ from sim.model.knobs import (
     SLIDING_SLOTS,
     UNLIMITED,
 )
-from sim.policies import QueueBound, Shed, WaitBound, Waitlist
+from sim.policies.access import Waitlist
+from sim.policies.shedding import QueueBound, Shed, WaitBound
 from sim.results.run import Run
+from tests import fleets
+from tests.fleets import pool
 from tests.traces import arriving
 
 
@@ -69,11 +72,11 @@ def test_a_slice_has_its_part_of_the_queue_and_of_the_waitlist():
 
 def test_a_slice_changes_no_other_knob():
     whole, part = (Controls(["free"], ["image"], scale=scale) for scale in (1.0, 0.5))
-    for name in KNOBS:
+    for name in KNOBS.names:
         for controls in (whole, part):
             controls.set(**{name: "rolling" if name == "kind" else 1})
     differing = np.argwhere(whole.knobs != part.knobs)
-    assert [KNOBS[k] for _, _, k in differing] == ["queue", "limit", "ration"]
+    assert [KNOBS.names[k] for _, _, k in differing] == ["queue", "limit", "ration"]
 
 
 def test_a_limit_can_be_lifted(controls):
@@ -114,7 +117,7 @@ def test_what_cannot_be_set_is_refused_by_name(controls, knobs, named):
 
 def test_a_waitlist_lets_in_at_a_rate(controls):
     for rate in (-1.0, math.nan):
-        with pytest.raises(BadInput, match="waitlist"):
+        with pytest.raises(BadInput, match="signup_rate"):
             controls.let_in(rate)
 
 
@@ -268,6 +271,50 @@ def test_telemetry_shows_the_service_as_the_tables_have_it(notices):
         assert seen.waitlisted == (users["newcomer"] & at_the_gate).sum()
     assert max(seen.waitlisted for seen in notes.seen) > 5
     assert max(seen.pools["gpus"].queued for seen in notes.seen) > 5
+
+
+def test_utilisation_is_the_share_of_the_gpus_in_service_that_are_busy():
+    assert pool(4, busy=3, queued=9).utilisation == 0.75
+
+
+def test_utilisation_is_at_most_all_while_gpus_that_left_the_service_finish_their_batches():
+    assert pool(2, busy=3).utilisation == 1
+
+
+def test_without_gpus_utilisation_is_all_or_nothing_as_somebody_waits_or_not():
+    assert pool(0, busy=0).utilisation == 0
+    assert pool(0, busy=0, queued=3).utilisation == 1
+    assert pool(0, busy=1).utilisation == 1  # its last GPU has been taken out of service
+
+
+class Slow:
+    """A policy that multiplies the seconds of every batch."""
+
+    def __init__(self, slowdown: float):
+        self.slowdown = slowdown
+
+    def act(self, telemetry: Telemetry, controls: Controls) -> None:
+        controls.set_pool(slowdown=self.slowdown)
+
+
+def test_a_gpu_that_runs_at_half_speed_is_busy_like_any_other():
+    """A batch of 10 s every 20 s keeps one of two GPUs busy half of the time; at half speed, all of the time."""
+
+    def busy(slowdown: float) -> float:
+        notes = Notes()
+        scenario = {"pools": {"gpus": {"gpus": 2, "max_batch": 1}}, "control_tick": "5 s", "horizon": "201 s"}
+        arriving(np.arange(0.5, 200, 20), [Slow(slowdown), notes], **scenario)
+        return float(np.mean([t.pools["gpus"].utilisation for t in notes.seen[1:]]))
+
+    assert busy(1.0) == 0.25
+    assert busy(2.0) == pytest.approx(0.5, abs=0.02)
+
+
+def test_a_policy_that_is_asked_for_an_unknown_pool_says_which_there_are():
+    telemetry = fleets.seen(0.0, gpus=pool(4), spare=pool(1))
+    assert telemetry.pool("spare").gpus == 1
+    with pytest.raises(BadInput, match="gpus, spare"):
+        telemetry.pool("cellar")
 
 
 def test_knobs_of_pools_and_retries_are_checked_and_their_turns_are_decisions():

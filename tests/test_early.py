@@ -9,7 +9,8 @@ from sim.engine.simulate import simulate
 from sim.errors import BadInput
 from sim.model.controls import Controls, PoolTelemetry, Telemetry
 from sim.model.knobs import POOL_KNOBS
-from sim.policies.early import ControlledDelay, RandomEarly, early
+from sim.policies.queue import ControlledDelay
+from sim.policies.shedding import RandomEarly, early
 from sim.results.run import Run
 from tests.random_scenarios import constant, plain
 

@@ -6,20 +6,22 @@ import pytest
 
 from sim.engine.simulate import simulate
 from sim.model.gateway import REASONS
-from sim.policies.guide import ADVICE, example
+from sim.policies.playbook import KINDS, example
 from sim.results.run import TABLES
 from sim.results.timeline import ATTEMPTS, IN_TIME, INTENTS, REASON
 from sim.results.verdict import verdict
 from sim.scenario.load import load
 from sim.studies.policy_study import at_load, capacity, figures
 
-CLAIM = [kind for kind, said in ADVICE.items() if said.claims]
-WELL_OFF = [kind for kind, said in ADVICE.items() if said.family in ("shedding", "queue", "sharing", "clients")]
+CLAIM = [kind for kind, policy in KINDS.items() if policy.advice.keeps_goodput]
+WELL_OFF = [
+    kind for kind, policy in KINDS.items() if policy.advice.family in ("shedding", "queue", "sharing", "clients")
+]
 ALWAYS = ("shed",)  # refuses whatever the load is: that is what it is for
 IN_ORDER = ["priority shedding", "reserved share", "utilisation shedding", "dagor"]
 
 
-@pytest.mark.parametrize("kind", ADVICE)
+@pytest.mark.parametrize("kind", KINDS)
 def test_engines_agree_on_every_policy_under_the_surge(kind):
     sets = {"scale": "1/16", "horizon": "20 min", "demand.waves.1.from": "5 min", "record": "rows"}
     runs = [simulate(load("surge", sets=sets), [example(kind)], engine=e) for e in ("simpy", "compiled")]

@@ -15,7 +15,8 @@ from matplotlib.figure import Figure
 
 from sim import load, plots, simulate
 from sim.plots import axes, marks
-from sim.policies import RateLimit, Waitlist
+from sim.policies.access import Waitlist
+from sim.policies.limits import RateLimit
 from sim.policies.playbook import Timed
 from sim.results.intents import intents
 from sim.results.metrics import outcomes, pool_timeline, timeline

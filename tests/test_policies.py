@@ -15,20 +15,12 @@ from sim.model.knobs import (
     QUOTA_KINDS,
     UNLIMITED,
 )
-from sim.policies import (
-    Concurrency,
-    Degrade,
-    DegradeUnderLoad,
-    FeatureGate,
-    Priority,
-    QueueBound,
-    Quota,
-    RateLimit,
-    Shed,
-    WaitBound,
-    Waitlist,
-)
+from sim.policies.access import FeatureGate, Waitlist
+from sim.policies.limits import Concurrency, Quota, RateLimit
 from sim.policies.playbook import Timed, in_order
+from sim.policies.quality import Degrade, DegradeUnderLoad
+from sim.policies.sharing import Priority
+from sim.policies.shedding import QueueBound, Shed, WaitBound
 from sim.studies.compare import compare
 from tests.random_scenarios import plain
 from tests.traces import arriving, outcomes, step
@@ -62,8 +54,8 @@ def turned(policy, telemetry: Telemetry | None = None) -> Controls:
     ids=lambda value: getattr(value, "kind", ""),
 )
 def test_a_policy_sets_its_knobs_and_no_others(policy, knobs):
-    expected = dict(zip(KNOBS, UNLIMITED, strict=True)) | knobs
-    assert dict(zip(KNOBS, turned(policy).knobs[1, 1], strict=True)) == expected
+    expected = dict(zip(KNOBS.names, UNLIMITED, strict=True)) | knobs
+    assert dict(zip(KNOBS.names, turned(policy).knobs[1, 1], strict=True)) == expected
     for target in ({"tiers": ["free"]}, {"features": ["video"]}, {"tiers": ["free"], "features": ["video"]}):
         controls = turned(policy.model_copy(update=target))
         touched = {(t, f) for t, f, _ in np.argwhere(controls.knobs != UNLIMITED)}

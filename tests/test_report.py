@@ -11,8 +11,10 @@ import pandas as pd
 import pytest
 
 from sim import BadInput, load, simulate
-from sim.policies import QueueBound, RateLimit, Waitlist
+from sim.policies.access import Waitlist
+from sim.policies.limits import RateLimit
 from sim.policies.playbook import Timed
+from sim.policies.shedding import QueueBound
 from sim.profile.profile import profile_from
 from sim.report import render, tables, words, write
 from sim.report.page import section_names

@@ -12,7 +12,8 @@ from sim.engine.simulate import simulate
 from sim.errors import BadInput
 from sim.model.gateway import REASONS
 from sim.model.request import OUTCOMES
-from sim.policies import Shed, Waitlist
+from sim.policies.access import Waitlist
+from sim.policies.shedding import Shed
 from sim.results.run import TABLES, Run, load_run, request_table
 from sim.scenario.load import load
 from sim.scenario.scenario import Scenario

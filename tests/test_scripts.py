@@ -10,7 +10,7 @@ from sim.demand.recordings.trace import Trace
 from sim.demand.scripts import Clients
 from sim.engine.simulate import simulate
 from sim.errors import BadInput
-from sim.policies import Shed
+from sim.policies.shedding import Shed
 from sim.scenario.people import people_of
 from sim.scenario.scenario import Scenario
 from tests.random_scenarios import PLAIN, PROFILES, plain

@@ -15,17 +15,11 @@ from sim.engine.simulate import simulate
 from sim.errors import BadInput
 from sim.model.controls import Controls, Telemetry
 from sim.model.request import Request
-from sim.policies import (
-    Concurrency,
-    Degrade,
-    FeatureGate,
-    Priority,
-    QueueBound,
-    Quota,
-    RateLimit,
-    Shed,
-    WaitBound,
-)
+from sim.policies.access import FeatureGate
+from sim.policies.limits import Concurrency, Quota, RateLimit
+from sim.policies.quality import Degrade
+from sim.policies.sharing import Priority
+from sim.policies.shedding import QueueBound, Shed, WaitBound
 from tests.random_scenarios import plain
 from tests.traces import TEN_SECONDS, arriving, outcomes, served, step
 

@@ -12,8 +12,8 @@ from pydantic import ValidationError
 
 from sim.engine.simulate import simulate
 from sim.model.sharing import DEAL_BITS, dealt
-from sim.policies import FairPerUser, ShortestFirst, WeightedSharing
 from sim.policies.playbook import Step
+from sim.policies.sharing import FairPerUser, ShortestFirst, WeightedSharing
 from sim.results.run import Run
 from tests.random_scenarios import constant, plain
 from tests.studies.theory.queues import z

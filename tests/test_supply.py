@@ -9,9 +9,8 @@ from pydantic import ValidationError
 from sim.engine.simulate import simulate
 from sim.errors import BadInput
 from sim.model.controls import Controls
-from sim.policies import MoveGpus, ScheduledCapacity
 from sim.policies.playbook import Step
-from sim.policies.supply import Orders
+from sim.policies.supply import MoveGpus, Orders, ScheduledCapacity
 from sim.report import words
 from sim.results.metrics import capacity
 from tests.fleets import changes, fleets, in_service, seen, surge

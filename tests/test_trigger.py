@@ -13,8 +13,10 @@ from pydantic import ValidationError
 
 from sim import BadInput, Controls, Run, Telemetry, load, load_run, simulate
 from sim.model.controls import PoolTelemetry
-from sim.policies import Degrade, DegradeUnderLoad, Priority, QueueBound, Shed
 from sim.policies.playbook import Step, Triggered
+from sim.policies.quality import Degrade, DegradeUnderLoad
+from sim.policies.sharing import Priority
+from sim.policies.shedding import QueueBound, Shed
 from sim.policies.trigger import OF_A_POOL, Trigger, Watch
 from sim.report import render
 from tests.random_scenarios import plain

@@ -10,7 +10,9 @@ from scipy import stats
 from sim.demand.behaviour import Behaviour
 from sim.demand.laws import FixedCount, NegativeBinomial
 from sim.model.chance import count_of
-from sim.policies import FeatureGate, QueueBound, Quota, Shed, WaitBound, Waitlist
+from sim.policies.access import FeatureGate, Waitlist
+from sim.policies.limits import Quota
+from sim.policies.shedding import QueueBound, Shed, WaitBound
 from tests.traces import arriving, outcomes, step
 
 DAY = 86400.0

@@ -30,15 +30,15 @@ def policies(
     The surge is the shipped scenario 'surge': twice what the service can do, for half an hour, from people who try
     again. Under --loads everybody asks once and gives up after a minute, and the load is steady.
     """
-    from sim.policies.guide import ADVICE, advice
+    from sim.policies.playbook import KINDS, policy_called
 
     refuse_places(figure, out)
     if figure is not None and name is None:
         raise BadInput("a figure shows one policy", key="name", expected="a policy's kind before --figure")
     if name is not None:
-        advice(name)
+        policy_called(name)
     if loads is not None:
-        under_loads(shares(loads), [name] if name else list(ADVICE), seeds, out)
+        under_loads(shares(loads), [name] if name else list(KINDS), seeds, out)
     elif name is None:
         Console().print(overview())
     else:
@@ -67,11 +67,12 @@ def fraction_of(text: str) -> float:
 
 def overview() -> Table:
     """Every policy in a line."""
-    from sim.policies.guide import ADVICE
+    from sim.policies.playbook import KINDS
 
     table = Table("", name_column("policy"), "protects", "costs", "fails")
     family = ""
-    for kind, a in ADVICE.items():
+    for kind, policy in KINDS.items():
+        a = policy.advice
         table.add_row(a.family if a.family != family else "", kind, a.protects, a.costs, a.fails)
         family = a.family
     return table
@@ -79,23 +80,22 @@ def overview() -> Table:
 
 def explain(kind: str) -> None:
     """One policy in words, with what it looks like in a scenario."""
-    from sim.policies import KINDS
-    from sim.policies.guide import advice, example, first_words
+    from sim.policies.playbook import policy_called
 
-    a, console = advice(kind), Console(highlight=False)
+    policy, console = policy_called(kind), Console(highlight=False)
+    a = policy.advice
     console.print(Text(kind, style="bold"), f"({a.family})")
-    console.print(first_words(kind), markup=False)
+    console.print(policy.summary(), markup=False)
     for what in ("protects", "costs", "fails"):
         console.print(Text(f"{what:>9}  ", style="dim"), getattr(a, what), sep="", markup=False)
     table = Table(name_column("field"), "default", "what it is")
-    for field, about in KINDS[kind].model_fields.items():
+    for field, about in policy.model_fields.items():
         if field != "kind":
             default = "needed" if about.is_required() else str(about.default)
             table.add_row(about.alias or field, default, about.description or "")
     console.print(table)
     console.print("In a playbook:", style="dim")
-    console.print(yaml.safe_dump([{"policy": {"kind": kind, **a.settings}}], sort_keys=False, default_flow_style=None))
-    example(kind)
+    console.print(yaml.safe_dump([{"policy": {"kind": kind, **a.example}}], sort_keys=False, default_flow_style=None))
 
 
 def at_work(kind: str, figure: Path) -> None:
@@ -103,7 +103,7 @@ def at_work(kind: str, figure: Path) -> None:
     from sim.engine.simulate import simulate
     from sim.plots.policy import policy_figure
     from sim.plots.saving import write_figure
-    from sim.policies.guide import example
+    from sim.policies.playbook import example
     from sim.scenario.load import load
 
     scenario = load("surge")
@@ -128,7 +128,7 @@ def under_loads(loads: list[float], kinds: list[str], seeds: int, out: Path | No
 
 def load_table(found: Any) -> Table:
     """Goodput over capacity at each load, with the share refused and how often knobs are turned."""
-    from sim.policies.guide import ADVICE
+    from sim.policies.playbook import KINDS
 
     loads = sorted(found["load"].unique())
     table = Table(
@@ -139,7 +139,7 @@ def load_table(found: Any) -> Table:
         least = means.loc[min(loads)]
         table.add_row(
             str(kind),
-            "yes" if kind in ADVICE and ADVICE[str(kind)].claims else "",
+            "yes" if kind in KINDS and KINDS[str(kind)].advice.keeps_goodput else "",
             *[goodput_words(means.loc[share]) for share in loads],
             f"{100 * least['refused']:.1f} %",
             f"{means['turns'].max():.0f}",

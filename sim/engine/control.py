@@ -8,6 +8,7 @@ from simpy import Event
 
 from sim.engine.clock import CONTROL, Clock
 from sim.model.controls import Controls, Telemetry
+from sim.model.knobs import SIGNUP_RATE
 from sim.policies.playbook import Timed
 from sim.results.log import Log
 
@@ -66,7 +67,8 @@ def control(
                 decisions.append(step_decision(env.now, step))
         decisions += [{"time": env.now, **row} for row in controls.changes(before)]
         if controls.signup_rate != rate:
-            decisions.append(signup_decision(env.now, rate, controls))
+            change = controls.change(SIGNUP_RATE.name, rate, controls.signup_rate)
+            decisions.append({"time": env.now, **change})
         fleets += fleet_changes(env.now, fleet, controls)
         engine.take_over()
         engine.let_in(tick)
@@ -98,19 +100,6 @@ def next_tick(number: int, tick: float, playbook: Sequence[Timed], controls: Con
     while following * tick < until:
         following += 1
     return following
-
-
-def signup_decision(now: float, rate: float, controls: Controls) -> dict[str, Any]:
-    """The decision-table row of a turned waitlist; rates in people per second of the simulated slice."""
-    return {
-        "time": now,
-        "knob": "signup_rate",
-        "tier": None,
-        "feature": None,
-        "old": rate,
-        "new": controls.signup_rate,
-        "policy": controls.signups_by or "not set any more",
-    }
 
 
 def step_decision(now: float, step: Timed) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Controls, the knobs that a policy may turn, and Telemetry, all that it may see."""
+"""Controls, the knobs that a policy may set, and Telemetry, all that it may see."""
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
@@ -9,40 +9,23 @@ import numpy as np
 
 from sim.errors import BadInput
 from sim.model.knobs import (
-    BACKOFFS,
-    BUDGETS,
-    CODELS,
     FLEET,
-    FREE_RETRIES,
     KIND,
     KNOBS,
-    MOST_FLOWS,
-    ORDERS,
-    PLAIN_POOL,
     POOL_KNOBS,
     QUOTA,
-    QUOTA_KINDS,
+    REGION_OPEN,
     RETRY_KNOBS,
-    SHARINGS,
+    SIGNUP_RATE,
     SLIDING,
     SLIDING_SLOTS,
-    UNLIMITED,
+    Knob,
+    Table,
+    decided_name,
 )
 
-SHARES = ("open", "shed", "final", "foresight", "mixed")
 LAST = 1_000_000  # a priority after every other
-WHOLE = ("level", "priority", "burst", "quota", "other", "flow", "queues", "hand")
-SCALED = ("queue", "limit", "bucket", "ration", "fleet")  # knobs that count for the whole service
-POSITIVE = ("window", "burst", "target", "interval", "weight", "slowdown", "power", "queues", "hand")
-NAMED = {  # knobs that are one of a few
-    "kind": QUOTA_KINDS,
-    "order": ORDERS,
-    "codel": CODELS,
-    "budget": BUDGETS,
-    "sharing": SHARINGS,
-    "backoff": BACKOFFS,
-}
-MOST_GPUS = 1_000_000  # in service, of one pool
+UNSET = "not set any more"  # in the decision table in place of a policy, where a knob returns to its default
 
 
 @dataclass(frozen=True)
@@ -54,6 +37,17 @@ class PoolTelemetry:
     queued: int
     inside: int  # requests waiting or being served
     expected_wait: float  # seconds, for a request of the lowest priority
+
+    @property
+    def utilisation(self) -> float:
+        """Share of the GPUs in service that are busy, slowed ones as others.
+
+        It is at most 1, although GPUs that have been taken out of service may still be busy. Without any GPU in service
+        it is 1 where requests are in the pool, and 0 where there are none.
+        """
+        if self.gpus == 0:
+            return float(self.inside > 0)
+        return min(1.0, self.busy / self.gpus)
 
 
 @dataclass(frozen=True)
@@ -76,6 +70,13 @@ class Telemetry:
     waitlisted: int  # people on the waitlist now
     active: int = 0  # people in the midst of a day of use: they have asked, and have not finished
 
+    def pool(self, name: str) -> PoolTelemetry:
+        """A pool by its name. Raises BadInput where the scenario has no such pool."""
+        if name not in self.pools:
+            known = ", ".join(self.pools)
+            raise BadInput("the scenario has no such pool", key="pool", value=name, expected=known)
+        return self.pools[name]
+
 
 def read_only(counts: object) -> np.ndarray:
     """A copy of some counts that nobody can write into."""
@@ -85,19 +86,19 @@ def read_only(counts: object) -> np.ndarray:
 
 
 class Policy(Protocol):
-    """Anything with act(): called at the start and at every control tick to set the knobs it wants set.
+    """Anything with act(), which is called at the start and at every control tick to set knobs.
 
-    Knobs begin each tick wide open; the policies of a playbook then act in order, the later on top of the earlier.
-    What no policy sets at a tick is open again, so undoing is simply not doing.
+    Every tick begins with all knobs at their defaults. The policies of a playbook then act in order, and a later one
+    may override an earlier one. A knob that no policy sets returns to its default at the next tick.
     """
 
     def act(self, telemetry: Telemetry, controls: "Controls") -> None: ...
 
 
 class Controls:
-    """All knobs: of the gateway a row a tier and feature, of the pools a row each, of retries; regions, the waitlist.
+    """The values of all knobs: a row for each tier and feature, for each pool and for retries; regions, the waitlist.
 
-    They are named in sim.model.knobs: KNOBS, POOL_KNOBS, RETRY_KNOBS.
+    The table in sim.model.knobs names them. Values are set for the whole service and kept for the simulated slice.
     """
 
     def __init__(
@@ -108,112 +109,83 @@ class Controls:
         pools: Mapping[str, int] | None = None,
         regions: Sequence[str] = (),
     ):
-        """pools: the GPUs that each has in the simulated slice where no policy says otherwise."""
+        """scale: the slice that is simulated. pools: GPUs of each in that slice where no policy sets its fleet."""
         self.tiers, self.features, self.own_gpus = list(tiers), list(features), dict(pools or {})
         self.pool_names, self.region_names = list(self.own_gpus), list(regions)
-        self.scale = scale  # a slice of the service has a slice of its queue and of its waitlist's rate
+        self.scale = scale
         self.knobs = np.empty((len(tiers), len(features), len(KNOBS)))
-        self.signup_rate = math.inf  # people let in from the waitlist, a second
-        self.turned_by = np.full(self.knobs.shape, "", dtype=object)
         self.pools = np.empty((len(self.pool_names), len(POOL_KNOBS)))
         self.retries = np.empty(len(RETRY_KNOBS))
         self.regions = np.empty(max(len(self.region_names), 1))  # the share of users for whom each is open
-        self.others_by: dict[str, str] = {}  # whose turn it was, of the knobs of pools and retries
-        self.signups_by = ""
-        self.policy = ""  # whose turn it is
+        self.signup_rate = math.inf  # people let in from the waitlist, per second
+        self.set_by = np.full(self.knobs.shape, "", dtype=object)  # the policy that set each knob of the gateway
+        self.others_set_by: dict[str, str] = {}  # and each other knob, by its name in the decision table
+        self.policy = ""  # the policy that acts now
         self.open_all()
 
     def open_all(self) -> None:
-        """Every knob wide open."""
-        self.knobs[:] = UNLIMITED
-        self.pools[:] = PLAIN_POOL
-        self.retries[:] = FREE_RETRIES
-        self.regions[:] = 1.0
-        self.signup_rate = math.inf
-        self.turned_by[:] = ""
-        self.others_by.clear()
-        self.signups_by = ""
+        """Return every knob to its default."""
+        self.knobs[:] = KNOBS.defaults
+        self.pools[:] = POOL_KNOBS.defaults
+        self.retries[:] = RETRY_KNOBS.defaults
+        self.regions[:] = REGION_OPEN.default
+        self.signup_rate = SIGNUP_RATE.default
+        self.set_by[:] = ""
+        self.others_set_by.clear()
 
     def set(
         self, *, tiers: Iterable[str] | None = None, features: Iterable[str] | None = None, **knobs: float | str
     ) -> None:
-        """Set knobs (by name, as in model.knobs.KNOBS) for these tiers and features, or for all. Raises BadInput."""
+        """Set knobs of the gateway by name, for these tiers and features or for all. Raises BadInput."""
         rows = indices("tier", self.tiers, tiers)
         columns = indices("feature", self.features, features)
-        for name, value in knobs.items():
-            if name not in KNOBS:
-                raise BadInput("there is no such knob", key=name, expected=", ".join(KNOBS))
-            knob, number = KNOBS.index(name), self.checked(name, value)
+        for index, number in self.numbers(KNOBS, knobs):
             for row in rows:  # a handful, at every tick: faster than indexing with arrays
                 for column in columns:
-                    self.knobs[row, column, knob] = number
-                    self.turned_by[row, column, knob] = self.policy
+                    self.knobs[row, column, index] = number
+                    self.set_by[row, column, index] = self.policy
         if "quota" in knobs or "kind" in knobs:
             self.check_quotas()
 
     def set_pool(self, pools: Iterable[str] | None = None, **knobs: float | str) -> None:
-        """Set knobs of pools (by name, as in sim.model.knobs.POOL_KNOBS), of all where None. Raises BadInput."""
+        """Set knobs of these pools, of all where None. Raises BadInput."""
+        numbers = self.numbers(POOL_KNOBS, knobs)
         for row in indices("pool", self.pool_names, pools):
-            for name, value in knobs.items():
-                if name not in POOL_KNOBS:
-                    raise BadInput("a pool has no such knob", key=name, expected=", ".join(POOL_KNOBS))
-                self.pools[row, POOL_KNOBS.index(name)] = self.checked(name, value)
-                self.others_by[f"{self.pool_names[row]}: {name}"] = self.policy
+            for index, number in numbers:
+                self.pools[row, index] = number
+                self.note(POOL_KNOBS.knobs[index], pool=self.pool_names[row])
 
     def set_retries(self, **knobs: float | str) -> None:
-        """Set knobs of everybody's retries (by name, as in sim.model.knobs.RETRY_KNOBS). Raises BadInput."""
-        for name, value in knobs.items():
-            if name not in RETRY_KNOBS:
-                raise BadInput("retries have no such knob", key=name, expected=", ".join(RETRY_KNOBS))
-            self.retries[RETRY_KNOBS.index(name)] = self.checked(name, value)
-            self.others_by[f"retry {name}"] = self.policy
+        """Set knobs of everybody's retries. Raises BadInput."""
+        for index, number in self.numbers(RETRY_KNOBS, knobs):
+            self.retries[index] = number
+            self.note(RETRY_KNOBS.knobs[index])
 
     def set_regions(self, regions: Iterable[str] | None = None, *, open: float) -> None:
         """Open regions to a share of their users, all where None. Raises BadInput."""
         for row in indices("region", self.region_names, regions):
-            self.regions[row] = self.checked("open", open)
-            self.others_by[f"{self.region_names[row]}: open"] = self.policy
-
-    def fleet(self, pool: str) -> int:
-        """GPUs of a pool in the slice as the knobs are now."""
-        knob = self.pools[self.pool_names.index(pool), FLEET]
-        return self.own_gpus[pool] if math.isinf(knob) else int(knob)
+            self.regions[row] = REGION_OPEN.number(open)
+            self.note(REGION_OPEN, region=self.region_names[row])
 
     def let_in(self, people_per_second: float) -> None:
-        """Open the waitlist at this rate (inf: no waitlist)."""
-        if not people_per_second >= 0:
-            raise BadInput("a waitlist lets in at a rate of 0 or more", key="signup_rate", value=people_per_second)
-        self.signup_rate, self.signups_by = people_per_second * self.scale, self.policy
+        """Open the waitlist at this rate; inf: there is no waitlist. Raises BadInput."""
+        self.signup_rate = SIGNUP_RATE.number(people_per_second, self.scale)
+        self.note(SIGNUP_RATE)
 
-    def checked(self, name: str, value: float | str) -> float:
-        if name in NAMED:
-            if value not in NAMED[name]:
-                what = "unknown kind of quota" if name == "kind" else "a knob cannot be set to that"
-                raise BadInput(what, key=name, value=value, expected=", ".join(NAMED[name]))
-            return float(NAMED[name].index(str(value)))
-        try:
-            number = float(value)
-        except (TypeError, ValueError):
-            number = math.nan
-        whole = number.is_integer() or (name == "quota" and number == math.inf)
-        if math.isnan(number) or number < 0 or (name in SHARES and number > 1) or (name in WHOLE and not whole):
-            expected = "a number from 0 up; a share to 1; a level, a priority, a burst and a quota whole"
-            raise BadInput("a knob cannot be set to that", key=name, value=value, expected=expected)
-        if name in POSITIVE and not 0 < number < math.inf:
-            raise BadInput("a knob cannot be set to that", key=name, value=value, expected="a finite number above 0")
-        if name in ("flow", "queues") and not number < MOST_FLOWS + (name == "queues"):
-            raise BadInput(
-                "a pool has not so many flows", key=name, value=value, expected=f"at most {MOST_FLOWS} flows"
-            )
-        if name == "fleet" and number < math.inf:
-            return self.whole_gpus(number)
-        return number * self.scale if name in SCALED else number
+    def numbers(self, table: Table, knobs: dict[str, float | str]) -> list[tuple[int, float]]:
+        """For each named knob its index and the number to keep."""
+        indexed = [(table.index(name), value) for name, value in knobs.items()]
+        return [(index, table.knobs[index].number(value, self.scale)) for index, value in indexed]
 
-    def whole_gpus(self, gpus: float) -> float:
-        """GPUs of the slice for so many of the whole service."""
-        if gpus > MOST_GPUS:
-            raise BadInput("a fleet cannot be so large", key="fleet", value=gpus, expected=f"at most {MOST_GPUS} GPUs")
-        return float(round(gpus * self.scale))
+    def note(self, knob: Knob, *, pool: str = "", region: str = "") -> None:
+        """Remember which policy set a knob of a pool, of retries, of a region or of the waitlist."""
+        self.others_set_by[decided_name(knob, pool=pool, region=region)] = self.policy
+
+    def fleet(self, pool: str) -> int:
+        """GPUs of a pool in the slice as the knobs are now. Raises BadInput where there is no such pool."""
+        (row,) = indices("pool", self.pool_names, [pool])
+        knob = self.pools[row, FLEET]
+        return self.own_gpus[pool] if math.isinf(knob) else int(knob)
 
     def check_quotas(self) -> None:
         quota = self.knobs[:, :, QUOTA]
@@ -231,40 +203,34 @@ class Controls:
         return float(self.knobs[self.tiers.index(tier), self.features.index(feature), KNOBS.index(name)])
 
     def copies(self) -> tuple[np.ndarray, ...]:
-        """All knobs as they are now."""
+        """All knobs as they are now, but for the waitlist's."""
         return self.knobs.copy(), self.pools.copy(), self.retries.copy(), self.regions.copy()
 
     def changes(self, earlier: tuple[np.ndarray, ...]) -> list[dict[str, Any]]:
         """Which knobs differ from earlier copies of them: rows of the decision table."""
         before, pools, retries, regions = earlier
         rows = [
-            self.other_change(f"{self.pool_names[p]}: {POOL_KNOBS[k]}", pools[p, k], self.pools[p, k])
+            self.change(decided_name(POOL_KNOBS.knobs[k], pool=self.pool_names[p]), pools[p, k], self.pools[p, k])
             for p, k in np.argwhere(pools != self.pools)
         ]
         rows += [
-            self.other_change(f"retry {RETRY_KNOBS[k]}", retries[k], self.retries[k])
+            self.change(decided_name(RETRY_KNOBS.knobs[k]), retries[k], self.retries[k])
             for (k,) in np.argwhere(retries != self.retries)
         ]
         rows += [
-            self.other_change(f"{self.region_names[r]}: open", regions[r], self.regions[r])
+            self.change(decided_name(REGION_OPEN, region=self.region_names[r]), regions[r], self.regions[r])
             for (r,) in np.argwhere(regions != self.regions)
         ]
         for t, f, k in np.argwhere(before != self.knobs):
-            rows.append(
-                {
-                    "knob": KNOBS[k],
-                    "tier": self.tiers[t],
-                    "feature": self.features[f],
-                    "old": float(before[t, f, k]),
-                    "new": float(self.knobs[t, f, k]),
-                    "policy": self.turned_by[t, f, k] or "not set any more",
-                }
-            )
+            row = self.change(KNOBS.knobs[k].name, before[t, f, k], self.knobs[t, f, k], self.set_by[t, f, k])
+            rows.append({**row, "tier": self.tiers[t], "feature": self.features[f]})
         return rows
 
-    def other_change(self, name: str, old: float, new: float) -> dict[str, Any]:
-        by = self.others_by.get(name, "not set any more")
-        return {"knob": name, "tier": None, "feature": None, "old": float(old), "new": float(new), "policy": by}
+    def change(self, name: str, old: float, new: float, policy: str | None = None) -> dict[str, Any]:
+        """A row of the decision table."""
+        by = self.others_set_by.get(name, "") if policy is None else policy
+        row = {"knob": name, "tier": None, "feature": None, "old": float(old), "new": float(new)}
+        return {**row, "policy": by or UNSET}
 
 
 def indices(what: str, names: list[str], wanted: Iterable[str] | None) -> list[int]:

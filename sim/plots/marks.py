@@ -2,10 +2,10 @@
 
 from matplotlib.axes import Axes
 
+from sim.model.controls import UNSET
 from sim.plots import axes
 from sim.results.run import Run
 
-UNSET = "not set any more"
 POLICY_OF = {
     "open": "feature gate",
     "min_age": "feature gate",

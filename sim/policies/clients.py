@@ -1,34 +1,37 @@
-"""What the service has its clients do: how many retries they may make together, and when they do not even try."""
+"""Rules for clients: how often they retry, how long they pause, and when they reject a request themselves."""
 
 from collections import deque
-from typing import Annotated, ClassVar, Literal, Self
+from typing import Annotated, Literal, Self
 
 import numpy as np
 from pydantic import Field, PrivateAttr, model_validator
 
 from sim.model.controls import Controls, Telemetry
-from sim.policies.target import Targeted
-from sim.schema import Strict
-from sim.units import Count, Fraction, Plain, Seconds, Whole
-
-Finite = Annotated[Seconds, Field(allow_inf_nan=False)]
-Time = Annotated[Seconds, Field(gt=0, allow_inf_nan=False)]
+from sim.policies.base import Advice, AtLeastOne, Delay, Duration, NamedPolicy, PositiveShare, Targeted
+from sim.units import Count, Plain, Whole
 
 
-class RetryBudget(Strict):
-    """All clients together may retry a share of what goes well, or of what is asked for the first time.
+class RetryBudget(NamedPolicy):
+    """All clients together may retry a share of the requests that succeed, or of first attempts.
 
     A token bucket (Brooker 2022; Finagle and gRPC have the same with other figures): each success, or each first
-    attempt, pays in `ratio`, a retry takes out 1, and at most `bucket` are saved up (counted at full scale). Who finds
-    it empty gives up.
+    attempt, pays in `ratio`, a retry takes out 1, and at most `bucket` can be saved up (counted at full scale). A user
+    who finds it empty gives up.
 
-    Finagle's is per first attempt with a ratio of 0.2, but for its floor of 10 retries a second and that what is paid
-    in expires after 10 s. gRPC's (A6) is per success with 0.1 and a bucket of 5, the half of its 10 tokens above which
-    it retries, but that there each failure takes out 1, tried again or not. Envoy's bounds the retries in flight by a
-    share of all requests in flight, and is neither.
+    Finagle's is per first attempt with a ratio of 0.2; besides, it always allows 10 retries per second, and its tokens
+    expire after 10 s. gRPC's (A6) is per success with 0.1 and a bucket of 5, the half of its 10 tokens above which it
+    retries; but there each failure takes out 1, whether it is retried or not. Envoy's, which bounds the retries in
+    flight by a share of all requests in flight, is neither.
     """
 
-    steady: ClassVar[bool] = True
+    steady = True
+    advice = Advice(
+        "clients",
+        protects="against retry storms, whatever their cause",
+        costs="retries that would have helped in a real outage",
+        fails="against anything but retries: first attempts alone may be too many",
+    )
+
     kind: Literal["retry budget"] = "retry budget"
     per: Literal["success", "first attempt"] = "success"
     ratio: Annotated[Plain, Field(ge=0, le=10)] = 0.1
@@ -39,18 +42,25 @@ class RetryBudget(Strict):
 
 
 class AdaptiveThrottle(Targeted):
-    """Clients refuse themselves what the service is unlikely to accept (Google, Site Reliability Engineering, ch. 21).
+    """Clients reject requests that the service is unlikely to accept (Google, Site Reliability Engineering, ch. 21).
 
-    Over the last `window` a share max(0, (requests - k accepts) / (requests + 1)) is refused on the spot; requests are
-    all that were attempted, accepts those served. In the long run the service sees k times what it can serve. It learns
-    at control ticks, which should come several times in a window.
+    A share max(0, (requests - k accepts) / (requests + 1)), counted over the last `window`, is rejected by the client;
+    requests are all attempts, accepts those served. In the long run the service sees k times its capacity. The policy
+    learns at control ticks, several of which should fit into a window.
     """
 
-    steady: ClassVar[bool] = False
+    advice = Advice(
+        "clients",
+        protects="a service whose clients reject their own requests",
+        costs="a few successes even in good times, at k close to 1",
+        fails="per person: it needs many requests to judge by",
+        example={"k": 1.1},
+    )
+
     kind: Literal["adaptive throttle"] = "adaptive throttle"
     k: Annotated[Plain, Field(ge=1, le=100)] = 2.0
-    window: Annotated[Seconds, Field(gt=0, allow_inf_nan=False)] = 120.0
-    final: bool = Field(default=True, description="whether who refuses themselves does not try again")
+    window: Duration = 120.0
+    final: bool = Field(default=True, description="whether users whose client rejects a request do not try again")
     _seen: deque[tuple[float, float, float]] = PrivateAttr(default_factory=deque)
 
     def act(self, telemetry: Telemetry, controls: Controls) -> None:
@@ -59,25 +69,33 @@ class AdaptiveThrottle(Targeted):
             self._seen.popleft()
         requests, accepts = (sum(tick[place] for tick in self._seen) for place in (1, 2))
         share = max(0.0, (requests - self.k * accepts) / (requests + 1.0))
-        self.turn(controls, shed=share, final=float(self.final))
+        self.set(controls, shed=share, final=float(self.final))
 
 
-class Backoff(Strict):
-    """How long clients pause before a retry, whatever they would do, and how often they try again at most.
+class Backoff(NamedPolicy):
+    """Sets how long clients pause before a retry, and how often they retry at most.
 
-    The n-th pause is at most min(cap, base 2^n), from n = 0: that ("exponential"), uniform between 0 and that ("full
-    jitter"), half of that and uniform up to the other half ("equal jitter"); or uniform between base and three times
-    the pause before ("decorrelated jitter"); or no pause ("none"). AWS Architecture Blog, "Exponential Backoff And
-    Jitter", 2015. It spreads retries out and makes none of them fewer: against overload that lasts it is `most`, or a
-    retry budget, that helps.
+    The n-th pause, from n = 0, has the bound b = min(cap, base 2^n). It is b ("exponential"), uniform between 0 and b
+    ("full jitter"), or uniform between b / 2 and b ("equal jitter"); or it is uniform between base and three times the
+    pause before ("decorrelated jitter"); or there is no pause ("none"). AWS Architecture Blog, "Exponential Backoff And
+    Jitter", 2015. Backoff spreads retries out but does not reduce their number: against lasting overload only `most` or
+    a retry budget helps.
     """
 
-    steady: ClassVar[bool] = True
+    steady = True
+    advice = Advice(
+        "clients",
+        protects="against retries that come together",
+        costs="users who come back later than they could",
+        fails="in long overload: each wish still makes all its attempts",
+        example={"pause": "full jitter", "base": "30 s", "cap": "10 min"},
+    )
+
     kind: Literal["backoff"] = "backoff"
     pause: Literal["none", "exponential", "full jitter", "equal jitter", "decorrelated jitter"] = "full jitter"
-    base: Time = Field(default=1.0, description="first pause, or its bound")
-    cap: Time = Field(default=60.0, description="no pause is longer")
-    most: Whole | None = Field(default=None, description="retries of one wish; as many as people would where absent")
+    base: Duration = Field(default=1.0, description="first pause, or its bound")
+    cap: Duration = Field(default=60.0, description="longest pause")
+    most: Whole | None = Field(default=None, description="most retries of one wish; absent: the user's own")
 
     @model_validator(mode="after")
     def in_order(self) -> Self:
@@ -91,48 +109,60 @@ class Backoff(Strict):
             controls.set_retries(most=self.most)
 
 
-class RetryAfter(Strict):
-    """Tells who is refused to wait so long before they try again, and up to `spread` longer, each as long by lot.
+class RetryAfter(NamedPolicy):
+    """Asks refused users to wait for `after` before they retry, and for a random time of up to `spread` in addition.
 
-    HTTP's Retry-After (RFC 9110, 10.2.3). Without a spread those refused together come back together. Nobody hears it
-    where the service does not tell its refusals, and who has left a queue is told nothing.
+    HTTP's Retry-After (RFC 9110, 10.2.3). Without a spread, users refused together come back together. It has no effect
+    where the service does not announce refusals, nor on users who have left a queue.
     """
 
-    steady: ClassVar[bool] = True
+    steady = True
+    advice = Advice(
+        "clients",
+        protects="the minutes after a refusal",
+        costs="users who leave instead",
+        fails="without a spread, when all come back at the same instant",
+        example={"after": "5 min", "spread": "5 min"},
+    )
+
     kind: Literal["retry after"] = "retry after"
-    after: Time
-    spread: Finite = 0.0
+    after: Duration
+    spread: Delay = 0.0
 
     def act(self, telemetry: Telemetry, controls: Controls) -> None:
         controls.set_retries(after=self.after, spread=self.spread)
 
 
-class CircuitBreaker(Strict):
-    """Lets nobody through for `wait` after too many calls have failed; then a few to see whether the next ones do.
+class CircuitBreaker(NamedPolicy):
+    """Lets nobody through for `wait` after too many calls have failed; then a few, to see whether calls succeed again.
 
-    The state machine of resilience4j, with its 50 % and 60 s and 10 calls; its 100 calls are at least `least` of a
-    time window here. Closed: of the requests that ended within `window`, those that brought no image are failures:
-    refused, dropped, or their user left first. Where `least` have ended and a share of `failures` has failed, it opens.
-    Half open: `probes` requests are granted of each tier and feature; when as many have ended, it closes where fewer
-    than that share have failed, else it opens again. What is refused then does not count, so that what a queue drops
-    is not seen.
+    The state machine of resilience4j, with its 50 %, 60 s and 10 calls; its window of 100 calls is a window of time
+    here, with at least `least` calls. Closed: of the requests that ended within `window`, those without an image are
+    failures: they were refused or dropped, or their user left first. When `least` have ended and a share `failures` of
+    them has failed, the breaker opens. Half open: `probes` requests of each tier and feature are granted; when that
+    number has ended, the breaker closes if a smaller share has failed, and opens again otherwise. Refusals do not count
+    in that state, so requests that a queue drops are not seen.
 
-    One breaker for the whole service, which learns at control ticks. What is in the queue when it opens is served. Slow
-    calls count as failures only by patience.
+    There is one breaker for the whole service, and it learns at control ticks. Requests that are in the queue when it
+    opens are served. Slow calls count as failures only if their user loses patience.
     """
 
-    steady: ClassVar[bool] = False
-    kind: Literal["circuit breaker"] = "circuit breaker"
-    failures: Annotated[Fraction, Field(gt=0)] = Field(default=0.5, description="share of failures at which it opens")
-    window: Time = Field(default=60.0, description="time over which they are counted")
-    least: Annotated[Count, Field(ge=1)] = Field(default=100.0, description="ended requests to judge by, at full scale")
-    wait: Time = Field(default=60.0, description="time for which it is open")
-    probes: Annotated[Count, Field(ge=1)] = Field(
-        default=10.0, description="requests it is then tried with, full scale"
+    advice = Advice(
+        "clients",
+        protects="a failing service, which gets a pause",
+        costs="everybody, including users who would have been served",
+        fails="in partial overload: it is all or nothing",
     )
-    final: bool = Field(default=False, description="whether who is refused is told not to try again")
+
+    kind: Literal["circuit breaker"] = "circuit breaker"
+    failures: PositiveShare = Field(default=0.5, description="share of failures at which it opens")
+    window: Duration = Field(default=60.0, description="time over which failures are counted")
+    least: AtLeastOne = Field(default=100.0, description="fewest ended requests to judge by, at full scale")
+    wait: Duration = Field(default=60.0, description="time for which it stays open")
+    probes: AtLeastOne = Field(default=10.0, description="requests granted while half open, at full scale")
+    final: bool = Field(default=False, description="whether refused users are asked not to try again")
     _state: Literal["closed", "open", "half open"] = PrivateAttr(default="closed")
-    _until: float = PrivateAttr(default=0.0)  # when it has been open for long enough
+    _until: float = PrivateAttr(default=0.0)  # when it becomes half open
     _seen: deque[tuple[float, float, float]] = PrivateAttr(default_factory=deque)  # time, ended, served
     _granted: np.ndarray | None = PrivateAttr(default=None)  # probes, by tier and feature
     _inside: float | None = PrivateAttr(default=None)
@@ -144,21 +174,21 @@ class CircuitBreaker(Strict):
             while self._seen and self._seen[0][0] <= now - self.window:
                 self._seen.popleft()
             if self.ended() >= max(1.0, self.least * controls.scale) and self.failing():
-                self.turn("open", now)
+                self.enter("open", now)
         elif self._state == "half open" and self.ended() >= max(1.0, self.probes * controls.scale):
-            self.turn("open" if self.failing() else "closed", now)
+            self.enter("open" if self.failing() else "closed", now)
         if self._state == "open" and now >= self._until:
-            self.turn("half open", now)
+            self.enter("half open", now)
         self.refuse(controls)
 
-    def turn(self, state: Literal["closed", "open", "half open"], now: float) -> None:
+    def enter(self, state: Literal["closed", "open", "half open"], now: float) -> None:
         self._state, self._granted = state, None
         self._seen.clear()
         if state == "open":
             self._until = now + self.wait
 
     def look(self, telemetry: Telemetry) -> None:
-        """Count what has ended since the tick before: what has come (half open: was granted) and is not inside."""
+        """Count the requests that ended since the tick before: those that came (or were granted) and are not inside."""
         inside = float(sum(pool.inside for pool in telemetry.pools.values()))
         before, self._inside = self._inside, inside
         granted = telemetry.arrivals - telemetry.refused
@@ -175,7 +205,7 @@ class CircuitBreaker(Strict):
         return 1.0 - sum(served for _, _, served in self._seen) / self.ended() >= self.failures
 
     def refuse(self, controls: Controls) -> None:
-        """Everybody where it is open; where it is half open, whoever is not among the probes."""
+        """Refuse everything while open; while half open, everything but the probes."""
         if self._state == "open":
             controls.set(shed=1.0, final=float(self.final))
         elif self._state == "half open":

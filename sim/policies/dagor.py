@@ -1,26 +1,23 @@
-"""DAGOR, the overload control of WeChat: who is let in goes by the tier's importance, then by a lot that users draw."""
+"""DAGOR, the overload control of WeChat: users are let in by the importance of their tier, then by a random level."""
 
 import math
-from typing import Annotated, ClassVar, Literal, Self
+from typing import Literal, Self
 
 from pydantic import Field, PrivateAttr, model_validator
 
 from sim.model.controls import Controls, Telemetry
-from sim.policies.brownout import counted
-from sim.schema import Strict
-from sim.units import Count, Fraction, Seconds
+from sim.policies.base import Advice, Duration, NamedPolicy, OpenShare, refusing
+from sim.policies.window import counted
+from sim.units import Count
 
 USER_LEVELS = 128  # of each tier
 
-Finite = Annotated[Seconds, Field(gt=0, allow_inf_nan=False)]
-AboveZero = Annotated[Fraction, Field(gt=0, lt=1)]
-
 
 def levels_within(arrivals: list[float], expected: float) -> float:
-    """How many levels can be let in, the most important tier's first, so that at most `expected` requests come.
+    """The number of levels to let in, the most important tier's first, so that at most `expected` requests come.
 
-    arrivals: requests by tier, the most important first; those of a tier are spread evenly over its levels. A level of
-    which a part would fit is counted as that part, so that small steps add up.
+    arrivals: requests by tier, the most important first; those of a tier are spread evenly over its levels. A level
+    that fits in part counts in part, so that small steps add up.
     """
     levels = 0.0
     for number in arrivals:
@@ -30,30 +27,39 @@ def levels_within(arrivals: list[float], expected: float) -> float:
     return levels
 
 
-class Dagor(Strict):
-    """Lets in the tiers in order of importance, and of the first that is not all let in, a part of its users.
+class Dagor(NamedPolicy):
+    """Lets in the tiers in order of importance; of the first tier that does not fit, only some of its users.
 
-    A user has one of 128 levels by a hash that is drawn anew every hour, so that for an hour they have the same answer
-    (Zhou and others, "Overload Control for Scaling WeChat Microservices", SoCC 2018). A window is overloaded where who
-    started in it had waited more than `threshold` on average: then so many levels are let in that 5 % fewer requests
-    come than were let in before; else, that 1 % of all that came are let in in addition. How requests spread over the
-    levels of a tier is not seen, and taken as even, also to tell how many were let in. There the threshold is 20 ms at
-    a timeout of 500, 4 %: 2.4 s of a minute; a window is a second or 2000 requests, whichever is over first. It learns
-    at control ticks, at most one window a tick. A tier that is not named is never refused, nor counted.
+    A user's level is one of 128, by a hash that changes every hour, so the gateway's answer stays the same for an hour
+    (Zhou and others, "Overload Control for Scaling WeChat Microservices", SoCC 2018). A window is overloaded if the
+    requests that started in it had waited longer than `threshold` on average. Then the number of levels shrinks so that
+    5 % fewer requests come than were let in before; otherwise it grows so that 1 % of all arrivals are let in in
+    addition. The policy does not see how the requests of a tier spread over its levels, and takes them as spread
+    evenly. In the paper the threshold is 20 ms at a timeout of 500 ms, which is 4 %: 2.4 s of a minute; a window ends
+    after a second or 2000 requests, whichever comes first. The policy learns at control ticks, at most one window per
+    tick. A tier that is not named is neither refused nor counted.
     """
 
-    steady: ClassVar[bool] = False
+    advice = Advice(
+        "shedding",
+        protects="the wait, by refusing whole users for an hour instead of single requests of everybody",
+        costs="the same users, for the whole hour",
+        fails="in surges: it lets in 5 % less per window, so ten times the load takes three quarters of an hour; with "
+        "few users",
+        example={"tiers": ["plus", "free"]},
+    )
+
     kind: Literal["dagor"] = "dagor"
     tiers: list[str] = Field(min_length=1, description="tiers in order of importance: the last is refused first")
     features: list[str] | None = Field(default=None, description="features it applies to; all where absent")
-    threshold: Finite = Field(default=2.4, description="mean wait above which a window is overloaded")
-    window: Finite = Field(default=30.0, description="a window is over after so long")
-    requests: Count = Field(default=2000.0, ge=1, description="or after so many requests, at full scale")
-    less: AboveZero = Field(default=0.05, description="share by which what is let in shrinks: alpha")
-    more: AboveZero = Field(default=0.01, description="share of what comes by which it grows: beta")
-    rehash: Finite = Field(default=3600.0, description="for how long a user's level stays")
-    final: bool = Field(default=False, description="whether who is refused is told not to try again")
-    _levels: float | None = PrivateAttr(default=None)  # let in; all where None
+    threshold: Duration = Field(default=2.4, description="mean wait above which a window is overloaded")
+    window: Duration = Field(default=30.0, description="longest time of a window")
+    requests: Count = Field(default=2000.0, ge=1, description="most requests of a window, at full scale")
+    less: OpenShare = Field(default=0.05, description="share by which the requests let in shrink: alpha")
+    more: OpenShare = Field(default=0.01, description="share of arrivals by which they grow: beta")
+    rehash: Duration = Field(default=3600.0, description="time for which a user keeps a level")
+    final: bool = Field(default=False, description="whether refused users are asked not to try again")
+    _levels: float | None = PrivateAttr(default=None)  # let in; None: all of them
     _began: float | None = PrivateAttr(default=None)
     _arrived: list[float] = PrivateAttr(default_factory=list)
     _waited: float = PrivateAttr(default=0.0)
@@ -76,16 +82,15 @@ class Dagor(Strict):
                 self.begin(telemetry.now)
         for place, tier in enumerate(self.tiers):
             share = math.ceil(USER_LEVELS * self.refused(place)) / USER_LEVELS  # whole levels
-            knobs = {"shed": share, "sticky": self.rehash, "final": float(self.final)} if share > 0 else {}
-            controls.set(tiers=[tier], features=self.features, **knobs)
+            controls.set(tiers=[tier], features=self.features, **refusing(share, self.final, sticky=self.rehash))
 
     def begin(self, now: float) -> None:
-        """A window begins."""
+        """Begin a window."""
         self._began, self._arrived = now, [0.0] * len(self.tiers)
         self._waited = self._started = 0.0
 
     def look(self, telemetry: Telemetry, controls: Controls) -> None:
-        """Count what has come since the tick before."""
+        """Count arrivals, waits and starts since the tick before."""
         for place, tier in enumerate(self.tiers):
             self._arrived[place] += counted(telemetry.arrivals, controls, [tier], self.features)
         self._waited += counted(telemetry.waited, controls, self.tiers, self.features)
@@ -100,7 +105,7 @@ class Dagor(Strict):
             self._levels = levels_within(self._arrived, let_in + self.more * sum(self._arrived))
 
     def refused(self, place: int) -> float:
-        """The share of a tier that is beyond the level now."""
+        """The share of a tier that is beyond the levels let in now."""
         if self._levels is None:
             return 0.0
         return 1.0 - min(1.0, max(0.0, self._levels / USER_LEVELS - place))

@@ -1,4 +1,4 @@
-"""What takes capacity away: GPUs that fail, and GPUs that are slowed down by a power cap or by heat."""
+"""Loss of capacity: GPUs that fail, and GPUs that are slowed down by a power cap or by heat."""
 
 import math
 from heapq import heappop, heappush
@@ -10,38 +10,44 @@ from sim.model.chance import EXPONENTIAL, quantile
 from sim.model.controls import Controls, Telemetry
 from sim.model.knobs import SLOWDOWN
 from sim.model.streams import FAILURE, draw
-from sim.policies.queue import OfPools
-from sim.policies.scaling import utilisation
-from sim.policies.supply import OfAFleet, Ones, full_fleet, set_fleet
+from sim.policies.base import Advice, OfOnePool, OfPools, PositiveShare, SomeGpus
+from sim.policies.supply import full_fleet, set_fleet
 from sim.schema import Strict
 from sim.units import Fraction, Plain, Seconds
 
 Time = Annotated[Seconds, Field(ge=1, allow_inf_nan=False)]
-Share = Annotated[Fraction, Field(gt=0)]
 Celsius = Annotated[Plain, Field(ge=-50, le=200)]
-AboveZero = Annotated[Plain, Field(gt=0)]
+Positive = Annotated[Plain, Field(gt=0)]
 Exponent = Annotated[Plain, Field(ge=1, le=4)]
 
 
-class Failures(OfAFleet):
-    """GPUs fail and are repaired, each for itself or several at once, as those of a server or a rack.
+class Failures(OfOnePool):
+    """GPUs fail and are repaired, independently or several at once, like those of a server or a rack.
 
-    A GPU works for an exponential time of mean `mtbf` and is repaired in one of mean `mttr`, so that a share mttr /
-    (mtbf + mttr) is down on average, from the start on. Of the whole service, `together` GPUs in a row fail and come
-    back at one instant. Chance is named by `seed`, not by the run's: the same GPUs fail at the same instants in every
-    run, under every playbook, whether they are in service or not. Two of these on one pool should have two seeds.
+    A GPU works for an exponential time of mean `mtbf` and is repaired in one of mean `mttr`, so that on average a share
+    mttr / (mtbf + mttr) is down, from the start on. Of the whole service, `together` neighbouring GPUs fail and return
+    at one instant. The draws depend on `seed`, not on the run's seed: the same GPUs fail at the same instants in every
+    run, under every playbook, whether they are in service or not. Two such policies on one pool need different seeds.
 
-    What has failed is noticed at a control tick, so mttr should be several of these. The fleet that the policies before
-    it leave shrinks by the number of those down; a batch that is running is finished, and the last in number go. A GPU
-    that comes back holds no model. A slice, and each cell, loses its part of what the whole service loses, rounded to
-    GPUs: less than half a GPU of a slice is not seen in it.
+    A failure takes effect at a control tick, so `mttr` should span several. The fleet that earlier policies leave
+    shrinks by the number of GPUs that are down; a running batch is finished, and the GPUs with the highest numbers go.
+    A GPU that returns holds no model. A slice, and each cell, loses its part of the loss of the whole service, rounded
+    to GPUs: less than half a GPU of a slice does not show.
     """
+
+    advice = Advice(
+        "faults",
+        protects="nothing: it removes GPUs as breakdowns do",
+        costs="capacity",
+        fails="where the fleet has nothing to spare: then it can start a retry storm",
+        example={"pool": "gpus", "mtbf": "20 h", "mttr": "1 h"},
+    )
 
     kind: Literal["failures"] = "failures"
     mtbf: Time = Field(description="mean time between a repair and the next failure, of one GPU")
     mttr: Time = Field(description="mean time to repair")
-    together: Ones = Field(default=1, description="GPUs that fail at once")
-    seed: Annotated[int, Field(ge=0, lt=2**63)] = Field(default=1, description="names the draws")
+    together: SomeGpus = Field(default=1, description="GPUs that fail at once")
+    seed: Annotated[int, Field(ge=0, lt=2**63)] = Field(default=1, description="seed of the failures")
     _next: list[tuple[float, int]] = PrivateAttr(default_factory=list)  # a heap: when each group changes next
     _changes: list[int] = PrivateAttr(default_factory=list)  # of each group: its draws so far
     _down: set[int] = PrivateAttr(default_factory=set)
@@ -55,7 +61,7 @@ class Failures(OfAFleet):
             set_fleet(controls, self.pool, gpus - down)
 
     def down(self, gpus: int, now: float, first: int = 0) -> int:
-        """How many of the first `gpus` GPUs are down at `now`; asked at ascending instants. first: names the pool."""
+        """The number of the first `gpus` GPUs that are down at `now`, which may not decrease. first: the pool's key."""
         for group in range(len(self._changes), math.ceil(gpus / self.together)):
             self._changes.append(1)
             if draw(self.seed, FAILURE, first + group, 0) < self.mttr / (self.mtbf + self.mttr):
@@ -69,7 +75,7 @@ class Failures(OfAFleet):
         return sum(min(each, gpus - group * each) for group in self._down if group * each < gpus)
 
     def lasting(self, group: int, first: int) -> float:
-        """Seconds until the next change of a group, which is up or down now."""
+        """Seconds until a group fails, or is repaired."""
         u = draw(self.seed, FAILURE, first + group, self._changes[group])
         self._changes[group] += 1
         return float(quantile(EXPONENTIAL, self.mttr if group in self._down else self.mtbf, 0.0, u))
@@ -86,17 +92,17 @@ def clock_under(cap: float, *, idle: float, alpha: float) -> float:
 
 
 def slow_down(controls: Controls, pools: list[str] | None, clock: float, power: float) -> None:
-    """Have GPUs run at this share of their clock and power, unless a policy before has made them slower."""
+    """Run GPUs at a share of their clock and power, unless an earlier policy has made them slower."""
     for pool in controls.pool_names if pools is None else pools:
         if pool not in controls.pool_names or controls.pools[controls.pool_names.index(pool), SLOWDOWN] * clock <= 1:
             controls.set_pool([pool], slowdown=1.0 / clock, power=power)
 
 
 class Electric(Strict):
-    """What a GPU draws: idle + (1 - idle) utilisation clock^alpha, as a share of its full power.
+    """The power of a GPU: idle + (1 - idle) utilisation clock^alpha, as a share of its full power.
 
-    Time of a batch goes with 1 / clock, as that of diffusion models does, which computing bounds; one that memory
-    bounds loses less. The defaults are assumed: published exponents are 2 to 3.
+    The time of a batch is proportional to 1 / clock, as for diffusion models, which are bound by compute; a model bound
+    by memory loses less. The defaults are assumed: published exponents are 2 to 3.
     """
 
     alpha: Exponent = Field(default=2.5, description="exponent of power over clock; assumed")
@@ -104,15 +110,23 @@ class Electric(Strict):
 
 
 class PowerCap(OfPools, Electric):
-    """GPUs may draw a share of their full power: their clock falls until a busy one does.
+    """GPUs may draw only a share of their full power: the clock falls until a busy GPU keeps the cap.
 
-    The clock is ((cap - idle) / (1 - idle))^(1 / alpha) of the full one, and a batch takes as much longer. It draws
-    `cap` of the profile's watts, which are taken to be those of full power. Capacity shrinks when it is needed most, so
-    a cap can be what begins a retry storm.
+    The clock is ((cap - idle) / (1 - idle))^(1 / alpha) of the full one, and a batch takes longer in proportion. It
+    draws `cap` of the profile's watts, which are taken to be full power. Capacity shrinks when it is needed most, so a
+    cap can start a retry storm.
     """
 
+    advice = Advice(
+        "faults",
+        protects="the power contract",
+        costs="speed, just when it is needed",
+        fails="with retries: it can start a storm",
+        example={"cap": "70 %"},
+    )
+
     kind: Literal["power cap"] = "power cap"
-    cap: Share = Field(description="share of its full power that a GPU may draw")
+    cap: PositiveShare = Field(description="share of its full power that a GPU may draw")
 
     @model_validator(mode="after")
     def leaves_something(self) -> Self:
@@ -126,37 +140,45 @@ class PowerCap(OfPools, Electric):
 
 
 def warmed(temperature: float, steady: float, seconds: float, time_constant: float) -> float:
-    """A temperature after some seconds on its way to a steady one: C dT/dt = P - (T - ambient) / R, solved.
+    """A temperature after some seconds of approaching a steady one: the solution of C dT/dt = P - (T - ambient) / R.
 
     steady: ambient + R P. time_constant: R C, seconds.
     """
     return steady + (temperature - steady) * math.exp(-seconds / time_constant)
 
 
-class Thermal(OfAFleet, Electric):
-    """GPUs that heat up with load, and clock down above a temperature until they have cooled.
+class Thermal(OfOnePool, Electric):
+    """GPUs heat up with load, and clock down above a temperature until they have cooled.
 
-    The pool has one temperature, that of a mean GPU: C dT/dt = P - (T - ambient) / R, with the power P of the
-    utilisation seen at the tick and of the clock since the tick before. At each control tick at which it is `above` the
-    clock falls by `step`, down to `floor`; at each at which it is `gap` cooler the clock rises by as much; in between
-    it stays. It begins as hot as idle GPUs are. Ticks should be shorter than `time_constant`, which is R C.
+    The pool has one temperature, that of a mean GPU: C dT/dt = P - (T - ambient) / R, where the power P follows from
+    the utilisation at the tick and the clock since the tick before. At each control tick above the temperature `above`
+    the clock falls by `step`, down to `floor`; at each tick below `above` - `gap` it rises by `step`; in between it
+    stays. The pool starts at the temperature of idle GPUs. Ticks should be shorter than `time_constant`, which is R C.
 
-    700 W is what an H100 SXM may draw; that GPUs clock down from 83 to 90 degrees on is commonly reported; resistance,
-    time constant and steps are assumed. With the defaults a busy GPU gets 91 degrees hot.
+    700 W is the limit of an H100 SXM; GPUs are commonly reported to clock down from 83 to 90 degrees; resistance, time
+    constant and steps are assumed. With the defaults a busy GPU reaches 91 degrees.
     """
 
+    advice = Advice(
+        "faults",
+        protects="GPUs from overheating",
+        costs="speed, after minutes of full load",
+        fails="with retries: it can start a storm",
+        example={"pool": "gpus"},
+    )
+
     kind: Literal["thermal throttling"] = "thermal throttling"
-    watts: AboveZero = Field(default=700.0, description="full power of a GPU, W")
+    watts: Positive = Field(default=700.0, description="full power of a GPU, W")
     ambient: Celsius = Field(default=35.0, description="temperature of the air or water at the GPU, degrees Celsius")
-    resistance: AboveZero = Field(default=0.08, description="degrees a GPU is warmer for each watt; assumed")
-    time_constant: Time = Field(default=120.0, description="time in which 63 % of a change is made; assumed")
+    resistance: Positive = Field(default=0.08, description="degrees of warming per watt; assumed")
+    time_constant: Time = Field(default=120.0, description="time for 63 % of a change; assumed")
     above: Celsius = Field(default=87.0, description="temperature above which the clock falls")
-    gap: AboveZero = Field(default=5.0, description="degrees below it at which the clock rises again; assumed")
-    floor: Share = Field(default=0.5, description="lowest clock, as a share of the full one; assumed")
-    step: Share = Field(default=0.05, description="what the clock falls or rises by at a tick; assumed")
+    gap: Positive = Field(default=5.0, description="degrees below it at which the clock rises again; assumed")
+    floor: PositiveShare = Field(default=0.5, description="lowest clock, as a share of the full one; assumed")
+    step: PositiveShare = Field(default=0.05, description="change of the clock per tick; assumed")
     _temperature: float = PrivateAttr(default=math.nan)
     _clock: float = PrivateAttr(default=1.0)
-    _ran: float = PrivateAttr(default=1.0)  # the clock since the tick before: a policy before may have set a lower one
+    _ran: float = PrivateAttr(default=1.0)  # the clock since the tick before, which another policy may have lowered
     _looked: float = PrivateAttr(default=0.0)
 
     @model_validator(mode="after")
@@ -167,12 +189,12 @@ class Thermal(OfAFleet, Electric):
         return self
 
     def balance(self, use: float) -> float:
-        """The temperature that GPUs of this utilisation reach in the end at the clock they ran at."""
+        """The steady temperature of GPUs at this utilisation and the clock they ran at."""
         share = self.idle + (1.0 - self.idle) * use * self._ran**self.alpha
         return self.ambient + self.resistance * self.watts * share
 
     def act(self, telemetry: Telemetry, controls: Controls) -> None:
-        use = utilisation(self.seen(telemetry))
+        use = self.seen(telemetry).utilisation
         if math.isnan(self._temperature):
             self._temperature = self.balance(0.0)
         else:

@@ -1,40 +1,84 @@
-"""A playbook: an ordered list of policies, each in force for some time: by date, or while a trigger says so."""
+"""A playbook: an ordered list of policies, each in force for some time, set by dates or by a trigger.
+
+Here is also the register of all policies: they are found in the files of this folder, and no list names them.
+"""
 
 import copy
 import math
+import operator
+import pkgutil
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
+from functools import reduce
+from importlib import import_module
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import Field
 
+from sim.errors import BadInput
 from sim.model.controls import Controls, Policy, Telemetry
-from sim.policies import ShippedPolicy
+from sim.policies.base import FAMILIES, NamedPolicy
 from sim.policies.trigger import Trigger, Watch
 from sim.schema import Strict
 from sim.units import Instant
 
 
+def named_policies() -> list[type[NamedPolicy]]:
+    """Every policy with a kind in the files of this folder, by family and then as they stand in the files."""
+    modules = [f"{__package__}.{file.name}" for file in pkgutil.iter_modules([str(Path(__file__).parent)])]
+    found = [
+        value
+        for module in modules
+        if module != __name__
+        for value in vars(import_module(module)).values()
+        if isinstance(value, type) and issubclass(value, NamedPolicy) and value.__module__ == module
+    ]
+    kinds = [policy for policy in found if not policy.model_fields["kind"].is_required()]
+    return sorted(kinds, key=lambda policy: FAMILIES.index(policy.advice.family))
+
+
+POLICIES = named_policies()
+KINDS: dict[str, type[NamedPolicy]] = {policy.model_fields["kind"].default: policy for policy in POLICIES}
+
+if TYPE_CHECKING:
+    AnyPolicy = NamedPolicy
+else:
+    AnyPolicy = Annotated[reduce(operator.or_, POLICIES), Field(discriminator="kind")]
+
+
 class Step(Strict):
     """One line of a playbook as a scenario writes it."""
 
-    policy: ShippedPolicy
+    policy: AnyPolicy
     from_: Instant = Field(default=0.0, alias="from", description="when it comes into force; at the start where absent")
     until: Instant = Field(
         default=math.inf, description="when it ends; never where absent", json_schema_extra={"default": "never"}
     )
     when: Trigger | None = Field(
-        default=None, description="what brings it into force between these instants; all the time where absent"
+        default=None, description="brings it into force and ends it between these instants; always in force if absent"
     )
+
+
+def policy_called(kind: str) -> type[NamedPolicy]:
+    """The class of a policy. Raises BadInput for a kind that does not exist."""
+    if kind not in KINDS:
+        raise BadInput("there is no such policy", key="name", value=kind, expected=", ".join(KINDS))
+    return KINDS[kind]
+
+
+def example(kind: str) -> Step:
+    """A policy with the settings of its example for the scenario 'surge', in force from the start."""
+    return Step.model_validate({"policy": {"kind": kind, **policy_called(kind).advice.example}})
 
 
 @dataclass
 class Timed:
     """A policy in force from one instant (seconds) until another.
 
-    One that cannot end at once says that it is `unwinding`, and has wind_down(telemetry, controls) called in place of
-    act() after its end, for as long.
+    A policy that cannot end at once has a property `unwinding`: after the end, and for as long as that is true,
+    wind_down(telemetry, controls) is called instead of act().
     """
 
     policy: Policy
@@ -54,7 +98,7 @@ class Timed:
         return self.begins <= now < self.ends
 
     def quiet_until(self, now: float) -> float:
-        """The instant before which its ticks cannot differ from that at `now`: then it begins, or ends, or now."""
+        """The instant before which no tick can differ from the one at `now`: its begin, its end, or `now`."""
         if self.in_force(now):
             return self.ends if getattr(self.policy, "steady", False) else now
         if self.unwinding:
@@ -71,10 +115,10 @@ class Timed:
 
 @dataclass
 class Triggered(Timed):
-    """A policy that a trigger brings into force and ends, between two instants; each time its memory begins empty."""
+    """A policy that a trigger brings into force and ends, between two instants; it begins each time without memory."""
 
     watch: Watch = field(kw_only=True)
-    fresh: Policy = field(init=False)  # the policy with no memory
+    fresh: Policy = field(init=False)  # the policy without memory
     looked: float = field(default=math.nan, init=False)  # the tick before
 
     def __post_init__(self) -> None:
@@ -84,7 +128,7 @@ class Triggered(Timed):
         return self.watch.on
 
     def quiet_until(self, now: float) -> float:
-        """It looks at every tick, so that counts are always those of one tick; when its time is over, at none."""
+        """It looks at every tick until its end, so that counts are those of one tick."""
         return now if now < self.ends or self.unwinding else math.inf
 
     def act(self, telemetry: Telemetry, controls: Controls) -> None:
@@ -101,9 +145,9 @@ class Triggered(Timed):
 
 
 def in_order(steps: Sequence[Any], seconds: Callable[[float | datetime], float]) -> list[Timed]:
-    """A run's own copies of a playbook's policies: their memory starts empty. `seconds` reads a scenario's instants.
+    """Copies of a playbook's policies for one run, without memory. `seconds` converts the instants of a scenario.
 
-    A policy of your own is in force all the time, unless it comes as a Timed or a Triggered.
+    A policy of your own is always in force, unless it is wrapped in a Timed or a Triggered.
     """
     timed = []
     for step in steps:

@@ -1,40 +1,179 @@
-"""What the service takes on at all: bounds on the queue and on the expected wait, and shedding at random."""
+"""Refusing requests so that the rest is served: by the queue, by the expected wait, at random, or by failures."""
 
-from typing import Literal
+from collections import deque
+from typing import Annotated, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, PrivateAttr, model_validator
 
 from sim.model.controls import Controls, Telemetry
-from sim.policies.target import Targeted
-from sim.units import Count, Fraction, Seconds
+from sim.policies.base import Advice, Duration, PositiveShare, Targeted, refusing
+from sim.units import Count, Fraction, Plain, Rate, Seconds
 
 
 class QueueBound(Targeted):
-    """Refuses while so many requests wait in the pool (counted at full scale)."""
+    """Refuses requests while `requests` or more wait in the pool (counted at full scale)."""
+
+    steady = True
+    advice = Advice(
+        "shedding",
+        protects="patience: nobody waits longer than bound / capacity",
+        costs="refusals during a burst",
+        fails="above capacity x (patience - service time), when users have left before they are served",
+        example={"requests": 500},
+        keeps_goodput=True,
+    )
 
     kind: Literal["queue bound"] = "queue bound"
     requests: Count
 
     def act(self, telemetry: Telemetry, controls: Controls) -> None:
-        self.turn(controls, queue=self.requests)
+        self.set(controls, queue=self.requests)
 
 
 class WaitBound(Targeted):
-    """Refuses a request whose wait, from the work queued before it, is expected to be longer than this."""
+    """Refuses a request whose expected wait, by the work that is queued before it, exceeds `longest`."""
+
+    steady = True
+    advice = Advice(
+        "shedding",
+        protects="patience, in seconds",
+        costs="refusals during a burst",
+        fails="where the queued work is misjudged",
+        example={"longest": "30 s"},
+        keeps_goodput=True,
+    )
 
     kind: Literal["wait bound"] = "wait bound"
     longest: Seconds
 
     def act(self, telemetry: Telemetry, controls: Controls) -> None:
-        self.turn(controls, wait=self.longest)
+        self.set(controls, wait=self.longest)
 
 
 class Shed(Targeted):
     """Refuses a share of requests at random."""
 
+    steady = True
+    advice = Advice(
+        "shedding",
+        protects="the service, from retries too if refused users are asked not to try again",
+        costs="a share of all requests, whether necessary or not",
+        fails="without 'final', when refused users try again at once; with a share that is too small",
+        example={"share": "60 %", "final": True},
+    )
+
     kind: Literal["shed"] = "shed"
     share: Fraction
-    final: bool = Field(default=False, description="whether they are told not to try again")
+    final: bool = Field(default=False, description="whether refused users are asked not to try again")
 
     def act(self, telemetry: Telemetry, controls: Controls) -> None:
-        self.turn(controls, shed=self.share, final=float(self.final))
+        self.set(controls, shed=self.share, final=float(self.final))
+
+
+def early(wait: float, low: float, high: float, most: float) -> float:
+    """The share refused at a wait: 0 up to `low`, growing evenly to `most` at `high`, everything from `high` on."""
+    return 1.0 if wait >= high else most * max(0.0, wait - low) / (high - low)
+
+
+class RandomEarly(Targeted):
+    """Refuses a share at random that grows with the wait, so that the queue never fills at once.
+
+    Random early detection (Floyd and Jacobson 1993): nobody is refused while the average is under `low`, a share that
+    grows evenly to `most` between `low` and `high`, and everybody above. The average is a moving one over control
+    ticks, with `weight` for the newest; it is of the pool's expected wait, where the original uses the queue's length.
+    Several ticks should pass while the queue grows from `low` to `high`; otherwise the policy flaps between refusing
+    all and none.
+    """
+
+    advice = Advice(
+        "shedding",
+        protects="the queue before it is long: a few requests are refused at random, and more the longer it is",
+        costs="some requests that would have been served",
+        fails="when the queue fills within a tick: at ten times the load it swings between everybody and nobody",
+        example={"pool": "gpus", "low": "5 s", "high": "40 s"},
+    )
+
+    kind: Literal["random early"] = "random early"
+    pool: str
+    low: Seconds = Field(description="expected wait from which some are refused")
+    high: Duration = Field(description="expected wait from which all are refused")
+    most: PositiveShare = Field(default=0.5, description="share refused just below `high`")
+    weight: PositiveShare = Field(default=1.0, description="weight of the newest tick in the average; 1: no average")
+    final: bool = Field(default=False, description="whether refused users are asked not to try again")
+    _average: float = PrivateAttr(default=0.0)
+
+    @model_validator(mode="after")
+    def in_order(self) -> Self:
+        if not self.low < self.high:
+            raise ValueError("'low' must be less than 'high'")
+        return self
+
+    def act(self, telemetry: Telemetry, controls: Controls) -> None:
+        self._average += self.weight * (telemetry.pool(self.pool).expected_wait - self._average)
+        share = early(self._average, self.low, self.high, self.most)
+        self.set(controls, **refusing(share, self.final))
+
+
+def rejection(
+    ended: float, succeeded: float, *, threshold: float = 0.95, aggression: float = 1.0, most: float = 0.8
+) -> float:
+    """The share that Envoy's admission control rejects, from the forwarded requests that ended and that succeeded.
+
+    min(most, (max(0, ended - succeeded / threshold) / (ended + 1)) ** (1 / aggression)).
+    """
+    failing = max(0.0, ended - succeeded / threshold) / (ended + 1.0)
+    return min(most, failing ** (1.0 / aggression))
+
+
+class AdmissionControl(Targeted):
+    """Refuses a share of requests that grows as fewer of those let in succeed (Envoy's admission control filter).
+
+    As in Envoy, a request counts once it has ended, and only if it was let in. Over the last `window` a share
+    max(0, ended - succeeded / threshold) / (ended + 1), to the power 1 / `aggression`, is refused; never more than
+    `max_rejection`, and nothing while fewer than `rps_threshold` requests per second ended (at full scale). The
+    defaults are Envoy's: 30 s, 95 %, 1, 80 %, 0. A success is an image for a user who is still there, in time or not; a
+    failure is a user who left first. Requests that a queue drops, or that other policies refuse, are not seen.
+
+    Counts are of the whole service; `tiers` and `features` only say which requests are refused. At a lasting demand R
+    for a capacity C, a share 1 - sqrt(C / (threshold R)) is refused: more than C is still let in, and above about 26 C,
+    where the limit of 80 % is reached, a fifth of all. The policy learns at control ticks, several of which should fit
+    into a window; ten or more requests should end in a window.
+    """
+
+    advice = Advice(
+        "shedding",
+        protects="a failing service",
+        costs="a share of all requests",
+        fails="above five times capacity (it refuses at most 80 %); behind a queue bound, which hides failures",
+    )
+
+    kind: Literal["admission control"] = "admission control"
+    window: Duration = 30.0
+    threshold: PositiveShare = Field(default=0.95, description="share of successes that is good enough")
+    aggression: Annotated[Plain, Field(ge=1, le=100)] = 1.0
+    rps_threshold: Rate = Field(default=0.0, description="rate of ended requests below which nothing is refused")
+    max_rejection: Fraction = 0.8
+    final: bool = Field(default=False, description="whether refused users are asked not to try again")
+    _seen: deque[tuple[float, float, float]] = PrivateAttr(default_factory=deque)  # time, ended, succeeded
+    _inside: float | None = PrivateAttr(default=None)
+
+    def act(self, telemetry: Telemetry, controls: Controls) -> None:
+        self.look(telemetry)
+        ended, succeeded = (sum(tick[place] for tick in self._seen) for place in (1, 2))
+        share = 0.0
+        if ended >= self.rps_threshold * controls.scale * self.window:
+            share = rejection(
+                ended, succeeded, threshold=self.threshold, aggression=self.aggression, most=self.max_rejection
+            )
+        self.set(controls, **refusing(share, self.final))
+
+    def look(self, telemetry: Telemetry) -> None:
+        """Count the requests that have ended since the tick before: those let in, less the growth of those inside."""
+        inside = float(sum(pool.inside for pool in telemetry.pools.values()))
+        if self._inside is not None:
+            let_in = float(telemetry.arrivals.sum() - telemetry.refused.sum())
+            ended = let_in - (inside - self._inside)
+            self._seen.append((telemetry.now, ended, float(telemetry.served.sum())))
+        self._inside = inside
+        while self._seen and self._seen[0][0] <= telemetry.now - self.window:
+            self._seen.popleft()

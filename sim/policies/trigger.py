@@ -6,13 +6,13 @@ from typing import Annotated, Self
 
 from pydantic import Field, model_validator
 
-from sim.errors import BadInput
 from sim.model.controls import Telemetry
+from sim.policies.base import Delay, OpenShare
+from sim.policies.window import ROUNDING, passed
 from sim.schema import Strict
-from sim.units import Count, Fraction, Rate, Seconds
+from sim.units import Count, Rate, Seconds
 from sim.wording import duration
 
-ROUNDING = 1e-6  # seconds: a time is over at the tick that it would be over at but for rounding
 OF_A_POOL = ("expected_wait", "utilisation", "queued")
 NAMES = {
     "expected_wait": "expected wait of {pool}",
@@ -22,9 +22,7 @@ NAMES = {
     "attempts": "attempts",
 }
 
-Finite = Annotated[Seconds, Field(allow_inf_nan=False)]
-Time = Annotated[Seconds, Field(gt=0, allow_inf_nan=False)]  # nothing is under 0, so a `below` of 0 would never end it
-Share = Annotated[Fraction, Field(gt=0, lt=1)]  # nor above 100 %
+Time = Annotated[Seconds, Field(gt=0, allow_inf_nan=False)]  # no time is under 0: a `below` of 0 would never end it
 Number = Annotated[Count, Field(gt=0, allow_inf_nan=False)]
 PerSecond = Annotated[Rate, Field(gt=0, allow_inf_nan=False)]
 
@@ -52,8 +50,8 @@ class Times(Bounds):
 class Shares(Bounds):
     """Bounds of a share."""
 
-    above: Share
-    below: Share
+    above: OpenShare  # no share is above 100 %
+    below: OpenShare  # no share is above 100 %
 
 
 class Counts(Bounds):
@@ -73,31 +71,31 @@ class Rates(Bounds):
 class Trigger(Strict):
     """When a step comes into force and when it ends, by one figure that the gateway sees at every control tick.
 
-    An alarm is raised when the figure has been above `above` at every tick for `for`, and clears when it has been under
-    `below` at every tick for as long; between the two it stays as it is. The step follows the alarm `reaction` later,
-    both ways, for people begin it and people end it. They act on the alarm they were called for, wherever the figure
-    is by then; only where the alarm has changed back in the meantime there is nothing to be done any more. After an end
-    the step does not begin again before `cool_down` is over: it begins then, if the alarm is still raised and their
-    reaction over. So it begins at most horizon / cool_down + 1 times. Nobody looks before the step's `from`; its
-    `until` ends it at once.
+    An alarm is raised when the figure has been above `above` at every tick for the time `for`, and clears when it has
+    been under `below` at every tick for the same time; between the two bounds it stays as it is. The step follows the
+    alarm after `reaction`, both ways, because people begin it and people end it. They act on the alarm they were called
+    for, whatever the figure is by then, unless the alarm has changed back in the meantime. After an end the step does
+    not begin again before `cool_down` is over: it begins then, if the alarm is still raised and the reaction time is
+    over. So it begins at most horizon / cool_down + 1 times. The figure is not watched before the step's `from`; its
+    `until` ends the step at once.
 
-    A measure can hide what it was begun for: what `refused` sees is also what a shedding step refuses, and it may keep
-    itself in force; a bound on the queue keeps `queued` down.
+    A step can hide the figure that began it: `refused` includes the refusals of a shedding step, which may keep itself
+    in force that way; a bound on the queue keeps `queued` low.
     """
 
     expected_wait: Times | None = Field(
-        default=None, description="wait of a request of the lowest priority that comes now"
+        default=None, description="wait of a request of the lowest priority that arrives now"
     )
     utilisation: Shares | None = Field(default=None, description="share of the pool's GPUs that are busy")
     queued: Counts | None = Field(default=None, description="requests waiting in the pool, at full scale")
     refused: Shares | None = Field(
-        default=None, description="share of attempts refused since the tick before; 0 if none"
+        default=None, description="share of attempts refused since the tick before; 0 without attempts"
     )
-    attempts: Rates | None = Field(default=None, description="attempts since the tick before, a time, at full scale")
+    attempts: Rates | None = Field(default=None, description="rate of attempts since the tick before, at full scale")
     pool: str | None = Field(default=None, description="the pool whose wait, utilisation or queue is watched")
-    for_: Finite = Field(default=0.0, alias="for", description="how long the figure must be beyond its bound")
-    reaction: Finite = Field(default=0.0, description="time from an alarm to the step, and from its end to the step's")
-    cool_down: Seconds = Field(default=0.0, description="time after an end in which it does not begin; 'never' again")
+    for_: Delay = Field(default=0.0, alias="for", description="time for which the figure must be beyond its bound")
+    reaction: Delay = Field(default=0.0, description="time from an alarm to the step, and from its end to the step's")
+    cool_down: Seconds = Field(default=0.0, description="time after an end before it may begin again; 'never' for good")
 
     @model_validator(mode="after")
     def watches_one_figure(self) -> Self:
@@ -120,26 +118,23 @@ class Trigger(Strict):
         return found
 
     def figure(self, telemetry: Telemetry, scale: float, elapsed: float) -> float:
-        """What is watched, at full scale: seconds, a share, a number or attempts a second.
+        """The figure it watches, at full scale: seconds, a share, a number or attempts per second.
 
-        scale: the slice that is simulated. elapsed: seconds since the tick before, nan at the first; what has happened
-        before the first tick is 0. Raises BadInput where the scenario has no such pool.
+        scale: the slice that is simulated. elapsed: seconds since the tick before, nan at the first tick, before which
+        every count is 0. Raises BadInput where the scenario has no such pool.
         """
         attempts = float(telemetry.arrivals.sum())
         if self.watched == "refused":
             return min(1.0, float(telemetry.refused.sum()) / attempts) if attempts > 0 else 0.0
         if self.watched == "attempts":
             return attempts / elapsed / scale if elapsed > 0 else 0.0
-        if self.pool not in telemetry.pools:
-            known = ", ".join(telemetry.pools)
-            raise BadInput("the scenario has no such pool", key="pool", value=self.pool, expected=known)
-        pool = telemetry.pools[self.pool]
+        pool = telemetry.pool(self.pool or "")
         if self.watched == "utilisation":
-            return pool.busy / pool.gpus if pool.gpus > 0 else 1.0
+            return pool.utilisation
         return pool.queued / scale if self.watched == "queued" else pool.expected_wait
 
     def written(self, figure: float) -> str:
-        """The figure as people read it."""
+        """A value of the figure in words."""
         if self.watched == "expected_wait":
             return duration(figure)
         if self.watched in ("utilisation", "refused"):
@@ -148,37 +143,32 @@ class Trigger(Strict):
         return number + (" a second" if self.watched == "attempts" else "")
 
 
-def over(now: float, since: float, lasting: float) -> bool:
-    """Whether so many seconds have passed."""
-    return now - since >= lasting - ROUNDING
-
-
 @dataclass
 class Watch:
-    """What is known of a trigger's figure so far, and whether its step is in force. Times are seconds, nan is never."""
+    """A trigger in a run: its alarm, and whether its step is in force. Times are in seconds, nan is never."""
 
     trigger: Trigger
     on: bool = False  # the step is in force
     ended: float = -math.inf  # when it last was
     raised: bool = False  # the alarm
-    beyond: float = math.nan  # the first of the ticks in a row at which the figure spoke against the alarm as it is
-    changed: float = math.nan  # when the alarm did last
-    why: str = ""  # and for what
+    beyond: float = math.nan  # the first of the latest ticks at which the figure contradicted the alarm
+    changed: float = math.nan  # when the alarm last changed
+    why: str = ""  # the reason for it
     held: bool = False  # the cool-down has kept the step from following it
 
     def look(self, now: float, figure: float) -> str:
-        """Take in the figure of this tick. Where the step begins or ends now: why, in words; '' where it does not."""
-        self.hear(now, figure)
-        if self.raised == self.on or not over(now, self.changed, self.trigger.reaction):
+        """Take in the figure of this tick. Returns why the step begins or ends now, '' if it does neither."""
+        self.update_alarm(now, figure)
+        if self.raised == self.on or not passed(now, self.changed, self.trigger.reaction):
             return ""
-        if self.raised and not over(now, self.ended, self.trigger.cool_down):
+        if self.raised and not passed(now, self.ended, self.trigger.cool_down):
             self.held = True
             return ""
         after = now - self.changed
         acted = f", acted on after {duration(after)}" if after > ROUNDING else ""
         return self.turned(now, self.why + acted + (", when the cool-down was over" if self.held else ""))
 
-    def hear(self, now: float, figure: float) -> None:
+    def update_alarm(self, now: float, figure: float) -> None:
         """Raise or clear the alarm."""
         bounds, lasting = self.trigger.bounds, self.trigger.for_
         if not (figure < bounds.below if self.raised else figure > bounds.above):
@@ -186,7 +176,7 @@ class Watch:
             return
         if math.isnan(self.beyond):
             self.beyond = now
-        if not over(now, self.beyond, lasting):
+        if not passed(now, self.beyond, lasting):
             return
         side, bound = ("under", bounds.below) if self.raised else ("above", bounds.above)
         what = NAMES[self.trigger.watched].format(pool=self.trigger.pool)
@@ -195,7 +185,7 @@ class Watch:
         self.raised, self.changed, self.beyond, self.held = not self.raised, now, math.nan, False
 
     def close(self, now: float) -> str:
-        """End the step where it is in force, whatever the figure. Says why, '' where it is not in force."""
+        """End the step, whatever the figure. Returns the reason, '' if the step is not in force."""
         return self.turned(now, "its 'until' is reached") if self.on else ""
 
     def turned(self, now: float, why: str) -> str:

@@ -2,7 +2,7 @@
 
 import math
 
-from sim.model.knobs import QUOTA_KINDS
+from sim.model.knobs import knob_called
 from sim.results.dates import date_of
 from sim.results.run import Run
 from sim.wording import amount, duration, percent, rate_unit
@@ -45,26 +45,26 @@ def rate(per_second: float) -> str:
 
 
 def knob(run: Run, name: str, value: float) -> str:
-    """The value of a gateway's knob, at full scale."""
-    if math.isnan(value):
-        return "none"
-    if name.endswith(": fleet"):
-        return "the scenario's" if math.isinf(value) else f"{amount(value / run.scale)} GPUs"
-    if math.isinf(value):
-        return "no limit"
+    """The value of a knob of the decision table, of the whole service and in its unit."""
     if name == "step":
         return "in force" if value else "not in force"
-    if name in ("open", "shed"):
-        return percent(value)
-    if name in ("min_age", "window", "wait"):
-        return duration(value)
-    if name == "rate":
-        return rate(value)
-    if name == "signup_rate":
-        return f"{amount(value / run.scale * 86400)} a day"
-    if name == "kind":
-        return QUOTA_KINDS[int(value)] if 0 <= value < len(QUOTA_KINDS) else "none"
-    return amount(value / run.scale if name == "queue" else value)
+    about = knob_called(name)
+    if about.choices:
+        return about.choices[int(value)]
+    if math.isinf(value):
+        return about.unset
+    full = value / run.scale if about.scaled else value
+    if about.unit == "share":
+        return percent(full)
+    if about.unit == "yes or no":
+        return "yes" if full else "no"
+    if about.unit == "seconds":
+        return duration(full)
+    if about.unit == "per second":
+        return rate(full)
+    if about.unit == "people per second":
+        return f"{amount(full * 86400)} people a day"
+    return f"{amount(full)} {about.unit}".strip()
 
 
 def interval(mean: float, low: float, high: float, *, percentages: bool = False, signed: bool = False) -> str:

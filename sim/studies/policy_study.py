@@ -7,7 +7,7 @@ import pandas as pd
 from sim.engine.parallel import Progress, in_parallel
 from sim.engine.simulate import simulate
 from sim.model.gateway import REASONS
-from sim.policies.guide import ADVICE, example
+from sim.policies.playbook import KINDS, example
 from sim.results.run import Run
 from sim.results.timeline import ATTEMPTS, IMAGES, IMAGES_DEGRADED, REASON
 from sim.scenario.load import load
@@ -42,7 +42,7 @@ def study(
 
     The first policy is none at all. A load of 1, with which others compare, is always among them.
     """
-    wanted = [NOTHING, *(ADVICE if kinds is None else kinds)]
+    wanted = [NOTHING, *(KINDS if kinds is None else kinds)]
     tasks = [
         (kind, share, seed) for kind in wanted for share in sorted({CAPACITY, *loads}) for seed in range(1, seeds + 1)
     ]

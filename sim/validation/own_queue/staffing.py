@@ -9,7 +9,8 @@ from numpy.typing import NDArray
 
 from sim.demand.recordings.rows import header
 from sim.errors import BadInput
-from sim.model.controls import MOST_GPUS, Controls, Telemetry
+from sim.model.controls import Controls, Telemetry
+from sim.model.knobs import MOST_GPUS
 from sim.policies.playbook import Timed
 from sim.validation.own_queue.log_times import DAY, TIME_OF_DAY, Floats, Texts, instants, numbers, times_of_day
 from sim.validation.own_queue.queue_log import Column, QueueLog, texts_of

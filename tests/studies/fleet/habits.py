@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from sim.engine.simulate import simulate
 from sim.model.streams import CHECK, draws
-from sim.policies import Shed
+from sim.policies.shedding import Shed
 from sim.results.run import Run
 from sim.scenario.load import load
 from sim.studies.demand_check import Arrivals, compared, generated_arrivals, quietest, sorted_arrivals

@@ -9,8 +9,8 @@ import numpy as np
 from sim.model.controls import Controls, PoolTelemetry, Telemetry
 from sim.model.gateway import charge, fresh_limiter, pause_before_retry, quota_allows, rate_allows
 from sim.model.knobs import BACKOFF, BASE, BURST, CAP, FULL_JITTER, QUOTA, RATE, RETRY_KNOBS, SHED, UNLIMITED, WINDOW
-from sim.policies import AdaptiveThrottle
-from sim.policies.adaptive import Learnt, envoy
+from sim.policies.adaptive_rules import Learnt, envoy
+from sim.policies.clients import AdaptiveThrottle
 from sim.policies.scaling import desired
 from sim.results.storms import Rules, stable_load
 from tests.studies.theory import closed_forms as theory

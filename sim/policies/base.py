@@ -1,0 +1,86 @@
+"""The base of all named policies: their advice, the types of their settings, and the tiers or pools they act on."""
+
+from dataclasses import dataclass, field
+from typing import Annotated, Any, ClassVar, Literal, get_args
+
+from pydantic import Field
+
+from sim.model.controls import Controls, PoolTelemetry, Telemetry
+from sim.model.knobs import MOST_GPUS
+from sim.schema import Strict
+from sim.units import Count, Fraction, Seconds, Whole
+
+Family = Literal["access", "limits", "shedding", "queue", "sharing", "quality", "clients", "supply", "faults"]
+FAMILIES: tuple[Family, ...] = get_args(Family)  # in the order in which they are listed
+
+Delay = Annotated[Seconds, Field(allow_inf_nan=False)]
+Duration = Annotated[Seconds, Field(gt=0, allow_inf_nan=False)]
+PositiveShare = Annotated[Fraction, Field(gt=0)]
+OpenShare = Annotated[Fraction, Field(gt=0, lt=1)]
+AtLeastOne = Annotated[Count, Field(ge=1)]
+Level = Annotated[Whole, Field(ge=1)]
+Gpus = Annotated[Whole, Field(ge=0, le=MOST_GPUS)]
+SomeGpus = Annotated[Whole, Field(ge=1, le=MOST_GPUS)]
+
+
+@dataclass(frozen=True)
+class Advice:
+    """Advice on a policy in a planner's words: what it protects, what it costs and when it fails."""
+
+    family: Family
+    protects: str
+    costs: str
+    fails: str
+    example: dict[str, Any] = field(default_factory=dict)  # settings for the shipped scenario 'surge', if not defaults
+    keeps_goodput: bool = False  # at any load; tests hold it to that
+
+
+class NamedPolicy(Strict):
+    """A policy that a scenario can name by its kind."""
+
+    steady: ClassVar[bool] = False  # it sets the same values at every tick, whatever it sees
+    advice: ClassVar[Advice]
+
+    kind: str
+
+    def act(self, telemetry: Telemetry, controls: Controls) -> None:
+        """Set knobs, at the start and at every control tick."""
+        raise NotImplementedError
+
+    @classmethod
+    def summary(cls) -> str:
+        """The first paragraph of the class's documentation."""
+        return " ".join(str(cls.__doc__).split("\n\n")[0].split())
+
+
+class Targeted(NamedPolicy):
+    """A policy for some tiers and features, or for all where they are not named."""
+
+    tiers: list[str] | None = Field(default=None, description="tiers it applies to; all where absent")
+    features: list[str] | None = Field(default=None, description="features it applies to; all where absent")
+
+    def set(self, controls: Controls, **knobs: float | str) -> None:
+        """Set knobs for the tiers and features of this policy."""
+        controls.set(tiers=self.tiers, features=self.features, **knobs)
+
+
+class OfPools(NamedPolicy):
+    """A policy for some pools, or for all where they are not named."""
+
+    steady = True
+
+    pools: list[str] | None = Field(default=None, description="pools it applies to; all where absent")
+
+
+class OfOnePool(NamedPolicy):
+    """A policy for one pool."""
+
+    pool: str = Field(description="pool it acts on")
+
+    def seen(self, telemetry: Telemetry) -> PoolTelemetry:
+        return telemetry.pool(self.pool)
+
+
+def refusing(share: float, final: bool, **knobs: float) -> dict[str, float]:
+    """Knobs that refuse a share of requests; none for a share of 0, which leaves them as earlier policies set them."""
+    return {"shed": share, "final": float(final), **knobs} if share > 0 else {}
