@@ -399,12 +399,12 @@ REFUSALS = {
     "no start": ("date,users\n2025-01-01,5\n2025-01-02,6\n", ":2", "at the very beginning"),
     "ragged": ("hours,users\n1,1,000\n", ":2", "3 cells"),
     "one column": ("users\n1\n2\n", "data.csv", "one column"),
-    "header only": ("hours,users\n", "data.csv", "a header only"),
+    "header only": ("hours,users\n", "data.csv", "no rows"),
     "empty": ("", "data.csv", "empty"),
     "comments only": ("# nothing\n", "data.csv", "empty"),
     "no name": ("a,b,c\n1,2,3\n", "data.csv", "no column"),
-    "one name": ("users,users\n1,2\n", "data.csv", "one name"),
-    "open quote": ('hours,users\n1,"5\n', "data.csv", "no CSV"),
+    "one name": ("users,users\n1,2\n", "data.csv", "does not name the columns"),
+    "open quote": ('hours,users\n1,"5\n', "data.csv", "never closed"),
     "one interval": ("date,new users\n2025-01-01,5\n", ":2", "no length"),
 }
 

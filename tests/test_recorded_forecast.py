@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 
 from sim.model.streams import BURST
-from sim.validation.own_queue.log_times import Axis
 from sim.validation.own_queue.queue_figures import figures
 from sim.validation.own_queue.queue_log import QueueLog, read_queue
 from sim.validation.own_queue.queue_study import SEEDS, figures_of, interval
+from sim.validation.own_queue.queue_times import Axis
 from sim.validation.own_queue.staffing import on_duty
 from sim.validation.own_queue.test_days import SEEDS as DRAWN
 from sim.validation.own_queue.test_days import (

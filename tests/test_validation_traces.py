@@ -7,10 +7,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from sim.demand.recordings.importing import Wishes, import_trace
+from sim.demand.recordings.importing import ImportOptions
 from sim.errors import BadInput
 from sim.results import theory
-from tests.recorded import recorded
+from tests.recorded import imported_trace, recorded
 from tests.results import assert_unmoved
 from tests.studies.__main__ import main
 from tests.studies.fleet.bursts import fano, rows_of_bursts
@@ -312,7 +312,7 @@ def test_the_recordings_utilisation_and_waits_are_predicted():
 
 
 def test_the_importer_reads_the_same_jobs():
-    fleet, trace = read_fleet(real_folder()), import_trace([real_folder() / INFERENCE], Wishes())
+    fleet, trace = read_fleet(real_folder()), imported_trace([real_folder() / INFERENCE], ImportOptions())
     np.testing.assert_array_equal(trace.times / 57, fleet.minute)
     assert trace.extra["service_s"].sum() == pytest.approx(fleet.inference.sum())
     assert np.nansum(trace.extra["load_s"]) == pytest.approx(fleet.load.sum())

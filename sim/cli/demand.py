@@ -142,12 +142,12 @@ def import_recording(
     A recording with problems is refused unless --repair names a repair for each: drop-invalid, clip-negative,
     assume-zone, assume-one, assume-user, drop-duplicates, keep-duplicates, sort. Gaps are reported and kept.
     """
-    from sim.demand.recordings.findings import refuse
-    from sim.demand.recordings.importing import Wishes, examined
+    from sim.demand.recordings.findings import refuse_open_problems
+    from sim.demand.recordings.importing import ImportOptions, examine_recording
     from sim.demand.recordings.trace import save_trace
 
     columns = {"time": time, "user": user, "images": images, "kind": kind}
-    wishes = Wishes(
+    options = ImportOptions(
         **columns,
         format=format,
         unit=one_of(time_unit, "--time-unit", ("s", "ms", "us", "ns")),
@@ -163,14 +163,14 @@ def import_recording(
     if target.exists() and not replace:
         raise BadInput("this file is there already", file=target, expected="another --out, or --replace")
     with progress_bar(", ".join(path.name for path in files), "read") as report:
-        done = examined(files, wishes, repairs, report)
+        done = examine_recording(files, options, repairs, report)
     console = Console(highlight=False)
     if format is None:
         console.print(f"Read as {done.layout}; --format says otherwise", soft_wrap=True, markup=False)
     if done.found:
         console.print(problem_table(done.found))
     if done.trace is None:
-        refuse(done.found, tuple(path.name for path in files))
+        refuse_open_problems(done.found, tuple(path.name for path in files))
         return
     save_trace(done.trace, target, replace=replace)
     show_trace(done.trace, console)
@@ -207,9 +207,9 @@ def problem_table(found: list[Any]) -> Table:
 
 def show_trace(trace: Any, console: Console) -> None:
     """The figures of a trace, and what was done to it."""
-    from sim.demand.recordings.summary import figures
+    from sim.demand.recordings.summary import trace_figures
 
-    f = figures(trace)
+    f = trace_figures(trace)
     facts = [
         ("rows", f"{f.rows:,}"),
         ("users", f"{f.users:,}" if trace.users_known else "not recorded"),

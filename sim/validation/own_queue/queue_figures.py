@@ -6,8 +6,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from sim.validation.own_queue.log_times import DAY
 from sim.validation.own_queue.queue_log import QueueLog, counted
+from sim.validation.own_queue.queue_times import DAY
 from sim.validation.own_queue.staffing import OnDuty
 
 WAITS = 1.0  # s: who waits for less has not waited

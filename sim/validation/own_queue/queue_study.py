@@ -10,9 +10,9 @@ from scipy import stats
 from sim.engine.parallel import Progress, in_parallel
 from sim.errors import BadInput
 from sim.validation.own_queue import test_days as recorded_forecast
-from sim.validation.own_queue.log_times import DAY
 from sim.validation.own_queue.queue_figures import FIGURES, figures, unlike
 from sim.validation.own_queue.queue_log import QueueLog, read_queue
+from sim.validation.own_queue.queue_times import DAY
 from sim.validation.own_queue.replay import Calls, Played, played
 from sim.validation.own_queue.staffing import OnDuty, on_duty
 from sim.validation.own_queue.test_days import Split, foretold_calls, recorded_calls, split_of

@@ -17,7 +17,8 @@ from sim.model.request import ABANDONED, SERVED, Request
 from sim.profile.profile import constant_profile
 from sim.scenario.people import SOURCE_SHIFT
 from sim.scenario.scenario import Scenario
-from sim.validation.own_queue.log_times import DAY, Floats
+from sim.tables.times import Floats
+from sim.validation.own_queue.queue_times import DAY
 from sim.validation.own_queue.staffing import OnDuty, Roster, Shifts
 
 NUMBER = (1 << SOURCE_SHIFT) - 1  # of a person's key, what is not the source

@@ -9,8 +9,9 @@ from numpy.typing import NDArray
 from scipy import stats
 
 from sim.model.streams import BURST, COUNT, FIT, PATIENCE, SERVICE, SIGNUP, series, standard_normal
-from sim.validation.own_queue.log_times import DAY, Floats
+from sim.tables.times import Floats
 from sim.validation.own_queue.queue_log import QueueLog
+from sim.validation.own_queue.queue_times import DAY
 from sim.validation.own_queue.replay import Calls
 from sim.validation.own_queue.survival import kaplan_meier
 
