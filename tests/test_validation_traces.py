@@ -136,12 +136,12 @@ def test_without_a_folder_the_command_asks_for_one(monkeypatch, capsys):
     [
         ({"inference": HEAD}, "has no rows"),
         ({"inference": "timestamp_anon,value\n1,2\n"}, "container_ip"),
-        ({"inference": pod_minutes((0, "many", "a"))}, "row 2"),
+        ({"inference": pod_minutes((0, "many", "a"))}, ":2"),
         ({"inference": pod_minutes((0, -1, "a"))}, "0 or more"),
         ({"inference": pod_minutes((0.5, 9000, "a"))}, "no minute of the recording"),
         ({"inference": pod_minutes((-1, 9000, "a"))}, "no minute of the recording"),
         ({"inference": pod_minutes((0, 9000, "NULL"))}, "no row names a pod"),
-        ({"duty": ""}, "not a readable CSV"),
+        ({"duty": ""}, "the file is empty"),
         ({"sizes": "size\n1\n"}, "value"),
     ],
 )
@@ -154,7 +154,7 @@ def test_a_file_of_the_fleet_that_is_none_is_refused(tmp_path, changes, words):
     ("changes", "words"),
     [
         ({"requests": ASKED + "yesterday,TXT_2_IMG,SUCCEED,7,G1,1,30,M0,0\n"}, "gmt_create"),
-        ({"requests": ASKED + "2024-11-15 10:00:00,TXT_2_IMG,SUCCEED,,G1,1,30,M0,0\n"}, "sojourn"),
+        ({"requests": ASKED + "2024-11-15 10:00:00,TXT_2_IMG,SUCCEED,,G1,1,30,M0,0\n"}, "exec_time_seconds"),
         ({"requests": "gmt_create\n2024-11-15 10:00:00\n"}, "exec_time_seconds"),
     ],
 )
