@@ -10,10 +10,10 @@ from typer.testing import CliRunner
 
 from sim.cli.main import app
 from sim.errors import BadInput
-from sim.validation.own_queue.queue_figures import unlike
+from sim.validation.own_queue.queue_figures import departures_from_model
 from sim.validation.own_queue.queue_log import read_queue
-from sim.validation.own_queue.queue_study import study
-from sim.validation.own_queue.replay import Calls, played
+from sim.validation.own_queue.queue_study import queue_study
+from sim.validation.own_queue.replay import Calls, play_calls
 from sim.validation.own_queue.staffing import OnDuty, on_duty
 from tests.recorded_queues import log_of_days, written
 
@@ -45,9 +45,9 @@ def test_who_serves_is_on_duty_from_the_first_service_to_the_last_without_long_b
 def test_where_all_go_home_by_the_log_one_stays_until_nobody_waits():
     calls = Calls(np.array([10.0, 20.0]), np.array([3000.0, 60.0]), np.full(2, FOR_GOOD))
     since, servers = np.array([0.0, 900.0]), np.array([1, 0])
-    told = played(calls, OnDuty(since, servers, "", stays=True), 0.0)
+    told = play_calls(calls, OnDuty(since, servers, "", stays=True), 0.0)
     assert told.waited[1] == 3010 - 20
-    given = played(calls, OnDuty(since, servers, ""), 0.0)
+    given = play_calls(calls, OnDuty(since, servers, ""), 0.0)
     assert list(given.served) == [True, False]
     assert np.isnan(given.waited[1])
 
@@ -127,10 +127,10 @@ def test_where_a_log_is_unlike_the_model_the_notes_say_so(tmp_path):
     """Two servers. The second waits 50 s beside an idle one; the third overtakes it; and A has two at once."""
     rows = ["0,0,100,A", "10,50,60,B", "20,0,30,A"]
     log = read_queue(written(tmp_path, "arrived,waited,served,server\n" + "\n".join(rows) + "\n"))
-    notes = unlike(log, log, on_duty(log, "2", tmp_path))
+    notes = departures_from_model(log, log, on_duty(log, "2", tmp_path))
     assert notes == [
-        "Test days, waited 1 s or more though fewer were being served than were on duty: 1 row.",
-        "Test days, served 1 s or more before somebody who had come earlier: 1 row.",
+        "Test days, waited 1 s or more while a server on duty was idle: 1 row.",
+        "Test days, served 1 s or more before an earlier arrival: 1 row.",
         "Test days, began 1 s or more before their server's last had ended: 1 row.",
     ]
 
@@ -178,8 +178,8 @@ def test_who_is_still_there_at_the_first_test_midnight_is_counted_and_keeps_serv
     """Two servers, both busy past midnight with people of the day before: nobody waits beside an idle one."""
     rows = ["86300,0,500,A", "86310,0,490,B", "86500,300,60,A"]
     log = read_queue(written(tmp_path, "arrived,waited,served,server\n" + "\n".join(rows) + "\n"))
-    assert unlike(log.on([1]), log, on_duty(log, "2", tmp_path)) == [
-        "Left out of the replay, since they came before the test days but were still there: 2 rows."
+    assert departures_from_model(log.on([1]), log, on_duty(log, "2", tmp_path)) == [
+        "Left out of the replay: came before the test days and were still there: 2 rows."
     ]
 
 
@@ -225,7 +225,7 @@ def test_the_command_shows_both_predictions_and_says_what_it_used(tmp_path):
     page = (tmp_path / "p.html").read_text(encoding="utf-8")
     for words in (
         "replayed, all test days",
-        "foretold, all test days",
+        "forecast, all test days",
         "Servers: from the log",
         "Tested: the last 1 of 3 days",
     ):
@@ -233,11 +233,11 @@ def test_the_command_shows_both_predictions_and_says_what_it_used(tmp_path):
 
 
 def test_a_log_of_one_day_is_replayed_alone(tmp_path):
-    made = study(file=log_of_days(tmp_path / "log.csv", [0], rate=1 / 120), servers="6")
+    made = queue_study(file=log_of_days(tmp_path / "log.csv", [0], rate=1 / 120), servers="6")
     assert {row.case for row in made.rows} == {"replayed, all test days"}
     assert "only be replayed" in " ".join(made.notes)
     with pytest.raises(BadInput, match="--test-days"):
-        study(file=tmp_path / "log.csv", servers="6", test_days=1)
+        queue_study(file=tmp_path / "log.csv", servers="6", test_days=1)
 
 
 @pytest.mark.parametrize(
@@ -258,4 +258,4 @@ def test_wrong_calls_end_with_a_message(given, words):
 def test_days_without_anybody_on_duty_are_refused(tmp_path):
     roster = written(tmp_path, "from,servers\n0:00,0\n", "roster.csv")
     with pytest.raises(BadInput, match="nobody is on duty"):
-        study(file=written(tmp_path, "arrived,waited,served\n1,2,3\n"), servers=str(roster))
+        queue_study(file=written(tmp_path, "arrived,waited,served\n1,2,3\n"), servers=str(roster))

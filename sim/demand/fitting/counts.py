@@ -72,7 +72,7 @@ def read_counts(
     return without_nobody(at, times, numbers, why, begins)
 
 
-def words(name: str) -> list[str]:
+def words_in(name: str) -> list[str]:
     return re.findall(r"[a-z]+", name.lower())
 
 
@@ -93,9 +93,9 @@ def columns_of_counts(names: list[str], time: str, value: str, path: Path) -> tu
 
 def column_by_words(option: str, names: list[str], known: set[str], path: Path) -> str:
     """The one column whose name has a known word in it; of two columns without one, times come first."""
-    found = [name for name in names if known & set(words(name))]
+    found = [name for name in names if known & set(words_in(name))]
     # 'users per day' is a count, though a day is a time.
-    found = [name for name in found if option != "--time" or not VALUE_WORDS & set(words(name))] or found
+    found = [name for name in found if option != "--time" or not VALUE_WORDS & set(words_in(name))] or found
     if len(found) == 1:
         return found[0]
     if not found and len(names) == (2 if option == "--time" else 1):
@@ -108,7 +108,7 @@ def kind_of_counts(name: str, numbers: Floats, given: Kind | None) -> tuple[Kind
     """Whether counts are cumulative or of intervals, and how that was recognised, as a sentence."""
     if given is not None:
         return given, f"The counts are taken as {given}, as requested."
-    stock, flow = STOCK_WORDS & set(words(name)), FLOW_WORDS & set(words(name))
+    stock, flow = STOCK_WORDS & set(words_in(name)), FLOW_WORDS & set(words_in(name))
     falls = bool(np.any(np.diff(numbers) < 0))
     if flow:
         return "interval", f"The counts are taken as those of each interval, since the column is named {name!r}."
@@ -121,7 +121,7 @@ def kind_of_counts(name: str, numbers: Floats, given: Kind | None) -> tuple[Kind
 def instants_of(at: Column) -> list[float | datetime]:
     """Each cell of times: a timestamp, or seconds after the beginning. Raises BadInput where both occur."""
     plain = at.match(PLAIN_NUMBER) & ~at.match("^0$")
-    units = [word for word in words(at.name) if word in SECONDS]
+    units = [word for word in words_in(at.name) if word in SECONDS]
     if not units:
         at.refuse(plain, "a timestamp, '2 h', or a column named after the unit, like 'hours'", "this time has no unit")
     unit_of = dict.fromkeys(at.texts.filter(pa.array(plain)).to_pylist(), units[-1] if units else "")

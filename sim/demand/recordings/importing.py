@@ -88,7 +88,7 @@ def read_rows(paths: list[Path], layout: Layout, options: ImportOptions, progres
 
 def draft_of(rows: Rows, layout: Layout, times: RecordedTimes, paths: list[Path]) -> Draft:
     """The rows as numbers, with the marks of what each row alone has wrong."""
-    images, bad = images_of(rows.coded["images"], len(rows)) if "images" in rows.coded else (None, None)
+    images, bad = images_requested(rows.coded["images"], len(rows)) if "images" in rows.coded else (None, None)
     user = user_codes(rows.coded["user"]) if "user" in rows.coded else None
     marks = dict(times.marks)
     if bad is not None:
@@ -111,7 +111,7 @@ def for_each_row(column: Any, of_words: NDArray[Any]) -> NDArray[Any]:
     return of_words[column.indices.to_numpy()] if len(of_words) else np.empty(0)
 
 
-def images_of(column: Any, n: int) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+def images_requested(column: Any, n: int) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
     """Images requested, nan where the recording does not say; and the rows whose text is not a count."""
     words = pc.utf8_trim_whitespace(column.dictionary)
     values = floats(words)
@@ -164,7 +164,7 @@ def trace_from_draft(
         source=", ".join(draft.files),
         sha256=sha256_of(paths),
         recorded_as=layout.name,
-        notes=notes_of(draft, layout, found, int(np.isnan(images).sum())),
+        notes=import_notes(draft, layout, found, int(np.isnan(images).sum())),
         extra=extra,
     )
 
@@ -228,7 +228,7 @@ def load_seconds(rows: Rows, order: NDArray[np.int64], paths: list[Path]) -> dic
     return {"load_s": np.asarray(known.reindex(here), dtype=np.float64)}
 
 
-def notes_of(draft: Draft, layout: Layout, found: list[Finding], unknown: int) -> tuple[str, ...]:
+def import_notes(draft: Draft, layout: Layout, found: list[Finding], unknown: int) -> tuple[str, ...]:
     """The rows left out, the assumptions made and the repairs, in words."""
     notes = [*layout.notes, *draft.times.assumed]
     if draft.rows.left_out:

@@ -89,13 +89,13 @@ def read_queue(file: Path, given: Sequence[str] = ()) -> QueueLog:
     Raises BadInput for a file, a column or a value that cannot be read. Rows in which a value is missing or below 0
     are left out and counted in the notes.
     """
-    sources = mapped(given, column_names(file), file)
+    sources = mapped_columns(given, column_names(file), file)
     table = read_columns(file, dict.fromkeys(source.column for source in sources.values()))
     columns = {name: table[source.column] for name, source in sources.items()}
     notes: list[str] = []
     if "ignored" in columns:
         ignored = marked(columns["ignored"], sources["ignored"])
-        notes += counted(ignored, f"Left out because of '{sources['ignored'].column}'")
+        notes += note_on_rows(ignored, f"Left out because of '{sources['ignored'].column}'")
         columns = {name: column.keep(~ignored) for name, column in columns.items()}
     if not len(columns["arrived"]):
         raise BadInput("the log has no rows", file=file)
@@ -128,27 +128,27 @@ def replayable(log: QueueLog, notes: list[str], file: Path, *, named: bool) -> Q
     """The rows that can be replayed, in order of arrival; the others are counted."""
     missing = np.isnan(log.arrived) | np.isnan(log.waited) | (np.isnan(log.served) & ~log.abandoned)
     negative = ~missing & ((log.waited < 0) | (log.served < 0))
-    notes += counted(missing, "Left out because a time is missing")
+    notes += note_on_rows(missing, "Left out because a time is missing")
     if (missing & ~np.isnan(log.waited) & np.isnan(log.served)).any():
         notes.append("Those of them that waited and were not served may have hung up: --map abandoned=COLUMN:VALUE.")
-    notes += counted(negative, "Left out because a wait or a service is below 0")
+    notes += note_on_rows(negative, "Left out because a wait or a service is below 0")
     kept = np.flatnonzero(~missing & ~negative)
     if not len(kept):
         raise BadInput("no row of the log can be replayed", file=file, value=" ".join(notes) or None)
     log = log.rows(kept[np.argsort(log.arrived[kept], kind="stable")])
     if named:
-        notes += counted((log.server < 0) & ~log.abandoned, "Served, but the server is not named")
+        notes += note_on_rows((log.server < 0) & ~log.abandoned, "Served, but the server is not named")
     if log.axis.zoned:
         notes.append("Times with a zone are read in UTC, and so are days and hours.")
     return replace(log, notes=tuple(notes))
 
 
-def counted(rows: Mask, what: str) -> list[str]:
+def note_on_rows(rows: Mask, what: str) -> list[str]:
     """A note on some rows; none where there are none."""
     return [f"{what}: {int(rows.sum()):,} row{'s' if rows.sum() > 1 else ''}."] if rows.any() else []
 
 
-def mapped(given: Sequence[str], names: list[str], file: Path) -> dict[str, Source]:
+def mapped_columns(given: Sequence[str], names: list[str], file: Path) -> dict[str, Source]:
     """The column of each name: as given, else the column of that very name. Raises BadInput."""
     found: dict[str, Source] = {}
     for text in given:
