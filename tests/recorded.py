@@ -8,6 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from sim.demand.recordings.findings import refuse_open_problems
+from sim.demand.recordings.importing import ImportOptions, examine_recording
+from sim.demand.recordings.trace import Trace
+
 BESIDE = Path(__file__).parent.parent.parent
 
 
@@ -24,3 +28,11 @@ def recorded(name: str) -> Path:
     if not path.is_file():
         pytest.skip(f"the recorded trace {name} is not here; put it into {folder()}, or set MELTPOINT_TRACES")
     return path
+
+
+def imported_trace(paths: list[Path], options: ImportOptions, repairs: list[str] | None = None) -> Trace:
+    """The trace of recorded files, refused as by the command where a problem is not repaired."""
+    done = examine_recording(paths, options, repairs or [])
+    refuse_open_problems(done.found, tuple(path.name for path in paths))
+    assert done.trace is not None
+    return done.trace

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from sim.cli.demand_check import demand_check
-from sim.demand.recordings.importing import Wishes, import_trace
+from sim.demand.recordings.importing import ImportOptions
 from sim.engine.simulate import simulate
 from sim.errors import BadInput
 from sim.scenario.load import load
@@ -19,7 +19,7 @@ from sim.studies.demand_check import (
     session_sizes,
     statistics,
 )
-from tests.recorded import recorded
+from tests.recorded import imported_trace, recorded
 from tests.test_scripts import trace_of
 
 HOUR, DAY = 3600.0, 86400.0
@@ -87,7 +87,7 @@ MISSES = {
 
 def test_the_studio_asks_as_the_recorded_one_did():
     path = recorded("gentd26/lora_request_trace.csv")
-    real = recorded_arrivals(import_trace([path], Wishes(), []))
+    real = recorded_arrivals(imported_trace([path], ImportOptions(), []))
     scenario = load("creative-studio")
     table = compared(real, [generated_arrivals(simulate(scenario, unlimited=True, seed=s)) for s in (1, 2, 3, 4, 5)])
     rows = table.set_index("statistic")

@@ -1,6 +1,7 @@
 """The knobs: what can be set, for whom, what is refused, what is put down; and telemetry, which the tables bear out."""
 
 import math
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -302,7 +303,11 @@ def test_a_gpu_that_runs_at_half_speed_is_busy_like_any_other():
 
     def busy(slowdown: float) -> float:
         notes = Notes()
-        scenario = {"pools": {"gpus": {"gpus": 2, "max_batch": 1}}, "control_tick": "5 s", "horizon": "201 s"}
+        scenario: dict[str, Any] = {
+            "pools": {"gpus": {"gpus": 2, "max_batch": 1}},
+            "control_tick": "5 s",
+            "horizon": "201 s",
+        }
         arriving(np.arange(0.5, 200, 20), [Slow(slowdown), notes], **scenario)
         return float(np.mean([t.pools["gpus"].utilisation for t in notes.seen[1:]]))
 

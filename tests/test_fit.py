@@ -13,7 +13,7 @@ from scipy import optimize
 
 from sim.demand.fitting.counts import Counts, read_counts
 from sim.demand.fitting.fit import fit_all
-from sim.demand.fitting.forecast import QUANTILES, demand_block, fan, sentences
+from sim.demand.fitting.forecast import QUANTILES, demand_block, fan_of_futures, sentences
 from sim.demand.fitting.growth_curves import MODELS, chosen_models
 from sim.errors import BadInput
 from sim.model.streams import normal
@@ -193,7 +193,7 @@ def test_the_fan_widens_beyond_the_data_and_holds_the_fit():
     data = generated("weibull", truth, np.linspace(3, 50, 15) * HOUR, noise=0.03)
     fit = only(data, "weibull")
     ahead = np.array([30.0, 50.0, 100.0, 200.0]) * HOUR
-    futures = fan(fit, ahead)
+    futures = fan_of_futures(fit, ahead)
     width = np.log(futures.totals[-1] / futures.totals[0])
     assert np.all(np.diff(width) > 0)
     assert np.all(np.diff(futures.totals, axis=0) >= 0), "quantiles ascend"
@@ -209,7 +209,7 @@ def test_the_fan_holds_the_truth_as_often_as_it_says():
     for seed in seeds:
         data = generated("weibull", truth, at, noise=0.03, seed=seed)
         then = float(MODELS["weibull"].wave(truth).cumulative(90 * HOUR)) * math.exp(0.03 * normal(seed, 98, 0, 0))
-        low, high = fan(only(data, "weibull"), np.array([90 * HOUR]), seed).totals[[0, -1], 0]
+        low, high = fan_of_futures(only(data, "weibull"), np.array([90 * HOUR]), seed).totals[[0, -1], 0]
         held += low <= then <= high
     share = QUANTILES[-1] - QUANTILES[0]
     assert abs(held - share * len(seeds)) / math.sqrt(share * (1 - share) * len(seeds)) < 3.5
@@ -217,7 +217,7 @@ def test_the_fan_holds_the_truth_as_often_as_it_says():
 
 def test_the_fan_is_the_same_for_a_seed_and_another_for_another(threads):
     ahead = np.array([200 * HOUR])
-    first, again, other = (fan(threads["weibull"], ahead, seed).totals for seed in (1, 1, 2))
+    first, again, other = (fan_of_futures(threads["weibull"], ahead, seed).totals for seed in (1, 1, 2))
     assert np.array_equal(first, again)
     assert not np.array_equal(first, other)
 
@@ -265,7 +265,7 @@ def test_the_sentences_say_that_intervals_are_optimistic(threads):
 def test_fewer_than_six_points_fit_no_market_unless_it_is_given():
     data = read_counts(THREADS)
     few = counts(data.times[:5], data.totals[:5])
-    with pytest.raises(BadInput, match="cannot tell how many people") as refused:
+    with pytest.raises(BadInput, match="cannot tell the size of the market") as refused:
         fit_all(few)
     assert refused.value.key == "--people"
     fit = fit_all(few, people=100e6)[0]
@@ -399,12 +399,12 @@ REFUSALS = {
     "no start": ("date,users\n2025-01-01,5\n2025-01-02,6\n", ":2", "at the very beginning"),
     "ragged": ("hours,users\n1,1,000\n", ":2", "3 cells"),
     "one column": ("users\n1\n2\n", "data.csv", "one column"),
-    "header only": ("hours,users\n", "data.csv", "a header only"),
+    "header only": ("hours,users\n", "data.csv", "no rows"),
     "empty": ("", "data.csv", "empty"),
     "comments only": ("# nothing\n", "data.csv", "empty"),
     "no name": ("a,b,c\n1,2,3\n", "data.csv", "no column"),
-    "one name": ("users,users\n1,2\n", "data.csv", "one name"),
-    "open quote": ('hours,users\n1,"5\n', "data.csv", "no CSV"),
+    "one name": ("users,users\n1,2\n", "data.csv", "does not name the columns"),
+    "open quote": ('hours,users\n1,"5\n', "data.csv", "never closed"),
     "one interval": ("date,new users\n2025-01-01,5\n", ":2", "no length"),
 }
 

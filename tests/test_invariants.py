@@ -25,7 +25,8 @@ def run_of(document, playbook="one", seed=1) -> tuple[Scenario, Run]:
 
 def priorities(scenario: Scenario, run: Run, playbook: str = "one") -> pd.Series:
     """Each request's priority: by tier, as the playbook's one priority policy has it for the whole run."""
-    first = next((s.policy.first for s in scenario.playbooks[playbook] if s.policy.kind == "priority"), [])
+    policies = [step.policy for step in scenario.playbooks[playbook]]
+    first = next((policy.first for policy in policies if isinstance(policy, Priority)), [])
     return run.requests["tier"].astype(str).map(lambda tier: first.index(tier) if tier in first else len(first))
 
 

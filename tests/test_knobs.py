@@ -1,6 +1,7 @@
 """One table of knobs: a row says a knob's default, range, unit and scaling, and reports show it by that row."""
 
 import math
+from typing import Any
 
 import pytest
 
@@ -16,7 +17,7 @@ from tests.traces import arriving
 SCALE = 1 / 16
 
 # What a policy sets, for the whole service, and what the report of a sixteenth of the service has to show.
-GATEWAY = {
+GATEWAY: dict[str, tuple[Any, str]] = {
     "open": (0.25, "25 %"),
     "min_age": (432_000, "5 days"),
     "rate": (3 / 60, "3 a minute"),
@@ -39,7 +40,7 @@ GATEWAY = {
     "flow": (3, "3"),
     "weight": (2.5, "2.5"),
 }
-POOL = {
+POOL: dict[str, tuple[Any, str]] = {
     "order": ("last in first out", "last in first out"),
     "expire": (50, "50 s"),
     "foresight": (1, "yes"),
@@ -53,7 +54,7 @@ POOL = {
     "slowdown": (1.5, "1.5 times"),
     "power": (0.7, "0.7 times"),
 }
-RETRIES = {
+RETRIES: dict[str, tuple[Any, str]] = {
     "budget": ("success", "success"),
     "ratio": (0.1, "0.1 retries"),
     "bucket": (160, "160 retries"),

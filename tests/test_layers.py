@@ -39,6 +39,7 @@ FLOORS: list[dict[str, str]] = [
     {
         "model": "requests, random streams, knobs, controls, and the scalar rules that both engines call",
         "shipped": "where shipped scenarios and profiles are",
+        "tables": "other programs' tables (CSV, Parquet) as texts with line numbers; times in any form",
     },
     {
         "errors": "wrong input, in one message",
@@ -61,7 +62,7 @@ PLACES = {
     "typer": {"cli"},
     "rich": {"cli"},
 }
-WITHOUT_PANDAS = ("model", "profile", "policies", "scenario")  # tables begin with results, recordings and counts
+WITHOUT_PANDAS = ("model", "profile", "policies", "scenario")  # the rest has arrays
 HEAVY = {"torch", "diffusers", "matplotlib", "jinja2", "typer", "rich"}  # what no simulation needs
 
 

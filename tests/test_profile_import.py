@@ -36,10 +36,10 @@ GENAI_PERF = (
 )
 
 
-def imported(tmp_path, text, kind="plain", **sizes):
+def imported(tmp_path, text, **sizes):
     table = tmp_path / "table.csv"
     table.write_text(text)
-    return import_profile(table, kind, FACTS, **{"side": 1024, "steps": 28, "batch": 1, **sizes})
+    return import_profile(table, FACTS, **{"side": 1024, "steps": 28, "batch": 1, **sizes})
 
 
 def test_a_plain_table_is_read_in_its_own_unit(tmp_path):
@@ -53,43 +53,42 @@ def test_a_plain_table_is_read_in_its_own_unit(tmp_path):
 
 
 def test_perf_analyzer_gives_the_servers_compute_time_at_concurrency_1(tmp_path):
-    (point,) = imported(tmp_path, PERF_ANALYZER, "perf_analyzer", batch=4)["points"]
+    (point,) = imported(tmp_path, PERF_ANALYZER, batch=4)["points"]
     assert point["latency_s"]["p50"] == pytest.approx(3.003)
     assert point["batch"] == 4
 
 
 def test_perf_analyzer_without_server_times_gives_the_clients(tmp_path):
     text = "Concurrency,Inferences/Second,p50 latency,p90 latency\n1,0.3,3003500,3100000\n"
-    (point,) = imported(tmp_path, text, "perf_analyzer")["points"]
+    (point,) = imported(tmp_path, text)["points"]
     assert point["latency_s"] == pytest.approx({"p50": 3.0035, "p90": 3.1})
 
 
 def test_genai_perf_gives_prefill_and_decode(tmp_path):
-    prefill, decode = imported(tmp_path, GENAI_PERF, "genai_perf", side=512, batch=8)["points"]
+    prefill, decode = imported(tmp_path, GENAI_PERF, side=512, batch=8)["points"]
     assert (prefill["component"], prefill["latency_s"]["p50"], prefill["batch"]) == ("prefill", 0.054, 8)
     assert (decode["component"], decode["latency_s"]["p50"]) == ("decode", pytest.approx(0.0104))
 
 
 @pytest.mark.parametrize(
-    ("text", "kind", "words"),
+    ("text", "words"),
     [
-        ("batch,latency\n1,2.5\n", "plain", "unit"),
-        ("batch,latency_s\n1,fast\n", "plain", "latency_s"),
-        ("batch,latency_s\n1,-2\n", "plain", "above 0"),
-        ("batch,latency_s\n1,nan\n", "plain", "above 0"),
-        ("batch,latency_s\n1.5,2\n", "plain", "whole"),
-        ("batch,latency_s,colour\n1,2,red\n", "plain", "colour"),
-        ("batch,latency_s\n", "plain", "no rows"),
-        ("", "plain", "no rows"),
-        ("Concurrency,p50 latency\n8,1000\n", "perf_analyzer", "concurrency 1"),
-        ("Metric,p50,p90\nInter Token Latency (ms),1,2\n", "genai_perf", "Time To First Token"),
-        ("Metric,p50,p90\nTime To First Token (h),1,2\nInter Token Latency (ms),1,2\n", "genai_perf", "unit"),
-        ("batch,latency_s\n1,2\n", "spreadsheet", "plain"),
+        ("batch,latency\n1,2.5\n", "unit"),
+        ("batch,latency_s\n1,fast\n", "latency_s"),
+        ("batch,latency_s\n1,-2\n", "above 0"),
+        ("batch,latency_s\n1,nan\n", "above 0"),
+        ("batch,latency_s\n1.5,2\n", "whole"),
+        ("batch,latency_s,colour\n1,2,red\n", "colour"),
+        ("batch,latency_s\n", "no rows"),
+        ("", "empty"),
+        ("Concurrency,p50 latency\n8,1000\n", "concurrency 1"),
+        ("Metric,p50,p90\nInter Token Latency (ms),1,2\n", "Time To First Token"),
+        ("Metric,p50,p90\nTime To First Token (h),1,2\nInter Token Latency (ms),1,2\n", "unit"),
     ],
 )
-def test_a_wrong_table_is_refused(tmp_path, text, kind, words):
+def test_a_wrong_table_is_refused(tmp_path, text, words):
     with pytest.raises(BadInput, match=words):
-        imported(tmp_path, text, kind)
+        imported(tmp_path, text)
 
 
 def test_the_command_writes_a_profile_that_loads(tmp_path):

@@ -4,30 +4,30 @@ import numpy as np
 import pytest
 
 from sim.model.streams import BURST
-from sim.validation.own_queue.log_times import Axis
-from sim.validation.own_queue.queue_figures import figures
-from sim.validation.own_queue.queue_log import QueueLog, read_queue
-from sim.validation.own_queue.queue_study import SEEDS, figures_of, interval
-from sim.validation.own_queue.staffing import on_duty
-from sim.validation.own_queue.test_days import SEEDS as DRAWN
-from sim.validation.own_queue.test_days import (
+from sim.validation.own_queue.queue_figures import figures_of_log
+from sim.validation.own_queue.queue_forecast import SEEDS as DRAWN
+from sim.validation.own_queue.queue_forecast import (
     drawn_again,
-    foretold_arrivals,
-    foretold_calls,
-    poisson,
+    forecast_arrivals,
+    forecast_calls,
+    groups_of_weekdays,
+    poisson_instants,
     rates_of,
     split_of,
     spread_of_days,
     spread_over_seeds,
-    weekdays,
 )
+from sim.validation.own_queue.queue_log import QueueLog, read_queue
+from sim.validation.own_queue.queue_study import SEEDS, figures_of_run, prediction_interval
+from sim.validation.own_queue.queue_times import Axis
+from sim.validation.own_queue.staffing import on_duty
 from tests.recorded_queues import log_of_days, written
 
 
 def test_arrivals_are_poisson_hour_by_hour():
     hours, expected = np.arange(24) * 3600.0, np.zeros(24)
     expected[[8, 9, 20]] = 40.0, 10.0, 0.5
-    runs = [poisson(hours, expected, seed) for seed in range(1, 401)]
+    runs = [poisson_instants(hours, expected, seed) for seed in range(1, 401)]
     counts = np.array([np.histogram(run, np.arange(25) * 3600.0)[0] for run in runs])
     assert (counts[:, expected == 0] == 0).all()
     for hour in (8, 9, 20):
@@ -59,9 +59,9 @@ def test_drawn_days_tell_a_rate_as_badly_as_so_many_days_can():
 
 def test_days_are_drawn_again_within_their_weekday():
     days = np.array([0, 1, 2, 7, 8, 10, 14])
-    assert [part.tolist() for part in weekdays(days)] == [[0, 7, 14], [1, 8], [2, 10]]
+    assert [part.tolist() for part in groups_of_weekdays(days)] == [[0, 7, 14], [1, 8], [2, 10]]
     runs = np.array([drawn_again(days, seed) for seed in range(1, 2001)])
-    for part in weekdays(days):
+    for part in groups_of_weekdays(days):
         found = np.isin(runs, part)
         assert (found.sum(axis=1) == len(part)).all()
         share = (runs == part[0]).sum() / found.sum()
@@ -90,9 +90,9 @@ def test_days_that_differ_are_foretold_as_often_as_the_interval_says(train, sigm
         log = QueueLog(
             arrived, np.zeros(n), np.ones(n), np.zeros(n, bool), np.zeros(n, int), Axis("seconds", 0.0, None)
         )
-        runs = [foretold_arrivals(split_of(log, 3), seed) for seed in range(1, DRAWN + 1)]
+        runs = [forecast_arrivals(split_of(log, 3), seed) for seed in range(1, DRAWN + 1)]
         counts = np.array([np.bincount((run // 86400).astype(int), minlength=train + 3)[train:] for run in runs])
-        off = np.array([interval(counts[:, day]) for day in range(3)])
+        off = np.array([prediction_interval(counts[:, day]) for day in range(3)])
         missed += int((np.abs(counts.mean(axis=0) - sizes[train:]) > off).sum())
     assert missed < 450 * 0.02 + 3.5 * np.sqrt(450 * 0.02 * 0.98)
 
@@ -109,8 +109,8 @@ def z_of(tmp_path, mean):
     log = read_queue(log_of_days(tmp_path / "log.csv", range(12), mean=mean))
     daily = written(tmp_path, "from,servers\n0:00,0\n8:00,4\n10:00,6\n16:00,3\n18:00,0\n", "roster.csv")
     split, duty = split_of(log, 4), on_duty(log, str(daily), tmp_path / "log.csv")
-    runs = [figures_of((split, duty), "foretold", seed, lambda _: None)[0][None] for seed in range(1, 11)]
-    actual = figures(split.test, duty, split.test.days)
+    runs = [figures_of_run((split, duty), "forecast", seed, lambda _: None)[0][None] for seed in range(1, 11)]
+    actual = figures_of_log(split.test, duty, split.test.days)
     z = {}
     for name in ("requests", "mean", "p90", "waiting", "abandoned", "utilisation"):
         values = np.array([one[name] for one in runs])
@@ -131,7 +131,7 @@ def test_days_whose_services_are_four_times_as_long_are_told_apart(tmp_path):
 def test_the_test_days_tell_nothing_of_what_is_foretold(tmp_path):
     log = read_queue(log_of_days(tmp_path / "log.csv", range(4)))
     other = read_queue(log_of_days(tmp_path / "other.csv", range(4), mean=lambda day: 150.0 if day < 3 else 600.0))
-    one, two = (foretold_calls(split_of(which, 1), 7) for which in (log, other))
+    one, two = (forecast_calls(split_of(which, 1), 7) for which in (log, other))
     np.testing.assert_array_equal(one.arrived, two.arrived)
     np.testing.assert_array_equal(one.served, two.served)
     np.testing.assert_array_equal(one.patience, two.patience)
@@ -139,7 +139,7 @@ def test_the_test_days_tell_nothing_of_what_is_foretold(tmp_path):
 
 def test_one_more_value_lies_in_the_interval_as_often_as_it_says():
     rng = np.random.default_rng(9)
-    values = rng.normal(0, 1, (20_000, SEEDS["foretold"] + 1))
-    inside = np.mean([abs(row[-1] - row[:-1].mean()) <= interval(row[:-1]) for row in values])
+    values = rng.normal(0, 1, (20_000, SEEDS["forecast"] + 1))
+    inside = np.mean([abs(row[-1] - row[:-1].mean()) <= prediction_interval(row[:-1]) for row in values])
     assert abs(inside - 0.99) < 3.5 * np.sqrt(0.99 * 0.01 / 20_000)
-    assert np.isnan(interval(np.ones(1)))
+    assert np.isnan(prediction_interval(np.ones(1)))

@@ -3,14 +3,14 @@
 import numpy as np
 import pytest
 
-from sim.validation.own_queue.queue_log import read_queue
-from sim.validation.own_queue.replay import Calls, played
-from sim.validation.own_queue.staffing import OnDuty
-from sim.validation.own_queue.survival import Survival, kaplan_meier
-from sim.validation.own_queue.test_days import (
+from sim.validation.own_queue.queue_forecast import (
     recorded_calls,
     split_of,
 )
+from sim.validation.own_queue.queue_log import read_queue
+from sim.validation.own_queue.replay import Calls, play_calls
+from sim.validation.own_queue.staffing import OnDuty
+from sim.validation.own_queue.survival import Survival, kaplan_meier
 from tests.recorded_queues import SHIFTS, day_of_calls, log_of_days, queue
 
 FOR_GOOD = np.inf
@@ -22,7 +22,7 @@ def test_without_hanging_up_every_request_waits_as_it_did():
     arrived, served, _ = day_of_calls(np.random.default_rng(3), rate=1 / 30, mean=130, patience=1)
     patience = np.full(len(arrived), FOR_GOOD)
     started, _, _ = queue(arrived, served, patience, SCHEDULE)
-    found = played(Calls(arrived, served, patience), DUTY, 0.0)
+    found = play_calls(Calls(arrived, served, patience), DUTY, 0.0)
     np.testing.assert_array_equal(found.served, ~np.isnan(started))  # some still wait when all have gone home
     assert (started - arrived > 60).mean() > 0.1
     np.testing.assert_allclose(found.waited, started - arrived, atol=1e-6)
@@ -31,7 +31,7 @@ def test_without_hanging_up_every_request_waits_as_it_did():
 def test_with_known_patience_the_same_people_hang_up_at_the_same_time():
     arrived, served, patience = day_of_calls(np.random.default_rng(4), rate=1 / 20, mean=150, patience=120)
     started, left, _ = queue(arrived, served, patience, SCHEDULE)
-    found = played(Calls(arrived, served, patience), DUTY, 0.0)
+    found = play_calls(Calls(arrived, served, patience), DUTY, 0.0)
     hung_up = np.isnan(started)
     assert 0.1 < hung_up.mean() < 0.9
     np.testing.assert_array_equal(found.abandoned, hung_up)
@@ -39,7 +39,7 @@ def test_with_known_patience_the_same_people_hang_up_at_the_same_time():
 
 
 def test_who_is_being_served_does_not_hang_up():
-    found = played(
+    found = play_calls(
         Calls(np.array([5.0]), np.array([100.0]), np.array([1.0])), OnDuty(np.zeros(1), np.ones(1, int), ""), 0.0
     )
     assert (found.served[0], found.abandoned[0], found.waited[0]) == (True, False, 0.0)
@@ -52,7 +52,7 @@ def test_a_log_replays_as_it_was_whatever_is_drawn_for_what_was_not_seen(tmp_pat
     split = split_of(log, 1)
     assert (split.train.days, split.test.days) == ([0, 1], [2])
     duty = OnDuty(DUTY.since + 2 * 86400, DUTY.servers, "")
-    found = played(recorded_calls(split, seed), duty, split.begins)
+    found = play_calls(recorded_calls(split, seed), duty, split.begins)
     np.testing.assert_array_equal(found.abandoned, split.test.abandoned)
     np.testing.assert_allclose(found.waited, split.test.waited, atol=1e-6)
 

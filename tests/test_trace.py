@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from sim.demand.recordings.summary import figures
+from sim.demand.recordings.summary import trace_figures
 from sim.demand.recordings.trace import Trace, load_trace, save_trace
 from sim.errors import BadInput
 from sim.model.streams import FIT, series
@@ -118,7 +118,7 @@ def test_other_files_are_refused(tmp_path, content):
 
 
 def test_the_figures_of_regular_arrivals_have_no_spread():
-    f = figures(trace(np.arange(0.0, 600.0, 2.0)))
+    f = trace_figures(trace(np.arange(0.0, 600.0, 2.0)))
     assert (f.rows, f.span, f.peak_minute) == (300, 598.0, 30)
     assert f.rate == 0.5
     assert f.fano == 0
@@ -128,14 +128,14 @@ def test_the_figures_of_regular_arrivals_have_no_spread():
 def test_the_figures_of_poisson_arrivals_are_one():
     """Fano of m minutes: standard error sqrt(2 / (m - 1)); coefficient of variation of n pauses: 1 / sqrt(n)."""
     times = np.cumsum(-np.log(series(5, FIT, 1, 0, 36000)))
-    f = figures(trace(times))
+    f = trace_figures(trace(times))
     minutes = times[-1] // 60
     assert abs(f.fano - 1) / math.sqrt(2 / (minutes - 1)) < 3.5
     assert abs(f.pause_cv - 1) * math.sqrt(f.rows) < 3.5
 
 
 def test_one_arrival_has_no_rate():
-    f = figures(trace((3.0,)))
+    f = trace_figures(trace((3.0,)))
     assert math.isnan(f.rate)
     assert math.isnan(f.fano)
     assert math.isnan(f.pause_cv)

@@ -6,9 +6,11 @@ import sys
 import pytest
 
 from sim.demand.recordings.findings import PROBLEMS, REPAIRS
-from sim.demand.recordings.importing import Wishes, examined, import_trace
+from sim.demand.recordings.importing import ImportOptions as Options
+from sim.demand.recordings.importing import examine_recording
 from sim.demand.recordings.trace import load_trace
 from sim.errors import BadInput
+from tests.recorded import imported_trace
 
 HEAD = "time,user,images\n"
 DAY = "2025-03-30"
@@ -73,7 +75,7 @@ def test_every_problem_has_a_case():
 @pytest.mark.parametrize("problem", CASES)
 def test_a_problem_is_found_in_its_line_and_nothing_else_is(recording, problem):
     text, line, value, wishes, _ = CASES[problem]
-    done = examined([recording(text)], Wishes(**wishes), [])
+    done = examine_recording([recording(text)], Options(**wishes), [])
     assert [one.problem for one in done.found] == [problem]
     assert done.found[0].where == f"r.csv:{line}"
     assert done.found[0].value.startswith(value)
@@ -84,7 +86,7 @@ def test_a_problem_is_found_in_its_line_and_nothing_else_is(recording, problem):
 def test_a_problem_without_a_repair_is_refused_with_its_remedy(recording, problem):
     text, line, _, wishes, _ = CASES[problem]
     with pytest.raises(BadInput) as refusal:
-        import_trace([recording(text)], Wishes(**wishes))
+        imported_trace([recording(text)], Options(**wishes))
     for words in (problem, f"r.csv:{line}", next(iter(PROBLEMS[problem]))):
         assert words in str(refusal.value)
 
@@ -92,7 +94,7 @@ def test_a_problem_without_a_repair_is_refused_with_its_remedy(recording, proble
 @pytest.mark.parametrize(("problem", "repair"), [(p, r) for p, case in CASES.items() for r in (case[4] or PROBLEMS[p])])
 def test_each_repair_does_what_it_says_and_is_noted(recording, problem, repair):
     text, _, _, wishes, after = CASES[problem]
-    trace = import_trace([recording(text)], Wishes(**wishes), [repair])
+    trace = imported_trace([recording(text)], Options(**wishes), [repair])
     if problem != "gaps":
         assert trace.times.tolist() == after[repair]
     assert any(note.startswith(f"{problem}: ") for note in trace.notes)
@@ -105,65 +107,67 @@ def test_every_repair_of_every_problem_has_a_case():
 
 
 def test_who_is_not_named_becomes_a_user_of_their_own(recording):
-    trace = import_trace([recording(CASES["no user"][0])], Wishes(), ["assume-user"])
+    trace = imported_trace([recording(CASES["no user"][0])], Options(), ["assume-user"])
     assert trace.user.tolist() == [0, 1, 2, 0]
 
 
 def test_images_that_cannot_be_read_are_one(recording):
-    assert import_trace([recording(CASES["bad images"][0])], Wishes(), ["assume-one"]).images.tolist() == [2, 1, 1]
+    assert imported_trace([recording(CASES["bad images"][0])], Options(), ["assume-one"]).images.tolist() == [2, 1, 1]
 
 
 def test_sorting_keeps_rows_of_one_instant_in_their_order_and_moves_whole_rows(recording):
-    trace = import_trace([recording("5,a,1\n4,b,2\n5,c,3\n4,d,4\n")], Wishes(), ["sort"])
+    trace = imported_trace([recording("5,a,1\n4,b,2\n5,c,3\n4,d,4\n")], Options(), ["sort"])
     assert trace.images.tolist() == [2, 4, 1, 3]
     assert trace.user.tolist() == [0, 1, 2, 3]
 
 
 def test_an_hour_that_came_twice_is_taken_as_the_first(recording):
     text = "2025-10-26 02:30:00,a,1\n2025-10-26 04:00:00,b,1\n"
-    trace = import_trace([recording(text)], Wishes(zone="Europe/Paris"), ["assume-zone"])
+    trace = imported_trace([recording(text)], Options(zone="Europe/Paris"), ["assume-zone"])
     assert trace.times.tolist() == [0, 2.5 * 3600]
 
 
 def test_equal_times_of_different_users_are_no_duplicates(recording):
-    assert not examined([recording("1,a,1\n1,b,1\n1,a,2\n")], Wishes(), []).found
+    assert not examine_recording([recording("1,a,1\n1,b,1\n1,a,2\n")], Options(), []).found
 
 
 def test_the_first_repair_that_fits_is_taken(recording):
     text = CASES["negative times"][0]
-    assert import_trace([recording(text)], Wishes(), ["drop-invalid", "clip-negative"]).times.tolist() == [1, 3]
-    assert import_trace([recording(text)], Wishes(), ["clip-negative", "drop-invalid"]).times.tolist() == [0, 1, 3]
+    assert imported_trace([recording(text)], Options(), ["drop-invalid", "clip-negative"]).times.tolist() == [1, 3]
+    assert imported_trace([recording(text)], Options(), ["clip-negative", "drop-invalid"]).times.tolist() == [0, 1, 3]
 
 
 def test_a_repair_for_one_problem_does_not_hide_another(recording):
     path = recording("1,a,1\nsoon,a,1\n0,b,1\n")
     with pytest.raises(BadInput, match="disorder"):
-        import_trace([path], Wishes(), ["drop-invalid"])
-    assert import_trace([path], Wishes(), ["drop-invalid", "sort"]).times.tolist() == [0, 1]
+        imported_trace([path], Options(), ["drop-invalid"])
+    assert imported_trace([path], Options(), ["drop-invalid", "sort"]).times.tolist() == [0, 1]
 
 
 def test_an_unknown_repair_is_refused(recording):
     with pytest.raises(BadInput, match="no such repair"):
-        import_trace([recording("1,a,1\n")], Wishes(), ["magic"])
+        imported_trace([recording("1,a,1\n")], Options(), ["magic"])
 
 
 def test_malformed_lines_of_a_log_are_counted_with_their_numbers(tmp_path):
     path = tmp_path / "access.log"
     line = '::1 - - [10/Oct/2000:20:55:37 +0000] "GET / HTTP/1.1" 200 1\n'
     path.write_text(line + "garbage\n" + line.replace("Oct", "Och") + "\n" + line)
-    done = examined([path], Wishes(), [])
+    done = examine_recording([path], Options(), [])
     assert [(one.problem, one.rows, one.where) for one in done.found if one.open] == [
         ("broken lines", 1, "access.log:2"),
         ("unreadable times", 1, "access.log:3"),
     ]
-    assert len(import_trace([path], Wishes(), ["drop-invalid"]).times) == 2
+    assert len(imported_trace([path], Options(), ["drop-invalid"]).times) == 2
 
 
 def test_line_numbers_hold_across_blocks(recording, monkeypatch):
-    monkeypatch.setattr("sim.demand.recordings.rows.BLOCK", 256)
+    monkeypatch.setattr("sim.tables.files.BLOCK", 256)
     rows = [f"{t},user-{t},1" for t in range(1000)]
     rows[400], rows[900] = "broken", "soon,x,1"
-    found = examined([recording("\n".join(rows[:500]) + "\n\n" + "\n".join(rows[500:]) + "\n")], Wishes(), []).found
+    found = examine_recording(
+        [recording("\n".join(rows[:500]) + "\n\n" + "\n".join(rows[500:]) + "\n")], Options(), []
+    ).found
     assert [(one.problem, one.where) for one in found] == [
         ("broken lines", "r.csv:402"),
         ("unreadable times", "r.csv:903"),
@@ -173,7 +177,7 @@ def test_line_numbers_hold_across_blocks(recording, monkeypatch):
 def test_lines_are_counted_from_the_top_of_the_file(tmp_path):
     path = tmp_path / "r.csv"
     path.write_text("\n\ntime,user\n1,a\n2,b,c\n\nsoon,a\n")
-    found = examined([path], Wishes(), []).found
+    found = examine_recording([path], Options(), []).found
     assert {one.problem: one.where for one in found} == {"broken lines": "r.csv:5", "unreadable times": "r.csv:7"}
 
 

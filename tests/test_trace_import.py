@@ -9,11 +9,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from sim.demand.recordings.importing import Wishes, import_trace
+from sim.demand.recordings.importing import ImportOptions
 from sim.demand.recordings.servegen import Window, arrivals
-from sim.demand.recordings.summary import figures
+from sim.demand.recordings.summary import trace_figures
 from sim.errors import BadInput
-from tests.recorded import recorded
+from tests.recorded import imported_trace, recorded
 
 
 @pytest.fixture
@@ -23,7 +23,7 @@ def trace_of(tmp_path):
     def read(text, name="recording.csv", *, repairs=(), **wishes):
         path = tmp_path / name
         path.write_bytes(text if isinstance(text, bytes) else text.encode())
-        return import_trace([path], Wishes(**wishes), list(repairs))
+        return imported_trace([path], ImportOptions(**wishes), list(repairs))
 
     return read
 
@@ -194,7 +194,7 @@ def test_parquet_is_read_as_exactly_as_csv(tmp_path):
     path = tmp_path / "r.parquet"
     stamps = pd.to_datetime(["2023-11-16 18:15:46.680590001Z", "2023-11-16 18:15:47Z"], format="ISO8601")
     pd.DataFrame({"timestamp": stamps, "user": pd.Categorical(["u", "v"]), "images": [4, 1]}).to_parquet(path)
-    trace = import_trace([path], Wishes())
+    trace = imported_trace([path], ImportOptions())
     assert trace.times.tolist() == [0.680590001, 1.0]
     assert trace.images.tolist() == [4, 1]
     assert trace.users == 2
@@ -224,7 +224,7 @@ def test_parts_of_a_log_are_read_in_turn_packed_or_not(tmp_path):
     old, new = tmp_path / "access.log.1.gz", tmp_path / "access.log"
     old.write_bytes(gzip.compress(lines[0].encode()))
     new.write_text("".join(lines[1:]).rstrip("\n"))
-    trace = import_trace([old, new], Wishes())
+    trace = imported_trace([old, new], ImportOptions())
     assert trace.times.tolist() == [0, 1, 1]
     assert trace.source == "access.log.1.gz, access.log"
 
@@ -233,7 +233,7 @@ def test_parts_of_a_log_are_read_in_turn_packed_or_not(tmp_path):
     ("text", "words"),
     [
         ("", "the file is empty"),
-        ("a,b\n1,2\n", "no column is called like a time"),
+        ("a,b\n1,2\n", "no column has the name of a time"),
         ("time,user\n", "the recording has no rows"),
         ("time,time\n1,2\n", "does not name the columns"),
         ("time\nsoon\nlater\n", "no row has a time"),
@@ -257,7 +257,7 @@ def test_wishes_that_do_not_fit_are_refused(trace_of, wishes):
 
 def test_a_file_that_is_not_there_is_refused(tmp_path):
     with pytest.raises(BadInput, match="cannot be read"):
-        import_trace([tmp_path / "none.csv"], Wishes())
+        imported_trace([tmp_path / "none.csv"], ImportOptions())
 
 
 # ServeGen: arrivals are generated.
@@ -307,8 +307,8 @@ def test_the_pauses_of_a_client_vary_as_recorded():
 
 
 def test_azure_conversations_are_what_was_computed_of_them():
-    trace = import_trace([recorded("azurellm/AzureLLMInferenceTrace_conv.csv")], Wishes())
-    f = figures(trace)
+    trace = imported_trace([recorded("azurellm/AzureLLMInferenceTrace_conv.csv")], ImportOptions())
+    f = trace_figures(trace)
     assert f.rows == 19366
     assert round(f.rate, 2) == 5.53
     assert round(f.pause_cv, 2) == 1.09
@@ -321,23 +321,23 @@ def test_azure_conversations_are_what_was_computed_of_them():
 
 
 def test_azure_code_is_bursty_and_has_gaps():
-    trace = import_trace([recorded("azurellm/AzureLLMInferenceTrace_code.csv")], Wishes())
-    assert (len(trace.times), round(figures(trace).pause_cv, 1)) == (8819, 13.2)
+    trace = imported_trace([recorded("azurellm/AzureLLMInferenceTrace_code.csv")], ImportOptions())
+    assert (len(trace.times), round(trace_figures(trace).pause_cv, 1)) == (8819, 13.2)
     assert any(note.startswith("gaps: 22 rows") for note in trace.notes)
 
 
 def test_gentd26_is_read_whole_with_the_equal_rows_of_its_script():
     path = recorded("gentd26/lora_request_trace.csv")
-    trace = import_trace([path], Wishes())
+    trace = imported_trace([path], ImportOptions())
     assert (len(trace.times), trace.users) == (26823, 4247)
-    assert round(figures(trace).span / 86400) == 23
+    assert round(trace_figures(trace).span / 86400) == 23
     assert any(note.startswith("duplicates: 19 rows") for note in trace.notes)
-    assert len(import_trace([path], Wishes(), ["drop-duplicates"]).times) == 26823 - 19
-    assert len(import_trace([path], Wishes(keep={"status": "SUCCEED"})).times) == 26392
+    assert len(imported_trace([path], ImportOptions(), ["drop-duplicates"]).times) == 26823 - 19
+    assert len(imported_trace([path], ImportOptions(keep={"status": "SUCCEED"})).times) == 26392
 
 
 def test_the_fleet_is_read_with_its_loads():
-    trace = import_trace([recorded("gentd26/pipeline_inference_data_anon.csv")], Wishes())
+    trace = imported_trace([recorded("gentd26/pipeline_inference_data_anon.csv")], ImportOptions())
     assert len(trace.times) == 34421
     assert round(trace.extra["service_s"].mean(), 1) == 18.2
     assert "load_s" in trace.extra

@@ -8,8 +8,8 @@ from typer.testing import CliRunner
 
 from sim.cli.main import app
 from sim.errors import BadInput
-from sim.validation.loadgen import gaps_ns, generator, words
-from sim.validation.mlperf import SHIPPED, arrivals_of, latencies, read_runs, replayed, study
+from sim.validation.loadgen import gaps_ns, loadgen_generator, words_of_32_bits
+from sim.validation.mlperf import SHIPPED, arrivals_of, mlperf_study, read_runs, replay_run, reported_latencies
 from tests.results import assert_unmoved, committed
 
 RUNS = read_runs(SHIPPED).runs
@@ -17,13 +17,13 @@ RUNS = read_runs(SHIPPED).runs
 
 def test_the_generator_is_the_twister_of_the_standard():
     """The first output for seed 5489 is in Matsumoto and Nishimura's reference; C++ fixes the 10000th."""
-    drawn = words(generator(5489), 10_000)
+    drawn = words_of_32_bits(loadgen_generator(5489), 10_000)
     assert (drawn[0], drawn[9999]) == (3499211612, 4123659995)
-    np.testing.assert_array_equal(words(generator(5489 + 2**32), 10), drawn[:10])
+    np.testing.assert_array_equal(words_of_32_bits(loadgen_generator(5489 + 2**32), 10), drawn[:10])
 
 
 def test_gaps_are_exponential():
-    gaps = gaps_ns(generator(1), 4.0, 40_000) / 1e9
+    gaps = gaps_ns(loadgen_generator(1), 4.0, 40_000) / 1e9
     assert abs(gaps.mean() * 4 - 1) < 3.5 / np.sqrt(40_000)
     assert abs(gaps.std() * 4 - 1) < 3.5 * np.sqrt(2 / 40_000)
 
@@ -44,7 +44,7 @@ def test_a_least_number_of_queries_makes_the_schedule_longer():
 
 
 def test_every_figure_agrees_and_nothing_was_fitted_to_the_first_run():
-    made = study()
+    made = mlperf_study()
     assert made.misses == []
     assert made.held == 3 * (3 + 8)
     assert assert_unmoved("mlperf", made.rows) == len(committed("mlperf")[1])
@@ -55,7 +55,7 @@ def test_every_figure_agrees_and_nothing_was_fitted_to_the_first_run():
 @pytest.mark.parametrize("run", RUNS[::2], ids=lambda run: run.name)
 def test_both_engines_and_fifteen_lines_serve_the_arrivals_alike(run):
     arrivals, _ = arrivals_of(run)
-    one, other = (latencies(replayed(run, arrivals, run.service_s, engine=e)) for e in ("compiled", "simpy"))
+    one, other = (reported_latencies(replay_run(run, arrivals, run.service_s, engine=e)) for e in ("compiled", "simpy"))
     assert one == other
     times, free, found = arrivals / 1e9, np.zeros(run.gpus), []
     for first in range(0, len(times), run.max_batch):

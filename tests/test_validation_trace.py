@@ -10,10 +10,10 @@ from typer.testing import CliRunner
 
 from sim.cli.main import app
 from sim.errors import BadInput
-from sim.validation.own_queue.queue_figures import unlike
+from sim.validation.own_queue.queue_figures import departures_from_model
 from sim.validation.own_queue.queue_log import read_queue
-from sim.validation.own_queue.queue_study import study
-from sim.validation.own_queue.replay import Calls, played
+from sim.validation.own_queue.queue_study import queue_study
+from sim.validation.own_queue.replay import Calls, play_calls
 from sim.validation.own_queue.staffing import OnDuty, on_duty
 from tests.recorded_queues import log_of_days, written
 
@@ -45,9 +45,9 @@ def test_who_serves_is_on_duty_from_the_first_service_to_the_last_without_long_b
 def test_where_all_go_home_by_the_log_one_stays_until_nobody_waits():
     calls = Calls(np.array([10.0, 20.0]), np.array([3000.0, 60.0]), np.full(2, FOR_GOOD))
     since, servers = np.array([0.0, 900.0]), np.array([1, 0])
-    told = played(calls, OnDuty(since, servers, "", stays=True), 0.0)
+    told = play_calls(calls, OnDuty(since, servers, "", stays=True), 0.0)
     assert told.waited[1] == 3010 - 20
-    given = played(calls, OnDuty(since, servers, ""), 0.0)
+    given = play_calls(calls, OnDuty(since, servers, ""), 0.0)
     assert list(given.served) == [True, False]
     assert np.isnan(given.waited[1])
 
@@ -71,7 +71,7 @@ def test_the_columns_of_the_anonymous_bank_are_read(tmp_path):
     np.testing.assert_array_equal(log.served, [61, np.nan, 185, 180])
     assert log.abandoned.tolist() == [False, True, False, False]
     assert log.server.tolist() == [1, -1, 0, 0]
-    assert log.notes == ("Left out, as told by 'outcome': 1 row.",)
+    assert log.notes == ("Left out because of 'outcome': 1 row.",)
 
 
 def test_services_may_be_told_by_when_they_start_and_end_past_midnight_too(tmp_path):
@@ -116,10 +116,10 @@ def test_rows_that_cannot_be_replayed_are_left_out_and_counted(tmp_path):
     log = read_queue(written(tmp_path, "arrived,waited,served,server\n" + "\n".join(rows) + "\n"))
     assert log.arrived.tolist() == [90, 100]
     assert log.notes == (
-        "Left out, since a time is missing: 2 rows.",
+        "Left out because a time is missing: 2 rows.",
         "Those of them that waited and were not served may have hung up: --map abandoned=COLUMN:VALUE.",
-        "Left out, since a wait or a service is below 0: 1 row.",
-        "Served by nobody who is named: 1 row.",
+        "Left out because a wait or a service is below 0: 1 row.",
+        "Served, but the server is not named: 1 row.",
     )
 
 
@@ -127,10 +127,10 @@ def test_where_a_log_is_unlike_the_model_the_notes_say_so(tmp_path):
     """Two servers. The second waits 50 s beside an idle one; the third overtakes it; and A has two at once."""
     rows = ["0,0,100,A", "10,50,60,B", "20,0,30,A"]
     log = read_queue(written(tmp_path, "arrived,waited,served,server\n" + "\n".join(rows) + "\n"))
-    notes = unlike(log, log, on_duty(log, "2", tmp_path))
+    notes = departures_from_model(log, log, on_duty(log, "2", tmp_path))
     assert notes == [
-        "Test days, waited 1 s or more though fewer were being served than were on duty: 1 row.",
-        "Test days, served 1 s or more before somebody who had come earlier: 1 row.",
+        "Test days, waited 1 s or more while a server on duty was idle: 1 row.",
+        "Test days, served 1 s or more before an earlier arrival: 1 row.",
         "Test days, began 1 s or more before their server's last had ended: 1 row.",
     ]
 
@@ -141,13 +141,13 @@ def test_where_a_log_is_unlike_the_model_the_notes_say_so(tmp_path):
         (["arived=vru_exit"], "arived=vru_exit.*\n.*NAME=COLUMN, with a name of arrived"),
         (["arrived"], "does not say what a column is"),
         (["arrived=exit"], "no such column(.|\n)*one of its columns: vru_line"),
-        (["arrived=vru_exit", "arrived=q_start"], "said twice"),
+        (["arrived=vru_exit", "arrived=q_start"], "mapped twice"),
         (BANK_MAP[:2], "for how long: served(.|\n)*--map served=COLUMN or --map ended=COLUMN"),
         (BANK_MAP[1:], "arrived(.|\n)*--map arrived=COLUMN"),
-        (["arrived=vru_exit", "started=ser_start", *BANK_MAP[2:]], "how long those waited who hung up"),
-        ([*BANK_MAP[:2], "served=server"], "server, row 2(.|\n)*'DORIT'(.|\n)*a number of seconds"),
-        (["arrived=call_id", *BANK_MAP[1:]], "call_id, row 2(.|\n)*'1'(.|\n)*a time of day"),
-        (["date=type", *BANK_MAP], "type, row 2(.|\n)*'PS'(.|\n)*a date like"),
+        (["arrived=vru_exit", "started=ser_start", *BANK_MAP[2:]], "how long the callers who hung up had waited"),
+        ([*BANK_MAP[:2], "served=server"], ":2(.|\n)*server(.|\n)*'DORIT'(.|\n)*a number of seconds"),
+        (["arrived=call_id", *BANK_MAP[1:]], ":2(.|\n)*call_id(.|\n)*'1'(.|\n)*a time of day"),
+        (["date=type", *BANK_MAP], ":2(.|\n)*type(.|\n)*'PS'(.|\n)*a date like"),
     ],
 )
 def test_a_wrong_mapping_is_told_with_what_was_expected(tmp_path, given, words):
@@ -159,14 +159,14 @@ def test_a_wrong_mapping_is_told_with_what_was_expected(tmp_path, given, words):
     ("text", "words"),
     [
         ("arrived,waited,served\n", "no rows"),
-        ("arrived,waited,served\n1,2\n", "row 2(.|\n)*not a row|not a row(.|\n)*row 2"),
-        ("arrived,waited,served\n1,2,3\n2,soon,3\n", "waited, row 3(.|\n)*'soon'"),
+        ("arrived,waited,served\n1,2\n", "not a row(.|\n)*:2"),
+        ("arrived,waited,served\n1,2,3\n2,soon,3\n", ":3(.|\n)*waited(.|\n)*'soon'"),
         (
             "arrived,waited,served\n1,-2,3\n",
-            "no row of the log can be replayed(.|\n)*Left out, since a wait or a service is below 0: 1 row",
+            "no row of the log can be replayed(.|\n)*Left out because a wait or a service is below 0: 1 row",
         ),
-        ("arrived,waited,served\n,,\nyesterday,2,3\n", "arrived, row 3(.|\n)*a date and time like"),
-        ("arrived,waited,served\n2025-02-30 10:00:00,2,3\n", "arrived, row 2"),
+        ("arrived,waited,served\n,,\nyesterday,2,3\n", ":3(.|\n)*arrived(.|\n)*a date and time like"),
+        ("arrived,waited,served\n2025-02-30 10:00:00,2,3\n", ":2(.|\n)*arrived"),
     ],
 )
 def test_a_bad_log_is_told_by_column_row_and_value(tmp_path, text, words):
@@ -178,8 +178,8 @@ def test_who_is_still_there_at_the_first_test_midnight_is_counted_and_keeps_serv
     """Two servers, both busy past midnight with people of the day before: nobody waits beside an idle one."""
     rows = ["86300,0,500,A", "86310,0,490,B", "86500,300,60,A"]
     log = read_queue(written(tmp_path, "arrived,waited,served,server\n" + "\n".join(rows) + "\n"))
-    assert unlike(log.on([1]), log, on_duty(log, "2", tmp_path)) == [
-        "Left out of the replay, since they came before the test days but were still there: 2 rows."
+    assert departures_from_model(log.on([1]), log, on_duty(log, "2", tmp_path)) == [
+        "Left out of the replay: came before the test days and were still there: 2 rows."
     ]
 
 
@@ -201,10 +201,10 @@ def test_what_would_be_read_wrongly_is_refused(tmp_path, text, given, words):
     ("schedule", "words"),
     [
         ("when,servers\n8:00,3\n", "columns from, servers"),
-        ("from,servers\n8:00,3.5\n", "servers, row 2"),
+        ("from,servers\n8:00,3.5\n", ":2(.|\n)*servers"),
         ("from,servers\n8:00,3\n8:00,4\n", "same instant"),
-        ("from,servers\n100,3\nlater,4\n", "from, row 3"),
-        ("from,servers\n0:00,3\n24:30,4\n", "from, row 3"),
+        ("from,servers\n100,3\nlater,4\n", ":3(.|\n)*from"),
+        ("from,servers\n0:00,3\n24:30,4\n", ":3(.|\n)*from"),
     ],
 )
 def test_a_bad_schedule_is_told(tmp_path, schedule, words):
@@ -225,7 +225,7 @@ def test_the_command_shows_both_predictions_and_says_what_it_used(tmp_path):
     page = (tmp_path / "p.html").read_text(encoding="utf-8")
     for words in (
         "replayed, all test days",
-        "foretold, all test days",
+        "forecast, all test days",
         "Servers: from the log",
         "Tested: the last 1 of 3 days",
     ):
@@ -233,11 +233,11 @@ def test_the_command_shows_both_predictions_and_says_what_it_used(tmp_path):
 
 
 def test_a_log_of_one_day_is_replayed_alone(tmp_path):
-    made = study(file=log_of_days(tmp_path / "log.csv", [0], rate=1 / 120), servers="6")
+    made = queue_study(file=log_of_days(tmp_path / "log.csv", [0], rate=1 / 120), servers="6")
     assert {row.case for row in made.rows} == {"replayed, all test days"}
     assert "only be replayed" in " ".join(made.notes)
     with pytest.raises(BadInput, match="--test-days"):
-        study(file=tmp_path / "log.csv", servers="6", test_days=1)
+        queue_study(file=tmp_path / "log.csv", servers="6", test_days=1)
 
 
 @pytest.mark.parametrize(
@@ -258,4 +258,4 @@ def test_wrong_calls_end_with_a_message(given, words):
 def test_days_without_anybody_on_duty_are_refused(tmp_path):
     roster = written(tmp_path, "from,servers\n0:00,0\n", "roster.csv")
     with pytest.raises(BadInput, match="nobody is on duty"):
-        study(file=written(tmp_path, "arrived,waited,served\n1,2,3\n"), servers=str(roster))
+        queue_study(file=written(tmp_path, "arrived,waited,served\n1,2,3\n"), servers=str(roster))

@@ -7,9 +7,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from sim.demand.recordings.importing import Wishes, import_trace
+from sim.demand.recordings.importing import ImportOptions
 from sim.errors import BadInput
-from tests.recorded import recorded
+from tests.recorded import imported_trace, recorded
 from tests.results import assert_unmoved
 from tests.studies.__main__ import main
 from tests.studies.fleet.bursts import fano, rows_of_bursts
@@ -136,12 +136,12 @@ def test_without_a_folder_the_command_asks_for_one(monkeypatch, capsys):
     [
         ({"inference": HEAD}, "has no rows"),
         ({"inference": "timestamp_anon,value\n1,2\n"}, "container_ip"),
-        ({"inference": pod_minutes((0, "many", "a"))}, "row 2"),
+        ({"inference": pod_minutes((0, "many", "a"))}, ":2"),
         ({"inference": pod_minutes((0, -1, "a"))}, "0 or more"),
         ({"inference": pod_minutes((0.5, 9000, "a"))}, "no minute of the recording"),
         ({"inference": pod_minutes((-1, 9000, "a"))}, "no minute of the recording"),
         ({"inference": pod_minutes((0, 9000, "NULL"))}, "no row names a pod"),
-        ({"duty": ""}, "not a readable CSV"),
+        ({"duty": ""}, "the file is empty"),
         ({"sizes": "size\n1\n"}, "value"),
     ],
 )
@@ -154,7 +154,7 @@ def test_a_file_of_the_fleet_that_is_none_is_refused(tmp_path, changes, words):
     ("changes", "words"),
     [
         ({"requests": ASKED + "yesterday,TXT_2_IMG,SUCCEED,7,G1,1,30,M0,0\n"}, "gmt_create"),
-        ({"requests": ASKED + "2024-11-15 10:00:00,TXT_2_IMG,SUCCEED,,G1,1,30,M0,0\n"}, "sojourn"),
+        ({"requests": ASKED + "2024-11-15 10:00:00,TXT_2_IMG,SUCCEED,,G1,1,30,M0,0\n"}, "exec_time_seconds"),
         ({"requests": "gmt_create\n2024-11-15 10:00:00\n"}, "exec_time_seconds"),
     ],
 )
@@ -312,7 +312,7 @@ def test_the_recordings_utilisation_and_waits_are_predicted():
 
 
 def test_the_importer_reads_the_same_jobs():
-    fleet, trace = read_fleet(real_folder()), import_trace([real_folder() / INFERENCE], Wishes())
+    fleet, trace = read_fleet(real_folder()), imported_trace([real_folder() / INFERENCE], ImportOptions())
     np.testing.assert_array_equal(trace.times / 57, fleet.minute)
     assert trace.extra["service_s"].sum() == pytest.approx(fleet.inference.sum())
     assert np.nansum(trace.extra["load_s"]) == pytest.approx(fleet.load.sum())

@@ -40,7 +40,7 @@ def demand_fit(
     figure: Annotated[Path | None, typer.Option(help="Draw data, fits and the best fit's fan: a PNG or SVG.")] = None,
     seed: Annotated[int, typer.Option(min=0, help="Names the random numbers of the fan.")] = 1,
 ) -> None:
-    """Fit signup curves to counts of people: rank them, say what the data do not tell, print a block for a scenario."""
+    """Fit signup curves to counts of people: rank them, say what the data leave open, print a block for a scenario."""
     from sim.demand.fitting.counts import read_counts
     from sim.demand.fitting.fit import fit_all
     from sim.demand.fitting.forecast import demand_block, sentences
@@ -87,13 +87,13 @@ def horizon_of(asked: float | None, span: float) -> float:
 
 def fits_table(fits: list[Any], horizon: float) -> Table:
     """Fits, the best first."""
-    from sim.demand.fitting.forecast import interval
+    from sim.demand.fitting.forecast import interval_in_words
     from sim.wording import amount, duration, percent
 
     titles = (r"figures \[95 %]", "fit", f"to {duration(horizon)}")
     table = Table(*(name_column(title) for title in titles), show_lines=True)
     for fit in fits:
-        figures = "".join(f"\n{interval(fit, p)}" for p in fit.model.parameters)
+        figures = "".join(f"\n{interval_in_words(fit, p)}" for p in fit.model.parameters)
         corrected = "unknown" if math.isnan(fit.aicc) else f"{fit.aicc:.1f}"
         table.add_row(
             Text.assemble((fit.model.name, "bold"), figures),
@@ -106,11 +106,11 @@ def fits_table(fits: list[Any], horizon: float) -> Table:
 def draw_fits(counts: Any, fits: list[Any], horizon: float, seed: int, path: Path) -> None:
     import numpy as np
 
-    from sim.demand.fitting.forecast import fan
+    from sim.demand.fitting.forecast import fan_of_futures
     from sim.plots.fit import fit_figure
     from sim.plots.saving import write_figure
 
-    write_figure(fit_figure(counts, fits, fan(fits[0], np.linspace(0.0, horizon, 401), seed)), path)
+    write_figure(fit_figure(counts, fits, fan_of_futures(fits[0], np.linspace(0.0, horizon, 401), seed)), path)
 
 
 @demand_app.command("import")
@@ -130,24 +130,24 @@ def import_recording(
     keep: Annotated[
         list[str] | None, typer.Option(metavar="COLUMN=TEXT", help="Only such rows, like status=SUCCEED. Repeatable.")
     ] = None,
-    repair: Annotated[str | None, typer.Option(help="What to mend, like sort,drop-invalid; see the table.")] = None,
+    repair: Annotated[str | None, typer.Option(help="What to repair, like sort,drop-invalid; see the table.")] = None,
     kind_depth: Annotated[int, typer.Option(min=0, help="Parts of a log's path that are the kind; 0: all.")] = 1,
-    gap: Annotated[float, typer.Option(min=1, help="Warn of pauses longer than so many mean pauses.")] = 100.0,
+    gap: Annotated[float, typer.Option(min=1, help="Warn of pauses longer than this many mean pauses.")] = 100.0,
     length: Annotated[str | None, typer.Option(help="What the recording covers, like '24 days'.")] = None,
     seed: Annotated[int, typer.Option(min=0, help="Of servegen, whose arrivals are generated.")] = 1,
     replace: Annotated[bool, typer.Option("--replace", help="Replace an earlier trace.")] = False,
 ) -> None:
-    """Read recorded arrivals, report what is wrong with them row by row, and save them as a trace.
+    """Read recorded arrivals, report their problems row by row, and save them as a trace.
 
     A recording with problems is refused unless --repair names a repair for each: drop-invalid, clip-negative,
     assume-zone, assume-one, assume-user, drop-duplicates, keep-duplicates, sort. Gaps are reported and kept.
     """
-    from sim.demand.recordings.findings import refuse
-    from sim.demand.recordings.importing import Wishes, examined
+    from sim.demand.recordings.findings import refuse_open_problems
+    from sim.demand.recordings.importing import ImportOptions, examine_recording
     from sim.demand.recordings.trace import save_trace
 
     columns = {"time": time, "user": user, "images": images, "kind": kind}
-    wishes = Wishes(
+    options = ImportOptions(
         **columns,
         format=format,
         unit=one_of(time_unit, "--time-unit", ("s", "ms", "us", "ns")),
@@ -163,14 +163,14 @@ def import_recording(
     if target.exists() and not replace:
         raise BadInput("this file is there already", file=target, expected="another --out, or --replace")
     with progress_bar(", ".join(path.name for path in files), "read") as report:
-        done = examined(files, wishes, repairs, report)
+        done = examine_recording(files, options, repairs, report)
     console = Console(highlight=False)
     if format is None:
         console.print(f"Read as {done.layout}; --format says otherwise", soft_wrap=True, markup=False)
     if done.found:
         console.print(problem_table(done.found))
     if done.trace is None:
-        refuse(done.found, tuple(path.name for path in files))
+        refuse_open_problems(done.found, tuple(path.name for path in files))
         return
     save_trace(done.trace, target, replace=replace)
     show_trace(done.trace, console)
@@ -195,7 +195,7 @@ def pairs(texts: list[str]) -> dict[str, str]:
 
 
 def problem_table(found: list[Any]) -> Table:
-    """What is wrong with a recording, a problem a row."""
+    """The problems of a recording, one per row."""
     table = Table(name_column("problem"), "rows", "first", "its value", "--repair would do")
     for one in found:
         style = "red" if one.open else "yellow" if not one.repair else None
@@ -206,10 +206,10 @@ def problem_table(found: list[Any]) -> Table:
 
 
 def show_trace(trace: Any, console: Console) -> None:
-    """The figures of a trace, and what was done to it."""
-    from sim.demand.recordings.summary import figures
+    """The figures of a trace, and its notes."""
+    from sim.demand.recordings.summary import trace_figures
 
-    f = figures(trace)
+    f = trace_figures(trace)
     facts = [
         ("rows", f"{f.rows:,}"),
         ("users", f"{f.users:,}" if trace.users_known else "not recorded"),

@@ -202,12 +202,11 @@ profile_app.command("soak")(profile_soak)
 
 @profile_app.command("import")
 def profile_import(
-    table: Annotated[Path, typer.Argument(help="A CSV file.")],
+    table: Annotated[Path, typer.Argument(help="A CSV or Parquet file.")],
     name: Annotated[str, typer.Option(help="The profile's name.")],
     model: Annotated[str, typer.Option(help="The model variant that was measured.")],
     gpu: Annotated[str, typer.Option(help="The GPU it ran on.")],
     source: Annotated[str, typer.Option(help="Who measured it, and where it can be found.")],
-    kind: Annotated[str, typer.Option(help="plain, perf_analyzer or genai_perf.")] = "plain",
     feature: Annotated[str, typer.Option(help="image, edit, video or chat.")] = "image",
     provenance: Annotated[
         Literal["measured", "published", "assumed"], typer.Option(help="Whose figures these are.")
@@ -219,10 +218,10 @@ def profile_import(
     batch: Annotated[int, typer.Option(min=1, help="Batch of rows that do not say.")] = 1,
     out: Annotated[Path | None, typer.Option(help="The profile file; NAME.json if not given.")] = None,
 ) -> None:
-    """Make a profile of a table: perf_analyzer or GenAI-Perf CSV exports, or a plain CSV with units in its columns.
+    """Make a profile of a table: a perf_analyzer or GenAI-Perf CSV export, or any table with units in its columns.
 
-    A plain CSV has latency_s (or latency_ms, latency_us) and, where rows differ, side, steps, frames, batch, power_w,
-    memory_gib.
+    The kind of table is recognised by its columns. A table of your own has latency_s (or latency_ms, latency_us) and,
+    where rows differ, side, steps, frames, batch, power_w, memory_gib.
     """
     from sim.profile.perf_tables import import_profile
 
@@ -232,12 +231,12 @@ def profile_import(
         "feature": feature,
         "provenance": provenance,
         "source": source,
-        "method": f"imported from a {kind} table",
+        "method": "imported from a table",
         "date": "",
         "precision": "",
         "hardware": {"gpu": gpu},
     }
-    document = import_profile(table, kind, facts, side=side, steps=steps, batch=batch)
+    document = import_profile(table, facts, side=side, steps=steps, batch=batch)
     path = out or Path(f"{name}.json")
     if path.exists():
         raise BadInput("this file is there already", file=path, expected="the name of a new file")

@@ -1,4 +1,4 @@
-"""What people do: how much they ask for, how long they think, wait and stay; each default with its source."""
+"""The behaviour of people: how much they request, how long they think, wait and stay; each default with its source."""
 
 import math
 from typing import Annotated, Literal, Self
@@ -14,16 +14,16 @@ from sim.units import Fraction, Plain, Seconds, Whole
 
 
 class Retry(Strict):
-    """When an ask fails: whether to try again, after how long, how often."""
+    """Retries of a failed request: whether, after how long, and how often."""
 
     at_most: Annotated[Whole, Field(le=1000)] = Field(
         default=3,
-        description="retries an ask at most",
+        description="largest number of retries of one request",
         json_schema_extra={"source": "assumed cap; the delay below is GenTD26's", "provenance": "assumed"},
     )
     probability: Fraction = Field(
         default=0.72,
-        description="of trying again after a refusal for now (rate limit, full queue, long wait, shed, concurrency)",
+        description="of a retry after a temporary refusal (rate limit, full queue, long wait, shed, concurrency)",
         json_schema_extra={
             "source": "GenTD26: 72 % ask again within a minute after a failure (398 failures)",
             "provenance": "measured",
@@ -31,7 +31,7 @@ class Retry(Strict):
     )
     after_leaving: Fraction = Field(
         default=0.49,
-        description="of trying again after having left a wait",
+        description="of a retry after leaving a queue",
         json_schema_extra={
             "source": "GenTD26: 49 % ask again within a minute in any case; nothing is published for leaving",
             "provenance": "assumed",
@@ -39,7 +39,7 @@ class Retry(Strict):
     )
     hopeless: Fraction = Field(
         default=0.1,
-        description="of trying again soon after a refusal that says 'not today' (quota, feature gate)",
+        description="of a retry soon after a refusal that retrying cannot change today (quota, feature gate)",
         json_schema_extra={"source": "assumed: most people believe a daily limit", "provenance": "assumed"},
     )
     backoff: Time = Field(
@@ -64,7 +64,7 @@ class Retry(Strict):
     )
     second_account: Fraction = Field(
         default=0.0,
-        description="of signing up again under another name after a refusal that says 'not today', and asking anew",
+        description="of signing up under another name, and asking again, after a refusal that cannot change today",
         json_schema_extra={"source": "assumed: nothing is published", "provenance": "assumed"},
     )
 
@@ -91,7 +91,7 @@ class PowerLaw(Strict):
     )
 
     def staying(self, days: int) -> NDArray[np.float64]:
-        """Share of people who have not left for good by day 0, 1, ... `days`: here nobody leaves, use just fades."""
+        """Share of people who have not left for good by day 0, 1, ... `days`: here nobody leaves, only use fades."""
         return np.ones(days + 1)
 
     def using(self, days: int) -> NDArray[np.float64]:
@@ -100,10 +100,10 @@ class PowerLaw(Strict):
 
 
 class BetaGeometric(Strict):
-    """Shifted beta-geometric (Fader and Hardie 2007): each day a person leaves for good with a chance of their own.
+    """Shifted beta-geometric (Fader and Hardie 2007): each day a person leaves for good with their own probability.
 
-    That chance is Beta(a, b) over people, so after d days B(a, b + d) / B(a, b) of them are left; who is left uses the
-    service on a share `use` of days.
+    That probability is Beta(a, b) over people, so after d days B(a, b + d) / B(a, b) of them are left; those left use
+    the service on a share `use` of days.
     """
 
     kind: Literal["beta geometric"]
@@ -111,7 +111,7 @@ class BetaGeometric(Strict):
     b: Annotated[Plain, Field(gt=0, le=1e6)]
     use: Fraction = Field(
         default=1.0,
-        json_schema_extra={"source": "assumed: who has not left comes every day", "provenance": "assumed"},
+        json_schema_extra={"source": "assumed: people who have not left come every day", "provenance": "assumed"},
     )
 
     def staying(self, days: int) -> NDArray[np.float64]:
@@ -127,9 +127,9 @@ Returns = Annotated[PowerLaw | BetaGeometric, Field(discriminator="kind")]
 
 
 class Activity(Strict):
-    """How people differ, for good: a factor of mean 1 on the mean number of images that one wants beyond the first.
+    """Lasting differences between people: a factor of mean 1 on the mean number of images wanted beyond the first.
 
-    It is lognormal, and a few heavy users have several times as much of it. Fitted to GenTD26's 4,247 users: sigma
+    It is lognormal, and several times as large for a few heavy users. Fitted to GenTD26's 4,247 users: sigma
     0.86, 1 % of people 17 times as active, loyalty 0.9 (without heavy users: sigma 1.14, loyalty 0.7).
     """
 
@@ -150,13 +150,13 @@ class Activity(Strict):
     )
     loyalty: Annotated[Plain, Field(ge=0, le=3)] = Field(
         default=0.0,
-        description="a person's chance of coming back goes with their activity to this power",
-        json_schema_extra={"source": "assumed: the busy come back no more often", "provenance": "assumed"},
+        description="a person's chance of coming back is proportional to their activity to this power",
+        json_schema_extra={"source": "assumed: active people come back no more often", "provenance": "assumed"},
     )
 
 
 class Breaks(Strict):
-    """Sessions: after an image some people put the thing away for a while instead of thinking about the next one."""
+    """Sessions: after an image some people take a break instead of thinking about the next one."""
 
     probability: Fraction = Field(
         default=0.0,
@@ -170,7 +170,7 @@ class Breaks(Strict):
 
 
 class Behaviour(Strict):
-    """What one person does. Every default carries its source; each can be overridden."""
+    """The behaviour of one person. Every default carries its source; each can be overridden."""
 
     requests: Requests = Field(
         default=NegativeBinomial(kind="negative binomial", mean=3.99, r=0.535),
@@ -198,7 +198,7 @@ class Behaviour(Strict):
     )
     patience_notified: Time = Field(
         default=Lognormal(kind="lognormal", median="2 h", sigma=1.0),
-        description="the same for a person who was told 'we will notify you' (serving.notifies_above)",
+        description="the same for a person who was promised a notification (serving.notifies_above)",
         json_schema_extra={
             "source": "assumed from such notices: half have lost interest at 2 h",
             "provenance": "assumed",
@@ -207,7 +207,7 @@ class Behaviour(Strict):
     retry: Retry = Field(default_factory=Retry)
     churn: Fraction = Field(
         default=0.16,
-        description="probability of never coming back after an ask that came to nothing",
+        description="probability of never coming back after a request that was lost",
         json_schema_extra={
             "source": "assumed; GenTD26 has 5 % never returning after a failure and 16 % after a success",
             "provenance": "assumed",
@@ -223,7 +223,7 @@ class Behaviour(Strict):
     )
     regenerate: Fraction = Field(
         default=0.0,
-        description="probability of asking for the same again because a degraded image was no good",
+        description="probability of requesting the same again because a degraded image was not good enough",
         json_schema_extra={"source": "assumed: nothing is published", "provenance": "assumed"},
     )
     returns: Returns = PowerLaw(kind="power law")

@@ -1,4 +1,4 @@
-"""When people come back: on the weekdays and at the hours that their region keeps."""
+"""The instants at which people come back, by the weekdays and hours of their region."""
 
 from datetime import datetime
 
@@ -19,5 +19,5 @@ class Clockwork:
         self.by_weekday = season.week_factor([day * DAY for day in range(7)])
 
     def on_day(self, since: float, day: int, region: int, u: float) -> float:
-        """The instant `day` days after `since` (both in seconds): at any hour alike, or as a region's day goes."""
+        """The instant `day` days after `since` in seconds: at a uniform hour, or by the region's daily curve."""
         return float(hour_of_return(self.flat, self.quantiles, since, day, self.local[region], u))

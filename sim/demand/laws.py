@@ -1,4 +1,4 @@
-"""Distributions as scenarios write them: of times, and of how many requests; the engines draw from their laws."""
+"""Distributions as scenarios write them: of times, and of numbers of requests; the engines draw from their laws."""
 
 import math
 from typing import Annotated, Literal, NamedTuple, Self
@@ -40,7 +40,7 @@ class Constant(Strict):
 
 
 class Uniform(Strict):
-    """Any value from `low` to `high` alike."""
+    """Uniform from `low` to `high`."""
 
     kind: Literal["uniform"]
     low: Annotated[Seconds, Field(allow_inf_nan=False)]
@@ -105,7 +105,7 @@ class CountLaw(NamedTuple):
 
 
 class FixedCount(Strict):
-    """Exactly so many."""
+    """Always the same number."""
 
     kind: Literal["fixed"]
     requests: Annotated[Whole, Field(ge=1, le=1000)]
@@ -120,7 +120,7 @@ class FixedCount(Strict):
 
 
 class NegativeBinomial(Strict):
-    """1 + a negative binomial of dispersion r: many ask once, a few ask very often."""
+    """1 + a negative binomial of dispersion r: many people make one request, a few make very many."""
 
     kind: Literal["negative binomial"]
     mean: Annotated[Count, Field(ge=1)] = Field(description="mean requests, the first one counted")
@@ -133,7 +133,7 @@ class NegativeBinomial(Strict):
 
     @property
     def average(self) -> float:
-        """The mean, `at_most` left aside."""
+        """The mean without `at_most`."""
         return self.mean
 
 

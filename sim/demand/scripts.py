@@ -18,9 +18,9 @@ from sim.units import Instant, Plain, Rate, Seconds, Whole
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
-ANY = -1  # the feature, or the number of images, is drawn as everybody's is
+ANY = -1  # the feature, or the number of images, is drawn as for all people
 MOST = 1e8  # asks of one recording in a run: gigabytes, and hours
-MOST_CLIENTS = 100_000  # of one source in a run: seconds; so many together are no longer bursty
+MOST_CLIENTS = 100_000  # of one source in a run: seconds; the sum of more is no longer bursty
 
 
 @dataclass(frozen=True)
@@ -38,18 +38,18 @@ class Script:
 
 
 class Source(Strict):
-    """What clients and recordings have in common."""
+    """The fields that clients and recordings have in common."""
 
     name: str = ""
     from_: Instant = Field(default=0.0, alias="from", description="when it begins")
     account_age: Seconds = Field(default=365 * 86400.0, description="age of the accounts behind it")
     tier: str = Field(default="", description="the tier it belongs to; drawn by the tiers' shares if empty")
     feature: str = Field(default="", description="what it asks for; drawn by the features' shares if empty")
-    retries: bool = Field(default=False, description="whether an ask that failed is tried again, as people do")
+    retries: bool = Field(default=False, description="whether a failed request is retried, as people do")
 
 
 class Clients(Source):
-    """Programs that call an API: each a renewal process with Gamma gaps, asking whether or not answers come.
+    """Programs that call an API: each a renewal process with Gamma gaps, whether or not answers come.
 
     Clients differ: rates are lognormal between them. ServeGen's 35 image clients have a rate-weighted CV of 2.2, and
     the top one makes 13.5 % of all requests, the top ten 83 %.
@@ -122,7 +122,8 @@ class Replay(Source):
         default=1.0, description="below 1 a part of the people (of the requests where no people are known); 2 is twice"
     )
     spread: Annotated[Seconds, Field(allow_inf_nan=False)] = Field(
-        default=60.0, description="copies beyond the first come later by up to this, so that nothing comes in lockstep"
+        default=60.0,
+        description="copies beyond the first come later by up to this, so that they do not come in lockstep",
     )
     loop: bool = Field(default=False, description="begin again at its end, until the horizon")
     features: dict[str, str] = Field(default={}, description="the feature for each kind that was recorded")
@@ -153,7 +154,7 @@ class Replay(Source):
         return Script(instants[order], person[order], kind[order], images[order])
 
     def laps(self, trace: Trace, begins: float, horizon: float, times: float) -> Ints:
-        """Which rounds of the recording have asks in the run, counted from 0. Raises BadInput if they are too many."""
+        """The rounds of the recording that fall into the run, counted from 0. Raises BadInput if they are too many."""
         if not begins < horizon:
             return np.empty(0, dtype=np.int64)
         last = (horizon - begins) / trace.length if self.loop else 1.0

@@ -1,4 +1,4 @@
-"""Hours, weekdays and bursts: what they make of a wave's rate, by where people live; and when in a day people come.
+"""Hours, weekdays and bursts: their effect on a wave's rate by region, and the time of day at which people come.
 
 The rate of every wave is multiplied by a factor of mean 1: over regions, share x hour of the local day x day of the
 local week; and by chance, minute by minute. Local time is that of the zone at the scenario's start: a change of the
@@ -39,7 +39,7 @@ class Region(Strict):
 
 
 class Season(Strict):
-    """How people's coming goes with the hour, the weekday and chance. Flat and calm by default."""
+    """The variation of demand with the hour, the weekday and chance. Flat and calm by default."""
 
     daily_peak_to_mean: Annotated[Plain, Field(ge=1, le=12)] = Field(
         default=1.0,
@@ -83,7 +83,7 @@ class Season(Strict):
 
     @property
     def flat(self) -> bool:
-        """Whether all hours and days are alike."""
+        """Whether all hours and days are the same."""
         return self.daily_peak_to_mean == 1 and not self.hours and self.weekend == 1
 
     @property
@@ -117,7 +117,7 @@ def local_seconds(region: Region | None, start: datetime) -> float:
 
 
 def factors(season: Season, regions: dict[str, Region], start: datetime, t: Floats) -> Floats:
-    """A row a region: its part of the rate at each t (seconds from the start). Columns add up to the rate's factor."""
+    """One row per region: its part of the rate at each t (seconds from the start). Columns sum to the factor."""
     places: list[Region | None] = [*regions.values()] or [None]
     rows = []
     for region in places:

@@ -1,4 +1,4 @@
-"""Where demand comes from: signup waves, API clients, recordings; and what shapes them all."""
+"""The sources of demand (signup waves, API clients, recordings) and what shapes them all."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -14,27 +14,27 @@ from sim.demand.word_of_mouth import WordOfMouth
 from sim.schema import Strict
 from sim.units import Fraction, Instant, Seconds
 
-LISTS = {"clients": "clients", "trace": "traces"}  # where a source goes by its kind; any other is a wave
+LISTS = {"clients": "clients", "trace": "traces"}  # the list of a source by its kind; any other kind is a wave
 
 
 class Opening(Strict):
-    """A tier that is let in at a date: who would have come before comes then, or not at all."""
+    """A tier that opens at a date: people who would have come before come then, or not at all."""
 
     at: Instant
     pent_up: Fraction = Field(
         default=0.5,
-        description="of those who would have come before, the share that comes when it opens",
+        description="of the people who would have come before, the share that comes when it opens",
         json_schema_extra={"source": "assumed: nothing is published", "provenance": "assumed"},
     )
     within: Annotated[Seconds, Field(allow_inf_nan=False)] = Field(
         default=6 * 3600.0,
-        description="mean time that these take to come, exponential",
+        description="mean time until these come, exponential",
         json_schema_extra={"source": "assumed: nothing is published", "provenance": "assumed"},
     )
 
 
 def as_written(schema: dict[str, Any]) -> None:
-    """Tell editors what a file may hold: presets among the waves, and a list of sources, or one, in place of it all."""
+    """The JSON schema for editors: presets among the waves; a list of sources, or one, in place of the mapping."""
     mapping = dict(schema)
     waves = mapping["properties"]["waves"]["items"]
     waves.pop("discriminator", None)
@@ -52,9 +52,9 @@ class Demand(Strict):
     waves: list[AnyWave] = Field(default=[], description="people who sign up, or come back, and then behave as people")
     clients: list[Clients] = Field(default=[], description="programs that call an API")
     traces: list[Replay] = Field(default=[], description="recordings to replay")
-    regions: dict[str, Region] = Field(default={}, description="where people live; everywhere alike if empty")
+    regions: dict[str, Region] = Field(default={}, description="where people live; without regions all are the same")
     season: Season = Season()
-    openings: dict[str, Opening] = Field(default={}, description="tiers that are let in at a date")
+    openings: dict[str, Opening] = Field(default={}, description="tiers that open at a date")
     word_of_mouth: WordOfMouth | None = None
 
     @model_validator(mode="before")

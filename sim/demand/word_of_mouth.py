@@ -1,4 +1,4 @@
-"""Word of mouth: a served image is shared, the share is seen, and some of those who see it sign up in their turn."""
+"""Word of mouth: a served image is shared, some people see the share, and some of these sign up in turn."""
 
 from typing import Annotated
 
@@ -18,7 +18,7 @@ class WordOfMouth(Strict):
     that even a factor above 1 ends where nobody is left to invite.
     """
 
-    market: Annotated[Count, Field(ge=1)] = Field(description="people who can sign up at all")
+    market: Annotated[Count, Field(ge=1)] = Field(description="people who can sign up in all")
     shared: Fraction = Field(
         default=0.05,
         description="of the images served in time and as asked, those that are shared",
@@ -36,7 +36,7 @@ class WordOfMouth(Strict):
     )
     signups: Annotated[Plain, Field(ge=0, le=100)] = Field(
         default=1.0,
-        description="mean signups that a share brings while nearly nobody is there yet: viewers x conversion",
+        description="mean signups per share while the market is nearly empty: viewers x conversion",
         json_schema_extra={"source": "assumed: nothing is published", "provenance": "assumed"},
     )
     delay: Time = Field(

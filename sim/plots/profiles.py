@@ -7,7 +7,7 @@ from matplotlib.figure import Figure
 from sim.plots.axes import blank, dress, legend, nothing, plain, style
 from sim.profile.file import EACH_STEP
 from sim.profile.profile import Profile
-from sim.profile.service_time import ComponentTimes, PipelineTimes, Row, Size, Surface
+from sim.profile.service_time import BatchTimes, ComponentTimes, PipelineTimes, Size, Surface
 
 
 def main_surface(profile: Profile) -> tuple[str, Surface] | None:
@@ -19,7 +19,7 @@ def main_surface(profile: Profile) -> tuple[str, Surface] | None:
     return name, surfaces[name]
 
 
-def curves(profile: Profile) -> dict[str, Row]:
+def curves(profile: Profile) -> dict[str, BatchTimes]:
     """The rows to draw by label: whole pipelines, or the component that runs each step."""
     if isinstance(profile.times, PipelineTimes):
         return {f"{profile.name} {side} px {steps} st": row for (side, steps, _), row in profile.times.rows.items()}
@@ -71,7 +71,7 @@ def energy(profiles: list[Profile], ax: Axes) -> None:
         nothing(ax, "no power was measured")
 
 
-def labelled(profiles: list[Profile]) -> list[tuple[str, Row]]:
+def labelled(profiles: list[Profile]) -> list[tuple[str, BatchTimes]]:
     return [(label, row) for profile in profiles for label, row in curves(profile).items()]
 
 

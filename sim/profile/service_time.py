@@ -25,7 +25,7 @@ Size = tuple[int, int]  # side, frames
 
 
 @dataclass(frozen=True)
-class Row:
+class BatchTimes:
     """One size at its measured batches: ascending, with median seconds (made monotone) and watts (nan: unknown)."""
 
     batches: Floats
@@ -38,22 +38,22 @@ class Row:
             return math.nan
         return float(np.interp(batch, self.batches, values))
 
-    def without(self, place: int) -> "Row":
-        return Row(*(np.delete(values, place) for values in (self.batches, self.seconds, self.watts)))
+    def without(self, place: int) -> "BatchTimes":
+        return BatchTimes(*(np.delete(values, place) for values in (self.batches, self.seconds, self.watts)))
 
 
-def row_of(points: Iterable[Point]) -> Row:
+def batch_times(points: Iterable[Point]) -> BatchTimes:
     ordered = sorted(points, key=lambda p: p.batch)
     seconds = np.maximum.accumulate([p.median for p in ordered])  # noise must not make more work faster
     watts = np.array([p.power_w or math.nan for p in ordered])
-    return Row(np.array([p.batch for p in ordered], dtype=float), seconds, watts)
+    return BatchTimes(np.array([p.batch for p in ordered], dtype=float), seconds, watts)
 
 
 @dataclass(frozen=True)
 class PipelineTimes:
     """Whole pipelines: linear in batch, pixels, steps and frames between measured points."""
 
-    rows: dict[tuple[int, int, int], Row]  # by side, steps, frames
+    rows: dict[tuple[int, int, int], BatchTimes]  # by side, steps, frames
 
     def seconds(self, spec: Spec, size: int) -> float:
         """Median seconds; nan outside the measured grid."""
@@ -62,7 +62,7 @@ class PipelineTimes:
     def watts(self, spec: Spec, size: int) -> float:
         return self._between(spec, size, lambda row: row.watts)
 
-    def _between(self, spec: Spec, size: int, column: Callable[[Row], Floats]) -> float:
+    def _between(self, spec: Spec, size: int, column: Callable[[BatchTimes], Floats]) -> float:
         wanted = (spec.side**2, spec.steps, spec.frames)
         axes = [sorted({key[i] ** (2 if i == 0 else 1) for key in self.rows}) for i in range(3)]
         total = 0.0
@@ -120,7 +120,7 @@ class Surface:
     over log N by PCHIP, so that it passes through every measured point.
     """
 
-    rows: dict[Size, Row]
+    rows: dict[Size, BatchTimes]
     chat: bool = False
 
     def tokens(self, size: Size) -> float:
@@ -230,7 +230,7 @@ def times_of(file: ProfileFile) -> Times:
         raise ValueError("no point of this profile was timed")
     if points[0].component == "pipeline":
         cells = groups(points, lambda p: (p.side, p.steps, p.frames))
-        return PipelineTimes({key: row_of(cell) for key, cell in cells.items()})
+        return PipelineTimes({key: batch_times(cell) for key, cell in cells.items()})
     return ComponentTimes(surfaces_of(file), file.overhead_s, file.strength)
 
 
@@ -239,7 +239,7 @@ def surfaces_of(file: ProfileFile) -> dict[str, Surface]:
     by_component = groups([p for p in file.points if p.status != "oom"], lambda p: p.component)
     return {
         name: Surface(
-            {size: row_of(cell) for size, cell in groups(points, lambda p: (p.side, p.frames)).items()},
+            {size: batch_times(cell) for size, cell in groups(points, lambda p: (p.side, p.frames)).items()},
             file.feature == "chat",
         )
         for name, points in by_component.items()

@@ -8,6 +8,6 @@ __all__ = ["STUDIES"]
 
 # By the name that the command takes.
 STUDIES = {
-    "mlperf": Offer(mlperf.study, file="may"),
-    "trace": Offer(queue_study.study, file="must", told=("map", "servers", "test_days")),
+    "mlperf": Offer(mlperf.mlperf_study, file="may"),
+    "trace": Offer(queue_study.queue_study, file="must", told=("map", "servers", "test_days")),
 }

@@ -17,13 +17,13 @@ from sim.profile.profile import constant_profile
 from sim.results.run import Run
 from sim.scenario.scenario import Scenario
 from sim.schema import Strict
-from sim.validation.loadgen import schedule
+from sim.validation.loadgen import loadgen_arrivals
 from sim.validation.study import Row, Study
 
 FORMAT = "meltpoint-mlperf/1"
 SHIPPED = Path(__file__).with_name("mlperf_sdxl_server.json")
 MOST, LONGEST = 1e6, 1e7  # queries of one run, and seconds
-LONGER = 1.01  # what the service time is multiplied by to show how much hangs on it
+LONGER = 1.01  # factor on the service time that shows how sensitive latencies are to it
 QUANTILES = {"p50": 0.5, "p90": 0.9, "p95": 0.95, "p97": 0.97, "p99": 0.99, "p99_9": 0.999}
 
 Number = Annotated[float, Field(gt=0, le=1e6, allow_inf_nan=False, strict=True)]
@@ -45,7 +45,7 @@ class Latencies(Strict):
 
 
 class Published(Strict):
-    """What the run's logs say came out."""
+    """The results in the run's logs."""
 
     queries: Count = Field(description="generated_query_count")
     duration_ns: Annotated[int, Field(ge=1, lt=2**62, strict=True)] = Field(description="generated_query_duration")
@@ -54,7 +54,7 @@ class Published(Strict):
 
 
 class ServerRun(Strict):
-    """One Server run: how the generator was set, what served it, what was published."""
+    """One Server run: the settings of the generator, the servers, and the published results."""
 
     name: Annotated[str, Field(min_length=1, max_length=100)]
     seed: Annotated[int, Field(ge=0, lt=2**64, strict=True)] = Field(description="schedule_rng_seed")
@@ -88,7 +88,7 @@ class ServerRun(Strict):
 
     @property
     def service_s(self) -> float:
-        """Seconds of a batch: fitted, or what Offline's throughput makes of a full one, all GPUs being busy there."""
+        """Seconds of a batch: fitted, or from the throughput of Offline, where all GPUs are busy with full batches."""
         if self.fitted_service_s is not None:
             return self.fitted_service_s
         assert self.offline_samples_per_s is not None
@@ -103,25 +103,25 @@ class ServerRuns(Strict):
     runs: Annotated[list[ServerRun], Field(min_length=1, max_length=100)]
 
 
-def study(progress: Progress | None = None, file: Path = SHIPPED) -> Study:
-    """The study of a file of published runs. Raises BadInput for a file that is none."""
+def mlperf_study(progress: Progress | None = None, file: Path = SHIPPED) -> Study:
+    """The study of a file of published runs. Raises BadInput for any other file."""
     published = read_runs(file)
     rows: list[Row] = []
     for number, run in enumerate(published.runs):
-        rows += rows_of(run)
+        rows += rows_of_run(run)
         if progress is not None:
             progress((number + 1) / len(published.runs))
     return Study(
         name="mlperf",
         title="MLPerf Server runs, replayed",
-        question="Do these GPUs and this batcher make of published arrivals the latencies that were published?",
+        question="Do the published arrivals, GPUs and batching give the published latencies?",
         source=published.source,
         rows=rows,
         notes=[
             "The arrivals are those of the published run, made again from its seed.",
-            "A batch takes one constant time, whatever its size; the smallest latency hangs on a single batch, and is "
-            "not held to a bound. So close to capacity 1 % of service time is worth many per cent of latency: see the "
-            "rows that say so.",
+            "A batch takes one constant time, whatever its size; the smallest latency depends on a single batch "
+            "and is not held to a bound. This close to capacity, 1 % of service time changes latencies by many per "
+            "cent: see the rows that say so.",
             *(f"{run.name}: {run.note}." for run in published.runs if run.note),
         ],
     )
@@ -148,7 +148,7 @@ def read_runs(file: Path) -> ServerRuns:
         ) from None
 
 
-def rows_of(run: ServerRun) -> list[Row]:
+def rows_of_run(run: ServerRun) -> list[Row]:
     """The rows of one published run: its schedule, its latencies, and these with a slightly longer service time."""
     arrivals, duration = arrivals_of(run)
     published, actual = run.published, run.published.latency_s.model_dump()
@@ -161,7 +161,7 @@ def rows_of(run: ServerRun) -> list[Row]:
             ("scheduled rate", "1/s", published.scheduled_samples_per_s, rate),
         )
     ]
-    predicted, longer = (latencies(replayed(run, arrivals, run.service_s * more)) for more in (1.0, LONGER))
+    predicted, longer = (reported_latencies(replay_run(run, arrivals, run.service_s * more)) for more in (1.0, LONGER))
     for name, got in predicted.items():
         known = actual[name]
         within = math.nan if run.within is None or name == "min" else run.within
@@ -175,19 +175,19 @@ def rows_of(run: ServerRun) -> list[Row]:
 
 def arrivals_of(run: ServerRun) -> tuple[NDArray[np.int64], int]:
     """The run's arrivals in nanoseconds, and the length of its schedule."""
-    return schedule(run.seed, run.target_qps, round(run.min_duration_s * 1e9), run.min_query_count)
+    return loadgen_arrivals(run.seed, run.target_qps, round(run.min_duration_s * 1e9), run.min_query_count)
 
 
-def replayed(run: ServerRun, arrivals: NDArray[np.int64], service: float, *, engine: str = "compiled") -> Run:
+def replay_run(run: ServerRun, arrivals: NDArray[np.int64], service: float, *, engine: str = "compiled") -> Run:
     """The arrivals served by the simulator; every batch takes `service` seconds."""
-    return simulate(scenario_of(run, arrivals, service), engine=engine)
+    return simulate(mlperf_scenario(run, arrivals, service), engine=engine)
 
 
-def scenario_of(run: ServerRun, arrivals: NDArray[np.int64], service: float) -> Scenario:
-    """The published run as a scenario: a recording of exact arrivals, one pool, nobody who leaves or tries again."""
+def mlperf_scenario(run: ServerRun, arrivals: NDArray[np.int64], service: float) -> Scenario:
+    """The published run as a scenario: a recording of exact arrivals, one pool, and nobody who leaves or retries."""
     n = len(arrivals)
     times = arrivals / 1e9
-    # What may still wait when the last has come is served in full batches once the last timeout is over.
+    # Queries still waiting when the last has come are served in full batches once the last timeout is over.
     drained = float(times[-1]) + run.batch_timeout_s + service * (2 + math.ceil(n / (run.max_batch * run.gpus)))
     document: dict[str, Any] = {
         "title": run.name,
@@ -203,7 +203,7 @@ def scenario_of(run: ServerRun, arrivals: NDArray[np.int64], service: float) -> 
     return Scenario.from_dict(document, profiles=profiles, traces={"arrivals": recording(times, run.name)})
 
 
-def latencies(run: Run) -> dict[str, float]:
+def reported_latencies(run: Run) -> dict[str, float]:
     """Latencies in seconds as the load generator reports them: quantile q of n is the floor(n q)-th, from 0, sorted."""
     served = run.requests
     assert (served["outcome"] == "served").all(), "the horizon is after the last image"

@@ -1,4 +1,4 @@
-"""A study: what the simulator predicts, what is known to be so, and whether the two agree, row by row."""
+"""A study: predictions of the simulator beside known figures, and whether they agree, row by row."""
 
 import math
 from collections.abc import Callable
@@ -13,7 +13,7 @@ AGREES, MISSES, NOT_HELD = "agrees", "MISSES", "not held to a bound"
 
 @dataclass(frozen=True)
 class Row:
-    """One figure. low, high: what `predicted` must lie between to agree; nan where nothing was fixed beforehand.
+    """One figure. low, high: the bounds of a `predicted` that agrees; nan where none were fixed beforehand.
 
     A case that the model cannot express has nan for `predicted`, and `note` says why.
     """
@@ -36,7 +36,7 @@ class Row:
 
 @dataclass(frozen=True)
 class Study:
-    """One study: its rows, in order, and what a reader must know before believing them."""
+    """One study: its rows, in order, and the notes a reader needs to judge them."""
 
     name: str
     title: str
@@ -47,7 +47,7 @@ class Study:
 
     @property
     def table(self) -> pd.DataFrame:
-        """A row a figure: COLUMNS."""
+        """One row per figure: COLUMNS."""
         return pd.DataFrame([{name: getattr(row, name) for name in COLUMNS} for row in self.rows], columns=COLUMNS)
 
     @property
@@ -70,10 +70,9 @@ class Study:
 
 @dataclass(frozen=True)
 class Offer:
-    """How a study is made, given where to report the share that is done.
+    """A study on offer. make: makes it, given a function to report progress to.
 
-    file: whether it may be, or must be, of a file of one's own, given as `file`. told: what else it can be told, the
-    names of its arguments.
+    file: whether it may, or must, be given a file of the user's own. told: the names of its other arguments.
     """
 
     make: Callable[..., Study]

@@ -1,4 +1,4 @@
-"""Studies as one table in a CSV file, with when and with what they were made: what is kept of a full study."""
+"""Studies as one CSV file, with the date and versions they were made with: the record of a full study."""
 
 from datetime import UTC, datetime
 from pathlib import Path
@@ -10,27 +10,29 @@ from sim.validation.study import COLUMNS, Study
 
 RESULTS = ["study", *COLUMNS]
 NUMBERS = ["actual", "predicted", "low", "high"]
-SAID = "# "  # what lines before the table begin with
+COMMENT = "# "  # begins the lines before the table
 
 
 def made_now() -> str:
-    """The date, and the versions of what a result depends on."""
+    """The date, and the versions that a result depends on."""
     with_what = ", ".join(f"{name} {number}" for name, number in versions().items())
     return f"Made {datetime.now(UTC):%d %B %Y} with {with_what}."
 
 
 def write_results(studies: list[Study], path: Path) -> None:
-    """A row a figure: RESULTS, six digits, under lines that say when and with what, and each study's notes."""
-    said = [made_now(), *[f"{study.name}: {note}" for study in studies for note in study.notes]]
+    """One row per figure: RESULTS, six digits, under lines with the date, the versions and each study's notes."""
+    comments = [made_now(), *[f"{study.name}: {note}" for study in studies for note in study.notes]]
     tables = [study.table.assign(study=study.name)[RESULTS] for study in studies]
     with path.open("w", encoding="utf-8", newline="") as file:
-        file.writelines(f"{SAID}{line}\n" for line in said)
+        file.writelines(f"{COMMENT}{line}\n" for line in comments)
         pd.concat(tables).to_csv(file, index=False, float_format="%.6g")
 
 
 def read_results(path: Path) -> tuple[str, pd.DataFrame]:
-    """When and with what a file of results was made, and its rows."""
+    """The date and versions of a file of results, and its rows."""
     lines = path.read_text(encoding="utf-8").splitlines()
-    said = [line for line in lines if line.startswith(SAID)]
+    comments = [line for line in lines if line.startswith(COMMENT)]
     numbers = {name: [""] for name in NUMBERS}
-    return said[0].removeprefix(SAID), pd.read_csv(path, skiprows=len(said), keep_default_na=False, na_values=numbers)
+    return comments[0].removeprefix(COMMENT), pd.read_csv(
+        path, skiprows=len(comments), keep_default_na=False, na_values=numbers
+    )

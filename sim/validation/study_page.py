@@ -1,4 +1,4 @@
-"""Studies as one HTML page that needs nothing but itself."""
+"""Studies as one self-contained HTML page."""
 
 import math
 
@@ -11,7 +11,7 @@ from sim.validation.study_file import made_now
 
 
 def page(studies: list[Study]) -> str:
-    """The page: each study as a figure and with its rows, misses marked, and when and with what it was made."""
+    """The page: a figure and the rows of each study, with misses marked, the date and the versions."""
     environment = Environment(loader=PackageLoader("sim.validation", "."), autoescape=True, undefined=StrictUndefined)
     drawn = {study.name: data_url(bounds_figure(study.table)) for study in studies}
     return environment.get_template("page.html.j2").render(studies=studies, number=number, made=made_now(), drawn=drawn)

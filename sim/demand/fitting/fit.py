@@ -1,12 +1,12 @@
-"""Fits signup curves to counts of people over time and ranks them: which curve, with which figures, how sure.
+"""Fits signup curves to counts of people over time, with intervals for their figures, and ranks them.
 
 Method: least squares on the logarithm of the cumulative, with bounds, from a grid of starts. On the logarithm an error
-is a share of the count, which is how far off a published milestone is, and the early points have a say. Parameters are
+is a share of the count, as the errors of published milestones are, and early points carry weight. Parameters are
 logarithms too. Intervals are theta +- t(0.975, n - p) sqrt(s^2 (J'J)^-1), J the Jacobian at the optimum (Seber and
 Wild: Nonlinear Regression, 1989, section 5.1), taken back from the logarithm.
 
-The errors of a cumulative hang together (who is in one count is in all that follow), and the formula takes them as
-independent: with many points the intervals are optimistic.
+The errors of a cumulative count are correlated (people in one count are in all later ones), and the formula takes them
+as independent: with many points the intervals are optimistic.
 """
 
 import math
@@ -23,10 +23,10 @@ from sim.errors import BadInput
 
 Floats = NDArray[np.float64]
 
-ENOUGH = 6  # points below which a market is not fitted: published launches show that it cannot be told from so few
+ENOUGH = 6  # with fewer points no market is fitted: on published launches so few do not identify it
 AICC_FROM = 5  # points beyond those that figures use up, from which the correction of AICc is smaller than the fit
 SEARCHES = 4  # local searches, from the best starts of the grid
-VAGUE = 10.0  # an interval whose ends are so many times apart leaves a figure unidentified
+VAGUE = 10.0  # a figure is not identified if the ends of its interval differ by this factor
 STEPS = 20_000  # of the grid on which the peak is looked up
 TINY = 1e-300
 
@@ -92,10 +92,10 @@ def by_aicc(fits: list[Fit]) -> bool:
 
 
 def refuse_few(counts: Counts, models: list[Model], people: float | None) -> None:
-    """Few points bend too little to tell a market from a tempo, and as many figures as points fit anything."""
+    """Few points cannot separate the market from the pace, and as many figures as points fit anything."""
     if people is None and len(counts) < ENOUGH and any(p.name == "people" for m in models for p in m.parameters):
         raise BadInput(
-            f"{len(counts)} point{'' if len(counts) == 1 else 's'} cannot tell how many people there are in all",
+            f"{len(counts)} point{'' if len(counts) == 1 else 's'} cannot tell the size of the market",
             key="--people",
             expected=f"at least {ENOUGH} points, or --people with the size of the market, like 100M",
         )
@@ -133,14 +133,14 @@ def fit_one(counts: Counts, model: Model, *, people: float | None, horizon: floa
     starts = [np.clip(np.log(s * sizes), low + 1e-6, high - 1e-6) for s in product(*(p.starts for p in free))]
     starts.sort(key=lambda theta: float(np.sum(residuals(theta) ** 2)))
     found = min((search(residuals, start, low, high) for start in starts[:SEARCHES]), key=lambda one: one.cost)
-    return described(counts, model, names, figures(found.x), found, (low, high), horizon)
+    return fit_of_optimum(counts, model, names, figures(found.x), found, (low, high), horizon)
 
 
 def search(residuals, start: Floats, low: Floats, high: Floats) -> optimize.OptimizeResult:  # type: ignore[no-untyped-def]
     return optimize.least_squares(residuals, start, jac="3-point", bounds=(low, high), xtol=1e-12, ftol=1e-12)
 
 
-def described(
+def fit_of_optimum(
     counts: Counts,
     model: Model,
     names: tuple[str, ...],
@@ -149,7 +149,7 @@ def described(
     bounds: tuple[Floats, Floats],
     horizon: float,
 ) -> Fit:
-    """What there is to say about an optimum: intervals, errors, peak and total."""
+    """The fit at an optimum: intervals, errors, peak and total."""
     n, p = len(counts), len(names)
     squares = float(np.sum(found.fun**2))
     scatter = math.sqrt(squares / (n - p))
@@ -173,7 +173,7 @@ def described(
         low=dict(zip(names, low.tolist(), strict=True)),
         high=dict(zip(names, high.tolist(), strict=True)),
         bounded=tuple(name for name, stuck in zip(names, at_bound, strict=True) if stuck),
-        beyond=tuple(name for name, out in zip(names, at_bound & further(found), strict=True) if out),
+        beyond=tuple(name for name, out in zip(names, at_bound & wants_lower(found), strict=True) if out),
         residuals=found.fun,
         rms=math.sqrt(squares / n),
         scatter=scatter,
@@ -184,8 +184,8 @@ def described(
     )
 
 
-def further(found: optimize.OptimizeResult) -> NDArray[np.bool_]:
-    """Which figures a free step of Gauss and Newton would lower by 2 % or more."""
+def wants_lower(found: optimize.OptimizeResult) -> NDArray[np.bool_]:
+    """The figures that a free Gauss-Newton step would lower by 2 % or more."""
     return np.linalg.lstsq(found.jac, -found.fun, rcond=1e-6)[0] < -0.02
 
 

@@ -1,4 +1,4 @@
-"""What follows from a fitted signup curve: a fan of futures, plain sentences, and a demand block for a scenario."""
+"""Consequences of a fitted signup curve: a fan of futures, plain sentences, and a demand block for a scenario."""
 
 import math
 from dataclasses import dataclass
@@ -18,29 +18,30 @@ Floats = NDArray[np.float64]
 QUANTILES = (0.025, 0.25, 0.5, 0.75, 0.975)
 FUTURES = 400
 ENOUGH_TO_CORRELATE = 10  # points
-ALIKE = 1e-3  # of the count: closer than this, two curves are one and the same
+SAME = 1e-3  # of the count: two curves closer than this are the same
 UNITS = (("days", 86400.0), ("h", 3600.0), ("min", 60.0), ("s", 1.0))
 
 
 @dataclass(frozen=True)
 class Fan:
-    """Futures at `times` (seconds): `totals` people and `rates` people a second, a row for each of QUANTILES."""
+    """Futures at `times` (seconds): `totals` people and `rates` people a second, one row for each of QUANTILES."""
 
     times: Floats
     totals: Floats
     rates: Floats
 
 
-def fan(fit: Fit, times: Floats, seed: int = 1) -> Fan:
+def fan_of_futures(fit: Fit, times: Floats, seed: int = 1) -> Fan:
     """Quantiles over futures: the figures drawn from their joint t distribution, and one error a future.
 
-    The error is a factor on the whole curve, since those of a cumulative hang together. A figure at its bound, or that
-    the data do not bound at all, is held at its estimate: the fan is too narrow then, and `sentences` names the figure.
+    The error is a factor on the whole curve, since errors of a cumulative count are correlated. A figure at its bound,
+    or one that the data do not bound at all, is held at its estimate: the fan is then too narrow, and `sentences` names
+    the figure.
     """
     thetas, errors = joint_draws(fit, seed)
     totals, rates = np.empty((2, FUTURES, len(times)))
     for number, (theta, error) in enumerate(zip(thetas, errors, strict=True)):
-        wave = fit.model.wave(figures_of(fit, theta))
+        wave = fit.model.wave(wave_figures(fit, theta))
         with np.errstate(all="ignore"):
             totals[number], rates[number] = wave.cumulative(times) * error, wave.rate_at(times) * error
     known = (np.clip(np.nan_to_num(rows), 0.0, 1 / TINY) for rows in (totals, rates))
@@ -48,7 +49,7 @@ def fan(fit: Fit, times: Floats, seed: int = 1) -> Fan:
 
 
 def joint_draws(fit: Fit, seed: int) -> tuple[Floats, Floats]:
-    """Theta of each future, a row each, and the factor by which all its counts are off."""
+    """Theta of each future, one row each, and the factor by which all its counts are off."""
     p, degrees = len(fit.free), fit.points - len(fit.free)
     futures = np.arange(FUTURES)
     wide = np.sqrt(degrees / stats.chi2.ppf(draws(seed, FIT, futures, p + 1), degrees))
@@ -59,7 +60,7 @@ def joint_draws(fit: Fit, seed: int) -> tuple[Floats, Floats]:
     return fit.theta + wide[:, None] * spread, errors
 
 
-def figures_of(fit: Fit, theta: Floats) -> dict[str, float]:
+def wave_figures(fit: Fit, theta: Floats) -> dict[str, float]:
     """Figures of the wave for one theta; a shape stays within what the wave allows."""
     values = {**fit.values, **dict(zip(fit.free, np.exp(np.clip(theta, -600, 600)).tolist(), strict=True))}
     for p in fit.model.parameters:
@@ -69,7 +70,7 @@ def figures_of(fit: Fit, theta: Floats) -> dict[str, float]:
 
 
 def sentences(fits: list[Fit], counts: Counts) -> list[str]:
-    """The winner and how it was found, then what the data do not say."""
+    """The best curve and how it was chosen, then what the data leave open."""
     best, others = fits[0], fits[1:]
     rest = ", ".join(f"{fit.model.name} {percent(fit.rms)}" for fit in others)
     lines = [f"{best.model.name} fits best: off by {percent(best.rms)} (rms){f', against {rest}' if rest else ''}."]
@@ -81,8 +82,8 @@ def sentences(fits: list[Fit], counts: Counts) -> list[str]:
     if best.model.name in ("exponential", "linear"):
         lines.append("This curve has no end of its own: its total is where the horizon cuts it off.")
     lines.append(
-        "Errors of cumulative counts hang together, since who is in one is in all later ones, and are taken as "
-        "independent: the intervals are optimistic" + hanging(best)
+        "The intervals are optimistic: they take errors of cumulative counts as independent, though people in one "
+        "count are in all later ones" + correlation_note(best)
     )
     return lines
 
@@ -100,50 +101,49 @@ def same_curves(fits: list[Fit]) -> list[str]:
     """Groups of models that draw one curve, like Bass and the logistic counted from zero."""
     groups: list[list[Fit]] = []
     for fit in fits:
-        home = next((g for g in groups if np.all(np.abs(g[0].residuals - fit.residuals) < ALIKE)), None)
+        home = next((g for g in groups if np.all(np.abs(g[0].residuals - fit.residuals) < SAME)), None)
         if home is None:
             groups.append([fit])
         else:
             home.append(fit)
-    return [f"{listed([f.model.name for f in g])} are the same curve here." for g in groups if len(g) > 1]
+    return [f"{names_in_words([f.model.name for f in g])} are the same curve here." for g in groups if len(g) > 1]
 
 
-def listed(names: list[str]) -> str:
+def names_in_words(names: list[str]) -> str:
     """'a', 'a and b', 'a, b and c'."""
     return " and ".join(", ".join(names).rsplit(", ", 1))
 
 
 def unidentified(fit: Fit) -> list[str]:
-    """What the data do not say about one model's figures."""
+    """The figures of one model that the data leave open."""
     vague = fit.vague()
     lines = []
     if "shape" in fit.beyond:
         lines.append(
-            f"{fit.model.name}: the data want a shape below 1, so steepest at the very beginning, which a wave cannot "
-            "have (its rate would begin infinite): shape 1 is the nearest."
+            f"{fit.model.name}: the data fit best with a shape below 1, steepest at the very beginning, which a wave "
+            "cannot have (its rate would begin infinite): shape 1 is the nearest."
         )
         vague.remove("shape")
     if vague:
-        lines.append(
-            f"{fit.model.name}: {listed(vague)} {'is' if len(vague) == 1 else 'are'} not identified by these data."
-        )
+        be = "is" if len(vague) == 1 else "are"
+        lines.append(f"{fit.model.name}: {names_in_words(vague)} {be} not identified by these data.")
     return lines
 
 
-def hanging(fit: Fit) -> str:
-    """How much the errors hang together, where there are enough of them to tell."""
+def correlation_note(fit: Fit) -> str:
+    """The correlation of the errors, where there are enough of them to estimate it."""
     if fit.points < ENOUGH_TO_CORRELATE:
         return "."
-    return f" (from one error to the next they correlate at {lag_one(fit.residuals):.2f})."
+    return f" (the correlation from one error to the next is {lag_one(fit.residuals):.2f})."
 
 
 def lag_one(residuals: Floats) -> float:
-    """The correlation of each residual with the next; 0 where they are all alike."""
+    """The correlation of each residual with the next; 0 where all are equal."""
     centred = residuals - residuals.mean()
     return float(np.sum(centred[1:] * centred[:-1]) / max(float(np.sum(centred**2)), TINY))
 
 
-def interval(fit: Fit, parameter: Parameter) -> str:
+def interval_in_words(fit: Fit, parameter: Parameter) -> str:
     """A figure with its 95 % interval for a table: 'imitation 0.0905 [0.0424, 0.193] per h'."""
     name, value = parameter.name, fit.values[parameter.name]
     size, unit = 1.0, ""
@@ -174,13 +174,13 @@ def demand_block(fit: Fit, counts: Counts, horizon: float) -> str:
     lines = ["demand:", f"  - kind: {fit.model.kind}", "    name: fitted"]
     if counts.start is not None:
         lines.insert(1, f"  # the data begin {counts.start:%Y-%m-%d %H:%M} UTC; say so with 'from' if it matters")
-    lines += [f"    {p.name}: {written(fit.values[p.name], p.unit)}" for p in fit.model.parameters]
-    if fit.model.kind == "exponential":  # growth that nothing ends is fitted to these data, not to the years after
+    lines += [f"    {p.name}: {scenario_value(fit.values[p.name], p.unit)}" for p in fit.model.parameters]
+    if fit.model.kind == "exponential":  # growth without an end fits these data, not the years after
         lines.append(f"    lasting: {duration(horizon)}")
     return "\n".join(lines) + "\n"
 
 
-def written(value: float, unit: str) -> str:
+def scenario_value(value: float, unit: str) -> str:
     """A figure as scenarios write it: '35.4198 h', '0.0112247 per h', 101367000."""
     if unit == "time":
         return duration(value)
@@ -195,7 +195,7 @@ def duration(seconds: float) -> str:
 
 
 def unit_of(seconds: float) -> tuple[str, float]:
-    """The unit of which a duration has at least two (of days ten: fewer are told in hours), and its size."""
+    """The unit of which a duration has at least two (of days ten: fewer are given in hours), and its size."""
     return next(((n, s) for n, s in UNITS if seconds >= (10 if n == "days" else 2) * s), UNITS[-1])
 
 

@@ -1,7 +1,7 @@
 """The signup curves that can be fitted to counts: each is a wave of a scenario, with bounds and starts for its figures.
 
-Bounds and starts are in units of the data (their last total, their span), so that they suit a launch of hours and one
-of months alike.
+Bounds and starts are in units of the data (their last total, their span), so that they suit a launch of hours as
+well as one of months.
 """
 
 from dataclasses import dataclass
@@ -18,7 +18,7 @@ Floats = NDArray[np.float64]
 
 
 class Curve(Protocol):
-    """What a fit needs of a wave: people by a time, and people a second, in seconds since it began."""
+    """The part of a wave that a fit needs: people by a time, and people a second, in seconds since it began."""
 
     def cumulative(self, t: ArrayLike) -> Floats: ...
 
@@ -56,7 +56,7 @@ class Model:
 
     @property
     def kind(self) -> str:
-        """What a scenario calls the wave."""
+        """The wave's name in a scenario."""
         return str(get_args(self.curve.model_fields["kind"].annotation)[0])
 
     def wave(self, values: dict[str, float]) -> Any:

@@ -9,8 +9,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from sim.demand.recordings.rows import BLOCK, Block, Progress, opened
 from sim.errors import BadInput
+from sim.tables.files import BLOCK, Block, Broken, Progress, opened
 
 # host ident authuser [day/month/year:time zone] "request" status bytes, and whatever follows (referer, agent, ...).
 # A quote within the request is escaped by a backslash.
@@ -27,10 +27,10 @@ def is_log_line(line: str) -> bool:
     return bool(pc.match_substring_regex(pa.scalar(line), LINE).as_py())
 
 
-def log_blocks(path: Path, wrong: list[tuple[int, str]], progress: Progress, depth: int) -> Iterator[Block]:
-    """The rows of an access log, unpacked where its name ends in .gz; lines of another shape go into `wrong`.
+def log_blocks(path: Path, broken: list[Broken], progress: Progress, depth: int) -> Iterator[Block]:
+    """The rows of an access log, unpacked where its name ends in .gz; lines of another shape go into `broken`.
 
-    Columns: user (who logged in, else the host), host, time (ISO 8601 with its zone), method, path (its first `depth`
+    Columns: user (the login name, else the host), host, time (ISO 8601 with its zone), method, path (its first `depth`
     parts, without the query), status, bytes.
     """
     stream, raw = opened(path)
@@ -39,27 +39,27 @@ def log_blocks(path: Path, wrong: list[tuple[int, str]], progress: Progress, dep
         with raw:
             while data := stream.read(BLOCK):
                 *whole, rest = (rest + data).split(b"\n")
-                yield block_of(whole, line, wrong, depth)
+                yield log_block(whole, line, broken, depth)
                 line += len(whole)
                 progress(raw.tell() / size)
             if rest:
-                yield block_of([rest], line, wrong, depth)
+                yield log_block([rest], line, broken, depth)
     except (OSError, EOFError, zlib.error) as problem:
         raise BadInput(f"the log cannot be read ({problem})", file=path) from None
 
 
-def block_of(whole: list[bytes], line: int, wrong: list[tuple[int, str]], depth: int) -> Block:
+def log_block(whole: list[bytes], line: int, broken: list[Broken], depth: int) -> Block:
     """Lines as columns of texts."""
     lines = line + np.arange(len(whole))
     texts = pa.array([text.rstrip(b"\r").decode("utf-8", errors="replace") for text in whole], pa.string())
     found = pc.extract_regex(texts, LINE)
     fits = pc.is_valid(found).to_numpy(zero_copy_only=False)
-    unfit = [(int(lines[place]), texts[int(place)].as_py().strip()) for place in np.flatnonzero(~fits)]
-    wrong += [(number, text) for number, text in unfit if text]
-    return Block(columns_of(found.filter(pa.array(fits)), depth), lines[fits])
+    unfit = [Broken(int(lines[place]), texts[int(place)].as_py().strip()) for place in np.flatnonzero(~fits)]
+    broken += [line for line in unfit if line.text]
+    return Block(log_columns(found.filter(pa.array(fits)), depth), lines[fits])
 
 
-def columns_of(found: Any, depth: int) -> dict[str, Any]:
+def log_columns(found: Any, depth: int) -> dict[str, Any]:
     """The columns of the lines that fit."""
     part = {name: found.field(name) for name in (field.name for field in found.type)}
     month = pc.index_in(part["month"], value_set=pa.array(MONTHS))

@@ -1,17 +1,18 @@
-"""What is wrong with a recording, problem by problem, and which repair was asked for: nothing is mended silently."""
+"""The problems of a recording and the repairs that were asked for: nothing is repaired silently."""
 
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from sim.demand.recordings.rows import Rows
-from sim.demand.recordings.timestamps import Clock, Mask
+from sim.demand.recordings.recorded_rows import Rows
+from sim.demand.recordings.recorded_times import RecordedTimes
 from sim.errors import BadInput, printable, shortened
+from sim.tables.times import Mask
 
 DROP = {"drop-invalid": "leave these rows out"}
 
-# Every problem, and for each repair that settles it what that does. A problem without repairs is a warning.
+# Every problem, the repairs that settle it, and what each of them does.
 PROBLEMS: dict[str, dict[str, str]] = {
     "broken lines": DROP,
     "unreadable times": DROP,
@@ -21,14 +22,14 @@ PROBLEMS: dict[str, dict[str, str]] = {
     "no zone": {"assume-zone": "read them as UTC; --zone says otherwise"},
     "mixed zones": {"assume-zone": "read those without a zone as UTC, or as --zone says"},
     "clock change": {
-        "assume-zone": "take the first of an hour that came twice, the end of one that never was",
+        "assume-zone": "of an hour that came twice take the first, of one that was skipped the end",
         **DROP,
     },
     "bad images": {"assume-one": "read them as one image", **DROP},
-    "no user": {"assume-user": "make each a user of its own", **DROP},
+    "no user": {"assume-user": "make each row a user of its own", **DROP},
     "duplicates": {"drop-duplicates": "keep the first of each", "keep-duplicates": "keep them all"},
     "disorder": {"sort": "put the rows in order of time"},
-    "gaps": {"keep-gaps": "keep the silence; a gap alone stops nothing"},
+    "gaps": {"keep-gaps": "keep the silence; a gap alone does not stop the import"},
 }
 REPAIRS = {repair: None for repairs in PROBLEMS.values() for repair in repairs}
 WARNINGS = {"gaps"}
@@ -38,8 +39,8 @@ WARNINGS = {"gaps"}
 class Finding:
     """One problem: how many rows have it, the first of them, and how it can be or was settled.
 
-    repair: the repair that was asked for and settles it; '' where there is none.
-    warning: it stops nothing.
+    repair: the requested repair that settles it; '' where there is none.
+    warning: it does not stop the import.
     """
 
     problem: str
@@ -51,7 +52,7 @@ class Finding:
 
     @property
     def open(self) -> bool:
-        """Whether the recording is refused for it."""
+        """Whether the recording is refused because of it."""
         return not self.repair and not self.warning
 
     def remedy(self) -> str:
@@ -66,12 +67,12 @@ class Finding:
 class Draft:
     """A recording between its texts and a trace: what was read, and which rows have which problem.
 
-    images: float64 (n,), nan where unknown; user: int64 (n,), -1 where a row names nobody, None where none does.
+    images: float64 (n,), nan where unknown. user: int64 (n,), -1 where a row names nobody; None without such a column.
     marks: bool (n,) for each problem of rows. real_repeats: equal rows are known to be different requests.
     """
 
     rows: Rows
-    clock: Clock
+    times: RecordedTimes
     images: NDArray[np.float64]
     user: NDArray[np.int64] | None
     marks: dict[str, Mask]
@@ -93,14 +94,14 @@ def repair_of(problem: str, repairs: list[str]) -> str:
 
 
 def order_marks(draft: Draft, repairs: list[str], longest_gap: float) -> dict[str, Mask]:
-    """The problems that rows have between each other: duplicates, disorder and gaps, among the rows that stay."""
-    good = staying(draft.marks, draft.clock, repairs)
+    """The problems between rows that stay: duplicates, disorder and gaps."""
+    good = rows_to_use(draft.marks, draft.times, repairs)
     places = np.flatnonzero(good)
     marks = {name: np.zeros(len(draft.rows), dtype=bool) for name in ("duplicates", "disorder", "gaps")}
     same = draft.rows.same[places]
     order = np.argsort(same, kind="stable")
     marks["duplicates"][places[order[1:][same[order][1:] == same[order][:-1]]]] = True
-    times = draft.clock.seconds[places]
+    times = draft.times.seconds[places]
     if len(times) > 1:
         marks["disorder"][places[1:]] = times[1:] < np.maximum.accumulate(times)[:-1]
         order = np.argsort(times, kind="stable")
@@ -109,9 +110,9 @@ def order_marks(draft: Draft, repairs: list[str], longest_gap: float) -> dict[st
     return marks
 
 
-def staying(marks: dict[str, Mask], clock: Clock, repairs: list[str]) -> Mask:
-    """The rows that can be used, and that no repair leaves out."""
-    good = np.isfinite(clock.seconds)
+def rows_to_use(marks: dict[str, Mask], times: RecordedTimes, repairs: list[str]) -> Mask:
+    """The rows that can be used and that no repair drops."""
+    good = np.isfinite(times.seconds)
     for problem, mask in marks.items():
         if repair_of(problem, repairs).startswith("drop-"):
             good &= ~mask
@@ -125,8 +126,9 @@ def findings(draft: Draft, marks: dict[str, Mask], repairs: list[str]) -> list[F
         if problem == "broken lines":
             lines = draft.rows.broken
             if lines:
-                where = f"{draft.files[lines[0].file]}:{lines[0].line}"
-                found.append(finding(problem, len(lines), where, lines[0].text, repairs))
+                number, first_line = lines[0]
+                where = f"{draft.files[number]}:{first_line.line}"
+                found.append(finding(problem, len(lines), where, first_line.text, repairs))
         elif problem in marks and marks[problem].any():
             first = int(np.argmax(marks[problem]))
             where = f"{draft.files[draft.rows.file[first]]}:{draft.rows.line[first]}"
@@ -141,7 +143,7 @@ def finding(problem: str, rows: int, where: str, value: str, repairs: list[str],
 
 
 def value_at(draft: Draft, problem: str, row: int) -> str:
-    """What a row says where its problem lies."""
+    """The text of a row that shows its problem."""
     time = str(draft.rows.time[row].as_py())
     if problem == "bad images":
         return str(draft.rows.coded["images"][row].as_py())
@@ -150,18 +152,18 @@ def value_at(draft: Draft, problem: str, row: int) -> str:
     if problem == "disorder":
         return f"{time} after {draft.rows.time[row - 1].as_py()}" if row else time
     if problem == "gaps":
-        before = draft.clock.seconds[np.isfinite(draft.clock.seconds)]
-        pause = draft.clock.seconds[row] - before[before < draft.clock.seconds[row]].max()
+        before = draft.times.seconds[np.isfinite(draft.times.seconds)]
+        pause = draft.times.seconds[row] - before[before < draft.times.seconds[row]].max()
         return f"{time}, {pause:.4g} s after the one before"
     return time
 
 
-def refuse(found: list[Finding], files: tuple[str, ...]) -> None:
-    """Raises BadInput where a problem is open, with all of them in words."""
+def refuse_open_problems(found: list[Finding], files: tuple[str, ...]) -> None:
+    """Raises BadInput that lists all open problems, if there are any."""
     rest = [one for one in found if one.open]
     if not rest:
         return
     words = [f"{one.problem} ({one.rows:,}, the first at {one.where}: {shortened(one.value)})" for one in rest]
     ways = ",".join(dict.fromkeys(next(iter(PROBLEMS[one.problem])) for one in rest))
-    message = "this recording has problems that no repair was asked for: " + "; ".join(words)
-    raise BadInput(message, file=", ".join(files), key="--repair", expected=f"a repair of each, like --repair {ways}")
+    message = "this recording has problems for which no repair was requested: " + "; ".join(words)
+    raise BadInput(message, file=", ".join(files), key="--repair", expected=f"a repair for each, like --repair {ways}")

@@ -1,12 +1,12 @@
-"""The formats of recordings that are known: which column says what, and what is to be known about each."""
+"""The known formats of recordings: what each column means, and the traps of each format."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from sim.demand.recordings.access_log import is_log_line
-from sim.demand.recordings.rows import first_line, header
 from sim.errors import BadInput
+from sim.tables.files import column_names, first_line, header
 
 
 @dataclass(frozen=True)
@@ -20,11 +20,12 @@ class Extra:
 
 @dataclass(frozen=True)
 class Layout:
-    """How a format says when, who and what.
+    """The columns of a format that hold times, users and requests.
 
     roles: the column of each role: time, user, images, kind (and status, which only --keep asks for).
     unit: of times that are numbers; zone: of times without one, where the format's publisher says or implies it.
-    real_repeats: whole equal rows are different requests; step: seconds between two ticks of its clock, if coarse.
+    real_repeats: rows that are equal in every column are different requests. step: seconds between two ticks of the
+    recording's clock, if it is coarse.
     """
 
     name: str
@@ -55,13 +56,13 @@ GENTD26 = Layout(
         "succeeded": Extra("predict_status", equals="SUCCEED"),
     },
     zone="UTC",
-    # All 19 equal rows are of one user, a script that asks several times a second and waits for about ten: of its
-    # requests alike within a second some share the latency to the second and some do not, and other rows lie between.
+    # All 19 equal rows are of one user, a script that sends several requests a second and waits about ten seconds for
+    # each: of those sent within one second some have equal latencies, some do not, and other rows lie between them.
     real_repeats=True,
     step=1.0,
     notes=(
-        "exec_time_seconds is from asking to the image, queueing included: kept as latency_s, not as service time",
-        "the publisher shifted the clock: an hour of the day is not the local one",
+        "exec_time_seconds is from the request to the image, queueing included: kept as latency_s, not as service time",
+        "the publisher shifted the clock: hours of the day are not local ones",
     ),
 )
 FLEET = Layout(
@@ -72,7 +73,7 @@ FLEET = Layout(
     unit="s",
     step=57.0,
     notes=(
-        "a row is a minute of a pod in which jobs were completed, dated by that minute: not one arrival each",
+        "a row is one minute in which a pod completed jobs, not one arrival",
         "minutes are 57 s apart: 24 h were compressed by the publisher; kept as recorded",
     ),
 )
@@ -88,7 +89,7 @@ ACCESS_LOG = Layout(
     columns=(),
     roles={"time": "time", "user": "user", "kind": "path", "status": "status"},
     extra={"status": Extra("status"), "bytes": Extra("bytes")},
-    real_repeats=True,  # one host asks for one path twice in a second
+    real_repeats=True,  # a host may request a path twice in a second
     step=1.0,
     notes=("a host may stand for many people behind one address",),
 )
@@ -101,12 +102,12 @@ USER_NAMES = ("user", "user_id", "userid", "client", "client_id", "customer", "a
 IMAGES_NAMES = ("images", "num_images", "n_images")
 KIND_NAMES = ("kind", "type", "endpoint", "path", "feature")
 
-# Headers of recordings that hold counts or rates, which are no arrivals.
+# Headers of recordings that hold counts or rates, not arrivals.
 COUNTS = ({"period", "count"}, {"timestamp", "value"}, {"timestamp_anon", "value", "container_ip", "request_type"})
 
 
-def detected(path: Path) -> Layout:
-    """The format of a file, told from its first line. Raises BadInput where it holds no arrivals."""
+def detected_layout(path: Path) -> Layout:
+    """The format of a file, by its first line. Raises BadInput where it holds no arrivals."""
     line = first_line(path)
     if line and is_log_line(line):
         return ACCESS_LOG
@@ -116,7 +117,7 @@ def detected(path: Path) -> Layout:
         if "pipeline_inference" in path.name:
             return FLEET
         raise BadInput(
-            "rows of this file are measurements a pod and minute, not arrivals",
+            "rows of this file are measurements per pod and minute, not arrivals",
             file=path,
             expected="pipeline_inference_data_anon.csv, which has a row for each pod-minute with completed jobs; "
             "--format gentd26-fleet takes this file all the same",
@@ -131,18 +132,16 @@ def refuse_counts(path: Path, names: list[str]) -> None:
     """Raises BadInput for a recording of counts or rates."""
     if set(names) in COUNTS:
         raise BadInput(
-            "rows of this file are counts or rates a period, not arrivals: when each request came is not in it",
+            "rows of this file are counts or rates per period, not arrivals: it does not say when each request came",
             file=path,
             value=", ".join(names),
-            expected="one row a request; or --format csv with --time, if a row is one",
+            expected="one row per request; or --format csv with --time, if a row is one request",
         )
 
 
-def generic(path: Path, asked: Mapping[str, str | None]) -> Layout:
-    """The layout of any table: the columns asked for, else those whose names say what they are."""
-    names = header(path)
-    if not names:
-        raise BadInput("the file is empty", file=path)
+def layout_by_names(path: Path, asked: Mapping[str, str | None]) -> Layout:
+    """The layout of any table: the columns asked for, else those with usual names."""
+    names = column_names(path)
     lower = {name.lower(): name for name in names}
     usual = {"time": TIME_NAMES, "user": USER_NAMES, "images": IMAGES_NAMES, "kind": KIND_NAMES}
     roles = {}
@@ -152,7 +151,7 @@ def generic(path: Path, asked: Mapping[str, str | None]) -> Layout:
             roles[role] = name
     if "time" not in roles:
         raise BadInput(
-            "no column is called like a time",
+            "no column has the name of a time",
             file=path,
             key="--time",
             expected=f"one of the columns: {', '.join(names)} (the first line must name them)",
@@ -161,12 +160,12 @@ def generic(path: Path, asked: Mapping[str, str | None]) -> Layout:
 
 
 def layout_of(path: Path, name: str | None, asked: Mapping[str, str | None]) -> Layout:
-    """The layout by its name or detected, with the columns asked for in place of its own."""
+    """The layout of this name, else the detected one; columns that were asked for replace its own."""
     if name is not None and name not in FORMATS:
         raise BadInput("there is no such format", key="--format", value=name, expected=", ".join(FORMATS))
-    layout = FORMATS[name] if name is not None else detected(path)
+    layout = FORMATS[name] if name is not None else detected_layout(path)
     if layout is CSV:
-        return generic(path, asked)
+        return layout_by_names(path, asked)
     given = {role: column for role, column in asked.items() if column}
     names = header(path) if layout.columns else []
     missing = [column for column in layout.columns if column not in names]

@@ -1,7 +1,7 @@
-"""From recorded files to a trace: read, find what is wrong, mend what was asked for, refuse the rest."""
+"""From recorded files to a trace: read them, find their problems, make the requested repairs."""
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -14,21 +14,24 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from sim.demand.recordings.access_log import log_blocks
-from sim.demand.recordings.findings import Draft, Finding, findings, known_repairs, order_marks, refuse, staying
+from sim.demand.recordings.findings import Draft, Finding, findings, known_repairs, order_marks, rows_to_use
 from sim.demand.recordings.formats import Extra, Layout, layout_of
-from sim.demand.recordings.rows import Progress, Rows, csv_blocks, gather, table_blocks
-from sim.demand.recordings.servegen import generated
-from sim.demand.recordings.timestamps import NUMBER, SECOND, floats, matches, read_clock
+from sim.demand.recordings.recorded_rows import Rows, gather
+from sim.demand.recordings.recorded_times import SECOND, RecordedTimes, read_times
+from sim.demand.recordings.servegen import generated_trace
 from sim.demand.recordings.trace import Trace
 from sim.errors import BadInput
+from sim.tables.columns import read_columns
+from sim.tables.files import Progress, table_blocks
+from sim.tables.times import floats
 
 LARGEST = 32767  # images of one request, and distinct kinds
 KEPT = dict.fromkeys(("keep-duplicates", "keep-gaps"), "kept as recorded")
 
 
 @dataclass(frozen=True)
-class Wishes:
-    """What a recording is read as; None is 'find out', or what the format says."""
+class ImportOptions:
+    """How a recording is read; None leaves it to detection, or to the format."""
 
     format: str | None = None
     time: str | None = None
@@ -46,64 +49,55 @@ class Wishes:
 
 @dataclass(frozen=True)
 class Imported:
-    """What came of a recording: its format, what was found, and the trace, None where a problem is open."""
+    """A recording as read: its format, the problems found, and the trace, None where a problem is open."""
 
     layout: str
     found: list[Finding]
     trace: Trace | None
 
 
-def import_trace(
-    paths: list[Path], wishes: Wishes, repairs: list[str] | None = None, progress: Progress = lambda _: None
-) -> Trace:
-    """The trace of recorded files. Raises BadInput for problems that no repair was asked for."""
-    done = examined(paths, wishes, repairs or [], progress)
-    if done.trace is None:
-        refuse(done.found, tuple(path.name for path in paths))
-    assert done.trace is not None
-    return done.trace
-
-
-def examined(paths: list[Path], wishes: Wishes, repairs: list[str], progress: Progress = lambda _: None) -> Imported:
+def examine_recording(
+    paths: list[Path], options: ImportOptions, repairs: Sequence[str] = (), progress: Progress = lambda _: None
+) -> Imported:
     """Read recorded files, find their problems, and make a trace if each is repaired.
 
     Raises BadInput where nothing can be read: no such file or column, counts in place of arrivals, an unknown repair.
     """
-    known_repairs(repairs)
-    layout = layout_of(paths[0], wishes.format, {r: getattr(wishes, r) for r in ("time", "user", "images", "kind")})
+    repairs = known_repairs(list(repairs))
+    layout = layout_of(paths[0], options.format, {r: getattr(options, r) for r in ("time", "user", "images", "kind")})
     if layout.name == "servegen":
-        return Imported("servegen", [], generated(paths[0], wishes.seed, digest(paths), progress))
-    rows = read_rows(paths, layout, wishes, progress)
-    clock = read_clock(rows.time, unit=wishes.unit or layout.unit, zone=wishes.zone, usual=layout.zone)
-    draft = draft_of(rows, layout, clock, paths)
-    draft = replace(draft, marks={**draft.marks, **order_marks(draft, repairs, wishes.longest_gap)})
+        return Imported("servegen", [], generated_trace(paths[0], options.seed, sha256_of(paths), progress))
+    rows = read_rows(paths, layout, options, progress)
+    times = read_times(rows.time, unit=options.unit or layout.unit, zone=options.zone, usual=layout.zone)
+    draft = draft_of(rows, layout, times, paths)
+    draft = replace(draft, marks={**draft.marks, **order_marks(draft, repairs, options.longest_gap)})
     found = findings(draft, draft.marks, repairs)
     if any(one.open for one in found):
         return Imported(layout.name, found, None)
-    return Imported(layout.name, found, finished(draft, layout, wishes, repairs, found, paths))
+    return Imported(layout.name, found, trace_from_draft(draft, layout, options, repairs, found, paths))
 
 
-def read_rows(paths: list[Path], layout: Layout, wishes: Wishes, progress: Progress) -> Rows:
+def read_rows(paths: list[Path], layout: Layout, options: ImportOptions, progress: Progress) -> Rows:
     """The columns that the layout names, of the rows to keep."""
     log = layout.name == "access-log"
-    blocks = partial(log_blocks, depth=wishes.kind_depth) if log else table_blocks
+    blocks = partial(log_blocks, depth=options.kind_depth) if log else table_blocks
     roles = {**layout.roles, **{f"extra.{name}": extra.column for name, extra in layout.extra.items()}}
-    keep = {layout.roles.get(name, name): text for name, text in wishes.keep.items()}
+    keep = {layout.roles.get(name, name): text for name, text in options.keep.items()}
     return gather(paths, blocks, roles, keep, progress)
 
 
-def draft_of(rows: Rows, layout: Layout, clock: Any, paths: list[Path]) -> Draft:
+def draft_of(rows: Rows, layout: Layout, times: RecordedTimes, paths: list[Path]) -> Draft:
     """The rows as numbers, with the marks of what each row alone has wrong."""
-    images, bad = images_of(rows.coded["images"], len(rows)) if "images" in rows.coded else (None, None)
-    user = codes(rows.coded["user"]) if "user" in rows.coded else None
-    marks = dict(clock.marks)
+    images, bad = images_requested(rows.coded["images"], len(rows)) if "images" in rows.coded else (None, None)
+    user = user_codes(rows.coded["user"]) if "user" in rows.coded else None
+    marks = dict(times.marks)
     if bad is not None:
         marks["bad images"] = bad
     if user is not None:
         marks["no user"] = user < 0
     return Draft(
         rows=rows,
-        clock=clock,
+        times=times,
         images=np.full(len(rows), np.nan) if images is None else images,
         user=user,
         marks=marks,
@@ -112,90 +106,93 @@ def draft_of(rows: Rows, layout: Layout, clock: Any, paths: list[Path]) -> Draft
     )
 
 
-def by_word(column: Any, of_words: NDArray[Any]) -> NDArray[Any]:
-    """For each row of a coded column what its text stands for."""
+def for_each_row(column: Any, of_words: NDArray[Any]) -> NDArray[Any]:
+    """The value of each row of a coded column, given that of each distinct text."""
     return of_words[column.indices.to_numpy()] if len(of_words) else np.empty(0)
 
 
-def images_of(column: Any, n: int) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
-    """Images asked for, nan where the recording does not say; and which rows say something that is no count."""
+def images_requested(column: Any, n: int) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+    """Images requested, nan where the recording does not say; and the rows whose text is not a count."""
     words = pc.utf8_trim_whitespace(column.dictionary)
-    values = floats(words, matches(words, NUMBER))
+    values = floats(words)
     empty = pc.equal(words, "").to_numpy(zero_copy_only=False)
     good = (values >= 1) & (values <= LARGEST) & (values == np.floor(values))
-    return by_word(column, np.where(good, values, np.nan)), by_word(column, ~good & ~empty)
+    return for_each_row(column, np.where(good, values, np.nan)), for_each_row(column, ~good & ~empty)
 
 
-def codes(column: Any) -> NDArray[np.int64]:
+def user_codes(column: Any) -> NDArray[np.int64]:
     """A number for each distinct text, -1 for an empty one or '-'."""
     words = column.dictionary.to_pylist()
     places = np.array([-1 if word.strip() in ("", "-") else place for place, word in enumerate(words)], dtype=np.int64)
-    return by_word(column, places)
+    return for_each_row(column, places)
 
 
 def extra_values(column: Any, extra: Extra) -> NDArray[np.float64]:
-    """A further column as numbers; nan where it says nothing, or nothing that is a number."""
+    """A further column as numbers; nan where a cell is not a number."""
     words = pc.utf8_trim_whitespace(column.dictionary)
     if extra.equals:
-        return by_word(column, np.asarray(pc.equal(words, extra.equals).to_numpy(zero_copy_only=False), dtype=float))
-    return by_word(column, floats(words, matches(words, NUMBER)) / extra.per)
+        return for_each_row(
+            column, np.asarray(pc.equal(words, extra.equals).to_numpy(zero_copy_only=False), dtype=float)
+        )
+    return for_each_row(column, floats(words) / extra.per)
 
 
-def finished(
-    draft: Draft, layout: Layout, wishes: Wishes, repairs: list[str], found: list[Finding], paths: list[Path]
+def trace_from_draft(
+    draft: Draft, layout: Layout, options: ImportOptions, repairs: list[str], found: list[Finding], paths: list[Path]
 ) -> Trace:
-    """The trace of a draft whose problems are all settled."""
-    rows, clock = draft.rows, draft.clock
-    stay = np.flatnonzero(staying(draft.marks, clock, repairs))
+    """The trace of a draft of which every problem is settled."""
+    rows, times = draft.rows, draft.times
+    stay = np.flatnonzero(rows_to_use(draft.marks, times, repairs))
     if not len(stay):
         raise BadInput("no row is left after the repairs", file=paths[0])
-    order = stay[np.argsort(np.maximum(clock.seconds[stay], 0.0), kind="stable")]
-    times = np.maximum(clock.seconds[order], 0.0)
-    start, times = at_first_second(clock.start, times)
+    order = stay[np.argsort(np.maximum(times.seconds[stay], 0.0), kind="stable")]
+    start, seconds = at_first_second(times.start, np.maximum(times.seconds[order], 0.0))
     kind, kinds = kinds_of(rows.coded["kind"], order) if "kind" in rows.coded else (np.zeros(len(order)), ("",))
     extra = {name: extra_values(rows.coded[f"extra.{name}"], one)[order] for name, one in layout.extra.items()}
     if layout.name == "gentd26-fleet":
-        extra |= loads(rows, order, paths)
+        extra |= load_seconds(rows, order, paths)
     images = draft.images[order]
     return Trace(
-        times=times,
-        user=numbered(draft.user[order]) if draft.user is not None else np.arange(len(order)),
+        times=seconds,
+        user=in_order_of_appearance(draft.user[order]) if draft.user is not None else np.arange(len(order)),
         images=np.nan_to_num(images, nan=1.0).astype(np.int16),
         kind=kind.astype(np.int16),
         kinds=kinds,
         start=start,
-        length=covered(times, layout, wishes),
+        length=recorded_length(seconds, layout, options),
         users_known=draft.user is not None,
         source=", ".join(draft.files),
-        sha256=digest(paths),
+        sha256=sha256_of(paths),
         recorded_as=layout.name,
-        notes=notes_of(draft, layout, found, int(np.isnan(images).sum())),
+        notes=import_notes(draft, layout, found, int(np.isnan(images).sum())),
         extra=extra,
     )
 
 
 def at_first_second(start: int | None, times: NDArray[np.float64]) -> tuple[datetime | None, NDArray[np.float64]]:
-    """The start as an instant, moved to the second of the first row that is left."""
+    """The start as an instant, moved to the second of the first remaining row."""
     if start is None:
         return None, times
     late = float(np.floor(times[0]))
     return datetime.fromtimestamp(0, UTC) + timedelta(seconds=start // SECOND + int(late)), times - late
 
 
-def covered(times: NDArray[np.float64], layout: Layout, wishes: Wishes) -> float:
+def recorded_length(times: NDArray[np.float64], layout: Layout, options: ImportOptions) -> float:
     """Seconds that a recording covers: up to one tick of its clock, or one mean pause, after its last row."""
     last, n = float(times[-1]), len(times)
-    if wishes.length is not None:
-        if not last < wishes.length < np.inf:
-            raise BadInput("the recording is longer", key="--length", value=wishes.length, expected=f"above {last:g} s")
-        return wishes.length
+    if options.length is not None:
+        if not last < options.length < np.inf:
+            raise BadInput(
+                "the recording is longer", key="--length", value=options.length, expected=f"above {last:g} s"
+            )
+        return options.length
     coarse = 1.0 if (times == np.floor(times)).all() else None
     pause = (last - float(times[0])) / (n - 1) if n > 1 else 1.0
     return max(last + (layout.step or coarse or pause), float(np.nextafter(last, np.inf)))
 
 
-def numbered(user: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Users as 0, 1, ... in order of first appearance; who is -1 becomes a user of their own each time."""
+def in_order_of_appearance(user: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Users as 0, 1, ... in order of first appearance; each -1 becomes a user of its own."""
     own = np.where(user < 0, user.max(initial=0) + 1 + np.arange(len(user)), user)
     _, first, inverse = np.unique(own, return_index=True, return_inverse=True)
     rank = np.empty(len(first), dtype=np.int64)
@@ -204,8 +201,8 @@ def numbered(user: NDArray[np.int64]) -> NDArray[np.int64]:
 
 
 def kinds_of(column: Any, order: NDArray[np.int64]) -> tuple[NDArray[np.int64], tuple[str, ...]]:
-    """What was asked for, as numbers in order of first appearance, and their names."""
-    place = numbered(column.indices.to_numpy()[order].astype(np.int64))
+    """Kinds of request as numbers in order of first appearance, and their names."""
+    place = in_order_of_appearance(column.indices.to_numpy()[order].astype(np.int64))
     _, first = np.unique(place, return_index=True)
     if len(first) > LARGEST:
         expected = f"at most {LARGEST:,}; another --kind column, or a smaller --kind-depth for a log"
@@ -214,17 +211,16 @@ def kinds_of(column: Any, order: NDArray[np.int64]) -> tuple[NDArray[np.int64], 
     return place, tuple(words[int(column.indices[int(order[row])].as_py())].as_py() for row in first)
 
 
-def loads(rows: Rows, order: NDArray[np.int64], paths: list[Path]) -> dict[str, NDArray[np.float64]]:
-    """Seconds of loading a pipeline in the same pod and minute, where that file lies beside; nan where none was."""
+def load_seconds(rows: Rows, order: NDArray[np.int64], paths: list[Path]) -> dict[str, NDArray[np.float64]]:
+    """Seconds of loading a pipeline in the same pod and minute, from the file of loads beside; nan without a load."""
     beside = [path.with_name(path.name.replace("pipeline_inference_data", "pipeline_update_latency")) for path in paths]
     if not all(path.is_file() and path not in paths for path in beside):
         return {}
     parts = []
     for path in beside:
-        for block in csv_blocks(path, [], lambda _: None):
-            value = floats(block.columns["value"], matches(block.columns["value"], NUMBER)) / 1000.0
-            where = [block.columns["timestamp_anon"].to_pylist(), block.columns["container_ip"].to_pylist()]
-            parts.append(pd.Series(value, index=pd.MultiIndex.from_arrays(where)))
+        columns = read_columns(path, ("timestamp_anon", "container_ip", "value"))
+        where = [columns[name].texts.to_pylist() for name in ("timestamp_anon", "container_ip")]
+        parts.append(pd.Series(floats(columns["value"].texts) / 1000.0, index=pd.MultiIndex.from_arrays(where)))
     known = pd.concat(parts)
     known = known[~known.index.duplicated()]
     pods = rows.coded["pod"].dictionary_decode()
@@ -232,9 +228,9 @@ def loads(rows: Rows, order: NDArray[np.int64], paths: list[Path]) -> dict[str, 
     return {"load_s": np.asarray(known.reindex(here), dtype=np.float64)}
 
 
-def notes_of(draft: Draft, layout: Layout, found: list[Finding], unknown: int) -> tuple[str, ...]:
-    """What was left out, assumed and repaired, in words."""
-    notes = [*layout.notes, *draft.clock.assumed]
+def import_notes(draft: Draft, layout: Layout, found: list[Finding], unknown: int) -> tuple[str, ...]:
+    """The rows left out, the assumptions made and the repairs, in words."""
+    notes = [*layout.notes, *draft.times.assumed]
     if draft.rows.left_out:
         notes.append(f"{draft.rows.left_out:,} rows were left out by --keep")
     if "images" in draft.rows.coded and unknown:
@@ -245,7 +241,7 @@ def notes_of(draft: Draft, layout: Layout, found: list[Finding], unknown: int) -
     return tuple(notes)
 
 
-def digest(paths: list[Path]) -> str:
+def sha256_of(paths: list[Path]) -> str:
     """The SHA-256 of the bytes of all files in turn."""
     sha = hashlib.sha256()
     for path in paths:

@@ -11,14 +11,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.csv
 from numpy.typing import NDArray
 from scipy import special
 
 from sim.demand.recordings.trace import Trace
 from sim.errors import BadInput
 from sim.model import streams
+from sim.tables.columns import read_columns
 
 Floats = NDArray[np.float64]
 
@@ -35,7 +34,7 @@ class Window:
     shape: float
 
 
-def generated(path: Path, seed: int, sha256: str, progress: Callable[[float], None] = lambda _: None) -> Trace:
+def generated_trace(path: Path, seed: int, sha256: str, progress: Callable[[float], None] = lambda _: None) -> Trace:
     """One day of arrivals of all clients of a file; the same seed gives the same."""
     windows, length = read_windows(path)
     parts = []
@@ -69,31 +68,19 @@ def generated(path: Path, seed: int, sha256: str, progress: Callable[[float], No
 
 
 def read_windows(path: Path) -> tuple[list[Window], float]:
-    """The windows in which a client asks for anything, and the seconds that all cover. Raises BadInput."""
-    types = {"client": pa.int64(), "dist": pa.string()}
-    types |= {name: pa.float64() for name in ("t_s", "rate_rps", "cv", "p1", "p2")}
-    try:
-        table = pa.csv.read_csv(path, convert_options=pa.csv.ConvertOptions(column_types=types))
-        c = {name: table[name].to_numpy(zero_copy_only=False) for name in types}
-    except (OSError, KeyError, pa.ArrowException) as wrong:
-        raise BadInput(f"this is not a file of ServeGen's clients ({wrong})", file=path) from None
-    begins = np.unique(c["t_s"])
-    lasts = float(np.diff(begins).min()) if len(begins) > 1 else 600.0
-    on = c["rate_rps"] > 0
-    good = (
-        np.isfinite(c["t_s"]) & np.isfinite(c["rate_rps"]) & (c["t_s"] >= 0) & (c["rate_rps"] >= 0) & (c["client"] >= 0)
-    )
-    good &= ~on | (np.isin(c["dist"], ("Gamma", "Weibull")) & np.isfinite(c["p1"]) & (c["p1"] > 0))
-    if not good.all():
-        row = int(np.argmin(good))
-        value = {name: c[name][row] for name in ("client", "t_s", "rate_rps", "dist", "p1")}
-        expected = "a rate of 0 and more, and Gamma or Weibull with a shape above 0"
-        raise BadInput(
-            "a client's window cannot be read", file=path, key=f"line {row + 2}", value=value, expected=expected
-        )
-    rows = zip(*(c[name][on].tolist() for name in ("client", "t_s", "rate_rps", "dist", "p1")), strict=True)
-    windows = [Window(int(who), t, lasts, rate, law, shape) for who, t, rate, law, shape in rows]
-    return windows, float(begins.max()) + lasts
+    """The windows in which a client sends anything, and the seconds that all of them cover. Raises BadInput."""
+    columns = read_columns(path, ("client", "t_s", "rate_rps", "dist", "p1"))
+    client, begins, rate = (columns[n].numbers("a number, 0 or more", low=0) for n in ("client", "t_s", "rate_rps"))
+    shape = columns["p1"].numbers("a number", missing=True)
+    laws = np.array(columns["dist"].texts.to_pylist(), dtype=object)
+    on = rate > 0
+    columns["dist"].refuse(on & ~np.isin(laws, ("Gamma", "Weibull")), "Gamma or Weibull")
+    columns["p1"].refuse(on & ~(shape > 0), "a shape above 0")
+    starts = np.unique(begins)
+    lasts = float(np.diff(starts).min()) if len(starts) > 1 else 600.0
+    rows = zip(*(values[on].tolist() for values in (client, begins, rate, laws, shape)), strict=True)
+    windows = [Window(int(who), t, lasts, pace, law, form) for who, t, pace, law, form in rows]
+    return windows, float(starts.max()) + lasts
 
 
 def arrivals(window: Window, seed: int) -> Floats:

@@ -1,4 +1,4 @@
-"""The figures of a trace that say what traffic it is: rate, peak, and how bursty it is by the minute and the pause."""
+"""Summary figures of a trace: its rate, its peak, and how bursty it is from minute to minute and pause to pause."""
 
 from dataclasses import dataclass
 
@@ -8,7 +8,7 @@ from sim.demand.recordings.trace import Trace
 
 
 @dataclass(frozen=True)
-class Figures:
+class TraceFigures:
     """Figures of recorded arrivals; nan where there are too few rows.
 
     span: seconds between the first and the last; rate: arrivals a second over the span.
@@ -26,14 +26,14 @@ class Figures:
     pause_cv: float
 
 
-def figures(trace: Trace) -> Figures:
+def trace_figures(trace: Trace) -> TraceFigures:
     """The figures of a trace."""
     t, n = trace.times, len(trace.times)
     span = float(t[-1] - t[0])
     pauses = np.diff(t)
     counts = np.bincount((t // 60).astype(np.int64)) if t[-1] < 6e9 else np.array([n])
     whole = counts[: max(int(trace.length // 60), 1)]  # the last minute is seldom whole
-    return Figures(
+    return TraceFigures(
         rows=n,
         users=trace.users,
         images=int(trace.images.sum(dtype=np.int64)),

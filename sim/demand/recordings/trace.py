@@ -1,4 +1,4 @@
-"""A recording of arrivals as numbers: when each request came, whose it was, what it asked for; saved and loaded."""
+"""A recording of arrivals as arrays: when each request came, whose it was, what it requested; saved and loaded."""
 
 import json
 import os
@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from sim.errors import BadInput
 
 FORMAT = "meltpoint-trace/1"
-EXTRA = "extra."  # what the columns of a trace file that only some formats have are called
+EXTRA = "extra."  # prefix of the columns that only some formats have
 FACTS = ("kinds", "start", "length", "users_known", "source", "sha256", "recorded_as", "notes")
 
 
@@ -26,13 +26,13 @@ class Trace:
 
     times: float64 (n,), seconds since `start`, ascending, as recorded: nothing is rounded to minutes or days.
     user: int64 (n,), 0, 1, ... in order of first appearance; each row its own where the recording names nobody.
-    images: int16 (n,), images asked for; 1 where unknown.
-    kind: int16 (n,), what was asked for: a place in `kinds`, which is ('',) where unknown.
+    images: int16 (n,), images requested; 1 where unknown.
+    kind: int16 (n,), the kind of request: a place in `kinds`, which is ('',) where unknown.
     start: the instant of time 0 in UTC, where known.
     length: seconds that the recording covers, above the last time: what looping repeats.
     source, sha256, recorded_as: names and digest of the original files, and their format.
-    notes: what was repaired, left out or assumed on the way here.
-    extra: float64 (n,) each, what only some formats have (latency_s, service_s, status, ...); nan is unknown.
+    notes: the repairs, omissions and assumptions made on the way here.
+    extra: float64 (n,) each, columns that only some formats have (latency_s, service_s, status, ...); nan is unknown.
     """
 
     times: NDArray[np.float64]
@@ -51,14 +51,14 @@ class Trace:
 
     @property
     def users(self) -> int:
-        """How many distinct users."""
+        """The number of distinct users."""
         return int(self.user.max()) + 1 if len(self.user) else 0
 
 
 def save_trace(trace: Trace, path: Path | str, *, replace: bool = False) -> Path:
     """Write a trace into one Parquet file, all of it or nothing. Raises BadInput if the file is there already."""
     path = Path(path)
-    problem = flaw(trace)
+    problem = fault_of(trace)
     if problem:
         raise BadInput(f"this trace is not sound and was not written: {problem}", file=path)
     if path.exists() and (path.is_dir() or not replace):
@@ -97,7 +97,7 @@ def load_trace(path: Path | str) -> Trace:
         trace = trace_of(table, facts)
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError, pa.ArrowException) as wrong:
         raise BadInput(f"this is not a saved trace ({wrong})", file=path, expected=expected) from None
-    problem = flaw(trace)
+    problem = fault_of(trace)
     if problem:
         raise BadInput(f"this trace is damaged: {problem}", file=path, expected=expected)
     return trace
@@ -131,8 +131,8 @@ def trace_of(table: pa.Table, facts: dict[str, Any]) -> Trace:
     )
 
 
-def flaw(trace: Trace) -> str:
-    """What is wrong with a trace, in words; '' where nothing is."""
+def fault_of(trace: Trace) -> str:
+    """The first fault of a trace, in words; '' where there is none."""
     t, n = trace.times, len(trace.times)
     arrays: tuple[NDArray[Any], ...] = (trace.user, trace.images, trace.kind, *trace.extra.values())
     if n == 0:

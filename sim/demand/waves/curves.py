@@ -10,8 +10,8 @@ from pydantic import Field, model_validator
 from sim.demand.waves.wave import FiniteRate, Floats, People, Span, Wave, clipped
 from sim.units import Count, Plain, Rate, Seconds
 
-MOST = 1e15  # people whom a curve without a market may bring
-LARGEST = 600.0  # of which the exponential is a number, also times any rate
+MOST = 1e15  # people that a curve without a market may bring
+LARGEST = 600.0  # exponent whose exponential is finite, also times any rate
 
 
 class Steady(Wave):
@@ -36,7 +36,7 @@ class Steady(Wave):
 
 
 class Spike(Wave):
-    """So many people, evenly over a stretch of time: a step up and down again."""
+    """People who come evenly over a stretch of time: a step up and down again."""
 
     kind: Literal["spike"]
     people: Count
@@ -146,7 +146,7 @@ class Logistic(Wave):
 
 
 class Exponential(Wave):
-    """Growth without a ceiling: the rate is first exp(r t), until it has `lasted` or the `people` are there.
+    """Growth without a ceiling: the rate is first exp(r t), until it has `lasted` or the `people` have come.
 
     r = ln 2 / doubling, or from word of mouth: each person brings `k_factor` people once a `cycle`, so that
     r = ln(k_factor) / cycle. A factor below 1 fades away.
@@ -156,9 +156,9 @@ class Exponential(Wave):
     first: FiniteRate = Field(description="people per time as the wave begins")
     doubling: Span | None = Field(default=None, description="time in which the rate doubles")
     k_factor: Annotated[Plain, Field(ge=0.01, le=1000)] | None = Field(
-        default=None, description="people whom one person brings"
+        default=None, description="people that one person brings"
     )
-    cycle: Span | None = Field(default=None, description="time from one person to those they bring")
+    cycle: Span | None = Field(default=None, description="time from one person to the people they bring")
     people: People = Field(default=math.inf, json_schema_extra={"default": "no bound"})
     lasting: Seconds = Field(default=math.inf, json_schema_extra={"default": "until the people are there"})
 
@@ -184,7 +184,7 @@ class Exponential(Wave):
 
     @property
     def end(self) -> float:
-        """When it ends, seconds after it began: as it has lasted, or as the people are there."""
+        """When it ends, seconds after it began: after `lasting`, or when the `people` have come."""
         return min(self.lasting, float(self.unbounded_inverse(self.people)))
 
     def unbounded(self, t: ArrayLike) -> Floats:
@@ -195,7 +195,7 @@ class Exponential(Wave):
         return self.first / self.growth * np.expm1(np.minimum(self.growth * t, LARGEST))
 
     def unbounded_inverse(self, n: ArrayLike) -> Floats:
-        """When so many are there if nothing stopped it."""
+        """When n people would have come if nothing stopped it."""
         with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
             each = np.asarray(n, dtype=float) / self.first if self.first > 0 else np.full(np.shape(n), np.inf)
             if self.growth == 0:

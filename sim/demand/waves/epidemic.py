@@ -1,4 +1,4 @@
-"""Signups that spread like an infection: who has joined brings others for a while, until too few are left to bring."""
+"""Signups that spread like an infection: people who have joined bring others for a while, until few are left."""
 
 from functools import cached_property
 from typing import Annotated, Literal, Self
@@ -24,9 +24,9 @@ class Sir(Wave):
     """
 
     kind: Literal["sir"]
-    people: Annotated[People, Field(ge=1)] = Field(description="the market, those there at first counted")
+    people: Annotated[People, Field(ge=1)] = Field(description="the market, including those infectious at first")
     first: Annotated[Count, Field(ge=1e-3)] = Field(default=1.0, description="infectious when the wave begins")
-    k_factor: Annotated[Plain, Field(ge=0.01, le=20)] = Field(description="people whom one brings at first")
+    k_factor: Annotated[Plain, Field(ge=0.01, le=20)] = Field(description="people that one person brings at first")
     infectious: Annotated[Span, Field(le=1e9)] = Field(description="how long a person brings others, on average")
 
     @model_validator(mode="after")

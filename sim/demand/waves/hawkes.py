@@ -1,4 +1,4 @@
-"""A self-exciting signup process: everybody who comes brings some more after a while, and these some more again."""
+"""A self-exciting signup process: each person brings others after a while, who bring others in turn."""
 
 import math
 from dataclasses import dataclass
@@ -18,9 +18,9 @@ from sim.schema import Strict
 from sim.units import Fraction, Plain, Seconds
 
 NODES = 801
-LATEST = 1e10  # seconds, beyond which nobody is waited for
+LATEST = 1e10  # seconds; later people are left out
 SHIFT = 40  # a wave has room for 2^40 uninvited people
-NUMBER, DELAY, CHILD = 0, 1, 2  # what a person's draws are for; CHILD + j names their j-th child
+NUMBER, DELAY, CHILD = 0, 1, 2  # the purposes of a person's draws; CHILD + j names their j-th child
 
 
 @dataclass(frozen=True)
@@ -92,9 +92,9 @@ class Hawkes(Wave):
     """
 
     kind: Literal["hawkes"]
-    rate: FiniteRate = Field(description="people per time who come of their own accord")
+    rate: FiniteRate = Field(description="people per time who come without being brought")
     lasting: Seconds = Field(default=math.inf, json_schema_extra={"default": "never ends"})
-    branching: Annotated[Fraction, Field(le=0.99)] = Field(description="people whom one person brings directly")
+    branching: Annotated[Fraction, Field(le=0.99)] = Field(description="people that one person brings directly")
     delay: Annotated[ExponentialDelay | PowerLawDelay, Field(discriminator="kind")]
 
     @cached_property
@@ -124,7 +124,7 @@ class Hawkes(Wave):
         return Steady.model_construct(kind="steady", rate=self.rate, lasting=self.lasting)
 
     def followed(self, instants: Floats, *, number: int, horizon: float, seed: int) -> Floats:
-        """Generation by generation. Whom a person brings, and when, depends on nothing but the person."""
+        """Generation by generation. The people that a person brings, and when, depend on that person alone."""
         bounds = special.pdtr(np.arange(60), self.branching)
         inside = instants < horizon
         key, born = (np.int64(number) << SHIFT) + np.flatnonzero(inside), instants[inside]

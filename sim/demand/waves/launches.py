@@ -1,4 +1,4 @@
-"""Presets: launches that were told in public, as waves with sources, to put into a scenario by name."""
+"""Presets: publicly documented launches as waves with sources, to put into a scenario by name."""
 
 import math
 from datetime import datetime, timedelta
@@ -15,7 +15,7 @@ from sim.schema import Strict
 from sim.units import Instant, Plain, Seconds, instant
 
 FILE = Path(__file__).with_name("launches.yaml")
-FADED = 0.999  # of the people: how long a preset is said to last
+FADED = 0.999  # of the people: a preset ends when this share has come
 LONGEST = 10 * 365 * 86400.0  # seconds
 
 
@@ -51,19 +51,19 @@ class Preset(Strict):
 
 
 class Use(Strict):
-    """A preset in a scenario: which, from when, how many times over, and whom it brings."""
+    """A preset in a scenario: its name, its beginning, a factor on its people, and their tiers and accounts."""
 
     kind: Literal["preset"]
     name: str = Field(description="as 'meltpoint demand presets' lists them")
     from_: Instant = Field(default=0.0, alias="from", description="when the launch is")
-    times: Annotated[Plain, Field(ge=0, le=1e6)] = Field(default=1.0, description="so many times the people")
+    times: Annotated[Plain, Field(ge=0, le=1e6)] = Field(default=1.0, description="multiplies the people")
     tiers: list[str] | None = Field(default=None, description="only people of these tiers")
     account_age: Seconds | None = Field(default=None, description="age of the accounts it brings")
 
 
 def after_launch(wave: AnyWave) -> float:
     """When a preset's wave begins, seconds after the launch."""
-    assert isinstance(wave.from_, float)  # dates are the scenario's
+    assert isinstance(wave.from_, float)  # only scenarios have dates
     return wave.from_
 
 

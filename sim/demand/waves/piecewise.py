@@ -15,7 +15,7 @@ from sim.units import Seconds
 
 @dataclass(frozen=True)
 class Polyline:
-    """A rate by its values at some times (ascending, seconds): 0 before the first, and the last goes on for ever.
+    """A rate by its values at some times (ascending, seconds): 0 before the first, and the last goes on forever.
 
     Two values at one time are a jump. held: steps in place of lines. Cumulative and inverse are exact.
     """
@@ -64,7 +64,7 @@ class Polyline:
 class Piecewise(Wave):
     """A rate through given points: linear from one to the next, or held until the next.
 
-    Before the first point nobody comes; the last rate goes on for ever, so let it be 0 for an end.
+    Before the first point nobody comes; the last rate goes on forever, so end with a rate of 0.
     """
 
     kind: Literal["piecewise"]

@@ -14,8 +14,8 @@ from sim.units import Plain, Seconds
 class Relaxation(Wave):
     """The rate is A0 / (1 + |t - peak| / cutoff)^exponent from the beginning until it has lasted; A0 from `people`.
 
-    Crane and Sornette (2008, PNAS 105:15649) tell three classes by the exponent, with theta = 0.4 of human response:
-    1 + theta = 1.4, a shock that nobody passes on (press); 1 - theta = 0.6, a shock that is shared (a launch);
+    Crane and Sornette (2008, PNAS 105:15649) distinguish three classes by the exponent, with theta = 0.4 of human
+    response: 1 + theta = 1.4, a shock that nobody passes on (press); 1 - theta = 0.6, one that is shared (a launch);
     1 - 2 theta = 0.2, word of mouth alone, which grows as it fades: give `peak` a time.
     """
 
@@ -43,7 +43,7 @@ class Relaxation(Wave):
     def side_inverse(self, x: ArrayLike) -> Floats:
         with np.errstate(over="ignore", divide="ignore", invalid="ignore"):
             t = self.cutoff * special.inv_boxcox1p(np.asarray(x, dtype=float) / self.cutoff, 1.0 - self.exponent)
-        return np.where(np.isnan(t), np.inf, t)  # beyond what ever comes, by rounding
+        return np.where(np.isnan(t), np.inf, t)  # beyond the last person, by rounding
 
     @property
     def height(self) -> float:

@@ -1,4 +1,4 @@
-"""Signup instants: people of a wave arrive where the cumulative rate says so, by inverting it.
+"""Signup instants of a wave, by inverting its cumulative rate.
 
 The instants are the points of a Poisson process of rate 1 put through the inverse of the cumulative: exact for any
 rate, however steep, where drawing gap after gap at the rate of the moment starts a surge late. A taller wave brings the

@@ -1,4 +1,4 @@
-"""What every signup wave has: when it begins, whom it brings, how many times over, and a rate over time."""
+"""The common part of all signup waves: beginning, people, multiple, and a rate over time."""
 
 from typing import Annotated
 
@@ -24,7 +24,7 @@ def clipped(t: ArrayLike, high: float = np.inf) -> Floats:
 
 
 class Wave(Strict):
-    """What every wave has: when it begins, whom it brings, and how many times over."""
+    """A signup wave: when it begins, whom it brings, and by which factor they are multiplied."""
 
     name: str = ""
     from_: Instant = Field(default=0.0, alias="from", description="when the wave begins")
@@ -32,7 +32,7 @@ class Wave(Strict):
         default=0.0, description="age of the accounts it brings; 0 means that these people sign up"
     )
     times: Annotated[Plain, Field(ge=0, le=1e6)] = Field(
-        default=1.0, description="so many times the people: 5 or 50 to see what a wrong forecast does"
+        default=1.0, description="multiplies the people: 5 or 50 to see the effect of a wrong forecast"
     )
     tiers: list[str] = Field(default=[], description="only people of these tiers, in their proportions; all if empty")
 
@@ -54,9 +54,9 @@ class Wave(Strict):
         raise NotImplementedError
 
     def uninvited(self) -> "Wave":
-        """The part of the wave that comes independently of each other: all of it, where nobody brings anybody."""
+        """The part of the wave that comes independently of each other: here all of it."""
         return self
 
     def followed(self, instants: Floats, *, number: int, horizon: float, seed: int) -> Floats:
-        """These people and all whom they bring until the horizon, in order of time: here they bring nobody."""
+        """These people and everybody they bring until the horizon, in order of time: here they bring nobody."""
         return instants

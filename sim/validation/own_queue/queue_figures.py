@@ -1,4 +1,4 @@
-"""The figures of a recorded queue, of its log and of a run alike, and where the log is unlike the model."""
+"""The figures of a queue, from its log or from a run, and where the log departs from the model."""
 
 import math
 from collections.abc import Sequence
@@ -6,15 +6,15 @@ from typing import NamedTuple
 
 import numpy as np
 
-from sim.validation.own_queue.log_times import DAY
-from sim.validation.own_queue.queue_log import QueueLog, counted
+from sim.validation.own_queue.queue_log import QueueLog, note_on_rows
+from sim.validation.own_queue.queue_times import DAY
 from sim.validation.own_queue.staffing import OnDuty
 
-WAITS = 1.0  # s: who waits for less has not waited
+WAITS = 1.0  # s: a shorter wait counts as none
 
 
 class Figure(NamedTuple):
-    """How a figure is told, and the least difference that counts."""
+    """A figure in words, its unit, and the least difference that counts."""
 
     words: str
     unit: str
@@ -28,13 +28,13 @@ FIGURES = {
     "p90": Figure("wait, p90", "s", 1.0),
     "p95": Figure("wait, p95", "s", 1.0),
     "p99": Figure("wait, p99", "s", 1.0),
-    "waiting": Figure(f"share who wait {WAITS:g} s or more", "", 0.01),
-    "abandoned": Figure("share who hang up", "", 0.01),
+    "waiting": Figure(f"share waiting {WAITS:g} s or more", "", 0.01),
+    "abandoned": Figure("share hanging up", "", 0.01),
     "utilisation": Figure("service begun, of the time on duty", "", 0.01),
 }
 
 
-def figures(log: QueueLog, duty: OnDuty, days: Sequence[int]) -> dict[str, float]:
+def figures_of_log(log: QueueLog, duty: OnDuty, days: Sequence[int]) -> dict[str, float]:
     """By name as in FIGURES; nan where nobody came, or nobody was served.
 
     Waits are those of requests that were served. Utilisation is their service, on whatever day it ends, over the
@@ -54,10 +54,10 @@ def figures(log: QueueLog, duty: OnDuty, days: Sequence[int]) -> dict[str, float
     }
 
 
-def unlike(log: QueueLog, whole: QueueLog, duty: OnDuty) -> list[str]:
-    """Where a log does what this model does not: people who wait beside idle servers, overtaking, overlaps.
+def departures_from_model(log: QueueLog, whole: QueueLog, duty: OnDuty) -> list[str]:
+    """Notes on waits beside idle servers, overtaking and overlapping services, which the model does not have.
 
-    log: the test days; whole: the days before too, since who came then may still be served.
+    log: the test days; whole: the days before too, since people who came then may still be served.
     """
     arrived, gone = log.arrived, log.arrived + log.waited
     began, over = (whole.arrived + whole.waited)[~whole.abandoned], whole.served[~whole.abandoned]
@@ -70,10 +70,10 @@ def unlike(log: QueueLog, whole: QueueLog, duty: OnDuty) -> list[str]:
     before = np.concatenate([[-np.inf], np.maximum.accumulate(gone)[:-1]])
     overtook = ~log.abandoned & (gone + WAITS <= before)
     return [
-        *counted(inside, "Left out of the replay, since they came before the test days but were still there"),
-        *counted(beside, f"Test days, waited {WAITS:g} s or more though fewer were being served than were on duty"),
-        *counted(overtook, f"Test days, served {WAITS:g} s or more before somebody who had come earlier"),
-        *counted(overlaps(log), f"Test days, began {WAITS:g} s or more before their server's last had ended"),
+        *note_on_rows(inside, "Left out of the replay: came before the test days and were still there"),
+        *note_on_rows(beside, f"Test days, waited {WAITS:g} s or more while a server on duty was idle"),
+        *note_on_rows(overtook, f"Test days, served {WAITS:g} s or more before an earlier arrival"),
+        *note_on_rows(overlaps(log), f"Test days, began {WAITS:g} s or more before their server's last had ended"),
     ]
 
 

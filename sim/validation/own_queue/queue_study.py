@@ -1,4 +1,4 @@
-"""A recorded queue against the simulator: replayed as it was, and foretold from the days before."""
+"""A recorded queue against the simulator: replayed as it was, and forecast from the days before."""
 
 import math
 from collections.abc import Sequence
@@ -9,26 +9,26 @@ from scipy import stats
 
 from sim.engine.parallel import Progress, in_parallel
 from sim.errors import BadInput
-from sim.validation.own_queue import test_days as recorded_forecast
-from sim.validation.own_queue.log_times import DAY
-from sim.validation.own_queue.queue_figures import FIGURES, figures, unlike
+from sim.validation.own_queue import queue_forecast
+from sim.validation.own_queue.queue_figures import FIGURES, departures_from_model, figures_of_log
+from sim.validation.own_queue.queue_forecast import Split, forecast_calls, recorded_calls, split_of
 from sim.validation.own_queue.queue_log import QueueLog, read_queue
-from sim.validation.own_queue.replay import Calls, Played, played
+from sim.validation.own_queue.queue_times import DAY
+from sim.validation.own_queue.replay import Calls, Played, play_calls
 from sim.validation.own_queue.staffing import OnDuty, on_duty
-from sim.validation.own_queue.test_days import Split, foretold_calls, recorded_calls, split_of
 from sim.validation.study import Row, Study
 
-REPLAYED, FORETOLD = "replayed", "foretold"
-SEEDS = {REPLAYED: 5, FORETOLD: recorded_forecast.SEEDS}
+REPLAYED, FORECAST = "replayed", "forecast"
+SEEDS = {REPLAYED: 5, FORECAST: queue_forecast.SEEDS}
 LEVEL = 0.99  # of the prediction interval
-FEW = 50_000  # requests of all runs together that are not worth another process
-WITHIN = 0.1  # of itself, or the figure's own least difference, by which a replay may be off
+FEW = 50_000  # requests of all runs together; fewer are not worth another process
+WITHIN = 0.1  # of itself, or the figure's own least difference, the error allowed in a replay
 
 # The figures of each test day, and of all of them together (None).
 Found = dict[int | None, dict[str, float]]
 
 
-def study(
+def queue_study(
     progress: Progress | None = None,
     *,
     file: Path,
@@ -36,30 +36,30 @@ def study(
     servers: str | None = None,
     test_days: int | None = None,
 ) -> Study:
-    """The study of a queue's log. Raises BadInput for one that cannot be read, or has not so many days."""
+    """The study of a queue's log. Raises BadInput for a log that cannot be read or has too few days."""
     log = read_queue(file, map)
     duty = on_duty(log, servers, file)
     split = split_of(log, days_to_test(log, test_days))
     if not sum(duty.seconds(day * DAY, (day + 1) * DAY) for day in split.test.days):
         raise BadInput("nobody is on duty on the days to test", key="--servers", value=servers, expected="servers")
     alone = split.train is split.test
-    kinds = [REPLAYED] if alone else [REPLAYED, FORETOLD]
+    kinds = [REPLAYED] if alone else [REPLAYED, FORECAST]
     tasks = [(kind, seed) for kind in kinds for seed in range(1, SEEDS[kind] + 1)]
     few = len(split.test) * len(tasks) < FEW
-    found = in_parallel(figures_of, (split, duty), tasks, processes=1 if few else None, progress=progress)
+    found = in_parallel(figures_of_run, (split, duty), tasks, processes=1 if few else None, progress=progress)
     actual = by_day(split.test, split, duty)
     rows = []
     for kind in kinds:
         samples = [one for (name, _), one in zip(tasks, found, strict=True) if name == kind]
-        rows += rows_of(kind, actual, [one for one, _ in samples], log)
+        rows += agreement_rows(kind, actual, [one for one, _ in samples], log)
     unfinished = sum(left for _, left in found)
     return Study(
         name="trace",
         title=f"A recorded queue, {file.name}",
-        question="Do people wait here as long as they did, given the recorded arrivals, or only the days before?",
+        question="Do people wait as long as they did, given the recorded arrivals, or only the days before?",
         source=str(file.name),
         rows=rows,
-        notes=notes_of(log, split, duty, unfinished),
+        notes=study_notes(log, split, duty, unfinished),
     )
 
 
@@ -70,21 +70,21 @@ def days_to_test(log: QueueLog, asked: int | None) -> int:
         return math.ceil(days / 3)
     if not 1 <= asked < days:
         expected = f"1 to {days - 1}, of the log's {days}" if days > 1 else "a log of several days"
-        raise BadInput("so many days cannot be foretold", key="--test-days", value=asked, expected=expected)
+        raise BadInput("this number of days cannot be forecast", key="--test-days", value=asked, expected=expected)
     return asked
 
 
-def figures_of(given: tuple[Split, OnDuty], kind: str, seed: int, report: Progress) -> tuple[Found, int]:
-    """The figures of one run, and how many were still waiting at its end."""
+def figures_of_run(given: tuple[Split, OnDuty], kind: str, seed: int, report: Progress) -> tuple[Found, int]:
+    """The figures of one run, and the number still waiting at its end."""
     split, duty = given
-    calls = recorded_calls(split, seed) if kind == REPLAYED else foretold_calls(split, seed)
-    end = played(calls, duty, split.begins)
+    calls = recorded_calls(split, seed) if kind == REPLAYED else forecast_calls(split, seed)
+    end = play_calls(calls, duty, split.begins)
     report(1.0)
-    return by_day(outcome(calls, end, split), split, duty), int((~end.abandoned & ~end.served).sum())
+    return by_day(log_of_run(calls, end, split), split, duty), int((~end.abandoned & ~end.served).sum())
 
 
-def outcome(calls: Calls, end: Played, split: Split) -> QueueLog:
-    """A run as the log that it would have left; who still waits at its end is in none."""
+def log_of_run(calls: Calls, end: Played, split: Split) -> QueueLog:
+    """The log that a run would have left; requests still waiting at its end are not in it."""
     known = end.abandoned | end.served
     served = np.where(end.abandoned, np.nan, calls.served)
     nobody = np.full(int(known.sum()), -1, dtype=np.int64)
@@ -95,20 +95,20 @@ def outcome(calls: Calls, end: Played, split: Split) -> QueueLog:
 def by_day(log: QueueLog, split: Split, duty: OnDuty) -> Found:
     """The figures of each test day, and of all of them together (None)."""
     days = split.test.days
-    found: Found = {day: figures(log.on([day]), duty, [day]) for day in days} if len(days) > 1 else {}
-    return {None: figures(log, duty, days), **found}
+    found: Found = {day: figures_of_log(log.on([day]), duty, [day]) for day in days} if len(days) > 1 else {}
+    return {None: figures_of_log(log, duty, days), **found}
 
 
-def rows_of(kind: str, actual: Found, samples: list[Found], log: QueueLog) -> list[Row]:
-    """A row a figure: the mean over the seeds, and how far the log may be from it."""
+def agreement_rows(kind: str, actual: Found, samples: list[Found], log: QueueLog) -> list[Row]:
+    """One row per figure: the mean over the seeds, and how far the log may be from it."""
     rows = []
     for day, known in actual.items():
-        case = f"{kind}, {label(day, log)}"
+        case = f"{kind}, {day_label(day, log)}"
         for name, figure in FIGURES.items():
             values = np.array([one[day][name] for one in samples])
             values = values[~np.isnan(values)]
-            told = kind == FORETOLD or name != "requests"  # a replay has the log's own
-            if not told or not len(values) or math.isnan(known[name]):
+            open_figure = kind == FORECAST or name != "requests"  # a replay has the log's own requests
+            if not open_figure or not len(values) or math.isnan(known[name]):
                 continue
             off, note = tolerance(kind, known[name], values)
             off = off if math.isnan(off) else max(off, figure.least)
@@ -123,11 +123,11 @@ def tolerance(kind: str, known: float, values: np.ndarray) -> tuple[float, str]:
     mean = float(values.mean())
     if kind == REPLAYED:
         return WITHIN * known, f"{mean / known - 1:+.1%}" if known else ""
-    off = interval(values)
+    off = prediction_interval(values)
     return off, "" if math.isnan(off) else f"the log's may be {max(0.0, mean - off):.4g} to {mean + off:.4g}"
 
 
-def interval(values: np.ndarray) -> float:
+def prediction_interval(values: np.ndarray) -> float:
     """Half the width of the interval in which one more value lies with a chance of LEVEL (Student's t); nan for one."""
     n = len(values)
     if n < 2:
@@ -135,7 +135,7 @@ def interval(values: np.ndarray) -> float:
     return float(stats.t.ppf((1 + LEVEL) / 2, n - 1) * values.std(ddof=1) * math.sqrt(1 + 1 / n))
 
 
-def label(day: int | None, log: QueueLog) -> str:
+def day_label(day: int | None, log: QueueLog) -> str:
     """A test day in words."""
     if day is None:
         return "all test days"
@@ -144,8 +144,8 @@ def label(day: int | None, log: QueueLog) -> str:
     return str(np.datetime64(log.first) + np.timedelta64(day, "D"))
 
 
-def notes_of(log: QueueLog, split: Split, duty: OnDuty, unfinished: int) -> list[str]:
-    """What a reader must know: the rows, the days, the servers, and where the log is unlike the model."""
+def study_notes(log: QueueLog, split: Split, duty: OnDuty, unfinished: int) -> list[str]:
+    """Notes for the reader: the rows, the days, the servers, and where the log departs from the model."""
     test, train = split.test, split.train
     notes = [
         f"Requests: {len(log):,}; days: {len(log.days)}; hung up: {int(log.abandoned.sum()):,}.",
@@ -153,17 +153,19 @@ def notes_of(log: QueueLog, split: Split, duty: OnDuty, unfinished: int) -> list
         f"Servers: {duty.how}.",
     ]
     if train is test:
-        notes.append("A log of one day can only be replayed: patience and service that were not seen are of that day.")
+        notes.append(
+            "A log of one day can only be replayed: patience and service that were not seen are drawn from that day."
+        )
     else:
         notes.append(
-            f"Tested: the last {len(test.days)} of {len(log.days)} days; laws are those of the days before. A row "
-            f"foretold agrees where the log lies in the {LEVEL:.0%} prediction interval of {SEEDS[FORETOLD]} seeds, or "
-            "within 1 s or 0.01: up to two in a hundred miss by chance."
+            f"Tested: the last {len(test.days)} of {len(log.days)} days; laws are those of the days before. A "
+            f"forecast row agrees where the log lies in the {LEVEL:.0%} prediction interval of {SEEDS[FORECAST]} "
+            "seeds, or within 1 s or 0.01: up to two in a hundred miss by chance."
         )
     notes.append(
-        f"A row replayed agrees within {WITHIN:.0%}, or within 1 s or 0.01. Waits are of those who were served."
+        f"A replayed row agrees within {WITHIN:.0%}, or within 1 s or 0.01. Waits are those of served requests."
     )
-    notes += unlike(test, log, duty)
+    notes += departures_from_model(test, log, duty)
     if unfinished:
-        notes.append(f"{unfinished:,} requests of all runs together still waited at the end, and are in no figure.")
+        notes.append(f"{unfinished:,} requests of all runs together still waited at the end and are in no figure.")
     return notes

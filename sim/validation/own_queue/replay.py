@@ -1,4 +1,4 @@
-"""A queue's arrivals, services and patience, one by one, through the readable engine: who waits how long there."""
+"""A queue's arrivals, services and patience, one by one, through the readable engine."""
 
 from dataclasses import dataclass
 from functools import partial
@@ -17,15 +17,16 @@ from sim.model.request import ABANDONED, SERVED, Request
 from sim.profile.profile import constant_profile
 from sim.scenario.people import SOURCE_SHIFT
 from sim.scenario.scenario import Scenario
-from sim.validation.own_queue.log_times import DAY, Floats
+from sim.tables.times import Floats
+from sim.validation.own_queue.queue_times import DAY
 from sim.validation.own_queue.staffing import OnDuty, Roster, Shifts
 
-NUMBER = (1 << SOURCE_SHIFT) - 1  # of a person's key, what is not the source
+NUMBER = (1 << SOURCE_SHIFT) - 1  # bits of a person's key that are not the source
 
 
 @dataclass(frozen=True)
 class Calls:
-    """What comes, float64 (n,) each, in seconds: arrived (ascending), served for, patience (inf: for good)."""
+    """Calls, float64 (n,) each, in seconds: arrival (ascending), service time, patience (inf: no limit)."""
 
     arrived: Floats
     served: Floats
@@ -34,7 +35,7 @@ class Calls:
 
 @dataclass(frozen=True)
 class Played:
-    """What became of them: seconds in the queue (nan: still in it at the end), who hung up, and who was served."""
+    """Outcomes of calls: seconds in the queue (nan: still in it at the end), whether abandoned, whether served."""
 
     waited: Floats
     abandoned: NDArray[np.bool_]
@@ -42,7 +43,7 @@ class Played:
 
 
 class Callers(Users):
-    """People who ask once, and hang up when their own patience is over; who is being served stays."""
+    """People who call once and hang up when their patience is over, unless they are being served."""
 
     def __init__(self, *given: Any, patience: Floats):
         self.patience = patience
@@ -63,7 +64,7 @@ class Callers(Users):
 
 
 class Desks(Service):
-    """A service that takes as long for each call as is given."""
+    """A service with a given service time for each call."""
 
     def __init__(self, *given: Any, served: Floats, **more: Any):
         self.served_in = served
@@ -73,13 +74,13 @@ class Desks(Service):
         return float(self.served_in[self.crowd.key[head.user] & NUMBER])
 
 
-def played(calls: Calls, duty: OnDuty, begins: float) -> Played:
+def play_calls(calls: Calls, duty: OnDuty, begins: float) -> Played:
     """The calls from `begins` on (seconds, a midnight at which nobody is there), first come, first served."""
     if not len(calls.arrived):
         return Played(np.empty(0), np.empty(0, dtype=bool), np.empty(0, dtype=bool))
     shifted = calls.arrived - begins
     run = simulate(
-        scenario_of(shifted, calls, duty, begins),
+        queue_scenario(shifted, calls, duty, begins),
         [Shifts(Roster(duty, begins))],
         engine="simpy",
         users=partial(Callers, patience=calls.patience),
@@ -92,7 +93,7 @@ def played(calls: Calls, duty: OnDuty, begins: float) -> Played:
     return Played(gone - rows["arrived"].to_numpy(dtype=np.float64), abandoned, was_served | ~np.isnan(started))
 
 
-def scenario_of(times: Floats, calls: Calls, duty: OnDuty, begins: float) -> Scenario:
+def queue_scenario(times: Floats, calls: Calls, duty: OnDuty, begins: float) -> Scenario:
     """One pool whose fleet the roster sets, batches of one; the horizon is after all work, where anybody is on duty."""
     work = float(calls.served.sum()) / max(1, int(duty.servers[-1]))
     document: dict[str, Any] = {

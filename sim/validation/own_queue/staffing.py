@@ -1,4 +1,4 @@
-"""How many servers are on duty when: a number, a schedule in a file, or what a log's own services tell."""
+"""The number of servers on duty over time: given, read from a schedule, or derived from the services of the log."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -7,17 +7,19 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from sim.demand.recordings.rows import header
 from sim.errors import BadInput
 from sim.model.controls import Controls, Telemetry
 from sim.model.knobs import MOST_GPUS
 from sim.policies.playbook import Timed
-from sim.validation.own_queue.log_times import DAY, TIME_OF_DAY, Floats, Texts, instants, numbers, times_of_day
-from sim.validation.own_queue.queue_log import Column, QueueLog, texts_of
+from sim.tables.columns import Column, read_columns
+from sim.tables.files import column_names
+from sim.tables.times import TIME_OF_DAY, Floats
+from sim.validation.own_queue.queue_log import QueueLog
+from sim.validation.own_queue.queue_times import DAY, clock_times, instants
 
 QUARTER = 900.0  # s: duty begins and ends with a quarter of an hour
-BREAK = 1800.0  # s: who serves nobody for longer is off duty
-TICKS = (60.0, 30.0, 15.0, 10.0, 5.0, 1.0)  # s between two looks at the schedule: the coarsest that meets all changes
+BREAK = 1800.0  # s: a server that serves nobody for longer is off duty
+TICKS = (60.0, 30.0, 15.0, 10.0, 5.0, 1.0)  # s between two control ticks: the coarsest that meets all changes
 
 
 @dataclass(frozen=True)
@@ -25,7 +27,7 @@ class OnDuty:
     """Servers on duty over time.
 
     since: float64 (k,), seconds after midnight of the log's first day, ascending, from 0 or before. servers: int64
-    (k,), on duty from then on. stays: where all go home, one stays until nobody waits. how: in words.
+    (k,), on duty from then on. stays: the last server on duty stays until nobody waits. how: in words.
     """
 
     since: Floats
@@ -44,14 +46,14 @@ class OnDuty:
         return float((self.at(edges[:-1]) * np.diff(edges)).sum())
 
     def tick(self, begins: float) -> float:
-        """Seconds between two ticks from `begins` on: each change is at one, or less than a second before it."""
+        """Seconds between two ticks from `begins` on: each change is at a tick, or less than a second before one."""
         changes = self.since[self.since > begins] - begins
         return next((tick for tick in TICKS if not np.any(changes % tick)), TICKS[-1])
 
 
 @dataclass
 class Roster:
-    """A policy that has as many GPUs in service as servers are on duty, in a run whose second 0 is `begins`."""
+    """A policy that keeps as many GPUs in service as servers are on duty; second 0 of its run is `begins`."""
 
     duty: OnDuty
     begins: float
@@ -67,7 +69,7 @@ class Roster:
         return int(self.duty.at(np.array([self.begins + now]))[0])
 
     def next_change(self, now: float) -> float:
-        """When it must be asked again: at the next change; at every tick, while somebody may have to stay."""
+        """When it must be asked again: at the next change; at every tick, while one may have to stay."""
         if self.duty.stays and self.servers(now) == 0:
             return now
         later = self.duty.since[self.duty.since > self.begins + now]
@@ -76,7 +78,7 @@ class Roster:
 
 @dataclass
 class Shifts(Timed):
-    """A roster as a step of a playbook, which is asked where it changes and not at every tick."""
+    """A roster as a step of a playbook, asked only where it changes."""
 
     policy: Roster
 
@@ -89,17 +91,19 @@ def on_duty(log: QueueLog, servers: str | None, file: Path) -> OnDuty:
     if servers is None:
         if not (log.server >= 0).any():
             expected = "--servers 12, --servers FILE.csv (columns from, servers), or --map server=COLUMN"
-            raise BadInput("nothing says how many servers there were", file=file, expected=expected)
-        return derived(log)
+            raise BadInput("the number of servers is not known", file=file, expected=expected)
+        return duty_of_services(log)
     if not servers.isdecimal():
-        return scheduled(log, Path(servers))
+        return duty_of_schedule(log, Path(servers))
     if not 1 <= int(servers) <= MOST_GPUS:
-        raise BadInput("so many servers cannot be", key="--servers", value=servers, expected=f"1 to {MOST_GPUS}")
+        raise BadInput(
+            "this number of servers is not possible", key="--servers", value=servers, expected=f"1 to {MOST_GPUS}"
+        )
     return OnDuty(np.zeros(1), np.array([int(servers)]), f"{servers} servers at all times, as given")
 
 
-def derived(log: QueueLog) -> OnDuty:
-    """Who serves is on duty: from the start of a first service to that of a last, without breaks of over BREAK."""
+def duty_of_services(log: QueueLog) -> OnDuty:
+    """A server is on duty from the start of a first service to that of a last, without breaks longer than BREAK."""
     known = log.server >= 0
     start = (log.arrived + log.waited)[known]
     table = pd.DataFrame({"server": log.server[known], "start": start, "end": start + log.served[known]})
@@ -120,25 +124,25 @@ def derived(log: QueueLog) -> OnDuty:
     return OnDuty(edges, np.cumsum(steps), how, stays=True)
 
 
-def scheduled(log: QueueLog, path: Path) -> OnDuty:
-    """A schedule in a file: from an instant (as the log has them), or from a time of every day, so many servers."""
+def duty_of_schedule(log: QueueLog, path: Path) -> OnDuty:
+    """A schedule in a file: the servers from an instant on (as the log has them), or from a time of every day on."""
     if not path.is_file():
         expected = "a number, or a CSV with the columns from, servers"
         raise BadInput("this is neither a number nor a file", key="--servers", value=str(path), expected=expected)
-    if {"from", "servers"} - set(header(path)):
+    if {"from", "servers"} - set(column_names(path)):
         raise BadInput(
             "this is not a schedule of servers", file=path, key="--servers", expected="columns from, servers"
         )
-    texts = texts_of(path, {"from": Column("from"), "servers": Column("servers")})
-    daily = bool(texts["from"].match(TIME_OF_DAY).all())
-    since, servers = begun(texts["from"], log, daily=daily), numbers(texts["servers"])
-    wrong = np.isnan(servers) | (servers < 0) | (servers > MOST_GPUS) | (servers % 1 != 0)
-    texts["servers"].refuse(wrong, f"a whole number, 0 to {MOST_GPUS}")
-    texts["from"].refuse(np.isnan(since), "an instant")
+    columns = read_columns(path, ("from", "servers"))
+    daily = bool(columns["from"].match(TIME_OF_DAY).all())
+    since, expected = schedule_times(columns["from"], log, daily=daily), f"a whole number, 0 to {MOST_GPUS}"
+    servers = columns["servers"].numbers(expected, low=0)
+    columns["servers"].refuse((servers > MOST_GPUS) | (servers % 1 != 0), expected)
+    columns["from"].refuse(np.isnan(since), "an instant")
     order = np.argsort(since, kind="stable")
     since, counts = since[order], servers[order].astype(np.int64)
     if (np.diff(since) == 0).any():
-        raise BadInput("two rows of this schedule are of the same instant", file=path, expected="each instant once")
+        raise BadInput("two rows of this schedule have the same instant", file=path, expected="each instant once")
     if daily:
         days = np.arange(-1, log.days[-1] + 2)
         since = (days[:, None] * DAY + since).ravel()
@@ -148,11 +152,11 @@ def scheduled(log: QueueLog, path: Path) -> OnDuty:
     return OnDuty(since, counts, f"from {path.name}")
 
 
-def begun(texts: Texts, log: QueueLog, *, daily: bool) -> Floats:
-    """Seconds after midnight: of every day, or of the log's first. The schedule of a log with dates has timestamps."""
+def schedule_times(column: Column, log: QueueLog, *, daily: bool) -> Floats:
+    """Seconds after midnight of every day, or of the log's first day; timestamps where the log has dates."""
     if daily:
-        return times_of_day(texts)
+        return clock_times(column)
     axis = log.axis
     if axis.kind == "dates":
         axis = type(axis)("stamps", axis.zero * DAY * 1e9, axis.first)
-    return instants(texts, None, axis)
+    return instants(column, None, axis)

@@ -8,6 +8,8 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from sim.errors import BadInput
+from sim.tables.columns import read_columns
+from sim.tables.times import timestamps
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -21,6 +23,7 @@ DUTY, REQUESTS = "pod_gpu_duty_cycle_anon.csv", "lora_request_trace.csv"
 FILES = (INFERENCE, LOAD, BASE, LORA, QUEUE_TIME, QUEUE_SIZE, DUTY, REQUESTS)
 PUBLISHED = "the files of cluster-trace-v2026-GenAI, published at github.com/alibaba/clusterdata"
 
+NOT_NEGATIVE = "a number, 0 or more"
 TICK = 57.0  # seconds between two minutes: 24 h were compressed by 0.95
 SCRIPT = "G2578"  # a program: 150 requests in four minutes
 FIELDS = {  # of the request recording
@@ -73,56 +76,32 @@ def missing(folder: Path) -> None:
             raise BadInput("this folder lacks a file of the recording", file=folder / name, expected=PUBLISHED)
 
 
-def table(path: Path, columns: list[str]) -> pd.DataFrame:
-    """Some columns of a CSV file. Raises BadInput where it is none, or lacks one."""
-    try:
-        found = pd.read_csv(path)
-    except (OSError, ValueError) as wrong:
-        raise BadInput(f"this is not a readable CSV file ({wrong})", file=path, expected=PUBLISHED) from None
-    for column in columns:
-        if column not in found:
-            raise BadInput("a column is missing", file=path, key=column, expected=", ".join(columns))
-    if not len(found):
-        raise BadInput("the file has no rows", file=path, expected=PUBLISHED)
-    return found[columns]
-
-
-def numbers(found: pd.DataFrame, column: str, path: Path) -> pd.Series:
-    """A column of finite numbers from 0 up. Raises BadInput for any other."""
-    values = pd.to_numeric(found[column], errors="coerce").astype(float)
-    bad = ~np.isfinite(values) | (values < 0)
-    if bad.any():
-        first = int(np.argmax(bad))
-        where = f"row {first + 2} of {path}"
-        raise BadInput("a value is none", file=where, key=column, value=found[column].iloc[first], expected="0 or more")
-    return values
-
-
 def by_pod_minute(folder: Path, name: str, first: float) -> tuple[pd.Series, int]:
-    """A file's values by (minute, pod), the first of each, and how many rows name no pod: those are left out.
+    """A file's values by (minute, pod), the first of each, and the number of rows that name no pod, which are left out.
 
     Minutes are counted from the instant `first`. Raises BadInput for instants between two minutes, or before the first.
     """
-    path = folder / name
-    found = table(path, ["timestamp_anon", "value", "container_ip"])
-    minute = (numbers(found, "timestamp_anon", path) - first) / TICK
+    columns = read_columns(folder / name, ("timestamp_anon", "value", "container_ip"))
+    minute = (columns["timestamp_anon"].numbers(NOT_NEGATIVE, low=0) - first) / TICK
     off = (minute < 0) | (np.abs(minute - minute.round()) > 1e-6)
-    if off.any():
-        value = found["timestamp_anon"].iloc[int(np.argmax(off))]
-        expected = f"{first:.0f}, and every {TICK:g} s from there"
-        raise BadInput(
-            "an instant is no minute of the recording", file=path, key="timestamp_anon", value=value, expected=expected
-        )
-    named = found["container_ip"].notna()  # "NULL" and nothing at all are read as missing
-    index = pd.MultiIndex.from_arrays([minute[named].round().astype(int), found["container_ip"][named]])
-    values = pd.Series(numbers(found, "value", path)[named].to_numpy(), index=index)
+    expected = f"{first:.0f}, and every {TICK:g} s from there"
+    columns["timestamp_anon"].refuse(off, expected, "an instant is no minute of the recording")
+    named = ~columns["container_ip"].match("^(NULL)?$")
+    pods = columns["container_ip"].keep(named).texts.to_pylist()
+    index = pd.MultiIndex.from_arrays([minute[named].round().astype(int), pods])
+    values = pd.Series(columns["value"].numbers(NOT_NEGATIVE, low=0)[named], index=index)
     return values[~values.index.duplicated()], int((~named).sum())
+
+
+def numbers_of(path: Path, name: str) -> Floats:
+    """One column of a file, numbers from 0 up."""
+    return read_columns(path, (name,))[name].numbers(NOT_NEGATIVE, low=0)
 
 
 def read_fleet(folder: Path) -> Fleet:
     """The fleet's day in a folder. Raises BadInput for files that are missing, or are not the recording's."""
     missing(folder)
-    first = float(numbers(table(folder / DUTY, ["timestamp_anon"]), "timestamp_anon", folder / DUTY).min())
+    first = float(numbers_of(folder / DUTY, "timestamp_anon").min())
     read = {name: by_pod_minute(folder, name, first) for name in (DUTY, INFERENCE, LOAD, BASE, LORA, QUEUE_TIME)}
     series = {name: values for name, (values, _) in read.items()}
     for name, values in series.items():
@@ -142,7 +121,7 @@ def read_fleet(folder: Path) -> Fleet:
         base=series[BASE].to_numpy() / 1000.0,
         lora=series[LORA].to_numpy() / 1000.0,
         queue_time=series[QUEUE_TIME].to_numpy() / 1000.0,
-        queue_size=numbers(table(folder / QUEUE_SIZE, ["value"]), "value", folder / QUEUE_SIZE).to_numpy(),
+        queue_size=numbers_of(folder / QUEUE_SIZE, "value"),
         loads_alone=int((~loads.index.isin(jobs.index)).sum()),
         nameless=sum(nameless for _, nameless in read.values()),
     )
@@ -152,19 +131,19 @@ def read_requests(folder: Path) -> pd.DataFrame:
     """The requests in a folder, in order of time.
 
     Columns: created and ended (seconds from the first), sojourn, user, status, images, steps, loras, model, and before:
-    how many are in the system when this one comes. Raises BadInput as above.
+    the number in the system when this one comes. Raises BadInput as above.
     """
     missing(folder)
-    path = folder / REQUESTS
-    found = table(path, list(FIELDS)).rename(columns=FIELDS)
-    created = pd.to_datetime(found["created"], errors="coerce")
-    if created.isna().any():
-        value = found["created"][created.isna()].iloc[0]
-        raise BadInput(
-            "a time cannot be read", file=path, key="gmt_create", value=value, expected="2024-11-15 16:57:50"
-        )
-    numbers(found, "sojourn", path)
-    found["created"] = (created - created.min()).dt.total_seconds()
+    columns = read_columns(folder / REQUESTS, FIELDS)
+    created = timestamps(columns["gmt_create"].texts)
+    columns["gmt_create"].refuse(~created.known, "2024-11-15 16:57:50")
+    instants = created.instants - created.instants.min()
+    texts = ("groupId", "predict_status", "checkpoint_model_version_id")
+    found = pd.DataFrame({FIELDS[name]: columns[name].texts.to_pylist() for name in texts}).replace("", np.nan)
+    for name in ("num_images_per_prompt", "num_inference_steps", "num_lora"):
+        found[FIELDS[name]] = columns[name].numbers(missing=True)
+    found["created"] = instants / 1e9
+    found["sojourn"] = columns["exec_time_seconds"].numbers(NOT_NEGATIVE, low=0)
     found = found.sort_values("created", kind="stable").reset_index(drop=True)
     found["ended"] = found["created"] + found["sojourn"]
     over = np.searchsorted(np.sort(found["ended"].to_numpy()), found["created"].to_numpy(), side="right")

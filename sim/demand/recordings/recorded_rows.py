@@ -1,0 +1,105 @@
+"""The rows of a recording in one or several files: the columns that are needed, and where each row is from."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from sim.errors import BadInput
+from sim.tables.columns import require
+from sim.tables.files import Block, Broken, Progress
+
+
+@dataclass(frozen=True)
+class Rows:
+    """All rows that were asked for, as texts.
+
+    time: the texts of the instants; coded: other columns by their role, each text stored once.
+    file, line: where each row is from; a quoted value that spans lines counts as one line.
+    same: a 64-bit hash of the whole row, columns that were not asked for included.
+    broken: lines that are not rows, each with the number of its file.
+    """
+
+    time: Any
+    coded: dict[str, Any]
+    file: NDArray[np.int16]
+    line: NDArray[np.int64]
+    same: NDArray[np.uint64]
+    broken: list[tuple[int, Broken]]
+    left_out: int
+
+    def __len__(self) -> int:
+        return len(self.line)
+
+
+def gather(
+    paths: list[Path],
+    blocks: Callable[[Path, list[Broken], Progress], Iterator[Block]],
+    roles: dict[str, str],
+    keep: dict[str, str],
+    progress: Progress,
+) -> Rows:
+    """The rows of all files in turn.
+
+    blocks: reads one file: yields its blocks, and adds broken lines to the list that it is given.
+    roles: which column is the time, the user, ...; keep: only rows with this text in this column.
+    """
+    parts: list[tuple[dict[str, Any], int, NDArray[np.int64], NDArray[np.uint64]]] = []
+    broken: list[tuple[int, Broken]] = []
+    left_out = 0
+    for number, path in enumerate(paths):
+        unfit: list[Broken] = []
+        for block in blocks(path, unfit, lambda share, n=number: progress((n + share) / len(paths))):  # type: ignore[misc]
+            require([*roles.values(), *keep], list(block.columns), path)
+            wanted = rows_to_keep(block.columns, keep)
+            left_out += len(wanted) - int(wanted.sum())
+            same, mask = row_hashes(block.columns)[wanted], pa.array(wanted)
+            chosen = {role: block.columns[name].filter(mask) for role, name in roles.items()}
+            coded = {role: text if role == "time" else text.dictionary_encode() for role, text in chosen.items()}
+            parts.append((coded, number, block.lines[wanted], same))
+        broken += [(number, line) for line in unfit]
+    if not sum(len(lines) for _, _, lines, _ in parts):
+        what = f"no row is left of {left_out} after --keep" if left_out else "the recording has no rows"
+        raise BadInput(what, file=paths[0], value=keep or None)
+    columns = {role: joined([part[0][role] for part in parts]) for role in roles}
+    return Rows(
+        time=columns.pop("time"),
+        coded=columns,
+        file=np.concatenate([np.full(len(lines), number, dtype=np.int16) for _, number, lines, _ in parts]),
+        line=np.concatenate([lines for _, _, lines, _ in parts]),
+        same=np.concatenate([same for _, _, _, same in parts]),
+        broken=broken,
+        left_out=left_out,
+    )
+
+
+def joined(parts: list[Any]) -> Any:
+    """One array from the arrays of the blocks."""
+    whole = pa.chunked_array(parts)
+    if pa.types.is_dictionary(whole.type):
+        return whole.unify_dictionaries().combine_chunks()
+    return whole.cast(pa.large_string()).combine_chunks()  # 2^31 characters are not enough for a long recording
+
+
+def rows_to_keep(columns: dict[str, Any], keep: dict[str, str]) -> NDArray[np.bool_]:
+    wanted = np.ones(len(next(iter(columns.values()))), dtype=bool)
+    for name, text in keep.items():
+        wanted &= pc.equal(columns[name], text).to_numpy(zero_copy_only=False)
+    return wanted
+
+
+def row_hashes(columns: dict[str, Any]) -> NDArray[np.uint64]:
+    """A number for each row, equal for equal rows; two different ones of ten million share it with chance 3e-6."""
+    total = np.zeros(len(next(iter(columns.values()))), dtype=np.uint64)
+    for values in columns.values():
+        coded = values.dictionary_encode()
+        texts = np.asarray(coded.dictionary.to_pylist(), dtype=object)
+        hashes = np.asarray(pd.util.hash_array(texts, categorize=False), dtype=np.uint64)
+        total = total * np.uint64(0x9E3779B97F4A7C15) + hashes[coded.indices.to_numpy()]
+    return total

@@ -1,0 +1,109 @@
+"""When each row of a recording was: timestamps or numbers, read to the nanosecond, with the problems of each row."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from sim.errors import BadInput
+from sim.tables.times import NUMBER, STAMP, Mask, floats, matches, nanoseconds, timestamps
+
+DIGITS = {"s": 9, "ms": 6, "us": 3, "ns": 0}  # decimals of a nanosecond in each unit
+SECOND = 10**9
+EARLIEST = int(pd.Timestamp("1990-01-01").value)
+LATEST = int(pd.Timestamp("2100-01-01").value)
+LONGEST = 10 * 365.25 * 86400.0  # s: no recording is longer
+
+
+@dataclass(frozen=True)
+class RecordedTimes:
+    """The times of all rows.
+
+    seconds: float64 (n,), after `start`; nan where a time cannot be used.
+    start: nanoseconds since 1970 in UTC of time 0, a whole second; None where times are numbers without an epoch.
+    marks: the rows that have each problem, by its name in the table of problems.
+    assumed: the guesses that were made, in words.
+    """
+
+    seconds: NDArray[np.float64]
+    start: int | None
+    marks: dict[str, Mask]
+    assumed: tuple[str, ...] = ()
+
+
+def read_times(
+    texts: Any, *, unit: str | None = None, zone: str | None = None, usual: str | None = None
+) -> RecordedTimes:
+    """Times in texts: all numbers (of `unit`), or all dates and times of ISO 8601; rows of the rarer sort are marked.
+
+    zone: the zone of times that name none; usual: the same as the format has it, where times without one are no
+    problem. Numbers as large as an epoch are seconds since 1970; the unit is guessed by their size unless it is given.
+    """
+    texts = pc.utf8_trim_whitespace(texts)
+    numeric, dated = matches(texts, NUMBER), matches(texts, STAMP)
+    if not (numeric | dated).any():
+        raise BadInput(
+            "no row has a time that can be read",
+            value=texts[0].as_py() if len(texts) else None,
+            expected="numbers, or dates and times like 2025-03-31 18:00:07.25+00:00",
+        )
+    if numeric.sum() >= dated.sum():
+        found = from_numbers(texts, numeric, unit)
+        mixed, neither = dated, ~numeric & ~dated
+    else:
+        found = from_timestamps(texts, dated, zone, usual)
+        mixed, neither = numeric, ~numeric & ~dated
+    marks = {**found.marks, "mixed types": mixed}
+    marks["unreadable times"] = neither | found.marks.get("unreadable times", False)
+    return RecordedTimes(found.seconds, found.start, marks, found.assumed)
+
+
+def from_numbers(texts: Any, numeric: Mask, unit: str | None) -> RecordedTimes:
+    """Times that are numbers: since 1970 where they are of that size, else since the recording's own zero."""
+    values = floats(texts, numeric)
+    middle = float(np.nanmedian(values))
+    sizes = {u: EARLIEST / 10**digits <= middle < LATEST / 10**digits for u, digits in DIGITS.items()}
+    likely = [u for u, fits in sizes.items() if fits]
+    epoch = bool(likely) if unit is None else sizes[unit]
+    assumed = []
+    if unit is None:
+        unit = likely[0] if likely else "s"
+        what = "instants since 1970" if epoch else "times since the recording's own zero"
+        assumed.append(f"times are numbers without a unit: read as {what} in {unit}")
+    if not epoch:
+        seconds = values / 10.0 ** (9 - DIGITS[unit])
+        absurd = numeric & ~(np.abs(seconds) <= LONGEST)
+        seconds[absurd] = np.nan
+        return RecordedTimes(seconds, None, {"absurd times": absurd, "negative times": seconds < 0}, tuple(assumed))
+    return RecordedTimes(*on_axis(nanoseconds(texts, values, DIGITS[unit]), numeric), tuple(assumed))
+
+
+def on_axis(instants: NDArray[np.int64], known: Mask) -> tuple[NDArray[np.float64], int | None, dict[str, Mask]]:
+    """Seconds after the whole second of the first usable instant, that second, and the rows that are not usable."""
+    usable = known & (instants >= EARLIEST) & (instants < LATEST)
+    absurd = known & ~usable
+    if not usable.any():
+        return np.full(len(instants), np.nan), None, {"absurd times": absurd}
+    start = int(instants[usable].min()) // SECOND * SECOND
+    after = np.where(usable, instants, start) - start
+    # A division of exact floats is rounded once; above 2^53 ns (104 days) whole seconds and the rest go apart.
+    seconds = np.where(after < 2**53, after / 1e9, after // SECOND + (after % SECOND) / 1e9)
+    return np.where(usable, seconds, np.nan), start, {"absurd times": absurd}
+
+
+def from_timestamps(texts: Any, dated: Mask, zone: str | None, usual: str | None) -> RecordedTimes:
+    """Times that are dates with a time of day."""
+    found = timestamps(texts, zone or usual or "UTC")
+    seconds, start, marks = on_axis(found.instants, found.known & dated)
+    marks["unreadable times"] = dated & ~found.known
+    bare, zoned = dated & ~found.zoned, dated & found.zoned
+    if not zone and not (usual and (bare == dated).all()):
+        marks["mixed zones" if zoned.any() else "no zone"] = bare
+    elif zone and zoned.any():
+        marks["mixed zones"] = bare
+    marks["clock change"] = dated & found.ambiguous
+    assumed = [f"times have no zone: read as {zone or usual}"] if (bare.any() and (zone or usual)) else []
+    return RecordedTimes(seconds, start, marks, tuple(assumed))

@@ -1,0 +1,230 @@
+"""A table in a CSV (also .gz) or Parquet file, read block by block as texts, each row with its line number."""
+
+import csv
+import gzip
+import io
+import re
+import zlib
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.csv
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from sim.errors import BadInput
+
+BLOCK = 1 << 23  # bytes read at a time
+BOM = b"\xef\xbb\xbf"
+LARGEST_TIDIED = 50_000_000  # bytes of a file that is tidied, and therefore read whole
+Progress = Callable[[float], None]
+Tidy = Callable[[bytes], bytes]
+
+
+@dataclass(frozen=True)
+class Broken:
+    """A line that is not a row of its table; cells: how many it has, where lines have cells."""
+
+    line: int
+    text: str
+    cells: int | None = None
+
+
+@dataclass(frozen=True)
+class Block:
+    """Some rows: columns of texts, and the line number of each row (the first line is 1)."""
+
+    columns: dict[str, Any]  # pyarrow arrays of strings
+    lines: NDArray[np.int64]
+
+
+def opened(path: Path, tidy: Tidy | None = None) -> tuple[IO[bytes], IO[bytes]]:
+    """A file to read, unpacked where its name ends in .gz; and the raw file, whose position says how far one has read.
+
+    tidy: edits the bytes of the whole file before anything is read from it.
+    """
+    try:
+        raw = path.open("rb")
+    except (OSError, ValueError) as wrong:
+        reason = getattr(wrong, "strerror", None) or "no file can have this name"
+        raise BadInput(f"the file cannot be read ({reason})", file=path) from None
+    stream: Any = gzip.GzipFile(fileobj=raw) if path.suffix == ".gz" else raw
+    if tidy is None:
+        return stream, raw
+    with raw:
+        data = first_bytes(stream, path, LARGEST_TIDIED + 1)
+    if len(data) > LARGEST_TIDIED:
+        raise BadInput("the file is too large", file=path, expected=f"at most {LARGEST_TIDIED:,} bytes")
+    whole = io.BytesIO(data if data.startswith(b"PAR1") else tidy(data))
+    return whole, whole
+
+
+def first_bytes(stream: IO[bytes], path: Path, size: int) -> bytes:
+    try:
+        return stream.read(size)
+    except (OSError, EOFError, zlib.error) as wrong:
+        raise BadInput(f"the file cannot be read ({wrong})", file=path) from None
+
+
+def without_comments(data: bytes) -> bytes:
+    """A CSV in which lines that begin with '#' are empty, and no space stands between a delimiter and a quote."""
+    return re.sub(rb'(?<=[,;\t]) +(?=")', b"", re.sub(rb"(?m)^#[^\r\n]*", b"", data.removeprefix(BOM)))
+
+
+def first_lines(path: Path, tidy: Tidy | None = None) -> list[str]:
+    """The lines at the beginning of a file; none of a Parquet file."""
+    stream, raw = opened(path, tidy)
+    with raw:
+        head = first_bytes(stream, path, 1 << 16)
+    if head.startswith(b"PAR1"):
+        return []
+    if head.startswith((b"\xff\xfe", b"\xfe\xff")):
+        raise BadInput("the file is UTF-16 text", file=path, expected="UTF-8")
+    return head.decode("utf-8-sig", errors="replace").replace("\r\n", "\n").replace("\r", "\n").split("\n")
+
+
+def first_line(path: Path, tidy: Tidy | None = None) -> str:
+    """The first line that is not empty; '' for a Parquet or an empty file."""
+    return next((line for line in first_lines(path, tidy) if line.strip()), "")
+
+
+def is_parquet(path: Path) -> bool:
+    stream, raw = opened(path)
+    with raw:
+        return path.suffix != ".gz" and stream.read(4) == b"PAR1"
+
+
+def header(path: Path, tidy: Tidy | None = None) -> list[str]:
+    """The column names of a CSV or Parquet file; of any other text, its first line split at the delimiter."""
+    if is_parquet(path):
+        try:
+            return list(pq.ParquetFile(path).schema_arrow.names)
+        except (OSError, pa.ArrowException) as wrong:
+            raise BadInput(f"this is not a Parquet file ({wrong})", file=path) from None
+    line = first_line(path, tidy)
+    return [name.strip() for name in next(csv.reader([line], delimiter=delimiter(line)))] if line else []
+
+
+def column_names(path: Path, tidy: Tidy | None = None) -> list[str]:
+    """The header of a table. Raises BadInput unless it names each column once."""
+    names = header(path, tidy)
+    if not names:
+        raise BadInput("the file is empty", file=path, expected="a first line that names the columns, and rows")
+    if len(set(names)) < len(names) or not all(names):
+        expected = "a first line that names each column once"
+        raise BadInput("the first line does not name the columns", file=path, value=names, expected=expected)
+    return names
+
+
+def delimiter(line: str) -> str:
+    return max(",;\t", key=line.count)
+
+
+def table_blocks(path: Path, broken: list[Broken], progress: Progress, tidy: Tidy | None = None) -> Iterator[Block]:
+    """The rows of a CSV or Parquet file with a header, all columns as texts. Broken lines go into `broken`."""
+    return parquet_blocks(path, progress) if is_parquet(path) else csv_blocks(path, broken, progress, tidy)
+
+
+def parquet_blocks(path: Path, progress: Progress) -> Iterator[Block]:
+    """A Parquet file's rows as texts; 'line' is the number of the row plus 1, as in a CSV with a header."""
+    file = pq.ParquetFile(path)
+    done = 0
+    try:
+        for batch in file.iter_batches(1 << 18):
+            columns = {name: as_text(batch.column(name)) for name in batch.schema.names if is_flat(batch.column(name))}
+            yield Block(columns, done + 2 + np.arange(len(batch)))
+            done += len(batch)
+            progress(done / max(file.metadata.num_rows, 1))
+    except (OSError, pa.ArrowException) as wrong:
+        raise BadInput(f"the Parquet file cannot be read ({wrong})", file=path) from None
+
+
+def is_flat(values: Any) -> bool:
+    return not pa.types.is_nested(values.type) and not pa.types.is_binary(values.type)
+
+
+def as_text(values: Any) -> Any:
+    """Any plain column as texts, exactly: instants to the nanosecond, floats with all their digits, null as ''."""
+    if pa.types.is_dictionary(values.type):
+        values = values.dictionary_decode()
+    return pc.fill_null(values.cast(pa.string()), "")
+
+
+def csv_blocks(
+    path: Path, broken: list[Broken], progress: Progress = lambda _: None, tidy: Tidy | None = None
+) -> Iterator[Block]:
+    """A CSV file's rows as texts; rows with too few or too many cells go into `broken`, empty lines are skipped."""
+    names = column_names(path, tidy)
+    line = 2 + next((place for place, text in enumerate(first_lines(path, tidy)) if text.strip()), 0)
+    unfits: list[int] = []
+
+    def unfit(row: Any) -> str:
+        unfits.append(row.number)
+        if row.text.strip():
+            broken.append(Broken(row.number, row.text, row.actual_columns))
+        return "skip"
+
+    packed, raw = opened(path, tidy)
+    stream, spanning, size = QuoteCounter(packed), False, max(path.stat().st_size, 1)
+    options = csv_options(names, delimiter(first_line(path, tidy)), line - 1, unfit)
+    try:
+        with raw, pa.csv.open_csv(stream, *options) as reader:
+            for batch in reader:
+                lines = np.arange(line, line + len(batch) + len(unfits))
+                lines = lines[~np.isin(lines, unfits)][: len(batch)]
+                line = int(lines[-1]) + 1 if len(lines) else line
+                unfits[:] = [number for number in unfits if number >= line]
+                block = Block(dict(zip(names, batch.columns, strict=True)), lines)
+                spanning = spanning or spans_lines(block)
+                yield without_empty_rows(block)
+                progress(min(raw.tell() / size, 1.0))
+    except (pa.ArrowException, OSError, EOFError, zlib.error) as problem:
+        raise BadInput(f"the file cannot be read as CSV ({problem})", file=path) from None
+    if spanning and stream.seen % 2:
+        what = "a quotation mark is opened and never closed, so the lines after it are lost"
+        raise BadInput(what, file=path, expected='an even number of ", those within a value doubled')
+
+
+def csv_options(names: list[str], mark: str, skip: int, unfit: Callable[[Any], str]) -> tuple[Any, Any, Any]:
+    """How to read: nothing guessed, every value a text, one thread so that broken lines have their numbers."""
+    return (
+        pa.csv.ReadOptions(use_threads=False, block_size=BLOCK, column_names=names, skip_rows=skip),
+        pa.csv.ParseOptions(
+            delimiter=mark, invalid_row_handler=unfit, ignore_empty_lines=False, newlines_in_values=True
+        ),
+        pa.csv.ConvertOptions(column_types=dict.fromkeys(names, pa.string()), strings_can_be_null=False),
+    )
+
+
+class QuoteCounter:
+    """A stream that counts the quotation marks read from it."""
+
+    closed = False
+
+    def __init__(self, stream: IO[bytes]):
+        self.stream, self.seen = stream, 0
+
+    def read(self, size: int = -1) -> bytes:
+        data = self.stream.read(size)
+        self.seen += data.count(b'"')
+        return data
+
+
+def spans_lines(block: Block) -> bool:
+    return any(pc.any(pc.match_substring(values, "\n")).as_py() for values in block.columns.values())
+
+
+def without_empty_rows(block: Block) -> Block:
+    """The rows of a block in which any cell is filled: an empty line is no row."""
+    full = np.zeros(len(block.lines), dtype=bool)
+    for values in block.columns.values():
+        full |= pc.not_equal(values, "").to_numpy(zero_copy_only=False)
+    if full.all():
+        return block
+    mask = pa.array(full)
+    return Block({name: values.filter(mask) for name, values in block.columns.items()}, block.lines[full])

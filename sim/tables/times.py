@@ -1,0 +1,152 @@
+"""Times in texts, as people and programs write them: timestamps, dates, times of day, durations and plain numbers.
+
+Each function takes a pyarrow array of texts and says nan (or not known) where a text is none of its kind.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from sim.errors import BadInput
+
+Mask = NDArray[np.bool_]
+Floats = NDArray[np.float64]
+
+NUMBER = r"^[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?$"
+PLAIN = r"^(?P<sign>[+-]?)(?P<whole>\d{1,19})\.?(?P<part>\d*)$"
+STAMP = r"^\d{4}-\d{1,2}-\d{1,2}"
+ZONED = r"^\d{4}-\d{1,2}-\d{1,2}.*:\d\d.*(Z|z|[+-]\d\d(:?\d\d)?)$"
+TIME_OF_DAY = r"^(?P<hour>\d{1,2}):(?P<minute>\d\d)(?::(?P<second>\d\d(?:\.\d*)?))?\s*(?P<half>[AaPp][Mm])?$"
+DURATION = r"^(?P<sign>[+-]?)(?P<hour>\d+):(?P<minute>\d\d):(?P<second>\d\d(?:\.\d*)?)$"
+DATES = {r"^\d{4}-\d\d-\d\d$": "%Y-%m-%d", r"^\d{8}$": "%Y%m%d", r"^\d{6}$": "%y%m%d"}
+
+
+def matches(texts: Any, pattern: str) -> Mask:
+    return np.asarray(pc.match_substring_regex(texts, pattern).to_numpy(zero_copy_only=False), dtype=bool)
+
+
+def floats(texts: Any, numeric: Mask | None = None) -> Floats:
+    """Numbers to the last bit; nan where a text is none. numeric: which are, where that is known already."""
+    plain = pc.replace_substring_regex(texts, r"^\+", "")
+    chosen = pc.if_else(
+        pa.array(matches(texts, NUMBER) if numeric is None else numeric), plain, pa.scalar("nan", texts.type)
+    )
+    return np.asarray(pc.cast(chosen, pa.float64()).to_numpy(zero_copy_only=False))
+
+
+def nanoseconds(texts: Any, values: Floats, digits: int) -> NDArray[np.int64]:
+    """Numbers times 10^digits as whole numbers, exactly, where a float64 since 1970 would be 0.2 us off.
+
+    values: the same numbers as floats.
+    """
+    found = pc.extract_regex(texts, PLAIN)
+    whole = whole_numbers(pc.struct_field(found, "whole"))
+    part = pc.fill_null(pc.struct_field(found, "part"), "")
+    tail = whole_numbers(pc.utf8_slice_codeunits(pc.utf8_rpad(part, digits + 1, "0"), 0, digits))
+    with np.errstate(invalid="ignore", over="ignore"):
+        exact = whole * 10**digits + tail
+        exact = np.where(np.asarray(pc.equal(pc.struct_field(found, "sign"), "-").fill_null(False)), -exact, exact)
+        rough = np.nan_to_num(values * 10.0**digits, nan=0.0, posinf=9e18, neginf=-9e18)
+        # Not near where a text has an exponent, so that there are no digits to count, or where digits overflow.
+        near = np.abs(exact - rough) <= 1e-6 * np.abs(rough) + 1
+        return np.where(near, exact, np.clip(rough, -9e18, 9e18).astype(np.int64))
+
+
+def whole_numbers(texts: Any) -> NDArray[np.int64]:
+    """Digits as int64, 0 where there are none or too many."""
+    fits = pc.fill_null(pc.match_substring_regex(texts, r"^([0-8]?\d{18}|\d{1,17})$"), False)  # below 2^63 for sure
+    digits = pc.if_else(fits, texts, pa.scalar("0", texts.type))
+    return np.asarray(pc.cast(digits, pa.int64()).to_numpy(zero_copy_only=False))
+
+
+@dataclass(frozen=True)
+class Timestamps:
+    """Dates with or without a time of day, of ISO 8601.
+
+    instants: nanoseconds since 1970 in UTC, where known. zoned: the text names its zone. ambiguous: a change of the
+    clocks made this local time happen twice or never.
+    """
+
+    instants: NDArray[np.int64]
+    known: Mask
+    zoned: Mask
+    ambiguous: Mask
+
+
+def timestamps(texts: Any, zone: str = "UTC") -> Timestamps:
+    """Timestamps in texts; zone: of those that name none."""
+    coded = texts.dictionary_encode()  # recordings to the second say the same second often
+    words, places = coded.dictionary, coded.indices.to_numpy()
+    zoned = matches(words, ZONED)
+    local = matches(words, STAMP) & ~zoned
+    date = pd.Series(words.to_pylist(), dtype=object)
+    instants = pd.Series(pd.NaT, index=date.index, dtype="datetime64[ns]")
+    ambiguous = np.zeros(len(words), dtype=bool)
+    if zoned.any():
+        aware = pd.to_datetime(date[zoned], format="ISO8601", errors="coerce", utc=True)
+        instants[zoned] = aware.dt.tz_localize(None).dt.as_unit("ns")
+    if local.any():
+        naive = pd.to_datetime(date[local], format="ISO8601", errors="coerce").dt.as_unit("ns")
+        instants[local], ambiguous[local] = in_utc(naive, zone)
+    raw = instants.to_numpy(dtype="datetime64[ns]").astype(np.int64)
+    known = instants.notna().to_numpy()
+    return Timestamps(raw[places], known[places], zoned[places], ambiguous[places])
+
+
+def in_utc(local: pd.Series, zone: str) -> tuple[pd.Series, Mask]:
+    """Local times in UTC, and which of them a change of the clocks made happen twice, or never.
+
+    Of two instants the first is taken, and for a time that never was the instant of the change.
+    """
+    try:
+        place = ZoneInfo(zone)
+    except (OSError, ValueError, KeyError):  # ZoneInfoNotFoundError is a KeyError
+        expected = "a name like UTC or Europe/Paris"
+        raise BadInput("there is no such time zone", key="--zone", value=zone, expected=expected) from None
+    strict = local.dt.tz_localize(place, ambiguous="NaT", nonexistent="NaT")
+    summer = np.ones(len(local), dtype=bool)
+    taken = local.dt.tz_localize(place, ambiguous=summer, nonexistent="shift_forward")
+    ambiguous = (strict.isna() & local.notna()).to_numpy()
+    return taken.dt.tz_convert("UTC").dt.tz_localize(None), ambiguous
+
+
+def dates(texts: Any) -> Floats:
+    """Days since 1970, of dates like 2025-03-31, 20250331 or 250331."""
+    found = np.full(len(texts), np.nan)
+    for pattern, form in DATES.items():
+        rows = matches(texts, pattern)
+        if rows.any():
+            days = pd.to_datetime(pd.Series(texts.filter(pa.array(rows)).to_pylist()), format=form, errors="coerce")
+            found[rows] = (days - pd.Timestamp(0)) / pd.Timedelta(days=1)
+    return found
+
+
+def times_of_day(texts: Any) -> Floats:
+    """Seconds since midnight, of times like 18:00:07 or 6:00:07 PM. A day may end at 24:00:00."""
+    found = pc.extract_regex(texts, TIME_OF_DAY)
+    hour, minute, second = (number_in(found, name) for name in ("hour", "minute", "second"))
+    second = np.nan_to_num(second)  # 18:00 is 18:00:00
+    half = np.asarray(pc.fill_null(pc.utf8_lower(pc.struct_field(found, "half")), "").to_pylist(), dtype=object)
+    hour = np.where(half == "", hour, hour % 12 + 12.0 * (half == "pm"))
+    beyond = (hour > 24) | (minute > 59) | (second >= 61) | ((hour == 24) & (minute + second > 0))
+    return np.where(beyond, np.nan, 3600 * hour + 60 * minute + second)
+
+
+def durations(texts: Any) -> Floats:
+    """Seconds, of durations like 0:03:20 and of plain numbers."""
+    found = pc.extract_regex(texts, DURATION)
+    hour, minute, second = (number_in(found, name) for name in ("hour", "minute", "second"))
+    negative = np.asarray(pc.fill_null(pc.equal(pc.struct_field(found, "sign"), "-"), False), dtype=bool)
+    timed = np.where(negative, -1.0, 1.0) * (3600 * hour + 60 * minute + second)
+    return np.where(np.isnan(timed), floats(texts), timed)
+
+
+def number_in(found: Any, group: str) -> Floats:
+    """A group of a matched pattern as numbers; nan where the text did not match, or has no such group."""
+    return floats(pc.fill_null(pc.struct_field(found, group), ""))
