@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from sim import BadInput, Controls, Run, Scenario, Telemetry, simulate
 from sim.model.request import OUTCOMES, Spec
+from sim.policies.sharing import Priority
 from sim.profile.profile import Profile, constant_profile
 from tests.random_scenarios import PROFILES, documents, plain, scenario_from
 
@@ -26,7 +27,7 @@ def run_of(document, playbook="one", seed=1) -> tuple[Scenario, Run]:
 def priorities(scenario: Scenario, run: Run, playbook: str = "one") -> pd.Series:
     """Each request's priority: by tier, as the playbook's one priority policy has it for the whole run."""
     policies = [step.policy for step in scenario.playbooks[playbook]]
-    first = next((policy.first for policy in policies if isinstance(policy, Priority)), [])
+    first: list[str] = next((policy.first for policy in policies if isinstance(policy, Priority)), [])
     return run.requests["tier"].astype(str).map(lambda tier: first.index(tier) if tier in first else len(first))
 
 
