@@ -86,7 +86,7 @@ def together(scenario: Scenario, runs: list[Run], seed: int, seconds: float) -> 
         "cells": len(runs),
         "pools": facts,
         "wall_seconds": round(seconds, 3),
-        "scenario": scenario.plain_document,
+        "scenario": scenario.document,
     }
     timelines = [run.timeline for run in runs if run.timeline is not None]
     return Run(

@@ -20,7 +20,8 @@ from sim.policies.playbook import Step, in_order
 from sim.results.run import Run, run_from
 from sim.scenario.parts import Recording
 from sim.scenario.people import people_of
-from sim.scenario.scenario import UNLIMITED, Scenario
+from sim.scenario.fields import UNLIMITED
+from sim.scenario.scenario import Scenario
 
 ENGINES = ("simpy", "compiled")
 LOG = logging.getLogger("meltpoint")

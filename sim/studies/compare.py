@@ -18,7 +18,8 @@ from sim.errors import BadInput
 from sim.profile.profile import Profile
 from sim.results.run import Run
 from sim.results.verdict import verdict
-from sim.scenario.scenario import UNLIMITED, Scenario
+from sim.scenario.fields import UNLIMITED
+from sim.scenario.scenario import Scenario
 
 CONFIDENCE = 0.95
 LABELS = ("playbook", "seed", "alive", "overloaded")
