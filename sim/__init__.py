@@ -2,7 +2,6 @@
 
 from typing import TYPE_CHECKING, Any
 
-from sim.engine.cells import simulate_cells
 from sim.engine.simulate import simulate
 from sim.errors import BadInput
 from sim.model.controls import Controls, Policy, Telemetry

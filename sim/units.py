@@ -169,14 +169,14 @@ def plain(value: Any) -> float:
 
 
 def time_text(value: Any) -> Any:
-    """A duration or an instant as a scenario file writes it, to the last bit: the inverse of `seconds` and `instant`."""
+    """A duration or an instant as a scenario file writes it: the exact inverse of `seconds` and `instant`."""
     if isinstance(value, datetime):
         return value.isoformat()
     return "never" if value == math.inf else with_unit(value, " s")
 
 
 def rate_text(value: Any) -> Any:
-    """A rate as a scenario file writes it, to the last bit: the inverse of `per_second`."""
+    """A rate as a scenario file writes it: the exact inverse of `per_second`."""
     return "unlimited" if value == math.inf else with_unit(value, " per s")
 
 

@@ -84,8 +84,7 @@ def simulated(name: str, override: str | None, sets: list[str] | None, seed: int
     def run() -> Any:
         ready()
         with progress_bar(scenario.title) as report:
-            number = 1 if seed is None else seed
-            return simulate(scenario, seed=number, unlimited=True, progress=lambda now: report(now / scenario.horizon))
+            return simulate(scenario, seed=1 if seed is None else seed, unlimited=True, progress=report)
 
     return scenario.start, scenario.horizon, run
 

@@ -61,8 +61,7 @@ def run(
     replace: Replace = False,
 ) -> None:
     """Simulate one scenario under one playbook: print the verdict, save the tables and an HTML report."""
-    from sim.engine.cells import simulate_cells
-    from sim.engine.simulate import chosen
+    from sim.engine.simulate import chosen, simulate
     from sim.results.storms import said_of_rules
     from sim.results.verdict import sentences, verdict
     from sim.scenario.load import load
@@ -72,7 +71,7 @@ def run(
     folder = target(out, f"{Path(scenario).stem}-{name}-{seed}", replace)
     ready(engine)
     with progress_bar(f"{loaded.title}: {name}") as report:
-        result = simulate_cells(loaded, name, seed=seed, engine=engine, processes=processes, progress=report)
+        result = simulate(loaded, name, seed=seed, engine=engine, processes=processes, progress=report)
     say([*sentences(verdict(result)), *said_of_rules(result)])
     with replacing(folder, replace):
         result.save(folder)

@@ -115,11 +115,11 @@ def at_work(kind: str, figure: Path) -> None:
 
 def under_loads(loads: list[float], kinds: list[str], seeds: int, out: Path | None) -> None:
     """Try policies under steady loads."""
-    from sim.studies.policy_study import study
+    from sim.studies.policy_study import policies_under_load
 
     ready()
     with progress_bar("policies under load") as report:
-        found = study(loads, kinds, seeds, report)
+        found = policies_under_load(loads, kinds, seeds, report)
     Console().print(load_table(found))
     if out is not None:
         found.to_csv(out, index=False)

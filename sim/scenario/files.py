@@ -94,8 +94,8 @@ def check_recording(scenario: ScenarioFields, source: Replay, trace: Trace, key:
     if not source.images:
         return
     features, chosen = list(scenario.features.values()), features_of(scenario, source, trace)
-    for kind, images in {(int(k), int(n)) for k, n in zip(trace.kind, trace.images, strict=True)}:
-        feature = int(chosen[kind])
+    for recorded, images in {(int(k), int(n)) for k, n in zip(trace.kind, trace.images, strict=True)}:
+        feature = int(chosen[recorded])
         for offered in features if feature == ANY else [features[feature]]:
             if images not in offered.ladders():
                 expected = f"one of {list(offered.ladders())}; list it under the feature's 'images'"
@@ -104,7 +104,7 @@ def check_recording(scenario: ScenarioFields, source: Replay, trace: Trace, key:
 
 
 def features_of(scenario: ScenarioFields, source: Source, trace: Trace | None) -> NDArray[np.int64]:
-    """The feature for each kind that a source recorded, the last entry for an unknown kind; ANY means drawn by share."""
+    """The feature for each kind that a source recorded, the last entry for an unknown kind; ANY means drawn."""
     names = list(scenario.features)
     usual = names.index(source.feature) if source.feature else ANY
     if trace is None or not isinstance(source, Replay):

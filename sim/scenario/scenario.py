@@ -70,7 +70,7 @@ class Scenario(ScenarioFields):
         return self._again(document)
 
     def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
-        """Another scenario with some fields changed, as with_ but with values as in Python: seconds, shares, objects."""
+        """Another scenario with some fields changed: with_ for values as Python has them, like 1800 for 30 minutes."""
         for name in update or {}:
             if name not in type(self).model_fields:
                 expected = f"one of {', '.join(type(self).model_fields)}"
