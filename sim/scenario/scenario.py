@@ -20,7 +20,7 @@ from sim.model.request import Spec
 from sim.profile.profile import Profile
 from sim.scenario.document import explained, refuse_unusable, with_setting
 from sim.scenario.fields import ScenarioFields
-from sim.scenario.files import Files, features_of, profiles_for, traces_for
+from sim.scenario.named_files import Files, features_of, profiles_for, traces_for
 
 
 class Scenario(ScenarioFields):
