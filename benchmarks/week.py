@@ -7,7 +7,7 @@ import time
 from rich.console import Console
 
 from sim.cli.console import progress_bar, ready
-from sim.engine.cells import simulate_cells
+from sim.engine.simulate import simulate
 from sim.results.verdict import sentences, verdict
 from sim.scenario.load import load
 from sim.wording import amount
@@ -24,7 +24,7 @@ def main() -> None:
     began = time.perf_counter()
     scenario = load("chatgpt-images-week")
     with progress_bar(scenario.title) as report:
-        run = simulate_cells(scenario, options.playbook, processes=options.processes, progress=report)
+        run = simulate(scenario, options.playbook, processes=options.processes, progress=report)
     found = verdict(run)
     wall = time.perf_counter() - began
     own, others = (resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))

@@ -1,8 +1,10 @@
-"""meltpoint: when do the GPUs melt, and which playbook keeps the service alive?"""
+"""meltpoint: when do the GPUs melt, and which playbook keeps the service alive?
+
+Everything a notebook needs is here: `load` a scenario, `simulate` it or `compare` its playbooks, read the `verdict`.
+"""
 
 from typing import TYPE_CHECKING, Any
 
-from sim.engine.cells import simulate_cells
 from sim.engine.simulate import simulate
 from sim.errors import BadInput
 from sim.model.controls import Controls, Policy, Telemetry
@@ -12,11 +14,11 @@ from sim.results.intents import intents
 from sim.results.latencies import latencies
 from sim.results.metrics import outcomes, pool_timeline
 from sim.results.run import Run, load_run
-from sim.results.verdict import Verdict, sentences, verdict
+from sim.results.verdict import sentences, verdict
 from sim.scenario.load import load
 from sim.scenario.scenario import Scenario
-from sim.studies.compare import Comparison, compare
-from sim.studies.rescue import Rescue, rescue
+from sim.studies.compare import compare
+from sim.studies.rescue import rescue
 from sim.studies.storm_map import storm_map
 
 if TYPE_CHECKING:
@@ -24,15 +26,12 @@ if TYPE_CHECKING:
 
 __all__ = [
     "BadInput",
-    "Comparison",
     "Controls",
     "Policy",
-    "Rescue",
     "Run",
     "Scenario",
     "Step",
     "Telemetry",
-    "Verdict",
     "compare",
     "intents",
     "latencies",
@@ -45,14 +44,13 @@ __all__ = [
     "rescue",
     "sentences",
     "simulate",
-    "simulate_cells",
     "storm_map",
     "verdict",
 ]
 
 
 def __getattr__(name: str) -> Any:
-    """sim.plots is imported when it is asked for: matplotlib takes longer than all the rest."""
+    """Import sim.plots when it is first used: matplotlib takes longer to import than all the rest."""
     if name == "plots":
         from importlib import import_module
 

@@ -1,9 +1,17 @@
-"""The base of every file format: frozen values, and a key that is not known is an error."""
+"""The base of every file format: frozen values, and an unknown key is an error."""
 
-from pydantic import BaseModel, ConfigDict
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, SerializerFunctionWrapHandler, model_serializer
 
 
 class Strict(BaseModel):
     """A frozen value read from a file or made in Python by the same checks."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True, protected_namespaces=())
+
+    @model_serializer(mode="wrap")
+    def with_kind(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """The fields as plain values, always with the `kind` by which a file says which class is meant."""
+        kind = getattr(self, "kind", None)
+        return write(self) if kind is None else {"kind": kind, **write(self)}

@@ -5,7 +5,7 @@ import re
 from datetime import UTC, date, datetime, timedelta
 from typing import Annotated, Any
 
-from pydantic import BeforeValidator, WithJsonSchema
+from pydantic import BeforeValidator, PlainSerializer, WithJsonSchema
 
 SECONDS = {
     **dict.fromkeys(("ms", "millisecond", "milliseconds"), 1e-3),
@@ -168,16 +168,38 @@ def plain(value: Any) -> float:
     return number(value, "a number without a unit, like 1.37")
 
 
+def time_text(value: Any) -> Any:
+    """A duration or an instant as a scenario file writes it: the exact inverse of `seconds` and `instant`."""
+    if isinstance(value, datetime):
+        return value.isoformat()
+    return "never" if value == math.inf else with_unit(value, " s")
+
+
+def rate_text(value: Any) -> Any:
+    """A rate as a scenario file writes it: the exact inverse of `per_second`."""
+    return "unlimited" if value == math.inf else with_unit(value, " per s")
+
+
+def with_unit(value: Any, unit: str) -> Any:
+    """A number with its unit; anything else is left as it is, for validation to judge."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return value
+    return f"{float(value)!r}".removesuffix(".0") + unit
+
+
 def text_schema(*examples: str | float) -> WithJsonSchema:
     return WithJsonSchema({"type": ["string", "number"], "examples": list(examples)})
 
 
-Seconds = Annotated[float, BeforeValidator(seconds), text_schema("30 s", "10 min", "5 days")]
+TIME_TEXT = PlainSerializer(time_text, when_used="json")  # model_dump(mode="json") writes what a file may hold
+RATE_TEXT = PlainSerializer(rate_text, when_used="json")
+
+Seconds = Annotated[float, BeforeValidator(seconds), TIME_TEXT, text_schema("30 s", "10 min", "5 days")]
 Count = Annotated[float, BeforeValidator(count), text_schema(8000, "1.5k", "1M")]
 Whole = Annotated[int, BeforeValidator(whole), text_schema(3, "8k")]
-Rate = Annotated[float, BeforeValidator(per_second), text_schema("3 per day", "1M per 5 days")]
+Rate = Annotated[float, BeforeValidator(per_second), RATE_TEXT, text_schema("3 per day", "1M per 5 days")]
 Fraction = Annotated[float, BeforeValidator(fraction), text_schema(0.25, "25 %", "1/4")]
 Scale = Annotated[float, BeforeValidator(positive_fraction), text_schema("1/500", 1)]
 Plain = Annotated[float, BeforeValidator(plain), WithJsonSchema({"type": "number"})]
-Instant = Annotated[float | datetime, BeforeValidator(instant), text_schema("2025-03-31 18:00", "2 days")]
+Instant = Annotated[float | datetime, BeforeValidator(instant), TIME_TEXT, text_schema("2025-03-31 18:00", "2 days")]
 Moment = Annotated[datetime, BeforeValidator(moment), text_schema("2025-03-25 17:00")]

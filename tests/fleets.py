@@ -7,7 +7,7 @@ import numpy as np
 
 from sim.model.controls import Controls, Policy, PoolTelemetry, Telemetry
 from sim.results.run import Run
-from sim.scenario.load import merged
+from sim.scenario.document import merged
 from sim.scenario.scenario import Scenario
 from tests.random_scenarios import plain
 

@@ -5,7 +5,7 @@ from typing import Any
 from hypothesis import strategies as st
 
 from sim.profile.profile import Profile, constant_profile
-from sim.scenario.load import merged
+from sim.scenario.document import merged
 from sim.scenario.scenario import Scenario
 
 PLAIN: dict[str, Any] = {

@@ -10,7 +10,7 @@ torch = pytest.importorskip("torch", reason="measuring needs torch: pip install 
 from typer.testing import CliRunner
 
 import sim.profile.measure.measure as bench
-from sim.cli.profile import profile_app
+from sim.cli.profile_commands import profile_app
 from sim.errors import BadInput
 from sim.model.request import Spec
 from sim.profile.measure.machine import Machine

@@ -6,12 +6,13 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from sim.engine.cells import seed_of, simulate_cells
+from sim.engine.cells import seed_of
 from sim.engine.simulate import simulate
 from sim.errors import BadInput
 from sim.results.run import Run
 from sim.results.verdict import sentences, verdict
 from sim.scenario.load import load
+from sim.scenario.parts import Recording
 from sim.scenario.scenario import Scenario
 from tests.random_scenarios import PROFILES, plain
 
@@ -31,13 +32,13 @@ def in_cells(cells: int = CELLS, **settings) -> Scenario:
 
 @pytest.fixture(scope="module")
 def whole() -> Run:
-    return simulate_cells(in_cells(), "bounded", processes=1)
+    return simulate(in_cells(), "bounded", processes=1)
 
 
 @pytest.fixture(scope="module")
 def parts() -> list[Run]:
     """Each cell by itself: a quarter of the service, with people of its own."""
-    cell = Scenario.from_dict({**in_cells().document, "cells": 1, "scale": 1 / CELLS}, profiles=PROFILES)
+    cell = in_cells().with_(cells=1, scale=1 / CELLS)
     return [simulate(cell, "bounded", seed=seed_of(1, number)) for number in range(CELLS)]
 
 
@@ -65,7 +66,7 @@ def test_cells_have_people_of_their_own_and_together_those_of_the_service(parts)
 
 
 def test_it_does_not_matter_how_many_processes_run_the_cells(whole):
-    two = simulate_cells(in_cells(), "bounded", processes=2)
+    two = simulate(in_cells(), "bounded", processes=2)
     for name, counted in whole.timeline.arrays().items():
         np.testing.assert_array_equal(counted, two.timeline.arrays()[name], err_msg=name)
     pd.testing.assert_frame_equal(whole.decisions, two.decisions)
@@ -86,37 +87,28 @@ def test_a_manifest_says_how_many_cells_there_are_and_is_that_of_the_whole(whole
 
 
 def test_playbooks_meet_the_same_people_in_every_cell(whole):
-    free = simulate_cells(in_cells(), "none", processes=1)
+    free = simulate(in_cells(), "none", processes=1)
     assert free.timeline.signups.tolist() == whole.timeline.signups.tolist()
-
-
-def test_one_cell_is_the_run_of_the_scenario():
-    scenario = in_cells(1)
-    one, run = simulate_cells(scenario, seed=5), simulate(scenario, seed=5)
-    for name, counted in one.timeline.arrays().items():
-        np.testing.assert_array_equal(counted, run.timeline.arrays()[name], err_msg=name)
-    rows = simulate_cells(load("steady", sets={"horizon": "20 min"}))
-    assert rows.has_rows
 
 
 def test_a_slice_of_a_service_in_cells_has_fewer_of_them():
     assert [in_cells(4, scale=scale).played_cells for scale in (1, 0.5, 0.25)] == [4, 2, 1]
-    half = simulate_cells(in_cells(4, scale=0.5), processes=1)
+    half = simulate(in_cells(4, scale=0.5), processes=1)
     assert (half.manifest["cells"], half.manifest["scale"], half.manifest["pools"]["gpus"]["gpus"]) == (2, 0.5, 4)
 
 
 def test_progress_rises_until_the_last_tick():
     told = []
-    simulate_cells(in_cells(control_tick="1 s"), processes=1, progress=told.append)
+    simulate(in_cells(control_tick="1 s"), processes=1, progress=told.append)
     assert told == sorted(told)
     assert 0.98 < told[-1] <= 1
 
 
-def test_several_cells_are_neither_run_as_one_nor_by_the_readable_engine():
-    with pytest.raises(BadInput, match="simulate_cells"):
-        simulate(in_cells())
+def test_what_cells_cannot_do_is_refused():
     with pytest.raises(BadInput, match="no timeline"):
-        simulate_cells(in_cells(), engine="simpy")
+        simulate(in_cells(), engine="simpy")
+    with pytest.raises(BadInput, match="cannot be added up"):
+        simulate(in_cells(), recording=Recording(rows=True))
     with pytest.raises(ValueError, match="record: expected timeline"):
         plain(cells=2, pools={"gpus": {"gpus": 2}})
 

@@ -5,12 +5,12 @@ import math
 import numpy as np
 import pytest
 
-from sim.cli.demand_check import demand_check
+from sim.cli.check_command import demand_check
 from sim.demand.recordings.importing import ImportOptions
 from sim.engine.simulate import simulate
 from sim.errors import BadInput
 from sim.scenario.load import load
-from sim.studies.demand_check import (
+from sim.studies.demand_comparison import (
     Arrivals,
     compared,
     generated_arrivals,

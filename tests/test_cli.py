@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -156,3 +157,13 @@ def test_every_command_explains_itself(meltpoint):
         done = meltpoint(*command, "--help")
         assert done.returncode == 0
         assert "Usage" in done.stdout
+
+
+def test_help_lists_every_command_in_the_order_in_which_a_newcomer_needs_them():
+    text = meltpoint("--help").stdout
+    order = ["run", "compare", "report", "scenarios", "policies", "rescue", "map", "demand", "profile", "validate"]
+    listed = [
+        line.split()[0] for line in text.partition("Simulate:")[2].splitlines() if re.match(r"  \w+ {2,}\w", line)
+    ]
+    assert listed == [*order, "schema"]
+    assert "..." not in text  # no sentence is cut short

@@ -5,7 +5,7 @@ import pytest
 from typer.testing import CliRunner
 
 from sim.cli.main import app
-from sim.cli.storms import axis
+from sim.cli.storm_commands import axis
 from sim.errors import BadInput
 
 CALLS = CliRunner()
@@ -57,7 +57,7 @@ def test_an_axis_is_a_list_or_a_span(name, text, share, places):
 
 @pytest.mark.parametrize("text", ["", "20%..90%", "20%..90%:1", "20%..90%:9999", "a,b", "20%..:3", "nan", "1:2"])
 def test_what_is_no_axis_is_refused(text):
-    with pytest.raises(BadInput, match="no places on a map"):
+    with pytest.raises(BadInput, match="not values on a map"):
         axis("loads", text, share=True)
 
 

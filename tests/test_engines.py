@@ -7,7 +7,8 @@ from hypothesis import strategies as st
 
 from sim.engine.compiled.engine import CompiledEngine
 from sim.engine.compiled.state import slack
-from sim.engine.simulate import controls_of, simulate
+from sim.engine.play import controls_of
+from sim.engine.simulate import simulate
 from sim.errors import BadInput
 from sim.profile.profile import constant_profile
 from sim.results.metrics import outcomes

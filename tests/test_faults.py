@@ -18,7 +18,7 @@ from sim.policies.supply import ScheduledCapacity
 from sim.profile.profile import constant_profile
 from sim.results.metrics import capacity
 from sim.results.timeline import DONE
-from sim.scenario.load import merged
+from sim.scenario.document import merged
 from sim.scenario.scenario import Scenario
 from tests.fleets import changes, fleets, in_service, pool, seen, surge
 from tests.studies.overload.spikes import experiment_d, recovered

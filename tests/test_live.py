@@ -11,7 +11,7 @@ from sim.engine.simulate import simulate
 from sim.errors import BadInput
 from sim.profile.profile import constant_profile
 from sim.results.run import Run
-from sim.scenario.load import merged
+from sim.scenario.document import merged
 from sim.scenario.scenario import Scenario
 from tests.studies.live.clock import RealClock
 from tests.studies.live.run import Gate, Vitals, run_live, run_together

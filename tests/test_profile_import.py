@@ -3,7 +3,7 @@
 import pytest
 from typer.testing import CliRunner
 
-from sim.cli.profile import profile_app
+from sim.cli.profile_commands import profile_app
 from sim.errors import BadInput
 from sim.model.request import Spec
 from sim.profile.perf_tables import import_profile

@@ -34,7 +34,8 @@ def storm():
 
 def changed(scenario, **keys):
     """A scenario with other values of some top keys."""
-    return Scenario.from_dict({**scenario.document, **keys}, profiles=scenario.used_profiles)
+    document = {**scenario.document, **keys}
+    return Scenario.from_dict(document, profiles=scenario.used_profiles)
 
 
 # The four rules.
@@ -213,12 +214,12 @@ def test_the_verdict_warns(stuck):
 
 
 def test_a_delayed_playbook_does_nothing_before_its_instant(storm):
-    document = delayed(storm, "shed", 1500.0)
-    (step,) = Scenario.from_dict(document, profiles=storm.used_profiles).playbooks["shed"]
+    late = delayed(storm, "shed", 1500.0)
+    (step,) = late.playbooks["shed"]
     assert (storm.seconds(step.from_), storm.seconds(step.until)) == (1500, 2400)
-    assert delayed(storm, "shed", 600.0) == storm.document  # its own 'from' is later
-    assert delayed(storm, "shed", 2400.0)["playbooks"]["shed"] == []  # over before it begins
-    assert document["always"] == storm.document["always"]
+    assert delayed(storm, "shed", 600.0) == storm  # its own 'from' is later
+    assert delayed(storm, "shed", 2400.0).playbooks["shed"] == []  # over before it begins
+    assert late.always == storm.always
 
 
 def test_a_retry_budget_saves_at_any_time(storm):
@@ -235,7 +236,7 @@ def test_shedding_that_ends_at_forty_minutes_must_begin_early_enough(storm):
     assert found.too_late - found.latest <= 120
     by_time = found.shares.set_index("begins")["saved"]
     for begins, saved in ((found.latest, 1), (found.too_late, 0)):
-        late = Scenario.from_dict(delayed(storm, "shed", begins), profiles=storm.used_profiles)
+        late = delayed(storm, "shed", begins)
         assert by_time[begins] == saved == float(recovered(simulate(late, "shed")))
     assert rescues.sentences(found)[0].startswith("UNTIL Wed 01 Jan 2025 09:")
 

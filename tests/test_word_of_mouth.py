@@ -8,8 +8,8 @@ from pydantic import ValidationError
 
 from sim.engine.simulate import simulate
 from sim.results.verdict import sentences, verdict
+from sim.scenario.fields import UNLIMITED
 from sim.scenario.people import people_of
-from sim.scenario.scenario import UNLIMITED
 from sim.studies.compare import compare
 from tests.random_scenarios import plain
 from tests.traces import arriving

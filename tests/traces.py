@@ -51,7 +51,7 @@ def arriving(
     nothing = np.empty(0, dtype=np.int64)
     asks = Asks(np.empty(0), nothing, nothing, nothing)
     scenario = plain(TEN_SECONDS, tiers={name: {"share": 1 / len(names)} for name in names}, **settings)
-    with mock.patch("sim.engine.simulate.people_of", return_value=(people, asks)):
+    with mock.patch("sim.engine.play.people_of", return_value=(people, asks)):
         return simulate(scenario, playbook, seed=seed)
 
 

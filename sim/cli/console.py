@@ -1,4 +1,4 @@
-"""What every command shows in the same way: a progress bar, and columns of names."""
+"""Output that all commands share: a progress bar, and columns of names."""
 
 import time
 from collections.abc import Callable, Iterator
@@ -13,13 +13,13 @@ from sim.engine.first_use import compile_now
 
 
 def name_column(title: str) -> Column:
-    """A column of names, which are to be typed and so never cut."""
+    """A column of names, never cut, because people type them."""
     return Column(title, no_wrap=True)
 
 
 @contextmanager
 def progress_bar(title: str, done: str = "simulated") -> Iterator[Callable[[float], None]]:
-    """A bar on standard error that shows a share from 0 to 1; only a line at the end where that is no terminal."""
+    """A bar on standard error for a share from 0 to 1; without a terminal, only one line at the end."""
     console = Console(stderr=True, highlight=False)
     began = time.perf_counter()
     columns = (SpinnerColumn(), TextColumn("{task.description}", markup=False), BarColumn())
@@ -31,6 +31,6 @@ def progress_bar(title: str, done: str = "simulated") -> Iterator[Callable[[floa
 
 
 def ready(engine: str = "compiled") -> None:
-    """Compile the engine where that has not been done on this machine, before a progress bar begins to run."""
+    """Compile the engine, unless that was done on this machine before, ahead of any progress bar."""
     if engine == "compiled":
         compile_now()

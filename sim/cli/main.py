@@ -1,247 +1,65 @@
-"""The meltpoint command: run, compare and report on scenarios; list scenarios and profiles; export the schema."""
+"""The meltpoint command: all its commands, in the order in which a newcomer needs them."""
 
-import json
-import shutil
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Any
 
 import typer
 from rich.console import Console
-from rich.table import Table
 from rich.text import Text
+from typer.core import TyperGroup
 
-from sim import shipped
-from sim.cli.console import name_column, progress_bar, ready
-from sim.cli.demand import demand_app
-from sim.cli.demand_check import demand_check
-from sim.cli.options import Override, ScenarioArgument, Sets, parsed
-from sim.cli.policies import policies
-from sim.cli.profile import profile_app
-from sim.cli.storms import map_storms, rescue
+from sim.cli.check_command import demand_check
+from sim.cli.demand_commands import demand_app
+from sim.cli.policy_command import policies
+from sim.cli.profile_commands import profile_app
+from sim.cli.run_commands import compare, report, run
+from sim.cli.scenario_commands import scenarios, schema
+from sim.cli.storm_commands import map_storms, rescue
 from sim.cli.validate import validate
 from sim.errors import BadInput
 
+SECTIONS = {
+    "Simulate": ("run", "compare", "report"),
+    "Choose what to simulate": ("scenarios", "policies"),
+    "Ask more of a scenario": ("rescue", "map"),
+    "Bring your own data": ("demand", "profile", "validate"),
+    "Write scenario files": ("schema",),
+}
+
+
+class InSections(TyperGroup):
+    """Lists the commands section by section."""
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        return [name for names in SECTIONS.values() for name in names]
+
+    def format_commands(self, ctx: Any, formatter: Any) -> None:
+        longest = max(map(len, self.commands))
+        for title, names in SECTIONS.items():
+            with formatter.section(title):
+                formatter.write_dl(
+                    [(name.ljust(longest), self.commands[name].get_short_help_str(90)) for name in names]
+                )
+
+
 app = typer.Typer(
+    cls=InSections,
     help="When do the GPUs melt, and which playbook keeps the service alive?\n\n"
-    "Start with: meltpoint run steady, then meltpoint compare viral-image-launch --override small --seeds 3",
+    "Start with: meltpoint run steady, then meltpoint compare viral-image-launch --override small --seeds 3\n\n"
+    "'meltpoint COMMAND --help' explains a command and its options.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-app.add_typer(profile_app, name="profile")
+for command in (run, compare, report, scenarios, policies, rescue, validate, schema):
+    app.command()(command)
+app.command("map")(map_storms)
 app.add_typer(demand_app, name="demand")
 demand_app.command("check")(demand_check)
-app.command()(policies)
-app.command()(validate)
-app.command()(rescue)
-app.command("map")(map_storms)
-
-Out = Annotated[Path | None, typer.Option(help="Folder for the results; a new one under runs/ if not given.")]
-Engine = Annotated[
-    Literal["compiled", "simpy"],
-    typer.Option(help="The compiled engine, or the readable one that defines the model; both give the same tables."),
-]
-Replace = Annotated[bool, typer.Option("--replace", help="Replace the folder if an earlier result is in it.")]
-
-
-@app.command()
-def run(
-    scenario: ScenarioArgument,
-    playbook: Annotated[str | None, typer.Option(help="The playbook; the scenario's first if not given.")] = None,
-    override: Override = None,
-    sets: Sets = None,
-    seed: Annotated[int, typer.Option(min=0, help="Names the random numbers; the same seed gives the same run.")] = 1,
-    engine: Engine = "compiled",
-    processes: Annotated[int | None, typer.Option(min=1, help="Cells at once; one a core if not given.")] = None,
-    out: Out = None,
-    replace: Replace = False,
-) -> None:
-    """Simulate one scenario under one playbook: print the verdict, save the tables and an HTML report."""
-    from sim.engine.cells import simulate_cells
-    from sim.engine.simulate import chosen
-    from sim.results.storms import rule_sentences
-    from sim.results.verdict import sentences, verdict
-    from sim.scenario.load import load
-
-    loaded = load(scenario, override=override, sets=parsed(sets))
-    name, _ = chosen(loaded, playbook)
-    folder = target(out, f"{Path(scenario).stem}-{name}-{seed}", replace)
-    ready(engine)
-    with progress_bar(f"{loaded.title}: {name}") as report:
-        result = simulate_cells(loaded, name, seed=seed, engine=engine, processes=processes, progress=report)
-    say([*sentences(verdict(result)), *rule_sentences(result)])
-    with replacing(folder, replace):
-        result.save(folder)
-        page = write_report([result], None, folder)
-    Console().print(f"\nTables in {folder}\nReport in {page}", soft_wrap=True, highlight=False, markup=False)
-
-
-@app.command()
-def compare(
-    scenario: ScenarioArgument,
-    playbooks: Annotated[str | None, typer.Option(help="Names, separated by commas; all if not given.")] = None,
-    seeds: Annotated[int, typer.Option(min=1, help="Runs of each playbook; intervals need at least 2.")] = 5,
-    override: Override = None,
-    sets: Sets = None,
-    engine: Engine = "compiled",
-    processes: Annotated[int | None, typer.Option(min=1, help="Runs at once; one a core if not given.")] = None,
-    out: Out = None,
-    replace: Replace = False,
-) -> None:
-    """Simulate the same people under several playbooks: rank them, with paired differences and intervals."""
-    from sim.results.storms import rule_sentences
-    from sim.results.verdict import sentences, verdict
-    from sim.scenario.load import load
-    from sim.studies.compare import compare as compare_all
-
-    loaded = load(scenario, override=override, sets=parsed(sets))
-    names = [name.strip() for name in playbooks.split(",")] if playbooks else None
-    folder = target(out, f"{Path(scenario).stem}-compared", replace)
-    ready(engine)
-    with progress_bar(loaded.title) as report:
-        comparison, runs = compare_all(loaded, names, seeds=seeds, engine=engine, processes=processes, progress=report)
-    for result in runs if len(runs) <= 2 else []:
-        say([*sentences(verdict(result)), *rule_sentences(result)])
-    Console().print(ranking_table(comparison))
-    with replacing(folder, replace):
-        folder.mkdir(parents=True)
-        comparison.table.to_csv(folder / "runs.csv", index=False)
-        comparison.differences.to_csv(folder / "differences.csv", index=False)
-        for result in runs:
-            result.save(folder / result.manifest["playbook"])
-        page = write_report(runs, comparison, folder)
-    Console().print(f"\nTables in {folder}\nReport in {page}", soft_wrap=True, highlight=False, markup=False)
-
-
-@app.command()
-def report(
-    run_folder: Annotated[Path, typer.Argument(metavar="RUN", help="A folder written by 'meltpoint run'.")],
-    out: Annotated[Path | None, typer.Option(help="The HTML file; RUN/report.html if not given.")] = None,
-    figures: Annotated[Path | None, typer.Option(help="Also write each figure here, as PNG and SVG.")] = None,
-) -> None:
-    """Write the HTML report of a saved run again, and its figures if wanted."""
-    from sim.plots import save_figures
-    from sim.report import render, write
-    from sim.results.run import load_run
-
-    loaded = load_run(run_folder)
-    page = write(render([loaded], None), out or run_folder / "report.html")
-    Console().print(f"Report in {page}", soft_wrap=True, highlight=False, markup=False)
-    if figures is not None:
-        for path in save_figures(loaded, figures):
-            Console().print(f"Figure in {path}", soft_wrap=True, highlight=False, markup=False)
-
-
-@app.command()
-def scenarios() -> None:
-    """List the shipped scenarios with their playbooks and overrides."""
-    from sim.scenario.load import load
-
-    table = Table(name_column("scenario"), "question", "playbooks", "overrides")
-    for name in shipped.names("scenarios", ".yaml"):
-        loaded = load(name)
-        table.add_row(name, loaded.question, ", ".join(loaded.playbooks), ", ".join(loaded.overrides))
-    Console().print(table)
-    Console().print(f"Files in {shipped.folder('scenarios')}", soft_wrap=True, highlight=False, markup=False)
-
-
-@app.command()
-def schema(out: Annotated[Path | None, typer.Option(help="Write it to this file.")] = None) -> None:
-    """Print the JSON Schema of scenario files, for editors (VS Code: yaml.schemas)."""
-    from sim.scenario.scenario import Scenario
-
-    text = json.dumps(Scenario.model_json_schema(by_alias=True), indent=1) + "\n"
-    if out is None:
-        sys.stdout.write(text)
-    else:
-        out.write_text(text, encoding="utf-8")
-
-
-def target(out: Path | None, name: str, replace: bool) -> Path:
-    """The folder for results: as asked for (which must be new, or replaced), or the first free one under runs/."""
-    if out is not None:
-        if out.exists() and not (replace and is_result(out)):
-            raise BadInput(
-                "this folder is there already", file=out, expected="a new folder, or --replace where it holds a result"
-            )
-        return out
-    number = 1
-    while (folder := Path("runs") / (name if number == 1 else f"{name}-{number}")).exists():
-        number += 1
-    return folder
-
-
-def is_result(folder: Path) -> bool:
-    """Whether a folder holds what run or compare wrote, so that --replace may delete it."""
-    return (folder / "manifest.json").is_file() or (folder / "differences.csv").is_file()
-
-
-@contextmanager
-def replacing(folder: Path, replace: bool) -> Iterator[None]:
-    """Write into the folder all or nothing: an earlier result is put back, a half-written one taken away."""
-    aside = folder.with_name(f".{folder.name}-before")
-    if replace and folder.exists():
-        shutil.rmtree(aside, ignore_errors=True)
-        folder.rename(aside)
-    try:
-        yield
-    except BaseException:
-        shutil.rmtree(folder, ignore_errors=True)
-        if aside.exists():
-            aside.rename(folder)
-        raise
-    shutil.rmtree(aside, ignore_errors=True)
-
-
-def write_report(runs: list[Any], comparison: Any, folder: Path) -> Path:
-    from sim.report import render, write
-
-    return write(render(runs, comparison), folder / "report.html")
-
-
-def say(lines: list[str]) -> None:
-    """Print sentences, the first one in bold."""
-    console = Console(highlight=False)
-    console.print()
-    for number, line in enumerate(lines):
-        console.print(Text(line, style="bold" if number == 0 else ""))
-
-
-def ranking_table(comparison: Any) -> Table:
-    """Playbooks, the best first, with intervals where there are several seeds."""
-    from sim.wording import amount
-
-    against = f"against {comparison.baseline}"
-    table = Table("", name_column("playbook"), "alive", "in time", against, "images lost", "GPU-h wasted", "cost")
-    grows = "growth_lost" in comparison.table.columns
-    if grows:
-        table.add_column("growth lost")
-    rows = comparison.differences.set_index(["playbook", "metric"])
-    for place, name in enumerate(comparison.ranking, 1):
-        runs = comparison.table[comparison.table["playbook"] == name]
-        share, lost, wasted, cost = (rows.loc[(name, m)] for m in ("attainment", "lost", "wasted_gpu_hours", "dollars"))
-        table.add_row(
-            str(place),
-            Text(name),
-            f"{int(runs['alive'].sum())} of {len(runs)}",
-            with_interval(share["mean"], share["mean_low"], share["mean_high"]),
-            with_interval(share["difference"], share["low"], share["high"]) if name != comparison.baseline else "",
-            amount(lost["mean"]),
-            amount(wasted["mean"]),
-            f"${amount(cost['mean'])}",
-            *([amount(rows.loc[(name, "growth_lost")]["mean"])] if grows else []),
-        )
-    return table
-
-
-def with_interval(mean: float, low: float, high: float) -> str:
-    """A share in per cent with its 95 % interval, where it has one."""
-    bounds = f" [{100 * low:.1f}, {100 * high:.1f}]" if low == low else ""
-    return f"{100 * mean:.1f}{bounds} %"
+app.add_typer(profile_app, name="profile")
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""What commands that take a scenario have in common: its argument, overrides, single settings, and where they write."""
+"""Options that several commands share: the scenario, its override and settings, and checks of output files."""
 
 from pathlib import Path
 from typing import Annotated, Any

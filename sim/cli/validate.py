@@ -1,4 +1,4 @@
-"""The command that holds the simulator against published servers and a user's own queue."""
+"""The command that checks the simulator against published servers and a user's own queue."""
 
 import os
 from collections.abc import Callable, Mapping, Sequence
@@ -22,9 +22,9 @@ if TYPE_CHECKING:
 MAP = (
     "trace: what a column of the log is, as NAME=COLUMN; again for each. Names: arrived; waited (seconds), or started "
     "and left (hung up); served (seconds), or ended; date, where the others are times of day; server (who served); "
-    "abandoned and ignored, as NAME=COLUMN:VALUE|VALUE. A column of such a name need not be told."
+    "abandoned and ignored, as NAME=COLUMN:VALUE|VALUE. A column that has such a name need not be given."
 )
-SERVERS = "trace: how many there were: a number, or a CSV with the columns from, servers; else told by who served."
+SERVERS = "trace: how many there were: a number, or a CSV with the columns from, servers; else counted from who served."
 
 
 Out = Annotated[Path | None, typer.Option(help="Also write an HTML page here, or a table, a .csv file.")]
@@ -45,9 +45,10 @@ def validate(
         typer.Option(help="trace: how many final days to forecast; by default a third, rounded up."),
     ] = None,
 ) -> None:
-    """Hold the simulator against your own servers or queue: a table of predicted and actual, misses included.
+    """Check the simulator against your own servers or queue.
 
-    Studies: mlperf (published MLPerf servers, or a FILE of yours; a second), trace FILE (the log of any queue):
+    Prints a table of predicted and actual figures, misses included. Studies: mlperf (published MLPerf servers, or a
+    FILE of your own), trace FILE (the log of any queue):
 
     meltpoint validate trace calls.csv --map arrived=call_time --map abandoned=outcome:HANG --servers 12
     """

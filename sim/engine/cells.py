@@ -1,78 +1,41 @@
-"""A service in cells: independent parts, each with its people, its GPUs and its queue, run apart and added up.
+"""A service in cells: independent parts, each with its own people, GPUs and queue, run separately and added up.
 
-That is how large services are built, so that what goes wrong in one part stays there; it is also what lets one run use
-every core, with memory for one cell a core.
+Large services are built that way, so that a failure in one part stays there; it also lets one run use every core, with
+memory for one cell per core.
 """
 
 import time
-from typing import Any
+from dataclasses import replace
 
 import pandas as pd
 
-from sim.demand.recordings.trace import Trace
+from sim.engine.first_use import compile_now
 from sim.engine.parallel import Progress, in_parallel
-from sim.engine.simulate import simulate
-from sim.errors import BadInput
+from sim.engine.play import Settings, play
 from sim.model.streams import CELL, offspring
-from sim.profile.profile import Profile
 from sim.results.run import Run
 from sim.results.timeline import added
 from sim.scenario.scenario import Scenario
 
-Given = tuple[dict[str, Any], dict[str, Profile], dict[str, Trace], str, bool]
 
-
-def simulate_cells(
-    scenario: Scenario,
-    playbook: str | None = None,
-    *,
-    seed: int = 1,
-    engine: str = "compiled",
-    unlimited: bool = False,
-    processes: int | None = None,
-    progress: Progress | None = None,
-) -> Run:
-    """One run of a scenario, all its cells; where there is one, the same as simulate().
-
-    processes: at most so many cells at once, one a core where None. progress is called with the share that is done.
-    """
-    cells, horizon = scenario.played_cells, scenario.horizon
-    if cells == 1:
-        report = None if progress is None else lambda now: progress(now / horizon)
-        return simulate(scenario, playbook, seed=seed, engine=engine, unlimited=unlimited, progress=report)
-    if engine != "compiled":
-        raise BadInput("this engine keeps no timeline, from which cells are added up", key="engine", value=engine)
+def play_cells(scenario: Scenario, how: Settings, processes: int | None, progress: Progress | None) -> Run:
+    """One run of a scenario that has several cells, `processes` of them at once."""
     began = time.perf_counter()
-    document = {**scenario.document, "scale": scenario.scale / cells, "cells": 1}
-    given = (document, scenario.used_profiles, scenario.traces, engine, unlimited)
-    tasks = [(playbook, seed_of(seed, cell)) for cell in range(cells)]
-    runs = in_parallel(one_cell, given, tasks, processes=processes, progress=progress)
-    return together(scenario, runs, seed, time.perf_counter() - began)
+    compile_now()
+    cells = scenario.played_cells
+    cell = scenario.with_(scale=scenario.scale / cells, cells=1)
+    tasks = [(replace(how, seed=seed_of(how.seed, number)),) for number in range(cells)]
+    runs = in_parallel(play, cell, tasks, processes=processes, progress=progress)
+    return together(scenario, runs, how.seed, time.perf_counter() - began)
 
 
 def seed_of(seed: int, cell: int) -> int:
-    """The seed of one cell: other people than in the next cell, and the same under every playbook."""
+    """The seed of one cell: different people in every cell, and the same ones under every playbook."""
     return int(offspring(seed, CELL, cell, 0))
 
 
-def one_cell(given: Given, playbook: str | None, seed: int, progress: Progress) -> Run:
-    """One cell: a slice of the service."""
-    document, profiles, traces, engine, unlimited = given
-    scenario = Scenario.from_dict(document, profiles=profiles, traces=traces)
-    run = simulate(
-        scenario,
-        playbook,
-        seed=seed,
-        engine=engine,
-        unlimited=unlimited,
-        progress=lambda now: progress(now / scenario.horizon),
-    )
-    progress(1.0)
-    return run
-
-
 def together(scenario: Scenario, runs: list[Run], seed: int, seconds: float) -> Run:
-    """The runs of all cells as one. A decision that several cells took alike stands once."""
+    """The runs of all cells as one. A decision that several cells took is listed once."""
     first = runs[0]
     decisions = pd.concat([run.decisions for run in runs], ignore_index=True).drop_duplicates()
     facts = {
@@ -86,7 +49,7 @@ def together(scenario: Scenario, runs: list[Run], seed: int, seconds: float) -> 
         "cells": len(runs),
         "pools": facts,
         "wall_seconds": round(seconds, 3),
-        "scenario": scenario.plain_document,
+        "scenario": scenario.document,
     }
     timelines = [run.timeline for run in runs if run.timeline is not None]
     return Run(

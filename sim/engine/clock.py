@@ -1,4 +1,4 @@
-"""SimPy's clock with moments: events at an absolute time that settle ties at one instant in one fixed order."""
+"""SimPy's clock with events at absolute times, which settles ties at one instant in one fixed order."""
 
 from collections.abc import Callable
 from heapq import heappush
@@ -6,15 +6,15 @@ from typing import Any
 
 from simpy import Environment, Event
 
-# What comes first at one instant; within one kind the lower number does.
+# The order of events at one instant; within one kind, the lower number comes first.
 COMPLETION, LINGER, CONTROL, ABANDON, ASK, SIGNUP = range(1, 7)
 
 
 class Clock(Environment):
-    """A SimPy environment; whatever succeed() triggers at an instant still comes before that instant's moments."""
+    """A SimPy environment; events triggered by succeed() still come before the `at` events of the same instant."""
 
     def at(self, time: float, kind: int, number: int, then: Callable[[Event], Any] | None = None) -> Event:
-        """An event at `time` seconds. `then` is called with it, before anyone who waits for it."""
+        """An event at `time` seconds. `then` is called with it, before any process that waits for it."""
         event = Event(self)
         event._ok, event._value = True, None
         if then is not None:

@@ -1,4 +1,4 @@
-"""The control process: at every tick the playbook sees telemetry and sets the knobs; changes are written down."""
+"""The control process: at every tick the playbook sees telemetry and sets the knobs, and changes are recorded."""
 
 import math
 from collections.abc import Callable, Generator, Sequence
@@ -12,27 +12,27 @@ from sim.model.knobs import SIGNUP_RATE
 from sim.policies.playbook import Timed
 from sim.results.log import Log
 
-SHOWN = 200  # ticks of a run at which progress is told, at least
+SHOWN = 200  # ticks of a run at which progress is reported, at least
 FAR = 1 << 62
 
 
 class Engine(Protocol):
-    """What plays the people, the gateway and the GPUs."""
+    """Plays the people, the gateway and the GPUs."""
 
     def advance(self, until: float) -> None:
         """Play every moment before the control tick at `until` (seconds)."""
 
     def telemetry(self) -> Telemetry:
-        """What a policy may see now, counts since the tick before."""
+        """All that a policy may see now; counts are those since the tick before."""
 
     def take_over(self) -> None:
-        """The knobs are set: they hold from now on, and a new control interval begins."""
+        """Put the knobs into force and begin a new control interval."""
 
     def let_in(self, seconds: float) -> None:
-        """Let in from the waitlist those whose turn it is in the `seconds` until the next tick."""
+        """Let people in from the waitlist whose turn comes in the `seconds` until the next tick."""
 
     def log(self) -> Log:
-        """All that happened."""
+        """Everything that happened, as columns."""
 
 
 def control(
@@ -47,12 +47,12 @@ def control(
     fleets: list[dict[str, Any]],
     progress: Callable[[float], None] | None,
 ) -> Generator[Event, Any, None]:
-    """Run the playbook at 0, tick, 2 tick, ...; `decisions` gets a row for each knob that turned.
+    """Run the playbook at 0, tick, 2 tick, ...; `decisions` gets one row per knob that changed.
 
-    `fleets` gets one for each pool of which more or fewer GPUs are in service than before: at the start, all of them.
-    A step that a trigger begins or ends has a row too, before those of its knobs.
+    `fleets` gets one row per pool whose number of GPUs in service changed: at the start, every pool. A step that a
+    trigger begins or ends has a row too, before those of its knobs.
 
-    Ticks at which nothing can turn are left out, but for so many that progress is seen.
+    Ticks at which no knob can change are left out, except for those at which progress is reported.
     """
     number, seen = 0, max(1, int(horizon / tick / SHOWN))
     fleet = dict.fromkeys(controls.pool_names, 0)

@@ -1,12 +1,12 @@
-"""The compiled engine's machine code is made once on a machine; whoever waits for it should know."""
+"""The compiled engine's machine code is made once on a machine; this makes it before work is timed or shared out."""
 
-from sim.engine.simulate import simulate
+from sim.engine.play import Settings, play
 from sim.model.jit import compiled_before
 from sim.profile.profile import constant_profile
 from sim.scenario.scenario import Scenario
 
 TINY = {
-    "title": "nothing much",
+    "title": "the smallest service",
     "horizon": "10 s",
     "tiers": {"all": {"share": 1}},
     "features": {"image": {"share": 1, "pool": "gpus", "slo": "1 s", "spec": {"model": "model"}}},
@@ -16,6 +16,6 @@ TINY = {
 
 
 def compile_now() -> None:
-    """Make the machine code, unless it is there; half a minute, and a line on standard error says so."""
+    """Make the machine code, unless it is there; this takes half a minute, announced on standard error."""
     if not compiled_before():
-        simulate(Scenario.from_dict(TINY, profiles={"model": constant_profile("model", 1.0)}), engine="compiled")
+        play(Scenario.from_dict(TINY, profiles={"model": constant_profile("model", 1.0)}), Settings("none", ()))

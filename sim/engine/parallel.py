@@ -19,8 +19,8 @@ def in_parallel(
 ) -> list[Any]:
     """call(given, *task, report) for every task, in order; report takes the share of a task that is done.
 
-    processes: at most so many at once, one a core where None; where that is one, all happens in this process. call and
-    what it is given must be picklable.
+    processes: how many at once, one per core where None; where that is one, everything runs in this process. call and
+    its arguments must be picklable.
     """
     count = min(len(tasks), processes or multiprocessing.cpu_count())
     if count <= 1:
@@ -31,7 +31,7 @@ def in_parallel(
         ]
     context = multiprocessing.get_context("spawn")
     with context.Manager() as manager, ProcessPoolExecutor(count, context) as executor:
-        others = set(multiprocessing.active_children())  # the manager, and whatever the caller has going
+        others = set(multiprocessing.active_children())  # the manager, and processes of the caller's own
         common = manager.dict()
         futures = [executor.submit(reported, call, given, task, common, place) for place, task in enumerate(tasks)]
         try:
@@ -71,13 +71,13 @@ def total(shares: Mapping[int, float], tasks: Sequence[Any], progress: Progress 
 
 
 def reporter(shares: MutableMapping[int, float], place: int, then: Callable[[], None] = lambda: None) -> Progress:
-    """Writes a task's progress into `shares`, a hundred times at most: a process must be asked each time."""
-    told = -1
+    """Writes a task's progress into `shares`, a hundred times at most: each is a call to another process."""
+    last = -1
 
     def report(share: float) -> None:
-        nonlocal told
-        if int(share * 100) > told:
-            told = int(share * 100)
+        nonlocal last
+        if int(share * 100) > last:
+            last = int(share * 100)
             shares[place] = share
             then()
 

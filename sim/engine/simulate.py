@@ -1,29 +1,21 @@
-"""Wire one run: people, controls, service, users and the control process, from 0 to the horizon."""
+"""The verb: simulate a scenario under a playbook, all its cells, and get the run as tables."""
 
-import gc
-import logging
-import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from typing import Any
+from collections.abc import Callable, Sequence
 
-from sim.engine.clock import Clock
-from sim.engine.compiled.engine import CompiledEngine
-from sim.engine.control import Engine, control
-from sim.engine.readable.engine import SimpyEngine
+from sim.engine.cells import play_cells
+from sim.engine.parallel import Progress
+from sim.engine.play import Settings, play
 from sim.engine.readable.service import Service
 from sim.engine.readable.users import Users
 from sim.errors import BadInput
-from sim.model.controls import Controls, Policy
-from sim.model.jit import compiled_before
-from sim.policies.playbook import Step, in_order
-from sim.results.run import Run, run_from
+from sim.model.controls import Policy
+from sim.policies.playbook import Step
+from sim.results.run import Run
+from sim.scenario.fields import UNLIMITED
 from sim.scenario.parts import Recording
-from sim.scenario.people import people_of
-from sim.scenario.scenario import UNLIMITED, Scenario
+from sim.scenario.scenario import Scenario
 
 ENGINES = ("simpy", "compiled")
-LOG = logging.getLogger("meltpoint")
 
 
 def simulate(
@@ -36,7 +28,8 @@ def simulate(
     recording: Recording | None = None,
     users: Callable[..., Users] | None = None,
     service: Callable[..., Service] | None = None,
-    progress: Callable[[float], None] | None = None,
+    processes: int | None = None,
+    progress: Progress | None = None,
 ) -> Run:
     """One run of a scenario under a playbook, as tables.
 
@@ -44,79 +37,29 @@ def simulate(
     act(telemetry, controls). engine: 'compiled', or 'simpy', the readable definition of the same model. unlimited:
     every pool always has one GPU more, so that nobody waits. recording: what is written down, as the scenario says
     where None; 'simpy' writes every row. users, service: people or a service of your own, a class derived from
-    Users or Service in sim.engine.readable, for 'simpy'. progress is called with the seconds simulated so far, at every
-    control tick. The same scenario, playbook and seed give the same tables, on any machine, in any number of
-    processes, and from both engines.
+    Users or Service in sim.engine.readable, for 'simpy'. processes: how many cells to run at once, one per core where
+    None; a scenario without cells is run in this process. progress is called with the share that is done, 0 to 1. The
+    same scenario, playbook and seed give the same tables, on any machine, in any number of processes, and from both
+    engines.
     """
     name, steps = (UNLIMITED, ()) if unlimited and not playbook else chosen(scenario, playbook)
     if type(seed) is not int or not 0 <= seed < 2**63:
         raise BadInput("a seed is a whole number from 0 up", key="seed", value=seed, expected="0 to 2^63 - 1")
     if engine not in ENGINES:
         raise BadInput("there is no such engine", key="engine", value=engine, expected=" or ".join(ENGINES))
-    recording = scenario.recording if recording is None else recording
-    if engine == "simpy" and not recording.rows:
+    writes = scenario.recording if recording is None else recording
+    cells = scenario.played_cells
+    if engine == "simpy" and cells > 1:
+        raise BadInput("this engine keeps no timeline, from which cells are added up", key="engine", value=engine)
+    if engine == "simpy" and not writes.rows:
         raise BadInput("this engine writes down every row", key="record", value=scenario.record, expected="rows")
     if engine == "compiled" and (users is not None or service is not None):
         why = "people and a service of your own are Python, which this engine does not run: it is compiled"
         raise BadInput(why, key="engine", value=engine, expected="engine='simpy'")
-    if scenario.played_cells > 1:
-        raise BadInput("several cells are run by sim.simulate_cells", key="cells", value=scenario.cells, expected="1")
-    if engine == "compiled" and not compiled_before():
-        LOG.warning("Compiling the engine: once on this machine, about half a minute ...")
-    with without_garbage_collection():
-        return played(
-            scenario, name, steps, seed, engine, recording, unlimited, users or Users, service or Service, progress
-        )
-
-
-def played(
-    scenario: Scenario,
-    name: str,
-    steps: Sequence[Step | Policy],
-    seed: int,
-    engine: str,
-    recording: Recording,
-    unlimited: bool,
-    users: Callable[..., Users],
-    service: Callable[..., Service],
-    progress: Callable[[float], None] | None,
-) -> Run:
-    """The run; nothing of its engine outlives this call."""
-    began = time.perf_counter()
-    people, asks = people_of(scenario, seed)
-    controls = controls_of(scenario)
-    fleets: list[dict[str, Any]] = []
-    decisions: list[dict[str, Any]] = []
-    env = Clock()
-    plays: Engine
-    if engine == "compiled":
-        plays = CompiledEngine(scenario, people, asks, controls, seed, recording, unlimited=unlimited)
-    else:
-        plays = SimpyEngine(env, scenario, people, asks, controls, seed, users, service, unlimited=unlimited)
-    timed, tick = in_order([*scenario.always, *steps], scenario.seconds), scenario.control_tick
-    horizon = scenario.horizon
-    rows = {"decisions": decisions, "fleets": fleets}
-    env.process(control(env, controls, timed, plays, tick=tick, horizon=horizon, **rows, progress=progress))
-    with own_errors():
-        env.run(until=scenario.horizon)
-    return run_from(
-        scenario,
-        plays.log(),
-        decisions,
-        fleets,
-        playbook=name,
-        seed=seed,
-        engine=engine,
-        unlimited=unlimited,
-        recording=recording,
-        wall_seconds=time.perf_counter() - began,
-    )
-
-
-def controls_of(scenario: Scenario) -> Controls:
-    """The knobs of a scenario's service, wide open."""
-    gpus = {name: scenario.gpus(name) for name in scenario.pools}
-    return Controls(list(scenario.tiers), list(scenario.features), scenario.scale, gpus, list(scenario.demand.regions))
+    if cells > 1 and (writes.rows or writes.sampled):
+        raise BadInput("rows of several cells cannot be added up", key="recording", value=writes, expected="neither")
+    how = Settings(name, steps, seed, engine, unlimited, recording, users or Users, service or Service)
+    return play(scenario, how, progress) if cells == 1 else play_cells(scenario, how, processes, progress)
 
 
 def chosen(scenario: Scenario, playbook: str | Sequence[Step | Policy] | None) -> tuple[str, Sequence[Step | Policy]]:
@@ -130,35 +73,3 @@ def chosen(scenario: Scenario, playbook: str | Sequence[Step | Policy] | None) -
             "the scenario has no such playbook", key="playbook", value=playbook, expected=", ".join(scenario.playbooks)
         )
     return playbook, scenario.playbooks[playbook]
-
-
-@contextmanager
-def own_errors() -> Iterator[None]:
-    """An error in a process as it was raised: SimPy raises a copy, which has lost what the error knows but its text."""
-    try:
-        yield
-    except Exception as copy:
-        if copy.__cause__ is None:
-            raise
-        raise copy.__cause__ from None
-
-
-@contextmanager
-def without_garbage_collection() -> Iterator[None]:
-    """Millions of live objects and no cycles worth finding: the collector would only walk them over and over.
-
-    When the run is over all of it is one cycle of events, processes and requests, which nothing but the collector can
-    free and which it would leave for many runs. So it is freed here; what was there before is not looked at.
-    """
-    was_on, freezing = gc.isenabled(), gc.get_freeze_count() == 0
-    gc.disable()
-    if freezing:
-        gc.freeze()
-    try:
-        yield
-    finally:
-        gc.collect()
-        if freezing:
-            gc.unfreeze()
-        if was_on:
-            gc.enable()

@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from sim.plots.axes import BLUE, INK, blank, dress
-from sim.studies.demand_check import DAY, HOUR, Arrivals, day_counts, pauses, session_sizes
+from sim.studies.demand_comparison import DAY, HOUR, Arrivals, day_counts, pauses, session_sizes
 
 Floats = NDArray[np.float64]
 

@@ -52,7 +52,7 @@ def manifest_of(
         "footprint": scenario.footprint.model_dump(),
         "alive": scenario.alive.model_dump(),
         "cells": 1,
-        "scenario": scenario.plain_document,
+        "scenario": scenario.document,
     }
 
 

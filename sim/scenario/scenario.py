@@ -1,210 +1,129 @@
-"""The scenario: the strict schema of a question put to the simulator, checked as a whole."""
+"""The scenario: one question put to the simulator, with the profiles and recordings it names, in one object."""
 
+import dataclasses
+import hashlib
 import json
 import math
-from datetime import UTC, datetime
+from collections.abc import Mapping
+from functools import cached_property
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import Field, PrivateAttr, model_validator
+from pydantic import PrivateAttr, ValidationError, ValidationInfo, model_validator
 
-from sim import shipped
-from sim.demand.behaviour import Behaviour
-from sim.demand.recordings.trace import Trace, load_trace
-from sim.demand.scripts import ANY, Replay, Source
-from sim.demand.season import Pulse, pulse_of
-from sim.demand.sources import Demand, seconds_after
+from sim.demand.recordings.trace import Trace
+from sim.demand.scripts import Replay, Source
 from sim.errors import BadInput
-from sim.model.chance import LOGNORMAL_NOISE, NO_NOISE, noise
 from sim.model.request import Spec
-from sim.model.streams import SPEED
-from sim.policies.playbook import Step
-from sim.profile.profile import Profile, load_profile
-from sim.scenario.parts import Alive, Feature, Footprint, Pool, Recording, Sample, Serving, Tier
-from sim.schema import Strict
-from sim.units import Instant, Moment, Scale, Seconds, Whole
-
-UNLIMITED = "unlimited fleet"  # the run that playbooks' growth is held against
-LONGEST = 10 * 365 * 86400.0  # seconds
-MOST_PEOPLE, MOST_ASKS, MOST_GPUS, MOST_TICKS = 40e6, 1e8, 1e6, 1e7  # of one run: some 10 GB of memory, and hours
+from sim.profile.profile import Profile
+from sim.scenario.document import explained, refuse_unusable, with_setting
+from sim.scenario.fields import ScenarioFields
+from sim.scenario.named_files import Files, features_of, profiles_for, traces_for
 
 
-class Scenario(Strict):
-    """One question: who comes, what they want, what serves them, and the playbooks to compare."""
+class Scenario(ScenarioFields):
+    """One question: who comes, what they want, what serves them, and the playbooks to compare.
 
-    title: str
-    question: str = ""
-    start: Moment = datetime(2025, 1, 1, tzinfo=UTC)
-    horizon: Annotated[Seconds, Field(allow_inf_nan=False, ge=1, le=LONGEST)]
-    scale: Scale = Field(default=1.0, description="the slice of people and GPUs that is simulated")
-    cells: Annotated[Whole, Field(ge=1, le=100_000)] = Field(
-        default=1,
-        description="independent parts of the service: each has an equal share of people and GPUs, a queue of its own",
-    )
-    record: Literal["rows", "timeline"] | Sample = Field(
-        default="rows",
-        description="what a run writes down besides its timeline: every row, those of a share of users, or nothing",
-    )
-    control_tick: Annotated[Seconds, Field(gt=0, allow_inf_nan=False)] = 60.0
-    warm_up: Seconds = Field(default=0.0, description="left out of metrics at the start")
-    profiles: dict[str, str] = Field(default={}, description="profile files by name, relative to this file")
-    extrapolate: bool = Field(default=False, description="allow service times outside a profile's measured grid")
-    tiers: dict[str, Tier] = Field(min_length=1)
-    features: dict[str, Feature] = Field(min_length=1)
-    pools: dict[str, Pool] = Field(min_length=1)
-    demand: Demand
-    behaviour: Behaviour = Field(default_factory=Behaviour)
-    serving: Serving = Field(default_factory=Serving)
-    footprint: Footprint = Footprint()
-    alive: Alive = Alive()
-    always: list[Step] = Field(default=[], description="policies in force under every playbook")
-    playbooks: dict[str, list[Step]] = Field(default={"none": []}, min_length=1)
-    overrides: dict[str, dict[str, Any]] = Field(default={}, description="named changes: nested keys with new values")
+    It cannot be changed; `with_` makes another. Two scenarios are equal if they say the same, whatever words they use
+    for it ('2 hours' or '120 min'), and their profiles and recordings are the same.
+    """
 
-    _document: dict[str, Any] = PrivateAttr(default_factory=dict)
-    _profiles: dict[str, Profile] = PrivateAttr(default_factory=dict)
-    _traces: dict[str, Trace] = PrivateAttr(default_factory=dict)
+    _files: Files = PrivateAttr(default_factory=Files)
 
     @model_validator(mode="after")
-    def names_fit_together(self) -> Self:
-        for what, shares in (("tiers", self.tiers), ("features", self.features)):
-            total = sum(item.share for item in shares.values())
-            if abs(total - 1) > 1e-6:
-                raise ValueError(f"{what}: the shares add up to {total:g}, expected 1")
-        for name, feature in self.features.items():
-            if feature.pool not in self.pools:
-                raise ValueError(f"features.{name}.pool: no pool {feature.pool!r}, expected one of {list(self.pools)}")
-            for rung in feature.rungs():
-                if rung.images > self.pools[feature.pool].max_batch:
-                    raise ValueError(f"features.{name}: {rung.images} images a request exceed its pool's max_batch")
-        for name, pool in self.pools.items():
-            if pool.gpus * self.scale < 1 - 1e-9:
-                raise ValueError(f"pools.{name}.gpus: {pool.gpus} GPUs at scale {self.scale:g} are less than one")
-            if math.isinf(pool.model_load.law.a):
-                raise ValueError(f"pools.{name}.model_load: expected a finite time")
-        if self.warm_up >= self.horizon:
-            raise ValueError("warm_up: expected less than the horizon")
-        for name, steps in {"always": self.always, **self.playbooks}.items():
-            for number, step in enumerate(steps):
-                self.check_step(step, f"{'' if name == 'always' else 'playbooks.'}{name}.{number}")
-        self.demand.check_names({name: tier.share for name, tier in self.tiers.items()}, list(self.features))
-        if UNLIMITED in self.playbooks:
-            raise ValueError(f"playbooks.{UNLIMITED}: this is what the run without limits is called, expected another")
+    def with_files(self, info: ValidationInfo) -> Self:
+        """Load what the scenario names. Raises BadInput, here rather than in the run."""
+        if not self._files.profiles:  # else it is a scenario already, validated once more as part of something
+            given = info.context if isinstance(info.context, Files) else Files()
+            self._files = Files(given.folder, profiles_for(self, given), traces_for(self, given))
         return self
 
-    @model_validator(mode="after")
-    def can_be_simulated(self) -> Self:
-        """Refused here rather than when memory is full."""
-        if not 1900 <= self.start.year <= 2200:  # dates of tables end in 2262
-            raise ValueError("start: expected a year from 1900 to 2200")
-        demand = self.demand
-        people = sum(w.times * float(w.cumulative(max(self.horizon - self.seconds(w.from_), 0))) for w in demand.waves)
-        word, invited = demand.word_of_mouth, 0.0
-        if word is not None:
-            if word.market < people:
-                raise ValueError(
-                    f"demand.word_of_mouth.market: expected more than the {people:.3g} people of the waves"
-                )
-            people = word.market
-            invited = word.market * word.shared * word.signups * self.behaviour.requests.average
-        asked = sum(c.clients * c.rate for c in demand.clients) * self.horizon
-        gpus = sum(pool.gpus * self.scale for pool in self.pools.values())
-        if self.played_cells > 1 and self.record != "timeline":
-            raise ValueError(f"record: expected timeline where a run has several cells (here {self.played_cells})")
-        for name, pool in self.pools.items():
-            each = pool.gpus * self.scale / self.played_cells
-            if self.played_cells > 1 and (each < 0.5 or abs(each - round(each)) > 1e-6):
-                said = f"{pool.gpus * self.scale:g} GPUs do not divide into {self.played_cells} cells"
-                raise ValueError(f"pools.{name}.gpus: {said}, expected as many in each")
-        people, invited, asked = (number / self.played_cells for number in (people, invited, asked))
-        for key, number, most, what in (
-            ("demand", people * self.scale, MOST_PEOPLE, "people"),
-            ("demand", asked * self.scale, MOST_ASKS, "requests of clients"),
-            ("demand", invited * self.scale, MOST_ASKS, "invitations"),
-            ("pools", gpus, MOST_GPUS, "GPUs"),
-            ("control_tick", self.horizon / self.control_tick, MOST_TICKS, "control ticks"),
-            ("alive.window", self.horizon / self.alive.window, MOST_TICKS, "windows"),
-        ):
-            if not number <= most:
-                run = "a run" if self.played_cells == 1 else "one cell of a run"
-                slice_of = "; a smaller 'scale' simulates a slice" if key in ("demand", "pools") else ""
-                said = f"{number:.2g} {what} are more than {run} can hold, expected at most {most:g}{slice_of}"
-                raise ValueError(f"{key}: {said}")
-        return self
+    @classmethod
+    def from_dict(
+        cls,
+        document: dict[str, Any],
+        *,
+        near: Path | None = None,
+        profiles: Mapping[str, Profile] | None = None,
+        traces: Mapping[str, Trace] | None = None,
+    ) -> Self:
+        """A scenario from plain values as in YAML. Raises pydantic's ValidationError, or BadInput about a file.
 
-    def check_step(self, step: Step, key: str) -> None:
-        """Names in a playbook's step exist, and it ends after it begins."""
-        for field, known in (("tiers", self.tiers), ("features", self.features)):
-            for name in getattr(step.policy, field, None) or []:
-                if name not in known:
-                    written = "first" if field == "tiers" and step.policy.kind == "priority" else field
-                    raise ValueError(f"{key}.policy.{written}: no {name!r}, expected one of {list(known)}")
-        pool = getattr(step.policy, "pool", None)
-        for field, named in (
-            ("pool", [pool] if pool is not None else []),
-            ("pools", getattr(step.policy, "pools", None)),
-        ):
-            for name in named or []:
-                if name not in self.pools:
-                    raise ValueError(f"{key}.policy.{field}: no {name!r}, expected one of {list(self.pools)}")
-        if step.when is not None and step.when.pool is not None and step.when.pool not in self.pools:
-            raise ValueError(f"{key}.when.pool: no {step.when.pool!r}, expected one of {list(self.pools)}")
-        if not self.seconds(step.from_) < self.seconds(step.until):
-            raise ValueError(f"{key}.until: expected an instant after 'from'")
+        near: folder that paths are relative to; profiles, traces: by name, in place of files.
+        """
+        return cls.model_validate(document, context=Files(near, profiles or {}, traces or {}))
 
-    def seconds(self, instant: Instant) -> float:
-        """Seconds from the start of the scenario to an instant (negative before it)."""
-        return seconds_after(self.start, instant)
+    def with_(self, **changes: Any) -> Self:
+        """Another scenario with some keys changed, checked as if a file said so. Raises BadInput.
 
-    def pulse(self, seed: int) -> Pulse | None:
-        """What the hours, the days and chance make of every wave's rate; None where nothing."""
-        return pulse_of(self.demand.season, self.demand.regions, self.start, self.horizon, seed)
+        A value is what a file would have: with_(horizon='30 min'). Nested keys are dotted as in --set, or mappings laid
+        over what is there as in an override; None takes a key away:
+
+            scenario.with_(**{'pools.gpus.gpus': 9000})
+            scenario.with_(pools={'gpus': {'gpus': 9000}}, warm_up=None)
+        """
+        document = self.document
+        for key, value in changes.items():
+            document = with_setting(document, key, value, over=True)
+        return self._again(document)
+
+    def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
+        """Another scenario with some fields changed: with_ for values as Python has them, like 1800 for 30 minutes."""
+        for name in update or {}:
+            if name not in type(self).model_fields:
+                expected = f"one of {', '.join(type(self).model_fields)}"
+                raise BadInput("a scenario has no such field", key=name, expected=expected)
+        return self._again(written(super().model_copy(update=update))) if update else self
+
+    def _again(self, document: dict[str, Any]) -> Self:
+        """A scenario of this document that has this one's profiles and recordings, where it still names them."""
+        refuse_unusable(document)
+        try:
+            return self.model_validate(document, context=dataclasses.replace(self._files, before=self))
+        except ValidationError as wrong:
+            raise explained(wrong, document, type(self)) from None
+
+    @property
+    def document(self) -> dict[str, Any]:
+        """What the scenario says, as plain values that a file could hold: from_dict makes the same scenario of it."""
+        return written(self)
+
+    @cached_property
+    def digest(self) -> str:
+        """SHA-256 of all that the scenario says, defaults included, and of its profiles and recordings."""
+        found = hashlib.sha256(json.dumps(written(self, defaults=True), sort_keys=True).encode())
+        order = {name: list(getattr(self, name)) for name in ("tiers", "features", "pools", "playbooks")}
+        profiles = {name: [profile.sha256, profile.extrapolate] for name, profile in self.used_profiles.items()}
+        found.update(json.dumps([order, dict(sorted(profiles.items()))]).encode())
+        for name, trace in sorted(self.traces.items()):
+            facts = {f.name: getattr(trace, f.name) for f in dataclasses.fields(trace)}
+            arrays = {n: v for n, v in {**facts, **facts.pop("extra")}.items() if isinstance(v, np.ndarray)}
+            found.update(repr([name, *[(n, str(v)) for n, v in facts.items() if n not in arrays]]).encode())
+            for values in arrays.values():
+                found.update(values.tobytes())
+        return found.hexdigest()
+
+    def __eq__(self, other: object) -> bool:
+        return self.digest == other.digest if isinstance(other, Scenario) else NotImplemented
+
+    def __hash__(self) -> int:
+        return hash(self.digest)
+
+    @property
+    def traces(self) -> Mapping[str, Trace]:
+        """The recording behind each file that demand replays."""
+        return self._files.traces
+
+    @property
+    def used_profiles(self) -> Mapping[str, Profile]:
+        """The profile of each model named in a spec."""
+        return self._files.profiles
 
     def features_of(self, source: Source) -> NDArray[np.int64]:
-        """The feature for each kind a source recorded, the last entry for an unknown kind; ANY is drawn."""
-        names = list(self.features)
-        usual = names.index(source.feature) if source.feature else ANY
-        if not isinstance(source, Replay):
-            return np.array([usual])
-        chosen = [source.features.get(kind, "") for kind in self.traces[source.file].kinds]
-        return np.array([*[names.index(name) if name else usual for name in chosen], usual])
-
-    def openings(self) -> list[tuple[float, float, float]]:
-        """For each tier: when it is let in (seconds), the share of the pent-up, and the mean time they take to come."""
-        given = {name: self.demand.openings.get(name) for name in self.tiers}
-        return [(self.seconds(o.at), o.pent_up, o.within) if o else (-math.inf, 1.0, 0.0) for o in given.values()]
-
-    def gpus(self, pool: str) -> int:
-        """GPUs of a pool in the simulated slice, at least one."""
-        return max(1, round(self.pools[pool].gpus * self.scale))
-
-    @property
-    def played_cells(self) -> int:
-        """How many cells the simulated slice is made of: a slice smaller than a cell is a part of one."""
-        return max(1, round(self.cells * self.scale))
-
-    @property
-    def recording(self) -> Recording:
-        if isinstance(self.record, Sample):
-            return Recording(rows=False, sampled=self.record.sample)
-        return Recording(rows=self.record == "rows")
-
-    @property
-    def midnight(self) -> float:
-        """Seconds from the midnight (UTC) before the start to the start."""
-        return self.start.hour * 3600.0 + self.start.minute * 60.0 + self.start.second
-
-    def pace(self, pool: str, gpu: int, seed: int) -> float:
-        """What a GPU's times are multiplied by, always: cards of one kind are not all alike."""
-        sigma = math.sqrt(math.log1p(self.serving.gpu_speed_cv**2))
-        kind, first = LOGNORMAL_NOISE if sigma > 0 else NO_NOISE, list(self.pools).index(pool) << 32
-        return float(noise(kind, sigma, seed, SPEED, first + gpu, 0))
-
-    def specs(self) -> list[Spec]:
-        """Every spec that can be asked or granted, without repetition, in the order of the file."""
-        return list(dict.fromkeys(rung for feature in self.features.values() for rung in feature.rungs()))
+        """The feature for each kind that a source recorded, the last entry for an unknown kind; ANY means drawn."""
+        return features_of(self, source, self.traces[source.file] if isinstance(source, Replay) else None)
 
     def batch_tables(self, pool: str) -> dict[Spec, dict[int, float]]:
         """Seconds of a batch by its size in images, for every spec that this pool may serve."""
@@ -223,114 +142,7 @@ class Scenario(Strict):
         measured = self.used_profiles[model].spread if self.serving.noise.kind == "as measured" else math.nan
         return math.sqrt(math.log1p(self.serving.noise.cv**2)) if math.isnan(measured) else measured
 
-    def meters(self) -> list[str]:
-        """The meter of each feature: its own name unless it shares one."""
-        return [feature.meter or name for name, feature in self.features.items()]
 
-    @property
-    def document(self) -> dict[str, Any]:
-        """The merged content of the file: what makes this scenario again."""
-        return self._document
-
-    @property
-    def plain_document(self) -> dict[str, Any]:
-        """The same as JSON would have it."""
-        plain: dict[str, Any] = json.loads(json.dumps(self._document, default=str))
-        return plain
-
-    @property
-    def traces(self) -> dict[str, Trace]:
-        """The recording behind each file that demand names."""
-        return self._traces
-
-    @property
-    def used_profiles(self) -> dict[str, Profile]:
-        """The profile of each model named in a spec."""
-        return self._profiles
-
-    @classmethod
-    def from_dict(
-        cls,
-        document: dict[str, Any],
-        *,
-        near: Path | None = None,
-        profiles: dict[str, Profile] | None = None,
-        traces: dict[str, Trace] | None = None,
-    ) -> Self:
-        """A scenario from plain values as in YAML. Raises pydantic's ValidationError, or BadInput about a file.
-
-        near: folder that paths are relative to; profiles, traces: by name, in place of files.
-        """
-        scenario = cls.model_validate(document)
-        scenario._document = document
-        scenario._profiles = profiles_for(scenario, near, profiles or {})
-        scenario._traces = traces_for(scenario, near, traces or {})
-        check_recordings(scenario)
-        return scenario
-
-
-def traces_for(scenario: Scenario, near: Path | None, given: dict[str, Trace]) -> dict[str, Trace]:
-    """Load every recording that demand names."""
-    loaded: dict[str, Trace] = {}
-    for number, source in enumerate(scenario.demand.traces):
-        if source.file not in loaded:
-            path = (near or Path()) / source.file
-            if source.file not in given and not path.is_file():
-                expected = "a file written by 'meltpoint demand import', relative to the scenario's"
-                key = f"demand.traces.{number}.file"
-                raise BadInput("there is no such recording", key=key, value=source.file, expected=expected)
-            loaded[source.file] = given.get(source.file) or load_trace(path)
-    return loaded
-
-
-def check_recordings(scenario: Scenario) -> None:
-    """What recordings ask for is offered."""
-    for number, source in enumerate(scenario.demand.traces):
-        key, trace = f"demand.traces.{number}", scenario.traces[source.file]
-        for kind in source.features:
-            if kind not in trace.kinds:
-                message, expected = "nothing of this kind was recorded", f"one of {', '.join(map(repr, trace.kinds))}"
-                raise BadInput(message, key=f"{key}.features", value=kind, expected=expected)
-        if source.images:
-            check_images(scenario, source, trace, key)
-
-
-def check_images(scenario: Scenario, source: Replay, trace: Trace, key: str) -> None:
-    """Every number of images that was recorded can be asked of each feature it may be asked of."""
-    features = list(scenario.features.values())
-    for kind, images in {(int(k), int(n)) for k, n in zip(trace.kind, trace.images, strict=True)}:
-        feature = int(scenario.features_of(source)[kind])
-        for offered in features if feature == ANY else [features[feature]]:
-            if images not in offered.ladders():
-                expected = f"one of {list(offered.ladders())}; list it under the feature's 'images'"
-                message = "requests for so many images were recorded, and nothing offers them"
-                raise BadInput(message, key=f"{key}.images", value=images, expected=expected)
-
-
-def profiles_for(scenario: Scenario, near: Path | None, given: dict[str, Profile]) -> dict[str, Profile]:
-    """Load the profile of every model a feature names, and check that every batch can be timed."""
-    loaded: dict[str, Profile] = {}
-    for name, feature in scenario.features.items():
-        for place, spec in enumerate(feature.rungs()):
-            rung = place % (1 + len(feature.ladder))
-            key = f"features.{name}." + ("spec" if rung == 0 else f"ladder.{rung - 1}")
-            if spec.model not in loaded:
-                loaded[spec.model] = given.get(spec.model) or profile_for(scenario, spec.model, near, f"{key}.model")
-            check_batches(loaded[spec.model], spec, scenario.pools[feature.pool].max_batch, key)
-    return loaded
-
-
-def profile_for(scenario: Scenario, model: str, near: Path | None, key: str) -> Profile:
-    try:
-        path = shipped.find("profiles", scenario.profiles.get(model, model), ".json", near)
-    except BadInput as wrong:
-        raise BadInput(wrong.message, key=key, value=wrong.value, expected=wrong.expected) from None
-    return load_profile(path, extrapolate=scenario.extrapolate)
-
-
-def check_batches(profile: Profile, spec: Spec, max_batch: int, key: str) -> None:
-    for size in range(spec.images, max_batch + 1, spec.images):
-        try:
-            profile.batch_seconds(spec, size)
-        except BadInput as wrong:
-            raise BadInput(wrong.message, key=key, value=wrong.key, expected=wrong.expected) from None
+def written(scenario: Scenario, *, defaults: bool = False) -> dict[str, Any]:
+    """The fields as a file would write them: those that were set, or all of them."""
+    return scenario.model_dump(mode="json", by_alias=True, exclude_unset=not defaults, warnings=False)

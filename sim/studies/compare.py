@@ -9,16 +9,14 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-from sim.demand.recordings.trace import Trace
-from sim.engine.cells import simulate_cells
-from sim.engine.first_use import compile_now
-from sim.engine.parallel import Progress, in_parallel
+from sim.engine.many import Task, simulate_all
+from sim.engine.parallel import Progress
 from sim.engine.simulate import chosen
 from sim.errors import BadInput
-from sim.profile.profile import Profile
 from sim.results.run import Run
 from sim.results.verdict import verdict
-from sim.scenario.scenario import UNLIMITED, Scenario
+from sim.scenario.fields import UNLIMITED
+from sim.scenario.scenario import Scenario
 
 CONFIDENCE = 0.95
 LABELS = ("playbook", "seed", "alive", "overloaded")
@@ -28,15 +26,15 @@ LABELS = ("playbook", "seed", "alive", "overloaded")
 class Comparison:
     """Playbooks compared over the same seeds, so over the same people.
 
-    table: a row a playbook and seed with its figures, counts at full scale. Where there is word of mouth, growth_lost
-        is how many signups fewer than if an unlimited fleet had served everybody at once.
-    differences: a row a playbook and metric: mean with its interval, and the difference to the baseline paired by
-        seed, with its interval (Student's t, 95 %; nan where there is one seed); the best playbook first.
+    table: one row per playbook and seed, with its figures; counts at full scale. Where there is word of mouth,
+        growth_lost is how many fewer people signed up than if an unlimited fleet had served everybody at once.
+    differences: one row per playbook and metric: the mean with its interval, and the difference from the baseline
+        paired by seed, with its interval (Student's t, 95 %; nan where there is one seed); the best playbook first.
     """
 
     table: pd.DataFrame
     differences: pd.DataFrame
-    playbooks: list[str]  # as asked for
+    playbooks: list[str]  # in the order asked for
     seeds: list[int]
     baseline: str
 
@@ -57,7 +55,7 @@ def compare(
 ) -> tuple[Comparison, list[Run]]:
     """Run each playbook (all where None; the first is the baseline) with each seed; also the runs of the first seed.
 
-    seeds: how many (1, 2, ...), or which. engine: as in simulate. processes: at most so many at once, one a core where
+    seeds: how many (1, 2, ...), or which. engine: as in simulate. processes: how many runs at once, one per core where
     None.
     """
     names = list(dict.fromkeys(playbooks)) if playbooks else list(scenario.playbooks)
@@ -67,63 +65,25 @@ def compare(
     if not numbers:
         raise BadInput("a comparison takes one seed or more", key="seeds", value=seeds, expected="1, 2, ...")
     grows = scenario.demand.word_of_mouth is not None
-    tasks = [(name, seed) for seed in numbers for name in [*names, *([UNLIMITED] if grows else [])]]
-    results = run_all(scenario, tasks, numbers[0], engine, processes, progress)
+    tasks = [
+        Task(scenario, None if free else name, seed, engine, unlimited=free, keep=seed == numbers[0] and not free)
+        for seed in numbers
+        for name, free in [*[(name, False) for name in names], *([(UNLIMITED, True)] if grows else [])]
+    ]
+    results = simulate_all(tasks, figures, processes=processes, progress=progress)
     table = with_growth_lost(pd.DataFrame([row for row, _ in results]))
     comparison = Comparison(table, differences(table, names), names, numbers, names[0])
-    return comparison, [run for _, run in results if run is not None and not run.manifest["unlimited"]]
+    return comparison, [run for _, run in results if run is not None]
 
 
 def with_growth_lost(table: pd.DataFrame) -> pd.DataFrame:
-    """Every playbook's signups against those of the unlimited fleet of its seed, whose rows go; no change if none."""
+    """Add each run's signups lost against the unlimited fleet of its seed, and drop that fleet's rows, if any."""
     free = table["playbook"] == UNLIMITED
     if not free.any():
         return table
     most = table[free].set_index("seed")["signups"]
     rest = table[~free].reset_index(drop=True)
     return rest.assign(growth_lost=rest["seed"].map(most) - rest["signups"])
-
-
-def run_all(
-    scenario: Scenario,
-    tasks: list[tuple[str, int]],
-    keep: int,
-    engine: str,
-    processes: int | None,
-    progress: Progress | None,
-) -> list[tuple[dict[str, Any], Run | None]]:
-    """Every task's figures, in order, and the runs of the seed to keep; in parallel where there is more than one."""
-    if engine == "compiled":
-        compile_now()  # or each process would, all at once
-    given = (scenario.document, scenario.used_profiles, scenario.traces)
-    full = [(playbook, seed, keep, engine) for playbook, seed in tasks]
-    return in_parallel(one, given, full, processes=processes, progress=progress)
-
-
-def one(
-    given: tuple[dict[str, Any], dict[str, Profile], dict[str, Trace]],
-    playbook: str,
-    seed: int,
-    keep: int,
-    engine: str,
-    progress: Progress,
-) -> tuple[dict[str, Any], Run | None]:
-    """Simulate and judge one playbook with one seed; the scenario is made again from what it was read from."""
-    document, profiles, traces = given
-    scenario = Scenario.from_dict(document, profiles=profiles, traces=traces)
-    unlimited = playbook == UNLIMITED
-    run = simulate_cells(
-        scenario,
-        None if unlimited else playbook,
-        seed=seed,
-        engine=engine,
-        unlimited=unlimited,
-        processes=1,
-        progress=progress,
-    )
-    row = figures(run)
-    progress(1.0)
-    return row, run if seed == keep else None
 
 
 def figures(run: Run) -> dict[str, Any]:
@@ -170,7 +130,7 @@ def differences(table: pd.DataFrame, playbooks: list[str]) -> pd.DataFrame:
 
 
 def standing(runs: pd.DataFrame) -> tuple[float, float]:
-    """What playbooks are ranked by: first the share of runs alive, then mean SLO attainment; the smaller the better."""
+    """The key by which playbooks are ranked: the share of runs alive, then mean SLO attainment, the best first."""
     return -float(runs["alive"].mean()), -float(np.nan_to_num(runs["attainment"].mean(), nan=-1.0))
 
 

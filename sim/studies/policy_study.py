@@ -1,11 +1,11 @@
 """Every policy under the same overload: how much of the goodput at capacity is left at several times that load."""
 
-from typing import Any
+from functools import partial
 
 import pandas as pd
 
-from sim.engine.parallel import Progress, in_parallel
-from sim.engine.simulate import simulate
+from sim.engine.many import Task, simulate_all
+from sim.engine.parallel import Progress
 from sim.model.gateway import REASONS
 from sim.policies.playbook import KINDS, example
 from sim.results.run import Run
@@ -15,16 +15,15 @@ from sim.scenario.scenario import Scenario
 
 NOTHING = "nothing"
 CAPACITY = 1.0
-LASTING, SETTLED = 3600.0, 1200.0  # seconds of a run, and those left out at its start
+LASTING, SETTLED = 3600.0, 1200.0  # seconds of a run, and of its beginning that is left out
 
 
 def at_load(share: float) -> Scenario:
     """The surge's service under a steady load of this share of its capacity; one ask a person, a patience of 60 s."""
     base = load("surge", override="study")
     rate = share * capacity(base)
-    demand = {**base.document["demand"], "waves": [{"kind": "steady", "rate": f"{rate!r} per second"}]}
-    document = {**base.document, "demand": demand, "horizon": f"{LASTING} s", "warm_up": f"{SETTLED} s"}
-    return Scenario.from_dict(document, profiles=base.used_profiles)
+    waves = [{"kind": "steady", "rate": f"{rate!r} per second"}]
+    return base.with_(demand={"waves": waves}, horizon=f"{LASTING} s", warm_up=f"{SETTLED} s")
 
 
 def capacity(scenario: Scenario) -> float:
@@ -34,31 +33,32 @@ def capacity(scenario: Scenario) -> float:
     return scenario.pools[feature.pool].gpus / seconds
 
 
-def study(
+def policies_under_load(
     loads: list[float], kinds: list[str] | None = None, seeds: int = 1, progress: Progress | None = None
 ) -> pd.DataFrame:
-    """One row a policy, load and seed: policy, load, seed, goodput (images in time a second over capacity, as asked and
-    degraded), as_asked (of these), refused (share of attempts), turns (of knobs, an hour).
+    """One row per policy, load and seed: policy, load, seed, and the figures of the run.
 
-    The first policy is none at all. A load of 1, with which others compare, is always among them.
+    The first policy is none at all. A load of 1, with which others are compared, is always among the loads.
     """
+    scenarios = {share: at_load(share) for share in sorted({CAPACITY, *loads})}
     wanted = [NOTHING, *(KINDS if kinds is None else kinds)]
-    tasks = [
-        (kind, share, seed) for kind in wanted for share in sorted({CAPACITY, *loads}) for seed in range(1, seeds + 1)
-    ]
-    return pd.DataFrame(in_parallel(one, None, tasks, progress=progress))
-
-
-def one(_: None, kind: str, share: float, seed: int, progress: Progress) -> dict[str, Any]:
-    """One row."""
-    scenario = at_load(share)
-    run = simulate(scenario, [] if kind == NOTHING else [example(kind)], seed=seed)
-    progress(1.0)
-    return {"policy": kind, "load": share, "seed": seed, **figures(run, capacity(scenario))}
+    rows = [(kind, share, seed) for kind in wanted for share in scenarios for seed in range(1, seeds + 1)]
+    tasks = [Task(scenarios[share], [] if kind == NOTHING else [example(kind)], seed) for kind, share, seed in rows]
+    found = simulate_all(tasks, partial(figures, capacity=capacity(scenarios[CAPACITY])), progress=progress)
+    return pd.DataFrame(
+        [
+            {"policy": kind, "load": share, "seed": seed, **row}
+            for (kind, share, seed), (row, _) in zip(rows, found, strict=True)
+        ]
+    )
 
 
 def figures(run: Run, capacity: float) -> dict[str, float]:
-    """What the study says of a run: after it has settled."""
+    """Figures of a run after it has settled.
+
+    goodput: images in time per second over capacity, as asked for or degraded; as_asked: of these, the former; refused:
+    share of attempts; turns: changes of knobs per hour.
+    """
     assert run.timeline is not None
     first = round(SETTLED / run.timeline.width)
     counts = run.timeline.counts[first:].sum(axis=(0, 1, 2))
@@ -74,6 +74,6 @@ def figures(run: Run, capacity: float) -> dict[str, float]:
 
 
 def kept(table: pd.DataFrame) -> pd.DataFrame:
-    """Goodput at each load over that at capacity, of the same policy: one row a policy, a column a load."""
+    """Goodput at each load over that at capacity, of the same policy: one row per policy, one column per load."""
     means = table.groupby(["policy", "load"], sort=False)["goodput"].mean().unstack()
     return means.div(means[CAPACITY], axis=0)

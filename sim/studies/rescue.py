@@ -4,36 +4,32 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Any
 
 import pandas as pd
 
-from sim.demand.recordings.trace import Trace
-from sim.engine.cells import simulate_cells
-from sim.engine.first_use import compile_now
-from sim.engine.parallel import Progress, in_parallel
+from sim.engine.many import Task, simulate_all
+from sim.engine.parallel import Progress
 from sim.engine.simulate import chosen
 from sim.errors import BadInput
 from sim.policies.playbook import Step
-from sim.profile.profile import Profile
 from sim.results.dates import date_of
 from sim.results.run import Run
 from sim.results.storms import LAST_PART, recovered, rules
 from sim.scenario.scenario import Scenario
 from sim.wording import duration, percent
 
-Given = tuple[dict[str, Any], dict[str, Profile], dict[str, Trace], str]
-SHORT = 5.0  # seconds of work for one instant, for which no other processes are begun
-LOOKS = 4  # parts of the horizon that are looked at first, so that a second thought of the answer is seen
+SHORT = 5.0  # seconds of work at one instant, below which starting processes does not pay
+LOOKS = 4  # parts of the horizon looked at first, so that an answer that changes more than once is noticed
 
 
 @dataclass(frozen=True)
 class Rescue:
-    """What became of a run by the instant at which the playbook began, seconds.
+    """How a run ends, by the instant at which the playbook begins (seconds).
 
-    shares: a row an instant: begins, saved (share of the seeds that had recovered by the horizon); the last row is the
-    horizon, which is never. latest, too_late: neighbours between which it turns (nan: it does not). room: what the end
-    of the run takes to show it: the last tenth, and the time in which the longest queue is worked off.
+    shares: one row per instant: begins, saved (share of the seeds that have recovered by the horizon); the last row is
+    the horizon, that is, never. latest, too_late: the neighbouring instants between which the answer changes (nan if it
+    does not). room: how long before the end a playbook must begin for a recovery to show: a tenth of the run, and the
+    time that the longest queue takes to clear.
     """
 
     playbook: str
@@ -42,7 +38,7 @@ class Rescue:
     latest: float
     too_late: float
     room: float
-    last: float  # the latest instant after which the run has that room
+    last: float  # the latest instant that leaves that room
     run: Run  # of the first seed, without the playbook
 
     @property
@@ -64,16 +60,15 @@ def rescue(
     """Bisect the instant at which a playbook comes into force, to within `by` seconds.
 
     Each step begins at that instant, or at its own `from` where that is later; its `until` stays; `always` is in force
-    throughout. A run is saved if it has recovered at the end (see results.storms), an instant saves if most seeds
-    are. Both ends and the quarters between are looked at first. Raises BadInput for an unknown playbook, or without
-    a step to delay.
+    throughout. A run is saved if it has recovered at the end (see results.storms); an instant saves if most seeds are
+    saved. Both ends and the quarters are looked at first, then the change between two of them is bisected. Raises
+    BadInput for an unknown playbook, or one without a step to delay.
     """
     name, steps = chosen(scenario, playbook)
     if not steps:
         raise BadInput("this playbook does nothing, so it saves nobody", key="playbook", value=name, expected="steps")
     if not 0 < by < math.inf or seeds < 1:
         raise BadInput("a rescue takes a step above 0 and a seed or more", key="by", value=by, expected="like '1min'")
-    compile_now()
     known: dict[float, float] = {}
     rounds = LOOKS + 1 + max(1, math.ceil(math.log2(max(scenario.horizon / LOOKS / by, 2))))
 
@@ -82,15 +77,16 @@ def rescue(
             if progress is not None:
                 progress(min(1.0, (len(known) + share * len(instants)) / rounds))
 
-        tasks = [(begins, seed) for begins in instants for seed in range(1, seeds + 1)]
-        found = in_parallel(one, given(scenario, name), tasks, processes=together, progress=report)
-        for begins in instants:
-            ends = [saved for (at, _), (saved, _) in zip(tasks, found, strict=True) if at == begins]
-            known[begins] = sum(ends) / seeds
+        late = [(begins, delayed(scenario, name, begins)) for begins in instants]
+        tasks = [Task(changed, name, seed) for _, changed in late for seed in range(1, seeds + 1)]
+        found = simulate_all(tasks, recovered, processes=together, progress=report)
+        for number, begins in enumerate(instants):
+            known[begins] = sum(saved for saved, _ in found[number * seeds : (number + 1) * seeds]) / seeds
 
-    _, without = one(given(scenario, name), scenario.horizon, 1, lambda share: None)
+    never = Task(delayed(scenario, name, scenario.horizon), name, keep=True)
+    ((_, without),) = simulate_all([never], recovered)
     assert without is not None
-    # Processes take seconds to begin, in every round.
+    # Processes take seconds to start, in every round.
     together = 1 if without.manifest["wall_seconds"] * seeds < SHORT else processes
     look([scenario.horizon * part / LOOKS for part in range(LOOKS + 1)])
     latest, too_late = turn(known)
@@ -103,55 +99,39 @@ def rescue(
 
 
 def turn(known: dict[float, float]) -> tuple[float, float]:
-    """The last instant that saves and the next that does not; nan where all do, or none."""
+    """The last instant that saves the run and the next, which does not; nan where all save it, or none."""
     saving = [begins for begins, share in known.items() if share > 0.5]
     late = [begins for begins in known if saving and begins > max(saving)]
     return (max(saving), min(late)) if late else (math.nan, math.nan)
 
 
 def room_of(run: Run) -> float:
-    """Seconds before the horizon in which a rescue does not show any more."""
+    """Seconds before the horizon in which a rescue can no longer show."""
     longest = max((one.recovery for one in rules(run)), default=0.0)
     return run.horizon / LAST_PART + (longest if math.isfinite(longest) else 0.0)
 
 
-def given(scenario: Scenario, playbook: str) -> Given:
-    return scenario.document, scenario.used_profiles, scenario.traces, playbook
+def delayed(scenario: Scenario, playbook: str, begins: float) -> Scenario:
+    """The scenario with a playbook that does nothing before an instant, seconds after the start."""
+    steps = [later(step, scenario, begins) for step in scenario.playbooks[playbook]]
+    return scenario.with_(playbooks={playbook: [step for step in steps if step is not None]})
 
 
-def one(given: Given, begins: float, seed: int, progress: Progress) -> tuple[bool, Run | None]:
-    """Whether one run recovers under the playbook begun so late; and that run itself where it begins never (seed 1)."""
-    document, profiles, traces, playbook = given
-    scenario = Scenario.from_dict(document, profiles=profiles, traces=traces)
-    late = Scenario.from_dict(delayed(scenario, playbook, begins), profiles=profiles, traces=traces)
-    run = simulate_cells(late, playbook, seed=seed, processes=1, progress=progress)
-    progress(1.0)
-    return recovered(run), run if begins >= scenario.horizon and seed == 1 else None
-
-
-def delayed(scenario: Scenario, playbook: str, begins: float) -> dict[str, Any]:
-    """The scenario's document with a playbook that does nothing before an instant, seconds after the start."""
-    written, steps = scenario.document["playbooks"][playbook], scenario.playbooks[playbook]
-    kept = [later(line, step, scenario, begins) for line, step in zip(written, steps, strict=True)]
-    playbooks = {**scenario.document["playbooks"], playbook: [line for line in kept if line is not None]}
-    return {**scenario.document, "playbooks": playbooks}
-
-
-def later(line: dict[str, Any], step: Step, scenario: Scenario, begins: float) -> dict[str, Any] | None:
+def later(step: Step, scenario: Scenario, begins: float) -> Step | None:
     """One step, begun no earlier than an instant; None where its own end comes before."""
     if scenario.seconds(step.from_) >= begins:
-        return line
-    return {**line, "from": f"{begins!r} s"} if begins < scenario.seconds(step.until) else None
+        return step
+    return step.model_copy(update={"from_": begins}) if begins < scenario.seconds(step.until) else None
 
 
 def sentences(found: Rescue) -> list[str]:
-    """What a person on call would want to know, in words."""
+    """The answer for a person on call."""
     saved = found.shares.set_index("begins")["saved"]
     horizon, name = float(saved.index[-1]), found.playbook
     if saved.iloc[-1] > 0.5:
-        lines = [f"NOTHING TO SAVE: without '{name}' {percent(saved.iloc[-1])} of the runs recover by themselves."]
+        lines = [f"NOTHING TO SAVE: without '{name}', {percent(saved.iloc[-1])} of the runs recover by themselves."]
     elif (saved <= 0.5).all():
-        lines = [f"NEVER: '{name}' saves the run at none of the instants looked at, not even from its beginning."]
+        lines = [f"NEVER: '{name}' does not save the run at any instant looked at, not even from its beginning."]
     elif found.too_late > found.last:
         lines = [
             f"AT ANY TIME: '{name}' saves the run whenever it begins, up to {date_of(found.run, found.latest)} UTC; "
@@ -164,7 +144,7 @@ def sentences(found: Rescue) -> list[str]:
         ]
     if found.back_and_forth:
         lines.append(
-            "NOT MONOTONE: at some instants it saves though at an earlier one it does not; the table has them all, and "
-            "between those looked at there may be more."
+            "NOT MONOTONE: at some instants it saves the run although at an earlier one it does not; see the table. "
+            "Between the instants looked at there may be more."
         )
     return lines

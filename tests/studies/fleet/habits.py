@@ -14,7 +14,7 @@ from sim.model.streams import CHECK, draws
 from sim.policies.shedding import Shed
 from sim.results.run import Run
 from sim.scenario.load import load
-from sim.studies.demand_check import Arrivals, compared, generated_arrivals, quietest, sorted_arrivals
+from sim.studies.demand_comparison import Arrivals, compared, generated_arrivals, quietest, sorted_arrivals
 from sim.validation.study import Row
 from tests.studies.fleet.bursts import DAY, LARGEST_Z, by_minute, row_of_fano
 from tests.studies.fleet.files import SCRIPT, Floats, Ints

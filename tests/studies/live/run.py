@@ -11,8 +11,9 @@ import numpy as np
 
 from sim.engine.clock import Clock
 from sim.engine.control import control
+from sim.engine.play import controls_of, without_garbage_collection
 from sim.engine.readable.crowd import Crowd
-from sim.engine.simulate import chosen, controls_of, without_garbage_collection
+from sim.engine.simulate import chosen
 from sim.model.controls import Policy
 from sim.policies.playbook import Step, Timed, in_order
 from sim.results.run import Run, run_from

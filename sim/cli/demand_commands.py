@@ -11,12 +11,12 @@ from rich.table import Table
 from rich.text import Text
 
 from sim.cli.console import name_column, progress_bar
-from sim.cli.export import demand_export
+from sim.cli.export_command import demand_export
 from sim.errors import BadInput
 from sim.units import count, moment, seconds
 
 demand_app = typer.Typer(
-    help="Signups and requests: fit curves to data, import recordings, compare with them, export schedules.",
+    help="Fit, import, check and export demand: signups and requests.",
     no_args_is_help=True,
     rich_markup_mode=None,
 )

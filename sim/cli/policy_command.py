@@ -1,4 +1,4 @@
-"""The command that explains policies, shows one at work, and puts all of them under overload."""
+"""The command that explains policies, draws one at work, and tries all of them under overload."""
 
 from pathlib import Path
 from typing import Annotated, Any
@@ -17,7 +17,7 @@ from sim.errors import BadInput
 def policies(
     name: Annotated[str | None, typer.Argument(help="A policy's kind, as in a scenario; all of them if none.")] = None,
     figure: Annotated[
-        Path | None, typer.Option(help="Draw the named policy under a surge, beside nothing: PNG or SVG.")
+        Path | None, typer.Option(help="Draw the named policy under a surge, beside no policy: PNG or SVG.")
     ] = None,
     loads: Annotated[
         str | None, typer.Option(help="Try policies under these loads, like 50%,200%,300%,1000%: a table of goodput.")
@@ -25,10 +25,11 @@ def policies(
     seeds: Annotated[int, typer.Option(min=1, help="Runs at each load.")] = 1,
     out: Annotated[Path | None, typer.Option(help="Write the table of loads here as CSV.")] = None,
 ) -> None:
-    """Say what each policy protects, what it costs and when it fails; show one at work; try all under overload.
+    """Explain what each policy protects, what it costs and when it fails.
 
-    The surge is the shipped scenario 'surge': twice what the service can do, for half an hour, from people who try
-    again. Under --loads everybody asks once and gives up after a minute, and the load is steady.
+    With --figure, draws one policy under the shipped scenario 'surge': twice the capacity in demand for half an hour,
+    from people who try again. With --loads, tries policies under steady loads, where everybody asks once and gives up
+    after a minute.
     """
     from sim.policies.playbook import KINDS, policy_called
 
@@ -115,11 +116,11 @@ def at_work(kind: str, figure: Path) -> None:
 
 def under_loads(loads: list[float], kinds: list[str], seeds: int, out: Path | None) -> None:
     """Try policies under steady loads."""
-    from sim.studies.policy_study import study
+    from sim.studies.policy_study import policies_under_load
 
     ready()
     with progress_bar("policies under load") as report:
-        found = study(loads, kinds, seeds, report)
+        found = policies_under_load(loads, kinds, seeds, report)
     Console().print(load_table(found))
     if out is not None:
         found.to_csv(out, index=False)

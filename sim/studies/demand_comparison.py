@@ -1,6 +1,6 @@
-"""Generated demand against recorded: the same statistics of both, with what chance alone would make of them.
+"""Generated demand against recorded demand: the same statistics of both, with their standard errors.
 
-Days are cut at the quietest hour, so that nobody's evening is cut in two.
+Days begin at the quietest hour, so that an evening belongs to one day.
 """
 
 import math
@@ -27,13 +27,13 @@ CAPS = (1, 2, 3, 5, 6, 10, 20)
 
 @dataclass(frozen=True)
 class Arrivals:
-    """Requests of known users, sorted by user and then time. Seconds; done is nan where unknown."""
+    """Requests of known users, sorted by user and then time. Times in seconds; done is nan where unknown."""
 
     times: Floats
     user: Ints
     done: Floats
     day_starts: float  # seconds after which a day begins
-    ends: float  # what is covered
+    ends: float  # the end of the time covered
 
     @property
     def day(self) -> Ints:
@@ -51,7 +51,7 @@ def recorded_arrivals(trace: Trace) -> Arrivals:
 
 
 def generated_arrivals(run: Run) -> Arrivals:
-    """The asks of a run, each at its first attempt."""
+    """The requests of a run, each at its first attempt."""
     wishes = intents(run)
     wanted = wishes["wanted"].to_numpy(float)
     done = wanted + wishes["latency"].to_numpy(float)
@@ -71,7 +71,7 @@ def quietest(times: Floats) -> float:
 
 
 def statistics(a: Arrivals) -> dict[str, float]:
-    """What the two are compared by; each is explained in docs/demand.md."""
+    """All statistics that the two are compared by; docs/demand.md explains each."""
     return {**of_days(a), **of_users(a), **of_sessions(a), **of_time(a)}
 
 
@@ -153,7 +153,7 @@ def of_sessions(a: Arrivals) -> dict[str, float]:
 
 
 def of_time(a: Arrivals) -> dict[str, float]:
-    """Requests over the clock, whoever they are from."""
+    """Requests by the minute and the hour, of all users together."""
     times = np.sort(a.times)
     minutes = np.bincount((times // 60).astype(np.int64), minlength=math.ceil(a.ends / 60))
     hours = np.bincount((times % DAY // HOUR).astype(np.int64), minlength=24)
@@ -167,10 +167,10 @@ def of_time(a: Arrivals) -> dict[str, float]:
 
 
 def compared(recorded: Arrivals, generated: Sequence[Arrivals], *, resamples: int = 60) -> pd.DataFrame:
-    """A row a statistic: recorded with its standard error (bootstrap over users), generated (mean and deviation), z.
+    """One row per statistic: recorded with its standard error (bootstrap over users), generated (mean, deviation), z.
 
-    z is the difference over the errors of both. The bootstrap takes users as independent: where the calendar or a few
-    users make a figure (hour peaks, gaps between requests, the top 1 %) its error is too small, and z too large.
+    z is the difference over the combined error. The bootstrap assumes that users are independent: where the calendar or
+    a few users dominate a figure (hour peaks, gaps between requests, the top 1 %) its error is too small, z too large.
     """
     values = statistics(recorded)
     made = pd.DataFrame([statistics(one) for one in generated])
@@ -189,7 +189,7 @@ def compared(recorded: Arrivals, generated: Sequence[Arrivals], *, resamples: in
 
 
 def resampled(a: Arrivals, number: int) -> Arrivals:
-    """The same number of users, drawn again from those recorded, each time as another user."""
+    """As many users as were recorded, drawn from them with replacement."""
     users, starts, sizes = np.unique(a.user, return_index=True, return_counts=True)
     chosen = (draws(1, CHECK, np.arange(len(users)), number) * len(users)).astype(np.int64)
     n = sizes[chosen]

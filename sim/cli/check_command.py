@@ -1,7 +1,5 @@
-"""The command that holds generated demand against a recording."""
+"""The command that compares generated demand with a recording."""
 
-from collections.abc import Callable
-from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -19,29 +17,28 @@ def demand_check(
     recording: Annotated[Path, typer.Argument(metavar="TRACE", help="A file written by 'meltpoint demand import'.")],
     override: Override = None,
     sets: Sets = None,
-    seeds: Annotated[int, typer.Option(min=2, help="Generated runs to compare with.")] = 5,
+    seeds: Annotated[int, typer.Option(min=2, help="Runs to generate and compare with.")] = 5,
     figure: Annotated[Path | None, typer.Option(help="Draw both: a PNG or SVG.")] = None,
     out: Annotated[Path | None, typer.Option(help="Write the table here as CSV.")] = None,
 ) -> None:
-    """Compare what a scenario generates with what was recorded: how much, when, how users differ, how they pause.
+    """Compare the demand of a scenario with a recording.
 
-    Demand is generated as an unlimited fleet would meet it. z is the difference in standard errors; beyond 3.5 it is no
-    chance, unless the calendar or a handful of users make the figure. Both should cover about the same time.
+    Compares how much is asked for, when, how much users differ and how long they pause. Demand is generated as if the
+    fleet were unlimited. z is the difference in standard errors: beyond 3.5 it is not chance, unless the calendar or a
+    few users dominate the figure. Scenario and recording should cover about the same time.
     """
     from sim.demand.recordings.trace import load_trace
-    from sim.engine.simulate import simulate
+    from sim.engine.many import Task, simulate_all
     from sim.plots.saving import write_figure
     from sim.scenario.load import load
-    from sim.studies.demand_check import compared, generated_arrivals, recorded_arrivals
+    from sim.studies.demand_comparison import compared, generated_arrivals, recorded_arrivals
 
     refuse_places(figure, out)
     loaded, recorded = load(scenario, override=override, sets=parsed(sets)), recorded_arrivals(load_trace(recording))
-    generated = []
     ready()
     with progress_bar(loaded.title) as report:
-        for seed in range(1, seeds + 1):
-            told = partial(so_far, report, seed - 1, seeds, loaded.horizon)
-            generated.append(generated_arrivals(simulate(loaded, unlimited=True, seed=seed, progress=told)))
+        tasks = [Task(loaded, seed=seed, unlimited=True) for seed in range(1, seeds + 1)]
+        generated = [found for found, _ in simulate_all(tasks, generated_arrivals, processes=1, progress=report)]
     if any(len(one.times) < 100 for one in generated):
         raise BadInput("this scenario generates too little to compare", key="demand", expected="100 requests or more")
     table = compared(recorded, generated)
@@ -53,11 +50,6 @@ def demand_check(
 
         write_figure(check_figure(recorded, generated), figure)
         Console().print(f"Figure in {figure}", soft_wrap=True, highlight=False, markup=False)
-
-
-def so_far(report: Callable[[float], None], done: int, seeds: int, horizon: float, now: float) -> None:
-    """Report the share of all runs that is done."""
-    report((done + now / horizon) / seeds)
 
 
 def check_table(rows: Any) -> Table:

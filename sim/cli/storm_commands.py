@@ -1,4 +1,4 @@
-"""The commands on retry storms: until when a playbook still saves a run, and where a service recovers at all."""
+"""The commands about retry storms: how late a playbook still saves a run, and where a service recovers at all."""
 
 from pathlib import Path
 from typing import Annotated, Any
@@ -10,10 +10,10 @@ from rich.table import Table
 from rich.text import Text
 
 from sim.cli.console import progress_bar, ready
-from sim.cli.options import Override, ScenarioArgument, Sets, parsed
+from sim.cli.options import Override, ScenarioArgument, Sets, parsed, refuse_places
 from sim.errors import BadInput
 
-Processes = Annotated[int | None, typer.Option(min=1, help="Runs at once; one a core if not given.")]
+Processes = Annotated[int | None, typer.Option(min=1, help="Runs at once; one per core if not given.")]
 Figure = Annotated[Path | None, typer.Option(help="Draw it: a PNG or SVG.")]
 Out = Annotated[Path | None, typer.Option(help="Write the table here as CSV.")]
 MOST_PLACES = 200  # on one axis of a map
@@ -21,19 +21,20 @@ MOST_PLACES = 200  # on one axis of a map
 
 def rescue(
     scenario: ScenarioArgument,
-    playbook: Annotated[str, typer.Option(help="The playbook that comes late.")],
-    seeds: Annotated[int, typer.Option(min=1, help="Runs of each instant; most of them must be saved.")] = 5,
-    by: Annotated[str, typer.Option(help="How exactly to find the instant, like 1min.")] = "1 min",
+    playbook: Annotated[str, typer.Option(help="The playbook that begins late.")],
+    seeds: Annotated[int, typer.Option(min=1, help="Runs at each instant; most of them must be saved.")] = 5,
+    by: Annotated[str, typer.Option(help="How precisely to find the instant, like 1min.")] = "1 min",
     override: Override = None,
     sets: Sets = None,
     processes: Processes = None,
     figure: Figure = None,
     out: Out = None,
 ) -> None:
-    """Find the point of no return: the latest instant at which a playbook still saves a run.
+    """Find the latest instant at which a playbook still saves a run.
 
-    The playbook's steps come into force no earlier than that instant; a run is saved if at its end nine of ten first
-    asks are served again. The ends and quarters of the run are looked at first, then the turn between is bisected.
+    Each step of the playbook comes into force at that instant or later. A run is saved if at its end nine of ten first
+    requests are served again. The ends and the quarters of the run are tried first; then the instant at which the
+    answer changes is found by bisection.
     """
     from sim.plots.saving import write_figure
     from sim.plots.storms import rescue_figure
@@ -60,23 +61,24 @@ def rescue(
 
 def map_storms(
     scenario: ScenarioArgument = "retry-storm",
-    loads: Annotated[str, typer.Option(help="Everyday load over capacity: 20%..90%:8 (so many), or 25%,50%.")] = (
+    loads: Annotated[str, typer.Option(help="Everyday load over capacity: 20%..90%:8 (8 values), or 25%,50%.")] = (
         "20%..90%:8"
     ),
     spikes: Annotated[str, typer.Option(help="The rate in the spike over the everyday rate: 1,2,3,5.")] = "1,2,3,5",
-    retries: Annotated[str, typer.Option(help="Retries of an ask at most: 0,1,3,5.")] = "0,1,3,5",
-    seeds: Annotated[int, typer.Option(min=1, help="Runs of each place on the map.")] = 3,
-    playbook: Annotated[str | None, typer.Option(help="The playbook; the scenario's first if not given.")] = None,
+    retries: Annotated[str, typer.Option(help="The most retries per request: 0,1,3,5.")] = "0,1,3,5",
+    seeds: Annotated[int, typer.Option(min=1, help="Runs at each place on the map.")] = 3,
+    playbook: Annotated[str | None, typer.Option(help="The playbook; the scenario's first one if not given.")] = None,
     override: Override = None,
     sets: Sets = None,
     processes: Processes = None,
     figure: Figure = None,
     out: Out = None,
 ) -> None:
-    """Map where a service recovers after a spike: everyday load x height of the spike x retries.
+    """Map where a service recovers after a spike in demand.
 
-    The scenario has one steady wave and one spike, like retry-storm; a run recovers if at its end nine of ten first
-    asks are served. Theory: below a load of C / (1 + r) it always does.
+    The map varies the everyday load, the height of the spike and the number of retries. The scenario has one steady
+    wave and one spike, like retry-storm. A run recovers if at its end nine of ten first requests are served. In theory
+    it always does below a load of C / (1 + r): capacity C, r retries.
     """
     from sim.plots.saving import write_figure
     from sim.plots.storms import map_figure
@@ -99,7 +101,7 @@ def map_storms(
 
 
 def axis(name: str, text: str, *, share: bool = False) -> list[float]:
-    """The places on one axis: 'a,b,c', or 'a..b:n', n of them evenly from a to b. Raises BadInput."""
+    """The values on one axis: 'a,b,c', or 'a..b:n', which is n values evenly from a to b. Raises BadInput."""
     expected = "like 20%..90%:8 or 20%,50%" if share else "like 1,2,5 or 1..5:3"
     ends, colon, many = text.partition(":")
     low, dots, high = ends.partition("..")
@@ -112,7 +114,7 @@ def axis(name: str, text: str, *, share: bool = False) -> list[float]:
                 raise ValueError
             numbers = np.linspace(place(low, share=share), place(high, share=share), count).tolist()
     except ValueError:
-        raise BadInput("these are no places on a map", key=name, value=text, expected=expected) from None
+        raise BadInput("these are not values on a map", key=name, value=text, expected=expected) from None
     return sorted({round(number, 9) for number in numbers})
 
 
@@ -140,19 +142,10 @@ def read_step(text: str) -> float:
     try:
         step = seconds(text)
     except ValueError as wrong:
-        raise BadInput("this is no duration", key="by", value=text, expected=str(wrong)) from None
+        raise BadInput("this is not a duration", key="by", value=text, expected=str(wrong)) from None
     if not 0 < step < float("inf"):
-        raise BadInput("this is no duration", key="by", value=text, expected="a time above 0, like 1min")
+        raise BadInput("this is not a duration", key="by", value=text, expected="a time above 0, like 1min")
     return step
-
-
-def refuse_places(figure: Path | None, out: Path | None) -> None:
-    """Raise BadInput, before minutes of work, where the figure or the table cannot be written."""
-    if figure is not None and figure.suffix not in (".png", ".svg"):
-        raise BadInput("a figure is a PNG or an SVG", file=figure, expected="a name ending in .png or .svg")
-    for path in (figure, out):
-        if path is not None and (path.is_dir() or not path.parent.is_dir()):
-            raise BadInput("this file cannot be written", file=path, expected="a file in a folder that is there")
 
 
 def rescue_table(found: Any) -> Table:
@@ -172,7 +165,7 @@ def rescue_table(found: Any) -> Table:
 
 
 def map_table(table: Any) -> Table:
-    """How many seeds recovered: a row a number of retries and spike, a column a load."""
+    """How many seeds recovered: one row per number of retries and spike, one column per load."""
     loads = list(dict.fromkeys(table["load"]))
     shown = Table("retries", "spike", *[f"{100 * load:.3g}%" for load in loads], title="Seeds that recover, by load")
     for retries, some in table.groupby("retries", sort=True):

@@ -18,7 +18,9 @@ from sim.profile.profile import Profile, load_profile, profile_from
 from sim.profile.service_time import held_out
 
 profile_app = typer.Typer(
-    help="Measured latency profiles: list, show, measure, import.", no_args_is_help=True, rich_markup_mode=None
+    help="List, show, measure and import latency profiles of GPUs.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
 )
 
 

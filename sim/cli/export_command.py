@@ -1,4 +1,4 @@
-"""The command that writes what people ask of a service as a schedule for load-test tools."""
+"""The command that writes the requests of a scenario or a run as a schedule for load-test tools."""
 
 import re
 from collections.abc import Callable
@@ -24,19 +24,20 @@ def demand_export(
     out: Annotated[Path, typer.Option(help="The folder to write.")],
     override: Override = None,
     sets: Sets = None,
-    seed: Annotated[int | None, typer.Option(min=0, help="Names the random numbers; 1 if not given.")] = None,
+    seed: Annotated[int | None, typer.Option(min=0, help="Selects the random numbers; 1 if not given.")] = None,
     begin: Annotated[str, typer.Option("--from", help="Where the window begins: '5 days', or a date (UTC).")] = "0",
     end: Annotated[str | None, typer.Option("--until", help="Where it ends; the horizon if not given.")] = None,
     to: Annotated[str, typer.Option(help="csv, k6, locust, with commas.")] = "csv,k6,locust",
     speed: Annotated[float, typer.Option(help="Compress time: 10 replays ten minutes in one.")] = 1.0,
     times: Annotated[float, typer.Option(help="The share of the people to keep, like 0.01.")] = 1.0,
-    url: Annotated[str, typer.Option(help="Where asks are to be posted.")] = "http://localhost:8000/v1/images",
+    url: Annotated[str, typer.Option(help="Where to post the requests.")] = "http://localhost:8000/v1/images",
     retries: Annotated[bool, typer.Option("--retries", help="Of a saved run: retries too, as they happened.")] = False,
     replace: Annotated[bool, typer.Option("--replace", help="Replace an earlier export.")] = False,
 ) -> None:
-    """Write when people ask for what: schedule.csv, and scripts that send it with k6 and Locust.
+    """Write a schedule of requests for load-test tools.
 
-    Of a scenario these are the asks that an unlimited fleet would get; of a saved run, those that were made in it.
+    Writes schedule.csv, and scripts that send its requests with k6 and Locust. From a scenario these are the requests
+    that an unlimited fleet would get; from a saved run, those that were made in it.
     """
     from sim.export.files import check_folder, check_url, targets_of, write_export
     from sim.export.rates import sentences
@@ -47,7 +48,7 @@ def demand_export(
     is_run = (Path(source) / "manifest.json").is_file()
     if retries and not is_run:
         expected = "a folder with a saved run"
-        raise BadInput("where nobody waits there are no retries to keep", key="--retries", expected=expected)
+        raise BadInput("on an unlimited fleet nobody retries", key="--retries", expected=expected)
     start, horizon, run = (saved if is_run else simulated)(source, override, sets, seed)
     first = seconds_of("--from", begin, start)
     last = horizon if end is None else seconds_of("--until", end, start)
@@ -64,18 +65,18 @@ Opened = tuple[datetime, float, Callable[[], Any]]  # when a run starts, its hor
 
 
 def saved(folder: str, override: str | None, sets: list[str] | None, seed: int | None) -> Opened:
-    """A saved run, which nothing can change any more."""
+    """A saved run, which nothing can change."""
     from sim.results.run import load_run
 
     for key, value in (("--override", override), ("--set", sets or None), ("--seed", seed)):
         if value is not None:
-            raise BadInput("a saved run is as it is", key=key, value=value, expected="a scenario in place of the run")
+            raise BadInput("a saved run cannot be changed", key=key, value=value, expected="a scenario instead")
     run = load_run(Path(folder))
     return datetime.fromisoformat(run.manifest["start"]), run.horizon, lambda: run
 
 
 def simulated(name: str, override: str | None, sets: list[str] | None, seed: int | None) -> Opened:
-    """A scenario, still to be simulated on a fleet on which nobody waits."""
+    """A scenario, still to be simulated on an unlimited fleet, where nobody waits."""
     from sim.engine.simulate import simulate
     from sim.scenario.load import load
 
@@ -84,8 +85,7 @@ def simulated(name: str, override: str | None, sets: list[str] | None, seed: int
     def run() -> Any:
         ready()
         with progress_bar(scenario.title) as report:
-            number = 1 if seed is None else seed
-            return simulate(scenario, seed=number, unlimited=True, progress=lambda now: report(now / scenario.horizon))
+            return simulate(scenario, seed=1 if seed is None else seed, unlimited=True, progress=report)
 
     return scenario.start, scenario.horizon, run
 

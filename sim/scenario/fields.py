@@ -1,0 +1,189 @@
+"""What a scenario file may say: its keys, and the checks of the whole."""
+
+import math
+from datetime import UTC, datetime
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import Field, model_validator
+
+from sim.demand.behaviour import Behaviour
+from sim.demand.season import Pulse, pulse_of
+from sim.demand.sources import Demand, seconds_after
+from sim.model.chance import LOGNORMAL_NOISE, NO_NOISE, noise
+from sim.model.request import Spec
+from sim.model.streams import SPEED
+from sim.policies.playbook import Step
+from sim.scenario.parts import Alive, Feature, Footprint, Pool, Recording, Sample, Serving, Tier
+from sim.schema import Strict
+from sim.units import Instant, Moment, Scale, Seconds, Whole
+
+UNLIMITED = "unlimited fleet"  # the run against which the growth lost to a playbook is measured
+LONGEST = 10 * 365 * 86400.0  # seconds
+MOST_PEOPLE, MOST_ASKS, MOST_GPUS, MOST_TICKS = 40e6, 1e8, 1e6, 1e7  # of one run: about 10 GB of memory, and hours
+
+
+class ScenarioFields(Strict):
+    """Everything a scenario file may say; the field descriptions become the JSON Schema."""
+
+    title: str
+    question: str = ""
+    start: Moment = datetime(2025, 1, 1, tzinfo=UTC)
+    horizon: Annotated[Seconds, Field(allow_inf_nan=False, ge=1, le=LONGEST)]
+    scale: Scale = Field(default=1.0, description="the slice of people and GPUs that is simulated")
+    cells: Annotated[Whole, Field(ge=1, le=100_000)] = Field(
+        default=1,
+        description="independent parts of the service: each has an equal share of people and GPUs, a queue of its own",
+    )
+    record: Literal["rows", "timeline"] | Sample = Field(
+        default="rows",
+        description="what a run writes down besides its timeline: every row, those of a share of users, or nothing",
+    )
+    control_tick: Annotated[Seconds, Field(gt=0, allow_inf_nan=False)] = 60.0
+    warm_up: Seconds = Field(default=0.0, description="left out of metrics at the start")
+    profiles: dict[str, str] = Field(default={}, description="profile files by name, relative to this file")
+    extrapolate: bool = Field(default=False, description="allow service times outside a profile's measured grid")
+    tiers: dict[str, Tier] = Field(min_length=1)
+    features: dict[str, Feature] = Field(min_length=1)
+    pools: dict[str, Pool] = Field(min_length=1)
+    demand: Demand
+    behaviour: Behaviour = Field(default_factory=Behaviour)
+    serving: Serving = Field(default_factory=Serving)
+    footprint: Footprint = Footprint()
+    alive: Alive = Alive()
+    always: list[Step] = Field(default=[], description="policies in force under every playbook")
+    playbooks: dict[str, list[Step]] = Field(default={"none": []}, min_length=1)
+    overrides: dict[str, dict[str, Any]] = Field(default={}, description="named changes: nested keys with new values")
+
+    @model_validator(mode="after")
+    def names_fit_together(self) -> Self:
+        for what, shares in (("tiers", self.tiers), ("features", self.features)):
+            total = sum(item.share for item in shares.values())
+            if abs(total - 1) > 1e-6:
+                raise ValueError(f"{what}: the shares add up to {total:g}, expected 1")
+        for name, feature in self.features.items():
+            if feature.pool not in self.pools:
+                raise ValueError(f"features.{name}.pool: no pool {feature.pool!r}, expected one of {list(self.pools)}")
+            for rung in feature.rungs():
+                if rung.images > self.pools[feature.pool].max_batch:
+                    raise ValueError(f"features.{name}: {rung.images} images a request exceed its pool's max_batch")
+        for name, pool in self.pools.items():
+            if pool.gpus * self.scale < 1 - 1e-9:
+                raise ValueError(f"pools.{name}.gpus: {pool.gpus} GPUs at scale {self.scale:g} are less than one")
+            if math.isinf(pool.model_load.law.a):
+                raise ValueError(f"pools.{name}.model_load: expected a finite time")
+        if self.warm_up >= self.horizon:
+            raise ValueError("warm_up: expected less than the horizon")
+        for name, steps in {"always": self.always, **self.playbooks}.items():
+            for number, step in enumerate(steps):
+                self.check_step(step, f"{'' if name == 'always' else 'playbooks.'}{name}.{number}")
+        self.demand.check_names({name: tier.share for name, tier in self.tiers.items()}, list(self.features))
+        if UNLIMITED in self.playbooks:
+            raise ValueError(f"playbooks.{UNLIMITED}: this is what the run without limits is called, expected another")
+        return self
+
+    @model_validator(mode="after")
+    def can_be_simulated(self) -> Self:
+        """Refused here rather than when memory is full."""
+        if not 1900 <= self.start.year <= 2200:  # dates of tables end in 2262
+            raise ValueError("start: expected a year from 1900 to 2200")
+        demand = self.demand
+        people = sum(w.times * float(w.cumulative(max(self.horizon - self.seconds(w.from_), 0))) for w in demand.waves)
+        word, invited = demand.word_of_mouth, 0.0
+        if word is not None:
+            if word.market < people:
+                raise ValueError(
+                    f"demand.word_of_mouth.market: expected more than the {people:.3g} people of the waves"
+                )
+            people = word.market
+            invited = word.market * word.shared * word.signups * self.behaviour.requests.average
+        asked = sum(c.clients * c.rate for c in demand.clients) * self.horizon
+        gpus = sum(pool.gpus * self.scale for pool in self.pools.values())
+        if self.played_cells > 1 and self.record != "timeline":
+            raise ValueError(f"record: expected timeline where a run has several cells (here {self.played_cells})")
+        for name, pool in self.pools.items():
+            each = pool.gpus * self.scale / self.played_cells
+            if self.played_cells > 1 and (each < 0.5 or abs(each - round(each)) > 1e-6):
+                said = f"{pool.gpus * self.scale:g} GPUs do not divide into {self.played_cells} cells"
+                raise ValueError(f"pools.{name}.gpus: {said}, expected as many in each")
+        people, invited, asked = (number / self.played_cells for number in (people, invited, asked))
+        for key, number, most, what in (
+            ("demand", people * self.scale, MOST_PEOPLE, "people"),
+            ("demand", asked * self.scale, MOST_ASKS, "requests of clients"),
+            ("demand", invited * self.scale, MOST_ASKS, "invitations"),
+            ("pools", gpus, MOST_GPUS, "GPUs"),
+            ("control_tick", self.horizon / self.control_tick, MOST_TICKS, "control ticks"),
+            ("alive.window", self.horizon / self.alive.window, MOST_TICKS, "windows"),
+        ):
+            if not number <= most:
+                run = "a run" if self.played_cells == 1 else "one cell of a run"
+                slice_of = "; a smaller 'scale' simulates a slice" if key in ("demand", "pools") else ""
+                said = f"{number:.2g} {what} are more than {run} can hold, expected at most {most:g}{slice_of}"
+                raise ValueError(f"{key}: {said}")
+        return self
+
+    def check_step(self, step: Step, key: str) -> None:
+        """Names in a playbook's step exist, and it ends after it begins."""
+        for field, known in (("tiers", self.tiers), ("features", self.features)):
+            for name in getattr(step.policy, field, None) or []:
+                if name not in known:
+                    written = "first" if field == "tiers" and step.policy.kind == "priority" else field
+                    raise ValueError(f"{key}.policy.{written}: no {name!r}, expected one of {list(known)}")
+        pool = getattr(step.policy, "pool", None)
+        for field, named in (
+            ("pool", [pool] if pool is not None else []),
+            ("pools", getattr(step.policy, "pools", None)),
+        ):
+            for name in named or []:
+                if name not in self.pools:
+                    raise ValueError(f"{key}.policy.{field}: no {name!r}, expected one of {list(self.pools)}")
+        if step.when is not None and step.when.pool is not None and step.when.pool not in self.pools:
+            raise ValueError(f"{key}.when.pool: no {step.when.pool!r}, expected one of {list(self.pools)}")
+        if not self.seconds(step.from_) < self.seconds(step.until):
+            raise ValueError(f"{key}.until: expected an instant after 'from'")
+
+    def seconds(self, instant: Instant) -> float:
+        """Seconds from the start of the scenario to an instant (negative before it)."""
+        return seconds_after(self.start, instant)
+
+    def pulse(self, seed: int) -> Pulse | None:
+        """What the hours, the days and chance make of every wave's rate; None where nothing."""
+        return pulse_of(self.demand.season, self.demand.regions, self.start, self.horizon, seed)
+
+    def openings(self) -> list[tuple[float, float, float]]:
+        """For each tier: when it is let in (seconds), the share of the pent-up, and the mean time they take to come."""
+        given = {name: self.demand.openings.get(name) for name in self.tiers}
+        return [(self.seconds(o.at), o.pent_up, o.within) if o else (-math.inf, 1.0, 0.0) for o in given.values()]
+
+    def gpus(self, pool: str) -> int:
+        """GPUs of a pool in the simulated slice, at least one."""
+        return max(1, round(self.pools[pool].gpus * self.scale))
+
+    @property
+    def played_cells(self) -> int:
+        """How many cells the simulated slice is made of: a slice smaller than a cell is a part of one."""
+        return max(1, round(self.cells * self.scale))
+
+    @property
+    def recording(self) -> Recording:
+        if isinstance(self.record, Sample):
+            return Recording(rows=False, sampled=self.record.sample)
+        return Recording(rows=self.record == "rows")
+
+    @property
+    def midnight(self) -> float:
+        """Seconds from the midnight (UTC) before the start to the start."""
+        return self.start.hour * 3600.0 + self.start.minute * 60.0 + self.start.second
+
+    def pace(self, pool: str, gpu: int, seed: int) -> float:
+        """What a GPU's times are multiplied by, always: cards of one kind are not all alike."""
+        sigma = math.sqrt(math.log1p(self.serving.gpu_speed_cv**2))
+        kind, first = LOGNORMAL_NOISE if sigma > 0 else NO_NOISE, list(self.pools).index(pool) << 32
+        return float(noise(kind, sigma, seed, SPEED, first + gpu, 0))
+
+    def specs(self) -> list[Spec]:
+        """Every spec that can be asked or granted, without repetition, in the order of the file."""
+        return list(dict.fromkeys(rung for feature in self.features.values() for rung in feature.rungs()))
+
+    def meters(self) -> list[str]:
+        """The meter of each feature: its own name unless it shares one."""
+        return [feature.meter or name for name, feature in self.features.items()]

@@ -1,0 +1,56 @@
+"""What `import sim` gives, and that no name hides another."""
+
+import importlib
+import inspect
+import pkgutil
+from collections import Counter
+from pathlib import Path
+
+import nbformat
+import pytest
+
+import sim
+
+ROOT = Path(__file__).parents[1]
+VERBS = {"load", "simulate", "compare", "rescue", "storm_map", "verdict", "sentences", "load_run"}
+NOUNS = {"Scenario", "Run", "Policy", "Step", "Controls", "Telemetry", "BadInput"}
+FIGURES = {"intents", "outcomes", "latencies", "pool_timeline"}
+TWICE = {"users", "gateway", "crowd", "waitlist", "engine"}  # one idea, in readable and in compiled form
+
+
+def test_the_front_door_has_the_verbs_and_nouns_of_a_notebook_and_two_modules():
+    assert set(sim.__all__) == VERBS | NOUNS | FIGURES | {"metrics", "plots"}
+    assert all(callable(getattr(sim, name)) for name in VERBS | NOUNS | FIGURES)
+    assert all(inspect.ismodule(getattr(sim, name)) for name in ("metrics", "plots"))
+
+
+@pytest.mark.parametrize(
+    "name", ["results.verdict", "scenario.load", "engine.simulate", "studies.compare", "studies.rescue"]
+)
+def test_a_module_and_the_function_of_its_name_are_both_reached(name):
+    function = getattr(sim, name.rpartition(".")[2])
+    module = importlib.import_module(f"sim.{name}")
+    assert inspect.ismodule(module)
+    assert getattr(module, function.__name__) is function
+
+
+def test_no_public_name_hides_a_module():
+    rooms = {module.name for module in pkgutil.iter_modules(sim.__path__)}
+    assert rooms & set(sim.__all__) == {"plots"}
+    assert inspect.ismodule(sim.plots)
+
+
+@pytest.mark.parametrize("room", ["scenario", "studies", "engine", "cli"])
+def test_no_file_of_these_rooms_has_the_name_of_another_file(room):
+    names = Counter(path.stem for path in (ROOT / "sim").rglob("*.py") if path.stem != "__init__")
+    found = {path.stem for path in (ROOT / "sim" / room).rglob("*.py") if names[path.stem] > 1}
+    assert found <= TWICE
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "notebooks").glob("*.ipynb")), ids=lambda path: path.stem)
+def test_notebooks_take_simulations_from_the_front_door(path):
+    """No notebook imports a scenario, an engine, a result or a study from deep inside the package."""
+    cells = nbformat.read(path, as_version=4).cells
+    lines = [line for cell in cells if cell.cell_type == "code" for line in cell.source.splitlines()]
+    rooms = ("sim.scenario", "sim.engine", "sim.results", "sim.studies", "sim.model")
+    assert not [line for line in lines if line.startswith(("from ", "import ")) and any(room in line for room in rooms)]
