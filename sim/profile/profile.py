@@ -1,4 +1,4 @@
-"""A latency profile: how long a GPU takes for a batch, at what power, and where that is known from."""
+"""A latency profile: the time and power of a batch on a GPU, and their source."""
 
 import json
 import math
@@ -52,7 +52,7 @@ class Profile:
             return seconds
         if not self.extrapolate:
             raise BadInput(
-                f"profile {self.name!r} was not measured there, and 'extrapolate: true' was not asked for",
+                f"profile {self.name!r} was not measured there, and 'extrapolate: true' is not set",
                 key=f"{spec.label}, batch {size}",
                 expected=f"within {self.extent()}",
             )

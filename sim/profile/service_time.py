@@ -1,4 +1,4 @@
-"""How long a batch takes between the points that were measured, and how wrong that is at points left out.
+"""The service time of a batch between measured points, and the error of that interpolation at points left out.
 
 A pipeline measured whole is interpolated linearly (PipelineTimes). One measured by components is put together from them
 (ComponentTimes): T = overhead + text(B) + vae_encode(B, side) + S denoise(B, side, frames) + vae_decode(B, side,
@@ -124,7 +124,7 @@ class Surface:
     chat: bool = False
 
     def tokens(self, size: Size) -> float:
-        """What N counts: pixels x frames, in units of 1024 x 1024; for chat tokens, in thousands."""
+        """N: pixels x frames, in units of 1024 x 1024; for chat tokens, in thousands."""
         return size[0] / 1000.0 if self.chat else size[0] ** 2 * size[1] / 1024.0**2
 
     @cached_property
@@ -184,7 +184,7 @@ class ComponentTimes:
     """A pipeline put together from its components."""
 
     surfaces: dict[str, Surface]
-    overhead: float  # seconds of the host, a batch
+    overhead: float  # seconds of the host per batch
     strength: float  # of an edit: the share of steps that runs
 
     def parts(self, spec: Spec, size: int, *, fitted: bool = False) -> dict[str, float]:

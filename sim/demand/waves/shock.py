@@ -15,8 +15,8 @@ class Relaxation(Wave):
     """The rate is A0 / (1 + |t - peak| / cutoff)^exponent from the beginning until it has lasted; A0 from `people`.
 
     Crane and Sornette (2008, PNAS 105:15649) distinguish three classes by the exponent, with theta = 0.4 of human
-    response: 1 + theta = 1.4, a shock that nobody passes on (press); 1 - theta = 0.6, one that is shared (a launch);
-    1 - 2 theta = 0.2, word of mouth alone, which grows as it fades: give `peak` a time.
+    response: 1 + theta = 1.4, a shock that nobody passes on (press); 1 - theta = 0.6, a shock that is shared (a
+    launch); 1 - 2 theta = 0.2, word of mouth alone, which grows as it fades: give `peak` a time.
     """
 
     kind: Literal["relaxation"]
