@@ -1,12 +1,13 @@
-"""The compiled engine's wishes: attempts until one is served or none is left, and what their user does then."""
+"""The compiled engine's wishes: attempts until one is served or the wish is given up, and what its user does then."""
 
 import numpy as np
 
-from sim.engine.clock import ABANDON, ASK, SIGNUP
+from sim.engine.clock import ABANDON, ASK
 from sim.engine.compiled import tally
-from sim.engine.compiled.calendar import AGAIN, BACK, INVITED, NEXT, TIRED, schedule
-from sim.engine.compiled.crowd import over
+from sim.engine.compiled.calendar import AGAIN, BACK, NEXT, TIRED, schedule
+from sim.engine.compiled.crowd import nature, over
 from sim.engine.compiled.gateway import ask, new_account, pays_for_retry
+from sim.engine.compiled.invitations import share
 from sim.engine.compiled.records import (
     ABANDONED,
     ACTIVE,
@@ -23,57 +24,29 @@ from sim.engine.compiled.records import (
     STARTED,
 )
 from sim.engine.compiled.records import SCRIPT as A_SCRIPT
-from sim.engine.compiled.requests import ATTEMPTS, key_of, never_leaves, settle
+from sim.engine.compiled.requests import key_of, never_leaves, settle
 from sim.model.chance import (
     CONSTANT,
     LOGNORMAL,
-    character,
     day_of_return,
     hour_of_return,
-    poisson_of,
     quantile,
-    sample,
 )
-from sim.model.gateway import (
-    EXPIRED,
-    GATE,
-    OVER_QUOTA,
-    SHED_FOR_GOOD,
-    pause_before_retry,
-)
+from sim.model.choices import leaves_for_good, time_until_next, wants_regeneration
+from sim.model.gateway import EXPIRED
 from sim.model.jit import njit
-from sim.model.knobs import (
-    AFTER,
-    BACKOFF,
-    MOST,
-)
+from sim.model.knobs import MOST
+from sim.model.retry import chance_of_retry, opens_second_account, own_pause, pause_before_retry
 from sim.model.streams import (
-    ACCOUNT,
-    ACTIVITY,
-    BREAK,
-    CHURN,
-    INVITATION,
+    ATTEMPTS,
     PATIENCE,
-    PAUSE,
-    REGENERATE,
     RETURN,
     RETURN_TIME,
-    SHARE,
-    THINK,
     draw,
-    offspring,
     pair,
 )
-from sim.model.streams import INVITED as HOW_MANY
 from sim.model.streams import LIFE as WHEN_LIFE_ENDS
 from sim.model.streams import RETRY as WHETHER
-
-
-@njit
-def nature(c, key):  # type: ignore[no-untyped-def]
-    """How active and loyal a person is."""
-    sigma, heavy, times, loyalty = c.character
-    return character(sigma, heavy, times, loyalty, c.seed, ACTIVITY, key)
 
 
 @njit
@@ -84,20 +57,20 @@ def attempt(s, c, knobs, place, first, now):  # type: ignore[no-untyped-def]
     request = s.requests[row]
     if c.delivers_late:
         s.present[place, PRESENT], s.present[place, FIRST] = row, request.first
-    refused = request.outcome == REFUSED and request.reason != EXPIRED  # expired: it may be dropped at once, and told
+    refused = request.outcome == REFUSED and request.reason != EXPIRED  # expired: dropped at once (see advance.go_on)
     if refused and (c.tells_refusals or never_leaves(c, request)):
         after(s, c, place, row, now)
         settle(s, c, row)
         return
     if refused:
-        request.mark |= RETRY  # nobody says so: it is found out when patience is over
+        request.mark |= RETRY  # in silence: the user finds out when their patience is over
     if never_leaves(c, request) or (request.outcome == REFUSED and c.tells_refusals):
         return
     kind, a, b = c.patience_notified if request.mark & NOTIFIED else c.patience
     u = draw(c.seed, PATIENCE, wish.key, wish.ask * ATTEMPTS + wish.attempt) if kind > CONSTANT else 0.5
     seconds = s.batches[request.batch].seconds if request.mark & STARTED else np.inf  # from now, if it has started
     if kind == LOGNORMAL and u >= 0.5 and a >= seconds:
-        return  # more patient than most, and most would see it done
+        return  # more patient than the median, which is enough: the exact patience need not be computed
     leaves = now + quantile(kind, a, b, u)
     if leaves < now + seconds:
         schedule(s, c, leaves, ABANDON, request.user, TIRED, key_of(row, request))
@@ -105,7 +78,7 @@ def attempt(s, c, knobs, place, first, now):  # type: ignore[no-untyped-def]
 
 @njit
 def after(s, c, place, row, now):  # type: ignore[no-untyped-def]
-    """An attempt has ended: the wish has come true, is tried again, or is given up."""
+    """An attempt has ended: the wish is fulfilled, tried again, or given up."""
     wish, request = s.people[place], s.requests[row]
     request.mark &= ~RETRY
     if c.delivers_late:
@@ -118,25 +91,20 @@ def after(s, c, place, row, now):  # type: ignore[no-untyped-def]
     if wish.kind == A_SCRIPT or wish.attempt >= min(c.retries, s.retries[MOST]):
         done(s, c, place, row, now)
         return
-    hopeless = request.reason == GATE or request.reason == OVER_QUOTA or request.reason == SHED_FOR_GOOD
-    refused, left, hopeless_chance, second = c.chances
-    chance = left if request.outcome == ABANDONED else hopeless_chance if hopeless else refused
+    after_refusal, after_leaving, when_hopeless, second = c.chances
+    chance = chance_of_retry(request.outcome == ABANDONED, request.reason, after_refusal, after_leaving, when_hopeless)
     key, k = wish.key, wish.ask * ATTEMPTS + wish.attempt
     whether, how_long = pair(c.seed, WHETHER, key, k)
-    if hopeless and second > 0 and draw(c.seed, ACCOUNT, key, k) < second:
+    if opens_second_account(request.reason, second, c.seed, key, k):
         new_account(s, place if wish.kind == LIFE else wish.more, now)
     elif whether >= chance or not pays_for_retry(s):
         done(s, c, place, row, now)
         return
     request.mark |= RETRY
     kind, a, b = c.backoff
-    pause = quantile(kind, a, b, how_long)
-    if c.growth != 1.0:
-        pause *= c.growth ** float(wish.attempt)
-    pause = min(pause, c.longest)
-    if s.retries[BACKOFF] > 0.0 or s.retries[AFTER] > 0.0:
-        told = request.outcome == REFUSED and c.tells_refusals
-        pause = pause_before_retry(s.retries, pause, told, c.seed, key, wish.ask * ATTEMPTS, wish.attempt)
+    own = own_pause(kind, a, b, c.growth, c.longest, wish.attempt, how_long)
+    told = request.outcome == REFUSED and c.tells_refusals
+    pause = pause_before_retry(s.retries, own, told, c.seed, key, wish.ask * ATTEMPTS, wish.attempt)
     which = wish.ask if c.delivers_late else request.first  # this wish may be over then, and another begun
     schedule(s, c, now + pause, ASK, wish.user, AGAIN, (np.int64(which) << 32) | place)
 
@@ -153,8 +121,7 @@ def done(s, c, place, row, now):  # type: ignore[no-untyped-def]
     person.ask += 1
     served = request.outcome == SERVED
     late = now - person.since > c.slo[person.feature]
-    leaving = c.churn if not served else c.churn_late if late else 0.0
-    if leaving > 0.0 and draw(c.seed, CHURN, person.key, person.ask) < leaving:
+    if leaves_for_good(served, late, c.churn, c.churn_late, c.seed, person.key, person.ask):
         s.n[CHURNED] += 1
         s.n[ACTIVE] -= 1
         if c.rows:
@@ -162,12 +129,7 @@ def done(s, c, place, row, now):  # type: ignore[no-untyped-def]
         over(s, place)
         return
     person.more -= 1
-    if (
-        served
-        and request.level > 0
-        and c.regenerate > 0.0
-        and draw(c.seed, REGENERATE, person.key, person.ask) < c.regenerate
-    ):
+    if wants_regeneration(served, request.level, c.regenerate, c.seed, person.key, person.ask):
         person.more += 1
     if person.more > 0:
         schedule(s, c, now + until_next(c, person.key, person.ask), ASK, person.user, NEXT, place)
@@ -182,17 +144,15 @@ def done(s, c, place, row, now):  # type: ignore[no-untyped-def]
 
 @njit
 def until_next(c, key, ask):  # type: ignore[no-untyped-def]
-    """Seconds from an image, or from giving up on it, to wanting the next: a thought, or a break."""
-    if c.break_chance > 0 and draw(c.seed, BREAK, key, ask) < c.break_chance:
-        kind, a, b = c.breaks
-        return sample(kind, a, b, c.seed, PAUSE, key, ask)
+    """Seconds from the end of one ask to the next."""
     kind, a, b = c.think
-    return sample(kind, a, b, c.seed, THINK, key, ask)
+    break_kind, break_a, break_b = c.breaks
+    return time_until_next(c.break_chance, break_kind, break_a, break_b, kind, a, b, c.seed, key, ask)
 
 
 @njit
 def comes_back(c, person, now):  # type: ignore[no-untyped-def]
-    """When somebody's next day of use begins; inf if not before the horizon."""
+    """The instant at which a person's next day of use begins; inf if not before the horizon."""
     if not c.returning:
         return np.inf
     local, key = c.local[person.region], person.key
@@ -205,19 +165,3 @@ def comes_back(c, person, now):  # type: ignore[no-untyped-def]
         return np.inf
     person.day = day
     return max(hour_of_return(c.flat, c.quantiles, since, day, local, draw(c.seed, RETURN_TIME, key, day)), now)
-
-
-@njit
-def share(s, c, place, row, now):  # type: ignore[no-untyped-def]
-    """A user got an image: perhaps it is shared, and brings people later."""
-    person = s.people[place]
-    key, ask = person.key, person.ask
-    late = now - person.since > c.slo[person.feature]
-    chance = c.shared * (c.late if late else 1.0) * (c.degraded if s.requests[row].level > 0 else 1.0)
-    if draw(c.seed, SHARE, key, ask) >= chance:
-        return
-    kind, a, b = c.delay
-    for number in range(poisson_of(c.signups, draw(c.seed, HOW_MANY, key, ask))):
-        child = offspring(c.seed, INVITATION, key, ask * ATTEMPTS + number)
-        when = now + sample(kind, a, b, c.seed, INVITATION, child, 0)
-        schedule(s, c, when, SIGNUP, person.user, INVITED, child)

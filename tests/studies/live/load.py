@@ -3,13 +3,26 @@
 import numpy as np
 
 from sim.engine.readable.crowd import Crowd
-from sim.engine.readable.service import ATTEMPTS
 from sim.errors import BadInput
 from sim.model.chance import count_of, quantile, sample
-from sim.model.gateway import HOPELESS, pause_before_retry
+from sim.model.gateway import HOPELESS
 from sim.model.knobs import MOST
 from sim.model.request import ABANDONED, REFUSED, SERVED
-from sim.model.streams import BREAK, CHURN, COUNT, FEATURE, PATIENCE, PAUSE, REGENERATE, RETRY, THINK, draw, pair
+from sim.model.retry import pause_before_retry
+from sim.model.streams import (
+    ATTEMPTS,
+    BREAK,
+    CHURN,
+    COUNT,
+    FEATURE,
+    PATIENCE,
+    PAUSE,
+    REGENERATE,
+    RETRY,
+    THINK,
+    draw,
+    pair,
+)
 from sim.scenario.scenario import Scenario
 from tests.studies.live.clock import RealClock
 from tests.studies.live.pool import Attempt

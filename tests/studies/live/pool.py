@@ -9,13 +9,12 @@ from math import nan
 
 import numpy as np
 
-from sim.engine.readable.service import ATTEMPTS, NOISES
 from sim.errors import BadInput
-from sim.model.chance import noise, sample
+from sim.model.chance import NOISES, noise, sample
 from sim.model.dropping import dropped, fresh_codel
 from sim.model.knobs import FLEET, LIFO, NO_SHARING, ORDER, PLAIN_POOL, POWER, SHARING, SHORTEST, SLOWDOWN
 from sim.model.request import Request
-from sim.model.streams import LOAD, SERVICE
+from sim.model.streams import ATTEMPTS, LOAD, SERVICE
 from sim.scenario.scenario import Scenario
 from tests.studies.live.clock import RealClock
 from tests.studies.live.devices import Device

@@ -5,13 +5,13 @@ import math
 import numpy as np
 
 from sim.engine.readable.crowd import Crowd
-from sim.engine.readable.service import ATTEMPTS, METERS, column
+from sim.engine.readable.service import column
 from sim.errors import BadInput
 from sim.model.controls import LAST, Controls, PoolTelemetry, Telemetry, read_only
 from sim.model.gateway import EXPIRED, GRANTED, decide, fresh_limiter, level_of
 from sim.model.knobs import BUCKET, BUDGET, NO_BUDGET, PER_FIRST, PER_SUCCESS, PRIORITY, QUOTA, RATE, RATIO, STICKY
 from sim.model.request import ABANDONED, OUTCOMES, REFUSED, SERVED, UNFINISHED
-from sim.model.streams import CLASS, MIX, ROLLOUT, SHED, draw
+from sim.model.streams import ATTEMPTS, CLASS, METERS, MIX, ROLLOUT, SHED, draw
 from sim.results.log import Log
 from sim.scenario.scenario import Scenario
 from tests.studies.live.clock import RealClock
