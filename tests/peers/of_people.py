@@ -7,7 +7,7 @@ import pandas as pd
 from sim.profile.profile import constant_profile
 from sim.results.run import Run
 from sim.scenario.scenario import Scenario
-from tests.oracles import simpy_people, simpy_visits
+from tests.oracles import simpy_people
 from tests.peers.samples import MEANS, SHORT, SLOWER, Figures, Question, in_time, longer
 from tests.random_scenarios import plain
 from tests.studies.overload.spikes import spike
@@ -224,5 +224,5 @@ QUESTIONS = [
     about_leaving("people who leave, unnoticed", notices=False, rate=1.5),
     about_a_storm("a storm that stays", bound=150),
     about_a_storm("a storm that may pass", bound=55),
-    Question("people who want several", visits, simpy_visits.visits, {**VISITING, **DIFFERENT}, VISITS, SLOWER, SHORT),
+    Question("people who want several", visits, simpy_people.visits, {**VISITING, **DIFFERENT}, VISITS, SLOWER, SHORT),
 ]
