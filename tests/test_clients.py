@@ -11,7 +11,7 @@ from pydantic import ValidationError
 
 from sim.engine.simulate import simulate
 from sim.model.controls import Controls, PoolTelemetry, Telemetry
-from sim.model.gateway import pause_before_retry
+from sim.model.retry import pause_before_retry
 from sim.policies import Backoff, CircuitBreaker, RetryAfter
 from sim.results.run import Run
 from tests.random_scenarios import plain

@@ -40,6 +40,12 @@ def sample(kind, a, b, seed, stream, entity, k):  # type: ignore[no-untyped-def]
 
 
 NO_NOISE, LOGNORMAL_NOISE, EXPONENTIAL_NOISE = range(3)
+NOISES = {  # by the names that a scenario has for them
+    "none": NO_NOISE,
+    "lognormal": LOGNORMAL_NOISE,
+    "as measured": LOGNORMAL_NOISE,
+    "exponential": EXPONENTIAL_NOISE,
+}
 
 
 @njit

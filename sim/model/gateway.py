@@ -10,18 +10,10 @@ import numpy as np
 
 from sim.model.jit import njit
 from sim.model.knobs import (
-    AFTER,
-    AT_ONCE,
-    BACKOFF,
-    BASE,
     BURST,
     CALENDAR,
-    CAP,
     CONCURRENCY,
-    DECORRELATED,
-    EQUAL_JITTER,
     FINAL,
-    FULL_JITTER,
     KIND,
     LEVEL,
     LIMIT,
@@ -29,20 +21,18 @@ from sim.model.knobs import (
     MIXED,
     OPEN,
     OTHER,
-    OWN,
     QUEUE,
     QUOTA,
     RATE,
     RATION,
     ROLLING,
-    SHED,
     SLIDING,
     SLIDING_SLOTS,
-    SPREAD,
     WAIT,
     WINDOW,
 )
-from sim.model.streams import RETRY, pair
+from sim.model.knobs import SHED as SHED_SHARE
+from sim.model.streams import CLASS, METERS, ROLLOUT, SHED, draw
 
 GRANTED, GATE, RATE_LIMITED, OVER_QUOTA, TOO_MANY, QUEUE_FULL, WAIT_TOO_LONG, SHED_AWAY, EXPIRED, POOL_FULL = range(10)
 SHED_FOR_GOOD, RATIONED = 10, 11
@@ -168,7 +158,7 @@ def decide(knobs, limiter, now, midnight, age, in_flight, granted, inside, queue
         return QUEUE_FULL
     if wait > knobs[WAIT]:
         return WAIT_TOO_LONG
-    if chance < knobs[SHED]:
+    if chance < knobs[SHED_SHARE]:
         return SHED_FOR_GOOD if knobs[FINAL] > 0 else SHED_AWAY
     charge(limiter, knobs, now, midnight)
     return GRANTED
@@ -181,26 +171,39 @@ def level_of(knobs, deepest, chance):  # type: ignore[no-untyped-def]
 
 
 @njit
-def pause_before_retry(retries, own, told, seed, key, first, attempt):  # type: ignore[no-untyped-def]
-    """Seconds from the end of an attempt to the next.
+def queue_ahead(queued, idle):  # type: ignore[no-untyped-def]
+    """The queue a request meets: -1 where a GPU is idle and nobody waits, so that a bound of 0 means no queue."""
+    return -1 if queued == 0 and idle > 0 else queued
 
-    retries: the knobs; own: what the user would wait; told: whether the service refused, and said so; first: k of the
-    draw for the wish's first attempt. Backoff as in AWS's architecture blog ("Exponential backoff and jitter", 2015).
+
+@njit
+def needs_limiter(knobs):  # type: ignore[no-untyped-def]
+    """Whether anything is remembered of a user: a rate limit or a quota is on."""
+    return knobs[RATE] < np.inf or knobs[QUOTA] < np.inf
+
+
+@njit
+def rollout_lot(tier_open, region_open, seed, key, meter, accounts):  # type: ignore[no-untyped-def]
+    """An account's draw for the roll-out of a meter; a user is let in below the share of the tier that it is open to.
+
+    region_open: the share of the user's region; accounts: how many others the user has opened. Where everything is
+    open to everybody the draw cannot matter, and is not made.
     """
-    kind, base, cap = retries[BACKOFF], retries[BASE], retries[CAP]
-    u = pair(seed, RETRY, key, first + attempt)[1]
-    pause = min(cap, base * 2.0 ** float(attempt))
-    if kind == OWN:
-        pause = own
-    elif kind == AT_ONCE:
-        pause = 0.0
-    elif kind == FULL_JITTER:
-        pause = u * pause
-    elif kind == EQUAL_JITTER:
-        pause = pause / 2.0 + u * pause / 2.0
-    elif kind == DECORRELATED:
-        pause = base
-        for number in range(attempt + 1):
-            u = pair(seed, RETRY, key, first + number)[1]
-            pause = min(cap, base + u * (3.0 * pause - base))
-    return max(pause, retries[AFTER] + retries[SPREAD] * u) if told and retries[AFTER] > 0 else pause
+    if tier_open == 1.0 == region_open:
+        return 0.0
+    if region_open == 0.0:
+        return np.inf
+    return draw(seed, ROLLOUT, key, meter + METERS * accounts) / region_open
+
+
+@njit
+def shed_draw(share, sticky, now, seed, key, k):  # type: ignore[no-untyped-def]
+    """The draw that decides whether a request is shed: one per request (k), or per user for `sticky` seconds.
+
+    share: that is shed; at 0 the draw cannot matter, and is not made.
+    """
+    if share == 0.0:
+        return 1.0
+    if sticky > 0.0:
+        return draw(seed, CLASS, key, math.floor(now / sticky))
+    return draw(seed, SHED, key, k)

@@ -17,10 +17,9 @@ PACKAGE = Path(__file__).parent.parent
 
 def compiled_sources() -> list[Path]:
     """Every file with compiled functions, or with constants that they hold."""
-    rules = ("request", "streams", "knobs", "gateway", "dropping", "sharing", "chance")
     others = ("results/timeline.py", "engine/clock.py")
     return [
-        *(PACKAGE / "model" / f"{name}.py" for name in rules),
+        *sorted(PACKAGE.glob("model/*.py")),
         *(PACKAGE / other for other in others),
         *sorted(PACKAGE.glob("engine/compiled/*.py")),
     ]

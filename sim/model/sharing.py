@@ -1,7 +1,8 @@
 """How flows share a pool: dealt to users (shuffle sharding), served in turn (deficit round robin); for every engine."""
 
 from sim.model.jit import njit
-from sim.model.knobs import MOST_FLOWS
+from sim.model.knobs import BY_USER, HAND, MOST_FLOWS, QUEUES, SHARING
+from sim.model.streams import DEAL, draw
 
 TURN = MOST_FLOWS  # the place, behind everybody's deficits, of whose turn it is
 DEAL_BITS = 2.0**53  # of the hash that deals
@@ -28,6 +29,17 @@ def dealt(u, queues, hand, waiting):  # type: ignore[no-untyped-def]
         if best < 0 or waiting[card] < waiting[best]:
             best = card
     return best
+
+
+@njit
+def flow_of(pool, flow, weight, seed, key, waiting):  # type: ignore[no-untyped-def]
+    """The flow that a request joins in a pool that flows share, and that flow's weight.
+
+    pool: its knobs; flow, weight: of the request's tier and feature; key: of its user, where users are dealt out.
+    """
+    if pool[SHARING] == BY_USER:
+        return dealt(draw(seed, DEAL, key, 0), int(pool[QUEUES]), int(pool[HAND]), waiting), 1.0
+    return int(flow), weight
 
 
 @njit

@@ -19,6 +19,10 @@ BURST, FIT, SERVEGEN, REGION, ACTIVITY, BREAK, LIFE, IMAGES, SHARE, INVITED, INV
 REGENERATE, ACCOUNT, OPENING, CLIENT, COPY, PAUSE, HAWKES, CHECK, SAMPLE, CELL = range(29, 39)
 CLASS, MIX, DEAL, FAILURE = range(39, 43)
 
+# How the k of a draw is put together.
+ATTEMPTS = 1024  # of one ask: attempt `a` at ask `n` has k = n * ATTEMPTS + a
+METERS = 1024  # of one account: meter `m` of a user's n-th further account has k = m + METERS * n
+
 MASK = 0xFFFFFFFF
 TWO_TO_MINUS_53 = 1.0 / 9007199254740992.0
 

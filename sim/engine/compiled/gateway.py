@@ -1,7 +1,5 @@
 """The compiled engine's gateway: an attempt is refused with a reason, or granted a spec and queued."""
 
-import math
-
 import numpy as np
 
 from sim.engine.compiled import tally
@@ -19,40 +17,37 @@ from sim.engine.compiled.records import (
     REQUESTS,
     SIGNUPS,
 )
-from sim.engine.compiled.requests import ATTEMPTS
 from sim.model.gateway import (
     GRANTED,
     decide,
     forget,
     level_of,
+    needs_limiter,
+    queue_ahead,
+    rollout_lot,
+    shed_draw,
 )
 from sim.model.jit import njit
 from sim.model.knobs import (
     BUCKET,
     BUDGET,
-    BY_USER,
     FLOW,
-    HAND,
     MIXED,
-    NO_BUDGET,
+    NO_SHARING,
     OPEN,
     PER_FIRST,
     PRIORITY,
-    QUEUES,
-    QUOTA,
-    RATE,
     RATIO,
     RETRY_KNOBS,
     SHARING,
+    SHED,
     STICKY,
     WAIT,
     WEIGHT,
 )
-from sim.model.knobs import SHED as SHED_SHARE
-from sim.model.sharing import dealt
-from sim.model.streams import CLASS, DEAL, MIX, ROLLOUT, SHED, draw
-
-METERS = 1024  # room for the meters of one account
+from sim.model.retry import deposited, withdrawn
+from sim.model.sharing import flow_of
+from sim.model.streams import ATTEMPTS, MIX, draw
 
 
 @njit
@@ -88,10 +83,10 @@ def ask(s, c, knobs, place, first, now):  # type: ignore[no-untyped-def]
         person.in_flight,
         s.granted[tier, feature],
         s.inside[pool],
-        s.queued[pool] if s.queued[pool] or s.idle_count[pool] == 0 else -1,
+        queue_ahead(s.queued[pool], s.idle_count[pool]),
         wait,
-        lot(s, c, person, c.meter[feature], knob[OPEN]),
-        shed_draw(c, person.key, wish.ask * ATTEMPTS + wish.attempt, knob[SHED_SHARE], knob[STICKY], now),
+        rollout_lot(knob[OPEN], region_open(s, person.region), c.seed, person.key, c.meter[feature], person.accounts),
+        shed_draw(knob[SHED], knob[STICKY], now, c.seed, person.key, wish.ask * ATTEMPTS + wish.attempt),
     )
     if request.reason != GRANTED:
         request.outcome = REFUSED
@@ -105,42 +100,22 @@ def ask(s, c, knobs, place, first, now):  # type: ignore[no-untyped-def]
         request.mark = NOTIFIED
     person.in_flight += 1
     tally.granted(s, c, cell, feature, now)
-    flow = flow_of(s, c, pool, person.key, knob) if s.pool_knobs[pool, SHARING] > 0.0 else 0
-    join(s, c, row, priority, ladder[request.level], flow, now)
+    join(s, c, row, priority, ladder[request.level], flow_joined(s, c, pool, person.key, knob), now)
     return row
 
 
 @njit
-def lot(s, c, person, meter, open_share):  # type: ignore[no-untyped-def]
-    """A user's draw for the roll-out of a meter: above 1 where their region is not open.
-
-    Where all is wide open it cannot matter, and is not made.
-    """
-    here = s.region_open[person.region] if person.region >= 0 else 1.0
-    if open_share == 1.0 == here:
-        return 0.0
-    if here == 0.0:
-        return np.inf
-    return draw(c.seed, ROLLOUT, person.key, meter + METERS * person.accounts) / here
+def region_open(s, region):  # type: ignore[no-untyped-def]
+    """The share of users for whom a region is open."""
+    return s.region_open[region] if region >= 0 else 1.0
 
 
 @njit
-def shed_draw(c, key, k, share, sticky, now):  # type: ignore[no-untyped-def]
-    """The draw that decides who is shed: one a request, or one a user for `sticky` seconds; none where nobody is."""
-    if share == 0.0:
-        return 1.0
-    if sticky > 0.0:
-        return draw(c.seed, CLASS, key, math.floor(now / sticky))
-    return draw(c.seed, SHED, key, k)
-
-
-@njit
-def flow_of(s, c, pool, key, knob):  # type: ignore[no-untyped-def]
-    """The flow that a request joins."""
-    row, flow, weight = s.pool_knobs[pool], int(knob[FLOW]), knob[WEIGHT]
-    if row[SHARING] == BY_USER:
-        u, weight = draw(c.seed, DEAL, key, 0), 1.0
-        flow = dealt(u, int(row[QUEUES]), int(row[HAND]), s.flow_waiting[pool])
+def flow_joined(s, c, pool, key, knob):  # type: ignore[no-untyped-def]
+    """The flow that a request joins; its weight is written down."""
+    if s.pool_knobs[pool, SHARING] == NO_SHARING:
+        return 0
+    flow, weight = flow_of(s.pool_knobs[pool], int(knob[FLOW]), knob[WEIGHT], c.seed, key, s.flow_waiting[pool])
     s.weights[pool, flow] = weight
     s.flows[pool] = max(s.flows[pool], flow + 1)
     return flow
@@ -159,7 +134,7 @@ def new_request(s):  # type: ignore[no-untyped-def]
 @njit
 def limiter(s, c, account, meter, knob):  # type: ignore[no-untyped-def]
     """The row of what is remembered of this account's use of this meter; row 0, never written, without limits."""
-    if knob[RATE] == np.inf and knob[QUOTA] == np.inf:
+    if not needs_limiter(knob):
         return 0
     person, n = s.people[account], s.n
     if person.limiter == NOBODY:
@@ -190,15 +165,11 @@ TOKENS = len(RETRY_KNOBS)  # where the retry budget's savings stand, beside its 
 @njit
 def deposit(s):  # type: ignore[no-untyped-def]
     """Pay into the retry budget."""
-    s.retries[TOKENS] = min(s.retries[TOKENS] + s.retries[RATIO], s.retries[BUCKET])
+    s.retries[TOKENS] = deposited(s.retries[TOKENS], s.retries[RATIO], s.retries[BUCKET])
 
 
 @njit
 def pays_for_retry(s):  # type: ignore[no-untyped-def]
-    """Whether the retry budget, where there is one, has a retry left; it is taken out."""
-    if s.retries[BUDGET] == NO_BUDGET:
-        return True
-    if s.retries[TOKENS] < 1.0:
-        return False
-    s.retries[TOKENS] -= 1.0
-    return True
+    """Whether the retry budget, where there is one, pays for a retry, which is then charged to it."""
+    pays, s.retries[TOKENS] = withdrawn(s.retries[BUDGET], s.retries[TOKENS])
+    return pays

@@ -6,14 +6,13 @@ from sim.engine.clock import COMPLETION
 from sim.engine.compiled.calendar import FINISH, schedule
 from sim.engine.compiled.crowd import release
 from sim.engine.compiled.records import BATCHES, FREE_BATCHES, LEAVING, NOBODY, STARTED
-from sim.engine.compiled.requests import ATTEMPTS
-from sim.model.chance import noise, sample
+from sim.model.dispatch import batch_seconds, load_seconds
 from sim.model.jit import njit
 from sim.model.knobs import (
     POWER,
     SLOWDOWN,
 )
-from sim.model.streams import LOAD, SERVICE
+from sim.model.streams import ATTEMPTS
 
 
 @njit
@@ -21,13 +20,12 @@ def start(s, c, pool, gpu, spec, first, taken, now):  # type: ignore[no-untyped-
     """Put a batch on a GPU."""
     head = s.requests[first]
     size = taken * c.spec_images[spec]
-    seconds = c.seconds[pool, spec, size] * s.pace[pool, gpu]
+    measured, pace, slowdown = c.seconds[pool, spec, size], s.pace[pool, gpu], s.pool_knobs[pool, SLOWDOWN]
     key, k = s.people[head.person].key, head.ask * ATTEMPTS + head.attempt
-    seconds *= noise(c.noise_kind[spec], c.noise_sigma[spec], c.seed, SERVICE, key, k)
-    seconds *= s.pool_knobs[pool, SLOWDOWN]
+    seconds = batch_seconds(measured, pace, c.noise_kind[spec], c.noise_sigma[spec], slowdown, c.seed, key, k)
     if s.loaded[pool, gpu] != c.spec_model[spec]:
         s.loaded[pool, gpu] = c.spec_model[spec]
-        seconds += sample(c.load[pool, 0], c.load[pool, 1], c.load[pool, 2], c.seed, LOAD, key, k)
+        seconds += load_seconds(c.load[pool, 0], c.load[pool, 1], c.load[pool, 2], c.seed, key, k)
     number = new_batch(s)
     batch = s.batches[number]
     batch.pool, batch.gpu, batch.spec, batch.size, batch.taken = pool, gpu, spec, size, taken

@@ -9,6 +9,7 @@ from sim.engine.compiled.gpus import go_idle, lowest_idle, out_of_service, start
 from sim.engine.compiled.memory import fetch
 from sim.engine.compiled.records import DROPPED, GONE, NOBODY, NONE, REFUSED, RETRY, SWITCHED_OFF, WAITED_OUT
 from sim.engine.compiled.requests import free, key_of, never_leaves
+from sim.model.dispatch import comes_before, is_ready, time_to_start, work_ahead
 from sim.model.dropping import dropped
 from sim.model.gateway import EXPIRED
 from sim.model.jit import njit
@@ -19,7 +20,6 @@ from sim.model.knobs import (
     NO_SHARING,
     ORDER,
     SHARING,
-    SHORTEST,
 )
 from sim.model.sharing import whose_turn
 
@@ -30,9 +30,8 @@ def expected_wait(s, c, pool, priority):  # type: ignore[no-untyped-def]
     work = 0.0
     for place in range(s.lane_count[pool]):
         lane = s.lanes[pool, place]
-        if lane.priority <= priority:
-            work += lane.waiting * c.work[pool, lane.spec]
-    return work / s.gpus[pool] if s.gpus[pool] > 0 else np.inf
+        work += work_ahead(priority, lane.priority, lane.waiting, c.work[pool, lane.spec])
+    return time_to_start(work, s.gpus[pool])
 
 
 @njit
@@ -163,11 +162,11 @@ def next_lane(s, c, pool):  # type: ignore[no-untyped-def]
         if lane.waiting == 0:
             continue
         candidate = next_of(s, c, pool, place)
-        full = s.waiting_images[pool, lane.spec] >= c.full[pool, lane.spec]
-        if c.linger[pool] > 0 and not s.requests[candidate].mark & WAITED_OUT and not full:
+        lingered = s.requests[candidate].mark & WAITED_OUT != 0
+        if not is_ready(c.linger[pool], lingered, s.waiting_images[pool, lane.spec], c.full[pool, lane.spec]):
             continue
         flow = lane.flow if sharing else 0
-        if s.ready[flow] == NOBODY or comes_before(s, c, pool, candidate, place, s.ready[flow]):
+        if s.ready[flow] == NOBODY or head_comes_before(s, c, pool, candidate, place, s.ready[flow]):
             best = s.ready[flow] = place
     if best == NOBODY or not sharing:
         return s.ready[0]
@@ -176,16 +175,12 @@ def next_lane(s, c, pool):  # type: ignore[no-untyped-def]
 
 
 @njit
-def comes_before(s, c, pool, row, place, rival):  # type: ignore[no-untyped-def]
-    """Whether the next of one lane is served before that of a rival lane, alike urgent."""
-    order = s.pool_knobs[pool, ORDER]
-    if order == SHORTEST:
-        work, other_work = c.work[pool, s.lanes[pool, place].spec], c.work[pool, s.lanes[pool, rival].spec]
-        if work != other_work:
-            return work < other_work
+def head_comes_before(s, c, pool, row, place, rival):  # type: ignore[no-untyped-def]
+    """Whether the next request of one lane is served before that of a rival lane of the same priority."""
     one, other = s.requests[row], s.requests[next_of(s, c, pool, rival)]
-    earlier = one.arrived < other.arrived or (one.arrived == other.arrived and one.user < other.user)
-    return earlier != (order == LIFO)
+    work, other_work = c.work[pool, s.lanes[pool, place].spec], c.work[pool, s.lanes[pool, rival].spec]
+    order = s.pool_knobs[pool, ORDER]
+    return comes_before(order, work, one.arrived, one.user, other_work, other.arrived, other.user)
 
 
 @njit

@@ -5,9 +5,7 @@ import numpy as np
 from sim.engine.compiled.records import FREE_REQUESTS, KEPTS, NOBODY, NOTIFIED, STARTED
 from sim.model.chance import NEVER
 from sim.model.jit import njit
-from sim.model.streams import SAMPLE, draw
-
-ATTEMPTS = 1024  # room for the attempts of one ask in the k of a draw
+from sim.model.streams import ATTEMPTS, SAMPLE, draw
 
 
 @njit

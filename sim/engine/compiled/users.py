@@ -1,7 +1,5 @@
 """The compiled engine's people: each step of the readable engine's users, waitlist and invitations as a function."""
 
-import math
-
 import numpy as np
 
 from sim.engine.clock import ABANDON, ASK, SIGNUP
@@ -28,8 +26,9 @@ from sim.engine.compiled.records import INVITED as HOW_MANY_INVITED
 from sim.engine.compiled.records import SCRIPT as A_SCRIPT
 from sim.engine.compiled.wishes import attempt, nature
 from sim.model.chance import FIXED, count_of, place_of, sample
+from sim.model.choices import is_new_here, signup_instant
 from sim.model.jit import njit
-from sim.model.streams import CONVERT, COUNT, FEATURE, IMAGES, OPENING, REGION, TIER, WAITLIST, draw
+from sim.model.streams import COUNT, FEATURE, IMAGES, REGION, TIER, WAITLIST, draw
 
 
 @njit
@@ -147,12 +146,12 @@ def schedule_script(s, c, number):  # type: ignore[no-untyped-def]
 def invited(s, c, knobs, key, by, now):  # type: ignore[no-untyped-def]
     """Somebody who saw an image signs up, unless they are here already, or must wait for their tier to be let in."""
     tier = place_of(c.tier_bounds, draw(c.seed, TIER, key, 0))
-    if now < c.openings[tier, 0]:
-        later = c.openings[tier, 0] - c.openings[tier, 2] * math.log(draw(c.seed, OPENING, key, 1))
-        if draw(c.seed, OPENING, key, 0) < c.openings[tier, 1]:
-            schedule(s, c, later, SIGNUP, by, INVITED, key)
+    opens, pent_up, within = c.openings[tier]
+    comes = signup_instant(now, opens, pent_up, within, c.seed, key)
+    if comes > now:
+        schedule(s, c, comes, SIGNUP, by, INVITED, key)
         return
-    if draw(c.seed, CONVERT, key, 0) >= 1.0 - s.n[ARRIVED] / c.market:
+    if not is_new_here(s.n[ARRIVED], c.market, c.seed, key):
         return
     place = new_person(s, LIFE)
     person = s.people[place]

@@ -23,7 +23,7 @@ from sim.engine.compiled.records import (
     STARTED,
 )
 from sim.engine.compiled.records import SCRIPT as A_SCRIPT
-from sim.engine.compiled.requests import ATTEMPTS, key_of, never_leaves, settle
+from sim.engine.compiled.requests import key_of, never_leaves, settle
 from sim.model.chance import (
     CONSTANT,
     LOGNORMAL,
@@ -34,32 +34,18 @@ from sim.model.chance import (
     quantile,
     sample,
 )
-from sim.model.gateway import (
-    EXPIRED,
-    GATE,
-    OVER_QUOTA,
-    SHED_FOR_GOOD,
-    pause_before_retry,
-)
+from sim.model.choices import leaves_for_good, shares_image, time_until_next, wants_regeneration
+from sim.model.gateway import EXPIRED
 from sim.model.jit import njit
-from sim.model.knobs import (
-    AFTER,
-    BACKOFF,
-    MOST,
-)
+from sim.model.knobs import MOST
+from sim.model.retry import chance_of_retry, opens_second_account, own_pause, pause_before_retry
 from sim.model.streams import (
-    ACCOUNT,
     ACTIVITY,
-    BREAK,
-    CHURN,
+    ATTEMPTS,
     INVITATION,
     PATIENCE,
-    PAUSE,
-    REGENERATE,
     RETURN,
     RETURN_TIME,
-    SHARE,
-    THINK,
     draw,
     offspring,
     pair,
@@ -118,25 +104,20 @@ def after(s, c, place, row, now):  # type: ignore[no-untyped-def]
     if wish.kind == A_SCRIPT or wish.attempt >= min(c.retries, s.retries[MOST]):
         done(s, c, place, row, now)
         return
-    hopeless = request.reason == GATE or request.reason == OVER_QUOTA or request.reason == SHED_FOR_GOOD
-    refused, left, hopeless_chance, second = c.chances
-    chance = left if request.outcome == ABANDONED else hopeless_chance if hopeless else refused
+    after_refusal, after_leaving, when_hopeless, second = c.chances
+    chance = chance_of_retry(request.outcome == ABANDONED, request.reason, after_refusal, after_leaving, when_hopeless)
     key, k = wish.key, wish.ask * ATTEMPTS + wish.attempt
     whether, how_long = pair(c.seed, WHETHER, key, k)
-    if hopeless and second > 0 and draw(c.seed, ACCOUNT, key, k) < second:
+    if opens_second_account(request.reason, second, c.seed, key, k):
         new_account(s, place if wish.kind == LIFE else wish.more, now)
     elif whether >= chance or not pays_for_retry(s):
         done(s, c, place, row, now)
         return
     request.mark |= RETRY
     kind, a, b = c.backoff
-    pause = quantile(kind, a, b, how_long)
-    if c.growth != 1.0:
-        pause *= c.growth ** float(wish.attempt)
-    pause = min(pause, c.longest)
-    if s.retries[BACKOFF] > 0.0 or s.retries[AFTER] > 0.0:
-        told = request.outcome == REFUSED and c.tells_refusals
-        pause = pause_before_retry(s.retries, pause, told, c.seed, key, wish.ask * ATTEMPTS, wish.attempt)
+    own = own_pause(kind, a, b, c.growth, c.longest, wish.attempt, how_long)
+    told = request.outcome == REFUSED and c.tells_refusals
+    pause = pause_before_retry(s.retries, own, told, c.seed, key, wish.ask * ATTEMPTS, wish.attempt)
     which = wish.ask if c.delivers_late else request.first  # this wish may be over then, and another begun
     schedule(s, c, now + pause, ASK, wish.user, AGAIN, (np.int64(which) << 32) | place)
 
@@ -153,8 +134,7 @@ def done(s, c, place, row, now):  # type: ignore[no-untyped-def]
     person.ask += 1
     served = request.outcome == SERVED
     late = now - person.since > c.slo[person.feature]
-    leaving = c.churn if not served else c.churn_late if late else 0.0
-    if leaving > 0.0 and draw(c.seed, CHURN, person.key, person.ask) < leaving:
+    if leaves_for_good(served, late, c.churn, c.churn_late, c.seed, person.key, person.ask):
         s.n[CHURNED] += 1
         s.n[ACTIVE] -= 1
         if c.rows:
@@ -162,12 +142,7 @@ def done(s, c, place, row, now):  # type: ignore[no-untyped-def]
         over(s, place)
         return
     person.more -= 1
-    if (
-        served
-        and request.level > 0
-        and c.regenerate > 0.0
-        and draw(c.seed, REGENERATE, person.key, person.ask) < c.regenerate
-    ):
+    if wants_regeneration(served, request.level, c.regenerate, c.seed, person.key, person.ask):
         person.more += 1
     if person.more > 0:
         schedule(s, c, now + until_next(c, person.key, person.ask), ASK, person.user, NEXT, place)
@@ -182,12 +157,10 @@ def done(s, c, place, row, now):  # type: ignore[no-untyped-def]
 
 @njit
 def until_next(c, key, ask):  # type: ignore[no-untyped-def]
-    """Seconds from an image, or from giving up on it, to wanting the next: a thought, or a break."""
-    if c.break_chance > 0 and draw(c.seed, BREAK, key, ask) < c.break_chance:
-        kind, a, b = c.breaks
-        return sample(kind, a, b, c.seed, PAUSE, key, ask)
+    """Seconds from the end of one ask to the next."""
     kind, a, b = c.think
-    return sample(kind, a, b, c.seed, THINK, key, ask)
+    break_kind, break_a, break_b = c.breaks
+    return time_until_next(c.break_chance, break_kind, break_a, break_b, kind, a, b, c.seed, key, ask)
 
 
 @njit
@@ -213,8 +186,7 @@ def share(s, c, place, row, now):  # type: ignore[no-untyped-def]
     person = s.people[place]
     key, ask = person.key, person.ask
     late = now - person.since > c.slo[person.feature]
-    chance = c.shared * (c.late if late else 1.0) * (c.degraded if s.requests[row].level > 0 else 1.0)
-    if draw(c.seed, SHARE, key, ask) >= chance:
+    if not shares_image(c.shared, late, c.late, s.requests[row].level, c.degraded, c.seed, key, ask):
         return
     kind, a, b = c.delay
     for number in range(poisson_of(c.signups, draw(c.seed, HOW_MANY, key, ask))):

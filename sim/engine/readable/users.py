@@ -14,11 +14,12 @@ from sim.engine.readable.invitations import Invitations
 from sim.engine.readable.service import ATTEMPTS, Open, Service
 from sim.engine.readable.waitlist import Waitlist
 from sim.model.chance import count_of, quantile, sample
-from sim.model.gateway import HOPELESS, pause_before_retry
+from sim.model.gateway import HOPELESS
 from sim.model.knobs import (
     MOST,
 )
 from sim.model.request import ABANDONED, REFUSED, SERVED, Request
+from sim.model.retry import pause_before_retry
 from sim.model.streams import (
     ACCOUNT,
     BREAK,

@@ -6,9 +6,10 @@ from sim.engine.readable.crowd import Crowd
 from sim.engine.readable.service import ATTEMPTS
 from sim.errors import BadInput
 from sim.model.chance import count_of, quantile, sample
-from sim.model.gateway import HOPELESS, pause_before_retry
+from sim.model.gateway import HOPELESS
 from sim.model.knobs import MOST
 from sim.model.request import ABANDONED, REFUSED, SERVED
+from sim.model.retry import pause_before_retry
 from sim.model.streams import BREAK, CHURN, COUNT, FEATURE, PATIENCE, PAUSE, REGENERATE, RETRY, THINK, draw, pair
 from sim.scenario.scenario import Scenario
 from tests.studies.live.clock import RealClock

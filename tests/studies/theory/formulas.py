@@ -7,8 +7,9 @@ from typing import Any
 import numpy as np
 
 from sim.model.controls import Controls, PoolTelemetry, Telemetry
-from sim.model.gateway import charge, fresh_limiter, pause_before_retry, quota_allows, rate_allows
+from sim.model.gateway import charge, fresh_limiter, quota_allows, rate_allows
 from sim.model.knobs import BACKOFF, BASE, BURST, CAP, FULL_JITTER, QUOTA, RATE, RETRY_KNOBS, SHED, UNLIMITED, WINDOW
+from sim.model.retry import pause_before_retry
 from sim.policies import AdaptiveThrottle
 from sim.policies.adaptive import Learnt, envoy
 from sim.policies.scaling import desired
