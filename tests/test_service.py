@@ -430,9 +430,10 @@ def test_a_queue_that_has_emptied_expects_no_wait_at_all():
     specs = np.random.default_rng(1).integers(0, 2, 50_000)
     requests = [Request(0, 0, 0, 0, 0, 0.0, spec, spec) for spec in specs.tolist()]
     for request in requests:
-        waiting.count(request, 1)
+        waiting.join(request)
+    assert waiting.expected_wait(0) > 0
     for request in sorted(requests, key=lambda r: r.spec, reverse=True):
-        waiting.count(request, -1)
+        waiting.remove(request)
     assert waiting.expected_wait(0) == 0
 
 

@@ -1,7 +1,7 @@
 """Runs to check by hand: people who arrive at given instants, served by a machine that takes ten seconds a batch."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Literal
 from unittest import mock
 
 import numpy as np
@@ -27,11 +27,12 @@ def arriving(
     tiers: Sequence[str] = (),
     ages: Sequence[float] | np.ndarray | None = None,
     seed: int = 1,
+    engine: Literal["compiled", "simpy"] = "compiled",
     **settings: Any,
 ) -> Run:
     """A run in which people arrive at these instants, of these tiers and with accounts of these ages.
 
-    settings: of the plain scenario, merged. Everybody makes one request, and waits for ever, where they say no other.
+    settings: of the plain scenario, merged. By default everybody makes one request and never leaves.
     """
     n, names = len(instants), list(dict.fromkeys(tiers)) or ["free"]
     age = np.zeros(n) if ages is None else np.array(ages, dtype=float)
@@ -52,7 +53,7 @@ def arriving(
     asks = Asks(np.empty(0), nothing, nothing, nothing)
     scenario = plain(TEN_SECONDS, tiers={name: {"share": 1 / len(names)} for name in names}, **settings)
     with mock.patch("sim.engine.simulate.people_of", return_value=(people, asks)):
-        return simulate(scenario, playbook, seed=seed)
+        return simulate(scenario, playbook, seed=seed, engine=engine)
 
 
 def step(**line: Any) -> Step:

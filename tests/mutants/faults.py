@@ -31,17 +31,17 @@ STORMS, METRICS, COSTS = "results/storms.py", "results/metrics.py", "results/cos
 LATENCIES, THEORY = "results/latencies.py", "results/theory.py"
 
 OF_RULES = [
-    fault("CoDel forgets a spell after 8 intervals", "rules", (DROPPING, "< 16 * interval", "< 8 * interval")),
+    fault("CoDel forgets a spell after 8 intervals", "mechanisms", (DROPPING, "< 16 * interval", "< 8 * interval")),
     fault("folly's CoDel drops at the target", "rules", (DROPPING, "> 2.0 * target", "> target")),
     fault("expiry forgets the service time", "rules", (DROPPING, "(seconds if pool[FORESIGHT] > 0 else 0.0)", "0.0")),
     fault(
         "the sharing quantum is not divided by the heaviest weight",
-        "rules sharing",
+        "mechanisms",
         ("model/sharing.py", "weights[flow] / heaviest", "weights[flow]"),
     ),
     fault(
         "last in, first out only within a lane",
-        "sharing rules dispatch",
+        "mechanisms",
         (DISPATCH, "return earlier != (order == LIFO)", "return earlier"),
     ),
     fault(
@@ -111,7 +111,7 @@ OF_RULES = [
         "admission rules",
         (GATEWAY, "math.floor(now / sticky)", "math.floor(now)"),
     ),
-    fault("a retry budget spends half a token", "clients", (RETRY, "tokens < 1.0", "tokens < 0.5")),
+    fault("a retry budget spends half a token", "mechanisms", (RETRY, "tokens < 1.0", "tokens < 0.5")),
     fault(
         "hopeless refusals are retried as any other",
         "users clients",
@@ -134,19 +134,19 @@ OF_RULES = [
 OF_BOTH_ENGINES = [
     fault(
         "a batch that is filled up is charged to the flow of its head",
-        "sharing",
+        "mechanisms",
         (POOL, "self.deficits[request.flow] -=", "self.deficits[lane.flow] -="),
         (POOLS, "s.deficits[pool, lane.flow] -=", "s.deficits[pool, s.lanes[pool, place].flow] -="),
     ),
     fault(
         "an attempt is still marked as retried after a late image",
-        "late_images",
+        "mechanisms",
         (SERVICE, "present.retry = False", "present.retry = True"),
         (ENDS, "other.mark &= ~RETRY", "other.mark |= RETRY"),
     ),
     fault(
         "a power cap saves no watts",
-        "supply costs",
+        "mechanisms",
         (SERVICE, "float(pool.knobs[POWER])", "1.0"),
         (GPUS, "batch.power = s.pool_knobs[pool, POWER]", "batch.power = 1.0"),
     ),

@@ -1,4 +1,4 @@
-"""The SimPy engine's people as lists that grow: all that is known of each, and what became of them."""
+"""The readable engine's people as lists that grow: all that is known of each, and what became of them."""
 
 import math
 
@@ -16,7 +16,7 @@ Floats = NDArray[np.float64]
 
 
 class Crowd:
-    """Columns over people, in order of arrival; the invited come after all others, in order of theirs."""
+    """One entry per person in each list: people known beforehand by arrival, then the invited by theirs."""
 
     def __init__(self, scenario: Scenario, people: People, seed: int):
         self.scenario, self.seed = scenario, seed
@@ -27,10 +27,10 @@ class Crowd:
         self.invited_by = [-1] * len(people)
         self.admitted = [math.nan] * len(people)
         self.left = [math.nan] * len(people)  # gave up on the waitlist, or churned
-        self.arrived = 0  # of those who are no script, until now
+        self.arrived = 0  # people so far, without those behind scripts
         self.activity: list[float] = []
-        self.loyalty: list[float] = []  # what a person's chance of coming back is multiplied by
-        self.fate: list[float] = []  # where in the order of those who leave for good
+        self.loyalty: list[float] = []  # the factor on a person's chance of coming back
+        self.fate: list[float] = []  # a uniform draw: how early a person leaves for good
         self.regions = np.cumsum([region.share for region in scenario.demand.regions.values()])[:-1]
         self.clock = Clockwork(scenario.demand.season, scenario.demand.regions, scenario.start)
         for key in self.key:
@@ -48,11 +48,11 @@ class Crowd:
         self.fate.append(draw(self.seed, LIFE, key, 0))
 
     def tier_of(self, key: int) -> int:
-        """The tier of somebody invited."""
+        """The tier of an invited person."""
         return int(tiers_of(self.scenario, np.array([key]), [], self.seed)[0])
 
     def join(self, key: int, now: float, by: int) -> int:
-        """Somebody invited arrives. Their row."""
+        """Add an invited person, who arrives now. Their index."""
         self.arrives.append(now)
         self.key.append(key)
         self.source.append(-1)
@@ -67,18 +67,18 @@ class Crowd:
         return len(self) - 1
 
     def day_after(self, user: int, day: int, using: Floats, staying: Floats) -> int:
-        """The next day, counted from admission, on which somebody comes back after `day`; len(using) if none."""
+        """The day, counted from admission, on which a person comes back after `day`; len(using) if on none."""
         clock, since = self.clock, self.admitted[user]
         who = self.fate[user], self.loyalty[user]
         when = clock.flat, clock.by_weekday, since, day, clock.local[self.region[user]]
         return int(day_of_return(using, staying, *who, *when, draw(self.seed, RETURN, self.key[user], day)))
 
     def back_at(self, user: int, day: int, u: float) -> float:
-        """The instant, `day` days after admission, at which somebody comes back: at an hour as people keep there."""
+        """The instant, `day` days after admission, at which a person comes back, by the hours their region keeps."""
         return self.clock.on_day(self.admitted[user], day, self.region[user], u)
 
     def columns(self) -> Columns:
-        """Everybody, as the log of a run has them."""
+        """The users of a run's log: one row per person."""
         whole = ("tier", "source", "region", "newcomer", "invited_by")
         found = {name: np.array(getattr(self, name), dtype=np.int64) for name in whole}
         return found | {name: np.array(getattr(self, name), dtype=float) for name in ("arrives", "admitted", "left")}

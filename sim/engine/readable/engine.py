@@ -1,4 +1,4 @@
-"""The readable engine, as the control process meets it: SimPy's processes run by themselves between two ticks."""
+"""The readable engine as the control process drives it: SimPy's processes run by themselves between two ticks."""
 
 from collections.abc import Callable
 
@@ -42,8 +42,7 @@ class SimpyEngine:
 
     def take_over(self) -> None:
         """The knobs are set: they hold from now on, and a new control interval begins."""
-        self.service.refresh()
-        self.service.forget()
+        self.service.begin_interval()
 
     def let_in(self, seconds: float) -> None:
         self.waitlist.let_in(seconds)

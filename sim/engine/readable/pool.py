@@ -1,4 +1,4 @@
-"""The SimPy engine's pool: a queue of lanes, batches formed from them, and GPUs that serve them."""
+"""The readable engine's pool: a queue of lanes, batches formed from them, and GPUs that serve them."""
 
 import math
 from collections import deque
@@ -14,31 +14,18 @@ from simpy import Event
 from sim.demand.laws import Law
 from sim.engine.clock import COMPLETION, LINGER, Clock
 from sim.model.chance import CONSTANT
-from sim.model.dropping import (
-    dropped,
-    fresh_codel,
-)
-from sim.model.knobs import (
-    BY_USER,
-    FLEET,
-    HAND,
-    LIFO,
-    MOST_FLOWS,
-    NO_SHARING,
-    ORDER,
-    PLAIN_POOL,
-    QUEUES,
-    SHARING,
-    SHORTEST,
-)
-from sim.model.request import ABANDONED, Request
-from sim.model.sharing import dealt, whose_turn
+from sim.model.controls import LAST, PoolTelemetry
+from sim.model.dispatch import comes_before, is_ready, time_to_start, work_ahead, work_of_request
+from sim.model.dropping import dropped, fresh_codel
+from sim.model.knobs import FLEET, LIFO, MOST_FLOWS, NO_SHARING, ORDER, PLAIN_POOL, SHARING
+from sim.model.request import Request
+from sim.model.sharing import flow_of, whose_turn
 from sim.scenario.scenario import Scenario
 
 
 @dataclass(slots=True, eq=False)
 class Batch:
-    """Requests of one spec on one GPU: a row of the batch table. Times in seconds; nan is never."""
+    """Requests of one spec on one GPU, and a row of the batch table. Times in seconds; nan is never."""
 
     number: int
     pool: int
@@ -48,23 +35,24 @@ class Batch:
     size: int  # images
     started: float
     seconds: float
-    power: float  # what its watts are multiplied by
+    power: float  # the factor on its watts
     finished: float = math.nan
 
 
 @dataclass(slots=True)
 class Lane:
-    """Requests of one priority, spec and flow, in order of arrival. Who has left stays until reached."""
+    """Requests of one priority, spec and flow, in order of arrival. One that is taken out stays until reached."""
 
     priority: int
     spec: int
     flow: int
     line: deque[Request] = field(default_factory=deque)
+    waiting: int = 0  # requests, without those taken out
 
     def next(self, order: float) -> Request | None:
-        """The one to be served next: of those who still wait, who came first, or last."""
+        """The request to be served next: of those that wait the first, or the last."""
         place, out = (-1, self.line.pop) if order == LIFO else (0, self.line.popleft)
-        while self.line and self.line[place].outcome == ABANDONED and self.line[place].done is None:
+        while self.line and not math.isnan(self.line[place].dequeued):
             out()
         return self.line[place] if self.line else None
 
@@ -84,26 +72,20 @@ class Pool:
         drop: Callable[[Request], None],
         unlimited: bool = False,
     ):
-        """start: records requests as a batch on a GPU; finish: tells a request that its image is done; drop: that
-        it was dropped.
+        """start: makes requests a batch on a GPU; finish, drop: called with each request to which that happens.
 
-        unlimited: there is always one GPU more, so that nobody waits: what demand would be if nothing held it back.
+        unlimited: there is always one GPU more, so that nobody waits: demand as it would be if nothing held it back.
         """
         name = list(scenario.pools)[number]
-        self.env, self.number, self.start, self.tell, self.drop, self.unlimited = (
-            env,
-            number,
-            start,
-            finish,
-            drop,
-            unlimited,
-        )
-        self.gpus, self.settings = 0, scenario.pools[name]  # in service
+        self.env, self.number, self.seed, self.unlimited = env, number, seed, unlimited
+        self.start, self.tell, self.drop = start, finish, drop
+        self.gpus, self.settings = 0, scenario.pools[name]  # GPUs in service
         self.images = [spec.images for spec in scenario.specs()]  # of one request, by spec
         self.seconds = {scenario.specs().index(spec): table for spec, table in scenario.batch_tables(name).items()}
         self.full = {spec: max(table) for spec, table in self.seconds.items()}  # images in a full batch
         self.work = {  # GPU-seconds of one request in a full batch
-            spec: table[max(table)] * self.images[spec] / max(table) for spec, table in self.seconds.items()
+            spec: float(work_of_request(table[max(table)], self.images[spec], max(table)))
+            for spec, table in self.seconds.items()
         }
         self.models = [spec.model for spec in scenario.specs()]
         self.loaded: list[str | None] = []  # the model each GPU served last
@@ -111,13 +93,13 @@ class Pool:
         self.linger = 0.0 if unlimited else self.settings.linger
         self.pace_of = partial(scenario.pace, name, seed=seed)
         self.own = scenario.gpus(name)
-        self.lanes: list[Lane] = []  # sorted by priority
+        self.lane_of: dict[tuple[int, int, int], Lane] = {}  # by priority, spec and flow, in order of creation
+        self.lanes: list[Lane] = []  # the same by priority, then spec and flow
         self.knobs = np.array(PLAIN_POOL)
         self.codel = fresh_codel()
         self.inside = 0  # requests waiting or being served
         self.waiting_images = [0] * len(self.images)  # by spec
-        self.queued = 0
-        self.waiting: dict[tuple[int, int, int], int] = {}  # by priority, spec and flow: exact, where sums would drift
+        self.queued = 0  # requests waiting
         self.flow_waiting = np.zeros(MOST_FLOWS, dtype=np.int64)
         self.weights, self.deficits, self.flows = np.ones(MOST_FLOWS), np.zeros(MOST_FLOWS + 1), 1
         self.quantum = max(self.work.values(), default=0.0)
@@ -128,21 +110,25 @@ class Pool:
         self.resize(self.own)
 
     def expected_wait(self, priority: int) -> float:
-        """Seconds until the work queued at this priority or before it is started, over all GPUs."""
-        work = 0.0  # added up one by one, as any engine must: what sum() does depends on Python's version
-        for (urgency, spec, _), n in self.waiting.items():
-            if urgency <= priority:
-                work += n * self.work[spec]
-        return work / self.gpus if self.gpus > 0 else math.inf
+        """Seconds until the work queued at this priority or a more urgent one is started."""
+        work = 0.0  # anew each time, as a running total would drift; not by sum(), which depends on Python's version
+        for lane in self.lane_of.values():
+            if lane.waiting > 0:
+                work += work_ahead(priority, lane.priority, lane.waiting, self.work[lane.spec])
+        return float(time_to_start(work, self.gpus))
+
+    def telemetry(self) -> PoolTelemetry:
+        """What a policy may see of it now."""
+        return PoolTelemetry(self.gpus, self.running, self.queued, self.inside, self.expected_wait(LAST))
 
     def take_over(self, knobs: np.ndarray) -> None:
-        """The knobs are set: they hold from now on."""
+        """These knobs hold from now on."""
         self.knobs = knobs.copy()
         if not self.unlimited:
             self.resize(self.own if math.isinf(knobs[FLEET]) else int(knobs[FLEET]))
 
     def resize(self, gpus: int) -> None:
-        """So many GPUs are in service. The last in number go first, each after its batch; who comes holds no model."""
+        """Have so many GPUs in service: the highest numbers go first, each after its batch; new ones hold no model."""
         before, self.gpus = self.gpus, gpus
         if gpus < before:
             for gpu in [gpu for gpu in self.idle if gpu >= gpus]:
@@ -162,12 +148,10 @@ class Pool:
     def join(self, request: Request) -> None:
         """Put a granted request into the queue and wake a GPU if one may start."""
         kind = request.priority, request.spec, request.flow
-        lane = next((x for x in self.lanes if (x.priority, x.spec, x.flow) == kind), None)
-        if lane is None:
-            lane = Lane(*kind)
-            self.lanes.append(lane)
-            self.lanes.sort(key=lambda x: (x.priority, x.spec, x.flow))
-        lane.line.append(request)
+        if kind not in self.lane_of:
+            self.lane_of[kind] = Lane(*kind)
+            self.lanes = [self.lane_of[kind] for kind in sorted(self.lane_of)]
+        self.lane_of[kind].line.append(request)
         self.inside += 1
         self.count(request, 1)
         if self.linger > 0:
@@ -175,12 +159,17 @@ class Pool:
             self.env.at(due, LINGER, request.user, lambda _: self.stop_lingering(request))
         self.wake_one()
 
+    def remove(self, request: Request) -> None:
+        """Take a request out of the queue whose user has left; its lane passes over it."""
+        request.dequeued = self.env.now
+        self.inside -= 1
+        self.count(request, -1)
+
     def count(self, request: Request, sign: int) -> None:
         """Keep the queue's totals when a request joins (+1) or leaves it (-1)."""
         self.queued += sign
         self.waiting_images[request.spec] += sign * self.images[request.spec]
-        kind = request.priority, request.spec, request.flow
-        self.waiting[kind] = self.waiting.get(kind, 0) + sign
+        self.lane_of[request.priority, request.spec, request.flow].waiting += sign
         self.flow_waiting[request.flow] += sign
 
     def stop_lingering(self, request: Request) -> None:
@@ -202,15 +191,14 @@ class Pool:
         self.switch_on(self.gpus - 1)
 
     def pace(self, gpu: int) -> float:
-        """What a GPU's times are multiplied by; those beyond the fleet of an unlimited pool are average."""
+        """The factor on a GPU's times; those beyond the fleet of an unlimited pool are average."""
         return 1.0 if self.unlimited and gpu >= self.own else self.pace_of(gpu)
 
-    def flow_of(self, u: float, flow: int, weight: float) -> int:
-        """The flow that a request joins. u: its user's draw; flow, weight: of its tier and feature."""
+    def flow_joined(self, flow: int, weight: float, key: int) -> int:
+        """The flow that a user's request joins. flow, weight: of its tier and feature."""
         if self.knobs[SHARING] == NO_SHARING:
             return 0
-        if self.knobs[SHARING] == BY_USER:
-            flow, weight = dealt(u, int(self.knobs[QUEUES]), int(self.knobs[HAND]), self.flow_waiting), 1.0
+        flow, weight = flow_of(self.knobs, flow, weight, self.seed, key, self.flow_waiting)
         self.weights[flow], self.flows = weight, max(self.flows, flow + 1)
         return int(flow)
 
@@ -225,7 +213,7 @@ class Pool:
             if head is None or not self.ready(lane, head):
                 continue
             flow = lane.flow if sharing else 0
-            if flow not in best or self.comes_before(head, best[flow][1]):
+            if flow not in best or self.comes_before(order, head, best[flow][1]):
                 best[flow] = lane, head
         if not best:
             return None
@@ -237,21 +225,17 @@ class Pool:
         turn = whose_turn(self.deficits, self.weights, ready, self.flow_waiting, self.flows, self.quantum)
         return int(turn)
 
-    def comes_before(self, one: Request, other: Request) -> bool:
-        """Whether the next of one lane is served before that of another, alike urgent."""
-        order = self.knobs[ORDER]
-        if order == SHORTEST and self.work[one.spec] != self.work[other.spec]:
-            return self.work[one.spec] < self.work[other.spec]
-        earlier = (one.arrived, one.user) < (other.arrived, other.user)
-        return not earlier if order == LIFO else earlier
+    def comes_before(self, order: float, one: Request, other: Request) -> bool:
+        """Whether the next request of one lane is served before that of another of the same priority."""
+        a, b = ((self.work[request.spec], request.arrived, request.user) for request in (one, other))
+        return bool(comes_before(order, *a, *b))
 
     def ready(self, lane: Lane, head: Request) -> bool:
-        """At no linger always; else when a full batch of the spec waits or the head has waited long enough."""
-        full = self.full[lane.spec]
-        return self.linger == 0 or head.waited_out or self.waiting_images[lane.spec] >= full
+        """Whether a batch that this request heads may start."""
+        return bool(is_ready(self.linger, head.waited_out, self.waiting_images[lane.spec], self.full[lane.spec]))
 
     def serve(self, gpu: int) -> Generator[Event, Any, None]:
-        """One GPU: take the next batch, be busy with it, again; asleep while there is none."""
+        """One GPU: take the next batch and be busy with it, again and again; sleep while there is none."""
         while gpu < self.gpus:
             lane = self.next_lane()
             if lane is None:
@@ -261,13 +245,13 @@ class Pool:
                 continue
             batch = self.take(lane, gpu)
             if batch is None:
-                continue  # all that it took was dropped
+                continue  # every request taken was dropped
             yield self.env.at(self.env.now + batch.seconds, COMPLETION, gpu)
             self.finish(batch)
         self.switched_on.discard(gpu)
 
     def take(self, lane: Lane, gpu: int) -> Batch | None:
-        """A batch headed by the lane's next, filled with requests of the same spec, the urgent ones first."""
+        """A batch headed by the lane's next request and filled with others of its spec, the urgent ones first."""
         order = self.knobs[ORDER]
         room = self.full[lane.spec]
         each = self.images[lane.spec]

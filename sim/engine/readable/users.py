@@ -1,4 +1,4 @@
-"""The SimPy engine's users: a person's life with the service is a generator, read from top to bottom."""
+"""The readable engine's users: a person's life with the service is a generator, read from top to bottom."""
 
 import math
 from collections.abc import Generator
@@ -11,31 +11,14 @@ from simpy import Event
 from sim.engine.clock import ABANDON, ASK, SIGNUP, Clock
 from sim.engine.readable.crowd import Crowd
 from sim.engine.readable.invitations import Invitations
-from sim.engine.readable.service import ATTEMPTS, Open, Service
+from sim.engine.readable.service import Open, Service
 from sim.engine.readable.waitlist import Waitlist
-from sim.model.chance import count_of, quantile, sample
-from sim.model.gateway import HOPELESS
-from sim.model.knobs import (
-    MOST,
-)
+from sim.model.chance import count_of, sample
+from sim.model.choices import leaves_for_good, time_until_next, wants_regeneration
+from sim.model.knobs import MOST
 from sim.model.request import ABANDONED, REFUSED, SERVED, Request
-from sim.model.retry import pause_before_retry
-from sim.model.streams import (
-    ACCOUNT,
-    BREAK,
-    CHURN,
-    COUNT,
-    FEATURE,
-    IMAGES,
-    PATIENCE,
-    PAUSE,
-    REGENERATE,
-    RETRY,
-    RETURN_TIME,
-    THINK,
-    draw,
-    pair,
-)
+from sim.model.retry import chance_of_retry, opens_second_account, own_pause, pause_before_retry
+from sim.model.streams import ATTEMPTS, COUNT, FEATURE, IMAGES, PATIENCE, RETRY, RETURN_TIME, draw, pair
 from sim.scenario.people import ANY, Asks
 from sim.scenario.scenario import Scenario
 
@@ -43,7 +26,7 @@ DAY = 86400.0
 
 
 class Users:
-    """Everybody who arrives, and what becomes of them."""
+    """Everybody who arrives: people, whose life it plays, and programs that follow a script."""
 
     def __init__(
         self, env: Clock, scenario: Scenario, crowd: Crowd, asks: Asks, service: Service, waitlist: Waitlist, seed: int
@@ -79,7 +62,7 @@ class Users:
             self.begin(user)
 
     def begin(self, user: int) -> None:
-        """Somebody is here."""
+        """Begin the life of a person who has just arrived."""
         self.crowd.arrived += 1
         self.env.process(self.life(user))
 
@@ -87,7 +70,7 @@ class Users:
         """Sign up; then on each day of use ask, wait or leave, retry, think; churn or come back another day."""
         crowd, key = self.crowd, self.crowd.key[user]
         if crowd.newcomer[user]:
-            self.service.signups += 1
+            self.service.counts.signups += 1
             if not (yield from self.waitlist.passes(user, key)):
                 crowd.left[user] = self.env.now
                 return
@@ -105,11 +88,11 @@ class Users:
                 request = yield from self.want(user, ask, feature, images)
                 ask += 1
                 late = self.env.now - since > self.slo[feature]
-                if draw(self.seed, CHURN, key, ask) < self.chance_of_leaving(request, late=late):
+                if self.leaves_for_good(request, key, ask, late=late):
                     crowd.left[user] = self.env.now
                     self.service.active -= 1
                     return
-                wanted += self.was_no_good(request, key, ask)
+                wanted += self.wants_regeneration(request, key, ask)
                 number += 1
             self.service.active -= 1
             day = crowd.day_after(user, day, self.using, self.staying)
@@ -119,7 +102,7 @@ class Users:
             yield self.env.at(max(back, self.env.now), ASK, user)
 
     def play(self, asks: Asks) -> Generator[Event, Any, None]:
-        """Scripted asks, each at its instant, whatever became of those before."""
+        """Play the scripted asks, each at its instant whatever became of those before."""
         numbers: dict[int, int] = {}
         for instant, user, feature, images in zip(
             asks.instants.tolist(), asks.user.tolist(), asks.feature.tolist(), asks.images.tolist(), strict=True
@@ -133,7 +116,7 @@ class Users:
             self.env.process(self.want(user, ask, chosen, variant, again=again))
 
     def wish(self, key: int, ask: int, feature: int = ANY) -> tuple[int, int]:
-        """What is wanted: the feature, and the place of the number of images in those it offers."""
+        """The feature wanted, and the index of the number of images in those it offers."""
         if feature == ANY:
             feature = place(self.feature_shares, draw(self.seed, FEATURE, key, ask))
         shares = self.image_shares[feature]
@@ -142,8 +125,8 @@ class Users:
     def want(
         self, user: int, ask: int, feature: int, images: int, *, again: bool = True
     ) -> Generator[Event, Any, Request]:
-        """One wish come true or given up: attempts until one is served. The last of them."""
-        key, retry, since = self.crowd.key[user], self.behaviour.retry, self.env.now
+        """Try until one attempt is served or the wish is given up. The last attempt."""
+        key, retry, since, gateway = self.crowd.key[user], self.behaviour.retry, self.env.now, self.service.gateway
         wish = self.service.begin(user, ask)
         for attempt in range(retry.at_most + 1):
             k = ask * ATTEMPTS + attempt
@@ -167,18 +150,17 @@ class Users:
                 self.share(user, request, since)
                 break
             request.retry = False
-            if not again or attempt >= min(retry.at_most, self.service.retries[MOST]):
+            if not again or attempt >= min(retry.at_most, gateway.retries[MOST]):
                 break
             whether, how_long = pair(self.seed, RETRY, key, k)
-            if request.reason in HOPELESS and draw(self.seed, ACCOUNT, key, k) < retry.second_account:
+            if opens_second_account(request.reason, retry.second_account, self.seed, key, k):
                 self.service.new_account(user)
-            elif whether >= self.chance_of_retry(request) or not self.service.pays_for_retry():
+            elif whether >= self.chance_of_retry(request) or not gateway.pays_for_retry():
                 break
             request.retry = True
-            own = min(quantile(*retry.backoff.law, how_long) * retry.growth**attempt, retry.longest)
+            own = own_pause(*retry.backoff.law, retry.growth, retry.longest, attempt, how_long)
             told = request.outcome == REFUSED and self.tells_refusals
-            knobs = self.service.retry_knobs
-            pause = pause_before_retry(knobs, own, told, self.seed, key, ask * ATTEMPTS, attempt)
+            pause = pause_before_retry(gateway.retries, own, told, self.seed, key, ask * ATTEMPTS, attempt)
             yield self.until(self.pause(pause, user), wish)
             if wish is not None and wish.image is not None:
                 request = wish.image
@@ -188,47 +170,42 @@ class Users:
         return request
 
     def until(self, event: Any, wish: Open | None) -> Event:
-        """The event, or news of a late image."""
+        """Wait for the event, or for news of a late image."""
         return event if wish is None else self.env.any_of([event, wish.news])
 
     def share(self, user: int, request: Request, since: float) -> None:
-        """An image may bring people."""
+        """Have an image shared, perhaps, which may bring people."""
         if self.invitations is not None and self.crowd.source[user] < self.first_script:
             self.invitations.share(user, request, late=self.env.now - since > self.slo[request.feature])
 
     def left_waiting(self, request: Request, _: Event) -> None:
-        """Patience is over; it may be that the image came first."""
+        """Patience with a request is over; perhaps the image came first."""
         self.service.leave(request)
 
     def chance_of_retry(self, request: Request) -> float:
-        """How likely this person is to try once more after this attempt."""
-        retry = self.behaviour.retry
-        if request.outcome == ABANDONED:
-            return retry.after_leaving
-        return retry.hopeless if request.reason in HOPELESS else retry.probability
+        """How likely this person is to try again after this attempt."""
+        left, retry = request.outcome == ABANDONED, self.behaviour.retry
+        return float(chance_of_retry(left, request.reason, retry.probability, retry.after_leaving, retry.hopeless))
 
-    def chance_of_leaving(self, request: Request, *, late: bool) -> float:
-        """How likely this person is never to come back after a wish that ended so."""
-        if request.outcome != SERVED:
-            return self.behaviour.churn
-        return self.behaviour.churn_late if late else 0.0
+    def leaves_for_good(self, request: Request, key: int, ask: int, *, late: bool) -> bool:
+        """Whether this person never comes back after a wish that ended so. ask: the number of the next wish."""
+        churn, churn_late = self.behaviour.churn, self.behaviour.churn_late
+        return bool(leaves_for_good(request.outcome == SERVED, late, churn, churn_late, self.seed, key, ask))
 
-    def was_no_good(self, request: Request, key: int, ask: int) -> bool:
-        """Whether a degraded image has to be made once more."""
-        degraded = request.outcome == SERVED and request.level > 0
-        return degraded and draw(self.seed, REGENERATE, key, ask) < self.behaviour.regenerate
+    def wants_regeneration(self, request: Request, key: int, ask: int) -> bool:
+        """Whether this person asks once more because the image was degraded."""
+        served, chance = request.outcome == SERVED, self.behaviour.regenerate
+        return bool(wants_regeneration(served, request.level, chance, self.seed, key, ask))
 
     def requests_on(self, user: int, day: int) -> int:
-        """How many images this person wants on this day of use."""
+        """The number of images this person wants on this day of use."""
         u = draw(self.seed, COUNT, self.crowd.key[user], day)
         return int(count_of(*self.behaviour.requests.law, self.crowd.activity[user], u))
 
     def until_next(self, key: int, ask: int) -> float:
-        """Seconds from an image, or from giving up on it, to wanting the next: a thought, or a break."""
-        breaks = self.behaviour.breaks
-        if breaks.probability > 0 and draw(self.seed, BREAK, key, ask) < breaks.probability:
-            return float(sample(*breaks.lasting.law, self.seed, PAUSE, key, ask))
-        return float(sample(*self.behaviour.think.law, self.seed, THINK, key, ask))
+        """Seconds from the end of one wish to the next."""
+        breaks, think = self.behaviour.breaks, self.behaviour.think
+        return float(time_until_next(breaks.probability, *breaks.lasting.law, *think.law, self.seed, key, ask))
 
     def pause(self, seconds: float, user: int) -> Event:
         return self.env.at(self.env.now + seconds, ASK, user)

@@ -1,4 +1,4 @@
-"""The SimPy engine's signup gate: newcomers wait behind it, are let in at the rate that policies set, or give up."""
+"""The readable engine's signup gate: newcomers wait behind it, are let in at the rate policies set, or give up."""
 
 import math
 from collections import deque
@@ -24,7 +24,7 @@ class Newcomer:
 
 
 class Waitlist:
-    """First come, first served; whose patience is over leaves for good."""
+    """First come, first served; newcomers whose patience runs out leave for good."""
 
     def __init__(self, env: Clock, controls: Controls, patience: Law, seed: int):
         self.env, self.controls, self.patience, self.seed = env, controls, patience, seed
@@ -32,7 +32,7 @@ class Waitlist:
         self.lots = 0.0  # people it may let in before the next tick
 
     def passes(self, user: int, key: int) -> Generator[Event, Any, bool]:
-        """Through the signup gate, or onto the list behind it. Whether the person got in."""
+        """Pass the signup gate, or wait on the list behind it. Whether the person got in."""
         if self.controls.signup_rate == math.inf and not self.line:
             return True
         entry = Newcomer(self.env.event())
@@ -59,7 +59,7 @@ class Waitlist:
         return sum(not entry.gone for entry in self.line)
 
     def let_in(self, seconds: float) -> None:
-        """Let in those whose turn it is in the `seconds` until the next tick; what is left over is not saved up."""
+        """Let in the people whose turn comes in the `seconds` until the next tick; unused room is not saved up."""
         rate = self.controls.signup_rate
         lots = self.lots % 1.0 + rate * seconds if rate < math.inf else math.inf
         while self.line and lots >= 1:

@@ -41,7 +41,7 @@ class Load:
         crowd.admitted[user] = due
         if crowd.newcomer[user]:
             crowd.born[user] = due
-            self.server.signups += 1
+            self.server.counts.signups += 1
         self.server.active += 1
         wanted = int(count_of(*behaviour.requests.law, crowd.activity[user], draw(self.seed, COUNT, key, 0)))
         ask = 0
@@ -62,23 +62,23 @@ class Load:
 
     async def want(self, user: int, ask: int, feature: int, due: float) -> Request:
         """Attempts until one is served or the user gives up. The last of them."""
-        key, retry, server = self.crowd.key[user], self.behaviour.retry, self.server
+        key, retry, gateway = self.crowd.key[user], self.behaviour.retry, self.server.gateway
         for attempt in range(retry.at_most + 1):
             k = ask * ATTEMPTS + attempt
             self.lateness.append(max(0.0, self.clock.now - due))
-            request = server.receive(user, feature, ask, attempt, due)
+            request = self.server.receive(user, feature, ask, attempt, due)
             if request.outcome is None:
                 await self.wait_for(request, key, k, due)
-            if request.outcome == SERVED or attempt >= min(retry.at_most, server.retry_knobs[MOST]):
+            if request.outcome == SERVED or attempt >= min(retry.at_most, gateway.retries[MOST]):
                 break
             whether, how_long = pair(self.seed, RETRY, key, k)
             left, chances = request.outcome == ABANDONED, (retry.probability, retry.after_leaving, retry.hopeless)
-            if whether >= chance_of_retry(left, request.reason, *chances) or not server.pays_for_retry():
+            if whether >= chance_of_retry(left, request.reason, *chances) or not gateway.pays_for_retry():
                 break
             request.retry = True
             own = own_pause(*retry.backoff.law, retry.growth, retry.longest, attempt, how_long)
             told, first = request.outcome == REFUSED, ask * ATTEMPTS
-            due = await self.sleep(pause_before_retry(server.retry_knobs, own, told, self.seed, key, first, attempt))
+            due = await self.sleep(pause_before_retry(gateway.retries, own, told, self.seed, key, first, attempt))
         return request
 
     async def wait_for(self, request: Request, key: int, k: int, due: float) -> None:

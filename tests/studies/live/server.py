@@ -51,8 +51,7 @@ class Server(Service):
 
     def take_over(self) -> None:
         """The knobs are set: they hold from now on, and a new control interval begins."""
-        self.refresh()
-        self.forget()
+        self.begin_interval()
 
     def let_in(self, seconds: float) -> None:
         """Raises BadInput where a policy wants a waitlist: a live server has none."""
