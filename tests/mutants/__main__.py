@@ -1,7 +1,7 @@
 """`python -m tests.mutants [WORD ...]`: make each fault in a copy of the code, and report those that no test notices.
 
-With words, only the faults whose names contain one of them. Half a minute to a minute each, since a changed rule is
-compiled again; as many at once as there are cores.
+With words, only the faults whose names contain one of them. A changed rule is compiled again, so a fault takes half a
+minute to a minute; as many are tried at once as there are cores.
 """
 
 import os
@@ -35,7 +35,7 @@ def faulty(fault: Fault, root: Path) -> dict[Path, str]:
 def is_noticed(fault: Fault, root: Path) -> bool:
     """Whether a test fails with the fault in a copy of the code, which is mended again."""
     changed = faulty(fault, root)
-    before = {path: path.read_text(encoding="utf-8") for path in changed}
+    before = {path: (path.read_bytes(), path.stat().st_mtime_ns) for path in changed}
     tests = [test for test in fault.tests if (root / test).exists()]
     command = [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", *tests]
     own = {"PYTHONPATH": str(root), "XDG_CACHE_HOME": str(root / "cache"), "PYTHONDONTWRITEBYTECODE": "1"}
@@ -44,9 +44,9 @@ def is_noticed(fault: Fault, root: Path) -> bool:
             path.write_text(text, encoding="utf-8")
         ended = subprocess.run(command, cwd=root, env=os.environ | own, capture_output=True, text=True, check=False)
     finally:
-        for path, text in before.items():
-            path.write_text(text, encoding="utf-8")
-        shutil.rmtree(root / "cache", ignore_errors=True)
+        for path, (content, instant) in before.items():  # as if untouched: machine code of the sources is kept
+            path.write_bytes(content)
+            os.utime(path, ns=(instant, instant))
     if ended.returncode not in (0, 1):
         raise RuntimeError(f"{fault.name}: pytest ended with {ended.returncode}\n{ended.stdout[-2000:]}{ended.stderr}")
     return ended.returncode == 1

@@ -46,7 +46,7 @@ OF_RULES = [
     ),
     fault(
         "shortest first is longest first",
-        "sharing rules dispatch",
+        "mechanisms policies sharing",
         (DISPATCH, "return work < other_work", "return work > other_work"),
     ),
     fault(

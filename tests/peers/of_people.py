@@ -1,4 +1,4 @@
-"""What plain programs in SimPy are asked about people: who is refused, leaves, storms a service, wants more."""
+"""The questions about people for plain programs in SimPy: refusals, impatience, storms, several images."""
 
 from typing import Any
 
@@ -14,7 +14,7 @@ from tests.studies.overload.spikes import spike
 from tests.studies.theory.measures import attempts_an_ask, share_never_started, share_of_asks_served, time_in_orbit
 from tests.studies.theory.queues import observed, queue, room, share, steady
 
-# Who is refused tries again.
+# Refused users try again.
 
 
 def refused(
@@ -47,7 +47,7 @@ RETRIES: Figures = {
 }
 
 
-# Who leaves tries again, whether or not it is noticed.
+# Users who leave try again, whether or not the service notices.
 
 
 def leavers(
@@ -125,7 +125,7 @@ STORM_WINDOWS: Figures = {
 }
 
 
-# Who is served comes back for more.
+# Users who are served come back for more.
 
 
 def visits(

@@ -1,4 +1,4 @@
-"""One live run from its start to its horizon, as the tables of a simulated one, with how well the machine kept time."""
+"""Live runs from start to horizon: the tables of a simulated run, and how well the machine kept time."""
 
 import asyncio
 import math
@@ -31,24 +31,24 @@ PRESSURE = Path("/proc/pressure/cpu")
 class Vitals:
     """How well a machine kept time in a live run. Seconds, but for the drift."""
 
-    gap: float  # by how much the event loop was late at worst
+    gap: float  # the longest delay of the event loop
     lateness: float  # of sent attempts behind when they were due, 99th percentile
-    drift: float  # by what share batches took longer than planned, all together
-    pressure: float = math.nan  # the share of the run in which something waited for a core; nan where nobody says so
+    drift: float  # how much longer than planned batches took in total, as a share
+    pressure: float = math.nan  # the share of the run in which something waited for a core; nan where it is not known
 
 
 @dataclass(frozen=True)
 class Gate:
-    """What a machine must keep for a live run to count."""
+    """The limits that a machine must keep for a live run to count."""
 
-    shortest: float  # seconds of a short batch, of which the next two are shares
+    shortest: float  # seconds of a short batch; the next two are shares of it
     gap: float = 0.3
     lateness: float = 0.03
     drift: float = 0.003
     pressure: float = 0.25
 
     def faults(self, vitals: Vitals) -> list[str]:
-        """Why a run does not count; empty where it does."""
+        """Why a run does not count; empty if it does."""
         found = []
         if vitals.gap > self.gap * self.shortest:
             found.append(f"the event loop stood still for {vitals.gap * 1e3:.0f} ms")
@@ -160,7 +160,7 @@ class Session:
 
 
 def vitals(clock: RealClock, server: Server, load: Load, pressure: float) -> Vitals:
-    """How the machine did."""
+    """How well the machine kept time."""
     over = [batch for batch in server.batches if batch.finished == batch.finished]
     planned, took = sum(batch.seconds for batch in over), sum(batch.finished - batch.started for batch in over)
     return Vitals(
