@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: run test test-bench bench validate check digest format clean help
+.PHONY: run test test-bench bench validate mutants check digest format clean help
 
 help:
 	@grep -E '^# make|^## ' $(MAKEFILE_LIST)
@@ -48,9 +48,13 @@ bench: $(PEERS)/.installed
 	$(PEERS)/bin/python benchmarks/growth.py
 	$(PEERS)/bin/python benchmarks/week.py
 
-## make validate  STUDY=theory, overload, live, torch or traces FILE=FOLDER; the first three if not given
+## make validate  proofs: STUDY=theory, overload, live, torch or traces FILE=FOLDER; the first three if not given
 validate: $(VENV)/.installed-test
 	$(BIN)/python -m tests.studies $(or $(STUDY),all) $(FILE) $(if $(OUT),--out $(OUT))
+
+## make mutants  put small faults into a copy of the code: does a test notice each? WORDS="codel quota" for some
+mutants: $(VENV)/.installed-test
+	$(BIN)/python -m tests.mutants $(WORDS)
 
 ## make check   lint, formatting and types
 check: $(VENV)/.installed-test

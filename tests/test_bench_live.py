@@ -62,5 +62,5 @@ def test_a_fleet_has_the_mean_of_its_visits(device):
 
 def test_a_device_that_is_not_there_is_said():
     with pytest.raises(BadInput, match="no such device") as wrong:
-        torch_live.study(device="tpu")
+        torch_live.torch_study(device="tpu")
     assert wrong.value.expected == "cpu or cuda"

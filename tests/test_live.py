@@ -1,4 +1,4 @@
-"""The live server: with a clock that jumps it is the simulator to the last digit; in real time it is close to it."""
+"""The live server: on a clock that jumps it is the simulator; in real time it is close to it."""
 
 import asyncio
 import selectors
@@ -14,7 +14,7 @@ from sim.results.run import Run
 from sim.scenario.document import merged
 from sim.scenario.scenario import Scenario
 from tests.studies.live.clock import RealClock
-from tests.studies.live.run import Gate, Vitals, run_live, run_together
+from tests.studies.live.run import Gate, Vitals, run_together
 from tests.studies.theory.queues import queue
 
 
@@ -110,6 +110,7 @@ PLAYBOOKS = {
     "retry budget": [BOUND, {"kind": "retry budget", "ratio": 0.1, "bucket": 5}],
     "backoff": [BOUND, {"kind": "backoff"}],
     "adaptive": [{"kind": "aimd", "pool": "gpus"}],
+    "shared by users": [{"kind": "fair per user"}],
     "more GPUs": [{"kind": "hpa", "pool": "gpus", "most": 8, "utilisation": 0.6, "cold_start": "9 s"}],
 }
 
@@ -128,7 +129,7 @@ def assert_alike(scenario: Scenario, seed: int = 1) -> Run:
 
 
 @pytest.mark.parametrize("playbook", PLAYBOOKS)
-def test_with_a_clock_that_jumps_it_is_the_simulator(playbook):
+def test_on_a_clock_that_jumps_it_is_the_simulator(playbook):
     assert_alike(surge(*PLAYBOOKS[playbook]))
 
 
@@ -152,7 +153,7 @@ def test_in_real_time_it_is_close_to_the_simulator():
     scenario = queue(lasting=10, rate=7, gpus=4, seconds=0.4, noise={"kind": "none"})
     predicted = simulate(scenario, engine="simpy").requests
     for _ in range(4):
-        found = run_live(scenario)
+        found = run_together([(scenario, None, 1)])[0]
         faults = Gate(shortest=0.4).faults(found.vitals)
         if not faults:
             break
@@ -175,14 +176,10 @@ def test_a_run_on_a_machine_that_stands_still_does_not_count():
     assert Gate(shortest=0.1).faults(Vitals(gap=0.001, lateness=0.001, drift=float("nan")))
 
 
-@pytest.mark.parametrize(
-    ("policy", "key"),
-    [({"kind": "waitlist", "rate": "1 per second"}, "signup_rate"), ({"kind": "fair per user"}, "sharing")],
-)
-def test_what_a_policy_needs_and_the_server_lacks_is_said(policy, key):
+def test_a_policy_that_wants_a_waitlist_is_refused():
     with pytest.raises(BadInput) as wrong:
-        at_once(surge(policy))
-    assert wrong.value.key == key
+        at_once(surge({"kind": "waitlist", "rate": "1 per second"}))
+    assert wrong.value.key == "signup_rate"
 
 
 @pytest.mark.parametrize(

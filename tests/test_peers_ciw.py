@@ -1,4 +1,4 @@
-"""Against Ciw: impatience, priorities, rooms of a few places and surges come out alike in a peer's simulation."""
+"""Against Ciw: impatience, priorities, bounded queues and surges have the same figures there."""
 
 from pathlib import Path
 
@@ -29,7 +29,7 @@ def test_ciw_would_show_service_times_a_little_longer(question):
 
 @each
 def test_both_engines_play_what_ciw_is_asked(question):
-    scenario = question.told(**question.short)
+    scenario = question.scenario_with(**question.short)
     assert_alike(*(simulate(scenario, seed=1, engine=engine) for engine in ("simpy", "compiled")))
 
 

@@ -1,4 +1,4 @@
-"""Against plain SimPy: each mechanism comes out alike in a short program that was written apart from the simulator."""
+"""Against plain SimPy: each mechanism has the same figures in a short program written apart from the simulator."""
 
 import ast
 import math
@@ -34,7 +34,7 @@ def test_a_plain_program_would_show_what_is_a_little_off(question):
 
 @each
 def test_both_engines_play_what_a_plain_program_is_asked(question):
-    scenario = question.told(**question.short)
+    scenario = question.scenario_with(**question.short)
     assert_alike(*(simulate(scenario, seed=1, engine=engine) for engine in ("simpy", "compiled")))
 
 

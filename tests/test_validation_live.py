@@ -121,7 +121,7 @@ class WobblyDevice(TimerDevice):
     """GPUs that take up to half as long again as they should, now and then."""
 
     async def serve(self, clock: RealClock, until: float, model: str, size: int) -> None:
-        now = clock.now()
+        now = clock.now
         await clock.until(until + 0.25 * (until - now) * (1 + math.sin(now)))
 
 

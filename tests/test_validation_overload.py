@@ -1,4 +1,4 @@
-"""The study of overload: each case on both engines, and what counts as alike."""
+"""The study of overload: each case on both engines, and which counts agree."""
 
 import pytest
 
@@ -6,12 +6,12 @@ from sim.engine.simulate import simulate
 from sim.validation.study import AGREES, MISSES
 from tests.results import assert_unmoved
 from tests.studies.overload.spikes import at_the_end, experiment_a
-from tests.studies.overload.study import CASES, OF, READABLE, Case, alike, rows_of, study
+from tests.studies.overload.study import CASES, OF, READABLE, Case, agree, overload_study, rows_of
 
 
-def test_all_39_rows_of_the_reference_are_told(monkeypatch):
+def test_all_39_rows_of_the_reference_are_simulated(monkeypatch):
     monkeypatch.setattr("tests.studies.overload.study.in_parallel", lambda call, given, tasks, progress: [])
-    assert study().rows == []
+    assert overload_study().rows == []
     assert len(CASES) == 39
 
 
@@ -34,11 +34,11 @@ def test_a_recovery_that_the_reference_does_not_have_is_a_miss(monkeypatch):
 
 
 @pytest.mark.parametrize("experiment", OF)
-def test_the_readable_engine_has_just_so_many_runs_that_all_can_be_told_from_none(experiment):
+def test_the_readable_engine_has_the_fewest_runs_for_which_all_differ_from_none(experiment):
     of, runs = OF[experiment], READABLE[experiment]
-    assert not alike(0, runs, of, of)
-    assert not alike(runs, runs, 0, of)
-    assert alike(0, runs - 1, of, of)
+    assert not agree(0, runs, of, of)
+    assert not agree(runs, runs, 0, of)
+    assert agree(0, runs - 1, of, of)
 
 
 def test_the_end_of_a_run_is_the_same_from_rows_as_from_the_timeline():

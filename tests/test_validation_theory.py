@@ -48,23 +48,23 @@ def test_rules_and_closed_forms_have_the_figures_of_the_tables():
     assert_unmoved("theory", formula_rows())
 
 
-def test_every_row_of_the_tables_is_told_or_has_a_reason():
+def test_every_row_of_the_tables_is_simulated_or_has_a_reason():
     rows = sum(len(metrics) for found in truths_by_system().values() for _, metrics in found)
     run = sum(len(metrics) for system, _, _, metrics in cases() if system in SYSTEMS)
     others = unexpressed_rows()
     assert rows == 420 == run + len(formula_rows()) + len(others)
-    assert all(math.isnan(row.predicted) and row.note.startswith("cannot be told: ") for row in others)
+    assert all(math.isnan(row.predicted) and row.note.startswith("cannot be expressed: ") for row in others)
     assert all(len(row.note) > 30 for row in others)
 
 
 def test_each_system_that_is_run_measures_each_of_its_metrics():
     for system, _, params, metrics in cases():
         if system in SYSTEMS:
-            told = SYSTEMS[system](params, metrics, "simpy")
-            assert set(told.measures) >= set(metrics), system
+            one = SYSTEMS[system](params, metrics, "simpy")
+            assert set(one.measures) >= set(metrics), system
 
 
-def test_what_cannot_be_told_is_little_and_named():
+def test_few_rows_cannot_be_expressed_and_each_is_named():
     counts = Counter(row.case.partition(",")[0] for row in unexpressed_rows())
     assert counts == {
         "M/G/1": 5,

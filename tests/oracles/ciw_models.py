@@ -1,4 +1,4 @@
-"""Scenarios as networks of Ciw: one node, whose records of everybody are read at the end."""
+"""Scenarios as networks of Ciw with one node; figures come from its records at the end of a run."""
 
 import math
 import random
@@ -15,7 +15,7 @@ Found = dict[str, float]
 
 
 def played(horizon: float, **network: Any) -> list[Attempt]:
-    """Everybody who came to a network of one node in a run, those still inside at the horizon among them.
+    """Every attempt in a run of a network of one node, including those still inside at the horizon.
 
     Those in service then have no end and those in the queue no start, as in the runs that this is held against.
     """
@@ -67,7 +67,7 @@ PATIENCE = {
 def impatient(
     seed: int, *, rate: float, gpus: int, seconds: float, law: str, patience: float, horizon: float, edge: float
 ) -> Found:
-    """M/M/c+G: who has waited for as long as their patience leaves the queue."""
+    """M/M/c+G: a customer whose patience is over leaves the queue."""
     with seeded(seed):
         attempts = played(
             horizon,
@@ -106,7 +106,7 @@ def priorities(
 def bounded(
     seed: int, *, rate: float, gpus: int, seconds: float, cv: float, places: int, horizon: float, edge: float
 ) -> Found:
-    """M/G/c/K: who finds `places` others waiting is turned away."""
+    """M/G/c/K: a customer who finds `places` others waiting is turned away."""
     with seeded(seed):
         attempts = played(
             horizon,

@@ -1,4 +1,4 @@
-"""Closed forms beside the simulators, where there are some."""
+"""Closed forms for the scenarios that have one."""
 
 from collections.abc import Callable
 
@@ -11,7 +11,7 @@ Floats = NDArray[np.float64]
 def impatience(
     rate: float, seconds: float, gpus: int, stays: Callable[[Floats], Floats], beyond: float
 ) -> dict[str, float]:
-    """M/M/c+G: who does not start within their patience is lost (Baccelli, Hebuterne 1981; Zeltyn, Mandelbaum 2005).
+    """M/M/c+G: a customer who does not start in time is lost (Baccelli, Hebuterne 1981; Zeltyn, Mandelbaum 2005).
 
     stays: the share that still waits after so many seconds. The density of what the next to come would have to wait is
     lambda p(c-1) exp(lambda H(x) - c mu x), where H is the integral of `stays`; by the trapezoidal rule.
@@ -46,7 +46,7 @@ def weibull(scale: float, shape: float) -> Callable[[Floats], Floats]:
 def two_classes(rates: tuple[float, float], seconds: float, gpus: int, wait_probability: float) -> dict[str, float]:
     """M/M/c with two classes, the first before the second (Kella and Yechiali 1985).
 
-    wait_probability: that somebody waits where all are alike, Erlang C.
+    wait_probability: of waiting without classes, Erlang C.
     """
     capacity = gpus / seconds
     first, both = rates[0] / capacity, sum(rates) / capacity

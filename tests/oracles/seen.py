@@ -1,4 +1,4 @@
-"""What an oracle saw of each attempt, and the figures that follow from it."""
+"""What an oracle records of each attempt, and the figures computed from it."""
 
 import math
 from collections.abc import Iterable

@@ -1,30 +1,18 @@
-"""People as plain programs in SimPy: they are refused or leave, try again, and storm a service."""
+"""People as plain programs in SimPy: they are refused or leave, try again, storm a service, and want several images."""
 
-from collections import deque
-from collections.abc import Generator
-from functools import partial
+import math
+from itertools import count
 from typing import Any
 
 import numpy as np
-import simpy
 
-from tests.oracles.seen import Attempt, in_steady_state, within
-
-Found = dict[str, float]
-Process = Generator[simpy.Event, Any, None]
-
-
-def within_first(people: list[list[Attempt]], begins: float, ends: float) -> list[list[Attempt]]:
-    """Everything that those did who first asked in a window."""
-    return [attempts for attempts in people if begins <= attempts[0].arrived < ends]
+from tests.oracles.seen import within
+from tests.oracles.world import Found, Line, Process, World
 
 
 def refused(
     seed: int,
     *,
-    rate: float,
-    gpus: int,
-    seconds: float,
     places: int,
     at_most: int,
     again: float,
@@ -32,126 +20,74 @@ def refused(
     growth: float,
     ratio: float,
     bucket: int,
-    horizon: float,
-    edge: float,
+    **service: Any,
 ) -> Found:
-    """Who finds no place in the queue tries again with some probability, after pauses that grow.
+    """People who find no place in the queue try again with some probability, after pauses that grow.
 
-    ratio: where above 0 a retry takes a token from all people's bucket, and each image puts so much of one into it.
+    ratio: above 0, a retry takes a token from a bucket that all people share, and each image adds this part of one.
     """
-    rng, env = np.random.default_rng(seed), simpy.Environment()
-    servers, tokens = simpy.Resource(env, gpus), float(bucket)
-    people: list[list[Attempt]] = []
+    world, users, tokens = World(seed, **service), count(), float(bucket)
 
-    def source() -> Process:
-        while True:
-            yield env.timeout(rng.exponential(1 / rate))
-            people.append([])
-            env.process(person(people[-1]))
-
-    def person(attempts: list[Attempt]) -> Process:
+    def person() -> Process:
         nonlocal tokens
+        user = next(users)
         for number in range(at_most + 1):
-            attempts.append(Attempt(env.now))
-            if servers.count < gpus or len(servers.queue) < places:
-                with servers.request() as turn:
-                    yield turn
-                    attempts[-1].started = env.now
-                    yield env.timeout(rng.exponential(seconds))
-                    attempts[-1].finished = env.now
+            attempt = world.attempt(user)
+            if not world.full(places):
+                yield from world.service(attempt)
                 tokens = min(tokens + ratio, bucket)
                 return
-            attempts[-1].refused = "full"
-            if number == at_most or rng.random() >= again or (ratio > 0 and tokens < 1):
+            attempt.refused = "full"
+            if number == at_most or world.rng.random() >= again or (ratio > 0 and tokens < 1):
                 return
             tokens -= 1
-            yield env.timeout(rng.exponential(pause) * growth**number)
+            yield world.env.timeout(world.rng.exponential(pause) * growth**number)
 
-    env.process(source())
-    env.run(horizon)
-    of_all = [attempt for attempts in people for attempt in attempts]
-    first_in_time = within_first(people, edge, horizon - edge)
-    served = [attempts for attempts in first_in_time if attempts[-1].started >= 0]
+    world.run(person)
+    wishes = world.wishes()
+    started = [wish[-1].started - wish[0].arrived for wish in wishes if wish[-1].started >= 0]
     return {
-        **in_steady_state(of_all, edge=edge, horizon=horizon, gpus=gpus, beyond=1.0),
-        "attempts an ask": float(np.mean([len(attempts) for attempts in first_in_time])),
-        "asks served": sum(attempts[-1].finished >= 0 for attempts in first_in_time) / len(first_in_time),
-        "from asking to the start": float(np.mean([served_[-1].started - served_[0].arrived for served_ in served])),
+        **world.figures(),
+        "attempts an ask": float(np.mean([len(wish) for wish in wishes])),
+        "asks served": float(np.mean([wish[-1].finished >= 0 for wish in wishes])),
+        "from asking to the start": float(np.mean(started)),
     }
 
 
 def leavers(
-    seed: int,
-    *,
-    rate: float,
-    gpus: int,
-    seconds: float,
-    scale: float,
-    again: float,
-    pause: float,
-    at_most: int,
-    notices: bool,
-    horizon: float,
-    edge: float,
+    seed: int, *, scale: float, again: float, pause: float, at_most: int, notices: bool, **service: Any
 ) -> Found:
-    """Patience (Weibull of shape 0.7) is for the image, service included; who leaves may try again after a pause.
+    """Patience (Weibull of shape 0.7) is for the image, service included; people who leave may try again after a pause.
 
-    notices: whether who leaves the queue is taken out of it; who leaves during service is served all the same.
+    notices: whether a request whose user leaves the queue is taken out of it; during service it is served all the same.
     """
-    rng, env = np.random.default_rng(seed), simpy.Environment()
-    line: list[tuple[Attempt, simpy.Event]] = []
-    people: list[list[Attempt]] = []
-    asleep: list[simpy.Event] = []
+    world, users = World(seed, **service), count()
+    line = Line(world)
 
-    def source() -> Process:
-        while True:
-            yield env.timeout(rng.exponential(1 / rate))
-            people.append([])
-            env.process(person(people[-1]))
-
-    def person(attempts: list[Attempt]) -> Process:
+    def person() -> Process:
+        user = next(users)
         for _ in range(at_most + 1):
-            attempt, over = Attempt(env.now), env.event()
-            attempts.append(attempt)
-            line.append((attempt, over))
-            if asleep:
-                asleep.pop().succeed()
-            patience = env.timeout(scale * rng.weibull(0.7))
-            yield over | patience
-            if over.triggered:
+            attempt = world.attempt(user)
+            image = line.join(attempt)
+            yield image | world.env.timeout(scale * world.rng.weibull(0.7))
+            if image.triggered:
                 return
-            attempt.left = env.now
-            if notices and (attempt, over) in line:
-                line.remove((attempt, over))
-            if rng.random() >= again:
+            attempt.left = world.env.now
+            if notices:
+                line.take_out(attempt)
+            if world.rng.random() >= again:
                 return
-            yield env.timeout(rng.exponential(pause))
+            yield world.exponential(pause)
 
-    def gpu() -> Process:
-        while True:
-            while not line:
-                asleep.append(env.event())
-                yield asleep[-1]
-            attempt, over = line.pop(0)
-            attempt.started = env.now
-            yield env.timeout(rng.exponential(seconds))
-            attempt.finished = env.now
-            if np.isnan(attempt.left):
-                over.succeed()
-
-    env.process(source())
-    for _ in range(gpus):
-        env.process(gpu())
-    env.run(horizon)
-    of_all = [attempt for attempts in people for attempt in attempts]
-    done = [attempt for attempt in of_all if edge <= attempt.finished < horizon]
-    first_in_time = within_first(people, edge, horizon - edge)
+    world.run(person)
+    wishes = world.wishes()
+    done = [attempt for attempt in world.attempts if world.edge <= attempt.finished < world.horizon]
     return {
-        **in_steady_state(of_all, edge=edge, horizon=horizon, gpus=gpus, beyond=1.0),
-        "left": float(np.mean([attempt.left >= 0 for attempt in within(of_all, edge, horizon - edge)])),
+        **world.figures(),
+        "left": float(np.mean([attempt.left >= 0 for attempt in world.watched()])),
         "wasted": float(np.mean([attempt.left >= 0 for attempt in done])),
-        "attempts an ask": float(np.mean([len(attempts) for attempts in first_in_time])),
-        "asks served": float(np.mean([not attempts[-1].left >= 0 for attempts in first_in_time])),
+        "attempts an ask": float(np.mean([len(wish) for wish in wishes])),
+        "asks served": float(np.mean([not wish[-1].left >= 0 for wish in wishes])),
     }
 
 
@@ -163,71 +99,43 @@ def storm(
     quiet: float,
     lasting: float,
     after: float,
-    gpus: int,
-    seconds: float,
     patience: float,
     retries: int,
     bound: int,
+    **service: Any,
 ) -> Found:
-    """A spike of people who leave unnoticed and try again at once: the service works for those who have left.
+    """A spike of people who leave unnoticed and try again at once: the service works for people who have left.
 
-    Who finds `bound` others waiting is not told, and tries again when their patience is over.
+    A user who finds `bound` others waiting is refused without being told, and tries again when patience is over.
     """
-    rng, env, horizon = np.random.default_rng(seed), simpy.Environment(), quiet + lasting + after
-    line: deque[tuple[Attempt, simpy.Event]] = deque()
-    asleep: list[simpy.Event] = []
-    attempts: list[Attempt] = []
+    world = World(seed, rate=peak, horizon=quiet + lasting + after, **service)
+    env, line = world.env, Line(world)
 
-    def source() -> Process:
-        while True:
-            yield env.timeout(rng.exponential(1 / peak))
-            in_spike = quiet <= env.now < quiet + lasting
-            if in_spike or rng.random() < base / peak:
-                env.process(person())
+    def arrive() -> Process | None:
+        in_spike = quiet <= env.now < quiet + lasting
+        return person() if in_spike or world.rng.random() < base / peak else None
 
     def person() -> Process:
         for number in range(retries + 1):
-            attempt, over = Attempt(env.now, kind=number), env.event()
-            attempts.append(attempt)
-            if len(line) < bound:
-                line.append((attempt, over))
-                if asleep:
-                    asleep.pop().succeed()
+            attempt, over = world.attempt(kind=number), env.timeout(patience)
+            if len(line.waiting) < bound:
+                yield line.join(attempt) | over
             else:
                 attempt.refused = "full"
-            env.timeout(patience).callbacks.append(partial(patience_over, over))
-            if (yield over) == "image":
+                yield over
+            if attempt.finished >= 0:
                 return
             attempt.left = env.now
 
-    def patience_over(over: simpy.Event, _: simpy.Event) -> None:
-        if not over.triggered:
-            over.succeed("left")
-
-    def gpu() -> Process:
-        while True:
-            while not line:
-                asleep.append(env.event())
-                yield asleep[-1]
-            attempt, over = line.popleft()
-            attempt.started = env.now
-            yield env.timeout(rng.exponential(seconds))
-            attempt.finished = env.now
-            if not over.triggered:
-                over.succeed("image")
-
-    env.process(source())
-    for _ in range(gpus):
-        env.process(gpu())
-    env.run(horizon)
+    world.run(arrive)
     found: Found = {}
     for name, begins, ends in (
         ("before", 0.0, quiet),
         ("spike", quiet, quiet + lasting),
-        ("end", horizon - after / 2, horizon),
+        ("end", world.horizon - after / 2, world.horizon),
     ):
-        came = within(attempts, begins, ends)
-        done = [attempt for attempt in attempts if begins <= attempt.finished < ends]
+        came = within(world.attempts, begins, ends)
+        done = [attempt for attempt in world.attempts if begins <= attempt.finished < ends]
         in_time = sum(np.isnan(attempt.left) for attempt in done)
         found |= {
             f"asks a second, {name}": sum(attempt.kind == 0 for attempt in came) / (ends - begins),
@@ -237,3 +145,48 @@ def storm(
             f"refused, {name}": sum(bool(attempt.refused) for attempt in came) / len(came),
         }
     return found
+
+
+def visits(
+    seed: int,
+    *,
+    patience: float,
+    think: float,
+    images: float,
+    r: float,
+    sigma: float,
+    churn: float,
+    **service: Any,
+) -> Found:
+    """Each wants 1 + a negative binomial of images, one after the other, and may give up the rest when one fails.
+
+    images: the mean; r: dispersion; sigma: of the lognormal by which people differ in how many more than one they want.
+    A user who leaves the queue is taken out of it; one who leaves during service is served all the same.
+    """
+    world, users = World(seed, **service), count()
+    line, rng = Line(world), world.rng
+
+    def person() -> Process:
+        user = next(users)
+        more = (images - 1) * math.exp(sigma * rng.normal() - sigma**2 / 2)
+        for number in range(1 + rng.negative_binomial(r, r / (r + more))):
+            if number > 0:
+                yield world.exponential(think)
+            attempt = world.attempt(user)
+            image = line.join(attempt)
+            yield image | world.exponential(patience)
+            if not image.triggered:
+                attempt.left = world.env.now
+                line.take_out(attempt)
+                if rng.random() < churn:
+                    return
+
+    world.run(person)
+    watched, visited = world.watched(), np.unique([attempt.user for attempt in world.attempts], return_counts=True)[1]
+    return {
+        **world.figures(),
+        "left": float(np.mean([attempt.left >= 0 for attempt in watched])),
+        "asks a second": len(watched) / (world.horizon - 2 * world.edge),
+        "asks a person": float(visited.mean()),
+        "asked once": float((visited == 1).mean()),
+    }

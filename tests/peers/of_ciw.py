@@ -1,4 +1,4 @@
-"""What Ciw is asked: impatience, priorities, rooms of a few places, and a surge."""
+"""The questions for Ciw: impatience, priorities, bounded queues, and a surge."""
 
 from collections.abc import Callable
 from typing import Any

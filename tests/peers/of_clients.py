@@ -1,4 +1,4 @@
-"""What plain programs in SimPy are asked about clients: limits of each, and a throttle of their own."""
+"""The questions about clients for plain programs in SimPy: limits of each, and a throttle of their own."""
 
 from collections.abc import Callable
 
@@ -10,7 +10,7 @@ from tests.peers.samples import MEANS, SHORT, SLOWER, Figures, Question, in_time
 from tests.random_scenarios import plain
 from tests.studies.theory.queues import observed, poisson, queue, room, steady
 
-# What one client may ask for.
+# Limits of one client.
 
 
 def limits(

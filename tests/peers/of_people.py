@@ -1,4 +1,4 @@
-"""What plain programs in SimPy are asked about people: who is refused, leaves, storms a service, wants more."""
+"""The questions about people for plain programs in SimPy: refusals, impatience, storms, several images."""
 
 from typing import Any
 
@@ -7,14 +7,14 @@ import pandas as pd
 from sim.profile.profile import constant_profile
 from sim.results.run import Run
 from sim.scenario.scenario import Scenario
-from tests.oracles import simpy_people, simpy_visits
+from tests.oracles import simpy_people
 from tests.peers.samples import MEANS, SHORT, SLOWER, Figures, Question, in_time, longer
 from tests.random_scenarios import plain
 from tests.studies.overload.spikes import spike
 from tests.studies.theory.measures import attempts_an_ask, share_never_started, share_of_asks_served, time_in_orbit
 from tests.studies.theory.queues import observed, queue, room, share, steady
 
-# Who is refused tries again.
+# Refused users try again.
 
 
 def refused(
@@ -47,7 +47,7 @@ RETRIES: Figures = {
 }
 
 
-# Who leaves tries again, whether or not it is noticed.
+# Users who leave try again, whether or not the service notices.
 
 
 def leavers(
@@ -125,7 +125,7 @@ STORM_WINDOWS: Figures = {
 }
 
 
-# Who is served comes back for more.
+# Users who are served come back for more.
 
 
 def visits(
@@ -224,5 +224,5 @@ QUESTIONS = [
     about_leaving("people who leave, unnoticed", notices=False, rate=1.5),
     about_a_storm("a storm that stays", bound=150),
     about_a_storm("a storm that may pass", bound=55),
-    Question("people who want several", visits, simpy_visits.visits, {**VISITING, **DIFFERENT}, VISITS, SLOWER, SHORT),
+    Question("people who want several", visits, simpy_people.visits, {**VISITING, **DIFFERENT}, VISITS, SLOWER, SHORT),
 ]

@@ -1,4 +1,4 @@
-"""The simulator against another one: the same question put to both, and the z of each figure between their runs."""
+"""The simulator against another one: both run the same scenario, and each figure gets the z between their runs."""
 
 import math
 from collections.abc import Callable, Mapping
@@ -40,8 +40,8 @@ def in_time(horizon: float, edge: float) -> dict[str, Any]:
 class Question:
     """One scenario in two simulators. Both take the same settings; figures that both give are compared by name.
 
-    wrong: other settings, for ours alone, so little off that the comparison must show it; short: settings for the
-    few requests that the readable engine is asked to play.
+    wrong: settings for ours alone that are a little off, which the comparison must show; short: settings for the short
+    runs of the readable engine.
     """
 
     name: str
@@ -54,10 +54,10 @@ class Question:
 
     @property
     def first_seed(self) -> int:
-        """Of its own: else all questions would be asked of the same people, and be off together."""
+        """Of its own: else all questions would have the same people, and be off together."""
         return crc32(self.name.encode()) % 10**6
 
-    def told(self, **changed: Any) -> Scenario:
+    def scenario_with(self, **changed: Any) -> Scenario:
         return self.scenario(**{**self.settings, **changed})
 
 
@@ -73,7 +73,7 @@ def wrong(question: Question) -> Samples:
 
 
 def played(question: Question, **changed: Any) -> Samples:
-    scenario = question.told(**changed)
+    scenario = question.scenario_with(**changed)
     found: dict[str, list[float]] = {figure: [] for figure in question.figures}
     for seed in range(question.first_seed, question.first_seed + RUNS):
         run = simulate(scenario, seed=seed)

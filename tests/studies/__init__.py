@@ -1,22 +1,22 @@
-"""Studies that hold the simulator against what is known otherwise; `make validate` runs them, results in docs/results.
+"""Studies that compare the simulator with what is known independently; `make validate` runs them.
 
-They use the package as anybody else would, and are no part of it.
+Their results are in docs/results. They use the package as any user would, and are not part of it.
 """
 
 from sim.validation.study import Offer
-from tests.studies.fleet import study as fleet_study
-from tests.studies.live import study as live_study
-from tests.studies.live import torch_study
-from tests.studies.overload import study as overload_study
-from tests.studies.theory import study as theory_study
+from tests.studies.fleet.study import fleet_study
+from tests.studies.live.study import live_study
+from tests.studies.live.torch_study import torch_study
+from tests.studies.overload.study import overload_study
+from tests.studies.theory.study import theory_study
 
 STUDIES = {
-    "theory": Offer(theory_study.study),
-    "overload": Offer(overload_study.study),
-    "live": Offer(live_study.study),
-    "torch": Offer(torch_study.study, told=("device",)),
-    "traces": Offer(fleet_study.study, file="must"),
+    "theory": Offer(theory_study),
+    "overload": Offer(overload_study),
+    "live": Offer(live_study),
+    "torch": Offer(torch_study, told=("device",)),
+    "traces": Offer(fleet_study, file="must"),
 }
 
-# What 'all' means: what runs anywhere. torch is an extra, and traces are recordings to be fetched.
+# The studies that run anywhere: torch is an extra, and the recordings of traces must be downloaded.
 ALL = ("theory", "overload", "live")

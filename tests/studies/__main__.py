@@ -1,4 +1,4 @@
-"""`python -m tests.studies STUDY`: hold the simulator against what is known otherwise, misses included."""
+"""`python -m tests.studies STUDY`: compare the simulator with what is known independently, misses included."""
 
 from pathlib import Path
 from typing import Annotated
@@ -18,9 +18,11 @@ def studies(
     file: Annotated[Path | None, typer.Argument(help="traces: the folder of the recorded fleet.")] = None,
     out: Out = None,
     misses: Misses = False,
-    device: Annotated[str | None, typer.Option(help="torch: what computes, cpu (the default) or cuda.")] = None,
+    device: Annotated[
+        str | None, typer.Option(help="torch: the device that computes, cpu (the default) or cuda.")
+    ] = None,
 ) -> None:
-    """Hold the simulator against what is known otherwise: a table of predicted and actual, misses included.
+    """Compare the simulator with what is known independently: a table of predicted and actual, misses included.
 
     Studies: theory (textbook queues; 2 minutes), overload (retry storms; 6 minutes), live (a real server; 8 minutes),
     torch (the same with a model that computes; 25 minutes, needs torch), traces FOLDER (the recorded fleet GenTD26;

@@ -1,4 +1,4 @@
-"""How bursty recorded requests are minute by minute beyond their trend, against what simulated demand makes of it."""
+"""How bursty recorded requests are minute by minute beyond their trend, and how bursty simulated demand is."""
 
 import math
 from collections.abc import Sequence
@@ -73,7 +73,7 @@ def rows_of_bursts(fleet: Fleet) -> list[Row]:
 
 
 def following(mean: Floats, burstiness: float) -> Scenario:
-    """People who come at so many a minute, that rate being random as `burstiness` says."""
+    """People who arrive at this mean rate per minute, randomised as `burstiness` says."""
     end = f"{len(mean) * MINUTE!r} s"
     document: dict[str, Any] = {
         "title": "a trend",

@@ -16,7 +16,7 @@ from sim.validation.study import Row
 from tests.studies.fleet.files import SCRIPT, Fleet, Floats, Ints
 
 WITHIN = 0.1  # the relative error that still agrees, of every figure here
-# The law that scenarios are told to use: lognormal, mean 22 s, p95 45 s (sim/scenario/parts.py).
+# The law that scenarios are advised to use: lognormal, mean 22 s, p95 45 s (sim/scenario/parts.py).
 MEDIAN, SIGMA = 19.26, 0.516
 SEEDS = (1, 2, 3, 4, 5)
 GPUS = 22  # the most requests that the recording has in the system, and the fleet of the shipped scenario

@@ -52,7 +52,7 @@ def round_robin(arrived: Floats, seconds: Floats, servers: int, seed: int) -> Fl
 
 
 def at_random(arrived: Floats, seconds: Floats, servers: int, seed: int) -> Floats:
-    """Waits where each job goes to any server, all alike likely."""
+    """Waits where each job goes to a server at random, each equally likely."""
     return assigned(arrived, seconds, chosen(len(arrived), servers, seed, RANDOM), servers)
 
 
@@ -88,7 +88,7 @@ def by_jobs(arrived: Floats, seconds: Floats, servers: int, looked_at: list[rang
 
 
 def chosen(n: int, servers: int, seed: int, place: int) -> Ints:
-    """A server for each of n jobs, all alike likely."""
+    """A server for each of n jobs, each equally likely."""
     return (draws(seed, CHECK, np.arange(n), place) * servers).astype(np.int64)
 
 

@@ -25,10 +25,10 @@ RESAMPLES, RESAMPLED = 100, 10_000  # of users, and the first place of these amo
 FAILURES = 0.015  # the share of recorded requests that failed
 POPULATIONS: Mapping[str, dict[str, Any]] = {
     "fitted people (creative-studio)": {},
-    # Nobody is seen to leave, and no answer is late: only what people do by default is at stake.
+    # Nobody leaves and no answer is late, so that only default behaviour is compared.
     "default people": {"behaviour": {"patience": {"kind": "never"}, "churn": 0}},
 }
-# What the defaults claim to have from this recording; that people differ for good they leave to a scenario.
+# The figures that the defaults claim to have from this recording; lasting differences between people are a scenario's.
 CLAIMED = (
     "first day: mean requests",
     "first day: share with 1",

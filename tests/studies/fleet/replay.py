@@ -58,7 +58,7 @@ class Recorded(Service):
 
 
 def jobs_of(fleet: Fleet, minute: float, seed: int) -> Jobs:
-    """The recorded jobs, each done at a random instant of its minute, having come just so long before.
+    """The recorded jobs: each is done at a random instant of its minute, and arrives as long before as it took.
 
     minute: seconds of one.
     """
@@ -136,17 +136,17 @@ def utilisation_rows(fleet: Fleet) -> list[Row]:
 
 def rows_of_duty(case: str, recorded: Floats, predicted: Floats) -> list[Row]:
     """One prediction of duty, minute by minute, against the record."""
-    by_hour, told = hourly(recorded), hourly(predicted)
-    slope, base = np.polyfit(told, by_hour, 1)
+    by_hour, forecast = hourly(recorded), hourly(predicted)
+    slope, base = np.polyfit(forecast, by_hour, 1)
     whole, peak, least = 100 * float(by_hour.mean()), int(by_hour.argmax()), int(by_hour.argmin())
-    over = f"recorded / predicted {by_hour.mean() / told.mean():.3f}, at most {MOST_OVER}"
+    over = f"recorded / predicted {by_hour.mean() / forecast.mean():.3f}, at most {MOST_OVER}"
     line = f"recorded = {100 * base:.2f} % + {slope:.2f} x predicted, hour by hour"
     return [
-        Row(case, "correlation hour by hour", "", 1.0, correlation(by_hour, told), LEAST_R, 1.0),
+        Row(case, "correlation hour by hour", "", 1.0, correlation(by_hour, forecast), LEAST_R, 1.0),
         Row(case, "correlation minute by minute", "", 1.0, correlation(recorded, predicted), LEAST_R_BY_MINUTE, 1.0),
-        Row(case, "GPU duty, whole day", "%", whole, 100 * float(told.mean()), whole / MOST_OVER, whole, over),
-        Row(case, "GPU duty, busiest hour", "%", 100 * float(by_hour[peak]), 100 * float(told[peak]), note=line),
-        Row(case, "GPU duty, quietest hour", "%", 100 * float(by_hour[least]), 100 * float(told[least])),
+        Row(case, "GPU duty, whole day", "%", whole, 100 * float(forecast.mean()), whole / MOST_OVER, whole, over),
+        Row(case, "GPU duty, busiest hour", "%", 100 * float(by_hour[peak]), 100 * float(forecast[peak]), note=line),
+        Row(case, "GPU duty, quietest hour", "%", 100 * float(by_hour[least]), 100 * float(forecast[least])),
     ]
 
 
@@ -176,7 +176,7 @@ def dispatch_rows(fleet: Fleet, progress: Progress | None = None) -> list[Row]:
 
 
 def what_if(fleet: Fleet, jobs: Jobs, gpus: int) -> Row:
-    """The p99 of waits if the fleet had so few GPUs; the note has it with the other length of a minute."""
+    """The p99 of waits in a smaller fleet; the note has it with the other length of a minute."""
     (_, (other, minute)), waits = MINUTES.items(), pool_waits(jobs, gpus)
     shorter = jobs_of(fleet, minute, SEEDS[0])
     tight = np.quantile(central_queue(shorter.arrived, shorter.seconds, gpus, SEEDS[0]), 0.99)

@@ -15,7 +15,7 @@ from tests.studies.fleet.replay import dispatch_rows, utilisation_rows
 MOST_R = 0.15  # between the inference and the load of one pod and minute, if the first does not hold the second
 
 
-def study(progress: Progress | None = None, *, file: Path) -> Study:
+def fleet_study(progress: Progress | None = None, *, file: Path) -> Study:
     """The study of a folder with the recording's files. Raises BadInput for one that lacks them."""
 
     def done(share: float) -> None:
@@ -33,17 +33,17 @@ def study(progress: Progress | None = None, *, file: Path) -> Study:
     return Study(
         name="traces",
         title="A recorded fleet",
-        question="Are GPUs as busy, waits as short, loads as long and people as eager as in a fleet that was recorded?",
+        question="Are GPUs as busy, waits as short, loads as long and people as eager as in a recorded fleet?",
         source="Alibaba's GenTD26 (cluster-trace-v2026-GenAI in github.com/alibaba/clusterdata)",
         rows=rows,
         notes=[
-            "The fleet never was short of GPUs: the record can refute a way to dispatch, but not show how queues grow.",
+            "The fleet was never short of GPUs: the record can refute a way of dispatching, not show how queues grow.",
             f"{fleet.loads_alone:,} loads lie in minutes in which their pod completed no job: they are not replayed.",
             *([f"{fleet.nameless:,} rows name no pod, and are left out."] if fleet.nameless else []),
             "The law of loads has its mean and p95 from this recording; its p50, and what it makes of cold starts in "
             "the recording's other half, are predictions.",
             "People's defaults, and the shipped scenario's, were fitted to this very recording: that they agree says "
-            "that the simulator makes of them what it should, not that other people are alike.",
+            "that the simulator reproduces its inputs, not that other people behave in the same way.",
         ],
     )
 

@@ -1,1 +1,1 @@
-"""A real server with GPUs that only take their time, and real clients: what the simulator is held against."""
+"""A real server with real clients and GPUs that take real time, against which the simulator is held."""

@@ -1,4 +1,4 @@
-"""What the live studies play: loads, a spike and an overload as scenarios of seconds; and what is read off a run."""
+"""The cases of the live studies: loads, a spike and an overload as scenarios of seconds, with their figures."""
 
 import math
 from collections.abc import Callable
@@ -40,7 +40,7 @@ Figures = dict[str, tuple[str, float, float]]  # by name: unit, value, how far o
 
 @dataclass(frozen=True)
 class Fleet:
-    """What serves: GPUs, and how long each takes for a batch, by model ('large', and the cheaper 'small')."""
+    """GPUs, and how long each takes for a batch, by model ('large', and the cheaper 'small')."""
 
     gpus: int
     batch: int  # the most images in one
@@ -51,7 +51,7 @@ class Fleet:
 
 @dataclass(frozen=True)
 class Case:
-    """One thing to be played for real, with some seeds, and what is read off it."""
+    """A scenario that is run in real time, and the figures taken from it."""
 
     name: str
     scenario: Scenario
@@ -119,7 +119,7 @@ def quantiles(run: Run) -> Figures:
 
 
 def spike_figures(run: Run) -> Figures:
-    """Of a spike that ends: what came in time, the queue at its longest, how soon it stood, how soon it was gone."""
+    """Of a spike that ends: images in time, the longest queue, the time until it has built up and until it is empty."""
     times, lengths = queue(run)
     over = sum(SPIKE)
     empty = times[(times >= over) & (lengths == 0)]
@@ -128,7 +128,7 @@ def spike_figures(run: Run) -> Figures:
 
 
 def overload_figures(run: Run) -> Figures:
-    """Of an overload that lasts: what came in time, the queue, and attempts lost by reason."""
+    """Of an overload that lasts: images in time, the queue, and attempts lost by reason."""
     rows = run.requests
     refused = rows.loc[rows["outcome"] == REFUSED, "reason"].value_counts()
     lost = {f"refused: {reason}": int(n) for reason, n in refused.items() if n}
@@ -137,7 +137,7 @@ def overload_figures(run: Run) -> Figures:
 
 
 def crowded(run: Run, *, since: float) -> Figures:
-    """Goodput, the longest queue, and how soon after `since` two full batches for every GPU wait (where they do)."""
+    """Goodput, the longest queue, and the time from `since` until two full batches per GPU wait (if they ever do)."""
     wishes = intents(run)
     times, lengths = queue(run)
     pool = run.manifest["pools"][POOL]
@@ -150,7 +150,7 @@ def crowded(run: Run, *, since: float) -> Figures:
 
 
 def queue(run: Run) -> tuple[np.ndarray, np.ndarray]:
-    """How many requests wait, after each instant at which one comes or goes."""
+    """How many requests wait, after each instant at which one joins or leaves the queue."""
     starts, ends = queue_spans(run, POOL)
     ends = ends[~np.isnan(ends)]
     times = np.concatenate([starts, ends])
@@ -159,6 +159,6 @@ def queue(run: Run) -> tuple[np.ndarray, np.ndarray]:
 
 
 def share_in_time(run: Run) -> float:
-    """Of all wishes, those that are undecided at the end among them, the share with an image in time."""
+    """The share of all asks, including those undecided at the end, with an image in time."""
     wishes = intents(run)
     return float(wishes["in_time"].mean())

@@ -1,4 +1,4 @@
-"""What serves the batches of a live run: threads that sleep as long as a batch takes."""
+"""The GPUs of a live run: threads that sleep as long as a batch takes."""
 
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -19,7 +19,7 @@ class Device(Protocol):
 
 
 class SleepDevice:
-    """GPUs that do nothing but take their time, a thread each while they are busy."""
+    """GPUs that only take their time, with a thread for each that is busy."""
 
     def __init__(self) -> None:
         self.threads = ThreadPoolExecutor(MOST_GPUS, thread_name_prefix="gpu")
@@ -32,4 +32,4 @@ class SleepDevice:
 
 
 def sleep_until(clock: RealClock, instant: float) -> None:
-    time.sleep(max(0.0, instant - clock.now()))
+    time.sleep(max(0.0, instant - clock.now))

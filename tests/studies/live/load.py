@@ -1,38 +1,24 @@
-"""The live clients: everybody comes at an instant stamped beforehand, however the server does, and acts as drawn."""
+"""The live clients: everybody arrives at an instant stamped beforehand, however the server does, and acts as drawn."""
 
 import numpy as np
 
 from sim.engine.readable.crowd import Crowd
 from sim.errors import BadInput
-from sim.model.chance import count_of, quantile, sample
-from sim.model.gateway import HOPELESS
+from sim.model.chance import count_of, sample
+from sim.model.choices import leaves_for_good, time_until_next, wants_regeneration
 from sim.model.knobs import MOST
-from sim.model.request import ABANDONED, REFUSED, SERVED
-from sim.model.retry import pause_before_retry
-from sim.model.streams import (
-    ATTEMPTS,
-    BREAK,
-    CHURN,
-    COUNT,
-    FEATURE,
-    PATIENCE,
-    PAUSE,
-    REGENERATE,
-    RETRY,
-    THINK,
-    draw,
-    pair,
-)
+from sim.model.request import ABANDONED, REFUSED, SERVED, Request
+from sim.model.retry import chance_of_retry, own_pause, pause_before_retry
+from sim.model.streams import ATTEMPTS, COUNT, FEATURE, PATIENCE, RETRY, draw, pair
 from sim.scenario.scenario import Scenario
 from tests.studies.live.clock import RealClock
-from tests.studies.live.pool import Attempt
 from tests.studies.live.server import Server
 
-LONGEST = 43200.0  # seconds of a run, before which nobody comes back for another day
+LONGEST = 43200.0  # seconds of a run: before that nobody comes back for another day
 
 
 class Load:
-    """Everybody's life, as the simulator's readable engine has it, in real time.
+    """Everybody's life in real time.
 
     Patience, and the latency that the log gives, count from when an attempt was due, not from when it was sent.
     """
@@ -50,83 +36,65 @@ class Load:
             self.clock.spawn(self.life(user, instant))
 
     async def life(self, user: int, due: float) -> None:
-        """One day of use: ask, wait or leave, retry, think, until nothing more is wanted. `due`: when it begins."""
-        crowd, key = self.crowd, self.crowd.key[user]
+        """One day of use, which begins at `due`: ask, wait or leave, retry, think, until nothing more is wanted."""
+        crowd, key, behaviour = self.crowd, self.crowd.key[user], self.behaviour
         crowd.admitted[user] = due
         if crowd.newcomer[user]:
             crowd.born[user] = due
-            self.server.signups += 1
+            self.server.counts.signups += 1
         self.server.active += 1
-        wanted = int(count_of(*self.behaviour.requests.law, crowd.activity[user], draw(self.seed, COUNT, key, 0)))
+        wanted = int(count_of(*behaviour.requests.law, crowd.activity[user], draw(self.seed, COUNT, key, 0)))
         ask = 0
         while ask < wanted:
             if ask > 0:
-                due = await self.sleep(self.until_next(key, ask))
+                breaks, think = behaviour.breaks, behaviour.think.law
+                pause = time_until_next(breaks.probability, *breaks.lasting.law, *think, self.seed, key, ask)
+                due = await self.sleep(pause)
             feature = int(np.searchsorted(self.shares, draw(self.seed, FEATURE, key, ask), side="right"))
             request = await self.want(user, ask, feature, due)
             ask += 1
-            late = self.clock.now() - due > self.slo[feature]
-            if draw(self.seed, CHURN, key, ask) < self.chance_of_leaving(request, late=late):
-                crowd.left[user] = self.clock.now()
+            served, late = request.outcome == SERVED, self.clock.now - due > self.slo[feature]
+            if leaves_for_good(served, late, behaviour.churn, behaviour.churn_late, self.seed, key, ask):
+                crowd.left[user] = self.clock.now
                 break
-            degraded = request.outcome == SERVED and request.level > 0
-            wanted += degraded and draw(self.seed, REGENERATE, key, ask) < self.behaviour.regenerate
+            wanted += wants_regeneration(served, request.level, behaviour.regenerate, self.seed, key, ask)
         self.server.active -= 1
 
-    async def want(self, user: int, ask: int, feature: int, due: float) -> Attempt:
-        """One wish come true or given up: attempts until one is served. The last of them."""
-        key, retry = self.crowd.key[user], self.behaviour.retry
+    async def want(self, user: int, ask: int, feature: int, due: float) -> Request:
+        """Attempts until one is served or the user gives up. The last of them."""
+        key, retry, gateway = self.crowd.key[user], self.behaviour.retry, self.server.gateway
         for attempt in range(retry.at_most + 1):
             k = ask * ATTEMPTS + attempt
-            self.lateness.append(max(0.0, self.clock.now() - due))
-            request = self.server.ask(user, feature, ask, attempt, due)
+            self.lateness.append(max(0.0, self.clock.now - due))
+            request = self.server.receive(user, feature, ask, attempt, due)
             if request.outcome is None:
-                await self.wait_for(request, k)
-            if request.outcome == SERVED or attempt >= min(retry.at_most, self.server.retries[MOST]):
+                await self.wait_for(request, key, k, due)
+            if request.outcome == SERVED or attempt >= min(retry.at_most, gateway.retries[MOST]):
                 break
             whether, how_long = pair(self.seed, RETRY, key, k)
-            if whether >= self.chance_of_retry(request) or not self.server.pays_for_retry():
+            left, chances = request.outcome == ABANDONED, (retry.probability, retry.after_leaving, retry.hopeless)
+            if whether >= chance_of_retry(left, request.reason, *chances) or not gateway.pays_for_retry():
                 break
             request.retry = True
-            own = min(quantile(*retry.backoff.law, how_long) * retry.growth**attempt, retry.longest)
+            own = own_pause(*retry.backoff.law, retry.growth, retry.longest, attempt, how_long)
             told, first = request.outcome == REFUSED, ask * ATTEMPTS
-            due = await self.sleep(pause_before_retry(self.server.retries, own, told, self.seed, key, first, attempt))
+            due = await self.sleep(pause_before_retry(gateway.retries, own, told, self.seed, key, first, attempt))
         return request
 
-    async def wait_for(self, request: Attempt, k: int) -> None:
+    async def wait_for(self, request: Request, key: int, k: int, due: float) -> None:
         """Wait until a request is over, or patience is."""
         law = self.behaviour.patience_notified if request.notified else self.behaviour.patience
-        patience = sample(*law.law, self.seed, PATIENCE, request.key, k)
-        leaving = None
-        if patience < np.inf:
-            leaving = self.clock.at(request.arrived + patience, self.server.leave, request)
+        patience = sample(*law.law, self.seed, PATIENCE, key, k)
+        leaving = self.clock.call(due + patience, self.server.leave, request) if patience < np.inf else None
         await request.done  # type: ignore[misc]
         if leaving is not None:
             leaving.cancel()
 
     async def sleep(self, seconds: float) -> float:
-        """Do nothing for so long. The instant at which that was due to end."""
-        due = self.clock.now() + seconds
+        """Do nothing for some seconds. The instant at which that was due to end."""
+        due = self.clock.now + seconds
         await self.clock.until(due)
         return due
-
-    def chance_of_retry(self, request: Attempt) -> float:
-        retry = self.behaviour.retry
-        if request.outcome == ABANDONED:
-            return retry.after_leaving
-        return retry.hopeless if request.reason in HOPELESS else retry.probability
-
-    def chance_of_leaving(self, request: Attempt, *, late: bool) -> float:
-        if request.outcome != SERVED:
-            return self.behaviour.churn
-        return self.behaviour.churn_late if late else 0.0
-
-    def until_next(self, key: int, ask: int) -> float:
-        """Seconds from an image, or from giving up on it, to wanting the next: a thought, or a break."""
-        breaks = self.behaviour.breaks
-        if breaks.probability > 0 and draw(self.seed, BREAK, key, ask) < breaks.probability:
-            return float(sample(*breaks.lasting.law, self.seed, PAUSE, key, ask))
-        return float(sample(*self.behaviour.think.law, self.seed, THINK, key, ask))
 
 
 def check_playable(scenario: Scenario) -> None:

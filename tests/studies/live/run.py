@@ -1,4 +1,4 @@
-"""One live run from its start to its horizon, as the tables of a simulated one, with how well the machine kept time."""
+"""Live runs from start to horizon: the tables of a simulated run, and how well the machine kept time."""
 
 import asyncio
 import math
@@ -15,7 +15,7 @@ from sim.engine.play import controls_of, without_garbage_collection
 from sim.engine.readable.crowd import Crowd
 from sim.engine.simulate import chosen
 from sim.model.controls import Policy
-from sim.policies.playbook import Step, Timed, in_order
+from sim.policies.playbook import Step, in_order
 from sim.results.run import Run, run_from
 from sim.scenario.parts import Recording
 from sim.scenario.people import people_of
@@ -32,24 +32,24 @@ PRESSURE = Path("/proc/pressure/cpu")
 class Vitals:
     """How well a machine kept time in a live run. Seconds, but for the drift."""
 
-    gap: float  # by how much the event loop was late at worst
+    gap: float  # the longest delay of the event loop
     lateness: float  # of sent attempts behind when they were due, 99th percentile
-    drift: float  # by what share batches took longer than planned, all together
-    pressure: float = math.nan  # the share of the run in which something waited for a core; nan where nobody says so
+    drift: float  # how much longer than planned batches took in total, as a share
+    pressure: float = math.nan  # the share of the run in which something waited for a core; nan where it is not known
 
 
 @dataclass(frozen=True)
 class Gate:
-    """What a machine must keep for a live run to count."""
+    """The limits that a machine must keep for a live run to count."""
 
-    shortest: float  # seconds of a short batch, of which the next two are shares
+    shortest: float  # seconds of a short batch; the next two are shares of it
     gap: float = 0.3
     lateness: float = 0.03
     drift: float = 0.003
     pressure: float = 0.25
 
     def faults(self, vitals: Vitals) -> list[str]:
-        """Why a run does not count; empty where it does."""
+        """Why a run does not count; empty if it does."""
         found = []
         if vitals.gap > self.gap * self.shortest:
             found.append(f"the event loop stood still for {vitals.gap * 1e3:.0f} ms")
@@ -72,7 +72,7 @@ class LiveRun:
 
 
 class Ticks:
-    """The clock that the control process sees: it says when it wants to be called again."""
+    """The clock that the control process sees: it keeps the instant at which that wants to be called again."""
 
     now = 0.0
 
@@ -83,20 +83,16 @@ class Ticks:
 Playbook = str | Sequence[Step | Policy] | None
 
 
-def run_live(scenario: Scenario, playbook: Playbook = None, *, seed: int = 1) -> LiveRun:
-    """Play a scenario in real time: as long as its horizon. Raises BadInput for what a live run cannot play."""
-    return run_together([(scenario, playbook, seed)])[0]
-
-
 def run_together(
     wanted: Sequence[tuple[Scenario, Playbook, int]],
     *,
     device: Device | None = None,
     loop: Callable[[], asyncio.AbstractEventLoop] = precise_loop,
 ) -> list[LiveRun]:
-    """Several live runs at once, each a scenario under a playbook with a seed (see sim.simulate), on one event loop.
+    """Play scenarios in real time, each under a playbook with a seed (see sim.simulate), at once on one event loop.
 
-    device: what serves the batches; threads that sleep where None. Tables are made when all runs are over.
+    device: what serves the batches; threads that sleep where None. Tables are made when all runs are over. Raises
+    BadInput for a scenario that a live run cannot play.
     """
     own = SleepDevice() if device is None else None
 
@@ -115,7 +111,7 @@ def run_together(
 
 
 class Session:
-    """One live run: made ready, played, and read off."""
+    """One live run: made ready, played, and turned into tables."""
 
     def __init__(self, scenario: Scenario, playbook: Playbook, seed: int, device: Device):
         check_playable(scenario)
@@ -126,27 +122,33 @@ class Session:
         self.clock = RealClock()
         self.server = Server(self.clock, scenario, crowd, controls_of(scenario), seed, device)
         self.load = Load(self.clock, scenario, crowd, self.server, seed)
-        self.decisions: list[dict[str, Any]] = []
-        self.fleets: list[dict[str, Any]] = []
+        self.rows: dict[str, list[dict[str, Any]]] = {"decisions": [], "fleets": []}
 
     async def play(self) -> None:
         """From the start to the horizon, in real time."""
         before = waited_for_cores()
         self.clock.start()
-        rows = self.decisions, self.fleets
-        self.clock.spawn(steer(self.clock, self.scenario, self.playbook, self.server, *rows))
-        self.clock.spawn(self.load.play())
-        self.clock.spawn(self.clock.watch())
+        for work in (self.steer(), self.load.play(), self.clock.watch()):
+            self.clock.spawn(work)
         await self.clock.run_until(self.scenario.horizon)
         self.pressure = (waited_for_cores() - before) / self.scenario.horizon
+
+    async def steer(self) -> None:
+        """The control process of every engine, called at its ticks in real time."""
+        ticks, horizon = Ticks(), self.scenario.horizon
+        span: dict[str, Any] = {"tick": self.scenario.control_tick, "horizon": horizon, "progress": None, **self.rows}
+        for instant in control(cast(Clock, ticks), self.server.controls, self.playbook, self.server, **span):
+            ticks.now = cast(float, instant)
+            if ticks.now >= horizon:
+                return
+            await self.clock.until(ticks.now)
 
     def result(self) -> LiveRun:
         """The tables of what happened."""
         run = run_from(
             self.scenario,
             self.server.log(),
-            self.decisions,
-            self.fleets,
+            **self.rows,
             playbook=self.name,
             seed=self.seed,
             engine="live",
@@ -154,33 +156,14 @@ class Session:
             recording=Recording(),
             wall_seconds=self.scenario.horizon,
         )
-        waits = np.array([a.started - a.received for a in self.server.attempts if a.started == a.started])
+        waits = np.array([r.started - r.arrived for r in self.server.requests if r.started == r.started])
         return LiveRun(run, vitals(self.clock, self.server, self.load, self.pressure), waits)
 
 
-async def steer(
-    clock: RealClock,
-    scenario: Scenario,
-    playbook: list[Timed],
-    server: Server,
-    decisions: list[dict[str, Any]],
-    fleets: list[dict[str, Any]],
-) -> None:
-    """The control process of every engine, called at its ticks in real time."""
-    ticks = Ticks()
-    rows: dict[str, Any] = {"decisions": decisions, "fleets": fleets, "progress": None}
-    span: dict[str, Any] = {"tick": scenario.control_tick, "horizon": scenario.horizon}
-    for instant in control(cast(Clock, ticks), server.controls, playbook, server, **span, **rows):
-        if cast(float, instant) >= scenario.horizon:
-            return
-        await clock.until(cast(float, instant))
-        ticks.now = cast(float, instant)
-
-
 def vitals(clock: RealClock, server: Server, load: Load, pressure: float) -> Vitals:
-    """How the machine did."""
+    """How well the machine kept time."""
     over = [batch for batch in server.batches if batch.finished == batch.finished]
-    planned, took = sum(batch.planned for batch in over), sum(batch.seconds for batch in over)
+    planned, took = sum(batch.seconds for batch in over), sum(batch.finished - batch.started for batch in over)
     return Vitals(
         gap=clock.gap,
         lateness=float(np.quantile(load.lateness, 0.99)) if load.lateness else 0.0,

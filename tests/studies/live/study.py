@@ -29,13 +29,13 @@ TRIES = 3  # runs of a case and seed at most, until one passes the gate
 AT_ONCE = 7  # runs that share an event loop
 SEEDS = range(1, 6)
 BASE, EACH = 0.2, 0.1  # a batch of n images takes BASE + n EACH seconds
-FEW = 100  # losses of a reason in a run: fewer are shown, and held to no bound
+FEW = 100  # losses of a reason in a run; fewer are shown without a bound
 GATE = Gate(shortest=BASE)
 
 
 @dataclass(frozen=True)
 class Pair:
-    """A case with a seed: as it was for real, as it was simulated, and why it does not count (empty where it does)."""
+    """A case with a seed: its live run, its simulated run, and why it does not count (empty if it does)."""
 
     case: Case
     seed: int
@@ -44,23 +44,23 @@ class Pair:
     faults: list[str]
 
 
-def study(progress: Progress | None = None) -> Study:
-    """Play every case for real with every seed (in seven minutes, more where runs are discarded), and simulate it."""
+def live_study(progress: Progress | None = None) -> Study:
+    """Run every case live with every seed (seven minutes, more if runs are discarded), and simulate it."""
     wanted = cases()
     made = played([(case, seed) for case in wanted for seed in SEEDS], progress)
     rows = compared(made) + ranking([pair for pair in made if pair.case.figures is overload_figures])
     return Study(
         name="live",
         title="A live server",
-        question="Does a real server, with real clients and GPUs that sleep, do what the simulator says it does?",
-        source="an asyncio server on this machine, under the same policies, asked by the same people",
+        question="Does a server in real time, with real clients and GPUs that sleep, do what the simulator predicts?",
+        source="an asyncio server on this machine, with the same gateway, queues, policies and people",
         rows=rows,
         notes=notes(made, GATE),
     )
 
 
 def cases() -> list[Case]:
-    """What is played: loads below capacity, a spike that ends, and an overload under each playbook."""
+    """Loads below capacity, a spike that ends, and an overload under each playbook."""
     profiles = {
         name: constant_profile(name, BASE * share, largest_batch=4, per_image=EACH * share)
         for name, share in (("large", 1.0), ("small", 0.5))
@@ -74,7 +74,7 @@ def cases() -> list[Case]:
 
 
 def played(wanted: Sequence[tuple[Case, int]], progress: Progress | None) -> list[Pair]:
-    """Every run made of each case and seed: until one passes the gate, TRIES at most."""
+    """All runs of each case and seed: until one passes the gate, TRIES at most."""
     made: list[Pair] = []
     for first in range(0, len(wanted), AT_ONCE):
         left = list(wanted[first : first + AT_ONCE])
@@ -116,7 +116,7 @@ def both(pair: Pair) -> tuple[Figures, Figures]:
 
 
 def means(case: str, found: Sequence[tuple[Figures, Figures]], note: str = "") -> list[Row]:
-    """Rows of what was found live and simulated by seed: each figure's mean over the seeds in which both have it."""
+    """One row per figure: its live and simulated means over the seeds in which both have it."""
     rows = []
     for name in dict.fromkeys(name for one in found for side in one for name in side):
         unit, _, within = next(side[name] for one in found for side in one if name in side)
@@ -157,7 +157,7 @@ def ranking(pairs: Sequence[Pair]) -> list[Row]:
 
 
 def notes(pairs: Sequence[Pair], gate: Gate) -> list[str]:
-    """What the machine was held to, how it did, and which runs were discarded."""
+    """The limits that the machine must keep, how it did, and the runs that were discarded."""
     runs = {id(pair.live): pair for pair in pairs}.values()  # one may be held against several predictions
     kept = [pair.live.vitals for pair in runs if not pair.faults]
     gone = [f"{pair.case.name}, seed {pair.seed} ({', '.join(pair.faults)})" for pair in runs if pair.faults]

@@ -18,7 +18,7 @@ NEEDS_TORCH = "pip install 'meltpoint[bench]'"
 
 @dataclass(frozen=True)
 class Work:
-    """What an image of a model is made of: a preset of the benchmark, at a size and a number of steps."""
+    """The work of one image: a preset of the benchmark, at a size and a number of steps."""
 
     preset: str
     side: int  # px
@@ -28,7 +28,7 @@ class Work:
 class TorchDevice:
     """One GPU ('cuda') or one core ('cpu'): batches go to a process that holds the model, one after the other.
 
-    works: by the model of a request, what an image of it is made of. Raises BadInput without torch, or such a device.
+    works: by the model of a request, the work of one image. Raises BadInput without torch, or such a device.
     """
 
     def __init__(self, works: Mapping[str, Work], device: str):
@@ -36,7 +36,7 @@ class TorchDevice:
         # Not a thread: the model's Python would keep the event loop waiting for the interpreter.
         self.process = ProcessPoolExecutor(1, mp_context=get_context("spawn"))
         try:
-            with told_of_its_end():
+            with death_of_the_process_reported():
                 self.process.submit(check, device).result()
             for model in self.works:
                 self.seconds(model, 1)  # built and warm before anybody asks
@@ -45,13 +45,13 @@ class TorchDevice:
             raise
 
     async def serve(self, clock: RealClock, until: float, model: str, size: int) -> None:
-        with told_of_its_end():
+        with death_of_the_process_reported():
             await clock.loop.run_in_executor(self.process, make, self.works[model], self.device, size)
 
     def seconds(self, model: str, size: int) -> float:
         """How long a batch takes, the way to the process and back included."""
         began = time.perf_counter()
-        with told_of_its_end():
+        with death_of_the_process_reported():
             self.process.submit(make, self.works[model], self.device, size).result()
         return time.perf_counter() - began
 
@@ -60,13 +60,13 @@ class TorchDevice:
 
 
 @contextmanager
-def told_of_its_end() -> Iterator[None]:
+def death_of_the_process_reported() -> Iterator[None]:
     """Raises BadInput where the process with the model has died."""
     try:
         yield
     except BrokenProcessPool:
         why = "the process with the model has ended"
-        raise BadInput(why, key="--device", expected="memory for it, and nobody who stops it") from None
+        raise BadInput(why, key="--device", expected="enough memory, and a process that is not killed") from None
 
 
 # Run in the process that holds the model.
@@ -81,7 +81,7 @@ def check(device: str) -> None:
 
 
 def make(work: Work, device: str, size: int) -> None:
-    """Make so many images, and wait until they are there."""
+    """Make a batch of images, and wait until they are done."""
     call, synchronize = pipeline(work, device, size)
     call()
     synchronize()
@@ -89,7 +89,7 @@ def make(work: Work, device: str, size: int) -> None:
 
 @cache
 def pipeline(work: Work, device: str, size: int) -> tuple[Callable[[], Any], Callable[[], None]]:
-    """What makes a batch, its inputs at hand; and what waits for the device."""
+    """A function that makes a batch, its inputs prepared, and one that waits for the device."""
     from sim.profile.measure.machine import Machine
 
     call = model_of(work.preset, device).pipeline(size, work.side, 1, work.steps)

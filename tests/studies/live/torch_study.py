@@ -1,4 +1,4 @@
-"""The study `torch`: a live server whose GPU computes; which part of an error is the profile's, which the queue's."""
+"""The study `torch`: a live server whose GPU computes, and how much of an error is due to its profile."""
 
 import math
 from collections.abc import Callable
@@ -25,7 +25,7 @@ from tests.studies.live.torch_device import TorchDevice, Work
 
 Made = Callable[[Fleet], Case]
 
-WORKS = {  # by device: what an image is made of
+WORKS = {  # by device and model: the work of one image
     "cpu": {"large": Work("tiny", 128, 96), "small": Work("tiny", 128, 48)},
     "cuda": {"large": Work("flux-schnell", 512, 2), "small": Work("flux-schnell", 512, 1)},
 }
@@ -53,12 +53,12 @@ PROFILED: dict[str, dict[str, float]] = {
     "cpu": {},
     "cuda": {"latency p50": 0.02, "latency p95": 0.05, "latency p99": 0.08},
 }
-GATE = Gate(shortest=0.13, drift=math.inf)  # that batches take longer than planned is what the study is about
+GATE = Gate(shortest=0.13, drift=math.inf)  # the study is about batches that take longer than planned
 
 Seconds = dict[str, np.ndarray]  # of batches measured alone, by model: visits x sizes from 1
 
 
-def study(progress: Progress | None = None, *, device: str = "cpu") -> Study:
+def torch_study(progress: Progress | None = None, *, device: str = "cpu") -> Study:
     """Play every case with every seed on a torch device ('cpu' or 'cuda'), between two calibrations, and simulate it.
 
     A quarter of an hour and more. Raises BadInput without torch, and for a device that is not there.
@@ -80,7 +80,7 @@ def study(progress: Progress | None = None, *, device: str = "cpu") -> Study:
     return Study(
         name="torch",
         title=f"A live server with a model on {device}",
-        question="Does a server whose GPU really computes do what the simulator makes of that GPU's profile?",
+        question="Does a server whose GPU really computes do what the simulator predicts from that GPU's profile?",
         source="an asyncio server on this machine and a diffusion model with random weights, asked by the same people",
         rows=compared(pairs),
         notes=[f"torch {version_of('torch')}.", *notes(pairs, GATE)],
@@ -88,7 +88,7 @@ def study(progress: Progress | None = None, *, device: str = "cpu") -> Study:
 
 
 def played(gpu: TorchDevice, make: Made, seed: int) -> list[Pair]:
-    """One run, held against two predictions: with the service times as they were, and from a profile of the device."""
+    """One live run and two predictions of it: with its own service times, and from a profile of the device."""
     before = measured(gpu)
     mean = before["large"].mean(axis=0)
     fleet = fleet_of(before, full=BATCH / mean[-1])
@@ -126,7 +126,7 @@ def fleet_of(seconds: Seconds, *, full: float) -> Fleet:
 
 
 def bounded(figures: Callable[[Run], Figures], bounds: dict[str, float], run: Run) -> Figures:
-    """Figures, and what they are held to here."""
+    """Figures with the bounds of this study."""
     return {name: (unit, value, bounds.get(name, math.nan)) for name, (unit, value, _) in figures(run).items()}
 
 

@@ -67,7 +67,7 @@ def spike(
     late: bool = False,
     record: str = "timeline",
 ) -> Scenario:
-    """Everybody asks once, tries again at once when patience is over, and is drawn a picture all the same."""
+    """Everybody asks once and tries again as soon as patience is over; abandoned requests are served all the same."""
     steps = [{"policy": {"kind": "queue bound", "requests": bound}}, *(policies or [])]
     document = {
         "title": "A spike that ends",
@@ -116,6 +116,6 @@ def at_the_end(run: Run, seconds: float = 300.0) -> tuple[float, float, float]:
 
 
 def recovered(run: Run) -> bool:
-    """Whether nearly everybody is served again at the end."""
+    """Whether more than nine of ten first asks are served at the end."""
     new, _, good = at_the_end(run)
     return good > 0.9 * new

@@ -15,7 +15,7 @@ from tests.studies.overload.spikes import at_the_end, experiment_a, experiment_d
 
 EXPERIMENTS: dict[str, Callable[..., Scenario]] = {"A": experiment_a, "D": experiment_d}
 OF = {"A": 20, "D": 10}  # runs of the reference, and of the compiled engine
-# The fewest of which all could be told from none by Fisher's test at CHANCE: the readable engine takes seconds a run.
+# The fewest runs of which all differ from none by Fisher's test at CHANCE: the readable engine takes seconds a run.
 READABLE = {"A": 3, "D": 4}
 CHANCE = 0.001
 
@@ -64,7 +64,7 @@ def shed(share: float) -> list[dict[str, Any]]:
 
 
 def fleet(gpus: int) -> list[dict[str, Any]]:
-    """So many GPUs from the end of D's spike on."""
+    """A fleet of this size from the end of D's spike on."""
     return policies(kind="scheduled capacity", pool="gpus", gpus=gpus, begins="1500 s")
 
 
@@ -114,21 +114,21 @@ CASES = {
 }
 
 
-def study(progress: Progress | None = None) -> Study:
+def overload_study(progress: Progress | None = None) -> Study:
     """Every experiment of the reference, on both engines."""
     tasks = [(name, engine) for name in CASES for engine in ("compiled", "simpy")]
     rows = [row for found in in_parallel(rows_of, None, tasks, progress=progress) for row in found]
     return Study(
         "overload",
         "Overload that outlives its cause",
-        "After a spike people's retries may keep a service down. Does it recover as often as a reference says?",
+        "After a spike, retries may keep a service down. Does it recover as often as in a reference simulation?",
         "a reference simulation of experiment A of Isaacs and others (HotOS 2025; 20 runs a row), and of D, the same "
         "in the size of images (10 runs a row)",
         rows,
         [
             f"Both counts may come from one chance of recovery: Fisher's exact test, p > {CHANCE}.",
-            "The readable engine has fewer runs, just so many that all can be told from none.",
-            "Attempts a second, over the last 300 s, are shown beside it; where a chance decides they vary.",
+            "The readable engine has fewer runs: the fewest for which all recovering differs significantly from none.",
+            "Attempts per second over the last 300 s are shown beside it; where chance decides, they vary.",
         ],
     )
 
@@ -144,7 +144,7 @@ def rows_of(_: None, name: str, engine: str, report: Progress) -> list[Row]:
         count += recovered(run)
         attempts += at_the_end(run)[1] / runs
         report(seed / runs)
-    allowed = [n for n in range(runs + 1) if alike(n, runs, case.recovered, of)]
+    allowed = [n for n in range(runs + 1) if agree(n, runs, case.recovered, of)]
     low, high = min(allowed) / runs, max(allowed) / runs
     label, note = f"{name} ({engine})", f"{count} of {runs}; reference {case.recovered} of {of}"
     return [
@@ -153,7 +153,7 @@ def rows_of(_: None, name: str, engine: str, report: Progress) -> list[Row]:
     ]
 
 
-def alike(count: int, runs: int, of_reference: int, of: int) -> bool:
+def agree(count: int, runs: int, of_reference: int, of: int) -> bool:
     """Whether two counts may come from one chance (Fisher's exact test)."""
     table = np.array([[count, runs - count], [of_reference, of - of_reference]])
     return bool(stats.fisher_exact(table).pvalue > CHANCE)

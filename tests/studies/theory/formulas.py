@@ -1,4 +1,4 @@
-"""Rows of the tables that a run cannot show better: what our own rules and closed forms give for them."""
+"""Rows of the tables that need no run: our own rules and closed forms evaluated for them."""
 
 import math
 from collections.abc import Callable, Iterable, Mapping
@@ -87,7 +87,7 @@ def decaying(p: Mapping[str, Any]) -> Found:
     return {"t_peak": float(times[queue.argmax()])}
 
 
-# By system: what gives the figures, and by how large a share of itself a figure may be off.
+# By system: the function that gives the figures, and the relative error that is allowed.
 FORMULAS: dict[str, tuple[Callable[[Mapping[str, Any]], Found], float]] = {
     "token bucket greedy client": (greedy, 0.0),
     "daily quota GCRA period/N": (first_day, 0.0),

@@ -1,4 +1,4 @@
-"""What a run of a queue shows of the metrics of the tables: shares, means over requests, and means over time."""
+"""The metrics of the tables as measured in a run: shares, means over requests, and means over time."""
 
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -13,7 +13,7 @@ Of = Callable[[Run], float]
 
 
 class Measure(NamedTuple):
-    """What is measured in each run for a row of the tables, and what it must be."""
+    """What is measured in each run for a row of the tables, and its exact value."""
 
     figure: str
     target: float
@@ -139,11 +139,11 @@ def empty_after(run: Run, instant: float) -> float:
     return float(moments[waiting_at(run, moments) == 0][0])
 
 
-# Those who were refused and try again: the orbit.
+# The orbit: users who were refused and will try again.
 
 
 def wishes(run: Run) -> pd.DataFrame:
-    """A row a person: when they first asked, started and finished; nan is not yet."""
+    """One row per person: when they first asked, started and finished; nan is not yet."""
     by = run.requests.groupby("user")
     return pd.DataFrame({"asked": by["arrived"].min(), "started": by["started"].max(), "done": by["finished"].max()})
 

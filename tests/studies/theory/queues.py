@@ -1,4 +1,4 @@
-"""Queues of the textbooks as scenarios, the tables' values for them, and the z that compares the two."""
+"""Textbook queues as scenarios, their exact values from the tables, and the z that compares the two."""
 
 import csv
 import json
@@ -95,7 +95,7 @@ def per_second(value: float) -> str:
 
 
 def room(requests: int) -> dict[str, Any]:
-    """The policy by which so many may wait."""
+    """The policy that bounds the queue."""
     return {"kind": "queue bound", "requests": requests}
 
 
@@ -130,7 +130,7 @@ def mean_wait_in(run: Run) -> float:
 
 
 def share_waiting(run: Run) -> float:
-    """Share of the started attempts that did not start at once."""
+    """Share of started attempts that had to wait."""
     return float((waits(observed(run)) > 0).mean())
 
 
@@ -140,7 +140,7 @@ def share(outcome: str) -> Callable[[Run], float]:
 
 
 def waiting_at(run: Run, times: ArrayLike) -> np.ndarray:
-    """How many requests wait at each of these times, where nobody leaves the queue but to be served."""
+    """How many requests wait at each of these times, if nobody leaves the queue unserved."""
     rows = run.requests
     joined = np.sort(rows["arrived"].to_numpy())
     started = np.sort(rows["started"].dropna().to_numpy())

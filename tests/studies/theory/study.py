@@ -1,4 +1,4 @@
-"""The simulator against queueing theory: each row of the tables, from runs of both engines, in standard errors."""
+"""The simulator against queueing theory: each row of the tables, measured in runs of both engines."""
 
 import math
 from collections.abc import Iterator, Mapping
@@ -20,7 +20,7 @@ from tests.studies.theory.systems import SYSTEMS
 SEEDS = {"compiled": 16, "simpy": 10}
 LARGEST_Z = 3.5
 ROUNDING = 1e-8  # of itself, by which a mean may be off where all seeds give the same: the tables have ten figures
-# Metrics that the short runs of simpy see too seldom.
+# Metrics of events that are too rare for the short runs of simpy.
 RARE = ("_p95", "_p99", "_std_FCFS", "_std_LCFS_nonpreemptive", "orbit empty)")
 COMPARED = ["user", "attempt", "arrived", "started", "finished", "left"]
 NOT_SIMULATED = {("fluid exponentially decaying surge", "t_peak")}
@@ -29,13 +29,13 @@ CANNOT = {
     "M/G/1 preemptive-resume priority": "a batch on a GPU is never interrupted",
     "M/M^[b]/1 bulk service (late joiners allowed)": "a batch is closed when it starts",
     "M/M/1 constant retrial": "each person retries on their own clock, so the retrial rate grows with their number",
-    "APF shuffle sharding": "too rare to be seen in runs; that every hand is dealt equally often is a test of the deal",
+    "APF shuffle sharding": "too rare to be seen in runs; a test of the deal checks that every hand is equally likely",
 }
 NO_ERLANG = "times of a batch vary as lognormal or exponential, or not at all, or between kinds of request"
 
 
-def study(progress: Progress | None = None) -> Study:
-    """Every row of the tables, on both engines where it takes runs."""
+def theory_study(progress: Progress | None = None) -> Study:
+    """Every row of the tables, on both engines where it needs runs."""
     tasks = [(system, number, engine) for engine in SEEDS for system, number, _, _ in cases() if system in SYSTEMS]
     rows = [row for found in in_parallel(rows_of, None, tasks, progress=progress) for row in found]
     return Study(
@@ -48,16 +48,16 @@ def study(progress: Progress | None = None) -> Study:
         [
             f"A row of runs agrees where the mean over {SEEDS['compiled']} seeds (compiled engine) or {SEEDS['simpy']} "
             f"(simpy, in shorter runs) is within {LARGEST_Z} standard errors of the exact value.",
-            "simpy is slow: what is rare, and queues that need long runs, it is not asked for in this way. That all "
+            "simpy is slow, so it does not run rare figures and queues that need long runs. That all "
             "attempts of a run of every case are the same in both engines is a row of its own.",
             "A quantile is measured as the share of requests beyond it, a deviation as the mean square.",
-            "A row of a formula is a rule or closed form of the simulator itself, without a run.",
+            "A row marked formula evaluates a rule or closed form of the simulator itself, without a run.",
         ],
     )
 
 
 def cases() -> Iterator[tuple[str, int, Mapping[str, Any], Mapping[str, float]]]:
-    """What takes a run of its own: the system, a number within it, parameters and metrics; all rows that are told."""
+    """The cases that are run: the system, a number within it, parameters and metrics."""
     for system, found in truths_by_system().items():
         for number, (params, metrics) in enumerate(split(found)):
             if why_not(system, params) == "":
@@ -66,7 +66,7 @@ def cases() -> Iterator[tuple[str, int, Mapping[str, Any], Mapping[str, float]]]
 
 
 def split(found: Truths) -> Truths:
-    """The rows of M/G/1 that are served last come first in a case of their own."""
+    """Rows of M/G/1 under last come, first served become a case of their own."""
     parts: Truths = []
     for params, metrics in found:
         last = {name: value for name, value in metrics.items() if "LCFS" in name}
@@ -76,7 +76,7 @@ def split(found: Truths) -> Truths:
 
 
 def why_not(system: str, params: Mapping[str, Any]) -> str:
-    """Why a system cannot be told in this model; empty where it can."""
+    """Why this model cannot express a system; empty if it can."""
     if system == "M/M^[b]/1 bulk service (late joiners allowed)" and params["b"] == 1:
         return ""  # M/M/1
     if str(params.get("service", "")).startswith("erlang"):
@@ -85,20 +85,20 @@ def why_not(system: str, params: Mapping[str, Any]) -> str:
 
 
 def rows_of(_: None, system: str, number: int, engine: str, report: Progress) -> list[Row]:
-    """One case on one engine: a row a metric."""
+    """One case on one engine: one row per metric."""
     params, metrics = next((p, m) for name, n, p, m in cases() if (name, n) == (system, number))
     if engine == "simpy":
         metrics = {metric: value for metric, value in metrics.items() if not metric.endswith(RARE)}
-    told, case = SYSTEMS[system](params, metrics, engine), label(system, params)
+    model, case = SYSTEMS[system](params, metrics, engine), label(system, params)
     found: dict[str, list[float]] = {metric: [] for metric in metrics}
-    seeds = SEEDS[engine] if told.long else 1
+    seeds = SEEDS[engine] if model.long else 1
     for seed in range(1, seeds + 1):
-        run = simulate(told.scenario, seed=seed, engine=engine)
-        for metric in metrics if told.long else ():
-            found[metric].append(told.measures[metric].of(run))
+        run = simulate(model.scenario, seed=seed, engine=engine)
+        for metric in metrics if model.long else ():
+            found[metric].append(model.measures[metric].of(run))
         report(seed / seeds)
-    rows = [row_of(case, engine, told.measures[name], np.array(values)) for name, values in found.items() if values]
-    return [*rows, same_row(case, run, told.scenario)] if engine == "simpy" else rows
+    rows = [row_of(case, engine, model.measures[name], np.array(values)) for name, values in found.items() if values]
+    return [*rows, same_row(case, run, model.scenario)] if engine == "simpy" else rows
 
 
 def same_row(case: str, run: Run, scenario: Scenario) -> Row:
@@ -118,7 +118,7 @@ def same_values(a: pd.Series, b: pd.Series) -> Any:
 
 
 def row_of(case: str, engine: str, measure: Measure, samples: np.ndarray) -> Row:
-    """The mean of the samples, and between which bounds it must lie."""
+    """The mean of the samples, and the bounds between which it must lie."""
     error = float(samples.std(ddof=1)) / math.sqrt(len(samples))
     off = max(LARGEST_Z * error, ROUNDING * abs(measure.target))
     low = 0.0 if measure.at_most else measure.target - off
@@ -130,7 +130,7 @@ def row_of(case: str, engine: str, measure: Measure, samples: np.ndarray) -> Row
 
 
 def formula_rows() -> list[Row]:
-    """Rows that take no run."""
+    """Rows that need no run."""
     rows = []
     for system, (formula, share) in FORMULAS.items():
         for params, metrics in truths_by_system()[system]:
@@ -145,7 +145,7 @@ def formula_rows() -> list[Row]:
 def unexpressed_rows() -> list[Row]:
     """Rows that the model cannot express, with the reason."""
     return [
-        Row(label(system, params), metric, "", value, math.nan, note=f"cannot be told: {why_not(system, params)}")
+        Row(label(system, params), metric, "", value, math.nan, note=f"cannot be expressed: {why_not(system, params)}")
         for system, found in truths_by_system().items()
         for params, metrics in found
         if why_not(system, params)

@@ -12,10 +12,10 @@ from tests.studies.theory.queues import CONSTANT, poisson, queue, room, steady, 
 
 Params = Mapping[str, Any]
 REQUESTS = {"compiled": 50_000, "simpy": 2_000}  # in a run, after the warm-up
-FORGOTTEN = 17  # warm-ups, each of some six relaxation times, after which a mean hardly knows where it came from
-MOST = 12_000  # requests that simpy is asked to observe in a run
-LARGE = 10  # a surge is a fluid in the limit of many requests: rates of the tables, times so many
-SMALL = 40  # and this one is long: its rates by so many
+FORGOTTEN = 17  # warm-ups, each of some six relaxation times, after which a mean hardly depends on its start
+MOST = 12_000  # requests that simpy observes in a run
+LARGE = 10  # a surge is a fluid in the limit of many requests: this multiplies the rates of the tables
+SMALL = 40  # and this divides the rates of a long one
 
 
 @dataclass(frozen=True)
@@ -28,7 +28,7 @@ class System:
 
 
 def steady_state(params: Params, metrics: Mapping[str, float], engine: str, warm_up: float, **how: Any) -> System:
-    """A queue in the long run: the warm-up, so many requests, and as long again that nobody observes."""
+    """A queue in the long run: the warm-up, the requests observed, and as long again unobserved."""
     rate, more = how.pop("rate", params.get("lam")), how.pop("longer", 1)
     observed, long = more * REQUESTS[engine] / rate, True
     if engine == "simpy":
@@ -166,7 +166,7 @@ def amplified(p: Params, metrics: Mapping[str, float], engine: str) -> System:
 
 
 def token_bucket(p: Params, metrics: Mapping[str, float], engine: str) -> System:
-    """The limiter starts with a full burst: the warm-up makes it forget."""
+    """The limiter starts with a full burst, which is spent in the warm-up."""
     limit = {"kind": "rate limit", "rate": f"{p['rate']} per second", "burst": p["burst"]}
     how = {"gpus": 50, "seconds": 0.001, "noise": CONSTANT, "waves": [poisson(p["lam"])], "policies": [limit]}
     return steady_state(p, metrics, engine, 100.0, **how)
@@ -186,7 +186,7 @@ def served_in(windows: int) -> Callable[[Run], float]:
 
 
 def little(p: Params, metrics: Mapping[str, float], engine: str) -> System:
-    """As many GPUs as anybody wants; or, where they are counted, a hundredth of them, never idle."""
+    """More GPUs than are ever busy; or, where the table counts them, a hundredth of them, never idle."""
     if "gpus" in p:
         gpus, seconds = p["gpus"] // 100, float(p["batch_latency_s"])
         rate = 2.0 * gpus * p["batch"] / seconds
