@@ -169,8 +169,9 @@ def of_time(a: Arrivals) -> dict[str, float]:
 def compared(recorded: Arrivals, generated: Sequence[Arrivals], *, resamples: int = 60) -> pd.DataFrame:
     """One row per statistic: recorded with its standard error (bootstrap over users), generated (mean, deviation), z.
 
-    z is the difference over the combined error. The bootstrap assumes that users are independent: where the calendar or a
-    few users dominate a figure (hour peaks, gaps between requests, the top 1 %) its error is too small and z too large.
+    z is the difference over the combined error. The bootstrap assumes that users are independent: where the calendar or
+    a few users dominate a figure (hour peaks, gaps between requests, the top 1 %), its error is too small and z too
+    large.
     """
     values = statistics(recorded)
     made = pd.DataFrame([statistics(one) for one in generated])
