@@ -51,7 +51,7 @@ FLOORS: list[dict[str, str]] = [
 
 # Libraries that only these rooms and files may import: each is heavy, or has one way of being used here.
 PLACES = {
-    "simpy": {"engine.readable", "engine.clock", "engine.control", "engine.simulate"},
+    "simpy": {"engine.readable", "engine.clock", "engine.control"},
     "numba": {"model.jit", "engine.compiled"},
     "llvmlite": {"engine.compiled"},
     "matplotlib": {"plots", "report"},

@@ -11,7 +11,7 @@ COMPLETION, LINGER, CONTROL, ABANDON, ASK, SIGNUP = range(1, 7)
 
 
 class Clock(Environment):
-    """A SimPy environment; events triggered by succeed() still come before the `at` events of the same instant."""
+    """A SimPy environment; what succeed() triggers at an instant still comes before that instant's `at` events."""
 
     def at(self, time: float, kind: int, number: int, then: Callable[[Event], Any] | None = None) -> Event:
         """An event at `time` seconds. `then` is called with it, before any process that waits for it."""

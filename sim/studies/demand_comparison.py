@@ -170,7 +170,8 @@ def compared(recorded: Arrivals, generated: Sequence[Arrivals], *, resamples: in
     """One row per statistic: recorded with its standard error (bootstrap over users), generated (mean, deviation), z.
 
     z is the difference over the combined error. The bootstrap assumes that users are independent: where the calendar or
-    a few users dominate a figure (hour peaks, gaps between requests, the top 1 %) its error is too small, z too large.
+    a few users dominate a figure (hour peaks, gaps between requests, the top 1 %), its error is too small and z too
+    large.
     """
     values = statistics(recorded)
     made = pd.DataFrame([statistics(one) for one in generated])
