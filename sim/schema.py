@@ -8,7 +8,10 @@ from pydantic import BaseModel, ConfigDict, SerializerFunctionWrapHandler, model
 class Strict(BaseModel):
     """A frozen value read from a file or made in Python by the same checks."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True, protected_namespaces=())
+    # defer_build: checks are compiled when a class is first used, which makes `import sim` faster.
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, populate_by_name=True, protected_namespaces=(), defer_build=True
+    )
 
     @model_serializer(mode="wrap")
     def with_kind(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
