@@ -1,4 +1,4 @@
-"""The scalar rules of chance: times, counts and noise from keyed draws, written once for every engine."""
+"""The scalar rules of chance: times, counts and noise from keyed draws."""
 
 import math
 
@@ -13,7 +13,7 @@ NEVER, CONSTANT, UNIFORM, EXPONENTIAL, LOGNORMAL, WEIBULL = range(6)
 
 @njit
 def quantile(kind, a, b, u):  # type: ignore[no-untyped-def]
-    """The value of a law below which a share u of its values lies.
+    """The quantile of a law at u.
 
     constant a; uniform a to b; exponential of mean a; lognormal of median a, sigma b; Weibull of scale a, shape b.
     Exponential and Weibull take the share above it: the logarithm is exact where they are long.
@@ -50,7 +50,7 @@ NOISES = {  # by the names that a scenario has for them
 
 @njit
 def noise(kind, sigma, seed, stream, entity, k):  # type: ignore[no-untyped-def]
-    """What a batch's measured seconds are multiplied by: 1, lognormal of mean 1, or exponential of mean 1."""
+    """The factor on a batch's measured seconds: 1, lognormal of mean 1, or exponential of mean 1."""
     if kind == NO_NOISE:
         return 1.0
     if kind == EXPONENTIAL_NOISE:
@@ -63,9 +63,9 @@ FIXED, NEGATIVE_BINOMIAL = range(2)
 
 @njit
 def count_of(kind, mean, r, at_most, activity, u):  # type: ignore[no-untyped-def]
-    """How many requests somebody of this activity (mean 1) wants on a day of use: 1 to at_most, from one uniform u.
+    """The number of requests that a person of this activity (mean 1) wants on a day of use, 1 to at_most; u: uniform.
 
-    fixed: mean, whoever it is; negative binomial: 1 + one of mean (mean - 1) activity and dispersion r, by inversion.
+    fixed: mean, whatever the activity; negative binomial: 1 + one of mean (mean - 1) activity and dispersion r.
     """
     if kind == FIXED:
         return int(mean)
@@ -93,7 +93,7 @@ def poisson_of(mean, u):  # type: ignore[no-untyped-def]
 
 @njit
 def character(sigma, heavy, times, loyalty, seed, stream, entity):  # type: ignore[no-untyped-def]
-    """A person's activity, and what their chance of coming back is multiplied by; both of mean 1 over people."""
+    """A person's activity, and the factor on their chance of coming back; both of mean 1 over people."""
     activity, returning = 1.0, 1.0
     if sigma > 0.0:
         z = normal(seed, stream, entity, 0)
@@ -120,13 +120,13 @@ def place_of(bounds, u):  # type: ignore[no-untyped-def]
 
 @njit
 def midnight_of(since, day, local):  # type: ignore[no-untyped-def]
-    """The local midnight with which the day begins that is `day` days after `since`; `local` is the time there at 0."""
+    """The local midnight of the day that is `day` days after `since`; local: the local time at instant 0."""
     return (math.floor((since + local) / DAY) + day) * DAY - local
 
 
 @njit
 def weight_of_day(flat, by_weekday, since, day, local):  # type: ignore[no-untyped-def]
-    """What the chance of coming back `day` days after `since` is multiplied by; by_weekday from Monday."""
+    """The factor on the chance of coming back `day` days after `since`; by_weekday from Monday."""
     if flat:
         return 1.0
     return by_weekday[round((midnight_of(since, day, local) + local) / DAY) % 7]
@@ -134,7 +134,7 @@ def weight_of_day(flat, by_weekday, since, day, local):  # type: ignore[no-untyp
 
 @njit
 def hour_of_return(flat, quantiles, since, day, local, u):  # type: ignore[no-untyped-def]
-    """The instant, `day` days after `since`, at which somebody comes back: at any hour alike, or as the day goes there.
+    """The instant, `day` days after `since`, at which a person comes back: at any hour (flat), or by local habits.
 
     quantiles: local seconds since midnight, at evenly spaced probabilities.
     """
@@ -148,11 +148,11 @@ def hour_of_return(flat, quantiles, since, day, local, u):  # type: ignore[no-un
 
 @njit
 def day_of_return(using, staying, fate, loyalty, flat, by_weekday, since, day, local, u):  # type: ignore[no-untyped-def]
-    """The day, counted from the first, on which somebody comes back after `day`; len(using) if on none of them.
+    """The day, counted from the first, on which a person comes back after `day`; len(using) if on none of them.
 
-    using: the chance of use by day; staying: the share not gone for good by then, with whom one of this fate in (0, 1)
-    leaves. The days come each with its chance, one uniform u for all: the first on which 1 - (1 - p) (1 - p) ...
-    exceeds it.
+    using: the chance of use by day; staying: the share of people not gone for good by then: a person has gone once
+    it is not above their fate, in (0, 1). One uniform u decides for all days: the person comes back on the first on
+    which 1 - (1 - p) (1 - p) ... exceeds it.
     """
     away = 1.0
     for later in range(day + 1, len(using)):

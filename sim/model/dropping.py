@@ -1,4 +1,4 @@
-"""What is dropped from a queue when its turn has come: expiry, CoDel, and folly's CoDel; called by every engine."""
+"""The scalar rules of dropping a request when its turn has come: expiry, CoDel, and folly's CoDel."""
 
 import math
 
@@ -7,14 +7,14 @@ import numpy as np
 from sim.model.jit import njit
 from sim.model.knobs import CODEL, EXPIRE, FORESIGHT, INTERVAL, TARGET
 
-# What CoDel remembers of a pool: the first kind's state machine, then folly's.
+# The state of CoDel for one pool: first the standard's state machine, then folly's.
 FIRST_ABOVE, DROP_NEXT, COUNT, LAST_COUNT, DROPPING, PHASE, INTERVAL_END, LEAST_DELAY, FRESH, OVERLOADED = range(10)
 CODEL_STATE = 10
 STEADY, JUST_DROPPED, FIRST_DROP = range(3)  # phases
 
 
 def fresh_codel() -> np.ndarray:
-    """Of a pool whose queue has not been looked at."""
+    """The state of a pool whose queue has not been looked at."""
     state = np.zeros(CODEL_STATE)
     state[FRESH] = 1.0
     return state
@@ -24,7 +24,7 @@ def fresh_codel() -> np.ndarray:
 def dropped(pool, codel, waited, seconds, left, now):  # type: ignore[no-untyped-def]
     """Whether a request is dropped when its turn comes, after `waited` seconds, `left` others still waiting.
 
-    pool: its knobs; codel: what is remembered; seconds: what its service would take.
+    pool: its knobs; codel: its state; seconds: of the request's service.
     """
     if waited + (seconds if pool[FORESIGHT] > 0 else 0.0) > pool[EXPIRE]:
         return True
@@ -37,7 +37,7 @@ def dropped(pool, codel, waited, seconds, left, now):  # type: ignore[no-untyped
 
 @njit
 def codel_drops(s, target, interval, waited, left, now):  # type: ignore[no-untyped-def]
-    """CoDel (RFC 8289; Linux codel_impl.h), asked about one request after the other as each leaves the queue."""
+    """CoDel (RFC 8289; Linux codel_impl.h), called for one request after the other as each leaves the queue."""
     above = False
     if waited < target or left == 0:
         s[FIRST_ABOVE] = 0.0

@@ -1,7 +1,7 @@
-"""The scalar rules of the gateway: each is written once, here, and called by every engine.
+"""The scalar rules of the gateway, each written once and called by every engine.
 
-Knobs are rows of numbers, indexed by the names in sim.model.knobs; what the gateway remembers of one user and meter is
-another such row, its limiter.
+Knobs are rows of numbers, indexed by the names in sim.model.knobs. A limiter is another such row: what the gateway
+remembers of one user and meter.
 """
 
 import math
@@ -50,7 +50,7 @@ REASONS = (
     "shed for good",
     "ration",
 )
-HOPELESS = (GATE, OVER_QUOTA, SHED_FOR_GOOD)  # refusals that will not be otherwise in a minute
+HOPELESS = (GATE, OVER_QUOTA, SHED_FOR_GOOD)  # refusals that retrying soon cannot change
 
 # A limiter row: GCRA's theoretical arrival time, then each kind of quota in slots of its own.
 TAT, DAY, DAY_USED, DAY_BEFORE, ROLL_START, ROLL_USED, NEXT_SLOT, FIRST_SLOT = range(8)
@@ -66,7 +66,7 @@ def fresh_limiter() -> np.ndarray:
 
 @njit
 def forget(limiter):  # type: ignore[no-untyped-def]
-    """Make a limiter that of a user the gateway has not seen."""
+    """Reset a limiter to that of a user the gateway has not seen."""
     limiter[:] = -np.inf
     limiter[DAY_USED] = limiter[DAY_BEFORE] = limiter[ROLL_USED] = limiter[NEXT_SLOT] = 0.0
 
@@ -90,7 +90,7 @@ def quota_allows(limiter, quota, window, kind, now, midnight):  # type: ignore[n
     if kind == SLIDING:  # exact: the quota-th last use must be a window ago
         oldest = int(limiter[NEXT_SLOT] - quota) % SLIDING_SLOTS
         return limiter[FIRST_SLOT + oldest] <= now - window
-    # The sliding counter takes the uses of the window before as spread evenly.
+    # The sliding counter takes the uses of the window before to be spread evenly.
     today = math.floor((now + midnight) / window)
     elapsed = (now + midnight) / window - today
     before, used = counted(limiter, today)
@@ -136,11 +136,10 @@ def charge(limiter, knobs, now, midnight):  # type: ignore[no-untyped-def]
 def decide(knobs, limiter, now, midnight, age, in_flight, granted, inside, queued, wait, lot, chance):  # type: ignore[no-untyped-def]
     """The gateway's answer to one request: GRANTED (and charged to the limiter), or the first reason to refuse.
 
-    age: seconds since signup; in_flight: this user's requests in the service; granted: requests since the last control
-    tick, of everybody of this tier for this feature; inside: requests in the pool; queued: those that wait there (-1
-    where a GPU is free to take this one at once, so that a bound of 0 is a service without a queue); wait: expected
-    wait, seconds; lot, chance: uniform draws for the roll-out (one a user) and for shedding (one a request, or a user
-    and time). A refusal uses up nothing.
+    age: seconds since signup; in_flight: this user's requests in the service; granted: requests of this tier for this
+    feature since the last control tick; inside: requests in the pool; queued: those that wait there (see queue_ahead);
+    wait: expected wait, seconds; lot, chance: draws for the roll-out and for shedding (see rollout_lot, shed_draw). A
+    refusal uses up nothing.
     """
     if lot >= knobs[OPEN] or age < knobs[MIN_AGE]:
         return GATE
@@ -166,7 +165,7 @@ def decide(knobs, limiter, now, midnight, age, in_flight, granted, inside, queue
 
 @njit
 def level_of(knobs, deepest, chance):  # type: ignore[no-untyped-def]
-    """How far down its ladder, `deepest` at most, a wish is served; chance: a uniform draw, one a wish."""
+    """The level of the ladder, at most `deepest`, at which a wish is served; chance: a uniform draw, one per wish."""
     return min(int(knobs[OTHER] if chance < knobs[MIXED] else knobs[LEVEL]), deepest)
 
 

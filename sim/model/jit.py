@@ -1,7 +1,7 @@
-"""numba's njit for all compiled rules, with a cache on disk that forgets when any of their sources changes.
+"""numba's njit for all compiled functions, with a cache on disk that is renewed when any of their sources changes.
 
-numba itself looks only at the file a function stands in, not at what that function calls from other files: after a
-change there it would go on with the old machine code, and give old numbers.
+numba itself looks only at the file that a function is in, not at what it calls from other files: after a change there
+it would go on with the old machine code, and give old numbers.
 """
 
 import hashlib
@@ -51,7 +51,7 @@ def use_cache() -> None:
 def njit(function: Callable[..., Any]) -> Any:
     """Compile a function of numbers and arrays at its first call, for good.
 
-    It may not make arrays: so no references are counted, which costs more than most of these functions do.
+    It may not make arrays, so that no references are counted, which would cost more than most of these functions.
     """
     return numba.njit(cache=True, error_model="numpy", _nrt=False)(function)
 

@@ -1,4 +1,4 @@
-"""The nouns of the model: what is asked for, one attempt at it, and how that can end."""
+"""The nouns of the model: the spec that is asked for, one attempt to get it, and its possible outcomes."""
 
 from dataclasses import dataclass
 from math import nan
@@ -9,10 +9,10 @@ OUTCOMES = (SERVED, REFUSED, ABANDONED, UNFINISHED)
 
 
 class Spec(NamedTuple):
-    """What a request asks of a model: the key under which a profile is measured.
+    """The work that a request asks of a model, and the key under which a profile is measured.
 
-    `side` is in pixels, `steps` are denoising steps, `frames` is 1 for an image; `images` is how many images (or clips)
-    a request wants.
+    `side` is in pixels, `steps` are denoising steps, `frames` is 1 for an image; `images` is the number of images (or
+    clips) wanted.
     """
 
     model: str
@@ -33,12 +33,12 @@ class Request:
     """One attempt of one user, and, when over, its row in the request table. Times in seconds; nan is never."""
 
     user: int
-    ask: int  # the how-manieth thing this user wants; all attempts at it share the number
+    ask: int  # the number of this wish among those of its user; all its attempts share it
     attempt: int
     tier: int
     feature: int
     arrived: float
-    asked: int  # index of the spec the user wants
+    asked: int  # index of the spec wanted
     spec: int  # index of the spec granted
     level: int = 0  # how far down the feature's ladder the gateway sent it; 0 is as asked
     priority: int = 0
@@ -46,13 +46,13 @@ class Request:
     reason: int = 0  # why it was refused; 0 is not refused
     outcome: str | None = None
     started: float = nan
-    dequeued: float = nan  # when it left the queue: to a GPU, or dropped, or taken out
+    dequeued: float = nan  # when it left the queue: for a GPU, dropped, or taken out
     finished: float = nan
     left: float = nan
     batch: int | None = None
     gpu_seconds: float = nan
     retry: bool = False  # the user will try again
     waited_out: bool = False  # the linger of a batch it heads is over
-    timed: bool = False  # patience will be over at some time
-    notified: bool = False  # the user was told to come back for it, and is more patient
+    timed: bool = False  # its user has finite patience
+    notified: bool = False  # the user was asked to come back for it later, and is more patient
     done: object = None  # the engine's event: served, or found to be over

@@ -1,16 +1,16 @@
-"""How flows share a pool: dealt to users (shuffle sharding), served in turn (deficit round robin); for every engine."""
+"""The scalar rules of flows that share a pool: dealt to users (shuffle sharding), served by deficit round robin."""
 
 from sim.model.jit import njit
 from sim.model.knobs import BY_USER, HAND, MOST_FLOWS, QUEUES, SHARING
 from sim.model.streams import DEAL, draw
 
-TURN = MOST_FLOWS  # the place, behind everybody's deficits, of whose turn it is
-DEAL_BITS = 2.0**53  # of the hash that deals
+TURN = MOST_FLOWS  # the index, behind the deficits of all flows, of the flow whose turn it is
+DEAL_BITS = 2.0**53  # the number of values of the hash that deals
 
 
 @njit
 def dealt(u, queues, hand, waiting):  # type: ignore[no-untyped-def]
-    """The flow that a user's request joins: of the hand dealt to that user the one in which the fewest wait.
+    """The flow that a user's request joins: the one with the fewest waiting requests of the hand dealt to that user.
 
     u: a uniform draw, the user's; waiting: requests by flow. Shuffle sharding as in the Kubernetes API server (KEP
     1040, dealer.go): the hand is the digits of a hash in falling bases, each moved past those before it.
@@ -47,8 +47,8 @@ def whose_turn(deficits, weights, ready, waiting, flows, quantum):  # type: igno
     """The flow that is served next: deficit round robin (Shreedhar and Varghese 1995), as in Linux's sch_fq_codel.
 
     A flow is served while its deficit, in GPU-seconds, is above 0; then it gets its weight's share of a quantum, and
-    the turn goes on. Whose queue is empty forgets its deficit. ready: by flow, below 0 where nothing of it can be
-    served now; some flow is ready. Asked again, with nothing served meanwhile, it says the same.
+    the turn goes on. A flow with an empty queue loses its deficit. ready: by flow, below 0 where no request of it can
+    be served now; some flow is ready. Called again, with nothing served meanwhile, it gives the same flow.
     """
     heaviest = 0.0
     for flow in range(flows):

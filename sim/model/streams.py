@@ -1,8 +1,8 @@
-"""Random numbers by name: draw(seed, stream, entity, k) is the same wherever and whenever it is asked for.
+"""Random numbers by name: draw(seed, stream, entity, k) is the same wherever and whenever it is called.
 
 The generator is Philox4x32-10 (Salmon, Moraes, Dror, Shaw: "Parallel random numbers: as easy as 1, 2, 3", SC 2011):
 a counter put through ten rounds of multiplication under a key. Here the key is the seed, and the counter holds the
-entity (a user, say), the stream (what the number is for) and k (the how-manieth). No draw depends on the order of
+entity (a user, say), the stream (what the number is for) and k (the index of the draw). No draw depends on the order of
 events, so every policy meets the same people, on any engine and any number of processes.
 """
 
@@ -12,7 +12,7 @@ import numpy as np
 
 from sim.model.jit import njit, njit_with_arrays
 
-# What a number is for. A value is part of every result: never renumber, only append.
+# Streams: the purpose of a number. The values are part of every result: never renumber, only append.
 SIGNUP, TIER, COUNT, RETURN, RETURN_TIME, FEATURE, THINK, PATIENCE = range(8)
 RETRY, BACKOFF, SERVICE, SHED, ROLLOUT, CHURN, WAITLIST, SPEED, LOAD = range(8, 17)
 BURST, FIT, SERVEGEN, REGION, ACTIVITY, BREAK, LIFE, IMAGES, SHARE, INVITED, INVITATION, CONVERT = range(17, 29)
@@ -64,7 +64,7 @@ def draw(seed, stream, entity, k):  # type: ignore[no-untyped-def]
 
 @njit
 def offspring(seed, stream, entity, k):  # type: ignore[no-untyped-def]
-    """The key of somebody whom (stream, entity, k) brings into the world: 62 random bits, above every given key."""
+    """The key of a person invited by (stream, entity, k): 62 random bits, above all keys of people known beforehand."""
     mask = np.uint64(MASK)
     half = np.uint64(32)
     key, who = np.uint64(seed), np.uint64(entity)
@@ -98,7 +98,7 @@ def series(seed, stream, entity, first, n):  # type: ignore[no-untyped-def]
 
 @njit
 def standard_normal(u):  # type: ignore[no-untyped-def]
-    """The standard normal value below which a share u in (0, 1) lies (Wichura 1988, AS 241, PPND16: 16 figures)."""
+    """The quantile of the standard normal at u in (0, 1) (Wichura 1988, AS 241, PPND16: 16 figures)."""
     q = u - 0.5
     if abs(q) <= 0.425:
         r = 0.180625 - q * q

@@ -35,19 +35,8 @@ from sim.engine.compiled.users import schedule_script
 from sim.engine.compiled.view import View
 from sim.engine.compiled.waitlist import length_of_line, let_in
 from sim.model.controls import LAST, Controls, PoolTelemetry, Telemetry, read_only
-from sim.model.gateway import (
-    FIRST_SLOT,
-    LIMITER,
-    forget,
-)
-from sim.model.knobs import (
-    BUCKET,
-    BUDGET,
-    FLEET,
-    KIND,
-    QUOTA,
-    SLIDING,
-)
+from sim.model.gateway import FIRST_SLOT, LIMITER, forget
+from sim.model.knobs import BUCKET, BUDGET, FLEET, KIND, QUOTA, SLIDING
 from sim.model.retry import carried_over
 from sim.results.log import Log
 from sim.results.timeline import Timeline, grid

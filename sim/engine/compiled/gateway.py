@@ -17,16 +17,7 @@ from sim.engine.compiled.records import (
     REQUESTS,
     SIGNUPS,
 )
-from sim.model.gateway import (
-    GRANTED,
-    decide,
-    forget,
-    level_of,
-    needs_limiter,
-    queue_ahead,
-    rollout_lot,
-    shed_draw,
-)
+from sim.model.gateway import GRANTED, decide, forget, level_of, needs_limiter, queue_ahead, rollout_lot, shed_draw
 from sim.model.jit import njit
 from sim.model.knobs import (
     BUCKET,

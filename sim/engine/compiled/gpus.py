@@ -8,10 +8,7 @@ from sim.engine.compiled.crowd import release
 from sim.engine.compiled.records import BATCHES, FREE_BATCHES, LEAVING, NOBODY, STARTED
 from sim.model.dispatch import batch_seconds, load_seconds
 from sim.model.jit import njit
-from sim.model.knobs import (
-    POWER,
-    SLOWDOWN,
-)
+from sim.model.knobs import POWER, SLOWDOWN
 from sim.model.streams import ATTEMPTS
 
 

@@ -13,14 +13,7 @@ from sim.model.dispatch import comes_before, is_ready, time_to_start, work_ahead
 from sim.model.dropping import dropped
 from sim.model.gateway import EXPIRED
 from sim.model.jit import njit
-from sim.model.knobs import (
-    CODEL,
-    EXPIRE,
-    LIFO,
-    NO_SHARING,
-    ORDER,
-    SHARING,
-)
+from sim.model.knobs import CODEL, EXPIRE, LIFO, NO_SHARING, ORDER, SHARING
 from sim.model.sharing import whose_turn
 
 

@@ -44,11 +44,7 @@ from sim.engine.compiled.records import (
 from sim.model.dropping import fresh_codel
 from sim.model.gateway import FIRST_SLOT
 from sim.model.jit import njit
-from sim.model.knobs import (
-    MOST_FLOWS,
-    PLAIN_POOL,
-    RETRY_KNOBS,
-)
+from sim.model.knobs import MOST_FLOWS, PLAIN_POOL, RETRY_KNOBS
 from sim.results.timeline import BUCKETS, COUNTS, LATENCIES, SECONDS
 
 

@@ -25,26 +25,13 @@ from sim.engine.compiled.records import (
 )
 from sim.engine.compiled.records import SCRIPT as A_SCRIPT
 from sim.engine.compiled.requests import key_of, never_leaves, settle
-from sim.model.chance import (
-    CONSTANT,
-    LOGNORMAL,
-    day_of_return,
-    hour_of_return,
-    quantile,
-)
+from sim.model.chance import CONSTANT, LOGNORMAL, day_of_return, hour_of_return, quantile
 from sim.model.choices import leaves_for_good, time_until_next, wants_regeneration
 from sim.model.gateway import EXPIRED
 from sim.model.jit import njit
 from sim.model.knobs import MOST
 from sim.model.retry import chance_of_retry, opens_second_account, own_pause, pause_before_retry
-from sim.model.streams import (
-    ATTEMPTS,
-    PATIENCE,
-    RETURN,
-    RETURN_TIME,
-    draw,
-    pair,
-)
+from sim.model.streams import ATTEMPTS, PATIENCE, RETURN, RETURN_TIME, draw, pair
 from sim.model.streams import LIFE as WHEN_LIFE_ENDS
 from sim.model.streams import RETRY as WHETHER
 

@@ -16,19 +16,7 @@ from sim.model.gateway import (
     rollout_lot,
     shed_draw,
 )
-from sim.model.knobs import (
-    BUCKET,
-    BUDGET,
-    FLOW,
-    OPEN,
-    PER_FIRST,
-    PER_SUCCESS,
-    PRIORITY,
-    RATIO,
-    SHED,
-    STICKY,
-    WEIGHT,
-)
+from sim.model.knobs import BUCKET, BUDGET, FLOW, OPEN, PER_FIRST, PER_SUCCESS, PRIORITY, RATIO, SHED, STICKY, WEIGHT
 from sim.model.request import Request
 from sim.model.retry import carried_over, deposited, withdrawn
 from sim.model.streams import ATTEMPTS, MIX, draw
