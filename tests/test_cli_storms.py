@@ -37,7 +37,7 @@ def test_run_prints_the_rules_and_the_warning_and_the_report_has_them(tmp_path):
     assert done.exit_code == 0, done.output
     said = " ".join(done.output.split())
     page = (tmp_path / "r/report.html").read_text()
-    for words in ("STAYED DOWN", "Retries in pool", "first asks a second"):
+    for words in ("STAYED DOWN", "Retries in pool", "first requests per second"):
         assert words in said
         assert words in page
 

@@ -117,7 +117,7 @@ def test_the_rates_are_those_of_the_replay_and_of_the_whole_service():
     r = rates(schedule)
     assert (r.mean, r.peak, r.peak_at) == (501 / 50, 500, 0)
     assert (r.full_mean, r.full_peak, r.width) == pytest.approx((501, 25_000, 1))
-    assert sentences(schedule)[0] == "501 asks by 501 users in 50 s (100 s of the scenario at 2 times its speed)."
+    assert sentences(schedule)[0] == "501 requests by 501 users in 50 s (100 s of the scenario at 2 times its speed)."
 
 
 def test_the_peak_of_a_thin_slice_is_counted_over_enough_asks():

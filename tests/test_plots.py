@@ -61,7 +61,7 @@ def test_demand_is_drawn_in_people_and_asks_of_the_whole_service(run):
     ax = axis()
     plots.demand(run, ax)
     values, edges = stairs(ax, "first requests")
-    assert ax.get_ylabel() == "asks a second"
+    assert ax.get_ylabel() == "requests per second"
     total = float((values * np.diff(edges) * 86400).sum())
     assert total == pytest.approx((run.requests["attempt"] == 0).sum() / run.scale)
 
@@ -250,7 +250,7 @@ def test_a_latency_without_end_is_written_as_never():
 def test_a_measure_that_is_zero_for_all_gets_no_panel():
     figure = plots.comparison_figure(differences(), baseline="a")
     shown = [ax.get_xlabel() for ax in figure.axes if ax.get_xlabel()]
-    assert shown == ["asks in time (%)", "p95 latency of all asks (s)"]
+    assert shown == ["requests in time (%)", "p95 latency of all requests (s)"]
     assert plots.svg_text(figure) == plots.svg_text(figure)
 
 

@@ -106,10 +106,18 @@ def test_the_scenario_says_what_is_written_down():
     assert len(every.requests) > len(some.requests) > len(none.requests) == 0
 
 
+def windowed_energy(run: Run) -> object:
+    return energy(run, (0, 60))
+
+
+def windowed_latencies(run: Run) -> object:
+    return latencies(run, window=(0, 60))
+
+
 @pytest.mark.parametrize("recording", [NOTHING, SOME], ids=["none", "some"])
 def test_what_only_rows_can_tell_is_refused_without_all_of_them(recording):
     run = simulate(load("steady", sets={"horizon": "20 min"}), recording=recording)
-    for figure in (intents, every_row, attempts_in, timeline_of, lambda run: energy(run, (0, 60))):
+    for figure in (intents, every_row, attempts_in, timeline_of, windowed_energy, windowed_latencies):
         with pytest.raises(BadInput, match="not every row") as wrong:
             figure(run)
         assert wrong.value.key == "record"
@@ -132,7 +140,7 @@ def test_a_verdict_without_rows_is_the_same_and_says_where_it_comes_from():
         none.churned,
     )
     assert sentences(none)[:-2] == sentences(every)[:-1]
-    assert sentences(none)[-2].startswith("FROM THE TIMELINE: counts are exact, quantiles of waits within 0.4 %")
+    assert sentences(none)[-2].startswith("FROM THE TIMELINE: counts are exact; quantiles of waits are within 0.4 %")
 
 
 @pytest.mark.parametrize("recording", [NOTHING, SOME], ids=["none", "some"])

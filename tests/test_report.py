@@ -164,11 +164,11 @@ def test_all_that_a_reader_may_look_for_is_there(page):
     for words_ in (
         "Do the numbers come out as arithmetic says?",
         "A slice of 1/2",
-        "Served only",
-        "All asks",
+        "Served requests only",
+        "All requests",
         "Refused attempts, by reason",
         "rate limit",
-        "What consumed the pools",
+        "What GPU time was spent on",
         "GPU-hours",
         "CO2e",
         "Signups",
@@ -186,7 +186,7 @@ def test_all_that_a_reader_may_look_for_is_there(page):
         assert words_ in page.text
 
 
-def test_asks_are_counted_at_full_scale(run):
+def test_requests_are_counted_at_full_scale(run):
     rows = tables.requests(verdict(run)).rows
     expected = outcomes(run, "tier")
     for name, row in zip(expected.index, rows, strict=False):
@@ -196,10 +196,10 @@ def test_asks_are_counted_at_full_scale(run):
     assert rows[-1][3] == amount(expected["intents"].sum() / run.scale)
 
 
-def test_served_and_all_asks_are_never_in_one_table(run):
+def test_served_and_all_requests_are_never_in_one_table(run):
     served, everyone = tables.latency_tables(verdict(run))
-    assert served.caption.startswith("Served only")
-    assert everyone.caption.startswith("All asks")
+    assert served.caption.startswith("Served requests only")
+    assert everyone.caption.startswith("All requests")
     assert [row[0] for row in everyone.rows] == ["free", "pro", "all"]
     assert "never" in {cell for row in everyone.rows for cell in row}
     assert "never" not in {cell for row in served.rows for cell in row}
@@ -210,7 +210,7 @@ def test_decisions_speak_of_the_whole_service(run):
     everybody = "all tiers; all features"
     assert ["Wed 01 Jan 2025 00:00", "queue bound", "queue", everybody, "no limit", "100 requests"] in rows
     assert ["Wed 01 Jan 2025 00:30", "waitlist", "signup rate", "newcomers", "no limit", "432 k people a day"] in rows
-    assert ["Wed 01 Jan 2025 00:10", "rate limit", "rate", "free; all features", "no limit", "1 a minute"] in rows
+    assert ["Wed 01 Jan 2025 00:10", "rate limit", "rate", "free; all features", "no limit", "1 per minute"] in rows
 
 
 def test_nothing_from_a_file_becomes_markup():

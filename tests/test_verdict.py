@@ -216,7 +216,7 @@ def test_sentences_of_a_run_by_hand():
 def test_sentences_of_a_saturated_pool():
     text = text_of(*FULL, attempt(0, user=2, left=50), attempt(0, user=3))
     assert text.startswith("NOT ALIVE")
-    assert "Pool 'gpus' saturates after 0 s (Wed 01 Jan 2025 00:00 UTC) and stays so for 100 s in all." in text
+    assert "Pool 'gpus' saturates after 0 s (Wed 01 Jan 2025 00:00 UTC) and is saturated for 100 s in total." in text
     assert "The longest queue was 2 requests, not drained by the horizon." in text
     assert "While it was saturated, 100 % of its GPU time was spent on free-tier image requests." in text
     assert "OVERLOADED AT THE HORIZON: gpus is still saturated" in text

@@ -231,7 +231,7 @@ def stay_warning(run: Run, stay: Stay) -> str:
     """The warning about a pool that stayed down, in one line."""
     return (
         f"STAYED DOWN: since {date_of(run, stay.since)} UTC first requests need {percent(stay.load)} "
-        f"of the capacity of pool '{stay.pool}', yet only {percent(stay.served)} of them are served. Retries keep it "
+        f"of the capacity of pool '{stay.pool}', yet {percent(stay.served)} of them are served. Retries keep it "
         f"down: each request is made {three_figures(stay.attempts)} times, GPUs are {percent(stay.busy)} busy, and "
         f"{percent(stay.wasted)} of their work is for users who have left."
     )

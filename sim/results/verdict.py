@@ -140,11 +140,12 @@ def pool_sentence(v: Verdict, pool: PoolVerdict) -> str:
         return f"Pool '{pool.name}' never saturates: {peak}."
     top = pool.consumed.iloc[0]
     drained = "not drained by the horizon" if math.isnan(pool.drain) else f"drained in {duration(pool.drain)}"
-    images = f"{top['tier']}-tier {top['feature']} requests"
+    tier = f"{top['tier']}-tier " if len(v.run.manifest["tiers"]) > 1 else ""
+    images = f"{tier}{top['feature']} requests"
     use = f"wasted on {images} that nobody was waiting for" if top["wasted"] else f"spent on {images}"
     return (
         f"Pool '{pool.name}' saturates after {duration(pool.first_saturated)} "
-        f"({date_of(v.run, pool.first_saturated)} UTC) and stays so for {duration(pool.saturated)} in all. "
+        f"({date_of(v.run, pool.first_saturated)} UTC) and is saturated for {duration(pool.saturated)} in total. "
         f"I{peak[1:]}, so at least {amount(pool.gpus_needed)} were needed. "
         f"The longest queue was {amount(v.full(pool.peak_queue))} requests, {drained}. "
         f"While it was saturated, {percent(top['share'])} of its GPU time was {use}."
