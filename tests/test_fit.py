@@ -259,7 +259,7 @@ def test_a_straight_line_wants_a_shape_of_1_and_no_less():
 
 
 def test_the_sentences_say_that_intervals_are_optimistic(threads):
-    assert "the intervals are optimistic" in " ".join(sentences(list(threads.values()), read_counts(THREADS)))
+    assert "The intervals are optimistic" in " ".join(sentences(list(threads.values()), read_counts(THREADS)))
 
 
 def test_fewer_than_six_points_fit_no_market_unless_it_is_given():
