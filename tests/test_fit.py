@@ -1,10 +1,12 @@
 """Curves fitted to counts: what generated them comes back, intervals hold, and no more is said than that."""
 
+import io
 import math
 from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 import yaml
 from hypothesis import given, settings
@@ -259,7 +261,7 @@ def test_a_straight_line_wants_a_shape_of_1_and_no_less():
 
 
 def test_the_sentences_say_that_intervals_are_optimistic(threads):
-    assert "the intervals are optimistic" in " ".join(sentences(list(threads.values()), read_counts(THREADS)))
+    assert "The intervals are optimistic" in " ".join(sentences(list(threads.values()), read_counts(THREADS)))
 
 
 def test_fewer_than_six_points_fit_no_market_unless_it_is_given():
@@ -434,3 +436,20 @@ def test_what_is_no_text_file_is_refused(tmp_path, content):
         path.write_bytes(content)
     with pytest.raises(BadInput):
         read_counts(path)
+
+
+def test_a_parquet_file_holds_the_same_counts_as_a_csv(table, tmp_path):
+    text = "time,users\n2023-07-06T01:00Z,2000000\n2023-07-06T03:00Z,5000000\n"
+    start = datetime(2023, 7, 5, 23, tzinfo=UTC)
+    frame = pd.read_csv(io.StringIO(text), parse_dates=["time"])
+    frame.to_parquet(tmp_path / "data.parquet")
+    packed = read_counts(tmp_path / "data.parquet", start=start)
+    assert packed.times.tolist() == table(text, start=start).times.tolist() == [2 * HOUR, 4 * HOUR]
+    assert packed.totals.tolist() == [2e6, 5e6]
+
+
+def test_comments_and_spaces_before_quotes_do_not_shift_the_line_of_a_message(table):
+    assert table('\ufeff# by hand\nhours, total\n1, "1,000"\n').totals.tolist() == [1000]
+    with pytest.raises(BadInput, match="many") as refused:
+        table("# by hand\nhours,total\n1,10\n# a pause\n\n2,many\n")
+    assert str(refused.value.file).endswith(":6")

@@ -1,1 +1,1 @@
-"""Who comes and when (signups), and what they do (users)."""
+"""Demand: the people and programs that come, and their behaviour."""

@@ -44,7 +44,7 @@ class Source(Strict):
     from_: Instant = Field(default=0.0, alias="from", description="when it begins")
     account_age: Seconds = Field(default=365 * 86400.0, description="age of the accounts behind it")
     tier: str = Field(default="", description="the tier it belongs to; drawn by the tiers' shares if empty")
-    feature: str = Field(default="", description="what it asks for; drawn by the features' shares if empty")
+    feature: str = Field(default="", description="the feature it requests; drawn by the features' shares if empty")
     retries: bool = Field(default=False, description="whether a failed request is retried, as people do")
 
 

@@ -67,7 +67,7 @@ class Profile:
         return not math.isnan(self.times.seconds(spec, size))
 
     def extent(self) -> str:
-        """What was measured, in words."""
+        """The measured range, in words."""
         return self.times.extent()
 
 

@@ -58,7 +58,7 @@ class Column:
         return found
 
     def cells(self, read: Callable[[Any], Any]) -> list[Any]:
-        """What a reader of one text (of sim.units) makes of each cell."""
+        """Each cell as read by a function of one text (of sim.units)."""
         found = []
         for row, text in enumerate(self.texts.to_pylist()):
             try:

@@ -36,8 +36,8 @@ class Broken:
 
 
 @dataclass(frozen=True)
-class Block:
-    """Some rows: columns of texts, and the line number of each row (the first line is 1)."""
+class RowBlock:
+    """Some rows of a table: columns of texts, and the line number of each row (the first line is 1)."""
 
     columns: dict[str, Any]  # pyarrow arrays of strings
     lines: NDArray[np.int64]
@@ -125,19 +125,19 @@ def delimiter(line: str) -> str:
     return max(",;\t", key=line.count)
 
 
-def table_blocks(path: Path, broken: list[Broken], progress: Progress, tidy: Tidy | None = None) -> Iterator[Block]:
+def table_blocks(path: Path, broken: list[Broken], progress: Progress, tidy: Tidy | None = None) -> Iterator[RowBlock]:
     """The rows of a CSV or Parquet file with a header, all columns as texts. Broken lines go into `broken`."""
     return parquet_blocks(path, progress) if is_parquet(path) else csv_blocks(path, broken, progress, tidy)
 
 
-def parquet_blocks(path: Path, progress: Progress) -> Iterator[Block]:
+def parquet_blocks(path: Path, progress: Progress) -> Iterator[RowBlock]:
     """A Parquet file's rows as texts; 'line' is the number of the row plus 1, as in a CSV with a header."""
     file = pq.ParquetFile(path)
     done = 0
     try:
         for batch in file.iter_batches(1 << 18):
             columns = {name: as_text(batch.column(name)) for name in batch.schema.names if is_flat(batch.column(name))}
-            yield Block(columns, done + 2 + np.arange(len(batch)))
+            yield RowBlock(columns, done + 2 + np.arange(len(batch)))
             done += len(batch)
             progress(done / max(file.metadata.num_rows, 1))
     except (OSError, pa.ArrowException) as wrong:
@@ -157,7 +157,7 @@ def as_text(values: Any) -> Any:
 
 def csv_blocks(
     path: Path, broken: list[Broken], progress: Progress = lambda _: None, tidy: Tidy | None = None
-) -> Iterator[Block]:
+) -> Iterator[RowBlock]:
     """A CSV file's rows as texts; rows with too few or too many cells go into `broken`, empty lines are skipped."""
     names = column_names(path, tidy)
     line = 2 + next((place for place, text in enumerate(first_lines(path, tidy)) if text.strip()), 0)
@@ -179,7 +179,7 @@ def csv_blocks(
                 lines = lines[~np.isin(lines, unfits)][: len(batch)]
                 line = int(lines[-1]) + 1 if len(lines) else line
                 unfits[:] = [number for number in unfits if number >= line]
-                block = Block(dict(zip(names, batch.columns, strict=True)), lines)
+                block = RowBlock(dict(zip(names, batch.columns, strict=True)), lines)
                 spanning = spanning or spans_lines(block)
                 yield without_empty_rows(block)
                 progress(min(raw.tell() / size, 1.0))
@@ -215,11 +215,11 @@ class QuoteCounter:
         return data
 
 
-def spans_lines(block: Block) -> bool:
+def spans_lines(block: RowBlock) -> bool:
     return any(pc.any(pc.match_substring(values, "\n")).as_py() for values in block.columns.values())
 
 
-def without_empty_rows(block: Block) -> Block:
+def without_empty_rows(block: RowBlock) -> RowBlock:
     """The rows of a block in which any cell is filled: an empty line is no row."""
     full = np.zeros(len(block.lines), dtype=bool)
     for values in block.columns.values():
@@ -227,4 +227,4 @@ def without_empty_rows(block: Block) -> Block:
     if full.all():
         return block
     mask = pa.array(full)
-    return Block({name: values.filter(mask) for name, values in block.columns.items()}, block.lines[full])
+    return RowBlock({name: values.filter(mask) for name, values in block.columns.items()}, block.lines[full])

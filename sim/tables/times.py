@@ -116,7 +116,7 @@ def in_utc(local: pd.Series, zone: str) -> tuple[pd.Series, Mask]:
     return taken.dt.tz_convert("UTC").dt.tz_localize(None), ambiguous
 
 
-def dates(texts: Any) -> Floats:
+def days_of_dates(texts: Any) -> Floats:
     """Days since 1970, of dates like 2025-03-31, 20250331 or 250331."""
     found = np.full(len(texts), np.nan)
     for pattern, form in DATES.items():

@@ -87,7 +87,7 @@ def fit_all(
 
 
 def by_aicc(fits: list[Fit]) -> bool:
-    """Whether there are points enough for every model to be ranked by AICc."""
+    """Whether there are enough points for every model to be ranked by AICc."""
     return all(fit.points - len(fit.free) - 2 >= AICC_FROM for fit in fits)
 
 
@@ -190,7 +190,7 @@ def wants_lower(found: optimize.OptimizeResult) -> NDArray[np.bool_]:
 
 
 def inverse(jacobian: Floats, moving: NDArray[np.bool_]) -> Floats:
-    """(J'J)^-1 over the figures that are not at a bound; infinite variances where the data cannot tell them apart."""
+    """(J'J)^-1 over the figures that are not at a bound; infinite variances where the data cannot separate them."""
     full = np.zeros((len(moving), len(moving)))
     part = jacobian[:, moving]
     if part.shape[1] == 0:

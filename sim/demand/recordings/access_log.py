@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from sim.errors import BadInput
-from sim.tables.files import BLOCK, Block, Broken, Progress, opened
+from sim.tables.files import BLOCK, Broken, Progress, RowBlock, opened
 
 # host ident authuser [day/month/year:time zone] "request" status bytes, and whatever follows (referer, agent, ...).
 # A quote within the request is escaped by a backslash.
@@ -27,7 +27,7 @@ def is_log_line(line: str) -> bool:
     return bool(pc.match_substring_regex(pa.scalar(line), LINE).as_py())
 
 
-def log_blocks(path: Path, broken: list[Broken], progress: Progress, depth: int) -> Iterator[Block]:
+def log_blocks(path: Path, broken: list[Broken], progress: Progress, depth: int) -> Iterator[RowBlock]:
     """The rows of an access log, unpacked where its name ends in .gz; lines of another shape go into `broken`.
 
     Columns: user (the login name, else the host), host, time (ISO 8601 with its zone), method, path (its first `depth`
@@ -48,7 +48,7 @@ def log_blocks(path: Path, broken: list[Broken], progress: Progress, depth: int)
         raise BadInput(f"the log cannot be read ({problem})", file=path) from None
 
 
-def log_block(whole: list[bytes], line: int, broken: list[Broken], depth: int) -> Block:
+def log_block(whole: list[bytes], line: int, broken: list[Broken], depth: int) -> RowBlock:
     """Lines as columns of texts."""
     lines = line + np.arange(len(whole))
     texts = pa.array([text.rstrip(b"\r").decode("utf-8", errors="replace") for text in whole], pa.string())
@@ -56,7 +56,7 @@ def log_block(whole: list[bytes], line: int, broken: list[Broken], depth: int) -
     fits = pc.is_valid(found).to_numpy(zero_copy_only=False)
     unfit = [Broken(int(lines[place]), texts[int(place)].as_py().strip()) for place in np.flatnonzero(~fits)]
     broken += [line for line in unfit if line.text]
-    return Block(log_columns(found.filter(pa.array(fits)), depth), lines[fits])
+    return RowBlock(log_columns(found.filter(pa.array(fits)), depth), lines[fits])
 
 
 def log_columns(found: Any, depth: int) -> dict[str, Any]:

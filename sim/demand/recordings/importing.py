@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from sim.demand.recordings.access_log import log_blocks
 from sim.demand.recordings.findings import Draft, Finding, findings, known_repairs, order_marks, rows_to_use
 from sim.demand.recordings.formats import Extra, Layout, layout_of
-from sim.demand.recordings.recorded_rows import Rows, gather
+from sim.demand.recordings.recorded_rows import Rows, read_recorded_rows
 from sim.demand.recordings.recorded_times import SECOND, RecordedTimes, read_times
 from sim.demand.recordings.servegen import generated_trace
 from sim.demand.recordings.trace import Trace
@@ -83,7 +83,7 @@ def read_rows(paths: list[Path], layout: Layout, options: ImportOptions, progres
     blocks = partial(log_blocks, depth=options.kind_depth) if log else table_blocks
     roles = {**layout.roles, **{f"extra.{name}": extra.column for name, extra in layout.extra.items()}}
     keep = {layout.roles.get(name, name): text for name, text in options.keep.items()}
-    return gather(paths, blocks, roles, keep, progress)
+    return read_recorded_rows(paths, blocks, roles, keep, progress)
 
 
 def draft_of(rows: Rows, layout: Layout, times: RecordedTimes, paths: list[Path]) -> Draft:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from sim.errors import BadInput
 from sim.tables.columns import require
-from sim.tables.files import Block, Broken, Progress
+from sim.tables.files import Broken, Progress, RowBlock
 
 
 @dataclass(frozen=True)
@@ -38,9 +38,9 @@ class Rows:
         return len(self.line)
 
 
-def gather(
+def read_recorded_rows(
     paths: list[Path],
-    blocks: Callable[[Path, list[Broken], Progress], Iterator[Block]],
+    blocks: Callable[[Path, list[Broken], Progress], Iterator[RowBlock]],
     roles: dict[str, str],
     keep: dict[str, str],
     progress: Progress,

@@ -76,7 +76,7 @@ class QueueLog:
 
 
 @dataclass(frozen=True)
-class Source:
+class MappedColumn:
     """A column of the log, and the values that mark a row; without values, the column says yes or no."""
 
     column: str
@@ -148,9 +148,9 @@ def note_on_rows(rows: Mask, what: str) -> list[str]:
     return [f"{what}: {int(rows.sum()):,} row{'s' if rows.sum() > 1 else ''}."] if rows.any() else []
 
 
-def mapped_columns(given: Sequence[str], names: list[str], file: Path) -> dict[str, Source]:
+def mapped_columns(given: Sequence[str], names: list[str], file: Path) -> dict[str, MappedColumn]:
     """The column of each name: as given, else the column of that very name. Raises BadInput."""
-    found: dict[str, Source] = {}
+    found: dict[str, MappedColumn] = {}
     for text in given:
         name, _, column = text.partition("=")
         if name not in NAMES or not column:
@@ -163,11 +163,11 @@ def mapped_columns(given: Sequence[str], names: list[str], file: Path) -> dict[s
             column, _, marks = column.rpartition(":")
             values = tuple(mark.strip() for mark in marks.split("|"))
         require([column], names, file, "--map", text)
-        found[name] = Source(column, values)
+        found[name] = MappedColumn(column, values)
     replaced = {other for name in found for other in INSTEAD.get(name, ())}
     for name in NAMES:
         if name in names and name not in found and name not in replaced:
-            found[name] = Source(name)
+            found[name] = MappedColumn(name)
     wanted: list[tuple[str, ...]] = [("arrived",), ("waited", "started"), ("served", "ended")]
     for needed in wanted:
         if not set(needed) & set(found):
@@ -176,7 +176,7 @@ def mapped_columns(given: Sequence[str], names: list[str], file: Path) -> dict[s
     return found
 
 
-def marked(column: Column, source: Source) -> Mask:
+def marked(column: Column, source: MappedColumn) -> Mask:
     """The rows with one of the source's values, in any case. Raises BadInput for a value that no row has.
 
     Without values, the column must say yes or no: BadInput where it says anything else.

@@ -34,16 +34,16 @@ def axis_of(column: Column, dates: Column | None) -> Axis:
         days = days_of(dates)
         if np.isnan(days).all():
             raise BadInput("no row has a date", file=dates.file, key=dates.name)
-        return Axis("dates", float(np.nanmin(days)), date_of(float(np.nanmin(days))))
+        return Axis("dates", float(np.nanmin(days)), calendar_day(float(np.nanmin(days))))
     if not column.given.any():
         raise BadInput("no row has a time", file=column.file, key=column.name)
     if column.match(times.NUMBER).any():
         return Axis("seconds", float(np.floor(np.nanmin(plain_seconds(column)) / DAY) * DAY), None)
     day = float(nanoseconds_of(column)[column.given].min() // int(DAY * 1e9))
-    return Axis("stamps", day * DAY * 1e9, date_of(day), bool(column.match(times.ZONED).any()))
+    return Axis("stamps", day * DAY * 1e9, calendar_day(day), bool(column.match(times.ZONED).any()))
 
 
-def date_of(days: float) -> date:
+def calendar_day(days: float) -> date:
     return pd.Timestamp(0).date() + pd.Timedelta(days=days).to_pytimedelta()
 
 
@@ -75,7 +75,7 @@ def nanoseconds_of(column: Column) -> NDArray[np.int64]:
 
 def days_of(column: Column) -> Floats:
     """Dates as days since 1970; nan where a cell is empty."""
-    found = times.dates(column.texts)
+    found = times.days_of_dates(column.texts)
     column.refuse(column.given & np.isnan(found), "a date like 2025-03-31, 20250331 or 250331")
     return found
 
