@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sim.engine.compiled.calendar import EMPTY, HEAP, OVERFULL, RUN, code_of, peek, pop, schedule
+from sim.engine.compiled.constants import Constants
 from sim.engine.compiled.memory import records
 from sim.engine.compiled.records import (
     CHUNK,
@@ -22,7 +23,6 @@ from sim.engine.compiled.records import (
     SOONER,
     SPARE_CHUNKS,
 )
-from sim.engine.compiled.setting import Setting
 from sim.engine.compiled.state import fresh_state, roomy, with_chunks
 from sim.engine.compiled.view import View
 
@@ -33,8 +33,8 @@ class Calendar:
     """A calendar by itself, with next to no room: its arrays grow when they must, as the engine's do."""
 
     def __init__(self, horizon: float, buckets: int):
-        nothing: dict[str, Any] = dict.fromkeys(Setting._fields, 0)
-        self.grid = View(Setting(**{**nothing, "horizon": horizon, "buckets_a_second": buckets / horizon}))
+        nothing: dict[str, Any] = dict.fromkeys(Constants._fields, 0)
+        self.grid = View(Constants(**{**nothing, "horizon": horizon, "buckets_a_second": buckets / horizon}))
         one: dict[str, Any] = {"bins": 1, "largest": 1}
         state = fresh_state(1, 1, 1, 1, [1], buckets=buckets + 2, rows=False, sampled=False, **one)
         self.met: set[str] = set()

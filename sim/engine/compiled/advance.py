@@ -1,4 +1,4 @@
-"""The compiled engine's loop: the next moment, whichever it is, until a given instant or until an array is full."""
+"""The compiled engine's loop: it plays one moment after the other until a given instant, or until an array is full."""
 
 import numpy as np
 
@@ -21,10 +21,10 @@ from sim.engine.compiled.calendar import (
     peek,
     pop,
 )
-from sim.engine.compiled.ends import images_done, leave
 from sim.engine.compiled.gpus import free_batch
+from sim.engine.compiled.invitations import invited
 from sim.engine.compiled.memory import fetch
-from sim.engine.compiled.pools import look_into_queue, serve, wake_one
+from sim.engine.compiled.pool import prefetch_heads, serve, wake_one
 from sim.engine.compiled.records import (
     ARRIVAL,
     DROPPED,
@@ -47,8 +47,9 @@ from sim.engine.compiled.records import (
     WISHING,
 )
 from sim.engine.compiled.requests import is_of, keep, settle
+from sim.engine.compiled.service import abandon, images_done
 from sim.engine.compiled.state import slack
-from sim.engine.compiled.users import admit, arrive, begin_day, begin_wish, invited, scripted
+from sim.engine.compiled.users import admit, arrive, begin, begin_day, begin_wish, scripted
 from sim.engine.compiled.waitlist import give_up
 from sim.engine.compiled.wishes import after, attempt
 from sim.model.jit import njit
@@ -92,7 +93,7 @@ def advance(s, c, knobs, until, kind):  # type: ignore[no-untyped-def]
                 if where == RUN:
                     load = s.run[n[RUN_AT]].load
                     n[RUN_AT] += 1
-                    look_ahead(s)
+                    prefetch(s)
                 else:
                     load = s.soon[0].load
                     pop(s)
@@ -105,8 +106,8 @@ def advance(s, c, knobs, until, kind):  # type: ignore[no-untyped-def]
 
 
 @njit
-def look_ahead(s):  # type: ignore[no-untyped-def]
-    """Have the records fetched that the next moments will need."""
+def prefetch(s):  # type: ignore[no-untyped-def]
+    """Fetch the records that the next moments will need."""
     place, end = s.n[RUN_AT], s.n[RUN_END]
     if place + 8 < end:
         moment = s.run[place + 8]
@@ -142,7 +143,7 @@ def look_ahead(s):  # type: ignore[no-untyped-def]
 
 @njit
 def play(s, c, knobs, event, number, load, now):  # type: ignore[no-untyped-def]
-    """One moment. number: whose (a user, a GPU); load: what it is about."""
+    """Play one moment. number: of the user or GPU it belongs to; load: what it is about (see calendar.schedule)."""
     if event == FINISH:
         finish(s, c, load, now)
     elif event == LINGERED:
@@ -163,7 +164,9 @@ def play(s, c, knobs, event, number, load, now):  # type: ignore[no-untyped-def]
     elif event == BACK:
         begin_day(s, c, knobs, load, now)
     elif event == INVITED:
-        invited(s, c, knobs, load, number, now)
+        place = invited(s, c, load, number, now)
+        if place != NOBODY:
+            begin(s, c, knobs, place, True, now)
     elif event == SCRIPT:
         scripted(s, c, knobs, load, now)
     else:  # let in from the waitlist
@@ -185,14 +188,14 @@ def try_again(s, c, knobs, place, user, which, now):  # type: ignore[no-untyped-
 
 @njit
 def patience_over(s, c, row, now):  # type: ignore[no-untyped-def]
-    """Patience with a request is over; it may be that the image came first, or that it was refused in silence."""
+    """Patience with a request is over; perhaps the image came first, or it was refused in silence."""
     request = s.requests[row]
     if request.outcome == NONE:
-        leave(s, c, row, now)
+        abandon(s, c, row, now)
         after(s, c, request.wish, row, now)
         if request.mark & GONE:
             keep(s, c, row)  # before its lane is looked at, which frees it
-            wake_one(s, c, c.pool_of[request.feature], now)  # who is next now may have waited for long enough
+            wake_one(s, c, c.pool_of[request.feature], now)  # the next request may have lingered for long enough
     elif request.outcome == REFUSED and request.mark & RETRY and not c.tells_refusals:
         after(s, c, request.wish, row, now)
         settle(s, c, row)
@@ -200,7 +203,7 @@ def patience_over(s, c, row, now):  # type: ignore[no-untyped-def]
 
 @njit
 def go_on(s, c):  # type: ignore[no-untyped-def]
-    """Those whose requests were dropped at this moment go on. Whether all have: else an array must grow first."""
+    """Let users go on whose requests were dropped at this moment. Whether all could: else an array must grow first."""
     n = s.n
     while n[TOLD] < n[DROPPED]:
         if n[SPARE_CHUNKS] < 2 or len(s.soon) - n[SOON] < 2 or (c.sampled > 0 and len(s.kept) - n[KEPTS] < 2):
@@ -219,10 +222,10 @@ def go_on(s, c):  # type: ignore[no-untyped-def]
 
 @njit
 def finish(s, c, number, now):  # type: ignore[no-untyped-def]
-    """A batch is done: its images are given out, its GPU has its next batch, and then its users go on."""
+    """A batch is done: its images are delivered, its GPU takes its next batch, and then its users go on."""
     batch = s.batches[number]
     pool, gpu, row = batch.pool, batch.gpu, batch.first
-    look_into_queue(s, pool)
+    prefetch_heads(s, pool)
     images_done(s, c, number, now)
     serve(s, c, pool, gpu, now)
     while row != NOBODY:
@@ -237,7 +240,7 @@ def finish(s, c, number, now):  # type: ignore[no-untyped-def]
 
 @njit
 def keep_the_rest(s, c):  # type: ignore[no-untyped-def]
-    """At the horizon, write down what of the sample is still in the service. Whether there was too little room."""
+    """At the horizon, write down requests of the sample that are still inside. Whether there was too little room."""
     for row in range(s.n[REQUESTS]):
         request = s.requests[row]
         if request.user == NOBODY or request.mark & GONE:

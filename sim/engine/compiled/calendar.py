@@ -21,13 +21,13 @@ EMPTY, RUN, HEAP, OVERFULL = range(4)
 
 @njit
 def code_of(kind, number, what):  # type: ignore[no-untyped-def]
-    """What settles ties at one instant: the kind (see sim.engine.clock), then whose moment it is."""
+    """The number that settles ties at one instant: by kind (see sim.engine.clock), then by user or GPU."""
     return (kind << 60) + (number << 4) + what
 
 
 @njit
 def schedule(s, c, time, kind, number, what, load):  # type: ignore[no-untyped-def]
-    """Put a moment on the calendar, unless it lies beyond the horizon. load: what it is about, as the event knows."""
+    """Put a moment on the calendar, unless it lies beyond the horizon. load: what it is about."""
     if not time < c.horizon:
         return
     n = s.n
@@ -81,7 +81,7 @@ def peek(s, c, limit):  # type: ignore[no-untyped-def]
 
 @njit
 def sort_bucket(s, c, bucket):  # type: ignore[no-untyped-def]
-    """Make a bucket's moments the run, in order; those alike stay in the order in which they were scheduled.
+    """Make a bucket's moments the run, in order; equal ones stay in the order in which they were scheduled.
 
     They are spread over as many slots as there are moments, by time, which leaves next to nothing to insertion sort.
     """
@@ -124,7 +124,7 @@ def slot_of(time, begin, a_second, slots):  # type: ignore[no-untyped-def]
 
 @njit
 def insertion_sort(run, count):  # type: ignore[no-untyped-def]
-    """Sort moments that are nearly in order, by time and code; those alike stay as they are."""
+    """Sort moments that are nearly in order, by time and code; equal ones keep their order."""
     for i in range(1, count):
         time, code, load = run[i].time, run[i].code, run[i].load
         place = i
@@ -140,7 +140,7 @@ def insertion_sort(run, count):  # type: ignore[no-untyped-def]
 
 @njit
 def before(x, y):  # type: ignore[no-untyped-def]
-    """Whether moment x of the heap comes before y: by time, then code, then who was scheduled first."""
+    """Whether moment x of the heap comes before y: by time, then code, then order of scheduling."""
     if x.time != y.time:
         return x.time < y.time
     if x.code != y.code:
@@ -150,13 +150,13 @@ def before(x, y):  # type: ignore[no-untyped-def]
 
 @njit
 def push(s, time, code, load):  # type: ignore[no-untyped-def]
-    """Onto the heap, which is 4-ary."""
+    """Put a moment onto the heap, which is 4-ary."""
     heap, place = s.soon, s.n[SOON]
     s.n[SOON] += 1
     s.n[SEQ] += 1
     while place > 0:
         above = heap[(place - 1) >> 2]
-        if above.time < time or (above.time == time and above.code <= code):  # alike: it was there first
+        if above.time < time or (above.time == time and above.code <= code):  # equal: it was there first
             break
         heap[place] = above
         place = (place - 1) >> 2
@@ -166,7 +166,7 @@ def push(s, time, code, load):  # type: ignore[no-untyped-def]
 
 @njit
 def pop(s):  # type: ignore[no-untyped-def]
-    """Off the heap goes its top, which the caller has read already."""
+    """Take the top off the heap; the caller has read it already."""
     heap = s.soon
     s.n[SOON] -= 1
     last, place = s.n[SOON], 0
@@ -189,5 +189,5 @@ A_BUCKET = 2048  # moments: they fit the second cache while sorted, and so do th
 
 
 def buckets_for(moments: float) -> int:
-    """How many buckets to cut the horizon into, so that about A_BUCKET of so many moments fall into one."""
+    """The number of buckets to cut the horizon into, so that each gets about A_BUCKET of so many moments."""
     return int(np.clip(moments / A_BUCKET, 64, BUCKETS))

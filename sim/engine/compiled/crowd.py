@@ -1,14 +1,16 @@
-"""The compiled engine's records of people: made when somebody arrives, used again when they are gone."""
+"""The compiled engine's people: a record for each, made when they arrive and used again when they are gone."""
 
 import numpy as np
 
 from sim.engine.compiled.records import AWAY, FREE_LIMITERS, FREE_PEOPLE, LEAVING, LIFE, NOBODY, PEOPLE, USERS
+from sim.model.chance import character
 from sim.model.jit import njit
+from sim.model.streams import ACTIVITY
 
 
 @njit
 def new_person(s, kind):  # type: ignore[no-untyped-def]
-    """A record for a life, or for one scripted ask; who it is, is for the caller to say."""
+    """A record for a life or for one scripted ask; the caller fills in whose it is."""
     n = s.n
     if n[FREE_PEOPLE] > 0:
         n[FREE_PEOPLE] -= 1
@@ -24,7 +26,7 @@ def new_person(s, kind):  # type: ignore[no-untyped-def]
 
 @njit
 def known(s, c, place, user):  # type: ignore[no-untyped-def]
-    """Make a record that of somebody who was known beforehand."""
+    """Fill in the record of a person known beforehand."""
     person = s.people[place]
     person.key, person.user = c.keys[user], user
     person.tier, person.region = c.tiers[user], c.regions[user]
@@ -33,8 +35,15 @@ def known(s, c, place, user):  # type: ignore[no-untyped-def]
 
 
 @njit
+def nature(c, key):  # type: ignore[no-untyped-def]
+    """How active and how loyal a person is: factors on their requests a day and on their chance of coming back."""
+    sigma, heavy, times, loyalty = c.character
+    return character(sigma, heavy, times, loyalty, c.seed, ACTIVITY, key)
+
+
+@njit
 def over(s, place):  # type: ignore[no-untyped-def]
-    """Somebody will not be back before the horizon, or a scripted ask has ended."""
+    """A person will not be back before the horizon, or a scripted ask has ended."""
     person = s.people[place]
     if person.kind == LIFE and person.in_flight > 0:  # an image that nobody waits for is still to be drawn
         person.status = LEAVING
@@ -44,6 +53,7 @@ def over(s, place):  # type: ignore[no-untyped-def]
 
 @njit
 def release(s, place):  # type: ignore[no-untyped-def]
+    """Make a record free to be used again."""
     without_limiter(s, place)
     s.people[place].status = AWAY
     s.free_people[s.n[FREE_PEOPLE]] = place
@@ -52,7 +62,7 @@ def release(s, place):  # type: ignore[no-untyped-def]
 
 @njit
 def without_limiter(s, place):  # type: ignore[no-untyped-def]
-    """Nothing is remembered of this account any more."""
+    """Forget what is remembered of this account's use."""
     person = s.people[place]
     if person.limiter != NOBODY:
         s.free_limiters[s.n[FREE_LIMITERS]] = person.limiter
@@ -62,7 +72,7 @@ def without_limiter(s, place):  # type: ignore[no-untyped-def]
 
 @njit
 def remember(s, c, user, arrives, by, source, tier, region, newcomer):  # type: ignore[no-untyped-def]
-    """Begin a row of the table of users, where there is one."""
+    """Begin a row of the table of users, where rows are recorded."""
     if c.rows:
         past = s.past[user]
         past.arrives, past.admitted, past.left = arrives, np.nan, np.nan
@@ -72,7 +82,7 @@ def remember(s, c, user, arrives, by, source, tier, region, newcomer):  # type: 
 
 @njit
 def add_known(s, c):  # type: ignore[no-untyped-def]
-    """Begin the table of users with all who are known beforehand."""
+    """Begin the table of users with everybody known beforehand."""
     for user in range(len(c.arrives)):
         source = c.sources[user]
         remember(s, c, user, c.arrives[user], NOBODY, source, c.tiers[user], c.regions[user], c.newcomers[source])
@@ -81,7 +91,7 @@ def add_known(s, c):  # type: ignore[no-untyped-def]
 
 @njit
 def add_scripted(s, c):  # type: ignore[no-untyped-def]
-    """Make the accounts behind scripted asks, which are there from their first ask on."""
+    """Make the accounts behind scripts, which exist from their first ask on."""
     at = 0
     for user in range(len(c.arrives)):
         if at < len(c.arriving) and c.arriving[at] == user:

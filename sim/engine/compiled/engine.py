@@ -1,4 +1,4 @@
-"""The compiled engine as the control process meets it: it is advanced to now, looked at, and its knobs are set."""
+"""The compiled engine as the control process drives it: advance it to a tick, look at it, set its knobs."""
 
 import math
 
@@ -8,8 +8,10 @@ from numpy.typing import NDArray
 from sim.engine.clock import CONTROL
 from sim.engine.compiled.advance import FULL, advance, keep_the_rest
 from sim.engine.compiled.columns import batch_columns, kept_columns, people_columns, request_columns
+from sim.engine.compiled.constants import Constants, constants_of, expected_attempts
 from sim.engine.compiled.crowd import add_known, add_scripted
-from sim.engine.compiled.pools import expected_wait, resize
+from sim.engine.compiled.gateway import TOKENS
+from sim.engine.compiled.pool import expected_wait, resize
 from sim.engine.compiled.records import (
     ACTIVE,
     BATCHES,
@@ -27,7 +29,6 @@ from sim.engine.compiled.records import (
     SLACK,
     USERS,
 )
-from sim.engine.compiled.setting import Setting, expected_attempts, setting_of
 from sim.engine.compiled.state import SPARE, State, fresh_state, roomy, rows_of, with_chunks, with_room
 from sim.engine.compiled.tally import close
 from sim.engine.compiled.users import schedule_script
@@ -44,10 +45,10 @@ from sim.model.knobs import (
     BUDGET,
     FLEET,
     KIND,
-    NO_BUDGET,
     QUOTA,
     SLIDING,
 )
+from sim.model.retry import carried_over
 from sim.results.log import Log
 from sim.results.timeline import Timeline, bin_width
 from sim.scenario.parts import Recording
@@ -73,25 +74,25 @@ class CompiledEngine:
     ):
         self.scenario, self.controls, self.recording, self.now = scenario, controls, recording, 0.0
         self.lots = 0.0  # people the waitlist may let in before the next tick
-        self.given = setting_of(scenario, people, asks, seed, recording, unlimited=unlimited)
-        self.setting = View(self.given)
-        self.hold(begun(scenario, self.given, len(people)))
-        self.seed, self.paced = seed, [0] * len(scenario.pools)  # how many GPUs' speeds are known
+        self.constants = constants_of(scenario, people, asks, seed, recording, unlimited=unlimited)
+        self.constants_ref = View(self.constants)
+        self.hold(initial_state(scenario, self.constants, len(people)))
+        self.seed, self.paced = seed, [0] * len(scenario.pools)  # GPUs whose pace is known
         for pool, name in enumerate(scenario.pools):
             self.paced[pool] = gpus = scenario.gpus(name)
             self.state.pace[pool, :gpus] = [scenario.pace(name, gpu, seed) for gpu in range(gpus)]
-        add_known(self.ref, self.setting)
-        add_scripted(self.ref, self.setting)
+        add_known(self.ref, self.constants_ref)
+        add_scripted(self.ref, self.constants_ref)
         if len(asks.instants):
-            schedule_script(self.ref, self.setting, 0)
+            schedule_script(self.ref, self.constants_ref, 0)
         self.refresh()
 
     def hold(self, state: State) -> None:
-        """Go on with these arrays."""
+        """Continue with these arrays."""
         self.state, self.ref = state, View(state)
 
     def make_room(self) -> None:
-        self.hold(with_room(self.state, self.given))
+        self.hold(with_room(self.state, self.constants))
 
     def advance(self, until: float) -> None:
         """Play every moment before the control tick at `until`."""
@@ -99,7 +100,7 @@ class CompiledEngine:
 
     def play(self, until: float, kind: int) -> None:
         until = float(until)  # SimPy's clock begins at a whole 0, for which numba would compile everything once more
-        while advance(self.ref, self.setting, self.knobs, until, kind) == FULL:
+        while advance(self.ref, self.constants_ref, self.knobs, until, kind) == FULL:
             self.make_room()
         self.now = until
 
@@ -107,10 +108,9 @@ class CompiledEngine:
         self.knobs = self.controls.knobs.copy()
         self.state.pool_knobs[:] = self.controls.pools
         self.state.region_open[:] = self.controls.regions
-        before, now = self.state.retries[BUDGET], self.controls.retries
+        before, now = self.state.retries.copy(), self.controls.retries
         self.state.retries[:-1] = now
-        if before == NO_BUDGET != now[BUDGET]:
-            self.state.retries[-1] = now[BUCKET]
+        self.state.retries[TOKENS] = carried_over(before[BUDGET], now[BUDGET], before[TOKENS], now[BUCKET])
         self.state.n[GATE_OPEN] = self.controls.signup_rate == math.inf
         sliding = (self.knobs[:, :, KIND] == SLIDING) & (self.knobs[:, :, QUOTA] < math.inf)
         if self.state.limiters.shape[1] < LIMITER and sliding.any():  # which few need, and is three times as long
@@ -130,27 +130,27 @@ class CompiledEngine:
             self.resize(pool, name)
 
     def resize(self, pool: int, name: str) -> None:
-        """Have as many GPUs in service as the knob says; some at a time: each may put a moment on the calendar."""
+        """Have as many GPUs in service as the knob says, in steps: each GPU may put a moment on the calendar."""
         fleet = self.state.pool_knobs[pool, FLEET]
         wanted = self.scenario.gpus(name) if math.isinf(fleet) else int(fleet)
-        while (now := int(self.state.gpus[pool])) != wanted and not self.given.unlimited:
+        while (now := int(self.state.gpus[pool])) != wanted and not self.constants.unlimited:
             following = min(wanted, now + SPARE // 2)
-            self.hold(with_room(self.state, self.given, following))
+            self.hold(with_room(self.state, self.constants, following))
             if following > (known := self.paced[pool]):
                 self.state.pace[pool, known:following] = [
                     self.scenario.pace(name, g, self.seed) for g in range(known, following)
                 ]
                 self.paced[pool] = following
-            resize(self.ref, self.setting, pool, following, self.now)
+            resize(self.ref, self.constants_ref, pool, following, self.now)
         self.state.n[SLACK] = 0
 
     def let_in(self, seconds: float) -> None:
-        """Let in those whose turn it is in the `seconds` until the next tick; what is left over is not saved up."""
+        """Let in the people whose turn comes in the `seconds` until the next tick; unused room is not saved up."""
         rate = self.controls.signup_rate
         lots = self.lots % 1.0 + rate * seconds if rate < math.inf else math.inf
         while True:
             waiting = int(length_of_line(self.ref))
-            lots = let_in(self.ref, self.setting, lots, self.now)
+            lots = let_in(self.ref, self.constants_ref, lots, self.now)
             if lots < 1 or waiting == 0 or int(length_of_line(self.ref)) == 0:
                 break
             self.make_room()  # more of them than the calendar could take
@@ -166,7 +166,7 @@ class CompiledEngine:
                 int(s.running[pool]),
                 int(s.queued[pool]),
                 int(s.inside[pool]),
-                float(expected_wait(self.ref, self.setting, pool, LAST)),
+                float(expected_wait(self.ref, self.constants_ref, pool, LAST)),
             )
             for pool, name in enumerate(self.scenario.pools)
         }
@@ -188,17 +188,19 @@ class CompiledEngine:
         """All that happened before the horizon."""
         self.play(self.scenario.horizon, 0)
         s, n = self.state, self.state.n
-        close(self.ref, self.setting, int(n[BATCHES]), int(n[PEOPLE]))
+        close(self.ref, self.constants_ref, int(n[BATCHES]), int(n[PEOPLE]))
         if self.recording.sampled > 0:
-            while keep_the_rest(self.ref, self.setting):
+            while keep_the_rest(self.ref, self.constants_ref):
                 self.make_room()
             s = self.state
         rows = self.recording.rows
-        requests = request_columns(s, self.given.pool_of, int(n[REQUESTS])) if rows else kept_columns(s, int(n[KEPTS]))
+        requests = (
+            request_columns(s, self.constants.pool_of, int(n[REQUESTS])) if rows else kept_columns(s, int(n[KEPTS]))
+        )
         batches = batch_columns(s, int(n[BATCHES]) if rows else 0)
         people = people_columns(s, int(n[USERS]) if rows else 0)
         gpus = [self.scenario.gpus(name) for name in self.scenario.pools]
-        return Log(requests, batches, people, s.gpus.tolist() if self.given.unlimited else gpus, self.timeline())
+        return Log(requests, batches, people, s.gpus.tolist() if self.constants.unlimited else gpus, self.timeline())
 
     def timeline(self) -> Timeline:
         s, n = self.state, self.state.n
@@ -211,7 +213,7 @@ class CompiledEngine:
             signups=s.signups.astype(np.int64),
             latencies=s.latencies.reshape(len(s.latencies), *by_cell, -1),
             joules=joules(self.scenario, s.busy),
-            peaks=np.column_stack([s.crest[:, PEAK:], s.queued]),
+            peaks=np.column_stack([s.peaks[:, PEAK:], s.queued]),
             people={
                 "came": int(s.signups.sum()),
                 "let_in": int(n[LET_IN]),
@@ -223,7 +225,7 @@ class CompiledEngine:
         )
 
 
-def begun(scenario: Scenario, c: Setting, users: int) -> State:
+def initial_state(scenario: Scenario, c: Constants, users: int) -> State:
     """The state of a run before its first moment."""
     state = fresh_state(
         len(scenario.pools),
@@ -255,7 +257,7 @@ def begun(scenario: Scenario, c: Setting, users: int) -> State:
 
 
 def joules(scenario: Scenario, busy: Floats) -> Floats:
-    """What busy GPUs used in each pool; nan where a profile that was used has no power."""
+    """The energy of busy GPUs in each pool, J; nan where a profile that was used has no power."""
     specs, profiles = scenario.specs(), scenario.used_profiles
     used = np.zeros(len(busy))
     for pool, spec, size in np.argwhere(busy > 0).tolist():

@@ -4,7 +4,7 @@ import numpy as np
 
 from sim.engine.compiled import tally
 from sim.engine.compiled.crowd import without_limiter
-from sim.engine.compiled.pools import expected_wait, join
+from sim.engine.compiled.pool import expected_wait, join
 from sim.engine.compiled.records import (
     FREE_LIMITERS,
     FREE_REQUESTS,
@@ -52,7 +52,7 @@ from sim.model.streams import ATTEMPTS, MIX, draw
 
 @njit
 def ask(s, c, knobs, place, first, now):  # type: ignore[no-untyped-def]
-    """The gateway's part. The row of the attempt. first: the row of the intent's first one, NOBODY: it is this."""
+    """Refuse or queue an attempt. Its row. first: the row of the wish's first attempt, NOBODY if it is this one."""
     wish = s.people[place]
     account = place if wish.kind == LIFE else wish.more
     person = s.people[account]
@@ -112,7 +112,7 @@ def region_open(s, region):  # type: ignore[no-untyped-def]
 
 @njit
 def flow_joined(s, c, pool, key, knob):  # type: ignore[no-untyped-def]
-    """The flow that a request joins; its weight is written down."""
+    """The flow that a user's request joins; its weight is written down."""
     if s.pool_knobs[pool, SHARING] == NO_SHARING:
         return 0
     flow, weight = flow_of(s.pool_knobs[pool], int(knob[FLOW]), knob[WEIGHT], c.seed, key, s.flow_waiting[pool])
@@ -123,6 +123,7 @@ def flow_joined(s, c, pool, key, knob):  # type: ignore[no-untyped-def]
 
 @njit
 def new_request(s):  # type: ignore[no-untyped-def]
+    """A record for an attempt."""
     n = s.n
     if n[FREE_REQUESTS] > 0:
         n[FREE_REQUESTS] -= 1
@@ -133,7 +134,7 @@ def new_request(s):  # type: ignore[no-untyped-def]
 
 @njit
 def limiter(s, c, account, meter, knob):  # type: ignore[no-untyped-def]
-    """The row of what is remembered of this account's use of this meter; row 0, never written, without limits."""
+    """The row with what is remembered of this account's use of this meter; without limits row 0, never written."""
     if not needs_limiter(knob):
         return 0
     person, n = s.people[account], s.n
@@ -151,7 +152,7 @@ def limiter(s, c, account, meter, knob):  # type: ignore[no-untyped-def]
 
 @njit
 def new_account(s, place, now):  # type: ignore[no-untyped-def]
-    """A user signs up once more, under another name: nothing is remembered of that one, and it is new."""
+    """A user signs up once more, under another name: the account is new, and nothing is remembered of it."""
     person = s.people[place]
     person.accounts += 1
     person.born = now
@@ -159,7 +160,7 @@ def new_account(s, place, now):  # type: ignore[no-untyped-def]
     s.n[SIGNUPS] += 1
 
 
-TOKENS = len(RETRY_KNOBS)  # where the retry budget's savings stand, beside its knobs
+TOKENS = len(RETRY_KNOBS)  # index of the retry budget's tokens, beside its knobs
 
 
 @njit

@@ -1,4 +1,4 @@
-"""The compiled engine's GPUs: a batch is put on one; and those that are idle."""
+"""The compiled engine's GPUs: batches put on them, and the heap of idle ones."""
 
 import numpy as np
 
@@ -64,7 +64,7 @@ def free_batch(s, c, number):  # type: ignore[no-untyped-def]
 
 @njit
 def out_of_service(s, request):  # type: ignore[no-untyped-def]
-    """One request of this account less in the service; if it was the last of somebody who has left, they are gone."""
+    """One request of this account less in the service; after the last, a person who has left is gone."""
     person = s.people[request.person]
     person.in_flight -= 1
     if person.status == LEAVING and person.in_flight == 0:

@@ -60,8 +60,8 @@ REQUEST = np.dtype(
         ("mark", "i1"),
     ]
 )
-# Marks: taken out of its lane, where it still stands; its linger is over; its user will try again (or does not know
-# yet that it was refused); was told to come back for it; is or was on a GPU.
+# Marks: it was taken out of its lane, where its record still stands; its linger is over; its user will try again (or
+# does not know yet that it was refused); its user was asked to come back for it; it is or was on a GPU.
 GONE, WAITED_OUT, RETRY, NOTIFIED, STARTED = 1, 2, 4, 8, 16
 
 BATCH = np.dtype(
@@ -69,7 +69,7 @@ BATCH = np.dtype(
         ("started", "f8"),
         ("seconds", "f8"),
         ("finished", "f8"),
-        ("power", "f8"),  # what its watts are multiplied by
+        ("power", "f8"),  # the factor on its watts
         ("first", "i4"),
         ("gpu", "i4"),
         ("size", "i4"),
@@ -80,7 +80,7 @@ BATCH = np.dtype(
     align=True,
 )
 
-# What a person leaves in the table of users.
+# A person's row in the table of users.
 PAST = np.dtype(
     [
         ("arrives", "f8"),
@@ -128,6 +128,6 @@ PRESENT, FIRST = range(2)  # places in State.present
 
 SWITCHED_OFF = -2  # in place of the model that a GPU served last
 
-# Places in State.crest, of each pool: when its queue last changed, its longest queue, since when, and how long it took
-# to be empty again.
+# Places in State.peaks, of each pool: when its queue last changed, how long it was at most, since when, and how much
+# later it was empty again.
 CHANGED, PEAK, PEAK_AT, DRAIN = range(4)

@@ -1,4 +1,4 @@
-"""The compiled engine's records of requests: made for an attempt, written down if wanted, used again once over."""
+"""The compiled engine's requests: a record per attempt, kept for the sample if wanted, and used again once over."""
 
 import numpy as np
 
@@ -10,7 +10,7 @@ from sim.model.streams import ATTEMPTS, SAMPLE, draw
 
 @njit
 def key_of(row, request):  # type: ignore[no-untyped-def]
-    """What an event about a request carries: its record, and enough to know that it is still this one's."""
+    """The load of an event about a request: its record, and enough to tell whether the record is still its own."""
     return (row << 32) | ((request.ask * ATTEMPTS + request.attempt) & 0xFFFFFFFF)
 
 
@@ -22,13 +22,13 @@ def is_of(request, user, load):  # type: ignore[no-untyped-def]
 
 @njit
 def never_leaves(c, request):  # type: ignore[no-untyped-def]
-    """Whether its user waits for ever."""
+    """Whether its user has unlimited patience."""
     return (c.patience_notified[0] if request.mark & NOTIFIED else c.patience[0]) == NEVER
 
 
 @njit
 def settle(s, c, row):  # type: ignore[no-untyped-def]
-    """A request has gone its way: it is written down if its user is in the sample, and its record used again."""
+    """A request is over: it is written down if its user is in the sample, and its record is used again."""
     if not c.rows:
         keep(s, c, row)
         free(s, c, row)

@@ -5,6 +5,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from sim.engine.compiled.constants import Constants
 from sim.engine.compiled.memory import longer, records
 from sim.engine.compiled.records import (
     BATCH,
@@ -40,7 +41,6 @@ from sim.engine.compiled.records import (
     SWITCHED_OFF,
     USERS,
 )
-from sim.engine.compiled.setting import Setting
 from sim.model.dropping import fresh_codel
 from sim.model.gateway import FIRST_SLOT
 from sim.model.jit import njit
@@ -113,7 +113,7 @@ class State(NamedTuple):
     signups: NDArray[np.int32]  # by bin
     latencies: NDArray[np.int64]  # (LATENCIES, cells, BUCKETS)
     busy: NDArray[np.float64]  # (pools, specs, images)
-    crest: NDArray[np.float64]  # (pools, 4)
+    peaks: NDArray[np.float64]  # (pools, 4)
 
 
 SPARE = 4096  # moments that can be played, at least, before arrays are looked at again
@@ -130,7 +130,7 @@ def rows_of(count: int, width: int) -> NDArray[np.float64]:
 
 
 def grown(array: NDArray[Any], rows: int) -> NDArray[Any]:
-    """The same with so many rows at least."""
+    """The same with at least so many rows."""
     if len(array) >= rows:
         return array
     larger = np.full((rows, array.shape[1]), NOBODY, dtype=array.dtype)
@@ -147,7 +147,7 @@ def wider(array: NDArray[Any], used: int, fill: float) -> NDArray[Any]:
     return larger
 
 
-def with_room(s: State, c: Setting, gpus: int = 0) -> State:
+def with_room(s: State, c: Constants, gpus: int = 0) -> State:
     """The state with room for some thousand moments more, or for several that bring as much as one can.
 
     gpus: a pool has room for so many at least.
@@ -188,7 +188,7 @@ def with_room(s: State, c: Setting, gpus: int = 0) -> State:
 
 
 def with_chunks(s: State, chunks: int) -> State:
-    """The state with at least so many chunks to spare on its calendar."""
+    """The state with at least so many spare chunks on its calendar."""
     n, before = s.n, len(s.follows)
     if n[SPARE_CHUNKS] >= chunks:
         return s
@@ -289,9 +289,9 @@ def fresh_state(
         signups=np.zeros(bins, dtype=np.int32),
         latencies=np.zeros((len(LATENCIES), cells, BUCKETS), dtype=np.int64),
         busy=np.zeros((pools, specs, largest + 1)),
-        crest=np.zeros((pools, 4)),
+        peaks=np.zeros((pools, 4)),
     )
     state.n[GATE_OPEN] = 1
     state.n[CURRENT], state.n[FREE_CHUNK] = NOBODY, NOBODY
-    state.crest[:, PEAK_AT] = state.crest[:, DRAIN] = np.nan
+    state.peaks[:, PEAK_AT] = state.peaks[:, DRAIN] = np.nan
     return state

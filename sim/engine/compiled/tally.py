@@ -1,4 +1,4 @@
-"""The compiled engine's timeline: each thing that happens is counted in its bin, at the instant at which it happens."""
+"""The compiled engine's timeline: every event is counted in its bin when it happens."""
 
 import numpy as np
 
@@ -78,14 +78,14 @@ def refused(s, c, cell, reason, now):  # type: ignore[no-untyped-def]
 
 @njit
 def granted(s, c, cell, feature, now):  # type: ignore[no-untyped-def]
-    """An attempt is let in: it will be judged by whether it gets its image in time, unless the horizon comes first."""
+    """An attempt is granted: it will be judged by whether its image is in time, unless the horizon comes first."""
     if c.horizon - now > c.slo[feature]:
         s.counts[bin_of(s, c, now), cell, JUDGED] += 1
 
 
 @njit
 def dropped(s, c, cell, request):  # type: ignore[no-untyped-def]
-    """A request that was let in is dropped: it counts as refused, and as a promise that was not kept."""
+    """A granted request is dropped: it counts as refused, and as a promise that was not kept."""
     s.counts[bin_of(s, c, request.arrived), cell, REASON + EXPIRED - 1] += 1
 
 
@@ -97,7 +97,7 @@ def left(s, c, cell, arrived, now):  # type: ignore[no-untyped-def]
 
 @njit
 def not_left(s, c, cell, request):  # type: ignore[no-untyped-def]
-    """Who had left gets the image all the same."""
+    """A user who had left gets the image all the same."""
     s.counts[bin_of(s, c, request.arrived), cell, ABANDONED] -= 1
     s.counts[bin_of(s, c, request.left), cell, LEFT] -= 1
 
@@ -118,7 +118,7 @@ def image_served(s, c, cell, request, now):  # type: ignore[no-untyped-def]
 
 @njit
 def wish_over(s, c, cell, request, since, now):  # type: ignore[no-untyped-def]
-    """A wish has come true, or is given up."""
+    """A wish is fulfilled or given up."""
     row = s.counts[bin_of(s, c, since), cell]
     row[DECIDED] += 1
     if request.outcome != SERVED:
@@ -170,17 +170,17 @@ def spent(s, c, batch, now):  # type: ignore[no-untyped-def]
 @njit
 def time_passes(s, c, pool, now):  # type: ignore[no-untyped-def]
     """A pool's queue is about to change, or the horizon has come: it had its length since it last did."""
-    crest, length = s.crest[pool], s.queued[pool]
-    begin = crest[CHANGED]
+    peaks, length = s.peaks[pool], s.queued[pool]
+    begin = peaks[CHANGED]
     if not now > begin:
         return
-    crest[CHANGED] = now
+    peaks[CHANGED] = now
     if length == 0:
-        if np.isnan(crest[DRAIN]) and crest[PEAK] > 0 and now > c.warm_up:
-            crest[DRAIN] = max(begin, c.warm_up) - crest[PEAK_AT]
+        if np.isnan(peaks[DRAIN]) and peaks[PEAK] > 0 and now > c.warm_up:
+            peaks[DRAIN] = max(begin, c.warm_up) - peaks[PEAK_AT]
         return
-    if length > crest[PEAK] and now > c.warm_up:
-        crest[PEAK], crest[PEAK_AT], crest[DRAIN] = length, max(begin, c.warm_up), np.nan
+    if length > peaks[PEAK] and now > c.warm_up:
+        peaks[PEAK], peaks[PEAK_AT], peaks[DRAIN] = length, max(begin, c.warm_up), np.nan
     first, last = bin_of(s, c, begin), bin_of(s, c, now)
     edge = begin
     for place in range(first, last):

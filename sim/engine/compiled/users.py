@@ -1,11 +1,9 @@
-"""The compiled engine's people: each step of the readable engine's users, waitlist and invitations as a function."""
+"""The compiled engine's users: each step of a life or of a script is a function."""
 
-import numpy as np
-
-from sim.engine.clock import ABANDON, ASK, SIGNUP
+from sim.engine.clock import ABANDON, ASK
 from sim.engine.compiled import tally
-from sim.engine.compiled.calendar import GAVE_UP, INVITED, SCRIPT, schedule
-from sim.engine.compiled.crowd import known, new_person, remember
+from sim.engine.compiled.calendar import GAVE_UP, SCRIPT, schedule
+from sim.engine.compiled.crowd import known, nature, new_person
 from sim.engine.compiled.records import (
     ACTIVE,
     ARRIVED,
@@ -17,23 +15,20 @@ from sim.engine.compiled.records import (
     NOBODY,
     SCRIPT_AGAIN,
     SIGNUPS,
-    USERS,
     WAITING,
     WAITLISTED,
     WISHING,
 )
-from sim.engine.compiled.records import INVITED as HOW_MANY_INVITED
 from sim.engine.compiled.records import SCRIPT as A_SCRIPT
-from sim.engine.compiled.wishes import attempt, nature
+from sim.engine.compiled.wishes import attempt
 from sim.model.chance import FIXED, count_of, place_of, sample
-from sim.model.choices import is_new_here, signup_instant
 from sim.model.jit import njit
-from sim.model.streams import COUNT, FEATURE, IMAGES, REGION, TIER, WAITLIST, draw
+from sim.model.streams import COUNT, FEATURE, IMAGES, WAITLIST, draw
 
 
 @njit
 def arrive(s, c, knobs, user, now):  # type: ignore[no-untyped-def]
-    """Somebody who was known beforehand is here."""
+    """A person known beforehand arrives."""
     place = new_person(s, LIFE)
     known(s, c, place, user)
     begin(s, c, knobs, place, c.newcomers[c.sources[user]], now)
@@ -41,7 +36,7 @@ def arrive(s, c, knobs, user, now):  # type: ignore[no-untyped-def]
 
 @njit
 def begin(s, c, knobs, place, newcomer, now):  # type: ignore[no-untyped-def]
-    """Somebody is here: through the signup gate, or onto the list behind it."""
+    """A life begins: the person passes the signup gate, or waits on the list behind it."""
     s.n[ARRIVED] += 1
     person = s.people[place]
     if not newcomer:
@@ -65,7 +60,7 @@ def begin(s, c, knobs, place, newcomer, now):  # type: ignore[no-untyped-def]
 
 @njit
 def admit(s, c, knobs, place, now):  # type: ignore[no-untyped-def]
-    """Somebody has an account: their first day of use begins."""
+    """A person has an account: their first day of use begins."""
     person = s.people[place]
     person.admitted = now
     if c.rows:
@@ -75,6 +70,7 @@ def admit(s, c, knobs, place, now):  # type: ignore[no-untyped-def]
 
 @njit
 def begin_day(s, c, knobs, place, now):  # type: ignore[no-untyped-def]
+    """A day of use begins with its first wish."""
     person = s.people[place]
     s.n[ACTIVE] += 1
     kind, mean, r, at_most = c.requests
@@ -88,7 +84,7 @@ def begin_day(s, c, knobs, place, now):  # type: ignore[no-untyped-def]
 
 @njit
 def begin_wish(s, c, knobs, place, now):  # type: ignore[no-untyped-def]
-    """A new wish of a life."""
+    """A person wants an image."""
     person = s.people[place]
     person.feature = feature_of(c, person.key, person.ask)
     person.images = number_of_images(c, person.key, person.ask, person.feature)
@@ -98,6 +94,7 @@ def begin_wish(s, c, knobs, place, now):  # type: ignore[no-untyped-def]
 
 @njit
 def feature_of(c, key, ask):  # type: ignore[no-untyped-def]
+    """The feature wanted."""
     if len(c.feature_bounds) == 0:
         return 0
     return place_of(c.feature_bounds, draw(c.seed, FEATURE, key, ask))
@@ -105,7 +102,7 @@ def feature_of(c, key, ask):  # type: ignore[no-untyped-def]
 
 @njit
 def number_of_images(c, key, ask, feature):  # type: ignore[no-untyped-def]
-    """The place of the number of images in those the feature offers."""
+    """The index of the number of images wanted in those that the feature offers."""
     if c.image_bounds[feature, 0] > 1.0:
         return 0
     return place_of(c.image_bounds[feature], draw(c.seed, IMAGES, key, ask))
@@ -113,7 +110,7 @@ def number_of_images(c, key, ask, feature):  # type: ignore[no-untyped-def]
 
 @njit
 def scripted(s, c, knobs, number, now):  # type: ignore[no-untyped-def]
-    """One ask of a script, whatever became of those before."""
+    """One scripted ask, whatever became of those before."""
     if number + 1 < len(c.ask_times):
         schedule_script(s, c, number + 1)
     account = c.ask_account[number]
@@ -138,26 +135,5 @@ def scripted(s, c, knobs, number, now):  # type: ignore[no-untyped-def]
 
 @njit
 def schedule_script(s, c, number):  # type: ignore[no-untyped-def]
-    """Put a scripted ask on the calendar: the one before it does."""
+    """Put a scripted ask on the calendar, which the one before it does."""
     schedule(s, c, c.ask_times[number], ASK, c.ask_user[number], SCRIPT, number)
-
-
-@njit
-def invited(s, c, knobs, key, by, now):  # type: ignore[no-untyped-def]
-    """Somebody who saw an image signs up, unless they are here already, or must wait for their tier to be let in."""
-    tier = place_of(c.tier_bounds, draw(c.seed, TIER, key, 0))
-    opens, pent_up, within = c.openings[tier]
-    comes = signup_instant(now, opens, pent_up, within, c.seed, key)
-    if comes > now:
-        schedule(s, c, comes, SIGNUP, by, INVITED, key)
-        return
-    if not is_new_here(s.n[ARRIVED], c.market, c.seed, key):
-        return
-    place = new_person(s, LIFE)
-    person = s.people[place]
-    person.key, person.user, person.born, person.admitted = key, s.n[USERS], now, np.nan
-    person.tier, person.region = tier, place_of(c.region_bounds, draw(c.seed, REGION, key, 0))
-    s.n[USERS] += 1
-    s.n[HOW_MANY_INVITED] += 1
-    remember(s, c, person.user, now, by, NOBODY, tier, person.region, True)
-    begin(s, c, knobs, place, True, now)

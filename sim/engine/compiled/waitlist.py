@@ -1,4 +1,4 @@
-"""The compiled engine's waitlist: first come, first served; whose patience is over leaves for good."""
+"""The compiled engine's waitlist: first come, first served; newcomers whose patience runs out leave for good."""
 
 from sim.engine.clock import ASK
 from sim.engine.compiled.calendar import ADMITTED, schedule
@@ -19,7 +19,7 @@ from sim.model.jit import njit
 
 @njit
 def length_of_line(s):  # type: ignore[no-untyped-def]
-    """People on the waitlist now; those in front who gave up are passed over."""
+    """People on the waitlist now; those at its head who gave up are taken off."""
     while s.n[LINE_HEAD] < s.n[LINE_TAIL] and s.people[s.line[s.n[LINE_HEAD]]].status != WAITLISTED:
         over(s, s.line[s.n[LINE_HEAD]])
         s.n[LINE_HEAD] += 1
@@ -28,7 +28,7 @@ def length_of_line(s):  # type: ignore[no-untyped-def]
 
 @njit
 def let_in(s, c, lots, now):  # type: ignore[no-untyped-def]
-    """Let in those whose turn it is, at most `lots` of them, as far as the calendar has room. The lots left over."""
+    """Let in the first people of the list, at most `lots`, as far as the calendar has room. The lots left over."""
     while s.n[LINE_HEAD] < s.n[LINE_TAIL] and lots >= 1 and s.n[SOON] < len(s.soon) and s.n[SPARE_CHUNKS] > 0:
         place = s.line[s.n[LINE_HEAD]]
         s.n[LINE_HEAD] += 1
@@ -46,7 +46,7 @@ def let_in(s, c, lots, now):  # type: ignore[no-untyped-def]
 
 @njit
 def give_up(s, c, place, user, now):  # type: ignore[no-untyped-def]
-    """A newcomer's patience with the waitlist is over; it may be that they were let in."""
+    """A newcomer's patience with the waitlist is over; perhaps they were let in before."""
     person = s.people[place]
     if person.user == user and person.status == WAITLISTED:
         person.status = AWAY

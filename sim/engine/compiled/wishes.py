@@ -1,12 +1,13 @@
-"""The compiled engine's wishes: attempts until one is served or none is left, and what their user does then."""
+"""The compiled engine's wishes: attempts until one is served or the wish is given up, and what its user does then."""
 
 import numpy as np
 
-from sim.engine.clock import ABANDON, ASK, SIGNUP
+from sim.engine.clock import ABANDON, ASK
 from sim.engine.compiled import tally
-from sim.engine.compiled.calendar import AGAIN, BACK, INVITED, NEXT, TIRED, schedule
-from sim.engine.compiled.crowd import over
+from sim.engine.compiled.calendar import AGAIN, BACK, NEXT, TIRED, schedule
+from sim.engine.compiled.crowd import nature, over
 from sim.engine.compiled.gateway import ask, new_account, pays_for_retry
+from sim.engine.compiled.invitations import share
 from sim.engine.compiled.records import (
     ABANDONED,
     ACTIVE,
@@ -27,39 +28,25 @@ from sim.engine.compiled.requests import key_of, never_leaves, settle
 from sim.model.chance import (
     CONSTANT,
     LOGNORMAL,
-    character,
     day_of_return,
     hour_of_return,
-    poisson_of,
     quantile,
-    sample,
 )
-from sim.model.choices import leaves_for_good, shares_image, time_until_next, wants_regeneration
+from sim.model.choices import leaves_for_good, time_until_next, wants_regeneration
 from sim.model.gateway import EXPIRED
 from sim.model.jit import njit
 from sim.model.knobs import MOST
 from sim.model.retry import chance_of_retry, opens_second_account, own_pause, pause_before_retry
 from sim.model.streams import (
-    ACTIVITY,
     ATTEMPTS,
-    INVITATION,
     PATIENCE,
     RETURN,
     RETURN_TIME,
     draw,
-    offspring,
     pair,
 )
-from sim.model.streams import INVITED as HOW_MANY
 from sim.model.streams import LIFE as WHEN_LIFE_ENDS
 from sim.model.streams import RETRY as WHETHER
-
-
-@njit
-def nature(c, key):  # type: ignore[no-untyped-def]
-    """How active and loyal a person is."""
-    sigma, heavy, times, loyalty = c.character
-    return character(sigma, heavy, times, loyalty, c.seed, ACTIVITY, key)
 
 
 @njit
@@ -70,20 +57,20 @@ def attempt(s, c, knobs, place, first, now):  # type: ignore[no-untyped-def]
     request = s.requests[row]
     if c.delivers_late:
         s.present[place, PRESENT], s.present[place, FIRST] = row, request.first
-    refused = request.outcome == REFUSED and request.reason != EXPIRED  # expired: it may be dropped at once, and told
+    refused = request.outcome == REFUSED and request.reason != EXPIRED  # expired: dropped at once (see advance.go_on)
     if refused and (c.tells_refusals or never_leaves(c, request)):
         after(s, c, place, row, now)
         settle(s, c, row)
         return
     if refused:
-        request.mark |= RETRY  # nobody says so: it is found out when patience is over
+        request.mark |= RETRY  # in silence: the user finds out when their patience is over
     if never_leaves(c, request) or (request.outcome == REFUSED and c.tells_refusals):
         return
     kind, a, b = c.patience_notified if request.mark & NOTIFIED else c.patience
     u = draw(c.seed, PATIENCE, wish.key, wish.ask * ATTEMPTS + wish.attempt) if kind > CONSTANT else 0.5
     seconds = s.batches[request.batch].seconds if request.mark & STARTED else np.inf  # from now, if it has started
     if kind == LOGNORMAL and u >= 0.5 and a >= seconds:
-        return  # more patient than most, and most would see it done
+        return  # more patient than the median, which is enough: the exact patience need not be computed
     leaves = now + quantile(kind, a, b, u)
     if leaves < now + seconds:
         schedule(s, c, leaves, ABANDON, request.user, TIRED, key_of(row, request))
@@ -91,7 +78,7 @@ def attempt(s, c, knobs, place, first, now):  # type: ignore[no-untyped-def]
 
 @njit
 def after(s, c, place, row, now):  # type: ignore[no-untyped-def]
-    """An attempt has ended: the wish has come true, is tried again, or is given up."""
+    """An attempt has ended: the wish is fulfilled, tried again, or given up."""
     wish, request = s.people[place], s.requests[row]
     request.mark &= ~RETRY
     if c.delivers_late:
@@ -165,7 +152,7 @@ def until_next(c, key, ask):  # type: ignore[no-untyped-def]
 
 @njit
 def comes_back(c, person, now):  # type: ignore[no-untyped-def]
-    """When somebody's next day of use begins; inf if not before the horizon."""
+    """The instant at which a person's next day of use begins; inf if not before the horizon."""
     if not c.returning:
         return np.inf
     local, key = c.local[person.region], person.key
@@ -178,18 +165,3 @@ def comes_back(c, person, now):  # type: ignore[no-untyped-def]
         return np.inf
     person.day = day
     return max(hour_of_return(c.flat, c.quantiles, since, day, local, draw(c.seed, RETURN_TIME, key, day)), now)
-
-
-@njit
-def share(s, c, place, row, now):  # type: ignore[no-untyped-def]
-    """A user got an image: perhaps it is shared, and brings people later."""
-    person = s.people[place]
-    key, ask = person.key, person.ask
-    late = now - person.since > c.slo[person.feature]
-    if not shares_image(c.shared, late, c.late, s.requests[row].level, c.degraded, c.seed, key, ask):
-        return
-    kind, a, b = c.delay
-    for number in range(poisson_of(c.signups, draw(c.seed, HOW_MANY, key, ask))):
-        child = offspring(c.seed, INVITATION, key, ask * ATTEMPTS + number)
-        when = now + sample(kind, a, b, c.seed, INVITATION, child, 0)
-        schedule(s, c, when, SIGNUP, person.user, INVITED, child)

@@ -1,11 +1,11 @@
-"""The compiled engine's ends: images are done, perhaps late; who waits no longer leaves."""
+"""The compiled engine's service: images are done, perhaps late; users whose patience is over leave."""
 
 import numpy as np
 
 from sim.engine.compiled import tally
 from sim.engine.compiled.gateway import deposit
 from sim.engine.compiled.gpus import out_of_service
-from sim.engine.compiled.pools import count
+from sim.engine.compiled.pool import remove
 from sim.engine.compiled.records import ABANDONED, DELIVERED, GONE, NOBODY, NONE, PRESENT, RETRY, SERVED, WISHING
 from sim.engine.compiled.requests import keep, settle
 from sim.model.jit import njit
@@ -14,7 +14,7 @@ from sim.model.knobs import BUDGET, PER_SUCCESS
 
 @njit
 def images_done(s, c, number, now):  # type: ignore[no-untyped-def]
-    """A batch is done: those who still wait for it are served."""
+    """A batch is done: users who still wait for it are served."""
     batch = s.batches[number]
     batch.finished = now
     s.running[batch.pool] -= 1
@@ -46,7 +46,7 @@ def image_served(s, c, request, now):  # type: ignore[no-untyped-def]
 
 @njit
 def wants_still(s, request):  # type: ignore[no-untyped-def]
-    """Whether who has left a request has no image yet, and has not given up the wish."""
+    """Whether the user who has left a request still wants an image, and has none yet."""
     wish = s.people[request.wish]
     same = wish.user == request.user and wish.ask == request.ask and wish.status == WISHING
     return same and s.present[request.wish, PRESENT] != DELIVERED
@@ -54,7 +54,7 @@ def wants_still(s, request):  # type: ignore[no-untyped-def]
 
 @njit
 def deliver(s, c, row, now):  # type: ignore[no-untyped-def]
-    """An image is done that its user had given up, and still wants: they wait no longer for another."""
+    """An image is done whose user had given it up and still wants it: they wait no longer for another."""
     request = s.requests[row]
     tally.not_left(s, c, request.tier * len(c.slo) + request.feature, request)
     request.left = np.nan
@@ -65,7 +65,7 @@ def deliver(s, c, row, now):  # type: ignore[no-untyped-def]
         return
     other = s.requests[present]
     if other.outcome == NONE:
-        leave(s, c, present, now)
+        abandon(s, c, present, now)
         if other.mark & GONE:
             keep(s, c, present)
     else:  # it was refused, and nobody said so
@@ -74,14 +74,12 @@ def deliver(s, c, row, now):  # type: ignore[no-untyped-def]
 
 
 @njit
-def leave(s, c, row, now):  # type: ignore[no-untyped-def]
-    """The user's patience is over. If the service notices, a queued request is taken out; else it is served."""
+def abandon(s, c, row, now):  # type: ignore[no-untyped-def]
+    """The user waits no longer. If the service notices, a queued request is taken out; else it is served."""
     request = s.requests[row]
     request.left, request.outcome = now, ABANDONED
     tally.left(s, c, request.tier * len(c.slo) + request.feature, request.arrived, now)
     if np.isnan(request.dequeued) and c.notices:
         request.mark |= GONE
-        request.dequeued = now
-        s.inside[c.pool_of[request.feature]] -= 1
-        count(s, c, c.pool_of[request.feature], request.lane, now, -1)
+        remove(s, c, request, now)
         out_of_service(s, request)

@@ -1,4 +1,4 @@
-"""The compiled engine's pools: lanes of waiting requests, batches formed from them, and GPUs that serve them."""
+"""The compiled engine's pools: lanes of waiting requests, batches formed from them, and GPUs that take them."""
 
 import numpy as np
 
@@ -26,7 +26,7 @@ from sim.model.sharing import whose_turn
 
 @njit
 def expected_wait(s, c, pool, priority):  # type: ignore[no-untyped-def]
-    """Seconds until the work queued at this priority or before it is started, over all GPUs."""
+    """Seconds until the work queued at this priority or a more urgent one is started."""
     work = 0.0
     for place in range(s.lane_count[pool]):
         lane = s.lanes[pool, place]
@@ -71,8 +71,17 @@ def count(s, c, pool, place, now, sign):  # type: ignore[no-untyped-def]
 
 
 @njit
+def remove(s, c, request, now):  # type: ignore[no-untyped-def]
+    """Take a request out of the queue whose user has left; its lane passes over it."""
+    pool = c.pool_of[request.feature]
+    request.dequeued = now
+    s.inside[pool] -= 1
+    count(s, c, pool, request.lane, now, -1)
+
+
+@njit
 def next_of(s, c, pool, place):  # type: ignore[no-untyped-def]
-    """The one of a lane to be served next: of those who still wait, who came first, or last."""
+    """The request of a lane to be served next: of those that wait the first, or the last."""
     lane = s.lanes[pool, place]
     lifo = s.pool_knobs[pool, ORDER] == LIFO
     row = lane.tail if lifo else lane.head
@@ -184,8 +193,8 @@ def head_comes_before(s, c, pool, row, place, rival):  # type: ignore[no-untyped
 
 
 @njit
-def look_into_queue(s, pool):  # type: ignore[no-untyped-def]
-    """Have fetched what the next batch will need: who is first in each lane is here already (see take)."""
+def prefetch_heads(s, pool):  # type: ignore[no-untyped-def]
+    """Fetch the records that the next batch will need; the heads of lanes have been fetched already (see take)."""
     for place in range(min(s.lane_count[pool], 4)):
         head = s.lanes[pool, place].head
         if head != NOBODY:
@@ -209,13 +218,13 @@ def serve(s, c, pool, gpu, now):  # type: ignore[no-untyped-def]
 
 @njit
 def take(s, c, pool, place, gpu, now):  # type: ignore[no-untyped-def]
-    """A batch headed by the lane's next, filled with requests of the same spec, the urgent ones first.
+    """A batch headed by the lane's next request and filled with others of its spec, the urgent ones first.
 
-    Whether there is one: all that was taken may have been dropped.
+    Whether there is one: every request taken may have been dropped.
     """
     spec = s.lanes[pool, place].spec
     each, room = c.spec_images[spec], c.full[pool, spec]
-    first, last, taken, picky = NOBODY, NOBODY, 0, may_drop(s, pool)
+    first, last, taken, dropping = NOBODY, NOBODY, 0, may_drop(s, pool)
     for rank in range(-1, s.lane_count[pool]):
         source = place if rank < 0 else s.lanes[pool, rank].order
         lane = s.lanes[pool, source]
@@ -229,7 +238,7 @@ def take(s, c, pool, place, gpu, now):  # type: ignore[no-untyped-def]
             count(s, c, pool, source, now, -1)
             request = s.requests[row]
             request.dequeued, request.next = now, NOBODY
-            if picky:
+            if dropping:
                 waited, seconds = now - request.arrived, c.seconds[pool, spec, c.full[pool, spec]]
                 if dropped(s.pool_knobs[pool], s.codel[pool], waited, seconds, s.queued[pool], now):
                     drop(s, c, pool, row)
@@ -251,7 +260,7 @@ def take(s, c, pool, place, gpu, now):  # type: ignore[no-untyped-def]
 
 @njit
 def drop(s, c, pool, row):  # type: ignore[no-untyped-def]
-    """Its turn has come and it is dropped. Its user, if still there, goes on at the end of this moment."""
+    """A request is dropped when its turn comes. Its user, if still there, goes on at the end of this moment."""
     request = s.requests[row]
     s.inside[pool] -= 1
     out_of_service(s, request)
@@ -268,10 +277,7 @@ def drop(s, c, pool, row):  # type: ignore[no-untyped-def]
 
 @njit
 def resize(s, c, pool, gpus, now):  # type: ignore[no-untyped-def]
-    """So many GPUs of a pool are in service. The last in number go first, each after its batch.
-
-    Who comes holds no model.
-    """
+    """Have so many GPUs in service: the highest numbers go first, each after its batch; new ones hold no model."""
     before, idle = s.gpus[pool], s.idle_count[pool]
     s.gpus[pool], s.idle_count[pool] = gpus, 0
     for place in range(idle):

@@ -1,4 +1,4 @@
-"""What the compiled engine is told of a scenario: names become numbers, tables become arrays, once a run."""
+"""A scenario as the compiled engine takes it: names become numbers and tables become arrays, once a run."""
 
 from typing import Any, NamedTuple
 
@@ -10,7 +10,8 @@ from sim.demand.clockwork import Clockwork
 from sim.demand.laws import Law
 from sim.engine.compiled.calendar import buckets_for
 from sim.engine.compiled.records import CHUNK
-from sim.model.chance import CONSTANT, EXPONENTIAL_NOISE, LOGNORMAL_NOISE, NO_NOISE
+from sim.model.chance import CONSTANT, NOISES
+from sim.model.dispatch import work_of_request
 from sim.results.timeline import bin_width, grid
 from sim.scenario.parts import Recording
 from sim.scenario.people import Asks, People
@@ -20,16 +21,10 @@ Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
 MOST_INVITED = 1000  # by one image
-NO_LOAD = (CONSTANT, 0.0, 0.0)
-NOISES = {
-    "none": NO_NOISE,
-    "lognormal": LOGNORMAL_NOISE,
-    "as measured": LOGNORMAL_NOISE,
-    "exponential": EXPONENTIAL_NOISE,
-}
+NO_TIME = (CONSTANT, 0.0, 0.0)
 
 
-class Setting(NamedTuple):
+class Constants(NamedTuple):
     """Constants of one run, in the shapes that compiled code wants. Laws are (kind, a, b)."""
 
     seed: int
@@ -136,14 +131,14 @@ def padded(rows: list[list[float]], fill: float, dtype: type) -> NDArray:
     return table
 
 
-def setting_of(
+def constants_of(
     scenario: Scenario, people: People, asks: Asks, seed: int, recording: Recording, *, unlimited: bool
-) -> Setting:
-    """The setting of one run."""
+) -> Constants:
+    """The constants of one run."""
     clock = Clockwork(scenario.demand.season, scenario.demand.regions, scenario.start)
     buckets = buckets_for(4 * expected_attempts(scenario, len(people), len(asks.instants)))
     pushes = most_pushes(scenario)
-    return Setting(
+    return Constants(
         seed=seed,
         horizon=scenario.horizon,
         warm_up=scenario.warm_up,
@@ -160,15 +155,10 @@ def setting_of(
         **of_features(scenario),
         **of_pools(scenario, unlimited=unlimited),
         notices=scenario.serving.notices_leaving,
-        tells_refusals=scenario.serving.tells_refusals,
-        delivers_late=scenario.serving.delivers_late,
-        notifies_above=scenario.serving.notifies_above,
+        **{name: getattr(scenario.serving, name) for name in ("tells_refusals", "delivers_late", "notifies_above")},
         unlimited=unlimited,
         **of_behaviour(scenario.behaviour, int(np.ceil(scenario.horizon / 86400.0)) + 1),
-        flat=clock.flat,
-        quantiles=clock.quantiles,
-        by_weekday=clock.by_weekday,
-        local=clock.local,
+        **{name: getattr(clock, name) for name in ("flat", "quantiles", "by_weekday", "local")},
         tier_bounds=np.cumsum([tier.share for tier in scenario.tiers.values()])[:-1],
         region_bounds=np.cumsum([region.share for region in scenario.demand.regions.values()])[:-1],
         **of_scripts(scenario, people, asks),
@@ -177,24 +167,23 @@ def setting_of(
 
 
 def expected_attempts(scenario: Scenario, people: int, asks: int) -> float:
-    """About how many attempts there will be, to cut the calendar and make room by: it need not be right."""
+    """A rough estimate of the number of attempts, to size the calendar and the arrays by."""
     word = scenario.demand.word_of_mouth
     crowd = people if word is None else max(people, word.market * scenario.scale)
     return 2.0 * crowd * scenario.behaviour.requests.average + asks
 
 
 def most_pushes(scenario: Scenario) -> int:
-    """Moments that one moment can put on the calendar at most: those of all users whose images a batch holds."""
+    """The most moments that one moment can put on the calendar: those of all users whose images a batch holds."""
     invited = 0 if scenario.demand.word_of_mouth is None else MOST_INVITED
     return (1 + invited) * max(pool.max_batch for pool in scenario.pools.values()) + 4
 
 
 def of_people(scenario: Scenario, people: People) -> dict[str, Any]:
     """Everybody known beforehand."""
-    demand = scenario.demand
-    scripts = [*demand.clients, *demand.traces]
-    ages = [wave.account_age for wave in demand.waves] + [source.account_age for source in scripts]
-    newcomers = [wave.newcomers for wave in demand.waves] + [False for _ in scripts]
+    waves, scripts = scenario.demand.waves, [*scenario.demand.clients, *scenario.demand.traces]
+    ages = [source.account_age for source in [*waves, *scripts]]
+    newcomers = [wave.newcomers for wave in waves] + [False for _ in scripts]
     return {
         "arrives": people.arrives,
         "keys": people.key,
@@ -203,16 +192,15 @@ def of_people(scenario: Scenario, people: People) -> dict[str, Any]:
         "sources": people.source.astype(np.int16),
         "ages": np.array(ages, dtype=float),
         "newcomers": np.array(newcomers, dtype=bool),
-        "arriving": np.flatnonzero(people.source < len(demand.waves)).astype(np.int32),
+        "arriving": np.flatnonzero(people.source < len(waves)).astype(np.int32),
     }
 
 
 def of_scripts(scenario: Scenario, people: People, asks: Asks) -> dict[str, Any]:
-    """Scripted asks; the accounts behind them have the first records of people, in order."""
+    """Scripted asks; their accounts are the first records of people, in order."""
     first = len(scenario.demand.waves)
     again = np.array([source.retries for source in [*scenario.demand.clients, *scenario.demand.traces]] or [False])
-    scripted = people.source >= first
-    accounts = np.cumsum(scripted) - 1
+    accounts = np.cumsum(people.source >= first) - 1
     return {
         "ask_times": asks.instants,
         "ask_user": asks.user,
@@ -224,7 +212,7 @@ def of_scripts(scenario: Scenario, people: People, asks: Asks) -> dict[str, Any]
 
 
 def of_behaviour(b: Behaviour, days: int) -> dict[str, Any]:
-    """What people do."""
+    """The habits of people."""
     retry, using, staying = b.retry, b.returns.using(days), b.returns.staying(days)
     return {
         "requests": (int(b.requests.law.kind), *b.requests.law[1:3], int(b.requests.law.at_most)),
@@ -240,9 +228,7 @@ def of_behaviour(b: Behaviour, days: int) -> dict[str, Any]:
         "growth": retry.growth,
         "longest": retry.longest,
         "chances": (retry.probability, retry.after_leaving, retry.hopeless, retry.second_account),
-        "churn": b.churn,
-        "churn_late": b.churn_late,
-        "regenerate": b.regenerate,
+        **{name: getattr(b, name) for name in ("churn", "churn_late", "regenerate")},
         "returning": bool((using > 0).any()),
         "leaving": bool((staying < 1).any()),
         "using": using,
@@ -254,12 +240,9 @@ def of_word_of_mouth(scenario: Scenario) -> dict[str, Any]:
     word = scenario.demand.word_of_mouth
     return {
         "market": 0.0 if word is None else word.market * scenario.scale,
-        "shared": 0.0 if word is None else word.shared,
-        "late": 0.0 if word is None else word.late,
-        "degraded": 0.0 if word is None else word.degraded,
-        "signups": 0.0 if word is None else word.signups,
+        **{name: 0.0 if word is None else getattr(word, name) for name in ("shared", "late", "degraded", "signups")},
         "openings": np.array(scenario.openings()),
-        "delay": (0, 0.0, 0.0) if word is None else plain(word.delay.law),
+        "delay": NO_TIME if word is None else plain(word.delay.law),
     }
 
 
@@ -298,10 +281,9 @@ def of_pools(scenario: Scenario, *, unlimited: bool) -> dict[str, Any]:
     for p, name in enumerate(pools):
         for spec, table in scenario.batch_tables(name).items():
             s, largest = specs.index(spec), max(table)
-            for images, duration in table.items():
-                seconds[p, s, images] = duration
+            seconds[p, s, list(table)] = list(table.values())
             full[p, s] = largest
-            work[p, s] = table[largest] * spec.images / largest
+            work[p, s] = work_of_request(table[largest], spec.images, largest)
     return {
         "spec_images": np.array([spec.images for spec in specs]),
         "spec_model": np.array([models.index(spec.model) for spec in specs]),
@@ -313,5 +295,5 @@ def of_pools(scenario: Scenario, *, unlimited: bool) -> dict[str, Any]:
         "quantum": work.max(axis=1, initial=0.0),
         # With a GPU for everybody nobody waits: not for others to fill a batch, nor for a model.
         "linger": np.array([0.0 if unlimited else scenario.pools[name].linger for name in pools]),
-        "load": np.array([NO_LOAD if unlimited else plain(scenario.pools[name].model_load.law) for name in pools]),
+        "load": np.array([NO_TIME if unlimited else plain(scenario.pools[name].model_load.law) for name in pools]),
     }
