@@ -25,8 +25,9 @@ def fault(name: str, tests: str, *edits: Edit) -> Fault:
 
 DROPPING, DISPATCH, GATEWAY = "model/dropping.py", "model/dispatch.py", "model/gateway.py"
 RETRY, CHOICES, CHANCE = "model/retry.py", "model/choices.py", "model/chance.py"
+# The readable engine, and beside it the compiled one.
 POOL, SERVICE = "engine/readable/pool.py", "engine/readable/service.py"
-POOLS, GPUS, ENDS = "engine/compiled/pools.py", "engine/compiled/gpus.py", "engine/compiled/ends.py"
+POOL_2, GPUS, SERVICE_2 = "engine/compiled/pool.py", "engine/compiled/gpus.py", "engine/compiled/service.py"
 STORMS, METRICS, COSTS = "results/storms.py", "results/metrics.py", "results/costs.py"
 LATENCIES, THEORY = "results/latencies.py", "results/theory.py"
 
@@ -136,13 +137,13 @@ OF_BOTH_ENGINES = [
         "a batch that is filled up is charged to the flow of its head",
         "mechanisms",
         (POOL, "self.deficits[request.flow] -=", "self.deficits[lane.flow] -="),
-        (POOLS, "s.deficits[pool, lane.flow] -=", "s.deficits[pool, s.lanes[pool, place].flow] -="),
+        (POOL_2, "s.deficits[pool, lane.flow] -=", "s.deficits[pool, s.lanes[pool, place].flow] -="),
     ),
     fault(
         "an attempt is still marked as retried after a late image",
         "mechanisms",
         (SERVICE, "present.retry = False", "present.retry = True"),
-        (ENDS, "other.mark &= ~RETRY", "other.mark |= RETRY"),
+        (SERVICE_2, "other.mark &= ~RETRY", "other.mark |= RETRY"),
     ),
     fault(
         "a power cap saves no watts",
