@@ -157,9 +157,9 @@ OF_FIGURES = [
     fault("one good bin ends a storm", "storms", (STORMS, "PATCH = 3", "PATCH = 1")),
     fault("eight of ten are recovered", "storms overload", (STORMS, "HEALTHY = 0.9 ", "HEALTHY = 0.8 ")),
     fault(
-        "a degraded image is in time for ever",
+        "an image is in time however late it is",
         "metrics",
-        (METRICS, '"in_time": latency <= slo', '"in_time": latency < math.inf'),
+        (INTENTS, '"in_time": served & (latency <= slo)', '"in_time": served & (latency < math.inf)'),
     ),
     fault("a pool without a queue is saturated", "metrics", (METRICS, "& (queued >= 1 - ROUNDING)", "")),
     fault("GPUs that idle cost nothing", "costs", (COSTS, "joules += sum(", "joules += 0 * sum(")),
@@ -171,7 +171,7 @@ OF_FIGURES = [
     fault(
         "retries come on top of twice their number",
         "theory storms",
-        (THEORY, "capacity / (1 + retries)", "capacity / (1 + 2 * retries)"),
+        (STORMS, "capacity / (1 + retries)", "capacity / (1 + 2 * retries)"),
     ),
 ]
 
