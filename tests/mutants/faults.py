@@ -29,6 +29,7 @@ RETRY, CHOICES, CHANCE = "model/retry.py", "model/choices.py", "model/chance.py"
 POOL, SERVICE = "engine/readable/pool.py", "engine/readable/service.py"
 POOL_2, GPUS, SERVICE_2 = "engine/compiled/pool.py", "engine/compiled/gpus.py", "engine/compiled/service.py"
 STORMS, METRICS, COSTS = "results/storms.py", "results/metrics.py", "results/costs.py"
+INTENTS = "results/intents.py"
 LATENCIES, THEORY = "results/latencies.py", "results/theory.py"
 
 OF_RULES = [
