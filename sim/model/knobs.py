@@ -175,14 +175,14 @@ SIGNUP_RATE = Knob("signup_rate", math.inf, "people per second", "let in from th
 
 
 def decided_name(knob: Knob, *, pool: str = "", region: str = "") -> str:
-    """What the decision table calls a knob: 'limit', 'gpus: order', 'europe: open', 'retry bucket'."""
+    """The name of a knob in the decision table: 'limit', 'gpus: order', 'europe: open', 'retry bucket'."""
     if pool or region:
         return f"{pool or region}: {knob.name}"
     return f"retry {knob.name}" if knob in RETRY_KNOBS.knobs else knob.name
 
 
 def knob_called(name: str) -> Knob:
-    """The knob that the decision table calls so: the inverse of `decided_name`."""
+    """The knob of a name in the decision table: the inverse of `decided_name`."""
     whose, _, own = name.rpartition(": ")
     if whose:
         return REGION_OPEN if own == REGION_OPEN.name else POOL_KNOBS.knobs[POOL_KNOBS.index(own)]
