@@ -23,7 +23,7 @@ from sim.cli.main import app
 from sim.engine.simulate import simulate
 from sim.errors import BadInput
 from sim.export.files import TARGETS, TEMPLATES, check_url, targets_of, write_export
-from sim.export.k6 import load as k6_load
+from sim.export.k6 import virtual_users
 from sim.export.rates import rates, sentences
 from sim.export.schedule import COLUMNS, schedule_of, spec_of
 from sim.model.request import Spec
@@ -133,46 +133,10 @@ def test_floats_come_back_bit_for_bit(steady, tmp_path):
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["schedule.csv", "schedule.json"]
 
 
-def iterations(k6):
-    """When k6 starts iterations: the i-th where the area under the rate reaches i, in floats and nanoseconds as it has.
-
-    The rule is in the documentation of the ramping-arrival-rate executor; only jumps and level stages are understood.
-    """
-
-    def nanoseconds(text):
-        return int(text.removesuffix("us")) * 1000.0 if text.endswith("us") else {"0s": 0.0}[text]
-
-    unit, area, begins, started = nanoseconds(k6["timeUnit"]), 0.0, 0.0, []
-    rate = k6["startRate"] / unit
-    for stage in k6["stages"]:
-        lasting, target = nanoseconds(stage["duration"]), stage["target"] / unit
-        assert lasting == 0 or target == rate
-        while len(started) + 1 <= area + lasting * target:
-            started.append(begins + (len(started) + 1 - area) / target)
-        area, begins, rate = area + lasting * target, begins + lasting, target
-    return np.array(started), unit
-
-
-@pytest.mark.parametrize("seed", range(5))
-@pytest.mark.parametrize("length", [100.0, 0.7, 247.3, 1000.0])
-def test_k6_starts_as_many_iterations_in_each_bin_as_there_are_asks(seed, length):
-    random = np.random.default_rng(seed)
-    instants = np.sort(np.append(random.uniform(0, length, 700), length * random.beta(2, 80, 900)))
-    k6 = k6_load(at(*instants, horizon=length))
-    started, unit = iterations(k6)
-    bins = max(1, min(248, math.floor(length)))
-    edges = unit * np.arange(bins + 1)
-    asked = np.histogram(instants * 1e9, edges)[0]
-    got = np.bincount(np.clip(np.ceil(started / unit).astype(int) - 1, 0, bins - 1), minlength=bins)
-    assert len(started) == len(instants)
-    assert (abs(np.cumsum(got) - np.cumsum(asked)) <= 1).all()
-    assert len(k6["stages"]) <= 500
-
-
 def test_k6_gets_twice_the_virtual_users_that_are_busy_at_the_peak():
     served = [attempt(1 + n / 100, user=n, started=5.0, finished=9.0 + n / 100, batch="all") for n in range(50)]
-    assert k6_load(schedule_of(by_hand(*served)))["vus"] == 2 * 50 * 8
-    assert k6_load(at(50))["vus"] == 2 * 10  # nobody was served: ten seconds are taken
+    assert virtual_users(schedule_of(by_hand(*served))) == 2 * 50 * 8
+    assert virtual_users(at(50)) == 2 * 10  # nobody was served: ten seconds are taken
 
 
 # k6 itself is a Go program; its script runs here in Node on stubs of k6's modules and a clock that only sleep moves.
@@ -229,15 +193,6 @@ def test_the_k6_script_posts_each_ask_at_its_instant(tmp_path):
     assert wanted in [json.loads(post["body"]) for post in did["posts"]]
     (how,) = did["options"]["scenarios"].values()
     assert (how["executor"], how["vus"], how["iterations"]) == ("shared-iterations", 3, 3)
-
-
-def test_the_k6_script_leaves_the_instants_to_k6_in_the_other_mode(tmp_path):
-    write_export(at(10, 20, 60), tmp_path / "out", ["k6"], url=URL)
-    did = played_in_node(tmp_path / "out", asks=3, MODE="rate", VUS="40", URL="http://elsewhere/")
-    assert [(post["url"], post["at"]) for post in did["posts"]] == [("http://elsewhere/", 5000)] * 3
-    (how,) = did["options"]["scenarios"].values()
-    assert (how["executor"], how["preAllocatedVUs"], how["maxVUs"]) == ("ramping-arrival-rate", 40, 400)
-    assert len(iterations(how)[0]) == 3
 
 
 def test_the_k6_script_reads_names_with_commas_quotes_and_new_lines(tmp_path):

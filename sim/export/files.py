@@ -9,7 +9,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from sim.errors import BadInput
-from sim.export.k6 import load
+from sim.export.k6 import virtual_users
 from sim.export.rates import rates
 from sim.export.schedule import COLUMNS, Schedule
 
@@ -84,11 +84,11 @@ def fill(schedule: Schedule, folder: Path, targets: list[str], url: str) -> None
         for name in TARGETS[target]:
             shutil.copyfile(TEMPLATES / name, folder / name)
     if "k6" in targets:
-        write_json(load(schedule), folder / "k6-stages.json")
+        write_json({"seconds": schedule.length, "vus": virtual_users(schedule)}, folder / "k6-load.json")
 
 
 def write_csv(schedule: Schedule, path: Path) -> None:
-    """A row an ask. The csv module writes a float as its repr, which reads back to the same bits."""
+    """One row per request. The csv module writes a float as its repr, which reads back to the same bits."""
     columns = [schedule.asks[name].tolist() for name in COLUMNS]
     with path.open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")
