@@ -4,11 +4,22 @@ import math
 
 import numpy as np
 import pytest
-from scipy import special
+from scipy import special, stats
 
 from sim.demand.behaviour import BetaGeometric, PowerLaw
-from sim.model.chance import day_of_return, weight_of_day
-from sim.model.streams import CHECK, draws, standard_normal
+from sim.model.chance import (
+    EXPONENTIAL,
+    EXPONENTIAL_NOISE,
+    LOGNORMAL,
+    LOGNORMAL_NOISE,
+    UNIFORM,
+    WEIBULL,
+    day_of_return,
+    noise,
+    quantile,
+    weight_of_day,
+)
+from sim.model.streams import CHECK, SERVICE, draws, standard_normal
 
 DAY = 86400.0
 WEEK = np.array([1.2, 1.1, 1.0, 1.0, 1.0, 0.9, 0.8])  # from Monday
@@ -130,3 +141,27 @@ def test_nobody_comes_on_a_day_without_a_chance_and_everybody_on_a_certain_one()
     for u in (1e-16, 0.5, 1 - 2**-53):
         assert comes(never, stays, u) == 5
         assert [comes(certain, stays, u, day=day) for day in range(5)] == [2, 2, 4, 4, 5]
+
+
+@pytest.mark.parametrize(
+    ("law", "same"),
+    [
+        ((UNIFORM, 2.0, 5.0), stats.uniform(2.0, 3.0)),
+        ((EXPONENTIAL, 3.0, 0.0), stats.expon(scale=3.0)),
+        ((LOGNORMAL, 2.0, 0.7), stats.lognorm(0.7, scale=2.0)),
+        ((WEIBULL, 2.0, 0.7), stats.weibull_min(0.7, scale=2.0)),
+    ],
+    ids=["uniform", "exponential", "lognormal", "weibull"],
+)
+def test_quantiles_of_a_law_are_those_of_scipy(law, same):
+    """Exponential and Weibull take the share above the value, the others that below it."""
+    for share in (0.001, 0.2, 0.5, 0.9, 0.999):
+        above = law[0] in (EXPONENTIAL, WEIBULL)
+        assert quantile(*law, share) == pytest.approx(same.isf(share) if above else same.ppf(share), rel=1e-9)
+
+
+@pytest.mark.parametrize("kind", [LOGNORMAL_NOISE, EXPONENTIAL_NOISE])
+def test_noise_does_not_change_the_mean_of_service_times(kind):
+    sigma, n = 0.8, 40_000
+    factors = np.array([noise(kind, sigma, 1, SERVICE, key, 0) for key in range(n)])
+    assert abs(factors.mean() - 1.0) < 3.5 * factors.std(ddof=1) / np.sqrt(n)
