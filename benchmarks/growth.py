@@ -1,4 +1,4 @@
-"""What an attempt costs from a hundred thousand of them to a hundred million: it should cost the same."""
+"""The cost of an attempt in runs of a hundred thousand to a hundred million: it should be the same."""
 
 import argparse
 import time

@@ -87,7 +87,7 @@ def committed(engine: str) -> list[list[str]]:
 
 
 def differences(engine: str) -> list[str]:
-    """What is not as committed, in lines."""
+    """The differences from the committed file, one per line."""
     before = {tuple(row[:4]): row[4:] for row in committed(engine)}
     now = {tuple(row[:4]): row[4:] for row in digests(engine)}
     return [

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-SHIFTS = ((8, 4), (10, 6), (16, 3), (18, 0))  # from this hour on, so many servers
+SHIFTS = ((8, 4), (10, 6), (16, 3), (18, 0))  # (hour, servers from then on)
 
 
 def queue(arrived, served, patience, schedule):

@@ -21,7 +21,7 @@ def committed(study: str) -> tuple[str, pd.DataFrame]:
 
 
 def keys(study: str) -> list[tuple[str, str, str]]:
-    """What tells a study's rows apart: the case, the figure, and in theory the engine."""
+    """The key of a study's rows: the case, the figure, and in theory the engine."""
     table = committed(study)[1]
     engine = table["note"].str.partition(",")[0].where(table["study"] == "theory", "")
     return list(zip(table["case"], table["figure"], engine, strict=True))

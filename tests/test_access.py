@@ -1,4 +1,4 @@
-"""Who is let in: by a waiting room, by region, and in stages."""
+"""Admission: by a waiting room, by region, and in stages."""
 
 import math
 from typing import Any

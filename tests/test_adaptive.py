@@ -24,7 +24,7 @@ STARTS = (1, 20, 400)
 
 
 def saturated(limit: float, slots: float, seconds: float = 4.0) -> float:
-    """Latency of a server with so many slots, each of which takes so long, where the whole limit is in use."""
+    """Latency of a server with some slots, each of which takes some time, where the whole limit is in use."""
     return seconds * max(1.0, limit / slots)
 
 

@@ -41,7 +41,7 @@ def test_activity_keeps_the_mean_and_spreads_people():
     mixed = 2 + 2**2 / 50 * math.exp(sigma**2) + 2**2 * math.expm1(sigma**2)  # Poisson, day and person
     assert abs(extra.mean() - 2) / math.sqrt(mixed / n) < 3.5
     assert extra.var() > 0.6 * mixed  # the sample variance of so heavy a tail errs low
-    assert extra.var() > 2 * (2 + 4 / 50)  # far from what people all alike would want
+    assert extra.var() > 2 * (2 + 4 / 50)  # far more than identical people would give
 
 
 def test_the_busy_come_back_more_often_where_loyalty_says_so():

@@ -26,7 +26,7 @@ from sim.engine.compiled.records import (
 from sim.engine.compiled.state import fresh_state, roomy, with_chunks
 from sim.engine.compiled.view import View
 
-Moment = tuple[float, int, int]  # when, its code, and what it is about: here the how-manieth to be scheduled
+Moment = tuple[float, int, int]  # when, its code, and what it is about: here its index in the order of scheduling
 
 
 class Calendar:
@@ -88,7 +88,7 @@ class Calendar:
         return free, len(self.state.follows)
 
 
-# Times on a coarse grid, so that many are alike, and others between; what settles ties are few numbers.
+# Times on a coarse grid, so that many coincide, with others between; few numbers settle ties.
 TIMES = st.one_of(st.integers(0, 24).map(lambda n: n / 2), st.floats(0, 12))
 TIES = st.tuples(st.integers(0, 5), st.integers(0, 2), st.integers(0, 1))
 GRIDS = st.tuples(st.sampled_from([10.0, 7.3]), st.integers(1, 6))

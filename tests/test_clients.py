@@ -1,4 +1,4 @@
-"""What clients are made to do: pauses, waits that are told, budgets of retries, and a circuit breaker."""
+"""Policies that act on clients: pauses, announced waits, retry budgets, and a circuit breaker."""
 
 import heapq
 import math

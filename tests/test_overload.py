@@ -1,4 +1,4 @@
-"""What policies promise, under one surge and under steady overload: goodput, classes in order, calm in good times."""
+"""Promises of policies, under one surge and under steady overload: goodput, classes in order, calm in good times."""
 
 import numpy as np
 import pandas as pd

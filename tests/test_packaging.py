@@ -1,4 +1,4 @@
-"""What is installed is the package and what it ships; the proofs stay in the repository."""
+"""The wheel holds the package with its profiles and scenarios; the proofs stay in the repository."""
 
 import ast
 import tomllib

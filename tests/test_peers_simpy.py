@@ -39,14 +39,14 @@ def test_both_engines_play_what_a_plain_program_is_asked(question):
 
 
 def test_erlang_a_program_and_the_simulator_agree_on_impatience_whatever_the_order():
-    """Who leaves, and how many wait, does not depend on the order where patience is exponential."""
+    """The number of people who leave or wait does not depend on the order where patience is exponential."""
     exact = erlang_a(3.6, 1.0, 3, 3.0)
     known = {"never started": exact.abandoned, "queued": exact.queue, "utilisation": exact.utilisation}
     assert max(three_ways(LAST_FIRST, known).values()) < LARGEST_Z
 
 
 def test_baccelli_a_program_and_the_simulator_agree_on_expiry():
-    """Who is dropped when their turn comes takes nothing from the others, as who leaves the queue."""
+    """A request that is dropped when its turn comes takes nothing from the others, like one that leaves the queue."""
     known = impatience(3.6, 1.0, 3, until(2.0), beyond=1.6)
     known["refused"] = known.pop("never started")
     del known["queued"]  # there they wait until they are dropped

@@ -171,7 +171,7 @@ def test_policies_in_force_always_act_before_the_playbook():
 
 
 class ClosesWhenBusy:
-    """A custom policy: refuses everything from the tick after it has counted five attempts, for ever."""
+    """A custom policy: refuses everything from the tick after it has counted five attempts, until the end."""
 
     def __init__(self) -> None:
         self.attempts = 0.0

@@ -1,4 +1,4 @@
-"""A queue's days are foretold from those before, as often rightly as the intervals say."""
+"""A queue's days are forecast from those before, and the intervals cover as often as they say."""
 
 import numpy as np
 import pytest
@@ -105,7 +105,7 @@ def test_seeds_share_the_interval_out_among_them():
 
 
 def z_of(tmp_path, mean):
-    """How many standard deviations over seeds each figure of the log's last days lies from those foretold."""
+    """How many standard deviations over seeds each figure of the log's last days lies from the forecast."""
     log = read_queue(log_of_days(tmp_path / "log.csv", range(12), mean=mean))
     daily = written(tmp_path, "from,servers\n0:00,0\n8:00,4\n10:00,6\n16:00,3\n18:00,0\n", "roster.csv")
     split, duty = split_of(log, 4), on_duty(log, str(daily), tmp_path / "log.csv")

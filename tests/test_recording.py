@@ -1,4 +1,4 @@
-"""What a run writes down besides its timeline, every row, those of some users or none, changes nothing in it."""
+"""Recording every row, those of some users or none changes nothing in a run."""
 
 import math
 

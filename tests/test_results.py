@@ -33,7 +33,7 @@ def test_the_readme_has_how_many_figures_agree_and_when_that_was(study):
 
 @pytest.mark.parametrize("study", STUDIED)
 def test_a_figure_is_told_once(study):
-    twice = "attempts the same in both engines"  # is told for each order of service
+    twice = "attempts the same in both engines"  # appears once for each order of service
     told = [key for key in keys(study) if key[1] != twice]
     assert len(told) == len(set(told))
     assert set(committed(study)[1]["study"]) == {study}

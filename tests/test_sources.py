@@ -1,4 +1,4 @@
-"""Who comes: multiplied waves, waves of some tiers, tiers let in at a date, regions and their hours."""
+"""Sources of people: multiplied waves, waves of some tiers, tiers let in at a date, regions and their hours."""
 
 import math
 

@@ -1,4 +1,4 @@
-"""Storms of retries: the four rules give the figures of theory, and a run that stays down is told from all others."""
+"""Retry storms: the four rules give the figures of theory, and a run that stays down is told apart from others."""
 
 import math
 from dataclasses import replace

@@ -1,4 +1,4 @@
-"""What people do, against traces by hand: retries, thinking, churn, coming back, the waitlist."""
+"""Behaviour of people, against traces by hand: retries, thinking, churn, coming back, the waitlist."""
 
 import math
 from math import nan
@@ -218,7 +218,7 @@ def test_people_give_up_on_a_waitlist_and_free_their_place():
     )
     np.testing.assert_equal(admitted(run), [10, nan, nan, nan])
     np.testing.assert_equal(run.users["left"].tolist(), [nan, 17, 18, 19])
-    # Who came later is next in line.
+    # The one who came later is next in line.
     run = arriving([1, 2, 15], [Waitlist(rate="6 per min")], behaviour={"waitlist_patience": constant("15 s")}, **TICK)
     np.testing.assert_equal(admitted(run), [10, nan, 20])
 

@@ -117,7 +117,7 @@ def pool_of(*attempts, **facts):
     return found
 
 
-FULL = tuple(attempt(0, user=user, started=0, seconds=200) for user in (0, 1))  # both GPUs, for ever
+FULL = tuple(attempt(0, user=user, started=0, seconds=200) for user in (0, 1))  # both GPUs, beyond the horizon
 
 
 def test_peak_load_is_that_of_the_busiest_hour():

@@ -67,7 +67,7 @@ def demand_fit(
 
 
 def option(name: str, text: str | None, read: Callable[[Any], Any]) -> Any:
-    """What an option says, or None if it was not given."""
+    """The value of an option, or None if it was not given."""
     try:
         return None if text is None else read(text)
     except ValueError as wrong:

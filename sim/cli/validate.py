@@ -98,9 +98,9 @@ WRITERS = {".html": write_page, ".csv": write_table}
 def chosen(
     studies: Mapping[str, "Offer"], study: str, file: Path | None, told: Mapping[str, object]
 ) -> dict[str, Callable[[Progress], "Study"]]:
-    """What makes the study that is wanted, by its name. Raises BadInput where there is none, or a file lacks.
+    """The function that makes the study of this name. Raises BadInput where there is none, or a file is missing.
 
-    told: what else the study is told, by the name of its argument.
+    told: further arguments of the study, by name.
     """
     if study not in studies:
         raise BadInput("there is no such study", key="study", value=study, expected=", ".join(studies))
@@ -120,7 +120,7 @@ def chosen(
 
 
 def shown(study: "Study", *, only_misses: bool) -> Group:
-    """A study's rows: a heading a case, and under it a row a figure."""
+    """A study's rows: one heading per case, and under it one row per figure."""
     rows = study.misses if only_misses else study.rows
     parts: list[RenderableType] = [Text(f"\n{study.title}", style="bold underline")]
     for number, (case, found) in enumerate(groupby(rows, key=lambda row: row.case)):

@@ -103,7 +103,7 @@ class Clients(Source):
         while last < end:
             uniforms = series(seed, CLIENT, entity, k, 256)
             steps = special.gammaincinv(shape, uniforms) / (shape * rate)
-            if k == 1:  # begun long ago: what is left of a gap is a uniform part of one seen by its length
+            if k == 1:  # in equilibrium, the rest of a gap is a uniform part of a length-biased one
                 part = series(seed, CLIENT, entity, 2**31, 1)[0]
                 steps[0] = part * special.gammaincinv(shape + 1.0, uniforms[0]) / (shape * rate)
             batch = last + np.cumsum(steps)

@@ -103,7 +103,7 @@ def next_tick(number: int, tick: float, playbook: Sequence[Timed], controls: Con
 
 
 def step_decision(now: float, step: Timed) -> dict[str, Any]:
-    """The decision-table row of a step that a trigger has begun (new is 1) or ended (0)."""
+    """The decision-table row of a step that a trigger has started (new is 1) or ended (0)."""
     new = float(step.in_force(now))
     return {
         "time": now,

@@ -42,7 +42,7 @@ def simulate_all(
 
 
 def answer(ask: Callable[[Run], Any], task: Task, progress: Progress) -> tuple[Any, Run | None]:
-    """What is asked of one run, whose cells share this process."""
+    """The figures of one run, whose cells share this process."""
     how = {"seed": task.seed, "engine": task.engine, "unlimited": task.unlimited}
     run = simulate(task.scenario, task.playbook, **how, processes=1, progress=progress)  # type: ignore[arg-type]
     return ask(run), run if task.keep else None

@@ -1,1 +1,1 @@
-"""What people ask of a simulated service, as a schedule that load-test tools fire at a real one."""
+"""The requests of a simulated service as a schedule that load-test tools send to a real one."""

@@ -33,12 +33,12 @@ ALL_ATTEMPTS = "Every attempt as it was made in that run, retries included."
 
 @dataclass(frozen=True)
 class Schedule:
-    """Asks in order of their instants, and where they come from.
+    """Requests in order of their instants, and where they come from.
 
-    asks: a row an ask, in columns COLUMNS: t_s is seconds from the beginning of the replay, side is pixels, images is
-        how many one ask wants, the rest as in a spec.
+    asks: one row per request, in columns COLUMNS: t_s is seconds from the start of the replay, side is in pixels, images
+        is the number per request, the rest as in a spec.
     length: seconds that the replay lasts.
-    about: title, seed, window, speed, scale and versions: what makes the same schedule again.
+    about: title, seed, window, speed, scale and versions: the facts that reproduce the schedule.
     """
 
     asks: pd.DataFrame
@@ -120,7 +120,7 @@ def spec_of(label: str) -> Spec:
 def provenance(
     run: Run, asks: pd.DataFrame, begin: float, end: float, speed: float, times: float, retries: bool
 ) -> dict[str, Any]:
-    """What makes the same schedule again, and what its reader must know."""
+    """The facts that reproduce this schedule, and warnings for its reader."""
     manifest = run.manifest
     start = datetime.fromisoformat(manifest["start"])
     content = json.dumps(manifest["scenario"], sort_keys=True)

@@ -1,1 +1,1 @@
-"""What all parts of the model share: requests, random streams, knobs, controls and scalar rules."""
+"""The parts that everything else of the model shares: requests, random streams, knobs, controls and scalar rules."""

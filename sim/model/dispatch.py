@@ -10,7 +10,7 @@ from sim.model.streams import LOAD, SERVICE
 
 @njit
 def work_of_request(full_seconds, images, full):  # type: ignore[no-untyped-def]
-    """GPU-seconds of a request of so many images, in a batch of `full` images that takes `full_seconds`."""
+    """GPU-seconds of a request for some images, in a batch of `full` images that takes `full_seconds`."""
     return full_seconds * images / full
 
 

@@ -84,7 +84,7 @@ class Timed:
     policy: Policy
     begins: float = 0.0
     ends: float = math.inf
-    turned: str = ""  # why a trigger has begun or ended it at this tick, where one has
+    turned: str = ""  # why a trigger started or ended it at this tick, if one did
 
     @property
     def name(self) -> str:

@@ -105,7 +105,7 @@ class Hardware(Strict):
 
 
 class Ceiling(Strict):
-    """What the card did in plain matrix products and copies, measured just before the profile."""
+    """The rates of plain matrix products and copies on this card, measured just before the profile."""
 
     matmul_tflops: Positive
     copy_gb_per_s: Positive

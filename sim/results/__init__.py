@@ -1,1 +1,1 @@
-"""What a run leaves behind, and the figures made of it: tables, timeline, metrics, costs, storms, verdict."""
+"""The results of a run, and the figures computed from them: tables, timeline, metrics, costs, storms, verdict."""

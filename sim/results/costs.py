@@ -1,4 +1,4 @@
-"""What a run used: GPU time by what it was for, money, energy and its carbon."""
+"""The costs of a run: GPU time by purpose, money, energy and its carbon."""
 
 from collections.abc import Sequence
 

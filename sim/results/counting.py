@@ -72,7 +72,7 @@ def cells_of(run: Run, table: pd.DataFrame) -> Ints:
 
 
 def wish_counts(run: Run, bins: Bins, wishes: pd.DataFrame) -> list[Ints]:
-    """What is counted when an image is first wanted, in the order of sim.results.timeline.WANTED."""
+    """The counts made when an image is first wanted, in the order of sim.results.timeline.WANTED."""
     wanted, cells = wishes["wanted"].to_numpy(), cells_of(run, wishes)
     degraded, in_time, images = (wishes[name].to_numpy() for name in ("degraded", "in_time", "images"))
     outcome = wishes["outcome"]
@@ -83,7 +83,7 @@ def wish_counts(run: Run, bins: Bins, wishes: pd.DataFrame) -> list[Ints]:
 
 
 def attempt_counts(run: Run, bins: Bins, rows: pd.DataFrame) -> list[Ints]:
-    """What is counted when an attempt arrives, and when it ends, in the order of ARRIVED and HAPPENED."""
+    """The counts made when an attempt arrives, and when it ends, in the order of ARRIVED and HAPPENED."""
     cells, slo = cells_of(run, rows), slo_of(run, rows)
     arrived, finished, left = (rows[name].to_numpy() for name in ("arrived", "finished", "left"))
     served = (rows["outcome"] == SERVED).to_numpy()
@@ -150,8 +150,8 @@ def open_seconds(starts: Floats, ends: Floats, edges: Floats) -> Floats:
         rest = np.bincount(place[inside], edges[place[inside] + 1] - instants[inside], len(widths)).astype(float)
         return np.cumsum(np.bincount(place + 1, minlength=len(edges)))[: len(widths)], rest
 
-    (begun, beginning), (over, ending) = passed(starts), passed(ends)
-    return (begun - over) * widths + (beginning - ending)
+    (started, starting), (over, ending) = passed(starts), passed(ends)
+    return (started - over) * widths + (starting - ending)
 
 
 def queue_spans(run: Run, pool: str) -> tuple[Floats, Floats]:

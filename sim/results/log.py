@@ -1,4 +1,4 @@
-"""What an engine leaves behind: columns of plain numbers, from which the tables of a run are made."""
+"""The log of an engine: columns of plain numbers, from which the tables of a run are made."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -14,13 +14,13 @@ Columns = dict[str, NDArray[Any]]
 class Log:
     """Times in seconds; nan is never. Names are numbers, in the order of the scenario.
 
-    requests: a row an attempt, in any order: user, ask, attempt, tier, feature, arrived, started, dequeued,
+    requests: one row per attempt, in any order: user, ask, attempt, tier, feature, arrived, started, dequeued,
         finished, left, outcome (a place in OUTCOMES), reason (in REASONS), asked, spec, level, batch (-1: none),
         gpu_seconds, retry, notified, first (the row of its intent's first attempt).
-    batches: a row a batch, in the order of their numbers: pool, gpu, spec, size, started, finished, seconds, power
+    batches: one row per batch, in the order of their numbers: pool, gpu, spec, size, started, finished, seconds, power
         (what its watts are multiplied by).
-    people: a row a person: tier, source (-1: invited), region, newcomer, invited_by (-1: nobody), arrives, admitted,
-        left.
+    people: one row per person: tier, source (-1: invited), region, newcomer, invited_by (-1: nobody), arrives,
+        admitted, left.
     timeline: what happened, counted; None where the engine leaves that to the tables.
     gpus: GPUs of each pool as the scenario has them; with a GPU for everybody, as many as were needed.
     """

@@ -94,7 +94,7 @@ def feature_entry(scenario: Scenario, feature: Feature) -> dict[str, Any]:
 
 
 def behaviour_entry(scenario: Scenario) -> dict[str, Any]:
-    """What the rules on retries take: median patience in seconds (None: endless), and how an ask is tried again."""
+    """The inputs of the rules on retries: median patience in seconds (None: endless), and how an ask is tried again."""
     retry, patience = scenario.behaviour.retry, scenario.behaviour.patience.law
     median = float(quantile(*patience, 0.5))
     return {

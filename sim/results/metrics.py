@@ -1,4 +1,4 @@
-"""What a run means in numbers: pure functions of its timeline over a window of time.
+"""Figures of a run: pure functions of its timeline over a window of time.
 
 Counts are those of the simulated slice; divide by run.scale for the whole service. A window is (from, until) in
 seconds; None is from the scenario's warm-up to its horizon. Where a window does not begin and end with bins of the

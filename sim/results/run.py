@@ -30,11 +30,11 @@ DECIDED = ["time", "knob", "tier", "feature", "old", "new", "policy", "reason"]
 
 @dataclass(frozen=True)
 class Run:
-    """What one simulation left behind. Times are seconds after the scenario's start; nan is never.
+    """The result of one simulation. Times are seconds after the scenario's start; nan is never.
 
     A large run may keep the rows of some users, or none (manifest: recording); its timeline still counts everybody.
 
-    requests: a row an attempt: user, ask, attempt, tier, feature, pool, arrived, started, dequeued (to a GPU, or
+    requests: one row per attempt: user, ask, attempt, tier, feature, pool, arrived, started, dequeued (to a GPU, or
         dropped, or taken out), finished, left, outcome,
         reason, asked, spec, level, batch, gpu_seconds (its share of the batch), retry (the user will try again),
         notified (told to come back for it), first (the row of the first attempt at the same wish).

@@ -118,7 +118,7 @@ class Flow:
 
 
 def flow(run: Run, pool: str) -> Flow:
-    """What a pool was asked for, and did, over time."""
+    """The requests to a pool, and their outcomes, over time."""
     line = counted(run, bins(run, default_bin(run), window_of(run, None)[0]))
     mine = features_of(run, pool)
     counts = line.counts[:, :, mine].sum(axis=(1, 2)).astype(float)

@@ -129,7 +129,7 @@ def bin_width(horizon: float) -> float:
 
 
 def grid(horizon: float) -> NDArray[np.float64]:
-    """The edges of the recorded bins, seconds. What happens at an edge is in the bin that it begins."""
+    """The edges of the recorded bins, seconds. An event at an edge is in the bin that starts there."""
     return np.linspace(0.0, horizon, round(horizon / bin_width(horizon)) + 1)
 
 

@@ -171,7 +171,7 @@ def invited(v: Verdict) -> str:
 
 
 def warnings(v: Verdict) -> list[str]:
-    """What a reader must know before relying on the figures."""
+    """Warnings to read before relying on the figures."""
     found, m = [], v.run.manifest
     if v.counts["intents"] == 0:
         found.append("NOBODY CAME: no image was wanted in this run, so its figures say nothing about the service.")

@@ -1,4 +1,4 @@
-"""What a scenario file may say: its keys, and the checks of the whole."""
+"""The keys that a scenario file may have, and the checks of the whole."""
 
 import math
 from datetime import UTC, datetime
@@ -146,7 +146,7 @@ class ScenarioFields(Strict):
         return seconds_after(self.start, instant)
 
     def pulse(self, seed: int) -> Pulse | None:
-        """What the hours, the days and chance make of every wave's rate; None where nothing."""
+        """The effect of hours, days and chance on every wave's rate; None where there is none."""
         return pulse_of(self.demand.season, self.demand.regions, self.start, self.horizon, seed)
 
     def openings(self) -> list[tuple[float, float, float]]:
@@ -175,7 +175,7 @@ class ScenarioFields(Strict):
         return self.start.hour * 3600.0 + self.start.minute * 60.0 + self.start.second
 
     def pace(self, pool: str, gpu: int, seed: int) -> float:
-        """What a GPU's times are multiplied by, always: cards of one kind are not all alike."""
+        """The constant factor on a GPU's times: cards of one kind differ."""
         sigma = math.sqrt(math.log1p(self.serving.gpu_speed_cv**2))
         kind, first = LOGNORMAL_NOISE if sigma > 0 else NO_NOISE, list(self.pools).index(pool) << 32
         return float(noise(kind, sigma, seed, SPEED, first + gpu, 0))

@@ -19,7 +19,7 @@ class Tier(Strict):
 
 
 class SpecFields(Strict):
-    """What a request asks of a model."""
+    """The work that a request asks of a model."""
 
     model: str = Field(description="name of a profile: shipped, or listed under 'profiles'")
     side: Annotated[Whole, Field(ge=1, le=100_000)] = 1024
@@ -90,7 +90,7 @@ class Pool(Strict):
 
 
 class Noise(Strict):
-    """What a batch's measured seconds vary by: a factor of mean 1.
+    """The noise on a batch's measured seconds: a factor of mean 1.
 
     "as measured" is lognormal with the spread between visits that the model's profile holds, and `cv` where it holds
     none (published medians do not).
@@ -133,8 +133,8 @@ class Serving(Strict):
     )
     notifies_above: Seconds = Field(
         default=math.inf,
-        description="expected wait above which a user is told 'we will notify you', and so waits more patiently",
-        json_schema_extra={"source": "assumed: nobody is told", "provenance": "assumed", "default": "never"},
+        description="expected wait above which a user is promised a notification, and so waits more patiently",
+        json_schema_extra={"source": "assumed: nobody is notified", "provenance": "assumed", "default": "never"},
     )
 
 
@@ -187,7 +187,7 @@ class Alive(Strict):
 
 @dataclass(frozen=True)
 class Recording:
-    """What a run writes down besides its timeline: every row, those of a share of the users, or none."""
+    """The rows that a run records besides its timeline: all, those of a share of the users, or none."""
 
     rows: bool = True
     sampled: float = 0.0  # the share, where not every row

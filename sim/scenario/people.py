@@ -55,7 +55,7 @@ def people_of(scenario: Scenario, seed: int) -> tuple[People, Asks]:
     one = len(crowds) == 1
     together = crowds[0] if one else {n: np.concatenate([crowd[n] for crowd in crowds]) for n in crowds[0]}
     if not (together["arrives"][1:] >= together["arrives"][:-1]).all():
-        order = np.argsort(together["arrives"], kind="stable")  # alike: by key, since crowds and their keys ascend
+        order = np.argsort(together["arrives"], kind="stable")  # ties go by key, since crowds and their keys ascend
         together = {name: values[order] for name, values in together.items()}
     people = People(**together)
     return people, asks_of(scenario, people, scripts)

@@ -87,7 +87,7 @@ class Scenario(ScenarioFields):
 
     @property
     def document(self) -> dict[str, Any]:
-        """What the scenario says, as plain values that a file could hold: from_dict makes the same scenario of it."""
+        """The scenario as plain values that a file could hold: from_dict makes the same scenario of them."""
         return written(self)
 
     @cached_property

@@ -1,4 +1,4 @@
-"""The point of no return: the latest instant at which a playbook, begun only then, still saves a run."""
+"""The point of no return: the latest instant at which a playbook can start and still save a run."""
 
 import math
 from collections.abc import Sequence
@@ -118,7 +118,7 @@ def delayed(scenario: Scenario, playbook: str, begins: float) -> Scenario:
 
 
 def later(step: Step, scenario: Scenario, begins: float) -> Step | None:
-    """One step, begun no earlier than an instant; None where its own end comes before."""
+    """One step, starting no earlier than an instant; None where its own end comes before."""
     if scenario.seconds(step.from_) >= begins:
         return step
     return step.model_copy(update={"from_": begins}) if begins < scenario.seconds(step.until) else None
@@ -140,7 +140,7 @@ def sentences(found: Rescue) -> list[str]:
     else:
         lines = [
             f"UNTIL {date_of(found.run, found.latest)} UTC, {duration(found.latest)} after the start, '{name}' saves "
-            f"the run; begun at {date_of(found.run, found.too_late)} UTC it does not."
+            f"the run; started at {date_of(found.run, found.too_late)} UTC it does not."
         ]
     if found.back_and_forth:
         lines.append(

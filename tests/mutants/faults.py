@@ -11,7 +11,7 @@ Edit = tuple[str, str, str]  # a file of the package, a text that it has exactly
 
 @dataclass(frozen=True)
 class Fault:
-    """What is wrong in words; the edits that make it so; and the test files of which one must fail."""
+    """A fault in words; the edits that make it; and the test files of which one must fail."""
 
     name: str
     edits: Sequence[Edit]

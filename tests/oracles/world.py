@@ -57,14 +57,14 @@ class World:
             attempt.finished = self.env.now
 
     def full(self, places: int) -> bool:
-        """Whether every GPU is busy and so many wait."""
+        """Whether every GPU is busy and this many requests wait."""
         return self.servers.count == self.gpus and len(self.servers.queue) >= places
 
     def watched(self) -> list[Attempt]:
         return within(self.attempts, self.edge, self.horizon - self.edge)
 
     def figures(self, *, beyond: float = 1.0, refused_by: tuple[str, ...] = ()) -> Found:
-        """What is seen of all attempts; and the share refused for each of these reasons."""
+        """The figures of all attempts; and the share refused for each of these reasons."""
         why, of = Counter(attempt.refused for attempt in self.watched()), len(self.watched())
         found = in_steady_state(self.attempts, edge=self.edge, horizon=self.horizon, gpus=self.gpus, beyond=beyond)
         return found | {reason: why[reason] / of for reason in refused_by}

@@ -1,4 +1,4 @@
-"""What plain programs in SimPy are asked about queues: batches, orders, models and expiry."""
+"""Questions about queues for plain SimPy programs: batches, orders, models and expiry."""
 
 from collections.abc import Callable
 from typing import Any

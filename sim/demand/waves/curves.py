@@ -130,8 +130,8 @@ class Logistic(Wave):
     def rate_at(self, t: ArrayLike) -> Floats:
         t = np.asarray(t, dtype=float)
         odds = np.exp(np.clip(self.growth * (self.midpoint - t), -LARGEST, LARGEST))
-        begun = 1.0 + math.exp(-min(self.growth * self.midpoint, LARGEST))
-        return np.where(t >= 0, self.people * self.growth * begun * (odds / (1.0 + odds)) / (1.0 + odds), 0.0)
+        before = 1.0 + math.exp(-min(self.growth * self.midpoint, LARGEST))
+        return np.where(t >= 0, self.people * self.growth * before * (odds / (1.0 + odds)) / (1.0 + odds), 0.0)
 
     def cumulative(self, t: ArrayLike) -> Floats:
         t = clipped(t)

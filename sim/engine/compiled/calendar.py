@@ -12,7 +12,7 @@ import numpy as np
 from sim.engine.compiled.records import CHUNK, CURRENT, FREE_CHUNK, NOBODY, RUN_AT, RUN_END, SEQ, SOON, SPARE_CHUNKS
 from sim.model.jit import njit
 
-# What happens at a moment.
+# The kinds of moments.
 FINISH, LINGERED, TIRED, GAVE_UP, AGAIN, NEXT, BACK, ADMITTED, INVITED, SCRIPT = range(10)
 WHAT = 15  # the bits of a code that say so
 
@@ -189,5 +189,5 @@ A_BUCKET = 2048  # moments: they fit the second cache while sorted, and so do th
 
 
 def buckets_for(moments: float) -> int:
-    """The number of buckets to cut the horizon into, so that each gets about A_BUCKET of so many moments."""
+    """The number of buckets to cut the horizon into, so that each gets about A_BUCKET of these moments."""
     return int(np.clip(moments / A_BUCKET, 64, BUCKETS))

@@ -147,7 +147,7 @@ class CompiledEngine:
         self.lots = lots if lots < math.inf else 0.0
 
     def telemetry(self) -> Telemetry:
-        """What a policy may see now, counts since the tick before."""
+        """The telemetry that a policy may see now; counts are since the tick before."""
         s = self.state
         pools = {
             name: PoolTelemetry(

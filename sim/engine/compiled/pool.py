@@ -270,7 +270,7 @@ def drop(s, c, pool, row):  # type: ignore[no-untyped-def]
 
 @njit
 def resize(s, c, pool, gpus, now):  # type: ignore[no-untyped-def]
-    """Have so many GPUs in service: the highest numbers go first, each after its batch; new ones hold no model."""
+    """Change the number of GPUs: the highest numbers leave first, each after its batch; new ones hold no model."""
     before, idle = s.gpus[pool], s.idle_count[pool]
     s.gpus[pool], s.idle_count[pool] = gpus, 0
     for place in range(idle):

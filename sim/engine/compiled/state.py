@@ -126,7 +126,7 @@ def rows_of(count: int, width: int) -> NDArray[np.float64]:
 
 
 def grown(array: NDArray[Any], rows: int) -> NDArray[Any]:
-    """The same with at least so many rows."""
+    """The same table with at least this number of rows."""
     if len(array) >= rows:
         return array
     larger = np.full((rows, array.shape[1]), NOBODY, dtype=array.dtype)
@@ -146,7 +146,7 @@ def wider(array: NDArray[Any], used: int, fill: float) -> NDArray[Any]:
 def with_room(s: State, c: Constants, gpus: int = 0) -> State:
     """The state with room for some thousand moments more, or for several that bring as much as one can.
 
-    gpus: a pool has room for so many at least.
+    gpus: the least number of GPUs that a pool has room for.
     """
     n = s.n
     people, requests, batches = roomy(s.people, n[PEOPLE]), roomy(s.requests, n[REQUESTS]), roomy(s.batches, n[BATCHES])
@@ -184,7 +184,7 @@ def with_room(s: State, c: Constants, gpus: int = 0) -> State:
 
 
 def with_chunks(s: State, chunks: int) -> State:
-    """The state with at least so many spare chunks on its calendar."""
+    """The state with at least this number of spare chunks on its calendar."""
     n, before = s.n, len(s.follows)
     if n[SPARE_CHUNKS] >= chunks:
         return s

@@ -87,7 +87,7 @@ class Gateway:
         request.notified = wait > self.notifies_above
 
     def limiter(self, user: int, meter: int, row: np.ndarray) -> np.ndarray:
-        """What is remembered of this user's use of this meter; kept only while a rate limit or quota is on."""
+        """The record of this user's use of this meter; kept only while a rate limit or quota is in force."""
         if not needs_limiter(row):
             return self.no_limiter
         found = self.limiters.get((user, meter))

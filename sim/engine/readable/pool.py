@@ -118,7 +118,7 @@ class Pool:
         return float(time_to_start(work, self.gpus))
 
     def telemetry(self) -> PoolTelemetry:
-        """What a policy may see of it now."""
+        """The state of the pool that a policy may see."""
         return PoolTelemetry(self.gpus, self.running, self.queued, self.inside, self.expected_wait(LAST))
 
     def take_over(self, knobs: np.ndarray) -> None:
@@ -128,7 +128,7 @@ class Pool:
             self.resize(self.own if math.isinf(knobs[FLEET]) else int(knobs[FLEET]))
 
     def resize(self, gpus: int) -> None:
-        """Have so many GPUs in service: the highest numbers go first, each after its batch; new ones hold no model."""
+        """Change the number of GPUs: the highest numbers leave first, each after its batch; new ones hold no model."""
         before, self.gpus = self.gpus, gpus
         if gpus < before:
             for gpu in [gpu for gpu in self.idle if gpu >= gpus]:

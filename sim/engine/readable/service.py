@@ -32,7 +32,7 @@ class Open:
 
 
 class Counts:
-    """What happened since the last control tick: by tier and feature, and signups."""
+    """Counts since the last control tick: by tier and feature, and signups."""
 
     def __init__(self, tiers: int, features: int):
         self.arrivals, self.refused, self.served, self.started = (
@@ -43,7 +43,7 @@ class Counts:
 
 
 class Service:
-    """The gateway and its pools; what becomes of each request, as it is told to its user."""
+    """The gateway and its pools, and the outcome of each request as its user learns it."""
 
     def __init__(
         self, env: Clock, scenario: Scenario, crowd: Crowd, controls: Controls, seed: int, *, unlimited: bool = False
@@ -189,7 +189,7 @@ class Service:
         wish.news.succeed()
 
     def telemetry(self, waitlisted: int) -> Telemetry:
-        """What a policy may see now, counts since the tick before."""
+        """The telemetry that a policy may see now; counts are since the tick before."""
         counts = self.counts
         return Telemetry(
             now=self.env.now,

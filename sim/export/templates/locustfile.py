@@ -35,7 +35,7 @@ LATENESS = ("lateness", "LATE")
 
 
 def body(row: dict[str, str]) -> dict[str, Any]:
-    """What is posted for one ask. Change this to what your service wants."""
+    """The body that is posted for one request. Change it to suit your service."""
     numbers = ("user", "side", "steps", "frames", "images")
     return {name: int(row[name]) if name in numbers else row[name] for name in row if name != "t_s"}
 
@@ -91,7 +91,7 @@ class UntilAnswered(LoadTestShape):
 
 
 def shares(environment: Environment) -> Queue:
-    """The shares of the schedule that this process is to send and has not begun."""
+    """The shares of the schedule that this process has yet to start sending."""
     if not hasattr(environment, "shares"):
         environment.shares = Queue()
     return environment.shares

@@ -164,5 +164,5 @@ ARCHITECTURES: dict[str, Config] = {
 
 
 def merged(base: Config, changes: Config) -> Config:
-    """`base` with `changes` put over it, dictionaries within dictionaries alike."""
+    """`base` with `changes` put over it, nested dictionaries included."""
     return {**base, **{k: merged(base[k], v) if isinstance(base.get(k), dict) else v for k, v in changes.items()}}

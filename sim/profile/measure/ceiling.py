@@ -1,4 +1,4 @@
-"""What the card itself can do: a large matrix product and a large copy, which every measured point is held against."""
+"""The limits of the card itself: a large matrix product and a large copy, with which measured points are compared."""
 
 from statistics import median
 

@@ -26,7 +26,7 @@ class Prompt(NamedTuple):
 
 
 class Diffusion:
-    """What all diffusion models have in common; each family says how its denoiser is fed (see families)."""
+    """The common part of all diffusion models; each family defines how its denoiser is fed (see families)."""
 
     channels = 4  # of the latent
     pooled = 0  # width of the pooled prompt; 0: none
@@ -49,10 +49,10 @@ class Diffusion:
         self.denoiser: Any = built(self.config["denoise"], self.source)
         self.vae: Any = built(self.config["vae"], self.source)
 
-    # What a family says.
+    # Defined by each family.
 
     def join(self, outputs: dict[str, Any]) -> Prompt:
-        """What the denoiser reads, out of what the text encoders say."""
+        """The prompt as the denoiser reads it, from the outputs of the text encoders."""
         raise NotImplementedError
 
     def prompt_shape(self) -> tuple[int, int]:

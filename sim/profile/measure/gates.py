@@ -35,7 +35,7 @@ def ceiling(gpu: str, dtype: str) -> float:
 def marks(
     points: list[Point], anchor: Anchor | None, gpu: str, dtype: str, *, on_gpu: bool, power_limit: float = math.inf
 ) -> list[str]:
-    """What a reader must know before using these points; raises BadInput for one that cannot be."""
+    """Warnings for the reader of these points; raises BadInput for a point that cannot be true."""
     found = []
     top = ceiling(gpu, dtype)
     for point in points:

@@ -182,7 +182,7 @@ def commit() -> str:
 
 
 def git(*arguments: str) -> str:
-    """What git says about this checkout; '' where it says nothing."""
+    """Git's answer about this checkout; '' where there is none."""
     here = os.path.dirname(os.path.abspath(__file__))
     try:
         done = subprocess.run(["git", *arguments], cwd=here, capture_output=True, text=True, check=True)  # noqa: S603, S607

@@ -19,7 +19,7 @@ DTYPES = ("bfloat16", "float16", "float32")
 
 
 class Model(Protocol):
-    """What the benchmark asks of a model."""
+    """The interface that the benchmark needs of a model."""
 
     components: tuple[str, ...]  # in the order a pipeline runs them
     parameters: dict[str, int]  # by component; of the VAE the whole count for each half

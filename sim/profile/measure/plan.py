@@ -1,4 +1,4 @@
-"""What is measured, in which order: the cells of a preset's grid, scouted once and then visited in shuffled blocks."""
+"""The order of a measurement: the cells of a preset's grid, scouted once and then visited in shuffled blocks."""
 
 import random
 from collections.abc import Sequence

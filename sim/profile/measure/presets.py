@@ -1,4 +1,4 @@
-"""What can be measured: public models by name, how a request uses them, and the sizes and batches to time."""
+"""Presets that can be measured: public models by name, how a request uses them, the sizes and batches to time."""
 
 from dataclasses import dataclass, field, replace
 

@@ -77,7 +77,7 @@ def known(value: float | None) -> float:
 
 
 def summary(rows: Sequence[Second]) -> list[str]:
-    """What a record says, in sentences: the rate and clock sustained, what held them down, and the fit of the heat."""
+    """A record in sentences: the sustained rate and clock, the reasons for throttling, and the fit of the heat."""
     load = [row for row in rows if row.phase == "load"]
     idle = [row for row in rows if row.phase == "before"]
     late = load[len(load) // 2 :]

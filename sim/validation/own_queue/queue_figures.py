@@ -30,7 +30,7 @@ FIGURES = {
     "p99": Figure("wait, p99", "s", 1.0),
     "waiting": Figure(f"share waiting {WAITS:g} s or more", "", 0.01),
     "abandoned": Figure("share hanging up", "", 0.01),
-    "utilisation": Figure("service begun, of the time on duty", "", 0.01),
+    "utilisation": Figure("service started, of the time on duty", "", 0.01),
 }
 
 

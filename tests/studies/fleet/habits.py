@@ -1,4 +1,4 @@
-"""What recorded people do, and what simulated ones do: requests, pauses, sessions, returns, and asking again."""
+"""Habits of recorded and of simulated people: requests, pauses, sessions, returns, and asking again."""
 
 import math
 from collections.abc import Mapping, Sequence

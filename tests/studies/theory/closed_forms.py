@@ -124,7 +124,7 @@ def priority_waits(rates: Sequence[float], seconds: float, gpus: int) -> Floats:
     """Mean wait of each class in M/M/c, the most urgent first, without pre-emption, seconds (Cobham 1954).
 
     Where the classes together are more than the GPUs can serve, these are always busy: the urgent classes that still
-    fit wait a finite time, the others for ever.
+    fit wait a finite time, the others forever.
     """
     through = np.cumsum(rates) * seconds / gpus  # load of this class and those before it, a share of capacity
     before = np.concatenate([[0.0], through[:-1]])
