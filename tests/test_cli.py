@@ -159,7 +159,7 @@ def test_every_command_explains_itself(meltpoint):
         assert "Usage" in done.stdout
 
 
-def test_help_lists_every_command_in_the_order_in_which_a_newcomer_needs_them():
+def test_help_lists_every_command_in_the_order_in_which_a_newcomer_needs_them(meltpoint):
     text = meltpoint("--help").stdout
     order = ["run", "compare", "report", "scenarios", "policies", "rescue", "map", "demand", "profile", "validate"]
     listed = [
