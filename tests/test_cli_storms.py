@@ -66,7 +66,7 @@ def test_what_is_no_axis_is_refused(text):
     [
         (["rescue", "retry-storm", "--playbook", "none"], "does nothing"),
         (["rescue", "retry-storm", "--playbook", "magic"], "no such playbook"),
-        (["rescue", "retry-storm", "--playbook", "shed", "--by", "5"], "no duration"),
+        (["rescue", "retry-storm", "--playbook", "shed", "--by", "5"], "not a duration"),
         (["rescue", "retry-storm", "--playbook", "shed", "--figure", "r.pdf"], "PNG or an SVG"),
         (["map", "retry-storm", "--retries", "0.5"], "whole numbers"),
         (["map", "retry-storm", "--spikes", "0.5"], "no place on a map"),

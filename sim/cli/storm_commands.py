@@ -142,7 +142,8 @@ def read_step(text: str) -> float:
     try:
         step = seconds(text)
     except ValueError as wrong:
-        raise BadInput("this is not a duration", key="by", value=text, expected=str(wrong)) from None
+        expected = str(wrong).removeprefix("expected ")
+        raise BadInput("this is not a duration", key="by", value=text, expected=expected) from None
     if not 0 < step < float("inf"):
         raise BadInput("this is not a duration", key="by", value=text, expected="a time above 0, like 1min")
     return step
