@@ -35,7 +35,7 @@ ALL_ATTEMPTS = "Every attempt as it was made in that run, retries included."
 class Schedule:
     """Requests in order of their instants, and where they come from.
 
-    asks: one row per request, in columns COLUMNS: t_s is seconds from the start of the replay, side is in pixels, images
+    asks: one row per request, in columns COLUMNS: t_s is seconds from the start of the replay, side is pixels, images
         is the number per request, the rest as in a spec.
     length: seconds that the replay lasts.
     about: title, seed, window, speed, scale and versions: the facts that reproduce the schedule.
