@@ -336,6 +336,14 @@ def test_folly_drops_as_its_own_unit_test_says():
     assert found == [False, False, True, False, True]
 
 
+def test_folly_drops_in_overload_only_what_has_waited_for_more_than_twice_the_target():
+    """slough_timeout() of folly/executors/Codel.cpp is twice the target."""
+    for waited, drops in ((1.5, False), (1.99, False), (2.01, True)):
+        state = fresh_codel()
+        assert not any(folly_drops(state, 1.0, 10.0, 5.0, now) for now in (0.5, 1.0)), "the first of an interval"
+        assert folly_drops(state, 1.0, 10.0, waited, 1.5) == drops
+
+
 def test_codel_lets_a_short_burst_pass_and_drops_ever_faster_while_a_queue_stands():
     state = fresh_codel()
     assert not any(codel_drops(state, 1.0, 10.0, 5.0, 9, t) for t in np.arange(0.0, 10.0, 0.5)), "not for an interval"
