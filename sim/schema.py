@@ -1,8 +1,39 @@
 """The base of every file format: frozen values, and an unknown key is an error."""
 
-from typing import Any
+from typing import Any, NoReturn, Self
 
-from pydantic import BaseModel, ConfigDict, SerializerFunctionWrapHandler, model_serializer
+from pydantic import BaseModel, ConfigDict, SerializerFunctionWrapHandler, model_serializer, model_validator
+
+
+def refuse(*_: Any, **__: Any) -> NoReturn:
+    """In place of every method that would change a frozen container."""
+    raise TypeError("this value is frozen: make another one instead of changing it")
+
+
+class FrozenDict(dict[Any, Any]):
+    """A dict that cannot be changed once it is made."""
+
+    __setitem__ = __delitem__ = clear = pop = popitem = setdefault = update = __ior__ = refuse
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return FrozenDict, (dict(self),)  # pickle and copy would fill it item by item
+
+
+class FrozenList(list[Any]):
+    """A list that cannot be changed once it is made."""
+
+    __setitem__ = __delitem__ = append = clear = extend = insert = pop = remove = reverse = sort = refuse
+    __iadd__ = __imul__ = refuse
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return FrozenList, (list(self),)
+
+
+def frozen(value: Any) -> Any:
+    """A value with its dicts and lists, and those inside them, made frozen."""
+    if type(value) is dict:
+        return FrozenDict({key: frozen(one) for key, one in value.items()})
+    return FrozenList([frozen(one) for one in value]) if type(value) is list else value
 
 
 class Strict(BaseModel):
@@ -12,6 +43,12 @@ class Strict(BaseModel):
     model_config = ConfigDict(
         extra="forbid", frozen=True, populate_by_name=True, protected_namespaces=(), defer_build=True
     )
+
+    @model_validator(mode="after")
+    def freeze_containers(self) -> Self:
+        """A frozen model's dicts and lists could still be changed in place: these cannot."""
+        self.__dict__.update({name: frozen(value) for name, value in self.__dict__.items()})
+        return self
 
     @model_serializer(mode="wrap")
     def with_kind(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:

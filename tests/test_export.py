@@ -22,7 +22,7 @@ from sim.cli.export_command import seconds_of
 from sim.cli.main import app
 from sim.engine.simulate import simulate
 from sim.errors import BadInput
-from sim.export.files import TARGETS, TEMPLATES, check_url, targets_of, write_export
+from sim.export.export_folder import TARGETS, TEMPLATES, check_url, targets_of, write_export
 from sim.export.k6 import virtual_users
 from sim.export.rates import rates, sentences
 from sim.export.schedule import COLUMNS, schedule_of, spec_of

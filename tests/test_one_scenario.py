@@ -190,3 +190,17 @@ def test_another_profile_file_and_leave_to_extrapolate_reach_the_profile(tmp_pat
     assert changed.used_profiles[spec.model].batch_seconds(spec, 1) == pytest.approx(
         2 * steady.used_profiles[spec.model].batch_seconds(spec, 1)
     )
+
+
+def test_nothing_inside_a_scenario_can_be_changed_in_place():
+    scenario = load("viral-image-launch")
+    before = scenario.digest
+    for change in (
+        lambda: scenario.pools.pop("fleet"),
+        lambda: scenario.pools.update(fleet=None),
+        lambda: scenario.playbooks["none"].append("a step"),
+        lambda: scenario.features["image"].ladder.clear(),
+    ):
+        with pytest.raises(TypeError, match="frozen"):
+            change()
+    assert pickle.loads(pickle.dumps(scenario)).digest == before

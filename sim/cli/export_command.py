@@ -39,7 +39,7 @@ def demand_export(
     Writes schedule.csv, and scripts that send its requests with k6 and Locust. From a scenario these are the requests
     that an unlimited fleet would get; from a saved run, those that were made in it.
     """
-    from sim.export.files import check_folder, check_url, targets_of, write_export
+    from sim.export.export_folder import check_folder, check_url, targets_of, write_export
     from sim.export.rates import sentences
     from sim.export.schedule import check, schedule_of
 

@@ -17,7 +17,7 @@ from sim.cli.profile_commands import profile_app
 from sim.cli.run_commands import compare, report, run
 from sim.cli.scenario_commands import scenarios, schema
 from sim.cli.storm_commands import map_storms, rescue
-from sim.cli.validate import validate
+from sim.cli.validate_command import validate
 from sim.errors import BadInput
 
 SECTIONS = {

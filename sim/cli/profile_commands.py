@@ -11,7 +11,7 @@ from rich.text import Text
 
 from sim import shipped
 from sim.cli.console import name_column, progress_bar
-from sim.cli.soak import profile_soak
+from sim.cli.soak_command import profile_soak
 from sim.errors import BadInput
 from sim.profile.file import Point, digest, laid_out
 from sim.profile.profile import Profile, load_profile, profile_from

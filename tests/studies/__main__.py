@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from sim.cli.main import messages_for_wrong_input
-from sim.cli.validate import Misses, Out, carry_out, chosen
+from sim.cli.validate_command import Misses, Out, carry_out, chosen
 from tests.studies import ALL, STUDIES
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)

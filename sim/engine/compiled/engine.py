@@ -7,10 +7,10 @@ from numpy.typing import NDArray
 
 from sim.engine.clock import CONTROL
 from sim.engine.compiled.advance import FULL, advance, keep_the_rest
-from sim.engine.compiled.columns import batch_columns, kept_columns, people_columns, request_columns
 from sim.engine.compiled.constants import Constants, constants_of, expected_attempts
 from sim.engine.compiled.crowd import add_known, add_scripted
 from sim.engine.compiled.gateway import TOKENS
+from sim.engine.compiled.log_columns import batch_columns, kept_columns, people_columns, request_columns
 from sim.engine.compiled.pool import expected_wait, resize
 from sim.engine.compiled.records import (
     ACTIVE,
