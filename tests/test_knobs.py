@@ -20,7 +20,7 @@ SCALE = 1 / 16
 GATEWAY: dict[str, tuple[Any, str]] = {
     "open": (0.25, "25 %"),
     "min_age": (432_000, "5 days"),
-    "rate": (3 / 60, "3 a minute"),
+    "rate": (3 / 60, "3 per minute"),
     "burst": (4, "4 requests"),
     "quota": (12, "12 requests"),
     "window": (7200, "2 h"),
