@@ -148,9 +148,9 @@ def test_there_is_always_room_to_go_on_however_much_one_moment_brings(largest, i
     scenario = plain(machine, pools={"gpus": {"max_batch": largest}}, demand=demand)
     controls = controls_of(scenario)
     engine = CompiledEngine(scenario, *people_of(scenario, 1), controls, 1, recording)
-    assert slack(engine.ref, engine.setting) > 0
+    assert slack(engine.ref, engine.constants) > 0
     engine.make_room()
-    assert slack(engine.ref, engine.setting) > 0
+    assert slack(engine.ref, engine.constants) > 0
 
 
 def test_an_engine_that_is_not_there_is_refused():

@@ -191,7 +191,7 @@ def test_kinds_become_features_and_images_stay_images():
     )
     assert run.requests["feature"].tolist() == ["image", "edit", "image"]
     assert run.requests["asked"].astype(str).str.contains("/x4").tolist() == [True, False, False]
-    with pytest.raises(BadInput, match="nothing offers them"):
+    with pytest.raises(BadInput, match="no feature offers them"):
         replaying(trace_of([1], images=[3]), images=True)
     with pytest.raises(BadInput, match="nothing of this kind was recorded"):
         Scenario.from_dict(
