@@ -24,7 +24,7 @@ def fit(*arguments):
 def test_fit_ranks_the_curves_and_names_the_best():
     done = fit(THREADS)
     assert done.exit_code == 0
-    assert "weibull fits best: off by 2.4 % (rms)" in done.stdout
+    assert "weibull fits best: off by 2.36 % (rms)" in done.stdout
     assert "people 101 M [90.6 M, 113 M]" in done.stdout
     order = [done.stdout.index(f"│ {name}") for name in ("weibull", "bass", "linear")]
     assert order == sorted(order)
