@@ -26,9 +26,9 @@ def device():
     made.close()
 
 
-def test_a_batch_takes_longer_the_more_it_holds_and_the_dearer_its_model(device):
+def test_a_batch_takes_longer_the_more_it_holds_and_the_larger_its_model(device):
     kinds = [(model, size) for model in WORKS for size in (1, 4)]
-    rounds = [[device.seconds(*kind) for kind in kinds] for _ in range(10)]  # in turn: a busy moment slows all alike
+    rounds = [[device.seconds(*kind) for kind in kinds] for _ in range(10)]  # in turn: a busy moment slows all of them
     seconds = dict(zip(kinds, np.min(rounds, axis=0), strict=True))
     for model in WORKS:
         assert seconds[model, 1] < seconds[model, 4]
@@ -38,7 +38,7 @@ def test_a_batch_takes_longer_the_more_it_holds_and_the_dearer_its_model(device)
 
 def test_the_study_splits_its_error(device, monkeypatch):
     """Ten seconds of a server, again where the machine did not keep time: its service times give its latencies."""
-    monkeypatch.setattr(torch_live, "VISITS", 2)
+    monkeypatch.setattr(torch_live, "VISITS", {"cpu": 2})
     monkeypatch.setattr(torch_live, "GATE", Gate(shortest=0.06, drift=math.inf))
     for _ in range(4):
         pairs = torch_live.played(device, partial(steady, load=0.7, lasting=10.0), 1)
@@ -55,7 +55,7 @@ def test_the_study_splits_its_error(device, monkeypatch):
 def test_a_fleet_has_the_mean_of_its_visits(device):
     visits = torch_live.measured(device)
     fleet = torch_live.fleet_of(visits, full=10.0)
-    assert visits["large"].shape == (torch_live.VISITS, torch_live.BATCH)
+    assert visits["large"].shape == (torch_live.VISITS["cpu"], torch_live.BATCH)
     table = steady(fleet, 0.5).scenario.batch_tables("gpus")
     assert sorted(table[min(table)].values()) == pytest.approx(sorted(visits["large"].mean(axis=0)))
 

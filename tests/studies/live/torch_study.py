@@ -38,7 +38,7 @@ OVERLOADS: list[Made] = [partial(overload, playbook="queue bound"), partial(over
 CASES: dict[str, list[Made]] = {
     "cpu": [*LOADS, spike, *OVERLOADS],
     "cuda": [*LOADS, spike],
-}  # an hour of a GPU costs more
+}
 REPLAYED = {  # how far off a figure may be, as a share
     "latency p50": 0.02,
     "latency p99": 0.05,
