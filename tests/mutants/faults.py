@@ -1,6 +1,6 @@
-"""The faults: one-line changes of the rules, of both engines alike, and of figures, each with the tests that notice it.
+"""The faults: one-line changes of rules, of both engines at once, and of figures, each with the tests that notice it.
 
-A fault made alike in both engines is invisible to tests that compare them, so none of these is relied on here.
+A fault made in both engines is invisible to tests that compare them, so none of these is relied on here.
 """
 
 from collections.abc import Sequence
