@@ -1,4 +1,4 @@
-"""The faults: one-line changes of rules, of both engines at once, and of figures, each with the tests that notice it.
+"""The faults: one-line changes of rules, of both engines at once, and of figures, each with the tests that see it.
 
 A fault made in both engines is invisible to tests that compare them, so none of these is relied on here.
 """
