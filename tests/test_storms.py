@@ -1,4 +1,4 @@
-"""Retry storms: the four rules give the figures of theory, and a run that stays down can be distinguished from others."""
+"""Retry storms: the four rules give the figures of theory, and a run that stays down is recognised as such."""
 
 import math
 from dataclasses import replace
