@@ -65,18 +65,20 @@ def attempt(
     feature: str = "image",
     level: int = 0,
     seconds: float = nan,
+    loading: float = 0.0,
     batch: str | None = None,
 ) -> dict[str, Any]:
     """One row of the request table; its outcome follows from its times.
 
-    seconds: of its batch, needed only where that outlasts the horizon; batch: shared by attempts that name the same.
+    seconds: of its batch, needed only where that outlasts the horizon; loading: of its batch's seconds, at the start;
+    batch: shared by attempts that name the same.
     """
     outcome = UNFINISHED if isnan(finished) else SERVED
     outcome = REFUSED if refused else ABANDONED if not isnan(left) else outcome
     row = {"user": user, "ask": ask, "attempt": number, "tier": tier, "feature": feature, "level": level}
     row |= {"arrived": float(arrived), "started": started, "finished": finished, "left": left, "retry": retry}
     own = f"{user}/{ask}/{number}"
-    return row | {"outcome": outcome, "reason": refused, "seconds": seconds, "batch": batch or own}
+    return row | {"outcome": outcome, "reason": refused, "seconds": seconds, "loading": loading, "batch": batch or own}
 
 
 def run_of(
@@ -119,6 +121,7 @@ def batches_of(attempts: tuple[dict[str, Any], ...]) -> tuple[pd.DataFrame, dict
             "finished": floats([row["finished"] for row in rows]),
             "size": list(sizes.values()),
             "seconds": floats(given),
+            "loading": floats([row["loading"] for row in rows]),
             "watts": floats([1000.0] * len(rows)),
         }
     ).astype({"batch": "int32", "gpu": "int32", "size": "int32"})

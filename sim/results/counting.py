@@ -104,24 +104,34 @@ def slo_of(run: Run, rows: pd.DataFrame) -> Floats:
 
 
 def wanted_seconds(run: Run, bins: Bins, rows: pd.DataFrame) -> list[Floats]:
-    """GPU-seconds that attempts, and first attempts, ask for when they arrive."""
-    arrived, cells, work = rows["arrived"].to_numpy(), cells_of(run, rows), np.zeros(len(rows))
+    """GPU-seconds that attempts, and first attempts, ask for when they arrive, and that the granted ones need."""
+    arrived, cells = rows["arrived"].to_numpy(), cells_of(run, rows)
+    asked, needed = (work_of(run, rows, spec) for spec in ("asked", "spec"))
+    first, granted = rows["attempt"].to_numpy() == 0, was_granted(rows).to_numpy()
+    parts = [(slice(None), asked), (first, asked), (granted, needed)]
+    return [bins.count(arrived[some], cells[some], work[some]) for some, work in parts]
+
+
+def work_of(run: Run, rows: pd.DataFrame, spec: str) -> Floats:
+    """GPU-seconds of each attempt in a full batch, at the spec in this column."""
+    work = np.zeros(len(rows))
     for pool, facts in run.manifest["pools"].items():
         mine = (rows["pool"] == pool).to_numpy()
-        work[mine] = looked_up(rows.loc[mine, "asked"], facts["gpu_seconds"])
-    first = rows["attempt"].to_numpy() == 0
-    return [bins.count(arrived, cells, work), bins.count(arrived[first], cells[first], work[first])]
+        work[mine] = looked_up(rows.loc[mine, spec], facts["gpu_seconds"])
+    return work
 
 
 def spent_seconds(run: Run, bins: Bins, rows: pd.DataFrame) -> list[Floats]:
-    """GPU-seconds spent on images that users were waiting for, and on images that they were not."""
+    """GPU-seconds spent on images that users were waiting for, on images that they were not, and on loading models."""
     rows = rows.loc[rows["batch"].notna(), ["batch", "gpu_seconds", "tier", "feature", "outcome"]]
     of = rows["batch"].to_numpy(dtype=int)
     starts = run.batches["started"].to_numpy()[of]
     ends = run.batches["finished"].fillna(run.horizon).to_numpy()[of]
+    served = np.minimum(starts + run.batches["loading"].to_numpy()[of], ends)  # from then on
     a_second = rows["gpu_seconds"].to_numpy() / np.maximum(run.batches["seconds"].to_numpy()[of], 1e-300)
     cells, wasted = cells_of(run, rows), (rows["outcome"] == ABANDONED).to_numpy()
-    return [spread(bins, starts[m], ends[m], a_second[m], cells[m]) for m in (~wasted, wasted)]
+    parts = [(~wasted, served, ends), (wasted, served, ends), (served > starts, starts, served)]
+    return [spread(bins, begin[m], end[m], a_second[m], cells[m]) for m, begin, end in parts]
 
 
 def spread(bins: Bins, starts: Floats, ends: Floats, a_second: Floats, cells: Ints) -> Floats:

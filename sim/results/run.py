@@ -38,7 +38,8 @@ class Run:
         dropped, or taken out), finished, left, outcome,
         reason, asked, spec, level, batch, gpu_seconds (its share of the batch), retry (the user will try again),
         notified (told to come back for it), first (the row of the first attempt at the same wish).
-    batches: batch, pool, gpu, spec, started, finished, size (images), seconds (of the whole batch), watts.
+    batches: batch, pool, gpu, spec, started, finished, size (images), seconds (of the whole batch), loading (of these, at
+        its start, on a model), watts.
     users: user, tier, wave, region, newcomer, invited_by (a user), arrives, admitted, left (gave up on the waitlist, or
         churned).
     decisions: time, knob, tier, feature, old, new, policy, reason (why a trigger began or ended a step: knob 'step', 1
@@ -253,6 +254,7 @@ def batch_table(scenario: Scenario, log: Columns) -> tuple[pd.DataFrame, np.ndar
             **{name: log[name] for name in ("started", "finished")},
             "size": log["size"].astype(np.int32, copy=False),
             "seconds": log["seconds"],
+            "loading": log["loading"],
             "watts": watts(scenario, log["spec"], log["size"]) * log["power"],
         },
         copy=False,

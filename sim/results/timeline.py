@@ -22,10 +22,10 @@ COUNTS = (*WANTED, *ARRIVED, *HAPPENED)
 ATTEMPTS, RETRIED, ABANDONED, JUDGED, KEPT, REASON = range(8, 14)  # a refusal for reason r is counted at REASON + r - 1
 DONE, DONE_DEGRADED, LEFT = range(len(WANTED) + len(ARRIVED), len(COUNTS))
 
-# GPU-seconds: wanted by attempts, and by first attempts (both at the spec they asked for, by arrival), spent on images
-# that users were waiting for, and on others.
-SECONDS = ("offered", "offered_first", "useful", "wasted")
-OFFERED, OFFERED_FIRST, USEFUL, WASTED = range(4)
+# GPU-seconds: wanted by attempts, and by first attempts (both at the spec they asked for, by arrival), by the attempts
+# granted (at the spec granted, by arrival); spent on images that users were waiting for, on others, on loading models.
+SECONDS = ("offered", "offered_first", "granted", "useful", "wasted", "loading")
+OFFERED, OFFERED_FIRST, GRANTED, USEFUL, WASTED, LOADING = range(6)
 
 # Histograms of seconds: of the attempts served, of all intents that can be judged.
 LATENCIES = (("served", "wait"), ("served", "latency"), ("all intents", "latency"))

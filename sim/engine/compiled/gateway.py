@@ -90,7 +90,7 @@ def ask(s, c, knobs, place, first, now):  # type: ignore[no-untyped-def]
     if wait > c.notifies_above:
         request.mark = NOTIFIED
     person.in_flight += 1
-    tally.granted(s, c, cell, feature, now)
+    tally.granted(s, c, cell, feature, c.work[pool, ladder[request.level]], now)
     join(s, c, row, priority, ladder[request.level], flow_joined(s, c, pool, person.key, knob), now)
     return row
 

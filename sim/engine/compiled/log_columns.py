@@ -39,6 +39,7 @@ BATCHES = {
     "started": "f8",
     "finished": "f8",
     "seconds": "f8",
+    "loading": "f8",
     "power": "f8",
 }
 UNDECIDED = OUTCOMES.index(UNFINISHED)
@@ -113,11 +114,12 @@ def batch_columns(s: State, count: int) -> Columns:
 
 
 @njit
-def write_batches(batches, count, pool, gpu, spec, size, started, finished, seconds, power):  # type: ignore[no-untyped-def]
+def write_batches(batches, count, pool, gpu, spec, size, started, finished, seconds, loading, power):  # type: ignore[no-untyped-def]
     for row in range(count):
         b = batches[row]
         pool[row], gpu[row], spec[row], size[row] = b.pool, b.gpu, b.spec, b.size
-        started[row], finished[row], seconds[row], power[row] = b.started, b.finished, b.seconds, b.power
+        started[row], finished[row] = b.started, b.finished
+        seconds[row], loading[row], power[row] = b.seconds, b.loading, b.power
 
 
 def people_columns(s: State, count: int) -> Columns:

@@ -68,6 +68,7 @@ BATCH = np.dtype(
     [
         ("started", "f8"),
         ("seconds", "f8"),
+        ("loading", "f8"),  # of these, at the start
         ("finished", "f8"),
         ("power", "f8"),  # the factor on its watts
         ("first", "i4"),

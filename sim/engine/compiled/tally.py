@@ -14,6 +14,7 @@ from sim.results.timeline import (
     DEGRADED,
     DONE,
     DONE_DEGRADED,
+    GRANTED,
     HALVES,
     IMAGES,
     IMAGES_DEGRADED,
@@ -23,6 +24,7 @@ from sim.results.timeline import (
     KEPT,
     LATENCY,
     LEFT,
+    LOADING,
     LOST,
     LOWEST,
     OF_INTENTS,
@@ -77,10 +79,12 @@ def refused(s, c, cell, reason, now):  # type: ignore[no-untyped-def]
 
 
 @njit
-def granted(s, c, cell, feature, now):  # type: ignore[no-untyped-def]
+def granted(s, c, cell, feature, work, now):  # type: ignore[no-untyped-def]
     """An attempt is granted: it will be judged by whether its image is in time, unless the horizon comes first."""
+    place = bin_of(s, c, now)
+    s.seconds[place, cell, GRANTED] += work
     if c.horizon - now > c.slo[feature]:
-        s.counts[bin_of(s, c, now), cell, JUDGED] += 1
+        s.counts[place, cell, JUDGED] += 1
 
 
 @njit
@@ -153,15 +157,20 @@ def spread(s, c, cell, column, begin, end, amount):  # type: ignore[no-untyped-d
 
 @njit
 def spent(s, c, batch, now):  # type: ignore[no-untyped-def]
-    """A batch is over, or the horizon has come: its GPU-seconds until now, on images waited for and on others."""
+    """A batch is over, or the horizon has come: its GPU-seconds until now, on loading, on images waited for and others."""
     full = batch.started + batch.seconds
     end = min(full, now)
     seconds = batch.seconds if end == full else end - batch.started
+    loading = min(batch.loading, seconds)
+    begins = min(batch.started + loading, end)
     row = batch.first
     while row >= 0:
         request = s.requests[row]
         cell = request.tier * len(c.slo) + request.feature
-        spread(s, c, cell, WASTED if request.outcome == HAS_LEFT else USEFUL, batch.started, end, seconds / batch.taken)
+        if loading > 0.0:
+            spread(s, c, cell, LOADING, batch.started, begins, loading / batch.taken)
+        column = WASTED if request.outcome == HAS_LEFT else USEFUL
+        spread(s, c, cell, column, begins, end, (seconds - loading) / batch.taken)
         row = request.next
     inside = min(seconds, max(end - c.warm_up, 0.0))
     s.busy[batch.pool, batch.spec, batch.size] += inside * batch.power

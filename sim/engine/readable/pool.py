@@ -35,6 +35,7 @@ class Batch:
     size: int  # images
     started: float
     seconds: float
+    loading: float  # of these, at the start
     power: float  # the factor on its watts
     finished: float = math.nan
 

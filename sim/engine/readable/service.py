@@ -139,8 +139,9 @@ class Service:
         """Put a batch on a GPU."""
         head, now = requests[0], self.env.now
         size = len(requests) * self.specs[head.spec].images
-        seconds, power = self.seconds(head, size, pool, gpu), float(pool.knobs[POWER])
-        batch = Batch(len(self.batches), pool.number, gpu, head.spec, requests, size, now, seconds, power)
+        loading, power = self.loading(head, pool, gpu), float(pool.knobs[POWER])
+        seconds = self.seconds(head, size, pool, gpu) + loading
+        batch = Batch(len(self.batches), pool.number, gpu, head.spec, requests, size, now, seconds, loading, power)
         self.batches.append(batch)
         for request in requests:
             request.started, request.batch, request.gpu_seconds = now, batch.number, seconds / len(requests)
@@ -149,13 +150,17 @@ class Service:
         return batch
 
     def seconds(self, head: Request, size: int, pool: Pool, gpu: int) -> float:
-        """How long this GPU takes for a batch of `size` images, of which `head` is the first request."""
+        """How long this GPU serves a batch of `size` images, of which `head` is the first request."""
         key, k = self.crowd.key[head.user], head.ask * ATTEMPTS + head.attempt
         measured, noise, slowdown = pool.seconds[head.spec][size], self.noises[head.spec], pool.knobs[SLOWDOWN]
-        seconds = batch_seconds(measured, pool.pace(gpu), *noise, slowdown, self.seed, key, k)
-        if pool.loads(gpu, head.spec):
-            seconds += load_seconds(*pool.load, self.seed, key, k)
-        return float(seconds)
+        return float(batch_seconds(measured, pool.pace(gpu), *noise, slowdown, self.seed, key, k))
+
+    def loading(self, head: Request, pool: Pool, gpu: int) -> float:
+        """How long this GPU loads a model before it serves the batch that `head` is the first of."""
+        if not pool.loads(gpu, head.spec):
+            return 0.0
+        key, k = self.crowd.key[head.user], head.ask * ATTEMPTS + head.attempt
+        return float(load_seconds(*pool.load, self.seed, key, k))
 
     def finish(self, request: Request) -> None:
         """An image is done; if its user is still there, the request is served."""
@@ -215,7 +220,7 @@ class Service:
         requests["outcome"] = np.array([outcomes[r.outcome or UNFINISHED] for r in self.requests], dtype=np.int64)
         requests["batch"] = np.array([-1 if r.batch is None else r.batch for r in self.requests], dtype=np.int64)
         batches = {name: column(self.batches, name, np.int64) for name in ("pool", "gpu", "spec", "size")}
-        batches |= {name: column(self.batches, name, float) for name in ("started", "finished", "seconds", "power")}
+        batches |= {name: column(self.batches, name, float) for name in ("started", "finished", "seconds", "loading", "power")}
         gpus = [pool.gpus if pool.unlimited else pool.own for pool in self.pools]
         return Log(requests, batches, self.crowd.columns(), gpus)
 
