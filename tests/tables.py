@@ -11,6 +11,7 @@ import pandas as pd
 
 from sim.model.gateway import REASONS
 from sim.model.request import ABANDONED, OUTCOMES, REFUSED, SERVED, UNFINISHED
+from sim.policies.base import ABSENT
 from sim.results.run import DECIDED, Run, names
 
 TIERS, FEATURES, POOLS, WAVES = ["free", "plus"], ["image", "video"], ["gpus"], ["wave"]
@@ -28,14 +29,18 @@ MANIFEST: dict[str, Any] = {
     "recording": {"rows": True, "sampled": 0.0},
     "tiers": {"free": 0.5, "plus": 0.5},
     "features": {
-        "image": {"pool": "gpus", "slo": 10.0, "share": 0.5},
-        "video": {"pool": "gpus", "slo": 100.0, "share": 0.5},
+        "image": {"pool": "gpus", "slo": 10.0, "share": 0.5, "model": "model", "batches": 1.0, "gpu_seconds": 4.0},
+        "video": {"pool": "gpus", "slo": 100.0, "share": 0.5, "model": "model", "batches": 1.0, "gpu_seconds": 40.0},
     },
     "pools": {
         "gpus": {
             "gpus": 2,
             "gpus_in_full": 2,
+            "max_batch": 1,
+            "linger": 0.0,
             "dollars_per_gpu_hour": 3.6,
+            "pays": {"failed": True, "switched_off": True, "ordered": False},
+            "load_seconds": 0.0,
             "idle_watts": 100.0,
             "gpu_seconds": {IMAGE: 4.0, VIDEO: 40.0},
         }
@@ -43,6 +48,7 @@ MANIFEST: dict[str, Any] = {
     "specs": {IMAGE: {"model": "model", "images": 1}, VIDEO: {"model": "model", "images": 1}},
     "extrapolated": [],
     "unlimited": False,
+    "cells": 1,
     "word_of_mouth": None,
     "notices_leaving": True,
     "footprint": {"server_overhead": 1.5, "pue": 1.2, "grams_co2e_per_kwh": 500.0, "idle_watts": 100.0},
@@ -97,7 +103,9 @@ def run_of(
     requests = requests_of(sorted(attempts, key=lambda row: row["arrived"]), batches, numbers, notices=notices)
     decisions = pd.DataFrame([], columns=DECIDED)
     manifest = {**MANIFEST, **facts}
-    fleet = pd.DataFrame([{"time": 0.0, "pool": pool, "change": p["gpus"]} for pool, p in manifest["pools"].items()])
+    none = dict.fromkeys(ABSENT, 0)
+    rows = [{"time": 0.0, "pool": pool, "change": p["gpus"], **none} for pool, p in manifest["pools"].items()]
+    fleet = pd.DataFrame(rows)
     return Run(requests, batches, users_of(attempts, waitlist, left or {}), decisions, fleet, manifest)
 
 

@@ -1,13 +1,16 @@
 """GPU time, money and energy are reckoned from the batches, and every GPU-second is accounted for once."""
 
+import dataclasses
 import math
 
 import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sim import load, simulate
+from sim.policies.base import ABSENT
 from sim.results.costs import consumed, dollars, energy, gpu_hours
 from sim.results.counting import clipped
 from sim.results.metrics import pool_timeline
@@ -31,12 +34,15 @@ POOL = MANIFEST["pools"]["gpus"]
 
 def gpu_seconds(run, window=None):
     """What the one pool spent its time on, in GPU-seconds."""
-    return (gpu_hours(run, window).loc["gpus"] * HOUR).to_dict()
+    found = (gpu_hours(run, window).loc["gpus"] * HOUR).to_dict()
+    assert not any(found.pop(state) for state in ABSENT)
+    assert found.pop("paid") == found["total"]
+    return found
 
 
 def shares(run, spans):
     table = consumed(run, "gpus", spans)
-    return {(row.tier, row.feature, row.wasted): row.share for row in table.itertuples()}
+    return {(row.tier, row.feature, row.use): row.share for row in table.itertuples()}
 
 
 # GPU time.
@@ -49,12 +55,14 @@ def test_intervals_are_clipped_to_the_window():
 
 def test_gpu_hours_by_hand():
     found = gpu_seconds(run_of(*WORK))
-    assert found == pytest.approx({"useful": 10 + 10, "wasted": 10 + 30 + 20, "idle": 200 - 80, "total": 200})
+    assert found == pytest.approx(
+        {"useful": 10 + 10, "wasted": 10 + 30 + 20, "loading": 0, "idle": 200 - 80, "total": 200}
+    )
 
 
 def test_a_window_takes_its_part_of_each_batch():
     found = gpu_seconds(run_of(*WORK), (10, 30))
-    assert found == pytest.approx({"useful": 5, "wasted": 5 + 10, "idle": 20, "total": 40})
+    assert found == pytest.approx({"useful": 5, "wasted": 5 + 10, "loading": 0, "idle": 20, "total": 40})
 
 
 def test_the_warm_up_is_left_out_where_no_window_is_given():
@@ -68,7 +76,7 @@ def test_windows_add_up_to_the_run():
 
 
 def test_nobody_came_and_all_time_was_idle():
-    assert gpu_seconds(run_of()) == pytest.approx({"useful": 0, "wasted": 0, "idle": 200, "total": 200})
+    assert gpu_seconds(run_of()) == pytest.approx({"useful": 0, "wasted": 0, "loading": 0, "idle": 200, "total": 200})
     assert consumed(run_of(), "gpus", [(0, 100)]).empty
 
 
@@ -78,8 +86,54 @@ def test_a_batch_without_length_costs_nothing():
 
 def test_each_pool_has_its_own_gpus():
     run = run_of(*WORK, pools={"gpus": POOL, "spare": {**POOL, "gpus": 3}})
-    assert gpu_hours(run).loc["spare"].to_numpy() * HOUR == pytest.approx([0, 0, 300, 300])
+    assert gpu_hours(run).loc["spare", ["useful", "idle", "total", "paid"]].to_numpy() * HOUR == pytest.approx(
+        [0, 300, 300, 300]
+    )
     assert dollars(run) == pytest.approx(0.2 + 0.3)
+
+
+def test_loading_a_model_is_a_part_of_its_own():
+    """A batch of 30 s of which 20 load a model: 10 useful; one of 10 s, all of it for somebody who left after loading."""
+    rows = (
+        attempt(0, started=0, finished=30, loading=20),
+        attempt(0, user=1, started=0, finished=10, loading=4, left=5),
+    )
+    found = gpu_seconds(run_of(*rows))
+    assert found == pytest.approx({"useful": 10, "wasted": 6, "loading": 24, "idle": 160, "total": 200})
+    early = gpu_seconds(run_of(*rows), (0, 10))
+    assert early == pytest.approx({"useful": 0, "wasted": 6, "loading": 14, "idle": 0, "total": 20})
+    table = pool_timeline(run_of(*rows), "gpus", 10)
+    assert table["loading"].tolist()[:4] == pytest.approx([14 / 20, 0.5, 0, 0])
+    assert table["serving"].tolist()[:4] == pytest.approx([6 / 20, 0, 0.5, 0])
+    assert table["utilisation"].tolist()[:4] == pytest.approx([1, 0.5, 0.5, 0])
+    assert shares(run_of(*rows), [(0, 100)])[("free", "image", "loading")] == pytest.approx(24 / 40)
+
+
+@pytest.mark.parametrize(
+    ("pays", "seconds"),
+    [
+        ({}, 100 + 50 + 20 + 10),  # in service, failed, switched off, moving
+        ({"failed": False}, 100 + 20 + 10),
+        ({"switched_off": False}, 100 + 50 + 10),
+        ({"ordered": True}, 100 + 50 + 20 + 10 + 40),
+    ],
+)
+def test_absent_gpus_are_paid_as_the_pool_says(pays, seconds):
+    """Of two GPUs one fails for 50 s, is switched off for 20 s and moves for 10 s; another is on order for 40 s."""
+    run = run_of(pools={"gpus": {**POOL, "pays": {**POOL["pays"], **pays}}})
+    columns = ["time", "pool", "change", *ABSENT]
+    changes = [
+        (0, 1, 1, 0, 0, 1),
+        (40, 0, 0, 0, 0, -1),
+        (50, 0, -1, 1, 0, 0),
+        (60, 0, 0, -1, 1, 0),
+        (80, 0, 0, 0, -1, 0),
+    ]
+    run = dataclasses.replace(run, fleet=pd.DataFrame([(t, "gpus", *c) for t, *c in changes], columns=columns))
+    found = gpu_hours(run).loc["gpus"] * HOUR
+    assert found[["total", *ABSENT]].tolist() == pytest.approx([100, 50, 10, 20, 40])
+    assert found["paid"] == pytest.approx(seconds)
+    assert dollars(run) == pytest.approx(seconds / 1000)
 
 
 # What the time went to.
@@ -88,17 +142,17 @@ def test_each_pool_has_its_own_gpus():
 def test_shares_of_the_time_consumed_by_hand():
     assert shares(run_of(*WORK), [(0, 100)]) == pytest.approx(
         {
-            ("free", "video", True): 30 / 80,
-            ("free", "image", True): 20 / 80,
-            ("free", "image", False): 20 / 80,
-            ("plus", "image", True): 10 / 80,
+            ("free", "video", "wasted"): 30 / 80,
+            ("free", "image", "wasted"): 20 / 80,
+            ("free", "image", "useful"): 20 / 80,
+            ("plus", "image", "wasted"): 10 / 80,
         }
     )
 
 
 def test_shares_of_several_spans_count_no_more_than_these():
     found = shares(run_of(*WORK), [(0, 4), (40, 50)])
-    assert found[("free", "video", True)] == pytest.approx(10 / 14)
+    assert found[("free", "video", "wasted")] == pytest.approx(10 / 14)
     assert sum(found.values()) == pytest.approx(1)
 
 
@@ -142,11 +196,11 @@ def test_energy_is_unknown_where_a_profile_that_was_used_has_no_power():
 
 @settings(max_examples=40, deadline=None, derandomize=True)
 @given(document=documents(), begin=st.integers(0, 50))
-def test_every_gpu_second_is_useful_wasted_or_idle(document, begin):
+def test_every_gpu_second_is_useful_wasted_loading_or_idle(document, begin):
     run = simulate(scenario_from(document), "one")
     found = gpu_hours(run, (begin, run.horizon))
     assert (found >= 0).all().all()
-    assert np.allclose(found[["useful", "wasted", "idle"]].sum(axis=1), found["total"], rtol=1e-12)
+    assert np.allclose(found[["useful", "wasted", "loading", "idle"]].sum(axis=1), found["total"], rtol=1e-12)
 
 
 @settings(max_examples=40, deadline=None, derandomize=True)
@@ -156,7 +210,7 @@ def test_utilisation_from_batches_is_that_from_requests(document):
     hours = gpu_hours(run)
     for pool, row in hours.iterrows():
         from_batches = pool_timeline(run, str(pool), run.horizon / 7)["utilisation"].mean()
-        assert from_batches == pytest.approx((row["useful"] + row["wasted"]) / row["total"], rel=1e-9, abs=1e-12)
+        assert from_batches == pytest.approx((row["total"] - row["idle"]) / row["total"], rel=1e-9, abs=1e-12)
 
 
 def test_a_slice_costs_its_share_of_the_whole():

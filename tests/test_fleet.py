@@ -86,7 +86,7 @@ def test_capacity_is_the_integral_of_the_fleet():
     run = simulate(steady(4), [Sizes((100.0, 1), (200.0, 6))])
     assert capacity(run, "gpus", np.array([0.0, 100.0, 150.0, 250.0, 600.0])).tolist() == [400, 50, 350, 2100]
     assert gpu_hours(run).loc["gpus", "total"] * 3600 == pytest.approx(400 + 100 + 6 * 400)
-    assert dollars(run) == pytest.approx(2.5 * (400 + 100 + 6 * 400) / 3600)
+    assert dollars(run) == pytest.approx(2.5 * (400 + 100 + 3 * 100 + 6 * 400) / 3600)  # three are switched off
     assert pool_timeline(run, "gpus", 100.0)["gpus"].tolist() == [4, 1, 6, 6, 6, 6]
 
 
@@ -99,7 +99,38 @@ def test_utilisation_is_of_the_gpus_that_are_in_service():
 def test_the_fleet_is_saved_with_the_run(tmp_path):
     run = simulate(steady(4), [Sizes((100.0, 1))])
     pd.testing.assert_frame_equal(load_run(run.save(tmp_path / "one")).fleet, run.fleet)
-    assert run.fleet.to_dict("list") == {"time": [0.0, 100.0], "pool": ["gpus"] * 2, "change": [4, -3]}
+    expected = {"time": [0.0, 100.0], "pool": ["gpus"] * 2, "change": [4, -3], "switched_off": [0, 3]}
+    assert run.fleet.to_dict("list") == {**expected, **{key: [0, 0] for key in ("failed", "moving", "ordered")}}
+
+
+def absent(run, pool="gpus"):
+    """GPU-seconds of a pool by where its GPUs are."""
+    found = gpu_hours(run).loc[pool, ["total", "failed", "moving", "switched_off", "ordered"]] * 3600
+    return [round(seconds, 6) for seconds in found.tolist()]
+
+
+def test_gpus_on_order_are_counted_until_they_come():
+    order = {"policy": {"kind": "scheduled capacity", "pool": "gpus", "gpus": 5, "after": "100 s"}, "from": "100 s"}
+    run = simulate(plain(pools={"gpus": {"gpus": 2}}, playbooks={"one": [order]}, control_tick="1 s"))
+    assert absent(run) == [200 * 2 + 400 * 5, 0, 0, 0, 100 * 3]
+
+
+def test_gpus_between_two_pools_are_moving_and_those_in_the_other_are_in_service():
+    pools = {"gpus": {"gpus": 2}, "research": {"gpus": 4}}
+    move = {"kind": "move gpus", "from": "research", "to": "gpus", "gpus": 3, "moving": "60 s"}
+    steps = [{"policy": move, "from": "100 s"}]
+    run = simulate(plain(pools=pools, playbooks={"one": steps}, control_tick="1 s"))
+    assert absent(run) == [160 * 2 + 440 * 5, 0, 0, 0, 0]
+    assert absent(run, "research") == [100 * 4 + 500, 0, 60 * 3, 0, 0]
+
+
+def test_gpus_that_fail_are_failed_and_not_switched_off():
+    steps = [{"policy": {"kind": "failures", "pool": "gpus", "mtbf": "200 s", "mttr": "200 s"}}]
+    run = simulate(plain(pools={"gpus": {"gpus": 20}}, playbooks={"one": steps}, control_tick="1 s"))
+    total, failed, moving, off, ordered = absent(run)
+    assert (moving, off, ordered) == (0, 0, 0)
+    assert total + failed == pytest.approx(20 * 600)
+    assert 0.3 < failed / (20 * 600) < 0.7
 
 
 def test_a_slice_has_its_share_of_the_fleet():
@@ -110,7 +141,7 @@ def test_a_slice_has_its_share_of_the_fleet():
 def test_the_verdict_says_how_the_fleet_went():
     scenario = plain(pools={"gpus": {"gpus": 4}}, horizon="3 h")
     lines = sentences(verdict(simulate(scenario, [Sizes((7200.0, 8))])))
-    assert any("of its 4 to 8 GPUs" in line for line in lines)
+    assert any("what its 4 to 8 GPUs can do" in line for line in lines)
 
 
 @pytest.mark.parametrize("fleet", [-1, 1e9, "many"])

@@ -125,17 +125,31 @@ def test_peak_load_is_that_of_the_busiest_hour():
     rows = [attempt(3600 + 2 * n, user=n, refused="shed", retry=True) for n in range(1800)]
     again = [attempt(3601 + 2 * n, user=n, number=1, refused="shed") for n in range(1800)]
     found = pool_of(*rows, *again, horizon=10800.0)
-    assert (found.peak_load, found.gpus, found.gpus_needed) == (1.0, 2, 2)
-    more = pool_of(*rows, attempt(3600, user=1800, refused="shed"), horizon=10800.0)
-    assert more.gpus_needed == 3
+    assert (found.peak_load, found.gpus) == (1.0, 2)
 
 
-def test_gpus_needed_are_reckoned_from_the_slice_that_was_simulated():
-    """Five GPUs at 1/3 are two in the slice; 4 GPU-seconds a second in it are 12 in full."""
-    rows = [attempt(n, user=n, refused="shed") for n in range(100)]
-    facts = {"pools": {"gpus": {**POOL, "gpus_in_full": 5}}, "scale": 1 / 3}
-    found = pool_of(*rows, **facts)
-    assert (found.peak_load, found.gpus_needed) == (2.0, 12)
+def peak(seconds, work, loading=0.0):
+    return {"seconds": seconds, "at": 0.0, "work": work, "loading": loading}
+
+
+def load_text(*attempts, work, **facts):
+    return text_of(*attempts, offered_load={"gpus": [peak(600, work, work / 4), peak(3600, work / 2)]}, **facts)
+
+
+def test_a_load_above_the_fleet_that_did_not_saturate_it_is_explained():
+    text = load_text(attempt(0, started=0, finished=4), attempt(50, user=1, refused="shed"), work=3.0)
+    assert "Pool 'gpus' is never saturated." in text
+    assert "in GPUs of work, 3 over ten minutes and 1.5 over an hour (one image at a time, 25 % of it model" in text
+    assert "more than the fleet, but refused and degraded requests kept the pool from falling behind" in text
+
+
+def test_a_load_below_a_fleet_that_failed_is_not_called_enough():
+    text = load_text(*FULL, *crowd(0), work=1.5)
+    assert "That is less than the fleet, and yet it failed: work alone does not say how many GPUs are enough." in text
+
+
+def crowd(arrived, number=40, *, user=100, **more):
+    return tuple(attempt(arrived, user=user + n, **more) for n in range(number))
 
 
 def test_who_is_in_the_queue_at_the_horizon_is_counted():
@@ -148,7 +162,7 @@ def test_what_filled_a_pool_is_that_of_its_saturated_time():
     """Until 50 s videos that leave no queue; from then on images, with a queue."""
     videos = [attempt(0, user=n, started=0, finished=50, feature="video") for n in (0, 1)]
     images = [attempt(50, user=n, started=50, finished=100) for n in (2, 3)]
-    found = pool_of(*videos, *images, *(attempt(50, user=n) for n in (4, 5)))
+    found = pool_of(*videos, *images, *crowd(50))
     assert (found.first_saturated, found.saturated, found.saturated_at_horizon) == (50, 50, True)
     assert found.consumed.set_index("feature")["share"].to_dict() == {"image": 1}
     never = pool_of(*videos).consumed  # then of the whole run
@@ -209,15 +223,15 @@ def test_sentences_of_a_run_by_hand():
     assert text.startswith("ALIVE under playbook 'none': 100 % of the 10 s windows kept their promise, and 66.7 %")
     assert "6 k images wanted: 5 k served (0 of them degraded), 0 lost, 1 k unfinished. They took 6 k attempts" in text
     assert "of which 1 k were refused, 0 were abandoned and 0 were retries." in text
-    assert "Pool 'gpus' never saturates" in text
+    assert "Pool 'gpus' is never saturated" in text
     assert "A slice of 1/1000 of people and GPUs was simulated" in text
 
 
 def test_sentences_of_a_saturated_pool():
-    text = text_of(*FULL, attempt(0, user=2, left=50), attempt(0, user=3))
+    text = text_of(*FULL, *crowd(0, 1, user=90, left=50), *crowd(0))
     assert text.startswith("NOT ALIVE")
     assert "Pool 'gpus' saturates after 0 s (Wed 01 Jan 2025 00:00 UTC) and is saturated for 100 s in total." in text
-    assert "The longest queue was 2 requests, not drained by the horizon." in text
+    assert "The longest queue was 41 requests, not drained by the horizon." in text
     assert "While it was saturated, 100 % of its GPU time was spent on free-tier image requests." in text
     assert "OVERLOADED AT THE HORIZON: gpus is still saturated" in text
 

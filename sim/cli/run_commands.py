@@ -45,6 +45,7 @@ def run(
     from sim.results.storms import rule_sentences
     from sim.results.verdict import sentences, verdict
     from sim.scenario.load import load
+    from sim.studies.unlimited import with_demand
 
     loaded = load(scenario, override=override, sets=parsed(sets))
     name, _ = chosen(loaded, playbook)
@@ -52,6 +53,8 @@ def run(
     ready(engine)
     with progress_bar(f"{loaded.title}: {name}") as report:
         result = simulate(loaded, name, seed=seed, engine=engine, processes=processes, progress=report)
+    with progress_bar(f"{loaded.title}: its demand, with an unlimited fleet") as report:
+        result = with_demand(result, loaded, processes=processes, progress=report)
     say([*sentences(verdict(result)), *rule_sentences(result)])
     with replacing(folder, replace):
         result.save(folder)

@@ -17,6 +17,17 @@ class Law(NamedTuple):
     a: float
     b: float
 
+    @property
+    def mean(self) -> float:
+        """The mean; inf for never."""
+        if self.kind == UNIFORM:
+            return (self.a + self.b) / 2
+        if self.kind == LOGNORMAL:
+            return self.a * math.exp(self.b**2 / 2)
+        if self.kind == WEIBULL:
+            return self.a * math.gamma(1 + 1 / self.b)
+        return self.a  # of never: inf
+
 
 class Never(Strict):
     """Infinitely long."""

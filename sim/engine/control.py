@@ -6,6 +6,7 @@ from typing import Any, Protocol
 
 from simpy import Event
 
+from sim.engine.absent import Absences
 from sim.engine.clock import CONTROL, Clock
 from sim.model.controls import Controls, Telemetry
 from sim.model.knobs import SIGNUP_RATE
@@ -49,27 +50,28 @@ def control(
 ) -> Generator[Event, Any, None]:
     """Run the playbook at 0, tick, 2 tick, ...; `decisions` gets one row per knob that changed.
 
-    `fleets` gets one row per pool whose number of GPUs in service changed: at the start, every pool. A step that a
-    trigger begins or ends has a row too, before those of its knobs.
+    `fleets` gets one row per pool whose GPUs in service, or absent, changed in number: at the start, every pool. A step
+    that a trigger begins or ends has a row too, before those of its knobs.
 
     Ticks at which no knob can change are left out, except for those at which progress is reported.
     """
     number, seen = 0, max(1, int(horizon / tick / SHOWN))
-    fleet = dict.fromkeys(controls.pool_names, 0)
+    fleet: dict[str, dict[str, int]] = {}
     while True:
         engine.advance(env.now)
         telemetry = engine.telemetry()
         before, rate = controls.copies(), controls.signup_rate
         controls.open_all()
+        absences = Absences(controls)
         for step in playbook:
-            step.act(telemetry, controls)
+            absences.act(step, telemetry)
             if step.turned:
                 decisions.append(step_decision(env.now, step))
         decisions += [{"time": env.now, **row} for row in controls.changes(before)]
         if controls.signup_rate != rate:
             change = controls.change(SIGNUP_RATE.name, rate, controls.signup_rate)
             decisions.append({"time": env.now, **change})
-        fleets += fleet_changes(env.now, fleet, controls)
+        fleets += fleet_changes(env.now, fleet, absences.states())
         engine.take_over()
         engine.let_in(tick)
         if progress is not None:
@@ -78,13 +80,17 @@ def control(
         yield env.at(number * tick, CONTROL, 0)
 
 
-def fleet_changes(now: float, fleet: dict[str, int], controls: Controls) -> list[dict[str, Any]]:
+def fleet_changes(
+    now: float, fleet: dict[str, dict[str, int]], states: dict[str, dict[str, int]]
+) -> list[dict[str, Any]]:
     """Rows of the fleet table: by how many GPUs each pool has changed; `fleet` is brought up to date."""
     rows = []
-    for pool, before in list(fleet.items()):
-        fleet[pool] = controls.fleet(pool)
-        if fleet[pool] != before:
-            rows.append({"time": now, "pool": pool, "change": fleet[pool] - before})
+    for pool, gpus in states.items():
+        before = fleet.get(pool, {})
+        changes = {state: number - before.get(state, 0) for state, number in gpus.items()}
+        if any(changes.values()):
+            rows.append({"time": now, "pool": pool, **changes})
+    fleet.update(states)
     return rows
 
 

@@ -86,6 +86,9 @@ def load(run: Run, pool: str, ax: Axes, table: pd.DataFrame | None = None) -> No
     ax.stairs(table["offered_first"], at, color=axes.INK, linewidth=1.2, label="load of first requests")
     ax.stairs(table["utilisation"], at, fill=True, color=axes.BLUE, alpha=0.18, linewidth=0)
     ax.stairs(table["utilisation"], at, color=axes.BLUE, linewidth=1.2, label="GPUs busy")
+    if table["loading"].any():
+        top, below = table["utilisation"], table["serving"]
+        ax.stairs(top, at, baseline=below, fill=True, color=axes.YELLOW, linewidth=0, label="of them loading models")
     ax.axhline(1.0, color=axes.GREY, linewidth=1.0, linestyle=":", label="capacity")
     few, many = (amount(float(size) / run.scale) for size in (table["gpus"].min(), table["gpus"].max()))
     gpus = few if few == many else f"{few} to {many}"

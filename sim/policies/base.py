@@ -13,6 +13,10 @@ from sim.units import Count, Fraction, Seconds, Whole
 Family = Literal["access", "limits", "shedding", "queue", "sharing", "quality", "clients", "supply", "faults"]
 FAMILIES: tuple[Family, ...] = get_args(Family)  # in the order in which they are listed
 
+# GPUs of a pool that are not in service. Moving: to another pool. Switched off: the scenario's own, by a policy.
+ABSENT = ("failed", "moving", "switched_off", "ordered")
+FAILED, MOVING = ABSENT[:2]
+
 Delay = Annotated[Seconds, Field(allow_inf_nan=False)]
 Duration = Annotated[Seconds, Field(gt=0, allow_inf_nan=False)]
 PositiveShare = Annotated[Fraction, Field(gt=0)]

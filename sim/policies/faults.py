@@ -2,7 +2,7 @@
 
 import math
 from heapq import heappop, heappush
-from typing import Annotated, Literal, Self
+from typing import Annotated, ClassVar, Literal, Self
 
 from pydantic import Field, PrivateAttr, model_validator
 
@@ -10,7 +10,7 @@ from sim.model.chance import EXPONENTIAL, quantile
 from sim.model.controls import Controls, Telemetry
 from sim.model.knobs import SLOWDOWN
 from sim.model.streams import FAILURE, draw
-from sim.policies.base import Advice, OfOnePool, OfPools, PositiveShare, SomeGpus
+from sim.policies.base import FAILED, Advice, OfOnePool, OfPools, PositiveShare, SomeGpus
 from sim.policies.supply import full_fleet, set_fleet
 from sim.schema import Strict
 from sim.units import Fraction, Plain, Seconds
@@ -43,6 +43,7 @@ class Failures(OfOnePool):
         example={"pool": "gpus", "mtbf": "20 h", "mttr": "1 h"},
     )
 
+    takes: ClassVar[str] = FAILED
     kind: Literal["failures"] = "failures"
     mtbf: Time = Field(description="mean time between a repair and the next failure, of one GPU")
     mttr: Time = Field(description="mean time to repair")

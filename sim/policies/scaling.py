@@ -57,9 +57,10 @@ class Scaler(OfOnePool):
     more, `procured` further ones are bought, once and for good, and can be ordered after `lead_time`.
 
     A scaler begins with the fleet that earlier policies leave, and then sets the fleet itself: policies that take GPUs
-    away (failures, moves) must come after it. When its step ends, the scenario's fleet is back at once. A GPU on order
-    costs nothing. The defaults of the two times are assumed: providers publish none, and users report three to eight
-    minutes for a machine, its driver, the image and the weights.
+    away (failures, moves) must come after it. When its step ends, the scenario's fleet is back at once. The pool's
+    `pays` says whether GPUs on order, and its own that are switched off, are paid. The defaults of the two times are
+    assumed: providers publish none, and users report three to eight minutes for a machine, its driver, the image and
+    the weights.
     """
 
     least: SomeGpus = Field(default=1, description="fewest GPUs")
@@ -70,6 +71,11 @@ class Scaler(OfOnePool):
     lead_time: Delay = Field(default=0.0, description="from buying them until they exist")
     _orders: Orders | None = PrivateAttr(default=None)
     _exist: float = PrivateAttr(default=math.inf)  # the instant from which the GPUs bought exist
+
+    @property
+    def on_order(self) -> dict[str, int]:
+        """GPUs on order, of the whole service, by pool."""
+        return {} if self._orders is None else {self.pool: self._orders.total - self._orders.in_service}
 
     @model_validator(mode="after")
     def least_exist(self) -> Self:

@@ -1,12 +1,12 @@
 """The number of GPUs in a pool: capacity by schedule, GPUs moved between pools, and GPUs on order."""
 
 from dataclasses import dataclass, field
-from typing import Literal, Self
+from typing import ClassVar, Literal, Self
 
 from pydantic import Field, PrivateAttr, model_validator
 
 from sim.model.controls import Controls, Telemetry, indices
-from sim.policies.base import Advice, Delay, Gpus, NamedPolicy, OfOnePool, SomeGpus
+from sim.policies.base import MOVING, Advice, Delay, Gpus, NamedPolicy, OfOnePool, SomeGpus
 from sim.policies.window import ROUNDING, passed
 
 
@@ -70,12 +70,20 @@ class ScheduledCapacity(OfOnePool):
     gpus: Gpus = Field(description="GPUs in service, of the whole service")
     after: Delay = Field(default=0.0, description="time from the step's beginning until further GPUs are in service")
     _since: float | None = PrivateAttr(default=None)
+    _missing: int = PrivateAttr(default=0)
+
+    @property
+    def on_order(self) -> dict[str, int]:
+        """GPUs on order, of the whole service, by pool."""
+        return {self.pool: self._missing}
 
     def act(self, telemetry: Telemetry, controls: Controls) -> None:
         self.seen(telemetry)
         if self._since is None:
             self._since = telemetry.now
-        if self.gpus <= full_fleet(controls, self.pool) or passed(telemetry.now, self._since, self.after):
+        self._missing = max(self.gpus - full_fleet(controls, self.pool), 0)
+        if not self._missing or passed(telemetry.now, self._since, self.after):
+            self._missing = 0
             set_fleet(controls, self.pool, self.gpus)
 
 
@@ -97,6 +105,7 @@ class MoveGpus(NamedPolicy):
         fails="with models that take minutes to load; with two surges at once",
         example={"from": "research", "to": "gpus", "gpus": 32, "moving": "2 min"},
     )
+    takes: ClassVar[str] = MOVING
     kind: Literal["move gpus"] = "move gpus"
     from_: str = Field(alias="from", description="pool that they leave")
     to: str = Field(description="pool that they serve in")

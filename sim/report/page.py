@@ -132,6 +132,7 @@ def highlights(v: Verdict) -> list[tuple[str, str, str]]:
     """The few figures that a planner looks for first."""
     tight = max(v.pools, key=lambda pool: pool.peak_load)
     first = min((pool.first_saturated for pool in v.pools if pool.saturated), default=float("nan"))
+    offered = f"{words.count(tight.offered[0].work)} GPUs of work offered" if tight.offered else "offered: not measured"
     saturated = f"from {words.instant(v.run, first)}" if first == first else "no pool saturates"
     return [
         ("in time", words.share(v.life.attainment), "of all requests"),
@@ -141,7 +142,7 @@ def highlights(v: Verdict) -> list[tuple[str, str, str]]:
         (
             "peak load",
             words.share(tight.peak_load),
-            f"of pool {tight.name}; {words.count(tight.gpus_needed)} GPUs needed",
+            f"of pool {tight.name}, requests that came; {offered}",
         ),
         ("cost", words.dollars(v.full(v.dollars)), f"{words.known(v.full(v.energy['kg_co2e']) / 1000)} t CO2e"),
     ]

@@ -6,13 +6,17 @@ from typing import Any
 
 import pandas as pd
 
+from sim.policies.base import ABSENT
 from sim.report import words
 from sim.results.latencies import latencies
 from sim.results.metrics import outcomes, refused_by
+from sim.results.pool_verdict import PoolVerdict
+from sim.results.saturation import DEFINITION
 from sim.results.verdict import Verdict
 
 MOST_DECISIONS = 60
 LEAST_SHARE = 0.001  # of GPU time, for a line of its own
+ENDS = {"wasted": "wasted: the user had left", "loading": "model loads"}
 
 
 @dataclass(frozen=True)
@@ -111,15 +115,16 @@ def p95_of_all(v: Verdict) -> float:
 
 
 def pools(v: Verdict) -> Table:
-    """When each pool saturated, and how many GPUs its peak needed."""
-    head = ["pool", "GPUs", "peak load", "GPUs needed", "saturated from (UTC)", "for", "at the horizon"]
+    """The offered load of each pool at its peak, and when it saturated."""
+    head = ["pool", "GPUs", "offered in 10 min", "offered in an hour", "of it model loads", "peak load, as it came"]
+    head += ["saturated from (UTC)", "for", "at the horizon"]
     head += ["longest queue", "at (UTC)", "drained in", "queued at the horizon"]
     rows = [
         [
             pool.name,
             words.count(v.run.manifest["pools"][pool.name]["gpus_in_full"]),
+            *offered(pool),
             words.share(pool.peak_load),
-            words.count(pool.gpus_needed),
             words.instant(v.run, pool.first_saturated),
             words.seconds(pool.saturated) if pool.saturated else "never",
             "yes" if pool.saturated_at_horizon else "no",
@@ -131,13 +136,21 @@ def pools(v: Verdict) -> Table:
         for pool in v.pools
     ]
     note = (
-        "A pool is saturated while its GPUs are at least 98 % busy and requests wait. Peak load is the largest hourly "
+        f"{DEFINITION} Offered: the GPUs of work (GPU-seconds per second, in full batches, model loads included) in "
+        "the busiest ten minutes and in the busiest hour of a run of the same people with an unlimited fleet, where "
+        "nobody waits, gives up or is refused. That is not a number of GPUs that is enough: only a run with them shows "
+        "one. Peak load as it came: the largest hourly mean of the work of this run's first requests, as they were "
+        "asked for, over capacity."
     )
-    note += (
-        "mean of the work of first requests, as they were asked for, over capacity. 'GPUs needed' is the number that "
-    )
-    note += "serves that hour, without headroom."
     return Table("Pools", head, rows, note=note)
+
+
+def offered(pool: PoolVerdict) -> list[str]:
+    """The cells on offered load: over ten minutes, over an hour, and the larger share of model loads."""
+    if not pool.offered:
+        return ["not measured"] * 3
+    shares = [peak.loading / peak.work if peak.work > 0 else 0.0 for peak in pool.offered]
+    return [*(words.count(peak.work) for peak in pool.offered), words.share(max(shares))]
 
 
 def consumers(v: Verdict) -> Table:
@@ -146,21 +159,22 @@ def consumers(v: Verdict) -> Table:
     for pool in v.pools:
         when = "while saturated" if pool.saturated else "whole run (never saturated)"
         for part in pool.consumed[pool.consumed["share"] >= LEAST_SHARE].to_dict("records"):
-            end = "wasted: the user had left" if part["wasted"] else "useful"
+            end = ENDS.get(part["use"], part["use"])
             rows.append([pool.name, when, str(part["tier"]), str(part["feature"]), end, words.share(part["share"])])
     head = ["pool", "when", "tier", "feature", "use", "share of GPU time"]
     return Table("What GPU time was spent on", head, rows, labels=5, note="Shares below 0.1 % are left out.")
 
 
 def gpu_time(v: Verdict) -> Table:
-    """GPU-hours by pool: useful, wasted, idle."""
+    """GPU-hours by pool: in service by use, and absent."""
+    uses = ("useful", "wasted", "loading", "idle")
+    absent = [name for name in ABSENT if v.gpu_hours[name].any()]
     rows = []
     for pool, hours in v.gpu_hours.iterrows():
-        parts = [words.count(v.full(hours[name])) for name in ("useful", "wasted", "idle", "total")]
-        shares = [words.share(hours[name] / hours["total"]) for name in ("useful", "wasted", "idle")]
-        rows.append([str(pool), *parts, *shares])
-    head = ["pool", "useful", "wasted", "idle", "total", "useful, share", "wasted, share", "idle, share"]
-    note = "Wasted: spent on images that nobody was waiting for."
+        parts = [f"{words.count(v.full(hours[n]))} ({words.share(hours[n] / hours['total'])})" for n in uses]
+        rows.append([str(pool), *parts, *(words.count(v.full(hours[n])) for n in ("total", *absent, "paid"))])
+    head = ["pool", *uses, "in service", *(name.replace("_", " ") for name in absent), "paid"]
+    note = "Wasted: spent on images that nobody was waiting for. Loading: of models. Paid: as the pool's 'pays' says."
     return Table("GPU-hours", head, rows, note=note)
 
 

@@ -17,8 +17,8 @@ class Log:
     requests: one row per attempt, in any order: user, ask, attempt, tier, feature, arrived, started, dequeued,
         finished, left, outcome (a place in OUTCOMES), reason (in REASONS), asked, spec, level, batch (-1: none),
         gpu_seconds, retry, notified, first (the row of its intent's first attempt).
-    batches: one row per batch, in the order of their numbers: pool, gpu, spec, size, started, finished, seconds, loading (of
-        these), power (what its watts are multiplied by).
+    batches: one row per batch, in the order of their numbers: pool, gpu, spec, size, started, finished, seconds,
+        loading (of these), power (what its watts are multiplied by).
     people: one row per person: tier, source (-1: invited), region, newcomer, invited_by (-1: nobody), arrives,
         admitted, left.
     timeline: what happened, counted; None where the engine leaves that to the tables.

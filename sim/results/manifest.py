@@ -57,7 +57,10 @@ def manifest_of(
 
 
 def pool_entry(scenario: Scenario, name: str, gpus: int) -> dict[str, Any]:
-    """A pool's size in the slice and in full, its price, and the idle power of its GPUs."""
+    """A pool's size in the slice and in full, its price, and the idle power of its GPUs.
+
+    load_seconds: mean time to load a model.
+    """
     pool = scenario.pools[name]
     models = {rung.model for f in scenario.features.values() if f.pool == name for rung in f.rungs()}
     idle = [scenario.used_profiles[m].idle_power for m in sorted(models)]
@@ -68,6 +71,8 @@ def pool_entry(scenario: Scenario, name: str, gpus: int) -> dict[str, Any]:
         "max_batch": pool.max_batch,
         "linger": pool.linger,
         "dollars_per_gpu_hour": pool.dollars_per_gpu_hour,
+        "pays": pool.pays.model_dump(),
+        "load_seconds": min(pool.model_load.law.mean, scenario.horizon),
         "idle_watts": max(known) if known else scenario.footprint.idle_watts,
         "gpu_seconds": {  # of one request in a full batch
             spec.label: table[max(table)] * spec.images / max(table)
@@ -79,7 +84,7 @@ def pool_entry(scenario: Scenario, name: str, gpus: int) -> dict[str, Any]:
 def feature_entry(scenario: Scenario, feature: Feature) -> dict[str, Any]:
     """Where a feature is served, what is in time, and what one request as asked for takes in a full batch, on average.
 
-    gpu_seconds: its part of the GPU's time; seconds: the whole batch's time, from start to image.
+    batches: its part of the batch; gpu_seconds: of the GPU's time; seconds: the whole batch's, from start to image.
     """
     tables, asked = scenario.batch_tables(feature.pool), feature.ladders()
     shares = feature.images or {feature.spec.images: 1.0}
@@ -88,6 +93,8 @@ def feature_entry(scenario: Scenario, feature: Feature) -> dict[str, Any]:
         "pool": feature.pool,
         "slo": feature.slo,
         "share": feature.share,
+        "model": feature.spec.model,
+        "batches": sum(shares[n] * n / size for n, (size, _) in full.items()),
         "gpu_seconds": sum(shares[n] * table[size] * n / size for n, (size, table) in full.items()),
         "seconds": sum(shares[n] * table[size] for n, (size, table) in full.items()),
     }

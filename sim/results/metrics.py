@@ -12,10 +12,12 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from sim.model.gateway import REASONS
+from sim.model.gateway import EXPIRED, REASONS
+from sim.policies.base import ABSENT
 from sim.results.counting import timeline_of
 from sim.results.intents import Window, window_of
 from sim.results.run import Run
+from sim.results.saturation import BUSY, Balance, saturated
 from sim.results.timeline import (
     ABANDONED,
     ATTEMPTS,
@@ -23,9 +25,11 @@ from sim.results.timeline import (
     DEGRADED,
     DONE,
     DONE_DEGRADED,
+    GRANTED,
     IN_TIME,
     INTENTS,
     LEFT,
+    LOADING,
     LOST,
     OFFERED,
     OFFERED_FIRST,
@@ -42,9 +46,10 @@ from sim.results.timeline import (
 Floats = NDArray[np.float64]
 Counts = NDArray[np.int64]
 
+# Refusals because the pool has no room: work that came to it, and that it could not do.
+FULL = ("queue bound", "expected wait", "shed", "limit", "shed for good")
+FOR_CAPACITY = [REASON + REASONS.index(reason) - 1 for reason in FULL]
 REFUSED = slice(REASON, REASON + len(REASONS) - 1)  # the counts of refusals, one for each reason
-ROUNDING = 1e-9  # of sums of seconds: a queue of one may come out a little shorter
-SATURATED = 0.98  # a pool whose GPUs are busy this share of a bin, with a queue, is saturated
 
 
 def recorded(run: Run) -> Timeline:
@@ -131,12 +136,23 @@ def default_bin(run: Run) -> float:
 
 def capacity(run: Run, pool: str, edges: Floats) -> Floats:
     """GPU-seconds that a pool had in service between each edge and the next."""
-    changes = run.fleet[run.fleet["pool"] == pool]
-    times, change = changes["time"].to_numpy(float), changes["change"].to_numpy(float)
     if run.manifest["unlimited"]:  # one GPU more for whoever would have to wait
         return np.diff(edges) * float(run.manifest["pools"][pool]["gpus"])
-    had = np.array([float(change @ np.clip(edge - times, 0.0, None)) for edge in edges])
-    return np.diff(had)
+    return in_state(run, pool, "change", edges)
+
+
+def in_state(run: Run, pool: str, state: str, edges: Floats) -> Floats:
+    """GPU-seconds in a state (a column of the fleet table) between each edge and the next."""
+    changes = run.fleet[run.fleet["pool"] == pool]
+    times, change = changes["time"].to_numpy(float), changes[state].to_numpy(float)
+    return np.diff([float(change @ np.clip(edge - times, 0.0, None)) for edge in edges])
+
+
+def paid(run: Run, pool: str, edges: Floats) -> Floats:
+    """GPU-seconds of a pool that are paid between each edge and the next, as its `pays` says."""
+    pays = run.manifest["pools"][pool]["pays"]
+    absent = [in_state(run, pool, state, edges) for state in ABSENT if pays.get(state, True)]
+    return np.asarray(capacity(run, pool, edges) + sum(absent))
 
 
 def features_of(run: Run, pool: str) -> list[int]:
@@ -148,8 +164,9 @@ def pool_timeline(run: Run, pool: str, width: float | None = None, begin: float 
     """A pool over time from `begin`, one row per bin, indexed by the bin's start in seconds.
 
     gpus: mean in service; offered, offered_first: GPU-seconds wanted per second over these, by all attempts and by
-    first attempts, at the spec they asked for (nan where there are none); utilisation; queued: mean requests waiting;
-    saturated.
+    first attempts, at the spec they asked for, without model loads (nan where there are none); utilisation: the share
+    of GPUs that are busy, made up of serving and loading (models); queued: mean requests waiting; saturated (see
+    sim.results.saturation).
     """
     edges = bins(run, default_bin(run) if width is None else width, begin)
     return load_over_time(run, pool, counted(run, edges))
@@ -158,22 +175,59 @@ def pool_timeline(run: Run, pool: str, width: float | None = None, begin: float 
 def load_over_time(run: Run, pool: str, line: Timeline) -> pd.DataFrame:
     """The table of pool_timeline in the bins of a timeline."""
     seconds = line.seconds[:, :, features_of(run, pool)].sum(axis=(1, 2))
-    spent = seconds[:, USEFUL] + seconds[:, WASTED]
+    serving, loading = seconds[:, USEFUL] + seconds[:, WASTED], seconds[:, LOADING]
     per, widths = capacity(run, pool, line.edges), np.diff(line.edges)
-    queued = line.queue[:, list(run.manifest["pools"]).index(pool)] / widths
     there = np.where(per > 0, per, np.nan)
-    busy = np.where(per > 0, spent / there, (spent > 0).astype(float))  # the last may still finish a batch
+    busy = np.where(per > 0, (serving + loading) / there, (serving > 0).astype(float))  # the last may still finish
+    over = np.maximum(busy, 1.0)  # GPUs that leave finish their batch, and rounding
     return pd.DataFrame(
         {
             "gpus": per / widths,
             "offered": seconds[:, OFFERED] / there,
             "offered_first": seconds[:, OFFERED_FIRST] / there,
-            "utilisation": np.clip(busy, 0.0, 1.0),  # against rounding
-            "queued": queued,
-            "saturated": (busy >= SATURATED - ROUNDING) & (queued >= 1 - ROUNDING),
+            "utilisation": busy / over,
+            "serving": np.where(per > 0, serving / there, busy) / over,
+            "loading": np.where(per > 0, loading / there, 0.0) / over,
+            "queued": line.queue[:, list(run.manifest["pools"]).index(pool)] / widths,
+            "saturated": saturated(balance_of(run, pool, line, per, busy)),
         },
         index=pd.Index(line.edges[:-1], name="time"),
     )
+
+
+def balance_of(run: Run, pool: str, line: Timeline, per: Floats, busy: Floats) -> Balance:
+    """What came to a pool and what it could do, bin by bin, in requests of the mean work of those that came.
+
+    per: GPU-seconds in service; busy: the share of them that was used.
+    """
+    mine, widths = features_of(run, pool), np.diff(line.edges)
+    counts, seconds = line.counts[:, :, mine].sum(axis=1), line.seconds[:, :, mine].sum(axis=1)
+    attempts, granted = counts[:, :, ATTEMPTS], counts[:, :, ATTEMPTS] - at_the_door(counts)
+    turned_away = counts[:, :, FOR_CAPACITY].sum(axis=2) * share_of(seconds[:, :, OFFERED], attempts)
+    came = (seconds[:, :, GRANTED] + turned_away).sum(axis=1)
+    work = seconds[:, :, GRANTED].sum() / max(granted.sum(), 1) or 1.0
+    facts = [run.manifest["features"][list(run.manifest["features"])[place]] for place in mine]
+    full = np.array([1 / fact["batches"] for fact in facts])  # requests in a full batch
+    each = float(np.average(full, weights=attempts.sum(axis=0))) if attempts.any() else 1.0
+    return Balance(
+        came=came / work,
+        able=(per - seconds[:, :, LOADING].sum(axis=1)) / work,
+        waiting=line.queue[:, list(run.manifest["pools"]).index(pool)] / widths,
+        idle=busy < BUSY,
+        batching=per / widths * each + granted.sum(axis=1) / widths * run.manifest["pools"][pool]["linger"],
+        parts=run.manifest["cells"],
+    )
+
+
+def at_the_door(counts: Counts) -> Counts:
+    """Attempts refused when they came; those that are dropped later have been granted."""
+    refused = counts[..., REFUSED].sum(axis=-1) - counts[..., REASON + EXPIRED - 1]
+    return np.asarray(refused)
+
+
+def share_of(part: Floats, whole: Counts) -> Floats:
+    """The quotient, 0 where there is nothing."""
+    return np.divide(part, whole, out=np.zeros(part.shape), where=whole > 0)
 
 
 def timeline(run: Run, width: float | None = None) -> pd.DataFrame:

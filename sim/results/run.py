@@ -16,6 +16,7 @@ import pandas as pd
 from sim.errors import BadInput
 from sim.model.gateway import REASONS
 from sim.model.request import OUTCOMES
+from sim.policies.base import ABSENT
 from sim.results.log import Columns, Log
 from sim.results.manifest import FORMAT, manifest_of
 from sim.results.timeline import Timeline, grid
@@ -38,13 +39,14 @@ class Run:
         dropped, or taken out), finished, left, outcome,
         reason, asked, spec, level, batch, gpu_seconds (its share of the batch), retry (the user will try again),
         notified (told to come back for it), first (the row of the first attempt at the same wish).
-    batches: batch, pool, gpu, spec, started, finished, size (images), seconds (of the whole batch), loading (of these, at
-        its start, on a model), watts.
+    batches: batch, pool, gpu, spec, started, finished, size (images), seconds (of the whole batch), loading (of these,
+        at its start, on a model), watts.
     users: user, tier, wave, region, newcomer, invited_by (a user), arrives, admitted, left (gave up on the waitlist, or
         churned).
     decisions: time, knob, tier, feature, old, new, policy, reason (why a trigger began or ended a step: knob 'step', 1
         in force, 0 not; None for other knobs).
-    fleet: time, pool, change: by how many GPUs more, or fewer, are in service of the pool from then on.
+    fleet: time, pool, change: by how many GPUs more, or fewer, are in service of the pool from then on; and by how many
+        more, or fewer, are failed, moving (to another pool), switched_off (of the scenario's own), ordered.
     timeline: everything counted; None where the engine leaves that to the tables ('simpy').
     manifest: scenario, playbook, seed, engine, versions and the figures needed to read the tables.
     """
@@ -155,7 +157,7 @@ def run_from(
         batches=batches,
         users=user_table(scenario, log.people),
         decisions=decision_table(decisions),
-        fleet=pd.DataFrame(fleets, columns=["time", "pool", "change"]),
+        fleet=pd.DataFrame(fleets, columns=["time", "pool", "change", *ABSENT]),
         manifest=manifest,
         timeline=log.timeline,
     )

@@ -15,7 +15,7 @@ from sim.results.dates import date_of
 from sim.results.intents import window_of
 from sim.results.metrics import bins, capacity, counted, default_bin, features_of, outcomes, peak_queue
 from sim.results.run import Run
-from sim.results.timeline import ATTEMPTS, DONE, DONE_DEGRADED, INTENTS, OFFERED, OFFERED_FIRST, USEFUL, WASTED
+from sim.results.timeline import ATTEMPTS, DONE, DONE_DEGRADED, INTENTS, LOADING, OFFERED, OFFERED_FIRST, USEFUL, WASTED
 from sim.wording import amount, duration, percent, three_figures
 
 Floats = NDArray[np.float64]
@@ -131,7 +131,7 @@ def flow(run: Run, pool: str) -> Flow:
         first=seconds[:, OFFERED_FIRST],
         offered=seconds[:, OFFERED],
         capacity=capacity(run, pool, line.edges),
-        spent=seconds[:, USEFUL] + seconds[:, WASTED],
+        spent=seconds[:, USEFUL] + seconds[:, WASTED] + seconds[:, LOADING],
         wasted=seconds[:, WASTED],
     )
 

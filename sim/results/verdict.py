@@ -2,17 +2,19 @@
 
 import math
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from sim.policies.base import ABSENT
 from sim.results.costs import dollars, energy, gpu_hours
 from sim.results.counting import timeline_of
 from sim.results.dates import date_of
 from sim.results.intents import window_of
 from sim.results.latencies import latencies
 from sim.results.metrics import bins, counted, default_bin, outcomes, recorded, refused_by
-from sim.results.pool_verdict import PoolVerdict, pool_verdict
+from sim.results.pool_verdict import Peak, PoolVerdict, pool_verdict
 from sim.results.run import Run
 from sim.results.storms import Stay, stay_warning, stays
 from sim.results.timeline import ERROR, IMAGES, IMAGES_DEGRADED, JUDGED, KEPT
@@ -133,33 +135,102 @@ def sentences(v: Verdict) -> list[str]:
 
 
 def pool_sentence(v: Verdict, pool: PoolVerdict) -> str:
-    few, many = (v.full(gpus) for gpus in pool.fleet)
-    size = amount(v.full(pool.gpus)) if few == many else f"{amount(few)} to {amount(many)}"
-    peak = f"in the peak hour first requests need {percent(pool.peak_load)} of its {size} GPUs"
     if math.isnan(pool.first_saturated):
-        return f"Pool '{pool.name}' never saturates: {peak}."
-    top = pool.consumed.iloc[0]
+        return f"Pool '{pool.name}' is never saturated. {load_sentence(v, pool)}"
+    top = pool.consumed.iloc[0] if len(pool.consumed) else None
     drained = "not drained by the horizon" if math.isnan(pool.drain) else f"drained in {duration(pool.drain)}"
-    tier = f"{top['tier']}-tier " if len(v.run.manifest["tiers"]) > 1 else ""
-    images = f"{tier}{top['feature']} requests"
-    use = f"wasted on {images} that nobody was waiting for" if top["wasted"] else f"spent on {images}"
+    use = "" if top is None else f" While it was saturated, {percent(top['share'])} of its GPU time was {used(v, top)}."
     return (
         f"Pool '{pool.name}' saturates after {duration(pool.first_saturated)} "
         f"({date_of(v.run, pool.first_saturated)} UTC) and is saturated for {duration(pool.saturated)} in total. "
-        f"I{peak[1:]}, so at least {amount(pool.gpus_needed)} were needed. "
-        f"The longest queue was {amount(v.full(pool.peak_queue))} requests, {drained}. "
-        f"While it was saturated, {percent(top['share'])} of its GPU time was {use}."
+        f"{load_sentence(v, pool)} "
+        f"The longest queue was {amount(v.full(pool.peak_queue))} requests, {drained}.{use}"
     )
+
+
+def used(v: Verdict, part: "pd.Series[Any]") -> str:
+    """A line of PoolVerdict.consumed in words."""
+    tier = f"{part['tier']}-tier " if len(v.run.manifest["tiers"]) > 1 else ""
+    images = f"{tier}{part['feature']} requests"
+    words = {"wasted": f"wasted on {images} that nobody was waiting for", "useful": f"spent on {images}"}
+    return words.get(part["use"], f"spent on loading models for {images}")
+
+
+def fleet_size(v: Verdict, pool: PoolVerdict) -> str:
+    """The GPUs in service, fewest to most where that differs in three figures."""
+    few, many = (amount(v.full(gpus)) for gpus in pool.fleet)
+    return few if few == many else f"{few} to {many}"
+
+
+def load_sentence(v: Verdict, pool: PoolVerdict) -> str:
+    """The offered load at its peak against the fleet. It says what was asked for, not how many GPUs are enough."""
+    size, batch = fleet_size(v, pool), v.run.manifest["pools"][pool.name]["max_batch"]
+    if not pool.offered:
+        return (
+            f"In its busiest hour the first requests that came were {percent(pool.peak_load)} of what its {size} GPUs "
+            "can do. The offered load at its peak was not measured: that takes a run with an unlimited fleet."
+        )
+    peaks = " and ".join(f"{amount(peak.work)} over {over(peak.seconds)}" for peak in spans(pool))
+    loads = max(p.loading / p.work if p.work > 0 else 0.0 for p in pool.offered)
+    made_of = f", {percent(loads)} of it model loads" if loads > 0 else ""
+    how = f"in full batches of {batch}" if batch > 1 else "one image at a time"
+    return (
+        f"If its {size} GPUs held nobody back, the offered load at its peak would be, in GPUs of work, {peaks} "
+        f"({how}{made_of}).{beyond(v, pool)}"
+    )
+
+
+def over(seconds: float) -> str:
+    """About ten minutes or an hour in words, as a timeline's bins meet them; another time in its unit."""
+    known = {"ten minutes": 600.0, "an hour": 3600.0}
+    return next((name for name, length in known.items() if abs(seconds / length - 1) < 0.1), duration(seconds))
+
+
+def spans(pool: PoolVerdict) -> list[Peak]:
+    """The peaks of offered load, without one over as long a time as another, as in a run of ten minutes."""
+    return list({round(peak.seconds): peak for peak in pool.offered}.values())
+
+
+def beyond(v: Verdict, pool: PoolVerdict) -> str:
+    """A remark where load and outcome seem to contradict each other."""
+    most = max(peak.work for peak in pool.offered)
+    if most <= v.full(pool.fleet[0]) and not v.life.alive and not math.isnan(pool.first_saturated):
+        return " That is less than the fleet, and yet it failed: work alone does not say how many GPUs are enough."
+    if most > v.full(pool.fleet[1]) and math.isnan(pool.first_saturated):
+        limited = v.counts["refused"] + v.counts["degraded"] > 0
+        kept = "refused and degraded requests kept" if limited else "its peak was too short to keep"
+        ending = "the pool from falling behind" if limited else "the pool behind"
+        return f" That is more than the fleet, but {kept} {ending}."
+    return ""
+
+
+SHOWN = ("useful", "wasted", "loading", "idle")  # GPU-hours in service; the absent are named where there are any
 
 
 def cost_sentence(v: Verdict) -> str:
     hours = v.gpu_hours.sum()
-    shares = ", ".join(f"{percent(hours[use] / hours['total'])} {use}" for use in ("useful", "wasted", "idle"))
+    shares = ", ".join(
+        f"{percent(hours[use] / hours['total'])} {use}" for use in SHOWN if use != "loading" or hours[use]
+    )
+    absent = "".join(f", {amount(v.full(hours[n]))} {n.replace('_', ' ')}" for n in ABSENT if hours[n] > 0)
+    due = f" and {amount(v.full(hours['paid']))} paid{absent}" if absent else ""
     return (
-        f"{amount(v.full(hours['total']))} GPU-hours ({shares}), ${amount(v.full(v.dollars))} "
+        f"{amount(v.full(hours['total']))} GPU-hours in service ({shares}){due}, ${amount(v.full(v.dollars))} "
         f"(${v.dollars / max(v.counts['served'], 1):.3g} per served image), "
         f"{amount(v.full(v.energy['kwh']) / 1000)} MWh, {amount(v.full(v.energy['kg_co2e']) / 1000)} t CO2e."
     )
+
+
+def loading_warnings(v: Verdict) -> list[str]:
+    """A warning for each pool whose model loads are what breaks the promise."""
+    if v.life.alive:
+        return []
+    return [
+        f"MODEL LOADS: {percent(pool.loading)} of the GPU time used in pool '{pool.name}' were model loads, while the "
+        f"images of first requests need {percent(pool.load_while_hot)} of its GPUs."
+        for pool in v.pools
+        if pool.broken_by_loading
+    ]
 
 
 def invited(v: Verdict) -> str:
@@ -182,6 +253,7 @@ def warnings(v: Verdict) -> list[str]:
             "depend on where it was cut off."
         )
     found += [stay_warning(v.run, stay) for stay in v.stays]
+    found += loading_warnings(v)
     word = m["word_of_mouth"]
     if word is not None and word["factor"] >= 1:
         found.append(

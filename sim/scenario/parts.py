@@ -67,6 +67,26 @@ class Feature(Strict):
         return [rung for ladder in self.ladders().values() for rung in ladder]
 
 
+class Pays(Strict):
+    """Which GPUs are paid for besides those in service and those that move between pools."""
+
+    failed: bool = Field(
+        default=True,
+        description="GPUs that have failed and are not yet repaired",
+        json_schema_extra={"source": "assumed: a broken machine is owned or reserved", "provenance": "assumed"},
+    )
+    switched_off: bool = Field(
+        default=True,
+        description="GPUs of the pool's own (`gpus`) that a policy takes out of service; false where they are rented",
+        json_schema_extra={"source": "assumed: the pool's own GPUs are owned or reserved", "provenance": "assumed"},
+    )
+    ordered: bool = Field(
+        default=False,
+        description="GPUs on order; where false, from their arrival",
+        json_schema_extra={"source": "assumed: billing begins with the service", "provenance": "assumed"},
+    )
+
+
 class Pool(Strict):
     """GPUs that serve one queue."""
 
@@ -87,6 +107,7 @@ class Pool(Strict):
         default=2.5,
         json_schema_extra={"source": "H100 on demand, 2025-26 market surveys: $2-3.5", "provenance": "published"},
     )
+    pays: Pays = Pays()
 
 
 class Noise(Strict):

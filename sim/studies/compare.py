@@ -13,6 +13,7 @@ from sim.engine.many import Task, simulate_all
 from sim.engine.parallel import Progress
 from sim.engine.simulate import chosen
 from sim.errors import BadInput
+from sim.results.offered import with_offered_load
 from sim.results.run import Run
 from sim.results.verdict import verdict
 from sim.scenario.fields import UNLIMITED
@@ -66,14 +67,18 @@ def compare(
         raise BadInput("a comparison takes one seed or more", key="seeds", value=seeds, expected="1, 2, ...")
     grows = scenario.demand.word_of_mouth is not None
     tasks = [
-        Task(scenario, None if free else name, seed, engine, unlimited=free, keep=seed == numbers[0] and not free)
+        Task(scenario, None if free else name, seed, engine, unlimited=free, keep=seed == numbers[0])
         for seed in numbers
-        for name, free in [*[(name, False) for name in names], *([(UNLIMITED, True)] if grows else [])]
+        for name, free in [*[(name, False) for name in names], (UNLIMITED, True)]
+        if not free or grows or seed == numbers[0]
     ]
     results = simulate_all(tasks, figures, processes=processes, progress=progress)
-    table = with_growth_lost(pd.DataFrame([row for row, _ in results]))
+    kept = [run for _, run in results if run is not None]
+    (unlimited,) = (run for run in kept if run.manifest["unlimited"])
+    rows = [row for row, _ in results if grows or row["playbook"] != UNLIMITED]
+    table = with_growth_lost(pd.DataFrame(rows))
     comparison = Comparison(table, differences(table, names), names, numbers, names[0])
-    return comparison, [run for _, run in results if run is not None]
+    return comparison, [with_offered_load(run, unlimited) for run in kept if run is not unlimited]
 
 
 def with_growth_lost(table: pd.DataFrame) -> pd.DataFrame:

@@ -157,7 +157,7 @@ def spread(s, c, cell, column, begin, end, amount):  # type: ignore[no-untyped-d
 
 @njit
 def spent(s, c, batch, now):  # type: ignore[no-untyped-def]
-    """A batch is over, or the horizon has come: its GPU-seconds until now, on loading, on images waited for and others."""
+    """A batch is over, or the horizon has come: its GPU-seconds until now, on loading a model and on images."""
     full = batch.started + batch.seconds
     end = min(full, now)
     seconds = batch.seconds if end == full else end - batch.started

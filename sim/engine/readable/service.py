@@ -220,7 +220,9 @@ class Service:
         requests["outcome"] = np.array([outcomes[r.outcome or UNFINISHED] for r in self.requests], dtype=np.int64)
         requests["batch"] = np.array([-1 if r.batch is None else r.batch for r in self.requests], dtype=np.int64)
         batches = {name: column(self.batches, name, np.int64) for name in ("pool", "gpu", "spec", "size")}
-        batches |= {name: column(self.batches, name, float) for name in ("started", "finished", "seconds", "loading", "power")}
+        batches |= {
+            name: column(self.batches, name, float) for name in ("started", "finished", "seconds", "loading", "power")
+        }
         gpus = [pool.gpus if pool.unlimited else pool.own for pool in self.pools]
         return Log(requests, batches, self.crowd.columns(), gpus)
 
