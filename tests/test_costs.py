@@ -93,7 +93,7 @@ def test_each_pool_has_its_own_gpus():
 
 
 def test_loading_a_model_is_a_part_of_its_own():
-    """A batch of 30 s of which 20 load a model: 10 useful; one of 10 s, all of it for somebody who left after loading."""
+    """A batch of 30 s, 20 of them loading, and one of 10 s, 4 of them loading, whose user left: 10 useful, 6 wasted."""
     rows = (
         attempt(0, started=0, finished=30, loading=20),
         attempt(0, user=1, started=0, finished=10, loading=4, left=5),
