@@ -12,6 +12,7 @@ from sim.results.costs import dollars, gpu_hours
 from sim.results.metrics import capacity, pool_timeline
 from sim.results.run import load_run
 from sim.results.verdict import sentences, verdict
+from sim.wording import percent
 from tests.random_scenarios import constant, documents, plain, scenario_from
 from tests.restless import Restless
 
@@ -131,6 +132,18 @@ def test_gpus_that_fail_are_failed_and_not_switched_off():
     assert (moving, off, ordered) == (0, 0, 0)
     assert total + failed == pytest.approx(20 * 600)
     assert 0.3 < failed / (20 * 600) < 0.7
+
+
+def test_failed_gpus_are_named_where_they_break_the_promise():
+    """15 of 20 GPUs have work, and about 10 are there."""
+    steps = [{"policy": {"kind": "failures", "pool": "gpus", "mtbf": "200 s", "mttr": "200 s"}}]
+    busy = {"pools": {"gpus": {"gpus": 20}}, "demand": [{"kind": "steady", "rate": "90 per min"}], "horizon": "1 hour"}
+    scenario = plain({"slow": constant(10.0)}, **busy, playbooks={"one": steps, "none": []}, control_tick="1 s")
+    found = verdict(simulate(scenario))
+    assert not found.life.alive
+    share = found.gpu_hours.loc["gpus", "failed"] / 20
+    assert f"GPUS FAILED: {percent(share)} of the GPU-hours that pool 'gpus'" in "\n".join(sentences(found))
+    assert "GPUS FAILED" not in "\n".join(sentences(verdict(simulate(scenario, "none"))))
 
 
 def test_a_slice_has_its_share_of_the_fleet():

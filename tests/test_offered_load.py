@@ -49,6 +49,11 @@ def test_the_sentence_gives_the_load_and_promises_no_number_of_gpus():
     assert "enough" not in text
 
 
+def test_python_gets_the_load_from_an_unlimited_run():
+    runs = [simulate(spike(8), recording=TIMELINE, unlimited=free) for free in (False, True)]
+    assert verdict(*runs).pools[0].offered == judged(spike(8), recording=TIMELINE).pools[0].offered
+
+
 def test_a_load_that_was_not_measured_is_not_said():
     text = "\n".join(sentences(verdict(simulate(spike(8), recording=TIMELINE))))
     assert "The offered load at its peak was not measured" in text

@@ -88,7 +88,7 @@ def load(run: Run, pool: str, ax: Axes, table: pd.DataFrame | None = None) -> No
     ax.stairs(table["utilisation"], at, color=axes.BLUE, linewidth=1.2, label="GPUs busy")
     if table["loading"].any():
         top, below = table["utilisation"], table["serving"]
-        ax.stairs(top, at, baseline=below, fill=True, color=axes.YELLOW, linewidth=0, label="of them loading models")
+        ax.stairs(top, at, baseline=below, fill=True, color=axes.YELLOW, alpha=0.6, linewidth=0, label="loading models")
     ax.axhline(1.0, color=axes.GREY, linewidth=1.0, linestyle=":", label="capacity")
     few, many = (amount(float(size) / run.scale) for size in (table["gpus"].min(), table["gpus"].max()))
     gpus = few if few == many else f"{few} to {many}"

@@ -11,6 +11,7 @@ from sim.plots.saving import data_url, write_bytes
 from sim.report import tables, words
 from sim.report.origins import origins
 from sim.report.ranking import ranking, ranking_of_runs
+from sim.results.pool_verdict import PoolVerdict
 from sim.results.run import Run
 from sim.results.storms import rule_sentences
 from sim.results.verdict import Verdict, sentences, verdict, warnings
@@ -130,22 +131,25 @@ def section(v: Verdict, name: str) -> Section:
 
 def highlights(v: Verdict) -> list[tuple[str, str, str]]:
     """The few figures that a planner looks for first."""
-    tight = max(v.pools, key=lambda pool: pool.peak_load)
     first = min((pool.first_saturated for pool in v.pools if pool.saturated), default=float("nan"))
-    offered = f"{words.count(tight.offered[0].work)} GPUs of work offered" if tight.offered else "offered: not measured"
     saturated = f"from {words.instant(v.run, first)}" if first == first else "no pool saturates"
     return [
         ("in time", words.share(v.life.attainment), "of all requests"),
         ("goodput", f"{words.count(v.full(v.goodput))}/s", "images in time, at the spec asked for"),
         ("p95 latency", words.seconds(tables.p95_of_all(v)), "of all requests, served or not"),
         ("saturation", words.seconds(first), f"after the start; {saturated}" if first == first else saturated),
-        (
-            "peak load",
-            words.share(tight.peak_load),
-            f"of pool {tight.name}, requests that came; {offered}",
-        ),
+        peak_load(v, max(v.pools, key=lambda pool: pool.peak_load)),
         ("cost", words.dollars(v.full(v.dollars)), f"{words.known(v.full(v.energy['kg_co2e']) / 1000)} t CO2e"),
     ]
+
+
+def peak_load(v: Verdict, pool: PoolVerdict) -> tuple[str, str, str]:
+    """The highlight on load: what was offered, where it was measured."""
+    if not pool.offered:
+        return "peak load", words.share(pool.peak_load), f"of pool {pool.name}, by the requests that came"
+    gpus = words.count(v.run.manifest["pools"][pool.name]["gpus_in_full"])
+    most = max(peak.work for peak in pool.offered)
+    return "offered load", f"{words.count(most)} GPUs", f"of work at its peak, for the {gpus} of pool {pool.name}"
 
 
 def rule_of_life(run: Run) -> str:

@@ -14,7 +14,8 @@ from sim.results.dates import date_of
 from sim.results.intents import window_of
 from sim.results.latencies import latencies
 from sim.results.metrics import bins, counted, default_bin, outcomes, recorded, refused_by
-from sim.results.pool_verdict import Peak, PoolVerdict, pool_verdict
+from sim.results.offered import with_offered_load
+from sim.results.pool_verdict import MUCH, Peak, PoolVerdict, pool_verdict
 from sim.results.run import Run
 from sim.results.storms import Stay, stay_warning, stays
 from sim.results.timeline import ERROR, IMAGES, IMAGES_DEGRADED, JUDGED, KEPT
@@ -60,8 +61,12 @@ class Verdict:
         return count / self.run.scale
 
 
-def verdict(run: Run) -> Verdict:
-    """Judge a run over its whole window (warm-up to horizon)."""
+def verdict(run: Run, unlimited: Run | None = None) -> Verdict:
+    """Judge a run over its whole window (warm-up to horizon).
+
+    unlimited: a run of the same scenario and seed with simulate(..., unlimited=True), which measures the offered load.
+    """
+    run = run if unlimited is None else with_offered_load(run, unlimited)
     begin, end = span = window_of(run, None)
     whole = run_in_bins(run)
     images = counted(whole, span).counts[0].sum(axis=(0, 1))
@@ -223,14 +228,27 @@ def cost_sentence(v: Verdict) -> str:
 
 def loading_warnings(v: Verdict) -> list[str]:
     """A warning for each pool whose model loads are what breaks the promise."""
-    if v.life.alive:
-        return []
     return [
         f"MODEL LOADS: {percent(pool.loading)} of the GPU time used in pool '{pool.name}' were model loads, while the "
         f"images of first requests need {percent(pool.load_while_hot)} of its GPUs."
         for pool in v.pools
         if pool.broken_by_loading
     ]
+
+
+def absent_warnings(v: Verdict) -> list[str]:
+    """A warning for each saturated pool that missed much of its GPU-hours: failed, moving, switched off, ordered."""
+    found = []
+    for pool in v.pools:
+        hours = v.gpu_hours.loc[pool.name].to_dict()
+        shares = {state: hours[state] / (hours["total"] + hours[state]) for state in ABSENT if hours[state] > 0}
+        found += [
+            f"GPUS {state.replace('_', ' ').upper()}: {percent(share)} of the GPU-hours that pool '{pool.name}' would "
+            "otherwise have had in service."
+            for state, share in shares.items()
+            if share >= MUCH and pool.saturated
+        ]
+    return found
 
 
 def invited(v: Verdict) -> str:
@@ -253,7 +271,7 @@ def warnings(v: Verdict) -> list[str]:
             "depend on where it was cut off."
         )
     found += [stay_warning(v.run, stay) for stay in v.stays]
-    found += loading_warnings(v)
+    found += [] if v.life.alive else [*loading_warnings(v), *absent_warnings(v)]
     word = m["word_of_mouth"]
     if word is not None and word["factor"] >= 1:
         found.append(
