@@ -10,6 +10,7 @@ import pytest
 from scipy import stats
 
 from sim import BadInput, compare, simulate, verdict
+from sim.results.offered import offered_load
 from sim.studies.compare import LABELS, differences, figures, interval
 from tests.random_scenarios import PLAIN, plain
 from tests.tables import attempt, run_of
@@ -54,6 +55,13 @@ def test_each_playbook_meets_the_same_people(compared):
         pd.testing.assert_frame_equal(run.users[["arrives", "tier"]], runs[0].users[["arrives", "tier"]])
     asks = [run.requests[run.requests["attempt"] == 0] for run in runs]
     assert [table["arrived"].tolist() for table in asks] == [asks[0]["arrived"].tolist()] * 3
+
+
+def test_every_playbook_is_judged_against_the_load_that_nothing_held_back(compared):
+    """That of an unlimited fleet: 8 requests a minute of 10 s each, also beside a playbook that refuses everybody."""
+    loads = [run.manifest["offered_load"] for run in compared[1]]
+    assert loads == [offered_load(simulate(overloaded(), seed=3, unlimited=True))] * 3
+    assert loads[0]["gpus"][0]["work"] == pytest.approx(8 / 60 * 10, rel=0.25)
 
 
 def test_differences_are_by_seed(compared):
