@@ -16,7 +16,7 @@ def with_demand(run: Run, scenario: Scenario, *, processes: int | None = None, p
     That takes another run, without policies and with an unlimited fleet, about as long as this one; but none where all
     requests are recorded or of clients, who ask at their instants whatever becomes of the requests before.
     """
-    if not scenario.demand.waves:
+    if not scenario.demand.waves and scenario.demand.word_of_mouth is None:
         return with_offered_load(run, run)
     how = {"recording": TIMELINE, "processes": processes, "progress": progress}
     return with_offered_load(run, simulate(scenario, seed=run.manifest["seed"], unlimited=True, **how))  # type: ignore
