@@ -14,7 +14,7 @@ from sim.report.provenance import provenance_rows
 from sim.report.tables import Table
 from sim.results.metrics import outcomes
 from sim.results.run import Run
-from sim.scenario.parts import Footprint, Pool, Serving
+from sim.scenario.parts import Footprint, Pool, Serving, Tier
 from sim.schema import Strict
 
 
@@ -63,6 +63,7 @@ def assumptions(run: Run) -> list[list[str]]:
         (Serving, document.get("serving") or {}, "serving"),
         (Footprint, document.get("footprint") or {}, "footprint"),
         *demand_parts(document.get("demand")),
+        *[(Tier, given, f"tiers.{name}") for name, given in (document.get("tiers") or {}).items() if "price" in given],
         *[(Pool, given, f"pools.{name}") for name, given in (document.get("pools") or {}).items()],
     ]
     rows = []

@@ -9,8 +9,10 @@ from matplotlib.figure import Figure
 from sim.plots import comparison_figure, run_figures
 from sim.plots.saving import data_url, write_bytes
 from sim.report import tables, words
+from sim.report.money_tables import money_tables
 from sim.report.origins import origins
 from sim.report.ranking import ranking, ranking_of_runs
+from sim.results.energy_sentences import energy_sentences
 from sim.results.run import Run
 from sim.results.storms import rule_sentences
 from sim.results.verdict import Verdict, sentences, verdict, warnings
@@ -42,6 +44,7 @@ class Section:
     latency: list[tables.Table]
     capacity: list[tables.Table]
     costs: list[tables.Table]
+    energy: list[str]
     people: list[tables.Table]
     decisions: tables.Table
     pictures: dict[str, Picture]
@@ -121,7 +124,8 @@ def section(v: Verdict, name: str) -> Section:
         outcomes=[tables.requests(v), tables.refusals(v)],
         latency=tables.latency_tables(v),
         capacity=[tables.pools(v), tables.consumers(v)],
-        costs=[tables.gpu_time(v), tables.bill(v)],
+        costs=[tables.gpu_time(v), tables.bill(v), *money_tables(v)],
+        energy=energy_sentences(v.run),
         people=[tables.signups(v)],
         decisions=tables.decisions(v),
         pictures=pictures(v),
@@ -143,7 +147,7 @@ def highlights(v: Verdict) -> list[tuple[str, str, str]]:
             words.share(tight.peak_load),
             f"of pool {tight.name}; {words.count(tight.gpus_needed)} GPUs needed",
         ),
-        ("cost", words.dollars(v.full(v.dollars)), f"{words.known(v.full(v.energy['kg_co2e']) / 1000)} t CO2e"),
+        ("cost", words.dollars(v.dollars), f"{words.known(v.full(v.energy['kg_co2e']) / 1000)} t CO2e"),
     ]
 
 

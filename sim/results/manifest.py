@@ -68,6 +68,8 @@ def pool_entry(scenario: Scenario, name: str, gpus: int) -> dict[str, Any]:
         "max_batch": pool.max_batch,
         "linger": pool.linger,
         "dollars_per_gpu_hour": pool.dollars_per_gpu_hour,
+        "reserved": pool.reserved.model_dump(),
+        "spot": pool.spot.model_dump(),
         "idle_watts": max(known) if known else scenario.footprint.idle_watts,
         "gpu_seconds": {  # of one request in a full batch
             spec.label: table[max(table)] * spec.images / max(table)
