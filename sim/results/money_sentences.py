@@ -29,7 +29,7 @@ def money_sentences(run: Run, money: Money) -> list[str]:
         f"All that less GPUs: {usd(money.margin)}."
     )
     if money.estimated:
-        earned += " Experiences were counted by tier, not by person, so cancellations and starts are a little too high."
+        earned += " Experiences were counted by tier, not by person, so those who cancel or start to pay are estimates."
     return [earned, *plan_sentences(run, money)]
 
 
