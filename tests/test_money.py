@@ -174,7 +174,8 @@ def test_one_gpu_more_is_worth_what_queueing_theory_says():
     """Erlang A, 20 asks a second of 5 s, people who wait 50 s on average, a cent an image, $3.5 a GPU-hour.
 
     The 99th GPU brings 4.0586 an hour, more than it costs; a 100th would bring 3.3845, less. Both from closed forms. In
-    them nobody leaves once served; here one in eleven does (0.02 against 0.2 a second), so an image is sold for 1.1 cents.
+    them nobody leaves while being served; here one in eleven does (0.02 against 0.2 a second), so an image is sold for
+    1.1 cents.
     """
     scenario = plain(
         {"five": constant(5.0)},

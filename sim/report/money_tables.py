@@ -25,8 +25,8 @@ def revenue(v: Verdict) -> Table:
     note = (
         "'accrued' is in the run's window. The rest is valued afterwards, as expected values: the later months of "
         "people who signed up, of users who start to pay after good images, and (to be subtracted) of subscribers who "
-        "cancel after images that were lost or late. Their probabilities are at the end of this report. 'meltpoint money' "
-        "compares with an unlimited fleet."
+        "cancel after images that were lost or late. Their probabilities are at the end of this report. 'meltpoint "
+        "money' compares with an unlimited fleet."
     )
     return Table("Revenue, by tier", head, rows, note=note)
 
