@@ -5,9 +5,11 @@ from dataclasses import replace
 import pytest
 
 from sim import BadInput, compare, load, sentences, simulate, verdict
+from sim.report.money_tables import money_tables
+from sim.report.origins import prices
 from sim.results.experiences import experienced
 from sim.results.money import money_of, revenue_lost, tariffs_of
-from sim.results.money_sentences import lost_sentence, money_sentences
+from sim.results.money_sentences import lost_sentence, money_sentences, usd
 from sim.scenario.parts import Recording
 from sim.studies.money_study import AS_IT_IS, UNLIMITED, changed_fleets, money_study
 from tests.random_scenarios import constant, plain
@@ -241,3 +243,22 @@ def test_the_shipped_launches_have_prices_a_plan_and_their_water():
         assert scenario.tiers["free"].converts_to == "plus"
         assert (scenario.plan.revenue, scenario.plan.loss_before, scenario.plan.year) == (11.6e9, 5e9, "2025")
         assert {"grams_co2e_per_kwh", "water_on_site", "water_of_grid", "pue"} <= scenario.footprint.model_fields_set
+
+
+def test_the_report_lists_the_assumptions_behind_the_revenue():
+    tiers = {"free": {**FREE, "share": 0.6}, "plus": {"share": 0.4, "price": "$30 per month"}}
+    rows = {row[0]: row[1:] for row in prices(tiers)}
+    assert rows["tiers.plus.price"] == ["$30 per month", "assumed", "set in the scenario"]
+    assert rows["tiers.plus.churn"][1] == "assumed"
+    assert "tiers.free.conversion" in rows
+    assert "tiers.plus.conversion" not in rows
+    assert prices({"free": {"share": 1}}) == []
+
+
+def test_the_report_has_the_money_of_its_run():
+    v = verdict(simulate(priced()))
+    revenue, contracts = money_tables(v)
+    assert [row[0] for row in revenue.rows] == ["free", "plus", "all"]
+    assert revenue.rows[-1][-1] == usd(v.money.revenue)
+    assert contracts.rows[0][-1] == usd(v.dollars)
+    assert len(money_tables(verdict(simulate(plain())))) == 1  # no prices, so no revenue

@@ -63,7 +63,6 @@ def assumptions(run: Run) -> list[list[str]]:
         (Serving, document.get("serving") or {}, "serving"),
         (Footprint, document.get("footprint") or {}, "footprint"),
         *demand_parts(document.get("demand")),
-        *[(Tier, given, f"tiers.{name}") for name, given in (document.get("tiers") or {}).items() if "price" in given],
         *[(Pool, given, f"pools.{name}") for name, given in (document.get("pools") or {}).items()],
     ]
     rows = []
@@ -75,6 +74,21 @@ def assumptions(run: Run) -> list[list[str]]:
             raise BadInput(message, key=path, value=wrong.errors()[0]["input"]) from None
         found = provenance_rows(checked, given, path)
         rows += [[row["figure"], row["value"], row["provenance"], row["source"]] for row in found]
+    return rows + prices(document.get("tiers") or {})
+
+
+def prices(tiers: dict[str, Any]) -> list[list[str]]:
+    """The figures of tiers that matter for their revenue; none where nobody pays."""
+    checked = {name: Tier.model_validate(given) for name, given in tiers.items()}
+    if not any(tier.price.dollars for tier in checked.values()):
+        return []
+    rows = []
+    for name, tier in checked.items():
+        matter = {"price"} if tier.price.dollars else set()
+        matter |= {"stays", "churn", "churn_late"} if tier.monthly else set()
+        matter |= {"conversion", "degraded", "churn", "churn_late"} if tier.converts_to else set()
+        found = provenance_rows(tier, tiers[name], f"tiers.{name}")
+        rows += [list(row.values()) for row in found if row["figure"].rpartition(".")[2] in matter]
     return rows
 
 
