@@ -16,7 +16,7 @@ from tests.random_scenarios import constant, plain
 from tests.tables import attempt, run_of
 
 MONTH = 365 * 86400 / 12
-FREE = {"share": 0.5, "converts_to": "plus", "conversion": "10 %", "degraded": "50 %", "churn": "50 %"}
+FREE = {"share": 0.5, "converts_to": "plus", "conversion": "10 %", "churn": "50 %"}
 PLUS = {"share": 0.5, "price": "$30 per month", "stays": "2 months", "churn": "20 %", "churn_late": "10 %"}
 
 # An image is in time within 10 s. A free user: two in time, one of them late enough to be cheaper; one lost. A

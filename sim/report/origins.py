@@ -86,7 +86,7 @@ def prices(tiers: dict[str, Any]) -> list[list[str]]:
     for name, tier in checked.items():
         matter = {"price"} if tier.price.dollars else set()
         matter |= {"stays", "churn", "churn_late"} if tier.monthly else set()
-        matter |= {"conversion", "degraded", "churn", "churn_late"} if tier.converts_to else set()
+        matter |= {"conversion", "churn", "churn_late"} if tier.converts_to else set()
         found = provenance_rows(tier, tiers[name], f"tiers.{name}")
         rows += [list(row.values()) for row in found if row["figure"].rpartition(".")[2] in matter]
     return rows

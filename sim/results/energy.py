@@ -8,7 +8,7 @@ from sim.results.counting import Bins, spread
 from sim.results.intents import Window, window_of
 from sim.results.metrics import capacity, counted, features_of, recorded
 from sim.results.run import Run
-from sim.results.timeline import USEFUL, WASTED
+from sim.results.timeline import USEFUL
 from sim.scenario.parts import Footprint
 
 Floats = NDArray[np.float64]
@@ -110,4 +110,6 @@ def idle_joules(run: Run, edges: Floats) -> Floats:
 def busy_seconds(run: Run, pool: str, edges: Floats) -> Floats:
     """GPU-seconds of the slice that a pool spent on images, between each edge and the next."""
     spent = counted(run, edges).seconds[:, :, features_of(run, pool)].sum(axis=(1, 2))
-    return np.asarray(spent[:, USEFUL] + spent[:, WASTED], dtype=float)
+    return np.asarray(
+        spent[:, USEFUL:].sum(axis=1), dtype=float
+    )  # what is wanted comes before, what is spent from there

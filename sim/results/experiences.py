@@ -10,12 +10,13 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from sim.results.intents import LOST, intents, window_of
+from sim.results.intents import LOST, intents, looked_up, window_of
 from sim.results.metrics import counted, recorded
 from sim.results.run import Run
 from sim.results.timeline import DECIDED, DEGRADED, IN_TIME, INTENTS
 from sim.results.timeline import LOST as LOST_COUNT
 from sim.scenario.fields import ScenarioFields
+from sim.scenario.parts import Feature
 from sim.scenario.prices import Tariff
 
 Floats = NDArray[np.float64]
@@ -57,8 +58,9 @@ def of_rows(run: Run, tariffs: dict[str, Tariff]) -> dict[str, Experienced]:
     asked = wishes["user"].to_numpy()
     lost, in_time = (wishes["outcome"] == LOST).to_numpy(), wishes["in_time"].to_numpy()
     late = wishes["decided"].to_numpy() & ~in_time & ~lost
-    worth = np.where(wishes["degraded"], 0.0, 1.0)  # of a degraded one: what its tier says
-    met = [np.bincount(asked, part, len(users)) for part in (lost, late, in_time * worth, in_time * (1 - worth))]
+    quality = looked_up(wishes["feature"], dict(zip(run.manifest["features"], qualities(run), strict=True)))
+    good = in_time * np.where(wishes["degraded"], quality, 1.0)
+    met = [np.bincount(asked, part, len(users)) for part in (lost, late, good)]
     newcomer, admitted = users["newcomer"].to_numpy(bool), users["admitted"].to_numpy(float)
     tier_of, inside = (
         users["tier"].cat.set_categories(list(tariffs)).cat.codes.to_numpy(),
@@ -68,14 +70,14 @@ def of_rows(run: Run, tariffs: dict[str, Tariff]) -> dict[str, Experienced]:
     found = {}
     for place, (name, tariff) in enumerate(tariffs.items()):
         mine = inside & (tier_of == place)
-        bad, slow, good, cheap = (part[mine] for part in met)
+        bad, slow, fine = (part[mine] for part in met)
         stay = staying(tariff, bad, slow)
         found[name] = Experienced(
             people=float(mine.sum()),
             newcomers=float((mine & newcomer).sum()),
             subscribed=float((end - since[mine]).sum()),
             leaving=float((1 - stay).sum()),
-            starting=float((stay * convinced(tariff, good + tariff.degraded * cheap)).sum()),
+            starting=float((stay * convinced(tariff, fine)).sum()),
         )
     return found
 
@@ -83,7 +85,8 @@ def of_rows(run: Run, tariffs: dict[str, Tariff]) -> dict[str, Experienced]:
 def of_timeline(run: Run, tariffs: dict[str, Tariff]) -> dict[str, Experienced]:
     """The same from counts by tier: E[(1 - p)^n] = exp(-p m) where n is Poisson of mean m."""
     begin, end = span = window_of(run, None)
-    counts = counted(run, span).counts[0].sum(axis=1).astype(float)
+    found_by_feature = counted(run, span).counts[0].astype(float)
+    counts, cheaper = found_by_feature.sum(axis=1), found_by_feature[..., DEGRADED] @ (1 - np.array(qualities(run)))
     line, people = recorded(run), recorded(run).people
     waiting = end - np.maximum((line.edges[1:] + line.edges[:-1]) / 2, begin)
     signing = max(float(line.signups.sum()), 1.0)
@@ -97,12 +100,18 @@ def of_timeline(run: Run, tariffs: dict[str, Tariff]) -> dict[str, Experienced]:
         new *= let_in
         c, crowd = counts[place], max(before + new, 1e-300)
         lost, late = c[LOST_COUNT], c[DECIDED] - c[IN_TIME] - c[LOST_COUNT]
-        good = c[IN_TIME] - (1 - tariff.degraded) * min(c[DEGRADED], c[IN_TIME])
+        good = max(c[IN_TIME] - cheaper[place], 0.0)  # as if all degraded images came in time
         stay = float(np.exp(-(tariff.churn * lost + tariff.churn_late * max(late, 0.0)) / crowd))
         start = float(1 - np.exp(-tariff.conversion * good / crowd)) if tariff.converts_to and c[INTENTS] else 0.0
         subscribed = before * (end - begin) + new * each
         found[name] = Experienced(before + new, new, subscribed, crowd * (1 - stay), crowd * stay * start)
     return found
+
+
+def qualities(run: Run) -> list[float]:
+    """What a degraded image of each feature is worth."""
+    default = Feature.model_fields["degraded_quality"].default
+    return [float(facts.get("degraded_quality", default)) for facts in run.manifest["features"].values()]
 
 
 def people_by_tier(run: Run) -> dict[str, tuple[float, float]]:

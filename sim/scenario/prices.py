@@ -11,7 +11,8 @@ from sim.units import Charge, Count, Dollars, Fraction, HourlyDollars, Plain, Pr
 class Tariff(Strict):
     """What the users of a tier pay, and how good and bad experiences change that.
 
-    A bad experience is an image that was lost or came late; a good one is an image in time. All of it is valued after
+    A bad experience is an image that was lost or came late; a good one is an image in time, and
+    a degraded one in time is worth its feature's `degraded_quality` of that. All of it is valued after
     the run, from what each person met in it, and changes nothing in the run: there `behaviour.churn` decides who
     leaves.
     """
@@ -54,11 +55,6 @@ class Tariff(Strict):
             "7 %; over the 10 images that the default behaviour wants in that time, as if images were the only reason",
             "provenance": "assumed",
         },
-    )
-    degraded: Fraction = Field(
-        default=0.5,
-        description="how much of a good experience a degraded image in time is",
-        json_schema_extra={"source": "assumed: half; nothing is published", "provenance": "assumed"},
     )
 
     @property

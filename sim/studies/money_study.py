@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
+from scipy import stats
 
 from sim.engine.many import Task, simulate_all
 from sim.engine.parallel import Progress
@@ -13,7 +14,6 @@ from sim.errors import BadInput
 from sim.results.money import Money, money_of
 from sim.results.run import Run
 from sim.scenario.scenario import Scenario
-from sim.studies.compare import interval
 
 HOUR = 3600.0
 FEWEST_SEEDS = 3  # for an interval
@@ -120,12 +120,19 @@ def marginal_table(scenario: Scenario, changes: list[tuple[str, int]], by_case: 
         gpu_hours = gpus * pairs[0][0].seconds / HOUR  # below 0 for a smaller fleet
         revenue = np.array([(one.revenue - base.revenue) / gpu_hours for one, base in pairs])
         cost = float(np.mean([(one.cost - base.cost) / gpu_hours for one, base in pairs]))
-        mean, low, high = interval(revenue) if len(pairs) >= FEWEST_SEEDS else (float(revenue.mean()), np.nan, np.nan)
+        mean, half = float(revenue.mean()), half_width(revenue)
         images = float(np.mean([(one.images - base.images) / gpu_hours for one, base in pairs]))
         share = abs(gpus) / scenario.pools[pool].gpus
-        rows.append((pool, gpus, share, mean, low, high, cost, mean - cost, images))
+        rows.append((pool, gpus, share, mean, mean - half, mean + half, cost, mean - cost, images))
     columns = ["pool", "gpus", "share", "revenue", "low", "high", "cost", "value", "images"]
     return pd.DataFrame(rows, columns=columns)
+
+
+def half_width(values: np.ndarray) -> float:
+    """Half of Student's 95 % interval of a mean; nan for too few values."""
+    if len(values) < FEWEST_SEEDS:
+        return np.nan
+    return float(stats.t.ppf(0.975, len(values) - 1) * stats.sem(values))
 
 
 def run_table(labels: list[tuple[int, str]], money: dict[tuple[int, str], Money]) -> pd.DataFrame:
