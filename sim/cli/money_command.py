@@ -115,7 +115,14 @@ def bill_table(study: Any) -> Table:
 
 def marginal_table(study: Any) -> Table:
     """Per GPU and hour, with the interval of the revenue."""
-    table = Table(name_column("pool"), "GPUs", "revenue per GPU-hour", "cost", "value", "images in time per GPU-hour")
+    table = Table(
+        name_column("pool"),
+        "GPUs",
+        "revenue per GPU-hour",
+        "cost",
+        "value",
+        "images in time per GPU-hour, degraded ones too",
+    )
     for row in study.marginal.to_dict("records"):
         bounds = f" [{row['low']:.3g}, {row['high']:.3g}]" if row["low"] == row["low"] else ""
         figures = [
