@@ -2,8 +2,9 @@
 
 import math
 import re
+from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, PlainSerializer, WithJsonSchema
 
@@ -14,6 +15,7 @@ SECONDS = {
     **dict.fromkeys(("h", "hour", "hours"), 3600.0),
     **dict.fromkeys(("d", "day", "days"), 86400.0),
     **dict.fromkeys(("week", "weeks"), 604800.0),
+    **dict.fromkeys(("month", "months"), 365.0 * 86400 / 12),
     **dict.fromkeys(("year", "years"), 365.0 * 86400),
 }
 THOUSANDS = {"": 1.0, "k": 1e3, "M": 1e6, "bn": 1e9}
@@ -163,6 +165,74 @@ def moment(value: Any) -> datetime:
     return result
 
 
+def dollars(value: Any) -> float:
+    """An amount of money: 2.5, '$2.50', '20 $', '$11.6 bn', '3 M dollars'."""
+    expected = "an amount in dollars, like 2.5, '$2.50' or '$11.6 bn'"
+    if isinstance(value, str):
+        found = re.fullmatch(r"\s*(\$|USD\b)?\s*(.*?)\s*(\$|USD\b|dollars?\b)?\s*", value)
+        if not found or (found[1] and found[3]):
+            raise ValueError(f"expected {expected}")
+        amount, suffix = split(found[2], expected)
+        if suffix not in THOUSANDS:
+            raise ValueError(f"expected {expected}")
+        value = amount * THOUSANDS[suffix]
+    return not_negative(number(value, expected), expected)
+
+
+def dollars_per(value: str, expected: str) -> tuple[float, str]:
+    """The dollars of '$20 per month' or '20 $/month', and what they are for."""
+    parts = re.split(r"\s+per\s+|\s*/\s*", value.strip())
+    if len(parts) != 2:
+        raise ValueError(f"expected {expected}")
+    try:
+        return dollars(parts[0]), parts[1]
+    except ValueError:
+        raise ValueError(f"expected {expected}") from None
+
+
+def dollars_per_hour(value: Any) -> float:
+    """What an hour costs: 2.5, '$2.50', '$2.50/h', '$2.50 per GPU-hour', '$60 per day'."""
+    expected = "dollars an hour, like 2.5, '$2.50' or '$2.50/h'"
+    if not isinstance(value, str) or not re.search(r"\bper\b|/", value):
+        try:
+            return dollars(value)
+        except ValueError:
+            raise ValueError(f"expected {expected}") from None
+    paid, period = dollars_per(value, expected)
+    unit = re.sub(r"^GPU[- ]", "", period)
+    if unit not in SECONDS:
+        raise ValueError(f"expected {expected}")
+    return paid * 3600.0 / SECONDS[unit]
+
+
+@dataclass(frozen=True)
+class Price:
+    """What a user pays, in dollars: for a month, or for each image."""
+
+    dollars: float
+    per: Literal["month", "image"] = "month"
+
+    def __str__(self) -> str:
+        return f"${self.dollars!r} per {self.per}".replace(".0 per", " per")
+
+
+def price(value: Any) -> Price:
+    """A price: '$20 per month', '$240 per year', '$0.04 per image', or 0 for what is free."""
+    expected = "a price, like '$20 per month', '$0.04 per image' or 0"
+    if isinstance(value, Price):
+        return value
+    if isinstance(value, int | float) and not isinstance(value, bool) and value == 0:
+        return Price(0.0)
+    if not isinstance(value, str):
+        raise ValueError(f"expected {expected}")
+    paid, what = dollars_per(value, expected)
+    if what in ("image", "images"):
+        return Price(paid, "image")
+    if what not in SECONDS:
+        raise ValueError(f"expected {expected}")
+    return Price(paid if what == "month" else paid * (SECONDS["month"] / SECONDS[what]))
+
+
 def plain(value: Any) -> float:
     """A finite number without a unit."""
     return number(value, "a number without a unit, like 1.37")
@@ -200,6 +270,11 @@ Whole = Annotated[int, BeforeValidator(whole), text_schema(3, "8k")]
 Rate = Annotated[float, BeforeValidator(per_second), RATE_TEXT, text_schema("3 per day", "1M per 5 days")]
 Fraction = Annotated[float, BeforeValidator(fraction), text_schema(0.25, "25 %", "1/4")]
 Scale = Annotated[float, BeforeValidator(positive_fraction), text_schema("1/500", 1)]
+Dollars = Annotated[float, BeforeValidator(dollars), text_schema(2.5, "$2.50", "$11.6 bn")]
+HourlyDollars = Annotated[float, BeforeValidator(dollars_per_hour), text_schema(2.5, "$2.50", "$2.50/h")]
+Charge = Annotated[
+    Price, BeforeValidator(price), PlainSerializer(str), text_schema("$20 per month", "$0.04 per image", 0)
+]
 Plain = Annotated[float, BeforeValidator(plain), WithJsonSchema({"type": "number"})]
 Instant = Annotated[float | datetime, BeforeValidator(instant), TIME_TEXT, text_schema("2025-03-31 18:00", "2 days")]
 Moment = Annotated[datetime, BeforeValidator(moment), text_schema("2025-03-25 17:00")]

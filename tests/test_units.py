@@ -5,7 +5,21 @@ from datetime import UTC, date, datetime, timedelta, timezone
 
 import pytest
 
-from sim.units import count, fraction, instant, moment, per_second, plain, positive_fraction, seconds, whole
+from sim.units import (
+    Price,
+    count,
+    dollars,
+    dollars_per_hour,
+    fraction,
+    instant,
+    moment,
+    per_second,
+    plain,
+    positive_fraction,
+    price,
+    seconds,
+    whole,
+)
 
 
 @pytest.mark.parametrize(
@@ -139,3 +153,78 @@ def test_a_plain_number_has_no_unit(value):
     with pytest.raises(ValueError, match="number without a unit"):
         plain(value)
     assert plain("1.37") == 1.37
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        (2.5, 2.5),
+        ("2.5", 2.5),
+        ("$2.5", 2.5),
+        ("$ 2.50", 2.5),
+        ("20 $", 20),
+        ("$11.6 bn", 11.6e9),
+        ("$1.2k", 1200),
+        ("3M dollars", 3e6),
+        ("USD 4", 4),
+        ("1 dollar", 1),
+    ],
+)
+def test_amounts_of_dollars(text, value):
+    assert dollars(text) == pytest.approx(value)
+
+
+@pytest.mark.parametrize(
+    "text", ["€2.5", "2.5 EUR", "$2.5 $", "$2.5/h", "-$2", "$-2", "$", "", "2.5 %", True, None, "$nan"]
+)
+def test_another_currency_or_unit_is_no_amount_of_dollars(text):
+    with pytest.raises(ValueError, match="dollars"):
+        dollars(text)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        2.5,
+        "2.5",
+        "$2.5",
+        "$2.50/h",
+        "$2.50 per hour",
+        "$2.50 per GPU-hour",
+        "2.5 $/GPU-h",
+        "$60 per day",
+        "$0.06/GPU-h",
+    ],
+)
+def test_dollars_an_hour(text):
+    assert dollars_per_hour(text) == pytest.approx(0.06 if "0.06" in str(text) else 2.5)
+
+
+@pytest.mark.parametrize("text", ["$2.5 per image", "€2.5/h", "$2.5/GPU", "$2.5/h/day", "-$2.5/h", "2.5 h", None])
+def test_dollars_an_hour_are_for_a_time(text):
+    with pytest.raises(ValueError, match="dollars an hour"):
+        dollars_per_hour(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("$20 per month", Price(20)),
+        ("20 $/month", Price(20)),
+        ("$240 per year", Price(20)),
+        ("$0.04 per image", Price(0.04, "image")),
+        (0, Price(0)),
+    ],
+)
+def test_prices(text, value):
+    found = price(text)
+    assert (found.per, found.dollars) == (value.per, pytest.approx(value.dollars))
+    assert price(str(found)) == found
+
+
+@pytest.mark.parametrize(
+    "text", ["$20", 20, "20", "$20 per user", "€20 per month", "free", "-$1 per image", True, None]
+)
+def test_a_price_says_what_it_is_for(text):
+    with pytest.raises(ValueError, match="a price"):
+        price(text)

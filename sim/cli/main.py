@@ -12,6 +12,7 @@ from typer.core import TyperGroup
 
 from sim.cli.check_command import demand_check
 from sim.cli.demand_commands import demand_app
+from sim.cli.money_command import money
 from sim.cli.policy_command import policies
 from sim.cli.profile_commands import profile_app
 from sim.cli.run_commands import compare, report, run
@@ -23,7 +24,7 @@ from sim.errors import BadInput
 SECTIONS = {
     "Simulate": ("run", "compare", "report"),
     "Choose what to simulate": ("scenarios", "policies"),
-    "Ask more of a scenario": ("rescue", "map"),
+    "Ask more of a scenario": ("money", "rescue", "map"),
     "Bring your own data": ("demand", "profile", "validate"),
     "Write scenario files": ("schema",),
 }
@@ -54,7 +55,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-for command in (run, compare, report, scenarios, policies, rescue, validate, schema):
+for command in (run, compare, report, scenarios, policies, money, rescue, validate, schema):
     app.command()(command)
 app.command("map")(map_storms)
 app.add_typer(demand_app, name="demand")

@@ -14,7 +14,7 @@ from sim.report.provenance import provenance_rows
 from sim.report.tables import Table
 from sim.results.metrics import outcomes
 from sim.results.run import Run
-from sim.scenario.parts import Footprint, Pool, Serving
+from sim.scenario.parts import Footprint, Pool, Serving, Tier
 from sim.schema import Strict
 
 
@@ -74,6 +74,21 @@ def assumptions(run: Run) -> list[list[str]]:
             raise BadInput(message, key=path, value=wrong.errors()[0]["input"]) from None
         found = provenance_rows(checked, given, path)
         rows += [[row["figure"], row["value"], row["provenance"], row["source"]] for row in found]
+    return rows + prices(document.get("tiers") or {})
+
+
+def prices(tiers: dict[str, Any]) -> list[list[str]]:
+    """The figures of tiers that matter for their revenue; none where nobody pays."""
+    checked = {name: Tier.model_validate(given) for name, given in tiers.items()}
+    if not any(tier.price.dollars for tier in checked.values()):
+        return []
+    rows = []
+    for name, tier in checked.items():
+        matter = {"price"} if tier.price.dollars else set()
+        matter |= {"stays", "churn", "churn_late"} if tier.monthly else set()
+        matter |= {"conversion", "churn", "churn_late"} if tier.converts_to else set()
+        found = provenance_rows(tier, tiers[name], f"tiers.{name}")
+        rows += [list(row.values()) for row in found if row["figure"].rpartition(".")[2] in matter]
     return rows
 
 

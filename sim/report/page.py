@@ -9,8 +9,10 @@ from matplotlib.figure import Figure
 from sim.plots import comparison_figure, run_figures
 from sim.plots.saving import data_url, write_bytes
 from sim.report import tables, words
+from sim.report.money_tables import money_tables
 from sim.report.origins import origins
 from sim.report.ranking import ranking, ranking_of_runs
+from sim.results.energy_sentences import energy_sentences
 from sim.results.pool_verdict import PoolVerdict
 from sim.results.run import Run
 from sim.results.storms import rule_sentences
@@ -43,6 +45,7 @@ class Section:
     latency: list[tables.Table]
     capacity: list[tables.Table]
     costs: list[tables.Table]
+    energy: list[str]
     people: list[tables.Table]
     decisions: tables.Table
     pictures: dict[str, Picture]
@@ -122,7 +125,8 @@ def section(v: Verdict, name: str) -> Section:
         outcomes=[tables.requests(v), tables.refusals(v)],
         latency=tables.latency_tables(v),
         capacity=[tables.pools(v), tables.consumers(v)],
-        costs=[tables.gpu_time(v), tables.bill(v)],
+        costs=[tables.gpu_time(v), tables.bill(v), *money_tables(v)],
+        energy=energy_sentences(v.run),
         people=[tables.signups(v)],
         decisions=tables.decisions(v),
         pictures=pictures(v),
@@ -139,7 +143,7 @@ def highlights(v: Verdict) -> list[tuple[str, str, str]]:
         ("p95 latency", words.seconds(tables.p95_of_all(v)), "of all requests, served or not"),
         ("saturation", words.seconds(first), f"after the start; {saturated}" if first == first else saturated),
         peak_load(v, max(v.pools, key=lambda pool: pool.peak_load)),
-        ("cost", words.dollars(v.full(v.dollars)), f"{words.known(v.full(v.energy['kg_co2e']) / 1000)} t CO2e"),
+        ("cost", words.dollars(v.dollars), f"{words.known(v.full(v.energy['kg_co2e']) / 1000)} t CO2e"),
     ]
 
 

@@ -81,7 +81,7 @@ def ranking_of_runs(verdicts: list[Verdict], names: list[str]) -> Table:
                 words.count(v.full(v.counts["lost"])),
                 words.count(v.full(v.signups["lost"])),
                 words.count(v.full(float(v.gpu_hours["wasted"].sum()))),
-                words.dollars(v.full(v.dollars)),
+                words.dollars(v.dollars),
                 words.known(v.full(v.energy["kg_co2e"]) / 1000),
             ]
         )

@@ -179,7 +179,7 @@ def gpu_time(v: Verdict) -> Table:
 
 
 def bill(v: Verdict) -> Table:
-    """Money, energy and carbon, in total and per served request."""
+    """Money, energy, carbon and water, in total and per served request."""
     images = v.counts["served"]
     mwh, tonnes = v.full(v.energy["kwh"]) / 1000, v.full(v.energy["kg_co2e"]) / 1000
 
@@ -189,14 +189,18 @@ def bill(v: Verdict) -> Table:
     rows = [
         [
             "GPUs, busy or idle",
-            words.dollars(v.full(v.dollars)),
-            words.dollars(v.dollars / images) if images else "none",
+            words.dollars(v.dollars),
+            words.dollars(v.dollars / v.full(images)) if images else "none",
         ],
         ["energy of the GPUs", words.known(v.full(v.energy["gpu_kwh"]) / 1000, " MWh"), ""],
         ["energy at the meter", words.known(mwh, " MWh"), each(v.energy["kwh"] * 1000, " Wh")],
         ["greenhouse gas", words.known(tonnes, " t CO2e"), each(v.energy["kg_co2e"] * 1000, " g CO2e")],
+        *[
+            [f"water {where}", words.known(v.full(v.energy[name]) / 1000, " m³"), each(v.energy[name] * 1000, " ml")]
+            for where, name in (("on site", "litres_on_site"), ("at power plants", "litres_of_grid"))
+        ],
     ]
-    return Table("Cost, energy and carbon", ["item", "in total", "per served request"], rows)
+    return Table("Cost, energy, carbon and water", ["item", "in total", "per served request"], rows)
 
 
 def signups(v: Verdict) -> Table:

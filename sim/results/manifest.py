@@ -73,6 +73,8 @@ def pool_entry(scenario: Scenario, name: str, gpus: int) -> dict[str, Any]:
         "dollars_per_gpu_hour": pool.dollars_per_gpu_hour,
         "pays": pool.pays.model_dump(),
         "load_seconds": min(pool.model_load.law.mean, scenario.horizon),
+        "reserved": pool.reserved.model_dump(),
+        "spot": pool.spot.model_dump(),
         "idle_watts": max(known) if known else scenario.footprint.idle_watts,
         "gpu_seconds": {  # of one request in a full batch
             spec.label: table[max(table)] * spec.images / max(table)
@@ -95,6 +97,7 @@ def feature_entry(scenario: Scenario, feature: Feature) -> dict[str, Any]:
         "share": feature.share,
         "model": feature.spec.model,
         "batches": sum(shares[n] * n / size for n, (size, _) in full.items()),
+        "degraded_quality": feature.degraded_quality,
         "gpu_seconds": sum(shares[n] * table[size] * n / size for n, (size, table) in full.items()),
         "seconds": sum(shares[n] * table[size] for n, (size, table) in full.items()),
     }

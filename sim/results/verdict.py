@@ -14,6 +14,8 @@ from sim.results.dates import date_of
 from sim.results.intents import window_of
 from sim.results.latencies import latencies
 from sim.results.metrics import bins, counted, default_bin, outcomes, recorded, refused_by
+from sim.results.money import Money, images_in_time, money_of
+from sim.results.money_sentences import each, money_sentences
 from sim.results.offered import with_offered_load
 from sim.results.pool_verdict import MUCH, Peak, PoolVerdict, pool_verdict
 from sim.results.run import Run
@@ -34,7 +36,7 @@ class Life:
 
 @dataclass(frozen=True)
 class Verdict:
-    """The figures of one run; counts are of the simulated slice."""
+    """The figures of one run; counts are of the simulated slice, dollars of the whole service."""
 
     run: Run
     life: Life
@@ -46,6 +48,8 @@ class Verdict:
     goodput_degraded: float
     gpu_hours: pd.DataFrame
     dollars: float
+    dollars_per_image: float  # in time; inf where there is none
+    money: Money | None  # where the scenario has prices
     energy: dict[str, float]
     signups: dict[str, int]
     churned: int  # people who were let in and have left for good
@@ -70,7 +74,7 @@ def verdict(run: Run, unlimited: Run | None = None) -> Verdict:
     begin, end = span = window_of(run, None)
     whole = run_in_bins(run)
     images = counted(whole, span).counts[0].sum(axis=(0, 1))
-    people = recorded(whole).people
+    people, cost, in_time = recorded(whole).people, dollars(whole), images_in_time(whole)
     return Verdict(
         run=run,
         life=life(whole),
@@ -81,7 +85,9 @@ def verdict(run: Run, unlimited: Run | None = None) -> Verdict:
         goodput=float(images[IMAGES] / (end - begin)),
         goodput_degraded=float(images[IMAGES_DEGRADED] / (end - begin)),
         gpu_hours=gpu_hours(whole),
-        dollars=dollars(whole),
+        dollars=cost,
+        dollars_per_image=cost / in_time if in_time else math.inf,
+        money=money_of(whole),
         energy=energy(whole),
         signups=signups(whole),
         churned=people["churned"],
@@ -133,6 +139,7 @@ def sentences(v: Verdict) -> list[str]:
         f"{c['unfinished']} unfinished. They took {c['attempts']} attempts, of which {c['refused']} were refused, "
         f"{c['abandoned']} were abandoned and {c['retried']} were retries.",
         cost_sentence(v),
+        *([] if v.money is None else money_sentences(v.run, v.money)),
         f"{amount(v.full(s['came']))} signups{invited(v)}: {amount(v.full(s['lost']))} gave up on the waitlist, "
         f"{amount(v.full(s['waiting']))} are still on it; {amount(v.full(v.churned))} people left for good.",
         *warnings(v),
@@ -220,9 +227,10 @@ def cost_sentence(v: Verdict) -> str:
     absent = "".join(f", {amount(v.full(hours[n]))} {n.replace('_', ' ')}" for n in ABSENT if hours[n] > 0)
     due = f" and {amount(v.full(hours['paid']))} paid{absent}" if absent else ""
     return (
-        f"{amount(v.full(hours['total']))} GPU-hours in service ({shares}){due}, ${amount(v.full(v.dollars))} "
-        f"(${v.dollars / max(v.counts['served'], 1):.3g} per served image), "
-        f"{amount(v.full(v.energy['kwh']) / 1000)} MWh, {amount(v.full(v.energy['kg_co2e']) / 1000)} t CO2e."
+        f"{amount(v.full(hours['total']))} GPU-hours in service ({shares}){due}, ${amount(v.dollars)} "
+        f"({each(v.dollars_per_image)} per image in time), {amount(v.full(v.energy['kwh']) / 1000)} MWh at the meter, "
+        f"{amount(v.full(v.energy['kg_co2e']) / 1000)} t CO2e, {amount(v.full(v.energy['litres_on_site']) / 1000)} m³ "
+        f"of water on site and {amount(v.full(v.energy['litres_of_grid']) / 1000)} m³ at power plants."
     )
 
 

@@ -14,6 +14,7 @@ from sim.model.request import Spec
 from sim.model.streams import SPEED
 from sim.policies.playbook import Step
 from sim.scenario.parts import Alive, Feature, Footprint, Pool, Recording, Sample, Serving, Tier
+from sim.scenario.prices import Plan
 from sim.schema import Strict
 from sim.units import Instant, Moment, Scale, Seconds, Whole
 
@@ -49,6 +50,7 @@ class ScenarioFields(Strict):
     behaviour: Behaviour = Field(default_factory=Behaviour)
     serving: Serving = Field(default_factory=Serving)
     footprint: Footprint = Footprint()
+    plan: Plan | None = Field(default=None, description="the company's plan, to compare the revenue with")
     alive: Alive = Alive()
     always: list[Step] = Field(default=[], description="policies in force under every playbook")
     playbooks: dict[str, list[Step]] = Field(default={"none": []}, min_length=1)
@@ -73,6 +75,7 @@ class ScenarioFields(Strict):
                 raise ValueError(f"pools.{name}.model_load: expected a finite time")
         if self.warm_up >= self.horizon:
             raise ValueError("warm_up: expected less than the horizon")
+        self.check_money()
         for name, steps in {"always": self.always, **self.playbooks}.items():
             for number, step in enumerate(steps):
                 self.check_step(step, f"{'' if name == 'always' else 'playbooks.'}{name}.{number}")
@@ -120,6 +123,20 @@ class ScenarioFields(Strict):
                 said = f"{number:.2g} {what} are more than {run} can hold, expected at most {most:g}{slice_of}"
                 raise ValueError(f"{key}: {said}")
         return self
+
+    def check_money(self) -> None:
+        """Users start to pay for a tier that costs something by the month; every hour of the run has its grams."""
+        for name, tier in self.tiers.items():
+            to = self.tiers.get(tier.converts_to)
+            if tier.converts_to and (to is None or to is tier or not to.monthly):
+                paid = [other for other, one in self.tiers.items() if one.monthly and other != name]
+                expected = f"one of {paid}" if paid else "a tier with a price per month, and there is none"
+                raise ValueError(f"tiers.{name}.converts_to: {tier.converts_to!r} cannot be, expected {expected}")
+        hours = math.ceil(self.horizon / 3600 - 1e-9)
+        given = len(self.footprint.grams_co2e_by_hour)
+        if given not in (0, 24) and given < hours:
+            expected = f"24, one for each hour of the day, or at least the {hours} of the run"
+            raise ValueError(f"footprint.grams_co2e_by_hour: {given} figures, expected {expected}")
 
     def check_step(self, step: Step, key: str) -> None:
         """Names in a playbook's step exist, and it ends after it begins."""

@@ -8,12 +8,13 @@ from pydantic import Field, model_validator
 
 from sim.demand.laws import Constant, Time
 from sim.model.request import Spec
+from sim.scenario.prices import Reserved, Spot, Tariff
 from sim.schema import Strict
-from sim.units import Fraction, Plain, Seconds, Whole
+from sim.units import Fraction, HourlyDollars, Plain, Seconds, Whole
 
 
-class Tier(Strict):
-    """A class of users."""
+class Tier(Tariff):
+    """A class of users: how many they are, and what they pay."""
 
     share: Fraction = Field(description="share of the people who arrive")
 
@@ -47,6 +48,11 @@ class Feature(Strict):
         default={},
         description="how many images a request asks for, with shares, like {1: 60 %, 4: 40 %}; spec.images if empty",
         json_schema_extra={"source": "assumed: as in a chat, one a request", "provenance": "assumed"},
+    )
+    degraded_quality: Fraction = Field(
+        default=0.5,
+        description="what a degraded image counts for where playbooks are compared; one as asked for counts as 1",
+        json_schema_extra={"source": "assumed: half of one as asked for", "provenance": "assumed"},
     )
 
     @model_validator(mode="after")
@@ -103,11 +109,14 @@ class Pool(Strict):
             "provenance": "assumed",
         },
     )
-    dollars_per_gpu_hour: Annotated[Plain, Field(ge=0, le=1e6)] = Field(
+    dollars_per_gpu_hour: Annotated[HourlyDollars, Field(le=1e6)] = Field(
         default=2.5,
+        description="on demand",
         json_schema_extra={"source": "H100 on demand, 2025-26 market surveys: $2-3.5", "provenance": "published"},
     )
     pays: Pays = Pays()
+    reserved: Reserved = Reserved()
+    spot: Spot = Spot()
 
 
 class Noise(Strict):
@@ -176,6 +185,23 @@ class Footprint(Strict):
         default=370.0,
         json_schema_extra={
             "source": "United States grid, about 370; world 481 (Ember, 2023)",
+            "provenance": "published",
+        },
+    )
+    grams_co2e_by_hour: list[Annotated[Plain, Field(ge=0, le=1e6)]] = Field(
+        default=[],
+        description="of each hour of the day (24 figures, UTC), or of each hour of the run, in place of the mean",
+    )
+    water_on_site: Annotated[Plain, Field(ge=0, le=1e3)] = Field(
+        default=0.27,
+        description="litres for each kWh of the servers (WUE), used to cool them",
+        json_schema_extra={"source": "Microsoft 0.27, AWS 0.15; US average about 0.4", "provenance": "published"},
+    )
+    water_of_grid: Annotated[Plain, Field(ge=0, le=1e3)] = Field(
+        default=7.6,
+        description="litres for each kWh at the meter, used where the electricity is made",
+        json_schema_extra={
+            "source": "United States, LBNL 2016; other sources 1-8, as they count consumption or withdrawal",
             "provenance": "published",
         },
     )

@@ -105,7 +105,7 @@ def figures(run: Run) -> dict[str, Any]:
         "p95_latency": v.latency["p95"].to_dict()["all intents", "latency", "all"],
         "wasted_gpu_hours": v.full(float(v.gpu_hours["wasted"].sum())),
         "gpu_hours": v.full(float(v.gpu_hours["total"].sum())),
-        "dollars": v.full(v.dollars),
+        "dollars": v.dollars,
         "kwh": v.full(v.energy["kwh"]),
         "kg_co2e": v.full(v.energy["kg_co2e"]),
         "signups": v.full(v.signups["came"]),

@@ -1,0 +1,135 @@
+"""The command that says what a playbook earns and costs, what is lost to capacity, and what a GPU more is worth."""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from sim.cli.console import name_column, progress_bar, ready
+from sim.cli.options import Override, ScenarioArgument, Sets, parsed, refuse_places
+
+
+def money(
+    scenario: ScenarioArgument,
+    playbook: Annotated[str | None, typer.Option(help="The playbook; the scenario's first one if not given.")] = None,
+    seeds: Annotated[int, typer.Option(min=1, help="How many seeds; intervals need at least 3.")] = 3,
+    override: Override = None,
+    sets: Sets = None,
+    processes: Annotated[int | None, typer.Option(min=1, help="Runs at once; one per core if not given.")] = None,
+    out: Annotated[Path | None, typer.Option(help="Write the money of every run to this CSV file.")] = None,
+) -> None:
+    """Revenue kept and lost, cost by contract, and the value of one GPU more and less.
+
+    For scenarios that have prices. Each seed is run with the fleet as it is, with an unlimited fleet, and with one GPU
+    of each pool more and less, all with the same people. Amounts are of the whole service.
+    """
+    from sim.scenario.load import load
+    from sim.studies.money_study import money_study
+
+    refuse_places(None, out)
+    loaded = load(scenario, override=override, sets=parsed(sets))
+    ready()
+    with progress_bar(loaded.title) as report:
+        study = money_study(loaded, playbook, seeds=seeds, processes=processes, progress=report)
+    console = Console(highlight=False)
+    for part in (tier_table(study), bill_table(study), marginal_table(study)):
+        console.print(part)
+    for line in lines(study):
+        console.print(Text(line))
+    if out is not None:
+        study.runs.to_csv(out, index=False)
+        console.print(f"\nRuns in {out}", soft_wrap=True, markup=False)
+
+
+def lines(study: Any) -> list[str]:
+    """Sentences about the whole: the seed's revenue and plan, what is lost, what a GPU is worth, contracts, energy."""
+    from sim.results.contracts import contract_sentences
+    from sim.results.energy_sentences import energy_sentences
+    from sim.results.money import plan_of
+    from sim.results.money_sentences import lost_sentence, money_sentences
+
+    plan = plan_of(study.run)
+    lost = study.tiers["lost"].to_dict()
+    return [
+        lost_sentence(lost, plan.revenue if plan else None),
+        *[worth_sentence(row) for row in study.marginal.to_dict("records")],
+        f"Seed {study.seeds[0]}. " + " ".join(money_sentences(study.run, study.money)),
+        *contract_sentences(study.run),
+        *energy_sentences(study.run),
+    ]
+
+
+def worth_sentence(row: dict[str, Any]) -> str:
+    """Whether a GPU more, or less, pays, by the runs that were made; undecided where the interval does not say."""
+    from sim.wording import percent
+
+    more = row["gpus"] > 0
+    known = row["low"] == row["low"]
+    if known and row["low"] > row["cost"]:
+        verdict = "it pays" if more else "giving it up does not pay"
+    elif known and row["high"] < row["cost"]:
+        verdict = "it does not pay" if more else "giving it up pays"
+    else:
+        verdict = "not established" + ("" if known else " with fewer than three seeds")
+    does = "more brings" if more else "less loses"
+    size = f"{abs(row['gpus']):,} GPUs {'more' if more else 'fewer'}"
+    return (
+        f"One GPU {does} ${row['revenue']:.3g} of revenue an hour and {'costs' if more else 'saves'} "
+        f"${row['cost']:.3g}: {verdict} (pool '{row['pool']}', from runs with {size}, {percent(row['share'])} of the "
+        "pool, per GPU)."
+    )
+
+
+def tier_table(study: Any) -> Table:
+    from sim.results.money_sentences import usd
+    from sim.wording import amount
+
+    seeds = len(study.seeds)
+    title = f"Playbook '{study.playbook}', {'one seed' if seeds == 1 else f'means of {seeds} seeds'}"
+    heads = ("people", "accrued", "later", "revenue", "lost", "start to pay", "turn away")
+    table = Table(name_column("tier"), *heads, title=title, title_justify="left")
+    for tier, row in study.tiers.iterrows():
+        dollars = [usd(row[name]) for name in ("accrued", "later", "revenue", "lost")]
+        people = [amount(row[name]) for name in ("starting", "leaving")]
+        table.add_row(Text(str(tier)), amount(row["people"]), *dollars, *people)
+    totals = [usd(float(study.tiers[name].sum())) for name in ("accrued", "later", "revenue", "lost")]
+    table.add_row(Text("all"), amount(float(study.tiers["people"].sum())), *totals, "", "")
+    return table
+
+
+def bill_table(study: Any) -> Table:
+    """GPU-hours paid and dollars by pool and contract, of the first seed."""
+    from sim.results.contracts import bill
+    from sim.results.money_sentences import usd
+    from sim.wording import amount
+
+    table = Table(name_column("pool"), "contract", "GPU-hours paid", "an hour", "cost")
+    for row in bill(study.run).to_dict("records"):
+        hourly = f"${row['dollars_per_gpu_hour']:.3g}"
+        table.add_row(Text(row["pool"]), row["contract"], amount(row["gpu_hours"]), hourly, usd(row["dollars"]))
+    return table
+
+
+def marginal_table(study: Any) -> Table:
+    """Per GPU and hour, with the interval of the revenue."""
+    table = Table(
+        name_column("pool"),
+        "GPUs",
+        "revenue per GPU-hour",
+        "cost",
+        "value",
+        "images in time per GPU-hour, degraded ones too",
+    )
+    for row in study.marginal.to_dict("records"):
+        bounds = f" [{row['low']:.3g}, {row['high']:.3g}]" if row["low"] == row["low"] else ""
+        figures = [
+            f"${row['revenue']:.3g}{bounds}",
+            f"${row['cost']:.3g}",
+            f"${row['value']:.3g}",
+            f"{row['images']:.3g}",
+        ]
+        table.add_row(Text(row["pool"]), f"{row['gpus']:+,}", *figures)
+    return table

@@ -1,0 +1,47 @@
+"""The tables of a report about money: revenue by tier, and the bill by pool and contract."""
+
+from sim.report import words
+from sim.report.tables import Table
+from sim.results.contracts import bill, contract_sentences
+from sim.results.money_sentences import usd
+from sim.results.verdict import Verdict
+
+
+def money_tables(v: Verdict) -> list[Table]:
+    """What each tier brings, where the scenario has prices; and what the GPUs cost by contract."""
+    return [*([] if v.money is None else [revenue(v)]), contracts(v)]
+
+
+def revenue(v: Verdict) -> Table:
+    """Revenue accrued and valued afterwards, by tier and in total."""
+    assert v.money is not None
+    parts = ("accrued", "signed_up", "converted", "cancelled", "revenue")
+    rows = [
+        [tier.tier, words.count(tier.people), *[usd(getattr(tier, part)) for part in parts]] for tier in v.money.tiers
+    ]
+    totals = [usd(sum(getattr(tier, part) for tier in v.money.tiers)) for part in parts]
+    rows.append(["all", words.count(sum(tier.people for tier in v.money.tiers)), *totals])
+    head = ["tier", "people", "accrued", "new subscribers", "start to pay", "cancel", "revenue"]
+    note = (
+        "'accrued' is in the run's window. The rest is valued afterwards, as expected values: the later months of "
+        "people who signed up, of users who start to pay after good images, and (to be subtracted) of subscribers who "
+        "cancel after images that were lost or late. Their probabilities are at the end of this report. 'meltpoint "
+        "money' compares with an unlimited fleet."
+    )
+    return Table("Revenue, by tier", head, rows, note=note)
+
+
+def contracts(v: Verdict) -> Table:
+    """GPU-hours paid and dollars, by pool and contract."""
+    rows = [
+        [
+            row["pool"],
+            row["contract"],
+            words.count(row["gpu_hours"]),
+            f"${row['dollars_per_gpu_hour']:.3g}",
+            usd(row["dollars"]),
+        ]
+        for row in bill(v.run).to_dict("records")
+    ]
+    head = ["pool", "contract", "GPU-hours paid", "an hour", "cost"]
+    return Table("GPUs, by contract", head, rows, labels=2, note=" ".join(contract_sentences(v.run)))

@@ -1,0 +1,151 @@
+"""What the GPUs cost, by pool and kind of contract, and the break-evens between reserved, on-demand and spot GPUs.
+
+All amounts are of the whole service, although a slice of it was simulated.
+"""
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from numpy.typing import ArrayLike, NDArray
+
+from sim.results.intents import Window, window_of
+from sim.results.metrics import features_of, paid, pool_timeline
+from sim.results.run import Run
+
+Floats = NDArray[np.float64]
+HOUR = 3600.0
+KINDS = ("reserved", "spot", "on demand")
+
+
+@dataclass(frozen=True)
+class Contracts:
+    """The contracts for one pool's GPUs, of the whole service: numbers of GPUs, and dollars an hour for each kind."""
+
+    reserved: float
+    spot: float
+    prices: dict[str, float]  # by kind
+    interruptions_per_hour: float  # of a spot GPU
+
+
+def contracts_of(run: Run, pool: str) -> Contracts:
+    """The contracts that a run's scenario states; all GPUs are on demand where it states none."""
+    facts = run.manifest["pools"][pool]
+    on_demand = float(facts["dollars_per_gpu_hour"])
+    numbers, prices = {}, {"on demand": on_demand}
+    for kind in ("reserved", "spot"):
+        stated = facts.get(kind) or {"gpus": 0.0, "dollars_per_gpu_hour": on_demand}
+        price = stated["dollars_per_gpu_hour"]
+        prices[kind] = on_demand * (1 - stated["discount"]) if price is None else float(price)
+        numbers[kind] = float(stated["gpus"])
+    often = (facts.get("spot") or {}).get("interruptions_per_hour", 0.0)
+    return Contracts(numbers["reserved"], numbers["spot"], prices, float(often))
+
+
+def bill(run: Run, window: Window = None) -> pd.DataFrame:
+    """GPU-hours paid and dollars, one row per pool and kind of contract that was used, for the whole service.
+
+    Reserved GPUs are paid for all the time, even where fewer are in service. Of the others that are paid, spot GPUs
+    come first; the rest is on demand.
+    """
+    rows = []
+    for pool in run.manifest["pools"]:
+        terms = contracts_of(run, pool)
+        gpus, hours = gpus_paid(run, pool, window_of(run, window))
+        beyond = np.maximum(gpus - terms.reserved, 0.0)
+        used = {
+            "reserved": terms.reserved * hours.sum(),
+            "spot": float(np.minimum(beyond, terms.spot) @ hours),
+            "on demand": float(np.maximum(beyond - terms.spot, 0.0) @ hours),
+        }
+        rows += [(pool, kind, used[kind], terms.prices[kind]) for kind in KINDS if used[kind] > 0]
+    table = pd.DataFrame(rows, columns=["pool", "contract", "gpu_hours", "dollars_per_gpu_hour"])
+    return table.assign(dollars=table["gpu_hours"] * table["dollars_per_gpu_hour"])
+
+
+def gpus_paid(run: Run, pool: str, span: tuple[float, float]) -> tuple[Floats, Floats]:
+    """GPUs of the whole service that are paid in a pool between its changes, and for how many hours each number lasts.
+
+    These are the GPUs in service, and the absent ones that the pool's `pays` names.
+    """
+    times = run.fleet.loc[run.fleet["pool"] == pool, "time"].to_numpy(float)
+    edges = np.unique(np.concatenate([span, times[(times > span[0]) & (times < span[1])]]))
+    widths = np.diff(edges)
+    return paid(run, pool, edges) / widths / run.scale, widths / HOUR
+
+
+def busy_gpus(run: Run, pool: str) -> Floats:
+    """Busy GPUs of the whole service, mean of each hour."""
+    hours = pool_timeline(run, pool, HOUR, begin=window_of(run, None)[0])
+    return (hours["utilisation"] * hours["gpus"]).to_numpy(float) / run.scale
+
+
+def break_even_utilisation(reserved: float, on_demand: float) -> float:
+    """The share of hours that a reserved GPU must be used to be cheaper than one on demand: the ratio of the prices."""
+    return reserved / on_demand if on_demand > 0 else math.nan
+
+
+def commitment(demand: ArrayLike, reserved: float, on_demand: float) -> float:
+    """How many GPUs to reserve for this demand, GPUs in equally long hours, at these prices an hour.
+
+    The k-th GPU pays while it is used in more than reserved/on_demand of the hours, so the smallest best number is the
+    1 - reserved/on_demand quantile of demand (the newsvendor's, on a load-duration curve).
+    """
+    ordered = np.sort(np.asarray(demand, dtype=float))
+    if reserved >= on_demand:
+        return 0.0
+    above = len(ordered) - np.searchsorted(ordered, ordered, side="right")  # hours that need more than each number
+    return float(ordered[np.flatnonzero(above <= len(ordered) * reserved / on_demand + 1e-9)[0]])
+
+
+def cost_of_commitment(committed: float, demand: ArrayLike, reserved: float, on_demand: float) -> float:
+    """Dollars for all these hours with so many GPUs reserved, and the rest on demand."""
+    hours = np.asarray(demand, dtype=float)
+    return float(reserved * committed * len(hours) + on_demand * np.maximum(hours - committed, 0.0).sum())
+
+
+def gpu_time_with_restarts(interruptions: float, job: float) -> float:
+    """Expected GPU time per finished job of this length that starts again from zero: (e^(hs) - 1)/h.
+
+    interruptions: a Poisson rate h per unit of time; job: s, in that unit.
+    """
+    return math.expm1(interruptions * job) / interruptions if interruptions > 0 else job
+
+
+def spot_break_even(interruptions: float, job: float) -> float:
+    """The discount above which spot is cheaper than on demand: 1 - hs/(e^(hs) - 1), with units as above."""
+    return 1 - job / gpu_time_with_restarts(interruptions, job)
+
+
+def longest_batch(run: Run, pool: str) -> float:
+    """Seconds of the longest full batch of a pool, as asked for; nan where the run does not say."""
+    features = list(run.manifest["features"].values())
+    return max((float(features[f].get("seconds", math.nan)) for f in features_of(run, pool)), default=math.nan)
+
+
+def contract_sentences(run: Run) -> list[str]:
+    """For each pool: how many GPUs its own load would pay to reserve, and what spot interruptions cost."""
+    said = []
+    for pool in run.manifest["pools"]:
+        terms = contracts_of(run, pool)
+        reserved, spot, full = (terms.prices[kind] for kind in KINDS)
+        if not 0 < reserved < full:
+            continue
+        busy = busy_gpus(run, pool)
+        best = commitment(busy, reserved, full)
+        sentence = (
+            f"Pool '{pool}': a reserved GPU at ${reserved:.3g} an hour is cheaper than one on demand at ${full:.3g} "
+            f"where it is busy in more than {100 * break_even_utilisation(reserved, full):.0f} % of hours. In this run "
+            f"{best:,.0f} GPUs are; a contract pays for them only if its whole term looks like these {len(busy)} hours."
+        )
+        seconds, often = longest_batch(run, pool), terms.interruptions_per_hour
+        if math.isfinite(seconds) and spot < full:
+            sentence += (
+                f" Spot at ${spot:.3g} ({100 * (1 - spot / full):.0f} % off) must be at least "
+                f"{100 * spot_break_even(often, seconds / HOUR):.2g} % off to pay for restarts, with {often:g} "
+                f"interruptions an hour and batches of up to {seconds:.0f} s. To lose all spot GPUs at once in a surge "
+                "costs more: simulate that with the policy 'failures'."
+            )
+        said.append(sentence)
+    return said

@@ -1,0 +1,141 @@
+"""What capacity is worth: the same people with the fleet as it is, an unlimited one, and one GPU more and less."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from scipy import stats
+
+from sim.engine.many import Task, simulate_all
+from sim.engine.parallel import Progress
+from sim.engine.simulate import chosen
+from sim.errors import BadInput
+from sim.results.money import Money, money_of
+from sim.results.run import Run
+from sim.scenario.scenario import Scenario
+
+HOUR = 3600.0
+FEWEST_SEEDS = 3  # for an interval
+AS_IT_IS, UNLIMITED = "as it is", "unlimited"
+
+
+@dataclass(frozen=True)
+class MoneyStudy:
+    """The money of a playbook over some seeds, all runs of a seed with the same people; dollars of the whole service.
+
+    tiers: one row per tier, means over seeds: people, accrued, later (months of new subscribers and of users who start
+        to pay, less those cancelled), revenue, lost (against the unlimited fleet), starting, leaving (people).
+    marginal: one row per pool and change of its fleet: gpus (of the whole service; the step is one GPU of the slice),
+        share of the fleet, and per GPU and hour: revenue with its interval (Student's t, 95 %, paired by seed; nan
+        below three seeds), cost, value (revenue less cost) and images in time. Of a smaller fleet: what
+        was lost and saved.
+    runs: one row per seed and run: revenue, accrued, cost, margin, images (in time).
+    run: the first seed's, with the fleet as it is.
+    """
+
+    playbook: str
+    seeds: list[int]
+    money: Money  # of `run`
+    tiers: pd.DataFrame
+    marginal: pd.DataFrame
+    runs: pd.DataFrame
+    run: Run
+
+
+def money_study(
+    scenario: Scenario,
+    playbook: str | None = None,
+    *,
+    seeds: int | Sequence[int] = 3,
+    engine: str = "compiled",
+    processes: int | None = None,
+    progress: Progress | None = None,
+) -> MoneyStudy:
+    """Run a playbook (the first where None) with each seed and each fleet.
+
+    Raises BadInput where the scenario has no prices. engine, processes: as in compare.
+    """
+    name, _ = chosen(scenario, playbook)
+    if not any(tier.price.dollars for tier in scenario.tiers.values()):
+        expected = "a tier that pays, like plus: {price: $20 per month}"
+        raise BadInput("the scenario has no prices, so it earns nothing", key="tiers", expected=expected)
+    numbers = list(range(1, seeds + 1)) if isinstance(seeds, int) else list(dict.fromkeys(seeds))
+    if not numbers:
+        raise BadInput("this study takes one seed or more", key="seeds", value=seeds, expected="1, 2, ...")
+    fleets = changed_fleets(scenario)
+    cases = [(AS_IT_IS, scenario), (UNLIMITED, scenario), *[(f"{pool} {gpus:+d}", one) for pool, gpus, one in fleets]]
+    tasks = [
+        Task(one, name, seed, engine, unlimited=label == UNLIMITED, keep=label == AS_IT_IS and seed == numbers[0])
+        for seed in numbers
+        for label, one in cases
+    ]
+    found = simulate_all(tasks, money_of, processes=processes, progress=progress)
+    labels = [(seed, label) for seed in numbers for label, _ in cases]
+    money = {key: one for key, (one, _) in zip(labels, found, strict=True)}
+    by_case = {label: [money[seed, label] for seed in numbers] for label, _ in cases}
+    kept = next(run for _, run in found if run is not None)
+    return MoneyStudy(
+        name,
+        numbers,
+        by_case[AS_IT_IS][0],
+        tier_table(by_case[AS_IT_IS], by_case[UNLIMITED]),
+        marginal_table(scenario, [(pool, gpus) for pool, gpus, _ in fleets], by_case),
+        run_table(labels, money),
+        kept,
+    )
+
+
+def changed_fleets(scenario: Scenario) -> list[tuple[str, int, Scenario]]:
+    """Each pool with one GPU of the slice more, and less where it has another: (pool, change in full, scenario)."""
+    step = max(1, round(scenario.played_cells / scenario.scale))  # cells have equally many
+    return [
+        (name, change, scenario.with_(**{f"pools.{name}.gpus": pool.gpus + change}))
+        for name, pool in scenario.pools.items()
+        for change in (step, -step)
+        if (pool.gpus + change) * scenario.scale > scenario.played_cells - 0.5
+    ]
+
+
+def tier_table(kept: list[Money], unlimited: list[Money]) -> pd.DataFrame:
+    """One row per tier: means over seeds of what it brings, and of what an unlimited fleet would bring more."""
+    rows = {}
+    for place, tier in enumerate(kept[0].tiers):
+        mine, most = [one.tiers[place] for one in kept], [one.tiers[place] for one in unlimited]
+        means = {n: float(np.mean([getattr(one, n) for one in mine])) for n in ("people", "accrued", "revenue")}
+        rows[tier.tier] = {
+            **means,
+            "later": means["revenue"] - means["accrued"],
+            "lost": float(np.mean([m.revenue - k.revenue for k, m in zip(mine, most, strict=True)])),
+            **{n: float(np.mean([getattr(one, n) for one in mine])) for n in ("starting", "leaving")},
+        }
+    return pd.DataFrame.from_dict(rows, orient="index").rename_axis("tier")
+
+
+def marginal_table(scenario: Scenario, changes: list[tuple[str, int]], by_case: dict[str, list[Money]]) -> pd.DataFrame:
+    """One row per changed fleet: what a GPU more brings an hour, or what a GPU less costs, paired by seed."""
+    rows = []
+    for pool, gpus in changes:
+        pairs = list(zip(by_case[f"{pool} {gpus:+d}"], by_case[AS_IT_IS], strict=True))
+        gpu_hours = gpus * pairs[0][0].seconds / HOUR  # below 0 for a smaller fleet
+        revenue = np.array([(one.revenue - base.revenue) / gpu_hours for one, base in pairs])
+        cost = float(np.mean([(one.cost - base.cost) / gpu_hours for one, base in pairs]))
+        mean, half = float(revenue.mean()), half_width(revenue)
+        images = float(np.mean([(one.images - base.images) / gpu_hours for one, base in pairs]))
+        share = abs(gpus) / scenario.pools[pool].gpus
+        rows.append((pool, gpus, share, mean, mean - half, mean + half, cost, mean - cost, images))
+    columns = ["pool", "gpus", "share", "revenue", "low", "high", "cost", "value", "images"]
+    return pd.DataFrame(rows, columns=columns)
+
+
+def half_width(values: np.ndarray) -> float:
+    """Half of Student's 95 % interval of a mean; nan for too few values."""
+    if len(values) < FEWEST_SEEDS:
+        return np.nan
+    return float(stats.t.ppf(0.975, len(values) - 1) * stats.sem(values))
+
+
+def run_table(labels: list[tuple[int, str]], money: dict[tuple[int, str], Money]) -> pd.DataFrame:
+    """One row per seed and run."""
+    names = ("revenue", "accrued", "cost", "margin", "images")
+    return pd.DataFrame([{"seed": s, "fleet": f, **{n: getattr(money[s, f], n) for n in names}} for s, f in labels])
