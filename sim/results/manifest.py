@@ -88,6 +88,7 @@ def feature_entry(scenario: Scenario, feature: Feature) -> dict[str, Any]:
         "pool": feature.pool,
         "slo": feature.slo,
         "share": feature.share,
+        "degraded_quality": feature.degraded_quality,
         "gpu_seconds": sum(shares[n] * table[size] * n / size for n, (size, table) in full.items()),
         "seconds": sum(shares[n] * table[size] for n, (size, table) in full.items()),
     }

@@ -83,13 +83,13 @@ def verdict(run: Run) -> Verdict:
 
 
 def run_in_bins(run: Run) -> Run:
-    """The run with a timeline whose bins meet every window of a verdict, made from its rows where need be."""
+    """The run with a timeline of just the bins that a verdict's windows are made of, from its rows where need be."""
     begin = window_of(run, None)[0]
     widths = (run.manifest["alive"]["window"], 3600.0, default_bin(run))
     edges = np.unique(np.concatenate([bins(run, width, begin) for width in widths]))
     edges = edges[np.append(True, np.diff(edges) > 1e-9 * run.horizon)]
     if run.timeline is not None and (not run.has_rows or run.timeline.meets(edges)):
-        return run
+        return replace(run, timeline=run.timeline.between(edges))  # added up once, not for each figure
     return replace(run, timeline=timeline_of(run, edges))
 
 

@@ -48,6 +48,11 @@ class Feature(Strict):
         description="how many images a request asks for, with shares, like {1: 60 %, 4: 40 %}; spec.images if empty",
         json_schema_extra={"source": "assumed: as in a chat, one a request", "provenance": "assumed"},
     )
+    degraded_quality: Fraction = Field(
+        default=0.5,
+        description="what a degraded image counts for where playbooks are compared; one as asked for counts as 1",
+        json_schema_extra={"source": "assumed: half of one as asked for", "provenance": "assumed"},
+    )
 
     @model_validator(mode="after")
     def images_are_shares(self) -> Self:
