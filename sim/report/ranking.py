@@ -30,7 +30,7 @@ def ranking(comparison: Comparison) -> Table:
                 words.share(figures["attainment"]["mean"]),
             ]
         )
-    head = ["rank", "playbook", "alive", objective.title, f"against {comparison.baseline}", "requests in time"]
+    head = ["rank", "playbook", "alive", objective.title, f"against {comparison.baseline}", "in time"]
     return Table(objective_sentence(comparison), head, rows, labels=3, note=intervals_note(comparison))
 
 
