@@ -127,15 +127,15 @@ def hostile_run() -> Run:
 
 
 def comparison(*runs: Run) -> Comparison:
-    """These runs compared as if the first one's fleet had no limits."""
+    """These runs compared, against an unlimited fleet that gives a million images."""
     found = [judged(run) for run in runs]
-    free = [{**row, "playbook": UNLIMITED} for row, _ in found[:1] for seed in {r["seed"] for r, _ in found}]
-    free = [{**row, "seed": seed} for row, seed in zip(free, sorted({r["seed"] for r, _ in found}), strict=True)]
+    seeds = sorted({row["seed"] for row, _ in found})
+    free = [{**found[0][0], "playbook": UNLIMITED, "seed": seed, "images_worth": 1e6, "kept": 1e6} for seed in seeds]
     table = against_unlimited(pd.DataFrame([*(row for row, _ in found), *free]), grows=False)
     names = list(dict.fromkeys(table["playbook"]))
     fair = pd.concat([groups for _, groups in found], ignore_index=True)
     rows = paired(table, names, OBJECTIVES["images"])
-    return Comparison(table, rows, names, sorted(set(table["seed"])), names[0], fair)
+    return Comparison(table, rows, names, seeds, names[0], fair)
 
 
 def two_playbooks(seeds=(1, 2)) -> list[Run]:

@@ -90,8 +90,9 @@ def compare(
     folder = target(out, f"{Path(scenario).stem}-compared", replace)
     ready(engine)
     with progress_bar(loaded.title) as report:
-        how = {"seeds": seeds, "by": by, "engine": engine, "processes": processes}
-        comparison, runs = compare_all(loaded, names, **how, progress=report)
+        comparison, runs = compare_all(
+            loaded, names, seeds=seeds, by=by, engine=engine, processes=processes, progress=report
+        )
     with replacing(folder, replace):
         folder.mkdir(parents=True)
         for name in ("table", "differences", "fairness"):

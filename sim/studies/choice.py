@@ -1,7 +1,5 @@
 """Which playbook to choose, why, what it costs, and what the seeds do not establish: in sentences."""
 
-import math
-
 import pandas as pd
 
 from sim.results.fairness import WHY_NOT
@@ -88,12 +86,11 @@ def bounds(comparison: Comparison, name: str) -> str:
 
 
 def runner_up_sentence(comparison: Comparison, best: str, second: str) -> str:
-    objective, row = comparison.objective, against(comparison, best).loc[second]
-    sign = 1 if row["difference"] >= 0 else -1
-    low, high = sorted((sign * row["low"], sign * row["high"]))
-    known = row["p_holm"] < ALPHA
-    apart = objective.apart(abs(row["difference"]), low, high)
-    unclear = "" if known or math.isnan(row["p_holm"]) else ", which these seeds do not establish"
+    objective, figures = comparison.objective, against(comparison, best).to_dict("index")[second]
+    sign = 1 if figures["difference"] >= 0 else -1
+    low, high = sorted((sign * figures["low"], sign * figures["high"]))
+    apart = objective.apart(abs(figures["difference"]), low, high)
+    unclear = ", which these seeds do not establish" if figures["p_holm"] >= ALPHA else ""
     return (
         f"Runner-up: '{second}', with {objective.written(comparison.mean(second, objective.figure))}, {apart} behind"
         f"{unclear}."

@@ -118,7 +118,8 @@ def judged(run: Run) -> tuple[dict[str, Any], pd.DataFrame]:
     found = figures(run)
     if groups is None:
         return found, pd.DataFrame()
-    found |= groups.loc["all", ["images_per_person", "gini", "jain"]].to_dict() if "all" in groups.index else {}
+    of_all = groups.reindex(["all"]).iloc[0]  # nan where nobody asked
+    found |= {name: float(of_all[name]) for name in ("images_per_person", "gini", "jain")}
     labels = {"playbook": found["playbook"], "seed": found["seed"]}
     return found, groups.reset_index().assign(**labels)
 
@@ -160,8 +161,9 @@ def against_unlimited(table: pd.DataFrame, *, grows: bool) -> pd.DataFrame:
     """Every objective of each run against the unlimited fleet of its seed, whose rows go; and the growth lost."""
     free = table["playbook"] == UNLIMITED
     rest = table[~free].reset_index(drop=True)
-    references = {row["seed"]: row for row in table[free].to_dict("records")}
-    pairs = [(row, references[row["seed"]]) for row in rest.to_dict("records")]
+    rows: list[Any] = rest.to_dict("records")
+    references: dict[int, Any] = {row["seed"]: row for row in table[free].to_dict("records")}
+    pairs = [(row, references[row["seed"]]) for row in rows]
     found = {o.figure: [o.of(row, reference) for row, reference in pairs] for o in OBJECTIVES.values()}
     if grows:
         found["growth_lost"] = [reference["let_in"] - row["let_in"] for row, reference in pairs]
