@@ -24,9 +24,8 @@ from sim.results.run import Run
 from sim.results.verdict import sentences, verdict
 from sim.scenario.fields import UNLIMITED
 from sim.scenario.scenario import Scenario
-from sim.studies.compare import Comparison
+from sim.studies.compare import Comparison, against_unlimited, judged
 from sim.studies.compare import differences as paired
-from sim.studies.compare import against_unlimited, judged
 from sim.studies.objectives import OBJECTIVES
 from sim.wording import amount
 
