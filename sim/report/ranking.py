@@ -122,7 +122,7 @@ def intervals_note(comparison: Comparison) -> str:
         )
     return (
         f"Means over {seeds} seeds with 95 % intervals; 'alive' counts the seeds. Differences are paired by seed; 'not "
-        f"established' means that chance explains them (Holm, over all playbooks). {COVERS}"
+        f"established' means that chance may explain them (Holm, over all playbooks). {COVERS}"
     )
 
 

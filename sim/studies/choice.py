@@ -10,8 +10,8 @@ from sim.wording import amount, percent
 
 ALPHA = 1 - CONFIDENCE
 COVERS = (
-    "Intervals hold 95 % of what other seeds would give. They cover chance alone: not a wrong demand, patience, retry "
-    "law, profile or price, and not that the best was picked after looking."
+    "Intervals (95 %) are for seeds only: they cover chance, and not a wrong demand, patience, retry law, profile or "
+    "price, nor that the best was picked after looking."
 )
 
 
