@@ -19,9 +19,9 @@ $(VENV)/.installed-test: $(VENV)/.installed
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[test]'
 	@touch $@
 
-## make run     the main scenario, its verdict and an HTML report
+## make run     all playbooks of the main scenario compared: which one to choose, what it costs, and an HTML report
 run: $(VENV)/.installed
-	$(BIN)/meltpoint compare viral-image-launch --playbooks none,march-2025 --seeds 1 --out runs/viral-image-launch --replace
+	$(BIN)/meltpoint compare viral-image-launch --seeds 3 --out runs/viral-image-launch --replace
 
 ## make test    every test
 test: $(VENV)/.installed-test

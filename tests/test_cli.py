@@ -90,10 +90,13 @@ def test_compare_ranks_playbooks_and_writes_one_report(meltpoint, tmp_path):
     half = "playbooks.half=[{policy: {kind: shed, share: 50 %}}]"
     done = meltpoint("compare", "steady", "--set", "horizon=20 min", "--set", half, "--seeds", "2", "--out", "c")
     assert done.returncode == 0, done.stderr
-    assert "against" in done.stdout
-    assert done.stdout.index("│ 1 │ none") < done.stdout.index("│ 2 │ half")
+    assert "Ranked by images in time" in done.stdout
+    assert done.stdout.index("1 none") < done.stdout.index("2 half")
+    assert "Choose 'none'" in done.stdout
+    assert "Two seeds say nothing about chance" in " ".join(done.stdout.split())
     written = set(files(tmp_path / "c"))
-    assert {"differences.csv", "runs.csv", "report.html", "none/manifest.json", "half/manifest.json"} <= written
+    tables = {"differences.csv", "fairness.csv", "runs.csv"}
+    assert {*tables, "report.html", "none/manifest.json", "half/manifest.json"} <= written
 
 
 @pytest.mark.parametrize(
@@ -108,6 +111,7 @@ def test_compare_ranks_playbooks_and_writes_one_report(meltpoint, tmp_path):
         (["run", "steady", "--playbook", "hope"], ["playbook", "hope", "none"]),
         (["run", "steady", "--override", "hope"], ["override", "hope"]),
         (["compare", "steady", "--playbooks", "none,hope"], ["hope"]),
+        (["compare", "steady", "--by", "hope"], ["by", "hope", "images", "people"]),
         (["report", "nowhere"], ["nowhere", "expected"]),
         (["profile", "show", "nothing"], ["nothing", "sd35-large-h100"]),
     ],

@@ -22,10 +22,11 @@ from sim.report.ranking import ranking
 from sim.results.metrics import outcomes
 from sim.results.run import Run
 from sim.results.verdict import sentences, verdict
+from sim.scenario.fields import UNLIMITED
 from sim.scenario.scenario import Scenario
-from sim.studies.compare import Comparison
+from sim.studies.compare import Comparison, against_unlimited, judged
 from sim.studies.compare import differences as paired
-from sim.studies.compare import figures as compared
+from sim.studies.objectives import OBJECTIVES
 from sim.wording import amount
 
 ATTACK = "<script>alert(1)</script>"
@@ -125,9 +126,15 @@ def hostile_run() -> Run:
 
 
 def comparison(*runs: Run) -> Comparison:
-    table = pd.DataFrame([compared(run) for run in runs])
+    """These runs compared, against an unlimited fleet that gives a million images."""
+    found = [judged(run) for run in runs]
+    seeds = sorted({row["seed"] for row, _ in found})
+    free = [{**found[0][0], "playbook": UNLIMITED, "seed": seed, "images_worth": 1e6, "kept": 1e6} for seed in seeds]
+    table = against_unlimited(pd.DataFrame([*(row for row, _ in found), *free]), grows=False)
     names = list(dict.fromkeys(table["playbook"]))
-    return Comparison(table, paired(table, names), names, sorted(set(table["seed"])), names[0])
+    fair = pd.concat([groups for _, groups in found], ignore_index=True)
+    rows = paired(table, names, OBJECTIVES["images"])
+    return Comparison(table, rows, names, seeds, names[0], fair)
 
 
 def two_playbooks(seeds=(1, 2)) -> list[Run]:
@@ -247,15 +254,15 @@ def test_several_runs_open_with_a_ranking_and_have_a_section_each():
     page = Page(render(runs[:2], comparison(*runs)))
     headings = re.findall(r"Playbooks compared|Playbook none|Playbook bound", page.text)
     assert headings[:3] == ["Playbooks compared", "Playbook none", "Playbook bound"]  # the table of contents
-    assert page.text.index("Playbooks, best first") < page.text.rindex("Playbook none")
-    assert "Means over 2 seeds" in page.text
+    assert page.text.index("Ranked by images in time") < page.text.rindex("Playbook none")
+    assert "Two seeds, so there are no intervals" in page.text
     assert "baseline" in page.text
     assert len(page.all("img")) == 11
     assert page.text.count("A slice of 1/2 of people") == 1
 
 
 def test_the_ranking_lists_the_best_first_with_intervals():
-    runs = two_playbooks()
+    runs = two_playbooks(seeds=(1, 2, 3))
     ranked = comparison(*runs)
     rows = ranking(ranked).rows
     assert [row[1] for row in rows] == list(dict.fromkeys(ranked.differences["playbook"]))
@@ -263,10 +270,11 @@ def test_the_ranking_lists_the_best_first_with_intervals():
     assert re.fullmatch(r"(\+|-)[\d.]+ points\n\(.+ to .+\)", rows[0][4])
 
 
-def test_several_runs_without_a_comparison_are_ranked_by_attainment():
+def test_several_runs_without_a_comparison_are_ranked_by_images_in_time():
     runs = two_playbooks(seeds=(1,))
     page = Page(render(runs))
-    assert "One run each: no intervals." in page.text
+    assert "Ranked by images in time" in page.text
+    assert "One run each, so no intervals" in page.text
     assert len(page.all("img")) == 10
 
 

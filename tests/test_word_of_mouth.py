@@ -101,6 +101,15 @@ def test_a_full_service_loses_growth_and_the_comparison_says_how_much():
     assert comparison.table.set_index("seed").loc[1, "growth_lost"] == lost
 
 
+def test_growth_lost_counts_people_who_were_not_let_in():
+    waitlist = {"wait": [{"policy": {"kind": "waitlist", "rate": "1 per min"}}]}
+    comparison, (run,) = compare(growing(playbooks=waitlist), ["wait"], seeds=1, processes=1)
+    best = simulate(growing(playbooks=waitlist), unlimited=True, seed=1)
+    let_in = [int(r.users.loc[r.users["newcomer"], "admitted"].notna().sum()) for r in (best, run)]
+    assert comparison.table["growth_lost"].tolist() == [let_in[0] - let_in[1]]
+    assert comparison.table["signups"][0] - comparison.table["let_in"][0] > 0
+
+
 def test_a_factor_above_one_is_warned_of():
     said = " ".join(sentences(verdict(simulate(growing()))))
     assert "brought by images" in said

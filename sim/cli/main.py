@@ -48,7 +48,7 @@ class InSections(TyperGroup):
 app = typer.Typer(
     cls=InSections,
     help="When do the GPUs melt, and which playbook keeps the service alive?\n\n"
-    "Start with: meltpoint run steady, then meltpoint compare viral-image-launch --override small --seeds 3\n\n"
+    "Start with: meltpoint run steady, then meltpoint compare viral-image-launch --seeds 3\n\n"
     "'meltpoint COMMAND --help' explains a command and its options.",
     no_args_is_help=True,
     add_completion=False,

@@ -7,11 +7,12 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import typer
+from rich import box
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from sim.cli.console import name_column, progress_bar, ready
+from sim.cli.console import progress_bar, ready
 from sim.cli.options import Override, ScenarioArgument, Sets, parsed
 from sim.errors import BadInput
 
@@ -65,7 +66,8 @@ def run(
 def compare(
     scenario: ScenarioArgument,
     playbooks: Annotated[str | None, typer.Option(help="Names, separated by commas; all if not given.")] = None,
-    seeds: Annotated[int, typer.Option(min=1, help="Runs of each playbook; intervals need at least 2.")] = 5,
+    seeds: Annotated[int, typer.Option(min=1, help="Runs of each playbook; intervals need at least 3.")] = 5,
+    by: Annotated[str, typer.Option(help="What ranks them: images, people, attainment or cost.")] = "images",
     override: Override = None,
     sets: Sets = None,
     engine: Engine = "compiled",
@@ -75,12 +77,15 @@ def compare(
 ) -> None:
     """Compare playbooks: the same people under each of them.
 
-    Prints a ranking with differences from the first playbook and their 95 % confidence intervals. Saves the tables, the
-    runs of the first seed and an HTML report.
+    Says which one to choose and why, what it costs in people and money, and what the seeds do not establish. Prints a
+    ranking with differences from the first playbook and their 95 % confidence intervals. Saves the tables, the runs of
+    the first seed and an HTML report.
     """
+    from sim.report.ranking import gives_and_costs, ranking
     from sim.results.storms import rule_sentences
     from sim.results.verdict import sentences, verdict
     from sim.scenario.load import load
+    from sim.studies.choice import choice
     from sim.studies.compare import compare as compare_all
 
     loaded = load(scenario, override=override, sets=parsed(sets))
@@ -88,17 +93,22 @@ def compare(
     folder = target(out, f"{Path(scenario).stem}-compared", replace)
     ready(engine)
     with progress_bar(loaded.title) as report:
-        comparison, runs = compare_all(loaded, names, seeds=seeds, engine=engine, processes=processes, progress=report)
-    for result in runs if len(runs) <= 2 else []:
-        say([*sentences(verdict(result)), *rule_sentences(result)])
-    Console().print(ranking_table(comparison))
+        comparison, runs = compare_all(
+            loaded, names, seeds=seeds, by=by, engine=engine, processes=processes, progress=report
+        )
     with replacing(folder, replace):
         folder.mkdir(parents=True)
-        comparison.table.to_csv(folder / "runs.csv", index=False)
-        comparison.differences.to_csv(folder / "differences.csv", index=False)
+        for name in ("table", "differences", "fairness"):
+            file = "runs" if name == "table" else name
+            getattr(comparison, name).to_csv(folder / f"{file}.csv", index=False)
         for result in runs:
             result.save(folder / result.manifest["playbook"])
         page = write_report(runs, comparison, folder)
+    for result in runs if len(runs) <= 2 else []:
+        say([*sentences(verdict(result)), *rule_sentences(result)])
+    print_table(ranking(comparison))
+    print_table(gives_and_costs(comparison), intervals=False)
+    say(choice(comparison))
     Console().print(f"\nTables in {folder}\nReport in {page}", soft_wrap=True, highlight=False, markup=False)
 
 
@@ -173,34 +183,16 @@ def say(lines: list[str]) -> None:
         console.print(Text(line, style="bold" if number == 0 else ""))
 
 
-def ranking_table(comparison: Any) -> Table:
-    """Playbooks, the best first, with intervals if there are several seeds."""
-    from sim.wording import amount
-
-    against = f"against {comparison.baseline}"
-    table = Table("", name_column("playbook"), "alive", "in time", against, "images lost", "GPU-h wasted", "cost")
-    grows = "growth_lost" in comparison.table.columns
-    if grows:
-        table.add_column("growth lost")
-    rows = comparison.differences.set_index(["playbook", "metric"])
-    for place, name in enumerate(comparison.ranking, 1):
-        runs = comparison.table[comparison.table["playbook"] == name]
-        share, lost, wasted, cost = (rows.loc[(name, m)] for m in ("attainment", "lost", "wasted_gpu_hours", "dollars"))
-        table.add_row(
-            str(place),
-            Text(name),
-            f"{int(runs['alive'].sum())} of {len(runs)}",
-            with_interval(share["mean"], share["mean_low"], share["mean_high"]),
-            with_interval(share["difference"], share["low"], share["high"]) if name != comparison.baseline else "",
-            amount(lost["mean"]),
-            amount(wasted["mean"]),
-            f"${amount(cost['mean'])}",
-            *([amount(rows.loc[(name, "growth_lost")]["mean"])] if grows else []),
-        )
-    return table
-
-
-def with_interval(mean: float, low: float, high: float) -> str:
-    """A share in per cent with its 95 % interval, where it has one."""
-    bounds = f" [{100 * low:.1f}, {100 * high:.1f}]" if low == low else ""
-    return f"{100 * mean:.1f}{bounds} %"
+def print_table(table: Any, *, intervals: bool = True) -> None:
+    """A table of the report in the terminal: names are never cut, and figures stand to the right."""
+    shown = Table(
+        title=Text(table.caption), title_justify="left", title_style="", box=box.SIMPLE_HEAD, padding=0, show_edge=False
+    )
+    for place, head in enumerate(table.head):
+        justify: Any = "left" if place < table.labels else "right"
+        shown.add_column(Text("" if head == "rank" else head), justify=justify, no_wrap=head == "playbook")
+    for row in table.rows:
+        shown.add_row(*(Text(cell if intervals else cell.partition("\n")[0]) for cell in row))
+    console = Console(highlight=False)
+    console.print()
+    console.print(shown)

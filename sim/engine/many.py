@@ -10,6 +10,7 @@ from sim.engine.simulate import simulate
 from sim.model.controls import Policy
 from sim.policies.playbook import Step
 from sim.results.run import Run
+from sim.scenario.parts import Recording
 from sim.scenario.scenario import Scenario
 
 
@@ -22,6 +23,7 @@ class Task:
     seed: int = 1
     engine: str = "compiled"
     unlimited: bool = False
+    recording: Recording | None = None
     keep: bool = False
 
 
@@ -43,6 +45,6 @@ def simulate_all(
 
 def answer(ask: Callable[[Run], Any], task: Task, progress: Progress) -> tuple[Any, Run | None]:
     """The figures of one run, whose cells share this process."""
-    how = {"seed": task.seed, "engine": task.engine, "unlimited": task.unlimited}
+    how = {"seed": task.seed, "engine": task.engine, "unlimited": task.unlimited, "recording": task.recording}
     run = simulate(task.scenario, task.playbook, **how, processes=1, progress=progress)  # type: ignore[arg-type]
     return ask(run), run if task.keep else None

@@ -11,13 +11,16 @@ from sim.plots import axes
 from sim.wording import amount
 
 MEASURES = {
+    "images_share": "images of an unlimited fleet (%)",
+    "people_share": "people kept (%)",
     "attainment": "requests in time (%)",
-    "goodput": "goodput (images per second)",
+    "degraded_share": "degraded, of images in time (%)",
     "p95_latency": "p95 latency of all requests (s)",
     "lost": "requests lost",
     "signups_lost": "signups lost",
     "growth_lost": "growth lost (signups)",
     "wasted_gpu_hours": "GPU-hours wasted",
+    "dollars_per_1000_images": "cost of 1,000 images in time ($)",
 }
 
 
@@ -27,7 +30,7 @@ def playbooks(differences: pd.DataFrame, metric: str, ax: Axes, *, baseline: str
     differences: as in Comparison.differences.
     """
     table = differences[differences["metric"] == metric].reset_index(drop=True)
-    factor = 100.0 if metric == "attainment" else 1.0
+    factor = 100.0 if MEASURES.get(metric, "").endswith("(%)") else 1.0
     figures = table[["mean", "mean_low", "mean_high"]].to_numpy(float) * factor
     finite = figures[np.isfinite(figures)]
     top = float(finite.max()) if len(finite) and finite.max() > 0 else 1.0

@@ -14,7 +14,7 @@ from sim.report.provenance import provenance_rows
 from sim.report.tables import Table
 from sim.results.metrics import outcomes
 from sim.results.run import Run
-from sim.scenario.parts import Footprint, Pool, Serving, Tier
+from sim.scenario.parts import Feature, Footprint, Pool, Serving, Tier
 from sim.schema import Strict
 
 
@@ -28,7 +28,7 @@ def origins(runs: list[Run]) -> list[Table]:
             labels=6,
         ),
         Table(
-            "Behaviour, serving, footprint and prices",
+            "Behaviour, serving, footprint, quality and prices",
             ["figure", "value", "provenance", "source"],
             unique([row for run in runs for row in assumptions(run)]),
             labels=4,
@@ -63,6 +63,7 @@ def assumptions(run: Run) -> list[list[str]]:
         (Serving, document.get("serving") or {}, "serving"),
         (Footprint, document.get("footprint") or {}, "footprint"),
         *demand_parts(document.get("demand")),
+        *[(Feature, given, f"features.{name}") for name, given in (document.get("features") or {}).items()],
         *[(Pool, given, f"pools.{name}") for name, given in (document.get("pools") or {}).items()],
     ]
     rows = []

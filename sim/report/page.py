@@ -11,13 +11,15 @@ from sim.plots.saving import data_url, write_bytes
 from sim.report import tables, words
 from sim.report.money_tables import money_tables
 from sim.report.origins import origins
-from sim.report.ranking import ranking, ranking_of_runs
+from sim.report.ranking import fairness_table, gives_and_costs, other_costs, ranking, ranking_of_runs
 from sim.results.energy_sentences import energy_sentences
 from sim.results.pool_verdict import PoolVerdict
 from sim.results.run import Run
 from sim.results.storms import rule_sentences
 from sim.results.verdict import Verdict, sentences, verdict, warnings
+from sim.studies.choice import choice
 from sim.studies.compare import Comparison
+from sim.wording import percent
 
 
 @dataclass(frozen=True)
@@ -34,7 +36,7 @@ class Section:
     """The part of the page about one run."""
 
     name: str
-    alive: bool
+    badge: tuple[str, str]  # its class, and what it says
     verdict: list[str]
     retries: list[str]
     warnings: list[str]
@@ -58,15 +60,16 @@ def render(runs: list[Run], comparison: Comparison | None = None) -> str:
     names = section_names(runs)
     verdicts = [verdict(run) for run in runs]
     sections = [section(v, name) for v, name in zip(verdicts, names, strict=True)]
-    rank = picture = None
+    ranked: list[tables.Table] = []
+    picture = None
     if comparison is not None:
-        rank = ranking(comparison)
-        best = rank.rows[0][1]
+        ranked = [of(comparison) for of in (ranking, gives_and_costs, other_costs, fairness_table)]
+        best = comparison.ranking[0]
         alt = f"Dots with intervals, one row per playbook, for several measures; {best} is ranked first."
         caption = "Playbooks side by side. A dot is the mean, a bar its 95 % interval, the dotted line the baseline."
         picture = pictured(comparison_figure(comparison.differences, baseline=comparison.baseline), alt, caption)
     elif len(runs) > 1:
-        rank = ranking_of_runs(verdicts, names)
+        ranked = [ranking_of_runs(verdicts, names)]
     environment = Environment(
         loader=PackageLoader("sim.report", ""), autoescape=True, undefined=StrictUndefined, trim_blocks=True
     )
@@ -74,7 +77,8 @@ def render(runs: list[Run], comparison: Comparison | None = None) -> str:
         facts=runs[0].manifest,
         span=f"{words.instant(runs[0], 0)} to {words.instant(runs[0], runs[0].horizon)} UTC",
         length=words.seconds(runs[0].horizon),
-        ranking=rank,
+        ranking=ranked,
+        choice=[] if comparison is None else choice(comparison),
         comparison=picture,
         sections=sections,
         warnings=gathered(sections),
@@ -115,7 +119,7 @@ def section(v: Verdict, name: str) -> Section:
     every = sentences(v)
     return Section(
         name=name,
-        alive=v.life.alive,
+        badge=badge(v),
         verdict=every[: len(every) - len(alarms)],
         retries=rule_sentences(v.run),
         warnings=alarms,
@@ -131,6 +135,22 @@ def section(v: Verdict, name: str) -> Section:
         decisions=tables.decisions(v),
         pictures=pictures(v),
     )
+
+
+def badge(v: Verdict) -> tuple[str, str]:
+    """A class and a word: green only where life means that most requests were in time and most people let in.
+
+    Most: the share that the scenario asks of a good window (alive.kept).
+    """
+    if not v.life.alive:
+        return "dead", "not alive"
+    least = v.run.manifest["alive"]["kept"]
+    if v.life.attainment < least:
+        return "strained", f"alive, only {percent(v.life.attainment)} in time"
+    came, let_in = v.signups["came"], v.signups["let_in"]
+    if let_in < least * came:
+        return "strained", f"alive, only {percent(let_in / came)} let in"
+    return "alive", "alive"
 
 
 def highlights(v: Verdict) -> list[tuple[str, str, str]]:

@@ -1,93 +1,170 @@
-"""The table of playbooks, best first: from a comparison over seeds, or else from single runs."""
+"""The tables of playbooks, best first: from a comparison over seeds, or else from single runs."""
 
 import math
 from typing import Any
 
 from sim.report import words
-from sim.report.tables import Table, p95_of_all
+from sim.report.tables import Table
+from sim.results.fairness import WHY_NOT
+from sim.results.images import images_in_time
 from sim.results.verdict import Verdict
+from sim.studies.choice import ALPHA, COVERS, objective_sentence
 from sim.studies.compare import Comparison
-
-HEAD = ["rank", "playbook", "alive", "attainment", "goodput, images/s", "p95 latency of all requests", "requests lost"]
-HEAD += ["signups lost", "GPU-hours wasted", "cost", "t CO2e"]
+from sim.studies.intervals import FEWEST
 
 
 def ranking(comparison: Comparison) -> Table:
-    """Means over seeds with 95 % intervals, and the paired difference to the baseline."""
-    table, rows = comparison.table, []
-    grows = "growth_lost" in table.columns
-    for place, name in enumerate(dict.fromkeys(comparison.differences["playbook"])):
-        of_it = comparison.differences[comparison.differences["playbook"] == name]
-        figures = {row["metric"]: row for row in of_it.to_dict("records")}
-        alive = table.loc[table["playbook"] == name, "alive"]
+    """The objective with its interval, and the paired difference to the baseline."""
+    objective, rows = comparison.objective, []
+    share = objective.kind == "share"
+    for place, name in enumerate(comparison.ranking, 1):
+        figures, alive = figures_of(comparison, name), comparison.runs(name)["alive"]
+        score = figures[objective.figure]
         rows.append(
             [
-                str(place + 1),
-                str(name),
-                ("yes" if alive.all() else "no") if len(alive) == 1 else f"{int(alive.sum())}/{len(alive)}",
-                mean(figures["attainment"], percentages=True),
-                "baseline" if name == comparison.baseline else difference(figures["attainment"]),
-                mean(figures["goodput"]),
+                str(place),
+                name,
+                f"{int(alive.sum())} of {len(alive)}",
+                mean(score, percentages=share, dollars=not share),
+                "baseline" if name == comparison.baseline else difference(score, percentages=share),
+                words.share(figures["attainment"]["mean"]),
+            ]
+        )
+    head = ["rank", "playbook", "alive", objective.title, f"against {comparison.baseline}", "in time"]
+    return Table(objective_sentence(comparison), head, rows, labels=3, note=intervals_note(comparison))
+
+
+def gives_and_costs(comparison: Comparison) -> Table:
+    """What each playbook gives people and takes from them, and what it costs; means over seeds."""
+    head = ["playbook", "images in time", "degraded", "people kept", "signups lost", "still waiting", "cost"]
+    grows = "growth_lost" in comparison.table.columns
+    head += ["growth lost"] if grows else []
+    rows = []
+    for name in comparison.ranking:
+        figures = figures_of(comparison, name)
+        rows.append(
+            [
+                name,
+                words.count(figures["images_as_asked"]["mean"] + figures["images_degraded"]["mean"]),
+                words.share(figures["degraded_share"]["mean"]),
+                mean(figures["people_share"], percentages=True),
+                mean(figures["signups_lost"]),
+                mean(figures["signups_waiting"]),
+                words.dollars(figures["dollars"]["mean"]),
+                *([mean(figures["growth_lost"])] if grows else []),
+            ]
+        )
+    note = (
+        "Degraded: the share of the images in time. People kept: let in and not gone for good, of those whom an "
+        "unlimited fleet keeps. Signups lost gave up on the waitlist; others still wait when the run ends."
+    )
+    if grows:
+        note += " Growth lost: how many more people an unlimited fleet would have let in."
+    return Table("What each playbook gives and costs", head, rows, note=note)
+
+
+def other_costs(comparison: Comparison) -> Table:
+    """Delay, waste, money for an image, and carbon; means over seeds."""
+    head = ["playbook", "p95 latency of all requests", "requests lost", "left for good", "GPU-hours wasted"]
+    head += ["cost of 1,000 images in time", "t CO2e"]
+    rows = []
+    for name in comparison.ranking:
+        figures = figures_of(comparison, name)
+        rows.append(
+            [
+                name,
                 words.seconds(figures["p95_latency"]["mean"]),
                 mean(figures["lost"]),
-                mean(figures["signups_lost"]),
-                *([mean(figures["growth_lost"])] if grows else []),
+                mean(figures["churned"]),
                 mean(figures["wasted_gpu_hours"]),
-                words.dollars(figures["dollars"]["mean"]),
+                mean(figures["dollars_per_1000_images"], dollars=True),
                 words.known(figures["kg_co2e"]["mean"] / 1000),
             ]
         )
-    seeds = len(comparison.seeds)
+    note = "In the cost of 1,000 images in time, a degraded one counts by its stated quality."
+    return Table("Delay, waste and cost of images", head, rows, note=note)
+
+
+def fairness_table(comparison: Comparison) -> Table:
+    """Who got how much of what they asked for: one row per playbook and group of people, means over seeds."""
+    head = ["playbook", "group", "images per person", "served of asked", "Gini", "Jain"]
+    if comparison.fairness.empty:
+        return Table("Fairness between people", head, [], labels=2, note=WHY_NOT)
+    columns = ["images_per_person", "served_share", "gini", "jain"]
+    means = comparison.fairness.groupby(["playbook", "group"], sort=False)[columns].mean()
+    rows = []
+    for name in comparison.ranking:
+        for group, figures in means.loc[name].iterrows():
+            gini, jain = (words.known(figures[index]) for index in ("gini", "jain"))
+            each = words.count(figures["images_per_person"])
+            rows.append([name, str(group), each, words.share(figures["served_share"]), gini, jain])
     note = (
-        "Playbooks that keep the service alive come first, then by SLO attainment. All of them meet the same people. "
+        "Over people who asked for something, and people who came to sign up and were never let in, who got nothing. "
+        "Served of asked is the mean over people of the share of their requests that was served. Gini (0: everybody "
+        "got the same share, near 1: one person got all) and Jain's index (1: the same share, 1/n: one of n got all) "
+        "are of that share; they do not say whether much was served. Means over seeds."
     )
-    note += (
-        f"Means over {seeds} seeds with 95 % intervals; 'alive' counts the seeds."
-        if seeds > 1
-        else "One seed, so there are no confidence intervals."
+    return Table("Fairness between people", head, rows, labels=2, note=note)
+
+
+def figures_of(comparison: Comparison, playbook: str) -> dict[str, dict[Any, Any]]:
+    """The rows of a playbook's differences by metric."""
+    rows = comparison.differences[comparison.differences["playbook"] == playbook]
+    return {row["metric"]: row for row in rows.to_dict("records")}
+
+
+def intervals_note(comparison: Comparison) -> str:
+    """What the intervals are, or why there are none; 'alive' is counted."""
+    seeds = len(comparison.seeds)
+    if seeds < FEWEST:
+        return (
+            f"{'One seed' if seeds == 1 else 'Two seeds'}, so there are no intervals: they take {FEWEST} seeds or more."
+        )
+    return (
+        f"Means over {seeds} seeds with 95 % intervals; 'alive' counts the seeds. Differences are paired by seed; 'not "
+        f"established' means that chance may explain them (Holm, over all playbooks). {COVERS}"
     )
-    head = [*HEAD[:4], "against baseline", *HEAD[4:]]
-    if grows:
-        head.insert(head.index("signups lost") + 1, "growth lost")
-        note += " Growth lost: additional signups that an unlimited fleet would have brought."
-    return Table("Playbooks, best first", head, rows, labels=3, note=note)
 
 
-def mean(row: dict[Any, Any], *, percentages: bool = False) -> str:
-    return words.interval(row["mean"], row["mean_low"], row["mean_high"], percentages=percentages)
+def mean(row: dict[Any, Any], *, percentages: bool = False, dollars: bool = False) -> str:
+    return ("$" if dollars else "") + words.interval(
+        row["mean"], row["mean_low"], row["mean_high"], percentages=percentages
+    )
 
 
-def difference(row: dict[Any, Any]) -> str:
-    """The paired difference to the baseline; 'not clear' where its interval holds 0."""
-    text = words.interval(row["difference"], row["low"], row["high"], percentages=True, signed=True)
-    return f"{text}\nnot clear" if row["low"] <= 0 <= row["high"] else text
+def difference(row: dict[Any, Any], *, percentages: bool) -> str:
+    """The paired difference to the baseline, and whether it is established, where there are seeds enough to tell."""
+    text = words.interval(row["difference"], row["low"], row["high"], percentages=percentages, signed=True)
+    return f"{text}\nnot established" if row["p_holm"] >= ALPHA else text
 
 
 def ranking_of_runs(verdicts: list[Verdict], names: list[str]) -> Table:
-    """Single runs, those alive first, then by SLO attainment."""
+    """Single runs, those alive first, then by images in time."""
+    images = [images_in_time(v.run) for v in verdicts]
     ranked = sorted(
-        zip(verdicts, names, strict=True), key=lambda pair: (not pair[0].life.alive, -worth(pair[0].life.attainment))
+        zip(verdicts, names, images, strict=True),
+        key=lambda one: (not one[0].life.alive, -one[0].full(one[2]["worth"])),
     )
     rows = []
-    for place, (v, name) in enumerate(ranked):
+    for place, (v, name, given) in enumerate(ranked):
+        in_time = given["as_asked"] + given["degraded"]
         rows.append(
             [
                 str(place + 1),
                 name,
                 "yes" if v.life.alive else "no",
+                words.count(v.full(in_time)),
+                words.share(given["degraded"] / in_time if in_time else math.nan),
                 words.share(v.life.attainment),
-                words.count(v.full(v.goodput)),
-                words.seconds(p95_of_all(v)),
                 words.count(v.full(v.counts["lost"])),
                 words.count(v.full(v.signups["lost"])),
+                words.count(v.full(v.signups["waiting"])),
                 words.count(v.full(float(v.gpu_hours["wasted"].sum()))),
                 words.dollars(v.dollars),
-                words.known(v.full(v.energy["kg_co2e"]) / 1000),
             ]
         )
-    note = "Playbooks that keep the service alive come first, then by SLO attainment. One run each: no intervals."
-    return Table("Playbooks, best first", HEAD, rows, labels=3, note=note)
-
-
-def worth(attainment: float) -> float:
-    return -1.0 if math.isnan(attainment) else attainment
+    head = ["rank", "playbook", "alive", "images in time", "degraded", "requests in time", "requests lost"]
+    head += ["signups lost", "still waiting", "GPU-hours wasted", "cost"]
+    note = "One run each, so no intervals and no unlimited fleet to compare with."
+    said = "Ranked by images in time, a degraded one by its stated quality; runs that are not alive stand last."
+    return Table(said, head, rows, labels=3, note=note)

@@ -65,7 +65,7 @@ def consumed(run: Run, pool: str, spans: list[tuple[float, float]]) -> pd.DataFr
 
 
 def dollars(run: Run, window: Window = None) -> float:
-    """The price of all GPUs of the whole service: that are paid: in service, absent (see gpu_hours), or reserved and unused."""
+    """The price of all GPUs of the whole service that are paid (see gpu_hours), or reserved and unused."""
     return float(bill(run, window)["dollars"].sum())
 
 

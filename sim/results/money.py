@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from sim.results.costs import dollars
 from sim.results.experiences import experienced
+from sim.results.images import images_in_time
 from sim.results.intents import window_of
 from sim.results.metrics import counted
 from sim.results.run import Run
@@ -95,7 +96,7 @@ def money_of(run: Run) -> Money | None:
                 one.leaving / run.scale,
             )
         )
-    return Money(tuple(tiers), dollars(run), images_in_time(run), end - begin, not run.has_rows)
+    return Money(tuple(tiers), dollars(run), of_service(run), end - begin, not run.has_rows)
 
 
 def revenue_lost(money: Money, unlimited: Money) -> dict[str, float]:
@@ -117,10 +118,10 @@ def plan_of(run: Run) -> Plan | None:
     return None if given is None else Plan.model_validate(given)
 
 
-def images_in_time(run: Run) -> float:
+def of_service(run: Run) -> float:
     """Images in time of the whole service, degraded ones included."""
-    counts = counted(run, window_of(run, None)).counts[0]
-    return float(counts[..., [IMAGES, IMAGES_DEGRADED]].sum()) / run.scale
+    found = images_in_time(run)
+    return (found["as_asked"] + found["degraded"]) / run.scale
 
 
 def images_delivered(run: Run) -> dict[str, float]:

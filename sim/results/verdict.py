@@ -8,13 +8,13 @@ import numpy as np
 import pandas as pd
 
 from sim.policies.base import ABSENT
-from sim.results.costs import dollars, energy, gpu_hours
+from sim.results.costs import energy, gpu_hours
 from sim.results.counting import timeline_of
 from sim.results.dates import date_of
 from sim.results.intents import window_of
 from sim.results.latencies import latencies
 from sim.results.metrics import bins, counted, default_bin, outcomes, recorded, refused_by
-from sim.results.money import Money, images_in_time, money_of
+from sim.results.money import Money, money_of
 from sim.results.money_sentences import each, money_sentences
 from sim.results.offered import with_offered_load
 from sim.results.pool_verdict import MUCH, Peak, PoolVerdict, pool_verdict
@@ -74,7 +74,7 @@ def verdict(run: Run, unlimited: Run | None = None) -> Verdict:
     begin, end = span = window_of(run, None)
     whole = run_in_bins(run)
     images = counted(whole, span).counts[0].sum(axis=(0, 1))
-    people, cost, in_time = recorded(whole).people, dollars(whole), images_in_time(whole)
+    people, money = recorded(whole).people, money_of(whole)
     return Verdict(
         run=run,
         life=life(whole),
@@ -85,9 +85,9 @@ def verdict(run: Run, unlimited: Run | None = None) -> Verdict:
         goodput=float(images[IMAGES] / (end - begin)),
         goodput_degraded=float(images[IMAGES_DEGRADED] / (end - begin)),
         gpu_hours=gpu_hours(whole),
-        dollars=cost,
-        dollars_per_image=cost / in_time if in_time else math.inf,
-        money=money_of(whole),
+        dollars=money.cost,
+        dollars_per_image=money.cost / money.images if money.images else math.inf,
+        money=money,
         energy=energy(whole),
         signups=signups(whole),
         churned=people["churned"],
@@ -96,13 +96,13 @@ def verdict(run: Run, unlimited: Run | None = None) -> Verdict:
 
 
 def run_in_bins(run: Run) -> Run:
-    """The run with a timeline whose bins meet every window of a verdict, made from its rows where need be."""
+    """The run with a timeline of just the bins that a verdict's windows are made of, from its rows where need be."""
     begin = window_of(run, None)[0]
     widths = (run.manifest["alive"]["window"], 3600.0, default_bin(run))
     edges = np.unique(np.concatenate([bins(run, width, begin) for width in widths]))
     edges = edges[np.append(True, np.diff(edges) > 1e-9 * run.horizon)]
     if run.timeline is not None and (not run.has_rows or run.timeline.meets(edges)):
-        return run
+        return replace(run, timeline=run.timeline.between(edges))  # added up once, not for each figure
     return replace(run, timeline=timeline_of(run, edges))
 
 

@@ -1,36 +1,45 @@
-"""The same people under each playbook: paired differences with confidence intervals, and a ranking."""
+"""The same people under each playbook: figures, paired differences with intervals, and the order by an objective."""
 
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 import pandas as pd
-from scipy import stats
 
 from sim.engine.many import Task, simulate_all
 from sim.engine.parallel import Progress
 from sim.engine.simulate import chosen
 from sim.errors import BadInput
+from sim.results.fairness import fairness
+from sim.results.images import images_in_time
+from sim.results.metrics import recorded
 from sim.results.offered import with_offered_load
 from sim.results.run import Run
-from sim.results.verdict import verdict
+from sim.results.verdict import run_in_bins, verdict
 from sim.scenario.fields import UNLIMITED
+from sim.scenario.parts import Recording
 from sim.scenario.scenario import Scenario
+from sim.studies.intervals import Kind, holm, mean_interval, paired_difference
+from sim.studies.objectives import OBJECTIVES, Objective, objective_called
 
-CONFIDENCE = 0.95
 LABELS = ("playbook", "seed", "alive", "overloaded")
+SIGNED = ("growth_lost",)  # figures that may be negative; all others are shares or amounts
+SHARES = ("attainment", "degraded_share", "gini", "jain", *(o.figure for o in OBJECTIVES.values() if o.kind == "share"))
 
 
 @dataclass(frozen=True)
 class Comparison:
     """Playbooks compared over the same seeds, so over the same people.
 
-    table: one row per playbook and seed, with its figures; counts at full scale. Where there is word of mouth,
-        growth_lost is how many fewer people signed up than if an unlimited fleet had served everybody at once.
-    differences: one row per playbook and metric: the mean with its interval, and the difference from the baseline
-        paired by seed, with its interval (Student's t, 95 %; nan where there is one seed); the best playbook first.
+    table: one row per playbook and seed, with its figures; counts at full scale. images_share and people_share are
+        against an unlimited fleet with the same people; where there is word of mouth, growth_lost is how many fewer
+        people were let in than there.
+    differences: one row per playbook and metric, the best playbook first: the mean with its interval, and the
+        difference from the baseline paired by seed, with its interval (95 %, over seeds only; nan for fewer than three
+        seeds), p, and p_holm, corrected for the number of playbooks.
+    fairness: one row per playbook, seed and group of people (see sim.results.fairness); empty where no rows of people
+        were recorded.
     """
 
     table: pd.DataFrame
@@ -38,11 +47,29 @@ class Comparison:
     playbooks: list[str]  # in the order asked for
     seeds: list[int]
     baseline: str
+    fairness: pd.DataFrame
+    by: str = "images"  # the objective
+
+    @property
+    def objective(self) -> Objective:
+        return objective_called(self.by)
 
     @property
     def ranking(self) -> list[str]:
-        """Playbooks, the best first: by the share of runs alive, then by mean SLO attainment."""
+        """Playbooks, the best first: those alive with every seed, by the mean of the objective; then the others."""
         return list(dict.fromkeys(self.differences["playbook"]))
+
+    @property
+    def alive(self) -> list[str]:
+        """The playbooks that keep the service alive with every seed, the best first."""
+        return [name for name in self.ranking if self.runs(name)["alive"].all()]
+
+    def runs(self, playbook: str) -> pd.DataFrame:
+        """The rows of one playbook, indexed by seed."""
+        return self.table[self.table["playbook"] == playbook].set_index("seed")
+
+    def mean(self, playbook: str, metric: str) -> float:
+        return float(self.runs(playbook)[metric].mean())
 
 
 def compare(
@@ -50,56 +77,69 @@ def compare(
     playbooks: Sequence[str] | None = None,
     *,
     seeds: int | Sequence[int] = 5,
+    by: str = "images",
     engine: str = "compiled",
     processes: int | None = None,
     progress: Progress | None = None,
 ) -> tuple[Comparison, list[Run]]:
     """Run each playbook (all where None; the first is the baseline) with each seed; also the runs of the first seed.
 
-    seeds: how many (1, 2, ...), or which. engine: as in simulate. processes: how many runs at once, one per core where
-    None.
+    seeds: how many (1, 2, ...), or which. by: the objective that ranks them, one of sim.studies.objectives.OBJECTIVES.
+    engine: as in simulate. processes: how many runs at once, one per core where None. Each seed also takes one run of
+    an unlimited fleet, against which images, people and growth are counted.
     """
+    objective = objective_called(by)
     names = list(dict.fromkeys(playbooks)) if playbooks else list(scenario.playbooks)
     for name in names:
         chosen(scenario, name)
     numbers = list(range(1, seeds + 1)) if isinstance(seeds, int) else list(dict.fromkeys(seeds))
     if not numbers:
         raise BadInput("a comparison takes one seed or more", key="seeds", value=seeds, expected="1, 2, ...")
-    grows = scenario.demand.word_of_mouth is not None
+    bare = Recording(rows=False) if engine == "compiled" else None  # a reference needs no rows
     tasks = [
-        Task(scenario, None if free else name, seed, engine, unlimited=free, keep=seed == numbers[0])
+        task
         for seed in numbers
-        for name, free in [*[(name, False) for name in names], (UNLIMITED, True)]
-        if not free or grows or seed == numbers[0]
+        for task in (
+            *(Task(scenario, name, seed, engine, keep=seed == numbers[0]) for name in names),
+            Task(scenario, None, seed, engine, unlimited=True, recording=bare, keep=seed == numbers[0]),
+        )
     ]
-    results = simulate_all(tasks, figures, processes=processes, progress=progress)
+    results = simulate_all(tasks, judged, processes=processes, progress=progress)
+    grows = scenario.demand.word_of_mouth is not None
+    table = against_unlimited(pd.DataFrame([row for (row, _), _ in results]), grows=grows)
+    fair = pd.concat([groups for (row, groups), _ in results if row["playbook"] != UNLIMITED], ignore_index=True)
+    comparison = Comparison(table, differences(table, names, objective), names, numbers, names[0], fair, by)
     kept = [run for _, run in results if run is not None]
     (unlimited,) = (run for run in kept if run.manifest["unlimited"])
-    rows = [row for row, _ in results if grows or row["playbook"] != UNLIMITED]
-    table = with_growth_lost(pd.DataFrame(rows))
-    comparison = Comparison(table, differences(table, names), names, numbers, names[0])
     return comparison, [with_offered_load(run, unlimited) for run in kept if run is not unlimited]
 
 
-def with_growth_lost(table: pd.DataFrame) -> pd.DataFrame:
-    """Add each run's signups lost against the unlimited fleet of its seed, and drop that fleet's rows, if any."""
-    free = table["playbook"] == UNLIMITED
-    if not free.any():
-        return table
-    most = table[free].set_index("seed")["signups"]
-    rest = table[~free].reset_index(drop=True)
-    return rest.assign(growth_lost=rest["seed"].map(most) - rest["signups"])
+def judged(run: Run) -> tuple[dict[str, Any], pd.DataFrame]:
+    """What is asked of each run: its figures, and who got how much (without rows where none were recorded)."""
+    run = run_in_bins(run)
+    groups = fairness(run)
+    found = figures(run)
+    if groups is None:
+        return found, pd.DataFrame()
+    of_all = groups.reindex(["all"]).iloc[0]  # nan where nobody asked
+    found |= {name: float(of_all[name]) for name in ("images_per_person", "gini", "jain")}
+    labels = {"playbook": found["playbook"], "seed": found["seed"]}
+    return found, groups.reset_index().assign(**labels)
 
 
 def figures(run: Run) -> dict[str, Any]:
     """The figures of one run that playbooks are compared by; counts at full scale."""
     v = verdict(run)
+    images, people = images_in_time(run), recorded(run).people
     counts = ("in_time", "served", "degraded", "lost", "refused", "abandoned", "retried", "unfinished")
+    in_time = images["as_asked"] + images["degraded"]
     return {
         "playbook": run.manifest["playbook"],
         "seed": run.manifest["seed"],
         "alive": v.life.alive,
         "attainment": v.life.attainment,
+        **{f"images_{name}": v.full(number) for name, number in images.items()},
+        "degraded_share": images["degraded"] / in_time if in_time else math.nan,
         "goodput": v.full(v.goodput),
         **{name: v.full(v.counts[name]) for name in counts},
         "p95_latency": v.latency["p95"].to_dict()["all intents", "latency", "all"],
@@ -109,40 +149,55 @@ def figures(run: Run) -> dict[str, Any]:
         "kwh": v.full(v.energy["kwh"]),
         "kg_co2e": v.full(v.energy["kg_co2e"]),
         "signups": v.full(v.signups["came"]),
+        "let_in": v.full(v.signups["let_in"]),
         "invited": v.full(v.signups["invited"]),
         "signups_lost": v.full(v.signups["lost"]),
+        "signups_waiting": v.full(v.signups["waiting"]),
+        "churned": v.full(v.churned),
+        "kept": v.full(people["everybody"] - people["came"] + people["let_in"] - people["churned"]),
         "saturated_seconds": sum(pool.saturated for pool in v.pools),
         "overloaded": v.overloaded_at_horizon,
     }
 
 
-def differences(table: pd.DataFrame, playbooks: list[str]) -> pd.DataFrame:
-    """Means and paired differences to the first playbook, with Student's t intervals; the best playbook first."""
-    metrics = [name for name in table.columns if name not in LABELS]
+def against_unlimited(table: pd.DataFrame, *, grows: bool) -> pd.DataFrame:
+    """Every objective of each run against the unlimited fleet of its seed, whose rows go; and the growth lost."""
+    free = table["playbook"] == UNLIMITED
+    rest = table[~free].reset_index(drop=True)
+    rows: list[Any] = rest.to_dict("records")
+    references: dict[int, Any] = {row["seed"]: row for row in table[free].to_dict("records")}
+    pairs = [(row, references[row["seed"]]) for row in rows]
+    found = {o.figure: [o.of(row, reference) for row, reference in pairs] for o in OBJECTIVES.values()}
+    if grows:
+        found["growth_lost"] = [reference["let_in"] - row["let_in"] for row, reference in pairs]
+    return rest.assign(**found)
+
+
+def differences(table: pd.DataFrame, playbooks: list[str], objective: Objective) -> pd.DataFrame:
+    """Means and paired differences to the first playbook, with intervals; the best playbook by the objective first."""
+    metrics = [str(name) for name in table.columns if name not in LABELS]
     by_seed = {name: table[table["playbook"] == name].set_index("seed") for name in playbooks}
-    ranked = sorted(playbooks, key=lambda name: standing(by_seed[name]))
     rows = []
-    for name in ranked:
+    for name in sorted(playbooks, key=lambda name: standing(by_seed[name], objective)):
         for metric in metrics:
-            values = by_seed[name][metric].to_numpy(float)
-            base = by_seed[playbooks[0]][metric].to_numpy(float)
-            mean, mean_low, mean_high = interval(values)
-            with np.errstate(invalid="ignore"):
-                difference, low, high = interval(values - base)
-            rows.append((name, metric, mean, mean_low, mean_high, difference, low, high))
-    columns = ["playbook", "metric", "mean", "mean_low", "mean_high", "difference", "low", "high"]
-    return pd.DataFrame(rows, columns=columns)
+            values, base = (by_seed[which][metric].to_numpy(float) for which in (name, playbooks[0]))
+            kind = kind_of(metric, values)
+            difference = paired_difference(values, base, kind)
+            rows.append((name, metric, float(values.mean()), *mean_interval(values, kind), *difference))
+    columns = ["playbook", "metric", "mean", "mean_low", "mean_high", "difference", "low", "high", "p"]
+    found = pd.DataFrame(rows, columns=columns)
+    others = found[found["playbook"] != playbooks[0]]
+    corrected = others.groupby("metric")["p"].transform(lambda p: pd.Series(holm(p), index=p.index))
+    return found.assign(p_holm=corrected.reindex(found.index))
 
 
-def standing(runs: pd.DataFrame) -> tuple[float, float]:
-    """The key by which playbooks are ranked: the share of runs alive, then mean SLO attainment, the best first."""
-    return -float(runs["alive"].mean()), -float(np.nan_to_num(runs["attainment"].mean(), nan=-1.0))
+def kind_of(metric: str, values: Any) -> Kind:
+    """Where a figure can lie. Where people ask again for what was degraded, more can be served than without limits."""
+    if metric in SHARES and not (values > 1).any():
+        return "share"
+    return "any" if metric in SIGNED else "amount"
 
 
-def interval(values: np.ndarray) -> tuple[float, float, float]:
-    """Mean and Student's t interval of independent values; the interval is nan where there is one value, or inf."""
-    mean = float(np.mean(values))
-    if len(values) < 2 or not np.isfinite(values).all():
-        return mean, math.nan, math.nan
-    half = float(stats.t.ppf((1 + CONFIDENCE) / 2, len(values) - 1) * stats.sem(values))
-    return mean, mean - half, mean + half
+def standing(runs: pd.DataFrame, objective: Objective) -> tuple[bool, float]:
+    """The key by which playbooks are ranked: alive with every seed, then the mean of the objective, the best first."""
+    return not runs["alive"].all(), objective.rank_key(float(runs[objective.figure].mean()))

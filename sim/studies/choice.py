@@ -1,0 +1,202 @@
+"""Which playbook to choose, why, what it costs, and what the seeds do not establish: in sentences."""
+
+import pandas as pd
+
+from sim.results.fairness import WHY_NOT
+from sim.studies.compare import Comparison
+from sim.studies.intervals import CONFIDENCE, FEWEST, holm, paired_difference
+from sim.studies.objectives import OBJECTIVES
+from sim.wording import amount, percent
+
+ALPHA = 1 - CONFIDENCE
+COVERS = (
+    "Intervals (95 %) are for seeds only: they cover chance, and not a wrong demand, patience, retry law, profile or "
+    "price, nor that the best was picked after looking."
+)
+
+
+def choice(comparison: Comparison) -> list[str]:
+    """Sentences: the playbook to choose and why, the runner-up, what each costs, and what is not established."""
+    order = comparison.alive
+    if len(comparison.playbooks) < 2:
+        return []
+    if not order:
+        return [none_alive(comparison), *caveats(comparison, comparison.ranking[0])]
+    best, *others = order
+    found = [chosen_sentence(comparison, best, len(order))]
+    if others:
+        found.append(runner_up_sentence(comparison, best, others[0]))
+    found += [cost_sentence(comparison, name) for name in order[:2]]
+    found.append(fairness_sentence(comparison, best))
+    return [*found, *not_eligible(comparison), *caveats(comparison, best)]
+
+
+def caveats(comparison: Comparison, best: str) -> list[str]:
+    """What would change the choice, and what is not known."""
+    return [
+        *other_objectives(comparison, best),
+        *quality_sentence(comparison, best),
+        *not_established(comparison, best),
+    ]
+
+
+def objective_sentence(comparison: Comparison) -> str:
+    """What playbooks are ranked by, for the head of a table."""
+    objective = comparison.objective
+    quality = "; a degraded image counts by its stated quality" if comparison.by in ("images", "cost") else ""
+    return (
+        f"Ranked by {objective.says}{quality}. Staying alive with every seed is a condition: playbooks that do not are "
+        "listed last. All playbooks meet the same people."
+    )
+
+
+def chosen_sentence(comparison: Comparison, best: str, alive: int) -> str:
+    objective = comparison.objective
+    reached = f"{objective.written(comparison.mean(best, objective.figure))} {objective.got}{bounds(comparison, best)}"
+    if alive == 1:
+        return f"Choose '{best}': it alone keeps the service alive with {every_seed(comparison)}, with {reached}."
+    most = "the most" if objective.more_is_better else "the least"
+    return (
+        f"Choose '{best}': of the {alive} playbooks that keep the service alive with {every_seed(comparison)}, it has "
+        f"{most} by this measure, {reached}."
+    )
+
+
+def none_alive(comparison: Comparison) -> str:
+    best, objective = comparison.ranking[0], comparison.objective
+    reached = objective.written(comparison.mean(best, objective.figure))
+    return (
+        f"No playbook keeps the service alive with {every_seed(comparison)}, so none is recommended; '{best}' comes "
+        f"first by the measure alone, with {reached} {objective.got}."
+    )
+
+
+def every_seed(comparison: Comparison) -> str:
+    count = len(comparison.seeds)
+    return "the one seed" if count == 1 else f"all {count} seeds"
+
+
+def bounds(comparison: Comparison, name: str) -> str:
+    """The interval of a playbook's mean, where there is one."""
+    objective, rows = comparison.objective, comparison.differences
+    row = rows[(rows["playbook"] == name) & (rows["metric"] == objective.figure)].iloc[0]
+    if not row["mean_low"] < row["mean_high"]:
+        return ""
+    return f" ({objective.written(row['mean_low'])} to {objective.written(row['mean_high'])})"
+
+
+def runner_up_sentence(comparison: Comparison, best: str, second: str) -> str:
+    objective, figures = comparison.objective, against(comparison, best).to_dict("index")[second]
+    sign = 1 if figures["difference"] >= 0 else -1
+    low, high = sorted((sign * figures["low"], sign * figures["high"]))
+    apart = objective.apart(abs(figures["difference"]), low, high)
+    unclear = ", which these seeds do not establish" if figures["p_holm"] >= ALPHA else ""
+    return (
+        f"Runner-up: '{second}', with {objective.written(comparison.mean(second, objective.figure))}, {apart} behind"
+        f"{unclear}."
+    )
+
+
+def cost_sentence(comparison: Comparison, name: str) -> str:
+    """What a playbook costs in people and money."""
+    mean = comparison.runs(name).drop(columns="playbook").mean()
+    in_time, degraded = mean["images_as_asked"] + mean["images_degraded"], mean["degraded_share"]
+    lesser = f", {percent(degraded)} of them degraded" if degraded > 0 else ""
+    return (
+        f"'{name}' gives {amount(in_time)} images in time{lesser}, and keeps {percent(mean['people_share'])} of the "
+        f"people whom an unlimited fleet keeps: {amount(mean['signups_lost'])} signups are lost, "
+        f"{amount(mean['signups_waiting'])} still wait at the end, {amount(mean['churned'])} people leave for good. It "
+        f"costs ${amount(mean['dollars'])}, ${amount(mean['dollars_per_1000_images'])} for a thousand images in time."
+    )
+
+
+def fairness_sentence(comparison: Comparison, name: str) -> str:
+    """Which part of what they asked for each group of people got, or why that is not known."""
+    if comparison.fairness.empty:
+        return WHY_NOT
+    of_it = comparison.fairness[comparison.fairness["playbook"] == name]
+    means = of_it.groupby("group", sort=False)[["served_share", "gini", "jain"]].mean()
+    groups = ", ".join(f"{group} {percent(share)}" for group, share in means["served_share"].items() if group != "all")
+    return (
+        f"Under '{name}' a person got on average {percent(means['served_share']['all'])} of the images they asked for: "
+        f"{groups}. Gini {amount(means['gini']['all'])}, Jain {amount(means['jain']['all'])}."
+    )
+
+
+def not_eligible(comparison: Comparison) -> list[str]:
+    """The playbooks that are not alive, with their figures: some of them may give people more."""
+    dead = [name for name in comparison.ranking if name not in comparison.alive]
+    if not dead:
+        return []
+    objective = comparison.objective
+    listed = ", ".join(f"'{name}' ({objective.written(comparison.mean(name, objective.figure))})" for name in dead)
+    return [f"Not alive with {every_seed(comparison)}, so not to be chosen: {listed}."]
+
+
+def other_objectives(comparison: Comparison, best: str) -> list[str]:
+    """Where another objective would choose another playbook of those that are alive."""
+    found = []
+    for name, other in OBJECTIVES.items():
+        means = {playbook: comparison.mean(playbook, other.figure) for playbook in comparison.alive}
+        if name == comparison.by or not means:
+            continue
+        first = min(means, key=lambda playbook: other.rank_key(means[playbook]))
+        if other.rank_key(means[first]) < other.rank_key(means[best]):
+            found.append(
+                f"By {other.title}, '{first}' would come first: {other.written(means[first])} against "
+                f"{other.written(means[best])} (--by {name})."
+            )
+    return found
+
+
+def quality_sentence(comparison: Comparison, best: str) -> list[str]:
+    """The quality of a degraded image at which another playbook would come first, one for all features alike."""
+    if comparison.by != "images":
+        return []
+    parts = [f"images_{part}" for part in ("as_asked", "degraded", "worth")]
+    sums = {name: [comparison.mean(name, part) for part in parts] for name in comparison.alive}
+    if best not in sums:
+        return []
+    asked, degraded, worth = sums[best]
+    if not any(other[1] for other in sums.values()):
+        return []
+    found = []
+    for name, (other_asked, other_degraded, other_worth) in sums.items():
+        if other_degraded != degraded and worth > other_worth:
+            at = (other_asked - asked) / (degraded - other_degraded)
+            if 0 < at < 1:
+                found.append((at, degraded > other_degraded, name))
+    below = max(((at, name) for at, falls, name in found if falls), default=None)
+    above = min(((at, name) for at, falls, name in found if not falls), default=None)
+    changes = [f"below {percent(below[0])} of one as asked for, '{below[1]}' would come first"] if below else []
+    changes += [f"above {percent(above[0])} of one as asked for, '{above[1]}' would come first"] if above else []
+    if not changes:
+        return [f"Whatever a degraded image is worth, from nothing to all of one as asked for, '{best}' stays first."]
+    return [f"The choice depends on what a degraded image is worth: {'; '.join(changes)}."]
+
+
+def against(comparison: Comparison, best: str) -> pd.DataFrame:
+    """The best against every other playbook by the objective, paired by seed: one row each, p corrected by Holm."""
+    objective, ours = comparison.objective, comparison.runs(best)
+    rows = {
+        name: paired_difference(
+            ours[objective.figure], comparison.runs(name)[objective.figure].reindex(ours.index), objective.kind
+        )
+        for name in comparison.ranking
+        if name != best
+    }
+    table = pd.DataFrame.from_dict(rows, orient="index", columns=["difference", "low", "high", "p"])
+    return table.assign(p_holm=holm(table["p"]))
+
+
+def not_established(comparison: Comparison, best: str) -> list[str]:
+    """Which differences from the best may be chance, and what an interval covers."""
+    if len(comparison.seeds) < FEWEST:
+        few = "One seed says" if len(comparison.seeds) == 1 else "Two seeds say"
+        return [f"{few} nothing about chance, so no difference is established: use --seeds {FEWEST} or more."]
+    rows = against(comparison, best)
+    open_ = [f"'{name}'" for name, p in rows["p_holm"].items() if not p < ALPHA]
+    if open_:
+        said = f"Differences not established (p of 5 % or more by Holm, {len(rows)} comparisons): '{best}' against "
+        return [f"{said}{', '.join(open_)}. More seeds would tell.", COVERS]
+    return [f"The differences of '{best}' from all others are established (p below 5 % by Holm).", COVERS]

@@ -1,0 +1,120 @@
+"""The sentences of a comparison name the playbook to choose, what it costs, and what the seeds do not establish."""
+
+import pandas as pd
+import pytest
+
+from sim.studies.choice import choice
+from sim.studies.compare import Comparison, differences
+from sim.studies.objectives import OBJECTIVES
+from sim.wording import percent
+
+UNLIMITED_IMAGES, FLEET = 1000.0, 3240.0  # images in time of the unlimited fleet, dollars of the fleet
+
+
+def row(playbook, seed, as_asked, degraded=0.0, *, alive=True, kept=0.9, lost=0.0, quality=0.5):
+    """The figures of one run against an unlimited fleet that gives a thousand images."""
+    worth = as_asked + quality * degraded
+    return {
+        "playbook": playbook,
+        "seed": seed,
+        "alive": alive,
+        "overloaded": False,
+        "attainment": 0.9,
+        "images_as_asked": as_asked,
+        "images_degraded": degraded,
+        "images_worth": worth,
+        "degraded_share": degraded / (as_asked + degraded),
+        "signups_lost": lost,
+        "signups_waiting": 0.0,
+        "churned": 12.0,
+        "dollars": FLEET,
+        "images_share": worth / UNLIMITED_IMAGES,
+        "people_share": kept,
+        "dollars_per_1000_images": 1000 * FLEET / worth,
+    }
+
+
+def compared(*rows, by="images"):
+    table = pd.DataFrame(rows)
+    names, seeds = list(dict.fromkeys(table["playbook"])), sorted(set(table["seed"]))
+    return Comparison(table, differences(table, names, OBJECTIVES[by]), names, seeds, names[0], pd.DataFrame(), by)
+
+
+def three_seeds(playbook, *images, **facts):
+    return [row(playbook, seed, number, **facts) for seed, number in enumerate(images, 1)]
+
+
+def test_the_best_of_the_living_is_chosen_and_the_next_is_the_runner_up():
+    said = choice(
+        compared(
+            *three_seeds("none", 900, 905, 910, alive=False),
+            *three_seeds("good", 700, 705, 710, kept=0.95),
+            *three_seeds("fair", 500, 505, 510, lost=77),
+        )
+    )
+    assert said[0].startswith("Choose 'good': of the 2 playbooks that keep the service alive with all 3 seeds")
+    assert "70.5 % of the images of an unlimited fleet" in said[0]
+    assert said[1] == "Runner-up: 'fair', with 50.5 %, 20 points behind."
+    assert "keeps 95 % of the people" in said[2]
+    assert "77 signups are lost" in said[3]
+    assert "$3.24 k" in said[2]
+    assert "$4.6 k for a thousand" in said[2]
+    assert any("Not alive" in line and "'none' (90.5 %)" in line for line in said)
+
+
+def test_a_difference_that_chance_explains_is_said_not_to_be_established():
+    said = " ".join(choice(compared(*three_seeds("one", 700, 500, 620), *three_seeds("other", 600, 640, 500))))
+    assert "which these seeds do not establish" in said
+    assert "Differences not established" in said
+    assert "'one' against 'other'" in said
+
+
+def test_a_difference_that_is_clear_alone_is_not_among_many():
+    # By itself p is 1.4 %; of four comparisons with a p near it none is established.
+    best = three_seeds("best", 700, 700, 700)
+    others = [three_seeds(f"other {n}", 600 - 20, 600, 600 + 20) for n in range(4)]
+    alone = " ".join(choice(compared(*best, *others[0])))
+    among = " ".join(choice(compared(*best, *(line for rows in others for line in rows))))
+    assert "established (p below 5 % by Holm)" in alone
+    assert "Differences not established (p of 5 % or more by Holm, 4 comparisons)" in among
+
+
+@pytest.mark.parametrize(("seeds", "words"), [(1, "One seed says nothing"), (2, "Two seeds say nothing")])
+def test_one_seed_or_two_establish_nothing(seeds, words):
+    rows = [line for name, n in (("a", 700), ("b", 500)) for line in three_seeds(name, *[n] * seeds)]
+    said = " ".join(choice(compared(*rows)))
+    assert words in said
+    assert "by Holm" not in said
+
+
+def test_the_quality_at_which_another_playbook_would_come_first_is_named():
+    # 300 + 0.5 x 600 = 600 against 500 as asked for: equal at a third.
+    lesser = [row("degrade", seed, 300.0, 600.0) for seed in (1, 2, 3)]
+    said = " ".join(choice(compared(*lesser, *three_seeds("refuse", 500, 500, 500))))
+    assert "Choose 'degrade'" in said
+    assert f"below {percent(1 / 3)} of one as asked for, 'refuse' would come first" in said
+
+
+def test_without_a_quality_that_would_change_it_the_choice_is_said_to_stand():
+    lesser = [row("degrade", seed, 550.0, 600.0) for seed in (1, 2, 3)]
+    assert "'degrade' stays first" in " ".join(choice(compared(*lesser, *three_seeds("refuse", 500, 500, 500))))
+
+
+def test_where_nothing_is_alive_nothing_is_recommended():
+    said = choice(compared(*three_seeds("a", 1, 2, 3, alive=False), *three_seeds("b", 4, 5, 6, alive=False)))
+    assert said[0].startswith("No playbook keeps the service alive with all 3 seeds, so none is recommended; 'b'")
+    assert not any(line.startswith("Choose") for line in said)
+
+
+def test_another_objective_that_would_choose_otherwise_is_named():
+    said = " ".join(choice(compared(*three_seeds("a", 700, 700, 700, kept=0.5), *three_seeds("b", 600, 600, 600))))
+    assert "By people kept, 'b' would come first: 90 % against 50 % (--by people)." in said
+
+
+def test_by_people_the_playbook_that_keeps_most_is_chosen():
+    rows = [*three_seeds("a", 700, 700, 700, kept=0.5), *three_seeds("b", 600, 600, 600)]
+    assert choice(compared(*rows, by="people"))[0].startswith("Choose 'b'")
+
+
+def test_one_playbook_is_no_choice():
+    assert choice(compared(*three_seeds("a", 1, 2, 3))) == []
