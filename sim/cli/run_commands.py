@@ -42,7 +42,7 @@ def run(
     HTML report.
     """
     from sim.engine.simulate import chosen, simulate
-    from sim.results.storms import rule_sentences
+    from sim.results.retry_rules import rule_sentences
     from sim.results.verdict import sentences, verdict
     from sim.scenario.load import load
 
@@ -75,7 +75,7 @@ def compare(
     Prints a ranking with differences from the first playbook and their 95 % confidence intervals. Saves the tables, the
     runs of the first seed and an HTML report.
     """
-    from sim.results.storms import rule_sentences
+    from sim.results.retry_rules import rule_sentences
     from sim.results.verdict import sentences, verdict
     from sim.scenario.load import load
     from sim.studies.compare import compare as compare_all

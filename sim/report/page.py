@@ -11,8 +11,8 @@ from sim.plots.saving import data_url, write_bytes
 from sim.report import tables, words
 from sim.report.origins import origins
 from sim.report.ranking import ranking, ranking_of_runs
+from sim.results.retry_rules import rule_sentences
 from sim.results.run import Run
-from sim.results.storms import rule_sentences
 from sim.results.verdict import Verdict, sentences, verdict, warnings
 from sim.studies.compare import Comparison
 

@@ -11,7 +11,7 @@ from sim.demand.fitting.counts import Counts
 from sim.demand.fitting.fit import TINY, Fit, by_aicc
 from sim.demand.fitting.growth_curves import Parameter
 from sim.model.streams import FIT, draws, normal
-from sim.wording import percent
+from sim.wording import names_in_words, percent
 
 Floats = NDArray[np.float64]
 
@@ -107,11 +107,6 @@ def same_curves(fits: list[Fit]) -> list[str]:
         else:
             home.append(fit)
     return [f"{names_in_words([f.model.name for f in g])} are the same curve here." for g in groups if len(g) > 1]
-
-
-def names_in_words(names: list[str]) -> str:
-    """'a', 'a and b', 'a, b and c'."""
-    return " and ".join(", ".join(names).rsplit(", ", 1))
 
 
 def unidentified(fit: Fit) -> list[str]:
