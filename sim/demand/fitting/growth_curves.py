@@ -1,9 +1,12 @@
 """The signup curves that can be fitted to counts: each is a wave of a scenario, with bounds and starts for its figures.
 
+Two of them have no end of their own: growth without a ceiling, and a straight line. They end where a market is given.
+
 Bounds and starts are in units of the data (their last total, their span), so that they suit a launch of hours as
 well as one of months.
 """
 
+import math
 from dataclasses import dataclass
 from typing import Any, Protocol, get_args
 
@@ -59,13 +62,24 @@ class Model:
         """The wave's name in a scenario."""
         return str(get_args(self.curve.model_fields["kind"].annotation)[0])
 
-    def wave(self, values: dict[str, float]) -> Any:
-        """The wave (a Curve) of these figures, unchecked: a search asks for thousands of them."""
-        return self.curve.model_construct(**values)  # type: ignore[arg-type]
+    @property
+    def ends(self) -> bool:
+        """Whether the curve has a market of its own."""
+        return any(p.name == "people" for p in self.parameters)
+
+    def wave(self, values: dict[str, float], market: float = math.inf) -> Any:
+        """The wave (a Curve) of these figures, unchecked: a search asks for thousands of them.
+
+        market: where a curve without an end of its own ends, in people.
+        """
+        end: dict[str, float] = {}
+        if not self.ends and market < math.inf:
+            end = {"people": market} if "people" in self.curve.model_fields else {"lasting": market / values["rate"]}
+        return self.curve.model_construct(**values, **end)  # type: ignore[arg-type]
 
 
-# The total may lie somewhat below the last count, which is noisy, and far above it while growth has not bent.
-PEOPLE = Parameter("people", "people", 0.5, 1e4, (1.02, 1.5, 5.0))
+# The total is no smaller than the last count, and may lie far above it while growth has not bent.
+PEOPLE = Parameter("people", "people", 1.0, 1e4, (1.02, 1.5, 5.0))
 MODELS = {
     model.name: model
     for model in (
