@@ -33,6 +33,7 @@ SEARCHES = 4  # local searches, from the best starts of the grid
 VAGUE = 10.0  # a figure is not identified if the ends of its interval differ by this factor
 STEPS = 20_000  # of the grid on which the peak is looked up
 TINY = 1e-300
+AT_BOUND = 1e-4  # of a figure
 SAME = 1e-3  # of the count: two curves closer than this are the same
 ENOUGH_TO_CORRELATE = 10  # points
 MOST_CORRELATED = 0.9
@@ -204,6 +205,11 @@ def fit_one(counts: Counts, model: Model, *, people: float | None, horizon: floa
     starts = [np.clip(np.log(s * sizes), low + 1e-6, high - 1e-6) for s in product(*(p.starts for p in free))]
     starts.sort(key=lambda theta: float(np.sum(residuals(theta) ** 2)))
     found = min((search(residuals, start, low, high) for start in starts[:SEARCHES]), key=lambda one: one.cost)
+    floors = np.log([max(p.floor * size, TINY) for p, size in zip(free, sizes, strict=True)])
+    if (found.x < floors).any():  # by as little as the search may look below them
+        low = np.where(found.x - low < AT_BOUND, np.maximum(low, floors), low)
+        theta = np.maximum(found.x, floors)
+        found.update(x=theta, fun=residuals(theta))
     return fit_of_optimum(
         counts, model, names, figures(found.x), found, (low, high), horizon, market=market, unbounded=unbounded
     )
@@ -229,13 +235,13 @@ def fit_of_optimum(
     n, p = len(counts), len(names)
     squares = float(np.sum(found.fun**2))
     scatter = math.sqrt(squares / (n - p))
-    at_bound = np.minimum(found.x - bounds[0], bounds[1] - found.x) < 1e-4
+    at_bound = np.minimum(found.x - bounds[0], bounds[1] - found.x) < AT_BOUND
     covariance = scatter**2 * inverse(found.jac, ~at_bound)
     reach = stats.t.ppf(0.975, n - p) * np.sqrt(np.diag(covariance))
     with np.errstate(over="ignore"):
         low, high = np.exp(found.x - reach), np.exp(found.x + reach)
     low, high = np.where(at_bound, 0.0, low), np.where(at_bound, np.inf, high)
-    low = np.maximum(low, np.where([name == "people" for name in names], counts.counted, 0.0))
+    low = np.maximum(low, [counts.counted if name == "people" else 0.0 for name in names])
     wave = model.wave(values, market)
     grid = np.linspace(0.0, horizon, STEPS + 1)
     rates = wave.rate_at(grid)

@@ -32,8 +32,8 @@ class Curve(Protocol):
 class Parameter:
     """One figure of a curve: `unit` is 'people', 'time', 'per time', 'people per time' or 'number'.
 
-    low, high: bounds; starts: where the search begins; all in units of the data. limits: what the wave's schema allows,
-    in people and seconds.
+    low, high: bounds; starts: where the search begins; floor: the least that is reported; all in units of the data.
+    limits: what the wave's schema allows, in people and seconds.
     """
 
     name: str
@@ -42,6 +42,7 @@ class Parameter:
     high: float
     starts: tuple[float, ...]
     limits: tuple[float, float] = (0.0, np.inf)
+    floor: float = 0.0
 
     def size(self, last: float, span: float) -> float:
         """The unit of the data for this figure: `last` people in all, `span` seconds."""
@@ -78,8 +79,9 @@ class Model:
         return self.curve.model_construct(**values, **end)  # type: ignore[arg-type]
 
 
-# The total is no smaller than the last count, and may lie far above it while growth has not bent.
-PEOPLE = Parameter("people", "people", 1.0, 1e4, (1.02, 1.5, 5.0))
+# The total may lie far above the last count while growth has not bent. It is no smaller; the search may look a little
+# below, since it is slow where the best figure lies on a bound.
+PEOPLE = Parameter("people", "people", 0.99, 1e4, (1.02, 1.5, 5.0), floor=1.0)
 MODELS = {
     model.name: model
     for model in (
