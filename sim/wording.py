@@ -40,3 +40,8 @@ def three_figures(number: float) -> str:
 
 def percent(share: float) -> str:
     return "none" if math.isnan(share) else f"{three_figures(100 * share)} %"
+
+
+def names_in_words(names: list[str]) -> str:
+    """'a', 'a and b', 'a, b and c'."""
+    return " and ".join(", ".join(names).rsplit(", ", 1))

@@ -25,7 +25,7 @@ def test_fit_ranks_the_curves_and_names_the_best():
     done = fit(THREADS)
     assert done.exit_code == 0
     assert "weibull fits best: off by 2.36 % (rms)" in done.stdout
-    assert "people 101 M [90.6 M, 113 M]" in done.stdout
+    assert "people 101 M [100 M, 113 M]" in done.stdout
     order = [done.stdout.index(f"│ {name}") for name in ("weibull", "bass", "linear")]
     assert order == sorted(order)
 
@@ -60,6 +60,9 @@ def test_a_figure_of_the_data_the_fits_and_the_fan(tmp_path, name):
         [THREADS, "--model", "gompertz"],
         [THREADS, "--people", "many"],
         [THREADS, "--people", "5M"],
+        [THREADS, "--base", "many"],
+        [THREADS, "--base", "5M"],
+        [THREADS, "--model", "exponential,linear"],
         [THREADS, "--start", "yesterday"],
         [THREADS, "--horizon", "1 h"],
         [THREADS, "--horizon", "never"],

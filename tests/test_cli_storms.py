@@ -19,7 +19,7 @@ def test_rescue_says_until_when_and_draws_it(tmp_path):
     assert done.exit_code == 0, done.output
     assert "'shed' saves" in done.output
     assert figure.read_bytes().startswith(b"\x89PNG")
-    assert list(pd.read_csv(out)) == ["begins", "saved"]
+    assert list(pd.read_csv(out)) == ["begins", "saved", "lost", "recovered"]
 
 
 def test_map_prints_a_table_and_draws_it(tmp_path):
@@ -67,6 +67,8 @@ def test_what_is_no_axis_is_refused(text):
         (["rescue", "retry-storm", "--playbook", "none"], "does nothing"),
         (["rescue", "retry-storm", "--playbook", "magic"], "no such playbook"),
         (["rescue", "retry-storm", "--playbook", "shed", "--by", "5"], "not a duration"),
+        (["rescue", "retry-storm", "--playbook", "shed", "--keep", "most"], "not a share"),
+        (["rescue", "retry-storm", "--playbook", "shed", "--keep", "100%"], "part of the images"),
         (["rescue", "retry-storm", "--playbook", "shed", "--figure", "r.pdf"], "PNG or an SVG"),
         (["map", "retry-storm", "--retries", "0.5"], "whole numbers"),
         (["map", "retry-storm", "--spikes", "0.5"], "no place on a map"),

@@ -2,6 +2,7 @@
 
 import io
 import math
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -14,12 +15,14 @@ from hypothesis import strategies as st
 from scipy import optimize
 
 from sim.demand.fitting.counts import Counts, read_counts
-from sim.demand.fitting.fit import fit_all
-from sim.demand.fitting.forecast import QUANTILES, demand_block, fan_of_futures, sentences
+from sim.demand.fitting.fit import correlation_factor, fit_all, lag_one, weights
+from sim.demand.fitting.forecast import FUTURES, QUANTILES, demand_block, fan_of_futures, futures_each, sentences
 from sim.demand.fitting.growth_curves import MODELS, chosen_models
+from sim.demand.waves.launches import presets
 from sim.errors import BadInput
 from sim.model.streams import normal
 from sim.scenario.scenario import Scenario
+from sim.units import seconds as duration
 
 HOUR, DAY = 3600.0, 86400.0
 SCENARIOS = Path(__file__).parent.parent / "scenarios"
@@ -37,7 +40,7 @@ def generated(name, values, times, *, noise=0.0, seed=0) -> Counts:
 
 
 def only(data, name, **options):
-    return fit_all(data, [MODELS[name]], **options)[0]
+    return fit_all(data, [MODELS[name]], unbounded=True, **options)[0]
 
 
 # The launch of Threads, for which a fit is published in the defaults of the waves.
@@ -57,8 +60,11 @@ def test_weibull_fits_the_launch_of_threads_best(threads):
     assert 100 * best.rms == pytest.approx(2.4, abs=0.05)
 
 
-def test_bass_fits_it_less_well_and_peaks_higher_and_later(threads):
-    bass = threads["bass"]
+def test_bass_fits_it_less_well_and_peaks_higher_and_later():
+    """As published, with a market that may be smaller than the last count."""
+    smaller = replace(MODELS["bass"].parameters[0], low=0.5, floor=0.0)
+    free = replace(MODELS["bass"], parameters=(smaller, *MODELS["bass"].parameters[1:]))
+    bass = fit_all(read_counts(THREADS), [free])[0]
     assert bass.values["people"] == pytest.approx(91.8e6, abs=0.05e6)
     assert bass.values["innovation"] * HOUR == pytest.approx(0.0112, abs=0.00005)
     assert bass.values["imitation"] * HOUR == pytest.approx(0.0905, abs=0.00005)
@@ -84,12 +90,23 @@ def test_growth_without_end_is_no_better_than_a_straight_line(threads):
     assert threads["exponential"].vague() == ["doubling"], "it would rather be a straight line"
 
 
+def test_no_market_is_smaller_than_what_is_counted(threads):
+    """Bass and the logistic would have 92 M people where 100 M are counted."""
+    assert threads["bass"].values["people"] == pytest.approx(100e6)
+    for fit in threads.values():
+        assert fit.total >= 100e6
+        if fit.model.ends:
+            assert fit.values["people"] >= 100e6 * (1 - 1e-6)
+            assert fit.low["people"] >= 100e6
+
+
 def test_the_logistic_of_threads_is_its_bass_curve(threads):
     """A logistic counted from zero is Bass's curve with p = growth / (1 + e^(growth midpoint)), q = growth - p."""
     logistic, bass = threads["logistic"].values, threads["bass"].values
     innovation = logistic["growth"] / (1 + math.exp(logistic["growth"] * logistic["midpoint"]))
     assert innovation == pytest.approx(bass["innovation"], rel=1e-3)
-    assert "bass and logistic are the same curve here." in sentences(list(threads.values()), read_counts(THREADS))
+    said = sentences(list(threads.values()), read_counts(THREADS))
+    assert {"bass and logistic are the same curve here.", "logistic and bass are the same curve here."} & set(said)
 
 
 def test_the_fifth_day_may_be_any_hour_of_it(threads):
@@ -163,7 +180,8 @@ def test_a_straight_line_comes_back(rate, span):
 )
 def test_the_curve_that_generated_the_counts_wins(name, values):
     """By AICc over enough points; logistic and Bass are one curve from zero, so either may be named."""
-    best = fit_all(generated(name, values, np.linspace(3, 80, 40) * HOUR, noise=0.01))[0]
+    data = generated(name, values, np.linspace(3, 80, 40) * HOUR, noise=0.01)
+    best = fit_all(data, unbounded=True)[0]
     assert best.model.name in ({"bass", "logistic"} if name == "bass" else {name})
 
 
@@ -174,7 +192,7 @@ def test_intervals_hold_the_truth_in_95_of_100_fits():
     """Where errors are as the formula has them: independent, lognormal, of one size."""
     truth = {"people": 1e6, "scale": 30 * HOUR, "shape": 1.6}
     seeds = range(200)
-    at = np.linspace(3, 90, 15) * HOUR
+    at = np.linspace(3, 40, 15) * HOUR  # 79 % of the market: no count is above it by error
     fits = [only(generated("weibull", truth, at, noise=0.03, seed=s), "weibull") for s in seeds]
     for name, value in truth.items():
         held = sum(fit.low[name] <= value <= fit.high[name] for fit in fits)
@@ -194,7 +212,7 @@ def test_the_fan_widens_beyond_the_data_and_holds_the_fit():
     truth = {"people": 1e6, "scale": 60 * HOUR, "shape": 1.6}
     data = generated("weibull", truth, np.linspace(3, 50, 15) * HOUR, noise=0.03)
     fit = only(data, "weibull")
-    ahead = np.array([30.0, 50.0, 100.0, 200.0]) * HOUR
+    ahead = np.array([60.0, 80.0, 100.0, 200.0]) * HOUR
     futures = fan_of_futures(fit, ahead)
     width = np.log(futures.totals[-1] / futures.totals[0])
     assert np.all(np.diff(width) > 0)
@@ -205,13 +223,13 @@ def test_the_fan_widens_beyond_the_data_and_holds_the_fit():
 def test_the_fan_holds_the_truth_as_often_as_it_says():
     """The next count, error included, falls into the 95 % band in 95 of 100 worlds."""
     truth = {"people": 1e6, "scale": 30 * HOUR, "shape": 1.6}
-    at = np.linspace(3, 70, 12) * HOUR
+    at = np.linspace(3, 40, 12) * HOUR  # the next count is so much higher that its error cannot put it below the last
     seeds = range(100)
     held = 0
     for seed in seeds:
         data = generated("weibull", truth, at, noise=0.03, seed=seed)
-        then = float(MODELS["weibull"].wave(truth).cumulative(90 * HOUR)) * math.exp(0.03 * normal(seed, 98, 0, 0))
-        low, high = fan_of_futures(only(data, "weibull"), np.array([90 * HOUR]), seed).totals[[0, -1], 0]
+        then = float(MODELS["weibull"].wave(truth).cumulative(52 * HOUR)) * math.exp(0.03 * normal(seed, 98, 0, 0))
+        low, high = fan_of_futures(only(data, "weibull"), np.array([52 * HOUR]), seed).totals[[0, -1], 0]
         held += low <= then <= high
     share = QUANTILES[-1] - QUANTILES[0]
     assert abs(held - share * len(seeds)) / math.sqrt(share * (1 - share) * len(seeds)) < 3.5
@@ -279,7 +297,7 @@ def test_as_many_figures_as_points_are_refused():
     two = counts([HOUR, 2 * HOUR], [10, 30])
     with pytest.raises(BadInput, match="2 points are too few to fit 2 figures"):
         fit_all(two, people=100)
-    assert fit_all(two, [MODELS["linear"]])[0].values["rate"] > 0
+    assert fit_all(two, [MODELS["linear"]], unbounded=True)[0].values["rate"] > 0
 
 
 def test_a_market_below_the_count_is_refused():
@@ -292,6 +310,115 @@ def test_unknown_and_repeated_models_are_refused():
     for names in ("gompertz", "bass,bass", ""):
         with pytest.raises(BadInput):
             chosen_models(names)
+
+
+# Curves without an end, and several curves in one fan.
+
+
+def growing(*, until=24.0, doubling=3.0):
+    """Counts that double every few hours and have not bent, off by 2 %."""
+    at = np.linspace(1, until, 16)
+    errors = np.exp([0.02 * normal(0, 99, k, 0) for k in range(16)])
+    return counts(at * HOUR, 500 * np.expm1(math.log(2) / doubling * at) * errors)
+
+
+def test_growth_without_an_end_is_no_forecast_unless_it_is_asked_for():
+    data = growing()
+    fits = fit_all(data, horizon=72 * HOUR)
+    assert fits[0].model.ends
+    assert {fit.model.name for fit in fits if not fit.forecasts} == {"exponential", "linear"}
+    assert [fit.model.name for fit in fits[-2:]] == ["exponential", "linear"]
+    assert weights(fits)[-2:] == [0, 0]
+    assert "no forecast" in " ".join(sentences(fits, data))
+    asked = fit_all(data, horizon=72 * HOUR, unbounded=True)
+    assert asked[0].model.name == "exponential"
+    assert asked[0].total == pytest.approx(500 * math.expm1(math.log(2) * 24), rel=0.5)
+    with pytest.raises(BadInput, match="no end") as refused:
+        fit_all(data, [MODELS["exponential"], MODELS["linear"]])
+    assert "--unbounded" in refused.value.expected
+
+
+def test_a_market_that_is_given_ends_every_forecast():
+    data = growing()
+    fits = fit_all(data, people=2e6, horizon=72 * HOUR)
+    assert all(fit.forecasts and data.counted <= fit.total <= 2e6 for fit in fits)
+    futures = fan_of_futures(fits, np.linspace(0, 72, 25) * HOUR)
+    assert futures.totals.max() <= 2e6
+    ends = {name: yaml.safe_load(demand_block(only(data, name, people=2e6), data, HOUR)) for name in MODELS}
+    assert ends["exponential"]["demand"][0]["people"] == 2e6
+    rate = only(data, "linear", people=2e6).values["rate"]
+    assert duration(ends["linear"]["demand"][0]["lasting"]) == pytest.approx(2e6 / rate, rel=1e-4)
+
+
+def test_no_future_has_fewer_people_than_are_counted():
+    data = growing(until=12)
+    futures = fan_of_futures(fit_all(data, horizon=30 * HOUR), np.array([6.0, 12.0, 13.0, 30.0]) * HOUR)
+    assert np.all(futures.totals[:, 1:] >= data.counted)
+
+
+def test_weights_are_akaikes():
+    """Burnham and Anderson 2002: exp(-d / 2) over their sum, d the difference in AICc from the best."""
+    at = np.linspace(3, 60, 40) * HOUR
+    truth = {"people": 1e6, "scale": 40 * HOUR, "shape": 1.6}
+    fits = fit_all(generated("weibull", truth, at, noise=0.2, seed=5), [MODELS["weibull"], MODELS["bass"]])
+    apart = (fits[1].aicc - fits[0].aicc) / correlation_factor(fits[0])
+    first, second = weights(fits)
+    assert first + second == pytest.approx(1)
+    assert second / first == pytest.approx(math.exp(-apart / 2))
+
+
+def test_curves_that_are_the_same_share_one_weight():
+    fits = fit_all(growing(), [MODELS["bass"], MODELS["logistic"], MODELS["weibull"]])
+    by_name = dict(zip([fit.model.name for fit in fits], weights(fits), strict=True))
+    assert by_name["bass"] == pytest.approx(by_name["logistic"], rel=0.1)
+    alone = dict(
+        zip(("bass", "weibull"), weights(fit_all(growing(), [MODELS["bass"], MODELS["weibull"]])), strict=False)
+    )
+    assert by_name["bass"] + by_name["logistic"] == pytest.approx(max(alone.values()), abs=0.05)
+
+
+def test_the_fan_holds_curves_by_their_weight():
+    data = growing()
+    fits = fit_all(data)
+    each = futures_each(fits)
+    assert sum(each) == FUTURES
+    assert sum(many > 0 for many in each) > 1
+    for many, weight in zip(each, weights(fits), strict=True):
+        assert many == pytest.approx(FUTURES * weight, abs=1)
+    assert f"{fits[0].model.name} " in sentences(fits, data)[-2]
+
+
+def test_correlated_errors_widen_the_fan():
+    """The variance of a mean of errors with correlation c from one to the next is (1 + c) / (1 - c) times as large."""
+    waves = only(
+        counts(np.arange(1, 31) * HOUR, np.arange(1, 31) * np.exp(0.1 * np.sin(np.arange(30) / 1.5))), "linear"
+    )
+    c = lag_one(waves.residuals)
+    assert c > 0.5
+    assert correlation_factor(waves) == pytest.approx((1 + c) / (1 - c))
+    assert correlation_factor(only(growing(), "exponential")) == pytest.approx(1, abs=0.7)
+
+
+def held_out(preset, share):
+    """How many of three counts after the first `share` of a preset the fan holds: by weight, and of the best alone."""
+    until = np.geomspace(60, min(preset.lasting(), 400 * DAY), 20_001)
+    so_far = preset.cumulative(until)
+    head = float(until[np.searchsorted(so_far, share * so_far[-1])])
+    at = np.linspace(0.1, 1, 12) * head
+    errors = [math.exp(0.03 * normal(1, 99, k, 0)) for k in range(12)]
+    fits = fit_all(counts(at, np.maximum.accumulate(preset.cumulative(at) * errors)), horizon=2 * head)
+    ahead = np.array([1.25, 1.5, 2.0]) * head
+    truth = preset.cumulative(ahead)
+    bands = [fan_of_futures(chosen, ahead).totals[[0, -1]] for chosen in (fits, fits[0])]
+    return [int(np.sum((low <= truth) & (truth <= high))) for low, high in bands]
+
+
+def test_the_fan_holds_the_tails_of_the_presets_more_often_than_its_best_curve_alone():
+    """Not in 95 of 100 cases: a second wave is in no count before it. With all heads and seeds it is 83, and 75."""
+    found = [held_out(presets()[name], 0.6) for name in ("chatgpt-images-2025", "threads", "nano-banana", "sora-app")]
+    several, alone = np.sum(found, axis=0)
+    assert several >= 10, "of 12"
+    assert alone < several
 
 
 # What is fitted is what is simulated.
@@ -382,6 +509,69 @@ def test_columns_can_be_named(table):
     assert table("a,b\n1 h,5\n2 h,6\n").totals.tolist() == [5, 6]
 
 
+# Stocks with a base, and corrections.
+
+ACCOUNTS = """time,accounts
+2023-02-23T16:00Z,9710300
+2023-02-24T16:00Z,9729300
+2023-02-25T16:00Z,9744100
+2023-02-26T16:00Z,9756600
+2023-02-27T16:00Z,9736900
+2023-02-28T16:00Z,9768700
+2023-03-01T16:00Z,9780100
+"""
+
+
+def test_a_stock_with_a_base_and_a_fall_is_net_growth(table):
+    """69,800 more accounts in six days over a stock of 9.71 M, and one fall of 19,700."""
+    data = table(ACCOUNTS)
+    assert (data.base, data.counted, data.times[-1]) == (9_710_300, 69_800, 6 * DAY)
+    assert len(data) == 6
+    assert "base is 9,710,300 people" in data.taken
+    assert "falls once, by 19,700 at 2023-02-27T16:00Z: taken as a correction" in data.taken
+    assert "By the last count 69,800 people came, over a base of 9,710,300." in sentences(fit_all(data), data)
+    assert all(fit.total >= 69_800 for fit in fit_all(data))
+
+
+def test_the_column_need_not_be_named_like_a_stock(table):
+    assert table(ACCOUNTS.replace("accounts", "value")).counted == 69_800
+
+
+def test_a_stock_taken_for_counts_of_intervals_is_refused(table):
+    """Summed up it would be 68 M people."""
+    with pytest.raises(BadInput, match="no counts of intervals") as refused:
+        table(ACCOUNTS, counts="interval")
+    assert "68,226,000" in refused.value.expected
+    assert table(ACCOUNTS.replace("accounts", "new accounts")).totals[-1] == 68_226_000
+    assert table("day,users\n1,100\n2,180\n3,120\n", counts="interval").totals[-1] == 400
+
+
+def test_a_base_can_be_said(table):
+    text = "hours,accounts\n1,9719000\n2,9734000\n3,9750000\n"
+    assert table(text, base=9_710_000).totals.tolist() == [9000, 24_000, 40_000]
+    assert table(text, base=0).totals.tolist() == [9_719_000, 9_734_000, 9_750_000]
+    with pytest.raises(BadInput, match="are there in the first row") as refused:
+        table(text)
+    assert "--base" in refused.value.expected
+    with pytest.raises(BadInput, match="below the base"):
+        table(text, base=9_720_000)
+    with pytest.raises(BadInput, match="no base"):
+        table("hours,new users\n1,5\n2,3\n", base=100)
+
+
+def test_a_market_holds_the_base_too(table):
+    data = table(ACCOUNTS)
+    fit = fit_all(data, [MODELS["bass"]], people=9_900_000)[0]
+    assert fit.values["people"] == 189_700
+    with pytest.raises(BadInput, match="smaller than what was counted"):
+        fit_all(data, people=9_750_000)
+
+
+def test_a_counter_that_begins_again_is_no_correction(table):
+    with pytest.raises(BadInput, match="cumulative count fell"):
+        table("hours,total\n1,100\n2,200\n3,300\n4,400\n5,500\n6,20\n7,120\n")
+
+
 REFUSALS = {
     "disorder": ("hours,users\n2,5\n1,6\n", ":3", "before that of the row above"),
     "duplicate": ("hours,users\n1,5\n1,6\n", ":3", "comes twice"),
@@ -397,8 +587,7 @@ REFUSALS = {
     "American date": ("date,users\n07/05/2023,5\n", ":2", "cannot be read"),
     "no unit": ("t,users\n1,5\n2,6\n", ":2", "no unit"),
     "nobody": ("hours,users\n1,0\n2,0\n", "data.csv", "nobody came"),
-    "counted at the beginning": ("hours,users\n0,5\n2,6\n", ":2", "at the very beginning"),
-    "no start": ("date,users\n2025-01-01,5\n2025-01-02,6\n", ":2", "at the very beginning"),
+    "below the first row": ("hours,users\n0,50\n2,51\n4,52\n6,49\n8,53\n9,54\n", ":5", "below the base"),
     "ragged": ("hours,users\n1,1,000\n", ":2", "3 cells"),
     "one column": ("users\n1\n2\n", "data.csv", "one column"),
     "header only": ("hours,users\n", "data.csv", "no rows"),

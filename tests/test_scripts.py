@@ -42,11 +42,29 @@ def test_a_client_is_as_busy_at_the_start_as_ever(cv):
 
 
 def test_clients_differ_and_keep_their_mean():
-    one = clients(clients=400, skew=1)
+    one = clients(clients=400, skew=1, cv=1)
     script = one.script(0, begins=0.0, horizon=200.0, scale=1.0, seed=3)
     rates = np.bincount(script.person, minlength=400) / 200
     assert abs(np.log(rates[rates > 0]).std(ddof=1) - 1) < 3.5 / math.sqrt(2 * 400) + 0.1  # and counting noise
-    assert abs(rates.mean() - 1) / math.sqrt(math.expm1(1) / 400) < 3.5
+    assert abs(rates.mean() - 1) * math.sqrt(400 * 200) < 3.5
+
+
+@pytest.mark.parametrize(("many", "rate", "lasting"), [(1, "0.4 per s", 86_400.0), (10, "0.04 per s", 86_400.0)])
+@pytest.mark.parametrize("skew", [0, 1.5, 3])
+def test_clients_keep_their_total_however_unequal_they_are(many, rate, lasting, skew):
+    """0.4 a second for a day is 34,560, give or take 186 (Poisson), for every seed."""
+    one = clients(clients=many, rate=rate, skew=skew, cv=1)
+    found = np.array([len(instants(one, horizon=lasting, seed=seed)) for seed in range(8)])
+    off = (found - 34_560) / 186
+    assert np.abs(off).max() < 3.5
+    assert abs(off.sum() / math.sqrt(len(off))) < 3.5
+
+
+def test_the_skew_shares_out_the_total_as_a_lognormal_does():
+    """Of 400 clients with sigma 1.5 the top tenth make Phi(1.5 - 1.2816) = 59 % of all requests."""
+    script = clients(clients=400, skew=1.5, rate="2 per s").script(0, begins=0.0, horizon=200.0, scale=1.0, seed=2)
+    by_client = np.sort(np.bincount(script.person, minlength=400))[::-1]
+    assert by_client[:40].sum() / by_client.sum() == pytest.approx(0.586, abs=0.12)
 
 
 def test_a_slice_of_the_clients_is_simulated():

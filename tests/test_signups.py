@@ -1,4 +1,4 @@
-"""People arrive as a Poisson process of the rate that each wave states, however steep, and nowhere else."""
+"""People arrive as a Poisson process of the rate that each wave states, however steep; of a spike exactly so many."""
 
 import math
 
@@ -53,11 +53,35 @@ def counts_by_bin(shapes, edges):
     return counts, np.diff(expected_by(shapes, edges))
 
 
+POISSON = [STEADY, PASSING, WEIBULL, BASS]
 WAVES = pytest.mark.parametrize(
     "shapes",
-    [*[[shape] for shape in SHAPES], SHAPES],
-    ids=["steady", "passing", "spike", "weibull", "bass", "all together"],
+    [*[[shape] for shape in POISSON], POISSON],
+    ids=["steady", "passing", "weibull", "bass", "all together"],
 )
+
+
+@pytest.mark.parametrize(("people", "scale", "fewest"), [(4, 1.0, 4), (60, 1.0, 60), (12, 1 / 3, 4), (5, 0.5, 2)])
+def test_a_spike_is_as_many_people_as_it_says(people, scale, fewest):
+    """A slice has its part of them; half a person comes half of the time."""
+    found = np.array([len(instants(SPIKE, seed, scale=scale, people=people)) for seed in SEEDS])
+    part = people * scale - fewest
+    assert set(found) == ({fewest, fewest + 1} if part > 1e-6 else {fewest})
+    assert abs((found - fewest).mean() - part) <= 3.5 * math.sqrt(part * (1 - part) / len(SEEDS)) + 1e-6
+
+
+def test_the_people_of_a_spike_come_at_any_time_of_it_alike():
+    """Uniform instants, and counts of halves that are binomial: variance n / 4, and not the n / 2 of Poisson."""
+    found = [instants(SPIKE, seed) for seed in SEEDS]
+    assert stats.kstest((np.concatenate(found) - 35) / 10, "uniform").pvalue > 0.0005
+    halves = np.array([np.count_nonzero(people < 40) for people in found])
+    assert abs(halves.mean() - 30) < 3.5 * math.sqrt(15 / len(SEEDS))
+    assert abs(halves.var(ddof=1) / 15 - 1) < 3.5 * math.sqrt(2 / len(SEEDS))
+
+
+def test_a_spike_that_is_cut_off_by_the_end_brings_the_people_until_then():
+    counts = np.array([len(instants(SPIKE, seed, horizon=40.0)) for seed in SEEDS])
+    assert abs(counts.mean() - 30) < 3.5 * math.sqrt(15 / len(SEEDS))
 
 
 @WAVES

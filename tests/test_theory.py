@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from sim.results.storms import Rules, attempts_per_ask, stable_load
+from sim.results.retry_rules import Rules, attempts_per_ask, stable_load
 from tests.studies.theory import closed_forms as theory
 from tests.studies.theory.queues import truths
 from tests.studies.theory.systems import batch_seconds

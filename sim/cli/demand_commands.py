@@ -30,6 +30,8 @@ def demand_fit(
         str | None, typer.Option("--model", help="weibull, bass, logistic, exponential, linear, with commas; all.")
     ] = None,
     people: Annotated[str | None, typer.Option(help="The size of the market where it is known, like 100M.")] = None,
+    base: Annotated[str | None, typer.Option(help="People who were there before, like 9.7M; the first row.")] = None,
+    unbounded: Annotated[bool, typer.Option("--unbounded", help="Forecast growth without an end too.")] = False,
     start: Annotated[str | None, typer.Option(help="When it began (UTC), like 2023-07-05T23:00Z.")] = None,
     horizon: Annotated[str | None, typer.Option(help="How far to forecast, like '30 days'; twice the data.")] = None,
     time: Annotated[str, typer.Option(help="The column of times, if its name does not say so.")] = "",
@@ -37,10 +39,15 @@ def demand_fit(
     counts: Annotated[
         Literal["cumulative", "interval"] | None, typer.Option(help="What the counts are; recognised if not given.")
     ] = None,
-    figure: Annotated[Path | None, typer.Option(help="Draw data, fits and the best fit's fan: a PNG or SVG.")] = None,
+    figure: Annotated[Path | None, typer.Option(help="Draw data, fits and the fan of futures: a PNG or SVG.")] = None,
     seed: Annotated[int, typer.Option(min=0, help="Names the random numbers of the fan.")] = 1,
 ) -> None:
-    """Fit signup curves to counts of people: rank them, say what the data leave open, print a block for a scenario."""
+    """Fit signup curves to counts of people: rank them, say what the data leave open, print a block for a scenario.
+
+    Counts may stand on a base: where the first row is the beginning of all, its people were there before. Small falls
+    of a cumulative count are taken as corrections, and named. Curves without an end are no forecast unless a market
+    ends them (--people) or they are asked for (--unbounded).
+    """
     from sim.demand.fitting.counts import read_counts
     from sim.demand.fitting.fit import fit_all
     from sim.demand.fitting.forecast import demand_block, sentences
@@ -52,9 +59,10 @@ def demand_fit(
     chosen = chosen_models(models)
     market = option("--people", people, count)
     begins = option("--start", start, moment)
-    read = read_counts(data, time=time, value=value, counts=counts, start=begins)
+    before = option("--base", base, count)
+    read = read_counts(data, time=time, value=value, counts=counts, start=begins, base=before)
     until = horizon_of(option("--horizon", horizon, seconds), float(read.times[-1]))
-    fits = fit_all(read, chosen, people=market, horizon=until)
+    fits = fit_all(read, chosen, people=market, horizon=until, unbounded=unbounded)
     console = Console(highlight=False)
     console.print(fits_table(fits, until))
     for number, line in enumerate(sentences(fits, read)):
@@ -95,10 +103,11 @@ def fits_table(fits: list[Any], horizon: float) -> Table:
     for fit in fits:
         figures = "".join(f"\n{interval_in_words(fit, p)}" for p in fit.model.parameters)
         corrected = "unknown" if math.isnan(fit.aicc) else f"{fit.aicc:.1f}"
+        forecast = f"peak {amount(fit.peak * 3600)}/h\nat {duration(fit.peak_time)}\n{amount(fit.total)} in all"
         table.add_row(
             Text.assemble((fit.model.name, "bold"), figures),
             f"rms {percent(fit.rms)}\nAICc {corrected}",
-            f"peak {amount(fit.peak * 3600)}/h\nat {duration(fit.peak_time)}\n{amount(fit.total)} in all",
+            forecast if fit.forecasts else "no forecast:\nit has no end",
         )
     return table
 
@@ -110,7 +119,7 @@ def draw_fits(counts: Any, fits: list[Any], horizon: float, seed: int, path: Pat
     from sim.plots.fit import fit_figure
     from sim.plots.saving import write_figure
 
-    write_figure(fit_figure(counts, fits, fan_of_futures(fits[0], np.linspace(0.0, horizon, 401), seed)), path)
+    write_figure(fit_figure(counts, fits, fan_of_futures(fits, np.linspace(0.0, horizon, 401), seed)), path)
 
 
 @demand_app.command("import")

@@ -43,7 +43,7 @@ def run(
     HTML report.
     """
     from sim.engine.simulate import chosen, simulate
-    from sim.results.storms import rule_sentences
+    from sim.results.retry_rules import rule_sentences
     from sim.results.verdict import sentences, verdict
     from sim.scenario.load import load
     from sim.studies.unlimited import with_demand
@@ -82,7 +82,7 @@ def compare(
     the first seed and an HTML report.
     """
     from sim.report.ranking import gives_and_costs, ranking
-    from sim.results.storms import rule_sentences
+    from sim.results.retry_rules import rule_sentences
     from sim.results.verdict import sentences, verdict
     from sim.scenario.load import load
     from sim.studies.choice import choice

@@ -24,6 +24,7 @@ def rescue(
     playbook: Annotated[str, typer.Option(help="The playbook that begins late.")],
     seeds: Annotated[int, typer.Option(min=1, help="Runs at each instant; most of them must be saved.")] = 5,
     by: Annotated[str, typer.Option(help="How precisely to find the instant, like 1min.")] = "1 min",
+    keep: Annotated[str | None, typer.Option(help="The share of images in time to be kept, like 95%.")] = None,
     override: Override = None,
     sets: Sets = None,
     processes: Processes = None,
@@ -32,21 +33,22 @@ def rescue(
 ) -> None:
     """Find the latest instant at which a playbook still saves a run.
 
-    Each step of the playbook comes into force at that instant or later. A run is saved if at its end nine of ten first
-    requests are served again. The ends and the quarters of the run are tried first; then the instant at which the
-    answer changes is found by bisection.
+    Each step of the playbook comes into force at that instant or later. A run is saved if, while there is trouble, it
+    keeps nine tenths (--keep) of the images that are in time without the trigger: without faults, and without the
+    spike. A scenario without a trigger is judged by its definition of alive. The ends and the quarters of the run are
+    tried first; then the instant at which the answer changes is found by bisection.
     """
     from sim.plots.saving import write_figure
     from sim.plots.storms import rescue_figure
     from sim.scenario.load import load
     from sim.studies.rescue import rescue as find
-    from sim.studies.rescue import sentences
+    from sim.studies.rescue_sentences import sentences
 
     refuse_places(figure, out)
-    loaded, step = load(scenario, override=override, sets=parsed(sets)), read_step(by)
+    loaded, step, least = load(scenario, override=override, sets=parsed(sets)), read_step(by), read_share(keep)
     ready()
     with progress_bar(f"{loaded.title}: {playbook}") as report:
-        found = find(loaded, playbook, seeds=seeds, by=step, processes=processes, progress=report)
+        found = find(loaded, playbook, seeds=seeds, by=step, keep=least, processes=processes, progress=report)
     console = Console(highlight=False)
     console.print()
     for number, line in enumerate(sentences(found)):
@@ -149,19 +151,29 @@ def read_step(text: str) -> float:
     return step
 
 
-def rescue_table(found: Any) -> Table:
-    """The share of seeds saved by the instant at which the playbook began."""
-    from sim.results.dates import date_of
-    from sim.wording import duration
+def read_share(text: str | None) -> float | None:
+    """A share between 0 and 1, like 95%. Raises BadInput."""
+    if text is None:
+        return None
+    try:
+        return place(text, share=True)
+    except ValueError:
+        raise BadInput("this is not a share", key="keep", value=text, expected="like 95%") from None
 
-    table = Table("begins (UTC)", "after the start", "saved", title="Saved, by when the playbook begins")
-    for begins, saved in found.shares.itertuples(index=False):
+
+def rescue_table(found: Any) -> Table:
+    """The seeds saved, and the images lost, by the instant at which the playbook began."""
+    from sim.results.dates import date_of
+    from sim.wording import amount, duration
+
+    titles = ("begins (UTC)", "after the start", "saved", "images lost", "recovered at the end")
+    table = Table(*titles, title="Saved, by when the playbook begins")
+    for begins, saved, lost, recovered in found.shares.itertuples(index=False):
         last = begins >= found.run.horizon
         style = "bold" if begins == found.latest else None
         when = "never" if last else date_of(found.run, begins)
-        table.add_row(
-            when, "" if last else duration(begins), f"{round(saved * found.seeds)} of {found.seeds}", style=style
-        )
+        seeds = [f"{round(share * found.seeds)} of {found.seeds}" for share in (saved, recovered)]
+        table.add_row(when, "" if last else duration(begins), seeds[0], amount(max(0.0, lost)), seeds[1], style=style)
     return table
 
 

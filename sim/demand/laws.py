@@ -116,10 +116,10 @@ class CountLaw(NamedTuple):
 
 
 class FixedCount(Strict):
-    """Always the same number."""
+    """Always the same number. A large one, with endless patience, makes callers who always have a request in flight."""
 
     kind: Literal["fixed"]
-    requests: Annotated[Whole, Field(ge=1, le=1000)]
+    requests: Annotated[Whole, Field(ge=1, le=1_000_000)]
 
     @property
     def law(self) -> CountLaw:

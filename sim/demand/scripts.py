@@ -51,13 +51,15 @@ class Source(Strict):
 class Clients(Source):
     """Programs that call an API: each a renewal process with Gamma gaps, whether or not answers come.
 
-    Clients differ: rates are lognormal between them. ServeGen's 35 image clients have a rate-weighted CV of 2.2, and
-    the top one makes 13.5 % of all requests, the top ten 83 %.
+    Clients differ: their parts of the total are lognormal, and the total is always `clients` times `rate`. ServeGen's
+    35 image clients have a rate-weighted CV of 2.2, and the top one makes 13.5 % of all requests, the top ten 83 %.
     """
 
     kind: Literal["clients"]
     clients: Annotated[Whole, Field(ge=1, le=10**9)]
-    rate: Annotated[Rate, Field(gt=0, allow_inf_nan=False)] = Field(description="mean rate of one client")
+    rate: Annotated[Rate, Field(gt=0, allow_inf_nan=False)] = Field(
+        description="mean rate of one client; all together make `clients` times as many requests"
+    )
     cv: Annotated[Plain, Field(ge=0.05, le=20)] = Field(
         default=2.2,
         description="coefficient of variation of the gaps; 1 is a Poisson process",
@@ -65,7 +67,7 @@ class Clients(Source):
     )
     skew: Annotated[Plain, Field(ge=0, le=5)] = Field(
         default=1.5,
-        description="sigma of the logarithm of the clients' rates",
+        description="sigma of the logarithm of the clients' parts of the total",
         json_schema_extra={"source": "ServeGen: the top client of 35 makes 13.5 %", "provenance": "fitted"},
     )
     lasting: Seconds = Field(default=math.inf, json_schema_extra={"default": "never ends"})
@@ -84,11 +86,12 @@ class Clients(Source):
         rate = self.rate * (self.clients * scale / count)
         end = min(horizon, begins + self.lasting)
         begins = max(begins, 0.0)  # as busy at its first instant as ever: what was before leaves no trace
+        entities = [(number << 32) + client for client in range(count)]
+        paces = np.exp(self.skew * np.array([normal(seed, CLIENT, entity, 0) for entity in entities]))
+        rates = rate * paces / paces.mean()  # whoever is busier than others, the total is as stated
         times, persons = [], []
-        for client in range(count):
-            entity = (number << 32) + client
-            pace = math.exp(self.skew * normal(seed, CLIENT, entity, 0) - 0.5 * self.skew**2)
-            found = self.gaps(seed, entity, rate * pace, begins, end)
+        for client, entity in enumerate(entities):
+            found = self.gaps(seed, entity, float(rates[client]), begins, end)
             times.append(found)
             persons.append(np.full(len(found), client))
         instants, person = np.concatenate(times), np.concatenate(persons)

@@ -1,5 +1,6 @@
-"""Fitted signup curves against the counts they were fitted to, with the fan of futures of the best one."""
+"""Fitted signup curves against the counts they were fitted to, with the fan of futures."""
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -17,7 +18,7 @@ LONG = 10 * 86400.0  # seconds, from which days read better than hours
 
 
 def fit_figure(counts: Counts, fits: list[Fit], futures: Fan) -> Figure:
-    """Totals above, rates below. futures: of the first of `fits`, over the times to draw."""
+    """Totals above, rates below. futures: of these curves by their weight, over the times to draw."""
     figure, (above, below) = blank(5.6, rows=2)
     size, unit = (86400.0, "days") if futures.times[-1] > LONG else (HOUR, "hours")
     totals(counts, fits, futures, above, size)
@@ -34,7 +35,12 @@ def totals(counts: Counts, fits: list[Fit], futures: Fan, ax: Axes, size: float)
     """People so far: counted, fitted, and the fan; times in units of `size` seconds."""
     shade(ax, futures.times / size, futures.totals)
     for place, fit in enumerate(fits):
-        ax.plot(futures.times / size, fit.wave.cumulative(futures.times), label=fit.model.name, **look(place))
+        ax.plot(
+            futures.times / size,
+            drawn(fit, futures.times, fit.wave.cumulative),
+            label=fit.model.name,
+            **look(place),
+        )
     ax.plot(counts.times / size, counts.totals, "o", color=INK, markersize=4, label="counted", zorder=5)
     dress(ax, "People so far", "people")
     count_axis(ax)
@@ -48,11 +54,21 @@ def rates(counts: Counts, fits: list[Fit], futures: Fan, ax: Axes, size: float) 
     highest = max(float(counted.max()), float(futures.rates[-1].max()))
     shade(ax, futures.times / size, futures.rates * HOUR)
     for place, fit in enumerate(fits):
-        ax.plot(futures.times / size, fit.wave.rate_at(futures.times) * HOUR, label=fit.model.name, **look(place))
+        ax.plot(
+            futures.times / size,
+            HOUR * drawn(fit, futures.times, fit.wave.rate_at),
+            label=fit.model.name,
+            **look(place),
+        )
     ax.stairs(counted * HOUR, edges / size, color=INK, linewidth=1.0, label="counted", zorder=5)
     dress(ax, "Signups", "people per hour")
     count_axis(ax)
     ax.set_ylim(0, 1.15 * highest * HOUR)
+
+
+def drawn(fit: Fit, times: np.ndarray, curve: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
+    """A curve over time; one that is no forecast ends with the data."""
+    return curve(times if fit.forecasts else np.where(times <= fit.last, times, np.nan))
 
 
 def look(place: int) -> dict[str, Any]:

@@ -83,11 +83,13 @@ def rescue_figure(found: Rescue) -> Figure:
     axes.dress(ax, f"Runs that '{axes.plain(found.playbook)}' saves if it begins no earlier", "% of seeds")
     axes.date_axis(ax, run)
     ax.set_ylim(-4, 104)
-    if found.last < run.horizon:
-        ax.axvspan(float(axes.dates(run, found.last)), float(axes.dates(run, run.horizon)), color="#eeeeee", zorder=0.2)
+    begin, end = found.trouble
+    if begin == begin:
+        ax.axvspan(float(axes.dates(run, begin)), float(axes.dates(run, end)), color="#eeeeee", zorder=0.2)
+        where = (float(axes.dates(run, begin)), 1.0)
         ax.annotate(
-            "too late to tell",
-            (float(axes.dates(run, found.last)), 1.0),
+            "trouble without it",
+            where,
             (3, -9),
             ax.get_xaxis_transform(),
             "offset points",

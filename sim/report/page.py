@@ -14,8 +14,8 @@ from sim.report.origins import origins
 from sim.report.ranking import fairness_table, gives_and_costs, other_costs, ranking, ranking_of_runs
 from sim.results.energy_sentences import energy_sentences
 from sim.results.pool_verdict import PoolVerdict
+from sim.results.retry_rules import rule_sentences
 from sim.results.run import Run
-from sim.results.storms import rule_sentences
 from sim.results.verdict import Verdict, sentences, verdict, warnings
 from sim.studies.choice import choice
 from sim.studies.compare import Comparison

@@ -104,17 +104,31 @@ def feature_entry(scenario: Scenario, feature: Feature) -> dict[str, Any]:
 
 
 def behaviour_entry(scenario: Scenario) -> dict[str, Any]:
-    """The inputs of the rules on retries: median patience in seconds (None: endless), and how an ask is tried again."""
+    """The inputs of the rules on retries: median patience in seconds (None: endless), and how an ask is tried again.
+
+    retrying: the pools that get requests of people, or of programs, that try again.
+    """
     retry, patience = scenario.behaviour.retry, scenario.behaviour.patience.law
     median = float(quantile(*patience, 0.5))
     return {
         "median_patience": median if math.isfinite(median) else None,
+        "retrying": retrying(scenario),
         "retries": {
             "at_most": retry.at_most,
             "probability": retry.probability,
             "after_leaving": retry.after_leaving,
         },
     }
+
+
+def retrying(scenario: Scenario) -> list[str]:
+    """The pools that get requests of somebody who tries again."""
+    demand = scenario.demand
+    programs = [source for source in [*demand.clients, *demand.traces] if source.retries]
+    named = {feature for one in programs for feature in (one.feature, *getattr(one, "features", {}).values())}
+    anything = bool(demand.waves) or "" in named
+    pools = [f.pool for name, f in scenario.features.items() if name in named or (anything and f.share > 0)]
+    return [pool for pool in scenario.pools if pool in pools]
 
 
 def word_of_mouth_entry(scenario: Scenario) -> dict[str, float] | None:

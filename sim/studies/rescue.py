@@ -1,35 +1,90 @@
-"""The point of no return: the latest instant at which a playbook can start and still save a run."""
+"""The point of no return: the latest instant at which a playbook can start and still save a run.
+
+A run is judged by all that it loses, and not by how it ends: its images in time are held against those of the same
+people without the trigger. A scenario without a trigger is judged by its own definition of alive.
+"""
 
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import NamedTuple
 
+import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from sim.engine.many import Task, simulate_all
 from sim.engine.parallel import Progress
 from sim.engine.simulate import chosen
 from sim.errors import BadInput
 from sim.policies.playbook import Step
-from sim.results.dates import date_of
+from sim.policies.supply import ScheduledCapacity
+from sim.results.metrics import counted
 from sim.results.run import Run
-from sim.results.storms import LAST_PART, recovered, rules
+from sim.results.storms import ENOUGH, HEALTHY, recovered
+from sim.results.timeline import DECIDED, IN_TIME
+from sim.results.verdict import life
 from sim.scenario.scenario import Scenario
-from sim.wording import duration, percent
+from sim.wording import names_in_words
+
+Floats = NDArray[np.float64]
 
 SHORT = 5.0  # seconds of work at one instant, below which starting processes does not pay
 LOOKS = 4  # parts of the horizon looked at first, so that an answer that changes more than once is noticed
+PARTS = 48  # of the horizon, in which trouble is looked for
+HALF = 0.5  # of what a playbook can save: one that saves as much still saves the run
+LITTLE = 0.1  # of what is lost: a playbook that can save no more than that saves nobody
+
+
+class Images(NamedTuple):
+    """Images in time and images wanted (those that can be judged) in each part of a run, at full scale."""
+
+    in_time: Floats
+    wanted: Floats
+    enough: float  # the least in a part by which it can be judged
+    recovered: bool
+    alive: bool  # by the scenario's definition
+
+
+@dataclass(frozen=True)
+class Standard:
+    """What a run is held against, by seed.
+
+    promised: images that should come in time; trouble: the parts of the horizon in which the run without the playbook
+    keeps too few of them; limits: the most that a saved run loses (nan: the definition of alive decides).
+    """
+
+    promised: list[Floats]
+    trouble: list[NDArray[np.bool_]]
+    limits: list[float]
+
+    def lost(self, number: int, found: Images) -> float:
+        """The images in time that one seed's run loses against what was promised."""
+        return float(self.promised[number].sum() - found.in_time.sum())
+
+    def saves(self, number: int, found: Images) -> bool:
+        """Whether a run loses no more than its limit."""
+        limit = self.limits[number]
+        return found.alive if math.isnan(limit) else self.lost(number, found) <= limit
+
+    def share_saved(self, found: list[Images]) -> float:
+        return float(np.mean([self.saves(number, one) for number, one in enumerate(found)]))
+
+    def mean_lost(self, found: list[Images]) -> float:
+        return float(np.mean([self.lost(number, one) for number, one in enumerate(found)]))
 
 
 @dataclass(frozen=True)
 class Rescue:
-    """How a run ends, by the instant at which the playbook begins (seconds).
+    """What a run loses, by the instant at which the playbook begins (seconds).
 
-    shares: one row per instant: begins, saved (share of the seeds that have recovered by the horizon); the last row is
-    the horizon, that is, never. latest, too_late: the neighbouring instants between which the answer changes (nan if it
-    does not). room: how long before the end a playbook must begin for a recovery to show: a tenth of the run, and the
-    time that the longest queue takes to clear.
+    shares: one row per instant: begins, saved (share of the seeds), lost (images in time, mean over the seeds, at full
+    scale), recovered (share of the seeds that serve people again at the end); the last row is the horizon, that is,
+    never. latest, too_late: the neighbouring instants between which the answer changes (nan if it does not). trigger:
+    in words, empty where there is none; keep: the share to be kept, where one was given; at_stake: images promised in
+    the trouble (without a trigger, in all), mean over seeds; trouble: its beginning and end in the first seed (nan:
+    none).
     """
 
     playbook: str
@@ -37,8 +92,10 @@ class Rescue:
     seeds: int
     latest: float
     too_late: float
-    room: float
-    last: float  # the latest instant that leaves that room
+    trigger: str
+    keep: float | None
+    at_stake: float
+    trouble: tuple[float, float]
     run: Run  # of the first seed, without the playbook
 
     @property
@@ -54,97 +111,168 @@ def rescue(
     *,
     seeds: int = 5,
     by: float = 60.0,
+    keep: float | None = None,
     processes: int | None = None,
     progress: Progress | None = None,
 ) -> Rescue:
     """Bisect the instant at which a playbook comes into force, to within `by` seconds.
 
     Each step begins at that instant, or at its own `from` where that is later; its `until` stays; `always` is in force
-    throughout. A run is saved if it has recovered at the end (see results.storms); an instant saves if most seeds are
-    saved. Both ends and the quarters are looked at first, then the change between two of them is bisected. Raises
-    BadInput for an unknown playbook, or one without a step to delay.
+    throughout, and so are faults in the playbook. The trigger is every fault and every spike beside other demand. A
+    run is saved if it loses, against the run without the trigger, so little that the playbook saves half of what it
+    can; or, where `keep` is given, if it keeps that share of the images at stake. Without a trigger the scenario's
+    definition of alive decides, or `keep` of all images wanted. An instant saves if most seeds are saved. Both ends and
+    the quarters are looked at first, then the change between two of them is bisected. Raises BadInput for an unknown
+    playbook, or one without a step to delay.
     """
-    name, steps = chosen(scenario, playbook)
-    if not steps:
+    name, _ = chosen(scenario, playbook)
+    if all(is_fault(step, scenario) for step in scenario.playbooks[name]):
         raise BadInput("this playbook does nothing, so it saves nobody", key="playbook", value=name, expected="steps")
     if not 0 < by < math.inf or seeds < 1:
         raise BadInput("a rescue takes a step above 0 and a seed or more", key="by", value=by, expected="like '1min'")
-    known: dict[float, float] = {}
-    rounds = LOOKS + 1 + max(1, math.ceil(math.log2(max(scenario.horizon / LOOKS / by, 2))))
+    if keep is not None and not 0 < keep < 1:
+        raise BadInput("a part of the images is to be kept", key="keep", value=keep, expected="between 0 and 1")
+    known: dict[float, list[Images]] = {}
+    rounds = LOOKS + 3 + max(1, math.ceil(math.log2(max(scenario.horizon / LOOKS / by, 2))))
+
+    def report(share: float) -> None:
+        if progress is not None:
+            progress(min(1.0, (len(known) + share) / rounds))
+
+    def runs(changed: Scenario) -> list[Images]:
+        tasks = [Task(changed, name, seed) for seed in range(1, seeds + 1)]
+        return [found for found, _ in simulate_all(tasks, images, processes=together, progress=report)]
 
     def look(instants: Sequence[float]) -> None:
-        def report(share: float) -> None:
-            if progress is not None:
-                progress(min(1.0, (len(known) + share * len(instants)) / rounds))
-
-        late = [(begins, delayed(scenario, name, begins)) for begins in instants]
-        tasks = [Task(changed, name, seed) for _, changed in late for seed in range(1, seeds + 1)]
-        found = simulate_all(tasks, recovered, processes=together, progress=report)
-        for number, begins in enumerate(instants):
-            known[begins] = sum(saved for saved, _ in found[number * seeds : (number + 1) * seeds]) / seeds
+        for begins in instants:
+            known[begins] = runs(delayed(scenario, name, begins))
 
     never = Task(delayed(scenario, name, scenario.horizon), name, keep=True)
-    ((_, without),) = simulate_all([never], recovered)
+    ((_, without),) = simulate_all([never], images)
     assert without is not None
     # Processes take seconds to start, in every round.
     together = 1 if without.manifest["wall_seconds"] * seeds < SHORT else processes
     look([scenario.horizon * part / LOOKS for part in range(LOOKS + 1)])
-    latest, too_late = turn(known)
+    names = triggers(scenario, name)
+    calm = runs(without_triggers(scenario, name)) if names else known[scenario.horizon]
+    standard = standard_of(bool(names), keep, calm, known[scenario.horizon], list(known.values()))
+
+    def turn() -> tuple[float, float]:
+        return turning_point({begins: standard.share_saved(found) for begins, found in known.items()})
+
+    latest, too_late = turn()
     while too_late - latest > by:  # false where it does not turn
         look([(latest + too_late) / 2])
-        latest, too_late = turn(known)
-    shares = pd.DataFrame(sorted(known.items()), columns=["begins", "saved"])
-    room = room_of(without)
-    return Rescue(name, shares, seeds, latest, too_late, room, max(0.0, scenario.horizon - room), without)
+        latest, too_late = turn()
+    rows = [
+        (begins, standard.share_saved(found), standard.mean_lost(found), np.mean([one.recovered for one in found]))
+        for begins, found in sorted(known.items())
+    ]
+    return Rescue(
+        playbook=name,
+        shares=pd.DataFrame(rows, columns=["begins", "saved", "lost", "recovered"]),
+        seeds=seeds,
+        latest=latest,
+        too_late=too_late,
+        trigger=names_in_words(names),
+        keep=keep,
+        at_stake=float(np.mean([at_stake(*both) for both in zip(standard.promised, standard.trouble, strict=True)])),
+        trouble=span(standard.trouble[0], scenario.horizon) if names else (math.nan, math.nan),
+        run=without,
+    )
 
 
-def turn(known: dict[float, float]) -> tuple[float, float]:
+def images(run: Run) -> Images:
+    """The images in time and wanted of one run, part by part."""
+    counts = counted(run, np.linspace(0.0, run.horizon, PARTS + 1)).counts.sum(axis=(1, 2)) / run.scale
+    return Images(counts[:, IN_TIME], counts[:, DECIDED], ENOUGH / run.scale, recovered(run), life(run).alive)
+
+
+def standard_of(
+    triggered: bool, keep: float | None, calm: list[Images], hit: list[Images], looks: list[list[Images]]
+) -> Standard:
+    """The standard from the runs without the trigger, those without the playbook, and those at the instants looked at.
+
+    Without a trigger all images are at stake.
+    """
+    promised = [found.in_time if triggered else found.wanted for found in calm]
+    least = HEALTHY if keep is None else keep
+    trouble = [
+        (should >= found.enough) & (found.in_time < least * should) if triggered else np.ones(PARTS, dtype=bool)
+        for should, found in zip(promised, hit, strict=True)
+    ]
+    limits = []
+    for number, (should, where) in enumerate(zip(promised, trouble, strict=True)):
+        lost = [float(should.sum() - found[number].in_time.sum()) for found in looks]
+        worst, best = float(should.sum() - hit[number].in_time.sum()), min(lost)
+        if not where.any():
+            limits.append(math.inf)
+        elif keep is not None:
+            limits.append((1 - keep) * at_stake(should, where))
+        elif not triggered:
+            limits.append(math.nan)
+        else:
+            limits.append(worst - HALF * (worst - best) if worst - best > LITTLE * worst else -math.inf)
+    return Standard(promised, trouble, limits)
+
+
+def at_stake(promised: Floats, trouble: NDArray[np.bool_]) -> float:
+    """The images promised in the parts in which there is trouble."""
+    return float(promised[trouble].sum())
+
+
+def span(flags: NDArray[np.bool_], horizon: float) -> tuple[float, float]:
+    """The first and the last seconds of the parts that are flagged."""
+    places = np.flatnonzero(flags)
+    if not len(places):
+        return math.nan, math.nan
+    return horizon * float(places[0]) / PARTS, horizon * float(places[-1] + 1) / PARTS
+
+
+def turning_point(known: dict[float, float]) -> tuple[float, float]:
     """The last instant that saves the run and the next, which does not; nan where all save it, or none."""
     saving = [begins for begins, share in known.items() if share > 0.5]
     late = [begins for begins in known if saving and begins > max(saving)]
     return (max(saving), min(late)) if late else (math.nan, math.nan)
 
 
-def room_of(run: Run) -> float:
-    """Seconds before the horizon in which a rescue can no longer show."""
-    longest = max((one.recovery for one in rules(run)), default=0.0)
-    return run.horizon / LAST_PART + (longest if math.isfinite(longest) else 0.0)
+def is_fault(step: Step, scenario: Scenario) -> bool:
+    """Whether a step is a loss of capacity: a fault, or fewer GPUs than the pool has, for a while."""
+    policy = step.policy
+    if isinstance(policy, ScheduledCapacity) and policy.pool in scenario.pools:
+        return policy.gpus < scenario.pools[policy.pool].gpus and math.isfinite(scenario.seconds(step.until))
+    return policy.advice.family == "faults"
+
+
+def spikes(scenario: Scenario) -> list[int]:
+    """The places of the spikes in the list of waves, where there is other demand beside them."""
+    demand = scenario.demand
+    found = [number for number, wave in enumerate(demand.waves) if wave.kind == "spike"]
+    return found if len(found) < len(demand.waves) + len(demand.clients) + len(demand.traces) else []
+
+
+def triggers(scenario: Scenario, playbook: str) -> list[str]:
+    """What is taken for the trigger of trouble, in words: spikes, and faults."""
+    waves = [scenario.demand.waves[number] for number in spikes(scenario)]
+    faults = [step.policy for step in [*scenario.always, *scenario.playbooks[playbook]] if is_fault(step, scenario)]
+    return [*(f"'{wave.name or 'spike'}'" for wave in waves), *dict.fromkeys(f"'{fault.kind}'" for fault in faults)]
+
+
+def without_triggers(scenario: Scenario, playbook: str) -> Scenario:
+    """The scenario without faults, spikes, or the playbook."""
+    calm = {f"demand.waves.{number}.times": 0 for number in spikes(scenario)}
+    always = [step for step in scenario.always if not is_fault(step, scenario)]
+    return scenario.with_(**calm, always=always, playbooks={playbook: []})
 
 
 def delayed(scenario: Scenario, playbook: str, begins: float) -> Scenario:
-    """The scenario with a playbook that does nothing before an instant, seconds after the start."""
+    """The scenario with a playbook that does nothing before an instant, seconds after the start; its faults stay."""
     steps = [later(step, scenario, begins) for step in scenario.playbooks[playbook]]
     return scenario.with_(playbooks={playbook: [step for step in steps if step is not None]})
 
 
 def later(step: Step, scenario: Scenario, begins: float) -> Step | None:
     """One step, starting no earlier than an instant; None where its own end comes before."""
-    if scenario.seconds(step.from_) >= begins:
+    if is_fault(step, scenario) or scenario.seconds(step.from_) >= begins:
         return step
     return step.model_copy(update={"from_": begins}) if begins < scenario.seconds(step.until) else None
-
-
-def sentences(found: Rescue) -> list[str]:
-    """The answer for a person on call."""
-    saved = found.shares.set_index("begins")["saved"]
-    horizon, name = float(saved.index[-1]), found.playbook
-    if saved.iloc[-1] > 0.5:
-        lines = [f"NOTHING TO SAVE: without '{name}', {percent(saved.iloc[-1])} of the runs recover by themselves."]
-    elif (saved <= 0.5).all():
-        lines = [f"NEVER: '{name}' does not save the run at any instant looked at, not even from its beginning."]
-    elif found.too_late > found.last:
-        lines = [
-            f"AT ANY TIME: '{name}' saves the run whenever it begins, up to {date_of(found.run, found.latest)} UTC; "
-            f"the last {duration(horizon - found.latest)} before the horizon are too short to show a recovery."
-        ]
-    else:
-        lines = [
-            f"UNTIL {date_of(found.run, found.latest)} UTC, {duration(found.latest)} after the start, '{name}' saves "
-            f"the run; started at {date_of(found.run, found.too_late)} UTC it does not."
-        ]
-    if found.back_and_forth:
-        lines.append(
-            "NOT MONOTONE: at some instants it saves the run although at an earlier one it does not; see the table. "
-            "Between the instants looked at there may be more."
-        )
-    return lines

@@ -11,7 +11,8 @@ from sim.engine.parallel import Progress
 from sim.engine.simulate import chosen
 from sim.errors import BadInput
 from sim.results.manifest import feature_entry
-from sim.results.storms import recovered, stable_load
+from sim.results.retry_rules import stable_load
+from sim.results.storms import recovered
 from sim.scenario.scenario import Scenario
 
 

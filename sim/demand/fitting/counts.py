@@ -1,7 +1,8 @@
 """Counts of people over time, read from a table and checked row by row, as a cumulative count from zero.
 
 Times are timestamps, durations ('2 h') or plain numbers under a column named after their unit ('hours'). Counts are
-cumulative or of each interval. Lines that begin with '#' are comments.
+cumulative or of each interval; a cumulative count may stand on a base, the people who were there before. Lines that
+begin with '#' are comments.
 """
 
 import math
@@ -13,6 +14,7 @@ from typing import Literal
 
 import numpy as np
 import pyarrow as pa
+from numpy.typing import NDArray
 
 from sim.errors import BadInput
 from sim.tables.columns import Column, read_columns, require
@@ -27,32 +29,50 @@ TIME_WORDS = {"time", "times", "timestamp", "date", "datetime", "when", "elapsed
 STOCK_WORDS = {"cumulative", "cum", "total", "totals", "all", "users", "people", "accounts", "members"}
 FLOW_WORDS = {"new", "per", "added", "daily", "hourly", "weekly", "interval", "increment", "delta"}
 VALUE_WORDS = STOCK_WORDS | FLOW_WORDS | {"count", "counts", "signups", "registrations", "downloads", "value", "n"}
+FEW = 0.2  # of the steps of a cumulative count: as many falls may be corrections
+SMALL = 0.1  # of the count before: a correction is no larger
+STEADY = 0.05  # from row to row: a stock whose changes are all smaller is no count of intervals
+MOSTLY = 0.8  # of the last count: a first count as large as that was not reached from nothing
 PLAIN_NUMBER = r"^[+-]?[\d.,_]+([eE][+-]?\d+)?$"  # with separators of thousands
 
 
 @dataclass(frozen=True)
 class Counts:
-    """A cumulative count: `totals` people by `times`, seconds after the beginning, both ascending and above 0.
+    """A cumulative count: `totals` people by `times`, seconds after the beginning (ascending), all above 0.
 
-    taken: how the file's numbers were understood, in words; start: the beginning, where the file or the caller says.
+    Totals are over the base, and ascend but for corrections. taken: how the file's numbers were understood, in words;
+    start: the beginning, where the file or the caller says; base: the people who were there before.
     """
 
     times: Floats
     totals: Floats
     taken: str = ""
     start: datetime | None = None
+    base: float = 0.0
+
+    @property
+    def counted(self) -> float:
+        """The people over the base by the last count."""
+        return float(self.totals[-1])
 
     def __len__(self) -> int:
         return len(self.times)
 
 
 def read_counts(
-    path: Path, *, time: str = "", value: str = "", counts: Kind | None = None, start: datetime | None = None
+    path: Path,
+    *,
+    time: str = "",
+    value: str = "",
+    counts: Kind | None = None,
+    start: datetime | None = None,
+    base: float | None = None,
 ) -> Counts:
     """The counts of a table. Raises BadInput that names the row for anything that is not clean.
 
     time, value: names of columns, found by name if not given; counts: what kind they are, recognised if not given;
-    start: when it began (UTC), needed for timestamps of cumulative counts unless the first of these is 0.
+    start: when it began (UTC); base: people who were there before. Where neither is given, a first row that is the
+    beginning of all and has people is the base. Small falls of a cumulative count are corrections: growth is net.
     """
     path = Path(path)
     time, value = columns_of_counts(column_names(path, without_comments), time, value, path)
@@ -63,13 +83,82 @@ def read_counts(
     times, begins = since_start(at, instants_of(at), start)
     refuse_disorder(at, times)
     if taken == "interval":
+        if base:
+            raise BadInput("counts of intervals have no base", file=path, key="--base", value=base)
+        refuse_stock(found, numbers)
         return without_nobody(at, *summed(at, times, numbers), why, begins)
-    fell = np.append(False, np.diff(numbers) < 0)
-    found.refuse(fell, "a count not below the one before; or --counts interval", "a cumulative count fell")
-    if times[0] == 0 and numbers[0] > 0:
-        expected = "a row of 0 at the beginning, or --start with the date and time at which it began"
-        raise found.wrong(0, expected, "people are counted already at the very beginning")
-    return without_nobody(at, times, numbers, why, begins)
+    found.refuse(
+        np.append(False, falls_in(numbers)) & (not corrected(numbers)),
+        "a cumulative count with few and small falls (corrections); or --counts interval, if each row counts its own",
+        "a cumulative count fell",
+    )
+    under = base_of(found, times, numbers, base)
+    grown = numbers - under
+    below = np.append(False, grown[1:] < 0) if times[0] == 0 else grown < 0
+    found.refuse(below, f"at least {under:,.0f}", "a count is below the base")
+    said = " ".join([why, *base_said(under, given=base is not None), *falls_said(at, numbers)])
+    return without_nobody(at, times, grown, said, begins, under)
+
+
+def base_of(found: Column, times: Floats, numbers: Floats, given: float | None) -> float:
+    """The people who were there before: as given, or those of a first row that is the beginning of all."""
+    if given is not None:
+        if times[0] == 0 and numbers[0] != given:
+            raise found.wrong(0, f"{given:,.0f}, as --base says", "another number is counted at the very beginning")
+        return given
+    if times[0] == 0:
+        return float(numbers[0])
+    if len(numbers) >= 3 and numbers[0] >= MOSTLY * numbers[-1]:
+        share = f"{100 * numbers[0] / numbers[-1]:.3g} %"
+        expected = "--base with the people who were there before, like 9.7M; or --base 0, if it began from nothing"
+        raise found.wrong(0, expected, f"{share} of the last count are there in the first row")
+    return 0.0
+
+
+def falls_in(numbers: Floats) -> NDArray[np.bool_]:
+    """At which steps a count falls."""
+    return np.asarray(np.diff(numbers) < 0)
+
+
+def corrected(numbers: Floats) -> bool:
+    """Whether the falls of a count are few and small enough for corrections: deletions, or a recount."""
+    falls, steps = falls_in(numbers), np.diff(numbers)
+    few = falls.sum() <= FEW * len(steps)
+    return bool(few and np.all(-steps[falls] <= SMALL * numbers[:-1][falls]))
+
+
+def base_said(base: float, *, given: bool) -> list[str]:
+    if base == 0:
+        return []
+    known = "as --base says" if given else "the first row; --start or --base says otherwise"
+    return [f"The base is {base:,.0f} people who were there before ({known}): fitted are those who come on top."]
+
+
+def falls_said(at: Column, numbers: Floats) -> list[str]:
+    """The corrections of a cumulative count in words."""
+    falls, steps = np.flatnonzero(falls_in(numbers)), np.diff(numbers)
+    if not len(falls):
+        return []
+    each = [f"by {-steps[k]:,.0f} at {at.texts[int(k) + 1].as_py()}" for k in falls]
+    if len(each) == 1:
+        return [f"The count falls once, {each[0]}: taken as a correction, so that growth is net of it."]
+    return [
+        f"The count falls {len(each)} times, {', '.join(each)}: taken as corrections, so that growth is net of them."
+    ]
+
+
+def refuse_stock(found: Column, numbers: Floats) -> None:
+    """A column named like a stock that hardly changes is one: its sum would count everybody in every row."""
+    named = set(words_in(found.name))
+    if len(numbers) < 3 or not STOCK_WORDS & named or FLOW_WORDS & named:
+        return
+    if np.all(np.abs(np.diff(numbers)) < STEADY * numbers[:-1]):
+        expected = (
+            f"--counts cumulative, and --base with what was there before; the sum of the rows would be "
+            f"{numbers.sum():,.0f} people. If each row does count its own, name the column 'new {found.name}'"
+        )
+        message = "these are no counts of intervals: they hardly change from row to row, as the size of a stock"
+        raise BadInput(message, file=found.file, key="--counts", value="interval", expected=expected)
 
 
 def words_in(name: str) -> list[str]:
@@ -109,11 +198,11 @@ def kind_of_counts(name: str, numbers: Floats, given: Kind | None) -> tuple[Kind
     if given is not None:
         return given, f"The counts are taken as {given}, as requested."
     stock, flow = STOCK_WORDS & set(words_in(name)), FLOW_WORDS & set(words_in(name))
-    falls = bool(np.any(np.diff(numbers) < 0))
+    falls = bool(falls_in(numbers).any())
     if flow:
         return "interval", f"The counts are taken as those of each interval, since the column is named {name!r}."
-    if stock or not falls:
-        why = f"the column is named {name!r}" if stock else "they never fall"
+    if stock or not falls or corrected(numbers):
+        why = f"the column is named {name!r}" if stock else "they hardly ever fall" if falls else "they never fall"
         return "cumulative", f"The counts are taken as cumulative, since {why}; --counts interval says otherwise."
     return "interval", "The counts are taken as those of each interval, since they fall; --counts says otherwise."
 
@@ -168,9 +257,11 @@ def summed(at: Column, times: Floats, numbers: Floats) -> tuple[Floats, Floats]:
     return np.append(times[1:], 2 * times[-1] - times[-2]), np.cumsum(numbers)
 
 
-def without_nobody(at: Column, times: Floats, totals: Floats, taken: str, start: datetime | None) -> Counts:
+def without_nobody(
+    at: Column, times: Floats, totals: Floats, taken: str, start: datetime | None, base: float = 0.0
+) -> Counts:
     """The counts without rows of 0 people, which have no logarithm and which a curve from 0 implies anyway."""
     some = totals > 0
     if not some.any():
         raise BadInput("nobody came in these data", file=at.file, expected="a count above 0")
-    return Counts(times[some], totals[some], taken, start)
+    return Counts(times[some], totals[some], taken, start, base)

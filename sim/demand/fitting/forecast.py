@@ -1,6 +1,7 @@
 """Consequences of a fitted signup curve: a fan of futures, plain sentences, and a demand block for a scenario."""
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -8,17 +9,25 @@ from numpy.typing import NDArray
 from scipy import stats
 
 from sim.demand.fitting.counts import Counts
-from sim.demand.fitting.fit import TINY, Fit, by_aicc
+from sim.demand.fitting.fit import (
+    ENOUGH_TO_CORRELATE,
+    TINY,
+    Fit,
+    by_aicc,
+    correlation_factor,
+    lag_one,
+    same_curve,
+    weights,
+)
 from sim.demand.fitting.growth_curves import Parameter
 from sim.model.streams import FIT, draws, normal
-from sim.wording import percent
+from sim.wording import names_in_words, percent
 
 Floats = NDArray[np.float64]
 
 QUANTILES = (0.025, 0.25, 0.5, 0.75, 0.975)
 FUTURES = 400
-ENOUGH_TO_CORRELATE = 10  # points
-SAME = 1e-3  # of the count: two curves closer than this are the same
+HELD = 83  # of 100 cases: six counts beyond the first 40, 60 and 80 % of each preset, by 12 counts off by 3 %
 UNITS = (("days", 86400.0), ("h", 3600.0), ("min", 60.0), ("s", 1.0))
 
 
@@ -31,41 +40,64 @@ class Fan:
     rates: Floats
 
 
-def fan_of_futures(fit: Fit, times: Floats, seed: int = 1) -> Fan:
-    """Quantiles over futures: the figures drawn from their joint t distribution, and one error a future.
+def fan_of_futures(fits: Fit | Sequence[Fit], times: Floats, seed: int = 1) -> Fan:
+    """Quantiles over futures: of each curve as many as it weighs, with figures drawn from their joint t distribution.
 
-    The error is a factor on the whole curve, since errors of a cumulative count are correlated. A figure at its bound,
-    or one that the data do not bound at all, is held at its estimate: the fan is then too narrow, and `sentences` names
-    the figure.
+    Each future has one error, a factor on the whole curve, since errors of a cumulative count are correlated; for the
+    same reason the spread of the figures grows (see `correlation_factor`). A figure at its bound, or one that the data
+    do not bound at all, is held at its estimate: `sentences` names the figure. No future is below what is counted, nor
+    above a market that is given.
     """
-    thetas, errors = joint_draws(fit, seed)
-    totals, rates = np.empty((2, FUTURES, len(times)))
+    fits = [fits] if isinstance(fits, Fit) else list(fits)
+    rows = [futures_of(fit, many, times, seed) for fit, many in zip(fits, futures_each(fits), strict=True) if many]
+    totals, rates = (np.concatenate(part) for part in zip(*rows, strict=True))
+    return Fan(times, *(np.quantile(part, QUANTILES, axis=0, method="inverted_cdf") for part in (totals, rates)))
+
+
+def futures_each(fits: list[Fit]) -> list[int]:
+    """The number of futures of each curve, by its weight; together they are FUTURES (largest remainders)."""
+    if len(fits) == 1:
+        return [FUTURES]
+    exact = FUTURES * np.array(weights(fits))
+    many = np.floor(exact).astype(int)
+    many[np.argsort(many - exact, kind="stable")[: FUTURES - many.sum()]] += 1
+    return [int(one) for one in many]
+
+
+def futures_of(fit: Fit, many: int, times: Floats, seed: int) -> tuple[Floats, Floats]:
+    """Totals and rates of some futures of one curve, one row each."""
+    thetas, errors = joint_draws(fit, many, seed)
+    totals, rates = np.empty((2, many, len(times)))
     for number, (theta, error) in enumerate(zip(thetas, errors, strict=True)):
-        wave = fit.model.wave(wave_figures(fit, theta))
+        wave = fit.model.wave(wave_figures(fit, theta), fit.market)
         with np.errstate(all="ignore"):
             totals[number], rates[number] = wave.cumulative(times) * error, wave.rate_at(times) * error
-    known = (np.clip(np.nan_to_num(rows), 0.0, 1 / TINY) for rows in (totals, rates))
-    return Fan(times, *(np.quantile(rows, QUANTILES, axis=0, method="inverted_cdf") for rows in known))
+    least = np.where(times >= fit.last, fit.counted, 0.0)
+    highest = min(fit.market, 1 / TINY)
+    return np.clip(np.nan_to_num(totals), least, highest), np.clip(np.nan_to_num(rates), 0.0, 1 / TINY)
 
 
-def joint_draws(fit: Fit, seed: int) -> tuple[Floats, Floats]:
+def joint_draws(fit: Fit, many: int, seed: int) -> tuple[Floats, Floats]:
     """Theta of each future, one row each, and the factor by which all its counts are off."""
     p, degrees = len(fit.free), fit.points - len(fit.free)
-    futures = np.arange(FUTURES)
+    futures = np.arange(many)
     wide = np.sqrt(degrees / stats.chi2.ppf(draws(seed, FIT, futures, p + 1), degrees))
-    normals = np.array([[normal(seed, FIT, number, k) for k in range(p + 1)] for number in range(FUTURES)])
-    sizes, turn = np.linalg.eigh(np.where(np.isfinite(fit.covariance), fit.covariance, 0.0))
+    normals = np.array([[normal(seed, FIT, number, k) for k in range(p + 1)] for number in range(many)])
+    spread_of = np.where(np.isfinite(fit.covariance), fit.covariance, 0.0) * correlation_factor(fit)
+    sizes, turn = np.linalg.eigh(spread_of)
     spread = normals[:, :p] * np.sqrt(np.maximum(sizes, 0.0)) @ turn.T
     errors = np.exp(np.clip(wide * fit.scatter * normals[:, p], -600, 600))
     return fit.theta + wide[:, None] * spread, errors
 
 
 def wave_figures(fit: Fit, theta: Floats) -> dict[str, float]:
-    """Figures of the wave for one theta; a shape stays within what the wave allows."""
+    """Figures of the wave for one theta; a shape stays within what the wave allows, a market above what is counted."""
     values = {**fit.values, **dict(zip(fit.free, np.exp(np.clip(theta, -600, 600)).tolist(), strict=True))}
     for p in fit.model.parameters:
         if p.unit == "number":
             values[p.name] = min(max(values[p.name], p.low), p.high)
+        if p.name == "people":
+            values[p.name] = max(values[p.name], fit.counted)
     return values
 
 
@@ -76,16 +108,43 @@ def sentences(fits: list[Fit], counts: Counts) -> list[str]:
     lines = [f"{best.model.name} fits best: off by {percent(best.rms)} (rms){f', against {rest}' if rest else ''}."]
     if others:
         lines.append(ranked_by(fits))
-    lines.append(counts.taken)
+    over = f", over a base of {counts.base:,.0f}" if counts.base > 0 else ""
+    lines += [counts.taken, f"By the last count {counts.counted:,.0f} people came{over}."]
     lines += same_curves(fits)
     lines += [line for fit in fits for line in unidentified(fit)]
-    if best.model.name in ("exponential", "linear"):
-        lines.append("This curve has no end of its own: its total is where the horizon cuts it off.")
+    lines += without_an_end(fits)
+    if len(fits) > 1:
+        lines.append(fan_in_words(fits))
     lines.append(
         "The intervals are optimistic: they take errors of cumulative counts as independent, though people in one "
         "count are in all later ones" + correlation_note(best)
     )
     return lines
+
+
+def without_an_end(fits: list[Fit]) -> list[str]:
+    """The curves that never end, and whether they are forecasts."""
+    names = names_in_words([fit.model.name for fit in fits if not fit.model.ends])
+    if not names or fits[0].market < math.inf:
+        return []
+    verb = "has" if " " not in names else "have"
+    if not any(fit.forecasts for fit in fits if not fit.model.ends):
+        return [f"{names} {verb} no end: a description of the data, and no forecast (--people, or --unbounded)."]
+    return [f"{names} {verb} no end: the total is where the horizon cuts it off (--unbounded)."]
+
+
+def fan_in_words(fits: list[Fit]) -> str:
+    """The curves in the fan by the share of its futures that is theirs."""
+    each = [
+        f"{fit.model.name} {percent(many / FUTURES)}"
+        for fit, many in zip(fits, futures_each(fits), strict=True)
+        if many
+    ]
+    rule = "AICc" if by_aicc(fits) else "the error per degree of freedom"
+    return (
+        f"The fan of futures holds curves by their weight ({rule}): {names_in_words(each)}. On the last parts of the "
+        f"shipped presets, held out, its 95 % held the truth in {HELD} of 100 cases: plan for more than it shows."
+    )
 
 
 def ranked_by(fits: list[Fit]) -> str:
@@ -98,20 +157,15 @@ def ranked_by(fits: list[Fit]) -> str:
 
 
 def same_curves(fits: list[Fit]) -> list[str]:
-    """Groups of models that draw one curve, like Bass and the logistic counted from zero."""
+    """Groups of models that draw one curve."""
     groups: list[list[Fit]] = []
     for fit in fits:
-        home = next((g for g in groups if np.all(np.abs(g[0].residuals - fit.residuals) < SAME)), None)
+        home = next((g for g in groups if same_curve(g[0], fit)), None)
         if home is None:
             groups.append([fit])
         else:
             home.append(fit)
     return [f"{names_in_words([f.model.name for f in g])} are the same curve here." for g in groups if len(g) > 1]
-
-
-def names_in_words(names: list[str]) -> str:
-    """'a', 'a and b', 'a, b and c'."""
-    return " and ".join(", ".join(names).rsplit(", ", 1))
 
 
 def unidentified(fit: Fit) -> list[str]:
@@ -135,12 +189,6 @@ def correlation_note(fit: Fit) -> str:
     if fit.points < ENOUGH_TO_CORRELATE:
         return "."
     return f" (the correlation from one error to the next is {lag_one(fit.residuals):.2f})."
-
-
-def lag_one(residuals: Floats) -> float:
-    """The correlation of each residual with the next; 0 where all are equal."""
-    centred = residuals - residuals.mean()
-    return float(np.sum(centred[1:] * centred[:-1]) / max(float(np.sum(centred**2)), TINY))
 
 
 def interval_in_words(fit: Fit, parameter: Parameter) -> str:
@@ -172,10 +220,17 @@ def three_figures(value: float) -> str:
 def demand_block(fit: Fit, counts: Counts, horizon: float) -> str:
     """The fitted wave as YAML for a scenario, six figures exact; it begins with the scenario unless `from` is added."""
     lines = ["demand:", f"  - kind: {fit.model.kind}", "    name: fitted"]
+    if counts.base > 0:
+        lines.insert(1, f"  # new people, over a base of {counts.base:,.0f} who were there before")
     if counts.start is not None:
         lines.insert(1, f"  # the data begin {counts.start:%Y-%m-%d %H:%M} UTC; say so with 'from' if it matters")
     lines += [f"    {p.name}: {scenario_value(fit.values[p.name], p.unit)}" for p in fit.model.parameters]
-    if fit.model.kind == "exponential":  # growth without an end fits these data, not the years after
+    if not fit.model.ends and fit.market < math.inf:
+        if fit.model.kind == "exponential":
+            lines.append(f"    people: {six_figures(fit.market)}")
+        else:
+            lines.append(f"    lasting: {duration(fit.market / fit.values['rate'])}")
+    elif not fit.model.ends:  # growth without an end fits these data, not the years after
         lines.append(f"    lasting: {duration(horizon)}")
     return "\n".join(lines) + "\n"
 

@@ -1,9 +1,12 @@
 """The signup curves that can be fitted to counts: each is a wave of a scenario, with bounds and starts for its figures.
 
+Two of them have no end of their own: growth without a ceiling, and a straight line. They end where a market is given.
+
 Bounds and starts are in units of the data (their last total, their span), so that they suit a launch of hours as
 well as one of months.
 """
 
+import math
 from dataclasses import dataclass
 from typing import Any, Protocol, get_args
 
@@ -29,8 +32,8 @@ class Curve(Protocol):
 class Parameter:
     """One figure of a curve: `unit` is 'people', 'time', 'per time', 'people per time' or 'number'.
 
-    low, high: bounds; starts: where the search begins; all in units of the data. limits: what the wave's schema allows,
-    in people and seconds.
+    low, high: bounds; starts: where the search begins; floor: the least that is reported; all in units of the data.
+    limits: what the wave's schema allows, in people and seconds.
     """
 
     name: str
@@ -39,6 +42,7 @@ class Parameter:
     high: float
     starts: tuple[float, ...]
     limits: tuple[float, float] = (0.0, np.inf)
+    floor: float = 0.0
 
     def size(self, last: float, span: float) -> float:
         """The unit of the data for this figure: `last` people in all, `span` seconds."""
@@ -59,13 +63,25 @@ class Model:
         """The wave's name in a scenario."""
         return str(get_args(self.curve.model_fields["kind"].annotation)[0])
 
-    def wave(self, values: dict[str, float]) -> Any:
-        """The wave (a Curve) of these figures, unchecked: a search asks for thousands of them."""
-        return self.curve.model_construct(**values)  # type: ignore[arg-type]
+    @property
+    def ends(self) -> bool:
+        """Whether the curve has a market of its own."""
+        return any(p.name == "people" for p in self.parameters)
+
+    def wave(self, values: dict[str, float], market: float = math.inf) -> Any:
+        """The wave (a Curve) of these figures, unchecked: a search asks for thousands of them.
+
+        market: where a curve without an end of its own ends, in people.
+        """
+        end: dict[str, float] = {}
+        if not self.ends and market < math.inf:
+            end = {"people": market} if "people" in self.curve.model_fields else {"lasting": market / values["rate"]}
+        return self.curve.model_construct(**values, **end)  # type: ignore[arg-type]
 
 
-# The total may lie somewhat below the last count, which is noisy, and far above it while growth has not bent.
-PEOPLE = Parameter("people", "people", 0.5, 1e4, (1.02, 1.5, 5.0))
+# The total may lie far above the last count while growth has not bent. It is no smaller; the search may look a little
+# below, since it is slow where the best figure lies on a bound.
+PEOPLE = Parameter("people", "people", 0.99, 1e4, (1.02, 1.5, 5.0), floor=1.0)
 MODELS = {
     model.name: model
     for model in (

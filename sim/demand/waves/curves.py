@@ -36,11 +36,18 @@ class Steady(Wave):
 
 
 class Spike(Wave):
-    """People who come evenly over a stretch of time: a step up and down again."""
+    """People who come evenly over a stretch of time: a step up and down again. Exactly that many come.
+
+    Their instants are those of a Poisson process of which this total is known: independent and uniform.
+    """
 
     kind: Literal["spike"]
     people: Count
     lasting: Annotated[Seconds, Field(ge=1e-3, allow_inf_nan=False)]
+
+    @property
+    def exact(self) -> bool:
+        return True
 
     def rate_at(self, t: ArrayLike) -> Floats:
         t = np.asarray(t, dtype=float)

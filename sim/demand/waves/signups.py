@@ -2,7 +2,8 @@
 
 The instants are the points of a Poisson process of rate 1 put through the inverse of the cumulative: exact for any
 rate, however steep, where drawing gap after gap at the rate of the moment starts a surge late. A taller wave brings the
-same people earlier.
+same people earlier. A wave of an exact number of people takes as many points, given that the process has no more: the
+k-th of n comes at the share S(k) / S(n + 1) of the total, S the sums of exponential gaps (Devroye 1986, V.2.3).
 """
 
 import math
@@ -17,8 +18,11 @@ from sim.demand.waves.epidemic import Sir
 from sim.demand.waves.hawkes import Hawkes
 from sim.demand.waves.piecewise import Piecewise
 from sim.demand.waves.shock import Relaxation
-from sim.demand.waves.wave import Floats
+from sim.demand.waves.wave import Floats, Wave
 from sim.model.streams import SIGNUP, series
+
+PART = 2**48  # names the draw by which a part of a person comes
+ROUNDING = 1e-9  # people: a third of twelve people in a slice are four
 
 AnyWave = Annotated[
     Steady | Spike | Weibull | Bass | Logistic | Exponential | Ramp | Relaxation | Sir | Hawkes | Piecewise,
@@ -44,11 +48,24 @@ def wave_instants(
     if scale == 0:
         return np.empty(0)
     own = wave.uninvited()
-    whole = float(own.cumulative(max(horizon - begins, 0.0))) if pulse is None else pulse.expected(own, begins)
-    expected = scale * whole
-    enough = int(expected + 8.0 * math.sqrt(expected) + 20)
-    reached = np.cumsum(-np.log(series(seed, SIGNUP, number, 0, enough))) / scale
+    reached = counted(own, number, begins, seed, scale, pulse) if own.exact else None
+    if reached is None:
+        whole = float(own.cumulative(max(horizon - begins, 0.0))) if pulse is None else pulse.expected(own, begins)
+        expected = scale * whole
+        enough = int(expected + 8.0 * math.sqrt(expected) + 20)
+        reached = np.cumsum(-np.log(series(seed, SIGNUP, number, 0, enough))) / scale
     instants = begins + own.inverse(reached) if pulse is None else pulse.instants(own, begins, reached)
     instants = wave.followed(instants, number=number, horizon=horizon, seed=seed)
     # Instants ascend, but for inf at the end; those before the scenario's start are not part of the run.
     return instants[(instants >= 0) & (instants < horizon)]
+
+
+def counted(wave: Wave, number: int, begins: float, seed: int, scale: float, pulse: Pulse | None) -> Floats:
+    """The people of an exact wave, as places on its cumulative; a part of a person comes with that probability."""
+    total = float(wave.cumulative(np.inf))
+    if pulse is not None:  # after the run the factor is 1
+        total += pulse.expected(wave, begins) - float(wave.cumulative(pulse.edges[-1] - begins))
+    whole, part = divmod(scale * total + ROUNDING, 1.0)
+    people = int(whole) + int(series(seed, SIGNUP, number, PART, 1)[0] < part)
+    sums = np.cumsum(-np.log(series(seed, SIGNUP, number, 0, people + 1)))
+    return total * sums[:-1] / sums[-1]

@@ -37,6 +37,11 @@ class Wave(Strict):
     tiers: list[str] = Field(default=[], description="only people of these tiers, in their proportions; all if empty")
 
     @property
+    def exact(self) -> bool:
+        """Whether exactly the expected number of people come, and not a Poisson number of that mean."""
+        return False
+
+    @property
     def newcomers(self) -> bool:
         """Whether these people sign up (and so can be put on the waitlist), or have accounts already."""
         return self.account_age == 0

@@ -13,7 +13,7 @@ from sim.model.retry import pause_before_retry
 from sim.policies.adaptive_rules import Learnt, envoy
 from sim.policies.clients import AdaptiveThrottle
 from sim.policies.scaling import desired
-from sim.results.storms import Rules, stable_load
+from sim.results.retry_rules import Rules, stable_load
 from tests.studies.theory import closed_forms as theory
 
 Found = dict[str, float]

@@ -1,0 +1,59 @@
+"""The point of no return in plain sentences: the answer, what is lost with and without the playbook, the standard."""
+
+import math
+
+from sim.results.dates import date_of
+from sim.results.storms import HEALTHY
+from sim.studies.rescue import Rescue
+from sim.wording import amount, duration, percent
+
+
+def sentences(found: Rescue) -> list[str]:
+    """The answer for a person on call."""
+    by = found.shares.set_index("begins")
+    name, never, best = found.playbook, by.iloc[-1], float(by["lost"].min())
+    if never["saved"] > 0.5:
+        lines = [f"NOTHING TO SAVE: without '{name}', {loss(found, never['lost'])}."]
+    elif (by["saved"] <= 0.5).all():
+        lines = [
+            f"NEVER: '{name}' does not save the run at any instant looked at. Without it, "
+            f"{loss(found, never['lost'])}; at best {loss(found, best)}."
+        ]
+    else:
+        lines = [
+            f"UNTIL {date_of(found.run, found.latest)} UTC, {duration(found.latest)} after the start, '{name}' saves "
+            f"the run; started at {date_of(found.run, found.too_late)} UTC it does not. Without it, "
+            f"{loss(found, never['lost'])}; begun at the latest instant, {loss(found, by['lost'][found.latest])}."
+        ]
+    lines.append(judged(found))
+    if found.back_and_forth:
+        lines.append(
+            "NOT MONOTONE: at some instants it saves the run although at an earlier one it does not; see the table. "
+            "Between the instants looked at there may be more."
+        )
+    return lines
+
+
+def loss(found: Rescue, lost: float) -> str:
+    """Images lost, in words, with their share of what is at stake."""
+    if lost <= 0:
+        return "no images are lost"
+    share = f" ({percent(lost / found.at_stake)} of those at stake)" if found.at_stake > 0 else ""
+    return f"{amount(lost)} images are lost{share}"
+
+
+def judged(found: Rescue) -> str:
+    """The standard in words."""
+    if not found.trigger:
+        rule = "by its definition of alive" if found.keep is None else f"by {percent(found.keep)} of images in time"
+        return f"The scenario has no fault and no spike that could be left out, so a run is judged {rule}."
+    against = f"Losses are against the images in time of the same people without the trigger ({found.trigger})"
+    if math.isnan(found.trouble[0]):
+        least = HEALTHY if found.keep is None else found.keep
+        return f"{against}; in no part of the run are fewer than {percent(least)} of these in time."
+    begin, end = (date_of(found.run, at) for at in found.trouble)
+    saved = "saves half of what the playbook can save" if found.keep is None else f"keeps {percent(found.keep)} of them"
+    return (
+        f"{against}. At stake are the {amount(found.at_stake)} of the trouble from {begin} to {end} UTC; a saved run "
+        f"{saved}."
+    )
