@@ -31,7 +31,7 @@ def retries(pause: str, *, base: float = BASE, cap: float = CAP) -> np.ndarray:
 
 def pauses(pause: str, attempt: int, n: int = 4000) -> np.ndarray:
     knobs = retries(pause)
-    return np.array([pause_before_retry(knobs, 7.0, True, 1, key, 0, attempt) for key in range(n)])
+    return np.array([pause_before_retry(knobs, 7.0, True, True, 1, key, 0, attempt) for key in range(n)])
 
 
 def even(samples: np.ndarray, low: float, high: float) -> bool:
@@ -53,7 +53,7 @@ def test_a_decorrelated_pause_is_between_the_base_and_three_times_the_one_before
     assert even(pauses("decorrelated jitter", 0), BASE, 3 * BASE)
     knobs = retries("decorrelated jitter")
     for key in range(200):
-        path = [pause_before_retry(knobs, 7.0, True, 1, key, 0, attempt) for attempt in range(12)]
+        path = [pause_before_retry(knobs, 7.0, True, True, 1, key, 0, attempt) for attempt in range(12)]
         for before, after in zip([BASE, *path], path, strict=False):
             assert BASE <= after <= min(CAP, 3 * before)
         assert max(path) <= CAP
@@ -81,7 +81,7 @@ def contended(pause: str, clients: int, seed: int) -> tuple[float, float]:
         if read == version:
             version += 1
         else:
-            wait = pause_before_retry(knobs, 0.0, True, seed, client, 0, attempt)
+            wait = pause_before_retry(knobs, 0.0, True, True, seed, client, 0, attempt)
             heapq.heappush(moments, (now + there + wait, client, "read", attempt + 1, 0))
     return calls, now
 

@@ -40,6 +40,7 @@ from sim.model.gateway import (
     WAIT_TOO_LONG,
     decide,
     fresh_limiter,
+    shed_draw,
 )
 from sim.model.knobs import (
     CALENDAR,
@@ -320,6 +321,16 @@ def test_a_pool_is_full_at_its_limit_and_who_is_shed_for_good_is_told_so():
     assert ask(knobs(limit=5), fresh_limiter(), inside=5) == POOL_FULL
     assert ask(knobs(shed=0.6), fresh_limiter(), chance=0.5) == SHED_AWAY
     assert ask(knobs(shed=0.6, final=1), fresh_limiter(), chance=0.5) == SHED_FOR_GOOD
+
+
+def test_a_user_is_shed_or_not_for_as_long_as_the_draw_holds():
+    """Half of the requests are shed; a user has one draw for 60 s, or one per request where it holds for no time."""
+    draws = np.array([[shed_draw(0.5, 60.0, now, 1, user, now) for now in range(0, 180, 15)] for user in range(400)])
+    first, second = draws[:, 0], draws[:, 4]
+    assert (draws == np.repeat(draws[:, ::4], 4, axis=1)).all()
+    for shed in (first < 0.5, second < 0.5, (first < 0.5) == (second < 0.5)):
+        assert abs(shed.mean() - 0.5) / (0.5 / math.sqrt(len(shed))) < 3.5
+    assert len({shed_draw(0.5, 0.0, 0, 1, user, k) for user in range(20) for k in range(20)}) == 400
 
 
 def test_expiry_counts_the_service_as_waited_only_with_foresight():

@@ -217,7 +217,7 @@ def test_a_bad_schedule_is_told(tmp_path, schedule, words):
 
 
 def test_the_command_shows_both_predictions_and_says_what_it_used(tmp_path):
-    path = log_of_days(tmp_path / "log.csv", range(3), rate=1 / 120)
+    path = log_of_days(tmp_path / "log.csv", range(3), rate=1 / 900)
     told = CliRunner().invoke(
         app, ["validate", "trace", str(path), "--test-days", "1", "--out", str(tmp_path / "p.html")]
     )

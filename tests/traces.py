@@ -27,7 +27,7 @@ def arriving(
     tiers: Sequence[str] = (),
     ages: Sequence[float] | np.ndarray | None = None,
     seed: int = 1,
-    engine: Literal["compiled", "simpy"] = "compiled",
+    engine: Literal["compiled", "simpy"] | None = None,
     **settings: Any,
 ) -> Run:
     """A run in which people arrive at these instants, of these tiers and with accounts of these ages.
@@ -53,7 +53,7 @@ def arriving(
     asks = Asks(np.empty(0), nothing, nothing, nothing)
     scenario = plain(TEN_SECONDS, tiers={name: {"share": 1 / len(names)} for name in names}, **settings)
     with mock.patch("sim.engine.play.people_of", return_value=(people, asks)):
-        return simulate(scenario, playbook, seed=seed, engine=engine)
+        return simulate(scenario, playbook, seed=seed, **({} if engine is None else {"engine": engine}))
 
 
 def step(**line: Any) -> Step:
