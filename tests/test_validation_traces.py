@@ -299,8 +299,18 @@ def test_a_statistic_agrees_within_three_and_a_half_errors_of_both_sides():
 # The recording itself.
 
 
-def test_the_recordings_utilisation_and_waits_are_predicted():
+def by_central_queue(jobs: Jobs, gpus: int):
+    """What replayed() gives, without the simulator (see the test of the pool above)."""
+    started = jobs.arrived + central_queue(jobs.arrived, jobs.seconds, gpus, 1)
+    return started, started + jobs.seconds
+
+
+def test_the_recordings_utilisation_and_waits_are_predicted(monkeypatch):
+    """One replay goes through the simulator, in a pool too small; the others are of the queue that it equals."""
     fleet = read_fleet(real_folder())
+    jobs = jobs_of(fleet, 60.0, 1)
+    np.testing.assert_allclose(replayed(jobs, 35)[0], by_central_queue(jobs, 35)[0], rtol=0, atol=1e-5)
+    monkeypatch.setattr("tests.studies.fleet.replay.replayed", by_central_queue)
     assert (len(fleet.minute), fleet.servers, len(fleet.duty)) == (34_421, 109, 1441)
     rows = [*label_rows(fleet), *utilisation_rows(fleet), *dispatch_rows(fleet)]
     assert [row for row in rows if row.fits == "MISSES"] == []

@@ -1,8 +1,8 @@
 """`python -m tests.mutants [WORD ...]`: make each fault, run the tests that should notice it, and report survivors.
 
-With words, only the faults whose names contain one of them. Runs are played by the readable engine, of which a changed
-rule costs a second or two to compile; that the compiled engine has the same faults and virtues is what
-tests/test_engines.py is for.
+With words, only the faults whose names contain one of them. Faults of rules and engines are played by the readable
+engine, for which a changed rule costs a second or two to compile, not two minutes; that the compiled engine does the
+same is what tests/test_engines.py is for.
 """
 
 import contextlib
@@ -13,7 +13,7 @@ import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numba
@@ -28,51 +28,58 @@ HEAVY = ("pandas", "pyarrow", "pydantic", "scipy.stats", "simpy", "yaml")  # imp
 CACHE = "from sim.model.jit import cache_folder; print(cache_folder())"
 
 
-def noticed_by(fault: Fault, tests: Sequence[str], cache: Path) -> str:
+def failures(fault: Fault, tests: Sequence[str], cache: Path, *, readable: bool) -> str:
     """What pytest writes where a test fails with the fault; empty if none does. Raises RuntimeError if none can run."""
     with tempfile.TemporaryDirectory() as folder, multiprocessing.get_context("fork").Pool(1) as pool:
-        ended, output = pool.apply(run_tests, (fault, tests, cache, Path(folder)))
+        ended, output = pool.apply(run_tests, (fault, tests, cache, Path(folder), readable))
     if ended not in (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED):
         raise RuntimeError(f"{fault.name}: pytest ended with {ended}\n{output}")
     return output if ended == pytest.ExitCode.TESTS_FAILED else ""
 
 
-def run_tests(fault: Fault, tests: Sequence[str], cache: Path, folder: Path) -> tuple[int, str]:
+def run_tests(fault: Fault, tests: Sequence[str], cache: Path, folder: Path, readable: bool) -> tuple[int, str]:
     """pytest's exit code and what it wrote, in a process that has not imported the package yet."""
+    options = ["-q", "--tb", "line", "-p", "no:cacheprovider"]
     changed = inject(fault, ROOT)
-    copy_machine_code(cache, folder, affected(changed, ROOT / "sim" / "model"))
-    os.environ["NUMBA_CACHE_DIR"] = numba.config.CACHE_DIR = str(folder)
-    from sim.engine.simulate import simulate
+    if readable:
+        copy_machine_code(cache, folder, affected(changed, ROOT / "sim" / "model"))
+        os.environ["NUMBA_CACHE_DIR"] = numba.config.CACHE_DIR = str(folder)
+        from sim.engine.simulate import simulate
 
-    simulate.__kwdefaults__["engine"] = "simpy"
-    options = ["-q", "--tb", "line", "-p", "no:cacheprovider", "-k", "not compiled"]
+        simulate.__kwdefaults__["engine"] = "simpy"
+        options += ["-k", "not compiled"]
     with contextlib.redirect_stdout(io.StringIO()) as output:
         ended = pytest.main([*options, *(str(ROOT / test) for test in tests)])
     return int(ended), output.getvalue()
 
 
-def survivors(faults: Sequence[Fault]) -> list[Fault]:
+def is_of_engines(fault: Fault) -> bool:
+    """Whether a fault is in a rule or an engine, not in a figure."""
+    return any(name.startswith(("model/", "engine/")) for name, _, _ in fault.edits)
+
+
+def survivors(faults: Sequence[Fault], cache: Path) -> Iterator[Fault]:
     """The faults that no test notices. Raises RuntimeError where a test fails without any fault."""
-    for name in HEAVY:
-        importlib.import_module(name)
-    found = subprocess.run([sys.executable, "-c", CACHE], cwd=ROOT, capture_output=True, text=True, check=True)
-    cache = Path(found.stdout.strip())
-    if failed := noticed_by(SOUND, sorted({test for fault in faults for test in fault.tests}), cache):
-        raise RuntimeError(f"a test fails without any fault\n{failed}")
-    left = []
-    for fault in faults:
-        noticed = noticed_by(fault, fault.tests, cache)
-        sys.stdout.write(f"{'noticed' if noticed else 'SURVIVES'}: {fault.name}\n")
-        sys.stdout.flush()
-        if not noticed:
-            left.append(fault)
-    return left
+    for readable in (False, True):
+        some = [fault for fault in faults if is_of_engines(fault) == readable]
+        tests = sorted({test for fault in some for test in fault.tests})
+        if tests and (failed := failures(SOUND, tests, cache, readable=readable)):
+            raise RuntimeError(f"a test fails without any fault\n{failed}")
+        for fault in some:
+            noticed = failures(fault, fault.tests, cache, readable=readable)
+            sys.stdout.write(f"{'noticed' if noticed else 'SURVIVES'}: {fault.name}\n")
+            sys.stdout.flush()
+            if not noticed:
+                yield fault
 
 
 def main() -> None:
     words = sys.argv[1:]
     faults = [fault for fault in FAULTS if not words or any(word in fault.name for word in words)]
-    left = survivors(faults)
+    for name in HEAVY:
+        importlib.import_module(name)
+    found = subprocess.run([sys.executable, "-c", CACHE], cwd=ROOT, capture_output=True, text=True, check=True)
+    left = list(survivors(faults, Path(found.stdout.strip())))
     sys.stdout.write(f"{len(faults) - len(left)} of {len(faults)} faults are noticed.\n")
     sys.exit(bool(left))
 

@@ -75,7 +75,7 @@ OF_RULES = [
     ),
     fault(
         "a power cap slows nothing",
-        "faults::under_overload_throughput_falls_to_the_clock",
+        "mechanisms::a_power_cap_saves_energy_by_the_law_of_its_clock",
         (DISPATCH, "seed, SERVICE, key, k) * slowdown", "seed, SERVICE, key, k)"),
     ),
     fault(
