@@ -1,11 +1,11 @@
-"""The list of faults that `make mutants` puts into the code: each still applies, is one, and names a test that exists."""
+"""The list of faults that `make mutants` puts into the code: each still applies, and names a test that exists."""
 
 import ast
 import importlib.util
 
 import pytest
 
-import sim.results
+import sim.results.storms
 from tests.mutants.__main__ import ROOT, is_of_engines
 from tests.mutants.faults import FAULTS, Fault
 from tests.mutants.injected import Finder, affected, faulty

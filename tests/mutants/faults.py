@@ -65,7 +65,7 @@ OF_RULES = [
     ),
     fault(
         "work of the same priority is not ahead",
-        "service::a_wait_bound_counts_the_work_before_a_request",
+        "gateway::a_wait_bound_counts_the_work_before_a_request",
         (DISPATCH, "if lane_priority <= priority", "if lane_priority < priority"),
     ),
     fault(
@@ -120,7 +120,7 @@ OF_RULES = [
     ),
     fault(
         "without room for a queue, an idle GPU takes nobody",
-        "service::a_queue_bound_of_nothing_is_a_service_without_a_queue",
+        "gateway::a_queue_bound_of_nothing_is_a_service_without_a_queue",
         (GATEWAY, "return -1 if queued == 0 and idle > 0 else queued", "return queued"),
     ),
     fault(
