@@ -119,7 +119,7 @@ def test_envoy_measures_nothing_where_the_least_latency_is_given():
 
 
 @each
-def test_a_pool_that_is_not_there_is_told(policy):
+def test_a_pool_that_is_not_there_is_refused(policy):
     with pytest.raises(BadInput, match="no such pool") as wrong:
         turned(policy.model_copy(update={"pool": "spare"}, deep=True), seen(0))
     assert (wrong.value.key, wrong.value.value) == ("pool", "spare")
@@ -171,7 +171,7 @@ def longest_queue(run: Run) -> int:
 
 
 @overloaded
-def test_both_engines_play_it_alike_and_the_queue_stays_short(policy):
+def test_both_engines_give_the_same_run_and_the_queue_stays_short(policy):
     both = [simulate(spiked(), [policy], engine=engine) for engine in ("simpy", "compiled")]
     assert_alike(*both)
     assert longest_queue(both[0]) < 50

@@ -46,7 +46,7 @@ def test_engines_agree_on_every_shipped_scenario_and_playbook(name, playbook):
 
 
 @pytest.mark.parametrize("override", ["word-of-mouth", "around-the-world"])
-def test_engines_agree_on_who_is_invited_and_when_people_come_back(override):
+def test_engines_agree_on_invitations_and_on_when_people_come_back(override):
     scenario = load("viral-image-launch", override=override, sets={"horizon": "4 days"})
     assert_alike(*(simulate(scenario, engine=engine) for engine in ("simpy", "compiled")))
 
@@ -62,7 +62,7 @@ def test_engines_agree_on_any_mix_of_mechanisms(document, how):
 
 @settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
 @given(document=long_documents(), how=HOW)
-def test_engines_agree_on_who_comes_back_among_any_mix_of_mechanisms(document, how):
+def test_engines_agree_on_people_who_come_back_under_any_mix_of_mechanisms(document, how):
     agree_on(scenario_from(document), *how)
 
 

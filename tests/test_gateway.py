@@ -15,7 +15,7 @@ from tests.traces import arriving, outcomes, served, step
 FREE, PLUS = "free", "plus"
 
 
-def test_a_queue_bound_counts_who_waits():
+def test_a_queue_bound_counts_waiting_requests():
     run = arriving([0, 1, 2, 11], [QueueBound(requests=1)])
     assert outcomes(run) == ["served", "served", "queue bound", "served"]
 
@@ -133,7 +133,7 @@ def test_policies_act_between_their_dates():
     assert outcomes(arriving(times, before_the_start)) == ["served"] * 3
 
 
-def test_who_is_degraded_gets_less_than_asked():
+def test_a_degraded_request_gets_a_cheaper_spec():
     ladder = {"image": {"ladder": [{"model": "quick"}, {"model": "quick", "images": 2}]}}
     run = arriving([0], [Degrade(level=1)], features=ladder, pools=pool(max_batch=2))
     only = run.requests.iloc[0]

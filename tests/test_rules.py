@@ -316,7 +316,7 @@ def test_a_rollout_is_nested(lot, small, more):
         assert ask(knobs(open=large), fresh_limiter(), lot=lot) == GRANTED
 
 
-def test_a_pool_is_full_at_its_limit_and_who_is_shed_for_good_is_told_so():
+def test_a_pool_is_full_at_its_limit_and_shedding_may_be_for_good():
     assert ask(knobs(limit=5), fresh_limiter(), inside=4) == GRANTED
     assert ask(knobs(limit=5), fresh_limiter(), inside=5) == POOL_FULL
     assert ask(knobs(shed=0.6), fresh_limiter(), chance=0.5) == SHED_AWAY

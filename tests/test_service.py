@@ -49,7 +49,7 @@ def test_the_lowest_numbered_idle_gpu_is_woken():
     assert run.batches["gpu"].tolist() == [0, 1, 0, 0]
 
 
-def test_what_is_not_done_at_the_horizon_is_unfinished():
+def test_requests_not_done_at_the_horizon_are_unfinished():
     run = arriving([0, 1, 2], horizon="15 s")
     assert outcomes(run) == ["served", "unfinished", "unfinished"]
     np.testing.assert_equal(served(run), [(0, 10), (10, nan), (nan, nan)])
@@ -59,7 +59,7 @@ def test_what_is_not_done_at_the_horizon_is_unfinished():
 # Batches.
 
 
-def test_a_batch_takes_what_waits_when_a_gpu_is_free():
+def test_a_batch_takes_the_waiting_requests_when_a_gpu_is_free():
     run = arriving([0, 1, 2, 3, 4], pools=pool(max_batch=3))
     assert run.batches["started"].tolist() == [0, 10, 20]
     assert run.batches["size"].tolist() == [1, 3, 1]
@@ -89,7 +89,7 @@ def test_a_gpu_lingers_no_longer_than_it_should():
     assert run.batches["size"].tolist() == [2, 2]
 
 
-def test_who_has_waited_out_the_linger_in_the_queue_waits_no_longer():
+def test_a_request_that_has_waited_out_the_linger_in_the_queue_waits_no_longer():
     run = arriving([0, 1, 2, 3], pools=pool(max_batch=3, linger="5 s"))
     assert served(run) == [(2, 12)] * 3 + [(12, 22)]
 
@@ -102,7 +102,7 @@ def test_of_two_idle_gpus_one_takes_the_full_batch_and_the_other_goes_on_lingeri
     assert run.batches["gpu"].tolist() == [0, 1]
 
 
-def test_who_was_taken_out_fills_no_batch():
+def test_a_request_taken_out_of_the_queue_fills_no_batch():
     patience = {"patience": {"kind": "constant", "value": "4 s"}}
     lingering = pool(max_batch=2, linger="5 s")
     run = arriving([0, 4.5, 6], pools=lingering, behaviour=patience, serving={"notices_leaving": True})
@@ -160,7 +160,7 @@ def test_priority_interrupts_nobody():
 IMPATIENT = {"patience": {"kind": "constant", "value": "15 s"}}
 
 
-def test_who_leaves_unnoticed_is_served_all_the_same():
+def test_a_user_who_leaves_unnoticed_is_served_all_the_same():
     run = arriving([0, 1, 2, 18], behaviour=IMPATIENT)
     assert served(run) == [(0, 10), (10, 20), (20, 30), (30, 40)]
     assert outcomes(run) == ["served", "abandoned", "abandoned", "abandoned"]
@@ -168,7 +168,7 @@ def test_who_leaves_unnoticed_is_served_all_the_same():
     assert run.requests["gpu_seconds"].tolist() == [10] * 4
 
 
-def test_who_leaves_and_is_noticed_is_taken_out_of_the_queue():
+def test_a_user_whose_leaving_is_noticed_is_taken_out_of_the_queue():
     run = arriving([0, 1, 2, 18], behaviour=IMPATIENT, serving={"notices_leaving": True})
     np.testing.assert_equal(served(run), [(0, 10), (10, 20), (nan, nan), (20, 30)])
     assert outcomes(run) == ["served", "abandoned", "abandoned", "served"]
@@ -180,7 +180,7 @@ def test_an_image_that_comes_at_the_last_moment_is_served():
     assert outcomes(run) == ["served"]
 
 
-def test_who_has_no_patience_leaves_at_once():
+def test_a_user_without_patience_leaves_at_once():
     run = arriving([0, 1], behaviour={"patience": {"kind": "constant", "value": 0}}, serving={"notices_leaving": True})
     assert outcomes(run) == ["abandoned", "abandoned"]
     np.testing.assert_equal(served(run), [(0, 10), (nan, nan)])

@@ -121,13 +121,13 @@ def test_figures_of_shipped_scenarios_are_those_of_their_rows(name, playbook):
 
 
 @pytest.mark.parametrize("playbook", ["none", "march-2025", "waitlist", "degrade"])
-def test_a_warm_up_is_left_out_alike(playbook):
+def test_a_warm_up_is_left_out_of_both(playbook):
     run = simulate(load("viral-image-launch", override="small", sets={"warm_up": "6 days"}), playbook)
     assert_same_figures(run)
     assert metrics.peak_queue(run, "fleet")["at"] >= 6 * 86400
 
 
-def test_so_are_those_of_people_whom_images_bring():
+def test_figures_are_those_of_the_rows_when_images_bring_people():
     run = simulate(load("viral-image-launch", override="word-of-mouth", sets={"horizon": "4 days"}))
     assert verdict(run).signups["invited"] > 1000
     assert_same_figures(run)

@@ -67,7 +67,7 @@ def test_people_act_at_the_first_tick_at_which_their_reaction_is_over(reaction, 
 
 
 @given(st.integers(0, 500), st.integers(0, 50), st.sampled_from([0.1, 0.3, 1 / 3, 0.7, 60.0]))
-def test_so_many_ticks_of_reaction_are_so_many_whatever_their_rounding(quiet, ticks, tick):
+def test_a_reaction_of_some_ticks_is_of_that_many_however_they_are_rounded(quiet, ticks, tick):
     late = queue_over_ten(reaction=f"{ticks * tick} s")
     assert turns(late, [LOW] * quiet + [HIGH] * (ticks + 2), tick) == [quiet + ticks]
 
@@ -227,7 +227,7 @@ def test_until_says_nothing_of_a_step_that_is_not_in_force():
     ids=lambda when: next(iter(when)),
 )
 @pytest.mark.parametrize("late", [{}, LATE], ids=["at once", "late"])
-def test_both_engines_play_every_trigger_alike(when, late):
+def test_both_engines_give_the_same_run_under_every_trigger(when, late):
     playbook = [Step(policy=QueueBound(requests=15)), Step(policy=Degrade(level=1), when={**when, **late})]
     both = [bursts(*playbook, engine=engine) for engine in ("simpy", "compiled")]
     assert_alike(*both)

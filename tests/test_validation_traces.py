@@ -251,7 +251,7 @@ def test_waits_as_long_as_the_record_agree_and_longer_ones_do_not(tmp_path):
 # Loads, bursts and habits.
 
 
-def test_the_law_of_loads_has_the_mean_and_p95_that_scenarios_are_told():
+def test_the_law_of_loads_has_the_mean_and_p95_that_scenarios_state():
     assert pytest.approx(22, rel=0.005) == MEDIAN * math.exp(SIGMA**2 / 2)
     assert pytest.approx(45, rel=0.005) == MEDIAN * math.exp(1.6449 * SIGMA)
 
@@ -274,7 +274,7 @@ def test_the_fano_factor_of_counts_around_their_trend():
     assert rising.var() / rising.mean() > 5
 
 
-def test_who_asks_again_soon_is_counted_by_user():
+def test_asking_again_soon_is_counted_by_user():
     user = np.array([0, 0, 0, 1, 1, 2])
     times = np.array([0.0, 70.0, 500.0, 0.0, 20.0, 5.0])
     ended = np.array([20.0, 90.0, 510.0, 30.0, 40.0, 9.0])

@@ -49,7 +49,7 @@ def test_growth_above_one_ends_with_the_market():
     assert 900 < len(run.users) <= 1000
 
 
-def test_who_is_here_already_does_not_sign_up_again():
+def test_people_who_are_here_already_do_not_sign_up_again():
     n = 1500  # and as many places are free: a Poisson number n of invitations fall on 2 n places
     run = spreading(n, signups=1, market=2 * n, delay={"kind": "constant", "value": "30 s"}, horizon="45 s")
     invited, p = run.users["invited_by"].notna().sum(), 1 - math.exp(-0.5)
