@@ -15,6 +15,7 @@ import sys
 import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import numba
 import pytest
@@ -46,7 +47,9 @@ def run_tests(fault: Fault, tests: Sequence[str], cache: Path, folder: Path, rea
         os.environ["NUMBA_CACHE_DIR"] = numba.config.CACHE_DIR = str(folder)
         from sim.engine.simulate import simulate
 
-        simulate.__kwdefaults__["engine"] = "simpy"
+        defaults: dict[str, Any] | None = simulate.__kwdefaults__
+        assert defaults is not None
+        defaults["engine"] = "simpy"
         options += ["-k", "not compiled"]
     with contextlib.redirect_stdout(io.StringIO()) as output:
         ended = pytest.main([*options, *(str(ROOT / test) for test in tests)])
