@@ -34,6 +34,7 @@ from sim.model.gateway import (
     POOL_FULL,
     QUEUE_FULL,
     RATE_LIMITED,
+    RATIONED,
     SHED_AWAY,
     SHED_FOR_GOOD,
     TOO_MANY,
@@ -262,6 +263,10 @@ def test_the_edges_of_every_bound():
     assert ask(knobs(min_age=60), limiter, age=60) == GRANTED
     assert ask(knobs(concurrency=1), limiter, in_flight=0) == GRANTED
     assert ask(knobs(concurrency=1), limiter, in_flight=1) == TOO_MANY
+    assert ask(knobs(ration=3), limiter, granted=2) == GRANTED
+    assert ask(knobs(ration=3), limiter, granted=3) == RATIONED
+    assert ask(knobs(limit=5), limiter, inside=4) == GRANTED
+    assert ask(knobs(limit=5), limiter, inside=5) == POOL_FULL
     assert ask(knobs(queue=5), limiter, queued=4) == GRANTED
     assert ask(knobs(queue=5), limiter, queued=5) == QUEUE_FULL
     assert ask(knobs(wait=30), limiter, wait=30) == GRANTED
