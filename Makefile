@@ -52,7 +52,7 @@ bench: $(PEERS)/.installed
 validate: $(VENV)/.installed-test
 	$(BIN)/python -m tests.studies $(or $(STUDY),all) $(FILE) $(if $(OUT),--out $(OUT))
 
-## make mutants  put small faults into a copy of the code: does a test notice each? WORDS="codel quota" for some
+## make mutants  small faults, one at a time: does a test notice each? WORDS="CoDel quota" for some
 mutants: $(VENV)/.installed-test
 	$(BIN)/python -m tests.mutants $(WORDS)
 

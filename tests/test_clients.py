@@ -31,7 +31,7 @@ def retries(pause: str, *, base: float = BASE, cap: float = CAP) -> np.ndarray:
 
 def pauses(pause: str, attempt: int, n: int = 4000) -> np.ndarray:
     knobs = retries(pause)
-    return np.array([pause_before_retry(knobs, 7.0, True, 1, key, 0, attempt) for key in range(n)])
+    return np.array([pause_before_retry(knobs, 7.0, True, True, 1, key, 0, attempt) for key in range(n)])
 
 
 def even(samples: np.ndarray, low: float, high: float) -> bool:
@@ -53,7 +53,7 @@ def test_a_decorrelated_pause_is_between_the_base_and_three_times_the_one_before
     assert even(pauses("decorrelated jitter", 0), BASE, 3 * BASE)
     knobs = retries("decorrelated jitter")
     for key in range(200):
-        path = [pause_before_retry(knobs, 7.0, True, 1, key, 0, attempt) for attempt in range(12)]
+        path = [pause_before_retry(knobs, 7.0, True, True, 1, key, 0, attempt) for attempt in range(12)]
         for before, after in zip([BASE, *path], path, strict=False):
             assert BASE <= after <= min(CAP, 3 * before)
         assert max(path) <= CAP
@@ -81,7 +81,7 @@ def contended(pause: str, clients: int, seed: int) -> tuple[float, float]:
         if read == version:
             version += 1
         else:
-            wait = pause_before_retry(knobs, 0.0, True, seed, client, 0, attempt)
+            wait = pause_before_retry(knobs, 0.0, True, True, seed, client, 0, attempt)
             heapq.heappush(moments, (now + there + wait, client, "read", attempt + 1, 0))
     return calls, now
 
@@ -154,12 +154,12 @@ def test_who_is_refused_comes_back_when_told_to():
     assert even(told.to_numpy(), 30, 90)
 
 
-def test_a_short_wait_that_is_told_does_not_hurry_anybody():
+def test_a_retry_after_shorter_than_their_own_pause_hurries_nobody():
     bound = {"policy": {"kind": "queue bound", "requests": 2}}
     assert np.allclose(gaps(stormed(bound, {"policy": {"kind": "retry after", "after": "1 s"}})), 2)
 
 
-def test_nobody_hears_what_is_not_told():
+def test_a_refusal_in_silence_has_no_retry_after():
     playbook = [
         {"policy": {"kind": "queue bound", "requests": 2}},
         {"policy": {"kind": "retry after", "after": "30 s"}},
@@ -210,14 +210,14 @@ def test_it_opens_when_half_have_failed_and_not_before():
     assert answer(breaker, seen(20, arrived=10, refused=3, served=4)) == "open"  # 55 of 110
 
 
-def test_what_is_inside_has_not_ended():
+def test_requests_inside_the_service_have_not_ended():
     breaker = CircuitBreaker(least=10)
     answer(breaker, seen(0))
     assert answer(breaker, seen(10, arrived=100, inside=100)) == "closed"
     assert answer(breaker, seen(20, inside=80)) == "open"  # twenty have left
 
 
-def test_what_is_longer_ago_than_the_window_is_forgotten():
+def test_answers_from_before_the_window_are_forgotten():
     breaker = CircuitBreaker(least=100, window="60 s")
     answer(breaker, seen(0))
     assert answer(breaker, seen(10, arrived=90, refused=90)) == "closed"
@@ -292,6 +292,6 @@ def test_it_stays_closed_at_half_load():
         (CircuitBreaker, {"failures": 0}),
     ],
 )
-def test_what_makes_no_sense_is_refused(made, wrong):
+def test_settings_must_make_sense(made, wrong):
     with pytest.raises(ValidationError):
         made(**wrong)

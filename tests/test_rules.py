@@ -34,12 +34,14 @@ from sim.model.gateway import (
     POOL_FULL,
     QUEUE_FULL,
     RATE_LIMITED,
+    RATIONED,
     SHED_AWAY,
     SHED_FOR_GOOD,
     TOO_MANY,
     WAIT_TOO_LONG,
     decide,
     fresh_limiter,
+    shed_draw,
 )
 from sim.model.knobs import (
     CALENDAR,
@@ -261,6 +263,10 @@ def test_the_edges_of_every_bound():
     assert ask(knobs(min_age=60), limiter, age=60) == GRANTED
     assert ask(knobs(concurrency=1), limiter, in_flight=0) == GRANTED
     assert ask(knobs(concurrency=1), limiter, in_flight=1) == TOO_MANY
+    assert ask(knobs(ration=3), limiter, granted=2) == GRANTED
+    assert ask(knobs(ration=3), limiter, granted=3) == RATIONED
+    assert ask(knobs(limit=5), limiter, inside=4) == GRANTED
+    assert ask(knobs(limit=5), limiter, inside=5) == POOL_FULL
     assert ask(knobs(queue=5), limiter, queued=4) == GRANTED
     assert ask(knobs(queue=5), limiter, queued=5) == QUEUE_FULL
     assert ask(knobs(wait=30), limiter, wait=30) == GRANTED
@@ -315,11 +321,21 @@ def test_a_rollout_is_nested(lot, small, more):
         assert ask(knobs(open=large), fresh_limiter(), lot=lot) == GRANTED
 
 
-def test_a_pool_is_full_at_its_limit_and_who_is_shed_for_good_is_told_so():
+def test_a_pool_is_full_at_its_limit_and_shedding_may_be_for_good():
     assert ask(knobs(limit=5), fresh_limiter(), inside=4) == GRANTED
     assert ask(knobs(limit=5), fresh_limiter(), inside=5) == POOL_FULL
     assert ask(knobs(shed=0.6), fresh_limiter(), chance=0.5) == SHED_AWAY
     assert ask(knobs(shed=0.6, final=1), fresh_limiter(), chance=0.5) == SHED_FOR_GOOD
+
+
+def test_a_user_is_shed_or_not_for_as_long_as_the_draw_holds():
+    """Half of the requests are shed; a user has one draw for 60 s, or one per request where it holds for no time."""
+    draws = np.array([[shed_draw(0.5, 60.0, now, 1, user, now) for now in range(0, 180, 15)] for user in range(400)])
+    first, second = draws[:, 0], draws[:, 4]
+    assert (draws == np.repeat(draws[:, ::4], 4, axis=1)).all()
+    for shed in (first < 0.5, second < 0.5, (first < 0.5) == (second < 0.5)):
+        assert abs(shed.mean() - 0.5) / (0.5 / math.sqrt(len(shed))) < 3.5
+    assert len({shed_draw(0.5, 0.0, 0, 1, user, k) for user in range(20) for k in range(20)}) == 400
 
 
 def test_expiry_counts_the_service_as_waited_only_with_foresight():

@@ -1,4 +1,4 @@
-"""Gateway, queue, batches and GPUs against traces by hand: every batch of the machine takes ten seconds."""
+"""Queue, batches and GPUs against traces by hand: every batch of the machine takes ten seconds."""
 
 import gc
 import math
@@ -15,13 +15,12 @@ from sim.engine.simulate import simulate
 from sim.errors import BadInput
 from sim.model.controls import Controls, Telemetry
 from sim.model.request import Request
-from sim.policies.access import FeatureGate
-from sim.policies.limits import Concurrency, Quota, RateLimit
+from sim.policies.limits import RateLimit
 from sim.policies.quality import Degrade
 from sim.policies.sharing import Priority
-from sim.policies.shedding import QueueBound, Shed, WaitBound
+from sim.policies.shedding import QueueBound
 from tests.random_scenarios import plain
-from tests.traces import TEN_SECONDS, arriving, outcomes, served, step
+from tests.traces import TEN_SECONDS, arriving, outcomes, served
 
 FREE, PLUS = "free", "plus"
 
@@ -50,7 +49,7 @@ def test_the_lowest_numbered_idle_gpu_is_woken():
     assert run.batches["gpu"].tolist() == [0, 1, 0, 0]
 
 
-def test_what_is_not_done_at_the_horizon_is_unfinished():
+def test_requests_not_done_at_the_horizon_are_unfinished():
     run = arriving([0, 1, 2], horizon="15 s")
     assert outcomes(run) == ["served", "unfinished", "unfinished"]
     np.testing.assert_equal(served(run), [(0, 10), (10, nan), (nan, nan)])
@@ -60,7 +59,7 @@ def test_what_is_not_done_at_the_horizon_is_unfinished():
 # Batches.
 
 
-def test_a_batch_takes_what_waits_when_a_gpu_is_free():
+def test_a_batch_takes_the_waiting_requests_when_a_gpu_is_free():
     run = arriving([0, 1, 2, 3, 4], pools=pool(max_batch=3))
     assert run.batches["started"].tolist() == [0, 10, 20]
     assert run.batches["size"].tolist() == [1, 3, 1]
@@ -90,7 +89,7 @@ def test_a_gpu_lingers_no_longer_than_it_should():
     assert run.batches["size"].tolist() == [2, 2]
 
 
-def test_who_has_waited_out_the_linger_in_the_queue_waits_no_longer():
+def test_a_request_that_has_waited_out_the_linger_in_the_queue_waits_no_longer():
     run = arriving([0, 1, 2, 3], pools=pool(max_batch=3, linger="5 s"))
     assert served(run) == [(2, 12)] * 3 + [(12, 22)]
 
@@ -103,7 +102,7 @@ def test_of_two_idle_gpus_one_takes_the_full_batch_and_the_other_goes_on_lingeri
     assert run.batches["gpu"].tolist() == [0, 1]
 
 
-def test_who_was_taken_out_fills_no_batch():
+def test_a_request_taken_out_of_the_queue_fills_no_batch():
     patience = {"patience": {"kind": "constant", "value": "4 s"}}
     lingering = pool(max_batch=2, linger="5 s")
     run = arriving([0, 4.5, 6], pools=lingering, behaviour=patience, serving={"notices_leaving": True})
@@ -161,7 +160,7 @@ def test_priority_interrupts_nobody():
 IMPATIENT = {"patience": {"kind": "constant", "value": "15 s"}}
 
 
-def test_who_leaves_unnoticed_is_served_all_the_same():
+def test_a_user_who_leaves_unnoticed_is_served_all_the_same():
     run = arriving([0, 1, 2, 18], behaviour=IMPATIENT)
     assert served(run) == [(0, 10), (10, 20), (20, 30), (30, 40)]
     assert outcomes(run) == ["served", "abandoned", "abandoned", "abandoned"]
@@ -169,7 +168,7 @@ def test_who_leaves_unnoticed_is_served_all_the_same():
     assert run.requests["gpu_seconds"].tolist() == [10] * 4
 
 
-def test_who_leaves_and_is_noticed_is_taken_out_of_the_queue():
+def test_a_user_whose_leaving_is_noticed_is_taken_out_of_the_queue():
     run = arriving([0, 1, 2, 18], behaviour=IMPATIENT, serving={"notices_leaving": True})
     np.testing.assert_equal(served(run), [(0, 10), (10, 20), (nan, nan), (20, 30)])
     assert outcomes(run) == ["served", "abandoned", "abandoned", "served"]
@@ -181,7 +180,7 @@ def test_an_image_that_comes_at_the_last_moment_is_served():
     assert outcomes(run) == ["served"]
 
 
-def test_who_has_no_patience_leaves_at_once():
+def test_a_user_without_patience_leaves_at_once():
     run = arriving([0, 1], behaviour={"patience": {"kind": "constant", "value": 0}}, serving={"notices_leaving": True})
     assert outcomes(run) == ["abandoned", "abandoned"]
     np.testing.assert_equal(served(run), [(0, 10), (nan, nan)])
@@ -196,139 +195,6 @@ def test_a_queue_that_all_have_left_is_empty_to_the_gateway():
         features={"image": {"spec": {"model": "slow"}}},
     )
     assert outcomes(run) == ["abandoned"] * 4
-
-
-# The gateway.
-
-
-def test_a_queue_bound_counts_who_waits():
-    run = arriving([0, 1, 2, 11], [QueueBound(requests=1)])
-    assert outcomes(run) == ["served", "served", "queue bound", "served"]
-
-
-def test_a_queue_bound_of_nothing_is_a_service_without_a_queue():
-    run = arriving([0, 1, 11], [QueueBound(requests=0)])
-    assert outcomes(run) == ["served", "queue bound", "served"]
-
-
-def test_a_queue_bound_is_for_the_whole_service_and_a_slice_has_its_part():
-    run = arriving([0, 1, 2, 3], [QueueBound(requests=4)], scale=0.5, pools=pool(gpus=2))
-    assert outcomes(run) == ["served", "served", "served", "queue bound"]
-
-
-def test_a_wait_bound_counts_the_work_before_a_request():
-    run = arriving([0, 1, 2, 3], [WaitBound(longest="10 s")])
-    assert outcomes(run) == ["served", "served", "served", "expected wait"]
-    halved = arriving([0, 1, 2, 3, 4, 5, 6, 7], [WaitBound(longest="10 s")], pools=pool(max_batch=2))
-    assert outcomes(halved) == ["served"] * 4 + ["expected wait"] * 4
-
-
-def test_the_urgent_expect_only_the_work_before_theirs():
-    run = arriving(
-        [0, 1, 2, 3, 4], [Priority(first=["plus"]), WaitBound(longest="5 s")], tiers=[FREE, FREE, PLUS, PLUS, FREE]
-    )
-    assert outcomes(run) == ["served", "served", "served", "expected wait", "expected wait"]
-
-
-def test_a_second_request_at_once_is_too_many():
-    twice = {"requests": {"kind": "fixed", "requests": 2}, "think": {"kind": "constant", "value": "1 s"}}
-    patience = {"patience": {"kind": "constant", "value": "5 s"}}
-    run = arriving([0], [Concurrency(requests=1)], behaviour={**twice, **patience})
-    assert outcomes(run) == ["abandoned", "concurrency"]
-    assert outcomes(arriving([0], [Concurrency(requests=2)], behaviour={**twice, **patience})) == ["abandoned"] * 2
-    # A request that was taken out of the queue is no longer in the service.
-    noticed = {"notices_leaving": True}
-    run = arriving([0, 1], [Concurrency(requests=1)], behaviour={**twice, **patience}, serving=noticed)
-    assert outcomes(run) == ["abandoned", "abandoned", "concurrency", "abandoned"]
-
-
-def test_a_quota_is_used_up():
-    behaviour = {"requests": {"kind": "fixed", "requests": 4}}
-    run = arriving([0, 1], [Quota(requests=2)], behaviour=behaviour, pools=pool(gpus=2))
-    assert (
-        run.requests.groupby("user")["outcome"].agg(list).tolist() == [["served", "served", "refused", "refused"]] * 2
-    )
-    assert set(run.requests["reason"].dropna()) == {"quota"}
-
-
-def test_a_rate_limit_lets_a_user_in_again_later():
-    behaviour = {"requests": {"kind": "fixed", "requests": 4}, "think": {"kind": "constant", "value": "20 s"}}
-    run = arriving([0], [RateLimit(rate="1 per min", burst=1)], behaviour=behaviour)
-    assert outcomes(run) == ["served", "rate limit", "rate limit", "served"]  # at 0, 30, 50 and 70 s
-
-
-def test_features_with_one_meter_share_a_quota():
-    both = {
-        "image": {"share": 0.5, "meter": "generations"},
-        "edit": {"share": 0.5, "pool": "gpus", "slo": "60 s", "spec": {"model": "quick"}, "meter": "generations"},
-    }
-    behaviour = {"requests": {"kind": "fixed", "requests": 6}}
-    shared = arriving(range(30), [Quota(requests=1)], features=both, behaviour=behaviour, pools=pool(gpus=30))
-    assert (shared.requests["reason"].isna().groupby(shared.requests["user"]).sum() == 1).all()
-    apart = {name: {**feature, "meter": ""} for name, feature in both.items()}
-    own = arriving(range(30), [Quota(requests=1)], features=apart, behaviour=behaviour, pools=pool(gpus=30))
-    assert (own.requests["reason"].isna().groupby(own.requests["user"]).sum() == 2).mean() > 0.8
-
-
-def test_shedding_refuses_the_share_it_says():
-    n = 2000
-    run = arriving(np.arange(n) * 0.1, [Shed(share=0.3)], pools=pool(gpus=200))
-    shed = (run.requests["reason"] == "shed").sum()
-    assert abs(shed - 0.3 * n) / math.sqrt(n * 0.3 * 0.7) < 3.5
-
-
-def test_a_feature_gate_is_for_tiers_and_features_it_names():
-    run = arriving([0, 1], [FeatureGate(open=0, tiers=["free"])], tiers=[FREE, PLUS])
-    assert outcomes(run) == ["feature gate", "served"]
-
-
-def test_a_feature_is_off_for_new_users():
-    run = arriving([0, 1, 2], [FeatureGate(min_age="1 day")], ages=[0, 3600, 2 * 86400])
-    assert outcomes(run) == ["feature gate", "feature gate", "served"]
-
-
-def test_an_account_grows_up():
-    behaviour = {"requests": {"kind": "fixed", "requests": 3}, "think": {"kind": "constant", "value": "40 s"}}
-    run = arriving([0], [FeatureGate(min_age="1 min")], behaviour=behaviour)
-    assert outcomes(run) == ["feature gate", "feature gate", "served"]  # at 0, 40 and 80 s
-
-
-def test_a_rollout_opens_to_the_same_share_of_users_throughout():
-    n = 1000
-    behaviour = {"requests": {"kind": "fixed", "requests": 3}, "think": {"kind": "constant", "value": "1 s"}}
-    half, third = (
-        arriving(np.arange(n) * 0.1, [FeatureGate(open=share)], behaviour=behaviour, pools=pool(gpus=400))
-        for share in (1 / 2, 1 / 3)
-    )
-    inside = [run.requests["reason"].isna().groupby(run.requests["user"]).agg(["min", "max"]) for run in (half, third)]
-    for table, share in zip(inside, (1 / 2, 1 / 3), strict=True):
-        assert (table["min"] == table["max"]).all()
-        assert abs(table["max"].sum() - n * share) / math.sqrt(n * share * (1 - share)) < 3.5
-    assert not (inside[1]["max"] & ~inside[0]["max"]).any()  # nested
-
-
-def test_policies_act_between_their_dates():
-    gate = {"kind": "feature gate", "open": 0}
-    times = [30, 90, 150]
-    by_date = [step(policy=gate, from_="2025-01-01 00:01", until="2025-01-01 00:02")]
-    assert outcomes(arriving(times, by_date)) == ["served", "feature gate", "served"]
-    by_time = [step(policy=gate, from_="1 min", until="2 min")]
-    assert outcomes(arriving(times, by_time)) == ["served", "feature gate", "served"]
-    assert outcomes(arriving(times, [step(policy=gate)])) == ["feature gate"] * 3
-    before_the_start = [step(policy=gate, until="2024-12-31")]
-    assert outcomes(arriving(times, before_the_start)) == ["served"] * 3
-
-
-def test_who_is_degraded_gets_less_than_asked():
-    ladder = {"image": {"ladder": [{"model": "quick"}, {"model": "quick", "images": 2}]}}
-    run = arriving([0], [Degrade(level=1)], features=ladder, pools=pool(max_batch=2))
-    only = run.requests.iloc[0]
-    assert (only["asked"], only["spec"], only["level"]) == ("slow/1024px/28st", "quick/1024px/28st", 1)
-    assert served(run) == [(0, 4)]
-    deepest = arriving([0], [Degrade(level=9)], features=ladder, pools=pool(max_batch=2)).requests.iloc[0]
-    assert (deepest["spec"], deepest["level"]) == ("quick/1024px/28st/x2", 2)
-    flat = arriving([0], [Degrade(level=1)]).requests.iloc[0]
-    assert (flat["spec"], flat["level"]) == ("slow/1024px/28st", 0)
 
 
 # Noise, and pools beside each other.

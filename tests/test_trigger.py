@@ -9,19 +9,16 @@ import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from pydantic import ValidationError
 
-from sim import BadInput, Controls, Run, Telemetry, load, load_run, simulate
+from sim import Controls, Run, Telemetry, simulate
 from sim.model.controls import PoolTelemetry
 from sim.policies.playbook import Step, Triggered
 from sim.policies.quality import Degrade, DegradeUnderLoad
 from sim.policies.sharing import Priority
 from sim.policies.shedding import QueueBound, Shed
 from sim.policies.trigger import OF_A_POOL, Trigger, Watch
-from sim.report import render
 from tests.random_scenarios import plain
 from tests.test_engines import assert_alike
-from tests.test_report import Page
 from tests.traces import arriving, outcomes
 
 TICK = 60.0
@@ -70,7 +67,7 @@ def test_people_act_at_the_first_tick_at_which_their_reaction_is_over(reaction, 
 
 
 @given(st.integers(0, 500), st.integers(0, 50), st.sampled_from([0.1, 0.3, 1 / 3, 0.7, 60.0]))
-def test_so_many_ticks_of_reaction_are_so_many_whatever_their_rounding(quiet, ticks, tick):
+def test_a_reaction_of_some_ticks_is_of_that_many_however_they_are_rounded(quiet, ticks, tick):
     late = queue_over_ten(reaction=f"{ticks * tick} s")
     assert turns(late, [LOW] * quiet + [HIGH] * (ticks + 2), tick) == [quiet + ticks]
 
@@ -230,7 +227,7 @@ def test_until_says_nothing_of_a_step_that_is_not_in_force():
     ids=lambda when: next(iter(when)),
 )
 @pytest.mark.parametrize("late", [{}, LATE], ids=["at once", "late"])
-def test_both_engines_play_every_trigger_alike(when, late):
+def test_both_engines_give_the_same_run_under_every_trigger(when, late):
     playbook = [Step(policy=QueueBound(requests=15)), Step(policy=Degrade(level=1), when={**when, **late})]
     both = [bursts(*playbook, engine=engine) for engine in ("simpy", "compiled")]
     assert_alike(*both)
@@ -319,88 +316,3 @@ def test_degrading_under_load_forgets_how_long_it_was_calm():
     levels = run.decisions[run.decisions["knob"] == "level"]
     assert levels["policy"].isin(["degrade under load", "not set any more"]).all()
     assert levels.drop_duplicates("time")["new"].tolist()[:2] == [1, 0]
-
-
-# Written and read.
-
-TEXT = """
-base: steady
-playbooks:
-  on-call:
-    - policy: {kind: shed, share: 50 %}
-      when:
-        utilisation: {above: 90 %, below: 1/2}
-        pool: gpus
-        for: 2 min
-        reaction: 5 min
-        cool_down: 1 hour
-"""
-
-
-def written(tmp_path, text: str):
-    path = tmp_path / "s.yaml"
-    path.write_text(text)
-    return path
-
-
-def test_a_trigger_in_a_file_is_the_one_in_python(tmp_path):
-    (step,) = load(written(tmp_path, TEXT)).playbooks["on-call"]
-    busy = Trigger(
-        utilisation={"above": 0.9, "below": 0.5}, pool="gpus", for_="2 min", reaction="5 min", cool_down="1 hour"
-    )
-    assert step == Step(policy=Shed(share=0.5), when=busy)
-    assert (busy.watched, busy.for_, busy.reaction, busy.cool_down) == ("utilisation", 120, 300, 3600)
-
-
-BOUNDS = "utilisation: {above: 90 %, below: 1/2}"
-
-
-@pytest.mark.parametrize(
-    ("old", "new", "key", "told"),
-    [
-        ("pool: gpus", "pool: cpus", "pool", ["no 'cpus'", "'gpus'"]),
-        ("        pool: gpus\n", "", "", ["utilisation is that of a pool: name it under 'pool'"]),
-        (BOUNDS, "refused: {above: 20 %, below: 5 %}", "", ["refused is of no pool", "leave 'pool' out"]),
-        (BOUNDS, f"{BOUNDS}\n        queued: {{above: 9, below: 5}}", "", ["one figure", "utilisation, queued"]),
-        (BOUNDS, "", "", ["one figure", "none", "expected_wait, utilisation, queued, refused, attempts"]),
-        ("below: 1/2", "below: 90 %", "utilisation", ["'below' must be less than 'above'", "90 %"]),
-        ("below: 1/2", "below: 95 %", "utilisation", ["'below' must be less than 'above'", "95 %"]),
-        ("below: 1/2", "below: 0", "utilisation.below", ["greater than 0"]),
-        ("above: 90 %", "above: 100 %", "utilisation.above", ["less than 1", "100 %"]),
-        (", below: 1/2", "", "utilisation.below", ["a key is missing"]),
-        ("utilisation:", "utilization:", "utilization", ["perhaps utilisation"]),
-        ("reaction: 5 min", "reaction: never", "reaction", ["finite", "never"]),
-        ("for: 2 min", "for: 2", "for", ["duration", "2"]),
-    ],
-)
-def test_a_bad_trigger_is_refused_with_its_key_its_value_and_what_was_expected(tmp_path, old, new, key, told):
-    assert TEXT.count(old) == 1
-    with pytest.raises(BadInput) as wrong:
-        load(written(tmp_path, TEXT.replace(old, new)))
-    place = "playbooks.on-call.0.when" + (f".{key}" if key else "")
-    assert wrong.value.key.partition(" (line")[0] == place
-    for part in told:
-        assert part in str(wrong.value)
-
-
-def test_a_pool_that_is_not_there_is_refused_from_python_too():
-    with pytest.raises(BadInput, match="no such pool") as wrong:
-        bursts(Step(policy=Shed(share=1), when={**WHEN, "pool": "cpus"}))
-    assert (wrong.value.key, wrong.value.value, wrong.value.expected) == ("pool", "cpus", "gpus")
-    with pytest.raises(ValidationError, match="one figure"):
-        Trigger()
-
-
-def test_reasons_survive_saving_and_stand_in_the_report(tmp_path):
-    run = bursts(Step(policy=Shed(share=1), when=WHEN))
-    again = load_run(run.save(tmp_path / "run"))
-    pd.testing.assert_frame_equal(again.decisions, run.decisions)
-    text = Page(render([run])).text
-    assert "for why from to" in text
-    assert "in force" in text
-    for reason in steps_of(run)["reason"]:
-        assert reason in text
-
-
-def test_a_report_without_triggers_has_no_reasons():
-    assert "for why from to" not in Page(render([bursts(Shed(share=0.5))])).text

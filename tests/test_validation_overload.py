@@ -17,7 +17,10 @@ def test_all_39_rows_of_the_reference_are_simulated(monkeypatch):
 
 @pytest.mark.parametrize("name", CASES)
 def test_a_case_recovers_as_often_as_the_reference_and_has_not_moved(name):
-    rows = rows_of(None, name, "compiled", lambda share: None)
+    """In the fewest runs for which all differ from none at 0.001, where the reference has all or none; else in all."""
+    case = CASES[name]
+    certain = case.recovered in (0, OF[case.experiment])
+    rows = rows_of(None, name, "compiled", lambda share: None, READABLE[case.experiment] if certain else None)
     assert rows[0].fits == AGREES
     assert_unmoved("overload", rows)
 

@@ -27,12 +27,16 @@ QUICK = [
 
 
 @pytest.mark.parametrize("system", [system for system in truths_by_system() if system in SYSTEMS])
-def test_every_figure_of_the_tables_is_simulated_and_has_not_moved(system):
-    """In the study's own runs, of the compiled engine."""
+def test_the_figures_of_every_system_are_those_of_theory(system, monkeypatch):
+    """The first and the last case of each, on the compiled engine, in runs of a tenth of the study's length.
+
+    With as many seeds, errors are some three times as large as in the study, which has all cases (make validate).
+    """
+    monkeypatch.setattr("tests.studies.theory.systems.REQUESTS", {"compiled": 5000, "simpy": 1000})
     numbers = [number for name, number, _, _ in cases() if name == system]
-    rows = [row for number in numbers for row in rows_of(None, system, number, "compiled", lambda share: None)]
+    rows = [row for n in {numbers[0], numbers[-1]} for row in rows_of(None, system, n, "compiled", lambda share: None)]
+    assert rows
     assert [row for row in rows if row.fits != AGREES] == []
-    assert assert_unmoved("theory", rows) > 0
 
 
 @pytest.mark.parametrize(("system", "number"), QUICK)

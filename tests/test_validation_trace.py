@@ -30,7 +30,7 @@ BANK = (
 BANK_MAP = ["arrived=vru_exit", "waited=q_time", "served=ser_time", "abandoned=outcome:HANG", "ignored=outcome:PHANTOM"]
 
 
-def test_who_serves_is_on_duty_from_the_first_service_to_the_last_without_long_breaks(tmp_path):
+def test_a_server_is_on_duty_from_the_first_service_to_the_last_without_long_breaks(tmp_path):
     """A: 8:05 to 9:10 (started 9:00); a break of 40 min; 9:50. B: 8:50, ends 9:05, next at 9:30, 25 min later."""
     rows = ["8:05,300,A", "8:50,900,B", "8:35,60,A", "9:00,600,A", "9:50,60,A", "9:30,60,B"]
     text = "date,arrived,served,server,waited\n" + "".join(f"2025-03-31,{row},0\n" for row in rows)
@@ -74,7 +74,7 @@ def test_the_columns_of_the_anonymous_bank_are_read(tmp_path):
     assert log.notes == ("Left out because of 'outcome': 1 row.",)
 
 
-def test_services_may_be_told_by_when_they_start_and_end_past_midnight_too(tmp_path):
+def test_services_may_be_given_by_when_they_start_and_end_past_midnight_too(tmp_path):
     told = [*BANK_MAP[3:], "arrived=vru_exit", "started=ser_start", "left=q_exit", "ended=ser_exit"]
     one = read_queue(written(tmp_path, BANK, "bank.txt"), BANK_MAP)
     two = read_queue(tmp_path / "bank.txt", told)
@@ -100,7 +100,7 @@ def test_times_are_seconds_or_dates_or_times_of_day(tmp_path, columns, rows):
     assert log.days == [0]
 
 
-def test_packed_logs_and_parquet_are_read_alike(tmp_path):
+def test_packed_logs_and_parquet_give_the_same_log(tmp_path):
     plain = log_of_days(tmp_path / "log.csv", [0])
     (tmp_path / "log.csv.gz").write_bytes(gzip.compress(plain.read_bytes()))
     pd.read_csv(plain).to_parquet(tmp_path / "log.parquet")
@@ -150,7 +150,7 @@ def test_where_a_log_is_unlike_the_model_the_notes_say_so(tmp_path):
         (["date=type", *BANK_MAP], ":2(.|\n)*type(.|\n)*'PS'(.|\n)*a date like"),
     ],
 )
-def test_a_wrong_mapping_is_told_with_what_was_expected(tmp_path, given, words):
+def test_a_wrong_mapping_is_refused_with_what_was_expected(tmp_path, given, words):
     with pytest.raises(BadInput, match=words):
         read_queue(written(tmp_path, BANK, "bank.txt"), given)
 
@@ -169,12 +169,12 @@ def test_a_wrong_mapping_is_told_with_what_was_expected(tmp_path, given, words):
         ("arrived,waited,served\n2025-02-30 10:00:00,2,3\n", ":2(.|\n)*arrived"),
     ],
 )
-def test_a_bad_log_is_told_by_column_row_and_value(tmp_path, text, words):
+def test_a_bad_log_is_refused_by_column_row_and_value(tmp_path, text, words):
     with pytest.raises(BadInput, match=words):
         read_queue(written(tmp_path, text))
 
 
-def test_who_is_still_there_at_the_first_test_midnight_is_counted_and_keeps_servers_busy(tmp_path):
+def test_callers_still_there_at_the_first_test_midnight_are_counted_and_keep_servers_busy(tmp_path):
     """Two servers, both busy past midnight with people of the day before: nobody waits beside an idle one."""
     rows = ["86300,0,500,A", "86310,0,490,B", "86500,300,60,A"]
     log = read_queue(written(tmp_path, "arrived,waited,served,server\n" + "\n".join(rows) + "\n"))
@@ -192,7 +192,7 @@ def test_who_is_still_there_at_the_first_test_midnight_is_counted_and_keeps_serv
         ("arrived,waited,served\n1e400,0,9\n", "arrived=arrived", "milliseconds"),
     ],
 )
-def test_what_would_be_read_wrongly_is_refused(tmp_path, text, given, words):
+def test_a_column_that_would_be_read_wrongly_is_refused(tmp_path, text, given, words):
     with pytest.raises(BadInput, match=words):
         read_queue(written(tmp_path, text), [given])
 
@@ -207,7 +207,7 @@ def test_what_would_be_read_wrongly_is_refused(tmp_path, text, given, words):
         ("from,servers\n0:00,3\n24:30,4\n", ":3(.|\n)*from"),
     ],
 )
-def test_a_bad_schedule_is_told(tmp_path, schedule, words):
+def test_a_bad_schedule_is_refused(tmp_path, schedule, words):
     log = read_queue(written(tmp_path, "arrived,waited,served\n1,2,3\n"))
     with pytest.raises(BadInput, match=words):
         on_duty(log, str(written(tmp_path, schedule, "roster.csv")), tmp_path)
@@ -217,7 +217,7 @@ def test_a_bad_schedule_is_told(tmp_path, schedule, words):
 
 
 def test_the_command_shows_both_predictions_and_says_what_it_used(tmp_path):
-    path = log_of_days(tmp_path / "log.csv", range(3), rate=1 / 120)
+    path = log_of_days(tmp_path / "log.csv", range(3), rate=1 / 900)
     told = CliRunner().invoke(
         app, ["validate", "trace", str(path), "--test-days", "1", "--out", str(tmp_path / "p.html")]
     )

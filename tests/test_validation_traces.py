@@ -251,7 +251,7 @@ def test_waits_as_long_as_the_record_agree_and_longer_ones_do_not(tmp_path):
 # Loads, bursts and habits.
 
 
-def test_the_law_of_loads_has_the_mean_and_p95_that_scenarios_are_told():
+def test_the_law_of_loads_has_the_mean_and_p95_that_scenarios_state():
     assert pytest.approx(22, rel=0.005) == MEDIAN * math.exp(SIGMA**2 / 2)
     assert pytest.approx(45, rel=0.005) == MEDIAN * math.exp(1.6449 * SIGMA)
 
@@ -274,7 +274,7 @@ def test_the_fano_factor_of_counts_around_their_trend():
     assert rising.var() / rising.mean() > 5
 
 
-def test_who_asks_again_soon_is_counted_by_user():
+def test_asking_again_soon_is_counted_by_user():
     user = np.array([0, 0, 0, 1, 1, 2])
     times = np.array([0.0, 70.0, 500.0, 0.0, 20.0, 5.0])
     ended = np.array([20.0, 90.0, 510.0, 30.0, 40.0, 9.0])
@@ -299,8 +299,18 @@ def test_a_statistic_agrees_within_three_and_a_half_errors_of_both_sides():
 # The recording itself.
 
 
-def test_the_recordings_utilisation_and_waits_are_predicted():
+def by_central_queue(jobs: Jobs, gpus: int):
+    """What replayed() gives, without the simulator (see the test of the pool above)."""
+    started = jobs.arrived + central_queue(jobs.arrived, jobs.seconds, gpus, 1)
+    return started, started + jobs.seconds
+
+
+def test_the_recordings_utilisation_and_waits_are_predicted(monkeypatch):
+    """One replay goes through the simulator, in a pool too small; the others are of the queue that it equals."""
     fleet = read_fleet(real_folder())
+    jobs = jobs_of(fleet, 60.0, 1)
+    np.testing.assert_allclose(replayed(jobs, 35)[0], by_central_queue(jobs, 35)[0], rtol=0, atol=1e-5)
+    monkeypatch.setattr("tests.studies.fleet.replay.replayed", by_central_queue)
     assert (len(fleet.minute), fleet.servers, len(fleet.duty)) == (34_421, 109, 1441)
     rows = [*label_rows(fleet), *utilisation_rows(fleet), *dispatch_rows(fleet)]
     assert [row for row in rows if row.fits == "MISSES"] == []

@@ -7,6 +7,7 @@ import pytest
 from pydantic import ValidationError
 
 from sim.engine.simulate import simulate
+from sim.policies.quality import Degrade
 from sim.results.verdict import sentences, verdict
 from sim.scenario.fields import UNLIMITED
 from sim.scenario.people import people_of
@@ -48,23 +49,34 @@ def test_growth_above_one_ends_with_the_market():
     assert 900 < len(run.users) <= 1000
 
 
-def test_who_is_here_already_does_not_sign_up_again():
+def test_people_who_are_here_already_do_not_sign_up_again():
     n = 1500  # and as many places are free: a Poisson number n of invitations fall on 2 n places
     run = spreading(n, signups=1, market=2 * n, delay={"kind": "constant", "value": "30 s"}, horizon="45 s")
     invited, p = run.users["invited_by"].notna().sum(), 1 - math.exp(-0.5)
     assert abs(invited - n * p) / math.sqrt(n * p * (1 - p)) < 3.5
 
 
-@pytest.mark.parametrize(("late", "factor"), [(0, 0.0), (0.5, 0.5), (1, 1.0)])
-def test_who_waits_too_long_tells_fewer(late, factor):
-    n = 1500
-    demand = {"waves": [{"kind": "steady", "rate": 0}], "word_of_mouth": {**WORD, "late": late, "signups": 1}}
-    settings = {"pools": MANY, "features": {"image": {"slo": "5 s"}}, "horizon": "29 s"}
-    demand["word_of_mouth"]["delay"] = {"kind": "constant", "value": "10 s"}
-    run = arriving(np.zeros(n), demand=demand, **settings)
+def assert_shared_by(factor, *, when, playbook=(), slo="60 s"):
+    """Of people who have an image of 10 s, or a cheaper one of 4 s, this share brings one other person each."""
+    n, word = 1500, {**WORD, "signups": 1, "delay": {"kind": "constant", "value": "10 s"}, **when}
+    demand = {"waves": [{"kind": "steady", "rate": 0}], "word_of_mouth": word}
+    features = {"image": {"slo": slo, "ladder": [{"model": "quick"}]}}
+    horizon = "17 s" if playbook else "29 s"  # before the first of those invited have an image
+    run = arriving(np.zeros(n), playbook, demand=demand, pools=MANY, features=features, horizon=horizon)
     invited = run.users["invited_by"].notna().sum()
     spread = math.sqrt(n * (factor * 2 - factor**2)) or 1
     assert abs(invited - n * factor) / spread < 3.5
+
+
+@pytest.mark.parametrize("late", [0, 0.5, 1])
+def test_a_late_image_is_shared_by_fewer(late):
+    assert_shared_by(late, when={"late": late}, slo="5 s")
+
+
+@pytest.mark.parametrize("degraded", [0, 0.5, 1])
+def test_a_degraded_image_is_shared_by_fewer(degraded):
+    assert_shared_by(degraded, when={"degraded": degraded}, playbook=[Degrade(level=1)])
+    assert_shared_by(1, when={"degraded": degraded})
 
 
 def growing(**settings):

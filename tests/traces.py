@@ -27,7 +27,7 @@ def arriving(
     tiers: Sequence[str] = (),
     ages: Sequence[float] | np.ndarray | None = None,
     seed: int = 1,
-    engine: Literal["compiled", "simpy"] = "compiled",
+    engine: Literal["compiled", "simpy"] | None = None,
     **settings: Any,
 ) -> Run:
     """A run in which people arrive at these instants, of these tiers and with accounts of these ages.
@@ -52,8 +52,9 @@ def arriving(
     nothing = np.empty(0, dtype=np.int64)
     asks = Asks(np.empty(0), nothing, nothing, nothing)
     scenario = plain(TEN_SECONDS, tiers={name: {"share": 1 / len(names)} for name in names}, **settings)
+    chosen: dict[str, Any] = {} if engine is None else {"engine": engine}
     with mock.patch("sim.engine.play.people_of", return_value=(people, asks)):
-        return simulate(scenario, playbook, seed=seed, engine=engine)
+        return simulate(scenario, playbook, seed=seed, **chosen)
 
 
 def step(**line: Any) -> Step:

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from pydantic import Field, model_validator
 from scipy import special
 
-from sim.demand.laws import Lognormal, NegativeBinomial, Requests, Time, Uniform
+from sim.demand.laws import Law, Lognormal, NegativeBinomial, Requests, Time, Uniform
 from sim.schema import Strict
 from sim.units import Fraction, Plain, Seconds, Whole
 
@@ -232,3 +232,7 @@ class Behaviour(Strict):
         description="how long a newcomer stays on a waitlist before giving up on signing up",
         json_schema_extra={"source": "assumed: nothing is published", "provenance": "assumed"},
     )
+
+    def patience_law(self, notified: bool) -> Law:
+        """The law of a person's patience with a request; notified: whether the service promised a notification."""
+        return self.patience_notified.law if notified else self.patience.law

@@ -5,7 +5,7 @@ import math
 import numpy as np
 
 from sim.model.chance import sample
-from sim.model.jit import njit
+from sim.model.jit import njit, njit_with_arrays
 from sim.model.streams import BREAK, CHURN, CONVERT, OPENING, PAUSE, REGENERATE, SHARE, THINK, draw
 
 
@@ -54,6 +54,19 @@ def signup_instant(now, opens, pent_up, within, seed, key):  # type: ignore[no-u
     if draw(seed, OPENING, key, 0) < pent_up:
         return opens - within * math.log(draw(seed, OPENING, key, 1))
     return np.inf
+
+
+@njit_with_arrays
+def signup_instants(instants, tiers, openings, seed, keys):  # type: ignore[no-untyped-def]
+    """signup_instant() for arrays of people: float64, of the same length.
+
+    openings: by tier, when it opens, the share of the pent-up, and the mean time that they take to come.
+    """
+    out = np.empty(len(instants))
+    for i in range(len(instants)):
+        opens, pent_up, within = openings[tiers[i]]
+        out[i] = signup_instant(instants[i], opens, pent_up, within, seed, keys[i])
+    return out
 
 
 @njit

@@ -51,12 +51,12 @@ def own_pause(kind, a, b, growth, longest, attempt, u):  # type: ignore[no-untyp
 
 
 @njit
-def pause_before_retry(retries, own, told, seed, key, first, attempt):  # type: ignore[no-untyped-def]
+def pause_before_retry(retries, own, refused, says_so, seed, key, first, attempt):  # type: ignore[no-untyped-def]
     """Seconds from the end of an attempt to the next one.
 
-    retries: the knobs; own: the user's own pause; told: whether the service refused the attempt and said so at once;
-    first: k of the draws for the first attempt. Backoff as in AWS's architecture blog ("Exponential backoff and
-    jitter", 2015).
+    retries: the knobs; own: the user's own pause; refused: whether the service refused the attempt; says_so: whether it
+    says so at once, with the instant after which to try again; first: k of the draws for the first attempt. Backoff as
+    in AWS's architecture blog ("Exponential backoff and jitter", 2015).
     """
     if retries[BACKOFF] == OWN and not retries[AFTER] > 0:
         return own
@@ -76,7 +76,7 @@ def pause_before_retry(retries, own, told, seed, key, first, attempt):  # type: 
         for number in range(attempt + 1):
             u = pair(seed, RETRY, key, first + number)[1]
             pause = min(cap, base + u * (3.0 * pause - base))
-    return max(pause, retries[AFTER] + retries[SPREAD] * u) if told and retries[AFTER] > 0 else pause
+    return max(pause, retries[AFTER] + retries[SPREAD] * u) if refused and says_so and retries[AFTER] > 0 else pause
 
 
 @njit

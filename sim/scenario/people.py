@@ -8,7 +8,8 @@ from numpy.typing import NDArray
 from sim.demand.scripts import ANY, Clients, Replay, Script
 from sim.demand.season import regions_of
 from sim.demand.waves.signups import wave_instants
-from sim.model.streams import OPENING, REGION, TIER, draws
+from sim.model.choices import signup_instants
+from sim.model.streams import REGION, TIER, draws
 from sim.scenario.scenario import Scenario
 
 SOURCE_SHIFT = 40  # a source has room for 2^40 people
@@ -68,7 +69,7 @@ def scripted(scenario: Scenario) -> range:
 
 
 def wave_people(scenario: Scenario, number: int, seed: int) -> dict[str, NDArray]:
-    """The people of one wave as columns of People; who must wait for an opening comes when it is, or not."""
+    """The people of one wave as columns of People; those of a tier that opens later sign up then, or never."""
     demand, wave = scenario.demand, scenario.demand.waves[number]
     arrives = wave_instants(
         wave,
@@ -81,13 +82,8 @@ def wave_people(scenario: Scenario, number: int, seed: int) -> dict[str, NDArray
     )
     key = (np.int64(number) << SOURCE_SHIFT) + np.arange(len(arrives), dtype=np.int64)
     tier = tiers_of(scenario, key, wave.tiers, seed)
-    for name, opening in demand.openings.items():
-        at = scenario.seconds(opening.at)
-        early = (tier == list(scenario.tiers).index(name)) & (arrives < at)
-        comes = draws(seed, OPENING, key, 0) < opening.pent_up
-        later = at - opening.within * np.log(draws(seed, OPENING, key, 1))
-        arrives = np.where(early, np.where(comes, later, np.inf), arrives)
     if demand.openings:
+        arrives = signup_instants(arrives, tier, np.array(scenario.openings()), seed, key)
         inside = arrives < scenario.horizon
         arrives, key, tier = arrives[inside], key[inside], tier[inside]
     region = np.zeros(len(key), dtype=np.int64)

@@ -1,1 +1,1 @@
-"""Small faults put into a copy of the code, one at a time, each of which some test of behaviour must notice."""
+"""Small faults put into the code as it is imported, one at a time, each of which a test of behaviour must notice."""

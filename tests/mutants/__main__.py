@@ -1,94 +1,88 @@
-"""`python -m tests.mutants [WORD ...]`: make each fault in a copy of the code, and report those that no test notices.
+"""`python -m tests.mutants [WORD ...]`: make each fault, run the tests that should notice it, and report survivors.
 
-With words, only the faults whose names contain one of them. A changed rule is compiled again, so a fault takes half a
-minute to a minute; as many are tried at once as there are cores.
+With words, only the faults whose names contain one of them. Faults of rules and engines are played by the readable
+engine, for which a changed rule costs a second or two to compile, not two minutes; that the compiled engine does the
+same is what tests/test_engines.py is for.
 """
 
+import contextlib
+import importlib
+import io
+import multiprocessing
 import os
-import shutil
 import subprocess
 import sys
 import tempfile
-import threading
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from queue import SimpleQueue
+from typing import Any
+
+import numba
+import pytest
 
 from tests.mutants.faults import FAULTS, Fault
+from tests.mutants.injected import affected, copy_machine_code, inject
 
 ROOT = Path(__file__).parent.parent.parent
-COPIED = ("sim", "tests", "scenarios", "profiles", "pyproject.toml")
+SOUND = Fault("no fault", (), ())
+HEAVY = ("pandas", "pyarrow", "pydantic", "scipy.stats", "simpy", "yaml")  # imported once, before processes are forked
+CACHE = "from sim.model.jit import cache_folder; print(cache_folder())"
 
 
-def faulty(fault: Fault, root: Path) -> dict[Path, str]:
-    """The files that a fault changes, as they are with it. Raises ValueError where a text is not there exactly once."""
-    found: dict[Path, str] = {}
-    for name, old, new in fault.edits:
-        path = root / "sim" / name
-        text = found.get(path) or path.read_text(encoding="utf-8")
-        if text.count(old) != 1:
-            raise ValueError(f"{fault.name}: {name} has {text.count(old)} times: {old}")
-        found[path] = text.replace(old, new)
-    return found
+def failures(fault: Fault, tests: Sequence[str], cache: Path, *, readable: bool) -> str:
+    """What pytest writes where a test fails with the fault; empty if none does. Raises RuntimeError if none can run."""
+    with tempfile.TemporaryDirectory() as folder, multiprocessing.get_context("fork").Pool(1) as pool:
+        ended, output = pool.apply(run_tests, (fault, tests, cache, Path(folder), readable))
+    if ended not in (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED):
+        raise RuntimeError(f"{fault.name}: pytest ended with {ended}\n{output}")
+    return output if ended == pytest.ExitCode.TESTS_FAILED else ""
 
 
-def is_noticed(fault: Fault, root: Path) -> bool:
-    """Whether a test fails with the fault in a copy of the code, which is mended again."""
-    changed = faulty(fault, root)
-    before = {path: (path.read_bytes(), path.stat().st_mtime_ns) for path in changed}
-    tests = [test for test in fault.tests if (root / test).exists()]
-    command = [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", *tests]
-    own = {"PYTHONPATH": str(root), "XDG_CACHE_HOME": str(root / "cache"), "PYTHONDONTWRITEBYTECODE": "1"}
-    try:
-        for path, text in changed.items():
-            path.write_text(text, encoding="utf-8")
-        ended = subprocess.run(command, cwd=root, env=os.environ | own, capture_output=True, text=True, check=False)
-    finally:
-        for path, (content, instant) in before.items():  # as if untouched: machine code of the sources is kept
-            path.write_bytes(content)
-            os.utime(path, ns=(instant, instant))
-    if ended.returncode not in (0, 1):
-        raise RuntimeError(f"{fault.name}: pytest ended with {ended.returncode}\n{ended.stdout[-2000:]}{ended.stderr}")
-    return ended.returncode == 1
+def run_tests(fault: Fault, tests: Sequence[str], cache: Path, folder: Path, readable: bool) -> tuple[int, str]:
+    """pytest's exit code and what it wrote, in a process that has not imported the package yet."""
+    options = ["-q", "--tb", "line", "-p", "no:cacheprovider"]
+    changed = inject(fault, ROOT)
+    if readable:
+        copy_machine_code(cache, folder, affected(changed, ROOT / "sim" / "model"))
+        os.environ["NUMBA_CACHE_DIR"] = numba.config.CACHE_DIR = str(folder)
+        from sim.engine.simulate import simulate
+
+        defaults: dict[str, Any] | None = simulate.__kwdefaults__
+        assert defaults is not None
+        defaults["engine"] = "simpy"
+        options += ["-k", "not compiled"]
+    with contextlib.redirect_stdout(io.StringIO()) as output:
+        ended = pytest.main([*options, *(str(ROOT / test) for test in tests)])
+    return int(ended), output.getvalue()
 
 
-def survivors(faults: list[Fault]) -> list[Fault]:
-    """The faults that no test notices, in a copy of the code for each core."""
-    with tempfile.TemporaryDirectory() as folder:
-        copies: SimpleQueue[Path] = SimpleQueue()
-        cores = os.cpu_count() or 1
-        for number in range(cores):
-            copies.put(copy_of_the_code(Path(folder) / str(number)))
-        lock = threading.Lock()
-
-        def noticed(fault: Fault) -> bool:
-            root = copies.get()
-            try:
-                found = is_noticed(fault, root)
-            finally:
-                copies.put(root)
-            with lock:
-                sys.stdout.write(f"{'noticed' if found else 'SURVIVES'}: {fault.name}\n")
-                sys.stdout.flush()
-            return found
-
-        with ThreadPoolExecutor(cores) as executor:
-            return [fault for fault, found in zip(faults, executor.map(noticed, faults), strict=True) if not found]
+def is_of_engines(fault: Fault) -> bool:
+    """Whether a fault is in a rule or an engine, not in a figure."""
+    return any(name.startswith(("model/", "engine/")) for name, _, _ in fault.edits)
 
 
-def copy_of_the_code(root: Path) -> Path:
-    for name in COPIED:
-        if (ROOT / name).is_dir():
-            shutil.copytree(ROOT / name, root / name, ignore=shutil.ignore_patterns("__pycache__"))
-        else:
-            shutil.copy2(ROOT / name, root / name)
-    return root
+def survivors(faults: Sequence[Fault], cache: Path) -> Iterator[Fault]:
+    """The faults that no test notices. Raises RuntimeError where a test fails without any fault."""
+    for readable in (False, True):
+        some = [fault for fault in faults if is_of_engines(fault) == readable]
+        tests = sorted({test for fault in some for test in fault.tests})
+        if tests and (failed := failures(SOUND, tests, cache, readable=readable)):
+            raise RuntimeError(f"a test fails without any fault\n{failed}")
+        for fault in some:
+            noticed = failures(fault, fault.tests, cache, readable=readable)
+            sys.stdout.write(f"{'noticed' if noticed else 'SURVIVES'}: {fault.name}\n")
+            sys.stdout.flush()
+            if not noticed:
+                yield fault
 
 
 def main() -> None:
     words = sys.argv[1:]
     faults = [fault for fault in FAULTS if not words or any(word in fault.name for word in words)]
-    left = survivors(faults)
+    for name in HEAVY:
+        importlib.import_module(name)
+    found = subprocess.run([sys.executable, "-c", CACHE], cwd=ROOT, capture_output=True, text=True, check=True)
+    left = list(survivors(faults, Path(found.stdout.strip())))
     sys.stdout.write(f"{len(faults) - len(left)} of {len(faults)} faults are noticed.\n")
     sys.exit(bool(left))
 

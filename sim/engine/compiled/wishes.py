@@ -90,8 +90,8 @@ def after(s, c, place, row, now):  # type: ignore[no-untyped-def]
     request.mark |= RETRY
     kind, a, b = c.backoff
     own = own_pause(kind, a, b, c.growth, c.longest, wish.attempt, how_long)
-    told = request.outcome == REFUSED and c.tells_refusals
-    pause = pause_before_retry(s.retries, own, told, c.seed, key, wish.ask * ATTEMPTS, wish.attempt)
+    refused, says_so = request.outcome == REFUSED, c.tells_refusals
+    pause = pause_before_retry(s.retries, own, refused, says_so, c.seed, key, wish.ask * ATTEMPTS, wish.attempt)
     which = wish.ask if c.delivers_late else request.first  # this wish may be over by then, and another under way
     schedule(s, c, now + pause, ASK, wish.user, AGAIN, (np.int64(which) << 32) | place)
 

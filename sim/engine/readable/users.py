@@ -134,8 +134,7 @@ class Users:
             if wish is not None:
                 wish.present = request
             if request.outcome is None or not self.tells_refusals:
-                law = self.behaviour.patience_notified if request.notified else self.behaviour.patience
-                patience = sample(*law.law, self.seed, PATIENCE, key, k)
+                patience = sample(*self.behaviour.patience_law(request.notified), self.seed, PATIENCE, key, k)
                 if patience < math.inf:
                     request.timed = True
                     over = self.env.at(self.env.now + patience, ABANDON, user, partial(self.left_waiting, request))
@@ -159,8 +158,8 @@ class Users:
                 break
             request.retry = True
             own = own_pause(*retry.backoff.law, retry.growth, retry.longest, attempt, how_long)
-            told = request.outcome == REFUSED and self.tells_refusals
-            pause = pause_before_retry(gateway.retries, own, told, self.seed, key, ask * ATTEMPTS, attempt)
+            answer = request.outcome == REFUSED, self.tells_refusals
+            pause = pause_before_retry(gateway.retries, own, *answer, self.seed, key, ask * ATTEMPTS, attempt)
             yield self.until(self.pause(pause, user), wish)
             if wish is not None and wish.image is not None:
                 request = wish.image

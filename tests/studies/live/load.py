@@ -77,14 +77,14 @@ class Load:
                 break
             request.retry = True
             own = own_pause(*retry.backoff.law, retry.growth, retry.longest, attempt, how_long)
-            told, first = request.outcome == REFUSED, ask * ATTEMPTS
-            due = await self.sleep(pause_before_retry(gateway.retries, own, told, self.seed, key, first, attempt))
+            refused, first = request.outcome == REFUSED, ask * ATTEMPTS
+            pause = pause_before_retry(gateway.retries, own, refused, True, self.seed, key, first, attempt)
+            due = await self.sleep(pause)
         return request
 
     async def wait_for(self, request: Request, key: int, k: int, due: float) -> None:
         """Wait until a request is over, or patience is."""
-        law = self.behaviour.patience_notified if request.notified else self.behaviour.patience
-        patience = sample(*law.law, self.seed, PATIENCE, key, k)
+        patience = sample(*self.behaviour.patience_law(request.notified), self.seed, PATIENCE, key, k)
         leaving = self.clock.call(due + patience, self.server.leave, request) if patience < np.inf else None
         await request.done  # type: ignore[misc]
         if leaving is not None:

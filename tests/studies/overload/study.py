@@ -133,10 +133,11 @@ def overload_study(progress: Progress | None = None) -> Study:
     )
 
 
-def rows_of(_: None, name: str, engine: str, report: Progress) -> list[Row]:
-    """One case on one engine."""
+def rows_of(_: None, name: str, engine: str, report: Progress, runs: int | None = None) -> list[Row]:
+    """One case on one engine; runs: as many as that engine has where None."""
     case = CASES[name]
-    of, runs = OF[case.experiment], (OF if engine == "compiled" else READABLE)[case.experiment]
+    of = OF[case.experiment]
+    runs = runs or (OF if engine == "compiled" else READABLE)[case.experiment]
     scenario = case.scenario(record="timeline" if engine == "compiled" else "rows")
     count, attempts = 0, 0.0
     for seed in range(1, runs + 1):

@@ -75,7 +75,7 @@ def backoff(p: Mapping[str, Any]) -> Found:
     """The mean of many pauses of the rule."""
     retries = np.zeros(len(RETRY_KNOBS))
     retries[BACKOFF], retries[BASE], retries[CAP] = FULL_JITTER, p["base"], p["cap"]
-    pauses = [pause_before_retry(retries, 0.0, False, 1, key, 0, p["n"]) for key in range(PAUSES)]
+    pauses = [pause_before_retry(retries, 0.0, False, False, 1, key, 0, p["n"]) for key in range(PAUSES)]
     return {"E_sleep_full_jitter": float(np.mean(pauses))}
 
 
