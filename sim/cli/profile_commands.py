@@ -5,12 +5,11 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from sim import shipped
-from sim.cli.console import name_column, progress_bar
+from sim.cli.console import Console, name_column, progress_bar
 from sim.cli.soak_command import profile_soak
 from sim.errors import BadInput
 from sim.profile.file import Point, digest, laid_out

@@ -10,7 +10,7 @@ from sim.model.chance import quantile
 from sim.scenario.parts import Feature, Recording
 from sim.scenario.scenario import Scenario
 
-FORMAT = "meltpoint-run/3"
+FORMAT = "meltpoint-run/4"
 
 
 def manifest_of(
