@@ -17,7 +17,7 @@ class BadInput(Exception):
         if self.file is not None:
             lines.append(f"  file:     {printable(str(self.file))}")
         if self.key:
-            lines.append(f"  key:      {printable(self.key)}")
+            lines.append(f"  key:      {printable(cut(self.key))}")
         if self.value is not None:
             lines.append(f"  value:    {shortened(self.value)}")
         if self.expected:
@@ -31,6 +31,10 @@ def shortened(value: object, longest: int = 120) -> str:
         text = repr(value)
     except (ValueError, RecursionError):  # thousands of digits, or of brackets
         text = f"something too large to show ({type(value).__name__})"
+    return cut(text, longest)
+
+
+def cut(text: str, longest: int = 120) -> str:
     return text if len(text) <= longest else text[: longest - 3] + "..."
 
 

@@ -18,23 +18,25 @@ LONGEST_NAME = 100
 LEAST_FREE = 32 * 2**20  # bytes: more than a small result takes, its report and the files being written included
 
 
-def file_name(text: str, key: str) -> str:
+def file_name(text: str, key: str, file: str) -> str:
     """A name from a file, where it can be the name of a folder. Raises BadInput where it can not."""
     plain = text == text.strip() and text.isprintable() and not set(text) & set('/\\:*?"<>|')
     if not plain or text.startswith(".") or not 0 < len(text.encode("utf-8", "replace")) <= LONGEST_NAME:
         expected = f"at most {LONGEST_NAME} letters, digits, spaces and signs like - and _, beginning with none of /\\."
-        raise BadInput("this name cannot be the name of a folder", key=key, value=text, expected=expected)
+        raise BadInput("this name cannot be the name of a folder", file=file, key=key, value=text, expected=expected)
     return text
 
 
-def folder_names(playbooks: list[str]) -> None:
+def folder_names(playbooks: list[str], file: str) -> None:
     """Raise BadInput where the runs of these playbooks cannot lie in folders of their names, beside each other."""
     taken = {name.casefold(): f"the file {name} of the comparison" for name in BESIDE}
     for name in playbooks:
         key = f"playbooks.{name}"
-        other = taken.setdefault(file_name(name, key).casefold(), f"playbook {name}")
+        other = taken.setdefault(file_name(name, key, file).casefold(), f"playbook {name}")
         if other != f"playbook {name}":
-            raise BadInput("two results would have one name", key=key, value=name, expected=f"another than {other}")
+            raise BadInput(
+                "two results would have one name", file=file, key=key, value=name, expected=f"another than {other}"
+            )
 
 
 def result_folder(out: Path | None, name: str, *, replace: bool) -> Path:

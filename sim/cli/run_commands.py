@@ -46,7 +46,7 @@ def run(
 
     loaded = load(scenario, override=override, sets=parsed(sets))
     name, _ = chosen(loaded, playbook)
-    own = name if out is not None else file_name(name, f"playbooks.{name}")
+    own = name if out is not None else file_name(name, f"playbooks.{name}", scenario)
     folder = result_folder(out, f"{Path(scenario).stem}-{own}-{seed}", replace=replace)
     ready(engine)
     with progress_bar(f"{loaded.title}: {name}") as report:
@@ -87,7 +87,7 @@ def compare(
 
     loaded = load(scenario, override=override, sets=parsed(sets))
     names = [name.strip() for name in playbooks.split(",")] if playbooks else None
-    folder_names(list(loaded.playbooks) if names is None else names)
+    folder_names(list(loaded.playbooks) if names is None else names, scenario)
     folder = result_folder(out, f"{Path(scenario).stem}-compared", replace=replace)
     ready(engine)
     with progress_bar(loaded.title) as report:

@@ -141,10 +141,12 @@ def read_facts(folder: Path, name: str, wanted: str) -> dict[str, Any]:
     try:
         facts = json.loads((folder / name).read_text(encoding="utf-8"), parse_constant=refuse_constant)
     except (OSError, ValueError, RecursionError) as wrong:
-        raise BadInput(f"this is not a saved run ({wrong})", file=folder, expected=EXPECTED) from None
+        raise BadInput(
+            f"this is not a saved run: no {name} to read ({wrong})", file=folder, expected=EXPECTED
+        ) from None
     if not isinstance(facts, dict) or facts.get("format") != wanted:
         found = facts.get("format") if isinstance(facts, dict) else facts
-        message = "this is not a saved run, or one of another version"
+        message = f"this is not a saved run, or one of another version: its {name}"
         raise BadInput(message, file=folder, key="format", value=found, expected=wanted)
     return facts
 

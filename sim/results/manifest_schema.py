@@ -10,10 +10,11 @@ from pydantic import ConfigDict, Field, model_validator
 
 from sim.schema import Strict
 
-NotNegative = Annotated[float, Field(ge=0)]
-Positive = Annotated[float, Field(gt=0)]
+MOST = 1e15  # of any figure: products of a few of them are still numbers
+NotNegative = Annotated[float, Field(ge=0, le=MOST)]
+Positive = Annotated[float, Field(gt=0, le=MOST)]
 Share = Annotated[float, Field(ge=0, le=1)]
-Count = Annotated[int, Field(ge=0)]
+Count = Annotated[int, Field(ge=0, le=2**63 - 1)]
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 
 PEOPLE = ("came", "let_in", "lost", "invited", "churned", "everybody")
@@ -39,7 +40,7 @@ class FeatureFacts(Part):
 
 
 class PoolFacts(Part):
-    gpus: Count
+    gpus: Annotated[int, Field(ge=0, le=int(MOST))]
     gpus_in_full: NotNegative
     max_batch: Annotated[int, Field(ge=1)]
     linger: NotNegative
