@@ -1,15 +1,14 @@
-"""Finished work is kept whatever happens after it, nothing else is ever deleted, and processes end with their parent."""
+"""Finished work is kept whatever happens after it, nothing else is deleted, and processes end with their parent."""
 
-import contextlib
 import json
 import os
 import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
-import psutil
 import pytest
 from rich.table import Table
 from rich.text import Text
@@ -18,7 +17,6 @@ from sim.cli import run_commands
 from sim.cli.console import Console
 from sim.cli.main import app
 from sim.cli.places import GENERATOR, folder_names, others, refuse_other_file, result_folder
-from sim.engine.parallel import in_parallel as in_parallel  # of SLEEPERS
 from sim.errors import BadInput
 from sim.studies.comparison_folder import load_comparison
 
@@ -151,33 +149,49 @@ def test_control_characters_reach_the_terminal_as_escapes(capsys):
     assert "\x1b" not in str(BadInput("head\x1b", expected="a\x1b\nb"))
 
 
-def sleep_in_a_process(_: object, number: int, report: object) -> None:
-    Path(f"worker-{number}").write_text(str(os.getpid()))
-    time.sleep(60)
+SLEEPERS = """
+import multiprocessing, os, pathlib, signal, sys, time
+from sim.engine.parallel import in_parallel
+
+def sleep(_, number, report):
+    pathlib.Path(f"pid-{number}").write_text(str(os.getpid()))
+    time.sleep(120)
+
+def note(_):
+    for child in multiprocessing.active_children():
+        pathlib.Path(f"pid-child-{child.pid}").write_text(str(child.pid))
+
+if __name__ == "__main__":
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    in_parallel(sleep, None, [(0,), (1,)], processes=2, progress=note)
+"""
 
 
-SLEEPERS = (
-    "import tests.test_nothing_lost as t, sim.cli.console as c\n"
-    "if __name__ == '__main__':\n"
-    "    c.careful_streams()\n"
-    "    t.in_parallel(t.sleep_in_a_process, None, [(0,), (1,)], processes=2)\n"
-)
+def runs(pid: int) -> bool:
+    """Whether a process is there and has not ended."""
+    shown = subprocess.run(["ps", "-o", "stat=", "-p", str(pid)], capture_output=True, text=True, check=False).stdout
+    return bool(shown.strip()) and not shown.startswith("Z")
+
+
+def wait_until(holds: Callable[[], bool]) -> bool:
+    """Whether something becomes true within two minutes: machines that test are busy."""
+    deadline = time.monotonic() + 120
+    while not holds() and time.monotonic() < deadline:
+        time.sleep(0.1)
+    return holds()
 
 
 @pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGKILL])
 def test_processes_end_with_their_parent(tmp_path, how):
     (tmp_path / "sleepers.py").write_text(SLEEPERS)
     root = str(Path(__file__).parent.parent)
-    parent = subprocess.Popen([sys.executable, "sleepers.py"], cwd=tmp_path, env={**os.environ, "PYTHONPATH": root})
-    deadline = time.monotonic() + 60
-    while len(list(tmp_path.glob("worker-*"))) < 2:
-        assert time.monotonic() < deadline, "the processes do not start"
-        time.sleep(0.1)
-    children = psutil.Process(parent.pid).children(recursive=True)
-    assert len(children) >= 3, "two that work, and one that keeps what they report"
-    parent.send_signal(how)
-    assert parent.wait(30) == (143 if how == signal.SIGTERM else -signal.SIGKILL)
-    _, alive = psutil.wait_procs(children, timeout=20)
-    for process in alive:
-        with contextlib.suppress(psutil.NoSuchProcess):
-            assert process.status() == psutil.STATUS_ZOMBIE, process.cmdline()
+    environment = {**os.environ, "PYTHONPATH": root}
+    with subprocess.Popen([sys.executable, "sleepers.py"], cwd=tmp_path, env=environment) as parent:
+        assert wait_until(lambda: all((tmp_path / f"pid-{number}").exists() for number in (0, 1)))
+        time.sleep(0.5)  # for the parent to note its children
+        pids = {int(path.read_text()) for path in tmp_path.glob("pid-*")}
+        assert len(pids) == 3, "two that work, and one that keeps what they report"
+        assert all(map(runs, pids))
+        parent.send_signal(how)
+        assert parent.wait(60) == (143 if how == signal.SIGTERM else -signal.SIGKILL)
+    assert wait_until(lambda: not any(map(runs, pids)))

@@ -112,11 +112,16 @@ def refuse_other_file(path: Path) -> None:
     if not os.path.lexists(path):
         return
     try:
-        ours = path.is_file() and not path.is_symlink() and GENERATOR.encode() in path.open("rb").read(4096)
+        ours = path.is_file() and not path.is_symlink() and begins_as_report(path)
     except OSError:
         ours = False
     if not ours:
         raise BadInput("this file is there already, and is no report", file=path, expected="a new file, or a report")
+
+
+def begins_as_report(path: Path) -> bool:
+    with path.open("rb") as file:
+        return GENERATOR.encode() in file.read(4096)
 
 
 @contextmanager
