@@ -159,6 +159,12 @@ def profile_measure(
     from sim.profile.measure.plan import Options
     from sim.profile.measure.presets import PRESETS
 
+    if preset == "list":
+        table = Table(name_column("preset"), "feature", "architecture of")
+        for name, known in PRESETS.items():
+            table.add_row(name, known.feature, Text(known.model))
+        Console().print(table)
+        return
     if preset not in PRESETS:
         raise BadInput("there is no such preset", key="PRESET", value=preset, expected=", ".join(PRESETS))
     options = Options(

@@ -12,6 +12,7 @@ from sim.cli.console import Console, name_column, progress_bar, ready
 from sim.cli.options import Override, ScenarioArgument, Sets, parsed
 from sim.cli.places import file_name, folder_names, refuse_other_file, replacing, result_folder
 from sim.errors import BadInput
+from sim.wording import without_minus
 
 Out = Annotated[Path | None, typer.Option(help="Folder for the results; a new one under runs/ if not given.")]
 Engine = Annotated[
@@ -191,5 +192,5 @@ def ranking_table(comparison: Any) -> Table:
 
 def with_interval(mean: float, low: float, high: float) -> str:
     """A share in per cent with its 95 % interval, where it has one."""
-    bounds = f" [{100 * low:.1f}, {100 * high:.1f}]" if low == low else ""
-    return f"{100 * mean:.1f}{bounds} %"
+    share, least, most = (without_minus(f"{100 * number:.1f}") for number in (mean, low, high))
+    return f"{share} [{least}, {most}] %" if low == low else f"{share} %"

@@ -21,7 +21,7 @@ WORD_OF_MOUTH = "word of mouth"
 DECIDED = ["time", "knob", "tier", "feature", "old", "new", "policy", "reason"]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Run:
     """The result of one simulation. Times are seconds after the scenario's start; nan is never.
 
@@ -62,6 +62,11 @@ class Run:
     def scale(self) -> float:
         """The simulated slice of the service; divide counts by it for the whole."""
         return float(self.manifest["scale"])
+
+    def __repr__(self) -> str:
+        rows = ", ".join(f"{len(getattr(self, name)):,} {name}" for name in TABLES if len(getattr(self, name)))
+        m = self.manifest
+        return f"<Run of {m['title']!r}: playbook {m['playbook']!r}, seed {m['seed']}, {rows or 'no rows'}>"
 
     def save(self, folder: Path) -> Path:
         """Write the run into a new folder, all of it or nothing. Raises BadInput if the folder is there already."""

@@ -22,7 +22,7 @@ CONFIDENCE = 0.95
 LABELS = ("playbook", "seed", "alive", "overloaded")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Comparison:
     """Playbooks compared over the same seeds, so over the same people.
 
@@ -42,6 +42,9 @@ class Comparison:
     def ranking(self) -> list[str]:
         """Playbooks, the best first: by the share of runs alive, then by mean SLO attainment."""
         return list(dict.fromkeys(self.differences["playbook"]))
+
+    def __repr__(self) -> str:
+        return f"<Comparison over {len(self.seeds)} seeds, best first: {', '.join(self.ranking)}>"
 
 
 def compare(
