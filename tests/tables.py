@@ -11,6 +11,7 @@ import pandas as pd
 
 from sim.model.gateway import REASONS
 from sim.model.request import ABANDONED, OUTCOMES, REFUSED, SERVED, UNFINISHED
+from sim.results.manifest import FORMAT
 from sim.results.run import DECIDED, Run, names
 
 TIERS, FEATURES, POOLS, WAVES = ["free", "plus"], ["image", "video"], ["gpus"], ["wave"]
@@ -18,23 +19,34 @@ IMAGE, VIDEO = "model/1024px/28st", "model/480px/50st/81fr"
 SPECS = {"image": IMAGE, "video": VIDEO}
 
 MANIFEST: dict[str, Any] = {
+    "format": FORMAT,
     "title": "By hand",
+    "question": "",
     "start": "2025-01-01T00:00:00+00:00",
     "horizon": 100.0,
     "warm_up": 0.0,
     "scale": 1.0,
     "playbook": "none",
     "seed": 1,
+    "engine": "simpy",
+    "versions": {},
+    "wall_seconds": 0.0,
+    "cells": 1,
+    "profiles": {},
+    "scenario": {},
+    "behaviour": {"median_patience": None, "retries": {"at_most": 0, "probability": 0.0, "after_leaving": 0.0}},
     "recording": {"rows": True, "sampled": 0.0},
     "tiers": {"free": 0.5, "plus": 0.5},
     "features": {
-        "image": {"pool": "gpus", "slo": 10.0, "share": 0.5},
-        "video": {"pool": "gpus", "slo": 100.0, "share": 0.5},
+        "image": {"pool": "gpus", "slo": 10.0, "share": 0.5, "gpu_seconds": 4.0, "seconds": 4.0},
+        "video": {"pool": "gpus", "slo": 100.0, "share": 0.5, "gpu_seconds": 40.0, "seconds": 40.0},
     },
     "pools": {
         "gpus": {
             "gpus": 2,
             "gpus_in_full": 2,
+            "max_batch": 1,
+            "linger": 0.0,
             "dollars_per_gpu_hour": 3.6,
             "idle_watts": 100.0,
             "gpu_seconds": {IMAGE: 4.0, VIDEO: 40.0},
