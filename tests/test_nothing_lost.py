@@ -10,6 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import typer
 from rich.table import Table
 from rich.text import Text
 
@@ -43,7 +44,7 @@ def test_results_stay_when_drawing_the_report_fails_and_report_makes_it_again(he
 
     with monkeypatch.context() as broken:
         broken.setattr("sim.report.render", fail)
-        with pytest.raises((KeyboardInterrupt, BadInput, MemoryError, SystemExit)) as ended:
+        with pytest.raises((typer.Abort, SystemExit, BadInput, MemoryError)) as ended:
             call(*QUICK)
     assert "meltpoint report r" in capsys.readouterr().err + str(ended.value)
     assert not (here / "r/report.html").exists()
@@ -103,7 +104,7 @@ def test_replace_deletes_only_what_its_format_says_is_a_result(here):
 
 def test_a_place_where_nothing_can_be_written_is_refused_before_anything_is_simulated(here, monkeypatch):
     (here / "file").touch()
-    for out in (here / "file" / "below", here / ("long" * 100), here / "nul\0", Path("/proc/new")):
+    for out in (here / "file" / "below", here / ("long" * 100), here / "nul\0"):
         with pytest.raises(BadInput, match="nothing can be written"):
             result_folder(out, "", replace=False)
     usage = type("Usage", (), {"free": 10**6})

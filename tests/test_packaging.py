@@ -27,8 +27,9 @@ def test_the_source_distribution_has_what_its_tests_read():
 
 
 def test_the_locked_versions_are_those_of_continuous_integration_and_have_hashes():
-    constraints = dict(re.findall(r"^([\w.-]+)==(\S+)", (ROOT / "constraints.txt").read_text().lower(), re.MULTILINE))
-    lock = (ROOT / "requirements.lock").read_text(encoding="utf-8").lower()
+    text = (ROOT / "constraints.txt").read_text(encoding="utf-8").lower().replace("_", "-")
+    constraints = dict(re.findall(r"^([\w.-]+)==(\S+)", text, re.MULTILINE))
+    lock = (ROOT / "requirements.lock").read_text(encoding="utf-8").lower().replace("_", "-")
     locked = re.findall(r"^([\w.-]+)==(\S+)((?: ?\\\n +--hash=sha256:[0-9a-f]{64})+)$", lock, re.MULTILINE)
     assert len(locked) == lock.count("==") > 20
     for name, version, _ in locked:
