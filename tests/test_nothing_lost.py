@@ -10,7 +10,6 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-import typer
 from rich.table import Table
 from rich.text import Text
 
@@ -42,11 +41,14 @@ def test_results_stay_when_drawing_the_report_fails_and_report_makes_it_again(he
     def fail(*_):
         raise stop
 
+    said = ""
     with monkeypatch.context() as broken:
         broken.setattr("sim.report.render", fail)
-        with pytest.raises((typer.Abort, SystemExit, BadInput, MemoryError)) as ended:
-            call(*QUICK)
-    assert "meltpoint report r" in capsys.readouterr().err + str(ended.value)
+        try:
+            call(*QUICK)  # returns where it was interrupted
+        except (BadInput, MemoryError) as ended:
+            said = str(ended)
+    assert "meltpoint report r" in capsys.readouterr().err + said
     assert not (here / "r/report.html").exists()
     call("report", "r")
     assert GENERATOR in (here / "r/report.html").read_text()

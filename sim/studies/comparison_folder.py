@@ -81,10 +81,15 @@ def kind_of(column: pd.Series) -> str:
     return kind if kind in ("bool", "int64", "float64") else "str"
 
 
-def read_table(path: Path, kinds: dict[str, Any]) -> pd.DataFrame:
+def read_table(path: Path, kinds: dict[str, Kind]) -> pd.DataFrame:
     """A table with the values that were written, to the last bit; texts are never taken for something else."""
-    empty = {name: [""] for name, kind in kinds.items() if kind != "str"}  # is no number; among texts it is a text
-    table = pd.read_csv(path, dtype=kinds, float_precision="round_trip", keep_default_na=False, na_values=empty)
+    table = pd.read_csv(path, dtype=str, keep_default_na=False)
     if list(table.columns) != list(kinds):
         raise BadInput("this table has other columns", file=path, expected=", ".join(kinds))
-    return table
+    return table.assign(**{name: read_column(table[name].tolist(), kind) for name, kind in kinds.items()})
+
+
+def read_column(texts: list[str], kind: Kind) -> pd.Series:
+    """The values behind the texts of a column. Raises ValueError."""
+    values = {"float64": lambda text: float(text or "nan"), "int64": int, "bool": {"True": True, "False": False}.get}
+    return pd.Series([values.get(kind, str)(text) for text in texts], dtype=kind)
