@@ -13,15 +13,15 @@ class BadInput(Exception):
 
     def text(self) -> str:
         """The whole message, a part a line."""
-        lines = [self.message]
+        lines = [printable_lines(self.message)]
         if self.file is not None:
             lines.append(f"  file:     {printable(str(self.file))}")
         if self.key:
-            lines.append(f"  key:      {printable(self.key)}")
+            lines.append(f"  key:      {printable(cut(self.key))}")
         if self.value is not None:
             lines.append(f"  value:    {shortened(self.value)}")
         if self.expected:
-            lines.append(f"  expected: {self.expected}")
+            lines.append(f"  expected: {printable_lines(self.expected)}")
         return "\n".join(lines)
 
 
@@ -31,9 +31,18 @@ def shortened(value: object, longest: int = 120) -> str:
         text = repr(value)
     except (ValueError, RecursionError):  # thousands of digits, or of brackets
         text = f"something too large to show ({type(value).__name__})"
+    return cut(text, longest)
+
+
+def cut(text: str, longest: int = 120) -> str:
     return text if len(text) <= longest else text[: longest - 3] + "..."
 
 
 def printable(text: str) -> str:
     """A text that no terminal obeys and every encoding can write: control characters and the like as escapes."""
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text)
+
+
+def printable_lines(text: str) -> str:
+    """The same, line by line."""
+    return "\n".join(map(printable, text.split("\n")))

@@ -30,12 +30,17 @@ def amount(number: float) -> str:
     for size, suffix in ((1e9, " bn"), (1e6, " M"), (1e3, " k")):
         if abs(number) >= 0.9995 * size:  # what rounds up to it
             return f"{three_figures(number / size)}{suffix}"
-    return f"{number:.3g}"
+    return without_minus(f"{number:.3g}")
 
 
 def three_figures(number: float) -> str:
     """Three figures, or all those before the point; never an exponent for a large number."""
-    return f"{number:.3g}" if abs(number) < 999.5 else f"{number:.0f}"
+    return without_minus(f"{number:.3g}" if abs(number) < 999.5 else f"{number:.0f}")
+
+
+def without_minus(text: str) -> str:
+    """A number in digits; what is rounded to 0 has no sign."""
+    return text.removeprefix("-") if text.startswith("-") and not text.strip("-0.") else text
 
 
 def percent(share: float) -> str:

@@ -12,25 +12,37 @@ import pandas as pd
 from sim.model.gateway import REASONS
 from sim.model.request import ABANDONED, OUTCOMES, REFUSED, SERVED, UNFINISHED
 from sim.policies.base import ABSENT
+from sim.results.manifest import FORMAT
 from sim.results.run import DECIDED, Run, names
 
 TIERS, FEATURES, POOLS, WAVES = ["free", "plus"], ["image", "video"], ["gpus"], ["wave"]
 IMAGE, VIDEO = "model/1024px/28st", "model/480px/50st/81fr"
 SPECS = {"image": IMAGE, "video": VIDEO}
 
+LOADS = {"model": "model", "batches": 1.0}
+
 MANIFEST: dict[str, Any] = {
+    "format": FORMAT,
     "title": "By hand",
+    "question": "",
     "start": "2025-01-01T00:00:00+00:00",
     "horizon": 100.0,
     "warm_up": 0.0,
     "scale": 1.0,
     "playbook": "none",
     "seed": 1,
+    "engine": "simpy",
+    "versions": {},
+    "wall_seconds": 0.0,
+    "cells": 1,
+    "profiles": {},
+    "scenario": {},
+    "behaviour": {"median_patience": None, "retries": {"at_most": 0, "probability": 0.0, "after_leaving": 0.0}},
     "recording": {"rows": True, "sampled": 0.0},
     "tiers": {"free": 0.5, "plus": 0.5},
     "features": {
-        "image": {"pool": "gpus", "slo": 10.0, "share": 0.5, "model": "model", "batches": 1.0, "gpu_seconds": 4.0},
-        "video": {"pool": "gpus", "slo": 100.0, "share": 0.5, "model": "model", "batches": 1.0, "gpu_seconds": 40.0},
+        name: {"pool": "gpus", "slo": slo, "share": 0.5, "gpu_seconds": seconds, "seconds": seconds, **LOADS}
+        for name, slo, seconds in (("image", 10.0, 4.0), ("video", 100.0, 40.0))
     },
     "pools": {
         "gpus": {
@@ -48,7 +60,6 @@ MANIFEST: dict[str, Any] = {
     "specs": {IMAGE: {"model": "model", "images": 1}, VIDEO: {"model": "model", "images": 1}},
     "extrapolated": [],
     "unlimited": False,
-    "cells": 1,
     "word_of_mouth": None,
     "notices_leaving": True,
     "footprint": {"server_overhead": 1.5, "pue": 1.2, "grams_co2e_per_kwh": 500.0, "idle_watts": 100.0},

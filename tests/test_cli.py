@@ -1,6 +1,7 @@
 """The command line as a person uses it: what it prints, what it writes, and how it refuses."""
 
 import json
+import os
 import re
 import signal
 import subprocess
@@ -152,14 +153,17 @@ def test_wrong_input_shows_no_traceback(meltpoint):
     assert "Traceback" not in done.stderr
 
 
-def test_an_interrupted_run_leaves_nothing_behind(tmp_path):
+@pytest.mark.parametrize(
+    ("how", "code", "word"), [(signal.SIGINT, 130, "interrupted"), (signal.SIGTERM, 143, "terminated")]
+)
+def test_an_interrupted_run_leaves_nothing_behind(tmp_path, how, code, word):
     long = ["run", "viral-image-launch", "--set", "scale=1/60", "--out", "r"]
     process = subprocess.Popen([*COMMAND, *long], cwd=tmp_path, stderr=subprocess.PIPE, text=True)
     time.sleep(6)
-    process.send_signal(signal.SIGINT)
+    process.send_signal(how)
     _, errors = process.communicate(timeout=60)
-    assert process.returncode == 130
-    assert "interrupted" in errors
+    assert process.returncode == code
+    assert word in errors
     assert "Traceback" not in errors
     assert files(tmp_path) == []
 
@@ -191,3 +195,33 @@ def test_help_lists_every_command_in_the_order_in_which_a_newcomer_needs_them(he
     order = ["run", "compare", "report", "scenarios", "policies", "rescue", "map", "demand", "profile", "validate"]
     assert re.findall(r"^  (\w+) {2,}\w", text, re.MULTILINE) == [*order, "schema"]
     assert "..." not in text  # no sentence is cut short
+
+
+def test_a_reader_that_goes_away_is_no_fault(tmp_path):
+    run = [*COMMAND, "run", "steady", "--set", "horizon=20 min", "--out", "r"]
+    with subprocess.Popen(run, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        process.stdout.close()
+        _, errors = process.communicate(timeout=240)
+    assert (process.returncode, "Traceback" in errors, "Broken" in errors) == (0, False, False)
+    assert {"r/manifest.json", "r/report.html"} <= set(files(tmp_path))
+
+
+POOR = {"LC_ALL": "C", "PYTHONIOENCODING": "ascii", "NO_COLOR": "1", "TERM": "dumb", "COLUMNS": "40"}
+
+
+def test_a_poor_terminal_gets_every_figure_in_its_own_letters(meltpoint, tmp_path):
+    home = {name: value for name, value in os.environ.items() if name != "HOME"}
+    done = meltpoint("compare", "steady", "--set", "horizon=20 min", "--seeds", "1", "--out", "c", env={**home, **POOR})
+    assert (done.returncode, "Traceback" in done.stderr) == (0, False), done.stderr
+    assert done.stdout.isascii()
+    assert "\x1b" not in done.stdout
+    assert max(map(len, done.stdout.splitlines()[:-2])) <= 40
+    assert (tmp_path / "c/report.html").is_file()
+
+
+def test_closed_streams_are_no_fault(tmp_path):
+    run = f"{sys.executable} -m sim.cli.main report nowhere <&- >&- 2>&-"
+    assert subprocess.run(["/bin/sh", "-c", run], cwd=tmp_path, timeout=240, check=False).returncode == 2
+    listed = f"{sys.executable} -m sim.cli.main scenarios <&- >&- 2>&-"
+    assert subprocess.run(["/bin/sh", "-c", listed], cwd=tmp_path, timeout=240, check=False).returncode == 0

@@ -1,6 +1,5 @@
 """A saved run is the run, a save is all or nothing, and what is no run is refused."""
 
-import contextlib
 import json
 from pathlib import Path
 
@@ -62,7 +61,7 @@ def test_a_run_in_which_nobody_came_comes_back_too(policies, tmp_path):
 
 def test_the_manifest_is_plain_json_that_makes_the_run_again(run, tmp_path):
     manifest = json.loads((run.save(tmp_path / "one") / "manifest.json").read_text())
-    assert manifest["format"] == "meltpoint-run/3"
+    assert manifest["format"] == "meltpoint-run/4"
     assert manifest["seed"] == 1
     assert manifest["scenario"] == run.manifest["scenario"]
     assert {"python", "simpy", "numpy", "numba", "pandas"} <= set(manifest["versions"])
@@ -126,10 +125,11 @@ def test_a_table_that_is_cut_short_is_bad_input(run, tmp_path, name):
     whole = (folder / name).read_bytes()
     for content in (whole[: len(whole) // 2], b"", b"neither"):
         (folder / name).write_bytes(content)
-        with pytest.raises(BadInput, match="not a saved run"):
+        with pytest.raises(BadInput, match="its checksum is another") as damaged:
             load_run(folder)
+        assert damaged.value.file == folder / name
     (folder / name).unlink()
-    with pytest.raises(BadInput, match="not a saved run"):
+    with pytest.raises(BadInput, match="cannot be read"):
         load_run(folder)
 
 
@@ -179,13 +179,3 @@ def test_requests_are_in_order_of_arrival_and_batches_of_start(run):
     assert run.batches["started"].is_monotonic_increasing
     assert run.users["arrives"].is_monotonic_increasing
     assert run.batches["batch"].tolist() == list(range(len(run.batches)))
-
-
-def test_a_timeline_with_any_byte_changed_is_read_or_refused(tmp_path):
-    folder = simulate(load("steady", sets={"horizon": "20 min"})).save(tmp_path / "run")
-    file = folder / "timeline.npz"
-    whole = file.read_bytes()
-    for place in range(0, len(whole), max(1, len(whole) // 150)):
-        file.write_bytes(whole[:place] + bytes([whole[place] ^ 0xFF]) + whole[place + 1 :])
-        with contextlib.suppress(BadInput):  # and nothing else
-            load_run(folder)

@@ -221,7 +221,7 @@ def text_of(*attempts, **facts):
 def test_sentences_of_a_run_by_hand():
     text = text_of(*asks(0, kept=4, missed=1), attempt(50, user=7, refused="shed", retry=True), scale=0.001)
     assert text.startswith("ALIVE under playbook 'none': 100 % of the 10 s windows kept their promise, and 66.7 %")
-    assert "6 k images wanted: 5 k served (0 of them degraded), 0 lost, 1 k unfinished. They took 6 k attempts" in text
+    assert "6 k requests: 5 k served (0 of them degraded), 0 lost, 1 k unfinished. They took 6 k attempts" in text
     assert "of which 1 k were refused, 0 were abandoned and 0 were retries." in text
     assert "Pool 'gpus' is never saturated" in text
     assert "A slice of 1/1000 of people and GPUs was simulated" in text
@@ -243,7 +243,33 @@ def test_sentences_of_a_run_to_which_nobody_came():
     assert math.isnan(found.pools[0].drain) or found.pools[0].drain == 0
     text = "\n".join(sentences(found))
     assert "nan" not in text
-    assert "0 images wanted" in text
+    assert "0 requests: 0 served" in text
+
+
+def test_several_features_are_named_with_their_shares():
+    text = text_of(
+        *[attempt(i, user=i, started=i, finished=i + 1) for i in range(3)], attempt(9, user=9, feature="video")
+    )
+    assert "4 requests (75 % image, 25 % video): 3 served" in text
+
+
+def test_latency_quantiles_are_in_the_words():
+    text = text_of(
+        *[attempt(i, user=i, started=i, finished=i + 4) for i in range(99)], attempt(1, user=99, refused="shed")
+    )
+    assert (
+        "Latency of all requests: median 4 s, p95 4 s, p99 4 s; of those that were served: median 4 s, p95 4 s" in text
+    )
+    assert "p99 never" in text_of(*asks(0, kept=1), attempt(1, user=9, refused="shed"))
+    assert "there is no latency" in "\n".join(sentences(verdict(run_of())))
+
+
+def test_a_verdict_is_short_at_a_prompt_and_whole_in_a_notebook():
+    found = verdict(run_of(*asks(0, kept=2), playbook="<b>"))
+    assert len(repr(found)) < 300
+    assert len(repr(found.run)) < 300
+    assert "&lt;b&gt;" in found._repr_html_()
+    assert "<b>" not in found._repr_html_()
 
 
 def test_extrapolated_specs_are_named():

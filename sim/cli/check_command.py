@@ -4,10 +4,9 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
 from rich.table import Table
 
-from sim.cli.console import name_column, progress_bar, ready
+from sim.cli.console import Console, name_column, progress_bar, ready
 from sim.cli.options import Override, ScenarioArgument, Sets, parsed, refuse_places
 from sim.errors import BadInput
 

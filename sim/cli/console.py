@@ -1,15 +1,66 @@
-"""Output that all commands share: a progress bar, and columns of names."""
+"""Output that all commands share: a console on which names from files cannot act, a progress bar, columns of names."""
 
+import os
+import signal
+import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from typing import Any, NoReturn
 
-from rich.console import Console
+import rich.console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.segment import Segment
 from rich.table import Column
 from rich.text import Text
 
 from sim.engine.first_use import compile_now
+from sim.errors import printable_lines
+
+TERMINATED = 128 + signal.SIGTERM  # the exit code of a process that was asked to end
+
+
+class Console(rich.console.Console):
+    """A console that shows control characters as escapes, and whose reader may go away without that being a fault."""
+
+    def render(self, renderable: Any, options: rich.console.ConsoleOptions | None = None) -> Iterable[Segment]:
+        for segment in super().render(renderable, options):
+            fine = segment.control or segment.text.isprintable()
+            yield segment if fine else Segment(printable_lines(segment.text), segment.style)
+
+    def on_broken_pipe(self) -> None:
+        """'meltpoint run ... | head -1': what comes after the first line is written to nobody, and the work goes on."""
+        discard_output()
+
+
+def discard_output() -> None:
+    """Let standard output lead nowhere from now on."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, sys.stdout.fileno())
+    os.close(nowhere)
+
+
+def write_out(text: str) -> None:
+    """Write a text for another program to standard output, as it is."""
+    try:
+        if sys.stdout is not None:
+            sys.stdout.write(text)
+            sys.stdout.flush()
+    except BrokenPipeError:
+        discard_output()
+
+
+def careful_streams() -> None:
+    """Write characters that the terminal's encoding lacks as escapes, and end as cleanly on SIGTERM as on Ctrl-C."""
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="backslashreplace")
+    signal.signal(signal.SIGTERM, end_cleanly)
+
+
+def end_cleanly(*_: object) -> NoReturn:
+    """Leave by an exception, so that unfinished files are removed and other processes are ended."""
+    raise SystemExit(TERMINATED)
 
 
 def name_column(title: str) -> Column:

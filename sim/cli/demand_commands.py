@@ -6,11 +6,10 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import typer
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from sim.cli.console import name_column, progress_bar
+from sim.cli.console import Console, name_column, progress_bar
 from sim.cli.export_command import demand_export
 from sim.errors import BadInput
 from sim.units import count, moment, seconds

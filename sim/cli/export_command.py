@@ -7,10 +7,9 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
 from rich.text import Text
 
-from sim.cli.console import progress_bar, ready
+from sim.cli.console import Console, progress_bar, ready
 from sim.cli.options import Override, Sets, parsed
 from sim.demand.sources import seconds_after
 from sim.errors import BadInput

@@ -6,11 +6,11 @@ from contextlib import contextmanager
 from typing import Any
 
 import typer
-from rich.console import Console
 from rich.text import Text
 from typer.core import TyperGroup
 
 from sim.cli.check_command import demand_check
+from sim.cli.console import TERMINATED, Console, careful_streams
 from sim.cli.demand_commands import demand_app
 from sim.cli.money_command import money
 from sim.cli.policy_command import policies
@@ -72,14 +72,15 @@ def messages_for_wrong_input() -> Iterator[None]:
         Console(stderr=True, highlight=False, soft_wrap=True).print(Text(f"meltpoint: {wrong}"))
         sys.exit(2)
     except (KeyboardInterrupt, SystemExit) as end:  # the library turns an interrupt into exit code 130
-        if isinstance(end, SystemExit) and end.code != 130:
-            raise
-        Console(stderr=True).print("meltpoint: interrupted")
-        sys.exit(130)
+        code = end.code if isinstance(end, SystemExit) else 130
+        if code in (130, TERMINATED):
+            Console(stderr=True).print("meltpoint: interrupted" if code == 130 else "meltpoint: terminated")
+        sys.exit(code)
 
 
 def main() -> None:
     """The console entry point."""
+    careful_streams()
     with messages_for_wrong_input():
         app()
 

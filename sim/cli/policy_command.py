@@ -5,11 +5,10 @@ from typing import Annotated, Any
 
 import typer
 import yaml
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from sim.cli.console import name_column, progress_bar, ready
+from sim.cli.console import Console, name_column, progress_bar, ready
 from sim.cli.options import refuse_places
 from sim.errors import BadInput
 

@@ -5,12 +5,11 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from sim import shipped
-from sim.cli.console import name_column, progress_bar
+from sim.cli.console import Console, name_column, progress_bar
 from sim.cli.soak_command import profile_soak
 from sim.errors import BadInput
 from sim.profile.file import Point, digest, laid_out
@@ -160,6 +159,12 @@ def profile_measure(
     from sim.profile.measure.plan import Options
     from sim.profile.measure.presets import PRESETS
 
+    if preset == "list":
+        table = Table(name_column("preset"), "feature", "architecture of")
+        for name, known in PRESETS.items():
+            table.add_row(name, known.feature, Text(known.model))
+        Console().print(table)
+        return
     if preset not in PRESETS:
         raise BadInput("there is no such preset", key="PRESET", value=preset, expected=", ".join(PRESETS))
     options = Options(

@@ -1,19 +1,17 @@
 """The commands that simulate a scenario, compare its playbooks, and write the report of a saved run."""
 
-import shutil
-from collections.abc import Iterator
-from contextlib import contextmanager
+import shlex
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import typer
 from rich import box
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from sim.cli.console import progress_bar, ready
+from sim.cli.console import Console, progress_bar, ready
 from sim.cli.options import Override, ScenarioArgument, Sets, parsed
+from sim.cli.places import file_name, folder_names, refuse_other_file, replacing, result_folder
 from sim.errors import BadInput
 
 Out = Annotated[Path | None, typer.Option(help="Folder for the results; a new one under runs/ if not given.")]
@@ -50,17 +48,23 @@ def run(
 
     loaded = load(scenario, override=override, sets=parsed(sets))
     name, _ = chosen(loaded, playbook)
-    folder = target(out, f"{Path(scenario).stem}-{name}-{seed}", replace)
+    own = name if out is not None else file_name(name, f"playbooks.{name}", scenario)
+    folder = result_folder(out, f"{Path(scenario).stem}-{own}-{seed}", replace=replace)
     ready(engine)
     with progress_bar(f"{loaded.title}: {name}") as report:
         result = simulate(loaded, name, seed=seed, engine=engine, processes=processes, progress=report)
     with progress_bar(f"{loaded.title}: its demand, with an unlimited fleet") as report:
         result = with_demand(result, loaded, processes=processes, progress=report)
-    say([*sentences(verdict(result)), *rule_sentences(result)])
-    with replacing(folder, replace):
-        result.save(folder)
-        page = write_report([result], None, folder)
-    Console().print(f"\nTables in {folder}\nReport in {page}", soft_wrap=True, highlight=False, markup=False)
+    lines = [*sentences(verdict(result)), *rule_sentences(result)]
+    try:
+        with replacing(folder):
+            result.save(folder)
+    except BadInput:
+        say(lines)  # the disk is full, say: what was found out is at least shown
+        raise
+    say(lines)
+    say_where("\nTables", folder)
+    write_report([result], None, folder)
 
 
 def compare(
@@ -87,92 +91,79 @@ def compare(
     from sim.scenario.load import load
     from sim.studies.choice import choice
     from sim.studies.compare import compare as compare_all
+    from sim.studies.comparison_folder import save_comparison
 
     loaded = load(scenario, override=override, sets=parsed(sets))
     names = [name.strip() for name in playbooks.split(",")] if playbooks else None
-    folder = target(out, f"{Path(scenario).stem}-compared", replace)
+    folder_names(list(loaded.playbooks) if names is None else names, scenario)
+    folder = result_folder(out, f"{Path(scenario).stem}-compared", replace=replace)
     ready(engine)
     with progress_bar(loaded.title) as report:
         comparison, runs = compare_all(
             loaded, names, seeds=seeds, by=by, engine=engine, processes=processes, progress=report
         )
-    with replacing(folder, replace):
-        folder.mkdir(parents=True)
-        for name in ("table", "differences", "fairness"):
-            file = "runs" if name == "table" else name
-            getattr(comparison, name).to_csv(folder / f"{file}.csv", index=False)
-        for result in runs:
-            result.save(folder / result.manifest["playbook"])
-        page = write_report(runs, comparison, folder)
-    for result in runs if len(runs) <= 2 else []:
-        say([*sentences(verdict(result)), *rule_sentences(result)])
-    print_table(ranking(comparison))
-    print_table(gives_and_costs(comparison), intervals=False)
-    say(choice(comparison))
-    Console().print(f"\nTables in {folder}\nReport in {page}", soft_wrap=True, highlight=False, markup=False)
+    try:
+        with replacing(folder):
+            save_comparison(comparison, runs, folder)
+    finally:  # if the disk is full, what was found out is at least shown
+        for result in runs if len(runs) <= 2 else []:
+            say([*sentences(verdict(result)), *rule_sentences(result)])
+        print_table(ranking(comparison))
+        print_table(gives_and_costs(comparison), intervals=False)
+        say(choice(comparison))
+    say_where("\nTables", folder)
+    write_report(runs, comparison, folder)
 
 
 def report(
-    run_folder: Annotated[Path, typer.Argument(metavar="RUN", help="A folder written by 'meltpoint run'.")],
+    folder: Annotated[Path, typer.Argument(metavar="RUN", help="A folder written by 'run' or by 'compare'.")],
     out: Annotated[Path | None, typer.Option(help="The HTML file; RUN/report.html if not given.")] = None,
     figures: Annotated[Path | None, typer.Option(help="Also write each figure here, as PNG and SVG.")] = None,
 ) -> None:
-    """Write the HTML report of a saved run again.
+    """Write the HTML report of a saved run or comparison again.
 
-    With --figures, each figure is also written as a PNG and an SVG file.
+    With --figures, each figure of a run is also written as a PNG and an SVG file.
     """
     from sim.plots import save_figures
-    from sim.report import render, write
     from sim.results.run import load_run
+    from sim.studies.comparison_folder import COMPARISON, load_comparison
 
-    loaded = load_run(run_folder)
-    page = write(render([loaded], None), out or run_folder / "report.html")
-    Console().print(f"Report in {page}", soft_wrap=True, highlight=False, markup=False)
+    page = out or folder / "report.html"
+    refuse_other_file(page)
+    comparison = None
+    if (folder / COMPARISON).is_file():
+        comparison, runs = load_comparison(folder)
+    else:
+        runs = [load_run(folder)]
+    if figures is not None and comparison is not None:
+        expected = f"a run, like {folder / comparison.playbooks[0]}"
+        raise BadInput("these are the figures of one run", key="--figures", file=folder, expected=expected)
+    write_report(runs, comparison, folder, page)
     if figures is not None:
-        for path in save_figures(loaded, figures):
-            Console().print(f"Figure in {path}", soft_wrap=True, highlight=False, markup=False)
+        for path in save_figures(runs[0], figures):
+            say_where("Figure", path)
 
 
-def target(out: Path | None, name: str, replace: bool) -> Path:
-    """The folder for results: the one asked for, which must be new unless replaced, or the first free one in runs/."""
-    if out is not None:
-        if out.exists() and not (replace and is_result(out)):
-            raise BadInput(
-                "this folder is there already", file=out, expected="a new folder, or --replace where it holds a result"
-            )
-        return out
-    number = 1
-    while (folder := Path("runs") / (name if number == 1 else f"{name}-{number}")).exists():
-        number += 1
-    return folder
-
-
-def is_result(folder: Path) -> bool:
-    """Whether a folder holds what run or compare wrote, so that --replace may delete it."""
-    return (folder / "manifest.json").is_file() or (folder / "differences.csv").is_file()
-
-
-@contextmanager
-def replacing(folder: Path, replace: bool) -> Iterator[None]:
-    """Write everything into the folder or nothing: if writing fails, an earlier result is put back."""
-    aside = folder.with_name(f".{folder.name}-before")
-    if replace and folder.exists():
-        shutil.rmtree(aside, ignore_errors=True)
-        folder.rename(aside)
-    try:
-        yield
-    except BaseException:
-        shutil.rmtree(folder, ignore_errors=True)
-        if aside.exists():
-            aside.rename(folder)
-        raise
-    shutil.rmtree(aside, ignore_errors=True)
-
-
-def write_report(runs: list[Any], comparison: Any, folder: Path) -> Path:
+def write_report(runs: list[Any], comparison: Any, folder: Path, page: Path | None = None) -> None:
+    """Draw the report of saved results. Whatever stops it, they stay, and the report can be made again."""
     from sim.report import render, write
 
-    return write(render(runs, comparison), folder / "report.html")
+    try:
+        written = write(render(runs, comparison), page or folder / "report.html")
+    except BaseException as stopped:
+        again = f"meltpoint report {shlex.quote(str(folder))}"
+        if isinstance(stopped, OSError):
+            message = f"the report cannot be written ({stopped.strerror}); the results are complete in {folder}"
+            raise BadInput(message, file=page or folder, expected=f"space, then: {again}") from None
+        hint = f"The results are complete in {folder}; the report can be made with: {again}"
+        Console(stderr=True).print(hint, soft_wrap=True, highlight=False, markup=False)
+        raise
+    say_where("Report", written)
+
+
+def say_where(what: str, path: Path) -> None:
+    """Print where something was written, in one line, whatever its name."""
+    Console().print(f"{what} in {path}", soft_wrap=True, highlight=False, markup=False)
 
 
 def say(lines: list[str]) -> None:

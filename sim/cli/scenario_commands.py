@@ -1,16 +1,14 @@
 """The commands that list shipped scenarios and describe what a scenario file may hold."""
 
 import json
-import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 from rich.table import Table
 
 from sim import shipped
-from sim.cli.console import name_column
+from sim.cli.console import Console, name_column, write_out
 
 
 def scenarios() -> None:
@@ -34,6 +32,6 @@ def schema(out: Annotated[Path | None, typer.Option(help="Write it to this file.
 
     text = json.dumps(Scenario.model_json_schema(by_alias=True), indent=1) + "\n"
     if out is None:
-        sys.stdout.write(text)
+        write_out(text)
     else:
         out.write_text(text, encoding="utf-8")

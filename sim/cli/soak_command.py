@@ -5,9 +5,8 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
-from sim.cli.console import progress_bar
+from sim.cli.console import Console, progress_bar
 from sim.errors import BadInput
 
 

@@ -5,11 +5,10 @@ from typing import Annotated, Any
 
 import numpy as np
 import typer
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from sim.cli.console import progress_bar, ready
+from sim.cli.console import Console, progress_bar, ready
 from sim.cli.options import Override, ScenarioArgument, Sets, parsed, refuse_places
 from sim.errors import BadInput
 

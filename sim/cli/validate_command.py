@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Console, Group, RenderableType
+from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from sim.cli.console import progress_bar, ready
+from sim.cli.console import Console, progress_bar, ready
 from sim.engine.parallel import Progress
 from sim.errors import BadInput
 

@@ -1,9 +1,12 @@
 """Calls spread over processes, with one figure of how far all of them are."""
 
 import multiprocessing
+import os
+import threading
 import time
 from collections.abc import Callable, Mapping, MutableMapping, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
+from multiprocessing.managers import SyncManager
 from typing import Any
 
 Progress = Callable[[float], None]  # called with the share of the work that is done, 0 to 1
@@ -30,7 +33,9 @@ def in_parallel(
             for place, task in enumerate(tasks)
         ]
     context = multiprocessing.get_context("spawn")
-    with context.Manager() as manager, ProcessPoolExecutor(count, context) as executor:
+    manager = SyncManager(ctx=context)
+    manager.start(end_with_parent)
+    with manager, ProcessPoolExecutor(count, context, initializer=end_with_parent) as executor:
         others = set(multiprocessing.active_children())  # the manager, and processes of the caller's own
         common = manager.dict()
         futures = [executor.submit(reported, call, given, task, common, place) for place, task in enumerate(tasks)]
@@ -49,6 +54,18 @@ def in_parallel(
             for process in workers:
                 process.join()
             raise
+
+
+def end_with_parent() -> None:
+    """End this process when the one that started it has ended, however that happened: nobody waits for its results."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+
+        def watch() -> None:
+            parent.join()
+            os._exit(1)
+
+        threading.Thread(target=watch, daemon=True).start()
 
 
 def reported(

@@ -59,12 +59,15 @@ def assumptions(run: Run) -> list[list[str]]:
     """Every figure that has a default with a source, and where its value comes from in this run."""
     document = run.manifest["scenario"]
     parts: list[tuple[type[Strict], dict[str, Any], str]] = [
-        (Behaviour, document.get("behaviour") or {}, "behaviour"),
-        (Serving, document.get("serving") or {}, "serving"),
-        (Footprint, document.get("footprint") or {}, "footprint"),
+        (Behaviour, mapping(document.get("behaviour"), "behaviour"), "behaviour"),
+        (Serving, mapping(document.get("serving"), "serving"), "serving"),
+        (Footprint, mapping(document.get("footprint"), "footprint"), "footprint"),
         *demand_parts(document.get("demand")),
-        *[(Feature, given, f"features.{name}") for name, given in (document.get("features") or {}).items()],
-        *[(Pool, given, f"pools.{name}") for name, given in (document.get("pools") or {}).items()],
+        *[
+            (Feature, given, f"features.{name}")
+            for name, given in mapping(document.get("features"), "features").items()
+        ],
+        *[(Pool, given, f"pools.{name}") for name, given in mapping(document.get("pools"), "pools").items()],
     ]
     rows = []
     for model, given, path in parts:
@@ -93,13 +96,21 @@ def prices(tiers: dict[str, Any]) -> list[list[str]]:
     return rows
 
 
+def mapping(given: Any, path: str) -> dict[str, Any]:
+    """A part of the scenario in a manifest; empty where it is not there. Raises BadInput."""
+    if not isinstance(given or {}, dict):
+        raise BadInput("the scenario in this run's manifest cannot be read", key=path, value=given)
+    return given or {}
+
+
 def demand_parts(demand: Any) -> list[tuple[type[Strict], dict[str, Any], str]]:
     """The parts of demand besides its waves, where the scenario has them."""
     if not isinstance(demand, dict) or "kind" in demand:
         return []
     kinds: dict[str, type[Strict]] = {"season": Season, "word_of_mouth": WordOfMouth}
+    openings = mapping(demand.get("openings"), "demand.openings")
     parts = [(kind, demand[name], f"demand.{name}") for name, kind in kinds.items() if demand.get(name)]
-    return parts + [(Opening, given, f"demand.openings.{tier}") for tier, given in demand.get("openings", {}).items()]
+    return parts + [(Opening, given, f"demand.openings.{tier}") for tier, given in openings.items()]
 
 
 def software(run: Run) -> list[str]:

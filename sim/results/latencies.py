@@ -13,6 +13,7 @@ from sim.results.intents import Window, attempts_in, intents
 from sim.results.metrics import grouped, recorded
 from sim.results.run import Run
 from sim.results.timeline import LATENCIES, middles
+from sim.wording import duration
 
 Floats = NDArray[np.float64]
 Counts = NDArray[np.int64]
@@ -98,3 +99,23 @@ def distribution(histogram: Counts) -> tuple[Floats, Floats]:
     """The points at which a distribution rises: seconds, and the share of values up to there."""
     some = np.flatnonzero(histogram[:-1])
     return np.maximum(middles()[some], 1e-3), np.cumsum(histogram)[some] / histogram.sum()
+
+
+def latency_sentence(found: pd.DataFrame) -> str:
+    """The quantiles of a table of latencies() in words: of all requests, and of those that were served."""
+    rows = found.to_dict("index")
+    if not rows["all intents", "latency", "all"]["n"]:  # type: ignore[index]
+        return "No request was decided, so there is no latency."
+
+    def words(of: str) -> str:
+        values = rows[of, "latency", "all"]  # type: ignore[index]
+        return ", ".join(
+            f"{name} {in_words(values[q])}" for q, name in (("p50", "median"), ("p95", "p95"), ("p99", "p99"))
+        )
+
+    return f"Latency of all requests: {words('all intents')}; of those that were served: {words('served')}."
+
+
+def in_words(seconds: float) -> str:
+    """A quantile of latency; 'never' where so many got nothing."""
+    return duration(seconds) if math.isfinite(seconds) else "never"

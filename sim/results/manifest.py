@@ -2,11 +2,13 @@
 
 import math
 import platform
+from collections.abc import Sequence
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 from sim.model.chance import quantile
+from sim.profile.file import Point
 from sim.scenario.parts import Feature, Recording
 from sim.scenario.scenario import Scenario
 
@@ -143,11 +145,21 @@ def profile_entry(profile: Any) -> dict[str, Any]:
     file = profile.file
     return {
         "sha256": profile.sha256,
-        "provenance": file.provenance,
+        "provenance": file.provenance + settled_words(file.points),
         "source": file.source,
         "gpu": file.hardware.gpu,
         "idle_power_source": file.hardware.idle_power_source,
     }
+
+
+def settled_words(points: Sequence[Point]) -> str:
+    """How many of a profile's points had not settled when measuring ended; nothing where all had."""
+    timed = [point.status for point in points if point.status != "oom"]
+    open_ones = timed.count("unsettled")
+    if not open_ones:
+        return ""
+    some = "none" if open_ones == len(timed) else f"only {len(timed) - open_ones}"
+    return f", but {some} of {len(timed)} points settled"
 
 
 def extrapolated(scenario: Scenario) -> list[str]:

@@ -1,35 +1,28 @@
 """Run: one simulation as tables with a manifest beside them; built from the engine, saved and loaded as a folder."""
 
-import json
-import shutil
-import tempfile
-import zlib
 from dataclasses import dataclass
 from pathlib import Path
-from tokenize import TokenError
 from typing import Any
-from zipfile import BadZipFile
 
 import numpy as np
 import pandas as pd
 
-from sim.errors import BadInput
 from sim.model.gateway import REASONS
 from sim.model.request import OUTCOMES
 from sim.policies.base import ABSENT
+from sim.results.folder import TABLES as TABLES
+from sim.results.folder import Saved, read_run, write_run
 from sim.results.log import Columns, Log
-from sim.results.manifest import FORMAT, manifest_of
-from sim.results.timeline import Timeline, grid
+from sim.results.manifest import manifest_of
+from sim.results.timeline import Timeline
 from sim.scenario.parts import Recording
 from sim.scenario.scenario import Scenario
 
 WORD_OF_MOUTH = "word of mouth"
-TIMELINE = "timeline.npz"
-TABLES = ("requests", "batches", "users", "decisions", "fleet")
 DECIDED = ["time", "knob", "tier", "feature", "old", "new", "policy", "reason"]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Run:
     """The result of one simulation. Times are seconds after the scenario's start; nan is never.
 
@@ -73,67 +66,21 @@ class Run:
         """The simulated slice of the service; divide counts by it for the whole."""
         return float(self.manifest["scale"])
 
+    def __repr__(self) -> str:
+        rows = ", ".join(f"{len(getattr(self, name)):,} {name}" for name in TABLES if len(getattr(self, name)))
+        m = self.manifest
+        return f"<Run of {m['title']!r}: playbook {m['playbook']!r}, seed {m['seed']}, {rows or 'no rows'}>"
+
     def save(self, folder: Path) -> Path:
         """Write the run into a new folder, all of it or nothing. Raises BadInput if the folder is there already."""
-        folder = Path(folder)
-        try:
-            if folder.exists():
-                raise BadInput("this folder is there already", file=folder, expected="the name of a new folder")
-            folder.parent.mkdir(parents=True, exist_ok=True)
-            unfinished = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
-        except (OSError, ValueError) as wrong:
-            message = f"this folder cannot be made ({wrong})"
-            raise BadInput(message, file=folder, expected="the name of a new folder") from None
-        manifest = {**self.manifest, "categories": {table: categories(getattr(self, table)) for table in TABLES}}
-        try:
-            for table in TABLES:
-                getattr(self, table).to_parquet(unfinished / f"{table}.parquet", index=False)
-            if self.timeline is not None:
-                np.savez_compressed(unfinished / TIMELINE, allow_pickle=False, **self.timeline.arrays())
-                manifest["timeline"] = {"width": self.timeline.width, "people": self.timeline.people}
-            (unfinished / "manifest.json").write_text(json.dumps(manifest, indent=1, allow_nan=False) + "\n")
-            unfinished.chmod(0o755)
-            unfinished.rename(folder)
-        except BaseException:
-            shutil.rmtree(unfinished, ignore_errors=True)
-            raise
-        return folder
+        write_run(Saved({name: getattr(self, name) for name in TABLES}, self.manifest, self.timeline), Path(folder))
+        return Path(folder)
 
 
 def load_run(folder: Path) -> Run:
-    """A run saved before. Raises BadInput if the folder holds none, or one of another format."""
-    folder = Path(folder)
-    try:
-        manifest = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
-        if manifest.get("format") != FORMAT:
-            raise BadInput("unknown run format", file=folder, value=manifest.get("format"), expected=FORMAT)
-        known = manifest.pop("categories")
-        tables = {t: with_categories(pd.read_parquet(folder / f"{t}.parquet"), known[t]) for t in TABLES}
-        counted = manifest.pop("timeline", None)
-        timeline = None if counted is None else load_timeline(folder, manifest["horizon"], counted["people"])
-    except (OSError, ValueError, AttributeError, KeyError, TypeError, RecursionError) as wrong:
-        expected = "a folder written by 'meltpoint run'"
-        raise BadInput(f"this is not a saved run ({wrong})", file=folder, expected=expected) from None
-    return Run(**tables, manifest=manifest, timeline=timeline)
-
-
-def load_timeline(folder: Path, horizon: float, people: dict[str, int]) -> Timeline:
-    """The timeline beside the tables. Raises ValueError if the file is damaged, however that shows."""
-    try:
-        with (folder / TIMELINE).open("rb") as file, np.load(file) as arrays:
-            return Timeline(edges=grid(horizon), people=people, **arrays)
-    except (BadZipFile, EOFError, KeyError, NotImplementedError, TokenError, zlib.error) as wrong:
-        raise ValueError(f"{TIMELINE} is damaged: {wrong}") from None
-
-
-def categories(table: pd.DataFrame) -> dict[str, list[str]]:
-    """The names that each categorical column can hold."""
-    return {str(c): table[c].cat.categories.tolist() for c in table if isinstance(table[c].dtype, pd.CategoricalDtype)}
-
-
-def with_categories(table: pd.DataFrame, known: dict[str, list[str]]) -> pd.DataFrame:
-    """A table as it was saved: Parquet forgets what a column without rows could hold."""
-    return table.assign(**{c: names([], kinds) for c, kinds in known.items()}) if table.empty else table
+    """A run saved before. Raises BadInput if the folder holds none, one of another format, or a damaged one."""
+    saved = read_run(Path(folder))
+    return Run(**saved.tables, manifest=saved.manifest, timeline=saved.timeline)
 
 
 def run_from(

@@ -145,3 +145,17 @@ def bucket_of(seconds: NDArray[np.float64]) -> NDArray[np.intp]:
     within = 1 + np.arange(HALVES) / HALVES
     lowest = (2.0 ** np.arange(LOWEST, HIGHEST)[:, None] * within).ravel()
     return np.searchsorted(np.append(lowest, 2.0**HIGHEST), seconds, side="right")
+
+
+def layout(bins: int, tiers: int, features: int, pools: int) -> dict[str, tuple[type[np.generic], tuple[int, ...]]]:
+    """The type and shape of each counted part, by name."""
+    cells = (tiers, features)
+    return {
+        "counts": (np.int64, (bins, *cells, len(COUNTS))),
+        "seconds": (np.float64, (bins, *cells, len(SECONDS))),
+        "queue": (np.float64, (bins, pools)),
+        "signups": (np.int64, (bins,)),
+        "latencies": (np.int64, (len(LATENCIES), *cells, BUCKETS)),
+        "joules": (np.float64, (pools,)),
+        "peaks": (np.float64, (pools, 4)),
+    }

@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import dataclass, replace
+from html import escape
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,7 @@ from sim.results.costs import energy, gpu_hours
 from sim.results.counting import timeline_of
 from sim.results.dates import date_of
 from sim.results.intents import window_of
-from sim.results.latencies import latencies
+from sim.results.latencies import latencies, latency_sentence
 from sim.results.metrics import bins, counted, default_bin, outcomes, recorded, refused_by
 from sim.results.money import Money, money_of
 from sim.results.money_sentences import each, money_sentences
@@ -34,7 +35,7 @@ class Life:
     dead: list[tuple[float, float]]  # windows that broke it, as (from, until) in seconds
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Verdict:
     """The figures of one run; counts are of the simulated slice, dollars of the whole service."""
 
@@ -63,6 +64,13 @@ class Verdict:
     def full(self, count: float) -> float:
         """A count of the slice at full scale."""
         return count / self.run.scale
+
+    def __repr__(self) -> str:
+        return f"<Verdict: {sentences(self)[0]}>"
+
+    def _repr_html_(self) -> str:
+        """The sentences, as a notebook shows them."""
+        return "".join(f"<p>{escape(line)}</p>" for line in sentences(self))
 
 
 def verdict(run: Run, unlimited: Run | None = None) -> Verdict:
@@ -133,17 +141,26 @@ def sentences(v: Verdict) -> list[str]:
     return [
         f"{'ALIVE' if v.life.alive else 'NOT ALIVE'} under playbook '{v.run.manifest['playbook']}': "
         f"{percent(v.life.good_windows)} of the {duration(v.run.manifest['alive']['window'])} windows kept their "
-        f"promise, and {percent(v.life.attainment)} of all requested images came in time.",
+        f"promise, and {percent(v.life.attainment)} of all requests were served in time.",
         *[pool_sentence(v, pool) for pool in v.pools],
-        f"{c['intents']} images wanted: {c['served']} served ({c['degraded']} of them degraded), {c['lost']} lost, "
-        f"{c['unfinished']} unfinished. They took {c['attempts']} attempts, of which {c['refused']} were refused, "
-        f"{c['abandoned']} were abandoned and {c['retried']} were retries.",
+        f"{c['intents']} requests{kinds(v)}: {c['served']} served ({c['degraded']} of them degraded), "
+        f"{c['lost']} lost, {c['unfinished']} unfinished. They took {c['attempts']} attempts, of which "
+        f"{c['refused']} were refused, {c['abandoned']} were abandoned and {c['retried']} were retries.",
+        latency_sentence(v.latency),
         cost_sentence(v),
         *([] if v.money is None else money_sentences(v.run, v.money)),
         f"{amount(v.full(s['came']))} signups{invited(v)}: {amount(v.full(s['lost']))} gave up on the waitlist, "
         f"{amount(v.full(s['waiting']))} are still on it; {amount(v.full(v.churned))} people left for good.",
         *warnings(v),
     ]
+
+
+def kinds(v: Verdict) -> str:
+    """The features' shares of all requests, where there are several."""
+    if len(v.run.manifest["features"]) == 1 or not v.counts["intents"]:
+        return ""
+    by = outcomes(v.run, "feature")["intents"].sort_values(ascending=False)
+    return f" ({', '.join(f'{percent(count / by.sum())} {name}' for name, count in by.items())})"
 
 
 def pool_sentence(v: Verdict, pool: PoolVerdict) -> str:

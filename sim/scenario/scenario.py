@@ -111,6 +111,9 @@ class Scenario(ScenarioFields):
     def __hash__(self) -> int:
         return hash(self.digest)
 
+    def __repr__(self) -> str:
+        return f"<Scenario {self.title!r}: {self.horizon / 3600:g} h, playbooks {', '.join(self.playbooks)}>"
+
     @property
     def traces(self) -> Mapping[str, Trace]:
         """The recording behind each file that demand replays."""

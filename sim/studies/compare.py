@@ -28,7 +28,7 @@ SIGNED = ("growth_lost",)  # figures that may be negative; all others are shares
 SHARES = ("attainment", "degraded_share", "gini", "jain", *(o.figure for o in OBJECTIVES.values() if o.kind == "share"))
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Comparison:
     """Playbooks compared over the same seeds, so over the same people.
 
@@ -70,6 +70,9 @@ class Comparison:
 
     def mean(self, playbook: str, metric: str) -> float:
         return float(self.runs(playbook)[metric].mean())
+
+    def __repr__(self) -> str:
+        return f"<Comparison over {len(self.seeds)} seeds, best first: {', '.join(self.ranking)}>"
 
 
 def compare(

@@ -1,0 +1,139 @@
+"""Places for results: checked before anything is simulated, and never a place where something else would be lost."""
+
+import json
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from sim.errors import BadInput, printable
+
+OURS = ("meltpoint-run/", "meltpoint-comparison/")  # how the format of a result begins
+MANIFESTS = ("manifest.json", "comparison.json")
+BESIDE = ("comparison.json", "differences.csv", "report.html", "runs.csv")  # files beside the runs of a comparison
+PARTS = (".parquet", ".npz", ".csv", ".json", ".html")
+GENERATOR = '<meta name="generator" content="meltpoint">'  # in the head of every report
+LONGEST_NAME = 100
+LEAST_FREE = 32 * 2**20  # bytes: more than a small result takes, its report and the files being written included
+
+
+def file_name(text: str, key: str, file: str) -> str:
+    """A name from a file, where it can be the name of a folder. Raises BadInput where it can not."""
+    plain = text == text.strip() and text.isprintable() and not set(text) & set('/\\:*?"<>|')
+    if not plain or text.startswith(".") or not 0 < len(text.encode("utf-8", "replace")) <= LONGEST_NAME:
+        expected = f"at most {LONGEST_NAME} letters, digits, spaces and signs like - and _, beginning with none of /\\."
+        raise BadInput("this name cannot be the name of a folder", file=file, key=key, value=text, expected=expected)
+    return text
+
+
+def folder_names(playbooks: list[str], file: str) -> None:
+    """Raise BadInput where the runs of these playbooks cannot lie in folders of their names, beside each other."""
+    taken = {name.casefold(): f"the file {name} of the comparison" for name in BESIDE}
+    for name in playbooks:
+        key = f"playbooks.{name}"
+        other = taken.setdefault(file_name(name, key, file).casefold(), f"playbook {name}")
+        if other != f"playbook {name}":
+            raise BadInput(
+                "two results would have one name", file=file, key=key, value=name, expected=f"another than {other}"
+            )
+
+
+def result_folder(out: Path | None, name: str, *, replace: bool) -> Path:
+    """The folder for results: the one asked for, which must be new unless replaced, or the first free one in runs/.
+
+    Raises BadInput where nothing can be written.
+    """
+    if out is None:
+        number = 1
+        while os.path.lexists(folder := Path("runs") / (name if number == 1 else f"{name}-{number}")):
+            number += 1
+        refuse_unwritable(folder)
+        return folder
+    refuse_unwritable(out)
+    if os.path.lexists(out):
+        if not (replace and is_result(out)):
+            expected = "a new folder, or --replace where it holds a result"
+            raise BadInput("this folder is there already", file=out, expected=expected)
+        foreign = next(others(out), None)
+        if foreign is not None:
+            expected = "a folder that holds nothing but the result"
+            raise BadInput("something else is in this folder and would be lost", file=foreign, expected=expected)
+    return out
+
+
+def is_result(folder: Path) -> bool:
+    """Whether a folder, and not a link to one, holds what run or compare wrote: the format in its manifest says so."""
+    if folder.is_symlink() or not folder.is_dir():
+        return False
+    for name in MANIFESTS:
+        try:
+            facts = json.loads((folder / name).read_bytes())
+            if str(facts["format"]).startswith(OURS):
+                return True
+        except (OSError, ValueError, KeyError, TypeError, RecursionError):
+            continue
+    return False
+
+
+def others(folder: Path) -> Iterator[Path]:
+    """What is in the folder of a result and was not written with it."""
+    for path in sorted(folder.iterdir()):
+        if path.is_symlink() or (path.is_dir() and not is_result(path)):
+            yield path
+        elif path.is_dir():
+            yield from others(path)
+        elif path.suffix not in PARTS:
+            yield path
+
+
+def refuse_unwritable(path: Path) -> None:
+    """Raise BadInput where nothing can be written at a path that is still to be made."""
+    try:
+        os.lstat(path / "a-file-in-it-with-a-long-name.parquet")  # too long, or not a name at all
+    except (FileNotFoundError, NotADirectoryError):
+        pass
+    except (OSError, ValueError) as wrong:
+        reason = getattr(wrong, "strerror", None) or wrong
+        raise BadInput(f"nothing can be written there ({reason})", file=path, expected="a new folder") from None
+    above = next(folder for folder in Path(os.path.abspath(path)).parents if os.path.lexists(folder))
+    if not above.is_dir() or not os.access(above, os.W_OK | os.X_OK):
+        expected = "a folder in one that can be written to"
+        raise BadInput(f"nothing can be written in {printable(str(above))}", file=path, expected=expected)
+    free = shutil.disk_usage(above).free
+    if free < LEAST_FREE:
+        expected = f"{LEAST_FREE // 2**20} MiB or more"
+        raise BadInput(f"only {free / 2**20:.3g} MiB are free there", file=path, expected=expected)
+
+
+def refuse_other_file(path: Path) -> None:
+    """Raise BadInput where a report would replace a file that is no report, or cannot be written."""
+    refuse_unwritable(path)
+    if not os.path.lexists(path):
+        return
+    try:
+        ours = path.is_file() and not path.is_symlink() and begins_as_report(path)
+    except OSError:
+        ours = False
+    if not ours:
+        raise BadInput("this file is there already, and is no report", file=path, expected="a new file, or a report")
+
+
+def begins_as_report(path: Path) -> bool:
+    with path.open("rb") as file:
+        return GENERATOR.encode() in file.read(4096)
+
+
+@contextmanager
+def replacing(folder: Path) -> Iterator[None]:
+    """Write a result where an earlier one may be: that one is put back if writing fails, and deleted if it does not."""
+    aside = folder.with_name(f".meltpoint-before-{os.getpid()}")
+    if os.path.lexists(folder):
+        folder.rename(aside)
+    try:
+        yield
+    except BaseException:
+        if aside.exists() and not os.path.lexists(folder):
+            aside.rename(folder)
+        raise
+    shutil.rmtree(aside, ignore_errors=True)

@@ -1,0 +1,200 @@
+"""Finished work is kept whatever happens after it, nothing else is deleted, and processes end with their parent."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from rich.table import Table
+from rich.text import Text
+
+from sim.cli import run_commands
+from sim.cli.console import Console
+from sim.cli.main import app
+from sim.cli.places import GENERATOR, folder_names, others, refuse_other_file, result_folder
+from sim.errors import BadInput
+from sim.studies.comparison_folder import load_comparison
+
+COMMAND = [sys.executable, "-m", "sim.cli.main"]
+QUICK = ["run", "steady", "--set", "horizon=20 min", "--out", "r"]
+HALF = "playbooks.half=[{policy: {kind: shed, share: 50 %}}]"
+
+
+@pytest.fixture
+def here(tmp_path, monkeypatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def call(*arguments: str) -> None:
+    """The command in this process, without its exit."""
+    app(list(arguments), standalone_mode=False)
+
+
+@pytest.mark.parametrize("stop", [KeyboardInterrupt(), OSError(28, "No space left on device"), MemoryError()])
+def test_results_stay_when_drawing_the_report_fails_and_report_makes_it_again(here, monkeypatch, capsys, stop):
+    def fail(*_):
+        raise stop
+
+    said = ""
+    with monkeypatch.context() as broken:
+        broken.setattr("sim.report.render", fail)
+        try:
+            call(*QUICK)  # returns where it was interrupted
+        except (BadInput, MemoryError) as ended:
+            said = str(ended)
+    assert "meltpoint report r" in capsys.readouterr().err + said
+    assert not (here / "r/report.html").exists()
+    call("report", "r")
+    assert GENERATOR in (here / "r/report.html").read_text()
+
+
+def test_a_comparison_stays_too_and_comes_back_as_it_was(here, monkeypatch, capsys):
+    compared = ["compare", "steady", "--set", "horizon=20 min", "--set", HALF, "--seeds", "1", "--out", "c"]
+    whole = {}
+    monkeypatch.setattr(run_commands, "write_report", lambda runs, comparison, folder: whole.update(c=comparison))
+    call(*compared)
+    again, runs = load_comparison(here / "c")
+    assert again.table.equals(whole["c"].table)
+    assert again.differences.equals(whole["c"].differences)
+    assert (again.playbooks, again.seeds, again.baseline) == (["none", "half"], [1], "none")
+    assert [run.manifest["playbook"] for run in runs] == ["none", "half"]
+    text = (here / "c/runs.csv").read_text()
+    (here / "c/runs.csv").write_text(text.replace("half", "none"))
+    with pytest.raises(BadInput, match="its checksum is another"):
+        load_comparison(here / "c")
+
+
+def test_an_earlier_result_is_put_back_when_the_new_one_cannot_be_saved(here, monkeypatch):
+    call(*QUICK)
+    before = (here / "r/manifest.json").read_text()
+    with monkeypatch.context() as full:
+        full.setattr("pandas.DataFrame.to_parquet", lambda *_, **__: (_ for _ in ()).throw(OSError(28, "full")))
+        with pytest.raises(BadInput, match="cannot be written"):
+            call(*QUICK, "--replace", "--seed", "2")
+    assert (here / "r/manifest.json").read_text() == before
+    assert [path.name for path in here.iterdir()] == ["r"]
+
+
+def result(folder: Path) -> Path:
+    folder.mkdir()
+    (folder / "manifest.json").write_text(json.dumps({"format": "meltpoint-run/4"}))
+    return folder
+
+
+def test_replace_deletes_only_what_its_format_says_is_a_result(here):
+    mine = result(here / "mine")
+    assert result_folder(mine, "", replace=True) == mine
+    (here / "link").symlink_to(mine)
+    (here / "dangling").symlink_to("nowhere")
+    (here / "other").mkdir()
+    (here / "other/manifest.json").write_text('{"name": "an app", "format": 3}')
+    (here / "source.py").write_text("1")
+    for name in ("link", "dangling", "other", "source.py", "/dev/null"):
+        with pytest.raises(BadInput, match="there already"):
+            result_folder(here / name, "", replace=True)
+    (mine / "thesis.txt").write_text("years of work")
+    with pytest.raises(BadInput, match="would be lost"):
+        result_folder(mine, "", replace=True)
+    assert [path.name for path in others(mine)] == ["thesis.txt"]
+
+
+def test_a_place_where_nothing_can_be_written_is_refused_before_anything_is_simulated(here, monkeypatch):
+    (here / "file").touch()
+    for out in (here / "file" / "below", here / ("long" * 100), here / "nul\0"):
+        with pytest.raises(BadInput, match="nothing can be written"):
+            result_folder(out, "", replace=False)
+    usage = type("Usage", (), {"free": 10**6})
+    monkeypatch.setattr("shutil.disk_usage", lambda _: usage)
+    with pytest.raises(BadInput, match="are free there"):
+        result_folder(here / "new", "", replace=False)
+    assert [path.name for path in here.iterdir()] == ["file"]
+
+
+def test_a_report_replaces_a_report_and_no_other_file(here):
+    (here / "report.html").write_text(f"<html>{GENERATOR}")
+    refuse_other_file(here / "report.html")
+    refuse_other_file(here / "new.html")
+    (here / "notes.html").write_text("<html>")
+    (here / "link.html").symlink_to(here / "report.html")
+    for name in ("notes.html", "link.html", "/dev/null", "."):
+        with pytest.raises(BadInput):
+            refuse_other_file(here / name)
+
+
+@pytest.mark.parametrize(
+    "name", ["../up", "/abs", "a/b", "a\\b", ".hidden", "x" * 101, "", " ", "a\x1b[31m", "a\nb", "c:"]
+)
+def test_a_playbook_whose_name_would_form_a_path_is_refused(name):
+    with pytest.raises(BadInput, match="folder"):
+        folder_names(["none", name], "s.yaml")
+
+
+@pytest.mark.parametrize("names", [["report.html"], ["Runs.csv"], ["shed", "Shed"]])
+def test_playbooks_whose_folders_would_meet_something_else_are_refused(names):
+    with pytest.raises(BadInput, match="one name"):
+        folder_names(names, "s.yaml")
+
+
+def test_control_characters_reach_the_terminal_as_escapes(capsys):
+    table = Table("head\x1b]0;pwned\x07", title="\x1b[2J")
+    table.add_row(Text("cell\x1b[31m"))
+    Console(width=200).print("line\x1b[1m", Text("text\x9b"), table)
+    shown = capsys.readouterr().out
+    assert not set(shown) & {"\x1b", "\x07", "\x9b"}
+    for part in (r"line\x1b[1m", r"text\x9b", r"cell\x1b[31m", r"\x1b[2J"):
+        assert part in shown
+    assert "\x1b" not in str(BadInput("head\x1b", expected="a\x1b\nb"))
+
+
+SLEEPERS = """
+import multiprocessing, os, pathlib, signal, sys, time
+from sim.engine.parallel import in_parallel
+
+def sleep(_, number, report):
+    pathlib.Path(f"pid-{number}").write_text(str(os.getpid()))
+    time.sleep(120)
+
+def note(_):
+    for child in multiprocessing.active_children():
+        pathlib.Path(f"pid-child-{child.pid}").write_text(str(child.pid))
+
+if __name__ == "__main__":
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    in_parallel(sleep, None, [(0,), (1,)], processes=2, progress=note)
+"""
+
+
+def runs(pid: int) -> bool:
+    """Whether a process is there and has not ended."""
+    shown = subprocess.run(["ps", "-o", "stat=", "-p", str(pid)], capture_output=True, text=True, check=False).stdout
+    return bool(shown.strip()) and not shown.startswith("Z")
+
+
+def wait_until(holds: Callable[[], bool]) -> bool:
+    """Whether something becomes true within two minutes: machines that test are busy."""
+    deadline = time.monotonic() + 120
+    while not holds() and time.monotonic() < deadline:
+        time.sleep(0.1)
+    return holds()
+
+
+@pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGKILL])
+def test_processes_end_with_their_parent(tmp_path, how):
+    (tmp_path / "sleepers.py").write_text(SLEEPERS)
+    root = str(Path(__file__).parent.parent)
+    environment = {**os.environ, "PYTHONPATH": root}
+    with subprocess.Popen([sys.executable, "sleepers.py"], cwd=tmp_path, env=environment) as parent:
+        assert wait_until(lambda: all((tmp_path / f"pid-{number}").exists() for number in (0, 1)))
+        time.sleep(0.5)  # for the parent to note its children
+        pids = {int(path.read_text()) for path in tmp_path.glob("pid-*")}
+        assert len(pids) == 3, "two that work, and one that keeps what they report"
+        assert all(map(runs, pids))
+        parent.send_signal(how)
+        assert parent.wait(60) == (143 if how == signal.SIGTERM else -signal.SIGKILL)
+    assert wait_until(lambda: not any(map(runs, pids)))
