@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -16,6 +17,7 @@ from sim.results.pool_verdict import PoolVerdict, pool_verdict
 from sim.results.run import Run
 from sim.results.storms import Stay, stay_warning, stays
 from sim.results.timeline import ERROR, IMAGES, IMAGES_DEGRADED, JUDGED, KEPT
+from sim.scenario.slices import FEW_GPUS, as_ratio
 from sim.wording import amount, duration, percent
 
 
@@ -194,6 +196,23 @@ def warnings(v: Verdict) -> list[str]:
         found.append(
             f"FROM THE TIMELINE: counts are exact; quantiles of waits are within {100 * ERROR:.1f} % of their value."
         )
-    if v.run.scale < 1:
-        found.append(f"A slice of 1/{1 / v.run.scale:g} of people and GPUs was simulated; counts are scaled up.")
+    return found + slice_sentences(m)
+
+
+def slice_sentences(manifest: dict[str, Any]) -> list[str]:
+    """What was simulated, where that is a slice: its scale, its GPUs, and whether they are few."""
+    if manifest["scale"] >= 1:
+        return []
+    scale, pools = as_ratio(manifest["scale"]), manifest["pools"].items()
+    gpus = ", ".join(f"{amount(p['gpus'])} of the {amount(p['gpus_in_full'])} GPUs of '{name}'" for name, p in pools)
+    found = [f"A slice of {scale} of people and GPUs was simulated: {gpus}; counts are scaled up."]
+    few = {name: pool for name, pool in pools if pool["gpus"] < min(FEW_GPUS, pool["gpus_in_full"])}
+    if few:
+        has = ", ".join(f"'{name}' with {amount(pool['gpus'])}" for name, pool in few.items())
+        least = max(FEW_GPUS / pool["gpus_in_full"] for pool in few.values())
+        found.append(
+            f"FEW GPUS: the slice has pools of fewer than {FEW_GPUS} GPUs ({has}), which queue more than the whole "
+            f"service would: its figures, and the order of playbooks, can differ. "
+            f"{'Simulate all of it' if least >= 1 else f'A scale of {as_ratio(least)} or more has {FEW_GPUS}'}."
+        )
     return found
