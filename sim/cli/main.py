@@ -1,9 +1,12 @@
 """The meltpoint command: all its commands, in the order in which a newcomer needs them."""
 
+import io
 import sys
+import tempfile
+import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Annotated, Any
 
 import typer
 from rich.console import Console
@@ -18,7 +21,7 @@ from sim.cli.run_commands import compare, report, run
 from sim.cli.scenario_commands import scenarios, schema
 from sim.cli.storm_commands import map_storms, rescue
 from sim.cli.validate_command import validate
-from sim.errors import BadInput
+from sim.errors import BadInput, printable
 
 SECTIONS = {
     "Simulate": ("run", "compare", "report"),
@@ -62,13 +65,29 @@ demand_app.command("check")(demand_check)
 app.add_typer(profile_app, name="profile")
 
 
+@app.callback()
+def options(
+    debug: Annotated[
+        bool, typer.Option("--debug", help="Where the machine fails (disk, memory), also write a full report of it.")
+    ] = False,
+) -> None:
+    """Options of all commands; the report itself is written in `messages_for_wrong_input`."""
+
+
 @contextmanager
 def messages_for_wrong_input() -> Iterator[None]:
-    """Wrong input ends in one message and exit code 2."""
+    """Wrong input, and a machine that fails, end in one message and exit code 2.
+
+    A disk that is full, a file that cannot be read, no memory left, a name that cannot be encoded: none is a fault of
+    this program, so a traceback would not help; every other exception is, and keeps its traceback.
+    """
     try:
         yield
     except BadInput as wrong:
         Console(stderr=True, highlight=False, soft_wrap=True).print(Text(f"meltpoint: {wrong}"))
+        sys.exit(2)
+    except (OSError, MemoryError, UnicodeError) as failure:
+        Console(stderr=True, highlight=False, soft_wrap=True).print(Text(f"meltpoint: {failed(failure)}"))
         sys.exit(2)
     except (KeyboardInterrupt, SystemExit) as end:  # the library turns an interrupt into exit code 130
         if isinstance(end, SystemExit) and end.code != 130:
@@ -77,8 +96,40 @@ def messages_for_wrong_input() -> Iterator[None]:
         sys.exit(130)
 
 
+def failed(failure: Exception) -> str:
+    """What failed, in one message; with --debug, where the full report of it was written."""
+    reason = getattr(failure, "strerror", None) or str(failure) or "out of memory"
+    known = {
+        OSError: "a file or the disk cannot be used",
+        MemoryError: "there is not enough memory; a smaller 'scale' or 'record: timeline' needs less",
+        UnicodeError: "a name or text cannot be encoded",
+    }
+    what = next(words for kind, words in known.items() if isinstance(failure, kind))
+    file = getattr(failure, "filename", None)
+    if "--debug" not in sys.argv:
+        debug = "report:   meltpoint --debug COMMAND ... writes one"
+    else:
+        with tempfile.NamedTemporaryFile("w", prefix="meltpoint-", suffix=".txt", delete=False) as report:
+            report.write(ascii_text(traceback.format_exc()))
+        debug = f"report:   {report.name}"
+    message = BadInput(f"{what} ({printable(reason)})", file=file)
+    return f"{message}\n  {debug}"
+
+
+def ascii_text(text: str) -> str:
+    return text.encode("ascii", "backslashreplace").decode("ascii")
+
+
+def escape_what_cannot_be_printed() -> None:
+    """A stream of another encoding than UTF-8, or a name of bytes that are no text: print an escape, never fail."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+
+
 def main() -> None:
     """The console entry point."""
+    escape_what_cannot_be_printed()
     with messages_for_wrong_input():
         app()
 

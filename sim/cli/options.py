@@ -1,11 +1,14 @@
 """Options that several commands share: the scenario, its override and settings, and checks of output files."""
 
+import os
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from sim.errors import BadInput
+
+LONGEST_NAME = 200  # bytes: names beside it are a little longer
 
 ScenarioArgument = Annotated[str, typer.Argument(help="A shipped scenario (see: meltpoint scenarios) or a file.")]
 Override = Annotated[str | None, typer.Option(help="Apply one of the scenario's named overrides.")]
@@ -27,6 +30,21 @@ def parsed(sets: list[str] | None) -> dict[str, Any]:
             raise BadInput("--set takes a key and a value", value=setting, expected=expected)
         settings[key.strip()] = plain_value(text, key.strip())
     return settings
+
+
+def refuse_out(out: Path | None) -> None:
+    """Raise BadInput, before minutes of work, for a folder that cannot be made: broken links, names in no encoding."""
+    if out is None:
+        return
+    try:
+        str(out).encode("utf-8")
+        above = next(part for part in (out, *out.absolute().parents) if part.is_symlink() or part.exists())
+        usable = above.is_dir() and os.access(above, os.W_OK) and len(os.fsencode(out.name)) <= LONGEST_NAME
+    except (OSError, ValueError):  # UnicodeEncodeError is a ValueError
+        usable = False
+    if not usable:
+        expected = "a new folder where one can be written, with a name in UTF-8"
+        raise BadInput("this folder cannot be made", file=out, expected=expected)
 
 
 def refuse_places(figure: Path | None, out: Path | None) -> None:

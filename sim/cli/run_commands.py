@@ -12,7 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from sim.cli.console import name_column, progress_bar, ready
-from sim.cli.options import Override, ScenarioArgument, Sets, parsed
+from sim.cli.options import Override, ScenarioArgument, Sets, parsed, refuse_out
 from sim.errors import BadInput
 
 Out = Annotated[Path | None, typer.Option(help="Folder for the results; a new one under runs/ if not given.")]
@@ -123,6 +123,7 @@ def report(
 def target(out: Path | None, name: str, replace: bool) -> Path:
     """The folder for results: the one asked for, which must be new unless replaced, or the first free one in runs/."""
     if out is not None:
+        refuse_out(out)
         if out.exists() and not (replace and is_result(out)):
             raise BadInput(
                 "this folder is there already", file=out, expected="a new folder, or --replace where it holds a result"

@@ -2,11 +2,13 @@
 
 import math
 from dataclasses import dataclass, replace
+from datetime import datetime
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from sim.demand.sources import seconds_after
 from sim.results.costs import dollars, energy, gpu_hours
 from sim.results.counting import timeline_of
 from sim.results.dates import date_of
@@ -18,6 +20,7 @@ from sim.results.run import Run
 from sim.results.storms import Stay, stay_warning, stays
 from sim.results.timeline import ERROR, IMAGES, IMAGES_DEGRADED, JUDGED, KEPT
 from sim.scenario.slices import FEW_GPUS, as_ratio
+from sim.units import instant
 from sim.wording import amount, duration, percent
 
 
@@ -105,7 +108,7 @@ def life(run: Run) -> Life:
     share = float(fine.mean()) if used.any() else math.nan
     reached = float(outcomes(run)["attainment"].iloc[0])
     starts, ends = edges[:-1][used][~fine], edges[1:][used][~fine]
-    dead = share < rule["windows"] or reached < rule["attainment"]  # nan: no request was granted, or none was made
+    dead = not used.any() or share < rule["windows"] or reached < rule["attainment"]
     return Life(not dead, share, reached, list(zip(starts.tolist(), ends.tolist(), strict=True)))
 
 
@@ -120,9 +123,7 @@ def sentences(v: Verdict) -> list[str]:
     """The verdict in plain sentences, counts at full scale."""
     c, s = {name: amount(v.full(count)) for name, count in v.counts.items()}, v.signups
     return [
-        f"{'ALIVE' if v.life.alive else 'NOT ALIVE'} under playbook '{v.run.manifest['playbook']}': "
-        f"{percent(v.life.good_windows)} of the {duration(v.run.manifest['alive']['window'])} windows kept their "
-        f"promise, and {percent(v.life.attainment)} of all requested images came in time.",
+        headline(v),
         *[pool_sentence(v, pool) for pool in v.pools],
         f"{c['intents']} images wanted: {c['served']} served ({c['degraded']} of them degraded), {c['lost']} lost, "
         f"{c['unfinished']} unfinished. They took {c['attempts']} attempts, of which {c['refused']} were refused, "
@@ -132,6 +133,18 @@ def sentences(v: Verdict) -> list[str]:
         f"{amount(v.full(s['waiting']))} are still on it; {amount(v.full(v.churned))} people left for good.",
         *warnings(v),
     ]
+
+
+def headline(v: Verdict) -> str:
+    """Whether the service is alive, in one sentence; a run to which nobody came does not say."""
+    name = v.run.manifest["playbook"]
+    if v.counts["intents"] == 0:
+        return f"NOBODY CAME under playbook '{name}': no image was wanted, so the run says nothing about the service."
+    return (
+        f"{'ALIVE' if v.life.alive else 'NOT ALIVE'} under playbook '{name}': "
+        f"{percent(v.life.good_windows)} of the {duration(v.run.manifest['alive']['window'])} windows kept their "
+        f"promise, and {percent(v.life.attainment)} of all requested images came in time."
+    )
 
 
 def pool_sentence(v: Verdict, pool: PoolVerdict) -> str:
@@ -177,6 +190,7 @@ def warnings(v: Verdict) -> list[str]:
     found, m = [], v.run.manifest
     if v.counts["intents"] == 0:
         found.append("NOBODY CAME: no image was wanted in this run, so its figures say nothing about the service.")
+    found += outside_the_run(m)
     if v.overloaded_at_horizon:
         hot = ", ".join(pool.name for pool in v.pools if pool.saturated_at_horizon)
         found.append(
@@ -197,6 +211,22 @@ def warnings(v: Verdict) -> list[str]:
             f"FROM THE TIMELINE: counts are exact; quantiles of waits are within {100 * ERROR:.1f} % of their value."
         )
     return found + slice_sentences(m)
+
+
+def outside_the_run(manifest: dict[str, Any]) -> list[str]:
+    """The steps and sources of demand whose dates lie outside the run, so that they do nothing in it."""
+    start, document = datetime.fromisoformat(manifest["start"]), manifest["scenario"]
+    demand, playbook = document.get("demand", {}), manifest["playbook"]
+    dated = {"always": document.get("always", []), f"playbooks.{playbook}": document.get("playbooks", {}).get(playbook)}
+    if isinstance(demand, dict):
+        dated |= {f"demand.{kind}": demand.get(kind) for kind in ("waves", "clients", "traces")}
+    found = []
+    for key, parts in dated.items():
+        for number, part in enumerate(parts or []):
+            begins, ends = (seconds_after(start, instant(part.get(n, d))) for n, d in (("from", 0), ("until", "never")))
+            if begins >= manifest["horizon"] or ends <= 0:
+                found.append(f"NEVER IN FORCE: {key}.{number} is dated outside the run, and does nothing in it.")
+    return found
 
 
 def slice_sentences(manifest: dict[str, Any]) -> list[str]:
