@@ -13,7 +13,7 @@ class BadInput(Exception):
 
     def text(self) -> str:
         """The whole message, a part a line."""
-        lines = [self.message]
+        lines = [printable(self.message)]
         if self.file is not None:
             lines.append(f"  file:     {printable(str(self.file))}")
         if self.key:
@@ -21,7 +21,7 @@ class BadInput(Exception):
         if self.value is not None:
             lines.append(f"  value:    {shortened(self.value)}")
         if self.expected:
-            lines.append(f"  expected: {self.expected}")
+            lines.append(f"  expected: {printable(self.expected)}")
         return "\n".join(lines)
 
 
