@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from sim.cli.console import name_column, progress_bar, ready
+from sim.cli.console import announce_size, name_column, progress_bar, ready
 from sim.cli.options import Override, ScenarioArgument, Sets, parsed, refuse_out
 from sim.errors import BadInput
 
@@ -20,6 +20,7 @@ Engine = Annotated[
     Literal["compiled", "simpy"],
     typer.Option(help="The compiled engine, or the readable one that defines the model; both give the same tables."),
 ]
+Yes = Annotated[bool, typer.Option("--yes", help="Go on even if it is estimated to need more than there is.")]
 Replace = Annotated[bool, typer.Option("--replace", help="Replace the folder if an earlier result is in it.")]
 
 
@@ -35,6 +36,7 @@ def run(
     ] = None,
     out: Out = None,
     replace: Replace = False,
+    yes: Yes = False,
 ) -> None:
     """Simulate one scenario under one playbook.
 
@@ -50,6 +52,8 @@ def run(
     name, _ = chosen(loaded, playbook)
     folder = target(out, f"{Path(scenario).stem}-{name}-{seed}", replace)
     ready(engine)
+    if engine == "compiled":
+        announce_size(loaded, name, processes=processes, yes=yes)
     with progress_bar(f"{loaded.title}: {name}") as report:
         result = simulate(loaded, name, seed=seed, engine=engine, processes=processes, progress=report)
     say([*sentences(verdict(result)), *rule_sentences(result)])
@@ -69,6 +73,7 @@ def compare(
     processes: Annotated[int | None, typer.Option(min=1, help="Runs at once; one per core if not given.")] = None,
     out: Out = None,
     replace: Replace = False,
+    yes: Yes = False,
 ) -> None:
     """Compare playbooks: the same people under each of them.
 
@@ -84,6 +89,9 @@ def compare(
     names = [name.strip() for name in playbooks.split(",")] if playbooks else None
     folder = target(out, f"{Path(scenario).stem}-compared", replace)
     ready(engine)
+    if engine == "compiled":
+        count = seeds * len(names or loaded.playbooks)
+        announce_size(loaded, names[0] if names else None, runs=count, processes=processes, yes=yes)
     with progress_bar(loaded.title) as report:
         comparison, runs = compare_all(loaded, names, seeds=seeds, engine=engine, processes=processes, progress=report)
     for result in runs if len(runs) <= 2 else []:

@@ -55,7 +55,7 @@ def play(scenario: Scenario, how: Settings, progress: Progress | None = None) ->
 @cache  # once in a process
 def announce_compiling() -> None:
     """Say on standard error why the first run takes longer."""
-    kept = "once on this machine" if CACHED else "in every process, because no folder for a cache can be written; NUMBA_CACHE_DIR names another"
+    kept = "once on this machine" if CACHED else "in every process, without a cache (no folder can be written)"
     LOG.warning("Compiling the engine: %s, about half a minute ...", kept)
 
 

@@ -15,10 +15,10 @@ import pandas as pd
 
 from sim.errors import BadInput
 from sim.model.gateway import REASONS
-from sim.model.narrow import narrow
 from sim.model.request import OUTCOMES
 from sim.results.log import Columns, Log
 from sim.results.manifest import FORMAT, manifest_of
+from sim.results.narrow import narrow
 from sim.results.timeline import Timeline, grid
 from sim.scenario.parts import Recording
 from sim.scenario.scenario import Scenario

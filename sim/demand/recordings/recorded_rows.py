@@ -68,7 +68,8 @@ def read_recorded_rows(
             rows += int(wanted.sum())
             if rows > MOST_ROWS or len(unfit) > MOST_BROKEN:
                 expected = f"at most {MOST_ROWS:,} rows, which take 2 GB, and {MOST_BROKEN:,} lines that are none"
-                raise BadInput("this recording is too large; import a part, or fewer rows by --keep", file=path, expected=expected)
+                message = "this recording is too large; import a part of it, or fewer rows by --keep"
+                raise BadInput(message, file=path, expected=expected)
         broken += [(number, line) for line in unfit]
     if not sum(len(lines) for _, _, lines, _ in parts):
         what = f"no row is left of {left_out} after --keep" if left_out else "the recording has no rows"

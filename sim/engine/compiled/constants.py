@@ -12,7 +12,7 @@ from sim.engine.compiled.calendar import buckets_for
 from sim.engine.compiled.records import CHUNK
 from sim.model.chance import CONSTANT, NOISES
 from sim.model.dispatch import work_of_request
-from sim.model.narrow import narrow
+from sim.results.narrow import narrow
 from sim.results.timeline import bin_width, grid
 from sim.scenario.parts import Recording
 from sim.scenario.people import Asks, People
