@@ -43,7 +43,6 @@ def test_a_third_written_in_decimals_divides_and_a_rough_one_does_not():
         {"kind": "limit", "requests": 7},
         {"kind": "scheduled capacity", "pool": "gpus", "gpus": 25},
         {"kind": "retry budget", "bucket": 1},
-        {"kind": "autoscale", "pool": "gpus", "queued": 2, "most": 31},
     ],
 )
 def test_bounds_and_fleets_of_policies_divide_too(policy):

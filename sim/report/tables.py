@@ -157,7 +157,7 @@ def gpu_time(v: Verdict) -> Table:
     rows = []
     for pool, hours in v.gpu_hours.iterrows():
         parts = [words.count(v.full(hours[name])) for name in ("useful", "wasted", "idle", "total")]
-        shares = [words.share(hours[name] / hours["total"]) for name in ("useful", "wasted", "idle")]
+        shares = [words.share(hours[name] / max(hours["total"], 1e-300)) for name in ("useful", "wasted", "idle")]
         rows.append([str(pool), *parts, *shares])
     head = ["pool", "useful", "wasted", "idle", "total", "useful, share", "wasted, share", "idle, share"]
     note = "Wasted: spent on images that nobody was waiting for."

@@ -3,12 +3,14 @@
 import math
 from dataclasses import dataclass
 
+import numpy as np
 import pandas as pd
 
 from sim.results.costs import consumed
 from sim.results.intents import window_of
-from sim.results.metrics import peak_queue, pool_timeline, saturated_spans
+from sim.results.metrics import bins, counted, features_of, peak_queue, pool_timeline, saturated_spans
 from sim.results.run import Run
+from sim.results.timeline import OFFERED_FIRST
 
 
 @dataclass(frozen=True)
@@ -41,10 +43,17 @@ def pool_verdict(run: Run, pool: str) -> PoolVerdict:
         peak_load=float(hours["offered_first"].max()),
         gpus=run.manifest["pools"][pool]["gpus"],
         fleet=(float(hours["gpus"].min()), float(hours["gpus"].max())),
-        gpus_needed=math.ceil(float((hours["offered_first"] * hours["gpus"]).max()) / run.scale - 1e-9),
+        gpus_needed=math.ceil(most_wanted(run, pool, begin) / run.scale - 1e-9),
         peak_queue=peak["peak"],
         peak_queue_at=peak["at"],
         drain=peak["drain"],
         queued_at_horizon=int(peak["left"]),
         consumed=consumed(run, pool, hot or [window]),
     )
+
+
+def most_wanted(run: Run, pool: str, begin: float) -> float:
+    """GPU-seconds per second that first requests want in the busiest hour, also of a pool without a GPU."""
+    line = counted(run, bins(run, 3600.0, begin))
+    wanted = line.seconds[:, :, features_of(run, pool), OFFERED_FIRST].sum(axis=(1, 2))
+    return float((wanted / np.diff(line.edges)).max())

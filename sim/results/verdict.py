@@ -149,6 +149,8 @@ def headline(v: Verdict) -> str:
 
 def pool_sentence(v: Verdict, pool: PoolVerdict) -> str:
     few, many = (v.full(gpus) for gpus in pool.fleet)
+    if many == 0:
+        return f"Pool '{pool.name}' has no GPU in service: no request to it can be served."
     size = amount(v.full(pool.gpus)) if few == many else f"{amount(few)} to {amount(many)}"
     peak = f"in the peak hour first requests need {percent(pool.peak_load)} of its {size} GPUs"
     if math.isnan(pool.first_saturated):
@@ -169,7 +171,9 @@ def pool_sentence(v: Verdict, pool: PoolVerdict) -> str:
 
 def cost_sentence(v: Verdict) -> str:
     hours = v.gpu_hours.sum()
-    shares = ", ".join(f"{percent(hours[use] / hours['total'])} {use}" for use in ("useful", "wasted", "idle"))
+    shares = ", ".join(
+        f"{percent(hours[use] / max(hours['total'], 1e-300))} {use}" for use in ("useful", "wasted", "idle")
+    )
     return (
         f"{amount(v.full(hours['total']))} GPU-hours ({shares}), ${amount(v.full(v.dollars))} "
         f"(${v.dollars / max(v.counts['served'], 1):.3g} per served image), "
