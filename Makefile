@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: run test test-bench bench validate mutants check digest format clean help
+.PHONY: run test test-bench bench validate mutants fuzz check digest format clean help
 
 help:
 	@grep -E '^# make|^## ' $(MAKEFILE_LIST)
@@ -61,6 +61,11 @@ check: $(VENV)/.installed-test
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/python -m tests.asserts
+
+## make fuzz     documents of scenarios, profiles, recordings, changed at random: refused or used, never a traceback
+fuzz: $(VENV)/.installed-test
+	$(BIN)/python -m tests.fuzz $(or $(TRIES),50000)
 
 ## make digest  whether every table of every shipped run, on both engines, is still the committed one
 digest: $(VENV)/.installed-test

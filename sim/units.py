@@ -20,7 +20,8 @@ SECONDS = {
 }
 THOUSANDS = {"": 1.0, "k": 1e3, "M": 1e6, "bn": 1e9}
 
-NUMBER = r"[+-]?(?:\d+(?:[_,]\d{3})*(?:\.\d*)?|\.\d+)(?:[eE][+-]?\d+)?"
+# Commas part thousands: 1,500 but not 1,5 nor 0,500, which are decimal fractions elsewhere.
+NUMBER = r"[+-]?(?:(?:[1-9]\d{0,2}(?:[_,]\d{3})+|\d+)(?:\.\d*)?|\.\d+)(?:[eE][+-]?\d+)?"
 
 
 def number(value: Any, expected: str) -> float:

@@ -14,10 +14,13 @@ from rich.segment import Segment
 from rich.table import Column
 from rich.text import Text
 
+from sim.engine.estimate import estimate, refuse_too_large
 from sim.engine.first_use import compile_now
 from sim.errors import printable_lines
+from sim.scenario.scenario import Scenario
 
 TERMINATED = 128 + signal.SIGTERM  # the exit code of a process that was asked to end
+WORTH_SAYING = 20.0  # seconds
 
 
 class Console(rich.console.Console):
@@ -79,6 +82,19 @@ def progress_bar(title: str, done: str = "simulated") -> Iterator[Callable[[floa
         task = bar.add_task(title, total=1.0)
         yield lambda share: bar.update(task, completed=share)
     console.print(Text(f"{title}: {done} in {time.perf_counter() - began:.1f} s"))
+
+
+def announce_size(
+    scenario: Scenario, playbook: str | None, *, runs: int = 1, processes: int | None = None, yes: bool = False
+) -> None:
+    """Say what a large run will take; raise BadInput where this machine cannot hold it, unless `yes`."""
+    found = estimate(scenario, playbook)
+    parts = scenario.played_cells if runs == 1 else runs
+    at_once = min(parts, processes or os.cpu_count() or 1)
+    if not yes:
+        refuse_too_large(found, at_once=at_once)
+    if found.seconds > WORTH_SAYING or found.memory > 2e9:
+        Console(stderr=True, highlight=False, soft_wrap=True).print(Text(f"About {found.sentence(runs)}."))
 
 
 def ready(engine: str = "compiled") -> None:

@@ -1,9 +1,11 @@
 """The meltpoint command: all its commands, in the order in which a newcomer needs them."""
 
 import sys
+import tempfile
+import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Annotated, Any
 
 import typer
 from rich.text import Text
@@ -19,7 +21,7 @@ from sim.cli.run_commands import compare, report, run
 from sim.cli.scenario_commands import scenarios, schema
 from sim.cli.storm_commands import map_storms, rescue
 from sim.cli.validate_command import validate
-from sim.errors import BadInput
+from sim.errors import BadInput, printable
 
 SECTIONS = {
     "Simulate": ("run", "compare", "report"),
@@ -63,19 +65,59 @@ demand_app.command("check")(demand_check)
 app.add_typer(profile_app, name="profile")
 
 
+@app.callback()
+def options(
+    debug: Annotated[
+        bool, typer.Option("--debug", help="Where the machine fails (disk, memory), also write a full report of it.")
+    ] = False,
+) -> None:
+    """Options of all commands; the report itself is written in `messages_for_wrong_input`."""
+
+
 @contextmanager
 def messages_for_wrong_input() -> Iterator[None]:
-    """Wrong input ends in one message and exit code 2."""
+    """Wrong input, and a machine that fails, end in one message and exit code 2.
+
+    A disk that is full, a file that cannot be read, no memory left, a name that cannot be encoded: none is a fault of
+    this program, so a traceback would not help; every other exception is, and keeps its traceback.
+    """
     try:
         yield
     except BadInput as wrong:
         Console(stderr=True, highlight=False, soft_wrap=True).print(Text(f"meltpoint: {wrong}"))
+        sys.exit(2)
+    except (OSError, MemoryError, UnicodeError) as failure:
+        Console(stderr=True, highlight=False, soft_wrap=True).print(Text(f"meltpoint: {failed(failure)}"))
         sys.exit(2)
     except (KeyboardInterrupt, SystemExit) as end:  # the library turns an interrupt into exit code 130
         code = end.code if isinstance(end, SystemExit) else 130
         if code in (130, TERMINATED):
             Console(stderr=True).print("meltpoint: interrupted" if code == 130 else "meltpoint: terminated")
         sys.exit(code)
+
+
+def failed(failure: Exception) -> str:
+    """What failed, in one message; with --debug, where the full report of it was written."""
+    reason = getattr(failure, "strerror", None) or str(failure) or "out of memory"
+    known = {
+        OSError: "a file or the disk cannot be used",
+        MemoryError: "there is not enough memory; a smaller 'scale' or 'record: timeline' needs less",
+        UnicodeError: "a name or text cannot be encoded",
+    }
+    what = next(words for kind, words in known.items() if isinstance(failure, kind))
+    file = getattr(failure, "filename", None)
+    if "--debug" not in sys.argv:
+        debug = "report:   meltpoint --debug COMMAND ... writes one"
+    else:
+        with tempfile.NamedTemporaryFile("w", prefix="meltpoint-", suffix=".txt", delete=False) as report:
+            report.write(ascii_text(traceback.format_exc()))
+        debug = f"report:   {report.name}"
+    message = BadInput(f"{what} ({printable(reason)})", file=file)
+    return f"{message}\n  {debug}"
+
+
+def ascii_text(text: str) -> str:
+    return text.encode("ascii", "backslashreplace").decode("ascii")
 
 
 def main() -> None:

@@ -7,6 +7,8 @@ import typer
 
 from sim.errors import BadInput
 
+LONGEST_NAME = 200  # bytes: names beside it are a little longer
+
 ScenarioArgument = Annotated[str, typer.Argument(help="A shipped scenario (see: meltpoint scenarios) or a file.")]
 Override = Annotated[str | None, typer.Option(help="Apply one of the scenario's named overrides.")]
 Sets = Annotated[

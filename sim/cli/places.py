@@ -90,6 +90,7 @@ def others(folder: Path) -> Iterator[Path]:
 def refuse_unwritable(path: Path) -> None:
     """Raise BadInput where nothing can be written at a path that is still to be made."""
     try:
+        str(path).encode("utf-8")  # a manifest holds names as UTF-8
         os.lstat(path / "a-file-in-it-with-a-long-name.parquet")  # too long, or not a name at all
     except (FileNotFoundError, NotADirectoryError):
         pass

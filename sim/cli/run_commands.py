@@ -9,7 +9,7 @@ from rich import box
 from rich.table import Table
 from rich.text import Text
 
-from sim.cli.console import Console, progress_bar, ready
+from sim.cli.console import Console, announce_size, progress_bar, ready
 from sim.cli.options import Override, ScenarioArgument, Sets, parsed
 from sim.cli.places import file_name, folder_names, refuse_other_file, replacing, result_folder
 from sim.errors import BadInput
@@ -19,6 +19,7 @@ Engine = Annotated[
     Literal["compiled", "simpy"],
     typer.Option(help="The compiled engine, or the readable one that defines the model; both give the same tables."),
 ]
+Yes = Annotated[bool, typer.Option("--yes", help="Go on even if it is estimated to need more than there is.")]
 Replace = Annotated[bool, typer.Option("--replace", help="Replace the folder if an earlier result is in it.")]
 
 
@@ -34,6 +35,7 @@ def run(
     ] = None,
     out: Out = None,
     replace: Replace = False,
+    yes: Yes = False,
 ) -> None:
     """Simulate one scenario under one playbook.
 
@@ -51,6 +53,8 @@ def run(
     own = name if out is not None else file_name(name, f"playbooks.{name}", scenario)
     folder = result_folder(out, f"{Path(scenario).stem}-{own}-{seed}", replace=replace)
     ready(engine)
+    if engine == "compiled":
+        announce_size(loaded, name, processes=processes, yes=yes)
     with progress_bar(f"{loaded.title}: {name}") as report:
         result = simulate(loaded, name, seed=seed, engine=engine, processes=processes, progress=report)
     with progress_bar(f"{loaded.title}: its demand, with an unlimited fleet") as report:
@@ -78,6 +82,7 @@ def compare(
     processes: Annotated[int | None, typer.Option(min=1, help="Runs at once; one per core if not given.")] = None,
     out: Out = None,
     replace: Replace = False,
+    yes: Yes = False,
 ) -> None:
     """Compare playbooks: the same people under each of them.
 
@@ -98,6 +103,9 @@ def compare(
     folder_names(list(loaded.playbooks) if names is None else names, scenario)
     folder = result_folder(out, f"{Path(scenario).stem}-compared", replace=replace)
     ready(engine)
+    if engine == "compiled":
+        count = seeds * len(names or loaded.playbooks)
+        announce_size(loaded, names[0] if names else None, runs=count, processes=processes, yes=yes)
     with progress_bar(loaded.title) as report:
         comparison, runs = compare_all(
             loaded, names, seeds=seeds, by=by, engine=engine, processes=processes, progress=report

@@ -49,10 +49,14 @@ class Demand(Strict):
 
     model_config = ConfigDict(json_schema_extra=as_written)
 
-    waves: list[AnyWave] = Field(default=[], description="people who sign up, or come back, and then behave as people")
-    clients: list[Clients] = Field(default=[], description="programs that call an API")
-    traces: list[Replay] = Field(default=[], description="recordings to replay")
-    regions: dict[str, Region] = Field(default={}, description="where people live; without regions all are the same")
+    waves: list[AnyWave] = Field(
+        default=[], max_length=1000, description="people who sign up, or come back, and then behave as people"
+    )
+    clients: list[Clients] = Field(default=[], max_length=1000, description="programs that call an API")
+    traces: list[Replay] = Field(default=[], max_length=1000, description="recordings to replay")
+    regions: dict[str, Region] = Field(
+        default={}, max_length=100, description="where people live; without regions all are the same"
+    )
     season: Season = Season()
     openings: dict[str, Opening] = Field(default={}, description="tiers that open at a date")
     word_of_mouth: WordOfMouth | None = None

@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 from sim.engine.clock import Clock
@@ -16,7 +17,7 @@ from sim.engine.readable.engine import SimpyEngine
 from sim.engine.readable.service import Service
 from sim.engine.readable.users import Users
 from sim.model.controls import Controls, Policy
-from sim.model.jit import compiled_before
+from sim.model.jit import CACHED, compiled_before
 from sim.policies.playbook import Step, in_order
 from sim.results.run import Run, run_from
 from sim.scenario.parts import Recording
@@ -43,12 +44,19 @@ class Settings:
 def play(scenario: Scenario, how: Settings, progress: Progress | None = None) -> Run:
     """The run; progress is called with the share of the horizon that is simulated, at every control tick."""
     if how.engine == "compiled" and not compiled_before():
-        LOG.warning("Compiling the engine: once on this machine, about half a minute ...")
+        announce_compiling()
     with without_garbage_collection():
         run = played(scenario, how, progress)
     if progress is not None:
         progress(1.0)
     return run
+
+
+@cache  # once in a process
+def announce_compiling() -> None:
+    """Say on standard error why the first run takes longer."""
+    kept = "once on this machine" if CACHED else "in every process, without a cache (no folder can be written)"
+    LOG.warning("Compiling the engine: %s, about half a minute ...", kept)
 
 
 def played(scenario: Scenario, how: Settings, progress: Progress | None) -> Run:

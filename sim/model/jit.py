@@ -36,16 +36,19 @@ def cache_folder() -> Path:
     return Path(home) / "meltpoint" / content.hexdigest()[:16]
 
 
-def use_cache() -> None:
-    """Point numba at the folder, unless the user has named one, or nothing can be written there."""
-    if os.environ.get("NUMBA_CACHE_DIR"):
-        return
+def use_cache() -> bool:
+    """Point numba at the folder, or at the one that the user has named; whether anything can be written there."""
+    named = os.environ.get("NUMBA_CACHE_DIR")
     try:
-        folder = cache_folder()
+        folder = Path(named) if named else cache_folder()
         folder.mkdir(parents=True, exist_ok=True)
-    except (OSError, RuntimeError):
-        return
+    except (OSError, RuntimeError, ValueError):
+        return False
     numba.config.CACHE_DIR = str(folder)
+    return os.access(folder, os.W_OK | os.X_OK)
+
+
+CACHED = use_cache()  # else machine code is made in every process, since numba refuses to cache where it cannot write
 
 
 def njit(function: Callable[..., Any]) -> Any:
@@ -53,18 +56,14 @@ def njit(function: Callable[..., Any]) -> Any:
 
     It may not make arrays, so that no references are counted, which would cost more than most of these functions.
     """
-    return numba.njit(cache=True, error_model="numpy", _nrt=False)(function)
+    return numba.njit(cache=CACHED, error_model="numpy", _nrt=False)(function)
 
 
 def njit_with_arrays(function: Callable[..., Any]) -> Any:
     """The same for a function that makes arrays."""
-    return numba.njit(cache=True)(function)
+    return numba.njit(cache=CACHED)(function)
 
 
 def compiled_before() -> bool:
     """Whether the machine code of the engine lies on disk already; else its first run takes half a minute longer."""
-    kept = numba.config.CACHE_DIR or PACKAGE
-    return any(Path(kept).rglob("advance.advance-*.nbc"))
-
-
-use_cache()
+    return CACHED and any(Path(numba.config.CACHE_DIR).rglob("advance.advance-*.nbc"))

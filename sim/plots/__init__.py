@@ -19,12 +19,13 @@ from sim.results.metrics import pool_timeline, timeline
 from sim.results.run import Run
 
 Kind = Literal["png", "svg"]
+MOST_POOLS = 12  # that are drawn
 
 
 def run_figures(run: Run) -> dict[str, Figure]:
     """All figures of one run by name: demand, load, queue, outcomes, latency."""
     table = timeline(run)
-    pools = {pool: pool_timeline(run, pool) for pool in run.manifest["pools"]}
+    pools = busiest({pool: pool_timeline(run, pool) for pool in run.manifest["pools"]})
     made = {}
     made["demand"], (above, below) = axes.blank(4.4, rows=2)
     signups(run, above, table)
@@ -40,6 +41,13 @@ def run_figures(run: Run) -> dict[str, Figure]:
     made["latency"], (ax,) = axes.blank(3.2)
     latency(run, ax)
     return made
+
+
+def busiest(pools: dict[str, pd.DataFrame]) -> dict[str, pd.DataFrame]:
+    """The pools that are drawn, in their order: all, or of many those with the largest load."""
+    loads = {pool: float(table["offered"].max()) for pool, table in pools.items()}
+    shown = sorted(loads, key=lambda pool: -loads[pool])[:MOST_POOLS]
+    return {pool: table for pool, table in pools.items() if pool in shown}
 
 
 def comparison_figure(differences: pd.DataFrame, *, baseline: str = "") -> Figure:

@@ -63,8 +63,8 @@ def demand(run: Run, ax: Axes, table: pd.DataFrame | None = None) -> None:
 
 def queue(run: Run, ax: Axes, tables: dict[str, pd.DataFrame] | None = None) -> None:
     """Requests waiting in each pool's queue, over time, at full scale. tables: pool_timeline() by pool."""
-    for place, pool in enumerate(run.manifest["pools"]):
-        table = pool_timeline(run, pool) if tables is None else tables[pool]
+    tables = {pool: pool_timeline(run, pool) for pool in run.manifest["pools"]} if tables is None else tables
+    for place, (pool, table) in enumerate(tables.items()):
         waiting = table["queued"] / run.scale
         ax.stairs(waiting, axes.edges(run, table), label=axes.plain(pool, 20), linewidth=1.4, **axes.style(place))
     axes.dress(ax, "Queue", "requests waiting")

@@ -17,14 +17,27 @@ FAMILIES: tuple[Family, ...] = get_args(Family)  # in the order in which they ar
 ABSENT = ("failed", "moving", "switched_off", "ordered")
 FAILED, MOVING = ABSENT[:2]
 
+
+@dataclass(frozen=True)
+class OfService:
+    """Marks a setting that counts something of the whole service, of which a slice must get a whole part.
+
+    what: the things counted. whole: whether a part must be a whole number of them, or only at least one.
+    """
+
+    what: str
+    whole: bool = True
+
+
 Delay = Annotated[Seconds, Field(allow_inf_nan=False)]
 Duration = Annotated[Seconds, Field(gt=0, allow_inf_nan=False)]
 PositiveShare = Annotated[Fraction, Field(gt=0)]
 OpenShare = Annotated[Fraction, Field(gt=0, lt=1)]
 AtLeastOne = Annotated[Count, Field(ge=1)]
 Level = Annotated[Whole, Field(ge=1)]
-Gpus = Annotated[Whole, Field(ge=0, le=MOST_GPUS)]
-SomeGpus = Annotated[Whole, Field(ge=1, le=MOST_GPUS)]
+Gpus = Annotated[Whole, Field(ge=0, le=MOST_GPUS), OfService("GPUs")]
+SomeGpus = Annotated[Whole, Field(ge=1, le=MOST_GPUS), OfService("GPUs")]
+Bound = Annotated[Count, OfService("requests")]
 
 
 @dataclass(frozen=True)
@@ -50,6 +63,17 @@ class NamedPolicy(Strict):
     def act(self, telemetry: Telemetry, controls: Controls) -> None:
         """Set knobs, at the start and at every control tick."""
         raise NotImplementedError
+
+    def of_service(self) -> dict[str, tuple[float, OfService]]:
+        """The settings that were given and count something of the whole service, by name, with their values."""
+        found = {}
+        for name, field_ in type(self).model_fields.items():
+            marks = [*field_.metadata, *(m for kind in get_args(field_.annotation) for m in get_args(kind)[1:])]
+            value = getattr(self, name)
+            for mark in marks:
+                if isinstance(mark, OfService) and name in self.model_fields_set and value is not None:
+                    found[name] = (float(value), mark)
+        return found
 
     @classmethod
     def summary(cls) -> str:

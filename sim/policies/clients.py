@@ -7,7 +7,7 @@ import numpy as np
 from pydantic import Field, PrivateAttr, model_validator
 
 from sim.model.controls import Controls, Telemetry
-from sim.policies.base import Advice, AtLeastOne, Delay, Duration, NamedPolicy, PositiveShare, Targeted
+from sim.policies.base import Advice, AtLeastOne, Delay, Duration, NamedPolicy, OfService, PositiveShare, Targeted
 from sim.units import Count, Plain, Whole
 
 
@@ -35,7 +35,7 @@ class RetryBudget(NamedPolicy):
     kind: Literal["retry budget"] = "retry budget"
     per: Literal["success", "first attempt"] = "success"
     ratio: Annotated[Plain, Field(ge=0, le=10)] = 0.1
-    bucket: Count = 10.0
+    bucket: Annotated[Count, OfService("retries", whole=False)] = 10.0
 
     def act(self, telemetry: Telemetry, controls: Controls) -> None:
         controls.set_retries(budget=self.per, ratio=self.ratio, bucket=self.bucket)

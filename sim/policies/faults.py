@@ -8,9 +8,9 @@ from pydantic import Field, PrivateAttr, model_validator
 
 from sim.model.chance import EXPONENTIAL, quantile
 from sim.model.controls import Controls, Telemetry
-from sim.model.knobs import SLOWDOWN
+from sim.model.knobs import MOST_GPUS, SLOWDOWN
 from sim.model.streams import FAILURE, draw
-from sim.policies.base import FAILED, Advice, OfOnePool, OfPools, PositiveShare, SomeGpus
+from sim.policies.base import FAILED, Advice, Level, OfOnePool, OfPools, PositiveShare
 from sim.policies.supply import full_fleet, set_fleet
 from sim.schema import Strict
 from sim.units import Fraction, Plain, Seconds
@@ -47,7 +47,7 @@ class Failures(OfOnePool):
     kind: Literal["failures"] = "failures"
     mtbf: Time = Field(description="mean time between a repair and the next failure, of one GPU")
     mttr: Time = Field(description="mean time to repair")
-    together: SomeGpus = Field(default=1, description="GPUs that fail at once")
+    together: Annotated[Level, Field(le=MOST_GPUS)] = Field(default=1, description="GPUs that fail at once")
     seed: Annotated[int, Field(ge=0, lt=2**63)] = Field(default=1, description="seed of the failures")
     _next: list[tuple[float, int]] = PrivateAttr(default_factory=list)  # a heap: when each group changes next
     _changes: list[int] = PrivateAttr(default_factory=list)  # of each group: its draws so far

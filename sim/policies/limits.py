@@ -6,8 +6,8 @@ from pydantic import model_validator
 
 from sim.model.controls import Controls, Telemetry
 from sim.model.knobs import SLIDING_SLOTS
-from sim.policies.base import Advice, Duration, Level, Targeted
-from sim.units import Count, Rate, Whole
+from sim.policies.base import Advice, Bound, Duration, Level, Targeted
+from sim.units import Rate, Whole
 
 
 class RateLimit(Targeted):
@@ -97,7 +97,7 @@ class PoolLimit(Targeted):
     )
 
     kind: Literal["limit"] = "limit"
-    requests: Count
+    requests: Bound
 
     def act(self, telemetry: Telemetry, controls: Controls) -> None:
         self.set(controls, limit=self.requests)

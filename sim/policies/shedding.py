@@ -6,8 +6,8 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, PrivateAttr, model_validator
 
 from sim.model.controls import Controls, Telemetry
-from sim.policies.base import Advice, Duration, PositiveShare, Targeted, refusing
-from sim.units import Count, Fraction, Plain, Rate, Seconds
+from sim.policies.base import Advice, Bound, Duration, PositiveShare, Targeted, refusing
+from sim.units import Fraction, Plain, Rate, Seconds
 
 
 class QueueBound(Targeted):
@@ -24,7 +24,7 @@ class QueueBound(Targeted):
     )
 
     kind: Literal["queue bound"] = "queue bound"
-    requests: Count
+    requests: Bound
 
     def act(self, telemetry: Telemetry, controls: Controls) -> None:
         self.set(controls, queue=self.requests)

@@ -6,14 +6,15 @@ import math
 from typing import Annotated, Any, Literal, Self
 
 import numpy as np
-from pydantic import Field, model_validator
+from pydantic import ConfigDict, Field, model_validator
 
 from sim.schema import Strict
 
 FORMAT = "meltpoint-profile/1"
 
-Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
-NotNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+LARGEST = 1e12  # of any figure, in its unit: sums and products of such figures are still numbers
+Positive = Annotated[float, Field(gt=0, le=LARGEST)]
+NotNegative = Annotated[float, Field(ge=0, le=LARGEST)]
 Microseconds = Annotated[int, Field(gt=0, le=10**15)]
 Size = Annotated[int, Field(gt=0, le=10_000_000)]
 
@@ -22,7 +23,13 @@ EACH_STEP = ("denoise", "decode")
 P10_TO_P90 = 2.5631  # of a normal, in standard deviations
 
 
-class Quantiles(Strict):
+class Exact(Strict):
+    """A part of a profile: JSON has types of its own, so `true` is not 1 and "5" is not 5."""
+
+    model_config = ConfigDict(strict=True)
+
+
+class Quantiles(Exact):
     """Latency of one batch in seconds, where raw samples were not published."""
 
     p50: Positive
@@ -36,7 +43,7 @@ class Quantiles(Strict):
         return self
 
 
-class Point(Strict):
+class Point(Exact):
     """One measured cell: a component (or the whole pipeline) for one batch at one size."""
 
     component: Literal["pipeline", "text", "vae_encode", "denoise", "vae_decode", "prefill", "decode"] = "pipeline"
@@ -93,7 +100,7 @@ class Point(Strict):
         return math.nan
 
 
-class Hardware(Strict):
+class Hardware(Exact):
     """The GPU (or processor) that was measured."""
 
     gpu: str
@@ -104,14 +111,14 @@ class Hardware(Strict):
     idle_power_source: str = ""
 
 
-class Ceiling(Strict):
+class Ceiling(Exact):
     """The rates of plain matrix products and copies on this card, measured just before the profile."""
 
     matmul_tflops: Positive
     copy_gb_per_s: Positive
 
 
-class Loading(Strict):
+class Loading(Exact):
     """Seconds to read the weights into the device's memory, as a replica does when it starts."""
 
     gib: Positive
@@ -119,7 +126,7 @@ class Loading(Strict):
     from_page_cache_s: Positive
 
 
-class Anchor(Strict):
+class Anchor(Exact):
     """One workload measured again beside every point: it shows a machine that drifts."""
 
     work: str
@@ -132,7 +139,7 @@ class Anchor(Strict):
         return max(abs(visit / middle - 1.0) for visit in self.visits_us)
 
 
-class Check(Strict):
+class Check(Exact):
     """A whole pipeline, measured end to end, beside what its components add up to. Seconds."""
 
     side: int
@@ -143,7 +150,7 @@ class Check(Strict):
     predicted_s: Positive
 
 
-class HeldOut(Strict):
+class HeldOut(Exact):
     """Error of the interpolation at points it was not given: absolute relative errors, median and largest."""
 
     points: int
@@ -151,7 +158,7 @@ class HeldOut(Strict):
     largest: NotNegative
 
 
-class ProfileFile(Strict):
+class ProfileFile(Exact):
     """A whole profile file."""
 
     format: Literal["meltpoint-profile/1"]

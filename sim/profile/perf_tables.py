@@ -43,10 +43,11 @@ def first_table(data: bytes) -> bytes:
 
 def above_zero(column: Column, missing: float | None = None) -> Floats:
     """Numbers above 0, perhaps with separators of thousands. missing: the value of empty cells, where they may be."""
-    found = floats(pc.replace_substring(column.texts, ",", ""))
+    whole = pc.match_substring_regex(column.texts, r"^\+?[1-9]\d{0,2}(,\d{3})+(\.\d*)?$")  # "1,5" is no 15
+    found = floats(pc.if_else(whole, pc.replace_substring(column.texts, ",", ""), column.texts))
     good = np.isfinite(found) & (found > 0)
     if missing is None:
-        column.refuse(~good, "1.5", "not a number above 0")
+        column.refuse(~good, "1.5 or 1,500.5", "not a number above 0")
         return found
     column.refuse(~good & column.given, "1.5", "not a number above 0")
     return np.where(good, found, missing)

@@ -14,6 +14,8 @@ from sim.model.request import Spec
 from sim.profile.file import FORMAT, ProfileFile, digest
 from sim.profile.service_time import Times, between_visits, times_of
 
+LARGEST_FILE = 50_000_000  # bytes
+
 
 @dataclass(frozen=True)
 class Profile:
@@ -131,7 +133,10 @@ def load_profile(path: Path, *, extrapolate: bool = False) -> Profile:
 def read_profile(path: Path) -> dict[str, Any]:
     """A profile file's content, of a format this version knows."""
     try:
-        document = json.loads(path.read_text(encoding="utf-8"), parse_constant=refuse_constant)
+        if path.stat().st_size > LARGEST_FILE:
+            raise BadInput("this file is too large for a profile", file=path, expected=f"at most {LARGEST_FILE} bytes")
+        text = path.read_text(encoding="utf-8")
+        document = json.loads(text, parse_constant=refuse_constant, object_pairs_hook=with_keys_once)
     except FileNotFoundError:
         raise BadInput("there is no such profile", file=path) from None
     except (OSError, ValueError, RecursionError) as wrong:
@@ -144,6 +149,15 @@ def read_profile(path: Path) -> dict[str, Any]:
         what = "this profile is of a newer format than this version knows" if newer else "unknown profile format"
         raise BadInput(what, file=path, key="format", value=found, expected=FORMAT)
     return document
+
+
+def with_keys_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """A JSON object; of a key that is there twice one value would be lost in silence."""
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        twice = next(key for key in found if sum(key == name for name, _ in pairs) > 1)
+        raise ValueError(f"the key {twice!r} is there twice")
+    return found
 
 
 def refuse_constant(name: str) -> float:

@@ -6,7 +6,7 @@ from pathlib import Path
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from matplotlib.figure import Figure
 
-from sim.plots import comparison_figure, run_figures
+from sim.plots import MOST_POOLS, comparison_figure, run_figures
 from sim.plots.saving import data_url, write_bytes
 from sim.report import tables, words
 from sim.report.money_tables import money_tables
@@ -201,7 +201,8 @@ def promises(run: Run) -> tables.Table:
 def pictures(v: Verdict) -> dict[str, Picture]:
     """The figures of one run, each with a description for readers who cannot see it."""
     name, tight = v.run.manifest["playbook"], max(v.pools, key=lambda pool: pool.peak_load)
-    queues = ", ".join(f"{words.count(v.full(pool.peak_queue))} in {pool.name}" for pool in v.pools)
+    longest = sorted(v.pools, key=lambda pool: -pool.peak_queue)[:MOST_POOLS]
+    queues = ", ".join(f"{words.count(v.full(pool.peak_queue))} in {pool.name}" for pool in longest)
     c = v.counts
     words_of = {
         "demand": (
@@ -213,7 +214,8 @@ def pictures(v: Verdict) -> dict[str, Picture]:
             f"One step chart per pool of load and busy GPUs over time; first requests in the peak hour of pool "
             f"{tight.name} need {words.share(tight.peak_load)} of its capacity.",
             "Load against capacity. Load is the GPU time that requests need, as they were asked for, over the GPU time "
-            "of the pool. Where it is above 100 %, a queue grows or requests are refused.",
+            "of the pool. Where it is above 100 %, a queue grows or requests are refused."
+            + ("" if len(v.pools) <= MOST_POOLS else f" Of {len(v.pools)} pools the {MOST_POOLS} with the most load."),
         ),
         "queue": (f"Requests waiting over time; longest queues: {queues}.", "Requests waiting in each pool's queue."),
         "outcomes": (

@@ -171,7 +171,9 @@ def gpu_time(v: Verdict) -> Table:
     absent = [name for name in ABSENT if v.gpu_hours[name].any()]
     rows = []
     for pool, hours in v.gpu_hours.iterrows():
-        parts = [f"{words.count(v.full(hours[n]))} ({words.share(hours[n] / hours['total'])})" for n in uses]
+        parts = [
+            f"{words.count(v.full(hours[n]))} ({words.share(hours[n] / max(hours['total'], 1e-300))})" for n in uses
+        ]
         rows.append([str(pool), *parts, *(words.count(v.full(hours[n])) for n in ("total", *absent, "paid"))])
     head = ["pool", *uses, "in service", *(name.replace("_", " ") for name in absent), "paid"]
     note = "Wasted: spent on images that nobody was waiting for. Loading: of models. Paid: as the pool's 'pays' says."

@@ -14,6 +14,7 @@ from sim.results.folder import TABLES as TABLES
 from sim.results.folder import Saved, read_run, write_run
 from sim.results.log import Columns, Log
 from sim.results.manifest import manifest_of
+from sim.results.narrow import narrow
 from sim.results.timeline import Timeline
 from sim.scenario.parts import Recording
 from sim.scenario.scenario import Scenario
@@ -151,14 +152,14 @@ def request_table(scenario: Scenario, log: Columns, batch_places: np.ndarray | N
         first = places_after(order)[first]
     labels = [spec.label for spec in scenario.specs()]
     pools = list(scenario.pools)
-    pool_of = np.array([pools.index(feature.pool) for feature in scenario.features.values()], dtype=np.int8)
+    pool_of = np.array([pools.index(feature.pool) for feature in scenario.features.values()])
     batch, none = log["batch"], log["batch"] < 0
     if batch_places is not None:
         batch = np.append(batch_places, 0)[batch]
     return pd.DataFrame(
         {
-            **{name: log[name].astype(np.int32, copy=False) for name in ("user", "ask")},
-            "attempt": log["attempt"].astype(np.int16, copy=False),
+            **{name: narrow(log[name], np.int32) for name in ("user", "ask")},
+            "attempt": narrow(log["attempt"], np.int16),
             "tier": names(log["tier"], list(scenario.tiers)),
             "feature": names(log["feature"], list(scenario.features)),
             "pool": names(pool_of[log["feature"]], pools),
@@ -167,12 +168,12 @@ def request_table(scenario: Scenario, log: Columns, batch_places: np.ndarray | N
             "reason": names(log["reason"] - 1, list(REASONS[1:])),
             "asked": names(log["asked"], labels),
             "spec": names(log["spec"], labels),
-            "level": log["level"].astype(np.int8, copy=False),
-            "batch": pd.arrays.IntegerArray(batch.astype(np.int32, copy=False), none),
+            "level": narrow(log["level"], np.int8),
+            "batch": pd.arrays.IntegerArray(narrow(batch, np.int32), none),
             "gpu_seconds": log["gpu_seconds"],
             "retry": log["retry"].astype(bool, copy=False),
             "notified": log["notified"].astype(bool, copy=False),
-            "first": first.astype(np.int32, copy=False),
+            "first": narrow(first, np.int32),
         },
         copy=False,
     )
@@ -198,10 +199,10 @@ def batch_table(scenario: Scenario, log: Columns) -> tuple[pd.DataFrame, np.ndar
         {
             "batch": np.arange(len(log["started"]), dtype=np.int32),
             "pool": names(log["pool"], list(scenario.pools)),
-            "gpu": log["gpu"].astype(np.int32, copy=False),
+            "gpu": narrow(log["gpu"], np.int32),
             "spec": names(log["spec"], [spec.label for spec in scenario.specs()]),
             **{name: log[name] for name in ("started", "finished")},
-            "size": log["size"].astype(np.int32, copy=False),
+            "size": narrow(log["size"], np.int32),
             "seconds": log["seconds"],
             "loading": log["loading"],
             "watts": watts(scenario, log["spec"], log["size"]) * log["power"],
@@ -227,7 +228,7 @@ def user_table(scenario: Scenario, log: Columns) -> pd.DataFrame:
     sources = scenario.demand.names()
     invited = [WORD_OF_MOUTH] if scenario.demand.word_of_mouth is not None else []
     source = log["source"].astype(np.int64)
-    by = pd.arrays.IntegerArray(log["invited_by"].astype(np.int32), log["invited_by"] < 0)
+    by = pd.arrays.IntegerArray(narrow(log["invited_by"], np.int32), log["invited_by"] < 0)
     return pd.DataFrame(
         {
             "user": np.arange(len(source), dtype=np.int32),

@@ -38,7 +38,8 @@ BUCKETS = HALVES * (HIGHEST - LOWEST) + 2
 ERROR = 1 / (2 * HALVES)  # a value stands in for its whole bucket, of which it is the middle
 
 SHORTEST = 10.0  # seconds of a bin that a person looks at, at least
-FINEST = 60.0  # of a recorded one
+FINEST = 60.0  # of a recorded one, at least
+MOST_BINS = 50_000  # recorded: a month of minutes; of ten years each bin is of 105 min
 
 
 @dataclass(frozen=True)
@@ -125,7 +126,8 @@ def binned_peak(queue: NDArray[np.float64], width: float, warm_up: float) -> tup
 def bin_width(horizon: float) -> float:
     """Seconds of a recorded bin: a whole number of them make one of the 216 bins of a picture, and the horizon."""
     shown = max(SHORTEST, horizon / 216)
-    return horizon / max(1, round(horizon / (shown / np.ceil(shown / FINEST))))
+    finest = max(FINEST, horizon / MOST_BINS)
+    return horizon / max(1, round(horizon / (shown / np.ceil(shown / finest))))
 
 
 def grid(horizon: float) -> NDArray[np.float64]:

@@ -2,12 +2,14 @@
 
 import math
 from dataclasses import dataclass, replace
+from datetime import datetime
 from html import escape
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from sim.demand.sources import seconds_after
 from sim.policies.base import ABSENT
 from sim.results.costs import energy, gpu_hours
 from sim.results.counting import timeline_of
@@ -22,6 +24,8 @@ from sim.results.pool_verdict import MUCH, Peak, PoolVerdict, pool_verdict
 from sim.results.run import Run
 from sim.results.storms import Stay, stay_warning, stays
 from sim.results.timeline import ERROR, IMAGES, IMAGES_DEGRADED, JUDGED, KEPT
+from sim.scenario.slices import FEW_GPUS, as_ratio
+from sim.units import instant
 from sim.wording import amount, duration, percent
 
 
@@ -124,7 +128,7 @@ def life(run: Run) -> Life:
     share = float(fine.mean()) if used.any() else math.nan
     reached = float(outcomes(run)["attainment"].iloc[0])
     starts, ends = edges[:-1][used][~fine], edges[1:][used][~fine]
-    dead = share < rule["windows"] or reached < rule["attainment"]  # nan: no request was granted, or none was made
+    dead = not used.any() or share < rule["windows"] or reached < rule["attainment"]
     return Life(not dead, share, reached, list(zip(starts.tolist(), ends.tolist(), strict=True)))
 
 
@@ -139,9 +143,7 @@ def sentences(v: Verdict) -> list[str]:
     """The verdict in plain sentences, counts at full scale."""
     c, s = {name: amount(v.full(count)) for name, count in v.counts.items()}, v.signups
     return [
-        f"{'ALIVE' if v.life.alive else 'NOT ALIVE'} under playbook '{v.run.manifest['playbook']}': "
-        f"{percent(v.life.good_windows)} of the {duration(v.run.manifest['alive']['window'])} windows kept their "
-        f"promise, and {percent(v.life.attainment)} of all requests were served in time.",
+        headline(v),
         *[pool_sentence(v, pool) for pool in v.pools],
         f"{c['intents']} requests{kinds(v)}: {c['served']} served ({c['degraded']} of them degraded), "
         f"{c['lost']} lost, {c['unfinished']} unfinished. They took {c['attempts']} attempts, of which "
@@ -163,7 +165,21 @@ def kinds(v: Verdict) -> str:
     return f" ({', '.join(f'{percent(count / by.sum())} {name}' for name, count in by.items())})"
 
 
+def headline(v: Verdict) -> str:
+    """Whether the service is alive, in one sentence; a run to which nobody came does not say."""
+    name = v.run.manifest["playbook"]
+    if v.counts["intents"] == 0:
+        return f"NOBODY CAME under playbook '{name}': nothing was requested, so the run says nothing about the service."
+    return (
+        f"{'ALIVE' if v.life.alive else 'NOT ALIVE'} under playbook '{name}': "
+        f"{percent(v.life.good_windows)} of the {duration(v.run.manifest['alive']['window'])} windows kept their "
+        f"promise, and {percent(v.life.attainment)} of all requests were served in time."
+    )
+
+
 def pool_sentence(v: Verdict, pool: PoolVerdict) -> str:
+    if pool.fleet[1] == 0:
+        return f"Pool '{pool.name}' has no GPU in service: no request to it can be served."
     if math.isnan(pool.first_saturated):
         return f"Pool '{pool.name}' is never saturated. {load_sentence(v, pool)}"
     top = pool.consumed.iloc[0] if len(pool.consumed) else None
@@ -239,7 +255,7 @@ SHOWN = ("useful", "wasted", "loading", "idle")  # GPU-hours in service; the abs
 def cost_sentence(v: Verdict) -> str:
     hours = v.gpu_hours.sum()
     shares = ", ".join(
-        f"{percent(hours[use] / hours['total'])} {use}" for use in SHOWN if use != "loading" or hours[use]
+        f"{percent(hours[use] / max(hours['total'], 1e-300))} {use}" for use in SHOWN if use != "loading" or hours[use]
     )
     absent = "".join(f", {amount(v.full(hours[n]))} {n.replace('_', ' ')}" for n in ABSENT if hours[n] > 0)
     due = f" and {amount(v.full(hours['paid']))} paid{absent}" if absent else ""
@@ -289,6 +305,7 @@ def warnings(v: Verdict) -> list[str]:
     found, m = [], v.run.manifest
     if v.counts["intents"] == 0:
         found.append("NOBODY CAME: no image was wanted in this run, so its figures say nothing about the service.")
+    found += outside_the_run(m)
     if v.overloaded_at_horizon:
         hot = ", ".join(pool.name for pool in v.pools if pool.saturated_at_horizon)
         found.append(
@@ -309,6 +326,39 @@ def warnings(v: Verdict) -> list[str]:
         found.append(
             f"FROM THE TIMELINE: counts are exact; quantiles of waits are within {100 * ERROR:.1f} % of their value."
         )
-    if v.run.scale < 1:
-        found.append(f"A slice of 1/{1 / v.run.scale:g} of people and GPUs was simulated; counts are scaled up.")
+    return found + slice_sentences(m)
+
+
+def outside_the_run(manifest: dict[str, Any]) -> list[str]:
+    """The steps and sources of demand whose dates lie outside the run, so that they do nothing in it."""
+    start, document = datetime.fromisoformat(manifest["start"]), manifest["scenario"]
+    demand, playbook = document.get("demand", {}), manifest["playbook"]
+    dated = {"always": document.get("always", []), f"playbooks.{playbook}": document.get("playbooks", {}).get(playbook)}
+    if isinstance(demand, dict):
+        dated |= {f"demand.{kind}": demand.get(kind) for kind in ("waves", "clients", "traces")}
+    found = []
+    for key, parts in dated.items():
+        for number, part in enumerate(parts or []):
+            begins, ends = (seconds_after(start, instant(part.get(n, d))) for n, d in (("from", 0), ("until", "never")))
+            if begins >= manifest["horizon"] or ends <= 0:
+                found.append(f"NEVER IN FORCE: {key}.{number} is dated outside the run, and does nothing in it.")
+    return found
+
+
+def slice_sentences(manifest: dict[str, Any]) -> list[str]:
+    """What was simulated, where that is a slice: its scale, its GPUs, and whether they are few."""
+    if manifest["scale"] >= 1:
+        return []
+    scale, pools = as_ratio(manifest["scale"]), manifest["pools"].items()
+    gpus = ", ".join(f"{amount(p['gpus'])} of the {amount(p['gpus_in_full'])} GPUs of '{name}'" for name, p in pools)
+    found = [f"A slice of {scale} of people and GPUs was simulated: {gpus}; counts are scaled up."]
+    few = {name: pool for name, pool in pools if pool["gpus"] < min(FEW_GPUS, pool["gpus_in_full"])}
+    if few:
+        has = ", ".join(f"'{name}' with {amount(pool['gpus'])}" for name, pool in few.items())
+        least = max(FEW_GPUS / pool["gpus_in_full"] for pool in few.values())
+        found.append(
+            f"FEW GPUS: the slice has pools of fewer than {FEW_GPUS} GPUs ({has}), which queue more than the whole "
+            f"service would: its figures, and the order of playbooks, can differ. "
+            f"{'Simulate all of it' if least >= 1 else f'A scale of {as_ratio(least)} or more has {FEW_GPUS}'}."
+        )
     return found

@@ -10,6 +10,7 @@ from pydantic import ValidationError
 from sim.errors import BadInput
 from sim.schema import Strict
 
+LONGEST_NAME = 200  # letters of a key
 DEEPEST = 30  # keys inside keys; the schema needs ten
 
 
@@ -36,6 +37,8 @@ def with_setting(document: dict[str, Any], key: str, value: Any, *, over: bool =
     over: lay the value over what is there, as an override does, instead of replacing it.
     """
     parts = key.split(".")
+    if not all(part.strip() for part in parts):
+        raise BadInput("a part of this key is empty", key=key, expected="names between single dots, like pools.gpus")
     if len(parts) > DEEPEST:
         raise BadInput("there is nothing to set there", key=key, expected=f"at most {DEEPEST} levels")
 
@@ -72,8 +75,9 @@ def refuse_unusable(node: Any, key: str = "", depth: int = 0) -> None:
     items = node.items() if isinstance(node, dict) else enumerate(node) if isinstance(node, list) else ()
     for name, value in items:
         below = f"{key}.{name}" if key else str(name)
-        if not printable_text(str(name)):
-            raise BadInput("not a key that can be used", key=below, expected="printable characters")
+        if not printable_text(str(name)) or not str(name).strip() or len(str(name)) > LONGEST_NAME:
+            expected = f"1 to {LONGEST_NAME} printable characters"
+            raise BadInput("not a key that can be used", key=below[-LONGEST_NAME:], expected=expected)
         refuse_unusable(value, below, depth + 1)
 
 
@@ -102,7 +106,7 @@ def explained(wrong: ValidationError, document: dict[str, Any], schema: type[Str
         message, expected, value = "a key is missing", "this key with a value", None
     elif error["type"] == "value_error" and not keys:
         key, _, rest = expected.partition(": ")
-        keys, expected, value = [key], rest, None
+        keys, expected, value = [key], rest.removeprefix("expected "), None
     elif error["type"].startswith("union_tag"):
         message, keys = "unknown kind", [*keys, "kind"]
         value = value.get("kind") if isinstance(value, dict) else value
@@ -113,7 +117,7 @@ def explained(wrong: ValidationError, document: dict[str, Any], schema: type[Str
 def closest(name: str, known: list[str]) -> str:
     """The known keys spelt most like an unknown one, or else all of them."""
     similar = difflib.get_close_matches(name, known, n=3)
-    return f"perhaps {' or '.join(similar)}" if similar else f"one of {', '.join(known)}"
+    return f"perhaps {' or '.join(similar)}" if similar else f"one of {', '.join(known)}" if known else "no such key"
 
 
 def keys_at(schema: type[Strict], place: tuple[int | str, ...]) -> list[str]:
@@ -121,14 +125,28 @@ def keys_at(schema: type[Strict], place: tuple[int | str, ...]) -> list[str]:
     here: Any = schema
     for part in place:
         if get_origin(here) in (Union, UnionType):
-            here = next(kind for kind in get_args(here) if part in get_args(kind.model_fields["kind"].annotation))
+            here = member_called(str(part), here)
         elif get_origin(here) in (dict, list):
             here = get_args(here)[-1]
         else:
-            here = next(f.annotation for name, f in here.model_fields.items() if part in (name, f.alias))
+            fields = getattr(here, "model_fields", {}).items()
+            here = next((f.annotation for name, f in fields if part in (name, f.alias)), None)
+        if here is None:
+            return []
         here = type_inside(here)
+    if not hasattr(here, "model_fields"):
+        return []
     known = [field.alias or name for name, field in here.model_fields.items()]
     return known if place else ["base", *known]
+
+
+def member_called(name: str, union: Any) -> Any:
+    """The member of a union by what pydantic calls it: its kind, or its class; None where it is no schema."""
+    for member in get_args(union):
+        kind = getattr(member, "model_fields", {}).get("kind")
+        if getattr(member, "__name__", "") == name or (kind is not None and name in get_args(kind.annotation)):
+            return member
+    return None
 
 
 def type_inside(kind: Any) -> Any:

@@ -1,6 +1,7 @@
 """The keys that a scenario file may have, and the checks of the whole."""
 
 import math
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Annotated, Any, Literal, Self
 
@@ -12,14 +13,19 @@ from sim.demand.sources import Demand, seconds_after
 from sim.model.chance import LOGNORMAL_NOISE, NO_NOISE, noise
 from sim.model.request import Spec
 from sim.model.streams import SPEED
+from sim.policies.base import OfService
 from sim.policies.playbook import Step
 from sim.scenario.parts import Alive, Feature, Footprint, Pool, Recording, Sample, Serving, Tier
 from sim.scenario.prices import Plan
+from sim.scenario.slices import NEARLY, as_ratio, divides, scales_that_divide
 from sim.schema import Strict
 from sim.units import Instant, Moment, Scale, Seconds, Whole
 
 UNLIMITED = "unlimited fleet"  # the run against which the growth lost to a playbook is measured
 LONGEST = 10 * 365 * 86400.0  # seconds
+MOST_NAMES = 100  # tiers, features, pools: engines keep their numbers in a byte
+MOST_COUNTED = 1000  # tiers times features: each is counted bin by bin, with histograms, in about 250 KB
+MOST_SPECS, MOST_BATCH_TIMES = 10_000, 20_000_000  # over all ladders; seconds kept by pool, spec and size of the batch
 MOST_PEOPLE, MOST_ASKS, MOST_GPUS, MOST_TICKS = 40e6, 1e8, 1e6, 1e7  # of one run: about 10 GB of memory, and hours
 
 
@@ -43,9 +49,9 @@ class ScenarioFields(Strict):
     warm_up: Seconds = Field(default=0.0, description="left out of metrics at the start")
     profiles: dict[str, str] = Field(default={}, description="profile files by name, relative to this file")
     extrapolate: bool = Field(default=False, description="allow service times outside a profile's measured grid")
-    tiers: dict[str, Tier] = Field(min_length=1)
-    features: dict[str, Feature] = Field(min_length=1)
-    pools: dict[str, Pool] = Field(min_length=1)
+    tiers: dict[str, Tier] = Field(min_length=1, max_length=MOST_NAMES)
+    features: dict[str, Feature] = Field(min_length=1, max_length=MOST_NAMES)
+    pools: dict[str, Pool] = Field(min_length=1, max_length=MOST_NAMES)
     demand: Demand
     behaviour: Behaviour = Field(default_factory=Behaviour)
     serving: Serving = Field(default_factory=Serving)
@@ -53,7 +59,7 @@ class ScenarioFields(Strict):
     plan: Plan | None = Field(default=None, description="the company's plan, to compare the revenue with")
     alive: Alive = Alive()
     always: list[Step] = Field(default=[], description="policies in force under every playbook")
-    playbooks: dict[str, list[Step]] = Field(default={"none": []}, min_length=1)
+    playbooks: dict[str, list[Step]] = Field(default={"none": []}, min_length=1, max_length=1000)
     overrides: dict[str, dict[str, Any]] = Field(default={}, description="named changes: nested keys with new values")
 
     @model_validator(mode="after")
@@ -69,19 +75,38 @@ class ScenarioFields(Strict):
                 if rung.images > self.pools[feature.pool].max_batch:
                     raise ValueError(f"features.{name}: {rung.images} images a request exceed its pool's max_batch")
         for name, pool in self.pools.items():
-            if pool.gpus * self.scale < 1 - 1e-9:
-                raise ValueError(f"pools.{name}.gpus: {pool.gpus} GPUs at scale {self.scale:g} are less than one")
             if math.isinf(pool.model_load.law.a):
                 raise ValueError(f"pools.{name}.model_load: expected a finite time")
         if self.warm_up >= self.horizon:
             raise ValueError("warm_up: expected less than the horizon")
         self.check_money()
-        for name, steps in {"always": self.always, **self.playbooks}.items():
-            for number, step in enumerate(steps):
-                self.check_step(step, f"{'' if name == 'always' else 'playbooks.'}{name}.{number}")
+        for key, step in self.steps():
+            self.check_step(step, key)
         self.demand.check_names({name: tier.share for name, tier in self.tiers.items()}, list(self.features))
         if UNLIMITED in self.playbooks:
             raise ValueError(f"playbooks.{UNLIMITED}: this is what the run without limits is called, expected another")
+        return self
+
+    @model_validator(mode="after")
+    def nothing_is_rounded(self) -> Self:
+        """A slice, and each cell of it, has a whole number of everything that is counted: rounding flips verdicts."""
+        if self.cells * self.scale > 1 and not divides(self.cells, self.scale):
+            at = f"{self.cells} cells at scale {as_ratio(self.scale)} are {self.cells * self.scale:.4g}"
+            raise ValueError(f"cells: {at}, expected a whole number of cells, or a part of one")
+        counts = {f"pools.{name}.gpus": (float(pool.gpus), OfService("GPUs")) for name, pool in self.pools.items()}
+        for key, step in self.steps():
+            counts |= {f"{key}.policy.{name}": found for name, found in step.policy.of_service().items()}
+        part = self.scale / self.played_cells
+        for key, (count, of) in counts.items():
+            enough = count == 0 or count * part >= 1 - NEARLY
+            if part == 1 or not math.isfinite(count) or (divides(count, part) if of.whole else enough):
+                continue
+            said = f"{count:,.15g} {of.what} at scale {as_ratio(part)} are {count * part:.4g}"
+            if self.played_cells > 1:
+                said = f"{count * self.scale:,.15g} {of.what} do not divide into {self.played_cells} cells"
+                raise ValueError(f"{key}: {said}, expected as many in each")
+            scales = " or ".join(scales_that_divide([n for n, _ in counts.values() if n], part))
+            raise ValueError(f"{key}: {said}, expected a whole number: a 'scale' of {scales}")
         return self
 
     @model_validator(mode="after")
@@ -103,17 +128,16 @@ class ScenarioFields(Strict):
         gpus = sum(pool.gpus * self.scale for pool in self.pools.values())
         if self.played_cells > 1 and self.record != "timeline":
             raise ValueError(f"record: expected timeline where a run has several cells (here {self.played_cells})")
-        for name, pool in self.pools.items():
-            each = pool.gpus * self.scale / self.played_cells
-            if self.played_cells > 1 and (each < 0.5 or abs(each - round(each)) > 1e-6):
-                said = f"{pool.gpus * self.scale:g} GPUs do not divide into {self.played_cells} cells"
-                raise ValueError(f"pools.{name}.gpus: {said}, expected as many in each")
+        times = len(self.pools) * len(self.specs()) * (1 + max(pool.max_batch for pool in self.pools.values()))
         people, invited, asked = (number / self.played_cells for number in (people, invited, asked))
         for key, number, most, what in (
             ("demand", people * self.scale, MOST_PEOPLE, "people"),
             ("demand", asked * self.scale, MOST_ASKS, "requests of clients"),
             ("demand", invited * self.scale, MOST_ASKS, "invitations"),
             ("pools", gpus, MOST_GPUS, "GPUs"),
+            ("features", len(self.tiers) * len(self.features), MOST_COUNTED, "pairs of a tier and a feature"),
+            ("features", len(self.specs()), MOST_SPECS, "specs"),
+            ("features", times, MOST_BATCH_TIMES, "times of batches (pools, specs and sizes)"),
             ("control_tick", self.horizon / self.control_tick, MOST_TICKS, "control ticks"),
             ("alive.window", self.horizon / self.alive.window, MOST_TICKS, "windows"),
         ):
@@ -137,6 +161,12 @@ class ScenarioFields(Strict):
         if given not in (0, 24) and given < hours:
             expected = f"24, one for each hour of the day, or at least the {hours} of the run"
             raise ValueError(f"footprint.grams_co2e_by_hour: {given} figures, expected {expected}")
+
+    def steps(self) -> Iterator[tuple[str, Step]]:
+        """Every step with its key: those always in force, then each playbook's."""
+        for name, steps in {"always": self.always, **self.playbooks}.items():
+            for number, step in enumerate(steps):
+                yield f"{'' if name == 'always' else 'playbooks.'}{name}.{number}", step
 
     def check_step(self, step: Step, key: str) -> None:
         """Names in a playbook's step exist, and it ends after it begins."""
@@ -172,8 +202,8 @@ class ScenarioFields(Strict):
         return [(self.seconds(o.at), o.pent_up, o.within) if o else (-math.inf, 1.0, 0.0) for o in given.values()]
 
     def gpus(self, pool: str) -> int:
-        """GPUs of a pool in the simulated slice, at least one."""
-        return max(1, round(self.pools[pool].gpus * self.scale))
+        """GPUs of a pool in the simulated slice."""
+        return round(self.pools[pool].gpus * self.scale)
 
     @property
     def played_cells(self) -> int:

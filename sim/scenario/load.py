@@ -36,6 +36,21 @@ class StrictLoader(yaml.SafeLoader):
         return found
 
 
+def plain_number(loader: StrictLoader, node: yaml.ScalarNode) -> int | float:
+    """A number in digits; YAML 1.1 would read 010 as 8, 0x10 as 16 and 18:00 as 1080."""
+    text = str(node.value).replace("_", "").lstrip("+-")
+    if ":" in text or text[:2].lower() in ("0x", "0b", "0o") or (text[:1] == "0" and text[1:].isdigit()):
+        problem = f"{node.value} is not a decimal number; write it in digits without a leading 0, or in quotes"
+        raise yaml.MarkedYAMLError(problem=problem, problem_mark=node.start_mark)
+    if node.tag.endswith(":int"):
+        return int(loader.construct_yaml_int(node))
+    return float(loader.construct_yaml_float(node))
+
+
+for kind in ("int", "float"):
+    StrictLoader.add_constructor(f"tag:yaml.org,2002:{kind}", plain_number)
+
+
 def load(
     name: str | Path,
     *,
@@ -122,8 +137,9 @@ def plain_value(text: str, key: str) -> Any:
     """One setting's value, read as a scenario file would have it. Raises BadInput."""
     try:
         return yaml.load(text, Loader=StrictLoader)  # noqa: S506 - StrictLoader is a SafeLoader
-    except (yaml.YAMLError, ValueError, RecursionError):
-        raise BadInput("this is not a plain value", key=key, value=text, expected="what YAML can read") from None
+    except (yaml.YAMLError, ValueError, RecursionError) as wrong:
+        problem = getattr(wrong, "problem", None) or "what YAML can read"
+        raise BadInput("this is not a plain value", key=key, value=text, expected=problem) from None
 
 
 def located(key: str, path: Path) -> str:

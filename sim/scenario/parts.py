@@ -42,10 +42,13 @@ class Feature(Strict):
         description="latency, from asking to the image, that counts as in time"
     )
     spec: SpecFields
-    ladder: list[SpecFields] = Field(default=[], description="cheaper specs to degrade to, the next cheaper one first")
+    ladder: list[SpecFields] = Field(
+        default=[], max_length=100, description="cheaper specs to degrade to, the next cheaper one first"
+    )
     meter: str = Field(default="", description="features with the same meter share one rate limit and quota")
     images: dict[int, Fraction] = Field(
         default={},
+        max_length=100,
         description="how many images a request asks for, with shares, like {1: 60 %, 4: 40 %}; spec.images if empty",
         json_schema_extra={"source": "assumed: as in a chat, one a request", "provenance": "assumed"},
     )

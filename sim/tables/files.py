@@ -17,7 +17,7 @@ import pyarrow.csv
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from sim.errors import BadInput
+from sim.errors import BadInput, printable
 
 BLOCK = 1 << 23  # bytes read at a time
 BOM = b"\xef\xbb\xbf"
@@ -107,7 +107,10 @@ def header(path: Path, tidy: Tidy | None = None) -> list[str]:
         except (OSError, pa.ArrowException) as wrong:
             raise BadInput(f"this is not a Parquet file ({wrong})", file=path) from None
     line = first_line(path, tidy)
-    return [name.strip() for name in next(csv.reader([line], delimiter=delimiter(line)))] if line else []
+    try:
+        return [name.strip() for name in next(csv.reader([line], delimiter=delimiter(line)))] if line else []
+    except csv.Error as wrong:  # a field longer than any name
+        raise BadInput(f"the first line does not name the columns ({wrong})", file=path) from None
 
 
 def column_names(path: Path, tidy: Tidy | None = None) -> list[str]:
@@ -132,16 +135,17 @@ def table_blocks(path: Path, broken: list[Broken], progress: Progress, tidy: Tid
 
 def parquet_blocks(path: Path, progress: Progress) -> Iterator[RowBlock]:
     """A Parquet file's rows as texts; 'line' is the number of the row plus 1, as in a CSV with a header."""
-    file = pq.ParquetFile(path)
+    column_names(path)
     done = 0
     try:
+        file = pq.ParquetFile(path)
         for batch in file.iter_batches(1 << 18):
             columns = {name: as_text(batch.column(name)) for name in batch.schema.names if is_flat(batch.column(name))}
             yield RowBlock(columns, done + 2 + np.arange(len(batch)))
             done += len(batch)
             progress(done / max(file.metadata.num_rows, 1))
     except (OSError, pa.ArrowException) as wrong:
-        raise BadInput(f"the Parquet file cannot be read ({wrong})", file=path) from None
+        raise BadInput(f"the Parquet file cannot be read ({printable(str(wrong))})", file=path) from None
 
 
 def is_flat(values: Any) -> bool:
@@ -152,6 +156,9 @@ def as_text(values: Any) -> Any:
     """Any plain column as texts, exactly: instants to the nanosecond, floats with all their digits, null as ''."""
     if pa.types.is_dictionary(values.type):
         values = values.dictionary_decode()
+    if pa.types.is_duration(values.type):  # its text would be a bare number, of microseconds or whatever it counts
+        each = {"s": 1.0, "ms": 1e3, "us": 1e6, "ns": 1e9}[values.type.unit]
+        values = pc.divide(values.cast(pa.int64()).cast(pa.float64(), safe=False), each)
     return pc.fill_null(values.cast(pa.string()), "")
 
 

@@ -90,13 +90,18 @@ def timestamps(texts: Any, zone: str = "UTC") -> Timestamps:
     ambiguous = np.zeros(len(words), dtype=bool)
     if zoned.any():
         aware = pd.to_datetime(date[zoned], format="ISO8601", errors="coerce", utc=True)
-        instants[zoned] = aware.dt.tz_localize(None).dt.as_unit("ns")
+        instants[zoned] = in_nanoseconds(aware.dt.tz_localize(None))
     if local.any():
-        naive = pd.to_datetime(date[local], format="ISO8601", errors="coerce").dt.as_unit("ns")
+        naive = in_nanoseconds(pd.to_datetime(date[local], format="ISO8601", errors="coerce"))
         instants[local], ambiguous[local] = in_utc(naive, zone)
     raw = instants.to_numpy(dtype="datetime64[ns]").astype(np.int64)
     known = instants.notna().to_numpy()
     return Timestamps(raw[places], known[places], zoned[places], ambiguous[places])
+
+
+def in_nanoseconds(dates: pd.Series) -> pd.Series:
+    """Dates as nanoseconds; NaT where they are outside the years 1700 to 2200, which nanoseconds nearly cover."""
+    return dates.where(dates.dt.year.between(1700, 2200)).dt.as_unit("ns")
 
 
 def in_utc(local: pd.Series, zone: str) -> tuple[pd.Series, Mask]:

@@ -20,6 +20,7 @@ LINE = (
     r"\"(?P<request>(?:[^\"\\]|\\.)*)\" (?P<status>\d{3}|-) (?P<bytes>\d+|-)(?: .*)?$"
 )
 REQUEST = r"^(?P<method>[A-Z]+) (?P<path>\S+)(?: HTTP/[\d.]+)?$"
+LONGEST_LINE = 1_000_000  # bytes
 MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 
 
@@ -39,6 +40,9 @@ def log_blocks(path: Path, broken: list[Broken], progress: Progress, depth: int)
         with raw:
             while data := stream.read(BLOCK):
                 *whole, rest = (rest + data).split(b"\n")
+                if len(rest) > LONGEST_LINE:
+                    found = f"line {line + len(whole)} is longer than {LONGEST_LINE:,} bytes"
+                    raise BadInput("this is no access log", file=path, value=found, expected="one request per line")
                 yield log_block(whole, line, broken, depth)
                 line += len(whole)
                 progress(raw.tell() / size)

@@ -15,6 +15,8 @@ from sim.errors import BadInput
 from sim.tables.columns import require
 from sim.tables.files import Broken, Progress, RowBlock
 
+MOST_ROWS, MOST_BROKEN = 10_000_000, 1_000_000
+
 
 @dataclass(frozen=True)
 class Rows:
@@ -52,7 +54,7 @@ def read_recorded_rows(
     """
     parts: list[tuple[dict[str, Any], int, NDArray[np.int64], NDArray[np.uint64]]] = []
     broken: list[tuple[int, Broken]] = []
-    left_out = 0
+    left_out = rows = 0
     for number, path in enumerate(paths):
         unfit: list[Broken] = []
         for block in blocks(path, unfit, lambda share, n=number: progress((n + share) / len(paths))):  # type: ignore[misc]
@@ -63,6 +65,11 @@ def read_recorded_rows(
             chosen = {role: block.columns[name].filter(mask) for role, name in roles.items()}
             coded = {role: text if role == "time" else text.dictionary_encode() for role, text in chosen.items()}
             parts.append((coded, number, block.lines[wanted], same))
+            rows += int(wanted.sum())
+            if rows > MOST_ROWS or len(unfit) > MOST_BROKEN:
+                expected = f"at most {MOST_ROWS:,} rows, which take 2 GB, and {MOST_BROKEN:,} lines that are none"
+                message = "this recording is too large; import a part of it, or fewer rows by --keep"
+                raise BadInput(message, file=path, expected=expected)
         broken += [(number, line) for line in unfit]
     if not sum(len(lines) for _, _, lines, _ in parts):
         what = f"no row is left of {left_out} after --keep" if left_out else "the recording has no rows"

@@ -20,6 +20,7 @@ from sim.model import streams
 from sim.tables.columns import read_columns
 
 Floats = NDArray[np.float64]
+LONGEST, MOST_CLIENTS, MOST_ARRIVALS = 1e7, 1e9, 2e7  # seconds of a recording, numbers of clients, arrivals in all
 
 
 @dataclass(frozen=True)
@@ -80,6 +81,12 @@ def read_windows(path: Path) -> tuple[list[Window], float]:
     lasts = float(np.diff(starts).min()) if len(starts) > 1 else 600.0
     rows = zip(*(values[on].tolist() for values in (client, begins, rate, laws, shape)), strict=True)
     windows = [Window(int(who), t, lasts, pace, law, form) for who, t, pace, law, form in rows]
+    columns["t_s"].refuse(begins > LONGEST, f"at most {LONGEST:g} s")
+    columns["client"].refuse(client > MOST_CLIENTS, f"at most {MOST_CLIENTS:g}")
+    columns["rate_rps"].refuse(rate * lasts > MOST_ARRIVALS, f"at most {MOST_ARRIVALS / lasts:g} a second")
+    if (rate * lasts).sum() > MOST_ARRIVALS:
+        found, expected = f"{(rate * lasts).sum():.3g} arrivals", f"at most {MOST_ARRIVALS:g}"
+        raise BadInput("this makes more arrivals than a trace can hold", file=path, value=found, expected=expected)
     return windows, float(starts.max()) + lasts
 
 

@@ -12,6 +12,7 @@ from sim.engine.compiled.calendar import buckets_for
 from sim.engine.compiled.records import CHUNK
 from sim.model.chance import CONSTANT, NOISES
 from sim.model.dispatch import work_of_request
+from sim.results.narrow import narrow
 from sim.results.timeline import bin_width, grid
 from sim.scenario.parts import Recording
 from sim.scenario.people import Asks, People
@@ -187,12 +188,12 @@ def of_people(scenario: Scenario, people: People) -> dict[str, Any]:
     return {
         "arrives": people.arrives,
         "keys": people.key,
-        "tiers": people.tier.astype(np.int8),
-        "regions": people.region.astype(np.int8),
-        "sources": people.source.astype(np.int16),
+        "tiers": narrow(people.tier, np.int8),
+        "regions": narrow(people.region, np.int8),
+        "sources": narrow(people.source, np.int16),
         "ages": np.array(ages, dtype=float),
         "newcomers": np.array(newcomers, dtype=bool),
-        "arriving": np.flatnonzero(people.source < len(waves)).astype(np.int32),
+        "arriving": narrow(np.flatnonzero(people.source < len(waves)), np.int32),
     }
 
 

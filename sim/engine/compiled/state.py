@@ -41,6 +41,7 @@ from sim.engine.compiled.records import (
     SWITCHED_OFF,
     USERS,
 )
+from sim.errors import BadInput
 from sim.model.dropping import fresh_codel
 from sim.model.gateway import FIRST_SLOT
 from sim.model.jit import njit
@@ -112,6 +113,7 @@ class State(NamedTuple):
     peaks: NDArray[np.float64]  # (pools, 4)
 
 
+MOST_LANES = int(np.iinfo(REQUEST["lane"]).max)
 SPARE = 4096  # moments that can be played, at least, before arrays are looked at again
 
 
@@ -156,6 +158,9 @@ def with_room(s: State, c: Constants, gpus: int = 0) -> State:
         limiters[: n[LIMITERS]] = s.limiters[: n[LIMITERS]]
     s = with_chunks(s, SPARE + 4 * c.chunks)
     lanes = s.lanes
+    if s.lane_count.max() + 32 > MOST_LANES:
+        expected = f"at most {MOST_LANES - 32:,} combinations of priority, spec and flow in one pool"
+        raise BadInput("this run makes more lanes than requests can name", key="priority", expected=expected)
     if lanes.shape[1] < s.lane_count.max() + 32:
         lanes = np.zeros((lanes.shape[0], 2 * lanes.shape[1]), dtype=LANE)
         lanes[:, : s.lanes.shape[1]] = s.lanes

@@ -44,7 +44,9 @@ class View:
         self.memory = np.zeros(LARGEST, dtype=np.uint8)
         self.address = self.memory.ctypes.data
         self.type = ViewType(typeof(of))
-        assert write(self.address, of) <= LARGEST
+        written = write(self.address, of)
+        if written > LARGEST:
+            raise MemoryError(f"a tuple of {written} bytes does not fit into a view of {LARGEST}")
 
 
 @intrinsic

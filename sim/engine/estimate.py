@@ -1,0 +1,144 @@
+"""An estimate of a run before it starts: its attempts, memory and time, from a small slice of it that is run first."""
+
+import math
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from sim.engine.simulate import simulate
+from sim.errors import BadInput
+from sim.results.metrics import recorded
+from sim.results.timeline import ATTEMPTS, COUNTS, SECONDS, grid
+from sim.scenario.scenario import Scenario
+from sim.wording import amount, duration
+
+SMALL = 100_000  # attempts, retries and all: such a run takes no longer than a slice of it
+PILOT_PEOPLE = 20_000  # in the slice that is run first: a tenth of a second
+# Bytes, measured as the largest memory of `meltpoint run` with its report, less that of the smallest run.
+PROCESS, A_ROW, A_PERSON, IN_PLAY = 380e6, 400.0, 150.0, 130.0
+A_COUNT = 3 * (4 * len(COUNTS) + 8 * len(SECONDS))  # a bin of a tier and feature: as recorded, saved and summed
+# Seconds of one core of a busy cloud machine: of a command with its report, of an attempt, and to keep its row.
+START_SECONDS, ATTEMPT_SECONDS, ROW_SECONDS = 7.5, 1.6e-6, 4.4e-6
+LONGEST = 86400.0  # seconds: what takes longer is started only when asked for
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """What a run is expected to take. seconds: of one core; memory: bytes at its largest."""
+
+    people: float
+    attempts: float
+    memory: float
+    seconds: float
+
+    def sentence(self, runs: int = 1) -> str:
+        """The estimate in words."""
+        each = "" if runs == 1 else " each"
+        return (
+            f"{amount(self.attempts)} attempts by {amount(self.people)} people, {self.memory / 1e9:.1f} GB of memory "
+            f"and {duration(self.seconds)} of one core{each}"
+        )
+
+
+def estimate(scenario: Scenario, playbook: str | None = None, *, seed: int = 1) -> Estimate:
+    """What a run of this scenario is expected to take; memory is that of one of its cells at a time.
+
+    A slice of some thousand people is run with its share of GPUs, one in each pool at least, so that refusals and
+    retries are counted as they come. Where none can be run, people are counted from their waves, and the attempts are
+    those of people who are served at once.
+    """
+    people, attempts = simple_counts(scenario)
+    pilot = None
+    if attempts * (1 + scenario.behaviour.retry.at_most) > SMALL:
+        pilot = pilot_of(scenario, people)
+    if pilot is not None:
+        smaller, times = pilot
+        run = recorded(simulate(smaller, playbook, seed=seed))
+        found = float(run.counts[..., ATTEMPTS].sum())
+        people, attempts = run.people["everybody"] * times, found * times
+    share = 1.0 if scenario.recording.rows else scenario.recording.sampled
+    rows, cells = attempts * share, scenario.played_cells
+    counted = len(grid(scenario.horizon)) * len(scenario.tiers) * len(scenario.features)
+    memory = PROCESS + A_ROW * rows + (A_PERSON if share else IN_PLAY) * people / cells + A_COUNT * counted
+    seconds = START_SECONDS + ATTEMPT_SECONDS * attempts + ROW_SECONDS * rows
+    return Estimate(people, attempts, memory, seconds)
+
+
+def simple_counts(scenario: Scenario) -> tuple[float, float]:
+    """People and attempts in the slice, if everybody is served at once."""
+    demand, behaviour, horizon = scenario.demand, scenario.behaviour, scenario.horizon
+    people = sum(w.times * float(w.cumulative(max(horizon - scenario.seconds(w.from_), 0.0))) for w in demand.waves)
+    if demand.word_of_mouth is not None:
+        people = demand.word_of_mouth.market
+    asked = sum(c.clients * c.rate for c in demand.clients) * horizon
+    asked += sum(len(scenario.traces[t.file].times) * t.times for t in demand.traces)
+    days = int(horizon / 86400.0)
+    back = behaviour.returns.using(days) * behaviour.returns.staying(days) if days else [0.0]
+    visits = 1.0 + sum(float(use) * (1 - d / (days + 1)) for d, use in enumerate(back))
+    attempts = (people * visits * behaviour.requests.average + asked) * scenario.scale
+    return people * scenario.scale, attempts
+
+
+def pilot_of(scenario: Scenario, people: float) -> tuple[Scenario, float] | None:
+    """A slice of about PILOT_PEOPLE, and how many times larger the run is; None where none is much smaller."""
+    fewest = min(pool.gpus for pool in scenario.pools.values())
+    n = min(fewest, math.ceil(people / PILOT_PEOPLE / scenario.scale))
+    times = scenario.scale * n
+    if times < 2:
+        return None
+    fleets = {name: {"gpus": n * max(1, round(pool.gpus / n))} for name, pool in scenario.pools.items()}
+    try:
+        return scenario.with_(scale=f"1/{n}", cells=1, record="timeline", pools=fleets), times
+    except BadInput:  # a fleet or a bound of its playbooks does not divide by that
+        return None
+
+
+def memory_at_hand() -> float:
+    """Bytes that this process may still take: of the machine, of its container, of its own limit; inf if unknown."""
+    return min(of_machine(), of_container(), of_process())
+
+
+def of_machine() -> float:
+    try:
+        lines = Path("/proc/meminfo").read_text().splitlines()
+        return 1024.0 * next(int(line.split()[1]) for line in lines if line.startswith("MemAvailable:"))
+    except (OSError, ValueError, StopIteration):
+        pass
+    try:
+        return float(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"))
+    except (OSError, ValueError, AttributeError):
+        return math.inf
+
+
+def of_container() -> float:
+    group = Path("/sys/fs/cgroup")
+    try:
+        return float((group / "memory.max").read_text()) - float((group / "memory.current").read_text())
+    except (OSError, ValueError):  # no container, or 'max'
+        return math.inf
+
+
+def of_process() -> float:
+    try:
+        import resource
+    except ImportError:  # Windows
+        return math.inf
+    most = resource.getrlimit(resource.RLIMIT_AS)[0]
+    if most == resource.RLIM_INFINITY:
+        return math.inf
+    try:
+        used = int(Path("/proc/self/statm").read_text().split()[0]) * os.sysconf("SC_PAGE_SIZE")
+    except (OSError, ValueError):
+        used = 0
+    return float(most - used)
+
+
+def refuse_too_large(found: Estimate, *, at_once: int = 1) -> None:
+    """Raise BadInput where the runs do not fit into memory, or one would take more than a day."""
+    there, needed = memory_at_hand(), found.memory * at_once
+    less = "a smaller 'scale', 'record: timeline', fewer --processes; or --yes to go on all the same"
+    if needed > there:
+        message = f"this needs about {needed / 1e9:.1f} GB of memory, and {max(there, 0.0) / 1e9:.1f} GB are free"
+        raise BadInput(message, value=found.sentence(), expected=less)
+    if found.seconds > LONGEST:
+        raise BadInput("this takes more than a day", value=found.sentence(), expected=less)

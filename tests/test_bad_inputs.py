@@ -1,0 +1,184 @@
+"""Bad input ends in one message or is said aloud; it is never read as something else, and never a traceback."""
+
+import errno
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from sim import load, shipped
+from sim.cli.main import messages_for_wrong_input
+from sim.demand.recordings import access_log
+from sim.demand.recordings.importing import ImportOptions, examine_recording
+from sim.errors import BadInput
+from sim.profile.perf_tables import import_profile
+from sim.profile.profile import load_profile
+from sim.results.narrow import narrow
+from sim.results.verdict import outside_the_run
+from sim.scenario.load import plain_value
+from sim.tables.files import as_text
+from sim.units import count, seconds
+from tests.asserts import effects
+from tests.fuzz import CHANGES, KINDS, outcome
+
+
+@pytest.mark.parametrize("text", ["010", "0x10", "0b11", "18:00", "-010", "1:30.5"])
+def test_a_number_that_yaml_reads_in_another_base_is_refused(text):
+    with pytest.raises(BadInput, match="decimal number"):
+        plain_value(text, "pools.gpus.gpus")
+
+
+@pytest.mark.parametrize("text", ["1,5", "0,500", "1500,000", "1,50 ", "12,3456"])
+def test_a_decimal_comma_is_refused(text):
+    with pytest.raises(ValueError, match="expected"):
+        count(text)
+    with pytest.raises(ValueError, match="expected"):
+        seconds(f"{text} s")
+    assert count("1,500") == 1500
+    assert seconds("1,500.5 s") == 1500.5
+
+
+def test_true_is_not_one_and_a_text_not_a_number_in_a_profile(tmp_path):
+    name = shipped.names("profiles", ".json")[0]
+    document = json.loads(shipped.find("profiles", name, ".json").read_text())
+    document.pop("sha256", None)
+    for odd in (True, "1", 1.5, 1e308):
+        document["points"][0]["batch"] = odd
+        (tmp_path / "a.json").write_text(json.dumps(document))
+        with pytest.raises(BadInput):
+            load_profile(tmp_path / "a.json")
+
+
+def test_a_key_that_is_twice_in_a_profile_is_refused(tmp_path):
+    (tmp_path / "a.json").write_text('{"format": "meltpoint-profile/1", "name": "a", "name": "b"}')
+    with pytest.raises(BadInput, match="'name' is there twice"):
+        load_profile(tmp_path / "a.json")
+
+
+@pytest.mark.parametrize("key", ["pools..gpus", ".pools", "pools.", " "])
+def test_an_empty_part_of_a_key_is_refused(key):
+    with pytest.raises(BadInput, match="part of this key is empty"):
+        load("steady", sets={key: 1})
+
+
+@pytest.mark.parametrize("record", [{"a": 1}, {"sample": 2}, [1], 5, {"sample": "1 %", "b": 2}])
+def test_a_value_of_another_shape_is_refused_in_one_message(record):
+    with pytest.raises(BadInput, match="record"):
+        load("steady", sets={"record": record})
+
+
+@pytest.mark.parametrize("unit", ["s", "ms", "us", "ns"])
+def test_durations_in_parquet_are_seconds_whatever_they_count(unit):
+    values = pa.array(np.array([1, 90], dtype="timedelta64[s]").astype(f"timedelta64[{unit}]"))
+    assert [float(text) for text in as_text(values).to_pylist()] == [1, 90]
+
+
+@pytest.mark.parametrize("year", ["9999", "2262", "1677"])
+def test_a_date_that_nanoseconds_cannot_hold_is_a_problem_of_its_row(tmp_path, year):
+    path = tmp_path / "a.csv"
+    path.write_text(f"time,user\n2025-03-31T18:00:00Z,a\n{year}-12-31T00:00:00Z,b\n")
+    found = examine_recording([path], ImportOptions()).found
+    assert any(one.rows == 1 and one.open for one in found)
+
+
+def test_a_column_that_is_there_twice_is_refused_in_parquet_too(tmp_path):
+    table = pa.table([pa.array([1.0]), pa.array([2.0])], names=["time", "time"])
+    pq.write_table(table, tmp_path / "a.parquet")
+    with pytest.raises(BadInput, match="does not name the columns"):
+        examine_recording([tmp_path / "a.parquet"], ImportOptions(format="csv", time="time"))
+
+
+def test_a_decimal_comma_in_a_table_of_latencies_is_refused(tmp_path):
+    path = tmp_path / "a.csv"
+    for text, works in (('"1,5"', False), ('"1,500.5"', True)):
+        path.write_text(f"latency_ms\n{text}\n")
+        if works:
+            points = import_profile(path, {}, side=1, steps=1, batch=1)["points"]
+            assert points[0]["latency_s"]["p50"] == pytest.approx(1.5005)
+        else:
+            with pytest.raises(BadInput, match="1,5"):
+                import_profile(path, {}, side=1, steps=1, batch=1)
+
+
+def test_a_log_of_one_endless_line_is_refused(tmp_path, monkeypatch):
+    monkeypatch.setattr(access_log, "LONGEST_LINE", 1000)
+    monkeypatch.setattr(access_log, "BLOCK", 500)
+    (tmp_path / "a.log").write_text("x" * 5000)
+    with pytest.raises(BadInput, match="longer than 1,000 bytes"):
+        examine_recording([tmp_path / "a.log"], ImportOptions(format="access-log"))
+
+
+def test_a_number_that_does_not_fit_is_an_error():
+    assert narrow(np.array([0, 127]), np.int8).dtype == np.int8
+    with pytest.raises(OverflowError):
+        narrow(np.array([0, 128]), np.int8)
+
+
+def test_a_step_outside_the_run_is_said():
+    sets = {"playbooks.none": [{"policy": {"kind": "quota", "requests": 1}, "from": "2030-01-01"}]}
+    scenario = load("steady", sets=sets)
+    manifest = {"start": scenario.start.isoformat(), "horizon": scenario.horizon, "playbook": "none"}
+    (said,) = outside_the_run({**manifest, "scenario": scenario.document})
+    assert said.startswith("NEVER IN FORCE: playbooks.none.0")
+
+
+@pytest.mark.parametrize(
+    "failure", [OSError(errno.ENOSPC, "No space left on device", "a"), MemoryError(), UnicodeError("surrogates")]
+)
+def test_a_machine_that_fails_ends_in_one_message(failure, capsys):
+    with pytest.raises(SystemExit) as end, messages_for_wrong_input():
+        raise failure
+    said = capsys.readouterr().err
+    assert end.value.code == 2
+    assert said.startswith("meltpoint: ")
+    assert "Traceback" not in said
+    assert "--debug" in said
+
+
+def test_debug_writes_the_full_report(monkeypatch, capsys):
+    monkeypatch.setattr(sys, "argv", ["meltpoint", "--debug", "run", "steady"])
+    with pytest.raises(SystemExit), messages_for_wrong_input():
+        raise OSError(errno.ENOSPC, "No space left on device")
+    report = Path(capsys.readouterr().err.rpartition("report:")[2].strip())
+    assert "Traceback" in report.read_text()
+    report.unlink()
+
+
+def test_any_other_exception_is_a_fault_of_ours_and_keeps_its_traceback():
+    with pytest.raises(ZeroDivisionError), messages_for_wrong_input():
+        raise ZeroDivisionError
+
+
+def test_what_a_stream_cannot_print_is_escaped():
+    code = "from sim.cli.main import escape_what_cannot_be_printed as e; e(); print('\\u2026 \\udcff')"
+    environment = {**os.environ, "PYTHONIOENCODING": "ascii"}
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, env=environment, check=True)
+    assert done.stdout.strip() == rb"\u2026 \udcff"
+
+
+def test_an_assert_that_does_something_is_found():
+    assert effects("assert write(1) < 2") == [1]
+    assert effects("assert (n := 1)") == [1]
+    assert effects("assert isinstance(a, int) and a.b is not None") == []
+
+
+def test_help_works_where_nothing_can_be_written():
+    environment = {**os.environ, "XDG_CACHE_HOME": "/dev/null/none", "HOME": "/dev/null/none"}
+    environment.pop("NUMBA_CACHE_DIR", None)
+    code = "from sim.model.jit import CACHED; print(CACHED)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, env=environment, check=True, text=True)
+    assert done.stdout.strip() == "False"
+
+
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.sampled_from(KINDS), st.integers(0, 10**6), CHANGES)
+def test_a_document_changed_at_random_is_used_or_refused(tmp_path, kind, number, changes):
+    assert outcome(kind, number, changes, tmp_path) in ("used", "refused")

@@ -1,0 +1,41 @@
+"""What a run takes is estimated before it starts, and refused where the machine cannot hold it."""
+
+import pytest
+
+from sim import load, simulate
+from sim.engine import estimate as room
+from sim.engine.estimate import Estimate, estimate, refuse_too_large
+from sim.errors import BadInput
+from sim.results.metrics import recorded
+from sim.results.timeline import ATTEMPTS
+
+
+@pytest.mark.parametrize("name", ["steady", "retry-storm", "launch-2022"])
+def test_attempts_are_within_thirty_per_cent(name):
+    scenario = load(name)
+    found = recorded(simulate(scenario))
+    expected = estimate(scenario)
+    assert expected.attempts == pytest.approx(float(found.counts[..., ATTEMPTS].sum()), rel=0.3)
+    assert expected.people == pytest.approx(found.people["everybody"], rel=0.3)
+
+
+def test_ten_years_at_one_request_an_hour_take_less_than_two_gigabytes():
+    sets = {"horizon": "10 years", "demand.0.rate": "1 per hour", "record": "timeline"}
+    assert estimate(load("steady", sets=sets)).memory < 2e9
+
+
+@pytest.mark.parametrize(("memory", "seconds", "works"), [(1e9, 60, True), (3e9, 60, False), (1e9, 2e5, False)])
+def test_what_the_machine_cannot_hold_is_refused(monkeypatch, memory, seconds, works):
+    monkeypatch.setattr(room, "memory_at_hand", lambda: 2e9)
+    found = Estimate(1e6, 1e7, memory, seconds)
+    if works:
+        refuse_too_large(found)
+    else:
+        with pytest.raises(BadInput, match="--yes"):
+            refuse_too_large(found)
+    with pytest.raises(BadInput, match="--yes"):
+        refuse_too_large(found, at_once=8)
+
+
+def test_memory_at_hand_is_a_number_of_bytes():
+    assert 1e8 < room.memory_at_hand() < 1e14
