@@ -1,9 +1,11 @@
 """Calls spread over processes, with one figure of how far all of them are."""
 
 import multiprocessing
+import signal
 import time
-from collections.abc import Callable, Mapping, MutableMapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, MutableMapping, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
+from contextlib import contextmanager
 from typing import Any
 
 Progress = Callable[[float], None]  # called with the share of the work that is done, 0 to 1
@@ -29,24 +31,34 @@ def in_parallel(
             call(given, *task, reporter(shares, place, lambda: total(shares, tasks, progress)))
             for place, task in enumerate(tasks)
         ]
-    context = multiprocessing.get_context("spawn")
-    with context.Manager() as manager, ProcessPoolExecutor(count, context) as executor:
-        others = set(multiprocessing.active_children())  # the manager, and processes of the caller's own
+    with multiprocessing.get_context("spawn").Manager() as manager, workers(count) as executor:
         common = manager.dict()
         futures = [executor.submit(reported, call, given, task, common, place) for place, task in enumerate(tasks)]
-        try:
-            while not_over(futures):
-                total(common, tasks, progress)
-                time.sleep(0.2)
-            results = [future.result() for future in futures]
+        while not_over(futures):
             total(common, tasks, progress)
-            return results
+            time.sleep(0.2)
+        results = [future.result() for future in futures]
+        total(common, tasks, progress)
+        return results
+
+
+@contextmanager
+def workers(count: int) -> Iterator[ProcessPoolExecutor]:
+    """Processes that start afresh, each ended at once where this is left by an error or an interrupt.
+
+    An interrupt from the keyboard reaches all processes of a terminal: only this one minds it.
+    """
+    context = multiprocessing.get_context("spawn")
+    others = set(multiprocessing.active_children())  # a manager, and processes of the caller's own
+    with ProcessPoolExecutor(count, context, signal.signal, (signal.SIGINT, signal.SIG_IGN)) as executor:
+        try:
+            yield executor
         except BaseException:
-            workers = set(multiprocessing.active_children()) - others
+            mine = set(multiprocessing.active_children()) - others
             executor.shutdown(wait=False, cancel_futures=True)
-            for process in workers:
+            for process in mine:
                 process.terminate()
-            for process in workers:
+            for process in mine:
                 process.join()
             raise
 

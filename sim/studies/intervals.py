@@ -1,0 +1,150 @@
+"""Confidence intervals and tests for figures of independent runs: means, shares, proportions, quantiles and ratios.
+
+The unit is the run: requests inside a run depend on each other. An interval covers chance alone, that is what other
+seeds would give; it says nothing about inputs that are wrong, and nothing about the choice of the best after looking.
+"""
+
+import math
+from collections.abc import Sequence
+from typing import Literal, NamedTuple
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy import stats
+from scipy.special import expit, logit
+
+CONFIDENCE = 0.95
+FEWEST = 3  # runs; with two, one t quantile is 12.7 standard errors, and no interval of it helps anybody
+
+Kind = Literal["share", "amount", "any"]  # within [0, 1]; not negative; without bounds
+
+
+class Interval(NamedTuple):
+    """Bounds at 95 %; nan where there is none."""
+
+    low: float
+    high: float
+
+
+NONE = Interval(math.nan, math.nan)
+
+
+def t_interval(values: ArrayLike, confidence: float = CONFIDENCE) -> Interval:
+    """Student's t for the mean of independent values; none for fewer than three, or where one is not finite."""
+    numbers = np.asarray(values, dtype=float)
+    if len(numbers) < FEWEST or not np.isfinite(numbers).all():
+        return NONE
+    half = critical_t(len(numbers), confidence=confidence) * float(stats.sem(numbers))
+    return Interval(float(numbers.mean()) - half, float(numbers.mean()) + half)
+
+
+def mean_interval(values: ArrayLike, kind: Kind = "any", confidence: float = CONFIDENCE) -> Interval:
+    """An interval for the mean that stays where the figure can be.
+
+    A share goes through the logit, so that its bounds lie within 0 and 1; where a run is at 0 or at 1, which has no
+    logit, and for an amount, Student's interval is cut at the bounds: as the mean cannot lie beyond them, it covers it
+    as often as before.
+    """
+    numbers = np.asarray(values, dtype=float)
+    if kind == "share" and len(numbers) and ((numbers > 0) & (numbers < 1)).all():
+        low, high = t_interval(logit(numbers), confidence)
+        mean = float(numbers.mean())  # not that of the logits, which the interval is around: near, and rarely outside
+        return Interval(min(float(expit(low)), mean), max(float(expit(high)), mean))
+    low, high = t_interval(numbers, confidence)
+    bounds = {"share": (0.0, 1.0), "amount": (0.0, math.inf), "any": (-math.inf, math.inf)}[kind]
+    return Interval(*(float(np.clip(bound, *bounds)) for bound in (low, high)))
+
+
+class Difference(NamedTuple):
+    """A paired difference: its mean, interval and the p value of no difference (nan where there are too few runs)."""
+
+    mean: float
+    low: float
+    high: float
+    p: float
+
+
+def paired_difference(
+    values: ArrayLike, others: ArrayLike, kind: Kind = "any", confidence: float = CONFIDENCE
+) -> Difference:
+    """values - others, seed by seed (Student's t on the differences), so that what both share does not count.
+
+    Differences of shares lie within -1 and 1. Where all seeds differ by the same, p is 0, or 1 if they do not differ.
+    """
+    with np.errstate(invalid="ignore"):
+        apart = np.asarray(values, dtype=float) - np.asarray(others, dtype=float)
+    mean = float(np.mean(apart))
+    low, high = t_interval(apart, confidence)
+    if math.isnan(low):
+        return Difference(mean, low, high, math.nan)
+    if kind == "share":
+        low, high = max(low, -1.0), min(high, 1.0)
+    spread = float(stats.sem(apart))
+    if spread == 0:
+        return Difference(mean, low, high, 0.0 if mean else 1.0)
+    return Difference(mean, low, high, 2 * float(stats.t.sf(abs(mean) / spread, len(apart) - 1)))
+
+
+def holm(p_values: ArrayLike) -> NDArray[np.float64]:
+    """p values corrected for being many (Holm 1979): the i-th smallest of m times m - i + 1, never falling, at most 1.
+
+    nan stays, and is not counted. Comparing every option with the best of them needs no more than these m, although the
+    best is chosen after looking (Hsu 1984, multiple comparisons with the best).
+    """
+    given = np.asarray(p_values, dtype=float)
+    found = np.full(len(given), math.nan)
+    order = np.argsort(given)[: int(np.isfinite(given).sum())]  # nan is sorted last
+    factors = np.arange(len(order), 0, -1)
+    found[order] = np.minimum(np.maximum.accumulate(given[order] * factors), 1.0)
+    return found
+
+
+def critical_t(n: int, comparisons: int = 1, confidence: float = CONFIDENCE) -> float:
+    """How many standard errors a two-sided interval of n values goes to each side, for so many at once (Bonferroni)."""
+    return float(stats.t.ppf(1 - (1 - confidence) / (2 * comparisons), n - 1))
+
+
+def proportion(successes: int, runs: int, confidence: float = CONFIDENCE, *, exact: bool = False) -> Interval:
+    """The interval of a proportion of runs, like those that stay alive: Wilson's, or Clopper and Pearson's (exact)."""
+    test = stats.binomtest(successes, runs)
+    bounds = test.proportion_ci(confidence, "exact" if exact else "wilson")
+    return Interval(float(bounds.low), float(bounds.high))
+
+
+def quantile_ranks(n: int, share: float, confidence: float = CONFIDENCE) -> tuple[int, int]:
+    """The ranks (from 1) of the order statistics between which a quantile lies, by the binomial law.
+
+    Each tail is at most (1 - confidence) / 2. Rank 0 or n + 1: n values cannot bound it on that side.
+    """
+    tail = (1 - confidence) / 2
+    below = stats.binom.cdf(np.arange(n), n, share)  # below[k]: at most k of n values lie under the quantile
+    low = int(np.searchsorted(below, tail, side="right"))
+    high = int(np.searchsorted(below, 1 - tail, side="left")) + 1
+    return low, high
+
+
+def quantile_interval(values: ArrayLike, share: float, confidence: float = CONFIDENCE) -> Interval:
+    """The interval of a quantile over runs; nan on a side that so few values cannot bound."""
+    numbers = np.sort(np.asarray(values, dtype=float))
+    low, high = quantile_ranks(len(numbers), share, confidence)
+    return Interval(
+        float(numbers[low - 1]) if low >= 1 else math.nan,
+        float(numbers[high - 1]) if high <= len(numbers) else math.nan,
+    )
+
+
+def ratio_interval(above: Sequence[float], below: Sequence[float], confidence: float = CONFIDENCE) -> Interval:
+    """The interval of mean(above) / mean(below), paired by seed, like dollars for images (Fieller 1954).
+
+    None where the denominator may be zero (t^2 var(mean) / mean^2 >= 1) or there are fewer than three runs.
+    """
+    x, y = np.asarray(above, dtype=float), np.asarray(below, dtype=float)
+    if len(x) < FEWEST or not (np.isfinite(x).all() and np.isfinite(y).all()):
+        return NONE
+    (vxx, vxy), (_, vyy) = np.cov(x, y) / len(x)
+    mx, my, t2 = x.mean(), y.mean(), critical_t(len(x), confidence=confidence) ** 2
+    if not my * my > t2 * vyy:
+        return NONE
+    a, b, c = my * my - t2 * vyy, mx * my - t2 * vxy, mx * mx - t2 * vxx
+    root = math.sqrt(max(b * b - a * c, 0.0))
+    return Interval(float((b - root) / a), float((b + root) / a))
