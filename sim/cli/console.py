@@ -5,7 +5,15 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from rich.console import Console
-from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    SpinnerColumn,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
 from rich.table import Column
 from rich.text import Text
 
@@ -28,6 +36,27 @@ def progress_bar(title: str, done: str = "simulated") -> Iterator[Callable[[floa
         task = bar.add_task(title, total=1.0)
         yield lambda share: bar.update(task, completed=share)
     console.print(Text(f"{title}: {done} in {time.perf_counter() - began:.1f} s"))
+
+
+@contextmanager
+def runs_bar(title: str) -> Iterator[Callable[[int, int], None]]:
+    """A bar for the runs that a study has done of those planned so far: how many, how fast, and the time left."""
+    console = Console(stderr=True, highlight=False)
+    began, runs = time.perf_counter(), 0
+    columns = (SpinnerColumn(), TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn())
+    times = (TextColumn("runs, {task.fields[rate]}"), TimeElapsedColumn(), TextColumn("left"), TimeRemainingColumn())
+    with Progress(*columns, *times, console=console, disable=not console.is_terminal, transient=True) as bar:
+        task = bar.add_task(title, total=None, rate="")
+
+        def report(done: int, planned: int) -> None:
+            nonlocal runs
+            runs = done
+            rate = done / max(time.perf_counter() - began, 1e-9)
+            said = f"{rate:.1f} a second" if rate >= 1 else f"{60 * rate:.1f} a minute"
+            bar.update(task, completed=done, total=planned, rate=said)
+
+        yield report
+    console.print(Text(f"{title}: {runs:,} runs in {time.perf_counter() - began:.1f} s"))
 
 
 def ready(engine: str = "compiled") -> None:

@@ -56,7 +56,9 @@ class Fleets:
 
     def start(self, scale: float) -> dict[str, int]:
         """Square-root staffing: the offered load a, and sqrt(a) more (Halfin and Whitt 1981)."""
-        return {p: self.places(p, load + math.sqrt(load), scale) * self.step(p, scale) for p, load in self.offered.items()}
+        return {
+            p: self.places(p, load + math.sqrt(load), scale) * self.step(p, scale) for p, load in self.offered.items()
+        }
 
     def places(self, pool: str, gpus: float, scale: float) -> int:
         """The steps, one or more, that are at least so many GPUs."""

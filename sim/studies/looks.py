@@ -11,7 +11,7 @@ from sim.errors import BadInput
 from sim.model.gateway import REASONS
 from sim.results.timeline import ATTEMPTS, REASON
 from sim.scenario.scenario import Scenario
-from sim.studies.intervals import t_interval
+from sim.studies.intervals import mean_interval
 from sim.studies.promise import Promise
 from sim.studies.record import Record
 from sim.studies.runs import Runs
@@ -91,7 +91,8 @@ class Looks:
             look = Look(tuple(seeds[: len(found)]), margins, self.rule.runs, self.rule.confidence, stuck)
             self.known[key] = look, found
             if not unlimited:
-                self.rows[key] = row_of(look, found, scenario, stage, about or {})
+                share = self.rule.promise.target > 0
+                self.rows[key] = row_of(look, found, scenario, stage, about or {}, share=share)
         return self.known[key][0]
 
     def seen(self, look: Look) -> list[Seen]:
@@ -108,9 +109,12 @@ class Looks:
         return list(dict.fromkeys(name for row in self.rows.values() for name in row if name.startswith("gpus of ")))
 
 
-def row_of(look: Look, found: list[Seen], scenario: Scenario, stage: str, about: Mapping[str, Any]) -> dict[str, Any]:
+def row_of(
+    look: Look, found: list[Seen], scenario: Scenario, stage: str, about: Mapping[str, Any], *, share: bool
+) -> dict[str, Any]:
+    """One row of the table; share: whether the measure is one."""
     measures = [s.measure for s in found]
-    low, high = t_interval(measures)
+    low, high = mean_interval(measures, "share" if share else "any")
     used = dict.fromkeys(feature.pool for feature in scenario.features.values())
     several = {f"gpus of {pool}": scenario.pools[pool].gpus for pool in used} if len(used) > 1 else {}
     return {

@@ -96,4 +96,3 @@ def sparse(histogram: NDArray[np.int64]) -> list[list[int]]:
     """The buckets that hold something, and how much each holds."""
     some = np.flatnonzero(histogram)
     return [some.tolist(), histogram[some].tolist()]
-

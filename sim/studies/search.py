@@ -64,6 +64,12 @@ def tolerance(n: int, share: float, confidence: float) -> float:
     return float(stats.nct.ppf(confidence, n - 1, stats.norm.ppf(share) * math.sqrt(n)) / math.sqrt(n))
 
 
+def clean_runs(share: float, confidence: float) -> int:
+    """How many runs without a failure put the lower bound of the share of good runs (Wilson) at so much, at least."""
+    z2 = float(stats.norm.ppf((1 + confidence) / 2)) ** 2
+    return math.ceil(z2 * share / (1 - share) - 1e-9)
+
+
 def smallest(passes: Callable[[int], bool], start: int, low: int, high: int) -> int | None:
     """The smallest place from low to high that passes, where every place above one that passes does; None: not even high.
 
