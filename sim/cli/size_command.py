@@ -144,21 +144,27 @@ def say(lines: list[str]) -> None:
 
 
 def looks_table(table: Any) -> Table:
-    """Every fleet, or multiple of demand, that was looked at."""
+    """Every fleet, or multiple of demand, that was looked at; not the runs behind the headroom, which are in the file."""
     from sim.wording import amount, percent
 
-    shown = Table(
-        "stage", "slice", "GPUs", "demand", "kept", "reached", "95 % interval", "verdict", "cost", title="Looked at"
-    )
+    table = table[table["stage"] != "headroom"]
+    of_demand, sliced = (table["demand"] != 1).any(), (table["scale"] != 1).any()
+    shown = Table("stage", "demand" if of_demand else "GPUs", "kept", "reached", "95 % interval", "verdict", "cost")
+    if sliced:
+        shown.add_column("slice")
     for row in table.itertuples():
-        slice_ = "" if row.scale == 1 else f"1/{1 / row.scale:g}"
-        bounds = (
-            "" if row.measure_low != row.measure_low else f"{percent(row.measure_low)} to {percent(row.measure_high)}"
+        known = row.measure_low == row.measure_low
+        cells = (
+            row.stage,
+            f"{row.demand:.2f} times" if of_demand else f"{row.gpus:,}",
+            f"{row.kept} of {row.seeds}",
+            percent(row.measure),
+            f"{100 * row.measure_low:.1f} to {100 * row.measure_high:.1f}" if known else "",
+            row.verdict,
+            f"${amount(row.dollars)}",
+            *([f"1/{1 / row.scale:g}"] if sliced else []),
         )
-        kept, cost = f"{row.kept} of {row.seeds}", f"${amount(row.dollars)}"
-        style = "bold" if row.stage == "verify" else None
-        cells = (row.stage, slice_, f"{row.gpus:,}", f"{row.demand:g}", kept, percent(row.measure), bounds)
-        shown.add_row(*cells, row.verdict, cost, style=style)
+        shown.add_row(*cells, style="bold" if row.stage == "verify" else None)
     return shown
 
 

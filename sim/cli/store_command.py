@@ -22,8 +22,8 @@ def store(
 ) -> None:
     """List the runs that studies keep, or delete those that none can use.
 
-    size and sweep keep each run they make, so that none is made twice. The folder is that of --store or MELTPOINT_STORE,
-    else one in your cache.
+    size and sweep keep each run they make, so that none is made twice. The folder is that of --store or of the variable
+    MELTPOINT_STORE, else one in your cache.
     """
     from sim.studies.store import opened
     from sim.units import seconds

@@ -14,7 +14,7 @@ LABELS = {SEARCH: "search", VERIFY: "fresh seeds"}
 
 
 def size_curve(found: Size, ax: Axes, place: int = 0, *, name: str = "") -> None:
-    """What is reached at each fleet looked at, in the search and with fresh seeds, with 95 % intervals over the runs."""
+    """What is reached at each fleet, in the search and with fresh seeds, with 95 % intervals over the runs."""
     table = found.table.drop_duplicates(["stage", "scale", "gpus"])
     coarse = table[table["stage"] == SEARCH]
     coarse = coarse[coarse["scale"] == coarse["scale"].min()].sort_values("gpus")

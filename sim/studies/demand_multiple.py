@@ -102,7 +102,7 @@ def largest(
     start: float = 1.0,
     passes: Passes = lambda look: look.passes,
 ) -> float:
-    """The largest multiple, in hundredths, with which a promise is kept where it is kept with every smaller one; or 0."""
+    """The largest multiple, in hundredths, that keeps a promise, where every smaller one does too; 0 for none."""
 
     def carried(place: int) -> bool:
         look = look_at(scenario, -place / FINENESS, looks, seeds, stage)

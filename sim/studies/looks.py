@@ -1,4 +1,4 @@
-"""What a study saw at each fleet, or each multiple of demand, it looked at: the runs there, and how they keep a promise."""
+"""What a search saw at each fleet, or multiple of demand: the runs there, and how well they keep a promise."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field

@@ -2,11 +2,11 @@
 
 import math
 import re
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
 from sim.errors import BadInput
 from sim.model.gateway import REASONS
@@ -39,8 +39,8 @@ class Condition:
 
     of: a tier or a feature ('' for everybody). what: for `at most` and `at least`, the share of requests (served, lost)
     or of attempts (refused, abandoned); for `within`, 'latency' (of all requests, from first wanted to image; one that
-    never came is too late) or 'wait' (of the served, from arrival to start). windows: the share of the scenario's windows
-    in which it must hold; nan: over the whole run.
+    never came is too late) or 'wait' (of the served, from arrival to start). windows: the share of the scenario's
+    windows (alive.window) in which it must hold; nan: over the whole run.
     """
 
     kind: Literal["alive", "in time", "within", "at most", "at least"]
@@ -55,14 +55,16 @@ class Condition:
         if self.kind == "within":
             return record.share_within(KINDS[self.what], self.seconds, self.of)
         if self.kind == "in time" and not math.isnan(self.windows):
-            return in_windows(*record.in_windows(self.of)[:, :2].T, self.windows)
+            decided, in_time, *_ = record.in_windows(self.of).T
+            return in_windows(decided, in_time, self.windows)
         return ratio(*counts_of(self, record))
 
     def margin(self, record: Record) -> float:
         """By how much the condition is kept (0 or more) or broken (below 0), as a share."""
         if self.kind == "alive":
             rule = record.alive
-            kept = in_windows(*record.in_windows()[:, 2:].T, rule["windows"]) - rule["kept"]
+            *_, judged, good = record.in_windows().T
+            kept = in_windows(judged, good, rule["windows"]) - rule["kept"]
             attained = ratio(record.total(IN_TIME), record.total(DECIDED)) - rule["attainment"]
             return known(min(kept, attained) if kept == kept else math.nan)
         return known((self.target - self.reached(record)) * (1 if self.kind == "at most" else -1))
@@ -148,9 +150,8 @@ def counts_of(condition: Condition, record: Record) -> tuple[int, int]:
     return refused, record.total(ATTEMPTS, of)
 
 
-def in_windows(total: Sequence[int], good: Sequence[int], share: float) -> float:
+def in_windows(every: NDArray[np.int64], fine: NDArray[np.int64], share: float) -> float:
     """The ratio that is reached in this share of the windows in which there was anybody; nan where there are none."""
-    every, fine = np.asarray(total), np.asarray(good)
     ratios = np.sort(fine[every > 0] / every[every > 0])[::-1]
     if len(ratios) == 0:
         return math.nan

@@ -25,9 +25,9 @@ class Record:
     """Plain values throughout, as JSON has them.
 
     figures: as in a comparison, at full scale. counts: by tier, feature and sim.results.timeline.COUNTS. windows: by
-    window of `alive`, tier, feature and WINDOWED; counts are of the slice, from the warm-up on. latencies: by kind, tier
-    and feature the buckets that hold something, and how much. offered: by window and pool, the GPUs (at full scale) that
-    first requests would keep busy. stayed_down: whether retries held a pool down at the end.
+    window of `alive`, tier, feature and WINDOWED. Both are of the slice, from the warm-up on. latencies: by kind, tier
+    and feature, the buckets that hold something, and how much. offered: by window and pool, the GPUs (at full scale)
+    that first requests would keep busy. stayed_down: whether retries held a pool down at the end.
     """
 
     figures: dict[str, Any]

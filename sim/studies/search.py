@@ -71,7 +71,7 @@ def clean_runs(share: float, confidence: float) -> int:
 
 
 def smallest(passes: Callable[[int], bool], start: int, low: int, high: int) -> int | None:
-    """The smallest place from low to high that passes, where every place above one that passes does; None: not even high.
+    """The smallest place from low to high that passes, if every place above one that passes does; None: not even high.
 
     Doubles its stride from the start until the answer changes, then bisects.
     """

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -204,7 +205,7 @@ class Search:
         for p, place in places.items():
             high = min(f.most(p, scale), place + 4 + place // 4) if within else f.most(p, scale)
             low = f.places(p, self.least.get(p, 0), scale)
-            best = smallest(lambda k, p=p: holds({**places, p: k}), place, low, high)  # type: ignore[misc]
+            best = smallest(partial(lambda others, p, k: holds({**others, p: k}), places, p), place, low, high)
             if best is None:
                 return None
             places = {**places, p: best}

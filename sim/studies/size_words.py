@@ -7,7 +7,7 @@ import pandas as pd
 from sim.studies.demand_multiple import Multiple
 from sim.studies.search import Look, clean_runs
 from sim.studies.size import Size
-from sim.wording import amount, percent, three_figures
+from sim.wording import amount, percent
 
 
 def sentences(found: Size) -> list[str]:
@@ -30,7 +30,7 @@ def sentences(found: Size) -> list[str]:
     for pool, look in found.neighbours.items():
         gpus, step = found.gpus[pool], found.steps[pool]
         lines.append(
-            f"With {gpus - step:,} in pool '{pool}', {step:,} fewer: {look_words(look)} keep it; it {verdict_words(look)}."
+            f"With {step:,} fewer in pool '{pool}', {gpus - step:,}: {look_words(look)} keep it; it {verdict_words(look)}."
         )
     lines += [*evidence(found.answer, found.confidence), *context(found)]
     return lines
@@ -51,17 +51,23 @@ def reached(found: Size) -> str:
     return f", which reach {percent(found.measure)} on average" if found.target else ""
 
 
+def in_slice(found: Size) -> str:
+    """That a figure is of the search's slice, where that is smaller than the scenario's."""
+    least = float(found.table["scale"].min())
+    return "" if least == found.scale else f", in a slice of 1/{1 / least:g}"
+
+
 def evidence(look: Look, confidence: float) -> list[str]:
     """What the verdict rests on."""
     need = clean_runs(look.runs, confidence)
     if look.stuck:
         return [
-            f"Some runs stay down while others recover, so runs are only counted: to show that {percent(look.runs)} keep "
-            f"the promise with {percent(confidence)} confidence takes {need} without a failure (--seeds {need})."
+            f"Some runs stay down while others recover, so runs are only counted: to show that {percent(look.runs)} "
+            f"keep the promise with {percent(confidence)} confidence takes {need} without a failure (--seeds {need})."
         ]
     return [
-        f"Confidence {percent(confidence)}, from the margins of {len(look.margins)} runs with seeds that the search had "
-        f"not seen, taken as normal; the count of runs alone would need {need} without a failure."
+        f"Confidence {percent(confidence)}, from the margins of {len(look.margins)} runs with seeds that the search "
+        f"had not seen, taken as normal; by the count of runs alone it would take {need} without a failure."
     ]
 
 
@@ -72,14 +78,12 @@ def context(found: Size) -> list[str]:
     if not math.isnan(found.knee):
         lines.append(f"The curve bends at {amount(found.knee)} GPUs: from there on each GPU adds less than on average.")
     if found.carries > 0:
-        lines.append(
-            f"This fleet holds up to {three_figures(found.carries)} times the demand (in the slice of the search)."
-        )
+        lines.append(f"This fleet holds up to {found.carries:.2f} times the demand{in_slice(found)}.")
     lines.append(f"The run costs ${amount(found.dollars)} and {amount(found.kwh / 1000)} MWh.")
     if not found.monotone:
         lines.append(
-            "NOT MONOTONE: some larger fleet breaks the promise, or some smaller one keeps it (see the table). The answer "
-            "is the smallest from which on every larger fleet looked at keeps it."
+            "NOT MONOTONE: some larger fleet breaks the promise, or some smaller one keeps it (see the table). The "
+            "answer is the smallest from which on every larger fleet looked at keeps it."
         )
     if found.scale < 1:
         unit = 1 / found.scale
