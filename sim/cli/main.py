@@ -19,13 +19,14 @@ from sim.cli.scenario_commands import scenarios, schema
 from sim.cli.size_command import size
 from sim.cli.store_command import store
 from sim.cli.storm_commands import map_storms, rescue
+from sim.cli.sweep_command import sweep
 from sim.cli.validate_command import validate
 from sim.errors import BadInput
 
 SECTIONS = {
     "Simulate": ("run", "compare", "report"),
     "Choose what to simulate": ("scenarios", "policies"),
-    "Ask more of a scenario": ("size", "rescue", "map", "store"),
+    "Ask more of a scenario": ("size", "sweep", "rescue", "map", "store"),
     "Bring your own data": ("demand", "profile", "validate"),
     "Write scenario files": ("schema",),
 }
@@ -56,7 +57,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-for command in (run, compare, report, scenarios, policies, size, rescue, store, validate, schema):
+for command in (run, compare, report, scenarios, policies, size, sweep, rescue, store, validate, schema):
     app.command()(command)
 app.command("map")(map_storms)
 app.add_typer(demand_app, name="demand")

@@ -144,7 +144,7 @@ def say(lines: list[str]) -> None:
 
 
 def looks_table(table: Any) -> Table:
-    """Every fleet, or multiple of demand, that was looked at; not the runs behind the headroom, which are in the file."""
+    """Every fleet, or multiple of demand, that was looked at; not the runs behind the headroom, which the file has."""
     from sim.wording import amount, percent
 
     table = table[table["stage"] != "headroom"]

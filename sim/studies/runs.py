@@ -1,6 +1,6 @@
 """The runs of one study: looked up in the store or made, each once, and counted for a progress bar."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import TypeVar
 
@@ -25,19 +25,22 @@ class Runs:
 
     def ask(self, cells: Sequence[Cell], read: Callable[[Record], T]) -> list[T]:
         """read(record) of every cell, in order."""
+        found = dict(self.each(cells, read))
+        return [found[place] for place in range(len(cells))]
+
+    def each(self, cells: Sequence[Cell], read: Callable[[Record], T]) -> Iterator[tuple[int, T]]:
+        """The place of each cell and read(record), as they are known: those in the store first."""
         self.planned = max(self.planned, self.done + len(cells))
-        found: dict[int, T] = {}
         missing = []
         for place, cell in enumerate(cells):
             record = None if self.store is None else self.store.get(cell.key)
             if record is None:
                 missing.append(place)
             else:
-                found[place] = self.one(record, read)
+                yield place, self.one(record, read)
         for number, record in self.executor.records([cells[place] for place in missing], self.store):
             self.made += 1
-            found[missing[number]] = self.one(record, read)
-        return [found[place] for place in range(len(cells))]
+            yield missing[number], self.one(record, read)
 
     def one(self, record: Record, read: Callable[[Record], T]) -> T:
         self.done += 1

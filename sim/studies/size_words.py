@@ -29,9 +29,8 @@ def sentences(found: Size) -> list[str]:
     lines.append(f"With {fleet}: {look_words(found.answer)} keep it{reached(found)}.")
     for pool, look in found.neighbours.items():
         gpus, step = found.gpus[pool], found.steps[pool]
-        lines.append(
-            f"With {step:,} fewer in pool '{pool}', {gpus - step:,}: {look_words(look)} keep it; it {verdict_words(look)}."
-        )
+        less = f"With {step:,} fewer in pool '{pool}', {gpus - step:,}"
+        lines.append(f"{less}: {look_words(look)} keep it; it {verdict_words(look)}.")
     lines += [*evidence(found.answer, found.confidence), *context(found)]
     return lines
 
