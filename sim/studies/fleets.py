@@ -38,14 +38,14 @@ class Fleets:
         unit = self.unit(scale)
         if scale < self.scenario.scale:
             return max(1, round(unit))
-        units = round(self.wished / unit) if self.wished else math.floor(self.offered[pool] / FINE / unit)
+        units = round(self.wished / unit) if self.wished else plain_number(self.offered[pool] / FINE / unit)
         return max(1, round(max(1, units) * unit))
 
     @property
     def coarse(self) -> float:
         """The scale of the slice in which a hundredth of the load is one GPU; the scenario's own if there is none."""
         full = self.scenario.scale
-        parts = min(math.floor(load / FINE / self.unit(full)) for load in self.offered.values())
+        parts = min(plain_number(load / FINE / self.unit(full)) for load in self.offered.values())
         if parts < 2:
             return full
         try:
@@ -81,6 +81,12 @@ class Fleets:
             others = {p: pool.gpus for p, pool in self.scenario.pools.items() if p not in fleet}
             gpus |= {p: {"gpus": max(n, least)} for p, n in others.items()}
         return self.scenario.with_(pools=gpus, scale=scale)
+
+
+def plain_number(bound: float) -> int:
+    """The largest of 1, 2, 5, 10, 20, 50, ... up to a bound; 1 where that is below 2."""
+    power = 10 ** max(math.floor(math.log10(max(bound, 1.0))), 0)
+    return max(times * power for times in (1, 2, 5) if times * power <= max(bound, 1.0))
 
 
 def served_pools(scenario: Scenario) -> list[str]:

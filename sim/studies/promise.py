@@ -122,7 +122,7 @@ def condition_of(kind: str, said: dict[str, str | None], scenario: Scenario) -> 
     if kind == "alive":
         return Condition("alive")
     if kind == "within":
-        within, share = seconds(str(said["time"]).strip()), float(str(said["quantile"])) / 100
+        within, share = seconds(str(said["time"]).strip()), round(float(str(said["quantile"])) / 100, 9)
         if not (0 < share < 1 and 0 <= within < 1e9):
             raise ValueError("expected a quantile above p0 and below p100, and a finite time, like 'p95 <= 30 s'")
         return Condition("within", share, of, said["kind"] or "latency", within)

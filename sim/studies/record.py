@@ -79,7 +79,7 @@ def record_of(run: Run) -> Record:
     work = windows.seconds[..., OFFERED_FIRST].sum(axis=1)  # by window and feature
     offered = [work[:, features_of(run, pool)].sum(axis=1) / widths for pool in m["pools"]]
     return Record(
-        figures={name: value for name, value in figures(whole).items() if name not in LABELS},
+        figures={n: v.item() if isinstance(v, np.generic) else v for n, v in figures(whole).items() if n not in LABELS},
         tiers=list(m["tiers"]),
         features=list(m["features"]),
         pools=list(m["pools"]),

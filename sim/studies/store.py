@@ -153,9 +153,8 @@ def digest(body: Any) -> str:
 
 
 def writable(figures: dict[str, Any]) -> dict[str, Any]:
-    """Figures as JSON can hold them: nan and inf as texts, numpy's numbers as Python's."""
-    plain_ones = {name: value.item() if hasattr(value, "item") else value for name, value in figures.items()}
-    return {n: repr(v) if isinstance(v, float) and not math.isfinite(v) else v for n, v in plain_ones.items()}
+    """Figures as JSON can hold them: nan and inf as texts."""
+    return {n: repr(v) if isinstance(v, float) and not math.isfinite(v) else v for n, v in figures.items()}
 
 
 def plain(figures: dict[str, Any]) -> dict[str, Any]:
