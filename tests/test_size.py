@@ -2,11 +2,12 @@
 
 import math
 
-import numpy as np
+import pandas as pd
 import pytest
+from scipy import optimize
 
 from sim import BadInput, demand_multiple, load, simulate, size
-from sim.studies import size as size_module  # the function, as sim gives it
+from sim.studies import size as size_module
 from sim.studies.executors import Local
 from sim.studies.fleets import Fleets, plain_number
 from sim.studies.promise import read_promise
@@ -14,6 +15,7 @@ from sim.studies.record import record_of
 from sim.studies.search import Look, clean_runs, smallest, tolerance
 from sim.studies.size_words import savings, sentences
 from tests.random_scenarios import plain
+from tests.studies.theory import closed_forms as theory
 from tests.studies.theory.queues import queue
 
 HERE = {"store": False, "processes": 1}
@@ -62,7 +64,7 @@ def test_thirty_five_clean_runs_prove_nine_of_ten():
     [
         ([0.05, 0.051, 0.049, 0.05], False, "meets"),
         ([-0.05, -0.051, -0.049, -0.05], False, "misses"),
-        ([0.05, -0.04, 0.06, 0.01], False, "undecided"),
+        ([0.05, -0.002, 0.06, 0.03], False, "undecided"),
         ([0.5] * 10, True, "undecided"),  # ten clean runs of two humps prove no nine of ten
         ([0.5] * 35, True, "meets"),
         ([0.5] * 5 + [-0.5] * 5, True, "misses"),
@@ -89,25 +91,31 @@ def test_a_step_is_a_plain_number(bound, number):
 # Against queueing theory.
 
 
-def impatient(rate, gpus=20):
-    """Erlang A: exponential service of mean 1 s, patience of mean 2 s."""
-    patience = {"kind": "exponential", "mean": "2 s"}
-    return queue(rate=rate, gpus=gpus, lasting=1500, warm_up=30, patience=patience)
+def waiting(rate, gpus=5, lasting=900):
+    """M/M/c: exponential service of mean 1 s, and nobody leaves."""
+    return queue(rate=rate, gpus=gpus, lasting=lasting, warm_up=20)
 
 
-def test_the_smallest_fleet_is_erlang_as():
-    """At 20 a second, 24 GPUs lose 1.71 %, 23 lose 2.56 % (Garnett, Mandelbaum and Reiman 2002, computed exactly)."""
-    found = size(impatient(20.0), "abandoned <= 2 %", runs=0.5, seeds=6, headroom=False, **HERE)
-    assert found.gpus == {"gpus": 24}
+def within(rate, gpus, seconds):
+    """The share that starts within some seconds (Kleinrock 1975)."""
+    return 1 - theory.erlang_c(rate, gpus) * math.exp(-(gpus - rate) * seconds)
+
+
+def test_the_smallest_fleet_is_erlang_cs():
+    """At 3 a second, 4 GPUs start 69 % within half a second, 5 start 91 %."""
+    assert within(3.0, 4, 0.5) < 0.8 < within(3.0, 5, 0.5)
+    found = size(waiting(3.0), "p80 wait <= 500 ms", runs=0.5, seeds=4, headroom=False, **HERE)
+    assert found.gpus == {"gpus": 5}
     assert (found.verdict, found.neighbours["gpus"].verdict) == ("meets", "misses")
-    assert found.measure == pytest.approx(0.01715, abs=0.0015)
-    assert found.offered["gpus"] == pytest.approx(20.0, rel=0.1)
+    assert found.measure == pytest.approx(within(3.0, 5, 0.5), abs=0.03)
+    assert found.offered["gpus"] == pytest.approx(3.0, rel=0.2)
 
 
-def test_the_largest_multiple_is_erlang_as():
-    """20 GPUs lose 2 % at 16.48 a second: 1.648 times 10."""
-    found = demand_multiple(impatient(10.0), "abandoned <= 2 %", runs=0.5, seeds=4, **HERE)
-    assert found.holds == pytest.approx(1.648, rel=0.03)
+def test_the_largest_multiple_is_erlang_cs():
+    """The rate at which five GPUs still start 80 % within half a second, by the root of the formula."""
+    most = optimize.brentq(lambda rate: within(rate, 5, 0.5) - 0.8, 2.0, 4.9)
+    found = demand_multiple(waiting(2.0, lasting=1500), "p80 wait <= 500 ms", runs=0.5, seeds=3, **HERE)
+    assert found.holds == pytest.approx(most / 2.0, rel=0.05)
 
 
 # The answer.
@@ -189,17 +197,17 @@ def test_every_pool_is_as_small_as_it_can_be():
         },
         "pools": {"gpus": {"gpus": 1}, "small": {"gpus": 1}},
     }
-    found = size(busy(**two), "90 % in time", seeds=3, headroom=False, **HERE)
+    found = size(busy(**two), "90 % in time", seeds=2, headroom=False, **HERE)
     assert found.verdict == "meets"
     assert all(one.verdict != "meets" for one in found.neighbours.values())
     assert found.gpus["gpus"] > found.gpus["small"]
-    alone = size(busy(**{**two, "pools": {"gpus": {"gpus": 9}, "small": {"gpus": 9}}}), "90 % in time", pool="gpus")
-    assert set(alone.gpus) == {"gpus"}
+    roomy = {**two, "pools": {"gpus": {"gpus": 1}, "small": {"gpus": 9}}}
+    alone = size(busy(**roomy), "90 % in time", pool="gpus", seeds=2, headroom=False, **HERE)
+    assert alone.gpus == {"gpus": found.gpus["gpus"]}
 
 
 def test_more_gpus_that_break_the_promise_are_noticed(monkeypatch):
     """Fleets of 5 and of 7 or more keep it, as seen here; one of 6 does not."""
-    seen = size_module.__globals__["Search"]
     fates = {gpus: 0.1 if gpus == 5 or gpus >= 7 else -0.1 for gpus in range(1, 99)}
 
     def at(self, fleet, scale, stage, seeds):
@@ -207,7 +215,7 @@ def test_more_gpus_that_break_the_promise_are_noticed(monkeypatch):
         self.looks.known[stage, sum(fleet.values())] = found, []
         return found
 
-    monkeypatch.setattr(seen, "at", at)
+    monkeypatch.setattr(size_module.Search, "at", at)
     found = size(busy(), "90 % in time", seeds=3, headroom=False, **HERE)
     assert not found.monotone
     assert found.total == 7
@@ -258,8 +266,8 @@ def test_what_cannot_be_searched_is_refused(wrong):
         size(busy(), **{**HERE, **wrong})
 
 
-def test_the_knee_is_where_the_curve_bends(sized):
-    table = sized.table[sized.table["stage"] == "search"].drop_duplicates("gpus").sort_values("gpus")
-    x, y = table["gpus"].to_numpy(float), table["measure"].to_numpy(float)
-    chord = np.interp(x, x[[0, -1]], y[[0, -1]])
-    assert sized.knee == x[np.argmax(y - chord)]
+def test_the_knee_is_where_the_curve_bends():
+    """Steep to 10 GPUs, flat after that."""
+    curve = pd.DataFrame({"scale": 1.0, "gpus": [2, 6, 10, 14, 18], "measure": [0.1, 0.5, 0.9, 0.92, 0.94]})
+    assert size_module.knee(curve) == 10
+    assert math.isnan(size_module.knee(curve.assign(measure=0.5)))

@@ -37,9 +37,7 @@ def test_values_are_read_as_they_are_written(text, values):
     assert read_axis("key", text).values == values
 
 
-@pytest.mark.parametrize(
-    "text", ["", ",", "5..1:3", "1..2:1", "0..1:3:log", "a..b:3", "1..2:3:4", "1..nan:3", "1..2:x"]
-)
+@pytest.mark.parametrize("text", ["", ",", "5..1:3", "1..2:1", "0..1:3:log", "a..b:3", "1..nan:3", "1..2:x"])
 def test_what_is_no_range_is_refused(text):
     with pytest.raises(BadInput, match="expected:"):
         read_axis("key", text)

@@ -152,7 +152,13 @@ def changed(scenario: Scenario, settings: Mapping[str, Any]) -> Scenario:
     """The scenario with these settings; DEMAND multiplies its demand. Raises BadInput."""
     keys = {key: value for key, value in settings.items() if key != DEMAND}
     made = scenario.with_(**keys) if keys else scenario
-    return with_demand(made, units.plain(settings[DEMAND])) if DEMAND in settings else made
+    if DEMAND not in settings:
+        return made
+    try:
+        return with_demand(made, units.plain(settings[DEMAND]))
+    except ValueError as wrong:
+        expected = str(wrong).removeprefix("expected ")
+        raise BadInput("this is no multiple", key=DEMAND, value=settings[DEMAND], expected=expected) from None
 
 
 def sweep(
