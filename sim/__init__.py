@@ -18,8 +18,11 @@ from sim.results.verdict import sentences, verdict
 from sim.scenario.load import load
 from sim.scenario.scenario import Scenario
 from sim.studies.compare import compare
+from sim.studies.demand_multiple import demand_multiple
 from sim.studies.rescue import rescue
+from sim.studies.size import size
 from sim.studies.storm_map import storm_map
+from sim.studies.sweep import sweep
 
 if TYPE_CHECKING:
     from sim import plots
@@ -33,6 +36,7 @@ __all__ = [
     "Step",
     "Telemetry",
     "compare",
+    "demand_multiple",
     "intents",
     "latencies",
     "load",
@@ -44,7 +48,9 @@ __all__ = [
     "rescue",
     "sentences",
     "simulate",
+    "size",
     "storm_map",
+    "sweep",
     "verdict",
 ]
 

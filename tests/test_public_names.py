@@ -12,7 +12,19 @@ import pytest
 import sim
 
 ROOT = Path(__file__).parents[1]
-VERBS = {"load", "simulate", "compare", "rescue", "storm_map", "verdict", "sentences", "load_run"}
+VERBS = {
+    "load",
+    "simulate",
+    "compare",
+    "size",
+    "demand_multiple",
+    "sweep",
+    "rescue",
+    "storm_map",
+    "verdict",
+    "sentences",
+}
+VERBS |= {"load_run"}
 NOUNS = {"Scenario", "Run", "Policy", "Step", "Controls", "Telemetry", "BadInput"}
 FIGURES = {"intents", "outcomes", "latencies", "pool_timeline"}
 SHARED = {"sharing", "storms", "fit"}  # one idea, in rooms that each do their part of it

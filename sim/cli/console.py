@@ -9,7 +9,15 @@ from contextlib import contextmanager
 from typing import Any, NoReturn
 
 import rich.console
-from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    SpinnerColumn,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
 from rich.segment import Segment
 from rich.table import Column
 from rich.text import Text
@@ -95,6 +103,27 @@ def announce_size(
         refuse_too_large(found, at_once=at_once)
     if found.seconds > WORTH_SAYING or found.memory > 2e9:
         Console(stderr=True, highlight=False, soft_wrap=True).print(Text(f"About {found.sentence(runs)}."))
+
+
+@contextmanager
+def runs_bar(title: str) -> Iterator[Callable[[int, int], None]]:
+    """A bar for the runs that a study has done of those planned so far: how many, how fast, and the time left."""
+    console = Console(stderr=True, highlight=False)
+    began, runs = time.perf_counter(), 0
+    columns = (SpinnerColumn(), TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn())
+    times = (TextColumn("runs, {task.fields[rate]}"), TimeElapsedColumn(), TextColumn("left"), TimeRemainingColumn())
+    with Progress(*columns, *times, console=console, disable=not console.is_terminal, transient=True) as bar:
+        task = bar.add_task(title, total=None, rate="")
+
+        def report(done: int, planned: int) -> None:
+            nonlocal runs
+            runs = done
+            rate = done / max(time.perf_counter() - began, 1e-9)
+            said = f"{rate:.1f} a second" if rate >= 1 else f"{60 * rate:.1f} a minute"
+            bar.update(task, completed=done, total=planned, rate=said)
+
+        yield report
+    console.print(Text(f"{title}: {runs:,} runs in {time.perf_counter() - began:.1f} s"))
 
 
 def ready(engine: str = "compiled") -> None:

@@ -19,14 +19,17 @@ from sim.cli.policy_command import policies
 from sim.cli.profile_commands import profile_app
 from sim.cli.run_commands import compare, report, run
 from sim.cli.scenario_commands import scenarios, schema
+from sim.cli.size_command import size
+from sim.cli.store_command import store
 from sim.cli.storm_commands import map_storms, rescue
+from sim.cli.sweep_command import sweep
 from sim.cli.validate_command import validate
 from sim.errors import BadInput, printable
 
 SECTIONS = {
     "Simulate": ("run", "compare", "report"),
     "Choose what to simulate": ("scenarios", "policies"),
-    "Ask more of a scenario": ("money", "rescue", "map"),
+    "Ask more of a scenario": ("size", "sweep", "money", "rescue", "map", "store"),
     "Bring your own data": ("demand", "profile", "validate"),
     "Write scenario files": ("schema",),
 }
@@ -57,7 +60,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-for command in (run, compare, report, scenarios, policies, money, rescue, validate, schema):
+for command in (run, compare, report, scenarios, policies, size, sweep, money, rescue, store, validate, schema):
     app.command()(command)
 app.command("map")(map_storms)
 app.add_typer(demand_app, name="demand")

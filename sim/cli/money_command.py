@@ -4,11 +4,10 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from sim.cli.console import name_column, progress_bar, ready
+from sim.cli.console import Console, name_column, progress_bar, ready
 from sim.cli.options import Override, ScenarioArgument, Sets, parsed, refuse_places
 
 

@@ -7,14 +7,18 @@ import typer
 
 from sim.errors import BadInput
 
-LONGEST_NAME = 200  # bytes: names beside it are a little longer
-
 ScenarioArgument = Annotated[str, typer.Argument(help="A shipped scenario (see: meltpoint scenarios) or a file.")]
 Override = Annotated[str | None, typer.Option(help="Apply one of the scenario's named overrides.")]
 Sets = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="KEY=VALUE", help="Set one dotted key, e.g. pools.fleet.gpus=9000. Repeatable."),
 ]
+Processes = Annotated[int | None, typer.Option(min=1, help="Runs at once; one per core if not given.")]
+StoreFolder = Annotated[
+    Path | None,
+    typer.Option("--store", help="Where runs are kept; a folder in your cache if not given."),
+]
+NoStore = Annotated[bool, typer.Option("--no-store", help="Keep no runs, and use none that are kept.")]
 
 
 def parsed(sets: list[str] | None) -> dict[str, Any]:
@@ -29,6 +33,22 @@ def parsed(sets: list[str] | None) -> dict[str, Any]:
             raise BadInput("--set takes a key and a value", value=setting, expected=expected)
         settings[key.strip()] = plain_value(text, key.strip())
     return settings
+
+
+def named(texts: str | None) -> list[str]:
+    """Names that were given with commas between them, each once."""
+    return list(dict.fromkeys(name.strip() for name in (texts or "").split(",") if name.strip()))
+
+
+def a_share(key: str, text: str) -> float:
+    """A share of an option, like '90%'. Raises BadInput."""
+    from sim.units import fraction
+
+    try:
+        return fraction(text)
+    except ValueError as wrong:
+        expected = str(wrong).removeprefix("expected ")
+        raise BadInput("this is not a share", key=f"--{key}", value=text, expected=expected) from None
 
 
 def refuse_places(figure: Path | None, out: Path | None) -> None:

@@ -2,10 +2,12 @@
 
 import multiprocessing
 import os
+import signal
 import threading
 import time
-from collections.abc import Callable, Mapping, MutableMapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, MutableMapping, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
+from contextlib import contextmanager
 from multiprocessing.managers import SyncManager
 from typing import Any
 
@@ -32,28 +34,43 @@ def in_parallel(
             call(given, *task, reporter(shares, place, lambda: total(shares, tasks, progress)))
             for place, task in enumerate(tasks)
         ]
-    context = multiprocessing.get_context("spawn")
-    manager = SyncManager(ctx=context)
+    manager = SyncManager(ctx=multiprocessing.get_context("spawn"))
     manager.start(end_with_parent)
-    with manager, ProcessPoolExecutor(count, context, initializer=end_with_parent) as executor:
-        others = set(multiprocessing.active_children())  # the manager, and processes of the caller's own
+    with manager, workers(count) as executor:
         common = manager.dict()
         futures = [executor.submit(reported, call, given, task, common, place) for place, task in enumerate(tasks)]
-        try:
-            while not_over(futures):
-                total(common, tasks, progress)
-                time.sleep(0.2)
-            results = [future.result() for future in futures]
+        while not_over(futures):
             total(common, tasks, progress)
-            return results
+            time.sleep(0.2)
+        results = [future.result() for future in futures]
+        total(common, tasks, progress)
+        return results
+
+
+@contextmanager
+def workers(count: int) -> Iterator[ProcessPoolExecutor]:
+    """Processes that start afresh, each ended at once where this is left by an error or an interrupt.
+
+    An interrupt from the keyboard reaches all processes of a terminal: only this one minds it.
+    """
+    context = multiprocessing.get_context("spawn")
+    others = set(multiprocessing.active_children())  # a manager, and processes of the caller's own
+    with ProcessPoolExecutor(count, context, initializer=begin_worker) as executor:
+        try:
+            yield executor
         except BaseException:
-            workers = set(multiprocessing.active_children()) - others
+            mine = set(multiprocessing.active_children()) - others
             executor.shutdown(wait=False, cancel_futures=True)
-            for process in workers:
+            for process in mine:
                 process.terminate()
-            for process in workers:
+            for process in mine:
                 process.join()
             raise
+
+
+def begin_worker() -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    end_with_parent()
 
 
 def end_with_parent() -> None:

@@ -93,8 +93,14 @@ class Scenario(ScenarioFields):
     @cached_property
     def digest(self) -> str:
         """SHA-256 of all that the scenario says, defaults included, and of its profiles and recordings."""
-        found = hashlib.sha256(json.dumps(written(self, defaults=True), sort_keys=True).encode())
-        order = {name: list(getattr(self, name)) for name in ("tiers", "features", "pools", "playbooks")}
+        return self.digest_without()
+
+    def digest_without(self, *keys: str) -> str:
+        """The same of all but some keys of the scenario, like its title."""
+        document = {key: value for key, value in written(self, defaults=True).items() if key not in keys}
+        found = hashlib.sha256(json.dumps(document, sort_keys=True).encode())
+        named = [name for name in ("tiers", "features", "pools", "playbooks") if name not in keys]
+        order = {name: list(getattr(self, name)) for name in named}
         profiles = {name: [profile.sha256, profile.extrapolate] for name, profile in self.used_profiles.items()}
         found.update(json.dumps([order, dict(sorted(profiles.items()))]).encode())
         for name, trace in sorted(self.traces.items()):

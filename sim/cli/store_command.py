@@ -1,0 +1,76 @@
+"""The command that lists and prunes the runs that studies keep."""
+
+from typing import Annotated
+
+import typer
+from rich.table import Table
+
+from sim.cli.console import Console, name_column
+from sim.cli.options import StoreFolder
+from sim.errors import BadInput
+
+
+def store(
+    folder: StoreFolder = None,
+    prune: Annotated[
+        bool, typer.Option("--prune", help="Delete runs of other versions, damaged ones and unfinished files.")
+    ] = False,
+    older: Annotated[str | None, typer.Option(help="With --prune: also runs older than this, like '30 days'.")] = None,
+    everything: Annotated[bool, typer.Option("--all", help="With --prune: all of them.")] = False,
+    most: Annotated[int, typer.Option(min=0, help="How many runs to list, the newest.")] = 20,
+) -> None:
+    """List the runs that studies keep, or delete those that none can use.
+
+    size and sweep keep each run they make, so that none is made twice. The folder is that of --store or of the variable
+    MELTPOINT_STORE, else one in your cache.
+    """
+    from sim.studies.store import opened
+    from sim.units import seconds
+
+    kept = opened(folder)
+    assert kept is not None
+    if (older is not None or everything) and not prune:
+        raise BadInput("this deletes runs, so it goes with --prune", key="--all" if everything else "--older")
+    if folder is not None and not kept.folder.is_dir():
+        raise BadInput("there is no such folder", file=folder, expected="one that a study wrote runs into")
+    console = Console(highlight=False)
+    if prune:
+        try:
+            age = float("inf") if older is None else seconds(older)
+        except ValueError as wrong:
+            expected = str(wrong).removeprefix("expected ")
+            raise BadInput("this is not an age", key="--older", value=older, expected=expected) from None
+        files, size = kept.prune(older=age, everything=everything)
+        console.print(f"Deleted {files:,} files, {in_bytes(size)}, of {kept.folder}", soft_wrap=True, markup=False)
+        return
+    rows = kept.listed()
+    total = in_bytes(sum(row["bytes"] for row in rows))
+    current = sum(row["current"] for row in rows)
+    console.print(
+        f"{len(rows):,} runs in {kept.folder}, {total}; {current:,} are of this version.", soft_wrap=True, markup=False
+    )
+    if rows and most:
+        console.print(runs_table(rows[-most:]))
+
+
+def runs_table(rows: list[dict[str, object]]) -> Table:
+    """The newest runs last."""
+    from datetime import UTC, datetime
+
+    table = Table("written (UTC)", "scenario", name_column("playbook"), "seed", "GPUs", "slice", "key", "")
+    for row in rows:
+        when = f"{datetime.fromtimestamp(float(str(row['written'])), UTC):%Y-%m-%d %H:%M}"
+        gpus, scale = row.get("gpus"), float(str(row.get("scale", 1)))
+        fleets = ", ".join(str(n) for n in gpus.values()) if isinstance(gpus, dict) else ""
+        part = "" if scale == 1 else f"1/{1 / scale:g}"
+        about = (str(row["title"]), str(row.get("playbook", "")), str(row.get("seed", "")), fleets, part)
+        table.add_row(when, *about, str(row["key"])[:8], "" if row["current"] else "of another version")
+    return table
+
+
+def in_bytes(size: int) -> str:
+    """A size in the unit a person would choose."""
+    for unit, name in ((1e9, "GB"), (1e6, "MB"), (1e3, "kB")):
+        if size >= unit:
+            return f"{size / unit:.3g} {name}"
+    return f"{size} bytes"

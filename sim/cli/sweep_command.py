@@ -1,0 +1,132 @@
+"""The command that runs a scenario at many settings and writes one table of all figures."""
+
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import typer
+from rich.table import Table
+
+from sim.cli.console import Console, ready, runs_bar
+from sim.cli.options import (
+    NoStore,
+    Override,
+    Processes,
+    ScenarioArgument,
+    Sets,
+    StoreFolder,
+    named,
+    parsed,
+    refuse_places,
+)
+from sim.errors import BadInput
+
+INTERRUPTED = 130
+SHOWN = 40  # rows in the terminal; the file has all
+
+
+def sweep(
+    scenario: ScenarioArgument,
+    vary: Annotated[
+        list[str],
+        typer.Option(metavar="KEY=VALUES", help="A dotted key, like pools.fleet.gpus=8000..12000:5. Repeatable."),
+    ],
+    design: Annotated[
+        Literal["grid", "latin", "sobol"],
+        typer.Option(help="Every combination, a Latin hypercube, or a Sobol sequence between the bounds."),
+    ] = "grid",
+    points: Annotated[int, typer.Option(min=2, help="Points of a Latin hypercube or a Sobol sequence.")] = 32,
+    playbooks: Annotated[
+        str | None,
+        typer.Option("--playbooks", "--playbook", help="Names, with commas between them; the first if none."),
+    ] = None,
+    seeds: Annotated[int, typer.Option(min=1, help="Runs at each point; intervals need at least 3.")] = 1,
+    promise: Annotated[
+        str | None, typer.Option(help="Also whether each run keeps this, as in 'meltpoint size'.")
+    ] = None,
+    metric: Annotated[str, typer.Option(help="The figure that is shown and drawn.")] = "attainment",
+    override: Override = None,
+    sets: Sets = None,
+    processes: Processes = None,
+    store: StoreFolder = None,
+    no_store: NoStore = False,
+    figure: Annotated[Path | None, typer.Option(help="Draw it against one key or two: a PNG or SVG.")] = None,
+    out: Annotated[Path | None, typer.Option(help="Write the table here: .csv or .parquet.")] = None,
+) -> None:
+    """Run a scenario at many settings.
+
+    The values of a key are a list, like 1,2,5, or a range, like 20%..90%:8 or 1..100:5:log. The key demand.times
+    multiplies all demand. Runs are kept, so that an interrupted sweep costs only what is missing.
+    """
+    from sim.plots.saving import write_figure
+    from sim.plots.sweep_map import sweep_figure
+    from sim.scenario.load import load
+    from sim.studies.sweep import sweep as run_all
+
+    refuse_places(figure, out)
+    if out is not None and out.suffix not in (".csv", ".parquet"):
+        raise BadInput("a table is CSV or Parquet", file=out, expected="a name ending in .csv or .parquet")
+    keys = pairs(vary)
+    if figure is not None and len(keys) > 2:
+        raise BadInput("a figure shows one key or two", key="--figure", value=len(keys), expected="--out for more keys")
+    loaded = load(scenario, override=override, sets=parsed(sets))
+    ready()
+    with runs_bar(loaded.title) as report:
+        table = run_all(
+            loaded,
+            keys,
+            named(playbooks) or None,
+            design=design,
+            points=points,
+            seeds=seeds,
+            promise=promise,
+            store=False if no_store else store,
+            processes=processes,
+            progress=report,
+        )
+    console = Console(highlight=False)
+    if len(table):
+        if metric not in table:
+            raise BadInput(
+                "the table has no such figure", key="--metric", value=metric, expected=", ".join(map(str, table))
+            )
+        console.print(sweep_table(table, list(keys), metric))
+    if out is not None:
+        if out.suffix == ".csv":
+            table.to_csv(out, index=False)
+        else:
+            table.to_parquet(out, index=False)
+        console.print(f"Table in {out}", soft_wrap=True, markup=False)
+    if figure is not None and len(table):
+        write_figure(sweep_figure(table, list(keys), metric), figure)
+        console.print(f"Figure in {figure}", soft_wrap=True, markup=False)
+    if len(table) < (planned := table.attrs["planned"]):
+        console.print(f"INTERRUPTED: {len(table):,} of {planned:,} runs are done; the same command makes the others.")
+        raise typer.Exit(INTERRUPTED)
+
+
+def pairs(vary: list[str]) -> dict[str, str]:
+    """The keys that are varied, with the texts of their values. Raises BadInput."""
+    found: dict[str, str] = {}
+    for setting in vary:
+        key, equals, text = setting.partition("=")
+        if not equals or not key.strip() or key.strip() in found:
+            expected = "KEY=VALUES, like pools.fleet.gpus=8000..12000:5, each key once"
+            raise BadInput("--vary takes a key and its values", value=setting, expected=expected)
+        found[key.strip()] = text
+    return found
+
+
+def sweep_table(table: Any, keys: list[str], metric: str) -> Table:
+    """The mean of a figure at each point and under each playbook, as far as they fit."""
+    from sim.plots.sweep_map import SHARES
+    from sim.wording import amount, percent
+
+    groups = table.groupby(["point", "playbook"], sort=False)
+    shown = Table(*keys, "playbook", metric.replace("_", " "), "runs")
+    for (_, playbook), rows in list(groups)[:SHOWN]:
+        mean = float(rows[metric].astype(float).mean())
+        value = percent(mean) if metric in SHARES else amount(mean)
+        shown.add_row(*[str(rows[key].iloc[0]) for key in keys], playbook, value, str(len(rows)))
+    if len(groups) > SHOWN:
+        shown.caption = f"{SHOWN} of {len(groups):,} rows; --out writes all"
+    return shown

@@ -1,0 +1,98 @@
+"""A figure of a sweep against one key, as lines, or against two, as a map, or as points where they lie anywhere."""
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.colorizer import ColorizingArtist
+from matplotlib.figure import Figure
+from matplotlib.layout_engine import ConstrainedLayoutEngine
+
+from sim.errors import BadInput
+from sim.plots import axes
+from sim.plots.several import MEASURES
+from sim.studies.intervals import t_interval
+
+SHARES = ("attainment", "kept")
+
+
+def sweep_figure(table: pd.DataFrame, keys: list[str], metric: str = "attainment") -> Figure:
+    """One key: the metric against it, a line per playbook. Two: a map per playbook. Raises BadInput for others."""
+    if metric not in table or not pd.api.types.is_numeric_dtype(table[metric].astype(float)):
+        numbers = [
+            str(name) for name in table.select_dtypes(["number", "bool"]) if name not in ("point", "seed", *keys)
+        ]
+        raise BadInput("the table has no such figure", key="metric", value=metric, expected=", ".join(numbers))
+    if len(keys) not in (1, 2):
+        raise BadInput("a figure shows one key or two", key="vary", value=len(keys), expected="1 or 2")
+    factor = 100.0 if metric in SHARES else 1.0
+    label = f"{MEASURES.get(metric, metric.replace('_', ' '))}{' (%)' if metric == 'kept' else ''}"
+    names = list(dict.fromkeys(table["playbook"]))
+    if len(keys) == 1:
+        figure, (ax,) = axes.blank(3.2)
+        for place, name in enumerate(names):
+            line(table[table["playbook"] == name], keys[0], metric, factor, ax, place, axes.plain(name))
+        axes.dress(ax, "", label)
+        ax.set_xlabel(keys[0], fontsize=8.5)
+        axes.legend(ax)
+        return figure
+    columns = min(3, len(names))
+    rows = -(-len(names) // columns)
+    figure = Figure(figsize=(axes.WIDTH, 0.8 + 2.6 * rows), layout=ConstrainedLayoutEngine())
+    panels = figure.subplots(rows, columns, squeeze=False, sharex=True, sharey=True).ravel().tolist()
+    values = factor * table[metric].astype(float)
+    limits = (float(values.min()), float(values.max()))
+    for ax in panels[len(names) :]:
+        ax.set_axis_off()
+    for name, ax in zip(names, panels, strict=False):
+        drawn = surface(table[table["playbook"] == name], keys, metric, factor, limits, ax)
+        ax.set_title(axes.plain(name), loc="left", fontsize=10, fontweight="bold", color=axes.INK)
+    figure.supxlabel(keys[0], fontsize=8.5)
+    figure.supylabel(keys[1], fontsize=8.5)
+    figure.colorbar(drawn, ax=panels, shrink=0.8, pad=0.02).set_label(label, fontsize=8.5)
+    return figure
+
+
+def line(table: pd.DataFrame, key: str, metric: str, factor: float, ax: Axes, place: int, name: str) -> None:
+    """The mean over the seeds at each value, with its 95 % interval where there are three or more."""
+    x, ticks = numbers_of(table[key])
+    groups = (factor * table[metric].astype(float)).groupby(x)
+    mean, bounds = groups.mean(), np.array([t_interval(values) for _, values in groups])
+    style = axes.style(place)
+    ax.plot(mean.index, mean, marker="o", markersize=4, linewidth=1.2, label=name, **style)
+    ax.fill_between(mean.index.to_numpy(float), *bounds.T, color=style["color"], alpha=0.15, linewidth=0)
+    if ticks:
+        ax.set_xticks(range(len(ticks)), ticks)
+
+
+def surface(
+    table: pd.DataFrame, keys: list[str], metric: str, factor: float, limits: tuple[float, float], ax: Axes
+) -> ColorizingArtist:
+    """The mean over the seeds as colour: a field per pair of values on a grid, else a point where each lies."""
+    columns = [numbers_of(table[key]) for key in keys]
+    (x, _), (y, _) = columns
+    mean = (factor * table[metric].astype(float)).groupby([y, x]).mean()
+    for (_, ticks), put in zip(columns, (ax.set_xticks, ax.set_yticks), strict=True):
+        if ticks:
+            put(range(len(ticks)), ticks)
+    ax.tick_params(labelsize=8)
+    grid = mean.unstack()
+    if grid.notna().all(axis=None) and min(grid.shape) > 1:
+        edges = grid.columns.to_numpy(float), grid.index.to_numpy(float)
+        low, high = limits
+        return ax.pcolormesh(*edges, grid.to_numpy(), vmin=low, vmax=high, cmap="cividis", shading="nearest")
+    down, across = (mean.index.get_level_values(level).to_numpy(float) for level in (0, 1))
+    return ax.scatter(across, down, c=mean.to_numpy(), vmin=limits[0], vmax=limits[1], cmap="cividis", s=28)
+
+
+def numbers_of(values: pd.Series) -> tuple[np.ndarray, list[str]]:
+    """Values on an axis: numbers as they are; texts, like '30 s', by the number before a common unit, else in order."""
+    if pd.api.types.is_numeric_dtype(values):
+        return values.to_numpy(float), []
+    parts = [str(value).partition(" ") for value in values]
+    try:
+        if len({unit for _, _, unit in parts}) == 1:
+            return np.array([float(number) for number, _, _ in parts]), []
+    except ValueError:
+        pass
+    names = list(dict.fromkeys(values.astype(str)))
+    return np.array([names.index(str(value)) for value in values], dtype=float), names

@@ -1,0 +1,108 @@
+"""Fleets that a search can look at: whole GPUs in every slice of the service, from one step up to a bound."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from sim.errors import BadInput
+from sim.scenario.fields import MOST_GPUS
+from sim.scenario.scenario import Scenario
+
+PEOPLE = 20_000  # of a first run, which measures how many GPUs the demand would keep busy
+FINE = 100  # steps in an answer, unless a step is given
+MOST_TIMES = 16  # the offered load, beyond which no fleet is tried
+
+
+@dataclass(frozen=True)
+class Fleets:
+    """The pools that are sized, all others as the scenario has them. Numbers of GPUs are at full scale.
+
+    offered: GPUs that first requests would keep busy in the busiest window, if nobody waited. wished: GPUs by which an
+    answer may differ from a smaller one; a hundredth of the offered load where None.
+    """
+
+    scenario: Scenario
+    offered: dict[str, float]
+    wished: int | None = None
+
+    @property
+    def pools(self) -> list[str]:
+        return list(self.offered)
+
+    def unit(self, scale: float) -> float:
+        """GPUs that stand for one in each cell of a slice."""
+        return max(1, round(self.scenario.cells * scale)) / scale
+
+    def step(self, pool: str, scale: float) -> int:
+        """GPUs by which a pool grows in a search at this scale."""
+        unit = self.unit(scale)
+        if scale < self.scenario.scale:
+            return max(1, round(unit))
+        units = round(self.wished / unit) if self.wished else plain_number(self.offered[pool] / FINE / unit)
+        return max(1, round(max(1, units) * unit))
+
+    @property
+    def coarse(self) -> float:
+        """The scale of the slice in which a hundredth of the load is one GPU; the scenario's own if there is none."""
+        full = self.scenario.scale
+        parts = min(plain_number(load / FINE / self.unit(full)) for load in self.offered.values())
+        if parts < 2:
+            return full
+        try:
+            self.applied(self.start(full / parts), full / parts)
+        except BadInput:  # a pool or a cell too small for it
+            return full
+        return full / parts
+
+    def start(self, scale: float) -> dict[str, int]:
+        """Square-root staffing: the offered load a, and sqrt(a) more (Halfin and Whitt 1981)."""
+        return {
+            p: self.places(p, load + math.sqrt(load), scale) * self.step(p, scale) for p, load in self.offered.items()
+        }
+
+    def places(self, pool: str, gpus: float, scale: float) -> int:
+        """The steps, one or more, that are at least so many GPUs."""
+        return max(1, math.ceil(gpus / self.step(pool, scale) - 1e-9))
+
+    def most(self, pool: str, scale: float) -> int:
+        """The most steps that are tried."""
+        gpus = MOST_TIMES * max(self.offered[pool], self.unit(self.scenario.scale))
+        held = MOST_GPUS / self.scenario.scale / (2 * len(self.scenario.pools))
+        return self.places(pool, min(gpus, held), scale)
+
+    def largest(self, scale: float) -> dict[str, int]:
+        return {p: self.most(p, scale) * self.step(p, scale) for p in self.pools}
+
+    def applied(self, fleet: Mapping[str, int], scale: float) -> Scenario:
+        """The scenario with a fleet, in a slice. Raises BadInput where that slice cannot be."""
+        gpus = {p: {"gpus": n} for p, n in fleet.items()}
+        if scale < self.scenario.scale:  # the other pools: at least a GPU of the slice
+            least = math.ceil(self.unit(scale))
+            others = {p: pool.gpus for p, pool in self.scenario.pools.items() if p not in fleet}
+            gpus |= {p: {"gpus": max(n, least)} for p, n in others.items()}
+        return self.scenario.with_(pools=gpus, scale=scale)
+
+
+def plain_number(bound: float) -> int:
+    """The largest of 1, 2, 5, 10, 20, 50, ... up to a bound; 1 where that is below 2."""
+    power = 10 ** max(math.floor(math.log10(max(bound, 1.0))), 0)
+    return max(times * power for times in (1, 2, 5) if times * power <= max(bound, 1.0))
+
+
+def served_pools(scenario: Scenario) -> list[str]:
+    """The pools that serve a feature."""
+    return list(dict.fromkeys(feature.pool for feature in scenario.features.values()))
+
+
+def small_slice(scenario: Scenario) -> Scenario:
+    """A slice of the scenario with few enough people for a quick first run; itself where there is none."""
+    s, full = scenario, scenario.scale
+    people = sum(w.times * float(w.cumulative(max(s.horizon - s.seconds(w.from_), 0))) for w in s.demand.waves)
+    scale = full * min(1.0, PEOPLE / max(people * full, 1.0))
+    if scale == full:
+        return s
+    cells = max(1, round(s.cells * scale))
+    try:
+        return s.with_(scale=scale, pools={p: {"gpus": math.ceil(cells / scale)} for p in s.pools}, cells=cells)
+    except BadInput:
+        return s

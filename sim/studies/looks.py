@@ -1,0 +1,153 @@
+"""What a search saw at each fleet, or multiple of demand: the runs there, and how well they keep a promise."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from sim.errors import BadInput
+from sim.model.gateway import REASONS
+from sim.results.timeline import ATTEMPTS, REASON
+from sim.scenario.scenario import Scenario
+from sim.studies.intervals import mean_interval
+from sim.studies.promise import Promise
+from sim.studies.record import Record
+from sim.studies.runs import Runs
+from sim.studies.search import Look, chunks, hopeless
+from sim.studies.store import Cell
+
+COLUMNS = ["stage", "scale", "gpus", "demand", "seeds", "kept", "low", "high", "measure", "measure_low", "measure_high"]
+
+
+@dataclass(frozen=True)
+class Seen:
+    """The figures of one run that a search needs; dollars and kwh at full scale."""
+
+    margin: float
+    measure: float
+    stuck: bool
+    dollars: float
+    kwh: float
+    offered: dict[str, float]  # GPUs that first requests would keep busy in the busiest window, by pool
+    refused: dict[str, float]  # shares of all attempts, by reason
+
+
+def seen(record: Record, promise: Promise) -> Seen:
+    """The figures of one run, from its record."""
+    f, busiest = record.figures, np.max(record.offered, axis=0).tolist()
+    attempts = max(record.total(ATTEMPTS), 1)
+    refused = {name: record.total(REASON + place) / attempts for place, name in enumerate(REASONS[1:])}
+    return Seen(
+        margin=promise.margin(record),
+        measure=promise.measure(record),
+        stuck=record.stayed_down,
+        dollars=f["dollars"],
+        kwh=f["kwh"],
+        offered=dict(zip(record.pools, busiest, strict=True)),
+        refused={name: share for name, share in refused.items() if share},
+    )
+
+
+@dataclass(frozen=True)
+class Criterion:
+    """When a promise counts as kept: in which share of the runs, and with which confidence that is to be known."""
+
+    promise: Promise
+    playbook: str
+    runs: float
+    confidence: float
+
+
+@dataclass
+class Looks:
+    """Looks at places, each once, and remembers them; `table` is what figures and files show."""
+
+    study: Runs
+    rule: Criterion
+    known: dict[tuple[Any, ...], tuple[Look, list[Seen]]] = field(default_factory=dict)
+    rows: dict[tuple[Any, ...], dict[str, Any]] = field(default_factory=dict)
+
+    def look(
+        self,
+        scenario: Scenario,
+        seeds: Sequence[int],
+        *,
+        stage: str,
+        unlimited: bool = False,
+        about: Mapping[str, Any] | None = None,
+    ) -> Look:
+        """The runs of a place with these seeds; fewer, where the first of them show that too many break the promise."""
+        key = (stage, unlimited, scenario.digest, tuple(seeds))
+        if key not in self.known:
+            found: list[Seen] = []
+            while len(found) < len(seeds) and not hopeless([s.margin for s in found], self.rule.runs, len(seeds)):
+                part = chunks(seeds, len(found))[0]
+                cells = [Cell(scenario, self.rule.playbook, seed, unlimited) for seed in part]
+                found += self.study.ask(cells, lambda record: seen(record, self.rule.promise))
+            margins = tuple(s.margin for s in found)
+            stuck = any(s.stuck for s in found)
+            look = Look(tuple(seeds[: len(found)]), margins, self.rule.runs, self.rule.confidence, stuck)
+            self.known[key] = look, found
+            if not unlimited:
+                share = self.rule.promise.target > 0
+                self.rows[key] = row_of(look, found, scenario, stage, about or {}, share=share)
+        return self.known[key][0]
+
+    def seen(self, look: Look) -> list[Seen]:
+        """The runs behind a look."""
+        return next(found for one, found in self.known.values() if one is look)
+
+    def table(self) -> pd.DataFrame:
+        """One row per place and stage, in the order of fleets and demands."""
+        rows = pd.DataFrame(list(self.rows.values()), columns=[*COLUMNS, "verdict", "dollars", "kwh", *self.more()])
+        return rows.sort_values(["stage", "demand", "gpus"], kind="stable", ignore_index=True)
+
+    def more(self) -> list[str]:
+        """Columns of single pools, where there are several."""
+        return list(dict.fromkeys(name for row in self.rows.values() for name in row if name.startswith("gpus of ")))
+
+
+def row_of(
+    look: Look, found: list[Seen], scenario: Scenario, stage: str, about: Mapping[str, Any], *, share: bool
+) -> dict[str, Any]:
+    """One row of the table; share: whether the measure is one."""
+    measures = [s.measure for s in found]
+    low, high = mean_interval(measures, "share" if share else "any")
+    used = dict.fromkeys(feature.pool for feature in scenario.features.values())
+    several = {f"gpus of {pool}": scenario.pools[pool].gpus for pool in used} if len(used) > 1 else {}
+    return {
+        "stage": stage,
+        "scale": scenario.scale,
+        "gpus": sum(scenario.pools[pool].gpus for pool in used),
+        "demand": 1.0,
+        "seeds": len(found),
+        "kept": look.kept,
+        **look.interval._asdict(),
+        "measure": float(np.mean(measures)),
+        "measure_low": low,
+        "measure_high": high,
+        "verdict": look.verdict,
+        "dollars": float(np.mean([s.dollars for s in found])),
+        "kwh": float(np.mean([s.kwh for s in found])),
+        **several,
+        **about,
+    }
+
+
+def enough(look: Look) -> bool:
+    """Whether an answer may rest on this look: it meets the promise; or, where some runs stay down, enough keep it.
+
+    Those are told apart by their count alone, and proving nine of ten takes 35 runs.
+    """
+    return look.verdict == "meets" or (look.stuck and look.passes)
+
+
+def refuse_unusable(seeds: int, runs: float, confidence: float) -> None:
+    """Raise BadInput for what no search can be made with."""
+    if type(seeds) is not int or not 2 <= seeds <= 10_000:
+        raise BadInput("a search takes two seeds or more", key="seeds", value=seeds, expected="2 to 10000")
+    for key, share in (("runs", runs), ("confidence", confidence)):
+        if not 0.5 <= share < 1:
+            raise BadInput("this share cannot be used", key=key, value=share, expected="from 50 % to below 100 %")

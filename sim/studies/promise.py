@@ -1,0 +1,167 @@
+"""A promise in words, like "95 % in time in every window", and by how much a run keeps or breaks it."""
+
+import math
+import re
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sim.errors import BadInput
+from sim.model.gateway import REASONS
+from sim.results.timeline import ABANDONED, ATTEMPTS, DECIDED, IN_TIME, INTENTS, LOST, REASON, SERVED
+from sim.scenario.scenario import Scenario
+from sim.studies.record import Record
+from sim.units import fraction, seconds
+
+EXPECTED = (
+    "conditions joined by 'and', like 'alive', '95 % in time in every window', '99 % of pro in time', 'p95 <= 30 s', "
+    "'p99 wait of image <= 10 s', 'lost <= 2 %', 'refused <= 1 %', 'abandoned <= 2 %', 'served >= 98 %'"
+)
+EVERYBODY = ("", "all", "images", "requests", "people")  # words for no tier and no feature in particular
+SHARE, NAME = r"(\d[\d.]*\s*%?|\d+/\d+)", r"(?: of (?P<of>.+?))?"
+WINDOWS = rf"(?: in (?P<windows>every|{SHARE} of(?: the)?) windows?)?"
+FORMS = {
+    "alive": r"alive",
+    "in time": rf"(?P<share>{SHARE}){NAME} in time{WINDOWS}",
+    "within": rf"p(?P<quantile>\d[\d.]*)(?: (?P<kind>latency|wait))?{NAME} (?:<=|<|below|within) (?P<time>.+)",
+    "at most": rf"(?P<what>lost|refused|abandoned){NAME} (?:<=|<|below) (?P<share>{SHARE})",
+    "at least": rf"(?P<what>served){NAME} (?:>=|>|above) (?P<share>{SHARE})",
+}
+KINDS: dict[str, tuple[str, str]] = {"latency": ("all intents", "latency"), "wait": ("served", "wait")}
+WITHOUT = 1.0  # the margin by which a promise is broken where nobody was there to keep it to
+
+
+@dataclass(frozen=True)
+class Condition:
+    """One condition of a promise: a share that must be reached, or for `at most` not exceeded.
+
+    of: a tier or a feature ('' for everybody). what: for `at most` and `at least`, the share of requests (served, lost)
+    or of attempts (refused, abandoned); for `within`, 'latency' (of all requests, from first wanted to image; one that
+    never came is too late) or 'wait' (of the served, from arrival to start). windows: the share of the scenario's
+    windows (alive.window) in which it must hold; nan: over the whole run.
+    """
+
+    kind: Literal["alive", "in time", "within", "at most", "at least"]
+    target: float = math.nan
+    of: str = ""
+    what: str = ""
+    seconds: float = math.nan
+    windows: float = math.nan
+
+    def reached(self, record: Record) -> float:
+        """The share that the target is compared with; nan where there is nobody."""
+        if self.kind == "within":
+            return record.share_within(KINDS[self.what], self.seconds, self.of)
+        if self.kind == "in time" and not math.isnan(self.windows):
+            decided, in_time, *_ = record.in_windows(self.of).T
+            return in_windows(decided, in_time, self.windows)
+        return ratio(*counts_of(self, record))
+
+    def margin(self, record: Record) -> float:
+        """By how much the condition is kept (0 or more) or broken (below 0), as a share."""
+        if self.kind == "alive":
+            rule = record.alive
+            *_, judged, good = record.in_windows().T
+            kept = in_windows(judged, good, rule["windows"]) - rule["kept"]
+            attained = ratio(record.total(IN_TIME), record.total(DECIDED)) - rule["attainment"]
+            return known(min(kept, attained) if kept == kept else math.nan)
+        return known((self.target - self.reached(record)) * (1 if self.kind == "at most" else -1))
+
+
+@dataclass(frozen=True)
+class Promise:
+    """What a service promises: all of its conditions."""
+
+    text: str
+    conditions: tuple[Condition, ...]
+
+    def margin(self, record: Record) -> float:
+        """By how much the promise is kept (0 or more) or broken (below 0): the margin of its tightest condition."""
+        return min(condition.margin(record) for condition in self.conditions)
+
+    def measure(self, record: Record) -> float:
+        """What figures show: the share that a lone condition is about, else the margin."""
+        if len(self.conditions) == 1 and self.conditions[0].kind != "alive":
+            return self.conditions[0].reached(record)
+        return self.margin(record)
+
+    @property
+    def target(self) -> float:
+        """What the measure is compared with."""
+        return self.conditions[0].target if len(self.conditions) == 1 and self.conditions[0].kind != "alive" else 0.0
+
+
+def read_promise(text: str, scenario: Scenario) -> Promise:
+    """A promise about a scenario, from words. Raises BadInput for what it cannot mean."""
+    parts = [part.strip() for part in re.split(r"\s+and\s+|,", " ".join(str(text).split())) if part.strip()]
+    if not parts:
+        raise BadInput("a promise needs a condition", key="promise", value=text, expected=EXPECTED)
+    return Promise(" and ".join(parts), tuple(read_condition(part, scenario) for part in parts))
+
+
+def read_condition(text: str, scenario: Scenario) -> Condition:
+    """One condition. Raises BadInput."""
+    for kind, form in FORMS.items():
+        if found := re.fullmatch(form, text.strip(), re.IGNORECASE):
+            try:
+                return condition_of(kind, found.groupdict(), scenario)
+            except ValueError as wrong:
+                expected = str(wrong).removeprefix("expected ")
+                raise BadInput("this promise cannot be read", key="promise", value=text, expected=expected) from None
+    raise BadInput("this promise cannot be read", key="promise", value=text, expected=EXPECTED)
+
+
+def condition_of(kind: str, said: dict[str, str | None], scenario: Scenario) -> Condition:
+    """A condition from the parts of its sentence. Raises ValueError."""
+    of = (said.get("of") or "").strip()
+    of = "" if of.lower() in EVERYBODY and of not in (*scenario.tiers, *scenario.features) else of
+    if of and of not in (*scenario.tiers, *scenario.features):
+        raise ValueError(f"expected a tier or a feature, one of {', '.join([*scenario.tiers, *scenario.features])}")
+    if kind == "alive":
+        return Condition("alive")
+    if kind == "within":
+        within, share = seconds(str(said["time"]).strip()), round(float(str(said["quantile"])) / 100, 9)
+        if not (0 < share < 1 and 0 <= within < 1e9):
+            raise ValueError("expected a quantile above p0 and below p100, and a finite time, like 'p95 <= 30 s'")
+        return Condition("within", share, of, said["kind"] or "latency", within)
+    share = fraction(str(said["share"]).strip())
+    if kind != "in time":
+        return Condition("at most" if kind == "at most" else "at least", share, of, str(said["what"]).lower())
+    if share == 0:
+        raise ValueError("expected a share above 0: any fleet keeps a promise to nobody")
+    windows = said["windows"]
+    if windows is None:
+        return Condition("in time", share, of)
+    return Condition("in time", share, of, windows=1.0 if windows == "every" else fraction(windows.split(" of")[0]))
+
+
+def counts_of(condition: Condition, record: Record) -> tuple[int, int]:
+    """The counts whose ratio a condition over the whole run is about."""
+    of = condition.of
+    if condition.kind == "in time":
+        return record.total(IN_TIME, of), record.total(DECIDED, of)
+    if condition.what in ("lost", "served"):
+        return record.total({"lost": LOST, "served": SERVED}[condition.what], of), record.total(INTENTS, of)
+    if condition.what == "abandoned":
+        return record.total(ABANDONED, of), record.total(ATTEMPTS, of)
+    refused = sum(record.total(REASON + reason, of) for reason in range(len(REASONS) - 1))
+    return refused, record.total(ATTEMPTS, of)
+
+
+def in_windows(every: NDArray[np.int64], fine: NDArray[np.int64], share: float) -> float:
+    """The ratio that is reached in this share of the windows in which there was anybody; nan where there are none."""
+    ratios = np.sort(fine[every > 0] / every[every > 0])[::-1]
+    if len(ratios) == 0:
+        return math.nan
+    return float(ratios[max(math.ceil(share * len(ratios) - 1e-9), 1) - 1])
+
+
+def ratio(above: float, below: float) -> float:
+    return above / below if below else math.nan
+
+
+def known(margin: float) -> float:
+    """A margin; one that is not known, as nobody was there, breaks the promise."""
+    return -WITHOUT if math.isnan(margin) else margin

@@ -1,0 +1,116 @@
+"""The search for the smallest whole number with which a promise holds in enough runs, where runs differ by chance."""
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import stats
+
+from sim.studies.intervals import Interval, proportion
+
+AT_ONCE = 4  # runs after which it is seen whether more can change a failure
+
+
+@dataclass(frozen=True)
+class Look:
+    """One place as its runs show it. margins: by how much each run keeps the promise; below 0, breaks it."""
+
+    seeds: tuple[int, ...]
+    margins: tuple[float, ...]
+    runs: float  # the share of runs that must keep it
+    confidence: float
+    stuck: bool  # some run stayed down, so that runs of this place may differ by their fate
+
+    @property
+    def kept(self) -> int:
+        return sum(margin >= 0 for margin in self.margins)
+
+    @property
+    def passes(self) -> bool:
+        """Whether enough of these runs keep the promise."""
+        return self.kept >= math.ceil(self.runs * len(self.margins) - 1e-9)
+
+    @property
+    def interval(self) -> Interval:
+        """Of the share of runs that keep the promise (Wilson)."""
+        return proportion(self.kept, len(self.margins), self.confidence)
+
+    @property
+    def verdict(self) -> str:
+        """meets: the share of runs that keep the promise is as large as it must be, with this confidence; misses: it is
+        smaller, with this confidence; undecided: so few runs do not tell.
+
+        Margins of runs are about normal, unless some stay down and others recover: so the bounds are those of a normal
+        tolerance interval (noncentral t; Owen 1963), or else of the count of runs alone.
+        """
+        n, margins = len(self.margins), np.array(self.margins)
+        mean, spread = float(margins.mean()), float(margins.std(ddof=1)) if n > 1 else math.nan
+        if self.stuck or n < 2:
+            low, high = self.interval
+            decided = "meets" if low >= self.runs else "misses" if high < self.runs else "undecided"
+        elif spread <= 1e-12:
+            decided = "meets" if mean >= 0 else "misses"
+        else:
+            need, enough = (tolerance(n, self.runs, level) for level in (self.confidence, 1 - self.confidence))
+            decided = "meets" if mean >= need * spread else "misses" if mean < enough * spread else "undecided"
+        return "undecided" if decided == "meets" and not self.passes else decided
+
+
+def tolerance(n: int, share: float, confidence: float) -> float:
+    """How many deviations of n values their mean must lie above a bound, for a share of all values to lie above it."""
+    if share >= 1:
+        return math.inf
+    return float(stats.nct.ppf(confidence, n - 1, stats.norm.ppf(share) * math.sqrt(n)) / math.sqrt(n))
+
+
+def clean_runs(share: float, confidence: float) -> int:
+    """How many runs without a failure put the lower bound of the share of good runs (Wilson) at so much, at least."""
+    z2 = float(stats.norm.ppf((1 + confidence) / 2)) ** 2
+    return math.ceil(z2 * share / (1 - share) - 1e-9)
+
+
+def smallest(passes: Callable[[int], bool], start: int, low: int, high: int) -> int | None:
+    """The smallest place from low to high that passes, if every place above one that passes does; None: not even high.
+
+    Doubles its stride from the start until the answer changes, then bisects.
+    """
+    start = min(max(start, low), high)
+    stride = 1
+    if passes(start):
+        good, bad = start, low - 1
+        while good > low:
+            tried = max(start - stride, low)
+            if not passes(tried):
+                bad = tried
+                break
+            good, stride = tried, 2 * stride
+    else:
+        bad = start
+        while True:
+            if bad >= high:
+                return None
+            tried = min(start + stride, high)
+            if passes(tried):
+                good = tried
+                break
+            bad, stride = tried, 2 * stride
+    while good - bad > 1:
+        middle = (good + bad) // 2
+        if passes(middle):
+            good = middle
+        else:
+            bad = middle
+    return good
+
+
+def chunks(seeds: Sequence[int], known: int) -> list[Sequence[int]]:
+    """The seeds that are still to be run, in the parts after which a failure may be plain."""
+    left = seeds[known:]
+    return [left[at : at + AT_ONCE] for at in range(0, len(left), AT_ONCE)]
+
+
+def hopeless(margins: Sequence[float], runs: float, seeds: int) -> bool:
+    """Whether so many runs have broken the promise that too few of all could keep it."""
+    broken = sum(margin < 0 for margin in margins)
+    return seeds - broken < math.ceil(runs * seeds - 1e-9)

@@ -1,0 +1,291 @@
+"""The smallest fleet with which a service keeps a promise: found by theory and bisection, proved by runs of its own."""
+
+import math
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from sim.engine.simulate import chosen
+from sim.errors import BadInput
+from sim.scenario.scenario import Scenario
+from sim.studies.demand_multiple import largest
+from sim.studies.executors import Executor, Local
+from sim.studies.fleets import Fleets, served_pools, small_slice
+from sim.studies.looks import Criterion, Looks, enough, refuse_unusable
+from sim.studies.promise import read_promise
+from sim.studies.runs import Report, Runs
+from sim.studies.search import Look, smallest
+from sim.studies.store import Store, opened
+from sim.wording import amount, percent
+
+GRID = (0.5, 0.7, 0.85, 1.15, 1.3, 1.6, 2.0)  # times the answer: the curve, and whether more GPUs break the promise
+HEADROOM_SEEDS = 4
+LOCATING_SEEDS = 2  # at the scenario's own scale, before the answer is proved with all
+SEARCH, VERIFY = "search", "verify"
+
+
+@dataclass(frozen=True)
+class Size:
+    """The answer, with the runs that it rests on. GPUs, dollars and kwh are at full scale.
+
+    gpus: by pool; empty where no fleet was found. answer, neighbours: the runs with these GPUs, and with one step fewer
+    of each pool (none where the answer is the least that can be asked for), with seeds that the search had not seen.
+    reason: why there is no fleet. table: everything looked at. offered: the GPUs that first requests would keep busy in
+    the busiest window if nobody waited. monotone: False where some larger fleet breaks the promise, or some smaller one
+    keeps it. carries: the multiple of the demand that this fleet carries (nan: not asked). knee: the GPUs beyond which
+    one more adds less than on average over the fleets looked at.
+    """
+
+    promise: str
+    target: float
+    playbook: str
+    runs: float
+    confidence: float
+    scale: float
+    offered: dict[str, float]
+    steps: dict[str, int]
+    table: pd.DataFrame
+    gpus: dict[str, int] = field(default_factory=dict)
+    answer: Look | None = None
+    neighbours: dict[str, Look] = field(default_factory=dict)
+    reason: str = ""
+    monotone: bool = True
+    carries: float = math.nan
+    knee: float = math.nan
+    measure: float = math.nan
+    dollars: float = math.nan
+    kwh: float = math.nan
+
+    @property
+    def verdict(self) -> str:
+        """meets, undecided (by so few runs), impossible, or interrupted."""
+        if self.answer is None:
+            return "impossible" if self.reason else "interrupted"
+        return self.answer.verdict
+
+    @property
+    def total(self) -> int:
+        return sum(self.gpus.values())
+
+
+def size(
+    scenario: Scenario,
+    promise: str = "alive",
+    playbook: str | None = None,
+    *,
+    pool: str | None = None,
+    seeds: int = 10,
+    runs: float = 0.9,
+    confidence: float = 0.95,
+    step: int | None = None,
+    headroom: bool = True,
+    store: Store | Path | str | bool | None = None,
+    executor: Executor | None = None,
+    processes: int | None = None,
+    progress: Report | None = None,
+) -> Size:
+    """Find the smallest fleet with which at least `runs` of all runs keep a promise (see sim.studies.promise).
+
+    playbook: the scenario's first where None. pool: the one that is sized while others stay; all that serve a feature
+    where None, one after the other. seeds: runs of each fleet looked at; the answer and its neighbours get others than
+    the search. step: GPUs, a hundredth of the offered load where None; no finer than a GPU of the slice. store: where
+    runs are kept, False for nowhere. An interrupt gives what is known by then. Raises BadInput.
+    """
+    name, _ = chosen(scenario, playbook)
+    refuse_unusable(seeds, runs, confidence)
+    if step is not None and (type(step) is not int or step < 1):
+        raise BadInput("a step is a number of GPUs", key="step", value=step, expected="1, 2, ...")
+    pools = served_pools(scenario)
+    if pool is not None and pool not in pools:
+        expected = f"one that serves a feature: {', '.join(pools)}"
+        raise BadInput("this pool cannot be sized", key="pool", value=pool, expected=expected)
+    rule = Criterion(read_promise(promise, scenario), name, runs, confidence)
+    own = Local(processes)
+    looks = Looks(Runs(executor or own, opened(store), progress), rule)
+    search = Search(scenario, [pool] if pool else pools, looks, seeds, step)
+    try:
+        with own:
+            return search.answer(headroom=headroom)
+    except KeyboardInterrupt:
+        return search.result()
+
+
+@dataclass
+class Search:
+    """One search: in a slice in which a step is one GPU, and then at the scenario's own scale."""
+
+    scenario: Scenario
+    pools: list[str]
+    looks: Looks
+    seeds: int
+    step: int | None
+    least: dict[str, int] = field(default_factory=dict)  # by pool, where some smaller fleet is not enough
+    monotone: bool = True
+
+    def __post_init__(self) -> None:
+        self.fleets = Fleets(self.scenario, {})
+        self.first = list(range(1, self.seeds + 1))
+        self.fresh = list(range(self.seeds + 1, 2 * self.seeds + 1))  # that the search has not seen
+
+    def answer(self, *, headroom: bool) -> Size:
+        """Measure the load, search in a slice, then prove the answer at the scenario's own scale."""
+        self.fleets = Fleets(self.scenario, self.offered(), self.step)
+        full, scale = self.scenario.scale, self.fleets.coarse
+        if reason := self.impossible(scale):
+            return self.result(reason=reason)
+        near = self.reduced(self.fleets.start(scale), scale, SEARCH, self.first, passing)
+        if near is None:
+            return self.result(reason=self.never(scale))
+        near = self.checked(near, scale)
+        if scale < full:
+            near = self.reduced(near, full, SEARCH, self.first[:LOCATING_SEEDS], passing) or near
+        found = self.reduced(near, full, VERIFY, self.fresh, enough, within=True)
+        if found is None:  # so few runs do not decide it: the fleet that passes
+            found = self.reduced(near, full, VERIFY, self.fresh, passing)
+        if found is None:
+            return self.result(reason=self.never(full))
+        return self.result(found, carries=self.carried(found, scale) if headroom else math.nan)
+
+    def offered(self) -> dict[str, float]:
+        """The GPUs that first requests would keep busy in the busiest window if nobody waited."""
+        look = self.looks.look(small_slice(self.scenario), self.first[:1], stage="load", unlimited=True)
+        return {p: self.looks.seen(look)[0].offered[p] for p in self.pools}
+
+    def impossible(self, scale: float) -> str:
+        """Why no fleet is enough: a fleet without limits, on which nobody waits, does not keep the promise either."""
+        sliced = self.fleets.applied(self.fleets.start(scale), scale)
+        look = self.looks.look(sliced, self.first, stage="unlimited", unlimited=True)
+        if look.passes:
+            return ""
+        runs, promise = self.looks.seen(look), self.looks.rule.promise
+        reached = float(np.mean([run.measure for run in runs]))
+        shares = pd.DataFrame([run.refused for run in runs]).fillna(0.0).mean().sort_values(ascending=False)
+        missed = f"{percent(reached)} of the {percent(promise.target)} promised" if promise.target else "the promise"
+        if len(shares) and shares.sum() > abs(reached - promise.target) / 2:
+            why = f"{percent(shares.sum())} of attempts are refused ({', '.join(shares.index)}), whatever the fleet"
+        else:
+            why = "the service itself takes too long"
+        return f"even if nobody had to wait for a GPU, a run would reach {missed}: {why}"
+
+    def never(self, scale: float) -> str:
+        """Why no fleet was found, although one without limits would do."""
+        most = " and ".join(f"{amount(gpus)} GPUs in pool '{p}'" for p, gpus in self.fleets.largest(scale).items())
+        return f"not even {most} keep it, although a fleet without limits would: look at outages and other pools"
+
+    def reduced(
+        self,
+        start: Mapping[str, int],
+        scale: float,
+        stage: str,
+        seeds: Sequence[int],
+        passes: Callable[[Look], bool],
+        *,
+        within: bool = False,
+    ) -> dict[str, int] | None:
+        """Each pool in turn made as small as it can be; None where not even the largest fleet passes.
+
+        within: look no further than a quarter above the start.
+        """
+        f = self.fleets
+        places = {p: f.places(p, gpus, scale) for p, gpus in start.items()}
+
+        def holds(changed: Mapping[str, int]) -> bool:
+            fleet = {p: place * f.step(p, scale) for p, place in changed.items()}
+            return passes(self.at(fleet, scale, stage, seeds))
+
+        if len(places) > 1:  # all of them larger, until they are enough together
+            grown = smallest(lambda k: holds(wider(places, k)), 0, 0, 8 if within else 80)
+            if grown is None:
+                return None
+            places = wider(places, grown)
+        for p, place in places.items():
+            high = min(f.most(p, scale), place + 4 + place // 4) if within else f.most(p, scale)
+            low = f.places(p, self.least.get(p, 0), scale)
+            best = smallest(partial(lambda others, p, k: holds({**others, p: k}), places, p), place, low, high)
+            if best is None:
+                return None
+            places = {**places, p: best}
+        return {p: place * f.step(p, scale) for p, place in places.items()}
+
+    def checked(self, found: dict[str, int], scale: float) -> dict[str, int]:
+        """Look around the fleet: where some larger one breaks the promise, go beyond it."""
+        for times in GRID:
+            fleet = self.rounded({p: times * n for p, n in found.items()}, scale)
+            passes = self.at(fleet, scale, SEARCH, self.first).passes
+            if fleet != found and passes != (times > 1):
+                self.monotone = False
+                if times > 1:
+                    self.least = {p: n + self.fleets.step(p, scale) for p, n in fleet.items()}
+        if not self.least:
+            return found
+        return self.reduced(self.least, scale, SEARCH, self.first, passing) or found
+
+    def at(self, fleet: Mapping[str, int], scale: float, stage: str, seeds: Sequence[int]) -> Look:
+        return self.looks.look(self.fleets.applied(fleet, scale), seeds, stage=stage)
+
+    def rounded(self, fleet: Mapping[str, float], scale: float) -> dict[str, int]:
+        """A fleet in whole steps of this scale."""
+        return {p: self.fleets.places(p, n, scale) * self.fleets.step(p, scale) for p, n in fleet.items()}
+
+    def carried(self, fleet: dict[str, int], scale: float) -> float:
+        """The largest multiple of the demand that the fleet carries, in the slice."""
+        sliced = self.fleets.applied(self.rounded(fleet, scale), scale)
+        return largest(sliced, self.looks, self.first[:HEADROOM_SEEDS], stage="headroom")
+
+    def result(self, found: dict[str, int] | None = None, *, reason: str = "", carries: float = math.nan) -> Size:
+        """What is known, with the runs at the answer and at its neighbours where there is one."""
+        rule, full, f, gpus = self.looks.rule, self.scenario.scale, self.fleets, found or {}
+        answer = self.at(gpus, full, VERIFY, self.fresh) if gpus else None
+        steps = {p: f.step(p, full) for p in f.pools}
+        fewer = {p: {**gpus, p: gpus[p] - steps[p]} for p in gpus if gpus[p] > max(steps[p], self.least.get(p, 0))}
+        runs = self.looks.seen(answer) if answer else []
+        table = self.looks.table()
+        return Size(
+            promise=rule.promise.text,
+            target=rule.promise.target,
+            playbook=rule.playbook,
+            runs=rule.runs,
+            confidence=rule.confidence,
+            scale=full,
+            offered=f.offered,
+            steps=steps,
+            table=table,
+            gpus=gpus,
+            answer=answer,
+            neighbours={p: self.at(fleet, full, VERIFY, self.fresh) for p, fleet in fewer.items()},
+            reason=reason,
+            monotone=self.monotone,
+            carries=carries,
+            knee=knee(table[table["stage"] == SEARCH]) if gpus else math.nan,
+            measure=mean(run.measure for run in runs),
+            dollars=mean(run.dollars for run in runs),
+            kwh=mean(run.kwh for run in runs),
+        )
+
+
+def passing(look: Look) -> bool:
+    return look.passes
+
+
+def wider(places: Mapping[str, int], steps: int) -> dict[str, int]:
+    """Each pool larger by an eighth of itself, or by one, as often as this."""
+    return {p: math.ceil(place * (1 + steps / 8)) + steps for p, place in places.items()}
+
+
+def mean(values: Iterable[float]) -> float:
+    found = list(values)
+    return float(np.mean(found)) if found else math.nan
+
+
+def knee(curve: pd.DataFrame) -> float:
+    """The fleet of the curve that lies farthest above the straight line between its ends (Satopaa et al. 2011)."""
+    curve = curve[curve["scale"] == curve["scale"].min()].drop_duplicates("gpus").sort_values("gpus")
+    x, y = curve["gpus"].to_numpy(float), curve["measure"].to_numpy(float)
+    if len(x) < 3 or not y[-1] > y[0]:
+        return math.nan
+    above = (y - y[0]) / (y[-1] - y[0]) - (x - x[0]) / (x[-1] - x[0])
+    return float(x[int(np.argmax(above))])

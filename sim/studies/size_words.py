@@ -1,0 +1,129 @@
+"""The answers of `size` and of the largest multiple in plain sentences, and what each playbook saves."""
+
+import math
+
+import pandas as pd
+
+from sim.studies.demand_multiple import Multiple
+from sim.studies.search import Look, clean_runs
+from sim.studies.size import Size
+from sim.wording import amount, percent
+
+
+def sentences(found: Size) -> list[str]:
+    """The answer for somebody who orders GPUs, the verdict first."""
+    keeps = f"'{found.promise}' under playbook '{found.playbook}'"
+    if found.verdict == "interrupted":
+        return [f"INTERRUPTED: no answer yet for {keeps}; the table has what was looked at by then."]
+    if found.verdict == "impossible":
+        return [f"NO FLEET keeps {keeps}: {found.reason}."]
+    assert found.answer is not None
+    fleet = " and ".join(f"{gpus:,} GPUs in pool '{pool}'" for pool, gpus in found.gpus.items())
+    kept = f"{keeps} in at least {percent(found.runs)} of runs"
+    if found.verdict == "meets":
+        lines = [f"{fleet[0].upper()}{fleet[1:]} keep {kept}, and a step fewer does not."]
+    else:
+        lines = [f"UNDECIDED: {fleet} keep {keeps} in {look_words(found.answer)}."]
+    if not found.neighbours:
+        lines[0] = f"{fleet[0].upper()}{fleet[1:]}, the smallest fleet that can be asked for, keep {kept}."
+    lines.append(f"With {fleet}: {look_words(found.answer)} keep it{reached(found)}.")
+    for pool, look in found.neighbours.items():
+        gpus, step = found.gpus[pool], found.steps[pool]
+        less = f"With {step:,} fewer in pool '{pool}', {gpus - step:,}"
+        lines.append(f"{less}: {look_words(look)} keep it; it {verdict_words(look)}.")
+    lines += [*evidence(found.answer, found.confidence), *context(found)]
+    return lines
+
+
+def look_words(look: Look) -> str:
+    """How many runs keep the promise, with the interval."""
+    low, high = look.interval
+    return f"{look.kept} of {len(look.margins)} fresh runs ({percent(low)} to {percent(high)} of all runs)"
+
+
+def verdict_words(look: Look) -> str:
+    return {"meets": "meets the promise", "misses": "misses the promise"}.get(look.verdict, "is undecided")
+
+
+def reached(found: Size) -> str:
+    """What is reached on average, where the promise is about one share."""
+    return f", which reach {percent(found.measure)} on average" if found.target else ""
+
+
+def in_slice(found: Size) -> str:
+    """That a figure is of the search's slice, where that is smaller than the scenario's."""
+    least = float(found.table["scale"].min())
+    return "" if least == found.scale else f", in a slice of 1/{1 / least:g}"
+
+
+def evidence(look: Look, confidence: float) -> list[str]:
+    """What the verdict rests on."""
+    need = clean_runs(look.runs, confidence)
+    if look.stuck:
+        return [
+            f"Some runs stay down while others recover, so runs are only counted: to show that {percent(look.runs)} "
+            f"keep the promise with {percent(confidence)} confidence takes {need} without a failure (--seeds {need})."
+        ]
+    return [
+        f"Confidence {percent(confidence)}, from the margins of {len(look.margins)} runs with seeds that the search "
+        f"had not seen, taken as normal; by the count of runs alone it would take {need} without a failure."
+    ]
+
+
+def context(found: Size) -> list[str]:
+    """The load, where the curve bends, how much more demand fits, and the cost of the run."""
+    load = " and ".join(f"{amount(gpus)} GPUs of pool '{pool}'" for pool, gpus in found.offered.items())
+    lines = [f"In the busiest window first requests would keep {load} busy if nobody waited."]
+    if not math.isnan(found.knee):
+        lines.append(f"The curve bends at {amount(found.knee)} GPUs: from there on each GPU adds less than on average.")
+    if found.carries > 0:
+        lines.append(f"This fleet holds up to {found.carries:.2f} times the demand{in_slice(found)}.")
+    lines.append(f"The run costs ${amount(found.dollars)} and {amount(found.kwh / 1000)} MWh.")
+    if not found.monotone:
+        lines.append(
+            "NOT MONOTONE: some larger fleet breaks the promise, or some smaller one keeps it (see the table). The "
+            "answer is the smallest from which on every larger fleet looked at keeps it."
+        )
+    if found.scale < 1:
+        unit = 1 / found.scale
+        lines.append(
+            f"A slice of 1/{unit:g} was simulated: one of its GPUs stands for {unit:g}, and small pools wait more."
+        )
+    return lines
+
+
+def multiple_sentences(found: Multiple) -> list[str]:
+    """The largest multiple of the demand, in words."""
+    keeps = f"'{found.promise}' under playbook '{found.playbook}'"
+    if found.interrupted:
+        return [f"INTERRUPTED: no answer yet for {keeps}; the table has what was looked at by then."]
+    if found.answer is None:
+        return [f"NOT EVEN a hundredth of the demand is carried with {keeps} kept."]
+    lines = [
+        f"HOLDS UP TO {found.holds:.2f} times the demand, with {keeps} kept in at least {percent(found.runs)} of runs."
+    ]
+    lines.append(f"At {found.holds:.2f} times: {look_words(found.answer)} keep it; it {verdict_words(found.answer)}.")
+    if found.beyond is None:
+        lines.append("More than that is more than a run can hold.")
+    else:
+        lines.append(f"At {found.holds + 0.01:.2f} times: {look_words(found.beyond)} keep it.")
+    return [*lines, *evidence(found.answer, found.confidence)]
+
+
+def savings(found: list[Size]) -> pd.DataFrame:
+    """GPUs, dollars and energy that each playbook saves against the first: one row per playbook, nan where no fleet."""
+    first = found[0]
+    rows = [
+        {
+            "playbook": one.playbook,
+            "verdict": one.verdict,
+            "gpus": one.total if one.gpus else math.nan,
+            "saved": first.total - one.total if one.gpus and first.gpus else math.nan,
+            "carries": one.carries,
+            "dollars": one.dollars,
+            "kwh": one.kwh,
+            "reason": one.reason,
+        }
+        for one in found
+    ]
+    return pd.DataFrame(rows)

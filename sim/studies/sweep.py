@@ -1,0 +1,219 @@
+"""A sweep: the same figures at many settings of a scenario, on a grid or at points that fill the space."""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import product
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from scipy.stats import qmc
+
+from sim import units
+from sim.engine.simulate import chosen
+from sim.errors import BadInput
+from sim.scenario.load import plain_value
+from sim.scenario.scenario import Scenario
+from sim.studies.demand_multiple import with_demand
+from sim.studies.executors import Executor, Local
+from sim.studies.promise import Promise, read_promise
+from sim.studies.record import Record
+from sim.studies.runs import Report, Runs
+from sim.studies.store import Cell, Store, opened
+
+Design = Literal["grid", "latin", "sobol"]
+DEMAND = "demand.times"  # beside the keys of the scenario: a multiple of all of its demand
+MOST_POINTS = 100_000
+EXPECTED = "values like 1,2,5 or '30 s,1 min', or a range like 20%..90%:8, 1..100:5:log (a grid needs how many)"
+
+
+@dataclass(frozen=True)
+class Axis:
+    """One key that is varied: over some values, or between two bounds. Numbers are in `unit` where there is one."""
+
+    key: str
+    values: tuple[Any, ...] = ()  # of a grid
+    low: float = math.nan
+    high: float = math.nan
+    unit: str = ""
+    log: bool = False
+    whole: bool = False  # only whole numbers fit the key
+
+    def at(self, share: float) -> Any:
+        """The value that lies so far between the bounds."""
+        if math.isnan(self.low):
+            return self.values[min(int(share * len(self.values)), len(self.values) - 1)]
+        where = self.low * (self.high / self.low) ** share if self.log else self.low + share * (self.high - self.low)
+        return self.written(where)
+
+    def written(self, number: float) -> Any:
+        """A number as the scenario has it, with its unit."""
+        number = float(round(number)) if self.whole else float(f"{number:.12g}")
+        plain = int(number) if number.is_integer() else number
+        return f"{plain!r}{self.unit}" if self.unit else plain
+
+
+def read_axis(key: str, text: str) -> Axis:
+    """A key and what it goes over: 'a,b,c', 'low..high', 'low..high:n' or 'low..high:n:log'. Raises BadInput."""
+    ends, *how = str(text).split(":") if ".." in str(text) else [str(text)]
+    if ".." not in ends:
+        values = tuple(plain_value(one.strip(), key) for one in str(text).split(",") if one.strip())
+        if not values:
+            raise BadInput("a key needs values", key=key, value=text, expected=EXPECTED)
+        return Axis(key, tuple(dict.fromkeys(values)))
+    log = bool(how) and how[-1].strip() == "log"
+    counts = how[:-1] if log else how
+    try:
+        low, high, unit = bounds(*ends.split("..", 1))
+        many = units.whole(counts[0].strip()) if counts else 0
+        if not low < high or (log and low <= 0) or len(counts) > 1 or (counts and not 2 <= many <= MOST_POINTS):
+            raise ValueError
+    except ValueError:
+        raise BadInput("this is not a range", key=key, value=text, expected=EXPECTED) from None
+    axis = Axis(key, (), low, high, unit, log)
+    if not many:
+        return axis
+    shares = np.linspace(0.0, 1.0, many).tolist()
+    return Axis(key, tuple(axis.at(share) for share in shares), low, high, unit, log)
+
+
+def bounds(low: str, high: str) -> tuple[float, float, str]:
+    """Both ends of a range as numbers, and the unit that they are in. Raises ValueError."""
+    low, high = low.strip(), high.strip()
+    if high.endswith("%"):
+        ends = [units.number(end.rstrip("% "), "a number") for end in (low, high)]
+        return ends[0], ends[1], " %"
+    for read, unit in ((units.count, ""), (units.seconds, " s"), (units.per_second, " per s")):
+        try:
+            return read(low), read(high), unit
+        except ValueError:
+            continue
+    return units.number(low, "a number"), units.number(high, "a number"), ""  # below 0
+
+
+def points_of(scenario: Scenario, axes: Sequence[Axis], design: Design, points: int) -> list[dict[str, Any]]:
+    """The settings at each point of a design, by key. Raises BadInput.
+
+    latin: a Latin hypercube, in which each of `points` equal parts of every range has one point; sobol: the first
+    `points` of a scrambled Sobol sequence, best a power of two. Both with a seed of their own, the same every time.
+    """
+    if not axes or len({axis.key for axis in axes}) < len(axes):
+        raise BadInput(
+            "a sweep varies some keys, each once", key="vary", expected="like pools.fleet.gpus=8000..12000:5"
+        )
+    if design == "grid":
+        for axis in axes:
+            if not axis.values:
+                raise BadInput("a grid needs to know how many values", key=axis.key, expected=EXPECTED)
+        if math.prod(len(axis.values) for axis in axes) > MOST_POINTS:
+            raise BadInput("this grid has too many points", key="vary", expected=f"at most {MOST_POINTS:,}")
+        fitted = [fitting(scenario, axis) for axis in axes]
+        return [
+            dict(zip([a.key for a in axes], values, strict=True)) for values in product(*(a.values for a in fitted))
+        ]
+    if not 2 <= points <= MOST_POINTS:
+        raise BadInput("this many points cannot be used", key="points", value=points, expected=f"2 to {MOST_POINTS:,}")
+    fitted = [fitting(scenario, axis) for axis in axes]
+    return [
+        {a.key: a.at(share) for a, share in zip(fitted, row, strict=True)} for row in cube(design, len(axes), points)
+    ]
+
+
+def cube(design: Design, dimensions: int, points: int) -> list[list[float]]:
+    """Points that fill the unit cube."""
+    if design == "latin":
+        return list(qmc.LatinHypercube(dimensions, rng=1).random(points).tolist())
+    exponent = math.ceil(math.log2(points))
+    sequence: NDArray[np.float64] = qmc.Sobol(dimensions, rng=1).random_base2(exponent)
+    return list(sequence[:points].tolist())
+
+
+def fitting(scenario: Scenario, axis: Axis) -> Axis:
+    """The axis in whole numbers where its key takes no others. Raises BadInput for a key that takes neither."""
+    if math.isnan(axis.low) or axis.unit:
+        return axis
+    odd = axis.low + (axis.high - axis.low) / math.pi
+    try:
+        changed(scenario, {axis.key: odd})
+    except BadInput as wrong:
+        if "whole" not in wrong.expected:
+            raise
+        shares = np.linspace(0.0, 1.0, max(len(axis.values), 1)).tolist()
+        rounded = Axis(axis.key, (), axis.low, axis.high, "", axis.log, whole=True)
+        values = tuple(dict.fromkeys(rounded.at(share) for share in shares)) if axis.values else ()
+        return Axis(axis.key, values, axis.low, axis.high, "", axis.log, whole=True)
+    return axis
+
+
+def changed(scenario: Scenario, settings: Mapping[str, Any]) -> Scenario:
+    """The scenario with these settings; DEMAND multiplies its demand. Raises BadInput."""
+    keys = {key: value for key, value in settings.items() if key != DEMAND}
+    made = scenario.with_(**keys) if keys else scenario
+    if DEMAND not in settings:
+        return made
+    try:
+        return with_demand(made, units.plain(settings[DEMAND]))
+    except ValueError as wrong:
+        expected = str(wrong).removeprefix("expected ")
+        raise BadInput("this is no multiple", key=DEMAND, value=settings[DEMAND], expected=expected) from None
+
+
+def sweep(
+    scenario: Scenario,
+    vary: Mapping[str, str | Sequence[Any]],
+    playbooks: Sequence[str] | None = None,
+    *,
+    design: Design = "grid",
+    points: int = 32,
+    seeds: int = 1,
+    promise: str | None = None,
+    store: Store | Path | str | bool | None = None,
+    executor: Executor | None = None,
+    processes: int | None = None,
+    progress: Report | None = None,
+) -> pd.DataFrame:
+    """The figures at many settings: one row per point, playbook and seed, with the same people at every point.
+
+    vary: dotted keys, each with its values (a list, or as read_axis has them), or a range 'low..high'; 'demand.times'
+    multiplies all demand. playbooks: the first where None. promise: also whether and by how much each run keeps it
+    (columns kept, margin). Columns: point, the keys, playbook, seed, and the figures of sim.studies.compare. An
+    interrupt gives the rows that are done (attrs: planned, how many there would be). Raises BadInput, before any run,
+    for a point that cannot be simulated.
+    """
+    names = list(dict.fromkeys(playbooks)) if playbooks else [next(iter(scenario.playbooks))]
+    for name in names:
+        chosen(scenario, name)
+    if type(seeds) is not int or not 1 <= seeds <= 10_000:
+        raise BadInput("a sweep takes one seed or more", key="seeds", value=seeds, expected="1 to 10000")
+    if design not in ("grid", "latin", "sobol"):
+        raise BadInput("there is no such design", key="design", value=design, expected="grid, latin or sobol")
+    kept = None if promise is None else read_promise(promise, scenario)
+    axes = [read_axis(k, v) if isinstance(v, str) else Axis(k, tuple(v)) for k, v in vary.items()]
+    settings = points_of(scenario, axes, design, points)
+    places = [(number, changed(scenario, at)) for number, at in enumerate(settings)]
+    cells = [
+        (number, Cell(there, name, seed)) for number, there in places for name in names for seed in range(1, seeds + 1)
+    ]
+    own, rows = Local(processes), {}
+    study = Runs(executor or own, opened(store), progress)
+    try:
+        with own:
+            for place, row in study.each([cell for _, cell in cells], lambda record: row_of(record, kept)):
+                number, cell = cells[place]
+                rows[place] = {"point": number, **settings[number], "playbook": cell.playbook, "seed": cell.seed, **row}
+    except KeyboardInterrupt:
+        pass
+    table = pd.DataFrame([rows[place] for place in sorted(rows)])
+    table.attrs["planned"] = len(cells)
+    return table
+
+
+def row_of(record: Record, promise: Promise | None) -> dict[str, Any]:
+    """The figures of one run, and how it keeps a promise."""
+    if promise is None:
+        return record.figures
+    margin = promise.margin(record)
+    return {**record.figures, "kept": margin >= 0, "margin": margin}

@@ -1,0 +1,152 @@
+"""A sweep has one row per point, playbook and seed, with the figures of that run, on designs that fill their space."""
+
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+from typer.testing import CliRunner
+
+from sim import BadInput, simulate, sweep, verdict
+from sim.cli.main import app
+from sim.studies.sweep import cube, points_of, read_axis
+from tests.random_scenarios import plain
+
+HERE = {"store": False, "processes": 1}
+CALLS = CliRunner()
+
+
+def points(vary, design="grid", count=8):
+    return points_of(plain(), [read_axis(key, text) for key, text in vary.items()], design, count)
+
+
+@pytest.mark.parametrize(
+    ("text", "values"),
+    [
+        ("1,2,5", (1, 2, 5)),
+        ("1..5:3", (1, 3, 5)),
+        ("1..100:3:log", (1, 10, 100)),
+        ("10%..50%:3", ("10 %", "30 %", "50 %")),
+        ("30 s..2 min:4", ("30 s", "60 s", "90 s", "120 s")),
+        ("1k..2k:3", (1000, 1500, 2000)),
+        ("30 s, 1 min", ("30 s", "1 min")),
+        ("0.1..0.3:3", (0.1, 0.2, 0.3)),
+    ],
+)
+def test_values_are_read_as_they_are_written(text, values):
+    assert read_axis("key", text).values == values
+
+
+@pytest.mark.parametrize("text", ["", ",", "5..1:3", "1..2:1", "0..1:3:log", "a..b:3", "1..nan:3", "1..2:x"])
+def test_what_is_no_range_is_refused(text):
+    with pytest.raises(BadInput, match="expected:"):
+        read_axis("key", text)
+
+
+def test_a_grid_has_every_combination():
+    found = points({"pools.gpus.gpus": "1..3:3", "demand.times": "1,2"})
+    assert [tuple(at.values()) for at in found] == [(g, t) for g in (1, 2, 3) for t in (1, 2)]
+
+
+@pytest.mark.parametrize("design", ["latin", "sobol"])
+def test_points_fill_the_space_and_are_the_same_every_time(design):
+    """Of 16 points each sixteenth of every side has one: by definition of a Latin hypercube, and of Sobol's nets."""
+    found = np.array(cube(design, 3, 16))
+    assert found.tolist() == cube(design, 3, 16)
+    assert (np.sort(np.floor(found * 16), axis=0) == np.arange(16)[:, None]).all()
+
+
+def test_a_key_that_takes_whole_numbers_gets_them_and_others_do_not():
+    found = points({"pools.gpus.gpus": "1..9", "serving.gpu_speed_cv": "0..1"}, "latin")
+    assert all(isinstance(at["pools.gpus.gpus"], int) for at in found)
+    assert all(0 < at["serving.gpu_speed_cv"] < 1 for at in found)
+
+
+def test_a_row_has_the_figures_of_its_run_and_its_promise():
+    table = sweep(plain(), {"pools.gpus.gpus": "1,2", "demand.times": [2, 5]}, seeds=2, promise="50 % in time", **HERE)
+    assert table[["pools.gpus.gpus", "demand.times", "seed"]].to_numpy().tolist() == [
+        [g, t, s] for g in (1, 2) for t in (2, 5) for s in (1, 2)
+    ]
+    row = table.iloc[3]
+    alone = verdict(simulate(plain(demand=[{"kind": "steady", "rate": "5 per min"}]), seed=2))
+    assert row["attainment"] == pytest.approx(alone.life.attainment)
+    assert row["margin"] == pytest.approx(alone.life.attainment - 0.5)
+    assert row["dollars"] == pytest.approx(alone.dollars)
+
+
+@pytest.mark.parametrize(
+    ("vary", "how"),
+    [
+        ({}, {}),
+        ({"pools.gpus.gpus": "1..9"}, {}),
+        ({"pools.gpus.gpus": "0,1"}, {}),
+        ({"no.such": "1,2"}, {}),
+        ({"demand.times": "a,b"}, {}),
+        ({"demand.times": "1,2"}, {"seeds": 0}),
+        ({"demand.times": "1..2"}, {"design": "random"}),
+        ({"demand.times": "1..2"}, {"design": "sobol", "points": 1}),
+        ({"demand.times": "1,2"}, {"playbooks": ["absent"]}),
+        ({"demand.times": "1,2"}, {"promise": "fast"}),
+    ],
+)
+def test_what_cannot_be_swept_is_refused_before_any_run(monkeypatch, vary, how):
+    monkeypatch.setattr("sim.studies.executors.made", lambda *_: pytest.fail("a run was made"))
+    with pytest.raises(BadInput):
+        sweep(plain(), vary, **HERE, **how)
+
+
+@pytest.fixture
+def small(tmp_path, monkeypatch):
+    monkeypatch.setenv("MELTPOINT_STORE", str(tmp_path / "store"))
+    scenario = {
+        **plain().document,
+        "horizon": "5 min",
+        "features": {"image": {"share": 1, "pool": "gpus", "slo": "60 s"}},
+    }
+    scenario["features"]["image"]["spec"] = {"model": "four-seconds"}
+    (tmp_path / "s.yaml").write_text(json.dumps(scenario))
+    return tmp_path
+
+
+def test_the_command_writes_a_table_and_a_figure_and_runs_nothing_twice(small):
+    given = ["sweep", str(small / "s.yaml"), "--vary", "pools.gpus.gpus=1,2", "--vary", "demand.times=1..3:2"]
+    for name in ("t.csv", "t.parquet"):
+        done = CALLS.invoke(app, [*given, "--out", str(small / name), "--figure", str(small / "f.png")])
+        assert done.exit_code == 0, done.output
+    pd.testing.assert_frame_equal(pd.read_csv(small / "t.csv"), pd.read_parquet(small / "t.parquet"), check_dtype=False)
+    assert (small / "f.png").read_bytes().startswith(b"\x89PNG")
+    listed = CALLS.invoke(app, ["store"])
+    assert "4 runs in" in listed.output
+    pruned = CALLS.invoke(app, ["store", "--prune", "--all"])
+    assert "Deleted 4 files" in pruned.output
+
+
+def test_the_command_sizes_and_saves_what_the_answer_rests_on(small):
+    given = ["size", str(small / "s.yaml"), "--promise", "90 % in time", "--seeds", "2", "--out", str(small / "o")]
+    done = CALLS.invoke(app, given)
+    assert done.exit_code == 0, done.output
+    said = " ".join(done.output.split())
+    assert "keep '90 % in time' under playbook 'none'" in said
+    assert {"stage", "gpus", "kept", "verdict"} <= set(pd.read_csv(small / "o/looks.csv"))
+    assert (small / "o/curve.png").read_bytes().startswith(b"\x89PNG")
+    many = CALLS.invoke(app, ["size", str(small / "s.yaml"), "--promise", "90 % in time", "--seeds", "2", "--demand"])
+    assert "HOLDS UP TO" in many.output
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        ["size", "steady", "--promise", "fast"],
+        ["size", "steady", "--runs", "lots"],
+        ["size", "steady", "--playbooks", "absent"],
+        ["sweep", "steady", "--vary", "pools.gpus.gpus"],
+        ["sweep", "steady", "--vary", "demand.times=1,2", "--metric", "fame", "--no-store"],
+        ["sweep", "steady", "--vary", "demand.times=1,2", "--out", "table.xlsx"],
+        ["store", "--older", "30 days"],
+        ["store", "--prune", "--older", "long"],
+        ["store", "--store", "no/such/folder"],
+    ],
+)
+def test_wrong_input_ends_in_a_message(given):
+    done = CALLS.invoke(app, given)
+    assert isinstance(done.exception, BadInput), done.output
