@@ -11,9 +11,9 @@ from tests.studies.overload.study import overload_study
 from tests.studies.theory.study import theory_study
 
 STUDIES = {
-    "theory": Offer(theory_study),
+    "theory": Offer(theory_study, file="may"),
     "overload": Offer(overload_study),
-    "live": Offer(live_study),
+    "live": Offer(live_study, told=("cases", "seeds", "quick")),
     "torch": Offer(torch_study, told=("device",)),
     "traces": Offer(fleet_study, file="must"),
 }
