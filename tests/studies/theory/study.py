@@ -191,7 +191,7 @@ def same_values(a: pd.Series, b: pd.Series) -> Any:
 def together(found: list[Found]) -> list[Row]:
     """Whether the cases are as far from the exact values as chance has it: one figure of each, uniform under its t.
 
-    A simulator that is a little off everywhere, or bounds that are too wide, show here though no row misses.
+    A simulator that is a little off everywhere, or cases that share their chance, show here though no row misses.
     """
     of_case: dict[str, Found] = {}
     for one in found:
@@ -200,10 +200,23 @@ def together(found: list[Found]) -> list[Row]:
     if len(of_case) < 10:
         return []
     places = [float(stats.t.cdf(one.z, one.runs - 1)) for one in of_case.values()]
+    number = len(places)
     distance, bound = stats.kstest(places, "uniform").statistic, stats.kstwo.ppf(1 - SIGNIFICANT, len(places))
-    figure = "distance of their places from uniform (Kolmogorov and Smirnov)"
+    spread = math.sqrt(float(np.mean(stats.norm.ppf(places) ** 2)))
+    narrow, wide = np.sqrt(stats.chi2.ppf([SIGNIFICANT / 2, 1 - SIGNIFICANT / 2], number) / number)
+    note = f"by z, {number} cases, level {SIGNIFICANT:.0%}"
     return [
-        Row(ALL_CASES, figure, "", 0.0, float(distance), 0.0, float(bound), f"by z, {len(places)} cases, level 1 %")
+        Row(
+            ALL_CASES,
+            "distance from uniform (Kolmogorov and Smirnov)",
+            "",
+            0.0,
+            float(distance),
+            0.0,
+            float(bound),
+            note,
+        ),
+        Row(ALL_CASES, "spread of their normal scores", "", 1.0, spread, float(narrow), float(wide), note),
     ]
 
 

@@ -161,6 +161,12 @@ def dynamic_batching(p: Params, metrics: Mapping[str, float], engine: str) -> Sy
     return steady_state(p, metrics, engine, 100.0, sizes=batch_seconds(p), noise=CONSTANT, longer=2)
 
 
+def lingering(p: Params, metrics: Mapping[str, float], engine: str) -> System:
+    """A GPU that is nearly always idle: a batch holds the first to come and all who follow within the linger."""
+    how = {"linger": p["linger"], "sizes": [1e-4] * p["b"], "noise": CONSTANT}
+    return replace(steady_state(p, metrics, engine, 10 * p["linger"], **how), discipline=None)
+
+
 def retrial(p: Params, metrics: Mapping[str, float], engine: str) -> System:
     seconds = 1 / p.get("mu", 1.0)
     backoff = {"kind": "exponential", "mean": f"{1 / p['theta']} s"}
