@@ -4,6 +4,7 @@ Their results are in docs/results. They use the package as any user would, and a
 """
 
 from sim.validation.study import Offer
+from tests.studies.batcher.study import batcher_study
 from tests.studies.fleet.study import fleet_study
 from tests.studies.live.study import live_study
 from tests.studies.live.torch_study import torch_study
@@ -16,6 +17,7 @@ STUDIES = {
     "sight": Offer(sight_study),
     "overload": Offer(overload_study),
     "live": Offer(live_study, told=("cases", "seeds", "quick")),
+    "batcher": Offer(batcher_study),
     "torch": Offer(torch_study, told=("device",)),
     "traces": Offer(fleet_study, file="must"),
 }
