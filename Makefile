@@ -48,9 +48,9 @@ bench: $(PEERS)/.installed
 	$(PEERS)/bin/python benchmarks/growth.py
 	$(PEERS)/bin/python benchmarks/week.py
 
-## make validate  proofs: STUDY=theory, overload, live, torch or traces FILE=FOLDER; the first three if not given
+## make validate  proofs: STUDY=theory (TABLE=mine.csv), overload, live, torch or traces FILE=FOLDER; the first three if none
 validate: $(VENV)/.installed-test
-	$(BIN)/python -m tests.studies $(or $(STUDY),all) $(FILE) $(if $(OUT),--out $(OUT))
+	$(BIN)/python -m tests.studies $(or $(STUDY),all) $(or $(TABLE),$(FILE)) $(if $(OUT),--out $(OUT))
 
 ## make mutants  small faults, one at a time: does a test notice each? WORDS="CoDel quota" for some
 mutants: $(VENV)/.installed-test

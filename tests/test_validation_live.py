@@ -15,12 +15,12 @@ from tests.studies.live import study as live
 from tests.studies.live.cases import PLAYBOOKS, overload_figures, queue
 from tests.studies.live.clock import RealClock
 from tests.studies.live.run import LiveRun, Vitals, run_together
-from tests.studies.live.study import Pair, cases, compared, means, notes, ranking, simulated
+from tests.studies.live.study import Pair, all_cases, compared, means, notes, ranking, simulated
 from tests.studies.live.torch_study import Replayed
 from tests.test_live import JumpingLoop, TimerDevice
 
 WELL = Vitals(gap=0.001, lateness=0.001, drift=0.0, pressure=0.01)
-CASES = {case.name: case for case in cases()}
+CASES = {case.name: case for case in all_cases()}
 OVERLOADED = [case for case in CASES.values() if case.figures is overload_figures]
 
 

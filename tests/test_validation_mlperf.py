@@ -9,7 +9,15 @@ from typer.testing import CliRunner
 from sim.cli.main import app
 from sim.errors import BadInput
 from sim.validation.loadgen import gaps_ns, loadgen_generator, words_of_32_bits
-from sim.validation.mlperf import SHIPPED, arrivals_of, mlperf_study, read_runs, replay_run, reported_latencies
+from sim.validation.mlperf import (
+    SHIPPED,
+    arrivals_of,
+    mlperf_study,
+    read_runs,
+    replay_run,
+    reported_latencies,
+    rows_of_run,
+)
 from tests.results import assert_unmoved, committed
 
 RUNS = read_runs(SHIPPED).runs
@@ -46,7 +54,7 @@ def test_a_least_number_of_queries_makes_the_schedule_longer():
 def test_every_figure_agrees_and_nothing_was_fitted_to_the_first_run():
     made = mlperf_study()
     assert made.misses == []
-    assert made.held == 3 * (3 + 8)
+    assert made.held == 3 * (3 + 8) + 3  # and the ranges of the run to which nothing is fitted
     assert assert_unmoved("mlperf", made.rows) == len(committed("mlperf")[1])
     assert (RUNS[0].fitted_service_s, RUNS[0].within) == (None, 0.07)
     assert [run.within for run in RUNS[1:]] == [0.035, 0.035]
@@ -102,5 +110,21 @@ def test_the_command_takes_a_file_of_ones_own_and_shows_its_misses(tmp_path):
         document["runs"][0]["offline_samples_per_s"] = 12.5
 
     told = CliRunner().invoke(app, ["validate", "mlperf", str(changed(tmp_path, slower))])
-    assert told.exit_code == 0
-    assert "3 of 11 figures agree" in told.output
+    assert told.exit_code == 1
+    assert "3 of 14 figures agree, 11 miss" in told.output
+
+
+def test_a_rate_below_ten_a_second_is_compared_as_the_load_generator_prints_it(tmp_path):
+    """With six significant digits, of which four decimals keep fewer; and what the seed fixes need not be given."""
+
+    def as_printed(document):
+        run = document["runs"][0]
+        del run["published"]["queries"], run["published"]["duration_ns"]
+
+    run = read_runs(changed(tmp_path, as_printed)).runs[0]
+    arrivals, _ = arrivals_of(run)
+    exact = (len(arrivals) - 1) / (arrivals[-1] / 1e9)
+    found = {row.figure: row for row in rows_of_run(run)}
+    assert "queries" not in found
+    assert "length of the schedule" not in found
+    assert found["scheduled rate"].predicted == float(f"{exact:.6g}")

@@ -1,7 +1,7 @@
 """A study: predictions of the simulator beside known figures, and whether they agree, row by row."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -44,6 +44,7 @@ class Study:
     source: str  # where the actual figures come from
     rows: list[Row]
     notes: list[str] = field(default_factory=list)
+    known: Mapping[tuple[str, str], str] = field(default_factory=dict)  # misses whose reason is known: case, figure
 
     @property
     def table(self) -> pd.DataFrame:
@@ -60,10 +61,18 @@ class Study:
         return [row for row in self.rows if row.fits == MISSES]
 
     @property
+    def unexpected(self) -> list[Row]:
+        """Misses for which no reason is known: the study fails."""
+        return [row for row in self.misses if (row.case, row.figure) not in self.known]
+
+    @property
     def sentence(self) -> str:
         """The outcome in one sentence."""
+        known = len(self.misses) - len(self.unexpected)
         return (
             f"{self.title}: {self.held - len(self.misses)} of {self.held} figures agree"
+            f"{f', {known} miss for reasons that are known' if known else ''}"
+            f"{f', {len(self.unexpected)} miss' if self.unexpected else ''}"
             f"{f', {len(self.rows) - self.held} more are shown without a bound' if len(self.rows) > self.held else ''}."
         )
 

@@ -4,16 +4,20 @@ Their results are in docs/results. They use the package as any user would, and a
 """
 
 from sim.validation.study import Offer
+from tests.studies.batcher.study import batcher_study
 from tests.studies.fleet.study import fleet_study
 from tests.studies.live.study import live_study
 from tests.studies.live.torch_study import torch_study
 from tests.studies.overload.study import overload_study
+from tests.studies.theory.sight import sight_study
 from tests.studies.theory.study import theory_study
 
 STUDIES = {
-    "theory": Offer(theory_study),
+    "theory": Offer(theory_study, file="may"),
+    "sight": Offer(sight_study),
     "overload": Offer(overload_study),
-    "live": Offer(live_study),
+    "live": Offer(live_study, told=("cases", "seeds", "quick")),
+    "batcher": Offer(batcher_study),
     "torch": Offer(torch_study, told=("device",)),
     "traces": Offer(fleet_study, file="must"),
 }

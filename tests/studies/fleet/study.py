@@ -11,6 +11,7 @@ from tests.studies.fleet.cold_starts import rows_of_loads
 from tests.studies.fleet.files import Fleet, read_fleet, read_requests
 from tests.studies.fleet.habits import rows_of_habits
 from tests.studies.fleet.replay import dispatch_rows, utilisation_rows
+from tests.studies.known import TRACES
 
 MOST_R = 0.15  # between the inference and the load of one pod and minute, if the first does not hold the second
 
@@ -45,6 +46,7 @@ def fleet_study(progress: Progress | None = None, *, file: Path) -> Study:
             "People's defaults, and the shipped scenario's, were fitted to this very recording: that they agree says "
             "that the simulator reproduces its inputs, not that other people behave in the same way.",
         ],
+        known=TRACES,
     )
 
 

@@ -6,12 +6,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from scipy import stats
 
 from sim.engine.parallel import Progress
 from sim.engine.simulate import simulate
+from sim.errors import BadInput
 from sim.profile.profile import constant_profile
 from sim.results.run import Run
 from sim.validation.study import Row, Study
+from tests.studies.known import LIVE
 from tests.studies.live.cases import (
     PLAYBOOKS,
     Case,
@@ -29,6 +32,8 @@ TRIES = 3  # runs of a case and seed at most, until one passes the gate
 AT_ONCE = 7  # runs that share an event loop
 SEEDS = range(1, 6)
 BASE, EACH = 0.2, 0.1  # a batch of n images takes BASE + n EACH seconds
+QUICK = ("load 0.9", "a spike of 5 times", "1.5 times capacity, none", "1.5 times capacity, queue bound")
+LEVEL = 0.95  # of the intervals beyond which two playbooks differ
 FEW = 100  # losses of a reason in a run; fewer are shown without a bound
 GATE = Gate(shortest=BASE)
 
@@ -44,10 +49,16 @@ class Pair:
     faults: list[str]
 
 
-def live_study(progress: Progress | None = None) -> Study:
-    """Run every case live with every seed (seven minutes, more if runs are discarded), and simulate it."""
-    wanted = cases()
-    made = played([(case, seed) for case in wanted for seed in SEEDS], progress)
+def live_study(
+    progress: Progress | None = None, cases: Sequence[str] = (), seeds: int = len(SEEDS), quick: bool = False
+) -> Study:
+    """Run every case live with every seed (seven minutes, more if runs are discarded), and simulate it.
+
+    cases: names of those to run, all if none; quick: the load of 0.9, the spike and two playbooks, with two seeds.
+    """
+    wanted = chosen_cases(cases or (QUICK if quick else ()))
+    number = min(seeds, 2) if quick else seeds
+    made = played([(case, seed) for case in wanted for seed in range(1, number + 1)], progress)
     rows = compared(made) + ranking([pair for pair in made if pair.case.figures is overload_figures])
     return Study(
         name="live",
@@ -56,10 +67,20 @@ def live_study(progress: Progress | None = None) -> Study:
         source="an asyncio server on this machine, with the same gateway, queues, policies and people",
         rows=rows,
         notes=notes(made, GATE),
+        known=LIVE,
     )
 
 
-def cases() -> list[Case]:
+def chosen_cases(names: Sequence[str]) -> list[Case]:
+    """The cases of these names; all if none. Raises BadInput for a name that no case has."""
+    known = {case.name: case for case in all_cases()}
+    for name in names:
+        if name not in known:
+            raise BadInput("there is no such case", key="--cases", value=name, expected="; ".join(known))
+    return [known[name] for name in names or known]
+
+
+def all_cases() -> list[Case]:
     """Loads below capacity, a spike that ends, and an overload under each playbook."""
     profiles = {
         name: constant_profile(name, BASE * share, largest_batch=4, per_image=EACH * share)
@@ -136,24 +157,40 @@ def means(case: str, found: Sequence[tuple[Figures, Figures]], note: str = "") -
 
 
 def ranking(pairs: Sequence[Pair]) -> list[Row]:
-    """The place of each playbook by the share of wishes with an image in time: predicted and live; 1 is the best."""
+    """The place of each playbook by the share of wishes with an image in time: predicted and live; 1 is the best.
+
+    Playbooks whose live shares do not differ beyond noise (paired by seed) may change places.
+    """
     valid = [pair for pair in pairs if not pair.faults]
-    cases = list(dict.fromkeys(pair.case.name for pair in pairs))
-    if {pair.case.name for pair in valid} != set(cases):
+    names = list(dict.fromkeys(pair.case.name for pair in pairs))
+    if {pair.case.name for pair in valid} != set(names):
         return []  # a playbook was not played
-    live, here = (
-        {case: float(np.mean([share_in_time(run) for run in runs])) for case, runs in grouped.items()}
-        for grouped in (
-            {case: [pair.live.run for pair in valid if pair.case.name == case] for case in cases},
-            {case: [pair.simulated for pair in valid if pair.case.name == case] for case in cases},
-        )
-    )
+    live: dict[str, dict[int, float]] = {name: {} for name in names}
+    here: dict[str, dict[int, float]] = {name: {} for name in names}
+    for pair in valid:
+        live[pair.case.name][pair.seed] = share_in_time(pair.live.run)
+        here[pair.case.name][pair.seed] = share_in_time(pair.simulated)
+    mean = {name: float(np.mean(list(shares.values()))) for name, shares in here.items()}
+    seen = {name: float(np.mean(list(shares.values()))) for name, shares in live.items()}
     rows = []
-    for case in cases:
-        actual, predicted = (1 + sum(other > shares[case] for other in shares.values()) for shares in (live, here))
-        note = f"in time: {live[case]:.1%} live, {here[case]:.1%} simulated"
-        rows.append(Row(case, "place of the playbook", "", actual, predicted, actual, actual, note))
+    for name in names:
+        others = [differs(live[other], live[name]) for other in names if other != name]
+        low, high = 1 + others.count(1), len(names) - others.count(-1)
+        actual, predicted = (1 + sum(other > shares[name] for other in shares.values()) for shares in (seen, mean))
+        note = f"in time: {seen[name]:.1%} live, {mean[name]:.1%} simulated"
+        if (low, high) == (1, len(names)):
+            low = high = math.nan  # agrees whatever is predicted
+        rows.append(Row(name, "place of the playbook", "", actual, predicted, low, high, note))
     return rows
+
+
+def differs(a: dict[int, float], b: dict[int, float]) -> int:
+    """1 or -1 where a is above or below b beyond the noise of their common seeds, 0 where that is not established."""
+    gaps = np.array([a[seed] - b[seed] for seed in a.keys() & b.keys()])
+    if len(gaps) < 2:
+        return 0
+    off = float(stats.t.ppf(0.5 + LEVEL / 2, len(gaps) - 1) * gaps.std(ddof=1) / math.sqrt(len(gaps)))
+    return int(gaps.mean() > off) - int(gaps.mean() < -off)
 
 
 def notes(pairs: Sequence[Pair], gate: Gate) -> list[str]:
@@ -174,5 +211,6 @@ def notes(pairs: Sequence[Pair], gate: Gate) -> list[str]:
         f"of attempts were sent within {gate.lateness * gate.shortest * 1e3:.0f} ms of when they were due{pressure}"
         f"{drift}.",
         f"Of those that count, the worst stood still for {gap * 1e3:.1f} ms, sent {late * 1e3:.2f} ms late{had}.",
-        f"Runs discarded: {'; '.join(gone) or 'none'}.",
+        f"Runs discarded: {'; '.join(gone) or 'none'}."
+        + " Close what else the machine does, or run fewer at once with --cases, and try again." * bool(gone),
     ]

@@ -10,7 +10,8 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy import linalg, optimize, special, stats
+from scipy import linalg, optimize, sparse, special, stats
+from scipy.sparse.linalg import expm_multiply
 
 Floats = NDArray[np.float64]
 
@@ -240,3 +241,21 @@ def surge(before: float, during: float, lasting: float, capacity: float) -> Surg
         return Surge(0.0, 0.0, 0.0)
     drain = peak / (capacity - before) if before < capacity else math.inf
     return Surge(peak, drain, peak / capacity if capacity > 0 else math.inf)
+
+
+def present_by_period(rates: Sequence[float], each: float, seconds: float, gpus: int, patience: float) -> list[float]:
+    """Mean number waiting or in service at the end of each period of M_t/M/c+M, from empty (Kolmogorov's equations).
+
+    rates: of each period, per second; each: its length, seconds; patience: mean, seconds, inf where nobody leaves.
+    """
+    most = int(max(gpus, sum(rates) * each) + 12 * math.sqrt(sum(rates) * each)) + 20  # all who come, and more
+    n = np.arange(1, most + 1)
+    deaths = np.minimum(n, gpus) / seconds + np.maximum(n - gpus, 0) / patience
+    p, found = np.eye(most + 1)[0], []
+    for rate in rates:
+        births = np.full(most, rate)
+        out = np.concatenate([births, [0.0]]) + np.concatenate([[0.0], deaths])
+        flow = sparse.diags_array([births, -out, deaths], offsets=[-1, 0, 1], format="csr")
+        p = np.asarray(expm_multiply(flow * each, p))
+        found.append(float(p @ np.arange(most + 1)))
+    return found

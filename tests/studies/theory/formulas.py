@@ -10,9 +10,10 @@ from sim.model.controls import Controls, PoolTelemetry, Telemetry
 from sim.model.gateway import charge, fresh_limiter, quota_allows, rate_allows
 from sim.model.knobs import BACKOFF, BASE, BURST, CAP, FULL_JITTER, QUOTA, RATE, RETRY_KNOBS, SHED, UNLIMITED, WINDOW
 from sim.model.retry import pause_before_retry
-from sim.policies.adaptive_rules import Learnt, envoy
+from sim.policies.adaptive_rules import Learnt, envoy, vegas
 from sim.policies.clients import AdaptiveThrottle
 from sim.policies.scaling import desired
+from sim.policies.shedding import rejection
 from sim.results.retry_rules import Rules, stable_load
 from tests.studies.theory import closed_forms as theory
 
@@ -71,6 +72,23 @@ def gradient(p: Mapping[str, Any]) -> Found:
     return {"limit_fixed_point": learnt.limit}
 
 
+def admitted(p: Mapping[str, Any]) -> Found:
+    """Envoy's admission control in front of a service that serves C a second of R: where its share comes to rest."""
+    rate, capacity, share = float(p["R"]), float(p["C"]), 0.0
+    for _ in range(2000):
+        let_in = rate * (1 - share)
+        share += 0.1 * (rejection(1e6 * let_in, 1e6 * min(let_in, capacity), threshold=p["threshold"]) - share)
+    return {"refused": share}
+
+
+def in_queue(p: Mapping[str, Any]) -> Found:
+    """Vegas in front of a server whose latency is 1 s up to c requests, and grows in proportion beyond."""
+    learnt = Learnt(float(p["start"]), baseline=1.0)
+    for _ in range(200):
+        learnt = vegas(learnt, max(1.0, learnt.limit / p["c"]), learnt.limit, probe=math.inf)
+    return {"limit_fixed_point": learnt.limit}
+
+
 def backoff(p: Mapping[str, Any]) -> Found:
     """The mean of many pauses of the rule."""
     retries = np.zeros(len(RETRY_KNOBS))
@@ -93,6 +111,8 @@ FORMULAS: dict[str, tuple[Callable[[Mapping[str, Any]], Found], float]] = {
     "daily quota GCRA period/N": (first_day, 0.0),
     "SRE client adaptive throttling": (throttled, 1e-4),  # its formula adds 1 to the requests of the window
     "Envoy adaptive concurrency": (gradient, 0.0),
+    "Envoy admission control": (admitted, 1e-6),
+    "Vegas": (in_queue, 0.0),
     "metastability stable load bound": (lambda p: {"C_stable": stable_load(p["C"], p["retries"])}, 1e-9),
     "metastability queue-limit threshold": (
         lambda p: {"K_star": Rules("pool", p["C"], p["S"], 1.0, 3.0, p["timeout"], 0.0).bound},

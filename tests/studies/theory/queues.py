@@ -13,11 +13,13 @@ import pandas as pd
 from numpy.typing import ArrayLike
 
 from sim.engine.simulate import simulate
+from sim.errors import BadInput
 from sim.profile.profile import constant_profile, profile_of_sizes
 from sim.results.run import Run
 from sim.scenario.scenario import Scenario
 
 SEEDS = range(1, 17)
+TABLE = Path(__file__).parent / "truths.csv"  # columns: system, params (JSON), metric, value, formula_source
 
 
 def queue(
@@ -29,6 +31,7 @@ def queue(
     seconds: float = 1.0,
     noise: dict[str, Any] | None = None,
     batch: int = 1,
+    linger: float = 0.0,
     per_image: float = 0.0,
     waves: list[dict[str, Any]] | None = None,
     tiers: dict[str, float] | None = None,
@@ -55,7 +58,7 @@ def queue(
             name: {"share": part, "pool": "gpus", "slo": "1 h", "spec": {"model": name}}
             for name, (part, _) in kinds.items()
         },
-        "pools": {"gpus": {"gpus": gpus, "max_batch": len(sizes) or batch}},
+        "pools": {"gpus": {"gpus": gpus, "max_batch": len(sizes) or batch, "linger": in_seconds(linger)}},
         "demand": waves or [steady(rate)],
         "behaviour": {
             "requests": {"kind": "fixed", "requests": 1},
@@ -150,14 +153,28 @@ def waiting_at(run: Run, times: ArrayLike) -> np.ndarray:
 Truths = list[tuple[Mapping[str, Any], Mapping[str, float]]]
 
 
+COLUMNS = ("system", "params", "metric", "value")
+
+
 @cache
-def truths_by_system() -> dict[str, Truths]:
-    """The tables' values by system: for each parameters, and the metrics for these."""
+def truths_by_system(path: Path = TABLE) -> dict[str, Truths]:
+    """A table's values by system: for each parameters, and the metrics for these. Raises BadInput for another table."""
     table: dict[str, dict[str, dict[str, float]]] = {}
-    with (Path(__file__).parent / "truths.csv").open(encoding="utf-8", newline="") as file:
-        for row in csv.DictReader(file):
-            known = table.setdefault(row["system"], {}).setdefault(row["params"], {})
-            known[row["metric"]] = float(row["value"])
+    try:
+        with path.open(encoding="utf-8", newline="") as file:
+            rows = list(csv.DictReader(file))
+    except (OSError, UnicodeDecodeError) as wrong:
+        raise BadInput(f"the table cannot be read ({wrong})", file=path, expected="a CSV file") from None
+    for line, row in enumerate(rows, start=2):
+        if any(row.get(name) in (None, "") for name in COLUMNS):
+            raise BadInput(
+                "a value is missing", file=path, key=f"line {line}", expected=f"columns {', '.join(COLUMNS)}"
+            )
+        try:
+            json.loads(row["params"]), float(row["value"])
+        except ValueError as wrong:
+            raise BadInput(str(wrong), file=path, key=f"line {line}", expected="params in JSON, a number") from None
+        table.setdefault(row["system"], {}).setdefault(row["params"], {})[row["metric"]] = float(row["value"])
     return {
         system: [(json.loads(params), metrics) for params, metrics in found.items()] for system, found in table.items()
     }
