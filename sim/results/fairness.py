@@ -10,7 +10,7 @@ from sim.model.request import SERVED
 from sim.results.run import Run
 
 COLUMNS = ["people", "asked", "images", "images_per_person", "served_share", "gini", "jain"]
-WHY_NOT = "Fairness between people needs rows of people; this run recorded only a timeline (record: rows, or a sample)."
+WHY_NOT = "Fairness between people is not known: it needs a row for each person, which only 'record: rows' keeps."
 
 
 def fairness(run: Run) -> pd.DataFrame | None:
@@ -18,7 +18,7 @@ def fairness(run: Run) -> pd.DataFrame | None:
 
     Groups: all, each tier, newcomers, from before. A person counts who asked for something after the warm-up, or who
     came to sign up and was not let in: the latter got nothing. people, asked and images (requests that were served)
-    are of the slice, or of the sample of its users; images_per_person; served_share: the mean over people of served /
+    are of the slice; images_per_person; served_share: the mean over people of served /
     asked; gini and jain: of that ratio over people.
     """
     if run.users.empty:
