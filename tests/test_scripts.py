@@ -11,6 +11,7 @@ from sim.demand.scripts import Clients
 from sim.engine.simulate import simulate
 from sim.errors import BadInput
 from sim.policies.shedding import Shed
+from sim.results.metrics import outcomes, pool_timeline
 from sim.scenario.people import people_of
 from sim.scenario.scenario import Scenario
 from tests.random_scenarios import PLAIN, PROFILES, plain
@@ -229,3 +230,26 @@ def test_waves_clients_and_recordings_add_up():
     assert len(run.requests) == len(asks.instants) + int((people.source == 0).sum())
     alone = plain(demand=[demand[0]], pools={"gpus": {"gpus": 20}})
     assert people_of(alone, 1)[0].arrives.tolist() == people.arrives[people.source == 0].tolist()
+
+
+def test_a_spike_of_callers_with_endless_patience_is_a_closed_loop_of_exactly_that_many():
+    """4 callers on 2 GPUs of 2 s, for 3 h: 2 wait at any time, 1 a second is served, 2,700 requests of each caller."""
+    scenario = plain(
+        horizon="3 h",
+        record="timeline",
+        features={"image": {"share": 1, "pool": "gpus", "slo": "1 min", "spec": {"model": "two-seconds"}}},
+        pools={"gpus": {"gpus": 2, "max_batch": 1}},
+        demand=[{"kind": "spike", "people": 4, "lasting": "1 ms"}],
+        behaviour={
+            "requests": {"kind": "fixed", "requests": 1_000_000},
+            "think": {"kind": "constant", "value": "0 s"},
+            "patience": {"kind": "never"},
+            "churn": 0,
+            "returns": {"kind": "power law", "at_one_day": 0},
+        },
+    )
+    run = simulate(scenario)
+    assert outcomes(run)["served"].iloc[0] == pytest.approx(3 * 3600, abs=3)
+    pool = pool_timeline(run, "gpus")
+    assert np.allclose(pool["queued"], 2, atol=1e-3)
+    assert np.allclose(pool["utilisation"], 1, atol=1e-3)
