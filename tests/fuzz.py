@@ -24,7 +24,7 @@ from sim.profile.profile import load_profile
 from sim.scenario.load import load
 
 KINDS = ("scenario", "profile", "recording")
-ODD = [
+ODD: list[Any] = [
     *(None, True, False, 0, -1, 1, 0.5, 1e308, -1e308, float("nan"), float("inf"), 10**30, 2**63, 129, 257),
     *(
         "",

@@ -9,7 +9,7 @@ import math
 import numpy as np
 import pytest
 
-from sim.results.storms import attempts_per_ask
+from sim.results.retry_rules import attempts_per_ask
 from tests.studies.theory import closed_forms as theory
 from tests.studies.theory.formulas import granted
 from tests.studies.theory.measures import (

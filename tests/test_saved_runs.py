@@ -14,8 +14,8 @@ from sim.engine.simulate import simulate
 from sim.errors import BadInput
 from sim.report.origins import origins
 from sim.results.folder import TABLES, checksum, digest
+from sim.results.retry_rules import rule_sentences
 from sim.results.run import Run, load_run
-from sim.results.storms import rule_sentences
 from sim.results.verdict import sentences, verdict
 from sim.scenario.load import load
 from sim.scenario.parts import Recording

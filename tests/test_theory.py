@@ -7,8 +7,8 @@ import pytest
 
 from sim.results.retry_rules import Rules, attempts_per_ask, stable_load
 from tests.studies.theory import closed_forms as theory
+from tests.studies.theory.params import batch_seconds
 from tests.studies.theory.queues import truths
-from tests.studies.theory.systems import batch_seconds
 
 DIGITS = 1e-8
 

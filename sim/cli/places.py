@@ -9,10 +9,10 @@ from pathlib import Path
 
 from sim.errors import BadInput, printable
 
-OURS = ("meltpoint-run/", "meltpoint-comparison/")  # how the format of a result begins
-MANIFESTS = ("manifest.json", "comparison.json")
+OURS = ("meltpoint-run/", "meltpoint-comparison/", "meltpoint-size/")  # how the format of a result begins
+MANIFESTS = ("manifest.json", "comparison.json", "size.json")
 BESIDE = ("comparison.json", "differences.csv", "report.html", "runs.csv")  # files beside the runs of a comparison
-PARTS = (".parquet", ".npz", ".csv", ".json", ".html")
+PARTS = (".parquet", ".npz", ".csv", ".json", ".html", ".png")
 GENERATOR = '<meta name="generator" content="meltpoint">'  # in the head of every report
 LONGEST_NAME = 100
 LEAST_FREE = 32 * 2**20  # bytes: more than a small result takes, its report and the files being written included

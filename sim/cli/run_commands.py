@@ -75,7 +75,7 @@ def compare(
     scenario: ScenarioArgument,
     playbooks: Annotated[str | None, typer.Option(help="Names, separated by commas; all if not given.")] = None,
     seeds: Annotated[int, typer.Option(min=1, help="Runs of each playbook; intervals need at least 3.")] = 5,
-    by: Annotated[str, typer.Option(help="What ranks them: images, people, attainment or cost.")] = "images",
+    by: Annotated[str, typer.Option(help="What ranks them: images, people, attainment, cost or money.")] = "images",
     override: Override = None,
     sets: Sets = None,
     engine: Engine = "compiled",

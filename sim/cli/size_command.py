@@ -1,5 +1,6 @@
 """The command that finds the smallest fleet with which a promise holds, or the largest demand that a fleet carries."""
 
+import json
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -9,9 +10,10 @@ from rich.text import Text
 
 from sim.cli.console import Console, name_column, ready, runs_bar
 from sim.cli.options import NoStore, Override, Processes, ScenarioArgument, Sets, StoreFolder, a_share, named, parsed
-from sim.cli.run_commands import replacing, target
+from sim.cli.places import replacing, result_folder
 
 INTERRUPTED = 130
+FORMAT = "meltpoint-size/1"
 
 
 def size(
@@ -54,7 +56,7 @@ def size(
 
     loaded = load(scenario, override=override, sets=parsed(sets))
     names = named(playbooks) or [next(iter(loaded.playbooks))]
-    folder = None if out is None else target(out, "", replace)
+    folder = None if out is None else result_folder(out, "", replace=replace)
     how = {
         "seeds": seeds,
         "runs": a_share("runs", runs),
@@ -63,14 +65,12 @@ def size(
         "store": False if no_store else store,
     }
     if demand:
-        answer_demand(loaded, promise, names, how, folder, replace)
+        answer_demand(loaded, promise, names, how, folder)
     else:
-        answer_fleet(loaded, promise, names, {**how, "pool": pool, "step": step}, folder, replace)
+        answer_fleet(loaded, promise, names, {**how, "pool": pool, "step": step}, folder)
 
 
-def answer_fleet(
-    loaded: Any, promise: str, names: list[str], how: dict[str, Any], folder: Path | None, replace: bool
-) -> None:
+def answer_fleet(loaded: Any, promise: str, names: list[str], how: dict[str, Any], folder: Path | None) -> None:
     """Size the fleet under each playbook, print the answers, and save what they rest on."""
     from sim.engine.simulate import chosen
     from sim.studies.promise import read_promise
@@ -95,8 +95,8 @@ def answer_fleet(
         from sim.plots.saving import write_figure
         from sim.plots.size_curve import curves, size_figure
 
-        with replacing(folder, replace):
-            folder.mkdir(parents=True)
+        with replacing(folder):
+            begin_folder(folder, promise)
             curves(found).to_csv(folder / "looks.csv", index=False)
             savings(found).to_csv(folder / "answers.csv", index=False)
             if any(len(one.table) for one in found):
@@ -106,9 +106,14 @@ def answer_fleet(
         raise typer.Exit(INTERRUPTED)
 
 
-def answer_demand(
-    loaded: Any, promise: str, names: list[str], how: dict[str, Any], folder: Path | None, replace: bool
-) -> None:
+def begin_folder(folder: Path, promise: str) -> None:
+    """A new folder for answers, which --replace knows again."""
+    folder.mkdir(parents=True)
+    text = json.dumps({"format": FORMAT, "promise": promise}, indent=2)
+    (folder / "size.json").write_text(text, encoding="utf-8")
+
+
+def answer_demand(loaded: Any, promise: str, names: list[str], how: dict[str, Any], folder: Path | None) -> None:
     """Find the largest multiple of the demand under each playbook."""
     from sim.studies.demand_multiple import demand_multiple
     from sim.studies.size_words import multiple_sentences
@@ -126,8 +131,8 @@ def answer_demand(
     if folder is not None:
         import pandas as pd
 
-        with replacing(folder, replace):
-            folder.mkdir(parents=True)
+        with replacing(folder):
+            begin_folder(folder, promise)
             pd.concat(tables, ignore_index=True).to_csv(folder / "looks.csv", index=False)
         Console().print(f"\nTable in {folder}", soft_wrap=True, highlight=False, markup=False)
     if interrupted:

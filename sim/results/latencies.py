@@ -104,11 +104,11 @@ def distribution(histogram: Counts) -> tuple[Floats, Floats]:
 def latency_sentence(found: pd.DataFrame) -> str:
     """The quantiles of a table of latencies() in words: of all requests, and of those that were served."""
     rows = found.to_dict("index")
-    if not rows["all intents", "latency", "all"]["n"]:  # type: ignore[index]
+    if not rows["all intents", "latency", "all"]["n"]:
         return "No request was decided, so there is no latency."
 
     def words(of: str) -> str:
-        values = rows[of, "latency", "all"]  # type: ignore[index]
+        values = rows[of, "latency", "all"]
         return ", ".join(
             f"{name} {in_words(values[q])}" for q, name in (("p50", "median"), ("p95", "p95"), ("p99", "p99"))
         )

@@ -11,9 +11,10 @@ import pandas as pd
 
 from sim.demand.sources import seconds_after
 from sim.policies.base import ABSENT
-from sim.results.costs import energy, gpu_hours
+from sim.results.costs import dollars, energy, gpu_hours
 from sim.results.counting import timeline_of
 from sim.results.dates import date_of
+from sim.results.images import images_in_time
 from sim.results.intents import window_of
 from sim.results.latencies import latencies, latency_sentence
 from sim.results.metrics import bins, counted, default_bin, outcomes, recorded, refused_by
@@ -86,7 +87,7 @@ def verdict(run: Run, unlimited: Run | None = None) -> Verdict:
     begin, end = span = window_of(run, None)
     whole = run_in_bins(run)
     images = counted(whole, span).counts[0].sum(axis=(0, 1))
-    people, money = recorded(whole).people, money_of(whole)
+    people, cost, in_time = recorded(whole).people, dollars(whole), images_in_time(whole)
     return Verdict(
         run=run,
         life=life(whole),
@@ -97,14 +98,18 @@ def verdict(run: Run, unlimited: Run | None = None) -> Verdict:
         goodput=float(images[IMAGES] / (end - begin)),
         goodput_degraded=float(images[IMAGES_DEGRADED] / (end - begin)),
         gpu_hours=gpu_hours(whole),
-        dollars=money.cost,
-        dollars_per_image=money.cost / money.images if money.images else math.inf,
-        money=money,
+        dollars=cost,
+        dollars_per_image=per_image(cost * run.scale, in_time["as_asked"] + in_time["degraded"]),
+        money=money_of(whole),
         energy=energy(whole),
         signups=signups(whole),
         churned=people["churned"],
         stays=stays(whole),
     )
+
+
+def per_image(dollars: float, images: float) -> float:
+    return dollars / images if images else math.inf
 
 
 def run_in_bins(run: Run) -> Run:

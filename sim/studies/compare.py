@@ -24,7 +24,7 @@ from sim.studies.intervals import Kind, holm, mean_interval, paired_difference
 from sim.studies.objectives import OBJECTIVES, Objective, objective_called
 
 LABELS = ("playbook", "seed", "alive", "overloaded")
-SIGNED = ("growth_lost",)  # figures that may be negative; all others are shares or amounts
+SIGNED = ("growth_lost", "margin", "dollars_earned")  # figures that may be negative; all others are shares or amounts
 SHARES = ("attainment", "degraded_share", "gini", "jain", *(o.figure for o in OBJECTIVES.values() if o.kind == "share"))
 
 
@@ -92,6 +92,11 @@ def compare(
     an unlimited fleet, against which images, people and growth are counted.
     """
     objective = objective_called(by)
+    if objective.name == "money" and not any(tier.price.dollars for tier in scenario.tiers.values()):
+        expected = "a tier that pays, like plus: {price: $20 per month}"
+        raise BadInput(
+            "the scenario has no prices, so no playbook earns anything", key="by", value=by, expected=expected
+        )
     names = list(dict.fromkeys(playbooks)) if playbooks else list(scenario.playbooks)
     for name in names:
         chosen(scenario, name)
@@ -149,6 +154,8 @@ def figures(run: Run) -> dict[str, Any]:
         "wasted_gpu_hours": v.full(float(v.gpu_hours["wasted"].sum())),
         "gpu_hours": v.full(float(v.gpu_hours["total"].sum())),
         "dollars": v.dollars,
+        "revenue": math.nan if v.money is None else v.money.revenue,
+        "margin": math.nan if v.money is None else v.money.margin,
         "kwh": v.full(v.energy["kwh"]),
         "kg_co2e": v.full(v.energy["kg_co2e"]),
         "signups": v.full(v.signups["came"]),

@@ -91,5 +91,9 @@ def read_table(path: Path, kinds: dict[str, Kind]) -> pd.DataFrame:
 
 def read_column(texts: list[str], kind: Kind) -> pd.Series:
     """The values behind the texts of a column. Raises ValueError."""
-    values = {"float64": lambda text: float(text or "nan"), "int64": int, "bool": {"True": True, "False": False}.get}
+    values: dict[str, Any] = {
+        "float64": lambda text: float(text or "nan"),
+        "int64": int,
+        "bool": {"True": True, "False": False}.get,
+    }
     return pd.Series([values.get(kind, str)(text) for text in texts], dtype=kind)

@@ -84,6 +84,15 @@ OBJECTIVES = {
             kind="amount",
             more_is_better=False,
         ),
+        Objective(
+            "money",
+            "dollars_earned",
+            "revenue less GPUs",
+            "revenue of the run and of the months after it that it decides, less what the GPUs cost",
+            "of revenue less GPUs",
+            lambda run, free: float(run["margin"]),
+            kind="amount",
+        ),
     )
 }
 

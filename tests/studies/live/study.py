@@ -178,9 +178,8 @@ def ranking(pairs: Sequence[Pair]) -> list[Row]:
         low, high = 1 + others.count(1), len(names) - others.count(-1)
         actual, predicted = (1 + sum(other > shares[name] for other in shares.values()) for shares in (seen, mean))
         note = f"in time: {seen[name]:.1%} live, {mean[name]:.1%} simulated"
-        if (low, high) == (1, len(names)):
-            low = high = math.nan  # agrees whatever is predicted
-        rows.append(Row(name, "place of the playbook", "", actual, predicted, low, high, note))
+        bounds = (math.nan, math.nan) if (low, high) == (1, len(names)) else (low, high)  # nan: whatever is predicted
+        rows.append(Row(name, "place of the playbook", "", actual, predicted, bounds[0], bounds[1], note))
     return rows
 
 

@@ -46,7 +46,7 @@ def service_law(p: Params) -> dict[str, Any]:
     text = str(p.get("service", "exponential"))
     numbers = [float(found) for found in re.findall(r"\d+(?:\.\d+)?", text)]
     if text.startswith("exponential"):
-        mean, moments, how = p["ES"], (2.0, 6.0), {"noise": EXPONENTIAL}
+        mean, moments, how = p["ES"], (2.0, 6.0), dict[str, Any](noise=EXPONENTIAL)
     elif text.startswith("deterministic"):
         mean, moments, how = p["ES"], (1.0, 1.0), {"noise": CONSTANT}
     elif text.startswith("lognormal"):
@@ -56,7 +56,8 @@ def service_law(p: Params) -> dict[str, Any]:
     elif text.startswith("two-point"):
         quick, chance, slow = numbers
         mean = chance * quick + (1 - chance) * slow
-        moments = tuple((chance * quick**n + (1 - chance) * slow**n) / mean**n for n in (2, 3))
+        second, third = ((chance * quick**n + (1 - chance) * slow**n) / mean**n for n in (2, 3))
+        moments = (second, third)
         same("p_slow", p.get("p_slow", 1 - chance), 1 - chance)
         how = {"noise": CONSTANT, "services": {"quick": (chance, quick), "slow": (1 - chance, slow)}}
     else:
