@@ -23,7 +23,7 @@ IN_ORDER = ["priority shedding", "reserved share", "utilisation shedding", "dago
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_engines_agree_on_every_policy_under_the_surge(kind):
-    sets = {"scale": "1/8", "horizon": "20 min", "demand.waves.1.from": "5 min", "record": "rows"}
+    sets = {"scale": "1/16", "horizon": "20 min", "demand.waves.1.from": "5 min", "record": "rows"}
     runs = [simulate(load("surge", sets=sets), [example(kind)], engine=e) for e in ("simpy", "compiled")]
     for table in TABLES:
         pd.testing.assert_frame_equal(*(getattr(run, table) for run in runs), check_exact=True, obj=table)
