@@ -105,7 +105,9 @@ class ScenarioFields(Strict):
             if self.played_cells > 1:
                 said = f"{count * self.scale:,.15g} {of.what} do not divide into {self.played_cells} cells"
                 raise ValueError(f"{key}: {said}, expected as many in each")
-            scales = " or ".join(scales_that_divide([n for n, _ in counts.values() if n], part))
+            if not of.whole:
+                raise ValueError(f"{key}: {said}, expected at least one: a 'scale' of {as_ratio(1 / count)} or more")
+            scales = " or ".join(scales_that_divide([n for n, mark in counts.values() if n and mark.whole], part))
             raise ValueError(f"{key}: {said}, expected a whole number: a 'scale' of {scales}")
         return self
 

@@ -191,7 +191,7 @@ def csv_blocks(
                 yield without_empty_rows(block)
                 progress(min(raw.tell() / size, 1.0))
     except (pa.ArrowException, OSError, EOFError, zlib.error) as problem:
-        raise BadInput(f"the file cannot be read as CSV ({problem})", file=path) from None
+        raise BadInput(f"the file cannot be read as CSV ({printable(str(problem))})", file=path) from None
     if spanning and stream.seen % 2:
         what = "a quotation mark is opened and never closed, so the lines after it are lost"
         raise BadInput(what, file=path, expected='an even number of ", those within a value doubled')

@@ -41,7 +41,6 @@ from sim.engine.compiled.records import (
     SWITCHED_OFF,
     USERS,
 )
-from sim.errors import BadInput
 from sim.model.dropping import fresh_codel
 from sim.model.gateway import FIRST_SLOT
 from sim.model.jit import njit
@@ -159,8 +158,7 @@ def with_room(s: State, c: Constants, gpus: int = 0) -> State:
     s = with_chunks(s, SPARE + 4 * c.chunks)
     lanes = s.lanes
     if s.lane_count.max() + 32 > MOST_LANES:
-        expected = f"at most {MOST_LANES - 32:,} combinations of priority, spec and flow in one pool"
-        raise BadInput("this run makes more lanes than requests can name", key="priority", expected=expected)
+        raise OverflowError(f"more than {MOST_LANES - 32} combinations of priority, spec and flow in one pool")
     if lanes.shape[1] < s.lane_count.max() + 32:
         lanes = np.zeros((lanes.shape[0], 2 * lanes.shape[1]), dtype=LANE)
         lanes[:, : s.lanes.shape[1]] = s.lanes
