@@ -135,8 +135,8 @@ def target(out: Path | None, name: str, replace: bool) -> Path:
 
 
 def is_result(folder: Path) -> bool:
-    """Whether a folder holds what run or compare wrote, so that --replace may delete it."""
-    return (folder / "manifest.json").is_file() or (folder / "differences.csv").is_file()
+    """Whether a folder holds what run, compare or size wrote, so that --replace may delete it."""
+    return any((folder / name).is_file() for name in ("manifest.json", "differences.csv", "looks.csv"))
 
 
 @contextmanager
