@@ -11,7 +11,7 @@ from sim.studies import size as size_module
 from sim.studies.executors import Local
 from sim.studies.fleets import Fleets, plain_number
 from sim.studies.promise import read_promise
-from sim.studies.record import record_of
+from sim.studies.run_record import record_of
 from sim.studies.search import Look, clean_runs, smallest, tolerance
 from sim.studies.size_words import savings, sentences
 from tests.random_scenarios import plain
@@ -112,10 +112,13 @@ def test_the_smallest_fleet_is_erlang_cs():
 
 
 def test_the_largest_multiple_is_erlang_cs():
-    """The rate at which five GPUs still start 80 % within half a second, by the root of the formula."""
+    """The rate at which five GPUs still start 80 % within half a second is a root of the formula.
+
+    As the answer must be known with confidence, chance makes it smaller and not larger.
+    """
     most = optimize.brentq(lambda rate: within(rate, 5, 0.5) - 0.8, 2.0, 4.9)
     found = demand_multiple(waiting(2.0, lasting=1500), "p80 wait <= 500 ms", runs=0.5, seeds=3, **HERE)
-    assert found.holds == pytest.approx(most / 2.0, rel=0.05)
+    assert 0.9 * most / 2.0 < found.holds < 1.03 * most / 2.0
 
 
 # The answer.

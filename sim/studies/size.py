@@ -144,7 +144,8 @@ class Search:
             return self.result(reason=self.never(scale))
         near = self.checked(near, scale)
         if scale < full:
-            near = self.reduced(near, full, SEARCH, self.first[:LOCATING_SEEDS], passing) or near
+            start = self.centred(near, scale)
+            near = self.reduced(start, full, SEARCH, self.first[:LOCATING_SEEDS], passing) or near
         found = self.reduced(near, full, VERIFY, self.fresh, enough, within=True)
         if found is None:  # so few runs do not decide it: the fleet that passes
             found = self.reduced(near, full, VERIFY, self.fresh, passing)
@@ -225,6 +226,14 @@ class Search:
         if not self.least:
             return found
         return self.reduced(self.least, scale, SEARCH, self.first, passing) or found
+
+    def centred(self, near: dict[str, int], scale: float) -> dict[str, int]:
+        """The smallest fleet whose runs keep the promise on average: chance plays less of a part at full scale."""
+        rows = self.looks.table()
+        rows = rows[(rows["stage"] == SEARCH) & (rows["scale"] == scale) & (rows["margin"] >= 0)]
+        if len(near) > 1 or self.least or rows.empty:
+            return near
+        return dict.fromkeys(near, int(rows["gpus"].min()))
 
     def at(self, fleet: Mapping[str, int], scale: float, stage: str, seeds: Sequence[int]) -> Look:
         return self.looks.look(self.fleets.applied(fleet, scale), seeds, stage=stage)
