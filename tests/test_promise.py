@@ -7,7 +7,7 @@ import pytest
 
 from sim import BadInput, latencies, outcomes, simulate, verdict
 from sim.studies.promise import Condition, in_windows, read_promise
-from sim.studies.record import record_of
+from sim.studies.run_record import record_of
 from tests.random_scenarios import plain
 
 TWO_TIERS = {"tiers": {"free": {"share": 0.5}, "plus": {"share": 0.5}}}

@@ -11,7 +11,7 @@ from sim.studies import size as size_module
 from sim.studies.executors import Local
 from sim.studies.fleets import Fleets, plain_number
 from sim.studies.promise import read_promise
-from sim.studies.record import record_of
+from sim.studies.run_record import record_of
 from sim.studies.search import Look, clean_runs, smallest, tolerance
 from sim.studies.size_words import savings, sentences
 from tests.random_scenarios import plain
@@ -112,10 +112,13 @@ def test_the_smallest_fleet_is_erlang_cs():
 
 
 def test_the_largest_multiple_is_erlang_cs():
-    """The rate at which five GPUs still start 80 % within half a second, by the root of the formula."""
+    """The rate at which five GPUs still start 80 % within half a second is a root of the formula.
+
+    As the answer must be known with confidence, chance makes it smaller and not larger.
+    """
     most = optimize.brentq(lambda rate: within(rate, 5, 0.5) - 0.8, 2.0, 4.9)
     found = demand_multiple(waiting(2.0, lasting=1500), "p80 wait <= 500 ms", runs=0.5, seeds=3, **HERE)
-    assert found.holds == pytest.approx(most / 2.0, rel=0.05)
+    assert 0.9 * most / 2.0 < found.holds < 1.03 * most / 2.0
 
 
 # The answer.
@@ -123,7 +126,7 @@ def test_the_largest_multiple_is_erlang_cs():
 
 @pytest.fixture(scope="module")
 def sized():
-    return size(busy(), "90 % in time in every window", seeds=4, **HERE)
+    return size(busy(), "90 % in time", seeds=4, **HERE)
 
 
 def busy(**settings):
@@ -133,7 +136,7 @@ def busy(**settings):
 
 
 def test_a_fleet_it_names_keeps_the_promise_when_run_and_a_step_fewer_does_not(sized):
-    promise = read_promise("90 % in time in every window", busy())
+    promise = read_promise("90 % in time", busy())
 
     def kept(gpus):
         runs = (simulate(busy(pools={"gpus": {"gpus": gpus}}), seed=seed) for seed in range(101, 111))
@@ -153,7 +156,7 @@ def test_the_answer_is_proved_with_seeds_that_the_search_had_not_seen(sized):
 
 def test_the_answer_has_its_certificate_in_words(sized):
     said = " ".join(sentences(sized))
-    assert f"{sized.total} GPUs in pool 'gpus' keep '90 % in time in every window'" in said
+    assert f"{sized.total} GPUs in pool 'gpus' keep '90 % in time'" in said
     assert f"With 1 fewer in pool 'gpus', {sized.total - 1}:" in said
     assert f"holds up to {sized.carries:.2f} times the demand" in said
     assert sized.carries >= 1

@@ -110,6 +110,7 @@ def small(tmp_path, monkeypatch):
 
 def test_the_command_writes_a_table_and_a_figure_and_runs_nothing_twice(small):
     given = ["sweep", str(small / "s.yaml"), "--vary", "pools.gpus.gpus=1,2", "--vary", "demand.times=1..3:2"]
+    given += ["--processes", "1"]
     for name in ("t.csv", "t.parquet"):
         done = CALLS.invoke(app, [*given, "--out", str(small / name), "--figure", str(small / "f.png")])
         assert done.exit_code == 0, done.output
@@ -122,14 +123,14 @@ def test_the_command_writes_a_table_and_a_figure_and_runs_nothing_twice(small):
 
 
 def test_the_command_sizes_and_saves_what_the_answer_rests_on(small):
-    given = ["size", str(small / "s.yaml"), "--promise", "90 % in time", "--seeds", "2", "--out", str(small / "o")]
-    done = CALLS.invoke(app, given)
+    given = ["size", str(small / "s.yaml"), "--promise", "90 % in time", "--seeds", "2", "--processes", "1"]
+    done = CALLS.invoke(app, [*given, "--out", str(small / "o")])
     assert done.exit_code == 0, done.output
     said = " ".join(done.output.split())
     assert "keep '90 % in time' under playbook 'none'" in said
     assert {"stage", "gpus", "kept", "verdict"} <= set(pd.read_csv(small / "o/looks.csv"))
     assert (small / "o/curve.png").read_bytes().startswith(b"\x89PNG")
-    many = CALLS.invoke(app, ["size", str(small / "s.yaml"), "--promise", "90 % in time", "--seeds", "2", "--demand"])
+    many = CALLS.invoke(app, [*given, "--demand"])
     assert "HOLDS UP TO" in many.output
 
 
@@ -139,6 +140,7 @@ def test_the_command_sizes_and_saves_what_the_answer_rests_on(small):
         ["size", "steady", "--promise", "fast"],
         ["size", "steady", "--runs", "lots"],
         ["size", "steady", "--playbooks", "absent"],
+        ["size", "steady", "--demand", "--step", "2"],
         ["sweep", "steady", "--vary", "pools.gpus.gpus"],
         ["sweep", "steady", "--vary", "demand.times=1,2", "--metric", "fame", "--no-store"],
         ["sweep", "steady", "--vary", "demand.times=1,2", "--out", "table.xlsx"],

@@ -11,6 +11,7 @@ from rich.text import Text
 from sim.cli.console import Console, name_column, ready, runs_bar
 from sim.cli.options import NoStore, Override, Processes, ScenarioArgument, Sets, StoreFolder, a_share, named, parsed
 from sim.cli.places import replacing, result_folder
+from sim.errors import BadInput
 
 INTERRUPTED = 130
 FORMAT = "meltpoint-size/1"
@@ -64,6 +65,8 @@ def size(
         "processes": processes,
         "store": False if no_store else store,
     }
+    if demand and (pool is not None or step is not None):
+        raise BadInput("the fleet stays as it is with --demand", key="--pool" if pool else "--step", value=pool or step)
     if demand:
         answer_demand(loaded, promise, names, how, folder)
     else:
@@ -86,7 +89,7 @@ def answer_fleet(loaded: Any, promise: str, names: list[str], how: dict[str, Any
         with runs_bar(f"{loaded.title}: {name}") as report:
             found.append(find(loaded, promise, name, **how, progress=report))
         say(sentences(found[-1]))
-        Console().print(looks_table(found[-1].table))
+        Console().print(looks_table(found[-1].table, share=found[-1].target > 0))
         if found[-1].verdict == "interrupted":
             break
     if len(found) > 1:
@@ -124,7 +127,7 @@ def answer_demand(loaded: Any, promise: str, names: list[str], how: dict[str, An
         with runs_bar(f"{loaded.title}: {name}") as report:
             found = demand_multiple(loaded, promise, name, **how, progress=report)
         say(multiple_sentences(found))
-        Console().print(looks_table(found.table))
+        Console().print(looks_table(found.table, share=found.target > 0))
         tables.append(found.table.assign(playbook=name))
         if interrupted := found.interrupted:
             break
@@ -147,13 +150,24 @@ def say(lines: list[str]) -> None:
         console.print(Text(line, style="bold" if number == 0 else ""))
 
 
-def looks_table(table: Any) -> Table:
-    """Every fleet, or multiple of demand, that was looked at; not the runs behind the headroom, which the file has."""
+def looks_table(table: Any, *, share: bool) -> Table:
+    """Every fleet, or multiple of demand, that was looked at; not the runs behind the headroom, which the file has.
+
+    share: whether the promise is about one share, which is shown; else the margin is.
+    """
     from sim.wording import amount, percent
 
     table = table[table["stage"] != "headroom"]
     of_demand, sliced = (table["demand"] != 1).any(), (table["scale"] != 1).any()
-    shown = Table("stage", "demand" if of_demand else "GPUs", "kept", "reached", "95 % interval", "verdict", "cost")
+    shown = Table(
+        "stage",
+        "demand" if of_demand else "GPUs",
+        "kept",
+        "reached" if share else "margin",
+        "95 % interval",
+        "verdict",
+        "cost",
+    )
     if sliced:
         shown.add_column("slice")
     for row in table.itertuples():

@@ -18,7 +18,7 @@ from sim.errors import BadInput
 from sim.results.timeline import bin_width
 from sim.scenario.parts import Recording
 from sim.scenario.scenario import Scenario
-from sim.studies.record import Record, record_of
+from sim.studies.run_record import Record, record_of
 from sim.studies.store import Cell, Store
 
 SHORT = 4.0  # seconds of work below which starting processes, which takes two, does not pay

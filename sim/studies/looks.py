@@ -13,7 +13,7 @@ from sim.results.timeline import ATTEMPTS, REASON
 from sim.scenario.scenario import Scenario
 from sim.studies.intervals import mean_interval
 from sim.studies.promise import Promise
-from sim.studies.record import Record
+from sim.studies.run_record import Record
 from sim.studies.runs import Runs
 from sim.studies.search import Look, chunks, hopeless
 from sim.studies.store import Cell
@@ -101,7 +101,9 @@ class Looks:
 
     def table(self) -> pd.DataFrame:
         """One row per place and stage, in the order of fleets and demands."""
-        rows = pd.DataFrame(list(self.rows.values()), columns=[*COLUMNS, "verdict", "dollars", "kwh", *self.more()])
+        rows = pd.DataFrame(
+            list(self.rows.values()), columns=[*COLUMNS, "verdict", "margin", "dollars", "kwh", *self.more()]
+        )
         return rows.sort_values(["stage", "demand", "gpus"], kind="stable", ignore_index=True)
 
     def more(self) -> list[str]:
@@ -129,6 +131,7 @@ def row_of(
         "measure_low": low,
         "measure_high": high,
         "verdict": look.verdict,
+        "margin": float(np.mean(look.margins)),
         "dollars": float(np.mean([s.dollars for s in found])),
         "kwh": float(np.mean([s.kwh for s in found])),
         **several,

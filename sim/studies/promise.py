@@ -12,7 +12,7 @@ from sim.errors import BadInput
 from sim.model.gateway import REASONS
 from sim.results.timeline import ABANDONED, ATTEMPTS, DECIDED, IN_TIME, INTENTS, LOST, REASON, SERVED
 from sim.scenario.scenario import Scenario
-from sim.studies.record import Record
+from sim.studies.run_record import Record
 from sim.units import fraction, seconds
 
 EXPECTED = (

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import TypeVar
 
 from sim.studies.executors import Executor
-from sim.studies.record import Record
+from sim.studies.run_record import Record
 from sim.studies.store import Cell, Store
 
 T = TypeVar("T")

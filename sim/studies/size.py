@@ -25,6 +25,7 @@ from sim.wording import amount, percent
 GRID = (0.5, 0.7, 0.85, 1.15, 1.3, 1.6, 2.0)  # times the answer: the curve, and whether more GPUs break the promise
 HEADROOM_SEEDS = 4
 LOCATING_SEEDS = 2  # at the scenario's own scale, before the answer is proved with all
+USUAL_LOOKS = 15  # of all seeds, in a search
 SEARCH, VERIFY = "search", "verify"
 
 
@@ -106,6 +107,7 @@ def size(
     rule = Criterion(read_promise(promise, scenario), name, runs, confidence)
     own = Local(processes)
     looks = Looks(Runs(executor or own, opened(store), progress), rule)
+    looks.study.planned = USUAL_LOOKS * seeds  # until it is known better
     search = Search(scenario, [pool] if pool else pools, looks, seeds, step)
     try:
         with own:
@@ -142,7 +144,8 @@ class Search:
             return self.result(reason=self.never(scale))
         near = self.checked(near, scale)
         if scale < full:
-            near = self.reduced(near, full, SEARCH, self.first[:LOCATING_SEEDS], passing) or near
+            start = self.centred(near, scale)
+            near = self.reduced(start, full, SEARCH, self.first[:LOCATING_SEEDS], passing) or near
         found = self.reduced(near, full, VERIFY, self.fresh, enough, within=True)
         if found is None:  # so few runs do not decide it: the fleet that passes
             found = self.reduced(near, full, VERIFY, self.fresh, passing)
@@ -224,6 +227,14 @@ class Search:
             return found
         return self.reduced(self.least, scale, SEARCH, self.first, passing) or found
 
+    def centred(self, near: dict[str, int], scale: float) -> dict[str, int]:
+        """The smallest fleet whose runs keep the promise on average: chance plays less of a part at full scale."""
+        rows = self.looks.table()
+        rows = rows[(rows["stage"] == SEARCH) & (rows["scale"] == scale) & (rows["margin"] >= 0)]
+        if len(near) > 1 or self.least or rows.empty:
+            return near
+        return dict.fromkeys(near, int(rows["gpus"].min()))
+
     def at(self, fleet: Mapping[str, int], scale: float, stage: str, seeds: Sequence[int]) -> Look:
         return self.looks.look(self.fleets.applied(fleet, scale), seeds, stage=stage)
 
@@ -234,7 +245,7 @@ class Search:
     def carried(self, fleet: dict[str, int], scale: float) -> float:
         """The largest multiple of the demand that the fleet carries, in the slice."""
         sliced = self.fleets.applied(self.rounded(fleet, scale), scale)
-        return largest(sliced, self.looks, self.first[:HEADROOM_SEEDS], stage="headroom")
+        return largest(sliced, self.looks, self.fresh[:HEADROOM_SEEDS], stage="headroom")
 
     def result(self, found: dict[str, int] | None = None, *, reason: str = "", carries: float = math.nan) -> Size:
         """What is known, with the runs at the answer and at its neighbours where there is one."""

@@ -21,11 +21,13 @@ def sentences(found: Size) -> list[str]:
     fleet = " and ".join(f"{gpus:,} GPUs in pool '{pool}'" for pool, gpus in found.gpus.items())
     kept = f"{keeps} in at least {percent(found.runs)} of runs"
     if found.verdict == "meets":
-        lines = [f"{fleet[0].upper()}{fleet[1:]} keep {kept}, and a step fewer does not."]
+        fewer = {look.verdict for look in found.neighbours.values()}
+        less = "a step fewer does not" if fewer == {"misses"} else "for a step fewer that is not shown"
+        lines = [f"{fleet} keep {kept}, and {less}."]
     else:
         lines = [f"UNDECIDED: {fleet} keep {keeps} in {look_words(found.answer)}."]
     if not found.neighbours:
-        lines[0] = f"{fleet[0].upper()}{fleet[1:]}, the smallest fleet that can be asked for, keep {kept}."
+        lines[0] = f"{fleet}, the smallest fleet that can be asked for, keep {kept}."
     lines.append(f"With {fleet}: {look_words(found.answer)} keep it{reached(found)}.")
     for pool, look in found.neighbours.items():
         gpus, step = found.gpus[pool], found.steps[pool]

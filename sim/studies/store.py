@@ -16,7 +16,7 @@ from typing import Any
 from sim.errors import BadInput
 from sim.results.manifest import versions
 from sim.scenario.scenario import Scenario
-from sim.studies.record import FORMAT, Record
+from sim.studies.run_record import FORMAT, Record
 
 LOG = logging.getLogger("meltpoint")
 PACKAGE = Path(__file__).resolve().parent.parent

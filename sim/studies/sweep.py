@@ -20,7 +20,7 @@ from sim.scenario.scenario import Scenario
 from sim.studies.demand_multiple import with_demand
 from sim.studies.executors import Executor, Local
 from sim.studies.promise import Promise, read_promise
-from sim.studies.record import Record
+from sim.studies.run_record import Record
 from sim.studies.runs import Report, Runs
 from sim.studies.store import Cell, Store, opened
 
