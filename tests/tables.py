@@ -58,8 +58,8 @@ MANIFEST: dict[str, Any] = {
             "dollars_per_gpu_hour": 3.6,
             "pays": {"failed": True, "switched_off": True, "ordered": False},
             "load_seconds": 0.0,
-            "reserved": {"gpus": 0.0, "dollars_per_gpu_hour": None, "discount": 0.28},
-            "spot": {"gpus": 0.0, "dollars_per_gpu_hour": None, "discount": 0.5, "interruptions_per_hour": 0.05},
+            "reserved": {"gpus": 0.0, "dollars_per_gpu_hour": None, "discount": 0.0},
+            "spot": {"gpus": 0.0, "dollars_per_gpu_hour": None, "discount": 0.0, "interruptions_per_hour": 0.05},
             "idle_watts": 100.0,
             "gpu_seconds": {IMAGE: 4.0, VIDEO: 40.0},
         }

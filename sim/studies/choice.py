@@ -137,9 +137,9 @@ def other_objectives(comparison: Comparison, best: str) -> list[str]:
     """Where another objective would choose another playbook of those that are alive."""
     found = []
     for name, other in OBJECTIVES.items():
-        means = {playbook: comparison.mean(playbook, other.figure) for playbook in comparison.alive}
-        if name == comparison.by or not means:
+        if name == comparison.by or not comparison.alive or other.figure not in comparison.table:
             continue
+        means = {playbook: comparison.mean(playbook, other.figure) for playbook in comparison.alive}
         first = min(means, key=lambda playbook: other.rank_key(means[playbook]))
         if other.rank_key(means[first]) < other.rank_key(means[best]):
             found.append(
