@@ -201,7 +201,9 @@ def import_recording(
     if format is None:
         console.print(f"Read as {done.layout}; --format says otherwise", soft_wrap=True, markup=False)
     if done.counts is not None:
-        write_wave(done.counts, out or Path(f"{stem}.wave.yaml"), ", ".join(path.name for path in files), console, replace)
+        write_wave(
+            done.counts, out or Path(f"{stem}.wave.yaml"), ", ".join(path.name for path in files), console, replace
+        )
         return
     if done.found:
         console.print(problem_table(done.found))

@@ -90,7 +90,7 @@ def examine_recording(
         counts = reader.counts(paths, Asked(zone, options.values, options.refused))
         if counts is None:
             said = reader.figures(paths)
-            what = f"this is {reader.title}: it does not say when each request came, nor how many came in each interval"
+            what = f"this file holds {reader.title}: it does not say when each request came, nor how many came in each interval"
             raise BadInput(
                 what,
                 file=paths[0],

@@ -10,7 +10,7 @@ from sim.errors import BadInput
 from sim.tables.formats.reader import Head, LoadPoint, Reader, whole_text
 
 COMPUTE = ("Server Compute Input", "Server Compute Infer", "Server Compute Output")
-MODES = ("Concurrency", "Request Rate")
+MODES = ("Concurrency", "Request Rate", "Request rate")
 TITLES = {"prefill": "time to first token", "decode": "inter token latency", "pipeline": "request latency"}
 UNITS = {"ns": 1e-9, "us": 1e-6, "µs": 1e-6, "ms": 1e-3, "s": 1.0, "sec": 1.0, "seconds": 1.0, "milliseconds": 1e-3}
 QUANTILES = {"p50": "p50", "p10": "p10", "p90": "p90", "avg": "mean"}
@@ -38,7 +38,8 @@ class PerfAnalyzer(Reader):
     title = "an export of perf_analyzer"
 
     def recognises(self, head: Head) -> bool:
-        return "Inferences/Second" in head.names and bool({*MODES, "Batch Size", "Request rate"} & set(head.names))
+        names = set(head.names)
+        return bool(names & {*MODES, "Inferences/Second"}) and bool(names & {"p50 latency", "Avg latency", *COMPUTE})
 
     def load_points(self, path: Path) -> list[LoadPoint]:
         rows = cells_of(whole_text(path))
@@ -77,7 +78,7 @@ def perf_analyzer_point(row: dict[str, str], path: Path, line: int) -> LoadPoint
         rate=of(rate) if rate else None,
         latency=latency,
         compute=compute if compute and compute > 0 else None,
-        throughput=of("Inferences/Second"),
+        throughput=of("Inferences/Second") if "Inferences/Second" in row else None,
         row=f"line {line}",
     )
 
