@@ -13,7 +13,7 @@ from sim.tables.columns import Column, read_columns
 from sim.tables.files import without_comments
 from sim.tables.formats import recognised
 from sim.tables.formats.looks import looks_like
-from sim.tables.formats.reader import Head
+from sim.tables.formats.reader import Head, reading
 from sim.tables.times import Floats, floats
 
 UNITS = {"s": 1.0, "ms": 1e-3, "us": 1e-6}
@@ -34,7 +34,8 @@ def import_profile(path: Path, facts: dict[str, Any], *, side: int, steps: int, 
         columns = read_columns(path, tidy=without_comments)
         points = plain_points(columns, {"side": side, "steps": steps, "frames": 1, "batch": batch})
         return {"format": FORMAT, **facts, "points": points}
-    rows, figures = reader.load_points(path), reader.figures([path])
+    with reading(path, reader.title):
+        rows, figures = reader.load_points(path), reader.figures([path])
     if rows is None:
         what = f"this file holds {reader.title}, not a measurement of service times"
         expected = "an export of a load test at concurrency 1, or a table with latency_s"

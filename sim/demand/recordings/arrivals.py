@@ -110,7 +110,8 @@ def arrivals(
             f"warning: the busiest {BIN * BINS / 60:g} minutes are flat (variance / mean of counts by {BIN:g} s: "
             f"{share:.2f}, 1 for arrivals by chance): this is a limit, or departures, not the demand"
         )
-    return from_first(replace(times, seconds=seconds)), tuple(notes)
+    moved = replace(times, seconds=seconds)
+    return (from_first(moved) if which == "end" else moved), tuple(notes)
 
 
 def from_order(seconds: Floats, durations: Floats | None, tick: float, usual: str, source: str) -> tuple[str, str]:

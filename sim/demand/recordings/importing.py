@@ -25,7 +25,7 @@ from sim.errors import BadInput
 from sim.tables.columns import read_columns
 from sim.tables.files import Broken, Progress, RowBlock, table_blocks
 from sim.tables.formats.lines import shortened_path
-from sim.tables.formats.reader import Asked, CountSeries, Head, Requests
+from sim.tables.formats.reader import Asked, CountSeries, Head, Reader, Requests, reading
 from sim.tables.times import floats
 
 LARGEST = 32767  # images of one request, and distinct kinds
@@ -83,13 +83,14 @@ def examine_recording(
     reader = None if asked["time"] else chosen_reader(paths[0], options.format)
     if reader is None:
         layout = layout_of(paths[0], options.format, asked)
-    elif requests := reader.requests(Head(paths[0])):
+    elif requests := requests_of(reader, paths[0]):
         layout = layout_of_requests(reader, requests)
     else:
         zone = options.zone or ("UTC" if "assume-zone" in repairs else None)
-        counts = reader.counts(paths, Asked(zone, options.values, options.refused))
+        with reading(paths[0], reader.title):
+            counts = reader.counts(paths, Asked(zone, options.values, options.refused))
+            said = reader.figures(paths) if counts is None else ""
         if counts is None:
-            said = reader.figures(paths)
             what = f"this file holds {reader.title}: it does not say when each request came, nor how many came in each interval"
             raise BadInput(
                 what,
@@ -119,6 +120,11 @@ def examine_recording(
     return Imported(layout.name, found, trace_from_draft(draft, layout, options, repairs, found, paths))
 
 
+def requests_of(reader: Reader, path: Path) -> Requests | None:
+    with reading(path, reader.title):
+        return reader.requests(Head(path))
+
+
 def read_rows(paths: list[Path], layout: Layout, options: ImportOptions, progress: Progress) -> Rows:
     """The columns that the layout names, of the rows to keep."""
     blocks = (
@@ -135,11 +141,16 @@ def request_blocks(
     path: Path, broken: list[Broken], progress: Progress, requests: Requests, depth: int
 ) -> Iterator[RowBlock]:
     """The rows of a log, with the first `depth` parts of their paths."""
-    for block in requests.blocks(path, broken, progress):
+    for block in blocks_of(path, broken, progress, requests):
         columns = dict(block.columns)
         if "path" in columns:
             columns["path"] = shortened_path(columns["path"], depth)
         yield RowBlock(columns, block.lines)
+
+
+def blocks_of(path: Path, broken: list[Broken], progress: Progress, requests: Requests) -> Iterator[RowBlock]:
+    with reading(path, "a file of its kind"):
+        yield from requests.blocks(path, broken, progress)
 
 
 def draft_of(rows: Rows, layout: Layout, times: RecordedTimes, paths: list[Path]) -> Draft:

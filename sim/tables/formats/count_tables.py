@@ -9,8 +9,9 @@ import numpy as np
 import pyarrow as pa
 
 from sim.errors import BadInput
+from sim.tables.files import delimiter
 from sim.tables.formats.reader import Asked, CountSeries, Floats, Head, Reader, json_object, whole_text
-from sim.tables.times import timestamps
+from sim.tables.times import STAMP, timestamps
 
 REFUSALS = re.compile(r"(?i)(4xx|5xx|429|503|refus|reject|throttl|limited|denied|error|fail|drop)")
 NO_COUNTS = re.compile(r"(?i)(time|latency|duration|percent|util|seconds|queue|running|waiting|bytes|cpu|memory|gpu)")
@@ -33,19 +34,7 @@ UNITS = {  # of cells: how many seconds a count is for
     "cpm": 60.0,
 }
 PER = {"per-second": 1.0, "per-minute": 60.0}
-COUNTED = {
-    "admitted",
-    "requests",
-    "request",
-    "count",
-    "counts",
-    "asks",
-    "hits",
-    "arrivals",
-    "images",
-    "calls",
-    "visits",
-}
+COUNTED = {"admitted", "requests", "request", "count", "counts", "asks", "hits", "arrivals", "calls", "visits"}
 FULL = {"full", "capped", "at_cap", "sold_out", "ceiling"}
 TIMED = {"time", "timestamp", "date", "datetime", "from", "hour", "minute", "interval", "period", "begin", "start"}
 
@@ -205,10 +194,12 @@ class CountTable(Reader):
 
     def recognises(self, head: Head) -> bool:
         names = [name.lower() for name in head.names]
-        return len(names) in (2, 3, 4) and bool(TIMED & set(names)) and len(COUNTED & set(names)) == 1 and whole(head)
+        others = set(names) - TIMED - FULL - {"to", "until"}
+        return len(others) == 1 and others <= COUNTED and len(names) > 1 and dated_and_whole(head)
 
     def counts(self, paths: Sequence[Path], asked: Asked) -> CountSeries:
-        rows = [row for path in paths for row in csv.reader(whole_text(path).splitlines()) if row]
+        texts = [whole_text(path).splitlines() for path in paths]
+        rows = [row for lines in texts for row in csv.reader(lines, delimiter=delimiter(texts[0][0])) if row]
         names = [name.strip().lower() for name in rows[0]]
         rows = [row for row in rows if [cell.strip().lower() for cell in row] != names]
         column = {name: [row[place].strip() for row in rows] for place, name in enumerate(names)}
@@ -223,15 +214,15 @@ class CountTable(Reader):
         return CountSeries(begins, np.append(steps, np.median(steps)), {name: values}, ceiling_said(column, values))
 
 
-def whole(head: Head) -> bool:
-    """Whether the counts of the first rows are whole numbers, mostly above 1, and none in words."""
+def dated_and_whole(head: Head) -> bool:
+    """Whether the first rows have dates and counts that are whole numbers, mostly above 1."""
     names = [name.lower() for name in head.names]
-    place = next(place for place, name in enumerate(names) if name in COUNTED)
-    cells = [row[place].strip() for row in csv.reader(head.lines[1:50]) if len(row) == len(names)]
-    numbers = [float(cell) for cell in cells if re.match(r"^\d+(\.0*)?$", cell)]
-    return (
-        bool(numbers) and len(numbers) == len([cell for cell in cells if cell]) and np.mean(np.array(numbers) > 1) > 0.5
-    )
+    count = next(place for place, name in enumerate(names) if name in COUNTED)
+    time = next(place for place, name in enumerate(names) if name in TIMED)
+    rows = [row for row in csv.reader(head.lines[1:50], delimiter=delimiter(head.line)) if len(row) == len(names)]
+    numbers = [float(row[count]) for row in rows if re.match(r"^\d+(\.0*)?$", row[count].strip())]
+    dated = all(re.match(STAMP, row[time].strip()) for row in rows)
+    return dated and 1 < len(numbers) == len(rows) and bool(np.mean(np.array(numbers) > 1) > 0.5)
 
 
 def ceiling_said(column: dict[str, list[str]], values: Floats) -> tuple[str, ...]:

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -139,6 +140,16 @@ class Asked:
     zone: str | None = None
     values: str | None = None
     refused: str | None = None
+
+
+@contextmanager
+def reading(path: Path, title: str) -> Iterator[None]:
+    """Turns what a damaged file does to a reader into one message: a key, a cell or a type that its format has not."""
+    try:
+        yield
+    except (LookupError, TypeError, ValueError, AttributeError, OverflowError, pa.ArrowException) as wrong:
+        what = f"this looks like {title}, and a part of it is not as that format has it ({printable(str(wrong))})"
+        raise BadInput(what, file=path, expected="a whole file, as it was written") from None
 
 
 class Reader:
