@@ -18,6 +18,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from sim.errors import BadInput, printable
+from sim.tables.spreadsheets import ZIP, sheet_as_csv
 
 BLOCK = 1 << 23  # bytes read at a time
 BOM = b"\xef\xbb\xbf"
@@ -53,7 +54,7 @@ def opened(path: Path, tidy: Tidy | None = None) -> tuple[IO[bytes], IO[bytes]]:
     except (OSError, ValueError) as wrong:
         reason = getattr(wrong, "strerror", None) or "no file can have this name"
         raise BadInput(f"the file cannot be read ({reason})", file=path) from None
-    stream: Any = unpacked(raw)
+    stream: Any = unpacked(raw, path)
     if tidy is None:
         return stream, raw
     with raw:
@@ -64,14 +65,16 @@ def opened(path: Path, tidy: Tidy | None = None) -> tuple[IO[bytes], IO[bytes]]:
     return whole, whole
 
 
-def unpacked(raw: IO[bytes]) -> Any:
-    """The bytes of a file, unpacked as its first bytes say."""
+def unpacked(raw: IO[bytes], path: Path) -> Any:
+    """The bytes of a file, unpacked as its first bytes say; of a spreadsheet, its first sheet as CSV."""
     magic = raw.read(4)
     raw.seek(0)
     if magic.startswith(b"\x1f\x8b"):
         return gzip.GzipFile(fileobj=raw)
     if magic == b"\x28\xb5\x2f\xfd":
         return io.BufferedReader(pa.CompressedInputStream(raw, "zstd"), 1 << 20)
+    if magic == ZIP:
+        return io.BytesIO(sheet_as_csv(path))
     return raw
 
 
