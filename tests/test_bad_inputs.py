@@ -16,7 +16,6 @@ from hypothesis import strategies as st
 
 from sim import load, shipped
 from sim.cli.main import messages_for_wrong_input
-from sim.tables.formats import lines
 from sim.demand.recordings.importing import ImportOptions, examine_recording
 from sim.errors import BadInput
 from sim.profile.perf_tables import import_profile
@@ -25,6 +24,7 @@ from sim.results.narrow import narrow
 from sim.results.verdict import outside_the_run
 from sim.scenario.load import plain_value
 from sim.tables.files import as_text
+from sim.tables.formats import lines
 from sim.units import count, seconds
 from tests.asserts import effects
 from tests.fuzz import CHANGES, KINDS, outcome

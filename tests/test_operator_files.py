@@ -1,4 +1,4 @@
-"""Files as operators have them are read for what a row of them is; the figures are those of the programs that made them."""
+"""Files as operators have them are read for what a row is; figures are those of the programs that made the files."""
 
 import gzip
 import json
@@ -12,6 +12,7 @@ import yaml
 from typer.testing import CliRunner
 
 from sim.cli.demand_commands import demand_app
+from sim.demand.fitting.counts import read_counts
 from sim.demand.recordings.importing import ImportOptions, examine_recording
 from sim.demand.waves.piecewise import Piecewise
 from sim.errors import BadInput
@@ -22,7 +23,7 @@ from tests.recorded import imported_trace
 
 FILES = Path(__file__).parent / "operator_files"
 W3C = "#Version: 1.0\n#Fields: date time c-ip cs-method cs-uri-stem sc-status x-edge-result-type time-taken\n"
-IIS = "#Software: Microsoft Internet Information Services 10.0\n#Fields: date time c-ip cs-method cs-uri-stem sc-status time-taken\n"
+IIS = "#Software: Microsoft IIS 10.0\n#Fields: date time c-ip cs-method cs-uri-stem sc-status time-taken\n"
 
 
 def trace_of(name, **wishes):
@@ -283,6 +284,14 @@ def test_what_nobody_recognises_is_described(tmp_path):
             examine_recording([written(tmp_path, text)], ImportOptions())
 
 
+def test_rates_of_unequal_intervals_are_counted_by_their_lengths(tmp_path):
+    """100 an hour for half an hour and 20 an hour for twelve are 290 people, not 120."""
+    rows = "2025-03-31T00:00Z,2025-03-31T00:30Z,100\n2025-03-31T00:30Z,2025-03-31T12:30Z,20\n"
+    counts = read_counts(written(tmp_path, "from,to,signups_per_hour\n" + rows), value="signups_per_hour")
+    assert counts.totals.tolist() == [50, 290]
+    assert counts.times.tolist() == [1800, 12.5 * 3600]
+
+
 def points_of(path, **sizes):
     return import_profile(path, {"method": ""}, **{"side": 1024, "steps": 28, "batch": 1, **sizes})
 
@@ -309,7 +318,7 @@ def test_of_a_closed_loop_the_throughput_is_believed(tmp_path):
     run = {"completed": 100, "request_throughput": 0.5, "max_concurrency": 8, "mean_e2e_latency_ms": 16000.0}
     (point,) = points_of(written(tmp_path, json.dumps({**run, "request_rate": float("inf")}) + "\n"))["points"]
     assert point["latency_s"]["p50"] == pytest.approx(2.0)
-    with pytest.raises(BadInput, match="4.5 in flight, not 8"):
+    with pytest.raises(BadInput, match=r"4\.5 in flight, not 8"):
         points_of(written(tmp_path, json.dumps({**run, "mean_e2e_latency_ms": 9000.0}) + "\n"))
 
 

@@ -228,8 +228,8 @@ def profile_import(
     """Make a profile of a load test (perf_analyzer, GenAI-Perf, AIPerf, vLLM, SGLang) or of any table of latencies.
 
     The kind of file is recognised by its content. Latency with several requests in flight is no service time: of such
-    rows only the throughput is used, where Little's law holds. A table of your own has latency_s (or latency_ms, latency_us) and,
-    where rows differ, side, steps, frames, batch, power_w, memory_gib.
+    rows only the throughput is used, where Little's law holds. A table of your own has latency_s (or latency_ms,
+    latency_us) and, where rows differ, side, steps, frames, batch, power_w, memory_gib.
     """
     from sim.profile.perf_tables import import_profile
 

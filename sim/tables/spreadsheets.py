@@ -5,7 +5,7 @@ import io
 import zipfile
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pandas as pd
 
@@ -21,11 +21,11 @@ def sheet_as_csv(path: Path) -> bytes:
             names = set(archive.namelist())
     except (OSError, zipfile.BadZipFile) as wrong:
         raise BadInput(f"this archive cannot be read ({wrong})", file=path) from None
-    engine = "openpyxl" if "xl/workbook.xml" in names else "odf" if "content.xml" in names else None
-    if engine is None:
+    engine: Literal["openpyxl", "odf"] = "openpyxl" if "xl/workbook.xml" in names else "odf"
+    if not names & {"xl/workbook.xml", "content.xml"}:
         raise BadInput("this is a zip archive of other files", file=path, expected="one of the files in it, unpacked")
     try:
-        sheets: dict[str, Any] = pd.read_excel(path, sheet_name=None, header=None, dtype=object, engine=engine)
+        sheets: dict[str, Any] = pd.read_excel(path, sheet_name=None, header=None, engine=engine)
     except ImportError as missing:
         expected = "pip install 'meltpoint[sheets]', or the sheet saved as CSV"
         raise BadInput(f"reading spreadsheets needs {missing.name or engine}", file=path, expected=expected) from None

@@ -94,8 +94,8 @@ def arrivals(
         seconds = spread(seconds, tick, seed)
         distinct = len(np.unique(times.seconds[np.isfinite(times.seconds)]))
         notes.append(
-            f"the clock is coarse: {len(seconds):,} rows have {distinct:,} stamps, multiples of {tick:g} s; each row is "
-            f"moved into its tick at random (seeded), and waits below {tick:g} s are not known"
+            f"the clock is coarse: {len(seconds):,} rows have {distinct:,} stamps, multiples of {tick:g} s; each row "
+            f"is moved into its tick at random (seeded), and waits below {tick:g} s are not known"
         )
     if which == "end" and durations is not None:
         known = np.isfinite(durations)

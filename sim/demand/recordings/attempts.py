@@ -20,8 +20,8 @@ class Sessions:
     """Which rows are first attempts, and how often and when failed ones are repeated.
 
     first: bool (n,); attempts: float (n,), rows of each wish, at its first; window: seconds within which a request
-    repeats a failed one; chance: share of refused attempts that are repeated, with a 95 % interval (Wilson); pause: mean
-    seconds from a refusal to the next attempt; at_half, at_twice: wishes with half and twice the window.
+    repeats a failed one; chance: share of refused attempts that are repeated, with a 95 % interval (Wilson); pause:
+    mean seconds from a refusal to the next attempt; at_half, at_twice: wishes with half and twice the window.
     """
 
     first: Mask
@@ -91,7 +91,7 @@ def rows_of_each(order: NDArray[np.int64], repeat: Mask) -> Floats:
 
 
 def valley(pauses: Floats) -> float:
-    """Where the pauses after failures part into repeats and new wishes: the first gap in the histogram of their logs."""
+    """Where pauses after failures part into repeats and new wishes: the first gap in the histogram of their logs."""
     edges = np.arange(np.log10(1e-3), np.log10(LONGEST) + 0.25, 0.25)
     counts, _ = np.histogram(np.log10(pauses), edges)
     mode = int(np.argmax(counts))

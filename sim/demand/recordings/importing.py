@@ -91,7 +91,7 @@ def examine_recording(
             counts = reader.counts(paths, Asked(zone, options.values, options.refused))
             said = reader.figures(paths) if counts is None else ""
         if counts is None:
-            what = f"this file holds {reader.title}: it does not say when each request came, nor how many came in each interval"
+            what = f"this file holds {reader.title}: neither when each request came, nor how many in each interval"
             raise BadInput(
                 what,
                 file=paths[0],

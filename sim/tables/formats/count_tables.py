@@ -82,7 +82,8 @@ class CloudWatch(Reader):
 
     def counts(self, paths: Sequence[Path], asked: Asked) -> CountSeries:
         results = [one for path in paths for one in json_object(whole_text(path))["MetricDataResults"]]
-        path, notes, read = paths[0], [], {}
+        path, notes = paths[0], []
+        read: dict[str, tuple[np.ndarray, Floats]] = {}
         for one in results:
             label = str(one.get("Label") or one.get("Id"))
             if one.get("StatusCode") == "PartialData":

@@ -148,7 +148,7 @@ class JsonLog(Reader):
         roles = {"user": first_of(USERS, keys), "path": first_of(PATHS, keys), "status": first_of(STATUSES, keys)}
         columns = {"time": time, "duration": duration, **roles}
         read = {role: key for role, key in columns.items() if key}
-        tokens = {name: name for name in ("input_length", "output_length", "images") if name in keys}
+        tokens: dict[str, str] = {name: name for name in ("input_length", "output_length", "images") if name in keys}
         trace = "input_length" in keys and isinstance(keys[time], int | float) and keys[time] < 1e9
         return Requests(
             blocks=partial(json_blocks, keys={**read, **tokens}),

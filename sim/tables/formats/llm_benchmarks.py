@@ -1,7 +1,6 @@
 """Results of benchmarks of LLM servers: vLLM's `bench serve`, SGLang's `bench_serving`, AIPerf's records of requests."""
 
 from collections.abc import Iterator, Sequence
-from functools import partial
 from pathlib import Path
 from typing import Any
 
