@@ -1,7 +1,7 @@
-"""Service times from load tests: which of their rows say how long a GPU takes for a batch, and which only hold a queue.
+"""Service times from load tests: which of their rows say how long a GPU takes for a batch, and which hold a queue.
 
-Latency with N requests in flight holds their wait for each other: N = X W (Little 1961), so at saturation W grows with N
-and only the throughput X is the server's. A row is used where the server reports its own compute time, where one
+Latency with N requests in flight holds their wait for each other: N = X W (Little 1961), so at saturation W grows with
+N and only the throughput X is the server's. A row is used where the server reports its own compute time, where one
 request was in flight at a time, or, of a closed loop without a pause (X W = N), as 1 / X.
 """
 
@@ -65,7 +65,9 @@ def seconds_of_batch(rows: list[LoadPoint], size: int) -> tuple[dict[str, float]
     if closed:
         best = max(closed, key=lambda one: one.throughput or 0.0)
         each = size / (best.throughput or 1.0)
-        words = f"{best.row}: {each:.4g} s from the throughput at concurrency {best.concurrency:g}; latency there holds a queue"
+        words = (
+            f"{best.row}: {each:.4g} s from the throughput at concurrency {best.concurrency:g}, not from the latency"
+        )
         return {"p50": each}, [words, *left(rows, best), *said]
     return {}, [*(f"{one.row}: {why_not(one, size)}" for one in ranked), *said]
 
@@ -111,8 +113,8 @@ def little(one: LoadPoint, size: int) -> list[str]:
     if not (one.concurrency and rate and latency) or is_closed(one, size):
         return []
     return [
-        f"{one.row}: warning: throughput x latency is {rate * latency:.3g} in flight, not {one.concurrency:g}: failures, "
-        "pauses of the client or other figures are in it"
+        f"{one.row}: warning: throughput x latency is {rate * latency:.3g} in flight, not {one.concurrency:g}: "
+        "failures, pauses of the client or other figures are in it"
     ]
 
 

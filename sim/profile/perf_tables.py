@@ -1,4 +1,4 @@
-"""Profiles from other people's files: load tests that a reader recognises, or any table of latencies with their unit."""
+"""Profiles from other people's files: load tests that a reader recognises, or any table of latencies."""
 
 from pathlib import Path
 from typing import Any

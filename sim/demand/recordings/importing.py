@@ -264,13 +264,12 @@ def outcomes_said(extra: dict[str, NDArray[np.float64]]) -> tuple[str, ...]:
         served = ~refused & ~failed & np.isfinite(status)
         parts = [f"{served.sum():,} served, {refused.sum():,} refused (429, 503), {failed.sum():,} failed or hung up"]
     for name, what in (("duration_s", "duration"), ("wait_s", "wait"), ("service_s", "service")):
-        known = (
-            extra.get(name, np.zeros(0))[served[: len(extra.get(name, np.zeros(0)))]] if name in extra else np.zeros(0)
-        )
+        known = extra[name][served] if name in extra else np.zeros(0)
         known = known[np.isfinite(known)]
         if len(known):
             parts.append(
-                f"mean {what} of those served {known.mean():.4g} s (median {np.median(known):.4g}, most {known.max():.4g})"
+                f"mean {what} of those served {known.mean():.4g} s "
+                f"(median {np.median(known):.4g}, most {known.max():.4g})"
             )
     return ("; ".join(parts),) if parts else ()
 
@@ -287,8 +286,8 @@ def sessions_said(found: Sessions) -> tuple[str, ...]:
     wishes = int(found.first.sum())
     return (
         f"{wishes:,} requests were first attempts: {len(found.first) - wishes:,} by the same user within "
-        f"{found.window:.3g} s of a refusal or failure repeat them and are no new demand ({found.at_half:,} with half that "
-        f"window, {found.at_twice:,} with twice; --attempts keeps them all){again}",
+        f"{found.window:.3g} s of a refusal or failure repeat them and are no new demand ({found.at_half:,} with half "
+        f"that window, {found.at_twice:,} with twice; --attempts keeps them all){again}",
     )
 
 

@@ -40,7 +40,7 @@ TIMED = {"time", "timestamp", "date", "datetime", "from", "hour", "minute", "int
 
 
 def instants(texts: Sequence[str], zone: str | None, path: Path) -> np.ndarray:
-    """Nanoseconds since 1970 of texts. Raises BadInput for a time that cannot be read, or has no zone and none given."""
+    """Nanoseconds since 1970 of texts. Raises BadInput for a time that cannot be read, or has no zone."""
     found = timestamps(pa.array(texts, pa.string()), zone or "UTC")
     if not found.known.all():
         value, expected = texts[int(np.argmin(found.known))], "a date and time like 2025-03-31 18:00:00"
@@ -72,7 +72,7 @@ def grid_of(begins: np.ndarray, step: float) -> np.ndarray:
 
 
 class CloudWatch(Reader):
-    """`aws cloudwatch get-metric-data`: newest first, without statistic or period; a Sum without events has no sample."""
+    """`aws cloudwatch get-metric-data`: newest first, without statistic or period; a Sum of nothing has no sample."""
 
     name = "cloudwatch"
     title = "metrics of AWS CloudWatch (get-metric-data, JSON)"

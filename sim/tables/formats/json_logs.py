@@ -1,4 +1,4 @@
-"""Logs of requests as JSON lines: nginx with a JSON format, Caddy, Traefik, Google Cloud, request traces of LLM services.
+"""Logs of requests as JSON lines: nginx with a JSON format, Caddy, Traefik, Google Cloud, traces of LLM services.
 
 Which key is what is recognised by its name in the first lines; keys of objects within objects are joined by dots.
 """

@@ -17,7 +17,10 @@ MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", 
 QUOTED = r"\"(?:[^\"\\]|\\.)*\""  # a quote within it is escaped by a backslash
 REQUEST = r"^(?P<method>[A-Z]+) (?P<path>\S+)(?: HTTP/[\d.]+)?$"
 # day/month/year:time zone, in brackets; HAProxy has milliseconds and no zone.
-CLF = r"\[(?P<day>\d\d)/(?P<month>[A-Z][a-z][a-z])/(?P<year>\d{4}):(?P<clock>\d\d:\d\d:\d\d(?:\.\d+)?)(?P<zone> [+-]\d{4})?\]"
+CLF = (
+    r"\[(?P<day>\d\d)/(?P<month>[A-Z][a-z][a-z])/(?P<year>\d{4}):"
+    r"(?P<clock>\d\d:\d\d:\d\d(?:\.\d+)?)(?P<zone> [+-]\d{4})?\]"
+)
 
 
 def pattern_blocks(

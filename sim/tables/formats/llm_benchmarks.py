@@ -1,4 +1,4 @@
-"""Results of benchmarks of LLM servers: vLLM's `bench serve`, SGLang's `bench_serving`, AIPerf's records of requests."""
+"""Results of benchmarks of LLM servers: vLLM's `bench serve`, SGLang's `bench_serving`, AIPerf's records."""
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -120,9 +120,12 @@ def benchmark_figures(found: dict[str, Any]) -> str:
     parts = [f"{done} requests answered, {failed} failed" if failed else f"{done} requests answered"]
     if isinstance(found.get("request_throughput"), int | float):
         parts.append(f"{found['request_throughput']:.4g} a second")
-    for key in ("mean_e2el_ms", "mean_e2e_latency_ms", "mean_ttft_ms", "mean_tpot_ms"):
-        if isinstance(found.get(key), int | float):
-            parts.append(f"{key.removesuffix('_ms').replace('_', ' ')} {found[key] / 1000:.4g} s")
+    means = ("mean_e2el_ms", "mean_e2e_latency_ms", "mean_ttft_ms", "mean_tpot_ms")
+    parts += [
+        f"{key.removesuffix('_ms').replace('_', ' ')} {found[key] / 1000:.4g} s"
+        for key in means
+        if isinstance(found.get(key), int | float)
+    ]
     if found.get("max_concurrency"):
         parts.append(f"at most {found['max_concurrency']} in flight")
     if isinstance(found.get("concurrency"), int | float):

@@ -68,8 +68,8 @@ class LocustHistory(Reader):
         lasted = number(last["Timestamp"]) - number(first["Timestamp"])
         return (
             f"{number(last['Total Request Count']):,.0f} requests in {lasted:,.0f} s, "
-            f"{number(last.get('Total Failure Count')):,.0f} failed, {number(last['User Count']):,.0f} users at the end. "
-            "Its users wait for each answer before they ask again, so the rate follows the latency: it is not demand"
+            f"{number(last.get('Total Failure Count')):,.0f} failed, {number(last['User Count']):,.0f} users at the "
+            "end. Its users wait for each answer before they ask again, so the rate follows the latency"
         )
 
 

@@ -78,13 +78,15 @@ def differences(at: Floats, values: Floats, grid: Floats, notes: list[str], metr
     steps = np.diff(values)
     fell = steps < 0
     who = metric.get("instance") or metric.get("pod") or "a series"
-    for place in np.flatnonzero(fell):
-        notes.append(f"{who} began anew before sample {place + 2}: its count since is taken, a lower bound")
+    notes += [
+        f"{who} began anew before sample {place + 2}: its count since is taken, a lower bound"
+        for place in np.flatnonzero(fell)
+    ]
     steps = np.where(fell, values[1:], steps)
     total = np.concatenate([[0.0], np.cumsum(steps)])
-    gaps = int(round((at[-1] - at[0]) / (grid[1] - grid[0]))) + 1 - len(at)
+    gaps = round(float((at[-1] - at[0]) / (grid[1] - grid[0]))) + 1 - len(at)
     if gaps:
-        notes.append(f"{who}: {gaps} samples are missing; what was counted over them is spread evenly")
+        notes.append(f"{who}: {gaps} of its samples missing; what was counted over them is spread evenly")
     return np.diff(np.interp(grid, at, total))
 
 

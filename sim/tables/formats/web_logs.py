@@ -34,8 +34,8 @@ ENVOY = (
 )
 HAPROXY = (
     r"^(?:.*?\s)?(?P<client>\S+):\d+ " + CLF + r" (?P<front>\S+) (?P<back>[^\s/]+)/(?P<server>\S+) "
-    r"(?P<tr>-?\d+)/(?P<tw>-?\d+)/(?P<tc>-?\d+)/(?P<response>-?\d+)/(?P<total>\+?-?\d+) (?P<status>-?\d+) \+?\d+ \S+ \S+ "
-    rf"(?P<ended>\S{{4}}) \S+ \S+ (?:\{{[^}}]*\}} )*(?P<request>{QUOTED})(?: .*)?$"
+    r"(?P<tr>-?\d+)/(?P<tw>-?\d+)/(?P<tc>-?\d+)/(?P<response>-?\d+)/(?P<total>\+?-?\d+) (?P<status>-?\d+) \+?\d+ "
+    rf"\S+ \S+ (?P<ended>\S{{4}}) \S+ \S+ (?:\{{[^}}]*\}} )*(?P<request>{QUOTED})(?: .*)?$"
 )
 
 
