@@ -313,6 +313,42 @@ def test_latency_under_load_is_no_service_time(name):
         points_of(FILES / name)
 
 
+def test_a_concurrency_that_the_file_does_not_have_can_be_given(tmp_path):
+    """Eight in flight, 16 s each, one answered every 2 s: without the 8 nothing is known but the queue."""
+    text = (
+        'Metric,avg,p90,p50\nRequest Latency (ms),"16,000.0",1,1\n\nMetric,Value\nRequest Throughput (per sec),0.50\n'
+    )
+    path = written(tmp_path, text, "gp.csv")
+    with pytest.raises(BadInput, match="with 8 in flight"):
+        points_of(path)
+    assert points_of(path, concurrency=8)["points"][0]["latency_s"] == {"p50": pytest.approx(2.0)}
+
+
+@pytest.mark.parametrize(
+    ("tail", "arrived"),
+    [
+        ("2.500", 2.5),
+        ("2.500 2.499", 2.5),
+        ("rt=2.500 urt=2.400", 2.5),
+        ('urt="2.4" rt="2.500"', 2.5),
+        ("2500000", 5.0),
+    ],
+)
+def test_the_duration_of_a_log_is_found(tmp_path, tail, arrived):
+    line = f'192.0.2.1 - - [06/May/2025:12:00:05 +0000] "POST /v1 HTTP/1.1" 200 366 "-" "app/1.0" {tail}\n'
+    trace = imported_trace([written(tmp_path, line)], ImportOptions())
+    assert trace.start.second + trace.times[0] == arrived
+    assert trace.extra["duration_s"].tolist() == [2.5]
+
+
+def test_a_timestamp_that_programs_differ_about_is_asked_for(tmp_path):
+    line = json.dumps({"timestamp": "2025-05-06T12:00:05Z", "status": 200, "duration_ms": 2500})
+    path = written(tmp_path, line + "\n")
+    with pytest.raises(BadInput, match="--stamped"):
+        examine_recording([path], ImportOptions())
+    assert imported_trace([path], ImportOptions(stamped="end")).start.second == 2
+
+
 def test_of_a_closed_loop_the_throughput_is_believed(tmp_path):
     """Eight in flight at one server of 2 s wait 16 s; SGLang's own throughput is 1 / 2 s."""
     run = {"completed": 100, "request_throughput": 0.5, "max_concurrency": 8, "mean_e2e_latency_ms": 16000.0}

@@ -223,11 +223,13 @@ def write_wave(counts: Any, target: Path, source: str, console: Console, replace
         raise BadInput("this file is there already", file=target, expected="another --out, or --replace")
     total, busiest = counts.total, int((counts.total / counts.lasts).argmax())
     lasts = counts.lasts[busiest]
+    unknown = {name: int((values != values).sum()) for name, values in counts.series.items()}
     facts = [
         ("counts", f"{len(total):,} intervals from {first_instant(counts):%Y-%m-%d %H:%M:%S} UTC"),
         *((name, f"{values[values == values].sum():,.0f}") for name, values in counts.series.items()),
         ("in all", f"{total.sum():,.0f}, at most {total[busiest]:,.0f} in an interval of {lasts:g} s"),
         *(("note", note) for note in counts.notes),
+        *(("note", f"{name}: {n:,} intervals are unknown, and bring nobody") for name, n in unknown.items() if n),
     ]
     for label, value in facts:
         console.print(Text(f"{label:8} {value}"), soft_wrap=True)

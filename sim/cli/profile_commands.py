@@ -223,6 +223,9 @@ def profile_import(
     ] = 1024,
     steps: Annotated[int, typer.Option(min=1, help="Denoising steps of rows that do not say.")] = 28,
     batch: Annotated[int, typer.Option(min=1, help="Batch of rows that do not say.")] = 1,
+    concurrency: Annotated[
+        float | None, typer.Option(min=1, help="Requests in flight, of a load test that does not say.")
+    ] = None,
     out: Annotated[Path | None, typer.Option(help="The profile file; NAME.json if not given.")] = None,
 ) -> None:
     """Make a profile of a load test (perf_analyzer, GenAI-Perf, AIPerf, vLLM, SGLang) or of any table of latencies.
@@ -244,7 +247,7 @@ def profile_import(
         "precision": "",
         "hardware": {"gpu": gpu},
     }
-    document = import_profile(table, facts, side=side, steps=steps, batch=batch)
+    document = import_profile(table, facts, side=side, steps=steps, batch=batch, concurrency=concurrency)
     path = out or Path(f"{name}.json")
     if path.exists():
         raise BadInput("this file is there already", file=path, expected="the name of a new file")

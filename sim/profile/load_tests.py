@@ -26,7 +26,8 @@ def service_points(
     """
     parts = {part: [one for one in found if one.component == part] for part in (*TOKENS, "pipeline")}
     whole = parts["pipeline"]
-    if all(parts[part] for part in TOKENS) and (in_flight(parts["prefill"][0]) is None or alone(found)):
+    sent_at_once = all(one.rate is None for one in found)
+    if all(parts[part] for part in TOKENS) and sent_at_once and (alone(found) or batch > 1 or not whole):
         notes = ["the latency of whole requests is left out: prefill and decode make it up"] if whole else []
         sizes = {"side": side, "frames": 1, "batch": batch}
         return [{"component": p, **sizes, "latency_s": quantiles(parts[p][0])} for p in TOKENS], notes
@@ -46,7 +47,7 @@ def service_points(
             points.append({**sizes, "latency_s": latency})
     if not points:
         what = f"this file holds {title}, and no row of it says how long a batch takes: " + "; ".join(notes)
-        expected = "a row of concurrency 1, or with the server's compute time, or of a closed loop with its throughput"
+        expected = "a row of concurrency 1, or with the server's compute time, or of a closed loop with its throughput (--concurrency)"
         raise BadInput(what, file=path, expected=expected + (f". The file says: {figures}" if figures else ""))
     return points, notes
 

@@ -1,5 +1,6 @@
 """Profiles from other people's files: load tests that a reader recognises, or any table of latencies."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -23,11 +24,14 @@ PLAIN = (*SIZES, "power_w", "memory_gib")
 Columns = dict[str, Column]
 
 
-def import_profile(path: Path, facts: dict[str, Any], *, side: int, steps: int, batch: int) -> dict[str, Any]:
+def import_profile(
+    path: Path, facts: dict[str, Any], *, side: int, steps: int, batch: int, concurrency: float | None = None
+) -> dict[str, Any]:
     """A profile document from one file; its `method` says what was made of each row.
 
-    facts: the profile's other fields (name, model, feature, provenance, source, ...). side, steps, batch: of rows that
-    do not say. Raises BadInput with the row and column that is wrong, and for a file that holds no service times.
+    facts: the profile's other fields (name, model, feature, provenance, source, ...). side, steps, batch and
+    concurrency: of rows that do not say. Raises BadInput with the row and column that is wrong, and for a file that
+    holds no service times.
     """
     reader = recognised(path)
     if reader is None:
@@ -40,6 +44,7 @@ def import_profile(path: Path, facts: dict[str, Any], *, side: int, steps: int, 
         what = f"this file holds {reader.title}, not a measurement of service times"
         expected = "an export of a load test at concurrency 1, or a table with latency_s"
         raise BadInput(what, file=path, expected=expected + (f". It says: {figures}" if figures else ""))
+    rows = [replace(one, concurrency=concurrency) if one.concurrency is None else one for one in rows]
     points, notes = service_points(rows, path, reader.title, figures, side=side, steps=steps, batch=batch)
     method = "; ".join([f"{facts.get('method', '')} ({reader.title})", *notes])
     return {"format": FORMAT, **facts, "method": method, "points": points}

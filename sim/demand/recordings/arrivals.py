@@ -124,7 +124,8 @@ def from_order(seconds: Floats, durations: Floats | None, tick: float, usual: st
             return "end", "stamps are taken as ends, as of logs of this kind; --stamped says otherwise"
     elif out_of_order(seconds[np.isfinite(seconds)], tick) > OUT_OF_ORDER:
         return "start", "stamps are out of order, as of logs that stamp the start; --stamped says otherwise"
-    what = "this log does not say whether its times are those of requests or of answers, and has no durations"
+    what = "this log does not say whether its times are those of requests or of answers"
+    what += ", and has no durations" if durations is None else ", nor does the order of its lines"
     expected = "start (Apache's %t) or end (nginx: when the answer was sent)"
     flat = flatness(seconds)
     if flat:

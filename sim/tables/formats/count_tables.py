@@ -195,6 +195,8 @@ class CountTable(Reader):
 
     def recognises(self, head: Head) -> bool:
         names = [name.lower() for name in head.names]
+        if head.line.startswith('"Time",'):  # a panel of Grafana
+            return False
         others = set(names) - TIMED - FULL - {"to", "until"}
         return len(others) == 1 and others <= COUNTED and len(names) > 1 and dated_and_whole(head)
 

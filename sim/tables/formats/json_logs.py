@@ -144,7 +144,7 @@ class JsonLog(Reader):
         time, duration = first_of(TIMES, keys), first_of(DURATIONS, keys)
         stamped = next((is_at for signs, is_at in SIGNS.items() if set(signs) <= set(keys)), TIMES[time])
         if not stamped:
-            stamped = "either" if duration else "start"
+            stamped = "" if duration else "start"
         roles = {"user": first_of(USERS, keys), "path": first_of(PATHS, keys), "status": first_of(STATUSES, keys)}
         columns = {"time": time, "duration": duration, **roles}
         read = {role: key for role, key in columns.items() if key}

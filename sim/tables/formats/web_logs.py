@@ -19,9 +19,10 @@ COMBINED = (
     + CLF
     + rf" (?P<request>{QUOTED}) (?P<status>\d{{3}}|-) (?P<bytes>\d+|-)(?P<rest> .*)?$"
 )
-# The duration among what follows: a name and a number, or the last number of the line.
-NAMED = r"(?i)(?:\brt|\brequest_time|\burt|\btime|\bduration)[=:]\"?(?P<duration>\d+\.\d+)"
-LAST = r" \"?(?P<duration>\d+(?:\.\d+)?)\"?$"
+# The duration among what follows: a name and a number, or a number at the end of the line.
+NAMED = r"(?i)(?:\brt|\brequest_time|\bduration)[=:]\"?(?P<duration>\d+\.\d+)"
+LAST = r"(?:\"|^) (?P<duration>\d+(?:\.\d+)?)[ ,:\d.\-]*$"  # of several the first: nginx's own before the upstream's
+QUOTED_LAST = r" \"(?P<duration>\d+(?:\.\d+)?)\"$"
 ALB = (
     r"^(?P<type>https?|h2|grpcs|wss?) (?P<stamp>\d{4}-\d\d-\d\dT[\d:.]+Z) (?P<balancer>app/\S+) (?P<client>\S+) "
     r"(?P<target>\S+) (?P<t1>-?[\d.]+) (?P<t2>-?[\d.]+) (?P<t3>-?[\d.]+) (?P<status>\d{3}|-) (?P<tstatus>\d{3}|-) "
@@ -51,7 +52,9 @@ class AccessLog(Reader):
     def requests(self, head: Head) -> Requests:
         texts = pc.extract_regex(pa.array(head.lines, pa.string()), COMBINED).drop_null()
         rests = pc.fill_null(pc.struct_field(texts, "rest"), "")
-        pattern = next((one for one in (NAMED, LAST) if pc.all(pc.match_substring_regex(rests, one)).as_py()), "")
+        pattern = next(
+            (one for one in (NAMED, LAST, QUOTED_LAST) if pc.all(pc.match_substring_regex(rests, one)).as_py()), ""
+        )
         hosted = pc.any(pc.not_equal(pc.fill_null(pc.struct_field(texts, "vhost"), ""), "")).as_py()
         stamped, extra = "start" if hosted else "", {}
         if pattern:
