@@ -47,7 +47,7 @@ def service_points(
             points.append({**sizes, "latency_s": latency})
     if not points:
         what = f"this file holds {title}, and no row of it says how long a batch takes: " + "; ".join(notes)
-        expected = "a row of concurrency 1, or with the server's compute time, or of a closed loop with its throughput (--concurrency)"
+        expected = "a row of concurrency 1, of a server's compute time, or of a closed loop (--concurrency) at its most"
         raise BadInput(what, file=path, expected=expected + (f". The file says: {figures}" if figures else ""))
     return points, notes
 
