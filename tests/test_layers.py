@@ -39,7 +39,7 @@ FLOORS: list[dict[str, str]] = [
     {
         "model": "requests, random streams, knobs, controls, and the scalar rules that both engines call",
         "shipped": "where shipped scenarios and profiles are",
-        "tables": "other programs' tables (CSV, Parquet) as texts with line numbers; times in any form",
+        "tables": "other programs' files: tables as texts with line numbers, times, a reader for each format",
     },
     {
         "errors": "wrong input, in one message",
