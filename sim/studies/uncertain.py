@@ -16,6 +16,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from functools import cached_property
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -56,8 +57,9 @@ class Law:
         """The value below which this share of all values lies; of a choice, the one at this place in the list."""
         if self.kind == "choice":
             return self.values[min(int(share * len(self.values)), len(self.values) - 1)]
-        return float(self.distribution().ppf(share))
+        return float(self.distribution.ppf(share))
 
+    @cached_property
     def distribution(self) -> Any:
         """The law as scipy has it, of a number in `unit`."""
         low, high = self.values[0], self.values[-1]
