@@ -21,6 +21,8 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from numpy.typing import ArrayLike
 from pydantic import ValidationError
 from scipy import stats
 
@@ -72,6 +74,13 @@ class Law:
     def at(self, share: float) -> Any:
         """The quantile as a scenario has it, with its unit."""
         return self.as_written(self.quantile(share))
+
+    def all_at(self, shares: ArrayLike) -> list[Any]:
+        """The quantiles at many shares, as `at` gives each."""
+        several = np.asarray(shares, dtype=float)
+        if self.kind == "choice":
+            return [self.at(share) for share in several.tolist()]
+        return [self.as_written(value) for value in self.distribution.ppf(several).tolist()]
 
     def as_written(self, value: Any) -> Any:
         """A value of this law, as a number in `unit`, as a scenario has it."""
