@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from rich.box import SIMPLE
 from rich.table import Table
 
 from sim.cli.console import Console, name_column, ready, runs_bar
@@ -38,6 +39,9 @@ def decide(
     image_worth: Annotated[
         str | None, typer.Option(help="Dollars that an image in time is worth, where tiers have no prices.")
     ] = None,
+    what_changes: Annotated[
+        bool, typer.Option("--what-changes", help="Also find the values of inputs at which another option wins.")
+    ] = False,
     override: Override = None,
     sets: Sets = None,
     processes: Processes = None,
@@ -57,7 +61,7 @@ def decide(
 
     refuse_places(None, out)
     inputs = load_uncertain(scenario, override=override, sets=parsed(sets))
-    how = {
+    how: dict[str, Any] = {
         "futures": futures,
         "seeds": seeds,
         "pool": pool,
@@ -72,6 +76,13 @@ def decide(
     say(sentences(found))
     if found.futures:
         Console().print(options_table(found))
+    if what_changes and found.futures == found.planned:
+        from sim.studies.switches import switch_sentences, what_would_change
+
+        same = {key: how[key] for key in ("pool", "image_worth", "store", "processes")}
+        with runs_bar("what would change the choice") as report:
+            switches = what_would_change(inputs, read_fleets(fleets), named(playbooks) or None, **same, progress=report)
+        say(switch_sentences(switches))
     if out is not None:
         found.runs.to_csv(out, index=False)
         Console().print(f"Runs in {out}", soft_wrap=True, highlight=False, markup=False)
@@ -109,13 +120,12 @@ def options_table(found: Any) -> Table:
     from sim.studies.decide_words import written
     from sim.wording import amount, percent
 
-    titles = ("loss", "regret", "worst", "best in", "alive in", "GPUs cost")
-    shown = Table("GPUs", name_column("playbook"), *titles, title=f"Regret over {found.futures} futures")
+    titles = ("regret", "worst", "best in", "alive in", "GPUs cost")
+    shown = Table("GPUs", name_column("playbook"), *titles, box=SIMPLE, title=f"Regret over {found.futures} futures")
     for place, row in found.options.iterrows():
         shown.add_row(
             f"{row['gpus']:,}",
             row["playbook"],
-            written(found, row["loss"]),
             written(found, row["regret"]),
             written(found, row["worst_regret"]),
             percent(row["best"]),
