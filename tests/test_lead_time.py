@@ -51,7 +51,7 @@ def test_what_is_no_lead_time_is_refused(text):
 
 @pytest.fixture(scope="module")
 def scenario():
-    """Two requests a second of two seconds each need four GPUs; there are two, and a spike brings five times as many."""
+    """Four GPUs, half of them busy, until a spike brings five requests a second more for five minutes."""
     calm = {"kind": "steady", "rate": "1 per second"}
     spike = {"kind": "spike", "name": "launch", "from": "30 min", "people": 1500, "lasting": "5 min"}
     return load(
