@@ -54,14 +54,9 @@ def scenario():
     """Four GPUs, half of them busy, until a spike brings five requests a second more for five minutes."""
     calm = {"kind": "steady", "rate": "1 per second"}
     spike = {"kind": "spike", "name": "launch", "from": "30 min", "people": 1500, "lasting": "5 min"}
-    return load(
-        "steady",
-        sets={
-            "demand": [calm, spike],
-            "behaviour.patience": {"kind": "constant", "value": "30 s"},
-            "record": "timeline",
-        },
-    )
+    patience, retry = {"kind": "constant", "value": "30 s"}, {"at_most": 0}
+    behaviour = {"behaviour.patience": patience, "behaviour.retry": retry}
+    return load("steady", sets={"demand": [calm, spike], "record": "timeline", **behaviour})
 
 
 def test_further_gpus_must_arrive_before_the_spike_is_over_and_the_order_goes_before_that(scenario):
@@ -72,7 +67,7 @@ def test_further_gpus_must_arrive_before_the_spike_is_over_and_the_order_goes_be
     lost = found.late.set_index("delay")["lost"]
     assert lost[0] < lost[3600] == lost[math.inf]
     assert sentences(found)[0].startswith(f"ORDER BY {found.order_by:%Y-%m-%d %H:%M}")
-    early, late = (sentences(found, datetime(2024, month, 1, tzinfo=UTC))[2] for month in (1, 12))
+    early, late = (sentences(found, datetime(2024, 12, day, tzinfo=UTC))[2] for day in (1, 2))
     assert "100 %" in early
     assert late.startswith("TOO LATE")
 

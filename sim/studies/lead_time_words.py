@@ -51,7 +51,7 @@ def late(found: OrderBy, row: dict[str, float]) -> str:
         when = f"Arriving at {point}"
     else:
         when = f"{duration(row['delay']) if row['delay'] != 86400 else 'A day'} later than {point}"
-        when += ", when the run is over," if math.isinf(row["arrives"]) else ""
+        when += ", when the run is over" if math.isinf(row["arrives"]) else ""
     money = "" if math.isnan(row["dollars"]) else f", and {dollars(row['dollars'])}"
     return f"{when}, {amount(max(row['lost'], 0.0))} images in time are lost against GPUs at the start{money}."
 
