@@ -20,7 +20,7 @@ def sentences(found: Decision) -> list[str]:
             row = found.options.loc[found.minimax]
             worst = written(found, float(found.options["worst_regret"][found.best]))
             lines.append(
-                f"Whoever fears the worst future most would choose {row['label']}: its worst regret is "
+                f"By the worst regret alone, the choice would be {row['label']}: its worst regret is "
                 f"{written(found, row['worst_regret'])}, against {worst}."
             )
     lines += [information(found), *basis(found)]
