@@ -18,11 +18,13 @@ from sim.results.verdict import sentences, verdict
 from sim.scenario.load import load
 from sim.scenario.scenario import Scenario
 from sim.studies.compare import compare
+from sim.studies.decide import decide
 from sim.studies.demand_multiple import demand_multiple
 from sim.studies.rescue import rescue
 from sim.studies.size import size
 from sim.studies.storm_map import storm_map
 from sim.studies.sweep import sweep
+from sim.studies.uncertain import load_uncertain, uncertain
 
 if TYPE_CHECKING:
     from sim import plots
@@ -36,11 +38,13 @@ __all__ = [
     "Step",
     "Telemetry",
     "compare",
+    "decide",
     "demand_multiple",
     "intents",
     "latencies",
     "load",
     "load_run",
+    "load_uncertain",
     "metrics",
     "outcomes",
     "plots",
@@ -51,6 +55,7 @@ __all__ = [
     "size",
     "storm_map",
     "sweep",
+    "uncertain",
     "verdict",
 ]
 

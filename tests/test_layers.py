@@ -25,7 +25,9 @@ FLOORS: list[dict[str, str]] = [
         "validation": "a user's own data held against predictions: `own_queue/`, MLPerf logs",
     },
     {"plots": "drawing functions that take axes"},
-    {"studies": "many runs: compare, size, sweep, rescue, storm map, demand check; the store of runs, executors"},
+    {
+        "studies": "many runs: compare, size, decide, sensitivity, sweep, rescue, storm map, order dates; the store, executors"
+    },
     {
         "engine": "`simulate`, the control process, cells; the model twice, file beside file: `readable/`, `compiled/`",
     },
