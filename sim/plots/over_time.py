@@ -1,6 +1,7 @@
 """Figures of one run over time: waits by tier, the fleet with what was ordered, and power."""
 
 import math
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -90,7 +91,12 @@ def fleet(run: Run, pool: str, ax: Axes, table: pd.DataFrame | None = None) -> N
     for state in ABSENT:
         some = heights(changes, state, moments) / run.scale
         if some.any():
-            style = {"facecolor": STATES[state], "hatch": HATCHES[state], "edgecolor": "white", "linewidth": 0.0}
+            style: dict[str, Any] = {
+                "facecolor": STATES[state],
+                "hatch": HATCHES[state],
+                "edgecolor": "white",
+                "linewidth": 0.0,
+            }
             name = state.replace("_", " ")
             ax.fill_between(at, below, below + some, step="post", alpha=0.75, label=name, **style)
             below = below + some

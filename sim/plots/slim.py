@@ -7,6 +7,7 @@ PATH = re.compile(r'(<path (?:id="\w+" )?d=")([^"]*)"')
 BETWEEN = re.compile(r">\s+<")
 FONT = re.compile(r'(<(?:text|tspan) style="[^"]*?)font-family: [^;"]*;? ?')
 FAMILY = "text{font-family:'DejaVu Sans',Verdana,Arial,sans-serif}"
+CURVES = {"Q", "C", "S", "T", "A"}
 NUMBER = re.compile(r"-?\d+\.\d+")
 
 
@@ -19,7 +20,7 @@ def slimmed(svg: str) -> str:
 def short_path(path: str) -> str:
     """A path's commands; one of straight lines alone is drawn with steps along the axes where it can be."""
     tokens = path.split()
-    if any(token in "QCSTA" for token in tokens if token.isalpha()):
+    if CURVES.intersection(tokens):
         return NUMBER.sub(lambda found: short(float(found[0])), " ".join(tokens))
     written: list[str] = []
     x = y = ""

@@ -10,7 +10,7 @@ from sim.report.answer import answer
 from sim.report.blocks import Block, Boxes, Lines, Part, Tabled
 from sim.report.markdown import markdown
 from sim.report.origins import origins
-from sim.report.pictures import compared, fleet_changes
+from sim.report.pictures import compared
 from sim.report.playbook_pages import badge, details, highlights, summary
 from sim.report.ranking import fairness_table, gives_and_costs, other_costs, ranking, ranking_of_runs
 from sim.results.run import Run

@@ -87,12 +87,13 @@ def of_fleet(v: Verdict) -> dict[str, tuple[str, str]]:
         ),
         "queue": (f"Requests waiting over time; longest queues: {queues}.", "Requests waiting in each pool's queue."),
         "fleet": (
-            f"One step chart per pool of GPUs in service over time, hourly means of {sizes}; with GPUs on order and the "
-            "work of first requests.",
-            f"GPUs in service, and those that are ordered, failed or elsewhere. First requests: their work in GPUs.{most}",
+            f"One step chart per pool of GPUs in service over time, hourly means of {sizes}; with GPUs on order "
+            "and the work of first requests.",
+            "GPUs in service, and those that are ordered, failed or elsewhere. First requests: their work in GPUs."
+            f"{most}",
         ),
         "power": (
-            f"Step chart of power over time; {words.known(v.full(v.energy['kwh']) / 1000, ' MWh')} at the meter in all.",
+            f"Step chart of power over time; {words.known(v.full(v.energy['kwh']) / 1000, ' MWh')} at the meter.",
             "Mean power of each hour. At the meter: with cooling and losses (the PUE).",
         ),
     }

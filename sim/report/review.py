@@ -22,7 +22,8 @@ MULTIPLES = (2, 5)  # of the demand, beside the demand itself
 MOST_SPANS = 6  # of time in which a promise was broken
 OTHER_RUNS = (
     "Not looked at in this report: other demand, fewer GPUs, a lost rack or zone, other patience or prices. 'meltpoint "
-    "size' finds how many GPUs are enough, 'meltpoint sweep' varies any figure, 'meltpoint rescue' how late help may come."
+    "size' finds how many GPUs are enough, 'meltpoint sweep' varies any figure, and 'meltpoint rescue' finds how late "
+    "help may come."
 )
 
 
@@ -43,8 +44,8 @@ def demand_sentence(v: Verdict) -> str:
     parts = demand.get("waves") or [] if isinstance(demand, dict) else []
     named = ", ".join(f"'{wave.get('name') or wave.get('kind')}'" for wave in parts)
     return (
-        f"{words.count(full(v.signups['came']))} people come to sign up; {words.count(full(c['intents']))} requests are "
-        f"wanted and take {words.count(full(c['attempts']))} attempts, retries included."
+        f"{words.count(full(v.signups['came']))} people come to sign up; {words.count(full(c['intents']))} requests "
+        f"are wanted and take {words.count(full(c['attempts']))} attempts, retries included."
         f"{f' Waves of people: {named}.' if named else ''} The origin of each figure is in the last appendix."
     )
 
@@ -55,9 +56,9 @@ def headroom(v: Verdict) -> Table:
     head += [f"hour at {times}x demand" for times in MULTIPLES]
     note = (
         "Load: GPUs of work in the busiest ten minutes and in the busiest hour of a run of the same people with an "
-        "unlimited fleet, where nobody gives up or is refused. Where the GPUs are below 100 % of it, they cannot do all "
-        "the work of that hour when it comes. Work at multiples of the demand is proportional, not a run, and work alone "
-        "does not say how many GPUs are enough."
+        "unlimited fleet, where nobody gives up or is refused. Where the GPUs are below 100 % of it, they cannot do "
+        "all the work of that hour when it comes. Work at multiples of the demand is proportional, not a run, and work "
+        "alone does not say how many GPUs are enough."
     )
     return Table("Offered load and headroom, by pool", head, [of_pool(v, pool) for pool in v.pools], note=note)
 
@@ -131,8 +132,8 @@ def by_tier(v: Verdict) -> Table:
         rows.append([str(tier), words.count(v.full(c["intents"])), *shares, *took])
     head = ["tier", "wanted", "in time", "degraded", "late", "lost", "unfinished", "median latency", "p95 latency"]
     note = (
-        "Shares of the requests that a tier wanted. Degraded: of those served, at a cheaper spec. Lost: given up after a "
-        "refusal or a wait. Latency is from wanted to image, of all requests; 'never' where too many got none."
+        "Shares of the requests that a tier wanted. Degraded: of those served, at a cheaper spec. Lost: given up after "
+        "a refusal or a wait. Latency is from wanted to image, of all requests; 'never' where too many got none."
     )
     return Table("What each tier gets", head, rows, note=note)
 
@@ -180,9 +181,9 @@ def fair(v: Verdict, comparison: Comparison | None) -> Part:
     ]
     head = ["group", "people", "served of asked", "Gini", "Jain"]
     note = (
-        "The mean over people of the share of their requests that was served; people who came to sign up and were never "
-        "let in got nothing. Gini (0: all the same) and Jain (1: all the same) are of that share. One run of this playbook"
-        f"{'; means of all playbooks are in the appendix' if comparison is not None else ''}."
+        "The mean over people of the share of their requests that was served; people who came to sign up and were "
+        "never let in got nothing. Gini (0: all the same) and Jain (1: all the same) are of that share. One run of this "
+        f"playbook{'; means of all playbooks are in the appendix' if comparison is not None else ''}."
     )
     return Part("fairness", "Fairness", [Tabled(Table("Who got what they asked for", head, rows, note=note))])
 
