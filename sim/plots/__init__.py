@@ -26,11 +26,16 @@ MOST_POOLS = 12  # that are drawn
 FIGURES = ("demand", "load", "queue", "outcomes", "latency", "waits", "fleet", "power", "cohort")
 
 
-def run_figures(run: Run, only: Collection[str] = FIGURES) -> dict[str, Figure]:
-    """The figures of one run by name, in the order of FIGURES; only: those that are wanted."""
-    table = timeline(run)
+def run_figures(run: Run) -> dict[str, Figure]:
+    """All figures of one run by name, in the order of FIGURES."""
+    table, pools = timeline(run), busiest({pool: pool_timeline(run, pool) for pool in run.manifest["pools"]})
+    return {name: figure_of(run, name, table, pools) for name in FIGURES}
+
+
+def run_figure(run: Run, name: str) -> Figure:
+    """One figure of a run, by its name in FIGURES."""
     pools = busiest({pool: pool_timeline(run, pool) for pool in run.manifest["pools"]})
-    return {name: figure_of(run, name, table, pools) for name in FIGURES if name in only}
+    return figure_of(run, name, timeline(run), pools)
 
 
 def figure_of(run: Run, name: str, table: pd.DataFrame, pools: dict[str, pd.DataFrame]) -> Figure:

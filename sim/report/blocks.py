@@ -1,8 +1,12 @@
 """The pieces of a report: sentences, tables, pictures and figures in boxes, in parts with titles; HTML or Markdown."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import ClassVar, Literal
 
+from matplotlib.figure import Figure
+
+from sim.plots.saving import data_url
 from sim.report.tables import Table
 
 
@@ -26,12 +30,16 @@ class Tabled:
 
 @dataclass(frozen=True)
 class Picture:
-    """A figure as a data URL, with a description and a caption."""
+    """A figure, drawn when a page wants its data URL, with a description and a caption."""
 
     what: ClassVar = "picture"
-    source: str
+    draw: Callable[[], Figure]
     alt: str
     caption: str
+
+    @property
+    def source(self) -> str:
+        return data_url(self.draw())
 
 
 @dataclass(frozen=True)

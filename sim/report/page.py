@@ -49,11 +49,11 @@ def parts(runs: list[Run], comparison: Comparison | None) -> tuple[list[Part], l
         raise ValueError("a report needs at least one run")
     names = section_names(runs)
     verdicts = [verdict(run) for run in runs]
-    order = sorted(range(len(runs)), key=lambda place: rank(comparison, names[place]))
+    order = sorted(range(len(runs)), key=lambda place: rank(comparison, runs[place]))
     verdicts, names = [verdicts[place] for place in order], [names[place] for place in order]
     chosen = verdicts[0]
     if comparison is not None:
-        baseline = verdicts[names.index(comparison.baseline)]
+        baseline = next(v for v in verdicts if v.run.manifest["playbook"] == comparison.baseline)
         main = [answer(comparison, chosen, baseline), beside(comparison), *sections(chosen, comparison)]
     elif len(runs) == 1:
         main = [one_answer(chosen), *sections(chosen, None)]
@@ -63,9 +63,9 @@ def parts(runs: list[Run], comparison: Comparison | None) -> tuple[list[Part], l
     return main, appendix(verdicts, names, comparison)
 
 
-def rank(comparison: Comparison | None, name: str) -> int:
-    """The place of a playbook in a comparison; runs that were not compared keep their order."""
-    return 0 if comparison is None else comparison.ranking.index(name)
+def rank(comparison: Comparison | None, run: Run) -> int:
+    """The place of a run's playbook in a comparison; runs that were not compared keep their order."""
+    return 0 if comparison is None else comparison.ranking.index(run.manifest["playbook"])
 
 
 def one_answer(v: Verdict) -> Part:

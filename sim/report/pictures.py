@@ -1,9 +1,9 @@
 """The figures of a report, each with a description for readers who cannot see it."""
 
 from collections.abc import Collection
+from functools import partial
 
-from sim.plots import MOST_POOLS, changes, comparison_figure, run_figures
-from sim.plots.saving import data_url
+from sim.plots import FIGURES, MOST_POOLS, changes, comparison_figure, run_figure
 from sim.plots.several import MEASURES
 from sim.report import words
 from sim.report.blocks import Picture
@@ -18,16 +18,16 @@ def pictures(v: Verdict, only: Collection[str]) -> list[Picture]:
     """Some of the figures of one run, in their order."""
     name = v.run.manifest["playbook"]
     found = []
-    for key, figure in run_figures(v.run, only).items():
+    for key in (key for key in FIGURES if key in only):
         alt, caption = described(v, key)
-        found.append(Picture(data_url(figure), f"Playbook {name}. {alt}", caption))
+        found.append(Picture(partial(run_figure, v.run, key), f"Playbook {name}. {alt}", caption))
     return found
 
 
 def described(v: Verdict, key: str) -> tuple[str, str]:
     """The description and the caption of a run's figure."""
-    of: dict[str, tuple[str, str]] = {**of_demand(v), **of_service(v), **of_fleet(v)}
-    return of[key]
+    kinds = (of_demand, of_service, of_fleet) if key != "cohort" else (of_cohort,)
+    return next(found[key] for found in (of(v) for of in kinds) if key in found)
 
 
 def of_demand(v: Verdict) -> dict[str, tuple[str, str]]:
@@ -43,7 +43,6 @@ def of_demand(v: Verdict) -> dict[str, tuple[str, str]]:
 
 def of_service(v: Verdict) -> dict[str, tuple[str, str]]:
     c = {name: words.count(v.full(count)) for name, count in v.counts.items()}
-    parts = ", ".join(f"{words.count(count)} {part}" for part, count in cohort(v.run).items() if part != WANTED)
     return {
         "outcomes": (
             f"Stacked step chart over time: {c['served']} served, {c['degraded']} of them degraded, {c['refused']} "
@@ -61,11 +60,18 @@ def of_service(v: Verdict) -> dict[str, tuple[str, str]]:
             f"p95 for each tier. Over the whole run {words.share(v.life.attainment)} of requests were in time.",
             "Solid: median; dashed: p95. 'Never' means that half (or 5 %) of the requests of that time got no image.",
         ),
+    }
+
+
+def of_cohort(v: Verdict) -> dict[str, tuple[str, str]]:
+    parts = cohort(v.run)
+    said = ", ".join(f"{words.count(count)} {part}" for part, count in parts.items() if part != WANTED)
+    return {
         "cohort": (
-            f"Waterfall chart: of {c['intents']} requests wanted, {parts}.",
+            f"Waterfall chart: of {words.count(parts[WANTED])} requests wanted, {said}.",
             "Each request once, retries included, by what became of it in the end. 'Left' gave up waiting, 'refused' "
             "gave up after a refusal.",
-        ),
+        )
     }
 
 
@@ -110,5 +116,5 @@ def compared(comparison: Comparison, *, every: bool) -> Picture:
     measures = list(dict.fromkeys(measures))[: None if every else 3]
     alt = f"Dots with intervals, one row per playbook, for several measures; {comparison.ranking[0]} is ranked first."
     caption = "Playbooks side by side. A dot is the mean, a bar its 95 % interval, the dotted line the baseline."
-    figure = comparison_figure(comparison.differences, baseline=comparison.baseline, measures=measures)
-    return Picture(data_url(figure), alt, caption)
+    draw = partial(comparison_figure, comparison.differences, baseline=comparison.baseline, measures=measures)
+    return Picture(draw, alt, caption)

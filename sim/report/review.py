@@ -182,8 +182,8 @@ def fair(v: Verdict, comparison: Comparison | None) -> Part:
     head = ["group", "people", "served of asked", "Gini", "Jain"]
     note = (
         "The mean over people of the share of their requests that was served; people who came to sign up and were "
-        "never let in got nothing. Gini (0: all the same) and Jain (1: all the same) are of that share. One run of this "
-        f"playbook{'; means of all playbooks are in the appendix' if comparison is not None else ''}."
+        "never let in got nothing. Gini (0: all the same) and Jain (1: all the same) are of that share. One run of "
+        f"this playbook{'; means of all playbooks are in the appendix' if comparison is not None else ''}."
     )
     return Part("fairness", "Fairness", [Tabled(Table("Who got what they asked for", head, rows, note=note))])
 
