@@ -16,7 +16,7 @@ from sim.plots.one_run import demand, latency, load, outcomes, queue, signups
 from sim.plots.over_time import fleet, power, waits
 from sim.plots.saving import png_bytes, svg_text, write_bytes
 from sim.plots.several import MEASURES, playbooks
-from sim.plots.waterfall import waterfall
+from sim.plots.waterfall import cohort_bars
 from sim.results.metrics import pool_timeline, timeline
 from sim.results.run import Run
 from sim.results.waits import waits_over_time
@@ -60,7 +60,7 @@ def figure_of(run: Run, name: str, table: pd.DataFrame, pools: dict[str, pd.Data
     elif name == "outcomes":
         outcomes(run, top, table)
     else:
-        {"latency": latency, "power": power, "cohort": waterfall}[name](run, top)
+        {"latency": latency, "power": power, "cohort": cohort_bars}[name](run, top)
     if rows == 2 and name in ("demand", "waits"):
         top.set_xlabel("")
     return figure
@@ -126,6 +126,7 @@ def save_figures(run: Run, folder: Path, kinds: Sequence[Kind] = ("png", "svg"))
 
 
 __all__ = [
+    "cohort_bars",
     "comparison_figure",
     "demand",
     "fleet",
@@ -141,5 +142,4 @@ __all__ = [
     "signups",
     "svg_text",
     "waits",
-    "waterfall",
 ]

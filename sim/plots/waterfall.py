@@ -20,7 +20,7 @@ COLOURS = {
 }
 
 
-def waterfall(run: Run, ax: Axes, parts: Mapping[str, float] | None = None) -> None:
+def cohort_bars(run: Run, ax: Axes, parts: Mapping[str, float] | None = None) -> None:
     """Requests at full scale by what became of them. parts: cohort(run), to save making it again."""
     parts = cohort(run) if parts is None else parts
     whole, begin = parts[WANTED], 0.0

@@ -59,7 +59,7 @@ def parts(runs: list[Run], comparison: Comparison | None) -> tuple[list[Part], l
         main = [one_answer(chosen), *sections(chosen, None)]
     else:
         main = [Part("ranking", "Playbooks compared", [Tabled(ranking_of_runs(verdicts, names))])]
-    main.append(review.risks(gathered(verdicts, names), comparison))
+    main.append(review.risks(gathered(verdicts, names, warnings(chosen)), comparison))
     return main, appendix(verdicts, names, comparison)
 
 
@@ -93,7 +93,8 @@ def sections(v: Verdict, comparison: Comparison | None) -> list[Part]:
 
 def appendix(verdicts: list[Verdict], names: list[str], comparison: Comparison | None) -> list[Part]:
     """A page for each playbook, then all tables, then the origins of the figures."""
-    pages = [summary(v, name, f"run-{n}") for n, (v, name) in enumerate(zip(verdicts, names, strict=True), 1)]
+    said = warnings(verdicts[0])  # among the risks
+    pages = [summary(v, name, f"run-{n}", said) for n, (v, name) in enumerate(zip(verdicts, names, strict=True), 1)]
     full = [
         details(v, name, f"tables-{n}", [*FULL] if n == 1 else SMALL)
         for n, (v, name) in enumerate(zip(verdicts, names, strict=True), 1)
@@ -111,12 +112,13 @@ def appendix(verdicts: list[Verdict], names: list[str], comparison: Comparison |
     ]
 
 
-def gathered(verdicts: list[Verdict], names: list[str]) -> list[tuple[str, str]]:
-    """Each warning once, with its playbooks unless it concerns all of them."""
-    concerned: dict[str, list[str]] = {}
+def gathered(verdicts: list[Verdict], names: list[str], said: list[str]) -> list[tuple[str, str]]:
+    """These warnings, with their playbooks unless they concern all of them."""
+    concerned: dict[str, list[str]] = {warning: [] for warning in said}
     for v, name in zip(verdicts, names, strict=True):
         for warning in warnings(v):
-            concerned.setdefault(warning, []).append(name)
+            if warning in concerned:
+                concerned[warning].append(name)
     return [
         (warning, "" if len(of) == len(names) else "playbook " + ", ".join(of)) for warning, of in concerned.items()
     ]

@@ -12,11 +12,15 @@ from sim.results.verdict import Verdict, sentences, warnings
 from sim.wording import percent
 
 
-def summary(v: Verdict, name: str, anchor: str) -> Part:
-    """One page on a run: the verdict, the figures looked for first, and what became of its attempts."""
-    every = sentences(v)
-    said = every[: len(every) - len(warnings(v))]
-    blocks: list[Block] = [Boxes(highlights(v)), Lines(said, "answer"), *pictures(v, ["outcomes"])]
+def summary(v: Verdict, name: str, anchor: str, known: list[str]) -> Part:
+    """One page on a run: the verdict, the figures looked for first, and what became of its attempts.
+
+    known: warnings that the reader has seen before.
+    """
+    every, alarms = sentences(v), warnings(v)
+    said = every[: len(every) - len(alarms)]
+    fresh = Lines([alarm for alarm in alarms if alarm not in known], "warnings")
+    blocks: list[Block] = [Boxes(highlights(v)), Lines(said, "answer"), fresh, *pictures(v, ["outcomes"])]
     return Part(anchor, f"Playbook {name}", blocks, badge(v), level=3, fresh=True)
 
 
