@@ -112,5 +112,5 @@ def alternatives(comparison: Comparison) -> Table:
         if metric != objective.figure and any(value == value and value != 0 for value in values):
             rows.append([title, *map(written, values)])
     head = ["", *(f"{name} ({role})" for name, role in shown.items())]
-    note = "Means over the seeds; the second line of a cell is its 95 % interval. All playbooks meet the same people."
+    note = "Means over the seeds, in brackets with 95 % intervals. All playbooks meet the same people."
     return Table("What each gives and costs", head, rows, note=note)
