@@ -20,7 +20,7 @@ ROOT = Path(__file__).parent.parent
 FLOORS: list[dict[str, str]] = [
     {"cli": "the commands, a file for each family"},
     {
-        "report": "the HTML page of a run or of a comparison",
+        "report": "the report of a run or of a comparison: an HTML page, or Markdown",
         "export": "files for other tools: schedules for load tests",
         "validation": "a user's own data held against predictions: `own_queue/`, MLPerf logs",
     },

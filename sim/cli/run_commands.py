@@ -125,18 +125,24 @@ def compare(
 
 def report(
     folder: Annotated[Path, typer.Argument(metavar="RUN", help="A folder written by 'run' or by 'compare'.")],
-    out: Annotated[Path | None, typer.Option(help="The HTML file; RUN/report.html if not given.")] = None,
+    out: Annotated[Path | None, typer.Option(help="The file; RUN/report.html (or .md) if not given.")] = None,
+    form: Annotated[
+        Literal["html", "md"], typer.Option("--format", help="A page with figures, or Markdown without them.")
+    ] = "html",
     figures: Annotated[Path | None, typer.Option(help="Also write each figure here, as PNG and SVG.")] = None,
 ) -> None:
-    """Write the HTML report of a saved run or comparison again.
+    """Write the report of a saved run or comparison again.
 
-    With --figures, each figure of a run is also written as a PNG and an SVG file.
+    A page that a browser shows and prints, or Markdown. Of a comparison, the first screen says which playbook to
+    choose, why, and what it costs. With --figures, each figure of a run is also written as a PNG and an SVG file.
     """
     from sim.plots import save_figures
     from sim.results.run import load_run
     from sim.studies.comparison_folder import COMPARISON, load_comparison
 
-    page = out or folder / "report.html"
+    page = out or folder / f"report.{form}"
+    if page.suffix.removeprefix(".") not in (form, "htm"):
+        raise BadInput("this name is not of that format", key="--out", file=page, expected=f"a name ending in .{form}")
     refuse_other_file(page)
     comparison = None
     if (folder / COMPARISON).is_file():
@@ -154,10 +160,11 @@ def report(
 
 def write_report(runs: list[Any], comparison: Any, folder: Path, page: Path | None = None) -> None:
     """Draw the report of saved results. Whatever stops it, they stay, and the report can be made again."""
-    from sim.report import render, write
+    from sim.report import render, render_markdown, write
 
+    made = render_markdown if page is not None and page.suffix == ".md" else render
     try:
-        written = write(render(runs, comparison), page or folder / "report.html")
+        written = write(made(runs, comparison), page or folder / "report.html")
     except BaseException as stopped:
         again = f"meltpoint report {shlex.quote(str(folder))}"
         if isinstance(stopped, OSError):
