@@ -17,6 +17,7 @@ from sim.results.run import Run, load_run
 from sim.results.verdict import sentences, verdict
 from sim.scenario.load import load
 from sim.scenario.scenario import Scenario
+from sim.studies.check import check
 from sim.studies.compare import compare
 from sim.studies.demand_multiple import demand_multiple
 from sim.studies.rescue import rescue
@@ -35,6 +36,7 @@ __all__ = [
     "Scenario",
     "Step",
     "Telemetry",
+    "check",
     "compare",
     "demand_multiple",
     "intents",

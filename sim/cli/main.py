@@ -17,6 +17,7 @@ from sim.cli.demand_commands import demand_app
 from sim.cli.money_command import money
 from sim.cli.policy_command import policies
 from sim.cli.profile_commands import profile_app
+from sim.cli.promise_command import check
 from sim.cli.run_commands import compare, report, run
 from sim.cli.scenario_commands import scenarios, schema
 from sim.cli.size_command import size
@@ -29,7 +30,7 @@ from sim.errors import BadInput, printable
 SECTIONS = {
     "Simulate": ("run", "compare", "report"),
     "Choose what to simulate": ("scenarios", "policies"),
-    "Ask more of a scenario": ("size", "sweep", "money", "rescue", "map", "store"),
+    "Ask more of a scenario": ("size", "check", "sweep", "money", "rescue", "map", "store"),
     "Bring your own data": ("demand", "profile", "validate"),
     "Write scenario files": ("schema",),
 }
@@ -60,7 +61,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-for command in (run, compare, report, scenarios, policies, size, sweep, money, rescue, store, validate, schema):
+for command in (run, compare, report, scenarios, policies, size, check, sweep, money, rescue, store, validate, schema):
     app.command()(command)
 app.command("map")(map_storms)
 app.add_typer(demand_app, name="demand")

@@ -21,6 +21,9 @@ Engine = Annotated[
 ]
 Yes = Annotated[bool, typer.Option("--yes", help="Go on even if it is estimated to need more than there is.")]
 Replace = Annotated[bool, typer.Option("--replace", help="Replace the folder if an earlier result is in it.")]
+Strict = Annotated[
+    bool, typer.Option("--strict", help="End with exit code 1 if this run breaks a promise of the scenario.")
+]
 
 
 def run(
@@ -36,20 +39,26 @@ def run(
     out: Out = None,
     replace: Replace = False,
     yes: Yes = False,
+    strict: Strict = False,
 ) -> None:
     """Simulate one scenario under one playbook.
 
     Prints the verdict: whether the service stays alive, when its GPUs saturate, what it costs. Saves the tables and an
-    HTML report.
+    HTML report. With --strict, a run that breaks a promise of the scenario ('alive' if it has none) ends with exit code
+    1, as in 'meltpoint check', which judges several runs.
     """
+    from sim.cli.promise_command import end_strictly
     from sim.engine.simulate import chosen, simulate
     from sim.results.retry_rules import rule_sentences
     from sim.results.verdict import sentences, verdict
     from sim.scenario.load import load
+    from sim.studies.check import promised
     from sim.studies.unlimited import with_demand
 
     loaded = load(scenario, override=override, sets=parsed(sets))
     name, _ = chosen(loaded, playbook)
+    if strict:
+        promised(loaded, None, against=False)  # refused now if one cannot be read
     own = name if out is not None else file_name(name, f"playbooks.{name}", scenario)
     folder = result_folder(out, f"{Path(scenario).stem}-{own}-{seed}", replace=replace)
     ready(engine)
@@ -69,6 +78,8 @@ def run(
     say(lines)
     say_where("\nTables", folder)
     write_report([result], None, folder)
+    if strict:
+        end_strictly(result, loaded)
 
 
 def compare(

@@ -66,7 +66,8 @@ def loads(run: Run, pool: str, work: Floats) -> Floats:
     features = [list(manifest["features"].values())[place] for place in features_of(run, pool)]
     each = np.array([fact["batches"] / fact["gpu_seconds"] for fact in features])  # batches per GPU-second of work
     models = sorted({fact["model"] for fact in features})
-    of_model = np.array([[fact["model"] == model for fact in features] for model in models], dtype=float)
+    same = [[fact["model"] == model for fact in features] for model in models]
+    of_model = np.array(same, dtype=float).reshape(len(models), len(features))  # of no feature, too
     batches = (work * each) @ of_model.T
     total = batches.sum(axis=1)
     repeats = np.divide((batches**2).sum(axis=1), total, out=np.zeros_like(total), where=total > 0)
