@@ -122,6 +122,6 @@ def show(found: "Check") -> None:
         table.add_row(*map(Text, cells), style="" if one.verdict == KEPT else "bold")
     console.print(table)
     for one in found.findings:
-        if one.why:
+        if one.why and one.verdict != KEPT:
             console.print(Text(f"{one.promise}: {one.why}"))
     console.print(Text(explanation(found), style="dim"))

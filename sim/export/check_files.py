@@ -57,7 +57,7 @@ def markdown(check: Check) -> str:
         cells = (SIGNS[one.verdict], one.promise, one.reached, one.limit, margin_words(one))
         lines.append(f"| {' | '.join(map(cell, cells))} | {one.held} of {one.seeds} |")
     lines += ["", explanation(check)]
-    lines += [f"- {cell(one.promise)}: {cell(one.why)}" for one in check.findings if one.why]
+    lines += [f"- {cell(one.promise)}: {cell(one.why)}" for one in check.findings if one.why and one.verdict != KEPT]
     return "\n".join(lines) + "\n"
 
 

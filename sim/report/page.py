@@ -11,7 +11,14 @@ from sim.plots.saving import data_url, write_bytes
 from sim.report import tables, words
 from sim.report.money_tables import money_tables
 from sim.report.origins import origins
-from sim.report.ranking import fairness_table, gives_and_costs, other_costs, ranking, ranking_of_runs
+from sim.report.ranking import (
+    configurations_table,
+    fairness_table,
+    gives_and_costs,
+    other_costs,
+    ranking,
+    ranking_of_runs,
+)
 from sim.results.energy_sentences import energy_sentences
 from sim.results.pool_verdict import PoolVerdict
 from sim.results.retry_rules import rule_sentences
@@ -57,16 +64,20 @@ def render(runs: list[Run], comparison: Comparison | None = None) -> str:
     """One self-contained HTML page about one run, or about several and how they compare."""
     if not runs:
         raise ValueError("a report needs at least one run")
-    names = section_names(runs)
+    names = list(comparison.configurations) if comparison and comparison.configurations else section_names(runs)
+    noun = "playbook" if comparison is None else comparison.noun
     verdicts = [verdict(run) for run in runs]
     sections = [section(v, name) for v, name in zip(verdicts, names, strict=True)]
     ranked: list[tables.Table] = []
     picture = None
     if comparison is not None:
         ranked = [of(comparison) for of in (ranking, gives_and_costs, other_costs, fairness_table)]
+        if comparison.configurations:
+            ranked.append(configurations_table(comparison, runs))
         best = comparison.ranking[0]
-        alt = f"Dots with intervals, one row per playbook, for several measures; {best} is ranked first."
-        caption = "Playbooks side by side. A dot is the mean, a bar its 95 % interval, the dotted line the baseline."
+        alt = f"Dots with intervals, one row per {noun}, for several measures; {best} is ranked first."
+        kinds = noun.capitalize()
+        caption = f"{kinds}s side by side. A dot is the mean, a bar its 95 % interval, the dotted line the baseline."
         picture = pictured(comparison_figure(comparison.differences, baseline=comparison.baseline), alt, caption)
     elif len(runs) > 1:
         ranked = [ranking_of_runs(verdicts, names)]
@@ -81,19 +92,20 @@ def render(runs: list[Run], comparison: Comparison | None = None) -> str:
         choice=[] if comparison is None else choice(comparison),
         comparison=picture,
         sections=sections,
-        warnings=gathered(sections),
+        warnings=gathered(sections, noun),
+        noun=noun,
         origins=origins(runs),
     )
 
 
-def gathered(sections: list[Section]) -> list[tuple[str, str]]:
+def gathered(sections: list[Section], noun: str = "playbook") -> list[tuple[str, str]]:
     """Each warning once, with its playbooks unless it concerns all of them."""
     concerned: dict[str, list[str]] = {}
     for part in sections:
         for warning in part.warnings:
             concerned.setdefault(warning, []).append(part.name)
     return [
-        (warning, "" if len(names) == len(sections) else "playbook " + ", ".join(names))
+        (warning, "" if len(names) == len(sections) else f"{noun} " + ", ".join(names))
         for warning, names in concerned.items()
     ]
 

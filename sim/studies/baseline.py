@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from sim.errors import BadInput
 from sim.results.run import Run, load_run
+from sim.results.timeline import ERROR
 from sim.studies.compare import Comparison, judged
 from sim.studies.comparison_folder import COMPARISON, load_comparison
 from sim.units import fraction
@@ -23,19 +24,23 @@ USUAL = ("alive no worse than baseline", "in time no worse than baseline", "p95 
 
 @dataclass(frozen=True)
 class Compared:
-    """A figure of a run that can be held against a baseline. share: it is one, so that differences are in points."""
+    """A figure of a run that can be held against a baseline.
+
+    share: it is one, so that differences are in points. quantile: it may come from a histogram, or exactly from rows.
+    """
 
     figure: str
     more_is_better: bool = True
     share: bool = False
     dollars: bool = False
+    quantile: bool = False
 
 
 FIGURES = {
     "alive": Compared("alive", share=True),
     "in time": Compared("attainment", share=True),
     "images in time": Compared("images_worth"),
-    "p95 latency": Compared("p95_latency", more_is_better=False),
+    "p95 latency": Compared("p95_latency", more_is_better=False, quantile=True),
     "lost": Compared("lost", more_is_better=False),
     "people kept": Compared("kept"),
     "cost": Compared("dollars", more_is_better=False, dollars=True),
@@ -61,11 +66,13 @@ class Regression:
     def gains(self, now: Sequence[float], before: Sequence[float]) -> NDArray[np.float64]:
         """By how much each run is better than its baseline may demand, as a share; below 0: it is worse.
 
-        Equal runs, infinite ones too, differ by nothing. nan where a figure is not known.
+        Equal runs, infinite ones too, differ by nothing; nor do quantiles that are as near as a recorded histogram
+        tells. nan where a figure is not known.
         """
         ours, theirs = np.asarray(now, dtype=float), np.asarray(before, dtype=float)
+        near = ERROR * np.abs(theirs) if self.of.quantile else np.zeros(len(theirs))
         with np.errstate(invalid="ignore"):
-            apart = np.where(ours == theirs, 0.0, ours - theirs)
+            apart = np.where((ours == theirs) | (np.abs(ours - theirs) <= near), 0.0, ours - theirs)
         whole = 1.0 if self.of.share else abs(float(np.mean(theirs)))
         if math.isfinite(whole) and whole > 0:
             apart = apart / whole
@@ -92,10 +99,12 @@ def baseline_figures(saved: Path | str | Comparison | Run, playbook: str) -> dic
         saved = load_comparison(Path(saved))[0] if (Path(saved) / COMPARISON).is_file() else load_run(Path(saved))
     if isinstance(saved, Run):
         return {int(saved.manifest["seed"]): by_name(judged(saved)[0])}
-    if playbook not in saved.playbooks:
-        expected = ", ".join(saved.playbooks)
+    under = [label for label, about in saved.configurations.items() if about["playbook"] == playbook]
+    label = under[0] if len(under) == 1 and playbook not in saved.playbooks else playbook
+    if label not in saved.playbooks:
+        expected = f"a comparison with this playbook; it has {', '.join(saved.playbooks)}"
         raise BadInput("the baseline has no such playbook", key="baseline", value=playbook, expected=expected)
-    return {int(str(seed)): by_name(row) for seed, row in saved.runs(playbook).to_dict("index").items()}
+    return {int(str(seed)): by_name(row) for seed, row in saved.runs(label).to_dict("index").items()}
 
 
 def by_name(figures: Mapping[Any, Any]) -> dict[str, Any]:

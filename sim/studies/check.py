@@ -269,7 +269,7 @@ def against(
     endless = bool(np.isinf(gains).any()) and len(common) >= FEWEST  # no interval, though there are runs enough
     if np.isnan(gains).any():
         verdict, why = BROKEN, "the figure is not known in every run, which keeps no promise"
-    elif now == then or low >= 0 or (endless and float(gains.min()) >= 0):
+    elif (gains == rule.tolerance).all() or low >= 0 or (endless and float(gains.min()) >= 0):
         verdict = KEPT
     elif high < 0 or (math.isnan(low) and float(np.sum(gains)) < 0):
         verdict = BROKEN
