@@ -21,11 +21,11 @@ FLOORS: list[dict[str, str]] = [
     {"cli": "the commands, a file for each family"},
     {
         "report": "the HTML page of a run or of a comparison",
-        "export": "files for other tools: schedules for load tests",
+        "export": "files for other tools: schedules for load tests, checks for build servers",
         "validation": "a user's own data held against predictions: `own_queue/`, MLPerf logs",
     },
     {"plots": "drawing functions that take axes"},
-    {"studies": "many runs: compare, size, sweep, rescue, storm map, demand check; the store of runs, executors"},
+    {"studies": "many runs: compare, check, size, sweep, rescue, storm map, demand check; the store, executors"},
     {
         "engine": "`simulate`, the control process, cells; the model twice, file beside file: `readable/`, `compiled/`",
     },

@@ -55,7 +55,7 @@ class Record:
         found = np.zeros(BUCKETS, dtype=np.int64)
         for tier in self.latencies[place][tiers]:
             for buckets, numbers in tier[features]:
-                found[buckets] += numbers
+                found[np.array(buckets, dtype=np.intp)] += np.array(numbers, dtype=np.int64)
         return found
 
     def share_within(self, kind: tuple[str, str], seconds: float, scope: str = "") -> float:
