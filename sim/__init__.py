@@ -17,6 +17,7 @@ from sim.results.run import Run, load_run
 from sim.results.verdict import sentences, verdict
 from sim.scenario.load import load
 from sim.scenario.scenario import Scenario
+from sim.studies.check import check
 from sim.studies.compare import compare
 from sim.studies.decide import decide
 from sim.studies.demand_multiple import demand_multiple
@@ -37,6 +38,7 @@ __all__ = [
     "Scenario",
     "Step",
     "Telemetry",
+    "check",
     "compare",
     "decide",
     "demand_multiple",

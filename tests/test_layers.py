@@ -21,12 +21,13 @@ FLOORS: list[dict[str, str]] = [
     {"cli": "the commands, a file for each family"},
     {
         "report": "the report of a run or of a comparison: an HTML page, or Markdown",
-        "export": "files for other tools: schedules for load tests",
+        "export": "files for other tools: schedules for load tests, checks for build servers",
         "validation": "a user's own data held against predictions: `own_queue/`, MLPerf logs",
     },
     {"plots": "drawing functions that take axes"},
     {
-        "studies": "many runs: compare, size, decide, sensitivity, sweep, rescue, storm map, order dates; the store, executors"
+        "studies": "many runs: compare, check, size, decide, sensitivity, sweep, rescue, storm map, order dates; the store, "
+        "executors",
     },
     {
         "engine": "`simulate`, the control process, cells; the model twice, file beside file: `readable/`, `compiled/`",

@@ -15,6 +15,7 @@ ROOT = Path(__file__).parents[1]
 VERBS = {
     "load",
     "simulate",
+    "check",
     "compare",
     "size",
     "decide",

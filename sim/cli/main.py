@@ -19,6 +19,7 @@ from sim.cli.money_command import money
 from sim.cli.order_command import order_by
 from sim.cli.policy_command import policies
 from sim.cli.profile_commands import profile_app
+from sim.cli.promise_command import check
 from sim.cli.run_commands import compare, report, run
 from sim.cli.scenario_commands import scenarios, schema
 from sim.cli.sensitivity_command import sensitivity
@@ -32,7 +33,9 @@ from sim.errors import BadInput, printable
 SECTIONS = {
     "Simulate": ("run", "compare", "report"),
     "Choose what to simulate": ("scenarios", "policies"),
-    "Ask more of a scenario": ("size", "decide", "sensitivity", "sweep", "money", "rescue", "order-by", "map", "store"),
+    "Ask more of a scenario": (
+        *("size", "check", "decide", "sensitivity", "sweep", "money", "rescue", "order-by", "map", "store"),
+    ),
     "Bring your own data": ("demand", "profile", "validate"),
     "Write scenario files": ("schema",),
 }
@@ -70,6 +73,7 @@ for command in (
     scenarios,
     policies,
     size,
+    check,
     decide,
     sensitivity,
     sweep,

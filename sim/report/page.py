@@ -12,7 +12,14 @@ from sim.report.markdown import markdown
 from sim.report.origins import origins
 from sim.report.pictures import compared
 from sim.report.playbook_pages import badge, details, highlights, summary
-from sim.report.ranking import fairness_table, gives_and_costs, other_costs, ranking, ranking_of_runs
+from sim.report.ranking import (
+    configurations_table,
+    fairness_table,
+    gives_and_costs,
+    other_costs,
+    ranking,
+    ranking_of_runs,
+)
 from sim.results.run import Run
 from sim.results.verdict import Verdict, headline, verdict, warnings
 from sim.studies.compare import Comparison
@@ -47,14 +54,14 @@ def parts(runs: list[Run], comparison: Comparison | None) -> tuple[list[Part], l
     """The report before its appendix, and the appendix."""
     if not runs:
         raise ValueError("a report needs at least one run")
-    names = section_names(runs)
+    names = list(comparison.configurations) if comparison and comparison.configurations else section_names(runs)
     verdicts = [verdict(run) for run in runs]
-    order = sorted(range(len(runs)), key=lambda place: rank(comparison, runs[place]))
+    order = sorted(range(len(runs)), key=lambda place: comparison.ranking.index(names[place]) if comparison else place)
     verdicts, names = [verdicts[place] for place in order], [names[place] for place in order]
     chosen = verdicts[0]
     if comparison is not None:
-        baseline = next(v for v in verdicts if v.run.manifest["playbook"] == comparison.baseline)
-        main = [answer(comparison, chosen, baseline), beside(comparison), *sections(chosen, comparison)]
+        baseline = verdicts[names.index(comparison.baseline)]
+        main = [answer(comparison, chosen, baseline), beside(comparison, runs), *sections(chosen, comparison)]
     elif len(runs) == 1:
         main = [one_answer(chosen), *sections(chosen, None)]
     else:
@@ -63,21 +70,19 @@ def parts(runs: list[Run], comparison: Comparison | None) -> tuple[list[Part], l
     return main, appendix(verdicts, names, comparison)
 
 
-def rank(comparison: Comparison | None, run: Run) -> int:
-    """The place of a run's playbook in a comparison; runs that were not compared keep their order."""
-    return 0 if comparison is None else comparison.ranking.index(run.manifest["playbook"])
-
-
 def one_answer(v: Verdict) -> Part:
     """The first screen of a report on one run: how it went, and how to learn what to do about it."""
     how = "This is one run of one playbook. 'meltpoint compare' runs the others with the same people, and chooses one."
     return Part("answer", "The verdict", [Lines([headline(v)], "answer"), Boxes(highlights(v)), Lines([how])], badge(v))
 
 
-def beside(comparison: Comparison) -> Part:
-    """The playbooks in their order, with what each gives and costs."""
+def beside(comparison: Comparison, runs: list[Run]) -> Part:
+    """The playbooks, or configurations, in their order, with what each gives and costs."""
     blocks: list[Block] = [Tabled(ranking(comparison)), compared(comparison, every=False)]
-    return Part("ranking", "Playbooks compared", [*blocks, Tabled(gives_and_costs(comparison))], fresh=True)
+    if comparison.configurations:
+        blocks.append(Tabled(configurations_table(comparison, runs)))
+    title = f"{comparison.noun.capitalize()}s compared"
+    return Part("ranking", title, [*blocks, Tabled(gives_and_costs(comparison))], fresh=True)
 
 
 def sections(v: Verdict, comparison: Comparison | None) -> list[Part]:

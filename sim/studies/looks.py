@@ -155,7 +155,7 @@ def enough(look: Look) -> bool:
 def refuse_unusable(seeds: int, runs: float, confidence: float) -> None:
     """Raise BadInput for what no search can be made with."""
     if type(seeds) is not int or not 2 <= seeds <= 10_000:
-        raise BadInput("a search takes two seeds or more", key="seeds", value=seeds, expected="2 to 10000")
+        raise BadInput("this takes two seeds or more", key="seeds", value=seeds, expected="2 to 10000")
     for key, share in (("runs", runs), ("confidence", confidence)):
         if not 0.5 <= share < 1:
             raise BadInput("this share cannot be used", key=key, value=share, expected="from 50 % to below 100 %")
