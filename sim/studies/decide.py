@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from sim.engine.simulate import chosen
 from sim.errors import BadInput
@@ -283,5 +283,5 @@ def least(options: pd.DataFrame, column: str) -> int:
 def spreads(runs: pd.DataFrame, seeds: int) -> tuple[float, float]:
     """Standard deviations of one option's loss: between the seeds of a future, and between the means of futures."""
     groups = runs.groupby("future")["loss"]
-    within: NDArray[np.float64] = groups.var(ddof=1).to_numpy(float)
+    within = np.asarray(groups.var(ddof=1), dtype=float)
     return (math.sqrt(within.mean()) if seeds > 1 else math.nan), float(groups.mean().std(ddof=1))

@@ -17,7 +17,7 @@ def sentences(found: Decision) -> list[str]:
     if found.best is not None:
         lines += cheaper(found)
         if found.minimax != found.best:
-            row = found.options.loc[found.minimax]
+            row: Any = found.options.loc[found.minimax]
             worst = written(found, float(found.options["worst_regret"][found.best]))
             lines.append(
                 f"By the worst regret alone, the choice would be {row['label']}: its worst regret is "
@@ -40,9 +40,9 @@ def choice(found: Decision) -> str:
     if found.best is None:
         return (
             f"NONE of these options stays alive in {percent(found.alive)} of runs; the most, "
-            f"{percent(found.options['alive'].max())}, is {found.options['label'][found.options['alive'].idxmax()]}."
+            f"{percent(found.options['alive'].max())}, is {found.options.sort_values('alive')['label'].iloc[-1]}."
         )
-    row = found.options.loc[found.best]
+    row: Any = found.options.loc[found.best]
     bound = f" ({written(found, row['regret_low'])} to {written(found, row['regret_high'])})"
     known = bound if row["regret_low"] < row["regret_high"] else ""
     among = f" of the options that stay alive in {percent(found.alive)} of runs" if found.alive else ""
@@ -61,7 +61,7 @@ def life(row: Any) -> str:
 
 def cheaper(found: Decision) -> list[str]:
     """For every option with cheaper GPUs, why it is not chosen."""
-    if found.cheaper.empty:
+    if found.cheaper.empty or found.best is None:
         return ["No option on the menu has cheaper GPUs."]
     mine = float(found.options["dollars"][found.best])
     lines = []

@@ -27,7 +27,7 @@ def sentences(found: OrderBy, today: datetime | None = None, lots: int = 1, need
         ]
         if today is not None:
             lines.append(from_today(found, today, lots, needed))
-    lines += [late(found, row) for row in found.late.to_dict("records")]
+    lines += [late(found, {str(k): v for k, v in row.items()}) for row in found.late.to_dict("records")]
     return [*lines, judged(found.rescue)]
 
 

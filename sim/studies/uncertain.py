@@ -181,7 +181,8 @@ def load_uncertain(
     texts = laws_in({key: value for key, value in document.items() if key not in WORDS})
     try:
         if any(key.startswith("demand.") for key in texts):  # a list of sources, where the scenario has waves and more
-            document = with_setting(document, "demand", Demand.sorted_by_kind(document["demand"]))
+            by_kind = Demand.sorted_by_kind(document["demand"])  # type: ignore[operator]
+            document = with_setting(document, "demand", by_kind)
             texts = laws_in({key: value for key, value in document.items() if key not in WORDS})
         if DEMAND in texts:
             times[DEMAND] = texts.pop(DEMAND)
