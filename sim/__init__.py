@@ -17,12 +17,15 @@ from sim.results.run import Run, load_run
 from sim.results.verdict import sentences, verdict
 from sim.scenario.load import load
 from sim.scenario.scenario import Scenario
+from sim.studies.check import check
 from sim.studies.compare import compare
+from sim.studies.decide import decide
 from sim.studies.demand_multiple import demand_multiple
 from sim.studies.rescue import rescue
 from sim.studies.size import size
 from sim.studies.storm_map import storm_map
 from sim.studies.sweep import sweep
+from sim.studies.uncertain import load_uncertain, uncertain
 
 if TYPE_CHECKING:
     from sim import plots
@@ -35,12 +38,15 @@ __all__ = [
     "Scenario",
     "Step",
     "Telemetry",
+    "check",
     "compare",
+    "decide",
     "demand_multiple",
     "intents",
     "latencies",
     "load",
     "load_run",
+    "load_uncertain",
     "metrics",
     "outcomes",
     "plots",
@@ -51,6 +57,7 @@ __all__ = [
     "size",
     "storm_map",
     "sweep",
+    "uncertain",
     "verdict",
 ]
 

@@ -281,11 +281,14 @@ def long_documents(draw: st.DrawFn) -> dict[str, Any]:
     season = {"daily_peak_to_mean": 2, "peak_hour": 20, "weekend": draw(st.sampled_from([0.5, 1]))}
     places = {"season": draw(st.sampled_from([{}, season])), "regions": draw(st.sampled_from([{}, REGIONS]))}
     loyal = {"loyalty": draw(st.sampled_from([0, 1]))}
+    word = demand["word_of_mouth"]
+    if word is not None:
+        word = {**word, "market": 700}  # waves alone bring up to 600 people in five days
     return {
         **document,
         "horizon": f"{draw(st.integers(25, 120))} h",
         "control_tick": f"{draw(st.integers(1, 8))} h",
-        "demand": {**demand, "waves": slow, "clients": programs, **places},
+        "demand": {**demand, "waves": slow, "clients": programs, "word_of_mouth": word, **places},
         "behaviour": {**behaviour, "activity": {**behaviour["activity"], **loyal}, "returns": draw(RETURNS)},
     }
 

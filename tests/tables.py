@@ -19,7 +19,8 @@ TIERS, FEATURES, POOLS, WAVES = ["free", "plus"], ["image", "video"], ["gpus"], 
 IMAGE, VIDEO = "model/1024px/28st", "model/480px/50st/81fr"
 SPECS = {"image": IMAGE, "video": VIDEO}
 
-LOADS = {"model": "model", "batches": 1.0}
+NO_WATER = {"grams_co2e_by_hour": [], "water_on_site": 0.0, "water_of_grid": 0.0}
+LOADS = {"model": "model", "batches": 1.0, "degraded_quality": 0.5}
 
 MANIFEST: dict[str, Any] = {
     "format": FORMAT,
@@ -37,7 +38,11 @@ MANIFEST: dict[str, Any] = {
     "cells": 1,
     "profiles": {},
     "scenario": {},
-    "behaviour": {"median_patience": None, "retries": {"at_most": 0, "probability": 0.0, "after_leaving": 0.0}},
+    "behaviour": {
+        "median_patience": None,
+        "retrying": [],
+        "retries": {"at_most": 0, "probability": 0.0, "after_leaving": 0.0},
+    },
     "recording": {"rows": True, "sampled": 0.0},
     "tiers": {"free": 0.5, "plus": 0.5},
     "features": {
@@ -53,6 +58,8 @@ MANIFEST: dict[str, Any] = {
             "dollars_per_gpu_hour": 3.6,
             "pays": {"failed": True, "switched_off": True, "ordered": False},
             "load_seconds": 0.0,
+            "reserved": {"gpus": 0.0, "dollars_per_gpu_hour": None, "discount": 0.0},
+            "spot": {"gpus": 0.0, "dollars_per_gpu_hour": None, "discount": 0.0, "interruptions_per_hour": 0.05},
             "idle_watts": 100.0,
             "gpu_seconds": {IMAGE: 4.0, VIDEO: 40.0},
         }
@@ -62,7 +69,7 @@ MANIFEST: dict[str, Any] = {
     "unlimited": False,
     "word_of_mouth": None,
     "notices_leaving": True,
-    "footprint": {"server_overhead": 1.5, "pue": 1.2, "grams_co2e_per_kwh": 500.0, "idle_watts": 100.0},
+    "footprint": {"server_overhead": 1.5, "pue": 1.2, "grams_co2e_per_kwh": 500.0, "idle_watts": 100.0, **NO_WATER},
     "alive": {"window": 10.0, "kept": 0.8, "windows": 0.9, "attainment": 0.1},
 }
 

@@ -16,7 +16,6 @@ from hypothesis import strategies as st
 
 from sim import load, shipped
 from sim.cli.main import messages_for_wrong_input
-from sim.demand.recordings import access_log
 from sim.demand.recordings.importing import ImportOptions, examine_recording
 from sim.errors import BadInput
 from sim.profile.perf_tables import import_profile
@@ -25,6 +24,7 @@ from sim.results.narrow import narrow
 from sim.results.verdict import outside_the_run
 from sim.scenario.load import plain_value
 from sim.tables.files import as_text
+from sim.tables.formats import lines
 from sim.units import count, seconds
 from tests.asserts import effects
 from tests.fuzz import CHANGES, KINDS, outcome
@@ -109,8 +109,8 @@ def test_a_decimal_comma_in_a_table_of_latencies_is_refused(tmp_path):
 
 
 def test_a_log_of_one_endless_line_is_refused(tmp_path, monkeypatch):
-    monkeypatch.setattr(access_log, "LONGEST_LINE", 1000)
-    monkeypatch.setattr(access_log, "BLOCK", 500)
+    monkeypatch.setattr(lines, "LONGEST_LINE", 1000)
+    monkeypatch.setattr(lines, "BLOCK", 500)
     (tmp_path / "a.log").write_text("x" * 5000)
     with pytest.raises(BadInput, match="longer than 1,000 bytes"):
         examine_recording([tmp_path / "a.log"], ImportOptions(format="access-log"))

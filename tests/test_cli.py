@@ -192,7 +192,8 @@ def test_every_command_explains_itself(here):
 
 def test_help_lists_every_command_in_the_order_in_which_a_newcomer_needs_them(here):
     text = here("--help")[1].partition("Simulate:")[2]
-    order = ["run", "compare", "report", "scenarios", "policies", "rescue", "map", "demand", "profile", "validate"]
+    order = ["run", "compare", "report", "scenarios", "policies", "size", "check", "sweep", "money", "rescue", "map"]
+    order += ["store", "demand", "profile", "validate"]
     assert re.findall(r"^  (\w+) {2,}\w", text, re.MULTILINE) == [*order, "schema"]
     assert "..." not in text  # no sentence is cut short
 
@@ -225,3 +226,60 @@ def test_closed_streams_are_no_fault(tmp_path):
     assert subprocess.run(["/bin/sh", "-c", run], cwd=tmp_path, timeout=240, check=False).returncode == 2
     listed = f"{sys.executable} -m sim.cli.main scenarios <&- >&- 2>&-"
     assert subprocess.run(["/bin/sh", "-c", listed], cwd=tmp_path, timeout=240, check=False).returncode == 0
+
+
+# Promises, and any configurations.
+
+SHORT = ("--set", "horizon=20 min", "--no-store")
+
+
+@pytest.fixture
+def no_report(monkeypatch):
+    """Draws no report, which other tests read, and which takes longer than all that these ask for."""
+    monkeypatch.setattr("sim.cli.run_commands.write_report", lambda *_: None)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code"),
+    [
+        ([], 0),
+        (["--promise", "p95 <= 1 s"], 1),
+        (["--promise", "fast"], 2),
+        (["--baseline", "nowhere"], 2),
+        (["--junit", "steady.yaml"], 2),
+        (["--markdown", "nowhere/table.md"], 2),
+        (["--promise", "p94 <= 2.9 s", "--seeds", "2", "--runs", "50%"], 3),
+        (["--promise", "p94 <= 2.9 s", "--seeds", "2", "--runs", "50%", "--undecided", "pass"], 0),
+    ],
+)
+def test_check_ends_with_the_code_of_its_verdict(here, arguments, code):
+    assert here("check", "steady", *SHORT, "--seeds", "3", *arguments)[0] == code
+
+
+def test_check_writes_what_a_build_server_reads(here, tmp_path):
+    code, text, _ = here("check", "steady", *SHORT, "--seeds", "3", "--junit", "c.xml", "--markdown", "c.md")
+    assert (code, "KEPT: 1 promise" in text) == (0, True)
+    assert 'failures="0"' in (tmp_path / "c.xml").read_text(encoding="utf-8")
+    assert "| ✅ kept | alive |" in (tmp_path / "c.md").read_text(encoding="utf-8")
+
+
+def test_a_strict_run_ends_with_1_where_it_breaks_a_promise_and_is_saved_all_the_same(here, tmp_path, no_report):
+    promise = ("--set", "promises=[p95 <= 1 s]")
+    code, text, _ = here("run", "steady", *SHORT[:2], *promise, "--strict", "--out", "r")
+    assert (code, "BROKEN: 1 promise" in text) == (1, True)
+    assert (tmp_path / "r" / "manifest.json").is_file()
+    assert here("run", "steady", *SHORT[:2], "--set", "promises=[fast]", "--strict", "--out", "s")[0] == 2
+    assert not (tmp_path / "s").exists()
+
+
+def test_compare_takes_changes_saved_runs_and_an_earlier_comparison(here, tmp_path, no_report):
+    few = ("--seeds", "1", *SHORT[:2], "--processes", "1")
+    more = ("--config", "more: pools.gpus.gpus=6")
+    code, text, _ = here("compare", "steady", *few, *more, "--out", "c")
+    assert (code, "pools.gpus.gpus 6" in text) == (0, True)
+    assert {"steady", "more"} <= {path.name for path in (tmp_path / "c").iterdir()}
+    again = here("compare", "c/more", "steady", *few, "--against", "c", "--out", "d")
+    assert (again[0], "'more': nothing was changed." in again[1]) == (0, True)
+    assert here("compare", "steady", *few, "--against", "c", "--out", "e")[0] == 2  # has other labels
+    assert here("compare", "steady", *few, "--config", "a/b: pools.gpus.gpus=6")[0] == 2
+    assert here("compare", "steady", *few, "--config", "steady: pools.gpus.gpus=6")[0] == 2

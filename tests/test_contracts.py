@@ -8,6 +8,7 @@ import pandas as pd
 import pytest
 
 from sim import load
+from sim.policies.base import ABSENT
 from sim.results.contracts import (
     bill,
     break_even_utilisation,
@@ -31,7 +32,8 @@ def contracted(reserved=0, spot=0, *, fleet=(), scale=1.0):
         "spot": {"gpus": spot, "dollars_per_gpu_hour": None, "discount": 0.5, "interruptions_per_hour": 0.05},
     }
     run = run_of(pools={"gpus": {**POOL, **terms}}, scale=scale)
-    changes = pd.DataFrame([{"time": time, "pool": "gpus", "change": change} for time, change in fleet])
+    nobody = dict.fromkeys(ABSENT, 0)
+    changes = pd.DataFrame([{"time": time, "pool": "gpus", "change": change, **nobody} for time, change in fleet])
     return replace(run, fleet=pd.concat([run.fleet, changes], ignore_index=True)) if fleet else run
 
 

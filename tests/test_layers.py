@@ -20,12 +20,15 @@ ROOT = Path(__file__).parent.parent
 FLOORS: list[dict[str, str]] = [
     {"cli": "the commands, a file for each family"},
     {
-        "report": "the HTML page of a run or of a comparison",
-        "export": "files for other tools: schedules for load tests",
+        "report": "the report of a run or of a comparison: an HTML page, or Markdown",
+        "export": "files for other tools: schedules for load tests, checks for build servers",
         "validation": "a user's own data held against predictions: `own_queue/`, MLPerf logs",
     },
     {"plots": "drawing functions that take axes"},
-    {"studies": "many runs: compare, size, sweep, rescue, storm map, demand check; the store of runs, executors"},
+    {
+        "studies": "many runs: compare, check, size, decide, sensitivity, sweep, rescue, storm map, order dates; the "
+        "store, executors",
+    },
     {
         "engine": "`simulate`, the control process, cells; the model twice, file beside file: `readable/`, `compiled/`",
     },
@@ -39,7 +42,7 @@ FLOORS: list[dict[str, str]] = [
     {
         "model": "requests, random streams, knobs, controls, and the scalar rules that both engines call",
         "shipped": "where shipped scenarios and profiles are",
-        "tables": "other programs' tables (CSV, Parquet) as texts with line numbers; times in any form",
+        "tables": "other programs' files: tables as texts with line numbers, times, a reader for each format",
     },
     {
         "errors": "wrong input, in one message",

@@ -128,3 +128,9 @@ def test_loads_are_not_blamed_where_gpus_are_too_few_for_the_images_alone():
     found = judged(two_workflows((0.5, 0.5), rate="60 per min"), recording=TIMELINE)
     assert not found.life.alive
     assert "MODEL LOADS" not in "\n".join(sentences(found))
+
+
+def test_a_pool_that_serves_no_feature_is_offered_no_load():
+    spare = {"gpus": {"gpus": 8}, "spare": {"gpus": 2}}
+    found = offered_load(simulate(spike(8).with_(pools=spare), unlimited=True, recording=TIMELINE))
+    assert [peak["work"] for peak in found["spare"]] == [0, 0]

@@ -15,8 +15,12 @@ ROOT = Path(__file__).parents[1]
 VERBS = {
     "load",
     "simulate",
+    "check",
     "compare",
     "size",
+    "decide",
+    "uncertain",
+    "load_uncertain",
     "demand_multiple",
     "sweep",
     "rescue",

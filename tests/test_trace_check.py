@@ -153,12 +153,12 @@ def test_malformed_lines_of_a_log_are_counted_with_their_numbers(tmp_path):
     path = tmp_path / "access.log"
     line = '::1 - - [10/Oct/2000:20:55:37 +0000] "GET / HTTP/1.1" 200 1\n'
     path.write_text(line + "garbage\n" + line.replace("Oct", "Och") + "\n" + line)
-    done = examine_recording([path], Options(), [])
+    done = examine_recording([path], Options(stamped="start"), [])
     assert [(one.problem, one.rows, one.where) for one in done.found if one.open] == [
         ("broken lines", 1, "access.log:2"),
         ("unreadable times", 1, "access.log:3"),
     ]
-    assert len(imported_trace([path], Options(), ["drop-invalid"]).times) == 2
+    assert len(imported_trace([path], Options(stamped="start"), ["drop-invalid"]).times) == 2
 
 
 def test_line_numbers_hold_across_blocks(recording, monkeypatch):

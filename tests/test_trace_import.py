@@ -209,7 +209,7 @@ LOG = (
 
 @pytest.mark.parametrize(("depth", "kinds"), [(1, ("/api", "")), (2, ("/api/images", '/api/a\\"b', "")), (0, None)])
 def test_access_logs_are_read_with_their_zones(trace_of, depth, kinds):
-    trace = trace_of(LOG, "access.log", kind_depth=depth)
+    trace = trace_of(LOG, "access.log", kind_depth=depth, stamped="start")
     assert trace.recorded_as == "access-log"
     assert trace.start == datetime(2000, 10, 10, 20, 55, 36, tzinfo=UTC)
     assert trace.times.tolist() == [0, 1, 1]
@@ -224,7 +224,7 @@ def test_parts_of_a_log_are_read_in_turn_packed_or_not(tmp_path):
     old, new = tmp_path / "access.log.1.gz", tmp_path / "access.log"
     old.write_bytes(gzip.compress(lines[0].encode()))
     new.write_text("".join(lines[1:]).rstrip("\n"))
-    trace = imported_trace([old, new], ImportOptions())
+    trace = imported_trace([old, new], ImportOptions(stamped="start"))
     assert trace.times.tolist() == [0, 1, 1]
     assert trace.source == "access.log.1.gz, access.log"
 

@@ -126,9 +126,25 @@ def import_recording(
     files: Annotated[list[Path], typer.Argument(metavar="FILE...", help="Parts of one recording, the oldest first.")],
     format: Annotated[
         str | None,
-        typer.Option(help="gentd26, gentd26-fleet, azure-llm, servegen, csv (also Parquet) or access-log."),
+        typer.Option(help="Recognised by content if not given; a wrong name lists all."),
     ] = None,
-    out: Annotated[Path | None, typer.Option(help="The trace; FILE.trace.parquet in this folder if not given.")] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="The trace, or the wave of counts; FILE.trace.parquet or FILE.wave.yaml here.")
+    ] = None,
+    stamped: Annotated[
+        Literal["start", "end"] | None,
+        typer.Option(help="Whether a log's times are those of the requests or of the answers; asked where it is open."),
+    ] = None,
+    attempts: Annotated[
+        bool, typer.Option("--attempts", help="Keep repeats of refused and failed requests as requests of their own.")
+    ] = False,
+    values: Annotated[
+        Literal["per-second", "per-minute", "per-interval", "counter"] | None,
+        typer.Option(help="What values over time are, where the file does not say."),
+    ] = None,
+    refused: Annotated[
+        Literal["inside", "beside"] | None, typer.Option(help="Whether counts of requests hold the refused ones.")
+    ] = None,
     time: Annotated[str | None, typer.Option(help="The column of times.")] = None,
     user: Annotated[str | None, typer.Option(help="The column that names the user.")] = None,
     images: Annotated[str | None, typer.Option(help="The column of images asked for.")] = None,
@@ -145,7 +161,11 @@ def import_recording(
     seed: Annotated[int, typer.Option(min=0, help="Of servegen, whose arrivals are generated.")] = 1,
     replace: Annotated[bool, typer.Option("--replace", help="Replace an earlier trace.")] = False,
 ) -> None:
-    """Read recorded arrivals, report their problems row by row, and save them as a trace.
+    """Read recorded arrivals, report their problems row by row, and save them as a trace; counts become a wave.
+
+    Reads logs of nginx, Apache, AWS ALB, CloudFront, IIS, Envoy and HAProxy, JSON lines, OpenTelemetry spans, k6, vLLM
+    and AIPerf records, tables (CSV, Parquet, .xlsx, .ods); and counts of Prometheus, CloudWatch, Grafana and of tables.
+    A log that stamps the answer has its arrivals computed from the durations in it.
 
     A recording with problems is refused unless --repair names a repair for each: drop-invalid, clip-negative,
     assume-zone, assume-one, assume-user, drop-duplicates, keep-duplicates, sort. Gaps are reported and kept.
@@ -165,9 +185,14 @@ def import_recording(
         longest_gap=gap,
         length=option("--length", length, seconds),
         seed=seed,
+        stamped=stamped,
+        attempts=attempts,
+        values=values,
+        refused=refused,
     )
     repairs = [name.strip() for name in repair.split(",") if name.strip()] if repair else []
-    target = out or Path(f"{files[0].name.removesuffix('.gz').rsplit('.', 1)[0]}.trace.parquet")
+    stem = files[0].name.removesuffix(".gz").removesuffix(".zst").rsplit(".", 1)[0]
+    target = out or Path(f"{stem}.trace.parquet")
     if target.exists() and not replace:
         raise BadInput("this file is there already", file=target, expected="another --out, or --replace")
     with progress_bar(", ".join(path.name for path in files), "read") as report:
@@ -175,6 +200,11 @@ def import_recording(
     console = Console(highlight=False)
     if format is None:
         console.print(f"Read as {done.layout}; --format says otherwise", soft_wrap=True, markup=False)
+    if done.counts is not None:
+        write_wave(
+            done.counts, out or Path(f"{stem}.wave.yaml"), ", ".join(path.name for path in files), console, replace
+        )
+        return
     if done.found:
         console.print(problem_table(done.found))
     if done.trace is None:
@@ -183,6 +213,31 @@ def import_recording(
     save_trace(done.trace, target, replace=replace)
     show_trace(done.trace, console)
     console.print(f"\nTrace in {target}", soft_wrap=True, markup=False)
+
+
+def write_wave(counts: Any, target: Path, source: str, console: Console, replace: bool) -> None:
+    """Write the wave of some counts, and show what was counted."""
+    from sim.demand.recordings.counted import first_instant, wave_block
+
+    if target.exists() and not replace:
+        raise BadInput("this file is there already", file=target, expected="another --out, or --replace")
+    total, busiest = counts.total, int((counts.total / counts.lasts).argmax())
+    lasts = counts.lasts[busiest]
+    unknown = {name: int((values != values).sum()) for name, values in counts.series.items()}
+    facts = [
+        ("counts", f"{len(total):,} intervals from {first_instant(counts):%Y-%m-%d %H:%M:%S} UTC"),
+        *((name, f"{values[values == values].sum():,.0f}") for name, values in counts.series.items()),
+        ("in all", f"{total.sum():,.0f}, at most {total[busiest]:,.0f} in an interval of {lasts:g} s"),
+        *(("note", note) for note in counts.notes),
+        *(("note", f"{name}: {n:,} intervals are unknown, and bring nobody") for name, n in unknown.items() if n),
+    ]
+    for label, value in facts:
+        console.print(Text(f"{label:8} {value}"), soft_wrap=True)
+    try:
+        target.write_text(wave_block(counts, source), encoding="utf-8")
+    except OSError as wrong:
+        raise BadInput(f"the wave cannot be written here ({wrong.strerror})", file=target) from None
+    console.print(f"\nA wave for a scenario in {target}", soft_wrap=True, markup=False)
 
 
 def one_of(value: str | None, key: str, allowed: tuple[str, ...]) -> str | None:

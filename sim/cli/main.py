@@ -13,12 +13,16 @@ from typer.core import TyperGroup
 
 from sim.cli.check_command import demand_check
 from sim.cli.console import TERMINATED, Console, careful_streams
+from sim.cli.decide_command import decide
 from sim.cli.demand_commands import demand_app
 from sim.cli.money_command import money
+from sim.cli.order_command import order_by
 from sim.cli.policy_command import policies
 from sim.cli.profile_commands import profile_app
+from sim.cli.promise_command import check
 from sim.cli.run_commands import compare, report, run
 from sim.cli.scenario_commands import scenarios, schema
+from sim.cli.sensitivity_command import sensitivity
 from sim.cli.size_command import size
 from sim.cli.store_command import store
 from sim.cli.storm_commands import map_storms, rescue
@@ -29,7 +33,9 @@ from sim.errors import BadInput, printable
 SECTIONS = {
     "Simulate": ("run", "compare", "report"),
     "Choose what to simulate": ("scenarios", "policies"),
-    "Ask more of a scenario": ("size", "sweep", "money", "rescue", "map", "store"),
+    "Ask more of a scenario": (
+        *("size", "check", "decide", "sensitivity", "sweep", "money", "rescue", "order-by", "map", "store"),
+    ),
     "Bring your own data": ("demand", "profile", "validate"),
     "Write scenario files": ("schema",),
 }
@@ -60,8 +66,25 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-for command in (run, compare, report, scenarios, policies, size, sweep, money, rescue, store, validate, schema):
+for command in (
+    run,
+    compare,
+    report,
+    scenarios,
+    policies,
+    size,
+    check,
+    decide,
+    sensitivity,
+    sweep,
+    money,
+    rescue,
+    store,
+    validate,
+    schema,
+):
     app.command()(command)
+app.command("order-by")(order_by)
 app.command("map")(map_storms)
 app.add_typer(demand_app, name="demand")
 demand_app.command("check")(demand_check)

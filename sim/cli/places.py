@@ -11,9 +11,11 @@ from sim.errors import BadInput, printable
 
 OURS = ("meltpoint-run/", "meltpoint-comparison/", "meltpoint-size/")  # how the format of a result begins
 MANIFESTS = ("manifest.json", "comparison.json", "size.json")
-BESIDE = ("comparison.json", "differences.csv", "report.html", "runs.csv")  # files beside the runs of a comparison
-PARTS = (".parquet", ".npz", ".csv", ".json", ".html", ".png")
+# Files beside the runs of a comparison.
+BESIDE = ("comparison.json", "differences.csv", "report.html", "report.md", "runs.csv")
+PARTS = (".parquet", ".npz", ".csv", ".json", ".html", ".md", ".png")
 GENERATOR = '<meta name="generator" content="meltpoint">'  # in the head of every report
+MARKDOWN = "<!-- Made by meltpoint. -->"  # in that of one as Markdown
 LONGEST_NAME = 100
 LEAST_FREE = 32 * 2**20  # bytes: more than a small result takes, its report and the files being written included
 
@@ -122,7 +124,8 @@ def refuse_other_file(path: Path) -> None:
 
 def begins_as_report(path: Path) -> bool:
     with path.open("rb") as file:
-        return GENERATOR.encode() in file.read(4096)
+        head = file.read(4096)
+    return GENERATOR.encode() in head or head.startswith(MARKDOWN.encode())
 
 
 @contextmanager

@@ -223,12 +223,16 @@ def profile_import(
     ] = 1024,
     steps: Annotated[int, typer.Option(min=1, help="Denoising steps of rows that do not say.")] = 28,
     batch: Annotated[int, typer.Option(min=1, help="Batch of rows that do not say.")] = 1,
+    concurrency: Annotated[
+        float | None, typer.Option(min=1, help="Requests in flight, of a load test that does not say.")
+    ] = None,
     out: Annotated[Path | None, typer.Option(help="The profile file; NAME.json if not given.")] = None,
 ) -> None:
-    """Make a profile of a table: a perf_analyzer or GenAI-Perf CSV export, or any table with units in its columns.
+    """Make a profile of a load test (perf_analyzer, GenAI-Perf, AIPerf, vLLM, SGLang) or of any table of latencies.
 
-    The kind of table is recognised by its columns. A table of your own has latency_s (or latency_ms, latency_us) and,
-    where rows differ, side, steps, frames, batch, power_w, memory_gib.
+    The kind of file is recognised by its content. Latency with several requests in flight is no service time: of such
+    rows only the throughput is used, where Little's law holds. A table of your own has latency_s (or latency_ms,
+    latency_us) and, where rows differ, side, steps, frames, batch, power_w, memory_gib.
     """
     from sim.profile.perf_tables import import_profile
 
@@ -243,7 +247,7 @@ def profile_import(
         "precision": "",
         "hardware": {"gpu": gpu},
     }
-    document = import_profile(table, facts, side=side, steps=steps, batch=batch)
+    document = import_profile(table, facts, side=side, steps=steps, batch=batch, concurrency=concurrency)
     path = out or Path(f"{name}.json")
     if path.exists():
         raise BadInput("this file is there already", file=path, expected="the name of a new file")
@@ -252,6 +256,7 @@ def profile_import(
     except ValueError as wrong:
         raise BadInput(f"this table does not make a profile: {wrong}", file=table) from None
     path.write_text(laid_out(document), encoding="utf-8")
+    Console().print(Text(document["method"]), soft_wrap=True, highlight=False)
     Console().print(
         f"Profile in {path} ({profile.extent()}), sha256 {digest(document)}", soft_wrap=True, highlight=False
     )

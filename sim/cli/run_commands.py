@@ -10,7 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from sim.cli.console import Console, announce_size, progress_bar, ready
-from sim.cli.options import Override, ScenarioArgument, Sets, parsed
+from sim.cli.options import Override, ScenarioArgument, Sets, named, parsed
 from sim.cli.places import file_name, folder_names, refuse_other_file, replacing, result_folder
 from sim.errors import BadInput
 
@@ -19,8 +19,14 @@ Engine = Annotated[
     Literal["compiled", "simpy"],
     typer.Option(help="The compiled engine, or the readable one that defines the model; both give the same tables."),
 ]
+Against = Annotated[
+    Path | None, typer.Option(help="A comparison saved earlier: what differs since then, over the same seeds.")
+]
 Yes = Annotated[bool, typer.Option("--yes", help="Go on even if it is estimated to need more than there is.")]
 Replace = Annotated[bool, typer.Option("--replace", help="Replace the folder if an earlier result is in it.")]
+Strict = Annotated[
+    bool, typer.Option("--strict", help="End with exit code 1 if this run breaks a promise of the scenario.")
+]
 
 
 def run(
@@ -36,20 +42,26 @@ def run(
     out: Out = None,
     replace: Replace = False,
     yes: Yes = False,
+    strict: Strict = False,
 ) -> None:
     """Simulate one scenario under one playbook.
 
     Prints the verdict: whether the service stays alive, when its GPUs saturate, what it costs. Saves the tables and an
-    HTML report.
+    HTML report. With --strict, a run that breaks a promise of the scenario ('alive' if it has none) ends with exit code
+    1, as in 'meltpoint check', which judges several runs.
     """
+    from sim.cli.promise_command import end_strictly
     from sim.engine.simulate import chosen, simulate
     from sim.results.retry_rules import rule_sentences
     from sim.results.verdict import sentences, verdict
     from sim.scenario.load import load
+    from sim.studies.check import promised
     from sim.studies.unlimited import with_demand
 
     loaded = load(scenario, override=override, sets=parsed(sets))
     name, _ = chosen(loaded, playbook)
+    if strict:
+        promised(loaded, None, against=False)  # refused now if one cannot be read
     own = name if out is not None else file_name(name, f"playbooks.{name}", scenario)
     folder = result_folder(out, f"{Path(scenario).stem}-{own}-{seed}", replace=replace)
     ready(engine)
@@ -69,46 +81,81 @@ def run(
     say(lines)
     say_where("\nTables", folder)
     write_report([result], None, folder)
+    if strict:
+        end_strictly(result, loaded)
 
 
 def compare(
-    scenario: ScenarioArgument,
-    playbooks: Annotated[str | None, typer.Option(help="Names, separated by commas; all if not given.")] = None,
-    seeds: Annotated[int, typer.Option(min=1, help="Runs of each playbook; intervals need at least 3.")] = 5,
+    scenarios: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="SCENARIO...", help="Shipped scenarios, files, or folders of saved runs; one or several."
+        ),
+    ],
+    playbooks: Annotated[
+        str | None,
+        typer.Option(
+            "--playbooks",
+            "--playbook",
+            help="Names, separated by commas. Not given: all of one scenario; of several, or with --config, the first.",
+        ),
+    ] = None,
+    config: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--config",
+            metavar="'NAME: KEY=VALUE ...'",
+            help="Also compare the scenario with these changes: keys as in --set, and scenario=, override=, playbook=.",
+        ),
+    ] = None,
+    seeds: Annotated[int, typer.Option(min=1, help="Runs of each; intervals need at least 3.")] = 5,
     by: Annotated[str, typer.Option(help="What ranks them: images, people, attainment, cost or money.")] = "images",
     override: Override = None,
     sets: Sets = None,
     engine: Engine = "compiled",
     processes: Annotated[int | None, typer.Option(min=1, help="Runs at once; one per core if not given.")] = None,
+    against: Against = None,
     out: Out = None,
     replace: Replace = False,
     yes: Yes = False,
 ) -> None:
-    """Compare playbooks: the same people under each of them.
+    """Compare playbooks, scenarios and fleets: the same people under each of them.
 
     Says which one to choose and why, what it costs in people and money, and what the seeds do not establish. Prints a
-    ranking with differences from the first playbook and their 95 % confidence intervals. Saves the tables, the runs of
-    the first seed and an HTML report.
+    ranking with differences from the first and their 95 % confidence intervals. Saves the tables, the runs of the first
+    seed and an HTML report. Any configurations can be compared, the scenario as it is first:
+
+    meltpoint compare surge --config "double: pools.gpus.gpus=128" --config "patient: override=study"
     """
-    from sim.report.ranking import gives_and_costs, ranking
+    from sim.report.ranking import configurations_table, gives_and_costs, ranking
     from sim.results.retry_rules import rule_sentences
     from sim.results.verdict import sentences, verdict
-    from sim.scenario.load import load
     from sim.studies.choice import choice
     from sim.studies.compare import compare as compare_all
-    from sim.studies.comparison_folder import save_comparison
+    from sim.studies.comparison_folder import load_comparison, save_comparison
+    from sim.studies.earlier import in_common
 
-    loaded = load(scenario, override=override, sets=parsed(sets))
-    names = [name.strip() for name in playbooks.split(",")] if playbooks else None
-    folder_names(list(loaded.playbooks) if names is None else names, scenario)
-    folder = result_folder(out, f"{Path(scenario).stem}-compared", replace=replace)
+    earlier = None if against is None else load_comparison(against)
+    given, names = compared(scenarios, config or [], playbooks, override, parsed(sets))
+    folder_names(names, scenarios[0])
+    if earlier is not None:
+        in_common(names, range(1, seeds + 1), earlier[0])
+    folder = result_folder(out, f"{Path(scenarios[0]).stem}-compared", replace=replace)
     ready(engine)
     if engine == "compiled":
-        count = seeds * len(names or loaded.playbooks)
-        announce_size(loaded, names[0] if names else None, runs=count, processes=processes, yes=yes)
-    with progress_bar(loaded.title) as report:
+        largest = max(
+            given, key=lambda one: sum(pool.gpus for pool in one.scenario.pools.values()) * one.scenario.scale
+        )
+        announce_size(largest.scenario, largest.playbook, runs=seeds * len(given), processes=processes, yes=yes)
+    with progress_bar(given[0].scenario.title) as report:
         comparison, runs = compare_all(
-            loaded, names, seeds=seeds, by=by, engine=engine, processes=processes, progress=report
+            given if len(scenarios) > 1 or config else given[0].scenario,
+            None if len(scenarios) > 1 or config else names,
+            seeds=seeds,
+            by=by,
+            engine=engine,
+            processes=processes,
+            progress=report,
         )
     try:
         with replacing(folder):
@@ -116,27 +163,63 @@ def compare(
     finally:  # if the disk is full, what was found out is at least shown
         for result in runs if len(runs) <= 2 else []:
             say([*sentences(verdict(result)), *rule_sentences(result)])
+        if comparison.configurations:
+            print_table(configurations_table(comparison, runs))
         print_table(ranking(comparison))
         print_table(gives_and_costs(comparison), intervals=False)
         say(choice(comparison))
+        if earlier is not None:
+            print_since((comparison, runs), earlier)
     say_where("\nTables", folder)
     write_report(runs, comparison, folder)
 
 
+def compared(
+    scenarios: list[str], config: list[str], playbooks: str | None, override: str | None, sets: dict[str, Any]
+) -> tuple[list[Any], list[str]]:
+    """The configurations that the command names, and their labels, which can be names of folders. Raises BadInput."""
+    from sim.studies.configurations import Configuration, of_saved, read_configuration, scenario_at
+
+    wanted, found = named(playbooks), []
+    several = len(scenarios) > 1 or bool(config)
+    for name in scenarios:
+        scenario = scenario_at(name, override=override, sets=sets)
+        first = of_saved(name) or next(iter(scenario.playbooks))
+        every = wanted or ([first] if several or of_saved(name) else list(scenario.playbooks))
+        stem = Path(name).stem
+        labels = {p: p if not several else stem if len(every) == 1 else f"{stem}, {p}" for p in every}
+        found += [Configuration(labels[p], scenario, p) for p in every]
+    for text in config:
+        first_wanted = wanted[0] if wanted else None
+        one = read_configuration(text, scenarios[0], override=override, sets=sets, playbook=first_wanted)
+        file_name(one.label, "--config", "the command line")
+        found.append(one)
+    return found, [one.label for one in found]
+
+
 def report(
     folder: Annotated[Path, typer.Argument(metavar="RUN", help="A folder written by 'run' or by 'compare'.")],
-    out: Annotated[Path | None, typer.Option(help="The HTML file; RUN/report.html if not given.")] = None,
+    out: Annotated[Path | None, typer.Option(help="The file; RUN/report.html (or .md) if not given.")] = None,
+    form: Annotated[
+        Literal["html", "md"], typer.Option("--format", help="A page with figures, or Markdown without them.")
+    ] = "html",
+    against: Against = None,
     figures: Annotated[Path | None, typer.Option(help="Also write each figure here, as PNG and SVG.")] = None,
 ) -> None:
-    """Write the HTML report of a saved run or comparison again.
+    """Write the report of a saved run or comparison again.
 
-    With --figures, each figure of a run is also written as a PNG and an SVG file.
+    A page that a browser shows and prints, or Markdown. Of a comparison, the first screen says which playbook to
+    choose, why, and what it costs. With --figures, each figure of a run is also written as a PNG and an SVG file.
+
+    With --against, what differs from an earlier comparison of the same playbooks and seeds is also printed.
     """
     from sim.plots import save_figures
     from sim.results.run import load_run
     from sim.studies.comparison_folder import COMPARISON, load_comparison
 
-    page = out or folder / "report.html"
+    page = out or folder / f"report.{form}"
+    if page.suffix.removeprefix(".") not in (form, "htm"):
+        raise BadInput("this name is not of that format", key="--out", file=page, expected=f"a name ending in .{form}")
     refuse_other_file(page)
     comparison = None
     if (folder / COMPARISON).is_file():
@@ -146,18 +229,33 @@ def report(
     if figures is not None and comparison is not None:
         expected = f"a run, like {folder / comparison.playbooks[0]}"
         raise BadInput("these are the figures of one run", key="--figures", file=folder, expected=expected)
+    if against is not None:
+        if comparison is None:
+            expected = "a folder written by 'meltpoint compare'"
+            raise BadInput("only comparisons are held against each other", key="RUN", file=folder, expected=expected)
+        print_since((comparison, runs), load_comparison(against))
     write_report(runs, comparison, folder, page)
     if figures is not None:
         for path in save_figures(runs[0], figures):
             say_where("Figure", path)
 
 
+def print_since(now: tuple[Any, list[Any]], then: tuple[Any, list[Any]]) -> None:
+    """Print a comparison held against an earlier one, and what was changed in between."""
+    from sim.report.ranking import since_table
+    from sim.studies.earlier import changed_since, since
+
+    print_table(since_table(now[0], since(now[0], then[0])))
+    say(["Changed since the earlier comparison:", *changed_since(now[1], then[1], now[0].playbooks, then[0].playbooks)])
+
+
 def write_report(runs: list[Any], comparison: Any, folder: Path, page: Path | None = None) -> None:
     """Draw the report of saved results. Whatever stops it, they stay, and the report can be made again."""
-    from sim.report import render, write
+    from sim.report import render, render_markdown, write
 
+    made = render_markdown if page is not None and page.suffix == ".md" else render
     try:
-        written = write(render(runs, comparison), page or folder / "report.html")
+        written = write(made(runs, comparison), page or folder / "report.html")
     except BaseException as stopped:
         again = f"meltpoint report {shlex.quote(str(folder))}"
         if isinstance(stopped, OSError):
@@ -189,7 +287,9 @@ def print_table(table: Any, *, intervals: bool = True) -> None:
     )
     for place, head in enumerate(table.head):
         justify: Any = "left" if place < table.labels else "right"
-        shown.add_column(Text("" if head == "rank" else head), justify=justify, no_wrap=head == "playbook")
+        shown.add_column(
+            Text("" if head == "rank" else head), justify=justify, no_wrap=head in ("playbook", "configuration")
+        )
     for row in table.rows:
         shown.add_row(*(Text(cell if intervals else cell.partition("\n")[0]) for cell in row))
     console = Console(highlight=False)

@@ -1,6 +1,7 @@
 """The command that finds the smallest fleet with which a promise holds, or the largest demand that a fleet carries."""
 
 import json
+from itertools import product
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -30,7 +31,13 @@ def size(
         str | None, typer.Option(help="The pool to size, others as they are; all of them if not given.")
     ] = None,
     seeds: Annotated[int, typer.Option(min=2, help="Runs of each fleet; the answer gets as many of its own.")] = 10,
-    runs: Annotated[str, typer.Option(help="The share of runs that must keep the promise; 50% is on average.")] = "90%",
+    futures: Annotated[
+        int, typer.Option(min=2, help="The same where inputs are uncertain: each run is one of another future.")
+    ] = 50,
+    runs: Annotated[
+        str | None,
+        typer.Option(help="Share of runs that must keep the promise: 90%; where inputs are uncertain 50%,90%."),
+    ] = None,
     confidence: Annotated[str, typer.Option(help="The confidence with which that is to be known.")] = "95%",
     step: Annotated[
         int | None, typer.Option(min=1, help="GPUs by which the answer may be off; a hundredth if none.")
@@ -52,56 +59,75 @@ def size(
 
     The search starts from theory, bisects on the same people and proves the answer, and a step fewer, with runs that it
     had not seen. Runs are kept, so that the same question, or an interrupted one, costs only what is missing.
-    """
-    from sim.scenario.load import load
 
-    loaded = load(scenario, override=override, sets=parsed(sets))
+    Where inputs are uncertain, like --set 'demand.times=~ lognormal(0.5, 2)', it finds the fleets that are enough in
+    half of all futures (P50) and in nine tenths (P90), or in the shares of --runs.
+    """
+    from sim.studies.uncertain import load_uncertain
+
+    inputs = load_uncertain(scenario, override=override, sets=parsed(sets))
+    loaded = inputs.scenario
+    shares = [a_share("runs", text) for text in named(runs or ("50%,90%" if inputs.laws else "90%"))]
     names = named(playbooks) or [next(iter(loaded.playbooks))]
     folder = None if out is None else result_folder(out, "", replace=replace)
     how = {
-        "seeds": seeds,
-        "runs": a_share("runs", runs),
+        "seeds": futures if inputs.laws else seeds,
         "confidence": a_share("confidence", confidence),
         "processes": processes,
         "store": False if no_store else store,
     }
     if demand and (pool is not None or step is not None):
         raise BadInput("the fleet stays as it is with --demand", key="--pool" if pool else "--step", value=pool or step)
+    if len(shares) > 1 and (demand or not inputs.laws):
+        expected = "several only where inputs are uncertain and a fleet is sought"
+        raise BadInput("one share of runs at a time", key="--runs", value=runs, expected=expected)
+    if demand and inputs.laws:
+        expected = "numbers in place of laws"
+        raise BadInput("--demand takes no uncertain inputs", key=next(iter(inputs.laws)), expected=expected)
     if demand:
-        answer_demand(loaded, promise, names, how, folder)
+        answer_demand(loaded, promise, names, {**how, "runs": shares[0]}, folder)
     else:
-        answer_fleet(loaded, promise, names, {**how, "pool": pool, "step": step}, folder)
+        answer_fleet(inputs, promise, names, shares, {**how, "pool": pool, "step": step}, folder)
 
 
-def answer_fleet(loaded: Any, promise: str, names: list[str], how: dict[str, Any], folder: Path | None) -> None:
+def answer_fleet(
+    inputs: Any, promise: str, names: list[str], shares: list[float], how: dict[str, Any], folder: Path | None
+) -> None:
     """Size the fleet under each playbook, print the answers, and save what they rest on."""
     from sim.engine.simulate import chosen
     from sim.studies.promise import read_promise
     from sim.studies.size import size as find
     from sim.studies.size_words import savings, sentences
+    from sim.wording import percent
 
+    loaded = inputs.scenario
     read_promise(promise, loaded)
     for name in names:
         chosen(loaded, name)
     ready()
     found = []
-    for name in names:
+    for name, share in product(names, shares):
         with runs_bar(f"{loaded.title}: {name}") as report:
-            found.append(find(loaded, promise, name, **how, progress=report))
+            found.append(find(inputs, promise, name, runs=share, **how, progress=report))
         say(sentences(found[-1]))
         Console().print(looks_table(found[-1].table, share=found[-1].target > 0))
         if found[-1].verdict == "interrupted":
             break
-    if len(found) > 1:
-        Console().print(savings_table(savings(found), names[0]))
+    for share in shares:
+        alike = [one for one in found if one.runs == share]
+        if len(alike) > 1:
+            Console().print(savings_table(savings(alike), names[0], f"Playbooks, in {percent(share)} of runs"))
     if folder is not None:
+        import pandas as pd
+
         from sim.plots.saving import write_figure
         from sim.plots.size_curve import curves, size_figure
 
         with replacing(folder):
             begin_folder(folder, promise)
             curves(found).to_csv(folder / "looks.csv", index=False)
-            savings(found).to_csv(folder / "answers.csv", index=False)
+            by_share = [savings([one for one in found if one.runs == share]).assign(runs=share) for share in shares]
+            pd.concat(by_share).to_csv(folder / "answers.csv", index=False)
             if any(len(one.table) for one in found):
                 write_figure(size_figure(found if len(found) > 1 else found[0]), folder / "curve.png")
         Console().print(f"\nTables and figure in {folder}", soft_wrap=True, highlight=False, markup=False)
@@ -186,13 +212,11 @@ def looks_table(table: Any, *, share: bool) -> Table:
     return shown
 
 
-def savings_table(table: Any, first: str) -> Table:
+def savings_table(table: Any, first: str, title: str = "Playbooks") -> Table:
     """GPUs saved by each playbook."""
     from sim.wording import amount
 
-    shown = Table(
-        name_column("playbook"), "GPUs", f"saved against {first}", "holds up to", "cost", "", title="Playbooks"
-    )
+    shown = Table(name_column("playbook"), "GPUs", f"saved against {first}", "holds up to", "cost", "", title=title)
     for row in table.itertuples():
         known = row.gpus == row.gpus
         shown.add_row(

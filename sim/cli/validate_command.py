@@ -44,10 +44,14 @@ def validate(
         int | None,
         typer.Option(help="trace: how many final days to forecast; by default a third, rounded up."),
     ] = None,
+    strict: Annotated[
+        bool, typer.Option("--strict", help="End with 1 on any miss, known ones too, and with 3 if none was bounded.")
+    ] = False,
 ) -> None:
     """Check the simulator against your own servers or queue.
 
-    Prints a table of predicted and actual figures, misses included, and ends with exit code 1 where one misses.
+    Prints a table of predicted and actual figures, misses included, and ends with exit code 1 where one misses for no
+    known reason (--strict: for any reason), 2 for bad input.
     Studies: mlperf (published MLPerf servers, or a
     FILE of your own), trace FILE (the log of any queue):
 
@@ -57,13 +61,16 @@ def validate(
 
     told = {"map": map or None, "servers": servers, "test_days": test_days}
     given = {name: value for name, value in told.items() if value is not None}
-    carry_out(chosen(STUDIES, study, file, given), out, only_misses=misses)
+    carry_out(chosen(STUDIES, study, file, given), out, only_misses=misses, strict=strict)
 
 
-def carry_out(makers: Mapping[str, Callable[[Progress], "Study"]], out: Path | None, *, only_misses: bool) -> None:
+def carry_out(
+    makers: Mapping[str, Callable[[Progress], "Study"]], out: Path | None, *, only_misses: bool, strict: bool = False
+) -> None:
     """Make each study, print its rows, and write all of them where that is wanted.
 
-    The command ends with exit code 1 where a figure misses for no known reason.
+    The command ends with exit code 1 where a figure misses for no known reason. strict: where any misses; and with 3
+    where a study held no figure to a bound, so that nothing is decided.
     """
     if out is not None and (out.suffix not in WRITERS or out.is_dir() or not os.access(out.parent, os.W_OK)):
         expected = f"a file name{' or name'.join(WRITERS)} in a folder that can be written to"
@@ -82,8 +89,10 @@ def carry_out(makers: Mapping[str, Callable[[Progress], "Study"]], out: Path | N
         except OSError as wrong:
             raise BadInput(f"the studies cannot be written there ({wrong})", key="--out", value=str(out)) from None
         Console().print(f"Written to {out}", soft_wrap=True, highlight=False, markup=False)
-    if any(one.unexpected for one in made):
+    if any(one.misses if strict else one.unexpected for one in made):
         raise typer.Exit(1)
+    if strict and not all(one.held for one in made):
+        raise typer.Exit(3)
 
 
 def write_page(studies: list["Study"], path: Path) -> None:

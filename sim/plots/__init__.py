@@ -3,7 +3,7 @@
 Nothing here uses pyplot, so that drawing leaves no state behind. Counts and rates are at full scale.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -13,34 +13,70 @@ from matplotlib.figure import Figure
 
 from sim.plots import axes
 from sim.plots.one_run import demand, latency, load, outcomes, queue, signups
+from sim.plots.over_time import fleet, power, waits
 from sim.plots.saving import png_bytes, svg_text, write_bytes
 from sim.plots.several import MEASURES, playbooks
+from sim.plots.waterfall import cohort_bars
 from sim.results.metrics import pool_timeline, timeline
 from sim.results.run import Run
+from sim.results.waits import waits_over_time
 
 Kind = Literal["png", "svg"]
 MOST_POOLS = 12  # that are drawn
+FIGURES = ("demand", "load", "queue", "outcomes", "latency", "waits", "fleet", "power", "cohort")
 
 
 def run_figures(run: Run) -> dict[str, Figure]:
-    """All figures of one run by name: demand, load, queue, outcomes, latency."""
-    table = timeline(run)
+    """All figures of one run by name, in the order of FIGURES."""
+    table, pools = timeline(run), busiest({pool: pool_timeline(run, pool) for pool in run.manifest["pools"]})
+    return {name: figure_of(run, name, table, pools) for name in FIGURES}
+
+
+def run_figure(run: Run, name: str) -> Figure:
+    """One figure of a run, by its name in FIGURES."""
     pools = busiest({pool: pool_timeline(run, pool) for pool in run.manifest["pools"]})
-    made = {}
-    made["demand"], (above, below) = axes.blank(4.4, rows=2)
-    signups(run, above, table)
-    demand(run, below, table)
-    above.set_xlabel("")
-    made["load"], panels = axes.blank(2.7 * len(pools), rows=len(pools))
-    for (pool, detail), ax in zip(pools.items(), panels, strict=True):
-        load(run, pool, ax, detail)
-    made["queue"], (ax,) = axes.blank(2.6)
-    queue(run, ax, pools)
-    made["outcomes"], (ax,) = axes.blank(3.4)
-    outcomes(run, ax, table)
-    made["latency"], (ax,) = axes.blank(3.2)
-    latency(run, ax)
-    return made
+    return figure_of(run, name, timeline(run), pools)
+
+
+def figure_of(run: Run, name: str, table: pd.DataFrame, pools: dict[str, pd.DataFrame]) -> Figure:
+    """One figure of a run. table: timeline(run). pools: pool_timeline(run, pool) of those that are drawn."""
+    if name == "fleet":
+        pools = {pool: detail for pool, detail in pools.items() if changes(run, pool)} or pools
+    height, rows = heights(name, len(pools))
+    figure, panels = axes.blank(height, rows=rows)
+    top = panels[0]
+    if name == "demand":
+        signups(run, top, table)
+        demand(run, panels[1], table)
+    elif name in ("load", "fleet"):
+        for (pool, detail), ax in zip(pools.items(), panels, strict=True):
+            (load if name == "load" else fleet)(run, pool, ax, detail)
+    elif name == "waits":
+        known = waits_over_time(run) if run.has_rows else None
+        waits(run, "wait", top, known)
+        waits(run, "latency", panels[-1], known)
+    elif name == "queue":
+        queue(run, top, pools)
+    elif name == "outcomes":
+        outcomes(run, top, table)
+    else:
+        {"latency": latency, "power": power, "cohort": cohort_bars}[name](run, top)
+    if rows == 2 and name in ("demand", "waits"):
+        top.set_xlabel("")
+    return figure
+
+
+def changes(run: Run, pool: str) -> bool:
+    """Whether a pool's GPUs change after the start of the run."""
+    return bool((run.fleet.loc[run.fleet["pool"] == pool, "time"] > 0).any())
+
+
+def heights(name: str, pools: int) -> tuple[float, int]:
+    """A figure's height in inches, and how many panels it has below each other."""
+    if name in ("load", "fleet"):
+        return (2.7 if name == "load" else 2.3) * pools, pools
+    panels = {"demand": 2, "waits": 2}.get(name, 1)
+    return {"demand": 4.4, "waits": 4.6, "outcomes": 3.4, "latency": 3.2}.get(name, 2.6), panels
 
 
 def busiest(pools: dict[str, pd.DataFrame]) -> dict[str, pd.DataFrame]:
@@ -50,12 +86,14 @@ def busiest(pools: dict[str, pd.DataFrame]) -> dict[str, pd.DataFrame]:
     return {pool: table for pool, table in pools.items() if pool in shown}
 
 
-def comparison_figure(differences: pd.DataFrame, *, baseline: str = "") -> Figure:
-    """Playbooks side by side, with a panel for each measure that is not 0 or never for all of them.
+def comparison_figure(
+    differences: pd.DataFrame, *, baseline: str = "", measures: Collection[str] = tuple(MEASURES)
+) -> Figure:
+    """Playbooks side by side, with a panel for each of the measures that is not 0 or never for all of them.
 
     differences, baseline: as in Comparison.
     """
-    shown = [metric for metric in MEASURES if is_informative(differences.loc[differences["metric"] == metric, "mean"])]
+    shown = [metric for metric in measures if is_informative(differences.loc[differences["metric"] == metric, "mean"])]
     names = differences["playbook"].nunique()
     columns = min(3, max(len(shown), 1))
     rows = -(-len(shown) // columns) or 1
@@ -88,16 +126,20 @@ def save_figures(run: Run, folder: Path, kinds: Sequence[Kind] = ("png", "svg"))
 
 
 __all__ = [
+    "cohort_bars",
     "comparison_figure",
     "demand",
+    "fleet",
     "latency",
     "load",
     "outcomes",
     "playbooks",
     "png_bytes",
+    "power",
     "queue",
     "run_figures",
     "save_figures",
     "signups",
     "svg_text",
+    "waits",
 ]

@@ -8,25 +8,28 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Literal
 
 import matplotlib
 from matplotlib.figure import Figure
 
 from sim.errors import BadInput
+from sim.plots.slim import slimmed
 
 
-def svg_text(figure: Figure) -> str:
-    """The figure as SVG, with letters drawn as paths so that it looks the same everywhere."""
+def svg_text(figure: Figure, *, letters: Literal["path", "none"] = "path") -> str:
+    """The figure as SVG. letters: drawn as paths, so that it looks the same everywhere; or 'none': as a text is."""
     buffer = io.StringIO()
     # The salt of an SVG's ids can only be set in these settings; they are put back at once.
-    with matplotlib.rc_context({"svg.hashsalt": "meltpoint", "svg.fonttype": "path"}), quiet_about_letters():
+    with matplotlib.rc_context({"svg.hashsalt": "meltpoint", "svg.fonttype": letters}), quiet_about_letters():
         figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None})
     return buffer.getvalue()
 
 
 def data_url(figure: Figure) -> str:
-    """The figure as a data URL, for a page that needs no other file."""
-    return f"data:image/svg+xml;base64,{base64.b64encode(svg_text(figure).encode()).decode('ascii')}"
+    """The figure as a data URL, for a page that needs no other file; small, with the letters of the reader's fonts."""
+    slim = slimmed(svg_text(figure, letters="none"))
+    return f"data:image/svg+xml;base64,{base64.b64encode(slim.encode()).decode('ascii')}"
 
 
 def png_bytes(figure: Figure, *, dots_per_inch: float = 150.0) -> bytes:

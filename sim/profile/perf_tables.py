@@ -1,5 +1,6 @@
-"""Profiles from other people's tables: exports of NVIDIA perf_analyzer and GenAI-Perf, or any table of latencies."""
+"""Profiles from other people's files: load tests that a reader recognises, or any table of latencies."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -8,37 +9,45 @@ import pyarrow.compute as pc
 
 from sim.errors import BadInput
 from sim.profile.file import FORMAT
-from sim.tables.columns import Column, read_columns, require
+from sim.profile.load_tests import service_points
+from sim.tables.columns import Column, read_columns
 from sim.tables.files import without_comments
+from sim.tables.formats import recognised
+from sim.tables.formats.looks import looks_like
+from sim.tables.formats.reader import Head, reading
 from sim.tables.times import Floats, floats
 
 UNITS = {"s": 1.0, "ms": 1e-3, "us": 1e-6}
 SIZES = ("side", "steps", "frames", "batch")
 PLAIN = (*SIZES, "power_w", "memory_gib")
-COMPUTE = ("Server Compute Input", "Server Compute Infer", "Server Compute Output")
 
 Columns = dict[str, Column]
 
 
-def import_profile(path: Path, facts: dict[str, Any], *, side: int, steps: int, batch: int) -> dict[str, Any]:
-    """A profile document from one table; its columns say which of the three kinds it is.
+def import_profile(
+    path: Path, facts: dict[str, Any], *, side: int, steps: int, batch: int, concurrency: float | None = None
+) -> dict[str, Any]:
+    """A profile document from one file; its `method` says what was made of each row.
 
-    facts: the profile's other fields (name, model, feature, provenance, source, ...). side, steps, batch: of rows that
-    do not say. Raises BadInput with the row and column that is wrong.
+    facts: the profile's other fields (name, model, feature, provenance, source, ...). side, steps, batch and
+    concurrency: of rows that do not say. Raises BadInput with the row and column that is wrong, and for a file that
+    holds no service times.
     """
-    columns = read_columns(path, tidy=first_table)
-    if "Concurrency" in columns:
-        points = [perf_analyzer_point(columns, side, steps, batch)]
-    elif "Metric" in columns:
-        points = genai_perf_points(columns, side, batch)
-    else:
+    reader = recognised(path)
+    if reader is None:
+        columns = read_columns(path, tidy=without_comments)
         points = plain_points(columns, {"side": side, "steps": steps, "frames": 1, "batch": batch})
-    return {"format": FORMAT, **facts, "points": points}
-
-
-def first_table(data: bytes) -> bytes:
-    """The rows up to the first empty line: GenAI-Perf writes several tables, that of latencies first."""
-    return without_comments(data).replace(b"\r\n", b"\n").strip().split(b"\n\n")[0] + b"\n"
+        return {"format": FORMAT, **facts, "points": points}
+    with reading(path, reader.title):
+        rows, figures = reader.load_points(path), reader.figures([path])
+    if rows is None:
+        what = f"this file holds {reader.title}, not a measurement of service times"
+        expected = "an export of a load test at concurrency 1, or a table with latency_s"
+        raise BadInput(what, file=path, expected=expected + (f". It says: {figures}" if figures else ""))
+    rows = [replace(one, concurrency=concurrency) if one.concurrency is None else one for one in rows]
+    points, notes = service_points(rows, path, reader.title, figures, side=side, steps=steps, batch=batch)
+    method = "; ".join([f"{facts.get('method', '')} ({reader.title})", *notes])
+    return {"format": FORMAT, **facts, "method": method, "points": points}
 
 
 def above_zero(column: Column, missing: float | None = None) -> Floats:
@@ -61,7 +70,8 @@ def latency_column(columns: Columns) -> tuple[str, float]:
                 return f"{name}_{unit}", size
     expected = "latency_s, latency_ms or latency_us; or an export of perf_analyzer or GenAI-Perf"
     file = next(iter(columns.values())).file
-    raise BadInput("no column of latencies with its unit", file=file, value=list(columns), expected=expected)
+    what = f"no column of latencies with its unit; the file looks like {looks_like(Head(file))}"
+    raise BadInput(what, file=file, value=list(columns), expected=expected)
 
 
 def plain_points(columns: Columns, sizes: dict[str, int]) -> list[dict[str, Any]]:
@@ -95,41 +105,3 @@ def given_values(columns: Columns, name: str, rows: list[dict[str, Any]]) -> lis
         return []
     values = above_zero(columns[name], missing=np.nan).tolist()
     return [(row, value) for row, value in zip(rows, values, strict=True) if value == value]
-
-
-def perf_analyzer_point(columns: Columns, side: int, steps: int, batch: int) -> dict[str, Any]:
-    """The row of concurrency 1 of a perf_analyzer export, times in microseconds.
-
-    Where the server reports its compute time that is taken, since the client's percentiles hold queue and network.
-    """
-    alone = columns["Concurrency"].match("^1$")
-    if not alone.any():
-        expected = "a perf_analyzer CSV export (-f)"
-        raise BadInput("no row of concurrency 1", file=columns["Concurrency"].file, expected=expected)
-    row = {name: column.keep(alone) for name, column in columns.items()}
-    if all(name in row and row[name].given[0] for name in COMPUTE):
-        # Input and output may take no time at all, the inference itself not.
-        total = above_zero(row[COMPUTE[1]])[0] + sum(row[name].numbers(low=0)[0] for name in (COMPUTE[0], COMPUTE[2]))
-        latency = {"p50": float(total) * 1e-6}
-    else:
-        require(["p50 latency", "p90 latency"], list(row), columns["Concurrency"].file)
-        latency = {q: float(above_zero(row[f"{q} latency"])[0]) * 1e-6 for q in ("p50", "p90")}
-    return {"side": side, "steps": steps, "frames": 1, "batch": batch, "latency_s": latency}
-
-
-def genai_perf_points(columns: Columns, side: int, batch: int) -> list[dict[str, Any]]:
-    """Prefill from time to first token, decode from inter-token latency; `batch` is the concurrency it ran at."""
-    metric, points = columns["Metric"], []
-    require(["p50", "p90"], list(columns), metric.file)
-    for component, title in (("prefill", "Time To First Token"), ("decode", "Inter Token Latency")):
-        rows = metric.match(rf"(?i)^{title}.*\(")
-        if not rows.any():
-            expected = "a GenAI-Perf CSV export, streaming"
-            raise BadInput(f"no row {title!r} with its unit", file=metric.file, expected=expected)
-        row = int(np.argmax(rows))
-        unit = metric.texts[row].as_py().rpartition("(")[2].rstrip(") ")
-        if unit not in UNITS:
-            raise metric.wrong(row, ", ".join(UNITS), "unknown unit")
-        latency = {q: float(above_zero(columns[q].keep(rows))[0]) * UNITS[unit] for q in ("p50", "p90")}
-        points.append({"component": component, "side": side, "frames": 1, "batch": batch, "latency_s": latency})
-    return points

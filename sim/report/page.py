@@ -1,108 +1,139 @@
-"""The report: runs, their figures and their sources on one HTML page that needs nothing but itself."""
+"""The report: what to do and why, then the figures and their sources; one HTML page, or Markdown."""
 
-from dataclasses import dataclass
 from pathlib import Path
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
-from matplotlib.figure import Figure
 
-from sim.plots import MOST_POOLS, comparison_figure, run_figures
-from sim.plots.saving import data_url, write_bytes
-from sim.report import tables, words
-from sim.report.money_tables import money_tables
+from sim.plots.saving import write_bytes
+from sim.report import review, words
+from sim.report.answer import answer
+from sim.report.blocks import Block, Boxes, Lines, Part, Tabled
+from sim.report.markdown import markdown
 from sim.report.origins import origins
-from sim.report.ranking import fairness_table, gives_and_costs, other_costs, ranking, ranking_of_runs
-from sim.results.energy_sentences import energy_sentences
-from sim.results.pool_verdict import PoolVerdict
-from sim.results.retry_rules import rule_sentences
+from sim.report.pictures import compared
+from sim.report.playbook_pages import badge, details, highlights, summary
+from sim.report.ranking import (
+    configurations_table,
+    fairness_table,
+    gives_and_costs,
+    other_costs,
+    ranking,
+    ranking_of_runs,
+)
 from sim.results.run import Run
-from sim.results.verdict import Verdict, sentences, verdict, warnings
-from sim.studies.choice import choice
+from sim.results.verdict import Verdict, headline, verdict, warnings
 from sim.studies.compare import Comparison
-from sim.wording import percent
 
-
-@dataclass(frozen=True)
-class Picture:
-    """A figure as a data URL, with a description and a caption."""
-
-    source: str
-    alt: str
-    caption: str
-
-
-@dataclass(frozen=True)
-class Section:
-    """The part of the page about one run."""
-
-    name: str
-    badge: tuple[str, str]  # its class, and what it says
-    verdict: list[str]
-    retries: list[str]
-    warnings: list[str]
-    highlights: list[tuple[str, str, str]]  # label, figure, remark
-    rule: str
-    promises: tables.Table
-    outcomes: list[tables.Table]
-    latency: list[tables.Table]
-    capacity: list[tables.Table]
-    costs: list[tables.Table]
-    energy: list[str]
-    people: list[tables.Table]
-    decisions: tables.Table
-    pictures: dict[str, Picture]
+SMALL = ["load", "latency"]  # the figures of each of many playbooks; those of one are drawn in full
+FULL = ["load", "queue", "latency", "power"]
 
 
 def render(runs: list[Run], comparison: Comparison | None = None) -> str:
     """One self-contained HTML page about one run, or about several and how they compare."""
-    if not runs:
-        raise ValueError("a report needs at least one run")
-    names = section_names(runs)
-    verdicts = [verdict(run) for run in runs]
-    sections = [section(v, name) for v, name in zip(verdicts, names, strict=True)]
-    ranked: list[tables.Table] = []
-    picture = None
-    if comparison is not None:
-        ranked = [of(comparison) for of in (ranking, gives_and_costs, other_costs, fairness_table)]
-        best = comparison.ranking[0]
-        alt = f"Dots with intervals, one row per playbook, for several measures; {best} is ranked first."
-        caption = "Playbooks side by side. A dot is the mean, a bar its 95 % interval, the dotted line the baseline."
-        picture = pictured(comparison_figure(comparison.differences, baseline=comparison.baseline), alt, caption)
-    elif len(runs) > 1:
-        ranked = [ranking_of_runs(verdicts, names)]
     environment = Environment(
         loader=PackageLoader("sim.report", ""), autoescape=True, undefined=StrictUndefined, trim_blocks=True
     )
-    return environment.get_template("page.html.j2").render(
-        facts=runs[0].manifest,
-        span=f"{words.instant(runs[0], 0)} to {words.instant(runs[0], runs[0].horizon)} UTC",
-        length=words.seconds(runs[0].horizon),
-        ranking=ranked,
-        choice=[] if comparison is None else choice(comparison),
-        comparison=picture,
-        sections=sections,
-        warnings=gathered(sections),
-        origins=origins(runs),
-    )
+    main, appendix = parts(runs, comparison)
+    page = environment.get_template("page.html.j2")
+    return page.render(facts=runs[0].manifest, span=span(runs[0]), main=main, appendix=appendix)
 
 
-def gathered(sections: list[Section]) -> list[tuple[str, str]]:
-    """Each warning once, with its playbooks unless it concerns all of them."""
-    concerned: dict[str, list[str]] = {}
-    for part in sections:
-        for warning in part.warnings:
-            concerned.setdefault(warning, []).append(part.name)
+def render_markdown(runs: list[Run], comparison: Comparison | None = None) -> str:
+    """The same report as Markdown, without its figures."""
+    main, appendix = parts(runs, comparison)
+    return markdown(runs[0].manifest, span(runs[0]), [*main, *appendix])
+
+
+def span(run: Run) -> str:
+    """The time that was simulated, in words."""
+    times = f"{words.instant(run, 0)} to {words.instant(run, run.horizon)} UTC ({words.seconds(run.horizon)})"
+    return f"{times}, simulated. Counts, rates and costs are for the whole service."
+
+
+def parts(runs: list[Run], comparison: Comparison | None) -> tuple[list[Part], list[Part]]:
+    """The report before its appendix, and the appendix."""
+    if not runs:
+        raise ValueError("a report needs at least one run")
+    names = list(comparison.configurations) if comparison and comparison.configurations else section_names(runs)
+    verdicts = [verdict(run) for run in runs]
+    order = sorted(range(len(runs)), key=lambda place: comparison.ranking.index(names[place]) if comparison else place)
+    verdicts, names = [verdicts[place] for place in order], [names[place] for place in order]
+    chosen = verdicts[0]
+    if comparison is not None:
+        baseline = verdicts[names.index(comparison.baseline)]
+        main = [answer(comparison, chosen, baseline), beside(comparison, runs), *sections(chosen, comparison)]
+    elif len(runs) == 1:
+        main = [one_answer(chosen), *sections(chosen, None)]
+    else:
+        main = [Part("ranking", "Playbooks compared", [Tabled(ranking_of_runs(verdicts, names))])]
+    main.append(review.risks(gathered(verdicts, names, warnings(chosen)), comparison))
+    return main, appendix(verdicts, names, comparison)
+
+
+def one_answer(v: Verdict) -> Part:
+    """The first screen of a report on one run: how it went, and how to learn what to do about it."""
+    how = "This is one run of one playbook. 'meltpoint compare' runs the others with the same people, and chooses one."
+    return Part("answer", "The verdict", [Lines([headline(v)], "answer"), Boxes(highlights(v)), Lines([how])], badge(v))
+
+
+def beside(comparison: Comparison, runs: list[Run]) -> Part:
+    """The playbooks, or configurations, in their order, with what each gives and costs."""
+    blocks: list[Block] = [Tabled(ranking(comparison)), compared(comparison, every=False)]
+    if comparison.configurations:
+        blocks.append(Tabled(configurations_table(comparison, runs)))
+    title = f"{comparison.noun.capitalize()}s compared"
+    return Part("ranking", title, [*blocks, Tabled(gives_and_costs(comparison))], fresh=True)
+
+
+def sections(v: Verdict, comparison: Comparison | None) -> list[Part]:
+    """The short sections on the playbook that is chosen, or on the only one."""
     return [
-        (warning, "" if len(names) == len(sections) else "playbook " + ", ".join(names))
-        for warning, names in concerned.items()
+        review.volume(v),
+        review.users(v),
+        review.switches(v),
+        review.money(v, comparison),
+        review.fair(v, comparison),
     ]
 
 
-def write(html: str, path: Path) -> Path:
+def appendix(verdicts: list[Verdict], names: list[str], comparison: Comparison | None) -> list[Part]:
+    """A page for each playbook, then all tables, then the origins of the figures."""
+    said = warnings(verdicts[0])  # among the risks
+    pages = [summary(v, name, f"run-{n}", said) for n, (v, name) in enumerate(zip(verdicts, names, strict=True), 1)]
+    full = [
+        details(v, name, f"tables-{n}", [*FULL] if n == 1 else SMALL)
+        for n, (v, name) in enumerate(zip(verdicts, names, strict=True), 1)
+    ]
+    every: list[Block] = []
+    if comparison is not None:
+        every = [compared(comparison, every=True), *(Tabled(of(comparison)) for of in (other_costs, fairness_table))]
+    tables: list[Block] = [Tabled(table) for table in origins([v.run for v in verdicts])]
+    return [
+        Part("playbooks", "Appendix: each playbook" if len(names) > 1 else "Appendix: the playbook", []),
+        *pages,
+        Part("tables", "Appendix: all figures and tables", every, fresh=True),
+        *full,
+        Part("origins", "Appendix: where the figures come from", tables, fresh=True),
+    ]
+
+
+def gathered(verdicts: list[Verdict], names: list[str], said: list[str]) -> list[tuple[str, str]]:
+    """These warnings, with their playbooks unless they concern all of them."""
+    concerned: dict[str, list[str]] = {warning: [] for warning in said}
+    for v, name in zip(verdicts, names, strict=True):
+        for warning in warnings(v):
+            if warning in concerned:
+                concerned[warning].append(name)
+    return [
+        (warning, "" if len(of) == len(names) else "playbook " + ", ".join(of)) for warning, of in concerned.items()
+    ]
+
+
+def write(page: str, path: Path) -> Path:
     """Write the page, all of it or nothing; gives back the path."""
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    return write_bytes(html.encode("utf-8", errors="replace"), path)
+    return write_bytes(page.encode("utf-8", errors="replace"), path)
 
 
 def section_names(runs: list[Run]) -> list[str]:
@@ -111,132 +142,3 @@ def section_names(runs: list[Run]) -> list[str]:
     if len(set(playbooks)) == len(playbooks):
         return playbooks
     return [f"{name}, seed {run.manifest['seed']}" for name, run in zip(playbooks, runs, strict=True)]
-
-
-def section(v: Verdict, name: str) -> Section:
-    """Everything about one run."""
-    alarms = warnings(v)
-    every = sentences(v)
-    return Section(
-        name=name,
-        badge=badge(v),
-        verdict=every[: len(every) - len(alarms)],
-        retries=rule_sentences(v.run),
-        warnings=alarms,
-        highlights=highlights(v),
-        rule=rule_of_life(v.run),
-        promises=promises(v.run),
-        outcomes=[tables.requests(v), tables.refusals(v)],
-        latency=tables.latency_tables(v),
-        capacity=[tables.pools(v), tables.consumers(v)],
-        costs=[tables.gpu_time(v), tables.bill(v), *money_tables(v)],
-        energy=energy_sentences(v.run),
-        people=[tables.signups(v)],
-        decisions=tables.decisions(v),
-        pictures=pictures(v),
-    )
-
-
-def badge(v: Verdict) -> tuple[str, str]:
-    """A class and a word: green only where life means that most requests were in time and most people let in.
-
-    Most: the share that the scenario asks of a good window (alive.kept).
-    """
-    if not v.life.alive:
-        return "dead", "not alive"
-    least = v.run.manifest["alive"]["kept"]
-    if v.life.attainment < least:
-        return "strained", f"alive, only {percent(v.life.attainment)} in time"
-    came, let_in = v.signups["came"], v.signups["let_in"]
-    if let_in < least * came:
-        return "strained", f"alive, only {percent(let_in / came)} let in"
-    return "alive", "alive"
-
-
-def highlights(v: Verdict) -> list[tuple[str, str, str]]:
-    """The few figures that a planner looks for first."""
-    first = min((pool.first_saturated for pool in v.pools if pool.saturated), default=float("nan"))
-    saturated = f"from {words.instant(v.run, first)}" if first == first else "no pool saturates"
-    return [
-        ("in time", words.share(v.life.attainment), "of all requests"),
-        ("goodput", f"{words.count(v.full(v.goodput))}/s", "images in time, at the spec asked for"),
-        ("p95 latency", words.seconds(tables.p95_of_all(v)), "of all requests, served or not"),
-        ("saturation", words.seconds(first), f"after the start; {saturated}" if first == first else saturated),
-        peak_load(v, max(v.pools, key=lambda pool: pool.peak_load)),
-        ("cost", words.dollars(v.dollars), f"{words.known(v.full(v.energy['kg_co2e']) / 1000)} t CO2e"),
-    ]
-
-
-def peak_load(v: Verdict, pool: PoolVerdict) -> tuple[str, str, str]:
-    """The highlight on load: what was offered, where it was measured."""
-    if not pool.offered:
-        return "peak load", words.share(pool.peak_load), f"of pool {pool.name}, by the requests that came"
-    gpus = words.count(v.run.manifest["pools"][pool.name]["gpus_in_full"])
-    most = max(peak.work for peak in pool.offered)
-    return "offered load", f"{words.count(most)} GPUs", f"of work at its peak, for the {gpus} of pool {pool.name}"
-
-
-def rule_of_life(run: Run) -> str:
-    """The scenario's definition of alive, in words."""
-    rule = run.manifest["alive"]
-    return (
-        f"The run is cut into windows of {words.seconds(rule['window'])}. A window is good if at least "
-        f"{words.share(rule['kept'])} of the requests it granted got an image in time. The service is alive if at "
-        f"least {words.share(rule['windows'])} of the windows with granted requests are good and at least "
-        f"{words.share(rule['attainment'])} of all requests got an image in time."
-    )
-
-
-def promises(run: Run) -> tables.Table:
-    """The definition of 'in time' for each feature."""
-    rows = [
-        [name, str(facts["pool"]), words.share(facts["share"]), words.seconds(facts["slo"])]
-        for name, facts in run.manifest["features"].items()
-    ]
-    return tables.Table(
-        "An image is in time within", ["feature", "pool", "share of requests", "latency at most"], rows, labels=2
-    )
-
-
-def pictures(v: Verdict) -> dict[str, Picture]:
-    """The figures of one run, each with a description for readers who cannot see it."""
-    name, tight = v.run.manifest["playbook"], max(v.pools, key=lambda pool: pool.peak_load)
-    longest = sorted(v.pools, key=lambda pool: -pool.peak_queue)[:MOST_POOLS]
-    queues = ", ".join(f"{words.count(v.full(pool.peak_queue))} in {pool.name}" for pool in longest)
-    c = v.counts
-    words_of = {
-        "demand": (
-            f"Two step charts over time: signups, {words.count(v.full(v.signups['came']))} in total, and requests "
-            f"with retries on top, {words.count(v.full(c['attempts']))} attempts in total.",
-            "Demand. The gap between first requests and all attempts is retries.",
-        ),
-        "load": (
-            f"One step chart per pool of load and busy GPUs over time; first requests in the peak hour of pool "
-            f"{tight.name} need {words.share(tight.peak_load)} of its capacity.",
-            "Load against capacity. Load is the GPU time that requests need, as they were asked for, over the GPU time "
-            "of the pool. Where it is above 100 %, a queue grows or requests are refused."
-            + ("" if len(v.pools) <= MOST_POOLS else f" Of {len(v.pools)} pools the {MOST_POOLS} with the most load."),
-        ),
-        "queue": (f"Requests waiting over time; longest queues: {queues}.", "Requests waiting in each pool's queue."),
-        "outcomes": (
-            f"Stacked step chart over time: {words.count(v.full(c['served']))} served, "
-            f"{words.count(v.full(c['degraded']))} of them degraded, {words.count(v.full(c['refused']))} refused and "
-            f"{words.count(v.full(c['abandoned']))} abandoned.",
-            "Outcomes of attempts when they happened. Dashed lines mark decisions of policies, with a label where a "
-            "policy acts for the first time.",
-        ),
-        "latency": (
-            "Curves of the share of requests with an image within a time, one per tier; "
-            f"{words.share(v.life.attainment)} of all requests were in time.",
-            "Latency of all requests. A curve ends below 100 % if some requests never got an image.",
-        ),
-    }
-    drawn = run_figures(v.run)
-    return {
-        key: pictured(figure, f"Playbook {name}. {words_of[key][0]}", words_of[key][1]) for key, figure in drawn.items()
-    }
-
-
-def pictured(figure: Figure, alt: str, caption: str) -> Picture:
-    """A drawn figure, ready for the page."""
-    return Picture(data_url(figure), alt, caption)

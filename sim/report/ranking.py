@@ -1,15 +1,21 @@
 """The tables of playbooks, best first: from a comparison over seeds, or else from single runs."""
 
 import math
+from collections.abc import Sequence
 from typing import Any
+
+import pandas as pd
 
 from sim.report import words
 from sim.report.tables import Table
 from sim.results.fairness import WHY_NOT
 from sim.results.images import images_in_time
+from sim.results.run import Run
 from sim.results.verdict import Verdict
 from sim.studies.choice import ALPHA, COVERS, objective_sentence
 from sim.studies.compare import Comparison
+from sim.studies.configurations import changes
+from sim.studies.earlier import shown
 from sim.studies.intervals import FEWEST
 
 
@@ -30,13 +36,13 @@ def ranking(comparison: Comparison) -> Table:
                 words.share(figures["attainment"]["mean"]),
             ]
         )
-    head = ["rank", "playbook", "alive", objective.title, f"against {comparison.baseline}", "in time"]
+    head = ["rank", comparison.noun, "alive", objective.title, f"against {comparison.baseline}", "in time"]
     return Table(objective_sentence(comparison), head, rows, labels=3, note=intervals_note(comparison))
 
 
 def gives_and_costs(comparison: Comparison) -> Table:
     """What each playbook gives people and takes from them, and what it costs; means over seeds."""
-    head = ["playbook", "images in time", "degraded", "people kept", "signups lost", "still waiting", "cost"]
+    head = [comparison.noun, "images in time", "degraded", "people kept", "signups lost", "still waiting", "cost"]
     grows = "growth_lost" in comparison.table.columns
     head += ["growth lost"] if grows else []
     rows = []
@@ -60,12 +66,12 @@ def gives_and_costs(comparison: Comparison) -> Table:
     )
     if grows:
         note += " Growth lost: how many more people an unlimited fleet would have let in."
-    return Table("What each playbook gives and costs", head, rows, note=note)
+    return Table(f"What each {comparison.noun} gives and costs", head, rows, note=note)
 
 
 def other_costs(comparison: Comparison) -> Table:
     """Delay, waste, money for an image, and carbon; means over seeds."""
-    head = ["playbook", "p95 latency of all requests", "requests lost", "left for good", "GPU-hours wasted"]
+    head = [comparison.noun, "p95 latency of all requests", "requests lost", "left for good", "GPU-hours wasted"]
     head += ["cost of 1,000 images in time", "t CO2e"]
     rows = []
     for name in comparison.ranking:
@@ -87,7 +93,7 @@ def other_costs(comparison: Comparison) -> Table:
 
 def fairness_table(comparison: Comparison) -> Table:
     """Who got how much of what they asked for: one row per playbook and group of people, means over seeds."""
-    head = ["playbook", "group", "images per person", "served of asked", "Gini", "Jain"]
+    head = [comparison.noun, "group", "images per person", "served of asked", "Gini", "Jain"]
     if comparison.fairness.empty:
         return Table("Fairness between people", head, [], labels=2, note=WHY_NOT)
     columns = ["images_per_person", "served_share", "gini", "jain"]
@@ -107,6 +113,46 @@ def fairness_table(comparison: Comparison) -> Table:
     return Table("Fairness between people", head, rows, labels=2, note=note)
 
 
+def configurations_table(comparison: Comparison, runs: Sequence[Run]) -> Table:
+    """What each configuration is: its scenario and playbook, and where it differs from the first."""
+    first, rows = runs[0].manifest["scenario"], []
+    for (label, about), run in zip(comparison.configurations.items(), runs, strict=True):
+        differing = changes(first, run.manifest["scenario"])
+        said = "; ".join(f"{key} {shown(after)}" for key, (_, after) in differing.items())
+        rows.append([label, about["title"], about["playbook"], said or ("as here" if run is runs[0] else "nothing")])
+    head = ["configuration", "scenario", "playbook", f"differs from {comparison.baseline} in"]
+    return Table("The configurations", head, rows, labels=4)
+
+
+def since_table(comparison: Comparison, table: pd.DataFrame) -> Table:
+    """A comparison held against an earlier one: the objective, requests in time, latency and cost, then and now."""
+    objective, rows = comparison.objective, []
+    shown_in = {objective.figure: objective.title, "attainment": "requests in time", "p95_latency": "p95 latency"}
+    shown_in |= {"lost": "requests lost", "dollars": "cost"}
+    for label in dict.fromkeys(table["playbook"]):
+        of_label = table[table["playbook"] == label].set_index("metric").to_dict("index")
+        for metric, title in shown_in.items():
+            row = of_label[metric]
+            share = metric == "attainment" or (metric == objective.figure and objective.kind == "share")
+            cells = [in_unit(metric, row[when], share=share) for when in ("then", "now")]
+            apart = words.interval(row["difference"], row["low"], row["high"], percentages=share, signed=True)
+            if row["p_holm"] >= ALPHA and row["difference"]:
+                apart += "\nnot established"
+            rows.append([label, title, *cells, apart])
+    head = [comparison.noun, "figure", "then", "now", "difference"]
+    note = "Paired by seed, with 95 % intervals where both have three seeds or more."
+    return Table("Against the earlier comparison", head, rows, labels=2, note=note)
+
+
+def in_unit(metric: str, value: float, *, share: bool) -> str:
+    """A figure of a comparison in words."""
+    if metric == "p95_latency":
+        return words.seconds(value)
+    if share:
+        return words.share(value)
+    return words.dollars(value) if "dollars" in metric else words.count(value)
+
+
 def figures_of(comparison: Comparison, playbook: str) -> dict[str, dict[Any, Any]]:
     """The rows of a playbook's differences by metric."""
     rows = comparison.differences[comparison.differences["playbook"] == playbook]
@@ -122,7 +168,7 @@ def intervals_note(comparison: Comparison) -> str:
         )
     return (
         f"Means over {seeds} seeds with 95 % intervals; 'alive' counts the seeds. Differences are paired by seed; 'not "
-        f"established' means that chance may explain them (Holm, over all playbooks). {COVERS}"
+        f"established' means that chance may explain them (Holm, over all {comparison.noun}s). {COVERS}"
     )
 
 

@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import ConfigDict, Field, model_validator
 
+from sim.scenario.fields import ScenarioFields
 from sim.schema import Strict
 
 MOST = 1e15  # of any figure: products of a few of them are still numbers
@@ -170,6 +171,8 @@ class Manifest(Part):
             raise ValueError("start: expected a date from which the horizon can be reached") from None
         if begins.tzinfo is None:
             raise ValueError("start: expected a date with its zone")
+        if self.scenario:  # {}: not of a scenario's making
+            ScenarioFields.model_validate(self.scenario)
         if self.warm_up >= self.horizon:
             raise ValueError("warm_up: expected less than the horizon")
         for name, feature in self.features.items():

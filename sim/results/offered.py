@@ -66,8 +66,8 @@ def loads(run: Run, pool: str, work: Floats) -> Floats:
     features = [list(manifest["features"].values())[place] for place in features_of(run, pool)]
     each = np.array([fact["batches"] / fact["gpu_seconds"] for fact in features])  # batches per GPU-second of work
     models = sorted({fact["model"] for fact in features})
-    of_model = np.array([[fact["model"] == model for fact in features] for model in models], dtype=float)
-    batches = (work * each) @ of_model.T
+    of_model = np.array([[fact["model"] == model for model in models] for fact in features], dtype=float)
+    batches = (work * each) @ of_model.reshape(len(features), len(models))  # a pool may serve no feature
     total = batches.sum(axis=1)
     repeats = np.divide((batches**2).sum(axis=1), total, out=np.zeros_like(total), where=total > 0)
     return np.asarray((total - repeats) * manifest["pools"][pool]["load_seconds"])

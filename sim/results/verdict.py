@@ -133,7 +133,7 @@ def life(run: Run) -> Life:
     share = float(fine.mean()) if used.any() else math.nan
     reached = float(outcomes(run)["attainment"].iloc[0])
     starts, ends = edges[:-1][used][~fine], edges[1:][used][~fine]
-    dead = not used.any() or share < rule["windows"] or reached < rule["attainment"]
+    dead = share < rule["windows"] or reached < rule["attainment"]  # nan: no request was granted, or none was made
     return Life(not dead, share, reached, list(zip(starts.tolist(), ends.tolist(), strict=True)))
 
 
@@ -164,10 +164,11 @@ def sentences(v: Verdict) -> list[str]:
 
 def kinds(v: Verdict) -> str:
     """The features' shares of all requests, where there are several."""
-    if len(v.run.manifest["features"]) == 1 or not v.counts["intents"]:
-        return ""
     by = outcomes(v.run, "feature")["intents"].sort_values(ascending=False)
-    return f" ({', '.join(f'{percent(count / by.sum())} {name}' for name, count in by.items())})"
+    asked = by[by > 0]
+    if len(asked) < 2:
+        return ""
+    return f" ({', '.join(f'{percent(count / by.sum())} {name}' for name, count in asked.items())})"
 
 
 def headline(v: Verdict) -> str:
@@ -308,8 +309,6 @@ def invited(v: Verdict) -> str:
 def warnings(v: Verdict) -> list[str]:
     """Warnings to read before relying on the figures."""
     found, m = [], v.run.manifest
-    if v.counts["intents"] == 0:
-        found.append("NOBODY CAME: no image was wanted in this run, so its figures say nothing about the service.")
     found += outside_the_run(m)
     if v.overloaded_at_horizon:
         hot = ", ".join(pool.name for pool in v.pools if pool.saturated_at_horizon)

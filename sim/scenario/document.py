@@ -11,6 +11,8 @@ from sim.errors import BadInput
 from sim.schema import Strict
 
 LONGEST_NAME = 200  # letters of a key
+WORDS = ("title", "question", "overrides")  # keys with no input in them, or none that is used
+ONE_VALUE = "a number, by --set; 'meltpoint decide', 'size' and 'sensitivity' take laws"
 DEEPEST = 30  # keys inside keys; the schema needs ten
 
 
@@ -62,12 +64,14 @@ def with_setting(document: dict[str, Any], key: str, value: Any, *, over: bool =
 
 
 def refuse_unusable(node: Any, key: str = "", depth: int = 0) -> None:
-    """Raise BadInput for NaN, infinity or unprintable text anywhere, unused overrides included."""
+    """Raise BadInput for NaN, infinity or unprintable text anywhere, unused overrides included; and for a law."""
     wrong, expected = "", ""
     if depth > DEEPEST:
         wrong, expected = "this is too deep", f"at most {DEEPEST} keys inside keys"
     elif isinstance(node, str) and not printable_text(node):
         wrong, expected = "not a text that can be used", "printable characters"
+    elif is_law(node) and key.partition(".")[0] not in WORDS:
+        wrong, expected = "this input is uncertain, and a run takes one value of it", ONE_VALUE
     elif isinstance(node, int | float) and not abs(node) <= sys.float_info.max:
         wrong, expected = "not a number that can be used", "a finite number"
     if wrong:
@@ -79,6 +83,11 @@ def refuse_unusable(node: Any, key: str = "", depth: int = 0) -> None:
             expected = f"1 to {LONGEST_NAME} printable characters"
             raise BadInput("not a key that can be used", key=below[-LONGEST_NAME:], expected=expected)
         refuse_unusable(value, below, depth + 1)
+
+
+def is_law(value: Any) -> bool:
+    """Whether a value stands for the law of an uncertain input, like '~ uniform(1, 2)' (see sim.studies.uncertain)."""
+    return isinstance(value, str) and value.lstrip().startswith("~")
 
 
 def printable_text(text: str) -> bool:

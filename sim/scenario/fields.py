@@ -58,6 +58,11 @@ class ScenarioFields(Strict):
     footprint: Footprint = Footprint()
     plan: Plan | None = Field(default=None, description="the company's plan, to compare the revenue with")
     alive: Alive = Alive()
+    promises: list[str] = Field(
+        default=[],
+        max_length=100,
+        description="what 'meltpoint check' holds runs to, like 'alive', 'p95 of pro <= 30 s', 'cost <= $20,000'",
+    )
     always: list[Step] = Field(default=[], description="policies in force under every playbook")
     playbooks: dict[str, list[Step]] = Field(default={"none": []}, min_length=1, max_length=1000)
     overrides: dict[str, dict[str, Any]] = Field(default={}, description="named changes: nested keys with new values")

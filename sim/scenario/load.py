@@ -63,6 +63,14 @@ def load(
     sets: dotted keys to values as YAML would have them, like {'pools.diffusion.gpus': 9000}. profiles: by model, in
     place of files. Raises BadInput.
     """
+    path, document = document_of(name, override, sets)
+    return scenario_of(document, path, profiles)
+
+
+def document_of(
+    name: str | Path, override: str | None = None, sets: dict[str, Any] | None = None
+) -> tuple[Path, dict[str, Any]]:
+    """A scenario's file, and what it says with an override and settings on top, not yet checked. Raises BadInput."""
     path = shipped.find("scenarios", str(name), ".yaml")
     document = read(path)
     try:
@@ -70,6 +78,14 @@ def load(
             document = merged(document, named_override(document, override))
         for key, value in (sets or {}).items():
             document = with_setting(document, key, value)
+    except BadInput as wrong:
+        raise in_file(wrong, path) from None
+    return path, document
+
+
+def scenario_of(document: dict[str, Any], path: Path, profiles: dict[str, Profile] | None = None) -> Scenario:
+    """The scenario that a document from a file makes. Raises BadInput, with the file and the line."""
+    try:
         refuse_unusable(document)
         return Scenario.from_dict(document, near=path.parent, profiles=profiles)
     except ValidationError as wrong:

@@ -43,10 +43,13 @@ def caveats(comparison: Comparison, best: str) -> list[str]:
 def objective_sentence(comparison: Comparison) -> str:
     """What playbooks are ranked by, for the head of a table."""
     objective = comparison.objective
+    people = f"All {comparison.noun}s meet the same people."
+    if not comparison.same_people:
+        people = "The people differ: configurations have other demand or behaviour, and share only their seeds."
     quality = "; a degraded image counts by its stated quality" if comparison.by in ("images", "cost") else ""
     return (
-        f"Ranked by {objective.says}{quality}. Staying alive with every seed is a condition: playbooks that do not are "
-        "listed last. All playbooks meet the same people."
+        f"Ranked by {objective.says}{quality}. Staying alive with every seed is a condition: {comparison.noun}s "
+        f"that do not are listed last. {people}"
     )
 
 
@@ -57,8 +60,8 @@ def chosen_sentence(comparison: Comparison, best: str, alive: int) -> str:
         return f"Choose '{best}': it alone keeps the service alive with {every_seed(comparison)}, with {reached}."
     most = "the most" if objective.more_is_better else "the least"
     return (
-        f"Choose '{best}': of the {alive} playbooks that keep the service alive with {every_seed(comparison)}, it has "
-        f"{most} by this measure, {reached}."
+        f"Choose '{best}': of the {alive} {comparison.noun}s that keep the service alive with "
+        f"{every_seed(comparison)}, it has {most} by this measure, {reached}."
     )
 
 
@@ -66,8 +69,8 @@ def none_alive(comparison: Comparison) -> str:
     best, objective = comparison.ranking[0], comparison.objective
     reached = objective.written(comparison.mean(best, objective.figure))
     return (
-        f"No playbook keeps the service alive with {every_seed(comparison)}, so none is recommended; '{best}' comes "
-        f"first by the measure alone, with {reached} {objective.got}."
+        f"No {comparison.noun} keeps the service alive with {every_seed(comparison)}, so none is recommended; '{best}' "
+        f"comes first by the measure alone, with {reached} {objective.got}."
     )
 
 
@@ -137,9 +140,9 @@ def other_objectives(comparison: Comparison, best: str) -> list[str]:
     """Where another objective would choose another playbook of those that are alive."""
     found = []
     for name, other in OBJECTIVES.items():
-        means = {playbook: comparison.mean(playbook, other.figure) for playbook in comparison.alive}
-        if name == comparison.by or not means:
+        if name == comparison.by or not comparison.alive or other.figure not in comparison.table:
             continue
+        means = {playbook: comparison.mean(playbook, other.figure) for playbook in comparison.alive}
         first = min(means, key=lambda playbook: other.rank_key(means[playbook]))
         if other.rank_key(means[first]) < other.rank_key(means[best]):
             found.append(

@@ -1,15 +1,14 @@
-"""The same people under each playbook: figures, paired differences with intervals, and the order by an objective."""
+"""Playbooks or configurations over the same seeds: figures, paired differences with intervals, an order of merit."""
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import pandas as pd
 
 from sim.engine.many import Task, simulate_all
 from sim.engine.parallel import Progress
-from sim.engine.simulate import chosen
 from sim.errors import BadInput
 from sim.results.fairness import fairness
 from sim.results.images import images_in_time
@@ -20,6 +19,7 @@ from sim.results.verdict import run_in_bins, verdict
 from sim.scenario.fields import UNLIMITED
 from sim.scenario.parts import Recording
 from sim.scenario.scenario import Scenario
+from sim.studies.configurations import Configuration, Given, configurations, reference_of, same_people
 from sim.studies.intervals import Kind, holm, mean_interval, paired_difference
 from sim.studies.objectives import OBJECTIVES, Objective, objective_called
 
@@ -30,7 +30,7 @@ SHARES = ("attainment", "degraded_share", "gini", "jain", *(o.figure for o in OB
 
 @dataclass(frozen=True, repr=False)
 class Comparison:
-    """Playbooks compared over the same seeds, so over the same people.
+    """Playbooks of a scenario, or configurations, compared over the same seeds, so over the same people.
 
     table: one row per playbook and seed, with its figures; counts at full scale. images_share and people_share are
         against an unlimited fleet with the same people; where there is word of mouth, growth_lost is how many fewer
@@ -40,6 +40,8 @@ class Comparison:
         seeds), p, and p_holm, corrected for the number of playbooks.
     fairness: one row per playbook, seed and group of people (see sim.results.fairness); empty where no rows of people
         were recorded.
+    configurations: title, playbook and digest of the scenario by label; empty where playbooks of one scenario are
+        compared. Labels are then what 'playbook' means in all tables. same_people: False where their demand differs.
     """
 
     table: pd.DataFrame
@@ -49,10 +51,17 @@ class Comparison:
     baseline: str
     fairness: pd.DataFrame
     by: str = "images"  # the objective
+    configurations: dict[str, dict[str, Any]] = field(default_factory=dict)
+    same_people: bool = True
 
     @property
     def objective(self) -> Objective:
         return objective_called(self.by)
+
+    @property
+    def noun(self) -> str:
+        """What is compared."""
+        return "configuration" if self.configurations else "playbook"
 
     @property
     def ranking(self) -> list[str]:
@@ -76,7 +85,7 @@ class Comparison:
 
 
 def compare(
-    scenario: Scenario,
+    scenario: Given,
     playbooks: Sequence[str] | None = None,
     *,
     seeds: int | Sequence[int] = 5,
@@ -85,41 +94,83 @@ def compare(
     processes: int | None = None,
     progress: Progress | None = None,
 ) -> tuple[Comparison, list[Run]]:
-    """Run each playbook (all where None; the first is the baseline) with each seed; also the runs of the first seed.
+    """Run playbooks of a scenario, or configurations, with each seed; also the runs of the first seed.
 
-    seeds: how many (1, 2, ...), or which. by: the objective that ranks them, one of sim.studies.objectives.OBJECTIVES.
+    scenario: one, under each of its `playbooks` (all where None); or configurations with labels, as tuples or by label:
+    compare([("as is", scenario, "none"), ("double", scenario.with_(...), "none")]). The first is the baseline. seeds:
+    how many (1, 2, ...), or which. by: the objective that ranks them, one of sim.studies.objectives.OBJECTIVES.
     engine: as in simulate. processes: how many runs at once, one per core where None. Each seed also takes one run of
-    an unlimited fleet, against which images, people and growth are counted.
+    an unlimited fleet for each scenario (one for all that differ in GPUs alone), against which images, people and
+    growth are counted.
     """
     objective = objective_called(by)
-    if objective.name == "money" and not any(tier.price.dollars for tier in scenario.tiers.values()):
-        expected = "a tier that pays, like plus: {price: $20 per month}"
-        raise BadInput(
-            "the scenario has no prices, so no playbook earns anything", key="by", value=by, expected=expected
-        )
-    names = list(dict.fromkeys(playbooks)) if playbooks else list(scenario.playbooks)
-    for name in names:
-        chosen(scenario, name)
+    parts = configurations(scenario, playbooks)
+    for part in parts:
+        if objective.name == "money" and not any(tier.price.dollars for tier in part.scenario.tiers.values()):
+            expected = "a tier that pays, like plus: {price: $20 per month}"
+            raise BadInput(
+                "the scenario has no prices, so no playbook earns anything", key="by", value=by, expected=expected
+            )
     numbers = list(range(1, seeds + 1)) if isinstance(seeds, int) else list(dict.fromkeys(seeds))
     if not numbers:
         raise BadInput("a comparison takes one seed or more", key="seeds", value=seeds, expected="1, 2, ...")
+    jobs = jobs_of(parts, numbers, engine)
+    results = simulate_all([job.task for job in jobs], judged, processes=processes, progress=progress)
+    names = [part.label for part in parts]
+    done = [(job, *found, run) for job, (found, run) in zip(jobs, results, strict=True)]
+    fair = [groups.assign(playbook=job.label) if len(groups) else groups for job, _, groups, _ in done if job.label]
+    table = table_of([(job, row) for job, row, _, _ in done], names, numbers)
+    comparison = Comparison(
+        table,
+        differences(table, names, objective),
+        names,
+        numbers,
+        names[0],
+        pd.concat(fair, ignore_index=True),
+        by,
+        {} if isinstance(scenario, Scenario) else {part.label: part.about for part in parts},
+        same_people([part.scenario for part in parts]),
+    )
+    unlimited = {job.reference: run for job, _, _, run in done if run is not None and not job.label}
+    kept = [(job, run) for job, _, _, run in done if run is not None and job.label]
+    return comparison, [with_offered_load(run, unlimited[job.reference]) for job, run in kept]
+
+
+@dataclass(frozen=True)
+class Job:
+    """A run of a comparison: of a label, or ('') of an unlimited fleet; reference: whose unlimited fleet counts."""
+
+    label: str
+    reference: Scenario
+    task: Task
+
+
+def jobs_of(parts: Sequence[Configuration], seeds: Sequence[int], engine: str) -> list[Job]:
+    """All runs of a comparison: those of the first seed are kept."""
+    held: dict[str, Scenario] = {}
+    for part in parts:
+        held[part.label] = reference_of(part.scenario, list(dict.fromkeys(held.values())))
     bare = Recording(rows=False) if engine == "compiled" else None  # a reference needs no rows
-    tasks = [
-        task
-        for seed in numbers
-        for task in (
-            *(Task(scenario, name, seed, engine, keep=seed == numbers[0]) for name in names),
-            Task(scenario, None, seed, engine, unlimited=True, recording=bare, keep=seed == numbers[0]),
-        )
-    ]
-    results = simulate_all(tasks, judged, processes=processes, progress=progress)
-    grows = scenario.demand.word_of_mouth is not None
-    table = against_unlimited(pd.DataFrame([row for (row, _), _ in results]), grows=grows)
-    fair = pd.concat([groups for (row, groups), _ in results if row["playbook"] != UNLIMITED], ignore_index=True)
-    comparison = Comparison(table, differences(table, names, objective), names, numbers, names[0], fair, by)
-    kept = [run for _, run in results if run is not None]
-    (unlimited,) = (run for run in kept if run.manifest["unlimited"])
-    return comparison, [with_offered_load(run, unlimited) for run in kept if run is not unlimited]
+    jobs = []
+    for seed in seeds:
+        keep = seed == seeds[0]
+        for part in parts:
+            task = Task(part.scenario, part.playbook, seed, engine, keep=keep)
+            jobs.append(Job(part.label, held[part.label], task))
+        free = {one: Task(one, None, seed, engine, True, bare, keep) for one in dict.fromkeys(held.values())}
+        jobs += [Job("", one, task) for one, task in free.items()]
+    return jobs
+
+
+def table_of(rows: Sequence[tuple[Job, dict[str, Any]]], names: Sequence[str], seeds: Sequence[int]) -> pd.DataFrame:
+    """The figures of all runs beside those of their unlimited fleets: by seed, in the order asked for."""
+    tables = []
+    for one in dict.fromkeys(job.reference for job, _ in rows):
+        part = [{**row, "playbook": job.label or UNLIMITED} for job, row in rows if job.reference == one]
+        tables.append(against_unlimited(pd.DataFrame(part), grows=one.demand.word_of_mouth is not None))
+    table = pd.concat(tables, ignore_index=True)
+    places = [(seeds.index(s), names.index(n)) for s, n in zip(table["seed"], table["playbook"], strict=True)]
+    return table.iloc[sorted(range(len(places)), key=places.__getitem__)].reset_index(drop=True)
 
 
 def judged(run: Run) -> tuple[dict[str, Any], pd.DataFrame]:
@@ -154,8 +205,7 @@ def figures(run: Run) -> dict[str, Any]:
         "wasted_gpu_hours": v.full(float(v.gpu_hours["wasted"].sum())),
         "gpu_hours": v.full(float(v.gpu_hours["total"].sum())),
         "dollars": v.dollars,
-        "revenue": math.nan if v.money is None else v.money.revenue,
-        "margin": math.nan if v.money is None else v.money.margin,
+        **({} if v.money is None else {"revenue": v.money.revenue, "margin": v.money.margin}),
         "kwh": v.full(v.energy["kwh"]),
         "kg_co2e": v.full(v.energy["kg_co2e"]),
         "signups": v.full(v.signups["came"]),
@@ -177,7 +227,8 @@ def against_unlimited(table: pd.DataFrame, *, grows: bool) -> pd.DataFrame:
     rows: list[Any] = rest.to_dict("records")
     references: dict[int, Any] = {row["seed"]: row for row in table[free].to_dict("records")}
     pairs = [(row, references[row["seed"]]) for row in rows]
-    found = {o.figure: [o.of(row, reference) for row, reference in pairs] for o in OBJECTIVES.values()}
+    priced = [o for o in OBJECTIVES.values() if o.name != "money" or "margin" in table]
+    found = {o.figure: [o.of(row, reference) for row, reference in pairs] for o in priced}
     if grows:
         found["growth_lost"] = [reference["let_in"] - row["let_in"] for row, reference in pairs]
     return rest.assign(**found)

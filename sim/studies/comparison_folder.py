@@ -41,9 +41,9 @@ def save_comparison(comparison: Comparison, runs: list[Run], folder: Path) -> Pa
     with new_folder(Path(folder)) as unfinished:
         for name, table in tables.items():
             table.to_csv(unfinished / file_of(name), index=False)
-        for run in runs:
-            run.save(unfinished / run.manifest["playbook"])
-        runs_of = [f"{run.manifest['playbook']}/{MANIFEST}" for run in runs]
+        for name, run in zip(comparison.playbooks, runs, strict=True):
+            run.save(unfinished / name)
+        runs_of = [f"{name}/{MANIFEST}" for name in comparison.playbooks]
         write_facts(facts, unfinished, COMPARISON, [*map(file_of, tables), *runs_of])
     return Path(folder)
 
@@ -83,6 +83,8 @@ def kind_of(column: pd.Series) -> str:
 
 def read_table(path: Path, kinds: dict[str, Kind]) -> pd.DataFrame:
     """A table with the values that were written, to the last bit; texts are never taken for something else."""
+    if not kinds:  # no rows of people were recorded, say
+        return pd.DataFrame()
     table = pd.read_csv(path, dtype=str, keep_default_na=False)
     if list(table.columns) != list(kinds):
         raise BadInput("this table has other columns", file=path, expected=", ".join(kinds))

@@ -1,6 +1,6 @@
 """What a search saw at each fleet, or multiple of demand: the runs there, and how well they keep a promise."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -62,10 +62,14 @@ class Criterion:
 
 @dataclass
 class Looks:
-    """Looks at places, each once, and remembers them; `table` is what figures and files show."""
+    """Looks at places, each once, and remembers them; `table` is what figures and files show.
+
+    world: the scenario of a place in the future that has the number of the seed, where inputs are uncertain.
+    """
 
     study: Runs
     rule: Criterion
+    world: Callable[[int, Scenario], Scenario] | None = None
     known: dict[tuple[Any, ...], tuple[Look, list[Seen]]] = field(default_factory=dict)
     rows: dict[tuple[Any, ...], dict[str, Any]] = field(default_factory=dict)
 
@@ -84,11 +88,12 @@ class Looks:
             found: list[Seen] = []
             while len(found) < len(seeds) and not hopeless([s.margin for s in found], self.rule.runs, len(seeds)):
                 part = chunks(seeds, len(found))[0]
-                cells = [Cell(scenario, self.rule.playbook, seed, unlimited) for seed in part]
+                worlds = [scenario if self.world is None else self.world(seed, scenario) for seed in part]
+                cells = [Cell(w, self.rule.playbook, seed, unlimited) for w, seed in zip(worlds, part, strict=True)]
                 found += self.study.ask(cells, lambda record: seen(record, self.rule.promise))
             margins = tuple(s.margin for s in found)
-            stuck = any(s.stuck for s in found)
-            look = Look(tuple(seeds[: len(found)]), margins, self.rule.runs, self.rule.confidence, stuck)
+            counted = self.world is not None or any(s.stuck for s in found)
+            look = Look(tuple(seeds[: len(found)]), margins, self.rule.runs, self.rule.confidence, counted)
             self.known[key] = look, found
             if not unlimited:
                 share = self.rule.promise.target > 0
@@ -150,7 +155,7 @@ def enough(look: Look) -> bool:
 def refuse_unusable(seeds: int, runs: float, confidence: float) -> None:
     """Raise BadInput for what no search can be made with."""
     if type(seeds) is not int or not 2 <= seeds <= 10_000:
-        raise BadInput("a search takes two seeds or more", key="seeds", value=seeds, expected="2 to 10000")
+        raise BadInput("this takes two seeds or more", key="seeds", value=seeds, expected="2 to 10000")
     for key, share in (("runs", runs), ("confidence", confidence)):
         if not 0.5 <= share < 1:
             raise BadInput("this share cannot be used", key=key, value=share, expected="from 50 % to below 100 %")

@@ -13,11 +13,12 @@ from sim.model.gateway import REASONS
 from sim.results.timeline import ABANDONED, ATTEMPTS, DECIDED, IN_TIME, INTENTS, LOST, REASON, SERVED
 from sim.scenario.scenario import Scenario
 from sim.studies.run_record import Record
-from sim.units import fraction, seconds
+from sim.units import dollars, fraction, seconds
 
 EXPECTED = (
     "conditions joined by 'and', like 'alive', '95 % in time in every window', '99 % of pro in time', 'p95 <= 30 s', "
-    "'p99 wait of image <= 10 s', 'lost <= 2 %', 'refused <= 1 %', 'abandoned <= 2 %', 'served >= 98 %'"
+    "'p99 wait of image <= 10 s', 'lost <= 2 %', 'refused <= 1 %', 'abandoned <= 2 %', 'served >= 98 %', "
+    "'cost <= $20,000', 'cost of 1,000 images <= $5', 'profit >= $0'"
 )
 EVERYBODY = ("", "all", "images", "requests", "people")  # words for no tier and no feature in particular
 SHARE, NAME = r"(\d[\d.]*\s*%?|\d+/\d+)", r"(?: of (?P<of>.+?))?"
@@ -28,30 +29,43 @@ FORMS = {
     "within": rf"p(?P<quantile>\d[\d.]*)(?: (?P<kind>latency|wait))?{NAME} (?:<=|<|below|within) (?P<time>.+)",
     "at most": rf"(?P<what>lost|refused|abandoned){NAME} (?:<=|<|below) (?P<share>{SHARE})",
     "at least": rf"(?P<what>served){NAME} (?:>=|>|above) (?P<share>{SHARE})",
+    "costs": r"(?P<what>cost(?: of (?:1,?000|a thousand) images)?) (?:<=|<|below) (?P<dollars>.+)",
+    "earns": r"(?P<what>profit) (?:>=|>|above) (?P<dollars>.+)",
 }
+SPLIT = r"\s+and\s+|,(?!\d{3}(?!\d))"  # between conditions; no comma inside a number
 KINDS: dict[str, tuple[str, str]] = {"latency": ("all intents", "latency"), "wait": ("served", "wait")}
+THOUSAND = "cost of 1,000 images"
 WITHOUT = 1.0  # the margin by which a promise is broken where nobody was there to keep it to
 
 
 @dataclass(frozen=True)
 class Condition:
-    """One condition of a promise: a share that must be reached, or for `at most` not exceeded.
+    """One condition of a promise: a share, or dollars, that must be reached, or for `at most` and `costs` not exceeded.
 
     of: a tier or a feature ('' for everybody). what: for `at most` and `at least`, the share of requests (served, lost)
     or of attempts (refused, abandoned); for `within`, 'latency' (of all requests, from first wanted to image; one that
-    never came is too late) or 'wait' (of the served, from arrival to start). windows: the share of the scenario's
+    never came is too late) or 'wait' (of the served, from arrival to start); for `costs`, 'cost' (of all GPUs over the
+    run) or 'cost of 1,000 images' (in time, a degraded one by its quality); for `earns`, 'profit' (revenue less GPUs).
+    windows: the share of the scenario's
     windows (alive.window) in which it must hold; nan: over the whole run.
     """
 
-    kind: Literal["alive", "in time", "within", "at most", "at least"]
+    kind: Literal["alive", "in time", "within", "at most", "at least", "costs", "earns"]
     target: float = math.nan
     of: str = ""
     what: str = ""
     seconds: float = math.nan
     windows: float = math.nan
 
+    @property
+    def about_share(self) -> bool:
+        """Whether it compares one share with its target; `alive` compares two, others compare dollars."""
+        return self.kind not in ("alive", "costs", "earns")
+
     def reached(self, record: Record) -> float:
-        """The share that the target is compared with; nan where there is nobody."""
+        """The share, or the dollars, that the target is compared with; nan where there is nobody."""
+        if self.kind in ("costs", "earns"):
+            return dollars_of(self.what, record)
         if self.kind == "within":
             return record.share_within(KINDS[self.what], self.seconds, self.of)
         if self.kind == "in time" and not math.isnan(self.windows):
@@ -60,14 +74,20 @@ class Condition:
         return ratio(*counts_of(self, record))
 
     def margin(self, record: Record) -> float:
-        """By how much the condition is kept (0 or more) or broken (below 0), as a share."""
+        """By how much the condition is kept (0 or more) or broken (below 0), as a share; dollars, as one of the target.
+
+        Dollars against a target of $0 are as they are.
+        """
         if self.kind == "alive":
             rule = record.alive
             *_, judged, good = record.in_windows().T
             kept = in_windows(judged, good, rule["windows"]) - rule["kept"]
             attained = ratio(record.total(IN_TIME), record.total(DECIDED)) - rule["attainment"]
             return known(min(kept, attained) if kept == kept else math.nan)
-        return known((self.target - self.reached(record)) * (1 if self.kind == "at most" else -1))
+        below = self.target - self.reached(record)
+        if not self.about_share and self.target:
+            below /= abs(self.target)
+        return known(below * (1 if self.kind in ("at most", "costs") else -1))
 
 
 @dataclass(frozen=True)
@@ -83,22 +103,28 @@ class Promise:
 
     def measure(self, record: Record) -> float:
         """What figures show: the share that a lone condition is about, else the margin."""
-        if len(self.conditions) == 1 and self.conditions[0].kind != "alive":
+        if len(self.conditions) == 1 and self.conditions[0].about_share:
             return self.conditions[0].reached(record)
         return self.margin(record)
 
     @property
     def target(self) -> float:
         """What the measure is compared with."""
-        return self.conditions[0].target if len(self.conditions) == 1 and self.conditions[0].kind != "alive" else 0.0
+        return self.conditions[0].target if len(self.conditions) == 1 and self.conditions[0].about_share else 0.0
 
 
 def read_promise(text: str, scenario: Scenario) -> Promise:
     """A promise about a scenario, from words. Raises BadInput for what it cannot mean."""
-    parts = [part.strip() for part in re.split(r"\s+and\s+|,", " ".join(str(text).split())) if part.strip()]
+    parts = parts_of(text)
+    return Promise(" and ".join(parts), tuple(read_condition(part, scenario) for part in parts))
+
+
+def parts_of(text: str) -> list[str]:
+    """The words of each condition. Raises BadInput where there is none."""
+    parts = [part.strip() for part in re.split(SPLIT, " ".join(str(text).split())) if part.strip()]
     if not parts:
         raise BadInput("a promise needs a condition", key="promise", value=text, expected=EXPECTED)
-    return Promise(" and ".join(parts), tuple(read_condition(part, scenario) for part in parts))
+    return parts
 
 
 def read_condition(text: str, scenario: Scenario) -> Condition:
@@ -121,6 +147,8 @@ def condition_of(kind: str, said: dict[str, str | None], scenario: Scenario) -> 
         raise ValueError(f"expected a tier or a feature, one of {', '.join([*scenario.tiers, *scenario.features])}")
     if kind == "alive":
         return Condition("alive")
+    if kind in ("costs", "earns"):
+        return money_condition(kind, str(said["what"]).lower(), str(said["dollars"]).strip(), scenario)
     if kind == "within":
         within, share = seconds(str(said["time"]).strip()), round(float(str(said["quantile"])) / 100, 9)
         if not (0 < share < 1 and 0 <= within < 1e9):
@@ -135,6 +163,26 @@ def condition_of(kind: str, said: dict[str, str | None], scenario: Scenario) -> 
     if windows is None:
         return Condition("in time", share, of)
     return Condition("in time", share, of, windows=1.0 if windows == "every" else fraction(windows.split(" of")[0]))
+
+
+def money_condition(kind: str, what: str, text: str, scenario: Scenario) -> Condition:
+    """A condition about dollars. Raises ValueError."""
+    if kind == "costs":
+        most = dollars(text)
+        if not 0 < most < math.inf:
+            raise ValueError("expected dollars above 0, like 'cost <= $20,000'")
+        return Condition("costs", most, what="cost" if what == "cost" else THOUSAND)
+    if not any(tier.price.dollars for tier in scenario.tiers.values()):
+        raise ValueError("expected a tier that pays, like plus: {price: $20 per month}")
+    return Condition("earns", dollars(text), what=what)
+
+
+def dollars_of(what: str, record: Record) -> float:
+    """Dollars of the run, of a thousand images in time, or earned; nan where they are not known."""
+    f = record.figures
+    if what == THOUSAND:
+        return ratio(1000 * f["dollars"], f["images_worth"])
+    return float(f["dollars" if what == "cost" else "margin"])
 
 
 def counts_of(condition: Condition, record: Record) -> tuple[int, int]:

@@ -49,16 +49,21 @@ class Record:
         """The counts of WINDOWED in each window: one row per window."""
         return np.array(self.windows, dtype=np.int64)[(slice(None), *self.places(scope))].sum(axis=(1, 2))
 
-    def share_within(self, kind: tuple[str, str], seconds: float, scope: str = "") -> float:
-        """The share of waits or latencies of a kind (of LATENCIES) up to some seconds; nan where there are none."""
+    def histogram(self, kind: tuple[str, str], scope: str = "") -> NDArray[np.int64]:
+        """How many waits or latencies of a kind (of LATENCIES) lie in each bucket; the last is of none that came."""
         place, (tiers, features) = LATENCIES.index(kind), self.places(scope)
-        limit = min(int(bucket_of(np.array([seconds]))[0]), BUCKETS - 2)  # the last is of those that never came
-        within = every = 0
+        found = np.zeros(BUCKETS, dtype=np.int64)
         for tier in self.latencies[place][tiers]:
             for buckets, numbers in tier[features]:
-                every += sum(numbers)
-                within += sum(n for bucket, n in zip(buckets, numbers, strict=True) if bucket <= limit)
-        return within / every if every else float("nan")
+                found[np.array(buckets, dtype=np.intp)] += np.array(numbers, dtype=np.int64)
+        return found
+
+    def share_within(self, kind: tuple[str, str], seconds: float, scope: str = "") -> float:
+        """The share of waits or latencies of a kind up to some seconds; nan where there are none."""
+        found = self.histogram(kind, scope)
+        limit = min(int(bucket_of(np.array([seconds]))[0]), BUCKETS - 2)
+        every = int(found.sum())
+        return int(found[: limit + 1].sum()) / every if every else float("nan")
 
     def places(self, scope: str) -> tuple[slice, slice]:
         """Where a tier or a feature stands among the tiers and features; all of them for none."""

@@ -20,7 +20,7 @@ class Look:
     margins: tuple[float, ...]
     runs: float  # the share of runs that must keep it
     confidence: float
-    stuck: bool  # some run stayed down, so that runs of this place may differ by their fate
+    stuck: bool  # some run stayed down, or each is another future, so that runs of this place differ by their fate
 
     @property
     def kept(self) -> int:

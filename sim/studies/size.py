@@ -15,11 +15,12 @@ from sim.scenario.scenario import Scenario
 from sim.studies.demand_multiple import largest
 from sim.studies.executors import Executor, Local
 from sim.studies.fleets import Fleets, served_pools, small_slice
-from sim.studies.looks import Criterion, Looks, enough, refuse_unusable
+from sim.studies.looks import Criterion, Looks, enough, refuse_unusable, seen
 from sim.studies.promise import read_promise
 from sim.studies.runs import Report, Runs
 from sim.studies.search import Look, smallest
-from sim.studies.store import Store, opened
+from sim.studies.store import Cell, Store, opened
+from sim.studies.uncertain import Uncertain, as_uncertain
 from sim.wording import amount, percent
 
 GRID = (0.5, 0.7, 0.85, 1.15, 1.3, 1.6, 2.0)  # times the answer: the curve, and whether more GPUs break the promise
@@ -38,7 +39,7 @@ class Size:
     reason: why there is no fleet. table: everything looked at. offered: the GPUs that first requests would keep busy in
     the busiest window if nobody waited. monotone: False where some larger fleet breaks the promise, or some smaller one
     keeps it. carries: the multiple of the demand that this fleet carries (nan: not asked). knee: the GPUs beyond which
-    one more adds less than on average over the fleets looked at.
+    one more adds less than on average over the fleets looked at. futures: whether every run is one of another future.
     """
 
     promise: str
@@ -60,6 +61,7 @@ class Size:
     measure: float = math.nan
     dollars: float = math.nan
     kwh: float = math.nan
+    futures: bool = False
 
     @property
     def verdict(self) -> str:
@@ -74,7 +76,7 @@ class Size:
 
 
 def size(
-    scenario: Scenario,
+    scenario: Scenario | Uncertain,
     promise: str = "alive",
     playbook: str | None = None,
     *,
@@ -95,7 +97,13 @@ def size(
     where None, one after the other. seeds: runs of each fleet looked at; the answer and its neighbours get others than
     the search. step: GPUs, a hundredth of the offered load where None; no finer than a GPU of the slice. store: where
     runs are kept, False for nowhere. An interrupt gives what is known by then. Raises BadInput.
+
+    Of a scenario with uncertain inputs (sim.studies.uncertain) each run is one of another future: `seeds` is how many
+    are looked at, and the answer is the smallest fleet with which the promise is kept in at least `runs` of them, by
+    their count (a chance constraint; Wilson's interval). Its headroom is not measured.
     """
+    inputs = as_uncertain(scenario)
+    scenario = inputs.scenario
     name, _ = chosen(scenario, playbook)
     refuse_unusable(seeds, runs, confidence)
     if step is not None and (type(step) is not int or step < 1):
@@ -106,12 +114,12 @@ def size(
         raise BadInput("this pool cannot be sized", key="pool", value=pool, expected=expected)
     rule = Criterion(read_promise(promise, scenario), name, runs, confidence)
     own = Local(processes)
-    looks = Looks(Runs(executor or own, opened(store), progress), rule)
+    looks = Looks(Runs(executor or own, opened(store), progress), rule, inputs.future if inputs.laws else None)
     looks.study.planned = USUAL_LOOKS * seeds  # until it is known better
-    search = Search(scenario, [pool] if pool else pools, looks, seeds, step)
+    search = Search(inputs, [pool] if pool else pools, looks, seeds, step)
     try:
         with own:
-            return search.answer(headroom=headroom)
+            return search.answer(headroom=headroom and not inputs.laws)
     except KeyboardInterrupt:
         return search.result()
 
@@ -120,7 +128,7 @@ def size(
 class Search:
     """One search: in a slice in which a step is one GPU, and then at the scenario's own scale."""
 
-    scenario: Scenario
+    inputs: Uncertain
     pools: list[str]
     looks: Looks
     seeds: int
@@ -129,9 +137,15 @@ class Search:
     monotone: bool = True
 
     def __post_init__(self) -> None:
+        self.scenario = self.inputs.scenario
         self.fleets = Fleets(self.scenario, {})
         self.first = list(range(1, self.seeds + 1))
         self.fresh = list(range(self.seeds + 1, 2 * self.seeds + 1))  # that the search has not seen
+        for key in self.inputs.laws:
+            if key in [f"pools.{p}.gpus" for p in self.pools]:
+                raise BadInput("a fleet that is sized cannot be uncertain", key=key, expected="a number")
+        for number in [*self.first, *self.fresh] if self.inputs.laws else []:
+            self.inputs.future(number)  # refused before the search rather than in it
 
     def answer(self, *, headroom: bool) -> Size:
         """Measure the load, search in a slice, then prove the answer at the scenario's own scale."""
@@ -155,8 +169,9 @@ class Search:
 
     def offered(self) -> dict[str, float]:
         """The GPUs that first requests would keep busy in the busiest window if nobody waited."""
-        look = self.looks.look(small_slice(self.scenario), self.first[:1], stage="load", unlimited=True)
-        return {p: self.looks.seen(look)[0].offered[p] for p in self.pools}
+        rule, sliced = self.looks.rule, self.inputs.with_values({}, small_slice(self.scenario))
+        (load,) = self.looks.study.ask([Cell(sliced, rule.playbook, 1, True)], lambda r: seen(r, rule.promise).offered)
+        return {p: load[p] for p in self.pools}
 
     def impossible(self, scale: float) -> str:
         """Why no fleet is enough: a fleet without limits, on which nobody waits, does not keep the promise either."""
@@ -275,6 +290,7 @@ class Search:
             measure=mean(run.measure for run in runs),
             dollars=mean(run.dollars for run in runs),
             kwh=mean(run.kwh for run in runs),
+            futures=bool(self.inputs.laws),
         )
 
 

@@ -19,6 +19,8 @@ def sentences(found: Size) -> list[str]:
         return [f"NO FLEET keeps {keeps}: {found.reason}."]
     assert found.answer is not None
     fleet = " and ".join(f"{gpus:,} GPUs in pool '{pool}'" for pool, gpus in found.gpus.items())
+    if found.futures:
+        return [*of_futures(found, fleet), *context(found)]
     kept = f"{keeps} in at least {percent(found.runs)} of runs"
     if found.verdict == "meets":
         fewer = {look.verdict for look in found.neighbours.values()}
@@ -34,6 +36,28 @@ def sentences(found: Size) -> list[str]:
         less = f"With {step:,} fewer in pool '{pool}', {gpus - step:,}"
         lines.append(f"{less}: {look_words(look)} keep it; it {verdict_words(look)}.")
     lines += [*evidence(found.answer, found.confidence), *context(found)]
+    return lines
+
+
+def of_futures(found: Size, fleet: str) -> list[str]:
+    """The answer where inputs are uncertain: counts of futures, since their margins follow no known law."""
+    assert found.answer is not None
+    keeps, share = f"'{found.promise}' under playbook '{found.playbook}'", percent(found.runs)
+    shown = "" if found.answer.passes else f" UNDECIDED: of other futures fewer than {share}, see below."
+    lines = [f"P{100 * found.runs:g}: {fleet} keep {keeps} in {share} of futures.{shown}"]
+    for gpus, look in [
+        (found.total, found.answer),
+        *((found.total - found.steps[p], n) for p, n in found.neighbours.items()),
+    ]:
+        low, high = look.interval
+        lines.append(
+            f"With {gpus:,} GPUs it is kept in {look.kept} of {len(look.margins)} futures that the search had not seen "
+            f"({percent(low)} to {percent(high)} of all futures)."
+        )
+    lines.append(
+        f"To show {share} with {percent(found.confidence)} confidence takes {clean_runs(found.runs, found.confidence)} "
+        "futures without a failure. Inputs are drawn from their laws; whether these laws are right is not covered."
+    )
     return lines
 
 

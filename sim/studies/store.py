@@ -21,7 +21,7 @@ from sim.studies.run_record import FORMAT, Record
 LOG = logging.getLogger("meltpoint")
 PACKAGE = Path(__file__).resolve().parent.parent
 NOT_SIMULATED = ("cli", "report", "export", "plots", "validation")  # rooms that no figure of a run depends on
-LABELS = ("title", "question", "overrides", "playbooks", "record")  # keys that change nothing in a record
+LABELS = ("title", "question", "overrides", "playbooks", "promises", "record")  # keys that change nothing in a record
 
 
 @dataclass(frozen=True)

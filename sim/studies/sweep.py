@@ -47,13 +47,7 @@ class Axis:
         if math.isnan(self.low):
             return self.values[min(int(share * len(self.values)), len(self.values) - 1)]
         where = self.low * (self.high / self.low) ** share if self.log else self.low + share * (self.high - self.low)
-        return self.written(where)
-
-    def written(self, number: float) -> Any:
-        """A number as the scenario has it, with its unit."""
-        number = float(round(number)) if self.whole else float(f"{number:.12g}")
-        plain = int(number) if number.is_integer() else number
-        return f"{plain!r}{self.unit}" if self.unit else plain
+        return written(where, self.unit, whole=self.whole)
 
 
 def read_axis(key: str, text: str) -> Axis:
@@ -67,7 +61,7 @@ def read_axis(key: str, text: str) -> Axis:
     log = bool(how) and how[-1].strip() == "log"
     counts = how[:-1] if log else how
     try:
-        low, high, unit = bounds(*ends.split("..", 1))
+        (low, high), unit = read_numbers(ends.split("..", 1))
         many = units.whole(counts[0].strip()) if counts else 0
         if not low < high or (log and low <= 0) or len(counts) > 1 or (counts and not 2 <= many <= MOST_POINTS):
             raise ValueError
@@ -80,18 +74,24 @@ def read_axis(key: str, text: str) -> Axis:
     return Axis(key, tuple(axis.at(share) for share in shares), low, high, unit, log)
 
 
-def bounds(low: str, high: str) -> tuple[float, float, str]:
-    """Both ends of a range as numbers, and the unit that they are in. Raises ValueError."""
-    low, high = low.strip(), high.strip()
-    if high.endswith("%"):
-        ends = [units.number(end.rstrip("% "), "a number") for end in (low, high)]
-        return ends[0], ends[1], " %"
+def read_numbers(texts: Sequence[str]) -> tuple[list[float], str]:
+    """Quantities of one kind as numbers, and the unit that they are in. Raises ValueError."""
+    texts = [text.strip() for text in texts]
+    if texts[-1].endswith("%"):
+        return [units.number(text.rstrip("% "), "a number") for text in texts], " %"
     for read, unit in ((units.count, ""), (units.seconds, " s"), (units.per_second, " per s")):
         try:
-            return read(low), read(high), unit
+            return [read(text) for text in texts], unit
         except ValueError:
             continue
-    return units.number(low, "a number"), units.number(high, "a number"), ""  # below 0
+    return [units.number(text, "a number") for text in texts], ""  # below 0
+
+
+def written(number: float, unit: str = "", *, whole: bool = False) -> Any:
+    """A number as the scenario has it, with its unit."""
+    number = float(round(number)) if whole else float(f"{number:.12g}")
+    plain = int(number) if number.is_integer() else number
+    return f"{plain!r}{unit}" if unit else plain
 
 
 def points_of(scenario: Scenario, axes: Sequence[Axis], design: Design, points: int) -> list[dict[str, Any]]:

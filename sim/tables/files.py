@@ -1,4 +1,4 @@
-"""A table in a CSV (also .gz) or Parquet file, read block by block as texts, each row with its line number."""
+"""A table in a CSV (also .gz and .zst) or Parquet file, read block by block as texts, each row with its line number."""
 
 import csv
 import gzip
@@ -18,6 +18,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from sim.errors import BadInput, printable
+from sim.tables.spreadsheets import ZIP, sheet_as_csv
 
 BLOCK = 1 << 23  # bytes read at a time
 BOM = b"\xef\xbb\xbf"
@@ -44,7 +45,7 @@ class RowBlock:
 
 
 def opened(path: Path, tidy: Tidy | None = None) -> tuple[IO[bytes], IO[bytes]]:
-    """A file to read, unpacked where its name ends in .gz; and the raw file, whose position says how far one has read.
+    """A file to read, unpacked where it is gzip or zstd; and the raw file, whose position says how far one has read.
 
     tidy: edits the bytes of the whole file before anything is read from it.
     """
@@ -53,7 +54,7 @@ def opened(path: Path, tidy: Tidy | None = None) -> tuple[IO[bytes], IO[bytes]]:
     except (OSError, ValueError) as wrong:
         reason = getattr(wrong, "strerror", None) or "no file can have this name"
         raise BadInput(f"the file cannot be read ({reason})", file=path) from None
-    stream: Any = gzip.GzipFile(fileobj=raw) if path.suffix == ".gz" else raw
+    stream: Any = unpacked(raw, path)
     if tidy is None:
         return stream, raw
     with raw:
@@ -62,6 +63,19 @@ def opened(path: Path, tidy: Tidy | None = None) -> tuple[IO[bytes], IO[bytes]]:
         raise BadInput("the file is too large", file=path, expected=f"at most {LARGEST_TIDIED:,} bytes")
     whole = io.BytesIO(data if data.startswith(b"PAR1") else tidy(data))
     return whole, whole
+
+
+def unpacked(raw: IO[bytes], path: Path) -> Any:
+    """The bytes of a file, unpacked as its first bytes say; of a spreadsheet, its first sheet as CSV."""
+    magic = raw.read(4)
+    raw.seek(0)
+    if magic.startswith(b"\x1f\x8b"):
+        return gzip.GzipFile(fileobj=raw)
+    if magic == b"\x28\xb5\x2f\xfd":
+        return io.BufferedReader(pa.CompressedInputStream(raw, "zstd"), 1 << 20)
+    if magic == ZIP:
+        return io.BytesIO(sheet_as_csv(path))
+    return raw
 
 
 def first_bytes(stream: IO[bytes], path: Path, size: int) -> bytes:
@@ -96,7 +110,7 @@ def first_line(path: Path, tidy: Tidy | None = None) -> str:
 def is_parquet(path: Path) -> bool:
     stream, raw = opened(path)
     with raw:
-        return path.suffix != ".gz" and stream.read(4) == b"PAR1"
+        return stream is raw and raw.read(4) == b"PAR1"
 
 
 def header(path: Path, tidy: Tidy | None = None) -> list[str]:

@@ -28,7 +28,8 @@ RETRY, CHOICES, CHANCE = "model/retry.py", "model/choices.py", "model/chance.py"
 # The readable engine, and beside it the compiled one.
 POOL, SERVICE = "engine/readable/pool.py", "engine/readable/service.py"
 POOL_2, GPUS, SERVICE_2 = "engine/compiled/pool.py", "engine/compiled/gpus.py", "engine/compiled/service.py"
-STORMS, METRICS, COSTS = "results/storms.py", "results/metrics.py", "results/costs.py"
+STORMS, SATURATION, COSTS = "results/storms.py", "results/saturation.py", "results/costs.py"
+RETRY_RULES = "results/retry_rules.py"
 INTENTS = "results/intents.py"
 LATENCIES, THEORY = "results/latencies.py", "results/theory.py"
 
@@ -202,7 +203,11 @@ OF_BOTH_ENGINES = [
         "a power cap saves no watts",
         "mechanisms::a_power_cap_saves_energy_by_the_law_of_its_clock",
         (SERVICE, "float(pool.knobs[POWER])", "1.0"),
-        (GPUS, "batch.power = s.pool_knobs[pool, POWER]", "batch.power = 1.0"),
+        (
+            GPUS,
+            "batch.power, batch.loading = s.pool_knobs[pool, POWER], loading",
+            "batch.power, batch.loading = 1.0, loading",
+        ),
     ),
 ]
 
@@ -223,9 +228,9 @@ OF_FIGURES = [
         (INTENTS, '"in_time": served & (latency <= slo)', '"in_time": served & (latency < math.inf)'),
     ),
     fault(
-        "a pool without a queue is saturated",
-        "metrics::a_busy_pool_without_a_queue_is_not_saturated",
-        (METRICS, "& (queued >= 1 - ROUNDING)", ""),
+        "any request that waits saturates a pool",
+        "saturation::a_pool_below_capacity_is_not_saturated",
+        (SATURATION, ">= RANDOM * of.parts", ">= 1"),
     ),
     fault("GPUs that idle cost nothing", "costs::energy_by_hand", (COSTS, "joules += sum(", "joules += 0 * sum(")),
     fault(
@@ -236,7 +241,7 @@ OF_FIGURES = [
     fault(
         "retries come on top of twice their number",
         "storms::the_rules_of_experiment_d_are_those_of_theory",
-        (STORMS, "capacity / (1 + retries)", "capacity / (1 + 2 * retries)"),
+        (RETRY_RULES, "capacity / (1 + retries)", "capacity / (1 + 2 * retries)"),
     ),
 ]
 

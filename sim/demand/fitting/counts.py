@@ -24,10 +24,24 @@ from sim.units import SECONDS, count, instant, number, seconds
 
 Kind = Literal["cumulative", "interval"]
 
-TIME_WORDS = {"time", "times", "timestamp", "date", "datetime", "when", "elapsed", "t", "since", "after", *SECONDS}
+TIME_WORDS = {
+    "from",
+    "time",
+    "times",
+    "timestamp",
+    "date",
+    "datetime",
+    "when",
+    "elapsed",
+    "t",
+    "since",
+    "after",
+    *SECONDS,
+}
 # Words in the names of the two kinds of counts: all people so far, which can only grow, and those of each interval.
 STOCK_WORDS = {"cumulative", "cum", "total", "totals", "all", "users", "people", "accounts", "members"}
 FLOW_WORDS = {"new", "per", "added", "daily", "hourly", "weekly", "interval", "increment", "delta"}
+END_NAMES = ("to", "until", "till", "end", "ends")  # of columns that say when an interval ends
 VALUE_WORDS = STOCK_WORDS | FLOW_WORDS | {"count", "counts", "signups", "registrations", "downloads", "value", "n"}
 FEW = 0.2  # of the steps of a cumulative count: as many falls may be corrections
 SMALL = 0.1  # of the count before: a correction is no larger
@@ -75,8 +89,10 @@ def read_counts(
     beginning of all and has people is the base. Small falls of a cumulative count are corrections: growth is net.
     """
     path = Path(path)
-    time, value = columns_of_counts(column_names(path, without_comments), time, value, path)
-    table = read_columns(path, (time, value), tidy=without_comments)
+    names = column_names(path, without_comments)
+    time, value = columns_of_counts(names, time, value, path)
+    until = next((name for name in names if name.lower() in END_NAMES and name not in (time, value)), None)
+    table = read_columns(path, (time, value, *([until] if until else [])), tidy=without_comments)
     at, found = table[time], table[value]
     numbers = np.array(found.cells(count))
     taken, why = kind_of_counts(value, numbers, counts)
@@ -86,7 +102,12 @@ def read_counts(
         if base:
             raise BadInput("counts of intervals have no base", file=path, key="--base", value=base)
         refuse_stock(found, numbers)
-        return without_nobody(at, *summed(at, times, numbers), why, begins)
+        ends = since_start(table[until], instants_of(table[until]), begins)[0] if until else None
+        per = rate_unit(value)
+        if per:
+            numbers = numbers * (lengths(at, times, ends) / SECONDS[per])
+            why += f" They are rates per {per}: times the length of each interval they make {numbers.sum():,.0f}."
+        return without_nobody(at, *summed(at, times, numbers, ends), why, begins)
     found.refuse(
         np.append(False, falls_in(numbers)) & (not corrected(numbers)),
         "a cumulative count with few and small falls (corrections); or --counts interval, if each row counts its own",
@@ -244,12 +265,32 @@ def refuse_disorder(at: Column, times: Floats) -> None:
     at.refuse(steps < 0, "rows in order of time", "this time is before that of the row above")
 
 
-def summed(at: Column, times: Floats, numbers: Floats) -> tuple[Floats, Floats]:
-    """Counts of intervals as a cumulative count at their ends.
+def rate_unit(name: str) -> str:
+    """The unit of time of a column of rates, like 'hour' of 'signups_per_hour'; '' for one of counts."""
+    words = words_in(name)
+    return words[-1] if len(words) > 1 and words[-2] in ("per", "an", "a") and words[-1] in SECONDS else ""
+
+
+def lengths(at: Column, times: Floats, ends: Floats | None) -> Floats:
+    """Seconds of each interval. Raises BadInput where one does not last."""
+    lasts = (summed(at, times, times)[0] if ends is None else ends) - (times if ends is not None else before(times))
+    at.refuse(lasts <= 0, "an interval that ends after it begins", "this interval does not last")
+    return lasts
+
+
+def before(times: Floats) -> Floats:
+    """Where intervals without a column of ends begin: at their times, or at the time of the row above."""
+    return times if times[0] == 0 else np.append(0.0, times[:-1])
+
+
+def summed(at: Column, times: Floats, numbers: Floats, ends: Floats | None = None) -> tuple[Floats, Floats]:
+    """Counts of intervals as a cumulative count at their ends: as given, else as the times say.
 
     Times are the beginnings of intervals if the first row is at the beginning of all, else their ends. The last of
     intervals given by their beginnings is taken to be as long as the one before.
     """
+    if ends is not None:
+        return ends, np.cumsum(numbers)
     if times[0] > 0:
         return times, np.cumsum(numbers)
     if len(times) < 2:

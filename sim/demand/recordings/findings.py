@@ -68,7 +68,8 @@ class Draft:
     """A recording between its texts and a trace: what was read, and which rows have which problem.
 
     images: float64 (n,), nan where unknown. user: int64 (n,), -1 where a row names nobody; None without such a column.
-    marks: bool (n,) for each problem of rows. real_repeats: equal rows are known to be different requests.
+    marks: bool (n,) for each problem of rows. real_repeats: equal rows are known to be different requests. any_order:
+    rows are not written in order of their arrivals, so that disorder is no problem.
     """
 
     rows: Rows
@@ -78,6 +79,7 @@ class Draft:
     marks: dict[str, Mask]
     real_repeats: bool
     files: tuple[str, ...]
+    any_order: bool = False
 
 
 def known_repairs(names: list[str]) -> list[str]:
@@ -103,7 +105,8 @@ def order_marks(draft: Draft, repairs: list[str], longest_gap: float) -> dict[st
     marks["duplicates"][places[order[1:][same[order][1:] == same[order][:-1]]]] = True
     times = draft.times.seconds[places]
     if len(times) > 1:
-        marks["disorder"][places[1:]] = times[1:] < np.maximum.accumulate(times)[:-1]
+        if not draft.any_order:
+            marks["disorder"][places[1:]] = times[1:] < np.maximum.accumulate(times)[:-1]
         order = np.argsort(times, kind="stable")
         pauses = np.diff(times[order])
         marks["gaps"][places[order[1:]]] = pauses > longest_gap * pauses.mean()

@@ -1,12 +1,14 @@
 """The known formats of recordings: what each column means, and the traps of each format."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from sim.demand.recordings.access_log import is_log_line
 from sim.errors import BadInput
-from sim.tables.files import column_names, first_line, header
+from sim.tables.files import Broken, Progress, RowBlock, column_names, header
+from sim.tables.formats import readers, recognised
+from sim.tables.formats.looks import looks_like
+from sim.tables.formats.reader import Head, Reader, Requests
 
 
 @dataclass(frozen=True)
@@ -25,7 +27,8 @@ class Layout:
     roles: the column of each role: time, user, images, kind (and status, which only --keep asks for).
     unit: of times that are numbers; zone: of times without one, where the format's publisher says or implies it.
     real_repeats: rows that are equal in every column are different requests. step: seconds between two ticks of the
-    recording's clock, if it is coarse.
+    recording's clock, if it is coarse. stamped: which instant the times are, 'start' or 'end' of a request; 'either' or
+    '' where the format leaves it open. requests: rows are requests, in any order, and how a reader reads them.
     """
 
     name: str
@@ -37,6 +40,13 @@ class Layout:
     real_repeats: bool = False
     step: float | None = None
     notes: tuple[str, ...] = ()
+    stamped: str = "start"
+    requests: Requests | None = None
+
+    @property
+    def blocks(self) -> Callable[[Path, list[Broken], Progress], Iterator[RowBlock]] | None:
+        """How its rows are read, where it is no table."""
+        return self.requests.blocks if self.requests else None
 
 
 GENTD26 = Layout(
@@ -84,22 +94,23 @@ AZURE = Layout(
     extra={"context_tokens": Extra("ContextTokens"), "generated_tokens": Extra("GeneratedTokens")},
     zone="UTC",
 )
-ACCESS_LOG = Layout(
-    name="access-log",
-    columns=(),
-    roles={"time": "time", "user": "user", "kind": "path", "status": "status"},
-    extra={"status": Extra("status"), "bytes": Extra("bytes")},
-    real_repeats=True,  # a host may request a path twice in a second
-    step=1.0,
-    notes=("a host may stand for many people behind one address",),
-)
 SERVEGEN = Layout(name="servegen", columns=("client", "t_s", "rate_rps", "cv", "dist", "p1", "p2"), roles={})
 CSV = Layout(name="csv", columns=(), roles={})
-FORMATS = {layout.name: layout for layout in (GENTD26, FLEET, AZURE, SERVEGEN, CSV, ACCESS_LOG)}
+FORMATS = {layout.name: layout for layout in (GENTD26, FLEET, AZURE, SERVEGEN, CSV)}
 
 TIME_NAMES = ("time", "timestamp", "ts", "t", "arrived", "arrival", "arrival_time", "datetime", "date", "created_at")
 USER_NAMES = ("user", "user_id", "userid", "client", "client_id", "customer", "account")
 IMAGES_NAMES = ("images", "num_images", "n_images")
+END_NAMES = ("completed", "completed_at", "finished", "finished_at", "ended", "ended_at", "end", "end_time")
+STATUS_NAMES = ("status", "status_code", "http_status", "code")
+DURATIONS = {  # columns of durations, and what to divide them by for seconds
+    **{
+        f"{name}_{unit}": per
+        for name in ("duration", "latency", "elapsed", "response_time", "request_time")
+        for unit, per in (("s", 1.0), ("ms", 1e3), ("us", 1e6), ("ns", 1e9))
+    },
+    "request_time": 1.0,
+}
 KIND_NAMES = ("kind", "type", "endpoint", "path", "feature")
 
 # Headers of recordings that hold counts or rates, not arrivals.
@@ -107,10 +118,7 @@ COUNTS = ({"period", "count"}, {"timestamp", "value"}, {"timestamp_anon", "value
 
 
 def detected_layout(path: Path) -> Layout:
-    """The format of a file, by its first line. Raises BadInput where it holds no arrivals."""
-    line = first_line(path)
-    if line and is_log_line(line):
-        return ACCESS_LOG
+    """The format of a table, by its first line. Raises BadInput where it holds no arrivals."""
     names = header(path)
     refuse_counts(path, names)
     if set(FLEET.columns) == set(names):
@@ -149,20 +157,54 @@ def layout_by_names(path: Path, asked: Mapping[str, str | None]) -> Layout:
         name = asked.get(role) or next((lower[n] for n in likely if n in lower), None)
         if name:
             roles[role] = name
+    end = next((lower[name] for name in END_NAMES if name in lower), None)
+    duration = next((lower[name] for name in DURATIONS if name in lower), None)
+    if "time" not in roles and end and duration:
+        roles["time"] = end
     if "time" not in roles:
         raise BadInput(
-            "no column has the name of a time",
+            f"no column has the name of a time; the file looks like {looks_like(Head(path))}",
             file=path,
             key="--time",
-            expected=f"one of the columns: {', '.join(names)} (the first line must name them)",
+            expected="one of its columns, if it is a table (the first line must name them)",
         )
-    return Layout(name="csv", columns=(), roles=roles)
+    status = next((lower[name] for name in STATUS_NAMES if name in lower), None)
+    extra = {"status": Extra(status)} if status else {}
+    if duration:
+        extra["duration_s"] = Extra(duration, per=DURATIONS[duration.lower()])
+    stamped = "end" if roles["time"].lower() in END_NAMES else "start"
+    return Layout(name="csv", columns=(), roles=roles, extra=extra, stamped=stamped)
+
+
+def chosen_reader(path: Path, name: str | None) -> Reader | None:
+    """The reader of this name, else the one that recognises the file; None for a table with a layout of its own."""
+    by_name = {reader.name: reader for reader in readers()}
+    if name is not None and name not in by_name and name not in FORMATS:
+        expected = ", ".join([*FORMATS, *by_name])
+        raise BadInput("there is no such format", key="--format", value=name, expected=expected)
+    return recognised(path) if name is None else by_name.get(name)
+
+
+def layout_of_requests(reader: Reader, requests: Requests) -> Layout:
+    """The layout of a file whose rows a reader makes into columns."""
+    roles = {"time": "time", "user": requests.user, "kind": requests.kind}
+    extra = {name: Extra(column, per=per) for name, (column, per) in requests.extra.items()}
+    return Layout(
+        name=reader.name,
+        columns=(),
+        roles={role: column for role, column in roles.items() if column},
+        extra=extra,
+        unit=requests.unit,
+        zone=requests.zone,
+        real_repeats=True,  # a client may ask for the same twice within a tick
+        notes=requests.notes,
+        stamped=requests.stamped,
+        requests=requests,
+    )
 
 
 def layout_of(path: Path, name: str | None, asked: Mapping[str, str | None]) -> Layout:
     """The layout of this name, else the detected one; columns that were asked for replace its own."""
-    if name is not None and name not in FORMATS:
-        raise BadInput("there is no such format", key="--format", value=name, expected=", ".join(FORMATS))
     layout = FORMATS[name] if name is not None else detected_layout(path)
     if layout is CSV:
         return layout_by_names(path, asked)

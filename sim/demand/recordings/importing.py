@@ -1,7 +1,7 @@
 """From recorded files to a trace: read them, find their problems, make the requested repairs."""
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -13,16 +13,19 @@ import pandas as pd
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from sim.demand.recordings.access_log import log_blocks
+from sim.demand.recordings.arrivals import arrivals, durations_of
+from sim.demand.recordings.attempts import FAILED, REFUSED, Sessions, sessions
 from sim.demand.recordings.findings import Draft, Finding, findings, known_repairs, order_marks, rows_to_use
-from sim.demand.recordings.formats import Extra, Layout, layout_of
+from sim.demand.recordings.formats import Extra, Layout, chosen_reader, layout_of, layout_of_requests
 from sim.demand.recordings.recorded_rows import Rows, read_recorded_rows
 from sim.demand.recordings.recorded_times import SECOND, RecordedTimes, read_times
 from sim.demand.recordings.servegen import generated_trace
 from sim.demand.recordings.trace import Trace
 from sim.errors import BadInput
 from sim.tables.columns import read_columns
-from sim.tables.files import Progress, table_blocks
+from sim.tables.files import Broken, Progress, RowBlock, table_blocks
+from sim.tables.formats.lines import shortened_path
+from sim.tables.formats.reader import Asked, CountSeries, Head, Reader, Requests, reading
 from sim.tables.times import floats
 
 LARGEST = 32767  # images of one request, and distinct kinds
@@ -31,7 +34,11 @@ KEPT = dict.fromkeys(("keep-duplicates", "keep-gaps"), "kept as recorded")
 
 @dataclass(frozen=True)
 class ImportOptions:
-    """How a recording is read; None leaves it to detection, or to the format."""
+    """How a recording is read; None leaves it to detection, or to the format.
+
+    stamped: whether times are those of the 'start' or the 'end' of a request. attempts: keep repeated attempts of one
+    wish as requests of their own. values, refused: of counts (see Asked).
+    """
 
     format: str | None = None
     time: str | None = None
@@ -45,15 +52,23 @@ class ImportOptions:
     longest_gap: float = 100.0  # times the mean pause; under Poisson arrivals none of 1e9 pauses reaches 40
     length: float | None = None
     seed: int = 1
+    stamped: str | None = None
+    attempts: bool = False
+    values: str | None = None
+    refused: str | None = None
 
 
 @dataclass(frozen=True)
 class Imported:
-    """A recording as read: its format, the problems found, and the trace, None where a problem is open."""
+    """A recording as read: its format, the problems found, and the trace, None where a problem is open.
+
+    counts: of a file whose rows are counts per interval, which has no trace.
+    """
 
     layout: str
     found: list[Finding]
     trace: Trace | None
+    counts: CountSeries | None = None
 
 
 def examine_recording(
@@ -64,11 +79,39 @@ def examine_recording(
     Raises BadInput where nothing can be read: no such file or column, counts in place of arrivals, an unknown repair.
     """
     repairs = known_repairs(list(repairs))
-    layout = layout_of(paths[0], options.format, {r: getattr(options, r) for r in ("time", "user", "images", "kind")})
+    asked = {role: getattr(options, role) for role in ("time", "user", "images", "kind")}
+    reader = None if asked["time"] else chosen_reader(paths[0], options.format)
+    if reader is None:
+        layout = layout_of(paths[0], options.format, asked)
+    elif requests := requests_of(reader, paths[0]):
+        layout = layout_of_requests(reader, requests)
+    else:
+        zone = options.zone or ("UTC" if "assume-zone" in repairs else None)
+        with reading(paths[0], reader.title):
+            counts = reader.counts(paths, Asked(zone, options.values, options.refused))
+            said = reader.figures(paths) if counts is None else ""
+        if counts is None:
+            what = f"this file holds {reader.title}: neither when each request came, nor how many in each interval"
+            raise BadInput(
+                what,
+                file=paths[0],
+                expected="a log, records of requests, or counts" + (f". It says: {said}" if said else ""),
+            )
+        return Imported(reader.name, [], None, counts)
     if layout.name == "servegen":
         return Imported("servegen", [], generated_trace(paths[0], options.seed, sha256_of(paths), progress))
     rows = read_rows(paths, layout, options, progress)
     times = read_times(rows.time, unit=options.unit or layout.unit, zone=options.zone, usual=layout.zone)
+    durations = (
+        extra_values(rows.coded["extra.duration_s"], layout.extra["duration_s"])
+        if "duration_s" in layout.extra
+        else None
+    )
+    durations = None if durations is None else durations_of(durations)
+    notes: tuple[str, ...] = ()
+    if layout.name not in ("gentd26", "gentd26-fleet"):
+        times, notes = arrivals(times, durations, layout.stamped, options.stamped, options.seed, str(paths[0]))
+    layout = replace(layout, notes=(*layout.notes, *notes))
     draft = draft_of(rows, layout, times, paths)
     draft = replace(draft, marks={**draft.marks, **order_marks(draft, repairs, options.longest_gap)})
     found = findings(draft, draft.marks, repairs)
@@ -77,23 +120,49 @@ def examine_recording(
     return Imported(layout.name, found, trace_from_draft(draft, layout, options, repairs, found, paths))
 
 
+def requests_of(reader: Reader, path: Path) -> Requests | None:
+    with reading(path, reader.title):
+        return reader.requests(Head(path))
+
+
 def read_rows(paths: list[Path], layout: Layout, options: ImportOptions, progress: Progress) -> Rows:
     """The columns that the layout names, of the rows to keep."""
-    log = layout.name == "access-log"
-    blocks = partial(log_blocks, depth=options.kind_depth) if log else table_blocks
+    blocks = (
+        partial(request_blocks, requests=layout.requests, depth=options.kind_depth) if layout.requests else table_blocks
+    )
     roles = {**layout.roles, **{f"extra.{name}": extra.column for name, extra in layout.extra.items()}}
     keep = {layout.roles.get(name, name): text for name, text in options.keep.items()}
-    return read_recorded_rows(paths, blocks, roles, keep, progress)
+    return read_recorded_rows(
+        paths, blocks, roles, keep, progress, dict(layout.requests.leave_out) if layout.requests else {}
+    )
+
+
+def request_blocks(
+    path: Path, broken: list[Broken], progress: Progress, requests: Requests, depth: int
+) -> Iterator[RowBlock]:
+    """The rows of a log, with the first `depth` parts of their paths."""
+    for block in blocks_of(path, broken, progress, requests):
+        columns = dict(block.columns)
+        if "path" in columns:
+            columns["path"] = shortened_path(columns["path"], depth)
+        yield RowBlock(columns, block.lines)
+
+
+def blocks_of(path: Path, broken: list[Broken], progress: Progress, requests: Requests) -> Iterator[RowBlock]:
+    with reading(path, "a file of its kind"):
+        yield from requests.blocks(path, broken, progress)
 
 
 def draft_of(rows: Rows, layout: Layout, times: RecordedTimes, paths: list[Path]) -> Draft:
     """The rows as numbers, with the marks of what each row alone has wrong."""
     images, bad = images_requested(rows.coded["images"], len(rows)) if "images" in rows.coded else (None, None)
     user = user_codes(rows.coded["user"]) if "user" in rows.coded else None
+    if layout.requests is not None and user is not None and (user < 0).all():
+        user = None
     marks = dict(times.marks)
     if bad is not None:
         marks["bad images"] = bad
-    if user is not None:
+    if user is not None and layout.requests is None:
         marks["no user"] = user < 0
     return Draft(
         rows=rows,
@@ -102,6 +171,7 @@ def draft_of(rows: Rows, layout: Layout, times: RecordedTimes, paths: list[Path]
         user=user,
         marks=marks,
         real_repeats=layout.real_repeats,
+        any_order=layout.requests is not None or layout.stamped == "end",
         files=tuple(path.name for path in paths),
     )
 
@@ -149,6 +219,16 @@ def trace_from_draft(
     start, seconds = at_first_second(times.start, np.maximum(times.seconds[order], 0.0))
     kind, kinds = kinds_of(rows.coded["kind"], order) if "kind" in rows.coded else (np.zeros(len(order)), ("",))
     extra = {name: extra_values(rows.coded[f"extra.{name}"], one)[order] for name, one in layout.extra.items()}
+    extra |= {name: durations_of(extra[name]) for name in extra if layout.requests and name.endswith("_s")}
+    notes: tuple[str, ...] = outcomes_said(extra)
+    if "status" in extra and draft.user is not None and not options.attempts:
+        lasted = extra.get("duration_s", np.zeros(len(order)))
+        wishes = sessions(seconds, lasted, named_users(draft.user[order]), kind.astype(np.int64), extra["status"])
+        if wishes is not None:
+            notes = (*notes, *sessions_said(wishes))
+            first = np.flatnonzero(wishes.first)
+            order, seconds, kind = order[first], seconds[first], kind[first]
+            extra = {name: values[first] for name, values in extra.items()} | {"attempts": wishes.attempts[first]}
     if layout.name == "gentd26-fleet":
         extra |= load_seconds(rows, order, paths)
     images = draft.images[order]
@@ -164,8 +244,50 @@ def trace_from_draft(
         source=", ".join(draft.files),
         sha256=sha256_of(paths),
         recorded_as=layout.name,
-        notes=import_notes(draft, layout, found, int(np.isnan(images).sum())),
+        notes=(*import_notes(draft, layout, found, int(np.isnan(images).sum())), *notes),
         extra=extra,
+    )
+
+
+def named_users(user: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Users as numbers, those who are not named each by one of their own."""
+    return np.where(user < 0, user.max(initial=0) + 1 + np.arange(len(user)), user)
+
+
+def outcomes_said(extra: dict[str, NDArray[np.float64]]) -> tuple[str, ...]:
+    """How many requests were served and refused, and the mean times of those that were served."""
+    if "status" not in extra:
+        served, parts = np.ones(len(next(iter(extra.values()), np.zeros(0))), dtype=bool), []
+    else:
+        status = extra["status"]
+        refused, failed = np.isin(status, REFUSED), np.isin(status, FAILED)
+        served = ~refused & ~failed & np.isfinite(status)
+        parts = [f"{served.sum():,} served, {refused.sum():,} refused (429, 503), {failed.sum():,} failed or hung up"]
+    for name, what in (("duration_s", "duration"), ("wait_s", "wait"), ("service_s", "service")):
+        known = extra[name][served] if name in extra else np.zeros(0)
+        known = known[np.isfinite(known)]
+        if len(known):
+            parts.append(
+                f"mean {what} of those served {known.mean():.4g} s "
+                f"(median {np.median(known):.4g}, most {known.max():.4g})"
+            )
+    return ("; ".join(parts),) if parts else ()
+
+
+def sessions_said(found: Sessions) -> tuple[str, ...]:
+    """What joining the attempts of one wish did, in words."""
+    share, low, high = found.chance
+    pause = f" after {found.pause:.3g} s on average" if found.pause == found.pause else ""
+    again = (
+        f"; a refused request is repeated with probability {share:.3g} (95 %: {low:.2g} to {high:.2g}){pause}"
+        if share == share
+        else ""
+    )
+    wishes = int(found.first.sum())
+    return (
+        f"{wishes:,} requests were first attempts: {len(found.first) - wishes:,} by the same user within "
+        f"{found.window:.3g} s of a refusal or failure repeat them and are no new demand ({found.at_half:,} with half "
+        f"that window, {found.at_twice:,} with twice; --attempts keeps them all){again}",
     )
 
 
@@ -233,6 +355,7 @@ def import_notes(draft: Draft, layout: Layout, found: list[Finding], unknown: in
     notes = [*layout.notes, *draft.times.assumed]
     if draft.rows.left_out:
         notes.append(f"{draft.rows.left_out:,} rows were left out by --keep")
+    notes += [f"{count:,} {what}: left out" for what, count in draft.rows.no_requests.items()]
     if "images" in draft.rows.coded and unknown:
         notes.append(f"{unknown:,} rows do not say how many images: one each")
     for one in found:

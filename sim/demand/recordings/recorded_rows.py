@@ -1,8 +1,9 @@
 """The rows of a recording in one or several files: the columns that are needed, and where each row is from."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,7 @@ from numpy.typing import NDArray
 from sim.errors import BadInput
 from sim.tables.columns import require
 from sim.tables.files import Broken, Progress, RowBlock
+from sim.tables.times import matches
 
 MOST_ROWS, MOST_BROKEN = 10_000_000, 1_000_000
 
@@ -26,6 +28,7 @@ class Rows:
     file, line: where each row is from; a quoted value that spans lines counts as one line.
     same: a 64-bit hash of the whole row, columns that were not asked for included.
     broken: lines that are not rows, each with the number of its file.
+    left_out: rows that --keep left out; no_requests: rows that are no requests, by what they are.
     """
 
     time: Any
@@ -35,6 +38,7 @@ class Rows:
     same: NDArray[np.uint64]
     broken: list[tuple[int, Broken]]
     left_out: int
+    no_requests: dict[str, int]
 
     def __len__(self) -> int:
         return len(self.line)
@@ -46,21 +50,28 @@ def read_recorded_rows(
     roles: dict[str, str],
     keep: dict[str, str],
     progress: Progress,
+    leave_out: Mapping[str, tuple[str, str]] = MappingProxyType({}),
 ) -> Rows:
     """The rows of all files in turn.
 
     blocks: reads one file: yields its blocks, and adds broken lines to the list that it is given.
-    roles: which column is the time, the user, ...; keep: only rows with this text in this column.
+    roles: which column is the time, the user, ...; keep: only rows with this text in this column. leave_out: patterns
+    of rows that are no requests, by column, each with what such rows are.
     """
     parts: list[tuple[dict[str, Any], int, NDArray[np.int64], NDArray[np.uint64]]] = []
     broken: list[tuple[int, Broken]] = []
     left_out = rows = 0
+    no_requests: dict[str, int] = {}
     for number, path in enumerate(paths):
         unfit: list[Broken] = []
         for block in blocks(path, unfit, lambda share, n=number: progress((n + share) / len(paths))):  # type: ignore[misc]
             require([*roles.values(), *keep], list(block.columns), path)
             wanted = rows_to_keep(block.columns, keep)
             left_out += len(wanted) - int(wanted.sum())
+            for column, (pattern, what) in leave_out.items():
+                other = wanted & matches(block.columns[column], pattern)
+                no_requests[what] = no_requests.get(what, 0) + int(other.sum())
+                wanted &= ~other
             same, mask = row_hashes(block.columns)[wanted], pa.array(wanted)
             chosen = {role: block.columns[name].filter(mask) for role, name in roles.items()}
             coded = {role: text if role == "time" else text.dictionary_encode() for role, text in chosen.items()}
@@ -83,6 +94,7 @@ def read_recorded_rows(
         same=np.concatenate([same for _, _, _, same in parts]),
         broken=broken,
         left_out=left_out,
+        no_requests={what: count for what, count in no_requests.items() if count},
     )
 
 

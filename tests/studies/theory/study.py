@@ -23,7 +23,7 @@ from tests.studies.theory.queues import TABLE, Truths, truths_by_system
 from tests.studies.theory.replay import Discipline, largest_difference
 from tests.studies.theory.systems import System
 
-RUNS, MOST_RUNS = 16, 128  # of a case, each with a seed of its own
+RUNS, MOST_RUNS = 16, 64  # of a case, each with a seed of its own
 LARGEST_Z = 3.5
 POWER = 1.2816  # standard errors beyond the bound at which a bias is noticed in nine of ten studies
 VISIBLE = 0.1  # of the exact value: a row that cannot notice such a bias is not counted

@@ -1,0 +1,85 @@
+"""The command that says by when further GPUs must be ordered, and what each delay costs."""
+
+from datetime import datetime
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from sim.cli.console import progress_bar, ready
+from sim.cli.options import Override, Processes, ScenarioArgument, Sets, a_share, parsed, refuse_places
+from sim.cli.size_command import say
+from sim.cli.storm_commands import read_share, read_step
+from sim.errors import BadInput
+
+
+def order_by(
+    scenario: ScenarioArgument,
+    gpus: Annotated[int, typer.Option(min=1, help="GPUs to be ordered.")],
+    lead: Annotated[str, typer.Option(help="How long an order takes: '30 days', or '~ lognormal(30 days, 90 days)'.")],
+    playbook: Annotated[
+        str | None, typer.Option(help="The playbook in force meanwhile; the first one if not given.")
+    ] = None,
+    pool: Annotated[str | None, typer.Option(help="The pool that they are for, where there are several.")] = None,
+    confidence: Annotated[str, typer.Option(help="How likely the order must be there in time.")] = "95%",
+    burn_in: Annotated[str, typer.Option(help="From arrival to service, like '7 days'.")] = "0 s",
+    today: Annotated[str | None, typer.Option(help="When you can order, like 2027-01-15 (UTC).")] = None,
+    lots: Annotated[int, typer.Option(min=1, help="Lots that the order comes in, independent of each other.")] = 1,
+    needed: Annotated[int | None, typer.Option(min=1, help="Lots that are enough; all if not given.")] = None,
+    seeds: Annotated[int, typer.Option(min=1, help="Runs at each instant; most of them must be saved.")] = 5,
+    by: Annotated[str, typer.Option(help="How precisely to find the instant, like 1min.")] = "1 min",
+    keep: Annotated[str | None, typer.Option(help="The share of images in time to be kept, like 95%.")] = None,
+    override: Override = None,
+    sets: Sets = None,
+    processes: Processes = None,
+    out: Annotated[Path | None, typer.Option(help="Write the losses by arrival here as CSV.")] = None,
+) -> None:
+    """Find the last date at which an order of GPUs still saves a launch.
+
+    Like 'meltpoint rescue', with the arrival of the GPUs in place of a playbook; the lead time of the order and its
+    burn-in go before it. It also says what it costs if they come an hour or a day later, or never.
+    """
+    from sim.scenario.load import load
+    from sim.studies.lead_time import order_by as find
+    from sim.studies.lead_time_words import sentences
+    from sim.units import seconds
+
+    refuse_places(None, out)
+    if needed is not None and needed > lots:
+        raise BadInput("more lots are needed than come", key="--needed", value=needed, expected=f"1 to {lots}")
+    loaded, day = load(scenario, override=override, sets=parsed(sets)), None if today is None else read_day(today)
+    try:
+        tested = seconds(burn_in)
+    except ValueError as wrong:
+        expected = str(wrong).removeprefix("expected ")
+        raise BadInput("this is not a duration", key="--burn-in", value=burn_in, expected=expected) from None
+    ready()
+    with progress_bar(f"{loaded.title}: {gpus:,} GPUs") as report:
+        found = find(
+            loaded,
+            gpus,
+            lead,
+            playbook,
+            pool=pool,
+            confidence=a_share("confidence", confidence),
+            burn_in=tested,
+            seeds=seeds,
+            by=read_step(by),
+            keep=read_share(keep),
+            processes=processes,
+            progress=report,
+        )
+    say(sentences(found, day, lots, needed or lots))
+    if out is not None:
+        found.rescue.shares.to_csv(out, index=False)
+
+
+def read_day(text: str) -> datetime:
+    """A date and time. Raises BadInput."""
+    from sim.units import moment
+
+    try:
+        return moment(text)
+    except ValueError as wrong:
+        expected = str(wrong).removeprefix("expected ")
+        raise BadInput("this is no date", key="--today", value=text, expected=expected) from None

@@ -1,0 +1,127 @@
+"""The command that holds runs of a scenario to its promises, and what `--strict` adds to a single run."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+from rich import box
+from rich.table import Table
+from rich.text import Text
+
+from sim.cli.console import Console, ready, runs_bar
+from sim.cli.options import NoStore, Override, Processes, ScenarioArgument, Sets, StoreFolder, a_share, parsed
+from sim.errors import BadInput
+
+if TYPE_CHECKING:
+    from sim.results.run import Run
+    from sim.scenario.scenario import Scenario
+    from sim.studies.check import Check
+
+
+def check(
+    scenario: ScenarioArgument,
+    playbook: Annotated[str | None, typer.Option(help="The playbook; the scenario's first one if not given.")] = None,
+    promise: Annotated[
+        list[str] | None,
+        typer.Option("--promise", help="Hold it to this instead of the scenario's own promises. Repeatable."),
+    ] = None,
+    baseline: Annotated[
+        Path | None,
+        typer.Option(help="A folder written by 'compare' or 'run', for promises like 'cost no worse than baseline'."),
+    ] = None,
+    seeds: Annotated[int, typer.Option(min=2, help="Runs; margins take 3 for an interval.")] = 10,
+    runs: Annotated[str, typer.Option(help="The share of runs that must keep a promise; 50% is on average.")] = "90%",
+    confidence: Annotated[str, typer.Option(help="The confidence with which that is to be known.")] = "95%",
+    undecided: Annotated[
+        Literal["fail", "pass"], typer.Option(help="Whether promises that these runs do not decide end with 3 or 0.")
+    ] = "fail",
+    override: Override = None,
+    sets: Sets = None,
+    junit: Annotated[Path | None, typer.Option(help="Also write JUnit XML here: a name ending in .xml.")] = None,
+    markdown: Annotated[Path | None, typer.Option(help="Also write a table here: a name ending in .md.")] = None,
+    processes: Processes = None,
+    store: StoreFolder = None,
+    no_store: NoStore = False,
+) -> None:
+    """Check that a scenario keeps its promises, as a test for a build server.
+
+    Promises stand in the scenario under 'promises', like 'alive', '99 % of plus in time', 'p95 of pro <= 30 s', 'cost
+    <= $20,000', 'in time at most 1 % worse than baseline'. Ends with exit code 0 where all are kept, 1 where one is
+    broken, 3 where these runs do not decide one, 2 for bad input.
+    """
+    from sim.export import check_files
+    from sim.plots.saving import write_bytes
+    from sim.scenario.load import load
+    from sim.studies.check import UNDECIDED
+    from sim.studies.check import check as held_to
+
+    refuse_name(junit, "--junit", ".xml")
+    refuse_name(markdown, "--markdown", ".md")
+    loaded = load(scenario, override=override, sets=parsed(sets))
+    ready()
+    with runs_bar(loaded.title) as report:
+        found = held_to(
+            loaded,
+            playbook,
+            promise or None,
+            seeds=seeds,
+            runs=a_share("runs", runs),
+            confidence=a_share("confidence", confidence),
+            baseline=baseline,
+            store=False if no_store else store,
+            processes=processes,
+            progress=report,
+        )
+    show(found)
+    if junit is not None:
+        write_bytes(check_files.junit(found, undecided=undecided).encode("utf-8", "replace"), junit)
+    if markdown is not None:
+        write_bytes(check_files.markdown(found).encode("utf-8", "replace"), markdown)
+    if found.code and not (found.verdict == UNDECIDED and undecided == "pass"):
+        raise typer.Exit(found.code)
+
+
+def refuse_name(path: Path | None, option: str, ending: str) -> None:
+    """Raise BadInput, before any run, where a file cannot be written or would have another ending."""
+    from sim.cli.places import refuse_unwritable
+
+    if path is None:
+        return
+    if path.suffix != ending or path.is_dir():
+        raise BadInput("this file would be misread", key=option, value=str(path), expected=f"a name ending in {ending}")
+    refuse_unwritable(path)
+    if not path.parent.is_dir():
+        raise BadInput(
+            "there is no such folder", key=option, value=str(path), expected="a file in a folder that is there"
+        )
+
+
+def end_strictly(run: "Run", scenario: "Scenario") -> None:
+    """Print how a run keeps the promises of its scenario; end with exit code 1 where it breaks one."""
+    from sim.studies.check import check_run
+
+    found = check_run(run, scenario)
+    show(found)
+    if found.code:
+        raise typer.Exit(found.code)
+
+
+def show(found: "Check") -> None:
+    """Print the outcome, and one row per promise."""
+    from sim.export.check_files import explanation, margin_words
+    from sim.studies.check import KEPT
+
+    console = Console(highlight=False)
+    console.print()
+    console.print(Text(found.sentence, style="bold"))
+    table = Table(box=box.SIMPLE_HEAD, padding=0, show_edge=False)
+    for title in ("promise", "verdict", "reached", "limit", "margin", "runs"):
+        table.add_column(title, overflow="fold", min_width=9 if title == "verdict" else None)
+    for one in found.findings:
+        cells = (one.promise, one.verdict, one.reached, one.limit, margin_words(one), f"{one.held} of {one.seeds}")
+        table.add_row(*map(Text, cells), style="" if one.verdict == KEPT else "bold")
+    console.print(table)
+    for one in found.findings:
+        if one.why and one.verdict != KEPT:
+            console.print(Text(f"{one.promise}: {one.why}"))
+    console.print(Text(explanation(found), style="dim"))

@@ -1,0 +1,107 @@
+"""The command that says which uncertain inputs a figure depends on."""
+
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import typer
+from rich.table import Table
+
+from sim.cli.console import Console, name_column, ready, runs_bar
+from sim.cli.options import (
+    NoStore,
+    Override,
+    Processes,
+    ScenarioArgument,
+    Sets,
+    StoreFolder,
+    parsed,
+    refuse_places,
+)
+from sim.errors import BadInput
+
+
+def sensitivity(
+    scenario: ScenarioArgument,
+    metric: Annotated[str, typer.Option(help="The figure, like attainment, dollars or p95_latency.")] = "attainment",
+    playbook: Annotated[str | None, typer.Option(help="The playbook; the scenario's first one if not given.")] = None,
+    method: Annotated[
+        Literal["tornado", "morris", "sobol"],
+        typer.Option(help="One input at a time; Morris's screening; Sobol's indices (the last two need SALib)."),
+    ] = "tornado",
+    size: Annotated[
+        int | None, typer.Option(min=2, help="Trajectories of Morris (10), or points of Sobol, a power of two (64).")
+    ] = None,
+    assumed: Annotated[
+        bool, typer.Option("--assumed", help="Also all numbers marked assumed, from half to twice of each.")
+    ] = False,
+    seeds: Annotated[int, typer.Option(min=1, help="Runs at each setting, the same seeds everywhere.")] = 3,
+    override: Override = None,
+    sets: Sets = None,
+    processes: Processes = None,
+    store: StoreFolder = None,
+    no_store: NoStore = False,
+    figure: Annotated[Path | None, typer.Option(help="Draw the tornado: a PNG or SVG.")] = None,
+    out: Annotated[Path | None, typer.Option(help="Write the table here as CSV.")] = None,
+) -> None:
+    """Find the uncertain inputs that a figure depends on.
+
+    Inputs have laws in place of numbers, as for 'meltpoint decide'; without any, those marked assumed are varied. What
+    would change a decision, rather than a figure, is said by 'meltpoint decide --what-changes'.
+    """
+    from sim.studies.assumed import with_assumed
+    from sim.studies.sensitivity import sensitivity as find
+    from sim.studies.uncertain import load_uncertain
+
+    refuse_places(figure, out)
+    if figure is not None and method != "tornado":
+        raise BadInput("only a tornado is drawn", key="--figure", value=figure, expected="--method tornado")
+    inputs = load_uncertain(scenario, override=override, sets=parsed(sets))
+    if assumed or not inputs.laws:
+        inputs = with_assumed(inputs)
+    ready()
+    with runs_bar(inputs.scenario.title) as report:
+        table = find(
+            inputs,
+            metric,
+            playbook,
+            method=method,
+            size=size,
+            seeds=seeds,
+            store=False if no_store else store,
+            processes=processes,
+            progress=report,
+        )
+    Console().print(sensitivity_table(table, metric))
+    if out is not None:
+        table.to_csv(out, index=False)
+        Console().print(f"Table in {out}", soft_wrap=True, highlight=False, markup=False)
+    if figure is not None:
+        from sim.plots.saving import write_figure
+        from sim.plots.tornado import tornado_figure
+
+        write_figure(tornado_figure(table, metric), figure)
+        Console().print(f"Figure in {figure}", soft_wrap=True, highlight=False, markup=False)
+
+
+def sensitivity_table(table: Any, metric: str) -> Table:
+    """One row per input that matters, the most important first; those that do not in the caption."""
+    from sim.studies.switches import shown
+
+    names = {"at_low": "at low", "at_high": "at high", "mu_star": "mu*", "mu_star_conf": "mu* ±", "S1_conf": "S1 ±"}
+    columns = [name for name in table if name not in ("key", "monotone", "low", "high", "base")]
+    base = f", {shown(table['base'].iloc[0])} at the medians" if "base" in table else ""
+    title = f"Sensitivity of {metric.replace('_', ' ')}{base}"
+    ranges = ["range"] if "low" in table else []
+    titles = [names.get(name, name.replace("ST_conf", "ST ±")) for name in columns]
+    found, nothing = Table(name_column("input"), *ranges, *titles, title=title), []
+    for row in table.to_dict("records"):
+        if not any(row.get(name) for name in ("swing", "mu_star", "ST")):
+            nothing.append(row["key"])
+            continue
+        mark = "" if row.get("monotone", True) else " *"
+        between = [f"{shown(row['low'])} to {shown(row['high'])}"] if ranges else []
+        found.add_row(row["key"] + mark, *between, *[shown(row[name]) for name in columns])
+    notes = ["* not monotone: the base lies outside both ends."] if " *" in str([*found.columns[0].cells]) else []
+    notes += [f"Nothing changes with: {', '.join(nothing)}."] if nothing else []
+    found.caption = "\n".join(notes) or None
+    return found

@@ -1,0 +1,135 @@
+"""Figures of one run over time: waits by tier, the fleet with what was ordered, and power."""
+
+import math
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
+
+from sim.plots import axes
+from sim.policies.base import ABSENT
+from sim.results.energy import power_by_hour
+from sim.results.metrics import pool_timeline
+from sim.results.run import Run
+from sim.results.waits import waits_over_time
+from sim.wording import amount
+
+TITLES = {
+    "wait": "Wait for a GPU, of served requests, by when they came",
+    "latency": "Latency of all requests, by when they were wanted",
+}
+TICKS = {
+    0.0: "0", 1.0: "1 s", 10.0: "10 s", 60.0: "1 min", 600.0: "10 min",
+    3600.0: "1 h", 36_000.0: "10 h", 172_800.0: "2 days", 1_728_000.0: "20 days",
+}  # fmt: skip
+STATES = {"ordered": axes.ORANGE, "failed": axes.VERMILLION, "moving": axes.PURPLE, "switched_off": axes.GREY}
+HATCHES = {"ordered": "//", "failed": "xx", "moving": "..", "switched_off": ""}
+
+
+def waits(run: Run, what: str, ax: Axes, table: pd.DataFrame | None = None) -> None:
+    """Median (solid) and p95 (dashed) over time, a colour per tier. what: 'wait' or 'latency'.
+
+    table: waits_over_time(run), to save making it again. A quantile of requests that never got an image lies at the
+    top, at 'never'. A run without every row has a text instead.
+    """
+    axes.dress(ax, TITLES[what], "log above 1 s")
+    if not run.has_rows:
+        axes.date_axis(ax, run)
+        return axes.nothing(ax, "not known: this run kept no row for each request ('record: rows' keeps them)")
+    table = waits_over_time(run) if table is None else table
+    mine = table[table["what"] == what]
+    finite = mine[["p50", "p95"]].to_numpy(float)
+    finite = finite[np.isfinite(finite)]
+    top = next((tick for tick in TICKS if tick > finite.max(initial=1.0)), max(TICKS))
+    never = 3.0 * top
+    for place, tier in enumerate(run.manifest["tiers"]):
+        of_tier = mine[mine["tier"] == tier]
+        at = axes.dates(run, of_tier["time"])
+        colour = axes.CYCLE[place % len(axes.CYCLE)]
+        name = axes.plain(tier, 14)
+        for quantile, line, width in (("p50", "-", 1.6), ("p95", "--", 1.0)):
+            y = of_tier[quantile].replace(math.inf, never).to_numpy(float)
+            label = f"{name}, {'median' if quantile == 'p50' else 'p95'}"
+            if np.isfinite(y).any():
+                ax.plot(at, y, line, color=colour, linewidth=width, label=label, drawstyle="steps-post")
+    if not ax.lines:
+        axes.date_axis(ax, run)
+        return axes.nothing(ax, "no request")
+    wait_axis(ax, top, never if np.isinf(mine[["p50", "p95"]].to_numpy(float)).any() else None)
+    axes.date_axis(ax, run)
+    axes.legend(ax)
+    return None
+
+
+def wait_axis(ax: Axes, top: float, never: float | None) -> None:
+    """A y-axis in words from 0 to a tick, and above it 'never' where some values are there."""
+    ticks = {tick: text for tick, text in TICKS.items() if tick <= top}
+    if never is not None:
+        ticks[never] = "never"
+    ax.set_yscale("symlog", linthresh=1.0, linscale=0.4)
+    ax.set_ylim(0, 1.4 * max(ticks))
+    ax.yaxis.set_major_locator(FixedLocator(sorted(ticks)))
+    ax.yaxis.set_major_formatter(FuncFormatter(lambda y, _: ticks.get(y, "")))
+    ax.yaxis.set_minor_locator(NullLocator())
+
+
+def fleet(run: Run, pool: str, ax: Axes, table: pd.DataFrame | None = None) -> None:
+    """GPUs of a pool in service; on top of them those that are ordered, failed or elsewhere; and, in GPUs, the work of
+    first requests, as they were asked for.
+
+    table: pool_timeline(run, pool), to save making it again.
+    """
+    table = pool_timeline(run, pool) if table is None else table
+    changes = run.fleet[run.fleet["pool"] == pool]
+    moments = np.unique(np.append(changes["time"].to_numpy(float), [0.0, run.horizon]))
+    below = heights(changes, "change", moments) / run.scale
+    at = axes.dates(run, moments)
+    ax.fill_between(at, below, step="post", color=axes.BLUE, alpha=0.22, linewidth=0)
+    ax.step(at, below, where="post", color=axes.BLUE, linewidth=1.6, label="in service")
+    for state in ABSENT:
+        some = heights(changes, state, moments) / run.scale
+        if some.any():
+            style: dict[str, Any] = {
+                "facecolor": STATES[state],
+                "hatch": HATCHES[state],
+                "edgecolor": "white",
+                "linewidth": 0.0,
+            }
+            name = state.replace("_", " ")
+            ax.fill_between(at, below, below + some, step="post", alpha=0.75, label=name, **style)
+            below = below + some
+    work = table["offered_first"] * table["gpus"] / run.scale
+    ax.stairs(work, axes.edges(run, table), color=axes.INK, linewidth=1.0, linestyle="--", label="first requests")
+    axes.dress(ax, f"GPUs of pool {axes.plain(pool)}", "GPUs")
+    axes.count_axis(ax)
+    axes.date_axis(ax, run)
+    axes.legend(ax)
+
+
+def heights(changes: pd.DataFrame, state: str, moments: np.ndarray) -> np.ndarray:
+    """How many GPUs of the slice are in a state from each moment on."""
+    order = np.argsort(changes["time"].to_numpy(float), kind="stable")
+    times, steps = changes["time"].to_numpy(float)[order], changes[state].to_numpy(float)[order]
+    reached = np.searchsorted(times, moments, side="right")
+    return np.concatenate([[0.0], np.cumsum(steps)])[reached]
+
+
+def power(run: Run, ax: Axes) -> None:
+    """Power at the meter by the hour, and the part of it that the servers draw; of the whole service."""
+    table = power_by_hour(run)
+    axes.dress(ax, "Power", "kW")
+    if not np.isfinite(table["kw"]).any():
+        axes.date_axis(ax, run)
+        return axes.nothing(ax, "not known: a profile that was used has no power figures")
+    size, unit = (1000.0, "MW") if table["kw"].max() >= 1000 else (1.0, "kW")
+    at = axes.dates(run, np.append(table.index.to_numpy(), run.horizon))
+    ax.stairs(table["kw"] / size, at, baseline=None, color=axes.INK, linewidth=1.4, label="at the meter")
+    ax.stairs(table["it_kw"] / size, at, fill=True, color=axes.GREEN, alpha=0.3, linewidth=0, label="of the servers")
+    ax.set_ylabel(unit, fontsize=8.5)
+    ax.set_ylim(bottom=0)
+    ax.yaxis.set_major_formatter(FuncFormatter(lambda y, _: amount(y)))
+    axes.date_axis(ax, run)
+    axes.legend(ax)
+    return None

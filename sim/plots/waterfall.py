@@ -1,0 +1,48 @@
+"""What became of all requests that were wanted, as a waterfall: each part begins where the one before it ends."""
+
+from collections.abc import Mapping
+
+from matplotlib.axes import Axes
+from matplotlib.ticker import FuncFormatter, MaxNLocator
+
+from sim.plots import axes
+from sim.results.cohort import IN_TIME, IN_TIME_DEGRADED, LATE, LEFT, REFUSED, WANTED, cohort
+from sim.results.run import Run
+from sim.wording import amount, percent
+
+COLOURS = {
+    WANTED: axes.GREY,
+    IN_TIME: axes.BLUE,
+    IN_TIME_DEGRADED: axes.SKY,
+    LATE: axes.ORANGE,
+    REFUSED: axes.YELLOW,
+    LEFT: axes.VERMILLION,
+}
+
+
+def cohort_bars(run: Run, ax: Axes, parts: Mapping[str, float] | None = None) -> None:
+    """Requests at full scale by what became of them. parts: cohort(run), to save making it again."""
+    parts = cohort(run) if parts is None else parts
+    whole, begin = parts[WANTED], 0.0
+    axes.dress(ax, "What became of the requests", "")
+    if not whole:
+        return axes.nothing(ax, "nothing was wanted")
+    for place, (name, count) in enumerate(parts.items()):
+        left = 0.0 if name == WANTED else begin
+        colour = COLOURS.get(name, axes.PURPLE)
+        ax.barh(-place, count, left=left, height=0.62, color=colour, edgecolor=axes.INK, linewidth=0.4)
+        text = amount(count) if name == WANTED else f"{amount(count)} ({percent(count / whole)})"
+        room = left + count < 0.72 * whole
+        x, side, shift = (left + count, "left", 4) if room else (left, "right", -4)
+        if name == WANTED:
+            x, side, shift = 0.0, "left", 4
+        ink = "white" if name == WANTED else axes.INK
+        ax.annotate(text, (x, -place), (shift, 0), textcoords="offset points", ha=side, va="center", size=8, color=ink)
+        begin += 0.0 if name == WANTED else count
+    ax.set_yticks([-place for place in range(len(parts))], list(parts))
+    ax.set_xlim(0, whole)
+    ax.set_xlabel("requests", fontsize=8.5)
+    ax.xaxis.set_major_locator(MaxNLocator(5))
+    ax.xaxis.set_major_formatter(FuncFormatter(lambda value, _: amount(value)))
+    ax.grid(False, axis="y")
+    return None

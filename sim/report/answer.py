@@ -1,0 +1,116 @@
+"""The first screen of a comparison's report: the answer, what to do, the alternatives, and what would change it."""
+
+from collections.abc import Callable
+
+from sim.report import words
+from sim.report.blocks import Blanks, Block, Lines, Part, Tabled
+from sim.report.ranking import figures_of, mean
+from sim.report.switches import switch_sentences
+from sim.report.tables import Table
+from sim.results.money_sentences import usd
+from sim.results.verdict import Verdict
+from sim.studies.choice import (
+    chosen_sentence,
+    none_alive,
+    not_eligible,
+    not_established,
+    other_objectives,
+    quality_sentence,
+    runner_up_sentence,
+)
+from sim.studies.compare import Comparison
+
+FIELDS = ["Decision", "Owner", "Decided on", "Valid until"]
+MOST_SWITCHES = 8  # on the first screen
+FIGURES: tuple[tuple[str, str, Callable[[float], str]], ...] = (
+    ("requests with an image in time", "in_time", words.count),
+    ("their share of all requests", "attainment", words.share),
+    ("degraded, of images in time", "degraded_share", words.share),
+    ("p95 latency of all requests", "p95_latency", words.seconds),
+    ("people kept", "people_share", words.share),
+    ("signups lost", "signups_lost", words.count),
+    ("people who leave for good", "churned", words.count),
+    ("cost of the GPUs", "dollars", words.dollars),
+    ("cost of 1,000 images in time", "dollars_per_1000_images", words.dollars),
+    ("revenue less GPUs", "margin", usd),
+)  # with a line each, but for figures that are 0 or not known for all
+
+
+def answer(comparison: Comparison, v: Verdict, baseline: Verdict) -> Part:
+    """The choice and all that a person who decides needs of it. v: of a run of the best playbook."""
+    certain, *open_ = not_established(comparison, comparison.ranking[0])
+    blocks: list[Block] = [Lines([*decision(comparison), certain, *by_when(baseline)], "answer")]
+    switches = switch_sentences(v.run)
+    if len(switches) > MOST_SWITCHES:
+        more = f"And {len(switches) - MOST_SWITCHES} more, under the switches below."
+        switches = [*switches[:MOST_SWITCHES], more]
+    title = f"What '{comparison.ranking[0]}' does, in order" + ("" if comparison.alive else " (not recommended)")
+    blocks.append(Lines(switches, "steps", title))
+    blocks.append(Tabled(alternatives(comparison)))
+    blocks.append(Lines([*changes(comparison), *open_], "list", "What would change the answer, and what is not known"))
+    blocks.append(Blanks(FIELDS))
+    return Part("answer", "The answer", blocks)
+
+
+def decision(comparison: Comparison) -> list[str]:
+    """The playbook to choose, its number and its interval; the runner-up."""
+    if not comparison.alive:
+        return [none_alive(comparison)]
+    best, *others = comparison.alive
+    found = [chosen_sentence(comparison, best, len(comparison.alive))]
+    return [*found, *([runner_up_sentence(comparison, best, others[0])] if others else [])]
+
+
+def by_when(baseline: Verdict) -> list[str]:
+    """When help must be in force: as soon as the first pool saturates under the baseline."""
+    hot = [pool for pool in baseline.pools if pool.first_saturated == pool.first_saturated]
+    if not hot:
+        return []
+    first = min(hot, key=lambda pool: pool.first_saturated)
+    since = words.instant(baseline.run, first.first_saturated)
+    return [
+        f"By when: under '{baseline.run.manifest['playbook']}' pool '{first.name}' saturates at {since} UTC, "
+        f"{words.seconds(first.first_saturated)} after the start."
+    ]
+
+
+def changes(comparison: Comparison) -> list[str]:
+    """What another objective or quality would choose, and what is not alive."""
+    best = comparison.ranking[0]
+    return [
+        *other_objectives(comparison, best),
+        *quality_sentence(comparison, best),
+        *(not_eligible(comparison) if comparison.alive else []),
+    ]
+
+
+def beside(comparison: Comparison) -> dict[str, str]:
+    """The playbooks that are shown beside each other, with what each is: the first two and the baseline."""
+    first, baseline = comparison.ranking[:2], comparison.baseline
+    names = first if baseline in first else [*first, baseline]
+    return {name: role(comparison, name, place) for place, name in enumerate(names)}
+
+
+def role(comparison: Comparison, name: str, place: int) -> str:
+    """What a playbook is in the ranking."""
+    standing = ("choice", "runner-up")[place : place + 1] if name in comparison.alive else ("not alive",)
+    return ", ".join([*standing, *(["baseline"] if name == comparison.baseline else [])])
+
+
+def alternatives(comparison: Comparison) -> Table:
+    """What the choice, the second and the baseline give and cost; one row per figure, means over seeds."""
+    shown = beside(comparison)
+    columns = {name: figures_of(comparison, name) for name in shown}
+    objective = comparison.objective
+    share, runs = objective.kind == "share", [comparison.runs(name)["alive"] for name in shown]
+    rows = [
+        ["alive", *(f"{int(alive.sum())} of {len(alive)} seeds" for alive in runs)],
+        [objective.title, *(mean(f[objective.figure], percentages=share, dollars=not share) for f in columns.values())],
+    ]
+    for title, metric, written in FIGURES:
+        values = [float(found[metric]["mean"]) for found in columns.values()]
+        if metric != objective.figure and any(value == value and value != 0 for value in values):
+            rows.append([title, *map(written, values)])
+    head = ["", *(f"{name} ({role})" for name, role in shown.items())]
+    note = "Means over the seeds, in brackets with 95 % intervals. All playbooks meet the same people."
+    return Table("What each gives and costs", head, rows, note=note)

@@ -1,0 +1,105 @@
+"""The parts of a report about one run: a page that says how it went, and all its tables for the appendix."""
+
+from sim.report import tables, words
+from sim.report.blocks import Block, Boxes, Lines, Part, Tabled
+from sim.report.money_tables import money_tables
+from sim.report.pictures import pictures
+from sim.results.energy_sentences import energy_sentences
+from sim.results.pool_verdict import PoolVerdict
+from sim.results.retry_rules import rule_sentences
+from sim.results.run import Run
+from sim.results.verdict import Verdict, sentences, warnings
+from sim.wording import percent
+
+
+def summary(v: Verdict, name: str, anchor: str, known: list[str]) -> Part:
+    """One page on a run: the verdict, the figures looked for first, and what became of its attempts.
+
+    known: warnings that the reader has seen before.
+    """
+    every, alarms = sentences(v), warnings(v)
+    said = every[: len(every) - len(alarms)]
+    fresh = Lines([alarm for alarm in alarms if alarm not in known], "warnings")
+    blocks: list[Block] = [Boxes(highlights(v)), Lines(said, "answer"), fresh, *pictures(v, ["outcomes"])]
+    return Part(anchor, f"Playbook {name}", blocks, badge(v), level=3, fresh=True)
+
+
+def details(v: Verdict, name: str, anchor: str, drawn: list[str]) -> Part:
+    """All tables of a run. drawn: the figures to show."""
+    shown: list[tables.Table] = [
+        tables.requests(v),
+        tables.refusals(v),
+        *tables.latency_tables(v),
+        tables.pools(v),
+        tables.consumers(v),
+        tables.gpu_time(v),
+        tables.bill(v),
+        *money_tables(v),
+        tables.signups(v),
+        tables.decisions(v),
+        promises(v.run),
+    ]
+    blocks: list[Block] = [*pictures(v, drawn), *map(Tabled, shown)]
+    said = [*rule_sentences(v.run), *energy_sentences(v.run), rule_of_life(v.run)]
+    return Part(anchor, f"Playbook {name}: figures and tables", [*blocks, Lines(said)], level=3)
+
+
+def badge(v: Verdict) -> tuple[str, str]:
+    """A class and a word: green only where life means that most requests were in time and most people let in.
+
+    Most: the share that the scenario asks of a good window (alive.kept).
+    """
+    if not v.life.alive:
+        return "dead", "not alive"
+    least = v.run.manifest["alive"]["kept"]
+    if v.life.attainment < least:
+        return "strained", f"alive, only {percent(v.life.attainment)} in time"
+    came, let_in = v.signups["came"], v.signups["let_in"]
+    if let_in < least * came:
+        return "strained", f"alive, only {percent(let_in / came)} let in"
+    return "alive", "alive"
+
+
+def highlights(v: Verdict) -> list[tuple[str, str, str]]:
+    """The few figures that a planner looks for first."""
+    first = min((pool.first_saturated for pool in v.pools if pool.saturated), default=float("nan"))
+    saturated = f"from {words.instant(v.run, first)}" if first == first else "no pool saturates"
+    return [
+        ("in time", words.share(v.life.attainment), "of all requests"),
+        ("goodput", f"{words.count(v.full(v.goodput))}/s", "images in time, at the spec asked for"),
+        ("p95 latency", words.seconds(tables.p95_of_all(v)), "of all requests, served or not"),
+        ("saturation", words.seconds(first), f"after the start; {saturated}" if first == first else saturated),
+        peak_load(v, max(v.pools, key=lambda pool: pool.peak_load)),
+        ("cost", words.dollars(v.dollars), f"{words.known(v.full(v.energy['kg_co2e']) / 1000)} t CO2e"),
+    ]
+
+
+def peak_load(v: Verdict, pool: PoolVerdict) -> tuple[str, str, str]:
+    """The highlight on load: what was offered, where it was measured."""
+    if not pool.offered:
+        return "peak load", words.share(pool.peak_load), f"of pool {pool.name}, by the requests that came"
+    gpus = words.count(v.run.manifest["pools"][pool.name]["gpus_in_full"])
+    most = max(peak.work for peak in pool.offered)
+    return "offered load", f"{words.count(most)} GPUs", f"of work at its peak, for the {gpus} of pool {pool.name}"
+
+
+def rule_of_life(run: Run) -> str:
+    """The scenario's definition of alive, in words."""
+    rule = run.manifest["alive"]
+    return (
+        f"The run is cut into windows of {words.seconds(rule['window'])}. A window is good if at least "
+        f"{words.share(rule['kept'])} of the requests it granted got an image in time. The service is alive if at "
+        f"least {words.share(rule['windows'])} of the windows with granted requests are good and at least "
+        f"{words.share(rule['attainment'])} of all requests got an image in time."
+    )
+
+
+def promises(run: Run) -> tables.Table:
+    """The definition of 'in time' for each feature."""
+    rows = [
+        [name, str(facts["pool"]), words.share(facts["share"]), words.seconds(facts["slo"])]
+        for name, facts in run.manifest["features"].items()
+    ]
+    return tables.Table(
+        "An image is in time within", ["feature", "pool", "share of requests", "latency at most"], rows, labels=2
+    )

@@ -1,0 +1,63 @@
+"""Waits over time: the median and the 95 % quantile of each tier, from the rows of a run."""
+
+import math
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from sim.model.request import SERVED
+from sim.results.intents import attempts_in, intents, window_of
+from sim.results.latencies import samples_by_group
+from sim.results.run import Run
+
+Floats = NDArray[np.float64]
+
+BINS = 72  # of the window
+FEWEST = {"p50": 5, "p95": 40}  # values in a bin for a quantile: beyond the p95 of 40 lie two
+SHARES = {"p50": 0.5, "p95": 0.95}
+
+
+def waits_over_time(run: Run, bins: int = BINS) -> pd.DataFrame:
+    """Quantiles of waits in seconds: one row per kind of wait, tier and bin, with p50, p95 and n; from the warm-up on.
+
+    what: 'wait', arrival to start of the attempts that were served, by arrival; 'latency', of all requests, from wanted
+    to image, by when they were wanted, inf where half (or 5 %) of them got none. time: the bin's start in seconds. nan
+    where a bin has too few values (FEWEST). Raises BadInput for a run without every row.
+    """
+    begin, end = window_of(run, None)
+    edges = np.linspace(begin, end, bins + 1)
+    rows = []
+    for what, (tiers, times, values) in samples(run).items():
+        for tier, sample in samples_by_group(tiers, np.column_stack([times, values])):
+            place = np.clip(np.searchsorted(edges, sample[:, 0], side="right") - 1, 0, bins - 1)
+            order = np.lexsort((sample[:, 1], place))
+            cuts = np.searchsorted(place[order], np.arange(bins + 1))
+            ranked = sample[order, 1]
+            for number in range(bins):
+                found = quantiles(ranked[cuts[number] : cuts[number + 1]])
+                rows.append({"what": what, "tier": tier, "time": edges[number], **found})
+    return pd.DataFrame(rows, columns=["what", "tier", "time", *SHARES, "n"])
+
+
+def samples(run: Run) -> dict[str, tuple[Any, Floats, Floats]]:
+    """By kind of wait: the tiers, instants and seconds of its values."""
+    attempts, wishes = attempts_in(run), intents(run)  # both from the warm-up on
+    served = attempts[attempts["outcome"] == SERVED]
+    judged = wishes[wishes["decided"]]
+    arrived = served["arrived"].to_numpy()
+    return {
+        "wait": (served["tier"].array, arrived, served["started"].to_numpy() - arrived),
+        "latency": (judged["tier"].array, judged["wanted"].to_numpy(), judged["latency"].to_numpy()),
+    }
+
+
+def quantiles(ranked: Floats) -> dict[str, float]:
+    """The quantiles of values in ascending order; each is one of them, so that inf stays inf."""
+    n = len(ranked)
+    found = {
+        name: float(ranked[math.ceil(share * n) - 1]) if n >= FEWEST[name] else math.nan
+        for name, share in SHARES.items()
+    }
+    return {**found, "n": n}

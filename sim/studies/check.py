@@ -1,0 +1,290 @@
+"""A check: whether runs of a scenario keep its promises, one verdict per promise, for people and for a build server."""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from sim.engine.simulate import chosen
+from sim.errors import BadInput
+from sim.results.latencies import quantile
+from sim.results.run import Run
+from sim.scenario.scenario import Scenario
+from sim.studies.baseline import FIGURES, USUAL, Regression, baseline_figures, by_name, read_regression
+from sim.studies.compare import Comparison
+from sim.studies.executors import Executor, Local
+from sim.studies.intervals import FEWEST, NONE, Interval, mean_interval, t_interval
+from sim.studies.looks import refuse_unusable
+from sim.studies.promise import KINDS, Condition, parts_of, read_condition
+from sim.studies.run_record import Record, record_of
+from sim.studies.runs import Report, Runs
+from sim.studies.search import Look, clean_runs
+from sim.studies.store import Cell, Store, opened
+from sim.wording import amount, duration, percent
+
+KEPT, BROKEN, UNDECIDED = "kept", "broken", "undecided"
+CODES = {KEPT: 0, BROKEN: 1, UNDECIDED: 3}  # exit codes; 2 is bad input
+VERDICTS = {"meets": KEPT, "misses": BROKEN, "undecided": UNDECIDED}
+ALIVE = ("alive",)  # what is checked where a scenario promises nothing: every scenario defines it
+Rule = Condition | Regression
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One promise as the runs show it.
+
+    held: of how many runs it is kept, of `seeds`. reached, limit: in words, with their unit. margin: by how much it is
+    kept (0 or more) or broken, the mean over the runs with its 95 % interval (nan: none), as a share: points where the
+    promise is about a share, else part of the limit or the baseline. why: what the verdict rests on.
+    """
+
+    promise: str
+    verdict: str
+    held: int
+    seeds: int
+    reached: str
+    limit: str
+    margin: float
+    low: float
+    high: float
+    why: str = ""
+
+
+@dataclass(frozen=True)
+class Check:
+    """All promises of a scenario under one playbook."""
+
+    title: str
+    playbook: str
+    seeds: tuple[int, ...]
+    runs: float
+    confidence: float
+    findings: list[Finding]
+
+    @property
+    def verdict(self) -> str:
+        """Broken if one promise is, else undecided if one is, else kept."""
+        return max((one.verdict for one in self.findings), key=[KEPT, UNDECIDED, BROKEN].index)
+
+    @property
+    def code(self) -> int:
+        """0 kept, 1 broken, 3 undecided."""
+        return CODES[self.verdict]
+
+    def count(self, verdict: str) -> int:
+        return sum(one.verdict == verdict for one in self.findings)
+
+    @property
+    def sentence(self) -> str:
+        """The outcome in one sentence."""
+        parts = [f"{n} {word}" for word in (KEPT, BROKEN, UNDECIDED) if (n := self.count(word))]
+        many = f"{len(self.findings)} promise{'s' if len(self.findings) > 1 else ''}"
+        over = f"{len(self.seeds)} runs" if len(self.seeds) > 1 else f"the run of seed {self.seeds[0]}"
+        return f"{self.verdict.upper()}: {many} under playbook '{self.playbook}' over {over}: {', '.join(parts)}."
+
+    def __repr__(self) -> str:
+        return f"<Check {self.sentence}>"
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a check keeps of one run."""
+
+    margins: list[float]
+    reached: list[float]
+    quantiles: list[float]  # seconds, of promises about a quantile; nan for others
+    figures: dict[str, Any]
+    stuck: bool
+
+
+def check(
+    scenario: Scenario,
+    playbook: str | None = None,
+    promises: Sequence[str] | None = None,
+    *,
+    seeds: int = 10,
+    runs: float = 0.9,
+    confidence: float = 0.95,
+    baseline: Path | str | Comparison | Run | None = None,
+    store: Store | Path | str | bool | None = None,
+    executor: Executor | None = None,
+    processes: int | None = None,
+    progress: Report | None = None,
+) -> Check:
+    """Hold runs of a scenario to its promises.
+
+    promises: those of the scenario where None; 'alive' where it has none. A promise is kept if at least `runs` of all
+    runs keep it, known with `confidence`; broken if fewer do, with the same confidence; else undecided. baseline: a
+    saved comparison or run, for promises like 'in time no worse than baseline', which are about means, paired by seed.
+    store: where runs are kept, False for nowhere. Raises BadInput, before any run.
+    """
+    name, _ = chosen(scenario, playbook)
+    refuse_unusable(seeds, runs, confidence)
+    rules = promised(scenario, promises, against=baseline is not None)
+    before = {} if baseline is None else baseline_figures(baseline, name)
+    numbers = tuple(range(1, seeds + 1))
+    regressions = any(isinstance(rule, Regression) for rule in rules.values())
+    if regressions and not set(before) & set(numbers):
+        expected = f"one with some of the seeds 1 to {seeds}"
+        raise BadInput("the baseline has other seeds", key="baseline", value=sorted(before), expected=expected)
+    own = Local(processes)
+    study = Runs(executor or own, opened(store), progress)
+    with own:
+        answers = study.ask([Cell(scenario, name, seed) for seed in numbers], lambda r: answer_of(r, rules))
+    found = []
+    for place, (text, rule) in enumerate(rules.items()):
+        if isinstance(rule, Regression):
+            found.append(against(text, rule, dict(zip(numbers, answers, strict=True)), before, confidence))
+        else:
+            look = look_of(place, numbers, answers, runs, confidence)
+            shown = in_words(rule, [one.reached[place] for one in answers], [one.quantiles[place] for one in answers])
+            found.append(finding(text, look, shown))
+    return Check(scenario.title, name, numbers, runs, confidence, found)
+
+
+def check_run(run: Run, scenario: Scenario) -> Check:
+    """Hold one run to the promises of its scenario: each is kept or broken by this run, whatever others would do."""
+    rules = promised(scenario, None, against=False)
+    answer = answer_of(record_of(run), rules)
+    seeds, found = (int(run.manifest["seed"]),), []
+    for place, (text, rule) in enumerate(rules.items()):
+        assert isinstance(rule, Condition)
+        margin = answer.margins[place]
+        verdict, held = (KEPT, 1) if margin >= 0 else (BROKEN, 0)
+        shown = in_words(rule, [answer.reached[place]], [answer.quantiles[place]])
+        found.append(Finding(text, verdict, held, 1, *shown, margin, *NONE))
+    return Check(scenario.title, run.manifest["playbook"], seeds, 1.0, math.nan, found)
+
+
+def promised(scenario: Scenario, promises: Sequence[str] | None, *, against: bool) -> dict[str, Rule]:
+    """Every condition that is promised, by its words. Raises BadInput for what cannot be read, or needs a baseline."""
+    given = [promises] if isinstance(promises, str) else list(scenario.promises if promises is None else promises)
+    rules: dict[str, Rule] = {}
+    for text in given or ([] if against else ALIVE):
+        for part in parts_of(text):
+            rules[part] = read_regression(part) or read_condition(part, scenario)
+    compared = [text for text, rule in rules.items() if isinstance(rule, Regression)]
+    if against and not compared:
+        rules |= {text: rule for text in USUAL if (rule := read_regression(text))}
+    if compared and not against:
+        expected = "meltpoint check SCENARIO --baseline FOLDER, of a saved comparison or run"
+        raise BadInput("this promise needs a baseline", key="promises", value=compared[0], expected=expected)
+    return rules
+
+
+def answer_of(record: Record, rules: Mapping[str, Rule]) -> Answer:
+    """The margin of each promise in one run, and its figures for a baseline."""
+    own = [rule if isinstance(rule, Condition) else None for rule in rules.values()]
+    return Answer(
+        margins=[math.nan if rule is None else rule.margin(record) for rule in own],
+        reached=[math.nan if rule is None else reached(rule, record) for rule in own],
+        quantiles=[math.nan if rule is None else quantile_of(rule, record) for rule in own],
+        figures=by_name(record.figures),
+        stuck=record.stayed_down,
+    )
+
+
+def reached(rule: Condition, record: Record) -> float:
+    """What is shown of one run: for `alive`, the share of requests in time."""
+    return float(record.figures["attainment"]) if rule.kind == "alive" else rule.reached(record)
+
+
+def quantile_of(rule: Condition, record: Record) -> float:
+    """The seconds that a promise about a quantile compares with its limit; nan for other promises."""
+    if rule.kind != "within":
+        return math.nan
+    return quantile(record.histogram(KINDS[rule.what], rule.of), rule.target)
+
+
+def look_of(place: int, seeds: Sequence[int], answers: Sequence[Answer], runs: float, confidence: float) -> Look:
+    """One promise in all runs, judged as in a search for a fleet."""
+    margins = tuple(one.margins[place] for one in answers)
+    return Look(tuple(seeds), margins, runs, confidence, any(one.stuck for one in answers))
+
+
+def finding(text: str, look: Look, shown: tuple[str, str]) -> Finding:
+    """The verdict on a promise about runs by themselves. shown: what they reached and the limit, in words."""
+    verdict, why = VERDICTS[look.verdict], ""
+    low, high = t_interval(look.margins)
+    if verdict == UNDECIDED:
+        many = clean_runs(look.runs, look.confidence)
+        counted = " Some runs stay down while others recover, so runs are only counted." if look.stuck else ""
+        why = (
+            f"kept in {look.kept} of {len(look.margins)} runs, which does not tell whether {percent(look.runs)} of all "
+            f"would keep it.{counted} More --seeds narrow it down; {many} are enough if none breaks it."
+        )
+    return Finding(text, verdict, look.kept, len(look.margins), *shown, float(np.mean(look.margins)), low, high, why)
+
+
+def in_words(rule: Condition, values: Sequence[float], quantiles: Sequence[float]) -> tuple[str, str]:
+    """What runs reached on average, with its interval, and the limit."""
+    mean = float(np.mean(values))
+    if rule.kind in ("costs", "earns"):
+        sign = "<=" if rule.kind == "costs" else ">="
+        return between(dollars, mean, mean_interval(values)), f"{sign} {dollars(rule.target)}"
+    if math.isnan(mean):
+        return "nobody was there", percent(rule.target)
+    shown = between(percent, mean, mean_interval(values, "share"))
+    if rule.kind == "alive":
+        return f"{shown} in time", "the scenario's 'alive'"
+    if rule.kind == "within":
+        typical = float(np.mean(quantiles))
+        reached = "never" if math.isinf(typical) else duration(typical)
+        return f"{reached}; {shown} within {duration(rule.seconds)}", f"<= {duration(rule.seconds)}"
+    return shown, f"{'<=' if rule.kind == 'at most' else '>='} {percent(rule.target)}"
+
+
+def dollars(value: float) -> str:
+    """An amount of money in words."""
+    return f"{'-' if value < 0 else ''}${amount(abs(value))}"
+
+
+def between(write: Any, mean: float, interval: Interval) -> str:
+    """A mean with its interval, where there is one."""
+    low, high = interval
+    return f"{write(mean)} ({write(low)} to {write(high)})" if low < high else str(write(mean))
+
+
+def against(
+    text: str,
+    rule: Regression,
+    answers: Mapping[int, Answer],
+    before: Mapping[int, Mapping[str, Any]],
+    confidence: float,
+) -> Finding:
+    """The verdict on a promise of no regression: the interval of the mean gain, paired by seed, on one side of 0.
+
+    With too few seeds in common for an interval, a run that is worse breaks it, and only equal runs keep it. A figure
+    that is not known breaks it.
+    """
+    common = [seed for seed in answers if seed in before]
+    ours, theirs = ([runs[seed] for seed in common] for runs in ({s: a.figures for s, a in answers.items()}, before))
+    now, then = ([one[rule.of.figure] for one in ones] for ones in (ours, theirs))
+    gains = rule.gains(now, then)
+    low, high = t_interval(gains, confidence)
+    why = f"paired with the baseline over {len(common)} seed{'s' if len(common) > 1 else ''}"
+    endless = bool(np.isinf(gains).any()) and len(common) >= FEWEST  # no interval, though there are runs enough
+    if np.isnan(gains).any():
+        verdict, why = BROKEN, "the figure is not known in every run, which keeps no promise"
+    elif (gains == rule.tolerance).all() or low >= 0 or (endless and float(gains.min()) >= 0):
+        verdict = KEPT
+    elif high < 0 or (math.isnan(low) and float(np.sum(gains)) < 0):
+        verdict = BROKEN
+    else:
+        verdict = UNDECIDED
+        why += f"; an interval takes {FEWEST}" if len(common) < FEWEST else ", too few to tell"
+    shown = [between(writer(rule), float(np.mean(values)), NONE) for values in (now, then)]
+    tolerance = f", {percent(rule.tolerance)} worse at most" if rule.tolerance else ""
+    kept, mean = int((gains >= 0).sum()), float(np.mean(gains))
+    return Finding(text, verdict, kept, len(common), shown[0], f"{shown[1]}{tolerance}", mean, low, high, why)
+
+
+def writer(rule: Regression) -> Any:
+    """How a figure is written."""
+    if rule.what == "p95 latency":
+        return lambda value: "never" if math.isinf(value) else duration(value)
+    one = FIGURES[rule.what]
+    return percent if one.share else dollars if one.dollars else amount

@@ -1,0 +1,287 @@
+"""A decision under uncertainty: what each fleet and playbook loses in each of many futures, and which to choose.
+
+The regret of an option in a future is what it loses more than the best option of the menu there. The option of least
+expected regret is the one of least expected loss; its expected regret is the expected value of perfect information, the
+most that knowing the future beforehand could be worth (Raiffa and Schlaifer 1961). Regret depends on the menu.
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import ArrayLike
+
+from sim.engine.simulate import chosen
+from sim.errors import BadInput
+from sim.scenario.scenario import Scenario
+from sim.studies.executors import Executor, Local
+from sim.studies.fleets import served_pools
+from sim.studies.intervals import holm, paired_difference, proportion, t_interval
+from sim.studies.runs import Report, Runs
+from sim.studies.store import Cell, Store, opened
+from sim.studies.uncertain import Uncertain, as_uncertain
+
+APART = 1_000_000  # between the seeds of one future; also the most futures
+SAME = 1e-9  # relative: losses as close as this are equal, and the cheaper option is chosen
+LOSSES = {
+    "money": "GPU cost less revenue",
+    "worth": "GPU cost less the worth of images in time",
+    "images": "images in time fewer than with an unlimited fleet",
+}
+
+
+def regrets(losses: ArrayLike, chances: ArrayLike | None = None) -> pd.DataFrame:
+    """One row per option: expected loss, expected regret, worst loss, worst regret, and how often it is the best.
+
+    losses: by option and future; chances: of the futures, all the same where None.
+    """
+    lost = np.asarray(losses, dtype=float)
+    weights = np.full(lost.shape[1], 1 / lost.shape[1]) if chances is None else np.asarray(chances, dtype=float)
+    regret = lost - lost.min(axis=0)
+    return pd.DataFrame(
+        {
+            "loss": lost @ weights,
+            "regret": regret @ weights,
+            "worst_loss": lost.max(axis=1),
+            "worst_regret": regret.max(axis=1),
+            "best": (regret == 0) @ weights,
+        }
+    )
+
+
+@dataclass(frozen=True)
+class Decision:
+    """What is to be chosen, and why.
+
+    by: what a loss is, a key of LOSSES; dollars of the whole service, or images. options: one row per option of the
+    menu, in its order: gpus, playbook, label, the columns of `regrets` and of regret its interval (regret_low,
+    regret_high: Student's t over futures, 95 %), alive (share of the runs, with Wilson's alive_low and alive_high),
+    dollars (GPU cost), and against the option chosen more_lost with its interval (more_low, more_high) and p by Holm.
+    runs: one row per future and option: future, the inputs, gpus, playbook, loss, regret, alive, dollars, images.
+    best: the row of the option chosen, None where none is alive often enough; minimax: of the least worst regret.
+    planned: futures; fewer are done after an interrupt. seed_sd, future_sd: standard deviations of the chosen option's
+    loss between seeds of one future (nan for one seed), and between futures.
+    """
+
+    by: str
+    pool: str
+    options: pd.DataFrame
+    runs: pd.DataFrame
+    best: int | None
+    minimax: int | None
+    alive: float
+    futures: int
+    seeds: int
+    planned: int
+    inputs: dict[str, str]
+    seed_sd: float = math.nan
+    future_sd: float = math.nan
+
+    @property
+    def evpi(self) -> float:
+        """The expected value of perfect information, in the unit of the losses."""
+        return float(self.options["regret"].min())
+
+    @property
+    def cheaper(self) -> pd.DataFrame:
+        """The options whose GPUs cost less than those of the option chosen."""
+        if self.best is None:
+            return self.options.iloc[:0]
+        return self.options[self.options["dollars"] < self.options["dollars"][self.best] * (1 - SAME)]
+
+
+def decide(
+    scenario: Scenario | Uncertain,
+    fleets: Sequence[int] | None = None,
+    playbooks: Sequence[str] | None = None,
+    *,
+    futures: int = 50,
+    seeds: int = 1,
+    pool: str | None = None,
+    alive: float = 0.0,
+    image_worth: float | None = None,
+    store: Store | Path | str | bool | None = None,
+    executor: Executor | None = None,
+    processes: int | None = None,
+    progress: Report | None = None,
+) -> Decision:
+    """Play every fleet (GPUs of one pool) with every playbook in the same futures, and choose.
+
+    fleets: the scenario's own where None; playbooks: all where None. seeds: runs of each option in each future. alive:
+    the share of runs in which an option must stay alive to be chosen. image_worth: dollars that an image in time is
+    worth, where the scenario has no prices; without either, losses are images and GPUs count nothing. An interrupt
+    gives the futures that are done. Raises BadInput.
+    """
+    inputs = as_uncertain(scenario)
+    where, menu = menu_of(inputs, fleets, playbooks, pool)
+    refuse_numbers(futures, seeds, alive)
+    by = losses_by(inputs.scenario, image_worth)
+    bases = {gpus: inputs.scenario.with_(pools={where: {"gpus": gpus}}) for gpus in dict.fromkeys(g for g, _ in menu)}
+    worlds = {
+        (future, gpus): inputs.future(future, base) for future in range(1, futures + 1) for gpus, base in bases.items()
+    }
+    cells, labels = [], []
+    for future in range(1, futures + 1):
+        for seed in range(future, future + seeds * APART, APART):
+            some = [Cell(worlds[future, gpus], playbook, seed) for gpus, playbook in menu]
+            free = [nobody_held_back(worlds[future, menu[0][0]], seed)] if by == "images" else []
+            cells += [*free, *some]
+            labels += [(future, seed, place) for place in range(-len(free), len(menu))]
+    found: dict[tuple[int, int, int], dict[str, Any]] = {}
+    own = Local(processes)
+    study = Runs(executor or own, opened(store), progress)
+    try:
+        with own:
+            for place, figures in study.each(cells, lambda record: record.figures):
+                found[labels[place]] = figures
+    except KeyboardInterrupt:
+        pass
+    done = [n for n in range(1, futures + 1) if all(label in found for label in labels if label[0] == n)]
+    rows = [
+        {
+            "future": future,
+            **inputs.values(future),
+            "seed": seed,
+            "gpus": menu[place][0],
+            "playbook": menu[place][1],
+            "option": place,
+            "loss": loss(by, figures, found.get((future, seed, -1)), image_worth or 0.0),
+            "alive": bool(figures["alive"]),
+            "dollars": float(figures["dollars"]),
+            "images": float(figures["images_worth"]),
+        }
+        for (future, seed, place), figures in sorted(found.items())
+        if future in done and place >= 0
+    ]
+    return judged(pd.DataFrame(rows), menu, by, where, alive, len(done), seeds, futures, inputs)
+
+
+def nobody_held_back(scenario: Scenario, seed: int) -> Cell:
+    """The run of the same people with an unlimited fleet and without policies."""
+    name = next(iter(scenario.playbooks))
+    return Cell(scenario.with_(playbooks={name: []}), name, seed, unlimited=True)
+
+
+def menu_of(
+    inputs: Uncertain, fleets: Sequence[int] | None, playbooks: Sequence[str] | None, pool: str | None
+) -> tuple[str, list[tuple[int, str]]]:
+    """The pool that is decided about, and the options: GPUs and playbook. Raises BadInput."""
+    scenario, pools = inputs.scenario, served_pools(inputs.scenario)
+    where = pool or pools[0]
+    if where not in scenario.pools or (pool is None and len(pools) > 1 and fleets):
+        expected = f"one of {', '.join(scenario.pools)}"
+        raise BadInput("the fleets of which pool are on the menu?", key="pool", value=pool, expected=expected)
+    if fleets and f"pools.{where}.gpus" in inputs.laws:
+        message = "a fleet that is on the menu cannot be uncertain"
+        raise BadInput(message, key=f"pools.{where}.gpus", expected="a number, or no --fleets")
+    sizes = list(dict.fromkeys(fleets)) if fleets else [scenario.pools[where].gpus]
+    names = list(dict.fromkeys(playbooks)) if playbooks else list(scenario.playbooks)
+    for name in names:
+        chosen(scenario, name)
+    if len(sizes) * len(names) < 2:
+        raise BadInput("a decision needs two options", key="fleets", value=sizes, expected="more fleets or playbooks")
+    return where, [(gpus, name) for gpus in sizes for name in names]
+
+
+def refuse_numbers(futures: int, seeds: int, alive: float) -> None:
+    """Raise BadInput for what no decision can be made with."""
+    for key, number, least, most in (("futures", futures, 2, APART), ("seeds", seeds, 1, 1000)):
+        if type(number) is not int or not least <= number <= most:
+            raise BadInput("this number cannot be used", key=key, value=number, expected=f"{least} to {most:,}")
+    if not 0 <= alive <= 1:
+        raise BadInput("this share cannot be used", key="alive", value=alive, expected="from 0 to 100 %")
+
+
+def losses_by(scenario: Scenario, image_worth: float | None) -> str:
+    """What a loss is. Raises BadInput."""
+    priced = any(tier.price.dollars for tier in scenario.tiers.values())
+    if image_worth is None:
+        return "money" if priced else "images"
+    if priced:
+        expected = "the scenario's prices, or this, not both"
+        raise BadInput("the scenario has prices already", key="image_worth", value=image_worth, expected=expected)
+    if not 0 < image_worth < math.inf:
+        raise BadInput("this is no worth", key="image_worth", value=image_worth, expected="dollars above 0")
+    return "worth"
+
+
+def loss(by: str, figures: Mapping[str, Any], free: Mapping[str, Any] | None, image_worth: float) -> float:
+    """What one run loses, in dollars or images."""
+    if by == "money":
+        return -float(figures["margin"])
+    if by == "worth":
+        return float(figures["dollars"] - image_worth * figures["images_worth"])
+    assert free is not None
+    return float(free["images_worth"] - figures["images_worth"])
+
+
+def judged(
+    runs: pd.DataFrame,
+    menu: list[tuple[int, str]],
+    by: str,
+    pool: str,
+    alive: float,
+    done: int,
+    seeds: int,
+    planned: int,
+    inputs: Uncertain,
+) -> Decision:
+    """The decision from the runs that are done."""
+    texts = {key: law.text.strip() for key, law in inputs.laws.items()}
+    if runs.empty:
+        return Decision(by, pool, pd.DataFrame(), runs, None, None, alive, 0, seeds, planned, texts)
+    by_future = runs.pivot_table(index="option", columns="future", values="loss").to_numpy(float)
+    regret = by_future - by_future.min(axis=0)
+    runs["regret"] = runs["loss"] - runs.groupby(["future", "seed"])["loss"].transform("min")
+    options = regrets(by_future)
+    options.insert(0, "gpus", [gpus for gpus, _ in menu])
+    options.insert(1, "playbook", [name for _, name in menu])
+    options.insert(2, "label", labels_of(menu))
+    options[["regret_low", "regret_high"]] = [t_interval(row) for row in regret]
+    options["regret_low"] = options["regret_low"].clip(lower=0)
+    means = runs.groupby("option")[["alive", "dollars", "images"]].mean()
+    options[["alive", "dollars", "images"]] = means
+    each = done * seeds
+    kept = [proportion(round(share * each), each) for share in options["alive"]]
+    options[["alive_low", "alive_high"]] = kept
+    eligible = options[options["alive"] >= alive - SAME]
+    best = None if eligible.empty else least(eligible, "regret")
+    sds = (math.nan, math.nan)
+    if best is not None:
+        against = [paired_difference(row, by_future[best]) for row in by_future]
+        options[["more_lost", "more_low", "more_high", "p"]] = against
+        others = options.index != best
+        options.loc[others, "p"] = holm(options.loc[others, "p"])
+        options.loc[best, "p"] = math.nan
+        sds = spreads(runs[runs["option"] == best], seeds)
+    minimax = None if eligible.empty else least(eligible, "worst_regret")
+    return Decision(
+        by, pool, options, runs.drop(columns="option"), best, minimax, alive, done, seeds, planned, texts, *sds
+    )
+
+
+def labels_of(menu: Sequence[tuple[int, str]]) -> list[str]:
+    """The options in words."""
+    several = len({name for _, name in menu}) > 1
+    fleets = len({gpus for gpus, _ in menu}) > 1
+    return [
+        f"{gpus:,} GPUs" + (f" with '{name}'" if several else "") if fleets or not several else f"'{name}'"
+        for gpus, name in menu
+    ]
+
+
+def least(options: pd.DataFrame, column: str) -> int:
+    """The row with the least of a column; of equal ones that with the cheapest GPUs."""
+    near = options[column].min() + SAME * options["loss"].abs().max()
+    return int(options[options[column] <= near]["dollars"].idxmin())
+
+
+def spreads(runs: pd.DataFrame, seeds: int) -> tuple[float, float]:
+    """Standard deviations of one option's loss: between the seeds of a future, and between the means of futures."""
+    groups = runs.groupby("future")["loss"]
+    within = np.asarray(groups.var(ddof=1), dtype=float)
+    return (math.sqrt(within.mean()) if seeds > 1 else math.nan), float(groups.mean().std(ddof=1))

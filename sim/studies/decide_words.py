@@ -1,0 +1,110 @@
+"""A decision under uncertainty in plain sentences: what to choose, why nothing cheaper, and what that rests on."""
+
+import math
+from typing import Any
+
+from sim.studies.decide import LOSSES, Decision
+from sim.wording import amount, names_in_words, percent
+
+ALPHA = 0.05
+
+
+def sentences(found: Decision) -> list[str]:
+    """The decision for the person who has to make it, the choice first."""
+    if found.futures == 0:
+        return ["INTERRUPTED: no future is done yet; the same command goes on where this one stopped."]
+    lines = [choice(found)]
+    if found.best is not None:
+        lines += cheaper(found)
+        if found.minimax != found.best:
+            row: Any = found.options.loc[found.minimax]
+            worst = written(found, float(found.options["worst_regret"][found.best]))
+            lines.append(
+                f"By the worst regret alone, the choice would be {row['label']}: its worst regret is "
+                f"{written(found, row['worst_regret'])}, against {worst}."
+            )
+    lines += [information(found), *basis(found)]
+    return lines
+
+
+def written(found: Decision, value: float) -> str:
+    """A loss or a regret with its unit."""
+    if math.isnan(value):
+        return "unknown"
+    sign = "-" if value < 0 else ""
+    return f"{sign}{amount(abs(value))} images" if found.by == "images" else f"{sign}${amount(abs(value))}"
+
+
+def choice(found: Decision) -> str:
+    """The option of least expected regret."""
+    if found.best is None:
+        return (
+            f"NONE of these options stays alive in {percent(found.alive)} of runs; the most, "
+            f"{percent(found.options['alive'].max())}, is {found.options.sort_values('alive')['label'].iloc[-1]}."
+        )
+    row: Any = found.options.loc[found.best]
+    bound = f" ({written(found, row['regret_low'])} to {written(found, row['regret_high'])})"
+    known = bound if row["regret_low"] < row["regret_high"] else ""
+    among = f" of the options that stay alive in {percent(found.alive)} of runs" if found.alive else ""
+    return (
+        f"CHOOSE {row['label']}: the least expected regret{among}, {written(found, row['regret'])}{known}, at worst "
+        f"{written(found, row['worst_regret'])}. It {life(row)}, and is the best option in {percent(row['best'])} of "
+        "futures."
+    )
+
+
+def life(row: Any) -> str:
+    """The chance of staying alive."""
+    low, high = percent(row["alive_low"]), percent(row["alive_high"])
+    return f"stays alive in {percent(row['alive'])} of futures ({low} to {high})"
+
+
+def cheaper(found: Decision) -> list[str]:
+    """For every option with cheaper GPUs, why it is not chosen."""
+    if found.cheaper.empty or found.best is None:
+        return ["No option on the menu has cheaper GPUs."]
+    mine = float(found.options["dollars"][found.best])
+    lines = []
+    for _, row in found.cheaper.sort_values("dollars", ascending=False).iterrows():
+        bound = f" ({written(found, row['more_low'])} to {written(found, row['more_high'])})"
+        known = row["more_low"] < row["more_high"]
+        why = f"on average it loses {written(found, row['more_lost'])} more{bound if known else ''}"
+        if row["alive"] < found.alive:
+            why = f"it stays alive in {percent(row['alive'])} of runs only, {percent(found.alive)} are asked for"
+        elif not row["p"] < ALPHA:
+            why += ", which these futures do not establish (p of 5 % or more by Holm)"
+        lines.append(
+            f"Not {row['label']}, ${amount(mine - row['dollars'])} cheaper in GPUs: {why}; its worst regret is "
+            f"{written(found, row['worst_regret'])}, and it {life(row)}."
+        )
+    return lines
+
+
+def information(found: Decision) -> str:
+    """The expected value of perfect information."""
+    return (
+        f"Knowing the future beforehand would be worth {written(found, found.evpi)} on average (expected value of "
+        "perfect information): no forecast, and no measurement of an input, is worth more."
+    )
+
+
+def basis(found: Decision) -> list[str]:
+    """What a loss is, what the futures are, and the menu."""
+    done = f"{found.futures} of {found.planned}" if found.futures < found.planned else f"{found.futures}"
+    inputs = "; ".join(f"{key} {text}" for key, text in found.inputs.items())
+    drawn = f"in which {inputs}" if inputs else "that differ by chance alone, since no input is uncertain"
+    lines = [f"A loss is {LOSSES[found.by]}, of the whole service and the run. From {done} futures {drawn}."]
+    if found.by == "images":
+        lines.append(
+            "GPUs count nothing in these losses, so more of them never lose: state prices of tiers, or what an image "
+            "in time is worth (--image-worth)."
+        )
+    if found.seeds > 1:
+        lines.append(
+            f"The loss of the option chosen differs by {written(found, found.future_sd)} between futures and by "
+            f"{written(found, found.seed_sd)} between seeds of one future (standard deviations)."
+        )
+    menu = names_in_words([str(label) for label in found.options["label"]])
+    lines.append(f"Regret is against the best of this menu, and another menu has other regrets: {menu}.")
+    lines.append("Every option meets the same people in the same futures; whether the laws are right is not covered.")
+    return lines

@@ -1,0 +1,173 @@
+"""Lead times: by when further GPUs must be ordered, and what each delay of them costs a launch.
+
+Dates are calendar days, UTC. A lead time is a law (see sim.studies.uncertain), in days: '~ lognormal(30 days, 90 days)'
+are its 10 % and 90 % points; a plain duration is certain.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+
+import numpy as np
+import pandas as pd
+from scipy import stats
+
+from sim.engine.many import Task, simulate_all
+from sim.engine.parallel import Progress
+from sim.engine.simulate import chosen
+from sim.errors import BadInput
+from sim.policies.playbook import Step
+from sim.results.money import money_of, of_service
+from sim.results.run import Run
+from sim.scenario.document import is_law
+from sim.scenario.scenario import Scenario
+from sim.studies.fleets import served_pools
+from sim.studies.rescue import Rescue, rescue
+from sim.studies.uncertain import Law, read_law
+from sim.units import seconds
+
+DAY = 86400.0
+DELAYS = (3600.0, DAY)  # seconds: an hour and a day late
+ORDER = "order"  # the playbook that is nothing but the arrival of the GPUs
+
+
+def read_lead(text: str) -> Law:
+    """A lead time from words: a duration, or a law of one. Raises BadInput."""
+    if is_law(text):
+        law = read_law("lead", text)
+        if law.unit != " s":
+            raise BadInput(
+                "a lead time is a duration", key="lead", value=text, expected="like '30 days' or a law of it"
+            )
+        return law
+    try:
+        found = seconds(text)
+    except ValueError as wrong:
+        expected = str(wrong).removeprefix("expected ")
+        raise BadInput("this is no lead time", key="lead", value=text, expected=expected) from None
+    if not math.isfinite(found):
+        raise BadInput("this is no lead time", key="lead", value=text, expected="a finite duration")
+    return Law(text, "choice", (found,), " s")
+
+
+def lead_quantile(lead: Law, confidence: float) -> float:
+    """The seconds within which an order arrives with this probability."""
+    return float(lead.quantile(confidence))
+
+
+def order_date(need: date, lead: Law, confidence: float = 0.95, burn_in: float = 0.0) -> date:
+    """The last day on which an order still arrives by `need`, burnt in (seconds), with this probability.
+
+    need - (lead quantile + burn-in), the sum rounded up to whole days.
+    """
+    days = math.ceil((lead_quantile(lead, confidence) + burn_in) / DAY - 1e-9)
+    return need - timedelta(days=days)
+
+
+def enough_in_time(lots: int, needed: int, lead: Law, by: float) -> float:
+    """The probability that at least `needed` of several equal lots, ordered at once, have arrived after `by` seconds.
+
+    Lots arrive independently of each other: the upper tail of a binomial law.
+    """
+    one = float(lead.values[0] <= by) if lead.kind == "choice" else float(lead.distribution.cdf(by))
+    return float(stats.binom.sf(needed - 1, lots, one))
+
+
+@dataclass(frozen=True)
+class OrderBy:
+    """By when further GPUs must be ordered so that they still save the launch.
+
+    rescue: what the run loses by the instant at which they arrive (sim.studies.rescue). latest: the last instant of
+    arrival that saves the run, None where none does, or where nothing need be saved. late: one row per arrival:
+    arrives (seconds after the start; inf: never), delay (after `latest`, or after the start where there is none), lost
+    (images in time that GPUs at the start would give) and dollars (revenue lost less GPU cost saved; nan without
+    prices), means over the seeds, of the whole service. order_by: the last instant of ordering, with this confidence.
+    """
+
+    pool: str
+    gpus: int
+    playbook: str
+    lead: Law
+    confidence: float
+    burn_in: float
+    rescue: Rescue
+    late: pd.DataFrame
+    needed: bool
+    latest: datetime | None
+    order_by: datetime | None
+
+
+def order_by(
+    scenario: Scenario,
+    gpus: int,
+    lead: str,
+    playbook: str | None = None,
+    *,
+    pool: str | None = None,
+    confidence: float = 0.95,
+    burn_in: float = 0.0,
+    delays: Sequence[float] = DELAYS,
+    seeds: int = 5,
+    by: float = 60.0,
+    keep: float | None = None,
+    processes: int | None = None,
+    progress: Progress | None = None,
+) -> OrderBy:
+    """When `gpus` more GPUs of a pool must be there, and be ordered, under a playbook that is in force in any case.
+
+    They arrive at an instant, and serve from the next control tick; sim.studies.rescue finds the last one that saves
+    the run, to within `by` seconds, and says what is saved (`keep`). lead: how long an order takes, in words; burn_in:
+    seconds from arrival to service. Raises BadInput.
+    """
+    name, _ = chosen(scenario, playbook)
+    pools = served_pools(scenario)
+    where = pool or pools[0]
+    if where not in scenario.pools or (pool is None and len(pools) > 1):
+        expected = f"one of {', '.join(scenario.pools)}"
+        raise BadInput("which pool are the GPUs for?", key="pool", value=pool, expected=expected)
+    if type(gpus) is not int or gpus < 1:
+        raise BadInput("an order is of one GPU or more", key="gpus", value=gpus, expected="1, 2, ...")
+    if not 0 < confidence < 1 or not 0 <= burn_in < math.inf:
+        raise BadInput("this confidence or burn-in cannot be used", key="confidence", value=confidence, expected="95 %")
+    law = read_lead(lead)
+    total = scenario.pools[where].gpus + gpus
+    arrival = {"policy": {"kind": "scheduled capacity", "pool": where, "gpus": total}}
+    steps = [*scenario.always, *scenario.playbooks[name]]
+    ordered = scenario.with_(always=steps, playbooks={ORDER: [arrival]})
+    found = rescue(ordered, ORDER, seeds=seeds, by=by, keep=keep, processes=processes, progress=progress)
+    needed = not found.shares["saved"].iloc[-1] > 0.5
+    known = needed and not math.isnan(found.latest)
+    late = lateness(ordered, found.latest if known else 0.0, delays, seeds, processes)
+    latest = scenario.start + timedelta(seconds=found.latest) if known else None
+    quantile = lead_quantile(law, confidence)
+    when = None if latest is None else latest - timedelta(seconds=quantile + burn_in)
+    return OrderBy(where, gpus, name, law, confidence, burn_in, found, late, needed, latest, when)
+
+
+def lateness(
+    scenario: Scenario, latest: float, delays: Sequence[float], seeds: int, processes: int | None
+) -> pd.DataFrame:
+    """What is lost against GPUs at the start if they arrive at an instant, each delay later, or never."""
+    after = [0.0, *delays, math.inf]
+    arrives = [latest + delay if latest + delay < scenario.horizon else math.inf for delay in after]
+    instants = list(dict.fromkeys([0.0, *arrives]))
+    tasks = [Task(arriving(scenario, at), ORDER, seed) for at in instants for seed in range(1, seeds + 1)]
+    found = np.array([one for one, _ in simulate_all(tasks, images_and_dollars, processes=processes)])
+    means = found.reshape(len(instants), seeds, 2).mean(axis=1)
+    lost = dict(zip(instants, (means[0] - means).tolist(), strict=True))
+    rows = [(at, delay, *lost[at]) for at, delay in zip(arrives, after, strict=True)]
+    return pd.DataFrame(rows, columns=["arrives", "delay", "lost", "dollars"])
+
+
+def arriving(scenario: Scenario, at: float) -> Scenario:
+    """The scenario in which the GPUs arrive at an instant, in seconds after the start; inf: never."""
+    (step,) = scenario.playbooks[ORDER]
+    steps: list[Step] = [step.model_copy(update={"from_": at})] if at < scenario.horizon else []
+    return scenario.with_(playbooks={ORDER: steps})
+
+
+def images_and_dollars(run: Run) -> tuple[float, float]:
+    """Images in time, and revenue less GPU cost (nan without prices), of the whole service."""
+    money = money_of(run)
+    return of_service(run), math.nan if money is None else money.margin

@@ -1,0 +1,64 @@
+"""By when to order, in plain sentences: the last arrival, the last order, and what being late costs."""
+
+import math
+from datetime import datetime
+
+from sim.studies.lead_time import OrderBy, enough_in_time, lead_quantile
+from sim.studies.rescue_sentences import judged
+from sim.wording import amount, duration, percent
+
+
+def sentences(found: OrderBy, today: datetime | None = None, lots: int = 1, needed: int = 1) -> list[str]:
+    """The answer for somebody who orders GPUs; today: when they would, where it is known."""
+    what = f"{found.gpus:,} more GPUs in pool '{found.pool}'"
+    if not found.needed:
+        lines = [f"NO ORDER NEEDED: under '{found.playbook}' the launch is saved without {what}."]
+    elif found.latest is None or found.order_by is None:
+        lines = [
+            f"NO DATE IS EARLY ENOUGH: {what} do not save the launch under '{found.playbook}', whenever they arrive."
+        ]
+    else:
+        quantile = lead_quantile(found.lead, found.confidence)
+        lines = [
+            f"ORDER BY {found.order_by:%Y-%m-%d %H:%M} UTC: {what} that arrive until {found.latest:%Y-%m-%d %H:%M} "
+            f"still save the launch under '{found.playbook}'.",
+            f"An order takes {duration(quantile)} at most with a probability of {percent(found.confidence)}"
+            + (f", and burn-in {duration(found.burn_in)}." if found.burn_in else "."),
+        ]
+        if today is not None:
+            lines.append(from_today(found, today, lots, needed))
+    lines += [late(found, {str(k): v for k, v in row.items()}) for row in found.late.to_dict("records")]
+    return [*lines, judged(found.rescue)]
+
+
+def from_today(found: OrderBy, today: datetime, lots: int, needed: int) -> str:
+    """How likely an order of today is in time."""
+    assert found.latest is not None
+    assert found.order_by is not None
+    left = (found.latest - today).total_seconds() - found.burn_in
+    chance = enough_in_time(lots, needed, found.lead, max(left, 0.0)) if left >= 0 else 0.0
+    whole = "it arrives" if lots == 1 else f"{needed} of {lots} lots arrive"
+    head = "TOO LATE ALREADY for that confidence: ordered" if today > found.order_by else "Ordered"
+    return f"{head} on {today:%Y-%m-%d %H:%M}, {whole} in time with a probability of {percent(chance)}."
+
+
+def late(found: OrderBy, row: dict[str, float]) -> str:
+    """What one arrival costs."""
+    point = "the last instant" if found.latest else "the start"
+    if math.isinf(row["delay"]):
+        when = "Without them"
+    elif row["delay"] == 0:
+        when = f"Arriving at {point}"
+    else:
+        when = f"{duration(row['delay']) if row['delay'] != 86400 else 'A day'} later than {point}"
+        when += ", when the run is over" if math.isinf(row["arrives"]) else ""
+    money = "" if math.isnan(row["dollars"]) else f", and {dollars(row['dollars'])}"
+    return f"{when}, {amount(max(row['lost'], 0.0))} images in time are lost against GPUs at the start{money}."
+
+
+def dollars(value: float) -> str:
+    return (
+        f"${amount(value)} of revenue less GPUs"
+        if value >= 0
+        else f"${amount(-value)} of GPU cost less revenue is saved"
+    )

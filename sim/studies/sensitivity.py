@@ -1,0 +1,168 @@
+"""Which uncertain inputs a figure depends on: one at a time (tornado), by Morris's screening, and by Sobol's indices.
+
+All three take any function of the inputs that gives a figure for each of several settings; `sensitivity` gives them a
+figure of a playbook's run. Every setting is run with the same seeds, so that chance is not taken for sensitivity.
+"""
+
+import math
+import warnings
+from collections.abc import Callable, Mapping, Sequence
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from sim.engine.simulate import chosen
+from sim.errors import BadInput
+from sim.studies.executors import Executor, Local
+from sim.studies.runs import Report, Runs
+from sim.studies.store import Cell, Store, opened
+from sim.studies.uncertain import Law, Uncertain
+
+Figure = Callable[[list[dict[str, Any]]], NDArray[np.float64]]  # settings of the inputs, as a scenario has them
+Method = Literal["tornado", "morris", "sobol"]
+ENDS = (0.1, 0.9)  # the quantiles of a tornado
+OPEN = (0.01, 0.99)  # the quantiles between which an input without bounds is varied by Morris and Sobol
+LEVELS = 4  # of Morris's grid, the usual number
+
+
+def tornado(figure: Figure, laws: Mapping[str, Law], ends: tuple[float, float] = ENDS) -> pd.DataFrame:
+    """Each input at two quantiles, the others at their medians: one row per input, the largest swing first.
+
+    Columns: key, low, high (as a scenario has them), at_low, base, at_high (the figure), swing (the largest less the
+    least of these three), monotone (whether the base lies between the other two).
+    """
+    median = {key: law.at(0.5) for key, law in laws.items()}
+    sides = [{**median, key: law.at(end)} for key, law in laws.items() for end in ends]
+    base, *found = figure([median, *sides]).tolist()
+    rows = []
+    for place, (key, law) in enumerate(laws.items()):
+        low, high = found[2 * place : 2 * place + 2]
+        three = (low, base, high)
+        between = min(low, high) <= base <= max(low, high)
+        rows.append((key, law.at(ends[0]), law.at(ends[1]), *three, max(three) - min(three), between))
+    columns = ["key", "low", "high", "at_low", "base", "at_high", "swing", "monotone"]
+    table = pd.DataFrame(rows, columns=columns)
+    return table.sort_values("swing", ascending=False, kind="stable", ignore_index=True)
+
+
+def morris(figure: Figure, laws: Mapping[str, Law], trajectories: int = 10) -> pd.DataFrame:
+    """Morris's elementary effects (1991; mu* by Campolongo et al. 2007): trajectories x (inputs + 1) settings.
+
+    Columns: key, mu, mu_star (the mean size of the effect of an input over its whole range), sigma (large: the effect
+    depends on the other inputs, or is not linear), mu_star_conf (half-width at 95 %). The largest mu_star first.
+    """
+    needs_salib()
+    from SALib.analyze import morris as analysis
+    from SALib.sample import morris as sample
+
+    if trajectories < 2:
+        raise BadInput("too few trajectories", key="trajectories", value=trajectories, expected="2 or more")
+    problem = problem_of(laws)
+    cube = sample.sample(problem, trajectories, num_levels=LEVELS, seed=1)
+    found = analysis.analyze(problem, cube, figure(settings(laws, cube)), num_levels=LEVELS, seed=1)
+    table = pd.DataFrame({name: found[name] for name in ("mu", "mu_star", "sigma", "mu_star_conf")})
+    table.insert(0, "key", list(laws))
+    return table.sort_values("mu_star", ascending=False, kind="stable", ignore_index=True)
+
+
+def sobol(figure: Figure, laws: Mapping[str, Law], points: int = 64) -> pd.DataFrame:
+    """Sobol's indices by Saltelli's design (2010): points x (inputs + 2) settings; `points` is a power of two.
+
+    Columns: key, S1 (the share of the variance that the input explains alone), ST (with all its interactions), and the
+    half-widths of both at 95 %. ST clearly below S1 means too few points. Inputs are independent. The largest ST first.
+    """
+    needs_salib()
+    from SALib.analyze import sobol as analysis
+    from SALib.sample import sobol as sample
+
+    if points < 2 or points & (points - 1):
+        raise BadInput(
+            "this many points cannot be used", key="points", value=points, expected="a power of two, like 64"
+        )
+    problem = problem_of(laws)
+    cube = sample.sample(problem, points, calc_second_order=False, seed=1)
+    values = figure(settings(laws, cube))
+    if np.ptp(values) == 0:
+        nothing = dict.fromkeys(("S1", "S1_conf", "ST", "ST_conf"), 0.0)
+        return pd.DataFrame([{"key": key, **nothing} for key in laws])
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of resamples without variance
+        found = analysis.analyze(problem, values, calc_second_order=False, seed=1)
+    table = pd.DataFrame({name: found[name] for name in ("S1", "S1_conf", "ST", "ST_conf")})
+    table.insert(0, "key", list(laws))
+    return table.sort_values("ST", ascending=False, kind="stable", ignore_index=True)
+
+
+def problem_of(laws: Mapping[str, Law]) -> dict[str, Any]:
+    """The problem as SALib has it: quantiles of the inputs in the unit cube."""
+    if not laws:
+        raise BadInput("no input is uncertain", key="--set", expected="like 'demand.times=~ lognormal(0.5, 2)'")
+    return {"num_vars": len(laws), "names": list(laws), "bounds": [[0.0, 1.0]] * len(laws)}
+
+
+def settings(laws: Mapping[str, Law], cube: NDArray[np.float64]) -> list[dict[str, Any]]:
+    """The inputs at points of the unit cube; those without bounds between their quantiles OPEN."""
+    columns = [law.all_at(inside(law, column)) for law, column in zip(laws.values(), cube.T, strict=True)]
+    return [dict(zip(laws, row, strict=True)) for row in zip(*columns, strict=True)]
+
+
+def inside(law: Law, shares: NDArray[np.float64]) -> NDArray[np.float64]:
+    return OPEN[0] + shares * (OPEN[1] - OPEN[0]) if law.kind == "lognormal" else shares
+
+
+def needs_salib() -> None:
+    """Raise BadInput where the library for these methods is not installed."""
+    if find_spec("SALib") is None:
+        raise BadInput("this takes the library SALib", key="--method", expected="pip install 'meltpoint[studies]'")
+
+
+def sensitivity(
+    inputs: Uncertain,
+    metric: str = "attainment",
+    playbook: str | None = None,
+    *,
+    method: Method = "tornado",
+    size: int | None = None,
+    seeds: int = 3,
+    store: Store | Path | str | bool | None = None,
+    executor: Executor | None = None,
+    processes: int | None = None,
+    progress: Report | None = None,
+) -> pd.DataFrame:
+    """How a figure of sim.studies.compare.figures (its mean over the seeds) depends on the uncertain inputs.
+
+    method: as the functions of this name in this file; size: trajectories of Morris (10 where None), points of Sobol
+    (64). Raises BadInput, before any run, for a setting that cannot be simulated.
+    """
+    problem_of(inputs.laws)
+    name, _ = chosen(inputs.scenario, playbook)
+    own = Local(processes)
+    study = Runs(executor or own, opened(store), progress)
+
+    def figure(places: Sequence[Mapping[str, Any]]) -> NDArray[np.float64]:
+        worlds = [inputs.with_values(values) for values in places]
+        cells = [Cell(world, name, seed) for world in worlds for seed in range(1, seeds + 1)]
+        found = study.ask(cells, lambda record: number_called(metric, record.figures))
+        return np.array(found).reshape(len(worlds), seeds).mean(axis=1)
+
+    with own:
+        if method == "tornado":
+            return tornado(figure, inputs.laws)
+        if method == "morris":
+            return morris(figure, inputs.laws, size or 10)
+        if method == "sobol":
+            return sobol(figure, inputs.laws, size or 64)
+    raise BadInput("there is no such method", key="method", value=method, expected="tornado, morris or sobol")
+
+
+def number_called(metric: str, figures: Mapping[str, Any]) -> float:
+    """A figure of a run by name. Raises BadInput where there is none, or where it is not known."""
+    value = figures.get(metric)
+    if not isinstance(value, int | float) or math.isnan(value):
+        known = [name for name, one in figures.items() if isinstance(one, int | float) and not math.isnan(one)]
+        raise BadInput("a run has no such figure", key="metric", value=metric, expected=", ".join(known))
+    return float(value)

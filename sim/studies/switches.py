@@ -1,0 +1,162 @@
+"""What would change a decision: for each input, the value at which another option of the menu becomes the best."""
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from sim.studies.assumed import with_assumed
+from sim.studies.decide import labels_of, loss, losses_by, menu_of, nobody_held_back
+from sim.studies.executors import Executor, Local
+from sim.studies.runs import Report, Runs
+from sim.studies.sensitivity import ENDS
+from sim.studies.store import Cell, Store, opened
+from sim.studies.uncertain import Law, Uncertain
+from sim.wording import names_in_words, percent
+
+Losses = Callable[[list[dict[str, Any]]], NDArray[np.float64]]  # of settings, by setting and option
+ROUNDS = 8  # of bisection: to a 1/640 of the probability
+
+
+@dataclass(frozen=True)
+class Switches:
+    """best: the option at the medians. table: one row per input and side at whose end another option is the best.
+
+    Its columns: key, side ('below' or 'above'), base, at (the value from which on it is, as a scenario has them),
+    winner, beyond (the chance that the input lies there, by its law). stable: the inputs that change nothing between
+    their ENDS.
+    """
+
+    best: str
+    table: pd.DataFrame
+    stable: list[str]
+    assumed: list[str]  # the inputs that had no law of their own, but are marked assumed
+
+
+def switch_points(
+    losses: Losses, laws: Mapping[str, Law], ends: tuple[float, float] = ENDS
+) -> tuple[int, pd.DataFrame]:
+    """The best option with every input at its median, and where single inputs make another one the best.
+
+    Looks at both ends of each input, the others at their medians, and bisects where the best option differs. Columns:
+    key, side, base, at, winner (its place), beyond.
+    """
+    median = {key: law.at(0.5) for key, law in laws.items()}
+    places = [(key, end) for key in laws for end in ends]
+    base, *found = (
+        losses([median, *[{**median, key: laws[key].at(end)} for key, end in places]]).argmin(axis=1).tolist()
+    )
+    open_ = {place: (0.5, place[1], winner) for place, winner in zip(places, found, strict=True) if winner != base}
+    for _ in range(ROUNDS if open_ else 0):
+        middles = {place: (near + far) / 2 for place, (near, far, _) in open_.items()}
+        looked = losses([{**median, place[0]: laws[place[0]].at(at)} for place, at in middles.items()]).argmin(axis=1)
+        for (place, at), winner in zip(middles.items(), looked.tolist(), strict=True):
+            near, far, _ = open_[place]
+            open_[place] = (at, far, open_[place][2]) if winner == base else (near, at, winner)
+    rows = [
+        {
+            "key": key,
+            "side": "below" if end < 0.5 else "above",
+            "base": laws[key].at(0.5),
+            "at": laws[key].at(far),
+            "winner": winner,
+            "beyond": far if end < 0.5 else 1 - far,
+        }
+        for (key, end), (_, far, winner) in open_.items()
+    ]
+    table = pd.DataFrame(rows, columns=["key", "side", "base", "at", "winner", "beyond"])
+    return base, table.sort_values("beyond", ascending=False, kind="stable", ignore_index=True)
+
+
+def what_would_change(
+    inputs: Uncertain,
+    fleets: Sequence[int] | None = None,
+    playbooks: Sequence[str] | None = None,
+    *,
+    pool: str | None = None,
+    image_worth: float | None = None,
+    seeds: int = 3,
+    store: Store | Path | str | bool | None = None,
+    executor: Executor | None = None,
+    processes: int | None = None,
+    progress: Report | None = None,
+) -> Switches:
+    """What would change the choice among the options of `decide`: its uncertain inputs, and all numbers marked assumed.
+
+    Losses are means over the seeds, the same ones everywhere. Raises BadInput.
+    """
+    where, menu = menu_of(inputs, fleets, playbooks, pool)
+    every = with_assumed(inputs)
+    laws = {key: law for key, law in every.laws.items() if not fleets or key != f"pools.{where}.gpus"}
+    every, by = Uncertain(every.scenario, laws), losses_by(inputs.scenario, image_worth)
+    own = Local(processes)
+    study = Runs(executor or own, opened(store), progress)
+
+    def losses(settings: list[dict[str, Any]]) -> NDArray[np.float64]:
+        cells = []
+        for values in settings:
+            worlds = {gpus: every.with_values(values, sized(every, where, gpus)) for gpus, _ in menu}
+            for seed in range(1, seeds + 1):
+                cells += [nobody_held_back(worlds[menu[0][0]], seed)] if by == "images" else []
+                cells += [Cell(worlds[gpus], playbook, seed) for gpus, playbook in menu]
+        found = study.ask(cells, lambda record: record.figures)
+        each = len(menu) + (by == "images")
+        runs = [found[at : at + each] for at in range(0, len(found), each)]
+        lost = [
+            [loss(by, one, run[0] if by == "images" else None, image_worth or 0.0) for one in run[-len(menu) :]]
+            for run in runs
+        ]
+        return np.array(lost).reshape(len(settings), seeds, len(menu)).mean(axis=1)
+
+    with own:
+        best, table = switch_points(losses, laws)
+    labels = labels_of(menu)
+    table["winner"] = [labels[place] for place in table["winner"]]
+    stable = [key for key in laws if key not in set(table["key"])]
+    return Switches(labels[best], table, stable, [key for key in laws if key not in inputs.laws])
+
+
+def sized(inputs: Uncertain, pool: str, gpus: int) -> Any:
+    """The scenario with a fleet."""
+    same = inputs.scenario.pools[pool].gpus == gpus or f"pools.{pool}.gpus" in inputs.laws
+    return inputs.scenario if same else inputs.scenario.with_(pools={pool: {"gpus": gpus}})
+
+
+def switch_sentences(found: Switches) -> list[str]:
+    """What to measure first, in words."""
+    lines = [f"With every input at its median, the best option is {found.best}."]
+    if found.table.empty:
+        return [
+            *lines,
+            f"INSENSITIVE: no input changes that between its 10 % and 90 % points, one at a time ({listed(found)}).",
+        ]
+    first = found.table["key"][0]
+    lines.append(f"MEASURE {first} FIRST: it is the likeliest to change the choice.")
+    for row in found.table.to_dict("records"):
+        origin = "assumed" if row["key"] in found.assumed else "its law"
+        lines.append(
+            f"{row['side'].capitalize()} {row['key']} = {shown(row['at'])} (now {shown(row['base'])}; {origin}), "
+            f"{row['winner']} is the best; the chance of that is {percent(row['beyond'])}."
+        )
+    if found.stable:
+        lines.append(f"No change between the 10 % and 90 % points of the others, one at a time: {listed(found)}.")
+    return lines
+
+
+def listed(found: Switches) -> str:
+    return names_in_words(found.stable)
+
+
+def shown(value: Any) -> str:
+    """A value of a scenario to three figures."""
+    number, space, unit = str(value).partition(" ")
+    try:
+        figure = float(number)
+    except ValueError:
+        return str(value)
+    return f"{figure:.3g}{space}{unit}" if math.isfinite(figure) else str(value)

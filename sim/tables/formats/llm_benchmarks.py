@@ -1,0 +1,230 @@
+"""Results of benchmarks of LLM servers: vLLM's `bench serve`, SGLang's `bench_serving`, AIPerf's records."""
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from sim.errors import BadInput
+from sim.tables.files import Broken, Progress, RowBlock
+from sim.tables.formats.reader import (
+    Head,
+    LoadPoint,
+    Reader,
+    Requests,
+    in_chunks,
+    json_lines,
+    json_object,
+    records_block,
+    whole_text,
+)
+
+COMPONENTS = {"prefill": "ttft", "decode": "itl", "pipeline": "e2el"}
+
+
+class VllmBenchmark(Reader):
+    """`vllm bench serve --save-result`: one JSON object of rates and milliseconds; with --save-detailed lists too."""
+
+    name = "vllm-bench"
+    title = "the result of vLLM's bench serve (JSON)"
+
+    def recognises(self, head: Head) -> bool:
+        return {"request_throughput", "completed", "num_prompts"} <= set(head.document)
+
+    def requests(self, head: Head) -> Requests | None:
+        if not isinstance(head.document.get("start_times"), list):
+            return None
+        queued = isinstance(head.document.get("queue_times"), list)
+        waited = np.array(head.document["queue_times"], dtype=float) if queued else np.zeros(0)
+        notes = ["times are seconds of a clock without a date"]
+        if waited.any():
+            most = head.document.get("max_concurrency")
+            notes.append(
+                f"the client sent {most or 'only some'} at a time: {(waited > 1e-3).sum()} requests waited in it, "
+                f"{waited.mean():.3g} s on average over all; arrivals are the starts less that wait"
+            )
+        return Requests(
+            blocks=detailed_blocks,
+            stamped="start",
+            extra={"duration_s": ("duration", 1.0), "client_wait_s": ("wait", 1.0), "status": ("status", 1.0)},
+            unit="s",
+            user=None,
+            kind=None,
+            notes=tuple(notes),
+        )
+
+    def load_points(self, path: Path) -> list[LoadPoint]:
+        return benchmark_points(json_object(whole_text(path)))
+
+    def figures(self, paths: Sequence[Path]) -> str:
+        return benchmark_figures(json_object(whole_text(paths[0])))
+
+
+def detailed_blocks(path: Path, broken: list[Broken], progress: Progress) -> Iterator[RowBlock]:
+    """A row per prompt, in order of its arrival at the client. A failure has no latency."""
+    found = json_object(whole_text(path))
+    starts = np.array(found["start_times"], dtype=float)
+    n = len(starts)
+    waits = np.array(found.get("queue_times") or np.zeros(n), dtype=float)
+    lasts, errors = found.get("latencies") or [None] * n, found.get("errors") or [""] * n
+    if not len(waits) == len(lasts) == len(errors) == n or not n:
+        expected = "start_times, latencies, queue_times and errors of one length"
+        raise BadInput("the lists of this result differ in length", file=path, expected=expected)
+    came = starts - waits
+    order = np.argsort(came, kind="stable")
+    rows = []
+    for place in order.tolist():
+        failed = bool(errors[place])
+        rows.append(
+            {
+                "time": float(came[place] - came.min()),
+                "duration": None if failed else lasts[place],
+                "wait": float(waits[place]),
+                "status": status_in(str(errors[place])) if failed else 200,
+            }
+        )
+    yield records_block(rows, (order + 1).tolist(), ("time", "duration", "wait", "status"))
+
+
+def status_in(error: str) -> int:
+    """The status that an error's text names; 500 where it names none."""
+    return next((code for code in (429, 503, 504, 502) if str(code) in error), 500)
+
+
+def benchmark_points(found: dict[str, Any]) -> list[LoadPoint]:
+    """What a result says of latency, at its concurrency: the limit that was set, else the mean by Little's law."""
+    most, rate = found.get("max_concurrency"), found.get("request_rate")
+    throughput = found.get("request_throughput")
+    points = []
+    for component, name in COMPONENTS.items():
+        keys = {"p50": f"median_{name}_ms", "mean": f"mean_{name}_ms", "p90": f"p90_{name}_ms"}
+        latency = {q: found[key] / 1000 for q, key in keys.items() if isinstance(found.get(key), int | float)}
+        if latency:
+            open_loop = isinstance(rate, int | float) and np.isfinite(rate)
+            points.append(
+                LoadPoint(
+                    component=component,
+                    concurrency=float(most) if most else None,
+                    rate=float(rate) if open_loop and rate is not None else None,
+                    latency=latency,
+                    throughput=throughput,
+                    row=name,
+                )
+            )
+    return points
+
+
+def benchmark_figures(found: dict[str, Any]) -> str:
+    done, failed = found.get("completed", 0), found.get("failed", 0)
+    parts = [f"{done} requests answered, {failed} failed" if failed else f"{done} requests answered"]
+    if isinstance(found.get("request_throughput"), int | float):
+        parts.append(f"{found['request_throughput']:.4g} a second")
+    means = ("mean_e2el_ms", "mean_e2e_latency_ms", "mean_ttft_ms", "mean_tpot_ms")
+    parts += [
+        f"{key.removesuffix('_ms').replace('_', ' ')} {found[key] / 1000:.4g} s"
+        for key in means
+        if isinstance(found.get(key), int | float)
+    ]
+    if found.get("max_concurrency"):
+        parts.append(f"at most {found['max_concurrency']} in flight")
+    if isinstance(found.get("concurrency"), int | float):
+        parts.append(f"{found['concurrency']:.4g} in flight on average")
+    return ", ".join(parts)
+
+
+class SglangBenchmark(Reader):
+    """SGLang's `bench_serving`: one JSON object per run, one run a line."""
+
+    name = "sglang-bench"
+    title = "the results of SGLang's bench_serving (JSON lines)"
+
+    def recognises(self, head: Head) -> bool:
+        return {"request_throughput", "completed", "mean_e2e_latency_ms"} <= set(head.record)
+
+    def load_points(self, path: Path) -> list[LoadPoint]:
+        runs = [record for _, record in json_lines(path, [], lambda _: None)]
+        return [sglang_point(run, number) for number, run in enumerate(runs, 1)]
+
+    def figures(self, paths: Sequence[Path]) -> str:
+        return "; ".join(benchmark_figures(record) for _, record in json_lines(paths[0], [], lambda _: None))
+
+
+def sglang_point(run: dict[str, Any], number: int) -> LoadPoint:
+    """`concurrency` of a run is the sum of latencies over the duration: the mean in flight."""
+    keys = {"p50": "median_e2e_latency_ms", "mean": "mean_e2e_latency_ms", "p90": "p90_e2e_latency_ms"}
+    rate = run.get("request_rate")
+    finite = isinstance(rate, int | float) and np.isfinite(rate)
+    return LoadPoint(
+        concurrency=run.get("max_concurrency") or run.get("concurrency"),
+        rate=float(rate) if finite and rate is not None else None,
+        latency={q: run[key] / 1000 for q, key in keys.items() if isinstance(run.get(key), int | float)},
+        throughput=run.get("request_throughput"),
+        row=f"run {number}",
+    )
+
+
+class AiperfRecords(Reader):
+    """AIPerf's `profile_export.jsonl`: one record per request, epoch nanoseconds, warm-up and profiling phases."""
+
+    name = "aiperf-records"
+    title = "AIPerf's records of requests (JSON lines)"
+
+    def recognises(self, head: Head) -> bool:
+        about = head.record.get("metadata")
+        return isinstance(about, dict) and "request_start_ns" in about
+
+    def requests(self, head: Head) -> Requests:
+        return Requests(
+            blocks=aiperf_blocks,
+            stamped="start",
+            extra={"duration_s": ("duration", 1e9), "status": ("status", 1.0)},
+            unit="ns",
+            leave_out={"phase": ("^warmup$", "requests of the warm-up")},
+            user=None,
+            kind=None,
+        )
+
+    def load_points(self, path: Path) -> list[LoadPoint]:
+        rows = [row for _, row in aiperf_rows(path, [], lambda _: None) if row["phase"] != "warmup"]
+        good = [row for row in rows if row["status"] == 200 and row["duration"]]
+        if not good:
+            raise BadInput("no request of this benchmark was answered", file=path)
+        begins = np.array([int(row["time"]) for row in rows])
+        ends = np.array([row["ended"] for row in rows])
+        order = np.argsort(begins)
+        alone = bool((begins[order][1:] >= ends[order][:-1]).all())
+        span = (ends.max() - begins.min()) / 1e9
+        seconds = np.array([row["duration"] for row in good]) / 1e9
+        flying = float((ends - begins).sum() / 1e9 / span)
+        latency = {"mean": seconds.mean(), "p50": np.median(seconds), "p90": np.quantile(seconds, 0.9)}
+        return [
+            LoadPoint(
+                concurrency=1.0 if alone else max(flying, 1.0 + 1e-9),
+                latency={name: float(value) for name, value in latency.items()},
+                throughput=len(good) / span,
+                row=f"{len(good)} of {len(rows)} requests answered, the warm-up left out",
+            )
+        ]
+
+
+def aiperf_blocks(path: Path, broken: list[Broken], progress: Progress) -> Iterator[RowBlock]:
+    return in_chunks(aiperf_rows(path, broken, progress), ("time", "duration", "status", "phase"))
+
+
+def aiperf_rows(path: Path, broken: list[Broken], progress: Progress) -> Iterator[tuple[int, dict[str, Any]]]:
+    for number, record in json_lines(path, broken, progress):
+        about, error = record.get("metadata") or {}, record.get("error") or {}
+        start, end = about.get("request_start_ns"), about.get("request_end_ns")
+        cancelled = bool(about.get("was_cancelled"))
+        failed = bool(error) or cancelled
+        yield (
+            number,
+            {
+                "time": start,
+                "ended": end,
+                "duration": None if failed or end is None or start is None else end - start,
+                "status": 499 if cancelled else (error.get("code") or 500) if error else 200,
+                "phase": about.get("benchmark_phase", ""),
+            },
+        )

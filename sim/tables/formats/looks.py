@@ -1,0 +1,36 @@
+"""What a file looks like that nobody recognised, in a few words for a message."""
+
+import re
+
+from sim.errors import cut, printable
+from sim.tables.formats.reader import Head
+
+MAGIC = {
+    "%PDF": "a PDF",
+    "PK\x03\x04": "a zip archive, or a spreadsheet",
+    "SQLite format 3": "a database of SQLite",
+    "<!DOCTYPE": "an HTML page",
+    "<html": "an HTML page",
+    "<?xml": "an XML document",
+}
+DATED = re.compile(r"\d{4}-\d\d-\d\d|\d\d/[A-Z][a-z][a-z]/\d{4}|[A-Z][a-z][a-z] [ \d]\d \d\d:\d\d:\d\d")
+
+
+def looks_like(head: Head) -> str:
+    """A noun: 'a JSON document with the keys ...', 'a log with a date in each line', 'a table with ...'."""
+    line = head.line
+    for beginning, what in MAGIC.items():
+        if line.lstrip().lower().startswith(beginning.lower()):
+            return what
+    record = head.record or head.document
+    if record:
+        lined = len(head.lines) > 1 and bool(head.record)
+        keys = ", ".join(printable(str(key)) for key in list(record)[:8])
+        return f"{'JSON lines' if lined else 'a JSON document'} with the keys {cut(keys)}"
+    if line.lstrip().startswith(("[", "{")) and not DATED.search(line):
+        return "a JSON document"
+    if DATED.search(line) and len(head.names) < 2:
+        return f"a log with a date in each line, of no known layout: {cut(printable(line), 80)}"
+    if len(head.names) > 1:
+        return f"a table with {len(head.names)} columns: {cut(', '.join(map(printable, head.names)))}"
+    return f"text that begins with {cut(printable(line), 80)!r}"

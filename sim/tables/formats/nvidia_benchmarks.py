@@ -1,0 +1,198 @@
+"""CSV exports of NVIDIA's perf_analyzer, GenAI-Perf and AIPerf, and logs of MLPerf's load generator."""
+
+import csv
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from sim.errors import BadInput
+from sim.tables.formats.reader import Head, LoadPoint, Reader, whole_text
+
+COMPUTE = ("Server Compute Input", "Server Compute Infer", "Server Compute Output")
+MODES = ("Concurrency", "Request Rate", "Request rate")
+TITLES = {"prefill": "time to first token", "decode": "inter token latency", "pipeline": "request latency"}
+UNITS = {"ns": 1e-9, "us": 1e-6, "µs": 1e-6, "ms": 1e-3, "s": 1.0, "sec": 1.0, "seconds": 1.0, "milliseconds": 1e-3}
+QUANTILES = {"p50": "p50", "p10": "p10", "p90": "p90", "avg": "mean"}
+
+
+def cells_of(text: str) -> list[list[str]]:
+    return [[cell.strip() for cell in row] for row in csv.reader(text.splitlines())]
+
+
+def number(text: str, where: Path, line: int, key: str) -> float:
+    """A number, perhaps with commas between thousands."""
+    try:
+        return float(text.replace(",", ""))
+    except ValueError:
+        expected = "a number like 1,500.5"
+        raise BadInput(
+            "this value cannot be read", file=f"{where}:{line}", key=key, value=text, expected=expected
+        ) from None
+
+
+class PerfAnalyzer(Reader):
+    """`perf_analyzer -f`: a row per concurrency, request rate or batch, times in microseconds."""
+
+    name = "perf-analyzer"
+    title = "an export of perf_analyzer"
+
+    def recognises(self, head: Head) -> bool:
+        names = set(head.names)
+        return bool(names & {*MODES, "Inferences/Second"}) and bool(names & {"p50 latency", "Avg latency", *COMPUTE})
+
+    def load_points(self, path: Path) -> list[LoadPoint]:
+        rows = cells_of(whole_text(path))
+        names, points = rows[0], []
+        for line, cells in enumerate(rows[1:], 2):
+            if not any(cells):
+                break
+            if len(cells) != len(names):
+                expected = f"{len(names)} cells, as in the first line"
+                raise BadInput("this line is not a row", file=f"{path}:{line}", value=cells, expected=expected)
+            row = {name: cell for name, cell in zip(names, cells, strict=True) if cell}
+            points.append(perf_analyzer_point(row, path, line))
+        if not points:
+            raise BadInput("the table has no rows", file=path)
+        return points
+
+
+def perf_analyzer_point(row: dict[str, str], path: Path, line: int) -> LoadPoint:
+    """One row. Where the server reports its compute time, the sum of its parts is the time of a batch."""
+
+    def of(name: str) -> float:
+        return number(row[name], path, line, name)
+
+    compute = None
+    if all(name in row for name in COMPUTE):
+        compute = sum(of(name) for name in COMPUTE) * 1e-6
+    batch = int(of("Batch Size")) if "Batch Size" in row else None
+    latency = {q: of(f"{q} latency") * 1e-6 for q in ("p50", "p90") if f"{q} latency" in row}
+    mean = next((name for name in ("Avg latency", "avg latency") if name in row), "")
+    if mean:
+        latency["mean"] = of(mean) * 1e-6
+    rate = next((name for name in ("Request Rate", "Request rate") if name in row), "")
+    return LoadPoint(
+        batch=batch,
+        concurrency=of("Concurrency") if "Concurrency" in row else None,
+        rate=of(rate) if rate else None,
+        latency=latency,
+        compute=compute if compute and compute > 0 else None,
+        throughput=of("Inferences/Second") if "Inferences/Second" in row else None,
+        row=f"line {line}",
+    )
+
+
+class GenaiPerf(Reader):
+    """GenAI-Perf's and AIPerf's CSV: a table of latencies with the unit in each name, then one of single values."""
+
+    name = "genai-perf"
+    title = "an export of GenAI-Perf or AIPerf"
+
+    def recognises(self, head: Head) -> bool:
+        return bool(head.names) and head.names[0] == "Metric" and "p50" in head.names
+
+    def load_points(self, path: Path) -> list[LoadPoint]:
+        tables = [cells_of(part) for part in whole_text(path).replace("\r\n", "\n").strip().split("\n\n")]
+        names, rows = tables[0][0], tables[0][1:]
+        throughput = next((v for v in map(throughput_of, [r for t in tables for r in t]) if v is not None), None)
+        points = []
+        for component, title in TITLES.items():
+            for line, cells in enumerate(rows, 2):
+                metric, _, unit = cells[0].partition("(")
+                if metric.strip().lower() == title:
+                    unit = unit.rstrip(") ")
+                    if unit not in UNITS:
+                        where, expected = f"{path}:{line}", ", ".join(UNITS)
+                        raise BadInput("unknown unit", file=where, key="Metric", value=cells[0], expected=expected)
+                    row = dict(zip(names, cells, strict=False))
+                    latency = {
+                        name: number(row[q], path, line, q) * UNITS[unit] for q, name in QUANTILES.items() if row.get(q)
+                    }
+                    points.append(LoadPoint(component, latency=latency, throughput=throughput, row=f"line {line}"))
+        if not points:
+            expected = f"a row named {', '.join(title.title() for title in TITLES.values())}, with its unit"
+            raise BadInput("no row of this table is a latency", file=path, expected=expected)
+        return points
+
+
+def throughput_of(cells: list[str]) -> float | None:
+    """Requests a second, from a row of an export."""
+    if len(cells) >= 2 and cells[0].lower().startswith("request throughput"):
+        try:
+            return float(cells[1].replace(",", ""))
+        except ValueError:
+            return None
+    return None
+
+
+class MlperfLog(Reader):
+    """`mlperf_log_detail.txt` and `mlperf_log_summary.txt`: the settings and results of one run."""
+
+    name = "mlperf"
+    title = "a log of MLPerf's load generator"
+
+    def recognises(self, head: Head) -> bool:
+        return head.line.startswith(":::MLLOG") or any("MLPerf Results Summary" in line for line in head.lines[:3])
+
+    def figures(self, paths: Sequence[Path]) -> str:
+        text = whole_text(paths[0])
+        found = detail_values(text) if text.lstrip().startswith(":::MLLOG") else summary_values(text)
+        parts = [f"{found['scenario']} scenario" if "scenario" in found else "one run"]
+        if "queries" in found:
+            parts.append(f"{found['queries']} queries")
+        for name, title in (("scheduled", "scheduled"), ("completed", "completed")):
+            if name in found:
+                parts.append(f"{float(found[name]):.4g} samples a second {title}")
+        for name, title in (("mean", "mean latency"), ("p50", "p50"), ("p90", "p90"), ("p99", "p99")):
+            if name in found:
+                parts.append(f"{title} {float(found[name]) / 1e9:.4g} s")
+        if "seed" in found:
+            parts.append(
+                f"its arrivals follow from schedule seed {found['seed']} at {found.get('target', '?')} a second"
+            )
+        return ", ".join(parts)
+
+
+DETAIL = {
+    "effective_scenario": "scenario",
+    "generated_query_count": "queries",
+    "result_scheduled_samples_per_sec": "scheduled",
+    "result_completed_samples_per_sec": "completed",
+    "result_mean_latency_ns": "mean",
+    "result_50.00_percentile_latency_ns": "p50",
+    "result_90.00_percentile_latency_ns": "p90",
+    "result_99.00_percentile_latency_ns": "p99",
+    "effective_schedule_rng_seed": "seed",
+    "effective_target_qps": "target",
+}
+SUMMARY = {
+    "Scenario": "scenario",
+    "Scheduled samples per second": "scheduled",
+    "Completed samples per second": "completed",
+    "Samples per second": "completed",
+    "Mean latency (ns)": "mean",
+    "50.00 percentile latency (ns)": "p50",
+    "90.00 percentile latency (ns)": "p90",
+    "99.00 percentile latency (ns)": "p99",
+    "schedule_rng_seed": "seed",
+    "target_qps": "target",
+}
+
+
+def detail_values(text: str) -> dict[str, Any]:
+    found = {}
+    for line in text.splitlines():
+        if line.startswith(":::MLLOG"):
+            try:
+                record = json.loads(line.removeprefix(":::MLLOG"))
+            except ValueError:
+                continue
+            if record.get("key") in DETAIL:
+                found[DETAIL[record["key"]]] = record.get("value")
+    return found
+
+
+def summary_values(text: str) -> dict[str, Any]:
+    pairs = [line.partition(":") for line in text.splitlines() if ":" in line]
+    return {SUMMARY[name.strip()]: value.strip() for name, _, value in pairs if name.strip() in SUMMARY}

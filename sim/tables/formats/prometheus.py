@@ -1,0 +1,213 @@
+"""Prometheus: range queries as the API answers them, and metrics as a server exposes them (also OpenMetrics).
+
+A counter rises until its process begins anew. Requests in an interval are its differences, series by series; after a
+fall the new value is counted, which is a lower bound (prometheus.io/docs/prometheus/latest/querying/functions).
+"""
+
+import re
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from sim.errors import BadInput
+from sim.tables.formats.reader import Asked, CountSeries, Floats, Head, Reader, json_object, whole_text
+
+CODES = ("code", "status", "status_code", "http_code", "response_code", "response_code_class", "http_status", "reason")
+PER = {"per-second": 1.0, "per-minute": 1 / 60.0}
+SAMPLE = re.compile(r"^([A-Za-z_:][\w:]*)(\{.*\})?\s+(\S+)(?:\s+(-?[\d.]+))?(?:\s+#.*)?$")
+LABEL = re.compile(r'(\w+)="((?:[^"\\]|\\.)*)"')
+
+
+class PrometheusRange(Reader):
+    """The JSON of /api/v1/query_range."""
+
+    name = "prometheus"
+    title = "the answer to a range query of Prometheus (JSON)"
+
+    def recognises(self, head: Head) -> bool:
+        data = head.document.get("data")
+        return isinstance(data, dict) and "resultType" in data
+
+    def counts(self, paths: Sequence[Path], asked: Asked) -> CountSeries:
+        found = []
+        for path in paths:
+            data = json_object(whole_text(path))["data"]
+            if data["resultType"] != "matrix" or not data.get("result"):
+                what = f"a range query has values over time, this one is a {data['resultType']}"
+                raise BadInput(what, file=path, expected="resultType matrix, with at least one series")
+            found += [(one.get("metric") or {}, samples_of(one)) for one in data["result"]]
+        names = {metric.get("__name__", "") for metric, _ in found}
+        if len(names) > 1:
+            raise BadInput("these are several metrics", file=paths[0], value=sorted(names), expected="one of requests")
+        return range_counts(next(iter(names)), found, asked, paths[0])
+
+
+def samples_of(one: dict[str, Any]) -> tuple[Floats, Floats]:
+    """Times and values of one series; samples that are not finite are left out."""
+    pairs = np.array([[float(t), float(v)] for t, v in one.get("values", [])], dtype=float).reshape(-1, 2)
+    pairs = pairs[np.isfinite(pairs).all(axis=1)]
+    return pairs[:, 0], pairs[:, 1]
+
+
+def range_counts(name: str, found: list[tuple[dict[str, str], Any]], asked: Asked, path: Path) -> CountSeries:
+    """Counts per step and status, of the counters or rates of a range query."""
+    times = np.unique(np.concatenate([at for _, (at, _) in found]))
+    if len(times) < 2:
+        raise BadInput("one sample says no count", file=path, expected="samples at two instants or more")
+    step = float(np.diff(times).min())
+    grid = times[0] + step * np.arange(round((times[-1] - times[0]) / step) + 1)
+    counter = asked.values == "counter" or (asked.values is None and name.endswith(("_total", "_count")))
+    if not counter and asked.values is None:
+        shown = name or "no name, as of rate() or increase()"
+        expected = "per-second (of rate), per-interval (of increase), per-minute or counter"
+        raise BadInput("the query is not in the file", file=path, key="--values", value=shown, expected=expected)
+    series: dict[str, Floats] = {}
+    notes = [f"{name or 'the series'}: " + ("a counter: differences per series" if counter else f"{asked.values}")]
+    for metric, (at, values) in found:
+        label = next((metric[key] for key in CODES if key in metric), "all")
+        counts = differences(at, values, grid, notes, metric) if counter else rated(at, values, grid, step, asked)
+        series[label] = series.get(label, 0.0) + counts
+    begins = np.round(grid[:-1] * 1e9).astype(np.int64)
+    return CountSeries(begins, np.full(len(begins), step), series, tuple(notes))
+
+
+def differences(at: Floats, values: Floats, grid: Floats, notes: list[str], metric: dict[str, str]) -> Floats:
+    """What a counter counted in each step of a grid; over missing samples it is spread evenly."""
+    steps = np.diff(values)
+    fell = steps < 0
+    who = metric.get("instance") or metric.get("pod") or "a series"
+    notes += [
+        f"{who} began anew before sample {place + 2}: its count since is taken, a lower bound"
+        for place in np.flatnonzero(fell)
+    ]
+    steps = np.where(fell, values[1:], steps)
+    total = np.concatenate([[0.0], np.cumsum(steps)])
+    gaps = round(float((at[-1] - at[0]) / (grid[1] - grid[0]))) + 1 - len(at)
+    if gaps:
+        notes.append(f"{who}: {gaps} of its samples missing; what was counted over them is spread evenly")
+    return np.diff(np.interp(grid, at, total))
+
+
+def rated(at: Floats, values: Floats, grid: Floats, step: float, asked: Asked) -> Floats:
+    """Counts of rates, each for the step before its stamp; a missing one is unknown."""
+    known = np.full(len(grid), np.nan)
+    known[np.round((at - grid[0]) / step).astype(int)] = values
+    each = 1.0 if asked.values == "per-interval" else step * PER[str(asked.values)]
+    return known[1:] * each
+
+
+Samples = dict[tuple[str, frozenset[tuple[str, str]]], float]
+
+
+class Exposition(Reader):
+    """A page of metrics: totals since the server began. Two pages of one server say what was between them."""
+
+    name = "metrics"
+    title = "metrics of a server (Prometheus or OpenMetrics text)"
+
+    def recognises(self, head: Head) -> bool:
+        return any(line.startswith(("# TYPE ", "# HELP ")) for line in head.lines[:3])
+
+    def counts(self, paths: Sequence[Path], asked: Asked) -> CountSeries | None:
+        """The counts between samples that carry their instants; None where these are of one or no instant."""
+        found: dict[tuple[str, frozenset[tuple[str, str]]], list[tuple[float, float]]] = {}
+        for path in paths:
+            for name, labels, value, stamp in samples_of_page(path):
+                if stamp is not None and name.endswith("_total") and np.isfinite(value):
+                    found.setdefault((name, labels), []).append((stamp, value))
+        names = sorted({name for name, _ in found})
+        chosen = [name for name in names if "request" in name] if len(names) > 1 else names
+        if not chosen or max(len(pairs) for pairs in found.values()) < 2:
+            return None
+        if len(chosen) > 1:
+            raise BadInput("these are several metrics", file=paths[0], value=chosen, expected="one of requests")
+        series = [
+            (dict(labels), np.array(sorted(pairs)).T) for (name, labels), pairs in found.items() if name == chosen[0]
+        ]
+        return range_counts(chosen[0], [(labels, (at, values)) for labels, (at, values) in series], asked, paths[0])
+
+    def figures(self, paths: Sequence[Path]) -> str:
+        pages = [samples_in(path) for path in paths]
+        if len(pages) == 1:
+            return (
+                f"totals since the server began: {histogram_figures(pages[0])}; two scrapes say what was between them"
+            )
+        return f"from {paths[0].name} to {paths[-1].name}: {histogram_figures(between(pages[0], pages[-1]))}"
+
+
+def samples_of_page(path: Path) -> Iterator[tuple[str, frozenset[tuple[str, str]], float, float | None]]:
+    """Name, labels, value and instant (s; None where it has none) of each sample; Prometheus' own text has ms."""
+    for line in whole_text(path).splitlines():
+        if line and not line.startswith("#") and (match := SAMPLE.match(line.strip())):
+            try:
+                value, stamp = float(match[3]), float(match[4]) if match[4] else None
+            except ValueError:
+                continue
+            yield (
+                match[1],
+                frozenset(LABEL.findall(match[2] or "")),
+                value,
+                stamp / 1e3 if stamp and stamp > 1e11 else stamp,
+            )
+
+
+def samples_in(path: Path) -> Samples:
+    return {(name, labels): value for name, labels, value, _ in samples_of_page(path)}
+
+
+def summed(samples: Samples, name: str) -> float:
+    values = [value for (metric, _), value in samples.items() if metric == name]
+    return float(sum(values)) if values else float("nan")
+
+
+def between(before: Samples, after: Samples) -> Samples:
+    """What was added from one scrape to the next; a total that fell began anew. Gauges are those of the end."""
+    added = {}
+    for key, value in after.items():
+        total = key[0].endswith(("_total", "_sum", "_count", "_bucket"))
+        added[key] = value - before.get(key, 0.0) if total and value >= before.get(key, 0.0) else value
+    return added
+
+
+def histogram_figures(samples: Samples) -> str:
+    """Means and counts of the histograms of a page, and gauges of requests running and waiting."""
+    parts = []
+    ended = summed(samples, "vllm:request_success_total")
+    if ended == ended:
+        aborted = sum(v for (n, ls), v in samples.items() if n == "vllm:request_success_total" and is_abort(ls))
+        parts.append(f"{ended:,.0f} requests ended, {aborted:,.0f} of them aborted")
+    for name in dict.fromkeys(n.removesuffix("_count") for n, _ in samples if n.endswith("_count")):
+        count, total = summed(samples, f"{name}_count"), summed(samples, f"{name}_sum")
+        if count > 0 and total == total:
+            parts.append(f"{name} {total / count:.4g} on average of {count:,.0f}{quantiles_said(samples, name)}")
+    return "; ".join(parts) or "it has no histogram"
+
+
+def is_abort(labels: frozenset[tuple[str, str]]) -> bool:
+    return ("finished_reason", "abort") in labels
+
+
+def quantiles_said(samples: Samples, name: str) -> str:
+    """p50, p90 and p99 of a histogram by interpolation, each with its bucket."""
+    added: dict[float, float] = {}
+    for (metric, labels), value in samples.items():
+        if metric == f"{name}_bucket":
+            edge = float(dict(labels)["le"].replace("+Inf", "inf"))
+            added[edge] = added.get(edge, 0.0) + value
+    edges = np.array(sorted(added))
+    counts = np.array([added[edge] for edge in edges])
+    if len(edges) < 2 or counts[-1] <= 0:
+        return ""
+    said = []
+    for q in (0.5, 0.9, 0.99):
+        place = int(np.searchsorted(counts, q * counts[-1]))
+        low, high = (float(edges[place - 1]) if place else 0.0), float(edges[place])
+        below = float(counts[place - 1]) if place else 0.0
+        if np.isinf(high):
+            said.append(f"p{100 * q:.0f} above {low:g}")
+        else:
+            at = low + (high - low) * (q * counts[-1] - below) / (counts[place] - below)
+            said.append(f"p{100 * q:.0f} {at:.3g} (between {low:g} and {high:g})")
+    return ": " + ", ".join(said)

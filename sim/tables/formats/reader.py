@@ -1,0 +1,223 @@
+"""What a reader of a format is, and the few kinds of rows there are: requests, counts, load points and figures."""
+
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from sim.errors import BadInput, printable
+from sim.tables.files import LARGEST_TIDIED, Broken, Progress, RowBlock, first_bytes, first_lines, header, opened
+
+Floats = NDArray[np.float64]
+REFUSED = (429, 503)  # statuses by which a service turns a request away
+NANOSECOND = 1e-9
+
+
+class Head:
+    """The beginning of a file, by which readers recognise it."""
+
+    def __init__(self, path: Path):
+        self.path = path
+
+    @cached_property
+    def lines(self) -> list[str]:
+        """The first lines that are not empty, without one that is cut off; none of a Parquet file."""
+        found = first_lines(self.path)
+        return [line for line in (found[:-1] or found) if line.strip()]
+
+    @cached_property
+    def line(self) -> str:
+        return self.lines[0] if self.lines else ""
+
+    @cached_property
+    def names(self) -> list[str]:
+        """The columns, if the first line names any."""
+        return header(self.path)
+
+    @cached_property
+    def record(self) -> dict[str, Any]:
+        """The first line as a JSON object; empty if it is none."""
+        return json_object(self.line)
+
+    @cached_property
+    def document(self) -> dict[str, Any]:
+        """The whole file as one JSON object; empty if it is none."""
+        return json_object(whole_text(self.path)) if self.line.lstrip().startswith("{") else {}
+
+
+def json_object(text: str) -> dict[str, Any]:
+    try:
+        found = json.loads(text)
+    except (ValueError, RecursionError):
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def whole_text(path: Path) -> str:
+    """A file of moderate size as text. Raises BadInput for a larger one."""
+    stream, raw = opened(path)
+    with raw:
+        data = first_bytes(stream, path, LARGEST_TIDIED + 1)
+    if len(data) > LARGEST_TIDIED:
+        raise BadInput("the file is too large", file=path, expected=f"at most {LARGEST_TIDIED:,} bytes")
+    return data.decode("utf-8-sig", errors="replace")
+
+
+@dataclass(frozen=True)
+class Requests:
+    """A file of which each row is one request.
+
+    blocks: yields its rows as columns of texts; those named time, user, path and status have that meaning.
+    stamped: whether times are those of the request ('start') or of the answer ('end'); '' if the format leaves it open.
+    extra: further numbers by name: a column, and what to divide it by. duration_s, wait_s and service_s are seconds.
+    unit, zone: of times that have none; step: seconds between two ticks of their clock, where the format says.
+    leave_out: rows that are no requests of the service, by column: a pattern, and what such rows are.
+    """
+
+    blocks: Callable[[Path, list[Broken], Progress], Iterator[RowBlock]]
+    stamped: str = ""
+    extra: Mapping[str, tuple[str, float]] = field(default_factory=dict)
+    unit: str | None = None
+    zone: str | None = None
+    leave_out: Mapping[str, tuple[str, str]] = field(default_factory=dict)
+    user: str | None = "user"
+    kind: str | None = "path"
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class CountSeries:
+    """Counts of requests or people per interval.
+
+    begins: nanoseconds since 1970 (UTC), ascending; lasts: seconds; series: counts by name, nan is unknown.
+    """
+
+    begins: NDArray[np.int64]
+    lasts: Floats
+    series: dict[str, Floats]
+    notes: tuple[str, ...] = ()
+
+    @property
+    def total(self) -> Floats:
+        """The counts of all series together; an unknown one counts as 0."""
+        return np.sum([np.nan_to_num(values) for values in self.series.values()], axis=0)
+
+
+@dataclass(frozen=True)
+class LoadPoint:
+    """One row of a load test, times in seconds.
+
+    component: pipeline, prefill or decode; concurrency: requests in flight, rate: requests a second that were sent,
+    None where the file does not say. batch: inputs a request holds, as the file says. latency: by quantile and mean, as
+    the client saw it. compute: seconds of the server's work on one batch. throughput: requests answered a second.
+    """
+
+    component: str = "pipeline"
+    batch: int | None = None
+    concurrency: float | None = None
+    rate: float | None = None
+    latency: Mapping[str, float] = field(default_factory=dict)
+    compute: float | None = None
+    throughput: float | None = None
+    row: str = ""
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What the user says about a file that does not say it itself.
+
+    zone: of times without one. values: 'per-second', 'per-minute', 'per-interval' or 'counter'. refused: whether
+    refusals are 'inside' the counts of requests or 'beside' them.
+    """
+
+    zone: str | None = None
+    values: str | None = None
+    refused: str | None = None
+
+
+@contextmanager
+def reading(path: Path, title: str) -> Iterator[None]:
+    """Turns what a damaged file does to a reader into one message: a key, a cell or a type that its format has not."""
+    try:
+        yield
+    except (LookupError, TypeError, ValueError, AttributeError, OverflowError, pa.ArrowException) as wrong:
+        what = f"this looks like {title}, and a part of it is not as that format has it ({printable(str(wrong))})"
+        raise BadInput(what, file=path, expected="a whole file, as it was written") from None
+
+
+class Reader:
+    """Reads one format. A class in this folder with a name is found; it overrides what its files hold."""
+
+    name: ClassVar[str]
+    title: ClassVar[str]  # what such a file is, for messages
+
+    def recognises(self, head: Head) -> bool:
+        raise NotImplementedError
+
+    def requests(self, head: Head) -> Requests | None:
+        """How to read the requests of a file; None if it holds none."""
+        return None
+
+    def counts(self, paths: Sequence[Path], asked: Asked) -> CountSeries | None:
+        """The counts per interval of a file; None if it holds none."""
+        return None
+
+    def load_points(self, path: Path) -> list[LoadPoint] | None:
+        """The rows of a load test; None if it is none."""
+        return None
+
+    def figures(self, paths: Sequence[Path]) -> str:
+        """What a file says in figures, where it holds neither requests nor counts; a sentence."""
+        return ""
+
+
+def records_block(rows: list[dict[str, Any]], lines: Sequence[int], columns: Sequence[str]) -> RowBlock:
+    """Rows that were read one by one, as columns of texts."""
+    texts = {name: pa.array([as_text(row.get(name)) for row in rows], pa.string()) for name in columns}
+    return RowBlock(texts, np.asarray(lines, dtype=np.int64))
+
+
+def as_text(value: Any) -> str:
+    if value is None:
+        return ""
+    return repr(value) if isinstance(value, float) else str(value)
+
+
+def json_lines(path: Path, broken: list[Broken], progress: Progress) -> Iterator[tuple[int, dict[str, Any]]]:
+    """The JSON objects of a file, one a line, each with the number of its line."""
+    stream, raw = opened(path)
+    size, number = max(path.stat().st_size, 1), 0
+    with raw:
+        for data in stream:
+            number += 1
+            text = data.decode("utf-8-sig", errors="replace").strip()
+            found = json_object(text)
+            if found:
+                yield number, found
+            elif text:
+                broken.append(Broken(number, printable(text[:200])))
+            if number % 10_000 == 0:
+                progress(raw.tell() / size)
+
+
+def in_chunks(
+    rows: Iterator[tuple[int, dict[str, Any]]], columns: Sequence[str], size: int = 100_000
+) -> Iterator[RowBlock]:
+    """Rows in blocks of moderate size."""
+    kept: list[dict[str, Any]] = []
+    lines: list[int] = []
+    for number, row in rows:
+        kept.append(row)
+        lines.append(number)
+        if len(kept) == size:
+            yield records_block(kept, lines, columns)
+            kept, lines = [], []
+    if kept:
+        yield records_block(kept, lines, columns)

@@ -1,0 +1,210 @@
+"""Access logs of web servers and load balancers: nginx, Apache, AWS ALB, Envoy and HAProxy, in their usual layouts.
+
+Servers write a line when the answer was sent. nginx and the balancers of AWS stamp that instant, Apache, Envoy and
+HAProxy that of the request (nginx.org, httpd.apache.org, docs.aws.amazon.com, envoyproxy.io, docs.haproxy.org).
+"""
+
+from functools import partial
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from sim.tables.formats.lines import CLF, QUOTED, clf_time, fits, pattern_blocks, request_columns
+from sim.tables.formats.reader import Head, Reader, Requests
+
+# [virtual host:port] host ident authuser [time] "request" status bytes, and whatever follows (referer, agent, ...).
+COMBINED = (
+    r"^(?:(?P<vhost>[^\s\[\]\"]+:\d+) )?(?P<host>\S+) \S+ (?P<authuser>\S+|\"[^\"]*\") "
+    + CLF
+    + rf" (?P<request>{QUOTED}) (?P<status>\d{{3}}|-) (?P<bytes>\d+|-)(?P<rest> .*)?$"
+)
+# The duration among what follows: a name and a number, or a number at the end of the line.
+NAMED = r"(?i)(?:\brt|\brequest_time|\bduration)[=:]\"?(?P<duration>\d+\.\d+)"
+LAST = r"(?:\"|^) (?P<duration>\d+(?:\.\d+)?)[ ,:\d.\-]*$"  # of several the first: nginx's own before the upstream's
+QUOTED_LAST = r" \"(?P<duration>\d+(?:\.\d+)?)\"$"
+ALB = (
+    r"^(?P<type>https?|h2|grpcs|wss?) (?P<stamp>\d{4}-\d\d-\d\dT[\d:.]+Z) (?P<balancer>app/\S+) (?P<client>\S+) "
+    r"(?P<target>\S+) (?P<t1>-?[\d.]+) (?P<t2>-?[\d.]+) (?P<t3>-?[\d.]+) (?P<status>\d{3}|-) (?P<tstatus>\d{3}|-) "
+    rf"\S+ \S+ (?P<request>{QUOTED}) {QUOTED} \S+ \S+ \S+ {QUOTED} {QUOTED} {QUOTED} \S+ "
+    r"(?P<created>\d{4}-\d\d-\d\dT[\d:.]+Z)(?: .*)?$"
+)
+ENVOY = (
+    rf"^\[(?P<time>\d{{4}}-\d\d-\d\dT[\d:.]+Z)\] (?P<request>{QUOTED}) (?P<status>\d+) (?P<flags>\S+) \S+ \S+ "
+    rf"(?P<duration>\d+|-) (?P<upstream>\d+|-) \"(?P<client>[^\"]*)\"(?: .*)?$"
+)
+HAPROXY = (
+    r"^(?:.*?\s)?(?P<client>\S+):\d+ " + CLF + r" (?P<front>\S+) (?P<back>[^\s/]+)/(?P<server>\S+) "
+    r"(?P<tr>-?\d+)/(?P<tw>-?\d+)/(?P<tc>-?\d+)/(?P<response>-?\d+)/(?P<total>\+?-?\d+) (?P<status>-?\d+) \+?\d+ "
+    rf"\S+ \S+ (?P<ended>\S{{4}}) \S+ \S+ (?:\{{[^}}]*\}} )*(?P<request>{QUOTED})(?: .*)?$"
+)
+
+
+class AccessLog(Reader):
+    """Common and Combined Log Format, of nginx or Apache, perhaps with a virtual host before and a duration after."""
+
+    name = "access-log"
+    title = "an access log (Common or Combined Log Format)"
+
+    def recognises(self, head: Head) -> bool:
+        return bool(head.line) and fits(head.line, COMBINED)
+
+    def requests(self, head: Head) -> Requests:
+        texts = pc.extract_regex(pa.array(head.lines, pa.string()), COMBINED).drop_null()
+        rests = pc.fill_null(pc.struct_field(texts, "rest"), "")
+        pattern = next(
+            (one for one in (NAMED, LAST, QUOTED_LAST) if pc.all(pc.match_substring_regex(rests, one)).as_py()), ""
+        )
+        hosted = pc.any(pc.not_equal(pc.fill_null(pc.struct_field(texts, "vhost"), ""), "")).as_py()
+        stamped, extra = "start" if hosted else "", {}
+        if pattern:
+            sample = pc.struct_field(pc.extract_regex(rests, pattern), "duration")
+            decimal = pc.any(pc.match_substring(sample, ".")).as_py()
+            stamped = "either" if decimal else "start"
+            extra = {"duration_s": ("duration", 1.0 if decimal else 1e6)}
+        return Requests(
+            blocks=partial(pattern_blocks, pattern=COMBINED, columns_of=partial(combined_columns, duration=pattern)),
+            stamped=stamped,
+            extra={**extra, "status": ("status", 1.0), "bytes": ("bytes", 1.0)},
+            notes=("a host may stand for many people behind one address",),
+        )
+
+
+def combined_columns(part: dict[str, Any], duration: str) -> dict[str, Any]:
+    anonymous = pc.equal(part["authuser"], "-")
+    columns = {
+        "time": clf_time(part),
+        "user": pc.if_else(anonymous, part["host"], part["authuser"]),
+        "host": part["host"],
+        **request_columns(unquoted(part["request"])),
+        "status": part["status"],
+        "bytes": part["bytes"],
+        "rest": pc.fill_null(part["rest"], ""),
+    }
+    if duration:
+        found = pc.extract_regex(columns["rest"], duration)
+        columns["duration"] = pc.fill_null(pc.struct_field(found, "duration"), "")
+    return columns
+
+
+def unquoted(texts: Any) -> Any:
+    return pc.utf8_slice_codeunits(texts, 1, -1)
+
+
+def known(texts: Any) -> Any:
+    """Numbers as texts, '' for one below 0, by which these logs mean that something did not happen."""
+    return pc.replace_substring_regex(texts, r"^(-.*|\+)", "")
+
+
+class BalancerLog(Reader):
+    """Access logs of AWS Application Load Balancers; they have the instant of the request beside that of the answer."""
+
+    name = "alb"
+    title = "an access log of an AWS Application Load Balancer"
+
+    def recognises(self, head: Head) -> bool:
+        return fits(head.line, ALB)
+
+    def requests(self, head: Head) -> Requests:
+        return Requests(
+            blocks=partial(pattern_blocks, pattern=ALB, columns_of=alb_columns),
+            stamped="start",
+            extra={"service_s": ("target_s", 1.0), "status": ("status", 1.0)},
+            notes=("arrivals are the request creation times; a target's seconds hold its own queue",),
+        )
+
+
+def alb_columns(part: dict[str, Any]) -> dict[str, Any]:
+    client = pc.replace_substring_regex(part["client"], r":\d+$", "")
+    return {
+        "time": part["created"],
+        "user": client,
+        **request_columns(pc.replace_substring_regex(unquoted(part["request"]), r" \w+://[^/ ]+", " ")),
+        "status": part["status"],
+        "target_s": known(part["t2"]),
+        "answered": part["stamp"],
+        "target": part["target"],
+    }
+
+
+class EnvoyLog(Reader):
+    """Envoy's default access log: the start of the request, and milliseconds until the last byte was sent."""
+
+    name = "envoy"
+    title = "an access log of Envoy"
+
+    def recognises(self, head: Head) -> bool:
+        return fits(head.line, ENVOY)
+
+    def requests(self, head: Head) -> Requests:
+        return Requests(
+            blocks=partial(pattern_blocks, pattern=ENVOY, columns_of=envoy_columns),
+            stamped="start",
+            extra={
+                "duration_s": ("duration", 1e3),
+                "upstream_s": ("upstream", 1e3),
+                "status": ("status", 1.0),
+            },
+            notes=("status 0 is a client that hung up (DC); upstream_s holds the queue of the service behind",),
+        )
+
+
+def envoy_columns(part: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "time": part["time"],
+        "user": part["client"],
+        **request_columns(unquoted(part["request"])),
+        "status": part["status"],
+        "flags": part["flags"],
+        "duration": part["duration"],
+        "upstream": part["upstream"],
+    }
+
+
+class HaproxyLog(Reader):
+    """HAProxy's HTTP log: the start of the request, and milliseconds in the queue, connecting and of the response."""
+
+    name = "haproxy"
+    title = "an HTTP log of HAProxy"
+
+    def recognises(self, head: Head) -> bool:
+        return fits(head.line, HAPROXY)
+
+    def requests(self, head: Head) -> Requests:
+        return Requests(
+            blocks=partial(pattern_blocks, pattern=HAPROXY, columns_of=haproxy_columns),
+            stamped="start",
+            extra={
+                "duration_s": ("total", 1e3),
+                "wait_s": ("wait", 1e3),
+                "service_s": ("service", 1e3),
+                "status": ("status", 1.0),
+            },
+            zone="UTC",
+            notes=(
+                "the time in brackets is the request's; it has no zone: UTC unless --zone says otherwise",
+                "wait_s is the time in HAProxy's queue, of requests that were thrown out or hung up there too",
+            ),
+        )
+
+
+def haproxy_columns(part: dict[str, Any]) -> dict[str, Any]:
+    """service is Tc + Tr, empty where no server was reached; a client that left in the queue (C*) has status 499."""
+    reached = pc.and_(pc.greater_equal(whole(part["tc"]), 0), pc.greater_equal(whole(part["response"]), 0))
+    service = pc.cast(pc.add(whole(part["tc"]), whole(part["response"])), pa.string())
+    left = pc.and_(pc.match_substring_regex(part["ended"], "^C"), pc.equal(part["status"], "-1"))
+    return {
+        "time": clf_time(part),
+        "user": part["client"],
+        **request_columns(unquoted(part["request"])),
+        "status": pc.if_else(left, "499", part["status"]),
+        "wait": known(part["tw"]),
+        "service": pc.if_else(reached, service, ""),
+        "total": known(part["total"]),
+        "server": part["server"],
+        "ended": part["ended"],
+    }
+
+
+def whole(texts: Any) -> Any:
+    return pc.cast(texts, pa.int64())

@@ -1,0 +1,147 @@
+"""A decision is the one that decision theory makes of the same losses, and its sentences say why nothing cheaper."""
+
+import math
+
+import numpy as np
+import pytest
+
+from sim import BadInput, load, simulate
+from sim.results.verdict import verdict
+from sim.studies.decide import decide, regrets
+from sim.studies.decide_words import sentences
+from sim.studies.sweep import DEMAND
+from sim.studies.uncertain import read_law, uncertain
+
+HERE = {"store": False, "processes": 1}
+RATE = "demand.waves.0.rate"
+SPREAD = math.exp(0.5 * 1.2815515655446004)  # of a lognormal with sigma 0.5, from its median to its 90 % point
+
+
+def test_a_table_worked_by_hand():
+    """Four fleets, three futures of 60 %, 30 % and 10 %: costs, regrets and the value of perfect information."""
+    costs = [[10, 40, 120], [20, 25, 80], [35, 36, 45], [60, 60, 60]]
+    found = regrets(costs, [0.6, 0.3, 0.1])
+    assert found["loss"].tolist() == pytest.approx([30, 27.5, 36.3, 60])
+    assert found["regret"].tolist() == pytest.approx([12, 9.5, 18.3, 42])
+    assert (found["loss"].idxmin(), found["regret"].idxmin()) == (1, 1)
+    assert found["worst_loss"].idxmin() == 2
+    assert (found["worst_regret"].idxmin(), found["worst_regret"].min()) == (2, 25)
+    best_of_each = np.min(costs, axis=0) @ [0.6, 0.3, 0.1]
+    assert found["regret"].min() == pytest.approx(27.5 - best_of_each)
+
+
+@pytest.mark.parametrize(
+    ("text", "under", "over", "quantity", "regret"),
+    [
+        ("~ uniform(4000, 30000)", 10.0, 2.5, 24800, 26000),
+        ("~ triangular(1000, 5000, 50000)", 7.0, 3.5, 22889.11658, 46407.93868),
+        (
+            f"~ lognormal({6000 / SPREAD!r}, {6000 * SPREAD!r})",
+            9.0,
+            3.5,
+            8029.965430,
+            15891.45370,
+        ),
+    ],
+)
+def test_the_least_regret_is_that_of_the_newsvendor(text, under, over, quantity, regret):
+    """q = F^-1(cu / (cu + co)), with the expected regret in closed form."""
+    law = read_law("demand", text)
+    assert law.quantile(under / (under + over)) == pytest.approx(quantity, rel=1e-6)
+    demand = law.distribution.ppf((np.arange(20_000) + 0.5) / 20_000)
+    menu = quantity * np.array([0.9, 0.98, 1.0, 1.02, 1.1])
+    losses = [under * np.maximum(demand - q, 0) + over * np.maximum(q - demand, 0) for q in menu]
+    found = regrets(np.array([*losses, np.zeros(len(demand))]))  # with the one who knows the demand
+    assert found["regret"][:5].idxmin() == 2
+    assert found["regret"][2] == pytest.approx(regret, rel=2e-3)
+
+
+def small(**more):
+    """A minute and a half of steady's queue, with a fleet that half of all futures are too much for."""
+    return load(
+        "steady",
+        sets={
+            "horizon": "10 min",
+            "warm_up": "1 min",
+            "behaviour.patience": {"kind": "constant", "value": "10 s"},
+            **more,
+        },
+    )
+
+
+@pytest.fixture(scope="module")
+def found():
+    inputs = uncertain(small(), {RATE: "~ uniform(1, 4) per s"})
+    return decide(inputs, fleets=[4, 6, 8], playbooks=["none"], futures=12, image_worth=0.01, **HERE)
+
+
+def test_every_option_meets_the_same_futures_and_a_row_is_a_run_that_can_be_made_again(found):
+    inputs = uncertain(small(), {RATE: "~ uniform(1, 4) per s"})
+    assert len(found.runs) == 36
+    assert (found.runs.groupby("future")[RATE].nunique() == 1).all()
+    row = found.runs[(found.runs["future"] == 5) & (found.runs["gpus"] == 6)].iloc[0]
+    run = simulate(inputs.future(5).with_(**{"pools.gpus.gpus": 6}), "none", seed=5)
+    assert verdict(run).dollars == pytest.approx(row["dollars"])
+    assert row["loss"] == pytest.approx(row["dollars"] - 0.01 * row["images"])
+
+
+def test_the_choice_has_the_least_expected_regret_and_pays_most_for_perfect_information(found):
+    table = found.runs.pivot_table(index="gpus", columns="future", values="loss")
+    regret = (table - table.min()).mean(axis=1)
+    assert found.options["gpus"][found.best] == regret.idxmin()
+    assert found.evpi == pytest.approx(regret.min())
+    assert (found.options["regret_low"] <= found.options["regret"]).all()
+
+
+def test_every_cheaper_option_is_named_with_a_reason_and_the_menu_is_printed(found):
+    text = sentences(found)
+    assert text[0].startswith(f"CHOOSE {found.options['label'][found.best]}")
+    for label in found.cheaper["label"]:
+        assert sum(line.startswith(f"Not {label}, $") for line in text) == 1
+    assert any("4 GPUs, 6 GPUs and 8 GPUs" in line for line in text)
+
+
+def test_without_prices_images_are_lost_against_an_unlimited_fleet_and_it_says_that_gpus_count_nothing():
+    inputs = uncertain(small(), {DEMAND: "~ choice(1, 3)"})
+    some = decide(inputs, fleets=[2, 12], futures=4, **HERE)
+    assert some.by == "images"
+    rich = some.runs[some.runs["gpus"] == 12]
+    assert (some.runs["loss"] >= -0.5).all()
+    assert rich["loss"].max() <= 2 < some.runs[some.runs["gpus"] == 2]["loss"].min()
+    assert any("count nothing" in line for line in sentences(some))
+
+
+def test_an_option_that_dies_too_often_is_not_chosen():
+    inputs = uncertain(small(), {DEMAND: "~ uniform(2, 4)"})
+    cheap = decide(inputs, fleets=[2, 10], futures=6, image_worth=1e-9, **HERE)
+    safe = decide(inputs, fleets=[2, 10], futures=6, image_worth=1e-9, alive=0.9, **HERE)
+    assert [cheap.options["gpus"][cheap.best], safe.options["gpus"][safe.best]] == [2, 10]
+    assert any("are asked for" in line for line in sentences(safe))
+
+
+def test_with_several_seeds_chance_and_inputs_are_told_apart():
+    """Here the inputs differ by far more than chance does."""
+    inputs = uncertain(small(), {DEMAND: "~ uniform(0.5, 6)"})
+    some = decide(inputs, fleets=[4, 8], futures=5, seeds=2, image_worth=0.01, **HERE)
+    assert 0 < some.seed_sd < some.future_sd / 3
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"fleets": [4]},
+        {"fleets": [4, 8], "playbooks": ["nothing"]},
+        {"fleets": [4, 8], "futures": 1},
+        {"fleets": [4, 8], "image_worth": -1.0},
+        {"fleets": [4, 8], "alive": 1.5},
+        {"fleets": [4, 8], "pool": "none"},
+    ],
+)
+def test_what_no_decision_can_be_made_of_is_refused(wrong):
+    with pytest.raises(BadInput):
+        decide(small(), **wrong, **HERE)
+
+
+def test_a_fleet_on_the_menu_cannot_be_uncertain():
+    with pytest.raises(BadInput, match=r"pools\.gpus\.gpus"):
+        decide(uncertain(small(), {"pools.gpus.gpus": "~ uniform(2, 9)"}), fleets=[4, 8], **HERE)

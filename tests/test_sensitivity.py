@@ -1,0 +1,98 @@
+"""Sensitivities are those of functions whose indices are known exactly."""
+
+import math
+
+import numpy as np
+import pytest
+
+from sim import BadInput
+from sim.studies.sensitivity import morris, sobol, tornado
+from sim.studies.uncertain import read_law
+
+CUBE = {f"x{n}": read_law(f"x{n}", "~ uniform(0, 1)") for n in range(1, 5)}
+ANGLE = f"~ uniform({-math.pi!r}, {math.pi!r})"
+LINEAR = {"x1": "~ uniform(0, 10)", "x2": "~ uniform(0, 4)", "x3": "~ uniform(0, 1)"}
+LINEAR_LAWS = {key: read_law(key, text) for key, text in LINEAR.items()}
+
+
+def columns(places):
+    return np.array([[float(value) for value in place.values()] for place in places]).T
+
+
+def linear(places):
+    x1, x2, x3 = columns(places)
+    return 3 * x1 - 2 * x2 + 0.5 * x3
+
+
+def ishigami(places):
+    """a = 7, b = 0.05 (Ishigami and Homma 1990)."""
+    x1, x2, x3 = columns(places)
+    return np.sin(x1) + 7 * np.sin(x2) ** 2 + 0.05 * x3**4 * np.sin(x1)
+
+
+def g_function(places):
+    """a = 0, 1, 4.5, 9 (Saltelli and Sobol 1995)."""
+    a = np.array([[0.0], [1.0], [4.5], [9.0]])
+    return np.prod((np.abs(4 * columns(places) - 2) + a) / (1 + a), axis=0)
+
+
+def by_key(table, column):
+    return table.set_index("key")[column].to_dict()
+
+
+def test_a_tornado_of_a_linear_function_has_its_slopes_times_the_ranges():
+    table = tornado(linear, LINEAR_LAWS, ends=(0.0, 1.0))
+    assert table["key"].tolist() == ["x1", "x2", "x3"]
+    assert table["swing"].tolist() == pytest.approx([30, 8, 0.5])
+    assert table["base"].unique() == pytest.approx([15 - 4 + 0.25])
+    assert table["monotone"].all()
+
+
+def test_a_tornado_marks_an_input_whose_best_value_lies_inside_its_range():
+    (row,) = tornado(lambda p: -((columns(p)[0] - 0.5) ** 2), {"x1": CUBE["x1"]}, ends=(0, 1)).to_dict("records")
+    assert not row["monotone"]
+    assert row["swing"] == pytest.approx(0.25)
+
+
+def test_morris_of_a_linear_function_is_exact():
+    pytest.importorskip("SALib")
+    table = morris(linear, LINEAR_LAWS)
+    assert table["mu_star"].tolist() == pytest.approx([30, 8, 0.5])
+    assert by_key(table, "mu")["x2"] == pytest.approx(-8)
+    assert table["sigma"].max() < 1e-9
+
+
+@pytest.mark.parametrize(
+    ("function", "laws", "first", "total"),
+    [
+        (linear, LINEAR_LAWS, [0.9333679, 0.0663728, 0.0002593], [0.9333679, 0.0663728, 0.0002593]),
+        (
+            ishigami,
+            {key: read_law(key, ANGLE) for key in LINEAR},
+            [0.2185186, 0.6868946, 0.0],
+            [0.3131054, 0.6868946, 0.0945868],
+        ),
+        (
+            g_function,
+            CUBE,
+            [0.7164929, 0.1791232, 0.0236857, 0.0071649],
+            [0.7873697, 0.2422676, 0.0343267, 0.0104634],
+        ),
+    ],
+)
+def test_sobol_indices_are_those_in_closed_form(function, laws, first, total):
+    pytest.importorskip("SALib")
+    table = sobol(function, laws, points=2048)
+    assert [by_key(table, "S1")[key] for key in laws] == pytest.approx(first, abs=0.03)
+    assert [by_key(table, "ST")[key] for key in laws] == pytest.approx(total, abs=0.03)
+
+
+def test_a_figure_that_nothing_changes_depends_on_nothing():
+    pytest.importorskip("SALib")
+    assert (sobol(lambda p: np.ones(len(p)), CUBE, 8)[["S1", "ST"]] == 0).all(axis=None)
+
+
+def test_sobol_takes_powers_of_two_alone():
+    pytest.importorskip("SALib")
+    with pytest.raises(BadInput, match="power of two"):
+        sobol(linear, LINEAR_LAWS, points=100)
