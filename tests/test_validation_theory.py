@@ -21,6 +21,7 @@ from tests.studies.theory.queues import TABLE, truths, truths_by_system
 from tests.studies.theory.replay import Discipline, largest_difference, newest_first
 from tests.studies.theory.study import (
     Found,
+    bound,
     cases,
     followed,
     formula_rows,
@@ -30,6 +31,7 @@ from tests.studies.theory.study import (
     seeds_of,
     together,
     unexpressed_rows,
+    visible,
     why_not,
 )
 
@@ -177,22 +179,24 @@ def with_rows(run, rows: pd.DataFrame):
     return type(run)(rows, run.batches, run.users, run.decisions, run.fleet, run.manifest, run.timeline)
 
 
-def test_a_mean_that_is_off_by_four_standard_errors_misses():
-    samples = np.array([99.0, 101.0] * 8)
-    error = samples.std(ddof=1) / 4
-    for off, fits in ((3.4, AGREES), (-3.4, AGREES), (3.6, MISSES), (-3.6, MISSES)):
+def test_a_mean_misses_beyond_the_bound_that_hardly_any_of_all_rows_passes_by_chance():
+    samples = np.array([99.0, 101.0] * 16)
+    error, most = samples.std(ddof=1) / math.sqrt(32), bound(32)
+    assert 2 * theory.ROWS * stats.t.sf(most, 31) == pytest.approx(theory.LEVEL)
+    for off, fits in ((most - 0.1, AGREES), (0.1 - most, AGREES), (most + 0.1, MISSES), (-most - 0.1, MISSES)):
         assert row_of("", Measure("", 100.0 + off * error, busy), samples).row.fits == fits
 
 
 def test_a_row_that_cannot_see_ten_per_cent_is_not_counted():
-    """Its mean is known to 3 %: a bias of 10 % would pass the bound of 3.5 standard errors in most studies."""
-    wide = np.array([88.0, 112.0] * 8)
+    """Its mean is known to 2 %: a bias of 10 % would pass the bound in most studies."""
+    wide = np.array([88.0, 112.0] * 16)
     found = row_of("", Measure("", 100.0, busy), wide)
     assert found.row.fits == NOT_HELD
-    assert "sees 14.8%, so it is not counted" in found.row.note
-    bias = 0.148 * 100.0
-    noticed = stats.norm.sf(theory.LARGEST_Z - bias / (wide.std(ddof=1) / 4))
-    assert noticed == pytest.approx(0.9, abs=0.01)
+    error = wide.std(ddof=1) / math.sqrt(32)
+    sees = visible(wide, 100.0)
+    assert sees > theory.VISIBLE
+    assert f"sees {sees:.1%}, so it is not counted" in found.row.note
+    assert stats.norm.sf(bound(32) - sees * 100.0 / error) == pytest.approx(0.9, abs=0.001)
 
 
 def test_runs_without_any_spread_must_be_exact():
@@ -204,7 +208,7 @@ def test_runs_without_any_spread_must_be_exact():
 def test_cases_that_are_all_a_little_off_or_all_too_close_are_noticed_together(shift, spread, fits):
     """z of 80 cases as chance has them, moved, and narrowed as where all share one stream of arrivals."""
     z = stats.t.ppf((np.arange(80) + 0.5) / 80, 15) * spread + shift
-    row = row_of("", Measure("", 100.0, busy), np.array([99.0, 101.0] * 8)).row
+    row = row_of("", Measure("", 100.0, busy), np.array([99.0, 101.0] * 16)).row
     found = [Found(type(row)(f"case {n}", *row_values(row)), float(value), 16) for n, value in enumerate(z)]
     assert (MISSES if MISSES in {row.fits for row in together(found)} else AGREES) == fits
 

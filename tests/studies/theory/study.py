@@ -23,8 +23,8 @@ from tests.studies.theory.queues import TABLE, Truths, truths_by_system
 from tests.studies.theory.replay import Discipline, largest_difference
 from tests.studies.theory.systems import System
 
-RUNS, MOST_RUNS = 16, 64  # of a case, each with a seed of its own
-LARGEST_Z = 3.5
+RUNS, MOST_RUNS = 32, 64  # of a case, each with a seed of its own
+LEVEL, ROWS = 0.01, 400  # the chance that any of so many rows misses though the simulator is right
 POWER = 1.2816  # standard errors beyond the bound at which a bias is noticed in nine of ten studies
 VISIBLE = 0.1  # of the exact value: a row that cannot notice such a bias is not counted
 ROUNDING = 1e-8  # of itself, by which a mean may be off where all seeds give the same: the tables have ten figures
@@ -62,7 +62,8 @@ def theory_study(progress: Progress | None = None, file: Path = TABLE) -> Study:
         "Cobham, Bailey, Palm, Falin and Templeton, Huang and others, Kolmogorov's equations, Google's SRE book",
         [*[one.row for one in found], *together(found), *formula_rows(file), *unexpressed_rows(file)],
         [
-            f"By z: the mean over {RUNS} to {MOST_RUNS} runs is within {LARGEST_Z} standard errors of the exact value. "
+            f"By z: the mean over {RUNS} to {MOST_RUNS} runs is within {bound(RUNS):.1f} to {bound(MOST_RUNS):.1f} "
+            f"standard errors of the exact value (Student's t; chance makes some row miss in {LEVEL:.0%} of studies). "
             "Each case has seeds of its own. A row says which bias it sees: the least that it would notice in nine of "
             f"ten studies. Where that is more than {VISIBLE:.0%} of the value, the row is shown and not counted.",
             "By request: each start follows by hand from the arrivals and the ends of service of the same run (a "
@@ -136,13 +137,18 @@ def runs_needed(measures: list[Measure], samples: list[list[float]]) -> int:
 def visible(samples: np.ndarray, target: float) -> float:
     """The bias, as a share of the exact value, that the mean of these samples would show in nine of ten studies."""
     error = float(samples.std(ddof=1)) / math.sqrt(len(samples))
-    return (LARGEST_Z + POWER) * error / abs(target) if target else math.inf
+    return (bound(len(samples)) + POWER) * error / abs(target) if target else math.inf
+
+
+def bound(runs: int) -> float:
+    """Standard errors by which a mean of so many runs may be off: Student's t, corrected for ROWS rows (Bonferroni)."""
+    return float(stats.t.isf(LEVEL / (2 * ROWS), runs - 1))
 
 
 def row_of(case: str, measure: Measure, samples: np.ndarray) -> Found:
     """The mean of the samples, and the bounds between which it must lie."""
     error, mean = float(samples.std(ddof=1)) / math.sqrt(len(samples)), float(samples.mean())
-    target, off = measure.target, max(LARGEST_Z * error, ROUNDING * abs(measure.target))
+    target, off = measure.target, max(bound(len(samples)) * error, ROUNDING * abs(measure.target))
     if measure.at_most:
         return Found(Row(case, measure.figure, "", target, mean, 0.0, target + off, "by z, at most"))
     if error == 0:
