@@ -55,5 +55,5 @@ def in_service(run: Run, name: str, at: float) -> int:
 
 def changes(run: Run, name: str = "gpus") -> list[tuple[float, int]]:
     """When a pool's fleet changed, and to how many GPUs."""
-    rows = run.fleet[run.fleet["pool"] == name]
+    rows = run.fleet[(run.fleet["pool"] == name) & (run.fleet["change"] != 0)]  # others are of absent GPUs
     return list(zip(rows["time"].tolist(), rows["change"].cumsum().tolist(), strict=True))

@@ -19,7 +19,7 @@ TIERS, FEATURES, POOLS, WAVES = ["free", "plus"], ["image", "video"], ["gpus"], 
 IMAGE, VIDEO = "model/1024px/28st", "model/480px/50st/81fr"
 SPECS = {"image": IMAGE, "video": VIDEO}
 
-NO_WATER = {"grams_co2e_by_hour": [], "water_on_site": 0.0, "water_of_grid": 0.0}
+NO_WATER = {"grams_co2e_by_hour": [], "water_on_site": 0.27, "water_of_grid": 7.6}
 LOADS = {"model": "model", "batches": 1.0, "degraded_quality": 0.5}
 
 MANIFEST: dict[str, Any] = {

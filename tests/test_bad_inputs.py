@@ -158,7 +158,7 @@ def test_any_other_exception_is_a_fault_of_ours_and_keeps_its_traceback():
 
 
 def test_what_a_stream_cannot_print_is_escaped():
-    code = "from sim.cli.main import escape_what_cannot_be_printed as e; e(); print('\\u2026 \\udcff')"
+    code = "from sim.cli.console import careful_streams as e; e(); print('\\u2026 \\udcff')"
     environment = {**os.environ, "PYTHONIOENCODING": "ascii"}
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, env=environment, check=True)
     assert done.stdout.strip() == rb"\u2026 \udcff"

@@ -141,7 +141,9 @@ def test_failed_gpus_are_named_where_they_break_the_promise():
     scenario = plain({"slow": constant(10.0)}, **busy, playbooks={"one": steps, "none": []}, control_tick="1 s")
     found = verdict(simulate(scenario))
     assert not found.life.alive
-    share = found.gpu_hours.loc["gpus", "failed"] / 20
+    hours = found.gpu_hours.loc["gpus"]
+    share = hours["failed"] / (hours["total"] + hours["failed"])
+    assert share == pytest.approx(0.5, abs=0.05)
     assert f"GPUS FAILED: {percent(share)} of the GPU-hours that pool 'gpus'" in "\n".join(sentences(found))
     assert "GPUS FAILED" not in "\n".join(sentences(verdict(simulate(scenario, "none"))))
 

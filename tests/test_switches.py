@@ -9,7 +9,7 @@ from sim.results.verdict import verdict
 from sim.studies import switches
 from sim.studies.assumed import assumed, with_assumed
 from sim.studies.sweep import DEMAND
-from sim.studies.switches import switch_points, switch_sentences, what_would_change
+from sim.studies.switch_points import switch_points, switch_sentences, what_would_change
 from sim.studies.uncertain import Uncertain, read_law, uncertain
 
 

@@ -57,7 +57,8 @@ def test_a_run_agrees_with_itself_in_every_figure_and_place():
     assert {row.fits for row in rows} == {AGREES, NOT_HELD}
     assert all(row.actual == row.predicted for row in rows)
     assert sorted(row.actual for row in ranking(pairs)) == list(range(1, len(PLAYBOOKS) + 1))
-    assert all("fewer than 100" in row.note for row in rows if row.fits == NOT_HELD)
+    few = [row for row in rows if row.fits == NOT_HELD and row.figure != "place of the playbook"]  # of one seed
+    assert all("fewer than 100" in row.note for row in few)
 
 
 def test_other_people_are_a_miss():

@@ -221,7 +221,8 @@ def test_the_command_shows_both_predictions_and_says_what_it_used(tmp_path):
     told = CliRunner().invoke(
         app, ["validate", "trace", str(path), "--test-days", "1", "--out", str(tmp_path / "p.html")]
     )
-    assert told.exit_code == 0, told.output
+    assert told.exit_code == 1, told.output  # one day of fifteen calls forecasts badly, and the command says so
+    assert "3 miss" in told.output
     page = (tmp_path / "p.html").read_text(encoding="utf-8")
     for words in (
         "replayed, all test days",

@@ -77,7 +77,7 @@ def decide(
     if found.futures:
         Console().print(options_table(found))
     if what_changes and found.futures == found.planned:
-        from sim.studies.switches import switch_sentences, what_would_change
+        from sim.studies.switch_points import switch_sentences, what_would_change
 
         same = {key: how[key] for key in ("pool", "image_worth", "store", "processes")}
         with runs_bar("what would change the choice") as report:

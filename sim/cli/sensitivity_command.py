@@ -85,7 +85,7 @@ def sensitivity(
 
 def sensitivity_table(table: Any, metric: str) -> Table:
     """One row per input that matters, the most important first; those that do not in the caption."""
-    from sim.studies.switches import shown
+    from sim.studies.switch_points import shown
 
     names = {"at_low": "at low", "at_high": "at high", "mu_star": "mu*", "mu_star_conf": "mu* ±", "S1_conf": "S1 ±"}
     columns = [name for name in table if name not in ("key", "monotone", "low", "high", "base")]

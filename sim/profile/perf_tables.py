@@ -13,7 +13,7 @@ from sim.profile.load_tests import service_points
 from sim.tables.columns import Column, read_columns
 from sim.tables.files import without_comments
 from sim.tables.formats import recognised
-from sim.tables.formats.looks import looks_like
+from sim.tables.formats.guess import looks_like
 from sim.tables.formats.reader import Head, reading
 from sim.tables.times import Floats, floats
 

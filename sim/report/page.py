@@ -54,13 +54,17 @@ def parts(runs: list[Run], comparison: Comparison | None) -> tuple[list[Part], l
     """The report before its appendix, and the appendix."""
     if not runs:
         raise ValueError("a report needs at least one run")
-    names = list(comparison.configurations) if comparison and comparison.configurations else section_names(runs)
+    configurations = list(comparison.configurations) if comparison else []
+    names = configurations or section_names(runs)
+    compared_as = configurations or [str(run.manifest["playbook"]) for run in runs]
     verdicts = [verdict(run) for run in runs]
-    order = sorted(range(len(runs)), key=lambda place: comparison.ranking.index(names[place]) if comparison else place)
+    order = sorted(
+        range(len(runs)), key=lambda place: comparison.ranking.index(compared_as[place]) if comparison else place
+    )
     verdicts, names = [verdicts[place] for place in order], [names[place] for place in order]
     chosen = verdicts[0]
     if comparison is not None:
-        baseline = verdicts[names.index(comparison.baseline)]
+        baseline = verdicts[[compared_as[place] for place in order].index(comparison.baseline)]
         main = [answer(comparison, chosen, baseline), beside(comparison, runs), *sections(chosen, comparison)]
     elif len(runs) == 1:
         main = [one_answer(chosen), *sections(chosen, None)]

@@ -205,7 +205,8 @@ def figures(run: Run) -> dict[str, Any]:
         "wasted_gpu_hours": v.full(float(v.gpu_hours["wasted"].sum())),
         "gpu_hours": v.full(float(v.gpu_hours["total"].sum())),
         "dollars": v.dollars,
-        **({} if v.money is None else {"revenue": v.money.revenue, "margin": v.money.margin}),
+        "revenue": math.nan if v.money is None else v.money.revenue,
+        "margin": math.nan if v.money is None else v.money.margin,
         "kwh": v.full(v.energy["kwh"]),
         "kg_co2e": v.full(v.energy["kg_co2e"]),
         "signups": v.full(v.signups["came"]),
@@ -227,8 +228,7 @@ def against_unlimited(table: pd.DataFrame, *, grows: bool) -> pd.DataFrame:
     rows: list[Any] = rest.to_dict("records")
     references: dict[int, Any] = {row["seed"]: row for row in table[free].to_dict("records")}
     pairs = [(row, references[row["seed"]]) for row in rows]
-    priced = [o for o in OBJECTIVES.values() if o.name != "money" or "margin" in table]
-    found = {o.figure: [o.of(row, reference) for row, reference in pairs] for o in priced}
+    found = {o.figure: [o.of(row, reference) for row, reference in pairs] for o in OBJECTIVES.values()}
     if grows:
         found["growth_lost"] = [reference["let_in"] - row["let_in"] for row, reference in pairs]
     return rest.assign(**found)

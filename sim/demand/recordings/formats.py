@@ -7,7 +7,7 @@ from pathlib import Path
 from sim.errors import BadInput
 from sim.tables.files import Broken, Progress, RowBlock, column_names, header
 from sim.tables.formats import readers, recognised
-from sim.tables.formats.looks import looks_like
+from sim.tables.formats.guess import looks_like
 from sim.tables.formats.reader import Head, Reader, Requests
 
 
