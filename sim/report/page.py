@@ -58,9 +58,8 @@ def parts(runs: list[Run], comparison: Comparison | None) -> tuple[list[Part], l
     names = configurations or section_names(runs)
     compared_as = configurations or [str(run.manifest["playbook"]) for run in runs]
     verdicts = [verdict(run) for run in runs]
-    order = sorted(
-        range(len(runs)), key=lambda place: comparison.ranking.index(compared_as[place]) if comparison else place
-    )
+    places = [comparison.ranking.index(label) for label in compared_as] if comparison else list(range(len(runs)))
+    order = sorted(range(len(runs)), key=places.__getitem__)
     verdicts, names = [verdicts[place] for place in order], [names[place] for place in order]
     chosen = verdicts[0]
     if comparison is not None:
@@ -103,10 +102,12 @@ def sections(v: Verdict, comparison: Comparison | None) -> list[Part]:
 def appendix(verdicts: list[Verdict], names: list[str], comparison: Comparison | None) -> list[Part]:
     """A page for each playbook, then all tables, then the origins of the figures."""
     said = warnings(verdicts[0])  # among the risks
-    pages = [summary(v, name, f"run-{n}", said) for n, (v, name) in enumerate(zip(verdicts, names, strict=True), 1)]
+    noun = "Playbook" if comparison is None else comparison.noun.capitalize()
+    titles = [f"{noun} {name}" for name in names]
+    pages = [summary(v, title, f"run-{n}", said) for n, (v, title) in enumerate(zip(verdicts, titles, strict=True), 1)]
     full = [
-        details(v, name, f"tables-{n}", [*FULL] if n == 1 else SMALL)
-        for n, (v, name) in enumerate(zip(verdicts, names, strict=True), 1)
+        details(v, title, f"tables-{n}", [*FULL] if n == 1 else SMALL)
+        for n, (v, title) in enumerate(zip(verdicts, titles, strict=True), 1)
     ]
     every: list[Block] = []
     if comparison is not None:

@@ -12,7 +12,7 @@ from sim.results.verdict import Verdict, sentences, warnings
 from sim.wording import percent
 
 
-def summary(v: Verdict, name: str, anchor: str, known: list[str]) -> Part:
+def summary(v: Verdict, title: str, anchor: str, known: list[str]) -> Part:
     """One page on a run: the verdict, the figures looked for first, and what became of its attempts.
 
     known: warnings that the reader has seen before.
@@ -21,10 +21,10 @@ def summary(v: Verdict, name: str, anchor: str, known: list[str]) -> Part:
     said = every[: len(every) - len(alarms)]
     fresh = Lines([alarm for alarm in alarms if alarm not in known], "warnings")
     blocks: list[Block] = [Boxes(highlights(v)), Lines(said, "answer"), fresh, *pictures(v, ["outcomes"])]
-    return Part(anchor, f"Playbook {name}", blocks, badge(v), level=3, fresh=True)
+    return Part(anchor, title, blocks, badge(v), level=3, fresh=True)
 
 
-def details(v: Verdict, name: str, anchor: str, drawn: list[str]) -> Part:
+def details(v: Verdict, title: str, anchor: str, drawn: list[str]) -> Part:
     """All tables of a run. drawn: the figures to show."""
     shown: list[tables.Table] = [
         tables.requests(v),
@@ -41,7 +41,7 @@ def details(v: Verdict, name: str, anchor: str, drawn: list[str]) -> Part:
     ]
     blocks: list[Block] = [*pictures(v, drawn), *map(Tabled, shown)]
     said = [*rule_sentences(v.run), *energy_sentences(v.run), rule_of_life(v.run)]
-    return Part(anchor, f"Playbook {name}: figures and tables", [*blocks, Lines(said)], level=3)
+    return Part(anchor, f"{title}: figures and tables", [*blocks, Lines(said)], level=3)
 
 
 def badge(v: Verdict) -> tuple[str, str]:
