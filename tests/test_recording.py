@@ -140,7 +140,7 @@ def test_a_verdict_without_rows_is_the_same_and_says_where_it_comes_from():
         none.churned,
     )
     exact, rounded = (
-        [line for line in sentences(one) if not line.startswith(("Latency", "Revenue", "FROM THE TIMELINE"))]
+        [line for line in sentences(one) if not line.startswith(("Latency", "Revenue", "These ", "FROM THE TIMELINE"))]
         for one in (every, none)
     )
     assert rounded == exact
