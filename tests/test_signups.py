@@ -1,4 +1,4 @@
-"""People arrive as a Poisson process of the rate that each wave states, however steep; of a spike exactly so many."""
+"""People arrive as a Poisson process of the rate that each wave states; a spike brings exactly the people it states."""
 
 import math
 

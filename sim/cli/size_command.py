@@ -114,9 +114,9 @@ def answer_fleet(
         if found[-1].verdict == "interrupted":
             break
     for share in shares:
-        alike = [one for one in found if one.runs == share]
-        if len(alike) > 1:
-            Console().print(savings_table(savings(alike), names[0], f"Playbooks, in {percent(share)} of runs"))
+        answers = [one for one in found if one.runs == share]
+        if len(answers) > 1:
+            Console().print(savings_table(savings(answers), names[0], f"Playbooks, in {percent(share)} of runs"))
     if folder is not None:
         import pandas as pd
 

@@ -100,7 +100,7 @@ def commitment(demand: ArrayLike, reserved: float, on_demand: float) -> float:
 
 
 def cost_of_commitment(committed: float, demand: ArrayLike, reserved: float, on_demand: float) -> float:
-    """Dollars for all these hours with so many GPUs reserved, and the rest on demand."""
+    """Dollars for these hours: `committed` GPUs are reserved, and the rest is on demand."""
     hours = np.asarray(demand, dtype=float)
     return float(reserved * committed * len(hours) + on_demand * np.maximum(hours - committed, 0.0).sum())
 

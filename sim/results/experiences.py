@@ -42,12 +42,12 @@ def experienced(run: Run, tariffs: dict[str, Tariff]) -> dict[str, Experienced]:
 
 
 def staying(tariff: Tariff, lost: Floats, late: Floats) -> Floats:
-    """Probability that a person stays after so many images that were lost, and that came late."""
+    """Probability that a person stays after these numbers of lost and of late images."""
     return np.asarray((1 - tariff.churn) ** lost * (1 - tariff.churn_late) ** late)
 
 
 def convinced(tariff: Tariff, good: Floats) -> Floats:
-    """Probability that one of so many good experiences makes a person start to pay."""
+    """Probability that a person starts to pay after this number of good experiences."""
     return np.asarray(1 - (1 - tariff.conversion) ** good) if tariff.converts_to else np.zeros_like(good)
 
 

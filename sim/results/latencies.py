@@ -117,5 +117,5 @@ def latency_sentence(found: pd.DataFrame) -> str:
 
 
 def in_words(seconds: float) -> str:
-    """A quantile of latency; 'never' where so many got nothing."""
+    """A quantile of latency; 'never' where the requests beyond it got nothing."""
     return duration(seconds) if math.isfinite(seconds) else "never"

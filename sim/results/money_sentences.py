@@ -39,7 +39,7 @@ def each(dollars: float) -> str:
 
 
 def plan_sentences(run: Run, money: Money) -> list[str]:
-    """The share of the plan's quarter that the run is, and what the plan's figures make of so many days."""
+    """The share of the plan's quarter that the run is, and what the plan expects of that many days."""
     plan = plan_of(run)
     if plan is None:
         return []

@@ -153,7 +153,7 @@ def other_objectives(comparison: Comparison, best: str) -> list[str]:
 
 
 def quality_sentence(comparison: Comparison, best: str) -> list[str]:
-    """The quality of a degraded image at which another playbook would come first, one for all features alike."""
+    """The quality of a degraded image at which another playbook would come first; the same for all features."""
     if comparison.by != "images":
         return []
     parts = [f"images_{part}" for part in ("as_asked", "degraded", "worth")]

@@ -61,7 +61,7 @@ class Fleets:
         }
 
     def places(self, pool: str, gpus: float, scale: float) -> int:
-        """The steps, one or more, that are at least so many GPUs."""
+        """The fewest steps, at least one, that make up this number of GPUs."""
         return max(1, math.ceil(gpus / self.step(pool, scale) - 1e-9))
 
     def most(self, pool: str, scale: float) -> int:

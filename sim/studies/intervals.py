@@ -100,7 +100,7 @@ def holm(p_values: ArrayLike) -> NDArray[np.float64]:
 
 
 def critical_t(n: int, comparisons: int = 1, confidence: float = CONFIDENCE) -> float:
-    """How many standard errors a two-sided interval of n values goes to each side, for so many at once (Bonferroni)."""
+    """Standard errors to each side of a two-sided interval of n values, for several comparisons (Bonferroni)."""
     return float(stats.t.ppf(1 - (1 - confidence) / (2 * comparisons), n - 1))
 
 

@@ -147,7 +147,7 @@ def row_of(
 def enough(look: Look) -> bool:
     """Whether an answer may rest on this look: it meets the promise; or, where some runs stay down, enough keep it.
 
-    Those are told apart by their count alone, and proving nine of ten takes 35 runs.
+    Such runs are judged by their count alone, and proving nine of ten takes 35 runs.
     """
     return look.verdict == "meets" or (look.stuck and look.passes)
 

@@ -111,6 +111,6 @@ def chunks(seeds: Sequence[int], known: int) -> list[Sequence[int]]:
 
 
 def hopeless(margins: Sequence[float], runs: float, seeds: int) -> bool:
-    """Whether so many runs have broken the promise that too few of all could keep it."""
+    """Whether too many runs have broken the promise for the share of all to keep it."""
     broken = sum(margin < 0 for margin in margins)
     return seeds - broken < math.ceil(runs * seeds - 1e-9)

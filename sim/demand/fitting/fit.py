@@ -136,8 +136,8 @@ def weights(fits: list[Fit]) -> list[float]:
     for fit in fits:
         ratio = max(fit.scatter, TINY) / max(best.scatter, TINY)
         apart = fit.aicc - best.aicc if by_criterion else 2 * fit.points * math.log(ratio)
-        alike = sum(same_curve(fit, other) for other in fits if other.forecasts)
-        raw.append(math.exp(-0.5 * less * max(apart, 0.0)) / alike if fit.forecasts else 0.0)
+        copies = sum(same_curve(fit, other) for other in fits if other.forecasts)
+        raw.append(math.exp(-0.5 * less * max(apart, 0.0)) / copies if fit.forecasts else 0.0)
     return [one / sum(raw) for one in raw]
 
 

@@ -250,7 +250,7 @@ def trace_from_draft(
 
 
 def named_users(user: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Users as numbers, those who are not named each by one of their own."""
+    """Users as numbers; a user without a name gets a number of their own."""
     return np.where(user < 0, user.max(initial=0) + 1 + np.arange(len(user)), user)
 
 

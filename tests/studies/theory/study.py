@@ -24,7 +24,7 @@ from tests.studies.theory.replay import Discipline, largest_difference
 from tests.studies.theory.systems import System
 
 RUNS, MOST_RUNS = 32, 64  # of a case, each with a seed of its own
-LEVEL, ROWS = 0.01, 400  # the chance that any of so many rows misses though the simulator is right
+LEVEL, ROWS = 0.01, 400  # the chance that any of this number of rows misses though the simulator is right
 POWER = 1.2816  # standard errors beyond the bound at which a bias is noticed in nine of ten studies
 VISIBLE = 0.1  # of the exact value: a row that cannot notice such a bias is not counted
 ROUNDING = 1e-8  # of itself, by which a mean may be off where all seeds give the same: the tables have ten figures
@@ -43,7 +43,7 @@ class Case(NamedTuple):
 
 
 class Found(NamedTuple):
-    """A row; z: standard errors from the exact value, over so many runs (nan, 0: not by z)."""
+    """A row; z: standard errors from the exact value; runs: how many (nan, 0: not by z)."""
 
     row: Row
     z: float = math.nan
@@ -141,7 +141,7 @@ def visible(samples: np.ndarray, target: float) -> float:
 
 
 def bound(runs: int) -> float:
-    """Standard errors by which a mean of so many runs may be off: Student's t, corrected for ROWS rows (Bonferroni)."""
+    """Standard errors by which a mean over some runs may be off: Student's t, corrected for ROWS rows (Bonferroni)."""
     return float(stats.t.isf(LEVEL / (2 * ROWS), runs - 1))
 
 
