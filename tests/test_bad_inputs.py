@@ -182,3 +182,10 @@ def test_help_works_where_nothing_can_be_written():
 @given(st.sampled_from(KINDS), st.integers(0, 10**6), CHANGES)
 def test_a_document_changed_at_random_is_used_or_refused(tmp_path, kind, number, changes):
     assert outcome(kind, number, changes, tmp_path) in ("used", "refused")
+
+
+def test_yes_is_not_the_seed_one():
+    failures = {"kind": "failures", "pool": "gpus", "mtbf": "1 h", "mttr": "1 h", "seed": True}
+    with pytest.raises(BadInput) as wrong:
+        load("steady", sets={"always": [{"policy": failures}]})
+    assert (wrong.value.key, wrong.value.value) == ("always.0.policy.seed", True)

@@ -13,7 +13,7 @@ from sim.model.streams import FAILURE, draw
 from sim.policies.base import FAILED, Advice, Level, OfOnePool, OfPools, PositiveShare
 from sim.policies.supply import full_fleet, set_fleet
 from sim.schema import Strict
-from sim.units import Fraction, Plain, Seconds
+from sim.units import Fraction, Plain, Seconds, Whole
 
 Time = Annotated[Seconds, Field(ge=1, allow_inf_nan=False)]
 Celsius = Annotated[Plain, Field(ge=-50, le=200)]
@@ -48,7 +48,7 @@ class Failures(OfOnePool):
     mtbf: Time = Field(description="mean time between a repair and the next failure, of one GPU")
     mttr: Time = Field(description="mean time to repair")
     together: Annotated[Level, Field(le=MOST_GPUS)] = Field(default=1, description="GPUs that fail at once")
-    seed: Annotated[int, Field(ge=0, lt=2**63)] = Field(default=1, description="seed of the failures")
+    seed: Annotated[Whole, Field(ge=0, lt=2**63)] = Field(default=1, description="seed of the failures")
     _next: list[tuple[float, int]] = PrivateAttr(default_factory=list)  # a heap: when each group changes next
     _changes: list[int] = PrivateAttr(default_factory=list)  # of each group: its draws so far
     _down: set[int] = PrivateAttr(default_factory=set)
