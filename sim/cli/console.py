@@ -27,7 +27,7 @@ from sim.engine.first_use import compile_now
 from sim.errors import printable_lines
 from sim.scenario.scenario import Scenario
 
-TERMINATED = 128 + signal.SIGTERM  # the exit code of a process that was asked to end
+INTERRUPTED, TERMINATED = 128 + signal.SIGINT, 128 + signal.SIGTERM  # exit codes of processes that were asked to end
 WORTH_SAYING = 20.0  # seconds
 
 
@@ -59,6 +59,14 @@ def write_out(text: str) -> None:
             sys.stdout.flush()
     except BrokenPipeError:
         discard_output()
+
+
+def say(lines: list[str]) -> None:
+    """Print sentences, the first one in bold."""
+    console = Console(highlight=False)
+    console.print()
+    for number, line in enumerate(lines):
+        console.print(Text(line, style="bold" if number == 0 else ""))
 
 
 def careful_streams() -> None:

@@ -7,7 +7,7 @@ import typer
 from rich.box import SIMPLE
 from rich.table import Table
 
-from sim.cli.console import Console, name_column, ready, runs_bar
+from sim.cli.console import INTERRUPTED, Console, name_column, ready, runs_bar, say
 from sim.cli.options import (
     NoStore,
     Override,
@@ -20,7 +20,6 @@ from sim.cli.options import (
     parsed,
     refuse_places,
 )
-from sim.cli.size_command import INTERRUPTED, say
 from sim.errors import BadInput
 
 

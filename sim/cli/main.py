@@ -12,7 +12,7 @@ from rich.text import Text
 from typer.core import TyperGroup
 
 from sim.cli.check_command import demand_check
-from sim.cli.console import TERMINATED, Console, careful_streams
+from sim.cli.console import INTERRUPTED, TERMINATED, Console, careful_streams
 from sim.cli.decide_command import decide
 from sim.cli.demand_commands import demand_app
 from sim.cli.money_command import money
@@ -116,9 +116,9 @@ def messages_for_wrong_input() -> Iterator[None]:
         Console(stderr=True, highlight=False, soft_wrap=True).print(Text(f"meltpoint: {failed(failure)}"))
         sys.exit(2)
     except (KeyboardInterrupt, SystemExit) as end:  # the library turns an interrupt into exit code 130
-        code = end.code if isinstance(end, SystemExit) else 130
-        if code in (130, TERMINATED):
-            Console(stderr=True).print("meltpoint: interrupted" if code == 130 else "meltpoint: terminated")
+        code = end.code if isinstance(end, SystemExit) else INTERRUPTED
+        if code in (INTERRUPTED, TERMINATED):
+            Console(stderr=True).print("meltpoint: interrupted" if code == INTERRUPTED else "meltpoint: terminated")
         sys.exit(code)
 
 

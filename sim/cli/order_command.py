@@ -6,9 +6,8 @@ from typing import Annotated
 
 import typer
 
-from sim.cli.console import progress_bar, ready
+from sim.cli.console import progress_bar, ready, say
 from sim.cli.options import Override, Processes, ScenarioArgument, Sets, a_share, parsed, refuse_places
-from sim.cli.size_command import say
 from sim.cli.storm_commands import read_share, read_step
 from sim.errors import BadInput
 

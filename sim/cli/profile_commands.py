@@ -9,7 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from sim import shipped
-from sim.cli.console import Console, name_column, progress_bar
+from sim.cli.console import INTERRUPTED, Console, name_column, progress_bar
 from sim.cli.soak_command import profile_soak
 from sim.errors import BadInput
 from sim.profile.file import Point, digest, laid_out
@@ -198,7 +198,7 @@ def profile_measure(
     except KeyboardInterrupt:
         if path.exists():
             console.print(Text(f"interrupted; {path} holds every finished block, go on with --resume"))
-            raise typer.Exit(130) from None
+            raise typer.Exit(INTERRUPTED) from None
         raise
     show(load_profile(path), Console(highlight=False))
     Console().print(f"Profile in {path}", soft_wrap=True, highlight=False, markup=False)

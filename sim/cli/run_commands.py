@@ -9,7 +9,7 @@ from rich import box
 from rich.table import Table
 from rich.text import Text
 
-from sim.cli.console import Console, announce_size, progress_bar, ready
+from sim.cli.console import Console, announce_size, progress_bar, ready, say
 from sim.cli.options import Override, ScenarioArgument, Sets, named, parsed
 from sim.cli.places import file_name, folder_names, refuse_other_file, replacing, result_folder
 from sim.errors import BadInput
@@ -270,14 +270,6 @@ def write_report(runs: list[Any], comparison: Any, folder: Path, page: Path | No
 def say_where(what: str, path: Path) -> None:
     """Print where something was written, in one line, whatever its name."""
     Console().print(f"{what} in {path}", soft_wrap=True, highlight=False, markup=False)
-
-
-def say(lines: list[str]) -> None:
-    """Print sentences, the first one in bold."""
-    console = Console(highlight=False)
-    console.print()
-    for number, line in enumerate(lines):
-        console.print(Text(line, style="bold" if number == 0 else ""))
 
 
 def print_table(table: Any, *, intervals: bool = True) -> None:

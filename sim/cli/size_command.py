@@ -7,14 +7,12 @@ from typing import Annotated, Any
 
 import typer
 from rich.table import Table
-from rich.text import Text
 
-from sim.cli.console import Console, name_column, ready, runs_bar
+from sim.cli.console import INTERRUPTED, Console, name_column, ready, runs_bar, say
 from sim.cli.options import NoStore, Override, Processes, ScenarioArgument, Sets, StoreFolder, a_share, named, parsed
 from sim.cli.places import replacing, result_folder
 from sim.errors import BadInput
 
-INTERRUPTED = 130
 FORMAT = "meltpoint-size/1"
 
 
@@ -166,14 +164,6 @@ def answer_demand(loaded: Any, promise: str, names: list[str], how: dict[str, An
         Console().print(f"\nTable in {folder}", soft_wrap=True, highlight=False, markup=False)
     if interrupted:
         raise typer.Exit(INTERRUPTED)
-
-
-def say(lines: list[str]) -> None:
-    """Print sentences, the first one in bold."""
-    console = Console(highlight=False)
-    console.print()
-    for number, line in enumerate(lines):
-        console.print(Text(line, style="bold" if number == 0 else ""))
 
 
 def looks_table(table: Any, *, share: bool) -> Table:

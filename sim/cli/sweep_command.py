@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 import typer
 from rich.table import Table
 
-from sim.cli.console import Console, ready, runs_bar
+from sim.cli.console import INTERRUPTED, Console, ready, runs_bar
 from sim.cli.options import (
     NoStore,
     Override,
@@ -20,7 +20,6 @@ from sim.cli.options import (
 )
 from sim.errors import BadInput
 
-INTERRUPTED = 130
 SHOWN = 40  # rows in the terminal; the file has all
 
 
