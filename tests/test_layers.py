@@ -24,7 +24,10 @@ FLOORS: list[dict[str, str]] = [
         "export": "files for other tools: schedules for load tests, checks for build servers",
         "validation": "a user's own data held against predictions: `own_queue/`, MLPerf logs",
     },
-    {"plots": "drawing functions that take axes"},
+    {
+        "plots": "drawing functions that take axes",
+        "calibration": "a scenario fitted to recordings, each value with its interval and where it came from",
+    },
     {
         "studies": "many runs: compare, check, size, decide, sensitivity, sweep, rescue, storm map, order dates; the "
         "store, executors",

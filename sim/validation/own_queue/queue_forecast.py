@@ -13,7 +13,7 @@ from sim.tables.times import Floats
 from sim.validation.own_queue.queue_log import QueueLog
 from sim.validation.own_queue.queue_times import DAY
 from sim.validation.own_queue.replay import Calls
-from sim.validation.own_queue.survival import kaplan_meier
+from sim.calibration.survival import kaplan_meier
 
 HOURS = 24
 SEEDS = 20  # of a forecast
