@@ -214,7 +214,7 @@ def from_log(
     first = wishes.first if wishes is not None else np.ones(len(asks), dtype=bool)
     visit = visits(asks, first, found)
     demand = wave(asks.arrived[visit], asks.length, np.array([monday]), found)
-    retries(asks, wishes, found)
+    retries(asks, found)
     patience(asks, found)
     servers = servers_of(asks)
     names = kinds_in(asks)

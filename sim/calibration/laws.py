@@ -50,34 +50,39 @@ def log_density(kind: str, p: Floats, t: Floats) -> tuple[Floats, Floats]:
     return p[1] - p[0] + (math.exp(p[1]) - 1.0) * ratio - power, -power
 
 
-def fitted(times: Floats, seen: Mask, kinds: Sequence[str] = tuple(NAMES)) -> FittedLaw | None:
+def fitted(
+    times: Floats, seen: Mask, kinds: Sequence[str] = tuple(NAMES), weights: Floats | None = None
+) -> FittedLaw | None:
     """The law of the lowest AIC; None for fewer than FEWEST times that were seen.
 
-    times: float64 (n,), seconds above 0; seen: False where the time is only known to be longer. 'uniform' is tried
-    where it is asked for and every time was seen.
+    times: float64 (n,), seconds above 0; seen: False where the time is only known to be longer; weights: how much each
+    time counts. 'uniform' is tried where it is asked for and every time was seen, and counts.
     """
     times = np.maximum(times, 1e-6)
-    if seen.sum() < FEWEST:
+    counts = np.ones(len(times)) if weights is None else weights
+    if counts[seen].sum() < FEWEST:
         return None
-    found = [one_law(kind, times, seen) for kind in kinds if kind != "uniform"]
-    if "uniform" in kinds and seen.all():
+    found = [one_law(kind, times, seen, counts) for kind in kinds if kind != "uniform"]
+    if "uniform" in kinds and seen.all() and weights is None:
         found.append(uniform(times))
     return min((one for one in found if math.isfinite(one.aic)), key=lambda one: one.aic, default=None)
 
 
-def one_law(kind: str, times: Floats, seen: Mask) -> FittedLaw:
+def one_law(kind: str, times: Floats, seen: Mask, weights: Floats) -> FittedLaw:
     """The maximum of the likelihood, and intervals by its curvature in the logarithms of the parameters."""
-    middle = math.log(float(times.sum()) / int(seen.sum()))
+    middle = math.log(float((weights * times).sum()) / float(weights[seen].sum()))
     guess = np.array([middle] + [0.0] * (len(NAMES[kind]) - 1))
 
     def cost(p: Floats) -> float:
         density, survival = log_density(kind, p, times)
-        return -float(np.where(seen, density, survival).sum())
+        return -float((weights * np.where(seen, density, survival)).sum())
 
     best = optimize.minimize(cost, guess, method="Nelder-Mead", options={"xatol": 1e-5, "fatol": 1e-5, "maxiter": 2000})
     errors = standard_errors(cost, best.x)
     names = {n: interval_of(v, e) for n, v, e in zip(NAMES[kind], best.x.tolist(), errors.tolist(), strict=True)}
-    return FittedLaw(kind, names, 2.0 * len(names) + 2.0 * float(best.fun), int(seen.sum()), len(times))
+    return FittedLaw(
+        kind, names, 2.0 * len(names) + 2.0 * float(best.fun), round(float(weights[seen].sum())), len(times)
+    )
 
 
 def interval_of(log_value: float, error: float) -> tuple[float, float, float]:

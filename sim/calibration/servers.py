@@ -24,6 +24,7 @@ MOST_ROWS = 20_000  # of the busiest stretch that the number of servers is estim
 OUTLIERS, WIDEST = 0.02, 1e4  # share of services that follow no law, and the seconds over which they are spread
 RATIO = float(stats.chi2.ppf(0.95, 1))  # twice the log-likelihood within which a number of servers is possible
 BREAK = 10.0  # medians of the turnaround: a longer gap is an absence
+SPELL = 0.05  # of a mean service: overlaps that are shorter on average are the clock's rounding
 WAITED = 1.0  # s in the queue, from which on the server was what the next one waited for
 
 
@@ -58,35 +59,40 @@ def from_waits(asks: Asks) -> Servers:
     service = asks.service
     rows = np.isfinite(service)
     start = asks.arrived[rows] + asks.waited[rows]
-    most = most_at_once(start, start + service[rows])
+    most = most_at_once(start, start + service[rows], SPELL * float(np.mean(service[rows])))
     waited = bool((asks.waited[rows] > max(0.01 * float(np.nanmedian(service)), 1e-3)).any())
-    ever_served = np.isfinite(asks.waited) & (asks.lasted - asks.waited > 1e-9)
-    taken = not bool((asks.left & ever_served).any()) if asks.left.any() else None
+    taken = None
+    if asks.left.any():
+        taken = min((True, False), key=lambda way: likely(asks, busiest(asks, inside_rows(asks)), most, way))
     return Servers(most, most, most if waited else math.inf, service, taken, "most requests in service at once")
 
 
-def most_at_once(start: Floats, end: Floats) -> int:
-    """The most intervals that overlap; one that begins as another ends does not overlap it."""
+def most_at_once(start: Floats, end: Floats, shortest: float = 0.0) -> int:
+    """The most intervals that overlap, for `shortest` seconds on average: a rounded clock makes short overlaps."""
     moments = np.concatenate([end, start])
     change = np.concatenate([np.full(len(end), -1), np.full(len(start), 1)])
-    order = np.lexsort((change, np.round(moments, 6)))
-    return int(np.cumsum(change[order]).max())
+    order = np.lexsort((change, moments))
+    level, lasts = np.cumsum(change[order]), np.diff(moments[order], append=moments.max())
+    for count in range(int(level.max()), 1, -1):
+        above = level >= count
+        spells = int((above & ~np.append(False, above[:-1])).sum())
+        if float(lasts[above].sum()) / spells > shortest:
+            return count
+    return 1
 
 
 def from_ends(asks: Asks) -> Servers:
     """The number of servers that makes the service times most likely, in the busiest stretch."""
-    inside = ~asks.refused & np.isfinite(asks.lasted)
-    rows = busiest(asks, np.flatnonzero(inside))
+    every = inside_rows(asks)
+    rows = busiest(asks, every)
     arrived, ended, served = asks.arrived[rows], (asks.arrived + asks.lasted)[rows], asks.served[rows]
-    group = asks.kind[rows]
     most = most_at_once(arrived, ended)
     ways = (True, False) if (~served).any() else (True,)
     tried: dict[tuple[int, bool], float] = {}
 
     def cost(count: int, taken_out: bool) -> float:
         if (count, taken_out) not in tried:
-            began = starts(arrived, ended, served, count, taken_out=taken_out)
-            tried[count, taken_out] = surprise((ended - began)[served], group[served])
+            tried[count, taken_out] = likely(asks, rows, count, taken_out)
         return tried[count, taken_out]
 
     best, taken = min(
@@ -96,13 +102,24 @@ def from_ends(asks: Asks) -> Servers:
     limit = cost(best, taken) + RATIO / 2
     low = next((c + 1 for c in range(best - 1, 0, -1) if cost(c, taken) > limit), 1)
     high = next((c - 1.0 for c in range(best + 1, most) if cost(c, taken) > limit), math.inf)
-    every = np.flatnonzero(inside)
     began = starts(asks.arrived[every], (asks.arrived + asks.lasted)[every], asks.served[every], best, taken_out=taken)
     service = np.full(len(asks), np.nan)
     service[every] = np.where(asks.served[every], (asks.arrived + asks.lasted)[every] - began, np.nan)
     service[~(service > 0)] = np.nan
     method = "the most likely number, served first come, first served one at a time (no waits are logged)"
     return Servers(best, low, high, service, taken if len(ways) > 1 else None, method)
+
+
+def inside_rows(asks: Asks) -> NDArray[np.int64]:
+    """The requests that were let in, and whose end is known."""
+    return np.flatnonzero(~asks.refused & np.isfinite(asks.lasted))
+
+
+def likely(asks: Asks, rows: NDArray[np.int64], count: int, taken_out: bool) -> float:
+    """The negative log-likelihood of the rows' ends, given a number of servers and what becomes of those who leave."""
+    ended, served = (asks.arrived + asks.lasted)[rows], asks.served[rows]
+    began = starts(asks.arrived[rows], ended, served, count, taken_out=taken_out)
+    return surprise((ended - began)[served], asks.kind[rows][served])
 
 
 def busiest(asks: Asks, rows: NDArray[np.int64]) -> NDArray[np.int64]:

@@ -11,8 +11,8 @@ from sim.calibration.estimates import Findings
 from sim.studies.intervals import proportion
 
 Floats = NDArray[np.float64]
-WRONG = 0.05  # share of refused, and of granted, that a rule may get wrong
-FEW = 10
+WRONG = 0.25  # share of requests that a rule may get wrong; a coin would be wrong for up to a half
+FEW, EVEN = 10, 0.05
 
 
 @dataclass(frozen=True)
@@ -27,10 +27,11 @@ class Rule:
 def throttling(asks: Asks, found: Findings, pool: str) -> list[dict[str, Any]]:
     """The steps of the playbook that was in force; none where too few were refused."""
     refused = asks.refused
+    always = timeout(asks, found)
     if refused.sum() < FEW:
         if refused.any():
             found.unknown["the throttling in force"] = f"only {int(refused.sum())} requests were refused"
-        return []
+        return always
     rules = [rule for rule in (inside_limit(asks, pool), by_user(asks)) if rule is not None]
     best = min(rules, key=lambda rule: rule.wrong, default=None)
     at, window = asks.arrived[refused], ""
@@ -44,7 +45,7 @@ def throttling(asks: Asks, found: Findings, pool: str) -> list[dict[str, Any]]:
             "between the first and the last, which bounds less than a rate limit of the whole service does"
         )
         step: dict[str, Any] = {"policy": {"kind": "shed", "share": round(share, 4)}}
-        return [{**step, "from": f"{at[0]:.6g} s", "until": f"{at[-1]:.6g} s"}]
+        return [*always, {**step, "from": f"{at[0]:.6g} s", "until": f"{at[-1]:.6g} s"}]
     step = {"policy": best.policy}
     early = granted_against(asks, best.policy, float(at[0]))
     if early:
@@ -55,7 +56,23 @@ def throttling(asks: Asks, found: Findings, pool: str) -> list[dict[str, Any]]:
     value = float(number) if isinstance(number, int) else 1.0 / float(str(number).split()[0])
     found.add(f"{best.policy['kind']}", (value, value, value), "" if isinstance(number, int) else "s",
               int(refused.sum()), "the bound that parts refused from granted")  # fmt: skip
-    return [step]
+    return [*always, step]
+
+
+def timeout(asks: Asks, found: Findings) -> list[dict[str, Any]]:
+    """The server's own limit on the wait, where all whom it gave up had waited for the same time."""
+    waits = asks.lasted[asks.thrown & np.isfinite(asks.lasted)]
+    if len(waits) < FEW:
+        return []
+    after, spread = float(np.median(waits)), float(np.std(waits))
+    if spread > EVEN * after:
+        found.unknown["the server's timeout"] = f"it gave {len(waits):,} requests up after times that differ"
+        return []
+    found.add(
+        "expiry, after", (after, float(waits.min()), float(waits.max())), "s", len(waits), "when the server gave up"
+    )
+    found.notes.append("a run gives a request up when its turn comes, not when its time is over")
+    return [{"policy": {"kind": "expiry", "after": f"{after:.6g} s", "foresight": False}}]
 
 
 def number_inside(asks: Asks) -> Floats:
@@ -67,7 +84,7 @@ def number_inside(asks: Asks) -> Floats:
 
 
 def inside_limit(asks: Asks, pool: str) -> Rule | None:
-    """At most K inside: the K that parts refused from granted, after the first refusal, with the fewest mistakes."""
+    """At most K inside: the K that parts refused from granted with the fewest mistakes, from the first refusal on."""
     refused = asks.refused
     if not np.isfinite(asks.lasted[asks.served]).any():
         return None
@@ -76,9 +93,7 @@ def inside_limit(asks: Asks, pool: str) -> Rule | None:
     candidates = np.unique(inside[refused])
     best, wrong = 0, 1.0
     for limit in candidates[candidates > 0][:2000]:
-        mistakes = max(
-            float((inside[refused] < limit).mean()), float((inside[after & ~refused] >= limit).mean() or 0.0)
-        )
+        mistakes = float(((inside < limit) == refused)[after].mean())
         if mistakes < wrong:
             best, wrong = int(limit), mistakes
     return Rule({"kind": "limit", "requests": best}, wrong, f"at most {best} inside") if best else None

@@ -43,7 +43,7 @@ def calibrate(
     from sim.calibration.calibrate import calibrate as fit
     from sim.demand.recordings.importing import ImportOptions
 
-    refuse_places(table)
+    refuse_places(None, table)
     if out.suffix not in (".yaml", ".yml") or not out.parent.is_dir():
         raise BadInput("a scenario cannot be written there", key="--out", value=str(out), expected="a .yaml file")
     if not replace and (there := next((one for one in (out, table) if one is not None and one.exists()), None)):
