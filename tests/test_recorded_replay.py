@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from sim.calibration.survival import Survival, kaplan_meier
 from sim.validation.own_queue.queue_forecast import (
     recorded_calls,
     split_of,
@@ -10,7 +11,6 @@ from sim.validation.own_queue.queue_forecast import (
 from sim.validation.own_queue.queue_log import read_queue
 from sim.validation.own_queue.replay import Calls, play_calls
 from sim.validation.own_queue.staffing import OnDuty
-from sim.calibration.survival import Survival, kaplan_meier
 from tests.recorded_queues import SHIFTS, day_of_calls, log_of_days, queue
 
 FOR_GOOD = np.inf

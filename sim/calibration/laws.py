@@ -7,10 +7,11 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import optimize, stats
+from scipy import optimize, special, stats
 
 Floats = NDArray[np.float64]
 Mask = NDArray[np.bool_]
+HALF_LOG_2PI = 0.5 * math.log(2 * math.pi)
 Z = float(stats.norm.ppf(0.975))
 FEWEST = 10  # times that were seen, below which no law is fitted
 NAMES = {"exponential": ("mean",), "lognormal": ("median", "sigma"), "weibull": ("scale", "shape")}
@@ -44,7 +45,7 @@ def log_density(kind: str, p: Floats, t: Floats) -> tuple[Floats, Floats]:
         return -p[0] - t / math.exp(p[0]), -t / math.exp(p[0])
     if kind == "lognormal":
         z = (np.log(t) - p[0]) / math.exp(p[1])
-        return stats.norm.logpdf(z) - p[1] - np.log(t), stats.norm.logsf(z)
+        return -0.5 * z * z - HALF_LOG_2PI - p[1] - np.log(t), np.asarray(special.log_ndtr(-z))
     ratio = np.log(t) - p[0]
     power = np.exp(np.minimum(math.exp(p[1]) * ratio, 700.0))
     return p[1] - p[0] + (math.exp(p[1]) - 1.0) * ratio - power, -power
@@ -77,12 +78,16 @@ def one_law(kind: str, times: Floats, seen: Mask, weights: Floats) -> FittedLaw:
         density, survival = log_density(kind, p, times)
         return -float((weights * np.where(seen, density, survival)).sum())
 
-    best = optimize.minimize(cost, guess, method="Nelder-Mead", options={"xatol": 1e-5, "fatol": 1e-5, "maxiter": 2000})
-    errors = standard_errors(cost, best.x)
-    names = {n: interval_of(v, e) for n, v, e in zip(NAMES[kind], best.x.tolist(), errors.tolist(), strict=True)}
-    return FittedLaw(
-        kind, names, 2.0 * len(names) + 2.0 * float(best.fun), round(float(weights[seen].sum())), len(times)
-    )
+    if seen.all() and kind != "weibull":  # where nothing is hidden, logs have a mean and a deviation
+        logs, total = np.log(times), float(weights.sum())
+        mean = float((weights * logs).sum()) / total
+        spread = max(math.sqrt(float((weights * (logs - mean) ** 2).sum()) / total), 1e-9)
+        at = guess if kind == "exponential" else np.array([mean, math.log(spread)])
+    else:
+        at = optimize.minimize(cost, guess, method="Nelder-Mead", options={"xatol": 1e-5, "fatol": 1e-5}).x
+    errors = standard_errors(cost, at)
+    names = {n: interval_of(v, e) for n, v, e in zip(NAMES[kind], at.tolist(), errors.tolist(), strict=True)}
+    return FittedLaw(kind, names, 2.0 * len(names) + 2.0 * cost(at), round(float(weights[seen].sum())), len(times))
 
 
 def interval_of(log_value: float, error: float) -> tuple[float, float, float]:

@@ -156,15 +156,13 @@ def chance_and_most(
             where[1] += new / share
         return total
 
-    grid = np.linspace(0.0, 1.0, 201)
+    grid = np.linspace(0.0, 1.0, 26)
     costs = np.array([[cost(float(p), m) for p in grid] for m in range(1, longest + 1)])
     m, at = np.unravel_index(int(np.argmin(costs)), costs.shape)
-    best = optimize.minimize_scalar(
-        lambda p: cost(float(p), int(m) + 1),
-        bounds=(max(grid[at] - 0.01, 0), min(grid[at] + 0.01, 1)),
-        method="bounded",
-    )
-    inside = grid[costs.min(axis=0) <= best.fun + Z * Z / 2]
+    near = (max(grid[at] - 0.04, 0.0), min(grid[at] + 0.04, 1.0))
+    best = optimize.minimize_scalar(lambda p: cost(float(p), int(m) + 1), bounds=near, method="bounded")
+    fine = np.linspace(0.0, 1.0, 401)
+    inside = fine[np.array([cost(float(p), int(m) + 1) for p in fine]) <= best.fun + Z * Z / 2]
     ends = (float(inside.min()), float(inside.max())) if len(inside) else (float(best.x), float(best.x))
     return float(best.x), int(m) + 1, (min(ends[0], float(best.x)), max(ends[1], float(best.x)))
 
@@ -241,12 +239,13 @@ def visits(asks: Asks, first: Mask, found: Findings) -> Mask:
         ends = [1 / (1 - min(v, 0.995)) for v in proportion(round(after.again * n), n)] if n else [math.nan] * 2
         how = "1 / (1 - share of answers that another request follows)"
         found.add("behaviour.requests.mean", (mean, ends[0], ends[1]), "", n, how)
-        think = pause[~new[1:] & (pause > 0)]
-        inside = think[think <= SESSION]
-        law = fitted(inside, np.ones(len(inside), dtype=bool), ("exponential", "lognormal"))
+        think = after.pause[asks.served & after.followed & (after.pause > 0)]
+        law = fitted(think, np.ones(len(think), dtype=bool), ("exponential", "lognormal"))
         if law is not None:
-            found.law("behaviour.think", law, "maximum likelihood of pauses within half an hour")
-        breaks(think, found)
+            found.law(
+                "behaviour.think", law, f"maximum likelihood of pauses after answers, within {after.window:.4g} s"
+            )
+        breaks(pause[~new[1:] & (pause > 0)], found)
     visit = np.zeros(len(asks), dtype=bool)
     visit[rows[order[begins]]] = True
     return visit
