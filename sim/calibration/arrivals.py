@@ -15,7 +15,7 @@ DAY, HOUR = 86400.0, 3600.0
 SEASON_DAYS = 3.0  # from so many on, hours are seasons of a steady wave
 WIDTHS = (1.0, 5.0, 10.0, 30.0, 60.0, 300.0, 600.0, 1800.0, 3600.0)
 EACH = 25.0  # visits in an interval on average, at least
-TURNS, DRAWS = 100, 40  # of EM, and of its bootstrap
+TURNS, DRAWS = 40, 20  # of EM, and of its bootstrap
 
 
 def wave(times: Floats, length: float, first: Floats, found: Findings) -> dict[str, Any]:
@@ -24,8 +24,8 @@ def wave(times: Floats, length: float, first: Floats, found: Findings) -> dict[s
     times: visits, seconds after the start; first: seconds from a Monday's midnight to the start (nan: unknown).
     """
     n = len(times)
-    ends = (stats.chi2.ppf(0.025, 2 * n) / 2, stats.chi2.ppf(0.975, 2 * (n + 1)) / 2)
-    found.add("demand: people", (float(n), *map(float, ends)), "", n, "visits, as Poisson")
+    low, high = (float(stats.chi2.ppf(q, 2 * k) / 2) for q, k in ((0.025, n), (0.975, n + 1)))
+    found.add("demand: people", (float(n), low, high), "", n, "visits, as Poisson")
     offset = float(first[0]) if np.isfinite(first).all() else math.nan
     if length >= SEASON_DAYS * DAY and math.isfinite(offset):
         return seasonal(times, length, offset, found)
@@ -109,21 +109,24 @@ def unconstrained(values: Floats, full: NDArray[np.bool_], at: Floats) -> tuple[
     """
     hour = (at % DAY // HOUR).astype(np.int64)
     _, day = np.unique(at // DAY, return_inverse=True)
-    best = expected(values, full, hour, day)
-    rng = np.asarray(stats.qmc.Halton(d=int(day.max()) + 1, scramble=False).random(DRAWS + 1)[1:])
-    sums = []
-    for u in rng:
+    best, variance = expected(values, full, hour, day)
+    draws = np.asarray(stats.qmc.Halton(d=int(day.max()) + 1, scramble=False).random(DRAWS + 1)[1:])
+    hidden = []
+    for u in draws:
         days = (u * (day.max() + 1)).astype(np.int64)
         rows = np.concatenate([np.flatnonzero(day == d) for d in days])
         again = np.repeat(np.arange(len(days)), [int((day == d).sum()) for d in days])
-        made = expected(values[rows], full[rows], hour[rows], again)
-        sums.append(float(made.sum() - values[rows].sum()) / max(float(full[rows].sum()), 1.0))
-    hidden = np.quantile(sums, [0.025, 0.975]) * float(full.sum())
-    return best, (float(values.sum() + hidden[0]), float(values.sum() + hidden[1]))
+        made, _ = expected(values[rows], full[rows], hour[rows], again)
+        hidden.append(float(made.sum() - values[rows].sum()) / max(float(full[rows].sum()), 1.0))
+    spread = math.sqrt((float(np.std(hidden)) * float(full.sum())) ** 2 + variance)
+    low = max(float(best.sum()) - 1.96 * spread, float(values.sum()))
+    return best, (low, float(best.sum()) + 1.96 * spread)
 
 
-def expected(values: Floats, full: NDArray[np.bool_], hour: NDArray[np.int64], day: NDArray[np.int64]) -> Floats:
-    """Counts, those at the ceiling replaced by their expectation given that they are above it."""
+def expected(
+    values: Floats, full: NDArray[np.bool_], hour: NDArray[np.int64], day: NDArray[np.int64]
+) -> tuple[Floats, float]:
+    """Counts, those at the ceiling replaced by their expectation given that they are above it; its sum's variance."""
     y = np.log(np.maximum(values, 0.5))
     guess, spare, sigma = y.copy(), np.zeros(len(y)), 0.1
     mu = y
@@ -137,7 +140,7 @@ def expected(values: Floats, full: NDArray[np.bool_], hour: NDArray[np.int64], d
     alpha = (y[full] - mu[full]) / sigma
     made = values.astype(np.float64).copy()
     made[full] = np.exp(mu[full] + sigma**2 / 2 + stats.norm.logsf(alpha - sigma) - stats.norm.logsf(alpha))
-    return made
+    return made, float((spare[full] * made[full] ** 2).sum())
 
 
 def effects(y: Floats, hour: NDArray[np.int64], day: NDArray[np.int64]) -> Floats:

@@ -103,7 +103,8 @@ def calibrate(
 
 def sorted_files(files: Sequence[Path]) -> tuple[list[Path], list[Path]]:
     """Recordings of demand, and load tests. Raises BadInput where there is no recording, or more than one test."""
-    logs, tests = [], []
+    logs: list[Path] = []
+    tests: list[Path] = []
     for path in files:
         reader = recognised(path)
         points = None
@@ -286,8 +287,10 @@ def features_of(
             found.unknown["the service time"] = "2 s, which nobody measured: the log has no durations"
         features[name] = feature(model, share, sizes, 10 * mean)
         if share < 1:
-            ends = stats.beta.ppf([0.025, 0.975], share * total + 0.5, (1 - share) * total + 0.5)
-            found.add(f"features.{name}.share", (share, *map(float, ends)), "", total, "share of first attempts")
+            low, high = (
+                float(stats.beta.ppf(q, share * total + 0.5, (1 - share) * total + 0.5)) for q in (0.025, 0.975)
+            )
+            found.add(f"features.{name}.share", (share, low, high), "", total, "share of first attempts")
     noise(np.concatenate(scaled) if scaled else None, found)
     rest = 1.0 - sum(one["share"] for one in features.values())
     next(iter(features.values()))["share"] += rest

@@ -236,9 +236,11 @@ def visits(asks: Asks, first: Mask, found: Findings) -> Mask:
         excess = max(float(counts.var(ddof=1)) - (mean - 1), 1e-9)
         r = float(np.clip((mean - 1) ** 2 / excess, 0.02, 50))
         found.keys["behaviour.requests"] = {"kind": "negative binomial", "mean": round(mean, 4), "r": round(r, 4)}
-        ends = [1 / (1 - min(v, 0.995)) for v in proportion(round(after.again * n), n)] if n else [math.nan] * 2
+        low, high = (
+            (1 / (1 - min(v, 0.995)) for v in proportion(round(after.again * n), n)) if n else (math.nan, math.nan)
+        )
         how = "1 / (1 - share of answers that another request follows)"
-        found.add("behaviour.requests.mean", (mean, ends[0], ends[1]), "", n, how)
+        found.add("behaviour.requests.mean", (mean, low, high), "", n, how)
         think = after.pause[asks.served & after.followed & (after.pause > 0)]
         law = fitted(think, np.ones(len(think), dtype=bool), ("exponential", "lognormal"))
         if law is not None:

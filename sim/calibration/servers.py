@@ -96,7 +96,7 @@ def from_ends(asks: Asks) -> Servers:
         return tried[count, taken_out]
 
     best, taken = min(
-        ((lowest(lambda c, way=way: cost(c, way), most), way) for way in ways),  # type: ignore[misc]
+        ((lowest(lambda c, way=way: cost(c, way), most), way) for way in ways),
         key=lambda one: cost(one[0], one[1]),
     )
     limit = cost(best, taken) + RATIO / 2

@@ -78,7 +78,7 @@ def timeout(asks: Asks, found: Findings) -> list[dict[str, Any]]:
 def number_inside(asks: Asks) -> Floats:
     """Requests inside when each one came: granted before it and not over yet."""
     granted = ~asks.refused
-    came = np.cumsum(granted) - granted
+    came: NDArray[np.int64] = np.cumsum(granted) - granted
     ends = np.sort((asks.arrived + np.nan_to_num(asks.lasted))[granted])
     return np.asarray(came - np.searchsorted(ends, asks.arrived, side="right"), dtype=np.float64)
 

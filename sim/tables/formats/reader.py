@@ -118,7 +118,8 @@ class LoadPoint:
 
     component: pipeline, prefill or decode; concurrency: requests in flight, rate: requests a second that were sent,
     None where the file does not say. batch: inputs a request holds, as the file says. latency: by quantile and mean, as
-    the client saw it. compute: seconds of the server's work on one batch. throughput: requests answered a second.
+    the client saw it. compute: seconds of the server's work on one batch. throughput: requests answered a second;
+    errors: share of requests that failed.
     """
 
     component: str = "pipeline"
@@ -128,6 +129,7 @@ class LoadPoint:
     latency: Mapping[str, float] = field(default_factory=dict)
     compute: float | None = None
     throughput: float | None = None
+    errors: float | None = None
     row: str = ""
 
 
