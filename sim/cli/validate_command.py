@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 MAP = (
     "trace: what a column of the log is, as NAME=COLUMN; again for each. Names: arrived; waited (seconds), or started "
     "and left (hung up); served (seconds), or ended; date, where the others are times of day; server (who served); "
-    "abandoned and ignored, as NAME=COLUMN:VALUE|VALUE. A column that has such a name need not be given."
+    "abandoned and ignored, as NAME=COLUMN:VALUE|VALUE, also several. A column that has such a name need not be given."
 )
 SERVERS = "trace: how many there were: a number, or a CSV with the columns from, servers; else counted from who served."
 
@@ -42,7 +42,13 @@ def validate(
     out: Out = None,
     misses: Misses = False,
     map: Annotated[list[str] | None, typer.Option(help=MAP)] = None,
+    drop: Annotated[
+        list[str] | None, typer.Option(help="trace: rows to leave out, as COLUMN:VALUE|VALUE; again for each column.")
+    ] = None,
     servers: Annotated[str | None, typer.Option(help=SERVERS)] = None,
+    split: Annotated[
+        str | None, typer.Option(help="trace: last (days to forecast) or odd-even (every other day is tested).")
+    ] = None,
     test_days: Annotated[
         int | None,
         typer.Option(help="trace: how many final days to forecast; by default a third, rounded up."),
@@ -65,7 +71,7 @@ def validate(
     """
     from sim.validation import STUDIES
 
-    told = {"map": map or None, "servers": servers, "test_days": test_days}
+    told = {"map": map or None, "drop": drop or None, "servers": servers, "test_days": test_days, "split": split}
     if study == "loadtest":
         if file is None or test is None:
             expected = "loadtest SCENARIO TEST, like loadtest mine.yaml perf_analyzer.csv"

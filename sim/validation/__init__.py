@@ -10,5 +10,5 @@ __all__ = ["STUDIES"]
 STUDIES = {
     "loadtest": Offer(load_test.load_test_study, file="must", told=("scenario",)),
     "mlperf": Offer(mlperf.mlperf_study, file="may"),
-    "trace": Offer(queue_study.queue_study, file="must", told=("map", "servers", "test_days")),
+    "trace": Offer(queue_study.queue_study, file="must", told=("map", "drop", "servers", "test_days", "split")),
 }
