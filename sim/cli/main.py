@@ -11,6 +11,7 @@ import typer
 from rich.text import Text
 from typer.core import TyperGroup
 
+from sim.cli.backtest_command import backtest
 from sim.cli.calibrate_command import calibrate
 from sim.cli.check_command import demand_check
 from sim.cli.console import INTERRUPTED, TERMINATED, Console, careful_streams
@@ -37,7 +38,7 @@ SECTIONS = {
     "Ask more of a scenario": (
         *("size", "check", "decide", "sensitivity", "sweep", "money", "rescue", "order-by", "map", "store"),
     ),
-    "Bring your own data": ("calibrate", "demand", "profile", "validate"),
+    "Bring your own data": ("calibrate", "backtest", "demand", "profile", "validate"),
     "Write scenario files": ("schema",),
 }
 
@@ -82,6 +83,7 @@ for command in (
     rescue,
     store,
     calibrate,
+    backtest,
     validate,
     schema,
 ):
