@@ -10,6 +10,7 @@ from sim.calibration.calibrate import calibrate
 from sim.engine.parallel import Progress
 from sim.validation.study import Row, Study
 from tests.calibrated import TRUE, known_service, log_of, written_log
+from tests.studies.known import CALIBRATE
 
 LOGS = 12
 FEWEST = int(stats.binom.ppf(0.005, LOGS, 0.95))  # intervals that hold the truth, of so many, if each does at 95 %
@@ -42,5 +43,6 @@ def calibration_study(progress: Progress | None = None) -> Study:
         question="Does a calibration find the parameters that made a log, and do runs at these reproduce it?",
         source=f"{LOGS} simulated logs of a service with a surge, a limit, retries and hang-ups, as CSV without waits",
         rows=rows,
+        known=CALIBRATE,
         notes=[f"An estimate agrees within 5 % of the truth; {FEWEST} of {LOGS} intervals must hold it (99.5 %)."],
     )
