@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from sim.calibration.arrivals import unconstrained
 from sim.calibration.asks import figures_of
 from sim.calibration.calibrate import calibrate
-from sim.calibration.laws import fitted
-from sim.calibration.people import chance_and_most
+from sim.calibration.fitted_laws import fitted
+from sim.calibration.fitted_people import chance_and_most
+from sim.calibration.fitted_wave import unconstrained
 from sim.calibration.servers import gaps, servers_of
 from sim.errors import BadInput
 from sim.scenario.load import load

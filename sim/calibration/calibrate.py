@@ -12,10 +12,10 @@ import yaml
 from numpy.typing import NDArray
 from scipy import stats
 
-from sim.calibration.arrivals import DAY, wave, wave_of_counts
 from sim.calibration.asks import Asks, asks_of, asks_of_run, figures_of
 from sim.calibration.estimates import Findings
-from sim.calibration.people import patience, retries, visits, wishes_of
+from sim.calibration.fitted_people import patience, retries, visits, wishes_of
+from sim.calibration.fitted_wave import DAY, wave, wave_of_counts
 from sim.calibration.servers import Servers, gaps, mean_and_spread, servers_of
 from sim.calibration.throttling import throttling
 from sim.demand.recordings.findings import refuse_open_problems

@@ -6,7 +6,7 @@ from typing import Any
 
 import pandas as pd
 
-from sim.calibration.laws import FittedLaw
+from sim.calibration.fitted_laws import FittedLaw
 
 COLUMNS = ["key", "value", "low", "high", "unit", "n", "method", "file"]
 

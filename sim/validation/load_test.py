@@ -1,6 +1,7 @@
 """A load test against the simulator: throughput, latency and errors of a scenario at each concurrency or rate."""
 
 import math
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,11 @@ from sim.validation.study import Row, Study
 
 WITHIN, SEEDS = 0.1, 3  # the relative error that agrees
 ENOUGH, FIRST = 600, 0.2  # requests of a run, and the part of it that is left out at its start
-OF_LATENCY = {"mean": np.mean, "p50": np.median, "p90": lambda values: np.percentile(values, 90)}
+OF_LATENCY: dict[str, Callable[[Any], Any]] = {
+    "mean": np.mean,
+    "p50": np.median,
+    "p90": lambda values: np.percentile(values, 90),
+}
 ERRORS = 0.02  # the difference of shares of errors that agrees
 
 

@@ -34,9 +34,9 @@ def calibration_study(progress: Progress | None = None) -> Study:
             held = sum(one.low - 1e-9 <= true <= one.high + 1e-9 for one in some)
             rows.append(Row("95 % intervals that hold the truth", key, f"of {len(some)}", LOGS, held, FEWEST, LOGS))
     for figure in found[0].held["figure"]:
-        some = [made.held.set_index("figure").loc[figure] for made in found if figure in set(made.held["figure"])]
-        agrees = sum(bool(one["agrees"]) for one in some)
-        rows.append(Row("runs at the fitted values", figure, f"of {len(some)}", len(some), agrees, FEWEST, LOGS))
+        lines = [made.held.set_index("figure").loc[figure] for made in found if figure in set(made.held["figure"])]
+        agrees = sum(bool(one["agrees"]) for one in lines)
+        rows.append(Row("runs at the fitted values", figure, f"of {len(lines)}", len(lines), agrees, FEWEST, LOGS))
     return Study(
         name="calibrate",
         title="A service found again in its log",

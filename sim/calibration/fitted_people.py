@@ -9,7 +9,7 @@ from scipy import optimize
 
 from sim.calibration.asks import Asks
 from sim.calibration.estimates import Findings
-from sim.calibration.laws import FittedLaw, Floats, Mask, Z, fitted, log_density
+from sim.calibration.fitted_laws import FittedLaw, Floats, Mask, Z, fitted, log_density
 from sim.demand.recordings.attempts import FAILED, REFUSED, Sessions, sessions
 from sim.studies.intervals import proportion
 
