@@ -14,10 +14,10 @@ from sim.scenario.scenario import Scenario
 NAMES = shipped.names("scenarios", ".yaml")
 # The smallest slice that still has a GPU, and the hours in which things happen: every playbook's switches but one.
 SMALL: dict[str, dict[str, str]] = {
-    "viral-image-launch": {"scale": "1/6000", "start": "2025-03-31 17:30", "horizon": "7 h"},
+    "viral-image-launch": {"scale": "1/6000", "start": "2025-03-31 15:30", "horizon": "9 h"},
     "million-signup-hour": {"scale": "1/1000"},
-    "chatgpt-images-week": {"scale": "1/12500", "record": "rows", "start": "2025-03-30 12:00", "horizon": "31 h"},
-    "launch-2022": {"scale": "1/100", "horizon": "25 h"},
+    "chatgpt-images-week": {"scale": "1/12500", "record": "rows", "start": "2025-03-30 07:00", "horizon": "36 h"},
+    "launch-2022": {"scale": "1/100", "horizon": "27 h"},
     "creative-studio": {"horizon": "3 days"},
     "steady": {},
     "retry-storm": {"scale": "1/8", "record": "rows"},
