@@ -55,3 +55,30 @@ def write_offline(sweep: Path, page: Path) -> None:
     written = write(offline_page(sweep), page)
     size = written.stat().st_size
     Console().print(f"Page in {written} ({size / 1e3:,.0f} kB)", soft_wrap=True, highlight=False, markup=False)
+
+
+def serve(scenario: str, override: str | None, sets: list[str] | None, port: int, *, browser: bool) -> None:
+    """Serve the page of a scenario until interrupted. Raises BadInput without the extra, or where the port is taken."""
+    from sim.scenario.load import load
+
+    loaded = load(scenario, override=override, sets=parsed(sets))
+    try:
+        from sim.explorer.live_page import server
+    except ModuleNotFoundError as missing:
+        expected = "pip install 'meltpoint[explore]'; or --offline SWEEP, which needs nothing"
+        raise BadInput(f"the live page needs {missing.name}", expected=expected) from None
+    ready()
+    try:
+        made, worker = server(loaded, port)
+    except OSError as wrong:
+        expected = "another --port, or 0 for a free one"
+        raise BadInput(f"no page can be served there ({wrong.strerror})", key="--port", value=port, expected=expected) from None
+    made.start()
+    address = f"http://127.0.0.1:{made.port}/"
+    Console().print(f"{loaded.title}: {address} (this computer alone; Ctrl-C ends it)", soft_wrap=True, markup=False)
+    if browser:
+        made.show("/")
+    try:
+        made.io_loop.start()
+    finally:
+        worker.close()

@@ -16,7 +16,6 @@ from sim.explorer.settings import Chosen
 from sim.results.cohort import cohort
 from sim.results.metrics import pool_timeline, timeline
 from sim.results.run import Run
-from sim.results.verdict import run_in_bins
 from sim.scenario.scenario import Scenario
 from sim.scenario.slices import FEW_GPUS
 from sim.studies.compare import figures
@@ -28,7 +27,6 @@ FIRST, REFINED, OWN = range(3)  # stages: at once; of ten GPUs or more; and with
 ATTEMPTS = (20_000, 300_000, 300_000)  # that a slice aims at, before retries: a fraction of a second, about a second
 TICKS = (120, 3000, math.inf)  # of policies that look at every tick
 MOST_ATTEMPTS = 3_000_000  # before retries: what takes longer than a person waits is refused
-BARS = 150  # points of a picture over time
 
 
 @dataclass(frozen=True)
@@ -83,11 +81,10 @@ class Answer:
     @cached_property
     def over_time(self) -> dict[str, NDArray[np.float64]]:
         """By bin: time (ms since 1970), requests wanted and served a second, and queues, at full scale."""
-        run = run_in_bins(self.run)
-        width = max(run.horizon / BARS, 1.0)
-        table = timeline(self.run, width)
+        run = self.run
+        table = timeline(run)
         seconds = np.diff(np.append(table.index.to_numpy(float), run.horizon)) * run.scale
-        queues = [pool_timeline(self.run, pool, width)["queued"].to_numpy(float) for pool in run.manifest["pools"]]
+        queues = [pool_timeline(run, pool)["queued"].to_numpy(float) for pool in run.manifest["pools"]]
         start = self.scenario.start.timestamp()
         return {
             "time": 1000 * (start + table.index.to_numpy(float)),

@@ -35,7 +35,7 @@ def offline_page(path: Path) -> str:
     grid = grid_of(table, facts, path)
     shown = shown_figures(table, facts["promise"])
     data = {
-        "keys": [{"name": key, "values": [str(value) for value in values]} for key, values in grid.keys.items()],
+        "keys": [{"name": key, "values": list(map(plain, values))} for key, values in grid.keys.items()],
         "numbers": [numbers(values) for values in grid.keys.values()],
         "playbooks": grid.playbooks,
         "figures": [one._asdict() for one in shown],
@@ -70,6 +70,11 @@ def grid_of(table: pd.DataFrame, facts: dict[str, Any], path: Path) -> Grid:
         expected = f"a sweep with --design grid, over at most {MOST_KEYS} keys"
         raise BadInput("sliders need every combination of values", file=path, value=facts.get("design"), expected=expected)
     return Grid({key: ordered(values) for key, values in keys.items()}, [str(n) for n in dict.fromkeys(table["playbook"])])
+
+
+def plain(value: Any) -> str:
+    """A value as a person writes it: 1, not 1.0."""
+    return f"{value:g}" if isinstance(value, float) else str(value)
 
 
 def ordered(values: list[Any]) -> list[Any]:
@@ -111,7 +116,7 @@ def written(values: "pd.Series[float]", figure: Shown) -> list[Any]:
     """The mean as a number, in words, and its 95 % interval in words where there is one."""
     mean = float(values.mean())
     low, high = mean_interval(values, figure.within)
-    bounds = f"{figure.text(low)} to {figure.text(high)}" if math.isfinite(low) and low < high else ""
+    bounds = f"{figure.text(low)} to {figure.text(high)}" if math.isfinite(low) and figure.text(low) != figure.text(high) else ""
     return [float(f"{mean:.6g}") if math.isfinite(mean) else None, figure.text(mean), bounds]
 
 

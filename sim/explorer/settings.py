@@ -165,7 +165,10 @@ class Chosen:
 
     def applied(self, scenario: Scenario) -> Scenario:
         """The scenario with these values. Raises BadInput."""
-        return changed(scenario, self.values) if self.values else scenario
+        whole = {}
+        if any(key.startswith("behaviour.patience.") for key in self.values):  # a file may have none of it, so its kind
+            whole = {"behaviour.patience": scenario.behaviour.patience.model_dump(mode="json", by_alias=True)}
+        return changed(scenario, {**whole, **self.values}) if self.values else scenario
 
 
 def written(sides: Mapping[str, Chosen]) -> str:
