@@ -1,4 +1,4 @@
-"""A real headless Chromium, driven over its own protocol: every request that leaves this computer is aborted and kept."""
+"""A real headless Chromium, driven over its own protocol: requests that leave this computer are aborted and kept."""
 
 import base64
 import itertools
@@ -14,7 +14,9 @@ from pathlib import Path
 
 import websocket
 
-CHROMIUM = next((found for name in ("chromium", "chromium-browser", "google-chrome") if (found := shutil.which(name))), None)
+CHROMIUM = next(
+    (found for name in ("chromium", "chromium-browser", "google-chrome") if (found := shutil.which(name))), None
+)
 HOME = ("http://127.0.0.1:", "ws://127.0.0.1:", "file:", "data:", "blob:", "about:")
 
 
@@ -100,14 +102,23 @@ class Page:
         self.call("Input.dispatchMouseEvent", type="mouseReleased", button="left", clickCount=1, **at(steps))
 
     def picture(self, path):
-        Path(path).write_bytes(base64.b64decode(self.call("Page.captureScreenshot", captureBeyondViewport=True)["data"]))
+        Path(path).write_bytes(
+            base64.b64decode(self.call("Page.captureScreenshot", captureBeyondViewport=True)["data"])
+        )
 
 
 @contextmanager
 def browser():
     """A tab of a fresh browser without any profile; ended afterwards."""
     folder = tempfile.mkdtemp(prefix="meltpoint-browser-")
-    given = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--no-first-run", "--hide-scrollbars"]
+    given = [
+        "--headless",
+        "--no-sandbox",
+        "--disable-gpu",
+        "--disable-dev-shm-usage",
+        "--no-first-run",
+        "--hide-scrollbars",
+    ]
     given += ["--disable-background-networking", "--disable-component-update", "--disable-sync", "--mute-audio"]
     given += ["--remote-debugging-port=0", f"--user-data-dir={folder}", "about:blank"]
     quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}

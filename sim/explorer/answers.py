@@ -128,7 +128,9 @@ def sliced_for(scenario: Scenario, playbook: str, stage: int) -> Scenario:
         except BadInput:  # what its policies count does not divide by that
             continue
     least = max(1, math.ceil(full / MOST_ATTEMPTS))
-    expected = f"GPUs that are a multiple of a round number above {least:,}, like {1000 * max(1, round(smallest / 1000)):,}"
+    expected = (
+        f"GPUs that are a multiple of a round number above {least:,}, like {1000 * max(1, round(smallest / 1000)):,}"
+    )
     raise BadInput("no slice of this is small enough to be run while you wait", key="gpus", expected=expected)
 
 

@@ -15,7 +15,8 @@ class Latest:
     """One thread that works on wishes in stages: a first, quick one of everybody before the second of anybody.
 
     work(wish, stage, go_on) makes a result and calls go_on() now and then; done(wish, stage, result) takes it, or the
-    exception in its place; no result (None) needs no taking. A new wish of an asker ends the work on the one before and takes its place.
+    exception in its place; no result (None) needs no taking. A new wish of an asker ends the
+    work on the one before and takes its place.
     """
 
     work: Callable[[Any, int, Callable[[], None]], Any]

@@ -1,4 +1,4 @@
-"""The live page: sliders on two sides, and what each side gives, in pictures that are updated in place (Panel, Bokeh)."""
+"""The live page: sliders on two sides, and what each gives, in pictures that are updated in place (Panel, Bokeh)."""
 
 import math
 import socket
@@ -20,7 +20,8 @@ from sim.explorer.latest import Latest
 from sim.explorer.settings import SIDES, Chosen, Setting, difference_in_words, read, settings_of, written
 from sim.plots.axes import BLUE, GREY, ORANGE, PURPLE, SKY, VERMILLION, YELLOW
 from sim.report import render
-from sim.results.cohort import IN_TIME, IN_TIME_DEGRADED, LATE, LEFT, LOST, REFUSED, UNFINISHED, WANTED
+from sim.results.cohort import IN_TIME, IN_TIME_DEGRADED, LATE, LEFT, REFUSED, UNFINISHED, WANTED
+from sim.results.intents import LOST
 from sim.scenario.scenario import Scenario
 
 COLOURS = {"a": BLUE, "b": VERMILLION}
@@ -31,7 +32,8 @@ PARTS = {
 }  # fmt: skip
 TEMPLATE = """{% extends base %}
 {% block postamble %}<meta name="viewport" content="width=device-width, initial-scale=1">{% endblock %}
-{% block contents %}<style>body { margin: 0; } main { padding: 8px 14px; }</style><main>{{ embed(roots.main) }}</main>{% endblock %}"""
+{% block contents %}<style>body { margin: 0; } main { padding: 8px 14px; }</style>
+<main>{{ embed(roots.main) }}</main>{{ embed(roots.location) }}{% endblock %}"""
 TICK = """for (const [size, mark] of [[1e9, " bn"], [1e6, " M"], [1e3, " k"]]) {
   if (Math.abs(tick) >= size) return Number((tick / size).toPrecision(3)) + mark;
 }
@@ -44,7 +46,8 @@ STYLE = """
 h1 { font-size: 1.6rem; margin: 0 0 .2rem; } h2 { font-size: 1.05rem; margin: 0 0 .2rem; } p { margin: .2rem 0; }
 .soft { color: #5b6570; font-size: .85rem; } .answer { font-weight: 650; }
 table { border-collapse: collapse; width: 100%; font-size: .875rem; font-variant-numeric: tabular-nums; }
-th, td { text-align: right; white-space: nowrap; padding: .3rem .5rem; border-bottom: 1px solid #dde1e6; } tr > :first-child { text-align: left; white-space: normal; }
+th, td { text-align: right; white-space: nowrap; padding: .3rem .5rem; border-bottom: 1px solid #dde1e6; }
+tr > :first-child { text-align: left; white-space: normal; }
 .warn { background: #fff6df; border-left: 6px solid #e69f00; padding: .5rem .8rem; border-radius: 6px; }
 """
 
@@ -61,7 +64,9 @@ class LivePage:
         self.problems = html("".join(f'<p class="warn">{escape(text)}</p>' for text in problems))
         self.settings = {side: pn.Column(sizing_mode="stretch_width") for side in SIDES}
         self.said = {side: html("") for side in SIDES}
-        self.lines = {side: ColumnDataSource(data=dict.fromkeys(("time", "wanted", "served", "queue"), ())) for side in SIDES}
+        self.lines = {
+            side: ColumnDataSource(data=dict.fromkeys(("time", "wanted", "served", "queue"), ())) for side in SIDES
+        }
         self.parts = ColumnDataSource(data={"side": [], **{part: [] for part in PARTS}})
         self.table = html("")
 
@@ -70,24 +75,32 @@ class LivePage:
         for side in SIDES:
             self.lay_out(side)
             self.ask(side)
-        tabs = pn.Tabs(*[(f"Setting {side.upper()}", self.settings[side]) for side in SIDES], dynamic=False, sizing_mode="stretch_width")
+        tabs = pn.Tabs(
+            *[(f"Setting {side.upper()}", self.settings[side]) for side in SIDES],
+            dynamic=False,
+            sizing_mode="stretch_width",
+        )
         head = f"<h1>{escape(self.scenario.title)}</h1><p>{escape(self.scenario.question)}</p>"
-        how = "A and B meet the same people wherever their demand is the same. Counts and money are for the whole service."
+        how = "A and B meet the same people where their demand is the same. Counts and money are for the whole service."
         left = pn.Column(tabs, self.buttons(), width=350, styles={"flex": "1 1 320px", "max-width": "480px"})
         right = pn.Column(
             pn.FlexBox(*[pn.Column(self.said[side], styles={"flex": "1 1 300px"}) for side in SIDES]),
-            self.bars(), self.over_time("requests a second", ("wanted", "served")), self.over_time("requests waiting", ("queue",)),
+            self.bars(),
+            self.over_time("requests a second", ("wanted", "served")),
+            self.over_time("requests waiting", ("queue",)),
             self.table, styles={"flex": "3 1 340px", "min-width": "0"},
         )  # fmt: skip
         body = pn.FlexBox(left, right, align_items="flex-start", gap="16px", sizing_mode="stretch_width")
-        made = pn.Template(TEMPLATE)
+        made = pn.Template(TEMPLATE, location=True)
         whole = pn.Column(html(f'{head}<p class="soft">{how}</p>'), self.problems, body, sizing_mode="stretch_width")
         made.add_panel("main", whole)
         return made
 
     def lay_out(self, side: str) -> None:
         """The sliders of one side, which depend on its playbook."""
-        select = pn.widgets.Select(name="playbook", options=list(self.scenario.playbooks), value=self.sides[side].playbook)
+        select = pn.widgets.Select(
+            name="playbook", options=list(self.scenario.playbooks), value=self.sides[side].playbook
+        )
         select.param.watch(partial(self.playbook_moved, side), "value")
         sliders = [self.slider(side, setting) for setting in settings_of(self.scenario, self.sides[side].playbook)]
         self.settings[side][:] = [select, *sliders]
@@ -96,7 +109,10 @@ class LivePage:
         value = self.sides[side].values.get(setting.key, setting.own)
         at = setting.with_value(value)
         made = pn.widgets.DiscreteSlider(
-            name=setting.title, options=dict(zip(at.labels, at.values, strict=True)), value=value, sizing_mode="stretch_width"
+            name=setting.title,
+            options=dict(zip(at.labels, at.values, strict=True)),
+            value=value,
+            sizing_mode="stretch_width",
         )
         made.param.watch(partial(self.moved, side, setting), "value")
         return made
@@ -136,7 +152,11 @@ class LivePage:
             return
         if not isinstance(result, Answer):
             known = isinstance(result, BadInput)
-            why = f"{result.message}. Expected: {result.expected}" if known else f"this run failed ({type(result).__name__})"
+            why = (
+                f"{result.message}. Expected: {result.expected}"
+                if known
+                else f"this run failed ({type(result).__name__})"
+            )
             self.answers.pop(side, None)
             self.said[side].object = self.verdict(side, why)
             return
@@ -154,16 +174,22 @@ class LivePage:
         mark = f'style="border-left: 6px {DASHES[side]} {COLOURS[side]}; padding-left: .6rem"'
         what = escape(difference_in_words(self.scenario, self.sides[side]))
         said = f'<p class="answer">{escape(sentence)}</p>' if sentence else ""
-        return f'<div {mark} aria-live="polite"><h2>{side.upper()}: {what}</h2>{said}<p class="soft">{escape(note)}</p></div>'
+        head = f"<h2>{side.upper()}: {what}</h2>"
+        return f'<div {mark} aria-live="polite">{head}{said}<p class="soft">{escape(note)}</p></div>'
 
     def bars(self) -> Any:
         """What became of the requests of each side."""
         made = figure(
-            y_range=["B", "A"], x_range=(0, 100), height=170, sizing_mode="stretch_width", toolbar_location=None, tools="",
+            y_range=["B", "A"], x_range=(0, 100), height=170, sizing_mode="stretch_width",
+            toolbar_location=None, tools="",
             title="What became of the requests, %",
         )  # fmt: skip
-        drawn = made.hbar_stack(list(PARTS), y="side", height=0.6, color=list(PARTS.values()), source=self.parts, line_color="white")
-        shown = [(part, bar) for part, bar in zip(PARTS, drawn, strict=True) if part not in (REFUSED, LEFT, IN_TIME_DEGRADED)]
+        drawn = made.hbar_stack(
+            list(PARTS), y="side", height=0.6, color=list(PARTS.values()), source=self.parts, line_color="white"
+        )
+        shown = [
+            (part, bar) for part, bar in zip(PARTS, drawn, strict=True) if part not in (REFUSED, LEFT, IN_TIME_DEGRADED)
+        ]
         made.add_layout(Legend(items=[LegendItem(label=p, renderers=[b]) for p, b in shown], **BELOW), "below")
         return pn.pane.Bokeh(made, sizing_mode="stretch_width")
 
@@ -178,12 +204,13 @@ class LivePage:
             for name in what:
                 plain = name == "wanted"
                 line = made.line(
-                    "time", name, source=self.lines[side], color=GREY if plain else COLOURS[side], line_dash=DASHES[side],
+                    "time", name, source=self.lines[side], color=GREY if plain else COLOURS[side],
+                    line_dash=DASHES[side],
                     line_width=1 if plain else 2,
                 )  # fmt: skip
                 label = name if plain else f"{side.upper()} {'waiting' if name == 'queue' else name}"
                 items += [LegendItem(label=label, renderers=[line])] if not plain or side == SIDES[0] else []
-        made.y_range.start = 0  # type: ignore[attr-defined]
+        made.y_range.start = 0
         made.yaxis.formatter = CustomJSTickFormatter(code=TICK)
         made.add_layout(Legend(items=items, **BELOW), "below")
         return pn.pane.Bokeh(made, sizing_mode="stretch_width")
@@ -194,10 +221,16 @@ class LivePage:
         for side in SIDES:
             made += [
                 pn.widgets.FileDownload(
-                    callback=partial(self.yaml, side), filename=f"setting-{side}.yaml", label=f"Scenario {side.upper()} (YAML)", button_type="default"
+                    callback=partial(self.yaml, side),
+                    filename=f"setting-{side}.yaml",
+                    label=f"Scenario {side.upper()} (YAML)",
+                    button_type="default",
                 ),
                 pn.widgets.FileDownload(
-                    callback=partial(self.report, side), filename=f"setting-{side}.html", label=f"Report {side.upper()} (HTML)", button_type="default"
+                    callback=partial(self.report, side),
+                    filename=f"setting-{side}.html",
+                    label=f"Report {side.upper()} (HTML)",
+                    button_type="default",
                 ),
             ]
         return pn.FlexBox(*made)
@@ -208,12 +241,14 @@ class LivePage:
     def report(self, side: str) -> BytesIO:
         """The report of the run that is shown; before there is one, a page that says so."""
         found = self.answers.get(side)
-        page = render([found.run]) if found else "<!doctype html><title>no run</title><p>This setting has no run yet.</p>"
+        page = (
+            render([found.run]) if found else "<!doctype html><title>no run</title><p>This setting has no run yet.</p>"
+        )
         return BytesIO(page.encode("utf-8", errors="replace"))
 
 
 def yaml_text(scenario: Scenario, side: Chosen) -> str:
-    """A side as a scenario file: its values, and its playbook first. Paths in it are relative to the scenario's folder."""
+    """A side as a scenario file: its values, its playbook first; paths in it are relative to the scenario's folder."""
     document = side.applied(scenario).document
     books = document.get("playbooks") or {}
     if side.playbook in books:
@@ -234,7 +269,8 @@ def table(answers: Mapping[str, Answer]) -> str:
             continue
         texts = "".join(f"<td>{escape(text)}</td>" for _, _, text in parts)
         rows.append(f'<tr><th scope="row">{escape(parts[0][0])}</th>{texts}</tr>')
-    return f'<table><thead><tr><th scope="col">of the whole service</th>{head}</tr></thead><tbody>{"".join(rows)}</tbody></table>'
+    top = f'<thead><tr><th scope="col">of the whole service</th>{head}</tr></thead>'
+    return f"<table>{top}<tbody>{''.join(rows)}</tbody></table>"
 
 
 def work(wish: tuple[Scenario, Chosen], stage: int, go_on: Any) -> Answer | None:
@@ -268,4 +304,3 @@ def server(scenario: Scenario, port: int) -> tuple[Any, Latest]:
 def query_of(pairs: list[tuple[str, str]]) -> str:
     """The part of an address that holds these settings; Bokeh's own arguments are left out."""
     return urlencode([pair for pair in pairs if not pair[0].startswith("bokeh-")])
-

@@ -59,7 +59,9 @@ def offline_page(path: Path) -> str:
     )
     if len(page.encode("utf-8", errors="replace")) > LARGEST:
         expected = f"fewer points or playbooks: a page of {LARGEST / 1e6:.0f} MB or less"
-        raise BadInput("this page would be too large to mail", file=path, value=f"{len(page) / 1e6:.3g} MB", expected=expected)
+        raise BadInput(
+            "this page would be too large to mail", file=path, value=f"{len(page) / 1e6:.3g} MB", expected=expected
+        )
     return page
 
 
@@ -68,8 +70,12 @@ def grid_of(table: pd.DataFrame, facts: dict[str, Any], path: Path) -> Grid:
     keys = {str(key): list(dict.fromkeys(table[key].tolist())) for key in facts["keys"]}
     if facts.get("design") != "grid" or len(keys) > MOST_KEYS:
         expected = f"a sweep with --design grid, over at most {MOST_KEYS} keys"
-        raise BadInput("sliders need every combination of values", file=path, value=facts.get("design"), expected=expected)
-    return Grid({key: ordered(values) for key, values in keys.items()}, [str(n) for n in dict.fromkeys(table["playbook"])])
+        raise BadInput(
+            "sliders need every combination of values", file=path, value=facts.get("design"), expected=expected
+        )
+    return Grid(
+        {key: ordered(values) for key, values in keys.items()}, [str(n) for n in dict.fromkeys(table["playbook"])]
+    )
 
 
 def plain(value: Any) -> str:
@@ -116,7 +122,11 @@ def written(values: "pd.Series[float]", figure: Shown) -> list[Any]:
     """The mean as a number, in words, and its 95 % interval in words where there is one."""
     mean = float(values.mean())
     low, high = mean_interval(values, figure.within)
-    bounds = f"{figure.text(low)} to {figure.text(high)}" if math.isfinite(low) and figure.text(low) != figure.text(high) else ""
+    bounds = (
+        f"{figure.text(low)} to {figure.text(high)}"
+        if math.isfinite(low) and figure.text(low) != figure.text(high)
+        else ""
+    )
     return [float(f"{mean:.6g}") if math.isfinite(mean) else None, figure.text(mean), bounds]
 
 
@@ -130,7 +140,11 @@ def made_from(table: pd.DataFrame, facts: dict[str, Any], path: Path) -> list[tu
     """The hashes and versions behind the page, by name."""
     pools = facts["scenario"].get("pools") or {}
     scale = float(facts["scale"])
-    sliced = "; ".join(f"{amount(pool['gpus'] * scale)} of {amount(pool['gpus'])} GPUs of {name}" for name, pool in pools.items() if isinstance(pool, dict) and isinstance(pool.get("gpus"), int))
+    sliced = "; ".join(
+        f"{amount(pool['gpus'] * scale)} of {amount(pool['gpus'])} GPUs of {name}"
+        for name, pool in pools.items()
+        if isinstance(pool, dict) and isinstance(pool.get("gpus"), int)
+    )
     return [
         ("sweep", f"{path.name}, SHA-256 {hashlib.sha256(path.read_bytes()).hexdigest()}"),
         ("scenario", f"SHA-256 {facts['digest']}"),

@@ -43,7 +43,9 @@ class Setting:
         """The same with a value of an address among its values."""
         if value in self.values:
             return self
-        pairs = sorted([*zip(self.values, self.labels, strict=True), (value, in_words(value))], key=lambda p: size(p[0]))
+        pairs = sorted(
+            [*zip(self.values, self.labels, strict=True), (value, in_words(value))], key=lambda p: size(p[0])
+        )
         return replace(self, values=tuple(v for v, _ in pairs), labels=tuple(text for _, text in pairs))
 
 
@@ -103,9 +105,13 @@ def of_the_wave(scenario: Scenario) -> Iterator[Setting]:
     own = scenario.seconds(wave.from_)
     places = sorted({round(i * scenario.horizon / STARTS) for i in range(STARTS)} | {own})
     dates = tuple(f"{scenario.start + timedelta(seconds=at):%d %b %H:%M}" for at in places)
-    yield Setting(f"demand.waves.{n}.from", f"start of {called}", tuple(f"{at:g} s" for at in places), dates, f"{own:g} s")
+    yield Setting(
+        f"demand.waves.{n}.from", f"start of {called}", tuple(f"{at:g} s" for at in places), dates, f"{own:g} s"
+    )
     times = sorted({*MULTIPLES, wave.times})
-    yield Setting(f"demand.waves.{n}.times", f"height of {called}", tuple(times), tuple(f"{t:g} times" for t in times), wave.times)
+    yield Setting(
+        f"demand.waves.{n}.times", f"height of {called}", tuple(times), tuple(f"{t:g} times" for t in times), wave.times
+    )
 
 
 def knobs(scenario: Scenario, playbook: str) -> list[Setting]:
@@ -173,7 +179,11 @@ class Chosen:
 
 def written(sides: Mapping[str, Chosen]) -> str:
     """The query of an address that holds these settings; values that are the scenario's own are left out."""
-    pairs = [(f"{side}.{key}", value) for side, c in sides.items() for key, value in ((PLAYBOOK, c.playbook), *c.values.items())]
+    pairs = [
+        (f"{side}.{key}", value)
+        for side, c in sides.items()
+        for key, value in ((PLAYBOOK, c.playbook), *c.values.items())
+    ]
     return f"?{urlencode(pairs)}"
 
 
@@ -222,5 +232,3 @@ def label(setting: Setting, value: Any) -> str:
     """A value in words."""
     at = setting.with_value(value)
     return at.labels[at.values.index(value)]
-
-

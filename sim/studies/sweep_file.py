@@ -1,4 +1,4 @@
-"""A sweep as a file: its table, and, in Parquet, what it was made from, so that a page can say where figures are from."""
+"""A sweep as a file: its table and, in Parquet, what it was made from, so that a page can name its sources."""
 
 from pathlib import Path
 from typing import Any
