@@ -119,7 +119,10 @@ function difference(figure, mine, theirs) {
   const gap = mine - theirs;
   if (gap === 0) return "same";
   if (figure.unit === "share") return `${signed(100 * gap)} points`;
-  if (figure.unit === "seconds") return `${signed(gap)} s`;
+  if (figure.unit === "seconds") {
+    const [size, unit] = [[86400, "days"], [3600, "h"], [60, "min"], [0, "s"]].find((one) => Math.abs(gap) >= 2 * one[0]);
+    return `${signed(gap / (size || 1))} ${unit}`;
+  }
   return figure.unit === "dollars" ? `${gap < 0 ? "-" : "+"}$${short(Math.abs(gap))}` : signed(gap);
 }
 
