@@ -86,7 +86,7 @@ def read_recorded_rows(
     if not sum(len(lines) for _, _, lines, _ in parts):
         what = f"no row is left of {left_out} after --keep" if left_out else "the recording has no rows"
         raise BadInput(what, file=paths[0], value=keep or None)
-    columns = {role: joined([part[0][role] for part in parts]) for role in roles}
+    columns = {role: joined([part[0].pop(role) for part in parts]) for role in roles}
     return Rows(
         time=columns.pop("time"),
         coded=columns,
@@ -104,7 +104,9 @@ def joined(parts: list[Any]) -> Any:
     whole = pa.chunked_array(parts)
     if pa.types.is_dictionary(whole.type):
         return whole.unify_dictionaries().combine_chunks()
-    return whole.cast(pa.large_string()).combine_chunks()  # 2^31 characters are not enough for a long recording
+    if whole.nbytes >= 1 << 31:  # more than the offsets of a plain array reach
+        whole = whole.cast(pa.large_string())
+    return whole.combine_chunks()
 
 
 def rows_to_keep(columns: dict[str, Any], keep: dict[str, str]) -> NDArray[np.bool_]:
