@@ -9,8 +9,20 @@ from rich import box
 from rich.table import Table
 from rich.text import Text
 
-from sim.cli.console import Console, announce_size, progress_bar, ready, say
-from sim.cli.options import Override, ScenarioArgument, Sets, named, parsed
+from sim.cli.console import INTERRUPTED, Console, announce_size, progress_bar, ready, runs_bar, say
+from sim.cli.options import (
+    ClusterAddress,
+    NoStore,
+    Override,
+    Processes,
+    ScenarioArgument,
+    Sets,
+    ShardOf,
+    StoreFolder,
+    machines,
+    named,
+    parsed,
+)
 from sim.cli.places import file_name, folder_names, refuse_other_file, replacing, result_folder
 from sim.errors import BadInput
 
@@ -113,7 +125,11 @@ def compare(
     override: Override = None,
     sets: Sets = None,
     engine: Engine = "compiled",
-    processes: Annotated[int | None, typer.Option(min=1, help="Runs at once; one per core if not given.")] = None,
+    processes: Processes = None,
+    cluster: ClusterAddress = None,
+    shard: ShardOf = None,
+    store: StoreFolder = None,
+    no_store: NoStore = False,
     against: Against = None,
     out: Out = None,
     replace: Replace = False,
@@ -138,7 +154,7 @@ def compare(
     earlier = None if against is None else load_comparison(against)
     given, names = compared(scenarios, config or [], playbooks, override, parsed(sets))
     folder_names(names, scenarios[0])
-    if earlier is not None:
+    if earlier is not None and shard is None:
         in_common(names, range(1, seeds + 1), earlier[0])
     folder = result_folder(out, f"{Path(scenarios[0]).stem}-compared", replace=replace)
     ready(engine)
@@ -147,14 +163,15 @@ def compare(
             given, key=lambda one: sum(pool.gpus for pool in one.scenario.pools.values()) * one.scenario.scale
         )
         announce_size(largest.scenario, largest.playbook, runs=seeds * len(given), processes=processes, yes=yes)
-    with progress_bar(given[0].scenario.title) as report:
+    with machines(cluster, processes, shard) as executor, runs_bar(given[0].scenario.title) as report:
         comparison, runs = compare_all(
             given if len(scenarios) > 1 or config else given[0].scenario,
             None if len(scenarios) > 1 or config else names,
             seeds=seeds,
             by=by,
             engine=engine,
-            processes=processes,
+            store=False if no_store else store,
+            executor=executor,
             progress=report,
         )
     try:
@@ -172,6 +189,9 @@ def compare(
             print_since((comparison, runs), earlier)
     say_where("\nTables", folder)
     write_report(runs, comparison, folder)
+    if len(comparison.seeds) < seeds:
+        say([f"INTERRUPTED: {len(comparison.seeds)} of {seeds} seeds are done; the same command makes the others."])
+        raise typer.Exit(INTERRUPTED)
 
 
 def compared(

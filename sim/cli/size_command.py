@@ -9,7 +9,19 @@ import typer
 from rich.table import Table
 
 from sim.cli.console import INTERRUPTED, Console, name_column, ready, runs_bar, say
-from sim.cli.options import NoStore, Override, Processes, ScenarioArgument, Sets, StoreFolder, a_share, named, parsed
+from sim.cli.options import (
+    ClusterAddress,
+    NoStore,
+    Override,
+    Processes,
+    ScenarioArgument,
+    Sets,
+    StoreFolder,
+    a_share,
+    machines,
+    named,
+    parsed,
+)
 from sim.cli.places import replacing, result_folder
 from sim.errors import BadInput
 
@@ -46,6 +58,7 @@ def size(
     override: Override = None,
     sets: Sets = None,
     processes: Processes = None,
+    cluster: ClusterAddress = None,
     store: StoreFolder = None,
     no_store: NoStore = False,
     out: Annotated[Path | None, typer.Option(help="Folder for the table and the figure; none if not given.")] = None,
@@ -71,7 +84,6 @@ def size(
     how = {
         "seeds": futures if inputs.laws else seeds,
         "confidence": a_share("confidence", confidence),
-        "processes": processes,
         "store": False if no_store else store,
     }
     if demand and (pool is not None or step is not None):
@@ -82,10 +94,12 @@ def size(
     if demand and inputs.laws:
         expected = "numbers in place of laws"
         raise BadInput("--demand takes no uncertain inputs", key=next(iter(inputs.laws)), expected=expected)
-    if demand:
-        answer_demand(loaded, promise, names, {**how, "runs": shares[0]}, folder)
-    else:
-        answer_fleet(inputs, promise, names, shares, {**how, "pool": pool, "step": step}, folder)
+    with machines(cluster, processes) as executor:
+        how["executor"] = executor
+        if demand:
+            answer_demand(loaded, promise, names, {**how, "runs": shares[0]}, folder)
+        else:
+            answer_fleet(inputs, promise, names, shares, {**how, "pool": pool, "step": step}, folder)
 
 
 def answer_fleet(

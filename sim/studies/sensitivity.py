@@ -133,7 +133,7 @@ def sensitivity(
     processes: int | None = None,
     progress: Report | None = None,
 ) -> pd.DataFrame:
-    """How a figure of sim.studies.compare.figures (its mean over the seeds) depends on the uncertain inputs.
+    """How a figure of sim.studies.figures.figures (its mean over the seeds) depends on the uncertain inputs.
 
     method: as the functions of this name in this file; size: trajectories of Morris (10 where None), points of Sobol
     (64). Raises BadInput, before any run, for a setting that cannot be simulated.

@@ -179,7 +179,7 @@ def sweep(
 
     vary: dotted keys, each with its values (a list, or as read_axis has them), or a range 'low..high'; 'demand.times'
     multiplies all demand. playbooks: the first where None. promise: also whether and by how much each run keeps it
-    (columns kept, margin). Columns: point, the keys, playbook, seed, and the figures of sim.studies.compare. An
+    (columns kept, margin). Columns: point, the keys, playbook, seed, and the figures of sim.studies.figures. An
     interrupt gives the rows that are done (attrs: planned, how many there would be). Raises BadInput, before any run,
     for a point that cannot be simulated.
     """
