@@ -27,6 +27,7 @@ from sim.cli.size_command import size
 from sim.cli.store_command import store
 from sim.cli.storm_commands import map_storms, rescue
 from sim.cli.sweep_command import sweep
+from sim.cli.tune_command import tune
 from sim.cli.validate_command import validate
 from sim.errors import BadInput, printable
 
@@ -34,7 +35,7 @@ SECTIONS = {
     "Simulate": ("run", "compare", "report"),
     "Choose what to simulate": ("scenarios", "policies"),
     "Ask more of a scenario": (
-        *("size", "check", "decide", "sensitivity", "sweep", "money", "rescue", "order-by", "map", "store"),
+        *("size", "check", "decide", "sensitivity", "sweep", "tune", "money", "rescue", "order-by", "map", "store"),
     ),
     "Bring your own data": ("demand", "profile", "validate"),
     "Write scenario files": ("schema",),
@@ -77,6 +78,7 @@ for command in (
     decide,
     sensitivity,
     sweep,
+    tune,
     money,
     rescue,
     store,

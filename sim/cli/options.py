@@ -33,6 +33,14 @@ ShardOf = Annotated[
     str | None,
     typer.Option("--shard", metavar="I/N", help="Make only the I-th of N parts of the runs, and keep them: 3/10."),
 ]
+UntilPrecise = Annotated[
+    str | None,
+    typer.Option(
+        metavar="SHARE",
+        help="Add seeds until the 95 % interval is within this to each side: '2 %', in points for a share.",
+    ),
+]
+MostSeeds = Annotated[int, typer.Option("--most-seeds", min=1, help="Seeds at which adding them ends.")]
 NoStore = Annotated[bool, typer.Option("--no-store", help="Keep no runs, and use none that are kept.")]
 
 

@@ -11,12 +11,14 @@ from rich.table import Table
 from sim.cli.console import INTERRUPTED, Console, name_column, ready, runs_bar, say
 from sim.cli.options import (
     ClusterAddress,
+    MostSeeds,
     NoStore,
     Override,
     Processes,
     ScenarioArgument,
     Sets,
     StoreFolder,
+    UntilPrecise,
     a_share,
     machines,
     named,
@@ -49,6 +51,8 @@ def size(
         typer.Option(help="Share of runs that must keep the promise: 90%; where inputs are uncertain 50%,90%."),
     ] = None,
     confidence: Annotated[str, typer.Option(help="The confidence with which that is to be known.")] = "95%",
+    until_precise: UntilPrecise = None,
+    most_seeds: MostSeeds = 100,
     step: Annotated[
         int | None, typer.Option(min=1, help="GPUs by which the answer may be off; a hundredth if none.")
     ] = None,
@@ -86,6 +90,9 @@ def size(
         "confidence": a_share("confidence", confidence),
         "store": False if no_store else store,
     }
+    more = {"until": a_share("until-precise", until_precise), "most": most_seeds} if until_precise else {}
+    if demand and more:
+        raise BadInput("only the answer for a fleet gets further seeds", key="--until-precise", value=until_precise)
     if demand and (pool is not None or step is not None):
         raise BadInput("the fleet stays as it is with --demand", key="--pool" if pool else "--step", value=pool or step)
     if len(shares) > 1 and (demand or not inputs.laws):
@@ -99,7 +106,7 @@ def size(
         if demand:
             answer_demand(loaded, promise, names, {**how, "runs": shares[0]}, folder)
         else:
-            answer_fleet(inputs, promise, names, shares, {**how, "pool": pool, "step": step}, folder)
+            answer_fleet(inputs, promise, names, shares, {**how, "pool": pool, "step": step, **more}, folder)
 
 
 def answer_fleet(

@@ -16,7 +16,7 @@ from sim.scenario.parts import Recording
 from sim.scenario.scenario import Scenario
 from sim.studies.configurations import Configuration, Given, Playbook, configurations, reference_of, same_people
 from sim.studies.executors import Executor, Report, Shard, working
-from sim.studies.intervals import Kind, holm, mean_interval, paired_difference
+from sim.studies.intervals import AHEAD, Kind, holm, mean_interval, paired_difference, precise_after
 from sim.studies.objectives import OBJECTIVES, Objective, objective_called
 from sim.studies.run_record import Record
 from sim.studies.runs import Runs
@@ -89,6 +89,8 @@ def compare(
     *,
     seeds: int | Sequence[int] = 5,
     by: str = "images",
+    until: float | None = None,
+    most: int = 100,
     engine: str = "compiled",
     store: Store | Path | str | bool | None = None,
     executor: Executor | None = None,
@@ -100,10 +102,12 @@ def compare(
     scenario: one, under each of its `playbooks` (all where None); or configurations with labels, as tuples or by label:
     compare([("as is", scenario, "none"), ("double", scenario.with_(...), "none")]). The first is the baseline. seeds:
     how many (1, 2, ...), or which. by: the objective that ranks them, one of sim.studies.objectives.OBJECTIVES.
-    engine: as in simulate. store: where the figures of runs are kept, False for nowhere; those of the first seed are
-    made each time, as their tables are returned. processes: how many runs at once, one per core where None. Each seed
-    also takes one run of an unlimited fleet for each scenario (one for all that differ in GPUs alone), against which
-    images, people and growth are counted. An interrupt gives the seeds that are done, if there is one. Raises BadInput.
+    until: add seeds, to `most`, until the objective's 95 % interval of every playbook is within this to each side: in
+    points for a share (0.02: 2), else relative to the mean. engine: as in simulate. store: where the figures of runs
+    are kept, False for nowhere; those of the first seed are made each time, as their tables are returned. processes:
+    how many runs at once, one per core where None. Each seed also takes one run of an unlimited fleet for each scenario
+    (one for all that differ in GPUs alone), against which images, people and growth are counted. An interrupt gives the
+    seeds that are done, if there is one. Raises BadInput.
     """
     objective = objective_called(by)
     parts = configurations(scenario, playbooks)
@@ -124,8 +128,15 @@ def compare(
         for number, record, run in study.whole([jobs[place].cell for place in first], itself):
             found[first[number]], runs[first[number]] = record, run
         try:
-            for number, record in study.each([jobs[place].cell for place in rest], itself):
-                found[rest[number]] = record
+            while rest:
+                for number, record in study.each([jobs[place].cell for place in rest], itself):
+                    found[rest[number]] = record
+                rest = []
+                if until is not None and len(numbers) < most and not settled(jobs, found, parts, until, objective):
+                    new = range(max(numbers) + 1, max(numbers) + 1 + min(AHEAD, most - len(numbers)))
+                    numbers += new
+                    rest = list(range(len(jobs), len(jobs) + len(more := jobs_of(parts, new, engine))))
+                    jobs += more
         except KeyboardInterrupt:
             lacking = {job.cell.seed for place, job in enumerate(jobs) if place not in found}
             numbers = [seed for seed in numbers if seed not in lacking]
@@ -175,22 +186,34 @@ class Job:
         return {**labels, **record.figures}
 
 
-def jobs_of(parts: Sequence[Configuration], seeds: Sequence[int], engine: str) -> list[Job]:
-    """All runs of a comparison, seed by seed."""
+def jobs_of(parts: Sequence[Configuration], seeds: Sequence[int], engine: str, *, bare: bool = False) -> list[Job]:
+    """All runs of a comparison, seed by seed; bare: without rows of people."""
     held: dict[str, Scenario] = {}
     for part in parts:
         held[part.label] = reference_of(part.scenario, list(dict.fromkeys(held.values())))
-    bare = Recording(rows=False) if engine == "compiled" else None  # a reference needs no rows
+    free_of_rows = Recording(rows=False) if engine == "compiled" else None  # a reference needs no rows
     jobs = []
     for seed in seeds:
         for part in parts:
             s = part.scenario
-            writes = s.recording if engine == "compiled" and (s.recording.rows or s.recording.sampled) else None
+            writes = (
+                s.recording if engine == "compiled" and not bare and (s.recording.rows or s.recording.sampled) else None
+            )
             cell = Cell(s, chosen_name(part), seed, engine=engine, recording=writes)
             jobs.append(Job(part.label, held[part.label], cell))
-        free = {one: Cell(one, None, seed, True, engine, bare) for one in dict.fromkeys(held.values())}
+        free = {one: Cell(one, None, seed, True, engine, free_of_rows) for one in dict.fromkeys(held.values())}
         jobs += [Job("", one, cell) for one, cell in free.items()]
     return jobs
+
+
+def settled(
+    jobs: Sequence[Job], found: dict[int, Record], parts: Sequence[Configuration], until: float, objective: Objective
+) -> bool:
+    """Whether the objective of every playbook is known as precisely as that."""
+    seeds = list(dict.fromkeys(job.cell.seed for job in jobs))
+    names = [part.label for part in parts]
+    rows = table_of([(job, found[place]) for place, job in enumerate(jobs)], names, seeds).groupby("playbook")
+    return all(precise_after(some[objective.figure], until, objective.kind) for _, some in rows)
 
 
 def chosen_name(part: Configuration) -> Playbook:
