@@ -26,7 +26,7 @@ FLOORS: list[dict[str, str]] = [
     },
     {"plots": "drawing functions that take axes"},
     {
-        "studies": "many runs: compare, check, size, decide, sensitivity, sweep, rescue, storm map, order dates; the "
+        "studies": "many runs: compare, check, size, decide, sensitivity, sweep, tune, rescue, storm map, order dates; the "
         "store, executors",
     },
     {
