@@ -26,8 +26,8 @@ FLOORS: list[dict[str, str]] = [
     },
     {"plots": "drawing functions that take axes"},
     {
-        "studies": "many runs: compare, check, size, decide, sensitivity, sweep, tune, rescue, storm map, order dates; the "
-        "store, executors",
+        "studies": "many runs: compare, check, size, decide, sensitivity, sweep, tune, rescue, storm map, order "
+        "dates; the store, executors",
     },
     {
         "engine": "`simulate`, the control process, cells; the model twice, file beside file: `readable/`, `compiled/`",

@@ -85,7 +85,7 @@ def size(
     shares = [a_share("runs", text) for text in named(runs or ("50%,90%" if inputs.laws else "90%"))]
     names = named(playbooks) or [next(iter(loaded.playbooks))]
     folder = None if out is None else result_folder(out, "", replace=replace)
-    how = {
+    how: dict[str, Any] = {
         "seeds": futures if inputs.laws else seeds,
         "confidence": a_share("confidence", confidence),
         "store": False if no_store else store,

@@ -55,7 +55,8 @@ def suggested(run: Run) -> float:
         return math.nan
     width = recorded(run).width
     tables = [pool_timeline(run, pool, width) for pool in run.manifest["pools"]]
-    work = sum(table["utilisation"].fillna(0) * table["gpus"] + table["queued"] for table in tables)
+    loads = [table["utilisation"].fillna(0) * table["gpus"] + table["queued"] for table in tables]
+    work = np.sum([load.to_numpy(float) for load in loads], axis=0)
     if len(work) < FEWEST:
         return math.nan
     found = mser(work)

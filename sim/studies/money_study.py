@@ -71,7 +71,7 @@ def money_study(
         Cell(one, name, seed, label == UNLIMITED, engine, one.recording) for seed in numbers for label, one in cases
     ]
     with working(executor, processes) as there:
-        kept, rest = asked(there, money_and_run, cells[:1]), asked(there, money_of, cells[1:], progress)
+        kept, rest = asked(there, money_and_run, cells[:1]), asked(there, known_money, cells[1:], progress)
     if not kept or len(rest) < len(cases) - 1:
         raise KeyboardInterrupt
     numbers = numbers[: (1 + len(rest)) // len(cases)]
@@ -89,10 +89,14 @@ def money_study(
     )
 
 
-def money_and_run(run: Run) -> tuple[Money, Run]:
+def known_money(run: Run) -> Money:
     money = money_of(run)
     assert money is not None
-    return money, run
+    return money
+
+
+def money_and_run(run: Run) -> tuple[Money, Run]:
+    return known_money(run), run
 
 
 def changed_fleets(scenario: Scenario) -> list[tuple[str, int, Scenario]]:

@@ -102,7 +102,9 @@ def record_of(run: Run) -> Record:
         latencies=[[[sparse(cell) for cell in tier] for tier in kind] for kind in line.latencies],
         offered=np.column_stack(offered).tolist(),
         stayed_down=bool(stays(whole)),
-        groups=[] if groups is None else groups.reset_index().to_dict("records"),
+        groups=[]
+        if groups is None
+        else [dict(zip(map(str, r), r.values(), strict=True)) for r in groups.reset_index().to_dict("records")],
     )
 
 

@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 
 from sim.engine.simulate import chosen
 from sim.errors import BadInput
-from sim.studies.executors import Executor, Local
-from sim.studies.runs import Report, Runs
+from sim.studies.executors import Executor, Local, Report
+from sim.studies.runs import Runs
 from sim.studies.store import Cell, Store, opened
 from sim.studies.uncertain import Law, Uncertain
 

@@ -13,12 +13,12 @@ from sim.engine.simulate import chosen
 from sim.errors import BadInput
 from sim.scenario.scenario import Scenario
 from sim.studies.demand_multiple import largest
-from sim.studies.executors import Executor, Local
+from sim.studies.executors import Executor, Local, Report
 from sim.studies.fleets import Fleets, served_pools, small_slice
 from sim.studies.intervals import AHEAD, precise_after
 from sim.studies.looks import Criterion, Looks, enough, refuse_unusable, seen
 from sim.studies.promise import read_promise
-from sim.studies.runs import Report, Runs
+from sim.studies.runs import Runs
 from sim.studies.search import Look, smallest
 from sim.studies.store import Cell, Store, opened
 from sim.studies.uncertain import Uncertain, as_uncertain

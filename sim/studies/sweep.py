@@ -18,10 +18,10 @@ from sim.errors import BadInput
 from sim.scenario.load import plain_value
 from sim.scenario.scenario import Scenario
 from sim.studies.demand_multiple import with_demand
-from sim.studies.executors import Executor, Local
+from sim.studies.executors import Executor, Local, Report
 from sim.studies.promise import Promise, read_promise
 from sim.studies.run_record import Record
-from sim.studies.runs import Report, Runs
+from sim.studies.runs import Runs
 from sim.studies.store import Cell, Store, opened
 
 Design = Literal["grid", "latin", "sobol"]
