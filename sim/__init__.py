@@ -22,9 +22,11 @@ from sim.studies.compare import compare
 from sim.studies.decide import decide
 from sim.studies.demand_multiple import demand_multiple
 from sim.studies.rescue import rescue
+from sim.studies.selection import pick_best
 from sim.studies.size import size
 from sim.studies.storm_map import storm_map
 from sim.studies.sweep import sweep
+from sim.studies.tune import tune
 from sim.studies.uncertain import load_uncertain, uncertain
 
 if TYPE_CHECKING:
@@ -49,6 +51,7 @@ __all__ = [
     "load_uncertain",
     "metrics",
     "outcomes",
+    "pick_best",
     "plots",
     "pool_timeline",
     "rescue",
@@ -57,6 +60,7 @@ __all__ = [
     "size",
     "storm_map",
     "sweep",
+    "tune",
     "uncertain",
     "verdict",
 ]
