@@ -47,7 +47,7 @@ class Strict(BaseModel):
     @model_validator(mode="before")
     @classmethod
     def laid_over_default(cls, value: Any) -> Any:
-        """A mapping that names no `kind` changes the default of its key: {median: 10 s} leaves its law and its sigma."""
+        """A mapping that names no `kind` changes the default of its key: {median: 10 s} leaves law and sigma."""
         if not isinstance(value, dict):
             return value
         laid = {}

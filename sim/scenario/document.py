@@ -102,9 +102,8 @@ def explained(wrong: ValidationError, document: dict[str, Any], schema: type[Str
     error = next((e for e in errors if e["type"] == "extra_forbidden"), errors[0])
     keys, node = [], document
     for part in error["loc"]:  # pydantic also names the member of a union it tried; a file has no such key
-        if (isinstance(node, dict) and part in node) or (
-            isinstance(node, list) and isinstance(part, int) and part < len(node)  # a preset may stand for several waves
-        ):
+        in_list = isinstance(node, list) and isinstance(part, int) and part < len(node)  # a preset may be several waves
+        if in_list or (isinstance(node, dict) and part in node):
             node = node[part]
             keys.append(str(part))
         elif part == error["loc"][-1] and error["type"] in ("missing", "extra_forbidden"):

@@ -10,10 +10,8 @@ from sim.demand.season import regions_of
 from sim.demand.waves.callers import Callers
 from sim.demand.waves.signups import wave_instants
 from sim.model.choices import signup_instants
-from sim.model.streams import REGION, TIER, draws
+from sim.model.streams import REGION, SOURCE_SHIFT, TIER, draws
 from sim.scenario.scenario import Scenario
-
-SOURCE_SHIFT = 40  # a source has room for 2^40 people
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]

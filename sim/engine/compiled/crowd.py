@@ -5,8 +5,7 @@ import numpy as np
 from sim.engine.compiled.records import AWAY, FREE_LIMITERS, FREE_PEOPLE, LEAVING, LIFE, NOBODY, PEOPLE, USERS
 from sim.model.chance import character
 from sim.model.jit import njit
-from sim.model.streams import ACTIVITY
-from sim.scenario.people import SOURCE_SHIFT
+from sim.model.streams import ACTIVITY, SOURCE_SHIFT
 
 
 @njit
