@@ -14,8 +14,8 @@ from sim.engine.readable.service import Service
 from sim.engine.readable.users import Users
 from sim.engine.simulate import simulate
 from sim.model.request import ABANDONED, SERVED, Request
+from sim.model.streams import SOURCE_SHIFT
 from sim.profile.profile import constant_profile
-from sim.scenario.people import SOURCE_SHIFT
 from sim.scenario.scenario import Scenario
 from sim.tables.times import Floats
 from sim.validation.own_queue.queue_times import DAY
