@@ -37,7 +37,7 @@ class Callers(Wave):
     @property
     def spike(self) -> Spike:
         """The wave of their beginnings."""
-        return Spike(kind="spike", people=self.in_flight, lasting=f"{self.within!r} s")  # type: ignore[arg-type]
+        return Spike(kind="spike", people=self.in_flight, lasting=f"{self.within!r} s")
 
     @property
     def exact(self) -> bool:
