@@ -13,7 +13,7 @@ from sim.cli.console import INTERRUPTED, Console, name_column, progress_bar
 from sim.cli.soak_command import profile_soak
 from sim.errors import BadInput
 from sim.profile.file import Point, digest, laid_out
-from sim.profile.profile import Profile, load_profile, profile_from
+from sim.profile.profile import Profile, load_profile, misfit, profile_from
 from sim.profile.service_time import held_out
 
 profile_app = typer.Typer(
@@ -254,7 +254,7 @@ def profile_import(
     try:
         profile = profile_from(document)
     except ValueError as wrong:
-        raise BadInput(f"this table does not make a profile: {wrong}", file=table) from None
+        raise misfit(wrong, table) from None
     path.write_text(laid_out(document), encoding="utf-8")
     Console().print(Text(document["method"]), soft_wrap=True, highlight=False)
     Console().print(
