@@ -20,6 +20,7 @@ from sim.cli.options import (
     parsed,
     refuse_places,
 )
+from sim.cli.places import write_file
 from sim.errors import BadInput
 
 
@@ -83,7 +84,7 @@ def decide(
             switches = what_would_change(inputs, read_fleets(fleets), named(playbooks) or None, **same, progress=report)
         say(switch_sentences(switches))
     if out is not None:
-        found.runs.to_csv(out, index=False)
+        write_file(found.runs, out)
         Console().print(f"Runs in {out}", soft_wrap=True, highlight=False, markup=False)
     if found.futures < found.planned:
         raise typer.Exit(INTERRUPTED)

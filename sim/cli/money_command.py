@@ -9,6 +9,7 @@ from rich.text import Text
 
 from sim.cli.console import Console, name_column, progress_bar, ready
 from sim.cli.options import Override, ScenarioArgument, Sets, parsed, refuse_places
+from sim.cli.places import write_file
 
 
 def money(
@@ -39,7 +40,7 @@ def money(
     for line in lines(study):
         console.print(Text(line))
     if out is not None:
-        study.runs.to_csv(out, index=False)
+        write_file(study.runs, out)
         console.print(f"\nRuns in {out}", soft_wrap=True, markup=False)
 
 

@@ -10,6 +10,7 @@ from rich.text import Text
 
 from sim import shipped
 from sim.cli.console import INTERRUPTED, Console, name_column, progress_bar
+from sim.cli.places import write_file
 from sim.cli.soak_command import profile_soak
 from sim.errors import BadInput
 from sim.profile.file import Point, digest, laid_out
@@ -255,7 +256,7 @@ def profile_import(
         profile = profile_from(document)
     except ValueError as wrong:
         raise misfit(wrong, table) from None
-    path.write_text(laid_out(document), encoding="utf-8")
+    write_file(laid_out(document), path)
     Console().print(Text(document["method"]), soft_wrap=True, highlight=False)
     Console().print(
         f"Profile in {path} ({profile.extent()}), sha256 {digest(document)}", soft_wrap=True, highlight=False

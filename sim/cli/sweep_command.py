@@ -18,6 +18,7 @@ from sim.cli.options import (
     parsed,
     refuse_places,
 )
+from sim.cli.places import write_file
 from sim.errors import BadInput
 
 SHOWN = 40  # rows in the terminal; the file has all
@@ -90,10 +91,7 @@ def sweep(
             )
         console.print(sweep_table(table, list(keys), metric))
     if out is not None:
-        if out.suffix == ".csv":
-            table.to_csv(out, index=False)
-        else:
-            table.to_parquet(out, index=False)
+        write_file(table, out)
         console.print(f"Table in {out}", soft_wrap=True, markup=False)
     if figure is not None and len(table):
         write_figure(sweep_figure(table, list(keys), metric), figure)

@@ -23,9 +23,9 @@ def gpu_hours(run: Run, window: Window = None) -> pd.DataFrame:
 
     useful, wasted (on images that nobody was waiting for), loading (models) and idle add up to total, in service;
     failed, moving, switched_off and ordered come on top, so that no GPU-hour counts twice; paid is the part of all that
-    the pool's `pays` names. A GPU that fails or leaves finishes its batch (in use, and so in service): a busier pool than
-    its GPUs in service allow has that much less absence, and in one with GPUs to spare it takes the place of idle time.
-    An image in progress at the horizon counts as useful unless its user has left.
+    the pool's `pays` names. A GPU that fails or leaves finishes its batch, which is in use, and so in service: in a
+    pool that used more than it had in service, that much less is absent; in one with GPUs to spare, idle. An image in
+    progress at the horizon counts as useful unless its user has left.
     """
     span = window_of(run, window)
     rows = {}

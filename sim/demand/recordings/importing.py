@@ -104,7 +104,9 @@ def examine_recording(
     try:
         times = read_times(rows.time, unit=options.unit or layout.unit, zone=options.zone, usual=layout.zone)
     except BadInput as wrong:
-        raise BadInput(wrong.message, file=paths[0], key=wrong.key, value=wrong.value, expected=wrong.expected) from None
+        raise BadInput(
+            wrong.message, file=paths[0], key=wrong.key, value=wrong.value, expected=wrong.expected
+        ) from None
     durations = (
         extra_values(rows.coded["extra.duration_s"], layout.extra["duration_s"])
         if "duration_s" in layout.extra
