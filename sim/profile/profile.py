@@ -111,14 +111,8 @@ def load_profile(path: Path, *, extrapolate: bool = False) -> Profile:
     document = read_profile(path)
     try:
         profile = profile_from(document, extrapolate=extrapolate)
-    except ValidationError as wrong:
-        first = wrong.errors()[0]
-        key = ".".join(str(part) for part in first["loc"]) or "points"  # what does not fit together are points
-        raise BadInput(
-            "this profile does not fit the format", file=path, key=key, value=first["input"], expected=first["msg"]
-        ) from None
     except ValueError as wrong:
-        raise BadInput(str(wrong), file=path, key="points") from None
+        raise misfit(wrong, path) from None
     if profile.file.sha256 not in (None, profile.sha256):
         raise BadInput(
             "this profile was edited after it was measured: its content does not have its hash",
@@ -128,6 +122,19 @@ def load_profile(path: Path, *, extrapolate: bool = False) -> Profile:
             expected=f"{profile.sha256}, or no 'sha256' and a 'provenance' that says what was done to it",
         )
     return profile
+
+
+def misfit(wrong: ValueError, path: Path) -> BadInput:
+    """The first thing for which a document makes no profile."""
+    if not isinstance(wrong, ValidationError):
+        return BadInput(str(wrong), file=path, key="points")
+    first = wrong.errors()[0]
+    key = ".".join(str(part) for part in first["loc"]) or "points"  # what does not fit together are points
+    value = None if isinstance(first["input"], dict) else first["input"]
+    said = first["msg"].removeprefix("Value error, ")
+    if first["type"] == "value_error":
+        return BadInput(f"this profile does not fit the format: {said}", file=path, key=key, value=value)
+    return BadInput("this profile does not fit the format", file=path, key=key, value=value, expected=said)
 
 
 def read_profile(path: Path) -> dict[str, Any]:
