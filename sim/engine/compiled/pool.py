@@ -8,6 +8,7 @@ from sim.engine.compiled.calendar import LINGERED, schedule
 from sim.engine.compiled.gpus import go_idle, lowest_idle, out_of_service, start
 from sim.engine.compiled.memory import fetch
 from sim.engine.compiled.records import DROPPED, GONE, NOBODY, NONE, REFUSED, RETRY, SWITCHED_OFF, WAITED_OUT
+from sim.engine.compiled.replicas import promise
 from sim.engine.compiled.requests import free, key_of, never_leaves
 from sim.model.dispatch import comes_before, is_ready, time_to_start, work_ahead
 from sim.model.dropping import dropped
@@ -112,29 +113,39 @@ def join(s, c, row, priority, spec, flow, now):  # type: ignore[no-untyped-def]
     request = s.requests[row]
     pool = c.pool_of[request.feature]
     place = lane_of(s, pool, priority, spec, flow)
-    lane = s.lanes[pool, place]
     request.next, request.lane = NOBODY, place
     s.inside[pool] += 1
+    if c.many[pool]:
+        line_up(s, c, pool, place, row, now)
+        promise(s, c, pool, spec, now)
+        return
     plain = c.linger[pool] == 0.0 and not may_drop(s, pool) and s.pool_knobs[pool, SHARING] == NO_SHARING
     if plain and s.queued[pool] == 0 and s.idle_count[pool] > 0:
         start(s, c, pool, lowest_idle(s, pool), spec, row, 1, now)  # no need to queue
         return
-    request.batch = lane.tail
-    if lane.tail == NOBODY:
-        lane.head = row
-    else:
-        s.requests[lane.tail].next = row
-    lane.tail = row
-    count(s, c, pool, place, now, 1)
+    line_up(s, c, pool, place, row, now)
     if c.linger[pool] > 0:
         schedule(s, c, now + c.linger[pool], LINGER, request.user, LINGERED, key_of(row, request))
     wake_one(s, c, pool, now)
 
 
 @njit
+def line_up(s, c, pool, place, row, now):  # type: ignore[no-untyped-def]
+    """Put a request at the end of its lane."""
+    lane = s.lanes[pool, place]
+    s.requests[row].batch = lane.tail
+    if lane.tail == NOBODY:
+        lane.head = row
+    else:
+        s.requests[lane.tail].next = row
+    lane.tail = row
+    count(s, c, pool, place, now, 1)
+
+
+@njit
 def wake_one(s, c, pool, now):  # type: ignore[no-untyped-def]
     """If a lane is ready, the idle GPU of the lowest number takes it; an unlimited pool gets one more GPU."""
-    if s.idle_count[pool] == 0 and not c.unlimited:
+    if (s.idle_count[pool] == 0 and not c.unlimited) or c.many[pool]:
         return
     if next_lane(s, c, pool) == NOBODY:
         return
@@ -216,7 +227,17 @@ def take(s, c, pool, place, gpu, now):  # type: ignore[no-untyped-def]
     Whether there is one: every request taken may have been dropped.
     """
     spec = s.lanes[pool, place].spec
-    each, room = c.spec_images[spec], c.full[pool, spec]
+    first, taken = pick(s, c, pool, place, c.full[pool, spec], now)
+    if taken > 0:
+        start(s, c, pool, gpu, spec, first, taken, now)
+    return taken > 0
+
+
+@njit
+def pick(s, c, pool, place, room, now):  # type: ignore[no-untyped-def]
+    """Take requests for `room` images off the queue: this lane's, then others of its spec. The first; how many."""
+    spec = s.lanes[pool, place].spec
+    each = c.spec_images[spec]
     first, last, taken, dropping = NOBODY, NOBODY, 0, may_drop(s, pool)
     for rank in range(-1, s.lane_count[pool]):
         source = place if rank < 0 else s.lanes[pool, rank].order
@@ -246,9 +267,7 @@ def take(s, c, pool, place, gpu, now):  # type: ignore[no-untyped-def]
                 s.deficits[pool, lane.flow] -= c.work[pool, spec]
             taken += 1
         fetch(s.requests, lane.head)  # of the next batch
-    if taken > 0:
-        start(s, c, pool, gpu, spec, first, taken, now)
-    return taken > 0
+    return first, taken
 
 
 @njit
@@ -272,6 +291,11 @@ def drop(s, c, pool, row):  # type: ignore[no-untyped-def]
 def resize(s, c, pool, gpus, now):  # type: ignore[no-untyped-def]
     """Change the number of GPUs: the highest numbers leave first, each after its batch; new ones hold no model."""
     before, idle = s.gpus[pool], s.idle_count[pool]
+    if c.many[pool]:
+        for gpu in range(gpus, before):
+            s.replicas[pool, gpu].promised = 0
+        s.gpus[pool] = gpus
+        return
     s.gpus[pool], s.idle_count[pool] = gpus, 0
     for place in range(idle):
         gpu = s.idle[pool, place]

@@ -17,6 +17,7 @@ from sim.model.chance import CONSTANT
 from sim.model.controls import LAST, PoolTelemetry
 from sim.model.dispatch import comes_before, is_ready, time_to_start, work_ahead, work_of_request
 from sim.model.dropping import dropped, fresh_codel
+from sim.model.gateway import queue_ahead
 from sim.model.knobs import FLEET, LIFO, MOST_FLOWS, NO_SHARING, ORDER, PLAIN_POOL, SHARING
 from sim.model.request import Request
 from sim.model.sharing import flow_of, whose_turn
@@ -38,6 +39,7 @@ class Batch:
     loading: float  # of these, at the start
     power: float  # the factor on its watts
     finished: float = math.nan
+    stay: Any = None  # where a GPU runs many requests at once
 
 
 @dataclass(slots=True)
@@ -118,6 +120,10 @@ class Pool:
                 work += work_ahead(priority, lane.priority, lane.waiting, self.work[lane.spec])
         return float(time_to_start(work, self.gpus))
 
+    def queue_ahead(self) -> int:
+        """The queue that a request meets."""
+        return int(queue_ahead(self.queued, len(self.idle)))
+
     def telemetry(self) -> PoolTelemetry:
         """The state of the pool that a policy may see."""
         return PoolTelemetry(self.gpus, self.running, self.queued, self.inside, self.expected_wait(LAST))
@@ -148,6 +154,13 @@ class Pool:
 
     def join(self, request: Request) -> None:
         """Put a granted request into the queue and wake a GPU if one may start."""
+        self.line_up(request)
+        if self.linger > 0:
+            due = self.env.now + self.linger
+            self.env.at(due, LINGER, request.user, lambda _: self.stop_lingering(request))
+        self.wake_one()
+
+    def line_up(self, request: Request) -> None:
         kind = request.priority, request.spec, request.flow
         if kind not in self.lane_of:
             self.lane_of[kind] = Lane(*kind)
@@ -155,10 +168,6 @@ class Pool:
         self.lane_of[kind].line.append(request)
         self.inside += 1
         self.count(request, 1)
-        if self.linger > 0:
-            due = self.env.now + self.linger
-            self.env.at(due, LINGER, request.user, lambda _: self.stop_lingering(request))
-        self.wake_one()
 
     def remove(self, request: Request) -> None:
         """Take a request out of the queue whose user has left; its lane passes over it."""
@@ -253,8 +262,15 @@ class Pool:
 
     def take(self, lane: Lane, gpu: int) -> Batch | None:
         """A batch headed by the lane's next request and filled with others of its spec, the urgent ones first."""
+        taken = self.pick(lane, self.full[lane.spec])
+        if not taken:
+            return None
+        self.running += 1
+        return self.start(taken, self, gpu)
+
+    def pick(self, lane: Lane, room: int) -> list[Request]:
+        """Take requests for `room` images off the queue: this lane's, then others of its spec."""
         order = self.knobs[ORDER]
-        room = self.full[lane.spec]
         each = self.images[lane.spec]
         taken: list[Request] = []
         for source in [lane, *[x for x in self.lanes if x.spec == lane.spec and x is not lane]]:
@@ -270,10 +286,7 @@ class Pool:
                     room -= each
                     if self.knobs[SHARING] != NO_SHARING:
                         self.deficits[request.flow] -= self.work[request.spec]
-        if not taken:
-            return None
-        self.running += 1
-        return self.start(taken, self, gpu)
+        return taken
 
     def drops(self, request: Request) -> bool:
         """Whether a request is dropped now that its turn has come."""
@@ -287,8 +300,14 @@ class Pool:
         return before != self.models[spec]
 
     def finish(self, batch: Batch) -> None:
-        batch.finished = self.env.now
         self.running -= 1
+        self.done(batch)
+
+    def done(self, batch: Batch) -> None:
+        batch.finished = self.env.now
         self.inside -= len(batch.requests)
         for request in batch.requests:
             self.tell(request)
+
+    def close(self) -> None:
+        """The run is over."""
