@@ -114,10 +114,11 @@ def constant_profile(name: str, seconds: float, *, largest_batch: int = 1, per_i
     return profile_of_sizes(name, [seconds + n * per_image for n in range(1, largest_batch + 1)])
 
 
-def profile_of_sizes(name: str, seconds: Sequence[float]) -> Profile:
-    """An assumed profile for checks by hand: the seconds of a batch of 1, 2, ..., at 1024 px and 28 steps."""
+def profile_of_sizes(name: str, seconds: Sequence[float], *, steps: int = 28) -> Profile:
+    """An assumed profile for checks by hand: the seconds of a batch of 1, 2, ..., at 1024 px and these steps."""
     points = [
-        {"side": 1024, "steps": 28, "batch": n, "latency_s": {"p50": took}} for n, took in enumerate(seconds, start=1)
+        {"side": 1024, "steps": steps, "batch": n, "latency_s": {"p50": took}}
+        for n, took in enumerate(seconds, start=1)
     ]
     return profile_from(
         {

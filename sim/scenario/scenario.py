@@ -145,9 +145,7 @@ class Scenario(ScenarioFields):
         specs = dict.fromkeys(rung for f in self.features.values() if f.pool == pool for rung in f.rungs())
         if options.runs == BATCHES:
             return {
-                spec: {
-                    n: self.used_profiles[spec.model].batch_seconds(spec, n) for n in options.sizes(spec.images)
-                }
+                spec: {n: self.used_profiles[spec.model].batch_seconds(spec, n) for n in options.sizes(spec.images)}
                 for spec in specs
             }
         together = {spec: self.steps_of(spec, options) for spec in specs}

@@ -11,6 +11,7 @@ from sim.units import Plain, Seconds, Whole
 
 RUNS = ("batches", "steps", "threads")
 BATCHES, STEPS, THREADS = RUNS
+WHEN_FREE, AHEAD = "when a GPU is free", "when full or timed out"
 
 
 class HowItServes(Strict):
@@ -26,7 +27,20 @@ class HowItServes(Strict):
         default=1, description="images in one batch, images or chats in one step, or threads on one GPU, at most"
     )
     linger: Annotated[Seconds, Field(allow_inf_nan=False)] = Field(
-        default=0.0, description="how long a free GPU waits for a batch to fill"
+        default=0.0, description="how long a free GPU, or a batch that closes by itself, waits to fill"
+    )
+    closes: Literal["when a GPU is free", "when full or timed out"] = Field(
+        default=WHEN_FREE,
+        description="when a batch takes nobody any more: a free GPU closes it, of what waits; or it closes when it is "
+        "full or `linger` is over, whether or not a GPU is free, and waits for one as it is",
+    )
+    timer: Literal["from the oldest", "from the last close", "from the last close, as polled"] = Field(
+        default="from the oldest",
+        description="what `linger` counts from where batches close when full or timed out; as polled: looked at "
+        "only when a request comes, or when none has come for as long as `linger`",
+    )
+    late_joiners: bool = Field(
+        default=False, description="whether a batch that timed out takes more requests until it starts"
     )
     model_load: Time = Field(
         default=Constant(kind="constant", value=0),
@@ -39,7 +53,12 @@ class HowItServes(Strict):
 
     @model_validator(mode="after")
     def options_fit_together(self) -> Self:
+        if self.closes == WHEN_FREE and (self.timer != "from the oldest" or self.late_joiners):
+            expected = f"'closes: {AHEAD}', or neither"
+            raise ValueError(f"timer, late_joiners: a batch that a free GPU closes starts at once, expected {expected}")
         if self.runs != BATCHES:
+            if self.closes != WHEN_FREE:
+                raise ValueError(f"closes: a pool that runs {self.runs} forms no batches, expected {WHEN_FREE!r}")
             if self.linger > 0:
                 raise ValueError(f"linger: a pool that runs {self.runs} forms no batches that could wait, expected 0")
             if self.model_load.law.a > 0:

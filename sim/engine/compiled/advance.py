@@ -24,7 +24,7 @@ from sim.engine.compiled.calendar import (
 from sim.engine.compiled.gpus import free_batch
 from sim.engine.compiled.invitations import invited
 from sim.engine.compiled.memory import fetch
-from sim.engine.compiled.pool import prefetch_heads, serve, wake_one
+from sim.engine.compiled.pool import prefetch_heads, serve, time_out, wake_one
 from sim.engine.compiled.records import (
     ARRIVAL,
     DROPPED,
@@ -151,6 +151,9 @@ def play(s, c, knobs, event, number, load, now):  # type: ignore[no-untyped-def]
         else:
             change(s, c, number, load, now)
     elif event == LINGERED:
+        if load < 0:
+            time_out(s, c, load, now)
+            return
         row = load >> 32
         if is_of(s.requests[row], number, load) and np.isnan(s.requests[row].dequeued):
             s.requests[row].mark |= WAITED_OUT

@@ -11,14 +11,14 @@ from sim.demand.laws import Law
 from sim.engine.compiled.calendar import buckets_for
 from sim.engine.compiled.records import CHUNK
 from sim.model.chance import CONSTANT, NOISES
-from sim.model.dispatch import work_of_request
+from sim.model.dispatch import TIMERS, work_of_request
 from sim.model.passes import LENGTHS
 from sim.results.narrow import narrow
 from sim.results.timeline import bin_width, grid
 from sim.scenario.parts import Recording
 from sim.scenario.people import Asks, People
 from sim.scenario.scenario import Scenario
-from sim.scenario.serving_options import BATCHES, STEPS
+from sim.scenario.serving_options import AHEAD, BATCHES, STEPS
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -70,6 +70,9 @@ class Constants(NamedTuple):
     work: Floats  # (pools, specs): GPU-seconds of one request in a full batch
     quantum: Floats  # by pool: the most of these
     linger: Floats
+    ahead: NDArray[np.bool_]  # by pool: whether batches close by themselves
+    timer: Ints
+    takes_late: NDArray[np.bool_]  # whether a closed one takes more requests until it starts
     load: Floats  # (pools, 3): a law each
     # Of pools that run many requests at once.
     many: NDArray[np.bool_]  # by pool: whether it does
@@ -345,5 +348,8 @@ def of_pools(scenario: Scenario, *, unlimited: bool) -> dict[str, Any]:
         "quantum": work.max(axis=1, initial=0.0),
         # With a GPU for everybody nobody waits: not for others to fill a batch, nor for a model.
         "linger": np.array([0.0 if unlimited else scenario.pools[name].linger for name in pools]),
+        "ahead": np.array([scenario.pools[name].closes == AHEAD and not unlimited for name in pools]),
+        "timer": np.array([TIMERS[scenario.pools[name].timer] for name in pools]),
+        "takes_late": np.array([scenario.pools[name].late_joiners for name in pools]),
         "load": np.array([NO_TIME if unlimited else plain(scenario.pools[name].model_load.law) for name in pools]),
     }

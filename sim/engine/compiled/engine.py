@@ -30,7 +30,17 @@ from sim.engine.compiled.records import (
     USERS,
 )
 from sim.engine.compiled.replicas import look_about
-from sim.engine.compiled.state import SPARE, State, fresh_state, roomy, rows_of, with_chunks, with_room, with_stays
+from sim.engine.compiled.state import (
+    SPARE,
+    State,
+    fresh_state,
+    roomy,
+    rows_of,
+    with_chunks,
+    with_formed,
+    with_room,
+    with_stays,
+)
 from sim.engine.compiled.tally import close
 from sim.engine.compiled.users import schedule_script
 from sim.engine.compiled.view import View
@@ -233,6 +243,7 @@ def initial_state(scenario: Scenario, c: Constants, users: int) -> State:
         rows=c.rows,
         sampled=c.sampled > 0,
         delivers=c.delivers_late,
+        ahead=bool(c.ahead.any()),
         together=int(c.most[c.many].max(initial=0)),
     )
     state.idle_count[c.many] = 0
@@ -246,7 +257,7 @@ def initial_state(scenario: Scenario, c: Constants, users: int) -> State:
             requests=roomy(state.requests, 0, attempts),
             batches=roomy(state.batches, 0, attempts),
         )
-        state = with_stays(state)
+        state = with_formed(with_stays(state))
     state.n[LIMITERS] = 1
     forget(state.limiters[0])  # stands for users without limits
     return state

@@ -136,6 +136,18 @@ KEPT = np.dtype(
 
 LANE = np.dtype([(name, "i8") for name in ("priority", "spec", "flow", "head", "tail", "waiting", "order")])
 
+# Beside a lane where batches close by themselves: the one that requests join now, and the last one that has closed.
+FORMER = np.dtype(
+    [
+        ("open", "i8"),  # requests in the former
+        ("closes", "i8"),  # batches that have closed
+        ("room", "i8"),  # images that the last one of these still takes
+        ("first", "f8"),  # when the first request joined the open one
+        ("closed", "f8"),  # when the last one closed
+        ("came", "f8"),
+    ]
+)
+
 CHUNK = 20  # moments
 BUCKET = np.dtype([("head", "i4"), ("tail", "i4"), ("filled", "i4"), ("spare", "i4")])  # first and last of its chunks
 MOMENT = np.dtype([("time", "f8"), ("code", "i8"), ("load", "i8")])

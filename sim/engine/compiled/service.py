@@ -87,5 +87,5 @@ def abandon(s, c, row, now):  # type: ignore[no-untyped-def]
     tally.left(s, c, request.tier * len(c.slo) + request.feature, request.arrived, now)
     if np.isnan(request.dequeued) and c.notices:
         request.mark |= GONE
-        remove(s, c, request, now)
+        remove(s, c, row, now)
         out_of_service(s, request)

@@ -15,6 +15,7 @@ from sim.engine.compiled.records import (
     COUNTERS,
     CURRENT,
     DRAIN,
+    FORMER,
     FREE_BATCHES,
     FREE_CHUNK,
     FREE_LIMITERS,
@@ -77,6 +78,8 @@ class State(NamedTuple):
     kept: NDArray[Any]
     # Pools.
     lanes: NDArray[Any]  # (pools, lanes), in order of creation
+    formers: NDArray[Any]  # beside the lanes, where batches of some pool close by themselves
+    formed: NDArray[np.int32]  # beside the requests, where they do: the number of a request's batch in its lane
     lane_count: NDArray[np.int64]
     waiting_images: NDArray[np.int64]  # (pools, specs)
     queued: NDArray[np.int64]
@@ -155,6 +158,15 @@ def wider(array: NDArray[Any], used: int, fill: float) -> NDArray[Any]:
     return larger
 
 
+def with_formed(s: State) -> State:
+    """The state with a number beside each request, and a batch beside each lane, where batches close by themselves."""
+    if len(s.formers) == 0:
+        return s
+    formers = np.zeros(s.lanes.shape, dtype=FORMER)
+    formers[:, : s.formers.shape[1]] = s.formers
+    return s._replace(formers=formers, formed=longer(s.formed, len(s.formed), len(s.requests)))
+
+
 def with_stays(s: State) -> State:
     """The state with a stay beside each batch, where some GPUs run many requests at once."""
     if len(s.here) == 0 or len(s.stays) == len(s.batches):
@@ -196,25 +208,27 @@ def with_room(s: State, c: Constants, gpus: int = 0) -> State:
     s = with_stays(with_replicas(s._replace(batches=batches), gpus))
     if len(s.here):
         s = with_chunks(s, SPARE + 4 * c.chunks + gpus)  # after a change of fleet each may look
-    return s._replace(
-        run=roomy(s.run, n[RUN_END], int(s.buckets["filled"].max()) + CHUNK),
-        soon=roomy(s.soon, n[SOON], SPARE + 4 * c.pushes + (gpus if len(s.here) else 0)),
-        people=people,
-        free_people=roomy(s.free_people, n[FREE_PEOPLE], len(people)),
-        present=s.present if len(s.present) == 0 else grown(s.present, len(people)),
-        past=roomy(s.past, n[USERS]) if len(s.past) else s.past,
-        limiters=limiters,
-        free_limiters=roomy(s.free_limiters, n[FREE_LIMITERS], len(limiters)),
-        line=roomy(s.line, n[LINE_TAIL]),
-        requests=requests,
-        dropped=roomy(s.dropped, 0, len(requests)),
-        free_requests=roomy(s.free_requests, n[FREE_REQUESTS], len(requests)),
-        free_batches=roomy(s.free_batches, n[FREE_BATCHES], len(batches)),
-        kept=roomy(s.kept, n[KEPTS], SPARE + 4 * c.largest) if len(s.kept) else s.kept,
-        lanes=lanes,
-        idle=wider(s.idle, gpus, 0),
-        loaded=wider(s.loaded, gpus, SWITCHED_OFF),
-        pace=wider(s.pace, gpus, 1.0),
+    return with_formed(
+        s._replace(
+            run=roomy(s.run, n[RUN_END], int(s.buckets["filled"].max()) + CHUNK),
+            soon=roomy(s.soon, n[SOON], SPARE + 4 * c.pushes + (gpus if len(s.here) else 0)),
+            people=people,
+            free_people=roomy(s.free_people, n[FREE_PEOPLE], len(people)),
+            present=s.present if len(s.present) == 0 else grown(s.present, len(people)),
+            past=roomy(s.past, n[USERS]) if len(s.past) else s.past,
+            limiters=limiters,
+            free_limiters=roomy(s.free_limiters, n[FREE_LIMITERS], len(limiters)),
+            line=roomy(s.line, n[LINE_TAIL]),
+            requests=requests,
+            dropped=roomy(s.dropped, 0, len(requests)),
+            free_requests=roomy(s.free_requests, n[FREE_REQUESTS], len(requests)),
+            free_batches=roomy(s.free_batches, n[FREE_BATCHES], len(batches)),
+            kept=roomy(s.kept, n[KEPTS], SPARE + 4 * c.largest) if len(s.kept) else s.kept,
+            lanes=lanes,
+            idle=wider(s.idle, gpus, 0),
+            loaded=wider(s.loaded, gpus, SWITCHED_OFF),
+            pace=wider(s.pace, gpus, 1.0),
+        )
     )
 
 
@@ -265,6 +279,7 @@ def fresh_state(
     sampled: bool,
     delivers: bool = False,
     together: int = 0,
+    ahead: bool = False,
 ) -> State:
     """Nothing has happened; every GPU is idle. largest: images in a batch at most.
 
@@ -295,6 +310,8 @@ def fresh_state(
         stays=records(0, STAY),
         kept=records(1 if sampled else 0, KEPT),
         lanes=np.zeros((pools, 32), dtype=LANE),
+        formers=np.zeros((pools if ahead else 0, 32), dtype=FORMER),
+        formed=np.zeros(0, dtype=np.int32),
         lane_count=np.zeros(pools, dtype=np.int64),
         waiting_images=np.zeros((pools, specs), dtype=np.int64),
         queued=np.zeros(pools, dtype=np.int64),

@@ -4,8 +4,8 @@ import numpy as np
 
 from sim.engine.compiled.records import ABANDONED as HAS_LEFT
 from sim.engine.compiled.records import CHANGED, DRAIN, PEAK, PEAK_AT, SERVED, WISHING
-from sim.model.gateway import EXPIRED
 from sim.engine.compiled.replicas import share_until
+from sim.model.gateway import EXPIRED
 from sim.model.jit import njit
 from sim.model.passes import together_on_average
 from sim.results.timeline import (

@@ -147,9 +147,7 @@ class Service:
         size = len(requests) * self.specs[head.spec].images
         loading, power = self.loading(head, pool, gpu), float(pool.knobs[POWER])
         seconds = (
-            self.passes(head, pool)
-            if isinstance(pool, TogetherPool)
-            else self.seconds(head, size, pool, gpu) + loading
+            self.passes(head, pool) if isinstance(pool, TogetherPool) else self.seconds(head, size, pool, gpu) + loading
         )
         batch = Batch(len(self.batches), pool.number, gpu, head.spec, requests, size, now, seconds, loading, power)
         self.batches.append(batch)
@@ -169,9 +167,7 @@ class Service:
         """How many passes of its GPU a request takes after its opening."""
         who = self.crowd.key[request.user], request.ask, request.attempt
         how = pool.whole, pool.passes[request.spec], pool.first[request.spec]
-        return float(
-            passes_needed(*how, *self.lengths[request.feature], *self.noises[request.spec], self.seed, *who)
-        )
+        return float(passes_needed(*how, *self.lengths[request.feature], *self.noises[request.spec], self.seed, *who))
 
     def loading(self, head: Request, pool: Pool, gpu: int) -> float:
         """How long this GPU loads a model before it serves the batch that `head` is the first of."""

@@ -11,7 +11,6 @@ from heapq import heappop, heappush
 from typing import Any
 
 import numpy as np
-from simpy import Event
 
 from sim.engine.clock import COMPLETION, JOIN
 from sim.engine.readable.pool import Batch, Pool
@@ -180,8 +179,7 @@ class TogetherPool(Pool):
             lane = self.next_lane()
             if lane is None or replica.size + self.size[lane.spec] > self.most:
                 break
-            for request in self.pick(lane, self.images[lane.spec]):
-                joined.append(self.begin(replica, request))
+            joined += [self.begin(replica, request) for request in self.pick(lane, self.images[lane.spec])]
         return joined
 
     def begin(self, replica: Replica, request: Request) -> Stay:
