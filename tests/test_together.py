@@ -92,7 +92,9 @@ def test_steps_of_geometric_number_are_the_embedded_chain(rate, number, slots, b
     """Joins at the end of a step only; each of those running ends with probability 1/number at the end of a step."""
     profile, pool = steps(base, each, slots, number), {"runs": "steps", "max_batch": slots}
     run = served_by(profile, pool, rate, length="geometric", steps=number, horizon="12 h")
+    waits = {"Wq": expected.pop("Wq")}
     near(figures(run), expected, 0.04)
+    near(figures(run), waits, 0.15)  # whose standard error is 5 %, where it is the longest
 
 
 def test_steps_of_fixed_number():

@@ -315,7 +315,7 @@ def pick(s, c, pool, place, room, now):  # type: ignore[no-untyped-def]
             if row == NOBODY:
                 break
             if c.ahead[pool]:
-                if formed != NOBODY and formed != s.formed[row]:  # noqa: PLR1714 (numba)
+                if formed != NOBODY and formed != s.formed[row]:
                     break
                 formed = s.formed[row]
             unlink(s, lane, row)
