@@ -9,6 +9,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from sim import shipped
 from sim.errors import BadInput
 from sim.model.request import Spec
 from sim.profile.file import FORMAT, ProfileFile, digest
@@ -128,6 +129,11 @@ def load_profile(path: Path, *, extrapolate: bool = False) -> Profile:
             expected=f"{profile.sha256}, or no 'sha256' and a 'provenance' that says what was done to it",
         )
     return profile
+
+
+def profile_called(name: str, *, extrapolate: bool = False) -> Profile:
+    """A shipped profile by name, or one of your own by path. Raises BadInput."""
+    return load_profile(shipped.find("profiles", name, ".json"), extrapolate=extrapolate)
 
 
 def read_profile(path: Path) -> dict[str, Any]:
