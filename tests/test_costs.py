@@ -195,7 +195,7 @@ def test_energy_is_unknown_where_a_profile_that_was_used_has_no_power():
 # Over runs of all kinds.
 
 
-@settings(max_examples=40, deadline=None, derandomize=True)
+@settings(max_examples=20, deadline=None, derandomize=True)
 @given(document=documents(), begin=st.integers(0, 50))
 def test_every_gpu_second_is_useful_wasted_loading_or_idle(document, begin):
     run = simulate(scenario_from(document), "one")
@@ -204,7 +204,7 @@ def test_every_gpu_second_is_useful_wasted_loading_or_idle(document, begin):
     assert np.allclose(found[["useful", "wasted", "loading", "idle"]].sum(axis=1), found["total"], rtol=1e-12)
 
 
-@settings(max_examples=40, deadline=None, derandomize=True)
+@settings(max_examples=20, deadline=None, derandomize=True)
 @given(document=documents())
 def test_utilisation_from_batches_is_that_from_requests(document):
     run = simulate(scenario_from(document), "one")

@@ -60,6 +60,7 @@ def sweep(
     from sim.plots.sweep_map import sweep_figure
     from sim.scenario.load import load
     from sim.studies.sweep import sweep as run_all
+    from sim.studies.sweep_file import save_sweep
 
     refuse_places(figure, out)
     if out is not None and out.suffix not in (".csv", ".parquet"):
@@ -90,10 +91,7 @@ def sweep(
             )
         console.print(sweep_table(table, list(keys), metric))
     if out is not None:
-        if out.suffix == ".csv":
-            table.to_csv(out, index=False)
-        else:
-            table.to_parquet(out, index=False)
+        save_sweep(table, out)
         console.print(f"Table in {out}", soft_wrap=True, markup=False)
     if figure is not None and len(table):
         write_figure(sweep_figure(table, list(keys), metric), figure)

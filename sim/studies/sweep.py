@@ -23,6 +23,7 @@ from sim.studies.promise import Promise, read_promise
 from sim.studies.run_record import Record
 from sim.studies.runs import Report, Runs
 from sim.studies.store import Cell, Store, opened
+from sim.studies.sweep_file import facts_of
 
 Design = Literal["grid", "latin", "sobol"]
 DEMAND = "demand.times"  # beside the keys of the scenario: a multiple of all of its demand
@@ -180,8 +181,8 @@ def sweep(
     vary: dotted keys, each with its values (a list, or as read_axis has them), or a range 'low..high'; 'demand.times'
     multiplies all demand. playbooks: the first where None. promise: also whether and by how much each run keeps it
     (columns kept, margin). Columns: point, the keys, playbook, seed, and the figures of sim.studies.compare. An
-    interrupt gives the rows that are done (attrs: planned, how many there would be). Raises BadInput, before any run,
-    for a point that cannot be simulated.
+    interrupt gives the rows that are done (attrs: planned, how many there would be; made_from, see sweep_file). Raises
+    BadInput, before any run, for a point that cannot be simulated.
     """
     names = list(dict.fromkeys(playbooks)) if playbooks else [next(iter(scenario.playbooks))]
     for name in names:
@@ -207,7 +208,7 @@ def sweep(
     except KeyboardInterrupt:
         pass
     table = pd.DataFrame([rows[place] for place in sorted(rows)])
-    table.attrs["planned"] = len(cells)
+    table.attrs |= {"planned": len(cells), "made_from": facts_of(scenario, [a.key for a in axes], design, promise)}
     return table
 
 
