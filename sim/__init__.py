@@ -30,9 +30,11 @@ if TYPE_CHECKING:
     from sim.studies.lead_time import order_by
     from sim.studies.money_study import money_study
     from sim.studies.rescue import rescue
+    from sim.studies.selection import pick_best
     from sim.studies.size import size
     from sim.studies.storm_map import storm_map
     from sim.studies.sweep import sweep
+    from sim.studies.tune import tune
     from sim.studies.uncertain import load_uncertain, uncertain
 
 # Where each name lives: imported when it is first used, because all of them together take seconds.
@@ -58,9 +60,11 @@ PLACES = {
     "studies.lead_time": ("order_by",),
     "studies.money_study": ("money_study",),
     "studies.rescue": ("rescue",),
+    "studies.selection": ("pick_best",),
     "studies.size": ("size",),
     "studies.storm_map": ("storm_map",),
     "studies.sweep": ("sweep",),
+    "studies.tune": ("tune",),
     "studies.uncertain": ("load_uncertain", "uncertain"),
 }
 
@@ -86,6 +90,7 @@ __all__ = [
     "money_study",
     "order_by",
     "outcomes",
+    "pick_best",
     "plots",
     "pool_timeline",
     "profile_called",
@@ -95,6 +100,7 @@ __all__ = [
     "size",
     "storm_map",
     "sweep",
+    "tune",
     "uncertain",
     "verdict",
 ]

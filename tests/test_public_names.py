@@ -13,6 +13,8 @@ import sim
 
 ROOT = Path(__file__).parents[1]
 VERBS = {
+    "pick_best",
+    "tune",
     "load",
     "simulate",
     "check",
