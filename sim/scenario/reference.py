@@ -22,6 +22,7 @@ VALUES = {
     "$20 per month": "dollars, per month or image",
 }
 PLAIN = {"string": "text", "number": "number", "boolean": "true or false", "object": "mapping", "array": "list"}
+WIDEST = 40  # characters of an example, where a shorter one is known
 HEAD = """# Scenario files
 
 This page is made from the schema by `meltpoint schema --markdown`. A scenario is YAML; an unknown key is an error.
@@ -177,7 +178,9 @@ def collect(name: str, value: Any, parts: dict[str, Any], seen: dict[tuple[str, 
         field = parts[name].get("properties", {}).get(key, {})
         found = references(field)
         if not isinstance(inner, dict | list) or not found:
-            seen.setdefault((name, key), str(inner) if hasattr(inner, "year") else inner)
+            known, plain = seen.get((name, key)), str(inner) if hasattr(inner, "year") else inner
+            if known is None or len(str(plain)) < len(str(known)) > WIDEST:
+                seen[name, key] = plain
         several = inner if isinstance(inner, list) else inner.values() if named(field, inner) else [inner]
         for one in (o for each in several for o in (each if isinstance(each, list) else [each])):
             kind = one.get("kind") if isinstance(one, dict) else None
