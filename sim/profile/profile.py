@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 from pydantic import ValidationError
 
+from sim import shipped
 from sim.errors import BadInput
 from sim.model.request import Spec
 from sim.profile.file import FORMAT, ProfileFile, digest
@@ -168,6 +169,11 @@ def misfit(wrong: ValueError, path: Path) -> BadInput:
     if first["type"] == "value_error":
         return BadInput(f"this profile does not fit the format: {said}", file=path, key=key, value=value)
     return BadInput("this profile does not fit the format", file=path, key=key, value=value, expected=said)
+
+
+def profile_called(name: str, *, extrapolate: bool = False) -> Profile:
+    """A shipped profile by name, or one of your own by path. Raises BadInput."""
+    return load_profile(shipped.find("profiles", name, ".json"), extrapolate=extrapolate)
 
 
 def read_profile(path: Path) -> dict[str, Any]:
