@@ -104,6 +104,12 @@ def waves(draw: st.DrawFn) -> list[dict[str, Any]]:
         st.builds(
             lambda n: {"kind": "bass", "people": n, "innovation": "10 per hour", "imitation": "60 per hour"}, people
         ),
+        st.builds(
+            lambda n, think, feature: {"kind": "callers", "in_flight": n, "think": think, "feature": feature},
+            st.integers(1, 5),
+            PAUSES,
+            st.sampled_from(["", "image"]),
+        ),
     )
     age = st.sampled_from(["0", "100 s", "30 days"])
     found = draw(st.lists(wave, min_size=1, max_size=3))
@@ -233,18 +239,31 @@ def behaviours(draw: st.DrawFn) -> dict[str, Any]:
     }
 
 
+RETURNS = st.one_of(
+    st.builds(
+        lambda share, decay: {"kind": "power law", "at_one_day": share, "decay": decay},
+        st.sampled_from([0.1, 0.5, 1]),
+        st.sampled_from([0, 0.69]),
+    ),
+    st.builds(lambda use: {"kind": "beta geometric", "a": 1, "b": 2, "use": use}, st.sampled_from([0.4, 1])),
+)
+
+
 @st.composite
 def documents(draw: st.DrawFn, *, linger: bool = True) -> dict[str, Any]:
     """A small scenario with any mix of mechanisms, and two playbooks 'one' and 'other'."""
     pool_names = draw(st.sampled_from([["gpus"], ["gpus", "spare"]]))
     tiers = draw(st.sampled_from([("free",), ("free", "plus")]))
     found = {name: pool for p in pool_names for name, pool in draw(pools(p)).items()}
+    own = st.one_of(
+        st.just({}), st.fixed_dictionaries({"patience": TIMES}), st.fixed_dictionaries({"returns": RETURNS})
+    )
     return {
         "title": "A random one",
         "start": draw(st.sampled_from(["2025-01-01", "2025-01-01 23:55"])),
         "horizon": draw(seconds(60, 900)),
         "control_tick": draw(seconds(5, 120)),
-        "tiers": {name: {"share": share} for name, share in draw(shares(*tiers)).items()},
+        "tiers": {name: {"share": share, **draw(own)} for name, share in draw(shares(*tiers)).items()},
         "pools": found if linger else {name: {**pool, "linger": 0} for name, pool in found.items()},
         "features": draw(features(pool_names)),
         "demand": draw(demands(list(tiers))),
@@ -260,14 +279,6 @@ def documents(draw: st.DrawFn, *, linger: bool = True) -> dict[str, Any]:
     }
 
 
-RETURNS = st.one_of(
-    st.builds(
-        lambda share, decay: {"kind": "power law", "at_one_day": share, "decay": decay},
-        st.sampled_from([0.1, 0.5, 1]),
-        st.sampled_from([0, 0.69]),
-    ),
-    st.builds(lambda use: {"kind": "beta geometric", "a": 1, "b": 2, "use": use}, st.sampled_from([0.4, 1])),
-)
 REGIONS = {"there": {"share": 0.5, "zone": "Asia/Tokyo"}, "here": {"share": 0.5, "zone": "America/New_York"}}
 
 

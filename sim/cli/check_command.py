@@ -8,6 +8,7 @@ from rich.table import Table
 
 from sim.cli.console import Console, name_column, ready, runs_bar
 from sim.cli.options import Override, ScenarioArgument, Sets, parsed, refuse_places
+from sim.cli.places import write_file
 from sim.errors import BadInput
 
 
@@ -46,7 +47,7 @@ def demand_check(
     table = compared(recorded, generated)
     Console().print(check_table(table))
     if out is not None:
-        table.to_csv(out, index=False)
+        write_file(table, out)
     if figure is not None:
         from sim.plots.demand_check import check_figure
 

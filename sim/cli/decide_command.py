@@ -23,6 +23,7 @@ from sim.cli.options import (
     parsed,
     refuse_places,
 )
+from sim.cli.places import write_file
 from sim.errors import BadInput
 
 
@@ -89,7 +90,7 @@ def decide(
             )
         say(switch_sentences(switches))
     if out is not None:
-        found.runs.to_csv(out, index=False)
+        write_file(found.runs, out)
         Console().print(f"Runs in {out}", soft_wrap=True, highlight=False, markup=False)
     if found.futures < found.planned:
         raise typer.Exit(INTERRUPTED)

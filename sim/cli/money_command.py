@@ -9,6 +9,7 @@ from rich.text import Text
 
 from sim.cli.console import Console, name_column, ready, runs_bar
 from sim.cli.options import ClusterAddress, Override, Processes, ScenarioArgument, Sets, machines, parsed, refuse_places
+from sim.cli.places import write_file
 
 
 def money(
@@ -40,7 +41,7 @@ def money(
     for line in lines(study):
         console.print(Text(line))
     if out is not None:
-        study.runs.to_csv(out, index=False)
+        write_file(study.runs, out)
         console.print(f"\nRuns in {out}", soft_wrap=True, markup=False)
 
 

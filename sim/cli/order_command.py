@@ -18,6 +18,7 @@ from sim.cli.options import (
     parsed,
     refuse_places,
 )
+from sim.cli.places import write_file
 from sim.cli.storm_commands import read_share, read_step
 from sim.errors import BadInput
 
@@ -81,7 +82,7 @@ def order_by(
         )
     say(sentences(found, day, lots, needed or lots))
     if out is not None:
-        found.rescue.shares.to_csv(out, index=False)
+        write_file(found.rescue.shares, out)
 
 
 def read_day(text: str) -> datetime:

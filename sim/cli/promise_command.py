@@ -22,6 +22,7 @@ from sim.cli.options import (
     machines,
     parsed,
 )
+from sim.cli.places import write_file
 from sim.errors import BadInput
 
 if TYPE_CHECKING:
@@ -64,7 +65,6 @@ def check(
     broken, 3 where these runs do not decide one, 2 for bad input.
     """
     from sim.export import check_files
-    from sim.plots.saving import write_bytes
     from sim.scenario.load import load
     from sim.studies.check import UNDECIDED
     from sim.studies.check import check as held_to
@@ -88,9 +88,9 @@ def check(
         )
     show(found)
     if junit is not None:
-        write_bytes(check_files.junit(found, undecided=undecided).encode("utf-8", "replace"), junit)
+        write_file(check_files.junit(found, undecided=undecided), junit)
     if markdown is not None:
-        write_bytes(check_files.markdown(found).encode("utf-8", "replace"), markdown)
+        write_file(check_files.markdown(found), markdown)
     if found.code and not (found.verdict == UNDECIDED and undecided == "pass"):
         raise typer.Exit(found.code)
 

@@ -9,6 +9,7 @@ from rich.table import Table
 
 from sim import shipped
 from sim.cli.console import Console, name_column, write_out
+from sim.cli.places import write_file
 
 
 def scenarios() -> None:
@@ -40,4 +41,4 @@ def schema(
     if out is None:
         write_out(text)
     else:
-        out.write_text(text, encoding="utf-8")
+        write_file(text, out)

@@ -20,6 +20,7 @@ from sim.cli.options import (
     parsed,
     refuse_places,
 )
+from sim.cli.places import write_file
 from sim.errors import BadInput
 
 
@@ -78,7 +79,7 @@ def sensitivity(
         )
     Console().print(sensitivity_table(table, metric))
     if out is not None:
-        table.to_csv(out, index=False)
+        write_file(table, out)
         Console().print(f"Table in {out}", soft_wrap=True, highlight=False, markup=False)
     if figure is not None:
         from sim.plots.saving import write_figure

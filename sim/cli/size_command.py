@@ -141,22 +141,22 @@ def answer_fleet(
 
         from sim.plots.saving import write_figure
         from sim.plots.size_curve import curves, size_figure
+        from sim.results.folder import new_folder
 
-        with replacing(folder):
-            begin_folder(folder, promise)
-            curves(found).to_csv(folder / "looks.csv", index=False)
+        with replacing(folder), new_folder(folder) as unfinished:
+            write_promise(unfinished, promise)
+            curves(found).to_csv(unfinished / "looks.csv", index=False)
             by_share = [savings([one for one in found if one.runs == share]).assign(runs=share) for share in shares]
-            pd.concat(by_share).to_csv(folder / "answers.csv", index=False)
+            pd.concat(by_share).to_csv(unfinished / "answers.csv", index=False)
             if any(len(one.table) for one in found):
-                write_figure(size_figure(found if len(found) > 1 else found[0]), folder / "curve.png")
+                write_figure(size_figure(found if len(found) > 1 else found[0]), unfinished / "curve.png")
         Console().print(f"\nTables and figure in {folder}", soft_wrap=True, highlight=False, markup=False)
     if found[-1].verdict == "interrupted":
         raise typer.Exit(INTERRUPTED)
 
 
-def begin_folder(folder: Path, promise: str) -> None:
-    """A new folder for answers, which --replace knows again."""
-    folder.mkdir(parents=True)
+def write_promise(folder: Path, promise: str) -> None:
+    """Write the promise that was sized for; by its format --replace knows the folder again."""
     text = json.dumps({"format": FORMAT, "promise": promise}, indent=2)
     (folder / "size.json").write_text(text, encoding="utf-8")
 
@@ -179,9 +179,11 @@ def answer_demand(loaded: Any, promise: str, names: list[str], how: dict[str, An
     if folder is not None:
         import pandas as pd
 
-        with replacing(folder):
-            begin_folder(folder, promise)
-            pd.concat(tables, ignore_index=True).to_csv(folder / "looks.csv", index=False)
+        from sim.results.folder import new_folder
+
+        with replacing(folder), new_folder(folder) as unfinished:
+            write_promise(unfinished, promise)
+            pd.concat(tables, ignore_index=True).to_csv(unfinished / "looks.csv", index=False)
         Console().print(f"\nTable in {folder}", soft_wrap=True, highlight=False, markup=False)
     if interrupted:
         raise typer.Exit(INTERRUPTED)

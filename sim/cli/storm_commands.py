@@ -10,6 +10,7 @@ from rich.text import Text
 
 from sim.cli.console import Console, ready, runs_bar
 from sim.cli.options import ClusterAddress, Override, Processes, ScenarioArgument, Sets, machines, parsed, refuse_places
+from sim.cli.places import write_file
 from sim.errors import BadInput
 
 Figure = Annotated[Path | None, typer.Option(help="Draw it: a PNG or SVG.")]
@@ -54,7 +55,7 @@ def rescue(
         console.print(Text(line, style="bold" if number == 0 else ""))
     console.print(rescue_table(found))
     if out is not None:
-        found.shares.to_csv(out, index=False)
+        write_file(found.shares, out)
     if figure is not None:
         write_figure(rescue_figure(found), figure)
         console.print(f"Figure in {figure}", soft_wrap=True, markup=False)
@@ -98,7 +99,7 @@ def map_storms(
     console = Console(highlight=False)
     console.print(map_table(table))
     if out is not None:
-        table.to_csv(out, index=False)
+        write_file(table, out)
     if figure is not None:
         write_figure(map_figure(table), figure)
         console.print(f"Figure in {figure}", soft_wrap=True, markup=False)

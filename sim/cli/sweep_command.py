@@ -21,6 +21,7 @@ from sim.cli.options import (
     parsed,
     refuse_places,
 )
+from sim.cli.places import write_file
 from sim.errors import BadInput
 
 SHOWN = 40  # rows in the terminal; the file has all
@@ -65,7 +66,6 @@ def sweep(
     from sim.plots.sweep_map import sweep_figure
     from sim.scenario.load import load
     from sim.studies.sweep import sweep as run_all
-    from sim.studies.sweep_file import save_sweep
 
     refuse_places(figure, out)
     if out is not None and out.suffix not in (".csv", ".parquet"):
@@ -96,7 +96,7 @@ def sweep(
             )
         console.print(sweep_table(table, list(keys), metric))
     if out is not None:
-        save_sweep(table, out)
+        write_file(table, out)
         console.print(f"Table in {out}", soft_wrap=True, markup=False)
     if figure is not None and len(table):
         write_figure(sweep_figure(table, list(keys), metric), figure)

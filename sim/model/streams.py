@@ -19,6 +19,8 @@ BURST, FIT, SERVEGEN, REGION, ACTIVITY, BREAK, LIFE, IMAGES, SHARE, INVITED, INV
 REGENERATE, ACCOUNT, OPENING, CLIENT, COPY, PAUSE, HAWKES, CHECK, SAMPLE, CELL = range(29, 39)
 CLASS, MIX, DEAL, FAILURE, FUTURE = range(39, 44)
 
+SOURCE_SHIFT = 40  # a person's entity is their number in their source, which has room for 2^40, and above it the source
+
 # How the k of a draw is put together.
 ATTEMPTS = 1024  # of one ask: attempt `a` at ask `n` has k = n * ATTEMPTS + a
 METERS = 1024  # of one account: meter `m` of a user's n-th further account has k = m + METERS * n

@@ -15,9 +15,10 @@ from matplotlib.figure import Figure
 from sim.plots import axes
 from sim.plots.one_run import demand, latency, load, outcomes, queue, signups
 from sim.plots.over_time import fleet, power, waits
-from sim.plots.saving import png_bytes, svg_text, write_bytes
+from sim.plots.saving import png_bytes, svg_text
 from sim.plots.several import MEASURES, playbooks
 from sim.plots.waterfall import cohort_bars
+from sim.results.folder import write_bytes
 from sim.results.metrics import pool_timeline, timeline
 from sim.results.run import Run
 from sim.results.waits import waits_over_time

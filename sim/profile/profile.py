@@ -112,14 +112,8 @@ def load_profile(path: Path, *, extrapolate: bool = False) -> Profile:
     document = read_profile(path)
     try:
         profile = profile_from(document, extrapolate=extrapolate)
-    except ValidationError as wrong:
-        first = wrong.errors()[0]
-        key = ".".join(str(part) for part in first["loc"]) or "points"  # what does not fit together are points
-        raise BadInput(
-            "this profile does not fit the format", file=path, key=key, value=first["input"], expected=first["msg"]
-        ) from None
     except ValueError as wrong:
-        raise BadInput(str(wrong), file=path, key="points") from None
+        raise misfit(wrong, path) from None
     if profile.file.sha256 not in (None, profile.sha256):
         raise BadInput(
             "this profile was edited after it was measured: its content does not have its hash",
@@ -134,6 +128,19 @@ def load_profile(path: Path, *, extrapolate: bool = False) -> Profile:
 def profile_called(name: str, *, extrapolate: bool = False) -> Profile:
     """A shipped profile by name, or one of your own by path. Raises BadInput."""
     return load_profile(shipped.find("profiles", name, ".json"), extrapolate=extrapolate)
+
+
+def misfit(wrong: ValueError, path: Path) -> BadInput:
+    """The first thing for which a document makes no profile."""
+    if not isinstance(wrong, ValidationError):
+        return BadInput(str(wrong), file=path, key="points")
+    first = wrong.errors()[0]
+    key = ".".join(str(part) for part in first["loc"]) or "points"  # what does not fit together are points
+    value = None if isinstance(first["input"], dict) else first["input"]
+    said = first["msg"].removeprefix("Value error, ")
+    if first["type"] == "value_error":
+        return BadInput(f"this profile does not fit the format: {said}", file=path, key=key, value=value)
+    return BadInput("this profile does not fit the format", file=path, key=key, value=value, expected=said)
 
 
 def read_profile(path: Path) -> dict[str, Any]:

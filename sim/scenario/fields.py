@@ -10,6 +10,7 @@ from pydantic import Field, model_validator
 from sim.demand.behaviour import Behaviour
 from sim.demand.season import Pulse, pulse_of
 from sim.demand.sources import Demand, seconds_after
+from sim.demand.waves.callers import Callers
 from sim.model.chance import LOGNORMAL_NOISE, NO_NOISE, noise
 from sim.model.request import Spec
 from sim.model.streams import SPEED
@@ -107,6 +108,8 @@ class ScenarioFields(Strict):
             at = f"{self.cells} cells at scale {as_ratio(self.scale)} are {self.cells * self.scale:.4g}"
             raise ValueError(f"cells: {at}, expected a whole number of cells, or a part of one")
         counts = {f"pools.{name}.gpus": (float(pool.gpus), OfService("GPUs")) for name, pool in self.pools.items()}
+        callers = {f"demand.waves.{n}.in_flight": w for n, w in enumerate(self.demand.waves) if isinstance(w, Callers)}
+        counts |= {key: (float(wave.in_flight), OfService("callers")) for key, wave in callers.items()}
         for key, step in self.steps():
             counts |= {f"{key}.policy.{name}": found for name, found in step.policy.of_service().items()}
         part = self.scale / self.played_cells

@@ -6,6 +6,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
+from sim.demand.behaviour import Returns
 from sim.demand.laws import Constant, Time
 from sim.model.request import Spec
 from sim.scenario.prices import Reserved, Spot, Tariff
@@ -17,6 +18,16 @@ class Tier(Tariff):
     """A class of users: how many they are, and what they pay."""
 
     share: Fraction = Field(description="share of the people who arrive")
+    patience: Time | None = Field(
+        default=None,
+        description="how long its users wait for an image, where not as behaviour.patience says",
+        json_schema_extra={"source": "assumed: as everybody; nothing is published by tier", "provenance": "assumed"},
+    )
+    returns: Returns | None = Field(
+        default=None,
+        description="their days of return, where not as behaviour.returns says",
+        json_schema_extra={"source": "assumed: as everybody; nothing is published by tier", "provenance": "assumed"},
+    )
 
 
 class SpecFields(Strict):

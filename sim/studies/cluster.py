@@ -82,9 +82,8 @@ class Cluster:
 
     def each(self, call: Callable[[Cell], T], cells: Sequence[Cell]) -> Iterator[tuple[int, T]]:
         """The place of each cell and what the call returned, in the order in which they are done. Raises BadInput."""
-        from distributed import as_completed
-        from distributed.client import CancelledError
-        from distributed.comm import CommClosedError
+        from distributed import CancelledError, as_completed
+        from distributed.comm.core import CommClosedError
         from distributed.scheduler import KilledWorker
 
         left = iter(enumerate(cells))

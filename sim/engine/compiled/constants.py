@@ -5,15 +5,15 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from sim.demand.behaviour import Behaviour
 from sim.demand.clockwork import Clockwork
 from sim.demand.laws import Law
 from sim.engine.compiled.calendar import buckets_for
-from sim.engine.compiled.records import CHUNK
+from sim.engine.compiled.records import CHUNK, HABIT
 from sim.model.chance import CONSTANT, NOISES
 from sim.model.dispatch import work_of_request
 from sim.results.narrow import narrow
 from sim.results.timeline import bin_width, grid
+from sim.scenario.habits import Habit, Habits, asks_of_callers, habits_of
 from sim.scenario.parts import Recording
 from sim.scenario.people import Asks, People
 from sim.scenario.scenario import Scenario
@@ -75,25 +75,9 @@ class Constants(NamedTuple):
     notifies_above: float
     unlimited: bool
     # People.
-    requests: tuple[int, float, float, int]
-    character: tuple[float, float, float, float]
-    think: tuple[int, float, float]
-    break_chance: float
-    breaks: tuple[int, float, float]
-    patience: tuple[int, float, float]
-    patience_notified: tuple[int, float, float]
-    patience_waitlist: tuple[int, float, float]
-    backoff: tuple[int, float, float]
-    retries: int
-    growth: float
-    longest: float
-    chances: tuple[float, float, float, float]  # of a retry: after a refusal, after leaving, when hopeless; new account
-    churn: float
-    churn_late: float
-    regenerate: float
-    returning: bool  # whether anybody ever does
-    leaving: bool  # whether anybody does for good
-    using: Floats
+    habits: NDArray[np.void]  # HABIT, one for each kind of behaviour
+    habit_of: Ints  # (sources, tiers): the last row is of people whom images bring
+    using: Floats  # (habits, days)
     staying: Floats
     flat: bool
     quantiles: Floats
@@ -158,7 +142,7 @@ def constants_of(
         notices=scenario.serving.notices_leaving,
         **{name: getattr(scenario.serving, name) for name in ("tells_refusals", "delivers_late", "notifies_above")},
         unlimited=unlimited,
-        **of_behaviour(scenario.behaviour, int(np.ceil(scenario.horizon / 86400.0)) + 1),
+        **of_habits(habits_of(scenario), int(np.ceil(scenario.horizon / 86400.0)) + 1),
         **{name: getattr(clock, name) for name in ("flat", "quantiles", "by_weekday", "local")},
         tier_bounds=np.cumsum([tier.share for tier in scenario.tiers.values()])[:-1],
         region_bounds=np.cumsum([region.share for region in scenario.demand.regions.values()])[:-1],
@@ -169,9 +153,10 @@ def constants_of(
 
 def expected_attempts(scenario: Scenario, people: int, asks: int) -> float:
     """A rough estimate of the number of attempts, to size the calendar and the arrays by."""
-    word = scenario.demand.word_of_mouth
+    word, demand = scenario.demand.word_of_mouth, scenario.demand
     crowd = people if word is None else max(people, word.market * scenario.scale)
-    return 2.0 * crowd * scenario.behaviour.requests.average + asks
+    looped = sum(asks_of_callers(scenario, wave) for wave in demand.waves) * scenario.scale
+    return 2.0 * crowd * scenario.behaviour.requests.average + asks + looped
 
 
 def most_pushes(scenario: Scenario) -> int:
@@ -212,29 +197,30 @@ def of_scripts(scenario: Scenario, people: People, asks: Asks) -> dict[str, Any]
     }
 
 
-def of_behaviour(b: Behaviour, days: int) -> dict[str, Any]:
-    """The habits of people."""
-    retry, using, staying = b.retry, b.returns.using(days), b.returns.staying(days)
+def of_habits(habits: Habits, days: int) -> dict[str, Any]:
+    """All kinds of behaviour."""
+    returns = [habit.behaviour.returns for habit in habits.kinds]
     return {
-        "requests": (int(b.requests.law.kind), *b.requests.law[1:3], int(b.requests.law.at_most)),
-        "character": (b.activity.sigma, b.activity.heavy, b.activity.times, b.activity.loyalty),
-        "think": plain(b.think.law),
-        "break_chance": b.breaks.probability,
-        "breaks": plain(b.breaks.lasting.law),
-        "patience": plain(b.patience.law),
-        "patience_notified": plain(b.patience_notified.law),
-        "patience_waitlist": plain(b.waitlist_patience.law),
-        "backoff": plain(retry.backoff.law),
-        "retries": retry.at_most,
-        "growth": retry.growth,
-        "longest": retry.longest,
-        "chances": (retry.probability, retry.after_leaving, retry.hopeless, retry.second_account),
-        **{name: getattr(b, name) for name in ("churn", "churn_late", "regenerate")},
-        "returning": bool((using > 0).any()),
-        "leaving": bool((staying < 1).any()),
-        "using": using,
-        "staying": staying,
+        "habits": np.array([habit_record(habit, days) for habit in habits.kinds], dtype=HABIT),
+        "habit_of": habits.by_source,
+        "using": np.array([law.using(days) for law in returns]),
+        "staying": np.array([law.staying(days) for law in returns]),
     }
+
+
+def habit_record(habit: Habit, days: int) -> tuple[Any, ...]:
+    """One kind of behaviour, in the order of HABIT."""
+    b, retry = habit.behaviour, habit.behaviour.retry
+    laws = (b.think, b.breaks.lasting, b.patience, b.patience_notified, b.waitlist_patience, retry.backoff)
+    return (
+        *b.requests.law,
+        *(b.activity.sigma, b.activity.heavy, b.activity.times, b.activity.loyalty, b.breaks.probability),
+        *[number for one in laws for number in plain(one.law)],
+        *(retry.at_most, retry.growth, retry.longest),
+        *(retry.probability, retry.after_leaving, retry.hopeless, retry.second_account),
+        *(b.churn, b.churn_late, b.regenerate, habit.pause),
+        *((b.returns.using(days) > 0).any(), (b.returns.staying(days) < 1).any(), habit.program, habit.feature),
+    )
 
 
 def of_word_of_mouth(scenario: Scenario) -> dict[str, Any]:

@@ -261,7 +261,7 @@ def drop(s, c, pool, row):  # type: ignore[no-untyped-def]
         request.outcome, request.reason = REFUSED, EXPIRED
         s.refused[request.tier, request.feature] += 1
         tally.dropped(s, c, request.tier * len(c.slo) + request.feature, request)
-        if not c.tells_refusals and not never_leaves(c, request):
+        if not c.tells_refusals and not never_leaves(s, c, request):
             request.mark |= RETRY  # found out when patience is over
             return
     s.dropped[s.n[DROPPED]] = row

@@ -105,6 +105,32 @@ KEPT = np.dtype(
     ]
 )
 
+
+def law(name: str) -> list[tuple[str, str]]:
+    """A law's three fields."""
+    return [(f"{name}_kind", "i8"), (f"{name}_a", "f8"), (f"{name}_b", "f8")]
+
+
+# One kind of behaviour (see sim.scenario.habits).
+HABIT = np.dtype(
+    [
+        *law("count"),  # of requests a day: kind, mean, r
+        ("count_most", "i8"),
+        *[(name, "f8") for name in ("sigma", "heavy", "times", "loyalty", "break_chance")],
+        *[field for name in ("think", "breaks", "patience", "notified", "waitlist", "backoff") for field in law(name)],
+        ("retries", "i8"),
+        *[
+            (name, "f8")
+            for name in ("growth", "longest", "after_refusal", "after_leaving", "hopeless", "second_account")
+        ],
+        *[(name, "f8") for name in ("churn", "churn_late", "regenerate", "pause")],
+        ("returning", "i8"),  # whether anybody ever does
+        ("leaving", "i8"),  # whether anybody does for good
+        ("program", "i8"),
+        ("feature", "i8"),
+    ]
+)
+
 LANE = np.dtype([(name, "i8") for name in ("priority", "spec", "flow", "head", "tail", "waiting", "order")])
 
 CHUNK = 20  # moments
