@@ -18,6 +18,7 @@ from sim.policies.base import OfService
 from sim.policies.playbook import Step
 from sim.scenario.parts import Alive, Feature, Footprint, Pool, Recording, Sample, Serving, Tier
 from sim.scenario.prices import Plan
+from sim.scenario.serving_options import BATCHES, THREADS
 from sim.scenario.slices import NEARLY, as_ratio, divides, scales_that_divide
 from sim.schema import Strict
 from sim.units import Instant, Moment, Scale, Seconds, Whole
@@ -85,8 +86,12 @@ class ScenarioFields(Strict):
         for name, feature in self.features.items():
             if feature.pool not in self.pools:
                 raise ValueError(f"features.{name}.pool: no pool {feature.pool!r}, expected one of {list(self.pools)}")
+            runs = self.pools[feature.pool].runs
+            if feature.length.kind != "fixed" and runs == BATCHES:
+                expected = "'fixed': a batch runs to its end, or a pool with 'runs: steps' or 'runs: threads'"
+                raise ValueError(f"features.{name}.length: {feature.length.kind!r} cannot be, expected {expected}")
             for rung in feature.rungs():
-                if rung.images > self.pools[feature.pool].max_batch:
+                if runs != THREADS and rung.images > self.pools[feature.pool].max_batch:
                     raise ValueError(f"features.{name}: {rung.images} images a request exceed its pool's max_batch")
         for name, pool in self.pools.items():
             if math.isinf(pool.model_load.law.a):

@@ -7,9 +7,10 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, model_validator
 
 from sim.demand.behaviour import Returns
-from sim.demand.laws import Constant, Time
+from sim.demand.laws import Time
 from sim.model.request import Spec
 from sim.scenario.prices import Reserved, Spot, Tariff
+from sim.scenario.serving_options import HowItServes, Length
 from sim.schema import Strict
 from sim.units import Fraction, HourlyDollars, Plain, Seconds, Whole
 
@@ -63,6 +64,10 @@ class Feature(Strict):
         description="how many images a request asks for, with shares, like {1: 60 %, 4: 40 %}; spec.images if empty",
         json_schema_extra={"source": "assumed: as in a chat, one a request", "provenance": "assumed"},
     )
+    length: Length = Field(
+        default=Length(kind="fixed"),
+        description="how many steps (tokens) a request takes, in a pool that runs steps or threads",
+    )
     degraded_quality: Fraction = Field(
         default=0.5,
         description="what a degraded image counts for where playbooks are compared; one as asked for counts as 1",
@@ -107,22 +112,10 @@ class Pays(Strict):
     )
 
 
-class Pool(Strict):
+class Pool(HowItServes):
     """GPUs that serve one queue."""
 
     gpus: Annotated[Whole, Field(ge=1, le=10_000_000)] = Field(description="of the whole service, not of the slice")
-    max_batch: Annotated[Whole, Field(ge=1, le=1024)] = Field(default=1, description="images in one batch at most")
-    linger: Annotated[Seconds, Field(allow_inf_nan=False)] = Field(
-        default=0.0, description="how long a free GPU waits for a batch to fill"
-    )
-    model_load: Time = Field(
-        default=Constant(kind="constant", value=0),
-        description="what a GPU's first batch takes longer, and every batch of another model than the one before",
-        json_schema_extra={
-            "source": "assumed: each GPU holds all its pool's models; else GenTD26: lognormal, mean 22 s, p95 45 s",
-            "provenance": "assumed",
-        },
-    )
     dollars_per_gpu_hour: Annotated[HourlyDollars, Field(le=1e6)] = Field(
         default=2.5,
         description="on demand",
