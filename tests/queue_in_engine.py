@@ -13,8 +13,8 @@ from sim.engine.readable.service import Service
 from sim.engine.readable.users import Users
 from sim.engine.simulate import simulate
 from sim.model.request import ABANDONED, SERVED, Request
+from sim.model.streams import SOURCE_SHIFT
 from sim.profile.profile import constant_profile
-from sim.scenario.people import SOURCE_SHIFT
 from sim.scenario.scenario import Scenario
 
 NUMBER = (1 << SOURCE_SHIFT) - 1  # bits of a person's key that are not the source

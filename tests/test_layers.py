@@ -30,8 +30,8 @@ FLOORS: list[dict[str, str]] = [
         "calibration": "a scenario fitted to recordings, each value with its interval and where it came from",
     },
     {
-        "studies": "many runs: compare, check, size, decide, sensitivity, sweep, rescue, storm map, order dates; the "
-        "store, executors",
+        "studies": "many runs: compare, check, size, decide, sensitivity, sweep, tune, rescue, storm map, order "
+        "dates; the store, executors",
     },
     {
         "engine": "`simulate`, the control process, cells; the model twice, file beside file: `readable/`, `compiled/`",

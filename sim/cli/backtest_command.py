@@ -5,9 +5,9 @@ from typing import Annotated
 import typer
 from rich.text import Text
 
-from sim.cli.console import Console, progress_bar, ready
-from sim.cli.options import Override, ScenarioArgument, Sets, parsed
-from sim.cli.storm_commands import Processes, read_step
+from sim.cli.console import Console, ready, runs_bar
+from sim.cli.options import ClusterAddress, Override, Processes, ScenarioArgument, Sets, machines, parsed
+from sim.cli.storm_commands import read_step
 
 
 def backtest(
@@ -21,6 +21,7 @@ def backtest(
     override: Override = None,
     sets: Sets = None,
     processes: Processes = None,
+    cluster: ClusterAddress = None,
 ) -> None:
     """Run an incident again with a playbook begun earlier.
 
@@ -37,8 +38,8 @@ def backtest(
     by = [read_step(text.strip()) for text in earlier.split(",")]
     loaded = load(scenario, override=override, sets=parsed(sets))
     ready()
-    with progress_bar(f"{loaded.title}: {playbook}") as report:
-        found = run_again(loaded, playbook, by, was=was, seeds=seeds, processes=processes, progress=report)
+    with machines(cluster, processes) as executor, runs_bar(f"{loaded.title}: {playbook}") as report:
+        found = run_again(loaded, playbook, by, was=was, seeds=seeds, executor=executor, progress=report)
     console = Console(highlight=False)
     for number, line in enumerate(found.sentences()):
         console.print(Text(line, style="bold" if not number else ""))

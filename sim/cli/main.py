@@ -30,6 +30,7 @@ from sim.cli.size_command import size
 from sim.cli.store_command import store
 from sim.cli.storm_commands import map_storms, rescue
 from sim.cli.sweep_command import sweep
+from sim.cli.tune_command import tune
 from sim.cli.validate_command import validate
 from sim.errors import BadInput, printable
 
@@ -37,7 +38,20 @@ SECTIONS = {
     "Simulate": ("run", "compare", "report"),
     "Choose what to simulate": ("scenarios", "policies"),
     "Ask more of a scenario": (
-        *("size", "check", "decide", "sensitivity", "sweep", "explore", "money", "rescue", "order-by", "map", "store"),
+        *(
+            "size",
+            "check",
+            "decide",
+            "sensitivity",
+            "sweep",
+            "tune",
+            "explore",
+            "money",
+            "rescue",
+            "order-by",
+            "map",
+            "store",
+        ),
     ),
     "Bring your own data": ("calibrate", "backtest", "demand", "profile", "validate"),
     "Write scenario files": ("schema",),
@@ -81,6 +95,7 @@ for command in (
     sensitivity,
     sweep,
     explore,
+    tune,
     money,
     rescue,
     store,

@@ -13,6 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from sim.cli.console import Console, progress_bar, ready
+from sim.cli.places import write_file
 from sim.engine.parallel import Progress
 from sim.errors import BadInput
 
@@ -117,7 +118,7 @@ def carry_out(
 def write_page(studies: list["Study"], path: Path) -> None:
     from sim.validation.study_page import page
 
-    path.write_text(page(studies), encoding="utf-8")
+    write_file(page(studies), path)
 
 
 def write_table(studies: list["Study"], path: Path) -> None:

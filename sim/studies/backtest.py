@@ -4,12 +4,12 @@ import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from sim.engine.parallel import Progress
 from sim.errors import BadInput
 from sim.policies.playbook import Step
 from sim.scenario.fields import UNLIMITED
 from sim.scenario.scenario import Scenario
 from sim.studies.compare import Comparison, compare
+from sim.studies.executors import Executor, Report
 
 METRICS = {"images_share": "images in time, of an unlimited fleet's", "attainment": "requests answered in time"}
 
@@ -53,8 +53,8 @@ def backtest(
     *,
     was: str | None = None,
     seeds: int = 8,
-    processes: int | None = None,
-    progress: Progress | None = None,
+    executor: Executor | None = None,
+    progress: Report | None = None,
 ) -> Backtest:
     """The playbook as dated and begun earlier by each of `by` (seconds), against `was` (the first playbook).
 
@@ -70,5 +70,5 @@ def backtest(
     if playbook != was:
         rows.append((playbook, scenario, playbook))
     rows += [(f"{playbook}, {s / 60:g} min earlier", scenario, earlier(scenario, playbook, s)) for s in by]
-    comparison, _ = compare(rows, seeds=seeds, processes=processes, progress=progress)
+    comparison, _ = compare(rows, seeds=seeds, executor=executor, progress=progress)
     return Backtest(comparison, was, tuple(label for label, _, _ in rows))

@@ -101,7 +101,12 @@ def examine_recording(
     if layout.name == "servegen":
         return Imported("servegen", [], generated_trace(paths[0], options.seed, sha256_of(paths), progress))
     rows = read_rows(paths, layout, options, progress)
-    times = read_times(rows.time, unit=options.unit or layout.unit, zone=options.zone, usual=layout.zone)
+    try:
+        times = read_times(rows.time, unit=options.unit or layout.unit, zone=options.zone, usual=layout.zone)
+    except BadInput as wrong:
+        raise BadInput(
+            wrong.message, file=paths[0], key=wrong.key, value=wrong.value, expected=wrong.expected
+        ) from None
     durations = (
         extra_values(rows.coded["extra.duration_s"], layout.extra["duration_s"])
         if "duration_s" in layout.extra
