@@ -34,7 +34,7 @@ def incident():
 
 def test_a_gate_closed_twenty_minutes_earlier_loses_a_third_of_the_hour(incident):
     """Whoever comes while the gate is open is answered in time: 40 of 60 minutes, and 20 of 60."""
-    found = backtest(incident, "as it was", [1200.0], seeds=3, processes=1)
+    found = backtest(incident, "as it was", [1200.0], seeds=3)
     assert found.labels == ("as it was", "as it was, 20 min earlier")
     rows = found.comparison.differences.set_index(["playbook", "metric"])
     for metric in ("images_share", "attainment"):

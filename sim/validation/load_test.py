@@ -53,7 +53,8 @@ def load_test_study(progress: Progress | None = None, *, file: Path, scenario: s
         rows=rows,
         notes=[
             f"Predicted: means over {SEEDS} seeds of the scenario's pools, profiles and first playbook; its demand is "
-            "replaced by callers who ask again at once, or by requests at the rate of the test.",
+            "replaced by callers who ask again at once (after an error, a second later), or by requests at the rate of "
+            "the test.",
             f"A row agrees within {WITHIN:.0%}, or {ERRORS:g} of errors. A profile that was fitted to this very test "
             "reproduces the rows it was fitted to, and predicts the others.",
         ],
@@ -117,12 +118,11 @@ def with_load(service: Scenario, point: LoadPoint, size: int) -> Scenario:
     pace = requests_a_second(point, size) or point.rate or (point.concurrency or 1.0) / mean_of(point)
     horizon = max(ENOUGH / pace, 20 * mean_of(point)) / (1 - FIRST)
     if closed:
-        demand: list[dict[str, Any]] = [{"kind": "spike", "people": round(point.concurrency or 1), "lasting": "1 ms"}]
+        demand: list[dict[str, Any]] = [{"kind": "callers", "in_flight": round(point.concurrency or 1)}]
     else:
         demand = [{"kind": "steady", "rate": f"{point.rate:.10g} per s"}]
     behaviour = {
-        "requests": {"kind": "fixed", "requests": 1_000_000 if closed else 1},
-        "think": {"kind": "constant", "value": "0 s"},
+        "requests": {"kind": "fixed", "requests": 1},
         "patience": {"kind": "never"},
         "retry": {"at_most": 0},
         "churn": 0,
