@@ -22,6 +22,7 @@ from sim.cli.policy_command import policies
 from sim.cli.profile_commands import profile_app
 from sim.cli.promise_command import check
 from sim.cli.run_commands import compare, report, run
+from sim.cli.runbook_command import export_app, runbook, shadow
 from sim.cli.scenario_commands import scenarios, schema
 from sim.cli.sensitivity_command import sensitivity
 from sim.cli.size_command import size
@@ -37,6 +38,7 @@ SECTIONS = {
     "Ask more of a scenario": (
         *("size", "check", "decide", "sensitivity", "sweep", "explore", "money", "rescue", "order-by", "map", "store"),
     ),
+    "Out to where people act": ("runbook", "shadow", "export"),
     "Bring your own data": ("demand", "profile", "validate"),
     "Write scenario files": ("schema",),
 }
@@ -82,12 +84,15 @@ for command in (
     money,
     rescue,
     store,
+    runbook,
+    shadow,
     validate,
     schema,
 ):
     app.command()(command)
 app.command("order-by")(order_by)
 app.command("map")(map_storms)
+app.add_typer(export_app, name="export")
 app.add_typer(demand_app, name="demand")
 demand_app.command("check")(demand_check)
 app.add_typer(profile_app, name="profile")

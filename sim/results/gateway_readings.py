@@ -38,7 +38,7 @@ def readings(lines: Iterable[str], file: str) -> Iterator[Reading]:
     """
     rest = iter(lines)
     first = next((line for line in rest if line.strip()), "")
-    if first.lstrip().startswith("{") and '"time"' in first:
+    if first.lstrip().startswith("{") and '"metrics"' in first:
         return of_stream(chain([first], rest), file)
     return of_whole([first, *rest], file)
 
