@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: run test test-page test-bench bench validate mutants fuzz check digest format clean help
+.PHONY: run test test-page test-bench bench validate mutants fuzz check digest format docs clean help
 
 help:
 	@grep -E '^# make|^## ' $(MAKEFILE_LIST)
@@ -55,7 +55,7 @@ bench: $(PEERS)/.installed
 	$(PEERS)/bin/python benchmarks/growth.py
 	$(PEERS)/bin/python benchmarks/week.py
 
-## make validate  proofs: STUDY=theory (TABLE=mine.csv), overload, live, torch or traces FILE=FOLDER; the first three if none
+## make validate  proofs: STUDY=theory (TABLE=mine.csv), overload, live, calibrate, torch or traces FILE=FOLDER; the first three if none
 validate: $(VENV)/.installed-test
 	$(BIN)/python -m tests.studies $(or $(STUDY),all) $(or $(TABLE),$(FILE)) $(if $(OUT),--out $(OUT))
 
@@ -77,6 +77,17 @@ fuzz: $(VENV)/.installed-test
 ## make digest  whether every table of every shipped run, on both engines, is still the committed one
 digest: $(VENV)/.installed-test
 	$(BIN)/python -m tests.digest
+
+$(VENV)/.installed-docs: $(VENV)/.installed
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[docs]'
+	@touch $@
+
+## make docs    the documentation as a site: commands run, notebooks executed, links checked
+docs: $(VENV)/.installed-docs $(VENV)/.installed-test
+	$(BIN)/python -m tests.commands
+	$(BIN)/sphinx-build -W --keep-going -q -n -c docs . build/site
+	$(BIN)/python -m tests.site build/site
+	@echo "Open build/site/docs/index.html"
 
 ## make format  put the code into the house's format
 format: $(VENV)/.installed-test

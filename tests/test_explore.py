@@ -11,11 +11,11 @@ from typer.testing import CliRunner
 
 from sim import BadInput, Scenario, load, simulate, sweep, verdict
 from sim.cli.main import app
+from sim.cli.places import write_file
 from sim.explorer.answers import FIRST, OWN, REFINED, answer
 from sim.explorer.latest import Latest
 from sim.explorer.offline import offline_page
 from sim.explorer.settings import Chosen, read, settings_of, written
-from sim.studies.sweep_file import save_sweep
 from tests.random_scenarios import plain
 
 CALLS = CliRunner()
@@ -29,7 +29,7 @@ def grid(tmp_path_factory):
     scenario = plain(title="</script><script>alert(1)</script>", playbooks=books)
     vary = {"pools.gpus.gpus": "10,2", "demand.times": "1,5"}
     table = sweep(scenario, vary, list(books), seeds=1, store=False, processes=1)
-    save_sweep(table, here)
+    write_file(table, here)
     return here, scenario, table
 
 
@@ -62,11 +62,11 @@ def test_the_offline_page_loads_nothing_runs_only_its_own_script_and_names_its_s
 
 def test_what_is_no_saved_grid_is_refused(grid, tmp_path):
     path, scenario, table = grid
-    save_sweep(table, tmp_path / "t.csv")
+    write_file(table, tmp_path / "t.csv")
     (tmp_path / "t.parquet").write_bytes(b"PAR1 and no more")
     pd.DataFrame({"a": [1]}).to_parquet(tmp_path / "other.parquet")
     filled = sweep(scenario, {"demand.times": "1..2"}, design="sobol", points=2, store=False, processes=1)
-    save_sweep(filled, tmp_path / "sobol.parquet")
+    write_file(filled, tmp_path / "sobol.parquet")
     for name in ("t.csv", "t.parquet", "other.parquet", "sobol.parquet", "absent.parquet"):
         with pytest.raises(BadInput, match="expected:"):
             offline_page(tmp_path / name)

@@ -25,10 +25,13 @@ FLOORS: list[dict[str, str]] = [
         "export": "files for other tools: load tests, build servers, and those that switch a playbook",
         "validation": "a user's own data held against predictions: `own_queue/`, MLPerf logs",
     },
-    {"plots": "drawing functions that take axes"},
     {
-        "studies": "many runs: compare, check, size, decide, sensitivity, sweep, rescue, storm map, order dates; the "
-        "store, executors",
+        "plots": "drawing functions that take axes",
+        "calibration": "a scenario fitted to recordings, each value with its interval and where it came from",
+    },
+    {
+        "studies": "many runs: compare, check, size, decide, sensitivity, sweep, tune, rescue, storm map, order "
+        "dates; the store, executors",
     },
     {
         "engine": "`simulate`, the control process, cells; the model twice, file beside file: `readable/`, `compiled/`",

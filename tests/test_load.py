@@ -563,3 +563,19 @@ def test_whatever_loads_can_be_simulated(fuzzed, data, playbook):
         run = simulate(scenario, playbook)
         times = run.requests[["arrived", "started", "finished", "left"]].to_numpy()
         assert not (times > scenario.horizon).any()
+
+
+def test_one_key_of_a_distribution_leaves_the_rest_at_its_default(write):
+    """`decide --what-changes` names such keys, whether or not the scenario states the distribution."""
+    plainest = "viral-image-launch"
+    scenario = load(plainest, sets={"behaviour.patience.median": "100 s"})
+    assert scenario.behaviour.patience.model_dump() == {"kind": "lognormal", "median": 100, "sigma": 2.1}
+    assert load(plainest).with_(**{"behaviour.retry.backoff.high": "90 s"}).behaviour.retry.backoff.high == 90
+    with pytest.raises(BadInput, match=r"behaviour\.patience\.mean"):
+        load(plainest, sets={"behaviour.patience.mean": "100 s"})
+
+
+def test_a_fault_after_a_preset_of_several_waves_is_one_message(write):
+    waves = "demand: [{kind: preset, name: chatgpt-images-2025}, {kind: spike, people: many, lasting: 1 s}]\n"
+    with pytest.raises(BadInput):
+        load(write("base: steady\n" + waves))

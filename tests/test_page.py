@@ -9,8 +9,8 @@ import time
 import pytest
 
 from sim import sweep
+from sim.cli.places import write_file
 from sim.explorer.offline import offline_page
-from sim.studies.sweep_file import save_sweep
 from tests.random_scenarios import plain
 
 pytest.importorskip("websocket", reason="needs websocket-client, which drives the browser")
@@ -41,7 +41,7 @@ def served():
 
 def test_the_offline_page_is_moved_by_keyboard_and_restored_from_its_address(tab, tmp_path):
     table = sweep(plain(), {"pools.gpus.gpus": "1,2,10"}, store=False, processes=1)
-    save_sweep(table, tmp_path / "g.parquet")
+    write_file(table, tmp_path / "g.parquet")
     (tmp_path / "p.html").write_text(offline_page(tmp_path / "g.parquet"), encoding="utf-8")
     address = f"file://{tmp_path}/p.html"
     tab.resized(375, 800, mobile=True)

@@ -301,15 +301,40 @@ def test_a_fleet_that_may_be_empty_is_kedas():
 
 # flagd (flagd.dev/schema/v0/flags.json).
 
+ANY: dict = {"anyOf": [{"$ref": "#/$defs/rule"}, {"type": ["string", "number", "boolean"]}]}
+WEIGHT = {"type": "array", "prefixItems": [TEXT, WHOLE], "items": False, "minItems": 2}
+
+
+def arguments(least, most, items=ANY):
+    return {"type": "array", "minItems": least, "maxItems": most, "items": items}
+
+
+OPERATORS = {
+    "var": TEXT,
+    "$ref": TEXT,
+    "if": arguments(3, 3),
+    "and": arguments(1, 9),
+    "or": arguments(1, 9),
+    **dict.fromkeys(["==", "<", ">="], arguments(2, 2)),
+    "fractional": {"type": "array", "minItems": 3, "prefixItems": [fields("var")], "items": WEIGHT},
+}
+RULES_OF_FLAGS = {
+    "type": "object",
+    "properties": OPERATORS,
+    "minProperties": 1,
+    "maxProperties": 1,
+    "additionalProperties": False,
+}
 FLAG = fields(
     "state variants defaultVariant",
     "targeting metadata",
     state={"enum": ["ENABLED", "DISABLED"]},
     variants={"type": "object", "minProperties": 1},
     defaultVariant=TEXT,
-    targeting={"type": "object"},
+    targeting={"$ref": "#/$defs/rule"},
 )
 ALL_FLAGS = fields("flags", "$schema $evaluators metadata", flags={"type": "object", "additionalProperties": FLAG})
+ALL_FLAGS |= {"$defs": {"rule": RULES_OF_FLAGS}}
 
 
 def evaluated(rule, context, shared):
@@ -324,15 +349,12 @@ def evaluated(rule, context, shared):
             "fractional": lambda: given[1][1] / (given[1][1] + given[2][1]),
         }[name]()
     if name == "if":
-        *pairs, rest = given
-        for condition, then in zip(pairs[::2], pairs[1::2], strict=True):
-            if evaluated(condition, context, shared):
-                return evaluated(then, context, shared)
-        return rest if not isinstance(rest, dict) else evaluated(rest, context, shared)
+        condition, then, otherwise = given  # flagd's schema allows no more
+        return evaluated(then if evaluated(condition, context, shared) else otherwise, context, shared)
     values = [evaluated(one, context, shared) for one in given]
     return {
         "and": lambda: all(values),
-        "in": lambda: values[0] in values[1],
+        "or": lambda: any(values),
         "==": lambda: values[0] == values[1],
         "<": lambda: values[0] < values[1],
         ">=": lambda: values[0] >= values[1],

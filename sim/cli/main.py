@@ -11,6 +11,8 @@ import typer
 from rich.text import Text
 from typer.core import TyperGroup
 
+from sim.cli.backtest_command import backtest
+from sim.cli.calibrate_command import calibrate
 from sim.cli.check_command import demand_check
 from sim.cli.console import INTERRUPTED, TERMINATED, Console, careful_streams
 from sim.cli.decide_command import decide
@@ -29,6 +31,7 @@ from sim.cli.size_command import size
 from sim.cli.store_command import store
 from sim.cli.storm_commands import map_storms, rescue
 from sim.cli.sweep_command import sweep
+from sim.cli.tune_command import tune
 from sim.cli.validate_command import validate
 from sim.errors import BadInput, printable
 
@@ -36,10 +39,23 @@ SECTIONS = {
     "Simulate": ("run", "compare", "report"),
     "Choose what to simulate": ("scenarios", "policies"),
     "Ask more of a scenario": (
-        *("size", "check", "decide", "sensitivity", "sweep", "explore", "money", "rescue", "order-by", "map", "store"),
+        *(
+            "size",
+            "check",
+            "decide",
+            "sensitivity",
+            "sweep",
+            "tune",
+            "explore",
+            "money",
+            "rescue",
+            "order-by",
+            "map",
+            "store",
+        ),
     ),
     "Out to where people act": ("runbook", "shadow", "export"),
-    "Bring your own data": ("demand", "profile", "validate"),
+    "Bring your own data": ("calibrate", "backtest", "demand", "profile", "validate"),
     "Write scenario files": ("schema",),
 }
 
@@ -81,11 +97,14 @@ for command in (
     sensitivity,
     sweep,
     explore,
+    tune,
     money,
     rescue,
     store,
     runbook,
     shadow,
+    calibrate,
+    backtest,
     validate,
     schema,
 ):

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from sim.cli.console import Console, progress_bar, ready, write_out
+from sim.cli.console import Console, progress_bar, ready, runs_bar, write_out
 from sim.cli.options import Override, ScenarioArgument, Sets, parsed, refuse_places
 from sim.cli.places import begins_as_report, refuse_unwritable
 from sim.errors import BadInput
@@ -88,7 +88,7 @@ def act_before(scenario: Any, given: str, playbook: str, seeds: int) -> list[str
     if seeds == 0 or all(is_fault(step, scenario) for step in scenario.playbooks[playbook]):
         return [f"Not looked for. '{command}' finds the last instant at which the playbook still saves the run."]
     by = max(60.0, scenario.horizon / 200)
-    with progress_bar(f"{scenario.title}: the point of no return") as report:
+    with runs_bar(f"{scenario.title}: the point of no return") as report:
         found = rescue(scenario, playbook, seeds=seeds, by=by, progress=report)
     runs = f"From runs at {len(found.shares)} instants, {seeds} at each; '{command}' makes more."
     return [*sentences(found), runs]

@@ -18,7 +18,7 @@ from sim.results.metrics import pool_timeline, timeline
 from sim.results.run import Run
 from sim.scenario.scenario import Scenario
 from sim.scenario.slices import FEW_GPUS
-from sim.studies.compare import figures
+from sim.studies.figures import figures
 from sim.studies.fleets import served_pools
 from sim.wording import amount, duration, names_in_words, percent
 

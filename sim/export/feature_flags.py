@@ -34,12 +34,14 @@ def flag(name: str, rules: list[Rule]) -> dict[str, Any]:
     level = name.endswith(" level")
     variants = {v: int(v) for v in ("0", *sorted({str(v) for _, v in rules}))} if level else {"on": True, "off": False}
     rest = "0" if level else "on"
-    branches = [part for condition, variant in rules for part in (condition, variant)]
+    targeting: Any = rest
+    for condition, variant in reversed(rules):
+        targeting = {"if": [condition, variant, targeting]}  # flagd takes three arguments and no more
     return {
         "state": "ENABLED",
         "variants": variants,
         "defaultVariant": rest,
-        "targeting": {"if": [*branches, rest]},
+        "targeting": targeting,
     }
 
 
@@ -57,17 +59,19 @@ def conditions(step: Step, scenario: Scenario) -> list[tuple[str, Any, Any]]:
         variant = str(policy.level)
     else:
         return []
-    tiers = {"in": [{"var": "tier"}, policy.tiers]} if policy.tiers else True
+    named = [{"==": [{"var": "tier"}, tier]} for tier in policy.tiers or []]
+    tiers = {"or": named} if len(named) > 1 else named[0] if named else True
     suffix = " level" if isinstance(policy, Degrade) else ""
     return [(f"{feature}{suffix}", tiers, variant) for feature in policy.features or scenario.features]
 
 
 def share(open_: float) -> Any:
     """A variant for a share of users: the same users each time, since their key is hashed."""
-    on = round(1e6 * open_)
-    if on in (0, 10**6):
+    most = 100 if float(round(100 * open_, 9)).is_integer() else 10**6  # older versions of flagd want a sum of 100
+    on = round(most * open_)
+    if on in (0, most):
         return "on" if on else "off"
-    return {"fractional": [{"var": "targetingKey"}, ["on", on], ["off", 10**6 - on]]}
+    return {"fractional": [{"var": "targetingKey"}, ["on", on], ["off", most - on]]}
 
 
 def time_of(number: int, step: Step, scenario: Scenario) -> list[Any]:

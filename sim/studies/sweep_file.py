@@ -34,14 +34,6 @@ def facts_of(scenario: Scenario, keys: list[str], design: str, promise: str | No
     }
 
 
-def save_sweep(table: pd.DataFrame, path: Path) -> None:
-    """Write the table as CSV or, with what it was made from, as Parquet, by the ending of the name."""
-    if path.suffix == ".csv":
-        table.to_csv(path, index=False)
-    else:
-        table.to_parquet(path, index=False)
-
-
 def load_sweep(path: Path) -> pd.DataFrame:
     """The table of a saved sweep; its attrs have `facts_of`. Raises BadInput for any other file."""
     try:
