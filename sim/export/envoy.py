@@ -41,7 +41,7 @@ def rate_limit(number: int, policy: RateLimit, scenario: Scenario) -> Piece | No
     bucket = {"max_tokens": policy.burst, "tokens_per_fill": tokens, "fill_interval": f"{interval}s"}
     user = {"request_headers": {"header_name": "x-user-id", "descriptor_key": "user"}}
     tier = {"request_headers": {"header_name": "x-tier", "descriptor_key": "tier"}}
-    tiers: list[Any] = list(policy.tiers or [None])
+    tiers: list[Any] = list(policy.tiers) if policy.tiers else [None]
     on = {"default_value": {"numerator": 100, "denominator": "HUNDRED"}}
     content = http_filter(
         "local_ratelimit",

@@ -11,8 +11,8 @@ from sim.policies.playbook import Step
 from sim.report import words
 from sim.report.blocks import Boxes, Lines, Part, Tabled
 from sim.report.markdown import markdown
-from sim.report.page import badge, span
-from sim.report.playbook_pages import highlights
+from sim.report.page import span
+from sim.report.playbook_pages import badge, highlights
 from sim.report.switches import date, ending, named, steps_of, switch_sentences, switch_table
 from sim.report.tables import Table
 from sim.results.metrics import recorded

@@ -40,7 +40,7 @@ def why(policy: str, steps: Sequence[Step], turned: dict[str, str], looked: Look
     if KINDS[policy].steady:
         return "its date" if looked.seen.now > 0 else "from the start"
     mine = [step for step in steps if step.policy.kind == policy]
-    pools = {getattr(step.policy, "pool", None) for step in mine} - {None} or set(looked.seen.pools)
+    pools = {str(step.policy.pool) for step in mine if hasattr(step.policy, "pool")} or set(looked.seen.pools)
     settings = [named(step.model_dump(mode="json", exclude_unset=True, by_alias=True))[0] for step in mine]
     return f"it saw {'; '.join(seen(looked, pool) for pool in sorted(pools))}; {'; '.join(settings)}"
 

@@ -1,7 +1,7 @@
 """Readings of a gateway's metrics, from Prometheus or a stream, as the telemetry that policies see."""
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, fields
 from itertools import chain
 from typing import Any
@@ -59,7 +59,8 @@ def of_stream(lines: Iterable[str], file: str) -> Iterator[Reading]:
             raise BadInput(f"line {place} cannot be read", file=file, value=line.strip(), expected=FORMS) from None
         if at <= before:
             raise BadInput(f"line {place} is no later than the one before it", file=file, value=facts["time"])
-        before, values = at, {}
+        before = at
+        values: Values = {}
         for match, value in pairs:
             assert match is not None
             add(values, match[1], dict(LABEL.findall(match[2] or "")), value, file)
@@ -139,7 +140,7 @@ class Seen(Telemetry):
         vars(self).update(found, now=now, pools=pools)
 
     @property
-    def active(self) -> int:  # type: ignore[override]  # it has a default, which nobody has measured
+    def active(self) -> int:  # in place of a default, which nobody has measured
         if "active" not in vars(self):
             raise missing("active")
         return int(vars(self)["active"])
@@ -155,7 +156,11 @@ class Readings:
 
     def __init__(self, scenario: Scenario):
         self.scenario, self.origin = scenario, scenario.start.timestamp()
-        self.names = {"pool": scenario.pools, "tier": scenario.tiers, "feature": scenario.features}
+        self.names: dict[str, Mapping[str, Any]] = {
+            "pool": scenario.pools,
+            "tier": scenario.tiers,
+            "feature": scenario.features,
+        }
         self.latest: dict[tuple[str, Place], tuple[float, float]] = {}  # when, and the value
         self.before: Values = {}
 
