@@ -133,6 +133,6 @@ LAST_FIRST = Question(
     SLOWER,
     SHORT,
 )
-LOADING = Question("two models", models, simpy_queues.models, TWO_MODELS, MODELS, {"load": 1.05}, SHORT)
+LOADING = Question("two models", models, simpy_queues.models, TWO_MODELS, MODELS, {"load": 1.08}, SHORT)
 DROPPED = Question("expiry", expiry, simpy_queues.expiry, {**THREE, "rate": 3.6, "after": 2.0}, EXPIRY, SLOWER, SHORT)
 QUESTIONS = [BATCHING, LINGERING, LAST_FIRST, LOADING, DROPPED]
