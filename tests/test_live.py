@@ -1,7 +1,5 @@
 """The live server: on a clock that jumps it is the simulator; in real time it is close to it."""
 
-import asyncio
-import selectors
 from typing import Any
 
 import numpy as np
@@ -13,31 +11,10 @@ from sim.profile.profile import constant_profile
 from sim.results.run import Run
 from sim.scenario.document import merged
 from sim.scenario.scenario import Scenario
+from tests.jumping import JumpingLoop
 from tests.studies.live.clock import RealClock
 from tests.studies.live.run import Gate, Vitals, run_together
 from tests.studies.theory.queues import queue
-
-
-class JumpingSelector(selectors.SelectSelector):
-    """Waits for nothing: the time that a loop would wait is over at once."""
-
-    now = 0.0
-
-    def select(self, timeout=None):
-        assert timeout is not None, "everybody waits for somebody else"
-        self.now += max(timeout, 0.0)
-        return super().select(0)
-
-
-class JumpingLoop(asyncio.SelectorEventLoop):
-    """An event loop that does in no time what takes an hour."""
-
-    def __init__(self):
-        self.jumps = JumpingSelector()
-        super().__init__(self.jumps)
-
-    def time(self):
-        return self.jumps.now
 
 
 class TimerDevice:

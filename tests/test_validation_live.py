@@ -10,6 +10,7 @@ import pytest
 from sim.engine.simulate import simulate
 from sim.validation.study import AGREES, MISSES, NOT_HELD, Study
 from sim.validation.study_file import read_results, write_results
+from tests.jumping import JumpingLoop
 from tests.results import assert_unmoved, committed
 from tests.studies.live import study as live
 from tests.studies.live.cases import PLAYBOOKS, overload_figures, queue
@@ -17,7 +18,7 @@ from tests.studies.live.clock import RealClock
 from tests.studies.live.run import LiveRun, Vitals, run_together
 from tests.studies.live.study import Pair, all_cases, compared, means, notes, ranking, simulated
 from tests.studies.live.torch_study import Replayed
-from tests.test_live import JumpingLoop, TimerDevice
+from tests.test_live import TimerDevice
 
 WELL = Vitals(gap=0.001, lateness=0.001, drift=0.0, pressure=0.01)
 CASES = {case.name: case for case in all_cases()}
