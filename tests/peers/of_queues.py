@@ -118,7 +118,7 @@ TWO_MODELS = {
     "edge": 60.0,
     "horizon": 2500.0,
 }
-LATE = {"sizes": [1.05 * seconds for seconds in SIZES]}
+LATE = {"sizes": [1.08 * seconds for seconds in SIZES]}
 
 BATCHING = Question("batches", batching, simpy_queues.batching, {**LINGER, "rate": 5.0}, BATCHES, LATE, SHORT)
 LINGERING = Question(
