@@ -12,8 +12,8 @@ from sim.errors import BadInput
 from sim.model.controls import Controls
 from sim.model.knobs import POOL_KNOBS
 from sim.policies.faults import Failures, PowerCap, Thermal, clock_under, drawn, warmed
+from sim.policies.hpa import Autoscale
 from sim.policies.playbook import Step
-from sim.policies.scaling import Autoscale
 from sim.policies.supply import ScheduledCapacity
 from sim.profile.profile import constant_profile
 from sim.results.metrics import capacity

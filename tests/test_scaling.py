@@ -7,9 +7,10 @@ import pytest
 from pydantic import ValidationError
 
 from sim.engine.simulate import simulate
+from sim.policies.hpa import Autoscale, desired, desired_for
 from sim.policies.limits import PoolLimit
 from sim.policies.playbook import Step
-from sim.policies.scaling import Autoscale, OfUse, OfWait, StepScaling, desired, desired_for, steepest, stepped
+from sim.policies.scaling import OfUse, OfWait, StepScaling, stepped
 from sim.policies.shedding import WaitBound
 from sim.policies.supply import Orders
 from sim.results.costs import gpu_hours
@@ -18,6 +19,8 @@ from tests.studies.overload.spikes import experiment_d, recovered
 from tests.test_engines import assert_alike
 
 SOON = {"provisioning": "60 s", "cold_start": "60 s"}
+INSTANT = {"window": 0, "age": 0}
+AT_ONCE = {"provisioning": 0, "cold_start": 0, **INSTANT}
 
 
 # The formulas.
@@ -48,10 +51,6 @@ def test_a_queue_is_shared_by_as_many_as_are_needed():
     assert desired_for(0, 11, 5) == 3
 
 
-def test_a_step_doubles_a_fleet_or_adds_four():
-    assert [steepest(n) for n in (0, 1, 3, 4, 5, 10)] == [4, 5, 7, 8, 10, 20]
-
-
 def test_of_the_bounds_passed_the_furthest_counts():
     steps = [
         OfUse(above=0.6, gpus=2),
@@ -68,7 +67,7 @@ def test_of_the_bounds_passed_the_furthest_counts():
 
 
 def test_from_ten_with_unlimited_demand_it_doubles_every_fifteen_seconds():
-    policy = Autoscale(pool="gpus", queued=0.001, most=1000, provisioning=0, cold_start=0)
+    policy = Autoscale(pool="gpus", queued=0.001, most=1000, **AT_ONCE)
     for now, wanted in ((0, 20), (15, 40), (30, 80), (45, 160)):
         assert policy.wanted(pool(10, 10, 1000), orders_of(policy, 10 * 2 ** (now // 15)), now, 1.0) == wanted
 
@@ -78,14 +77,14 @@ def orders_of(policy, gpus):
 
 
 def test_utilisation_ends_at_all_of_it_so_that_steps_are_one_over_the_target_at_most():
-    policy = Autoscale(pool="gpus", utilisation="70 %", most=1000, provisioning=0, cold_start=0)
+    policy = Autoscale(pool="gpus", utilisation="70 %", most=1000, **AT_ONCE)
     found = [10, *fleets(policy, gpus=10, ticks=range(0, 150, 15))]
     assert found[1:] == [math.ceil(n / 0.7 - 1e-9) for n in found[:-1]]
 
 
 def test_it_looks_every_fifteen_seconds_or_at_every_tick_if_these_are_longer():
     def looks(tick):
-        policy = Autoscale(pool="gpus", utilisation="50 %", most=100_000, provisioning=0, cold_start=0)
+        policy = Autoscale(pool="gpus", utilisation="50 %", most=100_000, **AT_ONCE)
         found = fleets(policy, gpus=10, ticks=np.arange(0, 121, tick))
         return [float(tick * at) for at, (a, b) in enumerate(zip([10, *found], found, strict=False)) if b > a]
 
@@ -108,10 +107,10 @@ def test_what_is_ordered_is_not_ordered_again_and_comes_when_it_is_ready():
 
 
 def test_it_never_has_more_than_exist_nor_less_than_its_least():
-    policy = Autoscale(pool="gpus", utilisation="50 %", most=33, least=8, provisioning=0, cold_start=0)
+    policy = Autoscale(pool="gpus", utilisation="50 %", most=33, least=8, **AT_ONCE)
     assert max(fleets(policy, gpus=10, ticks=range(0, 600, 15))) == 33
     assert fleets(policy.model_copy(deep=True), gpus=50, ticks=[600])[-1] <= 33
-    fresh = Autoscale(pool="gpus", utilisation="50 %", most=33, least=8, provisioning=0, cold_start=0)
+    fresh = Autoscale(pool="gpus", utilisation="50 %", most=33, least=8, **AT_ONCE)
     assert min(fleets(fresh, gpus=10, ticks=range(0, 1200, 15), use=0)) == 8
 
 
@@ -129,12 +128,12 @@ def test_a_slice_scales_like_the_whole():
 
     assert [round(whole / 10) for whole in made(1.0)] == made(0.1)
     by_requests = Autoscale(pool="gpus", inside=2, queued=3, most=300)
-    assert by_requests.result(pool(10, 10, 30), Orders(100), scale=0.1) == 200
-    assert by_requests.result(pool(100, 100, 300), Orders(100), scale=1.0) == 200
+    assert by_requests.recommended([pool(10, 10, 30)], Orders(100), scale=0.1) == 200
+    assert by_requests.recommended([pool(100, 100, 300)], Orders(100), scale=1.0) == 200
 
 
 def test_a_pool_that_is_out_of_gpus_is_busy_if_anybody_is_there():
-    policy = Autoscale(pool="gpus", utilisation="50 %", most=10, provisioning=0, cold_start=0)
+    policy = Autoscale(pool="gpus", utilisation="50 %", most=10, **AT_ONCE)
     assert fleets(policy, gpus=0, ticks=[0]) == [1]
 
 
@@ -263,7 +262,9 @@ def test_what_refuses_hides_demand_from_a_scaler_of_utilisation_and_of_waiting()
 
 def test_a_scaler_by_waiting_alone_swings_and_one_by_requests_inside_does_not():
     def turns(**target):
-        path = [gpus for _, gpus in changes(simulate(surge(), [scaler(utilisation=None, least=10, **target)]))]
+        path = [
+            gpus for _, gpus in changes(simulate(surge(), [scaler(utilisation=None, least=10, **INSTANT, **target)]))
+        ]
         steps = np.sign(np.diff(path))
         return int((steps[1:] != steps[:-1]).sum())
 

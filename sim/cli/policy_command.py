@@ -5,6 +5,7 @@ from typing import Annotated, Any
 
 import typer
 import yaml
+from pydantic import BaseModel
 from rich.table import Table
 from rich.text import Text
 
@@ -91,7 +92,7 @@ def explain(kind: str) -> None:
     table = Table(name_column("field"), "default", "what it is")
     for field, about in policy.model_fields.items():
         if field != "kind":
-            default = "needed" if about.is_required() else str(about.default)
+            default = "needed" if about.is_required() else str(in_yaml(about.get_default(call_default_factory=True)))
             table.add_row(about.alias or field, default, about.description or "")
     console.print(table)
     console.print("In a playbook:", style="dim")
@@ -154,3 +155,8 @@ def load_table(found: Any) -> Table:
 def goodput_words(means: Any) -> str:
     total, as_asked = 100 * means["goodput"], 100 * means["as_asked"]
     return f"{total:.0f} %" if abs(total - as_asked) < 0.5 else f"{total:.0f} % ({as_asked:.0f} %)"
+
+
+def in_yaml(value: Any) -> Any:
+    """A default as a scenario's file would hold it, without what is not given."""
+    return value.model_dump(exclude_none=True) if isinstance(value, BaseModel) else value

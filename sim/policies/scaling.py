@@ -1,52 +1,19 @@
-"""Autoscaling as in Kubernetes, KEDA and AWS: a fleet that follows utilisation, requests or the expected wait."""
+"""Scalers: a fleet with bounds and a delay, which the load sets, and the step scaling of AWS."""
 
 import math
-from collections import deque
 from collections.abc import Sequence
-from typing import Annotated, Literal, Self
+from typing import Literal, Self
 
 from pydantic import Field, PrivateAttr, model_validator
 
 from sim.model.controls import Controls, PoolTelemetry, Telemetry
-from sim.policies.base import Advice, Delay, Duration, Gpus, OfOnePool, OpenShare, PositiveShare, SomeGpus
+from sim.policies.base import Advice, Delay, Gpus, OfOnePool, PositiveShare, SomeGpus
 from sim.policies.supply import Orders, full_fleet, set_fleet
 from sim.policies.window import passed
 from sim.schema import Strict
-from sim.units import Count, Fraction
+from sim.units import Fraction
 
-FIRST_GPUS = 4  # that Kubernetes adds to a small fleet in one step, where doubling it would be less
 NEARLY = 1e-9  # rounding error of a number of GPUs, and of the tolerance
-
-PerGpu = Annotated[Count, Field(gt=0)]
-
-
-def desired(current: int, metric: float, target: float, *, tolerance: float = 0.1, pending: int = 0) -> int:
-    """Kubernetes' formula, ceil(current metric / target); `current` where the ratio is within `tolerance` of 1.
-
-    metric: the mean over the GPUs in service. pending: GPUs of `current` that are on order. They count as idle when
-    scaling up, so that nothing is ordered twice, and are left out when scaling down (kubernetes/kubernetes,
-    podautoscaler/replica_calculator.go).
-    """
-    ready, ratio = current - pending, metric / target
-    if pending and ratio > 1:
-        ratio, ready = ratio * ready / current, current
-        if ratio < 1:
-            return current
-    if abs(ratio - 1) <= tolerance + NEARLY:
-        return current
-    return math.ceil(ratio * ready - NEARLY)
-
-
-def desired_for(current: int, total: float, each: float, *, tolerance: float = 0.1) -> int:
-    """For a total that GPUs share, such as a queue: ceil(total / each); `current` where that is within `tolerance`."""
-    if current and abs(total / (each * current) - 1) <= tolerance + NEARLY:
-        return current
-    return math.ceil(total / each - NEARLY)
-
-
-def steepest(current: int) -> int:
-    """The largest fleet after one step up: twice the fleet, or four GPUs more (Kubernetes' default)."""
-    return max(2 * current, current + FIRST_GPUS)
 
 
 class Scaler(OfOnePool):
@@ -102,74 +69,6 @@ class Scaler(OfOnePool):
     def wanted(self, pool: PoolTelemetry, orders: Orders, now: float, scale: float) -> int:
         """The fleet it wants, in service and on order, at full scale."""
         raise NotImplementedError
-
-
-class Autoscale(Scaler):
-    """Kubernetes' horizontal pod autoscaler, with its defaults; KEDA's, where it scales by requests.
-
-    At every `sync` (or control tick, if longer), desired = ceil(current value / target), without a change within
-    `tolerance` of the target; with several targets the largest result counts. In one step the fleet at most doubles, or
-    grows by four. It shrinks to the largest result of the last `stabilisation`, which include the fleet at the start.
-    GPUs on order are part of the current fleet; see `desired`. (Kubernetes 1.30, HorizontalPodAutoscaler; KEDA 2.16.)
-
-    Utilisation is that of the instant, where Kubernetes takes a mean over 15 s to 60 s. It cannot exceed 100 %: at a
-    target of 70 % no step is larger than 1 / 0.7, however many requests wait, and policies that shed load hide it from
-    the scaler. The number of waiting requests has no such limit; but nobody waits while all is well, so that with
-    `queued` alone the fleet swings between too many GPUs and `least`. With `inside`, or utilisation as a second target,
-    it does not.
-
-    The utilisation of a few GPUs jumps from tick to tick, and the largest result counts: in a test a slice of a hundred
-    GPUs kept 4 % more than its part of the whole fleet, one of ten GPUs 23 % more.
-    """
-
-    advice = Advice(
-        "supply",
-        protects="capacity, which follows the load",
-        costs="GPUs, also after the surge, and minutes until they serve",
-        fails="in surges faster than provisioning; with a metric that ends at 100 %; with shedding, which hides demand",
-        example={"pool": "gpus", "most": 160, "utilisation": "70 %"},
-    )
-
-    kind: Literal["hpa"] = "hpa"
-    utilisation: OpenShare | None = Field(default=None, description="target: share of GPUs that are busy")
-    queued: PerGpu | None = Field(default=None, description="target: waiting requests per GPU")
-    inside: PerGpu | None = Field(default=None, description="target: requests waiting or being served, per GPU")
-    tolerance: Annotated[Fraction, Field(lt=1)] = Field(default=0.1, description="deviation without consequence")
-    sync: Duration = Field(default=15.0, description="time between two looks")
-    stabilisation: Delay = Field(default=300.0, description="time whose largest result limits shrinking")
-    _looked: float = PrivateAttr(default=-math.inf)
-    _results: deque[tuple[float, int]] = PrivateAttr(default_factory=deque)
-
-    @model_validator(mode="after")
-    def has_a_target(self) -> Self:
-        if self.utilisation is None and self.queued is None and self.inside is None:
-            raise ValueError("a target is missing: one of 'utilisation', 'queued', 'inside'")
-        return self
-
-    def wanted(self, pool: PoolTelemetry, orders: Orders, now: float, scale: float) -> int:
-        current = orders.total
-        if not passed(now, self._looked, self.sync):
-            return current
-        if not self._results:
-            self._results.append((now, current))
-        self._looked, result = now, self.result(pool, orders, scale)
-        self._results.append((now, result))
-        while self._results[0][0] <= now - self.stabilisation and len(self._results) > 1:
-            self._results.popleft()
-        if result < current:
-            return min(current, max(gpus for _, gpus in self._results))
-        return min(result, steepest(current))
-
-    def result(self, pool: PoolTelemetry, orders: Orders, scale: float) -> int:
-        """The largest result of the formula over all targets."""
-        current, pending, results = orders.total, orders.total - orders.in_service, []
-        if self.utilisation is not None:
-            use = pool.utilisation
-            results.append(desired(current, use, self.utilisation, tolerance=self.tolerance, pending=pending))
-        for number, target in ((pool.queued, self.queued), (pool.inside, self.inside)):
-            if target is not None:
-                results.append(desired_for(current, number / scale, target, tolerance=self.tolerance))
-        return max(results)
 
 
 class Change(Strict):

@@ -129,5 +129,5 @@ QUESTIONS = [
     *IMPATIENT.values(),
     *CLASSES.values(),
     *ROOMS.values(),
-    Question("surge", surge, ciw_models.surge, {**SURGE, "seconds": 1.0}, BY_INTERVAL, {"seconds": 1.15}),
+    Question("surge", surge, ciw_models.surge, {**SURGE, "seconds": 1.0}, BY_INTERVAL, {"seconds": 1.1}),
 ]

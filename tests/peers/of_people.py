@@ -214,7 +214,7 @@ def about_leaving(name: str, *, notices: bool, rate: float) -> Question:
 
 def about_a_storm(name: str, *, bound: int) -> Question:
     settings = {**STORM, "patience": 5.0, "retries": 5, "bound": bound}
-    return Question(name, storm, simpy_people.storm, settings, STORM_WINDOWS, {"seconds": 0.112}, {"after": 40.0})
+    return Question(name, storm, simpy_people.storm, settings, STORM_WINDOWS, {"seconds": 0.11}, {"after": 40.0})
 
 
 QUESTIONS = [

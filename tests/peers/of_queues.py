@@ -118,7 +118,7 @@ TWO_MODELS = {
     "edge": 60.0,
     "horizon": 2500.0,
 }
-LATE = {"sizes": [1.08 * seconds for seconds in SIZES]}
+LATE = {"sizes": [1.05 * seconds for seconds in SIZES]}
 
 BATCHING = Question("batches", batching, simpy_queues.batching, {**LINGER, "rate": 5.0}, BATCHES, LATE, SHORT)
 LINGERING = Question(
@@ -133,6 +133,6 @@ LAST_FIRST = Question(
     SLOWER,
     SHORT,
 )
-LOADING = Question("two models", models, simpy_queues.models, TWO_MODELS, MODELS, {"load": 1.08}, SHORT)
+LOADING = Question("two models", models, simpy_queues.models, TWO_MODELS, MODELS, {"load": 1.05}, SHORT)
 DROPPED = Question("expiry", expiry, simpy_queues.expiry, {**THREE, "rate": 3.6, "after": 2.0}, EXPIRY, SLOWER, SHORT)
 QUESTIONS = [BATCHING, LINGERING, LAST_FIRST, LOADING, DROPPED]

@@ -12,7 +12,7 @@ from sim.model.knobs import BACKOFF, BASE, BURST, CAP, FULL_JITTER, QUOTA, RATE,
 from sim.model.retry import pause_before_retry
 from sim.policies.adaptive_rules import Learnt, envoy, vegas
 from sim.policies.clients import AdaptiveThrottle
-from sim.policies.scaling import desired
+from sim.policies.hpa import desired
 from sim.policies.shedding import rejection
 from sim.results.retry_rules import Rules, stable_load
 from tests.studies.theory import closed_forms as theory
