@@ -10,9 +10,11 @@ import pytest
 from scipy import stats
 
 from sim import BadInput, compare, simulate, verdict
+from sim.engine.parallel import in_parallel
 from sim.results.offered import offered_load
 from sim.studies.compare import LABELS, differences, judged
 from sim.studies.objectives import OBJECTIVES
+from tests.parallel_calls import half_then_sleep
 from tests.random_scenarios import PLAIN, plain
 from tests.tables import attempt, run_of
 
@@ -338,9 +340,8 @@ def test_who_stops_watching_stops_the_comparison_and_nothing_else(bystander):
         if share > 0:
             raise Impatient
 
-    scenario = overloaded(horizon="20 days")  # too long to wait for
     with pytest.raises(Impatient):
-        compare(scenario, seeds=2, processes=2, progress=enough)
+        in_parallel(half_then_sleep, None, [(60.0,), (60.0,)], processes=2, progress=enough)
     assert multiprocessing.active_children() == [bystander]
 
 

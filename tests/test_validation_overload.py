@@ -31,7 +31,7 @@ def test_the_readable_engine_runs_the_cases_too():
 
 def test_a_recovery_that_the_reference_does_not_have_is_a_miss(monkeypatch):
     monkeypatch.setitem(CASES, "wrong", Case("A", 0, 5.0, {"retries": 0}))
-    assert rows_of(None, "wrong", "compiled", lambda share: None)[0].fits == MISSES
+    assert rows_of(None, "wrong", "compiled", lambda share: None, READABLE["A"])[0].fits == MISSES
 
 
 @pytest.mark.parametrize("experiment", OF)
