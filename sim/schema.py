@@ -44,6 +44,20 @@ class Strict(BaseModel):
         extra="forbid", frozen=True, populate_by_name=True, protected_namespaces=(), defer_build=True
     )
 
+    @model_validator(mode="before")
+    @classmethod
+    def laid_over_default(cls, value: Any) -> Any:
+        """A mapping that names no `kind` changes the default of its key: {median: 10 s} leaves law and sigma."""
+        if not isinstance(value, dict):
+            return value
+        laid = {}
+        for name, field in cls.model_fields.items():
+            key, default = field.alias or name, field.default
+            given = value.get(key)
+            if isinstance(given, dict) and given and "kind" not in given and hasattr(default, "kind"):
+                laid[key] = {**default.model_dump(mode="json", by_alias=True), **given}
+        return {**value, **laid} if laid else value
+
     @model_validator(mode="after")
     def freeze_containers(self) -> Self:
         """A frozen model's dicts and lists could still be changed in place: these cannot."""

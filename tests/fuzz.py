@@ -4,6 +4,7 @@
 """
 
 import argparse
+import copy
 import json
 import sys
 import tempfile
@@ -110,7 +111,7 @@ def changed(document: Any, changes: list[tuple[int, int, bool]], odd: list[Any])
         elif remove and isinstance(node, dict) and what % 4 == 1:
             node[str(odd[what % len(odd)])] = node.pop(key)
         else:
-            node[key] = odd[what % len(odd)]
+            node[key] = copy.deepcopy(odd[what % len(odd)])  # a later change may go into it
     return document
 
 

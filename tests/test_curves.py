@@ -191,7 +191,7 @@ def test_word_of_mouth_is_symmetric_about_its_peak():
     st.booleans(),
     st.floats(0, 60),
 )
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=30, deadline=None)
 def test_a_drawn_rate_has_an_exact_inverse(points, held, t):
     ordered = sorted(points)
     line = Polyline(np.array([p[0] for p in ordered]), np.array([p[1] for p in ordered]), held=held)
@@ -210,7 +210,7 @@ def test_a_drawn_rate_has_an_exact_inverse(points, held, t):
     peak=st.floats(0, 0.99),
     share=st.floats(0.001, 0.999),
 )
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=50, deadline=None)
 def test_a_shock_of_any_figures_has_an_inverse_and_no_nan(exponent, cutoff, lasting, peak, share):
     figures = {"exponent": exponent, "cutoff": f"{cutoff} s", "lasting": f"{lasting} s", "peak": f"{peak * lasting} s"}
     one = wave({"kind": "relaxation", "people": 1000, **figures})
@@ -229,7 +229,7 @@ def test_a_shock_of_any_figures_has_an_inverse_and_no_nan(exponent, cutoff, last
     doubling=st.floats(1e-3, 1e9),
     people=st.floats(1e-3, 1e12),
 )
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=30, deadline=None)
 def test_growth_of_any_figures_has_no_nan(growth, midpoint, first, doubling, people):
     shapes = [
         {"kind": "exponential", "first": f"{first} per s", "doubling": f"{doubling} s", "people": people},

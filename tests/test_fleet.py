@@ -69,7 +69,7 @@ def test_a_gpu_that_comes_holds_no_model(engine):
     assert loading.iloc[0] < 200.0 <= loading.iloc[1]
 
 
-@settings(max_examples=30, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=15, deadline=None, suppress_health_check=list(HealthCheck))
 @given(document=documents(), number=st.integers(0, 10**6))
 def test_no_batch_starts_on_a_gpu_out_of_service(document, number):
     run = simulate(scenario_from(document), [Restless(number)])

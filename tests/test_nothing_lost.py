@@ -2,23 +2,31 @@
 
 import json
 import os
+import resource
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
+import numpy as np
+import pandas as pd
 import pytest
 from rich.table import Table
 from rich.text import Text
 
+from sim import compare, load, simulate
 from sim.cli import run_commands
 from sim.cli.console import Console
-from sim.cli.main import app
-from sim.cli.places import GENERATOR, folder_names, others, refuse_other_file, result_folder
+from sim.cli.main import app, messages_for_wrong_input
+from sim.cli.places import GENERATOR, folder_names, others, refuse_other_file, result_folder, write_file
 from sim.errors import BadInput
-from sim.studies.comparison_folder import load_comparison
+from sim.export.export_folder import write_export
+from sim.export.schedule import schedule_of
+from sim.results.run import load_run
+from sim.studies.comparison_folder import load_comparison, save_comparison
 
 COMMAND = [sys.executable, "-m", "sim.cli.main"]
 QUICK = ["run", "steady", "--set", "horizon=20 min", "--out", "r"]
@@ -79,6 +87,63 @@ def test_an_earlier_result_is_put_back_when_the_new_one_cannot_be_saved(here, mo
             call(*QUICK, "--replace", "--seed", "2")
     assert (here / "r/manifest.json").read_text() == before
     assert [path.name for path in here.iterdir()] == ["r"]
+
+
+@contextmanager
+def files_of_at_most(size: int) -> Iterator[None]:
+    """Writing fails midway, at so many bytes of a file, as on a disk that is full."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+def writers(here: Path) -> dict[str, Callable[[], object]]:
+    """What writes results, each to a place of its own in a folder that holds the run r and the comparison c."""
+    run, (comparison, runs) = load_run(here / "r"), load_comparison(here / "c")
+    table = pd.DataFrame({"x": np.arange(3000.0)})
+    schedule = schedule_of(run)
+    return {
+        "run": lambda: run.save(here / "new"),
+        "compare": lambda: save_comparison(comparison, runs, here / "new"),
+        "report": lambda: run_commands.write_report([run], None, here / "r", here / "new.html"),
+        "export": lambda: write_export(schedule, here / "new", ["csv"], url="http://localhost"),
+        "table": lambda: write_file(table, here / "new.csv"),
+        "parquet": lambda: write_file(table, here / "new.parquet"),
+        "text": lambda: write_file("x" * 30_000, here / "new.json"),
+    }
+
+
+@pytest.fixture(scope="module")
+def results(tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("results")
+    steady = load("steady", sets={"horizon": "20 min"})
+    simulate(steady).save(folder / "r")
+    save_comparison(*compare(steady, seeds=1), folder / "c")
+    return folder
+
+
+@pytest.mark.parametrize("size", [0, 1000, 15_000])
+@pytest.mark.parametrize("what", ["run", "compare", "report", "export", "table", "parquet", "text"])
+def test_what_cannot_be_written_in_full_leaves_nothing_and_is_one_message(results, monkeypatch, capsys, what, size):
+    monkeypatch.setattr("sim.report.render", lambda *_: "x" * 30_000)  # drawn in a test of its own
+    before = sorted(results.rglob("*"))
+    write = writers(results)[what]
+    with files_of_at_most(size), pytest.raises(SystemExit) as ended, messages_for_wrong_input():
+        write()
+    assert ended.value.code == 2
+    assert capsys.readouterr().err.startswith("meltpoint: ")
+    assert sorted(results.rglob("*")) == before
+
+
+def test_a_file_is_written_through_a_link_and_never_in_its_place(here):
+    (here / "real.csv").write_text("old")
+    (here / "link.csv").symlink_to(here / "real.csv")
+    write_file("new", here / "link.csv")
+    assert (here / "link.csv").is_symlink()
+    assert (here / "real.csv").read_text() == "new"
 
 
 def result(folder: Path) -> Path:

@@ -2,6 +2,7 @@
 
 import gzip
 import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,7 @@ import yaml
 from typer.testing import CliRunner
 
 from sim.cli.demand_commands import demand_app
+from sim.cli.profile_commands import profile_app
 from sim.demand.fitting.counts import read_counts
 from sim.demand.recordings.importing import ImportOptions, examine_recording
 from sim.demand.waves.piecewise import Piecewise
@@ -356,6 +358,46 @@ def test_of_a_closed_loop_the_throughput_is_believed(tmp_path):
     assert point["latency_s"]["p50"] == pytest.approx(2.0)
     with pytest.raises(BadInput, match=r"4\.5 in flight, not 8"):
         points_of(written(tmp_path, json.dumps({**run, "mean_e2e_latency_ms": 9000.0}) + "\n"))
+
+
+def test_the_durations_of_envoy_are_milliseconds_in_json_too(tmp_path):
+    """Envoy's own JSON keys: START_TIME, and DURATION in milliseconds; the port of an address is no person."""
+    call = {"duration": 2000, "response_code": 200, "path": "/v1", "downstream_remote_address": "192.0.2.1:"}
+    calls = [
+        {**call, "start_time": f"2025-05-06T12:00:0{n}.5Z", "downstream_remote_address": f"192.0.2.1:{n}"}
+        for n in (1, 3)
+    ]
+    trace = imported_trace([written(tmp_path, "".join(json.dumps(one) + "\n" for one in calls))], ImportOptions())
+    assert trace.extra["duration_s"].tolist() == [2.0, 2.0]
+    assert trace.extra["status"].tolist() == [200, 200]
+    assert trace.times.tolist() == [0.5, 2.5]
+    assert len(set(trace.user)) == 1
+
+
+@pytest.mark.parametrize(
+    ("table", "said"),
+    [
+        ("batch,latency_ms\n1,5\n1,6\n", "two points for pipeline at side 1024, frames 1, batch 1$"),
+        ("batch,latency_ms\n1,1e300\n", "points.0.latency_s.p50\n.*1e.297"),
+        ('{"results": [1', "looks like JSON, and is cut off"),
+        ("[1, 2]", "looks like JSON, and is cut off"),
+    ],
+)
+def test_a_table_that_makes_no_profile_is_one_plain_message(tmp_path, table, said):
+    arguments = ["import", str(written(tmp_path, table, "t.csv")), "--out", str(tmp_path / "p.json")]
+    facts = [f"--{name}=x" for name in ("name", "model", "gpu", "source")]
+    with pytest.raises(BadInput) as wrong:
+        profile_app([*arguments, *facts], standalone_mode=False)
+    assert re.search(said, str(wrong.value), re.MULTILINE)
+    assert "pydantic" not in str(wrong.value)
+    assert not (tmp_path / "p.json").exists()
+
+
+@pytest.mark.parametrize("time", ["03/04/2024 10:00", "1,5"])
+def test_a_time_that_cannot_be_read_names_its_file(tmp_path, time):
+    path = written(tmp_path, f'time,user\n"{time}",a\n', "t.csv")
+    with pytest.raises(BadInput, match=r"t\.csv"):
+        examine_recording([path], ImportOptions())
 
 
 @pytest.mark.parametrize("suffix", ["xlsx", "ods"])

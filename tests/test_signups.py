@@ -1,6 +1,8 @@
 """People arrive as a Poisson process of the rate that each wave states; a spike brings exactly the people it states."""
 
+import json
 import math
+from functools import cache
 
 import numpy as np
 import pytest
@@ -9,6 +11,7 @@ from scipy import integrate, stats
 
 from sim.demand.waves.signups import AnyWave, wave_instants
 from sim.scenario.people import people_of
+from sim.scenario.scenario import Scenario
 from tests.studies.theory.queues import queue, z
 
 SEEDS = range(300)
@@ -23,8 +26,11 @@ SHAPES = [STEADY, PASSING, SPIKE, WEIBULL, BASS]
 by_kind = pytest.mark.parametrize("shape", SHAPES, ids=["steady", "passing", "spike", "weibull", "bass"])
 
 
+WAVE: TypeAdapter[AnyWave] = TypeAdapter(AnyWave)
+
+
 def wave(shape, **changes) -> AnyWave:
-    return TypeAdapter(AnyWave).validate_python({**shape, **changes})
+    return WAVE.validate_python({**shape, **changes})
 
 
 def begins(one: AnyWave) -> float:
@@ -39,7 +45,12 @@ def instants(shape, seed=0, *, horizon=HORIZON, scale=1.0, **changes):
 
 def arrivals(shapes, seed):
     """When people arrive in a scenario of these waves."""
-    return people_of(queue(waves=shapes, lasting=HORIZON), seed)[0].arrives
+    return people_of(scenario_of(json.dumps(shapes)), seed)[0].arrives
+
+
+@cache
+def scenario_of(waves: str) -> Scenario:
+    return queue(waves=json.loads(waves), lasting=HORIZON)
 
 
 def expected_by(shapes, times):

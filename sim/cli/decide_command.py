@@ -9,17 +9,21 @@ from rich.table import Table
 
 from sim.cli.console import INTERRUPTED, Console, name_column, ready, runs_bar, say
 from sim.cli.options import (
+    ClusterAddress,
     NoStore,
     Override,
     Processes,
     ScenarioArgument,
     Sets,
+    ShardOf,
     StoreFolder,
     a_share,
+    machines,
     named,
     parsed,
     refuse_places,
 )
+from sim.cli.places import write_file
 from sim.errors import BadInput
 
 
@@ -44,6 +48,8 @@ def decide(
     override: Override = None,
     sets: Sets = None,
     processes: Processes = None,
+    cluster: ClusterAddress = None,
+    shard: ShardOf = None,
     store: StoreFolder = None,
     no_store: NoStore = False,
     out: Annotated[Path | None, typer.Option(help="Write every run here as CSV.")] = None,
@@ -67,23 +73,24 @@ def decide(
         "alive": a_share("alive", alive),
         "image_worth": worth(image_worth),
         "store": False if no_store else store,
-        "processes": processes,
     }
     ready()
-    with runs_bar(inputs.scenario.title) as report:
-        found = find(inputs, read_fleets(fleets), named(playbooks) or None, **how, progress=report)
+    with machines(cluster, processes, shard) as executor, runs_bar(inputs.scenario.title) as report:
+        found = find(inputs, read_fleets(fleets), named(playbooks) or None, **how, executor=executor, progress=report)
     say(sentences(found))
     if found.futures:
         Console().print(options_table(found))
     if what_changes and found.futures == found.planned:
         from sim.studies.switch_points import switch_sentences, what_would_change
 
-        same = {key: how[key] for key in ("pool", "image_worth", "store", "processes")}
-        with runs_bar("what would change the choice") as report:
-            switches = what_would_change(inputs, read_fleets(fleets), named(playbooks) or None, **same, progress=report)
+        same = {key: how[key] for key in ("pool", "image_worth", "store")}
+        with machines(cluster, processes, shard) as executor, runs_bar("what would change the choice") as report:
+            switches = what_would_change(
+                inputs, read_fleets(fleets), named(playbooks) or None, **same, executor=executor, progress=report
+            )
         say(switch_sentences(switches))
     if out is not None:
-        found.runs.to_csv(out, index=False)
+        write_file(found.runs, out)
         Console().print(f"Runs in {out}", soft_wrap=True, highlight=False, markup=False)
     if found.futures < found.planned:
         raise typer.Exit(INTERRUPTED)

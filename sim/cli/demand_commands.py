@@ -11,6 +11,7 @@ from rich.text import Text
 
 from sim.cli.console import Console, name_column, progress_bar
 from sim.cli.export_command import demand_export
+from sim.cli.places import write_file
 from sim.errors import BadInput
 from sim.units import count, moment, seconds
 
@@ -233,10 +234,7 @@ def write_wave(counts: Any, target: Path, source: str, console: Console, replace
     ]
     for label, value in facts:
         console.print(Text(f"{label:8} {value}"), soft_wrap=True)
-    try:
-        target.write_text(wave_block(counts, source), encoding="utf-8")
-    except OSError as wrong:
-        raise BadInput(f"the wave cannot be written here ({wrong.strerror})", file=target) from None
+    write_file(wave_block(counts, source), target)
     console.print(f"\nA wave for a scenario in {target}", soft_wrap=True, markup=False)
 
 

@@ -6,8 +6,12 @@ import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from sim.errors import BadInput, printable
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 OURS = ("meltpoint-run/", "meltpoint-comparison/", "meltpoint-size/")  # how the format of a result begins
 MANIFESTS = ("manifest.json", "comparison.json", "size.json")
@@ -126,6 +130,22 @@ def begins_as_report(path: Path) -> bool:
     with path.open("rb") as file:
         head = file.read(4096)
     return GENERATOR.encode() in head or head.startswith(MARKDOWN.encode())
+
+
+def write_file(content: "pd.DataFrame | str", path: Path) -> None:
+    """Write a text, or a table as CSV or Parquet, in full or not at all. Raises BadInput."""
+    from sim.results.folder import write_bytes
+
+    if not isinstance(content, str) and path.suffix == ".parquet":
+        packed = content.to_parquet(index=False)
+    else:
+        text = content if isinstance(content, str) else content.to_csv(index=False, lineterminator="\n")
+        packed = text.encode("utf-8", "replace")
+    try:
+        write_bytes(packed, path)
+    except OSError as wrong:
+        expected = "a file in a folder that is there, and has space"
+        raise BadInput(f"this file cannot be written ({wrong.strerror})", file=path, expected=expected) from None
 
 
 @contextmanager

@@ -10,6 +10,7 @@ from rich.text import Text
 
 from sim import shipped
 from sim.cli.console import INTERRUPTED, Console, name_column, progress_bar
+from sim.cli.places import write_file
 from sim.cli.soak_command import profile_soak
 from sim.errors import BadInput
 
@@ -244,7 +245,7 @@ def profile_import(
     """
     from sim.profile.file import digest, laid_out
     from sim.profile.perf_tables import import_profile
-    from sim.profile.profile import profile_from
+    from sim.profile.profile import misfit, profile_from
 
     facts = {
         "name": name,
@@ -264,8 +265,8 @@ def profile_import(
     try:
         profile = profile_from(document)
     except ValueError as wrong:
-        raise BadInput(f"this table does not make a profile: {wrong}", file=table) from None
-    path.write_text(laid_out(document), encoding="utf-8")
+        raise misfit(wrong, table) from None
+    write_file(laid_out(document), path)
     Console().print(Text(document["method"]), soft_wrap=True, highlight=False)
     Console().print(
         f"Profile in {path} ({profile.extent()}), sha256 {digest(document)}", soft_wrap=True, highlight=False

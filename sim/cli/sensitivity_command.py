@@ -8,15 +8,19 @@ from rich.table import Table
 
 from sim.cli.console import Console, name_column, ready, runs_bar
 from sim.cli.options import (
+    ClusterAddress,
     NoStore,
     Override,
     Processes,
     ScenarioArgument,
     Sets,
+    ShardOf,
     StoreFolder,
+    machines,
     parsed,
     refuse_places,
 )
+from sim.cli.places import write_file
 from sim.errors import BadInput
 
 
@@ -38,6 +42,8 @@ def sensitivity(
     override: Override = None,
     sets: Sets = None,
     processes: Processes = None,
+    cluster: ClusterAddress = None,
+    shard: ShardOf = None,
     store: StoreFolder = None,
     no_store: NoStore = False,
     figure: Annotated[Path | None, typer.Option(help="Draw the tornado: a PNG or SVG.")] = None,
@@ -59,7 +65,7 @@ def sensitivity(
     if assumed or not inputs.laws:
         inputs = with_assumed(inputs)
     ready()
-    with runs_bar(inputs.scenario.title) as report:
+    with machines(cluster, processes, shard) as executor, runs_bar(inputs.scenario.title) as report:
         table = find(
             inputs,
             metric,
@@ -68,12 +74,12 @@ def sensitivity(
             size=size,
             seeds=seeds,
             store=False if no_store else store,
-            processes=processes,
+            executor=executor,
             progress=report,
         )
     Console().print(sensitivity_table(table, metric))
     if out is not None:
-        table.to_csv(out, index=False)
+        write_file(table, out)
         Console().print(f"Table in {out}", soft_wrap=True, highlight=False, markup=False)
     if figure is not None:
         from sim.plots.saving import write_figure

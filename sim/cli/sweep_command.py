@@ -8,16 +8,20 @@ from rich.table import Table
 
 from sim.cli.console import INTERRUPTED, Console, ready, runs_bar
 from sim.cli.options import (
+    ClusterAddress,
     NoStore,
     Override,
     Processes,
     ScenarioArgument,
     Sets,
+    ShardOf,
     StoreFolder,
+    machines,
     named,
     parsed,
     refuse_places,
 )
+from sim.cli.places import write_file
 from sim.errors import BadInput
 
 SHOWN = 40  # rows in the terminal; the file has all
@@ -46,6 +50,8 @@ def sweep(
     override: Override = None,
     sets: Sets = None,
     processes: Processes = None,
+    cluster: ClusterAddress = None,
+    shard: ShardOf = None,
     store: StoreFolder = None,
     no_store: NoStore = False,
     figure: Annotated[Path | None, typer.Option(help="Draw it against one key or two: a PNG or SVG.")] = None,
@@ -69,7 +75,7 @@ def sweep(
         raise BadInput("a figure shows one key or two", key="--figure", value=len(keys), expected="--out for more keys")
     loaded = load(scenario, override=override, sets=parsed(sets))
     ready()
-    with runs_bar(loaded.title) as report:
+    with machines(cluster, processes, shard) as executor, runs_bar(loaded.title) as report:
         table = run_all(
             loaded,
             keys,
@@ -79,7 +85,7 @@ def sweep(
             seeds=seeds,
             promise=promise,
             store=False if no_store else store,
-            processes=processes,
+            executor=executor,
             progress=report,
         )
     console = Console(highlight=False)
@@ -90,10 +96,7 @@ def sweep(
             )
         console.print(sweep_table(table, list(keys), metric))
     if out is not None:
-        if out.suffix == ".csv":
-            table.to_csv(out, index=False)
-        else:
-            table.to_parquet(out, index=False)
+        write_file(table, out)
         console.print(f"Table in {out}", soft_wrap=True, markup=False)
     if figure is not None and len(table):
         write_figure(sweep_figure(table, list(keys), metric), figure)

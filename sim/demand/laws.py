@@ -116,7 +116,7 @@ class CountLaw(NamedTuple):
 
 
 class FixedCount(Strict):
-    """Always the same number. A large one, with endless patience, makes callers who always have a request in flight."""
+    """Always the same number."""
 
     kind: Literal["fixed"]
     requests: Annotated[Whole, Field(ge=1, le=1_000_000)]

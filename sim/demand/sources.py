@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 from pydantic import ConfigDict, Field, model_validator
 
-from sim.demand.scripts import Clients, Replay, Source
+from sim.demand.scripts import Clients, Replay
 from sim.demand.season import Region, Season
 from sim.demand.waves.launches import Use, expanded
 from sim.demand.waves.signups import AnyWave
@@ -89,10 +89,10 @@ class Demand(Strict):
     def check_names(self, tiers: dict[str, float], features: list[str]) -> None:
         """Raise ValueError for a tier (given with its share) or feature that is not there, or tiers without people."""
         named = [(f"waves.{n}.tiers", wave.tiers) for n, wave in enumerate(self.waves) if wave.tiers]
-        sources: dict[str, Sequence[Source]] = {"clients": self.clients, "traces": self.traces}
+        sources: dict[str, Sequence[Any]] = {"waves": self.waves, "clients": self.clients, "traces": self.traces}
         for kind, n, source in [(kind, n, one) for kind, listed in sources.items() for n, one in enumerate(listed)]:
-            named += [(f"{kind}.{n}.tier", [source.tier])] if source.tier else []
-            for feature in [source.feature, *getattr(source, "features", {}).values()]:
+            named += [(f"{kind}.{n}.tier", [source.tier])] if getattr(source, "tier", "") else []
+            for feature in [getattr(source, "feature", ""), *getattr(source, "features", {}).values()]:
                 if feature and feature not in features:
                     raise ValueError(f"demand.{kind}.{n}: no feature {feature!r}, expected one of {features}")
         for key, listed in [*named, ("openings", list(self.openings))]:

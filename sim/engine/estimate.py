@@ -9,6 +9,7 @@ from sim.engine.simulate import simulate
 from sim.errors import BadInput
 from sim.results.metrics import recorded
 from sim.results.timeline import ATTEMPTS, COUNTS, SECONDS, grid
+from sim.scenario.habits import asks_of_callers, by_share
 from sim.scenario.scenario import Scenario
 from sim.wording import amount, duration
 
@@ -66,17 +67,20 @@ def estimate(scenario: Scenario, playbook: str | None = None, *, seed: int = 1) 
 
 def simple_counts(scenario: Scenario) -> tuple[float, float]:
     """People and attempts in the slice, if everybody is served at once."""
-    demand, behaviour, horizon = scenario.demand, scenario.behaviour, scenario.horizon
+    demand, horizon = scenario.demand, scenario.horizon
     people = sum(w.times * float(w.cumulative(max(horizon - scenario.seconds(w.from_), 0.0))) for w in demand.waves)
     if demand.word_of_mouth is not None:
         people = demand.word_of_mouth.market
     asked = sum(c.clients * c.rate for c in demand.clients) * horizon
     asked += sum(len(scenario.traces[t.file].times) * t.times for t in demand.traces)
     days = int(horizon / 86400.0)
-    back = behaviour.returns.using(days) * behaviour.returns.staying(days) if days else [0.0]
-    visits = 1.0 + sum(float(use) * (1 - d / (days + 1)) for d, use in enumerate(back))
-    attempts = (people * visits * behaviour.requests.average + asked) * scenario.scale
-    return people * scenario.scale, attempts
+    wanted = 0.0  # by one person
+    for share, behaviour in by_share(scenario):
+        back = behaviour.returns.using(days) * behaviour.returns.staying(days) if days else [0.0]
+        visits = 1.0 + sum(float(use) * (1 - d / (days + 1)) for d, use in enumerate(back))
+        wanted += share * visits * behaviour.requests.average
+    asked += sum(asks_of_callers(scenario, wave) for wave in demand.waves)
+    return people * scenario.scale, (people * wanted + asked) * scenario.scale
 
 
 def pilot_of(scenario: Scenario, people: float) -> tuple[Scenario, float] | None:

@@ -17,7 +17,9 @@ SIGNUP, TIER, COUNT, RETURN, RETURN_TIME, FEATURE, THINK, PATIENCE = range(8)
 RETRY, BACKOFF, SERVICE, SHED, ROLLOUT, CHURN, WAITLIST, SPEED, LOAD = range(8, 17)
 BURST, FIT, SERVEGEN, REGION, ACTIVITY, BREAK, LIFE, IMAGES, SHARE, INVITED, INVITATION, CONVERT = range(17, 29)
 REGENERATE, ACCOUNT, OPENING, CLIENT, COPY, PAUSE, HAWKES, CHECK, SAMPLE, CELL = range(29, 39)
-CLASS, MIX, DEAL, FAILURE, FUTURE = range(39, 44)
+CLASS, MIX, DEAL, FAILURE, FUTURE, LENGTH, PICK = range(39, 46)
+
+SOURCE_SHIFT = 40  # a person's entity is their number in their source, which has room for 2^40, and above it the source
 
 # How the k of a draw is put together.
 ATTEMPTS = 1024  # of one ask: attempt `a` at ask `n` has k = n * ATTEMPTS + a

@@ -2,8 +2,6 @@
 
 import base64
 import io
-import os
-import tempfile
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,6 +14,7 @@ from matplotlib.figure import Figure
 
 from sim.errors import BadInput
 from sim.plots.slim import slimmed
+from sim.results.folder import write_bytes
 
 
 def svg_text(figure: Figure, *, letters: Literal["path", "none"] = "path") -> str:
@@ -59,18 +58,3 @@ def write_figure(figure: Figure, path: Path) -> Path:
     except OSError as wrong:
         reason = f"this figure cannot be written ({wrong.strerror})"
         raise BadInput(reason, file=path, expected="a file in a folder that is there") from None
-
-
-def write_bytes(content: bytes, path: Path) -> Path:
-    """Write a file in full or not at all."""
-    path = Path(path)
-    handle, name = tempfile.mkstemp(prefix=f".{path.name}-", dir=path.parent)
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(content)
-        os.chmod(name, 0o644)
-        os.replace(name, path)
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
-        raise
-    return path

@@ -56,6 +56,7 @@ class NamedPolicy(Strict):
     """A policy that a scenario can name by its kind."""
 
     steady: ClassVar[bool] = False  # it sets the same values at every tick, whatever it sees
+    takes: ClassVar[str | None] = None  # the state of GPUs that it takes out of service; None: it takes none
     advice: ClassVar[Advice]
 
     kind: str
@@ -63,6 +64,16 @@ class NamedPolicy(Strict):
     def act(self, telemetry: Telemetry, controls: Controls) -> None:
         """Set knobs, at the start and at every control tick."""
         raise NotImplementedError
+
+    @property
+    def unwinding(self) -> bool:
+        """Whether it has yet to put back what it changed."""
+        return False
+
+    @property
+    def on_order(self) -> dict[str, int]:
+        """GPUs of each pool that it has ordered and not yet got."""
+        return {}
 
     def of_service(self) -> dict[str, tuple[float, OfService]]:
         """The settings that were given and count something of the whole service, by name, with their values."""

@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Annotated, Self
 
 from pydantic import Field, model_validator
@@ -107,7 +108,7 @@ class Trigger(Strict):
             raise ValueError(f"{self.watched} {said}")
         return self
 
-    @property
+    @cached_property  # asked for at every tick
     def watched(self) -> str:
         """The name of the figure."""
         return next(name for name in NAMES if getattr(self, name) is not None)

@@ -35,6 +35,7 @@ def import_profile(
     """
     reader = recognised(path)
     if reader is None:
+        refuse_documents(path)
         columns = read_columns(path, tidy=without_comments)
         points = plain_points(columns, {"side": side, "steps": steps, "frames": 1, "batch": batch})
         return {"format": FORMAT, **facts, "points": points}
@@ -48,6 +49,15 @@ def import_profile(
     points, notes = service_points(rows, path, reader.title, figures, side=side, steps=steps, batch=batch)
     method = "; ".join([f"{facts.get('method', '')} ({reader.title})", *notes])
     return {"format": FORMAT, **facts, "method": method, "points": points}
+
+
+def refuse_documents(path: Path) -> None:
+    """Raise BadInput for what is no table, and would be read as a broken one."""
+    with path.open("rb") as file:
+        begins = file.read(1024).lstrip().removeprefix(b"\xef\xbb\xbf")[:1]
+    if begins in (b"{", b"["):
+        what = "this file looks like JSON, and is cut off or holds no load test that is known"
+        raise BadInput(what, file=path, expected="a table with latency_s, or an export of a load test")
 
 
 def above_zero(column: Column, missing: float | None = None) -> Floats:

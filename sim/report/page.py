@@ -4,7 +4,6 @@ from pathlib import Path
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from sim.plots.saving import write_bytes
 from sim.report import review, words
 from sim.report.answer import answer
 from sim.report.blocks import Block, Boxes, Lines, Part, Tabled
@@ -20,6 +19,7 @@ from sim.report.ranking import (
     ranking,
     ranking_of_runs,
 )
+from sim.results.folder import write_bytes
 from sim.results.run import Run
 from sim.results.verdict import Verdict, headline, verdict, warnings
 from sim.studies.compare import Comparison

@@ -177,6 +177,7 @@ def gpu_time(v: Verdict) -> Table:
         rows.append([str(pool), *parts, *(words.count(v.full(hours[n])) for n in ("total", *absent, "paid"))])
     head = ["pool", *uses, "in service", *(name.replace("_", " ") for name in absent), "paid"]
     note = "Wasted: spent on images that nobody was waiting for. Loading: of models. Paid: as the pool's 'pays' says."
+    note += " A GPU that fails or leaves is in service until its batch is done." if absent else ""
     return Table("GPU-hours", head, rows, note=note)
 
 

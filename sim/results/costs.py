@@ -22,8 +22,10 @@ def gpu_hours(run: Run, window: Window = None) -> pd.DataFrame:
     """GPU-hours by pool: in service by use, absent by reason, and those that are paid.
 
     useful, wasted (on images that nobody was waiting for), loading (models) and idle add up to total, in service;
-    failed, moving, switched_off and ordered come on top; paid is the part of all that the pool's `pays` names. An image
-    in progress at the horizon counts as useful unless its user has left.
+    failed, moving, switched_off and ordered come on top, so that no GPU-hour counts twice; paid is the part of all that
+    the pool's `pays` names. A GPU that fails or leaves finishes its batch, which is in use, and so in service: in a
+    pool that used more than it had in service, that much less is absent; in one with GPUs to spare, idle. An image in
+    progress at the horizon counts as useful unless its user has left.
     """
     span = window_of(run, window)
     rows = {}
@@ -31,11 +33,21 @@ def gpu_hours(run: Run, window: Window = None) -> pd.DataFrame:
         edges, spent = np.array(span), work(run, pool, [span])
         used = {use: spent.loc[spent["use"] == use, "hours"].sum() for use in USES}
         busy = sum(used.values())
-        total = max(capacity(run, pool, edges)[0] / HOUR, busy)  # GPUs that leave finish their batch
-        absent = {state: in_state(run, pool, state, edges)[0] / HOUR for state in ABSENT}
+        there = capacity(run, pool, edges)[0] / HOUR
+        total = max(there, busy)
+        absent = less({state: in_state(run, pool, state, edges)[0] / HOUR for state in ABSENT}, total - there)
         due = max(paid(run, pool, edges)[0] / HOUR, busy)
         rows[pool] = {**used, "idle": max(total - busy, 0.0), "total": total, **absent, "paid": due}
     return pd.DataFrame.from_dict(rows, orient="index").rename_axis("pool")
+
+
+def less(absent: dict[str, float], worked: float) -> dict[str, float]:
+    """Absent GPU-hours without those that absent GPUs worked: of failed ones first; those on order never worked."""
+    left = dict(absent)
+    for state in ABSENT[:-1]:
+        taken = min(left[state], worked)
+        left[state], worked = left[state] - taken, worked - taken
+    return left
 
 
 def work(run: Run, pool: str, spans: Sequence[tuple[float, float]]) -> pd.DataFrame:

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import os
 import shutil
 import tempfile
 import zlib
@@ -62,6 +63,24 @@ def new_folder(folder: Path) -> Iterator[Path]:
     except BaseException:
         remove(unfinished)
         raise
+
+
+def write_bytes(content: bytes, path: Path) -> Path:
+    """Write a file in full or not at all; through a link or into a device, like /dev/stdout, what can be written."""
+    path = Path(path)
+    if path.is_symlink() or (path.exists() and not path.is_file()):
+        path.write_bytes(content)
+        return path
+    handle, name = tempfile.mkstemp(prefix=f".{path.name}-", dir=path.parent)
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(content)
+        os.chmod(name, 0o644)
+        os.replace(name, path)
+    except BaseException:
+        Path(name).unlink(missing_ok=True)
+        raise
+    return path
 
 
 def remove(unfinished: Path | None) -> None:

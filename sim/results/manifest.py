@@ -7,8 +7,10 @@ from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
+from sim.demand.waves.callers import Callers
 from sim.model.chance import quantile
 from sim.profile.file import Point
+from sim.scenario.habits import by_share
 from sim.scenario.parts import Feature, Recording
 from sim.scenario.scenario import Scenario
 
@@ -70,6 +72,7 @@ def pool_entry(scenario: Scenario, name: str, gpus: int) -> dict[str, Any]:
     return {
         "gpus": gpus,
         "gpus_in_full": pool.gpus,
+        "runs": pool.runs,
         "max_batch": pool.max_batch,
         "linger": pool.linger,
         "dollars_per_gpu_hour": pool.dollars_per_gpu_hour,
@@ -108,10 +111,12 @@ def feature_entry(scenario: Scenario, feature: Feature) -> dict[str, Any]:
 def behaviour_entry(scenario: Scenario) -> dict[str, Any]:
     """The inputs of the rules on retries: median patience in seconds (None: endless), and how an ask is tried again.
 
+    Where tiers differ, the patience is that of the least patient: their requests are the first to be served in vain.
+
     retrying: the pools that get requests of people, or of programs, that try again.
     """
-    retry, patience = scenario.behaviour.retry, scenario.behaviour.patience.law
-    median = float(quantile(*patience, 0.5))
+    retry = scenario.behaviour.retry
+    median = min(float(quantile(*one.patience.law, 0.5)) for share, one in by_share(scenario) if share > 0)
     return {
         "median_patience": median if math.isfinite(median) else None,
         "retrying": retrying(scenario),
@@ -128,7 +133,7 @@ def retrying(scenario: Scenario) -> list[str]:
     demand = scenario.demand
     programs = [source for source in [*demand.clients, *demand.traces] if source.retries]
     named = {feature for one in programs for feature in (one.feature, *getattr(one, "features", {}).values())}
-    anything = bool(demand.waves) or "" in named
+    anything = any(not isinstance(wave, Callers) for wave in demand.waves) or "" in named
     pools = [f.pool for name, f in scenario.features.items() if name in named or (anything and f.share > 0)]
     return [pool for pool in scenario.pools if pool in pools]
 
@@ -138,7 +143,9 @@ def word_of_mouth_entry(scenario: Scenario) -> dict[str, float] | None:
     word = scenario.demand.word_of_mouth
     if word is None:
         return None
-    return {"market": word.market, "factor": word.factor(scenario.behaviour, int(scenario.horizon / 86400.0))}
+    days = int(scenario.horizon / 86400.0)
+    factor = sum(share * word.factor(behaviour, days) for share, behaviour in by_share(scenario))
+    return {"market": word.market, "factor": factor}
 
 
 def profile_entry(profile: Any) -> dict[str, Any]:

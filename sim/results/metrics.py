@@ -143,8 +143,11 @@ def capacity(run: Run, pool: str, edges: Floats) -> Floats:
 
 def in_state(run: Run, pool: str, state: str, edges: Floats) -> Floats:
     """GPU-seconds in a state (a column of the fleet table) between each edge and the next."""
-    changes = run.fleet[run.fleet["pool"] == pool]
-    times, change = changes["time"].to_numpy(float), changes[state].to_numpy(float)
+    change = run.fleet[state].to_numpy(float)
+    if not change.any():  # most runs have no failures, moves or orders
+        return np.zeros(len(edges) - 1)
+    mine = run.fleet["pool"].to_numpy(object) == pool
+    times, change = run.fleet["time"].to_numpy(float)[mine], change[mine]
     return np.diff([float(change @ np.clip(edge - times, 0.0, None)) for edge in edges])
 
 

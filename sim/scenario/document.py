@@ -100,9 +100,11 @@ def explained(wrong: ValidationError, document: dict[str, Any], schema: type[Str
     errors = wrong.errors()
     # A missing key may be there under a misspelt name, which is the more helpful message.
     error = next((e for e in errors if e["type"] == "extra_forbidden"), errors[0])
-    keys, node = [], document
+    keys: list[str] = []
+    node: Any = document
     for part in error["loc"]:  # pydantic also names the member of a union it tried; a file has no such key
-        if (isinstance(node, dict) and part in node) or (isinstance(node, list) and isinstance(part, int)):
+        in_list = isinstance(node, list) and isinstance(part, int) and part < len(node)  # a preset may be several waves
+        if in_list or (isinstance(node, dict) and part in node):
             node = node[part]
             keys.append(str(part))
         elif part == error["loc"][-1] and error["type"] in ("missing", "extra_forbidden"):

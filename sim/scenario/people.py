@@ -7,12 +7,11 @@ from numpy.typing import NDArray
 
 from sim.demand.scripts import ANY, Clients, Replay, Script
 from sim.demand.season import regions_of
+from sim.demand.waves.callers import Callers
 from sim.demand.waves.signups import wave_instants
 from sim.model.choices import signup_instants
-from sim.model.streams import REGION, TIER, draws
+from sim.model.streams import REGION, SOURCE_SHIFT, TIER, draws
 from sim.scenario.scenario import Scenario
-
-SOURCE_SHIFT = 40  # a source has room for 2^40 people
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -71,6 +70,7 @@ def scripted(scenario: Scenario) -> range:
 def wave_people(scenario: Scenario, number: int, seed: int) -> dict[str, NDArray]:
     """The people of one wave as columns of People; those of a tier that opens later sign up then, or never."""
     demand, wave = scenario.demand, scenario.demand.waves[number]
+    programs = isinstance(wave, Callers)  # which keep no hours and wait for no opening
     arrives = wave_instants(
         wave,
         number,
@@ -78,11 +78,11 @@ def wave_people(scenario: Scenario, number: int, seed: int) -> dict[str, NDArray
         horizon=scenario.horizon,
         scale=scenario.scale,
         seed=seed,
-        pulse=scenario.pulse(seed),
+        pulse=None if programs else scenario.pulse(seed),
     )
     key = (np.int64(number) << SOURCE_SHIFT) + np.arange(len(arrives), dtype=np.int64)
     tier = tiers_of(scenario, key, wave.tiers, seed)
-    if demand.openings:
+    if demand.openings and not programs:
         arrives = signup_instants(arrives, tier, np.array(scenario.openings()), seed, key)
         inside = arrives < scenario.horizon
         arrives, key, tier = arrives[inside], key[inside], tier[inside]

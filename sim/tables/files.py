@@ -1,5 +1,6 @@
 """A table in a CSV (also .gz and .zst) or Parquet file, read block by block as texts, each row with its line number."""
 
+import codecs
 import csv
 import gzip
 import io
@@ -204,6 +205,8 @@ def csv_blocks(
                 spanning = spanning or spans_lines(block)
                 yield without_empty_rows(block)
                 progress(min(raw.tell() / size, 1.0))
+    except UnicodeDecodeError:
+        raise BadInput("this file is not UTF-8 text", file=path) from None
     except (pa.ArrowException, OSError, EOFError, zlib.error) as problem:
         raise BadInput(f"the file cannot be read as CSV ({printable(str(problem))})", file=path) from None
     if spanning and stream.seen % 2:
@@ -223,16 +226,18 @@ def csv_options(names: list[str], mark: str, skip: int, unfit: Callable[[Any], s
 
 
 class QuoteCounter:
-    """A stream that counts the quotation marks read from it."""
+    """A stream that counts the quotation marks read from it, and ends with UnicodeDecodeError where it is not UTF-8."""
 
     closed = False
 
     def __init__(self, stream: IO[bytes]):
         self.stream, self.seen = stream, 0
+        self.text = codecs.getincrementaldecoder("utf-8")()  # Arrow prints tracebacks about such bytes in broken rows
 
     def read(self, size: int = -1) -> bytes:
         data = self.stream.read(size)
         self.seen += data.count(b'"')
+        self.text.decode(data)
         return data
 
 

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from sim.results.folder import write_bytes
 from sim.results.manifest import versions
 from sim.validation.study import COLUMNS, Study
 
@@ -23,9 +24,8 @@ def write_results(studies: list[Study], path: Path) -> None:
     """One row per figure: RESULTS, six digits, under lines with the date, the versions and each study's notes."""
     comments = [made_now(), *[f"{study.name}: {note}" for study in studies for note in study.notes]]
     tables = [study.table.assign(study=study.name)[RESULTS] for study in studies]
-    with path.open("w", encoding="utf-8", newline="") as file:
-        file.writelines(f"{COMMENT}{line}\n" for line in comments)
-        pd.concat(tables).to_csv(file, index=False, float_format="%.6g")
+    rows = pd.concat(tables).to_csv(index=False, float_format="%.6g", lineterminator="\n")
+    write_bytes(("".join(f"{COMMENT}{line}\n" for line in comments) + rows).encode(), path)
 
 
 def read_results(path: Path) -> tuple[str, pd.DataFrame]:

@@ -13,6 +13,7 @@ import numpy as np
 from pydantic import Field
 
 from sim.demand.season import Pulse
+from sim.demand.waves.callers import Callers
 from sim.demand.waves.curves import Bass, Exponential, Logistic, Ramp, Spike, Steady, Weibull
 from sim.demand.waves.epidemic import Sir
 from sim.demand.waves.hawkes import Hawkes
@@ -25,7 +26,7 @@ PART = 2**48  # names the draw by which a part of a person comes
 ROUNDING = 1e-9  # people: a third of twelve people in a slice are four
 
 AnyWave = Annotated[
-    Steady | Spike | Weibull | Bass | Logistic | Exponential | Ramp | Relaxation | Sir | Hawkes | Piecewise,
+    Steady | Spike | Weibull | Bass | Logistic | Exponential | Ramp | Relaxation | Sir | Hawkes | Piecewise | Callers,
     Field(discriminator="kind"),
 ]
 

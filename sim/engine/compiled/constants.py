@@ -5,18 +5,20 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from sim.demand.behaviour import Behaviour
 from sim.demand.clockwork import Clockwork
 from sim.demand.laws import Law
 from sim.engine.compiled.calendar import buckets_for
-from sim.engine.compiled.records import CHUNK
+from sim.engine.compiled.records import CHUNK, HABIT
 from sim.model.chance import CONSTANT, NOISES
-from sim.model.dispatch import work_of_request
+from sim.model.dispatch import TIMERS, work_of_request
+from sim.model.passes import LENGTHS
 from sim.results.narrow import narrow
 from sim.results.timeline import bin_width, grid
+from sim.scenario.habits import Habit, Habits, asks_of_callers, habits_of
 from sim.scenario.parts import Recording
 from sim.scenario.people import Asks, People
 from sim.scenario.scenario import Scenario
+from sim.scenario.serving_options import AHEAD, BATCHES, STEPS
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -68,32 +70,30 @@ class Constants(NamedTuple):
     work: Floats  # (pools, specs): GPU-seconds of one request in a full batch
     quantum: Floats  # by pool: the most of these
     linger: Floats
+    ahead: NDArray[np.bool_]  # by pool: whether batches close by themselves
+    timer: Ints
+    takes_late: NDArray[np.bool_]  # whether a closed one takes more requests until it starts
     load: Floats  # (pools, 3): a law each
+    # Of pools that run many requests at once.
+    many: NDArray[np.bool_]  # by pool: whether it does
+    whole: NDArray[np.bool_]  # by pool: in whole steps
+    most: Ints  # by pool: images, or threads, on one GPU
+    together_size: Ints  # (pools, specs): of them in one request
+    opening: Floats  # (pools, specs, of them): seconds before the first pass of those who join
+    each: Floats  # (pools, specs, of them): seconds of a pass
+    passes: Floats  # (pools, specs): that a request takes after the opening, on average
+    first: Ints  # (pools, specs): steps that the opening makes
+    lengths: Ints  # by feature: the law of steps
+    length_sigma: Floats
     notices: bool
     tells_refusals: bool
     delivers_late: bool
     notifies_above: float
     unlimited: bool
     # People.
-    requests: tuple[int, float, float, int]
-    character: tuple[float, float, float, float]
-    think: tuple[int, float, float]
-    break_chance: float
-    breaks: tuple[int, float, float]
-    patience: tuple[int, float, float]
-    patience_notified: tuple[int, float, float]
-    patience_waitlist: tuple[int, float, float]
-    backoff: tuple[int, float, float]
-    retries: int
-    growth: float
-    longest: float
-    chances: tuple[float, float, float, float]  # of a retry: after a refusal, after leaving, when hopeless; new account
-    churn: float
-    churn_late: float
-    regenerate: float
-    returning: bool  # whether anybody ever does
-    leaving: bool  # whether anybody does for good
-    using: Floats
+    habits: NDArray[np.void]  # HABIT, one for each kind of behaviour
+    habit_of: Ints  # (sources, tiers): the last row is of people whom images bring
+    using: Floats  # (habits, days)
     staying: Floats
     flat: bool
     quantiles: Floats
@@ -155,10 +155,11 @@ def constants_of(
         **of_people(scenario, people),
         **of_features(scenario),
         **of_pools(scenario, unlimited=unlimited),
+        **of_many(scenario),
         notices=scenario.serving.notices_leaving,
         **{name: getattr(scenario.serving, name) for name in ("tells_refusals", "delivers_late", "notifies_above")},
         unlimited=unlimited,
-        **of_behaviour(scenario.behaviour, int(np.ceil(scenario.horizon / 86400.0)) + 1),
+        **of_habits(habits_of(scenario), int(np.ceil(scenario.horizon / 86400.0)) + 1),
         **{name: getattr(clock, name) for name in ("flat", "quantiles", "by_weekday", "local")},
         tier_bounds=np.cumsum([tier.share for tier in scenario.tiers.values()])[:-1],
         region_bounds=np.cumsum([region.share for region in scenario.demand.regions.values()])[:-1],
@@ -169,9 +170,10 @@ def constants_of(
 
 def expected_attempts(scenario: Scenario, people: int, asks: int) -> float:
     """A rough estimate of the number of attempts, to size the calendar and the arrays by."""
-    word = scenario.demand.word_of_mouth
+    word, demand = scenario.demand.word_of_mouth, scenario.demand
     crowd = people if word is None else max(people, word.market * scenario.scale)
-    return 2.0 * crowd * scenario.behaviour.requests.average + asks
+    looped = sum(asks_of_callers(scenario, wave) for wave in demand.waves) * scenario.scale
+    return 2.0 * crowd * scenario.behaviour.requests.average + asks + looped
 
 
 def most_pushes(scenario: Scenario) -> int:
@@ -212,29 +214,30 @@ def of_scripts(scenario: Scenario, people: People, asks: Asks) -> dict[str, Any]
     }
 
 
-def of_behaviour(b: Behaviour, days: int) -> dict[str, Any]:
-    """The habits of people."""
-    retry, using, staying = b.retry, b.returns.using(days), b.returns.staying(days)
+def of_habits(habits: Habits, days: int) -> dict[str, Any]:
+    """All kinds of behaviour."""
+    returns = [habit.behaviour.returns for habit in habits.kinds]
     return {
-        "requests": (int(b.requests.law.kind), *b.requests.law[1:3], int(b.requests.law.at_most)),
-        "character": (b.activity.sigma, b.activity.heavy, b.activity.times, b.activity.loyalty),
-        "think": plain(b.think.law),
-        "break_chance": b.breaks.probability,
-        "breaks": plain(b.breaks.lasting.law),
-        "patience": plain(b.patience.law),
-        "patience_notified": plain(b.patience_notified.law),
-        "patience_waitlist": plain(b.waitlist_patience.law),
-        "backoff": plain(retry.backoff.law),
-        "retries": retry.at_most,
-        "growth": retry.growth,
-        "longest": retry.longest,
-        "chances": (retry.probability, retry.after_leaving, retry.hopeless, retry.second_account),
-        **{name: getattr(b, name) for name in ("churn", "churn_late", "regenerate")},
-        "returning": bool((using > 0).any()),
-        "leaving": bool((staying < 1).any()),
-        "using": using,
-        "staying": staying,
+        "habits": np.array([habit_record(habit, days) for habit in habits.kinds], dtype=HABIT),
+        "habit_of": habits.by_source,
+        "using": np.array([law.using(days) for law in returns]),
+        "staying": np.array([law.staying(days) for law in returns]),
     }
+
+
+def habit_record(habit: Habit, days: int) -> tuple[Any, ...]:
+    """One kind of behaviour, in the order of HABIT."""
+    b, retry = habit.behaviour, habit.behaviour.retry
+    laws = (b.think, b.breaks.lasting, b.patience, b.patience_notified, b.waitlist_patience, retry.backoff)
+    return (
+        *b.requests.law,
+        *(b.activity.sigma, b.activity.heavy, b.activity.times, b.activity.loyalty, b.breaks.probability),
+        *[number for one in laws for number in plain(one.law)],
+        *(retry.at_most, retry.growth, retry.longest),
+        *(retry.probability, retry.after_leaving, retry.hopeless, retry.second_account),
+        *(b.churn, b.churn_late, b.regenerate, habit.pause),
+        *((b.returns.using(days) > 0).any(), (b.returns.staying(days) < 1).any(), habit.program, habit.feature),
+    )
 
 
 def of_word_of_mouth(scenario: Scenario) -> dict[str, Any]:
@@ -271,11 +274,46 @@ def of_features(scenario: Scenario) -> dict[str, Any]:
     }
 
 
+def largest_size(scenario: Scenario) -> int:
+    """The most images that one GPU may have at once."""
+    sizes = [pool.sizes(spec.images) for pool in scenario.pools.values() for spec in scenario.specs()]
+    return max((size[-1] for size in sizes if size), default=1)
+
+
+def of_many(scenario: Scenario) -> dict[str, Any]:
+    """Pools whose GPUs run many requests at once."""
+    specs, pools = scenario.specs(), list(scenario.pools.values())
+    many = np.array([pool.runs != BATCHES for pool in pools])
+    room = max((pool.max_batch for pool in pools if pool.runs != BATCHES), default=0)
+    opening, each = np.zeros((2, len(pools), len(specs), room + 1))
+    passes, first, size = np.zeros((len(pools), len(specs))), *np.zeros((2, len(pools), len(specs)), dtype=np.int64)
+    for p, (name, pool) in enumerate(scenario.pools.items()):
+        for spec in scenario.batch_tables(name) if many[p] else {}:
+            s, steps = specs.index(spec), scenario.steps_of(spec, pool)
+            passes[p, s], first[p, s] = steps.passes, steps.first
+            size[p, s] = spec.images if pool.runs == STEPS else 1
+            places = [n // (spec.images // size[p, s]) for n in steps.each]
+            opening[p, s, places], each[p, s, places] = list(steps.opening.values()), list(steps.each.values())
+    features = scenario.features.values()
+    return {
+        "many": many,
+        "whole": np.array([pool.runs == STEPS for pool in pools]),
+        "most": np.array([pool.max_batch for pool in pools]),
+        "together_size": size,
+        "opening": opening,
+        "each": each,
+        "passes": passes,
+        "first": first,
+        "lengths": np.array([LENGTHS[feature.length.kind] for feature in features]),
+        "length_sigma": np.array([feature.length.sigma for feature in features]),
+    }
+
+
 def of_pools(scenario: Scenario, *, unlimited: bool) -> dict[str, Any]:
     """Specs and pools as arrays."""
     specs, pools = scenario.specs(), list(scenario.pools)
     models = list(dict.fromkeys(spec.model for spec in specs))
-    most = max(scenario.pools[name].max_batch for name in pools)
+    most = max(largest_size(scenario), max(pool.max_batch for pool in scenario.pools.values()))
     seconds = np.zeros((len(pools), len(specs), most + 1))
     full = np.zeros((len(pools), len(specs)), dtype=np.int64)
     work = np.zeros((len(pools), len(specs)))
@@ -296,5 +334,8 @@ def of_pools(scenario: Scenario, *, unlimited: bool) -> dict[str, Any]:
         "quantum": work.max(axis=1, initial=0.0),
         # With a GPU for everybody nobody waits: not for others to fill a batch, nor for a model.
         "linger": np.array([0.0 if unlimited else scenario.pools[name].linger for name in pools]),
+        "ahead": np.array([scenario.pools[name].closes == AHEAD and not unlimited for name in pools]),
+        "timer": np.array([TIMERS[scenario.pools[name].timer] for name in pools]),
+        "takes_late": np.array([scenario.pools[name].late_joiners for name in pools]),
         "load": np.array([NO_TIME if unlimited else plain(scenario.pools[name].model_load.law) for name in pools]),
     }

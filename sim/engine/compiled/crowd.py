@@ -5,7 +5,7 @@ import numpy as np
 from sim.engine.compiled.records import AWAY, FREE_LIMITERS, FREE_PEOPLE, LEAVING, LIFE, NOBODY, PEOPLE, USERS
 from sim.model.chance import character
 from sim.model.jit import njit
-from sim.model.streams import ACTIVITY
+from sim.model.streams import ACTIVITY, SOURCE_SHIFT
 
 
 @njit
@@ -35,10 +35,23 @@ def known(s, c, place, user):  # type: ignore[no-untyped-def]
 
 
 @njit
-def nature(c, key):  # type: ignore[no-untyped-def]
+def number_of_habit(c, person):  # type: ignore[no-untyped-def]
+    """Which kind of behaviour a person has; a key begins with its source, and keys of the invited are above all."""
+    if len(c.habits) == 1:
+        return 0
+    return c.habit_of[min(person.key >> SOURCE_SHIFT, len(c.habit_of) - 1), person.tier]
+
+
+@njit
+def habit_of(c, person):  # type: ignore[no-untyped-def]
+    """How a person behaves."""
+    return c.habits[number_of_habit(c, person)]
+
+
+@njit
+def nature(c, habit, key):  # type: ignore[no-untyped-def]
     """How active and how loyal a person is: factors on their requests a day and on their chance of coming back."""
-    sigma, heavy, times, loyalty = c.character
-    return character(sigma, heavy, times, loyalty, c.seed, ACTIVITY, key)
+    return character(habit.sigma, habit.heavy, habit.times, habit.loyalty, c.seed, ACTIVITY, key)
 
 
 @njit

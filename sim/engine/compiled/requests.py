@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from sim.engine.compiled.crowd import habit_of
 from sim.engine.compiled.records import FREE_REQUESTS, KEPTS, NOBODY, NOTIFIED, STARTED
 from sim.model.chance import NEVER
 from sim.model.jit import njit
@@ -21,9 +22,10 @@ def is_of(request, user, load):  # type: ignore[no-untyped-def]
 
 
 @njit
-def never_leaves(c, request):  # type: ignore[no-untyped-def]
+def never_leaves(s, c, request):  # type: ignore[no-untyped-def]
     """Whether its user has unlimited patience."""
-    return (c.patience_notified[0] if request.mark & NOTIFIED else c.patience[0]) == NEVER
+    habit = habit_of(c, s.people[request.person])
+    return (habit.notified_kind if request.mark & NOTIFIED else habit.patience_kind) == NEVER
 
 
 @njit

@@ -3,7 +3,7 @@
 from sim.engine.clock import ABANDON, ASK
 from sim.engine.compiled import tally
 from sim.engine.compiled.calendar import GAVE_UP, SCRIPT, schedule
-from sim.engine.compiled.crowd import known, nature, new_person
+from sim.engine.compiled.crowd import habit_of, known, nature, new_person
 from sim.engine.compiled.records import (
     ACTIVE,
     ARRIVED,
@@ -53,8 +53,8 @@ def begin(s, c, knobs, place, newcomer, now):  # type: ignore[no-untyped-def]
     s.line[s.n[LINE_TAIL]] = place
     s.n[LINE_TAIL] += 1
     s.n[WAITING] += 1
-    kind, a, b = c.patience_waitlist
-    patience = sample(kind, a, b, c.seed, WAITLIST, person.key, 0)
+    habit = habit_of(c, person)
+    patience = sample(habit.waitlist_kind, habit.waitlist_a, habit.waitlist_b, c.seed, WAITLIST, person.key, 0)
     schedule(s, c, now + patience, ABANDON, person.user, GAVE_UP, place)
 
 
@@ -73,12 +73,14 @@ def begin_day(s, c, knobs, place, now):  # type: ignore[no-untyped-def]
     """A day of use begins with its first wish."""
     person = s.people[place]
     s.n[ACTIVE] += 1
-    kind, mean, r, at_most = c.requests
+    habit = habit_of(c, person)
+    kind, mean, r = habit.count_kind, habit.count_a, habit.count_b
     if kind == FIXED:
         person.more = int(mean)
     else:
-        activity, _ = nature(c, person.key)
-        person.more = count_of(kind, mean, r, at_most, activity, draw(c.seed, COUNT, person.key, person.day))
+        activity, _ = nature(c, habit, person.key)
+        u = draw(c.seed, COUNT, person.key, person.day)
+        person.more = count_of(kind, mean, r, habit.count_most, activity, u)
     begin_wish(s, c, knobs, place, now)
 
 
@@ -86,7 +88,8 @@ def begin_day(s, c, knobs, place, now):  # type: ignore[no-untyped-def]
 def begin_wish(s, c, knobs, place, now):  # type: ignore[no-untyped-def]
     """A person wants an image."""
     person = s.people[place]
-    person.feature = feature_of(c, person.key, person.ask)
+    feature = habit_of(c, person).feature
+    person.feature = feature if feature >= 0 else feature_of(c, person.key, person.ask)
     person.images = number_of_images(c, person.key, person.ask, person.feature)
     person.since, person.attempt, person.status = now, 0, WISHING
     attempt(s, c, knobs, place, NOBODY, now)

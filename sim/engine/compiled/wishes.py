@@ -5,7 +5,7 @@ import numpy as np
 from sim.engine.clock import ABANDON, ASK
 from sim.engine.compiled import tally
 from sim.engine.compiled.calendar import AGAIN, BACK, NEXT, TIRED, schedule
-from sim.engine.compiled.crowd import nature, over
+from sim.engine.compiled.crowd import habit_of, nature, number_of_habit, over
 from sim.engine.compiled.gateway import ask, new_account, pays_for_retry
 from sim.engine.compiled.invitations import share
 from sim.engine.compiled.records import (
@@ -45,15 +45,18 @@ def attempt(s, c, knobs, place, first, now):  # type: ignore[no-untyped-def]
     if c.delivers_late:
         s.present[place, PRESENT], s.present[place, FIRST] = row, request.first
     refused = request.outcome == REFUSED and request.reason != EXPIRED  # expired: dropped at once (see advance.go_on)
-    if refused and (c.tells_refusals or never_leaves(c, request)):
+    if refused and (c.tells_refusals or never_leaves(s, c, request)):
         after(s, c, place, row, now)
         settle(s, c, row)
         return
     if refused:
         request.mark |= RETRY  # in silence: the user finds out when their patience is over
-    if never_leaves(c, request) or (request.outcome == REFUSED and c.tells_refusals):
+    if never_leaves(s, c, request) or (request.outcome == REFUSED and c.tells_refusals):
         return
-    kind, a, b = c.patience_notified if request.mark & NOTIFIED else c.patience
+    habit = habit_of(c, wish)
+    kind, a, b = habit.patience_kind, habit.patience_a, habit.patience_b
+    if request.mark & NOTIFIED:
+        kind, a, b = habit.notified_kind, habit.notified_a, habit.notified_b
     u = draw(c.seed, PATIENCE, wish.key, wish.ask * ATTEMPTS + wish.attempt) if kind > CONSTANT else 0.5
     seconds = s.batches[request.batch].seconds if request.mark & STARTED else np.inf  # from now, if it has started
     if kind == LOGNORMAL and u >= 0.5 and a >= seconds:
@@ -71,25 +74,26 @@ def after(s, c, place, row, now):  # type: ignore[no-untyped-def]
     if c.delivers_late:
         s.present[place, PRESENT] = NOBODY
     if request.outcome == SERVED:
-        if c.market > 0 and wish.kind == LIFE:
+        if c.market > 0 and wish.kind == LIFE and not habit_of(c, wish).program:
             share(s, c, place, row, now)
         done(s, c, place, row, now)
         return
-    if wish.kind == A_SCRIPT or wish.attempt >= min(c.retries, s.retries[MOST]):
+    habit = habit_of(c, wish)
+    if wish.kind == A_SCRIPT or wish.attempt >= min(habit.retries, s.retries[MOST]):
         done(s, c, place, row, now)
         return
-    after_refusal, after_leaving, when_hopeless, second = c.chances
-    chance = chance_of_retry(request.outcome == ABANDONED, request.reason, after_refusal, after_leaving, when_hopeless)
+    chances = habit.after_refusal, habit.after_leaving, habit.hopeless
+    chance = chance_of_retry(request.outcome == ABANDONED, request.reason, chances[0], chances[1], chances[2])
     key, k = wish.key, wish.ask * ATTEMPTS + wish.attempt
     whether, how_long = pair(c.seed, WHETHER, key, k)
-    if opens_second_account(request.reason, second, c.seed, key, k):
+    if opens_second_account(request.reason, habit.second_account, c.seed, key, k):
         new_account(s, place if wish.kind == LIFE else wish.more, now)
     elif whether >= chance or not pays_for_retry(s):
         done(s, c, place, row, now)
         return
     request.mark |= RETRY
-    kind, a, b = c.backoff
-    own = own_pause(kind, a, b, c.growth, c.longest, wish.attempt, how_long)
+    kind, a, b = habit.backoff_kind, habit.backoff_a, habit.backoff_b
+    own = own_pause(kind, a, b, habit.growth, habit.longest, wish.attempt, how_long)
     refused, says_so = request.outcome == REFUSED, c.tells_refusals
     pause = pause_before_retry(s.retries, own, refused, says_so, c.seed, key, wish.ask * ATTEMPTS, wish.attempt)
     which = wish.ask if c.delivers_late else request.first  # this wish may be over by then, and another under way
@@ -108,7 +112,8 @@ def done(s, c, place, row, now):  # type: ignore[no-untyped-def]
     person.ask += 1
     served = request.outcome == SERVED
     late = now - person.since > c.slo[person.feature]
-    if leaves_for_good(served, late, c.churn, c.churn_late, c.seed, person.key, person.ask):
+    habit = habit_of(c, person)
+    if leaves_for_good(served, late, habit.churn, habit.churn_late, c.seed, person.key, person.ask):
         s.n[CHURNED] += 1
         s.n[ACTIVE] -= 1
         if c.rows:
@@ -116,10 +121,13 @@ def done(s, c, place, row, now):  # type: ignore[no-untyped-def]
         over(s, place)
         return
     person.more -= 1
-    if wants_regeneration(served, request.level, c.regenerate, c.seed, person.key, person.ask):
+    if wants_regeneration(served, request.level, habit.regenerate, c.seed, person.key, person.ask):
         person.more += 1
     if person.more > 0:
-        schedule(s, c, now + until_next(c, person.key, person.ask), ASK, person.user, NEXT, place)
+        pause = until_next(c, habit, person.key, person.ask)
+        if not served:
+            pause += habit.pause
+        schedule(s, c, now + pause, ASK, person.user, NEXT, place)
         return
     s.n[ACTIVE] -= 1
     back = comes_back(c, person, now)
@@ -130,25 +138,27 @@ def done(s, c, place, row, now):  # type: ignore[no-untyped-def]
 
 
 @njit
-def until_next(c, key, ask):  # type: ignore[no-untyped-def]
+def until_next(c, habit, key, ask):  # type: ignore[no-untyped-def]
     """Seconds from the end of one ask to the next."""
-    kind, a, b = c.think
-    break_kind, break_a, break_b = c.breaks
-    return time_until_next(c.break_chance, break_kind, break_a, break_b, kind, a, b, c.seed, key, ask)
+    kind, a, b = habit.think_kind, habit.think_a, habit.think_b
+    break_kind, break_a, break_b = habit.breaks_kind, habit.breaks_a, habit.breaks_b
+    return time_until_next(habit.break_chance, break_kind, break_a, break_b, kind, a, b, c.seed, key, ask)
 
 
 @njit
 def comes_back(c, person, now):  # type: ignore[no-untyped-def]
     """The instant at which a person's next day of use begins; inf if not before the horizon."""
-    if not c.returning:
+    which = number_of_habit(c, person)
+    habit, using, staying = c.habits[which], c.using[which], c.staying[which]
+    if not habit.returning:
         return np.inf
     local, key = c.local[person.region], person.key
-    fate = draw(c.seed, WHEN_LIFE_ENDS, key, 0) if c.leaving else 0.0
+    fate = draw(c.seed, WHEN_LIFE_ENDS, key, 0) if habit.leaving else 0.0
     u = draw(c.seed, RETURN, key, person.day)
-    _, loyalty = nature(c, key)
+    _, loyalty = nature(c, habit, key)
     since = person.admitted
-    day = day_of_return(c.using, c.staying, fate, loyalty, c.flat, c.by_weekday, since, person.day, local, u)
-    if day == len(c.using):
+    day = day_of_return(using, staying, fate, loyalty, c.flat, c.by_weekday, since, person.day, local, u)
+    if day == len(using):
         return np.inf
     person.day = day
     return max(hour_of_return(c.flat, c.quantiles, since, day, local, draw(c.seed, RETURN_TIME, key, day)), now)

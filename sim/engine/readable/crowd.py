@@ -9,6 +9,7 @@ from sim.demand.clockwork import Clockwork
 from sim.model.chance import character, day_of_return
 from sim.model.streams import ACTIVITY, LIFE, REGION, RETURN, draw
 from sim.results.log import Columns
+from sim.scenario.habits import Habit, habits_of
 from sim.scenario.people import People, tiers_of
 from sim.scenario.scenario import Scenario
 
@@ -28,20 +29,24 @@ class Crowd:
         self.admitted = [math.nan] * len(people)
         self.left = [math.nan] * len(people)  # gave up on the waitlist, or churned
         self.arrived = 0  # people so far, without those behind scripts
+        habits = habits_of(scenario)
+        self.kinds, self.by_source = habits.kinds, habits.by_source
+        self.habit: list[Habit] = []
         self.activity: list[float] = []
         self.loyalty: list[float] = []  # the factor on a person's chance of coming back
         self.fate: list[float] = []  # a uniform draw: how early a person leaves for good
         self.regions = np.cumsum([region.share for region in scenario.demand.regions.values()])[:-1]
         self.clock = Clockwork(scenario.demand.season, scenario.demand.regions, scenario.start)
-        for key in self.key:
-            self.draw_character(key)
+        for user, key in enumerate(self.key):
+            self.draw_character(user, key)
 
     def __len__(self) -> int:
         return len(self.arrives)
 
-    def draw_character(self, key: int) -> None:
-        """How active and loyal a person is, and when they leave for good."""
-        a = self.scenario.behaviour.activity
+    def draw_character(self, user: int, key: int) -> None:
+        """How a person behaves, how active and loyal they are, and when they leave for good."""
+        self.habit.append(self.kinds[self.by_source[self.source[user], self.tier[user]]])
+        a = self.habit[user].behaviour.activity
         activity, loyalty = character(a.sigma, a.heavy, a.times, a.loyalty, self.seed, ACTIVITY, key)
         self.activity.append(activity)
         self.loyalty.append(loyalty)
@@ -63,7 +68,7 @@ class Crowd:
         self.invited_by.append(by)
         self.admitted.append(math.nan)
         self.left.append(math.nan)
-        self.draw_character(key)
+        self.draw_character(len(self) - 1, key)
         return len(self) - 1
 
     def day_after(self, user: int, day: int, using: Floats, staying: Floats) -> int:

@@ -31,7 +31,7 @@ class SimpyEngine:
     ):
         crowd = Crowd(scenario, people, seed)
         self.service = service(env, scenario, crowd, controls, seed, unlimited=unlimited)
-        self.waitlist = Waitlist(env, controls, scenario.behaviour.waitlist_patience.law, seed)
+        self.waitlist = Waitlist(env, controls, crowd, seed)
         users(env, scenario, crowd, asks, self.service, self.waitlist, seed)
 
     def advance(self, until: float) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from simpy import Event
 
+from sim.demand.behaviour import Retry
 from sim.engine.clock import ABANDON, ASK, SIGNUP, Clock
 from sim.engine.readable.crowd import Crowd
 from sim.engine.readable.invitations import Invitations
@@ -19,6 +20,7 @@ from sim.model.knobs import MOST
 from sim.model.request import ABANDONED, REFUSED, SERVED, Request
 from sim.model.retry import chance_of_retry, opens_second_account, own_pause, pause_before_retry
 from sim.model.streams import ATTEMPTS, COUNT, FEATURE, IMAGES, PATIENCE, RETRY, RETURN_TIME, draw, pair
+from sim.scenario.habits import Habit
 from sim.scenario.people import ANY, Asks
 from sim.scenario.scenario import Scenario
 
@@ -32,7 +34,6 @@ class Users:
         self, env: Clock, scenario: Scenario, crowd: Crowd, asks: Asks, service: Service, waitlist: Waitlist, seed: int
     ):
         self.env, self.crowd, self.service, self.waitlist, self.seed = env, crowd, service, waitlist, seed
-        self.behaviour = scenario.behaviour
         self.tells_refusals = scenario.serving.tells_refusals
         features = list(scenario.features.values())
         self.feature_shares = np.cumsum([f.share for f in features])[:-1].tolist()
@@ -43,8 +44,9 @@ class Users:
         self.first_script = len(scenario.demand.waves)
         self.retries = [source.retries for source in sources]
         days = math.ceil(scenario.horizon / DAY) + 1
-        self.using = self.behaviour.returns.using(days)  # by days since arrival
-        self.staying = self.behaviour.returns.staying(days)
+        returns = {id(habit): habit.behaviour.returns for habit in crowd.kinds}
+        self.using = {who: law.using(days) for who, law in returns.items()}  # by days since arrival
+        self.staying = {who: law.staying(days) for who, law in returns.items()}
         self.invitations: Invitations | None = None
         if scenario.demand.word_of_mouth is not None:
             self.invitations = Invitations(env, scenario, crowd, seed, self.begin)
@@ -76,27 +78,29 @@ class Users:
                 return
             crowd.born[user] = self.env.now  # the account is as old as the admission
         crowd.admitted[user] = self.env.now
-        ask, day = 0, 0
-        while day < len(self.using):
+        habit = crowd.habit[user]
+        using, staying = self.using[id(habit)], self.staying[id(habit)]
+        ask, day, failed = 0, 0, False
+        while day < len(using):
             self.service.active += 1
             number, wanted = 0, self.requests_on(user, day)
             while number < wanted:
                 if number > 0:
-                    yield self.pause(self.until_next(key, ask), user)
+                    yield self.pause(self.until_next(habit, key, ask, failed=failed), user)
                 since = self.env.now
-                feature, images = self.wish(key, ask)
+                feature, images = self.wish(key, ask, habit.feature)
                 request = yield from self.want(user, ask, feature, images)
-                ask += 1
+                ask, failed = ask + 1, request.outcome != SERVED
                 late = self.env.now - since > self.slo[feature]
-                if self.leaves_for_good(request, key, ask, late=late):
+                if self.leaves_for_good(request, user, ask, late=late):
                     crowd.left[user] = self.env.now
                     self.service.active -= 1
                     return
-                wanted += self.wants_regeneration(request, key, ask)
+                wanted += self.wants_regeneration(request, user, ask)
                 number += 1
             self.service.active -= 1
-            day = crowd.day_after(user, day, self.using, self.staying)
-            if day == len(self.using):
+            day = crowd.day_after(user, day, using, staying)
+            if day == len(using):
                 return  # not before the horizon
             back = crowd.back_at(user, day, draw(self.seed, RETURN_TIME, key, day))
             yield self.env.at(max(back, self.env.now), ASK, user)
@@ -126,7 +130,8 @@ class Users:
         self, user: int, ask: int, feature: int, images: int, *, again: bool = True
     ) -> Generator[Event, Any, Request]:
         """Try until one attempt is served or the wish is given up. The last attempt."""
-        key, retry, since, gateway = self.crowd.key[user], self.behaviour.retry, self.env.now, self.service.gateway
+        behaviour, since, gateway = self.crowd.habit[user].behaviour, self.env.now, self.service.gateway
+        key, retry = self.crowd.key[user], behaviour.retry
         wish = self.service.begin(user, ask)
         for attempt in range(retry.at_most + 1):
             k = ask * ATTEMPTS + attempt
@@ -134,7 +139,7 @@ class Users:
             if wish is not None:
                 wish.present = request
             if request.outcome is None or not self.tells_refusals:
-                patience = sample(*self.behaviour.patience_law(request.notified), self.seed, PATIENCE, key, k)
+                patience = sample(*behaviour.patience_law(request.notified), self.seed, PATIENCE, key, k)
                 if patience < math.inf:
                     request.timed = True
                     over = self.env.at(self.env.now + patience, ABANDON, user, partial(self.left_waiting, request))
@@ -154,7 +159,7 @@ class Users:
             whether, how_long = pair(self.seed, RETRY, key, k)
             if opens_second_account(request.reason, retry.second_account, self.seed, key, k):
                 self.service.new_account(user)
-            elif whether >= self.chance_of_retry(request) or not gateway.pays_for_retry():
+            elif whether >= chance_of(retry, request) or not gateway.pays_for_retry():
                 break
             request.retry = True
             own = own_pause(*retry.backoff.law, retry.growth, retry.longest, attempt, how_long)
@@ -174,40 +179,45 @@ class Users:
 
     def share(self, user: int, request: Request, since: float) -> None:
         """Have an image shared, perhaps, which may bring people."""
-        if self.invitations is not None and self.crowd.source[user] < self.first_script:
+        person = self.crowd.source[user] < self.first_script and not self.crowd.habit[user].program
+        if self.invitations is not None and person:
             self.invitations.share(user, request, late=self.env.now - since > self.slo[request.feature])
 
     def left_waiting(self, request: Request, _: Event) -> None:
         """Patience with a request is over; perhaps the image came first."""
         self.service.leave(request)
 
-    def chance_of_retry(self, request: Request) -> float:
-        """How likely this person is to try again after this attempt."""
-        left, retry = request.outcome == ABANDONED, self.behaviour.retry
-        return float(chance_of_retry(left, request.reason, retry.probability, retry.after_leaving, retry.hopeless))
-
-    def leaves_for_good(self, request: Request, key: int, ask: int, *, late: bool) -> bool:
+    def leaves_for_good(self, request: Request, user: int, ask: int, *, late: bool) -> bool:
         """Whether this person never comes back after a wish that ended so. ask: the number of the next wish."""
-        churn, churn_late = self.behaviour.churn, self.behaviour.churn_late
+        behaviour, key = self.crowd.habit[user].behaviour, self.crowd.key[user]
+        churn, churn_late = behaviour.churn, behaviour.churn_late
         return bool(leaves_for_good(request.outcome == SERVED, late, churn, churn_late, self.seed, key, ask))
 
-    def wants_regeneration(self, request: Request, key: int, ask: int) -> bool:
+    def wants_regeneration(self, request: Request, user: int, ask: int) -> bool:
         """Whether this person asks once more because the image was degraded."""
-        served, chance = request.outcome == SERVED, self.behaviour.regenerate
+        served, chance = request.outcome == SERVED, self.crowd.habit[user].behaviour.regenerate
+        key = self.crowd.key[user]
         return bool(wants_regeneration(served, request.level, chance, self.seed, key, ask))
 
     def requests_on(self, user: int, day: int) -> int:
         """The number of images this person wants on this day of use."""
         u = draw(self.seed, COUNT, self.crowd.key[user], day)
-        return int(count_of(*self.behaviour.requests.law, self.crowd.activity[user], u))
+        return int(count_of(*self.crowd.habit[user].behaviour.requests.law, self.crowd.activity[user], u))
 
-    def until_next(self, key: int, ask: int) -> float:
+    def until_next(self, habit: Habit, key: int, ask: int, *, failed: bool) -> float:
         """Seconds from the end of one wish to the next."""
-        breaks, think = self.behaviour.breaks, self.behaviour.think
-        return float(time_until_next(breaks.probability, *breaks.lasting.law, *think.law, self.seed, key, ask))
+        breaks, think = habit.behaviour.breaks, habit.behaviour.think
+        pause = float(time_until_next(breaks.probability, *breaks.lasting.law, *think.law, self.seed, key, ask))
+        return pause + habit.pause if failed else pause
 
     def pause(self, seconds: float, user: int) -> Event:
         return self.env.at(self.env.now + seconds, ASK, user)
+
+
+def chance_of(retry: Retry, request: Request) -> float:
+    """How likely a person is to try again after this attempt."""
+    left = request.outcome == ABANDONED
+    return float(chance_of_retry(left, request.reason, retry.probability, retry.after_leaving, retry.hopeless))
 
 
 def place(bounds: list[float], u: float) -> int:

@@ -8,8 +8,8 @@ from typing import Any
 
 from simpy import Event
 
-from sim.demand.laws import Law
 from sim.engine.clock import ABANDON, ASK, Clock
+from sim.engine.readable.crowd import Crowd
 from sim.model.chance import sample
 from sim.model.controls import Controls
 from sim.model.streams import WAITLIST
@@ -26,8 +26,8 @@ class Newcomer:
 class Waitlist:
     """First come, first served; newcomers whose patience runs out leave for good."""
 
-    def __init__(self, env: Clock, controls: Controls, patience: Law, seed: int):
-        self.env, self.controls, self.patience, self.seed = env, controls, patience, seed
+    def __init__(self, env: Clock, controls: Controls, crowd: Crowd, seed: int):
+        self.env, self.controls, self.crowd, self.seed = env, controls, crowd, seed
         self.line: deque[Newcomer] = deque()
         self.lots = 0.0  # people it may let in before the next tick
 
@@ -37,7 +37,8 @@ class Waitlist:
             return True
         entry = Newcomer(self.env.event())
         self.line.append(entry)
-        patience = sample(*self.patience, self.seed, WAITLIST, key, 0)
+        law = self.crowd.habit[user].behaviour.waitlist_patience.law
+        patience = sample(*law, self.seed, WAITLIST, key, 0)
         if patience < math.inf:
             self.env.at(self.env.now + patience, ABANDON, user, lambda _: self.give_up(entry))
         yield entry.let_in

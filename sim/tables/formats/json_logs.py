@@ -60,6 +60,7 @@ DURATIONS = {
     "properties.timeTaken": 1.0,
     "httpRequest.latency": 1.0,
 }
+IN_MILLISECONDS = {"start_time", "duration", "response_code"}  # the keys of Envoy, and of Istio
 USERS = (
     "user",
     "user_id",
@@ -77,6 +78,8 @@ USERS = (
     "clientIP",
     "properties.clientIP",
     "client",
+    "x_forwarded_for",
+    "downstream_remote_address",
 )
 PATHS = (
     "path",
@@ -92,7 +95,10 @@ PATHS = (
     "type",
     "request",
 )
-STATUSES = ("status", "status_code", "code", "OriginStatus", "DownstreamStatus", "httpRequest.status", "httpStatus")
+STATUSES = (
+    *("status", "status_code", "code", "OriginStatus", "DownstreamStatus", "httpRequest.status", "httpStatus"),
+    "response_code",
+)
 SIGNS = {  # of programs whose times are known, by keys that only they have
     ("ts", "duration", "status"): "end",  # Caddy
     ("StartUTC", "Duration"): "start",  # Traefik
@@ -149,9 +155,10 @@ class JsonLog(Reader):
         columns = {"time": time, "duration": duration, **roles}
         read = {role: key for role, key in columns.items() if key}
         tokens: dict[str, str] = {name: name for name in ("input_length", "output_length", "images") if name in keys}
+        per = 1e3 if set(keys) >= IN_MILLISECONDS else DURATIONS.get(duration, 1.0)
         trace = "input_length" in keys and isinstance(keys[time], int | float) and keys[time] < 1e9
         return Requests(
-            blocks=partial(json_blocks, keys={**read, **tokens}),
+            blocks=partial(json_blocks, keys={**read, **tokens}, per=per),
             stamped=stamped,
             extra={
                 **({"duration_s": ("duration", 1.0)} if duration else {}),
@@ -165,18 +172,22 @@ class JsonLog(Reader):
         )
 
 
-def json_blocks(path: Path, broken: list[Broken], progress: Progress, keys: dict[str, str]) -> Iterator[RowBlock]:
-    return in_chunks(json_rows(path, broken, progress, keys), list(keys))
+def json_blocks(
+    path: Path, broken: list[Broken], progress: Progress, keys: dict[str, str], per: float
+) -> Iterator[RowBlock]:
+    return in_chunks(json_rows(path, broken, progress, keys, per), list(keys))
 
 
 def json_rows(
-    path: Path, broken: list[Broken], progress: Progress, keys: dict[str, str]
+    path: Path, broken: list[Broken], progress: Progress, keys: dict[str, str], per: float
 ) -> Iterator[tuple[int, dict[str, Any]]]:
     for number, record in json_lines(path, broken, progress):
         cells = flat(record)
         row = {role: cells.get(key) for role, key in keys.items()}
         if "duration" in row:
-            row["duration"] = in_seconds(row["duration"], keys["duration"])
+            row["duration"] = in_seconds(row["duration"], per)
+        if keys.get("user") == "downstream_remote_address":  # with a port, which differs with each connection
+            row["user"] = re.sub(r":\d+$", "", str(row["user"]))
         if "path" in row:
             row["path"] = path_of(str(row["path"] or ""))
         if row.get("time") is None:
@@ -184,12 +195,12 @@ def json_rows(
         yield number, row
 
 
-def in_seconds(value: Any, key: str) -> float | None:
-    """A duration in seconds: a text with its unit, or a number in the unit of its key; None for none."""
+def in_seconds(value: Any, per: float) -> float | None:
+    """A duration in seconds: a text with its unit, or a number of which `per` make a second; None for none."""
     if isinstance(value, str) and (found := WITH_UNIT.match(value.strip())):
         return float(found[1]) * UNITS[found[2]]
     try:
-        return float(value) / DURATIONS[key]
+        return float(value) / per
     except (TypeError, ValueError):
         return None
 

@@ -10,6 +10,7 @@ from sim.model.knobs import MOST
 from sim.model.request import ABANDONED, REFUSED, SERVED, Request
 from sim.model.retry import chance_of_retry, own_pause, pause_before_retry
 from sim.model.streams import ATTEMPTS, COUNT, FEATURE, PATIENCE, RETRY, draw, pair
+from sim.scenario.habits import habits_of
 from sim.scenario.scenario import Scenario
 from tests.studies.live.clock import RealClock
 from tests.studies.live.server import Server
@@ -102,7 +103,11 @@ def check_playable(scenario: Scenario) -> None:
     demand = scenario.demand
     for key, found, expected in (
         ("horizon", scenario.horizon >= LONGEST, "less than 12 h: it takes as long as it says"),
-        ("demand.clients", bool(demand.clients or demand.traces), "waves of people only"),
+        (
+            "demand",
+            bool(demand.clients or demand.traces) or len(habits_of(scenario).kinds) > 1,
+            "people of one behaviour only",
+        ),
         ("demand.word_of_mouth", demand.word_of_mouth is not None, "none"),
         ("demand.regions", bool(demand.regions), "none"),
         ("features", any(len(f.ladders()) > 1 for f in scenario.features.values()), "one number of images each"),
