@@ -21,7 +21,7 @@ from sim.results.metrics import bins, counted, default_bin, outcomes, recorded, 
 from sim.results.money import Money, money_of
 from sim.results.money_sentences import each, money_sentences
 from sim.results.offered import with_offered_load
-from sim.results.pool_verdict import MUCH, Peak, PoolVerdict, pool_verdict
+from sim.results.pool_verdict import MUCH, Peak, PoolVerdict, pool_verdicts
 from sim.results.run import Run
 from sim.results.storms import Stay, stay_warning, stays
 from sim.results.timeline import ERROR, IMAGES, IMAGES_DEGRADED, JUDGED, KEPT
@@ -91,7 +91,7 @@ def verdict(run: Run, unlimited: Run | None = None) -> Verdict:
     return Verdict(
         run=run,
         life=life(whole),
-        pools=[pool_verdict(whole, pool) for pool in run.manifest["pools"]],
+        pools=pool_verdicts(whole),
         counts=outcomes(whole).to_dict("records")[0],  # type: ignore[arg-type]
         refused=refused_by(whole),
         latency=latencies(whole),
