@@ -267,7 +267,7 @@ def cost_sentence(v: Verdict) -> str:
     due = f" and {amount(v.full(hours['paid']))} paid{absent}" if absent else ""
     return (
         f"{amount(v.full(hours['total']))} GPU-hours in service ({shares}){due}, ${amount(v.dollars)} "
-        f"({each(v.dollars_per_image)} per image in time), {amount(v.full(v.energy['kwh']) / 1000)} MWh at the meter, "
+        f"({each(v.dollars_per_image)}), {amount(v.full(v.energy['kwh']) / 1000)} MWh at the meter, "
         f"{amount(v.full(v.energy['kg_co2e']) / 1000)} t CO2e, {amount(v.full(v.energy['litres_on_site']) / 1000)} m³ "
         f"of water on site and {amount(v.full(v.energy['litres_of_grid']) / 1000)} m³ at power plants."
     )
