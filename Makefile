@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: run test test-bench bench validate mutants fuzz check digest format clean help
+.PHONY: run test test-page test-bench bench validate mutants fuzz check digest format docs clean help
 
 help:
 	@grep -E '^# make|^## ' $(MAKEFILE_LIST)
@@ -26,7 +26,14 @@ run: $(VENV)/.installed
 ## make test    every test
 test: $(VENV)/.installed-test
 	@$(BIN)/python -c 'from sim.engine.first_use import compile_now; compile_now()' # once, not in every process
-	$(BIN)/python -m pytest -n auto --dist loadscope
+	$(BIN)/python -m pytest -n auto --dist loadscope --ignore tests/test_page.py  # that is test-page
+
+## make test-page  the what-if pages in a real Chromium, Debian's where there is none; skipped, with the reason, elsewhere
+test-page: $(VENV)/.installed-test
+	@command -v chromium >/dev/null || command -v google-chrome >/dev/null || \
+		{ command -v apt-get >/dev/null && apt-get update -qq && apt-get install -y -qq chromium >/dev/null; } || \
+		echo "no Chromium, and none can be installed here: the tests of the pages are skipped"
+	$(BIN)/python -m pytest -rs tests/test_page.py
 
 ## make test-bench  the tests of the GPU benchmark, which need torch
 test-bench: $(VENV)/.installed-test
@@ -48,7 +55,7 @@ bench: $(PEERS)/.installed
 	$(PEERS)/bin/python benchmarks/growth.py
 	$(PEERS)/bin/python benchmarks/week.py
 
-## make validate  proofs: STUDY=theory (TABLE=mine.csv), overload, live, torch or traces FILE=FOLDER; the first three if none
+## make validate  proofs: STUDY=theory (TABLE=mine.csv), overload, live, calibrate, torch or traces FILE=FOLDER; the first three if none
 validate: $(VENV)/.installed-test
 	$(BIN)/python -m tests.studies $(or $(STUDY),all) $(or $(TABLE),$(FILE)) $(if $(OUT),--out $(OUT))
 
@@ -70,6 +77,17 @@ fuzz: $(VENV)/.installed-test
 ## make digest  whether every table of every shipped run, on both engines, is still the committed one
 digest: $(VENV)/.installed-test
 	$(BIN)/python -m tests.digest
+
+$(VENV)/.installed-docs: $(VENV)/.installed
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[docs]'
+	@touch $@
+
+## make docs    the documentation as a site: commands run, notebooks executed, links checked
+docs: $(VENV)/.installed-docs $(VENV)/.installed-test
+	$(BIN)/python -m tests.commands
+	$(BIN)/sphinx-build -W --keep-going -q -n -c docs . build/site
+	$(BIN)/python -m tests.site build/site
+	@echo "Open build/site/docs/index.html"
 
 ## make format  put the code into the house's format
 format: $(VENV)/.installed-test

@@ -68,9 +68,21 @@ PAUSES = TIMES.filter(lambda time: time["kind"] != "never")
 
 @st.composite
 def pools(draw: st.DrawFn, name: str) -> dict[str, Any]:
-    return {
-        name: {"gpus": draw(st.integers(1, 3)), "max_batch": draw(st.integers(2, 4)), "linger": draw(seconds(0, 20))}
-    }
+    runs = draw(st.sampled_from(["batches", "batches", "steps", "threads"]))
+    linger = draw(seconds(0, 20)) if runs == "batches" else 0
+    pool = {"gpus": draw(st.integers(1, 3)), "max_batch": draw(st.integers(2, 4)), "linger": linger, "runs": runs}
+    if runs == "batches" and draw(st.booleans()):
+        pool |= {
+            "closes": "when full or timed out",
+            "timer": draw(
+                st.sampled_from(["from the oldest", "from the last close", "from the last close, as polled"])
+            ),
+            "late_joiners": draw(st.booleans()),
+        }
+    return {name: pool}
+
+
+LENGTHS = [{"kind": "fixed"}, {"kind": "geometric"}, {"kind": "lognormal", "cv": 0.5}]
 
 
 @st.composite
@@ -250,7 +262,7 @@ RETURNS = st.one_of(
 
 
 @st.composite
-def documents(draw: st.DrawFn, *, linger: bool = True) -> dict[str, Any]:
+def documents(draw: st.DrawFn, *, linger: bool = True, together: bool = True) -> dict[str, Any]:
     """A small scenario with any mix of mechanisms, and two playbooks 'one' and 'other'."""
     pool_names = draw(st.sampled_from([["gpus"], ["gpus", "spare"]]))
     tiers = draw(st.sampled_from([("free",), ("free", "plus")]))
@@ -258,6 +270,12 @@ def documents(draw: st.DrawFn, *, linger: bool = True) -> dict[str, Any]:
     own = st.one_of(
         st.just({}), st.fixed_dictionaries({"patience": TIMES}), st.fixed_dictionaries({"returns": RETURNS})
     )
+    if not together:
+        found = {name: {**pool, "runs": "batches"} for name, pool in found.items()}
+    wanted = draw(features(pool_names))
+    for feature in wanted.values():
+        if found[feature["pool"]]["runs"] != "batches":
+            feature["length"] = draw(st.sampled_from(LENGTHS))
     return {
         "title": "A random one",
         "start": draw(st.sampled_from(["2025-01-01", "2025-01-01 23:55"])),
@@ -265,7 +283,7 @@ def documents(draw: st.DrawFn, *, linger: bool = True) -> dict[str, Any]:
         "control_tick": draw(seconds(5, 120)),
         "tiers": {name: {"share": share, **draw(own)} for name, share in draw(shares(*tiers)).items()},
         "pools": found if linger else {name: {**pool, "linger": 0} for name, pool in found.items()},
-        "features": draw(features(pool_names)),
+        "features": wanted,
         "demand": draw(demands(list(tiers))),
         "behaviour": draw(behaviours()),
         "serving": {

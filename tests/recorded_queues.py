@@ -10,7 +10,7 @@ import numpy as np
 SHIFTS = ((8, 4), (10, 6), (16, 3), (18, 0))  # (hour, servers from then on)
 
 
-def queue(arrived, served, patience, schedule):
+def queue(arrived, served, patience, schedule, after=None):
     """When each is served (nan: not), when each hangs up, and by whom they are served.
 
     schedule: (second, servers). The lowest number serves first, the highest go first, each after their caller.
@@ -40,7 +40,9 @@ def queue(arrived, served, patience, schedule):
             if line and server not in busy:
                 caller = line.pop(0)
                 busy[server], started[caller], who[caller] = caller, now, server
-                heapq.heappush(events, (now + served[caller], 0, server, "end"))
+                heapq.heappush(
+                    events, (now + served[caller] + (0 if after is None else after[caller]), 0, server, "end")
+                )
     return started, left, who
 
 
@@ -64,8 +66,9 @@ def log_of_days(
     patience: float = 200.0,
     shifts: Sequence[tuple[int, int]] = SHIFTS,
     seed: int = 1,
+    after: float = 0.0,
 ) -> Path:
-    """A CSV with this project's own names of columns, times in seconds."""
+    """A CSV with this project's own names of columns, times in seconds. after: mean work after a call, not logged."""
     rng = np.random.default_rng(seed)
     with path.open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file)
@@ -73,7 +76,8 @@ def log_of_days(
         for day in days:
             service = mean(day) if callable(mean) else mean
             arrived, served, patient = day_of_calls(rng, rate=rate, mean=service, patience=patience)
-            started, left, who = queue(arrived, served, patient, [(hour * 3600.0, n) for hour, n in shifts])
+            busy = rng.gamma(4, after / 4, len(arrived)) if after else None
+            started, left, who = queue(arrived, served, patient, [(hour * 3600.0, n) for hour, n in shifts], busy)
             for one in range(len(arrived)):
                 hung_up = bool(np.isnan(started[one]))
                 gone = left[one] if hung_up else started[one]

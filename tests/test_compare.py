@@ -11,8 +11,10 @@ from scipy import stats
 
 from sim import BadInput, compare, simulate, verdict
 from sim.results.offered import offered_load
-from sim.studies.compare import LABELS, differences, judged
+from sim.studies.compare import LABELS, differences
+from sim.studies.executors import Local
 from sim.studies.objectives import OBJECTIVES
+from sim.studies.run_record import record_of
 from tests.random_scenarios import PLAIN, plain
 from tests.tables import attempt, run_of
 
@@ -44,7 +46,7 @@ def test_there_is_a_row_a_playbook_and_seed_with_the_figures_of_its_run(compared
     comparison, _ = compared
     rows = comparison.table.set_index(["playbook", "seed"])
     assert sorted(rows.index) == [(name, seed) for name in ("bounded", "closed", "none") for seed in (1, 2, 3)]
-    alone = pd.Series(judged(simulate(overloaded(), "bounded", seed=2))[0]).drop(["playbook", "seed"])
+    alone = pd.Series(record_of(simulate(overloaded(), "bounded", seed=2)).figures)
     found = rows.loc["bounded", 2][alone.index]
     pd.testing.assert_series_equal(found, alone, check_names=False, check_dtype=False)
 
@@ -246,7 +248,7 @@ def test_refusing_everybody_ranks_last(compared):
 
 def test_figures_are_those_of_the_verdict_at_full_scale():
     run = run_of(attempt(0, started=1, finished=5), attempt(0, user=1, refused="shed"), scale=0.25)
-    (found, _), its = judged(run), verdict(run)
+    found, its = record_of(run).figures, verdict(run)
     assert (found["served"], found["lost"], found["refused"], found["gpu_hours"]) == (
         4,
         4,
@@ -287,20 +289,16 @@ def test_no_seed_is_refused(seeds):
 # Progress, and several processes.
 
 
-def goes_from_0_to_1(told):
-    return told[0] == 0 and told[-1] == pytest.approx(1) and told == sorted(told)
-
-
-def test_progress_goes_from_0_to_1_and_never_back(compared):
-    told = []
-    compare(overloaded(), seeds=2, processes=1, progress=told.append)
-    assert goes_from_0_to_1(told)
-    assert len(set(told)) > 12  # and not in one leap a run
+def test_progress_counts_every_run_of_those_planned():
+    counted = []
+    compare(overloaded(), seeds=2, processes=1, store=False, progress=lambda *both: counted.append(both))
+    assert counted == [(done, 8) for done in range(1, 9)]  # three playbooks and an unlimited fleet, with each seed
 
 
 def test_two_processes_find_what_one_finds(compared):
-    told = []
-    both, runs = compare(overloaded(), seeds=SEEDS, processes=2, progress=told.append)
+    with Local(2) as local:
+        local.seconds = 1e9  # so that processes seem to pay
+        both, runs = compare(overloaded(), seeds=SEEDS, executor=local, store=False)
     alone, runs_alone = compared
     pd.testing.assert_frame_equal(both.table, alone.table)
     pd.testing.assert_frame_equal(both.differences, alone.differences)
@@ -308,7 +306,6 @@ def test_two_processes_find_what_one_finds(compared):
     for run, other in zip(runs, runs_alone, strict=True):
         for table in ("requests", "batches", "users", "decisions"):
             pd.testing.assert_frame_equal(getattr(run, table), getattr(other, table))
-    assert goes_from_0_to_1(told)
 
 
 def test_a_run_that_fails_in_its_process_ends_the_comparison_and_leaves_none_behind():
@@ -334,13 +331,13 @@ def bystander():
 
 
 def test_who_stops_watching_stops_the_comparison_and_nothing_else(bystander):
-    def enough(share):
-        if share > 0:
-            raise Impatient
+    def enough(done, planned):
+        raise Impatient
 
-    scenario = overloaded(horizon="20 days")  # too long to wait for
-    with pytest.raises(Impatient):
-        compare(scenario, seeds=2, processes=2, progress=enough)
+    local = Local(2)
+    local.seconds = 1e9  # so that processes seem to pay
+    with local, pytest.raises(Impatient):
+        compare(overloaded(), seeds=20, executor=local, store=False, progress=enough)
     assert multiprocessing.active_children() == [bystander]
 
 

@@ -44,6 +44,11 @@ def queued(scenario: Scenario, run: Run) -> pd.DataFrame:
     return table[table["reason"].isna()]
 
 
+def of_batches(scenario: Scenario, table: pd.DataFrame) -> pd.Series:
+    """Which rows are of pools whose GPUs run a batch to its end."""
+    return table["pool"].astype(str).map(lambda name: scenario.pools[name].runs == "batches")
+
+
 # 1. Conservation.
 
 
@@ -104,6 +109,7 @@ def check_nothing_happens_before_its_cause(scenario, run):
         assert not (r[earlier] > r[later]).any()
     assert not (r["left"] > r["finished"]).any()
     assert not (r[["arrived", "started", "finished", "left"]] > run.horizon).any().any()
+    b = b[of_batches(scenario, b)]
     assert np.allclose(b["finished"] - b["started"], b["seconds"], equal_nan=True) or b["finished"].isna().any()
     assert ((b["started"] + b["seconds"] >= run.horizon) | b["finished"].notna()).all()
 
@@ -114,6 +120,8 @@ def check_nothing_happens_before_its_cause(scenario, run):
 def check_a_gpu_serves_one_batch_at_a_time(scenario, run):
     for (pool, gpu), served in run.batches.groupby(["pool", "gpu"], observed=True):
         assert 0 <= gpu < scenario.gpus(pool)
+        if scenario.pools[pool].runs != "batches":
+            continue
         ends = served["finished"].to_numpy()
         assert (served["started"].to_numpy()[1:] >= ends[:-1]).all()  # false too where a batch before never ended
 
@@ -126,7 +134,23 @@ def check_a_batch_has_one_spec_and_fits(scenario, run):
     assert (started["pool"].astype(str).to_numpy() == theirs["pool"].astype(str).to_numpy()).all()
     assert (started["started"].to_numpy() == theirs["started"].to_numpy()).all()
     largest = b["pool"].astype(str).map({name: pool.max_batch for name, pool in scenario.pools.items()})
-    assert (b["size"] <= largest.astype(float)).all()
+    assert (b["size"] <= largest.astype(float)).all() or "threads" in {p.runs for p in scenario.pools.values()}
+
+
+def check_as_many_as_there_is_room_for_run_at_once_and_share_the_gpu(scenario, run):
+    counts = {spec.label: spec.images for spec in scenario.specs()}
+    for (name, _), served in run.batches.groupby(["pool", "gpu"], observed=True):
+        pool = scenario.pools[name]
+        if pool.runs == "batches":
+            continue
+        size = served["spec"].astype(str).map(counts).to_numpy() if pool.runs == "steps" else np.ones(len(served))
+        begun, ended = served["started"].to_numpy(), served["finished"].fillna(run.horizon).to_numpy()
+        present = [size[(begun <= instant) & (ended > instant)].sum() for instant in begun]
+        assert max(present) <= pool.max_batch
+        busy, until = 0.0, 0.0
+        for start, end in sorted(zip(begun, ended, strict=True)):
+            busy, until = busy + max(end - max(start, until), 0.0), max(until, end)
+        assert served["seconds"].sum() == pytest.approx(busy, rel=1e-9)
 
 
 # 4. No overtaking.
@@ -150,7 +174,7 @@ def check_nobody_overtakes_within_a_class(scenario, run):
 def check_no_gpu_idles_while_a_request_waits(scenario, run):
     waiting = queued(scenario, run)
     for name in scenario.pools:
-        if scenario.pools[name].linger > 0:
+        if scenario.pools[name].linger > 0 or scenario.pools[name].runs != "batches":
             continue
         b = run.batches[run.batches["pool"] == name]
         ends = b["finished"].fillna(run.horizon)
@@ -163,7 +187,7 @@ def check_the_urgent_go_first(scenario, run):
     """At linger 0 no batch is headed by a request while a more urgent one waits."""
     waiting = queued(scenario, run)
     for name in scenario.pools:
-        if scenario.pools[name].linger > 0:
+        if scenario.pools[name].linger > 0 or scenario.pools[name].runs != "batches":
             continue
         here = waiting[waiting["pool"] == name]
         for _, batch in here[here["started"].notna()].groupby("batch"):

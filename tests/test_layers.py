@@ -19,15 +19,19 @@ ROOT = Path(__file__).parent.parent
 # room may, without circles. A file that lies in no folder is a room of its own.
 FLOORS: list[dict[str, str]] = [
     {"cli": "the commands, a file for each family"},
+    {"explorer": "pages on which settings are moved, over a saved sweep and live; above the report, which it offers"},
     {
         "report": "the report of a run or of a comparison: an HTML page, or Markdown",
         "export": "files for other tools: schedules for load tests, checks for build servers",
         "validation": "a user's own data held against predictions: `own_queue/`, MLPerf logs",
     },
-    {"plots": "drawing functions that take axes"},
     {
-        "studies": "many runs: compare, check, size, decide, sensitivity, sweep, rescue, storm map, order dates; the "
-        "store, executors",
+        "plots": "drawing functions that take axes",
+        "calibration": "a scenario fitted to recordings, each value with its interval and where it came from",
+    },
+    {
+        "studies": "many runs: compare, check, size, decide, sensitivity, sweep, tune, rescue, storm map, order "
+        "dates; the store, executors",
     },
     {
         "engine": "`simulate`, the control process, cells; the model twice, file beside file: `readable/`, `compiled/`",
@@ -58,7 +62,9 @@ PLACES = {
     "numba": {"model.jit", "engine.compiled"},
     "llvmlite": {"engine.compiled"},
     "matplotlib": {"plots", "report"},
-    "jinja2": {"report", "validation"},
+    "jinja2": {"report", "validation", "explorer"},
+    "panel": {"explorer.live_page"},
+    "bokeh": {"explorer.live_page"},
     "torch": {"profile.measure"},
     "diffusers": {"profile.measure"},
     "transformers": {"profile.measure"},
@@ -66,7 +72,7 @@ PLACES = {
     "rich": {"cli"},
 }
 WITHOUT_PANDAS = ("model", "profile", "policies", "scenario")  # the rest has arrays
-HEAVY = {"torch", "diffusers", "matplotlib", "jinja2", "typer", "rich"}  # what no simulation needs
+HEAVY = {"torch", "diffusers", "matplotlib", "jinja2", "typer", "rich", "panel", "bokeh"}  # what no simulation needs
 
 
 @cache

@@ -13,6 +13,8 @@ import sim
 
 ROOT = Path(__file__).parents[1]
 VERBS = {
+    "pick_best",
+    "tune",
     "load",
     "simulate",
     "check",
@@ -28,7 +30,7 @@ VERBS = {
     "verdict",
     "sentences",
 }
-VERBS |= {"load_run"}
+VERBS |= {"load_run", "fit_demand", "profile_called", "order_by", "money_study"}
 NOUNS = {"Scenario", "Run", "Policy", "Step", "Controls", "Telemetry", "BadInput"}
 FIGURES = {"intents", "outcomes", "latencies", "pool_timeline"}
 SHARED = {"sharing", "storms", "fit", "k6"}  # one idea, in rooms that each do their part of it

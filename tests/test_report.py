@@ -24,9 +24,10 @@ from sim.results.run import Run
 from sim.results.verdict import sentences, verdict
 from sim.scenario.fields import UNLIMITED
 from sim.scenario.scenario import Scenario
-from sim.studies.compare import Comparison, against_unlimited, judged
+from sim.studies.compare import Comparison, against_unlimited
 from sim.studies.compare import differences as paired
 from sim.studies.objectives import OBJECTIVES
+from sim.studies.run_record import record_of
 from sim.wording import amount
 
 ATTACK = "<script>alert(1)</script>"
@@ -127,12 +128,14 @@ def hostile_run() -> Run:
 
 def comparison(*runs: Run) -> Comparison:
     """These runs compared, against an unlimited fleet that gives a million images."""
-    found = [judged(run) for run in runs]
-    seeds = sorted({row["seed"] for row, _ in found})
-    free = [{**found[0][0], "playbook": UNLIMITED, "seed": seed, "images_worth": 1e6, "kept": 1e6} for seed in seeds]
-    table = against_unlimited(pd.DataFrame([*(row for row, _ in found), *free]), grows=False)
+    records = [record_of(run) for run in runs]
+    labels = [{"playbook": run.manifest["playbook"], "seed": run.manifest["seed"]} for run in runs]
+    found = [{**label, **record.figures} for label, record in zip(labels, records, strict=True)]
+    seeds = sorted({row["seed"] for row in found})
+    free = [{**found[0], "playbook": UNLIMITED, "seed": seed, "images_worth": 1e6, "kept": 1e6} for seed in seeds]
+    table = against_unlimited(pd.DataFrame([*found, *free]), grows=False)
     names = list(dict.fromkeys(table["playbook"]))
-    fair = pd.concat([groups for _, groups in found], ignore_index=True)
+    fair = pd.DataFrame([{**group, **label} for label, r in zip(labels, records, strict=True) for group in r.groups])
     rows = paired(table, names, OBJECTIVES["images"])
     return Comparison(table, rows, names, seeds, names[0], fair)
 

@@ -227,8 +227,8 @@ def test_more_gpus_that_break_the_promise_are_noticed(monkeypatch):
 
 def test_an_interrupt_gives_what_is_known_by_then():
     class Interrupted(Local):
-        def records(self, cells, store):
-            for number, one in enumerate(super().records(cells, store)):
+        def each(self, call, cells):
+            for number, one in enumerate(super().each(call, cells)):
                 if self.seconds and number >= 1:
                     raise KeyboardInterrupt
                 yield one

@@ -123,13 +123,13 @@ class Dying:
     def __init__(self, deaths):
         self.deaths = deaths
 
-    def submit(self, call, cell, kept):
+    def submit(self, call, cell):
         future = Future()
         self.deaths -= 1
         if self.deaths >= 0:
             future.set_exception(BrokenProcessPool("killed"))
         else:
-            future.set_result(call(cell, kept))
+            future.set_result(call(cell))
         return future
 
 

@@ -90,7 +90,7 @@ def test_a_row_has_the_figures_of_its_run_and_its_promise():
     ],
 )
 def test_what_cannot_be_swept_is_refused_before_any_run(monkeypatch, vary, how):
-    monkeypatch.setattr("sim.studies.executors.made", lambda *_: pytest.fail("a run was made"))
+    monkeypatch.setattr("sim.studies.runs.made", lambda *_, **__: pytest.fail("a run was made"))
     with pytest.raises(BadInput):
         sweep(plain(), vary, **HERE, **how)
 

@@ -93,7 +93,7 @@ def changed(tmp_path, change):
         (lambda d: d["runs"][0].update(gpus="8"), "runs.0.gpus"),
         (lambda d: d["runs"][0].update(colour="red"), "runs.0.colour"),
         (lambda d: d["runs"][0].pop("target_qps"), "runs.0.target_qps"),
-        (lambda d: d["runs"][0].update(fitted_service_s=4.0), "and not both"),
+        (lambda d: d["runs"][0].update(fitted_service_s=4.0), "exactly one of"),
         (lambda d: d["runs"][0].update(target_qps=1e6), "at most 1e\\+06 queries"),
         (lambda d: d["runs"][0].update(target_qps=1e-4, min_query_count=10_000), "would last"),
         (lambda d: d["runs"][0]["published"]["latency_s"].update(p99=0), "latency_s.p99"),

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 import typer
 from rich.table import Table
 
-from sim.cli.console import Console, name_column, progress_bar, ready
+from sim.cli.console import Console, name_column, ready, runs_bar
 from sim.cli.options import Override, ScenarioArgument, Sets, parsed, refuse_places
 from sim.cli.places import write_file
 from sim.errors import BadInput
@@ -28,17 +28,20 @@ def demand_check(
     few users dominate the figure. Scenario and recording should cover about the same time.
     """
     from sim.demand.recordings.trace import load_trace
-    from sim.engine.many import Task, simulate_all
     from sim.plots.saving import write_figure
     from sim.scenario.load import load
     from sim.studies.demand_comparison import compared, generated_arrivals, recorded_arrivals
+    from sim.studies.executors import Local, asked
+    from sim.studies.store import Cell
 
     refuse_places(figure, out)
     loaded, recorded = load(scenario, override=override, sets=parsed(sets)), recorded_arrivals(load_trace(recording))
     ready()
-    with progress_bar(loaded.title) as report:
-        tasks = [Task(loaded, seed=seed, unlimited=True) for seed in range(1, seeds + 1)]
-        generated = [found for found, _ in simulate_all(tasks, generated_arrivals, processes=1, progress=report)]
+    with runs_bar(loaded.title) as report:
+        cells = [Cell(loaded, None, seed, unlimited=True) for seed in range(1, seeds + 1)]
+        generated = asked(Local(1), generated_arrivals, cells, report)
+    if len(generated) < 2:
+        raise KeyboardInterrupt
     if any(len(one.times) < 100 for one in generated):
         raise BadInput("this scenario generates too little to compare", key="demand", expected="100 requests or more")
     table = compared(recorded, generated)

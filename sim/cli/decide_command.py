@@ -9,13 +9,16 @@ from rich.table import Table
 
 from sim.cli.console import INTERRUPTED, Console, name_column, ready, runs_bar, say
 from sim.cli.options import (
+    ClusterAddress,
     NoStore,
     Override,
     Processes,
     ScenarioArgument,
     Sets,
+    ShardOf,
     StoreFolder,
     a_share,
+    machines,
     named,
     parsed,
     refuse_places,
@@ -45,6 +48,8 @@ def decide(
     override: Override = None,
     sets: Sets = None,
     processes: Processes = None,
+    cluster: ClusterAddress = None,
+    shard: ShardOf = None,
     store: StoreFolder = None,
     no_store: NoStore = False,
     out: Annotated[Path | None, typer.Option(help="Write every run here as CSV.")] = None,
@@ -68,20 +73,21 @@ def decide(
         "alive": a_share("alive", alive),
         "image_worth": worth(image_worth),
         "store": False if no_store else store,
-        "processes": processes,
     }
     ready()
-    with runs_bar(inputs.scenario.title) as report:
-        found = find(inputs, read_fleets(fleets), named(playbooks) or None, **how, progress=report)
+    with machines(cluster, processes, shard) as executor, runs_bar(inputs.scenario.title) as report:
+        found = find(inputs, read_fleets(fleets), named(playbooks) or None, **how, executor=executor, progress=report)
     say(sentences(found))
     if found.futures:
         Console().print(options_table(found))
     if what_changes and found.futures == found.planned:
         from sim.studies.switch_points import switch_sentences, what_would_change
 
-        same = {key: how[key] for key in ("pool", "image_worth", "store", "processes")}
-        with runs_bar("what would change the choice") as report:
-            switches = what_would_change(inputs, read_fleets(fleets), named(playbooks) or None, **same, progress=report)
+        same = {key: how[key] for key in ("pool", "image_worth", "store")}
+        with machines(cluster, processes, shard) as executor, runs_bar("what would change the choice") as report:
+            switches = what_would_change(
+                inputs, read_fleets(fleets), named(playbooks) or None, **same, executor=executor, progress=report
+            )
         say(switch_sentences(switches))
     if out is not None:
         write_file(found.runs, out)

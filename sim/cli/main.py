@@ -11,10 +11,13 @@ import typer
 from rich.text import Text
 from typer.core import TyperGroup
 
+from sim.cli.backtest_command import backtest
+from sim.cli.calibrate_command import calibrate
 from sim.cli.check_command import demand_check
 from sim.cli.console import INTERRUPTED, TERMINATED, Console, careful_streams
 from sim.cli.decide_command import decide
 from sim.cli.demand_commands import demand_app
+from sim.cli.explore_command import explore
 from sim.cli.money_command import money
 from sim.cli.order_command import order_by
 from sim.cli.policy_command import policies
@@ -27,6 +30,7 @@ from sim.cli.size_command import size
 from sim.cli.store_command import store
 from sim.cli.storm_commands import map_storms, rescue
 from sim.cli.sweep_command import sweep
+from sim.cli.tune_command import tune
 from sim.cli.validate_command import validate
 from sim.errors import BadInput, printable
 
@@ -34,9 +38,22 @@ SECTIONS = {
     "Simulate": ("run", "compare", "report"),
     "Choose what to simulate": ("scenarios", "policies"),
     "Ask more of a scenario": (
-        *("size", "check", "decide", "sensitivity", "sweep", "money", "rescue", "order-by", "map", "store"),
+        *(
+            "size",
+            "check",
+            "decide",
+            "sensitivity",
+            "sweep",
+            "tune",
+            "explore",
+            "money",
+            "rescue",
+            "order-by",
+            "map",
+            "store",
+        ),
     ),
-    "Bring your own data": ("demand", "profile", "validate"),
+    "Bring your own data": ("calibrate", "backtest", "demand", "profile", "validate"),
     "Write scenario files": ("schema",),
 }
 
@@ -77,9 +94,13 @@ for command in (
     decide,
     sensitivity,
     sweep,
+    explore,
+    tune,
     money,
     rescue,
     store,
+    calibrate,
+    backtest,
     validate,
     schema,
 ):

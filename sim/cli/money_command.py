@@ -7,8 +7,8 @@ import typer
 from rich.table import Table
 from rich.text import Text
 
-from sim.cli.console import Console, name_column, progress_bar, ready
-from sim.cli.options import Override, ScenarioArgument, Sets, parsed, refuse_places
+from sim.cli.console import Console, name_column, ready, runs_bar
+from sim.cli.options import ClusterAddress, Override, Processes, ScenarioArgument, Sets, machines, parsed, refuse_places
 from sim.cli.places import write_file
 
 
@@ -18,7 +18,8 @@ def money(
     seeds: Annotated[int, typer.Option(min=1, help="How many seeds; intervals need at least 3.")] = 3,
     override: Override = None,
     sets: Sets = None,
-    processes: Annotated[int | None, typer.Option(min=1, help="Runs at once; one per core if not given.")] = None,
+    processes: Processes = None,
+    cluster: ClusterAddress = None,
     out: Annotated[Path | None, typer.Option(help="Write the money of every run to this CSV file.")] = None,
 ) -> None:
     """Revenue kept and lost, cost by contract, and the value of one GPU more and less.
@@ -32,8 +33,8 @@ def money(
     refuse_places(None, out)
     loaded = load(scenario, override=override, sets=parsed(sets))
     ready()
-    with progress_bar(loaded.title) as report:
-        study = money_study(loaded, playbook, seeds=seeds, processes=processes, progress=report)
+    with machines(cluster, processes) as executor, runs_bar(loaded.title) as report:
+        study = money_study(loaded, playbook, seeds=seeds, executor=executor, progress=report)
     console = Console(highlight=False)
     for part in (tier_table(study), bill_table(study), marginal_table(study)):
         console.print(part)

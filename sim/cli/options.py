@@ -1,11 +1,16 @@
 """Options that several commands share: the scenario, its override and settings, and checks of output files."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from sim.errors import BadInput
+
+if TYPE_CHECKING:
+    from sim.studies.executors import Executor
 
 ScenarioArgument = Annotated[str, typer.Argument(help="A shipped scenario (see: meltpoint scenarios) or a file.")]
 Override = Annotated[str | None, typer.Option(help="Apply one of the scenario's named overrides.")]
@@ -18,7 +23,66 @@ StoreFolder = Annotated[
     Path | None,
     typer.Option("--store", help="Where runs are kept; a folder in your cache if not given."),
 ]
+ClusterAddress = Annotated[
+    str | None,
+    typer.Option(
+        "--cluster", metavar="ADDRESS", help="Make the runs on the workers of this Dask scheduler: tcp://10.0.0.1:8786."
+    ),
+]
+ShardOf = Annotated[
+    str | None,
+    typer.Option("--shard", metavar="I/N", help="Make only the I-th of N parts of the runs, and keep them: 3/10."),
+]
+UntilPrecise = Annotated[
+    str | None,
+    typer.Option(
+        metavar="SHARE",
+        help="Add seeds until the 95 % interval is within this to each side: '2 %', in points for a share.",
+    ),
+]
+MostSeeds = Annotated[int, typer.Option("--most-seeds", min=1, help="Seeds at which adding them ends.")]
 NoStore = Annotated[bool, typer.Option("--no-store", help="Keep no runs, and use none that are kept.")]
+
+
+@contextmanager
+def machines(cluster: str | None, processes: int | None, shard: str | None = None) -> "Iterator[Executor]":
+    """Where a study makes its runs: on this machine, on a cluster, or here and only one shard of them.
+
+    A shard ends with one sentence, in place of what the study would say. Raises BadInput.
+    """
+    from sim.studies.executors import Local, Shard, ShardDone
+
+    if cluster is not None and (processes is not None or shard is not None):
+        key = "--processes" if processes is not None else "--shard"
+        raise BadInput("the workers of a cluster share the runs among them", key=key, expected="--cluster alone")
+    if cluster is not None:
+        from sim.studies.cluster import Cluster
+
+        with Cluster(cluster) as there:
+            yield there
+        return
+    part, parts = (1, 1) if shard is None else read_shard(shard)
+    with Local(processes) as here:
+        try:
+            yield here if shard is None else Shard(here, part, parts)
+        except ShardDone as done:
+            typer.echo(
+                f"Shard {part} of {parts}: {done.made:,} of {done.runs:,} missing runs are made and kept. When "
+                "all shards are done, the same command without --shard has the answer."
+            )
+            raise typer.Exit from None
+
+
+def read_shard(text: str) -> tuple[int, int]:
+    """Which part of how many, from words like '3/10'. Raises BadInput."""
+    part, _, parts = text.partition("/")
+    try:
+        numbers = int(part), int(parts)
+    except ValueError:
+        numbers = 0, 0
+    if not 1 <= numbers[0] <= numbers[1]:
+        raise BadInput("this is no shard", key="--shard", value=text, expected="I/N, like 3/10, from 1/N to N/N")
+    return numbers
 
 
 def parsed(sets: list[str] | None) -> dict[str, Any]:

@@ -6,8 +6,18 @@ from typing import Annotated
 
 import typer
 
-from sim.cli.console import progress_bar, ready, say
-from sim.cli.options import Override, Processes, ScenarioArgument, Sets, a_share, parsed, refuse_places
+from sim.cli.console import ready, runs_bar, say
+from sim.cli.options import (
+    ClusterAddress,
+    Override,
+    Processes,
+    ScenarioArgument,
+    Sets,
+    a_share,
+    machines,
+    parsed,
+    refuse_places,
+)
 from sim.cli.places import write_file
 from sim.cli.storm_commands import read_share, read_step
 from sim.errors import BadInput
@@ -32,6 +42,7 @@ def order_by(
     override: Override = None,
     sets: Sets = None,
     processes: Processes = None,
+    cluster: ClusterAddress = None,
     out: Annotated[Path | None, typer.Option(help="Write the losses by arrival here as CSV.")] = None,
 ) -> None:
     """Find the last date at which an order of GPUs still saves a launch.
@@ -54,7 +65,7 @@ def order_by(
         expected = str(wrong).removeprefix("expected ")
         raise BadInput("this is not a duration", key="--burn-in", value=burn_in, expected=expected) from None
     ready()
-    with progress_bar(f"{loaded.title}: {gpus:,} GPUs") as report:
+    with machines(cluster, processes) as executor, runs_bar(f"{loaded.title}: {gpus:,} GPUs") as report:
         found = find(
             loaded,
             gpus,
@@ -66,7 +77,7 @@ def order_by(
             seeds=seeds,
             by=read_step(by),
             keep=read_share(keep),
-            processes=processes,
+            executor=executor,
             progress=report,
         )
     say(sentences(found, day, lots, needed or lots))

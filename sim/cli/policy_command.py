@@ -9,7 +9,7 @@ from pydantic import BaseModel
 from rich.table import Table
 from rich.text import Text
 
-from sim.cli.console import Console, name_column, progress_bar, ready
+from sim.cli.console import Console, name_column, ready, runs_bar
 from sim.cli.options import refuse_places
 from sim.cli.places import write_file
 from sim.errors import BadInput
@@ -120,7 +120,7 @@ def under_loads(loads: list[float], kinds: list[str], seeds: int, out: Path | No
     from sim.studies.policy_study import policies_under_load
 
     ready()
-    with progress_bar("policies under load") as report:
+    with runs_bar("policies under load") as report:
         found = policies_under_load(loads, kinds, seeds, report)
     Console().print(load_table(found))
     if out is not None:

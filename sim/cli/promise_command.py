@@ -9,7 +9,19 @@ from rich.table import Table
 from rich.text import Text
 
 from sim.cli.console import Console, ready, runs_bar
-from sim.cli.options import NoStore, Override, Processes, ScenarioArgument, Sets, StoreFolder, a_share, parsed
+from sim.cli.options import (
+    ClusterAddress,
+    NoStore,
+    Override,
+    Processes,
+    ScenarioArgument,
+    Sets,
+    ShardOf,
+    StoreFolder,
+    a_share,
+    machines,
+    parsed,
+)
 from sim.cli.places import write_file
 from sim.errors import BadInput
 
@@ -41,6 +53,8 @@ def check(
     junit: Annotated[Path | None, typer.Option(help="Also write JUnit XML here: a name ending in .xml.")] = None,
     markdown: Annotated[Path | None, typer.Option(help="Also write a table here: a name ending in .md.")] = None,
     processes: Processes = None,
+    cluster: ClusterAddress = None,
+    shard: ShardOf = None,
     store: StoreFolder = None,
     no_store: NoStore = False,
 ) -> None:
@@ -59,7 +73,7 @@ def check(
     refuse_name(markdown, "--markdown", ".md")
     loaded = load(scenario, override=override, sets=parsed(sets))
     ready()
-    with runs_bar(loaded.title) as report:
+    with machines(cluster, processes, shard) as executor, runs_bar(loaded.title) as report:
         found = held_to(
             loaded,
             playbook,
@@ -69,7 +83,7 @@ def check(
             confidence=a_share("confidence", confidence),
             baseline=baseline,
             store=False if no_store else store,
-            processes=processes,
+            executor=executor,
             progress=report,
         )
     show(found)

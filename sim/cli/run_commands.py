@@ -9,8 +9,23 @@ from rich import box
 from rich.table import Table
 from rich.text import Text
 
-from sim.cli.console import Console, announce_size, progress_bar, ready, say
-from sim.cli.options import Override, ScenarioArgument, Sets, named, parsed
+from sim.cli.console import INTERRUPTED, Console, announce_size, progress_bar, ready, runs_bar, say
+from sim.cli.options import (
+    ClusterAddress,
+    MostSeeds,
+    NoStore,
+    Override,
+    Processes,
+    ScenarioArgument,
+    Sets,
+    ShardOf,
+    StoreFolder,
+    UntilPrecise,
+    a_share,
+    machines,
+    named,
+    parsed,
+)
 from sim.cli.places import file_name, folder_names, refuse_other_file, replacing, result_folder
 from sim.errors import BadInput
 
@@ -109,11 +124,21 @@ def compare(
         ),
     ] = None,
     seeds: Annotated[int, typer.Option(min=1, help="Runs of each; intervals need at least 3.")] = 5,
+    until_precise: UntilPrecise = None,
+    pick_best: Annotated[
+        str | None,
+        typer.Option(metavar="DIFFERENCE", help="First add seeds until the best is known, if it leads by this: '1 %'."),
+    ] = None,
+    most_seeds: MostSeeds = 100,
     by: Annotated[str, typer.Option(help="What ranks them: images, people, attainment, cost or money.")] = "images",
     override: Override = None,
     sets: Sets = None,
     engine: Engine = "compiled",
-    processes: Annotated[int | None, typer.Option(min=1, help="Runs at once; one per core if not given.")] = None,
+    processes: Processes = None,
+    cluster: ClusterAddress = None,
+    shard: ShardOf = None,
+    store: StoreFolder = None,
+    no_store: NoStore = False,
     against: Against = None,
     out: Out = None,
     replace: Replace = False,
@@ -138,7 +163,7 @@ def compare(
     earlier = None if against is None else load_comparison(against)
     given, names = compared(scenarios, config or [], playbooks, override, parsed(sets))
     folder_names(names, scenarios[0])
-    if earlier is not None:
+    if earlier is not None and shard is None:
         in_common(names, range(1, seeds + 1), earlier[0])
     folder = result_folder(out, f"{Path(scenarios[0]).stem}-compared", replace=replace)
     ready(engine)
@@ -147,14 +172,29 @@ def compare(
             given, key=lambda one: sum(pool.gpus for pool in one.scenario.pools.values()) * one.scenario.scale
         )
         announce_size(largest.scenario, largest.playbook, runs=seeds * len(given), processes=processes, yes=yes)
-    with progress_bar(given[0].scenario.title) as report:
+    picked = None
+    if pick_best is not None:
+        from sim.studies.selection import PILOT
+        from sim.studies.selection import pick_best as pick
+
+        apart = difference_of(pick_best, by)
+        how: dict[str, Any] = {"by": by, "most": max(most_seeds, PILOT), "store": False if no_store else store}
+        with (
+            machines(cluster, processes, shard) as executor,
+            runs_bar(f"{given[0].scenario.title}: the best") as report,
+        ):
+            picked = pick(given, apart=apart, **how, executor=executor, progress=report)
+    with machines(cluster, processes, shard) as executor, runs_bar(given[0].scenario.title) as report:
         comparison, runs = compare_all(
             given if len(scenarios) > 1 or config else given[0].scenario,
             None if len(scenarios) > 1 or config else names,
             seeds=seeds,
             by=by,
+            until=None if until_precise is None else a_share("until-precise", until_precise),
+            most=most_seeds,
             engine=engine,
-            processes=processes,
+            store=False if no_store else store,
+            executor=executor,
             progress=report,
         )
     try:
@@ -168,10 +208,28 @@ def compare(
         print_table(ranking(comparison))
         print_table(gives_and_costs(comparison), intervals=False)
         say(choice(comparison))
+        if picked is not None:
+            say(picked.sentences())
         if earlier is not None:
             print_since((comparison, runs), earlier)
     say_where("\nTables", folder)
     write_report(runs, comparison, folder)
+    if len(comparison.seeds) < seeds:
+        say([f"INTERRUPTED: {len(comparison.seeds)} of {seeds} seeds are done; the same command makes the others."])
+        raise typer.Exit(INTERRUPTED)
+
+
+def difference_of(text: str, by: str) -> float:
+    """A difference worth detecting, in an objective's unit: '1 %' of a share, or '$1000'. Raises BadInput."""
+    from sim.studies.objectives import objective_called
+    from sim.units import dollars, fraction
+
+    share = objective_called(by).kind == "share"
+    try:
+        return fraction(text) if share else dollars(text)
+    except ValueError:
+        expected = "points, like '1 %'" if share else "dollars, like '$1000'"
+        raise BadInput("this is no difference", key="--pick-best", value=text, expected=expected) from None
 
 
 def compared(

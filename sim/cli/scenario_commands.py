@@ -24,14 +24,20 @@ def scenarios() -> None:
     Console().print(f"Files in {shipped.folder('scenarios')}", soft_wrap=True, highlight=False, markup=False)
 
 
-def schema(out: Annotated[Path | None, typer.Option(help="Write it to this file.")] = None) -> None:
+def schema(
+    out: Annotated[Path | None, typer.Option(help="Write it to this file.")] = None,
+    markdown: Annotated[
+        bool, typer.Option("--markdown", help="A page to read: each key with unit, default, source and an example.")
+    ] = False,
+) -> None:
     """Print the JSON Schema of scenario files.
 
     With it an editor completes and checks them while you write; in VS Code, name it under yaml.schemas.
     """
+    from sim.scenario.reference import reference
     from sim.scenario.scenario import Scenario
 
-    text = json.dumps(Scenario.model_json_schema(by_alias=True), indent=1) + "\n"
+    text = reference() if markdown else json.dumps(Scenario.model_json_schema(by_alias=True), indent=1) + "\n"
     if out is None:
         write_out(text)
     else:

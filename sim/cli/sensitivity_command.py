@@ -8,12 +8,15 @@ from rich.table import Table
 
 from sim.cli.console import Console, name_column, ready, runs_bar
 from sim.cli.options import (
+    ClusterAddress,
     NoStore,
     Override,
     Processes,
     ScenarioArgument,
     Sets,
+    ShardOf,
     StoreFolder,
+    machines,
     parsed,
     refuse_places,
 )
@@ -39,6 +42,8 @@ def sensitivity(
     override: Override = None,
     sets: Sets = None,
     processes: Processes = None,
+    cluster: ClusterAddress = None,
+    shard: ShardOf = None,
     store: StoreFolder = None,
     no_store: NoStore = False,
     figure: Annotated[Path | None, typer.Option(help="Draw the tornado: a PNG or SVG.")] = None,
@@ -60,7 +65,7 @@ def sensitivity(
     if assumed or not inputs.laws:
         inputs = with_assumed(inputs)
     ready()
-    with runs_bar(inputs.scenario.title) as report:
+    with machines(cluster, processes, shard) as executor, runs_bar(inputs.scenario.title) as report:
         table = find(
             inputs,
             metric,
@@ -69,7 +74,7 @@ def sensitivity(
             size=size,
             seeds=seeds,
             store=False if no_store else store,
-            processes=processes,
+            executor=executor,
             progress=report,
         )
     Console().print(sensitivity_table(table, metric))

@@ -9,7 +9,21 @@ import typer
 from rich.table import Table
 
 from sim.cli.console import INTERRUPTED, Console, name_column, ready, runs_bar, say
-from sim.cli.options import NoStore, Override, Processes, ScenarioArgument, Sets, StoreFolder, a_share, named, parsed
+from sim.cli.options import (
+    ClusterAddress,
+    MostSeeds,
+    NoStore,
+    Override,
+    Processes,
+    ScenarioArgument,
+    Sets,
+    StoreFolder,
+    UntilPrecise,
+    a_share,
+    machines,
+    named,
+    parsed,
+)
 from sim.cli.places import replacing, result_folder
 from sim.errors import BadInput
 
@@ -37,6 +51,8 @@ def size(
         typer.Option(help="Share of runs that must keep the promise: 90%; where inputs are uncertain 50%,90%."),
     ] = None,
     confidence: Annotated[str, typer.Option(help="The confidence with which that is to be known.")] = "95%",
+    until_precise: UntilPrecise = None,
+    most_seeds: MostSeeds = 100,
     step: Annotated[
         int | None, typer.Option(min=1, help="GPUs by which the answer may be off; a hundredth if none.")
     ] = None,
@@ -46,6 +62,7 @@ def size(
     override: Override = None,
     sets: Sets = None,
     processes: Processes = None,
+    cluster: ClusterAddress = None,
     store: StoreFolder = None,
     no_store: NoStore = False,
     out: Annotated[Path | None, typer.Option(help="Folder for the table and the figure; none if not given.")] = None,
@@ -68,12 +85,14 @@ def size(
     shares = [a_share("runs", text) for text in named(runs or ("50%,90%" if inputs.laws else "90%"))]
     names = named(playbooks) or [next(iter(loaded.playbooks))]
     folder = None if out is None else result_folder(out, "", replace=replace)
-    how = {
+    how: dict[str, Any] = {
         "seeds": futures if inputs.laws else seeds,
         "confidence": a_share("confidence", confidence),
-        "processes": processes,
         "store": False if no_store else store,
     }
+    more = {"until": a_share("until-precise", until_precise), "most": most_seeds} if until_precise else {}
+    if demand and more:
+        raise BadInput("only the answer for a fleet gets further seeds", key="--until-precise", value=until_precise)
     if demand and (pool is not None or step is not None):
         raise BadInput("the fleet stays as it is with --demand", key="--pool" if pool else "--step", value=pool or step)
     if len(shares) > 1 and (demand or not inputs.laws):
@@ -82,10 +101,12 @@ def size(
     if demand and inputs.laws:
         expected = "numbers in place of laws"
         raise BadInput("--demand takes no uncertain inputs", key=next(iter(inputs.laws)), expected=expected)
-    if demand:
-        answer_demand(loaded, promise, names, {**how, "runs": shares[0]}, folder)
-    else:
-        answer_fleet(inputs, promise, names, shares, {**how, "pool": pool, "step": step}, folder)
+    with machines(cluster, processes) as executor:
+        how["executor"] = executor
+        if demand:
+            answer_demand(loaded, promise, names, {**how, "runs": shares[0]}, folder)
+        else:
+            answer_fleet(inputs, promise, names, shares, {**how, "pool": pool, "step": step, **more}, folder)
 
 
 def answer_fleet(

@@ -1,5 +1,6 @@
 """The command that lists and prunes the runs that studies keep."""
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -12,6 +13,9 @@ from sim.errors import BadInput
 
 def store(
     folder: StoreFolder = None,
+    merge: Annotated[
+        list[Path] | None, typer.Option("--merge", help="Copy the runs of this folder here, as of a shard. Repeatable.")
+    ] = None,
     prune: Annotated[
         bool, typer.Option("--prune", help="Delete runs of other versions, damaged ones and unfinished files.")
     ] = False,
@@ -19,10 +23,12 @@ def store(
     everything: Annotated[bool, typer.Option("--all", help="With --prune: all of them.")] = False,
     most: Annotated[int, typer.Option(min=0, help="How many runs to list, the newest.")] = 20,
 ) -> None:
-    """List the runs that studies keep, or delete those that none can use.
+    """List the runs that studies keep, copy them from elsewhere, or delete those that none can use.
 
-    size and sweep keep each run they make, so that none is made twice. The folder is that of --store or of the variable
-    MELTPOINT_STORE, else one in your cache.
+    Studies keep the figures of each run they make, so that none is made twice. The folder is that of --store or of the
+    variable MELTPOINT_STORE, else one in your cache. After an array of shards, each with a folder of its own:
+
+    meltpoint store --store all --merge shard-1 --merge shard-2
     """
     from sim.studies.store import opened
     from sim.units import seconds
@@ -31,6 +37,13 @@ def store(
     assert kept is not None
     if (older is not None or everything) and not prune:
         raise BadInput("this deletes runs, so it goes with --prune", key="--all" if everything else "--older")
+    for other in merge or []:
+        if not other.is_dir():
+            raise BadInput("there is no such folder", file=other, key="--merge", expected="one with runs of a study")
+    if merge:
+        copied = sum(kept.merge(other) for other in merge)
+        Console(highlight=False).print(f"Copied {copied:,} runs to {kept.folder}", soft_wrap=True, markup=False)
+        return
     if folder is not None and not kept.folder.is_dir():
         raise BadInput("there is no such folder", file=folder, expected="one that a study wrote runs into")
     console = Console(highlight=False)

@@ -8,12 +8,11 @@ import typer
 from rich.table import Table
 from rich.text import Text
 
-from sim.cli.console import Console, progress_bar, ready
-from sim.cli.options import Override, ScenarioArgument, Sets, parsed, refuse_places
+from sim.cli.console import Console, ready, runs_bar
+from sim.cli.options import ClusterAddress, Override, Processes, ScenarioArgument, Sets, machines, parsed, refuse_places
 from sim.cli.places import write_file
 from sim.errors import BadInput
 
-Processes = Annotated[int | None, typer.Option(min=1, help="Runs at once; one per core if not given.")]
 Figure = Annotated[Path | None, typer.Option(help="Draw it: a PNG or SVG.")]
 Out = Annotated[Path | None, typer.Option(help="Write the table here as CSV.")]
 MOST_PLACES = 200  # on one axis of a map
@@ -28,6 +27,7 @@ def rescue(
     override: Override = None,
     sets: Sets = None,
     processes: Processes = None,
+    cluster: ClusterAddress = None,
     figure: Figure = None,
     out: Out = None,
 ) -> None:
@@ -47,8 +47,8 @@ def rescue(
     refuse_places(figure, out)
     loaded, step, least = load(scenario, override=override, sets=parsed(sets)), read_step(by), read_share(keep)
     ready()
-    with progress_bar(f"{loaded.title}: {playbook}") as report:
-        found = find(loaded, playbook, seeds=seeds, by=step, keep=least, processes=processes, progress=report)
+    with machines(cluster, processes) as executor, runs_bar(f"{loaded.title}: {playbook}") as report:
+        found = find(loaded, playbook, seeds=seeds, by=step, keep=least, executor=executor, progress=report)
     console = Console(highlight=False)
     console.print()
     for number, line in enumerate(sentences(found)):
@@ -73,6 +73,7 @@ def map_storms(
     override: Override = None,
     sets: Sets = None,
     processes: Processes = None,
+    cluster: ClusterAddress = None,
     figure: Figure = None,
     out: Out = None,
 ) -> None:
@@ -91,8 +92,10 @@ def map_storms(
     loaded = load(scenario, override=override, sets=parsed(sets))
     places = (axis("loads", loads, share=True), axis("spikes", spikes), whole(axis("retries", retries)))
     ready()
-    with progress_bar(loaded.title) as report:
-        table = storm_map(loaded, *places, playbook=playbook, seeds=seeds, processes=processes, progress=report)
+    with machines(cluster, processes) as executor, runs_bar(loaded.title) as report:
+        table = storm_map(loaded, *places, playbook=playbook, seeds=seeds, executor=executor, progress=report)
+    if table.empty:
+        raise KeyboardInterrupt
     console = Console(highlight=False)
     console.print(map_table(table))
     if out is not None:

@@ -8,12 +8,15 @@ from rich.table import Table
 
 from sim.cli.console import INTERRUPTED, Console, ready, runs_bar
 from sim.cli.options import (
+    ClusterAddress,
     NoStore,
     Override,
     Processes,
     ScenarioArgument,
     Sets,
+    ShardOf,
     StoreFolder,
+    machines,
     named,
     parsed,
     refuse_places,
@@ -47,6 +50,8 @@ def sweep(
     override: Override = None,
     sets: Sets = None,
     processes: Processes = None,
+    cluster: ClusterAddress = None,
+    shard: ShardOf = None,
     store: StoreFolder = None,
     no_store: NoStore = False,
     figure: Annotated[Path | None, typer.Option(help="Draw it against one key or two: a PNG or SVG.")] = None,
@@ -70,7 +75,7 @@ def sweep(
         raise BadInput("a figure shows one key or two", key="--figure", value=len(keys), expected="--out for more keys")
     loaded = load(scenario, override=override, sets=parsed(sets))
     ready()
-    with runs_bar(loaded.title) as report:
+    with machines(cluster, processes, shard) as executor, runs_bar(loaded.title) as report:
         table = run_all(
             loaded,
             keys,
@@ -80,7 +85,7 @@ def sweep(
             seeds=seeds,
             promise=promise,
             store=False if no_store else store,
-            processes=processes,
+            executor=executor,
             progress=report,
         )
     console = Console(highlight=False)

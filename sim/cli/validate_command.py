@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 MAP = (
     "trace: what a column of the log is, as NAME=COLUMN; again for each. Names: arrived; waited (seconds), or started "
     "and left (hung up); served (seconds), or ended; date, where the others are times of day; server (who served); "
-    "abandoned and ignored, as NAME=COLUMN:VALUE|VALUE. A column that has such a name need not be given."
+    "abandoned and ignored, as NAME=COLUMN:VALUE|VALUE, also several. A column that has such a name need not be given."
 )
 SERVERS = "trace: how many there were: a number, or a CSV with the columns from, servers; else counted from who served."
 
@@ -33,14 +33,23 @@ Misses = Annotated[bool, typer.Option("--misses", help="Print only figures that 
 
 
 def validate(
-    study: Annotated[str, typer.Argument(help="Which study: mlperf or trace.")],
+    study: Annotated[str, typer.Argument(help="Which study: mlperf, trace or loadtest.")],
     file: Annotated[
         Path | None, typer.Argument(help="Your figures or your recording; mlperf has published ones.")
+    ] = None,
+    test: Annotated[
+        Path | None, typer.Argument(metavar="[TEST]", help="loadtest: the results, after the scenario.")
     ] = None,
     out: Out = None,
     misses: Misses = False,
     map: Annotated[list[str] | None, typer.Option(help=MAP)] = None,
+    drop: Annotated[
+        list[str] | None, typer.Option(help="trace: rows to leave out, as COLUMN:VALUE|VALUE; again for each column.")
+    ] = None,
     servers: Annotated[str | None, typer.Option(help=SERVERS)] = None,
+    split: Annotated[
+        str | None, typer.Option(help="trace: last (days to forecast) or odd-even (every other day is tested).")
+    ] = None,
     test_days: Annotated[
         int | None,
         typer.Option(help="trace: how many final days to forecast; by default a third, rounded up."),
@@ -54,13 +63,23 @@ def validate(
     Prints a table of predicted and actual figures, misses included, and ends with exit code 1 where one misses for no
     known reason (--strict: for any reason), 2 for bad input.
     Studies: mlperf (published MLPerf servers, or a
-    FILE of your own), trace FILE (the log of any queue):
+    FILE of your own), trace FILE (the log of any queue), loadtest SCENARIO TEST (predicted beside measured at each
+    concurrency or rate):
 
     meltpoint validate trace calls.csv --map arrived=call_time --map abandoned=outcome:HANG --servers 12
+
+    meltpoint validate loadtest mine.yaml perf_analyzer.csv
     """
     from sim.validation import STUDIES
 
-    told = {"map": map or None, "servers": servers, "test_days": test_days}
+    told = {"map": map or None, "drop": drop or None, "servers": servers, "test_days": test_days, "split": split}
+    if study == "loadtest":
+        if file is None or test is None:
+            expected = "loadtest SCENARIO TEST, like loadtest mine.yaml perf_analyzer.csv"
+            raise BadInput("a load test is held against a scenario", key="file", value=file, expected=expected)
+        told["scenario"], file = str(file), test
+    elif test is not None:
+        raise BadInput("this study takes one file", key="test", value=str(test), expected="study loadtest")
     given = {name: value for name, value in told.items() if value is not None}
     carry_out(chosen(STUDIES, study, file, given), out, only_misses=misses, strict=strict)
 

@@ -7,7 +7,7 @@ from typing import Any
 from simpy import Environment, Event
 
 # The order of events at one instant; within one kind, the lower number comes first.
-COMPLETION, LINGER, CONTROL, ABANDON, ASK, SIGNUP = range(1, 7)
+COMPLETION, LINGER, CONTROL, ABANDON, ASK, SIGNUP, JOIN = range(1, 8)
 
 
 class Clock(Environment):

@@ -44,6 +44,25 @@ def is_ready(linger, lingered, waiting_images, full):  # type: ignore[no-untyped
     return linger == 0.0 or lingered or waiting_images >= full
 
 
+OLDEST, LAST_CLOSE, POLLED = range(3)
+TIMERS = {"from the oldest": OLDEST, "from the last close": LAST_CLOSE, "from the last close, as polled": POLLED}
+
+
+@njit
+def closes_with(timer, linger, first, closed, images, each, full, now):  # type: ignore[no-untyped-def]
+    """Whether a batch that closes by itself does so with a request that has just come: it is full, or timed out.
+
+    first: when the first of those in it came; closed: when the batch before it closed; images: those in it.
+    """
+    return images + each > full or now >= (first if timer == OLDEST else closed) + linger
+
+
+@njit
+def times_out(timer, linger, first, closed, came):  # type: ignore[no-untyped-def]
+    """When such a batch closes if nobody comes meanwhile. came: when the last one did."""
+    return linger + (first if timer == OLDEST else closed if timer == LAST_CLOSE else came)
+
+
 @njit
 def batch_seconds(measured, pace, noise_kind, noise_sigma, slowdown, seed, key, k):  # type: ignore[no-untyped-def]
     """How long a batch takes: as measured, on a GPU of this pace, with noise, times the slowdown of a power cap.

@@ -52,6 +52,7 @@ class Request:
     batch: int | None = None
     gpu_seconds: float = nan
     retry: bool = False  # the user will try again
+    formed: int = 0  # the number of its batch in its lane, where batches close by themselves
     waited_out: bool = False  # the linger of a batch it heads is over
     timed: bool = False  # its user has finite patience
     notified: bool = False  # the user was asked to come back for it later, and is more patient

@@ -4,8 +4,9 @@ Nothing here uses pyplot, so that drawing leaves no state behind. Counts and rat
 """
 
 from collections.abc import Collection, Sequence
+from importlib import import_module
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -26,6 +27,23 @@ Kind = Literal["png", "svg"]
 MOST_POOLS = 12  # that are drawn
 FIGURES = ("demand", "load", "queue", "outcomes", "latency", "waits", "fleet", "power", "cohort")
 OF_POOLS = ("load", "queue", "fleet")
+# The file of each figure of an answer, imported with the study behind it when it is first used.
+OF_ANSWERS = {
+    "fit_figure": "fit",
+    "map_figure": "storms",
+    "policy_figure": "policy",
+    "profile_figure": "profiles",
+    "rescue_figure": "storms",
+    "size_figure": "size_curve",
+    "sweep_figure": "sweep_map",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Import a figure of OF_ANSWERS."""
+    if name in OF_ANSWERS:
+        return getattr(import_module(f"sim.plots.{OF_ANSWERS[name]}"), name)
+    raise AttributeError(f"module 'sim.plots' has no attribute {name!r}")
 
 
 def run_figures(run: Run) -> dict[str, Figure]:

@@ -12,6 +12,7 @@ from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.ticker import FuncFormatter, MaxNLocator, MultipleLocator
 from numpy.typing import ArrayLike, NDArray
 
+from sim.plots.saving import png_bytes
 from sim.results.dates import date_of
 from sim.results.run import Run
 from sim.wording import amount
@@ -41,12 +42,19 @@ def style(place: int) -> dict[str, Any]:
     return {"color": CYCLE[place % len(CYCLE)], "linestyle": DASHES[(place + place // len(CYCLE)) % len(DASHES)]}
 
 
+class Shown(Figure):
+    """A figure that a notebook shows as the last value of a cell, without pyplot."""
+
+    def _repr_png_(self) -> bytes:
+        return png_bytes(self, dots_per_inch=100.0)
+
+
 def blank(height: float, rows: int = 1, columns: int = 1, *, room: float = 0.82) -> tuple[Figure, list[Axes]]:
     """A figure `height` inches high with its axes, row by row, outside any global state.
 
     room: the share of the width for the axes; legends stand to the right of it, so that figures over time line up.
     """
-    figure = Figure(figsize=(WIDTH, height), layout=ConstrainedLayoutEngine(rect=(0, 0, room, 1)))
+    figure = Shown(figsize=(WIDTH, height), layout=ConstrainedLayoutEngine(rect=(0, 0, room, 1)))
     axes = figure.subplots(rows, columns, squeeze=False)
     return figure, [ax for row in axes for ax in row]
 

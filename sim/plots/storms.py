@@ -23,7 +23,7 @@ def map_figure(table: pd.DataFrame) -> Figure:
     numbers = list(dict.fromkeys(table["retries"]))
     columns = min(MOST_COLUMNS, len(numbers))
     rows = -(-len(numbers) // columns)
-    figure = Figure(figsize=(axes.WIDTH, 0.9 + 2.1 * rows), layout=ConstrainedLayoutEngine())
+    figure = axes.Shown(figsize=(axes.WIDTH, 0.9 + 2.1 * rows), layout=ConstrainedLayoutEngine())
     panels = figure.subplots(rows, columns, squeeze=False, sharex=True, sharey=True).ravel().tolist()
     for ax in panels[len(numbers) :]:
         ax.set_axis_off()

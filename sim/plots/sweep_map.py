@@ -37,7 +37,7 @@ def sweep_figure(table: pd.DataFrame, keys: list[str], metric: str = "attainment
         return figure
     columns = min(3, len(names))
     rows = -(-len(names) // columns)
-    figure = Figure(figsize=(axes.WIDTH, 0.8 + 2.6 * rows), layout=ConstrainedLayoutEngine())
+    figure = axes.Shown(figsize=(axes.WIDTH, 0.8 + 2.6 * rows), layout=ConstrainedLayoutEngine())
     panels = figure.subplots(rows, columns, squeeze=False, sharex=True, sharey=True).ravel().tolist()
     values = factor * table[metric].astype(float)
     limits = (float(values.min()), float(values.max()))

@@ -5,16 +5,26 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from pydantic import ValidationError
 
+from sim import shipped
 from sim.errors import BadInput
 from sim.model.request import Spec
 from sim.profile.file import FORMAT, ProfileFile, digest
 from sim.profile.service_time import Times, between_visits, times_of
 
 LARGEST_FILE = 50_000_000  # bytes
+
+
+class Steps(NamedTuple):
+    """What a request takes where many run at once: an opening, then passes that all share."""
+
+    opening: dict[int, float]  # seconds, by images that begin at once
+    each: dict[int, float]  # seconds of a pass, by images in it
+    passes: float  # after the opening
+    first: int  # tokens that the opening yields
 
 
 @dataclass(frozen=True)
@@ -60,6 +70,29 @@ class Profile:
             )
         return self.times.extrapolated(spec, size)
 
+    def steps(self, spec: Spec, sizes: Sequence[int]) -> "Steps":
+        """The work of one request as continuous batching runs it; sizes: images that may run together, ascending.
+
+        A pipeline that was measured whole has no opening. Of chat the opening is the pass over the prompts, which
+        yields each answer's first token; text encoders and the decoders of images count as the opening too. Where
+        more begin at once than were measured, they do so in several passes. Raises BadInput as batch_seconds does.
+        """
+        passes, first = self.times.passes(spec), self.times.first()
+        opening: dict[int, float] = {}
+        each: dict[int, float] = {}
+        measured = 0
+        for size in sizes:
+            begins, lasts = self.times.opening(spec, size), self.times.each(spec, size)
+            if math.isnan(lasts) or (math.isnan(begins) and not measured):
+                whole = self.batch_seconds(spec, size)  # extrapolated, or refused
+                begins, lasts = 0.0, whole / passes
+            elif math.isnan(begins):
+                begins = opening[measured] + opening.get(size - measured, 0.0)
+            else:
+                measured = size
+            opening[size], each[size] = begins, lasts
+        return Steps(opening, each, passes - first, first)
+
     def power(self, spec: Spec, size: int) -> float:
         """Watts drawn while serving such a batch; nan where the file has no power there."""
         return self.times.watts(spec, size)
@@ -84,10 +117,11 @@ def constant_profile(name: str, seconds: float, *, largest_batch: int = 1, per_i
     return profile_of_sizes(name, [seconds + n * per_image for n in range(1, largest_batch + 1)])
 
 
-def profile_of_sizes(name: str, seconds: Sequence[float]) -> Profile:
-    """An assumed profile for checks by hand: the seconds of a batch of 1, 2, ..., at 1024 px and 28 steps."""
+def profile_of_sizes(name: str, seconds: Sequence[float], *, steps: int = 28) -> Profile:
+    """An assumed profile for checks by hand: the seconds of a batch of 1, 2, ..., at 1024 px and these steps."""
     points = [
-        {"side": 1024, "steps": 28, "batch": n, "latency_s": {"p50": took}} for n, took in enumerate(seconds, start=1)
+        {"side": 1024, "steps": steps, "batch": n, "latency_s": {"p50": took}}
+        for n, took in enumerate(seconds, start=1)
     ]
     return profile_from(
         {
@@ -135,6 +169,11 @@ def misfit(wrong: ValueError, path: Path) -> BadInput:
     if first["type"] == "value_error":
         return BadInput(f"this profile does not fit the format: {said}", file=path, key=key, value=value)
     return BadInput("this profile does not fit the format", file=path, key=key, value=value, expected=said)
+
+
+def profile_called(name: str, *, extrapolate: bool = False) -> Profile:
+    """A shipped profile by name, or one of your own by path. Raises BadInput."""
+    return load_profile(shipped.find("profiles", name, ".json"), extrapolate=extrapolate)
 
 
 def read_profile(path: Path) -> dict[str, Any]:

@@ -72,6 +72,22 @@ class PipelineTimes:
             total += math.prod(weight for _, weight in corner) * value
         return total or math.nan  # no corner at all: outside
 
+    def passes(self, spec: Spec) -> int:
+        """Steps that run."""
+        return spec.steps
+
+    def first(self) -> int:
+        """Tokens that come with the opening."""
+        return 0
+
+    def opening(self, spec: Spec, size: int) -> float:
+        """Seconds before the steps."""
+        return 0.0
+
+    def each(self, spec: Spec, size: int) -> float:
+        """Seconds of one step; nan outside the measured grid."""
+        return self.seconds(spec, size) / spec.steps
+
     def extrapolated(self, spec: Spec, size: int) -> float:
         """The nearest measured point scaled with the work: batch x pixels x steps x frames."""
         wanted = work(spec.side, spec.steps, spec.frames, size)
@@ -196,9 +212,24 @@ class ComponentTimes:
             seconds = surface.seconds(size, where)
             if fitted and math.isnan(seconds):
                 seconds = surface.fitted(size, where)
-            calls = max(1, math.ceil(spec.steps * self.strength - 1e-9)) if name in EACH_STEP else 1
-            found[name] = seconds * calls
+            found[name] = seconds * (self.passes(spec) if name in EACH_STEP else 1)
         return found
+
+    def passes(self, spec: Spec) -> int:
+        """Steps that run."""
+        return max(1, math.ceil(spec.steps * self.strength - 1e-9))
+
+    def first(self) -> int:
+        """Tokens that come with the opening: of chat one."""
+        return int("prefill" in self.surfaces)
+
+    def opening(self, spec: Spec, size: int) -> float:
+        """Seconds of all that runs once; nan outside the measured hull."""
+        return self.overhead + sum(s for name, s in self.parts(spec, size).items() if name not in EACH_STEP)
+
+    def each(self, spec: Spec, size: int) -> float:
+        """Seconds of one step; nan outside the measured hull."""
+        return sum(s for n, s in self.parts(spec, size).items() if n in EACH_STEP) / self.passes(spec)
 
     def seconds(self, spec: Spec, size: int) -> float:
         return self.overhead + sum(self.parts(spec, size).values())

@@ -21,19 +21,7 @@ from sim.schema import Strict
 def origins(runs: list[Run]) -> list[Table]:
     """All sources; each is listed once, even if several runs share it."""
     return [
-        Table(
-            "Service times and power: the profiles",
-            ["profile", "provenance", "GPU", "source", "idle power", "content (SHA-256)"],
-            unique([row for run in runs for row in profiles(run)]),
-            labels=6,
-        ),
-        Table(
-            "Behaviour, serving, footprint, quality and prices",
-            ["figure", "value", "provenance", "source"],
-            unique([row for run in runs for row in assumptions(run)]),
-            labels=4,
-            note="Times are in seconds. 'assumed' means that no measurement is known: doubt these figures first.",
-        ),
+        *sources([(run.manifest["profiles"], run.manifest["scenario"]) for run in runs]),
         Table(
             "The runs",
             ["playbook", "seed", "engine", "slice", "attempts", "computed in", "software"],
@@ -43,21 +31,39 @@ def origins(runs: list[Run]) -> list[Table]:
     ]
 
 
+def sources(parts: list[tuple[dict[str, Any], dict[str, Any]]]) -> list[Table]:
+    """The sources of some profiles, as a manifest has them, and of the figures of scenarios, as plain values."""
+    return [
+        Table(
+            "Service times and power: the profiles",
+            ["profile", "provenance", "GPU", "source", "idle power", "content (SHA-256)"],
+            unique([row for known, _ in parts for row in profiles(known)]),
+            labels=6,
+        ),
+        Table(
+            "Behaviour, serving, footprint, quality and prices",
+            ["figure", "value", "provenance", "source"],
+            unique([row for _, document in parts for row in assumptions(document)]),
+            labels=4,
+            note="Times are in seconds. 'assumed' means that no measurement is known: doubt these figures first.",
+        ),
+    ]
+
+
 def unique(rows: list[list[str]]) -> list[list[str]]:
     return [list(row) for row in dict.fromkeys(map(tuple, rows))]
 
 
-def profiles(run: Run) -> list[list[str]]:
+def profiles(known: dict[str, Any]) -> list[list[str]]:
     rows = []
-    for name, facts in run.manifest["profiles"].items():
+    for name, facts in known.items():
         idle = facts["idle_power_source"] or "not in the profile"
         rows.append([name, facts["provenance"], facts["gpu"], facts["source"], idle, facts["sha256"][:16]])
     return [[str(cell) for cell in row] for row in rows]
 
 
-def assumptions(run: Run) -> list[list[str]]:
-    """Every figure that has a default with a source, and where its value comes from in this run."""
-    document = run.manifest["scenario"]
+def assumptions(document: dict[str, Any]) -> list[list[str]]:
+    """Every figure that has a default with a source, and where its value comes from in this scenario."""
     parts: list[tuple[type[Strict], dict[str, Any], str]] = [
         (Behaviour, mapping(document.get("behaviour"), "behaviour"), "behaviour"),
         (Serving, mapping(document.get("serving"), "serving"), "serving"),

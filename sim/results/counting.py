@@ -126,12 +126,24 @@ def spent_seconds(run: Run, bins: Bins, rows: pd.DataFrame) -> list[Floats]:
     rows = rows.loc[rows["batch"].notna(), ["batch", "gpu_seconds", "tier", "feature", "outcome"]]
     of = rows["batch"].to_numpy(dtype=int)
     starts = run.batches["started"].to_numpy()[of]
-    ends = run.batches["finished"].fillna(run.horizon).to_numpy()[of]
+    ends = ends_of(run)[of]
     served = np.minimum(starts + run.batches["loading"].to_numpy()[of], ends)  # from then on
-    a_second = rows["gpu_seconds"].to_numpy() / np.maximum(run.batches["seconds"].to_numpy()[of], 1e-300)
+    lasts, together = run.batches["seconds"].to_numpy(), [n for n, p in run.manifest["pools"].items() if runs_many(p)]
+    if together:  # a GPU that runs many requests at once is theirs in part
+        lasts = np.where(run.batches["pool"].isin(together), ends_of(run) - run.batches["started"].to_numpy(), lasts)
+    a_second = rows["gpu_seconds"].to_numpy() / np.maximum(lasts[of], 1e-300)
     cells, wasted = cells_of(run, rows), (rows["outcome"] == ABANDONED).to_numpy()
     parts = [(~wasted, served, ends), (wasted, served, ends), (served > starts, starts, served)]
     return [spread(bins, begin[m], end[m], a_second[m], cells[m]) for m, begin, end in parts]
+
+
+def ends_of(run: Run) -> Floats:
+    return run.batches["finished"].fillna(run.horizon).to_numpy()
+
+
+def runs_many(pool: dict[str, Any]) -> bool:
+    """Whether the GPUs of a pool, as the manifest has it, run many requests at once."""
+    return pool["runs"] != "batches"
 
 
 def spread(bins: Bins, starts: Floats, ends: Floats, a_second: Floats, cells: Ints) -> Floats:

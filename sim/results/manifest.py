@@ -72,6 +72,7 @@ def pool_entry(scenario: Scenario, name: str, gpus: int) -> dict[str, Any]:
     return {
         "gpus": gpus,
         "gpus_in_full": pool.gpus,
+        "runs": pool.runs,
         "max_batch": pool.max_batch,
         "linger": pool.linger,
         "dollars_per_gpu_hour": pool.dollars_per_gpu_hour,

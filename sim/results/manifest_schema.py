@@ -62,6 +62,7 @@ class SpotFacts(ReservedFacts):
 class PoolFacts(Part):
     gpus: Annotated[int, Field(ge=0, le=int(MOST))]
     gpus_in_full: NotNegative
+    runs: Literal["batches", "steps", "threads"] = "batches"
     max_batch: Annotated[int, Field(ge=1)]
     linger: NotNegative
     dollars_per_gpu_hour: NotNegative

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from sim.model.gateway import REASONS
+from sim.model.passes import together_on_average
 from sim.model.request import OUTCOMES
 from sim.policies.base import ABSENT
 from sim.results.folder import TABLES as TABLES
@@ -18,6 +19,7 @@ from sim.results.narrow import narrow
 from sim.results.timeline import Timeline
 from sim.scenario.parts import Recording
 from sim.scenario.scenario import Scenario
+from sim.scenario.serving_options import BATCHES, STEPS
 
 WORD_OF_MOUTH = "word of mouth"
 DECIDED = ["time", "knob", "tier", "feature", "old", "new", "policy", "reason"]
@@ -205,15 +207,32 @@ def batch_table(scenario: Scenario, log: Columns) -> tuple[pd.DataFrame, np.ndar
             "size": narrow(log["size"], np.int32),
             "seconds": log["seconds"],
             "loading": log["loading"],
-            "watts": watts(scenario, log["spec"], log["size"]) * log["power"],
+            "watts": watts(scenario, log) * log["power"],
         },
         copy=False,
     )
     return table, None if order is None else places_after(order)
 
 
-def watts(scenario: Scenario, specs: np.ndarray, sizes: np.ndarray) -> np.ndarray:
-    """Power drawn during each batch, from the profiles; nan where a profile has none."""
+def watts(scenario: Scenario, log: Columns) -> np.ndarray:
+    """Power drawn for each batch, from the profiles; nan where a profile has none.
+
+    Where a GPU runs many requests at once: a request's share of what the GPU draws with as many as it had on average.
+    """
+    specs, sizes, pools = log["spec"], log["size"].copy(), list(scenario.pools.values())
+    drawn = np.ones(len(specs))
+    for number, pool in enumerate(pools):
+        if pool.runs != BATCHES:
+            mine = np.flatnonzero(log["pool"] == number)
+            lasted = np.where(np.isnan(log["finished"]), scenario.horizon, log["finished"])[mine] - log["started"][mine]
+            share = log["seconds"][mine]
+            drawn[mine] = np.divide(share, lasted, out=np.zeros(len(mine)), where=lasted > 0)
+            for row, *stay in zip(mine.tolist(), lasted.tolist(), share.tolist(), sizes[mine].tolist(), strict=True):
+                sizes[row] = together_on_average(*stay, pool.max_batch if pool.runs == STEPS else stay[-1])
+    return known_watts(scenario, specs, sizes) * drawn
+
+
+def known_watts(scenario: Scenario, specs: np.ndarray, sizes: np.ndarray) -> np.ndarray:
     kinds, profiles = scenario.specs(), scenario.used_profiles
     known = np.full((len(kinds), int(sizes.max(initial=0)) + 1), np.nan)
     cells = specs.astype(np.int64) * known.shape[1] + sizes

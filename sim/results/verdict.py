@@ -25,6 +25,7 @@ from sim.results.pool_verdict import MUCH, Peak, PoolVerdict, pool_verdicts
 from sim.results.run import Run
 from sim.results.storms import Stay, stay_warning, stays
 from sim.results.timeline import ERROR, IMAGES, IMAGES_DEGRADED, JUDGED, KEPT
+from sim.results.warm_up import warm_up_sentences
 from sim.scenario.slices import FEW_GPUS, as_ratio
 from sim.units import instant
 from sim.wording import amount, duration, percent
@@ -330,7 +331,7 @@ def warnings(v: Verdict) -> list[str]:
         found.append(
             f"FROM THE TIMELINE: counts are exact; quantiles of waits are within {100 * ERROR:.1f} % of their value."
         )
-    return found + slice_sentences(m)
+    return found + slice_sentences(m) + warm_up_sentences(v.run)
 
 
 def outside_the_run(manifest: dict[str, Any]) -> list[str]:

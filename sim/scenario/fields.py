@@ -19,6 +19,7 @@ from sim.policies.base import OfService
 from sim.policies.playbook import Step
 from sim.scenario.parts import Alive, Feature, Footprint, Pool, Recording, Sample, Serving, Tier
 from sim.scenario.prices import Plan
+from sim.scenario.serving_options import BATCHES, THREADS
 from sim.scenario.slices import NEARLY, as_ratio, divides, scales_that_divide
 from sim.schema import Strict
 from sim.units import Instant, Moment, Scale, Seconds, Whole
@@ -34,10 +35,12 @@ MOST_PEOPLE, MOST_ASKS, MOST_GPUS, MOST_TICKS = 40e6, 1e8, 1e6, 1e7  # of one ru
 class ScenarioFields(Strict):
     """Everything a scenario file may say; the field descriptions become the JSON Schema."""
 
-    title: str
-    question: str = ""
-    start: Moment = datetime(2025, 1, 1, tzinfo=UTC)
-    horizon: Annotated[Seconds, Field(allow_inf_nan=False, ge=1, le=LONGEST)]
+    title: str = Field(description="the heading of reports")
+    question: str = Field(default="", description="what the scenario is to answer, in one sentence")
+    start: Moment = Field(default=datetime(2025, 1, 1, tzinfo=UTC), description="time 0 of the simulation")
+    horizon: Annotated[Seconds, Field(allow_inf_nan=False, ge=1, le=LONGEST)] = Field(
+        description="how long is simulated; requests that are still inside at the end are unfinished"
+    )
     scale: Scale = Field(default=1.0, description="the slice of people and GPUs that is simulated")
     cells: Annotated[Whole, Field(ge=1, le=100_000)] = Field(
         default=1,
@@ -47,26 +50,32 @@ class ScenarioFields(Strict):
         default="rows",
         description="what a run writes down besides its timeline: every row, those of a share of users, or nothing",
     )
-    control_tick: Annotated[Seconds, Field(gt=0, allow_inf_nan=False)] = 60.0
+    control_tick: Annotated[Seconds, Field(gt=0, allow_inf_nan=False)] = Field(
+        default=60.0, description="how often policies see telemetry and act"
+    )
     warm_up: Seconds = Field(default=0.0, description="left out of metrics at the start")
     profiles: dict[str, str] = Field(default={}, description="profile files by name, relative to this file")
     extrapolate: bool = Field(default=False, description="allow service times outside a profile's measured grid")
-    tiers: dict[str, Tier] = Field(min_length=1, max_length=MOST_NAMES)
-    features: dict[str, Feature] = Field(min_length=1, max_length=MOST_NAMES)
-    pools: dict[str, Pool] = Field(min_length=1, max_length=MOST_NAMES)
-    demand: Demand
-    behaviour: Behaviour = Field(default_factory=Behaviour)
-    serving: Serving = Field(default_factory=Serving)
-    footprint: Footprint = Footprint()
+    tiers: dict[str, Tier] = Field(min_length=1, max_length=MOST_NAMES, description="classes of users, by name")
+    features: dict[str, Feature] = Field(
+        min_length=1, max_length=MOST_NAMES, description="what users ask for, by name: each is served by one pool"
+    )
+    pools: dict[str, Pool] = Field(min_length=1, max_length=MOST_NAMES, description="GPUs that share a queue, by name")
+    demand: Demand = Field(description="who comes and when: waves of people, API clients, recordings")
+    behaviour: Behaviour = Field(default_factory=Behaviour, description="how people ask, wait, leave, retry and return")
+    serving: Serving = Field(default_factory=Serving, description="how the service treats its queue and its users")
+    footprint: Footprint = Field(default=Footprint(), description="energy, carbon and water of the servers")
     plan: Plan | None = Field(default=None, description="the company's plan, to compare the revenue with")
-    alive: Alive = Alive()
+    alive: Alive = Field(default=Alive(), description="when this scenario calls the service alive")
     promises: list[str] = Field(
         default=[],
         max_length=100,
         description="what 'meltpoint check' holds runs to, like 'alive', 'p95 of pro <= 30 s', 'cost <= $20,000'",
     )
     always: list[Step] = Field(default=[], description="policies in force under every playbook")
-    playbooks: dict[str, list[Step]] = Field(default={"none": []}, min_length=1, max_length=1000)
+    playbooks: dict[str, list[Step]] = Field(
+        default={"none": []}, min_length=1, max_length=1000, description="lists of steps to compare, by name"
+    )
     overrides: dict[str, dict[str, Any]] = Field(default={}, description="named changes: nested keys with new values")
 
     @model_validator(mode="after")
@@ -78,8 +87,12 @@ class ScenarioFields(Strict):
         for name, feature in self.features.items():
             if feature.pool not in self.pools:
                 raise ValueError(f"features.{name}.pool: no pool {feature.pool!r}, expected one of {list(self.pools)}")
+            runs = self.pools[feature.pool].runs
+            if feature.length.kind != "fixed" and runs == BATCHES:
+                expected = "'fixed': a batch runs to its end, or a pool with 'runs: steps' or 'runs: threads'"
+                raise ValueError(f"features.{name}.length: {feature.length.kind!r} cannot be, expected {expected}")
             for rung in feature.rungs():
-                if rung.images > self.pools[feature.pool].max_batch:
+                if runs != THREADS and rung.images > self.pools[feature.pool].max_batch:
                     raise ValueError(f"features.{name}: {rung.images} images a request exceed its pool's max_batch")
         for name, pool in self.pools.items():
             if math.isinf(pool.model_load.law.a):

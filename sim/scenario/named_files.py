@@ -14,6 +14,8 @@ from sim.errors import BadInput
 from sim.model.request import Spec
 from sim.profile.profile import Profile, load_profile
 from sim.scenario.fields import ScenarioFields
+from sim.scenario.parts import Pool
+from sim.scenario.serving_options import BATCHES, STEPS
 
 
 @dataclass(frozen=True)
@@ -50,7 +52,7 @@ def profiles_for(scenario: ScenarioFields, files: Files) -> dict[str, Profile]:
             if spec.model not in loaded:
                 given = files.profile(spec.model, scenario)
                 loaded[spec.model] = given or profile_for(scenario, spec.model, files.folder, f"{key}.model")
-            check_batches(loaded[spec.model], spec, scenario.pools[feature.pool].max_batch, key)
+            check_times(loaded[spec.model], spec, scenario.pools[feature.pool], key)
     return loaded
 
 
@@ -62,12 +64,15 @@ def profile_for(scenario: ScenarioFields, model: str, folder: Path | None, key: 
     return load_profile(path, extrapolate=scenario.extrapolate)
 
 
-def check_batches(profile: Profile, spec: Spec, max_batch: int, key: str) -> None:
-    for size in range(spec.images, max_batch + 1, spec.images):
-        try:
+def check_times(profile: Profile, spec: Spec, pool: Pool, key: str) -> None:
+    """The profile knows how long this takes, for every number of images that may run at once."""
+    try:
+        if pool.runs == STEPS:
+            profile.steps(spec, pool.sizes(spec.images))
+        for size in pool.sizes(spec.images) if pool.runs == BATCHES else [spec.images]:
             profile.batch_seconds(spec, size)
-        except BadInput as wrong:
-            raise BadInput(wrong.message, key=key, value=wrong.key, expected=wrong.expected) from None
+    except BadInput as wrong:
+        raise BadInput(wrong.message, key=key, value=wrong.key, expected=wrong.expected) from None
 
 
 def traces_for(scenario: ScenarioFields, files: Files) -> dict[str, Trace]:

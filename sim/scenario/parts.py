@@ -7,9 +7,10 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, model_validator
 
 from sim.demand.behaviour import Returns
-from sim.demand.laws import Constant, Time
+from sim.demand.laws import Time
 from sim.model.request import Spec
 from sim.scenario.prices import Reserved, Spot, Tariff
+from sim.scenario.serving_options import HowItServes, Length
 from sim.schema import Strict
 from sim.units import Fraction, HourlyDollars, Plain, Seconds, Whole
 
@@ -34,10 +35,10 @@ class SpecFields(Strict):
     """The work that a request asks of a model."""
 
     model: str = Field(description="name of a profile: shipped, or listed under 'profiles'")
-    side: Annotated[Whole, Field(ge=1, le=100_000)] = 1024
-    steps: Annotated[Whole, Field(ge=1, le=100_000)] = 28
-    frames: Annotated[Whole, Field(ge=1, le=100_000)] = 1
-    images: Annotated[Whole, Field(ge=1)] = 1
+    side: Annotated[Whole, Field(ge=1, le=100_000)] = Field(default=1024, description="pixels along one side")
+    steps: Annotated[Whole, Field(ge=1, le=100_000)] = Field(default=28, description="denoising steps")
+    frames: Annotated[Whole, Field(ge=1, le=100_000)] = Field(default=1, description="of a video; 1 for an image")
+    images: Annotated[Whole, Field(ge=1)] = Field(default=1, description="images in one request")
 
     @property
     def spec(self) -> Spec:
@@ -48,11 +49,11 @@ class Feature(Strict):
     """Something users ask for."""
 
     share: Fraction = Field(description="share of the asks")
-    pool: str
+    pool: str = Field(description="the pool that serves it")
     slo: Annotated[Seconds, Field(gt=0, allow_inf_nan=False)] = Field(
         description="latency, from asking to the image, that counts as in time"
     )
-    spec: SpecFields
+    spec: SpecFields = Field(description="the work of one request")
     ladder: list[SpecFields] = Field(
         default=[], max_length=100, description="cheaper specs to degrade to, the next cheaper one first"
     )
@@ -62,6 +63,10 @@ class Feature(Strict):
         max_length=100,
         description="how many images a request asks for, with shares, like {1: 60 %, 4: 40 %}; spec.images if empty",
         json_schema_extra={"source": "assumed: as in a chat, one a request", "provenance": "assumed"},
+    )
+    length: Length = Field(
+        default=Length(kind="fixed"),
+        description="how many steps (tokens) a request takes, in a pool that runs steps or threads",
     )
     degraded_quality: Fraction = Field(
         default=0.5,
@@ -107,22 +112,10 @@ class Pays(Strict):
     )
 
 
-class Pool(Strict):
+class Pool(HowItServes):
     """GPUs that serve one queue."""
 
-    gpus: Annotated[Whole, Field(ge=1, le=10_000_000)]
-    max_batch: Annotated[Whole, Field(ge=1, le=1024)] = Field(default=1, description="images in one batch at most")
-    linger: Annotated[Seconds, Field(allow_inf_nan=False)] = Field(
-        default=0.0, description="how long a free GPU waits for a batch to fill"
-    )
-    model_load: Time = Field(
-        default=Constant(kind="constant", value=0),
-        description="what a GPU's first batch takes longer, and every batch of another model than the one before",
-        json_schema_extra={
-            "source": "assumed: each GPU holds all its pool's models; else GenTD26: lognormal, mean 22 s, p95 45 s",
-            "provenance": "assumed",
-        },
-    )
+    gpus: Annotated[Whole, Field(ge=1, le=10_000_000)] = Field(description="of the whole service, not of the slice")
     dollars_per_gpu_hour: Annotated[HourlyDollars, Field(le=1e6)] = Field(
         default=2.5,
         description="on demand",
@@ -240,10 +233,10 @@ class Alive(Strict):
     the whole run got an image in time (so that refusing everybody is not life).
     """
 
-    window: Annotated[Seconds, Field(ge=1, allow_inf_nan=False)] = 3600.0
-    kept: Fraction = 0.8
-    windows: Fraction = 0.9
-    attainment: Fraction = 0.1
+    window: Annotated[Seconds, Field(ge=1, allow_inf_nan=False)] = Field(default=3600.0, description="length of one")
+    kept: Fraction = Field(default=0.8, description="of the requests granted in a window, in time if it is good")
+    windows: Fraction = Field(default=0.9, description="of the windows, good if the service is alive")
+    attainment: Fraction = Field(default=0.1, description="of all asks, in time if the service is alive")
 
 
 @dataclass(frozen=True)

@@ -17,10 +17,12 @@ from sim.demand.recordings.trace import Trace
 from sim.demand.scripts import Replay, Source
 from sim.errors import BadInput
 from sim.model.request import Spec
-from sim.profile.profile import Profile
+from sim.profile.profile import Profile, Steps
 from sim.scenario.document import explained, refuse_unusable, with_setting
 from sim.scenario.fields import ScenarioFields
 from sim.scenario.named_files import Files, features_of, profiles_for, traces_for
+from sim.scenario.parts import Pool
+from sim.scenario.serving_options import BATCHES, STEPS
 
 
 class Scenario(ScenarioFields):
@@ -135,16 +137,33 @@ class Scenario(ScenarioFields):
         return features_of(self, source, self.traces[source.file] if isinstance(source, Replay) else None)
 
     def batch_tables(self, pool: str) -> dict[Spec, dict[int, float]]:
-        """Seconds of a batch by its size in images, for every spec that this pool may serve."""
-        most = self.pools[pool].max_batch
+        """Seconds of a batch by its size in images, for every spec that this pool may serve.
+
+        Where a pool runs steps or threads: until that number of images are done that are begun and run together.
+        """
+        options = self.pools[pool]
         specs = dict.fromkeys(rung for f in self.features.values() if f.pool == pool for rung in f.rungs())
-        return {
-            spec: {
-                n: self.used_profiles[spec.model].batch_seconds(spec, n)
-                for n in range(spec.images, most + 1, spec.images)
+        if options.runs == BATCHES:
+            return {
+                spec: {n: self.used_profiles[spec.model].batch_seconds(spec, n) for n in options.sizes(spec.images)}
+                for spec in specs
             }
-            for spec in specs
+        together = {spec: self.steps_of(spec, options) for spec in specs}
+        return {
+            spec: {n: n // spec.images * t.opening[spec.images] + t.passes * t.each[n] for n in t.each}
+            for spec, t in together.items()
         }
+
+    def steps_of(self, spec: Spec, pool: Pool) -> Steps:
+        """What a request takes in a pool that runs steps or threads, by the images (threads) a GPU has of this spec.
+
+        Threads share a GPU evenly: with n of them a pass, a second of work, lasts n seconds.
+        """
+        profile, sizes = self.used_profiles[spec.model], pool.sizes(spec.images)
+        if pool.runs == STEPS:
+            return profile.steps(spec, sizes)
+        threads = {n: n / spec.images for n in sizes}
+        return Steps(dict.fromkeys(sizes, 0.0), threads, profile.batch_seconds(spec, spec.images), 0)
 
     def noise_sigma(self, model: str) -> float:
         """Sigma of the logarithm of a batch's time for one model, where its noise is lognormal."""

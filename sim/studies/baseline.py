@@ -13,8 +13,9 @@ from numpy.typing import NDArray
 from sim.errors import BadInput
 from sim.results.run import Run, load_run
 from sim.results.timeline import ERROR
-from sim.studies.compare import Comparison, judged
+from sim.studies.compare import Comparison
 from sim.studies.comparison_folder import COMPARISON, load_comparison
+from sim.studies.run_record import record_of
 from sim.units import fraction
 
 FORM = re.compile(r"(?P<what>.+?) (?:no|at most (?P<most>[\d./]+\s*%?)) worse than(?: the)? baseline", re.IGNORECASE)
@@ -98,7 +99,7 @@ def baseline_figures(saved: Path | str | Comparison | Run, playbook: str) -> dic
     if isinstance(saved, str | Path):
         saved = load_comparison(Path(saved))[0] if (Path(saved) / COMPARISON).is_file() else load_run(Path(saved))
     if isinstance(saved, Run):
-        return {int(saved.manifest["seed"]): by_name(judged(saved)[0])}
+        return {int(saved.manifest["seed"]): by_name(record_of(saved).figures)}
     under = [label for label, about in saved.configurations.items() if about["playbook"] == playbook]
     label = under[0] if len(under) == 1 and playbook not in saved.playbooks else playbook
     if label not in saved.playbooks:

@@ -15,12 +15,12 @@ from sim.results.run import Run
 from sim.scenario.scenario import Scenario
 from sim.studies.baseline import FIGURES, USUAL, Regression, baseline_figures, by_name, read_regression
 from sim.studies.compare import Comparison
-from sim.studies.executors import Executor, Local
+from sim.studies.executors import Executor, Local, Report
 from sim.studies.intervals import FEWEST, NONE, Interval, mean_interval, t_interval
 from sim.studies.looks import refuse_unusable
 from sim.studies.promise import KINDS, Condition, parts_of, read_condition
 from sim.studies.run_record import Record, record_of
-from sim.studies.runs import Report, Runs
+from sim.studies.runs import Runs
 from sim.studies.search import Look, clean_runs
 from sim.studies.store import Cell, Store, opened
 from sim.wording import amount, duration, percent

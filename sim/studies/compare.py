@@ -1,27 +1,26 @@
 """Playbooks or configurations over the same seeds: figures, paired differences with intervals, an order of merit."""
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
-from sim.engine.many import Task, simulate_all
-from sim.engine.parallel import Progress
+from sim.engine.simulate import chosen
 from sim.errors import BadInput
-from sim.results.fairness import fairness
-from sim.results.images import images_in_time
-from sim.results.metrics import recorded
 from sim.results.offered import with_offered_load
 from sim.results.run import Run
-from sim.results.verdict import run_in_bins, verdict
 from sim.scenario.fields import UNLIMITED
 from sim.scenario.parts import Recording
 from sim.scenario.scenario import Scenario
-from sim.studies.configurations import Configuration, Given, configurations, reference_of, same_people
-from sim.studies.intervals import Kind, holm, mean_interval, paired_difference
+from sim.studies.configurations import Configuration, Given, Playbook, configurations, reference_of, same_people
+from sim.studies.executors import Executor, Report, Shard, working
+from sim.studies.intervals import AHEAD, Kind, holm, mean_interval, paired_difference, precise_after
 from sim.studies.objectives import OBJECTIVES, Objective, objective_called
+from sim.studies.run_record import Record
+from sim.studies.runs import Runs
+from sim.studies.store import Cell, Store, opened
 
 LABELS = ("playbook", "seed", "alive", "overloaded")
 SIGNED = ("growth_lost", "margin", "dollars_earned")  # figures that may be negative; all others are shares or amounts
@@ -90,50 +89,87 @@ def compare(
     *,
     seeds: int | Sequence[int] = 5,
     by: str = "images",
+    until: float | None = None,
+    most: int = 100,
     engine: str = "compiled",
+    store: Store | Path | str | bool | None = None,
+    executor: Executor | None = None,
     processes: int | None = None,
-    progress: Progress | None = None,
+    progress: Report | None = None,
 ) -> tuple[Comparison, list[Run]]:
     """Run playbooks of a scenario, or configurations, with each seed; also the runs of the first seed.
 
     scenario: one, under each of its `playbooks` (all where None); or configurations with labels, as tuples or by label:
     compare([("as is", scenario, "none"), ("double", scenario.with_(...), "none")]). The first is the baseline. seeds:
     how many (1, 2, ...), or which. by: the objective that ranks them, one of sim.studies.objectives.OBJECTIVES.
-    engine: as in simulate. processes: how many runs at once, one per core where None. Each seed also takes one run of
-    an unlimited fleet for each scenario (one for all that differ in GPUs alone), against which images, people and
-    growth are counted.
+    until: add seeds, to `most`, until the objective's 95 % interval of every playbook is within this to each side: in
+    points for a share (0.02: 2), else relative to the mean. engine: as in simulate. store: where the figures of runs
+    are kept, False for nowhere; those of the first seed are made each time, as their tables are returned. processes:
+    how many runs at once, one per core where None. Each seed also takes one run of an unlimited fleet for each scenario
+    (one for all that differ in GPUs alone), against which images, people and growth are counted. An interrupt gives the
+    seeds that are done, if there is one. Raises BadInput.
     """
     objective = objective_called(by)
     parts = configurations(scenario, playbooks)
-    for part in parts:
-        if objective.name == "money" and not any(tier.price.dollars for tier in part.scenario.tiers.values()):
-            expected = "a tier that pays, like plus: {price: $20 per month}"
-            raise BadInput(
-                "the scenario has no prices, so no playbook earns anything", key="by", value=by, expected=expected
-            )
+    refuse_without_prices(parts, by)
     numbers = list(range(1, seeds + 1)) if isinstance(seeds, int) else list(dict.fromkeys(seeds))
     if not numbers:
         raise BadInput("a comparison takes one seed or more", key="seeds", value=seeds, expected="1, 2, ...")
     jobs = jobs_of(parts, numbers, engine)
-    results = simulate_all([job.task for job in jobs], judged, processes=processes, progress=progress)
+    found: dict[int, Record] = {}
+    runs: dict[int, Run] = {}
+    with working(executor, processes) as there:
+        first = [
+            place for place, job in enumerate(jobs) if job.cell.seed == numbers[0] and not isinstance(there, Shard)
+        ]
+        rest = [place for place in range(len(jobs)) if place not in {*first}]
+        study = Runs(there, opened(store), progress)
+        study.planned = len(jobs)
+        for number, record, run in study.whole([jobs[place].cell for place in first], itself):
+            found[first[number]], runs[first[number]] = record, run
+        try:
+            while rest:
+                for number, record in study.each([jobs[place].cell for place in rest], itself):
+                    found[rest[number]] = record
+                rest = []
+                if until is not None and len(numbers) < most and not settled(jobs, found, parts, until, objective):
+                    new = range(max(numbers) + 1, max(numbers) + 1 + min(AHEAD, most - len(numbers)))
+                    numbers += new
+                    rest = list(range(len(jobs), len(jobs) + len(more := jobs_of(parts, new, engine))))
+                    jobs += more
+        except KeyboardInterrupt:
+            lacking = {job.cell.seed for place, job in enumerate(jobs) if place not in found}
+            numbers = [seed for seed in numbers if seed not in lacking]
+    done = [(job, found[place]) for place, job in enumerate(jobs) if job.cell.seed in numbers]
     names = [part.label for part in parts]
-    done = [(job, *found, run) for job, (found, run) in zip(jobs, results, strict=True)]
-    fair = [groups.assign(playbook=job.label) if len(groups) else groups for job, _, groups, _ in done if job.label]
-    table = table_of([(job, row) for job, row, _, _ in done], names, numbers)
+    table = table_of(done, names, numbers)
     comparison = Comparison(
         table,
         differences(table, names, objective),
         names,
         numbers,
         names[0],
-        pd.concat(fair, ignore_index=True),
+        fairness_of(done),
         by,
         {} if isinstance(scenario, Scenario) else {part.label: part.about for part in parts},
         same_people([part.scenario for part in parts]),
     )
-    unlimited = {job.reference: run for job, _, _, run in done if run is not None and not job.label}
-    kept = [(job, run) for job, _, _, run in done if run is not None and job.label]
+    unlimited = {jobs[place].reference: run for place, run in runs.items() if not jobs[place].label}
+    kept = [(jobs[place], run) for place, run in sorted(runs.items()) if jobs[place].label]
     return comparison, [with_offered_load(run, unlimited[job.reference]) for job, run in kept]
+
+
+def itself(record: Record) -> Record:
+    return record
+
+
+def refuse_without_prices(parts: Sequence[Configuration], by: str) -> None:
+    """Raise BadInput where playbooks are to be ranked by money, and nobody pays."""
+    if by == "money" and not all(any(t.price.dollars for t in part.scenario.tiers.values()) for part in parts):
+        expected = "a tier that pays, like plus: {price: $20 per month}"
+        raise BadInput(
+            "the scenario has no prices, so no playbook earns anything", key="by", value=by, expected=expected
+        )
 
 
 @dataclass(frozen=True)
@@ -142,83 +178,70 @@ class Job:
 
     label: str
     reference: Scenario
-    task: Task
+    cell: Cell
+
+    def row(self, record: Record) -> dict[str, Any]:
+        """Its row in the table of all runs."""
+        labels = {"playbook": self.label or UNLIMITED, "seed": self.cell.seed}
+        return {**labels, **record.figures}
 
 
-def jobs_of(parts: Sequence[Configuration], seeds: Sequence[int], engine: str) -> list[Job]:
-    """All runs of a comparison: those of the first seed are kept."""
+def jobs_of(parts: Sequence[Configuration], seeds: Sequence[int], engine: str, *, bare: bool = False) -> list[Job]:
+    """All runs of a comparison, seed by seed; bare: without rows of people."""
     held: dict[str, Scenario] = {}
     for part in parts:
         held[part.label] = reference_of(part.scenario, list(dict.fromkeys(held.values())))
-    bare = Recording(rows=False) if engine == "compiled" else None  # a reference needs no rows
+    free_of_rows = Recording(rows=False) if engine == "compiled" else None  # a reference needs no rows
     jobs = []
     for seed in seeds:
-        keep = seed == seeds[0]
         for part in parts:
-            task = Task(part.scenario, part.playbook, seed, engine, keep=keep)
-            jobs.append(Job(part.label, held[part.label], task))
-        free = {one: Task(one, None, seed, engine, True, bare, keep) for one in dict.fromkeys(held.values())}
-        jobs += [Job("", one, task) for one, task in free.items()]
+            s = part.scenario
+            writes = (
+                s.recording if engine == "compiled" and not bare and (s.recording.rows or s.recording.sampled) else None
+            )
+            cell = Cell(s, chosen_name(part), seed, engine=engine, recording=writes)
+            jobs.append(Job(part.label, held[part.label], cell))
+        free = {one: Cell(one, None, seed, True, engine, free_of_rows) for one in dict.fromkeys(held.values())}
+        jobs += [Job("", one, cell) for one, cell in free.items()]
     return jobs
 
 
-def table_of(rows: Sequence[tuple[Job, dict[str, Any]]], names: Sequence[str], seeds: Sequence[int]) -> pd.DataFrame:
+def settled(
+    jobs: Sequence[Job], found: dict[int, Record], parts: Sequence[Configuration], until: float, objective: Objective
+) -> bool:
+    """Whether the objective of every playbook is known as precisely as that."""
+    seeds = list(dict.fromkeys(job.cell.seed for job in jobs))
+    names = [part.label for part in parts]
+    rows = table_of([(job, found[place]) for place, job in enumerate(jobs)], names, seeds).groupby("playbook")
+    return all(precise_after(some[objective.figure], until, objective.kind) for _, some in rows)
+
+
+def chosen_name(part: Configuration) -> Playbook:
+    """Its playbook, by name where it has one."""
+    name, _ = chosen(part.scenario, part.playbook)
+    return part.playbook if part.playbook is not None and not isinstance(part.playbook, str) else name
+
+
+def fairness_of(done: Sequence[tuple[Job, Record]]) -> pd.DataFrame:
+    """Who got how much, by playbook and seed; empty where no rows of people were recorded."""
+    rows = [
+        {**group, "playbook": job.label, "seed": job.cell.seed}
+        for job, record in done
+        if job.label
+        for group in record.groups
+    ]
+    return pd.DataFrame(rows)
+
+
+def table_of(rows: Sequence[tuple[Job, Record]], names: Sequence[str], seeds: Sequence[int]) -> pd.DataFrame:
     """The figures of all runs beside those of their unlimited fleets: by seed, in the order asked for."""
     tables = []
     for one in dict.fromkeys(job.reference for job, _ in rows):
-        part = [{**row, "playbook": job.label or UNLIMITED} for job, row in rows if job.reference == one]
+        part = [job.row(record) for job, record in rows if job.reference == one]
         tables.append(against_unlimited(pd.DataFrame(part), grows=one.demand.word_of_mouth is not None))
     table = pd.concat(tables, ignore_index=True)
     places = [(seeds.index(s), names.index(n)) for s, n in zip(table["seed"], table["playbook"], strict=True)]
     return table.iloc[sorted(range(len(places)), key=places.__getitem__)].reset_index(drop=True)
-
-
-def judged(run: Run) -> tuple[dict[str, Any], pd.DataFrame]:
-    """What is asked of each run: its figures, and who got how much (without rows where none were recorded)."""
-    run = run_in_bins(run)
-    groups = fairness(run)
-    found = figures(run)
-    if groups is None:
-        return found, pd.DataFrame()
-    of_all = groups.reindex(["all"]).iloc[0]  # nan where nobody asked
-    found |= {name: float(of_all[name]) for name in ("images_per_person", "gini", "jain")}
-    labels = {"playbook": found["playbook"], "seed": found["seed"]}
-    return found, groups.reset_index().assign(**labels)
-
-
-def figures(run: Run) -> dict[str, Any]:
-    """The figures of one run that playbooks are compared by; counts at full scale."""
-    v = verdict(run)
-    images, people = images_in_time(run), recorded(run).people
-    counts = ("in_time", "served", "degraded", "lost", "refused", "abandoned", "retried", "unfinished")
-    in_time = images["as_asked"] + images["degraded"]
-    return {
-        "playbook": run.manifest["playbook"],
-        "seed": run.manifest["seed"],
-        "alive": v.life.alive,
-        "attainment": v.life.attainment,
-        **{f"images_{name}": v.full(number) for name, number in images.items()},
-        "degraded_share": images["degraded"] / in_time if in_time else math.nan,
-        "goodput": v.full(v.goodput),
-        **{name: v.full(v.counts[name]) for name in counts},
-        "p95_latency": v.latency["p95"].to_dict()["all intents", "latency", "all"],
-        "wasted_gpu_hours": v.full(float(v.gpu_hours["wasted"].sum())),
-        "gpu_hours": v.full(float(v.gpu_hours["total"].sum())),
-        "dollars": v.dollars,
-        "revenue": math.nan if v.money is None else v.money.revenue,
-        "margin": math.nan if v.money is None else v.money.margin,
-        "kwh": v.full(v.energy["kwh"]),
-        "kg_co2e": v.full(v.energy["kg_co2e"]),
-        "signups": v.full(v.signups["came"]),
-        "let_in": v.full(v.signups["let_in"]),
-        "invited": v.full(v.signups["invited"]),
-        "signups_lost": v.full(v.signups["lost"]),
-        "signups_waiting": v.full(v.signups["waiting"]),
-        "churned": v.full(v.churned),
-        "kept": v.full(people["everybody"] - people["came"] + people["let_in"] - people["churned"]),
-        "saturated_seconds": sum(pool.saturated for pool in v.pools),
-        "overloaded": v.overloaded_at_horizon,
-    }
 
 
 def against_unlimited(table: pd.DataFrame, *, grows: bool) -> pd.DataFrame:

@@ -18,10 +18,10 @@ from numpy.typing import ArrayLike
 from sim.engine.simulate import chosen
 from sim.errors import BadInput
 from sim.scenario.scenario import Scenario
-from sim.studies.executors import Executor, Local
+from sim.studies.executors import Executor, Local, Report
 from sim.studies.fleets import served_pools
 from sim.studies.intervals import holm, paired_difference, proportion, t_interval
-from sim.studies.runs import Report, Runs
+from sim.studies.runs import Runs
 from sim.studies.store import Cell, Store, opened
 from sim.studies.uncertain import Uncertain, as_uncertain
 

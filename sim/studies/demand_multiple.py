@@ -11,10 +11,10 @@ import pandas as pd
 from sim.engine.simulate import chosen
 from sim.errors import BadInput
 from sim.scenario.scenario import Scenario
-from sim.studies.executors import Executor, Local
+from sim.studies.executors import Executor, Local, Report
 from sim.studies.looks import Criterion, Looks, enough, refuse_unusable
 from sim.studies.promise import read_promise
-from sim.studies.runs import Report, Runs
+from sim.studies.runs import Runs
 from sim.studies.search import Look, smallest
 from sim.studies.store import Store, opened
 

@@ -148,3 +148,24 @@ def ratio_interval(above: Sequence[float], below: Sequence[float], confidence: f
     a, b, c = my * my - t2 * vyy, mx * my - t2 * vxy, mx * mx - t2 * vxx
     root = math.sqrt(max(b * b - a * c, 0.0))
     return Interval(float((b - root) / a), float((b + root) / a))
+
+
+AHEAD = 5  # further runs for which an interval must stay as narrow, so that a lucky few do not end a study
+
+
+def precise_after(values: ArrayLike, precision: float, kind: Kind = "any") -> int | None:
+    """How many of these values are enough for Student's interval to be within `precision` to each side; None: not yet.
+
+    In the unit of a share; else relative to the mean, which near 0 would never stop. It must stay so for AHEAD more
+    values: stopping at the first would stop where the interval is narrow by chance, and cover too rarely (Hoad,
+    Robinson and Davies 2010, who look five runs ahead).
+    """
+    numbers = np.asarray(values, dtype=float)
+    n = np.arange(1, len(numbers) + 1)
+    mean, apart = np.cumsum(numbers) / n, numbers - numbers[:1]
+    with np.errstate(invalid="ignore", divide="ignore"):
+        variance = np.maximum(np.cumsum(apart**2) - np.cumsum(apart) ** 2 / n, 0.0) / (n - 1)
+        half = stats.t.ppf((1 + CONFIDENCE) / 2, n - 1) * np.sqrt(variance / n)
+        within = (n >= FEWEST) & ((half if kind == "share" else half / np.abs(mean)) <= precision)
+    lasting = np.convolve(within, np.ones(AHEAD + 1), "valid") > AHEAD + 0.5 if len(n) > AHEAD else np.zeros(0)
+    return int(np.argmax(lasting)) + AHEAD + 1 if lasting.any() else None

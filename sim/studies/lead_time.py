@@ -13,8 +13,6 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-from sim.engine.many import Task, simulate_all
-from sim.engine.parallel import Progress
 from sim.engine.simulate import chosen
 from sim.errors import BadInput
 from sim.policies.playbook import Step
@@ -22,8 +20,10 @@ from sim.results.money import money_of, of_service
 from sim.results.run import Run
 from sim.scenario.document import is_law
 from sim.scenario.scenario import Scenario
+from sim.studies.executors import Executor, Report, asked, working
 from sim.studies.fleets import served_pools
 from sim.studies.rescue import Rescue, rescue
+from sim.studies.store import Cell
 from sim.studies.uncertain import Law, read_law
 from sim.units import seconds
 
@@ -97,6 +97,10 @@ class OrderBy:
     latest: datetime | None
     order_by: datetime | None
 
+    @property
+    def interrupted(self) -> bool:
+        return self.rescue.interrupted or bool(self.late["lost"].isna().any())
+
 
 def order_by(
     scenario: Scenario,
@@ -111,8 +115,9 @@ def order_by(
     seeds: int = 5,
     by: float = 60.0,
     keep: float | None = None,
+    executor: Executor | None = None,
     processes: int | None = None,
-    progress: Progress | None = None,
+    progress: Report | None = None,
 ) -> OrderBy:
     """When `gpus` more GPUs of a pool must be there, and be ordered, under a playbook that is in force in any case.
 
@@ -135,10 +140,11 @@ def order_by(
     arrival = {"policy": {"kind": "scheduled capacity", "pool": where, "gpus": total}}
     steps = [*scenario.always, *scenario.playbooks[name]]
     ordered = scenario.with_(always=steps, playbooks={ORDER: [arrival]})
-    found = rescue(ordered, ORDER, seeds=seeds, by=by, keep=keep, processes=processes, progress=progress)
-    needed = not found.shares["saved"].iloc[-1] > 0.5
-    known = needed and not math.isnan(found.latest)
-    late = lateness(ordered, found.latest if known else 0.0, delays, seeds, processes)
+    with working(executor, processes) as there:
+        found = rescue(ordered, ORDER, seeds=seeds, by=by, keep=keep, executor=there, progress=progress)
+        needed = not found.shares["saved"].iloc[-1] > 0.5
+        known = needed and not math.isnan(found.latest)
+        late = lateness(ordered, found.latest if known else 0.0, delays, seeds, there, progress)
     latest = scenario.start + timedelta(seconds=found.latest) if known else None
     quantile = lead_quantile(law, confidence)
     when = None if latest is None else latest - timedelta(seconds=quantile + burn_in)
@@ -146,14 +152,21 @@ def order_by(
 
 
 def lateness(
-    scenario: Scenario, latest: float, delays: Sequence[float], seeds: int, processes: int | None
+    scenario: Scenario,
+    latest: float,
+    delays: Sequence[float],
+    seeds: int,
+    executor: Executor,
+    progress: Report | None,
 ) -> pd.DataFrame:
     """What is lost against GPUs at the start if they arrive at an instant, each delay later, or never."""
     after = [0.0, *delays, math.inf]
     arrives = [latest + delay if latest + delay < scenario.horizon else math.inf for delay in after]
     instants = list(dict.fromkeys([0.0, *arrives]))
-    tasks = [Task(arriving(scenario, at), ORDER, seed) for at in instants for seed in range(1, seeds + 1)]
-    found = np.array([one for one, _ in simulate_all(tasks, images_and_dollars, processes=processes)])
+    cells = [Cell(arriving(scenario, at), ORDER, seed) for at in instants for seed in range(1, seeds + 1)]
+    found = np.full((len(cells), 2), math.nan)  # of those that an interrupt left out
+    done = asked(executor, images_and_dollars, cells, progress)
+    found[: len(done)] = np.array(done).reshape(-1, 2)
     means = found.reshape(len(instants), seeds, 2).mean(axis=1)
     lost = dict(zip(instants, (means[0] - means).tolist(), strict=True))
     rows = [(at, delay, *lost[at]) for at, delay in zip(arrives, after, strict=True)]

@@ -27,7 +27,13 @@ def sentences(found: OrderBy, today: datetime | None = None, lots: int = 1, need
         ]
         if today is not None:
             lines.append(from_today(found, today, lots, needed))
-    lines += [late(found, {str(k): v for k, v in row.items()}) for row in found.late.to_dict("records")]
+    lines += [
+        late(found, {str(k): v for k, v in row.items()})
+        for row in found.late.to_dict("records")
+        if row["lost"] == row["lost"]
+    ]
+    if found.interrupted:
+        lines.append("INTERRUPTED: the instant is known less precisely, and some delays have no figure.")
     return [*lines, judged(found.rescue)]
 
 

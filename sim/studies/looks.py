@@ -85,7 +85,8 @@ class Looks:
         """The runs of a place with these seeds; fewer, where the first of them show that too many break the promise."""
         key = (stage, unlimited, scenario.digest, tuple(seeds))
         if key not in self.known:
-            found: list[Seen] = []
+            earlier = [(*key[:3], tuple(seeds[:n])) for n in range(len(seeds) - 1, 0, -1)]
+            found = list(next((self.known[one][1] for one in earlier if one in self.known), []))
             while len(found) < len(seeds) and not hopeless([s.margin for s in found], self.rule.runs, len(seeds)):
                 part = chunks(seeds, len(found))[0]
                 worlds = [scenario if self.world is None else self.world(seed, scenario) for seed in part]

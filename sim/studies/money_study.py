@@ -7,13 +7,13 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-from sim.engine.many import Task, simulate_all
-from sim.engine.parallel import Progress
 from sim.engine.simulate import chosen
 from sim.errors import BadInput
 from sim.results.money import Money, money_of
 from sim.results.run import Run
 from sim.scenario.scenario import Scenario
+from sim.studies.executors import Executor, Report, asked, working
+from sim.studies.store import Cell
 
 HOUR = 3600.0
 FEWEST_SEEDS = 3  # for an interval
@@ -49,12 +49,14 @@ def money_study(
     *,
     seeds: int | Sequence[int] = 3,
     engine: str = "compiled",
+    executor: Executor | None = None,
     processes: int | None = None,
-    progress: Progress | None = None,
+    progress: Report | None = None,
 ) -> MoneyStudy:
     """Run a playbook (the first where None) with each seed and each fleet.
 
-    Raises BadInput where the scenario has no prices. engine, processes: as in compare.
+    Raises BadInput where the scenario has no prices. engine, executor, processes: as in compare. An interrupt gives the
+    seeds that are done, if there is one.
     """
     name, _ = chosen(scenario, playbook)
     if not any(tier.price.dollars for tier in scenario.tiers.values()):
@@ -65,16 +67,17 @@ def money_study(
         raise BadInput("this study takes one seed or more", key="seeds", value=seeds, expected="1, 2, ...")
     fleets = changed_fleets(scenario)
     cases = [(AS_IT_IS, scenario), (UNLIMITED, scenario), *[(f"{pool} {gpus:+d}", one) for pool, gpus, one in fleets]]
-    tasks = [
-        Task(one, name, seed, engine, unlimited=label == UNLIMITED, keep=label == AS_IT_IS and seed == numbers[0])
-        for seed in numbers
-        for label, one in cases
+    cells = [
+        Cell(one, name, seed, label == UNLIMITED, engine, one.recording) for seed in numbers for label, one in cases
     ]
-    found = simulate_all(tasks, money_of, processes=processes, progress=progress)
+    with working(executor, processes) as there:
+        kept, rest = asked(there, money_and_run, cells[:1]), asked(there, known_money, cells[1:], progress)
+    if not kept or len(rest) < len(cases) - 1:
+        raise KeyboardInterrupt
+    numbers = numbers[: (1 + len(rest)) // len(cases)]
     labels = [(seed, label) for seed in numbers for label, _ in cases]
-    money = {key: one for key, (one, _) in zip(labels, found, strict=True)}
+    money = dict(zip(labels, [kept[0][0], *rest], strict=False))
     by_case = {label: [money[seed, label] for seed in numbers] for label, _ in cases}
-    kept = next(run for _, run in found if run is not None)
     return MoneyStudy(
         name,
         numbers,
@@ -82,8 +85,18 @@ def money_study(
         tier_table(by_case[AS_IT_IS], by_case[UNLIMITED]),
         marginal_table(scenario, [(pool, gpus) for pool, gpus, _ in fleets], by_case),
         run_table(labels, money),
-        kept,
+        kept[0][1],
     )
+
+
+def known_money(run: Run) -> Money:
+    money = money_of(run)
+    assert money is not None
+    return money
+
+
+def money_and_run(run: Run) -> tuple[Money, Run]:
+    return known_money(run), run
 
 
 def changed_fleets(scenario: Scenario) -> list[tuple[str, int, Scenario]]:

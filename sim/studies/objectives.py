@@ -9,7 +9,7 @@ from sim.errors import BadInput
 from sim.studies.intervals import Kind
 from sim.wording import amount, percent
 
-Figures = Mapping[str, Any]  # of one run, as sim.studies.compare.figures gives them
+Figures = Mapping[str, Any]  # of one run, as sim.studies.figures.figures gives them
 
 
 @dataclass(frozen=True)

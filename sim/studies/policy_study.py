@@ -4,14 +4,14 @@ from functools import partial
 
 import pandas as pd
 
-from sim.engine.many import Task, simulate_all
-from sim.engine.parallel import Progress
 from sim.model.gateway import REASONS
 from sim.policies.playbook import KINDS, example
 from sim.results.run import Run
 from sim.results.timeline import ATTEMPTS, IMAGES, IMAGES_DEGRADED, REASON
 from sim.scenario.load import load
 from sim.scenario.scenario import Scenario
+from sim.studies.executors import Report, asked, working
+from sim.studies.store import Cell
 
 NOTHING = "nothing"
 CAPACITY = 1.0
@@ -34,7 +34,7 @@ def capacity(scenario: Scenario) -> float:
 
 
 def policies_under_load(
-    loads: list[float], kinds: list[str] | None = None, seeds: int = 1, progress: Progress | None = None
+    loads: list[float], kinds: list[str] | None = None, seeds: int = 1, progress: Report | None = None
 ) -> pd.DataFrame:
     """One row per policy, load and seed: policy, load, seed, and the figures of the run.
 
@@ -43,12 +43,14 @@ def policies_under_load(
     scenarios = {share: at_load(share) for share in sorted({CAPACITY, *loads})}
     wanted = [NOTHING, *(KINDS if kinds is None else kinds)]
     rows = [(kind, share, seed) for kind in wanted for share in scenarios for seed in range(1, seeds + 1)]
-    tasks = [Task(scenarios[share], [] if kind == NOTHING else [example(kind)], seed) for kind, share, seed in rows]
-    found = simulate_all(tasks, partial(figures, capacity=capacity(scenarios[CAPACITY])), progress=progress)
+    cells = [Cell(scenarios[share], [] if kind == NOTHING else [example(kind)], seed) for kind, share, seed in rows]
+    with working(None, None) as there:
+        found = asked(there, partial(figures, capacity=capacity(scenarios[CAPACITY])), cells, progress)
+    done = len(found) // (len(scenarios) * seeds) * len(scenarios) * seeds  # policies with all their loads
     return pd.DataFrame(
         [
             {"policy": kind, "load": share, "seed": seed, **row}
-            for (kind, share, seed), (row, _) in zip(rows, found, strict=True)
+            for (kind, share, seed), row in zip(rows[:done], found[:done], strict=True)
         ]
     )
 

@@ -5,7 +5,6 @@ people without the trigger. A scenario without a trigger is judged by its own de
 """
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import NamedTuple
@@ -14,8 +13,6 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from sim.engine.many import Task, simulate_all
-from sim.engine.parallel import Progress
 from sim.engine.simulate import chosen
 from sim.errors import BadInput
 from sim.policies.playbook import Step
@@ -26,11 +23,12 @@ from sim.results.storms import ENOUGH, HEALTHY, recovered
 from sim.results.timeline import DECIDED, IN_TIME
 from sim.results.verdict import life
 from sim.scenario.scenario import Scenario
+from sim.studies.executors import Executor, Report, answer, asked, working
+from sim.studies.store import Cell
 from sim.wording import names_in_words
 
 Floats = NDArray[np.float64]
 
-SHORT = 5.0  # seconds of work at one instant, below which starting processes does not pay
 LOOKS = 4  # parts of the horizon looked at first, so that an answer that changes more than once is noticed
 PARTS = 48  # of the horizon, in which trouble is looked for
 HALF = 0.5  # of what a playbook can save: one that saves as much still saves the run
@@ -97,6 +95,7 @@ class Rescue:
     at_stake: float
     trouble: tuple[float, float]
     run: Run  # of the first seed, without the playbook
+    interrupted: bool = False  # the instant is known less precisely than was asked for
 
     @property
     def back_and_forth(self) -> bool:
@@ -112,8 +111,9 @@ def rescue(
     seeds: int = 5,
     by: float = 60.0,
     keep: float | None = None,
+    executor: Executor | None = None,
     processes: int | None = None,
-    progress: Progress | None = None,
+    progress: Report | None = None,
 ) -> Rescue:
     """Bisect the instant at which a playbook comes into force, to within `by` seconds.
 
@@ -122,8 +122,8 @@ def rescue(
     run is saved if it loses, against the run without the trigger, so little that the playbook saves half of what it
     can; or, where `keep` is given, if it keeps that share of the images at stake. Without a trigger the scenario's
     definition of alive decides, or `keep` of all images wanted. An instant saves if most seeds are saved. Both ends and
-    the quarters are looked at first, then the change between two of them is bisected. Raises BadInput for an unknown
-    playbook, or one without a step to delay.
+    the quarters are looked at first, then the change between two of them is bisected; an interrupt of that gives what
+    is known by then. Raises BadInput for an unknown playbook, or one without a step to delay.
     """
     name, _ = chosen(scenario, playbook)
     if all(is_fault(step, scenario) for step in scenario.playbooks[name]):
@@ -135,35 +135,40 @@ def rescue(
     known: dict[float, list[Images]] = {}
     rounds = LOOKS + 3 + max(1, math.ceil(math.log2(max(scenario.horizon / LOOKS / by, 2))))
 
-    def report(share: float) -> None:
-        if progress is not None:
-            progress(min(1.0, (len(known) + share) / rounds))
-
-    def runs(changed: Scenario) -> list[Images]:
-        tasks = [Task(changed, name, seed) for seed in range(1, seeds + 1)]
-        return [found for found, _ in simulate_all(tasks, images, processes=together, progress=report)]
-
-    def look(instants: Sequence[float]) -> None:
-        for begins in instants:
-            known[begins] = runs(delayed(scenario, name, begins))
-
-    never = Task(delayed(scenario, name, scenario.horizon), name, keep=True)
-    ((_, without),) = simulate_all([never], images)
-    assert without is not None
-    # Processes take seconds to start, in every round.
-    together = 1 if without.manifest["wall_seconds"] * seeds < SHORT else processes
-    look([scenario.horizon * part / LOOKS for part in range(LOOKS + 1)])
-    names = triggers(scenario, name)
-    calm = runs(without_triggers(scenario, name)) if names else known[scenario.horizon]
-    standard = standard_of(bool(names), keep, calm, known[scenario.horizon], list(known.values()))
-
     def turn() -> tuple[float, float]:
         return turning_point({begins: standard.share_saved(found) for begins, found in known.items()})
 
-    latest, too_late = turn()
-    while too_late - latest > by:  # false where it does not turn
-        look([(latest + too_late) / 2])
+    done, interrupted, names = 0, False, triggers(scenario, name)
+    with working(executor, processes) as there:
+
+        def runs(*changed: Scenario) -> list[list[Images]]:
+            """The runs of each scenario, all at once. Raises KeyboardInterrupt."""
+            nonlocal done
+            cells = [Cell(one, name, seed) for one in changed for seed in range(1, seeds + 1)]
+            found = asked(there, images, cells, said)
+            if len(found) < len(cells):
+                raise KeyboardInterrupt
+            done += len(found)
+            return [found[at : at + seeds] for at in range(0, len(found), seeds)]
+
+        def said(number: int, _: int) -> None:
+            if progress is not None:
+                progress(done + number, max(rounds * seeds, done + number))
+
+        def look(*instants: float) -> None:
+            known.update(zip(instants, runs(*(delayed(scenario, name, at) for at in instants)), strict=True))
+
+        look(*(scenario.horizon * part / LOOKS for part in range(LOOKS + 1)))
+        (calm,) = runs(without_triggers(scenario, name)) if names else (known[scenario.horizon],)
+        standard = standard_of(bool(names), keep, calm, known[scenario.horizon], list(known.values()))
         latest, too_late = turn()
+        try:
+            while too_late - latest > by:  # false where it does not turn
+                look((latest + too_late) / 2)
+                latest, too_late = turn()
+        except KeyboardInterrupt:
+            interrupted = True
+    without = answer(Cell(delayed(scenario, name, scenario.horizon), name), itself)
     rows = [
         (begins, standard.share_saved(found), standard.mean_lost(found), np.mean([one.recovered for one in found]))
         for begins, found in sorted(known.items())
@@ -179,7 +184,12 @@ def rescue(
         at_stake=float(np.mean([at_stake(*both) for both in zip(standard.promised, standard.trouble, strict=True)])),
         trouble=span(standard.trouble[0], scenario.horizon) if names else (math.nan, math.nan),
         run=without,
+        interrupted=interrupted,
     )
+
+
+def itself(run: Run) -> Run:
+    return run
 
 
 def images(run: Run) -> Images:

@@ -31,6 +31,8 @@ def sentences(found: Rescue) -> list[str]:
             "NOT MONOTONE: at some instants it saves the run although at an earlier one it does not; see the table. "
             "Between the instants looked at there may be more."
         )
+    if found.interrupted:
+        lines.append("INTERRUPTED: the instant is known less precisely than was asked for.")
     return lines
 
 

@@ -6,15 +6,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from sim.results.fairness import fairness
 from sim.results.intents import window_of
 from sim.results.metrics import bins, features_of, recorded
 from sim.results.run import Run
 from sim.results.storms import stays
 from sim.results.timeline import BUCKETS, DECIDED, IN_TIME, JUDGED, KEPT, LATENCIES, OFFERED_FIRST, bucket_of
 from sim.results.verdict import run_in_bins
-from sim.studies.compare import figures
+from sim.studies.figures import figures
 
-FORMAT = "figures/1"  # named in the key under which a record is kept: another content is another name
+FORMAT = "figures/2"  # named in the key under which a record is kept: another content is another name
 
 WINDOWED = (DECIDED, IN_TIME, JUDGED, KEPT)
 LABELS = ("playbook", "seed")  # of the study, not of the run
@@ -27,7 +28,8 @@ class Record:
     figures: as in a comparison, at full scale. counts: by tier, feature and sim.results.timeline.COUNTS. windows: by
     window of `alive`, tier, feature and WINDOWED. Both are of the slice, from the warm-up on. latencies: by kind, tier
     and feature, the buckets that hold something, and how much. offered: by window and pool, the GPUs (at full scale)
-    that first requests would keep busy. stayed_down: whether retries held a pool down at the end.
+    that first requests would keep busy. stayed_down: whether retries held a pool down at the end. groups: one row per
+    group of people (sim.results.fairness); none where no rows of people were recorded.
     """
 
     figures: dict[str, Any]
@@ -40,6 +42,7 @@ class Record:
     latencies: list[list[list[list[list[int]]]]]
     offered: list[list[float]]
     stayed_down: bool
+    groups: list[dict[str, Any]]
 
     def total(self, count: int, scope: str = "") -> int:
         """One of COUNTS over the run, in all or of a tier or a feature."""
@@ -82,9 +85,14 @@ def record_of(run: Run) -> Record:
     windows = line.between(edges)
     widths = np.diff(edges) * run.scale
     work = windows.seconds[..., OFFERED_FIRST].sum(axis=1)  # by window and feature
+    groups = fairness(whole)
+    found = {n: v.item() if isinstance(v, np.generic) else v for n, v in figures(whole).items() if n not in LABELS}
+    if groups is not None:
+        of_all = groups.reindex(["all"]).iloc[0]  # nan where nobody asked
+        found |= {name: float(of_all[name]) for name in ("images_per_person", "gini", "jain")}
     offered = [work[:, features_of(run, pool)].sum(axis=1) / widths for pool in m["pools"]]
     return Record(
-        figures={n: v.item() if isinstance(v, np.generic) else v for n, v in figures(whole).items() if n not in LABELS},
+        figures=found,
         tiers=list(m["tiers"]),
         features=list(m["features"]),
         pools=list(m["pools"]),
@@ -94,6 +102,9 @@ def record_of(run: Run) -> Record:
         latencies=[[[sparse(cell) for cell in tier] for tier in kind] for kind in line.latencies],
         offered=np.column_stack(offered).tolist(),
         stayed_down=bool(stays(whole)),
+        groups=[]
+        if groups is None
+        else [dict(zip(map(str, r), r.values(), strict=True)) for r in groups.reset_index().to_dict("records")],
     )
 
 

@@ -2,14 +2,16 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TypeVar
 
-from sim.studies.executors import Executor
+from sim.errors import BadInput
+from sim.results.run import Run
+from sim.studies.executors import Executor, Report, Shard, made, whole
 from sim.studies.run_record import Record
 from sim.studies.store import Cell, Store
 
 T = TypeVar("T")
-Report = Callable[[int, int], None]  # called with the runs that are done, and with those planned so far
 
 
 @dataclass
@@ -33,14 +35,34 @@ class Runs:
         self.planned = max(self.planned, self.done + len(cells))
         missing = []
         for place, cell in enumerate(cells):
-            record = None if self.store is None else self.store.get(cell.key)
+            record = self.store.get(cell.key) if self.store is not None and cell.keyed else None
             if record is None:
                 missing.append(place)
             else:
                 yield place, self.one(record, read)
-        for number, record in self.executor.records([cells[place] for place in missing], self.store):
+        if isinstance(self.executor, Shard) and (self.store is None or not all(cells[p].keyed for p in missing)):
+            raise BadInput(
+                "the runs of a shard must be kept", key="--shard", expected="--store FOLDER; no own policies"
+            )
+        here = self.executor.here
+        call = partial(made, store=self.store if here else None)
+        for number, record in self.executor.each(call, [cells[place] for place in missing]):
             self.made += 1
+            if not here:
+                self.keep(cells[missing[number]], record)
             yield missing[number], self.one(record, read)
+
+    def whole(self, cells: Sequence[Cell], read: Callable[[Record], T]) -> Iterator[tuple[int, T, Run]]:
+        """As each, with the run itself: it is always made, because the store has records alone."""
+        self.planned = max(self.planned, self.done + len(cells))
+        for place, (record, run) in self.executor.each(whole, cells):
+            self.made += 1
+            self.keep(cells[place], record)
+            yield place, self.one(record, read), run
+
+    def keep(self, cell: Cell, record: Record) -> None:
+        if self.store is not None and cell.keyed:
+            self.store.put(cell, record)
 
     def one(self, record: Record, read: Callable[[Record], T]) -> T:
         self.done += 1

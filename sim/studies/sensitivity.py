@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 
 from sim.engine.simulate import chosen
 from sim.errors import BadInput
-from sim.studies.executors import Executor, Local
-from sim.studies.runs import Report, Runs
+from sim.studies.executors import Executor, Local, Report
+from sim.studies.runs import Runs
 from sim.studies.store import Cell, Store, opened
 from sim.studies.uncertain import Law, Uncertain
 
@@ -133,7 +133,7 @@ def sensitivity(
     processes: int | None = None,
     progress: Report | None = None,
 ) -> pd.DataFrame:
-    """How a figure of sim.studies.compare.figures (its mean over the seeds) depends on the uncertain inputs.
+    """How a figure of sim.studies.figures.figures (its mean over the seeds) depends on the uncertain inputs.
 
     method: as the functions of this name in this file; size: trajectories of Morris (10 where None), points of Sobol
     (64). Raises BadInput, before any run, for a setting that cannot be simulated.

@@ -13,11 +13,12 @@ from sim.engine.simulate import chosen
 from sim.errors import BadInput
 from sim.scenario.scenario import Scenario
 from sim.studies.demand_multiple import largest
-from sim.studies.executors import Executor, Local
+from sim.studies.executors import Executor, Local, Report
 from sim.studies.fleets import Fleets, served_pools, small_slice
+from sim.studies.intervals import AHEAD, precise_after
 from sim.studies.looks import Criterion, Looks, enough, refuse_unusable, seen
 from sim.studies.promise import read_promise
-from sim.studies.runs import Report, Runs
+from sim.studies.runs import Runs
 from sim.studies.search import Look, smallest
 from sim.studies.store import Cell, Store, opened
 from sim.studies.uncertain import Uncertain, as_uncertain
@@ -86,6 +87,8 @@ def size(
     confidence: float = 0.95,
     step: int | None = None,
     headroom: bool = True,
+    until: float | None = None,
+    most: int = 100,
     store: Store | Path | str | bool | None = None,
     executor: Executor | None = None,
     processes: int | None = None,
@@ -96,7 +99,9 @@ def size(
     playbook: the scenario's first where None. pool: the one that is sized while others stay; all that serve a feature
     where None, one after the other. seeds: runs of each fleet looked at; the answer and its neighbours get others than
     the search. step: GPUs, a hundredth of the offered load where None; no finer than a GPU of the slice. store: where
-    runs are kept, False for nowhere. An interrupt gives what is known by then. Raises BadInput.
+    runs are kept, False for nowhere. until: the answer gets further seeds, to `most`, until the 95 % interval of its
+    measure is within this to each side (in points for a share, else relative). An interrupt gives what is known by
+    then. Raises BadInput.
 
     Of a scenario with uncertain inputs (sim.studies.uncertain) each run is one of another future: `seeds` is how many
     are looked at, and the answer is the smallest fleet with which the promise is kept in at least `runs` of them, by
@@ -116,7 +121,7 @@ def size(
     own = Local(processes)
     looks = Looks(Runs(executor or own, opened(store), progress), rule, inputs.future if inputs.laws else None)
     looks.study.planned = USUAL_LOOKS * seeds  # until it is known better
-    search = Search(inputs, [pool] if pool else pools, looks, seeds, step)
+    search = Search(inputs, [pool] if pool else pools, looks, seeds, step, until, most)
     try:
         with own:
             return search.answer(headroom=headroom and not inputs.laws)
@@ -133,6 +138,8 @@ class Search:
     looks: Looks
     seeds: int
     step: int | None
+    until: float | None = None
+    most: int = 100
     least: dict[str, int] = field(default_factory=dict)  # by pool, where some smaller fleet is not enough
     monotone: bool = True
 
@@ -163,6 +170,10 @@ class Search:
         found = self.reduced(near, full, VERIFY, self.fresh, enough, within=True)
         if found is None:  # so few runs do not decide it: the fleet that passes
             found = self.reduced(near, full, VERIFY, self.fresh, passing)
+        while found is not None and len(self.fresh) < self.most and not self.precise(found):
+            self.fresh += range(self.fresh[-1] + 1, self.fresh[-1] + 1 + AHEAD)
+            passes = enough if self.at(found, full, VERIFY, self.fresh).verdict == "meets" else passing
+            found = self.reduced(found, full, VERIFY, self.fresh, passes, within=True)
         if found is None:
             return self.result(reason=self.never(full))
         return self.result(found, carries=self.carried(found, scale) if headroom else math.nan)
@@ -249,6 +260,12 @@ class Search:
         if len(near) > 1 or self.least or rows.empty:
             return near
         return dict.fromkeys(near, int(rows["gpus"].min()))
+
+    def precise(self, fleet: dict[str, int]) -> bool:
+        """Whether the measure of this fleet is known as precisely as was asked for."""
+        measures = [run.measure for run in self.looks.seen(self.at(fleet, self.scenario.scale, VERIFY, self.fresh))]
+        kind = "share" if self.looks.rule.promise.target else "any"
+        return self.until is None or precise_after(measures, self.until, kind) is not None  # type: ignore[arg-type]
 
     def at(self, fleet: Mapping[str, int], scale: float, stage: str, seeds: Sequence[int]) -> Look:
         return self.looks.look(self.fleets.applied(fleet, scale), seeds, stage=stage)

@@ -7,14 +7,17 @@ import math
 import os
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 from sim.errors import BadInput
+from sim.model.controls import Policy
+from sim.policies.playbook import Step
 from sim.results.manifest import versions
+from sim.scenario.parts import Recording
 from sim.scenario.scenario import Scenario
 from sim.studies.run_record import FORMAT, Record
 
@@ -26,20 +29,29 @@ LABELS = ("title", "question", "overrides", "playbooks", "promises", "record")  
 
 @dataclass(frozen=True)
 class Cell:
-    """One run of a study: a scenario, one of its playbooks by name, a seed; unlimited: on a fleet without limits."""
+    """One run of a study, as simulate() takes it. recording: no more than its figures need where None."""
 
     scenario: Scenario
-    playbook: str
-    seed: int
+    playbook: str | Sequence[Step | Policy] | None
+    seed: int = 1
     unlimited: bool = False
+    engine: str = "compiled"
+    recording: Recording | None = None
+
+    @property
+    def keyed(self) -> bool:
+        """Whether a key can name the run: not of policies that are somebody's own code, nor of the readable engine."""
+        return self.engine == "compiled" and (isinstance(self.playbook, str) or (self.unlimited and not self.playbook))
 
     @property
     def key(self) -> str:
         """SHA-256 of all that the run's record depends on, code and libraries included, and of nothing else."""
-        s = self.scenario
-        written = s.model_dump(mode="json", by_alias=True, include={"playbooks": {self.playbook}}, warnings=False)
-        steps = written["playbooks"][self.playbook]
-        parts = [FORMAT, s.digest_without(*LABELS), steps, self.seed, self.unlimited, versions(), code()]
+        s, steps = self.scenario, None
+        if isinstance(self.playbook, str):
+            written = s.model_dump(mode="json", by_alias=True, include={"playbooks": {self.playbook}}, warnings=False)
+            steps = written["playbooks"][self.playbook]
+        rows = [] if self.recording is None else [self.recording.rows, self.recording.sampled]
+        parts = [FORMAT, s.digest_without(*LABELS), steps, self.seed, self.unlimited, *rows, versions(), code()]
         return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
     def about(self) -> dict[str, Any]:
@@ -74,13 +86,27 @@ class Store:
         content = read(self.path(key))
         if content is None:
             return None
-        return Record(**{**content["record"], "figures": plain(content["record"]["figures"])})
+        body = content["record"]
+        return Record(**{**body, "figures": plain(body["figures"]), "groups": [plain(row) for row in body["groups"]]})
 
     def put(self, cell: Cell, record: Record) -> None:
         """Write a run's record, in full or not at all, whatever happens meanwhile. Raises BadInput where it cannot."""
-        path, body = self.path(cell.key), {**vars(record), "figures": writable(record.figures)}
+        groups = [writable(row) for row in record.groups]
+        body = {**vars(record), "figures": writable(record.figures), "groups": groups}
         content = {"key": cell.key, "sha256": digest(body), "about": cell.about(), "versions": versions()}
-        text = json.dumps({**content, "code": code(), "record": body}, allow_nan=False, separators=(",", ":"))
+        written = {**content, "code": code(), "record": body}
+        self.write(cell.key, json.dumps(written, allow_nan=False, separators=(",", ":")))
+
+    def merge(self, other: Path | str) -> int:
+        """Copy the runs of another store that this one lacks; how many they were. Raises BadInput."""
+        missing = [path for path in Store(Path(other)).files() if not self.path(path.stem).is_file() and read(path)]
+        for path in missing:
+            self.write(path.stem, path.read_text(encoding="utf-8"))
+        return len(missing)
+
+    def write(self, key: str, text: str) -> None:
+        """Write a file in full or not at all. Raises BadInput where it cannot."""
+        path = self.path(key)
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             handle, name = tempfile.mkstemp(prefix=f".{path.stem}-{os.getpid()}-", dir=path.parent)

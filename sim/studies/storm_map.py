@@ -6,14 +6,14 @@ from itertools import product
 import numpy as np
 import pandas as pd
 
-from sim.engine.many import Task, simulate_all
-from sim.engine.parallel import Progress
 from sim.engine.simulate import chosen
 from sim.errors import BadInput
 from sim.results.manifest import feature_entry
 from sim.results.retry_rules import stable_load
 from sim.results.storms import recovered
 from sim.scenario.scenario import Scenario
+from sim.studies.executors import Executor, Report, asked, working
+from sim.studies.store import Cell
 
 
 def storm_map(
@@ -24,15 +24,17 @@ def storm_map(
     *,
     playbook: str | None = None,
     seeds: int = 3,
+    executor: Executor | None = None,
     processes: int | None = None,
-    progress: Progress | None = None,
+    progress: Report | None = None,
 ) -> pd.DataFrame:
     """How many seeds recover at each place on the map: load x spike x retries, in this order.
 
     loads: everyday first asks over capacity. spikes: the rate in the spike over the everyday rate; 1 is no spike.
     retries: the most per ask. The scenario has one steady wave and one spike, whose beginning and length stay.
     Columns: load, spike, retries, seeds, recovered, share, stable (the load up to which theory says that it always
-    recovers, 1 / (1 + r)). Raises BadInput.
+    recovers, 1 / (1 + r)). An interrupt
+    gives the places that are done (attrs: planned, how many there would be). Raises BadInput.
     """
     name, _ = chosen(scenario, playbook)
     if seeds < 1 or not (loads and spikes and retries):
@@ -45,10 +47,13 @@ def storm_map(
     waves(scenario)
     places = list(product(loads, spikes, retries))
     there = [at(scenario, *place) for place in places]  # before minutes of work: each can be simulated
-    tasks = [Task(changed, name, seed) for changed in there for seed in range(1, seeds + 1)]
-    ends = simulate_all(tasks, recovered, processes=processes, progress=progress)
-    count = np.array([end for end, _ in ends], dtype=int).reshape(len(places), seeds).sum(axis=1)
-    table = pd.DataFrame(places, columns=["load", "spike", "retries"]).assign(seeds=seeds, recovered=count)
+    cells = [Cell(changed, name, seed) for changed in there for seed in range(1, seeds + 1)]
+    with working(executor, processes) as at_work:
+        ends = asked(at_work, recovered, cells, progress)
+    done = len(ends) // seeds
+    count = np.array(ends[: done * seeds], dtype=int).reshape(done, seeds).sum(axis=1)
+    table = pd.DataFrame(places[:done], columns=["load", "spike", "retries"]).assign(seeds=seeds, recovered=count)
+    table.attrs["planned"] = len(places)
     return table.assign(share=table["recovered"] / seeds, stable=[stable_load(1.0, r) for r in table["retries"]])
 
 

@@ -18,11 +18,12 @@ from sim.errors import BadInput
 from sim.scenario.load import plain_value
 from sim.scenario.scenario import Scenario
 from sim.studies.demand_multiple import with_demand
-from sim.studies.executors import Executor, Local
+from sim.studies.executors import Executor, Local, Report
 from sim.studies.promise import Promise, read_promise
 from sim.studies.run_record import Record
-from sim.studies.runs import Report, Runs
+from sim.studies.runs import Runs
 from sim.studies.store import Cell, Store, opened
+from sim.studies.sweep_file import facts_of
 
 Design = Literal["grid", "latin", "sobol"]
 DEMAND = "demand.times"  # beside the keys of the scenario: a multiple of all of its demand
@@ -179,9 +180,9 @@ def sweep(
 
     vary: dotted keys, each with its values (a list, or as read_axis has them), or a range 'low..high'; 'demand.times'
     multiplies all demand. playbooks: the first where None. promise: also whether and by how much each run keeps it
-    (columns kept, margin). Columns: point, the keys, playbook, seed, and the figures of sim.studies.compare. An
-    interrupt gives the rows that are done (attrs: planned, how many there would be). Raises BadInput, before any run,
-    for a point that cannot be simulated.
+    (columns kept, margin). Columns: point, the keys, playbook, seed, and the figures of sim.studies.figures. An
+    interrupt gives the rows that are done (attrs: planned, how many there would be; made_from, see sweep_file). Raises
+    BadInput, before any run, for a point that cannot be simulated.
     """
     names = list(dict.fromkeys(playbooks)) if playbooks else [next(iter(scenario.playbooks))]
     for name in names:
@@ -207,7 +208,7 @@ def sweep(
     except KeyboardInterrupt:
         pass
     table = pd.DataFrame([rows[place] for place in sorted(rows)])
-    table.attrs["planned"] = len(cells)
+    table.attrs |= {"planned": len(cells), "made_from": facts_of(scenario, [a.key for a in axes], design, promise)}
     return table
 
 

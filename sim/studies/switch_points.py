@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 
 from sim.studies.assumed import with_assumed
 from sim.studies.decide import labels_of, loss, losses_by, menu_of, nobody_held_back
-from sim.studies.executors import Executor, Local
-from sim.studies.runs import Report, Runs
+from sim.studies.executors import Executor, Local, Report
+from sim.studies.runs import Runs
 from sim.studies.sensitivity import ENDS
 from sim.studies.store import Cell, Store, opened
 from sim.studies.uncertain import Law, Uncertain

@@ -24,6 +24,7 @@ STAMP = r"^\d{4}-\d{1,2}-\d{1,2}"
 ZONED = r"^\d{4}-\d{1,2}-\d{1,2}.*:\d\d.*(Z|z|[+-]\d\d(:?\d\d)?)$"
 TIME_OF_DAY = r"^(?P<hour>\d{1,2}):(?P<minute>\d\d)(?::(?P<second>\d\d(?:\.\d*)?))?\s*(?P<half>[AaPp][Mm])?$"
 DURATION = r"^(?P<sign>[+-]?)(?P<hour>\d+):(?P<minute>\d\d):(?P<second>\d\d(?:\.\d*)?)$"
+NEAR = (pd.Timestamp("1701-01-01").value, pd.Timestamp("2200-01-01").value)  # ns since 1970 that are read by pyarrow
 DATES = {r"^\d{4}-\d\d-\d\d$": "%Y-%m-%d", r"^\d{8}$": "%Y%m%d", r"^\d{6}$": "%y%m%d"}
 
 
@@ -84,6 +85,9 @@ def timestamps(texts: Any, zone: str = "UTC") -> Timestamps:
     coded = texts.dictionary_encode()  # recordings to the second say the same second often
     words, places = coded.dictionary, coded.indices.to_numpy()
     zoned = matches(words, ZONED)
+    if zoned.all() and (fast := in_arrow(words)) is not None:
+        full = np.ones(len(places), dtype=bool)
+        return Timestamps(fast[places], known=full, zoned=full, ambiguous=~full)
     local = matches(words, STAMP) & ~zoned
     date = pd.Series(words.to_pylist(), dtype=object)
     instants = pd.Series(pd.NaT, index=date.index, dtype="datetime64[ns]")
@@ -97,6 +101,15 @@ def timestamps(texts: Any, zone: str = "UTC") -> Timestamps:
     raw = instants.to_numpy(dtype="datetime64[ns]").astype(np.int64)
     known = instants.notna().to_numpy()
     return Timestamps(raw[places], known[places], zoned[places], ambiguous[places])
+
+
+def in_arrow(words: Any) -> NDArray[np.int64] | None:
+    """Texts with a zone as nanoseconds since 1970, by pyarrow; None where one is written in a way it does not know."""
+    try:
+        found = np.asarray(pc.cast(pc.cast(words, pa.timestamp("ns", tz="UTC")), pa.int64()).to_numpy())
+    except pa.ArrowInvalid:
+        return None
+    return found if len(found) and NEAR[0] < found.min() and found.max() < NEAR[1] else None
 
 
 def in_nanoseconds(dates: pd.Series) -> pd.Series:

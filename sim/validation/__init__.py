@@ -1,6 +1,6 @@
 """A user's own data held against the simulator: each study gives a table of predicted against actual."""
 
-from sim.validation import mlperf
+from sim.validation import load_test, mlperf
 from sim.validation.own_queue import queue_study
 from sim.validation.study import Offer
 
@@ -8,6 +8,7 @@ __all__ = ["STUDIES"]
 
 # By the name that the command takes.
 STUDIES = {
+    "loadtest": Offer(load_test.load_test_study, file="must", told=("scenario",)),
     "mlperf": Offer(mlperf.mlperf_study, file="may"),
-    "trace": Offer(queue_study.queue_study, file="must", told=("map", "servers", "test_days")),
+    "trace": Offer(queue_study.queue_study, file="must", told=("map", "drop", "servers", "test_days", "split")),
 }

@@ -13,9 +13,10 @@ from sim.demand.recordings.trace import recording
 from sim.engine.parallel import Progress
 from sim.engine.simulate import simulate
 from sim.errors import BadInput
-from sim.profile.profile import constant_profile
+from sim.profile.profile import profile_of_sizes
 from sim.results.run import Run
 from sim.scenario.scenario import Scenario
+from sim.scenario.serving_options import AHEAD, WHEN_FREE
 from sim.schema import Strict
 from sim.validation.loadgen import loadgen_arrivals
 from sim.validation.study import Row, Study
@@ -69,6 +70,11 @@ class ServerRun(Strict):
     batch_timeout_s: Annotated[float, Field(ge=0, le=3600, allow_inf_nan=False, strict=True)]
     offline_samples_per_s: Number | None = Field(default=None, description="of the same GPUs and batch, in Offline")
     fitted_service_s: Number | None = Field(default=None, description="of a full batch")
+    service_s_by_batch: list[Number] | None = Field(
+        default=None, max_length=1024, description="of batches of 1, 2, ... max_batch"
+    )
+    closes: Literal["when a GPU is free", "when full or timed out"] = "when a GPU is free"
+    timer: Literal["from the oldest", "from the last close", "from the last close, as polled"] = "from the oldest"
     within: Annotated[float, Field(gt=0, lt=1, strict=True)] | None = Field(
         default=None, description="largest relative error of the latencies that still agrees; not held to one if absent"
     )
@@ -77,14 +83,19 @@ class ServerRun(Strict):
 
     @model_validator(mode="after")
     def can_be_replayed(self) -> Self:
-        if (self.offline_samples_per_s is None) == (self.fitted_service_s is None):
-            raise ValueError("one of offline_samples_per_s and fitted_service_s is needed, and not both")
+        ways = ("offline_samples_per_s", "fitted_service_s", "service_s_by_batch")
+        if sum(getattr(self, name) is not None for name in ways) != 1:
+            raise ValueError(f"exactly one of {', '.join(ways)} is needed")
+        if self.service_s_by_batch is not None and len(self.service_s_by_batch) != self.max_batch:
+            raise ValueError(f"service_s_by_batch: expected {self.max_batch} times, one for each size up to max_batch")
+        if self.closes == WHEN_FREE and self.timer != "from the oldest":
+            raise ValueError(f"timer: {self.timer!r} needs 'closes: {AHEAD}'")
         if not 1e-6 <= self.service_s <= 86_400:
             raise ValueError(f"the service time is {self.service_s:.2g} s, expected a microsecond to a day")
         queries = max(self.target_qps * self.min_duration_s, self.min_query_count)
         if not queries <= MOST:
             raise ValueError(f"target_qps x min_duration_s: expected at most {MOST:g} queries")
-        lasts = queries / self.target_qps + self.service_s * queries / (self.gpus * self.max_batch)
+        lasts = queries / self.target_qps + self.slowest_s * queries / self.gpus
         if not lasts <= LONGEST:
             raise ValueError(f"this run would last {lasts:.2g} s, expected at most {LONGEST:g}")
         return self
@@ -94,8 +105,20 @@ class ServerRun(Strict):
         """Seconds of a batch: fitted, or from the throughput of Offline, where all GPUs are busy with full batches."""
         if self.fitted_service_s is not None:
             return self.fitted_service_s
+        if self.service_s_by_batch is not None:
+            return self.service_s_by_batch[-1]
         assert self.offline_samples_per_s is not None
         return self.gpus * self.max_batch / self.offline_samples_per_s
+
+    @property
+    def slowest_s(self) -> float:
+        """Seconds of a GPU for one query at most, when many wait: batches that close by themselves may be small."""
+        times = self.service_s_by_batch or [self.service_s] * self.max_batch
+        return (
+            max(seconds / n for n, seconds in enumerate(times, 1))
+            if self.closes == AHEAD
+            else self.service_s / self.max_batch
+        )
 
 
 class ServerRuns(Strict):
@@ -122,7 +145,7 @@ def mlperf_study(progress: Progress | None = None, file: Path = SHIPPED) -> Stud
         rows=rows,
         notes=[
             "The arrivals are those of the published run, made again from its seed.",
-            "A batch takes one constant time, whatever its size; the smallest latency depends on a single batch "
+            "Without times by size a batch takes one constant time; the smallest latency depends on a single batch "
             "and is not held to a bound. This close to capacity, 1 % of service time changes latencies by many per "
             "cent: see the rows that say so.",
             *(f"{run.name}: {run.note}." for run in published.runs if run.note),
@@ -206,28 +229,37 @@ def arrivals_of(run: ServerRun) -> tuple[NDArray[np.int64], int]:
 
 
 def replay_run(run: ServerRun, arrivals: NDArray[np.int64], service: float, *, engine: str = "compiled") -> Run:
-    """The arrivals served by the simulator; every batch takes `service` seconds."""
+    """The arrivals served by the simulator; a full batch takes `service` seconds."""
     return simulate(mlperf_scenario(run, arrivals, service), engine=engine)
 
 
 def mlperf_scenario(run: ServerRun, arrivals: NDArray[np.int64], service: float) -> Scenario:
     """The published run as a scenario: a recording of exact arrivals, one pool, and nobody who leaves or retries."""
     n = len(arrivals)
-    times = arrivals / 1e9
-    # Queries still waiting when the last has come are served in full batches once the last timeout is over.
-    drained = float(times[-1]) + run.batch_timeout_s + service * (2 + math.ceil(n / (run.max_batch * run.gpus)))
+    came = arrivals / 1e9
+    # Queries still waiting when the last has come are served once the last timeout is over.
+    drained = float(came[-1]) + run.batch_timeout_s + 2 * service + run.slowest_s * n / run.gpus * LONGER
     document: dict[str, Any] = {
         "title": run.name,
         "horizon": f"{drained + 1!r} s",
         "tiers": {"all": {"share": 1}},
         "features": {"image": {"share": 1, "pool": "gpus", "slo": "20 s", "spec": {"model": "measured"}}},
-        "pools": {"gpus": {"gpus": run.gpus, "max_batch": run.max_batch, "linger": f"{run.batch_timeout_s!r} s"}},
+        "pools": {
+            "gpus": {
+                "gpus": run.gpus,
+                "max_batch": run.max_batch,
+                "linger": f"{run.batch_timeout_s!r} s",
+                "closes": run.closes,
+                "timer": run.timer,
+            }
+        },
         "demand": {"kind": "trace", "file": "arrivals"},
         "behaviour": {"patience": {"kind": "never"}},
         "serving": {"noise": {"kind": "none"}},
     }
-    profiles = {"measured": constant_profile("measured", service, largest_batch=run.max_batch)}
-    return Scenario.from_dict(document, profiles=profiles, traces={"arrivals": recording(times, run.name)})
+    times = [seconds * service / run.service_s for seconds in run.service_s_by_batch or []]
+    profile = profile_of_sizes("measured", times or [service] * run.max_batch)
+    return Scenario.from_dict(document, profiles={"measured": profile}, traces={"arrivals": recording(came, run.name)})
 
 
 def reported_latencies(run: Run) -> dict[str, float]:

@@ -46,6 +46,8 @@ class Study:
     notes: list[str] = field(default_factory=list)
     known: Mapping[tuple[str, str], str] = field(default_factory=dict)  # misses whose reason is known: case, figure
 
+    apart: bool = False  # whether the sentence counts the cases apart, by their first words before a comma
+
     @property
     def table(self) -> pd.DataFrame:
         """One row per figure: COLUMNS."""
@@ -69,8 +71,12 @@ class Study:
     def sentence(self) -> str:
         """The outcome in one sentence."""
         known = len(self.misses) - len(self.unexpected)
+        kinds = list(dict.fromkeys(row.case.partition(",")[0] for row in self.rows)) if self.apart else []
+        parts = [[row for row in self.rows if row.case.startswith(kind) and row.fits != NOT_HELD] for kind in kinds]
+        apart = [f"{k} {sum(r.fits == AGREES for r in p)} of {len(p)}" for k, p in zip(kinds, parts, strict=True)]
+        split = f" ({', '.join(apart)})" if len(apart) > 1 else ""
         return (
-            f"{self.title}: {self.held - len(self.misses)} of {self.held} figures agree"
+            f"{self.title}: {self.held - len(self.misses)} of {self.held} figures agree{split}"
             f"{f', {known} miss for reasons that are known' if known else ''}"
             f"{f', {len(self.unexpected)} miss' if self.unexpected else ''}"
             f"{f', {len(self.rows) - self.held} more are shown without a bound' if len(self.rows) > self.held else ''}."

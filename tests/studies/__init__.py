@@ -5,6 +5,7 @@ Their results are in docs/results. They use the package as any user would, and a
 
 from sim.validation.study import Offer
 from tests.studies.batcher.study import batcher_study
+from tests.studies.calibrate.study import calibration_study
 from tests.studies.fleet.study import fleet_study
 from tests.studies.live.study import live_study
 from tests.studies.live.torch_study import torch_study
@@ -18,6 +19,7 @@ STUDIES = {
     "overload": Offer(overload_study),
     "live": Offer(live_study, told=("cases", "seeds", "quick")),
     "batcher": Offer(batcher_study),
+    "calibrate": Offer(calibration_study),
     "torch": Offer(torch_study, told=("device",)),
     "traces": Offer(fleet_study, file="must"),
 }

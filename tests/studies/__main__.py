@@ -34,6 +34,7 @@ def studies(
 
     Studies: theory (textbook queues; 5 minutes), sight (what theory can see; 2 minutes), overload (retry storms;
     6 minutes), live (a server in real time; 8 minutes), batcher (an independent server in real time; 3 minutes),
+    calibrate (a service found again in its log; 2 minutes),
     torch (live with a model that computes; 25 minutes, needs torch), traces FOLDER (the recorded fleet GenTD26; half a
     minute).
     """

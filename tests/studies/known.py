@@ -28,3 +28,7 @@ TRACES = {
     ("default people", "again within a minute of a failure"): WANTS_MORE,
     ("default people", "again within a minute of an image"): OTHER_SERVICE,
 }
+
+CALIBRATE = {
+    ("95 % intervals that hold the truth", "serving.noise.cv"): "the starts of requests left in service are a guess",
+}

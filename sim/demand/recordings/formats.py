@@ -112,6 +112,8 @@ DURATIONS = {  # columns of durations, and what to divide them by for seconds
     "request_time": 1.0,
 }
 KIND_NAMES = ("kind", "type", "endpoint", "path", "feature")
+SERVER_NAMES = ("server", "agent", "gpu", "replica", "pod")
+SECONDS = {"wait_s": ("wait_s", "queue_s", "wait_seconds"), "service_s": ("service_s", "service_seconds")}
 
 # Headers of recordings that hold counts or rates, not arrivals.
 COUNTS = ({"period", "count"}, {"timestamp", "value"}, {"timestamp_anon", "value", "container_ip", "request_type"})
@@ -152,6 +154,7 @@ def layout_by_names(path: Path, asked: Mapping[str, str | None]) -> Layout:
     names = column_names(path)
     lower = {name.lower(): name for name in names}
     usual = {"time": TIME_NAMES, "user": USER_NAMES, "images": IMAGES_NAMES, "kind": KIND_NAMES}
+    usual["server"] = SERVER_NAMES
     roles = {}
     for role, likely in usual.items():
         name = asked.get(role) or next((lower[n] for n in likely if n in lower), None)
@@ -170,6 +173,9 @@ def layout_by_names(path: Path, asked: Mapping[str, str | None]) -> Layout:
         )
     status = next((lower[name] for name in STATUS_NAMES if name in lower), None)
     extra = {"status": Extra(status)} if status else {}
+    for what, likely in SECONDS.items():
+        if found := next((lower[name] for name in likely if name in lower), None):
+            extra[what] = Extra(found)
     if duration:
         extra["duration_s"] = Extra(duration, per=DURATIONS[duration.lower()])
     stamped = "end" if roles["time"].lower() in END_NAMES else "start"
@@ -187,7 +193,7 @@ def chosen_reader(path: Path, name: str | None) -> Reader | None:
 
 def layout_of_requests(reader: Reader, requests: Requests) -> Layout:
     """The layout of a file whose rows a reader makes into columns."""
-    roles = {"time": "time", "user": requests.user, "kind": requests.kind}
+    roles = {"time": "time", "user": requests.user, "kind": requests.kind, "server": requests.server}
     extra = {name: Extra(column, per=per) for name, (column, per) in requests.extra.items()}
     return Layout(
         name=reader.name,

@@ -225,6 +225,9 @@ def trace_from_draft(
     kind, kinds = kinds_of(rows.coded["kind"], order) if "kind" in rows.coded else (np.zeros(len(order)), ("",))
     extra = {name: extra_values(rows.coded[f"extra.{name}"], one)[order] for name, one in layout.extra.items()}
     extra |= {name: durations_of(extra[name]) for name in extra if layout.requests and name.endswith("_s")}
+    if "server" in rows.coded:
+        servers = user_codes(rows.coded["server"])[order].astype(np.float64)
+        extra["server"] = np.where(servers < 0, np.nan, servers)
     notes: tuple[str, ...] = outcomes_said(extra)
     if "status" in extra and draft.user is not None and not options.attempts:
         lasted = extra.get("duration_s", np.zeros(len(order)))

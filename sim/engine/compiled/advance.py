@@ -24,7 +24,7 @@ from sim.engine.compiled.calendar import (
 from sim.engine.compiled.gpus import free_batch
 from sim.engine.compiled.invitations import invited
 from sim.engine.compiled.memory import fetch
-from sim.engine.compiled.pool import prefetch_heads, serve, wake_one
+from sim.engine.compiled.pool import prefetch_heads, serve, time_out, wake_one
 from sim.engine.compiled.records import (
     ARRIVAL,
     DROPPED,
@@ -49,6 +49,7 @@ from sim.engine.compiled.records import (
 from sim.engine.compiled.requests import is_of, keep, settle
 from sim.engine.compiled.service import abandon, images_done
 from sim.engine.compiled.state import slack
+from sim.engine.compiled.together import begin_those_who_join, end_those_who_are_through
 from sim.engine.compiled.users import admit, arrive, begin, begin_day, begin_wish, scripted
 from sim.engine.compiled.waitlist import give_up
 from sim.engine.compiled.wishes import after, attempt
@@ -116,26 +117,26 @@ def prefetch(s):  # type: ignore[no-untyped-def]
             fetch(s.people, moment.load & HALF)
         elif kind == ABANDON:
             fetch(s.requests, (moment.load >> 32) & HALF)
-        elif kind == COMPLETION:
+        elif kind == COMPLETION and moment.load >= 0:
             fetch(s.batches, moment.load)
     if place + 4 < end:
         moment = s.run[place + 4]
         kind = moment.code >> 60
         if kind == ASK and moment.code & WHAT != SCRIPT:  # whose load is the number of a scripted ask, not a person
             fetch(s.limiters, s.people[moment.load & HALF].limiter)
-        elif kind == COMPLETION:
+        elif kind == COMPLETION and moment.load >= 0:
             fetch(s.requests, s.batches[moment.load].first)
         elif kind == ABANDON:
             fetch(s.people, s.requests[(moment.load >> 32) & HALF].wish)
     if place + 2 < end:
         moment = s.run[place + 2]
-        if moment.code >> 60 == COMPLETION:
+        if moment.code >> 60 == COMPLETION and moment.load >= 0:
             request = s.requests[s.batches[moment.load].first]
             fetch(s.people, request.person)
             fetch(s.requests, request.next)
     if place + 1 < end:
         moment = s.run[place + 1]
-        if moment.code >> 60 == COMPLETION:
+        if moment.code >> 60 == COMPLETION and moment.load >= 0:
             request = s.requests[s.batches[moment.load].first]
             if request.next != NOBODY:
                 fetch(s.people, s.requests[request.next].person)
@@ -145,8 +146,14 @@ def prefetch(s):  # type: ignore[no-untyped-def]
 def play(s, c, knobs, event, number, load, now):  # type: ignore[no-untyped-def]
     """Play one moment. number: of the user or GPU it belongs to; load: what it is about (see calendar.schedule)."""
     if event == FINISH:
-        finish(s, c, load, now)
+        if load >= 0:
+            finish(s, c, load, now)
+        else:
+            change(s, c, number, load, now)
     elif event == LINGERED:
+        if load < 0:
+            time_out(s, c, load, now)
+            return
         row = load >> 32
         if is_of(s.requests[row], number, load) and np.isnan(s.requests[row].dequeued):
             s.requests[row].mark |= WAITED_OUT
@@ -236,6 +243,26 @@ def finish(s, c, number, now):  # type: ignore[no-untyped-def]
         settle(s, c, row)
         row = following
     free_batch(s, c, number)
+
+
+@njit
+def change(s, c, gpu, load, now):  # type: ignore[no-untyped-def]
+    """A GPU that runs many requests looks: some are through, others join; then the users of the former go on."""
+    look, pool = (-1 - load) >> 16, (-1 - load) & 0xFFFF
+    replica = s.replicas[pool, gpu]
+    if look != replica.look:
+        return
+    leaving, before = end_those_who_are_through(s, c, pool, gpu, now), replica.stays
+    begin_those_who_join(s, c, pool, gpu, now)
+    s.running[pool] += (replica.stays > 0) - (before + leaving > 0)
+    for place in range(leaving):
+        number = s.leaving[place]
+        row = s.batches[number].first
+        request = s.requests[row]
+        if request.outcome == SERVED:
+            after(s, c, request.wish, row, now)
+        settle(s, c, row)
+        free_batch(s, c, number)
 
 
 @njit

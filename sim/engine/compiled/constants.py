@@ -10,13 +10,15 @@ from sim.demand.laws import Law
 from sim.engine.compiled.calendar import buckets_for
 from sim.engine.compiled.records import CHUNK, HABIT
 from sim.model.chance import CONSTANT, NOISES
-from sim.model.dispatch import work_of_request
+from sim.model.dispatch import TIMERS, work_of_request
+from sim.model.passes import LENGTHS
 from sim.results.narrow import narrow
 from sim.results.timeline import bin_width, grid
 from sim.scenario.habits import Habit, Habits, asks_of_callers, habits_of
 from sim.scenario.parts import Recording
 from sim.scenario.people import Asks, People
 from sim.scenario.scenario import Scenario
+from sim.scenario.serving_options import AHEAD, BATCHES, STEPS
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -68,7 +70,21 @@ class Constants(NamedTuple):
     work: Floats  # (pools, specs): GPU-seconds of one request in a full batch
     quantum: Floats  # by pool: the most of these
     linger: Floats
+    ahead: NDArray[np.bool_]  # by pool: whether batches close by themselves
+    timer: Ints
+    takes_late: NDArray[np.bool_]  # whether a closed one takes more requests until it starts
     load: Floats  # (pools, 3): a law each
+    # Of pools that run many requests at once.
+    many: NDArray[np.bool_]  # by pool: whether it does
+    whole: NDArray[np.bool_]  # by pool: in whole steps
+    most: Ints  # by pool: images, or threads, on one GPU
+    together_size: Ints  # (pools, specs): of them in one request
+    opening: Floats  # (pools, specs, of them): seconds before the first pass of those who join
+    each: Floats  # (pools, specs, of them): seconds of a pass
+    passes: Floats  # (pools, specs): that a request takes after the opening, on average
+    first: Ints  # (pools, specs): steps that the opening makes
+    lengths: Ints  # by feature: the law of steps
+    length_sigma: Floats
     notices: bool
     tells_refusals: bool
     delivers_late: bool
@@ -139,6 +155,7 @@ def constants_of(
         **of_people(scenario, people),
         **of_features(scenario),
         **of_pools(scenario, unlimited=unlimited),
+        **of_many(scenario),
         notices=scenario.serving.notices_leaving,
         **{name: getattr(scenario.serving, name) for name in ("tells_refusals", "delivers_late", "notifies_above")},
         unlimited=unlimited,
@@ -257,11 +274,46 @@ def of_features(scenario: Scenario) -> dict[str, Any]:
     }
 
 
+def largest_size(scenario: Scenario) -> int:
+    """The most images that one GPU may have at once."""
+    sizes = [pool.sizes(spec.images) for pool in scenario.pools.values() for spec in scenario.specs()]
+    return max((size[-1] for size in sizes if size), default=1)
+
+
+def of_many(scenario: Scenario) -> dict[str, Any]:
+    """Pools whose GPUs run many requests at once."""
+    specs, pools = scenario.specs(), list(scenario.pools.values())
+    many = np.array([pool.runs != BATCHES for pool in pools])
+    room = max((pool.max_batch for pool in pools if pool.runs != BATCHES), default=0)
+    opening, each = np.zeros((2, len(pools), len(specs), room + 1))
+    passes, first, size = np.zeros((len(pools), len(specs))), *np.zeros((2, len(pools), len(specs)), dtype=np.int64)
+    for p, (name, pool) in enumerate(scenario.pools.items()):
+        for spec in scenario.batch_tables(name) if many[p] else {}:
+            s, steps = specs.index(spec), scenario.steps_of(spec, pool)
+            passes[p, s], first[p, s] = steps.passes, steps.first
+            size[p, s] = spec.images if pool.runs == STEPS else 1
+            places = [n // (spec.images // size[p, s]) for n in steps.each]
+            opening[p, s, places], each[p, s, places] = list(steps.opening.values()), list(steps.each.values())
+    features = scenario.features.values()
+    return {
+        "many": many,
+        "whole": np.array([pool.runs == STEPS for pool in pools]),
+        "most": np.array([pool.max_batch for pool in pools]),
+        "together_size": size,
+        "opening": opening,
+        "each": each,
+        "passes": passes,
+        "first": first,
+        "lengths": np.array([LENGTHS[feature.length.kind] for feature in features]),
+        "length_sigma": np.array([feature.length.sigma for feature in features]),
+    }
+
+
 def of_pools(scenario: Scenario, *, unlimited: bool) -> dict[str, Any]:
     """Specs and pools as arrays."""
     specs, pools = scenario.specs(), list(scenario.pools)
     models = list(dict.fromkeys(spec.model for spec in specs))
-    most = max(scenario.pools[name].max_batch for name in pools)
+    most = max(largest_size(scenario), max(pool.max_batch for pool in scenario.pools.values()))
     seconds = np.zeros((len(pools), len(specs), most + 1))
     full = np.zeros((len(pools), len(specs)), dtype=np.int64)
     work = np.zeros((len(pools), len(specs)))
@@ -282,5 +334,8 @@ def of_pools(scenario: Scenario, *, unlimited: bool) -> dict[str, Any]:
         "quantum": work.max(axis=1, initial=0.0),
         # With a GPU for everybody nobody waits: not for others to fill a batch, nor for a model.
         "linger": np.array([0.0 if unlimited else scenario.pools[name].linger for name in pools]),
+        "ahead": np.array([scenario.pools[name].closes == AHEAD and not unlimited for name in pools]),
+        "timer": np.array([TIMERS[scenario.pools[name].timer] for name in pools]),
+        "takes_late": np.array([scenario.pools[name].late_joiners for name in pools]),
         "load": np.array([NO_TIME if unlimited else plain(scenario.pools[name].model_load.law) for name in pools]),
     }

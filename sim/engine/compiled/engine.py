@@ -29,7 +29,18 @@ from sim.engine.compiled.records import (
     SLACK,
     USERS,
 )
-from sim.engine.compiled.state import SPARE, State, fresh_state, roomy, rows_of, with_chunks, with_room
+from sim.engine.compiled.replicas import look_about
+from sim.engine.compiled.state import (
+    SPARE,
+    State,
+    fresh_state,
+    roomy,
+    rows_of,
+    with_chunks,
+    with_formed,
+    with_room,
+    with_stays,
+)
 from sim.engine.compiled.tally import close
 from sim.engine.compiled.users import schedule_script
 from sim.engine.compiled.view import View
@@ -122,6 +133,7 @@ class CompiledEngine:
         """Have as many GPUs in service as the knob says, in steps: each GPU may put a moment on the calendar."""
         fleet = self.state.pool_knobs[pool, FLEET]
         wanted = self.scenario.gpus(name) if math.isinf(fleet) else int(fleet)
+        changed = wanted != self.state.gpus[pool] and not self.constants.unlimited
         while (now := int(self.state.gpus[pool])) != wanted and not self.constants.unlimited:
             following = min(wanted, now + SPARE // 2)
             self.hold(with_room(self.state, self.constants, following))
@@ -131,6 +143,8 @@ class CompiledEngine:
                 ]
                 self.paced[pool] = following
             resize(self.ref, self.constants_ref, pool, following, self.now)
+        if changed and self.constants.many[pool]:
+            look_about(self.ref, self.constants_ref, pool, self.now)
         self.state.n[SLACK] = 0
 
     def let_in(self, seconds: float) -> None:
@@ -225,11 +239,14 @@ def initial_state(scenario: Scenario, c: Constants, users: int) -> State:
         len(scenario.demand.regions),
         buckets=int(c.buckets_a_second * scenario.horizon) + 2,
         bins=len(c.edges) - 1,
-        largest=max(pool.max_batch for pool in scenario.pools.values()),
+        largest=c.seconds.shape[2] - 1,
         rows=c.rows,
         sampled=c.sampled > 0,
         delivers=c.delivers_late,
+        ahead=bool(c.ahead.any()),
+        together=int(c.most[c.many].max(initial=0)),
     )
+    state.idle_count[c.many] = 0
     scripted = len(c.arrives) - len(c.arriving)  # whose accounts are there from the start
     state = state._replace(people=roomy(state.people, 0, scripted + SPARE))
     state = with_room(with_chunks(state, 4096), c)
@@ -240,6 +257,7 @@ def initial_state(scenario: Scenario, c: Constants, users: int) -> State:
             requests=roomy(state.requests, 0, attempts),
             batches=roomy(state.batches, 0, attempts),
         )
+        state = with_formed(with_stays(state))
     state.n[LIMITERS] = 1
     forget(state.limiters[0])  # stands for users without limits
     return state

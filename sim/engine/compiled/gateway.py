@@ -36,6 +36,7 @@ from sim.model.knobs import (
     WAIT,
     WEIGHT,
 )
+from sim.model.passes import queue_beyond
 from sim.model.retry import deposited, withdrawn
 from sim.model.sharing import flow_of
 from sim.model.streams import ATTEMPTS, MIX, draw
@@ -74,7 +75,7 @@ def ask(s, c, knobs, place, first, now):  # type: ignore[no-untyped-def]
         person.in_flight,
         s.granted[tier, feature],
         s.inside[pool],
-        queue_ahead(s.queued[pool], s.idle_count[pool]),
+        queue_met(s, c, pool),
         wait,
         rollout_lot(knob[OPEN], region_open(s, person.region), c.seed, person.key, c.meter[feature], person.accounts),
         shed_draw(knob[SHED], knob[STICKY], now, c.seed, person.key, wish.ask * ATTEMPTS + wish.attempt),
@@ -93,6 +94,14 @@ def ask(s, c, knobs, place, first, now):  # type: ignore[no-untyped-def]
     tally.granted(s, c, cell, feature, c.work[pool, ladder[request.level]], now)
     join(s, c, row, priority, ladder[request.level], flow_joined(s, c, pool, person.key, knob), now)
     return row
+
+
+@njit
+def queue_met(s, c, pool):  # type: ignore[no-untyped-def]
+    """The queue that a request meets."""
+    if c.many[pool]:
+        return queue_beyond(s.queued[pool], s.gpus[pool] * c.most[pool] - s.here[pool])
+    return queue_ahead(s.queued[pool], s.idle_count[pool])
 
 
 @njit

@@ -31,6 +31,13 @@ def start(s, c, pool, gpu, spec, first, taken, now):  # type: ignore[no-untyped-
     batch.started, batch.seconds, batch.finished, batch.first = now, seconds, np.nan, first
     batch.power, batch.loading = s.pool_knobs[pool, POWER], loading
     s.running[pool] += 1
+    put_on(s, first, number, now)
+    schedule(s, c, now + seconds, COMPLETION, gpu, FINISH, number)
+
+
+@njit
+def put_on(s, first, number, now):  # type: ignore[no-untyped-def]
+    """The requests of a batch are on a GPU."""
     row = first
     while row != NOBODY:
         request = s.requests[row]
@@ -39,7 +46,6 @@ def start(s, c, pool, gpu, spec, first, taken, now):  # type: ignore[no-untyped-
         s.started[request.tier, request.feature] += 1
         s.waited[request.tier, request.feature] += now - request.arrived
         row = request.next
-    schedule(s, c, now + seconds, COMPLETION, gpu, FINISH, number)
 
 
 @njit

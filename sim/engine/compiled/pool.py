@@ -8,8 +8,9 @@ from sim.engine.compiled.calendar import LINGERED, schedule
 from sim.engine.compiled.gpus import go_idle, lowest_idle, out_of_service, start
 from sim.engine.compiled.memory import fetch
 from sim.engine.compiled.records import DROPPED, GONE, NOBODY, NONE, REFUSED, RETRY, SWITCHED_OFF, WAITED_OUT
+from sim.engine.compiled.replicas import promise
 from sim.engine.compiled.requests import free, key_of, never_leaves
-from sim.model.dispatch import comes_before, is_ready, time_to_start, work_ahead
+from sim.model.dispatch import POLLED, closes_with, comes_before, is_ready, time_to_start, times_out, work_ahead
 from sim.model.dropping import dropped
 from sim.model.gateway import EXPIRED
 from sim.model.jit import njit
@@ -64,19 +65,29 @@ def count(s, c, pool, place, now, sign):  # type: ignore[no-untyped-def]
 
 
 @njit
-def remove(s, c, request, now):  # type: ignore[no-untyped-def]
+def remove(s, c, row, now):  # type: ignore[no-untyped-def]
     """Take a request out of the queue whose user has left; its lane passes over it."""
+    request = s.requests[row]
     pool = c.pool_of[request.feature]
     request.dequeued = now
     s.inside[pool] -= 1
     count(s, c, pool, request.lane, now, -1)
+    if c.ahead[pool]:
+        leave_batch(s, pool, request.lane, row)
+
+
+@njit
+def order_of(s, c, pool):  # type: ignore[no-untyped-def]
+    """The order of those who wait; batches that are closed start in the order in which they did."""
+    order = s.pool_knobs[pool, ORDER]
+    return 0.0 if order == LIFO and c.ahead[pool] else order
 
 
 @njit
 def next_of(s, c, pool, place):  # type: ignore[no-untyped-def]
     """The request of a lane to be served next: of those that wait the first, or the last."""
     lane = s.lanes[pool, place]
-    lifo = s.pool_knobs[pool, ORDER] == LIFO
+    lifo = order_of(s, c, pool) == LIFO
     row = lane.tail if lifo else lane.head
     while row != NOBODY and s.requests[row].mark & GONE:
         unlink(s, lane, row)
@@ -112,29 +123,92 @@ def join(s, c, row, priority, spec, flow, now):  # type: ignore[no-untyped-def]
     request = s.requests[row]
     pool = c.pool_of[request.feature]
     place = lane_of(s, pool, priority, spec, flow)
-    lane = s.lanes[pool, place]
     request.next, request.lane = NOBODY, place
     s.inside[pool] += 1
+    if c.many[pool]:
+        line_up(s, c, pool, place, row, now)
+        promise(s, c, pool, spec, now)
+        return
     plain = c.linger[pool] == 0.0 and not may_drop(s, pool) and s.pool_knobs[pool, SHARING] == NO_SHARING
-    if plain and s.queued[pool] == 0 and s.idle_count[pool] > 0:
+    if plain and not c.ahead[pool] and s.queued[pool] == 0 and s.idle_count[pool] > 0:
         start(s, c, pool, lowest_idle(s, pool), spec, row, 1, now)  # no need to queue
         return
-    request.batch = lane.tail
+    line_up(s, c, pool, place, row, now)
+    if c.ahead[pool]:
+        join_batch(s, c, pool, place, row, now)
+    elif c.linger[pool] > 0:
+        schedule(s, c, now + c.linger[pool], LINGER, request.user, LINGERED, key_of(row, request))
+    wake_one(s, c, pool, now)
+
+
+@njit
+def join_batch(s, c, pool, place, row, now):  # type: ignore[no-untyped-def]
+    """Where batches close by themselves: put a request into the last one if it may, else into the open one."""
+    former, spec = s.formers[pool, place], s.lanes[pool, place].spec
+    each = c.spec_images[spec]
+    if former.room >= each:
+        s.formed[row] = former.closes
+        former.room -= each
+        return
+    former.open += 1
+    former.came = now
+    s.formed[row] = former.closes + 1
+    if former.open == 1:
+        former.first = now
+    timer, linger, full = c.timer[pool], c.linger[pool], c.full[pool, spec]
+    if closes_with(timer, linger, former.first, former.closed, former.open * each, each, full, now):
+        close_batch(s, c, pool, place, now)
+    elif former.open == 1 or timer == POLLED:
+        due = times_out(timer, linger, former.first, former.closed, now)
+        schedule(s, c, due, LINGER, s.requests[row].user, LINGERED, -1 - ((place << 16) | pool))
+
+
+@njit
+def time_out(s, c, load, now):  # type: ignore[no-untyped-def]
+    """The time of a batch that closes by itself may be over."""
+    pool, place = (-1 - load) & 0xFFFF, (-1 - load) >> 16
+    former = s.formers[pool, place]
+    due = times_out(c.timer[pool], c.linger[pool], former.first, former.closed, former.came)
+    if former.open > 0 and now >= due:
+        close_batch(s, c, pool, place, now)
+        wake_one(s, c, pool, now)
+
+
+@njit
+def close_batch(s, c, pool, place, now):  # type: ignore[no-untyped-def]
+    former, spec = s.formers[pool, place], s.lanes[pool, place].spec
+    former.room = c.full[pool, spec] - former.open * c.spec_images[spec] if c.takes_late[pool] else 0
+    former.open, former.closed = 0, now
+    former.closes += 1
+
+
+@njit
+def leave_batch(s, pool, place, row):  # type: ignore[no-untyped-def]
+    """Its user has left; where they were the last one of a closed batch, nobody joins it."""
+    former = s.formers[pool, place]
+    if s.formed[row] > former.closes:
+        former.open -= 1
+    elif s.lanes[pool, place].waiting == former.open:
+        former.room = 0
+
+
+@njit
+def line_up(s, c, pool, place, row, now):  # type: ignore[no-untyped-def]
+    """Put a request at the end of its lane."""
+    lane = s.lanes[pool, place]
+    s.requests[row].batch = lane.tail
     if lane.tail == NOBODY:
         lane.head = row
     else:
         s.requests[lane.tail].next = row
     lane.tail = row
     count(s, c, pool, place, now, 1)
-    if c.linger[pool] > 0:
-        schedule(s, c, now + c.linger[pool], LINGER, request.user, LINGERED, key_of(row, request))
-    wake_one(s, c, pool, now)
 
 
 @njit
 def wake_one(s, c, pool, now):  # type: ignore[no-untyped-def]
     """If a lane is ready, the idle GPU of the lowest number takes it; an unlimited pool gets one more GPU."""
-    if s.idle_count[pool] == 0 and not c.unlimited:
+    if (s.idle_count[pool] == 0 and not c.unlimited) or c.many[pool]:
         return
     if next_lane(s, c, pool) == NOBODY:
         return
@@ -165,7 +239,10 @@ def next_lane(s, c, pool):  # type: ignore[no-untyped-def]
             continue
         candidate = next_of(s, c, pool, place)
         lingered = s.requests[candidate].mark & WAITED_OUT != 0
-        if not is_ready(c.linger[pool], lingered, s.waiting_images[pool, lane.spec], c.full[pool, lane.spec]):
+        if c.ahead[pool]:
+            if lane.waiting == s.formers[pool, place].open:
+                continue
+        elif not is_ready(c.linger[pool], lingered, s.waiting_images[pool, lane.spec], c.full[pool, lane.spec]):
             continue
         flow = lane.flow if sharing else 0
         if s.ready[flow] == NOBODY or head_comes_before(s, c, pool, candidate, place, s.ready[flow]):
@@ -181,7 +258,7 @@ def head_comes_before(s, c, pool, row, place, rival):  # type: ignore[no-untyped
     """Whether the next request of one lane is served before that of a rival lane of the same priority."""
     one, other = s.requests[row], s.requests[next_of(s, c, pool, rival)]
     work, other_work = c.work[pool, s.lanes[pool, place].spec], c.work[pool, s.lanes[pool, rival].spec]
-    order = s.pool_knobs[pool, ORDER]
+    order = order_of(s, c, pool)
     return comes_before(order, work, one.arrived, one.user, other_work, other.arrived, other.user)
 
 
@@ -216,9 +293,19 @@ def take(s, c, pool, place, gpu, now):  # type: ignore[no-untyped-def]
     Whether there is one: every request taken may have been dropped.
     """
     spec = s.lanes[pool, place].spec
-    each, room = c.spec_images[spec], c.full[pool, spec]
+    first, taken = pick(s, c, pool, place, c.full[pool, spec], now)
+    if taken > 0:
+        start(s, c, pool, gpu, spec, first, taken, now)
+    return taken > 0
+
+
+@njit
+def pick(s, c, pool, place, room, now):  # type: ignore[no-untyped-def]
+    """Take requests for `room` images off the queue: this lane's, then others of its spec. The first; how many."""
+    spec = s.lanes[pool, place].spec
+    each, formed = c.spec_images[spec], NOBODY
     first, last, taken, dropping = NOBODY, NOBODY, 0, may_drop(s, pool)
-    for rank in range(-1, s.lane_count[pool]):
+    for rank in range(-1, 0 if c.ahead[pool] else s.lane_count[pool]):
         source = place if rank < 0 else s.lanes[pool, rank].order
         lane = s.lanes[pool, source]
         if lane.waiting == 0 or lane.spec != spec or (rank >= 0 and source == place):
@@ -227,6 +314,10 @@ def take(s, c, pool, place, gpu, now):  # type: ignore[no-untyped-def]
             row = next_of(s, c, pool, source)
             if row == NOBODY:
                 break
+            if c.ahead[pool]:
+                if formed != NOBODY and formed != s.formed[row]:
+                    break
+                formed = s.formed[row]
             unlink(s, lane, row)
             count(s, c, pool, source, now, -1)
             request = s.requests[row]
@@ -246,9 +337,9 @@ def take(s, c, pool, place, gpu, now):  # type: ignore[no-untyped-def]
                 s.deficits[pool, lane.flow] -= c.work[pool, spec]
             taken += 1
         fetch(s.requests, lane.head)  # of the next batch
-    if taken > 0:
-        start(s, c, pool, gpu, spec, first, taken, now)
-    return taken > 0
+    if formed != NOBODY and formed == s.formers[pool, place].closes:
+        s.formers[pool, place].room = 0
+    return first, taken
 
 
 @njit
@@ -272,6 +363,11 @@ def drop(s, c, pool, row):  # type: ignore[no-untyped-def]
 def resize(s, c, pool, gpus, now):  # type: ignore[no-untyped-def]
     """Change the number of GPUs: the highest numbers leave first, each after its batch; new ones hold no model."""
     before, idle = s.gpus[pool], s.idle_count[pool]
+    if c.many[pool]:
+        for gpu in range(gpus, before):
+            s.replicas[pool, gpu].promised = 0
+        s.gpus[pool] = gpus
+        return
     s.gpus[pool], s.idle_count[pool] = gpus, 0
     for place in range(idle):
         gpu = s.idle[pool, place]

@@ -81,6 +81,35 @@ BATCH = np.dtype(
     align=True,
 )
 
+# One of many requests on a GPU, beside its batch of one.
+STAY = np.dtype(
+    [
+        ("end", "f8"),  # passes of the GPU when it is through
+        ("share", "f8"),  # of the GPU's, when it joined
+        ("steps", "f8"),  # tokens: in the opening and after it
+        ("first", "f8"),  # when its first step was made
+        ("order", "i8"),  # of joining
+    ]
+)
+
+# A GPU that runs many requests at once.
+REPLICA = np.dtype(
+    [
+        ("passes", "f8"),  # made at `begun`, since the run began
+        ("begun", "f8"),
+        ("each", "f8"),  # seconds of a pass
+        ("due", "f8"),  # passes at its next look
+        ("share", "f8"),  # GPU-seconds that somebody who was always there would have had of it
+        ("since", "f8"),  # the instant that `share` is of
+        ("look", "i8"),  # the number of that look: earlier ones are void
+        ("joined", "i8"),
+        ("awaited", "i4"),  # whether there is a next look
+        ("size", "i4"),  # images, or threads
+        ("promised", "i4"),  # the same of those who will find room at the next look
+        ("stays", "i4"),
+    ]
+)
+
 # A person's row in the table of users.
 PAST = np.dtype(
     [
@@ -132,6 +161,18 @@ HABIT = np.dtype(
 )
 
 LANE = np.dtype([(name, "i8") for name in ("priority", "spec", "flow", "head", "tail", "waiting", "order")])
+
+# Beside a lane where batches close by themselves: the one that requests join now, and the last one that has closed.
+FORMER = np.dtype(
+    [
+        ("open", "i8"),  # requests in the former
+        ("closes", "i8"),  # batches that have closed
+        ("room", "i8"),  # images that the last one of these still takes
+        ("first", "f8"),  # when the first request joined the open one
+        ("closed", "f8"),  # when the last one closed
+        ("came", "f8"),
+    ]
+)
 
 CHUNK = 20  # moments
 BUCKET = np.dtype([("head", "i4"), ("tail", "i4"), ("filled", "i4"), ("spare", "i4")])  # first and last of its chunks

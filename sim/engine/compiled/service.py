@@ -16,8 +16,15 @@ from sim.model.knobs import BUDGET, PER_SUCCESS
 def images_done(s, c, number, now):  # type: ignore[no-untyped-def]
     """A batch is done: users who still wait for it are served."""
     batch = s.batches[number]
-    batch.finished = now
     s.running[batch.pool] -= 1
+    hand_out(s, c, batch, now)
+    tally.spent(s, c, batch, now)
+
+
+@njit
+def hand_out(s, c, batch, now):  # type: ignore[no-untyped-def]
+    """Every image of a batch goes to its user."""
+    batch.finished = now
     s.inside[batch.pool] -= batch.taken
     row = batch.first
     while row != NOBODY:
@@ -30,7 +37,6 @@ def images_done(s, c, number, now):  # type: ignore[no-untyped-def]
         elif c.delivers_late and wants_still(s, request):
             deliver(s, c, row, now)
         row = request.next
-    tally.spent(s, c, batch, now)
 
 
 @njit
@@ -81,5 +87,5 @@ def abandon(s, c, row, now):  # type: ignore[no-untyped-def]
     tally.left(s, c, request.tier * len(c.slo) + request.feature, request.arrived, now)
     if np.isnan(request.dequeued) and c.notices:
         request.mark |= GONE
-        remove(s, c, request, now)
+        remove(s, c, row, now)
         out_of_service(s, request)

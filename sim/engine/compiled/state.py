@@ -15,6 +15,7 @@ from sim.engine.compiled.records import (
     COUNTERS,
     CURRENT,
     DRAIN,
+    FORMER,
     FREE_BATCHES,
     FREE_CHUNK,
     FREE_LIMITERS,
@@ -32,12 +33,14 @@ from sim.engine.compiled.records import (
     PEAK_AT,
     PEOPLE,
     PERSON,
+    REPLICA,
     REQUEST,
     REQUESTS,
     RUN_END,
     SOON,
     SOONER,
     SPARE_CHUNKS,
+    STAY,
     SWITCHED_OFF,
     USERS,
 )
@@ -71,9 +74,12 @@ class State(NamedTuple):
     free_requests: NDArray[np.int32]
     batches: NDArray[Any]
     free_batches: NDArray[np.int32]
+    stays: NDArray[Any]  # beside the batches, where a pool runs many requests at once
     kept: NDArray[Any]
     # Pools.
     lanes: NDArray[Any]  # (pools, lanes), in order of creation
+    formers: NDArray[Any]  # beside the lanes, where batches of some pool close by themselves
+    formed: NDArray[np.int32]  # beside the requests, where they do: the number of a request's batch in its lane
     lane_count: NDArray[np.int64]
     waiting_images: NDArray[np.int64]  # (pools, specs)
     queued: NDArray[np.int64]
@@ -94,6 +100,14 @@ class State(NamedTuple):
     idle_count: NDArray[np.int64]
     loaded: NDArray[np.int32]  # (pools, GPUs): the model served last, or SWITCHED_OFF
     pace: NDArray[np.float64]  # (pools, GPUs)
+    # GPUs that run many requests at once, where there are any.
+    replicas: NDArray[Any]  # (pools, GPUs)
+    members: NDArray[np.int32]  # (pools, GPUs, most): the batches on each, a heap
+    aboard: NDArray[np.int32]  # (pools, GPUs, specs): how many of each spec
+    here: NDArray[np.int64]  # by pool: images, or threads, on all of them
+    joining: NDArray[np.int32]  # by spec, at one look
+    joined: NDArray[np.int32]  # the batches that are begun at one look
+    leaving: NDArray[np.int32]  # the batches that end at one look
     # Counts since the last tick, by tier and feature.
     arrivals: NDArray[np.float64]
     refused: NDArray[np.float64]
@@ -144,6 +158,34 @@ def wider(array: NDArray[Any], used: int, fill: float) -> NDArray[Any]:
     return larger
 
 
+def with_formed(s: State) -> State:
+    """The state with a number beside each request, and a batch beside each lane, where batches close by themselves."""
+    if len(s.formers) == 0:
+        return s
+    formers = np.zeros(s.lanes.shape, dtype=FORMER)
+    formers[:, : s.formers.shape[1]] = s.formers
+    return s._replace(formers=formers, formed=longer(s.formed, len(s.formed), len(s.requests)))
+
+
+def with_stays(s: State) -> State:
+    """The state with a stay beside each batch, where some GPUs run many requests at once."""
+    if len(s.here) == 0 or len(s.stays) == len(s.batches):
+        return s
+    return s._replace(stays=longer(s.stays, len(s.stays), len(s.batches)))
+
+
+def with_replicas(s: State, gpus: int) -> State:
+    """The state with room for some more GPUs that run many requests at once."""
+    if len(s.here) == 0 or s.replicas.shape[1] >= gpus + SPARE:
+        return s
+    found = {}
+    for name in ("replicas", "members", "aboard"):
+        array = getattr(s, name)
+        found[name] = np.zeros((array.shape[0], gpus + max(gpus, SPARE), *array.shape[2:]), dtype=array.dtype)
+        found[name][:, : array.shape[1]] = array
+    return s._replace(**found)
+
+
 def with_room(s: State, c: Constants, gpus: int = 0) -> State:
     """The state with room for some thousand moments more, or for several that bring as much as one can.
 
@@ -163,26 +205,30 @@ def with_room(s: State, c: Constants, gpus: int = 0) -> State:
         lanes = np.zeros((lanes.shape[0], 2 * lanes.shape[1]), dtype=LANE)
         lanes[:, : s.lanes.shape[1]] = s.lanes
     gpus = max(gpus, int(s.gpus.max()))
-    return s._replace(
-        run=roomy(s.run, n[RUN_END], int(s.buckets["filled"].max()) + CHUNK),
-        soon=roomy(s.soon, n[SOON], SPARE + 4 * c.pushes),
-        people=people,
-        free_people=roomy(s.free_people, n[FREE_PEOPLE], len(people)),
-        present=s.present if len(s.present) == 0 else grown(s.present, len(people)),
-        past=roomy(s.past, n[USERS]) if len(s.past) else s.past,
-        limiters=limiters,
-        free_limiters=roomy(s.free_limiters, n[FREE_LIMITERS], len(limiters)),
-        line=roomy(s.line, n[LINE_TAIL]),
-        requests=requests,
-        dropped=roomy(s.dropped, 0, len(requests)),
-        free_requests=roomy(s.free_requests, n[FREE_REQUESTS], len(requests)),
-        batches=batches,
-        free_batches=roomy(s.free_batches, n[FREE_BATCHES], len(batches)),
-        kept=roomy(s.kept, n[KEPTS], SPARE + 4 * c.largest) if len(s.kept) else s.kept,
-        lanes=lanes,
-        idle=wider(s.idle, gpus, 0),
-        loaded=wider(s.loaded, gpus, SWITCHED_OFF),
-        pace=wider(s.pace, gpus, 1.0),
+    s = with_stays(with_replicas(s._replace(batches=batches), gpus))
+    if len(s.here):
+        s = with_chunks(s, SPARE + 4 * c.chunks + gpus)  # after a change of fleet each may look
+    return with_formed(
+        s._replace(
+            run=roomy(s.run, n[RUN_END], int(s.buckets["filled"].max()) + CHUNK),
+            soon=roomy(s.soon, n[SOON], SPARE + 4 * c.pushes + (gpus if len(s.here) else 0)),
+            people=people,
+            free_people=roomy(s.free_people, n[FREE_PEOPLE], len(people)),
+            present=s.present if len(s.present) == 0 else grown(s.present, len(people)),
+            past=roomy(s.past, n[USERS]) if len(s.past) else s.past,
+            limiters=limiters,
+            free_limiters=roomy(s.free_limiters, n[FREE_LIMITERS], len(limiters)),
+            line=roomy(s.line, n[LINE_TAIL]),
+            requests=requests,
+            dropped=roomy(s.dropped, 0, len(requests)),
+            free_requests=roomy(s.free_requests, n[FREE_REQUESTS], len(requests)),
+            free_batches=roomy(s.free_batches, n[FREE_BATCHES], len(batches)),
+            kept=roomy(s.kept, n[KEPTS], SPARE + 4 * c.largest) if len(s.kept) else s.kept,
+            lanes=lanes,
+            idle=wider(s.idle, gpus, 0),
+            loaded=wider(s.loaded, gpus, SWITCHED_OFF),
+            pace=wider(s.pace, gpus, 1.0),
+        )
     )
 
 
@@ -211,6 +257,8 @@ def slack(s, c):  # type: ignore[no-untyped-def]
         least = min(least, len(s.past) - n[USERS])
     if c.sampled > 0:
         least = min(least, (len(s.kept) - n[KEPTS]) // c.largest)
+    if len(s.here) > 0:
+        least = min(least, (len(s.batches) - n[BATCHES]) // c.largest)
     for pool in range(len(s.gpus)):
         least = min(least, s.lanes.shape[1] - s.lane_count[pool], s.idle.shape[1] - s.gpus[pool])
     return least - 2
@@ -230,8 +278,14 @@ def fresh_state(
     rows: bool,
     sampled: bool,
     delivers: bool = False,
+    together: int = 0,
+    ahead: bool = False,
 ) -> State:
-    """Nothing has happened; every GPU is idle. largest: images in a batch at most."""
+    """Nothing has happened; every GPU is idle. largest: images in a batch at most.
+
+    together: as many requests as one GPU may run at once; 0 where none does.
+    """
+    shared = pools if together else 0
     ticks = [np.zeros((tiers, features)) for _ in range(7)]
     cells = tiers * features
     state = State(
@@ -253,8 +307,11 @@ def fresh_state(
         free_requests=np.zeros(0, dtype=np.int32),
         batches=records(0, BATCH),
         free_batches=np.zeros(0, dtype=np.int32),
+        stays=records(0, STAY),
         kept=records(1 if sampled else 0, KEPT),
         lanes=np.zeros((pools, 32), dtype=LANE),
+        formers=np.zeros((pools if ahead else 0, 32), dtype=FORMER),
+        formed=np.zeros(0, dtype=np.int32),
         lane_count=np.zeros(pools, dtype=np.int64),
         waiting_images=np.zeros((pools, specs), dtype=np.int64),
         queued=np.zeros(pools, dtype=np.int64),
@@ -275,6 +332,13 @@ def fresh_state(
         idle_count=np.array(gpus, dtype=np.int64),
         loaded=np.where(np.arange(max(gpus)) < np.array(gpus)[:, None], NOBODY, SWITCHED_OFF).astype(np.int32),
         pace=np.ones((pools, max(gpus))),
+        replicas=np.zeros((shared, max(gpus)), dtype=REPLICA),
+        members=np.zeros((shared, max(gpus), together), dtype=np.int32),
+        aboard=np.zeros((shared, max(gpus), specs), dtype=np.int32),
+        here=np.zeros(shared, dtype=np.int64),
+        joining=np.zeros(specs, dtype=np.int32),
+        joined=np.zeros(together, dtype=np.int32),
+        leaving=np.zeros(together, dtype=np.int32),
         arrivals=ticks[0],
         refused=ticks[1],
         served=ticks[2],

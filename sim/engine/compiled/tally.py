@@ -4,8 +4,10 @@ import numpy as np
 
 from sim.engine.compiled.records import ABANDONED as HAS_LEFT
 from sim.engine.compiled.records import CHANGED, DRAIN, PEAK, PEAK_AT, SERVED, WISHING
+from sim.engine.compiled.replicas import share_until
 from sim.model.gateway import EXPIRED
 from sim.model.jit import njit
+from sim.model.passes import together_on_average
 from sim.results.timeline import (
     ABANDONED,
     ATTEMPTS,
@@ -177,6 +179,19 @@ def spent(s, c, batch, now):  # type: ignore[no-untyped-def]
 
 
 @njit
+def spent_together(s, c, batch, now):  # type: ignore[no-untyped-def]
+    """A request leaves a GPU that runs many at once, or the horizon has come: its share of the GPU until now."""
+    request, lasted = s.requests[batch.first], now - batch.started
+    cell, column = request.tier * len(c.slo) + request.feature, WASTED if request.outcome == HAS_LEFT else USEFUL
+    spread(s, c, cell, column, batch.started, now, batch.seconds)
+    most = c.most[batch.pool] if c.whole[batch.pool] else batch.size
+    size = together_on_average(lasted, batch.seconds, batch.size, most)
+    if lasted > 0.0:
+        inside = max(now - max(batch.started, c.warm_up), 0.0) / lasted
+        s.busy[batch.pool, batch.spec, size] += inside * batch.seconds * batch.power
+
+
+@njit
 def time_passes(s, c, pool, now):  # type: ignore[no-untyped-def]
     """A pool's queue is about to change, or the horizon has come: it had its length since it last did."""
     peaks, length = s.peaks[pool], s.queued[pool]
@@ -206,7 +221,12 @@ def close(s, c, batches, people):  # type: ignore[no-untyped-def]
         time_passes(s, c, pool, c.horizon)
     for number in range(batches):
         batch = s.batches[number]
-        if batch.first >= 0 and np.isnan(batch.finished):
+        if not (batch.first >= 0 and np.isnan(batch.finished)):
+            continue
+        if c.many[batch.pool]:
+            batch.seconds = share_until(s.replicas[batch.pool, batch.gpu], c.horizon) - s.stays[number].share
+            spent_together(s, c, batch, c.horizon)
+        else:
             spent(s, c, batch, c.horizon)
     for place in range(people):
         person = s.people[place]

@@ -12,7 +12,6 @@ from sim.model.gateway import (
     fresh_limiter,
     level_of,
     needs_limiter,
-    queue_ahead,
     rollout_lot,
     shed_draw,
 )
@@ -72,7 +71,7 @@ class Gateway:
             self.in_flight.get(user, 0),
             self.granted[tier][feature],
             pool.inside,
-            queue_ahead(pool.queued, len(pool.idle)),
+            pool.queue_ahead(),
             wait,
             rollout_lot(knobs[OPEN], region, self.seed, key, meter, self.accounts.get(user, 0)),
             shed_draw(knobs[SHED], knobs[STICKY], now, self.seed, key, k),

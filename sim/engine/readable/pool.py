@@ -15,12 +15,24 @@ from sim.demand.laws import Law
 from sim.engine.clock import COMPLETION, LINGER, Clock
 from sim.model.chance import CONSTANT
 from sim.model.controls import LAST, PoolTelemetry
-from sim.model.dispatch import comes_before, is_ready, time_to_start, work_ahead, work_of_request
+from sim.model.dispatch import (
+    POLLED,
+    TIMERS,
+    closes_with,
+    comes_before,
+    is_ready,
+    time_to_start,
+    times_out,
+    work_ahead,
+    work_of_request,
+)
 from sim.model.dropping import dropped, fresh_codel
+from sim.model.gateway import queue_ahead
 from sim.model.knobs import FLEET, LIFO, MOST_FLOWS, NO_SHARING, ORDER, PLAIN_POOL, SHARING
 from sim.model.request import Request
 from sim.model.sharing import flow_of, whose_turn
 from sim.scenario.scenario import Scenario
+from sim.scenario.serving_options import AHEAD
 
 
 @dataclass(slots=True, eq=False)
@@ -38,6 +50,7 @@ class Batch:
     loading: float  # of these, at the start
     power: float  # the factor on its watts
     finished: float = math.nan
+    stay: Any = None  # where a GPU runs many requests at once
 
 
 @dataclass(slots=True)
@@ -49,6 +62,13 @@ class Lane:
     flow: int
     line: deque[Request] = field(default_factory=deque)
     waiting: int = 0  # requests, without those taken out
+    # Where batches close by themselves: the one that requests join now, or, closed and not yet started, the last one.
+    open: int = 0  # requests in it
+    closes: int = 0  # batches that have closed
+    room: int = 0  # images that the last one of these still takes
+    first: float = 0.0  # when the first request joined the open one
+    closed: float = 0.0  # when the last one closed
+    came: float = 0.0
 
     def next(self, order: float) -> Request | None:
         """The request to be served next: of those that wait the first, or the last."""
@@ -92,6 +112,8 @@ class Pool:
         self.loaded: list[str | None] = []  # the model each GPU served last
         self.load = Law(CONSTANT, 0.0, 0.0) if unlimited else self.settings.model_load.law
         self.linger = 0.0 if unlimited else self.settings.linger
+        self.ahead = self.settings.closes == AHEAD and not unlimited  # batches close by themselves
+        self.timer = TIMERS[self.settings.timer]
         self.pace_of = partial(scenario.pace, name, seed=seed)
         self.own = scenario.gpus(name)
         self.lane_of: dict[tuple[int, int, int], Lane] = {}  # by priority, spec and flow, in order of creation
@@ -117,6 +139,10 @@ class Pool:
             if lane.waiting > 0:
                 work += work_ahead(priority, lane.priority, lane.waiting, self.work[lane.spec])
         return float(time_to_start(work, self.gpus))
+
+    def queue_ahead(self) -> int:
+        """The queue that a request meets."""
+        return int(queue_ahead(self.queued, len(self.idle)))
 
     def telemetry(self) -> PoolTelemetry:
         """The state of the pool that a policy may see."""
@@ -148,6 +174,48 @@ class Pool:
 
     def join(self, request: Request) -> None:
         """Put a granted request into the queue and wake a GPU if one may start."""
+        self.line_up(request)
+        if self.ahead:
+            self.join_batch(request, self.lane_of[request.priority, request.spec, request.flow])
+        elif self.linger > 0:
+            due = self.env.now + self.linger
+            self.env.at(due, LINGER, request.user, lambda _: self.stop_lingering(request))
+        self.wake_one()
+
+    def join_batch(self, request: Request, lane: Lane) -> None:
+        """Where batches close by themselves: put a request into the last one if it may, else into the open one."""
+        now, each = self.env.now, self.images[lane.spec]
+        if lane.room >= each:
+            request.formed, lane.room = lane.closes, lane.room - each
+            return
+        lane.open, lane.came, request.formed = lane.open + 1, now, lane.closes + 1
+        if lane.open == 1:
+            lane.first = now
+        times = self.timer, self.linger, lane.first, lane.closed
+        if closes_with(*times, lane.open * each, each, self.full[lane.spec], now):
+            self.close_batch(lane)
+        elif lane.open == 1 or self.timer == POLLED:
+            self.env.at(float(times_out(*times, now)), LINGER, request.user, lambda _: self.time_out(lane))
+
+    def time_out(self, lane: Lane) -> None:
+        due = times_out(self.timer, self.linger, lane.first, lane.closed, lane.came)
+        if lane.open > 0 and self.env.now >= due:
+            self.close_batch(lane)
+            self.wake_one()
+
+    def close_batch(self, lane: Lane) -> None:
+        left = self.full[lane.spec] - lane.open * self.images[lane.spec]
+        lane.room = left if self.settings.late_joiners else 0
+        lane.open, lane.closes, lane.closed = 0, lane.closes + 1, self.env.now
+
+    def leave_batch(self, request: Request, lane: Lane) -> None:
+        """Its user has left; where they were the last one of a closed batch, nobody joins it."""
+        if request.formed > lane.closes:
+            lane.open -= 1
+        elif lane.waiting == lane.open:
+            lane.room = 0
+
+    def line_up(self, request: Request) -> None:
         kind = request.priority, request.spec, request.flow
         if kind not in self.lane_of:
             self.lane_of[kind] = Lane(*kind)
@@ -155,16 +223,18 @@ class Pool:
         self.lane_of[kind].line.append(request)
         self.inside += 1
         self.count(request, 1)
-        if self.linger > 0:
-            due = self.env.now + self.linger
-            self.env.at(due, LINGER, request.user, lambda _: self.stop_lingering(request))
-        self.wake_one()
 
     def remove(self, request: Request) -> None:
         """Take a request out of the queue whose user has left; its lane passes over it."""
         request.dequeued = self.env.now
         self.inside -= 1
         self.count(request, -1)
+        if self.ahead:
+            self.leave_batch(request, self.lane_of[request.priority, request.spec, request.flow])
+
+    def order(self) -> float:
+        """The order of those who wait; batches that are closed start in the order in which they did."""
+        return 0.0 if self.ahead and self.knobs[ORDER] == LIFO else float(self.knobs[ORDER])
 
     def count(self, request: Request, sign: int) -> None:
         """Keep the queue's totals when a request joins (+1) or leaves it (-1)."""
@@ -205,7 +275,7 @@ class Pool:
 
     def next_lane(self) -> Lane | None:
         """The lane to serve next: of those ready the most urgent, of the flow whose turn it is, then by order."""
-        order, sharing = self.knobs[ORDER], self.knobs[SHARING] != NO_SHARING
+        order, sharing = self.order(), self.knobs[SHARING] != NO_SHARING
         best: dict[int, tuple[Lane, Request]] = {}  # by flow, where flows share
         for lane in self.lanes:
             if best and lane.priority > next(iter(best.values()))[0].priority:
@@ -233,6 +303,8 @@ class Pool:
 
     def ready(self, lane: Lane, head: Request) -> bool:
         """Whether a batch that this request heads may start."""
+        if self.ahead:
+            return lane.waiting > lane.open
         return bool(is_ready(self.linger, head.waited_out, self.waiting_images[lane.spec], self.full[lane.spec]))
 
     def serve(self, gpu: int) -> Generator[Event, Any, None]:
@@ -253,12 +325,23 @@ class Pool:
 
     def take(self, lane: Lane, gpu: int) -> Batch | None:
         """A batch headed by the lane's next request and filled with others of its spec, the urgent ones first."""
-        order = self.knobs[ORDER]
-        room = self.full[lane.spec]
+        taken = self.pick(lane, self.full[lane.spec])
+        if not taken:
+            return None
+        self.running += 1
+        return self.start(taken, self, gpu)
+
+    def pick(self, lane: Lane, room: int) -> list[Request]:
+        """Take requests for `room` images off the queue: this lane's, then others of its spec."""
+        order, formed = self.order(), 0
         each = self.images[lane.spec]
         taken: list[Request] = []
-        for source in [lane, *[x for x in self.lanes if x.spec == lane.spec and x is not lane]]:
-            while room >= each and source.next(order) is not None:
+        for source in [lane, *[x for x in self.lanes if x.spec == lane.spec and x is not lane and not self.ahead]]:
+            while room >= each and (head := source.next(order)) is not None:
+                if self.ahead:
+                    if formed and head.formed != formed:
+                        break
+                    formed = head.formed
                 request = source.line.pop() if order == LIFO else source.line.popleft()
                 request.dequeued = self.env.now
                 self.count(request, -1)
@@ -270,10 +353,9 @@ class Pool:
                     room -= each
                     if self.knobs[SHARING] != NO_SHARING:
                         self.deficits[request.flow] -= self.work[request.spec]
-        if not taken:
-            return None
-        self.running += 1
-        return self.start(taken, self, gpu)
+        if formed == lane.closes:
+            lane.room = 0
+        return taken
 
     def drops(self, request: Request) -> bool:
         """Whether a request is dropped now that its turn has come."""
@@ -287,8 +369,14 @@ class Pool:
         return before != self.models[spec]
 
     def finish(self, batch: Batch) -> None:
-        batch.finished = self.env.now
         self.running -= 1
+        self.done(batch)
+
+    def done(self, batch: Batch) -> None:
+        batch.finished = self.env.now
         self.inside -= len(batch.requests)
         for request in batch.requests:
             self.tell(request)
+
+    def close(self) -> None:
+        """The run is over."""

@@ -11,15 +11,18 @@ from sim.engine.clock import Clock
 from sim.engine.readable.crowd import Crowd
 from sim.engine.readable.gateway import Gateway
 from sim.engine.readable.pool import Batch, Pool
+from sim.engine.readable.together import TogetherPool
 from sim.model.chance import NOISES
 from sim.model.controls import Controls, Telemetry, read_only
 from sim.model.dispatch import batch_seconds, load_seconds
 from sim.model.gateway import EXPIRED, GRANTED
 from sim.model.knobs import POWER, SLOWDOWN
+from sim.model.passes import LENGTHS, passes_needed
 from sim.model.request import ABANDONED, OUTCOMES, REFUSED, SERVED, UNFINISHED, Request, Spec
 from sim.model.streams import ATTEMPTS
 from sim.results.log import Log
 from sim.scenario.scenario import Scenario
+from sim.scenario.serving_options import BATCHES
 
 
 @dataclass(eq=False)
@@ -51,14 +54,17 @@ class Service:
         self.env, self.scenario, self.crowd, self.controls, self.seed = env, scenario, crowd, controls, seed
         self.specs: list[Spec] = scenario.specs()
         self.noises = [(NOISES[scenario.serving.noise.kind], scenario.noise_sigma(spec.model)) for spec in self.specs]
+        self.lengths = [(LENGTHS[f.length.kind], f.length.sigma) for f in scenario.features.values()]
         self.open: dict[tuple[int, int], Open] = {}  # wishes that a late image would fulfil, by user and ask
         self.requests: list[Request] = []
         self.batches: list[Batch] = []
         self.active = 0  # people in the midst of a day of use
         self.gateway = Gateway(env, scenario, crowd, controls, seed)
         self.pools = [
-            Pool(env, scenario, number, seed, start=self.start, finish=self.finish, drop=self.drop, unlimited=unlimited)
-            for number in range(len(scenario.pools))
+            (Pool if pool.runs == BATCHES else TogetherPool)(
+                env, scenario, number, seed, start=self.start, finish=self.finish, drop=self.drop, unlimited=unlimited
+            )
+            for number, pool in enumerate(scenario.pools.values())
         ]
         names = list(scenario.pools)
         self.pool_of = [self.pools[names.index(feature.pool)] for feature in scenario.features.values()]
@@ -136,11 +142,13 @@ class Service:
         return True
 
     def start(self, requests: list[Request], pool: Pool, gpu: int) -> Batch:
-        """Put a batch on a GPU."""
+        """Put a batch on a GPU; its `seconds` are passes where the GPU runs many requests at once."""
         head, now = requests[0], self.env.now
         size = len(requests) * self.specs[head.spec].images
         loading, power = self.loading(head, pool, gpu), float(pool.knobs[POWER])
-        seconds = self.seconds(head, size, pool, gpu) + loading
+        seconds = (
+            self.passes(head, pool) if isinstance(pool, TogetherPool) else self.seconds(head, size, pool, gpu) + loading
+        )
         batch = Batch(len(self.batches), pool.number, gpu, head.spec, requests, size, now, seconds, loading, power)
         self.batches.append(batch)
         for request in requests:
@@ -154,6 +162,12 @@ class Service:
         key, k = self.crowd.key[head.user], head.ask * ATTEMPTS + head.attempt
         measured, noise, slowdown = pool.seconds[head.spec][size], self.noises[head.spec], pool.knobs[SLOWDOWN]
         return float(batch_seconds(measured, pool.pace(gpu), *noise, slowdown, self.seed, key, k))
+
+    def passes(self, request: Request, pool: TogetherPool) -> float:
+        """How many passes of its GPU a request takes after its opening."""
+        who = self.crowd.key[request.user], request.ask, request.attempt
+        how = pool.whole, pool.passes[request.spec], pool.first[request.spec]
+        return float(passes_needed(*how, *self.lengths[request.feature], *self.noises[request.spec], self.seed, *who))
 
     def loading(self, head: Request, pool: Pool, gpu: int) -> float:
         """How long this GPU loads a model before it serves the batch that `head` is the first of."""
@@ -212,6 +226,8 @@ class Service:
 
     def log(self) -> Log:
         """All that happened."""
+        for pool in self.pools:
+            pool.close()
         outcomes = {outcome: code for code, outcome in enumerate(OUTCOMES)}
         fields = ("user", "ask", "attempt", "tier", "feature", "asked", "spec", "level", "reason", "retry", "notified")
         requests = {name: column(self.requests, name, np.int64) for name in fields}

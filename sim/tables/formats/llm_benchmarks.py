@@ -109,10 +109,17 @@ def benchmark_points(found: dict[str, Any]) -> list[LoadPoint]:
                     rate=float(rate) if open_loop and rate is not None else None,
                     latency=latency,
                     throughput=throughput,
+                    errors=share_failed(found),
                     row=name,
                 )
             )
     return points
+
+
+def share_failed(found: dict[str, Any]) -> float | None:
+    failed, done = found.get("failed"), found.get("completed")
+    known = isinstance(failed, int) and isinstance(done, int) and failed + done > 0
+    return failed / (failed + done) if known and failed is not None and done is not None else None
 
 
 def benchmark_figures(found: dict[str, Any]) -> str:

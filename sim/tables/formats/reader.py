@@ -79,6 +79,7 @@ class Requests:
     extra: further numbers by name: a column, and what to divide it by. duration_s, wait_s and service_s are seconds.
     unit, zone: of times that have none; step: seconds between two ticks of their clock, where the format says.
     leave_out: rows that are no requests of the service, by column: a pattern, and what such rows are.
+    user, kind, server: the columns that say who asked, for what, and who served.
     """
 
     blocks: Callable[[Path, list[Broken], Progress], Iterator[RowBlock]]
@@ -89,6 +90,7 @@ class Requests:
     leave_out: Mapping[str, tuple[str, str]] = field(default_factory=dict)
     user: str | None = "user"
     kind: str | None = "path"
+    server: str | None = None
     notes: tuple[str, ...] = ()
 
 
@@ -116,7 +118,8 @@ class LoadPoint:
 
     component: pipeline, prefill or decode; concurrency: requests in flight, rate: requests a second that were sent,
     None where the file does not say. batch: inputs a request holds, as the file says. latency: by quantile and mean, as
-    the client saw it. compute: seconds of the server's work on one batch. throughput: requests answered a second.
+    the client saw it. compute: seconds of the server's work on one batch. throughput: requests answered a second;
+    errors: share of requests that failed.
     """
 
     component: str = "pipeline"
@@ -126,6 +129,7 @@ class LoadPoint:
     latency: Mapping[str, float] = field(default_factory=dict)
     compute: float | None = None
     throughput: float | None = None
+    errors: float | None = None
     row: str = ""
 
 

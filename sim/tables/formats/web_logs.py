@@ -181,6 +181,7 @@ class HaproxyLog(Reader):
                 "status": ("status", 1.0),
             },
             zone="UTC",
+            server="server",
             notes=(
                 "the time in brackets is the request's; it has no zone: UTC unless --zone says otherwise",
                 "wait_s is the time in HAProxy's queue, of requests that were thrown out or hung up there too",

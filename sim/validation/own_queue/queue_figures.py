@@ -54,14 +54,15 @@ def figures_of_log(log: QueueLog, duty: OnDuty, days: Sequence[int]) -> dict[str
     }
 
 
-def departures_from_model(log: QueueLog, whole: QueueLog, duty: OnDuty) -> list[str]:
+def departures_from_model(log: QueueLog, whole: QueueLog, duty: OnDuty, turnaround: float = 0.0) -> list[str]:
     """Notes on waits beside idle servers, overtaking and overlapping services, which the model does not have.
 
-    log: the test days; whole: the days before too, since people who came then may still be served.
+    log: the test days; whole: the days before too, since people who came then may still be served. turnaround: seconds
+    for which a server is not ready after a service.
     """
     arrived, gone = log.arrived, log.arrived + log.waited
     began, over = (whole.arrived + whole.waited)[~whole.abandoned], whole.served[~whole.abandoned]
-    start, end = np.sort(began), np.sort(began + over)
+    start, end = np.sort(began), np.sort(began + over + turnaround)
     left = whole.arrived + whole.waited + np.nan_to_num(whole.served)
     inside = (whole.arrived < log.days[0] * DAY) & (left > log.days[0] * DAY)
     busy = np.searchsorted(start, arrived, side="left") - np.searchsorted(end, arrived, side="right")

@@ -2,21 +2,23 @@
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
 
-from sim.model.streams import BURST, COUNT, FIT, PATIENCE, SERVICE, SIGNUP, series, standard_normal
+from sim.calibration.servers import gaps
+from sim.calibration.survival import kaplan_meier
+from sim.model.streams import BURST, COUNT, FIT, PATIENCE, SERVICE, SIGNUP, THINK, series, standard_normal
 from sim.tables.times import Floats
 from sim.validation.own_queue.queue_log import QueueLog
 from sim.validation.own_queue.queue_times import DAY
 from sim.validation.own_queue.replay import Calls
-from sim.validation.own_queue.survival import kaplan_meier
 
 HOURS = 24
 SEEDS = 20  # of a forecast
+ENOUGH_GAPS = 20  # pauses of servers while the next caller waited
 ENOUGH_DAYS = 2  # of one weekday to estimate its rates; with fewer, all days are used
 
 
@@ -26,11 +28,12 @@ class Split:
 
     train: QueueLog
     test: QueueLog
+    turnaround: Floats = field(default_factory=lambda: np.empty(0))  # of servers on the train days; empty: unknown
 
-    @property
-    def begins(self) -> float:
-        """Midnight of the first test day."""
-        return self.test.days[0] * DAY
+    def turnarounds(self, seed: int, n: int) -> Floats:
+        """One drawn for each of n calls; empty where none is known."""
+        u = uniforms(seed, THINK, n)
+        return drawn_services(self.turnaround, u) if len(self.turnaround) else self.turnaround
 
 
 def uniforms(seed: int, stream: int, n: int) -> Floats:
@@ -50,7 +53,7 @@ def recorded_calls(split: Split, seed: int) -> Calls:
     unseen = law.patience(uniforms(seed, PATIENCE, n), test.waited)
     patience = np.where(test.abandoned, test.waited, unseen)
     served = np.where(test.abandoned, drawn_services(services_of(train), uniforms(seed, SERVICE, n)), test.served)
-    return Calls(test.arrived, served, patience)
+    return Calls(test.arrived, served, patience, split.turnarounds(seed, n))
 
 
 def forecast_calls(split: Split, seed: int) -> Calls:
@@ -67,7 +70,8 @@ def forecast_calls(split: Split, seed: int) -> Calls:
     law, n = kaplan_meier(waited, abandoned), len(arrived)
     lengths = served[~abandoned] if not abandoned.all() else services_of(split.train)
     patience = law.patience(uniforms(seed, PATIENCE, n), np.full(n, -1.0))
-    return Calls(arrived, drawn_services(lengths, uniforms(seed, SERVICE, n)), patience)
+    services = drawn_services(lengths, uniforms(seed, SERVICE, n))
+    return Calls(arrived, services, patience, split.turnarounds(seed, n))
 
 
 def forecast_arrivals(split: Split, seed: int) -> Floats:
@@ -180,12 +184,22 @@ def poisson_instants(hours: Floats, expected: Floats, seed: int) -> Floats:
     return np.asarray(hours[place] + (unit - (upto[place] - expected[place])) / expected[place] * DAY / HOURS)
 
 
-def split_of(log: QueueLog, test_days: int) -> Split:
+def split_of(log: QueueLog, test_days: int, *, alternate: bool = False) -> Split:
     """The last `test_days` days with arrivals are forecast; laws are estimated from the others.
 
-    A log of one day is used for both.
+    alternate: every other day is, the second one first: no forecast, but a bound of what can be known. A log of one day
+    is used for both.
     """
     days: Sequence[int] = log.days
     if len(days) == 1:
-        return Split(log, log)
-    return Split(log.on(days[:-test_days]), log.on(days[-test_days:]))
+        return Split(log, log, turnaround_of(log))
+    train, tests = (days[::2], days[1::2]) if alternate else (days[:-test_days], days[-test_days:])
+    return Split(log.on(train), log.on(tests), turnaround_of(log.on(train)))
+
+
+def turnaround_of(log: QueueLog) -> Floats:
+    """Seconds for which servers were not ready after a service; empty where fewer than ENOUGH_GAPS are seen."""
+    start = log.arrived + log.waited
+    server = np.where(log.server >= 0, log.server, np.nan)
+    found = gaps(log.arrived, start, start + log.served, server)
+    return found if len(found) >= ENOUGH_GAPS else np.empty(0)

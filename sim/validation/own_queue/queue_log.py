@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
@@ -19,6 +20,7 @@ from sim.validation.own_queue.queue_times import DAY, WITH_TIME, Axis, axis_of, 
 
 NAMES = ("arrived", "date", "waited", "started", "left", "served", "ended", "server", "abandoned", "ignored")
 MARKS = ("abandoned", "ignored")  # true of the rows with certain values in a column
+SLASHED = r"^(?P<one>\d{1,2})/(?P<two>\d{1,2})/(?P<year>\d{4})(?P<rest>.*)$"
 YES, NO = ("1", "true", "yes", "y"), ("0", "false", "no", "n", "")
 INSTEAD = {"waited": ("started", "left"), "started": ("waited",), "left": ("waited",), "served": ("ended",)}
 INSTEAD |= {"ended": ("served",)}
@@ -83,20 +85,28 @@ class MappedColumn:
     values: tuple[str, ...] = ()
 
 
-def read_queue(file: Path, given: Sequence[str] = ()) -> QueueLog:
+def read_queue(file: Path, given: Sequence[str] = (), drop: Sequence[str] = ()) -> QueueLog:
     """The log in a CSV (also .csv.gz) or Parquet file. given: NAME=COLUMN, or NAME=COLUMN:VALUE|VALUE.
+
+    drop: COLUMN:VALUE|VALUE, rows to leave out. Several conditions of one name, and several drops, add up.
 
     Raises BadInput for a file, a column or a value that cannot be read. Rows in which a value is missing or below 0
     are left out and counted in the notes.
     """
-    sources = mapped_columns(given, column_names(file), file)
-    table = read_columns(file, dict.fromkeys(source.column for source in sources.values()))
-    columns = {name: table[source.column] for name, source in sources.items()}
+    names = column_names(file)
+    given, more = conditions([*given, *(f"ignored={text}" for text in drop)], names, file)
+    sources = mapped_columns(given, names, file)
+    table = read_columns(file, dict.fromkeys(one.column for one in (*sources.values(), *(two for _, two in more))))
+    columns = {name: iso_dates(table[source.column]) for name, source in sources.items()}
+    further = [(name, marked(table[source.column], source)) for name, source in more]
     notes: list[str] = []
     if "ignored" in columns:
-        ignored = marked(columns["ignored"], sources["ignored"])
-        notes += note_on_rows(ignored, f"Left out because of '{sources['ignored'].column}'")
+        ignored = np.logical_or.reduce([marked(columns["ignored"], sources["ignored"]), *marks_of("ignored", further)])
+        what = [source.column for name, source in (*sources.items(), *more) if name == "ignored"]
+        named = "', '".join(dict.fromkeys(what))
+        notes += note_on_rows(ignored, f"Left out because of '{named}'")
         columns = {name: column.keep(~ignored) for name, column in columns.items()}
+        further = [(name, mark[~ignored]) for name, mark in further]
     if not len(columns["arrived"]):
         raise BadInput("the log has no rows", file=file)
     if "date" in columns and columns["arrived"].match(WITH_TIME).any():
@@ -106,12 +116,52 @@ def read_queue(file: Path, given: Sequence[str] = ()) -> QueueLog:
     arrived = instants(columns["arrived"], dates, axis)
     abandoned = np.zeros(len(arrived), dtype=bool)
     if "abandoned" in columns:
-        abandoned = marked(columns["abandoned"], sources["abandoned"])
+        abandoned = np.logical_or.reduce(
+            [marked(columns["abandoned"], sources["abandoned"]), *marks_of("abandoned", further)]
+        )
     waited = waits(columns, arrived, abandoned, axis)
     served = np.where(abandoned, np.nan, services(columns, arrived, waited, axis))
     server = servers_of(columns, abandoned)
     log = QueueLog(arrived, waited, served, abandoned, server, axis)
     return replayable(log, notes, file, named="server" in columns)
+
+
+def conditions(given: Sequence[str], names: list[str], file: Path) -> tuple[list[str], list[tuple[str, MappedColumn]]]:
+    """What is mapped, each name once, and the further conditions of marks. Raises BadInput for a column not there."""
+    first: list[str] = []
+    more: list[tuple[str, MappedColumn]] = []
+    for text in given:
+        name = text.partition("=")[0]
+        if name not in MARKS or not any(one.startswith(f"{name}=") for one in first):
+            first.append(text)
+            continue
+        column, _, marks = text.partition("=")[2].rpartition(":")
+        require([column], names, file, "--map", text)
+        more.append((name, MappedColumn(column, tuple(mark.strip() for mark in marks.split("|")))))
+    return first, more
+
+
+def marks_of(name: str, found: Sequence[tuple[str, Mask]]) -> list[Mask]:
+    return [mark for other, mark in found if other == name]
+
+
+def iso_dates(column: Column) -> Column:
+    """Dates like 07/04/2025 as 2025-04-07: the day is the part that exceeds 12 somewhere, else BadInput."""
+    if not column.match(SLASHED).any():
+        return column
+    found = pc.extract_regex(column.texts, SLASHED)
+    one, two = (pc.struct_field(found, name) for name in ("one", "two"))
+    above = [bool(pc.any(pc.greater(pc.cast(part, "int32"), 12)).as_py()) for part in (one, two)]
+    if above[0] == above[1]:
+        message = "these dates may have the day first or the month first" if not above[0] else "these are no dates"
+        row = int(np.argmax(column.match(SLASHED)))
+        raise column.wrong(row, "a day above 12 somewhere, or dates like 2025-03-31", message)
+    day, month = (one, two) if above[0] else (two, one)
+    parts = (pc.struct_field(found, "year"), *(pc.utf8_lpad(part, 2, "0") for part in (month, day)))
+    dash, nothing = (pa.scalar(text, column.texts.type) for text in ("-", ""))
+    dates = pc.binary_join_element_wise(*parts, dash)
+    whole = pc.binary_join_element_wise(dates, pc.struct_field(found, "rest"), nothing)
+    return replace(column, texts=pc.if_else(pc.is_valid(whole), whole, column.texts))
 
 
 def servers_of(columns: dict[str, Column], abandoned: Mask) -> NDArray[np.int64]:

@@ -15,7 +15,7 @@ from sim.validation.own_queue.queue_forecast import Split, forecast_calls, recor
 from sim.validation.own_queue.queue_log import QueueLog, read_queue
 from sim.validation.own_queue.queue_times import DAY
 from sim.validation.own_queue.replay import Calls, Played, play_calls
-from sim.validation.own_queue.staffing import OnDuty, on_duty
+from sim.validation.own_queue.staffing import OnDuty, on_duty, roster_of
 from sim.validation.study import Row, Study
 
 REPLAYED, FORECAST = "replayed", "forecast"
@@ -33,13 +33,26 @@ def queue_study(
     *,
     file: Path,
     map: Sequence[str] = (),
+    drop: Sequence[str] = (),
     servers: str | None = None,
     test_days: int | None = None,
+    split: str | None = None,
 ) -> Study:
     """The study of a queue's log. Raises BadInput for a log that cannot be read or has too few days."""
-    log = read_queue(file, map)
+    if split not in (None, "last", "odd-even"):
+        raise BadInput("there is no such split", key="--split", value=split, expected="last or odd-even")
+    if split == "odd-even" and test_days is not None:
+        raise BadInput("a split by odd and even days takes no number of days", key="--test-days", value=test_days)
+    log = read_queue(file, map, drop)
     duty = on_duty(log, servers, file)
-    split = split_of(log, days_to_test(log, test_days))
+    parts = split_of(log, days_to_test(log, test_days), alternate=split == "odd-even")
+    return study_of(log, duty, parts, servers, file, progress)
+
+
+def study_of(
+    log: QueueLog, duty: OnDuty, split: Split, servers: str | None, file: Path, progress: Progress | None
+) -> Study:
+    """Replays and forecasts of the test days beside the log."""
     if not sum(duty.seconds(day * DAY, (day + 1) * DAY) for day in split.test.days):
         raise BadInput("nobody is on duty on the days to test", key="--servers", value=servers, expected="servers")
     alone = split.train is split.test
@@ -59,6 +72,7 @@ def queue_study(
         question="Do people wait as long as they did, given the recorded arrivals, or only the days before?",
         source=str(file.name),
         rows=rows,
+        apart=True,
         notes=study_notes(log, split, duty, unfinished),
     )
 
@@ -78,7 +92,7 @@ def figures_of_run(given: tuple[Split, OnDuty], kind: str, seed: int, report: Pr
     """The figures of one run, and the number still waiting at its end."""
     split, duty = given
     calls = recorded_calls(split, seed) if kind == REPLAYED else forecast_calls(split, seed)
-    end = play_calls(calls, duty, split.begins)
+    end = play_calls(calls, duty if kind == REPLAYED else roster_of(duty, split.train.days, split.test.days))
     report(1.0)
     return by_day(log_of_run(calls, end, split), split, duty), int((~end.abandoned & ~end.served).sum())
 
@@ -111,6 +125,8 @@ def agreement_rows(kind: str, actual: Found, samples: list[Found], log: QueueLog
             if not open_figure or not len(values) or math.isnan(known[name]):
                 continue
             off, note = tolerance(kind, known[name], values)
+            if kind == FORECAST and off > max(float(values.mean()), figure.least):
+                off, note = math.nan, f"{note}: an interval that says nothing, not counted"
             off = off if math.isnan(off) else max(off, figure.least)
             low = off if math.isnan(off) else max(0.0, known[name] - off)
             mean, high = float(values.mean()), known[name] + off
@@ -152,20 +168,27 @@ def study_notes(log: QueueLog, split: Split, duty: OnDuty, unfinished: int) -> l
         *log.notes,
         f"Servers: {duty.how}.",
     ]
+    if len(split.turnaround):
+        notes.append(
+            f"Turnaround: after a service a server is not ready for {split.turnaround.mean():.3g} s on average "
+            f"({len(split.turnaround):,} pauses of the train days after which the next caller had waited); it is drawn "
+            "from these."
+        )
     if train is test:
         notes.append(
             "A log of one day can only be replayed: patience and service that were not seen are drawn from that day."
         )
     else:
         notes.append(
-            f"Tested: the last {len(test.days)} of {len(log.days)} days; laws are those of the days before. A "
+            f"Tested: {len(test.days)} of {len(log.days)} days; laws, turnaround and forecast rosters are of "
+            "the others. A "
             f"forecast row agrees where the log lies in the {LEVEL:.0%} prediction interval of {SEEDS[FORECAST]} "
             "seeds, or within 1 s or 0.01: up to two in a hundred miss by chance."
         )
     notes.append(
         f"A replayed row agrees within {WITHIN:.0%}, or within 1 s or 0.01. Waits are those of served requests."
     )
-    notes += departures_from_model(test, log, duty)
+    notes += departures_from_model(test, log, duty, float(split.turnaround.mean()) if len(split.turnaround) else 0.0)
     if unfinished:
         notes.append(f"{unfinished:,} requests of all runs together still waited at the end and are in no figure.")
     return notes

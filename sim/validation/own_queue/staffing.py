@@ -1,5 +1,6 @@
 """The number of servers on duty over time: given, read from a schedule, or derived from the services of the log."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -8,18 +9,19 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from sim.errors import BadInput
-from sim.model.controls import Controls, Telemetry
 from sim.model.knobs import MOST_GPUS
-from sim.policies.playbook import Timed
 from sim.tables.columns import Column, read_columns
 from sim.tables.files import column_names
 from sim.tables.times import TIME_OF_DAY, Floats
 from sim.validation.own_queue.queue_log import QueueLog
 from sim.validation.own_queue.queue_times import DAY, clock_times, instants
 
-QUARTER = 900.0  # s: duty begins and ends with a quarter of an hour
+MINUTE, QUARTER = (
+    60.0,
+    900.0,
+)  # s: a server comes and goes with a minute; a roster of days to come changes with quarters
+WAITED, ABSENT, FEW = 1.0, 10.0, 20  # s of waiting; medians; pauses from which a median is known
 BREAK = 1800.0  # s: a server that serves nobody for longer is off duty
-TICKS = (60.0, 30.0, 15.0, 10.0, 5.0, 1.0)  # s between two control ticks: the coarsest that meets all changes
 
 
 @dataclass(frozen=True)
@@ -45,46 +47,6 @@ class OnDuty:
         edges = np.concatenate([[begins], inner, [ends]])
         return float((self.at(edges[:-1]) * np.diff(edges)).sum())
 
-    def tick(self, begins: float) -> float:
-        """Seconds between two ticks from `begins` on: each change is at a tick, or less than a second before one."""
-        changes = self.since[self.since > begins] - begins
-        return next((tick for tick in TICKS if not np.any(changes % tick)), TICKS[-1])
-
-
-@dataclass
-class Roster:
-    """A policy that keeps as many GPUs in service as servers are on duty; second 0 of its run is `begins`."""
-
-    duty: OnDuty
-    begins: float
-
-    def act(self, telemetry: Telemetry, controls: Controls) -> None:
-        servers = self.servers(telemetry.now)
-        (pool,) = controls.pool_names
-        if self.duty.stays and servers == 0 and telemetry.pools[pool].queued > 0:
-            servers = 1
-        controls.set_pool([pool], fleet=servers)
-
-    def servers(self, now: float) -> int:
-        return int(self.duty.at(np.array([self.begins + now]))[0])
-
-    def next_change(self, now: float) -> float:
-        """When it must be asked again: at the next change; at every tick, while one may have to stay."""
-        if self.duty.stays and self.servers(now) == 0:
-            return now
-        later = self.duty.since[self.duty.since > self.begins + now]
-        return float(later[0]) - self.begins if len(later) else np.inf
-
-
-@dataclass
-class Shifts(Timed):
-    """A roster as a step of a playbook, asked only where it changes."""
-
-    policy: Roster
-
-    def quiet_until(self, now: float) -> float:
-        return self.policy.next_change(now)
-
 
 def on_duty(log: QueueLog, servers: str | None, file: Path) -> OnDuty:
     """Servers over time: of `servers`, a number or a file with the columns from and servers; else of the log itself."""
@@ -103,23 +65,33 @@ def on_duty(log: QueueLog, servers: str | None, file: Path) -> OnDuty:
 
 
 def duty_of_services(log: QueueLog) -> OnDuty:
-    """A server is on duty from the start of a first service to that of a last, without breaks longer than BREAK."""
+    """A server is on duty from the start of a first service to that of a last, without breaks.
+
+    A break is a pause longer than BREAK; or one after which the next caller had waited, and which is ABSENT times the
+    median of such pauses, so that it is no work after a call.
+    """
     known = log.server >= 0
     start = (log.arrived + log.waited)[known]
-    table = pd.DataFrame({"server": log.server[known], "start": start, "end": start + log.served[known]})
+    waited = log.waited[known] >= WAITED
+    table = pd.DataFrame(
+        {"server": log.server[known], "start": start, "end": start + log.served[known], "waited": waited}
+    )
     table = table.sort_values(["server", "start"], kind="stable")
     before = table.groupby("server")["end"].cummax().shift()
-    begins = (table["server"] != table["server"].shift()) | (table["start"] - before > BREAK)
+    pause = table["start"] - before
+    worked = pause[table["waited"] & (pause >= 0)]
+    absent = table["waited"] & (pause > ABSENT * worked.median()) if len(worked) >= FEW else pause > BREAK
+    begins = (table["server"] != table["server"].shift()) | (pause > BREAK) | absent
     shifts = table.groupby(begins.cumsum())["start"].agg(["min", "max"]).to_numpy(dtype=np.float64)
-    since = np.floor(shifts[:, 0] / QUARTER) * QUARTER
-    until = (np.floor(shifts[:, 1] / QUARTER) + 1) * QUARTER
+    since = np.floor(shifts[:, 0] / MINUTE) * MINUTE
+    until = (np.floor(shifts[:, 1] / MINUTE) + 1) * MINUTE
     edges, place = np.unique(np.concatenate([[0.0], since, until]), return_inverse=True)
     steps = np.zeros(len(edges), dtype=np.int64)
     np.add.at(steps, place[1 : 1 + len(since)], 1)
     np.add.at(steps, place[1 + len(since) :], -1)
     how = (
-        f"from the log's own services: a server is on duty from the quarter of an hour of a first service to that of a "
-        f"last, without breaks of more than {BREAK / 60:g} min; one stays until nobody waits"
+        f"from the log's own services: a server is on duty from the minute of a first service to that of a last, "
+        f"without breaks of more than {BREAK / 60:g} min, or absences while people wait; one stays until nobody waits"
     )
     return OnDuty(edges, np.cumsum(steps), how, stays=True)
 
@@ -160,3 +132,24 @@ def schedule_times(column: Column, log: QueueLog, *, daily: bool) -> Floats:
     if axis.kind == "dates":
         axis = type(axis)("stamps", axis.zero * DAY * 1e9, axis.first)
     return instants(column, None, axis)
+
+
+def roster_of(duty: OnDuty, train: Sequence[int], tests: Sequence[int]) -> OnDuty:
+    """Servers of the test days as the train days had them: by quarter of an hour, of the same weekday where it has two.
+
+    A roster that was given is known beforehand, and stays as it is.
+    """
+    if not duty.stays:
+        return duty
+    quarters = np.arange(0.0, DAY, QUARTER)
+    by_day = {day: np.array([duty.seconds(day * DAY + q, day * DAY + q + QUARTER) for q in quarters]) for day in train}
+    since, servers = [-1.0], [0]
+    for day in tests:
+        same = [counts for other, counts in by_day.items() if (other - day) % 7 == 0]
+        used = same if len(same) >= 2 else list(by_day.values())
+        since += (day * DAY + quarters).tolist()
+        servers += np.rint(np.mean(used, axis=0) / QUARTER).astype(int).tolist()
+        since.append((day + 1) * DAY)
+        servers.append(0)
+    keep = np.unique(np.array(since), return_index=True)[1]
+    return OnDuty(np.array(since)[keep], np.array(servers, dtype=np.int64)[keep], "as on the train days", stays=True)

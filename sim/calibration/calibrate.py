@@ -1,0 +1,378 @@
+"""A scenario of one's own from logs, counts and load tests: every value fitted, with where it came from."""
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import yaml
+from numpy.typing import NDArray
+from scipy import stats
+
+from sim.calibration.asks import Asks, asks_of, asks_of_run, figures_of
+from sim.calibration.estimates import Findings
+from sim.calibration.fitted_people import patience, retries, visits, wishes_of
+from sim.calibration.fitted_wave import DAY, wave, wave_of_counts
+from sim.calibration.servers import Servers, gaps, mean_and_spread, servers_of
+from sim.calibration.throttling import throttling
+from sim.demand.recordings.findings import refuse_open_problems
+from sim.demand.recordings.importing import ImportOptions, examine_recording
+from sim.engine.simulate import simulate
+from sim.errors import BadInput
+from sim.profile.file import FORMAT, laid_out
+from sim.profile.perf_tables import import_profile
+from sim.profile.profile import Profile, profile_from
+from sim.results.folder import write_bytes
+from sim.scenario.document import with_setting
+from sim.scenario.scenario import Scenario
+from sim.studies.intervals import t_interval
+from sim.tables.formats import recognised
+from sim.tables.formats.reader import CountSeries, reading
+
+POOL, SEEDS, WITHIN = "gpus", 8, 0.1  # WITHIN: of the seen value, the difference that is none
+RARE = 0.01  # of the requests: kinds that are rarer are one feature, 'other'
+AS_IT_WAS = "as it was"
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """A fitted scenario, its profiles, what was found, and the figures of the log beside those of runs of it.
+
+    held: one row per figure: seen, run (mean over seeds), low, high, agrees.
+    """
+
+    scenario: Scenario
+    profiles: dict[str, dict[str, Any]]
+    findings: Findings
+    held: pd.DataFrame
+
+    def write(self, out: Path) -> list[Path]:
+        """The scenario and its profiles beside it; the header of the scenario says where each value is from."""
+        files = []
+        for name, document in self.profiles.items():
+            files.append(out.with_name(f"{out.stem}.{name}.profile.json"))
+            write_bytes(laid_out(document).encode(), files[-1])
+        document = {
+            **self.scenario.document,
+            "profiles": {n: f.name for n, f in zip(self.profiles, files, strict=True)},
+        }
+        head = "".join(f"# {line}\n" for line in self.findings.lines())
+        text = head + yaml.safe_dump(document, sort_keys=False, allow_unicode=True, width=120)
+        write_bytes(text.encode(), out)
+        return [out, *files]
+
+
+def calibrate(
+    files: Sequence[Path],
+    *,
+    options: ImportOptions | None = None,
+    repairs: Sequence[str] = (),
+    seeds: int = SEEDS,
+    progress: Callable[[float], None] = lambda _: None,
+) -> Calibration:
+    """Fit a scenario to files: logs (parts of one, the oldest first) or counts, and load tests for the service times.
+
+    Raises BadInput for a file that is neither, and where there is no demand in them. seeds: of the runs that are held
+    against the log.
+    """
+    logs, tests = sorted_files(files)
+    options = replace(options or ImportOptions(), attempts=True)
+    found = Findings(", ".join(path.name for path in logs))
+    profiles = profile_of_test(tests[0], found) if tests else {}
+    done = examine_recording(logs, options, repairs)
+    refuse_open_problems(done.found, tuple(path.name for path in logs))
+    if done.counts is not None:
+        document, profiles = from_counts(done.counts, profiles, found)
+        scenario = scenario_of(document, profiles)
+        return Calibration(scenario, profiles, found, pd.DataFrame(columns=["figure", "seen", "run", "low", "high"]))
+    assert done.trace is not None
+    found.notes += done.trace.notes
+    asks = asks_of(done.trace)
+    start = done.trace.start
+    monday = math.nan if start is None else (start - start.replace(hour=0, minute=0, second=0)).total_seconds()
+    monday += 0 if start is None else start.weekday() * DAY
+    document, profiles = from_log(asks, monday, profiles, found)
+    if start is not None:
+        document["start"] = start.isoformat()
+    scenario = scenario_of(document, profiles)
+    return Calibration(scenario, profiles, found, held_against(scenario, asks, seeds, progress))
+
+
+def sorted_files(files: Sequence[Path]) -> tuple[list[Path], list[Path]]:
+    """Recordings of demand, and load tests. Raises BadInput where there is no recording, or more than one test."""
+    logs: list[Path] = []
+    tests: list[Path] = []
+    for path in files:
+        reader = recognised(path)
+        points = None
+        if reader is not None:
+            with reading(path, reader.title):
+                points = reader.load_points(path)
+        (tests if points else logs).append(path)
+    if not logs:
+        expected = "also a log or counts; 'meltpoint profile import' reads a load test alone"
+        raise BadInput("no file says who came and when", file=", ".join(map(str, files)), expected=expected)
+    if len(tests) > 1:
+        raise BadInput("these are several load tests", file=tests[1], expected="one; choose the machine that served")
+    return logs, tests
+
+
+def profile_of_test(path: Path, found: Findings) -> dict[str, dict[str, Any]]:
+    facts = {
+        "name": "service",
+        "model": "service",
+        "feature": "image",
+        "provenance": "measured",
+        "source": path.name,
+        "method": "a load test",
+        "date": "",
+        "precision": "",
+        "hardware": {"gpu": "as tested"},
+    }
+    document = import_profile(path, facts, side=1024, steps=28, batch=1)
+    for point in document["points"]:
+        middle = point["latency_s"]["p50"]
+        found.add(f"service time, batch {point['batch']}", (middle, math.nan, math.nan), "s", 0, document["method"])
+        found.estimates[-1] = replace(found.estimates[-1], file=path.name)
+    return {"service": document}
+
+
+def profile_of(name: str, sizes: dict[int, float], file: str) -> dict[str, Any]:
+    """A profile of mean service times by images of a request."""
+    points = [{"side": 1024, "steps": 28, "batch": n, "latency_s": {"p50": s}} for n, s in sorted(sizes.items())]
+    return {
+        "format": FORMAT,
+        "name": name,
+        "model": name,
+        "feature": "image",
+        "provenance": "measured",
+        "source": file,
+        "method": "means of the service times in a log; side and steps are names only",
+        "date": "",
+        "precision": "",
+        "hardware": {"gpu": "as logged"},
+        "points": points,
+    }
+
+
+def scenario_of(document: dict[str, Any], profiles: dict[str, dict[str, Any]]) -> Scenario:
+    made: dict[str, Profile] = {name: profile_from(one) for name, one in profiles.items()}
+    return Scenario.from_dict(document, profiles=made)
+
+
+def base(title: str, horizon: float, demand: dict[str, Any], features: dict[str, Any], gpus: int) -> dict[str, Any]:
+    tick = next(t for t in (60, 30, 10, 5, 1) if horizon >= 100 * t or t == 1)
+    return {
+        "title": title,
+        "horizon": f"{horizon:.10g} s",
+        "control_tick": f"{tick} s",
+        "tiers": {"all": {"share": 1}},
+        "features": features,
+        "pools": {POOL: {"gpus": gpus}},
+        "demand": demand,
+        "playbooks": {"none": []},
+    }
+
+
+def from_counts(
+    counts: CountSeries, profiles: dict[str, dict[str, Any]], found: Findings
+) -> tuple[dict[str, Any], dict[str, dict[str, Any]]]:
+    """Counts say who came; all else stays a default."""
+    demand, horizon = wave_of_counts(counts, found)
+    found.notes += counts.notes
+    if not profiles:
+        profiles = {"service": profile_of("service", {1: 2.0}, "assumed: counts do not say")}
+        found.unknown["the service time"] = "2 s, which nobody measured: counts do not say"
+    for key in ("pools.gpus.gpus", "behaviour.patience", "behaviour.retry", "behaviour.requests"):
+        found.unknown[key] = "counts do not say"
+    rates = [float(rate.split()[0]) for _, rate in demand["waves"][0]["points"]]
+    each = profiles["service"]["points"][0]["latency_s"]["p50"]
+    features = {"image": feature("service", 1.0, {1: 1.0}, 10 * each)}
+    document = base(f"Fitted to {found.file}", horizon, demand, features, max(math.ceil(max(rates) * each), 1))
+    document["behaviour"] = {
+        "requests": {"kind": "fixed", "requests": 1},
+        "returns": {"kind": "power law", "at_one_day": 0},
+    }
+    document["record"] = "timeline"
+    return document, profiles
+
+
+def feature(model: str, share: float, images: dict[int, float], slo: float) -> dict[str, Any]:
+    made: dict[str, Any] = {"share": share, "pool": POOL, "slo": f"{slo:.4g} s", "spec": {"model": model}}
+    if set(images) != {1}:
+        made["images"] = images
+    return made
+
+
+def from_log(
+    asks: Asks, monday: float, profiles: dict[str, dict[str, Any]], found: Findings
+) -> tuple[dict[str, Any], dict[str, dict[str, Any]]]:
+    """All that a log says."""
+    wishes = wishes_of(asks)
+    first = wishes.first if wishes is not None else np.ones(len(asks), dtype=bool)
+    visit = visits(asks, first, found)
+    demand = wave(asks.arrived[visit], asks.length, np.array([monday]), found)
+    retries(asks, found)
+    patience(asks, found)
+    servers = servers_of(asks)
+    names = kinds_in(asks)
+    service = None if servers is None else servers.service
+    if service is not None:
+        turnaround(asks, service, found)
+    features, made = features_of(asks, first, service, names, profiles, found)
+    gpus = fleet(servers, found)
+    document = base(f"Fitted to {asks.file}", asks.length, demand, features, gpus)
+    steps = throttling(asks, found, POOL)
+    if steps:
+        document["playbooks"] = {AS_IT_WAS: steps, "none": []}
+    for key, value in found.keys.items():
+        document = with_setting(document, key, value)
+    for key, why in (
+        ("features.slo", "ten service times: a log does not say what counts as in time"),
+        ("behaviour.churn", "a log of this length does not show who stays away for good"),
+        ("pools.gpus.dollars_per_gpu_hour", "a log has no prices"),
+    ):
+        found.unknown[key] = why
+    return document, made
+
+
+def kinds_in(asks: Asks) -> list[str]:
+    """The name of the feature of each kind: rare kinds together are 'other'."""
+    shares = np.bincount(asks.kind, minlength=len(asks.kinds)) / len(asks)
+    clean = ["".join(c if c.isalnum() else " " for c in name).split() for name in asks.kinds]
+    names = [" ".join(words) or "image" for words in clean]
+    names = [f"{n} {k}" if n in names[:k] else n for k, n in enumerate(names)]
+    return [name if share >= RARE else "other" for name, share in zip(names, shares.tolist(), strict=True)]
+
+
+def features_of(
+    asks: Asks,
+    first: NDArray[np.bool_],
+    service: NDArray[np.float64] | None,
+    names: list[str],
+    profiles: dict[str, dict[str, Any]],
+    found: Findings,
+) -> tuple[dict[str, Any], dict[str, dict[str, Any]]]:
+    """Features by the kinds of requests, with their shares, sizes and service times; and the profiles of these."""
+    of_row = np.array(names)[asks.kind]
+    features, made = {}, dict(profiles)
+    total, scaled = int(first.sum()), []
+    for name in dict.fromkeys(of_row.tolist()):
+        rows = of_row == name
+        share = int((first & rows).sum()) / total
+        sizes = sizes_of(asks.images[rows])
+        model = next(iter(profiles), "")
+        mean = made[model]["points"][0]["latency_s"]["p50"] if model else 2.0
+        if service is not None and not profiles:
+            known = rows & np.isfinite(service)
+            model = f"service-{len(made) + 1}"
+            means = mean_by_size(service[known], asks.images[known], sizes)
+            if not means:
+                means = {n: float(np.nanmean(service)) for n in sizes}
+                found.notes.append(f"{name}: none was served; its service time is that of all")
+            made[model] = profile_of(model, means, asks.file)
+            values = service[known] / np.array(
+                [means[min(means, key=lambda m: abs(m - k))] for k in asks.images[known].tolist()]
+            )
+            scaled.append(values)
+            mean = means[min(means)]
+            if known.sum() >= 3:
+                found.add(f"service time of {name}", (float(service[known].mean()), *t_interval(service[known])), "s",
+                          int(known.sum()), "mean of those served")  # fmt: skip
+        elif not model:
+            model, made = "service", {"service": profile_of("service", dict.fromkeys(sizes, 2.0), "assumed")}
+            found.unknown["the service time"] = "2 s, which nobody measured: the log has no durations"
+        features[name] = feature(model, share, sizes, 10 * mean)
+        if share < 1:
+            low, high = (
+                float(stats.beta.ppf(q, share * total + 0.5, (1 - share) * total + 0.5)) for q in (0.025, 0.975)
+            )
+            found.add(f"features.{name}.share", (share, low, high), "", total, "share of first attempts")
+    noise(np.concatenate(scaled) if scaled else None, found)
+    rest = 1.0 - sum(one["share"] for one in features.values())
+    next(iter(features.values()))["share"] += rest
+    return features, made
+
+
+def noise(values: NDArray[np.float64] | None, found: Findings) -> None:
+    """The spread of service times around the mean of their feature and size."""
+    if values is None or len(values) < 10:
+        found.unknown["serving.noise"] = "no service times are in the log"
+        return
+    _, cv, kind = mean_and_spread(values)
+    found.keys["serving.noise"] = {"kind": kind}
+    if kind == "lognormal":
+        found.keys["serving.noise"]["cv"] = round(float(np.clip(cv[0], 1e-4, 3)), 4)
+        found.add("serving.noise.cv", cv, "", len(values), "lognormal, of service times over their mean")
+    else:
+        found.notes.append("service times are exponential rather than lognormal (by AIC)")
+
+
+def sizes_of(images: NDArray[np.int64]) -> dict[int, float]:
+    """Shares of the numbers of images that are not rare."""
+    values, counts = np.unique(images, return_counts=True)
+    kept = counts >= RARE * len(images)
+    shares = counts[kept] / counts[kept].sum()
+    found = {int(v): round(float(s), 6) for v, s in zip(values[kept], shares, strict=True)}
+    last = max(found)
+    found[last] = round(1.0 - sum(s for v, s in found.items() if v != last), 6)
+    return found
+
+
+def mean_by_size(service: NDArray[np.float64], images: NDArray[np.int64], sizes: dict[int, float]) -> dict[int, float]:
+    return {n: float(service[images == n].mean()) for n in sizes if (images == n).any()}
+
+
+def fleet(servers: Servers | None, found: Findings) -> int:
+    if servers is None:
+        found.unknown["pools.gpus.gpus"] = "the log has no durations"
+        return 1
+    ends = (float(servers.count), float(servers.low), servers.high)
+    found.add("pools.gpus.gpus", ends, "", len(servers.service), servers.method)
+    if math.isinf(servers.high):
+        found.notes.append(f"servers: never were more than {servers.count} needed at once, so there may be more")
+    if servers.taken_out is None:
+        found.unknown["serving.notices_leaving"] = "nobody left, or the log does not tell"
+    else:
+        found.keys["serving.notices_leaving"] = servers.taken_out
+    return servers.count
+
+
+def turnaround(asks: Asks, service: NDArray[np.float64], found: Findings) -> None:
+    """Work between two requests, which is in no column: it keeps a server, so it is part of the service time."""
+    start, end = asks.arrived + asks.waited, asks.arrived + asks.waited + service
+    lasts = gaps(asks.arrived, start, end, asks.server)
+    if len(lasts) < 10:
+        if not np.isfinite(asks.server).any():
+            found.unknown["turnaround after service"] = "the log does not say who served"
+        return
+    found.add("turnaround after service", (float(lasts.mean()), *t_interval(lasts)), "s", len(lasts),
+              "gap from a server's end to its next start, where the next one had waited")  # fmt: skip
+    if lasts.mean() > 0.02 * float(np.nanmean(service)):
+        service += float(lasts.mean())
+        found.notes.append(
+            f"service times hold {lasts.mean():.4g} s of turnaround: a server is busy for so long, and latencies of "
+            "runs are longer by that"
+        )
+
+
+def held_against(scenario: Scenario, asks: Asks, seeds: int, progress: Callable[[float], None]) -> pd.DataFrame:
+    """Figures of the log beside those of runs of the scenario: within 10 % or the 99 % interval of one more run."""
+    seen, rows = figures_of(asks), []
+    for seed in range(1, seeds + 1):
+        rows.append(figures_of(asks_of_run(simulate(scenario, seed=seed))))
+        progress(seed / seeds)
+    runs = pd.DataFrame(rows)
+    table = []
+    for name, value in seen.items():
+        mean, n = float(runs[name].mean()), len(runs)
+        spread = float(runs[name].std(ddof=1)) if n > 1 else 0.0
+        half = float(stats.t.ppf(0.995, max(n - 1, 1))) * spread * math.sqrt(1 + 1 / n)
+        least = 0.01 if name.startswith("share") else 0.0
+        off = max(half, WITHIN * abs(mean), least)
+        if math.isfinite(value):
+            table.append((name, value, mean, mean - off, mean + off, abs(value - mean) <= off))
+    return pd.DataFrame(table, columns=["figure", "seen", "run", "low", "high", "agrees"])

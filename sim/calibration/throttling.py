@@ -1,0 +1,131 @@
+"""The throttling that was in force in a log: which rule tells its refused requests from the granted ones."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sim.calibration.asks import Asks
+from sim.calibration.estimates import Findings
+from sim.studies.intervals import proportion
+
+Floats = NDArray[np.float64]
+WRONG = 0.25  # share of requests that a rule may get wrong; a coin would be wrong for up to a half
+FEW, EVEN = 10, 0.05
+
+
+@dataclass(frozen=True)
+class Rule:
+    """A policy as a playbook has it, and the share of refused and of granted requests that it gets wrong."""
+
+    policy: dict[str, Any]
+    wrong: float
+    words: str
+
+
+def throttling(asks: Asks, found: Findings, pool: str) -> list[dict[str, Any]]:
+    """The steps of the playbook that was in force; none where too few were refused."""
+    refused = asks.refused
+    always = timeout(asks, found)
+    if refused.sum() < FEW:
+        if refused.any():
+            found.unknown["the throttling in force"] = f"only {int(refused.sum())} requests were refused"
+        return always
+    rules = [rule for rule in (inside_limit(asks, pool), by_user(asks)) if rule is not None]
+    best = min(rules, key=lambda rule: rule.wrong, default=None)
+    at, window = asks.arrived[refused], ""
+    within = (asks.arrived >= at[0]) & (asks.arrived <= at[-1])
+    if best is None or best.wrong > WRONG:
+        share, n = float(refused[within].mean()), int(within.sum())
+        ends = proportion(int(refused[within].sum()), n)
+        found.add("shed, share", (share, *ends), "", n, "of the requests between the first and the last refusal")
+        found.notes.append(
+            "refusals follow neither the number inside nor the user's own requests: taken as a share at random "
+            "between the first and the last, which bounds less than a rate limit of the whole service does"
+        )
+        step: dict[str, Any] = {"policy": {"kind": "shed", "share": round(share, 4)}}
+        return [*always, {**step, "from": f"{at[0]:.6g} s", "until": f"{at[-1]:.6g} s"}]
+    step = {"policy": best.policy}
+    early = granted_against(asks, best.policy, float(at[0]))
+    if early:
+        step["from"] = f"{max(at[0] - 1e-3, 0):.6g} s"
+        window = f", from {at[0]:.6g} s on: before, {early:,} were granted that it would have refused"
+    found.notes.append(f"throttling in force: {best.words}, wrong for {best.wrong:.2%} of requests{window}")
+    number = next(v for k, v in best.policy.items() if k not in ("kind", "pools", "burst"))
+    value = float(number) if isinstance(number, int) else 1.0 / float(str(number).split()[0])
+    found.add(f"{best.policy['kind']}", (value, value, value), "" if isinstance(number, int) else "s",
+              int(refused.sum()), "the bound that parts refused from granted")  # fmt: skip
+    return [*always, step]
+
+
+def timeout(asks: Asks, found: Findings) -> list[dict[str, Any]]:
+    """The server's own limit on the wait, where all whom it gave up had waited for the same time."""
+    waits = asks.lasted[asks.thrown & np.isfinite(asks.lasted)]
+    if len(waits) < FEW:
+        return []
+    after, spread = float(np.median(waits)), float(np.std(waits))
+    if spread > EVEN * after:
+        found.unknown["the server's timeout"] = f"it gave {len(waits):,} requests up after times that differ"
+        return []
+    found.add(
+        "expiry, after", (after, float(waits.min()), float(waits.max())), "s", len(waits), "when the server gave up"
+    )
+    found.notes.append("a run gives a request up when its turn comes, not when its time is over")
+    return [{"policy": {"kind": "expiry", "after": f"{after:.6g} s", "foresight": False}}]
+
+
+def number_inside(asks: Asks) -> Floats:
+    """Requests inside when each one came: granted before it and not over yet."""
+    granted = ~asks.refused
+    came: NDArray[np.int64] = np.cumsum(granted) - granted
+    ends = np.sort((asks.arrived + np.nan_to_num(asks.lasted))[granted])
+    return np.asarray(came - np.searchsorted(ends, asks.arrived, side="right"), dtype=np.float64)
+
+
+def inside_limit(asks: Asks, pool: str) -> Rule | None:
+    """At most K inside: the K that parts refused from granted with the fewest mistakes, from the first refusal on."""
+    refused = asks.refused
+    if not np.isfinite(asks.lasted[asks.served]).any():
+        return None
+    inside = number_inside(asks)
+    after = asks.arrived >= asks.arrived[refused][0]
+    candidates = np.unique(inside[refused])
+    best, wrong = 0, 1.0
+    for limit in candidates[candidates > 0][:2000]:
+        mistakes = float(((inside < limit) == refused)[after].mean())
+        if mistakes < wrong:
+            best, wrong = int(limit), mistakes
+    return Rule({"kind": "limit", "requests": best}, wrong, f"at most {best} inside") if best else None
+
+
+def by_user(asks: Asks) -> Rule | None:
+    """A rate limit of each user: refused if the last grant is less than T ago."""
+    if not asks.named:
+        return None
+    refused = asks.refused
+    order = np.lexsort((asks.arrived, asks.user))
+    since = np.full(len(asks), np.inf)
+    last: dict[int, float] = {}
+    for k in order.tolist():
+        who = int(asks.user[k])
+        since[k] = asks.arrived[k] - last.get(who, -np.inf)
+        if not refused[k]:
+            last[who] = float(asks.arrived[k])
+    again = np.isfinite(since)
+    if (refused & again).sum() < 0.5 * refused.sum() or (~refused & again).sum() < FEW:
+        return None
+    bound = (float(since[refused & again].max()) + float(since[~refused & again].min())) / 2
+    wrong = max(float((since[refused] > bound).mean()), float((since[~refused & again] < bound).mean()))
+    if not 0 < bound < np.inf:
+        return None
+    rate = f"{1 / bound:.6g} per s"
+    return Rule({"kind": "rate limit", "rate": rate}, wrong, f"one request of a user each {bound:.4g} s")
+
+
+def granted_against(asks: Asks, policy: dict[str, Any], before: float) -> int:
+    """How many were granted before the first refusal that the rule would have refused."""
+    if policy["kind"] != "limit":
+        return 0
+    inside = number_inside(asks)
+    return int(((asks.arrived < before) & ~asks.refused & (inside >= policy["requests"])).sum())

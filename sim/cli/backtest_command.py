@@ -1,0 +1,48 @@
+"""The command that asks what a playbook would have saved in an incident, had it begun earlier."""
+
+from typing import Annotated
+
+import typer
+from rich.text import Text
+
+from sim.cli.console import Console, ready, runs_bar
+from sim.cli.options import ClusterAddress, Override, Processes, ScenarioArgument, Sets, machines, parsed
+from sim.cli.storm_commands import read_step
+
+
+def backtest(
+    scenario: ScenarioArgument,
+    playbook: Annotated[str, typer.Option(help="The playbook that is begun earlier; it has a step with a date.")],
+    earlier: Annotated[str, typer.Option(help="By how much, like 20min; several with commas.")] = "20 min",
+    was: Annotated[
+        str | None, typer.Option(help="The playbook of the incident; the scenario's first if absent.")
+    ] = None,
+    seeds: Annotated[int, typer.Option(min=1, help="Runs of each; three or more give intervals.")] = 8,
+    override: Override = None,
+    sets: Sets = None,
+    processes: Processes = None,
+    cluster: ClusterAddress = None,
+) -> None:
+    """Run an incident again with a playbook begun earlier.
+
+    The scenario is one that 'calibrate' made of the incident's log: its demand is the one behind the throttling, and
+    its first playbook is the throttling that was in force. All runs have the same people, so differences are paired.
+
+    meltpoint calibrate incident.log --out mine.yaml
+
+    meltpoint backtest mine.yaml --playbook 'as it was' --earlier '20 min'
+    """
+    from sim.scenario.load import load
+    from sim.studies.backtest import backtest as run_again
+
+    by = [read_step(text.strip()) for text in earlier.split(",")]
+    loaded = load(scenario, override=override, sets=parsed(sets))
+    ready()
+    with machines(cluster, processes) as executor, runs_bar(f"{loaded.title}: {playbook}") as report:
+        found = run_again(loaded, playbook, by, was=was, seeds=seeds, executor=executor, progress=report)
+    console = Console(highlight=False)
+    for number, line in enumerate(found.sentences()):
+        console.print(Text(line, style="bold" if not number else ""))
+    console.print(
+        Text("Intervals are over seeds alone: what the fitted values may be off by is not in them.", style="dim")
+    )

@@ -1,0 +1,82 @@
+"""The command that makes a scenario of one's own from logs, counts and load tests."""
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+from rich.table import Table
+from rich.text import Text
+
+from sim.cli.console import Console, progress_bar, ready
+from sim.cli.options import refuse_places
+from sim.cli.places import write_file
+from sim.errors import BadInput
+
+
+def calibrate(
+    files: Annotated[list[Path], typer.Argument(metavar="FILE...", help="Parts of one log, or counts; a load test.")],
+    out: Annotated[Path, typer.Option(help="The scenario, a .yaml file; its profiles are written beside it.")],
+    zone: Annotated[str | None, typer.Option(help="The zone of times that name none, like Europe/Paris.")] = None,
+    stamped: Annotated[
+        Literal["start", "end"] | None, typer.Option(help="Whether times are those of requests or of answers.")
+    ] = None,
+    format: Annotated[str | None, typer.Option(help="Of the log; recognised by content if not given.")] = None,
+    values: Annotated[
+        Literal["per-second", "per-minute", "per-interval", "counter"] | None, typer.Option(help="What counts are.")
+    ] = None,
+    refused: Annotated[
+        Literal["inside", "beside"] | None, typer.Option(help="Whether counts of requests hold the refused ones.")
+    ] = None,
+    repair: Annotated[str, typer.Option(help="Repairs of the log, with commas; see 'demand import'.")] = "",
+    seeds: Annotated[int, typer.Option(min=2, help="Runs of the fitted scenario that are held against the log.")] = 8,
+    table: Annotated[Path | None, typer.Option(help="Also write the estimates here as CSV.")] = None,
+    replace: Annotated[bool, typer.Option("--replace", help="Write over files that are there.")] = False,
+) -> None:
+    """Make a scenario of your own from logs, counts and a load test.
+
+    Fits who comes and when, what they ask for, how long they wait, whether they ask again, how many servers there were
+    and how long they took, and the throttling that was in force; each value with its interval and method. What the
+    files cannot tell stays a default and is listed. Then the scenario is run, and its figures are shown beside those of
+    the log; exit code 1 says that one of them does not agree.
+
+    meltpoint calibrate access.log --out mine.yaml
+    """
+    from sim.calibration.calibrate import calibrate as fit
+    from sim.demand.recordings.importing import ImportOptions
+
+    refuse_places(None, table)
+    if out.suffix not in (".yaml", ".yml") or not out.parent.is_dir():
+        raise BadInput("a scenario cannot be written there", key="--out", value=str(out), expected="a .yaml file")
+    if not replace and (there := next((one for one in (out, table) if one is not None and one.exists()), None)):
+        raise BadInput("this file is there already", file=there, expected="another name, or --replace")
+    options = ImportOptions(format=format, zone=zone, stamped=stamped, values=values, refused=refused)
+    ready()
+    with progress_bar("fitted scenario") as report:
+        repairs = [name.strip() for name in repair.split(",") if name.strip()]
+        found = fit(files, options=options, repairs=repairs, seeds=seeds, progress=report)
+    console = Console(highlight=False)
+    shown = Table("fitted", "value (95 %)", "n", "method", box=None, pad_edge=False)
+    for one in found.findings.estimates:
+        shown.add_row(*(Text(cell) for cell in (one.key, one.words, f"{one.n:,}" if one.n else "", one.method)))
+    console.print(shown)
+    for title, lines in (
+        ("Stays a default, since the files cannot tell:", [f"{k}: {w}" for k, w in found.findings.unknown.items()]),
+        ("Notes:", found.findings.notes),
+    ):
+        if lines:
+            console.print(Text(f"\n{title}", style="bold"))
+            for line in lines:
+                console.print(Text(f"  {line}", style="dim"))
+    written = found.write(out)
+    if table is not None:
+        write_file(found.findings.table, table)
+    if len(found.held):
+        console.print(Text("\nThe log beside runs of the fitted scenario:", style="bold"))
+        beside = Table("figure", "log", "runs", "one more run within", "", box=None, pad_edge=False)
+        for name, seen, run, low, high, agrees in found.held.itertuples(index=False):
+            words = (f"{seen:.4g}", f"{run:.4g}", f"{max(low, 0):.4g} to {high:.4g}", "agrees" if agrees else "MISSES")
+            beside.add_row(Text(name), *map(Text, words), style="" if agrees else "red")
+        console.print(beside)
+    console.print(f"\nScenario in {', '.join(map(str, written))}", soft_wrap=True, markup=False)
+    if len(found.held) and not found.held["agrees"].all():
+        raise typer.Exit(1)

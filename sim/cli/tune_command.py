@@ -1,0 +1,82 @@
+"""The command that tunes the parameters of a playbook."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from sim.cli.console import INTERRUPTED, Console, ready, runs_bar, say
+from sim.cli.options import (
+    ClusterAddress,
+    NoStore,
+    Override,
+    Processes,
+    ScenarioArgument,
+    Sets,
+    StoreFolder,
+    machines,
+    parsed,
+    refuse_places,
+)
+from sim.cli.places import write_file
+from sim.cli.sweep_command import pairs
+
+
+def tune(
+    scenario: ScenarioArgument,
+    playbook: Annotated[str, typer.Option(help="The playbook whose parameters are tuned.")],
+    vary: Annotated[
+        list[str],
+        typer.Option(
+            metavar="STEP.PARAMETER=LOW..HIGH",
+            help="A parameter of a step (0, 1, ...), like 0.share=20%..90%. Repeatable.",
+        ),
+    ],
+    by: Annotated[str, typer.Option(help="What is made best: images, people, attainment, cost or money.")] = "images",
+    promise: Annotated[str | None, typer.Option(help="What must hold all the same, as in 'meltpoint size'.")] = None,
+    trials: Annotated[int, typer.Option(min=2, help="Settings tried, the untuned one first.")] = 30,
+    seeds: Annotated[int, typer.Option(min=1, help="Runs of each trial.")] = 5,
+    fresh: Annotated[
+        int, typer.Option(min=3, help="Runs that score the answer, with seeds the search never saw.")
+    ] = 10,
+    override: Override = None,
+    sets: Sets = None,
+    processes: Processes = None,
+    cluster: ClusterAddress = None,
+    store: StoreFolder = None,
+    no_store: NoStore = False,
+    out: Annotated[Path | None, typer.Option(help="Write the trials here as CSV.")] = None,
+) -> None:
+    """Tune the parameters of a playbook.
+
+    Optuna's TPE proposes settings within the bounds; the best that keeps the promise is run again with seeds that the
+    search never saw, against the untuned playbook:
+
+    meltpoint tune surge --playbook bounded --vary 0.requests=50..2000 --promise alive
+    """
+    from sim.scenario.load import load
+    from sim.studies.tune import tune as find
+
+    refuse_places(None, out)
+    loaded = load(scenario, override=override, sets=parsed(sets))
+    ready()
+    with machines(cluster, processes) as executor, runs_bar(f"{loaded.title}: {playbook}") as report:
+        found = find(
+            loaded,
+            playbook,
+            pairs(vary),
+            by=by,
+            promise=promise,
+            trials=trials,
+            seeds=seeds,
+            fresh=fresh,
+            store=False if no_store else store,
+            executor=executor,
+            progress=report,
+        )
+    say(found.sentences())
+    if out is not None:
+        write_file(found.table, out)
+        Console().print(f"Trials in {out}", soft_wrap=True, highlight=False, markup=False)
+    if len(found.table) < trials:
+        raise typer.Exit(INTERRUPTED)

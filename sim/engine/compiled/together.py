@@ -1,0 +1,96 @@
+"""The compiled engine's pools that run many requests at once: who leaves a GPU, and who joins those on it."""
+
+import numpy as np
+
+from sim.engine.compiled import tally
+from sim.engine.compiled.gpus import new_batch, put_on
+from sim.engine.compiled.pool import next_lane, pick
+from sim.engine.compiled.records import NOBODY
+from sim.engine.compiled.replicas import look_at, put_aboard, share_until, take_off
+from sim.engine.compiled.service import hand_out
+from sim.model.jit import njit
+from sim.model.knobs import POWER, SLOWDOWN
+from sim.model.passes import passes_needed, seconds_together
+
+
+@njit
+def end_those_who_are_through(s, c, pool, gpu, now):  # type: ignore[no-untyped-def]
+    """A GPU looks: the requests that are through leave it. How many."""
+    replica, leaving = s.replicas[pool, gpu], 0
+    replica.share, replica.since = share_until(replica, now), now
+    replica.passes, replica.begun, replica.awaited, replica.promised = replica.due, now, 0, 0
+    while replica.stays > 0 and s.stays[s.members[pool, gpu, 0]].end <= replica.passes:
+        number = take_off(s, pool, gpu)
+        batch = s.batches[number]
+        s.aboard[pool, gpu, batch.spec] -= 1
+        replica.size -= c.together_size[pool, batch.spec]
+        s.here[pool] -= c.together_size[pool, batch.spec]
+        batch.seconds = replica.share - s.stays[number].share
+        hand_out(s, c, batch, now)
+        tally.spent_together(s, c, batch, now)
+        s.leaving[leaving] = number
+        leaving += 1
+    return leaving
+
+
+@njit
+def begin_those_who_join(s, c, pool, gpu, now):  # type: ignore[no-untyped-def]
+    """Requests join in their turn, as long as there is room; and the GPU looks again when the next one is through."""
+    replica, joined, joining = s.replicas[pool, gpu], 0, 0
+    s.joining[:] = 0
+    while gpu < s.gpus[pool] and not (c.unlimited and replica.stays > 0):
+        place = next_lane(s, c, pool)
+        if place == NOBODY:
+            break
+        spec = s.lanes[pool, place].spec
+        size = c.together_size[pool, spec]
+        if replica.size + size > c.most[pool]:
+            break
+        row, taken = pick(s, c, pool, place, c.spec_images[spec], now)
+        if taken > 0:
+            s.joined[joined] = begin(s, c, pool, gpu, spec, row, now)
+            s.joining[spec] += 1
+            joined, joining = joined + 1, joining + size
+    if replica.stays == 0:
+        return
+    slower = s.pace[pool, gpu] * s.pool_knobs[pool, SLOWDOWN]
+    replica.each = slower * seconds_together(s.aboard[pool, gpu], c.each[pool], replica.size)
+    if joined > 0:
+        replica.begun = now + slower * seconds_together(s.joining, c.opening[pool], joining)
+    for place in range(joined):
+        number = s.joined[place]
+        opened = c.first[pool, s.batches[number].spec] > 0
+        s.stays[number].first = replica.begun + (0.0 if opened else replica.each)
+    look_at(s, c, pool, gpu, s.stays[s.members[pool, gpu, 0]].end, now)
+
+
+@njit
+def begin(s, c, pool, gpu, spec, row, now):  # type: ignore[no-untyped-def]
+    """A request joins those on a GPU. Its batch of one."""
+    replica, request, number = s.replicas[pool, gpu], s.requests[row], new_batch(s)
+    needed = passes_needed(
+        c.whole[pool],
+        c.passes[pool, spec],
+        c.first[pool, spec],
+        c.lengths[request.feature],
+        c.length_sigma[request.feature],
+        c.noise_kind[spec],
+        c.noise_sigma[spec],
+        c.seed,
+        s.people[request.person].key,
+        request.ask,
+        request.attempt,
+    )
+    batch, stay = s.batches[number], s.stays[number]
+    batch.pool, batch.gpu, batch.spec, batch.size, batch.taken = pool, gpu, spec, c.spec_images[spec], 1
+    batch.started, batch.seconds, batch.finished, batch.first = now, 0.0, np.nan, row
+    batch.power, batch.loading = s.pool_knobs[pool, POWER], 0.0
+    stay.end, stay.share, stay.order = replica.passes + needed, replica.share, replica.joined
+    stay.steps = needed + c.first[pool, spec]
+    replica.joined += 1
+    put_on(s, row, number, now)
+    s.aboard[pool, gpu, spec] += 1
+    replica.size += c.together_size[pool, spec]
+    s.here[pool] += c.together_size[pool, spec]
+    put_aboard(s, pool, gpu, number)
+    return number

@@ -1,0 +1,212 @@
+"""The readable engine's pools whose GPUs run many requests at once: steps (continuous batching) or threads.
+
+A GPU counts passes, which all requests on it make together. It looks up when the next of them is through, and when
+somebody who may join waits for the end of a step; in between nothing changes, so nothing happens.
+"""
+
+import math
+from dataclasses import dataclass, field
+from functools import total_ordering
+from heapq import heappop, heappush
+from typing import Any
+
+import numpy as np
+
+from sim.engine.clock import COMPLETION, JOIN
+from sim.engine.readable.pool import Batch, Pool
+from sim.model.knobs import SLOWDOWN
+from sim.model.passes import comes_off_first, passes_at, queue_beyond, seconds_together, time_of
+from sim.model.request import Request
+from sim.scenario.serving_options import STEPS
+
+
+@total_ordering
+@dataclass(slots=True, eq=False)
+class Stay:
+    """One request on a GPU, among others."""
+
+    batch: Batch  # its row
+    end: float  # passes of the GPU when it is through
+    order: int  # of joining
+    share: float  # of the GPU's, when it joined
+    steps: float  # tokens: in the opening and after it
+    first: float = math.nan  # when its first step was made
+
+    def __lt__(self, other: "Stay") -> bool:
+        return bool(comes_off_first(self.end, self.order, other.end, other.order))
+
+
+@dataclass(slots=True)
+class Replica:
+    """A GPU that runs many requests at once."""
+
+    gpu: int
+    specs: int
+    passes: float = 0.0  # made at `begun`, since the run began
+    begun: float = 0.0
+    each: float = 1.0  # seconds of a pass
+    due: float = math.inf  # passes at its next look
+    look: int = 0  # the number of that look: earlier ones are void
+    size: int = 0  # images, or threads
+    promised: int = 0  # the same of those who will find room at the next look
+    joined: int = 0
+    share: float = 0.0  # GPU-seconds that somebody who was always there would have had of it
+    since: float = 0.0  # the instant that `share` is of
+    stays: list[Stay] = field(default_factory=list)  # a heap
+    counts: Any = None  # of them, by spec
+
+    def __post_init__(self) -> None:
+        self.counts = np.zeros(self.specs, dtype=np.int64)
+
+    def share_until(self, now: float) -> float:
+        return self.share + (now - self.since) / len(self.stays) if self.stays else self.share
+
+
+class TogetherPool(Pool):
+    """GPUs on each of which up to `max_batch` images, chats or threads run at once."""
+
+    def __init__(self, env: Any, scenario: Any, number: int, *arguments: Any, **how: Any):
+        self.replicas: list[Replica] = []
+        self.specs = len(scenario.specs())
+        super().__init__(env, scenario, number, *arguments, **how)
+        self.whole = self.settings.runs == STEPS
+        self.most = self.settings.max_batch
+        tables = {spec: scenario.steps_of(scenario.specs()[spec], self.settings) for spec in self.seconds}
+        self.passes = {spec: steps.passes for spec, steps in tables.items()}
+        self.first = {spec: steps.first for spec, steps in tables.items()}
+        self.size = {spec: self.images[spec] if self.whole else 1 for spec in tables}  # of a request
+        self.opening, self.each = np.zeros((2, self.specs, self.most + 1))
+        for spec, steps in tables.items():
+            for n, seconds in steps.each.items():
+                place = n if self.whole else n // self.images[spec]
+                self.opening[spec, place], self.each[spec, place] = steps.opening[n], seconds
+
+    def switch_on(self, gpu: int) -> None:
+        if gpu == len(self.replicas):
+            self.replicas.append(Replica(gpu, self.specs))
+        self.switched_on.add(gpu)
+
+    def resize(self, gpus: int) -> None:
+        """Change the number of GPUs: those that leave finish what runs on them, and nobody joins it."""
+        changed = gpus != self.gpus
+        for gpu in range(gpus, self.gpus):
+            self.replicas[gpu].promised = 0
+            if not self.replicas[gpu].stays:
+                self.switched_on.discard(gpu)
+        super().resize(gpus)
+        looks = 0
+        for replica in self.replicas[: gpus if changed else 0]:
+            if looks < self.queued and replica.size + replica.promised < self.most:
+                self.look(replica)
+                looks += 1
+
+    def queue_ahead(self) -> int:
+        """The queue that a request meets: without those whom the next step takes."""
+        return int(queue_beyond(self.queued, self.gpus * self.most - sum(replica.size for replica in self.replicas)))
+
+    def join(self, request: Request) -> None:
+        """Put a granted request into the queue, and have the GPU with the fewest look for it if one has room."""
+        self.line_up(request)
+        size = self.size[request.spec]
+        roomy = [replica for replica in self.replicas[: self.gpus] if self.has_room(replica, size)]
+        if roomy:
+            replica = min(roomy, key=lambda replica: (replica.size + replica.promised, replica.gpu))
+        elif self.unlimited:
+            self.one_more()
+            replica = self.replicas[-1]
+        else:
+            return
+        replica.promised += size
+        self.look(replica)
+
+    def has_room(self, replica: Replica, size: int) -> bool:
+        taken = replica.size + replica.promised
+        return taken == 0 if self.unlimited else taken + size <= self.most
+
+    def loads(self, gpu: int, spec: int) -> bool:
+        """Every GPU holds all models."""
+        return False
+
+    def wake_one(self) -> None:
+        """Nobody lingers here, so nothing follows when somebody leaves the queue."""
+
+    def look(self, replica: Replica) -> None:
+        """Have a GPU look at the queue as soon as others may join those on it."""
+        now, due = self.env.now, replica.passes
+        if replica.stays:
+            due = float(passes_at(replica.passes, replica.begun, replica.each, self.whole, now))
+        else:
+            replica.begun = now
+        if due < replica.due:
+            self.look_at(replica, due)
+
+    def look_at(self, replica: Replica, due: float) -> None:
+        """Have a GPU look when it has made `due` passes; of what else happens at that instant, arrivals come before."""
+        now = self.env.now
+        replica.due, replica.look = due, replica.look + 1
+        time, number = float(time_of(due, replica.passes, replica.begun, replica.each, now)), replica.look
+        self.env.at(time, COMPLETION if time > now else JOIN, replica.gpu, lambda _: self.change(replica, number))
+
+    def change(self, replica: Replica, look: int) -> None:
+        """Those who are through leave, others join, and it is worked out when that is the case again."""
+        if look != replica.look:
+            return
+        now, before = self.env.now, len(replica.stays)
+        replica.share, replica.since = replica.share_until(now), now
+        replica.passes, replica.begun, replica.due, replica.promised = replica.due, now, math.inf, 0
+        while replica.stays and replica.stays[0].end <= replica.passes:
+            self.leave(replica, heappop(replica.stays))
+        joined = self.take_in(replica)
+        self.running += bool(replica.stays) - (before > 0)
+        if not replica.stays:
+            if replica.gpu >= self.gpus:
+                self.switched_on.discard(replica.gpu)
+            return
+        slower = self.pace(replica.gpu) * self.knobs[SLOWDOWN]
+        replica.each = slower * seconds_together(replica.counts, self.each, replica.size)
+        if joined:
+            counts = np.bincount([stay.batch.spec for stay in joined], minlength=self.specs)
+            size = sum(self.size[stay.batch.spec] for stay in joined)
+            replica.begun = now + slower * seconds_together(counts, self.opening, size)
+        for stay in joined:
+            stay.first = replica.begun + (0.0 if self.first[stay.batch.spec] else replica.each)
+        self.look_at(replica, replica.stays[0].end)
+
+    def take_in(self, replica: Replica) -> list[Stay]:
+        """Requests that join, in their turn, as long as there is room for the next one."""
+        joined: list[Stay] = []
+        while replica.gpu < self.gpus and not (self.unlimited and replica.stays):
+            lane = self.next_lane()
+            if lane is None or replica.size + self.size[lane.spec] > self.most:
+                break
+            joined += [self.begin(replica, request) for request in self.pick(lane, self.images[lane.spec])]
+        return joined
+
+    def begin(self, replica: Replica, request: Request) -> Stay:
+        batch = self.start([request], self, replica.gpu)
+        needed = batch.seconds  # passes, as yet
+        batch.seconds = 0.0
+        stay = Stay(batch, replica.passes + needed, replica.joined, replica.share, needed + self.first[request.spec])
+        batch.stay = stay
+        heappush(replica.stays, stay)
+        replica.joined += 1
+        replica.counts[request.spec] += 1
+        replica.size += self.size[request.spec]
+        return stay
+
+    def leave(self, replica: Replica, stay: Stay) -> None:
+        spec = stay.batch.spec
+        replica.counts[spec] -= 1
+        replica.size -= self.size[spec]
+        self.settle(replica, stay, replica.share)
+        self.done(stay.batch)
+
+    def settle(self, replica: Replica, stay: Stay, share: float) -> None:
+        """Write down the GPU-seconds that a request has had so far."""
+        stay.batch.seconds = share - stay.share
+        stay.batch.requests[0].gpu_seconds = stay.batch.seconds
+
+    def close(self) -> None:
+        for replica in self.replicas:
+            for stay in replica.stays:
+                self.settle(replica, stay, replica.share_until(self.env.now))

@@ -1,0 +1,155 @@
+"""One page over a saved sweep: sliders that move between the runs that were made, without a server or a network."""
+
+import hashlib
+import json
+import math
+from base64 import b64encode
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pandas as pd
+from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
+
+from sim.errors import BadInput
+from sim.explorer.figures import FIGURES, Shown
+from sim.report.origins import sources
+from sim.studies.intervals import mean_interval
+from sim.studies.sweep_file import load_sweep
+from sim.wording import amount
+
+LARGEST = 8_000_000  # bytes of a page that can be mailed
+MOST_KEYS = 8
+
+
+class Grid(NamedTuple):
+    """The values of each key, and the playbooks, of which every combination can be set."""
+
+    keys: dict[str, list[Any]]
+    playbooks: list[str]
+
+
+def offline_page(path: Path) -> str:
+    """The page of a saved sweep. Raises BadInput for a file that is none, or that has no grid."""
+    table = load_sweep(path)
+    facts = table.attrs["made_from"]
+    grid = grid_of(table, facts, path)
+    shown = shown_figures(table, facts["promise"])
+    data = {
+        "keys": [{"name": key, "values": list(map(plain, values))} for key, values in grid.keys.items()],
+        "numbers": [numbers(values) for values in grid.keys.values()],
+        "playbooks": grid.playbooks,
+        "figures": [one._asdict() for one in shown],
+        "cells": cells(table, grid, shown),
+    }
+    script = Path(__file__).with_name("offline.js").read_text(encoding="utf-8")
+    environment = Environment(
+        loader=ChoiceLoader([PackageLoader("sim.explorer", ""), PackageLoader("sim.report", "")]),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+    )
+    page = environment.get_template("offline.html.j2").render(
+        facts=facts,
+        data=for_script(data),
+        script=script,
+        script_hash=b64encode(hashlib.sha256(script.encode()).digest()).decode(),
+        made_from=made_from(table, facts, path),
+        tables=sources([(facts["profiles"], facts["scenario"])]),
+        seeds=table["seed"].nunique(),
+    )
+    if len(page.encode("utf-8", errors="replace")) > LARGEST:
+        expected = f"fewer points or playbooks: a page of {LARGEST / 1e6:.0f} MB or less"
+        raise BadInput(
+            "this page would be too large to mail", file=path, value=f"{len(page) / 1e6:.3g} MB", expected=expected
+        )
+    return page
+
+
+def grid_of(table: pd.DataFrame, facts: dict[str, Any], path: Path) -> Grid:
+    """The grid of a sweep. Raises BadInput where its points fill the space instead."""
+    keys = {str(key): list(dict.fromkeys(table[key].tolist())) for key in facts["keys"]}
+    if facts.get("design") != "grid" or len(keys) > MOST_KEYS:
+        expected = f"a sweep with --design grid, over at most {MOST_KEYS} keys"
+        raise BadInput(
+            "sliders need every combination of values", file=path, value=facts.get("design"), expected=expected
+        )
+    return Grid(
+        {key: ordered(values) for key, values in keys.items()}, [str(n) for n in dict.fromkeys(table["playbook"])]
+    )
+
+
+def plain(value: Any) -> str:
+    """A value as a person writes it: 1, not 1.0."""
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def ordered(values: list[Any]) -> list[Any]:
+    """Numbers, and quantities of one unit, from small to large; other values in the order of the file."""
+    found = numbers(values)
+    return [value for _, value in sorted(zip(found, values, strict=True))] if found else values
+
+
+def numbers(values: list[Any]) -> list[float]:
+    """The values as numbers, those with a unit by what stands before it; empty where they are not of one unit."""
+    parts = [str(value).partition(" ") for value in values]
+    try:
+        found = [float(number) for number, _, _ in parts]
+    except ValueError:
+        return []
+    return found if len({unit for _, _, unit in parts}) == 1 and all(map(math.isfinite, found)) else []
+
+
+def shown_figures(table: pd.DataFrame, promise: str) -> list[Shown]:
+    """The figures that the sweep has, and that are not 0 or unknown at every point."""
+    of_promise = [Shown("kept", f"keeps '{promise}'", "share"), Shown("margin", "margin of that promise", "number")]
+    known = [one for one in FIGURES if one.column not in ("kept", "margin")] + of_promise if promise else list(FIGURES)
+    return [one for one in known if one.column in table and (table[one.column].astype(float).fillna(0) != 0).any()]
+
+
+def cells(table: pd.DataFrame, grid: Grid, shown: list[Shown]) -> dict[str, list[Any]]:
+    """For each combination, by its places: of each figure the mean over seeds (None: none) and how it is written."""
+    places = {key: {value: n for n, value in enumerate(values)} for key, values in grid.keys.items()}
+    found = {}
+    for (*values, playbook), rows in table.groupby([*grid.keys, "playbook"], sort=False):
+        at = [places[key][value] for key, value in zip(grid.keys, values, strict=True)]
+        name = ",".join(map(str, [*at, grid.playbooks.index(str(playbook))]))
+        alive = f"{int(rows['alive'].sum())} of {len(rows)}"
+        found[name] = [alive, *(written(rows[one.column].astype(float), one) for one in shown)]
+    return found
+
+
+def written(values: "pd.Series[float]", figure: Shown) -> list[Any]:
+    """The mean as a number, in words, and its 95 % interval in words where there is one."""
+    mean = float(values.mean())
+    low, high = mean_interval(values, figure.within)
+    bounds = (
+        f"{figure.text(low)} to {figure.text(high)}"
+        if math.isfinite(low) and figure.text(low) != figure.text(high)
+        else ""
+    )
+    return [float(f"{mean:.6g}") if math.isfinite(mean) else None, figure.text(mean), bounds]
+
+
+def for_script(data: dict[str, Any]) -> str:
+    """JSON that can stand inside a script element: no character of it can end that element."""
+    text = json.dumps(data, separators=(",", ":"), allow_nan=False, ensure_ascii=True)
+    return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
+
+
+def made_from(table: pd.DataFrame, facts: dict[str, Any], path: Path) -> list[tuple[str, str]]:
+    """The hashes and versions behind the page, by name."""
+    pools = facts["scenario"].get("pools") or {}
+    scale = float(facts["scale"])
+    sliced = "; ".join(
+        f"{amount(pool['gpus'] * scale)} of {amount(pool['gpus'])} GPUs of {name}"
+        for name, pool in pools.items()
+        if isinstance(pool, dict) and isinstance(pool.get("gpus"), int)
+    )
+    return [
+        ("sweep", f"{path.name}, SHA-256 {hashlib.sha256(path.read_bytes()).hexdigest()}"),
+        ("scenario", f"SHA-256 {facts['digest']}"),
+        ("runs", f"{len(table):,}, seeds {table['seed'].min()} to {table['seed'].max()}"),
+        ("slice", "the whole service" if scale == 1 else f"1/{1 / scale:g}: {sliced}. Small slices queue more"),
+        ("code", f"SHA-256 {facts['code']}"),
+        ("software", ", ".join(f"{name} {version}" for name, version in facts["versions"].items())),
+    ]

@@ -1,0 +1,74 @@
+"""An incident run again: what a playbook would have saved had it begun earlier, with an interval."""
+
+import math
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from sim.errors import BadInput
+from sim.policies.playbook import Step
+from sim.scenario.fields import UNLIMITED
+from sim.scenario.scenario import Scenario
+from sim.studies.compare import Comparison, compare
+from sim.studies.executors import Executor, Report
+
+METRICS = {"images_share": "images in time, of an unlimited fleet's", "attainment": "requests answered in time"}
+
+
+class Backtest(NamedTuple):
+    """Runs of the incident as it was (the baseline), under the playbook, and under the same playbook begun earlier."""
+
+    comparison: Comparison
+    was: str
+    labels: tuple[str, ...]
+
+    def sentences(self) -> list[str]:
+        """One a figure and playbook: its mean, and the difference from the incident as it was with its interval."""
+        found = []
+        table = self.comparison.differences
+        for label in self.labels:
+            for metric, words in METRICS.items():
+                row = table[(table["playbook"] == label) & (table["metric"] == metric)].iloc[0]
+                low, high = float(row["low"]), float(row["high"])
+                between = f", {low:+.1%} to {high:+.1%} at 95 %" if not math.isnan(low) else ""
+                found.append(
+                    f"{label}: {row['mean']:.1%} {words} ({row['difference']:+.1%} against '{self.was}'{between})"
+                )
+        return found
+
+
+def earlier(scenario: Scenario, playbook: str, seconds: float) -> list[Step]:
+    """The steps of a playbook that have a date begun `seconds` earlier, not before the start. Raises BadInput."""
+    steps = scenario.playbooks[playbook]
+    begins = [scenario.seconds(step.from_) for step in steps]
+    if not any(begins):
+        expected = "a playbook with a step that has a date, like {policy: ..., from: 40 min}"
+        raise BadInput("this playbook is in force from the start", key="--playbook", value=playbook, expected=expected)
+    return [step.model_copy(update={"from_": max(at - seconds, 0.0)}) for step, at in zip(steps, begins, strict=True)]
+
+
+def backtest(
+    scenario: Scenario,
+    playbook: str,
+    by: Sequence[float],
+    *,
+    was: str | None = None,
+    seeds: int = 8,
+    executor: Executor | None = None,
+    progress: Report | None = None,
+) -> Backtest:
+    """The playbook as dated and begun earlier by each of `by` (seconds), against `was` (the first playbook).
+
+    Raises BadInput for a playbook that the scenario does not have, or that has no date.
+    """
+    was = was or next(iter(scenario.playbooks))
+    for name in (was, playbook):
+        if name not in scenario.playbooks or name == UNLIMITED:
+            raise BadInput(
+                "there is no such playbook", key="playbook", value=name, expected=", ".join(scenario.playbooks)
+            )
+    rows: list[tuple[str, Scenario, str | list[Step]]] = [(was, scenario, was)]
+    if playbook != was:
+        rows.append((playbook, scenario, playbook))
+    rows += [(f"{playbook}, {s / 60:g} min earlier", scenario, earlier(scenario, playbook, s)) for s in by]
+    comparison, _ = compare(rows, seeds=seeds, executor=executor, progress=progress)
+    return Backtest(comparison, was, tuple(label for label, _, _ in rows))

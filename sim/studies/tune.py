@@ -1,0 +1,180 @@
+"""Parameters of a playbook chosen by Optuna on some seeds, under a promise, and scored on seeds it never saw."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from sim.engine.simulate import chosen
+from sim.errors import BadInput
+from sim.scenario.parts import Recording
+from sim.scenario.scenario import Scenario
+from sim.studies.compare import refuse_without_prices
+from sim.studies.configurations import Configuration
+from sim.studies.executors import Executor, Report, working
+from sim.studies.intervals import Difference, paired_difference
+from sim.studies.objectives import Objective, objective_called
+from sim.studies.promise import Promise, read_promise
+from sim.studies.runs import Runs
+from sim.studies.store import Cell, Store, opened
+from sim.studies.sweep import Axis, changed, fitting, read_axis
+
+EXPECTED = "STEP.PARAMETER=LOW..HIGH, like 0.share=20%..90%, the step by its place in the playbook, from 0"
+
+
+@dataclass(frozen=True)
+class Tuned:
+    """The parameters found, and what they are worth on seeds that the search had not seen.
+
+    best: by key of the scenario. fresh, untuned: the objective's means over the fresh seeds; gain: tuned less untuned,
+    paired. kept: the share of fresh runs that keep the promise, tuned and untuned (nan: none asked for). table: one row
+    per trial: the keys, objective, margin (the least of its runs; nan: no promise).
+    """
+
+    playbook: str
+    by: str
+    best: dict[str, Any]
+    fresh: float
+    untuned: float
+    gain: Difference
+    kept: tuple[float, float]
+    seeds: int
+    table: pd.DataFrame
+    planned: int
+
+    def sentences(self) -> list[str]:
+        """The outcome in words."""
+        objective = objective_called(self.by)
+        better = self.gain.low > 0 if objective.more_is_better else self.gain.high < 0
+        said = ", ".join(f"{key.partition('.')[2]}={value}" for key, value in self.best.items())
+        head = "TUNED" if better else "NO BETTER than untuned, as far as these seeds tell"
+        lines = [
+            f"{head}: {said}.",
+            f"On {self.seeds} seeds that the search had not seen, {objective.title}: {objective.written(self.fresh)} "
+            f"against {objective.written(self.untuned)} untuned, a difference of {objective.apart(*self.gain[:3])}.",
+        ]
+        if not math.isnan(self.kept[0]):
+            lines.append(f"The promise is kept in {self.kept[0]:.0%} of these runs, {self.kept[1]:.0%} untuned.")
+        if len(self.table) < self.planned:
+            lines.append(f"INTERRUPTED: {len(self.table)} of {self.planned} trials are done.")
+        return lines
+
+
+def tune(
+    scenario: Scenario,
+    playbook: str,
+    vary: Mapping[str, str],
+    *,
+    by: str = "images",
+    promise: str | None = None,
+    trials: int = 30,
+    seeds: int = 5,
+    fresh: int = 10,
+    store: Store | Path | str | bool | None = None,
+    executor: Executor | None = None,
+    processes: int | None = None,
+    progress: Report | None = None,
+) -> Tuned:
+    """Vary parameters of a playbook's policies, like {"0.share": "20%..90%"}, and keep the best that keeps a promise.
+
+    by: the objective, as in compare. promise: every run of a trial must keep it, if any trial does. The untuned one is
+    the first trial. Trials run one after the other (their seeds at once), so that the same call gives the same answer.
+    An interrupt of the search scores the best by then. Raises BadInput.
+    """
+    if find_spec("optuna") is None:
+        raise BadInput("this takes the library Optuna", key="tune", expected="pip install 'meltpoint[studies]'")
+    import optuna
+
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    chosen(scenario, playbook)
+    objective = objective_called(by)
+    refuse_without_prices([Configuration(playbook, scenario, playbook)], by)
+    for key, number, least in (("trials", trials, 2), ("seeds", seeds, 1), ("fresh", fresh, 3)):
+        if type(number) is not int or not least <= number <= 10_000:
+            raise BadInput("this number cannot be used", key=key, value=number, expected=f"{least} to 10000")
+    rule = None if promise is None else read_promise(promise, scenario)
+    axes = [axis_of(scenario, playbook, key, text) for key, text in vary.items()]
+    if not axes:
+        raise BadInput("no parameter is varied", key="vary", expected=EXPECTED)
+    sampler = optuna.samplers.TPESampler(seed=1)
+    study = optuna.create_study(direction="maximize" if objective.more_is_better else "minimize", sampler=sampler)
+    rows: list[dict[str, Any]] = []
+    with working(executor, processes) as there:
+        runs = Runs(there, opened(store), progress)
+        runs.planned = (trials + 1) * seeds + 3 * fresh
+        scorer = Scorer(runs, scenario, playbook, objective, rule)
+        first = list(range(1, seeds + 1))
+        try:
+            tried: dict[str, Any] = {}
+            for number in range(trials):
+                if number:
+                    trial = study.ask({axis.key: optuna.distributions.FloatDistribution(0, 1) for axis in axes})
+                    tried = {axis.key: axis.at(trial.params[axis.key]) for axis in axes}
+                values, margins = scorer.score(tried, first)
+                worst, mean = min(margins, default=math.nan), float(np.mean(values))
+                rows.append({**tried, "objective": mean, "margin": worst})
+                if number and math.isfinite(mean):
+                    if rule is not None:
+                        trial.set_constraint("promise", -worst)  # kept where it is not above 0
+                    study.tell(trial, mean)
+                elif number:
+                    study.tell(trial, state=optuna.trial.TrialState.FAIL)
+        except KeyboardInterrupt:
+            if not rows:
+                raise
+        table = pd.DataFrame(rows)
+        best = choose(rows, objective)
+        later = list(range(seeds + 1, seeds + fresh + 1))
+        (new, new_margins), (old, old_margins) = scorer.score(best, later), scorer.score({}, later)
+    share = (kept_share(new_margins), kept_share(old_margins))
+    gain = paired_difference(new, old, objective.kind)
+    return Tuned(playbook, by, best, float(np.mean(new)), float(np.mean(old)), gain, share, fresh, table, trials)
+
+
+@dataclass
+class Scorer:
+    """The objective, and the margin of a promise, of a playbook with some parameters and seeds."""
+
+    runs: Runs
+    scenario: Scenario
+    playbook: str
+    objective: Objective
+    rule: Promise | None
+
+    def score(self, settings: Mapping[str, Any], seeds: list[int]) -> tuple[list[float], list[float]]:
+        made = changed(self.scenario, settings)
+        free = [Cell(self.scenario, None, seed, True, recording=Recording(rows=False)) for seed in seeds]
+        cells = [Cell(made, self.playbook, seed) for seed in seeds]
+        records = self.runs.ask([*free, *cells], lambda record: record)
+        pairs = zip(records[len(seeds) :], records[: len(seeds)], strict=True)
+        values = [self.objective.of(run.figures, reference.figures) for run, reference in pairs]
+        return values, [] if self.rule is None else [self.rule.margin(record) for record in records[len(seeds) :]]
+
+
+def choose(rows: list[dict[str, Any]], objective: Objective) -> dict[str, Any]:
+    """The settings of the best trial that keeps the promise; where none does, of the one that breaks it least."""
+    keeping = [row for row in rows if not row["margin"] < 0]
+    best = min(keeping, key=lambda row: objective.rank_key(row["objective"])) if keeping else None
+    found = best or max(rows, key=lambda row: row["margin"])
+    return {key: value for key, value in found.items() if key not in ("objective", "margin")}
+
+
+def kept_share(margins: list[float]) -> float:
+    return float(np.mean([margin >= 0 for margin in margins])) if margins else math.nan
+
+
+def axis_of(scenario: Scenario, playbook: str, key: str, text: str) -> Axis:
+    """The range of a parameter, with the key that the scenario has for it. Raises BadInput."""
+    step, _, parameter = key.partition(".")
+    steps = scenario.playbooks[playbook]
+    if not step.isdecimal() or int(step) >= len(steps) or not parameter:
+        raise BadInput(f"playbook '{playbook}' has {len(steps)} steps", key="vary", value=key, expected=EXPECTED)
+    axis = read_axis(f"playbooks.{playbook}.{step}.policy.{parameter}", text)
+    if math.isnan(axis.low):
+        raise BadInput("a parameter is varied between two bounds", key=key, value=text, expected=EXPECTED)
+    return fitting(scenario, axis)

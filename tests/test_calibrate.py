@@ -1,0 +1,132 @@
+"""A calibration finds the parameters that made a log, and lists what the log cannot tell."""
+
+import math
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from sim.calibration.asks import figures_of
+from sim.calibration.calibrate import calibrate
+from sim.calibration.fitted_laws import fitted
+from sim.calibration.fitted_people import chance_and_most
+from sim.calibration.fitted_wave import unconstrained
+from sim.calibration.servers import gaps, servers_of
+from sim.errors import BadInput
+from sim.scenario.load import load
+from tests.calibrated import TRUE, known_service, log_of, written_log
+
+
+@pytest.fixture(scope="module")
+def asks():
+    return log_of(known_service(), 1, waits=False)
+
+
+@pytest.fixture(scope="module")
+def calibrated(asks, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("log")
+    return calibrate([written_log(asks, folder / "requests.csv")], seeds=3), folder
+
+
+def test_every_parameter_is_found_within_a_tenth(calibrated):
+    """From a CSV of 10,000 rows without waits; the mean over many logs is the study's (make validate)."""
+    found = {one.key: one.value for one in calibrated[0].findings.estimates}
+    for key, true in TRUE.items():
+        assert found[key] == pytest.approx(true, rel=0.1), key
+    assert found["behaviour.retry.backoff.median"] == pytest.approx(10, rel=0.1)
+    assert found["pools.gpus.gpus"] == 4
+    assert found["limit"] == 60
+
+
+def test_a_run_at_the_fitted_values_reproduces_the_log(calibrated, asks):
+    held = calibrated[0].held.set_index("figure")
+    assert held["agrees"].all(), held
+    assert held.loc["requests", "seen"] == len(asks) == figures_of(asks)["requests"]
+
+
+def test_what_the_log_cannot_tell_is_listed_and_the_scenario_can_be_loaded(calibrated):
+    made, folder = calibrated
+    assert {"behaviour.churn", "features.slo", "turnaround after service"} <= set(made.findings.unknown)
+    files = made.write(folder / "mine.yaml")
+    assert load(str(files[0])).digest_without("profiles") == made.scenario.digest_without("profiles")
+    head = files[0].read_text(encoding="utf-8")
+    assert "# behaviour.retry.at_most: 3; of the same likelihood" in head
+    assert "requests.csv" in head
+
+
+def test_waits_in_the_log_give_the_same_servers_as_none(asks):
+    with_waits = log_of(known_service(), 1, waits=True)
+    one, two = servers_of(with_waits), servers_of(asks)
+    assert (one.count, one.high, one.taken_out) == (two.count, two.high, two.taken_out) == (4, 4, True)
+    known = np.isfinite(one.service) & np.isfinite(two.service)
+    assert np.nanmean(one.service) == pytest.approx(np.nanmean(two.service), rel=0.01)
+    assert np.mean(np.abs(one.service - two.service)[known] < 1e-6) > 0.95
+
+
+def test_a_service_that_is_never_full_does_not_show_how_many_servers_there_are():
+    quiet = log_of(known_service().with_(pools={"gpus": {"gpus": 40}}), 1, waits=False)
+    assert math.isinf(servers_of(quiet).high)
+
+
+def test_patience_hidden_by_service_is_found():
+    """Exponential patience of mean 100 s, hidden by services of mean 60 s: the estimate's interval is right."""
+    rng = np.random.default_rng(4)
+    held = 0
+    for _ in range(40):
+        patience, offered = rng.exponential(100, 400), rng.exponential(60, 400)
+        law = fitted(np.minimum(patience, offered), patience < offered, ("exponential",))
+        value, low, high = law.parameters["mean"]
+        n = int((patience < offered).sum())
+        assert value == pytest.approx(np.minimum(patience, offered).sum() / n, rel=1e-4)  # its closed form
+        assert high / value == pytest.approx(math.exp(1.96 / math.sqrt(n)), rel=0.02)
+        held += low <= 100 <= high
+    assert held >= stats.binom.ppf(0.001, 40, 0.95)
+
+
+def test_retries_are_told_from_new_wishes():
+    """At most two retries at 0.6, and a given-up wish followed by a new one at 0.5: both are found."""
+    rng = np.random.default_rng(5)
+    failures, followed = [], []
+    for _ in range(4000):
+        attempt, row = 1, 1
+        while True:
+            again = attempt <= 2 and rng.random() < 0.6
+            new = not again and rng.random() < 0.5
+            failures.append(row)
+            followed.append(again or new)
+            if not (again or new):
+                break
+            attempt, row = (attempt + 1 if again else 1), row + 1
+    chance, most, (low, high) = chance_and_most(np.array(failures), np.array(followed), 0.5)
+    assert most == 2
+    assert low <= 0.6 <= high
+    assert chance == pytest.approx(0.6, abs=0.03)
+
+
+def test_counts_at_a_ceiling_are_replaced_by_what_was_behind_them():
+    """Lognormal counts of 28 days with effects of day and hour, cut at a limit that a tenth of them reach."""
+    rng = np.random.default_rng(6)
+    hours = np.arange(28 * 24)
+    curve = np.exp(5.5 + 0.5 * np.sin(2 * np.pi * (hours % 24 - 14) / 24) + 0.1 * rng.standard_normal(28)[hours // 24])
+    asked = rng.poisson(curve * np.exp(0.05 * rng.standard_normal(len(hours)))).astype(float)
+    limit = np.quantile(asked, 0.9)
+    cut = np.minimum(asked, limit)
+    found, (low, high) = unconstrained(cut, cut == limit, hours * 3600.0)
+    assert low < asked.sum() < high
+    assert found.sum() == pytest.approx(asked.sum(), rel=0.01)
+    assert cut.sum() < 0.99 * asked.sum()
+
+
+def test_the_turnaround_is_the_gap_before_those_who_had_waited():
+    """One server, 60 s of work after each service: only gaps before a caller who had waited are of that length."""
+    arrived = np.array([0.0, 10.0, 20.0, 900.0])
+    start = np.array([0.0, 160.0, 320.0, 900.0])
+    end = start + 100.0
+    np.testing.assert_allclose(gaps(arrived, start, end, np.zeros(4)), [60.0, 60.0])
+
+
+def test_a_file_without_demand_is_refused(tmp_path):
+    test = tmp_path / "perf.csv"
+    test.write_text("Concurrency,Inferences/Second,Client Send,p50 latency,p90 latency\n1,2,10,500000,510000\n")
+    with pytest.raises(BadInput, match="no file says who came and when"):
+        calibrate([test])

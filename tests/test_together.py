@@ -1,0 +1,158 @@
+"""GPUs that run many requests at once: exact chains of queueing theory, and sums that can be done by hand."""
+
+import numpy as np
+import pytest
+
+from sim import BadInput, simulate
+from sim.profile.profile import constant_profile, load_profile, profile_of_sizes
+from sim.results.run import Run
+from sim.scenario.scenario import Scenario
+from sim.shipped import find
+from tests.random_scenarios import plain
+
+
+def served_by(profile, pool, rate, *, horizon="24 h", length="fixed", noise="none", **settings) -> Run:
+    """A Poisson stream of requests through one GPU."""
+    scenario = plain(
+        {"model": profile},
+        horizon=horizon,
+        features={"image": {"spec": {"model": "model", **settings}, "length": {"kind": length}}},
+        pools={"gpus": {"gpus": 1, **pool}},
+        demand=[{"kind": "steady", "rate": f"{rate} per s"}],
+        serving={"noise": {"kind": noise}},
+    )
+    return simulate(scenario)
+
+
+def figures(run: Run) -> dict[str, float]:
+    rows = run.requests[run.requests["finished"].notna()]
+    wait, stay = (rows[name] - rows["arrived"] for name in ("started", "finished"))
+    return {
+        "W": stay.mean(),
+        "Wq": wait.mean(),
+        "sd": stay.std(),
+        "P_wait": (wait > 0).mean(),
+        "busy": run.requests["gpu_seconds"].sum() / run.horizon,
+        "p50": stay.median(),
+    }
+
+
+def near(found, expected, within):
+    for name, value in expected.items():
+        assert found[name] == pytest.approx(value, rel=within), name
+
+
+def steps(base: float, each: float, slots: int, number: int):
+    """A profile whose steps last base + each x running."""
+    return profile_of_sizes("model", [number * (base + each * n) for n in range(1, slots + 1)], steps=number)
+
+
+def test_five_threads_on_a_gpu_of_five_seconds_take_twenty_five_each():
+    """And run to completion 5, 10, ... 25."""
+    for runs, expected in (("threads", [25.0] * 5), ("batches", [5.0, 10.0, 15.0, 20.0, 25.0])):
+        scenario = plain(
+            {"five": constant_profile("five", 5.0)},
+            features={"image": {"spec": {"model": "five"}}},
+            pools={"gpus": {"gpus": 1, "runs": runs, "max_batch": 5 if runs == "threads" else 1}},
+            demand=[{"kind": "spike", "people": 5, "lasting": "0.001 s"}],
+        )
+        rows = simulate(scenario).requests
+        assert (rows["finished"] - rows["arrived"]).tolist() == pytest.approx(expected, abs=3e-3)
+
+
+@pytest.mark.parametrize(
+    ("rate", "threads", "expected"),
+    [
+        (0.6, 200, {"W": 2.5, "sd": 3.4069, "p50": 1.34058, "busy": 0.6}),
+        (0.8, 4, {"W": 5.0, "Wq": 2.048, "P_wait": 0.4096, "busy": 0.8}),
+    ],
+)
+def test_threads_are_processor_sharing(rate, threads, expected):
+    """M/M/1-PS (Coffman, Muntz, Trotter 1970), and with a limit on how many share: P_wait = rho^slots."""
+    pool = {"runs": "threads", "max_batch": threads}
+    run = served_by(constant_profile("model", 1.0), pool, rate, noise="exponential", horizon="24 h")
+    near(figures(run), expected, 0.05)
+
+
+def test_mean_time_of_equal_sharing_does_not_depend_on_the_law_of_the_work():
+    """M/G/1-PS: 1/(1 - rho) times the work, also where all take equally long."""
+    run = served_by(constant_profile("model", 1.0), {"runs": "threads", "max_batch": 300}, 0.75, horizon="24 h")
+    near(figures(run), {"W": 4.0, "busy": 0.75}, 0.05)
+
+
+@pytest.mark.parametrize(
+    ("rate", "number", "slots", "base", "each", "expected"),
+    [
+        (1.5, 20, 6, 0.02, 0.004, {"W": 0.5516160882, "Wq": 0.007155453447, "busy": 0.5378983687}),
+        (0.9, 12, 4, 0.06, 0.03, {"W": 1.672657442, "Wq": 0.1361963519, "busy": 0.6977367179}),
+        (3.0, 30, 12, 0.01, 0.002, {"W": 0.4432719731, "Wq": 0.004806265224, "busy": 0.6981127463}),
+    ],
+)
+def test_steps_of_geometric_number_are_the_embedded_chain(rate, number, slots, base, each, expected):
+    """Joins at the end of a step only; each of those running ends with probability 1/number at the end of a step."""
+    profile, pool = steps(base, each, slots, number), {"runs": "steps", "max_batch": slots}
+    run = served_by(profile, pool, rate, length="geometric", steps=number, horizon="12 h")
+    waits = {"Wq": expected.pop("Wq")}
+    near(figures(run), expected, 0.04)
+    near(figures(run), waits, 0.15)  # whose standard error is 5 %, where it is the longest
+
+
+def test_steps_of_fixed_number():
+    """28 steps, as of a diffusion model: simulated in another program, with a standard error of 0.04 %."""
+    run = served_by(steps(0.021, 0.016, 4, 28), {"runs": "steps", "max_batch": 4}, 0.55, horizon="16 h")
+    near(figures(run), {"W": 1.374471}, 0.01)
+    near(figures(run), {"Wq": 0.02169}, 0.06)
+
+
+def test_a_chat_joins_at_the_end_of_a_step_and_its_prompt_stops_the_others():
+    """By hand, of the shipped profile: a prompt pass each, then passes that both make together."""
+    profile = load_profile(find("profiles", "chat-8b-h100-eager", ".json"))
+    scenario = plain(
+        {"chat-8b": profile},
+        features={"image": {"spec": {"model": "chat-8b", "side": 1024, "steps": 200}}},
+        pools={"gpus": {"gpus": 1, "runs": "steps", "max_batch": 8}},
+        demand=[{"kind": "spike", "people": 2, "lasting": "3 s"}],
+    )
+    run = simulate(scenario)
+    rows = run.requests
+    table = profile.steps(scenario.specs()[0], range(1, 9))
+    assert (table.passes, table.first) == (199, 1)
+    begin, comes = rows["arrived"].tolist()
+    opening, one, two = table.opening[1], table.each[1], table.each[2]
+    made = int(np.ceil((comes - begin - opening) / one))  # passes of the first alone, until the second joins
+    joins = begin + opening + made * one
+    assert rows["started"][1] == pytest.approx(joins)
+    assert rows["finished"][0] == pytest.approx(joins + opening + (199 - made) * two)
+    assert rows["finished"][1] == pytest.approx(rows["finished"][0] + made * one)
+    assert rows["gpu_seconds"].sum() == pytest.approx(rows["finished"][1] - begin)
+
+
+def test_sixty_four_chats_at_once_are_served_faster_than_one_after_the_other():
+    found = {}
+    for slots in (1, 64):
+        scenario = plain(
+            features={"image": {"spec": {"model": "chat-8b-h100-eager", "side": 1024, "steps": 200}}},
+            pools={"gpus": {"gpus": 1, "runs": "steps", "max_batch": slots}},
+            demand=[{"kind": "steady", "rate": "1 per s"}],
+        )
+        found[slots] = (simulate(scenario).requests["outcome"] == "served").sum()
+    assert found[64] > 5 * found[1]
+
+
+@pytest.mark.parametrize(
+    ("pool", "key"),
+    [
+        ({"runs": "steps", "linger": "1 s"}, "linger"),
+        ({"runs": "threads", "model_load": {"kind": "constant", "value": "1 s"}}, "model_load"),
+        ({"runs": "both"}, "runs"),
+    ],
+)
+def test_options_that_do_not_fit_are_refused(pool, key):
+    with pytest.raises((BadInput, ValueError), match=key):
+        plain(pools={"gpus": pool})
+
+
+def test_a_number_of_steps_that_varies_needs_a_pool_that_runs_steps():
+    with pytest.raises(ValueError, match="length"):
+        plain(features={"image": {"length": {"kind": "geometric"}}})
+    assert isinstance(plain(pools={"gpus": {"runs": "steps"}}), Scenario)
