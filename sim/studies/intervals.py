@@ -26,6 +26,12 @@ class Interval(NamedTuple):
 
 
 NONE = Interval(math.nan, math.nan)
+WIDEST = 0.5  # of the value: a prediction that may be off by more agrees with nearly anything
+
+
+def says_nothing(off: float, value: float, least: float = 0.0) -> bool:
+    """Whether a band of `off` to each side of a predicted value is too wide to be evidence; least: always narrow."""
+    return off > max(WIDEST * abs(value), least)
 
 
 def t_interval(values: ArrayLike, confidence: float = CONFIDENCE) -> Interval:

@@ -41,10 +41,14 @@ def coarse_tick(times: RecordedTimes) -> float:
 def spread(seconds: Floats, tick: float, seed: int) -> Floats:
     """Stamps moved into their tick by uniform draws, those of one tick in the order of the file."""
     u = np.asarray(streams.series(seed, streams.SERVEGEN, SPREAD, 0, len(seconds)))
-    order = np.lexsort((u, seconds))  # the draws of each tick, ascending
     place = np.argsort(seconds, kind="stable")  # the rows of each tick, in order of the file
-    moved = seconds.copy()
-    moved[place] += tick * u[order]
+    draws, ordered = u[place], seconds[place]
+    cuts = np.concatenate([[0], np.flatnonzero(np.diff(ordered) != 0) + 1, [len(ordered)]])
+    several = np.flatnonzero(np.diff(cuts) > 1)
+    for begin, end in zip(cuts[several].tolist(), cuts[several + 1].tolist(), strict=True):
+        draws[begin:end].sort()
+    moved = np.empty_like(seconds)
+    moved[place] = ordered + tick * draws
     return moved
 
 
