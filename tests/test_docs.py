@@ -138,6 +138,14 @@ def test_a_dead_link_and_a_foreign_script_are_seen(tmp_path):
     ]
 
 
+def test_every_page_and_notebook_is_in_the_index():
+    """Sphinx says so too, but not in a test."""
+    listed = (ROOT / "docs" / "index.md").read_text(encoding="utf-8").split()
+    pages = [path.relative_to(ROOT / "docs").with_suffix("") for path in PAGES if ROOT / "docs" in path.parents]
+    assert {page.as_posix() for page in pages} - {"index"} <= set(listed)
+    assert {f"../notebooks/{path.stem}" for path in ROOT.glob("notebooks/*.ipynb")} <= set(listed)
+
+
 def test_links_between_pages_lead_to_files():
     """In a checkout, without building the site, which checks anchors too."""
     for path in PAGES:

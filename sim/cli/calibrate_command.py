@@ -9,6 +9,7 @@ from rich.text import Text
 
 from sim.cli.console import Console, progress_bar, ready
 from sim.cli.options import refuse_places
+from sim.cli.places import write_file
 from sim.errors import BadInput
 
 
@@ -40,6 +41,7 @@ def calibrate(
 
     meltpoint calibrate access.log --out mine.yaml
     """
+    from sim.calibration.calibrate import MISSES
     from sim.calibration.calibrate import calibrate as fit
     from sim.demand.recordings.importing import ImportOptions
 
@@ -68,14 +70,14 @@ def calibrate(
                 console.print(Text(f"  {line}", style="dim"))
     written = found.write(out)
     if table is not None:
-        found.findings.table.to_csv(table, index=False)
+        write_file(found.findings.table, table)
     if len(found.held):
         console.print(Text("\nThe log beside runs of the fitted scenario:", style="bold"))
         beside = Table("figure", "log", "runs", "one more run within", "", box=None, pad_edge=False)
-        for name, seen, run, low, high, agrees in found.held.itertuples(index=False):
-            words = (f"{seen:.4g}", f"{run:.4g}", f"{max(low, 0):.4g} to {high:.4g}", "agrees" if agrees else "MISSES")
-            beside.add_row(Text(name), *map(Text, words), style="" if agrees else "red")
+        for name, seen, run, low, high, fits in found.held.itertuples(index=False):
+            words = (f"{seen:.4g}", f"{run:.4g}", f"{max(low, 0):.4g} to {high:.4g}", fits)
+            beside.add_row(Text(name), *map(Text, words), style="red" if fits == MISSES else "")
         console.print(beside)
     console.print(f"\nScenario in {', '.join(map(str, written))}", soft_wrap=True, markup=False)
-    if len(found.held) and not found.held["agrees"].all():
+    if (found.held["fits"] == MISSES).any():
         raise typer.Exit(1)
