@@ -18,7 +18,7 @@ Ints = NDArray[np.int64]
 Mask = NDArray[np.bool_]
 LEFT, TIMED_OUT = (0, 460, 499), (408, 504)  # statuses: the client hung up; the server gave up
 AT_ONCE = 0.1  # of the median latency: an answer that is sooner, without a wait, is a refusal at the door
-STATUS = {"served": 200.0, "left": 499.0, "refused": 429.0}
+STATUS = {"served": 200.0, "left": 499.0, "timed out": 504.0, "refused": 429.0}
 
 
 @dataclass(frozen=True)
@@ -106,13 +106,18 @@ def asks_of_run(run: Run) -> Asks:
     rows = run.requests
     outcome = rows["outcome"].to_numpy()
     status = np.select(
-        [outcome == SERVED, outcome == ABANDONED, outcome == TURNED_AWAY],
-        [STATUS["served"], STATUS["left"], STATUS["refused"]],
+        [outcome == SERVED, outcome == ABANDONED, rows["reason"] == "expired", outcome == TURNED_AWAY],
+        list(STATUS.values()),
         np.nan,
     )
     rows = rows.assign(status=status)[np.isfinite(status)].sort_values(["arrived", "user"], kind="stable")
-    at = {name: rows[name].to_numpy(dtype=np.float64) for name in ("arrived", "started", "finished", "left", "status")}
-    ended = np.select([at["status"] == 200.0, at["status"] == 499.0], [at["finished"], at["left"]], at["arrived"])
+    names = ("arrived", "started", "dequeued", "finished", "left", "status")
+    at = {name: rows[name].to_numpy(dtype=np.float64) for name in names}
+    ended = np.select(
+        [at["status"] == 200.0, at["status"] == 499.0, at["status"] == 504.0],
+        [at["finished"], at["left"], at["dequeued"]],
+        at["arrived"],
+    )
     began = np.where(np.isfinite(at["started"]) & (at["started"] <= ended), at["started"], ended)
     return Asks(
         arrived=at["arrived"],

@@ -28,10 +28,12 @@ from sim.profile.profile import Profile, profile_from
 from sim.results.folder import write_bytes
 from sim.scenario.document import with_setting
 from sim.scenario.scenario import Scenario
-from sim.studies.intervals import t_interval
+from sim.studies.intervals import says_nothing, t_interval
 from sim.tables.formats import recognised
 from sim.tables.formats.reader import CountSeries, reading
 
+HELD = ["figure", "seen", "run", "low", "high", "fits"]
+AGREES, MISSES, NOT_HELD = "agrees", "MISSES", "too wide: says nothing"
 POOL, SEEDS, WITHIN = "gpus", 8, 0.1  # WITHIN: of the seen value, the difference that is none
 RARE = 0.01  # of the requests: kinds that are rarer are one feature, 'other'
 AS_IT_WAS = "as it was"
@@ -41,7 +43,7 @@ AS_IT_WAS = "as it was"
 class Calibration:
     """A fitted scenario, its profiles, what was found, and the figures of the log beside those of runs of it.
 
-    held: one row per figure: seen, run (mean over seeds), low, high, agrees.
+    held: one row per figure: seen, run (mean over seeds), low, high, fits (AGREES, MISSES or NOT_HELD).
     """
 
     scenario: Scenario
@@ -87,7 +89,7 @@ def calibrate(
     if done.counts is not None:
         document, profiles = from_counts(done.counts, profiles, found)
         scenario = scenario_of(document, profiles)
-        return Calibration(scenario, profiles, found, pd.DataFrame(columns=["figure", "seen", "run", "low", "high"]))
+        return Calibration(scenario, profiles, found, pd.DataFrame(columns=HELD))
     assert done.trace is not None
     found.notes += done.trace.notes
     asks = asks_of(done.trace)
@@ -344,7 +346,7 @@ def fleet(servers: Servers | None, found: Findings) -> int:
 def turnaround(asks: Asks, service: NDArray[np.float64], found: Findings) -> None:
     """Work between two requests, which is in no column: it keeps a server, so it is part of the service time."""
     start, end = asks.arrived + asks.waited, asks.arrived + asks.waited + service
-    lasts = gaps(asks.arrived, start, end, asks.server)
+    lasts = np.round(gaps(asks.arrived, start, end, asks.server), 6)  # less is the rounding of sums
     if len(lasts) < 10:
         if not np.isfinite(asks.server).any():
             found.unknown["turnaround after service"] = "the log does not say who served"
@@ -360,7 +362,10 @@ def turnaround(asks: Asks, service: NDArray[np.float64], found: Findings) -> Non
 
 
 def held_against(scenario: Scenario, asks: Asks, seeds: int, progress: Callable[[float], None]) -> pd.DataFrame:
-    """Figures of the log beside those of runs of the scenario: within 10 % or the 99 % interval of one more run."""
+    """Figures of the log beside those of runs of the scenario: within 10 % or the 99 % interval of one more run.
+
+    An interval that is wider to each side than half its value says nothing, and is not counted.
+    """
     seen, rows = figures_of(asks), []
     for seed in range(1, seeds + 1):
         rows.append(figures_of(asks_of_run(simulate(scenario, seed=seed))))
@@ -374,5 +379,6 @@ def held_against(scenario: Scenario, asks: Asks, seeds: int, progress: Callable[
         least = 0.01 if name.startswith("share") else 0.0
         off = max(half, WITHIN * abs(mean), least)
         if math.isfinite(value):
-            table.append((name, value, mean, mean - off, mean + off, abs(value - mean) <= off))
-    return pd.DataFrame(table, columns=["figure", "seen", "run", "low", "high", "agrees"])
+            fits = NOT_HELD if says_nothing(off, mean, least) else AGREES if abs(value - mean) <= off else MISSES
+            table.append((name, value, mean, mean - off, mean + off, fits))
+    return pd.DataFrame(table, columns=HELD)

@@ -40,6 +40,10 @@ def patience(asks: Asks, found: Findings) -> None:
                 unit = "" if name in ("sigma", "shape") else "s"
                 method = f"maximum likelihood of waits, {law.kind}; those served, and timed out, as censored"
                 found.add(f"patience in the queue, {name}", values, unit, law.seen, method)
+        found.notes.append(
+            "all who left did so in the queue: in a run patience goes on through the service, so that some leave there "
+            "and more leave in all"
+        )
         lasted = np.where(left, lasted + float(np.mean((lasted - waited)[served])), lasted)
     law = fitted(lasted, left)
     if law is None:
@@ -115,21 +119,25 @@ def retries(asks: Asks, found: Findings) -> None:
         how = f"maximum likelihood of rows of refusals; {after.again:.3g} of answers are followed too"
         found.add("behaviour.retry.probability", (chance, *ends), "", int(rows.sum()), how)
         found.add("behaviour.retry.at_most", (most, math.nan, math.nan), "", int(rows.sum()), "of the same likelihood")
-    else:
-        found.unknown["behaviour.retry.probability"] = f"only {int(rows.sum())} refusals could show it"
-    gone = (asks.left | asks.thrown) & after.settled
-    if gone.sum() >= FEW:
-        hits, n = int(after.followed[gone].sum()), int(gone.sum())
-        share, low, high = (
-            float(np.clip((v - after.again) / max(1 - after.again, 1e-9), 0, 1))
-            for v in (hits / n, *proportion(hits, n))
-        )
-        found.keys["behaviour.retry.after_leaving"] = round(share, 4)
-        found.add("behaviour.retry.after_leaving", (share, low, high), "", n, "share followed, beyond that of answers")
-        found.keys.setdefault("behaviour.retry.at_most", 3)
-    else:
-        found.unknown["behaviour.retry.after_leaving"] = f"only {int(gone.sum())} people who left could show it"
+    else:  # a server that gives up refuses, though late
+        share_followed("behaviour.retry.probability", asks.thrown, after, found)
+    share_followed("behaviour.retry.after_leaving", asks.left, after, found)
     backoff(asks, after, found)
+
+
+def share_followed(key: str, ended: Mask, after: Next, found: Findings) -> None:
+    """The chance of another attempt after such an end, beyond the share that is followed after answers."""
+    rows = ended & after.settled
+    hits, n = int(after.followed[rows].sum()), int(rows.sum())
+    if n < FEW:
+        found.unknown[key] = f"only {n} attempts that ended so could show it"
+        return
+    share, low, high = (
+        float(np.clip((v - after.again) / max(1 - after.again, 1e-9), 0, 1)) for v in (hits / n, *proportion(hits, n))
+    )
+    found.keys[key] = round(share, 4)
+    found.add(key, (share, low, high), "", n, "share followed, beyond that of answers")
+    found.keys.setdefault("behaviour.retry.at_most", 3)
 
 
 def chance_and_most(

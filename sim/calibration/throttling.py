@@ -13,6 +13,7 @@ from sim.studies.intervals import proportion
 Floats = NDArray[np.float64]
 WRONG = 0.25  # share of requests that a rule may get wrong; a coin would be wrong for up to a half
 FEW, EVEN = 10, 0.05
+RATES, MOST_ROWS = np.geomspace(0.7, 1.5, 17), 20_000
 
 
 @dataclass(frozen=True)
@@ -36,13 +37,20 @@ def throttling(asks: Asks, found: Findings, pool: str) -> list[dict[str, Any]]:
     best = min(rules, key=lambda rule: rule.wrong, default=None)
     at, window = asks.arrived[refused], ""
     within = (asks.arrived >= at[0]) & (asks.arrived <= at[-1])
+    bucket = of_service(asks)
+    if bucket is not None and bucket.wrong < (WRONG if best is None else min(best.wrong, WRONG)):
+        found.unknown["the throttling in force"] = (
+            f"{bucket.words}, wrong for {bucket.wrong:.2%} of requests: no policy is that, so a share at random stands "
+            "for it, which lets more in when more come"
+        )
+        best = None
     if best is None or best.wrong > WRONG:
         share, n = float(refused[within].mean()), int(within.sum())
         ends = proportion(int(refused[within].sum()), n)
         found.add("shed, share", (share, *ends), "", n, "of the requests between the first and the last refusal")
         found.notes.append(
             "refusals follow neither the number inside nor the user's own requests: taken as a share at random "
-            "between the first and the last, which bounds less than a rate limit of the whole service does"
+            "between the first and the last"
         )
         step: dict[str, Any] = {"policy": {"kind": "shed", "share": round(share, 4)}}
         return [*always, {**step, "from": f"{at[0]:.6g} s", "until": f"{at[-1]:.6g} s"}]
@@ -121,6 +129,33 @@ def by_user(asks: Asks) -> Rule | None:
         return None
     rate = f"{1 / bound:.6g} per s"
     return Rule({"kind": "rate limit", "rate": rate}, wrong, f"one request of a user each {bound:.4g} s")
+
+
+def of_service(asks: Asks) -> Rule | None:
+    """A token bucket of the whole service: refused when grants have filled it, which empty at a rate.
+
+    Of the rates near that of the grants between the first and the last refusal, the one with the fewest mistakes.
+    """
+    refused = asks.refused
+    places = np.flatnonzero(refused)
+    part = slice(int(places[0]), min(int(places[-1]) + 1, int(places[0]) + MOST_ROWS))
+    at, bad = asks.arrived[part], refused[part]
+    pace = float((~bad).sum()) / max(float(np.ptp(at)), 1e-9)
+    best: tuple[float, float, float] | None = None
+    for rate in pace * RATES:
+        level, before, levels = 0.0, float(at[0]), np.empty(len(at))
+        for k, (now, no) in enumerate(zip(at.tolist(), bad.tolist(), strict=True)):
+            level = max(level - rate * (now - before), 0.0)
+            levels[k], before = level, now
+            level += not no
+        order = np.argsort(levels)
+        below, above = np.cumsum(bad[order]), (~bad).sum() - np.cumsum(~bad[order])
+        k = int(np.argmin(below + above))
+        found = (float(below[k] + above[k]) / len(at), float(rate), float(levels[order][k]) + 1)
+        best = found if best is None or found < best else best
+    if best is None or not pace > 0:
+        return None
+    return Rule({}, best[0], f"a rate limit of the whole service, {best[1]:.3g} a second with bursts of {best[2]:.3g}")
 
 
 def granted_against(asks: Asks, policy: dict[str, Any], before: float) -> int:

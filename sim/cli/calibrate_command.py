@@ -41,6 +41,7 @@ def calibrate(
 
     meltpoint calibrate access.log --out mine.yaml
     """
+    from sim.calibration.calibrate import MISSES
     from sim.calibration.calibrate import calibrate as fit
     from sim.demand.recordings.importing import ImportOptions
 
@@ -73,10 +74,10 @@ def calibrate(
     if len(found.held):
         console.print(Text("\nThe log beside runs of the fitted scenario:", style="bold"))
         beside = Table("figure", "log", "runs", "one more run within", "", box=None, pad_edge=False)
-        for name, seen, run, low, high, agrees in found.held.itertuples(index=False):
-            words = (f"{seen:.4g}", f"{run:.4g}", f"{max(low, 0):.4g} to {high:.4g}", "agrees" if agrees else "MISSES")
-            beside.add_row(Text(name), *map(Text, words), style="" if agrees else "red")
+        for name, seen, run, low, high, fits in found.held.itertuples(index=False):
+            words = (f"{seen:.4g}", f"{run:.4g}", f"{max(low, 0):.4g} to {high:.4g}", fits)
+            beside.add_row(Text(name), *map(Text, words), style="red" if fits == MISSES else "")
         console.print(beside)
     console.print(f"\nScenario in {', '.join(map(str, written))}", soft_wrap=True, markup=False)
-    if len(found.held) and not found.held["agrees"].all():
+    if (found.held["fits"] == MISSES).any():
         raise typer.Exit(1)

@@ -3,6 +3,7 @@
 Each function takes a pyarrow array of texts and says nan (or not known) where a text is none of its kind.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -26,6 +27,19 @@ TIME_OF_DAY = r"^(?P<hour>\d{1,2}):(?P<minute>\d\d)(?::(?P<second>\d\d(?:\.\d*)?
 DURATION = r"^(?P<sign>[+-]?)(?P<hour>\d+):(?P<minute>\d\d):(?P<second>\d\d(?:\.\d*)?)$"
 NEAR = (pd.Timestamp("1701-01-01").value, pd.Timestamp("2200-01-01").value)  # ns since 1970 that are read by pyarrow
 DATES = {r"^\d{4}-\d\d-\d\d$": "%Y-%m-%d", r"^\d{8}$": "%Y%m%d", r"^\d{6}$": "%y%m%d"}
+
+
+def of_words(texts: Any, values_of: Callable[[Any], Any]) -> Any:
+    """What a function makes of each text, found once for each distinct one: an array as the function returns."""
+    coded = texts.dictionary_encode()
+    found = values_of(coded.dictionary)
+    return found[coded.indices.to_numpy()] if isinstance(found, np.ndarray) else found.take(coded.indices)
+
+
+def repeats(texts: Any) -> bool:
+    """Whether texts are few distinct ones, as a sample shows, so that work on each distinct one is less."""
+    sample = texts.slice(len(texts) // 2, 1000)
+    return len(texts) > 1000 and len(sample.unique()) < len(sample) / 4
 
 
 def matches(texts: Any, pattern: str) -> Mask:
@@ -82,8 +96,11 @@ class Timestamps:
 
 def timestamps(texts: Any, zone: str = "UTC") -> Timestamps:
     """Timestamps in texts; zone: of those that name none."""
-    coded = texts.dictionary_encode()  # recordings to the second say the same second often
-    words, places = coded.dictionary, coded.indices.to_numpy()
+    if repeats(texts):
+        coded = texts.dictionary_encode()  # recordings to the second say the same second often
+        words, places = coded.dictionary, coded.indices.to_numpy()
+    else:
+        words, places = texts, np.arange(len(texts))
     zoned = matches(words, ZONED)
     if zoned.all() and (fast := in_arrow(words)) is not None:
         full = np.ones(len(places), dtype=bool)

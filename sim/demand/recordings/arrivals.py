@@ -8,8 +8,8 @@ arrivals that never were: they are spread over the tick (uniform: as Poisson arr
 from dataclasses import replace
 
 import numpy as np
+import scipy
 from numpy.typing import NDArray
-from scipy import stats
 
 from sim.demand.recordings.recorded_times import SECOND, RecordedTimes
 from sim.errors import BadInput
@@ -41,10 +41,14 @@ def coarse_tick(times: RecordedTimes) -> float:
 def spread(seconds: Floats, tick: float, seed: int) -> Floats:
     """Stamps moved into their tick by uniform draws, those of one tick in the order of the file."""
     u = np.asarray(streams.series(seed, streams.SERVEGEN, SPREAD, 0, len(seconds)))
-    order = np.lexsort((u, seconds))  # the draws of each tick, ascending
     place = np.argsort(seconds, kind="stable")  # the rows of each tick, in order of the file
-    moved = seconds.copy()
-    moved[place] += tick * u[order]
+    draws, ordered = u[place], seconds[place]
+    cuts = np.concatenate([[0], np.flatnonzero(np.diff(ordered) != 0) + 1, [len(ordered)]])
+    several = np.flatnonzero(np.diff(cuts) > 1)
+    for begin, end in zip(cuts[several].tolist(), cuts[several + 1].tolist(), strict=True):
+        draws[begin:end].sort()
+    moved = np.empty_like(seconds)
+    moved[place] = ordered + tick * draws
     return moved
 
 
@@ -147,7 +151,7 @@ def flatness(seconds: Floats) -> float:
     if mean < BUSY:
         return 0.0
     squares = float(((busiest - mean) ** 2).sum() / mean)
-    return max(squares / (BINS - 1), 5e-3) if stats.chi2.cdf(squares, BINS - 1) < FLAT else 0.0
+    return max(squares / (BINS - 1), 5e-3) if scipy.stats.chi2.cdf(squares, BINS - 1) < FLAT else 0.0
 
 
 def from_first(times: RecordedTimes) -> RecordedTimes:

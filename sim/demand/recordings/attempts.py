@@ -3,8 +3,8 @@
 from dataclasses import dataclass
 
 import numpy as np
+import scipy
 from numpy.typing import NDArray
-from scipy import stats
 
 from sim.tables.times import Floats, Mask
 
@@ -37,8 +37,9 @@ def sessions(
     times: Floats, durations: Floats, user: NDArray[np.int64], kind: NDArray[np.int64], status: Floats
 ) -> Sessions | None:
     """Wishes among requests in order of time; None where no failed attempt is repeated. times: arrivals, s."""
-    order = np.lexsort((times, kind, user))
-    same = (user[order][1:] == user[order][:-1]) & (kind[order][1:] == kind[order][:-1])
+    whose = user * (int(kind.max(initial=0)) + 1) + kind
+    order = np.argsort(whose, kind="stable")  # times ascend, and stay so within each
+    same = np.diff(whose[order]) == 0
     failed = np.isin(status, (*REFUSED, *FAILED))[order]
     ends = (times + np.nan_to_num(durations))[order]
     pauses = times[order][1:] - ends[:-1]
@@ -78,7 +79,7 @@ def sooner(after_failures: Floats, after_answers: Floats) -> bool:
     """
     if len(after_answers) < FEWEST:
         return True
-    return bool(stats.mannwhitneyu(after_failures, after_answers, alternative="less").pvalue < SURE)
+    return bool(scipy.stats.mannwhitneyu(after_failures, after_answers, alternative="less").pvalue < SURE)
 
 
 def rows_of_each(order: NDArray[np.int64], repeat: Mask) -> Floats:

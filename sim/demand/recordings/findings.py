@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 
 from sim.demand.recordings.recorded_rows import Rows
@@ -101,8 +102,9 @@ def order_marks(draft: Draft, repairs: list[str], longest_gap: float) -> dict[st
     places = np.flatnonzero(good)
     marks = {name: np.zeros(len(draft.rows), dtype=bool) for name in ("duplicates", "disorder", "gaps")}
     same = draft.rows.same[places]
-    order = np.argsort(same, kind="stable")
-    marks["duplicates"][places[order[1:][same[order][1:] == same[order][:-1]]]] = True
+    ordered = np.sort(same)
+    if (ordered[1:] == ordered[:-1]).any():
+        marks["duplicates"][places] = pd.Series(same).duplicated().to_numpy()
     times = draft.times.seconds[places]
     if len(times) > 1:
         if not draft.any_order:

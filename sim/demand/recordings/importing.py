@@ -324,10 +324,7 @@ def recorded_length(times: NDArray[np.float64], layout: Layout, options: ImportO
 def in_order_of_appearance(user: NDArray[np.int64]) -> NDArray[np.int64]:
     """Users as 0, 1, ... in order of first appearance; each -1 becomes a user of its own."""
     own = np.where(user < 0, user.max(initial=0) + 1 + np.arange(len(user)), user)
-    _, first, inverse = np.unique(own, return_index=True, return_inverse=True)
-    rank = np.empty(len(first), dtype=np.int64)
-    rank[np.argsort(first)] = np.arange(len(first))
-    return rank[inverse]
+    return np.asarray(pd.factorize(own)[0], dtype=np.int64)
 
 
 def kinds_of(column: Any, order: NDArray[np.int64]) -> tuple[NDArray[np.int64], tuple[str, ...]]:

@@ -7,7 +7,6 @@ from types import MappingProxyType
 from typing import Any
 
 import numpy as np
-import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
@@ -15,9 +14,11 @@ from numpy.typing import NDArray
 from sim.errors import BadInput
 from sim.tables.columns import require
 from sim.tables.files import Broken, Progress, RowBlock
-from sim.tables.times import matches
+from sim.tables.times import matches, of_words, repeats
 
 MOST_ROWS, MOST_BROKEN = 10_000_000, 1_000_000
+SPREAD = np.uint64(0x9E3779B97F4A7C15)  # 2^64 over the golden ratio: an odd number that spreads its factor's bits
+WITHIN = np.array([(1 << (8 * size)) - 1 for size in range(9)], dtype=np.uint64)  # bits of the first bytes of eight
 
 
 @dataclass(frozen=True)
@@ -85,7 +86,7 @@ def read_recorded_rows(
     if not sum(len(lines) for _, _, lines, _ in parts):
         what = f"no row is left of {left_out} after --keep" if left_out else "the recording has no rows"
         raise BadInput(what, file=paths[0], value=keep or None)
-    columns = {role: joined([part[0][role] for part in parts]) for role in roles}
+    columns = {role: joined([part[0].pop(role) for part in parts]) for role in roles}
     return Rows(
         time=columns.pop("time"),
         coded=columns,
@@ -103,7 +104,9 @@ def joined(parts: list[Any]) -> Any:
     whole = pa.chunked_array(parts)
     if pa.types.is_dictionary(whole.type):
         return whole.unify_dictionaries().combine_chunks()
-    return whole.cast(pa.large_string()).combine_chunks()  # 2^31 characters are not enough for a long recording
+    if whole.nbytes >= 1 << 31:  # more than the offsets of a plain array reach
+        whole = whole.cast(pa.large_string())
+    return whole.combine_chunks()
 
 
 def rows_to_keep(columns: dict[str, Any], keep: dict[str, str]) -> NDArray[np.bool_]:
@@ -117,8 +120,23 @@ def row_hashes(columns: dict[str, Any]) -> NDArray[np.uint64]:
     """A number for each row, equal for equal rows; two different ones of ten million share it with chance 3e-6."""
     total = np.zeros(len(next(iter(columns.values()))), dtype=np.uint64)
     for values in columns.values():
-        coded = values.dictionary_encode()
-        texts = np.asarray(coded.dictionary.to_pylist(), dtype=object)
-        hashes = np.asarray(pd.util.hash_array(texts, categorize=False), dtype=np.uint64)
-        total = total * np.uint64(0x9E3779B97F4A7C15) + hashes[coded.indices.to_numpy()]
+        total = total * SPREAD + (of_words(values, text_hashes) if repeats(values) else text_hashes(values))
+    return total
+
+
+def text_hashes(texts: Any) -> NDArray[np.uint64]:
+    """A number for each text: of its length, then of its bytes, eight at a time, each mixed into the ones before."""
+    _, where, data = texts.buffers()
+    offsets = np.frombuffer(where, np.int32)[texts.offset : texts.offset + len(texts) + 1].astype(np.int64)
+    padded = np.zeros(int(offsets[-1] - offsets[0]) + 8, dtype=np.uint8)
+    padded[:-8] = np.frombuffer(data or b"", dtype=np.uint8)[offsets[0] : offsets[-1]]
+    words = np.ndarray(len(padded) - 7, dtype="<u8", buffer=padded, strides=(1,))  # one begins at each byte
+    at, left = offsets[:-1] - offsets[0], np.diff(offsets)
+    total = left.astype(np.uint64) * SPREAD
+    rows = np.flatnonzero(left > 0)
+    while len(rows):
+        mixed = (total[rows] ^ (words[at[rows]] & WITHIN[np.minimum(left[rows], 8)])) * SPREAD
+        total[rows] = mixed ^ (mixed >> np.uint64(29))
+        at, left = at + 8, left - 8
+        rows = rows[left[rows] > 0]
     return total

@@ -42,7 +42,8 @@ def read_times(
     zone: the zone of times that name none; usual: the same as the format has it, where times without one are no
     problem. Numbers as large as an epoch are seconds since 1970; the unit is guessed by their size unless it is given.
     """
-    texts = pc.utf8_trim_whitespace(texts)
+    if matches(texts, r"^\s|\s$").any():
+        texts = pc.utf8_trim_whitespace(texts)
     numeric, dated = matches(texts, NUMBER), matches(texts, STAMP)
     if not (numeric | dated).any():
         raise BadInput(

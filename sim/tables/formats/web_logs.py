@@ -10,14 +10,16 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from sim.tables.formats.combined_lines import combined_parts
 from sim.tables.formats.lines import CLF, QUOTED, clf_time, fits, pattern_blocks, request_columns
 from sim.tables.formats.reader import Head, Reader, Requests
+from sim.tables.times import of_words
 
 # [virtual host:port] host ident authuser [time] "request" status bytes, and whatever follows (referer, agent, ...).
 COMBINED = (
-    r"^(?:(?P<vhost>[^\s\[\]\"]+:\d+) )?(?P<host>\S+) \S+ (?P<authuser>\S+|\"[^\"]*\") "
+    r"^(?:(?P<vhost>[^\s\[\]\"]+:\d+) )?(?P<host>\S+) \S+ (?P<authuser>\S+|\"[^\"]*\") (?P<stamp>"
     + CLF
-    + rf" (?P<request>{QUOTED}) (?P<status>\d{{3}}|-) (?P<bytes>\d+|-)(?P<rest> .*)?$"
+    + rf") (?P<request>{QUOTED}) (?P<status>\d{{3}}|-) (?P<bytes>\d+|-)(?P<rest> .*)?$"
 )
 # The duration among what follows: a name and a number, or a number at the end of the line.
 NAMED = r"(?i)(?:\brt|\brequest_time|\bduration)[=:]\"?(?P<duration>\d+\.\d+)"
@@ -63,7 +65,12 @@ class AccessLog(Reader):
             stamped = "either" if decimal else "start"
             extra = {"duration_s": ("duration", 1.0 if decimal else 1e6)}
         return Requests(
-            blocks=partial(pattern_blocks, pattern=COMBINED, columns_of=partial(combined_columns, duration=pattern)),
+            blocks=partial(
+                pattern_blocks,
+                pattern=COMBINED,
+                columns_of=partial(combined_columns, duration=pattern),
+                quick=combined_parts,
+            ),
             stamped=stamped,
             extra={**extra, "status": ("status", 1.0), "bytes": ("bytes", 1.0)},
             notes=("a host may stand for many people behind one address",),
@@ -73,7 +80,7 @@ class AccessLog(Reader):
 def combined_columns(part: dict[str, Any], duration: str) -> dict[str, Any]:
     anonymous = pc.equal(part["authuser"], "-")
     columns = {
-        "time": clf_time(part),
+        "time": of_words(part["stamp"], stamp_time),
         "user": pc.if_else(anonymous, part["host"], part["authuser"]),
         "host": part["host"],
         **request_columns(unquoted(part["request"])),
@@ -85,6 +92,11 @@ def combined_columns(part: dict[str, Any], duration: str) -> dict[str, Any]:
         found = pc.extract_regex(columns["rest"], duration)
         columns["duration"] = pc.fill_null(pc.struct_field(found, "duration"), "")
     return columns
+
+
+def stamp_time(stamps: Any) -> Any:
+    found = pc.extract_regex(stamps, CLF)
+    return clf_time({field.name: found.field(field.name) for field in found.type})
 
 
 def unquoted(texts: Any) -> Any:

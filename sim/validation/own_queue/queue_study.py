@@ -9,6 +9,7 @@ from scipy import stats
 
 from sim.engine.parallel import Progress, in_parallel
 from sim.errors import BadInput
+from sim.studies.intervals import says_nothing
 from sim.validation.own_queue import queue_forecast
 from sim.validation.own_queue.queue_figures import FIGURES, departures_from_model, figures_of_log
 from sim.validation.own_queue.queue_forecast import Split, forecast_calls, recorded_calls, split_of
@@ -125,7 +126,7 @@ def agreement_rows(kind: str, actual: Found, samples: list[Found], log: QueueLog
             if not open_figure or not len(values) or math.isnan(known[name]):
                 continue
             off, note = tolerance(kind, known[name], values)
-            if kind == FORECAST and off > max(float(values.mean()), figure.least):
+            if kind == FORECAST and says_nothing(off, float(values.mean()), figure.least):
                 off, note = math.nan, f"{note}: an interval that says nothing, not counted"
             off = off if math.isnan(off) else max(off, figure.least)
             low = off if math.isnan(off) else max(0.0, known[name] - off)

@@ -35,7 +35,7 @@ def calibration_study(progress: Progress | None = None) -> Study:
             rows.append(Row("95 % intervals that hold the truth", key, f"of {len(some)}", LOGS, held, FEWEST, LOGS))
     for figure in found[0].held["figure"]:
         lines = [made.held.set_index("figure").loc[figure] for made in found if figure in set(made.held["figure"])]
-        agrees = sum(bool(one["agrees"]) for one in lines)
+        agrees = sum(one["fits"] == "agrees" for one in lines)
         rows.append(Row("runs at the fitted values", figure, f"of {len(lines)}", len(lines), agrees, FEWEST, LOGS))
     return Study(
         name="calibrate",
