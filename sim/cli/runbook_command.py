@@ -10,7 +10,7 @@ import typer
 
 from sim.cli.console import Console, progress_bar, ready, runs_bar, write_out
 from sim.cli.options import Override, ScenarioArgument, Sets, parsed, refuse_places
-from sim.cli.places import begins_as_report, refuse_unwritable
+from sim.cli.places import begins_as_report, refuse_unwritable, write_file
 from sim.errors import BadInput
 
 RUNBOOK = "runbook.md"
@@ -62,7 +62,7 @@ def runbook(
     for old in FILES:
         (out / old).unlink(missing_ok=True)
     for file, content in {RUNBOOK: text, **files.texts}.items():
-        (out / file).write_text(content, encoding="utf-8")
+        write_file(content, out / file)
     console = Console(highlight=False)
     console.print(f"{', '.join([RUNBOOK, *files.texts])} in {out}", soft_wrap=True, markup=False)
 
@@ -169,7 +169,7 @@ def shadow(
             for line in lines(loaded, steps, looked):
                 console.print(line, markup=False)
     if out is not None:
-        decision_table(rows).to_csv(out, index=False)
+        write_file(decision_table(rows), out)
     for line in caveat(loaded, ticks, len(rows)):
         console.print(line, markup=False)
 
