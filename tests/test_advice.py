@@ -116,7 +116,8 @@ def test_the_command_draws_a_policy_at_work(tmp_path):
     assert figure.read_bytes().startswith(b"\x89PNG")
 
 
-def test_the_command_tries_a_policy_under_loads(tmp_path):
+def test_the_command_tries_a_policy_under_loads(tmp_path, monkeypatch):
+    monkeypatch.setattr("multiprocessing.cpu_count", lambda: 1)  # no further process, which takes longer than the runs
     table = tmp_path / "loads.csv"
     tried = invoke("queue bound", "--loads", "50%,200%", "--out", str(table))
     assert tried.exit_code == 0, tried.output

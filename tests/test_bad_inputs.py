@@ -36,6 +36,21 @@ def test_a_number_that_yaml_reads_in_another_base_is_refused(text):
         plain_value(text, "pools.gpus.gpus")
 
 
+@pytest.mark.filterwarnings("error")  # numpy's, of an overflow
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        ("start: 0000-01-01", "year 0"),
+        ("demand: [{kind: steady, rate: 1e308 per second}]", "inf people"),
+        ("title: " + "[" * 9999, "deep"),
+    ],
+)
+def test_what_no_run_can_hold_says_what_is_wrong_with_it_and_nothing_else(tmp_path, settings, said):
+    (tmp_path / "a.yaml").write_text(f"base: steady\n{settings}\n")
+    with pytest.raises(BadInput, match=said):
+        load(tmp_path / "a.yaml")
+
+
 @pytest.mark.parametrize("text", ["1,5", "0,500", "1500,000", "1,50 ", "12,3456"])
 def test_a_decimal_comma_is_refused(text):
     with pytest.raises(ValueError, match="expected"):

@@ -1,6 +1,7 @@
 """Recording every row, those of some users or none changes nothing in a run."""
 
 import math
+from functools import cache
 
 import numpy as np
 import pandas as pd
@@ -84,14 +85,19 @@ def assert_is_a_sample(some: Run, every: Run, share: float) -> None:
 # Nothing but the timeline.
 
 
+@cache
+def run_with_every_row(name: str, playbook: str, override: str | None = None) -> Run:
+    return simulate(load(name, override=override, sets=None if override else SMALL[name]), playbook)
+
+
 @pytest.mark.parametrize(("name", "playbook"), SHIPPED)
-@pytest.mark.parametrize("by", [None, "tier", "feature"])
-def test_without_rows_the_timeline_is_the_same_and_quantiles_are_close(name, playbook, by):
+def test_without_rows_the_timeline_is_the_same_and_quantiles_are_close(name, playbook):
     scenario = load(name, sets=SMALL[name])
-    every, none = simulate(scenario, playbook), simulate(scenario, playbook, recording=NOTHING)
+    every, none = run_with_every_row(name, playbook), simulate(scenario, playbook, recording=NOTHING)
     assert [len(getattr(none, table)) for table in ("requests", "batches", "users")] == [0, 0, 0]
     assert_same_timeline(every, none)
-    assert_close_quantiles(none, every, by)
+    for by in (None, "tier", "feature"):
+        assert_close_quantiles(none, every, by)
     pd.testing.assert_frame_equal(every.decisions, none.decisions)
 
 
@@ -132,7 +138,8 @@ def test_the_readable_engine_writes_down_every_row_and_says_so():
 
 def test_a_verdict_without_rows_is_the_same_and_says_where_it_comes_from():
     scenario = load("viral-image-launch", override="small")
-    every, none = (verdict(simulate(scenario, "none", recording=r)) for r in (None, NOTHING))
+    every = verdict(run_with_every_row("viral-image-launch", "none", "small"))
+    none = verdict(simulate(scenario, "none", recording=NOTHING))
     assert (every.life, every.counts, every.signups, every.churned) == (
         none.life,
         none.counts,
@@ -165,7 +172,7 @@ def test_such_a_run_comes_back_as_it_was_saved(recording, tmp_path):
 @pytest.mark.parametrize(("name", "playbook"), SHIPPED)
 def test_a_sample_holds_all_rows_of_its_users_and_no_others(name, playbook):
     scenario = load(name, sets=SMALL[name])
-    every, some = simulate(scenario, playbook), simulate(scenario, playbook, recording=SOME)
+    every, some = run_with_every_row(name, playbook), simulate(scenario, playbook, recording=SOME)
     assert len(some.requests) > 50
     assert_is_a_sample(some, every, 0.2)
     assert_same_timeline(every, some)
@@ -175,7 +182,8 @@ def test_a_sample_is_of_the_same_users_under_every_playbook():
     scenario = load("viral-image-launch", override="small")
     asked = {}
     for playbook in ("none", "march-2025"):
-        every, some = simulate(scenario, playbook), simulate(scenario, playbook, recording=SOME)
+        every = run_with_every_row("viral-image-launch", playbook, "small")
+        some = simulate(scenario, playbook, recording=SOME)
         asked[playbook] = set(every.requests["user"]), set(some.requests["user"])
     (all_of_one, one), (all_of_other, other) = asked.values()
     both = all_of_one & all_of_other

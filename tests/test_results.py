@@ -12,7 +12,7 @@ from tests import studies
 from tests.results import FOLDER, assert_unmoved, committed, keys
 
 README = (Path(__file__).parent.parent / "README.md").read_text(encoding="utf-8")
-OF_ONES_OWN = {"trace"}  # a study of whatever recording somebody has
+OF_ONES_OWN = {"trace", "loadtest"}  # studies of whatever recording or load test somebody has
 STUDIED = sorted({*STUDIES, *studies.STUDIES} - OF_ONES_OWN)
 
 

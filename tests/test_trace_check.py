@@ -1,10 +1,10 @@
 """Every problem of a recording is found, refused without a repair, and mended by each repair as it says."""
 
-import subprocess
 import sys
 
 import pytest
 
+from sim.cli.main import main
 from sim.demand.recordings.findings import PROBLEMS, REPAIRS
 from sim.demand.recordings.importing import ImportOptions as Options
 from sim.demand.recordings.importing import examine_recording
@@ -185,31 +185,36 @@ def test_lines_are_counted_from_the_top_of_the_file(tmp_path):
 
 
 @pytest.fixture
-def meltpoint(tmp_path):
+def meltpoint(tmp_path, monkeypatch, capsys):
+    """Imports in an empty folder: the exit code, and what is written."""
+    monkeypatch.chdir(tmp_path)
+
     def call(*arguments):
-        command = [sys.executable, "-m", "sim.cli.main", "demand", "import", *arguments]
-        return subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=240, check=False)
+        monkeypatch.setattr(sys, "argv", ["meltpoint", "demand", "import", *map(str, arguments)])
+        with pytest.raises(SystemExit) as ended:
+            main()
+        return ended.value.code or 0, *capsys.readouterr()
 
     return call
 
 
 def test_the_command_reports_refuses_repairs_and_saves(recording, meltpoint, tmp_path):
     path = recording("5,a,1\n7,b,1\n6,c,1\n8,a,1\n")
-    refused = meltpoint(path)
-    assert refused.returncode == 2
-    assert "disorder" in refused.stdout
-    assert "--repair sort" in refused.stderr
-    assert "Traceback" not in refused.stderr
+    code, text, errors = meltpoint(path)
+    assert code == 2
+    assert "disorder" in text
+    assert "--repair sort" in errors
+    assert "Traceback" not in errors
     assert not list(tmp_path.glob("*.parquet"))
-    done = meltpoint(path, "--repair", "sort", "--length", "10 s")
-    assert done.returncode == 0, done.stderr
+    code, text, errors = meltpoint(path, "--repair", "sort", "--length", "10 s")
+    assert code == 0, errors
     for words in ("Read as csv", "rows    4", "users   3", "sort"):
-        assert words in done.stdout
+        assert words in text
     trace = load_trace(tmp_path / "r.trace.parquet")
     assert trace.times.tolist() == [5, 6, 7, 8]
     assert trace.length == 10
 
 
 def test_every_repair_is_named_in_the_help(meltpoint):
-    text = meltpoint("--help").stdout
+    _, text, _ = meltpoint("--help")
     assert not {name for name in REPAIRS if name not in text} - {"keep-gaps"}

@@ -43,6 +43,7 @@ def short(monkeypatch):
     """Runs of a few hundred requests: enough to follow each of them."""
     monkeypatch.setattr("tests.studies.theory.systems.REQUESTS", {"compiled": 600, "simpy": 200})
     monkeypatch.setattr("tests.studies.theory.surges.LARGE", 2)
+    monkeypatch.setattr("tests.studies.theory.surges.SMALL", 400)
 
 
 @pytest.mark.parametrize("case", CASES, ids=name_of)

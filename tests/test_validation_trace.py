@@ -215,7 +215,8 @@ def test_a_bad_schedule_is_refused(tmp_path, schedule, words):
             on_duty(log, servers, tmp_path)
 
 
-def test_the_command_shows_both_predictions_and_says_what_it_used(tmp_path):
+def test_the_command_shows_both_predictions_and_says_what_it_used(tmp_path, monkeypatch):
+    monkeypatch.setattr("sim.validation.own_queue.queue_study.SEEDS", {"replayed": 1, "forecast": 3})
     path = log_of_days(tmp_path / "log.csv", range(3), rate=1 / 900)
     told = CliRunner().invoke(
         app, ["validate", "trace", str(path), "--test-days", "1", "--out", str(tmp_path / "p.html")]

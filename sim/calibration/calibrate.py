@@ -25,6 +25,7 @@ from sim.errors import BadInput
 from sim.profile.file import FORMAT, laid_out
 from sim.profile.perf_tables import import_profile
 from sim.profile.profile import Profile, profile_from
+from sim.results.folder import write_bytes
 from sim.scenario.document import with_setting
 from sim.scenario.scenario import Scenario
 from sim.studies.intervals import says_nothing, t_interval
@@ -55,15 +56,14 @@ class Calibration:
         files = []
         for name, document in self.profiles.items():
             files.append(out.with_name(f"{out.stem}.{name}.profile.json"))
-            files[-1].write_text(laid_out(document), encoding="utf-8")
+            write_bytes(laid_out(document).encode(), files[-1])
         document = {
             **self.scenario.document,
             "profiles": {n: f.name for n, f in zip(self.profiles, files, strict=True)},
         }
         head = "".join(f"# {line}\n" for line in self.findings.lines())
-        out.write_text(
-            head + yaml.safe_dump(document, sort_keys=False, allow_unicode=True, width=120), encoding="utf-8"
-        )
+        text = head + yaml.safe_dump(document, sort_keys=False, allow_unicode=True, width=120)
+        write_bytes(text.encode(), out)
         return [out, *files]
 
 

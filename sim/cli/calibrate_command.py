@@ -9,6 +9,7 @@ from rich.text import Text
 
 from sim.cli.console import Console, progress_bar, ready
 from sim.cli.options import refuse_places
+from sim.cli.places import write_file
 from sim.errors import BadInput
 
 
@@ -69,7 +70,7 @@ def calibrate(
                 console.print(Text(f"  {line}", style="dim"))
     written = found.write(out)
     if table is not None:
-        found.findings.table.to_csv(table, index=False)
+        write_file(found.findings.table, table)
     if len(found.held):
         console.print(Text("\nThe log beside runs of the fitted scenario:", style="bold"))
         beside = Table("figure", "log", "runs", "one more run within", "", box=None, pad_edge=False)

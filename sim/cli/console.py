@@ -6,7 +6,7 @@ import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import rich.console
 from rich.progress import (
@@ -22,10 +22,10 @@ from rich.segment import Segment
 from rich.table import Column
 from rich.text import Text
 
-from sim.engine.estimate import estimate, refuse_too_large
-from sim.engine.first_use import compile_now
 from sim.errors import printable_lines
-from sim.scenario.scenario import Scenario
+
+if TYPE_CHECKING:
+    from sim.scenario.scenario import Scenario
 
 INTERRUPTED, TERMINATED = 128 + signal.SIGINT, 128 + signal.SIGTERM  # exit codes of processes that were asked to end
 WORTH_SAYING = 20.0  # seconds
@@ -101,9 +101,11 @@ def progress_bar(title: str, done: str = "simulated") -> Iterator[Callable[[floa
 
 
 def announce_size(
-    scenario: Scenario, playbook: str | None, *, runs: int = 1, processes: int | None = None, yes: bool = False
+    scenario: "Scenario", playbook: str | None, *, runs: int = 1, processes: int | None = None, yes: bool = False
 ) -> None:
     """Say what a large run will take; raise BadInput where this machine cannot hold it, unless `yes`."""
+    from sim.engine.estimate import estimate, refuse_too_large
+
     found = estimate(scenario, playbook)
     parts = scenario.played_cells if runs == 1 else runs
     at_once = min(parts, processes or os.cpu_count() or 1)
@@ -136,5 +138,7 @@ def runs_bar(title: str) -> Iterator[Callable[[int, int], None]]:
 
 def ready(engine: str = "compiled") -> None:
     """Compile the engine, unless that was done on this machine before, ahead of any progress bar."""
+    from sim.engine.first_use import compile_now
+
     if engine == "compiled":
         compile_now()

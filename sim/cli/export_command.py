@@ -11,7 +11,6 @@ from rich.text import Text
 
 from sim.cli.console import Console, progress_bar, ready
 from sim.cli.options import Override, Sets, parsed
-from sim.demand.sources import seconds_after
 from sim.errors import BadInput
 from sim.units import instant, seconds
 
@@ -91,6 +90,8 @@ def simulated(name: str, override: str | None, sets: list[str] | None, seed: int
 
 def seconds_of(name: str, text: str, start: datetime) -> float:
     """Seconds from the start of a run to an instant as people write it: '5 days', '5 days 1 h', or a date."""
+    from sim.demand.sources import seconds_after
+
     try:
         if re.fullmatch(rf"(\s*{PART})+\s*", text):
             return sum(seconds(part) for part in re.findall(PART, text))

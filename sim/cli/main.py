@@ -24,6 +24,7 @@ from sim.cli.policy_command import policies
 from sim.cli.profile_commands import profile_app
 from sim.cli.promise_command import check
 from sim.cli.run_commands import compare, report, run
+from sim.cli.runbook_command import export_app, runbook, shadow
 from sim.cli.scenario_commands import scenarios, schema
 from sim.cli.sensitivity_command import sensitivity
 from sim.cli.size_command import size
@@ -53,6 +54,7 @@ SECTIONS = {
             "store",
         ),
     ),
+    "Out to where people act": ("runbook", "shadow", "export"),
     "Bring your own data": ("calibrate", "backtest", "demand", "profile", "validate"),
     "Write scenario files": ("schema",),
 }
@@ -99,6 +101,8 @@ for command in (
     money,
     rescue,
     store,
+    runbook,
+    shadow,
     calibrate,
     backtest,
     validate,
@@ -107,6 +111,7 @@ for command in (
     app.command()(command)
 app.command("order-by")(order_by)
 app.command("map")(map_storms)
+app.add_typer(export_app, name="export")
 app.add_typer(demand_app, name="demand")
 demand_app.command("check")(demand_check)
 app.add_typer(profile_app, name="profile")

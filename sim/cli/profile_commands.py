@@ -2,7 +2,7 @@
 
 import math
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 from rich.table import Table
@@ -13,9 +13,10 @@ from sim.cli.console import INTERRUPTED, Console, name_column, progress_bar
 from sim.cli.places import write_file
 from sim.cli.soak_command import profile_soak
 from sim.errors import BadInput
-from sim.profile.file import Point, digest, laid_out
-from sim.profile.profile import Profile, load_profile, misfit, profile_from
-from sim.profile.service_time import held_out
+
+if TYPE_CHECKING:
+    from sim.profile.file import Point
+    from sim.profile.profile import Profile
 
 profile_app = typer.Typer(
     help="List, show, measure and import latency profiles of GPUs.",
@@ -27,6 +28,8 @@ profile_app = typer.Typer(
 @profile_app.command("list")
 def profile_list() -> None:
     """List the shipped profiles."""
+    from sim.profile.profile import load_profile
+
     table = Table(name_column("profile"), "feature", "provenance", "GPU", "measured")
     for name in shipped.names("profiles", ".json"):
         profile = load_profile(shipped.find("profiles", name, ".json"))
@@ -43,6 +46,8 @@ def profile_show(
     ] = None,
 ) -> None:
     """Show profiles: where they are from, time and energy at each point, and how wrong the interpolation is."""
+    from sim.profile.profile import load_profile
+
     profiles = [load_profile(shipped.find("profiles", name, ".json")) for name in names]
     for profile in profiles:
         show(profile, Console(highlight=False))
@@ -50,8 +55,10 @@ def profile_show(
         draw(profiles, figure)
 
 
-def show(profile: Profile, console: Console) -> None:
+def show(profile: "Profile", console: Console) -> None:
     """One profile on the terminal."""
+    from sim.profile.service_time import held_out
+
     file = profile.file
     facts = [
         ("profile", file.name),
@@ -87,7 +94,7 @@ def show(profile: Profile, console: Console) -> None:
     console.print(point_table(profile))
 
 
-def point_table(profile: Profile) -> Table:
+def point_table(profile: "Profile") -> Table:
     """Every measured point; columns in which nothing is known are left out."""
     ceiling = profile.file.ceiling
     rows = [point_row(point, ceiling.matmul_tflops if ceiling else math.nan) for point in profile.file.points]
@@ -98,7 +105,7 @@ def point_table(profile: Profile) -> Table:
     return table
 
 
-def point_row(p: Point, card: float) -> dict[str, str]:
+def point_row(p: "Point", card: float) -> dict[str, str]:
     """One point in words and figures; '' for what is not known or goes without saying. card: its TFLOP/s, or nan."""
     known = p.status != "oom"
     return {
@@ -117,13 +124,13 @@ def point_row(p: Point, card: float) -> dict[str, str]:
     }
 
 
-def rate(p: Point, card: float) -> str:
+def rate(p: "Point", card: float) -> str:
     """TFLOP/s of a point, with its share of what the card does in plain products where that is known."""
     speed = (p.teraflop or 0.0) / p.median
     return f"{speed:.3g}" if math.isnan(card) else f"{speed:.3g} ({speed / card:.0%})"
 
 
-def draw(profiles: list[Profile], path: Path) -> None:
+def draw(profiles: "list[Profile]", path: Path) -> None:
     """Write the figure of some profiles, of the kind its name asks for."""
     from sim.plots.profiles import profile_figure
     from sim.plots.saving import write_figure
@@ -159,6 +166,7 @@ def profile_measure(
     """
     from sim.profile.measure.plan import Options
     from sim.profile.measure.presets import PRESETS
+    from sim.profile.profile import load_profile
 
     if preset == "list":
         table = Table(name_column("preset"), "feature", "architecture of")
@@ -235,7 +243,9 @@ def profile_import(
     rows only the throughput is used, where Little's law holds. A table of your own has latency_s (or latency_ms,
     latency_us) and, where rows differ, side, steps, frames, batch, power_w, memory_gib.
     """
+    from sim.profile.file import digest, laid_out
     from sim.profile.perf_tables import import_profile
+    from sim.profile.profile import misfit, profile_from
 
     facts = {
         "name": name,

@@ -3,7 +3,6 @@
 from pathlib import Path
 from typing import Annotated, Any
 
-import numpy as np
 import typer
 from rich.table import Table
 from rich.text import Text
@@ -107,6 +106,8 @@ def map_storms(
 
 def axis(name: str, text: str, *, share: bool = False) -> list[float]:
     """The values on one axis: 'a,b,c', or 'a..b:n', which is n values evenly from a to b. Raises BadInput."""
+    import numpy as np
+
     expected = "like 20%..90%:8 or 20%,50%" if share else "like 1,2,5 or 1..5:3"
     ends, colon, many = text.partition(":")
     low, dots, high = ends.partition("..")

@@ -18,6 +18,7 @@ from sim.cli.options import (
     parsed,
     refuse_places,
 )
+from sim.cli.places import write_file
 from sim.cli.sweep_command import pairs
 
 
@@ -75,7 +76,7 @@ def tune(
         )
     say(found.sentences())
     if out is not None:
-        found.table.to_csv(out, index=False)
+        write_file(found.table, out)
         Console().print(f"Trials in {out}", soft_wrap=True, highlight=False, markup=False)
     if len(found.table) < trials:
         raise typer.Exit(INTERRUPTED)

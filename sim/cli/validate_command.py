@@ -14,10 +14,10 @@ from rich.text import Text
 
 from sim.cli.console import Console, progress_bar, ready
 from sim.cli.places import write_file
-from sim.engine.parallel import Progress
 from sim.errors import BadInput
 
 if TYPE_CHECKING:
+    from sim.engine.parallel import Progress
     from sim.validation.study import Offer, Row, Study
 
 MAP = (
@@ -85,7 +85,7 @@ def validate(
 
 
 def carry_out(
-    makers: Mapping[str, Callable[[Progress], "Study"]], out: Path | None, *, only_misses: bool, strict: bool = False
+    makers: Mapping[str, "Callable[[Progress], Study]"], out: Path | None, *, only_misses: bool, strict: bool = False
 ) -> None:
     """Make each study, print its rows, and write all of them where that is wanted.
 
@@ -132,7 +132,7 @@ WRITERS = {".html": write_page, ".csv": write_table}
 
 def chosen(
     studies: Mapping[str, "Offer"], study: str, file: Path | None, told: Mapping[str, object]
-) -> dict[str, Callable[[Progress], "Study"]]:
+) -> dict[str, "Callable[[Progress], Study]"]:
     """The function that makes the study of this name. Raises BadInput where there is none, or a file is missing.
 
     told: further arguments of the study, by name.

@@ -4,9 +4,9 @@ import math
 from typing import Annotated, Literal, Self
 
 import numpy as np
+import scipy
 from numpy.typing import NDArray
 from pydantic import Field, model_validator
-from scipy import special
 
 from sim.demand.laws import Law, Lognormal, NegativeBinomial, Requests, Time, Uniform
 from sim.schema import Strict
@@ -116,7 +116,9 @@ class BetaGeometric(Strict):
 
     def staying(self, days: int) -> NDArray[np.float64]:
         """Share of people who have not left for good by day 0, 1, ... `days`."""
-        return np.exp(special.betaln(self.a, self.b + np.arange(days + 1.0)) - special.betaln(self.a, self.b))
+        return np.exp(
+            scipy.special.betaln(self.a, self.b + np.arange(days + 1.0)) - scipy.special.betaln(self.a, self.b)
+        )
 
     def using(self, days: int) -> NDArray[np.float64]:
         """Chance that somebody who has not left uses the service on day 0, 1, ... `days`; day 0 is not a return."""

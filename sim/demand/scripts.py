@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from typing import Annotated, Literal
 
 import numpy as np
+import scipy
 from numpy.typing import NDArray
 from pydantic import Field
-from scipy import special
 
 from sim.demand.recordings.trace import Trace
 from sim.errors import BadInput
@@ -105,10 +105,10 @@ class Clients(Source):
         found, last, k = [], begins, 1
         while last < end:
             uniforms = series(seed, CLIENT, entity, k, 256)
-            steps = special.gammaincinv(shape, uniforms) / (shape * rate)
+            steps = scipy.special.gammaincinv(shape, uniforms) / (shape * rate)
             if k == 1:  # in equilibrium, the rest of a gap is a uniform part of a length-biased one
                 part = series(seed, CLIENT, entity, 2**31, 1)[0]
-                steps[0] = part * special.gammaincinv(shape + 1.0, uniforms[0]) / (shape * rate)
+                steps[0] = part * scipy.special.gammaincinv(shape + 1.0, uniforms[0]) / (shape * rate)
             batch = last + np.cumsum(steps)
             found.append(batch)
             last, k = float(batch[-1]), k + 256

@@ -10,9 +10,9 @@ from typing import Annotated, Self
 from zoneinfo import ZoneInfo
 
 import numpy as np
+import scipy
 from numpy.typing import ArrayLike, NDArray
 from pydantic import AfterValidator, Field, model_validator
-from scipy import optimize, special, stats
 
 from sim.demand.waves.wave import Floats, Wave
 from sim.model.streams import BURST, series
@@ -91,7 +91,7 @@ class Season(Strict):
         """Kappa of the von Mises curve exp(kappa cos x) / I0(kappa) whose peak is daily_peak_to_mean."""
         if self.daily_peak_to_mean == 1:
             return 0.0
-        return float(optimize.brentq(lambda k: 1.0 / special.ive(0, k) - self.daily_peak_to_mean, 0.0, 1e4))
+        return float(scipy.optimize.brentq(lambda k: 1.0 / scipy.special.ive(0, k) - self.daily_peak_to_mean, 0.0, 1e4))
 
     def hour_factor(self, local: ArrayLike) -> Floats:
         """The day's curve at local seconds since a midnight: mean 1 over a day."""
@@ -100,7 +100,7 @@ class Season(Strict):
             return rates[(np.asarray(local, dtype=float) % DAY // HOUR).astype(np.int64)]
         k = self.concentration
         angle = 2 * np.pi * (np.asarray(local, dtype=float) / HOUR - self.peak_hour) / 24
-        return np.exp(k * (np.cos(angle) - 1)) / special.ive(0, k)
+        return np.exp(k * (np.cos(angle) - 1)) / scipy.special.ive(0, k)
 
     def week_factor(self, local: ArrayLike) -> Floats:
         """The week's factor at local seconds since the midnight before a Monday: mean 1 over a week."""
@@ -180,5 +180,5 @@ def pulse_of(season: Season, regions: dict[str, Region], start: datetime, horizo
     factor = factors(season, regions, start, middles).sum(axis=0)
     if season.burstiness > 0:
         shape = 1.0 / season.burstiness
-        factor *= stats.gamma.ppf(series(seed, BURST, 0, 0, minutes), shape, scale=season.burstiness)
+        factor *= season.burstiness * scipy.special.gammaincinv(shape, series(seed, BURST, 0, 0, minutes))
     return Pulse(factor)

@@ -59,18 +59,8 @@ def control(
     fleet: dict[str, dict[str, int]] = {}
     while True:
         engine.advance(env.now)
-        telemetry = engine.telemetry()
-        before, rate = controls.copies(), controls.signup_rate
-        controls.open_all()
-        absences = Absences(controls)
-        for step in playbook:
-            absences.act(step, telemetry)
-            if step.turned:
-                decisions.append(step_decision(env.now, step))
-        decisions += [{"time": env.now, **row} for row in controls.changes(before)]
-        if controls.signup_rate != rate:
-            change = controls.change(SIGNUP_RATE.name, rate, controls.signup_rate)
-            decisions.append({"time": env.now, **change})
+        rows, absences = decisions_at(engine.telemetry(), controls, playbook)
+        decisions += rows
         fleets += fleet_changes(env.now, fleet, absences.states())
         engine.take_over()
         engine.let_in(tick)
@@ -78,6 +68,24 @@ def control(
             progress(env.now)
         number = min(next_tick(number, tick, playbook, controls), number + seen)
         yield env.at(number * tick, CONTROL, 0)
+
+
+def decisions_at(
+    telemetry: Telemetry, controls: Controls, playbook: Sequence[Timed]
+) -> tuple[list[dict[str, Any]], Absences]:
+    """Let the playbook act at one tick. Returns a row for each step and knob that changed, and the GPUs by state."""
+    now, rows = telemetry.now, []
+    before, rate = controls.copies(), controls.signup_rate
+    controls.open_all()
+    absences = Absences(controls)
+    for step in playbook:
+        absences.act(step, telemetry)
+        if step.turned:
+            rows.append(step_decision(now, step))
+    rows += [{"time": now, **row} for row in controls.changes(before)]
+    if controls.signup_rate != rate:
+        rows.append({"time": now, **controls.change(SIGNUP_RATE.name, rate, controls.signup_rate)})
+    return rows, absences
 
 
 def fleet_changes(

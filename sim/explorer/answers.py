@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from sim.engine.estimate import simple_counts
 from sim.engine.simulate import simulate
 from sim.errors import BadInput
-from sim.explorer.figures import FIGURES
 from sim.explorer.settings import Chosen
+from sim.explorer.shown import FIGURES
 from sim.results.cohort import cohort
 from sim.results.metrics import pool_timeline, timeline
 from sim.results.run import Run

@@ -11,7 +11,7 @@ import pandas as pd
 from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
 
 from sim.errors import BadInput
-from sim.explorer.figures import FIGURES, Shown
+from sim.explorer.shown import FIGURES, Shown
 from sim.report.origins import sources
 from sim.studies.intervals import mean_interval
 from sim.studies.sweep_file import load_sweep

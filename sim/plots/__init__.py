@@ -19,13 +19,14 @@ from sim.plots.saving import png_bytes, svg_text
 from sim.plots.several import MEASURES, playbooks
 from sim.plots.waterfall import cohort_bars
 from sim.results.folder import write_bytes
-from sim.results.metrics import pool_timeline, timeline
+from sim.results.metrics import bins, counted, default_bin, load_over_time, timeline
 from sim.results.run import Run
 from sim.results.waits import waits_over_time
 
 Kind = Literal["png", "svg"]
 MOST_POOLS = 12  # that are drawn
 FIGURES = ("demand", "load", "queue", "outcomes", "latency", "waits", "fleet", "power", "cohort")
+OF_POOLS = ("load", "queue", "fleet")
 # The file of each figure of an answer, imported with the study behind it when it is first used.
 OF_ANSWERS = {
     "fit_figure": "fit",
@@ -47,18 +48,23 @@ def __getattr__(name: str) -> Any:
 
 def run_figures(run: Run) -> dict[str, Figure]:
     """All figures of one run by name, in the order of FIGURES."""
-    table, pools = timeline(run), busiest({pool: pool_timeline(run, pool) for pool in run.manifest["pools"]})
+    table, pools = timeline(run), drawn_pools(run)
     return {name: figure_of(run, name, table, pools) for name in FIGURES}
 
 
 def run_figure(run: Run, name: str) -> Figure:
     """One figure of a run, by its name in FIGURES."""
-    pools = busiest({pool: pool_timeline(run, pool) for pool in run.manifest["pools"]})
-    return figure_of(run, name, timeline(run), pools)
+    return figure_of(run, name, timeline(run), drawn_pools(run) if name in OF_POOLS else {})
+
+
+def drawn_pools(run: Run) -> dict[str, pd.DataFrame]:
+    """The timelines of the busiest pools; the run is counted once for all of them."""
+    line = counted(run, bins(run, default_bin(run)))
+    return busiest({pool: load_over_time(run, pool, line) for pool in run.manifest["pools"]})
 
 
 def figure_of(run: Run, name: str, table: pd.DataFrame, pools: dict[str, pd.DataFrame]) -> Figure:
-    """One figure of a run. table: timeline(run). pools: pool_timeline(run, pool) of those that are drawn."""
+    """One figure of a run. table: timeline(run). pools: of those that are drawn, where it shows any."""
     if name == "fleet":
         pools = {pool: detail for pool, detail in pools.items() if changes(run, pool)} or pools
     height, rows = heights(name, len(pools))

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Literal
 
 import matplotlib
+from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 
 from sim.errors import BadInput
@@ -21,7 +22,8 @@ def svg_text(figure: Figure, *, letters: Literal["path", "none"] = "path") -> st
     buffer = io.StringIO()
     # The salt of an SVG's ids can only be set in these settings; they are put back at once.
     with matplotlib.rc_context({"svg.hashsalt": "meltpoint", "svg.fonttype": letters}), quiet_about_letters():
-        figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None})
+        # Figure.savefig would draw everything once more before, for the layout that this draw makes itself.
+        FigureCanvasSVG(figure).print_svg(buffer, metadata={"Date": None, "Creator": None})
     return buffer.getvalue()
 
 

@@ -13,9 +13,8 @@ from functools import cached_property
 from typing import Any
 
 import numpy as np
+import scipy
 from numpy.typing import NDArray
-from scipy.interpolate import PchipInterpolator
-from scipy.optimize import nnls
 
 from sim.model.request import Spec
 from sim.profile.file import EACH_STEP, HeldOut, Point, ProfileFile
@@ -150,7 +149,7 @@ class Surface:
             (b, self.tokens(s), t) for s, r in self.rows.items() for b, t in zip(r.batches, r.seconds, strict=True)
         ]
         batch, n, seconds = (np.array(column) for column in zip(*cells, strict=True))
-        return nnls(terms(batch, n) / seconds[:, None], np.ones(len(seconds)))[0]
+        return scipy.optimize.nnls(terms(batch, n) / seconds[:, None], np.ones(len(seconds)))[0]
 
     def fitted(self, batch: float, size: Size) -> float:
         """The form alone, without residual."""
@@ -166,7 +165,9 @@ class Surface:
         if len(x) < 2 or not x[0] <= n <= x[-1]:
             return math.nan
         residual = np.log([known[v][0] / known[v][1] for v in x])
-        return self.fitted(batch, size) * math.exp(float(PchipInterpolator(np.log(x), residual)(math.log(n))))
+        return self.fitted(batch, size) * math.exp(
+            float(scipy.interpolate.PchipInterpolator(np.log(x), residual)(math.log(n)))
+        )
 
     def watts(self, batch: float, size: Size) -> float:
         """Power at the nearest measured size."""

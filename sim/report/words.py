@@ -46,6 +46,12 @@ def rate(per_second: float) -> str:
 
 def knob(run: Run, name: str, value: float) -> str:
     """The value of a knob of the decision table, of the whole service and in its unit."""
+    scaled = name != "step" and knob_called(name).scaled
+    return full_knob(name, value / run.scale if scaled else value)
+
+
+def full_knob(name: str, value: float) -> str:
+    """The value of a knob, counted for the whole service, in its unit."""
     if name == "step":
         return "in force" if value else "not in force"
     about = knob_called(name)
@@ -53,18 +59,17 @@ def knob(run: Run, name: str, value: float) -> str:
         return about.choices[int(value)]
     if math.isinf(value):
         return about.unset
-    full = value / run.scale if about.scaled else value
     if about.unit == "share":
-        return percent(full)
+        return percent(value)
     if about.unit == "yes or no":
-        return "yes" if full else "no"
+        return "yes" if value else "no"
     if about.unit == "seconds":
-        return duration(full)
+        return duration(value)
     if about.unit == "per second":
-        return rate(full)
+        return rate(value)
     if about.unit == "people per second":
-        return f"{amount(full * 86400)} people a day"
-    return f"{amount(full)} {about.unit}".strip()
+        return f"{amount(value * 86400)} people a day"
+    return f"{amount(value)} {about.unit}".strip()
 
 
 def interval(mean: float, low: float, high: float, *, percentages: bool = False, signed: bool = False) -> str:

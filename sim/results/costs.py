@@ -27,11 +27,10 @@ def gpu_hours(run: Run, window: Window = None) -> pd.DataFrame:
     pool that used more than it had in service, that much less is absent; in one with GPUs to spare, idle. An image in
     progress at the horizon counts as useful unless its user has left.
     """
-    span = window_of(run, window)
-    rows = {}
+    edges, rows = np.array(window_of(run, window)), {}
+    spent = counted(run, edges).seconds.sum(axis=(0, 1)) / HOUR  # of each feature: once, not for each of many pools
     for pool in run.manifest["pools"]:
-        edges, spent = np.array(span), work(run, pool, [span])
-        used = {use: spent.loc[spent["use"] == use, "hours"].sum() for use in USES}
+        used = {use: float(spent[features_of(run, pool), column].sum()) for use, column in USES.items()}
         busy = sum(used.values())
         there = capacity(run, pool, edges)[0] / HOUR
         total = max(there, busy)
@@ -66,7 +65,8 @@ def work(run: Run, pool: str, spans: Sequence[tuple[float, float]]) -> pd.DataFr
         for use, column in USES.items()
         if spent[t, f, column] > 0
     ]
-    return pd.DataFrame(rows, columns=["tier", "feature", "use", "hours"]).astype({"hours": float})
+    found = pd.DataFrame(rows, columns=["tier", "feature", "use", "hours"])
+    return found if rows else found.astype({"hours": float})
 
 
 def consumed(run: Run, pool: str, spans: list[tuple[float, float]]) -> pd.DataFrame:

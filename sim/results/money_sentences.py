@@ -34,8 +34,8 @@ def money_sentences(run: Run, money: Money) -> list[str]:
 
 
 def each(dollars: float) -> str:
-    """A price of one image."""
-    return f"${dollars:.3g}" if math.isfinite(dollars) else "without bound (there was none)"
+    """A price of one image in time, in words."""
+    return f"${dollars:.3g} per image in time" if math.isfinite(dollars) else "no image in time"
 
 
 def plan_sentences(run: Run, money: Money) -> list[str]:

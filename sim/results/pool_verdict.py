@@ -8,8 +8,9 @@ import pandas as pd
 
 from sim.results.costs import consumed
 from sim.results.intents import window_of
-from sim.results.metrics import peak_queue, pool_timeline, saturated_spans
+from sim.results.metrics import bins, counted, default_bin, load_over_time, peak_queue, stretches
 from sim.results.run import Run
+from sim.results.timeline import Timeline
 
 
 @dataclass(frozen=True)
@@ -55,9 +56,18 @@ class PoolVerdict:
 MUCH = 0.1  # of the GPU time used, for model loads to be named as what breaks a promise
 
 
-def pool_verdict(run: Run, pool: str) -> PoolVerdict:
-    begin, end = window = window_of(run, None)
-    hours, hot, peak = pool_timeline(run, pool, 3600.0, begin), saturated_spans(run, pool), peak_queue(run, pool)
+def pool_verdicts(run: Run) -> list[PoolVerdict]:
+    """The verdicts on all pools, from hours and from short bins that are counted once for all of them."""
+    begin = window_of(run, None)[0]
+    hourly, fine = (counted(run, bins(run, width, begin)) for width in (3600.0, default_bin(run)))
+    return [pool_verdict(run, pool, hourly, fine) for pool in run.manifest["pools"]]
+
+
+def pool_verdict(run: Run, pool: str, hourly: Timeline, fine: Timeline) -> PoolVerdict:
+    """The verdict on one pool. hourly, fine: the run after its warm-up, in bins of an hour and in short ones."""
+    end = (window := window_of(run, None))[1]
+    hours, table, peak = load_over_time(run, pool, hourly), load_over_time(run, pool, fine), peak_queue(run, pool)
+    hot = stretches(table["saturated"], run.horizon)
     return PoolVerdict(
         name=pool,
         first_saturated=hot[0][0] if hot else math.nan,
@@ -72,13 +82,12 @@ def pool_verdict(run: Run, pool: str) -> PoolVerdict:
         drain=peak["drain"],
         queued_at_horizon=int(peak["left"]),
         consumed=consumed(run, pool, hot or [window]),
-        load_while_hot=load_in(run, pool, hot or [window]),
+        load_while_hot=load_in(table, hot or [window]),
     )
 
 
-def load_in(run: Run, pool: str, spans: list[tuple[float, float]]) -> float:
-    """The work of first requests over capacity in some spans of whole bins; nan without a GPU."""
-    table = pool_timeline(run, pool, begin=window_of(run, None)[0])
+def load_in(table: pd.DataFrame, spans: list[tuple[float, float]]) -> float:
+    """The work of first requests over a pool's capacity in some spans of whole bins; nan without a GPU."""
     starts = table.index.to_numpy()
     inside = np.any([(starts >= since) & (starts < until) for since, until in spans], axis=0)
     some = table[inside]

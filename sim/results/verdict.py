@@ -21,7 +21,7 @@ from sim.results.metrics import bins, counted, default_bin, outcomes, recorded, 
 from sim.results.money import Money, money_of
 from sim.results.money_sentences import each, money_sentences
 from sim.results.offered import with_offered_load
-from sim.results.pool_verdict import MUCH, Peak, PoolVerdict, pool_verdict
+from sim.results.pool_verdict import MUCH, Peak, PoolVerdict, pool_verdicts
 from sim.results.run import Run
 from sim.results.storms import Stay, stay_warning, stays
 from sim.results.timeline import ERROR, IMAGES, IMAGES_DEGRADED, JUDGED, KEPT
@@ -92,7 +92,7 @@ def verdict(run: Run, unlimited: Run | None = None) -> Verdict:
     return Verdict(
         run=run,
         life=life(whole),
-        pools=[pool_verdict(whole, pool) for pool in run.manifest["pools"]],
+        pools=pool_verdicts(whole),
         counts=outcomes(whole).to_dict("records")[0],  # type: ignore[arg-type]
         refused=refused_by(whole),
         latency=latencies(whole),
@@ -268,7 +268,7 @@ def cost_sentence(v: Verdict) -> str:
     due = f" and {amount(v.full(hours['paid']))} paid{absent}" if absent else ""
     return (
         f"{amount(v.full(hours['total']))} GPU-hours in service ({shares}){due}, ${amount(v.dollars)} "
-        f"({each(v.dollars_per_image)} per image in time), {amount(v.full(v.energy['kwh']) / 1000)} MWh at the meter, "
+        f"({each(v.dollars_per_image)}), {amount(v.full(v.energy['kwh']) / 1000)} MWh at the meter, "
         f"{amount(v.full(v.energy['kg_co2e']) / 1000)} t CO2e, {amount(v.full(v.energy['litres_on_site']) / 1000)} m³ "
         f"of water on site and {amount(v.full(v.energy['litres_of_grid']) / 1000)} m³ at power plants."
     )

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Annotated, Any, Literal, Self
 
+import numpy as np
 from pydantic import Field, model_validator
 
 from sim.demand.behaviour import Behaviour
@@ -138,7 +139,10 @@ class ScenarioFields(Strict):
         if not 1900 <= self.start.year <= 2200:  # dates of tables end in 2262
             raise ValueError("start: expected a year from 1900 to 2200")
         demand = self.demand
-        people = sum(w.times * float(w.cumulative(max(self.horizon - self.seconds(w.from_), 0))) for w in demand.waves)
+        with np.errstate(over="ignore"):  # endlessly many are refused below
+            people = sum(
+                w.times * float(w.cumulative(max(self.horizon - self.seconds(w.from_), 0))) for w in demand.waves
+            )
         word, invited = demand.word_of_mouth, 0.0
         if word is not None:
             if word.market < people:

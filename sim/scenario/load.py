@@ -143,7 +143,8 @@ def parse(path: Path) -> dict[str, Any]:
         line = f":{wrong.problem_mark.line + 1}" if wrong.problem_mark else ""
         raise BadInput(f"this is not plain YAML: {wrong.problem}", file=f"{path}{line}") from None
     except (yaml.YAMLError, ValueError, RecursionError) as wrong:
-        raise BadInput(f"this is not plain YAML: {type(wrong).__name__}", file=path) from None
+        reason = "it nests too deeply" if isinstance(wrong, RecursionError) else wrong  # '... year 0 is out of range'
+        raise BadInput(f"this is not plain YAML: {reason}", file=path) from None
     if not isinstance(document, dict):
         raise BadInput("this file is not a scenario", file=path, value=document, expected="a mapping of keys to values")
     return document

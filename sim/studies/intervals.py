@@ -9,9 +9,8 @@ from collections.abc import Sequence
 from typing import Literal, NamedTuple
 
 import numpy as np
+import scipy
 from numpy.typing import ArrayLike, NDArray
-from scipy import stats
-from scipy.special import expit, logit
 
 CONFIDENCE = 0.95
 FEWEST = 3  # runs; with two, one t quantile is 12.7 standard errors, and no interval of it helps anybody
@@ -40,7 +39,7 @@ def t_interval(values: ArrayLike, confidence: float = CONFIDENCE) -> Interval:
     numbers = np.asarray(values, dtype=float)
     if len(numbers) < FEWEST or not np.isfinite(numbers).all():
         return NONE
-    half = critical_t(len(numbers), confidence=confidence) * float(stats.sem(numbers))
+    half = critical_t(len(numbers), confidence=confidence) * float(scipy.stats.sem(numbers))
     return Interval(float(numbers.mean()) - half, float(numbers.mean()) + half)
 
 
@@ -53,9 +52,9 @@ def mean_interval(values: ArrayLike, kind: Kind = "any", confidence: float = CON
     """
     numbers = np.asarray(values, dtype=float)
     if kind == "share" and len(numbers) and ((numbers > 0) & (numbers < 1)).all():
-        low, high = t_interval(logit(numbers), confidence)
+        low, high = t_interval(scipy.special.logit(numbers), confidence)
         mean = float(numbers.mean())  # not that of the logits, which the interval is around: near, and rarely outside
-        return Interval(min(float(expit(low)), mean), max(float(expit(high)), mean))
+        return Interval(min(float(scipy.special.expit(low)), mean), max(float(scipy.special.expit(high)), mean))
     low, high = t_interval(numbers, confidence)
     bounds = {"share": (0.0, 1.0), "amount": (0.0, math.inf), "any": (-math.inf, math.inf)}[kind]
     return Interval(*(float(np.clip(bound, *bounds)) for bound in (low, high)))
@@ -85,10 +84,10 @@ def paired_difference(
         return Difference(mean, low, high, math.nan)
     if kind == "share":
         low, high = max(low, -1.0), min(high, 1.0)
-    spread = float(stats.sem(apart))
+    spread = float(scipy.stats.sem(apart))
     if spread == 0:
         return Difference(mean, low, high, 0.0 if mean else 1.0)
-    return Difference(mean, low, high, 2 * float(stats.t.sf(abs(mean) / spread, len(apart) - 1)))
+    return Difference(mean, low, high, 2 * float(scipy.stats.t.sf(abs(mean) / spread, len(apart) - 1)))
 
 
 def holm(p_values: ArrayLike) -> NDArray[np.float64]:
@@ -107,12 +106,12 @@ def holm(p_values: ArrayLike) -> NDArray[np.float64]:
 
 def critical_t(n: int, comparisons: int = 1, confidence: float = CONFIDENCE) -> float:
     """Standard errors to each side of a two-sided interval of n values, for several comparisons (Bonferroni)."""
-    return float(stats.t.ppf(1 - (1 - confidence) / (2 * comparisons), n - 1))
+    return float(scipy.stats.t.ppf(1 - (1 - confidence) / (2 * comparisons), n - 1))
 
 
 def proportion(successes: int, runs: int, confidence: float = CONFIDENCE, *, exact: bool = False) -> Interval:
     """The interval of a proportion of runs, like those that stay alive: Wilson's, or Clopper and Pearson's (exact)."""
-    test = stats.binomtest(successes, runs)
+    test = scipy.stats.binomtest(successes, runs)
     bounds = test.proportion_ci(confidence, "exact" if exact else "wilson")
     return Interval(float(bounds.low), float(bounds.high))
 
@@ -123,7 +122,7 @@ def quantile_ranks(n: int, share: float, confidence: float = CONFIDENCE) -> tupl
     Each tail is at most (1 - confidence) / 2. Rank 0 or n + 1: n values cannot bound it on that side.
     """
     tail = (1 - confidence) / 2
-    below = stats.binom.cdf(np.arange(n), n, share)  # below[k]: at most k of n values lie under the quantile
+    below = scipy.stats.binom.cdf(np.arange(n), n, share)  # below[k]: at most k of n values lie under the quantile
     low = int(np.searchsorted(below, tail, side="right"))
     high = int(np.searchsorted(below, 1 - tail, side="left")) + 1
     return low, high
@@ -171,7 +170,7 @@ def precise_after(values: ArrayLike, precision: float, kind: Kind = "any") -> in
     mean, apart = np.cumsum(numbers) / n, numbers - numbers[:1]
     with np.errstate(invalid="ignore", divide="ignore"):
         variance = np.maximum(np.cumsum(apart**2) - np.cumsum(apart) ** 2 / n, 0.0) / (n - 1)
-        half = stats.t.ppf((1 + CONFIDENCE) / 2, n - 1) * np.sqrt(variance / n)
+        half = scipy.stats.t.ppf((1 + CONFIDENCE) / 2, n - 1) * np.sqrt(variance / n)
         within = (n >= FEWEST) & ((half if kind == "share" else half / np.abs(mean)) <= precision)
     lasting = np.convolve(within, np.ones(AHEAD + 1), "valid") > AHEAD + 0.5 if len(n) > AHEAD else np.zeros(0)
     return int(np.argmax(lasting)) + AHEAD + 1 if lasting.any() else None

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
-from scipy import stats
+import scipy
 
 from sim.engine.simulate import chosen
 from sim.errors import BadInput
@@ -145,7 +145,7 @@ def half_width(values: np.ndarray) -> float:
     """Half of Student's 95 % interval of a mean; nan for too few values."""
     if len(values) < FEWEST_SEEDS:
         return np.nan
-    return float(stats.t.ppf(0.975, len(values) - 1) * stats.sem(values))
+    return float(scipy.stats.t.ppf(0.975, len(values) - 1) * scipy.stats.sem(values))
 
 
 def run_table(labels: list[tuple[int, str]], money: dict[tuple[int, str], Money]) -> pd.DataFrame:

@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import stats
+import scipy
 
 from sim.studies.intervals import Interval, proportion
 
@@ -61,12 +61,12 @@ def tolerance(n: int, share: float, confidence: float) -> float:
     """How many deviations of n values their mean must lie above a bound, for a share of all values to lie above it."""
     if share >= 1:
         return math.inf
-    return float(stats.nct.ppf(confidence, n - 1, stats.norm.ppf(share) * math.sqrt(n)) / math.sqrt(n))
+    return float(scipy.stats.nct.ppf(confidence, n - 1, scipy.stats.norm.ppf(share) * math.sqrt(n)) / math.sqrt(n))
 
 
 def clean_runs(share: float, confidence: float) -> int:
     """How many runs without a failure put the lower bound of the share of good runs (Wilson) at so much, at least."""
-    z2 = float(stats.norm.ppf((1 + confidence) / 2)) ** 2
+    z2 = float(scipy.stats.norm.ppf((1 + confidence) / 2)) ** 2
     return math.ceil(z2 * share / (1 - share) - 1e-9)
 
 

@@ -9,8 +9,8 @@ from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
+import scipy
 from numpy.typing import NDArray
-from scipy.stats import qmc
 
 from sim import units
 from sim.engine.simulate import chosen
@@ -126,9 +126,9 @@ def points_of(scenario: Scenario, axes: Sequence[Axis], design: Design, points: 
 def cube(design: Design, dimensions: int, points: int) -> list[list[float]]:
     """Points that fill the unit cube."""
     if design == "latin":
-        return list(qmc.LatinHypercube(dimensions, rng=1).random(points).tolist())
+        return list(scipy.stats.qmc.LatinHypercube(dimensions, rng=1).random(points).tolist())
     exponent = math.ceil(math.log2(points))
-    sequence: NDArray[np.float64] = qmc.Sobol(dimensions, rng=1).random_base2(exponent)
+    sequence: NDArray[np.float64] = scipy.stats.qmc.Sobol(dimensions, rng=1).random_base2(exponent)
     return list(sequence[:points].tolist())
 
 

@@ -10,12 +10,14 @@ from tests.studies.fleet.study import fleet_study
 from tests.studies.live.study import live_study
 from tests.studies.live.torch_study import torch_study
 from tests.studies.overload.study import overload_study
+from tests.studies.peers.study import peers_study
 from tests.studies.theory.sight import sight_study
 from tests.studies.theory.study import theory_study
 
 STUDIES = {
     "theory": Offer(theory_study, file="may"),
     "sight": Offer(sight_study),
+    "peers": Offer(peers_study),
     "overload": Offer(overload_study),
     "live": Offer(live_study, told=("cases", "seeds", "quick")),
     "batcher": Offer(batcher_study),

@@ -18,8 +18,8 @@ from dataclasses import dataclass
 from itertools import product
 
 import numpy as np
+import scipy
 from numpy.typing import NDArray
-from scipy import optimize, stats
 
 from sim.demand.fitting.counts import Counts
 from sim.demand.fitting.growth_curves import MODELS, Curve, Model, Parameter
@@ -215,8 +215,8 @@ def fit_one(counts: Counts, model: Model, *, people: float | None, horizon: floa
     )
 
 
-def search(residuals, start: Floats, low: Floats, high: Floats) -> optimize.OptimizeResult:  # type: ignore[no-untyped-def]
-    return optimize.least_squares(residuals, start, jac="3-point", bounds=(low, high), xtol=1e-12, ftol=1e-12)
+def search(residuals, start: Floats, low: Floats, high: Floats) -> scipy.optimize.OptimizeResult:  # type: ignore[no-untyped-def]
+    return scipy.optimize.least_squares(residuals, start, jac="3-point", bounds=(low, high), xtol=1e-12, ftol=1e-12)
 
 
 def fit_of_optimum(
@@ -224,7 +224,7 @@ def fit_of_optimum(
     model: Model,
     names: tuple[str, ...],
     values: dict[str, float],
-    found: optimize.OptimizeResult,
+    found: scipy.optimize.OptimizeResult,
     bounds: tuple[Floats, Floats],
     horizon: float,
     *,
@@ -237,7 +237,7 @@ def fit_of_optimum(
     scatter = math.sqrt(squares / (n - p))
     at_bound = np.minimum(found.x - bounds[0], bounds[1] - found.x) < AT_BOUND
     covariance = scatter**2 * inverse(found.jac, ~at_bound)
-    reach = stats.t.ppf(0.975, n - p) * np.sqrt(np.diag(covariance))
+    reach = scipy.stats.t.ppf(0.975, n - p) * np.sqrt(np.diag(covariance))
     with np.errstate(over="ignore"):
         low, high = np.exp(found.x - reach), np.exp(found.x + reach)
     low, high = np.where(at_bound, 0.0, low), np.where(at_bound, np.inf, high)
@@ -271,7 +271,7 @@ def fit_of_optimum(
     )
 
 
-def wants_lower(found: optimize.OptimizeResult) -> NDArray[np.bool_]:
+def wants_lower(found: scipy.optimize.OptimizeResult) -> NDArray[np.bool_]:
     """The figures that a free Gauss-Newton step would lower by 2 % or more."""
     return np.linalg.lstsq(found.jac, -found.fun, rcond=1e-6)[0] < -0.02
 

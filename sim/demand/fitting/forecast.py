@@ -5,8 +5,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import scipy
 from numpy.typing import NDArray
-from scipy import stats
 
 from sim.demand.fitting.counts import Counts
 from sim.demand.fitting.fit import (
@@ -81,7 +81,7 @@ def joint_draws(fit: Fit, many: int, seed: int) -> tuple[Floats, Floats]:
     """Theta of each future, one row each, and the factor by which all its counts are off."""
     p, degrees = len(fit.free), fit.points - len(fit.free)
     futures = np.arange(many)
-    wide = np.sqrt(degrees / stats.chi2.ppf(draws(seed, FIT, futures, p + 1), degrees))
+    wide = np.sqrt(degrees / scipy.stats.chi2.ppf(draws(seed, FIT, futures, p + 1), degrees))
     normals = np.array([[normal(seed, FIT, number, k) for k in range(p + 1)] for number in range(many)])
     spread_of = np.where(np.isfinite(fit.covariance), fit.covariance, 0.0) * correlation_factor(fit)
     sizes, turn = np.linalg.eigh(spread_of)

@@ -8,8 +8,8 @@ arrivals that never were: they are spread over the tick (uniform: as Poisson arr
 from dataclasses import replace
 
 import numpy as np
+import scipy
 from numpy.typing import NDArray
-from scipy import stats
 
 from sim.demand.recordings.recorded_times import SECOND, RecordedTimes
 from sim.errors import BadInput
@@ -151,7 +151,7 @@ def flatness(seconds: Floats) -> float:
     if mean < BUSY:
         return 0.0
     squares = float(((busiest - mean) ** 2).sum() / mean)
-    return max(squares / (BINS - 1), 5e-3) if stats.chi2.cdf(squares, BINS - 1) < FLAT else 0.0
+    return max(squares / (BINS - 1), 5e-3) if scipy.stats.chi2.cdf(squares, BINS - 1) < FLAT else 0.0
 
 
 def from_first(times: RecordedTimes) -> RecordedTimes:

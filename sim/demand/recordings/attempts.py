@@ -3,8 +3,8 @@
 from dataclasses import dataclass
 
 import numpy as np
+import scipy
 from numpy.typing import NDArray
-from scipy import stats
 
 from sim.tables.times import Floats, Mask
 
@@ -79,7 +79,7 @@ def sooner(after_failures: Floats, after_answers: Floats) -> bool:
     """
     if len(after_answers) < FEWEST:
         return True
-    return bool(stats.mannwhitneyu(after_failures, after_answers, alternative="less").pvalue < SURE)
+    return bool(scipy.stats.mannwhitneyu(after_failures, after_answers, alternative="less").pvalue < SURE)
 
 
 def rows_of_each(order: NDArray[np.int64], repeat: Mask) -> Floats:

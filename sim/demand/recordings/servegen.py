@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import scipy
 from numpy.typing import NDArray
-from scipy import special
 
 from sim.demand.recordings.trace import Trace
 from sim.errors import BadInput
@@ -113,6 +113,6 @@ def pauses(window: Window, u: Floats, *, by_length: bool = False) -> Floats:
     """
     k = window.shape
     if window.law == "Gamma":
-        return np.asarray(special.gammaincinv(k + by_length, u), dtype=np.float64) / (k * window.rate)
-    power = np.asarray(special.gammaincinv(1 + 1 / k, u) if by_length else -np.log1p(-u), dtype=np.float64)
-    return np.asarray(power ** (1 / k) / (special.gamma(1 + 1 / k) * window.rate), dtype=np.float64)
+        return np.asarray(scipy.special.gammaincinv(k + by_length, u), dtype=np.float64) / (k * window.rate)
+    power = np.asarray(scipy.special.gammaincinv(1 + 1 / k, u) if by_length else -np.log1p(-u), dtype=np.float64)
+    return np.asarray(power ** (1 / k) / (scipy.special.gamma(1 + 1 / k) * window.rate), dtype=np.float64)

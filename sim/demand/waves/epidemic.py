@@ -4,9 +4,9 @@ from functools import cached_property
 from typing import Annotated, Literal, Self
 
 import numpy as np
+import scipy
 from numpy.typing import ArrayLike
 from pydantic import Field, model_validator
-from scipy import integrate
 
 from sim.demand.waves.piecewise import Polyline
 from sim.demand.waves.wave import Floats, People, Span, Wave
@@ -51,7 +51,7 @@ class Sir(Wave):
             return float(y[1] - np.log(FADED * highest))
 
         faded.terminal, faded.direction = True, -1  # type: ignore[attr-defined]
-        solved = integrate.solve_ivp(
+        solved = scipy.integrate.solve_ivp(
             change, (0.0, 1e6), start, "LSODA", events=faded, dense_output=True, rtol=1e-9, atol=1e-9
         )
         times = np.linspace(0.0, solved.t[-1], NODES)

@@ -6,9 +6,9 @@ from functools import cached_property
 from typing import Annotated, Literal
 
 import numpy as np
+import scipy
 from numpy.typing import ArrayLike
 from pydantic import Field
-from scipy import linalg, special
 
 from sim.demand.waves.curves import Steady
 from sim.demand.waves.piecewise import Polyline
@@ -75,10 +75,12 @@ class PowerLawDelay(Strict):
         """
         t = np.append(0.0, np.geomspace(0.01 * self.cutoff, LATEST, NODES - 1))
         ages = np.maximum(t[1:, None] - t[None, :], 0.0)
-        longer = self.cutoff * special.boxcox1p(ages / self.cutoff, 1.0 - self.theta)  # integral of the survival
+        longer = self.cutoff * scipy.special.boxcox1p(ages / self.cutoff, 1.0 - self.theta)  # integral of the survival
         mean = (longer[:, :-1] - longer[:, 1:]) / np.diff(t)
         shorter = -np.expm1(-self.theta * np.log1p(t[1:] / self.cutoff))
-        steps = linalg.solve_triangular(np.tril(1.0 - branching + branching * mean), branching * shorter, lower=True)
+        steps = scipy.linalg.solve_triangular(
+            np.tril(1.0 - branching + branching * mean), branching * shorter, lower=True
+        )
         return Polyline(t, 1.0 + np.append(0.0, np.cumsum(steps)))
 
 
@@ -125,7 +127,7 @@ class Hawkes(Wave):
 
     def followed(self, instants: Floats, *, number: int, horizon: float, seed: int) -> Floats:
         """Generation by generation. The people that a person brings, and when, depend on that person alone."""
-        bounds = special.pdtr(np.arange(60), self.branching)
+        bounds = scipy.special.pdtr(np.arange(60), self.branching)
         inside = instants < horizon
         key, born = (np.int64(number) << SHIFT) + np.flatnonzero(inside), instants[inside]
         generations = []

@@ -3,9 +3,9 @@
 from typing import Annotated, Literal, Self
 
 import numpy as np
+import scipy
 from numpy.typing import ArrayLike
 from pydantic import Field, model_validator
-from scipy import special
 
 from sim.demand.waves.wave import Floats, People, Span, Wave, clipped
 from sim.units import Plain, Seconds
@@ -38,11 +38,13 @@ class Relaxation(Wave):
 
     def side(self, t: ArrayLike) -> Floats:
         """The integral of (1 + s / cutoff)^-exponent over 0 < s < t: Box and Cox's function of 1 + t / cutoff."""
-        return np.asarray(self.cutoff * special.boxcox1p(clipped(t) / self.cutoff, 1.0 - self.exponent), dtype=float)
+        return np.asarray(
+            self.cutoff * scipy.special.boxcox1p(clipped(t) / self.cutoff, 1.0 - self.exponent), dtype=float
+        )
 
     def side_inverse(self, x: ArrayLike) -> Floats:
         with np.errstate(over="ignore", divide="ignore", invalid="ignore"):
-            t = self.cutoff * special.inv_boxcox1p(np.asarray(x, dtype=float) / self.cutoff, 1.0 - self.exponent)
+            t = self.cutoff * scipy.special.inv_boxcox1p(np.asarray(x, dtype=float) / self.cutoff, 1.0 - self.exponent)
         return np.where(np.isnan(t), np.inf, t)  # beyond the last person, by rounding
 
     @property

@@ -5,7 +5,7 @@ fall the new value is counted, which is a lower bound (prometheus.io/docs/promet
 """
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -138,8 +138,13 @@ class Exposition(Reader):
 
 
 def samples_of_page(path: Path) -> Iterator[tuple[str, frozenset[tuple[str, str]], float, float | None]]:
+    """The samples of a file."""
+    return samples_of_lines(whole_text(path).splitlines())
+
+
+def samples_of_lines(lines: Iterable[str]) -> Iterator[tuple[str, frozenset[tuple[str, str]], float, float | None]]:
     """Name, labels, value and instant (s; None where it has none) of each sample; Prometheus' own text has ms."""
-    for line in whole_text(path).splitlines():
+    for line in lines:
         if line and not line.startswith("#") and (match := SAMPLE.match(line.strip())):
             try:
                 value, stamp = float(match[3]), float(match[4]) if match[4] else None

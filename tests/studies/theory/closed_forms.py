@@ -10,8 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy import linalg, optimize, sparse, special, stats
-from scipy.sparse.linalg import expm_multiply
+from scipy import linalg, optimize, special, stats
 
 Floats = NDArray[np.float64]
 
@@ -248,14 +247,37 @@ def present_by_period(rates: Sequence[float], each: float, seconds: float, gpus:
 
     rates: of each period, per second; each: its length, seconds; patience: mean, seconds, inf where nobody leaves.
     """
-    most = int(max(gpus, sum(rates) * each) + 12 * math.sqrt(sum(rates) * each)) + 20  # all who come, and more
-    n = np.arange(1, most + 1)
-    deaths = np.minimum(n, gpus) / seconds + np.maximum(n - gpus, 0) / patience
-    p, found = np.eye(most + 1)[0], []
-    for rate in rates:
-        births = np.full(most, rate)
-        out = np.concatenate([births, [0.0]]) + np.concatenate([[0.0], deaths])
-        flow = sparse.diags_array([births, -out, deaths], offsets=[-1, 0, 1], format="csr")
-        p = np.asarray(expm_multiply(flow * each, p))
-        found.append(float(p @ np.arange(most + 1)))
+    most, passed = gpus, 1.0
+    while passed > 1e-12:
+        most *= 2
+        found, passed = present_with_room(most, rates, each, seconds, gpus, patience)
     return found
+
+
+def present_with_room(
+    most: int, rates: Sequence[float], each: float, seconds: float, gpus: int, patience: float
+) -> tuple[list[float], float]:
+    """The same, stopped when more than `most` are there; and the probability that they ever are, which bounds what
+    that leaves out.
+    """
+    n = np.arange(most + 2)  # the last: more than most, which nobody leaves
+    deaths = np.where(n > most, 0.0, np.minimum(n, gpus) / seconds + np.maximum(n - gpus, 0) / patience)
+    p, found = np.eye(most + 2)[0], []
+    for rate in rates:
+        p = distribution_after(each, p, np.where(n > most, 0.0, rate), deaths)
+        found.append(float(p @ n))
+    return found, float(p[-1])
+
+
+def distribution_after(seconds: float, p: Floats, births: Floats, deaths: Floats) -> Floats:
+    """The distribution of a birth-and-death process after so many seconds, from p: by uniformisation (Jensen 1953)."""
+    fastest = float((births + deaths).max())
+    jumps = fastest * seconds
+    total = np.zeros_like(p)
+    for weight in stats.poisson.pmf(np.arange(jumps + 10 * math.sqrt(jumps) + 30), jumps):
+        total += weight * p
+        moved = (1 - (births + deaths) / fastest) * p
+        moved[1:] += (births * p)[:-1] / fastest
+        moved[:-1] += (deaths * p)[1:] / fastest
+        p = moved
+    return total

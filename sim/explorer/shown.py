@@ -8,7 +8,7 @@ from sim.wording import amount, duration, percent
 
 
 class Shown(NamedTuple):
-    """A figure of a run by its name in sim.studies.compare.figures, of the whole service."""
+    """A figure of a run by its name in sim.studies.figures, of the whole service."""
 
     column: str
     title: str

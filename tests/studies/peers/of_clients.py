@@ -6,8 +6,8 @@ from sim.profile.profile import constant_profile
 from sim.results.run import Run
 from sim.scenario.scenario import Scenario
 from tests.oracles import simpy_clients
-from tests.peers.samples import MEANS, SHORT, SLOWER, Figures, Question, in_time, longer
 from tests.random_scenarios import plain
+from tests.studies.peers.samples import MEANS, SHORT, SLOWER, Figures, Question, in_time, longer
 from tests.studies.theory.queues import observed, poisson, queue, room, steady
 
 # Limits of one client.

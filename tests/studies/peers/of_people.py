@@ -8,9 +8,9 @@ from sim.profile.profile import constant_profile
 from sim.results.run import Run
 from sim.scenario.scenario import Scenario
 from tests.oracles import simpy_people
-from tests.peers.samples import MEANS, SHORT, SLOWER, Figures, Question, in_time, longer
 from tests.random_scenarios import plain
 from tests.studies.overload.spikes import spike
+from tests.studies.peers.samples import MEANS, SHORT, SLOWER, Figures, Question, in_time, longer
 from tests.studies.theory.measures import attempts_an_ask, share_never_started, share_of_asks_served, time_in_orbit
 from tests.studies.theory.queues import observed, queue, room, share, steady
 

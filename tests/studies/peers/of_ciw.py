@@ -1,6 +1,7 @@
 """The questions for Ciw: impatience, priorities, bounded queues, and a surge."""
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import pandas as pd
@@ -8,7 +9,9 @@ import pandas as pd
 from sim.results.run import Run
 from sim.scenario.scenario import Scenario
 from tests.oracles import ciw_models
-from tests.peers.samples import MEANS, SHORT, SLOWER, Figures, Question, longer
+from tests.oracles.formulas import impatience, two_classes, until, weibull
+from tests.studies.peers.samples import MEANS, SHORT, SLOWER, Figures, Question, longer
+from tests.studies.theory.closed_forms import bounded_queue, erlang_c
 from tests.studies.theory.measures import queued, share_never_started, utilisation, wait_of
 from tests.studies.theory.queues import observed, queue, room, share, steady, waits
 
@@ -103,21 +106,36 @@ TWO = {"rates": (1.2, 1.2), "gpus": 3, "seconds": 1.0, "edge": 80.0, "horizon": 
 FULL = {"rate": 3.3, "gpus": 3, "seconds": 1.0, "places": 5, "edge": 40.0, "horizon": 1200.0}
 
 
+STAYS = {"exponential": weibull(2.0, 1.0), "constant": until(1.0), "weibull": weibull(1.5, 0.7)}
+
+
 def about_patience(law: str, patience: float) -> Question:
     settings = {**CROWDED, "law": law, "patience": patience}
-    name = f"patience: {law}"
-    return Question(name, impatient, ciw_models.impatient, settings, {**QUEUE, **longer(0.5)}, SLOWER, SHORT)
+    figures = {**QUEUE, **longer(0.5)}
+    exact = partial(impatience, 6.0, 1.0, 5, STAYS[law], beyond=0.5)
+    return Question(f"patience: {law}", impatient, ciw_models.impatient, settings, figures, SLOWER, SHORT, exact)
 
 
 def about_priorities(cv: float) -> Question:
     name = f"two classes, service times with cv {cv}"
-    return Question(name, priorities, ciw_models.priorities, {**TWO, "cv": cv}, BY_CLASS, SLOWER, SHORT)
+    exact = partial(two_classes, (1.2, 1.2), 1.0, 3, erlang_c(2.4, 3)) if cv == 1 else dict
+    return Question(name, priorities, ciw_models.priorities, {**TWO, "cv": cv}, BY_CLASS, SLOWER, SHORT, exact)
 
 
 def about_room(cv: float) -> Question:
     figures = {**QUEUE, **longer(1.0), "refused": share("refused")}
-    name = f"room for five, service times with cv {cv}"
-    return Question(name, bounded, ciw_models.bounded, {**FULL, "cv": cv}, figures, SLOWER, SHORT)
+    name, exact = f"room for five, service times with cv {cv}", birth_and_death if cv == 1 else dict
+    return Question(name, bounded, ciw_models.bounded, {**FULL, "cv": cv}, figures, SLOWER, SHORT, exact)
+
+
+def birth_and_death() -> dict[str, float]:
+    exact = bounded_queue(3.3, 1.0, 3, 5)
+    return {
+        "refused": exact.refused,
+        "mean wait": exact.wait,
+        "queued": exact.queue,
+        "utilisation": exact.throughput / 3,
+    }
 
 
 IMPATIENT = {

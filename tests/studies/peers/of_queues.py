@@ -7,8 +7,10 @@ from sim.profile.profile import profile_of_sizes
 from sim.results.run import Run
 from sim.scenario.scenario import Scenario
 from tests.oracles import simpy_queues
-from tests.peers.samples import MEANS, SHORT, SLOWER, Figures, Question, in_time, longer
+from tests.oracles.formulas import impatience, until
 from tests.random_scenarios import plain
+from tests.studies.peers.samples import MEANS, SHORT, SLOWER, Figures, Question, in_time, longer
+from tests.studies.theory.closed_forms import erlang_a
 from tests.studies.theory.measures import mean_batch, share_never_started, utilisation
 from tests.studies.theory.queues import mean_wait_in, observed, queue, share, steady, waits
 
@@ -124,6 +126,22 @@ BATCHING = Question("batches", batching, simpy_queues.batching, {**LINGER, "rate
 LINGERING = Question(
     "linger", batching, simpy_queues.batching, {**LINGER, "rate": 1.5}, BATCHES, {"linger": 0.63}, SHORT
 )
+
+
+def erlang_a_whatever_the_order() -> dict[str, float]:
+    """The number of people who leave or wait does not depend on the order where patience is exponential."""
+    exact = erlang_a(3.6, 1.0, 3, 3.0)
+    return {"never started": exact.abandoned, "queued": exact.queue, "utilisation": exact.utilisation}
+
+
+def baccellis_of_expiry() -> dict[str, float]:
+    """A request that is dropped when its turn comes takes nothing from the others, like one that leaves the queue."""
+    known = impatience(3.6, 1.0, 3, until(2.0), beyond=1.6)
+    known["refused"] = known.pop("never started")
+    del known["queued"]  # there they wait until they are dropped
+    return known
+
+
 LAST_FIRST = Question(
     "last in, first out",
     last_first,
@@ -132,7 +150,17 @@ LAST_FIRST = Question(
     {**MEANS, **longer(1.0), "never started": share_never_started},
     SLOWER,
     SHORT,
+    erlang_a_whatever_the_order,
 )
 LOADING = Question("two models", models, simpy_queues.models, TWO_MODELS, MODELS, {"load": 1.05}, SHORT)
-DROPPED = Question("expiry", expiry, simpy_queues.expiry, {**THREE, "rate": 3.6, "after": 2.0}, EXPIRY, SLOWER, SHORT)
+DROPPED = Question(
+    "expiry",
+    expiry,
+    simpy_queues.expiry,
+    {**THREE, "rate": 3.6, "after": 2.0},
+    EXPIRY,
+    SLOWER,
+    SHORT,
+    baccellis_of_expiry,
+)
 QUESTIONS = [BATCHING, LINGERING, LAST_FIRST, LOADING, DROPPED]

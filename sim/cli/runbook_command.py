@@ -1,0 +1,189 @@
+"""The commands that lead to a service in production: a runbook, a run's metrics for a dashboard, shadow mode."""
+
+import sys
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from sim.cli.console import Console, progress_bar, ready, runs_bar, write_out
+from sim.cli.options import Override, ScenarioArgument, Sets, parsed, refuse_places
+from sim.cli.places import begins_as_report, refuse_unwritable, write_file
+from sim.errors import BadInput
+
+RUNBOOK = "runbook.md"
+export_app = typer.Typer(help="Write a run for other programs.", no_args_is_help=True, rich_markup_mode=None)
+PlaybookOption = Annotated[str | None, typer.Option(help="The playbook; the scenario's first one if not given.")]
+
+
+def runbook(
+    scenario: ScenarioArgument,
+    playbook: Annotated[str, typer.Option(help="The playbook that was chosen.")],
+    override: Override = None,
+    sets: Sets = None,
+    seed: Annotated[int, typer.Option(min=0, help="Selects the random numbers.")] = 1,
+    rescue_seeds: Annotated[
+        int, typer.Option(min=0, help="Runs at each instant looked at for 'act before'; 0 leaves it out.")
+    ] = 1,
+    out: Annotated[Path | None, typer.Option(help="The folder to write; the runbook is printed if not given.")] = None,
+    replace: Annotated[bool, typer.Option("--replace", help="Write over an earlier runbook.")] = False,
+) -> None:
+    """Write a playbook as a runbook for the people on call.
+
+    Its switches in order with thresholds, the last instant at which it still saves the run, what to expect after each
+    switch, and the ways back, from one run. With --out also alert rules for Prometheus, and those switches that Envoy,
+    Kubernetes, KEDA or a feature flag can express.
+    """
+    from sim.engine.simulate import chosen, simulate
+    from sim.export.operations import FILES, operations
+    from sim.report.runbook import runbook as render
+    from sim.scenario.load import load
+    from sim.studies.unlimited import with_demand
+
+    loaded = load(scenario, override=override, sets=parsed(sets))
+    name, steps = chosen(loaded, playbook)
+    if not [*loaded.always, *steps]:
+        raise BadInput("this playbook has no switches", key="--playbook", value=name, expected="one with steps")
+    if out is not None:
+        check_folder(out, FILES, replace=replace)
+    ready()
+    with progress_bar(f"{loaded.title}: {name}") as report:
+        run = simulate(loaded, name, seed=seed, progress=report)
+    run = with_demand(run, loaded)
+    before = act_before(loaded, scenario, name, rescue_seeds)
+    files = operations(run, loaded, name)
+    text = render(run, files.has, files.remarks, before)
+    if out is None:
+        write_out(text)
+        return
+    out.mkdir(parents=True, exist_ok=True)
+    for old in FILES:
+        (out / old).unlink(missing_ok=True)
+    for file, content in {RUNBOOK: text, **files.texts}.items():
+        write_file(content, out / file)
+    console = Console(highlight=False)
+    console.print(f"{', '.join([RUNBOOK, *files.texts])} in {out}", soft_wrap=True, markup=False)
+
+
+def check_folder(out: Path, files: Iterable[str], *, replace: bool) -> None:
+    """Raise BadInput where something other than an earlier runbook would be lost."""
+    refuse_unwritable(out)
+    if not out.exists():
+        return
+    there = sorted(path.name for path in out.iterdir()) if out.is_dir() else [out.name]
+    ours = RUNBOOK in there and begins_as_report(out / RUNBOOK) and set(there) <= {RUNBOOK, *files}
+    if there and not (ours and replace):
+        expected = "a new folder, or --replace where it holds nothing but an earlier runbook"
+        raise BadInput("this folder is there already", file=out, expected=expected)
+
+
+def act_before(scenario: Any, given: str, playbook: str, seeds: int) -> list[str]:
+    """Sentences on the last instant at which the playbook still saves the run."""
+    from sim.studies.rescue import is_fault, rescue
+    from sim.studies.rescue_sentences import sentences
+
+    command = f"meltpoint rescue {given} --playbook {playbook}"
+    if seeds == 0 or all(is_fault(step, scenario) for step in scenario.playbooks[playbook]):
+        return [f"Not looked for. '{command}' finds the last instant at which the playbook still saves the run."]
+    by = max(60.0, scenario.horizon / 200)
+    with runs_bar(f"{scenario.title}: the point of no return") as report:
+        found = rescue(scenario, playbook, seeds=seeds, by=by, progress=report)
+    runs = f"From runs at {len(found.shares)} instants, {seeds} at each; '{command}' makes more."
+    return [*sentences(found), runs]
+
+
+@export_app.command("metrics")
+def export_metrics(
+    source: Annotated[str, typer.Argument(metavar="SCENARIO|RUN", help="A scenario, or a folder with a saved run.")],
+    out: Annotated[Path, typer.Option(help="The file to write.")],
+    playbook: PlaybookOption = None,
+    override: Override = None,
+    sets: Sets = None,
+    seed: Annotated[int | None, typer.Option(min=0, help="Selects the random numbers; 1 if not given.")] = None,
+    every: Annotated[
+        str | None, typer.Option(help="Time between samples, like 5min; the control tick if not given.")
+    ] = None,
+) -> None:
+    """Write a run as OpenMetrics text, for a dashboard that shows a simulated launch.
+
+    The file has what a gateway sees at every control tick, with times, of the whole service. A saved run is made once
+    more, since it does not hold its ticks; it is the same run. `promtool tsdb create-blocks-from openmetrics` takes it.
+    """
+    from sim.engine.shadow import with_telemetry
+    from sim.results.gateway_metrics import openmetrics
+    from sim.results.run import load_run
+    from sim.studies.configurations import scenario_at
+    from sim.units import seconds
+
+    refuse_places(None, out)
+    try:
+        step = None if every is None else seconds(every)
+    except ValueError as wrong:
+        expected = str(wrong).removeprefix("expected ")
+        raise BadInput("this is no time", key="--every", value=every, expected=expected) from None
+    if (Path(source) / "manifest.json").is_file():
+        for key, value in (("--playbook", playbook), ("--override", override), ("--set", sets), ("--seed", seed)):
+            if value is not None:
+                raise BadInput("a saved run cannot be changed", key=key, value=value, expected="a scenario instead")
+        facts = load_run(Path(source)).manifest
+        playbook, seed = facts["playbook"], facts["seed"]
+    loaded = scenario_at(source, override=override, sets=parsed(sets))
+    ready()
+    with progress_bar(loaded.title) as report:
+        run, ticks = with_telemetry(loaded, playbook, seed=1 if seed is None else seed, progress=report)
+    with out.open("w", encoding="utf-8", newline="\n") as file:
+        file.writelines(openmetrics(loaded, run, ticks, step))
+    Console().print(f"Metrics in {out}", soft_wrap=True, highlight=False, markup=False)
+
+
+def shadow(
+    scenario: ScenarioArgument,
+    metrics: Annotated[str, typer.Option(help="A file with metrics, or - for standard input.")],
+    playbook: PlaybookOption = None,
+    override: Override = None,
+    sets: Sets = None,
+    out: Annotated[Path | None, typer.Option(help="Also write the decisions here as CSV.")] = None,
+) -> None:
+    """Say what a playbook would do, and why, on the metrics of a real service.
+
+    The metrics are the answer to a range query of Prometheus, OpenMetrics text with times, or JSON lines, which are
+    answered as they come. Nothing is sent anywhere. The playbook's dates are those of the scenario: --set start=...
+    """
+    from sim.engine.shadow import shadow as look
+    from sim.engine.simulate import chosen
+    from sim.report.shadow_words import caveat, lines
+    from sim.results.gateway_readings import readings
+    from sim.results.run import decision_table
+    from sim.scenario.load import load
+
+    refuse_places(None, out)
+    loaded = load(scenario, override=override, sets=parsed(sets))
+    steps = [*loaded.always, *loaded.playbooks[chosen(loaded, playbook)[0]]]
+    console, rows, ticks = Console(highlight=False, soft_wrap=True), [], []
+    with opened(metrics) as file:
+        for looked in look(loaded, playbook, readings(file, metrics)):
+            ticks.append(looked.seen.now)
+            rows += looked.rows
+            for line in lines(loaded, steps, looked):
+                console.print(line, markup=False)
+    if out is not None:
+        write_file(decision_table(rows), out)
+    for line in caveat(loaded, ticks, len(rows)):
+        console.print(line, markup=False)
+
+
+@contextmanager
+def opened(name: str) -> Iterator[Iterable[str]]:
+    """The lines of a file, or of standard input. Raises BadInput."""
+    if name == "-":
+        yield sys.stdin
+        return
+    try:
+        with open(name, encoding="utf-8") as file:
+            yield file
+    except FileNotFoundError:
+        raise BadInput("there is no such file", file=name, expected="a file with metrics, or -") from None
+    except UnicodeDecodeError:
+        raise BadInput("this is no text", file=name, expected="metrics as UTF-8") from None
