@@ -238,7 +238,7 @@ def test_parts_of_a_log_are_read_in_turn_packed_or_not(tmp_path):
         ("time,time\n1,2\n", "does not name the columns"),
         ("time\nsoon\nlater\n", "no row has a time"),
         ('time,user\n1,a\n2,"b\n3,c\n4,d\n', "never closed"),
-        (b"time,user\n1,\xff\xfe\n", "cannot be read as CSV"),
+        (b"time,user\n1,\xff\xfe\n", "is not UTF-8 text"),
     ],
 )
 def test_what_is_no_recording_is_refused_with_the_reason(trace_of, text, words):
