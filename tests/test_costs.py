@@ -214,7 +214,7 @@ def test_every_gpu_second_is_useful_wasted_loading_or_idle(document, begin):
 
 
 @settings(max_examples=20, deadline=None, derandomize=True)
-@given(document=documents())
+@given(document=documents(together=False))
 def test_utilisation_from_batches_is_that_from_requests(document):
     run = simulate(scenario_from(document), "one")
     hours = gpu_hours(run)

@@ -74,7 +74,7 @@ def decisions_at(
     telemetry: Telemetry, controls: Controls, playbook: Sequence[Timed]
 ) -> tuple[list[dict[str, Any]], Absences]:
     """Let the playbook act at one tick. Returns a row for each step and knob that changed, and the GPUs by state."""
-    now, rows = telemetry.now, []
+    now, rows = float(telemetry.now), []
     before, rate = controls.copies(), controls.signup_rate
     controls.open_all()
     absences = Absences(controls)

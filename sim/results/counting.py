@@ -143,7 +143,7 @@ def ends_of(run: Run) -> Floats:
 
 def runs_many(pool: dict[str, Any]) -> bool:
     """Whether the GPUs of a pool, as the manifest has it, run many requests at once."""
-    return pool["runs"] != "batches"
+    return pool.get("runs", "batches") != "batches"  # runs saved before there was a choice do not say
 
 
 def spread(bins: Bins, starts: Floats, ends: Floats, a_second: Floats, cells: Ints) -> Floats:

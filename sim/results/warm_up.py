@@ -48,7 +48,7 @@ def suggested(run: Run) -> float:
     The series is the work in all pools, GPUs busy and requests waiting, in the bins of the timeline. nan where demand
     changes over time, as in a launch: there the beginning is what is asked about.
     """
-    demand = run.manifest["scenario"]["demand"]
+    demand = run.manifest["scenario"].get("demand", [])
     waves = demand if isinstance(demand, list) else demand.get("waves", [])
     others = {} if isinstance(demand, list) else {name: part for name, part in demand.items() if name != "waves"}
     if not waves or any(wave.get("kind") != "steady" for wave in waves) or any(others.values()):
