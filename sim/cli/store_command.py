@@ -23,7 +23,7 @@ def store(
     everything: Annotated[bool, typer.Option("--all", help="With --prune: all of them.")] = False,
     most: Annotated[int, typer.Option(min=0, help="How many runs to list, the newest.")] = 20,
 ) -> None:
-    """List the runs that studies keep, copy them from elsewhere, or delete those that none can use.
+    """List, join or delete the runs that studies keep.
 
     Studies keep the figures of each run they make, so that none is made twice. The folder is that of --store or of the
     variable MELTPOINT_STORE, else one in your cache. After an array of shards, each with a folder of its own:
