@@ -44,7 +44,7 @@ def test_the_readable_engine_has_the_fewest_runs_for_which_all_differ_from_none(
 
 def test_the_end_of_a_run_is_the_same_from_rows_as_from_the_timeline():
     ends = [
-        at_the_end(simulate(experiment_a(lasting=120.0, record=record), seed=1, engine=engine))
+        at_the_end(simulate(experiment_a(record=record), seed=1, engine=engine))
         for record, engine in (("timeline", "compiled"), ("rows", "simpy"))
     ]
     assert ends[0] == pytest.approx(ends[1])
