@@ -11,5 +11,18 @@ settings.load_profile("fixed")
 
 @pytest.fixture(autouse=True, scope="session")
 def _own_store(tmp_path_factory):
-    """Runs are kept in a folder of this session, and not in the cache of whoever runs the tests."""
+    """Runs are kept in a temporary folder, not in the cache of the person who runs the tests."""
     os.environ["MELTPOINT_STORE"] = str(tmp_path_factory.mktemp("store"))
+
+
+@pytest.fixture
+def write(tmp_path):
+    """Writes a scenario file and gives its path."""
+
+    def written(content: str | bytes, name: str = "s.yaml"):
+        path = tmp_path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content if isinstance(content, bytes) else content.encode())
+        return path
+
+    return written

@@ -91,7 +91,7 @@ def test_an_earlier_result_is_put_back_when_the_new_one_cannot_be_saved(here, mo
 
 @contextmanager
 def files_of_at_most(size: int) -> Iterator[None]:
-    """Writing fails midway, at so many bytes of a file, as on a disk that is full."""
+    """Writing fails midway, once a file has a given number of bytes, as on a disk that is full."""
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
     try:

@@ -12,7 +12,7 @@ from sim.tables.formats.reader import CountSeries
 
 Floats = NDArray[np.float64]
 DAY, HOUR = 86400.0, 3600.0
-SEASON_DAYS = 3.0  # from so many on, hours are seasons of a steady wave
+SEASON_DAYS = 3.0  # from this length on, a steady wave has seasons of hours
 WIDTHS = (1.0, 5.0, 10.0, 30.0, 60.0, 300.0, 600.0, 1800.0, 3600.0)
 EACH = 25.0  # visits in an interval on average, at least
 TURNS, DRAWS = 40, 20  # of EM, and of its bootstrap
@@ -96,7 +96,7 @@ def wave_of_counts(counts: CountSeries, found: Findings) -> tuple[dict[str, Any]
 
 
 def at_ceiling(values: Floats) -> NDArray[np.bool_]:
-    """Intervals at the largest count, where so many share it that it is a limit."""
+    """Intervals at the largest count, where enough of them share it for it to be a limit."""
     full = values == values.max()
     return full if full.sum() >= max(3, 0.02 * len(values)) else np.zeros(len(values), dtype=bool)
 

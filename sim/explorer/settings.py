@@ -86,7 +86,7 @@ def found_settings(scenario: Scenario, playbook: str) -> Iterator[Setting]:
 
 
 def unit_of(scenario: Scenario) -> int:
-    """The GPUs of which a fleet on the slider is a multiple: so many that slices of the service can be run."""
+    """The step of the slider in GPUs. The service can be cut into slices at every multiple of it."""
     smallest = min(scenario.pools[pool].gpus for pool in served_pools(scenario))
     coarse = max(1, round(1 / scenario.scale))
     while coarse < smallest // 40:

@@ -40,7 +40,8 @@ class Cluster:
         import dask
         from distributed import Client
 
-        logging.getLogger("distributed").setLevel(logging.CRITICAL)  # what it says is said once, in our own words
+        for name in [name for name in logging.root.manager.loggerDict if name.split(".")[0] == "distributed"]:
+            logging.getLogger(name).setLevel(logging.CRITICAL)  # one message of our own says it, without a traceback
         self.address, self.mine, self.scenarios = address, installed(), {}  # type: ignore[var-annotated]
         try:
             with dask.config.set(SETTINGS):
@@ -160,4 +161,6 @@ def other(found: dict[str, str], mine: dict[str, str]) -> str:
     name = next(name for name in {**mine, **found} if found.get(name) != mine.get(name))
     if name == "code":
         return "other code of meltpoint"
-    return f"{name} {found.get(name, 'not at all')} in place of {mine.get(name, 'none')}"
+    if name not in found:
+        return f"no {name}, which this machine has"
+    return f"{name} {found[name]} in place of {mine.get(name, 'none')}"

@@ -16,7 +16,7 @@ from sim import BadInput, load, sweep
 from sim.studies.cluster import Cluster
 
 VARY = {"pools.gpus.gpus": [60, 64, 70, 80]}
-OTHER = "import sim.studies.cluster as c\nc.installed = lambda: {'code': 'another'}\n"
+OTHER = "import sim.studies.cluster as c\nmine = c.installed()\nc.installed = lambda: {**mine, 'code': 'another'}\n"
 DASK = [sys.executable, "-m", "dask"]
 
 

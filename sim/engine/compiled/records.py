@@ -86,8 +86,6 @@ STAY = np.dtype(
     [
         ("end", "f8"),  # passes of the GPU when it is through
         ("share", "f8"),  # of the GPU's, when it joined
-        ("steps", "f8"),  # tokens: in the opening and after it
-        ("first", "f8"),  # when its first step was made
         ("order", "i8"),  # of joining
     ]
 )

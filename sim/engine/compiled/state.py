@@ -106,7 +106,6 @@ class State(NamedTuple):
     aboard: NDArray[np.int32]  # (pools, GPUs, specs): how many of each spec
     here: NDArray[np.int64]  # by pool: images, or threads, on all of them
     joining: NDArray[np.int32]  # by spec, at one look
-    joined: NDArray[np.int32]  # the batches that are begun at one look
     leaving: NDArray[np.int32]  # the batches that end at one look
     # Counts since the last tick, by tier and feature.
     arrivals: NDArray[np.float64]
@@ -337,7 +336,6 @@ def fresh_state(
         aboard=np.zeros((shared, max(gpus), specs), dtype=np.int32),
         here=np.zeros(shared, dtype=np.int64),
         joining=np.zeros(specs, dtype=np.int32),
-        joined=np.zeros(together, dtype=np.int32),
         leaving=np.zeros(together, dtype=np.int32),
         arrivals=ticks[0],
         refused=ticks[1],

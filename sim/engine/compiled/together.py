@@ -36,7 +36,7 @@ def end_those_who_are_through(s, c, pool, gpu, now):  # type: ignore[no-untyped-
 @njit
 def begin_those_who_join(s, c, pool, gpu, now):  # type: ignore[no-untyped-def]
     """Requests join in their turn, as long as there is room; and the GPU looks again when the next one is through."""
-    replica, joined, joining = s.replicas[pool, gpu], 0, 0
+    replica, joining = s.replicas[pool, gpu], 0
     s.joining[:] = 0
     while gpu < s.gpus[pool] and not (c.unlimited and replica.stays > 0):
         place = next_lane(s, c, pool)
@@ -48,19 +48,15 @@ def begin_those_who_join(s, c, pool, gpu, now):  # type: ignore[no-untyped-def]
             break
         row, taken = pick(s, c, pool, place, c.spec_images[spec], now)
         if taken > 0:
-            s.joined[joined] = begin(s, c, pool, gpu, spec, row, now)
+            begin(s, c, pool, gpu, spec, row, now)
             s.joining[spec] += 1
-            joined, joining = joined + 1, joining + size
+            joining += size
     if replica.stays == 0:
         return
     slower = s.pace[pool, gpu] * s.pool_knobs[pool, SLOWDOWN]
     replica.each = slower * seconds_together(s.aboard[pool, gpu], c.each[pool], replica.size)
-    if joined > 0:
+    if joining > 0:
         replica.begun = now + slower * seconds_together(s.joining, c.opening[pool], joining)
-    for place in range(joined):
-        number = s.joined[place]
-        opened = c.first[pool, s.batches[number].spec] > 0
-        s.stays[number].first = replica.begun + (0.0 if opened else replica.each)
     look_at(s, c, pool, gpu, s.stays[s.members[pool, gpu, 0]].end, now)
 
 
@@ -86,11 +82,9 @@ def begin(s, c, pool, gpu, spec, row, now):  # type: ignore[no-untyped-def]
     batch.started, batch.seconds, batch.finished, batch.first = now, 0.0, np.nan, row
     batch.power, batch.loading = s.pool_knobs[pool, POWER], 0.0
     stay.end, stay.share, stay.order = replica.passes + needed, replica.share, replica.joined
-    stay.steps = needed + c.first[pool, spec]
     replica.joined += 1
     put_on(s, row, number, now)
     s.aboard[pool, gpu, spec] += 1
     replica.size += c.together_size[pool, spec]
     s.here[pool] += c.together_size[pool, spec]
     put_aboard(s, pool, gpu, number)
-    return number

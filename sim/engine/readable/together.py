@@ -29,8 +29,6 @@ class Stay:
     end: float  # passes of the GPU when it is through
     order: int  # of joining
     share: float  # of the GPU's, when it joined
-    steps: float  # tokens: in the opening and after it
-    first: float = math.nan  # when its first step was made
 
     def __lt__(self, other: "Stay") -> bool:
         return bool(comes_off_first(self.end, self.order, other.end, other.order))
@@ -168,8 +166,6 @@ class TogetherPool(Pool):
             counts = np.bincount([stay.batch.spec for stay in joined], minlength=self.specs)
             size = sum(self.size[stay.batch.spec] for stay in joined)
             replica.begun = now + slower * seconds_together(counts, self.opening, size)
-        for stay in joined:
-            stay.first = replica.begun + (0.0 if self.first[stay.batch.spec] else replica.each)
         self.look_at(replica, replica.stays[0].end)
 
     def take_in(self, replica: Replica) -> list[Stay]:
@@ -186,7 +182,7 @@ class TogetherPool(Pool):
         batch = self.start([request], self, replica.gpu)
         needed = batch.seconds  # passes, as yet
         batch.seconds = 0.0
-        stay = Stay(batch, replica.passes + needed, replica.joined, replica.share, needed + self.first[request.spec])
+        stay = Stay(batch, replica.passes + needed, replica.joined, replica.share)
         batch.stay = stay
         heappush(replica.stays, stay)
         replica.joined += 1

@@ -13,7 +13,7 @@ from tests.calibrated import TRUE, known_service, log_of, written_log
 from tests.studies.known import CALIBRATE
 
 LOGS = 12
-FEWEST = int(stats.binom.ppf(0.005, LOGS, 0.95))  # intervals that hold the truth, of so many, if each does at 95 %
+FEWEST = int(stats.binom.ppf(0.005, LOGS, 0.95))  # of all intervals, how many hold the truth if each does with 95 %
 
 
 def calibration_study(progress: Progress | None = None) -> Study:

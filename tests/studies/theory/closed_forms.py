@@ -270,7 +270,7 @@ def present_with_room(
 
 
 def distribution_after(seconds: float, p: Floats, births: Floats, deaths: Floats) -> Floats:
-    """The distribution of a birth-and-death process after so many seconds, from p: by uniformisation (Jensen 1953)."""
+    """The distribution of a birth-and-death process after some seconds, from p: by uniformisation (Jensen 1953)."""
     fastest = float((births + deaths).max())
     jumps = fastest * seconds
     total = np.zeros_like(p)
