@@ -38,6 +38,14 @@ def test_engines_agree_on_every_shipped_scenario_and_playbook(name, playbook):
     assert_alike(readable, compiled)
 
 
+@pytest.mark.parametrize("playbook", load("viral-image-launch").playbooks)
+def test_engines_agree_on_the_hours_around_the_first_switch_of_the_launch(playbook):
+    """The rate limit of `march-2025` comes into force at 17:00 on 27 March."""
+    hours = {**SMALL["viral-image-launch"], "start": "2025-03-27 12:00", "horizon": "9 h"}
+    scenario = load("viral-image-launch", sets=hours)
+    assert_alike(*(simulate(scenario, playbook, engine=engine) for engine in ("simpy", "compiled")))
+
+
 @pytest.mark.parametrize("override", ["word-of-mouth", "around-the-world"])
 def test_engines_agree_on_invitations_and_on_when_people_come_back(override):
     scenario = load("viral-image-launch", override=override, sets={"scale": "1/6000", "horizon": "2 days"})
