@@ -46,7 +46,7 @@ def queued(scenario: Scenario, run: Run) -> pd.DataFrame:
 
 def of_batches(scenario: Scenario, table: pd.DataFrame) -> pd.Series:
     """Which rows are of pools whose GPUs run a batch to its end."""
-    return table["pool"].astype(str).map(lambda name: scenario.pools[name].runs == "batches")
+    return table["pool"].isin([name for name, pool in scenario.pools.items() if pool.runs == "batches"])
 
 
 # 1. Conservation.
