@@ -108,15 +108,6 @@ def test_a_study_that_is_killed_repeats_only_what_was_in_flight_and_ends_with_th
     assert contents(tmp_path / "killed").items() >= survived.items()
 
 
-def test_runs_in_processes_are_those_of_one(tmp_path):
-    cells = [cell(seed) for seed in (1, 2)]
-    with Local(2) as local:
-        local.seconds = 1e9  # so that processes seem to pay
-        there = asked(Runs(local, Store(tmp_path / "many")), cells)
-    assert there == asked(Runs(Local(1), Store(tmp_path / "one")), cells)
-    assert contents(tmp_path / "many") == contents(tmp_path / "one")
-
-
 class Dying:
     """A pool whose process dies a number of times, and then works."""
 
