@@ -154,7 +154,7 @@ def test_an_interrupted_run_leaves_nothing_behind(tmp_path, how, code, word):
     assert process.stderr is not None
     assert process.stderr.readline().startswith("About "), "what it says just before it simulates"
     process.send_signal(how)
-    _, errors = process.communicate(timeout=60)
+    _, errors = process.communicate(timeout=240)
     assert process.returncode == code
     assert word in errors
     assert "Traceback" not in errors

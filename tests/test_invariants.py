@@ -158,7 +158,9 @@ def check_as_many_as_there_is_room_for_run_at_once_and_share_the_gpu(played):
     together = played.run.batches.drop(played.of_batches(played.run.batches).index)
     for (name, _), served in together.groupby(PLACE, observed=True):
         pool = played.scenario.pools[name]
-        size = served["spec"].astype(str).map(played.images).to_numpy() if pool.runs == "steps" else np.ones(len(served))
+        size = (
+            served["spec"].astype(str).map(played.images).to_numpy() if pool.runs == "steps" else np.ones(len(served))
+        )
         begun, ended = served["started"].to_numpy(), served["finished"].fillna(played.run.horizon).to_numpy()
         present = (begun <= begun[:, None]) & (ended > begun[:, None])
         assert (present @ size).max() <= pool.max_batch

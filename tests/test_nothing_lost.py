@@ -249,17 +249,20 @@ def wait_until(holds: Callable[[], bool]) -> bool:
     return holds()
 
 
+def noted(folder: Path) -> set[int]:
+    """The processes that have been written down."""
+    return {int(text) for path in folder.glob("pid-*") if (text := path.read_text())}
+
+
 @pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGKILL])
 def test_processes_end_with_their_parent(tmp_path, how):
     (tmp_path / "sleepers.py").write_text(SLEEPERS)
     root = str(Path(__file__).parent.parent)
     environment = {**os.environ, "PYTHONPATH": root}
     with subprocess.Popen([sys.executable, "sleepers.py"], cwd=tmp_path, env=environment) as parent:
-        assert wait_until(lambda: all((tmp_path / f"pid-{number}").exists() for number in (0, 1)))
-        time.sleep(0.5)  # for the parent to note its children
-        pids = {int(path.read_text()) for path in tmp_path.glob("pid-*")}
-        assert len(pids) == 3, "two that work, and one that keeps what they report"
+        assert wait_until(lambda: len(noted(tmp_path)) == 3), "two that work, and one that keeps what they report"
+        pids = noted(tmp_path)
         assert all(map(runs, pids))
         parent.send_signal(how)
-        assert parent.wait(60) == (143 if how == signal.SIGTERM else -signal.SIGKILL)
+        assert parent.wait(240) == (143 if how == signal.SIGTERM else -signal.SIGKILL)
     assert wait_until(lambda: not any(map(runs, pids)))

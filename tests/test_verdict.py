@@ -47,7 +47,9 @@ def test_alive_takes_enough_good_windows():
 
 
 # Where a product of the share and the total, or one less the share that was let down, is rounded to the wrong side.
-@pytest.mark.parametrize(("promised", "total"), [(7, 100), (14, 50), (27, 25), (55, 100), (17, 20), (32, 25), (80, 20), (99, 25)])
+@pytest.mark.parametrize(
+    ("promised", "total"), [(7, 100), (14, 50), (27, 25), (55, 100), (17, 20), (32, 25), (80, 20), (99, 25)]
+)
 def test_exactly_the_promised_share_is_enough(promised, total):
     kept = math.ceil(promised * total / 100)
     window = asks(0, kept=kept, missed=total - kept)
