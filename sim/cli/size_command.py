@@ -24,7 +24,7 @@ from sim.cli.options import (
     named,
     parsed,
 )
-from sim.cli.places import replacing, result_folder
+from sim.cli.places import replacing, result_folder, write_file
 from sim.errors import BadInput
 
 FORMAT = "meltpoint-size/1"
@@ -145,9 +145,9 @@ def answer_fleet(
 
         with replacing(folder), new_folder(folder) as unfinished:
             write_promise(unfinished, promise)
-            curves(found).to_csv(unfinished / "looks.csv", index=False)
+            write_file(curves(found), unfinished / "looks.csv")
             by_share = [savings([one for one in found if one.runs == share]).assign(runs=share) for share in shares]
-            pd.concat(by_share).to_csv(unfinished / "answers.csv", index=False)
+            write_file(pd.concat(by_share), unfinished / "answers.csv")
             if any(len(one.table) for one in found):
                 write_figure(size_figure(found if len(found) > 1 else found[0]), unfinished / "curve.png")
         Console().print(f"\nTables and figure in {folder}", soft_wrap=True, highlight=False, markup=False)
@@ -158,7 +158,7 @@ def answer_fleet(
 def write_promise(folder: Path, promise: str) -> None:
     """Write the promise that was sized for; by its format --replace knows the folder again."""
     text = json.dumps({"format": FORMAT, "promise": promise}, indent=2)
-    (folder / "size.json").write_text(text, encoding="utf-8")
+    write_file(text, folder / "size.json")
 
 
 def answer_demand(loaded: Any, promise: str, names: list[str], how: dict[str, Any], folder: Path | None) -> None:
@@ -183,7 +183,7 @@ def answer_demand(loaded: Any, promise: str, names: list[str], how: dict[str, An
 
         with replacing(folder), new_folder(folder) as unfinished:
             write_promise(unfinished, promise)
-            pd.concat(tables, ignore_index=True).to_csv(unfinished / "looks.csv", index=False)
+            write_file(pd.concat(tables, ignore_index=True), unfinished / "looks.csv")
         Console().print(f"\nTable in {folder}", soft_wrap=True, highlight=False, markup=False)
     if interrupted:
         raise typer.Exit(INTERRUPTED)
