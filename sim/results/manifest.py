@@ -10,6 +10,7 @@ from typing import Any
 from sim.demand.waves.callers import Callers
 from sim.model.chance import quantile
 from sim.profile.file import Point
+from sim.results.log import TOKEN_SLOS
 from sim.scenario.habits import by_share
 from sim.scenario.parts import Feature, Recording
 from sim.scenario.scenario import Scenario
@@ -99,6 +100,7 @@ def feature_entry(scenario: Scenario, feature: Feature) -> dict[str, Any]:
     return {
         "pool": feature.pool,
         "slo": feature.slo,
+        **{key: slo for key in TOKEN_SLOS if (slo := getattr(feature, key)) < math.inf},
         "share": feature.share,
         "model": feature.spec.model,
         "batches": sum(shares[n] * n / size for n, (size, _) in full.items()),
