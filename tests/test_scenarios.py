@@ -16,6 +16,7 @@ SMALL: dict[str, dict[str, str]] = {
     "viral-image-launch": {"scale": "1/6000", "start": "2025-03-31 15:30", "horizon": "9 h"},
     "million-signup-hour": {"scale": "1/1000"},
     "chatgpt-images-week": {"scale": "1/12500", "record": "rows", "start": "2025-03-30 07:00", "horizon": "36 h"},
+    "chat-beside-images": {"scale": "1/500", "record": "rows", "start": "2025-03-31 17:05", "horizon": "15 min"},
     "launch-2022": {"scale": "1/100", "horizon": "27 h"},
     "creative-studio": {"horizon": "3 days"},
     "steady": {},
