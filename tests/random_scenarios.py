@@ -262,7 +262,7 @@ RETURNS = st.one_of(
 
 
 @st.composite
-def documents(draw: st.DrawFn, *, linger: bool = True, together: bool = True) -> dict[str, Any]:
+def documents(draw: st.DrawFn) -> dict[str, Any]:
     """A small scenario with any mix of mechanisms, and two playbooks 'one' and 'other'."""
     pool_names = draw(st.sampled_from([["gpus"], ["gpus", "spare"]]))
     tiers = draw(st.sampled_from([("free",), ("free", "plus")]))
@@ -270,8 +270,6 @@ def documents(draw: st.DrawFn, *, linger: bool = True, together: bool = True) ->
     own = st.one_of(
         st.just({}), st.fixed_dictionaries({"patience": TIMES}), st.fixed_dictionaries({"returns": RETURNS})
     )
-    if not together:
-        found = {name: {**pool, "runs": "batches"} for name, pool in found.items()}
     wanted = draw(features(pool_names))
     for feature in wanted.values():
         if found[feature["pool"]]["runs"] != "batches":
@@ -285,7 +283,7 @@ def documents(draw: st.DrawFn, *, linger: bool = True, together: bool = True) ->
         "horizon": draw(seconds(60, 900)),
         "control_tick": draw(seconds(5, 120)),
         "tiers": {name: {"share": share, **draw(own)} for name, share in draw(shares(*tiers)).items()},
-        "pools": found if linger else {name: {**pool, "linger": 0} for name, pool in found.items()},
+        "pools": found,
         "features": wanted,
         "demand": draw(demands(list(tiers))),
         "behaviour": draw(behaviours()),
