@@ -214,9 +214,10 @@ class CompiledEngine:
                 self.make_room()
             s = self.state
         rows = self.recording.rows
-        requests = (
-            request_columns(s, self.constants.pool_of, int(n[REQUESTS])) if rows else kept_columns(s, int(n[KEPTS]))
-        )
+        if rows:
+            requests = request_columns(s, self.constants, int(n[REQUESTS]))
+        else:
+            requests = kept_columns(s, self.constants, int(n[KEPTS]))
         batches = batch_columns(s, int(n[BATCHES]) if rows else 0)
         people = people_columns(s, int(n[USERS]) if rows else 0)
         gpus = [self.scenario.gpus(name) for name in self.scenario.pools]
@@ -262,6 +263,7 @@ def initial_state(scenario: Scenario, c: Constants, users: int) -> State:
         delivers=c.delivers_late,
         ahead=bool(c.ahead.any()),
         together=int(c.most[c.many].max(initial=0)),
+        tokens=scenario.counts_tokens,
     )
     state.idle_count[c.many] = 0
     scripted = len(c.arrives) - len(c.arriving)  # whose accounts are there from the start
