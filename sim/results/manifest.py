@@ -13,6 +13,7 @@ from sim.demand.laws import Law
 from sim.demand.waves.callers import Callers
 from sim.model.chance import NEVER, quantile
 from sim.profile.file import Point
+from sim.results.log import TOKEN_SLOS
 from sim.scenario.habits import by_share
 from sim.scenario.parts import Feature, Recording
 from sim.scenario.scenario import Scenario
@@ -102,6 +103,7 @@ def feature_entry(scenario: Scenario, feature: Feature) -> dict[str, Any]:
     return {
         "pool": feature.pool,
         "slo": feature.slo,
+        **{key: slo for key in TOKEN_SLOS if (slo := getattr(feature, key)) < math.inf},
         "share": feature.share,
         "model": feature.spec.model,
         "batches": sum(shares[n] * n / size for n, (size, _) in full.items()),

@@ -35,6 +35,8 @@ class RecordedRows(Part):
 class FeatureFacts(Part):
     pool: str
     slo: Positive
+    slo_first_token: Positive | None = None
+    slo_per_token: Positive | None = None
     share: Share
     model: str
     batches: NotNegative
