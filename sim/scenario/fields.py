@@ -86,7 +86,9 @@ class ScenarioFields(Strict):
                 raise ValueError(f"{what}: the shares add up to {total:g}, expected 1")
         for name, feature in self.features.items():
             if feature.pool not in self.pools:
-                raise ValueError(f"features.{name}.pool: no pool {feature.pool!r}, expected one of {list(self.pools)}")
+                raise ValueError(
+                    f"features.{name}.pool: no pool {feature.pool!r}, expected one of {', '.join(self.pools)}"
+                )
             runs = self.pools[feature.pool].runs
             if feature.length.kind != "fixed" and runs == BATCHES:
                 expected = "'fixed': a batch runs to its end, or a pool with 'runs: steps' or 'runs: threads'"
@@ -205,7 +207,7 @@ class ScenarioFields(Strict):
             for name in getattr(step.policy, field, None) or []:
                 if name not in known:
                     written = "first" if field == "tiers" and step.policy.kind == "priority" else field
-                    raise ValueError(f"{key}.policy.{written}: no {name!r}, expected one of {list(known)}")
+                    raise ValueError(f"{key}.policy.{written}: no {name!r}, expected one of {', '.join(known)}")
         pool = getattr(step.policy, "pool", None)
         for field, named in (
             ("pool", [pool] if pool is not None else []),
@@ -213,9 +215,9 @@ class ScenarioFields(Strict):
         ):
             for name in named or []:
                 if name not in self.pools:
-                    raise ValueError(f"{key}.policy.{field}: no {name!r}, expected one of {list(self.pools)}")
+                    raise ValueError(f"{key}.policy.{field}: no {name!r}, expected one of {', '.join(self.pools)}")
         if step.when is not None and step.when.pool is not None and step.when.pool not in self.pools:
-            raise ValueError(f"{key}.when.pool: no {step.when.pool!r}, expected one of {list(self.pools)}")
+            raise ValueError(f"{key}.when.pool: no {step.when.pool!r}, expected one of {', '.join(self.pools)}")
         if not self.seconds(step.from_) < self.seconds(step.until):
             raise ValueError(f"{key}.until: expected an instant after 'from'")
 
