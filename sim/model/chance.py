@@ -108,8 +108,8 @@ def gamma_quantile(a, u):  # type: ignore[no-untyped-def]
     """The quantile of the gamma law of shape a and scale 1, by Newton's method on logarithms.
 
     There the distribution function is concave, so that every step after the first comes from below and none goes too
-    far. It begins with the cube of a normal (Wilson and Hilferty 1931), or, for small shapes, with the first term of the
-    series.
+    far. It begins with the cube of a normal (Wilson and Hilferty 1931), or, for small shapes, with the first term of
+    the series.
     """
     y = (math.log(u) + math.lgamma(a + 1.0)) / a
     if a >= 1.0:

@@ -16,9 +16,9 @@ class Outage(OfPools):
     """A share of the GPUs is out of service while the step is in force: its `from` and `until` are the outage's.
 
     They fail and return at the control ticks, and a GPU that returns holds no model. What they run is finished, or is
-    lost at once (`work: is lost`) and is done again, as `serving.lost_work` says. A share is rounded to GPUs, in a slice
-    to the GPUs of the slice, so that a large fleet in a small slice loses more or less than its share; all of it is all
-    of it. It acts on what earlier policies leave, and what was lost counts as failed GPUs in costs.
+    lost at once (`work: is lost`) and is done again, as `serving.lost_work` says. A share is rounded to GPUs, in a
+    slice to the GPUs of the slice, so that a large fleet in a small slice loses more or less than its share; all of it
+    is all of it. It acts on what earlier policies leave, and what was lost counts as failed GPUs in costs.
     """
 
     advice = Advice(

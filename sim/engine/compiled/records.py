@@ -90,6 +90,8 @@ STAY = np.dtype(
         ("end", "f8"),  # passes of the GPU when it is through
         ("share", "f8"),  # of the GPU's, when it joined
         ("order", "i8"),  # of joining
+        ("first_token", "f8"),  # when it is made; nan: the pass has not yet been made
+        ("tokens", "f8"),
     ]
 )
 
@@ -108,6 +110,7 @@ REPLICA = np.dtype(
         ("size", "i4"),  # images, or threads
         ("promised", "i4"),  # the same of those who will find room at the next look
         ("stays", "i4"),
+        ("stepless", "i8"),  # of them, those who have made no step yet
         ("doomed", "i4"),  # it is lost: nobody joins, and what still runs is stopped
         ("until", "f8"),  # at this instant
     ]
@@ -133,6 +136,8 @@ KEPT = np.dtype(
         *[(name, REQUEST[name]) for name in REQUEST.names or ()],
         ("finished", "f8"),
         ("gpu_seconds", "f8"),
+        ("first_token", "f8"),
+        ("tokens", "f8"),
         ("spec", "i4"),
     ]
 )

@@ -222,6 +222,7 @@ class Pool:
         """The work on a request is lost: it waits again where it waited before, or its user is refused."""
         self.killed.append((request, batch))
         request.started, request.batch, request.gpu_seconds = math.nan, None, math.nan
+        request.first_token = request.tokens = math.nan
         blind = not self.serving.notices_leaving
         if self.serving.lost_work == WAITS_AGAIN and (request.outcome is None or blind):
             self.line_up_again(request)
