@@ -6,7 +6,7 @@ somebody who may join waits for the end of a step; in between nothing changes, s
 
 import math
 from dataclasses import dataclass, field
-from functools import total_ordering
+from functools import partial, total_ordering
 from heapq import heapify, heappop, heappush
 from typing import Any
 
@@ -115,10 +115,10 @@ class TogetherPool(Pool):
     def doom(self, gpus: list[int], until: float) -> None:
         for replica in (self.replicas[gpu] for gpu in gpus):
             replica.doomed, replica.until, replica.promised = True, until, 0
-            self.env.at(until, COMPLETION, replica.gpu, lambda _, replica=replica: self.notice_over(replica))
+            self.env.at(until, COMPLETION, replica.gpu, partial(self.notice_over, replica))
         self.look_about()
 
-    def notice_over(self, replica: Replica) -> None:
+    def notice_over(self, replica: Replica, _: Any) -> None:
         """A GPU is lost with the requests that it still runs."""
         now = self.env.now
         if not replica.doomed or replica.until != now:
