@@ -61,7 +61,7 @@ def steps_of(kind, sigma, mean, seed, key, ask):  # type: ignore[no-untyped-def]
 
 
 @njit
-def passes_needed(whole, passes, first, kind, sigma, noise_kind, noise_sigma, seed, key, ask, attempt):  # type: ignore[no-untyped-def]
+def passes_needed(whole, passes, first, kind, sigma, noise_kind, noise_shape, factors, seed, key, ask, attempt):  # type: ignore[no-untyped-def]
     """The passes that a request makes after its opening.
 
     passes: on average; first: steps that are made in the opening. Threads, whose passes are seconds, have noise.
@@ -69,7 +69,7 @@ def passes_needed(whole, passes, first, kind, sigma, noise_kind, noise_sigma, se
     mean = passes + first
     if whole:
         return steps_of(kind, sigma, mean, seed, key, ask) - first
-    factor = noise(noise_kind, noise_sigma, seed, SERVICE, key, ask * ATTEMPTS + attempt)
+    factor = noise(noise_kind, noise_shape, factors, seed, SERVICE, key, ask * ATTEMPTS + attempt)
     if kind == GEOMETRIC:
         return passes * factor * -math.log(draw(seed, LENGTH, key, ask))
     if kind == LOGNORMAL:

@@ -24,6 +24,7 @@ from sim.scenario.slices import NEARLY, as_ratio, divides, scales_that_divide
 from sim.schema import Strict
 from sim.units import Instant, Moment, Scale, Seconds, Whole
 
+NO_FACTORS = np.empty(0)
 UNLIMITED = "unlimited fleet"  # the run against which the growth lost to a playbook is measured
 LONGEST = 10 * 365 * 86400.0  # seconds
 MOST_NAMES = 100  # tiers, features, pools: engines keep their numbers in a byte
@@ -258,7 +259,7 @@ class ScenarioFields(Strict):
         """The constant factor on a GPU's times: cards of one kind differ."""
         sigma = math.sqrt(math.log1p(self.serving.gpu_speed_cv**2))
         kind, first = LOGNORMAL_NOISE if sigma > 0 else NO_NOISE, list(self.pools).index(pool) << 32
-        return float(noise(kind, sigma, seed, SPEED, first + gpu, 0))
+        return float(noise(kind, sigma, NO_FACTORS, seed, SPEED, first + gpu, 0))
 
     def specs(self) -> list[Spec]:
         """Every spec that can be asked or granted, without repetition, in the order of the file."""

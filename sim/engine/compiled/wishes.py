@@ -22,6 +22,7 @@ from sim.engine.compiled.records import (
     RETRY,
     SERVED,
     STARTED,
+    TIMED,
 )
 from sim.engine.compiled.records import SCRIPT as A_SCRIPT
 from sim.engine.compiled.requests import key_of, never_leaves, settle
@@ -63,6 +64,7 @@ def attempt(s, c, knobs, place, first, now):  # type: ignore[no-untyped-def]
         return  # more patient than the median, which is enough: the exact patience need not be computed
     leaves = now + quantile(kind, a, b, u)
     if leaves < now + seconds:
+        request.mark |= TIMED
         schedule(s, c, leaves, ABANDON, request.user, TIRED, key_of(row, request))
 
 

@@ -17,10 +17,11 @@ from sim.model.controls import Controls, Telemetry, read_only
 from sim.model.dispatch import batch_seconds, load_seconds
 from sim.model.gateway import EXPIRED, GRANTED
 from sim.model.knobs import POWER, SLOWDOWN
+from sim.model.losses import CANCELLED
 from sim.model.passes import LENGTHS, passes_needed
 from sim.model.request import ABANDONED, OUTCOMES, REFUSED, SERVED, UNFINISHED, Request, Spec
 from sim.model.streams import ATTEMPTS
-from sim.results.log import OF_TOKENS, Log
+from sim.results.log import OF_TOKENS, Columns, Log
 from sim.scenario.scenario import Scenario
 from sim.scenario.serving_options import BATCHES
 
@@ -53,7 +54,11 @@ class Service:
     ):
         self.env, self.scenario, self.crowd, self.controls, self.seed = env, scenario, crowd, controls, seed
         self.specs: list[Spec] = scenario.specs()
-        self.noises = [(NOISES[scenario.serving.noise.kind], scenario.noise_sigma(spec.model)) for spec in self.specs]
+        kind = NOISES[scenario.serving.noise.kind]
+        self.noises = [
+            (kind, scenario.noise_shape(spec.model), np.array(scenario.noise_factors(spec.model)))
+            for spec in self.specs
+        ]
         self.lengths = [(LENGTHS[f.length.kind], f.length.sigma) for f in scenario.features.values()]
         self.open: dict[tuple[int, int], Open] = {}  # wishes that a late image would fulfil, by user and ask
         self.requests: list[Request] = []
@@ -108,12 +113,12 @@ class Service:
         self.gateway.new_account(user)
         self.counts.signups += 1
 
-    def drop(self, request: Request) -> None:
-        """A request is dropped when its turn comes. A user who has left learns nothing of it."""
+    def drop(self, request: Request, reason: int = EXPIRED) -> None:
+        """A request that was granted is dropped. A user who has left learns nothing of it."""
         self.gateway.released(request.user)
         done, request.done = request.done, None
         if request.outcome is None:
-            request.outcome, request.reason = REFUSED, EXPIRED
+            request.outcome, request.reason = REFUSED, reason
             self.counts.refused[request.tier][request.feature] += 1
             if self.scenario.serving.tells_refusals or not request.timed:
                 done.succeed()  # type: ignore[attr-defined]
@@ -134,7 +139,12 @@ class Service:
     def abandon(self, request: Request) -> bool:
         """The user waits no longer. Whether the request is taken out of its queue: else it is served all the same."""
         request.left, request.outcome = self.env.now, ABANDONED
-        if not math.isnan(request.started) or not self.scenario.serving.notices_leaving:
+        if not math.isnan(request.started):
+            batch = self.batches[request.batch]  # type: ignore[index]
+            if self.scenario.serving.cancels_running and math.isnan(batch.finished):
+                self.pools[batch.pool].stop_if_unwanted(batch)
+            return False
+        if not self.scenario.serving.notices_leaving:
             return False
         request.done = None
         self.pool_of[request.feature].remove(request)
@@ -185,7 +195,7 @@ class Service:
         if request.outcome is None:
             self.serve(request)
             done.succeed()  # type: ignore[attr-defined]
-        elif wish is not None:
+        elif wish is not None and self.batches[request.batch].fate != CANCELLED:  # type: ignore[index]
             self.deliver(request, wish)
 
     def serve(self, request: Request) -> None:
@@ -241,7 +251,17 @@ class Service:
             name: column(self.batches, name, float) for name in ("started", "finished", "seconds", "loading", "power")
         }
         gpus = [pool.gpus if pool.unlimited else pool.own for pool in self.pools]
-        return Log(requests, batches, self.crowd.columns(), gpus)
+        return Log(requests, batches, self.crowd.columns(), gpus, killed=self.killed())
+
+    def killed(self) -> Columns:
+        """The requests whose work was lost, each with the batch it was in."""
+        rows = [kill for pool in self.pools for kill in pool.killed]
+        places = {id(request): place for place, request in enumerate(self.requests)} if rows else {}
+        return {
+            "request": np.array([places[id(request)] for request, _ in rows], dtype=np.int64),
+            "batch": np.array([batch.number for _, batch in rows], dtype=np.int64),
+            "gpu_seconds": np.array([batch.seconds / len(batch.requests) for _, batch in rows]),
+        }
 
 
 def column(rows: list[Any], name: str, kind: Any) -> np.ndarray:
