@@ -55,9 +55,10 @@ class Timeline:
 
     counts: (bins, tiers, features, COUNTS). seconds: (bins, tiers, features, SECONDS), GPU-seconds. queue: (bins,
     pools), requests waiting times seconds. signups: (bins,). latencies: (kinds of LATENCIES, tiers, features,
-    BUCKETS), from the warm-up on. joules: (pools,), of busy GPUs from the warm-up on (nan: some profile has no power). peaks: (pools,
-    4): the longest queue, since when, seconds until it was empty (nan: never), requests waiting at the horizon.
-    people: how many came to sign up, were let in, gave up, were invited, left for good; and how many there were.
+    BUCKETS), from the warm-up on. joules: (pools,), of busy GPUs from the warm-up on (nan: some profile has no power).
+    peaks: (pools, 4): the longest queue, since when, seconds until it was empty (nan: never), requests waiting at the
+    horizon. people: how many came to sign up, were let in, gave up, were invited, left for good; and how many there
+    were.
     """
 
     edges: NDArray[np.float64]
