@@ -84,6 +84,7 @@ class Retries(Part):
 
 class BehaviourFacts(Part):
     median_patience: NotNegative | None
+    impatient: bool = True
     retrying: list[str]
     retries: Retries
 
