@@ -257,8 +257,8 @@ class Service:
         fields = ("user", "ask", "attempt", "tier", "feature", "asked", "spec", "level", "reason", "retry", "notified")
         requests = {name: column(self.requests, name, np.int64) for name in fields}
         times = ("arrived", "started", "dequeued", "finished", "left", "gpu_seconds")
-        times += OF_TOKENS if self.scenario.counts_tokens else ()
-        requests |= {name: column(self.requests, name, float) for name in times}
+        tokens = OF_TOKENS if self.scenario.counts_tokens else ()
+        requests |= {name: column(self.requests, name, float) for name in (*times, *tokens)}
         requests["outcome"] = np.array([outcomes[r.outcome or UNFINISHED] for r in self.requests], dtype=np.int64)
         requests["batch"] = np.array([-1 if r.batch is None else r.batch for r in self.requests], dtype=np.int64)
         batches = {name: column(self.batches, name, np.int64) for name in ("pool", "gpu", "spec", "size")}
