@@ -288,6 +288,12 @@ def documents(draw: st.DrawFn, *, mortal: bool = False) -> dict[str, Any]:
         if found[feature["pool"]]["runs"] == "steps":
             feature["slo_first_token"] = draw(st.sampled_from(["never", "5 s"]))
             feature["slo_per_token"] = draw(st.sampled_from(["never", "500 ms"]))
+    spill = draw(st.sampled_from([None, {"to": ["edit"], "above": "10 s"}, {"to": {"edit": 2}, "above": 0}]))
+    if spill is not None:  # to where the same is served
+        for feature in wanted.values():
+            feature |= {"slo_first_token": "never", "slo_per_token": "never"}
+        wanted["image"]["spill"] = spill
+        wanted["edit"] |= {name: wanted["image"][name] for name in ("slo", "images", "spec")}
     return {
         "title": "A random one",
         "start": draw(st.sampled_from(["2025-01-01", "2025-01-01 23:55"])),

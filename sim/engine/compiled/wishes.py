@@ -106,7 +106,7 @@ def after(s, c, place, row, now):  # type: ignore[no-untyped-def]
 def done(s, c, place, row, now):  # type: ignore[no-untyped-def]
     """A wish has ended: on to the next, to another day, or away for good."""
     person, request = s.people[place], s.requests[row]
-    tally.wish_over(s, c, request.tier * len(c.slo) + request.feature, request, person.since, now)
+    tally.wish_over(s, c, request.tier * len(c.slo) + person.feature, request, person.since, now)
     if person.kind != LIFE:
         over(s, place)
         return
