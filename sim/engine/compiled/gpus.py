@@ -4,11 +4,12 @@ import numpy as np
 
 from sim.engine.clock import COMPLETION
 from sim.engine.compiled.calendar import FINISH, schedule
-from sim.engine.compiled.crowd import release
+from sim.engine.compiled.crowd import habit_of, release
 from sim.engine.compiled.records import BATCHES, FREE_BATCHES, LEAVING, NOBODY, STARTED
 from sim.model.dispatch import batch_seconds, load_seconds
 from sim.model.jit import njit
 from sim.model.knobs import POWER, SLOWDOWN
+from sim.model.standing import IN_SERVICE
 from sim.model.streams import ATTEMPTS
 
 
@@ -19,12 +20,14 @@ def start(s, c, pool, gpu, spec, first, taken, now):  # type: ignore[no-untyped-
     size = taken * c.spec_images[spec]
     measured, pace, slowdown = c.seconds[pool, spec, size], s.pace[pool, gpu], s.pool_knobs[pool, SLOWDOWN]
     key, k = s.people[head.person].key, head.ask * ATTEMPTS + head.attempt
-    seconds = batch_seconds(measured, pace, c.noise_kind[spec], c.noise_sigma[spec], slowdown, c.seed, key, k)
+    begun = is_begun(s, c, head)
+    seconds = batch_seconds(measured, pace, c.noise_kind[spec], c.noise_sigma[spec], slowdown, begun, c.seed, key, k)
     loading = 0.0
     if s.loaded[pool, gpu] != c.spec_model[spec]:
         s.loaded[pool, gpu] = c.spec_model[spec]
-        loading = load_seconds(c.load[pool, 0], c.load[pool, 1], c.load[pool, 2], c.seed, key, k)
-        seconds += loading
+        if not begun:
+            loading = load_seconds(c.load[pool, 0], c.load[pool, 1], c.load[pool, 2], c.seed, key, k)
+            seconds += loading
     number = new_batch(s)
     batch = s.batches[number]
     batch.pool, batch.gpu, batch.spec, batch.size, batch.taken = pool, gpu, spec, size, taken
@@ -33,6 +36,14 @@ def start(s, c, pool, gpu, spec, first, taken, now):  # type: ignore[no-untyped-
     s.running[pool] += 1
     put_on(s, first, number, now)
     schedule(s, c, now + seconds, COMPLETION, gpu, FINISH, number)
+
+
+@njit
+def is_begun(s, c, request):  # type: ignore[no-untyped-def]
+    """Whether a request that is put on a GPU was in service as the run began."""
+    if request.ask != 0 or request.attempt != 0:
+        return False
+    return habit_of(c, s.people[request.person]).standing == IN_SERVICE
 
 
 @njit
