@@ -30,7 +30,7 @@ def surge(**more):
             "patience": {"kind": "lognormal", "median": "90 s", "sigma": 1.0},
             "retry": {"at_most": 3, "probability": 0.5, "backoff": {"kind": "exponential", "mean": "20 s"}},
         },
-        serving={"noise": {"kind": "lognormal", "cv": 0.3}},
+        serving={"noise": {"kind": "lognormal", "cv": 0.3}, "notices_leaving": True},
         **more,
     )
 

@@ -12,7 +12,7 @@ import pandas as pd
 from sim.errors import BadInput
 from sim.model.controls import Telemetry
 from sim.results.gateway_readings import Readings, readings
-from sim.results.intents import every_row
+from sim.results.intents import every_row, was_granted
 from sim.results.run import Run, load_run
 from sim.scenario.begin import Fleet, State, Waiting, read_state
 from sim.scenario.scenario import Scenario
@@ -50,15 +50,14 @@ def state_from(path: Path, scenario: Scenario) -> State:
 def state_of_run(run: Run, at: float | None = None) -> State:
     """What a run was doing at an instant (seconds), its end where None. Raises BadInput where rows were not recorded.
 
-    At the end it is not known who would have asked again: `thinking` is empty.
+    Requests are those that the gateway sees: also of people who have left, where the service does not notice. At the
+    end it is not known who would have asked again: `thinking` is empty.
     """
     now = run.horizon if at is None else at
     rows = every_row(run)
     came = rows[rows["arrived"] <= now]
-    over = (came["finished"] <= now) | (came["left"] <= now) & ~(came["started"] <= now)
-    there = came[~over & (came["reason"].isna() | (came["dequeued"] > now)) & came["pool"].notna()]
-    there = there[(there["outcome"] != "refused") | (there["dequeued"] > now)]
-    there = there.assign(on_gpu=there["started"] <= now)
+    on_gpu = (came["started"] <= now) & ~(came["finished"] <= now)
+    there = came.assign(on_gpu=on_gpu)[on_gpu | was_granted(came) & ~(came["dequeued"] <= now)]
     found = []
     for (feature, tier), some in there.groupby(["feature", "tier"], observed=True):
         who = {"feature": str(feature), "tier": str(tier)}
