@@ -111,17 +111,19 @@ def sentence(scenario: Any, found: Any, now: float) -> str:
     load = f"GPUs {100 * found.use:.0f} % busy, {found.queued:,.0f} queued"
     if found.full_now:
         when = "full now"
-    elif found.chance < 0.1:
-        when = f"not full within {found.ahead / 60:.0f} min"
     else:
         middle, low, high = found.interval
-        when = f"full {around(scenario, middle)} ({around(scenario, low)} to {around(scenario, high)}, 80 %)"
-    gain, low, high = (100 * value for value in found.gain)
-    if low > 0:
-        act = f"act by {at(scenario, found.act_by)}" if math.isfinite(found.act_by) else "act now"
-        best = f"{act} | best now: {found.best} ({gain:+.1f} % images in time, {low:+.1f} to {high:+.1f})"
-    else:
-        best = "no playbook is better for sure"
+        when = f"not full within {found.ahead / 60:.0f} min"
+        if math.isfinite(middle):
+            when = f"full {at(scenario, middle)} ({at(scenario, low)} to {around(scenario, high)}, 80 %)"
+        elif found.chance > 0:
+            when = f"{100 * found.chance:.0f} % to be full within {found.ahead / 60:.0f} min"
+    gain, least, most = (100 * value for value in found.gain)
+    best = "no playbook is better for sure"
+    if least > 0:
+        late = math.isfinite(found.act_by) and found.act_by > found.now
+        act = f"act by {at(scenario, found.act_by)}" if late else "act now"
+        best = f"{act} | best now: {found.best} (in time {gain:+.0f} points, {least:+.0f} to {most:+.0f})"
     return f"{at(scenario, now)}  {load} | {when} | {best}"
 
 

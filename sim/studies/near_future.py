@@ -13,6 +13,7 @@ Floats = NDArray[np.float64]
 FADES = 1800.0  # s: a trend loses 63 % of its strength in this time (assumed: surges of launches turn within an hour)
 TREND = 0.05 / 60.0  # per s: the standard deviation of trends before any is seen (assumed: a doubling in 14 minutes)
 DRIFT = 0.05  # of the log rate, per root minute: what no trend foresees (assumed; `watch --score` shows if it is)
+FAINT = 0.5  # people added to those counted, so that none so far is no proof of none to come (Jeffreys' prior)
 ROUNDS = 25  # of Newton's method
 
 
@@ -41,8 +42,8 @@ def trend_of(counts: Floats, begins: Floats, lasts: Floats) -> Trend:
     the covariance is as many times wider (quasi-likelihood: McCullagh and Nelder, Generalized Linear Models, ch. 9).
     """
     middles = begins + lasts / 2
-    total = max(float(counts.sum()), 0.5)
-    at = np.array([math.log(total / float(lasts.sum())), 0.0])
+    counts = counts + FAINT / len(counts)
+    at = np.array([math.log(float(counts.sum() / lasts.sum())), 0.0])
     design = np.column_stack([np.ones(len(middles)), middles])
     prior = np.diag([1e-6, TREND**-2])
     information = prior

@@ -17,11 +17,11 @@ from sim.engine.simulate import chosen, simulate
 from sim.errors import BadInput
 from sim.model.controls import Telemetry
 from sim.results.gateway_readings import Reading, Readings
-from sim.results.metrics import counted, recorded
+from sim.results.metrics import recorded
 from sim.results.run import Run
 from sim.results.saturation import RANDOM
 from sim.results.state import known, state_of_telemetry
-from sim.results.timeline import IN_TIME
+from sim.results.timeline import DECIDED, IN_TIME
 from sim.scenario.begin import Fleet, State, begun
 from sim.scenario.parts import Pool, Recording
 from sim.scenario.scenario import Scenario
@@ -34,8 +34,8 @@ Floats = NDArray[np.float64]
 
 MEMORY = 15 * 60.0  # s: counts that the trend is made of
 FEW = 3  # of them: before, nothing is forecast
-FUTURES = 12  # drawn for the time at which the GPUs are full
-PAIRED = 5  # of these, run under each playbook
+LITTLE = 0.1  # a chance that the GPUs are full below which no playbook is looked for
+PAIRED = 5  # of the futures, run under each playbook
 DELAYS = (5, 10, 20, 30, 40)  # minutes by which the best playbook may begin later
 HALF = 0.5  # of what a playbook saves now: one that still saves as much is in time
 STAYS = 3  # bins of the timeline in a row
@@ -49,8 +49,9 @@ class Forecast:
     """One look. Instants are seconds after the scenario's start; inf is later than `ahead` seconds from now.
 
     full: the instants at which the GPUs are full, one of each future, with the playbook in force; full_now: they are
-    so already. best: the playbook with the most images in time; gain: its share more than now, with a 95 % interval;
-    act_by: the latest instant at which it still saves half of what it saves now (nan: nothing to save).
+    so already. best: the playbook with the most images in time; gain: how much more of the requests
+    it has in time than the playbook in force, with a 95 % interval; act_by: the latest instant at which it still saves
+    half of what it saves now (nan: nothing to save).
     """
 
     now: float
@@ -90,6 +91,7 @@ class Watcher:
     in_force: str | None = None
     playbooks: Sequence[str] | None = None
     ahead: float = 3600.0
+    futures: int = 12  # drawn for the time at which the GPUs are full
     seen: list[tuple[float, float, float]] = field(default_factory=list)  # until when, how long, people
 
     def __post_init__(self) -> None:
@@ -126,17 +128,17 @@ class Watcher:
         if trend is None:
             return None
         state = in_slice(state_of_telemetry(self.slice, seen, self.seen[-1][1]), self.slice)
-        futures = [self.future(state, trend, seed) for seed in range(1, FUTURES + 1)]
+        futures = [self.future(state, trend, seed) for seed in range(1, self.futures + 1)]
         full_now = is_full(self.scenario, seen)
         now, in_force = seen.now, str(self.in_force)
         runs = [simulate(one, in_force, seed=seed, recording=QUIET) for seed, one in enumerate(futures, 1)]
         full = np.array([now if full_now else now + full_at(run, one) for run, one in zip(runs, futures, strict=True)])
         images = {in_force: np.array([in_time(run) for run in runs[:PAIRED]])}
-        for name in self.names[1:]:
-            images[name] = self.images(futures, name)
-        best = max(self.names, key=lambda name: float(images[name].mean()))
+        if np.isfinite(full).mean() > LITTLE:  # else there is nothing to choose
+            images |= {name: self.images(futures, name) for name in self.names[1:]}
+        best = max(images, key=lambda name: float(images[name].mean()))
         apart = paired_difference(images[best], images[in_force])
-        per = max(float(images[in_force].mean()), 1e-300)
+        per = max(float(np.mean([decided(run) for run in runs[:PAIRED]])), 1e-300)
         gain = (apart.mean / per, apart.low / per, apart.high / per) if best != in_force else (0.0, 0.0, 0.0)
         pools = [seen.pools[pool] for pool in self.scenario.pools]
         return Forecast(
@@ -262,7 +264,12 @@ def limit(pool: Pool, gpus: int) -> float:
 
 def in_time(run: Run) -> float:
     """Images in time, of the whole service."""
-    return float(counted(run, np.array([0.0, run.horizon])).counts[..., IN_TIME].sum()) / run.scale
+    return float(recorded(run).counts[..., IN_TIME].sum()) / run.scale
+
+
+def decided(run: Run) -> float:
+    """Images wanted that came in time or did not, of the whole service."""
+    return float(recorded(run).counts[..., DECIDED].sum()) / run.scale
 
 
 def is_full(scenario: Scenario, seen: Telemetry) -> bool:
