@@ -2,6 +2,7 @@
 
 import json
 import math
+from statistics import NormalDist
 
 import numpy as np
 import pytest
@@ -49,9 +50,8 @@ def test_futures_begin_at_the_rate_of_now_and_their_trend_fades():
 
 
 def test_the_score_of_a_normal_law_is_the_one_in_closed_form():
-    from scipy.stats import norm
-
-    drawn = norm.ppf((np.arange(2000) + 0.5) / 2000)
+    norm = NormalDist()
+    drawn = np.array([norm.inv_cdf((k + 0.5) / 2000) for k in range(2000)])
     for truth in (0.0, 1.5):
         closed = truth * (2 * norm.cdf(truth) - 1) + 2 * norm.pdf(truth) - 1 / math.sqrt(math.pi)
         assert crps_of(drawn, truth) == pytest.approx(closed, abs=1e-3)
@@ -125,9 +125,9 @@ def test_its_lines_of_json_are_strict_json(replayed):
 
 def test_asked_once_it_looks_at_the_last_reading_alone():
     scenario = incident()
-    text = ["# TYPE meltpoint_signups counter\n"]
-    for name in ("gpus", "gpus_busy", "requests_queued", "requests_inside"):
-        text.append(f'meltpoint_pool_{name}{{pool="gpus"}} {20 if name == "gpus" else 0} 1735690200\n')
+    figures = {"gpus": 20, "gpus_busy": 0, "requests_queued": 0, "requests_inside": 0}
+    text = [f'meltpoint_pool_{name}{{pool="gpus"}} {value} 1735690200\n' for name, value in figures.items()]
+    text.append("meltpoint_signups_total 9 1735690200\n")
     looks = list(watch(Watcher(scenario), readings(text, "it"), once=True))
     assert [(seen.now, found) for seen, found in looks] == [(600.0, None)]  # one reading says no trend
 
