@@ -31,7 +31,7 @@ FLOORS: list[dict[str, str]] = [
     },
     {
         "studies": "many runs: compare, check, size, decide, sensitivity, sweep, tune, rescue, storm map, order "
-        "dates; the store, executors",
+        "dates, watch; the store, executors",
     },
     {
         "engine": "`simulate`, the control process, cells; the model twice, file beside file: `readable/`, `compiled/`",

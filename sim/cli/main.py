@@ -33,6 +33,7 @@ from sim.cli.storm_commands import map_storms, rescue
 from sim.cli.sweep_command import sweep
 from sim.cli.tune_command import tune
 from sim.cli.validate_command import validate
+from sim.cli.watch_command import watch
 from sim.errors import BadInput, printable
 
 SECTIONS = {
@@ -54,7 +55,7 @@ SECTIONS = {
             "store",
         ),
     ),
-    "Out to where people act": ("runbook", "shadow", "export"),
+    "Out to where people act": ("runbook", "watch", "shadow", "export"),
     "Bring your own data": ("calibrate", "backtest", "demand", "profile", "validate"),
     "Write scenario files": ("schema",),
 }
@@ -102,6 +103,7 @@ for command in (
     rescue,
     store,
     runbook,
+    watch,
     shadow,
     calibrate,
     backtest,

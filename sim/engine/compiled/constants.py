@@ -247,6 +247,7 @@ def habit_record(habit: Habit, days: int) -> tuple[Any, ...]:
         *(retry.probability, retry.after_leaving, retry.hopeless, retry.second_account),
         *(b.churn, b.churn_late, b.regenerate, habit.pause),
         *((b.returns.using(days) > 0).any(), (b.returns.staying(days) < 1).any(), habit.program, habit.feature),
+        *(habit.standing, habit.first),
     )
 
 

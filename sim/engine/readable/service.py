@@ -21,6 +21,7 @@ from sim.model.losses import CANCELLED
 from sim.model.passes import LENGTHS, passes_needed
 from sim.model.request import ABANDONED, OUTCOMES, REFUSED, SERVED, UNFINISHED, Request, Spec
 from sim.model.routing import is_behind, other_place
+from sim.model.standing import IN_SERVICE
 from sim.model.streams import ATTEMPTS, SPILL, draw
 from sim.results.log import OF_TOKENS, Columns, Log
 from sim.scenario.scenario import Scenario
@@ -96,8 +97,9 @@ class Service:
         asked = self.gateway.ladders[feature][images][0]
         request = Request(user, ask, attempt, tier, feature, self.env.now, asked, asked)
         self.requests.append(request)
-        self.counts.arrivals[tier][feature] += 1
-        self.gateway.answer(request, images, pool)
+        there = ask == attempt == 0 and self.crowd.habit[user].standing > 0
+        self.counts.arrivals[tier][feature] += not there
+        self.gateway.answer(request, images, pool, there=there)
         if request.reason != GRANTED:
             request.outcome = REFUSED
             self.counts.refused[tier][feature] += 1
@@ -196,17 +198,23 @@ class Service:
         """How long this GPU serves a batch of `size` images, of which `head` is the first request."""
         key, k = self.crowd.key[head.user], head.ask * ATTEMPTS + head.attempt
         measured, noise, slowdown = pool.seconds[head.spec][size], self.noises[head.spec], pool.knobs[SLOWDOWN]
-        return float(batch_seconds(measured, pool.pace(gpu), *noise, slowdown, self.seed, key, k))
+        begun = self.is_begun(head)
+        return float(batch_seconds(measured, pool.pace(gpu), *noise, slowdown, begun, self.seed, key, k))
+
+    def is_begun(self, request: Request) -> bool:
+        """Whether a request that is put on a GPU was in service as the run began."""
+        return request.ask == request.attempt == 0 and self.crowd.habit[request.user].standing == IN_SERVICE
 
     def passes(self, request: Request, pool: TogetherPool) -> float:
         """How many passes of its GPU a request takes after its opening."""
         who = self.crowd.key[request.user], request.ask, request.attempt
         how = pool.whole, pool.passes[request.spec], pool.first[request.spec]
-        return float(passes_needed(*how, *self.lengths[request.feature], *self.noises[request.spec], self.seed, *who))
+        laws = *self.lengths[request.feature], *self.noises[request.spec]
+        return float(passes_needed(*how, *laws, self.is_begun(request), self.seed, *who))
 
     def loading(self, head: Request, pool: Pool, gpu: int) -> float:
         """How long this GPU loads a model before it serves the batch that `head` is the first of."""
-        if not pool.loads(gpu, head.spec):
+        if not pool.loads(gpu, head.spec) or self.is_begun(head):
             return 0.0
         key, k = self.crowd.key[head.user], head.ask * ATTEMPTS + head.attempt
         return float(load_seconds(*pool.load, self.seed, key, k))
