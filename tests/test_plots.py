@@ -270,7 +270,10 @@ def test_figures_and_tables_of_outcomes_agree(run):
 
 def test_a_clock_is_the_one_that_a_power_cap_leaves():
     """P = 0.1 + 0.9 clock^2.5, so a cap of 70 % leaves (0.6 / 0.9)^0.4 of the clock."""
-    capped = simulate(load("steady", sets={**SETS, "horizon": "10 min"}), [Timed(PowerCap(cap="70 %"), 120.0, 300.0)])
+    capped = simulate(
+        load("steady", sets={**SETS, "horizon": "10 min", "warm_up": "0 s"}),
+        [Timed(PowerCap(cap="70 %"), 120.0, 300.0)],
+    )
     ax = axis()
     plots.clock(capped, ax, {"gpus": pool_timeline(capped, "gpus")})
     (line,) = ax.lines

@@ -78,14 +78,11 @@ def story(runs: Mapping[str, Run]) -> tuple[Run, list[Part], list[Part]]:
     main = [*(page(v) for page in pages), review.risks(risks, [ONE_RUN, review.OTHER_RUNS])]
     facts = {**runs[NEW].manifest, "title": TITLE, "question": QUESTION}
     page = replace(runs[NEW], manifest=facts)
-    return (
-        page,
-        main,
-        [Part("origins", "Appendix: where the figures come from", [*map(Tabled, origins([*runs.values()]))])],
-    )
+    tables: list[Block] = [Tabled(table) for table in origins([*runs.values()])]
+    return page, main, [Part("origins", "Appendix: where the figures come from", tables)]
 
 
-def table(title: str, claims: list[Claim]) -> Tabled:
+def tabled(title: str, claims: list[Claim]) -> Tabled:
     rows = [[one.claim, one.figure, one.origin, one.run] for one in claims]
     return Tabled(Table(title, ["claim", "figure", "origin", "run"], rows, labels=4))
 
@@ -129,7 +126,7 @@ def first(v: Mapping[str, Verdict]) -> Part:
             NEW,
         ),
     ]
-    return Part("answer", "The answer", [Lines(said, "answer"), picture, table("How fast people came", claims)])
+    return Part("answer", "The answer", [Lines(said, "answer"), picture, tabled("How fast people came", claims)])
 
 
 def fleet(v: Verdict) -> str:
@@ -176,7 +173,7 @@ def saturation(v: Mapping[str, Verdict]) -> Part:
         ),
     ]
     blocks: list[Block] = [
-        table("GPUs that saturate and throttle", claims),
+        tabled("GPUs that saturate and throttle", claims),
         *pictures(new, ["load"]),
         *pictures(hot, ["power"]),
     ]
@@ -204,7 +201,7 @@ def waiting(v: Mapping[str, Verdict]) -> Part:
         ),
     ]
     return Part(
-        "waits", "Slower answers and interruptions", [table("What users saw", claims), *pictures(new, ["waits"])]
+        "waits", "Slower answers and interruptions", [tabled("What users saw", claims), *pictures(new, ["waits"])]
     )
 
 
@@ -235,7 +232,7 @@ def measures(v: Mapping[str, Verdict]) -> Part:
         Claim("What all that gave.", headline(limited), "simulated", LIMITED),
     ]
     blocks: list[Block] = [
-        table("What was done in March 2025", claims),
+        tabled("What was done in March 2025", claims),
         Lines(switch_sentences(limited.run), "steps", "In order"),
         *pictures(limited, ["outcomes", "cohort"]),
     ]
@@ -265,7 +262,7 @@ def team(v: Mapping[str, Verdict]) -> Part:
         ),
         Claim("What that gave.", headline(v[ON_CALL]), "simulated", ON_CALL),
     ]
-    return Part("team", "The team's shifts", [table("The team", claims)])
+    return Part("team", "The team's shifts", [tabled("The team", claims)])
 
 
 def company(v: Mapping[str, Verdict]) -> Part:
@@ -282,4 +279,4 @@ def company(v: Mapping[str, Verdict]) -> Part:
             for said in energy_sentences(new.run)
         ),
     ]
-    return Part("company", "Money, energy, carbon and water", [table("The company, and the world", claims)])
+    return Part("company", "Money, energy, carbon and water", [tabled("The company, and the world", claims)])
