@@ -55,12 +55,15 @@ def keep(s, c, row):  # type: ignore[no-untyped-def]
     s.n[KEPTS] += 1
     copy(kept, request)
     kept.spec = request.asked if request.lane < 0 else s.lanes[c.pool_of[request.feature], request.lane].spec
-    kept.finished, kept.gpu_seconds = np.nan, np.nan
+    kept.finished, kept.gpu_seconds, kept.first_token, kept.tokens = np.nan, np.nan, np.nan, np.nan
     kept.batch = NOBODY
     if request.mark & STARTED:
         kept.batch = request.batch
         batch = s.batches[request.batch]
         kept.finished, kept.gpu_seconds = batch.finished, batch.seconds / batch.taken
+        if c.whole[batch.pool]:
+            stay = s.stays[request.batch]
+            kept.first_token, kept.tokens = stay.first_token, stay.tokens
 
 
 @njit
