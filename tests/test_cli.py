@@ -192,8 +192,9 @@ def test_every_command_explains_itself(here):
 
 def test_help_lists_every_command_in_the_order_in_which_a_newcomer_needs_them(here):
     text = here("--help")[1].partition("Simulate:")[2]
-    order = ["run", "compare", "report", "scenarios", "policies", "size", "check", "decide", "sensitivity", "sweep"]
-    order += ["tune", "explore", "money", "rescue", "order-by", "map", "store", "runbook", "watch", "shadow", "export"]
+    order = ["run", "compare", "report", "story", "scenarios", "policies", "size", "check", "decide", "sensitivity"]
+    order += ["sweep", "tune", "explore", "money", "rescue", "order-by", "map", "store", "runbook", "watch", "shadow"]
+    order += ["export"]
     order += ["calibrate", "backtest", "demand", "profile", "validate"]
     assert re.findall(r"^  ([\w-]+) {2,}\w", text, re.MULTILINE) == [*order, "schema"]
     assert "..." not in text  # no sentence is cut short
