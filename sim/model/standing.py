@@ -53,8 +53,8 @@ def patience_left(kind, a, b, u, age):  # type: ignore[no-untyped-def]
 def rest_of_noise(kind, shape, factors, seed, key, k):  # type: ignore[no-untyped-def]
     """What is left of a service that is under way at a random instant, as a factor on its measured seconds.
 
-    A uniform part of a length-biased service (the equilibrium law of renewal theory), whose density is that of `noise`
-    times its value: of a lognormal law the mean of the logarithm is sigma^2 higher, a gamma law's shape is 1 higher, and
+    A uniform part of a length-biased service (the equilibrium law of renewal theory): its density is that of `noise`
+    times the value. Of a lognormal law the mean of the logarithm is sigma^2 higher, a gamma law has a shape of 1 more, and
     what is left of an exponential one is exponential. shape, factors: see `noise`.
     """
     u = draw(seed, REST, key, k)
