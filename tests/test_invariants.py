@@ -44,6 +44,14 @@ def queued(scenario: Scenario, run: Run) -> pd.DataFrame:
     return table[table["reason"].isna()]
 
 
+def by_queue(scenario: Scenario, run: Run) -> pd.DataFrame:
+    """The same with the GPU whose queue they were in: 0 for a central queue, and only those that started in others."""
+    table = queued(scenario, run)
+    central = table["pool"].isin([name for name, pool in scenario.pools.items() if pool.dispatch == "central queue"])
+    gpu = table["batch"].map(run.batches["gpu"])
+    return table.assign(gpu=gpu.mask(central, 0))[central | gpu.notna()]
+
+
 def of_batches(scenario: Scenario, table: pd.DataFrame) -> pd.Series:
     """Which rows are of pools whose GPUs run a batch to its end."""
     return table["pool"].isin([name for name, pool in scenario.pools.items() if pool.runs == "batches"])
@@ -157,13 +165,13 @@ def check_as_many_as_there_is_room_for_run_at_once_and_share_the_gpu(scenario, r
 
 
 def check_nobody_overtakes_within_a_class(scenario, run):
-    """Of two of one pool, priority and spec, who came first is out of the queue no later than the other starts.
+    """Of two of one queue, priority and spec, who came first is out of the queue no later than the other starts.
 
     Not where a policy turns a queue round.
     """
     if {step.policy.kind for step in scenario.playbooks["one"]} & {"last in first out", "adaptive lifo"}:
         return
-    for _, line in queued(scenario, run).groupby(["pool", "priority", "spec"], observed=True):
+    for _, line in by_queue(scenario, run).groupby(["pool", "gpu", "priority", "spec"], observed=True):
         latest = line.groupby("arrived")["out"].max().cummax().shift(fill_value=-math.inf)  # of those who came before
         assert not (line["started"] < line["arrived"].map(latest)).any()
 
@@ -172,27 +180,31 @@ def check_nobody_overtakes_within_a_class(scenario, run):
 
 
 def check_no_gpu_idles_while_a_request_waits(scenario, run):
-    waiting = queued(scenario, run)
-    for name in scenario.pools:
-        if scenario.pools[name].linger > 0 or scenario.pools[name].runs != "batches":
+    waiting = by_queue(scenario, run)
+    for name, pool in scenario.pools.items():
+        if pool.linger > 0 or pool.runs != "batches":
             continue
-        b = run.batches[run.batches["pool"] == name]
-        ends = b["finished"].fillna(run.horizon)
-        for request in waiting[waiting["pool"] == name].itertuples():
-            busy = np.clip(np.minimum(ends, request.out) - np.maximum(b["started"], request.arrived), 0, None).sum()
-            assert busy == pytest.approx(scenario.gpus(name) * (request.out - request.arrived), rel=1e-9, abs=1e-6)
+        for gpu, line in waiting[waiting["pool"] == name].groupby("gpu"):
+            own = pool.dispatch != "central queue"
+            b = run.batches[(run.batches["pool"] == name) & ((run.batches["gpu"] == gpu) | (not own))]
+            ends = b["finished"].fillna(run.horizon)
+            for request in line.itertuples():
+                busy = np.clip(np.minimum(ends, request.out) - np.maximum(b["started"], request.arrived), 0, None).sum()
+                serving = 1 if own else scenario.gpus(name)
+                assert busy == pytest.approx(serving * (request.out - request.arrived), rel=1e-9, abs=1e-6)
 
 
 def check_the_urgent_go_first(scenario, run):
     """At linger 0 no batch is headed by a request while a more urgent one waits."""
-    waiting = queued(scenario, run)
+    waiting = by_queue(scenario, run)
     for name in scenario.pools:
         if scenario.pools[name].linger > 0 or scenario.pools[name].runs != "batches":
             continue
         here = waiting[waiting["pool"] == name]
         for _, batch in here[here["started"].notna()].groupby("batch"):
             begins, head = batch["started"].iloc[0], batch["priority"].min()
-            passed = here[(here["arrived"] < begins) & (here["out"] > begins)]
+            beside = here[here["gpu"] == batch["gpu"].iloc[0]]
+            passed = beside[(beside["arrived"] < begins) & (beside["out"] > begins)]
             assert not (passed["priority"] < head).any()
 
 

@@ -1,8 +1,8 @@
 """The compiled engine's records as columns, each record read once."""
 
 import numpy as np
-from numpy.typing import NDArray
 
+from sim.engine.compiled.constants import Constants
 from sim.engine.compiled.records import ABANDONED, NOBODY, NONE, NOTIFIED, RETRY, STARTED
 from sim.engine.compiled.state import State
 from sim.model.jit import njit
@@ -45,10 +45,10 @@ BATCHES = {
 UNDECIDED = OUTCOMES.index(UNFINISHED)
 
 
-def request_columns(s: State, pool_of: NDArray[np.int64], count: int) -> Columns:
+def request_columns(s: State, c: Constants, count: int) -> Columns:
     """All requests, in the order of their arrival."""
     columns = {name: np.empty(count, dtype=kind) for name, kind in REQUESTS.items()}
-    write_requests(s.requests, s.batches, s.lanes, pool_of, count, *columns.values())
+    write_requests(s.requests, s.batches, s.lanes, s.stands, c.apart, c.pool_of, count, *columns.values())
     return columns
 
 
@@ -57,6 +57,8 @@ def write_requests(  # type: ignore[no-untyped-def]
     requests,
     batches,
     lanes,
+    stands,
+    apart,
     pool_of,
     count,
     user,
@@ -87,7 +89,9 @@ def write_requests(  # type: ignore[no-untyped-def]
         arrived[row], dequeued[row], left[row] = r.arrived, r.dequeued, r.left
         outcome[row] = UNDECIDED if r.outcome == NONE else r.outcome - 1
         reason[row], asked[row], first[row], batch[row] = r.reason, r.asked, r.first, NOBODY
-        spec[row] = r.asked if r.lane == NOBODY else lanes[pool_of[r.feature], r.lane].spec
+        pool = pool_of[r.feature]
+        q = stands[row] if apart[pool] else pool
+        spec[row] = r.asked if r.lane == NOBODY else lanes[q, r.lane].spec
         retry[row], notified[row] = r.mark & RETRY != 0, r.mark & NOTIFIED != 0
         started[row], finished[row], gpu_seconds[row] = np.nan, np.nan, np.nan
         if r.mark & STARTED:

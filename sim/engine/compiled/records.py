@@ -187,7 +187,8 @@ ARRIVAL, ARRIVED, LINE_HEAD, LINE_TAIL, WAITING, GATE_OPEN, SIGNUPS, LET_IN, GAV
     18, 29
 )
 DROPPED, TOLD, ACTIVE = 29, 30, 31  # told: of the dropped, those who have gone on
-COUNTERS = 32
+MOVING, LANES = 32, 33  # the first request of a queue that is dissolved; the most lanes of any queue
+COUNTERS = 34
 
 DELIVERED = -3  # in place of the attempt that a wish waits for: it has its image
 PRESENT, FIRST = range(2)  # places in State.present

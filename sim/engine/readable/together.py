@@ -14,6 +14,8 @@ import numpy as np
 
 from sim.engine.clock import COMPLETION, JOIN
 from sim.engine.readable.pool import Batch, Pool
+from sim.engine.readable.queues import Queue
+from sim.model.balancing import CENTRAL
 from sim.model.knobs import SLOWDOWN
 from sim.model.passes import comes_off_first, passes_at, queue_beyond, seconds_together, time_of
 from sim.model.request import Request
@@ -93,7 +95,7 @@ class TogetherPool(Pool):
                 self.switched_on.discard(gpu)
         super().resize(gpus)
         looks = 0
-        for replica in self.replicas[: gpus if changed else 0]:
+        for replica in self.replicas[: gpus if changed and self.rule == CENTRAL else 0]:
             if looks < self.queued and replica.size + replica.promised < self.most:
                 self.look(replica)
                 looks += 1
@@ -102,11 +104,13 @@ class TogetherPool(Pool):
         """The queue that a request meets: without those whom the next step takes."""
         return int(queue_beyond(self.queued, self.gpus * self.most - sum(replica.size for replica in self.replicas)))
 
-    def join(self, request: Request) -> None:
-        """Put a granted request into the queue, and have the GPU with the fewest look for it if one has room."""
-        self.line_up(request)
+    def after_joining(self, request: Request) -> None:
+        """Have the GPU with the fewest, or the one whose queue it is, look for a request if it has room."""
         size = self.size[request.spec]
-        roomy = [replica for replica in self.replicas[: self.gpus] if self.has_room(replica, size)]
+        replicas = self.replicas[: self.gpus]
+        if self.rule != CENTRAL:
+            replicas = replicas[request.queue : request.queue + 1]
+        roomy = [replica for replica in replicas if self.has_room(replica, size)]
         if roomy:
             replica = min(roomy, key=lambda replica: (replica.size + replica.promised, replica.gpu))
         elif self.unlimited:
@@ -125,7 +129,7 @@ class TogetherPool(Pool):
         """Every GPU holds all models."""
         return False
 
-    def wake_one(self) -> None:
+    def wake_one(self, queue: Queue) -> None:
         """Nobody lingers here, so nothing follows when somebody leaves the queue."""
 
     def look(self, replica: Replica) -> None:
@@ -172,10 +176,11 @@ class TogetherPool(Pool):
         """Requests that join, in their turn, as long as there is room for the next one."""
         joined: list[Stay] = []
         while replica.gpu < self.gpus and not (self.unlimited and replica.stays):
-            lane = self.next_lane()
+            queue = self.queue_of(replica.gpu)
+            lane = self.next_lane(queue)
             if lane is None or replica.size + self.size[lane.spec] > self.most:
                 break
-            joined += [self.begin(replica, request) for request in self.pick(lane, self.images[lane.spec])]
+            joined += [self.begin(replica, request) for request in self.pick(queue, lane, self.images[lane.spec])]
         return joined
 
     def begin(self, replica: Replica, request: Request) -> Stay:
