@@ -2,7 +2,7 @@
 
 
 class BadInput(Exception):
-    """Wrong input, told so that the person who wrote it can mend it.
+    """Wrong input, described so that the person who wrote it can mend it.
 
     The command line prints it as one message and exits with code 2; no result is written.
     """

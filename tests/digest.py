@@ -31,6 +31,7 @@ SLICES: dict[str, dict[str, str]] = {  # larger ones than those of the tests
     "viral-image-launch": {"scale": "1/6000", "horizon": "2 days"},
     "million-signup-hour": {"scale": "1/1000"},
     "chatgpt-images-week": {"scale": "1/12500", "record": "rows"},
+    "chat-beside-images": {"scale": "1/500", "record": "rows", "start": "2025-03-31 17:10", "horizon": "20 min"},
     "launch-2022": {"scale": "1/100", "horizon": "2 days"},
     "creative-studio": {"horizon": "3 days"},
     "steady": {},

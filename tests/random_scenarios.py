@@ -279,6 +279,9 @@ def documents(draw: st.DrawFn, *, linger: bool = True, together: bool = True) ->
     for feature in wanted.values():
         if found[feature["pool"]]["runs"] != "batches":
             feature["length"] = draw(st.sampled_from(LENGTHS))
+        if found[feature["pool"]]["runs"] == "steps":
+            feature["slo_first_token"] = draw(st.sampled_from(["never", "5 s"]))
+            feature["slo_per_token"] = draw(st.sampled_from(["never", "500 ms"]))
     return {
         "title": "A random one",
         "start": draw(st.sampled_from(["2025-01-01", "2025-01-01 23:55"])),

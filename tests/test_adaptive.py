@@ -171,22 +171,24 @@ def longest_queue(run: Run) -> int:
 
 
 @overloaded
-def test_both_engines_give_the_same_run_and_the_queue_stays_short(policy):
-    both = [simulate(spiked(), [policy], engine=engine) for engine in ("simpy", "compiled")]
-    assert_alike(*both)
-    assert longest_queue(both[0]) < 50
-    assert (both[0].requests["reason"] == "limit").any()
+def test_under_a_limit_the_queue_stays_short_and_the_service_recovers_in_both_engines_without_memory(policy):
+    before = copy.deepcopy(policy.__pydantic_private__)
+    readable, first, second = (
+        simulate(spiked(), [policy], engine=engine) for engine in ("simpy", "compiled", "compiled")
+    )
+    assert_alike(readable, first)
+    assert_alike(first, second)
+    assert policy.__pydantic_private__ == before
+    assert len(first.decisions) > 1
+    assert longest_queue(first) < 50
+    assert (first.requests["reason"] == "limit").any()
+    assert recovered(first)
 
 
 def test_without_a_limit_the_queue_grows_and_nobody_is_served_in_time_again():
     run = simulate(spiked(), [])
     assert longest_queue(run) > 1000
     assert not recovered(run)
-
-
-@overloaded
-def test_the_service_recovers_from_a_spike_under_a_limit(policy):
-    assert recovered(simulate(spiked(), [policy]))
 
 
 @each
@@ -197,15 +199,6 @@ def test_as_it_is_by_default_it_serves_what_64_gpus_can_through_a_spike_of_image
     assert 0.95 * 16 < len(served) / 500 < 1.02 * 16
     assert (served["finished"] - served["arrived"]).mean() < 1.6 * 4
     assert recovered(run)
-
-
-@overloaded
-def test_a_policy_forgets_between_runs(policy):
-    before = copy.deepcopy(policy.__pydantic_private__)
-    first, second = (simulate(spiked(), [policy]) for _ in range(2))
-    assert len(first.decisions) > 1
-    assert_alike(first, second)
-    assert policy.__pydantic_private__ == before
 
 
 @each

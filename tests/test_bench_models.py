@@ -3,6 +3,7 @@
 import dataclasses
 import subprocess
 import sys
+from functools import cache
 
 import pytest
 
@@ -79,8 +80,9 @@ SMALL = {
 }
 
 
+@cache
 def small(name, dtype=None, **options):
-    """A preset's model, few layers deep, on the processor."""
+    """A preset's model, few layers deep, on the processor; made once."""
     needs_the_architectures()
     preset = PRESETS[name]
     return build(preset, device="cpu", dtype=dtype or preset.dtype, overrides=SMALL[preset.family], **options)
@@ -115,8 +117,8 @@ def test_a_preset_is_built_with_the_published_number_of_parameters(name):
     [
         ("sdxl", "denoise", 512, 1, 1.589),
         ("sdxl", "vae_decode", 512, 1, 2.515),
-        ("sdxl-edit", "vae_encode", 512, 1, 1.117),
         ("sdxl", "denoise", 1024, 1, 6.761),
+        ("sdxl-edit", "vae_encode", 512, 1, 1.117),
         ("sd35-medium", "denoise", 1024, 1, 11.25),
         ("flux-dev", "denoise", 512, 1, 21.50),
         ("ltx-video", "denoise", 512, 97, 22.35),

@@ -17,6 +17,7 @@ from sim.studies.objectives import OBJECTIVES
 from sim.studies.run_record import record_of
 from tests.random_scenarios import PLAIN, plain
 from tests.tables import attempt, run_of
+from tests.test_store import contents
 
 SEEDS = (3, 1, 2)
 
@@ -295,10 +296,34 @@ def test_progress_counts_every_run_of_those_planned():
     assert counted == [(done, 8) for done in range(1, 9)]  # three playbooks and an unlimited fleet, with each seed
 
 
-def test_two_processes_find_what_one_finds(compared):
+class Impatient(Exception):
+    """Whoever watches the progress has had enough."""
+
+
+@pytest.fixture
+def bystander():
+    """A process of the caller's own that has nothing to do with a comparison."""
+    process = multiprocessing.get_context("spawn").Process(target=time.sleep, args=(600,))
+    process.start()
+    yield process
+    process.terminate()
+    process.join()
+
+
+def test_two_processes_find_and_keep_what_one_finds_and_are_gone_when_whoever_watches_stops(
+    compared, bystander, tmp_path
+):
+    def enough(done, planned):
+        raise Impatient
+
     with Local(2) as local:
         local.seconds = 1e9  # so that processes seem to pay
-        both, runs = compare(overloaded(), seeds=SEEDS, executor=local, store=False)
+        both, runs = compare(overloaded(), seeds=SEEDS, executor=local, store=tmp_path / "many")
+        with pytest.raises(Impatient):
+            compare(overloaded(), seeds=20, executor=local, store=False, progress=enough)
+    assert multiprocessing.active_children() == [bystander]
+    compare(overloaded(), seeds=SEEDS, processes=1, store=tmp_path / "one")
+    assert contents(tmp_path / "many") == contents(tmp_path / "one")
     alone, runs_alone = compared
     pd.testing.assert_frame_equal(both.table, alone.table)
     pd.testing.assert_frame_equal(both.differences, alone.differences)
@@ -314,31 +339,6 @@ def test_a_run_that_fails_in_its_process_ends_the_comparison_and_leaves_none_beh
         compare(overloaded(), seeds=(1, -1), processes=2)
     assert (wrong.value.key, wrong.value.value) == ("seed", -1)
     assert multiprocessing.active_children() == before
-
-
-class Impatient(Exception):
-    """Whoever watches the progress has had enough."""
-
-
-@pytest.fixture
-def bystander():
-    """A process of the caller's own that has nothing to do with a comparison."""
-    process = multiprocessing.get_context("spawn").Process(target=time.sleep, args=(60,))
-    process.start()
-    yield process
-    process.terminate()
-    process.join()
-
-
-def test_who_stops_watching_stops_the_comparison_and_nothing_else(bystander):
-    def enough(done, planned):
-        raise Impatient
-
-    local = Local(2)
-    local.seconds = 1e9  # so that processes seem to pay
-    with local, pytest.raises(Impatient):
-        compare(overloaded(), seeds=20, executor=local, store=False, progress=enough)
-    assert multiprocessing.active_children() == [bystander]
 
 
 def test_the_plain_scenario_has_one_playbook():

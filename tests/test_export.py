@@ -176,7 +176,7 @@ def played_in_node(folder, *, asks, **env):
     (folder / "package.json").write_text('{"type": "module"}')
     (folder / "harness.js").write_text(HARNESS)
     command = ["node", str(folder / "harness.js"), json.dumps(env), str(asks)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=240, check=False)
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout)
 
@@ -236,16 +236,16 @@ class Answer(BaseHTTPRequestHandler):
 
 @pytest.fixture(scope="module")
 def sent(steady, tmp_path_factory):
-    """What Locust did with forty seconds' asks in one, in one process and in two (at the same time, to save time)."""
+    """What Locust did with forty seconds' asks in four, in one process and in two (at the same time, to save time)."""
     if find_spec("locust") is None:
         pytest.skip("Locust is not installed (pip install locust)")
-    schedule, folder = schedule_of(steady, begin=600, end=640, speed=40), tmp_path_factory.mktemp("locust") / "out"
+    schedule, folder = schedule_of(steady, begin=600, end=640, speed=10), tmp_path_factory.mktemp("locust") / "out"
     write_export(schedule, folder, ["locust"], url=URL)
     started = [locust(folder), locust(folder, "--processes", "2")]
     ended = []
     for server, process in started:
         try:
-            _, said = process.communicate(timeout=60)
+            _, said = process.communicate(timeout=240)
         finally:
             process.kill()
         server.shutdown()
@@ -273,7 +273,7 @@ def test_locust_sends_each_ask_once_at_its_instant_however_slow_the_answers(sent
     assert Counter(content["user"] for _, _, content in arrivals) == Counter(wanted.index)
     assert all(content == asked(wanted, content["user"]) for _, _, content in arrivals)
     late = np.array([now - wanted["t_s"][content["user"]] for now, _, content in arrivals])
-    assert np.median(late - late.min()) < 0.25
+    assert np.median(late - late.min()) < 1  # all at once would be 2 s, one after another ten and more
     assert f"lateness of {len(wanted)} asks: p50" in said
     assert "not answered" not in said
 

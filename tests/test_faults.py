@@ -32,7 +32,7 @@ def knob(controls, name, of="gpus"):
 # Failures.
 
 
-def down(seed, *, gpus=200, together=1, at=range(0, 40_000, 1000)):
+def down(seed, *, gpus=200, together=1, at=range(0, 20_000, 1000)):
     """How many of the first GPUs are down at each of these instants."""
     policy = Failures(pool="gpus", mtbf="3000 s", mttr="1000 s", together=together, seed=seed)
     return np.array([policy.down(gpus, now) for now in at])
@@ -40,20 +40,22 @@ def down(seed, *, gpus=200, together=1, at=range(0, 40_000, 1000)):
 
 @pytest.mark.parametrize("together", [1, 8])
 def test_on_average_a_share_mttr_over_mtbf_and_mttr_is_down(together):
-    means = np.array([down(seed, together=together).mean() for seed in range(1, 33)])
+    means = np.array([down(seed, together=together).mean() for seed in range(1, 17)])
     z = (means.mean() - 200 / 4) / (means.std(ddof=1) / math.sqrt(len(means)))
     assert abs(z) < 3.5
 
 
 def test_it_is_so_from_the_start_on():
-    first = np.array([down(seed, at=[0.0])[0] for seed in range(1, 201)])
-    z = (first.mean() - 50) / math.sqrt(200 * 0.25 * 0.75 / 200)
+    first = np.array([down(seed, at=[0.0])[0] for seed in range(1, 101)])
+    z = (first.mean() - 50) / math.sqrt(200 * 0.25 * 0.75 / 100)
     assert abs(z) < 3.5
     assert first.var() == pytest.approx(200 * 0.25 * 0.75, rel=0.4)
 
 
 def test_gpus_that_fail_together_make_the_number_vary_as_much_more():
-    alone, racks = (np.array([down(seed, together=n, at=[2000.0])[0] for seed in range(1, 201)]) for n in (1, 8))
+    alone, racks = (
+        np.array([down(seed, gpus=80, together=n, at=[2000.0])[0] for seed in range(1, 201)]) for n in (1, 8)
+    )
     assert racks.var() / alone.var() == pytest.approx(8, rel=0.4)
     assert set(racks % 8) == {0}
 
@@ -119,8 +121,9 @@ def test_what_is_down_is_out_of_service_and_on_top_of_what_scalers_do():
 
 def test_a_run_has_the_mean_capacity_that_theory_has():
     lasting = 40 * 60.0
+    few = surge(demand=[{"kind": "steady", "rate": "1 per min"}])  # whoever asks, GPUs fail as often
     shares = [
-        capacity(simulate(surge(), [Failures(**FAILING, seed=seed)]), "gpus", np.array([0, lasting]))[0] / 10 / lasting
+        capacity(simulate(few, [Failures(**FAILING, seed=seed)]), "gpus", np.array([0, lasting]))[0] / 10 / lasting
         for seed in range(1, 25)
     ]
     z = (np.mean(shares) - 10 / 13) / (np.std(shares, ddof=1) / math.sqrt(len(shares)))

@@ -6,6 +6,7 @@ import pytest
 from pydantic import ValidationError
 
 from sim.engine.simulate import simulate
+from sim.export.kubernetes import direction
 from sim.model.controls import PoolTelemetry
 from sim.policies.hpa import Autoscale, desired, seen
 from sim.policies.supply import Orders
@@ -172,3 +173,30 @@ def test_both_engines_play_a_fleet_that_is_empty_until_somebody_asks():
     assert 600 <= begins - 60 <= 630, "one as soon as somebody is there, a minute later in service"
     assert path[-1][1] == 0
     assert math.isclose(both[0].requests["arrived"].min(), 600, abs_tol=30)
+
+
+def test_behavior_is_read_as_a_manifest_of_kubernetes_has_it_and_exported_as_it_was():
+    """A tenth of 20 each minute: the same fleets as `scale_down` of the same rate; what it leaves out is the default."""
+    behavior = {
+        "scaleDown": {
+            "stabilizationWindowSeconds": 0,
+            "policies": [{"type": "Percent", "value": 10, "periodSeconds": 60}],
+        }
+    }
+    rate = {"stabilisation": 0, "rates": [{"percent": 10, "period": "60 s"}]}
+    theirs, seen_of = of_total([10] * 5, behavior=behavior)
+    ours, _ = of_total([10] * 5, scale_down=rate)
+    assert looks(theirs, 19, seen_of) == looks(ours, 19, seen_of) == [17, 17, 17, 17, 15]
+    up, down = theirs.directions
+    assert (up, down) == (ours.scale_up, ours.scale_down)
+    assert direction(down, []) == {**behavior["scaleDown"], "selectPolicy": "Max"}
+
+
+def test_behavior_beside_our_own_keys_or_with_a_misspelt_one_is_refused():
+    for wrong in (
+        {"behavior": {}, "scale_up": DOWN_AT_ONCE},
+        {"behavior": {"scaleUp": {"stabilizationWindowSecond": 0}}},
+        {"behavior": {"scaleUp": {"policies": [{"type": "pods", "value": 1, "periodSeconds": 60}]}}},
+    ):
+        with pytest.raises(ValidationError):
+            scaler(inside=1, **wrong)

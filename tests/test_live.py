@@ -68,27 +68,30 @@ def surge(*policies: dict[str, Any], **changes: Any) -> Scenario:
 
 BOUND = {"kind": "queue bound", "requests": 20}
 PLAYBOOKS = {
-    "nothing": [],
-    "queue bound": [BOUND],
-    "expected wait": [{"kind": "wait bound", "longest": "4 s"}],
-    "rate and quota": [
+    "paid first, with bounds on queue and retries": [
+        {"kind": "priority", "first": ["paid", "free"]},
+        BOUND,
+        {"kind": "retry budget", "ratio": 0.1, "bucket": 5},
+        {"kind": "backoff"},
+    ],
+    "limits of every kind": [
         {"kind": "rate limit", "rate": "6 per min"},
         {"kind": "quota", "requests": 2, "window": "2 min", "runs": "sliding", "tiers": ["free"]},
+        {"kind": "concurrency"},
+        {"kind": "shed", "share": 0.3, "tiers": ["free"]},
+        {"kind": "limit", "requests": 30},
     ],
-    "concurrency and shedding": [{"kind": "concurrency"}, {"kind": "shed", "share": 0.3, "tiers": ["free"]}],
-    "paid first": [{"kind": "priority", "first": ["paid", "free"]}, BOUND],
-    "degrade under load": [
-        {"kind": "degrade under load", "pool": "gpus", "above": "3 s", "below": "1 s", "features": ["image"]}
+    "expected wait, and degraded": [
+        {"kind": "wait bound", "longest": "4 s"},
+        {"kind": "degrade under load", "pool": "gpus", "above": "3 s", "below": "1 s", "features": ["image"]},
     ],
     "last come": [{"kind": "last in first out"}, {"kind": "expiry", "after": "8 s"}],
-    "shortest": [{"kind": "shortest first"}],
-    "codel": [{"kind": "codel", "target": "1 s", "interval": "8 s"}],
-    "limit": [{"kind": "limit", "requests": 30}],
-    "retry budget": [BOUND, {"kind": "retry budget", "ratio": 0.1, "bucket": 5}],
-    "backoff": [BOUND, {"kind": "backoff"}],
+    "shortest, with CoDel": [{"kind": "shortest first"}, {"kind": "codel", "target": "1 s", "interval": "8 s"}],
     "adaptive": [{"kind": "aimd", "pool": "gpus"}],
-    "shared by users": [{"kind": "fair per user"}],
-    "more GPUs": [{"kind": "hpa", "pool": "gpus", "most": 8, "utilisation": 0.6, "cold_start": "9 s"}],
+    "shared by users, and more GPUs": [
+        {"kind": "fair per user"},
+        {"kind": "hpa", "pool": "gpus", "most": 8, "utilisation": 0.6, "cold_start": "9 s"},
+    ],
 }
 
 
@@ -113,21 +116,25 @@ def test_on_a_clock_that_jumps_it_is_the_simulator(playbook):
 @pytest.mark.parametrize(
     "changes",
     [
-        {"pools": {"gpus": {"linger": "1 s"}}},
-        {"serving": {"notices_leaving": True}},
-        {"serving": {"gpu_speed_cv": 0.1, "noise": {"kind": "exponential"}}},
-        {"pools": {"gpus": {"model_load": {"kind": "constant", "value": "0.7 s"}}}},
-        {"serving": {"notifies_above": "3 s"}, "behaviour": {"churn_late": 0.3, "regenerate": 0.5}},
+        {
+            "pools": {"gpus": {"linger": "1 s"}},
+            "serving": {"gpu_speed_cv": 0.1, "noise": {"kind": "exponential"}, "notifies_above": "3 s"},
+            "behaviour": {"churn_late": 0.3, "regenerate": 0.5},
+        },
+        {
+            "pools": {"gpus": {"model_load": {"kind": "constant", "value": "0.7 s"}}},
+            "serving": {"notices_leaving": True},
+        },
     ],
-    ids=["linger", "notices leaving", "noise", "loads models", "tells of waits"],
+    ids=["lingers, noisy, tells of waits", "loads models, notices leaving"],
 )
 def test_so_it_is_whatever_the_service_is_like(changes):
     assert_alike(surge({"kind": "degrade under load", "pool": "gpus", "above": "3 s", "below": "1 s"}, **changes))
 
 
 def test_in_real_time_it_is_close_to_the_simulator():
-    """Ten seconds of a server at 0.7 of its capacity; again where the machine did not keep time."""
-    scenario = queue(lasting=10, rate=7, gpus=4, seconds=0.4, noise={"kind": "none"})
+    """Five seconds of a server at 0.7 of its capacity; again where the machine did not keep time."""
+    scenario = queue(lasting=5, rate=7, gpus=4, seconds=0.4, noise={"kind": "none"})
     predicted = simulate(scenario, engine="simpy").requests
     for _ in range(4):
         found = run_together([(scenario, None, 1)])[0]

@@ -190,10 +190,10 @@ def test_a_tag_is_refused(write, tag):
 
 @pytest.mark.parametrize("people", ["1bn", "1e12", "1e300"])
 def test_a_crowd_that_memory_cannot_hold_is_refused_at_once(write, people):
-    began = time.perf_counter()
+    began = time.process_time()
     with pytest.raises(BadInput, match="more than a run can hold"):
         simulate(read(write(changed("people: 20", f"people: {people}"))))
-    assert time.perf_counter() - began < 5
+    assert time.process_time() - began < 5
 
 
 @pytest.mark.parametrize(

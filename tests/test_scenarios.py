@@ -1,4 +1,4 @@
-"""Every shipped scenario runs under every one of its playbooks, and every override of it loads."""
+"""Shipped scenarios: the slices that tests play, their overrides, the people they bring, and their schema."""
 
 import json
 
@@ -7,7 +7,6 @@ import pytest
 
 from sim import shipped
 from sim.engine.simulate import simulate
-from sim.results.verdict import sentences, verdict
 from sim.scenario.load import load
 from sim.scenario.scenario import Scenario
 
@@ -17,6 +16,7 @@ SMALL: dict[str, dict[str, str]] = {
     "viral-image-launch": {"scale": "1/6000", "start": "2025-03-31 15:30", "horizon": "9 h"},
     "million-signup-hour": {"scale": "1/1000"},
     "chatgpt-images-week": {"scale": "1/12500", "record": "rows", "start": "2025-03-30 07:00", "horizon": "36 h"},
+    "chat-beside-images": {"scale": "1/500", "record": "rows", "start": "2025-03-31 17:05", "horizon": "15 min"},
     "launch-2022": {"scale": "1/100", "horizon": "27 h"},
     "creative-studio": {"horizon": "3 days"},
     "steady": {},
@@ -24,13 +24,6 @@ SMALL: dict[str, dict[str, str]] = {
     "surge": {"scale": "1/8", "record": "rows"},
 }
 CASES = [(name, playbook) for name in NAMES for playbook in load(name).playbooks]
-
-
-@pytest.mark.parametrize(("name", "playbook"), CASES)
-def test_scenario_runs_under_its_playbook(name, playbook):
-    run = simulate(load(name, sets=SMALL[name]), playbook)
-    assert len(run.requests) > 100
-    assert sentences(verdict(run))[0].startswith(("ALIVE", "NOT ALIVE"))
 
 
 @pytest.mark.parametrize(("name", "override"), [(name, o) for name in NAMES for o in load(name).overrides])

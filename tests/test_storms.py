@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from sim.engine.simulate import simulate
+from sim.results.manifest import behaviour_entry
 from sim.results.metrics import peak_queue
 from sim.results.retry_rules import escape_sentence, rule_sentences, rules, stable_sentence
 from sim.results.storms import Flow, down_since, recovered, stay_of, stays
@@ -326,3 +327,20 @@ def test_the_verdict_warns(stuck):
     assert "of the capacity of pool 'gpus', yet 0 % of them are served" in said
     assert "each request is made 4 times" in said
     assert said in sentences(v)
+
+
+def test_patience_in_the_rules_is_the_median_over_the_people_of_all_tiers():
+    """Nine in ten never leave and one in ten after 2 s: half of all people are endlessly patient, but not all."""
+    mixed = {
+        "free": {"share": 0.9, "patience": {"kind": "never"}},
+        "paid": {"share": 0.1, "patience": {"kind": "constant", "value": "2 s"}},
+    }
+    facts = behaviour_entry(quiet(tiers=mixed))
+    assert (facts["median_patience"], facts["impatient"]) == (None, True)
+    halves = {
+        "a": {"share": 0.5, "patience": {"kind": "uniform", "low": "0 s", "high": "10 s"}},
+        "b": {"share": 0.5, "patience": {"kind": "uniform", "low": "10 s", "high": "30 s"}},
+    }
+    assert behaviour_entry(quiet(tiers=halves))["median_patience"] == pytest.approx(10, abs=0.1)
+    steep = {**halves, "a": {**halves["a"], "share": 0.2}, "b": {**halves["b"], "share": 0.8}}
+    assert behaviour_entry(quiet(tiers=steep))["median_patience"] == pytest.approx(17.5, abs=0.1)  # 0.2 + 0.8 (t-10)/20

@@ -9,6 +9,7 @@ from typer.testing import CliRunner
 
 from sim import BadInput, simulate, sweep, verdict
 from sim.cli.main import app
+from sim.studies.figures import figures
 from sim.studies.sweep import cube, points_of, read_axis
 from tests.random_scenarios import plain
 
@@ -70,7 +71,8 @@ def test_a_row_has_the_figures_of_its_run_and_its_promise():
     row = table.iloc[3]
     alone = verdict(simulate(plain(demand=[{"kind": "steady", "rate": "5 per min"}]), seed=2))
     assert row["attainment"] == pytest.approx(alone.life.attainment)
-    assert row["margin"] == pytest.approx(alone.life.attainment - 0.5)
+    assert row["promise_margin"] == pytest.approx(alone.life.attainment - 0.5)
+    assert row["kept"] == figures(simulate(plain(demand=[{"kind": "steady", "rate": "5 per min"}]), seed=2))["kept"]
     assert row["dollars"] == pytest.approx(alone.dollars)
 
 

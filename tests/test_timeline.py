@@ -17,7 +17,7 @@ from sim.results.intents import window_of
 from sim.results.pool_verdict import PoolVerdict
 from sim.results.run import Run
 from sim.results.timeline import ATTEMPTS, BUCKETS, ERROR, MOST_BINS, Timeline, added, bin_width, grid, middles
-from sim.results.verdict import Verdict, run_in_bins, verdict
+from sim.results.verdict import Verdict, run_in_bins, sentences, verdict
 from sim.scenario.load import load
 from tests.random_scenarios import documents, long_documents, scenario_from
 from tests.test_scenarios import CASES, SMALL
@@ -126,8 +126,10 @@ def assert_same_figures(run: Run) -> None:
 
 
 @pytest.mark.parametrize(("name", "playbook"), CASES)
-def test_figures_of_shipped_scenarios_are_those_of_their_rows(name, playbook):
+def test_shipped_scenarios_run_under_their_playbooks_and_their_figures_are_those_of_their_rows(name, playbook):
     run = simulate(load(name, sets=SMALL[name]), playbook)
+    assert len(run.requests) > 100
+    assert sentences(verdict(run))[0].startswith(("ALIVE", "NOT ALIVE"))
     assert_same_figures(run)
     assert run.timeline.meets(run_in_bins(run).timeline.edges), "all windows of a verdict are whole bins"
 

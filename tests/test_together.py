@@ -6,7 +6,11 @@ from scipy import stats
 
 from sim import BadInput, simulate
 from sim.profile.profile import constant_profile, load_profile, profile_of_sizes
+from sim.results.counting import timeline_of
+from sim.results.latencies import latencies
+from sim.results.metrics import outcomes
 from sim.results.run import Run
+from sim.results.timeline import IN_TIME, JUDGED, KEPT
 from sim.scenario.scenario import Scenario
 from sim.shipped import find
 from tests.random_scenarios import plain
@@ -36,6 +40,7 @@ def figures(run: Run) -> dict[str, float]:
         "Wq": wait.mean(),
         "sd": stay.std(),
         "P_wait": (wait > 0).mean(),
+        "TTFT": (rows["first_token"] - rows["arrived"]).mean() if "first_token" in rows else np.nan,
         "busy": run.requests["gpu_seconds"].sum() / run.horizon,
         "p50": stay.median(),
     }
@@ -89,9 +94,23 @@ def test_mean_time_of_equal_sharing_does_not_depend_on_the_law_of_the_work():
 @pytest.mark.parametrize(
     ("rate", "number", "slots", "base", "each", "expected"),
     [
-        (1.5, 20, 6, 0.02, 0.004, {"W": 0.5516160882, "Wq": 0.007155453447, "busy": 0.5378983687}),
-        (0.9, 12, 4, 0.06, 0.03, {"W": 1.672657442, "Wq": 0.1361963519, "busy": 0.6977367179}),
-        (3.0, 30, 12, 0.01, 0.002, {"W": 0.4432719731, "Wq": 0.004806265224, "busy": 0.6981127463}),
+        (
+            1.5,
+            20,
+            6,
+            0.02,
+            0.004,
+            {"W": 0.5516160882, "Wq": 0.007155453447, "TTFT": 0.03433966882, "busy": 0.5378983687},
+        ),
+        (0.9, 12, 4, 0.06, 0.03, {"W": 1.672657442, "Wq": 0.1361963519, "TTFT": 0.263543968, "busy": 0.6977367179}),
+        (
+            3.0,
+            30,
+            12,
+            0.01,
+            0.002,
+            {"W": 0.4432719731, "Wq": 0.004806265224, "TTFT": 0.01940703185, "busy": 0.6981127463},
+        ),
     ],
 )
 def test_steps_of_geometric_number_are_the_embedded_chain(rate, number, slots, base, each, expected):
@@ -103,7 +122,7 @@ def test_steps_of_geometric_number_are_the_embedded_chain(rate, number, slots, b
 def test_steps_of_fixed_number():
     """28 steps, as of a diffusion model: simulated in another program, with a standard error of 0.04 %."""
     profile, pool = steps(0.021, 0.016, 4, 28), {"runs": "steps", "max_batch": 4}
-    agree({"W": 1.374471, "Wq": 0.02169}, 0.15, profile, pool, 0.55, horizon="2 h")
+    agree({"W": 1.374471, "Wq": 0.02169, "TTFT": 0.0700817}, 0.15, profile, pool, 0.55, horizon="2 h")
 
 
 def test_a_chat_joins_at_the_end_of_a_step_and_its_prompt_stops_the_others():
@@ -127,6 +146,40 @@ def test_a_chat_joins_at_the_end_of_a_step_and_its_prompt_stops_the_others():
     assert rows["finished"][0] == pytest.approx(joins + opening + (199 - made) * two)
     assert rows["finished"][1] == pytest.approx(rows["finished"][0] + made * one)
     assert rows["gpu_seconds"].sum() == pytest.approx(rows["finished"][1] - begin)
+    assert rows["first_token"].tolist() == pytest.approx([begin + opening, joins + opening])
+    each = (rows["finished"] - rows["first_token"]) / 199  # 200 tokens, of which the prompt yields the first
+    found = latencies(run).loc["served", "per token", "all"]
+    assert rows["tokens"].tolist() == [200, 200]
+    assert [found["p50"], found["p99"]] == pytest.approx(sorted(each))
+
+
+def chats(**of_feature) -> Run:
+    """Five minutes of chats at a load of 90 % for one GPU."""
+    model = {"model": "chat-8b-h100-eager", "side": 1024, "steps": 200}
+    feature = {"slo": "10 min", "spec": model, "length": {"kind": "geometric"}, **of_feature}
+    demand, pools = [{"kind": "steady", "rate": "6 per s"}], {"gpus": {"gpus": 1, "runs": "steps", "max_batch": 64}}
+    return simulate(plain(horizon="5 min", features={"image": feature}, pools=pools, demand=demand))
+
+
+def test_in_time_means_all_slos_that_are_given():
+    """The share whose first token, or time per token, is within its own median is a half, as the rows say."""
+    rows = chats().requests
+    rows = rows[rows["outcome"] == "served"]
+    first = rows["first_token"] - rows["arrived"]
+    each = ((rows["finished"] - rows["first_token"]) / (rows["tokens"] - 1)).where(rows["tokens"] > 1, 0)
+    for slo, seconds in (("slo_first_token", first), ("slo_per_token", each)):
+        run = chats(**{slo: f"{float(seconds.median())!r} s"})
+        counts = outcomes(run).iloc[0]
+        assert counts["in_time"] == (seconds <= seconds.median()).sum()
+        assert 0.4 < counts["attainment"] < 0.52
+        assert timeline_of(run).counts[..., [IN_TIME, KEPT, JUDGED]].sum() == (
+            run.timeline.counts[..., [IN_TIME, KEPT, JUDGED]].sum()
+        )
+
+
+def test_an_slo_of_tokens_needs_a_pool_that_counts_them():
+    with pytest.raises(ValueError, match=r"features.image.slo_first_token: pool 'gpus' runs batches"):
+        plain(features={"image": {"slo_first_token": "1 s"}})
 
 
 def test_sixty_four_chats_at_once_are_served_faster_than_one_after_the_other():

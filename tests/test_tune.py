@@ -18,7 +18,6 @@ def test_the_best_of_the_trials_is_scored_on_fresh_seeds_against_the_untuned():
     found = tune(scenario, "shed", {"0.requests": "1..40"}, trials=8, **HERE)
     again = tune(scenario, "shed", {"0.requests": "1..40"}, trials=8, **HERE)
     assert found.table.equals(again.table)
-    assert found.table["objective"].max() == found.table["objective"][found.table["objective"].idxmax()]
     assert found.table["objective"][0] <= found.table["objective"].max()  # the first trial is the untuned playbook
     assert found.gain.mean == pytest.approx(found.fresh - found.untuned)
     assert len(found.sentences()) == 2

@@ -1,13 +1,12 @@
 """The command that chooses a fleet and a playbook where inputs are uncertain."""
 
+import dataclasses
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.box import SIMPLE
-from rich.table import Table
 
-from sim.cli.console import INTERRUPTED, Console, name_column, ready, runs_bar, say
+from sim.cli.console import INTERRUPTED, Console, progress_bar, ready, runs_bar, say
 from sim.cli.options import (
     ClusterAddress,
     NoStore,
@@ -21,9 +20,9 @@ from sim.cli.options import (
     machines,
     named,
     parsed,
-    refuse_places,
 )
-from sim.cli.places import write_file
+from sim.cli.places import replacing, result_folder
+from sim.cli.run_commands import Replace, print_table, write_report
 from sim.errors import BadInput
 
 
@@ -52,7 +51,10 @@ def decide(
     shard: ShardOf = None,
     store: StoreFolder = None,
     no_store: NoStore = False,
-    out: Annotated[Path | None, typer.Option(help="Write every run here as CSV.")] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="Folder for the tables, a run of the choice and the report; none if not given.")
+    ] = None,
+    replace: Replace = False,
 ) -> None:
     """Choose a fleet and a playbook by what each loses in many futures.
 
@@ -60,11 +62,12 @@ def decide(
     lognormal (its 10 % and 90 % points), uniform, triangular (least, most likely, largest) or choice. Every option
     meets the same people in the same futures. Losses are dollars where tiers have prices.
     """
+    from sim.report.study_tables import options_table
     from sim.studies.decide import decide as find
     from sim.studies.decide_words import sentences
     from sim.studies.uncertain import load_uncertain
 
-    refuse_places(None, out)
+    folder = None if out is None else result_folder(out, "", replace=replace)
     inputs = load_uncertain(scenario, override=override, sets=parsed(sets))
     how: dict[str, Any] = {
         "futures": futures,
@@ -79,7 +82,7 @@ def decide(
         found = find(inputs, read_fleets(fleets), named(playbooks) or None, **how, executor=executor, progress=report)
     say(sentences(found))
     if found.futures:
-        Console().print(options_table(found))
+        print_table(options_table(found))
     if what_changes and found.futures == found.planned:
         from sim.studies.switch_points import switch_sentences, what_would_change
 
@@ -88,12 +91,30 @@ def decide(
             switches = what_would_change(
                 inputs, read_fleets(fleets), named(playbooks) or None, **same, executor=executor, progress=report
             )
-        say(switch_sentences(switches))
-    if out is not None:
-        write_file(found.runs, out)
-        Console().print(f"Runs in {out}", soft_wrap=True, highlight=False, markup=False)
+        found = dataclasses.replace(found, changes=switch_sentences(switches))
+        say(found.changes)
+    if folder is not None and found.futures:
+        save(found, inputs, folder)
     if found.futures < found.planned:
         raise typer.Exit(INTERRUPTED)
+
+
+def save(found: Any, inputs: Any, folder: Path) -> None:
+    """Save a decision with a run of its choice, every input at its median, and the report. Raises BadInput."""
+    from sim.engine.simulate import simulate
+    from sim.studies.answer_folder import save_decision
+    from sim.studies.switch_points import sized
+    from sim.studies.unlimited import with_demand
+
+    place = found.options["alive"].idxmax() if found.best is None else found.best
+    gpus, playbook = int(found.options["gpus"][place]), str(found.options["playbook"][place])
+    chosen = inputs.with_values({}, sized(inputs, found.pool, gpus))
+    with progress_bar("a run of the choice, for the report") as report:
+        run = with_demand(simulate(chosen, playbook, seed=1, progress=report), chosen)
+    with replacing(folder):
+        save_decision(found, run, folder)
+    Console().print(f"\nTables in {folder}", soft_wrap=True, highlight=False, markup=False)
+    write_report([run], found, folder)
 
 
 def read_fleets(text: str | None) -> list[int] | None:
@@ -119,24 +140,3 @@ def worth(text: str | None) -> float | None:
     except ValueError as wrong:
         expected = str(wrong).removeprefix("expected ")
         raise BadInput("this is no amount", key="--image-worth", value=text, expected=expected) from None
-
-
-def options_table(found: Any) -> Table:
-    """The menu: one row per option."""
-    from sim.studies.decide_words import written
-    from sim.wording import amount, percent
-
-    titles = ("regret", "worst", "best in", "alive in", "GPUs cost")
-    shown = Table("GPUs", name_column("playbook"), *titles, box=SIMPLE, title=f"Regret over {found.futures} futures")
-    for place, row in found.options.iterrows():
-        shown.add_row(
-            f"{row['gpus']:,}",
-            row["playbook"],
-            written(found, row["regret"]),
-            written(found, row["worst_regret"]),
-            percent(row["best"]),
-            percent(row["alive"]),
-            f"${amount(row['dollars'])}",
-            style="bold" if place == found.best else None,
-        )
-    return shown

@@ -13,8 +13,9 @@ from sim.errors import BadInput, printable
 if TYPE_CHECKING:
     import pandas as pd
 
-OURS = ("meltpoint-run/", "meltpoint-comparison/", "meltpoint-size/")  # how the format of a result begins
-MANIFESTS = ("manifest.json", "comparison.json", "size.json")
+# How the format of a result begins.
+OURS = ("meltpoint-run/", "meltpoint-comparison/", "meltpoint-size/", "meltpoint-decision/")
+MANIFESTS = ("manifest.json", "comparison.json", "size.json", "decision.json")
 # Files beside the runs of a comparison.
 BESIDE = ("comparison.json", "differences.csv", "report.html", "report.md", "runs.csv")
 PARTS = (".parquet", ".npz", ".csv", ".json", ".html", ".md", ".png")

@@ -256,43 +256,54 @@ def compared(
 
 
 def report(
-    folder: Annotated[Path, typer.Argument(metavar="RUN", help="A folder written by 'run' or by 'compare'.")],
-    out: Annotated[Path | None, typer.Option(help="The file; RUN/report.html (or .md) if not given.")] = None,
+    folder: Annotated[
+        Path, typer.Argument(metavar="FOLDER", help="As 'run', 'compare', 'size --out' or 'decide --out' wrote it.")
+    ],
+    out: Annotated[Path | None, typer.Option(help="The file; FOLDER/report.html (or .md) if not given.")] = None,
     form: Annotated[
         Literal["html", "md"], typer.Option("--format", help="A page with figures, or Markdown without them.")
     ] = "html",
     against: Against = None,
     figures: Annotated[Path | None, typer.Option(help="Also write each figure here, as PNG and SVG.")] = None,
 ) -> None:
-    """Write the report of a saved run or comparison again.
+    """Write the report of a saved run, comparison, size or decision.
 
-    A page that a browser shows and prints, or Markdown. Of a comparison, the first screen says which playbook to
-    choose, why, and what it costs. With --figures, each figure of a run is also written as a PNG and an SVG file.
+    A page that a browser shows and prints, or Markdown. The first screen says which playbook or fleet to choose, why,
+    by when, and what it costs. With --figures, each figure of a run is also written as a PNG and an SVG file.
 
     With --against, what differs from an earlier comparison of the same playbooks and seeds is also printed.
     """
     from sim.plots import save_figures
     from sim.results.run import load_run
+    from sim.studies.answer_folder import DECISION, SIZE, load_decision, load_size
     from sim.studies.comparison_folder import COMPARISON, load_comparison
 
     page = out or folder / f"report.{form}"
     if page.suffix.removeprefix(".") not in (form, "htm"):
         raise BadInput("this name is not of that format", key="--out", file=page, expected=f"a name ending in .{form}")
     refuse_other_file(page)
-    comparison = None
+    about: Any = None
     if (folder / COMPARISON).is_file():
-        comparison, runs = load_comparison(folder)
+        about, runs = load_comparison(folder)
+    elif (folder / SIZE).is_file():
+        about, runs = load_size(folder)
+    elif (folder / DECISION).is_file():
+        about, runs = load_decision(folder)
     else:
         runs = [load_run(folder)]
-    if figures is not None and comparison is not None:
-        expected = f"a run, like {folder / comparison.playbooks[0]}"
+    if not runs:
+        message = "this study was interrupted before it had an answer"
+        raise BadInput(message, file=folder, expected="the same command again, which goes on where it stopped")
+    comparison = about if (folder / COMPARISON).is_file() else None
+    if figures is not None and about is not None:
+        expected = f"a run, like {folder / (comparison.playbooks[0] if comparison else 'run')}"
         raise BadInput("these are the figures of one run", key="--figures", file=folder, expected=expected)
     if against is not None:
         if comparison is None:
             expected = "a folder written by 'meltpoint compare'"
-            raise BadInput("only comparisons are held against each other", key="RUN", file=folder, expected=expected)
+            raise BadInput("only comparisons are held against each other", key="FOLDER", file=folder, expected=expected)
         print_since((comparison, runs), load_comparison(against))
-    write_report(runs, comparison, folder, page)
+    write_report(runs, about, folder, page)
     if figures is not None:
         for path in save_figures(runs[0], figures):
             say_where("Figure", path)
@@ -307,13 +318,13 @@ def print_since(now: tuple[Any, list[Any]], then: tuple[Any, list[Any]]) -> None
     say(["Changed since the earlier comparison:", *changed_since(now[1], then[1], now[0].playbooks, then[0].playbooks)])
 
 
-def write_report(runs: list[Any], comparison: Any, folder: Path, page: Path | None = None) -> None:
+def write_report(runs: list[Any], about: Any, folder: Path, page: Path | None = None) -> None:
     """Draw the report of saved results. Whatever stops it, they stay, and the report can be made again."""
     from sim.report import render, render_markdown, write
 
     made = render_markdown if page is not None and page.suffix == ".md" else render
     try:
-        written = write(made(runs, comparison), page or folder / "report.html")
+        written = write(made(runs, about), page or folder / "report.html")
     except BaseException as stopped:
         again = f"meltpoint report {shlex.quote(str(folder))}"
         if isinstance(stopped, OSError):

@@ -1,14 +1,12 @@
 """The command that finds the smallest fleet with which a promise holds, or the largest demand that a fleet carries."""
 
-import json
 from itertools import product
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.table import Table
 
-from sim.cli.console import INTERRUPTED, Console, name_column, ready, runs_bar, say
+from sim.cli.console import INTERRUPTED, Console, progress_bar, ready, runs_bar, say
 from sim.cli.options import (
     ClusterAddress,
     MostSeeds,
@@ -25,9 +23,8 @@ from sim.cli.options import (
     parsed,
 )
 from sim.cli.places import replacing, result_folder
+from sim.cli.run_commands import print_table, write_report
 from sim.errors import BadInput
-
-FORMAT = "meltpoint-size/1"
 
 
 def size(
@@ -114,9 +111,10 @@ def answer_fleet(
 ) -> None:
     """Size the fleet under each playbook, print the answers, and save what they rest on."""
     from sim.engine.simulate import chosen
+    from sim.report.study_tables import looks_table, savings_table
     from sim.studies.promise import read_promise
     from sim.studies.size import size as find
-    from sim.studies.size_words import savings, sentences
+    from sim.studies.size_words import best_of, savings, sentences
     from sim.wording import percent
 
     loaded = inputs.scenario
@@ -129,115 +127,67 @@ def answer_fleet(
         with runs_bar(f"{loaded.title}: {name}") as report:
             found.append(find(inputs, promise, name, runs=share, **how, progress=report))
         say(sentences(found[-1]))
-        Console().print(looks_table(found[-1].table, share=found[-1].target > 0))
+        print_table(looks_table(found[-1].table, share=found[-1].target > 0))
         if found[-1].verdict == "interrupted":
             break
     for share in shares:
         answers = [one for one in found if one.runs == share]
         if len(answers) > 1:
-            Console().print(savings_table(savings(answers), names[0], f"Playbooks, in {percent(share)} of runs"))
+            print_table(savings_table(savings(answers), names[0], f"Playbooks, in {percent(share)} of runs"))
     if folder is not None:
         import pandas as pd
 
-        from sim.plots.saving import write_figure
-        from sim.plots.size_curve import curves, size_figure
-        from sim.results.folder import new_folder
-
-        with replacing(folder), new_folder(folder) as unfinished:
-            write_promise(unfinished, promise)
-            curves(found).to_csv(unfinished / "looks.csv", index=False)
-            by_share = [savings([one for one in found if one.runs == share]).assign(runs=share) for share in shares]
-            pd.concat(by_share).to_csv(unfinished / "answers.csv", index=False)
-            if any(len(one.table) for one in found):
-                write_figure(size_figure(found if len(found) > 1 else found[0]), unfinished / "curve.png")
-        Console().print(f"\nTables and figure in {folder}", soft_wrap=True, highlight=False, markup=False)
+        by_share = [savings([one for one in found if one.runs == share]).assign(runs=share) for share in shares]
+        best = best_of(found)
+        number = best.answer.seeds[0] if best.answer else 1
+        world = inputs.future(number) if inputs.laws else loaded
+        save(found, pd.concat(by_share), folder, world, best.gpus, best.playbook, number)
     if found[-1].verdict == "interrupted":
         raise typer.Exit(INTERRUPTED)
 
 
-def write_promise(folder: Path, promise: str) -> None:
-    """Write the promise that was sized for; by its format --replace knows the folder again."""
-    text = json.dumps({"format": FORMAT, "promise": promise}, indent=2)
-    (folder / "size.json").write_text(text, encoding="utf-8")
+def save(
+    found: list[Any], answers: Any, folder: Path, scenario: Any, fleet: dict[str, int], playbook: str, seed: int
+) -> None:
+    """Save the answers with a run of this fleet, and the figure and the report beside them. Raises BadInput."""
+    from sim.engine.simulate import simulate
+    from sim.plots.saving import write_figure
+    from sim.plots.size_curve import size_figure
+    from sim.studies.answer_folder import save_sizes
+    from sim.studies.size import Size
+    from sim.studies.unlimited import with_demand
+
+    with progress_bar("a run of the answer, for its report") as report:
+        sized = scenario.with_(pools={pool: {"gpus": gpus} for pool, gpus in fleet.items()})
+        run = with_demand(simulate(sized, playbook, seed=seed, progress=report), sized)
+    with replacing(folder):
+        save_sizes(found, answers, run, folder)
+    if isinstance(found[0], Size) and any(len(one.table) for one in found):
+        write_figure(size_figure(found if len(found) > 1 else found[0]), folder / "curve.png")
+    Console().print(f"\nTables and figure in {folder}", soft_wrap=True, highlight=False, markup=False)
+    write_report([run], found, folder)
 
 
 def answer_demand(loaded: Any, promise: str, names: list[str], how: dict[str, Any], folder: Path | None) -> None:
     """Find the largest multiple of the demand under each playbook."""
+    from sim.report.study_tables import looks_table
     from sim.studies.demand_multiple import demand_multiple
     from sim.studies.size_words import multiple_sentences
 
     ready()
-    tables, interrupted = [], False
+    every, interrupted = [], False
     for name in names:
         with runs_bar(f"{loaded.title}: {name}") as report:
             found = demand_multiple(loaded, promise, name, **how, progress=report)
         say(multiple_sentences(found))
-        Console().print(looks_table(found.table, share=found.target > 0))
-        tables.append(found.table.assign(playbook=name))
+        print_table(looks_table(found.table, share=found.target > 0))
+        every.append(found)
         if interrupted := found.interrupted:
             break
     if folder is not None:
         import pandas as pd
 
-        from sim.results.folder import new_folder
-
-        with replacing(folder), new_folder(folder) as unfinished:
-            write_promise(unfinished, promise)
-            pd.concat(tables, ignore_index=True).to_csv(unfinished / "looks.csv", index=False)
-        Console().print(f"\nTable in {folder}", soft_wrap=True, highlight=False, markup=False)
+        answers = pd.DataFrame([{"playbook": one.playbook, "holds": one.holds} for one in every])
+        save(every, answers, folder, loaded, {}, names[0], 1)
     if interrupted:
         raise typer.Exit(INTERRUPTED)
-
-
-def looks_table(table: Any, *, share: bool) -> Table:
-    """Every fleet, or multiple of demand, that was looked at; not the runs behind the headroom, which the file has.
-
-    share: whether the promise is about one share, which is shown; else the margin is.
-    """
-    from sim.wording import amount, percent
-
-    table = table[table["stage"] != "headroom"]
-    of_demand, sliced = (table["demand"] != 1).any(), (table["scale"] != 1).any()
-    shown = Table(
-        "stage",
-        "demand" if of_demand else "GPUs",
-        "kept",
-        "reached" if share else "margin",
-        "95 % interval",
-        "verdict",
-        "cost",
-    )
-    if sliced:
-        shown.add_column("slice")
-    for row in table.itertuples():
-        known = row.measure_low == row.measure_low
-        cells = (
-            row.stage,
-            f"{row.demand:.2f} times" if of_demand else f"{row.gpus:,}",
-            f"{row.kept} of {row.seeds}",
-            percent(row.measure),
-            f"{100 * row.measure_low:.1f} to {100 * row.measure_high:.1f}" if known else "",
-            row.verdict,
-            f"${amount(row.dollars)}",
-            *([f"1/{1 / row.scale:g}"] if sliced else []),
-        )
-        shown.add_row(*cells, style="bold" if row.stage == "verify" else None)
-    return shown
-
-
-def savings_table(table: Any, first: str, title: str = "Playbooks") -> Table:
-    """GPUs saved by each playbook."""
-    from sim.wording import amount
-
-    shown = Table(name_column("playbook"), "GPUs", f"saved against {first}", "holds up to", "cost", "", title=title)
-    for row in table.itertuples():
-        known = row.gpus == row.gpus
-        shown.add_row(
-            row.playbook,
-            f"{row.gpus:,.0f}" if known else "none",
-            f"{row.saved:,.0f}" if row.saved == row.saved else "",
-            f"{row.carries:.2f} times" if row.carries == row.carries else "",
-            f"${amount(row.dollars)}" if known else "",
-            row.verdict,
-        )
-    return shown

@@ -72,15 +72,15 @@ def validate(
     """
     from sim.validation import STUDIES
 
-    told = {"map": map or None, "drop": drop or None, "servers": servers, "test_days": test_days, "split": split}
+    options = {"map": map or None, "drop": drop or None, "servers": servers, "test_days": test_days, "split": split}
     if study == "loadtest":
         if file is None or test is None:
             expected = "loadtest SCENARIO TEST, like loadtest mine.yaml perf_analyzer.csv"
             raise BadInput("a load test is held against a scenario", key="file", value=file, expected=expected)
-        told["scenario"], file = str(file), test
+        options["scenario"], file = str(file), test
     elif test is not None:
         raise BadInput("this study takes one file", key="test", value=str(test), expected="study loadtest")
-    given = {name: value for name, value in told.items() if value is not None}
+    given = {name: value for name, value in options.items() if value is not None}
     carry_out(chosen(STUDIES, study, file, given), out, only_misses=misses, strict=strict)
 
 
@@ -131,11 +131,11 @@ WRITERS = {".html": write_page, ".csv": write_table}
 
 
 def chosen(
-    studies: Mapping[str, "Offer"], study: str, file: Path | None, told: Mapping[str, object]
+    studies: Mapping[str, "Offer"], study: str, file: Path | None, options: Mapping[str, object]
 ) -> dict[str, "Callable[[Progress], Study]"]:
     """The function that makes the study of this name. Raises BadInput where there is none, or a file is missing.
 
-    told: further arguments of the study, by name.
+    options: further arguments of the study, by name.
     """
     if study not in studies:
         raise BadInput("there is no such study", key="study", value=study, expected=", ".join(studies))
@@ -145,13 +145,13 @@ def chosen(
         raise BadInput("this study takes no file", key="study", value=study, expected=expected)
     if file is None and offer.file == "must":
         raise BadInput("this study is of a recording of your own", key="file", expected=f"{study} FILE")
-    for name in told:
-        if name not in offer.told:
-            expected = f"a study that does: {', '.join(other for other, one in studies.items() if name in one.told)}"
+    for name in options:
+        if name not in offer.options:
+            expected = f"a study that does: {', '.join(other for other, one in studies.items() if name in one.options)}"
             raise BadInput(
                 f"this study takes no --{name.replace('_', '-')}", key="study", value=study, expected=expected
             )
-    return {study: partial(offer.make, **told) if file is None else partial(offer.make, file=file, **told)}
+    return {study: partial(offer.make, **options) if file is None else partial(offer.make, file=file, **options)}
 
 
 def shown(study: "Study", *, only_misses: bool) -> Group:

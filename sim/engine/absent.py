@@ -14,16 +14,13 @@ class Absences:
         self.controls = controls
         self.failed, self.gone, self.moving, self.ordered = (dict.fromkeys(controls.pool_names, 0) for _ in range(4))
 
-    def fleets(self) -> Counts:
-        return {pool: self.controls.fleet(pool) for pool in self.controls.pool_names}
-
     def act(self, step: Timed, telemetry: Telemetry) -> None:
         """Let a step act, and take down the GPUs that it takes out of service, or has on order."""
         takes = getattr(step.policy, "takes", None)
-        before = {} if takes is None else self.fleets()
+        before = {} if takes is None else self.controls.fleets()
         step.act(telemetry, self.controls)
         if takes is not None:
-            self.take(takes, before, self.fleets())
+            self.take(takes, before, self.controls.fleets())
         if step.in_force(telemetry.now):
             for pool, gpus in getattr(step.policy, "on_order", {}).items():
                 self.ordered[pool] += round(gpus * self.controls.scale)
@@ -42,7 +39,7 @@ class Absences:
     def states(self) -> dict[str, Counts]:
         """The GPUs of each pool by state; switched off are those of the scenario's own that are nowhere else."""
         found = {}
-        for pool, gpus in self.fleets().items():
+        for pool, gpus in self.controls.fleets().items():
             off = max(self.controls.own_gpus[pool] - gpus - self.failed[pool] - self.gone[pool], 0)
             absent = (self.failed[pool], self.moving[pool], off, self.ordered[pool])
             found[pool] = {"change": gpus, **dict(zip(ABSENT, absent, strict=True))}

@@ -9,7 +9,6 @@ from simpy import Event
 from sim.engine.absent import Absences
 from sim.engine.clock import CONTROL, Clock
 from sim.model.controls import Controls, Telemetry
-from sim.model.knobs import SIGNUP_RATE
 from sim.policies.playbook import Timed
 from sim.results.log import Log
 
@@ -75,7 +74,7 @@ def decisions_at(
 ) -> tuple[list[dict[str, Any]], Absences]:
     """Let the playbook act at one tick. Returns a row for each step and knob that changed, and the GPUs by state."""
     now, rows = float(telemetry.now), []
-    before, rate = controls.copies(), controls.signup_rate
+    before = controls.copies()
     controls.open_all()
     absences = Absences(controls)
     for step in playbook:
@@ -83,8 +82,6 @@ def decisions_at(
         if step.turned:
             rows.append(step_decision(now, step))
     rows += [{"time": now, **row} for row in controls.changes(before)]
-    if controls.signup_rate != rate:
-        rows.append({"time": now, **controls.change(SIGNUP_RATE.name, rate, controls.signup_rate)})
     return rows, absences
 
 

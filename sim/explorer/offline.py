@@ -101,9 +101,11 @@ def numbers(values: list[Any]) -> list[float]:
 
 def shown_figures(table: pd.DataFrame, promise: str) -> list[Shown]:
     """The figures that the sweep has, and that are not 0 or unknown at every point."""
-    of_promise = [Shown("kept", f"keeps '{promise}'", "share"), Shown("margin", "margin of that promise", "number")]
-    known = [one for one in FIGURES if one.column not in ("kept", "margin")] + of_promise if promise else list(FIGURES)
-    return [one for one in known if one.column in table and (table[one.column].astype(float).fillna(0) != 0).any()]
+    of_promise = (
+        Shown("promise_kept", f"keeps '{promise}'", "share"),
+        Shown("promise_margin", "margin of that promise", "number"),
+    )
+    return [one for one in (*FIGURES, *of_promise) if one.column in table and (table[one.column].astype(float).fillna(0) != 0).any()]
 
 
 def cells(table: pd.DataFrame, grid: Grid, shown: list[Shown]) -> dict[str, list[Any]]:

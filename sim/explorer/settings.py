@@ -125,7 +125,7 @@ def knobs(scenario: Scenario, playbook: str) -> list[Setting]:
                 continue
             title = f"{n + 1}. {step['policy']['kind']}: {name.replace('_', ' ').replace('.', ' ')}"
             where = f"playbooks.{playbook}.{n}.{key}"
-            of_share = about == "policy" and name in known and is_share(known[name])
+            of_share = about == "policy" and name in known and is_share(known[name]) and not isinstance(value, str)
             if of_share or name.startswith(("utilisation", "refused")):
                 found.append(share(where, title, float(value)))
             elif isinstance(value, int | float) or QUANTITY.fullmatch(str(value)):

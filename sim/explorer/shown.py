@@ -29,7 +29,7 @@ class Shown(NamedTuple):
     @property
     def within(self) -> Kind:
         """Where its mean can lie."""
-        return "share" if self.unit == "share" else "any" if self.column == "margin" else "amount"
+        return "share" if self.unit == "share" else "any" if self.column.endswith("margin") else "amount"
 
 
 FIGURES = (

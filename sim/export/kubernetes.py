@@ -26,10 +26,8 @@ def autoscaler(number: int, policy: Autoscale) -> Piece:
         limits.append(f"Looks every {duration(policy.sync)} are a flag of the controller manager.")
     if policy.procured:
         limits.append(f"The {policy.procured} GPUs bought when it wants more are left out: raise the maximum by hand.")
-    behavior = {
-        "scaleUp": direction(policy.scale_up, limits),
-        "scaleDown": direction(policy.scale_down, limits),
-    }
+    up, down = policy.directions
+    behavior = {"scaleUp": direction(up, limits), "scaleDown": direction(down, limits)}
     content = scaled_object(policy, behavior, limits) if keda else autoscaling(policy, behavior)
     return Piece(number, content, limits)
 

@@ -19,7 +19,6 @@ from sim.model.knobs import (
     SIGNUP_RATE,
     SLIDING,
     SLIDING_SLOTS,
-    Knob,
     Table,
     decided_name,
 )
@@ -98,7 +97,7 @@ class Policy(Protocol):
 class Controls:
     """The values of all knobs: a row for each tier and feature, for each pool and for retries; regions, the waitlist.
 
-    The table in sim.model.knobs names them. Values are set for the whole service and kept for the simulated slice.
+    The tables in sim.model.knobs name them. Values are set for the whole service and kept for the simulated slice.
     """
 
     def __init__(
@@ -113,25 +112,43 @@ class Controls:
         self.tiers, self.features, self.own_gpus = list(tiers), list(features), dict(pools or {})
         self.pool_names, self.region_names = list(self.own_gpus), list(regions)
         self.scale = scale
-        self.knobs = np.empty((len(tiers), len(features), len(KNOBS)))
-        self.pools = np.empty((len(self.pool_names), len(POOL_KNOBS)))
-        self.retries = np.empty(len(RETRY_KNOBS))
-        self.regions = np.empty(max(len(self.region_names), 1))  # the share of users for whom each is open
-        self.signup_rate = math.inf  # people let in from the waitlist, per second
-        self.set_by = np.full(self.knobs.shape, "", dtype=object)  # the policy that set each knob of the gateway
-        self.others_set_by: dict[str, str] = {}  # and each other knob, by its name in the decision table
+        self.of = [(decided_name(k, pool=p), None, None) for p in self.pool_names for k in POOL_KNOBS.knobs]
+        retries = len(self.of)  # where those of retries begin
+        self.of += [(decided_name(k), None, None) for k in RETRY_KNOBS.knobs]
+        open_to = len(self.of)
+        self.of += [(decided_name(REGION_OPEN, region=r), None, None) for r in self.region_names or [""]]
+        self.gateway = len(self.of)
+        self.of += [(k.name, t, f) for t in self.tiers for f in self.features for k in KNOBS.knobs]
+        self.of.append((SIGNUP_RATE.name, None, None))  # of every value its knob, tier and feature, as it is decided on
+        self.defaults = np.array(
+            POOL_KNOBS.defaults * len(self.pool_names)
+            + RETRY_KNOBS.defaults
+            + (REGION_OPEN.default,) * max(len(self.region_names), 1)
+            + KNOBS.defaults * (len(self.tiers) * len(self.features))
+            + (SIGNUP_RATE.default,)
+        )
+        self.values = self.defaults.copy()  # all in one array, so that a tick compares and copies once
+        self.pools = self.values[:retries].reshape(len(self.pool_names), len(POOL_KNOBS))
+        self.retries = self.values[retries:open_to]
+        self.regions = self.values[open_to : self.gateway]  # the share of users for whom each is open
+        self.knobs = self.values[self.gateway : -1].reshape(len(self.tiers), len(self.features), len(KNOBS))
+        self.set_by: dict[int, str] = {}  # the policy that set each value, by its place in `values`
         self.policy = ""  # the policy that acts now
-        self.open_all()
+
+    @property
+    def signup_rate(self) -> float:
+        """People let in from the waitlist, per second; inf: there is no waitlist."""
+        return float(self.values[-1])
 
     def open_all(self) -> None:
         """Return every knob to its default."""
-        self.knobs[:] = KNOBS.defaults
-        self.pools[:] = POOL_KNOBS.defaults
-        self.retries[:] = RETRY_KNOBS.defaults
-        self.regions[:] = REGION_OPEN.default
-        self.signup_rate = SIGNUP_RATE.default
-        self.set_by[:] = ""
-        self.others_set_by.clear()
+        self.values[:] = self.defaults
+        self.set_by.clear()
+
+    def put(self, place: int, number: float) -> None:
+        """Set one value, and remember which policy did."""
+        self.values[place] = number
+        self.set_by[place] = self.policy
 
     def set(
         self, *, tiers: Iterable[str] | None = None, features: Iterable[str] | None = None, **knobs: float | str
@@ -142,8 +159,7 @@ class Controls:
         for index, number in self.numbers(KNOBS, knobs):
             for row in rows:  # a handful, at every tick: faster than indexing with arrays
                 for column in columns:
-                    self.knobs[row, column, index] = number
-                    self.set_by[row, column, index] = self.policy
+                    self.put(self.gateway + (row * len(self.features) + column) * len(KNOBS) + index, number)
         if "quota" in knobs or "kind" in knobs:
             self.check_quotas()
 
@@ -152,40 +168,36 @@ class Controls:
         numbers = self.numbers(POOL_KNOBS, knobs)
         for row in indices("pool", self.pool_names, pools):
             for index, number in numbers:
-                self.pools[row, index] = number
-                self.note(POOL_KNOBS.knobs[index], pool=self.pool_names[row])
+                self.put(row * len(POOL_KNOBS) + index, number)
 
     def set_retries(self, **knobs: float | str) -> None:
         """Set knobs of everybody's retries. Raises BadInput."""
         for index, number in self.numbers(RETRY_KNOBS, knobs):
-            self.retries[index] = number
-            self.note(RETRY_KNOBS.knobs[index])
+            self.put(self.pools.size + index, number)
 
     def set_regions(self, regions: Iterable[str] | None = None, *, open: float) -> None:
         """Open regions to a share of their users, all where None. Raises BadInput."""
         for row in indices("region", self.region_names, regions):
-            self.regions[row] = REGION_OPEN.number(open)
-            self.note(REGION_OPEN, region=self.region_names[row])
+            self.put(self.pools.size + self.retries.size + row, REGION_OPEN.number(open))
 
     def let_in(self, people_per_second: float) -> None:
         """Open the waitlist at this rate; inf: there is no waitlist. Raises BadInput."""
-        self.signup_rate = SIGNUP_RATE.number(people_per_second, self.scale)
-        self.note(SIGNUP_RATE)
+        self.put(len(self.values) - 1, SIGNUP_RATE.number(people_per_second, self.scale))
 
     def numbers(self, table: Table, knobs: dict[str, float | str]) -> list[tuple[int, float]]:
         """For each named knob its index and the number to keep."""
         indexed = [(table.index(name), value) for name, value in knobs.items()]
         return [(index, table.knobs[index].number(value, self.scale)) for index, value in indexed]
 
-    def note(self, knob: Knob, *, pool: str = "", region: str = "") -> None:
-        """Remember which policy set a knob of a pool, of retries, of a region or of the waitlist."""
-        self.others_set_by[decided_name(knob, pool=pool, region=region)] = self.policy
+    def fleets(self) -> dict[str, int]:
+        """GPUs of each pool in the slice as the knobs are now."""
+        knobs = zip(self.own_gpus.items(), self.pools[:, FLEET].tolist(), strict=True)
+        return {pool: own if knob == math.inf else int(knob) for (pool, own), knob in knobs}
 
     def fleet(self, pool: str) -> int:
         """GPUs of a pool in the slice as the knobs are now. Raises BadInput where there is no such pool."""
-        (row,) = indices("pool", self.pool_names, [pool])
-        knob = self.pools[row, FLEET]
-        return self.own_gpus[pool] if math.isinf(knob) else int(knob)
+        indices("pool", self.pool_names, [pool])
+        return self.fleets()[pool]
 
     def check_quotas(self) -> None:
         quota = self.knobs[:, :, QUOTA]
@@ -202,35 +214,19 @@ class Controls:
         """The value of one knob now."""
         return float(self.knobs[self.tiers.index(tier), self.features.index(feature), KNOBS.index(name)])
 
-    def copies(self) -> tuple[np.ndarray, ...]:
-        """All knobs as they are now, but for the waitlist's."""
-        return self.knobs.copy(), self.pools.copy(), self.retries.copy(), self.regions.copy()
+    def copies(self) -> np.ndarray:
+        """All knobs as they are now."""
+        return self.values.copy()
 
-    def changes(self, earlier: tuple[np.ndarray, ...]) -> list[dict[str, Any]]:
-        """Which knobs differ from earlier copies of them: rows of the decision table."""
-        before, pools, retries, regions = earlier
-        rows = [
-            self.change(decided_name(POOL_KNOBS.knobs[k], pool=self.pool_names[p]), pools[p, k], self.pools[p, k])
-            for p, k in np.argwhere(pools != self.pools)
-        ]
-        rows += [
-            self.change(decided_name(RETRY_KNOBS.knobs[k]), retries[k], self.retries[k])
-            for (k,) in np.argwhere(retries != self.retries)
-        ]
-        rows += [
-            self.change(decided_name(REGION_OPEN, region=self.region_names[r]), regions[r], self.regions[r])
-            for (r,) in np.argwhere(regions != self.regions)
-        ]
-        for t, f, k in np.argwhere(before != self.knobs):
-            row = self.change(KNOBS.knobs[k].name, before[t, f, k], self.knobs[t, f, k], self.set_by[t, f, k])
-            rows.append({**row, "tier": self.tiers[t], "feature": self.features[f]})
-        return rows
+    def changes(self, earlier: np.ndarray) -> list[dict[str, Any]]:
+        """Which knobs differ from an earlier copy of them: rows of the decision table."""
+        return [self.change(place, float(earlier[place])) for place in (earlier != self.values).nonzero()[0].tolist()]
 
-    def change(self, name: str, old: float, new: float, policy: str | None = None) -> dict[str, Any]:
+    def change(self, place: int, old: float) -> dict[str, Any]:
         """A row of the decision table."""
-        by = self.others_set_by.get(name, "") if policy is None else policy
-        row = {"knob": name, "tier": None, "feature": None, "old": float(old), "new": float(new)}
-        return {**row, "policy": by or UNSET}
+        knob, tier, feature = self.of[place]
+        new, policy = float(self.values[place]), self.set_by.get(place, "") or UNSET
+        return {"knob": knob, "tier": tier, "feature": feature, "old": old, "new": new, "policy": policy}
 
 
 def indices(what: str, names: list[str], wanted: Iterable[str] | None) -> list[int]:

@@ -71,11 +71,12 @@ class Table:
 
     of: str  # what has these knobs
     knobs: list[Knob] = field(default_factory=list)
+    places: dict[str, int] = field(default_factory=dict)  # the index of each by its name
 
     def add(self, knob: Knob) -> int:
         """Add a knob. Returns its index."""
         self.knobs.append(knob)
-        return len(self.knobs) - 1
+        return self.places.setdefault(knob.name, len(self.knobs) - 1)
 
     def __len__(self) -> int:
         return len(self.knobs)
@@ -90,9 +91,8 @@ class Table:
 
     def index(self, name: str) -> int:
         """The index of a knob. Raises BadInput for a name that is not in this table."""
-        for index, knob in enumerate(self.knobs):
-            if knob.name == name:
-                return index
+        if name in self.places:
+            return self.places[name]
         raise BadInput(f"{self.of} has no such knob", key=name, expected=", ".join(self.names))
 
 

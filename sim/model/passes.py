@@ -78,6 +78,21 @@ def passes_needed(whole, passes, first, kind, sigma, noise_kind, noise_sigma, se
 
 
 @njit
+def seconds_per_token(first, last, tokens):  # type: ignore[no-untyped-def]
+    """Mean seconds from one token (step) of a request to the next (TPOT), of its instants; 0 where it makes but one."""
+    return (last - first) / (tokens - 1.0) if tokens > 1.0 else 0.0
+
+
+@njit
+def lags(since, first, last, tokens, longest, longest_each):  # type: ignore[no-untyped-def]
+    """Whether a request's first token, counted from `since`, or its time per token is later than it may be.
+
+    Where no tokens are counted, `first` is nan, and nothing lags.
+    """
+    return first - since > longest or seconds_per_token(first, last, tokens) > longest_each
+
+
+@njit
 def comes_off_first(end, order, other_end, other_order):  # type: ignore[no-untyped-def]
     """Whether one request leaves a GPU before another: by passes at its end, then by when it joined."""
     return end < other_end or (end == other_end and order < other_order)

@@ -53,6 +53,8 @@ class Request:
     left: float = nan
     batch: int | None = None
     gpu_seconds: float = nan
+    first_token: float = nan  # where GPUs run steps: when its first token (step) is made; of those that it makes
+    tokens: float = nan
     retry: bool = False  # the user will try again
     formed: int = 0  # the number of its batch in its lane, where batches close by themselves
     waited_out: bool = False  # the linger of a batch it heads is over

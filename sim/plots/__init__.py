@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 
 from sim.plots import axes
 from sim.plots.one_run import demand, latency, load, outcomes, queue, signups
-from sim.plots.over_time import fleet, power, waits
+from sim.plots.over_time import clock, fleet, power, slowed_or_loading, waits
 from sim.plots.saving import png_bytes, svg_text
 from sim.plots.several import MEASURES, playbooks
 from sim.plots.waterfall import cohort_bars
@@ -26,13 +26,14 @@ from sim.results.waits import waits_over_time
 Kind = Literal["png", "svg"]
 MOST_POOLS = 12  # that are drawn
 FIGURES = ("demand", "load", "queue", "outcomes", "latency", "waits", "fleet", "power", "cohort")
-OF_POOLS = ("load", "queue", "fleet")
+OF_POOLS = ("load", "queue", "fleet", "power")
 # The file of each figure of an answer, imported with the study behind it when it is first used.
 OF_ANSWERS = {
     "fit_figure": "fit",
     "map_figure": "storms",
     "policy_figure": "policy",
     "profile_figure": "profiles",
+    "regret_figure": "regret_map",
     "rescue_figure": "storms",
     "size_figure": "size_curve",
     "sweep_figure": "sweep_map",
@@ -67,6 +68,8 @@ def figure_of(run: Run, name: str, table: pd.DataFrame, pools: dict[str, pd.Data
     """One figure of a run. table: timeline(run). pools: of those that are drawn, where it shows any."""
     if name == "fleet":
         pools = {pool: detail for pool, detail in pools.items() if changes(run, pool)} or pools
+    if name == "power" and not slowed_or_loading(run, pools):
+        pools = {}
     height, rows = heights(name, len(pools))
     figure, panels = axes.blank(height, rows=rows)
     top = panels[0]
@@ -80,13 +83,17 @@ def figure_of(run: Run, name: str, table: pd.DataFrame, pools: dict[str, pd.Data
         known = waits_over_time(run) if run.has_rows else None
         waits(run, "wait", top, known)
         waits(run, "latency", panels[-1], known)
+    elif name == "power":
+        power(run, top)
+        if pools:
+            clock(run, panels[-1], pools)
     elif name == "queue":
         queue(run, top, pools)
     elif name == "outcomes":
         outcomes(run, top, table)
     else:
-        {"latency": latency, "power": power, "cohort": cohort_bars}[name](run, top)
-    if rows == 2 and name in ("demand", "waits"):
+        {"latency": latency, "cohort": cohort_bars}[name](run, top)
+    if rows == 2 and name in ("demand", "waits", "power"):
         top.set_xlabel("")
     return figure
 
@@ -100,8 +107,8 @@ def heights(name: str, pools: int) -> tuple[float, int]:
     """A figure's height in inches, and how many panels it has below each other."""
     if name in ("load", "fleet"):
         return (2.7 if name == "load" else 2.3) * pools, pools
-    panels = {"demand": 2, "waits": 2}.get(name, 1)
-    return {"demand": 4.4, "waits": 4.6, "outcomes": 3.4, "latency": 3.2}.get(name, 2.6), panels
+    panels = {"demand": 2, "waits": 2, "power": 2 if pools else 1}.get(name, 1)
+    return {"demand": 4.4, "waits": 4.6, "outcomes": 3.4, "latency": 3.2}.get(name, 4.2 if panels == 2 else 2.6), panels
 
 
 def busiest(pools: dict[str, pd.DataFrame]) -> dict[str, pd.DataFrame]:
@@ -151,6 +158,7 @@ def save_figures(run: Run, folder: Path, kinds: Sequence[Kind] = ("png", "svg"))
 
 
 __all__ = [
+    "clock",
     "cohort_bars",
     "comparison_figure",
     "demand",

@@ -1,4 +1,4 @@
-"""Figures of one run over time: waits by tier, the fleet with what was ordered, and power."""
+"""Figures of one run over time: waits by tier, the fleet with what was ordered, power, clock and loading."""
 
 import math
 from typing import Any
@@ -8,6 +8,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
+from sim.model.knobs import POOL_KNOBS, SLOWDOWN, decided_name
 from sim.plots import axes
 from sim.policies.base import ABSENT
 from sim.results.energy import power_by_hour
@@ -133,3 +134,32 @@ def power(run: Run, ax: Axes) -> None:
     axes.date_axis(ax, run)
     axes.legend(ax)
     return None
+
+
+def clock_over_time(run: Run, pool: str) -> tuple[np.ndarray, np.ndarray]:
+    """Seconds, and the share of its full clock at which a pool's GPUs run from each on: heat, power caps, slowdowns."""
+    rows = run.decisions[run.decisions["knob"] == decided_name(POOL_KNOBS.knobs[SLOWDOWN], pool=pool)]
+    return np.append(0.0, rows["time"].to_numpy(float)), np.append(1.0, 1.0 / rows["new"].to_numpy(float))
+
+
+def clock(run: Run, ax: Axes, tables: dict[str, pd.DataFrame]) -> None:
+    """The clock of each pool's GPUs, and the share of its GPU time that loads models. tables: pool_timeline by pool."""
+    for place, (pool, table) in enumerate(tables.items()):
+        style, name = axes.style(place), axes.plain(pool, 14)
+        since, share = clock_over_time(run, pool)
+        at = axes.dates(run, np.append(since, run.horizon))
+        ax.step(at, 100 * np.append(share, share[-1]), where="post", linewidth=1.4, label=f"{name}: clock", **style)
+        if table["loading"].any():
+            loading = 100 * table["loading"].to_numpy(float)
+            colour = style["color"]
+            label = f"{name}: loading"
+            ax.stairs(loading, axes.edges(run, table), fill=True, color=colour, alpha=0.3, linewidth=0, label=label)
+    axes.dress(ax, "Clock of the GPUs, and time spent on loading models", "% of full clock,\n% of GPU time")
+    ax.set_ylim(0, 105)
+    axes.date_axis(ax, run)
+    axes.legend(ax)
+
+
+def slowed_or_loading(run: Run, tables: dict[str, pd.DataFrame]) -> bool:
+    """Whether a figure of clocks and loading has something to show."""
+    return any(len(clock_over_time(run, pool)[0]) > 1 or table["loading"].any() for pool, table in tables.items())

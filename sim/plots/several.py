@@ -16,6 +16,8 @@ MEASURES = {
     "attainment": "requests in time (%)",
     "degraded_share": "degraded, of images in time (%)",
     "p95_latency": "p95 latency of all requests (s)",
+    "p95_first_token": "p95 time to the first token (s)",
+    "p95_per_token": "p95 time per token (s)",
     "lost": "requests lost",
     "signups_lost": "signups lost",
     "growth_lost": "growth lost (signups)",

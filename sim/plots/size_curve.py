@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter
+from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from sim.plots import axes
 from sim.studies.size import SEARCH, VERIFY, Size
@@ -49,6 +49,9 @@ def size_figure(found: Size | list[Size]) -> Figure:
     axes.dress(ax, f"Fleets that keep the promise: {what}", "reached (%)" if first.target else "margin (% points)")
     ax.axhline(100 * first.target, color=axes.GREY, linewidth=1, linestyle=":", label="promised")
     ax.set_xlabel("GPUs in all pools sized" if len(first.offered) > 1 else "GPUs", fontsize=8.5)
+    if first.target:
+        ax.set_ylim(-4, 104)
+    ax.xaxis.set_major_locator(MaxNLocator(8, integer=True))
     ax.xaxis.set_major_formatter(FuncFormatter(lambda value, _: amount(value)))
     axes.legend(ax)
     return figure

@@ -12,7 +12,7 @@ from sim.plots import axes
 from sim.plots.several import MEASURES
 from sim.studies.intervals import t_interval
 
-SHARES = ("attainment", "kept")
+SHARES = ("attainment", "degraded_share", "promise_kept")
 
 
 def sweep_figure(table: pd.DataFrame, keys: list[str], metric: str = "attainment") -> Figure:
@@ -25,7 +25,7 @@ def sweep_figure(table: pd.DataFrame, keys: list[str], metric: str = "attainment
     if len(keys) not in (1, 2):
         raise BadInput("a figure shows one key or two", key="vary", value=len(keys), expected="1 or 2")
     factor = 100.0 if metric in SHARES else 1.0
-    label = f"{MEASURES.get(metric, metric.replace('_', ' '))}{' (%)' if metric == 'kept' else ''}"
+    label = MEASURES.get(metric, f"{metric.replace('_', ' ')}{' (%)' if metric in SHARES else ''}")
     names = list(dict.fromkeys(table["playbook"]))
     if len(keys) == 1:
         figure, (ax,) = axes.blank(3.2)

@@ -15,7 +15,7 @@ from sim.policies.scaling import NEARLY, Scaler
 from sim.policies.supply import Orders
 from sim.policies.window import ROUNDING, passed
 from sim.schema import Strict
-from sim.units import Count, Fraction
+from sim.units import Count, Fraction, Whole
 
 PerGpu = Annotated[Count, Field(gt=0)]
 
@@ -96,6 +96,40 @@ def growing() -> Direction:
 def shrinking() -> Direction:
     """Kubernetes' defaults: what all recommendations of five minutes ask for."""
     return Direction(stabilisation="5 min", rates=[Rate(percent=100)])
+
+
+class TheirRate(Strict):
+    """One entry of `policies` in Kubernetes' `behavior`."""
+
+    type: Literal["Pods", "Percent"]
+    value: Annotated[Whole, Field(gt=0)]
+    period: Annotated[Whole, Field(ge=1, le=1800)] = Field(alias="periodSeconds")
+
+    @property
+    def rate(self) -> Rate:
+        amount = {"gpus": self.value} if self.type == "Pods" else {"percent": self.value}
+        return Rate(**amount, period=f"{self.period} s")
+
+
+class TheirDirection(Strict):
+    """One direction of Kubernetes' `behavior`; what it leaves out has Kubernetes' default."""
+
+    window: Annotated[Whole, Field(ge=0, le=3600)] | None = Field(default=None, alias="stabilizationWindowSeconds")
+    select: Literal["Max", "Min", "Disabled"] = Field(default="Max", alias="selectPolicy")
+    policies: list[TheirRate] | None = Field(default=None, min_length=1)
+
+    def over(self, default: Direction) -> Direction:
+        """The direction in our words."""
+        rates = default.rates if self.policies is None else [one.rate for one in self.policies]
+        window = default.stabilisation if self.window is None else self.window
+        return Direction(stabilisation=f"{window} s", rates=rates, select=self.select.lower())
+
+
+class Behavior(Strict):
+    """`behavior` as a manifest of Kubernetes (autoscaling/v2) has it."""
+
+    up: TheirDirection = Field(default_factory=TheirDirection, alias="scaleUp")
+    down: TheirDirection = Field(default_factory=TheirDirection, alias="scaleDown")
 
 
 @dataclass
@@ -212,6 +246,7 @@ class Autoscale(Scaler):
     age: Delay = Field(default=15.0, description="how old a metric is when it is looked at; assumed")
     scale_up: Direction = Field(default_factory=growing, description="how it may grow")
     scale_down: Direction = Field(default_factory=shrinking, description="how it may shrink")
+    behavior: Behavior | None = Field(default=None, description="both, pasted from a Kubernetes manifest")
     activation: Count = Field(default=0.0, description="requests inside above which the pool is active; for cool_down")
     cool_down: Delay | None = Field(default=None, description="time without activity before the last GPU goes (KEDA)")
     _looked: float = PrivateAttr(default=-math.inf)
@@ -227,9 +262,18 @@ class Autoscale(Scaler):
             raise ValueError(
                 "'least: 0' needs 'queued' or 'inside', since an empty fleet has no utilisation and no wait"
             )
+        if self.behavior is not None and self.model_fields_set & {"scale_up", "scale_down"}:
+            raise ValueError("'behavior' says what 'scale_up' and 'scale_down' say: give one of them")
         if self.cool_down is not None and self.least > 0:
             raise ValueError("'cool_down' is the time until a fleet is empty: it needs 'least: 0'")
         return self
+
+    @property
+    def directions(self) -> tuple[Direction, Direction]:
+        """How it may grow, and how it may shrink."""
+        if self.behavior is None:
+            return self.scale_up, self.scale_down
+        return self.behavior.up.over(growing()), self.behavior.down.over(shrinking())
 
     def wanted(self, pool: PoolTelemetry, orders: Orders, now: float, scale: float) -> int:
         current = orders.total
@@ -242,7 +286,7 @@ class Autoscale(Scaler):
         samples = seen(list(self._samples), now, self.window, self.age)
         wanted = self.recommended(samples, orders, scale)
         if self.cool_down is None:
-            return self._history.next(now, current, wanted, self.scale_up, self.scale_down)
+            return self._history.next(now, current, wanted, *self.directions)
         return self.or_none(pool.inside / scale > self.activation, now, current, wanted)
 
     def or_none(self, active: bool, now: float, current: int, wanted: int) -> int:
@@ -253,7 +297,7 @@ class Autoscale(Scaler):
             return int(active)
         if not active and passed(now, self._active, self.cool_down or 0.0):
             return 0
-        return self._history.next(now, current, max(wanted, 1), self.scale_up, self.scale_down)
+        return self._history.next(now, current, max(wanted, 1), *self.directions)
 
     def recommended(self, samples: Sequence[PoolTelemetry], orders: Orders, scale: float) -> int:
         """The largest result of the formulas over all targets."""

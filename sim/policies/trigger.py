@@ -124,10 +124,10 @@ class Trigger(Strict):
         scale: the slice that is simulated. elapsed: seconds since the tick before, nan at the first tick, before which
         every count is 0. Raises BadInput where the scenario has no such pool.
         """
-        attempts = float(telemetry.arrivals.sum())
-        if self.watched == "refused":
-            return min(1.0, float(telemetry.refused.sum()) / attempts) if attempts > 0 else 0.0
-        if self.watched == "attempts":
+        if self.watched in ("refused", "attempts"):
+            attempts = float(telemetry.arrivals.sum())
+            if self.watched == "refused":
+                return min(1.0, float(telemetry.refused.sum()) / attempts) if attempts > 0 else 0.0
             return attempts / elapsed / scale if elapsed > 0 else 0.0
         pool = telemetry.pool(self.pool or "")
         if self.watched == "utilisation":

@@ -13,6 +13,8 @@ def counted(
     counts: np.ndarray, controls: Controls, tiers: Iterable[str] | None, features: Iterable[str] | None
 ) -> float:
     """The sum of a telemetry array over these tiers and features, over all where None."""
+    if tiers is None and features is None:
+        return float(counts.sum())
     rows, columns = indices("tier", controls.tiers, tiers), indices("feature", controls.features, features)
     return float(counts[np.ix_(rows, columns)].sum())
 

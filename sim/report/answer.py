@@ -27,6 +27,8 @@ FIGURES: tuple[tuple[str, str, Callable[[float], str]], ...] = (
     ("their share of all requests", "attainment", words.share),
     ("degraded, of images in time", "degraded_share", words.share),
     ("p95 latency of all requests", "p95_latency", words.seconds),
+    ("p95 first token of the served", "p95_first_token", words.seconds),
+    ("p95 per token of the served", "p95_per_token", words.seconds),
     ("people kept", "people_share", words.share),
     ("signups lost", "signups_lost", words.count),
     ("people who leave for good", "churned", words.count),
@@ -108,7 +110,7 @@ def alternatives(comparison: Comparison) -> Table:
         [objective.title, *(mean(f[objective.figure], percentages=share, dollars=not share) for f in columns.values())],
     ]
     for title, metric, written in FIGURES:
-        values = [float(found[metric]["mean"]) for found in columns.values()]
+        values = [float(found[metric]["mean"]) for found in columns.values() if metric in found]
         if metric != objective.figure and any(value == value and value != 0 for value in values):
             rows.append([title, *map(written, values)])
     head = ["", *(f"{name} ({role})" for name, role in shown.items())]

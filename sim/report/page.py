@@ -6,6 +6,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from sim.report import review, words
 from sim.report.answer import answer
+from sim.report.answer_pages import RUN_OF_DECISION, RUN_OF_SIZE, decision_parts, multiple_parts, size_parts
 from sim.report.blocks import Block, Boxes, Lines, Part, Tabled
 from sim.report.markdown import markdown
 from sim.report.origins import origins
@@ -22,26 +23,35 @@ from sim.report.ranking import (
 from sim.results.folder import write_bytes
 from sim.results.run import Run
 from sim.results.verdict import Verdict, headline, verdict, warnings
+from sim.studies.answer_folder import Answer
+from sim.studies.choice import COVERS
 from sim.studies.compare import Comparison
+from sim.studies.decide import Decision
+from sim.studies.size import Size
 
 SMALL = ["load", "latency"]  # the figures of each of many playbooks; those of one are drawn in full
+ONE_RUN = "One run with one seed: it says nothing about chance."
 FULL = ["load", "queue", "latency", "power"]
 
 
-def render(runs: list[Run], comparison: Comparison | None = None) -> str:
-    """One self-contained HTML page about one run, or about several and how they compare."""
+def render(runs: list[Run], about: Comparison | Answer | None = None) -> str:
+    """One self-contained HTML page on a run, on several and how they compare, or on a size or decision."""
+    return html(runs[:1], *parts(runs, about))
+
+
+def render_markdown(runs: list[Run], about: Comparison | Answer | None = None) -> str:
+    """The same report as Markdown, without its figures."""
+    main, appendix = parts(runs, about)
+    return markdown(runs[0].manifest, span(runs[0]), [*main, *appendix])
+
+
+def html(runs: list[Run], main: list[Part], appendix: list[Part]) -> str:
+    """A page of these parts; its title and its time are those of the first run."""
     environment = Environment(
         loader=PackageLoader("sim.report", ""), autoescape=True, undefined=StrictUndefined, trim_blocks=True
     )
-    main, appendix = parts(runs, comparison)
     page = environment.get_template("page.html.j2")
     return page.render(facts=runs[0].manifest, span=span(runs[0]), main=main, appendix=appendix)
-
-
-def render_markdown(runs: list[Run], comparison: Comparison | None = None) -> str:
-    """The same report as Markdown, without its figures."""
-    main, appendix = parts(runs, comparison)
-    return markdown(runs[0].manifest, span(runs[0]), [*main, *appendix])
 
 
 def span(run: Run) -> str:
@@ -50,10 +60,13 @@ def span(run: Run) -> str:
     return f"{times}, simulated. Counts, rates and costs are for the whole service."
 
 
-def parts(runs: list[Run], comparison: Comparison | None) -> tuple[list[Part], list[Part]]:
+def parts(runs: list[Run], about: Comparison | Answer | None) -> tuple[list[Part], list[Part]]:
     """The report before its appendix, and the appendix."""
     if not runs:
         raise ValueError("a report needs at least one run")
+    if about is not None and not isinstance(about, Comparison):
+        return of_answer(runs[0], about)
+    comparison = about
     configurations = list(comparison.configurations) if comparison else []
     names = configurations or section_names(runs)
     compared_as = configurations or [str(run.manifest["playbook"]) for run in runs]
@@ -69,8 +82,23 @@ def parts(runs: list[Run], comparison: Comparison | None) -> tuple[list[Part], l
         main = [one_answer(chosen), *sections(chosen, None)]
     else:
         main = [Part("ranking", "Playbooks compared", [Tabled(ranking_of_runs(verdicts, names))])]
-    main.append(review.risks(gathered(verdicts, names, warnings(chosen)), comparison))
+    covers = [COVERS if comparison is not None else ONE_RUN, review.OTHER_RUNS]
+    main.append(review.risks(gathered(verdicts, names, warnings(chosen)), covers))
     return main, appendix(verdicts, names, comparison)
+
+
+def of_answer(run: Run, about: Answer) -> tuple[list[Part], list[Part]]:
+    """The report of a size or a decision: its own first parts, then the sections on the run that it keeps."""
+    v, covers = verdict(run), RUN_OF_SIZE
+    if isinstance(about, Decision):
+        main, covers = decision_parts(about, run), RUN_OF_DECISION
+    elif isinstance(about[0], Size):
+        main = size_parts([one for one in about if isinstance(one, Size)], run)
+    else:
+        main = multiple_parts([one for one in about if not isinstance(one, Size)])
+    names = [str(run.manifest["playbook"])]
+    main += [*sections(v, None), review.risks(gathered([v], names, warnings(v)), [covers])]
+    return main, appendix([v], names, None)
 
 
 def one_answer(v: Verdict) -> Part:

@@ -69,9 +69,20 @@ def gives_and_costs(comparison: Comparison) -> Table:
     return Table(f"What each {comparison.noun} gives and costs", head, rows, note=note)
 
 
+TOKEN_FIGURES = {"p95_first_token": "p95 first token", "p95_per_token": "p95 per token"}
+
+
 def other_costs(comparison: Comparison) -> Table:
     """Delay, waste, money for an image, and carbon; means over seeds."""
-    head = [comparison.noun, "p95 latency of all requests", "requests lost", "left for good", "GPU-hours wasted"]
+    tokens = {m: title for m, title in TOKEN_FIGURES.items() if m in comparison.table}
+    head = [
+        comparison.noun,
+        "p95 latency of all requests",
+        *tokens.values(),
+        "requests lost",
+        "left for good",
+        "GPU-hours wasted",
+    ]
     head += ["cost of 1,000 images in time", "t CO2e"]
     rows = []
     for name in comparison.ranking:
@@ -79,7 +90,7 @@ def other_costs(comparison: Comparison) -> Table:
         rows.append(
             [
                 name,
-                words.seconds(figures["p95_latency"]["mean"]),
+                *[words.seconds(figures[metric]["mean"]) for metric in ("p95_latency", *tokens)],
                 mean(figures["lost"]),
                 mean(figures["churned"]),
                 mean(figures["wasted_gpu_hours"]),
@@ -146,7 +157,7 @@ def since_table(comparison: Comparison, table: pd.DataFrame) -> Table:
 
 def in_unit(metric: str, value: float, *, share: bool) -> str:
     """A figure of a comparison in words."""
-    if metric == "p95_latency":
+    if metric.startswith("p95"):
         return words.seconds(value)
     if share:
         return words.share(value)

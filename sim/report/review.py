@@ -15,7 +15,6 @@ from sim.results.metrics import outcomes
 from sim.results.money_sentences import money_sentences, usd
 from sim.results.pool_verdict import PoolVerdict
 from sim.results.verdict import Verdict, cost_sentence
-from sim.studies.choice import COVERS
 from sim.studies.compare import Comparison
 
 MULTIPLES = (2, 5)  # of the demand, beside the demand itself
@@ -188,10 +187,7 @@ def fair(v: Verdict, comparison: Comparison | None) -> Part:
     return Part("fairness", "Fairness", [Tabled(Table("Who got what they asked for", head, rows, note=note))])
 
 
-def risks(gathered: list[tuple[str, str]], comparison: Comparison | None) -> Part:
-    """Warnings to read before relying on the figures, and what no run here covers."""
+def risks(gathered: list[tuple[str, str]], covers: list[str]) -> Part:
+    """Warnings to read before relying on the figures, and what no run here covers (covers)."""
     said = [f"{warning}{f' ({names})' if names else ''}" for warning, names in gathered]
-    chance = [COVERS] if comparison is not None else ["One run with one seed: it says nothing about chance."]
-    return Part(
-        "risks", "Risks, and what is not known", [Lines(said, "warnings"), Lines([*chance, OTHER_RUNS], "list")]
-    )
+    return Part("risks", "Risks, and what is not known", [Lines(said, "warnings"), Lines(covers, "list")])

@@ -2,7 +2,7 @@
 
 import math
 import re
-from typing import Any
+from typing import Any, get_args
 
 import pandas as pd
 from pydantic.fields import FieldInfo
@@ -63,7 +63,7 @@ def named(given: dict[str, Any]) -> tuple[str, str]:
     policy = given["policy"]
     known = KINDS[policy["kind"]].model_fields
     settings = [
-        f"{name.replace('_', ' ')} {percent(float(value)) if is_share(known[name]) else in_words(value)}"
+        f"{name.replace('_', ' ')} {in_words(value, is_share(known[name]))}"
         for name, value in policy.items()
         if name not in (*TARGETS, "kind") and value is not None
     ]
@@ -73,16 +73,25 @@ def named(given: dict[str, Any]) -> tuple[str, str]:
 
 
 def is_share(setting: FieldInfo) -> bool:
-    """Whether a setting is read as a share."""
-    return any(getattr(mark, "func", None) is fraction for mark in setting.metadata)
+    """Whether a setting is read as a share: one, an optional one, a list of them, or one for each name."""
+    marks = [*setting.metadata, *marks_of(setting.annotation)]
+    return any(getattr(mark, "func", None) is fraction for mark in marks)
 
 
-def in_words(value: Any) -> str:
-    """A setting as a person would write it."""
+def marks_of(annotation: Any) -> list[Any]:
+    """What stands beside a type and the types inside it."""
+    inside = [mark for one in get_args(annotation) for mark in marks_of(one)]
+    return [*getattr(annotation, "__metadata__", ()), *inside]
+
+
+def in_words(value: Any, share: bool = False) -> str:
+    """A setting as a person would write it; share: its numbers are shares."""
     if isinstance(value, list):
-        return names_in_words([in_words(one) for one in value])
+        return names_in_words([in_words(one, share) for one in value])
     if isinstance(value, dict):
-        return ", ".join(f"{name} {in_words(one)}" for name, one in value.items())
+        return ", ".join(f"{name} {in_words(one, share)}" for name, one in value.items())
+    if share and isinstance(value, float | int):
+        return percent(float(value))
     if isinstance(value, bool):
         return "yes" if value else "no"
     if quantity := QUANTITY.fullmatch(str(value)):

@@ -81,7 +81,11 @@ def latency_tables(v: Verdict) -> list[Table]:
         ("served", "wait"): ("wait", "from the attempt that was served to its start on a GPU"),
         ("served", "latency"): ("latency", "from the attempt that was served to its image"),
         ("all intents", "latency"): ("latency", "from the first attempt to the image"),
+        ("served", "first token"): ("first token", "from the attempt that was served to its first token (step)"),
+        ("served", "per token"): ("per token", "from one of its tokens to the next, on average"),
     }
+    tokens = [part for part in parts if part[1].endswith("token") and part in {index[:2] for index in by.index}]
+    note = "".join(f", {parts[part][0]} {parts[part][1]}" for part in tokens)
     served: list[list[str]] = []
     everyone: list[list[str]] = []
     for (of, what), (name, _) in parts.items():
@@ -97,8 +101,9 @@ def latency_tables(v: Verdict) -> list[Table]:
             ["tier", "what", "median", "p95", "p99", "served requests"],
             served,
             labels=2,
-            note=f"Wait is the time {parts['served', 'wait'][1]}, latency {parts['served', 'latency'][1]}. Refused and "
-            "abandoned requests are not counted, so a service that loses most of them can look fast in this table.",
+            note=f"Wait is the time {parts['served', 'wait'][1]}, latency {parts['served', 'latency'][1]}{note}. "
+            "Refused and abandoned requests are not counted, so a service that loses most of them can look fast in "
+            "this table.",
         ),
         Table(
             "All requests, including those that never got an image",

@@ -13,6 +13,7 @@ from sim.model.request import ABANDONED as LEFT_WAITING
 from sim.model.request import OUTCOMES, REFUSED
 from sim.model.request import SERVED as DELIVERED
 from sim.policies.base import ABSENT
+from sim.results.log import OF_TOKENS
 from sim.results.timeline import (
     ABANDONED,
     ATTEMPTS,
@@ -20,6 +21,7 @@ from sim.results.timeline import (
     DEGRADED,
     DONE,
     DONE_DEGRADED,
+    FIRST_TOKEN,
     IN_TIME,
     INTENTS,
     JUDGED,
@@ -34,6 +36,7 @@ from sim.results.timeline import (
     Timeline,
     layout,
 )
+from sim.scenario.serving_options import STEPS
 
 Broken = Iterator[tuple[str, bool]]  # a statement that must hold, and whether it does
 Tables = dict[str, pd.DataFrame]
@@ -62,13 +65,19 @@ def refuse_broken(statements: Broken, file: str) -> None:
 
 def refuse_shape(arrays: dict[str, tuple[Any, tuple[int, ...]]], bins: int, manifest: dict[str, Any]) -> None:
     """Raise BadInput where the arrays of a timeline are not those of the manifest's tiers, features and pools."""
-    wanted = layout(bins, *(len(manifest[of]) for of in ("tiers", "features", "pools")))
+    tokens = counts_tokens(manifest)
+    wanted = layout(bins, *(len(manifest[of]) for of in ("tiers", "features", "pools")), tokens=tokens)
     if set(arrays) != set(wanted):
         raise BadInput("the timeline has other parts", value=sorted(arrays), expected=", ".join(wanted))
     for name, (kind, shape) in wanted.items():
         if arrays[name] != (np.dtype(kind), shape):
             expected = f"{np.dtype(kind)} of shape {shape}"
             raise BadInput("a part of the timeline has another shape", key=name, value=arrays[name], expected=expected)
+
+
+def counts_tokens(manifest: dict[str, Any]) -> bool:
+    """Whether some pool of a run runs steps; runs saved before there was a choice do not say."""
+    return any(pool.get("runs") == STEPS for pool in manifest["pools"].values())
 
 
 def of_timeline(line: Timeline, manifest: dict[str, Any]) -> Broken:
@@ -96,6 +105,7 @@ def of_timeline(line: Timeline, manifest: dict[str, Any]) -> Broken:
     spans = line.latencies.sum(axis=(1, 2, 3))
     yield "latencies: one wait for each latency of the served", bool(spans[WAIT] == spans[LATENCY])
     yield "latencies: no more than were served", bool(spans[WAIT] <= served_in_all(c))
+    yield "latencies: no more first tokens than were served", not (spans[FIRST_TOKEN:] > spans[LATENCY]).any()
     first, last = (line.edges[side:][: len(line.counts)] >= manifest["warm_up"] - 1e-6 for side in (0, 1))
     least, most = (int(c[DECIDED][after].sum()) for after in (first, last))
     yield "latencies: one for each request decided", least <= int(spans[OF_INTENTS]) <= most
@@ -112,7 +122,7 @@ def served_in_all(c: Any) -> int:
 
 def of_tables(t: Tables, manifest: dict[str, Any]) -> Broken:
     """The statements about the five tables."""
-    for name, columns in COLUMNS.items():
+    for name, columns in columns_of(manifest).items():
         yield f"{name}: the columns {', '.join(columns)}", set(t[name].columns) == set(columns)
         for column, kind in columns.items():
             yield f"{name}.{column}: values of another kind", kind == "o" or kind_of(t[name][column]) == kind
@@ -122,6 +132,12 @@ def of_tables(t: Tables, manifest: dict[str, Any]) -> Broken:
     yield from of_batches(t["batches"], manifest)
     yield from of_requests(t, manifest)
     yield from of_changes(t["decisions"], t["fleet"], manifest)
+
+
+def columns_of(manifest: dict[str, Any]) -> dict[str, dict[str, str]]:
+    """COLUMNS of a run: where some pool runs steps, requests have tokens."""
+    more = dict.fromkeys(OF_TOKENS, "f") if counts_tokens(manifest) else {}
+    return {**COLUMNS, "requests": {**COLUMNS["requests"], **more}}
 
 
 def kind_of(column: pd.Series) -> str:
@@ -184,6 +200,7 @@ def of_requests(t: Tables, manifest: dict[str, Any]) -> Broken:
         ("arrived", "dequeued"),
         ("started", "finished"),
         ("arrived", "left"),
+        *([("started", "first_token"), ("first_token", "finished")] if "first_token" in rows else []),
     ):
         yield f"requests.{later}: not before {earlier}", not (rows[later].to_numpy() < rows[earlier].to_numpy()).any()
     yield "requests.batch: a batch", within(batch, len(batches))

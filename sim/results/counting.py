@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from sim.model.gateway import REASONS
 from sim.model.request import ABANDONED, SERVED
-from sim.results.intents import LOST, every_row, intents, looked_up, was_granted
+from sim.results.intents import LOST, every_row, intents, lagging, looked_up, token_times, was_granted
 from sim.results.run import Run
 from sim.results.timeline import BUCKETS, Timeline, bucket_of, grid
 
@@ -87,9 +87,9 @@ def attempt_counts(run: Run, bins: Bins, rows: pd.DataFrame) -> list[Ints]:
     cells, slo = cells_of(run, rows), slo_of(run, rows)
     arrived, finished, left = (rows[name].to_numpy() for name in ("arrived", "finished", "left"))
     served = (rows["outcome"] == SERVED).to_numpy()
-    kept = served & (finished - arrived <= slo)
+    kept = served & (finished - arrived <= slo) & ~lagging(run, rows, arrived)
     # An attempt too young at the horizon to have missed its SLO says nothing yet.
-    judged = was_granted(rows).to_numpy() & (kept | (run.horizon - arrived > slo))
+    judged = was_granted(rows).to_numpy() & (served | (run.horizon - arrived > slo))
     some = [np.ones(len(rows), bool), rows["attempt"].to_numpy() > 0, (rows["outcome"] == ABANDONED).to_numpy()]
     some += [judged, kept, *((rows["reason"] == reason).to_numpy() for reason in REASONS[1:])]
     counts = [bins.count(arrived[mask], cells[mask]) for mask in some]
@@ -210,8 +210,10 @@ def histograms(run: Run, rows: pd.DataFrame, wishes: pd.DataFrame) -> Ints:
     judged = wishes[wishes["decided"] & (wishes["wanted"] >= run.manifest["warm_up"])]
     shape = len(run.manifest["tiers"]), len(run.manifest["features"]), BUCKETS
     parts = [(served, served[name] - served["arrived"]) for name in ("started", "finished")]
+    parts += [(judged, judged["latency"])]
+    parts += [(served[some], seconds[some]) for seconds in token_times(served) for some in [seconds.notna()]]
     found = []
-    for table, seconds in [*parts, (judged, judged["latency"])]:
+    for table, seconds in parts:
         flat = cells_of(run, table) * BUCKETS + bucket_of(seconds.to_numpy())
         found.append(np.bincount(flat, minlength=int(np.prod(shape))).reshape(shape))
     return np.stack(found)

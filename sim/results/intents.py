@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from sim.errors import BadInput
 from sim.model.gateway import EXPIRED, REASONS
 from sim.model.request import REFUSED, SERVED, UNFINISHED
+from sim.results.log import TOKEN_SLOS
 from sim.results.run import Run
 
 Window = tuple[float, float] | None
@@ -65,7 +66,7 @@ def intents(run: Run, window: Window = None) -> pd.DataFrame:
             "degraded": served & (rows["level"].to_numpy()[ending] > 0),
             "latency": latency,
             "slo": slo,
-            "in_time": served & (latency <= slo),
+            "in_time": served & (latency <= slo) & ~lagging(run, rows.iloc[ending], wanted),
             "decided": served | ~pending | (run.horizon - wanted > slo),
             "images": images.astype(int),
         }
@@ -74,6 +75,28 @@ def intents(run: Run, window: Window = None) -> pd.DataFrame:
     if begin <= 0 and end >= run.horizon:
         return table
     return table[(table["wanted"] >= begin) & (table["wanted"] < end)].reset_index(drop=True)
+
+
+def token_times(rows: pd.DataFrame) -> list["pd.Series[float]"]:
+    """Seconds from asking to the first token, and from one token to the next, of each served attempt.
+
+    nan where no tokens are counted, or but one; nothing for tables of a run without pools that run steps.
+    """
+    if "tokens" not in rows:
+        return []
+    several = rows["tokens"].where(rows["tokens"] > 1)
+    return [rows["first_token"] - rows["arrived"], (rows["finished"] - rows["first_token"]) / (several - 1)]
+
+
+def lagging(run: Run, rows: pd.DataFrame, since: Floats) -> NDArray[np.bool_]:
+    """Whether the first token of each served attempt, counted from `since`, or its time per token misses its SLO."""
+    found = np.zeros(len(rows), dtype=bool)
+    slos = [{n: f.get(key) or math.inf for n, f in run.manifest["features"].items()} for key in TOKEN_SLOS]
+    if not any(slo < math.inf for of in slos for slo in of.values()):
+        return found
+    for seconds, of in zip((rows["first_token"] - since, token_times(rows)[1]), slos, strict=True):
+        found |= seconds.to_numpy() > looked_up(rows["feature"], of)  # nan is no more than anything
+    return found
 
 
 def ends_of_intents(rows: pd.DataFrame) -> tuple[NDArray[np.intp], NDArray[np.intp]]:

@@ -9,10 +9,10 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from sim.model.request import OUTCOMES, SERVED
-from sim.results.intents import Window, attempts_in, intents
+from sim.results.intents import Window, attempts_in, intents, token_times
 from sim.results.metrics import grouped, recorded
 from sim.results.run import Run
-from sim.results.timeline import LATENCIES, middles
+from sim.results.timeline import FIRST_TOKEN, LATENCIES, middles
 from sim.wording import duration
 
 Floats = NDArray[np.float64]
@@ -25,8 +25,9 @@ def latencies(run: Run, by: str | None = None, window: Window = None) -> pd.Data
     """Wait and latency quantiles in seconds, of the served and of all intents.
 
     served, wait: arrival to start of the attempt that was served; served, latency: its arrival to its image; all
-    intents, latency: first wanted to image, inf where there was none. Raises BadInput for a window of a run without
-    every row, whose histograms are of the whole run.
+    intents, latency: first wanted to image, inf where there was none. Of the requests served by pools that run steps:
+    first token, from the attempt's arrival; per token, the mean time from one to the next. Raises BadInput for a window
+    of a run without every row, whose histograms are of the whole run.
     """
     rows = {}
     if run.has_rows or window is not None:
@@ -49,11 +50,15 @@ def latency_samples(run: Run, by: str | None, window: Window) -> dict[tuple[str,
     decided = wishes["decided"].to_numpy()
     of_served = None if by is None else attempts[by].array[served]
     of_wishes = None if by is None else wishes[by].array[decided]
-    return {
+    found = {
         ("served", "wait"): (of_served, started - arrived),
         ("served", "latency"): (of_served, finished - arrived),
         ("all intents", "latency"): (of_wishes, wishes["latency"].to_numpy()[decided]),
     }
+    for kind, seconds in zip(LATENCIES[FIRST_TOKEN:], token_times(attempts[served]), strict=False):
+        some = seconds.notna().to_numpy()
+        found[kind] = (None if of_served is None else of_served[some], seconds.to_numpy()[some])
+    return found
 
 
 def samples_by_group(group_of: Any, values: Floats) -> Iterator[tuple[str, Floats]]:
@@ -80,7 +85,7 @@ def quantiles(values: Floats) -> dict[str, float]:
 def histograms(run: Run, by: str | None) -> dict[tuple[str, str, str], Counts]:
     """The histogram of each kind of latency and group, from the warm-up on."""
     found: dict[tuple[str, str, str], Counts] = {}
-    for (of, what), buckets in zip(LATENCIES, recorded(run).latencies, strict=True):
+    for (of, what), buckets in zip(LATENCIES, recorded(run).latencies, strict=False):
         parts = {"all": buckets.sum(axis=(0, 1))} if by is None else grouped(run, by, buckets)
         found |= {(of, what, str(group)): numbers for group, numbers in parts.items() if by is None or numbers.sum()}
     return found
@@ -107,13 +112,20 @@ def latency_sentence(found: pd.DataFrame) -> str:
     if not rows["all intents", "latency", "all"]["n"]:
         return "No request was decided, so there is no latency."
 
-    def words(of: str) -> str:
-        values = rows[of, "latency", "all"]
+    def words(of: str, what: str = "latency") -> str:
+        values = rows[of, what, "all"]
         return ", ".join(
             f"{name} {in_words(values[q])}" for q, name in (("p50", "median"), ("p95", "p95"), ("p99", "p99"))
         )
 
-    return f"Latency of all requests: {words('all intents')}; of those that were served: {words('served')}."
+    streams = [
+        kind for kind in LATENCIES[FIRST_TOKEN:] if kind in {key[:2] for key in rows} and rows[*kind, "all"]["n"]
+    ]
+    tokens = "; ".join(f"{what}: {words(of, what)}" for of, what in streams)
+    return (
+        f"Latency of all requests: {words('all intents')}; of those that were served: {words('served')}."
+        f"{f' Of served chats and other requests that run in steps, {tokens}.' if tokens else ''}"
+    )
 
 
 def in_words(seconds: float) -> str:

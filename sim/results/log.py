@@ -9,6 +9,9 @@ from sim.results.timeline import Timeline
 
 Columns = dict[str, NDArray[Any]]
 
+TOKEN_SLOS = ("slo_first_token", "slo_per_token")  # of features, where they have any
+OF_TOKENS = ("first_token", "tokens")  # columns of requests, where some pool runs steps
+
 
 @dataclass(frozen=True)
 class Log:
@@ -16,7 +19,8 @@ class Log:
 
     requests: one row per attempt, in any order: user, ask, attempt, tier, feature, arrived, started, dequeued,
         finished, left, outcome (a place in OUTCOMES), reason (in REASONS), asked, spec, level, batch (-1: none),
-        gpu_seconds, retry, notified, first (the row of its intent's first attempt).
+        gpu_seconds, retry, notified, first (the row of its intent's first attempt); where some pool runs steps, when
+        the first token is made, by the horizon or later, and how many there are.
     batches: one row per batch, in the order of their numbers: pool, gpu, spec, size, started, finished, seconds,
         loading (of these), power (what its watts are multiplied by).
     people: one row per person: tier, source (-1: invited), region, newcomer, invited_by (-1: nobody), arrives,

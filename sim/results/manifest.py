@@ -2,14 +2,18 @@
 
 import math
 import platform
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
+import numpy as np
+
+from sim.demand.laws import Law
 from sim.demand.waves.callers import Callers
-from sim.model.chance import quantile
+from sim.model.chance import NEVER, quantile
 from sim.profile.file import Point
+from sim.results.log import TOKEN_SLOS
 from sim.scenario.habits import by_share
 from sim.scenario.parts import Feature, Recording
 from sim.scenario.scenario import Scenario
@@ -99,6 +103,7 @@ def feature_entry(scenario: Scenario, feature: Feature) -> dict[str, Any]:
     return {
         "pool": feature.pool,
         "slo": feature.slo,
+        **{key: slo for key in TOKEN_SLOS if (slo := getattr(feature, key)) < math.inf},
         "share": feature.share,
         "model": feature.spec.model,
         "batches": sum(shares[n] * n / size for n, (size, _) in full.items()),
@@ -111,14 +116,17 @@ def feature_entry(scenario: Scenario, feature: Feature) -> dict[str, Any]:
 def behaviour_entry(scenario: Scenario) -> dict[str, Any]:
     """The inputs of the rules on retries: median patience in seconds (None: endless), and how an ask is tried again.
 
-    Where tiers differ, the patience is that of the least patient: their requests are the first to be served in vain.
-
-    retrying: the pools that get requests of people, or of programs, that try again.
+    impatient: whether anybody's patience ends. retrying: the pools that get requests of people, or of programs, that
+    try again.
     """
     retry = scenario.behaviour.retry
-    median = min(float(quantile(*one.patience.law, 0.5)) for share, one in by_share(scenario) if share > 0)
+    shares: dict[Law, float] = {}
+    for share, one in by_share(scenario):
+        shares[one.patience.law] = shares.get(one.patience.law, 0.0) + share
+    median = median_of_all(shares)
     return {
         "median_patience": median if math.isfinite(median) else None,
+        "impatient": any(share > 0 and law.kind != NEVER for law, share in shares.items()),
         "retrying": retrying(scenario),
         "retries": {
             "at_most": retry.at_most,
@@ -126,6 +134,15 @@ def behaviour_entry(scenario: Scenario) -> dict[str, Any]:
             "after_leaving": retry.after_leaving,
         },
     }
+
+
+def median_of_all(shares: Mapping[Law, float]) -> float:
+    """The median over people of whom each law holds for a share: exact for one law, else to a 1/1000 of the people."""
+    parts = (np.arange(1001) + 0.5) / 1001
+    values = np.array([[quantile(*law, u) for u in parts] for law in shares]).ravel()
+    order = np.argsort(values)
+    below = np.cumsum(np.repeat(list(shares.values()), len(parts))[order])
+    return float(values[order][np.searchsorted(below, below[-1] / 2)])
 
 
 def retrying(scenario: Scenario) -> list[str]:

@@ -35,6 +35,8 @@ class RecordedRows(Part):
 class FeatureFacts(Part):
     pool: str
     slo: Positive
+    slo_first_token: Positive | None = None
+    slo_per_token: Positive | None = None
     share: Share
     model: str
     batches: NotNegative
@@ -82,6 +84,7 @@ class Retries(Part):
 
 class BehaviourFacts(Part):
     median_patience: NotNegative | None
+    impatient: bool = True
     retrying: list[str]
     retries: Retries
 

@@ -97,7 +97,7 @@ def retries_in(run: Run, pool: str) -> float:
     if failed >= ENOUGH and counts[RETRIED] == 0:
         return 0.0  # a policy lets nobody try again
     known = behaviour["retries"]
-    impatient = behaviour["median_patience"] is not None or counts[ABANDONED] > 0
+    impatient = behaviour.get("impatient", behaviour["median_patience"] is not None) or counts[ABANDONED] > 0
     after_leaving = known["after_leaving"] if impatient else 0.0
     after_refusal = known["probability"] if counts[REFUSED].sum() > 0 or may_refuse(run) else 0.0
     return attempts_per_ask(max(after_leaving, after_refusal), known["at_most"]) - 1.0

@@ -13,7 +13,7 @@ from sim.model.request import OUTCOMES
 from sim.policies.base import ABSENT
 from sim.results.folder import TABLES as TABLES
 from sim.results.folder import Saved, read_run, write_run
-from sim.results.log import Columns, Log
+from sim.results.log import OF_TOKENS, Columns, Log
 from sim.results.manifest import manifest_of
 from sim.results.narrow import narrow
 from sim.results.timeline import Timeline
@@ -34,7 +34,8 @@ class Run:
     requests: one row per attempt: user, ask, attempt, tier, feature, pool, arrived, started, dequeued (to a GPU, or
         dropped, or taken out), finished, left, outcome,
         reason, asked, spec, level, batch, gpu_seconds (its share of the batch), retry (the user will try again),
-        notified (told to come back for it), first (the row of the first attempt at the same wish).
+        notified (told to come back for it), first (the row of the first attempt at the same wish); where some pool
+        runs steps, first_token (when it was made) and tokens (that the request makes; steps, of an image).
     batches: batch, pool, gpu, spec, started, finished, size (images), seconds (of the whole batch), loading (of these,
         at its start, on a model), watts.
     users: user, tier, wave, region, newcomer, invited_by (a user), arrives, admitted, left (gave up on the waitlist, or
@@ -176,9 +177,20 @@ def request_table(scenario: Scenario, log: Columns, batch_places: np.ndarray | N
             "retry": log["retry"].astype(bool, copy=False),
             "notified": log["notified"].astype(bool, copy=False),
             "first": narrow(first, np.int32),
+            **tokens_of(scenario, log),
         },
         copy=False,
     )
+
+
+def tokens_of(scenario: Scenario, log: Columns) -> Columns:
+    """When the first token of each request was made, if by the horizon, and how many it makes; if counted."""
+    if "tokens" not in log:
+        return {}
+    return {
+        **{name: log[name] for name in OF_TOKENS},
+        "first_token": np.where(log["first_token"] < scenario.horizon, log["first_token"], np.nan),
+    }
 
 
 def first_attempts(log: Columns) -> np.ndarray:

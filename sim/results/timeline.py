@@ -28,8 +28,15 @@ SECONDS = ("offered", "offered_first", "granted", "useful", "wasted", "loading")
 OFFERED, OFFERED_FIRST, GRANTED, USEFUL, WASTED, LOADING = range(6)
 
 # Histograms of seconds: of the attempts served, of all intents that can be judged.
-LATENCIES = (("served", "wait"), ("served", "latency"), ("all intents", "latency"))
-WAIT, LATENCY, OF_INTENTS = range(3)
+# The last two are there where some pool runs steps.
+LATENCIES = (
+    ("served", "wait"),
+    ("served", "latency"),
+    ("all intents", "latency"),
+    ("served", "first token"),
+    ("served", "per token"),
+)
+WAIT, LATENCY, OF_INTENTS, FIRST_TOKEN, PER_TOKEN = range(5)
 
 # Buckets: [0, 2^LOWEST), then HALVES a factor of two, evenly spaced in it, up to 2^HIGHEST seconds, then all above. A
 # power of two is cut evenly because that takes but a shift of the bits of the number (as HdrHistogram does).
@@ -47,8 +54,8 @@ class Timeline:
     """Counts of one run, or of several added up. A cell is (tier, feature); a bin lies between two of `edges`, seconds.
 
     counts: (bins, tiers, features, COUNTS). seconds: (bins, tiers, features, SECONDS), GPU-seconds. queue: (bins,
-    pools), requests waiting times seconds. signups: (bins,). latencies: (LATENCIES, tiers, features, BUCKETS), from
-    the warm-up on. joules: (pools,), of busy GPUs from the warm-up on (nan: some profile has no power). peaks: (pools,
+    pools), requests waiting times seconds. signups: (bins,). latencies: (kinds of LATENCIES, tiers, features,
+    BUCKETS), from the warm-up on. joules: (pools,), of busy GPUs from the warm-up on (nan: some profile has no power). peaks: (pools,
     4): the longest queue, since when, seconds until it was empty (nan: never), requests waiting at the horizon.
     people: how many came to sign up, were let in, gave up, were invited, left for good; and how many there were.
     """
@@ -149,7 +156,14 @@ def bucket_of(seconds: NDArray[np.float64]) -> NDArray[np.intp]:
     return np.searchsorted(np.append(lowest, 2.0**HIGHEST), seconds, side="right")
 
 
-def layout(bins: int, tiers: int, features: int, pools: int) -> dict[str, tuple[type[np.generic], tuple[int, ...]]]:
+def kinds_of_latency(*, tokens: bool) -> tuple[tuple[str, str], ...]:
+    """The kinds of LATENCIES that a run has. tokens: whether some pool runs steps."""
+    return LATENCIES if tokens else LATENCIES[:FIRST_TOKEN]
+
+
+def layout(
+    bins: int, tiers: int, features: int, pools: int, *, tokens: bool
+) -> dict[str, tuple[type[np.generic], tuple[int, ...]]]:
     """The type and shape of each counted part, by name."""
     cells = (tiers, features)
     return {
@@ -157,7 +171,7 @@ def layout(bins: int, tiers: int, features: int, pools: int) -> dict[str, tuple[
         "seconds": (np.float64, (bins, *cells, len(SECONDS))),
         "queue": (np.float64, (bins, pools)),
         "signups": (np.int64, (bins,)),
-        "latencies": (np.int64, (len(LATENCIES), *cells, BUCKETS)),
+        "latencies": (np.int64, (len(kinds_of_latency(tokens=tokens)), *cells, BUCKETS)),
         "joules": (np.float64, (pools,)),
         "peaks": (np.float64, (pools, 4)),
     }

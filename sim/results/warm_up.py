@@ -10,7 +10,7 @@ from sim.results.metrics import pool_timeline, recorded
 from sim.results.run import Run
 from sim.wording import duration
 
-FEWEST = 20  # bins, below which no beginning can be told from chance
+FEWEST = 20  # bins, below which no beginning can be told apart from chance
 
 
 class WarmUp(NamedTuple):

@@ -14,6 +14,18 @@ LONGEST_NAME = 200  # letters of a key
 WORDS = ("title", "question", "overrides")  # keys with no input in them, or none that is used
 ONE_VALUE = "a number, by --set; 'meltpoint decide', 'size' and 'sensitivity' take laws"
 DEEPEST = 30  # keys inside keys; the schema needs ten
+SHAPES = {  # what pydantic expected, in the words of somebody who writes a file
+    "model_type": "keys with values, like {{key: value}}",
+    "model_attributes_type": "keys with values, like {{key: value}}",
+    "dict_type": "keys with values, like {{key: value}}",
+    "list_type": "a list, like [one, other]",
+    "string_type": "a text",
+    "bool_type": "true or false",
+    "bool_parsing": "true or false",
+    "literal_error": "{expected}",
+    "too_long": "at most {max_length} entries",
+    "too_short": "at least {min_length} entries",
+}
 
 
 def merged(below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:
@@ -111,6 +123,7 @@ def explained(wrong: ValidationError, document: dict[str, Any], schema: type[Str
             keys.append(str(part))
     message, expected = "this value does not fit", error["msg"].removeprefix("Value error, ").removeprefix("expected ")
     value = error["input"]
+    expected = SHAPES.get(error["type"], expected).format(**error.get("ctx", {}))
     if error["type"] == "extra_forbidden":
         message, expected = "unknown key", closest(str(error["loc"][-1]), keys_at(schema, error["loc"][:-1]))
     elif error["type"] == "missing":

@@ -19,7 +19,7 @@ from sim.policies.base import OfService
 from sim.policies.playbook import Step
 from sim.scenario.parts import Alive, Feature, Footprint, Pool, Recording, Sample, Serving, Tier
 from sim.scenario.prices import Plan
-from sim.scenario.serving_options import BATCHES, CENTRAL, THREADS
+from sim.scenario.serving_options import BATCHES, CENTRAL, STEPS, THREADS
 from sim.scenario.slices import NEARLY, as_ratio, divides, scales_that_divide
 from sim.schema import Strict
 from sim.units import Instant, Moment, Scale, Seconds, Whole
@@ -92,6 +92,10 @@ class ScenarioFields(Strict):
             if feature.length.kind != "fixed" and runs == BATCHES:
                 expected = "'fixed': a batch runs to its end, or a pool with 'runs: steps' or 'runs: threads'"
                 raise ValueError(f"features.{name}.length: {feature.length.kind!r} cannot be, expected {expected}")
+            for key in ("slo_first_token", "slo_per_token"):
+                if getattr(feature, key) < math.inf and runs != STEPS:
+                    expected = "a pool with 'runs: steps', which counts tokens, or no such key"
+                    raise ValueError(f"features.{name}.{key}: pool {feature.pool!r} runs {runs}, expected {expected}")
             for rung in feature.rungs():
                 if runs != THREADS and rung.images > self.pools[feature.pool].max_batch:
                     raise ValueError(f"features.{name}: {rung.images} images a request exceed its pool's max_batch")

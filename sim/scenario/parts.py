@@ -53,6 +53,16 @@ class Feature(Strict):
     slo: Annotated[Seconds, Field(gt=0, allow_inf_nan=False)] = Field(
         description="latency, from asking to the image, that counts as in time"
     )
+    slo_first_token: Annotated[Seconds, Field(gt=0)] = Field(
+        default=math.inf,
+        description="time from asking to the first token (step) that counts as in time, in a pool that runs steps",
+        json_schema_extra={"default": "never"},
+    )
+    slo_per_token: Annotated[Seconds, Field(gt=0)] = Field(
+        default=math.inf,
+        description="mean time from one token (step) to the next that counts as in time, in a pool that runs steps",
+        json_schema_extra={"default": "never"},
+    )
     spec: SpecFields = Field(description="the work of one request")
     ladder: list[SpecFields] = Field(
         default=[], max_length=100, description="cheaper specs to degrade to, the next cheaper one first"

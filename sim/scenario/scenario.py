@@ -154,6 +154,11 @@ class Scenario(ScenarioFields):
             for spec, t in together.items()
         }
 
+    @property
+    def counts_tokens(self) -> bool:
+        """Whether some pool runs steps: then a run knows first tokens and times per token."""
+        return any(pool.runs == STEPS for pool in self.pools.values())
+
     def steps_of(self, spec: Spec, pool: Pool) -> Steps:
         """What a request takes in a pool that runs steps or threads, by the images (threads) a GPU has of this spec.
 

@@ -42,6 +42,8 @@ FIGURES = {
     "in time": Compared("attainment", share=True),
     "images in time": Compared("images_worth"),
     "p95 latency": Compared("p95_latency", more_is_better=False, quantile=True),
+    "p95 first token": Compared("p95_first_token", more_is_better=False, quantile=True),
+    "p95 per token": Compared("p95_per_token", more_is_better=False, quantile=True),
     "lost": Compared("lost", more_is_better=False),
     "people kept": Compared("kept"),
     "cost": Compared("dollars", more_is_better=False, dollars=True),
@@ -110,4 +112,4 @@ def baseline_figures(saved: Path | str | Comparison | Run, playbook: str) -> dic
 
 def by_name(figures: Mapping[Any, Any]) -> dict[str, Any]:
     """The figures that can be compared."""
-    return {one.figure: float(figures[one.figure]) for one in FIGURES.values()}
+    return {one.figure: float(figures.get(one.figure, math.nan)) for one in FIGURES.values()}

@@ -284,7 +284,7 @@ def against(
 
 def writer(rule: Regression) -> Any:
     """How a figure is written."""
-    if rule.what == "p95 latency":
+    if FIGURES[rule.what].quantile:
         return lambda value: "never" if math.isinf(value) else duration(value)
     one = FIGURES[rule.what]
     return percent if one.share else dollars if one.dollars else amount

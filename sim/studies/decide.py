@@ -7,13 +7,14 @@ most that knowing the future beforehand could be worth (Raiffa and Schlaifer 196
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
+from pydantic import ConfigDict
 
 from sim.engine.simulate import chosen
 from sim.errors import BadInput
@@ -21,6 +22,7 @@ from sim.scenario.scenario import Scenario
 from sim.studies.executors import Executor, Local, Report
 from sim.studies.fleets import served_pools
 from sim.studies.intervals import holm, paired_difference, proportion, t_interval
+from sim.studies.looks import WITH_TABLES
 from sim.studies.runs import Runs
 from sim.studies.store import Cell, Store, opened
 from sim.studies.uncertain import Uncertain, as_uncertain
@@ -64,7 +66,8 @@ class Decision:
     runs: one row per future and option: future, the inputs, gpus, playbook, loss, regret, alive, dollars, images.
     best: the row of the option chosen, None where none is alive often enough; minimax: of the least worst regret.
     planned: futures; fewer are done after an interrupt. seed_sd, future_sd: standard deviations of the chosen option's
-    loss between seeds of one future (nan for one seed), and between futures.
+    loss between seeds of one future (nan for one seed), and between futures. changes: what would change the choice, in
+    sentences (sim.studies.switch_points), where it was looked for.
     """
 
     by: str
@@ -80,11 +83,21 @@ class Decision:
     inputs: dict[str, str]
     seed_sd: float = math.nan
     future_sd: float = math.nan
+    changes: list[str] = field(default_factory=list)
+    __pydantic_config__: ClassVar[ConfigDict] = WITH_TABLES
 
     @property
     def evpi(self) -> float:
         """The expected value of perfect information, in the unit of the losses."""
         return float(self.options["regret"].min())
+
+    @property
+    def runner_up(self) -> int | None:
+        """The row of the second least expected regret among the options that stay alive often enough."""
+        if self.best is None:
+            return None
+        others = self.options[(self.options["alive"] >= self.alive - SAME) & (self.options.index != self.best)]
+        return None if others.empty else least(others, "regret")
 
     @property
     def cheaper(self) -> pd.DataFrame:

@@ -15,16 +15,20 @@ def sentences(found: Decision) -> list[str]:
         return ["INTERRUPTED: no future is done yet; the same command goes on where this one stopped."]
     lines = [choice(found)]
     if found.best is not None:
-        lines += cheaper(found)
-        if found.minimax != found.best:
-            row: Any = found.options.loc[found.minimax]
-            worst = written(found, float(found.options["worst_regret"][found.best]))
-            lines.append(
-                f"By the worst regret alone, the choice would be {row['label']}: its worst regret is "
-                f"{written(found, row['worst_regret'])}, against {worst}."
-            )
-    lines += [information(found), *basis(found)]
-    return lines
+        lines += [*cheaper(found), *by_worst(found)]
+    return [*lines, information(found), *basis(found)]
+
+
+def by_worst(found: Decision) -> list[str]:
+    """The choice of least worst regret, where it is another."""
+    if found.best is None or found.minimax == found.best:
+        return []
+    row: Any = found.options.loc[found.minimax]
+    worst = written(found, float(found.options["worst_regret"][found.best]))
+    return [
+        f"By the worst regret alone, the choice would be {row['label']}: its worst regret is "
+        f"{written(found, row['worst_regret'])}, against {worst}."
+    ]
 
 
 def written(found: Decision, value: float) -> str:

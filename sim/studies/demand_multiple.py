@@ -4,15 +4,16 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pandas as pd
+from pydantic import ConfigDict
 
 from sim.engine.simulate import chosen
 from sim.errors import BadInput
 from sim.scenario.scenario import Scenario
 from sim.studies.executors import Executor, Local, Report
-from sim.studies.looks import Criterion, Looks, enough, refuse_unusable
+from sim.studies.looks import WITH_TABLES, Criterion, Looks, enough, refuse_unusable
 from sim.studies.promise import read_promise
 from sim.studies.runs import Runs
 from sim.studies.search import Look, smallest
@@ -41,6 +42,7 @@ class Multiple:
     runs: float
     confidence: float
     interrupted: bool = False
+    __pydantic_config__: ClassVar[ConfigDict] = WITH_TABLES
 
 
 def demand_multiple(

@@ -6,7 +6,15 @@ from typing import Any
 from sim.results.images import images_in_time
 from sim.results.metrics import recorded
 from sim.results.run import Run
-from sim.results.verdict import verdict
+from sim.results.timeline import FIRST_TOKEN, LATENCIES
+from sim.results.verdict import Verdict, verdict
+
+
+def token_figures(v: Verdict) -> dict[str, float]:
+    """p95 of the served: seconds to the first token, and per token. Nothing where no pool runs steps."""
+    found = v.latency["p95"].to_dict()
+    kinds = {f"p95_{what.replace(' ', '_')}": found.get((of, what, "all")) for of, what in LATENCIES[FIRST_TOKEN:]}
+    return {name: value for name, value in kinds.items() if value is not None}
 
 
 def figures(run: Run) -> dict[str, Any]:
@@ -25,6 +33,7 @@ def figures(run: Run) -> dict[str, Any]:
         "goodput": v.full(v.goodput),
         **{name: v.full(v.counts[name]) for name in counts},
         "p95_latency": v.latency["p95"].to_dict()["all intents", "latency", "all"],
+        **token_figures(v),
         "wasted_gpu_hours": v.full(float(v.gpu_hours["wasted"].sum())),
         "gpu_hours": v.full(float(v.gpu_hours["total"].sum())),
         "dollars": v.dollars,

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from pydantic import ConfigDict
 
 from sim.errors import BadInput
 from sim.model.gateway import REASONS
@@ -18,6 +19,7 @@ from sim.studies.runs import Runs
 from sim.studies.search import Look, chunks, hopeless
 from sim.studies.store import Cell
 
+WITH_TABLES = ConfigDict(arbitrary_types_allowed=True)  # of answers that hold tables, to be read from a file
 COLUMNS = ["stage", "scale", "gpus", "demand", "seeds", "kept", "low", "high", "measure", "measure_low", "measure_high"]
 
 

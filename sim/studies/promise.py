@@ -17,7 +17,8 @@ from sim.units import dollars, fraction, seconds
 
 EXPECTED = (
     "conditions joined by 'and', like 'alive', '95 % in time in every window', '99 % of pro in time', 'p95 <= 30 s', "
-    "'p99 wait of image <= 10 s', 'lost <= 2 %', 'refused <= 1 %', 'abandoned <= 2 %', 'served >= 98 %', "
+    "'p99 wait of image <= 10 s', 'p95 first token of chat <= 1 s', 'p95 per token of chat <= 50 ms', "
+    "'lost <= 2 %', 'refused <= 1 %', 'abandoned <= 2 %', 'served >= 98 %', "
     "'cost <= $20,000', 'cost of 1,000 images <= $5', 'profit >= $0'"
 )
 EVERYBODY = ("", "all", "images", "requests", "people")  # words for no tier and no feature in particular
@@ -26,14 +27,18 @@ WINDOWS = rf"(?: in (?P<windows>every|{SHARE} of(?: the)?) windows?)?"
 FORMS = {
     "alive": r"alive",
     "in time": rf"(?P<share>{SHARE}){NAME} in time{WINDOWS}",
-    "within": rf"p(?P<quantile>\d[\d.]*)(?: (?P<kind>latency|wait))?{NAME} (?:<=|<|below|within) (?P<time>.+)",
+    "within": rf"p(?P<quantile>\d[\d.]*)(?: (?P<kind>latency|wait|first token|per token))?{NAME} "
+    r"(?:<=|<|below|within) (?P<time>.+)",
     "at most": rf"(?P<what>lost|refused|abandoned){NAME} (?:<=|<|below) (?P<share>{SHARE})",
     "at least": rf"(?P<what>served){NAME} (?:>=|>|above) (?P<share>{SHARE})",
     "costs": r"(?P<what>cost(?: of (?:1,?000|a thousand) images)?) (?:<=|<|below) (?P<dollars>.+)",
     "earns": r"(?P<what>profit) (?:>=|>|above) (?P<dollars>.+)",
 }
 SPLIT = r"\s+and\s+|,(?!\d{3}(?!\d))"  # between conditions; no comma inside a number
-KINDS: dict[str, tuple[str, str]] = {"latency": ("all intents", "latency"), "wait": ("served", "wait")}
+KINDS: dict[str, tuple[str, str]] = {
+    "latency": ("all intents", "latency"),
+    **{what: ("served", what) for what in ("wait", "first token", "per token")},
+}
 THOUSAND = "cost of 1,000 images"
 WITHOUT = 1.0  # the margin by which a promise is broken where nobody was there to keep it to
 
@@ -44,10 +49,10 @@ class Condition:
 
     of: a tier or a feature ('' for everybody). what: for `at most` and `at least`, the share of requests (served, lost)
     or of attempts (refused, abandoned); for `within`, 'latency' (of all requests, from first wanted to image; one that
-    never came is too late) or 'wait' (of the served, from arrival to start); for `costs`, 'cost' (of all GPUs over the
-    run) or 'cost of 1,000 images' (in time, a degraded one by its quality); for `earns`, 'profit' (revenue less GPUs).
-    windows: the share of the scenario's
-    windows (alive.window) in which it must hold; nan: over the whole run.
+    never came is too late), 'wait' (of the served, from arrival to start), 'first token' or 'per token' (of the
+    served); for `costs`, 'cost' (of all GPUs over the run) or 'cost of 1,000 images' (in time, a degraded one by its
+    quality); for `earns`, 'profit' (revenue less GPUs). windows: the share of the scenario's windows (alive.window) in
+    which it must hold; nan: over the whole run.
     """
 
     kind: Literal["alive", "in time", "within", "at most", "at least", "costs", "earns"]
@@ -153,6 +158,8 @@ def condition_of(kind: str, said: dict[str, str | None], scenario: Scenario) -> 
         within, share = seconds(str(said["time"]).strip()), round(float(str(said["quantile"])) / 100, 9)
         if not (0 < share < 1 and 0 <= within < 1e9):
             raise ValueError("expected a quantile above p0 and below p100, and a finite time, like 'p95 <= 30 s'")
+        if "token" in (said["kind"] or "") and not scenario.counts_tokens:
+            raise ValueError("expected a pool with 'runs: steps', which counts tokens; or 'latency' or 'wait'")
         return Condition("within", share, of, said["kind"] or "latency", within)
     share = fraction(str(said["share"]).strip())
     if kind != "in time":

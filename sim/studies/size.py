@@ -5,9 +5,11 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 import pandas as pd
+from pydantic import ConfigDict
 
 from sim.engine.simulate import chosen
 from sim.errors import BadInput
@@ -16,8 +18,9 @@ from sim.studies.demand_multiple import largest
 from sim.studies.executors import Executor, Local, Report
 from sim.studies.fleets import Fleets, served_pools, small_slice
 from sim.studies.intervals import AHEAD, precise_after
-from sim.studies.looks import Criterion, Looks, enough, refuse_unusable, seen
+from sim.studies.looks import WITH_TABLES, Criterion, Looks, enough, refuse_unusable, seen
 from sim.studies.promise import read_promise
+from sim.studies.run_record import Record
 from sim.studies.runs import Runs
 from sim.studies.search import Look, smallest
 from sim.studies.store import Cell, Store, opened
@@ -41,6 +44,8 @@ class Size:
     the busiest window if nobody waited. monotone: False where some larger fleet breaks the promise, or some smaller one
     keeps it. carries: the multiple of the demand that this fleet carries (nan: not asked). knee: the GPUs beyond which
     one more adds less than on average over the fleets looked at. futures: whether every run is one of another future.
+    own: the GPUs of the scenario, by pool; needed: seconds after the start, when first requests would begin to keep
+    more than these busy if nobody waited (the start of a window of `alive`; nan: never).
     """
 
     promise: str
@@ -63,6 +68,9 @@ class Size:
     dollars: float = math.nan
     kwh: float = math.nan
     futures: bool = False
+    own: dict[str, int] = field(default_factory=dict)
+    needed: float = math.nan
+    __pydantic_config__: ClassVar[ConfigDict] = WITH_TABLES
 
     @property
     def verdict(self) -> str:
@@ -142,6 +150,7 @@ class Search:
     most: int = 100
     least: dict[str, int] = field(default_factory=dict)  # by pool, where some smaller fleet is not enough
     monotone: bool = True
+    needed: float = math.nan
 
     def __post_init__(self) -> None:
         self.scenario = self.inputs.scenario
@@ -181,8 +190,14 @@ class Search:
     def offered(self) -> dict[str, float]:
         """The GPUs that first requests would keep busy in the busiest window if nobody waited."""
         rule, sliced = self.looks.rule, self.inputs.with_values({}, small_slice(self.scenario))
-        (load,) = self.looks.study.ask([Cell(sliced, rule.playbook, 1, True)], lambda r: seen(r, rule.promise).offered)
+        cell, own = Cell(sliced, rule.playbook, 1, True), self.own()
+        ((load, self.needed),) = self.looks.study.ask(
+            [cell], lambda r: (seen(r, rule.promise).offered, first_beyond(r, own, sliced.warm_up, sliced.horizon))
+        )
         return {p: load[p] for p in self.pools}
+
+    def own(self) -> dict[str, int]:
+        return {p: self.scenario.pools[p].gpus for p in self.pools}
 
     def impossible(self, scale: float) -> str:
         """Why no fleet is enough: a fleet without limits, on which nobody waits, does not keep the promise either."""
@@ -308,7 +323,16 @@ class Search:
             dollars=mean(run.dollars for run in runs),
             kwh=mean(run.kwh for run in runs),
             futures=bool(self.inputs.laws),
+            own=self.own(),
+            needed=self.needed,
         )
+
+
+def first_beyond(record: Record, gpus: Mapping[str, int], begin: float, end: float) -> float:
+    """When first requests first keep more than these GPUs busy: the start of a window between two instants, or nan."""
+    offered = np.array(record.offered)[:, [record.pools.index(p) for p in gpus]]
+    beyond = np.flatnonzero((offered > np.array(list(gpus.values()))).any(axis=1))
+    return begin + float(beyond[0]) * (end - begin) / len(offered) if len(beyond) else math.nan
 
 
 def passing(look: Look) -> bool:

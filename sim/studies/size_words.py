@@ -25,7 +25,7 @@ def sentences(found: Size) -> list[str]:
     if found.verdict == "meets":
         fewer = {look.verdict for look in found.neighbours.values()}
         less = "a step fewer does not" if fewer == {"misses"} else "for a step fewer that is not shown"
-        lines = [f"{fleet} keep {kept}, and {less}."]
+        lines = [f"{fleet} keep {kept} ({percent(found.confidence)} confidence), and {less}."]
     else:
         lines = [f"UNDECIDED: {fleet} keep {keeps} in {look_words(found.answer)}."]
     if not found.neighbours:
@@ -37,6 +37,12 @@ def sentences(found: Size) -> list[str]:
         lines.append(f"{less}: {look_words(look)} keep it; it {verdict_words(look)}.")
     lines += [*evidence(found.answer, found.confidence), *context(found)]
     return lines
+
+
+def best_of(found: list[Size]) -> Size:
+    """The smallest of several answers, in the largest share of runs asked for; the first where there is none."""
+    strictest = [one for one in found if one.gpus and one.runs == max(other.runs for other in found)]
+    return min(strictest or found[:1], key=lambda one: (one.verdict != "meets", one.total))
 
 
 def of_futures(found: Size, fleet: str) -> list[str]:

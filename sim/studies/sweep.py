@@ -180,9 +180,9 @@ def sweep(
 
     vary: dotted keys, each with its values (a list, or as read_axis has them), or a range 'low..high'; 'demand.times'
     multiplies all demand. playbooks: the first where None. promise: also whether and by how much each run keeps it
-    (columns kept, margin). Columns: point, the keys, playbook, seed, and the figures of sim.studies.figures. An
-    interrupt gives the rows that are done (attrs: planned, how many there would be; made_from, see sweep_file). Raises
-    BadInput, before any run, for a point that cannot be simulated.
+    (columns promise_kept, promise_margin). Columns: point, the keys, playbook, seed, and the figures of
+    sim.studies.figures. An interrupt gives the rows that are done (attrs: planned, how many there would be; made_from,
+    see sweep_file). Raises BadInput, before any run, for a point that cannot be simulated.
     """
     names = list(dict.fromkeys(playbooks)) if playbooks else [next(iter(scenario.playbooks))]
     for name in names:
@@ -217,4 +217,4 @@ def row_of(record: Record, promise: Promise | None) -> dict[str, Any]:
     if promise is None:
         return record.figures
     margin = promise.margin(record)
-    return {**record.figures, "kept": margin >= 0, "margin": margin}
+    return {**record.figures, "promise_kept": margin >= 0, "promise_margin": margin}

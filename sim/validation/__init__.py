@@ -8,7 +8,7 @@ __all__ = ["STUDIES"]
 
 # By the name that the command takes.
 STUDIES = {
-    "loadtest": Offer(load_test.load_test_study, file="must", told=("scenario",)),
+    "loadtest": Offer(load_test.load_test_study, file="must", options=("scenario",)),
     "mlperf": Offer(mlperf.mlperf_study, file="may"),
-    "trace": Offer(queue_study.queue_study, file="must", told=("map", "drop", "servers", "test_days", "split")),
+    "trace": Offer(queue_study.queue_study, file="must", options=("map", "drop", "servers", "test_days", "split")),
 }

@@ -87,9 +87,9 @@ class Study:
 class Offer:
     """A study on offer. make: makes it, given a function to report progress to.
 
-    file: whether it may, or must, be given a file of the user's own. told: the names of its other arguments.
+    file: whether it may, or must, be given a file of the user's own. options: the names of its other arguments.
     """
 
     make: Callable[..., Study]
     file: Literal["no", "may", "must"] = "no"
-    told: tuple[str, ...] = ()
+    options: tuple[str, ...] = ()

@@ -11,7 +11,7 @@ from tests.studies.live.study import live_study
 from tests.studies.live.torch_study import torch_study
 from tests.studies.overload.study import overload_study
 from tests.studies.peers.study import peers_study
-from tests.studies.theory.sight import sight_study
+from tests.studies.sight import sight_study
 from tests.studies.theory.study import theory_study
 
 STUDIES = {
@@ -19,10 +19,10 @@ STUDIES = {
     "sight": Offer(sight_study),
     "peers": Offer(peers_study),
     "overload": Offer(overload_study),
-    "live": Offer(live_study, told=("cases", "seeds", "quick")),
+    "live": Offer(live_study, options=("cases", "seeds", "quick")),
     "batcher": Offer(batcher_study),
     "calibrate": Offer(calibration_study),
-    "torch": Offer(torch_study, told=("device",)),
+    "torch": Offer(torch_study, options=("device",)),
     "traces": Offer(fleet_study, file="must"),
 }
 

@@ -54,6 +54,7 @@ class Constants(NamedTuple):
     # Features: by feature, then by the place of the number of images, then down the ladder.
     feature_bounds: Floats
     slo: Floats
+    token_slo: Floats  # (features, 2): of the first token, and of each
     image_bounds: Floats  # (features, most numbers of images): 2 beyond the last
     image_counts: Ints
     ladders: Ints
@@ -270,6 +271,7 @@ def of_features(scenario: Scenario) -> dict[str, Any]:
     return {
         "feature_bounds": np.cumsum([f.share for f in features])[:-1],
         "slo": np.array([f.slo for f in features]),
+        "token_slo": np.array([[f.slo_first_token, f.slo_per_token] for f in features]),
         "image_bounds": padded([np.cumsum(list(f.images.values()))[:-1].tolist() for f in features], 2.0, np.float64),
         "image_counts": padded([list(f.ladders()) for f in features], 0, np.int64),
         "ladders": table,

@@ -23,6 +23,8 @@ from sim.engine.compiled.records import (
     KEPTS,
     LET_IN,
     LIMITERS,
+    LINE_HEAD,
+    LINE_TAIL,
     PEAK,
     PEOPLE,
     REQUESTS,
@@ -45,7 +47,7 @@ from sim.engine.compiled.state import (
 )
 from sim.engine.compiled.tally import close
 from sim.engine.compiled.users import schedule_script
-from sim.engine.compiled.view import View
+from sim.engine.compiled.view import View, direct
 from sim.engine.compiled.waitlist import length_of_line, let_in
 from sim.model.controls import LAST, Controls, PoolTelemetry, Telemetry, read_only
 from sim.model.gateway import FIRST_SLOT, LIMITER, forget
@@ -76,6 +78,7 @@ class CompiledEngine:
     ):
         self.scenario, self.controls, self.recording, self.now = scenario, controls, recording, 0.0
         self.lots = 0.0  # people the waitlist may let in before the next tick
+        self.taken_over = b""  # the values of the knobs in force
         self.constants = constants_of(scenario, people, asks, seed, recording, unlimited=unlimited)
         self.constants_ref = View(self.constants)
         self.hold(initial_state(scenario, self.constants, len(people)))
@@ -92,6 +95,9 @@ class CompiledEngine:
     def hold(self, state: State) -> None:
         """Continue with these arrays."""
         self.state, self.ref = state, View(state)
+        held = (self.ref, self.constants_ref)
+        self.run = direct(advance, *held, self.controls.knobs, 0.0, 0)
+        self.wait = direct(expected_wait, *held, 0, 0)
 
     def make_room(self) -> None:
         self.hold(with_room(self.state, self.constants))
@@ -102,12 +108,16 @@ class CompiledEngine:
 
     def play(self, until: float, kind: int) -> None:
         until = float(until)  # SimPy's clock begins at a whole 0, for which numba would compile everything once more
-        while advance(self.ref, self.constants_ref, self.knobs, until, kind) == FULL:
+        while self.run(self.ref, self.constants_ref, self.knobs, until, kind) == FULL:
             self.make_room()
         self.now = until
 
     def refresh(self) -> None:
-        self.knobs = self.controls.knobs.copy()
+        """Take over the knobs, where any has changed."""
+        values = self.controls.values.tobytes()
+        if values == self.taken_over:
+            return
+        self.taken_over, self.knobs = values, self.controls.knobs.copy()
         self.state.pool_knobs[:] = self.controls.pools
         self.state.region_open[:] = self.controls.regions
         before, now = self.state.retries.copy(), self.controls.retries
@@ -174,14 +184,18 @@ class CompiledEngine:
         """Let in the people whose turn comes in the `seconds` until the next tick; unused room is not saved up."""
         rate = self.controls.signup_rate
         lots = self.lots % 1.0 + rate * seconds if rate < math.inf else math.inf
-        while True:
-            waiting = int(length_of_line(self.ref))
+        while self.waiting():
             lots = let_in(self.ref, self.constants_ref, lots, self.now)
-            if lots < 1 or waiting == 0 or int(length_of_line(self.ref)) == 0:
+            if lots < 1 or not self.waiting():
                 break
             self.make_room()  # more of them than the calendar could take
         self.state.n[SLACK] = 0
         self.lots = lots if lots < math.inf else 0.0
+
+    def waiting(self) -> int:
+        """People on the waitlist now."""
+        n = self.state.n
+        return int(length_of_line(self.ref)) if n[LINE_HEAD] < n[LINE_TAIL] else 0
 
     def telemetry(self) -> Telemetry:
         """The telemetry that a policy may see now; counts are since the tick before."""
@@ -192,21 +206,24 @@ class CompiledEngine:
                 int(s.running[pool]),
                 int(s.queued[pool]),
                 int(s.inside[pool]),
-                float(expected_wait(self.ref, self.constants_ref, pool, LAST)),
+                float(self.wait(self.ref, self.constants_ref, pool, LAST)),
             )
             for pool, name in enumerate(self.scenario.pools)
         }
+        arrivals, refused, served, waited, started, latency = read_only(
+            (s.arrivals, s.refused, s.served, s.waited, s.started, s.latency)
+        )
         return Telemetry(
             now=self.now,
             pools=pools,
-            arrivals=read_only(s.arrivals),
-            refused=read_only(s.refused),
-            served=read_only(s.served),
-            waited=read_only(s.waited),
-            started=read_only(s.started),
-            latency=read_only(s.latency),
+            arrivals=arrivals,
+            refused=refused,
+            served=served,
+            waited=waited,
+            started=started,
+            latency=latency,
             signups=int(s.n[SIGNUPS]),
-            waitlisted=int(length_of_line(self.ref)),
+            waitlisted=self.waiting(),
             active=int(s.n[ACTIVE]),
         )
 
@@ -220,7 +237,10 @@ class CompiledEngine:
                 self.make_room()
             s = self.state
         rows = self.recording.rows
-        requests = request_columns(s, self.constants, int(n[REQUESTS])) if rows else kept_columns(s, int(n[KEPTS]))
+        if rows:
+            requests = request_columns(s, self.constants, int(n[REQUESTS]))
+        else:
+            requests = kept_columns(s, self.constants, int(n[KEPTS]))
         batches = batch_columns(s, int(n[BATCHES]) if rows else 0)
         people = people_columns(s, int(n[USERS]) if rows else 0)
         gpus = [self.scenario.gpus(name) for name in self.scenario.pools]
@@ -267,6 +287,7 @@ def initial_state(scenario: Scenario, c: Constants, users: int) -> State:
         ahead=bool(c.ahead.any()),
         apart=bool(c.apart.any()),
         together=int(c.most[c.many].max(initial=0)),
+        tokens=scenario.counts_tokens,
     )
     state.idle_count[c.many] = 0
     scripted = len(c.arrives) - len(c.arriving)  # whose accounts are there from the start

@@ -7,6 +7,7 @@ from sim.engine.compiled.calendar import INVITED, schedule
 from sim.engine.compiled.crowd import new_person, remember
 from sim.engine.compiled.records import ARRIVED, LIFE, NOBODY, USERS
 from sim.engine.compiled.records import INVITED as HOW_MANY_INVITED
+from sim.engine.compiled.tally import is_late
 from sim.model.chance import place_of, poisson_of, sample
 from sim.model.choices import is_new_here, shares_image, signup_instant
 from sim.model.jit import njit
@@ -19,7 +20,7 @@ def share(s, c, place, row, now):  # type: ignore[no-untyped-def]
     """A user got an image: perhaps it is shared, and brings people later."""
     person = s.people[place]
     key, ask = person.key, person.ask
-    late = now - person.since > c.slo[person.feature]
+    late = is_late(s, c, s.requests[row], person.since, now)
     if not shares_image(c.shared, late, c.late, s.requests[row].level, c.degraded, c.seed, key, ask):
         return
     kind, a, b = c.delay

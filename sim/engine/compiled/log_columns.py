@@ -7,7 +7,7 @@ from sim.engine.compiled.records import ABANDONED, NOBODY, NONE, NOTIFIED, RETRY
 from sim.engine.compiled.state import State
 from sim.model.jit import njit
 from sim.model.request import OUTCOMES, UNFINISHED
-from sim.results.log import Columns
+from sim.results.log import OF_TOKENS, Columns
 
 REQUESTS = {
     "user": "i4",
@@ -49,6 +49,11 @@ def request_columns(s: State, c: Constants, count: int) -> Columns:
     """All requests, in the order of their arrival."""
     columns = {name: np.empty(count, dtype=kind) for name, kind in REQUESTS.items()}
     write_requests(s.requests, s.batches, s.lanes, s.stands, c.apart, c.pool_of, count, *columns.values())
+    if c.whole.any():
+        mine = c.whole[c.pool_of[columns["feature"]]] & (columns["batch"] != NOBODY)
+        for name in OF_TOKENS:
+            columns[name] = np.full(count, np.nan)
+            columns[name][mine] = s.stays[name][columns["batch"][mine]]
     return columns
 
 
@@ -100,10 +105,12 @@ def write_requests(  # type: ignore[no-untyped-def]
             finished[row], gpu_seconds[row] = b.finished, b.seconds / b.taken
 
 
-def kept_columns(s: State, count: int) -> Columns:
+def kept_columns(s: State, c: Constants, count: int) -> Columns:
     """The requests of a sample, in the order in which they were over."""
     rows = s.kept[:count]
     columns = {name: rows[name] for name in REQUESTS if name in (rows.dtype.names or ()) and name != "first"}
+    if c.whole.any():
+        columns |= {name: rows[name] for name in OF_TOKENS}
     outcome = np.where(rows["outcome"] == NONE, UNDECIDED, rows["outcome"] - 1)
     marks = {"retry": rows["mark"] & RETRY != 0, "notified": rows["mark"] & NOTIFIED != 0}
     started = np.where(rows["mark"] & STARTED != 0, rows["dequeued"], np.nan)

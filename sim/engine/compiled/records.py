@@ -87,6 +87,8 @@ STAY = np.dtype(
         ("end", "f8"),  # passes of the GPU when it is through
         ("share", "f8"),  # of the GPU's, when it joined
         ("order", "i8"),  # of joining
+        ("first_token", "f8"),  # when it is made; nan: the pass has not yet been made
+        ("tokens", "f8"),
     ]
 )
 
@@ -105,6 +107,7 @@ REPLICA = np.dtype(
         ("size", "i4"),  # images, or threads
         ("promised", "i4"),  # the same of those who will find room at the next look
         ("stays", "i4"),
+        ("stepless", "i8"),  # of them, those who have made no step yet
     ]
 )
 
@@ -128,6 +131,8 @@ KEPT = np.dtype(
         *[(name, REQUEST[name]) for name in REQUEST.names or ()],
         ("finished", "f8"),
         ("gpu_seconds", "f8"),
+        ("first_token", "f8"),
+        ("tokens", "f8"),
         ("spec", "i4"),
     ]
 )

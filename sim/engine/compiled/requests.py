@@ -57,12 +57,15 @@ def keep(s, c, row):  # type: ignore[no-untyped-def]
     copy(kept, request)
     q = queue_joined(s, c, c.pool_of[request.feature], row)
     kept.spec = request.asked if request.lane < 0 else s.lanes[q, request.lane].spec
-    kept.finished, kept.gpu_seconds = np.nan, np.nan
+    kept.finished, kept.gpu_seconds, kept.first_token, kept.tokens = np.nan, np.nan, np.nan, np.nan
     kept.batch = NOBODY
     if request.mark & STARTED:
         kept.batch = request.batch
         batch = s.batches[request.batch]
         kept.finished, kept.gpu_seconds = batch.finished, batch.seconds / batch.taken
+        if c.whole[batch.pool]:
+            stay = s.stays[request.batch]
+            kept.first_token, kept.tokens = stay.first_token, stay.tokens
 
 
 @njit

@@ -50,7 +50,7 @@ from sim.model.dropping import fresh_codel
 from sim.model.gateway import FIRST_SLOT
 from sim.model.jit import njit
 from sim.model.knobs import MOST_FLOWS, PLAIN_POOL, RETRY_KNOBS
-from sim.results.timeline import BUCKETS, COUNTS, LATENCIES, SECONDS
+from sim.results.timeline import BUCKETS, COUNTS, SECONDS, kinds_of_latency
 
 
 class State(NamedTuple):
@@ -115,6 +115,7 @@ class State(NamedTuple):
     aboard: NDArray[np.int32]  # (pools, GPUs, specs): how many of each spec
     here: NDArray[np.int64]  # by pool: images, or threads, on all of them
     joining: NDArray[np.int32]  # by spec, at one look
+    joined: NDArray[np.int32]  # the batches that begin at one look
     leaving: NDArray[np.int32]  # the batches that end at one look
     # Counts since the last tick, by tier and feature.
     arrivals: NDArray[np.float64]
@@ -129,7 +130,7 @@ class State(NamedTuple):
     seconds: NDArray[np.float64]  # (bins, cells, SECONDS)
     queue: NDArray[np.float64]  # (bins, pools)
     signups: NDArray[np.int32]  # by bin
-    latencies: NDArray[np.int64]  # (LATENCIES, cells, BUCKETS)
+    latencies: NDArray[np.int64]  # (kinds of LATENCIES, cells, BUCKETS)
     busy: NDArray[np.float64]  # (pools, specs, images)
     peaks: NDArray[np.float64]  # (pools, 4)
 
@@ -322,12 +323,14 @@ def fresh_state(
     sampled: bool,
     delivers: bool = False,
     together: int = 0,
+    tokens: bool = False,
     ahead: bool = False,
     apart: bool = False,
 ) -> State:
     """Nothing has happened; every GPU is idle. largest: images in a batch at most.
 
-    together: as many requests as one GPU may run at once; 0 where none does. apart: whether GPUs have queues.
+    together: as many requests as one GPU may run at once; 0 where none does. tokens: whether some count their steps;
+    apart: whether GPUs have queues.
     """
     shared, own = pools if together else 0, (pools if apart else 0, max(gpus) if apart else 0)
     ticks = [np.zeros((tiers, features)) for _ in range(7)]
@@ -378,6 +381,7 @@ def fresh_state(
         aboard=np.zeros((shared, max(gpus), specs), dtype=np.int32),
         here=np.zeros(shared, dtype=np.int64),
         joining=np.zeros(specs, dtype=np.int32),
+        joined=np.zeros(together, dtype=np.int32),
         leaving=np.zeros(together, dtype=np.int32),
         arrivals=ticks[0],
         refused=ticks[1],
@@ -390,7 +394,7 @@ def fresh_state(
         seconds=np.zeros((bins, cells, len(SECONDS))),
         queue=np.zeros((bins, pools)),
         signups=np.zeros(bins, dtype=np.int32),
-        latencies=np.zeros((len(LATENCIES), cells, BUCKETS), dtype=np.int64),
+        latencies=np.zeros((len(kinds_of_latency(tokens=tokens)), cells, BUCKETS), dtype=np.int64),
         busy=np.zeros((pools, specs, largest + 1)),
         peaks=np.zeros((pools, 4)),
     )

@@ -7,7 +7,7 @@ from sim.engine.compiled.records import CHANGED, DRAIN, PEAK, PEAK_AT, SERVED, W
 from sim.engine.compiled.replicas import share_until
 from sim.model.gateway import EXPIRED
 from sim.model.jit import njit
-from sim.model.passes import together_on_average
+from sim.model.passes import lags, seconds_per_token, together_on_average
 from sim.results.timeline import (
     ABANDONED,
     ATTEMPTS,
@@ -16,6 +16,7 @@ from sim.results.timeline import (
     DEGRADED,
     DONE,
     DONE_DEGRADED,
+    FIRST_TOKEN,
     GRANTED,
     HALVES,
     IMAGES,
@@ -32,6 +33,7 @@ from sim.results.timeline import (
     OF_INTENTS,
     OFFERED,
     OFFERED_FIRST,
+    PER_TOKEN,
     REASON,
     RETRIED,
     USEFUL,
@@ -113,13 +115,29 @@ def image_served(s, c, cell, request, now):  # type: ignore[no-untyped-def]
     """An attempt got its image."""
     s.counts[bin_of(s, c, now), cell, DONE_DEGRADED if request.level > 0 else DONE] += 1
     row, slo = s.counts[bin_of(s, c, request.arrived), cell], c.slo[request.feature]
-    if now - request.arrived <= slo:
+    if not is_late(s, c, request, request.arrived, now):
         row[KEPT] += 1
-        if not c.horizon - request.arrived > slo:
-            row[JUDGED] += 1
+    if not c.horizon - request.arrived > slo:
+        row[JUDGED] += 1
     if request.arrived >= c.warm_up:
         s.latencies[WAIT, cell, bucket_of(request.dequeued - request.arrived)] += 1
         s.latencies[LATENCY, cell, bucket_of(now - request.arrived)] += 1
+        if c.whole[s.batches[request.batch].pool]:
+            stay = s.stays[request.batch]
+            s.latencies[FIRST_TOKEN, cell, bucket_of(stay.first_token - request.arrived)] += 1
+            if stay.tokens > 1.0:
+                each = seconds_per_token(stay.first_token, now, stay.tokens)
+                s.latencies[PER_TOKEN, cell, bucket_of(each)] += 1
+
+
+@njit
+def is_late(s, c, request, since, now):  # type: ignore[no-untyped-def]
+    """Whether what is served now to somebody who has wanted it since then is not in time."""
+    late, slo = now - since > c.slo[request.feature], c.token_slo[request.feature]
+    if late or (slo[0] == np.inf and slo[1] == np.inf):
+        return late
+    stay = s.stays[request.batch]
+    return lags(since, stay.first_token, now, stay.tokens, slo[0], slo[1])
 
 
 @njit
@@ -135,7 +153,7 @@ def wish_over(s, c, cell, request, since, now):  # type: ignore[no-untyped-def]
     row[INTENTS_SERVED] += 1
     if request.level > 0:
         row[DEGRADED] += 1
-    if now - since <= c.slo[request.feature]:
+    if not is_late(s, c, request, since, now):
         row[IN_TIME] += 1
         row[IMAGES_DEGRADED if request.level > 0 else IMAGES] += c.spec_images[request.asked]
     if since >= c.warm_up:
@@ -224,7 +242,10 @@ def close(s, c, batches, people):  # type: ignore[no-untyped-def]
         if not (batch.first >= 0 and np.isnan(batch.finished)):
             continue
         if c.many[batch.pool]:
-            batch.seconds = share_until(s.replicas[batch.pool, batch.gpu], c.horizon) - s.stays[number].share
+            replica = s.replicas[batch.pool, batch.gpu]
+            if c.whole[batch.pool] and np.isnan(s.stays[number].first_token):
+                s.stays[number].first_token = replica.begun + replica.each
+            batch.seconds = share_until(replica, c.horizon) - s.stays[number].share
             spent_together(s, c, batch, c.horizon)
         else:
             spent(s, c, batch, c.horizon)

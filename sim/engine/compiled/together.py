@@ -19,6 +19,8 @@ def end_those_who_are_through(s, c, pool, gpu, now):  # type: ignore[no-untyped-
     """A GPU looks: the requests that are through leave it. How many."""
     replica, leaving = s.replicas[pool, gpu], 0
     replica.share, replica.since = share_until(replica, now), now
+    if replica.stepless > 0 and replica.due > replica.passes:
+        first_steps_made(s, pool, gpu)
     replica.passes, replica.begun, replica.awaited, replica.promised = replica.due, now, 0, 0
     while replica.stays > 0 and s.stays[s.members[pool, gpu, 0]].end <= replica.passes:
         number = take_off(s, pool, gpu)
@@ -37,7 +39,7 @@ def end_those_who_are_through(s, c, pool, gpu, now):  # type: ignore[no-untyped-
 @njit
 def begin_those_who_join(s, c, pool, gpu, now):  # type: ignore[no-untyped-def]
     """Requests join in their turn, as long as there is room; and the GPU looks again when the next one is through."""
-    replica, joining = s.replicas[pool, gpu], 0
+    replica, joining, joined = s.replicas[pool, gpu], 0, 0
     s.joining[:] = 0
     q = queue_of(c, pool, gpu)
     while gpu < s.gpus[pool] and not (c.unlimited and replica.stays > 0):
@@ -50,8 +52,9 @@ def begin_those_who_join(s, c, pool, gpu, now):  # type: ignore[no-untyped-def]
             break
         row, taken = pick(s, c, pool, q, place, c.spec_images[spec], now)
         if taken > 0:
-            begin(s, c, pool, gpu, spec, row, now)
+            s.joined[joined] = begin(s, c, pool, gpu, spec, row, now)
             s.joining[spec] += 1
+            joined += 1
             joining += size
     if replica.stays == 0:
         return
@@ -59,12 +62,37 @@ def begin_those_who_join(s, c, pool, gpu, now):  # type: ignore[no-untyped-def]
     replica.each = slower * seconds_together(s.aboard[pool, gpu], c.each[pool], replica.size)
     if joining > 0:
         replica.begun = now + slower * seconds_together(s.joining, c.opening[pool], joining)
+        if c.whole[pool]:
+            await_first_steps(s, c, pool, gpu, joined)
     look_at(s, c, pool, gpu, s.stays[s.members[pool, gpu, 0]].end, now)
 
 
 @njit
+def await_first_steps(s, c, pool, gpu, joined):  # type: ignore[no-untyped-def]
+    """Those who join make their first step in the opening, or in the pass after it."""
+    replica = s.replicas[pool, gpu]
+    for place in range(joined):
+        number = s.joined[place]
+        if c.first[pool, s.batches[number].spec] > 0:
+            s.stays[number].first_token = replica.begun
+        else:
+            replica.stepless += 1
+
+
+@njit
+def first_steps_made(s, pool, gpu):  # type: ignore[no-untyped-def]
+    """The first pass is over for those who had made none."""
+    replica = s.replicas[pool, gpu]
+    replica.stepless = 0
+    for place in range(replica.stays):
+        stay = s.stays[s.members[pool, gpu, place]]
+        if np.isnan(stay.first_token):
+            stay.first_token = replica.begun + replica.each
+
+
+@njit
 def begin(s, c, pool, gpu, spec, row, now):  # type: ignore[no-untyped-def]
-    """A request joins those on a GPU. Its batch of one."""
+    """A request joins those on a GPU. The number of its batch of one."""
     replica, request, number = s.replicas[pool, gpu], s.requests[row], new_batch(s)
     needed = passes_needed(
         c.whole[pool],
@@ -84,9 +112,11 @@ def begin(s, c, pool, gpu, spec, row, now):  # type: ignore[no-untyped-def]
     batch.started, batch.seconds, batch.finished, batch.first = now, 0.0, np.nan, row
     batch.power, batch.loading = s.pool_knobs[pool, POWER], 0.0
     stay.end, stay.share, stay.order = replica.passes + needed, replica.share, replica.joined
+    stay.first_token, stay.tokens = np.nan, needed + c.first[pool, spec] if c.whole[pool] else np.nan
     replica.joined += 1
     put_on(s, row, number, now)
     s.aboard[pool, gpu, spec] += 1
     replica.size += c.together_size[pool, spec]
     s.here[pool] += c.together_size[pool, spec]
     put_aboard(s, pool, gpu, number)
+    return number

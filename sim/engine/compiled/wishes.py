@@ -111,7 +111,7 @@ def done(s, c, place, row, now):  # type: ignore[no-untyped-def]
     person.status = AWAY
     person.ask += 1
     served = request.outcome == SERVED
-    late = now - person.since > c.slo[person.feature]
+    late = served and tally.is_late(s, c, request, person.since, now)
     habit = habit_of(c, person)
     if leaves_for_good(served, late, habit.churn, habit.churn_late, c.seed, person.key, person.ask):
         s.n[CHURNED] += 1

@@ -20,7 +20,7 @@ from sim.model.knobs import POWER, SLOWDOWN
 from sim.model.passes import LENGTHS, passes_needed
 from sim.model.request import ABANDONED, OUTCOMES, REFUSED, SERVED, UNFINISHED, Request, Spec
 from sim.model.streams import ATTEMPTS
-from sim.results.log import Log
+from sim.results.log import OF_TOKENS, Log
 from sim.scenario.scenario import Scenario
 from sim.scenario.serving_options import BATCHES
 
@@ -233,6 +233,7 @@ class Service:
         fields = ("user", "ask", "attempt", "tier", "feature", "asked", "spec", "level", "reason", "retry", "notified")
         requests = {name: column(self.requests, name, np.int64) for name in fields}
         times = ("arrived", "started", "dequeued", "finished", "left", "gpu_seconds")
+        times += OF_TOKENS if self.scenario.counts_tokens else ()
         requests |= {name: column(self.requests, name, float) for name in times}
         requests["outcome"] = np.array([outcomes[r.outcome or UNFINISHED] for r in self.requests], dtype=np.int64)
         requests["batch"] = np.array([-1 if r.batch is None else r.batch for r in self.requests], dtype=np.int64)

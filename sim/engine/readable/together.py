@@ -31,6 +31,7 @@ class Stay:
     end: float  # passes of the GPU when it is through
     order: int  # of joining
     share: float  # of the GPU's, when it joined
+    request: Request
 
     def __lt__(self, other: "Stay") -> bool:
         return bool(comes_off_first(self.end, self.order, other.end, other.order))
@@ -53,6 +54,7 @@ class Replica:
     share: float = 0.0  # GPU-seconds that somebody who was always there would have had of it
     since: float = 0.0  # the instant that `share` is of
     stays: list[Stay] = field(default_factory=list)  # a heap
+    stepless: list[Stay] = field(default_factory=list)  # of them, those who have made no step yet
     counts: Any = None  # of them, by spec
 
     def __post_init__(self) -> None:
@@ -155,6 +157,8 @@ class TogetherPool(Pool):
             return
         now, before = self.env.now, len(replica.stays)
         replica.share, replica.since = replica.share_until(now), now
+        if replica.due > replica.passes:
+            self.first_steps_made(replica)
         replica.passes, replica.begun, replica.due, replica.promised = replica.due, now, math.inf, 0
         while replica.stays and replica.stays[0].end <= replica.passes:
             self.leave(replica, heappop(replica.stays))
@@ -170,7 +174,21 @@ class TogetherPool(Pool):
             counts = np.bincount([stay.batch.spec for stay in joined], minlength=self.specs)
             size = sum(self.size[stay.batch.spec] for stay in joined)
             replica.begun = now + slower * seconds_together(counts, self.opening, size)
+            self.await_first_steps(replica, joined)
         self.look_at(replica, replica.stays[0].end)
+
+    def await_first_steps(self, replica: Replica, joined: list[Stay]) -> None:
+        """Those who join make their first step in the opening, or in the pass after it."""
+        for stay in joined if self.whole else []:
+            if self.first[stay.request.spec]:
+                stay.request.first_token = replica.begun
+            else:
+                replica.stepless.append(stay)
+
+    def first_steps_made(self, replica: Replica) -> None:
+        for stay in replica.stepless:
+            stay.request.first_token = replica.begun + replica.each
+        replica.stepless.clear()
 
     def take_in(self, replica: Replica) -> list[Stay]:
         """Requests that join, in their turn, as long as there is room for the next one."""
@@ -187,7 +205,9 @@ class TogetherPool(Pool):
         batch = self.start([request], self, replica.gpu)
         needed = batch.seconds  # passes, as yet
         batch.seconds = 0.0
-        stay = Stay(batch, replica.passes + needed, replica.joined, replica.share)
+        stay = Stay(batch, replica.passes + needed, replica.joined, replica.share, request)
+        if self.whole:
+            request.tokens = needed + self.first[request.spec]
         batch.stay = stay
         heappush(replica.stays, stay)
         replica.joined += 1
@@ -205,9 +225,10 @@ class TogetherPool(Pool):
     def settle(self, replica: Replica, stay: Stay, share: float) -> None:
         """Write down the GPU-seconds that a request has had so far."""
         stay.batch.seconds = share - stay.share
-        stay.batch.requests[0].gpu_seconds = stay.batch.seconds
+        stay.request.gpu_seconds = stay.batch.seconds
 
     def close(self) -> None:
         for replica in self.replicas:
+            self.first_steps_made(replica)
             for stay in replica.stays:
                 self.settle(replica, stay, replica.share_until(self.env.now))

@@ -17,6 +17,7 @@ from sim.engine.readable.waitlist import Waitlist
 from sim.model.chance import count_of, sample
 from sim.model.choices import leaves_for_good, time_until_next, wants_regeneration
 from sim.model.knobs import MOST
+from sim.model.passes import lags
 from sim.model.request import ABANDONED, REFUSED, SERVED, Request
 from sim.model.retry import chance_of_retry, opens_second_account, own_pause, pause_before_retry
 from sim.model.streams import ATTEMPTS, COUNT, FEATURE, IMAGES, PATIENCE, RETRY, RETURN_TIME, draw, pair
@@ -38,6 +39,7 @@ class Users:
         features = list(scenario.features.values())
         self.feature_shares = np.cumsum([f.share for f in features])[:-1].tolist()
         self.slo = [feature.slo for feature in features]
+        self.token_slo = [(feature.slo_first_token, feature.slo_per_token) for feature in features]
         self.images = [list(feature.ladders()) for feature in features]
         self.image_shares = [np.cumsum(list(feature.images.values()))[:-1].tolist() for feature in features]
         sources = [*scenario.demand.clients, *scenario.demand.traces]
@@ -91,8 +93,7 @@ class Users:
                 feature, images = self.wish(key, ask, habit.feature)
                 request = yield from self.want(user, ask, feature, images)
                 ask, failed = ask + 1, request.outcome != SERVED
-                late = self.env.now - since > self.slo[feature]
-                if self.leaves_for_good(request, user, ask, late=late):
+                if self.leaves_for_good(request, user, ask, late=self.is_late(request, since)):
                     crowd.left[user] = self.env.now
                     self.service.active -= 1
                     return
@@ -181,7 +182,14 @@ class Users:
         """Have an image shared, perhaps, which may bring people."""
         person = self.crowd.source[user] < self.first_script and not self.crowd.habit[user].program
         if self.invitations is not None and person:
-            self.invitations.share(user, request, late=self.env.now - since > self.slo[request.feature])
+            self.invitations.share(user, request, late=self.is_late(request, since))
+
+    def is_late(self, request: Request, since: float) -> bool:
+        """Whether what is served now to somebody who has wanted it since then is not in time."""
+        now, of = self.env.now, request.feature
+        return now - since > self.slo[of] or bool(
+            lags(since, request.first_token, now, request.tokens, *self.token_slo[of])
+        )
 
     def left_waiting(self, request: Request, _: Event) -> None:
         """Patience with a request is over; perhaps the image came first."""

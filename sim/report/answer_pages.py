@@ -1,0 +1,162 @@
+"""The reports of a size and of a decision: the first screen, then everything looked at, by the frame of all reports."""
+
+from functools import partial
+
+from sim.plots import regret_figure, size_figure
+from sim.report import words
+from sim.report.answer import FIELDS
+from sim.report.blocks import Blanks, Block, Lines, Part, Picture, Tabled
+from sim.report.study_tables import looks_table, options_table, savings_table
+from sim.report.switches import switch_sentences
+from sim.results.run import Run
+from sim.studies.decide import Decision
+from sim.studies.decide_words import basis, by_worst, cheaper, choice, information, written
+from sim.studies.demand_multiple import Multiple
+from sim.studies.size import VERIFY, Size
+from sim.studies.size_words import best_of, multiple_sentences, savings, sentences, verdict_words
+from sim.wording import amount, percent
+
+RESTS = "What would change the answer, and what it rests on"
+RUN_OF_SIZE = (
+    "The sections below are of one run with this fleet, or with the scenario's own where there is no answer, and say "
+    "nothing about chance. Wrong inputs are covered by no number of runs; 'meltpoint sensitivity' varies them."
+)
+RUN_OF_DECISION = (
+    "The sections below are of one run of the option chosen, with every uncertain input at its median; they say "
+    "nothing about chance. Options that are not on the menu, and wrong laws, are not covered."
+)
+
+
+def size_parts(found: list[Size], run: Run) -> list[Part]:
+    """The first parts of the report of `size`: the answer with its curve, and all that was looked at."""
+    best = best_of(found)
+    said = sentences(best)
+    several = sorted({one.runs for one in found}, reverse=True)
+    blocks: list[Block] = [Lines([said[0], *to_do(best, run), *runner_up_size(best, found)], "answer")]
+    if any(len(one.table) for one in found):
+        blocks.append(curve(found, best))
+    for share in several if len(found) > 1 else []:
+        of_share = [one for one in found if one.runs == share]
+        title = f"The smallest fleets, in {percent(share)} of runs"
+        blocks.append(Tabled(savings_table(savings(of_share), of_share[0].playbook, title)))
+    blocks += [Lines(said[1:], "list", RESTS), Blanks(FIELDS)]
+    tables = [looks_table(one.table, share=one.target > 0) for one in found if len(one.table)]
+    return [Part("answer", "The answer", blocks), looked_at([Tabled(table) for table in tables])]
+
+
+def looked_at(blocks: list[Block]) -> Part:
+    return Part("looks", "Everything that was looked at", [*blocks, Lines([RUN_OF_SIZE], "note")], fresh=True)
+
+
+def to_do(found: Size, run: Run) -> list[str]:
+    """How many GPUs to order, and by when they must be there."""
+    lines = []
+    for pool, gpus in found.gpus.items():
+        more = gpus - found.own[pool]
+        have = f"the {found.own[pool]:,} that pool '{pool}' has in this scenario"
+        if more > 0:
+            lines.append(f"To do: get {more:,} GPUs more than {have}.")
+        else:
+            lines.append(
+                f"To do: order nothing; {f'{-more:,} of {have} are to spare' if more else f'{have} are enough'}."
+            )
+    if not found.gpus:
+        return ["To do: another playbook, promise or service; GPUs alone do not keep this one."]
+    if found.needed == found.needed:
+        when = words.instant(run, found.needed)
+        lines.append(
+            f"By when: before {when} UTC, when first requests begin to need more than the scenario's GPUs. 'meltpoint "
+            "order-by' has the day to order, from a lead time."
+        )
+    else:
+        lines.append("By when: in no window do first requests alone need more GPUs than the scenario has.")
+    return lines
+
+
+def runner_up_size(best: Size, found: list[Size]) -> list[str]:
+    """The next smallest fleet, under another playbook or a step fewer; and the cost of both."""
+    others = [one for one in found if one is not best and one.gpus and one.runs == best.runs]
+    if best.gpus and others:
+        other = min(others, key=lambda one: one.total)
+        return [
+            f"Runner-up: under '{other.playbook}' it takes {other.total:,} GPUs, {other.total - best.total:,} more, "
+            f"and ${amount(other.dollars)} for the run against ${amount(best.dollars)}."
+        ]
+    proved = best.table[best.table["stage"] == VERIFY].set_index("gpus")["dollars"].to_dict()
+    return [
+        f"Runner-up: a step fewer, {fewer:,} GPUs, costs ${amount(proved[fewer])} for the run against "
+        f"${amount(best.dollars)}, and {verdict_words(look).replace('is undecided', 'may miss the promise')}."
+        for pool, look in best.neighbours.items()
+        if (fewer := best.total - best.steps[pool]) in proved
+    ]
+
+
+def curve(found: list[Size], best: Size) -> Picture:
+    """The capacity curve of each search."""
+    answer = f"; {best.total:,} GPUs is the answer" if best.gpus else ""
+    knee = f", the knee is at {amount(best.knee)}" if best.knee == best.knee else ""
+    alt = f"Lines of what is reached against the number of GPUs, for '{best.promise}'{answer}{knee}."
+    caption = (
+        "What each fleet reaches, with 95 % intervals over runs. Squares: with seeds that the search had not seen. "
+        "Dashed: the answer. Dotted: what is promised."
+    )
+    return Picture(partial(size_figure, found if len(found) > 1 else found[0]), alt, caption)
+
+
+def multiple_parts(found: list[Multiple]) -> list[Part]:
+    """The first parts of the report of `size --demand`."""
+    best = max(found, key=lambda one: one.holds)
+    said = multiple_sentences(best)
+    others = [f"Under '{one.playbook}': {multiple_sentences(one)[0]}" for one in found if one is not best]
+    blocks = [Lines([said[0], *others], "answer"), Lines(said[1:], "list", RESTS), Blanks(FIELDS)]
+    tables = [Tabled(looks_table(one.table, share=one.target > 0)) for one in found]
+    return [Part("answer", "The answer", blocks), looked_at([*tables])]
+
+
+def decision_parts(found: Decision, run: Run) -> list[Part]:
+    """The first parts of the report of `decide`: the choice with its regrets, and the whole menu."""
+    blocks: list[Block] = [
+        Lines([choice(found), *in_force(found, run), *runner_up(found)], "answer"),
+        regrets(found),
+        Lines(cheaper(found), "list", "Why nothing cheaper"),
+    ]
+    if found.best is not None:
+        blocks.append(Lines(switch_sentences(run), "steps", f"What '{run.manifest['playbook']}' does, in order"))
+    rests = [*by_worst(found), *found.changes, information(found), *basis(found)]
+    blocks += [Lines(rests, "list", RESTS), Blanks(FIELDS)]
+    menu: list[Block] = [Tabled(options_table(found)), Lines([RUN_OF_DECISION], "note")]
+    return [Part("answer", "The answer", blocks), Part("options", "All options", menu, fresh=True)]
+
+
+def in_force(found: Decision, run: Run) -> list[str]:
+    """By when the choice must be in force."""
+    if found.best is None:
+        return []
+    return [
+        f"By when: in every run the fleet is in service from the start, {words.instant(run, 0)} UTC, and the playbook "
+        "is ready; 'meltpoint order-by' finds how much later GPUs may come, 'meltpoint rescue' how much later a "
+        "playbook may begin."
+    ]
+
+
+def runner_up(found: Decision) -> list[str]:
+    """The second least expected regret, and what both cost."""
+    if found.best is None or found.runner_up is None:
+        return []
+    best, other = (found.options.loc[place].to_dict() for place in (found.best, found.runner_up))
+    return [
+        f"Runner-up: {other['label']}, regret {written(found, other['regret'])}; its GPUs cost "
+        f"${amount(other['dollars'])}, those of the choice ${amount(best['dollars'])}."
+    ]
+
+
+def regrets(found: Decision) -> Picture:
+    """The regret table as a picture."""
+    said = ", ".join(
+        f"{row['label']} {written(found, row['regret'])}" for row in found.options.head(12).to_dict("records")
+    )
+    caption = (
+        "Expected regret: how much each option loses, on average over the futures, more than the best option of the "
+        "menu in the same future. Light is little; the choice is in a frame."
+    )
+    return Picture(partial(regret_figure, found), f"Fields of expected regret by fleet and playbook: {said}.", caption)
