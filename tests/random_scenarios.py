@@ -74,6 +74,10 @@ def pools(draw: st.DrawFn, name: str) -> dict[str, Any]:
     rules = ["random", "round robin", "two choices", "least requests", "hash"]
     rules += ["least work"] if runs == "batches" else []
     pool["dispatch"] = draw(st.sampled_from([*["central queue"] * len(rules), *rules]))
+    if runs == "batches":
+        pool["model_load"] = {"kind": "constant", "value": draw(st.sampled_from(["0 s", "3 s"]))}
+        if pool["dispatch"] not in ("central queue", "round robin", "hash"):
+            pool["affinity"] = draw(st.sampled_from([None, "0 s", "5 s", "never"]))
     if runs == "batches" and draw(st.booleans()):
         pool |= {
             "closes": "when full or timed out",

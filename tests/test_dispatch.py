@@ -126,11 +126,55 @@ def test_those_who_wait_for_a_gpu_that_leaves_are_sent_to_the_others(runs):
     assert np.bincount(none.batches["gpu"]).tolist() == [5, 5, 1, 1]
 
 
+def two_models(rate: float, load: str, **pool) -> Scenario:
+    """Two GPUs, and two models that as many ask for; a request takes one second."""
+    one = {"share": 0.5, "pool": "gpus", "slo": "60 s"}
+    return plain(
+        {name: constant_profile(name, 1.0) for name in ("first", "second")},
+        horizon="4 h",
+        features={name: {**one, "spec": {"model": model}} for name, model in (("image", "first"), ("clip", "second"))},
+        pools={"gpus": {"gpus": 2, "model_load": {"kind": "constant", "value": load}, **pool}},
+        demand=[{"kind": "steady", "rate": f"{rate} per s"}],
+    )
+
+
+def test_gpus_that_keep_their_models_are_queues_apart_and_others_wait_ten_times_as_long():
+    """Two M/D/1 of 0.55 a second: Wq = 0.6111 s at a load of 0.55; where models evict each other most starts load."""
+    kept, evicted = two_models(1.1, "1.5 s", dispatch="least requests", affinity="never"), two_models(1.1, "1.5 s")
+    agree(kept, {"W": 1.6111111111}, 0.1)
+    run = simulate(kept)
+    assert (run.batches["loading"] > 0).sum() == 2
+    assert run.batches["seconds"].sum() / (2 * run.horizon) == pytest.approx(0.55, rel=0.03)
+    waits = [figures(simulate(scenario))["W"] - 1 for scenario in (kept, evicted)]
+    assert waits[1] > 10 * waits[0]
+
+
+@pytest.mark.parametrize(("affinity", "first"), [(None, 6), ("5 s", 6), ("20 s", 11), ("never", 12)])
+def test_another_gpu_loads_a_model_when_the_wait_is_worth_it(affinity, first):
+    """Twelve at once, of one second each after a load of 10 s: the n-th would wait for 9 + n seconds on one GPU."""
+    scenario = plain(
+        {"model": SECOND},
+        features={"image": {"spec": {"model": "model"}}},
+        pools={
+            "gpus": {
+                "gpus": 2,
+                "dispatch": "least requests",
+                "affinity": affinity,
+                "model_load": {"kind": "constant", "value": "10 s"},
+            }
+        },
+        demand=[{"kind": "spike", "people": 12, "lasting": "0.001 s"}],
+    )
+    assert np.bincount(simulate(scenario).batches["gpu"]).max() == first
+
+
 @pytest.mark.parametrize(
     ("pool", "said"),
     [
         ({"dispatch": "least work", "runs": "threads"}, "the work ahead is not known"),
         ({"dispatch": "shortest"}, "central queue"),
+        ({"affinity": "5 s"}, "affinity, dispatch: 'central queue' cannot"),
+        ({"affinity": "5 s", "dispatch": "random", "runs": "steps"}, "holds all its models"),
     ],
 )
 def test_what_cannot_be_played_is_refused(pool, said):

@@ -2,6 +2,8 @@
 
 import math
 
+import numpy as np
+
 from sim.model.jit import njit
 from sim.model.streams import DISPATCH, draw, pair
 
@@ -15,6 +17,7 @@ DISPATCHES = {  # by the names that a scenario has for them
     "least work": LEAST_WORK,
     "hash": HASH,
 }
+NO_MODEL = -1  # that a GPU holds
 STREAM_BITS = 8  # of a stream's number; above them stands the number of GPUs
 
 
@@ -46,6 +49,29 @@ def sent_to(rule, gpus, load, turn, seed, key, k):  # type: ignore[no-untyped-de
         if load[place] < load[best]:
             best = place
     return best
+
+
+@njit
+def candidates(chosen, holds, model, ahead, longer, gpus):  # type: ignore[no-untyped-def]
+    """The number of GPUs that a request may be sent to where GPUs keep their models; `chosen` begins with them.
+
+    Those that hold its model, or else those that hold none yet; all of them where there are no such GPUs, or where the
+    wait for one is longer by more than `longer` seconds than the shortest. ahead: the wait for each GPU, seconds.
+    """
+    for empty in range(2):
+        wanted = NO_MODEL if empty else model
+        count, there, least = 0, np.inf, np.inf
+        for gpu in range(gpus):
+            least = min(least, ahead[gpu])
+            if holds[gpu] == wanted:
+                chosen[count] = gpu
+                count += 1
+                there = min(there, ahead[gpu])
+        if count > 0 and there - least <= longer:
+            return count
+    for gpu in range(gpus):
+        chosen[gpu] = gpu
+    return gpus
 
 
 @njit

@@ -79,6 +79,8 @@ class Constants(NamedTuple):
     # Queues: of the pools, then of the GPUs of those pools in which each GPU has one (see queues.py).
     dispatch: Ints  # by pool
     apart: NDArray[np.bool_]  # by pool: whether each GPU has a queue
+    keeps: NDArray[np.bool_]  # by pool: whether its GPUs keep their models
+    affinity: Floats  # the longer wait, seconds, for one that holds the model
     first_queue: Ints
     queue_step: Ints
     # Of pools that run many requests at once.
@@ -317,13 +319,17 @@ def of_many(scenario: Scenario) -> dict[str, Any]:
     }
 
 
-def of_queues(dispatch: list[int]) -> dict[str, Any]:
+def of_queues(scenario: Scenario, *, unlimited: bool) -> dict[str, Any]:
     """How requests are sent to GPUs in each pool, and the numbers of the queues."""
+    pools = scenario.pools.values()
+    dispatch = [CENTRAL if unlimited else DISPATCHES[pool.dispatch] for pool in pools]
     apart = np.array(dispatch) != CENTRAL
     behind = len(dispatch) + np.cumsum(apart) - 1
     return {
         "dispatch": np.array(dispatch),
         "apart": apart,
+        "keeps": apart & np.array([pool.affinity is not None for pool in pools]),
+        "affinity": np.array([pool.affinity or 0.0 for pool in pools]),
         "first_queue": np.where(apart, behind, np.arange(len(dispatch))),
         "queue_step": np.where(apart, apart.sum(), 0),
     }
@@ -357,6 +363,6 @@ def of_pools(scenario: Scenario, *, unlimited: bool) -> dict[str, Any]:
         "ahead": np.array([scenario.pools[name].closes == AHEAD and not unlimited for name in pools]),
         "timer": np.array([TIMERS[scenario.pools[name].timer] for name in pools]),
         "takes_late": np.array([scenario.pools[name].late_joiners for name in pools]),
-        **of_queues([CENTRAL if unlimited else DISPATCHES[scenario.pools[name].dispatch] for name in pools]),
+        **of_queues(scenario, unlimited=unlimited),
         "load": np.array([NO_TIME if unlimited else plain(scenario.pools[name].model_load.law) for name in pools]),
     }

@@ -93,7 +93,7 @@ def ask(s, c, knobs, place, first, now):  # type: ignore[no-untyped-def]
         request.mark = NOTIFIED
     person.in_flight += 1
     tally.granted(s, c, cell, feature, c.work[pool, ladder[request.level]], now)
-    q = queue_for(s, c, pool, s.gpus[pool], row, priority, now)
+    q = queue_for(s, c, pool, s.gpus[pool], row, ladder[request.level], priority, now)
     join(s, c, row, q, priority, ladder[request.level], flow_joined(s, c, pool, q, person.key, knob), now)
     return row
 

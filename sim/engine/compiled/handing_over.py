@@ -45,7 +45,7 @@ def hand_over(s, c, pool, gpus, now):  # type: ignore[no-untyped-def]
         s.n[MOVING] = request.next
         lane = s.lanes[before, request.lane]
         spec, flow = lane.spec, lane.flow
-        q = queue_for(s, c, pool, gpus, row, lane.priority, now)
+        q = queue_for(s, c, pool, gpus, row, spec, lane.priority, now)
         s.weights[q, flow], s.flows[q] = s.weights[before, flow], max(s.flows[q], flow + 1)
         place = lane_of(s, q, lane.priority, spec, flow)
         request.next, request.lane, s.stands[row] = NOBODY, place, q

@@ -11,6 +11,7 @@ from sim.engine.compiled.queues import count_inside, has_idle, queue_joined, que
 from sim.engine.compiled.records import DROPPED, GONE, LANES, NOBODY, NONE, REFUSED, RETRY, SWITCHED_OFF, WAITED_OUT
 from sim.engine.compiled.replicas import promise
 from sim.engine.compiled.requests import free, key_of, never_leaves
+from sim.model.balancing import NO_MODEL
 from sim.model.dispatch import POLLED, closes_with, comes_before, is_ready, time_to_start, times_out
 from sim.model.dropping import dropped
 from sim.model.gateway import EXPIRED
@@ -388,6 +389,7 @@ def resize(s, c, pool, gpus, now):  # type: ignore[no-untyped-def]
         return
     if c.apart[pool]:
         for gpu in range(gpus, before):
+            s.holds[pool, gpu] = NO_MODEL
             if has_idle(s, c, pool, queue_of(c, pool, gpu)):
                 s.loaded[pool, gpu] = SWITCHED_OFF
                 s.idle_count[pool] -= 1

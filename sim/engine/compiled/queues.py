@@ -3,7 +3,7 @@
 A queue is a row of the tables of lanes and totals. Queues of GPUs stand behind those of pools, GPU by GPU.
 """
 
-from sim.model.balancing import LEAST_WORK, seconds_ahead, sent_to
+from sim.model.balancing import LEAST_WORK, candidates, seconds_ahead, sent_to
 from sim.model.dispatch import work_ahead
 from sim.model.jit import njit
 from sim.model.knobs import SLOWDOWN
@@ -39,19 +39,28 @@ def work_in(s, c, pool, q, priority):  # type: ignore[no-untyped-def]
 
 
 @njit
-def queue_for(s, c, pool, gpus, row, priority, now):  # type: ignore[no-untyped-def]
+def queue_for(s, c, pool, gpus, row, spec, priority, now):  # type: ignore[no-untyped-def]
     """The queue that a request joins where this number of GPUs is in service; without any it is the first one's."""
     if not c.apart[pool]:
         return pool
-    request, gpus, load = s.requests[row], max(gpus, 1), s.outstanding[pool]
-    if c.dispatch[pool] == LEAST_WORK:
-        load = s.load
+    request, rule, gpus, load = s.requests[row], c.dispatch[pool], max(gpus, 1), s.outstanding[pool]
+    if rule == LEAST_WORK or c.keeps[pool]:
+        ahead = s.load
         for gpu in range(gpus):
             work, slower = work_in(s, c, pool, queue_of(c, pool, gpu), priority), s.pace[pool, gpu]
-            load[gpu] = seconds_ahead(work, slower * s.pool_knobs[pool, SLOWDOWN], s.until[pool, gpu], now)
+            ahead[gpu] = seconds_ahead(work, slower * s.pool_knobs[pool, SLOWDOWN], s.until[pool, gpu], now)
+        load = ahead if rule == LEAST_WORK else load
     key, k = s.people[request.person].key, request.ask * ATTEMPTS + request.attempt
     s.turn[pool] += 1
-    return queue_of(c, pool, sent_to(c.dispatch[pool], gpus, load, s.turn[pool] - 1, c.seed, key, k))
+    if not c.keeps[pool]:
+        return queue_of(c, pool, sent_to(rule, gpus, load, s.turn[pool] - 1, c.seed, key, k))
+    model = c.spec_model[spec]
+    count = candidates(s.chosen, s.holds[pool], model, s.load, c.affinity[pool], gpus)
+    for place in range(count):  # in ascending order, so none is needed again
+        s.load[place] = load[s.chosen[place]]
+    gpu = s.chosen[sent_to(rule, count, s.load, s.turn[pool] - 1, c.seed, key, k)]
+    s.holds[pool, gpu] = model
+    return queue_of(c, pool, gpu)
 
 
 @njit

@@ -46,6 +46,7 @@ from sim.engine.compiled.records import (
     SWITCHED_OFF,
     USERS,
 )
+from sim.model.balancing import NO_MODEL
 from sim.model.dropping import fresh_codel
 from sim.model.gateway import FIRST_SLOT
 from sim.model.jit import njit
@@ -95,6 +96,8 @@ class State(NamedTuple):
     until: NDArray[np.float64]  # (pools, GPUs), where they do: when its last batch should be done
     load: NDArray[np.float64]  # (GPUs), where they do: seconds ahead of one request
     turn: NDArray[np.int64]  # by pool: requests sent to a GPU
+    holds: NDArray[np.int32]  # (pools, GPUs), where they do: the model of the last request sent there, or NO_MODEL
+    chosen: NDArray[np.int32]  # (GPUs), where they do: those that one request may be sent to
     # Pools.
     queued: NDArray[np.int64]
     ready: NDArray[np.int64]  # by flow: the lane that it would be served from
@@ -180,9 +183,10 @@ def with_queues(s: State, c: Constants, gpus: int) -> State:
     """The state with a queue for each GPU, in pools where it has one, and a queue's number beside each request."""
     if not c.apart.any():
         return s
-    found = {"stands": longer(s.stands, len(s.stands), len(s.requests)), "load": roomy(s.load, gpus)}
-    for name in ("outstanding", "until"):
-        found[name] = wider(getattr(s, name), gpus, 0.0)
+    found = {"stands": longer(s.stands, len(s.stands), len(s.requests))}
+    found |= {name: roomy(getattr(s, name), gpus) for name in ("load", "chosen")}
+    for name, fill in (("outstanding", 0.0), ("until", 0.0), ("holds", NO_MODEL)):
+        found[name] = wider(getattr(s, name), gpus, fill)
     before, queues = len(s.waits), len(s.gpus) + int(c.apart.sum()) * gpus
     if before < queues:
         fresh = tables_of_queues(queues, s.waiting_images.shape[1], s.lanes.shape[1], ahead=len(s.formers) > 0)
@@ -362,6 +366,8 @@ def fresh_state(
         outstanding=np.zeros(own),
         until=np.zeros(own),
         load=np.zeros(own[1]),
+        holds=np.full(own, NO_MODEL, dtype=np.int32),
+        chosen=np.zeros(own[1], dtype=np.int32),
         turn=np.zeros(pools, dtype=np.int64),
         queued=np.zeros(pools, dtype=np.int64),
         ready=np.zeros(MOST_FLOWS, dtype=np.int64),

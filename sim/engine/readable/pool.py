@@ -13,7 +13,7 @@ from simpy import Event
 from sim.demand.laws import Law
 from sim.engine.clock import COMPLETION, LINGER, Clock
 from sim.engine.readable.queues import Lane, Queue
-from sim.model.balancing import CENTRAL, DISPATCHES, LEAST_WORK, seconds_ahead, sent_to
+from sim.model.balancing import CENTRAL, DISPATCHES, LEAST_WORK, NO_MODEL, candidates, seconds_ahead, sent_to
 from sim.model.chance import CONSTANT
 from sim.model.controls import LAST, PoolTelemetry
 from sim.model.dispatch import (
@@ -84,8 +84,9 @@ class Pool:
             spec: float(work_of_request(table[max(table)], self.images[spec], max(table)))
             for spec, table in self.seconds.items()
         }
-        self.models = [spec.model for spec in scenario.specs()]
-        self.loaded: list[str | None] = []  # the model each GPU served last
+        models = list(dict.fromkeys(spec.model for spec in scenario.specs()))
+        self.models = [models.index(spec.model) for spec in scenario.specs()]
+        self.loaded: list[int] = []  # the model each GPU served last
         self.load = Law(CONSTANT, 0.0, 0.0) if unlimited else self.settings.model_load.law
         self.linger = 0.0 if unlimited else self.settings.linger
         self.ahead = self.settings.closes == AHEAD and not unlimited  # batches close by themselves
@@ -94,6 +95,7 @@ class Pool:
         self.own = scenario.gpus(name)
         self.rule = CENTRAL if unlimited else DISPATCHES[self.settings.dispatch]
         self.queues = [Queue(0, self.images)]  # and, but for a central queue, one more for each further GPU
+        self.affinity = self.settings.affinity
         self.sent = 0  # requests sent to one of them
         self.until: dict[int, float] = {}  # when each GPU's last batch should be done
         self.knobs = np.array(PLAIN_POOL)
@@ -140,6 +142,8 @@ class Pool:
         if self.rule == CENTRAL:
             return
         self.queues += [Queue(n, self.images) for n in range(len(self.queues), gpus)]
+        for queue in self.queues[gpus:before]:
+            queue.holds = NO_MODEL
         self.hand_over(self.queues[:1] if before == 0 else self.queues[max(gpus, 1) :])
 
     def hand_over(self, leaving: list[Queue]) -> None:
@@ -159,8 +163,8 @@ class Pool:
 
     def switch_on(self, gpu: int) -> None:
         while len(self.loaded) <= gpu:
-            self.loaded.append(None)
-        self.loaded[gpu] = None
+            self.loaded.append(NO_MODEL)
+        self.loaded[gpu] = NO_MODEL
         self.switched_on.add(gpu)
         self.env.process(self.serve(gpu))
 
@@ -168,12 +172,21 @@ class Pool:
         """The number of the queue that a request joins."""
         if self.rule == CENTRAL:
             return 0
-        load = np.array([float(queue.inside) for queue in self.queues[: max(self.gpus, 1)]])
-        if self.rule == LEAST_WORK:
-            load[:] = [self.seconds_ahead(gpu, request.priority) for gpu in range(len(load))]
+        queues = self.queues[: max(self.gpus, 1)]
+        load = np.array([float(queue.inside) for queue in queues])
+        ahead = np.zeros(len(queues))
+        if self.rule == LEAST_WORK or self.affinity is not None:
+            ahead[:] = [self.seconds_ahead(queue.number, request.priority) for queue in queues]
+        chosen, count = np.arange(len(queues), dtype=np.int32), len(queues)
+        if self.affinity is not None:
+            holds = np.array([queue.holds for queue in queues], dtype=np.int32)
+            count = candidates(chosen, holds, self.models[request.spec], ahead, self.affinity, len(queues))
+        load = (ahead if self.rule == LEAST_WORK else load)[chosen[:count]]
         turn, self.sent = self.sent, self.sent + 1
         k = request.ask * ATTEMPTS + request.attempt
-        return int(sent_to(self.rule, len(load), load, turn, self.seed, request.key, k))
+        queue = queues[chosen[sent_to(self.rule, count, load, turn, self.seed, request.key, k)]]
+        queue.holds = self.models[request.spec]
+        return queue.number
 
     def seconds_ahead(self, gpu: int, priority: int) -> float:
         """Seconds until this GPU would start a request of some priority, by what was measured."""

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from sim.model.balancing import NO_MODEL
 from sim.model.dispatch import work_ahead
 from sim.model.dropping import fresh_codel
 from sim.model.knobs import LIFO, MOST_FLOWS
@@ -51,6 +52,7 @@ class Queue:
         self.flow_waiting = np.zeros(MOST_FLOWS, dtype=np.int64)
         self.weights, self.deficits, self.flows = np.ones(MOST_FLOWS), np.zeros(MOST_FLOWS + 1), 1
         self.codel = fresh_codel()
+        self.holds = NO_MODEL  # the model of the last request that was sent here
 
     def lane(self, request: Request) -> Lane:
         """The lane that a request joins or is in."""
