@@ -168,6 +168,18 @@ def test_another_gpu_loads_a_model_when_the_wait_is_worth_it(affinity, first):
     assert np.bincount(simulate(scenario).batches["gpu"]).max() == first
 
 
+def test_a_gpu_that_is_done_sooner_than_measured_is_free():
+    """One model, and the other GPU takes it only for a request that comes while the first one works."""
+    options = {"gpus": 2, "dispatch": "least requests", "affinity": "0 s"}
+    for seed in range(10):
+        rows = simulate(plain(pools={"gpus": options}, serving={"noise": {"kind": "exponential"}}), seed=seed)
+        gpu = rows.batches["gpu"].to_numpy()
+        others = rows.requests[gpu[rows.requests["batch"].fillna(0).astype(int)] != gpu[0]]
+        came = others["arrived"].min()
+        first = rows.batches[gpu == gpu[0]]
+        assert others.empty or ((first["started"] <= came) & ~(first["finished"] <= came)).any()
+
+
 @pytest.mark.parametrize(
     ("pool", "said"),
     [

@@ -47,8 +47,9 @@ def queue_for(s, c, pool, gpus, row, spec, priority, now):  # type: ignore[no-un
     if rule == LEAST_WORK or c.keeps[pool]:
         ahead = s.load
         for gpu in range(gpus):
-            work, slower = work_in(s, c, pool, queue_of(c, pool, gpu), priority), s.pace[pool, gpu]
-            ahead[gpu] = seconds_ahead(work, slower * s.pool_knobs[pool, SLOWDOWN], s.until[pool, gpu], now)
+            q, slower = queue_of(c, pool, gpu), s.pace[pool, gpu] * s.pool_knobs[pool, SLOWDOWN]
+            until = s.until[pool, gpu] if s.outstanding[pool, gpu] > s.waits[q] else 0.0
+            ahead[gpu] = seconds_ahead(work_in(s, c, pool, q, priority), slower, until, now)
         load = ahead if rule == LEAST_WORK else load
     key, k = s.people[request.person].key, request.ask * ATTEMPTS + request.attempt
     s.turn[pool] += 1

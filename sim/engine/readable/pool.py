@@ -278,8 +278,9 @@ class Pool:
 
     def seconds_ahead(self, gpu: int, priority: int) -> float:
         """Seconds until this GPU would start a request of some priority, by what was measured."""
-        work, slower = self.queues[gpu].work_ahead(priority, self.work), self.pace(gpu) * self.knobs[SLOWDOWN]
-        return float(seconds_ahead(work, slower, self.until.get(gpu, 0.0), self.env.now))
+        queue, slower = self.queues[gpu], self.pace(gpu) * self.knobs[SLOWDOWN]
+        until = self.until[gpu] if queue.inside > queue.waiting else 0.0  # else its last batch ended before that
+        return float(seconds_ahead(queue.work_ahead(priority, self.work), slower, until, self.env.now))
 
     def join(self, request: Request) -> None:
         """Put a granted request into its queue and wake a GPU if one may start."""
