@@ -167,7 +167,11 @@ class CompiledEngine:
             at_work = (s.replicas["stays"][pool, :gpus] > 0) & (s.replicas["doomed"][pool, :gpus] == 0)
         else:
             at_work = np.ones(gpus, dtype=bool)
-            at_work[s.idle[pool, : s.idle_count[pool]]] = False
+            if self.constants.apart[pool]:
+                queues = self.constants.first_queue[pool] + self.constants.queue_step[pool] * np.arange(gpus)
+                at_work = s.outstanding[pool, :gpus] > s.waits[queues]
+            else:
+                at_work[s.idle[pool, : s.idle_count[pool]]] = False
             at_work[at_work] = s.batches["fate"][s.on[pool, :gpus][at_work]] == RUNS
         self.losses[pool] += 1
         found: list[int] = hit(at_work, lost, self.seed, pool, self.losses[pool]).tolist()
