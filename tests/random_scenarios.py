@@ -200,7 +200,17 @@ def policies(draw: st.DrawFn, tiers: list[str], pool_names: list[str]) -> dict[s
 
 
 @st.composite
-def steps(draw: st.DrawFn, tiers: list[str], pool_names: list[str]) -> dict[str, Any]:
+def losses(draw: st.DrawFn, pool_names: list[str]) -> dict[str, Any]:
+    """A policy that takes GPUs away with what they run, or lets them finish it."""
+    pool, work = draw(st.sampled_from(pool_names)), draw(st.sampled_from(["is lost", "is lost", "finishes"]))
+    failures = {"kind": "failures", "pool": pool, "mtbf": "100 s", "mttr": "40 s", "work": work}
+    spot = {"kind": "spot", "pool": pool, "rate": 40, "notice": draw(seconds(0, 20)), "returns": "40 s"}
+    outage = {"kind": "outage", "pools": [pool], "share": draw(st.sampled_from([0.5, 1])), "work": work}
+    return draw(st.sampled_from([failures, spot, outage]))
+
+
+@st.composite
+def steps(draw: st.DrawFn, tiers: list[str], pool_names: list[str], kinds: Any = policies) -> dict[str, Any]:
     """A line of a playbook: by its dates, or, one in four, between them by what the gateway sees."""
     begins = draw(st.integers(0, 300))
     ends = draw(st.sampled_from([{}, {"until": f"{begins + 200} s"}]))
@@ -213,14 +223,15 @@ def steps(draw: st.DrawFn, tiers: list[str], pool_names: list[str]) -> dict[str,
     ]
     late = {"for": draw(seconds(0, 40)), "reaction": draw(seconds(0, 60)), "cool_down": draw(seconds(0, 200))}
     when = draw(st.sampled_from([{}, {}, {}, {"when": {**draw(st.sampled_from(figures)), **late}}]))
-    return {"policy": draw(policies(tiers, pool_names)), "from": f"{begins} s", **ends, **when}
+    return {"policy": draw(kinds(tiers, pool_names)), "from": f"{begins} s", **ends, **when}
 
 
 @st.composite
-def playbooks(draw: st.DrawFn, tiers: list[str], pool_names: list[str]) -> list[dict[str, Any]]:
-    """A few steps; priorities, where there are any, hold for the whole run."""
+def playbooks(draw: st.DrawFn, tiers: list[str], pool_names: list[str], *, mortal: bool) -> list[dict[str, Any]]:
+    """A few steps; priorities, where there are any, hold for the whole run. mortal: GPUs may be lost."""
     first = draw(st.sampled_from([[], [{"policy": {"kind": "priority", "first": tiers[-1:]}}]]))
-    return [*first, *draw(st.lists(steps(tiers, pool_names), max_size=4))]
+    lost = draw(st.lists(steps(tiers, pool_names, lambda _, names: losses(names)), max_size=2)) if mortal else []
+    return [*first, *draw(st.lists(steps(tiers, pool_names), max_size=4)), *lost]
 
 
 @st.composite
@@ -262,16 +273,14 @@ RETURNS = st.one_of(
 
 
 @st.composite
-def documents(draw: st.DrawFn, *, linger: bool = True, together: bool = True) -> dict[str, Any]:
-    """A small scenario with any mix of mechanisms, and two playbooks 'one' and 'other'."""
+def documents(draw: st.DrawFn, *, mortal: bool = False) -> dict[str, Any]:
+    """A small scenario with any mix of mechanisms, and two playbooks 'one' and 'other'. mortal: GPUs may be lost."""
     pool_names = draw(st.sampled_from([["gpus"], ["gpus", "spare"]]))
     tiers = draw(st.sampled_from([("free",), ("free", "plus")]))
     found = {name: pool for p in pool_names for name, pool in draw(pools(p)).items()}
     own = st.one_of(
         st.just({}), st.fixed_dictionaries({"patience": TIMES}), st.fixed_dictionaries({"returns": RETURNS})
     )
-    if not together:
-        found = {name: {**pool, "runs": "batches"} for name, pool in found.items()}
     wanted = draw(features(pool_names))
     for feature in wanted.values():
         if found[feature["pool"]]["runs"] != "batches":
@@ -291,18 +300,23 @@ def documents(draw: st.DrawFn, *, linger: bool = True, together: bool = True) ->
         "horizon": draw(seconds(60, 900)),
         "control_tick": draw(seconds(5, 120)),
         "tiers": {name: {"share": share, **draw(own)} for name, share in draw(shares(*tiers)).items()},
-        "pools": found if linger else {name: {**pool, "linger": 0} for name, pool in found.items()},
+        "pools": found,
         "features": wanted,
         "demand": draw(demands(list(tiers))),
         "behaviour": draw(behaviours()),
         "serving": {
-            "noise": {"kind": draw(st.sampled_from(["none", "lognormal", "exponential"])), "cv": 0.3},
+            "noise": {
+                "kind": draw(st.sampled_from(["none", "lognormal", "exponential", "uniform", "gamma", "weibull"])),
+                "cv": 0.3,
+            },
             "notices_leaving": draw(st.booleans()),
+            "cancels_running": draw(st.booleans()),
+            "lost_work": draw(st.sampled_from(["waits again", "is refused"])) if mortal else "waits again",
             "tells_refusals": draw(st.booleans()),
             "delivers_late": draw(st.booleans()),
             "notifies_above": draw(st.sampled_from(["never", "10 s"])),
         },
-        "playbooks": {name: draw(playbooks(list(tiers), pool_names)) for name in ("one", "other")},
+        "playbooks": {name: draw(playbooks(list(tiers), pool_names, mortal=mortal)) for name in ("one", "other")},
     }
 
 

@@ -23,9 +23,10 @@ ATTEMPTS, RETRIED, ABANDONED, JUDGED, KEPT, REASON = range(8, 14)  # a refusal f
 DONE, DONE_DEGRADED, LEFT = range(len(WANTED) + len(ARRIVED), len(COUNTS))
 
 # GPU-seconds: wanted by attempts, and by first attempts (both at the spec they asked for, by arrival), by the attempts
-# granted (at the spec granted, by arrival); spent on images that users were waiting for, on others, on loading models.
-SECONDS = ("offered", "offered_first", "granted", "useful", "wasted", "loading")
-OFFERED, OFFERED_FIRST, GRANTED, USEFUL, WASTED, LOADING = range(6)
+# granted (at the spec granted, by arrival); spent on images that users were waiting for, on others, on loading models,
+# on work that was lost.
+SECONDS = ("offered", "offered_first", "granted", "useful", "wasted", "loading", "lost")
+OFFERED, OFFERED_FIRST, GRANTED, USEFUL, WASTED, LOADING, LOST_WORK = range(7)
 
 # Histograms of seconds: of the attempts served, of all intents that can be judged.
 # The last two are there where some pool runs steps.

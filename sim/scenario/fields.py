@@ -24,6 +24,7 @@ from sim.scenario.slices import NEARLY, as_ratio, divides, scales_that_divide
 from sim.schema import Strict
 from sim.units import Instant, Moment, Scale, Seconds, Whole
 
+NO_FACTORS = np.empty(0)
 UNLIMITED = "unlimited fleet"  # the run against which the growth lost to a playbook is measured
 LONGEST = 10 * 365 * 86400.0  # seconds
 MOST_NAMES = 100  # tiers, features, pools: engines keep their numbers in a byte
@@ -111,7 +112,9 @@ class ScenarioFields(Strict):
                 raise ValueError(f"{what}: the shares add up to {total:g}, expected 1")
         for name, feature in self.features.items():
             if feature.pool not in self.pools:
-                raise ValueError(f"features.{name}.pool: no pool {feature.pool!r}, expected one of {list(self.pools)}")
+                raise ValueError(
+                    f"features.{name}.pool: no pool {feature.pool!r}, expected one of {', '.join(self.pools)}"
+                )
             runs = self.pools[feature.pool].runs
             if feature.length.kind != "fixed" and runs == BATCHES:
                 expected = "'fixed': a batch runs to its end, or a pool with 'runs: steps' or 'runs: threads'"
@@ -234,7 +237,7 @@ class ScenarioFields(Strict):
             for name in getattr(step.policy, field, None) or []:
                 if name not in known:
                     written = "first" if field == "tiers" and step.policy.kind == "priority" else field
-                    raise ValueError(f"{key}.policy.{written}: no {name!r}, expected one of {list(known)}")
+                    raise ValueError(f"{key}.policy.{written}: no {name!r}, expected one of {', '.join(known)}")
         pool = getattr(step.policy, "pool", None)
         for field, named in (
             ("pool", [pool] if pool is not None else []),
@@ -242,9 +245,9 @@ class ScenarioFields(Strict):
         ):
             for name in named or []:
                 if name not in self.pools:
-                    raise ValueError(f"{key}.policy.{field}: no {name!r}, expected one of {list(self.pools)}")
+                    raise ValueError(f"{key}.policy.{field}: no {name!r}, expected one of {', '.join(self.pools)}")
         if step.when is not None and step.when.pool is not None and step.when.pool not in self.pools:
-            raise ValueError(f"{key}.when.pool: no {step.when.pool!r}, expected one of {list(self.pools)}")
+            raise ValueError(f"{key}.when.pool: no {step.when.pool!r}, expected one of {', '.join(self.pools)}")
         if not self.seconds(step.from_) < self.seconds(step.until):
             raise ValueError(f"{key}.until: expected an instant after 'from'")
 
@@ -285,7 +288,7 @@ class ScenarioFields(Strict):
         """The constant factor on a GPU's times: cards of one kind differ."""
         sigma = math.sqrt(math.log1p(self.serving.gpu_speed_cv**2))
         kind, first = LOGNORMAL_NOISE if sigma > 0 else NO_NOISE, list(self.pools).index(pool) << 32
-        return float(noise(kind, sigma, seed, SPEED, first + gpu, 0))
+        return float(noise(kind, sigma, NO_FACTORS, seed, SPEED, first + gpu, 0))
 
     def specs(self) -> list[Spec]:
         """Every spec that can be asked or granted, without repetition, in the order of the file."""

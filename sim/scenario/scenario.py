@@ -40,6 +40,8 @@ class Scenario(ScenarioFields):
         if not self._files.profiles:  # else it is a scenario already, validated once more as part of something
             given = info.context if isinstance(info.context, Files) else Files()
             self._files = Files(given.folder, profiles_for(self, given), traces_for(self, given))
+            for model in self._files.profiles:
+                self.noise_factors(model)
         return self
 
     @classmethod
@@ -69,7 +71,7 @@ class Scenario(ScenarioFields):
         document = self.document
         for key, value in changes.items():
             document = with_setting(document, key, value, over=True)
-        return self._again(document)
+        return self.of_document(document)
 
     def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
         """Another scenario with some fields changed: with_ for values as Python has them, like 1800 for 30 minutes."""
@@ -77,9 +79,9 @@ class Scenario(ScenarioFields):
             if name not in type(self).model_fields:
                 expected = f"one of {', '.join(type(self).model_fields)}"
                 raise BadInput("a scenario has no such field", key=name, expected=expected)
-        return self._again(written(super().model_copy(update=update))) if update else self
+        return self.of_document(written(super().model_copy(update=update))) if update else self
 
-    def _again(self, document: dict[str, Any]) -> Self:
+    def of_document(self, document: dict[str, Any]) -> Self:
         """A scenario of this document that has this one's profiles and recordings, where it still names them."""
         refuse_unusable(document)
         try:
@@ -170,10 +172,16 @@ class Scenario(ScenarioFields):
         threads = {n: n / spec.images for n in sizes}
         return Steps(dict.fromkeys(sizes, 0.0), threads, profile.batch_seconds(spec, spec.images), 0)
 
-    def noise_sigma(self, model: str) -> float:
-        """Sigma of the logarithm of a batch's time for one model, where its noise is lognormal."""
+    def noise_shape(self, model: str) -> float:
+        """The parameter of the noise on a batch's time for one model, like sigma where it is lognormal."""
+        if self.serving.noise.kind == "empirical":
+            return float(len(self.noise_factors(model)))
         measured = self.used_profiles[model].spread if self.serving.noise.kind == "as measured" else math.nan
-        return math.sqrt(math.log1p(self.serving.noise.cv**2)) if math.isnan(measured) else measured
+        return self.serving.noise.shape if math.isnan(measured) else measured
+
+    def noise_factors(self, model: str) -> list[float]:
+        """The factors that empirical noise draws from. Raises BadInput for a profile without raw samples."""
+        return self.used_profiles[model].factors() if self.serving.noise.kind == "empirical" else []
 
 
 def written(scenario: Scenario, *, defaults: bool = False) -> dict[str, Any]:

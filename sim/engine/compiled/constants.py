@@ -15,7 +15,7 @@ from sim.model.passes import LENGTHS
 from sim.results.narrow import narrow
 from sim.results.timeline import bin_width, grid
 from sim.scenario.habits import Habit, Habits, asks_of_callers, habits_of
-from sim.scenario.parts import Recording
+from sim.scenario.parts import WAITS_AGAIN, Recording
 from sim.scenario.people import Asks, People
 from sim.scenario.scenario import Scenario
 from sim.scenario.serving_options import AHEAD, BATCHES, STEPS
@@ -68,7 +68,8 @@ class Constants(NamedTuple):
     spec_images: Ints
     spec_model: Ints
     noise_kind: Ints
-    noise_sigma: Floats
+    noise_shape: Floats
+    noise_factors: Floats  # (specs, factors)
     seconds: Floats  # (pools, specs, images in a batch)
     full: Ints  # (pools, specs): images in a full batch
     work: Floats  # (pools, specs): GPU-seconds of one request in a full batch
@@ -90,6 +91,8 @@ class Constants(NamedTuple):
     lengths: Ints  # by feature: the law of steps
     length_sigma: Floats
     notices: bool
+    cancels: bool  # what runs, when nobody waits for it any more
+    repeats: bool  # work that is lost
     tells_refusals: bool
     delivers_late: bool
     notifies_above: float
@@ -161,6 +164,8 @@ def constants_of(
         **of_pools(scenario, unlimited=unlimited),
         **of_many(scenario),
         notices=scenario.serving.notices_leaving,
+        cancels=scenario.serving.cancels_running,
+        repeats=scenario.serving.lost_work == WAITS_AGAIN,
         **{name: getattr(scenario.serving, name) for name in ("tells_refusals", "delivers_late", "notifies_above")},
         unlimited=unlimited,
         **of_habits(habits_of(scenario), int(np.ceil(scenario.horizon / 86400.0)) + 1),
@@ -183,7 +188,8 @@ def expected_attempts(scenario: Scenario, people: int, asks: int) -> float:
 def most_pushes(scenario: Scenario) -> int:
     """The most moments that one moment can put on the calendar: those of all users whose images a batch holds."""
     invited = 0 if scenario.demand.word_of_mouth is None else MOST_INVITED
-    return (1 + invited) * max(pool.max_batch for pool in scenario.pools.values()) + 4
+    stopped = int(scenario.serving.cancels_running and scenario.serving.delivers_late)  # each may stop another batch
+    return (1 + invited + stopped) * max(pool.max_batch for pool in scenario.pools.values()) + 4
 
 
 def of_people(scenario: Scenario, people: People) -> dict[str, Any]:
@@ -241,6 +247,7 @@ def habit_record(habit: Habit, days: int) -> tuple[Any, ...]:
         *(retry.probability, retry.after_leaving, retry.hopeless, retry.second_account),
         *(b.churn, b.churn_late, b.regenerate, habit.pause),
         *((b.returns.using(days) > 0).any(), (b.returns.staying(days) < 1).any(), habit.program, habit.feature),
+        *(habit.standing, habit.first),
     )
 
 
@@ -345,7 +352,8 @@ def of_pools(scenario: Scenario, *, unlimited: bool) -> dict[str, Any]:
         "spec_images": np.array([spec.images for spec in specs]),
         "spec_model": np.array([models.index(spec.model) for spec in specs]),
         "noise_kind": np.array([NOISES[scenario.serving.noise.kind] for _ in specs]),
-        "noise_sigma": np.array([scenario.noise_sigma(spec.model) for spec in specs]),
+        "noise_shape": np.array([scenario.noise_shape(spec.model) for spec in specs]),
+        "noise_factors": padded([scenario.noise_factors(spec.model) for spec in specs], 1.0, np.float64),
         "seconds": seconds,
         "full": full,
         "work": work,

@@ -3,7 +3,7 @@
 import numpy as np
 
 from sim.engine.compiled import tally
-from sim.engine.compiled.crowd import without_limiter
+from sim.engine.compiled.crowd import standing, without_limiter
 from sim.engine.compiled.pool import expected_wait, join
 from sim.engine.compiled.records import (
     FREE_LIMITERS,
@@ -64,7 +64,9 @@ def ask(s, c, knobs, place, first, now):  # type: ignore[no-untyped-def]
     request.ask, request.attempt, request.asked, request.lane = wish.ask, wish.attempt, ladder[0], NOBODY
     request.tier, request.feature, request.level, request.outcome = tier, feature, 0, NONE
     request.mark = 0
-    s.arrivals[tier, feature] += 1
+    there = standing(c, wish) > 0
+    if not there:
+        s.arrivals[tier, feature] += 1
     if wish.attempt == 0 and s.retries[BUDGET] == PER_FIRST:
         deposit(s)
     tally.asked(s, c, cell, pool, ladder[0], wish.attempt, now)
@@ -85,12 +87,14 @@ def ask(s, c, knobs, place, first, now):  # type: ignore[no-untyped-def]
         rollout_lot(knob[OPEN], region_open(s, person.region), c.seed, person.key, c.meter[feature], person.accounts),
         shed_draw(knob[SHED], knob[STICKY], now, c.seed, person.key, wish.ask * ATTEMPTS + wish.attempt),
     )
+    if there:
+        request.reason = GRANTED  # before the run began
     if request.reason != GRANTED:
         request.outcome = REFUSED
         s.refused[tier, feature] += 1
         tally.refused(s, c, cell, request.reason, now)
         return row
-    s.granted[tier, feature] += 1
+    s.granted[tier, feature] += 0 if there else 1
     mix = draw(c.seed, MIX, person.key, wish.ask) if knob[MIXED] > 0.0 else 1.0
     request.level = level_of(knob, c.rungs[feature] - 1, mix)
     if wait > c.notifies_above:

@@ -113,6 +113,13 @@ def kept_columns(s: State, c: Constants, count: int) -> Columns:
     return columns | marks | {"outcome": outcome, "started": started, "batch": np.full(count, NOBODY)}
 
 
+def killed_columns(s: State, count: int) -> Columns:
+    """The requests whose work was lost, each with the batch it was in."""
+    of = s.kills["batch"][:count]
+    shares = s.batches["seconds"][of] / s.batches["taken"][of]
+    return {"request": s.kills["request"][:count], "batch": of, "gpu_seconds": shares}
+
+
 def batch_columns(s: State, count: int) -> Columns:
     """All batches, in the order in which they started."""
     columns = {name: np.empty(count, dtype=kind) for name, kind in BATCHES.items()}

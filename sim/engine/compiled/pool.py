@@ -325,7 +325,7 @@ def pick(s, c, pool, place, room, now):  # type: ignore[no-untyped-def]
             if dropping:
                 waited, seconds = now - request.arrived, c.seconds[pool, spec, c.full[pool, spec]]
                 if dropped(s.pool_knobs[pool], s.codel[pool], waited, seconds, s.queued[pool], now):
-                    drop(s, c, pool, row)
+                    drop(s, c, pool, row, EXPIRED)
                     continue
             if first == NOBODY:
                 first = row
@@ -343,13 +343,13 @@ def pick(s, c, pool, place, room, now):  # type: ignore[no-untyped-def]
 
 
 @njit
-def drop(s, c, pool, row):  # type: ignore[no-untyped-def]
-    """A request is dropped when its turn comes. Its user, if still there, goes on at the end of this moment."""
+def drop(s, c, pool, row, reason):  # type: ignore[no-untyped-def]
+    """A request that was granted is dropped. Its user, if still there, goes on at the end of this moment."""
     request = s.requests[row]
     s.inside[pool] -= 1
     out_of_service(s, request)
     if request.outcome == NONE:
-        request.outcome, request.reason = REFUSED, EXPIRED
+        request.outcome, request.reason = REFUSED, reason
         s.refused[request.tier, request.feature] += 1
         tally.dropped(s, c, request.tier * len(c.slo) + request.feature, request)
         if not c.tells_refusals and not never_leaves(s, c, request):

@@ -24,6 +24,8 @@ from sim.engine.compiled.records import (
     GATE_OPEN,
     KEPT,
     KEPTS,
+    KILL,
+    KILLS,
     LANE,
     LIMITERS,
     LINE_TAIL,
@@ -76,6 +78,7 @@ class State(NamedTuple):
     free_batches: NDArray[np.int32]
     stays: NDArray[Any]  # beside the batches, where a pool runs many requests at once
     kept: NDArray[Any]
+    kills: NDArray[Any]
     # Pools.
     lanes: NDArray[Any]  # (pools, lanes), in order of creation
     formers: NDArray[Any]  # beside the lanes, where batches of some pool close by themselves
@@ -101,6 +104,7 @@ class State(NamedTuple):
     idle_count: NDArray[np.int64]
     loaded: NDArray[np.int32]  # (pools, GPUs): the model served last, or SWITCHED_OFF
     pace: NDArray[np.float64]  # (pools, GPUs)
+    on: NDArray[np.int32]  # (pools, GPUs): the batch on each, or the last one
     # GPUs that run many requests at once, where there are any.
     replicas: NDArray[Any]  # (pools, GPUs)
     members: NDArray[np.int32]  # (pools, GPUs, most): the batches on each, a heap
@@ -225,10 +229,12 @@ def with_room(s: State, c: Constants, gpus: int = 0) -> State:
             free_requests=roomy(s.free_requests, n[FREE_REQUESTS], len(requests)),
             free_batches=roomy(s.free_batches, n[FREE_BATCHES], len(batches)),
             kept=roomy(s.kept, n[KEPTS], SPARE + 4 * c.largest) if len(s.kept) else s.kept,
+            kills=roomy(s.kills, n[KILLS], SPARE + 4 * c.largest) if len(s.kills) else s.kills,
             lanes=lanes,
             idle=wider(s.idle, gpus, 0),
             loaded=wider(s.loaded, gpus, SWITCHED_OFF),
             pace=wider(s.pace, gpus, 1.0),
+            on=wider(s.on, gpus, NOBODY),
         )
     )
 
@@ -255,7 +261,7 @@ def slack(s, c):  # type: ignore[no-untyped-def]
     least = min(least, len(s.line) - n[LINE_TAIL], (len(s.limiters) - n[LIMITERS]) // c.meters)
     least = min(least, n[SPARE_CHUNKS] // c.chunks, (len(s.soon) - n[SOON]) // c.pushes)
     if c.rows:
-        least = min(least, len(s.past) - n[USERS])
+        least = min(least, len(s.past) - n[USERS], (len(s.kills) - n[KILLS]) // c.largest)
     if c.sampled > 0:
         least = min(least, (len(s.kept) - n[KEPTS]) // c.largest)
     if len(s.here) > 0:
@@ -311,6 +317,7 @@ def fresh_state(
         free_batches=np.zeros(0, dtype=np.int32),
         stays=records(0, STAY),
         kept=records(1 if sampled else 0, KEPT),
+        kills=records(1 if rows else 0, KILL),
         lanes=np.zeros((pools, 32), dtype=LANE),
         formers=np.zeros((pools if ahead else 0, 32), dtype=FORMER),
         formed=np.zeros(0, dtype=np.int32),
@@ -335,6 +342,7 @@ def fresh_state(
         idle_count=np.array(gpus, dtype=np.int64),
         loaded=np.where(np.arange(max(gpus)) < np.array(gpus)[:, None], NOBODY, SWITCHED_OFF).astype(np.int32),
         pace=np.ones((pools, max(gpus))),
+        on=np.full((pools, max(gpus)), NOBODY, dtype=np.int32),
         replicas=np.zeros((shared, max(gpus)), dtype=REPLICA),
         members=np.zeros((shared, max(gpus), together), dtype=np.int32),
         aboard=np.zeros((shared, max(gpus), specs), dtype=np.int32),

@@ -88,7 +88,8 @@ def begin_day(s, c, knobs, place, now):  # type: ignore[no-untyped-def]
 def begin_wish(s, c, knobs, place, now):  # type: ignore[no-untyped-def]
     """A person wants an image."""
     person = s.people[place]
-    feature = habit_of(c, person).feature
+    habit = habit_of(c, person)
+    feature = habit.first if person.ask == 0 and habit.standing else habit.feature
     person.feature = feature if feature >= 0 else feature_of(c, person.region, person.key, person.ask)
     person.images = number_of_images(c, person.key, person.ask, person.feature)
     person.since, person.attempt, person.status = now, 0, WISHING

@@ -27,10 +27,13 @@ from sim.model.dispatch import (
     work_of_request,
 )
 from sim.model.dropping import dropped, fresh_codel
-from sim.model.gateway import queue_ahead
-from sim.model.knobs import FLEET, LIFO, MOST_FLOWS, NO_SHARING, ORDER, PLAIN_POOL, SHARING
-from sim.model.request import Request
+from sim.model.gateway import WORK_LOST, queue_ahead
+from sim.model.knobs import FLEET, LIFO, LOST, MOST_FLOWS, NO_SHARING, NOTICE, ORDER, PLAIN_POOL, SHARING
+from sim.model.losses import CANCELLED, DOOMED, RUNS, hit
+from sim.model.losses import LOST as LOST_WORK
+from sim.model.request import ABANDONED, Request
 from sim.model.sharing import flow_of, whose_turn
+from sim.scenario.parts import WAITS_AGAIN
 from sim.scenario.scenario import Scenario
 from sim.scenario.serving_options import AHEAD
 
@@ -51,6 +54,8 @@ class Batch:
     power: float  # the factor on its watts
     finished: float = math.nan
     stay: Any = None  # where a GPU runs many requests at once
+    fate: int = RUNS
+    ends: int = 0  # how often its end was brought forward: earlier ends are void
 
 
 @dataclass(slots=True)
@@ -90,7 +95,7 @@ class Pool:
         *,
         start: Callable[[list[Request], "Pool", int], Batch],
         finish: Callable[[Request], None],
-        drop: Callable[[Request], None],
+        drop: Callable[..., None],
         unlimited: bool = False,
     ):
         """start: makes requests a batch on a GPU; finish, drop: called with each request to which that happens.
@@ -130,6 +135,10 @@ class Pool:
         self.wake: dict[int, Event] = {}
         self.running = 0  # batches
         self.switched_on: set[int] = set()  # in service, or with a last batch to finish
+        self.on: dict[int, Batch] = {}  # the batch on each GPU at work
+        self.losses = 0  # how often GPUs were lost with what they ran
+        self.killed: list[tuple[Request, Batch]] = []  # whose work was lost, and in which batch
+        self.serving = scenario.serving
         self.resize(self.own)
 
     def expected_wait(self, priority: int) -> float:
@@ -150,9 +159,85 @@ class Pool:
 
     def take_over(self, knobs: np.ndarray) -> None:
         """These knobs hold from now on."""
-        self.knobs = knobs.copy()
-        if not self.unlimited:
-            self.resize(self.own if math.isinf(knobs[FLEET]) else int(knobs[FLEET]))
+        lost, self.knobs = int(knobs[LOST] - self.knobs[LOST]), knobs.copy()
+        if self.unlimited:
+            return
+        gpus = self.hit(lost) if lost > 0 else []
+        self.resize(self.own if math.isinf(knobs[FLEET]) else int(knobs[FLEET]))
+        if gpus:
+            self.doom(gpus, self.env.now + float(knobs[NOTICE]))
+
+    def hit(self, lost: int) -> list[int]:
+        """The GPUs whose work is lost with this number of them."""
+        self.losses += 1
+        at_work = np.array([self.works(gpu) for gpu in range(self.gpus)], dtype=bool)
+        found: list[int] = hit(at_work, lost, self.seed, self.number, self.losses).tolist()
+        return found
+
+    def works(self, gpu: int) -> bool:
+        """Whether a GPU runs something that is not doomed yet."""
+        return gpu in self.on and self.on[gpu].fate == RUNS
+
+    def doom(self, gpus: list[int], until: float) -> None:
+        """These GPUs are lost: what they still run at an instant, now or later, is stopped then."""
+        for gpu in gpus:
+            batch = self.on[gpu]
+            if batch.started + batch.seconds > until:
+                self.end_early(batch, until, DOOMED)
+
+    def stop_if_unwanted(self, batch: Batch) -> None:
+        """Somebody has left what a GPU works on: it stops, once nobody waits for it any more."""
+        if all(request.outcome == ABANDONED for request in batch.requests):
+            self.end_early(batch, self.env.now, CANCELLED)
+
+    def end_early(self, batch: Batch, at: float, fate: int) -> None:
+        """A batch will be stopped at an instant, before its end."""
+        batch.fate, batch.seconds, batch.ends = fate, at - batch.started, batch.ends + 1
+        batch.loading = min(batch.loading, batch.seconds)
+        for request in batch.requests:
+            request.gpu_seconds = batch.seconds / len(batch.requests)
+        ends = batch.ends
+        self.env.at(at, COMPLETION, batch.gpu, lambda _: self.ended_early(batch, ends))
+
+    def ended_early(self, batch: Batch, ends: int) -> None:
+        if ends != batch.ends:
+            return
+        if batch.fate == DOOMED:
+            self.lose(batch)
+        else:
+            self.finish(batch)
+        self.env.process(self.serve(batch.gpu))
+        if batch.fate == LOST_WORK and batch.gpu >= self.gpus:
+            self.wake_one()
+
+    def lose(self, batch: Batch) -> None:
+        """A GPU is lost with its batch. Another, or what has its number, takes the next one."""
+        self.running -= 1
+        del self.on[batch.gpu]
+        batch.finished, batch.fate = self.env.now, LOST_WORK
+        for request in reversed(batch.requests):  # so that they come into their lanes in order
+            self.give_up(request, batch)
+
+    def give_up(self, request: Request, batch: Batch) -> None:
+        """The work on a request is lost: it waits again where it waited before, or its user is refused."""
+        self.killed.append((request, batch))
+        request.started, request.batch, request.gpu_seconds = math.nan, None, math.nan
+        request.first_token = request.tokens = math.nan
+        blind = not self.serving.notices_leaving
+        if self.serving.lost_work == WAITS_AGAIN and (request.outcome is None or blind):
+            self.line_up_again(request)
+        else:
+            request.dequeued = self.env.now
+            self.inside -= 1
+            self.drop(request, WORK_LOST)
+
+    def line_up_again(self, request: Request) -> None:
+        """Put a request back into its lane, before those that came later."""
+        line = self.lane_of[request.priority, request.spec, request.flow].line
+        place = next((n for n, other in enumerate(line) if other.arrived >= request.arrived), len(line))
+        line.insert(place, request)
+        request.dequeued, request.waited_out = math.nan, True
+        self.count(request, 1)
 
     def resize(self, gpus: int) -> None:
         """Change the number of GPUs: the highest numbers leave first, each after its batch; new ones hold no model."""
@@ -319,7 +404,10 @@ class Pool:
             batch = self.take(lane, gpu)
             if batch is None:
                 continue  # every request taken was dropped
+            self.on[gpu] = batch
             yield self.env.at(self.env.now + batch.seconds, COMPLETION, gpu)
+            if batch.ends:
+                return  # it was stopped before
             self.finish(batch)
         self.switched_on.discard(gpu)
 
@@ -370,6 +458,7 @@ class Pool:
 
     def finish(self, batch: Batch) -> None:
         self.running -= 1
+        del self.on[batch.gpu]
         self.done(batch)
 
     def done(self, batch: Batch) -> None:

@@ -17,11 +17,13 @@ from sim.model.controls import Controls, Telemetry, read_only
 from sim.model.dispatch import batch_seconds, load_seconds
 from sim.model.gateway import EXPIRED, GRANTED
 from sim.model.knobs import POWER, PRIORITY, SLOWDOWN
+from sim.model.losses import CANCELLED
 from sim.model.passes import LENGTHS, passes_needed
 from sim.model.request import ABANDONED, OUTCOMES, REFUSED, SERVED, UNFINISHED, Request, Spec
 from sim.model.routing import is_behind, other_place
+from sim.model.standing import IN_SERVICE
 from sim.model.streams import ATTEMPTS, SPILL, draw
-from sim.results.log import OF_TOKENS, Log
+from sim.results.log import OF_TOKENS, Columns, Log
 from sim.scenario.scenario import Scenario
 from sim.scenario.serving_options import BATCHES
 
@@ -54,7 +56,11 @@ class Service:
     ):
         self.env, self.scenario, self.crowd, self.controls, self.seed = env, scenario, crowd, controls, seed
         self.specs: list[Spec] = scenario.specs()
-        self.noises = [(NOISES[scenario.serving.noise.kind], scenario.noise_sigma(spec.model)) for spec in self.specs]
+        kind = NOISES[scenario.serving.noise.kind]
+        self.noises = [
+            (kind, scenario.noise_shape(spec.model), np.array(scenario.noise_factors(spec.model)))
+            for spec in self.specs
+        ]
         self.lengths = [(LENGTHS[f.length.kind], f.length.sigma) for f in scenario.features.values()]
         self.open: dict[tuple[int, int], Open] = {}  # wishes that a late image would fulfil, by user and ask
         self.requests: list[Request] = []
@@ -91,8 +97,9 @@ class Service:
         asked = self.gateway.ladders[feature][images][0]
         request = Request(user, ask, attempt, tier, feature, self.env.now, asked, asked)
         self.requests.append(request)
-        self.counts.arrivals[tier][feature] += 1
-        self.gateway.answer(request, images, pool)
+        there = ask == attempt == 0 and self.crowd.habit[user].standing > 0
+        self.counts.arrivals[tier][feature] += not there
+        self.gateway.answer(request, images, pool, there=there)
         if request.reason != GRANTED:
             request.outcome = REFUSED
             self.counts.refused[tier][feature] += 1
@@ -133,12 +140,12 @@ class Service:
         self.gateway.new_account(user)
         self.counts.signups += 1
 
-    def drop(self, request: Request) -> None:
-        """A request is dropped when its turn comes. A user who has left learns nothing of it."""
+    def drop(self, request: Request, reason: int = EXPIRED) -> None:
+        """A request that was granted is dropped. A user who has left learns nothing of it."""
         self.gateway.released(request.user)
         done, request.done = request.done, None
         if request.outcome is None:
-            request.outcome, request.reason = REFUSED, EXPIRED
+            request.outcome, request.reason = REFUSED, reason
             self.counts.refused[request.tier][request.feature] += 1
             if self.scenario.serving.tells_refusals or not request.timed:
                 done.succeed()  # type: ignore[attr-defined]
@@ -159,7 +166,12 @@ class Service:
     def abandon(self, request: Request) -> bool:
         """The user waits no longer. Whether the request is taken out of its queue: else it is served all the same."""
         request.left, request.outcome = self.env.now, ABANDONED
-        if not math.isnan(request.started) or not self.scenario.serving.notices_leaving:
+        if not math.isnan(request.started):
+            batch = self.batches[request.batch]  # type: ignore[index]
+            if self.scenario.serving.cancels_running and math.isnan(batch.finished):
+                self.pools[batch.pool].stop_if_unwanted(batch)
+            return False
+        if not self.scenario.serving.notices_leaving:
             return False
         request.done = None
         self.pool_of[request.feature].remove(request)
@@ -186,17 +198,23 @@ class Service:
         """How long this GPU serves a batch of `size` images, of which `head` is the first request."""
         key, k = self.crowd.key[head.user], head.ask * ATTEMPTS + head.attempt
         measured, noise, slowdown = pool.seconds[head.spec][size], self.noises[head.spec], pool.knobs[SLOWDOWN]
-        return float(batch_seconds(measured, pool.pace(gpu), *noise, slowdown, self.seed, key, k))
+        begun = self.is_begun(head)
+        return float(batch_seconds(measured, pool.pace(gpu), *noise, slowdown, begun, self.seed, key, k))
+
+    def is_begun(self, request: Request) -> bool:
+        """Whether a request that is put on a GPU was in service as the run began."""
+        return request.ask == request.attempt == 0 and self.crowd.habit[request.user].standing == IN_SERVICE
 
     def passes(self, request: Request, pool: TogetherPool) -> float:
         """How many passes of its GPU a request takes after its opening."""
         who = self.crowd.key[request.user], request.ask, request.attempt
         how = pool.whole, pool.passes[request.spec], pool.first[request.spec]
-        return float(passes_needed(*how, *self.lengths[request.feature], *self.noises[request.spec], self.seed, *who))
+        laws = *self.lengths[request.feature], *self.noises[request.spec]
+        return float(passes_needed(*how, *laws, self.is_begun(request), self.seed, *who))
 
     def loading(self, head: Request, pool: Pool, gpu: int) -> float:
         """How long this GPU loads a model before it serves the batch that `head` is the first of."""
-        if not pool.loads(gpu, head.spec):
+        if not pool.loads(gpu, head.spec) or self.is_begun(head):
             return 0.0
         key, k = self.crowd.key[head.user], head.ask * ATTEMPTS + head.attempt
         return float(load_seconds(*pool.load, self.seed, key, k))
@@ -210,7 +228,7 @@ class Service:
         if request.outcome is None:
             self.serve(request)
             done.succeed()  # type: ignore[attr-defined]
-        elif wish is not None:
+        elif wish is not None and self.batches[request.batch].fate != CANCELLED:  # type: ignore[index]
             self.deliver(request, wish)
 
     def serve(self, request: Request) -> None:
@@ -266,7 +284,17 @@ class Service:
             name: column(self.batches, name, float) for name in ("started", "finished", "seconds", "loading", "power")
         }
         gpus = [pool.gpus if pool.unlimited else pool.own for pool in self.pools]
-        return Log(requests, batches, self.crowd.columns(), gpus)
+        return Log(requests, batches, self.crowd.columns(), gpus, killed=self.killed())
+
+    def killed(self) -> Columns:
+        """The requests whose work was lost, each with the batch it was in."""
+        rows = [kill for pool in self.pools for kill in pool.killed]
+        places = {id(request): place for place, request in enumerate(self.requests)} if rows else {}
+        return {
+            "request": np.array([places[id(request)] for request, _ in rows], dtype=np.int64),
+            "batch": np.array([batch.number for _, batch in rows], dtype=np.int64),
+            "gpu_seconds": np.array([batch.seconds / len(batch.requests) for _, batch in rows]),
+        }
 
 
 def column(rows: list[Any], name: str, kind: Any) -> np.ndarray:

@@ -20,6 +20,7 @@ from sim.model.knobs import MOST
 from sim.model.passes import lags
 from sim.model.request import ABANDONED, REFUSED, SERVED, Request
 from sim.model.retry import chance_of_retry, opens_second_account, own_pause, pause_before_retry
+from sim.model.standing import patience_left, waited
 from sim.model.streams import ATTEMPTS, COUNT, FEATURE, IMAGES, PATIENCE, RETRY, RETURN_TIME, draw, pair
 from sim.scenario.habits import Habit
 from sim.scenario.people import ANY, Asks
@@ -91,7 +92,7 @@ class Users:
                 if number > 0:
                     yield self.pause(self.until_next(habit, key, ask, failed=failed), user)
                 since = self.env.now
-                feature, images = self.wish(user, ask, habit.feature)
+                feature, images = self.wish(user, ask, habit.feature if ask or not habit.standing else habit.first)
                 request = yield from self.want(user, ask, feature, images)
                 ask, failed = ask + 1, request.outcome != SERVED
                 if self.leaves_for_good(request, user, ask, late=self.is_late(request, since)):
@@ -144,7 +145,12 @@ class Users:
             if wish is not None:
                 wish.present = request
             if request.outcome is None or not self.tells_refusals:
-                patience = sample(*behaviour.patience_law(request.notified), self.seed, PATIENCE, key, k)
+                law = behaviour.patience_law(request.notified)
+                if k == 0 and self.crowd.habit[user].standing:
+                    age = waited(self.crowd.arrives[user])
+                    patience = patience_left(*law, draw(self.seed, PATIENCE, key, k), age)
+                else:
+                    patience = sample(*law, self.seed, PATIENCE, key, k)
                 if patience < math.inf:
                     request.timed = True
                     over = self.env.at(self.env.now + patience, ABANDON, user, partial(self.left_waiting, request))
