@@ -71,6 +71,13 @@ def pools(draw: st.DrawFn, name: str) -> dict[str, Any]:
     runs = draw(st.sampled_from(["batches", "batches", "steps", "threads"]))
     linger = draw(seconds(0, 20)) if runs == "batches" else 0
     pool = {"gpus": draw(st.integers(1, 3)), "max_batch": draw(st.integers(2, 4)), "linger": linger, "runs": runs}
+    rules = ["random", "round robin", "two choices", "least requests", "hash"]
+    rules += ["least work"] if runs == "batches" else []
+    pool["dispatch"] = draw(st.sampled_from([*["central queue"] * len(rules), *rules]))
+    if runs == "batches":
+        pool["model_load"] = {"kind": "constant", "value": draw(st.sampled_from(["0 s", "3 s"]))}
+        if pool["dispatch"] not in ("central queue", "round robin", "hash"):
+            pool["affinity"] = draw(st.sampled_from([None, "0 s", "5 s", "never"]))
     if runs == "batches" and draw(st.booleans()):
         pool |= {
             "closes": "when full or timed out",
@@ -200,7 +207,17 @@ def policies(draw: st.DrawFn, tiers: list[str], pool_names: list[str]) -> dict[s
 
 
 @st.composite
-def steps(draw: st.DrawFn, tiers: list[str], pool_names: list[str]) -> dict[str, Any]:
+def losses(draw: st.DrawFn, pool_names: list[str]) -> dict[str, Any]:
+    """A policy that takes GPUs away with what they run, or lets them finish it."""
+    pool, work = draw(st.sampled_from(pool_names)), draw(st.sampled_from(["is lost", "is lost", "finishes"]))
+    failures = {"kind": "failures", "pool": pool, "mtbf": "100 s", "mttr": "40 s", "work": work}
+    spot = {"kind": "spot", "pool": pool, "rate": 40, "notice": draw(seconds(0, 20)), "returns": "40 s"}
+    outage = {"kind": "outage", "pools": [pool], "share": draw(st.sampled_from([0.5, 1])), "work": work}
+    return draw(st.sampled_from([failures, spot, outage]))
+
+
+@st.composite
+def steps(draw: st.DrawFn, tiers: list[str], pool_names: list[str], kinds: Any = policies) -> dict[str, Any]:
     """A line of a playbook: by its dates, or, one in four, between them by what the gateway sees."""
     begins = draw(st.integers(0, 300))
     ends = draw(st.sampled_from([{}, {"until": f"{begins + 200} s"}]))
@@ -213,14 +230,15 @@ def steps(draw: st.DrawFn, tiers: list[str], pool_names: list[str]) -> dict[str,
     ]
     late = {"for": draw(seconds(0, 40)), "reaction": draw(seconds(0, 60)), "cool_down": draw(seconds(0, 200))}
     when = draw(st.sampled_from([{}, {}, {}, {"when": {**draw(st.sampled_from(figures)), **late}}]))
-    return {"policy": draw(policies(tiers, pool_names)), "from": f"{begins} s", **ends, **when}
+    return {"policy": draw(kinds(tiers, pool_names)), "from": f"{begins} s", **ends, **when}
 
 
 @st.composite
-def playbooks(draw: st.DrawFn, tiers: list[str], pool_names: list[str]) -> list[dict[str, Any]]:
-    """A few steps; priorities, where there are any, hold for the whole run."""
+def playbooks(draw: st.DrawFn, tiers: list[str], pool_names: list[str], mortal: list[str]) -> list[dict[str, Any]]:
+    """A few steps; priorities, where there are any, hold for the whole run. mortal: pools whose GPUs may be lost."""
     first = draw(st.sampled_from([[], [{"policy": {"kind": "priority", "first": tiers[-1:]}}]]))
-    return [*first, *draw(st.lists(steps(tiers, pool_names), max_size=4))]
+    lost = draw(st.lists(steps(tiers, pool_names, lambda *_: losses(mortal)), max_size=2)) if mortal else []
+    return [*first, *draw(st.lists(steps(tiers, pool_names), max_size=4)), *lost]
 
 
 @st.composite
@@ -262,16 +280,15 @@ RETURNS = st.one_of(
 
 
 @st.composite
-def documents(draw: st.DrawFn, *, linger: bool = True, together: bool = True) -> dict[str, Any]:
-    """A small scenario with any mix of mechanisms, and two playbooks 'one' and 'other'."""
+def documents(draw: st.DrawFn, *, mortal: bool = False) -> dict[str, Any]:
+    """A small scenario with any mix of mechanisms, and two playbooks 'one' and 'other'. mortal: GPUs may be lost."""
     pool_names = draw(st.sampled_from([["gpus"], ["gpus", "spare"]]))
     tiers = draw(st.sampled_from([("free",), ("free", "plus")]))
     found = {name: pool for p in pool_names for name, pool in draw(pools(p)).items()}
     own = st.one_of(
         st.just({}), st.fixed_dictionaries({"patience": TIMES}), st.fixed_dictionaries({"returns": RETURNS})
     )
-    if not together:
-        found = {name: {**pool, "runs": "batches"} for name, pool in found.items()}
+    central = [name for name, pool in found.items() if mortal and pool["dispatch"] == "central queue"]
     wanted = draw(features(pool_names))
     for feature in wanted.values():
         if found[feature["pool"]]["runs"] != "batches":
@@ -279,24 +296,35 @@ def documents(draw: st.DrawFn, *, linger: bool = True, together: bool = True) ->
         if found[feature["pool"]]["runs"] == "steps":
             feature["slo_first_token"] = draw(st.sampled_from(["never", "5 s"]))
             feature["slo_per_token"] = draw(st.sampled_from(["never", "500 ms"]))
+    spill = draw(st.sampled_from([None, {"to": ["edit"], "above": "10 s"}, {"to": {"edit": 2}, "above": 0}]))
+    if spill is not None:  # to where the same is served
+        for feature in wanted.values():
+            feature |= {"slo_first_token": "never", "slo_per_token": "never"}
+        wanted["image"]["spill"] = spill
+        wanted["edit"] |= {name: wanted["image"][name] for name in ("slo", "images", "spec")}
     return {
         "title": "A random one",
         "start": draw(st.sampled_from(["2025-01-01", "2025-01-01 23:55"])),
         "horizon": draw(seconds(60, 900)),
         "control_tick": draw(seconds(5, 120)),
         "tiers": {name: {"share": share, **draw(own)} for name, share in draw(shares(*tiers)).items()},
-        "pools": found if linger else {name: {**pool, "linger": 0} for name, pool in found.items()},
+        "pools": found,
         "features": wanted,
         "demand": draw(demands(list(tiers))),
         "behaviour": draw(behaviours()),
         "serving": {
-            "noise": {"kind": draw(st.sampled_from(["none", "lognormal", "exponential"])), "cv": 0.3},
+            "noise": {
+                "kind": draw(st.sampled_from(["none", "lognormal", "exponential", "uniform", "gamma", "weibull"])),
+                "cv": 0.3,
+            },
             "notices_leaving": draw(st.booleans()),
+            "cancels_running": draw(st.booleans()),
+            "lost_work": draw(st.sampled_from(["waits again", "is refused"])) if mortal else "waits again",
             "tells_refusals": draw(st.booleans()),
             "delivers_late": draw(st.booleans()),
             "notifies_above": draw(st.sampled_from(["never", "10 s"])),
         },
-        "playbooks": {name: draw(playbooks(list(tiers), pool_names)) for name in ("one", "other")},
+        "playbooks": {name: draw(playbooks(list(tiers), pool_names, central)) for name in ("one", "other")},
     }
 
 

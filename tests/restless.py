@@ -42,6 +42,8 @@ class Restless:
             controls.set_pool([pool], expire=self.one(5, 20))
         if self.perhaps(0.1):
             controls.set_pool([pool], codel="folly", target=5, interval=20)
+        if self.perhaps(0.2):
+            controls.set_pool([pool], lost=self.one(1, 2, 5), notice=self.one(0, 7))
 
     def turn_gateway(self, where: dict[str, Any], controls: Controls) -> None:
         if self.perhaps(0.6):

@@ -68,7 +68,7 @@ HOW = st.sampled_from([("one", False), ("other", False), ("one", True)])  # play
 
 
 @settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
-@given(document=documents(), how=HOW)
+@given(document=documents(mortal=True), how=HOW)
 def test_engines_agree_on_any_mix_of_mechanisms(document, how):
     agree_on(scenario_from(document), *how)
 

@@ -53,6 +53,8 @@ POOL: dict[str, tuple[Any, str]] = {
     "fleet": (32, "32 GPUs"),
     "slowdown": (1.5, "1.5 times"),
     "power": (0.7, "0.7 times"),
+    "lost": (32, "32 GPUs"),
+    "notice": (120, "2 min"),
 }
 RETRIES: dict[str, tuple[Any, str]] = {
     "budget": ("success", "success"),

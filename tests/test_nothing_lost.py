@@ -148,7 +148,7 @@ def test_a_file_is_written_through_a_link_and_never_in_its_place(here):
 
 def result(folder: Path) -> Path:
     folder.mkdir()
-    (folder / "manifest.json").write_text(json.dumps({"format": "meltpoint-run/4"}))
+    (folder / "manifest.json").write_text(json.dumps({"format": "meltpoint-run/5"}))
     return folder
 
 

@@ -216,7 +216,7 @@ def test_those_whom_images_bring_are_sampled_alike():
 
 
 @settings(max_examples=10, deadline=None, suppress_health_check=list(HealthCheck))
-@given(document=documents())
+@given(document=documents(mortal=True))
 def test_recording_changes_nothing_whatever_the_mix_of_mechanisms(document):
     scenario = scenario_from(document)
     for playbook, unlimited in (("one", False), ("other", False), ("one", True)):

@@ -201,9 +201,9 @@ def test_noise_as_measured_is_the_spread_between_visits():
     for p in wide["points"]:
         p["visits_us"] = [[90_000], [100_000], [110_000]]
     scenario = load("steady", sets={"serving.noise.kind": "as measured"}, profiles={"two-seconds": profile_from(wide)})
-    assert scenario.noise_sigma("two-seconds") == pytest.approx(np.std(np.log([90, 100, 110]), ddof=1))
+    assert scenario.noise_shape("two-seconds") == pytest.approx(np.std(np.log([90, 100, 110]), ddof=1))
     unknown = load("steady", sets={"serving.noise": {"kind": "as measured", "cv": 0.3}})
-    assert unknown.noise_sigma("two-seconds") == pytest.approx(math.sqrt(math.log(1.09)))
+    assert unknown.noise_shape("two-seconds") == pytest.approx(math.sqrt(math.log(1.09)))
 
 
 def simulate_two_models(model_load=None, gpu_speed_cv=0.0):

@@ -152,7 +152,7 @@ def aligned(draw: st.DrawFn) -> dict[str, Any]:
     """A random document whose horizon, warm-up and windows are whole bins of ten seconds."""
     horizon = draw(st.integers(6, 90))
     return {
-        **draw(documents()),
+        **draw(documents(mortal=True)),
         "horizon": f"{horizon * 10} s",
         "warm_up": f"{draw(st.sampled_from([0, 1, horizon // 2])) * 10} s",
         "alive": {"window": "10 s", "kept": draw(st.sampled_from([0, 0.8]))},

@@ -1,7 +1,7 @@
 """GPUs at a control tick: in service, failed, moving between pools, switched off, on order."""
 
 from sim.model.controls import Controls, Telemetry
-from sim.policies.base import ABSENT, FAILED
+from sim.policies.base import ABSENT, FAILED, MOVING
 from sim.policies.playbook import Timed
 
 Counts = dict[str, int]
@@ -34,7 +34,7 @@ class Absences:
                 self.failed[pool] += left
             else:
                 self.gone[pool] += left
-                self.moving[pool] += min(left, under_way)
+                self.moving[pool] += min(left, under_way) if takes == MOVING else 0
 
     def states(self) -> dict[str, Counts]:
         """The GPUs of each pool by state; switched off are those of the scenario's own that are nowhere else."""

@@ -57,6 +57,7 @@ def together(scenario: Scenario, runs: list[Run], seed: int, seconds: float) -> 
         batches=first.batches,
         users=first.users,
         decisions=decisions.sort_values("time", kind="stable", ignore_index=True),
+        killed=first.killed,
         fleet=pd.concat([run.fleet for run in runs], ignore_index=True).sort_values("time", kind="stable"),
         manifest=manifest,
         timeline=added(timelines, first.manifest["warm_up"]),

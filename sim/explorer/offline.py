@@ -105,7 +105,11 @@ def shown_figures(table: pd.DataFrame, promise: str) -> list[Shown]:
         Shown("promise_kept", f"keeps '{promise}'", "share"),
         Shown("promise_margin", "margin of that promise", "number"),
     )
-    return [one for one in (*FIGURES, *of_promise) if one.column in table and (table[one.column].astype(float).fillna(0) != 0).any()]
+    return [
+        one
+        for one in (*FIGURES, *of_promise)
+        if one.column in table and (table[one.column].astype(float).fillna(0) != 0).any()
+    ]
 
 
 def cells(table: pd.DataFrame, grid: Grid, shown: list[Shown]) -> dict[str, list[Any]]:

@@ -39,23 +39,92 @@ def sample(kind, a, b, seed, stream, entity, k):  # type: ignore[no-untyped-def]
     return quantile(kind, a, b, draw(seed, stream, entity, k))
 
 
-NO_NOISE, LOGNORMAL_NOISE, EXPONENTIAL_NOISE = range(3)
+NO_NOISE, LOGNORMAL_NOISE, EXPONENTIAL_NOISE, UNIFORM_NOISE, GAMMA_NOISE, WEIBULL_NOISE, EMPIRICAL_NOISE = range(7)
 NOISES = {  # by the names that a scenario has for them
     "none": NO_NOISE,
     "lognormal": LOGNORMAL_NOISE,
     "as measured": LOGNORMAL_NOISE,
     "exponential": EXPONENTIAL_NOISE,
+    "uniform": UNIFORM_NOISE,
+    "gamma": GAMMA_NOISE,
+    "weibull": WEIBULL_NOISE,
+    "empirical": EMPIRICAL_NOISE,
 }
 
 
 @njit
-def noise(kind, sigma, seed, stream, entity, k):  # type: ignore[no-untyped-def]
-    """The factor on a batch's measured seconds: 1, lognormal of mean 1, or exponential of mean 1."""
+def noise(kind, shape, factors, seed, stream, entity, k):  # type: ignore[no-untyped-def]
+    """The factor on a batch's measured seconds: 1, or of mean 1 by some law.
+
+    shape: sigma of the lognormal, half the width of the uniform, shape of the gamma or the Weibull, or how many of
+    `factors` the empirical law draws from.
+    """
     if kind == NO_NOISE:
         return 1.0
+    if kind == LOGNORMAL_NOISE:
+        return math.exp(shape * normal(seed, stream, entity, k) - 0.5 * shape * shape)
+    u = draw(seed, stream, entity, k)
     if kind == EXPONENTIAL_NOISE:
-        return -math.log(draw(seed, stream, entity, k))
-    return math.exp(sigma * normal(seed, stream, entity, k) - 0.5 * sigma * sigma)
+        return -math.log(u)
+    if kind == UNIFORM_NOISE:
+        return 1.0 + shape * (2.0 * u - 1.0)
+    if kind == GAMMA_NOISE:
+        return gamma_quantile(shape, u) / shape
+    if kind == WEIBULL_NOISE:
+        return (-math.log(u)) ** (1.0 / shape) / math.gamma(1.0 + 1.0 / shape)
+    return factors[int(u * shape)]
+
+
+@njit
+def log_of_gamma_cdf(a, x):  # type: ignore[no-untyped-def]
+    """The logarithm of the distribution function of the gamma law of shape a and scale 1, for x > 0.
+
+    Below a + 1 by its power series, above by Lentz's continued fraction of the other side (DLMF 8.7.1 and 8.9.2).
+    """
+    front = a * math.log(x) - x - math.lgamma(a)
+    if x < a + 1.0:
+        term, total, n = 1.0 / a, 1.0 / a, a
+        while term > 1e-17 * total:
+            n += 1.0
+            term *= x / n
+            total += term
+        return front + math.log(total)
+    b = x + 1.0 - a
+    c, d = 1e300, 1.0 / b
+    fraction = d
+    for i in range(1, 10_000):
+        step = -i * (i - a)
+        b += 2.0
+        d = 1.0 / (step * d + b)
+        c = b + step / c
+        fraction *= c * d
+        if abs(c * d - 1.0) < 1e-15:
+            break
+    return math.log1p(-min(math.exp(front) * fraction, 1.0 - 1e-16))
+
+
+@njit
+def gamma_quantile(a, u):  # type: ignore[no-untyped-def]
+    """The quantile of the gamma law of shape a and scale 1, by Newton's method on logarithms.
+
+    There the distribution function is concave, so that every step after the first comes from below and none goes too
+    far. It begins with the cube of a normal (Wilson and Hilferty 1931), or, for small shapes, with the first term of
+    the series.
+    """
+    y = (math.log(u) + math.lgamma(a + 1.0)) / a
+    if a >= 1.0:
+        y = max(
+            y,
+            math.log(a) + 3.0 * math.log(max(1.0 - 1.0 / (9.0 * a) + standard_normal(u) / (3.0 * math.sqrt(a)), 1e-3)),
+        )
+    for _ in range(200):
+        x = math.exp(y)
+        below = log_of_gamma_cdf(a, x)
+        step = (math.log(u) - below) / math.exp(a * y - x - math.lgamma(a) - below)
+        y += step
+        if abs(step) < 1e-14:
+            break
+    return math.exp(y)
 
 
 FIXED, NEGATIVE_BINOMIAL = range(2)

@@ -65,15 +65,15 @@ def times_out(timer, linger, first, closed, came):  # type: ignore[no-untyped-de
 
 
 @njit
-def batch_seconds(measured, pace, noise_kind, noise_sigma, slowdown, begun, seed, key, k):  # type: ignore[no-untyped-def]
+def batch_seconds(measured, pace, noise_kind, noise_shape, factors, slowdown, begun, seed, key, k):  # type: ignore[no-untyped-def]
     """How long a batch takes: as measured, on a GPU of this pace, with noise, times the slowdown of a power cap.
 
     begun: it was under way as the run began, and what is left of it counts. key, k: of the user and the attempt that
     head the batch, which name its draws.
     """
     if begun:
-        return measured * pace * rest_of_noise(noise_kind, noise_sigma, seed, key, k) * slowdown
-    return measured * pace * noise(noise_kind, noise_sigma, seed, SERVICE, key, k) * slowdown
+        return measured * pace * rest_of_noise(noise_kind, noise_shape, factors, seed, key, k) * slowdown
+    return measured * pace * noise(noise_kind, noise_shape, factors, seed, SERVICE, key, k) * slowdown
 
 
 @njit

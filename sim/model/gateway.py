@@ -35,7 +35,7 @@ from sim.model.knobs import SHED as SHED_SHARE
 from sim.model.streams import CLASS, METERS, ROLLOUT, SHED, draw
 
 GRANTED, GATE, RATE_LIMITED, OVER_QUOTA, TOO_MANY, QUEUE_FULL, WAIT_TOO_LONG, SHED_AWAY, EXPIRED, POOL_FULL = range(10)
-SHED_FOR_GOOD, RATIONED = 10, 11
+SHED_FOR_GOOD, RATIONED, WORK_LOST = 10, 11, 12
 REASONS = (
     "",
     "feature gate",
@@ -49,7 +49,9 @@ REASONS = (
     "limit",
     "shed for good",
     "ration",
+    "work lost",
 )
+GRANTED_BEFORE = (EXPIRED, WORK_LOST)  # refusals of attempts that had been granted
 HOPELESS = (GATE, OVER_QUOTA, SHED_FOR_GOOD)  # refusals that retrying soon cannot change
 
 # A limiter row: GCRA's theoretical arrival time, then each kind of quota in slots of its own.

@@ -149,6 +149,8 @@ FLEET = POOL_KNOBS.add(
 )
 SLOWDOWN = POOL_KNOBS.add(Knob("slowdown", 1.0, "times", "the seconds of a batch", positive=True))
 POWER = POOL_KNOBS.add(Knob("power", 1.0, "times", "the watts of a batch", positive=True))
+LOST = POOL_KNOBS.add(Knob("lost", 0.0, "GPUs", "lost so far with what they run: an increase is a loss", scaled=True))
+NOTICE = POOL_KNOBS.add(Knob("notice", 0.0, "seconds", "from such a loss until what still runs is stopped"))
 PLAIN_POOL = POOL_KNOBS.defaults
 
 # Of everybody's retries.

@@ -62,7 +62,7 @@ def steps_of(kind, sigma, mean, seed, key, ask):  # type: ignore[no-untyped-def]
 
 
 @njit
-def passes_needed(whole, passes, first, kind, sigma, noise_kind, noise_sigma, begun, seed, key, ask, attempt):  # type: ignore[no-untyped-def]
+def passes_needed(whole, passes, first, kind, sigma, noise_kind, noise_shape, factors, begun, seed, key, ask, attempt):  # type: ignore[no-untyped-def]
     """The passes that a request makes after its opening.
 
     passes: on average; first: steps that are made in the opening; begun: it was under way as the run began, and what is
@@ -72,7 +72,7 @@ def passes_needed(whole, passes, first, kind, sigma, noise_kind, noise_sigma, be
     if whole:
         needed = steps_of(kind, sigma, passes + first, seed, key, ask) - first
     else:
-        needed = passes * noise(noise_kind, noise_sigma, seed, SERVICE, key, k)
+        needed = passes * noise(noise_kind, noise_shape, factors, seed, SERVICE, key, k)
         if kind == GEOMETRIC:
             needed = needed * -math.log(draw(seed, LENGTH, key, ask))
         elif kind == LOGNORMAL:

@@ -10,10 +10,15 @@ from sim.model.chance import (
     CONSTANT,
     EXPONENTIAL,
     EXPONENTIAL_NOISE,
+    GAMMA_NOISE,
     LOGNORMAL,
+    LOGNORMAL_NOISE,
     NEVER,
     NO_NOISE,
     UNIFORM,
+    UNIFORM_NOISE,
+    WEIBULL_NOISE,
+    gamma_quantile,
     quantile,
 )
 from sim.model.jit import njit
@@ -45,18 +50,40 @@ def patience_left(kind, a, b, u, age):  # type: ignore[no-untyped-def]
 
 
 @njit
-def rest_of_noise(kind, sigma, seed, key, k):  # type: ignore[no-untyped-def]
+def rest_of_noise(kind, shape, factors, seed, key, k):  # type: ignore[no-untyped-def]
     """What is left of a service that is under way at a random instant, as a factor on its measured seconds.
 
-    A uniform part of a length-biased service (the equilibrium law of renewal theory): of a lognormal one the mean of
-    the logarithm is sigma^2 higher, and what is left of an exponential one is exponential.
+    A uniform part of a length-biased service (the equilibrium law of renewal theory): its density is that of `noise`
+    times the value. Of a lognormal law the mean of the logarithm is sigma^2 higher, the shape of a gamma law is 1 more,
+    and what is left of an exponential one is exponential. shape, factors: see `noise`.
     """
     u = draw(seed, REST, key, k)
     if kind == NO_NOISE:
         return u
     if kind == EXPONENTIAL_NOISE:
         return -math.log(u)
-    return u * math.exp(sigma * normal(seed, SERVICE, key, k) + 0.5 * sigma * sigma)
+    if kind == LOGNORMAL_NOISE:
+        return u * math.exp(shape * normal(seed, SERVICE, key, k) + 0.5 * shape * shape)
+    v = draw(seed, SERVICE, key, k)
+    if kind == UNIFORM_NOISE:
+        return u * math.sqrt((1.0 - shape) ** 2 + 4.0 * shape * v)
+    if kind == GAMMA_NOISE:
+        return u * gamma_quantile(shape + 1.0, v) / shape
+    if kind == WEIBULL_NOISE:
+        power = 1.0 / shape
+        return u * gamma_quantile(1.0 + power, v) ** power / math.gamma(1.0 + power)
+    return u * by_length(factors, int(shape), v)
+
+
+@njit
+def by_length(factors, number, v):  # type: ignore[no-untyped-def]
+    """One of the first `number` factors, whose mean is 1, each as likely as it is long; v: uniform in (0, 1)."""
+    left = v * number
+    for place in range(number):
+        left -= factors[place]
+        if left < 0.0:
+            return factors[place]
+    return factors[number - 1]
 
 
 @njit

@@ -16,6 +16,7 @@ FAMILIES: tuple[Family, ...] = get_args(Family)  # in the order in which they ar
 # GPUs of a pool that are not in service. Moving: to another pool. Switched off: the scenario's own, by a policy.
 ABSENT = ("failed", "moving", "switched_off", "ordered")
 FAILED, MOVING = ABSENT[:2]
+TAKEN_BACK = "taken back"  # by their vendor: nowhere, and not paid
 
 
 @dataclass(frozen=True)

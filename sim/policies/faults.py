@@ -11,7 +11,7 @@ from sim.model.controls import Controls, Telemetry
 from sim.model.knobs import MOST_GPUS, SLOWDOWN
 from sim.model.streams import FAILURE, draw
 from sim.policies.base import FAILED, Advice, Level, OfOnePool, OfPools, PositiveShare
-from sim.policies.supply import full_fleet, set_fleet
+from sim.policies.supply import full_fleet, lose_work, set_fleet
 from sim.schema import Strict
 from sim.units import Fraction, Plain, Seconds, Whole
 
@@ -19,6 +19,10 @@ Time = Annotated[Seconds, Field(ge=1, allow_inf_nan=False)]
 Celsius = Annotated[Plain, Field(ge=-50, le=200)]
 Positive = Annotated[Plain, Field(gt=0)]
 Exponent = Annotated[Plain, Field(ge=1, le=4)]
+
+
+IS_LOST = "is lost"
+Work = Literal["finishes", "is lost"]
 
 
 class Failures(OfOnePool):
@@ -30,9 +34,10 @@ class Failures(OfOnePool):
     run, under every playbook, whether they are in service or not. Two such policies on one pool need different seeds.
 
     A failure takes effect at a control tick, so `mttr` should span several. The fleet that earlier policies leave
-    shrinks by the number of GPUs that are down; a running batch is finished, and the GPUs with the highest numbers go.
-    A GPU that returns holds no model. A slice, and each cell, loses its part of the loss of the whole service, rounded
-    to GPUs: less than half a GPU of a slice does not show.
+    shrinks by the number of GPUs that are down, and the GPUs with the highest numbers go. What they run is finished. Or
+    it is lost (`work: is lost`) and is done again, as `serving.lost_work` says: as many batches as run on GPUs that are
+    chosen at random for each loss. A GPU that returns holds no model. A slice, and each cell, loses its part of the
+    loss of the whole service, rounded to GPUs: less than half a GPU of a slice does not show.
     """
 
     advice = Advice(
@@ -48,18 +53,21 @@ class Failures(OfOnePool):
     mtbf: Time = Field(description="mean time between a repair and the next failure, of one GPU")
     mttr: Time = Field(description="mean time to repair")
     together: Annotated[Level, Field(le=MOST_GPUS)] = Field(default=1, description="GPUs that fail at once")
+    work: Work = Field(default="finishes", description="what becomes of the work under way on a GPU that fails")
     seed: Annotated[Whole, Field(ge=0, lt=2**63)] = Field(default=1, description="seed of the failures")
     _next: list[tuple[float, int]] = PrivateAttr(default_factory=list)  # a heap: when each group changes next
     _changes: list[int] = PrivateAttr(default_factory=list)  # of each group: its draws so far
     _down: set[int] = PrivateAttr(default_factory=set)
+    _lost: int = PrivateAttr(default=0)  # GPUs that have failed since the start
 
     def act(self, telemetry: Telemetry, controls: Controls) -> None:
         self.seen(telemetry)
         gpus = full_fleet(controls, self.pool)
-        first = controls.pool_names.index(self.pool) << 32
-        down = self.down(gpus, telemetry.now, first)
+        down = self.down(gpus, telemetry.now, controls.pool_names.index(self.pool) << 32)
         if down:
             set_fleet(controls, self.pool, gpus - down)
+        if self.work == IS_LOST and self._lost:
+            lose_work(controls, self.pool, self._lost)
 
     def down(self, gpus: int, now: float, first: int = 0) -> int:
         """The number of the first `gpus` GPUs that are down at `now`, which may not decrease. first: the pool's key."""
@@ -71,6 +79,8 @@ class Failures(OfOnePool):
         while self._next and self._next[0][0] <= now:
             at, group = heappop(self._next)
             self._down ^= {group}
+            if group in self._down:
+                self._lost += max(min(self.together, gpus - group * self.together), 0)
             heappush(self._next, (at + self.lasting(group, first), group))
         each = self.together
         return sum(min(each, gpus - group * each) for group in self._down if group * each < gpus)

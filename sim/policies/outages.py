@@ -1,23 +1,24 @@
-"""An outage and a slowdown with dates of their own: what a rack, a zone or a bad release takes away."""
+"""What a rack, a zone, a bad release or a vendor takes away: outages, slowdowns and spot GPUs."""
 
 from typing import Annotated, ClassVar, Literal
 
-from pydantic import Field
+from pydantic import Field, PrivateAttr
 
 from sim.model.controls import Controls, Telemetry
-from sim.policies.base import FAILED, Advice, OfPools, PositiveShare
-from sim.policies.faults import slow_down
-from sim.policies.supply import full_fleet, set_fleet
-from sim.units import Plain
+from sim.model.knobs import MOST_GPUS
+from sim.policies.base import FAILED, TAKEN_BACK, Advice, Delay, Level, OfOnePool, OfPools, PositiveShare
+from sim.policies.faults import IS_LOST, Failures, Time, Work, slow_down
+from sim.policies.supply import full_fleet, lose_work, set_fleet
+from sim.units import Plain, Whole
 
 
 class Outage(OfPools):
     """A share of the GPUs is out of service while the step is in force: its `from` and `until` are the outage's.
 
-    They fail and return at the control ticks. A running batch is finished, and a GPU that returns holds no model. A
-    share is rounded to GPUs, in a slice to the GPUs of the slice, so that a large fleet in a small slice loses more or
-    less than its share; all of it is all of it. It acts on what earlier policies leave, and what was lost counts as
-    failed GPUs in costs.
+    They fail and return at the control ticks, and a GPU that returns holds no model. What they run is finished, or is
+    lost at once (`work: is lost`) and is done again, as `serving.lost_work` says. A share is rounded to GPUs, in a
+    slice to the GPUs of the slice, so that a large fleet in a small slice loses more or less than its share; all of it
+    is all of it. It acts on what earlier policies leave, and what was lost counts as failed GPUs in costs.
     """
 
     advice = Advice(
@@ -31,12 +32,16 @@ class Outage(OfPools):
     takes: ClassVar[str] = FAILED
     kind: Literal["outage"] = "outage"
     share: PositiveShare = Field(default=1.0, description="share of the GPUs that are lost")
+    work: Work = Field(default="finishes", description="what becomes of the work under way on GPUs that are lost")
 
     def act(self, telemetry: Telemetry, controls: Controls) -> None:
         for pool in controls.pool_names if self.pools is None else self.pools:
             telemetry.pool(pool)
             gpus = full_fleet(controls, pool)
-            set_fleet(controls, pool, gpus - round(self.share * gpus))
+            lost = round(self.share * gpus)
+            set_fleet(controls, pool, gpus - lost)
+            if self.work == IS_LOST:
+                lose_work(controls, pool, lost)
 
 
 class Slowdown(OfPools):
@@ -60,3 +65,49 @@ class Slowdown(OfPools):
         for pool in self.pools or ():
             telemetry.pool(pool)
         slow_down(controls, self.pools, 1.0 / self.times, 1.0)
+
+
+class SpotGpus(OfOnePool):
+    """GPUs are rented on the spot market, and their vendor takes them back with a short notice.
+
+    From the notice on a GPU takes nothing new. What it still runs when the notice is over is stopped and lost, and is
+    done again, as `serving.lost_work` says. It comes back, or another one does, after an exponential time of mean
+    `returns`. Draws, ticks and slices are as for `failures`: a notice is given at a control tick, and lasts exactly
+    `notice`. GPUs that are taken back are not paid.
+
+    Published notices are 2 min (AWS) and 30 s (Google Cloud, Azure). How often GPUs are taken back is not published.
+    """
+
+    advice = Advice(
+        "faults",
+        protects="nothing: it takes GPUs back as vendors do",
+        costs="capacity, and what was under way",
+        fails="where batches are longer than the notice, and where many are taken back together",
+        example={"pool": "gpus", "rate": 0.05},
+    )
+
+    takes: ClassVar[str] = TAKEN_BACK
+    kind: Literal["spot"] = "spot"
+    rate: Annotated[Plain, Field(gt=0, le=60)] = Field(description="how often one GPU is taken back, per hour")
+    notice: Delay = Field(default=120.0, description="time from the notice until the GPU is gone")
+    returns: Time = Field(default=600.0, description="mean time until it, or another one, is in service again; assumed")
+    share: PositiveShare = Field(default=1.0, description="share of the GPUs that are on the spot market")
+    together: Annotated[Level, Field(le=MOST_GPUS)] = Field(default=1, description="GPUs that are taken back at once")
+    seed: Annotated[Whole, Field(ge=0, lt=2**63)] = Field(default=1, description="seed of the draws")
+    _machines: Failures | None = PrivateAttr(default=None)
+
+    def act(self, telemetry: Telemetry, controls: Controls) -> None:
+        self.seen(telemetry)
+        if self._machines is None:
+            times = {"mtbf": f"{3600.0 / self.rate:.6f} s", "mttr": f"{self.returns:.6f} s"}
+            same = {"pool": self.pool, "together": self.together, "seed": self.seed}
+            self._machines = Failures.model_validate({**same, **times})
+        gpus, before = full_fleet(controls, self.pool), self._machines._lost
+        first = controls.pool_names.index(self.pool) << 32
+        down = self._machines.down(round(self.share * gpus), telemetry.now, first)
+        if down:
+            set_fleet(controls, self.pool, gpus - down)
+        if self._machines._lost:
+            lose_work(controls, self.pool, self._machines._lost)
+        if self._machines._lost > before:
+            controls.set_pool([self.pool], notice=self.notice)

@@ -6,6 +6,7 @@ from typing import ClassVar, Literal, Self
 from pydantic import Field, PrivateAttr, model_validator
 
 from sim.model.controls import Controls, Telemetry, indices
+from sim.model.knobs import LOST
 from sim.policies.base import MOVING, Advice, Delay, Gpus, NamedPolicy, OfOnePool, SomeGpus
 from sim.policies.window import ROUNDING, passed
 
@@ -48,6 +49,12 @@ def full_fleet(controls: Controls, pool: str) -> int:
 def set_fleet(controls: Controls, pool: str, gpus: int) -> None:
     """Set the GPUs in service, counted at full scale; the slice has at least one unless that is 0."""
     controls.set_pool([pool], fleet=max(gpus, 1 / controls.scale) if gpus > 0 else 0)
+
+
+def lose_work(controls: Controls, pool: str, gpus: int) -> None:
+    """Count this many GPUs, at full scale, more as lost with what they run, since the step began."""
+    row = controls.pool_names.index(pool)
+    controls.set_pool([pool], lost=round(controls.pools[row, LOST] / controls.scale) + gpus)
 
 
 class ScheduledCapacity(OfOnePool):

@@ -7,13 +7,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import numpy as np
 from pydantic import ValidationError
 
 from sim import shipped
 from sim.errors import BadInput
 from sim.model.request import Spec
-from sim.profile.file import FORMAT, ProfileFile, digest
+from sim.profile.file import EACH_STEP, FORMAT, ProfileFile, digest
 from sim.profile.service_time import Times, between_visits, times_of
+from sim.schema import in_plain_words
 
 LARGEST_FILE = 50_000_000  # bytes
 
@@ -50,6 +52,19 @@ class Profile:
     def spread(self) -> float:
         """Standard deviation of the logarithm of a batch's time, as measured; nan where it is not known."""
         return between_visits(self.file)
+
+    def factors(self) -> list[float]:
+        """Raw samples of a batch's time as factors of mean 1, ascending. Raises BadInput where the file has none.
+
+        Each is divided by the mean of its point, so the points' sizes do not matter. Of a pipeline measured by
+        components they are samples of its steps, which take most of the time.
+        """
+        main = ("pipeline", *EACH_STEP)
+        raw = [samples for p in self.file.points if p.component in main and len(samples := p.samples()) > 1]
+        if not raw:
+            message = f"profile {self.name!r} holds no raw samples for noise to draw from"
+            raise BadInput(message, key="serving.noise.kind", value="empirical", expected="another kind of noise")
+        return sorted(np.concatenate([samples / samples.mean() for samples in raw]).tolist())
 
     def batch_seconds(self, spec: Spec, size: int) -> float:
         """Median seconds a GPU is busy with a batch of `size` images at `spec`.
@@ -165,7 +180,7 @@ def misfit(wrong: ValueError, path: Path) -> BadInput:
     first = wrong.errors()[0]
     key = ".".join(str(part) for part in first["loc"]) or "points"  # what does not fit together are points
     value = None if isinstance(first["input"], dict) else first["input"]
-    said = first["msg"].removeprefix("Value error, ")
+    said = in_plain_words(first)
     if first["type"] == "value_error":
         return BadInput(f"this profile does not fit the format: {said}", file=path, key=key, value=value)
     return BadInput("this profile does not fit the format", file=path, key=key, value=value, expected=said)

@@ -16,7 +16,7 @@ from sim.results.verdict import Verdict
 
 MOST_DECISIONS = 60
 LEAST_SHARE = 0.001  # of GPU time, for a line of its own
-ENDS = {"wasted": "wasted: the user had left", "loading": "model loads"}
+ENDS = {"wasted": "wasted: the user had left", "loading": "model loads", "lost": "work lost with its GPU"}
 
 
 @dataclass(frozen=True)
@@ -172,7 +172,8 @@ def consumers(v: Verdict) -> Table:
 
 def gpu_time(v: Verdict) -> Table:
     """GPU-hours by pool: in service by use, and absent."""
-    uses = ("useful", "wasted", "loading", "idle")
+    lost = ["lost"] if v.gpu_hours["lost"].any() else []
+    uses = ["useful", "wasted", "loading", *lost, "idle"]
     absent = [name for name in ABSENT if v.gpu_hours[name].any()]
     rows = []
     for pool, hours in v.gpu_hours.iterrows():
@@ -182,7 +183,8 @@ def gpu_time(v: Verdict) -> Table:
         rows.append([str(pool), *parts, *(words.count(v.full(hours[n])) for n in ("total", *absent, "paid"))])
     head = ["pool", *uses, "in service", *(name.replace("_", " ") for name in absent), "paid"]
     note = "Wasted: spent on images that nobody was waiting for. Loading: of models. Paid: as the pool's 'pays' says."
-    note += " A GPU that fails or leaves is in service until its batch is done." if absent else ""
+    note += " Lost: on work that was lost with its GPU." if lost else ""
+    note += " A GPU that fails or leaves is in service until its batch is done, or lost." if absent else ""
     return Table("GPU-hours", head, rows, note=note)
 
 

@@ -52,6 +52,7 @@ COLUMNS = {
         "users": "user:i tier:c wave:c region:c newcomer:b invited_by:i arrives:f admitted:f left:f",
         "decisions": "time:o knob:o tier:o feature:o old:o new:o policy:o reason:o",
         "fleet": "time:o pool:o change:o " + " ".join(f"{state}:o" for state in ABSENT),
+        "killed": "request:i batch:i gpu_seconds:f",
     }.items()
 }
 
@@ -121,7 +122,7 @@ def served_in_all(c: Any) -> int:
 
 
 def of_tables(t: Tables, manifest: dict[str, Any]) -> Broken:
-    """The statements about the five tables."""
+    """The statements about the tables."""
     for name, columns in columns_of(manifest).items():
         yield f"{name}: the columns {', '.join(columns)}", set(t[name].columns) == set(columns)
         for column, kind in columns.items():
@@ -207,11 +208,19 @@ def of_requests(t: Tables, manifest: dict[str, Any]) -> Broken:
     yield "requests.attempt: 0 or more", not (rows[["attempt", "ask", "level"]].to_numpy() < 0).any()
     yield "requests.gpu_seconds: 0 or more", not (rows["gpu_seconds"].to_numpy() < 0).any()
     if every:
+        killed = t["killed"]
+        yield (
+            "killed: rows of requests and batches",
+            all(within(killed[name], len(t[of])) for name, of in (("request", "requests"), ("batch", "batches"))),
+        )
         of = rows["batch"].to_numpy(dtype=float, na_value=-1).astype(int)
         images = rows["spec"].map({name: facts["images"] for name, facts in manifest["specs"].items()}).to_numpy(int)
-        sizes = np.bincount(of[of >= 0], images[of >= 0], len(batches))
+        served, lost = of >= 0, killed["request"].to_numpy()
+        of = np.concatenate([of[served], killed["batch"].to_numpy()])
+        sizes = np.bincount(of, np.concatenate([images[served], images[lost]]), len(batches))
         yield "batches.size: the images of its requests", bool((sizes == batches["size"].to_numpy()).all())
-        shares = np.bincount(of[of >= 0], rows["gpu_seconds"].to_numpy()[of >= 0], len(batches))
+        own = rows["gpu_seconds"].to_numpy()[served]
+        shares = np.bincount(of, np.concatenate([own, killed["gpu_seconds"].to_numpy()]), len(batches))
         yield (
             "requests.gpu_seconds: shares of their batch",
             np.allclose(shares, batches["seconds"].to_numpy(), rtol=1e-6),

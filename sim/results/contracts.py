@@ -145,7 +145,7 @@ def contract_sentences(run: Run) -> list[str]:
                 f" Spot at ${spot:.3g} ({100 * (1 - spot / full):.0f} % off) must be at least "
                 f"{100 * spot_break_even(often, seconds / HOUR):.2g} % off to pay for restarts, with {often:g} "
                 f"interruptions an hour and batches of up to {seconds:.0f} s. To lose all spot GPUs at once in a surge "
-                "costs more: simulate that with the policy 'failures'."
+                "costs more: simulate that with the policy 'spot'."
             )
         said.append(sentence)
     return said

@@ -12,16 +12,17 @@ from sim.results.energy import footprint_of, mean_grams, water_of_grid, water_on
 from sim.results.intents import Window, window_of
 from sim.results.metrics import capacity, counted, features_of, in_state, paid, recorded
 from sim.results.run import Run
-from sim.results.timeline import LOADING, USEFUL, WASTED
+from sim.results.timeline import LOADING, LOST_WORK, USEFUL, WASTED
 
 HOUR = 3600.0
-USES = {"useful": USEFUL, "wasted": WASTED, "loading": LOADING}
+USES = {"useful": USEFUL, "wasted": WASTED, "loading": LOADING, "lost": LOST_WORK}
 
 
 def gpu_hours(run: Run, window: Window = None) -> pd.DataFrame:
     """GPU-hours by pool: in service by use, absent by reason, and those that are paid.
 
-    useful, wasted (on images that nobody was waiting for), loading (models) and idle add up to total, in service;
+    useful, wasted (on images that nobody was waiting for), loading (models), lost (on work that was lost with its GPU)
+    and idle add up to total, in service;
     failed, moving, switched_off and ordered come on top, so that no GPU-hour counts twice; paid is the part of all that
     the pool's `pays` names. A GPU that fails or leaves finishes its batch, which is in use, and so in service: in a
     pool that used more than it had in service, that much less is absent; in one with GPUs to spare, idle. An image in

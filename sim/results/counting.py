@@ -134,7 +134,16 @@ def spent_seconds(run: Run, bins: Bins, rows: pd.DataFrame) -> list[Floats]:
     a_second = rows["gpu_seconds"].to_numpy() / np.maximum(lasts[of], 1e-300)
     cells, wasted = cells_of(run, rows), (rows["outcome"] == ABANDONED).to_numpy()
     parts = [(~wasted, served, ends), (wasted, served, ends), (served > starts, starts, served)]
-    return [spread(bins, begin[m], end[m], a_second[m], cells[m]) for m, begin, end in parts]
+    found = [spread(bins, begin[m], end[m], a_second[m], cells[m]) for m, begin, end in parts]
+    return [*found, lost_seconds(run, bins, lasts)]
+
+
+def lost_seconds(run: Run, bins: Bins, lasts: Floats) -> Floats:
+    """GPU-seconds spent on work that was lost. lasts: seconds of each batch, as for those of the others."""
+    of = run.killed["batch"].to_numpy()
+    a_second = run.killed["gpu_seconds"].to_numpy() / np.maximum(lasts[of], 1e-300)
+    cells = cells_of(run, run.requests.iloc[run.killed["request"].to_numpy()][["tier", "feature"]])
+    return spread(bins, run.batches["started"].to_numpy()[of], ends_of(run)[of], a_second, cells)
 
 
 def ends_of(run: Run) -> Floats:
@@ -177,10 +186,18 @@ def open_seconds(starts: Floats, ends: Floats, edges: Floats) -> Floats:
 
 
 def queue_spans(run: Run, pool: str) -> tuple[Floats, Floats]:
-    """When each granted request joined a pool's queue and left it (nan: it was still there at the horizon)."""
+    """When granted requests joined a pool's queue and left it (nan: it was still there at the horizon), in two lists.
+
+    The two are of equal length; where work was lost, entries of one place may be of two stays in the queue.
+    """
     granted = (every_row(run)["pool"] == pool) & was_granted(run.requests)
     rows = run.requests.loc[granted, ["arrived", "dequeued"]]
-    return rows["arrived"].to_numpy(), rows["dequeued"].to_numpy()
+    again = run.batches.iloc[run.killed["batch"].to_numpy()]  # they left the queue once more before
+    again = again[again["pool"] == pool]
+    return tuple(
+        np.concatenate([rows[name].to_numpy(), again[other].to_numpy()])
+        for name, other in (("arrived", "finished"), ("dequeued", "started"))
+    )  # type: ignore[return-value]
 
 
 def peak_of(run: Run, pool: str) -> tuple[float, float, float, int]:

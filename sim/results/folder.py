@@ -28,7 +28,7 @@ from sim.scenario.document import explained
 from sim.schema import Strict
 
 MANIFEST, TIMELINE = "manifest.json", "timeline.npz"
-TABLES = ("requests", "batches", "users", "decisions", "fleet")
+TABLES = ("requests", "batches", "users", "decisions", "fleet", "killed")
 EXPECTED = "a folder written by 'meltpoint run', as it was written"
 
 

@@ -7,7 +7,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from sim.errors import BadInput
-from sim.model.gateway import EXPIRED, REASONS
+from sim.model.gateway import GRANTED_BEFORE, REASONS
 from sim.model.request import REFUSED, SERVED, UNFINISHED
 from sim.results.log import TOKEN_SLOS
 from sim.results.run import Run
@@ -134,4 +134,4 @@ def attainment(wishes: pd.DataFrame) -> float:
 
 def was_granted(rows: pd.DataFrame) -> "pd.Series[bool]":
     """Which attempts were let in; some of them may have been dropped when their turn came."""
-    return (rows["outcome"] != REFUSED) | (rows["reason"] == REASONS[EXPIRED])
+    return (rows["outcome"] != REFUSED) | rows["reason"].isin([REASONS[reason] for reason in GRANTED_BEFORE])

@@ -1,6 +1,6 @@
 """The log of an engine: columns of plain numbers, from which the tables of a run are made."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from numpy.typing import NDArray
@@ -25,6 +25,8 @@ class Log:
         loading (of these), power (what its watts are multiplied by).
     people: one row per person: tier, source (-1: invited), region, newcomer, invited_by (-1: nobody), arrives,
         admitted, left.
+    killed: one row per request that a GPU was working on when its work was lost: request, batch (rows of the two
+        above), gpu_seconds.
     timeline: what happened, counted; None where the engine leaves that to the tables.
     gpus: GPUs of each pool as the scenario has them; with a GPU for everybody, as many as were needed.
     """
@@ -34,3 +36,4 @@ class Log:
     people: Columns
     gpus: list[int]
     timeline: Timeline | None = None
+    killed: Columns = field(default_factory=dict)

@@ -18,7 +18,7 @@ from sim.scenario.habits import by_share
 from sim.scenario.parts import Feature, Recording
 from sim.scenario.scenario import Scenario
 
-FORMAT = "meltpoint-run/4"
+FORMAT = "meltpoint-run/5"
 
 
 def manifest_of(

@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from sim.model.gateway import EXPIRED, REASONS
+from sim.model.gateway import GRANTED_BEFORE, REASONS
 from sim.policies.base import ABSENT
 from sim.results.counting import timeline_of
 from sim.results.intents import Window, window_of
@@ -31,6 +31,7 @@ from sim.results.timeline import (
     LEFT,
     LOADING,
     LOST,
+    LOST_WORK,
     OFFERED,
     OFFERED_FIRST,
     REASON,
@@ -168,8 +169,8 @@ def pool_timeline(run: Run, pool: str, width: float | None = None, begin: float 
 
     gpus: mean in service; offered, offered_first: GPU-seconds wanted per second over these, by all attempts and by
     first attempts, at the spec they asked for, without model loads (nan where there are none); utilisation: the share
-    of GPUs that are busy, made up of serving and loading (models); queued: mean requests waiting; saturated (see
-    sim.results.saturation).
+    of GPUs that are busy, made up of serving (also what is lost later) and loading (models); queued: mean requests
+    waiting; saturated (see sim.results.saturation).
     """
     edges = bins(run, default_bin(run) if width is None else width, begin)
     return load_over_time(run, pool, counted(run, edges))
@@ -178,7 +179,7 @@ def pool_timeline(run: Run, pool: str, width: float | None = None, begin: float 
 def load_over_time(run: Run, pool: str, line: Timeline) -> pd.DataFrame:
     """The table of pool_timeline in the bins of a timeline."""
     seconds = line.seconds[:, :, features_of(run, pool)].sum(axis=(1, 2))
-    serving, loading = seconds[:, USEFUL] + seconds[:, WASTED], seconds[:, LOADING]
+    serving, loading = seconds[:, USEFUL] + seconds[:, WASTED] + seconds[:, LOST_WORK], seconds[:, LOADING]
     per, widths = capacity(run, pool, line.edges), np.diff(line.edges)
     there = np.where(per > 0, per, np.nan)
     busy = np.where(per > 0, (serving + loading) / there, (serving > 0).astype(float))  # the last may still finish
@@ -224,8 +225,8 @@ def balance_of(run: Run, pool: str, line: Timeline, per: Floats, busy: Floats) -
 
 def at_the_door(counts: Counts) -> Counts:
     """Attempts refused when they came; those that are dropped later have been granted."""
-    refused = counts[..., REFUSED].sum(axis=-1) - counts[..., REASON + EXPIRED - 1]
-    return np.asarray(refused)
+    later = counts[..., [REASON + reason - 1 for reason in GRANTED_BEFORE]].sum(axis=-1)
+    return np.asarray(counts[..., REFUSED].sum(axis=-1) - later)
 
 
 def share_of(part: Floats, whole: Counts) -> Floats:

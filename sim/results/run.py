@@ -1,6 +1,6 @@
 """Run: one simulation as tables with a manifest beside them; built from the engine, saved and loaded as a folder."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -44,6 +44,8 @@ class Run:
         in force, 0 not; None for other knobs).
     fleet: time, pool, change: by how many GPUs more, or fewer, are in service of the pool from then on; and by how many
         more, or fewer, are failed, moving (to another pool), switched_off (of the scenario's own), ordered.
+    killed: request, batch (rows of these tables), gpu_seconds: what a GPU was working on when its work was lost. That
+        batch is not the request's `batch`, which is the one that it got later, if any.
     timeline: everything counted; None where the engine leaves that to the tables ('simpy').
     manifest: scenario, playbook, seed, engine, versions and the figures needed to read the tables.
     """
@@ -55,6 +57,7 @@ class Run:
     fleet: pd.DataFrame
     manifest: dict[str, Any]
     timeline: Timeline | None = None
+    killed: pd.DataFrame = field(default_factory=lambda: killed_table({}, None, None))
 
     @property
     def has_rows(self) -> bool:
@@ -103,15 +106,26 @@ def run_from(
     """The tables of a run that has reached its horizon."""
     batches, places = batch_table(scenario, log.batches)
     manifest = manifest_of(scenario, log.gpus, playbook, seed, engine, wall_seconds, recording, unlimited=unlimited)
+    requests, request_places = request_table(scenario, log.requests, places)
     return Run(
-        requests=request_table(scenario, log.requests, places),
+        requests=requests,
         batches=batches,
         users=user_table(scenario, log.people),
         decisions=decision_table(decisions),
         fleet=pd.DataFrame(fleets, columns=["time", "pool", "change", *ABSENT]),
         manifest=manifest,
         timeline=log.timeline,
+        killed=killed_table(log.killed, request_places, places),
     )
+
+
+def killed_table(log: Columns, requests: np.ndarray | None, batches: np.ndarray | None) -> pd.DataFrame:
+    """One row per request whose work was lost, and batch; requests, batches: where each row of theirs has gone."""
+    columns: dict[str, Any] = {name: log.get(name, np.empty(0, dtype=np.int64)) for name in ("request", "batch")}
+    for name, places in (("request", requests), ("batch", batches)):
+        columns[name] = narrow(columns[name] if places is None else places[columns[name]], np.int32)
+    table = pd.DataFrame({**columns, "gpu_seconds": log.get("gpu_seconds", np.empty(0))})
+    return table.sort_values(["batch", "request"], ignore_index=True)
 
 
 def decision_table(rows: list[dict[str, Any]]) -> pd.DataFrame:
@@ -147,19 +161,25 @@ def places_after(order: np.ndarray) -> np.ndarray:
     return places
 
 
-def request_table(scenario: Scenario, log: Columns, batch_places: np.ndarray | None) -> pd.DataFrame:
-    """One row an attempt, in order of arrival, then user, ask and attempt."""
+def request_table(
+    scenario: Scenario, log: Columns, batch_places: np.ndarray | None
+) -> tuple[pd.DataFrame, np.ndarray | None]:
+    """One row an attempt, in order of arrival, then user, ask and attempt; and where each row of the log has gone.
+
+    None: they were in that order.
+    """
     log, order = ordered(log, "arrived", "user", "ask", "attempt")
+    moved = None if order is None else places_after(order)
     first = first_attempts(log) if "first" not in log else log["first"]
-    if order is not None and "first" in log:
-        first = places_after(order)[first]
+    if moved is not None and "first" in log:
+        first = moved[first]
     labels = [spec.label for spec in scenario.specs()]
     pools = list(scenario.pools)
     pool_of = np.array([pools.index(feature.pool) for feature in scenario.features.values()])
     batch, none = log["batch"], log["batch"] < 0
     if batch_places is not None:
         batch = np.append(batch_places, 0)[batch]
-    return pd.DataFrame(
+    table = pd.DataFrame(
         {
             **{name: narrow(log[name], np.int32) for name in ("user", "ask")},
             "attempt": narrow(log["attempt"], np.int16),
@@ -181,6 +201,7 @@ def request_table(scenario: Scenario, log: Columns, batch_places: np.ndarray | N
         },
         copy=False,
     )
+    return table, moved
 
 
 def tokens_of(scenario: Scenario, log: Columns) -> Columns:

@@ -20,6 +20,7 @@ from sim.results.timeline import (
     DONE_DEGRADED,
     INTENTS,
     LOADING,
+    LOST_WORK,
     OFFERED,
     OFFERED_FIRST,
     USEFUL,
@@ -104,7 +105,7 @@ def flow(run: Run, pool: str) -> Flow:
         first=seconds[:, OFFERED_FIRST],
         offered=seconds[:, OFFERED],
         capacity=capacity(run, pool, edges),
-        spent=seconds[:, USEFUL] + seconds[:, WASTED] + seconds[:, LOADING],
+        spent=seconds[:, USEFUL] + seconds[:, WASTED] + seconds[:, LOADING] + seconds[:, LOST_WORK],
         wasted=seconds[:, WASTED],
     )
 

@@ -23,9 +23,10 @@ ATTEMPTS, RETRIED, ABANDONED, JUDGED, KEPT, REASON = range(8, 14)  # a refusal f
 DONE, DONE_DEGRADED, LEFT = range(len(WANTED) + len(ARRIVED), len(COUNTS))
 
 # GPU-seconds: wanted by attempts, and by first attempts (both at the spec they asked for, by arrival), by the attempts
-# granted (at the spec granted, by arrival); spent on images that users were waiting for, on others, on loading models.
-SECONDS = ("offered", "offered_first", "granted", "useful", "wasted", "loading")
-OFFERED, OFFERED_FIRST, GRANTED, USEFUL, WASTED, LOADING = range(6)
+# granted (at the spec granted, by arrival); spent on images that users were waiting for, on others, on loading models,
+# on work that was lost.
+SECONDS = ("offered", "offered_first", "granted", "useful", "wasted", "loading", "lost")
+OFFERED, OFFERED_FIRST, GRANTED, USEFUL, WASTED, LOADING, LOST_WORK = range(7)
 
 # Histograms of seconds: of the attempts served, of all intents that can be judged.
 # The last two are there where some pool runs steps.
@@ -55,9 +56,10 @@ class Timeline:
 
     counts: (bins, tiers, features, COUNTS). seconds: (bins, tiers, features, SECONDS), GPU-seconds. queue: (bins,
     pools), requests waiting times seconds. signups: (bins,). latencies: (kinds of LATENCIES, tiers, features,
-    BUCKETS), from the warm-up on. joules: (pools,), of busy GPUs from the warm-up on (nan: some profile has no power). peaks: (pools,
-    4): the longest queue, since when, seconds until it was empty (nan: never), requests waiting at the horizon.
-    people: how many came to sign up, were let in, gave up, were invited, left for good; and how many there were.
+    BUCKETS), from the warm-up on. joules: (pools,), of busy GPUs from the warm-up on (nan: some profile has no power).
+    peaks: (pools, 4): the longest queue, since when, seconds until it was empty (nan: never), requests waiting at the
+    horizon. people: how many came to sign up, were let in, gave up, were invited, left for good; and how many there
+    were.
     """
 
     edges: NDArray[np.float64]

@@ -204,7 +204,11 @@ def used(v: Verdict, part: "pd.Series[Any]") -> str:
     """A line of PoolVerdict.consumed in words."""
     tier = f"{part['tier']}-tier " if len(v.run.manifest["tiers"]) > 1 else ""
     images = f"{tier}{part['feature']} requests"
-    words = {"wasted": f"wasted on {images} that nobody was waiting for", "useful": f"spent on {images}"}
+    words = {
+        "wasted": f"wasted on {images} that nobody was waiting for",
+        "useful": f"spent on {images}",
+        "lost": f"lost with GPUs that went while they worked on {images}",
+    }
     return words.get(part["use"], f"spent on loading models for {images}")
 
 
@@ -256,13 +260,21 @@ def beyond(v: Verdict, pool: PoolVerdict) -> str:
     return ""
 
 
-SHOWN = ("useful", "wasted", "loading", "idle")  # GPU-hours in service; the absent are named where there are any
+SHOWN = (
+    "useful",
+    "wasted",
+    "loading",
+    "lost",
+    "idle",
+)  # GPU-hours in service; the absent are named where there are any
+
+SELDOM = ("loading", "lost")  # named where there are any
 
 
 def cost_sentence(v: Verdict) -> str:
     hours = v.gpu_hours.sum()
     shares = ", ".join(
-        f"{percent(hours[use] / max(hours['total'], 1e-300))} {use}" for use in SHOWN if use != "loading" or hours[use]
+        f"{percent(hours[use] / max(hours['total'], 1e-300))} {use}" for use in SHOWN if use not in SELDOM or hours[use]
     )
     absent = "".join(f", {amount(v.full(hours[n]))} {n.replace('_', ' ')}" for n in ABSENT if hours[n] > 0)
     due = f" and {amount(v.full(hours['paid']))} paid{absent}" if absent else ""

@@ -19,16 +19,18 @@ from sim.policies.base import OfService
 from sim.policies.playbook import Step
 from sim.scenario.parts import Alive, Feature, Footprint, Pool, Recording, Sample, Serving, Tier
 from sim.scenario.prices import Plan
-from sim.scenario.serving_options import BATCHES, STEPS, THREADS
+from sim.scenario.serving_options import BATCHES, CENTRAL, STEPS, THREADS
 from sim.scenario.slices import NEARLY, as_ratio, divides, scales_that_divide
 from sim.schema import Strict
 from sim.units import Instant, Moment, Scale, Seconds, Whole
 
+NO_FACTORS = np.empty(0)
 UNLIMITED = "unlimited fleet"  # the run against which the growth lost to a playbook is measured
 LONGEST = 10 * 365 * 86400.0  # seconds
 MOST_NAMES = 100  # tiers, features, pools: engines keep their numbers in a byte
 MOST_COUNTED = 1000  # tiers times features: each is counted bin by bin, with histograms, in about 250 KB
 MOST_SPECS, MOST_BATCH_TIMES = 10_000, 20_000_000  # over all ladders; seconds kept by pool, spec and size of the batch
+MOST_QUEUES = 1e5  # of pools whose GPUs have one each, as if all such pools were as large as the largest; 8 KB each
 MOST_PEOPLE, MOST_ASKS, MOST_GPUS, MOST_TICKS = 40e6, 1e8, 1e6, 1e7  # of one run: about 10 GB of memory, and hours
 
 
@@ -78,6 +80,31 @@ class ScenarioFields(Strict):
     )
     overrides: dict[str, dict[str, Any]] = Field(default={}, description="named changes: nested keys with new values")
 
+    def check_route(self, name: str, feature: Feature) -> None:
+        """Refuse a region that nobody lives in, and requests that are sent to where something else is served."""
+        if feature.region and feature.region not in self.demand.regions:
+            regions = ", ".join(self.demand.regions) or "none: demand.regions names none"
+            raise ValueError(f"features.{name}.region: no region {feature.region!r}, expected one of {regions}")
+        for other in feature.spill.to if feature.spill is not None else ():
+            key = f"features.{name}.spill.to"
+            if other == name or other not in self.features:
+                raise ValueError(f"{key}: {other!r}, expected another feature, one of {list(self.features)}")
+            for same in ("slo", "slo_first_token", "slo_per_token", "images"):
+                if getattr(self.features[other], same) != getattr(feature, same):
+                    raise ValueError(f"{key}: {other!r} has another {same}, expected the same service elsewhere")
+            if list(self.features[other].ladders()) != list(feature.ladders()):
+                raise ValueError(
+                    f"{key}: {other!r} makes another number of images, expected the same service elsewhere"
+                )
+
+    def shares_of_features(self, region: str) -> list[float]:
+        """Of the asks of this region's people."""
+        shares = [f.share if f.region in ("", region) else 0.0 for f in self.features.values()]
+        total = sum(shares)
+        if all(f.region in ("", region) for f in self.features.values()):
+            return shares  # as they are written, to the last bit
+        return [share / total for share in shares]
+
     @model_validator(mode="after")
     def names_fit_together(self) -> Self:
         for what, shares in (("tiers", self.tiers), ("features", self.features)):
@@ -86,7 +113,9 @@ class ScenarioFields(Strict):
                 raise ValueError(f"{what}: the shares add up to {total:g}, expected 1")
         for name, feature in self.features.items():
             if feature.pool not in self.pools:
-                raise ValueError(f"features.{name}.pool: no pool {feature.pool!r}, expected one of {list(self.pools)}")
+                raise ValueError(
+                    f"features.{name}.pool: no pool {feature.pool!r}, expected one of {', '.join(self.pools)}"
+                )
             runs = self.pools[feature.pool].runs
             if feature.length.kind != "fixed" and runs == BATCHES:
                 expected = "'fixed': a batch runs to its end, or a pool with 'runs: steps' or 'runs: threads'"
@@ -95,9 +124,13 @@ class ScenarioFields(Strict):
                 if getattr(feature, key) < math.inf and runs != STEPS:
                     expected = "a pool with 'runs: steps', which counts tokens, or no such key"
                     raise ValueError(f"features.{name}.{key}: pool {feature.pool!r} runs {runs}, expected {expected}")
+            self.check_route(name, feature)
             for rung in feature.rungs():
                 if runs != THREADS and rung.images > self.pools[feature.pool].max_batch:
                     raise ValueError(f"features.{name}: {rung.images} images a request exceed its pool's max_batch")
+        for region in self.demand.regions:
+            if not any(f.share > 0 and f.region in ("", region) for f in self.features.values()):
+                raise ValueError(f"features: nothing for the people of {region!r}, expected a feature of their region")
         for name, pool in self.pools.items():
             if math.isinf(pool.model_load.law.a):
                 raise ValueError(f"pools.{name}.model_load: expected a finite time")
@@ -157,6 +190,7 @@ class ScenarioFields(Strict):
             invited = word.market * word.shared * word.signups * self.behaviour.requests.average
         asked = sum(c.clients * c.rate for c in demand.clients) * self.horizon
         gpus = sum(pool.gpus * self.scale for pool in self.pools.values())
+        apart = [pool.gpus * self.scale for pool in self.pools.values() if pool.dispatch != CENTRAL]
         if self.played_cells > 1 and self.record != "timeline":
             raise ValueError(f"record: expected timeline where a run has several cells (here {self.played_cells})")
         times = len(self.pools) * len(self.specs()) * (1 + max(pool.max_batch for pool in self.pools.values()))
@@ -166,6 +200,7 @@ class ScenarioFields(Strict):
             ("demand", asked * self.scale, MOST_ASKS, "requests of clients"),
             ("demand", invited * self.scale, MOST_ASKS, "invitations"),
             ("pools", gpus, MOST_GPUS, "GPUs"),
+            ("pools", len(apart) * max(apart, default=0) / self.played_cells, MOST_QUEUES, "queues, one for each GPU,"),
             ("features", len(self.tiers) * len(self.features), MOST_COUNTED, "pairs of a tier and a feature"),
             ("features", len(self.specs()), MOST_SPECS, "specs"),
             ("features", times, MOST_BATCH_TIMES, "times of batches (pools, specs and sizes)"),
@@ -205,7 +240,7 @@ class ScenarioFields(Strict):
             for name in getattr(step.policy, field, None) or []:
                 if name not in known:
                     written = "first" if field == "tiers" and step.policy.kind == "priority" else field
-                    raise ValueError(f"{key}.policy.{written}: no {name!r}, expected one of {list(known)}")
+                    raise ValueError(f"{key}.policy.{written}: no {name!r}, expected one of {', '.join(known)}")
         pool = getattr(step.policy, "pool", None)
         for field, named in (
             ("pool", [pool] if pool is not None else []),
@@ -213,11 +248,23 @@ class ScenarioFields(Strict):
         ):
             for name in named or []:
                 if name not in self.pools:
-                    raise ValueError(f"{key}.policy.{field}: no {name!r}, expected one of {list(self.pools)}")
+                    raise ValueError(f"{key}.policy.{field}: no {name!r}, expected one of {', '.join(self.pools)}")
+        self.check_lost_work(step, key)
         if step.when is not None and step.when.pool is not None and step.when.pool not in self.pools:
-            raise ValueError(f"{key}.when.pool: no {step.when.pool!r}, expected one of {list(self.pools)}")
+            raise ValueError(f"{key}.when.pool: no {step.when.pool!r}, expected one of {', '.join(self.pools)}")
         if not self.seconds(step.from_) < self.seconds(step.until):
             raise ValueError(f"{key}.until: expected an instant after 'from'")
+
+    def check_lost_work(self, step: Step, key: str) -> None:
+        """Work is lost only where it can wait again: in the one queue of a pool."""
+        policy = step.policy
+        if policy.kind != "spot" and getattr(policy, "work", "finishes") == "finishes":
+            return
+        named = getattr(policy, "pools", None) or [name for name in [getattr(policy, "pool", None)] if name is not None]
+        for name in named or self.pools:
+            if (rule := self.pools[name].dispatch) != CENTRAL:
+                said = f"{policy.kind!r} loses work of pool {name!r}, whose GPUs have a queue each (dispatch: {rule})"
+                raise ValueError(f"{key}.policy: {said}, expected a pool with a central queue, or work that finishes")
 
     def seconds(self, instant: Instant) -> float:
         """Seconds from the start of the scenario to an instant (negative before it)."""
@@ -256,7 +303,7 @@ class ScenarioFields(Strict):
         """The constant factor on a GPU's times: cards of one kind differ."""
         sigma = math.sqrt(math.log1p(self.serving.gpu_speed_cv**2))
         kind, first = LOGNORMAL_NOISE if sigma > 0 else NO_NOISE, list(self.pools).index(pool) << 32
-        return float(noise(kind, sigma, seed, SPEED, first + gpu, 0))
+        return float(noise(kind, sigma, NO_FACTORS, seed, SPEED, first + gpu, 0))
 
     def specs(self) -> list[Spec]:
         """Every spec that can be asked or granted, without repetition, in the order of the file."""

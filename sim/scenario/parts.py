@@ -2,8 +2,10 @@
 
 import math
 from dataclasses import dataclass
-from typing import Annotated, Literal, Self
+from functools import cached_property
+from typing import Annotated, Final, Literal, Self
 
+import scipy
 from pydantic import Field, model_validator
 
 from sim.demand.behaviour import Returns
@@ -13,6 +15,9 @@ from sim.scenario.prices import Reserved, Spot, Tariff
 from sim.scenario.serving_options import HowItServes, Length
 from sim.schema import Strict
 from sim.units import Fraction, HourlyDollars, Plain, Seconds, Whole
+
+WAITS_AGAIN: Final = "waits again"  # what becomes of work that is lost
+WIDEST = 1 / math.sqrt(3)  # coefficient of variation of a uniform law of positive numbers
 
 
 class Tier(Tariff):
@@ -43,6 +48,26 @@ class SpecFields(Strict):
     @property
     def spec(self) -> Spec:
         return Spec(self.model, self.side, self.steps, self.frames, self.images)
+
+
+class Spill(Strict):
+    """Where requests go whose own pool is behind."""
+
+    to: list[str] | dict[str, Annotated[Plain, Field(gt=0, le=1e6)]] = Field(
+        min_length=1,
+        max_length=100,
+        description="features as which they are served: the first whose pool is not behind; or, of those, by weight",
+    )
+    above: Seconds = Field(
+        default=math.inf,
+        description="expected wait above which a pool is behind; one without a GPU in service always is",
+        json_schema_extra={"default": "never"},
+    )
+
+    @property
+    def weights(self) -> list[float]:
+        """Of each; 0 where the order decides."""
+        return list(self.to.values()) if isinstance(self.to, dict) else [0.0] * len(self.to)
 
 
 class Feature(Strict):
@@ -78,6 +103,8 @@ class Feature(Strict):
         default=Length(kind="fixed"),
         description="how many steps (tokens) a request takes, in a pool that runs steps or threads",
     )
+    region: str = Field(default="", description="of demand.regions: only its people ask for it; else everybody's")
+    spill: Spill | None = Field(default=None, description="where requests go whose pool is behind, or has no GPU")
     degraded_quality: Fraction = Field(
         default=0.5,
         description="what a degraded image counts for where playbooks are compared; one as asked for counts as 1",
@@ -140,18 +167,47 @@ class Noise(Strict):
     """The noise on a batch's measured seconds: a factor of mean 1.
 
     "as measured" is lognormal with the spread between visits that the model's profile holds, and `cv` where it holds
-    none (published medians do not).
+    none (published medians do not). "empirical" draws from the raw samples that the profile holds, each over the mean
+    of those measured with it; of a pipeline that was measured by components, from those of its steps.
     """
 
-    kind: Literal["none", "lognormal", "as measured", "exponential"] = "lognormal"
+    kind: Literal["none", "lognormal", "as measured", "exponential", "uniform", "gamma", "weibull", "empirical"] = (
+        "lognormal"
+    )
     cv: Annotated[Plain, Field(gt=0, le=3)] = Field(
         default=0.05,
-        description="coefficient of variation of the lognormal",
+        description="coefficient of variation of the lognormal, uniform, gamma or Weibull law",
         json_schema_extra={
             "source": "bare GPU benchmarks 0.002-0.015, production at fixed spec 0.37 (GenTD26); between them",
             "provenance": "assumed",
         },
     )
+
+    @model_validator(mode="after")
+    def is_positive(self) -> Self:
+        if self.kind == "uniform" and self.cv > WIDEST:
+            raise ValueError(f"cv: a uniform law of positive numbers varies by at most {WIDEST:.4f}, expected no more")
+        return self
+
+    @cached_property
+    def shape(self) -> float:
+        """The parameter of the law, by its coefficient of variation (see sim.model.chance.noise)."""
+        if self.kind == "uniform":
+            return math.sqrt(3.0) * self.cv
+        if self.kind == "gamma":
+            return self.cv**-2
+        if self.kind == "weibull":
+            return weibull_shape(self.cv)
+        return math.sqrt(math.log1p(self.cv**2))
+
+
+def weibull_shape(cv: float) -> float:
+    """The shape of the Weibull law with this coefficient of variation: Γ(1 + 2/k) / Γ(1 + 1/k)² = 1 + cv²."""
+
+    def excess(shape: float) -> float:
+        return math.lgamma(1 + 2 / shape) - 2 * math.lgamma(1 + 1 / shape) - math.log1p(cv**2)
+
+    return float(scipy.optimize.brentq(excess, 0.05, 1e5, xtol=1e-14, rtol=1e-14))
 
 
 class Serving(Strict):
@@ -167,6 +223,18 @@ class Serving(Strict):
         default=False,
         description="whether a user who leaves the queue is taken out of it, or is served all the same (wasted)",
         json_schema_extra={"source": "assumed: closing a tab cancels nothing", "provenance": "assumed"},
+    )
+    cancels_running: bool = Field(
+        default=False,
+        description="whether what a GPU works on is stopped when its user leaves: at once where others run beside it "
+        "(steps: at the end of the step), a batch once nobody waits for any of it",
+        json_schema_extra={"source": "assumed: closing a tab cancels nothing", "provenance": "assumed"},
+    )
+    lost_work: Literal["waits again", "is refused"] = Field(
+        default=WAITS_AGAIN,
+        description="what becomes of a request whose GPU is lost: it waits again, before those that came later, or "
+        "its user is refused, for the reason 'work lost'",
+        json_schema_extra={"source": "assumed: a queue hands it out once more", "provenance": "assumed"},
     )
     tells_refusals: bool = Field(
         default=True,

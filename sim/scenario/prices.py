@@ -80,7 +80,7 @@ class Reserved(Strict):
 class Spot(Strict):
     """GPUs that the vendor may take back; they come after the reserved ones, before those on demand.
 
-    Interruptions are not simulated: the policy `failures` does that.
+    Interruptions are not simulated: the policy `spot` does that.
     """
 
     gpus: Annotated[Count, Field(le=1e7)] = Field(default=0.0, description="of the whole service, at most")

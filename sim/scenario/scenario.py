@@ -40,6 +40,8 @@ class Scenario(ScenarioFields):
         if not self._files.profiles:  # else it is a scenario already, validated once more as part of something
             given = info.context if isinstance(info.context, Files) else Files()
             self._files = Files(given.folder, profiles_for(self, given), traces_for(self, given))
+            for model in self._files.profiles:
+                self.noise_factors(model)
         return self
 
     @classmethod
@@ -170,10 +172,16 @@ class Scenario(ScenarioFields):
         threads = {n: n / spec.images for n in sizes}
         return Steps(dict.fromkeys(sizes, 0.0), threads, profile.batch_seconds(spec, spec.images), 0)
 
-    def noise_sigma(self, model: str) -> float:
-        """Sigma of the logarithm of a batch's time for one model, where its noise is lognormal."""
+    def noise_shape(self, model: str) -> float:
+        """The parameter of the noise on a batch's time for one model, like sigma where it is lognormal."""
+        if self.serving.noise.kind == "empirical":
+            return float(len(self.noise_factors(model)))
         measured = self.used_profiles[model].spread if self.serving.noise.kind == "as measured" else math.nan
-        return math.sqrt(math.log1p(self.serving.noise.cv**2)) if math.isnan(measured) else measured
+        return self.serving.noise.shape if math.isnan(measured) else measured
+
+    def noise_factors(self, model: str) -> list[float]:
+        """The factors that empirical noise draws from. Raises BadInput for a profile without raw samples."""
+        return self.used_profiles[model].factors() if self.serving.noise.kind == "empirical" else []
 
 
 def written(scenario: Scenario, *, defaults: bool = False) -> dict[str, Any]:

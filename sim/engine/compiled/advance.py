@@ -12,6 +12,7 @@ from sim.engine.compiled.calendar import (
     INVITED,
     LINGERED,
     NEXT,
+    NOTICE_OVER,
     OVERFULL,
     RUN,
     SCRIPT,
@@ -23,8 +24,10 @@ from sim.engine.compiled.calendar import (
 )
 from sim.engine.compiled.gpus import free_batch
 from sim.engine.compiled.invitations import invited
+from sim.engine.compiled.losses import batch_lost, notice_over
 from sim.engine.compiled.memory import fetch
 from sim.engine.compiled.pool import prefetch_heads, serve, time_out, wake_one
+from sim.engine.compiled.queues import queue_joined, queue_of
 from sim.engine.compiled.records import (
     ARRIVAL,
     DROPPED,
@@ -54,6 +57,7 @@ from sim.engine.compiled.users import admit, arrive, begin, begin_day, begin_wis
 from sim.engine.compiled.waitlist import give_up
 from sim.engine.compiled.wishes import after, attempt
 from sim.model.jit import njit
+from sim.model.losses import DOOMED
 
 ENOUGH, FULL = range(2)
 NUMBER = (1 << 56) - 1  # the bits of a code, moved down, that hold a number
@@ -118,26 +122,26 @@ def prefetch(s):  # type: ignore[no-untyped-def]
         elif kind == ABANDON:
             fetch(s.requests, (moment.load >> 32) & HALF)
         elif kind == COMPLETION and moment.load >= 0:
-            fetch(s.batches, moment.load)
+            fetch(s.batches, moment.load & HALF)
     if place + 4 < end:
         moment = s.run[place + 4]
         kind = moment.code >> 60
         if kind == ASK and moment.code & WHAT != SCRIPT:  # whose load is the number of a scripted ask, not a person
             fetch(s.limiters, s.people[moment.load & HALF].limiter)
         elif kind == COMPLETION and moment.load >= 0:
-            fetch(s.requests, s.batches[moment.load].first)
+            fetch(s.requests, s.batches[moment.load & HALF].first)
         elif kind == ABANDON:
             fetch(s.people, s.requests[(moment.load >> 32) & HALF].wish)
     if place + 2 < end:
         moment = s.run[place + 2]
         if moment.code >> 60 == COMPLETION and moment.load >= 0:
-            request = s.requests[s.batches[moment.load].first]
+            request = s.requests[s.batches[moment.load & HALF].first]
             fetch(s.people, request.person)
             fetch(s.requests, request.next)
     if place + 1 < end:
         moment = s.run[place + 1]
         if moment.code >> 60 == COMPLETION and moment.load >= 0:
-            request = s.requests[s.batches[moment.load].first]
+            request = s.requests[s.batches[moment.load & HALF].first]
             if request.next != NOBODY:
                 fetch(s.people, s.requests[request.next].person)
 
@@ -157,7 +161,8 @@ def play(s, c, knobs, event, number, load, now):  # type: ignore[no-untyped-def]
         row = load >> 32
         if is_of(s.requests[row], number, load) and np.isnan(s.requests[row].dequeued):
             s.requests[row].mark |= WAITED_OUT
-            wake_one(s, c, c.pool_of[s.requests[row].feature], now)
+            pool = c.pool_of[s.requests[row].feature]
+            wake_one(s, c, pool, queue_joined(s, c, pool, row), now)
     elif event == TIRED:
         row = load >> 32
         if is_of(s.requests[row], number, load):
@@ -176,6 +181,8 @@ def play(s, c, knobs, event, number, load, now):  # type: ignore[no-untyped-def]
             begin(s, c, knobs, place, True, now)
     elif event == SCRIPT:
         scripted(s, c, knobs, load, now)
+    elif event == NOTICE_OVER:
+        notice_over(s, c, load, number, now)
     else:  # let in from the waitlist
         s.people[load].born = now
         admit(s, c, knobs, load, now)
@@ -202,7 +209,8 @@ def patience_over(s, c, row, now):  # type: ignore[no-untyped-def]
         after(s, c, request.wish, row, now)
         if request.mark & GONE:
             keep(s, c, row)  # before its lane is looked at, which frees it
-            wake_one(s, c, c.pool_of[request.feature], now)  # the next request may have lingered for long enough
+            pool = c.pool_of[request.feature]
+            wake_one(s, c, pool, queue_joined(s, c, pool, row), now)  # the next may have lingered for long enough
     elif request.outcome == REFUSED and request.mark & RETRY and not c.tells_refusals:
         after(s, c, request.wish, row, now)
         settle(s, c, row)
@@ -228,11 +236,17 @@ def go_on(s, c):  # type: ignore[no-untyped-def]
 
 
 @njit
-def finish(s, c, number, now):  # type: ignore[no-untyped-def]
+def finish(s, c, load, now):  # type: ignore[no-untyped-def]
     """A batch is done: its images are delivered, its GPU takes its next batch, and then its users go on."""
+    number = load & HALF
     batch = s.batches[number]
+    if load >> 32 != batch.version:
+        return  # it was stopped before
+    if batch.fate == DOOMED:
+        batch_lost(s, c, number, now)
+        return
     pool, gpu, row = batch.pool, batch.gpu, batch.first
-    prefetch_heads(s, pool)
+    prefetch_heads(s, queue_of(c, pool, gpu))
     images_done(s, c, number, now)
     serve(s, c, pool, gpu, now)
     while row != NOBODY:

@@ -13,7 +13,7 @@ from sim.engine.compiled.records import CHUNK, CURRENT, FREE_CHUNK, NOBODY, RUN_
 from sim.model.jit import njit
 
 # The kinds of moments.
-FINISH, LINGERED, TIRED, GAVE_UP, AGAIN, NEXT, BACK, ADMITTED, INVITED, SCRIPT = range(10)
+FINISH, LINGERED, TIRED, GAVE_UP, AGAIN, NEXT, BACK, ADMITTED, INVITED, SCRIPT, NOTICE_OVER = range(11)
 WHAT = 15  # the bits of a code that say so
 
 EMPTY, RUN, HEAP, OVERFULL = range(4)

@@ -9,13 +9,14 @@ from sim.demand.clockwork import Clockwork
 from sim.demand.laws import Law
 from sim.engine.compiled.calendar import buckets_for
 from sim.engine.compiled.records import CHUNK, HABIT
+from sim.model.balancing import CENTRAL, DISPATCHES
 from sim.model.chance import CONSTANT, NOISES
 from sim.model.dispatch import TIMERS, work_of_request
 from sim.model.passes import LENGTHS
 from sim.results.narrow import narrow
 from sim.results.timeline import bin_width, grid
 from sim.scenario.habits import Habit, Habits, asks_of_callers, habits_of
-from sim.scenario.parts import Recording
+from sim.scenario.parts import WAITS_AGAIN, Recording
 from sim.scenario.people import Asks, People
 from sim.scenario.scenario import Scenario
 from sim.scenario.serving_options import AHEAD, BATCHES, STEPS
@@ -51,7 +52,10 @@ class Constants(NamedTuple):
     ages: Floats
     newcomers: NDArray[np.bool_]
     # Features: by feature, then by the place of the number of images, then down the ladder.
-    feature_bounds: Floats
+    feature_bounds: Floats  # (regions, features - 1)
+    spill_to: Ints  # (features, others): as which it is served where its pool is behind; -1 beyond the last
+    spill_weights: Floats
+    spill_above: Floats  # seconds of expected wait
     slo: Floats
     token_slo: Floats  # (features, 2): of the first token, and of each
     image_bounds: Floats  # (features, most numbers of images): 2 beyond the last
@@ -65,7 +69,8 @@ class Constants(NamedTuple):
     spec_images: Ints
     spec_model: Ints
     noise_kind: Ints
-    noise_sigma: Floats
+    noise_shape: Floats
+    noise_factors: Floats  # (specs, factors)
     seconds: Floats  # (pools, specs, images in a batch)
     full: Ints  # (pools, specs): images in a full batch
     work: Floats  # (pools, specs): GPU-seconds of one request in a full batch
@@ -75,6 +80,13 @@ class Constants(NamedTuple):
     timer: Ints
     takes_late: NDArray[np.bool_]  # whether a closed one takes more requests until it starts
     load: Floats  # (pools, 3): a law each
+    # Queues: of the pools, then of the GPUs of those pools in which each GPU has one (see queues.py).
+    dispatch: Ints  # by pool
+    apart: NDArray[np.bool_]  # by pool: whether each GPU has a queue
+    keeps: NDArray[np.bool_]  # by pool: whether its GPUs keep their models
+    affinity: Floats  # the longer wait, seconds, for one that holds the model
+    first_queue: Ints
+    queue_step: Ints
     # Of pools that run many requests at once.
     many: NDArray[np.bool_]  # by pool: whether it does
     whole: NDArray[np.bool_]  # by pool: in whole steps
@@ -87,6 +99,8 @@ class Constants(NamedTuple):
     lengths: Ints  # by feature: the law of steps
     length_sigma: Floats
     notices: bool
+    cancels: bool  # what runs, when nobody waits for it any more
+    repeats: bool  # work that is lost
     tells_refusals: bool
     delivers_late: bool
     notifies_above: float
@@ -158,6 +172,8 @@ def constants_of(
         **of_pools(scenario, unlimited=unlimited),
         **of_many(scenario),
         notices=scenario.serving.notices_leaving,
+        cancels=scenario.serving.cancels_running,
+        repeats=scenario.serving.lost_work == WAITS_AGAIN,
         **{name: getattr(scenario.serving, name) for name in ("tells_refusals", "delivers_late", "notifies_above")},
         unlimited=unlimited,
         **of_habits(habits_of(scenario), int(np.ceil(scenario.horizon / 86400.0)) + 1),
@@ -180,7 +196,8 @@ def expected_attempts(scenario: Scenario, people: int, asks: int) -> float:
 def most_pushes(scenario: Scenario) -> int:
     """The most moments that one moment can put on the calendar: those of all users whose images a batch holds."""
     invited = 0 if scenario.demand.word_of_mouth is None else MOST_INVITED
-    return (1 + invited) * max(pool.max_batch for pool in scenario.pools.values()) + 4
+    stopped = int(scenario.serving.cancels_running and scenario.serving.delivers_late)  # each may stop another batch
+    return (1 + invited + stopped) * max(pool.max_batch for pool in scenario.pools.values()) + 4
 
 
 def of_people(scenario: Scenario, people: People) -> dict[str, Any]:
@@ -252,6 +269,16 @@ def of_word_of_mouth(scenario: Scenario) -> dict[str, Any]:
     }
 
 
+def of_spills(scenario: Scenario) -> dict[str, Any]:
+    """Where requests go whose pool is behind."""
+    names, spills = list(scenario.features), [feature.spill for feature in scenario.features.values()]
+    return {
+        "spill_to": padded([[names.index(o) for o in s.to] if s else [] for s in spills], -1, np.int64),
+        "spill_weights": padded([s.weights if s else [] for s in spills], 0.0, np.float64),
+        "spill_above": np.array([s.above if s else np.inf for s in spills]),
+    }
+
+
 def of_features(scenario: Scenario) -> dict[str, Any]:
     """Features as arrays."""
     features, specs = list(scenario.features.values()), scenario.specs()
@@ -264,7 +291,10 @@ def of_features(scenario: Scenario) -> dict[str, Any]:
             table[number, place, : len(row)] = row
     meters = sorted(set(scenario.meters()))
     return {
-        "feature_bounds": np.cumsum([f.share for f in features])[:-1],
+        "feature_bounds": np.array(
+            [np.cumsum(scenario.shares_of_features(region))[:-1] for region in scenario.demand.regions or [""]]
+        ),
+        **of_spills(scenario),
         "slo": np.array([f.slo for f in features]),
         "token_slo": np.array([[f.slo_first_token, f.slo_per_token] for f in features]),
         "image_bounds": padded([np.cumsum(list(f.images.values()))[:-1].tolist() for f in features], 2.0, np.float64),
@@ -312,6 +342,22 @@ def of_many(scenario: Scenario) -> dict[str, Any]:
     }
 
 
+def of_queues(scenario: Scenario, *, unlimited: bool) -> dict[str, Any]:
+    """How requests are sent to GPUs in each pool, and the numbers of the queues."""
+    pools = scenario.pools.values()
+    dispatch = [CENTRAL if unlimited else DISPATCHES[pool.dispatch] for pool in pools]
+    apart = np.array(dispatch) != CENTRAL
+    behind = len(dispatch) + np.cumsum(apart) - 1
+    return {
+        "dispatch": np.array(dispatch),
+        "apart": apart,
+        "keeps": apart & np.array([pool.affinity is not None for pool in pools]),
+        "affinity": np.array([pool.affinity or 0.0 for pool in pools]),
+        "first_queue": np.where(apart, behind, np.arange(len(dispatch))),
+        "queue_step": np.where(apart, apart.sum(), 0),
+    }
+
+
 def of_pools(scenario: Scenario, *, unlimited: bool) -> dict[str, Any]:
     """Specs and pools as arrays."""
     specs, pools = scenario.specs(), list(scenario.pools)
@@ -330,7 +376,8 @@ def of_pools(scenario: Scenario, *, unlimited: bool) -> dict[str, Any]:
         "spec_images": np.array([spec.images for spec in specs]),
         "spec_model": np.array([models.index(spec.model) for spec in specs]),
         "noise_kind": np.array([NOISES[scenario.serving.noise.kind] for _ in specs]),
-        "noise_sigma": np.array([scenario.noise_sigma(spec.model) for spec in specs]),
+        "noise_shape": np.array([scenario.noise_shape(spec.model) for spec in specs]),
+        "noise_factors": padded([scenario.noise_factors(spec.model) for spec in specs], 1.0, np.float64),
         "seconds": seconds,
         "full": full,
         "work": work,
@@ -340,5 +387,6 @@ def of_pools(scenario: Scenario, *, unlimited: bool) -> dict[str, Any]:
         "ahead": np.array([scenario.pools[name].closes == AHEAD and not unlimited for name in pools]),
         "timer": np.array([TIMERS[scenario.pools[name].timer] for name in pools]),
         "takes_late": np.array([scenario.pools[name].late_joiners for name in pools]),
+        **of_queues(scenario, unlimited=unlimited),
         "load": np.array([NO_TIME if unlimited else plain(scenario.pools[name].model_load.law) for name in pools]),
     }

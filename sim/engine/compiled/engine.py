@@ -10,7 +10,15 @@ from sim.engine.compiled.advance import FULL, advance, keep_the_rest
 from sim.engine.compiled.constants import Constants, constants_of, expected_attempts
 from sim.engine.compiled.crowd import add_known, add_scripted
 from sim.engine.compiled.gateway import TOKENS
-from sim.engine.compiled.log_columns import batch_columns, kept_columns, people_columns, request_columns
+from sim.engine.compiled.handing_over import dissolve, hand_over, wake_all
+from sim.engine.compiled.log_columns import (
+    batch_columns,
+    kept_columns,
+    killed_columns,
+    people_columns,
+    request_columns,
+)
+from sim.engine.compiled.losses import doom
 from sim.engine.compiled.pool import expected_wait, resize
 from sim.engine.compiled.records import (
     ACTIVE,
@@ -20,6 +28,7 @@ from sim.engine.compiled.records import (
     GAVE_UP_WAITING,
     INVITED,
     KEPTS,
+    KILLS,
     LET_IN,
     LIMITERS,
     LINE_HEAD,
@@ -40,6 +49,7 @@ from sim.engine.compiled.state import (
     rows_of,
     with_chunks,
     with_formed,
+    with_queues,
     with_room,
     with_stays,
 )
@@ -49,7 +59,8 @@ from sim.engine.compiled.view import View, direct
 from sim.engine.compiled.waitlist import length_of_line, let_in
 from sim.model.controls import LAST, Controls, PoolTelemetry, Telemetry, read_only
 from sim.model.gateway import FIRST_SLOT, LIMITER, forget
-from sim.model.knobs import BUCKET, BUDGET, FLEET, KIND, QUOTA, SLIDING
+from sim.model.knobs import BUCKET, BUDGET, FLEET, KIND, LOST, NOTICE, QUOTA, SLIDING
+from sim.model.losses import RUNS, hit
 from sim.model.retry import carried_over
 from sim.results.log import Log
 from sim.results.timeline import Timeline, grid
@@ -81,6 +92,7 @@ class CompiledEngine:
         self.constants_ref = View(self.constants)
         self.hold(initial_state(scenario, self.constants, len(people)))
         self.seed, self.paced = seed, [0] * len(scenario.pools)  # GPUs whose pace is known
+        self.losses = [0] * len(scenario.pools)  # how often GPUs were lost with what they ran
         for pool, name in enumerate(scenario.pools):
             self.paced[pool] = gpus = scenario.gpus(name)
             self.state.pace[pool, :gpus] = [scenario.pace(name, gpu, seed) for gpu in range(gpus)]
@@ -131,31 +143,82 @@ class CompiledEngine:
 
     def take_over(self) -> None:
         """The knobs are set: they hold from now on, and a new control interval begins."""
+        lost = self.controls.pools[:, LOST] - self.state.pool_knobs[:, LOST]
         self.refresh()
         s = self.state
         for counts in (s.arrivals, s.refused, s.granted, s.served, s.started, s.waited, s.latency):
             counts[:] = 0.0
         s.n[SIGNUPS] = 0
+        before = s.gpus.tolist()
         for pool, name in enumerate(self.scenario.pools):
+            hit = self.hit(pool, int(lost[pool]))
             self.resize(pool, name)
+            self.doom(pool, hit)
+        for pool in np.flatnonzero(self.constants.apart & (self.state.gpus < before)).tolist():
+            while not wake_all(self.ref, self.constants_ref, pool, self.now):
+                self.make_room()
+
+    def hit(self, pool: int, lost: int) -> list[int]:
+        """The GPUs whose work is lost with this number of them."""
+        s, gpus = self.state, int(self.state.gpus[pool])
+        if lost <= 0 or self.constants.unlimited:
+            return []
+        if self.constants.many[pool]:
+            at_work = (s.replicas["stays"][pool, :gpus] > 0) & (s.replicas["doomed"][pool, :gpus] == 0)
+        else:
+            at_work = np.ones(gpus, dtype=bool)
+            at_work[s.idle[pool, : s.idle_count[pool]]] = False
+            at_work[at_work] = s.batches["fate"][s.on[pool, :gpus][at_work]] == RUNS
+        self.losses[pool] += 1
+        found: list[int] = hit(at_work, lost, self.seed, pool, self.losses[pool]).tolist()
+        return found
+
+    def doom(self, pool: int, gpus: list[int]) -> None:
+        """What these GPUs run is stopped when their notice is over."""
+        until = self.now + float(self.state.pool_knobs[pool, NOTICE])
+        for number, gpu in enumerate(gpus):
+            if number % (SPARE // 2) == 0:
+                self.make_room()
+            doom(self.ref, self.constants_ref, pool, gpu, until)
+        if gpus and self.constants.many[pool]:
+            self.make_room()
+            look_about(self.ref, self.constants_ref, pool, self.now)
+        self.state.n[SLACK] = 0
 
     def resize(self, pool: int, name: str) -> None:
         """Have as many GPUs in service as the knob says, in steps: each GPU may put a moment on the calendar."""
         fleet = self.state.pool_knobs[pool, FLEET]
-        wanted = self.scenario.gpus(name) if math.isinf(fleet) else int(fleet)
-        changed = wanted != self.state.gpus[pool] and not self.constants.unlimited
+        wanted, before = self.scenario.gpus(name) if math.isinf(fleet) else int(fleet), int(self.state.gpus[pool])
+        changed = wanted != before and not self.constants.unlimited
+        none, many = before == 0, self.constants.many[pool]
+        if changed and self.constants.apart[pool] and none and not many:
+            self.hand_over(pool, name, 0, 1, wanted)  # before the GPUs look
         while (now := int(self.state.gpus[pool])) != wanted and not self.constants.unlimited:
             following = min(wanted, now + SPARE // 2)
-            self.hold(with_room(self.state, self.constants, following))
-            if following > (known := self.paced[pool]):
-                self.state.pace[pool, known:following] = [
-                    self.scenario.pace(name, g, self.seed) for g in range(known, following)
-                ]
-                self.paced[pool] = following
+            self.prepare(pool, name, following)
             resize(self.ref, self.constants_ref, pool, following, self.now)
-        if changed and self.constants.many[pool]:
+        if changed and self.constants.apart[pool]:
+            if none and many:
+                self.hand_over(pool, name, 0, 1, wanted)
+            elif wanted < before:
+                self.hand_over(pool, name, max(wanted, 1), before, wanted)
+        elif changed and many:
             look_about(self.ref, self.constants_ref, pool, self.now)
         self.state.n[SLACK] = 0
+
+    def prepare(self, pool: int, name: str, gpus: int) -> None:
+        """Have room for this number of GPUs, and know how fast they are."""
+        self.hold(with_room(self.state, self.constants, gpus))
+        if gpus > (known := self.paced[pool]):
+            self.state.pace[pool, known:gpus] = [self.scenario.pace(name, g, self.seed) for g in range(known, gpus)]
+            self.paced[pool] = gpus
+
+    def hand_over(self, pool: int, name: str, first: int, last: int, gpus: int) -> None:
+        """Send those who wait for GPUs first, ..., last - 1 to the first `gpus` ones."""
+        self.prepare(pool, name, gpus)
+        dissolve(self.ref, self.constants_ref, pool, first, last)
+        while not hand_over(self.ref, self.constants_ref, pool, gpus, self.now):
+            self.make_room()
 
     def let_in(self, seconds: float) -> None:
         """Let in the people whose turn comes in the `seconds` until the next tick; unused room is not saved up."""
@@ -221,7 +284,14 @@ class CompiledEngine:
         batches = batch_columns(s, int(n[BATCHES]) if rows else 0)
         people = people_columns(s, int(n[USERS]) if rows else 0)
         gpus = [self.scenario.gpus(name) for name in self.scenario.pools]
-        return Log(requests, batches, people, s.gpus.tolist() if self.constants.unlimited else gpus, self.timeline())
+        return Log(
+            requests,
+            batches,
+            people,
+            s.gpus.tolist() if self.constants.unlimited else gpus,
+            self.timeline(),
+            killed_columns(s, int(n[KILLS])),
+        )
 
     def timeline(self) -> Timeline:
         s, n = self.state, self.state.n
@@ -262,6 +332,7 @@ def initial_state(scenario: Scenario, c: Constants, users: int) -> State:
         sampled=c.sampled > 0,
         delivers=c.delivers_late,
         ahead=bool(c.ahead.any()),
+        apart=bool(c.apart.any()),
         together=int(c.most[c.many].max(initial=0)),
         tokens=scenario.counts_tokens,
     )
@@ -276,7 +347,7 @@ def initial_state(scenario: Scenario, c: Constants, users: int) -> State:
             requests=roomy(state.requests, 0, attempts),
             batches=roomy(state.batches, 0, attempts),
         )
-        state = with_formed(with_stays(state))
+        state = with_queues(with_formed(with_stays(state)), c, int(state.gpus.max()))
     state.n[LIMITERS] = 1
     forget(state.limiters[0])  # stands for users without limits
     return state

@@ -5,6 +5,7 @@ import numpy as np
 from sim.engine.compiled import tally
 from sim.engine.compiled.crowd import standing, without_limiter
 from sim.engine.compiled.pool import expected_wait, join
+from sim.engine.compiled.queues import queue_for
 from sim.engine.compiled.records import (
     FREE_LIMITERS,
     FREE_REQUESTS,
@@ -38,8 +39,9 @@ from sim.model.knobs import (
 )
 from sim.model.passes import queue_beyond
 from sim.model.retry import deposited, withdrawn
+from sim.model.routing import is_behind, other_place
 from sim.model.sharing import flow_of
-from sim.model.streams import ATTEMPTS, MIX, draw
+from sim.model.streams import ATTEMPTS, MIX, SPILL, draw
 
 
 @njit
@@ -49,6 +51,10 @@ def ask(s, c, knobs, place, first, now):  # type: ignore[no-untyped-def]
     account = place if wish.kind == LIFE else wish.more
     person = s.people[account]
     tier, feature = person.tier, wish.feature
+    if c.spill_to[feature, 0] >= 0:
+        feature = served_as(s, c, knobs, tier, feature, person.key, wish.ask)
+        if wish.attempt == 0:
+            wish.feature = feature  # the wish counts where it went first
     row = new_request(s)
     request, knob = s.requests[row], knobs[tier, feature]
     pool, ladder = c.pool_of[feature], c.ladders[feature, wish.images]
@@ -96,8 +102,37 @@ def ask(s, c, knobs, place, first, now):  # type: ignore[no-untyped-def]
         request.mark = NOTIFIED
     person.in_flight += 1
     tally.granted(s, c, cell, feature, c.work[pool, ladder[request.level]], now)
-    join(s, c, row, priority, ladder[request.level], flow_joined(s, c, pool, person.key, knob), now)
+    q = queue_for(s, c, pool, s.gpus[pool], row, ladder[request.level], priority, now)
+    join(s, c, row, q, priority, ladder[request.level], flow_joined(s, c, pool, q, person.key, knob), now)
     return row
+
+
+@njit
+def served_as(s, c, knobs, tier, feature, key, ask):  # type: ignore[no-untyped-def]
+    """The feature as which an attempt is served: its own, unless its pool is behind and another's is not.
+
+    Where it has no GPU at all, another takes the attempt even if it is behind.
+    """
+    longest = c.spill_above[feature]
+    if not behind(s, c, knobs, tier, feature, longest):
+        return feature
+    u, last = draw(c.seed, SPILL, key, ask), s.gpus[c.pool_of[feature]] > 0
+    while True:
+        for place in range(c.spill_to.shape[1]):
+            other = c.spill_to[feature, place]
+            s.fits[place] = 1.0 if other >= 0 and not behind(s, c, knobs, tier, other, longest) else 0.0
+        place = other_place(c.spill_weights[feature], s.fits, u)
+        if place >= 0:
+            return c.spill_to[feature, place]
+        if last:
+            return feature
+        longest, last = np.inf, True
+
+
+@njit
+def behind(s, c, knobs, tier, feature, longest):  # type: ignore[no-untyped-def]
+    pool = c.pool_of[feature]
+    return is_behind(s.gpus[pool], expected_wait(s, c, pool, int(knobs[tier, feature, PRIORITY])), longest)
 
 
 @njit
@@ -115,13 +150,13 @@ def region_open(s, region):  # type: ignore[no-untyped-def]
 
 
 @njit
-def flow_joined(s, c, pool, key, knob):  # type: ignore[no-untyped-def]
-    """The flow that a user's request joins; its weight is written down."""
+def flow_joined(s, c, pool, q, key, knob):  # type: ignore[no-untyped-def]
+    """The flow of a queue that a user's request joins; its weight is written down."""
     if s.pool_knobs[pool, SHARING] == NO_SHARING:
         return 0
-    flow, weight = flow_of(s.pool_knobs[pool], int(knob[FLOW]), knob[WEIGHT], c.seed, key, s.flow_waiting[pool])
-    s.weights[pool, flow] = weight
-    s.flows[pool] = max(s.flows[pool], flow + 1)
+    flow, weight = flow_of(s.pool_knobs[pool], int(knob[FLOW]), knob[WEIGHT], c.seed, key, s.flow_waiting[q])
+    s.weights[q, flow] = weight
+    s.flows[q] = max(s.flows[q], flow + 1)
     return flow
 
 

@@ -5,10 +5,12 @@ import numpy as np
 from sim.engine.clock import COMPLETION
 from sim.engine.compiled.calendar import FINISH, schedule
 from sim.engine.compiled.crowd import habit_of, release
+from sim.engine.compiled.queues import gpu_of
 from sim.engine.compiled.records import BATCHES, FREE_BATCHES, LEAVING, NOBODY, STARTED
 from sim.model.dispatch import batch_seconds, load_seconds
 from sim.model.jit import njit
 from sim.model.knobs import POWER, SLOWDOWN
+from sim.model.losses import RUNS
 from sim.model.standing import IN_SERVICE
 from sim.model.streams import ATTEMPTS
 
@@ -20,8 +22,9 @@ def start(s, c, pool, gpu, spec, first, taken, now):  # type: ignore[no-untyped-
     size = taken * c.spec_images[spec]
     measured, pace, slowdown = c.seconds[pool, spec, size], s.pace[pool, gpu], s.pool_knobs[pool, SLOWDOWN]
     key, k = s.people[head.person].key, head.ask * ATTEMPTS + head.attempt
+    law = c.noise_kind[spec], c.noise_shape[spec], c.noise_factors[spec]
     begun = is_begun(s, c, head)
-    seconds = batch_seconds(measured, pace, c.noise_kind[spec], c.noise_sigma[spec], slowdown, begun, c.seed, key, k)
+    seconds = batch_seconds(measured, pace, law[0], law[1], law[2], slowdown, begun, c.seed, key, k)
     loading = 0.0
     if s.loaded[pool, gpu] != c.spec_model[spec]:
         s.loaded[pool, gpu] = c.spec_model[spec]
@@ -32,10 +35,31 @@ def start(s, c, pool, gpu, spec, first, taken, now):  # type: ignore[no-untyped-
     batch = s.batches[number]
     batch.pool, batch.gpu, batch.spec, batch.size, batch.taken = pool, gpu, spec, size, taken
     batch.started, batch.seconds, batch.finished, batch.first = now, seconds, np.nan, first
-    batch.power, batch.loading = s.pool_knobs[pool, POWER], loading
+    batch.power, batch.loading, batch.fate = s.pool_knobs[pool, POWER], loading, RUNS
     s.running[pool] += 1
+    s.on[pool, gpu] = number
+    if c.apart[pool]:
+        s.until[pool, gpu] = now + loading + measured * (pace * slowdown)
     put_on(s, first, number, now)
-    schedule(s, c, now + seconds, COMPLETION, gpu, FINISH, number)
+    schedule(s, c, now + seconds, COMPLETION, gpu, FINISH, end_of(batch, number))
+
+
+@njit
+def end_of(batch, number):  # type: ignore[no-untyped-def]
+    """The load of the moment at which a batch ends."""
+    return (np.int64(batch.version) << 32) | number
+
+
+@njit
+def end_early(s, c, number, at, fate):  # type: ignore[no-untyped-def]
+    """A batch will be stopped at an instant, before its end."""
+    batch = s.batches[number]
+    batch.fate, batch.seconds = fate, at - batch.started
+    batch.loading = min(batch.loading, batch.seconds)
+    if c.apart[batch.pool]:
+        s.until[batch.pool, batch.gpu] = at
+    batch.version = (batch.version + 1) & 0x7FFF
+    schedule(s, c, at, COMPLETION, batch.gpu, FINISH, end_of(batch, number))
 
 
 @njit
@@ -66,6 +90,7 @@ def new_batch(s):  # type: ignore[no-untyped-def]
         n[FREE_BATCHES] -= 1
         return s.free_batches[n[FREE_BATCHES]]
     n[BATCHES] += 1
+    s.batches[n[BATCHES] - 1].version = 0
     return n[BATCHES] - 1
 
 
@@ -88,14 +113,25 @@ def out_of_service(s, request):  # type: ignore[no-untyped-def]
 
 
 @njit
-def go_idle(s, pool, gpu):  # type: ignore[no-untyped-def]
-    """Onto the pool's heap of idle GPUs."""
+def go_idle(s, c, pool, gpu):  # type: ignore[no-untyped-def]
+    """Onto the pool's heap of idle GPUs; where GPUs have queues they are only counted."""
     idle, place = s.idle[pool], s.idle_count[pool]
     s.idle_count[pool] += 1
+    if c.apart[pool]:
+        return
     while place > 0 and idle[(place - 1) >> 1] > gpu:
         idle[place] = idle[(place - 1) >> 1]
         place = (place - 1) >> 1
     idle[place] = gpu
+
+
+@njit
+def woken(s, c, pool, q):  # type: ignore[no-untyped-def]
+    """An idle GPU that serves this queue, if there is one (see has_idle), is idle no more: its number."""
+    if not c.apart[pool]:
+        return lowest_idle(s, pool)
+    s.idle_count[pool] -= 1
+    return gpu_of(c, pool, q)
 
 
 @njit

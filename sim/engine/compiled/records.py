@@ -61,8 +61,9 @@ REQUEST = np.dtype(
     ]
 )
 # Marks: it was taken out of its lane, where its record still stands; its linger is over; its user will try again (or
-# does not know yet that it was refused); its user was asked to come back for it; it is or was on a GPU.
-GONE, WAITED_OUT, RETRY, NOTIFIED, STARTED = 1, 2, 4, 8, 16
+# does not know yet that it was refused); its user was asked to come back for it; it is or was on a GPU; the end of its
+# user's patience is on the calendar.
+GONE, WAITED_OUT, RETRY, NOTIFIED, STARTED, TIMED = 1, 2, 4, 8, 16, 32
 
 BATCH = np.dtype(
     [
@@ -77,6 +78,8 @@ BATCH = np.dtype(
         ("taken", "i4"),
         ("pool", "i2"),
         ("spec", "i2"),
+        ("fate", "i2"),  # see sim.model.losses
+        ("version", "i2"),  # of its end: earlier ones on the calendar are void
     ],
     align=True,
 )
@@ -108,6 +111,8 @@ REPLICA = np.dtype(
         ("promised", "i4"),  # the same of those who will find room at the next look
         ("stays", "i4"),
         ("stepless", "i8"),  # of them, those who have made no step yet
+        ("doomed", "i4"),  # it is lost: nobody joins, and what still runs is stopped
+        ("until", "f8"),  # at this instant
     ]
 )
 
@@ -179,6 +184,9 @@ FORMER = np.dtype(
     ]
 )
 
+# A request that a GPU was working on when its work was lost; where rows are recorded.
+KILL = np.dtype([("request", "i4"), ("batch", "i4")])
+
 CHUNK = 20  # moments
 BUCKET = np.dtype([("head", "i4"), ("tail", "i4"), ("filled", "i4"), ("spare", "i4")])  # first and last of its chunks
 MOMENT = np.dtype([("time", "f8"), ("code", "i8"), ("load", "i8")])
@@ -193,8 +201,9 @@ CURRENT, RUN_AT, RUN_END, SOON, SEQ, FREE_CHUNK, SPARE_CHUNKS, SLACK = range(10,
 ARRIVAL, ARRIVED, LINE_HEAD, LINE_TAIL, WAITING, GATE_OPEN, SIGNUPS, LET_IN, GAVE_UP_WAITING, CHURNED, INVITED = range(
     18, 29
 )
-DROPPED, TOLD, ACTIVE = 29, 30, 31  # told: of the dropped, those who have gone on
-COUNTERS = 32
+DROPPED, TOLD, ACTIVE, KILLS = 29, 30, 31, 32  # told: of the dropped, those who have gone on
+MOVING, LANES = 33, 34  # the first request of a queue that is dissolved; the most lanes of any queue
+COUNTERS = 35
 
 DELIVERED = -3  # in place of the attempt that a wish waits for: it has its image
 PRESENT, FIRST = range(2)  # places in State.present

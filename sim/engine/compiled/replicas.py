@@ -2,19 +2,22 @@
 
 from sim.engine.clock import COMPLETION, JOIN
 from sim.engine.compiled.calendar import FINISH, schedule
+from sim.engine.compiled.queues import gpu_of
 from sim.engine.compiled.records import NOBODY
 from sim.model.jit import njit
+from sim.model.losses import CANCELLED
 from sim.model.passes import comes_off_first, passes_at, time_of
 
 
 @njit
-def promise(s, c, pool, spec, now):  # type: ignore[no-untyped-def]
-    """Have the GPU with the fewest look for a request that has come, if one has room for it."""
+def promise(s, c, pool, q, spec, now):  # type: ignore[no-untyped-def]
+    """Have the GPU with the fewest, or the one whose queue it is, look for a request that has come, if it has room."""
     size, best, least = c.together_size[pool, spec], NOBODY, 0
-    for gpu in range(s.gpus[pool]):
+    first = gpu_of(c, pool, q) if c.apart[pool] else 0
+    for gpu in range(first, min(first + 1, s.gpus[pool]) if c.apart[pool] else s.gpus[pool]):
         replica = s.replicas[pool, gpu]
         taken = replica.size + replica.promised
-        room = taken == 0 if c.unlimited else taken + size <= c.most[pool]
+        room = taken == 0 if c.unlimited else taken + size <= c.most[pool] and not replica.doomed
         if room and (best == NOBODY or taken < least):
             best, least = gpu, taken
             if taken == 0:
@@ -34,7 +37,8 @@ def look_about(s, c, pool, now):  # type: ignore[no-untyped-def]
     looks = 0
     for gpu in range(s.gpus[pool]):
         replica = s.replicas[pool, gpu]
-        if looks < s.queued[pool] and replica.size + replica.promised < c.most[pool]:
+        room = replica.size + replica.promised < c.most[pool] and not replica.doomed
+        if looks < s.queued[pool] and room:
             look(s, c, pool, gpu, now)
             looks += 1
 
@@ -104,3 +108,21 @@ def take_off(s, pool, gpu):  # type: ignore[no-untyped-def]
         place = child
     heap[place] = last
     return found
+
+
+@njit
+def leave_soon(s, c, pool, gpu, number, now):  # type: ignore[no-untyped-def]
+    """A request that nobody waits for any more leaves its GPU as soon as others may join: before its end, or at it."""
+    replica, heap = s.replicas[pool, gpu], s.members[pool, gpu]
+    due = passes_at(replica.passes, replica.begun, replica.each, c.whole[pool], now)
+    if not due < s.stays[number].end:
+        return
+    s.batches[number].fate, s.stays[number].end = CANCELLED, due
+    place = 0
+    while heap[place] != number:
+        place += 1
+    while place > 0 and earlier(s, number, heap[(place - 1) >> 1]):
+        heap[place] = heap[(place - 1) >> 1]
+        place = (place - 1) >> 1
+    heap[place] = number
+    look(s, c, pool, gpu, now)

@@ -4,12 +4,26 @@ import numpy as np
 
 from sim.engine.compiled import tally
 from sim.engine.compiled.gateway import deposit
-from sim.engine.compiled.gpus import out_of_service
+from sim.engine.compiled.gpus import end_early, out_of_service
 from sim.engine.compiled.pool import remove
-from sim.engine.compiled.records import ABANDONED, DELIVERED, GONE, NOBODY, NONE, PRESENT, RETRY, SERVED, WISHING
+from sim.engine.compiled.queues import count_inside, queue_of
+from sim.engine.compiled.records import (
+    ABANDONED,
+    DELIVERED,
+    GONE,
+    NOBODY,
+    NONE,
+    PRESENT,
+    RETRY,
+    SERVED,
+    STARTED,
+    WISHING,
+)
+from sim.engine.compiled.replicas import leave_soon
 from sim.engine.compiled.requests import keep, settle
 from sim.model.jit import njit
 from sim.model.knobs import BUDGET, PER_SUCCESS
+from sim.model.losses import CANCELLED
 
 
 @njit
@@ -25,7 +39,7 @@ def images_done(s, c, number, now):  # type: ignore[no-untyped-def]
 def hand_out(s, c, batch, now):  # type: ignore[no-untyped-def]
     """Every image of a batch goes to its user."""
     batch.finished = now
-    s.inside[batch.pool] -= batch.taken
+    count_inside(s, c, batch.pool, queue_of(c, batch.pool, batch.gpu), -batch.taken)
     row = batch.first
     while row != NOBODY:
         request = s.requests[row]
@@ -34,7 +48,7 @@ def hand_out(s, c, batch, now):  # type: ignore[no-untyped-def]
             image_served(s, c, request, now)
             if c.delivers_late:
                 s.present[request.wish, PRESENT] = DELIVERED
-        elif c.delivers_late and wants_still(s, request):
+        elif c.delivers_late and batch.fate != CANCELLED and wants_still(s, request):
             deliver(s, c, row, now)
         row = request.next
 
@@ -89,3 +103,20 @@ def abandon(s, c, row, now):  # type: ignore[no-untyped-def]
         request.mark |= GONE
         remove(s, c, row, now)
         out_of_service(s, request)
+    elif c.cancels and request.mark & STARTED and np.isnan(s.batches[request.batch].finished):
+        stop_if_unwanted(s, c, request.batch, now)
+
+
+@njit
+def stop_if_unwanted(s, c, number, now):  # type: ignore[no-untyped-def]
+    """Somebody has left what a GPU works on: it stops, once nobody waits for it any more."""
+    batch = s.batches[number]
+    if c.many[batch.pool]:
+        leave_soon(s, c, batch.pool, batch.gpu, number, now)
+        return
+    row = batch.first
+    while row != NOBODY:
+        if s.requests[row].outcome != ABANDONED:
+            return
+        row = s.requests[row].next
+    end_early(s, c, number, now, CANCELLED)

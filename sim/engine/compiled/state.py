@@ -24,10 +24,14 @@ from sim.engine.compiled.records import (
     GATE_OPEN,
     KEPT,
     KEPTS,
+    KILL,
+    KILLS,
     LANE,
+    LANES,
     LIMITERS,
     LINE_TAIL,
     MOMENT,
+    MOVING,
     NOBODY,
     PAST,
     PEAK_AT,
@@ -44,6 +48,7 @@ from sim.engine.compiled.records import (
     SWITCHED_OFF,
     USERS,
 )
+from sim.model.balancing import NO_MODEL
 from sim.model.dropping import fresh_codel
 from sim.model.gateway import FIRST_SLOT
 from sim.model.jit import njit
@@ -76,30 +81,42 @@ class State(NamedTuple):
     free_batches: NDArray[np.int32]
     stays: NDArray[Any]  # beside the batches, where a pool runs many requests at once
     kept: NDArray[Any]
-    # Pools.
-    lanes: NDArray[Any]  # (pools, lanes), in order of creation
+    kills: NDArray[Any]
+    # Queues: of each pool, or of each of its GPUs (see queues.py).
+    lanes: NDArray[Any]  # (queues, lanes), in order of creation
     formers: NDArray[Any]  # beside the lanes, where batches of some pool close by themselves
     formed: NDArray[np.int32]  # beside the requests, where they do: the number of a request's batch in its lane
     lane_count: NDArray[np.int64]
-    waiting_images: NDArray[np.int64]  # (pools, specs)
+    waiting_images: NDArray[np.int64]  # (queues, specs)
+    waits: NDArray[np.int64]  # requests
+    flow_waiting: NDArray[np.int64]  # (queues, MOST_FLOWS)
+    weights: NDArray[np.float64]  # (queues, MOST_FLOWS)
+    deficits: NDArray[np.float64]  # (queues, MOST_FLOWS + 1), and whose turn it is
+    flows: NDArray[np.int64]
+    codel: NDArray[np.float64]  # (queues, CODEL_STATE)
+    stands: NDArray[np.int32]  # beside the requests, where GPUs have queues: the one that it joined
+    outstanding: NDArray[np.float64]  # (pools, GPUs), where they do: requests that wait for it or are on it
+    until: NDArray[np.float64]  # (pools, GPUs), where they do: when its last batch should be done
+    load: NDArray[np.float64]  # (GPUs), where they do: seconds ahead of one request
+    turn: NDArray[np.int64]  # by pool: requests sent to a GPU
+    holds: NDArray[np.int32]  # (pools, GPUs), where they do: the model of the last request sent there, or NO_MODEL
+    chosen: NDArray[np.int32]  # (GPUs), where they do: those that one request may be sent to
+    # Pools.
     queued: NDArray[np.int64]
-    flow_waiting: NDArray[np.int64]  # (pools, MOST_FLOWS)
-    weights: NDArray[np.float64]  # (pools, MOST_FLOWS)
-    deficits: NDArray[np.float64]  # (pools, MOST_FLOWS + 1), and whose turn it is
-    flows: NDArray[np.int64]  # of each pool
     ready: NDArray[np.int64]  # by flow: the lane that it would be served from
     running: NDArray[np.int64]  # batches
     inside: NDArray[np.int64]  # waiting or being served
     pool_knobs: NDArray[np.float64]
-    codel: NDArray[np.float64]  # (pools, CODEL_STATE)
     retries: NDArray[np.float64]  # knobs, then the retries that the budget pays for
     dropped: NDArray[np.int32]  # requests dropped at this moment, whose users are still to go on
     gpus: NDArray[np.int64]  # in service
     region_open: NDArray[np.float64]
+    fits: NDArray[np.float64]  # of the places that one request may be sent to
     idle: NDArray[np.int32]  # (pools, GPUs): a heap, the lowest number first
     idle_count: NDArray[np.int64]
     loaded: NDArray[np.int32]  # (pools, GPUs): the model served last, or SWITCHED_OFF
     pace: NDArray[np.float64]  # (pools, GPUs)
+    on: NDArray[np.int32]  # (pools, GPUs): the batch on each, or the last one
     # GPUs that run many requests at once, where there are any.
     replicas: NDArray[Any]  # (pools, GPUs)
     members: NDArray[np.int32]  # (pools, GPUs, most): the batches on each, a heap
@@ -167,6 +184,40 @@ def with_formed(s: State) -> State:
     return s._replace(formers=formers, formed=longer(s.formed, len(s.formed), len(s.requests)))
 
 
+def with_queues(s: State, c: Constants, gpus: int) -> State:
+    """The state with a queue for each GPU, in pools where it has one, and a queue's number beside each request."""
+    if not c.apart.any():
+        return s
+    found = {"stands": longer(s.stands, len(s.stands), len(s.requests))}
+    found |= {name: roomy(getattr(s, name), gpus) for name in ("load", "chosen")}
+    for name, fill in (("outstanding", 0.0), ("until", 0.0), ("holds", NO_MODEL)):
+        found[name] = wider(getattr(s, name), gpus, fill)
+    before, queues = len(s.waits), len(s.gpus) + int(c.apart.sum()) * gpus
+    if before < queues:
+        fresh = tables_of_queues(queues, s.waiting_images.shape[1], s.lanes.shape[1], ahead=len(s.formers) > 0)
+        for name, table in fresh.items():
+            if len(table):
+                table[:before] = getattr(s, name)
+        found |= fresh
+    return s._replace(**found)
+
+
+def tables_of_queues(queues: int, specs: int, lanes: int, *, ahead: bool) -> dict[str, NDArray[Any]]:
+    """Empty ones. ahead: whether batches of some pool close by themselves."""
+    return {
+        "lanes": np.zeros((queues, lanes), dtype=LANE),
+        "formers": np.zeros((queues if ahead else 0, lanes), dtype=FORMER),
+        "lane_count": np.zeros(queues, dtype=np.int64),
+        "waiting_images": np.zeros((queues, specs), dtype=np.int64),
+        "waits": np.zeros(queues, dtype=np.int64),
+        "flow_waiting": np.zeros((queues, MOST_FLOWS), dtype=np.int64),
+        "weights": np.ones((queues, MOST_FLOWS)),
+        "deficits": np.zeros((queues, MOST_FLOWS + 1)),
+        "flows": np.ones(queues, dtype=np.int64),
+        "codel": np.tile(fresh_codel(), (queues, 1)),
+    }
+
+
 def with_stays(s: State) -> State:
     """The state with a stay beside each batch, where some GPUs run many requests at once."""
     if len(s.here) == 0 or len(s.stays) == len(s.batches):
@@ -199,16 +250,16 @@ def with_room(s: State, c: Constants, gpus: int = 0) -> State:
         limiters[: n[LIMITERS]] = s.limiters[: n[LIMITERS]]
     s = with_chunks(s, SPARE + 4 * c.chunks)
     lanes = s.lanes
-    if s.lane_count.max() + 32 > MOST_LANES:
-        raise OverflowError(f"more than {MOST_LANES - 32} combinations of priority, spec and flow in one pool")
-    if lanes.shape[1] < s.lane_count.max() + 32:
+    if n[LANES] + 32 > MOST_LANES:
+        raise OverflowError(f"more than {MOST_LANES - 32} combinations of priority, spec and flow in one queue")
+    if lanes.shape[1] < n[LANES] + 32:
         lanes = np.zeros((lanes.shape[0], 2 * lanes.shape[1]), dtype=LANE)
         lanes[:, : s.lanes.shape[1]] = s.lanes
     gpus = max(gpus, int(s.gpus.max()))
     s = with_stays(with_replicas(s._replace(batches=batches), gpus))
     if len(s.here):
         s = with_chunks(s, SPARE + 4 * c.chunks + gpus)  # after a change of fleet each may look
-    return with_formed(
+    s = with_formed(
         s._replace(
             run=roomy(s.run, n[RUN_END], int(s.buckets["filled"].max()) + CHUNK),
             soon=roomy(s.soon, n[SOON], SPARE + 4 * c.pushes + (gpus if len(s.here) else 0)),
@@ -224,12 +275,15 @@ def with_room(s: State, c: Constants, gpus: int = 0) -> State:
             free_requests=roomy(s.free_requests, n[FREE_REQUESTS], len(requests)),
             free_batches=roomy(s.free_batches, n[FREE_BATCHES], len(batches)),
             kept=roomy(s.kept, n[KEPTS], SPARE + 4 * c.largest) if len(s.kept) else s.kept,
+            kills=roomy(s.kills, n[KILLS], SPARE + 4 * c.largest) if len(s.kills) else s.kills,
             lanes=lanes,
             idle=wider(s.idle, gpus, 0),
             loaded=wider(s.loaded, gpus, SWITCHED_OFF),
             pace=wider(s.pace, gpus, 1.0),
+            on=wider(s.on, gpus, NOBODY),
         )
     )
+    return with_queues(s, c, gpus)
 
 
 def with_chunks(s: State, chunks: int) -> State:
@@ -254,13 +308,14 @@ def slack(s, c):  # type: ignore[no-untyped-def]
     least = min(least, len(s.line) - n[LINE_TAIL], (len(s.limiters) - n[LIMITERS]) // c.meters)
     least = min(least, n[SPARE_CHUNKS] // c.chunks, (len(s.soon) - n[SOON]) // c.pushes)
     if c.rows:
-        least = min(least, len(s.past) - n[USERS])
+        least = min(least, len(s.past) - n[USERS], (len(s.kills) - n[KILLS]) // c.largest)
     if c.sampled > 0:
         least = min(least, (len(s.kept) - n[KEPTS]) // c.largest)
     if len(s.here) > 0:
         least = min(least, (len(s.batches) - n[BATCHES]) // c.largest)
+    least = min(least, s.lanes.shape[1] - n[LANES])
     for pool in range(len(s.gpus)):
-        least = min(least, s.lanes.shape[1] - s.lane_count[pool], s.idle.shape[1] - s.gpus[pool])
+        least = min(least, s.idle.shape[1] - s.gpus[pool])
     return least - 2
 
 
@@ -281,12 +336,14 @@ def fresh_state(
     together: int = 0,
     tokens: bool = False,
     ahead: bool = False,
+    apart: bool = False,
 ) -> State:
     """Nothing has happened; every GPU is idle. largest: images in a batch at most.
 
-    together: as many requests as one GPU may run at once; 0 where none does. tokens: whether some count their steps.
+    together: as many requests as one GPU may run at once; 0 where none does. tokens: whether some count their steps;
+    apart: whether GPUs have queues.
     """
-    shared = pools if together else 0
+    shared, own = pools if together else 0, (pools if apart else 0, max(gpus) if apart else 0)
     ticks = [np.zeros((tiers, features)) for _ in range(7)]
     cells = tiers * features
     state = State(
@@ -310,29 +367,31 @@ def fresh_state(
         free_batches=np.zeros(0, dtype=np.int32),
         stays=records(0, STAY),
         kept=records(1 if sampled else 0, KEPT),
-        lanes=np.zeros((pools, 32), dtype=LANE),
-        formers=np.zeros((pools if ahead else 0, 32), dtype=FORMER),
+        kills=records(1 if rows else 0, KILL),
+        **tables_of_queues(pools, specs, 32, ahead=ahead),
         formed=np.zeros(0, dtype=np.int32),
-        lane_count=np.zeros(pools, dtype=np.int64),
-        waiting_images=np.zeros((pools, specs), dtype=np.int64),
+        stands=np.zeros(0, dtype=np.int32),
+        outstanding=np.zeros(own),
+        until=np.zeros(own),
+        load=np.zeros(own[1]),
+        holds=np.full(own, NO_MODEL, dtype=np.int32),
+        chosen=np.zeros(own[1], dtype=np.int32),
+        turn=np.zeros(pools, dtype=np.int64),
         queued=np.zeros(pools, dtype=np.int64),
-        flow_waiting=np.zeros((pools, MOST_FLOWS), dtype=np.int64),
-        weights=np.ones((pools, MOST_FLOWS)),
-        deficits=np.zeros((pools, MOST_FLOWS + 1)),
-        flows=np.ones(pools, dtype=np.int64),
         ready=np.zeros(MOST_FLOWS, dtype=np.int64),
         running=np.zeros(pools, dtype=np.int64),
         inside=np.zeros(pools, dtype=np.int64),
         pool_knobs=np.tile(PLAIN_POOL, (pools, 1)),
-        codel=np.tile(fresh_codel(), (pools, 1)),
         retries=np.zeros(len(RETRY_KNOBS) + 1),
         dropped=np.zeros(0, dtype=np.int32),
         gpus=np.array(gpus, dtype=np.int64),
         region_open=np.ones(max(regions, 1)),
+        fits=np.zeros(features),
         idle=np.tile(np.arange(max(gpus), dtype=np.int32), (pools, 1)),
         idle_count=np.array(gpus, dtype=np.int64),
         loaded=np.where(np.arange(max(gpus)) < np.array(gpus)[:, None], NOBODY, SWITCHED_OFF).astype(np.int32),
         pace=np.ones((pools, max(gpus))),
+        on=np.full((pools, max(gpus)), NOBODY, dtype=np.int32),
         replicas=np.zeros((shared, max(gpus)), dtype=REPLICA),
         members=np.zeros((shared, max(gpus), together), dtype=np.int32),
         aboard=np.zeros((shared, max(gpus), specs), dtype=np.int32),
@@ -355,7 +414,7 @@ def fresh_state(
         busy=np.zeros((pools, specs, largest + 1)),
         peaks=np.zeros((pools, 4)),
     )
-    state.n[GATE_OPEN] = 1
+    state.n[GATE_OPEN], state.n[MOVING] = 1, NOBODY
     state.n[CURRENT], state.n[FREE_CHUNK] = NOBODY, NOBODY
     state.peaks[:, PEAK_AT] = state.peaks[:, DRAIN] = np.nan
     return state

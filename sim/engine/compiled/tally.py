@@ -5,8 +5,8 @@ import numpy as np
 from sim.engine.compiled.records import ABANDONED as HAS_LEFT
 from sim.engine.compiled.records import CHANGED, DRAIN, PEAK, PEAK_AT, SERVED, WISHING
 from sim.engine.compiled.replicas import share_until
-from sim.model.gateway import EXPIRED
 from sim.model.jit import njit
+from sim.model.losses import LOST as LOST_BATCH
 from sim.model.passes import lags, seconds_per_token, together_on_average
 from sim.results.timeline import (
     ABANDONED,
@@ -29,6 +29,7 @@ from sim.results.timeline import (
     LEFT,
     LOADING,
     LOST,
+    LOST_WORK,
     LOWEST,
     OF_INTENTS,
     OFFERED,
@@ -94,7 +95,7 @@ def granted(s, c, cell, feature, work, now):  # type: ignore[no-untyped-def]
 @njit
 def dropped(s, c, cell, request):  # type: ignore[no-untyped-def]
     """A granted request is dropped: it counts as refused, and as a promise that was not kept."""
-    s.counts[bin_of(s, c, request.arrived), cell, REASON + EXPIRED - 1] += 1
+    s.counts[bin_of(s, c, request.arrived), cell, REASON + request.reason - 1] += 1
 
 
 @njit
@@ -176,12 +177,20 @@ def spread(s, c, cell, column, begin, end, amount):  # type: ignore[no-untyped-d
 
 
 @njit
+def use_of(batch, request):  # type: ignore[no-untyped-def]
+    """The use of GPU-seconds that went into a request."""
+    if batch.fate == LOST_BATCH:
+        return LOST_WORK
+    return WASTED if request.outcome == HAS_LEFT else USEFUL
+
+
+@njit
 def spent(s, c, batch, now):  # type: ignore[no-untyped-def]
     """A batch is over, or the horizon has come: its GPU-seconds until now, on loading a model and on images."""
     full = batch.started + batch.seconds
     end = min(full, now)
     seconds = batch.seconds if end == full else end - batch.started
-    loading = min(batch.loading, seconds)
+    loading = 0.0 if batch.fate == LOST_BATCH else min(batch.loading, seconds)
     begins = min(batch.started + loading, end)
     row = batch.first
     while row >= 0:
@@ -189,8 +198,7 @@ def spent(s, c, batch, now):  # type: ignore[no-untyped-def]
         cell = request.tier * len(c.slo) + request.feature
         if loading > 0.0:
             spread(s, c, cell, LOADING, batch.started, begins, loading / batch.taken)
-        column = WASTED if request.outcome == HAS_LEFT else USEFUL
-        spread(s, c, cell, column, begins, end, (seconds - loading) / batch.taken)
+        spread(s, c, cell, use_of(batch, request), begins, end, (seconds - loading) / batch.taken)
         row = request.next
     inside = min(seconds, max(end - c.warm_up, 0.0))
     s.busy[batch.pool, batch.spec, batch.size] += inside * batch.power
@@ -200,8 +208,8 @@ def spent(s, c, batch, now):  # type: ignore[no-untyped-def]
 def spent_together(s, c, batch, now):  # type: ignore[no-untyped-def]
     """A request leaves a GPU that runs many at once, or the horizon has come: its share of the GPU until now."""
     request, lasted = s.requests[batch.first], now - batch.started
-    cell, column = request.tier * len(c.slo) + request.feature, WASTED if request.outcome == HAS_LEFT else USEFUL
-    spread(s, c, cell, column, batch.started, now, batch.seconds)
+    cell = request.tier * len(c.slo) + request.feature
+    spread(s, c, cell, use_of(batch, request), batch.started, now, batch.seconds)
     most = c.most[batch.pool] if c.whole[batch.pool] else batch.size
     size = together_on_average(lasted, batch.seconds, batch.size, most)
     if lasted > 0.0:

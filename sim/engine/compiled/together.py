@@ -5,11 +5,13 @@ import numpy as np
 from sim.engine.compiled import tally
 from sim.engine.compiled.gpus import is_begun, new_batch, put_on
 from sim.engine.compiled.pool import next_lane, pick
+from sim.engine.compiled.queues import queue_of
 from sim.engine.compiled.records import NOBODY
 from sim.engine.compiled.replicas import look_at, put_aboard, share_until, take_off
 from sim.engine.compiled.service import hand_out
 from sim.model.jit import njit
 from sim.model.knobs import POWER, SLOWDOWN
+from sim.model.losses import RUNS
 from sim.model.passes import passes_needed, seconds_together
 
 
@@ -40,15 +42,16 @@ def begin_those_who_join(s, c, pool, gpu, now):  # type: ignore[no-untyped-def]
     """Requests join in their turn, as long as there is room; and the GPU looks again when the next one is through."""
     replica, joining, joined = s.replicas[pool, gpu], 0, 0
     s.joining[:] = 0
-    while gpu < s.gpus[pool] and not (c.unlimited and replica.stays > 0):
-        place = next_lane(s, c, pool)
+    q = queue_of(c, pool, gpu)
+    while gpu < s.gpus[pool] and not replica.doomed and not (c.unlimited and replica.stays > 0):
+        place = next_lane(s, c, pool, q)
         if place == NOBODY:
             break
-        spec = s.lanes[pool, place].spec
+        spec = s.lanes[q, place].spec
         size = c.together_size[pool, spec]
         if replica.size + size > c.most[pool]:
             break
-        row, taken = pick(s, c, pool, place, c.spec_images[spec], now)
+        row, taken = pick(s, c, pool, q, place, c.spec_images[spec], now)
         if taken > 0:
             s.joined[joined] = begin(s, c, pool, gpu, spec, row, now)
             s.joining[spec] += 1
@@ -99,7 +102,8 @@ def begin(s, c, pool, gpu, spec, row, now):  # type: ignore[no-untyped-def]
         c.lengths[request.feature],
         c.length_sigma[request.feature],
         c.noise_kind[spec],
-        c.noise_sigma[spec],
+        c.noise_shape[spec],
+        c.noise_factors[spec],
         is_begun(s, c, request),
         c.seed,
         s.people[request.person].key,
@@ -109,7 +113,7 @@ def begin(s, c, pool, gpu, spec, row, now):  # type: ignore[no-untyped-def]
     batch, stay = s.batches[number], s.stays[number]
     batch.pool, batch.gpu, batch.spec, batch.size, batch.taken = pool, gpu, spec, c.spec_images[spec], 1
     batch.started, batch.seconds, batch.finished, batch.first = now, 0.0, np.nan, row
-    batch.power, batch.loading = s.pool_knobs[pool, POWER], 0.0
+    batch.power, batch.loading, batch.fate = s.pool_knobs[pool, POWER], 0.0, RUNS
     stay.end, stay.share, stay.order = replica.passes + needed, replica.share, replica.joined
     stay.first_token, stay.tokens = np.nan, needed + c.first[pool, spec] if c.whole[pool] else np.nan
     replica.joined += 1

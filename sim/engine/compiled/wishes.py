@@ -22,6 +22,7 @@ from sim.engine.compiled.records import (
     RETRY,
     SERVED,
     STARTED,
+    TIMED,
 )
 from sim.engine.compiled.records import SCRIPT as A_SCRIPT
 from sim.engine.compiled.requests import key_of, never_leaves, settle
@@ -65,6 +66,7 @@ def attempt(s, c, knobs, place, first, now):  # type: ignore[no-untyped-def]
         return  # more patient than the median, which is enough: the exact patience need not be computed
     leaves = now + (patience_left(kind, a, b, u, waited(c.arrives[wish.user])) if there else quantile(kind, a, b, u))
     if leaves < now + seconds:
+        request.mark |= TIMED
         schedule(s, c, leaves, ABANDON, request.user, TIRED, key_of(row, request))
 
 
@@ -106,7 +108,7 @@ def after(s, c, place, row, now):  # type: ignore[no-untyped-def]
 def done(s, c, place, row, now):  # type: ignore[no-untyped-def]
     """A wish has ended: on to the next, to another day, or away for good."""
     person, request = s.people[place], s.requests[row]
-    tally.wish_over(s, c, request.tier * len(c.slo) + request.feature, request, person.since, now)
+    tally.wish_over(s, c, request.tier * len(c.slo) + person.feature, request, person.since, now)
     if person.kind != LIFE:
         over(s, place)
         return

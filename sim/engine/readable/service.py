@@ -16,12 +16,14 @@ from sim.model.chance import NOISES
 from sim.model.controls import Controls, Telemetry, read_only
 from sim.model.dispatch import batch_seconds, load_seconds
 from sim.model.gateway import EXPIRED, GRANTED
-from sim.model.knobs import POWER, SLOWDOWN
+from sim.model.knobs import POWER, PRIORITY, SLOWDOWN
+from sim.model.losses import CANCELLED
 from sim.model.passes import LENGTHS, passes_needed
 from sim.model.request import ABANDONED, OUTCOMES, REFUSED, SERVED, UNFINISHED, Request, Spec
+from sim.model.routing import is_behind, other_place
 from sim.model.standing import IN_SERVICE
-from sim.model.streams import ATTEMPTS
-from sim.results.log import OF_TOKENS, Log
+from sim.model.streams import ATTEMPTS, SPILL, draw
+from sim.results.log import OF_TOKENS, Columns, Log
 from sim.scenario.scenario import Scenario
 from sim.scenario.serving_options import BATCHES
 
@@ -54,7 +56,11 @@ class Service:
     ):
         self.env, self.scenario, self.crowd, self.controls, self.seed = env, scenario, crowd, controls, seed
         self.specs: list[Spec] = scenario.specs()
-        self.noises = [(NOISES[scenario.serving.noise.kind], scenario.noise_sigma(spec.model)) for spec in self.specs]
+        kind = NOISES[scenario.serving.noise.kind]
+        self.noises = [
+            (kind, scenario.noise_shape(spec.model), np.array(scenario.noise_factors(spec.model)))
+            for spec in self.specs
+        ]
         self.lengths = [(LENGTHS[f.length.kind], f.length.sigma) for f in scenario.features.values()]
         self.open: dict[tuple[int, int], Open] = {}  # wishes that a late image would fulfil, by user and ask
         self.requests: list[Request] = []
@@ -69,6 +75,8 @@ class Service:
         ]
         names = list(scenario.pools)
         self.pool_of = [self.pools[names.index(feature.pool)] for feature in scenario.features.values()]
+        self.feature_names = list(scenario.features)
+        self.spills = [feature.spill for feature in scenario.features.values()]
         self.begin_interval()
 
     def begin_interval(self) -> None:
@@ -83,7 +91,9 @@ class Service:
 
         images: the index of the number of images in those that the feature offers.
         """
-        tier, pool = self.crowd.tier[user], self.pool_of[feature]
+        tier = self.crowd.tier[user]
+        feature = self.served_as(user, tier, feature, ask)
+        pool = self.pool_of[feature]
         asked = self.gateway.ladders[feature][images][0]
         request = Request(user, ask, attempt, tier, feature, self.env.now, asked, asked)
         self.requests.append(request)
@@ -98,6 +108,26 @@ class Service:
         pool.join(request)
         return request
 
+    def served_as(self, user: int, tier: int, feature: int, ask: int) -> int:
+        """The feature as which an attempt is served: its own, unless its pool is behind and another's is not.
+
+        Where it has no GPU at all, another takes the attempt even if it is behind.
+        """
+        spill = self.spills[feature]
+        if spill is None or not self.behind(tier, feature, spill.above):
+            return feature
+        u, others = draw(self.seed, SPILL, self.crowd.key[user], ask), [self.feature_names.index(o) for o in spill.to]
+        for longest in (spill.above, math.inf) if self.pool_of[feature].gpus == 0 else (spill.above,):
+            fits = np.array([float(not self.behind(tier, other, longest)) for other in others])
+            place = other_place(np.array(spill.weights), fits, u)
+            if place >= 0:
+                return others[place]
+        return feature
+
+    def behind(self, tier: int, feature: int, longest: float) -> bool:
+        pool, priority = self.pool_of[feature], int(self.controls.knobs[tier, feature, PRIORITY])
+        return bool(is_behind(pool.gpus, pool.expected_wait(priority), longest))
+
     def begin(self, user: int, ask: int) -> Open | None:
         """Remember a wish, where a late image would fulfil it."""
         if not self.scenario.serving.delivers_late:
@@ -110,12 +140,12 @@ class Service:
         self.gateway.new_account(user)
         self.counts.signups += 1
 
-    def drop(self, request: Request) -> None:
-        """A request is dropped when its turn comes. A user who has left learns nothing of it."""
+    def drop(self, request: Request, reason: int = EXPIRED) -> None:
+        """A request that was granted is dropped. A user who has left learns nothing of it."""
         self.gateway.released(request.user)
         done, request.done = request.done, None
         if request.outcome is None:
-            request.outcome, request.reason = REFUSED, EXPIRED
+            request.outcome, request.reason = REFUSED, reason
             self.counts.refused[request.tier][request.feature] += 1
             if self.scenario.serving.tells_refusals or not request.timed:
                 done.succeed()  # type: ignore[attr-defined]
@@ -127,7 +157,8 @@ class Service:
         done = request.done
         if request.outcome is None:
             if self.abandon(request):  # the request that is next now may have waited for long enough
-                self.pool_of[request.feature].wake_one()
+                pool = self.pool_of[request.feature]
+                pool.wake_one(pool.queues[request.queue])
             done.succeed()  # type: ignore[attr-defined]
         elif request.outcome == REFUSED and done is not None:
             request.done = None
@@ -136,7 +167,12 @@ class Service:
     def abandon(self, request: Request) -> bool:
         """The user waits no longer. Whether the request is taken out of its queue: else it is served all the same."""
         request.left, request.outcome = self.env.now, ABANDONED
-        if not math.isnan(request.started) or not self.scenario.serving.notices_leaving:
+        if not math.isnan(request.started):
+            batch = self.batches[request.batch]  # type: ignore[index]
+            if self.scenario.serving.cancels_running and math.isnan(batch.finished):
+                self.pools[batch.pool].stop_if_unwanted(batch)
+            return False
+        if not self.scenario.serving.notices_leaving:
             return False
         request.done = None
         self.pool_of[request.feature].remove(request)
@@ -193,7 +229,7 @@ class Service:
         if request.outcome is None:
             self.serve(request)
             done.succeed()  # type: ignore[attr-defined]
-        elif wish is not None:
+        elif wish is not None and self.batches[request.batch].fate != CANCELLED:  # type: ignore[index]
             self.deliver(request, wish)
 
     def serve(self, request: Request) -> None:
@@ -240,8 +276,8 @@ class Service:
         fields = ("user", "ask", "attempt", "tier", "feature", "asked", "spec", "level", "reason", "retry", "notified")
         requests = {name: column(self.requests, name, np.int64) for name in fields}
         times = ("arrived", "started", "dequeued", "finished", "left", "gpu_seconds")
-        times += OF_TOKENS if self.scenario.counts_tokens else ()
-        requests |= {name: column(self.requests, name, float) for name in times}
+        tokens = OF_TOKENS if self.scenario.counts_tokens else ()
+        requests |= {name: column(self.requests, name, float) for name in (*times, *tokens)}
         requests["outcome"] = np.array([outcomes[r.outcome or UNFINISHED] for r in self.requests], dtype=np.int64)
         requests["batch"] = np.array([-1 if r.batch is None else r.batch for r in self.requests], dtype=np.int64)
         batches = {name: column(self.batches, name, np.int64) for name in ("pool", "gpu", "spec", "size")}
@@ -249,7 +285,17 @@ class Service:
             name: column(self.batches, name, float) for name in ("started", "finished", "seconds", "loading", "power")
         }
         gpus = [pool.gpus if pool.unlimited else pool.own for pool in self.pools]
-        return Log(requests, batches, self.crowd.columns(), gpus)
+        return Log(requests, batches, self.crowd.columns(), gpus, killed=self.killed())
+
+    def killed(self) -> Columns:
+        """The requests whose work was lost, each with the batch it was in."""
+        rows = [kill for pool in self.pools for kill in pool.killed]
+        places = {id(request): place for place, request in enumerate(self.requests)} if rows else {}
+        return {
+            "request": np.array([places[id(request)] for request, _ in rows], dtype=np.int64),
+            "batch": np.array([batch.number for _, batch in rows], dtype=np.int64),
+            "gpu_seconds": np.array([batch.seconds / len(batch.requests) for _, batch in rows]),
+        }
 
 
 def column(rows: list[Any], name: str, kind: Any) -> np.ndarray:

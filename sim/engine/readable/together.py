@@ -6,15 +6,19 @@ somebody who may join waits for the end of a step; in between nothing changes, s
 
 import math
 from dataclasses import dataclass, field
-from functools import total_ordering
-from heapq import heappop, heappush
+from functools import partial, total_ordering
+from heapq import heapify, heappop, heappush
 from typing import Any
 
 import numpy as np
 
 from sim.engine.clock import COMPLETION, JOIN
 from sim.engine.readable.pool import Batch, Pool
+from sim.engine.readable.queues import Queue
+from sim.model.balancing import CENTRAL
 from sim.model.knobs import SLOWDOWN
+from sim.model.losses import CANCELLED
+from sim.model.losses import LOST as LOST_WORK
 from sim.model.passes import comes_off_first, passes_at, queue_beyond, seconds_together, time_of
 from sim.model.request import Request
 from sim.scenario.serving_options import STEPS
@@ -54,6 +58,8 @@ class Replica:
     stays: list[Stay] = field(default_factory=list)  # a heap
     stepless: list[Stay] = field(default_factory=list)  # of them, those who have made no step yet
     counts: Any = None  # of them, by spec
+    doomed: bool = False  # it is lost: nobody joins, and what still runs is stopped
+    until: float = 0.0  # at this instant
 
     def __post_init__(self) -> None:
         self.counts = np.zeros(self.specs, dtype=np.int64)
@@ -94,21 +100,68 @@ class TogetherPool(Pool):
             if not self.replicas[gpu].stays:
                 self.switched_on.discard(gpu)
         super().resize(gpus)
+        if changed:
+            self.look_about()
+
+    def look_about(self) -> None:
+        """Have the GPUs with room look at the queue."""
         looks = 0
-        for replica in self.replicas[: gpus if changed else 0]:
-            if looks < self.queued and replica.size + replica.promised < self.most:
+        for replica in self.replicas[: self.gpus if self.rule == CENTRAL else 0]:
+            if looks < self.queued and not replica.doomed and replica.size + replica.promised < self.most:
                 self.look(replica)
                 looks += 1
+
+    def works(self, gpu: int) -> bool:
+        return bool(self.replicas[gpu].stays) and not self.replicas[gpu].doomed
+
+    def doom(self, gpus: list[int], until: float) -> None:
+        for replica in (self.replicas[gpu] for gpu in gpus):
+            replica.doomed, replica.until, replica.promised = True, until, 0
+            self.env.at(until, COMPLETION, replica.gpu, partial(self.notice_over, replica))
+        self.look_about()
+
+    def notice_over(self, replica: Replica, _: Any) -> None:
+        """A GPU is lost with the requests that it still runs."""
+        now = self.env.now
+        if not replica.doomed or replica.until != now:
+            return
+        replica.share, replica.since = replica.share_until(now), now
+        replica.doomed, replica.due, replica.look = False, math.inf, replica.look + 1
+        self.running -= bool(replica.stays)
+        while replica.stays:
+            stay = heappop(replica.stays)
+            self.take_off(replica, stay)
+            stay.batch.finished, stay.batch.fate = now, LOST_WORK
+            self.give_up(stay.request, stay.batch)
+            self.promise(replica.gpu, self.size[stay.batch.spec])
+        if replica.gpu < self.gpus:
+            self.look(replica)
+        else:
+            self.switched_on.discard(replica.gpu)
+
+    def stop_if_unwanted(self, batch: Batch) -> None:
+        """A request that nobody waits for leaves its GPU as soon as others may join: before its end, or at it."""
+        replica, stay = self.replicas[batch.gpu], batch.stay
+        due = float(passes_at(replica.passes, replica.begun, replica.each, self.whole, self.env.now))
+        if due < stay.end:
+            batch.fate, stay.end = CANCELLED, due
+            heapify(replica.stays)
+            self.look(replica)
 
     def queue_ahead(self) -> int:
         """The queue that a request meets: without those whom the next step takes."""
         return int(queue_beyond(self.queued, self.gpus * self.most - sum(replica.size for replica in self.replicas)))
 
-    def join(self, request: Request) -> None:
-        """Put a granted request into the queue, and have the GPU with the fewest look for it if one has room."""
-        self.line_up(request)
-        size = self.size[request.spec]
-        roomy = [replica for replica in self.replicas[: self.gpus] if self.has_room(replica, size)]
+    def after_joining(self, request: Request) -> None:
+        """Have the GPU with the fewest, or the one whose queue it is, look for a request if it has room."""
+        self.promise(request.queue, self.size[request.spec])
+
+    def promise(self, queue: int, size: int) -> None:
+        """A request of this size is in a queue: a GPU that serves it looks, the one with the fewest, if it has room."""
+        replicas = self.replicas[: self.gpus]
+        if self.rule != CENTRAL:
+            replicas = replicas[queue : queue + 1]
+        roomy = [replica for replica in replicas if self.has_room(replica, size)]
         if roomy:
             replica = min(roomy, key=lambda replica: (replica.size + replica.promised, replica.gpu))
         elif self.unlimited:
@@ -121,13 +174,13 @@ class TogetherPool(Pool):
 
     def has_room(self, replica: Replica, size: int) -> bool:
         taken = replica.size + replica.promised
-        return taken == 0 if self.unlimited else taken + size <= self.most
+        return taken == 0 if self.unlimited else taken + size <= self.most and not replica.doomed
 
     def loads(self, gpu: int, spec: int) -> bool:
         """Every GPU holds all models."""
         return False
 
-    def wake_one(self) -> None:
+    def wake_one(self, queue: Queue) -> None:
         """Nobody lingers here, so nothing follows when somebody leaves the queue."""
 
     def look(self, replica: Replica) -> None:
@@ -183,17 +236,20 @@ class TogetherPool(Pool):
 
     def first_steps_made(self, replica: Replica) -> None:
         for stay in replica.stepless:
+            if not math.isnan(stay.batch.finished):
+                continue  # it has left before
             stay.request.first_token = replica.begun + replica.each
         replica.stepless.clear()
 
     def take_in(self, replica: Replica) -> list[Stay]:
         """Requests that join, in their turn, as long as there is room for the next one."""
         joined: list[Stay] = []
-        while replica.gpu < self.gpus and not (self.unlimited and replica.stays):
-            lane = self.next_lane()
+        while replica.gpu < self.gpus and not replica.doomed and not (self.unlimited and replica.stays):
+            queue = self.queue_of(replica.gpu)
+            lane = self.next_lane(queue)
             if lane is None or replica.size + self.size[lane.spec] > self.most:
                 break
-            joined += [self.begin(replica, request) for request in self.pick(lane, self.images[lane.spec])]
+            joined += [self.begin(replica, request) for request in self.pick(queue, lane, self.images[lane.spec])]
         return joined
 
     def begin(self, replica: Replica, request: Request) -> Stay:
@@ -211,11 +267,13 @@ class TogetherPool(Pool):
         return stay
 
     def leave(self, replica: Replica, stay: Stay) -> None:
-        spec = stay.batch.spec
-        replica.counts[spec] -= 1
-        replica.size -= self.size[spec]
-        self.settle(replica, stay, replica.share)
+        self.take_off(replica, stay)
         self.done(stay.batch)
+
+    def take_off(self, replica: Replica, stay: Stay) -> None:
+        replica.counts[stay.batch.spec] -= 1
+        replica.size -= self.size[stay.batch.spec]
+        self.settle(replica, stay, replica.share)
 
     def settle(self, replica: Replica, stay: Stay, share: float) -> None:
         """Write down the GPU-seconds that a request has had so far."""

@@ -38,7 +38,8 @@ class Users:
         self.env, self.crowd, self.service, self.waitlist, self.seed = env, crowd, service, waitlist, seed
         self.tells_refusals = scenario.serving.tells_refusals
         features = list(scenario.features.values())
-        self.feature_shares = np.cumsum([f.share for f in features])[:-1].tolist()
+        regions = list(scenario.demand.regions) or [""]
+        self.feature_shares = [np.cumsum(scenario.shares_of_features(region))[:-1].tolist() for region in regions]
         self.slo = [feature.slo for feature in features]
         self.token_slo = [(feature.slo_first_token, feature.slo_per_token) for feature in features]
         self.images = [list(feature.ladders()) for feature in features]
@@ -91,7 +92,7 @@ class Users:
                 if number > 0:
                     yield self.pause(self.until_next(habit, key, ask, failed=failed), user)
                 since = self.env.now
-                feature, images = self.wish(key, ask, habit.feature if ask or not habit.standing else habit.first)
+                feature, images = self.wish(user, ask, habit.feature if ask or not habit.standing else habit.first)
                 request = yield from self.want(user, ask, feature, images)
                 ask, failed = ask + 1, request.outcome != SERVED
                 if self.leaves_for_good(request, user, ask, late=self.is_late(request, since)):
@@ -115,16 +116,17 @@ class Users:
         ):
             yield self.env.at(instant, ASK, user)
             ask = numbers[user] = numbers.get(user, -1) + 1
-            chosen, variant = self.wish(self.crowd.key[user], ask, feature)
+            chosen, variant = self.wish(user, ask, feature)
             if images != ANY:
                 variant = self.images[chosen].index(images)
             again = self.retries[self.crowd.source[user] - self.first_script]
             self.env.process(self.want(user, ask, chosen, variant, again=again))
 
-    def wish(self, key: int, ask: int, feature: int = ANY) -> tuple[int, int]:
+    def wish(self, user: int, ask: int, feature: int = ANY) -> tuple[int, int]:
         """The feature wanted, and the index of the number of images in those it offers."""
+        key = self.crowd.key[user]
         if feature == ANY:
-            feature = place(self.feature_shares, draw(self.seed, FEATURE, key, ask))
+            feature = place(self.feature_shares[self.crowd.region[user]], draw(self.seed, FEATURE, key, ask))
         shares = self.image_shares[feature]
         return feature, place(shares, draw(self.seed, IMAGES, key, ask)) if shares else 0
 
@@ -138,6 +140,8 @@ class Users:
         for attempt in range(retry.at_most + 1):
             k = ask * ATTEMPTS + attempt
             request = self.service.ask(user, feature, images, ask, attempt)
+            if attempt == 0:
+                feature = request.feature  # the wish counts where it went first
             if wish is not None:
                 wish.present = request
             if request.outcome is None or not self.tells_refusals:
