@@ -38,6 +38,14 @@ def test_where_nobody_came_few_are_expected():
     assert max(futures) < 3e4
 
 
+def test_a_launch_out_of_nothing_is_not_carried_on_without_bounds():
+    counts = np.array([0.0, 0.0, 0.0, 0.0, 2000.0])
+    found = trend_of(counts, np.array([-300.0, -240.0, -180.0, -120.0, -60.0]), np.full(5, 60.0))
+    rates = np.array([found.draw(np.arange(0.0, 3600.0, 60.0), seed) for seed in range(1, 51)])
+    assert rates.max() <= 10 * 2000.5 / 60
+    assert np.median(rates[:, -1]) > 2000 / 60  # it is known to grow
+
+
 def test_futures_begin_at_the_rate_of_now_and_their_trend_fades():
     begins, lasts = -60.0 * np.arange(15, 0, -1), np.full(15, 60.0)
     growth = math.log(2.0) / 600.0  # doubling in ten minutes

@@ -14,6 +14,7 @@ FADES = 1800.0  # s: a trend loses 63 % of its strength in this time (assumed: s
 TREND = 0.05 / 60.0  # per s: the standard deviation of trends before any is seen (assumed: a doubling in 14 minutes)
 DRIFT = 0.05  # of the log rate, per root minute: what no trend foresees (assumed; `watch --score` shows if it is)
 FAINT = 0.5  # people added to those counted, so that none so far is no proof of none to come (Jeffreys' prior)
+MOST = 10.0  # times the highest rate counted: no future has more (assumed; a launch begins from nothing)
 ROUNDS = 25  # of Newton's method
 
 
@@ -24,6 +25,7 @@ class Trend:
     level: float
     slope: float
     covariance: Floats
+    most: float  # people a second: no future has more
 
     def draw(self, seconds: Floats, seed: int) -> Floats:
         """Rates per second at these times from now, evenly spaced, in one future."""
@@ -31,7 +33,8 @@ class Trend:
         level, slope = np.array([self.level, self.slope]) + np.linalg.cholesky(self.covariance) @ z[:2]
         step = float(seconds[1] - seconds[0]) if len(seconds) > 1 else 0.0
         drift = np.cumsum(z[2:]) * DRIFT * math.sqrt(step / 60.0)
-        found: Floats = np.exp(np.clip(level + slope * FADES * (1.0 - np.exp(-seconds / FADES)) + drift, -50.0, 50.0))
+        logs = level + slope * FADES * (1.0 - np.exp(-seconds / FADES)) + drift
+        found: Floats = np.exp(np.clip(logs, -50.0, math.log(self.most)))
         return found
 
 
@@ -58,4 +61,5 @@ def trend_of(counts: Floats, begins: Floats, lasts: Floats) -> Trend:
     free = len(counts) - 2
     wider = max(float(((counts - mean) ** 2 / np.maximum(mean, 0.5)).sum()) / free, 1.0) if free > 0 else 1.0
     covariance = np.linalg.inv(information) * wider
-    return Trend(float(at[0]), float(at[1]), covariance + np.diag([1e-12, 1e-18]))
+    most = MOST * float((counts / lasts).max())
+    return Trend(float(at[0]), float(at[1]), covariance + np.diag([1e-12, 1e-18]), most)

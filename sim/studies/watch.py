@@ -137,9 +137,14 @@ class Watcher:
         if np.isfinite(full).mean() > LITTLE:  # else there is nothing to choose
             images |= {name: self.images(futures, name) for name in self.names[1:]}
         best = max(images, key=lambda name: float(images[name].mean()))
-        apart = paired_difference(images[best], images[in_force])
-        per = max(float(np.mean([decided(run) for run in runs[:PAIRED]])), 1e-300)
-        gain = (apart.mean / per, apart.low / per, apart.high / per) if best != in_force else (0.0, 0.0, 0.0)
+        gain = (0.0, 0.0, 0.0)
+        if best != in_force:
+            there = [
+                share_in_time(simulate(one, best, seed=seed, recording=QUIET))
+                for seed, one in enumerate(futures[:PAIRED], 1)
+            ]
+            apart = paired_difference(there, [share_in_time(run) for run in runs[:PAIRED]], "share")
+            gain = (apart.mean, apart.low, apart.high)
         pools = [seen.pools[pool] for pool in self.scenario.pools]
         return Forecast(
             now=now,
@@ -267,9 +272,9 @@ def in_time(run: Run) -> float:
     return float(recorded(run).counts[..., IN_TIME].sum()) / run.scale
 
 
-def decided(run: Run) -> float:
-    """Images wanted that came in time or did not, of the whole service."""
-    return float(recorded(run).counts[..., DECIDED].sum()) / run.scale
+def share_in_time(run: Run) -> float:
+    """Images in time, of those wanted that came in time or did not."""
+    return float(recorded(run).counts[..., IN_TIME].sum() / max(recorded(run).counts[..., DECIDED].sum(), 1))
 
 
 def is_full(scenario: Scenario, seen: Telemetry) -> bool:
