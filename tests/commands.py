@@ -14,7 +14,15 @@ from pathlib import Path
 
 from tests.test_docs import ROOT, commands, said
 
-LONG = ("viral-image-launch", "size surge", "chatgpt-images-week", "meltpoint map", "validate mlperf", "decide million")
+LONG = (
+    "viral-image-launch",
+    "meltpoint story",
+    "size surge",
+    "chatgpt-images-week",
+    "meltpoint map",
+    "validate mlperf",
+    "decide million",
+)
 NOT_THERE = ("access.log", "calls.csv", "last-night.json")  # a reader's own files
 STAYS = ("meltpoint explore surge",)  # a page that is served until somebody ends it
 ENDS = {0, 1, 3}  # of check: kept, broken, undecided; wrong input is 2

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from matplotlib.figure import Figure
 
-from sim.plots.launches import launches
+from sim.plots.two_launches import launches
 from sim.report.blocks import Lines, Tabled
 from sim.report.markdown import markdown
 from sim.report.page import span

@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from sim.plots.launches import launches_figure, signups_per_hour
 from sim.plots.over_time import clock_over_time
+from sim.plots.two_launches import launches_figure, signups_per_hour
 from sim.report import review, words
 from sim.report.answer import by_when
 from sim.report.blocks import Block, Lines, Part, Picture, Tabled
