@@ -273,7 +273,8 @@ def test_locust_sends_each_ask_once_at_its_instant_however_slow_the_answers(sent
     assert Counter(content["user"] for _, _, content in arrivals) == Counter(wanted.index)
     assert all(content == asked(wanted, content["user"]) for _, _, content in arrivals)
     late = np.array([now - wanted["t_s"][content["user"]] for now, _, content in arrivals])
-    assert np.median(late - late.min()) < 1  # all at once would be 2 s, one after another ten and more
+    assert np.median(late - late.min()) < 4  # one after another would be ten and more, however busy the machine is
+    assert np.ptp([now for now, _, _ in arrivals]) > 1  # of four; all at once would be next to nothing
     assert f"lateness of {len(wanted)} asks: p50" in said
     assert "not answered" not in said
 
