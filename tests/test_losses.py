@@ -21,7 +21,7 @@ SEEDS = range(1, 9)
 
 
 def agrees(found: list[float], expected: float, sees: float) -> None:
-    """The mean of independent values is the expected one by Student's test; a bias of `sees` (a share) would be seen."""
+    """The mean of independent values is as expected by Student's test; a bias of `sees` (a share) would be seen."""
     bound = stats.t.ppf(1 - 2.3e-4, len(found) - 1) * stats.sem(found)  # as rare as 3.5 standard errors of a normal
     assert abs(np.mean(found) - expected) < bound
     assert bound < sees * expected, "the test would not see it"
