@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: run test test-page test-bench bench validate mutants fuzz check digest format docs clean help
+.PHONY: run story test test-page test-bench bench validate mutants fuzz check digest format docs clean help
 
 help:
 	@grep -E '^# make|^## ' $(MAKEFILE_LIST)
@@ -22,6 +22,10 @@ $(VENV)/.installed-test: $(VENV)/.installed
 ## make run     all playbooks of the main scenario compared: which one to choose, what it costs, and an HTML report
 run: $(VENV)/.installed
 	$(BIN)/meltpoint compare viral-image-launch --seeds 3 --out runs/viral-image-launch --replace
+
+## make story   the launches of 2022 and 2025 on one page, each claim beside the figure and the run behind it
+story: $(VENV)/.installed
+	$(BIN)/meltpoint story --out runs/story.html
 
 ## make test    every test
 test: $(VENV)/.installed-test

@@ -1,5 +1,7 @@
 """The base of every file format: frozen values, and an unknown key is an error."""
 
+import re
+from collections.abc import Mapping
 from typing import Any, NoReturn, Self
 
 from pydantic import BaseModel, ConfigDict, SerializerFunctionWrapHandler, model_serializer, model_validator
@@ -34,6 +36,36 @@ def frozen(value: Any) -> Any:
     if type(value) is dict:
         return FrozenDict({key: frozen(one) for key, one in value.items()})
     return FrozenList([frozen(one) for one in value]) if type(value) is list else value
+
+
+WORDS = {  # what pydantic expected, in the words of somebody who writes a file
+    **dict.fromkeys(("model_type", "model_attributes_type", "dict_type"), "keys with values, like {{key: value}}"),
+    "list_type": "a list, like [one, other]",
+    "string_type": "a text",
+    **dict.fromkeys(("bool_type", "bool_parsing"), "true or false"),
+    **dict.fromkeys(("int_type", "int_parsing", "int_from_float"), "a whole number"),
+    **dict.fromkeys(("float_type", "float_parsing"), "a number"),
+    "literal_error": "{expected}",
+    "too_long": "{max_length} entries at most",
+    "too_short": "{min_length} or more entries",
+    "greater_than": "more than {gt}",
+    "greater_than_equal": "{ge} or more",
+    "less_than": "less than {lt}",
+    "less_than_equal": "{le} at most",
+    "missing": "this key with a value",
+    "extra_forbidden": "no such key",
+}
+
+
+def in_plain_words(error: Mapping[str, Any]) -> str:
+    """What was expected in place of a value that pydantic has refused; bounds of durations are in seconds."""
+    if error["type"] not in WORDS:
+        return str(error["msg"]).removeprefix("Value error, ").removeprefix("expected ")
+    bounds = {name: f"{one:,.10g}" if type(one) in (int, float) else one for name, one in error.get("ctx", {}).items()}
+    words = WORDS[error["type"]].format(**bounds)
+    given = error["input"]
+    duration = isinstance(given, str) and (given == "never" or re.search(r"\d\s*[A-Za-z]+$", given))
+    return f"{words} (seconds)" if duration and error["type"].startswith(("greater", "less")) else words
 
 
 class Strict(BaseModel):

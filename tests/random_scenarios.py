@@ -273,7 +273,7 @@ RETURNS = st.one_of(
 
 
 @st.composite
-def documents(draw: st.DrawFn, *, linger: bool = True, together: bool = True, mortal: bool = False) -> dict[str, Any]:
+def documents(draw: st.DrawFn, *, mortal: bool = False) -> dict[str, Any]:
     """A small scenario with any mix of mechanisms, and two playbooks 'one' and 'other'. mortal: GPUs may be lost."""
     pool_names = draw(st.sampled_from([["gpus"], ["gpus", "spare"]]))
     tiers = draw(st.sampled_from([("free",), ("free", "plus")]))
@@ -281,8 +281,6 @@ def documents(draw: st.DrawFn, *, linger: bool = True, together: bool = True, mo
     own = st.one_of(
         st.just({}), st.fixed_dictionaries({"patience": TIMES}), st.fixed_dictionaries({"returns": RETURNS})
     )
-    if not together:
-        found = {name: {**pool, "runs": "batches"} for name, pool in found.items()}
     wanted = draw(features(pool_names))
     for feature in wanted.values():
         if found[feature["pool"]]["runs"] != "batches":
@@ -290,13 +288,19 @@ def documents(draw: st.DrawFn, *, linger: bool = True, together: bool = True, mo
         if found[feature["pool"]]["runs"] == "steps":
             feature["slo_first_token"] = draw(st.sampled_from(["never", "5 s"]))
             feature["slo_per_token"] = draw(st.sampled_from(["never", "500 ms"]))
+    spill = draw(st.sampled_from([None, {"to": ["edit"], "above": "10 s"}, {"to": {"edit": 2}, "above": 0}]))
+    if spill is not None:  # to where the same is served
+        for feature in wanted.values():
+            feature |= {"slo_first_token": "never", "slo_per_token": "never"}
+        wanted["image"]["spill"] = spill
+        wanted["edit"] |= {name: wanted["image"][name] for name in ("slo", "images", "spec")}
     return {
         "title": "A random one",
         "start": draw(st.sampled_from(["2025-01-01", "2025-01-01 23:55"])),
         "horizon": draw(seconds(60, 900)),
         "control_tick": draw(seconds(5, 120)),
         "tiers": {name: {"share": share, **draw(own)} for name, share in draw(shares(*tiers)).items()},
-        "pools": found if linger else {name: {**pool, "linger": 0} for name, pool in found.items()},
+        "pools": found,
         "features": wanted,
         "demand": draw(demands(list(tiers))),
         "behaviour": draw(behaviours()),

@@ -204,3 +204,34 @@ def test_yes_is_not_the_seed_one():
     with pytest.raises(BadInput) as wrong:
         load("steady", sets={"always": [{"policy": failures}]})
     assert (wrong.value.key, wrong.value.value) == ("always.0.policy.seed", True)
+
+
+def test_a_misspelt_pool_is_no_new_pool_but_a_new_one_may_be_given_in_whole():
+    with pytest.raises(BadInput, match="perhaps gpus"):
+        load("steady", sets={"pools.gpu.gpus": 9})
+    with pytest.raises(BadInput, match="perhaps free"):
+        load("steady", sets={"tiers.fee.price": "$1 per month"})
+    assert load("steady", sets={"pools.spare": {"gpus": 9}}).pools["spare"].gpus == 9
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "expected"),
+    [
+        ("horizon", "0 s", "1 or more (seconds)"),
+        ("pools.gpus.gpus", 0, "1 or more"),
+        ("pools", [1], "keys with values"),
+        ("title", 5, "a text"),
+        ("serving.delivers_late", "perhaps", "true or false"),
+        ("playbooks.none", {"policy": 1}, "a list"),
+    ],
+)
+def test_what_was_expected_is_said_in_plain_words(key, value, expected):
+    with pytest.raises(BadInput) as refused:
+        load("steady", sets={key: value})
+    assert refused.value.expected.startswith(expected)
+
+
+def test_a_batch_that_takes_less_time_than_a_smaller_one_is_named(tmp_path):
+    (tmp_path / "a.csv").write_text("batch,latency_ms\n1,100\n2,50\n4,120\n")
+    said = import_profile(tmp_path / "a.csv", {"method": "a table"}, side=1, steps=1, batch=1)["method"]
+    assert said == "a table; warning: a batch of 2 takes less time than one of 1"

@@ -176,7 +176,7 @@ def test_both_engines_play_a_fleet_that_is_empty_until_somebody_asks():
 
 
 def test_behavior_is_read_as_a_manifest_of_kubernetes_has_it_and_exported_as_it_was():
-    """A tenth of 20 each minute: the same fleets as `scale_down` of the same rate; what it leaves out is the default."""
+    """The same fleets as by `scale_down` of the same rate; what it leaves out is Kubernetes' default."""
     behavior = {
         "scaleDown": {
             "stabilizationWindowSeconds": 0,

@@ -21,7 +21,7 @@ FLOORS: list[dict[str, str]] = [
     {"cli": "the commands, a file for each family"},
     {"explorer": "pages on which settings are moved, over a saved sweep and live; above the report, which it offers"},
     {
-        "report": "the report of a run or of a comparison: an HTML page, or Markdown",
+        "report": "the report of a run, comparison, size or decision, and the story: an HTML page, or Markdown",
         "export": "files for other tools: load tests, build servers, and those that switch a playbook",
         "validation": "a user's own data held against predictions: `own_queue/`, MLPerf logs",
     },
@@ -31,7 +31,7 @@ FLOORS: list[dict[str, str]] = [
     },
     {
         "studies": "many runs: compare, check, size, decide, sensitivity, sweep, tune, rescue, storm map, order "
-        "dates; the store, executors",
+        "dates, watch; the store, executors",
     },
     {
         "engine": "`simulate`, the control process, cells; the model twice, file beside file: `readable/`, `compiled/`",

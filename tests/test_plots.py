@@ -18,6 +18,7 @@ from matplotlib.figure import Figure
 from sim import load, plots, simulate
 from sim.plots import axes, marks
 from sim.policies.access import Waitlist
+from sim.policies.faults import PowerCap
 from sim.policies.limits import RateLimit
 from sim.policies.playbook import Timed
 from sim.results.intents import intents
@@ -266,3 +267,18 @@ def test_figures_and_tables_of_outcomes_agree(run):
     table = timeline(run)
     assert table["refused"].sum() == counts["refused"]
     assert table["served"].sum() + table["degraded"].sum() == counts["served"]
+
+
+def test_a_clock_is_the_one_that_a_power_cap_leaves():
+    """P = 0.1 + 0.9 clock^2.5, so a cap of 70 % leaves (0.6 / 0.9)^0.4 of the clock."""
+    capped = simulate(
+        load("steady", sets={**SETS, "horizon": "10 min", "warm_up": "0 s"}),
+        [Timed(PowerCap(cap="70 %"), 120.0, 300.0)],
+    )
+    ax = axis()
+    plots.clock(capped, ax, {"gpus": pool_timeline(capped, "gpus")})
+    (line,) = ax.lines
+    assert set(np.round(line.get_ydata(), 6)) == {100.0, round(100 * (0.6 / 0.9) ** 0.4, 6)}
+    slow = (line.get_xdata() - line.get_xdata()[0]) * 86400
+    assert slow[1:3] == pytest.approx([120.0, 300.0], abs=0.01)
+    assert plots.run_figures(capped)["power"].axes[1].get_title(loc="left") == ax.get_title(loc="left")

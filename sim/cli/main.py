@@ -30,13 +30,15 @@ from sim.cli.sensitivity_command import sensitivity
 from sim.cli.size_command import size
 from sim.cli.store_command import store
 from sim.cli.storm_commands import map_storms, rescue
+from sim.cli.story_command import story
 from sim.cli.sweep_command import sweep
 from sim.cli.tune_command import tune
 from sim.cli.validate_command import validate
+from sim.cli.watch_command import watch
 from sim.errors import BadInput, printable
 
 SECTIONS = {
-    "Simulate": ("run", "compare", "report"),
+    "Simulate": ("run", "compare", "report", "story"),
     "Choose what to simulate": ("scenarios", "policies"),
     "Ask more of a scenario": (
         *(
@@ -54,7 +56,7 @@ SECTIONS = {
             "store",
         ),
     ),
-    "Out to where people act": ("runbook", "shadow", "export"),
+    "Out to where people act": ("runbook", "watch", "shadow", "export"),
     "Bring your own data": ("calibrate", "backtest", "demand", "profile", "validate"),
     "Write scenario files": ("schema",),
 }
@@ -89,6 +91,7 @@ for command in (
     run,
     compare,
     report,
+    story,
     scenarios,
     policies,
     size,
@@ -102,6 +105,7 @@ for command in (
     rescue,
     store,
     runbook,
+    watch,
     shadow,
     calibrate,
     backtest,

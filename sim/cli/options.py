@@ -10,6 +10,7 @@ import typer
 from sim.errors import BadInput
 
 if TYPE_CHECKING:
+    from sim.scenario.scenario import Scenario
     from sim.studies.executors import Executor
 
 ScenarioArgument = Annotated[str, typer.Argument(help="A shipped scenario (see: meltpoint scenarios) or a file.")]
@@ -32,6 +33,14 @@ ClusterAddress = Annotated[
 ShardOf = Annotated[
     str | None,
     typer.Option("--shard", metavar="I/N", help="Make only the I-th of N parts of the runs, and keep them: 3/10."),
+]
+Begin = Annotated[
+    Path | None,
+    typer.Option(
+        "--begin",
+        metavar="STATE",
+        help="Begin with the state of the service: a YAML file, a page of metrics, or a saved run (its end).",
+    ),
 ]
 UntilPrecise = Annotated[
     str | None,
@@ -83,6 +92,19 @@ def read_shard(text: str) -> tuple[int, int]:
     if not 1 <= numbers[0] <= numbers[1]:
         raise BadInput("this is no shard", key="--shard", value=text, expected="I/N, like 3/10, from 1/N to N/N")
     return numbers
+
+
+def beginning(scenario: "Scenario", state: Path | None) -> "Scenario":
+    """The scenario, begun from the state in a file where there is one. Raises BadInput."""
+    if state is None:
+        return scenario
+    from sim.results.state import state_from
+    from sim.scenario.begin import begun
+
+    found = state_from(state, scenario)
+    for note in found.notes:
+        typer.echo(f"meltpoint: {state}: {note}", err=True)
+    return begun(scenario, found)
 
 
 def parsed(sets: list[str] | None) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from rich.text import Text
 
 from sim import shipped
 from sim.cli.console import INTERRUPTED, Console, name_column, progress_bar
-from sim.cli.places import write_file
+from sim.cli.places import file_name, write_file
 from sim.cli.soak_command import profile_soak
 from sim.errors import BadInput
 
@@ -259,7 +259,7 @@ def profile_import(
         "hardware": {"gpu": gpu},
     }
     document = import_profile(table, facts, side=side, steps=steps, batch=batch, concurrency=concurrency)
-    path = out or Path(f"{name}.json")
+    path = out or Path(f"{file_name(name, '--name', '')}.json")
     if path.exists():
         raise BadInput("this file is there already", file=path, expected="the name of a new file")
     try:

@@ -1,6 +1,7 @@
 """The commands that simulate a scenario, compare its playbooks, and write the report of a saved run."""
 
 import shlex
+from dataclasses import replace as replace_field
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -11,6 +12,7 @@ from rich.text import Text
 
 from sim.cli.console import INTERRUPTED, Console, announce_size, progress_bar, ready, runs_bar, say
 from sim.cli.options import (
+    Begin,
     ClusterAddress,
     MostSeeds,
     NoStore,
@@ -22,6 +24,7 @@ from sim.cli.options import (
     StoreFolder,
     UntilPrecise,
     a_share,
+    beginning,
     machines,
     named,
     parsed,
@@ -49,6 +52,7 @@ def run(
     playbook: Annotated[str | None, typer.Option(help="The playbook; the scenario's first one if not given.")] = None,
     override: Override = None,
     sets: Sets = None,
+    begin: Begin = None,
     seed: Annotated[int, typer.Option(min=0, help="Selects the random numbers; the same seed gives the same run.")] = 1,
     engine: Engine = "compiled",
     processes: Annotated[
@@ -73,7 +77,7 @@ def run(
     from sim.studies.check import promised
     from sim.studies.unlimited import with_demand
 
-    loaded = load(scenario, override=override, sets=parsed(sets))
+    loaded = beginning(load(scenario, override=override, sets=parsed(sets)), begin)
     name, _ = chosen(loaded, playbook)
     if strict:
         promised(loaded, None, against=False)  # refused now if one cannot be read
@@ -133,6 +137,7 @@ def compare(
     by: Annotated[str, typer.Option(help="What ranks them: images, people, attainment, cost or money.")] = "images",
     override: Override = None,
     sets: Sets = None,
+    begin: Begin = None,
     engine: Engine = "compiled",
     processes: Processes = None,
     cluster: ClusterAddress = None,
@@ -162,6 +167,7 @@ def compare(
 
     earlier = None if against is None else load_comparison(against)
     given, names = compared(scenarios, config or [], playbooks, override, parsed(sets))
+    given = [replace_field(one, scenario=beginning(one.scenario, begin)) for one in given]
     folder_names(names, scenarios[0])
     if earlier is not None and shard is None:
         in_common(names, range(1, seeds + 1), earlier[0])

@@ -8,7 +8,18 @@ from rich.table import Table
 from rich.text import Text
 
 from sim.cli.console import Console, ready, runs_bar
-from sim.cli.options import ClusterAddress, Override, Processes, ScenarioArgument, Sets, machines, parsed, refuse_places
+from sim.cli.options import (
+    Begin,
+    ClusterAddress,
+    Override,
+    Processes,
+    ScenarioArgument,
+    Sets,
+    beginning,
+    machines,
+    parsed,
+    refuse_places,
+)
 from sim.cli.places import write_file
 from sim.errors import BadInput
 
@@ -25,6 +36,7 @@ def rescue(
     keep: Annotated[str | None, typer.Option(help="The share of images in time to be kept, like 95%.")] = None,
     override: Override = None,
     sets: Sets = None,
+    begin: Begin = None,
     processes: Processes = None,
     cluster: ClusterAddress = None,
     figure: Figure = None,
@@ -44,7 +56,8 @@ def rescue(
     from sim.studies.rescue_sentences import sentences
 
     refuse_places(figure, out)
-    loaded, step, least = load(scenario, override=override, sets=parsed(sets)), read_step(by), read_share(keep)
+    loaded = beginning(load(scenario, override=override, sets=parsed(sets)), begin)
+    step, least = read_step(by), read_share(keep)
     ready()
     with machines(cluster, processes) as executor, runs_bar(f"{loaded.title}: {playbook}") as report:
         found = find(loaded, playbook, seeds=seeds, by=step, keep=least, executor=executor, progress=report)

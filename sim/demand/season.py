@@ -99,6 +99,8 @@ class Season(Strict):
             rates = np.array(self.hours) / np.mean(self.hours)
             return rates[(np.asarray(local, dtype=float) % DAY // HOUR).astype(np.int64)]
         k = self.concentration
+        if k == 0:  # as the formula below gives, without the import of scipy.special
+            return np.ones(np.shape(local))
         angle = 2 * np.pi * (np.asarray(local, dtype=float) / HOUR - self.peak_hour) / 24
         return np.exp(k * (np.cos(angle) - 1)) / scipy.special.ive(0, k)
 

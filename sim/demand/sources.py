@@ -94,11 +94,13 @@ class Demand(Strict):
             named += [(f"{kind}.{n}.tier", [source.tier])] if getattr(source, "tier", "") else []
             for feature in [getattr(source, "feature", ""), *getattr(source, "features", {}).values()]:
                 if feature and feature not in features:
-                    raise ValueError(f"demand.{kind}.{n}: no feature {feature!r}, expected one of {features}")
+                    raise ValueError(
+                        f"demand.{kind}.{n}: no feature {feature!r}, expected one of {', '.join(features)}"
+                    )
         for key, listed in [*named, ("openings", list(self.openings))]:
             for tier in listed:
                 if tier not in tiers:
-                    raise ValueError(f"demand.{key}: no tier {tier!r}, expected one of {list(tiers)}")
+                    raise ValueError(f"demand.{key}: no tier {tier!r}, expected one of {', '.join(tiers)}")
             if key != "openings" and not sum(tiers[tier] for tier in listed) > 0:
                 raise ValueError(f"demand.{key}: nobody is in {listed}, expected a tier with a share above 0")
 

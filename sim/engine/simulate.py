@@ -11,6 +11,7 @@ from sim.errors import BadInput
 from sim.model.controls import Policy
 from sim.policies.playbook import Step
 from sim.results.run import Run
+from sim.scenario.begin import State, begun
 from sim.scenario.fields import UNLIMITED
 from sim.scenario.parts import Recording
 from sim.scenario.scenario import Scenario
@@ -25,6 +26,7 @@ def simulate(
     seed: int = 1,
     engine: str = "compiled",
     unlimited: bool = False,
+    begin: State | None = None,
     recording: Recording | None = None,
     users: Callable[..., Users] | None = None,
     service: Callable[..., Service] | None = None,
@@ -35,13 +37,16 @@ def simulate(
 
     playbook: the name of one in the scenario (the first where None), or a list of policies, each any object with
     act(telemetry, controls). engine: 'compiled', or 'simpy', the readable definition of the same model. unlimited:
-    every pool always has one GPU more, so that nobody waits. recording: what is written down, as the scenario says
+    every pool always has one GPU more, so that nobody waits. begin: the state of the service to begin with, at its
+    instant (sim.scenario.begin). recording: what is written down, as the scenario says
     where None; 'simpy' writes every row. users, service: people or a service of your own, a class derived from
     Users or Service in sim.engine.readable, for 'simpy'. processes: how many cells to run at once, one per core where
     None; a scenario without cells is run in this process. progress is called with the share that is done, 0 to 1. The
     same scenario, playbook and seed give the same tables, on any machine, in any number of processes, and from both
     engines.
     """
+    if begin is not None:
+        scenario = begun(scenario, begin)
     name, steps = (UNLIMITED, ()) if unlimited and not playbook else chosen(scenario, playbook)
     if type(seed) is not int or not 0 <= seed < 2**63:
         raise BadInput("a seed is a whole number from 0 up", key="seed", value=seed, expected="0 to 2^63 - 1")

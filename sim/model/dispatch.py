@@ -5,6 +5,7 @@ import numpy as np
 from sim.model.chance import noise, sample
 from sim.model.jit import njit
 from sim.model.knobs import LIFO, SHORTEST
+from sim.model.standing import rest_of_noise
 from sim.model.streams import LOAD, SERVICE
 
 
@@ -64,11 +65,14 @@ def times_out(timer, linger, first, closed, came):  # type: ignore[no-untyped-de
 
 
 @njit
-def batch_seconds(measured, pace, noise_kind, noise_shape, factors, slowdown, seed, key, k):  # type: ignore[no-untyped-def]
+def batch_seconds(measured, pace, noise_kind, noise_shape, factors, slowdown, begun, seed, key, k):  # type: ignore[no-untyped-def]
     """How long a batch takes: as measured, on a GPU of this pace, with noise, times the slowdown of a power cap.
 
-    key, k: of the user and the attempt that head the batch, which name its draws.
+    begun: it was under way as the run began, and what is left of it counts. key, k: of the user and the attempt that
+    head the batch, which name its draws.
     """
+    if begun:
+        return measured * pace * rest_of_noise(noise_kind, noise_shape, factors, seed, key, k) * slowdown
     return measured * pace * noise(noise_kind, noise_shape, factors, seed, SERVICE, key, k) * slowdown
 
 

@@ -9,6 +9,7 @@ import math
 
 from sim.model.chance import noise
 from sim.model.jit import njit
+from sim.model.standing import rest_of_passes
 from sim.model.streams import ATTEMPTS, LENGTH, SERVICE, draw, normal
 
 FIXED, GEOMETRIC, LOGNORMAL = range(3)
@@ -61,20 +62,22 @@ def steps_of(kind, sigma, mean, seed, key, ask):  # type: ignore[no-untyped-def]
 
 
 @njit
-def passes_needed(whole, passes, first, kind, sigma, noise_kind, noise_shape, factors, seed, key, ask, attempt):  # type: ignore[no-untyped-def]
+def passes_needed(whole, passes, first, kind, sigma, noise_kind, noise_shape, factors, begun, seed, key, ask, attempt):  # type: ignore[no-untyped-def]
     """The passes that a request makes after its opening.
 
-    passes: on average; first: steps that are made in the opening. Threads, whose passes are seconds, have noise.
+    passes: on average; first: steps that are made in the opening; begun: it was under way as the run began, and what is
+    left of it counts. Threads, whose passes are seconds, have noise.
     """
-    mean = passes + first
+    k = ask * ATTEMPTS + attempt
     if whole:
-        return steps_of(kind, sigma, mean, seed, key, ask) - first
-    factor = noise(noise_kind, noise_shape, factors, seed, SERVICE, key, ask * ATTEMPTS + attempt)
-    if kind == GEOMETRIC:
-        return passes * factor * -math.log(draw(seed, LENGTH, key, ask))
-    if kind == LOGNORMAL:
-        return passes * factor * math.exp(sigma * normal(seed, LENGTH, key, ask) - 0.5 * sigma * sigma)
-    return passes * factor
+        needed = steps_of(kind, sigma, passes + first, seed, key, ask) - first
+    else:
+        needed = passes * noise(noise_kind, noise_shape, factors, seed, SERVICE, key, k)
+        if kind == GEOMETRIC:
+            needed = needed * -math.log(draw(seed, LENGTH, key, ask))
+        elif kind == LOGNORMAL:
+            needed = needed * math.exp(sigma * normal(seed, LENGTH, key, ask) - 0.5 * sigma * sigma)
+    return rest_of_passes(needed, whole, kind == GEOMETRIC, seed, key, k) if begun else needed
 
 
 @njit

@@ -71,7 +71,7 @@ def figure_of(run: Run, name: str, table: pd.DataFrame, pools: dict[str, pd.Data
     if name == "power" and not slowed_or_loading(run, pools):
         pools = {}
     height, rows = heights(name, len(pools))
-    figure, panels = axes.blank(height, rows=rows)
+    figure, panels = axes.blank(height) if name == "cohort" else axes.over_time(height, rows)
     top = panels[0]
     if name == "demand":
         signups(run, top, table)

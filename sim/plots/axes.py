@@ -9,6 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.dates import date2num
 from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
+from matplotlib.patches import StepPatch
 from matplotlib.ticker import FuncFormatter, MaxNLocator, MultipleLocator
 from numpy.typing import ArrayLike, NDArray
 
@@ -24,6 +25,7 @@ CYCLE = (BLUE, VERMILLION, GREEN, PURPLE, ORANGE, SKY, INK)
 DASHES = ("-", "--", "-.", ":")
 GREY = "#6b6b6b"
 WIDTH = 8.4  # inches
+LEFT, BESIDE, BELOW, ABOVE = 0.72, 0.25, 0.48, 0.32  # inches around axes over time, for their labels and titles
 DAY = 86400.0  # seconds
 STEPS = (1, 5, 15, 60, 300, 900, 1800, 3600, 7200, 10800, 21600, 43200, DAY, 2 * DAY, 5 * DAY, 10 * DAY, 30 * DAY)
 MOST_TICKS = 10
@@ -57,6 +59,31 @@ def blank(height: float, rows: int = 1, columns: int = 1, *, room: float = 0.82)
     figure = Shown(figsize=(WIDTH, height), layout=ConstrainedLayoutEngine(rect=(0, 0, room, 1)))
     axes = figure.subplots(rows, columns, squeeze=False)
     return figure, [ax for row in axes for ax in row]
+
+
+def over_time(height: float, rows: int = 1, *, room: float = 0.82) -> tuple[Figure, list[Axes]]:
+    """A figure with `rows` axes below each other and fixed margins, so that figures over time line up.
+
+    To measure all labels for margins that just hold them, as `blank` does, is a third of the time of a drawing.
+    """
+    figure, between = Shown(figsize=(WIDTH, height)), ABOVE + BELOW
+    gap = between / max(height / rows - between, 0.1)
+    figure.subplots_adjust(LEFT / WIDTH, BELOW / height, room - BESIDE / WIDTH, 1 - ABOVE / height, hspace=gap)
+    return figure, list(figure.subplots(rows, 1, squeeze=False)[:, 0])
+
+
+def stairs(ax: Axes, values: ArrayLike, edges: ArrayLike, *, baseline: ArrayLike | None = 0.0, **style: Any) -> None:
+    """As Axes.stairs, which takes each step for a curve when it looks for limits: a tenth of the time of a drawing."""
+    fill = style.pop("fill", False)
+    if "color" in style:  # of the line or of the area, never of both
+        style["facecolor" if fill else "edgecolor"] = style.pop("color")
+    patch = StepPatch(values, edges, baseline=baseline, fill=fill, **style)
+    ax.add_artist(patch)
+    corners = np.asarray(patch.get_path().vertices)
+    ax.update_datalim(corners[np.isfinite(corners).all(axis=1)])
+    if baseline is not None:
+        patch.sticky_edges.y.append(float(np.min(baseline)))
+    ax.autoscale_view()
 
 
 def dress(ax: Axes, title: str, y: str, *, pad: float = 6.0) -> None:

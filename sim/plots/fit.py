@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from sim.demand.fitting.counts import Counts
 from sim.demand.fitting.fit import Fit
 from sim.demand.fitting.forecast import QUANTILES, Fan
-from sim.plots.axes import BLUE, INK, blank, count_axis, dress, legend, style
+from sim.plots.axes import BLUE, INK, blank, count_axis, dress, legend, stairs, style
 
 SHADES = {(0, len(QUANTILES) - 1): 0.16, (1, len(QUANTILES) - 2): 0.3}  # opacity between two quantiles
 HOUR = 3600.0  # seconds
@@ -60,7 +60,7 @@ def rates(counts: Counts, fits: list[Fit], futures: Fan, ax: Axes, size: float) 
             label=fit.model.name,
             **look(place),
         )
-    ax.stairs(counted * HOUR, edges / size, color=INK, linewidth=1.0, label="counted", zorder=5)
+    stairs(ax, counted * HOUR, edges / size, color=INK, linewidth=1.0, label="counted", zorder=5)
     dress(ax, "Signups", "people per hour")
     count_axis(ax)
     ax.set_ylim(0, 1.15 * highest * HOUR)

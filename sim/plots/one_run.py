@@ -39,8 +39,8 @@ def signups(run: Run, ax: Axes, table: pd.DataFrame | None = None) -> None:
     table = timeline(run) if table is None else table
     rate = rates(run, table)["signups"]
     size, unit = rate_unit(rate.max())
-    ax.stairs(rate * size, axes.edges(run, table), fill=True, color=axes.SKY, linewidth=0)
-    ax.stairs(rate * size, axes.edges(run, table), color=axes.BLUE, linewidth=1.2)
+    axes.stairs(ax, rate * size, axes.edges(run, table), fill=True, color=axes.SKY, linewidth=0)
+    axes.stairs(ax, rate * size, axes.edges(run, table), color=axes.BLUE, linewidth=1.2)
     axes.dress(ax, "Signups", f"people per {unit}")
     axes.count_axis(ax)
     axes.date_axis(ax, run)
@@ -52,9 +52,9 @@ def demand(run: Run, ax: Axes, table: pd.DataFrame | None = None) -> None:
     rate, at = rates(run, table), axes.edges(run, table)
     size, unit = rate_unit(rate["attempts"].max())
     first, every = rate["intents"] * size, rate["attempts"] * size
-    ax.stairs(every, at, baseline=first, fill=True, color=axes.ORANGE, alpha=0.5, linewidth=0, label="retries")
-    ax.stairs(every, at, color=axes.VERMILLION, linewidth=1.1, linestyle="--", label="all attempts")
-    ax.stairs(first, at, color=axes.BLUE, linewidth=1.4, label="first requests")
+    axes.stairs(ax, every, at, baseline=first, fill=True, color=axes.ORANGE, alpha=0.5, linewidth=0, label="retries")
+    axes.stairs(ax, every, at, color=axes.VERMILLION, linewidth=1.1, linestyle="--", label="all attempts")
+    axes.stairs(ax, first, at, color=axes.BLUE, linewidth=1.4, label="first requests")
     axes.dress(ax, "Requests", f"requests per {unit}")
     axes.count_axis(ax)
     axes.date_axis(ax, run)
@@ -66,7 +66,7 @@ def queue(run: Run, ax: Axes, tables: dict[str, pd.DataFrame] | None = None) -> 
     tables = {pool: pool_timeline(run, pool) for pool in run.manifest["pools"]} if tables is None else tables
     for place, (pool, table) in enumerate(tables.items()):
         waiting = table["queued"] / run.scale
-        ax.stairs(waiting, axes.edges(run, table), label=axes.plain(pool, 20), linewidth=1.4, **axes.style(place))
+        axes.stairs(ax, waiting, axes.edges(run, table), label=axes.plain(pool, 20), linewidth=1.4, **axes.style(place))
     axes.dress(ax, "Queue", "requests waiting")
     axes.count_axis(ax)
     axes.date_axis(ax, run)
@@ -82,13 +82,17 @@ def load(run: Run, pool: str, ax: Axes, table: pd.DataFrame | None = None) -> No
         ax.axvspan(*span, facecolor=axes.ORANGE, edgecolor="none", alpha=0.22, zorder=0.5)
     if table["saturated"].any():
         ax.fill_between([], [], color=axes.ORANGE, alpha=0.22, linewidth=0, label="saturated")
-    ax.stairs(table["offered"], at, color=axes.VERMILLION, linewidth=1.0, linestyle="--", label="load with retries")
-    ax.stairs(table["offered_first"], at, color=axes.INK, linewidth=1.2, label="load of first requests")
-    ax.stairs(table["utilisation"], at, fill=True, color=axes.BLUE, alpha=0.18, linewidth=0)
-    ax.stairs(table["utilisation"], at, color=axes.BLUE, linewidth=1.2, label="GPUs busy")
+    axes.stairs(
+        ax, table["offered"], at, color=axes.VERMILLION, linewidth=1.0, linestyle="--", label="load with retries"
+    )
+    axes.stairs(ax, table["offered_first"], at, color=axes.INK, linewidth=1.2, label="load of first requests")
+    axes.stairs(ax, table["utilisation"], at, fill=True, color=axes.BLUE, alpha=0.18, linewidth=0)
+    axes.stairs(ax, table["utilisation"], at, color=axes.BLUE, linewidth=1.2, label="GPUs busy")
     if table["loading"].any():
         top, below = table["utilisation"], table["serving"]
-        ax.stairs(top, at, baseline=below, fill=True, color=axes.YELLOW, alpha=0.6, linewidth=0, label="loading models")
+        axes.stairs(
+            ax, top, at, baseline=below, fill=True, color=axes.YELLOW, alpha=0.6, linewidth=0, label="loading models"
+        )
     ax.axhline(1.0, color=axes.GREY, linewidth=1.0, linestyle=":", label="capacity")
     few, many = (amount(float(size) / run.scale) for size in (table["gpus"].min(), table["gpus"].max()))
     gpus = few if few == many else f"{few} to {many}"
@@ -119,9 +123,11 @@ def outcomes(run: Run, ax: Axes, table: pd.DataFrame | None = None) -> None:
     below = np.zeros(len(rate))
     for name, colour in OUTCOMES.items():
         top = tops[name].to_numpy() * size
-        ax.stairs(top, at, baseline=below, fill=True, facecolor=colour, edgecolor="white", linewidth=0.2, label=name)
+        axes.stairs(
+            ax, top, at, baseline=below, fill=True, facecolor=colour, edgecolor="white", linewidth=0.2, label=name
+        )
         below = top
-    ax.stairs(below, at, color=axes.INK, linewidth=0.6)
+    axes.stairs(ax, below, at, color=axes.INK, linewidth=0.6)
     axes.date_axis(ax, run)
     rows = mark_decisions(run, ax)
     axes.dress(ax, "Outcomes of attempts", f"attempts per {unit}", pad=6 + 11 * rows)

@@ -102,7 +102,7 @@ def fleet(run: Run, pool: str, ax: Axes, table: pd.DataFrame | None = None) -> N
             ax.fill_between(at, below, below + some, step="post", alpha=0.75, label=name, **style)
             below = below + some
     work = table["offered_first"] * table["gpus"] / run.scale
-    ax.stairs(work, axes.edges(run, table), color=axes.INK, linewidth=1.0, linestyle="--", label="first requests")
+    axes.stairs(ax, work, axes.edges(run, table), color=axes.INK, linewidth=1.0, linestyle="--", label="first requests")
     axes.dress(ax, f"GPUs of pool {axes.plain(pool)}", "GPUs")
     axes.count_axis(ax)
     axes.date_axis(ax, run)
@@ -126,8 +126,10 @@ def power(run: Run, ax: Axes) -> None:
         return axes.nothing(ax, "not known: a profile that was used has no power figures")
     size, unit = (1000.0, "MW") if table["kw"].max() >= 1000 else (1.0, "kW")
     at = axes.dates(run, np.append(table.index.to_numpy(), run.horizon))
-    ax.stairs(table["kw"] / size, at, baseline=None, color=axes.INK, linewidth=1.4, label="at the meter")
-    ax.stairs(table["it_kw"] / size, at, fill=True, color=axes.GREEN, alpha=0.3, linewidth=0, label="of the servers")
+    axes.stairs(ax, table["kw"] / size, at, baseline=None, color=axes.INK, linewidth=1.4, label="at the meter")
+    axes.stairs(
+        ax, table["it_kw"] / size, at, fill=True, color=axes.GREEN, alpha=0.3, linewidth=0, label="of the servers"
+    )
     ax.set_ylabel(unit, fontsize=8.5)
     ax.set_ylim(bottom=0)
     ax.yaxis.set_major_formatter(FuncFormatter(lambda y, _: amount(y)))
@@ -153,7 +155,9 @@ def clock(run: Run, ax: Axes, tables: dict[str, pd.DataFrame]) -> None:
             loading = 100 * table["loading"].to_numpy(float)
             colour = style["color"]
             label = f"{name}: loading"
-            ax.stairs(loading, axes.edges(run, table), fill=True, color=colour, alpha=0.3, linewidth=0, label=label)
+            axes.stairs(
+                ax, loading, axes.edges(run, table), fill=True, color=colour, alpha=0.3, linewidth=0, label=label
+            )
     axes.dress(ax, "Clock of the GPUs, and time spent on loading models", "% of full clock,\n% of GPU time")
     ax.set_ylim(0, 105)
     axes.date_axis(ax, run)

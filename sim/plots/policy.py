@@ -35,8 +35,11 @@ def goodput(nothing: Run, run: Run, name: str, ax: Axes) -> None:
     """Images in time, by when they were wanted, and first requests."""
     edges = bins(run, default_bin(run))
     at = axes.dates(run, edges)
-    ax.stairs(a_second(run, edges, INTENTS), at, color=axes.GREY, linewidth=1.0, linestyle=":", label="first requests")
-    ax.stairs(
+    axes.stairs(
+        ax, a_second(run, edges, INTENTS), at, color=axes.GREY, linewidth=1.0, linestyle=":", label="first requests"
+    )
+    axes.stairs(
+        ax,
         a_second(nothing, edges, IMAGES, IMAGES_DEGRADED),
         at,
         color=axes.VERMILLION,
@@ -46,8 +49,8 @@ def goodput(nothing: Run, run: Run, name: str, ax: Axes) -> None:
     )
     total, as_asked = a_second(run, edges, IMAGES, IMAGES_DEGRADED), a_second(run, edges, IMAGES)
     if (total > as_asked).any():
-        ax.stairs(total, at, baseline=as_asked, fill=True, color=axes.SKY, linewidth=0, label="of which degraded")
-    ax.stairs(total, at, color=axes.BLUE, linewidth=1.6, label="with the policy")
+        axes.stairs(ax, total, at, baseline=as_asked, fill=True, color=axes.SKY, linewidth=0, label="of which degraded")
+    axes.stairs(ax, total, at, color=axes.BLUE, linewidth=1.6, label="with the policy")
     axes.dress(ax, f"{name}: images in time, by when they were wanted", "images per second")
     axes.count_axis(ax)
     axes.date_axis(ax, run)
@@ -61,7 +64,9 @@ def queues(nothing: Run, run: Run, pool: str, ax: Axes) -> None:
         (run, "with the policy", axes.BLUE, "-"),
     ):
         table = pool_timeline(shown, pool)
-        ax.stairs(table["queued"] / shown.scale, axes.edges(shown, table), color=colour, linestyle=line, label=label)
+        axes.stairs(
+            ax, table["queued"] / shown.scale, axes.edges(shown, table), color=colour, linestyle=line, label=label
+        )
     ax.set_yscale("symlog", linthresh=10.0)
     ax.set_ylim(0, None)
     axes.dress(ax, f"Queue of pool {axes.plain(pool)}", "requests waiting\n(log above 10)")
@@ -74,8 +79,8 @@ def gpus(run: Run, pool: str, ax: Axes) -> None:
     table = pool_timeline(run, pool)
     at = axes.edges(run, table)
     busy = table["utilisation"] * table["gpus"] / run.scale
-    ax.stairs(table["gpus"] / run.scale, at, color=axes.INK, linewidth=1.4, label="in service")
-    ax.stairs(busy, at, fill=True, color=axes.BLUE, alpha=0.25, linewidth=0, label="busy")
+    axes.stairs(ax, table["gpus"] / run.scale, at, color=axes.INK, linewidth=1.4, label="in service")
+    axes.stairs(ax, busy, at, fill=True, color=axes.BLUE, alpha=0.25, linewidth=0, label="busy")
     ax.set_ylim(0, None)
     axes.dress(ax, f"GPUs of pool {axes.plain(pool)}", "GPUs")
     axes.date_axis(ax, run)

@@ -28,7 +28,7 @@ def regret_cells(found: Decision, ax: Axes) -> None:
     several = found.options["alive"].nunique() > 1
     small = 7.5 if len(fields.columns) <= MOST_COLUMNS else 5.5
     for place, row in found.options.iterrows():
-        x, y = fields.columns.get_loc(row["gpus"]), fields.index.get_loc(row["playbook"])
+        x, y = [*fields.columns].index(row["gpus"]), [*fields.index].index(row["playbook"])
         text = written(found, row["regret"]).removesuffix(" images")
         text += f"\nalive {percent(row['alive'])}" if several else ""
         red, green, blue, _ = mesh.to_rgba(row["regret"])

@@ -38,7 +38,8 @@ def import_profile(
         refuse_documents(path)
         columns = read_columns(path, tidy=without_comments)
         points = plain_points(columns, {"side": side, "steps": steps, "frames": 1, "batch": batch})
-        return {"format": FORMAT, **facts, "points": points}
+        method = "; ".join([*([facts["method"]] if facts.get("method") else []), *faster_when_larger(points)])
+        return {"format": FORMAT, **facts, "method": method, "points": points}
     with reading(path, reader.title):
         rows, figures = reader.load_points(path), reader.figures([path])
     if rows is None:
@@ -47,8 +48,20 @@ def import_profile(
         raise BadInput(what, file=path, expected=expected + (f". It says: {figures}" if figures else ""))
     rows = [replace(one, concurrency=concurrency) if one.concurrency is None else one for one in rows]
     points, notes = service_points(rows, path, reader.title, figures, side=side, steps=steps, batch=batch)
-    method = "; ".join([f"{facts.get('method', '')} ({reader.title})", *notes])
+    method = "; ".join([f"{facts.get('method', '')} ({reader.title})", *notes, *faster_when_larger(points)])
     return {"format": FORMAT, **facts, "method": method, "points": points}
+
+
+def faster_when_larger(points: list[dict[str, Any]]) -> list[str]:
+    """A warning for each batch that takes less time than a smaller one of the same size, which no GPU does."""
+    notes = []
+    for point in points:
+        same = [one for one in points if all(one.get(k) == point.get(k) for k in ("side", "steps", "frames"))]
+        smaller = [one for one in same if one["batch"] < point["batch"]]
+        slowest = max(smaller, key=lambda one: float(one["latency_s"]["p50"]), default=point)
+        if slowest["latency_s"]["p50"] > point["latency_s"]["p50"]:
+            notes.append(f"warning: a batch of {point['batch']} takes less time than one of {slowest['batch']}")
+    return notes
 
 
 def refuse_documents(path: Path) -> None:
@@ -66,9 +79,9 @@ def above_zero(column: Column, missing: float | None = None) -> Floats:
     found = floats(pc.if_else(whole, pc.replace_substring(column.texts, ",", ""), column.texts))
     good = np.isfinite(found) & (found > 0)
     if missing is None:
-        column.refuse(~good, "1.5 or 1,500.5", "not a number above 0")
+        column.refuse(~good, "a number like 1.5 or 1,500.5", "not a number above 0")
         return found
-    column.refuse(~good & column.given, "1.5", "not a number above 0")
+    column.refuse(~good & column.given, "a number like 1.5", "not a number above 0")
     return np.where(good, found, missing)
 
 
@@ -95,7 +108,7 @@ def plain_points(columns: Columns, sizes: dict[str, int]) -> list[dict[str, Any]
     rows = [dict[str, Any](sizes) for _ in range(len(columns[middle]))]
     for name in sizes.keys() & columns.keys():
         values = above_zero(columns[name], missing=sizes[name])
-        columns[name].refuse(values % 1 != 0, "8", "not a whole number")
+        columns[name].refuse(values % 1 != 0, "a whole number like 8", "not a whole number")
         for row, value in zip(rows, values.tolist(), strict=True):
             row[name] = int(value)
     for row, value in zip(rows, above_zero(columns[middle]).tolist(), strict=True):

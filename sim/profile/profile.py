@@ -15,6 +15,7 @@ from sim.errors import BadInput
 from sim.model.request import Spec
 from sim.profile.file import EACH_STEP, FORMAT, ProfileFile, digest
 from sim.profile.service_time import Times, between_visits, times_of
+from sim.schema import in_plain_words
 
 LARGEST_FILE = 50_000_000  # bytes
 
@@ -179,7 +180,7 @@ def misfit(wrong: ValueError, path: Path) -> BadInput:
     first = wrong.errors()[0]
     key = ".".join(str(part) for part in first["loc"]) or "points"  # what does not fit together are points
     value = None if isinstance(first["input"], dict) else first["input"]
-    said = first["msg"].removeprefix("Value error, ")
+    said = in_plain_words(first)
     if first["type"] == "value_error":
         return BadInput(f"this profile does not fit the format: {said}", file=path, key=key, value=value)
     return BadInput("this profile does not fit the format", file=path, key=key, value=value, expected=said)

@@ -71,8 +71,8 @@ def by_when(baseline: Verdict) -> list[str]:
     first = min(hot, key=lambda pool: pool.first_saturated)
     since = words.instant(baseline.run, first.first_saturated)
     return [
-        f"By when: under '{baseline.run.manifest['playbook']}' pool '{first.name}' saturates at {since} UTC, "
-        f"{words.seconds(first.first_saturated)} after the start."
+        f"By when: before {since} UTC, {words.seconds(first.first_saturated)} after the start, when pool "
+        f"'{first.name}' saturates under '{baseline.run.manifest['playbook']}'."
     ]
 
 

@@ -108,7 +108,7 @@ def multiple_parts(found: list[Multiple]) -> list[Part]:
     best = max(found, key=lambda one: one.holds)
     said = multiple_sentences(best)
     others = [f"Under '{one.playbook}': {multiple_sentences(one)[0]}" for one in found if one is not best]
-    blocks = [Lines([said[0], *others], "answer"), Lines(said[1:], "list", RESTS), Blanks(FIELDS)]
+    blocks: list[Block] = [Lines([said[0], *others], "answer"), Lines(said[1:], "list", RESTS), Blanks(FIELDS)]
     tables = [Tabled(looks_table(one.table, share=one.target > 0)) for one in found]
     return [Part("answer", "The answer", blocks), looked_at([*tables])]
 

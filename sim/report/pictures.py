@@ -100,7 +100,8 @@ def of_fleet(v: Verdict) -> dict[str, tuple[str, str]]:
         ),
         "power": (
             f"Step chart of power over time; {words.known(v.full(v.energy['kwh']) / 1000, ' MWh')} at the meter.",
-            "Mean power of each hour. At the meter: with cooling and losses (the PUE).",
+            "Mean power of each hour; at the meter: with cooling and losses (the PUE). Below it, where they change: "
+            "the clock of the GPUs (heat, power caps) and the time they spend on loading models.",
         ),
     }
 

@@ -134,6 +134,19 @@ def date(run: Run, instant: Any) -> str | None:
     return words.instant(run, seconds) if 0 < seconds < math.inf else None
 
 
+def dates_of(run: Run) -> list[tuple[float, str]]:
+    """When steps of the playbook begin and end by their dates: seconds after the start, and what happens, in order."""
+    start, found = pd.Timestamp(run.manifest["start"]).to_pydatetime(), []
+    for given in steps_of(run) or []:
+        step, whom = Step.model_validate(given), named(given)[1]
+        label = step.policy.kind + ("" if whom == "everybody" else f" of {whom}")
+        for instant, word in ((step.from_, "begins"), (step.until, "ends")):
+            seconds = seconds_after(start, instant)
+            if 0 < seconds < run.horizon:
+                found.append((seconds, f"{label} {word}"))
+    return sorted(found)
+
+
 def alone(run: Run, step: Step) -> bool:
     """Whether a step is the only one of its kind that a trigger begins: decisions name the kind of a policy."""
     steps = [Step.model_validate(given) for given in steps_of(run) or []]

@@ -19,6 +19,7 @@ Floats = NDArray[np.float64]
 Counts = NDArray[np.int64]
 
 QUANTILES = (0.5, 0.95, 0.99)
+TOKENS_IN_WORDS = {"first token": "Time to the first token", "per token": "Time per token"}
 
 
 def latencies(run: Run, by: str | None = None, window: Window = None) -> pd.DataFrame:
@@ -108,7 +109,7 @@ def distribution(histogram: Counts) -> tuple[Floats, Floats]:
 
 def latency_sentence(found: pd.DataFrame) -> str:
     """The quantiles of a table of latencies() in words: of all requests, and of those that were served."""
-    rows = found.to_dict("index")
+    rows: dict[Any, Any] = found.to_dict("index")
     if not rows["all intents", "latency", "all"]["n"]:
         return "No request was decided, so there is no latency."
 
@@ -118,14 +119,11 @@ def latency_sentence(found: pd.DataFrame) -> str:
             f"{name} {in_words(values[q])}" for q, name in (("p50", "median"), ("p95", "p95"), ("p99", "p99"))
         )
 
-    streams = [
-        kind for kind in LATENCIES[FIRST_TOKEN:] if kind in {key[:2] for key in rows} and rows[*kind, "all"]["n"]
-    ]
-    tokens = "; ".join(f"{what}: {words(of, what)}" for of, what in streams)
-    return (
-        f"Latency of all requests: {words('all intents')}; of those that were served: {words('served')}."
-        f"{f' Of served chats and other requests that run in steps, {tokens}.' if tokens else ''}"
-    )
+    said = f"Latency of all requests: {words('all intents')}; of those that were served: {words('served')}."
+    for of, what in LATENCIES[FIRST_TOKEN:]:
+        if rows.get((of, what, "all"), {"n": 0})["n"]:
+            said += f" {TOKENS_IN_WORDS[what]} of those that were served in steps: {words(of, what)}."
+    return said
 
 
 def in_words(seconds: float) -> str:

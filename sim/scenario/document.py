@@ -8,24 +8,13 @@ from typing import Annotated, Any, Union, get_args, get_origin
 from pydantic import ValidationError
 
 from sim.errors import BadInput
-from sim.schema import Strict
+from sim.schema import Strict, in_plain_words
 
 LONGEST_NAME = 200  # letters of a key
 WORDS = ("title", "question", "overrides")  # keys with no input in them, or none that is used
 ONE_VALUE = "a number, by --set; 'meltpoint decide', 'size' and 'sensitivity' take laws"
+NAMED = ("tiers", "features", "pools")  # keys whose entries have names of one's own
 DEEPEST = 30  # keys inside keys; the schema needs ten
-SHAPES = {  # what pydantic expected, in the words of somebody who writes a file
-    "model_type": "keys with values, like {{key: value}}",
-    "model_attributes_type": "keys with values, like {{key: value}}",
-    "dict_type": "keys with values, like {{key: value}}",
-    "list_type": "a list, like [one, other]",
-    "string_type": "a text",
-    "bool_type": "true or false",
-    "bool_parsing": "true or false",
-    "literal_error": "{expected}",
-    "too_long": "at most {max_length} entries",
-    "too_short": "at least {min_length} entries",
-}
 
 
 def merged(below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:
@@ -55,6 +44,10 @@ def with_setting(document: dict[str, Any], key: str, value: Any, *, over: bool =
         raise BadInput("a part of this key is empty", key=key, expected="names between single dots, like pools.gpus")
     if len(parts) > DEEPEST:
         raise BadInput("there is nothing to set there", key=key, expected=f"at most {DEEPEST} levels")
+    there = document.get(parts[0]) if parts[0] in NAMED and len(parts) > 2 and not over else None
+    if isinstance(there, dict) and there and parts[1] not in there:  # a misspelt pool would be a pool more
+        expected = f"{closest(parts[1], list(there))}; or a new one in whole: {parts[0]}.{parts[1]}={{KEY: VALUE}}"
+        raise BadInput("there is nothing of this name", key=key, value=parts[1], expected=expected)
 
     def put(node: Any, depth: int) -> Any:
         part = parts[depth]
@@ -121,9 +114,7 @@ def explained(wrong: ValidationError, document: dict[str, Any], schema: type[Str
             keys.append(str(part))
         elif part == error["loc"][-1] and error["type"] in ("missing", "extra_forbidden"):
             keys.append(str(part))
-    message, expected = "this value does not fit", error["msg"].removeprefix("Value error, ").removeprefix("expected ")
-    value = error["input"]
-    expected = SHAPES.get(error["type"], expected).format(**error.get("ctx", {}))
+    message, expected, value = "this value does not fit", in_plain_words(error), error["input"]
     if error["type"] == "extra_forbidden":
         message, expected = "unknown key", closest(str(error["loc"][-1]), keys_at(schema, error["loc"][:-1]))
     elif error["type"] == "missing":

@@ -79,6 +79,31 @@ class ScenarioFields(Strict):
     )
     overrides: dict[str, dict[str, Any]] = Field(default={}, description="named changes: nested keys with new values")
 
+    def check_route(self, name: str, feature: Feature) -> None:
+        """Refuse a region that nobody lives in, and requests that are sent to where something else is served."""
+        if feature.region and feature.region not in self.demand.regions:
+            regions = ", ".join(self.demand.regions) or "none: demand.regions names none"
+            raise ValueError(f"features.{name}.region: no region {feature.region!r}, expected one of {regions}")
+        for other in feature.spill.to if feature.spill is not None else ():
+            key = f"features.{name}.spill.to"
+            if other == name or other not in self.features:
+                raise ValueError(f"{key}: {other!r}, expected another feature, one of {list(self.features)}")
+            for same in ("slo", "slo_first_token", "slo_per_token", "images"):
+                if getattr(self.features[other], same) != getattr(feature, same):
+                    raise ValueError(f"{key}: {other!r} has another {same}, expected the same service elsewhere")
+            if list(self.features[other].ladders()) != list(feature.ladders()):
+                raise ValueError(
+                    f"{key}: {other!r} makes another number of images, expected the same service elsewhere"
+                )
+
+    def shares_of_features(self, region: str) -> list[float]:
+        """Of the asks of this region's people."""
+        shares = [f.share if f.region in ("", region) else 0.0 for f in self.features.values()]
+        total = sum(shares)
+        if all(f.region in ("", region) for f in self.features.values()):
+            return shares  # as they are written, to the last bit
+        return [share / total for share in shares]
+
     @model_validator(mode="after")
     def names_fit_together(self) -> Self:
         for what, shares in (("tiers", self.tiers), ("features", self.features)):
@@ -87,7 +112,9 @@ class ScenarioFields(Strict):
                 raise ValueError(f"{what}: the shares add up to {total:g}, expected 1")
         for name, feature in self.features.items():
             if feature.pool not in self.pools:
-                raise ValueError(f"features.{name}.pool: no pool {feature.pool!r}, expected one of {list(self.pools)}")
+                raise ValueError(
+                    f"features.{name}.pool: no pool {feature.pool!r}, expected one of {', '.join(self.pools)}"
+                )
             runs = self.pools[feature.pool].runs
             if feature.length.kind != "fixed" and runs == BATCHES:
                 expected = "'fixed': a batch runs to its end, or a pool with 'runs: steps' or 'runs: threads'"
@@ -96,9 +123,13 @@ class ScenarioFields(Strict):
                 if getattr(feature, key) < math.inf and runs != STEPS:
                     expected = "a pool with 'runs: steps', which counts tokens, or no such key"
                     raise ValueError(f"features.{name}.{key}: pool {feature.pool!r} runs {runs}, expected {expected}")
+            self.check_route(name, feature)
             for rung in feature.rungs():
                 if runs != THREADS and rung.images > self.pools[feature.pool].max_batch:
                     raise ValueError(f"features.{name}: {rung.images} images a request exceed its pool's max_batch")
+        for region in self.demand.regions:
+            if not any(f.share > 0 and f.region in ("", region) for f in self.features.values()):
+                raise ValueError(f"features: nothing for the people of {region!r}, expected a feature of their region")
         for name, pool in self.pools.items():
             if math.isinf(pool.model_load.law.a):
                 raise ValueError(f"pools.{name}.model_load: expected a finite time")
@@ -206,7 +237,7 @@ class ScenarioFields(Strict):
             for name in getattr(step.policy, field, None) or []:
                 if name not in known:
                     written = "first" if field == "tiers" and step.policy.kind == "priority" else field
-                    raise ValueError(f"{key}.policy.{written}: no {name!r}, expected one of {list(known)}")
+                    raise ValueError(f"{key}.policy.{written}: no {name!r}, expected one of {', '.join(known)}")
         pool = getattr(step.policy, "pool", None)
         for field, named in (
             ("pool", [pool] if pool is not None else []),
@@ -214,9 +245,9 @@ class ScenarioFields(Strict):
         ):
             for name in named or []:
                 if name not in self.pools:
-                    raise ValueError(f"{key}.policy.{field}: no {name!r}, expected one of {list(self.pools)}")
+                    raise ValueError(f"{key}.policy.{field}: no {name!r}, expected one of {', '.join(self.pools)}")
         if step.when is not None and step.when.pool is not None and step.when.pool not in self.pools:
-            raise ValueError(f"{key}.when.pool: no {step.when.pool!r}, expected one of {list(self.pools)}")
+            raise ValueError(f"{key}.when.pool: no {step.when.pool!r}, expected one of {', '.join(self.pools)}")
         if not self.seconds(step.from_) < self.seconds(step.until):
             raise ValueError(f"{key}.until: expected an instant after 'from'")
 

@@ -1,7 +1,7 @@
 """How each person of a scenario behaves: by the source that brings them and by their tier."""
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -9,7 +9,9 @@ from numpy.typing import NDArray
 from sim.demand.behaviour import Activity, Behaviour, PowerLaw, Retry
 from sim.demand.laws import FixedCount, Never
 from sim.demand.waves.callers import Callers
+from sim.demand.waves.standing import Standing
 from sim.demand.waves.wave import Wave
+from sim.model.standing import IN_SERVICE, QUEUED
 from sim.scenario.parts import Tier
 from sim.scenario.people import ANY
 from sim.scenario.scenario import Scenario
@@ -19,12 +21,18 @@ ENDLESS = 2**31 - 1  # requests of one caller; a run has fewer
 
 @dataclass(frozen=True)
 class Habit:
-    """One kind of behaviour. Programs share nothing, ask for one `feature` (ANY: drawn), and pause after failures."""
+    """One kind of behaviour. Programs share nothing, ask for one `feature` (ANY: drawn), and pause after failures.
+
+    standing, first: of people who are in the service as the run begins, what they do there and the feature they wait
+    for.
+    """
 
     behaviour: Behaviour
     program: bool = False
     feature: int = ANY
     pause: float = 0.0  # seconds
+    standing: int = 0
+    first: int = ANY
 
 
 @dataclass(frozen=True)
@@ -51,6 +59,11 @@ def habits_of(scenario: Scenario) -> Habits:
             table[number] = len(kinds)
             feature = features.index(wave.feature) if wave.feature else ANY
             kinds.append(Habit(of_callers(wave), program=True, feature=feature, pause=wave.pause))
+        elif isinstance(wave, Standing):
+            there, first = IN_SERVICE if wave.in_service else QUEUED, features.index(wave.feature)
+            for place, kind in enumerate(by_tier):
+                table[number, place] = len(kinds)
+                kinds.append(replace(kinds[kind], standing=there, first=first))
     return Habits(kinds, table)
 
 

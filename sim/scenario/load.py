@@ -104,7 +104,9 @@ def named_override(document: dict[str, Any], name: str) -> dict[str, Any]:
     """One of the scenario's overrides, as nested keys with new values."""
     known = document.get("overrides")
     if not isinstance(known, dict) or name not in known:
-        expected = ", ".join(known) if isinstance(known, dict) and known else "none"
+        expected = (
+            ", ".join(known) if isinstance(known, dict) and known else "a scenario with overrides: this one has none"
+        )
         raise BadInput("the scenario has no such override", value=name, expected=expected)
     if not isinstance(known[name], dict):
         raise BadInput(
@@ -155,7 +157,7 @@ def plain_value(text: str, key: str) -> Any:
     try:
         return yaml.load(text, Loader=StrictLoader)  # noqa: S506 - StrictLoader is a SafeLoader
     except (yaml.YAMLError, ValueError, RecursionError) as wrong:
-        problem = getattr(wrong, "problem", None) or "what YAML can read"
+        problem = getattr(wrong, "problem", None) or f"what YAML can read ({wrong})"
         raise BadInput("this is not a plain value", key=key, value=text, expected=problem) from None
 
 

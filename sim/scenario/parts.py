@@ -50,6 +50,26 @@ class SpecFields(Strict):
         return Spec(self.model, self.side, self.steps, self.frames, self.images)
 
 
+class Spill(Strict):
+    """Where requests go whose own pool is behind."""
+
+    to: list[str] | dict[str, Annotated[Plain, Field(gt=0, le=1e6)]] = Field(
+        min_length=1,
+        max_length=100,
+        description="features as which they are served: the first whose pool is not behind; or, of those, by weight",
+    )
+    above: Seconds = Field(
+        default=math.inf,
+        description="expected wait above which a pool is behind; one without a GPU in service always is",
+        json_schema_extra={"default": "never"},
+    )
+
+    @property
+    def weights(self) -> list[float]:
+        """Of each; 0 where the order decides."""
+        return list(self.to.values()) if isinstance(self.to, dict) else [0.0] * len(self.to)
+
+
 class Feature(Strict):
     """Something users ask for."""
 
@@ -83,6 +103,8 @@ class Feature(Strict):
         default=Length(kind="fixed"),
         description="how many steps (tokens) a request takes, in a pool that runs steps or threads",
     )
+    region: str = Field(default="", description="of demand.regions: only its people ask for it; else everybody's")
+    spill: Spill | None = Field(default=None, description="where requests go whose pool is behind, or has no GPU")
     degraded_quality: Fraction = Field(
         default=0.5,
         description="what a degraded image counts for where playbooks are compared; one as asked for counts as 1",

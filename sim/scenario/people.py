@@ -9,6 +9,7 @@ from sim.demand.scripts import ANY, Clients, Replay, Script
 from sim.demand.season import regions_of
 from sim.demand.waves.callers import Callers
 from sim.demand.waves.signups import wave_instants
+from sim.demand.waves.standing import Standing
 from sim.model.choices import signup_instants
 from sim.model.streams import REGION, SOURCE_SHIFT, TIER, draws
 from sim.scenario.scenario import Scenario
@@ -70,7 +71,7 @@ def scripted(scenario: Scenario) -> range:
 def wave_people(scenario: Scenario, number: int, seed: int) -> dict[str, NDArray]:
     """The people of one wave as columns of People; those of a tier that opens later sign up then, or never."""
     demand, wave = scenario.demand, scenario.demand.waves[number]
-    programs = isinstance(wave, Callers)  # which keep no hours and wait for no opening
+    programs = isinstance(wave, Callers | Standing)  # which keep no hours and wait for no opening
     arrives = wave_instants(
         wave,
         number,

@@ -71,7 +71,7 @@ class Scenario(ScenarioFields):
         document = self.document
         for key, value in changes.items():
             document = with_setting(document, key, value, over=True)
-        return self._again(document)
+        return self.of_document(document)
 
     def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
         """Another scenario with some fields changed: with_ for values as Python has them, like 1800 for 30 minutes."""
@@ -79,9 +79,9 @@ class Scenario(ScenarioFields):
             if name not in type(self).model_fields:
                 expected = f"one of {', '.join(type(self).model_fields)}"
                 raise BadInput("a scenario has no such field", key=name, expected=expected)
-        return self._again(written(super().model_copy(update=update))) if update else self
+        return self.of_document(written(super().model_copy(update=update))) if update else self
 
-    def _again(self, document: dict[str, Any]) -> Self:
+    def of_document(self, document: dict[str, Any]) -> Self:
         """A scenario of this document that has this one's profiles and recordings, where it still names them."""
         refuse_unusable(document)
         try:

@@ -1,7 +1,7 @@
 """The answer of a study as a folder: its tables as CSV, runs of it, and a manifest with the checksum of each."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import fields
 from pathlib import Path
 from typing import Any, Literal
@@ -72,7 +72,7 @@ def read_answer(folder: Path, name: str, form: str, folders: str) -> tuple[dict[
     return {**facts.plain, **tables}, [load_run(folder / one) for one in names]
 
 
-def save_sizes(found: list[Size] | list[Multiple], answers: pd.DataFrame, run: Run | None, folder: Path) -> None:
+def save_sizes(found: Sequence[Size | Multiple], answers: pd.DataFrame, run: Run | None, folder: Path) -> None:
     """Write what `size` found into a new folder. answers: a row per answer, for other programs; run: of the first."""
     looks = [one.table.assign(playbook=one.playbook, answer=place) for place, one in enumerate(found)]
     kept = {} if run is None else {RUN: run}

@@ -16,7 +16,7 @@ from sim.scenario.scenario import Scenario
 from sim.studies.baseline import FIGURES, USUAL, Regression, baseline_figures, by_name, read_regression
 from sim.studies.compare import Comparison
 from sim.studies.executors import Executor, Local, Report
-from sim.studies.intervals import FEWEST, NONE, Interval, mean_interval, t_interval
+from sim.studies.intervals import FEWEST, NONE, Interval, mean_interval, quantile_interval, t_interval
 from sim.studies.looks import refuse_unusable
 from sim.studies.promise import KINDS, Condition, parts_of, read_condition
 from sim.studies.run_record import Record, record_of
@@ -220,7 +220,7 @@ def finding(text: str, look: Look, shown: tuple[str, str]) -> Finding:
 
 
 def in_words(rule: Condition, values: Sequence[float], quantiles: Sequence[float]) -> tuple[str, str]:
-    """What runs reached on average, with its interval, and the limit."""
+    """What runs reached on average (of times: the median run), with its interval, and the limit."""
     mean = float(np.mean(values))
     if rule.kind in ("costs", "earns"):
         sign = "<=" if rule.kind == "costs" else ">="
@@ -231,10 +231,15 @@ def in_words(rule: Condition, values: Sequence[float], quantiles: Sequence[float
     if rule.kind == "alive":
         return f"{shown} in time", "the scenario's 'alive'"
     if rule.kind == "within":
-        typical = float(np.mean(quantiles))
-        reached = "never" if math.isinf(typical) else duration(typical)
+        typical = quantile_interval(quantiles, 0.5)  # of the median run: one that never ends hides no other
+        reached = between(ended, float(np.median(quantiles)), typical)
         return f"{reached}; {shown} within {duration(rule.seconds)}", f"<= {duration(rule.seconds)}"
     return shown, f"{'<=' if rule.kind == 'at most' else '>='} {percent(rule.target)}"
+
+
+def ended(value: float) -> str:
+    """A time in words."""
+    return "never" if math.isinf(value) else duration(value)
 
 
 def dollars(value: float) -> str:
@@ -285,6 +290,6 @@ def against(
 def writer(rule: Regression) -> Any:
     """How a figure is written."""
     if FIGURES[rule.what].quantile:
-        return lambda value: "never" if math.isinf(value) else duration(value)
+        return ended
     one = FIGURES[rule.what]
     return percent if one.share else dollars if one.dollars else amount

@@ -1,11 +1,10 @@
-"""Confidence intervals and tests for figures of independent runs: means, shares, proportions, quantiles and ratios.
+"""Confidence intervals and tests for figures of independent runs: means, shares, proportions and quantiles.
 
 The unit is the run: requests inside a run depend on each other. An interval covers chance alone, that is what other
 seeds would give; it says nothing about inputs that are wrong, and nothing about the choice of the best after looking.
 """
 
 import math
-from collections.abc import Sequence
 from typing import Literal, NamedTuple
 
 import numpy as np
@@ -136,23 +135,6 @@ def quantile_interval(values: ArrayLike, share: float, confidence: float = CONFI
         float(numbers[low - 1]) if low >= 1 else math.nan,
         float(numbers[high - 1]) if high <= len(numbers) else math.nan,
     )
-
-
-def ratio_interval(above: Sequence[float], below: Sequence[float], confidence: float = CONFIDENCE) -> Interval:
-    """The interval of mean(above) / mean(below), paired by seed, like dollars for images (Fieller 1954).
-
-    None where the denominator may be zero (t^2 var(mean) / mean^2 >= 1) or there are fewer than three runs.
-    """
-    x, y = np.asarray(above, dtype=float), np.asarray(below, dtype=float)
-    if len(x) < FEWEST or not (np.isfinite(x).all() and np.isfinite(y).all()):
-        return NONE
-    (vxx, vxy), (_, vyy) = np.cov(x, y) / len(x)
-    mx, my, t2 = x.mean(), y.mean(), critical_t(len(x), confidence=confidence) ** 2
-    if not my * my > t2 * vyy:
-        return NONE
-    a, b, c = my * my - t2 * vyy, mx * my - t2 * vxy, mx * mx - t2 * vxx
-    root = math.sqrt(max(b * b - a * c, 0.0))
-    return Interval(float((b - root) / a), float((b + root) / a))
 
 
 AHEAD = 5  # further runs for which an interval must stay as narrow, so that a lucky few do not end a study

@@ -17,7 +17,7 @@ from sim.profile.profile import profile_of_sizes
 from sim.results.run import Run
 from sim.scenario.scenario import Scenario
 from sim.scenario.serving_options import AHEAD, WHEN_FREE
-from sim.schema import Strict
+from sim.schema import Strict, in_plain_words
 from sim.validation.loadgen import loadgen_arrivals
 from sim.validation.study import Row, Study
 
@@ -167,7 +167,7 @@ def read_runs(file: Path) -> ServerRuns:
     except ValidationError as wrong:
         first = wrong.errors()[0]
         key = ".".join(str(part) for part in first["loc"])
-        expected = first["msg"].removeprefix("Value error, ")
+        expected = in_plain_words(first)
         value = None if first["type"] in ("missing", "value_error") else first["input"]
         raise BadInput(
             "this file of MLPerf runs does not fit the format", file=file, key=key, value=value, expected=expected

@@ -11,7 +11,7 @@ from pydantic import Field, TypeAdapter, ValidationError
 
 from sim.demand.waves.signups import AnyWave
 from sim.demand.waves.wave import Floats
-from sim.schema import Strict
+from sim.schema import Strict, in_plain_words
 from sim.units import Instant, Plain, Seconds, instant
 
 FILE = Path(__file__).with_name("launches.yaml")
@@ -93,7 +93,7 @@ def waves_of(source: dict[str, Any], number: int) -> list[dict[str, Any]]:
     except ValidationError as wrong:
         first = wrong.errors()[0]
         key = ".".join(map(str, (number, *first["loc"])))
-        raise ValueError(f"{key}: {first['msg'].removeprefix('Value error, ')}") from None
+        raise ValueError(f"{key}: expected {in_plain_words(first)}") from None
     known = presets()
     if use.name not in known:
         raise ValueError(f"{number}.name: there is no preset {use.name!r}, expected one of {', '.join(known)}")

@@ -19,6 +19,7 @@ from sim.demand.waves.epidemic import Sir
 from sim.demand.waves.hawkes import Hawkes
 from sim.demand.waves.piecewise import Piecewise
 from sim.demand.waves.shock import Relaxation
+from sim.demand.waves.standing import Standing
 from sim.demand.waves.wave import Floats, Wave
 from sim.model.streams import SIGNUP, series
 
@@ -26,7 +27,19 @@ PART = 2**48  # names the draw by which a part of a person comes
 ROUNDING = 1e-9  # people: a third of twelve people in a slice are four
 
 AnyWave = Annotated[
-    Steady | Spike | Weibull | Bass | Logistic | Exponential | Ramp | Relaxation | Sir | Hawkes | Piecewise | Callers,
+    Steady
+    | Spike
+    | Weibull
+    | Bass
+    | Logistic
+    | Exponential
+    | Ramp
+    | Relaxation
+    | Sir
+    | Hawkes
+    | Piecewise
+    | Callers
+    | Standing,
     Field(discriminator="kind"),
 ]
 

@@ -51,7 +51,10 @@ class Constants(NamedTuple):
     ages: Floats
     newcomers: NDArray[np.bool_]
     # Features: by feature, then by the place of the number of images, then down the ladder.
-    feature_bounds: Floats
+    feature_bounds: Floats  # (regions, features - 1)
+    spill_to: Ints  # (features, others): as which it is served where its pool is behind; -1 beyond the last
+    spill_weights: Floats
+    spill_above: Floats  # seconds of expected wait
     slo: Floats
     token_slo: Floats  # (features, 2): of the first token, and of each
     image_bounds: Floats  # (features, most numbers of images): 2 beyond the last
@@ -244,6 +247,7 @@ def habit_record(habit: Habit, days: int) -> tuple[Any, ...]:
         *(retry.probability, retry.after_leaving, retry.hopeless, retry.second_account),
         *(b.churn, b.churn_late, b.regenerate, habit.pause),
         *((b.returns.using(days) > 0).any(), (b.returns.staying(days) < 1).any(), habit.program, habit.feature),
+        *(habit.standing, habit.first),
     )
 
 
@@ -254,6 +258,16 @@ def of_word_of_mouth(scenario: Scenario) -> dict[str, Any]:
         **{name: 0.0 if word is None else getattr(word, name) for name in ("shared", "late", "degraded", "signups")},
         "openings": np.array(scenario.openings()),
         "delay": NO_TIME if word is None else plain(word.delay.law),
+    }
+
+
+def of_spills(scenario: Scenario) -> dict[str, Any]:
+    """Where requests go whose pool is behind."""
+    names, spills = list(scenario.features), [feature.spill for feature in scenario.features.values()]
+    return {
+        "spill_to": padded([[names.index(o) for o in s.to] if s else [] for s in spills], -1, np.int64),
+        "spill_weights": padded([s.weights if s else [] for s in spills], 0.0, np.float64),
+        "spill_above": np.array([s.above if s else np.inf for s in spills]),
     }
 
 
@@ -269,7 +283,10 @@ def of_features(scenario: Scenario) -> dict[str, Any]:
             table[number, place, : len(row)] = row
     meters = sorted(set(scenario.meters()))
     return {
-        "feature_bounds": np.cumsum([f.share for f in features])[:-1],
+        "feature_bounds": np.array(
+            [np.cumsum(scenario.shares_of_features(region))[:-1] for region in scenario.demand.regions or [""]]
+        ),
+        **of_spills(scenario),
         "slo": np.array([f.slo for f in features]),
         "token_slo": np.array([[f.slo_first_token, f.slo_per_token] for f in features]),
         "image_bounds": padded([np.cumsum(list(f.images.values()))[:-1].tolist() for f in features], 2.0, np.float64),

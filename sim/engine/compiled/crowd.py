@@ -49,6 +49,12 @@ def habit_of(c, person):  # type: ignore[no-untyped-def]
 
 
 @njit
+def standing(c, person):  # type: ignore[no-untyped-def]
+    """What a person was doing as the run began, at their first attempt (see sim.model.standing); else 0."""
+    return habit_of(c, person).standing if person.ask == 0 and person.attempt == 0 else 0
+
+
+@njit
 def nature(c, habit, key):  # type: ignore[no-untyped-def]
     """How active and how loyal a person is: factors on their requests a day and on their chance of coming back."""
     return character(habit.sigma, habit.heavy, habit.times, habit.loyalty, c.seed, ACTIVITY, key)

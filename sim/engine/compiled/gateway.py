@@ -3,7 +3,7 @@
 import numpy as np
 
 from sim.engine.compiled import tally
-from sim.engine.compiled.crowd import without_limiter
+from sim.engine.compiled.crowd import standing, without_limiter
 from sim.engine.compiled.pool import expected_wait, join
 from sim.engine.compiled.records import (
     FREE_LIMITERS,
@@ -38,8 +38,9 @@ from sim.model.knobs import (
 )
 from sim.model.passes import queue_beyond
 from sim.model.retry import deposited, withdrawn
+from sim.model.routing import is_behind, other_place
 from sim.model.sharing import flow_of
-from sim.model.streams import ATTEMPTS, MIX, draw
+from sim.model.streams import ATTEMPTS, MIX, SPILL, draw
 
 
 @njit
@@ -49,6 +50,10 @@ def ask(s, c, knobs, place, first, now):  # type: ignore[no-untyped-def]
     account = place if wish.kind == LIFE else wish.more
     person = s.people[account]
     tier, feature = person.tier, wish.feature
+    if c.spill_to[feature, 0] >= 0:
+        feature = served_as(s, c, knobs, tier, feature, person.key, wish.ask)
+        if wish.attempt == 0:
+            wish.feature = feature  # the wish counts where it went first
     row = new_request(s)
     request, knob = s.requests[row], knobs[tier, feature]
     pool, ladder = c.pool_of[feature], c.ladders[feature, wish.images]
@@ -59,7 +64,9 @@ def ask(s, c, knobs, place, first, now):  # type: ignore[no-untyped-def]
     request.ask, request.attempt, request.asked, request.lane = wish.ask, wish.attempt, ladder[0], NOBODY
     request.tier, request.feature, request.level, request.outcome = tier, feature, 0, NONE
     request.mark = 0
-    s.arrivals[tier, feature] += 1
+    there = standing(c, wish) > 0
+    if not there:
+        s.arrivals[tier, feature] += 1
     if wish.attempt == 0 and s.retries[BUDGET] == PER_FIRST:
         deposit(s)
     tally.asked(s, c, cell, pool, ladder[0], wish.attempt, now)
@@ -80,12 +87,14 @@ def ask(s, c, knobs, place, first, now):  # type: ignore[no-untyped-def]
         rollout_lot(knob[OPEN], region_open(s, person.region), c.seed, person.key, c.meter[feature], person.accounts),
         shed_draw(knob[SHED], knob[STICKY], now, c.seed, person.key, wish.ask * ATTEMPTS + wish.attempt),
     )
+    if there:
+        request.reason = GRANTED  # before the run began
     if request.reason != GRANTED:
         request.outcome = REFUSED
         s.refused[tier, feature] += 1
         tally.refused(s, c, cell, request.reason, now)
         return row
-    s.granted[tier, feature] += 1
+    s.granted[tier, feature] += 0 if there else 1
     mix = draw(c.seed, MIX, person.key, wish.ask) if knob[MIXED] > 0.0 else 1.0
     request.level = level_of(knob, c.rungs[feature] - 1, mix)
     if wait > c.notifies_above:
@@ -94,6 +103,34 @@ def ask(s, c, knobs, place, first, now):  # type: ignore[no-untyped-def]
     tally.granted(s, c, cell, feature, c.work[pool, ladder[request.level]], now)
     join(s, c, row, priority, ladder[request.level], flow_joined(s, c, pool, person.key, knob), now)
     return row
+
+
+@njit
+def served_as(s, c, knobs, tier, feature, key, ask):  # type: ignore[no-untyped-def]
+    """The feature as which an attempt is served: its own, unless its pool is behind and another's is not.
+
+    Where it has no GPU at all, another takes the attempt even if it is behind.
+    """
+    longest = c.spill_above[feature]
+    if not behind(s, c, knobs, tier, feature, longest):
+        return feature
+    u, last = draw(c.seed, SPILL, key, ask), s.gpus[c.pool_of[feature]] > 0
+    while True:
+        for place in range(c.spill_to.shape[1]):
+            other = c.spill_to[feature, place]
+            s.fits[place] = 1.0 if other >= 0 and not behind(s, c, knobs, tier, other, longest) else 0.0
+        place = other_place(c.spill_weights[feature], s.fits, u)
+        if place >= 0:
+            return c.spill_to[feature, place]
+        if last:
+            return feature
+        longest, last = np.inf, True
+
+
+@njit
+def behind(s, c, knobs, tier, feature, longest):  # type: ignore[no-untyped-def]
+    pool = c.pool_of[feature]
+    return is_behind(s.gpus[pool], expected_wait(s, c, pool, int(knobs[tier, feature, PRIORITY])), longest)
 
 
 @njit

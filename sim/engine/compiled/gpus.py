@@ -4,12 +4,13 @@ import numpy as np
 
 from sim.engine.clock import COMPLETION
 from sim.engine.compiled.calendar import FINISH, schedule
-from sim.engine.compiled.crowd import release
+from sim.engine.compiled.crowd import habit_of, release
 from sim.engine.compiled.records import BATCHES, FREE_BATCHES, LEAVING, NOBODY, STARTED
 from sim.model.dispatch import batch_seconds, load_seconds
 from sim.model.jit import njit
 from sim.model.knobs import POWER, SLOWDOWN
 from sim.model.losses import RUNS
+from sim.model.standing import IN_SERVICE
 from sim.model.streams import ATTEMPTS
 
 
@@ -21,12 +22,14 @@ def start(s, c, pool, gpu, spec, first, taken, now):  # type: ignore[no-untyped-
     measured, pace, slowdown = c.seconds[pool, spec, size], s.pace[pool, gpu], s.pool_knobs[pool, SLOWDOWN]
     key, k = s.people[head.person].key, head.ask * ATTEMPTS + head.attempt
     law = c.noise_kind[spec], c.noise_shape[spec], c.noise_factors[spec]
-    seconds = batch_seconds(measured, pace, law[0], law[1], law[2], slowdown, c.seed, key, k)
+    begun = is_begun(s, c, head)
+    seconds = batch_seconds(measured, pace, law[0], law[1], law[2], slowdown, begun, c.seed, key, k)
     loading = 0.0
     if s.loaded[pool, gpu] != c.spec_model[spec]:
         s.loaded[pool, gpu] = c.spec_model[spec]
-        loading = load_seconds(c.load[pool, 0], c.load[pool, 1], c.load[pool, 2], c.seed, key, k)
-        seconds += loading
+        if not begun:
+            loading = load_seconds(c.load[pool, 0], c.load[pool, 1], c.load[pool, 2], c.seed, key, k)
+            seconds += loading
     number = new_batch(s)
     batch = s.batches[number]
     batch.pool, batch.gpu, batch.spec, batch.size, batch.taken = pool, gpu, spec, size, taken
@@ -52,6 +55,14 @@ def end_early(s, c, number, at, fate):  # type: ignore[no-untyped-def]
     batch.loading = min(batch.loading, batch.seconds)
     batch.version = (batch.version + 1) & 0x7FFF
     schedule(s, c, at, COMPLETION, batch.gpu, FINISH, end_of(batch, number))
+
+
+@njit
+def is_begun(s, c, request):  # type: ignore[no-untyped-def]
+    """Whether a request that is put on a GPU was in service as the run began."""
+    if request.ask != 0 or request.attempt != 0:
+        return False
+    return habit_of(c, s.people[request.person]).standing == IN_SERVICE
 
 
 @njit

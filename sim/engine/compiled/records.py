@@ -165,6 +165,8 @@ HABIT = np.dtype(
         ("leaving", "i8"),  # whether anybody does for good
         ("program", "i8"),
         ("feature", "i8"),
+        ("standing", "i8"),  # see sim.model.standing
+        ("first", "i8"),  # the feature that they wait for as the run begins
     ]
 )
 

@@ -99,6 +99,7 @@ class State(NamedTuple):
     dropped: NDArray[np.int32]  # requests dropped at this moment, whose users are still to go on
     gpus: NDArray[np.int64]  # in service
     region_open: NDArray[np.float64]
+    fits: NDArray[np.float64]  # of the places that one request may be sent to
     idle: NDArray[np.int32]  # (pools, GPUs): a heap, the lowest number first
     idle_count: NDArray[np.int64]
     loaded: NDArray[np.int32]  # (pools, GPUs): the model served last, or SWITCHED_OFF
@@ -336,6 +337,7 @@ def fresh_state(
         dropped=np.zeros(0, dtype=np.int32),
         gpus=np.array(gpus, dtype=np.int64),
         region_open=np.ones(max(regions, 1)),
+        fits=np.zeros(features),
         idle=np.tile(np.arange(max(gpus), dtype=np.int32), (pools, 1)),
         idle_count=np.array(gpus, dtype=np.int64),
         loaded=np.where(np.arange(max(gpus)) < np.array(gpus)[:, None], NOBODY, SWITCHED_OFF).astype(np.int32),

@@ -3,7 +3,7 @@
 import numpy as np
 
 from sim.engine.compiled import tally
-from sim.engine.compiled.gpus import new_batch, put_on
+from sim.engine.compiled.gpus import is_begun, new_batch, put_on
 from sim.engine.compiled.pool import next_lane, pick
 from sim.engine.compiled.records import NOBODY
 from sim.engine.compiled.replicas import look_at, put_aboard, share_until, take_off
@@ -102,6 +102,7 @@ def begin(s, c, pool, gpu, spec, row, now):  # type: ignore[no-untyped-def]
         c.noise_kind[spec],
         c.noise_shape[spec],
         c.noise_factors[spec],
+        is_begun(s, c, request),
         c.seed,
         s.people[request.person].key,
         request.ask,

@@ -88,19 +88,20 @@ def begin_day(s, c, knobs, place, now):  # type: ignore[no-untyped-def]
 def begin_wish(s, c, knobs, place, now):  # type: ignore[no-untyped-def]
     """A person wants an image."""
     person = s.people[place]
-    feature = habit_of(c, person).feature
-    person.feature = feature if feature >= 0 else feature_of(c, person.key, person.ask)
+    habit = habit_of(c, person)
+    feature = habit.first if person.ask == 0 and habit.standing else habit.feature
+    person.feature = feature if feature >= 0 else feature_of(c, person.region, person.key, person.ask)
     person.images = number_of_images(c, person.key, person.ask, person.feature)
     person.since, person.attempt, person.status = now, 0, WISHING
     attempt(s, c, knobs, place, NOBODY, now)
 
 
 @njit
-def feature_of(c, key, ask):  # type: ignore[no-untyped-def]
+def feature_of(c, region, key, ask):  # type: ignore[no-untyped-def]
     """The feature wanted."""
-    if len(c.feature_bounds) == 0:
+    if c.feature_bounds.shape[1] == 0:
         return 0
-    return place_of(c.feature_bounds, draw(c.seed, FEATURE, key, ask))
+    return place_of(c.feature_bounds[max(region, 0)], draw(c.seed, FEATURE, key, ask))
 
 
 @njit
@@ -124,7 +125,7 @@ def scripted(s, c, knobs, number, now):  # type: ignore[no-untyped-def]
     wish.ask = owner.ask
     owner.ask += 1
     if feature < 0:
-        feature = feature_of(c, owner.key, wish.ask)
+        feature = feature_of(c, owner.region, owner.key, wish.ask)
     wish.feature = feature
     if images < 0:
         wish.images = number_of_images(c, owner.key, wish.ask, feature)

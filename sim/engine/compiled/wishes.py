@@ -5,7 +5,7 @@ import numpy as np
 from sim.engine.clock import ABANDON, ASK
 from sim.engine.compiled import tally
 from sim.engine.compiled.calendar import AGAIN, BACK, NEXT, TIRED, schedule
-from sim.engine.compiled.crowd import habit_of, nature, number_of_habit, over
+from sim.engine.compiled.crowd import habit_of, nature, number_of_habit, over, standing
 from sim.engine.compiled.gateway import ask, new_account, pays_for_retry
 from sim.engine.compiled.invitations import share
 from sim.engine.compiled.records import (
@@ -32,6 +32,7 @@ from sim.model.gateway import EXPIRED
 from sim.model.jit import njit
 from sim.model.knobs import MOST
 from sim.model.retry import chance_of_retry, opens_second_account, own_pause, pause_before_retry
+from sim.model.standing import patience_left, waited
 from sim.model.streams import ATTEMPTS, PATIENCE, RETURN, RETURN_TIME, draw, pair
 from sim.model.streams import LIFE as WHEN_LIFE_ENDS
 from sim.model.streams import RETRY as WHETHER
@@ -60,9 +61,10 @@ def attempt(s, c, knobs, place, first, now):  # type: ignore[no-untyped-def]
         kind, a, b = habit.notified_kind, habit.notified_a, habit.notified_b
     u = draw(c.seed, PATIENCE, wish.key, wish.ask * ATTEMPTS + wish.attempt) if kind > CONSTANT else 0.5
     seconds = s.batches[request.batch].seconds if request.mark & STARTED else np.inf  # from now, if it has started
-    if kind == LOGNORMAL and u >= 0.5 and a >= seconds:
+    there = standing(c, wish) > 0
+    if kind == LOGNORMAL and u >= 0.5 and a >= seconds and not there:
         return  # more patient than the median, which is enough: the exact patience need not be computed
-    leaves = now + quantile(kind, a, b, u)
+    leaves = now + (patience_left(kind, a, b, u, waited(c.arrives[wish.user])) if there else quantile(kind, a, b, u))
     if leaves < now + seconds:
         request.mark |= TIMED
         schedule(s, c, leaves, ABANDON, request.user, TIRED, key_of(row, request))
@@ -106,7 +108,7 @@ def after(s, c, place, row, now):  # type: ignore[no-untyped-def]
 def done(s, c, place, row, now):  # type: ignore[no-untyped-def]
     """A wish has ended: on to the next, to another day, or away for good."""
     person, request = s.people[place], s.requests[row]
-    tally.wish_over(s, c, request.tier * len(c.slo) + request.feature, request, person.since, now)
+    tally.wish_over(s, c, request.tier * len(c.slo) + person.feature, request, person.since, now)
     if person.kind != LIFE:
         over(s, place)
         return

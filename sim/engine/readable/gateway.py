@@ -48,10 +48,11 @@ class Gateway:
         self.tokens = carried_over(before[BUDGET], self.retries[BUDGET], self.tokens, self.retries[BUCKET])
         self.granted = [[0] * len(tier) for tier in self.rows]  # by tier and feature
 
-    def answer(self, request: Request, images: int, pool: Pool) -> None:
+    def answer(self, request: Request, images: int, pool: Pool, *, there: bool = False) -> None:
         """Give the request its reason to be refused, or its spec, its flow and a place in `in_flight`.
 
-        images: the index of the number of images in those that the feature offers.
+        images: the index of the number of images in those that the feature offers. there: it was granted before the
+        run began, and is not refused now.
         """
         user, tier, feature, now = request.user, request.tier, request.feature, self.env.now
         key, k = self.crowd.key[user], request.ask * ATTEMPTS + request.attempt
@@ -76,9 +77,11 @@ class Gateway:
             rollout_lot(knobs[OPEN], region, self.seed, key, meter, self.accounts.get(user, 0)),
             shed_draw(knobs[SHED], knobs[STICKY], now, self.seed, key, k),
         )
+        if there:
+            request.reason = GRANTED
         if request.reason != GRANTED:
             return
-        self.granted[tier][feature] += 1
+        self.granted[tier][feature] += not there
         self.in_flight[user] = self.in_flight.get(user, 0) + 1
         request.level = int(level_of(row, len(ladder) - 1, draw(self.seed, MIX, key, request.ask)))
         request.spec = ladder[request.level]

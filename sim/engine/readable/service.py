@@ -16,11 +16,13 @@ from sim.model.chance import NOISES
 from sim.model.controls import Controls, Telemetry, read_only
 from sim.model.dispatch import batch_seconds, load_seconds
 from sim.model.gateway import EXPIRED, GRANTED
-from sim.model.knobs import POWER, SLOWDOWN
+from sim.model.knobs import POWER, PRIORITY, SLOWDOWN
 from sim.model.losses import CANCELLED
 from sim.model.passes import LENGTHS, passes_needed
 from sim.model.request import ABANDONED, OUTCOMES, REFUSED, SERVED, UNFINISHED, Request, Spec
-from sim.model.streams import ATTEMPTS
+from sim.model.routing import is_behind, other_place
+from sim.model.standing import IN_SERVICE
+from sim.model.streams import ATTEMPTS, SPILL, draw
 from sim.results.log import OF_TOKENS, Columns, Log
 from sim.scenario.scenario import Scenario
 from sim.scenario.serving_options import BATCHES
@@ -73,6 +75,8 @@ class Service:
         ]
         names = list(scenario.pools)
         self.pool_of = [self.pools[names.index(feature.pool)] for feature in scenario.features.values()]
+        self.feature_names = list(scenario.features)
+        self.spills = [feature.spill for feature in scenario.features.values()]
         self.begin_interval()
 
     def begin_interval(self) -> None:
@@ -87,12 +91,15 @@ class Service:
 
         images: the index of the number of images in those that the feature offers.
         """
-        tier, pool = self.crowd.tier[user], self.pool_of[feature]
+        tier = self.crowd.tier[user]
+        feature = self.served_as(user, tier, feature, ask)
+        pool = self.pool_of[feature]
         asked = self.gateway.ladders[feature][images][0]
         request = Request(user, ask, attempt, tier, feature, self.env.now, asked, asked)
         self.requests.append(request)
-        self.counts.arrivals[tier][feature] += 1
-        self.gateway.answer(request, images, pool)
+        there = ask == attempt == 0 and self.crowd.habit[user].standing > 0
+        self.counts.arrivals[tier][feature] += not there
+        self.gateway.answer(request, images, pool, there=there)
         if request.reason != GRANTED:
             request.outcome = REFUSED
             self.counts.refused[tier][feature] += 1
@@ -100,6 +107,26 @@ class Service:
         request.done = self.env.event()
         pool.join(request)
         return request
+
+    def served_as(self, user: int, tier: int, feature: int, ask: int) -> int:
+        """The feature as which an attempt is served: its own, unless its pool is behind and another's is not.
+
+        Where it has no GPU at all, another takes the attempt even if it is behind.
+        """
+        spill = self.spills[feature]
+        if spill is None or not self.behind(tier, feature, spill.above):
+            return feature
+        u, others = draw(self.seed, SPILL, self.crowd.key[user], ask), [self.feature_names.index(o) for o in spill.to]
+        for longest in (spill.above, math.inf) if self.pool_of[feature].gpus == 0 else (spill.above,):
+            fits = np.array([float(not self.behind(tier, other, longest)) for other in others])
+            place = other_place(np.array(spill.weights), fits, u)
+            if place >= 0:
+                return others[place]
+        return feature
+
+    def behind(self, tier: int, feature: int, longest: float) -> bool:
+        pool, priority = self.pool_of[feature], int(self.controls.knobs[tier, feature, PRIORITY])
+        return bool(is_behind(pool.gpus, pool.expected_wait(priority), longest))
 
     def begin(self, user: int, ask: int) -> Open | None:
         """Remember a wish, where a late image would fulfil it."""
@@ -171,17 +198,23 @@ class Service:
         """How long this GPU serves a batch of `size` images, of which `head` is the first request."""
         key, k = self.crowd.key[head.user], head.ask * ATTEMPTS + head.attempt
         measured, noise, slowdown = pool.seconds[head.spec][size], self.noises[head.spec], pool.knobs[SLOWDOWN]
-        return float(batch_seconds(measured, pool.pace(gpu), *noise, slowdown, self.seed, key, k))
+        begun = self.is_begun(head)
+        return float(batch_seconds(measured, pool.pace(gpu), *noise, slowdown, begun, self.seed, key, k))
+
+    def is_begun(self, request: Request) -> bool:
+        """Whether a request that is put on a GPU was in service as the run began."""
+        return request.ask == request.attempt == 0 and self.crowd.habit[request.user].standing == IN_SERVICE
 
     def passes(self, request: Request, pool: TogetherPool) -> float:
         """How many passes of its GPU a request takes after its opening."""
         who = self.crowd.key[request.user], request.ask, request.attempt
         how = pool.whole, pool.passes[request.spec], pool.first[request.spec]
-        return float(passes_needed(*how, *self.lengths[request.feature], *self.noises[request.spec], self.seed, *who))
+        laws = *self.lengths[request.feature], *self.noises[request.spec]
+        return float(passes_needed(*how, *laws, self.is_begun(request), self.seed, *who))
 
     def loading(self, head: Request, pool: Pool, gpu: int) -> float:
         """How long this GPU loads a model before it serves the batch that `head` is the first of."""
-        if not pool.loads(gpu, head.spec):
+        if not pool.loads(gpu, head.spec) or self.is_begun(head):
             return 0.0
         key, k = self.crowd.key[head.user], head.ask * ATTEMPTS + head.attempt
         return float(load_seconds(*pool.load, self.seed, key, k))
@@ -242,8 +275,8 @@ class Service:
         fields = ("user", "ask", "attempt", "tier", "feature", "asked", "spec", "level", "reason", "retry", "notified")
         requests = {name: column(self.requests, name, np.int64) for name in fields}
         times = ("arrived", "started", "dequeued", "finished", "left", "gpu_seconds")
-        times += OF_TOKENS if self.scenario.counts_tokens else ()
-        requests |= {name: column(self.requests, name, float) for name in times}
+        tokens = OF_TOKENS if self.scenario.counts_tokens else ()
+        requests |= {name: column(self.requests, name, float) for name in (*times, *tokens)}
         requests["outcome"] = np.array([outcomes[r.outcome or UNFINISHED] for r in self.requests], dtype=np.int64)
         requests["batch"] = np.array([-1 if r.batch is None else r.batch for r in self.requests], dtype=np.int64)
         batches = {name: column(self.batches, name, np.int64) for name in ("pool", "gpu", "spec", "size")}

@@ -20,6 +20,7 @@ from sim.model.knobs import MOST
 from sim.model.passes import lags
 from sim.model.request import ABANDONED, REFUSED, SERVED, Request
 from sim.model.retry import chance_of_retry, opens_second_account, own_pause, pause_before_retry
+from sim.model.standing import patience_left, waited
 from sim.model.streams import ATTEMPTS, COUNT, FEATURE, IMAGES, PATIENCE, RETRY, RETURN_TIME, draw, pair
 from sim.scenario.habits import Habit
 from sim.scenario.people import ANY, Asks
@@ -37,7 +38,8 @@ class Users:
         self.env, self.crowd, self.service, self.waitlist, self.seed = env, crowd, service, waitlist, seed
         self.tells_refusals = scenario.serving.tells_refusals
         features = list(scenario.features.values())
-        self.feature_shares = np.cumsum([f.share for f in features])[:-1].tolist()
+        regions = list(scenario.demand.regions) or [""]
+        self.feature_shares = [np.cumsum(scenario.shares_of_features(region))[:-1].tolist() for region in regions]
         self.slo = [feature.slo for feature in features]
         self.token_slo = [(feature.slo_first_token, feature.slo_per_token) for feature in features]
         self.images = [list(feature.ladders()) for feature in features]
@@ -90,7 +92,7 @@ class Users:
                 if number > 0:
                     yield self.pause(self.until_next(habit, key, ask, failed=failed), user)
                 since = self.env.now
-                feature, images = self.wish(key, ask, habit.feature)
+                feature, images = self.wish(user, ask, habit.feature if ask or not habit.standing else habit.first)
                 request = yield from self.want(user, ask, feature, images)
                 ask, failed = ask + 1, request.outcome != SERVED
                 if self.leaves_for_good(request, user, ask, late=self.is_late(request, since)):
@@ -114,16 +116,17 @@ class Users:
         ):
             yield self.env.at(instant, ASK, user)
             ask = numbers[user] = numbers.get(user, -1) + 1
-            chosen, variant = self.wish(self.crowd.key[user], ask, feature)
+            chosen, variant = self.wish(user, ask, feature)
             if images != ANY:
                 variant = self.images[chosen].index(images)
             again = self.retries[self.crowd.source[user] - self.first_script]
             self.env.process(self.want(user, ask, chosen, variant, again=again))
 
-    def wish(self, key: int, ask: int, feature: int = ANY) -> tuple[int, int]:
+    def wish(self, user: int, ask: int, feature: int = ANY) -> tuple[int, int]:
         """The feature wanted, and the index of the number of images in those it offers."""
+        key = self.crowd.key[user]
         if feature == ANY:
-            feature = place(self.feature_shares, draw(self.seed, FEATURE, key, ask))
+            feature = place(self.feature_shares[self.crowd.region[user]], draw(self.seed, FEATURE, key, ask))
         shares = self.image_shares[feature]
         return feature, place(shares, draw(self.seed, IMAGES, key, ask)) if shares else 0
 
@@ -137,10 +140,17 @@ class Users:
         for attempt in range(retry.at_most + 1):
             k = ask * ATTEMPTS + attempt
             request = self.service.ask(user, feature, images, ask, attempt)
+            if attempt == 0:
+                feature = request.feature  # the wish counts where it went first
             if wish is not None:
                 wish.present = request
             if request.outcome is None or not self.tells_refusals:
-                patience = sample(*behaviour.patience_law(request.notified), self.seed, PATIENCE, key, k)
+                law = behaviour.patience_law(request.notified)
+                if k == 0 and self.crowd.habit[user].standing:
+                    age = waited(self.crowd.arrives[user])
+                    patience = patience_left(*law, draw(self.seed, PATIENCE, key, k), age)
+                else:
+                    patience = sample(*law, self.seed, PATIENCE, key, k)
                 if patience < math.inf:
                     request.timed = True
                     over = self.env.at(self.env.now + patience, ABANDON, user, partial(self.left_waiting, request))

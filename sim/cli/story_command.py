@@ -1,0 +1,45 @@
+"""The command that tells the story of two launches from runs that it makes."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from sim.cli.console import ready, runs_bar, say
+from sim.cli.options import Processes, machines
+from sim.cli.places import refuse_other_file
+from sim.errors import BadInput
+
+
+def story(
+    out: Annotated[Path, typer.Option(help="The page to write; .html, or .md without figures.")] = Path("story.html"),
+    processes: Processes = None,
+) -> None:
+    """Write the story of the launches of 2022 and 2025 as one page, every claim from a run.
+
+    A million people in five days and in an hour: when GPUs saturate and throttle, what users saw, what was done, the
+    team, money, energy, carbon and water; each claim with its figure, the origin of that and the run behind it.
+    """
+    from sim.cli.run_commands import say_where
+    from sim.report import write
+    from sim.report.markdown import markdown
+    from sim.report.page import html, span
+    from sim.report.story import cells, whole
+    from sim.report.story import story as told
+    from sim.studies.executors import asked
+
+    if out.suffix not in (".html", ".md"):
+        raise BadInput(
+            "this name is not of that format", key="--out", file=out, expected="a name ending in .html or .md"
+        )
+    refuse_other_file(out)
+    wanted = cells()
+    ready()
+    with machines(None, processes) as executor, runs_bar("The story's runs") as report:
+        made = asked(executor, whole, [*wanted.values()], report)
+    if len(made) < len(wanted):
+        raise KeyboardInterrupt
+    run, main, appendix = told(dict(zip(wanted, made, strict=True)))
+    say(main[0].blocks[0].sentences)  # type: ignore[union-attr]
+    text = markdown(run.manifest, span(run), [*main, *appendix])
+    say_where("\nStory", write(html([run], main, appendix) if out.suffix == ".html" else text, out))

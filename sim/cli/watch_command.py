@@ -1,0 +1,181 @@
+"""The command that watches a service: when its GPUs will be full, until when to act, and what to do."""
+
+import json
+import math
+import time
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from typing import Annotated, Any
+
+import typer
+
+from sim.cli.console import Console, ready
+from sim.cli.options import Override, ScenarioArgument, Sets, named, parsed
+from sim.cli.runbook_command import opened
+from sim.errors import BadInput
+
+
+def watch(
+    scenario: ScenarioArgument,
+    metrics: Annotated[str, typer.Option(help="A file with metrics, or - for standard input.")],
+    in_force: Annotated[
+        str | None, typer.Option("--in-force", help="The playbook in force; the scenario's first one if not given.")
+    ] = None,
+    playbooks: Annotated[
+        str | None, typer.Option("--playbooks", help="Those to choose from, separated by commas; all if not given.")
+    ] = None,
+    ahead: Annotated[str, typer.Option(help="How far to look ahead.")] = "1 hour",
+    every: Annotated[str, typer.Option(help="Time between two looks.")] = "1 min",
+    follow: Annotated[bool, typer.Option("--follow", help="Wait for further lines of a file that grows.")] = False,
+    once: Annotated[bool, typer.Option("--once", help="Look at the last reading only.")] = False,
+    scored: Annotated[
+        bool, typer.Option("--score", help="At the end, score the forecasts: of an incident that is over.")
+    ] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Lines of JSON.")] = False,
+    override: Override = None,
+    sets: Sets = None,
+) -> None:
+    """Say every minute when the GPUs will be full, until when to act, and which playbook is best now.
+
+    The metrics are those of 'meltpoint shadow': OpenMetrics text with times, a range query, or JSON lines, answered as
+    they come. The scenario says how the service works and how people behave; who comes is taken from the metrics. Give
+    it the date of the metrics: --set start=...
+    """
+    from sim.results.gateway_readings import readings
+    from sim.scenario.load import load
+    from sim.studies.watch import Watcher, is_full
+    from sim.studies.watch import watch as look
+
+    loaded = load(scenario, override=override, sets=parsed(sets))
+    watcher = Watcher(loaded, in_force, named(playbooks) or None, ahead=a_time("--ahead", ahead))
+    ready()
+    console, forecasts, full, now = Console(highlight=False, soft_wrap=True), [], math.inf, 0.0
+    with lines_of(metrics, follow=follow) as lines:
+        for seen, found in look(watcher, readings(lines, metrics), a_time("--every", every), once=once):
+            now = seen.now
+            full = min(full, now) if is_full(loaded, seen) else full
+            if found is not None:
+                forecasts.append(found)
+            console.print(in_json(loaded, found, now) if as_json else sentence(loaded, found, now), markup=False)
+    if not forecasts:
+        raise BadInput("no forecast could be made", file=metrics, expected="readings at four instants or more")
+    if scored:
+        from sim.studies.watch_score import score
+
+        found_score = score(forecasts, full, now)
+        say = (
+            json.dumps(found_score._asdict() | {"lead": found_score.lead}) if as_json else in_words(loaded, found_score)
+        )
+        console.print(say, markup=False)
+    for note in dict.fromkeys(note for one in forecasts for note in one.notes):
+        Console(stderr=True, highlight=False, soft_wrap=True).print(f"meltpoint: {note}", markup=False)
+
+
+def a_time(key: str, text: str) -> float:
+    from sim.units import seconds
+
+    try:
+        found = seconds(text)
+    except ValueError as wrong:
+        expected = str(wrong).removeprefix("expected ")
+        raise BadInput("this is no time", key=key, value=text, expected=expected) from None
+    if not 60.0 <= found <= 86400.0:
+        raise BadInput("this time cannot be used", key=key, value=text, expected="from 1 min to 1 day")
+    return found
+
+
+@contextmanager
+def lines_of(name: str, *, follow: bool) -> Iterator[Iterable[str]]:
+    """The lines of a file, and, with follow, those that are added to it until the command is interrupted."""
+    with opened(name) as file:
+        yield added(file) if follow and name != "-" else file
+
+
+def added(file: Any) -> Iterator[str]:
+    part = ""
+    while True:
+        part += file.readline()
+        if part.endswith("\n"):
+            yield part
+            part = ""
+        else:
+            time.sleep(0.5)
+
+
+def sentence(scenario: Any, found: Any, now: float) -> str:
+    """One line for people on call."""
+    from sim.studies.watch import at
+
+    if found is None:
+        return f"{at(scenario, now)}  not enough counted yet"
+    load = f"GPUs {100 * found.use:.0f} % busy, {found.queued:,.0f} queued"
+    if found.full_now:
+        when = "full now"
+    else:
+        middle, low, high = found.interval
+        when = f"not full within {found.ahead / 60:.0f} min"
+        if math.isfinite(middle):
+            when = f"full {at(scenario, middle)} ({at(scenario, low)} to {around(scenario, high)}, 80 %)"
+        elif found.chance > 0:
+            when = f"{100 * found.chance:.0f} % to be full within {found.ahead / 60:.0f} min"
+    gain, least, most = (100 * value for value in found.gain)
+    best = "no playbook is better for sure"
+    if least > 0:
+        late = math.isfinite(found.act_by) and found.act_by > found.now
+        act = f"act by {at(scenario, found.act_by)}" if late else "act now"
+        best = f"{act} | best now: {found.best} (in time {gain:+.0f} points, {least:+.0f} to {most:+.0f})"
+    return f"{at(scenario, now)}  {load} | {when} | {best}"
+
+
+def around(scenario: Any, instant: float) -> str:
+    from sim.studies.watch import at
+
+    return at(scenario, instant) if math.isfinite(instant) else "later"
+
+
+def in_json(scenario: Any, found: Any, now: float) -> str:
+    """The same as JSON: instants as dates, null for what is not within the time looked ahead."""
+    if found is None:
+        return json.dumps({"time": date(scenario, now), "forecast": None})
+    facts = {
+        "time": date(scenario, now),
+        "busy": found.use,
+        "queued": found.queued,
+        "people_per_second": found.rate,
+        "growth_per_minute": found.growth * 60.0,
+        "full_now": found.full_now,
+        "chance_full": found.chance,
+        **dict(zip(("full", "full_low", "full_high"), (date(scenario, t) for t in found.interval), strict=True)),
+        "act_by": date(scenario, found.act_by),
+        "best": found.best,
+        "gain": list(found.gain),
+    }
+    return json.dumps({key: None if value != value else value for key, value in facts.items()})
+
+
+def date(scenario: Any, seconds: float) -> str | None:
+    from datetime import timedelta
+
+    return (scenario.start + timedelta(seconds=seconds)).isoformat() if math.isfinite(seconds) else None
+
+
+def in_words(scenario: Any, found: Any) -> str:
+    """The score in sentences."""
+    from sim.studies.watch import at
+
+    share, low, high = (100 * value for value in found.inside)
+    full = (
+        f"The GPUs were full at {at(scenario, found.full)}. " if math.isfinite(found.full) else "They never were full. "
+    )
+    alarm = (
+        f"The first alarm (a chance of half or more) was {found.lead / 60:.0f} min before. "
+        if math.isfinite(found.lead)
+        else "There was no alarm before. "
+        if not math.isfinite(found.alarm) or found.alarm > found.full
+        else ""
+    )
+    return (
+        f"{full}{alarm}Of {found.looks} forecasts before, {share:.0f} % held the outcome in their 80 % interval "
+        f"({low:.0f} to {high:.0f} %). CRPS {found.crps / 60:.1f} min, of a straight line through the load "
+        f"{found.rival / 60:.1f} min. False alarms: {found.false_alarms}."
+    )

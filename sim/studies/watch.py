@@ -1,0 +1,304 @@
+"""Watch a service: from its metrics, when its GPUs will be full, the last moment to act, and the best playbook now.
+
+Each look begins runs from now: the state as the telemetry says, the demand of the next hour drawn from the trend of the
+last minutes, and the service as the scenario has it. The same futures are run under every playbook.
+"""
+
+import math
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sim.engine.simulate import chosen, simulate
+from sim.errors import BadInput
+from sim.model.controls import Telemetry
+from sim.results.gateway_readings import Reading, Readings
+from sim.results.metrics import recorded
+from sim.results.run import Run
+from sim.results.saturation import RANDOM
+from sim.results.state import known, state_of_telemetry
+from sim.results.timeline import DECIDED, IN_TIME
+from sim.scenario.begin import Fleet, State, begun
+from sim.scenario.parts import Pool, Recording
+from sim.scenario.scenario import Scenario
+from sim.scenario.slices import NEARLY, divides
+from sim.studies.intervals import paired_difference
+from sim.studies.near_future import Trend, trend_of
+from sim.studies.rescue import delayed, is_fault
+
+Floats = NDArray[np.float64]
+
+MEMORY = 15 * 60.0  # s: counts that the trend is made of
+FEW = 3  # of them: before, nothing is forecast
+LITTLE = 0.1  # a chance that the GPUs are full below which no playbook is looked for
+PAIRED = 5  # of the futures, run under each playbook
+DELAYS = (5, 10, 20, 30, 40)  # minutes by which the best playbook may begin later
+HALF = 0.5  # of what a playbook saves now: one that still saves as much is in time
+STAYS = 3  # bins of the timeline in a row
+BUSY_GPUS = 8  # of a slice, at least
+LOW, HIGH = 0.1, 0.9  # quantiles of the interval
+QUIET = Recording(rows=False)
+
+
+@dataclass(frozen=True)
+class Forecast:
+    """One look. Instants are seconds after the scenario's start; inf is later than `ahead` seconds from now.
+
+    full: the instants at which the GPUs are full, one of each future, with the playbook in force; full_now: they are
+    so already. best: the playbook with the most images in time; gain: how much more of the requests
+    it has in time than the playbook in force, with a 95 % interval; act_by: the latest instant at which it still saves
+    half of what it saves now (nan: nothing to save).
+    """
+
+    now: float
+    ahead: float
+    use: float  # busy GPUs over GPUs in service
+    queued: float
+    rate: float  # people a second, by the trend
+    growth: float  # a second
+    full: Floats
+    full_now: bool
+    best: str
+    gain: tuple[float, float, float]
+    act_by: float
+    notes: tuple[str, ...] = ()
+
+    @property
+    def interval(self) -> tuple[float, float, float]:
+        """The median of `full`, and the bounds of its 80 % interval."""
+        low, middle, high = np.quantile(self.full, [LOW, 0.5, HIGH], method="inverted_cdf")
+        return float(middle), float(low), float(high)
+
+    @property
+    def chance(self) -> float:
+        """How likely the GPUs are full within `ahead`."""
+        return float(np.isfinite(self.full).mean())
+
+
+@dataclass
+class Watcher:
+    """Keeps what has been counted, and forecasts at each look.
+
+    in_force: the playbook in force (the first where None); playbooks: those to choose from (all where None); ahead:
+    seconds to look ahead.
+    """
+
+    scenario: Scenario
+    in_force: str | None = None
+    playbooks: Sequence[str] | None = None
+    ahead: float = 3600.0
+    futures: int = 12  # drawn for the time at which the GPUs are full
+    seen: list[tuple[float, float, float]] = field(default_factory=list)  # until when, how long, people
+
+    def __post_init__(self) -> None:
+        self.in_force, _ = chosen(self.scenario, self.in_force)
+        names = self.scenario.playbooks if self.playbooks is None else self.playbooks
+        self.names = list(dict.fromkeys([self.in_force, *names]))
+        for name in self.names:
+            chosen(self.scenario, name)
+        self.slice = coarse(self.scenario)
+        self.by_signups = any(wave.newcomers for wave in self.scenario.demand.waves)
+
+    def take(self, seen: Telemetry) -> None:
+        """Count the people who came since the telemetry before."""
+        before = self.seen[-1][0] if self.seen else math.nan
+        people = self.people(seen)
+        self.seen.append((seen.now, seen.now - before, people))
+        self.seen = [one for one in self.seen if one[0] > seen.now - MEMORY]
+
+    def people(self, seen: Telemetry) -> float:
+        """People who came: signups, or, without them, first attempts by the requests that one person makes.
+
+        Of A attempts of which R are refused, A - r R are first ones, where a refused one is repeated with chance r.
+        """
+        if self.by_signups:
+            return float(seen.signups)
+        retry = self.scenario.behaviour.retry
+        again = retry.probability if retry.at_most else 0.0
+        asked = float(np.sum(seen.arrivals)) - again * float(np.sum(known_or_nothing(seen, "refused")))
+        return max(asked, 0.0) / self.scenario.behaviour.requests.average
+
+    def forecast(self, seen: Telemetry) -> Forecast | None:
+        """The forecast at this telemetry, already taken; None while too little has been counted."""
+        trend = self.trend(seen.now)
+        if trend is None:
+            return None
+        state = in_slice(state_of_telemetry(self.slice, seen, self.seen[-1][1]), self.slice)
+        futures = [self.future(state, trend, seed) for seed in range(1, self.futures + 1)]
+        full_now = is_full(self.scenario, seen)
+        now, in_force = seen.now, str(self.in_force)
+        runs = [simulate(one, in_force, seed=seed, recording=QUIET) for seed, one in enumerate(futures, 1)]
+        full = np.array([now if full_now else now + full_at(run, one) for run, one in zip(runs, futures, strict=True)])
+        images = {in_force: np.array([in_time(run) for run in runs[:PAIRED]])}
+        if np.isfinite(full).mean() > LITTLE:  # else there is nothing to choose
+            images |= {name: self.images(futures, name) for name in self.names[1:]}
+        best = max(images, key=lambda name: float(images[name].mean()))
+        apart = paired_difference(images[best], images[in_force])
+        per = max(float(np.mean([decided(run) for run in runs[:PAIRED]])), 1e-300)
+        gain = (apart.mean / per, apart.low / per, apart.high / per) if best != in_force else (0.0, 0.0, 0.0)
+        pools = [seen.pools[pool] for pool in self.scenario.pools]
+        return Forecast(
+            now=now,
+            ahead=self.ahead,
+            use=max((pool.busy / pool.gpus for pool in pools if pool.gpus), default=math.nan),
+            queued=float(sum(pool.queued for pool in pools)),
+            rate=math.exp(trend.level),
+            growth=trend.slope,
+            full=full,
+            full_now=full_now,
+            best=best,
+            gain=gain,
+            act_by=self.act_by(futures, best, images, now) if gain[1] > 0 else math.nan,
+            notes=tuple(state.notes),
+        )
+
+    def trend(self, now: float) -> Trend | None:
+        known_counts = np.array([one for one in self.seen if one[1] > 0])
+        if len(known_counts) < FEW:
+            return None
+        ends, lasts, counts = known_counts.T
+        return trend_of(counts, ends - lasts - now, lasts)
+
+    def images(self, futures: Sequence[Scenario], playbook: str) -> Floats:
+        """Images in time of the first futures under a playbook."""
+        pairs = enumerate(futures[:PAIRED], 1)
+        return np.array([in_time(simulate(one, playbook, seed=seed, recording=QUIET)) for seed, one in pairs])
+
+    def act_by(self, futures: Sequence[Scenario], best: str, images: dict[str, Floats], now: float) -> float:
+        """The latest of some instants at which the best playbook still saves half of what it saves now."""
+        in_force = str(self.in_force)
+        never, most = images[in_force].mean(), images[best].mean()
+        latest = now
+        if all(is_fault(step, self.scenario) for step in self.scenario.playbooks[best]):
+            return math.nan
+        for minutes in DELAYS:
+            if minutes * 60.0 >= self.ahead:
+                break
+            steps = [self.then(one, best, minutes * 60.0) for one in futures[:PAIRED]]
+            if self.images(steps, best).mean() - never < HALF * (most - never):
+                break
+            latest = now + minutes * 60.0
+        return latest
+
+    def then(self, scenario: Scenario, best: str, delay: float) -> Scenario:
+        """The playbook in force until an instant, and the best one from then on."""
+        late = delayed(scenario, best, delay).playbooks[best]
+        until = [
+            step.model_copy(update={"until": min(delay, scenario.seconds(step.until))})
+            for step in scenario.playbooks[str(self.in_force)]
+            if scenario.seconds(step.from_) < delay
+        ]
+        return scenario.model_copy(update={"playbooks": {best: [*until, *late]}})
+
+    def future(self, state: State, trend: Trend, seed: int) -> Scenario:
+        """One future: the scenario from now on, with people who come as one draw of the trend says."""
+        steps = np.arange(0.0, self.ahead + 60.0, 60.0)
+        rates = trend.draw(steps, seed)
+        points = [[f"{t:g} s", f"{rate!r} per s"] for t, rate in zip(steps.tolist(), rates.tolist(), strict=True)]
+        waves = self.slice.demand.waves
+        replaced = [wave for wave in waves if wave.newcomers] if self.by_signups else list(waves)
+        tiers = list(replaced[0].tiers) if replaced else []
+        comes = {"kind": "piecewise", "name": "the trend", "points": points, "tiers": tiers, "from": str(state.at)}
+        if not self.by_signups:
+            comes["account_age"] = "365 days"
+        document = self.slice.document
+        kept = [w for w, wave in zip(document["demand"].get("waves", []), waves, strict=True) if wave not in replaced]
+        document["demand"] = {**document["demand"], "waves": [*kept, comes]}
+        if not self.by_signups:
+            document["demand"] |= {"clients": [], "traces": []}
+        now = self.slice.seconds(state.at)
+        document["horizon"], document["warm_up"] = f"{now + self.ahead!r} s", 0
+        document["alive"] = {}
+        return begun(self.slice.of_document(document), state)
+
+
+def known_or_nothing(seen: Telemetry, figure: str) -> Any:
+    found = known(seen, figure)
+    return 0.0 if found is None else found
+
+
+def coarse(scenario: Scenario) -> Scenario:
+    """The smallest slice that has some GPUs of each pool and divides without rounding."""
+    least = min(pool.gpus for pool in scenario.pools.values())
+    for parts in range(int(least // BUSY_GPUS), 0, -1):
+        if not all(divides(pool.gpus, 1 / parts) for pool in scenario.pools.values()):
+            continue
+        try:
+            return scenario.model_copy(update={"scale": 1 / parts, "cells": 1, "record": "timeline"})
+        except BadInput:
+            continue  # a policy counts GPUs or requests that do not divide
+    return scenario.model_copy(update={"record": "timeline"})
+
+
+def in_slice(state: State, scenario: Scenario) -> State:
+    """The state with fleets that the slice has whole."""
+    scale = scenario.scale
+    fleets = {
+        name: Fleet(gpus=max(round(max(round(fleet.gpus * scale + NEARLY), 1) / scale), 1))
+        for name, fleet in state.pools.items()
+    }
+    return state.model_copy(update={"pools": fleets})
+
+
+def full_at(run: Run, scenario: Scenario) -> float:
+    """Seconds until some pool's GPUs are full, and stay so for some minutes; inf where none is before the horizon."""
+    line = recorded(run)
+    length = line.queue / np.diff(line.edges)[:, None] / run.scale
+    over = length > np.array([limit(pool, pool.gpus) for pool in scenario.pools.values()])
+    stays = np.lib.stride_tricks.sliding_window_view(over, STAYS, axis=0).all(axis=-1)
+    first = np.flatnonzero(stays.any(axis=1))
+    return float(line.edges[first[0]]) if len(first) else math.inf
+
+
+def limit(pool: Pool, gpus: int) -> float:
+    """Requests that wait where GPUs are not full: a full batch for each, and what random arrivals leave.
+
+    As in sim.results.saturation, but counted for the whole service, so that it holds for metrics and slices.
+    """
+    return gpus * pool.max_batch + RANDOM
+
+
+def in_time(run: Run) -> float:
+    """Images in time, of the whole service."""
+    return float(recorded(run).counts[..., IN_TIME].sum()) / run.scale
+
+
+def decided(run: Run) -> float:
+    """Images wanted that came in time or did not, of the whole service."""
+    return float(recorded(run).counts[..., DECIDED].sum()) / run.scale
+
+
+def is_full(scenario: Scenario, seen: Telemetry) -> bool:
+    """Whether the GPUs of some pool are full."""
+    pools = [(seen.pools[name], pool) for name, pool in scenario.pools.items()]
+    return any(now.queued > limit(pool, now.gpus) for now, pool in pools)
+
+
+def watch(
+    watcher: Watcher, readings: Iterable[Reading], every: float = 60.0, *, once: bool = False
+) -> Iterator[tuple[Telemetry, Forecast | None]]:
+    """A look at each reading that comes `every` seconds or more after the last; once: only at the last one."""
+    readings_known, origin = Readings(watcher.scenario), watcher.scenario.start.timestamp()
+    last, pending = -math.inf, None
+    for reading in readings:
+        readings_known.take(reading)
+        now = reading.time - origin
+        if now < 0 or now - last < every - 1e-6:
+            continue
+        last = now
+        seen = readings_known.telemetry(now)
+        watcher.take(seen)
+        pending = seen
+        if not once:
+            yield seen, watcher.forecast(seen)
+    if once and pending is not None:
+        yield pending, watcher.forecast(pending)
+
+
+def at(scenario: Scenario, seconds: float) -> str:
+    """An instant as people on call read it."""
+    return (scenario.start + timedelta(seconds=seconds)).strftime("%H:%M")

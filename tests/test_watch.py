@@ -1,0 +1,137 @@
+"""The watch: its trend, its scores, and its forecasts on an incident that was simulated."""
+
+import json
+import math
+from statistics import NormalDist
+
+import numpy as np
+import pytest
+
+from sim.cli.watch_command import in_json, in_words, sentence
+from sim.engine.shadow import with_telemetry
+from sim.errors import BadInput
+from sim.results.gateway_metrics import openmetrics
+from sim.results.gateway_readings import Readings, readings
+from sim.studies.near_future import TREND, trend_of
+from sim.studies.watch import Watcher, is_full, watch
+from sim.studies.watch_score import crps_of, score
+from tests.random_scenarios import constant, plain
+
+
+def test_the_interval_of_the_trend_covers_the_trend_that_made_the_counts():
+    rng = np.random.default_rng(7)
+    begins, lasts = -60.0 * np.arange(15, 0, -1), np.full(15, 60.0)
+    inside = np.zeros(2)
+    for _ in range(300):
+        level, slope = math.log(2.0), rng.normal(0, TREND)  # the prior of the slope is where it is drawn from
+        counts = rng.poisson(lasts * np.exp(level + slope * (begins + 30.0)))
+        found = trend_of(counts.astype(float), begins, lasts)
+        off = np.abs(np.array([found.level - level, found.slope - slope]))
+        inside += off < 1.96 * np.sqrt(np.diag(found.covariance))
+    assert (np.abs(inside / 300 - 0.965) < 0.035).all()  # at least as often as 95 %: spread above Poisson's widens it
+
+
+def test_where_nobody_came_few_are_expected():
+    found = trend_of(np.zeros(3), np.array([-180.0, -120.0, -60.0]), np.full(3, 60.0))
+    futures = [found.draw(np.arange(0.0, 3600.0, 60.0), seed).sum() * 60.0 for seed in range(1, 101)]
+    assert np.median(futures) < 30  # half a person in three minutes, for an hour
+    assert max(futures) < 3e4
+
+
+def test_futures_begin_at_the_rate_of_now_and_their_trend_fades():
+    begins, lasts = -60.0 * np.arange(15, 0, -1), np.full(15, 60.0)
+    growth = math.log(2.0) / 600.0  # doubling in ten minutes
+    found = trend_of(60.0 * 50.0 * np.exp(growth * (begins + 30.0)), begins, lasts)
+    futures = np.array([found.draw(np.arange(0.0, 7200.0, 60.0), seed) for seed in range(1, 201)])
+    median = np.median(futures, axis=0)
+    assert median[0] == pytest.approx(50.0, rel=0.03)
+    assert median[10] == pytest.approx(50.0 * math.exp(growth * 1800 * (1 - math.exp(-600 / 1800))), rel=0.1)
+    assert median[-1] < 50.0 * math.exp(growth * 1800) * 1.3
+
+
+def test_the_score_of_a_normal_law_is_the_one_in_closed_form():
+    norm = NormalDist()
+    drawn = np.array([norm.inv_cdf((k + 0.5) / 2000) for k in range(2000)])
+    for truth in (0.0, 1.5):
+        closed = truth * (2 * norm.cdf(truth) - 1) + 2 * norm.pdf(truth) - 1 / math.sqrt(math.pi)
+        assert crps_of(drawn, truth) == pytest.approx(closed, abs=1e-3)
+    assert crps_of(np.full(5, 4.0), 7.0) == 3.0
+
+
+LOOKS = (60.0, 1200.0, 1620.0, 2400.0)  # seconds: two before the GPUs are full, and one after
+
+
+def incident(**more):
+    """Twenty GPUs of 10 s, and people whose number doubles every ten minutes: full after about half an hour."""
+    points = [[f"{60 * k} s", f"{0.25 * 2 ** (k / 10)!r} per s"] for k in range(61)]
+    return plain(
+        {"constant": constant(10.0)},
+        horizon="45 min",
+        pools={"gpus": {"gpus": 20}},
+        features={"image": {"spec": {"model": "constant"}}},
+        demand=[{"kind": "piecewise", "points": points}],
+        behaviour={"patience": {"kind": "exponential", "mean": "3 min"}},
+        playbooks={"none": [], "bound": [{"policy": {"kind": "queue bound", "requests": 80}}]},
+        **more,
+    )
+
+
+@pytest.fixture(scope="module")
+def replayed():
+    """The forecasts made on the metrics of the incident, and when its GPUs were full."""
+    scenario = incident()
+    run, ticks = with_telemetry(scenario, seed=3)
+    text = openmetrics(scenario, run, ticks)
+    watcher, origin = Watcher(scenario, ahead=1500.0, futures=8), scenario.start.timestamp()
+    known, looks = Readings(scenario), []
+    for reading in readings(text, "it"):
+        known.take(reading)
+        seen = known.telemetry(reading.time - origin)
+        watcher.take(seen)
+        if seen.now in LOOKS:
+            looks.append((seen, watcher.forecast(seen)))
+    full = next(seen.now for seen in ticks if is_full(scenario, seen))
+    return scenario, looks, full, ticks[-1].now
+
+
+def test_forecasts_of_an_incident_hold_what_happened_and_come_before_it(replayed):
+    _, looks, full, ends = replayed
+    forecasts = [found for _, found in looks if found is not None]
+    found = score(forecasts, full, ends)
+    assert found.looks >= 2
+    assert found.lead >= 300.0
+    assert found.crps < found.rival
+    assert found.inside[0] >= 0.5
+
+
+def test_once_full_it_says_so_and_what_helps(replayed):
+    scenario, looks, _, _ = replayed
+    last = looks[-1][1]
+    assert last.full_now
+    assert last.best == "bound"
+    assert last.gain[1] > 0
+    assert "full now" in sentence(scenario, last, last.now)
+    assert "best now: bound" in sentence(scenario, last, last.now)
+
+
+def test_its_lines_of_json_are_strict_json(replayed):
+    scenario, looks, full, ends = replayed
+    for seen, found in looks:
+        facts = json.loads(in_json(scenario, found, seen.now), parse_constant=pytest.fail)
+        assert facts["time"].startswith("2025-01-01T")
+    forecasts = [found for _, found in looks if found is not None]
+    assert "forecasts before" in in_words(scenario, score(forecasts, full, ends))
+
+
+def test_asked_once_it_looks_at_the_last_reading_alone():
+    scenario = incident()
+    figures = {"gpus": 20, "gpus_busy": 0, "requests_queued": 0, "requests_inside": 0}
+    text = [f'meltpoint_pool_{name}{{pool="gpus"}} {value} 1735690200\n' for name, value in figures.items()]
+    text.append("meltpoint_signups_total 9 1735690200\n")
+    looks = list(watch(Watcher(scenario), readings(text, "it"), once=True))
+    assert [(seen.now, found) for seen, found in looks] == [(600.0, None)]  # one reading says no trend
+
+
+def test_a_playbook_that_is_not_there_is_refused():
+    with pytest.raises(BadInput, match="no such playbook"):
+        Watcher(incident(), playbooks=["none", "magic"])
