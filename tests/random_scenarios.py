@@ -71,6 +71,13 @@ def pools(draw: st.DrawFn, name: str) -> dict[str, Any]:
     runs = draw(st.sampled_from(["batches", "batches", "steps", "threads"]))
     linger = draw(seconds(0, 20)) if runs == "batches" else 0
     pool = {"gpus": draw(st.integers(1, 3)), "max_batch": draw(st.integers(2, 4)), "linger": linger, "runs": runs}
+    rules = ["random", "round robin", "two choices", "least requests", "hash"]
+    rules += ["least work"] if runs == "batches" else []
+    pool["dispatch"] = draw(st.sampled_from([*["central queue"] * len(rules), *rules]))
+    if runs == "batches":
+        pool["model_load"] = {"kind": "constant", "value": draw(st.sampled_from(["0 s", "3 s"]))}
+        if pool["dispatch"] not in ("central queue", "round robin", "hash"):
+            pool["affinity"] = draw(st.sampled_from([None, "0 s", "5 s", "never"]))
     if runs == "batches" and draw(st.booleans()):
         pool |= {
             "closes": "when full or timed out",
@@ -227,10 +234,10 @@ def steps(draw: st.DrawFn, tiers: list[str], pool_names: list[str], kinds: Any =
 
 
 @st.composite
-def playbooks(draw: st.DrawFn, tiers: list[str], pool_names: list[str], *, mortal: bool) -> list[dict[str, Any]]:
-    """A few steps; priorities, where there are any, hold for the whole run. mortal: GPUs may be lost."""
+def playbooks(draw: st.DrawFn, tiers: list[str], pool_names: list[str], mortal: list[str]) -> list[dict[str, Any]]:
+    """A few steps; priorities, where there are any, hold for the whole run. mortal: pools whose GPUs may be lost."""
     first = draw(st.sampled_from([[], [{"policy": {"kind": "priority", "first": tiers[-1:]}}]]))
-    lost = draw(st.lists(steps(tiers, pool_names, lambda _, names: losses(names)), max_size=2)) if mortal else []
+    lost = draw(st.lists(steps(tiers, pool_names, lambda *_: losses(mortal)), max_size=2)) if mortal else []
     return [*first, *draw(st.lists(steps(tiers, pool_names), max_size=4)), *lost]
 
 
@@ -281,6 +288,7 @@ def documents(draw: st.DrawFn, *, mortal: bool = False) -> dict[str, Any]:
     own = st.one_of(
         st.just({}), st.fixed_dictionaries({"patience": TIMES}), st.fixed_dictionaries({"returns": RETURNS})
     )
+    central = [name for name, pool in found.items() if mortal and pool["dispatch"] == "central queue"]
     wanted = draw(features(pool_names))
     for feature in wanted.values():
         if found[feature["pool"]]["runs"] != "batches":
@@ -316,7 +324,7 @@ def documents(draw: st.DrawFn, *, mortal: bool = False) -> dict[str, Any]:
             "delivers_late": draw(st.booleans()),
             "notifies_above": draw(st.sampled_from(["never", "10 s"])),
         },
-        "playbooks": {name: draw(playbooks(list(tiers), pool_names, mortal=mortal)) for name in ("one", "other")},
+        "playbooks": {name: draw(playbooks(list(tiers), pool_names, central)) for name in ("one", "other")},
     }
 
 

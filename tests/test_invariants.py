@@ -37,12 +37,20 @@ class Played:
     def queued(self) -> pd.DataFrame:
         """Granted requests with their priority and when each stopped waiting in the queue.
 
-        By being started, taken out or dropped, or never (the horizon).
+        By being started, taken out or dropped, or never (the horizon). gpu: the one whose queue it was in; 0 where all
+        serve one queue.
         """
         rows = self.run.requests
         left = rows["left"] if self.scenario.serving.notices_leaving else math.nan
         out = rows["started"].fillna(left).fillna(rows["dequeued"]).fillna(self.run.horizon)
-        return rows.assign(priority=self.priorities, out=out)[rows["reason"].isna()]
+        gpu, own = rows["batch"].map(self.run.batches["gpu"]), rows["pool"].isin(self.apart)
+        known = rows["reason"].isna() & (gpu.notna() | ~own)
+        return rows.assign(priority=self.priorities, out=out, gpu=gpu.where(own, 0))[known]
+
+    @property
+    def apart(self) -> list[str]:
+        """Pools whose GPUs have a queue each: a request's is known once it has started."""
+        return [name for name, pool in self.scenario.pools.items() if pool.dispatch != "central queue"]
 
     @property
     def priorities(self) -> pd.Series:
@@ -175,13 +183,13 @@ def check_as_many_as_there_is_room_for_run_at_once_and_share_the_gpu(played):
 
 
 def check_nobody_overtakes_within_a_class(played):
-    """Of two of one pool, priority and spec, who came first is out of the queue no later than the other starts.
+    """Of two of one queue, priority and spec, who came first is out of the queue no later than the other starts.
 
     Not where a policy turns a queue round.
     """
     if {step.policy.kind for step in played.scenario.playbooks[played.playbook]} & QUEUES_TURNED_ROUND:
         return
-    for _, line in played.queued.groupby(["pool", "priority", "spec"], observed=True):
+    for _, line in played.queued.groupby([*PLACE, "priority", "spec"], observed=True):
         latest = line.groupby("arrived")["out"].max().cummax().shift(fill_value=-math.inf)  # of those who came before
         assert not (line["started"] < line["arrived"].map(latest)).any()
 
@@ -194,8 +202,10 @@ def check_no_gpu_idles_while_a_request_waits(played):
         b, waiting = (table[table["pool"] == name] for table in (played.run.batches, played.queued))
         begun, ends = b["started"].to_numpy(), b["finished"].fillna(played.run.horizon).to_numpy()
         arrived, out = (waiting[[moment]].to_numpy() for moment in ("arrived", "out"))
-        busy = np.clip(np.minimum(ends, out) - np.maximum(begun, arrived), 0, None).sum(axis=1)
-        whole = played.scenario.gpus(name) * (out - arrived)[:, 0]
+        served = np.clip(np.minimum(ends, out) - np.maximum(begun, arrived), 0, None)
+        own = name in played.apart
+        busy = np.where((waiting[["gpu"]].to_numpy() == b["gpu"].to_numpy()) | (not own), served, 0).sum(axis=1)
+        whole = (1 if own else played.scenario.gpus(name)) * (out - arrived)[:, 0]
         assert busy == pytest.approx(whole, rel=1e-9, abs=1e-6)
 
 
@@ -206,7 +216,8 @@ def check_the_urgent_go_first(played):
         batches = here[here["started"].notna()].groupby("batch")
         begins, head = batches["started"].first().to_numpy(), batches["priority"].min().to_numpy()
         arrived, out, priority = (here[[column]].to_numpy() for column in ("arrived", "out", "priority"))
-        assert not ((arrived < begins) & (out > begins) & (priority < head)).any()
+        here_too = here[["gpu"]].to_numpy() == batches["gpu"].first().to_numpy()
+        assert not (here_too & (arrived < begins) & (out > begins) & (priority < head)).any()
 
 
 INVARIANTS = [value for name, value in sorted(globals().items()) if name.startswith("check_")]

@@ -43,6 +43,8 @@ class Request:
     level: int = 0  # how far down the feature's ladder the gateway sent it; 0 is as asked
     priority: int = 0
     flow: int = 0  # of those that share the pool
+    key: int = 0  # of its user's draws
+    queue: int = 0  # the number of the GPU whose queue it joined, where each has one
     reason: int = 0  # why it was refused; 0 is not refused
     outcome: str | None = None
     started: float = nan

@@ -54,7 +54,7 @@ def rest_of_noise(kind, shape, factors, seed, key, k):  # type: ignore[no-untype
     """What is left of a service that is under way at a random instant, as a factor on its measured seconds.
 
     A uniform part of a length-biased service (the equilibrium law of renewal theory): its density is that of `noise`
-    times the value. Of a lognormal law the mean of the logarithm is sigma^2 higher, a gamma law has a shape of 1 more,
+    times the value. Of a lognormal law the mean of the logarithm is sigma^2 higher, the shape of a gamma law is 1 more,
     and what is left of an exponential one is exponential. shape, factors: see `noise`.
     """
     u = draw(seed, REST, key, k)

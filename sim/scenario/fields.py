@@ -19,7 +19,7 @@ from sim.policies.base import OfService
 from sim.policies.playbook import Step
 from sim.scenario.parts import Alive, Feature, Footprint, Pool, Recording, Sample, Serving, Tier
 from sim.scenario.prices import Plan
-from sim.scenario.serving_options import BATCHES, STEPS, THREADS
+from sim.scenario.serving_options import BATCHES, CENTRAL, STEPS, THREADS
 from sim.scenario.slices import NEARLY, as_ratio, divides, scales_that_divide
 from sim.schema import Strict
 from sim.units import Instant, Moment, Scale, Seconds, Whole
@@ -30,6 +30,7 @@ LONGEST = 10 * 365 * 86400.0  # seconds
 MOST_NAMES = 100  # tiers, features, pools: engines keep their numbers in a byte
 MOST_COUNTED = 1000  # tiers times features: each is counted bin by bin, with histograms, in about 250 KB
 MOST_SPECS, MOST_BATCH_TIMES = 10_000, 20_000_000  # over all ladders; seconds kept by pool, spec and size of the batch
+MOST_QUEUES = 1e5  # of pools whose GPUs have one each, as if all such pools were as large as the largest; 8 KB each
 MOST_PEOPLE, MOST_ASKS, MOST_GPUS, MOST_TICKS = 40e6, 1e8, 1e6, 1e7  # of one run: about 10 GB of memory, and hours
 
 
@@ -189,6 +190,7 @@ class ScenarioFields(Strict):
             invited = word.market * word.shared * word.signups * self.behaviour.requests.average
         asked = sum(c.clients * c.rate for c in demand.clients) * self.horizon
         gpus = sum(pool.gpus * self.scale for pool in self.pools.values())
+        apart = [pool.gpus * self.scale for pool in self.pools.values() if pool.dispatch != CENTRAL]
         if self.played_cells > 1 and self.record != "timeline":
             raise ValueError(f"record: expected timeline where a run has several cells (here {self.played_cells})")
         times = len(self.pools) * len(self.specs()) * (1 + max(pool.max_batch for pool in self.pools.values()))
@@ -198,6 +200,7 @@ class ScenarioFields(Strict):
             ("demand", asked * self.scale, MOST_ASKS, "requests of clients"),
             ("demand", invited * self.scale, MOST_ASKS, "invitations"),
             ("pools", gpus, MOST_GPUS, "GPUs"),
+            ("pools", len(apart) * max(apart, default=0) / self.played_cells, MOST_QUEUES, "queues, one for each GPU,"),
             ("features", len(self.tiers) * len(self.features), MOST_COUNTED, "pairs of a tier and a feature"),
             ("features", len(self.specs()), MOST_SPECS, "specs"),
             ("features", times, MOST_BATCH_TIMES, "times of batches (pools, specs and sizes)"),
@@ -246,10 +249,22 @@ class ScenarioFields(Strict):
             for name in named or []:
                 if name not in self.pools:
                     raise ValueError(f"{key}.policy.{field}: no {name!r}, expected one of {', '.join(self.pools)}")
+        self.check_lost_work(step, key)
         if step.when is not None and step.when.pool is not None and step.when.pool not in self.pools:
             raise ValueError(f"{key}.when.pool: no {step.when.pool!r}, expected one of {', '.join(self.pools)}")
         if not self.seconds(step.from_) < self.seconds(step.until):
             raise ValueError(f"{key}.until: expected an instant after 'from'")
+
+    def check_lost_work(self, step: Step, key: str) -> None:
+        """Work is lost only where it can wait again: in the one queue of a pool."""
+        policy = step.policy
+        if policy.kind != "spot" and getattr(policy, "work", "finishes") == "finishes":
+            return
+        named = getattr(policy, "pools", None) or [name for name in [getattr(policy, "pool", None)] if name is not None]
+        for name in named or self.pools:
+            if (rule := self.pools[name].dispatch) != CENTRAL:
+                said = f"{policy.kind!r} loses work of pool {name!r}, whose GPUs have a queue each (dispatch: {rule})"
+                raise ValueError(f"{key}.policy: {said}, expected a pool with a central queue, or work that finishes")
 
     def seconds(self, instant: Instant) -> float:
         """Seconds from the start of the scenario to an instant (negative before it)."""

@@ -14,6 +14,7 @@ STEPS: Final = "steps"
 THREADS: Final = "threads"
 WHEN_FREE: Final = "when a GPU is free"
 AHEAD: Final = "when full or timed out"
+CENTRAL: Final = "central queue"
 
 
 class HowItServes(Strict):
@@ -27,6 +28,20 @@ class HowItServes(Strict):
     )
     max_batch: Annotated[Whole, Field(ge=1, le=1024)] = Field(
         default=1, description="images in one batch, images or chats in one step, or threads on one GPU, at most"
+    )
+    dispatch: Literal[
+        "central queue", "random", "round robin", "two choices", "least requests", "least work", "hash"
+    ] = Field(
+        default=CENTRAL,
+        description="where a request waits: in one queue from which every GPU takes, or in the queue of a GPU that is "
+        "chosen when it comes: at random; in turn; of two chosen at random the one with fewer requests, waiting or "
+        "running; of all the one with the fewest; the one with the fewest seconds of work ahead, as measured; or "
+        "always the same for a user",
+    )
+    affinity: Seconds | None = Field(
+        default=None,
+        description="send a request, by the rule of `dispatch`, to a GPU that holds its model, or none yet, unless the "
+        "wait there is longer by more than this than elsewhere; 'never': only where no such GPU is there",
     )
     linger: Annotated[Seconds, Field(allow_inf_nan=False)] = Field(
         default=0.0, description="how long a free GPU, or a batch that closes by itself, waits to fill"
@@ -58,7 +73,15 @@ class HowItServes(Strict):
         if self.closes == WHEN_FREE and (self.timer != "from the oldest" or self.late_joiners):
             expected = f"'closes: {AHEAD}', or neither"
             raise ValueError(f"timer, late_joiners: a batch that a free GPU closes starts at once, expected {expected}")
+        if self.affinity is not None and self.dispatch in (CENTRAL, "round robin", "hash"):
+            expected = "dispatch 'random', 'two choices', 'least requests' or 'least work'"
+            raise ValueError(f"affinity, dispatch: {self.dispatch!r} cannot prefer some GPUs, expected {expected}")
         if self.runs != BATCHES:
+            if self.affinity is not None:
+                raise ValueError(f"affinity: a pool that runs {self.runs} holds all its models, expected none")
+            if self.dispatch == "least work":
+                said = f"the work ahead is not known in a pool that runs {self.runs}"
+                raise ValueError(f"dispatch: {said}, expected 'least requests' or another")
             if self.closes != WHEN_FREE:
                 raise ValueError(f"closes: a pool that runs {self.runs} forms no batches, expected {WHEN_FREE!r}")
             if self.linger > 0:

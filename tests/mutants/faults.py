@@ -190,8 +190,8 @@ OF_BOTH_ENGINES = [
     fault(
         "a batch that is filled up is charged to the flow of its head",
         "mechanisms::a_flow_that_needs_less_than_its_share_never_pays_for_what_fills_its_batches",
-        (POOL, "self.deficits[request.flow] -=", "self.deficits[lane.flow] -="),
-        (POOL_2, "s.deficits[pool, lane.flow] -=", "s.deficits[pool, s.lanes[pool, place].flow] -="),
+        (POOL, "queue.deficits[request.flow] -=", "queue.deficits[lane.flow] -="),
+        (POOL_2, "s.deficits[q, lane.flow] -=", "s.deficits[q, s.lanes[q, place].flow] -="),
     ),
     fault(
         "an attempt is still marked as retried after a late image",

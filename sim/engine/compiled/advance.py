@@ -27,6 +27,7 @@ from sim.engine.compiled.invitations import invited
 from sim.engine.compiled.losses import batch_lost, notice_over
 from sim.engine.compiled.memory import fetch
 from sim.engine.compiled.pool import prefetch_heads, serve, time_out, wake_one
+from sim.engine.compiled.queues import queue_joined, queue_of
 from sim.engine.compiled.records import (
     ARRIVAL,
     DROPPED,
@@ -160,7 +161,8 @@ def play(s, c, knobs, event, number, load, now):  # type: ignore[no-untyped-def]
         row = load >> 32
         if is_of(s.requests[row], number, load) and np.isnan(s.requests[row].dequeued):
             s.requests[row].mark |= WAITED_OUT
-            wake_one(s, c, c.pool_of[s.requests[row].feature], now)
+            pool = c.pool_of[s.requests[row].feature]
+            wake_one(s, c, pool, queue_joined(s, c, pool, row), now)
     elif event == TIRED:
         row = load >> 32
         if is_of(s.requests[row], number, load):
@@ -207,7 +209,8 @@ def patience_over(s, c, row, now):  # type: ignore[no-untyped-def]
         after(s, c, request.wish, row, now)
         if request.mark & GONE:
             keep(s, c, row)  # before its lane is looked at, which frees it
-            wake_one(s, c, c.pool_of[request.feature], now)  # the next request may have lingered for long enough
+            pool = c.pool_of[request.feature]
+            wake_one(s, c, pool, queue_joined(s, c, pool, row), now)  # the next may have lingered for long enough
     elif request.outcome == REFUSED and request.mark & RETRY and not c.tells_refusals:
         after(s, c, request.wish, row, now)
         settle(s, c, row)
@@ -243,7 +246,7 @@ def finish(s, c, load, now):  # type: ignore[no-untyped-def]
         batch_lost(s, c, number, now)
         return
     pool, gpu, row = batch.pool, batch.gpu, batch.first
-    prefetch_heads(s, pool)
+    prefetch_heads(s, queue_of(c, pool, gpu))
     images_done(s, c, number, now)
     serve(s, c, pool, gpu, now)
     while row != NOBODY:

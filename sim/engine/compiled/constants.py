@@ -9,6 +9,7 @@ from sim.demand.clockwork import Clockwork
 from sim.demand.laws import Law
 from sim.engine.compiled.calendar import buckets_for
 from sim.engine.compiled.records import CHUNK, HABIT
+from sim.model.balancing import CENTRAL, DISPATCHES
 from sim.model.chance import CONSTANT, NOISES
 from sim.model.dispatch import TIMERS, work_of_request
 from sim.model.passes import LENGTHS
@@ -79,6 +80,13 @@ class Constants(NamedTuple):
     timer: Ints
     takes_late: NDArray[np.bool_]  # whether a closed one takes more requests until it starts
     load: Floats  # (pools, 3): a law each
+    # Queues: of the pools, then of the GPUs of those pools in which each GPU has one (see queues.py).
+    dispatch: Ints  # by pool
+    apart: NDArray[np.bool_]  # by pool: whether each GPU has a queue
+    keeps: NDArray[np.bool_]  # by pool: whether its GPUs keep their models
+    affinity: Floats  # the longer wait, seconds, for one that holds the model
+    first_queue: Ints
+    queue_step: Ints
     # Of pools that run many requests at once.
     many: NDArray[np.bool_]  # by pool: whether it does
     whole: NDArray[np.bool_]  # by pool: in whole steps
@@ -334,6 +342,22 @@ def of_many(scenario: Scenario) -> dict[str, Any]:
     }
 
 
+def of_queues(scenario: Scenario, *, unlimited: bool) -> dict[str, Any]:
+    """How requests are sent to GPUs in each pool, and the numbers of the queues."""
+    pools = scenario.pools.values()
+    dispatch = [CENTRAL if unlimited else DISPATCHES[pool.dispatch] for pool in pools]
+    apart = np.array(dispatch) != CENTRAL
+    behind = len(dispatch) + np.cumsum(apart) - 1
+    return {
+        "dispatch": np.array(dispatch),
+        "apart": apart,
+        "keeps": apart & np.array([pool.affinity is not None for pool in pools]),
+        "affinity": np.array([pool.affinity or 0.0 for pool in pools]),
+        "first_queue": np.where(apart, behind, np.arange(len(dispatch))),
+        "queue_step": np.where(apart, apart.sum(), 0),
+    }
+
+
 def of_pools(scenario: Scenario, *, unlimited: bool) -> dict[str, Any]:
     """Specs and pools as arrays."""
     specs, pools = scenario.specs(), list(scenario.pools)
@@ -363,5 +387,6 @@ def of_pools(scenario: Scenario, *, unlimited: bool) -> dict[str, Any]:
         "ahead": np.array([scenario.pools[name].closes == AHEAD and not unlimited for name in pools]),
         "timer": np.array([TIMERS[scenario.pools[name].timer] for name in pools]),
         "takes_late": np.array([scenario.pools[name].late_joiners for name in pools]),
+        **of_queues(scenario, unlimited=unlimited),
         "load": np.array([NO_TIME if unlimited else plain(scenario.pools[name].model_load.law) for name in pools]),
     }

@@ -10,6 +10,7 @@ from sim.engine.compiled.advance import FULL, advance, keep_the_rest
 from sim.engine.compiled.constants import Constants, constants_of, expected_attempts
 from sim.engine.compiled.crowd import add_known, add_scripted
 from sim.engine.compiled.gateway import TOKENS
+from sim.engine.compiled.handing_over import dissolve, hand_over, wake_all
 from sim.engine.compiled.log_columns import (
     batch_columns,
     kept_columns,
@@ -49,6 +50,7 @@ from sim.engine.compiled.state import (
     slack,
     with_chunks,
     with_formed,
+    with_queues,
     with_room,
     with_stays,
 )
@@ -148,10 +150,14 @@ class CompiledEngine:
         for counts in (s.arrivals, s.refused, s.granted, s.served, s.started, s.waited, s.latency):
             counts[:] = 0.0
         s.n[SIGNUPS] = 0
+        before = s.gpus.tolist()
         for pool, name in enumerate(self.scenario.pools):
             hit = self.hit(pool, int(lost[pool]))
             self.resize(pool, name)
             self.doom(pool, hit)
+        for pool in np.flatnonzero(self.constants.apart & (self.state.gpus < before)).tolist():
+            while not wake_all(self.ref, self.constants_ref, pool, self.now):
+                self.make_room()
 
     def hit(self, pool: int, lost: int) -> list[int]:
         """The GPUs whose work is lost with this number of them."""
@@ -183,20 +189,37 @@ class CompiledEngine:
     def resize(self, pool: int, name: str) -> None:
         """Have as many GPUs in service as the knob says, in steps: each GPU may put a moment on the calendar."""
         fleet = self.state.pool_knobs[pool, FLEET]
-        wanted = self.scenario.gpus(name) if math.isinf(fleet) else int(fleet)
-        changed = wanted != self.state.gpus[pool] and not self.constants.unlimited
+        wanted, before = self.scenario.gpus(name) if math.isinf(fleet) else int(fleet), int(self.state.gpus[pool])
+        changed = wanted != before and not self.constants.unlimited
+        none, many = before == 0, self.constants.many[pool]
+        if changed and self.constants.apart[pool] and none and not many:
+            self.hand_over(pool, name, 0, 1, wanted)  # before the GPUs look
         while (now := int(self.state.gpus[pool])) != wanted and not self.constants.unlimited:
             following = min(wanted, now + SPARE // 2)
-            self.hold(with_room(self.state, self.constants, following))
-            if following > (known := self.paced[pool]):
-                self.state.pace[pool, known:following] = [
-                    self.scenario.pace(name, g, self.seed) for g in range(known, following)
-                ]
-                self.paced[pool] = following
+            self.prepare(pool, name, following)
             resize(self.ref, self.constants_ref, pool, following, self.now)
-        if changed and self.constants.many[pool]:
+        if changed and self.constants.apart[pool]:
+            if none and many:
+                self.hand_over(pool, name, 0, 1, wanted)
+            elif wanted < before:
+                self.hand_over(pool, name, max(wanted, 1), before, wanted)
+        elif changed and many:
             look_about(self.ref, self.constants_ref, pool, self.now)
         self.state.n[SLACK] = 0
+
+    def prepare(self, pool: int, name: str, gpus: int) -> None:
+        """Have room for this number of GPUs, and know how fast they are."""
+        self.hold(with_room(self.state, self.constants, gpus))
+        if gpus > (known := self.paced[pool]):
+            self.state.pace[pool, known:gpus] = [self.scenario.pace(name, g, self.seed) for g in range(known, gpus)]
+            self.paced[pool] = gpus
+
+    def hand_over(self, pool: int, name: str, first: int, last: int, gpus: int) -> None:
+        """Send those who wait for GPUs first, ..., last - 1 to the first `gpus` ones."""
+        self.prepare(pool, name, gpus)
+        dissolve(self.ref, self.constants_ref, pool, first, last)
+        while not hand_over(self.ref, self.constants_ref, pool, gpus, self.now):
+            self.make_room()
 
     def let_in(self, seconds: float) -> None:
         """Let in the people whose turn comes in the `seconds` until the next tick; unused room is not saved up."""
@@ -310,6 +333,7 @@ def initial_state(scenario: Scenario, c: Constants, users: int) -> State:
         sampled=c.sampled > 0,
         delivers=c.delivers_late,
         ahead=bool(c.ahead.any()),
+        apart=bool(c.apart.any()),
         together=int(c.most[c.many].max(initial=0)),
         tokens=scenario.counts_tokens,
     )
@@ -324,7 +348,7 @@ def initial_state(scenario: Scenario, c: Constants, users: int) -> State:
             requests=roomy(state.requests, 0, attempts),
             batches=roomy(state.batches, 0, attempts),
         )
-        state = with_formed(with_stays(state))
+        state = with_queues(with_formed(with_stays(state)), c, int(state.gpus.max()))
     state.n[LIMITERS] = 1
     forget(state.limiters[0])  # stands for users without limits
     return state

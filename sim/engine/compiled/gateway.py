@@ -5,6 +5,7 @@ import numpy as np
 from sim.engine.compiled import tally
 from sim.engine.compiled.crowd import standing, without_limiter
 from sim.engine.compiled.pool import expected_wait, join
+from sim.engine.compiled.queues import queue_for
 from sim.engine.compiled.records import (
     FREE_LIMITERS,
     FREE_REQUESTS,
@@ -101,7 +102,8 @@ def ask(s, c, knobs, place, first, now):  # type: ignore[no-untyped-def]
         request.mark = NOTIFIED
     person.in_flight += 1
     tally.granted(s, c, cell, feature, c.work[pool, ladder[request.level]], now)
-    join(s, c, row, priority, ladder[request.level], flow_joined(s, c, pool, person.key, knob), now)
+    q = queue_for(s, c, pool, s.gpus[pool], row, ladder[request.level], priority, now)
+    join(s, c, row, q, priority, ladder[request.level], flow_joined(s, c, pool, q, person.key, knob), now)
     return row
 
 
@@ -148,13 +150,13 @@ def region_open(s, region):  # type: ignore[no-untyped-def]
 
 
 @njit
-def flow_joined(s, c, pool, key, knob):  # type: ignore[no-untyped-def]
-    """The flow that a user's request joins; its weight is written down."""
+def flow_joined(s, c, pool, q, key, knob):  # type: ignore[no-untyped-def]
+    """The flow of a queue that a user's request joins; its weight is written down."""
     if s.pool_knobs[pool, SHARING] == NO_SHARING:
         return 0
-    flow, weight = flow_of(s.pool_knobs[pool], int(knob[FLOW]), knob[WEIGHT], c.seed, key, s.flow_waiting[pool])
-    s.weights[pool, flow] = weight
-    s.flows[pool] = max(s.flows[pool], flow + 1)
+    flow, weight = flow_of(s.pool_knobs[pool], int(knob[FLOW]), knob[WEIGHT], c.seed, key, s.flow_waiting[q])
+    s.weights[q, flow] = weight
+    s.flows[q] = max(s.flows[q], flow + 1)
     return flow
 
 

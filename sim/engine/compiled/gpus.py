@@ -5,6 +5,7 @@ import numpy as np
 from sim.engine.clock import COMPLETION
 from sim.engine.compiled.calendar import FINISH, schedule
 from sim.engine.compiled.crowd import habit_of, release
+from sim.engine.compiled.queues import gpu_of
 from sim.engine.compiled.records import BATCHES, FREE_BATCHES, LEAVING, NOBODY, STARTED
 from sim.model.dispatch import batch_seconds, load_seconds
 from sim.model.jit import njit
@@ -37,6 +38,8 @@ def start(s, c, pool, gpu, spec, first, taken, now):  # type: ignore[no-untyped-
     batch.power, batch.loading, batch.fate = s.pool_knobs[pool, POWER], loading, RUNS
     s.running[pool] += 1
     s.on[pool, gpu] = number
+    if c.apart[pool]:
+        s.until[pool, gpu] = now + loading + measured * (pace * slowdown)
     put_on(s, first, number, now)
     schedule(s, c, now + seconds, COMPLETION, gpu, FINISH, end_of(batch, number))
 
@@ -53,6 +56,8 @@ def end_early(s, c, number, at, fate):  # type: ignore[no-untyped-def]
     batch = s.batches[number]
     batch.fate, batch.seconds = fate, at - batch.started
     batch.loading = min(batch.loading, batch.seconds)
+    if c.apart[batch.pool]:
+        s.until[batch.pool, batch.gpu] = at
     batch.version = (batch.version + 1) & 0x7FFF
     schedule(s, c, at, COMPLETION, batch.gpu, FINISH, end_of(batch, number))
 
@@ -108,14 +113,25 @@ def out_of_service(s, request):  # type: ignore[no-untyped-def]
 
 
 @njit
-def go_idle(s, pool, gpu):  # type: ignore[no-untyped-def]
-    """Onto the pool's heap of idle GPUs."""
+def go_idle(s, c, pool, gpu):  # type: ignore[no-untyped-def]
+    """Onto the pool's heap of idle GPUs; where GPUs have queues they are only counted."""
     idle, place = s.idle[pool], s.idle_count[pool]
     s.idle_count[pool] += 1
+    if c.apart[pool]:
+        return
     while place > 0 and idle[(place - 1) >> 1] > gpu:
         idle[place] = idle[(place - 1) >> 1]
         place = (place - 1) >> 1
     idle[place] = gpu
+
+
+@njit
+def woken(s, c, pool, q):  # type: ignore[no-untyped-def]
+    """An idle GPU that serves this queue, if there is one (see has_idle), is idle no more: its number."""
+    if not c.apart[pool]:
+        return lowest_idle(s, pool)
+    s.idle_count[pool] -= 1
+    return gpu_of(c, pool, q)
 
 
 @njit

@@ -48,7 +48,7 @@ UNDECIDED = OUTCOMES.index(UNFINISHED)
 def request_columns(s: State, c: Constants, count: int) -> Columns:
     """All requests, in the order of their arrival."""
     columns = {name: np.empty(count, dtype=kind) for name, kind in REQUESTS.items()}
-    write_requests(s.requests, s.batches, s.lanes, c.pool_of, count, *columns.values())
+    write_requests(s.requests, s.batches, s.lanes, s.stands, c.apart, c.pool_of, count, *columns.values())
     if c.whole.any():
         mine = c.whole[c.pool_of[columns["feature"]]] & (columns["batch"] != NOBODY)
         for name in OF_TOKENS:
@@ -62,6 +62,8 @@ def write_requests(  # type: ignore[no-untyped-def]
     requests,
     batches,
     lanes,
+    stands,
+    apart,
     pool_of,
     count,
     user,
@@ -92,7 +94,9 @@ def write_requests(  # type: ignore[no-untyped-def]
         arrived[row], dequeued[row], left[row] = r.arrived, r.dequeued, r.left
         outcome[row] = UNDECIDED if r.outcome == NONE else r.outcome - 1
         reason[row], asked[row], first[row], batch[row] = r.reason, r.asked, r.first, NOBODY
-        spec[row] = r.asked if r.lane == NOBODY else lanes[pool_of[r.feature], r.lane].spec
+        pool = pool_of[r.feature]
+        q = stands[row] if apart[pool] else pool
+        spec[row] = r.asked if r.lane == NOBODY else lanes[q, r.lane].spec
         retry[row], notified[row] = r.mark & RETRY != 0, r.mark & NOTIFIED != 0
         started[row], finished[row], gpu_seconds[row] = np.nan, np.nan, np.nan
         if r.mark & STARTED:

@@ -8,6 +8,7 @@ from sim.engine.compiled.calendar import NOTICE_OVER, TIRED, schedule
 from sim.engine.compiled.crowd import habit_of, standing
 from sim.engine.compiled.gpus import end_early, free_batch
 from sim.engine.compiled.pool import count, drop, serve, wake_one
+from sim.engine.compiled.queues import queue_joined, queue_of
 from sim.engine.compiled.records import KILLS, NOBODY, NONE, NOTIFIED, STARTED, TIMED, WAITED_OUT
 from sim.engine.compiled.replicas import look, promise, share_until, take_off
 from sim.engine.compiled.requests import key_of, never_leaves
@@ -54,7 +55,7 @@ def batch_lost(s, c, number, now):  # type: ignore[no-untyped-def]
     free_batch(s, c, number)
     serve(s, c, pool, gpu, now)
     if gpu >= s.gpus[pool]:
-        wake_one(s, c, pool, now)
+        wake_one(s, c, pool, queue_of(c, pool, gpu), now)
 
 
 @njit
@@ -77,7 +78,7 @@ def notice_over(s, c, pool, gpu, now):  # type: ignore[no-untyped-def]
         batch.finished, batch.fate = now, LOST
         tally.spent_together(s, c, batch, now)
         give_up(s, c, pool, batch.first, number, now)
-        promise(s, c, pool, batch.spec, now)
+        promise(s, c, pool, queue_of(c, pool, gpu), batch.spec, now)
         free_batch(s, c, number)
     if gpu < s.gpus[pool]:
         look(s, c, pool, gpu, now)
@@ -98,7 +99,7 @@ def give_up(s, c, pool, row, number, now):  # type: ignore[no-untyped-def]
         line_up_again(s, c, pool, row, now)
     else:
         request.dequeued = now
-        drop(s, c, pool, row, WORK_LOST)
+        drop(s, c, pool, queue_joined(s, c, pool, row), row, WORK_LOST)
 
 
 @njit
@@ -120,8 +121,8 @@ def wait_for_impatience(s, c, row):  # type: ignore[no-untyped-def]
 @njit
 def line_up_again(s, c, pool, row, now):  # type: ignore[no-untyped-def]
     """Put a request back into its lane, before those that came later."""
-    request = s.requests[row]
-    lane = s.lanes[pool, request.lane]
+    request, q = s.requests[row], queue_joined(s, c, pool, row)
+    lane = s.lanes[q, request.lane]
     before, after = NOBODY, lane.head
     while after != NOBODY and s.requests[after].arrived < request.arrived:
         before, after = after, s.requests[after].next
@@ -135,4 +136,4 @@ def line_up_again(s, c, pool, row, now):  # type: ignore[no-untyped-def]
         lane.tail = row
     else:
         s.requests[after].batch = row
-    count(s, c, pool, request.lane, now, 1)
+    count(s, c, pool, q, request.lane, now, 1)

@@ -5,12 +5,14 @@ import numpy as np
 from sim.engine.clock import LINGER
 from sim.engine.compiled import tally
 from sim.engine.compiled.calendar import LINGERED, schedule
-from sim.engine.compiled.gpus import go_idle, lowest_idle, out_of_service, start
+from sim.engine.compiled.gpus import go_idle, out_of_service, start, woken
 from sim.engine.compiled.memory import fetch
-from sim.engine.compiled.records import DROPPED, GONE, NOBODY, NONE, REFUSED, RETRY, SWITCHED_OFF, WAITED_OUT
+from sim.engine.compiled.queues import count_inside, has_idle, queue_joined, queue_of, work_in
+from sim.engine.compiled.records import DROPPED, GONE, LANES, NOBODY, NONE, REFUSED, RETRY, SWITCHED_OFF, WAITED_OUT
 from sim.engine.compiled.replicas import promise
 from sim.engine.compiled.requests import free, key_of, never_leaves
-from sim.model.dispatch import POLLED, closes_with, comes_before, is_ready, time_to_start, times_out, work_ahead
+from sim.model.balancing import NO_MODEL
+from sim.model.dispatch import POLLED, closes_with, comes_before, is_ready, time_to_start, times_out
 from sim.model.dropping import dropped
 from sim.model.gateway import EXPIRED
 from sim.model.jit import njit
@@ -22,45 +24,52 @@ from sim.model.sharing import whose_turn
 def expected_wait(s, c, pool, priority):  # type: ignore[no-untyped-def]
     """Seconds until the work queued at this priority or a more urgent one is started."""
     work = 0.0
-    for place in range(s.lane_count[pool]):
-        lane = s.lanes[pool, place]
-        work += work_ahead(priority, lane.priority, lane.waiting, c.work[pool, lane.spec])
+    for gpu in range(max(s.gpus[pool], 1) if c.apart[pool] else 1):
+        work += work_in(s, c, pool, queue_of(c, pool, gpu), priority)
     return time_to_start(work, s.gpus[pool])
 
 
 @njit
-def lane_of(s, pool, priority, spec, flow):  # type: ignore[no-untyped-def]
-    """The lane of a priority, spec and flow, made where there is none; `order` lists lanes by all three."""
-    count = s.lane_count[pool]
+def lane_of(s, q, priority, spec, flow):  # type: ignore[no-untyped-def]
+    """The lane of a queue for a priority, spec and flow, made where there is none; `order` lists lanes by all three."""
+    count = s.lane_count[q]
     for place in range(count):
-        lane = s.lanes[pool, place]
+        lane = s.lanes[q, place]
         if lane.priority == priority and lane.spec == spec and lane.flow == flow:
             return place
-    lane = s.lanes[pool, count]
+    lane = s.lanes[q, count]
     lane.priority, lane.spec, lane.flow, lane.waiting = priority, spec, flow, 0
     lane.head, lane.tail = NOBODY, NOBODY
-    s.lane_count[pool] = count + 1
+    s.lane_count[q] = count + 1
+    s.n[LANES] = max(s.n[LANES], count + 1)
     rank = count
     while rank > 0:
-        other = s.lanes[pool, s.lanes[pool, rank - 1].order]
+        other = s.lanes[q, s.lanes[q, rank - 1].order]
         if other.priority < priority:
             break
         if other.priority == priority and (other.spec < spec or (other.spec == spec and other.flow < flow)):
             break
-        s.lanes[pool, rank].order = s.lanes[pool, rank - 1].order
+        s.lanes[q, rank].order = s.lanes[q, rank - 1].order
         rank -= 1
-    s.lanes[pool, rank].order = count
+    s.lanes[q, rank].order = count
     return count
 
 
 @njit
-def count(s, c, pool, place, now, sign):  # type: ignore[no-untyped-def]
-    """Keep the queue's totals when a request joins (+1) or leaves it (-1)."""
+def count(s, c, pool, q, place, now, sign):  # type: ignore[no-untyped-def]
+    """Keep the totals when a request joins (+1) a queue of the pool or leaves it (-1)."""
     tally.time_passes(s, c, pool, now)
-    lane = s.lanes[pool, place]
     s.queued[pool] += sign
-    s.waiting_images[pool, lane.spec] += sign * c.spec_images[lane.spec]
-    s.flow_waiting[pool, lane.flow] += sign
+    count_in_queue(s, c, q, place, sign)
+
+
+@njit
+def count_in_queue(s, c, q, place, sign):  # type: ignore[no-untyped-def]
+    """The same in the queue alone."""
+    lane = s.lanes[q, place]
+    s.waits[q] += sign
+    s.waiting_images[q, lane.spec] += sign * c.spec_images[lane.spec]
+    s.flow_waiting[q, lane.flow] += sign
     lane.waiting += sign
 
 
@@ -69,11 +78,12 @@ def remove(s, c, row, now):  # type: ignore[no-untyped-def]
     """Take a request out of the queue whose user has left; its lane passes over it."""
     request = s.requests[row]
     pool = c.pool_of[request.feature]
+    q = queue_joined(s, c, pool, row)
     request.dequeued = now
-    s.inside[pool] -= 1
-    count(s, c, pool, request.lane, now, -1)
+    count_inside(s, c, pool, q, -1)
+    count(s, c, pool, q, request.lane, now, -1)
     if c.ahead[pool]:
-        leave_batch(s, pool, request.lane, row)
+        leave_batch(s, q, request.lane, row)
 
 
 @njit
@@ -84,9 +94,9 @@ def order_of(s, c, pool):  # type: ignore[no-untyped-def]
 
 
 @njit
-def next_of(s, c, pool, place):  # type: ignore[no-untyped-def]
+def next_of(s, c, pool, q, place):  # type: ignore[no-untyped-def]
     """The request of a lane to be served next: of those that wait the first, or the last."""
-    lane = s.lanes[pool, place]
+    lane = s.lanes[q, place]
     lifo = order_of(s, c, pool) == LIFO
     row = lane.tail if lifo else lane.head
     while row != NOBODY and s.requests[row].mark & GONE:
@@ -118,33 +128,35 @@ def may_drop(s, pool):  # type: ignore[no-untyped-def]
 
 
 @njit
-def join(s, c, row, priority, spec, flow, now):  # type: ignore[no-untyped-def]
-    """Put a granted request into its pool's queue and let a GPU start if one may."""
+def join(s, c, row, q, priority, spec, flow, now):  # type: ignore[no-untyped-def]
+    """Put a granted request into its queue and let a GPU start if one may."""
     request = s.requests[row]
     pool = c.pool_of[request.feature]
-    place = lane_of(s, pool, priority, spec, flow)
+    place = lane_of(s, q, priority, spec, flow)
     request.next, request.lane = NOBODY, place
-    s.inside[pool] += 1
+    if c.apart[pool]:
+        s.stands[row] = q
+    count_inside(s, c, pool, q, 1)
     if c.many[pool]:
-        line_up(s, c, pool, place, row, now)
-        promise(s, c, pool, spec, now)
+        line_up(s, c, pool, q, place, row, now)
+        promise(s, c, pool, q, spec, now)
         return
     plain = c.linger[pool] == 0.0 and not may_drop(s, pool) and s.pool_knobs[pool, SHARING] == NO_SHARING
-    if plain and not c.ahead[pool] and s.queued[pool] == 0 and s.idle_count[pool] > 0:
-        start(s, c, pool, lowest_idle(s, pool), spec, row, 1, now)  # no need to queue
+    if plain and not c.ahead[pool] and s.waits[q] == 0 and has_idle(s, c, pool, q):
+        start(s, c, pool, woken(s, c, pool, q), spec, row, 1, now)  # no need to queue
         return
-    line_up(s, c, pool, place, row, now)
+    line_up(s, c, pool, q, place, row, now)
     if c.ahead[pool]:
-        join_batch(s, c, pool, place, row, now)
+        join_batch(s, c, pool, q, place, row, now)
     elif c.linger[pool] > 0:
         schedule(s, c, now + c.linger[pool], LINGER, request.user, LINGERED, key_of(row, request))
-    wake_one(s, c, pool, now)
+    wake_one(s, c, pool, q, now)
 
 
 @njit
-def join_batch(s, c, pool, place, row, now):  # type: ignore[no-untyped-def]
+def join_batch(s, c, pool, q, place, row, now):  # type: ignore[no-untyped-def]
     """Where batches close by themselves: put a request into the last one if it may, else into the open one."""
-    former, spec = s.formers[pool, place], s.lanes[pool, place].spec
+    former, spec = s.formers[q, place], s.lanes[q, place].spec
     each = c.spec_images[spec]
     if former.room >= each:
         s.formed[row] = former.closes
@@ -157,63 +169,69 @@ def join_batch(s, c, pool, place, row, now):  # type: ignore[no-untyped-def]
         former.first = now
     timer, linger, full = c.timer[pool], c.linger[pool], c.full[pool, spec]
     if closes_with(timer, linger, former.first, former.closed, former.open * each, each, full, now):
-        close_batch(s, c, pool, place, now)
+        close_batch(s, c, pool, q, place, now)
     elif former.open == 1 or timer == POLLED:
         due = times_out(timer, linger, former.first, former.closed, now)
-        schedule(s, c, due, LINGER, s.requests[row].user, LINGERED, -1 - ((place << 16) | pool))
+        schedule(s, c, due, LINGER, s.requests[row].user, LINGERED, -1 - ((place << 40) | (pool << 32) | q))
 
 
 @njit
 def time_out(s, c, load, now):  # type: ignore[no-untyped-def]
     """The time of a batch that closes by itself may be over."""
-    pool, place = (-1 - load) & 0xFFFF, (-1 - load) >> 16
-    former = s.formers[pool, place]
+    place, pool, q = (-1 - load) >> 40, ((-1 - load) >> 32) & 0xFF, (-1 - load) & 0xFFFFFFFF
+    former = s.formers[q, place]
     due = times_out(c.timer[pool], c.linger[pool], former.first, former.closed, former.came)
     if former.open > 0 and now >= due:
-        close_batch(s, c, pool, place, now)
-        wake_one(s, c, pool, now)
+        close_batch(s, c, pool, q, place, now)
+        wake_one(s, c, pool, q, now)
 
 
 @njit
-def close_batch(s, c, pool, place, now):  # type: ignore[no-untyped-def]
-    former, spec = s.formers[pool, place], s.lanes[pool, place].spec
+def close_batch(s, c, pool, q, place, now):  # type: ignore[no-untyped-def]
+    former, spec = s.formers[q, place], s.lanes[q, place].spec
     former.room = c.full[pool, spec] - former.open * c.spec_images[spec] if c.takes_late[pool] else 0
     former.open, former.closed = 0, now
     former.closes += 1
 
 
 @njit
-def leave_batch(s, pool, place, row):  # type: ignore[no-untyped-def]
+def leave_batch(s, q, place, row):  # type: ignore[no-untyped-def]
     """Its user has left; where they were the last one of a closed batch, nobody joins it."""
-    former = s.formers[pool, place]
+    former = s.formers[q, place]
     if s.formed[row] > former.closes:
         former.open -= 1
-    elif s.lanes[pool, place].waiting == former.open:
+    elif s.lanes[q, place].waiting == former.open:
         former.room = 0
 
 
 @njit
-def line_up(s, c, pool, place, row, now):  # type: ignore[no-untyped-def]
-    """Put a request at the end of its lane."""
-    lane = s.lanes[pool, place]
+def line_up(s, c, pool, q, place, row, now):  # type: ignore[no-untyped-def]
+    """Put a request that has come at the end of its lane."""
+    append(s, q, place, row)
+    count(s, c, pool, q, place, now, 1)
+
+
+@njit
+def append(s, q, place, row):  # type: ignore[no-untyped-def]
+    lane = s.lanes[q, place]
     s.requests[row].batch = lane.tail
     if lane.tail == NOBODY:
         lane.head = row
     else:
         s.requests[lane.tail].next = row
     lane.tail = row
-    count(s, c, pool, place, now, 1)
 
 
 @njit
-def wake_one(s, c, pool, now):  # type: ignore[no-untyped-def]
-    """If a lane is ready, the idle GPU of the lowest number takes it; an unlimited pool gets one more GPU."""
-    if (s.idle_count[pool] == 0 and not c.unlimited) or c.many[pool]:
+def wake_one(s, c, pool, q, now):  # type: ignore[no-untyped-def]
+    """If a lane is ready, an idle GPU takes it, that of the lowest number; an unlimited pool gets one more GPU."""
+    if c.many[pool]:
         return
-    if next_lane(s, c, pool) == NOBODY:
+    idle = has_idle(s, c, pool, q)
+    if not (idle or c.unlimited) or next_lane(s, c, pool, q) == NOBODY:
         return
-    if s.idle_count[pool] > 0:
-        gpu = lowest_idle(s, pool)
+    if idle:
+        gpu = woken(s, c, pool, q)
     else:
         gpu = s.gpus[pool]
         s.gpus[pool] += 1
@@ -223,50 +241,50 @@ def wake_one(s, c, pool, now):  # type: ignore[no-untyped-def]
 
 
 @njit
-def next_lane(s, c, pool):  # type: ignore[no-untyped-def]
+def next_lane(s, c, pool, q):  # type: ignore[no-untyped-def]
     """The lane to serve next: of those ready the most urgent, of the flow whose turn it is, then by order."""
-    if s.queued[pool] == 0:
+    if s.waits[q] == 0:
         return NOBODY
     sharing, best = s.pool_knobs[pool, SHARING] > 0.0, NOBODY
-    flows = s.flows[pool] if sharing else 1
+    flows = s.flows[q] if sharing else 1
     s.ready[:flows] = NOBODY
-    for rank in range(s.lane_count[pool]):
-        place = s.lanes[pool, rank].order
-        lane = s.lanes[pool, place]
-        if best != NOBODY and lane.priority > s.lanes[pool, best].priority:
+    for rank in range(s.lane_count[q]):
+        place = s.lanes[q, rank].order
+        lane = s.lanes[q, place]
+        if best != NOBODY and lane.priority > s.lanes[q, best].priority:
             break
         if lane.waiting == 0:
             continue
-        candidate = next_of(s, c, pool, place)
+        candidate = next_of(s, c, pool, q, place)
         lingered = s.requests[candidate].mark & WAITED_OUT != 0
         if c.ahead[pool]:
-            if lane.waiting == s.formers[pool, place].open:
+            if lane.waiting == s.formers[q, place].open:
                 continue
-        elif not is_ready(c.linger[pool], lingered, s.waiting_images[pool, lane.spec], c.full[pool, lane.spec]):
+        elif not is_ready(c.linger[pool], lingered, s.waiting_images[q, lane.spec], c.full[pool, lane.spec]):
             continue
         flow = lane.flow if sharing else 0
-        if s.ready[flow] == NOBODY or head_comes_before(s, c, pool, candidate, place, s.ready[flow]):
+        if s.ready[flow] == NOBODY or head_comes_before(s, c, pool, q, candidate, place, s.ready[flow]):
             best = s.ready[flow] = place
     if best == NOBODY or not sharing:
         return s.ready[0]
-    turn = whose_turn(s.deficits[pool], s.weights[pool], s.ready, s.flow_waiting[pool], flows, c.quantum[pool])
+    turn = whose_turn(s.deficits[q], s.weights[q], s.ready, s.flow_waiting[q], flows, c.quantum[pool])
     return s.ready[turn]
 
 
 @njit
-def head_comes_before(s, c, pool, row, place, rival):  # type: ignore[no-untyped-def]
+def head_comes_before(s, c, pool, q, row, place, rival):  # type: ignore[no-untyped-def]
     """Whether the next request of one lane is served before that of a rival lane of the same priority."""
-    one, other = s.requests[row], s.requests[next_of(s, c, pool, rival)]
-    work, other_work = c.work[pool, s.lanes[pool, place].spec], c.work[pool, s.lanes[pool, rival].spec]
+    one, other = s.requests[row], s.requests[next_of(s, c, pool, q, rival)]
+    work, other_work = c.work[pool, s.lanes[q, place].spec], c.work[pool, s.lanes[q, rival].spec]
     order = order_of(s, c, pool)
     return comes_before(order, work, one.arrived, one.user, other_work, other.arrived, other.user)
 
 
 @njit
-def prefetch_heads(s, pool):  # type: ignore[no-untyped-def]
+def prefetch_heads(s, q):  # type: ignore[no-untyped-def]
     """Fetch the records that the next batch will need; the heads of lanes have been fetched already (see take)."""
-    for place in range(min(s.lane_count[pool], 4)):
-        head = s.lanes[pool, place].head
+    for place in range(min(s.lane_count[q], 4)):
+        head = s.lanes[q, place].head
         if head != NOBODY:
             request = s.requests[head]
             fetch(s.people, request.person)
@@ -276,42 +294,43 @@ def prefetch_heads(s, pool):  # type: ignore[no-untyped-def]
 @njit
 def serve(s, c, pool, gpu, now):  # type: ignore[no-untyped-def]
     """A free GPU takes the next batch, or goes idle."""
+    q = queue_of(c, pool, gpu)
     while gpu < s.gpus[pool]:
-        place = next_lane(s, c, pool)
+        place = next_lane(s, c, pool, q)
         if place == NOBODY:
-            go_idle(s, pool, gpu)
+            go_idle(s, c, pool, gpu)
             return
-        if take(s, c, pool, place, gpu, now):
+        if take(s, c, pool, q, place, gpu, now):
             return
     s.loaded[pool, gpu] = SWITCHED_OFF
 
 
 @njit
-def take(s, c, pool, place, gpu, now):  # type: ignore[no-untyped-def]
+def take(s, c, pool, q, place, gpu, now):  # type: ignore[no-untyped-def]
     """A batch headed by the lane's next request and filled with others of its spec, the urgent ones first.
 
     Whether there is one: every request taken may have been dropped.
     """
-    spec = s.lanes[pool, place].spec
-    first, taken = pick(s, c, pool, place, c.full[pool, spec], now)
+    spec = s.lanes[q, place].spec
+    first, taken = pick(s, c, pool, q, place, c.full[pool, spec], now)
     if taken > 0:
         start(s, c, pool, gpu, spec, first, taken, now)
     return taken > 0
 
 
 @njit
-def pick(s, c, pool, place, room, now):  # type: ignore[no-untyped-def]
+def pick(s, c, pool, q, place, room, now):  # type: ignore[no-untyped-def]
     """Take requests for `room` images off the queue: this lane's, then others of its spec. The first; how many."""
-    spec = s.lanes[pool, place].spec
+    spec = s.lanes[q, place].spec
     each, formed = c.spec_images[spec], NOBODY
     first, last, taken, dropping = NOBODY, NOBODY, 0, may_drop(s, pool)
-    for rank in range(-1, 0 if c.ahead[pool] else s.lane_count[pool]):
-        source = place if rank < 0 else s.lanes[pool, rank].order
-        lane = s.lanes[pool, source]
+    for rank in range(-1, 0 if c.ahead[pool] else s.lane_count[q]):
+        source = place if rank < 0 else s.lanes[q, rank].order
+        lane = s.lanes[q, source]
         if lane.waiting == 0 or lane.spec != spec or (rank >= 0 and source == place):
             continue
         while room >= each:
-            row = next_of(s, c, pool, source)
+            row = next_of(s, c, pool, q, source)
             if row == NOBODY:
                 break
             if c.ahead[pool]:
@@ -319,13 +338,13 @@ def pick(s, c, pool, place, room, now):  # type: ignore[no-untyped-def]
                     break
                 formed = s.formed[row]
             unlink(s, lane, row)
-            count(s, c, pool, source, now, -1)
+            count(s, c, pool, q, source, now, -1)
             request = s.requests[row]
             request.dequeued, request.next = now, NOBODY
             if dropping:
                 waited, seconds = now - request.arrived, c.seconds[pool, spec, c.full[pool, spec]]
-                if dropped(s.pool_knobs[pool], s.codel[pool], waited, seconds, s.queued[pool], now):
-                    drop(s, c, pool, row, EXPIRED)
+                if dropped(s.pool_knobs[pool], s.codel[q], waited, seconds, s.waits[q], now):
+                    drop(s, c, pool, q, row, EXPIRED)
                     continue
             if first == NOBODY:
                 first = row
@@ -334,19 +353,19 @@ def pick(s, c, pool, place, room, now):  # type: ignore[no-untyped-def]
             last = row
             room -= each
             if s.pool_knobs[pool, SHARING] != NO_SHARING:
-                s.deficits[pool, lane.flow] -= c.work[pool, spec]
+                s.deficits[q, lane.flow] -= c.work[pool, spec]
             taken += 1
         fetch(s.requests, lane.head)  # of the next batch
-    if formed != NOBODY and formed == s.formers[pool, place].closes:
-        s.formers[pool, place].room = 0
+    if formed != NOBODY and formed == s.formers[q, place].closes:
+        s.formers[q, place].room = 0
     return first, taken
 
 
 @njit
-def drop(s, c, pool, row, reason):  # type: ignore[no-untyped-def]
+def drop(s, c, pool, q, row, reason):  # type: ignore[no-untyped-def]
     """A request that was granted is dropped. Its user, if still there, goes on at the end of this moment."""
     request = s.requests[row]
-    s.inside[pool] -= 1
+    count_inside(s, c, pool, q, -1)
     out_of_service(s, request)
     if request.outcome == NONE:
         request.outcome, request.reason = REFUSED, reason
@@ -368,11 +387,20 @@ def resize(s, c, pool, gpus, now):  # type: ignore[no-untyped-def]
             s.replicas[pool, gpu].promised = 0
         s.gpus[pool] = gpus
         return
-    s.gpus[pool], s.idle_count[pool] = gpus, 0
+    if c.apart[pool]:
+        for gpu in range(gpus, before):
+            s.holds[pool, gpu] = NO_MODEL
+            if has_idle(s, c, pool, queue_of(c, pool, gpu)):
+                s.loaded[pool, gpu] = SWITCHED_OFF
+                s.idle_count[pool] -= 1
+        idle = 0
+    else:
+        s.idle_count[pool] = 0
+    s.gpus[pool] = gpus
     for place in range(idle):
         gpu = s.idle[pool, place]
         if gpu < gpus:
-            go_idle(s, pool, gpu)
+            go_idle(s, c, pool, gpu)
         else:
             s.loaded[pool, gpu] = SWITCHED_OFF
     for gpu in range(before, gpus):

@@ -202,7 +202,8 @@ ARRIVAL, ARRIVED, LINE_HEAD, LINE_TAIL, WAITING, GATE_OPEN, SIGNUPS, LET_IN, GAV
     18, 29
 )
 DROPPED, TOLD, ACTIVE, KILLS = 29, 30, 31, 32  # told: of the dropped, those who have gone on
-COUNTERS = 33
+MOVING, LANES = 33, 34  # the first request of a queue that is dissolved; the most lanes of any queue
+COUNTERS = 35
 
 DELIVERED = -3  # in place of the attempt that a wish waits for: it has its image
 PRESENT, FIRST = range(2)  # places in State.present

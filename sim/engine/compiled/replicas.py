@@ -2,6 +2,7 @@
 
 from sim.engine.clock import COMPLETION, JOIN
 from sim.engine.compiled.calendar import FINISH, schedule
+from sim.engine.compiled.queues import gpu_of
 from sim.engine.compiled.records import NOBODY
 from sim.model.jit import njit
 from sim.model.losses import CANCELLED
@@ -9,10 +10,11 @@ from sim.model.passes import comes_off_first, passes_at, time_of
 
 
 @njit
-def promise(s, c, pool, spec, now):  # type: ignore[no-untyped-def]
-    """Have the GPU with the fewest look for a request that has come, if one has room for it."""
+def promise(s, c, pool, q, spec, now):  # type: ignore[no-untyped-def]
+    """Have the GPU with the fewest, or the one whose queue it is, look for a request that has come, if it has room."""
     size, best, least = c.together_size[pool, spec], NOBODY, 0
-    for gpu in range(s.gpus[pool]):
+    first = gpu_of(c, pool, q) if c.apart[pool] else 0
+    for gpu in range(first, min(first + 1, s.gpus[pool]) if c.apart[pool] else s.gpus[pool]):
         replica = s.replicas[pool, gpu]
         taken = replica.size + replica.promised
         room = taken == 0 if c.unlimited else taken + size <= c.most[pool] and not replica.doomed

@@ -3,6 +3,7 @@
 import numpy as np
 
 from sim.engine.compiled.crowd import habit_of
+from sim.engine.compiled.queues import queue_joined
 from sim.engine.compiled.records import FREE_REQUESTS, KEPTS, NOBODY, NOTIFIED, STARTED
 from sim.model.chance import NEVER
 from sim.model.jit import njit
@@ -54,7 +55,8 @@ def keep(s, c, row):  # type: ignore[no-untyped-def]
     kept = s.kept[s.n[KEPTS]]
     s.n[KEPTS] += 1
     copy(kept, request)
-    kept.spec = request.asked if request.lane < 0 else s.lanes[c.pool_of[request.feature], request.lane].spec
+    q = queue_joined(s, c, c.pool_of[request.feature], row)
+    kept.spec = request.asked if request.lane < 0 else s.lanes[q, request.lane].spec
     kept.finished, kept.gpu_seconds, kept.first_token, kept.tokens = np.nan, np.nan, np.nan, np.nan
     kept.batch = NOBODY
     if request.mark & STARTED:

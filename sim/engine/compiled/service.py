@@ -6,6 +6,7 @@ from sim.engine.compiled import tally
 from sim.engine.compiled.gateway import deposit
 from sim.engine.compiled.gpus import end_early, out_of_service
 from sim.engine.compiled.pool import remove
+from sim.engine.compiled.queues import count_inside, queue_of
 from sim.engine.compiled.records import (
     ABANDONED,
     DELIVERED,
@@ -38,7 +39,7 @@ def images_done(s, c, number, now):  # type: ignore[no-untyped-def]
 def hand_out(s, c, batch, now):  # type: ignore[no-untyped-def]
     """Every image of a batch goes to its user."""
     batch.finished = now
-    s.inside[batch.pool] -= batch.taken
+    count_inside(s, c, batch.pool, queue_of(c, batch.pool, batch.gpu), -batch.taken)
     row = batch.first
     while row != NOBODY:
         request = s.requests[row]

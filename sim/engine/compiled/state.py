@@ -27,9 +27,11 @@ from sim.engine.compiled.records import (
     KILL,
     KILLS,
     LANE,
+    LANES,
     LIMITERS,
     LINE_TAIL,
     MOMENT,
+    MOVING,
     NOBODY,
     PAST,
     PEAK_AT,
@@ -46,6 +48,7 @@ from sim.engine.compiled.records import (
     SWITCHED_OFF,
     USERS,
 )
+from sim.model.balancing import NO_MODEL
 from sim.model.dropping import fresh_codel
 from sim.model.gateway import FIRST_SLOT
 from sim.model.jit import njit
@@ -79,22 +82,31 @@ class State(NamedTuple):
     stays: NDArray[Any]  # beside the batches, where a pool runs many requests at once
     kept: NDArray[Any]
     kills: NDArray[Any]
-    # Pools.
-    lanes: NDArray[Any]  # (pools, lanes), in order of creation
+    # Queues: of each pool, or of each of its GPUs (see queues.py).
+    lanes: NDArray[Any]  # (queues, lanes), in order of creation
     formers: NDArray[Any]  # beside the lanes, where batches of some pool close by themselves
     formed: NDArray[np.int32]  # beside the requests, where they do: the number of a request's batch in its lane
     lane_count: NDArray[np.int64]
-    waiting_images: NDArray[np.int64]  # (pools, specs)
+    waiting_images: NDArray[np.int64]  # (queues, specs)
+    waits: NDArray[np.int64]  # requests
+    flow_waiting: NDArray[np.int64]  # (queues, MOST_FLOWS)
+    weights: NDArray[np.float64]  # (queues, MOST_FLOWS)
+    deficits: NDArray[np.float64]  # (queues, MOST_FLOWS + 1), and whose turn it is
+    flows: NDArray[np.int64]
+    codel: NDArray[np.float64]  # (queues, CODEL_STATE)
+    stands: NDArray[np.int32]  # beside the requests, where GPUs have queues: the one that it joined
+    outstanding: NDArray[np.float64]  # (pools, GPUs), where they do: requests that wait for it or are on it
+    until: NDArray[np.float64]  # (pools, GPUs), where they do: when its last batch should be done
+    load: NDArray[np.float64]  # (GPUs), where they do: seconds ahead of one request
+    turn: NDArray[np.int64]  # by pool: requests sent to a GPU
+    holds: NDArray[np.int32]  # (pools, GPUs), where they do: the model of the last request sent there, or NO_MODEL
+    chosen: NDArray[np.int32]  # (GPUs), where they do: those that one request may be sent to
+    # Pools.
     queued: NDArray[np.int64]
-    flow_waiting: NDArray[np.int64]  # (pools, MOST_FLOWS)
-    weights: NDArray[np.float64]  # (pools, MOST_FLOWS)
-    deficits: NDArray[np.float64]  # (pools, MOST_FLOWS + 1), and whose turn it is
-    flows: NDArray[np.int64]  # of each pool
     ready: NDArray[np.int64]  # by flow: the lane that it would be served from
     running: NDArray[np.int64]  # batches
     inside: NDArray[np.int64]  # waiting or being served
     pool_knobs: NDArray[np.float64]
-    codel: NDArray[np.float64]  # (pools, CODEL_STATE)
     retries: NDArray[np.float64]  # knobs, then the retries that the budget pays for
     dropped: NDArray[np.int32]  # requests dropped at this moment, whose users are still to go on
     gpus: NDArray[np.int64]  # in service
@@ -172,6 +184,40 @@ def with_formed(s: State) -> State:
     return s._replace(formers=formers, formed=longer(s.formed, len(s.formed), len(s.requests)))
 
 
+def with_queues(s: State, c: Constants, gpus: int) -> State:
+    """The state with a queue for each GPU, in pools where it has one, and a queue's number beside each request."""
+    if not c.apart.any():
+        return s
+    found = {"stands": longer(s.stands, len(s.stands), len(s.requests))}
+    found |= {name: roomy(getattr(s, name), gpus) for name in ("load", "chosen")}
+    for name, fill in (("outstanding", 0.0), ("until", 0.0), ("holds", NO_MODEL)):
+        found[name] = wider(getattr(s, name), gpus, fill)
+    before, queues = len(s.waits), len(s.gpus) + int(c.apart.sum()) * gpus
+    if before < queues:
+        fresh = tables_of_queues(queues, s.waiting_images.shape[1], s.lanes.shape[1], ahead=len(s.formers) > 0)
+        for name, table in fresh.items():
+            if len(table):
+                table[:before] = getattr(s, name)
+        found |= fresh
+    return s._replace(**found)
+
+
+def tables_of_queues(queues: int, specs: int, lanes: int, *, ahead: bool) -> dict[str, NDArray[Any]]:
+    """Empty ones. ahead: whether batches of some pool close by themselves."""
+    return {
+        "lanes": np.zeros((queues, lanes), dtype=LANE),
+        "formers": np.zeros((queues if ahead else 0, lanes), dtype=FORMER),
+        "lane_count": np.zeros(queues, dtype=np.int64),
+        "waiting_images": np.zeros((queues, specs), dtype=np.int64),
+        "waits": np.zeros(queues, dtype=np.int64),
+        "flow_waiting": np.zeros((queues, MOST_FLOWS), dtype=np.int64),
+        "weights": np.ones((queues, MOST_FLOWS)),
+        "deficits": np.zeros((queues, MOST_FLOWS + 1)),
+        "flows": np.ones(queues, dtype=np.int64),
+        "codel": np.tile(fresh_codel(), (queues, 1)),
+    }
+
+
 def with_stays(s: State) -> State:
     """The state with a stay beside each batch, where some GPUs run many requests at once."""
     if len(s.here) == 0 or len(s.stays) == len(s.batches):
@@ -204,16 +250,16 @@ def with_room(s: State, c: Constants, gpus: int = 0) -> State:
         limiters[: n[LIMITERS]] = s.limiters[: n[LIMITERS]]
     s = with_chunks(s, SPARE + 4 * c.chunks)
     lanes = s.lanes
-    if s.lane_count.max() + 32 > MOST_LANES:
-        raise OverflowError(f"more than {MOST_LANES - 32} combinations of priority, spec and flow in one pool")
-    if lanes.shape[1] < s.lane_count.max() + 32:
+    if n[LANES] + 32 > MOST_LANES:
+        raise OverflowError(f"more than {MOST_LANES - 32} combinations of priority, spec and flow in one queue")
+    if lanes.shape[1] < n[LANES] + 32:
         lanes = np.zeros((lanes.shape[0], 2 * lanes.shape[1]), dtype=LANE)
         lanes[:, : s.lanes.shape[1]] = s.lanes
     gpus = max(gpus, int(s.gpus.max()))
     s = with_stays(with_replicas(s._replace(batches=batches), gpus))
     if len(s.here):
         s = with_chunks(s, SPARE + 4 * c.chunks + gpus)  # after a change of fleet each may look
-    return with_formed(
+    s = with_formed(
         s._replace(
             run=roomy(s.run, n[RUN_END], int(s.buckets["filled"].max()) + CHUNK),
             soon=roomy(s.soon, n[SOON], SPARE + 4 * c.pushes + (gpus if len(s.here) else 0)),
@@ -237,6 +283,7 @@ def with_room(s: State, c: Constants, gpus: int = 0) -> State:
             on=wider(s.on, gpus, NOBODY),
         )
     )
+    return with_queues(s, c, gpus)
 
 
 def with_chunks(s: State, chunks: int) -> State:
@@ -266,8 +313,9 @@ def slack(s, c):  # type: ignore[no-untyped-def]
         least = min(least, (len(s.kept) - n[KEPTS]) // c.largest)
     if len(s.here) > 0:
         least = min(least, (len(s.batches) - n[BATCHES]) // c.largest)
+    least = min(least, s.lanes.shape[1] - n[LANES])
     for pool in range(len(s.gpus)):
-        least = min(least, s.lanes.shape[1] - s.lane_count[pool], s.idle.shape[1] - s.gpus[pool])
+        least = min(least, s.idle.shape[1] - s.gpus[pool])
     return least - 2
 
 
@@ -288,12 +336,14 @@ def fresh_state(
     together: int = 0,
     tokens: bool = False,
     ahead: bool = False,
+    apart: bool = False,
 ) -> State:
     """Nothing has happened; every GPU is idle. largest: images in a batch at most.
 
-    together: as many requests as one GPU may run at once; 0 where none does. tokens: whether some count their steps.
+    together: as many requests as one GPU may run at once; 0 where none does. tokens: whether some count their steps;
+    apart: whether GPUs have queues.
     """
-    shared = pools if together else 0
+    shared, own = pools if together else 0, (pools if apart else 0, max(gpus) if apart else 0)
     ticks = [np.zeros((tiers, features)) for _ in range(7)]
     cells = tiers * features
     state = State(
@@ -318,21 +368,20 @@ def fresh_state(
         stays=records(0, STAY),
         kept=records(1 if sampled else 0, KEPT),
         kills=records(1 if rows else 0, KILL),
-        lanes=np.zeros((pools, 32), dtype=LANE),
-        formers=np.zeros((pools if ahead else 0, 32), dtype=FORMER),
+        **tables_of_queues(pools, specs, 32, ahead=ahead),
         formed=np.zeros(0, dtype=np.int32),
-        lane_count=np.zeros(pools, dtype=np.int64),
-        waiting_images=np.zeros((pools, specs), dtype=np.int64),
+        stands=np.zeros(0, dtype=np.int32),
+        outstanding=np.zeros(own),
+        until=np.zeros(own),
+        load=np.zeros(own[1]),
+        holds=np.full(own, NO_MODEL, dtype=np.int32),
+        chosen=np.zeros(own[1], dtype=np.int32),
+        turn=np.zeros(pools, dtype=np.int64),
         queued=np.zeros(pools, dtype=np.int64),
-        flow_waiting=np.zeros((pools, MOST_FLOWS), dtype=np.int64),
-        weights=np.ones((pools, MOST_FLOWS)),
-        deficits=np.zeros((pools, MOST_FLOWS + 1)),
-        flows=np.ones(pools, dtype=np.int64),
         ready=np.zeros(MOST_FLOWS, dtype=np.int64),
         running=np.zeros(pools, dtype=np.int64),
         inside=np.zeros(pools, dtype=np.int64),
         pool_knobs=np.tile(PLAIN_POOL, (pools, 1)),
-        codel=np.tile(fresh_codel(), (pools, 1)),
         retries=np.zeros(len(RETRY_KNOBS) + 1),
         dropped=np.zeros(0, dtype=np.int32),
         gpus=np.array(gpus, dtype=np.int64),
@@ -365,7 +414,7 @@ def fresh_state(
         busy=np.zeros((pools, specs, largest + 1)),
         peaks=np.zeros((pools, 4)),
     )
-    state.n[GATE_OPEN] = 1
+    state.n[GATE_OPEN], state.n[MOVING] = 1, NOBODY
     state.n[CURRENT], state.n[FREE_CHUNK] = NOBODY, NOBODY
     state.peaks[:, PEAK_AT] = state.peaks[:, DRAIN] = np.nan
     return state

@@ -5,6 +5,7 @@ import numpy as np
 from sim.engine.compiled import tally
 from sim.engine.compiled.gpus import is_begun, new_batch, put_on
 from sim.engine.compiled.pool import next_lane, pick
+from sim.engine.compiled.queues import queue_of
 from sim.engine.compiled.records import NOBODY
 from sim.engine.compiled.replicas import look_at, put_aboard, share_until, take_off
 from sim.engine.compiled.service import hand_out
@@ -41,15 +42,16 @@ def begin_those_who_join(s, c, pool, gpu, now):  # type: ignore[no-untyped-def]
     """Requests join in their turn, as long as there is room; and the GPU looks again when the next one is through."""
     replica, joining, joined = s.replicas[pool, gpu], 0, 0
     s.joining[:] = 0
+    q = queue_of(c, pool, gpu)
     while gpu < s.gpus[pool] and not replica.doomed and not (c.unlimited and replica.stays > 0):
-        place = next_lane(s, c, pool)
+        place = next_lane(s, c, pool, q)
         if place == NOBODY:
             break
-        spec = s.lanes[pool, place].spec
+        spec = s.lanes[q, place].spec
         size = c.together_size[pool, spec]
         if replica.size + size > c.most[pool]:
             break
-        row, taken = pick(s, c, pool, place, c.spec_images[spec], now)
+        row, taken = pick(s, c, pool, q, place, c.spec_images[spec], now)
         if taken > 0:
             s.joined[joined] = begin(s, c, pool, gpu, spec, row, now)
             s.joining[spec] += 1

@@ -85,7 +85,9 @@ class Gateway:
         self.in_flight[user] = self.in_flight.get(user, 0) + 1
         request.level = int(level_of(row, len(ladder) - 1, draw(self.seed, MIX, key, request.ask)))
         request.spec = ladder[request.level]
-        request.flow = pool.flow_joined(int(knobs[FLOW]), knobs[WEIGHT], key)
+        request.key = key
+        request.queue = pool.sent_to(request)
+        request.flow = pool.flow_joined(request.queue, int(knobs[FLOW]), knobs[WEIGHT], key)
         request.notified = wait > self.notifies_above
 
     def limiter(self, user: int, meter: int, row: np.ndarray) -> np.ndarray:

@@ -1,11 +1,10 @@
-"""The readable engine's pool: a queue of lanes, batches formed from them, and GPUs that serve them."""
+"""The readable engine's pool: one queue or one for each GPU, batches formed from them, and GPUs that serve them."""
 
 import math
-from collections import deque
+from bisect import insort
 from collections.abc import Callable, Generator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
-from heapq import heappop, heappush
 from typing import Any
 
 import numpy as np
@@ -13,6 +12,8 @@ from simpy import Event
 
 from sim.demand.laws import Law
 from sim.engine.clock import COMPLETION, LINGER, Clock
+from sim.engine.readable.queues import Lane, Queue
+from sim.model.balancing import CENTRAL, DISPATCHES, LEAST_WORK, NO_MODEL, candidates, seconds_ahead, sent_to
 from sim.model.chance import CONSTANT
 from sim.model.controls import LAST, PoolTelemetry
 from sim.model.dispatch import (
@@ -23,16 +24,16 @@ from sim.model.dispatch import (
     is_ready,
     time_to_start,
     times_out,
-    work_ahead,
     work_of_request,
 )
-from sim.model.dropping import dropped, fresh_codel
+from sim.model.dropping import dropped
 from sim.model.gateway import WORK_LOST, queue_ahead
-from sim.model.knobs import FLEET, LIFO, LOST, MOST_FLOWS, NO_SHARING, NOTICE, ORDER, PLAIN_POOL, SHARING
+from sim.model.knobs import FLEET, LIFO, LOST, NO_SHARING, NOTICE, ORDER, PLAIN_POOL, SHARING, SLOWDOWN
 from sim.model.losses import CANCELLED, DOOMED, RUNS, hit
 from sim.model.losses import LOST as LOST_WORK
 from sim.model.request import ABANDONED, Request
 from sim.model.sharing import flow_of, whose_turn
+from sim.model.streams import ATTEMPTS
 from sim.scenario.parts import WAITS_AGAIN
 from sim.scenario.scenario import Scenario
 from sim.scenario.serving_options import AHEAD
@@ -58,33 +59,8 @@ class Batch:
     ends: int = 0  # how often its end was brought forward: earlier ends are void
 
 
-@dataclass(slots=True)
-class Lane:
-    """Requests of one priority, spec and flow, in order of arrival. One that is taken out stays until reached."""
-
-    priority: int
-    spec: int
-    flow: int
-    line: deque[Request] = field(default_factory=deque)
-    waiting: int = 0  # requests, without those taken out
-    # Where batches close by themselves: the one that requests join now, or, closed and not yet started, the last one.
-    open: int = 0  # requests in it
-    closes: int = 0  # batches that have closed
-    room: int = 0  # images that the last one of these still takes
-    first: float = 0.0  # when the first request joined the open one
-    closed: float = 0.0  # when the last one closed
-    came: float = 0.0
-
-    def next(self, order: float) -> Request | None:
-        """The request to be served next: of those that wait the first, or the last."""
-        place, out = (-1, self.line.pop) if order == LIFO else (0, self.line.popleft)
-        while self.line and not math.isnan(self.line[place].dequeued):
-            out()
-        return self.line[place] if self.line else None
-
-
 class Pool:
-    """GPUs that serve one queue: strict priority, then first come, first served, in batches of one spec."""
+    """GPUs that serve one queue, or each its own: by strict priority, then by order, in batches of one spec."""
 
     def __init__(
         self,
@@ -113,25 +89,25 @@ class Pool:
             spec: float(work_of_request(table[max(table)], self.images[spec], max(table)))
             for spec, table in self.seconds.items()
         }
-        self.models = [spec.model for spec in scenario.specs()]
-        self.loaded: list[str | None] = []  # the model each GPU served last
+        models = list(dict.fromkeys(spec.model for spec in scenario.specs()))
+        self.models = [models.index(spec.model) for spec in scenario.specs()]
+        self.loaded: list[int] = []  # the model each GPU served last
         self.load = Law(CONSTANT, 0.0, 0.0) if unlimited else self.settings.model_load.law
         self.linger = 0.0 if unlimited else self.settings.linger
         self.ahead = self.settings.closes == AHEAD and not unlimited  # batches close by themselves
         self.timer = TIMERS[self.settings.timer]
         self.pace_of = partial(scenario.pace, name, seed=seed)
         self.own = scenario.gpus(name)
-        self.lane_of: dict[tuple[int, int, int], Lane] = {}  # by priority, spec and flow, in order of creation
-        self.lanes: list[Lane] = []  # the same by priority, then spec and flow
+        self.rule = CENTRAL if unlimited else DISPATCHES[self.settings.dispatch]
+        self.queues = [Queue(0, self.images)]  # and, but for a central queue, one more for each further GPU
+        self.affinity = self.settings.affinity
+        self.sent = 0  # requests sent to one of them
+        self.until: dict[int, float] = {}  # when each GPU's last batch should be done
         self.knobs = np.array(PLAIN_POOL)
-        self.codel = fresh_codel()
         self.inside = 0  # requests waiting or being served
-        self.waiting_images = [0] * len(self.images)  # by spec
         self.queued = 0  # requests waiting
-        self.flow_waiting = np.zeros(MOST_FLOWS, dtype=np.int64)
-        self.weights, self.deficits, self.flows = np.ones(MOST_FLOWS), np.zeros(MOST_FLOWS + 1), 1
         self.quantum = max(self.work.values(), default=0.0)
-        self.idle: list[int] = []  # a heap: the lowest-numbered idle GPU is woken first
+        self.idle: list[int] = []  # ascending: the lowest-numbered idle GPU is woken first
         self.wake: dict[int, Event] = {}
         self.running = 0  # batches
         self.switched_on: set[int] = set()  # in service, or with a last batch to finish
@@ -143,10 +119,9 @@ class Pool:
 
     def expected_wait(self, priority: int) -> float:
         """Seconds until the work queued at this priority or a more urgent one is started."""
-        work = 0.0  # anew each time, as a running total would drift; not by sum(), which depends on Python's version
-        for lane in self.lane_of.values():
-            if lane.waiting > 0:
-                work += work_ahead(priority, lane.priority, lane.waiting, self.work[lane.spec])
+        work = 0.0
+        for queue in self.queues[: max(self.gpus, 1)]:
+            work += queue.work_ahead(priority, self.work)
         return float(time_to_start(work, self.gpus))
 
     def queue_ahead(self) -> int:
@@ -193,7 +168,7 @@ class Pool:
     def end_early(self, batch: Batch, at: float, fate: int) -> None:
         """A batch will be stopped at an instant, before its end."""
         batch.fate, batch.seconds, batch.ends = fate, at - batch.started, batch.ends + 1
-        batch.loading = min(batch.loading, batch.seconds)
+        batch.loading, self.until[batch.gpu] = min(batch.loading, batch.seconds), at
         for request in batch.requests:
             request.gpu_seconds = batch.seconds / len(batch.requests)
         ends = batch.ends
@@ -208,7 +183,7 @@ class Pool:
             self.finish(batch)
         self.env.process(self.serve(batch.gpu))
         if batch.fate == LOST_WORK and batch.gpu >= self.gpus:
-            self.wake_one()
+            self.wake_one(self.queue_of(batch.gpu))
 
     def lose(self, batch: Batch) -> None:
         """A GPU is lost with its batch. Another, or what has its number, takes the next one."""
@@ -229,15 +204,18 @@ class Pool:
         else:
             request.dequeued = self.env.now
             self.inside -= 1
+            self.queue_of(batch.gpu).inside -= 1
             self.drop(request, WORK_LOST)
 
     def line_up_again(self, request: Request) -> None:
         """Put a request back into its lane, before those that came later."""
-        line = self.lane_of[request.priority, request.spec, request.flow].line
+        queue = self.queues[request.queue]
+        line = queue.lane(request).line
         place = next((n for n, other in enumerate(line) if other.arrived >= request.arrived), len(line))
         line.insert(place, request)
         request.dequeued, request.waited_out = math.nan, True
-        self.count(request, 1)
+        self.queued += 1
+        queue.count(request, 1)
 
     def resize(self, gpus: int) -> None:
         """Change the number of GPUs: the highest numbers leave first, each after its batch; new ones hold no model."""
@@ -249,23 +227,77 @@ class Pool:
         for gpu in range(before, gpus):
             if gpu not in self.switched_on:
                 self.switch_on(gpu)
+        if self.rule == CENTRAL:
+            return
+        self.queues += [Queue(n, self.images) for n in range(len(self.queues), gpus)]
+        for queue in self.queues[gpus:before]:
+            queue.holds = NO_MODEL
+        self.hand_over(self.queues[:1] if before == 0 else self.queues[max(gpus, 1) :])
+
+    def hand_over(self, leaving: list[Queue]) -> None:
+        """Send all requests in these queues to GPUs that are in service; without any, all wait in the first queue."""
+        moving = [request for queue in leaving for request in queue.emptied()]
+        for request in moving:
+            before = self.queues[request.queue]
+            request.queue = self.sent_to(request)
+            after = self.queues[request.queue]
+            after.weights[request.flow] = before.weights[request.flow]
+            after.flows = max(after.flows, request.flow + 1)
+            after.append(request)
+            after.inside += 1
+            self.after_joining(request)
+        for queue in self.queues[: self.gpus if moving else 0]:
+            self.wake_one(queue)
 
     def switch_on(self, gpu: int) -> None:
         while len(self.loaded) <= gpu:
-            self.loaded.append(None)
-        self.loaded[gpu] = None
+            self.loaded.append(NO_MODEL)
+        self.loaded[gpu] = NO_MODEL
         self.switched_on.add(gpu)
         self.env.process(self.serve(gpu))
 
+    def sent_to(self, request: Request) -> int:
+        """The number of the queue that a request joins."""
+        if self.rule == CENTRAL:
+            return 0
+        queues = self.queues[: max(self.gpus, 1)]
+        load = np.array([float(queue.inside) for queue in queues])
+        ahead = np.zeros(len(queues))
+        if self.rule == LEAST_WORK or self.affinity is not None:
+            ahead[:] = [self.seconds_ahead(queue.number, request.priority) for queue in queues]
+        chosen, count = np.arange(len(queues), dtype=np.int32), len(queues)
+        if self.affinity is not None:
+            holds = np.array([queue.holds for queue in queues], dtype=np.int32)
+            count = candidates(chosen, holds, self.models[request.spec], ahead, self.affinity, len(queues))
+        load = (ahead if self.rule == LEAST_WORK else load)[chosen[:count]]
+        turn, self.sent = self.sent, self.sent + 1
+        k = request.ask * ATTEMPTS + request.attempt
+        queue = queues[chosen[sent_to(self.rule, count, load, turn, self.seed, request.key, k)]]
+        queue.holds = self.models[request.spec]
+        return queue.number
+
+    def seconds_ahead(self, gpu: int, priority: int) -> float:
+        """Seconds until this GPU would start a request of some priority, by what was measured."""
+        work, slower = self.queues[gpu].work_ahead(priority, self.work), self.pace(gpu) * self.knobs[SLOWDOWN]
+        return float(seconds_ahead(work, slower, self.until.get(gpu, 0.0), self.env.now))
+
     def join(self, request: Request) -> None:
-        """Put a granted request into the queue and wake a GPU if one may start."""
-        self.line_up(request)
-        if self.ahead:
-            self.join_batch(request, self.lane_of[request.priority, request.spec, request.flow])
-        elif self.linger > 0:
+        """Put a granted request into its queue and wake a GPU if one may start."""
+        queue = self.queues[request.queue]
+        queue.append(request)
+        self.queued += 1
+        self.inside += 1
+        queue.inside += 1
+        if self.linger > 0 and not self.ahead:
             due = self.env.now + self.linger
             self.env.at(due, LINGER, request.user, lambda _: self.stop_lingering(request))
-        self.wake_one()
+        self.after_joining(request)
+        self.wake_one(queue)
+
+    def after_joining(self, request: Request) -> None:
+        """A request has come to the end of its lane."""
+        if self.ahead:
+            self.join_batch(request, self.queues[request.queue].lane(request))
 
     def join_batch(self, request: Request, lane: Lane) -> None:
         """Where batches close by themselves: put a request into the last one if it may, else into the open one."""
@@ -280,13 +312,14 @@ class Pool:
         if closes_with(*times, lane.open * each, each, self.full[lane.spec], now):
             self.close_batch(lane)
         elif lane.open == 1 or self.timer == POLLED:
-            self.env.at(float(times_out(*times, now)), LINGER, request.user, lambda _: self.time_out(lane))
+            queue = self.queues[request.queue]
+            self.env.at(float(times_out(*times, now)), LINGER, request.user, lambda _: self.time_out(queue, lane))
 
-    def time_out(self, lane: Lane) -> None:
+    def time_out(self, queue: Queue, lane: Lane) -> None:
         due = times_out(self.timer, self.linger, lane.first, lane.closed, lane.came)
         if lane.open > 0 and self.env.now >= due:
             self.close_batch(lane)
-            self.wake_one()
+            self.wake_one(queue)
 
     def close_batch(self, lane: Lane) -> None:
         left = self.full[lane.spec] - lane.open * self.images[lane.spec]
@@ -300,44 +333,38 @@ class Pool:
         elif lane.waiting == lane.open:
             lane.room = 0
 
-    def line_up(self, request: Request) -> None:
-        kind = request.priority, request.spec, request.flow
-        if kind not in self.lane_of:
-            self.lane_of[kind] = Lane(*kind)
-            self.lanes = [self.lane_of[kind] for kind in sorted(self.lane_of)]
-        self.lane_of[kind].line.append(request)
-        self.inside += 1
-        self.count(request, 1)
-
     def remove(self, request: Request) -> None:
         """Take a request out of the queue whose user has left; its lane passes over it."""
+        queue = self.queues[request.queue]
         request.dequeued = self.env.now
         self.inside -= 1
-        self.count(request, -1)
+        queue.inside -= 1
+        self.count(queue, request)
         if self.ahead:
-            self.leave_batch(request, self.lane_of[request.priority, request.spec, request.flow])
+            self.leave_batch(request, queue.lane(request))
 
     def order(self) -> float:
         """The order of those who wait; batches that are closed start in the order in which they did."""
         return 0.0 if self.ahead and self.knobs[ORDER] == LIFO else float(self.knobs[ORDER])
 
-    def count(self, request: Request, sign: int) -> None:
-        """Keep the queue's totals when a request joins (+1) or leaves it (-1)."""
-        self.queued += sign
-        self.waiting_images[request.spec] += sign * self.images[request.spec]
-        self.lane_of[request.priority, request.spec, request.flow].waiting += sign
-        self.flow_waiting[request.flow] += sign
+    def count(self, queue: Queue, request: Request) -> None:
+        """A request leaves the queue."""
+        self.queued -= 1
+        queue.count(request, -1)
 
     def stop_lingering(self, request: Request) -> None:
         if math.isnan(request.dequeued):
             request.waited_out = True
-            self.wake_one()
+            self.wake_one(self.queues[request.queue])
 
-    def wake_one(self) -> None:
-        if (not self.idle and not self.unlimited) or self.next_lane() is None:
+    def wake_one(self, queue: Queue) -> None:
+        """If a batch may start, an idle GPU that serves this queue takes it; an unlimited pool gets one more GPU."""
+        idle = self.idle if self.rule == CENTRAL else [gpu for gpu in self.idle if gpu == queue.number]
+        if (not idle and not self.unlimited) or self.next_lane(queue) is None:
             return
-        if self.idle:
-            self.wake[heappop(self.idle)].succeed()
+        if idle:
+            self.idle.remove(gpu := idle[0])
+            self.wake[gpu].succeed()
         else:
             self.one_more()
 
@@ -350,35 +377,36 @@ class Pool:
         """The factor on a GPU's times; those beyond the fleet of an unlimited pool are average."""
         return 1.0 if self.unlimited and gpu >= self.own else self.pace_of(gpu)
 
-    def flow_joined(self, flow: int, weight: float, key: int) -> int:
-        """The flow that a user's request joins. flow, weight: of its tier and feature."""
+    def flow_joined(self, number: int, flow: int, weight: float, key: int) -> int:
+        """The flow of a queue that a user's request joins. flow, weight: of its tier and feature."""
         if self.knobs[SHARING] == NO_SHARING:
             return 0
-        flow, weight = flow_of(self.knobs, flow, weight, self.seed, key, self.flow_waiting)
-        self.weights[flow], self.flows = weight, max(self.flows, flow + 1)
+        queue = self.queues[number]
+        flow, weight = flow_of(self.knobs, flow, weight, self.seed, key, queue.flow_waiting)
+        queue.weights[flow], queue.flows = weight, max(queue.flows, flow + 1)
         return int(flow)
 
-    def next_lane(self) -> Lane | None:
+    def next_lane(self, queue: Queue) -> Lane | None:
         """The lane to serve next: of those ready the most urgent, of the flow whose turn it is, then by order."""
         order, sharing = self.order(), self.knobs[SHARING] != NO_SHARING
         best: dict[int, tuple[Lane, Request]] = {}  # by flow, where flows share
-        for lane in self.lanes:
+        for lane in queue.lanes:
             if best and lane.priority > next(iter(best.values()))[0].priority:
                 break
             head = lane.next(order)
-            if head is None or not self.ready(lane, head):
+            if head is None or not self.ready(queue, lane, head):
                 continue
             flow = lane.flow if sharing else 0
             if flow not in best or self.comes_before(order, head, best[flow][1]):
                 best[flow] = lane, head
         if not best:
             return None
-        return best[self.flow_in_turn(best) if sharing else 0][0]
+        return best[self.flow_in_turn(queue, best) if sharing else 0][0]
 
-    def flow_in_turn(self, best: dict[int, tuple[Lane, Request]]) -> int:
-        ready = np.full(self.flows, -1)
+    def flow_in_turn(self, queue: Queue, best: dict[int, tuple[Lane, Request]]) -> int:
+        ready = np.full(queue.flows, -1)
         ready[list(best)] = 1
-        turn = whose_turn(self.deficits, self.weights, ready, self.flow_waiting, self.flows, self.quantum)
+        turn = whose_turn(queue.deficits, queue.weights, ready, queue.flow_waiting, queue.flows, self.quantum)
         return int(turn)
 
     def comes_before(self, order: float, one: Request, other: Request) -> bool:
@@ -386,22 +414,23 @@ class Pool:
         a, b = ((self.work[request.spec], request.arrived, request.user) for request in (one, other))
         return bool(comes_before(order, *a, *b))
 
-    def ready(self, lane: Lane, head: Request) -> bool:
+    def ready(self, queue: Queue, lane: Lane, head: Request) -> bool:
         """Whether a batch that this request heads may start."""
         if self.ahead:
             return lane.waiting > lane.open
-        return bool(is_ready(self.linger, head.waited_out, self.waiting_images[lane.spec], self.full[lane.spec]))
+        return bool(is_ready(self.linger, head.waited_out, queue.waiting_images[lane.spec], self.full[lane.spec]))
 
     def serve(self, gpu: int) -> Generator[Event, Any, None]:
         """One GPU: take the next batch and be busy with it, again and again; sleep while there is none."""
         while gpu < self.gpus:
-            lane = self.next_lane()
+            queue = self.queue_of(gpu)
+            lane = self.next_lane(queue)
             if lane is None:
-                heappush(self.idle, gpu)
+                insort(self.idle, gpu)
                 self.wake[gpu] = self.env.event()
                 yield self.wake[gpu]
                 continue
-            batch = self.take(lane, gpu)
+            batch = self.take(queue, lane, gpu)
             if batch is None:
                 continue  # every request taken was dropped
             self.on[gpu] = batch
@@ -411,20 +440,27 @@ class Pool:
             self.finish(batch)
         self.switched_on.discard(gpu)
 
-    def take(self, lane: Lane, gpu: int) -> Batch | None:
+    def queue_of(self, gpu: int) -> Queue:
+        """The queue that a GPU serves."""
+        return self.queues[0 if self.rule == CENTRAL else gpu]
+
+    def take(self, queue: Queue, lane: Lane, gpu: int) -> Batch | None:
         """A batch headed by the lane's next request and filled with others of its spec, the urgent ones first."""
-        taken = self.pick(lane, self.full[lane.spec])
+        taken = self.pick(queue, lane, self.full[lane.spec])
         if not taken:
             return None
         self.running += 1
-        return self.start(taken, self, gpu)
+        batch = self.start(taken, self, gpu)
+        slower = self.pace(gpu) * self.knobs[SLOWDOWN]
+        self.until[gpu] = self.env.now + batch.loading + self.seconds[batch.spec][batch.size] * slower
+        return batch
 
-    def pick(self, lane: Lane, room: int) -> list[Request]:
+    def pick(self, queue: Queue, lane: Lane, room: int) -> list[Request]:
         """Take requests for `room` images off the queue: this lane's, then others of its spec."""
         order, formed = self.order(), 0
         each = self.images[lane.spec]
         taken: list[Request] = []
-        for source in [lane, *[x for x in self.lanes if x.spec == lane.spec and x is not lane and not self.ahead]]:
+        for source in [lane, *[x for x in queue.lanes if x.spec == lane.spec and x is not lane and not self.ahead]]:
             while room >= each and (head := source.next(order)) is not None:
                 if self.ahead:
                     if formed and head.formed != formed:
@@ -432,24 +468,25 @@ class Pool:
                     formed = head.formed
                 request = source.line.pop() if order == LIFO else source.line.popleft()
                 request.dequeued = self.env.now
-                self.count(request, -1)
-                if self.drops(request):
+                self.count(queue, request)
+                if self.drops(queue, request):
                     self.inside -= 1
+                    queue.inside -= 1
                     self.drop(request)
                 else:
                     taken.append(request)
                     room -= each
                     if self.knobs[SHARING] != NO_SHARING:
-                        self.deficits[request.flow] -= self.work[request.spec]
+                        queue.deficits[request.flow] -= self.work[request.spec]
         if formed == lane.closes:
             lane.room = 0
         return taken
 
-    def drops(self, request: Request) -> bool:
+    def drops(self, queue: Queue, request: Request) -> bool:
         """Whether a request is dropped now that its turn has come."""
         seconds = self.seconds[request.spec][self.full[request.spec]]
         waited = self.env.now - request.arrived
-        return bool(dropped(self.knobs, self.codel, waited, seconds, self.queued, self.env.now))
+        return bool(dropped(self.knobs, queue.codel, waited, seconds, queue.waiting, self.env.now))
 
     def loads(self, gpu: int, spec: int) -> bool:
         """Whether this GPU must load the spec's model first; afterwards it holds it."""
@@ -464,6 +501,7 @@ class Pool:
     def done(self, batch: Batch) -> None:
         batch.finished = self.env.now
         self.inside -= len(batch.requests)
+        self.queue_of(batch.gpu).inside -= len(batch.requests)
         for request in batch.requests:
             self.tell(request)
 

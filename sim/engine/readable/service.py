@@ -157,7 +157,8 @@ class Service:
         done = request.done
         if request.outcome is None:
             if self.abandon(request):  # the request that is next now may have waited for long enough
-                self.pool_of[request.feature].wake_one()
+                pool = self.pool_of[request.feature]
+                pool.wake_one(pool.queues[request.queue])
             done.succeed()  # type: ignore[attr-defined]
         elif request.outcome == REFUSED and done is not None:
             request.done = None

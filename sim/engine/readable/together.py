@@ -14,6 +14,8 @@ import numpy as np
 
 from sim.engine.clock import COMPLETION, JOIN
 from sim.engine.readable.pool import Batch, Pool
+from sim.engine.readable.queues import Queue
+from sim.model.balancing import CENTRAL
 from sim.model.knobs import SLOWDOWN
 from sim.model.losses import CANCELLED
 from sim.model.losses import LOST as LOST_WORK
@@ -104,7 +106,7 @@ class TogetherPool(Pool):
     def look_about(self) -> None:
         """Have the GPUs with room look at the queue."""
         looks = 0
-        for replica in self.replicas[: self.gpus]:
+        for replica in self.replicas[: self.gpus if self.rule == CENTRAL else 0]:
             if looks < self.queued and not replica.doomed and replica.size + replica.promised < self.most:
                 self.look(replica)
                 looks += 1
@@ -131,7 +133,7 @@ class TogetherPool(Pool):
             self.take_off(replica, stay)
             stay.batch.finished, stay.batch.fate = now, LOST_WORK
             self.give_up(stay.request, stay.batch)
-            self.promise(self.size[stay.batch.spec])
+            self.promise(replica.gpu, self.size[stay.batch.spec])
         if replica.gpu < self.gpus:
             self.look(replica)
         else:
@@ -150,13 +152,16 @@ class TogetherPool(Pool):
         """The queue that a request meets: without those whom the next step takes."""
         return int(queue_beyond(self.queued, self.gpus * self.most - sum(replica.size for replica in self.replicas)))
 
-    def join(self, request: Request) -> None:
-        """Put a granted request into the queue, and have the GPU with the fewest look for it if one has room."""
-        self.line_up(request)
-        self.promise(self.size[request.spec])
+    def after_joining(self, request: Request) -> None:
+        """Have the GPU with the fewest, or the one whose queue it is, look for a request if it has room."""
+        self.promise(request.queue, self.size[request.spec])
 
-    def promise(self, size: int) -> None:
-        roomy = [replica for replica in self.replicas[: self.gpus] if self.has_room(replica, size)]
+    def promise(self, queue: int, size: int) -> None:
+        """A request of this size is in a queue: a GPU that serves it looks, the one with the fewest, if it has room."""
+        replicas = self.replicas[: self.gpus]
+        if self.rule != CENTRAL:
+            replicas = replicas[queue : queue + 1]
+        roomy = [replica for replica in replicas if self.has_room(replica, size)]
         if roomy:
             replica = min(roomy, key=lambda replica: (replica.size + replica.promised, replica.gpu))
         elif self.unlimited:
@@ -175,7 +180,7 @@ class TogetherPool(Pool):
         """Every GPU holds all models."""
         return False
 
-    def wake_one(self) -> None:
+    def wake_one(self, queue: Queue) -> None:
         """Nobody lingers here, so nothing follows when somebody leaves the queue."""
 
     def look(self, replica: Replica) -> None:
@@ -240,10 +245,11 @@ class TogetherPool(Pool):
         """Requests that join, in their turn, as long as there is room for the next one."""
         joined: list[Stay] = []
         while replica.gpu < self.gpus and not replica.doomed and not (self.unlimited and replica.stays):
-            lane = self.next_lane()
+            queue = self.queue_of(replica.gpu)
+            lane = self.next_lane(queue)
             if lane is None or replica.size + self.size[lane.spec] > self.most:
                 break
-            joined += [self.begin(replica, request) for request in self.pick(lane, self.images[lane.spec])]
+            joined += [self.begin(replica, request) for request in self.pick(queue, lane, self.images[lane.spec])]
         return joined
 
     def begin(self, replica: Replica, request: Request) -> Stay:
