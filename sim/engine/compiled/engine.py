@@ -47,6 +47,7 @@ from sim.engine.compiled.state import (
     fresh_state,
     roomy,
     rows_of,
+    slack,
     with_chunks,
     with_formed,
     with_queues,
@@ -180,8 +181,8 @@ class CompiledEngine:
     def doom(self, pool: int, gpus: list[int]) -> None:
         """What these GPUs run is stopped when their notice is over."""
         until = self.now + float(self.state.pool_knobs[pool, NOTICE])
-        for number, gpu in enumerate(gpus):
-            if number % (SPARE // 2) == 0:
+        for gpu in gpus:
+            if slack(self.ref, self.constants_ref) <= 0:
                 self.make_room()
             doom(self.ref, self.constants_ref, pool, gpu, until)
         if gpus and self.constants.many[pool]:

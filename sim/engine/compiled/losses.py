@@ -5,7 +5,7 @@ import numpy as np
 from sim.engine.clock import ABANDON, COMPLETION
 from sim.engine.compiled import tally
 from sim.engine.compiled.calendar import NOTICE_OVER, TIRED, schedule
-from sim.engine.compiled.crowd import habit_of
+from sim.engine.compiled.crowd import habit_of, standing
 from sim.engine.compiled.gpus import end_early, free_batch
 from sim.engine.compiled.pool import count, drop, serve, wake_one
 from sim.engine.compiled.queues import queue_joined, queue_of
@@ -16,6 +16,7 @@ from sim.model.chance import quantile
 from sim.model.gateway import WORK_LOST
 from sim.model.jit import njit
 from sim.model.losses import DOOMED, LOST
+from sim.model.standing import patience_left, waited
 from sim.model.streams import ATTEMPTS, PATIENCE, draw
 
 
@@ -105,14 +106,16 @@ def give_up(s, c, pool, row, number, now):  # type: ignore[no-untyped-def]
 def wait_for_impatience(s, c, row):  # type: ignore[no-untyped-def]
     """Put the end of a user's patience on the calendar, which was left out since the image was to come first."""
     request = s.requests[row]
-    person = s.people[request.person]
-    habit = habit_of(c, person)
+    wish = s.people[request.wish]
+    habit = habit_of(c, wish)
     kind, a, b = habit.patience_kind, habit.patience_a, habit.patience_b
     if request.mark & NOTIFIED:
         kind, a, b = habit.notified_kind, habit.notified_a, habit.notified_b
-    u = draw(c.seed, PATIENCE, person.key, request.ask * ATTEMPTS + request.attempt)
+    u = draw(c.seed, PATIENCE, wish.key, wish.ask * ATTEMPTS + wish.attempt)
+    there = standing(c, wish) > 0
+    lasts = patience_left(kind, a, b, u, waited(c.arrives[wish.user])) if there else quantile(kind, a, b, u)
     request.mark |= TIMED
-    schedule(s, c, request.arrived + quantile(kind, a, b, u), ABANDON, request.user, TIRED, key_of(row, request))
+    schedule(s, c, request.arrived + lasts, ABANDON, request.user, TIRED, key_of(row, request))
 
 
 @njit
