@@ -70,7 +70,12 @@ PAUSES = TIMES.filter(lambda time: time["kind"] != "never")
 def pools(draw: st.DrawFn, name: str) -> dict[str, Any]:
     runs = draw(st.sampled_from(["batches", "batches", "steps", "threads"]))
     linger = draw(seconds(0, 20)) if runs == "batches" else 0
-    pool = {"gpus": draw(st.integers(1, 3)), "max_batch": draw(st.integers(2, 4)), "linger": linger, "runs": runs}
+    pool: dict[str, Any] = {
+        "gpus": draw(st.integers(1, 3)),
+        "max_batch": draw(st.integers(2, 4)),
+        "linger": linger,
+        "runs": runs,
+    }
     rules = ["random", "round robin", "two choices", "least requests", "hash"]
     rules += ["least work"] if runs == "batches" else []
     pool["dispatch"] = draw(st.sampled_from([*["central queue"] * len(rules), *rules]))

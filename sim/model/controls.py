@@ -112,7 +112,9 @@ class Controls:
         self.tiers, self.features, self.own_gpus = list(tiers), list(features), dict(pools or {})
         self.pool_names, self.region_names = list(self.own_gpus), list(regions)
         self.scale = scale
-        self.of = [(decided_name(k, pool=p), None, None) for p in self.pool_names for k in POOL_KNOBS.knobs]
+        self.of: list[tuple[str, str | None, str | None]] = [
+            (decided_name(k, pool=p), None, None) for p in self.pool_names for k in POOL_KNOBS.knobs
+        ]
         retries = len(self.of)  # where those of retries begin
         self.of += [(decided_name(k), None, None) for k in RETRY_KNOBS.knobs]
         open_to = len(self.of)

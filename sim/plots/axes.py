@@ -1,7 +1,7 @@
 """The common look of all figures: colours that colour-blind people can tell apart, dates on the x-axis, labels."""
 
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pandas as pd
@@ -77,7 +77,7 @@ def stairs(ax: Axes, values: ArrayLike, edges: ArrayLike, *, baseline: ArrayLike
     fill = style.pop("fill", False)
     if "color" in style:  # of the line or of the area, never of both
         style["facecolor" if fill else "edgecolor"] = style.pop("color")
-    patch = StepPatch(values, edges, baseline=baseline, fill=fill, **style)
+    patch = StepPatch(values, edges, baseline=cast(Any, baseline), fill=fill, **style)  # its stubs know only numbers
     ax.add_artist(patch)
     corners = np.asarray(patch.get_path().vertices)
     ax.update_datalim(corners[np.isfinite(corners).all(axis=1)])

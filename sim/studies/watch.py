@@ -255,7 +255,7 @@ def full_at(run: Run, scenario: Scenario) -> float:
     length = line.queue / np.diff(line.edges)[:, None] / run.scale
     over = length > np.array([limit(pool, pool.gpus) for pool in scenario.pools.values()])
     stays = np.lib.stride_tricks.sliding_window_view(over, STAYS, axis=0).all(axis=-1)
-    first = np.flatnonzero(stays.any(axis=1))
+    first = np.flatnonzero(np.any(stays, axis=1))
     return float(line.edges[first[0]]) if len(first) else math.inf
 
 
