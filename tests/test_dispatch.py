@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from sim import simulate
+from sim import BadInput, simulate
 from sim.model.balancing import hashed
 from sim.profile.profile import constant_profile
 from sim.results.run import Run
@@ -192,3 +192,11 @@ def test_a_gpu_that_is_done_sooner_than_measured_is_free():
 def test_what_cannot_be_played_is_refused(pool, said):
     with pytest.raises(ValueError, match=said):
         plain(pools={"gpus": pool})
+
+
+@pytest.mark.parametrize("policy", [{"kind": "spot", "rate": 1}, {"kind": "outage", "work": "is lost"}])
+def test_work_is_lost_only_where_it_can_wait_again_in_one_queue(policy):
+    always = [{"policy": policy}]
+    assert service(1.0, 2, "central queue").with_(always=always).always
+    with pytest.raises(BadInput, match="queue each .*expected a pool with a central queue"):
+        service(1.0, 2, "random").with_(always=always)
