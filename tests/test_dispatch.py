@@ -194,7 +194,7 @@ def test_what_cannot_be_played_is_refused(pool, said):
         plain(pools={"gpus": pool})
 
 
-@pytest.mark.parametrize("policy", [{"kind": "spot", "rate": 1}, {"kind": "outage", "work": "is lost"}])
+@pytest.mark.parametrize("policy", [{"kind": "spot", "pool": "gpus", "rate": 1}, {"kind": "outage", "work": "is lost"}])
 def test_work_is_lost_only_where_it_can_wait_again_in_one_queue(policy):
     always = [{"policy": policy}]
     assert service(1.0, 2, "central queue").with_(always=always).always
