@@ -198,5 +198,5 @@ def test_what_cannot_be_played_is_refused(pool, said):
 def test_work_is_lost_only_where_it_can_wait_again_in_one_queue(policy):
     always = [{"policy": policy}]
     assert service(1.0, 2, "central queue").with_(always=always).always
-    with pytest.raises(BadInput, match="queue each .*expected a pool with a central queue"):
+    with pytest.raises(BadInput, match=r"queue each .*expected a pool with a central queue"):
         service(1.0, 2, "random").with_(always=always)

@@ -98,7 +98,7 @@ def beginning(scenario: "Scenario", state: Path | None) -> "Scenario":
     """The scenario, begun from the state in a file where there is one. Raises BadInput."""
     if state is None:
         return scenario
-    from sim.results.state import state_from
+    from sim.results.service_state import state_from
     from sim.scenario.begin import begun
 
     found = state_from(state, scenario)

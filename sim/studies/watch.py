@@ -20,7 +20,7 @@ from sim.results.gateway_readings import Reading, Readings
 from sim.results.metrics import recorded
 from sim.results.run import Run
 from sim.results.saturation import RANDOM
-from sim.results.state import known, state_of_telemetry
+from sim.results.service_state import known, state_of_telemetry
 from sim.results.timeline import DECIDED, IN_TIME
 from sim.scenario.begin import Fleet, State, begun
 from sim.scenario.parts import Pool, Recording
