@@ -54,6 +54,7 @@ def test_run_prints_a_verdict_and_writes_tables_and_a_report(here, tmp_path):
         "batches.parquet",
         "decisions.parquet",
         "fleet.parquet",
+        "killed.parquet",
         "manifest.json",
         "report.html",
         "requests.parquet",

@@ -35,7 +35,7 @@ def watch(
     override: Override = None,
     sets: Sets = None,
 ) -> None:
-    """Say every minute when the GPUs will be full, until when to act, and which playbook is best now.
+    """Say every minute when the GPUs will be full, and until when to do what.
 
     The metrics are those of 'meltpoint shadow': OpenMetrics text with times, a range query, or JSON lines, answered as
     they come. The scenario says how the service works and how people behave; who comes is taken from the metrics. Give
