@@ -135,15 +135,16 @@ def prefetch(s):  # type: ignore[no-untyped-def]
     if place + 2 < end:
         moment = s.run[place + 2]
         if moment.code >> 60 == COMPLETION and moment.load >= 0:
-            request = s.requests[s.batches[moment.load & HALF].first]
-            fetch(s.people, request.person)
-            fetch(s.requests, request.next)
+            first = s.batches[moment.load & HALF].first
+            if first != NOBODY:  # else the batch was stopped before, and this end of it is void
+                fetch(s.people, s.requests[first].person)
+                fetch(s.requests, s.requests[first].next)
     if place + 1 < end:
         moment = s.run[place + 1]
         if moment.code >> 60 == COMPLETION and moment.load >= 0:
-            request = s.requests[s.batches[moment.load & HALF].first]
-            if request.next != NOBODY:
-                fetch(s.people, s.requests[request.next].person)
+            first = s.batches[moment.load & HALF].first
+            if first != NOBODY and s.requests[first].next != NOBODY:
+                fetch(s.people, s.requests[s.requests[first].next].person)
 
 
 @njit
