@@ -163,5 +163,5 @@ def test_quantiles_of_a_law_are_those_of_scipy(law, same):
 @pytest.mark.parametrize("kind", [LOGNORMAL_NOISE, EXPONENTIAL_NOISE])
 def test_noise_does_not_change_the_mean_of_service_times(kind):
     sigma, n = 0.8, 40_000
-    factors = np.array([noise(kind, sigma, 1, SERVICE, key, 0) for key in range(n)])
+    factors = np.array([noise(kind, sigma, np.ones(1), 1, SERVICE, key, 0) for key in range(n)])
     assert abs(factors.mean() - 1.0) < 3.5 * factors.std(ddof=1) / np.sqrt(n)

@@ -56,13 +56,13 @@ def test_intervals_are_clipped_to_the_window():
 def test_gpu_hours_by_hand():
     found = gpu_seconds(run_of(*WORK))
     assert found == pytest.approx(
-        {"useful": 10 + 10, "wasted": 10 + 30 + 20, "loading": 0, "idle": 200 - 80, "total": 200}
+        {"useful": 10 + 10, "wasted": 10 + 30 + 20, "loading": 0, "lost": 0, "idle": 200 - 80, "total": 200}
     )
 
 
 def test_a_window_takes_its_part_of_each_batch():
     found = gpu_seconds(run_of(*WORK), (10, 30))
-    assert found == pytest.approx({"useful": 5, "wasted": 5 + 10, "loading": 0, "idle": 20, "total": 40})
+    assert found == pytest.approx({"useful": 5, "wasted": 5 + 10, "loading": 0, "lost": 0, "idle": 20, "total": 40})
 
 
 def test_the_warm_up_is_left_out_where_no_window_is_given():
@@ -76,7 +76,9 @@ def test_windows_add_up_to_the_run():
 
 
 def test_nobody_came_and_all_time_was_idle():
-    assert gpu_seconds(run_of()) == pytest.approx({"useful": 0, "wasted": 0, "loading": 0, "idle": 200, "total": 200})
+    assert gpu_seconds(run_of()) == pytest.approx(
+        {"useful": 0, "wasted": 0, "loading": 0, "lost": 0, "idle": 200, "total": 200}
+    )
     assert consumed(run_of(), "gpus", [(0, 100)]).empty
 
 
@@ -99,9 +101,9 @@ def test_loading_a_model_is_a_part_of_its_own():
         attempt(0, user=1, started=0, finished=10, loading=4, left=5),
     )
     found = gpu_seconds(run_of(*rows))
-    assert found == pytest.approx({"useful": 10, "wasted": 6, "loading": 24, "idle": 160, "total": 200})
+    assert found == pytest.approx({"useful": 10, "wasted": 6, "loading": 24, "lost": 0, "idle": 160, "total": 200})
     early = gpu_seconds(run_of(*rows), (0, 10))
-    assert early == pytest.approx({"useful": 0, "wasted": 6, "loading": 14, "idle": 0, "total": 20})
+    assert early == pytest.approx({"useful": 0, "wasted": 6, "loading": 14, "lost": 0, "idle": 0, "total": 20})
     table = pool_timeline(run_of(*rows), "gpus", 10)
     assert table["loading"].tolist()[:4] == pytest.approx([14 / 20, 0.5, 0, 0])
     assert table["serving"].tolist()[:4] == pytest.approx([6 / 20, 0, 0.5, 0])

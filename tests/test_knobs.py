@@ -140,7 +140,15 @@ def test_a_knob_can_have_its_default_and_nothing_below_its_range(knob):
 
 
 def test_only_what_counts_for_the_whole_service_is_scaled():
-    assert [knob.name for knob in ALL if knob.scaled] == ["queue", "limit", "ration", "fleet", "bucket", "signup_rate"]
+    assert [knob.name for knob in ALL if knob.scaled] == [
+        "queue",
+        "limit",
+        "ration",
+        "fleet",
+        "lost",
+        "bucket",
+        "signup_rate",
+    ]
 
 
 def test_a_fleet_of_a_slice_is_a_whole_number_of_gpus():

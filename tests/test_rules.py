@@ -304,12 +304,12 @@ def test_a_constant_is_constant_and_never_is_never():
 def test_noise_has_mean_one_and_the_spread_it_says():
     for cv in (0.05, 0.5):
         sigma = math.sqrt(math.log1p(cv**2))
-        values = np.array([noise(LOGNORMAL_NOISE, sigma, 1, 10, i, 0) for i in range(N)])
+        values = np.array([noise(LOGNORMAL_NOISE, sigma, np.ones(1), 1, 10, i, 0) for i in range(N)])
         assert abs(values.mean() - 1) / (cv / math.sqrt(N)) < 3.5
         assert abs(np.log(values).std() / sigma - 1) * math.sqrt(2 * N) < 3.5
-    values = np.array([noise(EXPONENTIAL_NOISE, 0.0, 1, 10, i, 0) for i in range(N)])
+    values = np.array([noise(EXPONENTIAL_NOISE, 0.0, np.ones(1), 1, 10, i, 0) for i in range(N)])
     assert abs(values.mean() - 1) * math.sqrt(N) < 3.5
-    assert noise(NO_NOISE, 0.5, 1, 10, 0, 0) == 1
+    assert noise(NO_NOISE, 0.5, np.ones(1), 1, 10, 0, 0) == 1
 
 
 @settings(max_examples=50)

@@ -47,14 +47,14 @@ BOUNDS = "utilisation: {above: 90 %, below: 1/2}"
 @pytest.mark.parametrize(
     ("old", "new", "key", "told"),
     [
-        ("pool: gpus", "pool: cpus", "pool", ["no 'cpus'", "'gpus'"]),
+        ("pool: gpus", "pool: cpus", "pool", ["no 'cpus'", "one of gpus"]),
         ("        pool: gpus\n", "", "", ["utilisation is that of a pool: name it under 'pool'"]),
         (BOUNDS, "refused: {above: 20 %, below: 5 %}", "", ["refused is of no pool", "leave 'pool' out"]),
         (BOUNDS, f"{BOUNDS}\n        queued: {{above: 9, below: 5}}", "", ["one figure", "utilisation, queued"]),
         (BOUNDS, "", "", ["one figure", "none", "expected_wait, utilisation, queued, refused, attempts"]),
         ("below: 1/2", "below: 90 %", "utilisation", ["'below' must be less than 'above'", "90 %"]),
         ("below: 1/2", "below: 95 %", "utilisation", ["'below' must be less than 'above'", "95 %"]),
-        ("below: 1/2", "below: 0", "utilisation.below", ["greater than 0"]),
+        ("below: 1/2", "below: 0", "utilisation.below", ["more than 0"]),
         ("above: 90 %", "above: 100 %", "utilisation.above", ["less than 1", "100 %"]),
         (", below: 1/2", "", "utilisation.below", ["a key is missing"]),
         ("utilisation:", "utilization:", "utilization", ["perhaps utilisation"]),

@@ -177,7 +177,7 @@ OF_RULES = [
     fault(
         "noise is not of mean 1",
         "chance::noise_does_not_change_the_mean_of_service_times",
-        (CHANCE, "entity, k) - 0.5 * sigma * sigma", "entity, k)"),
+        (CHANCE, "entity, k) - 0.5 * shape * shape", "entity, k)"),
     ),
     fault(
         "Weibull has the inverse shape",
@@ -205,8 +205,8 @@ OF_BOTH_ENGINES = [
         (SERVICE, "float(pool.knobs[POWER])", "1.0"),
         (
             GPUS,
-            "batch.power, batch.loading = s.pool_knobs[pool, POWER], loading",
-            "batch.power, batch.loading = 1.0, loading",
+            "batch.power, batch.loading, batch.fate = s.pool_knobs[pool, POWER], loading, RUNS",
+            "batch.power, batch.loading, batch.fate = 1.0, loading, RUNS",
         ),
     ),
 ]
