@@ -7,6 +7,7 @@ import re
 import signal
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -149,7 +150,8 @@ def test_wrong_options_end_in_exit_code_2(here, arguments):
 
 def test_an_interrupted_run_leaves_nothing_behind(tmp_path):
     long = ["run", "viral-image-launch", "--set", "scale=1/4", "--yes", "--out", "r"]
-    process = subprocess.Popen([*COMMAND, *long], cwd=tmp_path, stderr=subprocess.PIPE, text=True)
+    heard = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)  # else it is ignored where a shell runs us behind
+    process = subprocess.Popen([*COMMAND, *long], cwd=tmp_path, stderr=subprocess.PIPE, text=True, preexec_fn=heard)
     assert process.stderr is not None
     assert process.stderr.readline().startswith("About "), "what it says just before it simulates"
     process.send_signal(signal.SIGINT)
