@@ -13,8 +13,8 @@ def hit(at_work: NDArray[np.bool_], lost: int, seed: int, pool: int, losses: int
     """The GPUs whose work is lost when `lost` GPUs are, chosen at random from those in service.
 
     at_work: for each GPU in service, whether it runs something. losses: how often GPUs were lost in this pool before,
-    which names the draws. GPUs are alike, so only the number of those at work among the chosen counts; of those at work
-    it is taken from the highest numbers, which are the ones that leave service.
+    which names the draws. The GPUs of a pool are of one kind, so only the number of those at work among the chosen
+    counts. The GPUs at work with the highest numbers stand for them, since these leave service.
     """
     lots = draws(seed, KILLED, (pool << 32) + np.arange(len(at_work)), losses)
     number = int(at_work[np.argsort(lots, kind="stable")[:lost]].sum())

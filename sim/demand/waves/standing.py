@@ -14,7 +14,7 @@ Waited = Annotated[Seconds, Field(ge=0, le=1e7)]
 
 
 class Standing(Wave):
-    """Exactly so many requests that were granted before the run began, and the people behind them.
+    """A fixed number of requests that were granted before the run began, and the people behind them.
 
     People who wait are ordered by how long they have waited, and have the rest of their patience; of those in service
     the rest of the service is drawn. Afterwards they behave as anybody does. Waits and latencies count from now.

@@ -1,6 +1,6 @@
 """What the live study can see: how many of its rows miss when a small fault is put into the simulated side.
 
-No server is run: the simulation without the fault stands in for it, since the study finds the two alike.
+No server is run. The simulation without the fault stands in for it: the study finds that the two agree.
 """
 
 from sim.engine.parallel import Progress
