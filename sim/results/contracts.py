@@ -5,6 +5,7 @@ All amounts are of the whole service, although a slice of it was simulated.
 
 import math
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -53,6 +54,9 @@ def bill(run: Run, window: Window = None) -> pd.DataFrame:
     for pool in run.manifest["pools"]:
         terms = contracts_of(run, pool)
         gpus, hours = gpus_paid(run, pool, window_of(run, window))
+        if kinds := run.manifest["pools"][pool].get("kinds"):
+            rows += [row for row in of_kinds(pool, kinds, gpus, hours) if row[2] > 0]
+            continue
         beyond = np.maximum(gpus - terms.reserved, 0.0)
         used = {
             "reserved": terms.reserved * hours.sum(),
@@ -62,6 +66,19 @@ def bill(run: Run, window: Window = None) -> pd.DataFrame:
         rows += [(pool, kind, used[kind], terms.prices[kind]) for kind in KINDS if used[kind] > 0]
     table = pd.DataFrame(rows, columns=["pool", "contract", "gpu_hours", "dollars_per_gpu_hour"])
     return table.assign(dollars=table["gpu_hours"] * table["dollars_per_gpu_hour"])
+
+
+def of_kinds(
+    pool: str, kinds: list[dict[str, Any]], gpus: Floats, hours: Floats
+) -> list[tuple[str, str, float, float]]:
+    """Rows of a bill for GPUs of several kinds: the kind that is taken first is there before the others."""
+    rows, before = [], 0.0
+    for place, kind in enumerate(kinds):
+        most = math.inf if place == len(kinds) - 1 else kind["gpus_in_full"]
+        used = float(np.clip(gpus - before, 0.0, most) @ hours)
+        rows.append((pool, f"on demand, {kind['kind']}", used, float(kind["dollars_per_gpu_hour"])))
+        before += kind["gpus_in_full"]
+    return rows
 
 
 def gpus_paid(run: Run, pool: str, span: tuple[float, float]) -> tuple[Floats, Floats]:
@@ -128,6 +145,8 @@ def contract_sentences(run: Run) -> list[str]:
     """For each pool: how many GPUs its own load would pay to reserve, and what spot interruptions cost."""
     said = []
     for pool in run.manifest["pools"]:
+        if run.manifest["pools"][pool].get("kinds"):
+            continue  # none of them is reserved
         terms = contracts_of(run, pool)
         reserved, spot, full = (terms.prices[kind] for kind in KINDS)
         if not 0 < reserved < full:

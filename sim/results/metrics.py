@@ -213,6 +213,7 @@ def balance_of(run: Run, pool: str, line: Timeline, per: Floats, busy: Floats) -
     facts = [run.manifest["features"][list(run.manifest["features"])[place]] for place in mine]
     full = np.array([1 / fact["batches"] for fact in facts])  # requests in a full batch
     each = float(np.average(full, weights=attempts.sum(axis=0))) if attempts.any() else 1.0
+    each /= run.manifest["pools"][pool].get("gpus_per_replica", 1)
     return Balance(
         came=came / work,
         able=(per - seconds[:, :, LOADING].sum(axis=1)) / work,

@@ -230,6 +230,8 @@ def load_sentence(v: Verdict, pool: PoolVerdict) -> str:
     loads = max(p.loading / p.work if p.work > 0 else 0.0 for p in pool.offered)
     made_of = f", {percent(loads)} of it model loads" if loads > 0 else ""
     how = f"in full batches of {batch}" if batch > 1 else "one image at a time"
+    if (each := v.run.manifest["pools"][pool.name].get("gpus_per_replica", 1)) > 1:
+        how += f", on replicas of {each} GPUs"
     return (
         f"If its {size} GPUs held nobody back, the offered load at its peak would be, in GPUs of work, {peaks} "
         f"({how}{made_of}).{beyond(v, pool)}"
@@ -369,12 +371,17 @@ def slice_sentences(manifest: dict[str, Any]) -> list[str]:
     scale, pools = as_ratio(manifest["scale"]), manifest["pools"].items()
     gpus = ", ".join(f"{amount(p['gpus'])} of the {amount(p['gpus_in_full'])} GPUs of '{name}'" for name, p in pools)
     found = [f"A slice of {scale} of people and GPUs was simulated: {gpus}; counts are scaled up."]
-    few = {name: pool for name, pool in pools if pool["gpus"] < min(FEW_GPUS, pool["gpus_in_full"])}
+    few = {}
+    for name, pool in pools:
+        each = pool.get("gpus_per_replica", 1)
+        if pool["gpus"] < min(FEW_GPUS * each, pool["gpus_in_full"]):
+            few[name] = {"gpus": pool["gpus"] // each, "gpus_in_full": pool["gpus_in_full"] // each, "each": each}
     if few:
         has = ", ".join(f"'{name}' with {amount(pool['gpus'])}" for name, pool in few.items())
         least = max(FEW_GPUS / pool["gpus_in_full"] for pool in few.values())
+        what = "GPUs" if all(pool["each"] == 1 for pool in few.values()) else "replicas"
         found.append(
-            f"FEW GPUS: the slice has pools of fewer than {FEW_GPUS} GPUs ({has}), which queue more than the whole "
+            f"FEW GPUS: the slice has pools of fewer than {FEW_GPUS} {what} ({has}), which queue more than the whole "
             f"service would: its figures, and the order of playbooks, can differ. "
             f"{'Simulate all of it' if least >= 1 else f'A scale of {as_ratio(least)} or more has {FEW_GPUS}'}."
         )
