@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from sim import BadInput, simulate
+from sim import BadInput, simulate, size
 from sim.profile.profile import constant_profile
 from sim.results.contracts import bill
 from sim.results.costs import dollars
@@ -119,6 +119,11 @@ def test_load_is_offered_in_mean_gpus():
 def test_a_mix_that_cannot_be_played_is_refused(settings, said):
     with pytest.raises((ValueError, BadInput), match=said):
         mixed(**settings)
+
+
+def test_a_mix_is_not_sized():
+    with pytest.raises(BadInput, match="several kinds of GPU cannot be sized"):
+        size(mixed())
 
 
 def test_kinds_without_a_profile_are_refused_with_the_key():

@@ -105,6 +105,7 @@ def changed_fleets(scenario: Scenario) -> list[tuple[str, int, Scenario]]:
     return [
         (name, change, scenario.with_(**{f"pools.{name}.gpus": pool.gpus + change}))
         for name, pool in scenario.pools.items()
+        if not pool.kinds
         for change in (step * pool.gpus_per_replica, -step * pool.gpus_per_replica)
         if (pool.gpus + change) / pool.gpus_per_replica * scenario.scale > scenario.played_cells - 0.5
     ]

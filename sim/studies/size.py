@@ -125,6 +125,10 @@ def size(
     if pool is not None and pool not in pools:
         expected = f"one that serves a feature: {', '.join(pools)}"
         raise BadInput("this pool cannot be sized", key="pool", value=pool, expected=expected)
+    for sized in [pool] if pool else pools:
+        if scenario.pools[sized].kinds:
+            expected = "a pool of one kind, or other numbers of 'kinds' in a comparison"
+            raise BadInput("a pool of several kinds of GPU cannot be sized", key="pool", value=sized, expected=expected)
     rule = Criterion(read_promise(promise, scenario), name, runs, confidence)
     own = Local(processes)
     looks = Looks(Runs(executor or own, opened(store), progress), rule, inputs.future if inputs.laws else None)
