@@ -99,23 +99,23 @@ def test_a_slot_waits_for_a_batch_to_fill_as_long_as_it_may_linger():
 def chain(rate: float, *, late: bool) -> tuple[float, float]:
     """Mean wait and mean batch of a GPU with two slots, batches of up to two, exponential times of mean 1.
 
-    States are (0, 0) while idle, else (requests in the closed batch, others that wait).
+    States are (requests in the closed batch, others that wait); the first one is that of an idle GPU.
     """
-    most = 150
-    states = ["idle", *((closed, others) for closed in range(3) for others in range(most))]
+    most, idle = 150, (-1, 0)
+    states = [idle, *((closed, others) for closed in range(3) for others in range(most))]
     at, q = {state: place for place, state in enumerate(states)}, np.zeros((len(states), len(states)))
 
     def moves(state, to, speed):
         q[at[state], at[to]] += speed
         q[at[state], at[state]] -= speed
 
-    moves("idle", (0, 0), rate)
+    moves(idle, (0, 0), rate)
     for closed, others in states[1:]:
         joins = closed == 0 or (late and closed == 1 and others == 0)
         to = (closed + 1, others) if joins else (closed, min(others + 1, most - 1))
         moves((closed, others), to, rate)
         taken = min(others, 2)
-        moves((closed, others), (taken, others - taken) if closed else "idle", 1.0)
+        moves((closed, others), (taken, others - taken) if closed else idle, 1.0)
     q[:, 0] = 1.0
     shares = np.linalg.solve(q.T, np.eye(len(states))[0])
     waiting = sum(share * (state[0] + state[1]) for share, state in zip(shares[1:], states[1:], strict=True))
