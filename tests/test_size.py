@@ -53,11 +53,12 @@ def test_half_of_all_runs_is_a_t_test_of_the_mean():
     assert tolerance(10, 0.5, 0.95) * math.sqrt(10) == pytest.approx(1.833, abs=5e-4)
 
 
-def test_thirty_five_clean_runs_prove_nine_of_ten():
-    """By Wilson's interval, 35 of 35 have a lower bound of 90.1 %."""
-    need = clean_runs(0.9, 0.95)
-    assert need == 35
-    assert look(*[0.1] * need).interval.low >= 0.9 > look(*[0.1] * (need - 1)).interval.low
+@pytest.mark.parametrize(("share", "runs"), [(0.9, 29), (0.99, 299)])
+def test_clean_runs_that_prove_a_share_are_those_of_the_binomial_law(share, runs):
+    """share^n <= 5 %: 29 clean runs for nine of ten, 299 for 99 of a hundred, and the verdict changes just there."""
+    assert clean_runs(share, 0.95) == runs
+    verdicts = [Look(tuple(range(n)), (0.1,) * n, share, 0.95, True).verdict for n in (runs - 1, runs)]
+    assert verdicts == ["undecided", "meets"]
 
 
 @pytest.mark.parametrize(
@@ -67,7 +68,8 @@ def test_thirty_five_clean_runs_prove_nine_of_ten():
         ([-0.05, -0.051, -0.049, -0.05], False, "misses"),
         ([0.05, -0.002, 0.06, 0.03], False, "undecided"),
         ([0.5] * 10, True, "undecided"),  # ten clean runs of two humps prove no nine of ten
-        ([0.5] * 35, True, "meets"),
+        ([0.5] * 28, True, "undecided"),
+        ([0.5] * 29, True, "meets"),
         ([0.5] * 5 + [-0.5] * 5, True, "misses"),
         ([0.01, 0.01, 0.01], False, "meets"),
         ([-0.01, -0.01, -0.01], False, "misses"),

@@ -113,7 +113,7 @@ def size(
 
     Of a scenario with uncertain inputs (sim.studies.uncertain) each run is one of another future: `seeds` is how many
     are looked at, and the answer is the smallest fleet with which the promise is kept in at least `runs` of them, by
-    their count (a chance constraint; Wilson's interval). Its headroom is not measured.
+    their count (a chance constraint; the binomial law). Its headroom is not measured.
     """
     inputs = as_uncertain(scenario)
     scenario = inputs.scenario
