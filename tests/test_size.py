@@ -6,8 +6,10 @@ from itertools import islice
 import pandas as pd
 import pytest
 from scipy import optimize
+from typer.testing import CliRunner
 
 from sim import BadInput, demand_multiple, load, simulate, size
+from sim.cli.main import app
 from sim.studies import size as size_module
 from sim.studies.executors import Local
 from sim.studies.fleets import Fleets, plain_number
@@ -166,10 +168,32 @@ def test_the_answer_has_its_certificate_in_words(sized):
     assert sized.carries >= 1
 
 
+@pytest.mark.parametrize(("dollars", "verdict"), [(0.01, "meets"), (-0.01, "impossible")])
+def test_a_cap_on_cost_speaks_only_of_the_smallest_fleet_that_does_the_rest(sized, dollars, verdict):
+    """A fleet without limits costs more than any cap, and that is no reason to name none."""
+    cap = f"90 % in time and cost <= ${sized.dollars + dollars}"
+    found = size(busy(), cap, seeds=4, headroom=False, **HERE)
+    assert found.verdict == verdict
+    if verdict == "impossible":
+        assert f"the smallest fleet that does everything else, {sized.total} GPUs in pool 'gpus'" in found.reason
+    else:
+        assert found.gpus == sized.gpus
+
+
+def test_where_no_fleet_keeps_the_promise_the_command_says_why_without_a_table_and_ends_with_1():
+    asked = ["size", "steady", "--promise", "p95 <= 1 s", "--no-store", "--seeds", "2", "--processes", "1"]
+    ended = CliRunner().invoke(app, asked)
+    assert ended.exit_code == 1
+    assert "the service itself takes too long" in " ".join(ended.output.split())
+    assert "looked at" not in ended.output
+
+
 def test_the_least_fleet_that_can_be_asked_for_says_so():
     found = size(plain(), "90 % in time", seeds=2, headroom=False, **HERE)
+    said = sentences(found)
     assert (found.total, found.neighbours) == (1, {})
-    assert "the smallest fleet that can be asked for" in sentences(found)[0]
+    assert said[0].startswith("1 GPU in pool 'gpus', the smallest fleet that can be asked for, keeps ")
+    assert not any(" 1 GPUs" in line for line in said)
 
 
 def test_a_service_that_takes_too_long_by_itself_is_told_with_no_fleet():
@@ -265,6 +289,7 @@ def test_fleets_of_a_slice_are_whole_gpus_of_it():
         {"step": 0},
         {"pool": "none"},
         {"promise": "fast"},
+        {"promise": "cost <= $5"},
         {"playbook": "absent"},
     ],
 )

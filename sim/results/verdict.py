@@ -28,7 +28,7 @@ from sim.results.timeline import ERROR, IMAGES, IMAGES_DEGRADED, JUDGED, KEPT
 from sim.results.warm_up import warm_up_sentences
 from sim.scenario.slices import FEW_GPUS, as_ratio
 from sim.units import instant
-from sim.wording import amount, duration, percent
+from sim.wording import amount, duration, in_gpus, percent
 
 
 @dataclass(frozen=True)
@@ -223,15 +223,16 @@ def load_sentence(v: Verdict, pool: PoolVerdict) -> str:
     size, batch = fleet_size(v, pool), v.run.manifest["pools"][pool.name]["max_batch"]
     if not pool.offered:
         return (
-            f"In its busiest hour the first requests that came were {percent(pool.peak_load)} of what its {size} GPUs "
-            "can do. The offered load at its peak was not measured: that takes a run with an unlimited fleet."
+            f"In its busiest hour the first requests that came were {percent(pool.peak_load)} of what its "
+            f"{in_gpus(size)} can do. The offered load at its peak was not measured: that takes a run with an "
+            "unlimited fleet."
         )
     peaks = " and ".join(f"{amount(peak.work)} over {over(peak.seconds)}" for peak in spans(pool))
     loads = max(p.loading / p.work if p.work > 0 else 0.0 for p in pool.offered)
     made_of = f", {percent(loads)} of it model loads" if loads > 0 else ""
     how = f"in full batches of {batch}" if batch > 1 else "one image at a time"
     return (
-        f"If its {size} GPUs held nobody back, the offered load at its peak would be, in GPUs of work, {peaks} "
+        f"If its {in_gpus(size)} held nobody back, the offered load at its peak would be, in GPUs of work, {peaks} "
         f"({how}{made_of}).{beyond(v, pool)}"
     )
 
@@ -367,7 +368,8 @@ def slice_sentences(manifest: dict[str, Any]) -> list[str]:
     if manifest["scale"] >= 1:
         return []
     scale, pools = as_ratio(manifest["scale"]), manifest["pools"].items()
-    gpus = ", ".join(f"{amount(p['gpus'])} of the {amount(p['gpus_in_full'])} GPUs of '{name}'" for name, p in pools)
+    sizes = [(name, amount(pool["gpus"]), in_gpus(amount(pool["gpus_in_full"]))) for name, pool in pools]
+    gpus = ", ".join(f"{few} of the {all_} of '{name}'" for name, few, all_ in sizes)
     found = [f"A slice of {scale} of people and GPUs was simulated: {gpus}; counts are scaled up."]
     few = {name: pool for name, pool in pools if pool["gpus"] < min(FEW_GPUS, pool["gpus_in_full"])}
     if few:
