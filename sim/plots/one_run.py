@@ -166,9 +166,8 @@ def latency_curves(run: Run) -> dict[str, tuple[np.ndarray, np.ndarray]]:
             for (of, _, tier), buckets in histograms(run, "tier").items()
             if of == "all intents" and buckets[:-1].any()
         }
-    wishes = intents(run)
-    judged = wishes[wishes["decided"]]
-    curves = {}
+    wishes, curves = intents(run), {}
+    judged = wishes.loc[wishes["decided"], ["tier", "latency"]]
     for tier in run.manifest["tiers"]:
         values = judged.loc[judged["tier"] == tier, "latency"].to_numpy()
         found = np.sort(values[np.isfinite(values)])

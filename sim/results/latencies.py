@@ -56,7 +56,7 @@ def latency_samples(run: Run, by: str | None, window: Window) -> dict[tuple[str,
         ("served", "latency"): (of_served, finished - arrived),
         ("all intents", "latency"): (of_wishes, wishes["latency"].to_numpy()[decided]),
     }
-    for kind, seconds in zip(LATENCIES[FIRST_TOKEN:], token_times(attempts[served]), strict=False):
+    for kind, seconds in zip(LATENCIES[FIRST_TOKEN:], token_times(attempts, served), strict=False):
         some = seconds.notna().to_numpy()
         found[kind] = (None if of_served is None else of_served[some], seconds.to_numpy()[some])
     return found
