@@ -15,7 +15,7 @@ from sim.results.costs import dollars, energy, gpu_hours
 from sim.results.counting import timeline_of
 from sim.results.dates import date_of
 from sim.results.images import images_in_time
-from sim.results.intents import window_of
+from sim.results.intents import intents, window_of
 from sim.results.latencies import latencies, latency_sentence
 from sim.results.metrics import bins, counted, default_bin, outcomes, recorded, refused_by
 from sim.results.money import Money, money_of
@@ -87,6 +87,7 @@ def verdict(run: Run, unlimited: Run | None = None) -> Verdict:
     run = run if unlimited is None else with_offered_load(run, unlimited)
     begin, end = span = window_of(run, None)
     whole = run_in_bins(run)
+    wishes = intents(whole) if whole.has_rows else None
     images = counted(whole, span).counts[0].sum(axis=(0, 1))
     people, cost, in_time = recorded(whole).people, dollars(whole), images_in_time(whole)
     return Verdict(
@@ -95,13 +96,13 @@ def verdict(run: Run, unlimited: Run | None = None) -> Verdict:
         pools=pool_verdicts(whole),
         counts=outcomes(whole).to_dict("records")[0],  # type: ignore[arg-type]
         refused=refused_by(whole),
-        latency=latencies(whole),
+        latency=latencies(whole, wishes=wishes),
         goodput=float(images[IMAGES] / (end - begin)),
         goodput_degraded=float(images[IMAGES_DEGRADED] / (end - begin)),
         gpu_hours=gpu_hours(whole),
         dollars=cost,
         dollars_per_image=per_image(cost * run.scale, in_time["as_asked"] + in_time["degraded"]),
-        money=money_of(whole),
+        money=money_of(whole, wishes),
         energy=energy(whole),
         signups=signups(whole),
         churned=people["churned"],
