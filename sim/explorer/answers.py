@@ -20,7 +20,7 @@ from sim.scenario.scenario import Scenario
 from sim.scenario.slices import FEW_GPUS
 from sim.studies.figures import figures
 from sim.studies.fleets import served_pools
-from sim.wording import amount, duration, names_in_words, percent
+from sim.wording import amount, duration, in_gpus, names_in_words, percent
 
 SEED = 1  # the same on both sides, so that they meet the same people
 FIRST, REFINED, OWN = range(3)  # stages: at once; of ten GPUs or more; and with the ticks of the scenario itself
@@ -64,7 +64,7 @@ class Answer:
         if s.scale == 1:
             parts = "The whole service was simulated"
         else:
-            of = [f"{s.gpus(p):,} of {amount(s.pools[p].gpus)} GPUs" for p in served_pools(s)]
+            of = [f"{s.gpus(p):,} of {in_gpus(amount(s.pools[p].gpus))}" for p in served_pools(s)]
             parts = f"A slice of 1/{1 / s.scale:g}: {names_in_words(of)}"
         few = s.scale < 1 and min(s.replicas(p) for p in served_pools(s)) < FEW_GPUS
         bias = "; fewer than ten GPUs queue noticeably more, so this is pessimistic" if few else ""

@@ -59,11 +59,14 @@ def recorded(run: Run) -> Timeline:
 
 
 def counted(run: Run, edges: Floats | tuple[float, float]) -> Timeline:
-    """A run counted between these edges: bins of its timeline added up, or else its rows counted."""
+    """A run counted between these edges: bins of its timeline added up, once for all figures, or its rows counted."""
     edges = np.asarray(edges, dtype=float)
     if run.timeline is None or (run.has_rows and not run.timeline.meets(edges)):
         return timeline_of(run, edges)
-    return run.timeline.between(edges)
+    key = edges.tobytes()
+    if key not in run.sums:
+        run.sums[key] = run.timeline.between(edges)
+    return run.sums[key]
 
 
 def outcomes(run: Run, by: str | list[str] | None = None, window: Window = None) -> pd.DataFrame:

@@ -60,6 +60,11 @@ class Run:
     manifest: dict[str, Any]
     timeline: Timeline | None = None
     killed: pd.DataFrame = field(default_factory=lambda: killed_table({}, None, None))
+    sums: dict[bytes, Timeline] = field(default_factory=dict, init=False, compare=False)  # of `metrics.counted`
+
+    def __getstate__(self) -> dict[str, Any]:
+        """What another process or a file gets: sums are made again where they are asked for."""
+        return {**self.__dict__, "sums": {}}
 
     @property
     def has_rows(self) -> bool:
