@@ -1,18 +1,20 @@
 """What the studies can see: small faults are put into their scenarios, and the rows that miss then are counted."""
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
 
 from sim.engine.parallel import Progress, in_parallel
 from sim.engine.simulate import simulate
+from sim.errors import BadInput
 from sim.validation.mlperf import SHIPPED, arrivals_of, mlperf_scenario, read_runs, reported_latencies
 from sim.validation.study import MISSES, NOT_HELD, Row, Study
 from tests.results import committed
 from tests.studies.batcher import study as batcher
-from tests.studies.faults import BACKOFF, FAULTS, LINGER, PATIENCE, PLACE, SERVICE, Change
+from tests.studies.batcher.load import poisson
+from tests.studies.faults import BACKOFF, FAULTS, LINGER, PATIENCE, PLACE, Change
 from tests.studies.live.sight import faulty_live
 from tests.studies.overload import study as overload
 from tests.studies.peers import study as peers
@@ -40,9 +42,12 @@ BLIND: dict[tuple[str, str], str] = {
 }
 
 
-def sight_study(progress: Progress | None = None) -> Study:
-    """Put every fault into every study, and count the rows that miss (ten minutes)."""
-    tasks = [(study, words) for study in FAULTY for words in FAULTS]
+def sight_study(progress: Progress | None = None, cases: Sequence[str] = ()) -> Study:
+    """Put every fault into every study, or those named by `cases`, and count the rows that miss (five minutes)."""
+    for name in cases:
+        if name not in FAULTY:
+            raise BadInput("there is no such study", key="--cases", value=name, expected=", ".join(FAULTY))
+    tasks = [(study, words) for study in cases or FAULTY for words in FAULTS]
     found = in_parallel(rows_of_fault, None, tasks, progress=progress)
     return Study(
         "sight",
@@ -132,7 +137,7 @@ def faulty_batcher(_: str, change: Change, report: Progress) -> list[Row]:
     """The figures of the server as they were measured, and those predicted with a fault from the same arrivals."""
     rows = []
     for done, case in enumerate(batcher.CASES):
-        arrivals = [batcher.poisson(case.rates, seed) for seed in batcher.SEEDS]
+        arrivals = [poisson(case.rates, seed) for seed in batcher.SEEDS]
         sound = batcher.scenario_of(case, arrivals[0])
         if change(sound) != sound:
             found = [batcher.figures(batcher.simulated(case, due, change)) for due in arrivals]
@@ -145,7 +150,10 @@ def faulty_batcher(_: str, change: Change, report: Progress) -> list[Row]:
 def predicted_again(study: str, case: str, found: Mapping[str, float]) -> list[Row]:
     """The rows of a case as committed, with other predictions."""
     table = committed(study)[1]
-    rows = [Row(**fields) for fields in table[table["case"] == case].drop(columns=["study", "fits"]).to_dict("records")]
+    rows = [
+        Row(**{str(name): value for name, value in fields.items() if name not in ("study", "fits")})
+        for fields in table[table["case"] == case].to_dict("records")
+    ]
     return [replace(row, predicted=found[row.figure]) for row in rows if row.figure in found]
 
 
