@@ -161,6 +161,6 @@ def in_run(run: Run, step: Step) -> str:
 
 
 def reason_of(trigger: Trigger) -> str:
-    """A pattern of the reason that a trigger gives: a decision names the kind of a policy, which several steps may have."""
+    """A pattern of the reason that a trigger gives; a decision names a kind of policy, which several steps may have."""
     figure, bound = NAMES[trigger.watched].format(pool=trigger.pool), trigger.written(trigger.bounds.above)
     return f"{re.escape(figure)} .* above {re.escape(bound)}(?: for |,|$)"
