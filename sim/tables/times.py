@@ -25,6 +25,7 @@ STAMP = r"^\d{4}-\d{1,2}-\d{1,2}"
 ZONED = r"^\d{4}-\d{1,2}-\d{1,2}.*:\d\d.*(Z|z|[+-]\d\d(:?\d\d)?)$"
 TIME_OF_DAY = r"^(?P<hour>\d{1,2}):(?P<minute>\d\d)(?::(?P<second>\d\d(?:\.\d*)?))?\s*(?P<half>[AaPp][Mm])?$"
 DURATION = r"^(?P<sign>[+-]?)(?P<hour>\d+):(?P<minute>\d\d):(?P<second>\d\d(?:\.\d*)?)$"
+INSTANT = pa.timestamp("ns", tz="UTC")
 NEAR = (pd.Timestamp("1701-01-01").value, pd.Timestamp("2200-01-01").value)  # ns since 1970 that are read by pyarrow
 DATES = {r"^\d{4}-\d\d-\d\d$": "%Y-%m-%d", r"^\d{8}$": "%Y%m%d", r"^\d{6}$": "%y%m%d"}
 
@@ -102,9 +103,9 @@ def timestamps(texts: Any, zone: str = "UTC") -> Timestamps:
     else:
         words, places = texts, np.arange(len(texts))
     zoned = matches(words, ZONED)
-    if zoned.all() and (fast := in_arrow(words)) is not None:
+    if zoned.all() and (fast := instants_of(words)) is not None:
         full = np.ones(len(places), dtype=bool)
-        return Timestamps(fast[places], known=full, zoned=full, ambiguous=~full)
+        return Timestamps(whole(fast)[places], known=full, zoned=full, ambiguous=~full)
     local = matches(words, STAMP) & ~zoned
     date = pd.Series(words.to_pylist(), dtype=object)
     instants = pd.Series(pd.NaT, index=date.index, dtype="datetime64[ns]")
@@ -120,13 +121,19 @@ def timestamps(texts: Any, zone: str = "UTC") -> Timestamps:
     return Timestamps(raw[places], known[places], zoned[places], ambiguous[places])
 
 
-def in_arrow(words: Any) -> NDArray[np.int64] | None:
-    """Texts with a zone as nanoseconds since 1970, by pyarrow; None where one is written in a way it does not know."""
+def instants_of(words: Any) -> Any | None:
+    """Texts with a zone as instants, by pyarrow; None where one has no zone, or is written in a way it does not know."""
     try:
-        found = np.asarray(pc.cast(pc.cast(words, pa.timestamp("ns", tz="UTC")), pa.int64()).to_numpy())
+        found = pc.cast(words, INSTANT)
     except pa.ArrowInvalid:
         return None
-    return found if len(found) and NEAR[0] < found.min() and found.max() < NEAR[1] else None
+    near = len(found) and all(NEAR[0] < one.value < NEAR[1] for one in pc.min_max(found).values())
+    return found if near else None
+
+
+def whole(instants: Any) -> NDArray[np.int64]:
+    """Instants as nanoseconds since 1970."""
+    return np.asarray(pc.cast(instants, pa.int64()).to_numpy())
 
 
 def in_nanoseconds(dates: pd.Series) -> pd.Series:
