@@ -1,4 +1,4 @@
-"""Ten million rows of a CSV and of an nginx log through `meltpoint demand import`: seconds and memory of the process."""
+"""Ten million rows of a CSV, and of an nginx log, through `meltpoint demand import`: seconds and memory it takes."""
 
 import argparse
 import os
@@ -82,7 +82,9 @@ def main() -> None:
             if not path.exists():
                 write(path, asked.rows)
             wall, cpu, memory = measured(path)
-            table.add_row(title, f"{path.stat().st_size / 1e6:,.0f} MB", f"{wall:.1f} s", f"{cpu:.1f} s", f"{memory:.2f} GB")
+            table.add_row(
+                title, f"{path.stat().st_size / 1e6:,.0f} MB", f"{wall:.1f} s", f"{cpu:.1f} s", f"{memory:.2f} GB"
+            )
     Console().print(table)
 
 

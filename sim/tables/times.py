@@ -1,4 +1,4 @@
-"""Times in texts, as people and programs write them: timestamps, dates, times of day, durations and plain numbers.
+"""Times in texts, as people and programs write them: timestamps, dates, times of day, durations; numbers and sizes.
 
 Each function takes a pyarrow array of texts and says nan (or not known) where a text is none of its kind.
 """
@@ -26,6 +26,7 @@ ZONED = r"^\d{4}-\d{1,2}-\d{1,2}.*:\d\d.*(Z|z|[+-]\d\d(:?\d\d)?)$"
 TIME_OF_DAY = r"^(?P<hour>\d{1,2}):(?P<minute>\d\d)(?::(?P<second>\d\d(?:\.\d*)?))?\s*(?P<half>[AaPp][Mm])?$"
 DURATION = r"^(?P<sign>[+-]?)(?P<hour>\d+):(?P<minute>\d\d):(?P<second>\d\d(?:\.\d*)?)$"
 INSTANT = pa.timestamp("ns", tz="UTC")
+AREA = r"^(?P<width>\d{1,5})\s*[x×*]\s*(?P<height>\d{1,5})$"
 NEAR = (pd.Timestamp("1701-01-01").value, pd.Timestamp("2200-01-01").value)  # ns since 1970 that are read by pyarrow
 DATES = {r"^\d{4}-\d\d-\d\d$": "%Y-%m-%d", r"^\d{8}$": "%Y%m%d", r"^\d{6}$": "%y%m%d"}
 
@@ -122,7 +123,7 @@ def timestamps(texts: Any, zone: str = "UTC") -> Timestamps:
 
 
 def instants_of(words: Any) -> Any | None:
-    """Texts with a zone as instants, by pyarrow; None where one has no zone, or is written in a way it does not know."""
+    """Texts with a zone as instants, by pyarrow; None where one has none, or is written in a way it does not know."""
     try:
         found = pc.cast(words, INSTANT)
     except pa.ArrowInvalid:
@@ -187,6 +188,12 @@ def durations(texts: Any) -> Floats:
     negative = np.asarray(pc.fill_null(pc.equal(pc.struct_field(found, "sign"), "-"), False), dtype=bool)
     timed = np.where(negative, -1.0, 1.0) * (3600 * hour + 60 * minute + second)
     return np.where(np.isnan(timed), floats(texts), timed)
+
+
+def sides(texts: Any) -> Floats:
+    """Pixels along the side of a square as large as a picture of 1024x768; nan where a text is no such size."""
+    found = pc.extract_regex(texts, AREA)
+    return np.asarray(np.sqrt(number_in(found, "width") * number_in(found, "height")))
 
 
 def number_in(found: Any, group: str) -> Floats:

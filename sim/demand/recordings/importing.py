@@ -28,7 +28,7 @@ from sim.tables.columns import read_columns
 from sim.tables.files import Broken, Progress, RowBlock, table_blocks
 from sim.tables.formats.lines import shortened_path
 from sim.tables.formats.reader import Asked, CountSeries, Head, Reader, Requests, reading
-from sim.tables.times import floats
+from sim.tables.times import floats, sides
 
 LARGEST = 32767  # images of one request, and distinct kinds
 NOBODY = pa.array(["", "-"])
@@ -127,7 +127,8 @@ def examine_recording(
     found = findings(draft, draft.marks, repairs)
     if any(one.open for one in found):
         return Imported(layout.name, found, None)
-    return Imported(layout.name, found, trace_from_draft(draft, layout, options, repairs, found, paths, digest.result()))
+    trace = trace_from_draft(draft, layout, options, repairs, found, paths)
+    return Imported(layout.name, found, replace(trace, sha256=digest.result()))
 
 
 def requests_of(reader: Reader, path: Path) -> Requests | None:
@@ -216,13 +217,18 @@ def extra_values(column: Any, extra: Extra) -> NDArray[np.float64]:
     """A further column as numbers; nan where a cell is not a number."""
     if extra.equals:
         return each(column, lambda words: pc.equal(words, extra.equals).to_numpy(zero_copy_only=False).astype(float))
-    return each(column, floats) / extra.per
+    return each(column, sides if extra.area else floats) / extra.per
 
 
 def trace_from_draft(
-    draft: Draft, layout: Layout, options: ImportOptions, repairs: list[str], found: list[Finding], paths: list[Path], sha256: str
+    draft: Draft,
+    layout: Layout,
+    options: ImportOptions,
+    repairs: list[str],
+    found: list[Finding],
+    paths: list[Path],
 ) -> Trace:
-    """The trace of a draft of which every problem is settled."""
+    """The trace of a draft of which every problem is settled, still without the digest of its files."""
     rows, times = draft.rows, draft.times
     stay = np.flatnonzero(rows_to_use(draft.marks, times, repairs))
     if not len(stay):
@@ -257,7 +263,7 @@ def trace_from_draft(
         length=recorded_length(seconds, layout, options),
         users_known=draft.user is not None,
         source=", ".join(draft.files),
-        sha256=sha256,
+        sha256="",
         recorded_as=layout.name,
         notes=(*import_notes(draft, layout, found, int(np.isnan(images).sum())), *notes),
         extra=extra,
