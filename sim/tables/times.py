@@ -190,6 +190,14 @@ def durations(texts: Any) -> Floats:
     return np.where(np.isnan(timed), floats(texts), timed)
 
 
+def decimals(texts: Any) -> Floats:
+    """Numbers as `floats` reads them, also with a decimal comma; where all have three digits behind it, it is none."""
+    comma = matches(texts, r"^[+-]?\d+,\d+$")
+    if not comma.any() or (matches(texts, r"^[+-]?\d{1,3},\d{3}$") == comma).all():
+        return floats(texts)
+    return floats(pc.if_else(pa.array(comma), pc.replace_substring(texts, ",", "."), texts))
+
+
 def sides(texts: Any) -> Floats:
     """Pixels along the side of a square as large as a picture of 1024x768; nan where a text is no such size."""
     found = pc.extract_regex(texts, AREA)

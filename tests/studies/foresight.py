@@ -139,7 +139,7 @@ def foresight_study(progress: Progress | None = None) -> Study:
 
 
 def covered(case: str, scores: list[Score]) -> Row:
-    """The share of 80 % intervals that held the outcome; its own 95 % interval (bootstrap over incidents) must reach 80 %."""
+    """The share of 80 % intervals that held the outcome; its own 95 % interval (bootstrap) must reach 80 %."""
     looks = np.array([one.looks for one in scores if one.looks], dtype=float)
     inside = np.array([one.inside[0] * one.looks for one in scores if one.looks])
     draws = np.random.default_rng(1).integers(0, len(looks), (2000, len(looks)))

@@ -23,12 +23,12 @@ from sim.demand.recordings.recorded_rows import Rows, read_recorded_rows
 from sim.demand.recordings.recorded_times import SECOND, RecordedTimes, read_times
 from sim.demand.recordings.servegen import generated_trace
 from sim.demand.recordings.trace import Trace
-from sim.errors import BadInput
+from sim.errors import BadInput, printable
 from sim.tables.columns import read_columns
 from sim.tables.files import Broken, Progress, RowBlock, table_blocks
 from sim.tables.formats.lines import shortened_path
 from sim.tables.formats.reader import Asked, CountSeries, Head, Reader, Requests, reading
-from sim.tables.times import floats, sides
+from sim.tables.times import decimals, floats, sides
 
 LARGEST = 32767  # images of one request, and distinct kinds
 NOBODY = pa.array(["", "-"])
@@ -217,7 +217,7 @@ def extra_values(column: Any, extra: Extra) -> NDArray[np.float64]:
     """A further column as numbers; nan where a cell is not a number."""
     if extra.equals:
         return each(column, lambda words: pc.equal(words, extra.equals).to_numpy(zero_copy_only=False).astype(float))
-    return each(column, sides if extra.area else floats) / extra.per
+    return each(column, sides if extra.area else decimals) / extra.per
 
 
 def trace_from_draft(
@@ -241,7 +241,7 @@ def trace_from_draft(
     if "server" in rows.coded:
         servers = user_codes(rows.coded["server"])[order].astype(np.float64)
         extra["server"] = np.where(servers < 0, np.nan, servers)
-    notes: tuple[str, ...] = outcomes_said(extra)
+    notes: tuple[str, ...] = (*outcomes_said(extra), *unread_said(rows, layout, order, extra))
     if "status" in extra and draft.user is not None and not options.attempts:
         lasted = extra.get("duration_s", np.zeros(len(order)))
         wishes = sessions(seconds, lasted, named_users(draft.user[order]), kind.astype(np.int64), extra["status"])
@@ -293,6 +293,21 @@ def outcomes_said(extra: dict[str, NDArray[np.float64]]) -> tuple[str, ...]:
                 f"(median {np.median(known):.4g}, most {known.max():.4g})"
             )
     return ("; ".join(parts),) if parts else ()
+
+
+def unread_said(
+    rows: Rows, layout: Layout, order: NDArray[np.int64], extra: dict[str, NDArray[np.float64]]
+) -> Iterator[str]:
+    """Which further columns have texts that are no numbers, and so are taken as unknown."""
+    for name, one in layout.extra.items():
+        column = rows.coded[f"extra.{name}"]
+        if name not in extra or not np.isnan(extra[name]).any():
+            continue
+        filled = each(column, lambda words: ~pc.is_in(words, NOBODY.cast(words.type)).to_numpy(zero_copy_only=False))
+        lost = np.flatnonzero(filled[order] & np.isnan(each(column, sides if one.area else decimals)[order]))
+        if len(lost):
+            text = printable(column[int(order[lost[0]])].as_py())
+            yield f"{one.column}: {len(lost):,} texts are no numbers, the first {text!r}: taken as unknown"
 
 
 def sessions_said(found: Sessions) -> tuple[str, ...]:
