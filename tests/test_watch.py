@@ -42,6 +42,14 @@ def test_growth_that_changes_fast_is_told_from_steady_growth():
     assert launch.weights[1] > 0.99
 
 
+def test_counts_made_from_a_slice_are_as_uncertain_as_the_slice():
+    counts, begins, lasts = np.array([3.0, 7, 4, 9, 12]), -60.0 * np.arange(5, 0, -1), np.full(5, 60.0)
+    few, whole = trend_of(counts, begins, lasts), trend_of(100 * counts, begins, lasts)
+    assert whole.level == pytest.approx(few.level + math.log(100))
+    for one, other in zip(few.growths, whole.growths, strict=True):
+        np.testing.assert_allclose(one.covariance, other.covariance)
+
+
 def test_where_nobody_came_few_are_expected():
     found = trend_of(np.zeros(3), np.array([-180.0, -120.0, -60.0]), np.full(3, 60.0))
     futures = [found.draw(np.arange(0.0, 3600.0, 60.0), seed).sum() * 60.0 for seed in range(1, 101)]

@@ -1,7 +1,7 @@
 """The demand of the next hour, from what was counted in the last minutes: draws of a trend whose growth changes."""
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +17,7 @@ DRIFT = 0.05  # of the log rate, per root minute: what no growth foresees (assum
 FAINT = 0.5  # people added to those counted, so that none so far is no proof of none to come (Jeffreys' prior)
 MOST = 10.0  # times the highest rate counted: no future has more (assumed; a launch begins from nothing)
 FIRST = 3.0  # of the log rate: the standard deviation around the mean of the counts before any is seen
+ROUND = 10  # multiples of less may be chance
 ROUNDS, HALVES = 30, 10  # of Newton's method, and of one of its steps
 EVEN = (math.sqrt(5.0) - 1.0) / 2.0  # its multiples lie evenly between 0 and 1, however many there are
 
@@ -75,11 +76,22 @@ def trend_of(counts: Floats, begins: Floats, lasts: Floats) -> Trend:
     Poisson counts: the rate grows, and its growth changes at random. How fast it does is weighed by the likelihood of
     the counts, each choice being as likely before.
     """
-    growths = [growth_of(counts, begins + lasts / 2, lasts, change) for change in CHANGES]
+    unit = unit_of(counts)
+    growths = [growth_of(counts / unit, begins + lasts / 2, lasts, change) for change in CHANGES]
+    growths = [replace(one, level=one.level + math.log(unit)) for one in growths]
     evidence = np.array([one.evidence for one in growths])
     weights = np.exp(evidence - evidence.max())
-    most = MOST * float(((counts + FAINT / len(counts)) / lasts).max())
+    most = MOST * float(((counts + unit * FAINT / len(counts)) / lasts).max())
     return Trend(tuple(growths), tuple((weights / weights.sum()).tolist()), most)
+
+
+def unit_of(counts: Floats) -> float:
+    """What one person counts for: 1, or more where all counts are multiples of it, as in metrics made from a slice."""
+    some = counts[counts > 0]
+    if len(some) < 2 or (some != np.floor(some)).any():
+        return 1.0
+    common = float(np.gcd.reduce(some.astype(np.int64)))
+    return common if common >= ROUND else 1.0
 
 
 def growth_of(counts: Floats, middles: Floats, lasts: Floats, change: float) -> Growth:
