@@ -237,7 +237,8 @@ def main() -> int:
             found[what] += 1
             examples.setdefault(what, (number, changes))
 
-        attempt()
+        with suppress(KeyboardInterrupt):  # what was tried so far is counted all the same
+            attempt()
     faults = 0
     for (kind, what), count in sorted(found.items()):
         known = what in ("used", "refused")

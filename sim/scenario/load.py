@@ -141,7 +141,7 @@ def parse(path: Path) -> dict[str, Any]:
     try:
         if path.stat().st_size > LARGEST_FILE:
             raise BadInput("this file is too large for a scenario", file=path, expected=f"at most {LARGEST_FILE} bytes")
-        text = path.read_text(encoding="utf-8")
+        text = path.read_text(encoding="utf-8-sig")  # some editors begin a file with a byte order mark
         document = yaml.load(text, Loader=StrictLoader)  # noqa: S506 - StrictLoader is a SafeLoader
     except UnicodeDecodeError:
         raise BadInput("this file is not UTF-8 text", file=path) from None
@@ -170,7 +170,7 @@ def plain_value(text: str, key: str) -> Any:
 def located(key: str, path: Path) -> str:
     """A key with the line it stands on in the file, where it stands there."""
     try:
-        node = yaml.compose(path.read_text(encoding="utf-8"), Loader=yaml.SafeLoader)
+        node = yaml.compose(path.read_text(encoding="utf-8-sig"), Loader=yaml.SafeLoader)
     except (OSError, ValueError, yaml.YAMLError, RecursionError):
         return key
     line = None
