@@ -36,6 +36,7 @@ HELD = ["figure", "seen", "run", "low", "high", "fits"]
 AGREES, MISSES, NOT_HELD = "agrees", "MISSES", "too wide: says nothing"
 POOL, SEEDS, WITHIN = "gpus", 8, 0.1  # WITHIN: of the seen value, the difference that is none
 RARE = 0.01  # of the requests: kinds that are rarer are one feature, 'other'
+FITTED = "# Made by 'meltpoint calibrate'.\n"  # how each scenario begins
 AS_IT_WAS = "as it was"
 
 
@@ -61,7 +62,7 @@ class Calibration:
             **self.scenario.document,
             "profiles": {n: f.name for n, f in zip(self.profiles, files, strict=True)},
         }
-        head = "".join(f"# {line}\n" for line in self.findings.lines())
+        head = FITTED + "".join(f"# {line}\n" for line in self.findings.lines())
         text = head + yaml.safe_dump(document, sort_keys=False, allow_unicode=True, width=120)
         write_bytes(text.encode(), out)
         return [out, *files]
