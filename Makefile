@@ -13,6 +13,7 @@ $(VENV)/.installed: pyproject.toml constraints.txt
 		{ echo "meltpoint needs Python 3.11 or newer; this is $$($(PYTHON) --version). Try: make run PYTHON=python3.12"; exit 1; }
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e .
+	$(BIN)/python -c 'from sim.engine.first_use import compile_now; compile_now()'  # machine code of the engine
 	@touch $@
 
 $(VENV)/.installed-test: $(VENV)/.installed

@@ -16,6 +16,6 @@ TINY = {
 
 
 def compile_now() -> None:
-    """Make the machine code, unless it is there; this takes half a minute, announced on standard error."""
+    """Make the machine code, unless it is there; this takes one to two minutes, announced on standard error."""
     if not compiled_before():
         play(Scenario.from_dict(TINY, profiles={"model": constant_profile("model", 1.0)}), Settings("none", ()))

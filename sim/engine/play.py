@@ -56,7 +56,7 @@ def play(scenario: Scenario, how: Settings, progress: Progress | None = None) ->
 def announce_compiling() -> None:
     """Say on standard error why the first run takes longer."""
     kept = "once on this machine" if CACHED else "in every process, without a cache (no folder can be written)"
-    LOG.warning("Compiling the engine: %s, about half a minute ...", kept)
+    LOG.warning("Compiling the engine: %s, one to two minutes ...", kept)
 
 
 def played(scenario: Scenario, how: Settings, progress: Progress | None) -> Run:

@@ -1,6 +1,6 @@
 """Figures of the studies that are known to miss, each with its reason; any other miss fails a study."""
 
-FEW_SEEDS = "queues of some sixteen requests, five seeds: one request is six per cent"
+FEW_SEEDS = "the longest moment of a queue of 15 to 37 requests, five seeds: one or two requests are 5 per cent"
 BY_CHANCE = "three of five live runs come to saturation at all, so its time is a mean of three"
 MIXTURE = "recorded loads have two humps; one lognormal has their mean and p95 and misses the middle"
 WANTS_MORE = "people who do not try again may want their next image within that minute"
@@ -9,6 +9,7 @@ OTHER_SERVICE = "the defaults' return and number of requests are those of other 
 
 LIVE = {
     ("1.5 times capacity, shed", "time to saturation"): BY_CHANCE,
+    ("1.5 times capacity, shed", "peak queue"): FEW_SEEDS,
     ("1.5 times capacity, rate limit", "peak queue"): FEW_SEEDS,
     ("1.5 times capacity, quota", "peak queue"): FEW_SEEDS,
 }
