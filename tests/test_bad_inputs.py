@@ -2,7 +2,9 @@
 
 import errno
 import json
+import math
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -13,6 +15,7 @@ import pyarrow.parquet as pq
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from pydantic import ValidationError
 
 from sim import load, shipped
 from sim.cli.main import messages_for_wrong_input
@@ -23,6 +26,7 @@ from sim.profile.profile import load_profile
 from sim.results.narrow import narrow
 from sim.results.verdict import outside_the_run
 from sim.scenario.load import plain_value
+from sim.schema import Strict
 from sim.tables.files import as_text
 from sim.tables.formats import lines
 from sim.units import count, moment, plain, seconds
@@ -311,3 +315,29 @@ def test_a_batch_that_takes_less_time_than_a_smaller_one_is_named(tmp_path):
     (tmp_path / "a.csv").write_text("batch,latency_ms\n1,100\n2,50\n4,120\n")
     said = import_profile(tmp_path / "a.csv", {"method": "a table"}, side=1, steps=1, batch=1)["method"]
     assert said == "a table; warning: a batch of 2 takes less time than one of 1"
+
+
+def schemas(of: type[Strict] = Strict) -> list[type[Strict]]:
+    """Every schema of scenario files that is no base of another."""
+    below = of.__subclasses__()
+    ours = of.__module__.split(".")[1] in ("scenario", "demand", "policies")
+    return [*([of] if ours and not below else []), *(found for one in below for found in schemas(one))]
+
+
+NO_NUMBERS = [True, "1_5", "\u0664", "1,5", math.nan, math.inf, "nan", "inf", "1e400", "", " ", "0x1", "1:30"]
+
+
+def test_no_number_of_a_scenario_file_is_read_from_what_is_none():
+    read = set()
+    for schema in schemas():
+        for name, field in schema.model_fields.items():
+            if not re.search("float|int", f"{field.annotation}{field.metadata}"):
+                continue
+            key = field.alias or name
+            for odd in NO_NUMBERS:
+                with pytest.raises(ValidationError) as wrong:
+                    schema.model_validate({key: odd})
+                if not any(error["loc"][:1] == (key,) for error in wrong.value.errors()):
+                    read.add((schema.__name__, key, str(odd)))
+    assert len(schemas()) > 50
+    assert read == set()

@@ -24,7 +24,7 @@ A_COUNT = 3 * (4 * len(COUNTS) + 8 * len(SECONDS))  # a bin of a tier and featur
 # Seconds of one core on which `slowness` is 1: of a command with its report; of an attempt; and to count, save and
 # draw a row: where the verdict's windows are made of recorded bins, and where rows are counted anew for each figure.
 START_SECONDS, ATTEMPT_SECONDS, ROW_SECONDS, ROW_SECONDS_ANEW = 4.3, 1.7e-6, 6e-6, 16e-6
-KNOWN_WORK = 0.045  # seconds of that core for the work of `slowness`
+KNOWN_WORK = 0.0225  # seconds of that core for the work of `slowness`
 LONGEST = 86400.0  # seconds: what takes longer is started only when asked for
 
 
@@ -54,8 +54,9 @@ def estimate(scenario: Scenario, playbook: str | None = None, *, seed: int = 1) 
     those of people who are served at once.
     """
     people, unhindered = simple_counts(scenario)
-    attempts, slow, pilots = unhindered, slowness(), []
+    attempts, slow, pilots = unhindered, 1.0, []
     if attempts * (1 + scenario.behaviour.retry.at_most) > SMALL:
+        slow = slowness()
         parts = max(people / PILOT_PEOPLE, unhindered / SMALL)
         pilots = [one for n in (4 * parts, parts, 4 * parts) if (one := pilot_of(scenario, n))]
     each = slow * ATTEMPT_SECONDS
@@ -87,11 +88,11 @@ def slowness() -> float:
 
     def work() -> float:
         began = time.process_time()
-        np.sort(np.cos(np.arange(400_000.0)))
-        sum(n * n for n in range(400_000))
+        np.sort(np.cos(np.arange(200_000.0)))
+        sum(n * n for n in range(200_000))
         return time.process_time() - began
 
-    return min(work() for _ in range(3)) / KNOWN_WORK
+    return min(work() for _ in range(4)) / KNOWN_WORK
 
 
 def in_bins(scenario: Scenario) -> bool:
