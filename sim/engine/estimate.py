@@ -23,7 +23,7 @@ PROCESS, A_ROW, A_ROW_ANEW, A_PERSON, IN_PLAY = 370e6, 300.0, 430.0, 150.0, 130.
 A_COUNT = 3 * (4 * len(COUNTS) + 8 * len(SECONDS))  # a bin of a tier and feature: as recorded, saved and summed
 # Seconds of one core on which `slowness` is 1: of a command with its report; of an attempt; and to count, save and
 # draw a row: where the verdict's windows are made of recorded bins, and where rows are counted anew for each figure.
-START_SECONDS, ATTEMPT_SECONDS, ROW_SECONDS, ROW_SECONDS_ANEW = 4.3, 1.7e-6, 6e-6, 16e-6
+START_SECONDS, ATTEMPT_SECONDS, ROW_SECONDS, ROW_SECONDS_ANEW = 4.3, 2e-6, 6e-6, 16e-6
 KNOWN_WORK = 0.0225  # seconds of that core for the work of `slowness`
 LONGEST = 86400.0  # seconds: what takes longer is started only when asked for
 
@@ -64,9 +64,11 @@ def estimate(scenario: Scenario, playbook: str | None = None, *, seed: int = 1) 
         played = [(*tried(smaller, playbook, seed), times) for smaller, times in pilots]
         asked, brought, lasted, times = played[len(played) // 2]
         people, attempts = brought * times, asked * times
+        unhindered = tried(pilots[len(pilots) // 2][0], None, seed, unlimited=True)[0] * times
         fewer, _, least, _ = played[-1]
         if asked > 2 * fewer:  # the rest is the same in both, like control ticks; the first also loads machine code
-            each = min(max((lasted - least) / (asked - fewer), each / 2), 3 * each)
+            measured = min(max((lasted - least) / (asked - fewer), each / 2), 4 * each)
+            each = math.sqrt(each * measured)  # half-way: so small a run is not measured well
     share = 1.0 if scenario.recording.rows else scenario.recording.sampled
     rows, cells = attempts * share, scenario.played_cells
     row, memory_of_row = (ROW_SECONDS, A_ROW) if in_bins(scenario) else (ROW_SECONDS_ANEW, A_ROW_ANEW)
@@ -76,10 +78,12 @@ def estimate(scenario: Scenario, playbook: str | None = None, *, seed: int = 1) 
     return Estimate(people, attempts, memory, seconds)
 
 
-def tried(scenario: Scenario, playbook: str | None, seed: int) -> tuple[float, float, float]:
+def tried(
+    scenario: Scenario, playbook: str | None, seed: int, *, unlimited: bool = False
+) -> tuple[float, float, float]:
     """Attempts and people of a run, and the seconds of one core that it took."""
     began = time.process_time()
-    run = recorded(simulate(scenario, playbook, seed=seed))
+    run = recorded(simulate(scenario, playbook, seed=seed, unlimited=unlimited))
     return float(run.counts[..., ATTEMPTS].sum()), run.people["everybody"], time.process_time() - began
 
 
