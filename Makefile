@@ -55,6 +55,7 @@ $(PEERS)/.installed: pyproject.toml constraints.txt
 ## make bench   how fast it is, as ratios in one run: against the readable engine, peers, its own size; the real week
 bench: $(PEERS)/.installed
 	$(PEERS)/bin/python benchmarks/start.py
+	$(PEERS)/bin/python benchmarks/beside.py
 	$(PEERS)/bin/python benchmarks/hour.py
 	$(PEERS)/bin/python benchmarks/mm100.py
 	$(PEERS)/bin/python benchmarks/growth.py

@@ -87,8 +87,11 @@ def stairs(ax: Axes, values: ArrayLike, edges: ArrayLike, *, baseline: ArrayLike
 
 
 def dress(ax: Axes, title: str, y: str, *, pad: float = 6.0) -> None:
-    """Title, unit of the y-axis, and as little ink as possible."""
-    ax.set_title(title, loc="left", fontsize=10, fontweight="bold", color=INK, pad=pad)
+    """Title, unit of the y-axis, and as little ink as possible.
+
+    The title's height is given: to look whether ticks stand above the axes is an eighth of the time of a drawing.
+    """
+    ax.set_title(title, loc="left", y=1.0, fontsize=10, fontweight="bold", color=INK, pad=pad)
     ax.set_ylabel(y, fontsize=8.5)
     ax.spines[["top", "right"]].set_visible(False)
     ax.grid(True, axis="y", color="#dddddd", linewidth=0.6)
