@@ -124,17 +124,10 @@ def simple_counts(scenario: Scenario) -> tuple[float, float]:
     return people * scenario.scale, (people * wanted + asked) * scenario.scale
 
 
-<<<<<<< HEAD
 def pilot_of(scenario: Scenario, parts: float) -> tuple[Scenario, float] | None:
     """A slice that is one of so many parts, and how many times larger the run is; None where none is much smaller."""
-    fewest = min(pool.gpus for pool in scenario.pools.values())
-    n = min(fewest, math.ceil(parts / scenario.scale))
-=======
-def pilot_of(scenario: Scenario, people: float) -> tuple[Scenario, float] | None:
-    """A slice of about PILOT_PEOPLE, and how many times larger the run is; None where none is much smaller."""
     fewest = min(pool.replicas for pool in scenario.pools.values())
-    n = min(fewest, math.ceil(people / PILOT_PEOPLE / scenario.scale))
->>>>>>> main
+    n = min(fewest, math.ceil(parts / scenario.scale))
     times = scenario.scale * n
     if times < 2:
         return None
