@@ -1,8 +1,11 @@
 """A service of which every parameter is known, and its log as a CSV of the kind that operators have."""
 
 import dataclasses
+import heapq
+import math
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -30,6 +33,50 @@ TRUE = {
     "pools.gpus.gpus": 4.0,
     "limit": 60.0,
 }
+
+
+SIZED = {
+    "features.image 1024 px 40 steps.share": 0.6 * 0.3,
+    "features.image 512 px 20 steps.share": 0.4 * 0.7,
+    "service time of image 1024 px 40 steps": 4.0,
+    "service time of image 512 px 20 steps": 0.5,
+}
+WORDY = {
+    "chat: seconds of opening": 0.3,
+    "chat: seconds of each token": 0.02,
+    "features.chat.spec.steps": 200.0,
+    "features.chat.length.cv": 0.95,
+}
+
+
+def sized_log(seed: int, path: Path, *, words: bool) -> Path:
+    """Requests of different sizes at two machines, or answers of different lengths at three, as CSV with waits.
+
+    An image takes 0.1 s for each step at 1024 px and a quarter of that at 512; an answer 0.3 s and 0.02 s a token.
+    """
+    rng, n, machines = np.random.default_rng(seed), 1500, 3 if words else 2
+    at = np.sort(rng.uniform(0.0, 3600.0, n))
+    side, steps = rng.choice([512, 1024], n, p=[0.4, 0.6]), rng.choice([20, 40], n, p=[0.7, 0.3])
+    sigma = math.sqrt(math.log1p(WORDY["features.chat.length.cv"] ** 2))
+    tokens = np.maximum(np.round(rng.lognormal(math.log(200.0) - sigma**2 / 2, sigma, n)), 1.0)
+    mean = 0.3 + 0.02 * tokens if words else 0.1 * steps * (side / 1024) ** 2
+    service = mean * rng.lognormal(-0.02, 0.2, n)
+    free, began = [0.0] * machines, []
+    for came, takes in zip(at.tolist(), service.tolist(), strict=True):
+        start = max(came, heapq.heappop(free))
+        began.append(start)
+        heapq.heappush(free, start + takes)
+    start = datetime(2025, 3, 31, tzinfo=UTC)
+    rows: dict[str, Any] = {
+        "time": [(start + timedelta(seconds=t)).isoformat() for t in at.tolist()],
+        "path": "/chat" if words else "/image",
+        "status": 200,
+        "duration_s": np.array(began) + service - at,
+        "wait_s": np.array(began) - at,
+    }
+    rows |= {"output_tokens": tokens} if words else {"resolution": [f"{s}x{s}" for s in side], "steps": steps}
+    pd.DataFrame(rows).to_csv(path, index=False)
+    return path
 
 
 def known_service() -> Scenario:

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from sim.cli.options import beginning
 from sim.engine.shadow import with_telemetry
 from sim.engine.simulate import simulate
 from sim.errors import BadInput
@@ -129,3 +130,15 @@ def test_one_scrape_of_a_server_says_how_many_run_and_wait(tmp_path):
     state = state_from(file, surge())
     assert state.requests == [Waiting(feature="image", queued=4, waited=("0 s", "1.8 s"), in_service=11)]
     assert "has waited" in state.notes[0]
+
+
+def test_a_fleet_is_sought_for_the_state_of_now_without_its_gpus(tmp_path):
+    state = tmp_path / "state.yaml"
+    state.write_text(
+        "at: 8 min\nrequests: [{feature: image, queued: 400, waited: [0 s, 60 s]}]\npools: {gpus: {gpus: 7}}\n"
+    )
+    scenario = surge()
+    now, sought = beginning(scenario, state), beginning(scenario, state, fleets=False)
+    assert [one.pools["gpus"].gpus for one in (now, sought)] == [7, scenario.pools["gpus"].gpus]
+    assert sought.horizon == scenario.horizon - CUT
+    assert [wave.kind for wave in sought.demand.waves].count("standing") == 1

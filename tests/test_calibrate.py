@@ -18,7 +18,7 @@ from sim.engine.simulate import simulate
 from sim.errors import BadInput
 from sim.scenario.load import load
 from sim.studies.intervals import says_nothing
-from tests.calibrated import TRUE, known_service, log_of, written_log
+from tests.calibrated import SIZED, TRUE, WORDY, known_service, log_of, sized_log, written_log
 
 
 @pytest.fixture(scope="module")
@@ -46,6 +46,20 @@ def test_a_run_at_the_fitted_values_reproduces_the_log(calibrated, asks):
     held = calibrated[0].held.set_index("figure")
     assert (held["fits"] != MISSES).all(), held
     assert held.loc["requests", "seen"] == len(asks) == figures_of(asks)["requests"]
+
+
+@pytest.mark.parametrize("words", [False, True])
+def test_sizes_in_a_log_are_found_with_their_shares_and_seconds(tmp_path, words):
+    found = calibrate([sized_log(3, tmp_path / "log.csv", words=words)], seeds=2)
+    estimates = {one.key: one for one in found.findings.estimates}
+    for key, true in (WORDY if words else SIZED).items():
+        assert estimates[key].low <= true <= estimates[key].high, key
+        assert estimates[key].high - estimates[key].low < 0.3 * true
+    seen = found.held.set_index("figure").loc["latency of those served, mean (s)"]
+    assert seen["run"] == pytest.approx(seen["seen"], rel=0.25)  # the lengths of queues vary
+    features = found.scenario.document["features"]
+    sizes = {(one["spec"].get("side"), one["spec"].get("steps")) for one in features.values()}
+    assert words or sizes == {(512, 20), (512, 40), (1024, 20), (1024, 40)}
 
 
 def test_what_the_log_cannot_tell_is_listed_and_the_scenario_can_be_loaded(calibrated):

@@ -260,8 +260,10 @@ def test_two_scrapes_say_what_was_between_them():
 
 def test_intervals_that_were_full_are_said(tmp_path):
     rows = "".join(f"2025-03-03T{h:02}:00Z,{min(300 + 10 * h, 380)},{int(h > 8)}\n" for h in range(24))
-    counts = examine_recording([written(tmp_path, "time,admitted,full\n" + rows)], ImportOptions()).counts
+    path = written(tmp_path, "time,admitted,full\n" + rows)
+    counts = examine_recording([path], ImportOptions()).counts
     assert counts.notes[0].startswith("15 of 24 intervals are marked as full")
+    assert "15 of 24 intervals are marked as full" in read_counts(path, value="admitted", counts="interval").taken
 
 
 def test_a_wave_of_counts_brings_as_many_people_as_were_counted(tmp_path):
@@ -288,3 +290,32 @@ def test_rates_of_unequal_intervals_are_counted_by_their_lengths(tmp_path):
     counts = read_counts(written(tmp_path, "from,to,signups_per_hour\n" + rows), value="signups_per_hour")
     assert counts.totals.tolist() == [50, 290]
     assert counts.times.tolist() == [1800, 12.5 * 3600]
+
+
+def test_a_decimal_comma_is_read_and_a_text_that_is_no_number_is_said(tmp_path):
+    rows = "".join(f"2025-05-06 12:00:0{k}+02:00;u{k};{text}\n" for k, text in enumerate(("1,5", "2,25", "soon")))
+    path = written(tmp_path, "\ufefftime;user;duration_s\n" + rows, "rows.csv")
+    trace = examine_recording([path], ImportOptions()).trace
+    np.testing.assert_array_equal(trace.extra["duration_s"], [1.5, 2.25, np.nan])
+    assert any("1 texts are no numbers, the first 'soon'" in note for note in trace.notes)
+
+
+def test_keys_within_objects_are_found_by_their_last_name(tmp_path):
+    line = '{"meta":{"start_time":174653280%d123},"user":{"id":"u%d"},"http":{"status":200,"duration_ms":1500}}'
+    path = written(tmp_path, "".join(line % (k, k) + "\n" for k in (0, 3)), "rows.jsonl")
+    trace = examine_recording([path], ImportOptions()).trace
+    assert np.diff(trace.times) == pytest.approx([3.0])
+    assert trace.extra["duration_s"].tolist() == [1.5, 1.5]
+    assert trace.users == 2
+
+
+def test_the_log_of_a_mesh_is_that_of_its_envoy(tmp_path):
+    """Istio's default has the details of the response between the flags and the bytes (istio.io, access logs)."""
+    line = (
+        '[2025-05-06T12:00:0{k}.123Z] "POST /v1 HTTP/1.1" {status} via_upstream - "-" 10 20 {ms} - "192.0.2.{k}" '
+        '"curl" "id" "x" "10.0.0.1:80" outbound|80 10.1.1.1:3 10.0.0.1:80 - default\n'
+    )
+    text = line.format(k=1, status="200 -", ms=1500) + line.format(k=2, status="503 UO", ms=1)
+    trace = examine_recording([written(tmp_path, text)], ImportOptions()).trace
+    assert trace.extra["duration_s"].tolist() == [1.5, 0.001]
+    assert trace.extra["status"].tolist() == [200.0, 503.0]

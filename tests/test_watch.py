@@ -12,23 +12,34 @@ from sim.engine.shadow import with_telemetry
 from sim.errors import BadInput
 from sim.results.gateway_metrics import openmetrics
 from sim.results.gateway_readings import Readings, readings
-from sim.studies.near_future import TREND, trend_of
+from sim.studies.near_future import CHANGES, DRIFT, FADES, TREND, growth_of, trend_of
 from sim.studies.watch import Watcher, is_full, watch
 from sim.studies.watch_score import crps_of, score
 from tests.random_scenarios import constant, plain
 
 
-def test_the_interval_of_the_trend_covers_the_trend_that_made_the_counts():
-    rng = np.random.default_rng(7)
-    begins, lasts = -60.0 * np.arange(15, 0, -1), np.full(15, 60.0)
+@pytest.mark.parametrize("change", CHANGES)
+def test_the_interval_of_the_trend_covers_the_growth_that_made_the_counts(change):
+    rng, lasts = np.random.default_rng(7), np.full(15, 60.0)
     inside = np.zeros(2)
-    for _ in range(300):
-        level, slope = math.log(2.0), rng.normal(0, TREND)  # the prior of the slope is where it is drawn from
-        counts = rng.poisson(lasts * np.exp(level + slope * (begins + 30.0)))
-        found = trend_of(counts.astype(float), begins, lasts)
-        off = np.abs(np.array([found.level - level, found.slope - slope]))
-        inside += off < 1.96 * np.sqrt(np.diag(found.covariance))
-    assert (np.abs(inside / 300 - 0.965) < 0.035).all()  # at least as often as 95 %: spread above Poisson's widens it
+    for _ in range(300):  # of paths drawn as the model says, half of the last minute's growth on top
+        level, slope, path = math.log(2.0), rng.normal(0, math.hypot(TREND, change)), []
+        for _ in range(15):
+            path.append(level)
+            now = np.array([level + 30.0 * slope, slope])
+            level += 60.0 * slope + rng.normal(0, DRIFT)
+            slope = slope * math.exp(-60.0 / FADES) + rng.normal(0, change)
+        one = growth_of(rng.poisson(60.0 * np.exp(path)).astype(float), 60.0 * np.arange(15), lasts, change)
+        inside += np.abs(np.array([one.level, one.slope]) - now) < 1.96 * np.sqrt(np.diag(one.covariance))
+    assert (np.abs(inside / 300 - 0.95) < 0.033).all()  # 99 % of binomial counts
+
+
+def test_growth_that_changes_fast_is_told_from_steady_growth():
+    begins, lasts = -60.0 * np.arange(15, 0, -1), np.full(15, 60.0)
+    steady = trend_of(600.0 * np.exp(0.001 * (begins + 900.0)), begins, lasts)
+    launch = trend_of(np.where(begins < -300.0, 600.0, 600.0 * np.exp(0.01 * (begins + 300.0))), begins, lasts)
+    assert steady.weights[0] > 0.8
+    assert launch.weights[1] > 0.99
 
 
 def test_where_nobody_came_few_are_expected():
@@ -53,7 +64,10 @@ def test_futures_begin_at_the_rate_of_now_and_their_trend_fades():
     futures = np.array([found.draw(np.arange(0.0, 7200.0, 60.0), seed) for seed in range(1, 201)])
     median = np.median(futures, axis=0)
     assert median[0] == pytest.approx(50.0, rel=0.03)
-    assert median[10] == pytest.approx(50.0 * math.exp(growth * 1800 * (1 - math.exp(-600 / 1800))), rel=0.1)
+    assert found.slope == pytest.approx(growth, rel=0.3)  # growth is expected to fade
+    assert median[10] == pytest.approx(
+        math.exp(found.level + found.slope * 1800 * (1 - math.exp(-600 / 1800))), rel=0.1
+    )
     assert median[-1] < 50.0 * math.exp(growth * 1800) * 1.3
 
 

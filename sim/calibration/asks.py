@@ -1,6 +1,6 @@
 """The requests of a log, or of a run, as arrays with one of a few ends: served, refused, left, timed out, failed."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import pandas as pd
@@ -27,6 +27,7 @@ class Asks:
 
     arrived: after `start`; lasted: until the answer, or until it ended without one; waited: until service began, or
     until it ended in the queue; server: a number. user, kind: int64 (n,). status: as of HTTP; 0 and 499 have hung up.
+    sizes: side (pixels, the root of an image's area), steps (of denoising) and tokens (of an answer), where logged.
     """
 
     arrived: Floats
@@ -41,9 +42,14 @@ class Asks:
     named: bool  # users are known
     kinds: tuple[str, ...]
     file: str
+    sizes: dict[str, Floats] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.arrived)
+
+    def size(self, name: str) -> Floats:
+        """The side, steps or tokens of each request; nan where it is not logged."""
+        return self.sizes.get(name, np.full(len(self), np.nan))
 
     @property
     def refused(self) -> Mask:
@@ -98,7 +104,19 @@ def asks_of(trace: Trace) -> Asks:
         named=trace.users_known and trace.users < len(trace.times),
         kinds=trace.kinds,
         file=trace.source,
+        sizes=sizes_in(extra),
     )
+
+
+def sizes_in(extra: dict[str, Floats]) -> dict[str, Floats]:
+    """The sizes of requests among the further columns of a recording, under the names that formats have for them."""
+    found = {name: extra[name] for name in ("side", "steps", "tokens") if name in extra}
+    if "side" not in extra and {"width", "height"} <= set(extra):
+        found["side"] = np.sqrt(extra["width"] * extra["height"])
+    for name in ("generated_tokens", "output_length"):
+        if "tokens" not in found and name in extra:
+            found["tokens"] = extra[name]
+    return found
 
 
 def asks_of_run(run: Run) -> Asks:

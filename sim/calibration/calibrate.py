@@ -14,15 +14,16 @@ from scipy import stats
 
 from sim.calibration.asks import Asks, asks_of, asks_of_run, figures_of
 from sim.calibration.estimates import Findings
+from sim.calibration.fitted_features import POOL, feature, features_of, profile_of, with_features
 from sim.calibration.fitted_people import patience, retries, visits, wishes_of
 from sim.calibration.fitted_wave import DAY, wave, wave_of_counts
-from sim.calibration.servers import Servers, gaps, mean_and_spread, servers_of
+from sim.calibration.servers import Servers, gaps, servers_of
 from sim.calibration.throttling import throttling
 from sim.demand.recordings.findings import refuse_open_problems
 from sim.demand.recordings.importing import ImportOptions, examine_recording
 from sim.engine.simulate import simulate
 from sim.errors import BadInput
-from sim.profile.file import FORMAT, laid_out
+from sim.profile.file import laid_out
 from sim.profile.perf_tables import import_profile
 from sim.profile.profile import Profile, profile_from
 from sim.results.folder import write_bytes
@@ -34,8 +35,7 @@ from sim.tables.formats.reader import CountSeries, reading
 
 HELD = ["figure", "seen", "run", "low", "high", "fits"]
 AGREES, MISSES, NOT_HELD = "agrees", "MISSES", "too wide: says nothing"
-POOL, SEEDS, WITHIN = "gpus", 8, 0.1  # WITHIN: of the seen value, the difference that is none
-RARE = 0.01  # of the requests: kinds that are rarer are one feature, 'other'
+SEEDS, WITHIN = 8, 0.1  # WITHIN: of the seen value, the difference that is none
 FITTED = "# Made by 'meltpoint calibrate'.\n"  # how each scenario begins
 AS_IT_WAS = "as it was"
 
@@ -143,24 +143,6 @@ def profile_of_test(path: Path, found: Findings) -> dict[str, dict[str, Any]]:
     return {"service": document}
 
 
-def profile_of(name: str, sizes: dict[int, float], file: str) -> dict[str, Any]:
-    """A profile of mean service times by images of a request."""
-    points = [{"side": 1024, "steps": 28, "batch": n, "latency_s": {"p50": s}} for n, s in sorted(sizes.items())]
-    return {
-        "format": FORMAT,
-        "name": name,
-        "model": name,
-        "feature": "image",
-        "provenance": "measured",
-        "source": file,
-        "method": "means of the service times in a log; side and steps are names only",
-        "date": "",
-        "precision": "",
-        "hardware": {"gpu": "as logged"},
-        "points": points,
-    }
-
-
 def scenario_of(document: dict[str, Any], profiles: dict[str, dict[str, Any]]) -> Scenario:
     made: dict[str, Profile] = {name: profile_from(one) for name, one in profiles.items()}
     return Scenario.from_dict(document, profiles=made)
@@ -203,13 +185,6 @@ def from_counts(
     return document, profiles
 
 
-def feature(model: str, share: float, images: dict[int, float], slo: float) -> dict[str, Any]:
-    made: dict[str, Any] = {"share": share, "pool": POOL, "slo": f"{slo:.4g} s", "spec": {"model": model}}
-    if set(images) != {1}:
-        made["images"] = images
-    return made
-
-
 def from_log(
     asks: Asks, monday: float, profiles: dict[str, dict[str, Any]], found: Findings
 ) -> tuple[dict[str, Any], dict[str, dict[str, Any]]]:
@@ -220,14 +195,16 @@ def from_log(
     demand = wave(asks.arrived[visit], asks.length, np.array([monday]), found)
     retries(asks, found)
     patience(asks, found)
-    servers = servers_of(asks)
-    names = kinds_in(asks)
+    sized = with_features(asks)
+    servers = servers_of(sized)
     service = None if servers is None else servers.service
     if service is not None:
         turnaround(asks, service, found)
-    features, made = features_of(asks, first, service, names, profiles, found)
+    features, made = features_of(sized, first, service, profiles, found)
     gpus = fleet(servers, found)
     document = base(f"Fitted to {asks.file}", asks.length, demand, features, gpus)
+    if any("length" in one for one in features.values()):
+        document["pools"][POOL] |= {"runs": "steps", "max_batch": 1}
     steps = throttling(asks, found, POOL)
     if steps:
         document["playbooks"] = {AS_IT_WAS: steps, "none": []}
@@ -240,93 +217,6 @@ def from_log(
     ):
         found.unknown[key] = why
     return document, made
-
-
-def kinds_in(asks: Asks) -> list[str]:
-    """The name of the feature of each kind: rare kinds together are 'other'."""
-    shares = np.bincount(asks.kind, minlength=len(asks.kinds)) / len(asks)
-    clean = ["".join(c if c.isalnum() else " " for c in name).split() for name in asks.kinds]
-    names = [" ".join(words) or "image" for words in clean]
-    names = [f"{n} {k}" if n in names[:k] else n for k, n in enumerate(names)]
-    return [name if share >= RARE else "other" for name, share in zip(names, shares.tolist(), strict=True)]
-
-
-def features_of(
-    asks: Asks,
-    first: NDArray[np.bool_],
-    service: NDArray[np.float64] | None,
-    names: list[str],
-    profiles: dict[str, dict[str, Any]],
-    found: Findings,
-) -> tuple[dict[str, Any], dict[str, dict[str, Any]]]:
-    """Features by the kinds of requests, with their shares, sizes and service times; and the profiles of these."""
-    of_row = np.array(names)[asks.kind]
-    features, made = {}, dict(profiles)
-    total, scaled = int(first.sum()), []
-    for name in dict.fromkeys(of_row.tolist()):
-        rows = of_row == name
-        share = int((first & rows).sum()) / total
-        sizes = sizes_of(asks.images[rows])
-        model = next(iter(profiles), "")
-        mean = made[model]["points"][0]["latency_s"]["p50"] if model else 2.0
-        if service is not None and not profiles:
-            known = rows & np.isfinite(service)
-            model = f"service-{len(made) + 1}"
-            means = mean_by_size(service[known], asks.images[known], sizes)
-            if not means:
-                means = {n: float(np.nanmean(service)) for n in sizes}
-                found.notes.append(f"{name}: none was served; its service time is that of all")
-            made[model] = profile_of(model, means, asks.file)
-            values = service[known] / np.array(
-                [means[min(means, key=lambda m: abs(m - k))] for k in asks.images[known].tolist()]
-            )
-            scaled.append(values)
-            mean = means[min(means)]
-            if known.sum() >= 3:
-                found.add(f"service time of {name}", (float(service[known].mean()), *t_interval(service[known])), "s",
-                          int(known.sum()), "mean of those served")  # fmt: skip
-        elif not model:
-            model, made = "service", {"service": profile_of("service", dict.fromkeys(sizes, 2.0), "assumed")}
-            found.unknown["the service time"] = "2 s, which nobody measured: the log has no durations"
-        features[name] = feature(model, share, sizes, 10 * mean)
-        if share < 1:
-            low, high = (
-                float(stats.beta.ppf(q, share * total + 0.5, (1 - share) * total + 0.5)) for q in (0.025, 0.975)
-            )
-            found.add(f"features.{name}.share", (share, low, high), "", total, "share of first attempts")
-    noise(np.concatenate(scaled) if scaled else None, found)
-    rest = 1.0 - sum(one["share"] for one in features.values())
-    next(iter(features.values()))["share"] += rest
-    return features, made
-
-
-def noise(values: NDArray[np.float64] | None, found: Findings) -> None:
-    """The spread of service times around the mean of their feature and size."""
-    if values is None or len(values) < 10:
-        found.unknown["serving.noise"] = "no service times are in the log"
-        return
-    _, cv, kind = mean_and_spread(values)
-    found.keys["serving.noise"] = {"kind": kind}
-    if kind == "lognormal":
-        found.keys["serving.noise"]["cv"] = round(float(np.clip(cv[0], 1e-4, 3)), 4)
-        found.add("serving.noise.cv", cv, "", len(values), "lognormal, of service times over their mean")
-    else:
-        found.notes.append("service times are exponential rather than lognormal (by AIC)")
-
-
-def sizes_of(images: NDArray[np.int64]) -> dict[int, float]:
-    """Shares of the numbers of images that are not rare."""
-    values, counts = np.unique(images, return_counts=True)
-    kept = counts >= RARE * len(images)
-    shares = counts[kept] / counts[kept].sum()
-    found = {int(v): round(float(s), 6) for v, s in zip(values[kept], shares, strict=True)}
-    last = max(found)
-    found[last] = round(1.0 - sum(s for v, s in found.items() if v != last), 6)
-    return found
-
-
-def mean_by_size(service: NDArray[np.float64], images: NDArray[np.int64], sizes: dict[int, float]) -> dict[int, float]:
-    return {n: float(service[images == n].mean()) for n in sizes if (images == n).any()}
 
 
 def fleet(servers: Servers | None, found: Findings) -> int:

@@ -44,7 +44,7 @@ def patience(asks: Asks, found: Findings) -> None:
             "all who left did so in the queue: in a run patience goes on through the service, so that some leave there "
             "and more leave in all"
         )
-        lasted = np.where(left, lasted + float(np.mean((lasted - waited)[served])), lasted)
+        lasted = np.where(served, lasted, lasted + float(np.mean((lasted - waited)[served])))
     law = fitted(lasted, left)
     if law is None:
         found.unknown[key] = f"only {left.sum()} people are seen to leave"

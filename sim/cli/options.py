@@ -94,8 +94,11 @@ def read_shard(text: str) -> tuple[int, int]:
     return numbers
 
 
-def beginning(scenario: "Scenario", state: Path | None) -> "Scenario":
-    """The scenario, begun from the state in a file where there is one. Raises BadInput."""
+def beginning(scenario: "Scenario", state: Path | None, *, fleets: bool = True) -> "Scenario":
+    """The scenario, begun from the state in a file where there is one. Raises BadInput.
+
+    fleets: with the state's GPUs, and not the scenario's.
+    """
     if state is None:
         return scenario
     from sim.results.service_state import state_from
@@ -104,7 +107,7 @@ def beginning(scenario: "Scenario", state: Path | None) -> "Scenario":
     found = state_from(state, scenario)
     for note in found.notes:
         typer.echo(f"meltpoint: {state}: {note}", err=True)
-    return begun(scenario, found)
+    return begun(scenario, found if fleets else found.model_copy(update={"pools": {}}))
 
 
 def parsed(sets: list[str] | None) -> dict[str, Any]:

@@ -8,6 +8,7 @@ import typer
 
 from sim.cli.console import INTERRUPTED, Console, progress_bar, ready, runs_bar, say
 from sim.cli.options import (
+    Begin,
     ClusterAddress,
     MostSeeds,
     NoStore,
@@ -18,6 +19,7 @@ from sim.cli.options import (
     StoreFolder,
     UntilPrecise,
     a_share,
+    beginning,
     machines,
     named,
     parsed,
@@ -58,6 +60,7 @@ def size(
     demand: Annotated[
         bool, typer.Option("--demand", help="Instead, find how many times its demand the fleet as it is carries.")
     ] = False,
+    begin: Begin = None,
     override: Override = None,
     sets: Sets = None,
     processes: Processes = None,
@@ -77,10 +80,18 @@ def size(
 
     Where inputs are uncertain, like --set 'demand.times=~ lognormal(0.5, 2)', it finds the fleets that are enough in
     half of all futures (P50) and in nine tenths (P90), or in the shares of --runs.
+
+    With --begin it is the fleet with which the promise holds from now on, given the queue and the people of now; GPUs
+    of the state are left out, since they are what is sought.
     """
-    from sim.studies.uncertain import load_uncertain
+    from sim.studies.uncertain import Uncertain, load_uncertain
 
     inputs = load_uncertain(scenario, override=override, sets=parsed(sets))
+    if begin is not None:
+        if demand or inputs.laws:
+            what = "--demand" if demand else next(iter(inputs.laws))
+            raise BadInput("a run that begins with a state has one demand", key=what, expected="no --begin beside it")
+        inputs = Uncertain(beginning(inputs.scenario, begin, fleets=False))
     loaded = inputs.scenario
     shares = [a_share("runs", text) for text in named(runs or ("50%,90%" if inputs.laws else "90%"))]
     names = named(playbooks) or [next(iter(loaded.playbooks))]

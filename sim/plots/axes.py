@@ -72,6 +72,14 @@ def over_time(height: float, rows: int = 1, *, room: float = 0.82) -> tuple[Figu
     return figure, list(figure.subplots(rows, 1, squeeze=False)[:, 0])
 
 
+def lowered(ax: Axes, points: float) -> None:
+    """Take room for labels off the top of axes with fixed margins, so that what stands above them is not cut."""
+    if points and ax.figure.get_layout_engine() is None:
+        box = ax.get_position()
+        height = box.height - points / 72 / (ax.figure.bbox.height / ax.figure.dpi)
+        ax.set_position((box.x0, box.y0, box.width, max(height, 0.1)))
+
+
 def stairs(ax: Axes, values: ArrayLike, edges: ArrayLike, *, baseline: ArrayLike | None = 0.0, **style: Any) -> None:
     """As Axes.stairs, which takes each step for a curve when it looks for limits: a tenth of the time of a drawing."""
     fill = style.pop("fill", False)

@@ -131,6 +131,7 @@ def outcomes(run: Run, ax: Axes, table: pd.DataFrame | None = None) -> None:
     axes.date_axis(ax, run)
     rows = mark_decisions(run, ax)
     axes.dress(ax, "Outcomes of attempts", f"attempts per {unit}", pad=6 + 11 * rows)
+    axes.lowered(ax, 11 * rows)
     axes.count_axis(ax)
     axes.legend(ax)
 

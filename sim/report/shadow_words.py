@@ -36,7 +36,7 @@ def why(policy: str, steps: Sequence[Step], turned: dict[str, str], looked: Look
     if policy in turned:
         return turned[policy]
     if policy == UNSET:
-        return "; ".join(turned.values()) or "its policy no longer sets it"
+        return "; ".join(dict.fromkeys(turned.values())) or "its policy no longer sets it"
     if KINDS[policy].steady:
         return "its date" if looked.seen.now > 0 else "from the start"
     mine = [step for step in steps if step.policy.kind == policy]

@@ -95,6 +95,19 @@ def served_pools(scenario: Scenario) -> list[str]:
     return list(dict.fromkeys(feature.pool for feature in scenario.features.values()))
 
 
+def sized_pools(scenario: Scenario, pool: str | None) -> list[str]:
+    """The pool that is sized, or where None all that serve a feature. Raises BadInput."""
+    pools = served_pools(scenario)
+    if pool is not None and pool not in pools:
+        expected = f"one that serves a feature: {', '.join(pools)}"
+        raise BadInput("this pool cannot be sized", key="pool", value=pool, expected=expected)
+    for name in (sized := [pool] if pool else pools):
+        if scenario.pools[name].kinds:
+            expected = "a pool of one kind, or other numbers of 'kinds' in a comparison"
+            raise BadInput("a pool of several kinds of GPU cannot be sized", key="pool", value=name, expected=expected)
+    return sized
+
+
 def small_slice(scenario: Scenario) -> Scenario:
     """A slice of the scenario with few enough people for a quick first run; itself where there is none."""
     s, full = scenario, scenario.scale

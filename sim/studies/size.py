@@ -16,7 +16,7 @@ from sim.errors import BadInput
 from sim.scenario.scenario import Scenario
 from sim.studies.demand_multiple import largest
 from sim.studies.executors import Executor, Local, Report
-from sim.studies.fleets import Fleets, served_pools, small_slice
+from sim.studies.fleets import Fleets, sized_pools, small_slice
 from sim.studies.intervals import AHEAD, precise_after
 from sim.studies.looks import WITH_TABLES, Criterion, Looks, enough, refuse_unusable, seen
 from sim.studies.promise import read_promise

@@ -202,7 +202,7 @@ def csv_blocks(
                 line = int(lines[-1]) + 1 if len(lines) else line
                 unfits[:] = [number for number in unfits if number >= line]
                 block = RowBlock(dict(zip(names, batch.columns, strict=True)), lines)
-                spanning = spanning or spans_lines(block)
+                spanning = spanning or (stream.seen > 0 and spans_lines(block))
                 yield without_empty_rows(block)
                 progress(min(raw.tell() / size, 1.0))
     except UnicodeDecodeError:

@@ -1,4 +1,4 @@
-"""Times in texts, as people and programs write them: timestamps, dates, times of day, durations and plain numbers.
+"""Times in texts, as people and programs write them: timestamps, dates, times of day, durations; numbers and sizes.
 
 Each function takes a pyarrow array of texts and says nan (or not known) where a text is none of its kind.
 """
@@ -25,6 +25,8 @@ STAMP = r"^\d{4}-\d{1,2}-\d{1,2}"
 ZONED = r"^\d{4}-\d{1,2}-\d{1,2}.*:\d\d.*(Z|z|[+-]\d\d(:?\d\d)?)$"
 TIME_OF_DAY = r"^(?P<hour>\d{1,2}):(?P<minute>\d\d)(?::(?P<second>\d\d(?:\.\d*)?))?\s*(?P<half>[AaPp][Mm])?$"
 DURATION = r"^(?P<sign>[+-]?)(?P<hour>\d+):(?P<minute>\d\d):(?P<second>\d\d(?:\.\d*)?)$"
+INSTANT = pa.timestamp("ns", tz="UTC")
+AREA = r"^(?P<width>\d{1,5})\s*[x×*]\s*(?P<height>\d{1,5})$"
 NEAR = (pd.Timestamp("1701-01-01").value, pd.Timestamp("2200-01-01").value)  # ns since 1970 that are read by pyarrow
 DATES = {r"^\d{4}-\d\d-\d\d$": "%Y-%m-%d", r"^\d{8}$": "%Y%m%d", r"^\d{6}$": "%y%m%d"}
 
@@ -102,9 +104,9 @@ def timestamps(texts: Any, zone: str = "UTC") -> Timestamps:
     else:
         words, places = texts, np.arange(len(texts))
     zoned = matches(words, ZONED)
-    if zoned.all() and (fast := in_arrow(words)) is not None:
+    if zoned.all() and (fast := instants_of(words)) is not None:
         full = np.ones(len(places), dtype=bool)
-        return Timestamps(fast[places], known=full, zoned=full, ambiguous=~full)
+        return Timestamps(whole(fast)[places], known=full, zoned=full, ambiguous=~full)
     local = matches(words, STAMP) & ~zoned
     date = pd.Series(words.to_pylist(), dtype=object)
     instants = pd.Series(pd.NaT, index=date.index, dtype="datetime64[ns]")
@@ -120,13 +122,19 @@ def timestamps(texts: Any, zone: str = "UTC") -> Timestamps:
     return Timestamps(raw[places], known[places], zoned[places], ambiguous[places])
 
 
-def in_arrow(words: Any) -> NDArray[np.int64] | None:
-    """Texts with a zone as nanoseconds since 1970, by pyarrow; None where one is written in a way it does not know."""
+def instants_of(words: Any) -> Any | None:
+    """Texts with a zone as instants, by pyarrow; None where one has none, or is written in a way it does not know."""
     try:
-        found = np.asarray(pc.cast(pc.cast(words, pa.timestamp("ns", tz="UTC")), pa.int64()).to_numpy())
+        found = pc.cast(words, INSTANT)
     except pa.ArrowInvalid:
         return None
-    return found if len(found) and NEAR[0] < found.min() and found.max() < NEAR[1] else None
+    near = len(found) and all(NEAR[0] < one.value < NEAR[1] for one in pc.min_max(found).values())
+    return found if near else None
+
+
+def whole(instants: Any) -> NDArray[np.int64]:
+    """Instants as nanoseconds since 1970."""
+    return np.asarray(pc.cast(instants, pa.int64()).to_numpy())
 
 
 def in_nanoseconds(dates: pd.Series) -> pd.Series:
@@ -180,6 +188,20 @@ def durations(texts: Any) -> Floats:
     negative = np.asarray(pc.fill_null(pc.equal(pc.struct_field(found, "sign"), "-"), False), dtype=bool)
     timed = np.where(negative, -1.0, 1.0) * (3600 * hour + 60 * minute + second)
     return np.where(np.isnan(timed), floats(texts), timed)
+
+
+def decimals(texts: Any) -> Floats:
+    """Numbers as `floats` reads them, also with a decimal comma; where all have three digits behind it, it is none."""
+    comma = matches(texts, r"^[+-]?\d+,\d+$")
+    if not comma.any() or (matches(texts, r"^[+-]?\d{1,3},\d{3}$") == comma).all():
+        return floats(texts)
+    return floats(pc.if_else(pa.array(comma), pc.replace_substring(texts, ",", "."), texts))
+
+
+def sides(texts: Any) -> Floats:
+    """Pixels along the side of a square as large as a picture of 1024x768; nan where a text is no such size."""
+    found = pc.extract_regex(texts, AREA)
+    return np.asarray(np.sqrt(number_in(found, "width") * number_in(found, "height")))
 
 
 def number_in(found: Any, group: str) -> Floats:

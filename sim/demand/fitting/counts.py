@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from sim.errors import BadInput
 from sim.tables.columns import Column, read_columns, require
 from sim.tables.files import column_names, without_comments
+from sim.tables.formats.count_tables import FULL, ceiling_said
 from sim.tables.times import Floats
 from sim.units import SECONDS, count, instant, number, seconds
 
@@ -107,6 +108,12 @@ def read_counts(
         if per:
             numbers = numbers * (lengths(at, times, ends) / SECONDS[per])
             why += f" They are rates per {per}: times the length of each interval they make {numbers.sum():,.0f}."
+        marked = next((name for name in names if name.lower() in FULL), None)
+        full = (
+            {"full": read_columns(path, (marked,), tidy=without_comments)[marked].texts.to_pylist()} if marked else {}
+        )
+        for said in ceiling_said(full, numbers):
+            why += f" {said[0].upper()}{said[1:]}, and the fit takes it as the demand: 'meltpoint calibrate' does not."
         return without_nobody(at, *summed(at, times, numbers, ends), why, begins)
     found.refuse(
         np.append(False, falls_in(numbers)) & (not corrected(numbers)),

@@ -8,8 +8,8 @@ arrivals that never were: they are spread over the tick (uniform: as Poisson arr
 from dataclasses import replace
 
 import numpy as np
-import scipy
 from numpy.typing import NDArray
+from scipy import special
 
 from sim.demand.recordings.recorded_times import SECOND, RecordedTimes
 from sim.errors import BadInput
@@ -26,29 +26,30 @@ FLAT = 1e-3  # the chance of counts as even as these under Poisson arrivals
 
 def coarse_tick(times: RecordedTimes) -> float:
     """Seconds between two ticks of the clock where many rows share a stamp; 0 for a fine clock."""
-    seconds = times.seconds[np.isfinite(times.seconds)]
+    seconds = np.sort(times.seconds[np.isfinite(times.seconds)])
     n = len(seconds)
-    if n < FEWEST or n - len(np.unique(seconds)) < TIED * n:
+    if n < FEWEST or (np.diff(seconds) == 0).sum() < TIED * n:
         return 0.0
     for tick in TICKS:
         late = (times.start or 0) % round(tick * SECOND) / SECOND
-        ticks = (seconds + late) / tick
-        if (np.abs(ticks - np.round(ticks)) * tick < 1e-6).all():
+        if on_ticks(seconds[:1000] + late, tick) and on_ticks(seconds + late, tick):
             return tick
     return 0.0
+
+
+def on_ticks(seconds: Floats, tick: float) -> bool:
+    ticks = seconds / tick
+    return bool((np.abs(ticks - np.round(ticks)) * tick < 1e-6).all())
 
 
 def spread(seconds: Floats, tick: float, seed: int) -> Floats:
     """Stamps moved into their tick by uniform draws, those of one tick in the order of the file."""
     u = np.asarray(streams.series(seed, streams.SERVEGEN, SPREAD, 0, len(seconds)))
+    if (np.diff(seconds) >= 0).all():
+        return np.sort(seconds + tick * u)  # no tick reaches into the next
     place = np.argsort(seconds, kind="stable")  # the rows of each tick, in order of the file
-    draws, ordered = u[place], seconds[place]
-    cuts = np.concatenate([[0], np.flatnonzero(np.diff(ordered) != 0) + 1, [len(ordered)]])
-    several = np.flatnonzero(np.diff(cuts) > 1)
-    for begin, end in zip(cuts[several].tolist(), cuts[several + 1].tolist(), strict=True):
-        draws[begin:end].sort()
     moved = np.empty_like(seconds)
-    moved[place] = ordered + tick * draws
+    moved[place] = np.sort(seconds[place] + tick * u[place])
     return moved
 
 
@@ -142,7 +143,8 @@ def flatness(seconds: Floats) -> float:
     found = seconds[np.isfinite(seconds)]
     if len(found) < BUSY * BINS:
         return 0.0
-    counts = np.bincount(((found - found.min()) / BIN).astype(np.int64)) if np.ptp(found) < 1e9 else np.zeros(0)
+    found -= found.min()
+    counts = np.bincount((found / BIN).astype(np.int64)) if found.max() < 1e9 else np.zeros(0)
     if len(counts) < BINS:
         return 0.0
     sums = np.convolve(counts, np.ones(BINS), mode="valid")
@@ -151,7 +153,7 @@ def flatness(seconds: Floats) -> float:
     if mean < BUSY:
         return 0.0
     squares = float(((busiest - mean) ** 2).sum() / mean)
-    return max(squares / (BINS - 1), 5e-3) if scipy.stats.chi2.cdf(squares, BINS - 1) < FLAT else 0.0
+    return max(squares / (BINS - 1), 5e-3) if special.chdtr(BINS - 1, squares) < FLAT else 0.0
 
 
 def from_first(times: RecordedTimes) -> RecordedTimes:

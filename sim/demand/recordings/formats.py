@@ -13,11 +13,15 @@ from sim.tables.formats.reader import Head, Reader, Requests
 
 @dataclass(frozen=True)
 class Extra:
-    """A further column of numbers: the column's value divided by `per`, or 1 where its text is `equals`, else 0."""
+    """A further column of numbers: the column's value divided by `per`, or 1 where its text is `equals`, else 0.
+
+    area: texts are like 1024x768, and the number is the side of a square as large.
+    """
 
     column: str
     per: float = 1.0
     equals: str = ""
+    area: bool = False
 
 
 @dataclass(frozen=True)
@@ -115,6 +119,15 @@ KIND_NAMES = ("kind", "type", "endpoint", "path", "feature")
 SERVER_NAMES = ("server", "agent", "gpu", "replica", "pod")
 SECONDS = {"wait_s": ("wait_s", "queue_s", "wait_seconds"), "service_s": ("service_s", "service_seconds")}
 
+SIZES = {  # of a request: pixels, steps of denoising, tokens of the answer
+    "side": ("side",),
+    "width": ("width",),
+    "height": ("height",),
+    "steps": ("steps", "num_inference_steps", "inference_steps", "sampling_steps"),
+    "tokens": ("output_tokens", "completion_tokens", "generated_tokens", "output_len", "tokens"),
+}
+AREAS = ("resolution", "size", "image_size")
+
 # Headers of recordings that hold counts or rates, not arrivals.
 COUNTS = ({"period", "count"}, {"timestamp", "value"}, {"timestamp_anon", "value", "container_ip", "request_type"})
 
@@ -173,9 +186,11 @@ def layout_by_names(path: Path, asked: Mapping[str, str | None]) -> Layout:
         )
     status = next((lower[name] for name in STATUS_NAMES if name in lower), None)
     extra = {"status": Extra(status)} if status else {}
-    for what, likely in SECONDS.items():
+    for what, likely in (SECONDS | SIZES).items():
         if found := next((lower[name] for name in likely if name in lower), None):
             extra[what] = Extra(found)
+    if "side" not in extra and (found := next((lower[name] for name in AREAS if name in lower), None)):
+        extra["side"] = Extra(found, area=True)
     if duration:
         extra["duration_s"] = Extra(duration, per=DURATIONS[duration.lower()])
     stamped = "end" if roles["time"].lower() in END_NAMES else "start"

@@ -1,7 +1,8 @@
 """From recorded files to a trace: read them, find their problems, make the requested repairs."""
 
 import hashlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -10,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
@@ -21,14 +23,15 @@ from sim.demand.recordings.recorded_rows import Rows, read_recorded_rows
 from sim.demand.recordings.recorded_times import SECOND, RecordedTimes, read_times
 from sim.demand.recordings.servegen import generated_trace
 from sim.demand.recordings.trace import Trace
-from sim.errors import BadInput
+from sim.errors import BadInput, printable
 from sim.tables.columns import read_columns
 from sim.tables.files import Broken, Progress, RowBlock, table_blocks
 from sim.tables.formats.lines import shortened_path
 from sim.tables.formats.reader import Asked, CountSeries, Head, Reader, Requests, reading
-from sim.tables.times import floats
+from sim.tables.times import decimals, floats, sides
 
 LARGEST = 32767  # images of one request, and distinct kinds
+NOBODY = pa.array(["", "-"])
 KEPT = dict.fromkeys(("keep-duplicates", "keep-gaps"), "kept as recorded")
 
 
@@ -100,7 +103,9 @@ def examine_recording(
         return Imported(reader.name, [], None, counts)
     if layout.name == "servegen":
         return Imported("servegen", [], generated_trace(paths[0], options.seed, sha256_of(paths), progress))
-    rows = read_rows(paths, layout, options, progress)
+    with ThreadPoolExecutor(1) as beside:
+        digest = beside.submit(sha256_of, paths)
+        rows = read_rows(paths, layout, options, progress)
     try:
         times = read_times(rows.time, unit=options.unit or layout.unit, zone=options.zone, usual=layout.zone)
     except BadInput as wrong:
@@ -122,7 +127,8 @@ def examine_recording(
     found = findings(draft, draft.marks, repairs)
     if any(one.open for one in found):
         return Imported(layout.name, found, None)
-    return Imported(layout.name, found, trace_from_draft(draft, layout, options, repairs, found, paths))
+    trace = trace_from_draft(draft, layout, options, repairs, found, paths)
+    return Imported(layout.name, found, replace(trace, sha256=digest.result()))
 
 
 def requests_of(reader: Reader, path: Path) -> Requests | None:
@@ -181,41 +187,48 @@ def draft_of(rows: Rows, layout: Layout, times: RecordedTimes, paths: list[Path]
     )
 
 
-def for_each_row(column: Any, of_words: NDArray[Any]) -> NDArray[Any]:
-    """The value of each row of a coded column, given that of each distinct text."""
-    return of_words[column.indices.to_numpy()] if len(of_words) else np.empty(0)
+def each(column: Any, values_of: Callable[[Any], NDArray[Any]]) -> NDArray[Any]:
+    """What a function makes of the texts of a column, stripped; found once for each distinct one of a coded column."""
+    coded = pa.types.is_dictionary(column.type)
+    found = values_of(pc.utf8_trim_whitespace(column.dictionary if coded else column))
+    return found[column.indices.to_numpy()] if coded and len(found) else found
 
 
 def images_requested(column: Any, n: int) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
     """Images requested, nan where the recording does not say; and the rows whose text is not a count."""
-    words = pc.utf8_trim_whitespace(column.dictionary)
-    values = floats(words)
-    empty = pc.equal(words, "").to_numpy(zero_copy_only=False)
+    values = each(column, floats)
+    empty = each(column, lambda words: pc.equal(words, "").to_numpy(zero_copy_only=False))
     good = (values >= 1) & (values <= LARGEST) & (values == np.floor(values))
-    return for_each_row(column, np.where(good, values, np.nan)), for_each_row(column, ~good & ~empty)
+    return np.where(good, values, np.nan), ~good & ~empty
 
 
 def user_codes(column: Any) -> NDArray[np.int64]:
     """A number for each distinct text, -1 for an empty one or '-'."""
-    words = column.dictionary.to_pylist()
-    places = np.array([-1 if word.strip() in ("", "-") else place for place, word in enumerate(words)], dtype=np.int64)
-    return for_each_row(column, places)
+    coded = column if pa.types.is_dictionary(column.type) else column.dictionary_encode()
+
+    def numbered(words: Any) -> NDArray[np.int64]:
+        nobody = pc.is_in(words, value_set=NOBODY.cast(words.type)).to_numpy(zero_copy_only=False)
+        return np.where(nobody, -1, np.arange(len(words)))
+
+    return each(coded, numbered)
 
 
 def extra_values(column: Any, extra: Extra) -> NDArray[np.float64]:
     """A further column as numbers; nan where a cell is not a number."""
-    words = pc.utf8_trim_whitespace(column.dictionary)
     if extra.equals:
-        return for_each_row(
-            column, np.asarray(pc.equal(words, extra.equals).to_numpy(zero_copy_only=False), dtype=float)
-        )
-    return for_each_row(column, floats(words) / extra.per)
+        return each(column, lambda words: pc.equal(words, extra.equals).to_numpy(zero_copy_only=False).astype(float))
+    return each(column, sides if extra.area else decimals) / extra.per
 
 
 def trace_from_draft(
-    draft: Draft, layout: Layout, options: ImportOptions, repairs: list[str], found: list[Finding], paths: list[Path]
+    draft: Draft,
+    layout: Layout,
+    options: ImportOptions,
+    repairs: list[str],
+    found: list[Finding],
+    paths: list[Path],
 ) -> Trace:
-    """The trace of a draft of which every problem is settled."""
+    """The trace of a draft of which every problem is settled, still without the digest of its files."""
     rows, times = draft.rows, draft.times
     stay = np.flatnonzero(rows_to_use(draft.marks, times, repairs))
     if not len(stay):
@@ -228,7 +241,7 @@ def trace_from_draft(
     if "server" in rows.coded:
         servers = user_codes(rows.coded["server"])[order].astype(np.float64)
         extra["server"] = np.where(servers < 0, np.nan, servers)
-    notes: tuple[str, ...] = outcomes_said(extra)
+    notes: tuple[str, ...] = (*outcomes_said(extra), *unread_said(rows, layout, order, extra))
     if "status" in extra and draft.user is not None and not options.attempts:
         lasted = extra.get("duration_s", np.zeros(len(order)))
         wishes = sessions(seconds, lasted, named_users(draft.user[order]), kind.astype(np.int64), extra["status"])
@@ -250,7 +263,7 @@ def trace_from_draft(
         length=recorded_length(seconds, layout, options),
         users_known=draft.user is not None,
         source=", ".join(draft.files),
-        sha256=sha256_of(paths),
+        sha256="",
         recorded_as=layout.name,
         notes=(*import_notes(draft, layout, found, int(np.isnan(images).sum())), *notes),
         extra=extra,
@@ -280,6 +293,21 @@ def outcomes_said(extra: dict[str, NDArray[np.float64]]) -> tuple[str, ...]:
                 f"(median {np.median(known):.4g}, most {known.max():.4g})"
             )
     return ("; ".join(parts),) if parts else ()
+
+
+def unread_said(
+    rows: Rows, layout: Layout, order: NDArray[np.int64], extra: dict[str, NDArray[np.float64]]
+) -> Iterator[str]:
+    """Which further columns have texts that are no numbers, and so are taken as unknown."""
+    for name, one in layout.extra.items():
+        column = rows.coded[f"extra.{name}"]
+        if name not in extra or not np.isnan(extra[name]).any():
+            continue
+        filled = each(column, lambda words: ~pc.is_in(words, NOBODY.cast(words.type)).to_numpy(zero_copy_only=False))
+        lost = np.flatnonzero(filled[order] & np.isnan(each(column, sides if one.area else decimals)[order]))
+        if len(lost):
+            text = printable(column[int(order[lost[0]])].as_py())
+            yield f"{one.column}: {len(lost):,} texts are no numbers, the first {text!r}: taken as unknown"
 
 
 def sessions_said(found: Sessions) -> tuple[str, ...]:
@@ -323,19 +351,34 @@ def recorded_length(times: NDArray[np.float64], layout: Layout, options: ImportO
 
 def in_order_of_appearance(user: NDArray[np.int64]) -> NDArray[np.int64]:
     """Users as 0, 1, ... in order of first appearance; each -1 becomes a user of its own."""
-    own = np.where(user < 0, user.max(initial=0) + 1 + np.arange(len(user)), user)
-    return np.asarray(pd.factorize(own)[0], dtype=np.int64)
+    nobody = user < 0
+    if nobody.any():
+        user = np.where(nobody, user.max(initial=0) + np.cumsum(nobody), user)
+    first = first_rows(user)
+    rank = np.empty(len(first), dtype=np.int64)
+    rank[np.argsort(first, kind="stable")] = np.arange(len(first))
+    return rank[user]
+
+
+def first_rows(codes: NDArray[np.int64]) -> NDArray[np.int64]:
+    """The first row of each code from 0 on; the number of rows for one that has none."""
+    first = np.full(int(codes.max(initial=-1)) + 1, len(codes), dtype=np.int64)
+    first[codes[::-1]] = np.arange(len(codes) - 1, -1, -1)  # of several writes to one place the last one stays
+    return first
 
 
 def kinds_of(column: Any, order: NDArray[np.int64]) -> tuple[NDArray[np.int64], tuple[str, ...]]:
     """Kinds of request as numbers in order of first appearance, and their names."""
-    place = in_order_of_appearance(column.indices.to_numpy()[order].astype(np.int64))
-    _, first = np.unique(place, return_index=True)
-    if len(first) > LARGEST:
+    coded = column if pa.types.is_dictionary(column.type) else column.dictionary_encode()
+    codes = coded.indices.to_numpy()[order].astype(np.int64)
+    first = first_rows(codes)
+    known = np.flatnonzero(first < len(codes))
+    if len(known) > LARGEST:
         expected = f"at most {LARGEST:,}; another --kind column, or a smaller --kind-depth for a log"
-        raise BadInput("there are too many kinds of request", key="--kind", value=len(first), expected=expected)
-    words = column.dictionary
-    return place, tuple(words[int(column.indices[int(order[row])].as_py())].as_py() for row in first)
+        raise BadInput("there are too many kinds of request", key="--kind", value=len(known), expected=expected)
+    return in_order_of_appearance(codes), tuple(
+        coded.dictionary[int(code)].as_py() for code in known[np.argsort(first[known])]
+    )
 
 
 def load_seconds(rows: Rows, order: NDArray[np.int64], paths: list[Path]) -> dict[str, NDArray[np.float64]]:
@@ -350,7 +393,7 @@ def load_seconds(rows: Rows, order: NDArray[np.int64], paths: list[Path]) -> dic
         parts.append(pd.Series(floats(columns["value"].texts) / 1000.0, index=pd.MultiIndex.from_arrays(where)))
     known = pd.concat(parts)
     known = known[~known.index.duplicated()]
-    pods = rows.coded["pod"].dictionary_decode()
+    pods = rows.coded["pod"].cast(pa.string())
     here = pd.MultiIndex.from_arrays([rows.time.take(order).to_pylist(), pods.take(order).to_pylist()])
     return {"load_s": np.asarray(known.reindex(here), dtype=np.float64)}
 

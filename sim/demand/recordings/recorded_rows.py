@@ -1,6 +1,7 @@
 """The rows of a recording in one or several files: the columns that are needed, and where each row is from."""
 
 from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
@@ -14,7 +15,7 @@ from numpy.typing import NDArray
 from sim.errors import BadInput
 from sim.tables.columns import require
 from sim.tables.files import Broken, Progress, RowBlock
-from sim.tables.times import matches, of_words, repeats
+from sim.tables.times import instants_of, matches, repeats
 
 MOST_ROWS, MOST_BROKEN = 10_000_000, 1_000_000
 SPREAD = np.uint64(0x9E3779B97F4A7C15)  # 2^64 over the golden ratio: an odd number that spreads its factor's bits
@@ -23,9 +24,10 @@ WITHIN = np.array([(1 << (8 * size)) - 1 for size in range(9)], dtype=np.uint64)
 
 @dataclass(frozen=True)
 class Rows:
-    """All rows that were asked for, as texts.
+    """All rows that were asked for.
 
-    time: the texts of the instants; coded: other columns by their role, each text stored once.
+    time: the instants, or their texts where not all of them name their zone; coded: texts of other columns by their
+    role, each stored once where they repeat.
     file, line: where each row is from; a quoted value that spans lines counts as one line.
     same: a 64-bit hash of the whole row, columns that were not asked for included.
     broken: lines that are not rows, each with the number of its file.
@@ -65,7 +67,7 @@ def read_recorded_rows(
     no_requests: dict[str, int] = {}
     for number, path in enumerate(paths):
         unfit: list[Broken] = []
-        for block in blocks(path, unfit, lambda share, n=number: progress((n + share) / len(paths))):  # type: ignore[misc]
+        for block in ahead(blocks(path, unfit, lambda share, n=number: progress((n + share) / len(paths)))):  # type: ignore[misc]
             require([*roles.values(), *keep], list(block.columns), path)
             wanted = rows_to_keep(block.columns, keep)
             left_out += len(wanted) - int(wanted.sum())
@@ -73,11 +75,14 @@ def read_recorded_rows(
                 other = wanted & matches(block.columns[column], pattern)
                 no_requests[what] = no_requests.get(what, 0) + int(other.sum())
                 wanted &= ~other
-            same, mask = row_hashes(block.columns)[wanted], pa.array(wanted)
-            chosen = {role: block.columns[name].filter(mask) for role, name in roles.items()}
-            coded = {role: text if role == "time" else text.dictionary_encode() for role, text in chosen.items()}
-            parts.append((coded, number, block.lines[wanted], same))
-            rows += int(wanted.sum())
+            coded = {name: coded_where_repeated(values) for name, values in block.columns.items()}
+            same, lines = row_hashes(coded), block.lines
+            if not wanted.all():
+                mask, same, lines = pa.array(wanted), same[wanted], lines[wanted]
+                coded = {name: coded[name].filter(mask) for name in roles.values()}
+            kept = {role: times_of(coded[name]) if role == "time" else coded[name] for role, name in roles.items()}
+            parts.append((kept, number, lines, same))
+            rows += len(lines)
             if rows > MOST_ROWS or len(unfit) > MOST_BROKEN:
                 expected = f"at most {MOST_ROWS:,} rows, which take 2 GB, and {MOST_BROKEN:,} lines that are none"
                 message = "this recording is too large; import a part of it, or fewer rows by --keep"
@@ -99,8 +104,33 @@ def read_recorded_rows(
     )
 
 
+def ahead(blocks: Iterator[RowBlock]) -> Iterator[RowBlock]:
+    """The same blocks, each read by another thread while the one before is used."""
+    with ThreadPoolExecutor(1) as reader:
+        coming = reader.submit(next, blocks, None)
+        while (block := coming.result()) is not None:
+            coming = reader.submit(next, blocks, None)
+            yield block
+
+
+def coded_where_repeated(texts: Any) -> Any:
+    return texts.dictionary_encode() if repeats(texts) else texts
+
+
+def times_of(texts: Any) -> Any:
+    """Instants, where all texts are times that name their zone, else the texts."""
+    coded = pa.types.is_dictionary(texts.type)
+    found = instants_of(texts.dictionary if coded else texts)
+    if found is None:
+        return texts.dictionary_decode() if coded else texts
+    return found.take(texts.indices) if coded else found
+
+
 def joined(parts: list[Any]) -> Any:
-    """One array from the arrays of the blocks."""
+    """One array from the arrays of the blocks: instants, coded texts, or texts if some of the blocks are."""
+    types = {part.type for part in parts}
+    if len(types) > 1:
+        parts = [part.cast(pa.string()) for part in parts]
     whole = pa.chunked_array(parts)
     if pa.types.is_dictionary(whole.type):
         return whole.unify_dictionaries().combine_chunks()
@@ -120,7 +150,9 @@ def row_hashes(columns: dict[str, Any]) -> NDArray[np.uint64]:
     """A number for each row, equal for equal rows; two different ones of ten million share it with chance 3e-6."""
     total = np.zeros(len(next(iter(columns.values()))), dtype=np.uint64)
     for values in columns.values():
-        total = total * SPREAD + (of_words(values, text_hashes) if repeats(values) else text_hashes(values))
+        coded = pa.types.is_dictionary(values.type)
+        found = text_hashes(values.dictionary)[values.indices.to_numpy()] if coded else text_hashes(values)
+        total = total * SPREAD + found
     return total
 
 
@@ -133,10 +165,12 @@ def text_hashes(texts: Any) -> NDArray[np.uint64]:
     words = np.ndarray(len(padded) - 7, dtype="<u8", buffer=padded, strides=(1,))  # one begins at each byte
     at, left = offsets[:-1] - offsets[0], np.diff(offsets)
     total = left.astype(np.uint64) * SPREAD
-    rows = np.flatnonzero(left > 0)
-    while len(rows):
-        mixed = (total[rows] ^ (words[at[rows]] & WITHIN[np.minimum(left[rows], 8)])) * SPREAD
+    rows: Any = slice(None) if len(left) and left.min() > 0 else np.flatnonzero(left > 0)
+    while len(at[rows]):
+        some = left[rows]
+        mixed = (total[rows] ^ (words[at[rows]] & WITHIN[np.minimum(some, 8)])) * SPREAD
         total[rows] = mixed ^ (mixed >> np.uint64(29))
         at, left = at + 8, left - 8
-        rows = rows[left[rows] > 0]
+        if some.min() <= 8:
+            rows = np.flatnonzero(left > 0)
     return total

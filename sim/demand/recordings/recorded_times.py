@@ -5,11 +5,12 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from sim.errors import BadInput
-from sim.tables.times import NUMBER, STAMP, Mask, floats, matches, nanoseconds, timestamps
+from sim.tables.times import NUMBER, STAMP, Mask, floats, matches, nanoseconds, timestamps, whole
 
 DIGITS = {"s": 9, "ms": 6, "us": 3, "ns": 0}  # decimals of a nanosecond in each unit
 SECOND = 10**9
@@ -42,6 +43,9 @@ def read_times(
     zone: the zone of times that name none; usual: the same as the format has it, where times without one are no
     problem. Numbers as large as an epoch are seconds since 1970; the unit is guessed by their size unless it is given.
     """
+    if pa.types.is_timestamp(texts.type):  # read already: each names its zone
+        seconds, start, marks = on_axis(whole(texts), np.ones(len(texts), dtype=bool))
+        return RecordedTimes(seconds, start, marks)
     if matches(texts, r"^\s|\s$").any():
         texts = pc.utf8_trim_whitespace(texts)
     numeric, dated = matches(texts, NUMBER), matches(texts, STAMP)
@@ -90,9 +94,11 @@ def on_axis(instants: NDArray[np.int64], known: Mask) -> tuple[NDArray[np.float6
         return np.full(len(instants), np.nan), None, {"absurd times": absurd}
     start = int(instants[usable].min()) // SECOND * SECOND
     after = np.where(usable, instants, start) - start
-    # A division of exact floats is rounded once; above 2^53 ns (104 days) whole seconds and the rest go apart.
-    seconds = np.where(after < 2**53, after / 1e9, after // SECOND + (after % SECOND) / 1e9)
-    return np.where(usable, seconds, np.nan), start, {"absurd times": absurd}
+    seconds = after / 1e9
+    if after.max() >= 2**53:  # a division of exact floats is rounded once; above 104 days whole seconds and rests apart
+        seconds = np.where(after < 2**53, seconds, after // SECOND + (after % SECOND) / 1e9)
+    seconds[~usable] = np.nan
+    return seconds, start, {"absurd times": absurd}
 
 
 def from_timestamps(texts: Any, dated: Mask, zone: str | None, usual: str | None) -> RecordedTimes:

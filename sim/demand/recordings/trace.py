@@ -75,7 +75,7 @@ def save_trace(trace: Trace, path: Path | str, *, replace: bool = False) -> Path
         handle, unfinished = tempfile.mkstemp(prefix=f".{path.name}-", dir=path.parent)
         os.close(handle)
         try:
-            pq.write_table(table, unfinished)
+            pq.write_table(table, unfinished, use_dictionary=["images", "kind"])
             os.chmod(unfinished, 0o644)
             os.replace(unfinished, path)
         except BaseException:

@@ -64,6 +64,7 @@ IN_MILLISECONDS = {"start_time", "duration", "response_code"}  # the keys of Env
 USERS = (
     "user",
     "user_id",
+    "user.id",
     "userid",
     "account",
     "client_id",
@@ -102,6 +103,7 @@ STATUSES = (
 SIGNS = {  # of programs whose times are known, by keys that only they have
     ("ts", "duration", "status"): "end",  # Caddy
     ("StartUTC", "Duration"): "start",  # Traefik
+    ("httpRequest.latency", "timestamp"): "start",  # Google Cloud: when the load balancer got the request
     ("request_time", "remote_addr"): "end",  # nginx: its variables
     ("request_time", "request"): "end",
 }
@@ -132,7 +134,14 @@ def flat(record: dict[str, Any], prefix: str = "") -> dict[str, Any]:
 
 
 def first_of(keys: Any, there: dict[str, Any]) -> str:
-    return next((key for key in keys if there.get(key) not in (None, "")), "")
+    """The first of some keys that has a value, or else one within an object of another name: http.status for status."""
+    found = next((key for key in keys if there.get(key) not in (None, "")), "")
+    last = {last_of(key): key for key in reversed(there) if there[key] not in (None, "")}
+    return found or next((last[key] for key in keys if key in last), "")
+
+
+def last_of(key: str) -> str:
+    return key.rpartition(".")[2]
 
 
 class JsonLog(Reader):
@@ -148,14 +157,17 @@ class JsonLog(Reader):
     def requests(self, head: Head) -> Requests:
         keys = flat(head.record)
         time, duration = first_of(TIMES, keys), first_of(DURATIONS, keys)
-        stamped = next((is_at for signs, is_at in SIGNS.items() if set(signs) <= set(keys)), TIMES[time])
+        stamped = next(
+            (is_at for signs, is_at in SIGNS.items() if set(signs) <= set(keys)),
+            TIMES[time] if time in TIMES else TIMES[time.rpartition(".")[2]],
+        )
         if not stamped:
             stamped = "" if duration else "start"
         roles = {"user": first_of(USERS, keys), "path": first_of(PATHS, keys), "status": first_of(STATUSES, keys)}
         columns = {"time": time, "duration": duration, **roles}
         read = {role: key for role, key in columns.items() if key}
         tokens: dict[str, str] = {name: name for name in ("input_length", "output_length", "images") if name in keys}
-        per = 1e3 if set(keys) >= IN_MILLISECONDS else DURATIONS.get(duration, 1.0)
+        per = 1e3 if set(keys) >= IN_MILLISECONDS else DURATIONS.get(duration, DURATIONS.get(last_of(duration), 1.0))
         trace = "input_length" in keys and isinstance(keys[time], int | float) and keys[time] < 1e9
         return Requests(
             blocks=partial(json_blocks, keys={**read, **tokens}, per=per),

@@ -32,8 +32,8 @@ ALB = (
     r"(?P<created>\d{4}-\d\d-\d\dT[\d:.]+Z)(?: .*)?$"
 )
 ENVOY = (
-    rf"^\[(?P<time>\d{{4}}-\d\d-\d\dT[\d:.]+Z)\] (?P<request>{QUOTED}) (?P<status>\d+) (?P<flags>\S+) \S+ \S+ "
-    rf"(?P<duration>\d+|-) (?P<upstream>\d+|-) \"(?P<client>[^\"]*)\"(?: .*)?$"
+    rf"^\[(?P<time>\d{{4}}-\d\d-\d\dT[\d:.]+Z)\] (?P<request>{QUOTED}) (?P<status>\d+) (?P<flags>\S+) "
+    rf"(?:\S+ \S+ {QUOTED} )?\S+ \S+ (?P<duration>\d+|-) (?P<upstream>\d+|-) \"(?P<client>[^\"]*)\"(?: .*)?$"
 )
 HAPROXY = (
     r"^(?:.*?\s)?(?P<client>\S+):\d+ " + CLF + r" (?P<front>\S+) (?P<back>[^\s/]+)/(?P<server>\S+) "

@@ -9,7 +9,7 @@ from scipy import stats
 from sim.calibration.calibrate import calibrate
 from sim.engine.parallel import Progress
 from sim.validation.study import Row, Study
-from tests.calibrated import TRUE, known_service, log_of, written_log
+from tests.calibrated import SIZED, TRUE, WORDY, known_service, log_of, sized_log, written_log
 from tests.studies.known import CALIBRATE
 
 LOGS = 12
@@ -17,17 +17,18 @@ FEWEST = int(stats.binom.ppf(0.005, LOGS, 0.95))  # of all intervals, how many h
 
 
 def calibration_study(progress: Progress | None = None) -> Study:
-    """LOGS logs of one known service, each written as CSV, calibrated, and run again."""
-    scenario, found = known_service(), []
+    """LOGS logs of known services, each written as CSV, calibrated, and run again."""
+    scenario, found, sized = known_service(), [], []
     with tempfile.TemporaryDirectory() as folder:
         for seed in range(1, LOGS + 1):
             path = written_log(log_of(scenario, seed, waits=False), Path(folder) / f"{seed}.csv")
             found.append(calibrate([path], seeds=6))
+            sized += [calibrate([sized_log(seed, path, words=words)], seeds=2) for words in (False, True)]
             if progress is not None:
                 progress(seed / LOGS)
     rows = []
-    for key, true in TRUE.items():
-        some = [one for made in found for one in made.findings.estimates if one.key == key]
+    for key, true in {**TRUE, **SIZED, **WORDY}.items():
+        some = [one for made in (found if key in TRUE else sized) for one in made.findings.estimates if one.key == key]
         mean = sum(one.value for one in some) / max(len(some), 1)
         rows.append(Row("mean of the estimates", key, "", true, mean, 0.95 * true, 1.05 * true))
         if not any(math.isnan(one.low) for one in some):
@@ -41,7 +42,8 @@ def calibration_study(progress: Progress | None = None) -> Study:
         name="calibrate",
         title="A service found again in its log",
         question="Does a calibration find the parameters that made a log, and do runs at these reproduce it?",
-        source=f"{LOGS} simulated logs of a service with a surge, a limit, retries and hang-ups, as CSV without waits",
+        source=f"{LOGS} simulated logs of a service with a surge, a limit, retries and hang-ups, as CSV without waits; "
+        f"and {LOGS} logs each of images of four sizes, and of answers of different lengths, with waits",
         rows=rows,
         known=CALIBRATE,
         notes=[f"An estimate agrees within 5 % of the truth; {FEWEST} of {LOGS} intervals must hold it (99.5 %)."],
