@@ -236,7 +236,7 @@ class ScenarioFields(Strict):
             listed = {"always": self.always, f"playbooks.{name}": steps}.items()
             in_order = [(f"{key}.{n}", step) for key, found in listed for n, step in enumerate(found)]
             supply = [(key, step) for key, step in in_order if step.policy.advice.family == "supply"]
-            last = {}
+            last: dict[str, tuple[str, Step]] = {}
             for key, step in supply:
                 named = getattr(step.policy, "pools", None) or [getattr(step.policy, "pool", "")]
                 last |= dict.fromkeys(named, (key, step))
