@@ -242,7 +242,7 @@ class ScenarioFields(Strict):
                 last |= dict.fromkeys(named, (key, step))
             for key, step in last.values():
                 whole = self.seconds(step.from_) <= 0 and self.seconds(step.until) >= self.horizon and step.when is None
-                if step.policy.kind == "scheduled capacity" and step.policy.gpus == 0 and whole:
+                if step.policy.kind == "scheduled capacity" and not getattr(step.policy, "gpus", 1) and whole:
                     said = "0, expected 1 or more, or a step that ends: without a GPU no request can be served"
                     raise ValueError(f"{key}.policy.gpus: {said}")
 
