@@ -26,7 +26,7 @@ from sim.results.manifest import FORMAT
 from sim.results.manifest_schema import Manifest, SavedManifest
 from sim.results.timeline import Timeline, bin_width, grid
 from sim.scenario.document import explained
-from sim.schema import Strict
+from sim.schema import Strict, with_keys_once
 
 MANIFEST, TIMELINE = "manifest.json", "timeline.npz"
 TABLES = ("requests", "batches", "users", "decisions", "fleet", "killed")
@@ -168,7 +168,8 @@ def required(manifest: SavedManifest) -> list[str]:
 def read_facts(folder: Path, name: str, wanted: str) -> dict[str, Any]:
     """A manifest as plain values. Raises BadInput where there is none, or one of another format."""
     try:
-        facts = json.loads((folder / name).read_text(encoding="utf-8"), parse_constant=refuse_constant)
+        text = (folder / name).read_text(encoding="utf-8")
+        facts = json.loads(text, parse_constant=refuse_constant, object_pairs_hook=with_keys_once)
     except (OSError, ValueError, RecursionError) as wrong:
         raise BadInput(
             f"this is not a saved run: no {name} to read ({wrong})", file=folder, expected=EXPECTED

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from sim.demand.sources import WORD_OF_MOUTH
 from sim.model.gateway import REASONS
 from sim.model.passes import together_on_average
 from sim.model.request import OUTCOMES
@@ -23,7 +24,6 @@ from sim.scenario.parts import Recording
 from sim.scenario.scenario import Scenario
 from sim.scenario.serving_options import BATCHES, STEPS
 
-WORD_OF_MOUTH = "word of mouth"
 DECIDED = ["time", "knob", "tier", "feature", "old", "new", "policy", "reason"]
 
 

@@ -150,6 +150,7 @@ class ScenarioFields(Strict):
         self.check_money()
         for key, step in self.steps():
             self.check_step(step, key)
+        self.check_fleets()
         self.demand.check_names({name: tier.share for name, tier in self.tiers.items()}, list(self.features))
         if UNLIMITED in self.playbooks:
             raise ValueError(f"playbooks.{UNLIMITED}: this is what the run without limits is called, expected another")
@@ -186,6 +187,8 @@ class ScenarioFields(Strict):
     @model_validator(mode="after")
     def can_be_simulated(self) -> Self:
         """Refused here rather than when memory is full."""
+        if "control_tick" in self.model_fields_set and self.control_tick > self.horizon:
+            raise ValueError("control_tick: expected the horizon at most, or no policy would ever act")
         if not 1900 <= self.start.year <= 2200:  # dates of tables end in 2262
             raise ValueError("start: expected a year from 1900 to 2200")
         demand = self.demand
@@ -226,6 +229,22 @@ class ScenarioFields(Strict):
                 said = f"{number:.2g} {what} are more than {run} can hold, expected at most {most:g}{slice_of}"
                 raise ValueError(f"{key}: {said}")
         return self
+
+    def check_fleets(self) -> None:
+        """Refuse a playbook whose pool has no GPU throughout: every request would wait forever."""
+        for name, steps in self.playbooks.items():
+            listed = {"always": self.always, f"playbooks.{name}": steps}.items()
+            in_order = [(f"{key}.{n}", step) for key, found in listed for n, step in enumerate(found)]
+            supply = [(key, step) for key, step in in_order if step.policy.advice.family == "supply"]
+            last: dict[str, tuple[str, Step]] = {}
+            for key, step in supply:
+                named = getattr(step.policy, "pools", None) or [getattr(step.policy, "pool", "")]
+                last |= dict.fromkeys(named, (key, step))
+            for key, step in last.values():
+                whole = self.seconds(step.from_) <= 0 and self.seconds(step.until) >= self.horizon and step.when is None
+                if step.policy.kind == "scheduled capacity" and not getattr(step.policy, "gpus", 1) and whole:
+                    said = "0, expected 1 or more, or a step that ends: without a GPU no request can be served"
+                    raise ValueError(f"{key}.policy.gpus: {said}")
 
     def check_money(self) -> None:
         """Users start to pay for a tier that costs something by the month; every hour of the run has its grams."""
