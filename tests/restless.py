@@ -42,7 +42,7 @@ class Restless:
             controls.set_pool([pool], expire=self.one(5, 20))
         if self.perhaps(0.1):
             controls.set_pool([pool], codel="folly", target=5, interval=20)
-        if self.perhaps(0.2):
+        if self.perhaps(0.2) and pool not in controls.apart:
             controls.set_pool([pool], lost=self.one(1, 2, 5), notice=self.one(0, 7))
 
     def turn_gateway(self, where: dict[str, Any], controls: Controls) -> None:

@@ -356,3 +356,12 @@ def test_knobs_of_pools_and_retries_are_checked_and_their_turns_are_decisions():
 def test_a_knob_of_a_pool_or_of_retries_cannot_be_set_to_anything(turn, message):
     with pytest.raises(BadInput, match=message):
         turn(Controls(["free"], ["image"], pools={"gpus": 4}))
+
+
+def test_work_is_not_lost_where_it_could_not_wait_again():
+    controls = Controls(["free"], ["image"], pools={"gpus": 4, "spare": 4}, apart=["spare"])
+    controls.set_pool("gpus", lost=1)
+    for pools in ("spare", None):
+        with pytest.raises(BadInput, match="work cannot be lost"):
+            controls.set_pool(pools, lost=1)
+    controls.set_pool(lost=0)

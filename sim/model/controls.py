@@ -1,7 +1,7 @@
 """Controls, the knobs that a policy may set, and Telemetry, all that it may see."""
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -109,14 +109,16 @@ class Controls:
         pools: Mapping[str, int] | None = None,
         regions: Sequence[str] = (),
         replicas: Mapping[str, int] | None = None,
+        apart: Collection[str] = (),
     ):
         """scale: the slice that is simulated. pools: GPUs of each in that slice where no policy sets its fleet.
 
-        replicas: for pools whose replicas have several GPUs, how many.
+        replicas: for pools whose replicas have several GPUs, how many. apart: pools whose GPUs have a queue each.
         """
         self.tiers, self.features, self.own_gpus = list(tiers), list(features), dict(pools or {})
         self.pool_names, self.region_names = list(self.own_gpus), list(regions)
         self.scale = scale
+        self.apart = frozenset(apart)
         self.per_replica = [(replicas or {}).get(pool, 1) for pool in self.pool_names]
         self.of: list[tuple[str, str | None, str | None]] = [
             (decided_name(k, pool=p), None, None) for p in self.pool_names for k in POOL_KNOBS.knobs
@@ -172,9 +174,15 @@ class Controls:
             self.check_quotas()
 
     def set_pool(self, pools: Iterable[str] | None = None, **knobs: float | str) -> None:
-        """Set knobs of these pools, of all where None; GPUs are rounded to whole replicas. Raises BadInput."""
+        """Set knobs of these pools, of all where None; GPUs are rounded to whole replicas. Raises BadInput.
+
+        Work can be lost (`lost`) only in pools of one queue, where it can wait again.
+        """
         numbers = self.numbers(POOL_KNOBS, knobs)
         for row in indices("pool", self.pool_names, pools):
+            if knobs.get("lost") and self.pool_names[row] in self.apart:
+                expected = "a pool with a central queue: lost work cannot wait again at a GPU"
+                raise BadInput("work cannot be lost", key="lost", value=self.pool_names[row], expected=expected)
             for index, number in numbers:
                 each = self.per_replica[row] if index in (FLEET, LOST) and number < math.inf else 1
                 self.put(row * len(POOL_KNOBS) + index, number if each == 1 else math.floor(number / each + 0.5) * each)

@@ -206,7 +206,7 @@ class ScenarioFields(Strict):
             invited = word.market * word.shared * word.signups * self.behaviour.requests.average
         asked = sum(c.clients * c.rate for c in demand.clients) * self.horizon
         gpus = sum(pool.gpus * self.scale for pool in self.pools.values())
-        apart = [pool.gpus * self.scale for pool in self.pools.values() if pool.dispatch != CENTRAL]
+        apart = [self.pools[name].gpus * self.scale for name in self.apart]
         if self.played_cells > 1 and self.record != "timeline":
             raise ValueError(f"record: expected timeline where a run has several cells (here {self.played_cells})")
         times = len(self.pools) * len(self.specs()) * (1 + max(pool.max_batch for pool in self.pools.values()))
@@ -334,6 +334,11 @@ class ScenarioFields(Strict):
     def gpus(self, pool: str) -> int:
         """GPUs of a pool in the simulated slice."""
         return self.replicas(pool) * self.pools[pool].gpus_per_replica
+
+    @property
+    def apart(self) -> list[str]:
+        """The pools whose GPUs have a queue each."""
+        return [name for name, pool in self.pools.items() if pool.dispatch != CENTRAL]
 
     def replicas(self, pool: str) -> int:
         """Replicas of a pool in the simulated slice: each serves as one."""
