@@ -110,7 +110,7 @@ def asks_of(trace: Trace) -> Asks:
 
 def sizes_in(extra: dict[str, Floats]) -> dict[str, Floats]:
     """The sizes of requests among the further columns of a recording, under the names that formats have for them."""
-    found = {name: extra[name] for name in ("side", "steps", "tokens") if name in extra}
+    found: dict[str, Floats] = {name: extra[name] for name in ("side", "steps", "tokens") if name in extra}
     if "side" not in extra and {"width", "height"} <= set(extra):
         found["side"] = np.sqrt(extra["width"] * extra["height"])
     for name in ("generated_tokens", "output_length"):
