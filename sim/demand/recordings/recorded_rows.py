@@ -118,7 +118,7 @@ def coded_where_repeated(texts: Any) -> Any:
 
 
 def kept_as(role: str, texts: Any) -> Any:
-    """A column as it is kept until all are read: times as instants, further numbers each text once, since many repeat."""
+    """A column as it is kept until all are read: times as instants, further numbers each text once."""
     if role == "time":
         return times_of(texts)
     return texts.dictionary_encode() if role.startswith("extra.") and pa.types.is_string(texts.type) else texts
