@@ -55,13 +55,14 @@ $(PEERS)/.installed: pyproject.toml constraints.txt
 ## make bench   how fast it is, as ratios in one run: against the readable engine, peers, its own size; the real week
 bench: $(PEERS)/.installed
 	$(PEERS)/bin/python benchmarks/start.py
+	$(PEERS)/bin/python benchmarks/beside.py
 	$(PEERS)/bin/python benchmarks/hour.py
 	$(PEERS)/bin/python benchmarks/mm100.py
 	$(PEERS)/bin/python benchmarks/growth.py
 	$(PEERS)/bin/python benchmarks/importing.py
 	$(PEERS)/bin/python benchmarks/week.py
 
-## make validate  proofs: STUDY=theory (TABLE=mine.csv), peers, overload, live, calibrate, foresight, torch or traces FILE=FOLDER; theory, overload, live if none
+## make validate  proofs: STUDY=theory (TABLE=mine.csv), sight, peers, overload, live, batcher, calibrate, foresight, torch or traces FILE=FOLDER; theory, overload, live if none
 validate: $(VENV)/.installed-test
 	$(BIN)/python -m tests.studies $(or $(STUDY),all) $(or $(TABLE),$(FILE)) $(if $(OUT),--out $(OUT))
 

@@ -8,12 +8,14 @@ class BadInput(Exception):
     """
 
     def __init__(self, message: str, *, file: object = None, key: str = "", value: object = None, expected: str = ""):
-        self.message, self.file, self.key, self.value, self.expected = message, file, key, value, expected
+        # In one line, also where a library said it in several.
+        self.message = " ".join(filter(None, map(str.strip, message.splitlines())))
+        self.file, self.key, self.value, self.expected = file, key, value, expected
         super().__init__(self.text())
 
     def text(self) -> str:
         """The whole message, a part a line."""
-        lines = [printable_lines(self.message)]
+        lines = [printable(self.message)]
         if self.file is not None:
             lines.append(f"  file:     {printable(str(self.file))}")
         if self.key:

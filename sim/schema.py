@@ -52,9 +52,19 @@ WORDS = {  # what pydantic expected, in the words of somebody who writes a file
     "greater_than_equal": "{ge} or more",
     "less_than": "less than {lt}",
     "less_than_equal": "{le} at most",
+    "finite_number": "a finite number",
     "missing": "this key with a value",
     "extra_forbidden": "no such key",
 }
+
+
+def with_keys_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """A JSON object; of a key that is there twice one value would be lost in silence. Raises ValueError."""
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        twice = next(key for key in found if sum(key == name for name, _ in pairs) > 1)
+        raise ValueError(f"the key {twice!r} is there twice")
+    return found
 
 
 def in_plain_words(error: Mapping[str, Any]) -> str:

@@ -21,7 +21,8 @@ SECONDS = {
 THOUSANDS = {"": 1.0, "k": 1e3, "M": 1e6, "bn": 1e9}
 
 # Commas part thousands: 1,500 but not 1,5 nor 0,500, which are decimal fractions elsewhere.
-NUMBER = r"[+-]?(?:(?:[1-9]\d{0,2}(?:[_,]\d{3})+|\d+)(?:\.\d*)?|\.\d+)(?:[eE][+-]?\d+)?"
+NUMBER = r"[+-]?(?:(?:[1-9][0-9]{0,2}(?:[_,][0-9]{3})+|[0-9]+)(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]+)?"
+DATE = r"[0-9]{4}-[0-9]{2}-[0-9]{2}"  # of what may follow, '+02:00' would be read as two o'clock
 
 
 def number(value: Any, expected: str) -> float:
@@ -36,7 +37,7 @@ def number(value: Any, expected: str) -> float:
         result = math.inf
     if not math.isfinite(result):
         raise ValueError(f"expected {expected}; this number is not finite")
-    return result
+    return result + 0.0  # so that -0 is 0
 
 
 def split(text: str, expected: str) -> tuple[float, str]:
@@ -101,7 +102,7 @@ def per_second(value: Any) -> float:
     parts = re.split(r"\s+per\s+|\s*/\s*", value.strip()) if isinstance(value, str) else []
     if len(parts) != 2:
         raise ValueError(f"expected {expected}")
-    every = parts[1] if re.match(r"\s*[\d.]", parts[1]) else f"1 {parts[1]}"
+    every = parts[1] if re.match(r"\s*[0-9.]", parts[1]) else f"1 {parts[1]}"
     period = seconds(every)
     if not 0 < period < math.inf:
         raise ValueError(f"expected {expected}")
@@ -147,7 +148,7 @@ def instant(value: Any) -> float | datetime:
             raise ValueError(f"expected {expected}; this one is out of range") from None
     if isinstance(value, date):
         return datetime(value.year, value.month, value.day, tzinfo=UTC)
-    if isinstance(value, str) and re.match(r"\s*\d{4}-", value):
+    if isinstance(value, str) and re.fullmatch(rf"{DATE}(?:[T ].*)?", value.strip()):
         try:
             return instant(datetime.fromisoformat(value.strip()))
         except ValueError as wrong:

@@ -47,6 +47,12 @@ def percent(share: float) -> str:
     return "none" if math.isnan(share) else f"{three_figures(100 * share)} %"
 
 
+def in_gpus(number: float | str) -> str:
+    """'1 GPU', '4,000 GPUs', '2.16 GPUs'; a number in words already is taken as it is."""
+    shown = number if isinstance(number, str) else f"{number:,}"
+    return f"{shown} GPU" if shown == "1" else f"{shown} GPUs"
+
+
 def names_in_words(names: list[str]) -> str:
     """'a', 'a and b', 'a, b and c'."""
     return " and ".join(", ".join(names).rsplit(", ", 1))

@@ -1,4 +1,4 @@
-"""Documents changed at random (scenarios, profiles, recordings): each is used or refused in one message, never a fault.
+"""Documents changed at random (scenarios, profiles, recordings, saved runs): used or refused in one message, no fault.
 
 `python -m tests.fuzz 50000` tries that many and counts what became of them; the suite tries a few hundred.
 """
@@ -10,6 +10,7 @@ import sys
 import tempfile
 import traceback
 from collections import Counter
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -20,12 +21,38 @@ from hypothesis import strategies as st
 
 from sim import shipped
 from sim.demand.recordings.importing import ImportOptions, examine_recording
+from sim.engine.simulate import simulate
 from sim.errors import BadInput
 from sim.profile.profile import load_profile
+from sim.results.folder import checksum, digest
+from sim.results.run import load_run
+from sim.results.verdict import sentences, verdict
 from sim.scenario.load import load
 
-KINDS = ("scenario", "profile", "recording")
+KINDS = ("scenario", "profile", "recording", "saved run")
+RAW = (  # as somebody writes them into YAML, without quotes
+    *(
+        "010",
+        "0x1F",
+        "0b11",
+        "0o17",
+        "1:30",
+        "1_000",
+        "-0.0",
+        "1e3",
+        "1e-320",
+        ".inf",
+        "-.INF",
+        ".nan",
+        "+5",
+        "5.",
+        ".5",
+    ),
+    *("yes", "Off", "~", "2024-02-30", "2024-12-31T23:59:60Z", "\u0664", "1,5", "1 000", "&a b", "*a", "!!int 3", "@x"),
+    *("1_0.5", "08", "1e400", "'4'", "4 # five", "? 4", "- 4", "<<", "12e", "0.1.2", "\u00bd", "\u22125", "1e+05"),
+)
 ODD: list[Any] = [
+    *(f"raw-{number}-" for number in range(len(RAW))),
     *(None, True, False, 0, -1, 1, 0.5, 1e308, -1e308, float("nan"), float("inf"), 10**30, 2**63, 129, 257),
     *(
         "",
@@ -126,13 +153,32 @@ def profile_source(name: str) -> Any:
     return {key: value for key, value in source.items() if key != "sha256"}  # which a change would belie
 
 
+@cache
+def saved_run() -> dict[str, bytes]:
+    """The files of a small run."""
+    with tempfile.TemporaryDirectory() as folder:
+        run = simulate(load("steady", sets={"horizon": "3 min", "warm_up": 0, "alive.window": "1 min"}))
+        return {path.name: path.read_bytes() for path in run.save(Path(folder) / "run").iterdir()}
+
+
+def damaged(content: bytes, changes: list[tuple[int, int, bool]]) -> bytes:
+    """Bytes of which some are others, or that end early."""
+    for where, what, cut in changes:
+        place = where % max(len(content), 1)
+        content = content[:place] + (b"" if cut and what % 5 == 0 else bytes([what % 256]) + content[place + 1 :])
+    return content
+
+
 def use(kind: str, number: int, changes: list[tuple[int, int, bool]], folder: Path) -> None:
     """Make one changed file and read it as the commands do. Raises BadInput where it is refused."""
     if kind == "scenario":
         names = shipped.names("scenarios", ".yaml")
         source = scenario_source(names[number % len(names)])
         path = folder / "a.yaml"
-        path.write_text(yaml.safe_dump(changed(source, changes, ODD), allow_unicode=False), "utf-8", "replace")
+        text = yaml.safe_dump(changed(source, changes, ODD), allow_unicode=False)
+        for n, raw in enumerate(RAW):
+            text = text.replace(f"raw-{n}-", raw)
+        path.write_text(text, "utf-8", "replace")
         load(path)
     elif kind == "profile":
         names = shipped.names("profiles", ".json")
@@ -140,6 +186,21 @@ def use(kind: str, number: int, changes: list[tuple[int, int, bool]], folder: Pa
         path = folder / "a.json"
         path.write_text(json.dumps(changed(source, changes, ODD)), "utf-8")
         load_profile(path)
+    elif kind == "saved run":
+        name, signed = sorted(saved_run())[number % len(saved_run())], number % 3 > 0
+        for file, content in saved_run().items():
+            (folder / file).write_bytes(content)
+        facts = json.loads(saved_run()["manifest.json"])
+        if name == "manifest.json":
+            facts = changed(facts, changes, ODD)
+        else:
+            (folder / name).write_bytes(damaged(saved_run()[name], changes))
+        if isinstance(facts, dict) and signed and isinstance(facts.get("files"), dict):  # its checksums fit
+            facts["files"] = {name: checksum(folder / name) for name in saved_run() if name != "manifest.json"}
+            with suppress(ValueError):  # NaN, which cannot be signed
+                facts["sha256"] = digest(facts)
+        (folder / "manifest.json").write_text(json.dumps(facts))
+        sentences(verdict(load_run(folder)))
     else:
         rows = changed([line.split(",") for line in TABLE.splitlines()], changes, CELLS)
         lines = [",".join(map(str, row)) if isinstance(row, list) else str(row) for row in rows]
@@ -176,7 +237,8 @@ def main() -> int:
             found[what] += 1
             examples.setdefault(what, (number, changes))
 
-        attempt()
+        with suppress(KeyboardInterrupt):  # what was tried so far is counted all the same
+            attempt()
     faults = 0
     for (kind, what), count in sorted(found.items()):
         known = what in ("used", "refused")

@@ -70,8 +70,10 @@ PAUSES = TIMES.filter(lambda time: time["kind"] != "never")
 def pools(draw: st.DrawFn, name: str) -> dict[str, Any]:
     runs = draw(st.sampled_from(["batches", "batches", "steps", "threads"]))
     linger = draw(seconds(0, 20)) if runs == "batches" else 0
+    each = draw(st.sampled_from([1, 1, 2]))
     pool: dict[str, Any] = {
-        "gpus": draw(st.integers(1, 3)),
+        "gpus": each * draw(st.integers(1, 3)),
+        "gpus_per_replica": each,
         "max_batch": draw(st.integers(2, 4)),
         "linger": linger,
         "runs": runs,
@@ -91,7 +93,23 @@ def pools(draw: st.DrawFn, name: str) -> dict[str, Any]:
             ),
             "late_joiners": draw(st.booleans()),
         }
+        if pool["dispatch"] == "central queue" and draw(st.booleans()):
+            slots = draw(st.integers(1, 3))
+            pool |= {"closes": "when a slot is free", "timer": "from the oldest", "slots": slots}
     return {name: pool}
+
+
+@st.composite
+def kinds(draw: st.DrawFn, pool: dict[str, Any], models: list[str]) -> dict[str, Any]:
+    """Two kinds of GPU, of which the second may have other profiles."""
+    one, other = draw(st.integers(1, 2)), draw(st.integers(1, 2))
+    named = {model: draw(st.sampled_from(sorted(PROFILES))) for model in models}
+    return {
+        **pool,
+        "gpus": one + other,
+        "kinds": {"new": {"gpus": one}, "old": {"gpus": other, "profiles": named, "dollars_per_gpu_hour": 1}},
+        "takes_first": draw(st.sampled_from(["fastest", "cheapest"])),
+    }
 
 
 LENGTHS = [{"kind": "fixed"}, {"kind": "geometric"}, {"kind": "lognormal", "cv": 0.5}]
@@ -307,6 +325,12 @@ def documents(draw: st.DrawFn, *, mortal: bool = False) -> dict[str, Any]:
             feature |= {"slo_first_token": "never", "slo_per_token": "never"}
         wanted["image"]["spill"] = spill
         wanted["edit"] |= {name: wanted["image"][name] for name in ("slo", "images", "spec")}
+    for name, pool in found.items():
+        alike = pool["runs"] == "batches" and pool["dispatch"] == "central queue" and pool["gpus_per_replica"] == 1
+        if alike and draw(st.sampled_from([False, False, True])):
+            asked = [spec["model"] for f in wanted.values() if f["pool"] == name for spec in (f["spec"], *f["ladder"])]
+            found[name] = draw(kinds(pool, sorted(set(asked))))
+            central = [other for other in central if other != name]
     return {
         "title": "A random one",
         "start": draw(st.sampled_from(["2025-01-01", "2025-01-01 23:55"])),

@@ -2,7 +2,9 @@
 
 import errno
 import json
+import math
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -13,6 +15,7 @@ import pyarrow.parquet as pq
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from pydantic import ValidationError
 
 from sim import load, shipped
 from sim.cli.main import messages_for_wrong_input
@@ -23,14 +26,18 @@ from sim.profile.profile import load_profile
 from sim.results.narrow import narrow
 from sim.results.verdict import outside_the_run
 from sim.scenario.load import plain_value
+from sim.schema import Strict
 from sim.tables.files import as_text
 from sim.tables.formats import lines
-from sim.units import count, seconds
+from sim.units import count, moment, plain, seconds
 from tests.asserts import effects
 from tests.fuzz import CHANGES, KINDS, outcome
 
+WAVE = {"kind": "steady", "rate": "1 per s"}
+NO_GPU = {"kind": "scheduled capacity", "pool": "gpus", "gpus": 0}
 
-@pytest.mark.parametrize("text", ["010", "0x10", "0b11", "18:00", "-010", "1:30.5"])
+
+@pytest.mark.parametrize("text", ["010", "0x10", "0b11", "18:00", "-010", "1:30.5", "1_5", "1__0", "10_", "1_0.5"])
 def test_a_number_that_yaml_reads_in_another_base_is_refused(text):
     with pytest.raises(BadInput, match="decimal number"):
         plain_value(text, "pools.gpus.gpus")
@@ -49,6 +56,69 @@ def test_what_no_run_can_hold_says_what_is_wrong_with_it_and_nothing_else(tmp_pa
     (tmp_path / "a.yaml").write_text(f"base: steady\n{settings}\n")
     with pytest.raises(BadInput, match=said):
         load(tmp_path / "a.yaml")
+
+
+@pytest.mark.parametrize("text", ["1_000", "1_000.5", "+5", "-0.5", "5.", "1e3", "1.0e+3"])
+def test_a_number_in_digits_is_read_as_it_is_written(text):
+    assert float(plain_value(text, "scale")) == float(text)
+
+
+@pytest.mark.parametrize("text", ["\u0664", "\uff14", "\u00bd", "1\u00a0000", "\u22125"])
+def test_digits_of_other_scripts_are_refused(text):
+    with pytest.raises(ValueError, match="expected"):
+        count(text)
+    with pytest.raises(ValueError, match="expected"):
+        seconds(f"{text} s")
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["2025-01-01+02:00", "2025-01-01Z", "2025-W05-1", "2025-1-1", "2025-01-01T23:59:60Z", "2025-02-29", "20250101"],
+)
+def test_a_date_of_another_form_is_refused(text):
+    with pytest.raises(ValueError, match="expected"):
+        moment(text)
+
+
+def test_a_date_is_in_its_zone_or_else_in_utc():
+    assert moment("2025-01-01T18:00:00+02:00") == moment("2025-01-01 16:00")
+    assert moment("2025-01-01 18:00:00-08:00") == moment("2025-01-02 02:00")
+    assert str(plain(seconds("-0 s"))) == "0.0"
+
+
+def test_a_decimal_comma_between_braces_is_no_second_key():
+    with pytest.raises(BadInput, match="'5' has no value"):
+        plain_value("{gpus: 4,5}", "pools.gpus")
+    assert plain_value("{gpus: null}", "pools.gpus") == {"gpus": None}
+
+
+@pytest.mark.parametrize(
+    ("sets", "key"),
+    [
+        ({"demand": [WAVE | {"name": "a"}, WAVE | {"name": "a"}]}, "demand"),
+        ({"demand": [WAVE | {"name": "steady 1"}, WAVE]}, "demand"),
+        ({"demand": [WAVE | {"name": " "}]}, "demand"),
+        ({"control_tick": "3 h"}, "control_tick"),
+        ({"always": [{"policy": NO_GPU}]}, "always.0.policy.gpus"),
+        ({"playbooks.none": [{"policy": NO_GPU, "until": "1 day"}]}, "playbooks.none.0.policy.gpus"),
+        ({"tiers.free ": {"share": 0}}, "tiers.free "),
+    ],
+)
+def test_what_could_not_be_told_apart_or_would_never_act_is_refused(sets, key):
+    with pytest.raises(BadInput) as refused:
+        load("steady", sets=sets)
+    assert refused.value.key.partition(" (line")[0] == key
+
+
+def test_a_fleet_may_be_empty_for_a_while():
+    later = {"policy": {**NO_GPU, "gpus": 9}, "from": "1 h"}
+    for steps in ([{"policy": NO_GPU, "until": "1 h"}], [{"policy": NO_GPU}, later]):
+        assert load("steady", sets={"playbooks.none": steps}).playbooks["none"][0].policy.gpus == 0
+
+
+def test_a_byte_order_mark_is_no_part_of_the_first_key(tmp_path):
+    (tmp_path / "a.yaml").write_text("\ufeffbase: steady\ntitle: from an editor\n", encoding="utf-8")
+    assert load(tmp_path / "a.yaml").title == "from an editor"
 
 
 @pytest.mark.parametrize("text", ["1,5", "0,500", "1500,000", "1,50 ", "12,3456"])
@@ -76,6 +146,16 @@ def test_a_key_that_is_twice_in_a_profile_is_refused(tmp_path):
     (tmp_path / "a.json").write_text('{"format": "meltpoint-profile/1", "name": "a", "name": "b"}')
     with pytest.raises(BadInput, match="'name' is there twice"):
         load_profile(tmp_path / "a.json")
+
+
+def test_a_key_that_is_twice_in_a_line_of_json_breaks_that_line(tmp_path):
+    (tmp_path / "a.jsonl").write_text('{"time": 1}\n{"time": 2, "time": 9}\n')
+    (broken,) = examine_recording([tmp_path / "a.jsonl"], ImportOptions()).found
+    assert (broken.problem, broken.rows, broken.open) == ("broken lines", 1, True)
+
+
+def test_a_message_is_in_one_line_whatever_a_library_says():
+    assert BadInput("this file is damaged (no type:\n  \n  0x0f)\n").message == "this file is damaged (no type: 0x0f)"
 
 
 @pytest.mark.parametrize("key", ["pools..gpus", ".pools", "pools.", " "])
@@ -235,3 +315,29 @@ def test_a_batch_that_takes_less_time_than_a_smaller_one_is_named(tmp_path):
     (tmp_path / "a.csv").write_text("batch,latency_ms\n1,100\n2,50\n4,120\n")
     said = import_profile(tmp_path / "a.csv", {"method": "a table"}, side=1, steps=1, batch=1)["method"]
     assert said == "a table; warning: a batch of 2 takes less time than one of 1"
+
+
+def schemas(of: type[Strict] = Strict) -> list[type[Strict]]:
+    """Every schema of scenario files that is no base of another."""
+    below = of.__subclasses__()
+    ours = of.__module__.split(".")[1] in ("scenario", "demand", "policies")
+    return [*([of] if ours and not below else []), *(found for one in below for found in schemas(one))]
+
+
+NO_NUMBERS = [True, "1_5", "\u0664", "1,5", math.nan, math.inf, "nan", "inf", "1e400", "", " ", "0x1", "1:30"]
+
+
+def test_no_number_of_a_scenario_file_is_read_from_what_is_none():
+    read = set()
+    for schema in schemas():
+        for name, field in schema.model_fields.items():
+            if not re.search("float|int", f"{field.annotation}{field.metadata}"):
+                continue
+            key = field.alias or name
+            for odd in NO_NUMBERS:
+                with pytest.raises(ValidationError) as wrong:
+                    schema.model_validate({key: odd})
+                if not any(error["loc"][:1] == (key,) for error in wrong.value.errors()):
+                    read.add((schema.__name__, key, str(odd)))
+    assert len(schemas()) > 50
+    assert read == set()

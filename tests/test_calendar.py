@@ -23,7 +23,8 @@ from sim.engine.compiled.records import (
     SOONER,
     SPARE_CHUNKS,
 )
-from sim.engine.compiled.state import fresh_state, roomy, with_chunks
+from sim.engine.compiled.room import roomy, with_chunks
+from sim.engine.compiled.state import fresh_state
 from sim.engine.compiled.view import View
 
 Moment = tuple[float, int, int]  # when, its code, and what it is about: here its index in the order of scheduling
@@ -35,7 +36,7 @@ class Calendar:
     def __init__(self, horizon: float, buckets: int):
         nothing: dict[str, Any] = dict.fromkeys(Constants._fields, 0)
         self.grid = View(Constants(**{**nothing, "horizon": horizon, "buckets_a_second": buckets / horizon}))
-        one: dict[str, Any] = {"bins": 1, "largest": 1}
+        one: dict[str, Any] = {"bins": 1, "largest": 1, "times": 1}
         state = fresh_state(1, 1, 1, 1, [1], buckets=buckets + 2, rows=False, sampled=False, **one)
         self.met: set[str] = set()
         self.scheduled = 0

@@ -12,8 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from sim import load, plots, simulate
+from sim import load, plots, shipped, simulate
 from sim.cli.main import main
+from sim.cli.scenario_commands import json_schema
 from sim.engine.compiled.engine import CompiledEngine
 
 COMMAND = [sys.executable, "-m", "sim.cli.main"]
@@ -184,6 +185,19 @@ def test_schema_is_json_schema(here):
     schema = json.loads(here("schema")[1])
     assert schema["properties"]["playbooks"]
     assert schema["additionalProperties"] is False
+
+
+def test_the_schema_is_kept_until_a_source_changes(tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.setattr(shipped, "PACKAGE", tmp_path)
+    (tmp_path / "a.py").write_text("one = 1")
+    made = json_schema()
+    (kept,) = tmp_path.glob("cache/meltpoint/schema-*.json")
+    kept.write_text("as kept")
+    assert json_schema() == "as kept"
+    (tmp_path / "a.py").write_text("one = 2")
+    assert json_schema() == made
+    assert [path.read_text() for path in tmp_path.glob("cache/meltpoint/*")] == [made]
 
 
 def test_every_command_explains_itself(here):

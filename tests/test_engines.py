@@ -6,7 +6,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from sim.engine.compiled.engine import CompiledEngine
-from sim.engine.compiled.state import slack
+from sim.engine.compiled.room import slack
 from sim.engine.play import controls_of
 from sim.engine.simulate import simulate
 from sim.errors import BadInput

@@ -19,6 +19,22 @@ def test_attempts_are_within_thirty_per_cent(name):
     assert expected.people == pytest.approx(found.people["everybody"], rel=0.3)
 
 
+def test_a_machine_that_is_twice_as_slow_takes_twice_as_long(monkeypatch):
+    scenario = load("steady", sets={"demand.0.rate": "20 per s"})
+    monkeypatch.setattr(room, "pilot_of", lambda *_: None)
+    expected = {}
+    for slow in (1, 2):
+        monkeypatch.setattr(room, "slowness", lambda slow=slow: slow)
+        expected[slow] = estimate(scenario).seconds
+    assert expected[2] == pytest.approx(2 * expected[1])
+
+
+@pytest.mark.parametrize(("window", "whole"), [("1 hour", True), ("1.5 min", False)])
+def test_rows_are_counted_anew_where_windows_are_not_made_of_recorded_bins(window, whole):
+    scenario = load("steady", sets={"alive.window": window})
+    assert room.in_bins(scenario) == whole
+
+
 def test_ten_years_at_one_request_an_hour_take_less_than_two_gigabytes():
     sets = {"horizon": "10 years", "demand.0.rate": "1 per hour", "record": "timeline"}
     assert estimate(load("steady", sets=sets)).memory < 2e9

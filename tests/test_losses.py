@@ -1,6 +1,7 @@
 """Work that is lost with its GPU, and work that is stopped when its user leaves: by hand, and against exact results."""
 
 import math
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -8,11 +9,13 @@ from hypothesis import HealthCheck, given, settings
 from scipy import stats
 
 from sim import BadInput, simulate
+from sim.engine.compiled import memory
 from sim.profile.profile import constant_profile
 from sim.results.conservation import of_both, of_tables, of_timeline
 from sim.results.costs import gpu_hours
 from sim.results.counting import timeline_of
 from sim.results.run import TABLES, load_run
+from sim.scenario.parts import Recording
 from tests.random_scenarios import documents, plain, scenario_from
 from tests.test_engines import assert_alike
 from tests.test_timeline import assert_same_timeline
@@ -237,3 +240,24 @@ def test_a_saved_run_keeps_what_was_lost(tmp_path):
     run = simulate(one_gpu(), [Lose()])
     assert len(run.killed)
     assert load_run(run.save(tmp_path / "run")).killed.equals(run.killed)
+
+
+def test_an_end_that_is_void_is_not_looked_up_in_memory_that_is_free(monkeypatch):
+    """The engine looks ahead at the ends of batches; that of a batch which was stopped has no requests any more.
+
+    New memory is full of garbage here, which as the number of a request lies far beyond all memory: looking it up
+    ends the process.
+    """
+
+    def garbage(size: int, dtype: type) -> np.ndarray:
+        return np.full(size, 0x55, dtype=dtype)
+
+    monkeypatch.setattr(memory, "np", SimpleNamespace(empty=garbage, uint8=np.uint8))
+    scenario = one_gpu(
+        people=300,
+        behaviour={"patience": {"kind": "exponential", "mean": "4 s"}},
+        serving={"cancels_running": True, "noise": {"kind": "lognormal", "cv": 0.5}},
+    )
+    for seed in range(1, 7):
+        run = simulate(scenario, seed=seed, unlimited=True, recording=Recording(rows=False, sampled=0.5))
+        assert (run.requests["outcome"] == "abandoned").sum() > 50

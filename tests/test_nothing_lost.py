@@ -18,12 +18,23 @@ from rich.table import Table
 from rich.text import Text
 
 from sim import compare, load, simulate
+from sim.calibration.calibrate import FITTED
 from sim.cli import run_commands
 from sim.cli.console import Console
 from sim.cli.main import app, messages_for_wrong_input
-from sim.cli.places import GENERATOR, folder_names, others, refuse_other_file, result_folder, write_file
+from sim.cli.places import (
+    GENERATOR,
+    begins_with,
+    folder_names,
+    others,
+    refuse_other_file,
+    refuse_taken,
+    result_folder,
+    write_file,
+)
+from sim.demand.recordings.trace import recording, save_trace
 from sim.errors import BadInput
-from sim.export.export_folder import write_export
+from sim.export.export_folder import check_folder, write_export
 from sim.export.schedule import schedule_of
 from sim.results.run import load_run
 from sim.studies.comparison_folder import load_comparison, save_comparison
@@ -163,10 +174,41 @@ def test_replace_deletes_only_what_its_format_says_is_a_result(here):
     for name in ("link", "dangling", "other", "source.py", "/dev/null"):
         with pytest.raises(BadInput, match="there already"):
             result_folder(here / name, "", replace=True)
-    (mine / "thesis.txt").write_text("years of work")
-    with pytest.raises(BadInput, match="would be lost"):
-        result_folder(mine, "", replace=True)
-    assert [path.name for path in others(mine)] == ["thesis.txt"]
+    for name in ("thesis.txt", "figures.csv", "notes.json", "own.png", "requests.csv"):
+        (mine / name).write_text("years of work")
+        with pytest.raises(BadInput, match="would be lost"):
+            result_folder(mine, "", replace=True)
+        assert [path.name for path in others(mine)] == [name]
+        (mine / name).unlink()
+
+
+def test_replace_takes_the_place_of_a_file_of_the_same_kind_only(here):
+    earlier, other = here / "earlier.yaml", here / "other.yaml"
+    earlier.write_text(FITTED + "title: a\n")
+    other.write_text("title: by hand\n")
+    (here / "link.yaml").symlink_to(earlier)
+    refuse_taken(here / "new.yaml", begins_with(FITTED), replace=False)
+    refuse_taken(earlier, begins_with(FITTED), replace=True)
+    for name, replace in (("earlier.yaml", False), ("other.yaml", True), ("link.yaml", True), (".", True)):
+        with pytest.raises(BadInput, match="there already"):
+            refuse_taken(here / name, begins_with(FITTED), replace=replace)
+    with pytest.raises(BadInput, match="there already"):
+        save_trace(recording(np.array([1.0]), "a.csv"), other, replace=True)
+    assert other.read_text() == "title: by hand\n"
+
+
+def test_an_export_takes_the_place_of_nothing_but_an_export(here):
+    folder = here / "mine"
+    folder.mkdir()
+    (folder / "schedule.json").write_text('{"seed": 1, "rates": {}, "url": ""}')
+    check_folder(folder, replace=True)
+    (folder / "thesis.txt").touch()
+    with pytest.raises(BadInput, match="there already"):
+        check_folder(folder, replace=True)
+    (folder / "thesis.txt").unlink()
+    (folder / "schedule.json").write_text("{}")
+    with pytest.raises(BadInput, match="there already"):
+        check_folder(folder, replace=True)
 
 
 def test_a_place_where_nothing_can_be_written_is_refused_before_anything_is_simulated(here, monkeypatch):

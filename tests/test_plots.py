@@ -14,6 +14,7 @@ import pytest
 from matplotlib import rcParams
 from matplotlib.dates import num2date
 from matplotlib.figure import Figure
+from matplotlib.text import Text
 
 from sim import load, plots, simulate
 from sim.plots import axes, marks
@@ -119,6 +120,15 @@ def test_a_load_of_many_times_the_capacity_is_drawn_on_a_logarithm(run):
     plots.load(run, "gpus", ax, table)
     assert ax.get_yscale() == "symlog"
     assert "log" in ax.get_ylabel()
+
+
+def test_a_title_above_labels_of_decisions_is_inside_the_figure(run):
+    """Each row of labels takes 11 points from the axes, not from the title above them."""
+    figure, (ax,) = axes.over_time(3.4)
+    plots.outcomes(run, ax)
+    figure.draw_without_rendering()
+    (title,) = (one for one in ax.findobj(Text) if one.get_text() == "Outcomes of attempts")
+    assert title.get_window_extent().y1 <= figure.bbox.y1
 
 
 def test_outcomes_are_stacked_to_all_that_ended(run):

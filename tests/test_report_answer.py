@@ -81,6 +81,15 @@ def test_a_switch_names_its_threshold_its_end_and_its_targets(compared):
     assert "no switches" in switch_table(nothing).note
 
 
+def test_two_switches_of_one_kind_are_told_apart_by_their_thresholds():
+    """Three GPUs for twice their work: the wait soon passes one second, and people act 2 min later; never ten hours."""
+    later = {**PAGED, "expected_wait": {"above": "10 h", "below": "1 h"}}
+    soon = {**PAGED, "expected_wait": {"above": "1 s", "below": "0.5 s"}, "for": "0 s"}
+    steps = [{"policy": {"kind": "shed", "share": 0.25}, "when": when} for when in (soon, later)]
+    run = simulate(scenario(**{"playbooks": {"twice": steps}, "pools.gpus.gpus": 3}), "twice")
+    assert [row[5] for row in switch_table(run).rows] == ["thrown on Wed 01 Jan 2025 00:03", "never thrown"]
+
+
 def test_policies_given_by_a_program_are_not_guessed(compared):
     _, runs = compared
     own = dataclasses.replace(runs[0], manifest={**runs[0].manifest, "playbook": "custom"})

@@ -141,6 +141,18 @@ def test_each_decision_says_the_figure_and_the_threshold():
     assert any("every 60 s, and the control tick is 15 s" in line for line in caveat(made, [60.0, 120.0], 1))
 
 
+def test_a_reason_that_several_switches_share_is_given_once_where_they_end():
+    when = {"expected_wait": {"above": "20 s", "below": "4 s"}, "pool": "gpus"}
+    kinds = ({"kind": "shed", "share": 0.5}, {"kind": "queue bound", "requests": 20})
+    made = scenario(*({"policy": policy, "when": when} for policy in kinds))
+    waits = ((1, 3), (2, 21), (3, 2))
+    stream = [json.dumps({"time": f"2025-03-31 00:{m:02}", "metrics": {WAIT: wait}}) for m, wait in waits]
+    *_, last = shadow(made, "p", readings(stream, "-"))
+    ended = [line for line in lines(made, made.playbooks["p"], last) if "not set any more" in line]
+    assert len(ended) == 2
+    assert all(line.count("expected wait of gpus 2 s under 4 s") == 1 for line in ended)
+
+
 def test_lines_are_answered_as_they_come():
     made = scenario({"policy": {"kind": "degrade under load", "pool": "gpus", "above": "20 s", "below": "4 s"}})
     asked = []

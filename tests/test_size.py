@@ -6,8 +6,10 @@ from itertools import islice
 import pandas as pd
 import pytest
 from scipy import optimize
+from typer.testing import CliRunner
 
 from sim import BadInput, demand_multiple, load, simulate, size
+from sim.cli.main import app
 from sim.studies import size as size_module
 from sim.studies.executors import Local
 from sim.studies.fleets import Fleets, plain_number
@@ -53,11 +55,12 @@ def test_half_of_all_runs_is_a_t_test_of_the_mean():
     assert tolerance(10, 0.5, 0.95) * math.sqrt(10) == pytest.approx(1.833, abs=5e-4)
 
 
-def test_thirty_five_clean_runs_prove_nine_of_ten():
-    """By Wilson's interval, 35 of 35 have a lower bound of 90.1 %."""
-    need = clean_runs(0.9, 0.95)
-    assert need == 35
-    assert look(*[0.1] * need).interval.low >= 0.9 > look(*[0.1] * (need - 1)).interval.low
+@pytest.mark.parametrize(("share", "runs"), [(0.9, 29), (0.99, 299)])
+def test_clean_runs_that_prove_a_share_are_those_of_the_binomial_law(share, runs):
+    """share^n <= 5 %: 29 clean runs for nine of ten, 299 for 99 of a hundred, and the verdict changes just there."""
+    assert clean_runs(share, 0.95) == runs
+    verdicts = [Look(tuple(range(n)), (0.1,) * n, share, 0.95, True).verdict for n in (runs - 1, runs)]
+    assert verdicts == ["undecided", "meets"]
 
 
 @pytest.mark.parametrize(
@@ -67,7 +70,8 @@ def test_thirty_five_clean_runs_prove_nine_of_ten():
         ([-0.05, -0.051, -0.049, -0.05], False, "misses"),
         ([0.05, -0.002, 0.06, 0.03], False, "undecided"),
         ([0.5] * 10, True, "undecided"),  # ten clean runs of two humps prove no nine of ten
-        ([0.5] * 35, True, "meets"),
+        ([0.5] * 28, True, "undecided"),
+        ([0.5] * 29, True, "meets"),
         ([0.5] * 5 + [-0.5] * 5, True, "misses"),
         ([0.01, 0.01, 0.01], False, "meets"),
         ([-0.01, -0.01, -0.01], False, "misses"),
@@ -164,10 +168,32 @@ def test_the_answer_has_its_certificate_in_words(sized):
     assert sized.carries >= 1
 
 
+@pytest.mark.parametrize(("dollars", "verdict"), [(0.01, "meets"), (-0.01, "impossible")])
+def test_a_cap_on_cost_speaks_only_of_the_smallest_fleet_that_does_the_rest(sized, dollars, verdict):
+    """A fleet without limits costs more than any cap, and that is no reason to name none."""
+    cap = f"90 % in time and cost <= ${sized.dollars + dollars}"
+    found = size(busy(), cap, seeds=4, headroom=False, **HERE)
+    assert found.verdict == verdict
+    if verdict == "impossible":
+        assert f"the smallest fleet that does everything else, {sized.total} GPUs in pool 'gpus'" in found.reason
+    else:
+        assert found.gpus == sized.gpus
+
+
+def test_where_no_fleet_keeps_the_promise_the_command_says_why_without_a_table_and_ends_with_1():
+    asked = ["size", "steady", "--promise", "p95 <= 1 s", "--no-store", "--seeds", "2", "--processes", "1"]
+    ended = CliRunner().invoke(app, asked)
+    assert ended.exit_code == 1
+    assert "the service itself takes too long" in " ".join(ended.output.split())
+    assert "looked at" not in ended.output
+
+
 def test_the_least_fleet_that_can_be_asked_for_says_so():
     found = size(plain(), "90 % in time", seeds=2, headroom=False, **HERE)
+    said = sentences(found)
     assert (found.total, found.neighbours) == (1, {})
-    assert "the smallest fleet that can be asked for" in sentences(found)[0]
+    assert said[0].startswith("1 GPU in pool 'gpus', the smallest fleet that can be asked for, keeps ")
+    assert not any(" 1 GPUs" in line for line in said)
 
 
 def test_a_service_that_takes_too_long_by_itself_is_told_with_no_fleet():
@@ -263,6 +289,7 @@ def test_fleets_of_a_slice_are_whole_gpus_of_it():
         {"step": 0},
         {"pool": "none"},
         {"promise": "fast"},
+        {"promise": "cost <= $5"},
         {"playbook": "absent"},
     ],
 )

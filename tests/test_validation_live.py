@@ -12,7 +12,7 @@ from sim.validation.study import AGREES, MISSES, NOT_HELD, Study
 from sim.validation.study_file import read_results, write_results
 from tests.jumping import JumpingLoop
 from tests.results import assert_unmoved, committed
-from tests.studies.faults import LINGER, PLACE
+from tests.studies.faults import FAULTS, LINGER, PLACE
 from tests.studies.live import sight
 from tests.studies.live import study as live
 from tests.studies.live.cases import PLAYBOOKS, overload_figures, queue
@@ -159,10 +159,10 @@ def test_results_are_kept_with_when_and_with_what_they_were_made(tmp_path):
 
 def test_half_a_linger_is_seen_at_low_load_where_people_wait_for_little_else():
     """Below saturation most batches start because their linger is over, so the median moves by more than its 2 %."""
-    rows = sight.faulty_rows(CASES["load 0.5"], sight.FAULTS[LINGER][1])
+    rows = sight.faulty_rows(CASES["load 0.5"], FAULTS[LINGER](1))
     assert {row.figure for row in rows if row.fits == MISSES} == {"latency p50"}
 
 
 def test_a_fault_in_what_no_playbook_of_a_case_has_in_force_moves_no_figure():
-    rows = sight.faulty_rows(CASES["load 0.5"], sight.FAULTS[PLACE][1])
+    rows = sight.faulty_rows(CASES["load 0.5"], FAULTS[PLACE](1))
     assert all(row.actual == row.predicted for row in rows)

@@ -36,6 +36,7 @@ from sim.tables.formats.reader import CountSeries, reading
 HELD = ["figure", "seen", "run", "low", "high", "fits"]
 AGREES, MISSES, NOT_HELD = "agrees", "MISSES", "too wide: says nothing"
 SEEDS, WITHIN = 8, 0.1  # WITHIN: of the seen value, the difference that is none
+FITTED = "# Made by 'meltpoint calibrate'.\n"  # how each scenario begins
 AS_IT_WAS = "as it was"
 
 
@@ -61,7 +62,7 @@ class Calibration:
             **self.scenario.document,
             "profiles": {n: f.name for n, f in zip(self.profiles, files, strict=True)},
         }
-        head = "".join(f"# {line}\n" for line in self.findings.lines())
+        head = FITTED + "".join(f"# {line}\n" for line in self.findings.lines())
         text = head + yaml.safe_dump(document, sort_keys=False, allow_unicode=True, width=120)
         write_bytes(text.encode(), out)
         return [out, *files]

@@ -1,5 +1,6 @@
 """The command that makes a scenario of one's own from logs, counts and load tests."""
 
+import glob
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -9,7 +10,7 @@ from rich.text import Text
 
 from sim.cli.console import Console, progress_bar, ready
 from sim.cli.options import refuse_places
-from sim.cli.places import write_file
+from sim.cli.places import begins_with, manifest_of, refuse_taken, write_file
 from sim.errors import BadInput
 
 
@@ -41,15 +42,19 @@ def calibrate(
 
     meltpoint calibrate access.log --out mine.yaml
     """
-    from sim.calibration.calibrate import MISSES
+    from sim.calibration.calibrate import FITTED, MISSES
     from sim.calibration.calibrate import calibrate as fit
+    from sim.calibration.estimates import COLUMNS
     from sim.demand.recordings.importing import ImportOptions
 
     refuse_places(None, table)
     if out.suffix not in (".yaml", ".yml") or not out.parent.is_dir():
         raise BadInput("a scenario cannot be written there", key="--out", value=str(out), expected="a .yaml file")
-    if not replace and (there := next((one for one in (out, table) if one is not None and one.exists()), None)):
-        raise BadInput("this file is there already", file=there, expected="another name, or --replace")
+    refuse_taken(out, begins_with(FITTED), replace=replace)
+    for profile in out.parent.glob(f"{glob.escape(out.stem)}.*.profile.json"):
+        refuse_taken(profile, is_profile, replace=replace)
+    if table is not None:
+        refuse_taken(table, begins_with(f"{','.join(COLUMNS)}\n"), replace=replace)
     options = ImportOptions(format=format, zone=zone, stamped=stamped, values=values, refused=refused)
     ready()
     with progress_bar("fitted scenario") as report:
@@ -81,3 +86,8 @@ def calibrate(
     console.print(f"\nScenario in {', '.join(map(str, written))}", soft_wrap=True, markup=False)
     if (found.held["fits"] == MISSES).any():
         raise typer.Exit(1)
+
+
+def is_profile(path: Path) -> bool:
+    """Whether a file says that it is a profile."""
+    return str(manifest_of(path).get("format")).startswith("meltpoint-profile/")

@@ -11,7 +11,7 @@ from rich.text import Text
 
 from sim.cli.console import Console, name_column, progress_bar
 from sim.cli.export_command import demand_export
-from sim.cli.places import write_file
+from sim.cli.places import begins_with, refuse_taken, write_file
 from sim.errors import BadInput
 from sim.units import count, moment, seconds
 
@@ -171,9 +171,10 @@ def import_recording(
     A recording with problems is refused unless --repair names a repair for each: drop-invalid, clip-negative,
     assume-zone, assume-one, assume-user, drop-duplicates, keep-duplicates, sort. Gaps are reported and kept.
     """
+    from sim.demand.recordings.counted import WAVE
     from sim.demand.recordings.findings import refuse_open_problems
     from sim.demand.recordings.importing import ImportOptions, examine_recording
-    from sim.demand.recordings.trace import save_trace
+    from sim.demand.recordings.trace import is_trace, save_trace
 
     columns = {"time": time, "user": user, "images": images, "kind": kind}
     options = ImportOptions(
@@ -194,8 +195,7 @@ def import_recording(
     repairs = [name.strip() for name in repair.split(",") if name.strip()] if repair else []
     stem = files[0].name.removesuffix(".gz").removesuffix(".zst").rsplit(".", 1)[0]
     target = out or Path(f"{stem}.trace.parquet")
-    if target.exists() and not replace:
-        raise BadInput("this file is there already", file=target, expected="another --out, or --replace")
+    refuse_taken(target, lambda path: is_trace(path) or begins_with(WAVE)(path), replace=replace)
     with progress_bar(", ".join(path.name for path in files), "read") as report:
         done = examine_recording(files, options, repairs, report)
     console = Console(highlight=False)
@@ -218,10 +218,9 @@ def import_recording(
 
 def write_wave(counts: Any, target: Path, source: str, console: Console, replace: bool) -> None:
     """Write the wave of some counts, and show what was counted."""
-    from sim.demand.recordings.counted import first_instant, wave_block
+    from sim.demand.recordings.counted import WAVE, first_instant, wave_block
 
-    if target.exists() and not replace:
-        raise BadInput("this file is there already", file=target, expected="another --out, or --replace")
+    refuse_taken(target, begins_with(WAVE), replace=replace)
     total, busiest = counts.total, int((counts.total / counts.lasts).argmax())
     lasts = counts.lasts[busiest]
     unknown = {name: int((values != values).sum()) for name, values in counts.series.items()}

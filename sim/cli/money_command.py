@@ -65,7 +65,7 @@ def lines(study: Any) -> list[str]:
 
 def worth_sentence(row: dict[str, Any]) -> str:
     """Whether a GPU more, or less, pays, by the runs that were made; undecided where the interval does not say."""
-    from sim.wording import percent
+    from sim.wording import in_gpus, percent
 
     more = row["gpus"] > 0
     known = row["low"] == row["low"]
@@ -76,7 +76,7 @@ def worth_sentence(row: dict[str, Any]) -> str:
     else:
         verdict = "not established" + ("" if known else " with fewer than three seeds")
     does = "more brings" if more else "less loses"
-    size = f"{abs(row['gpus']):,} GPUs {'more' if more else 'fewer'}"
+    size = f"{in_gpus(abs(row['gpus']))} {'more' if more else 'fewer'}"
     return (
         f"One GPU {does} ${row['revenue']:.3g} of revenue an hour and {'costs' if more else 'saves'} "
         f"${row['cost']:.3g}: {verdict} (pool '{row['pool']}', from runs with {size}, {percent(row['share'])} of the "

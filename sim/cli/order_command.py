@@ -54,6 +54,7 @@ def order_by(
     from sim.studies.lead_time import order_by as find
     from sim.studies.lead_time_words import sentences
     from sim.units import seconds
+    from sim.wording import in_gpus
 
     refuse_places(None, out)
     if needed is not None and needed > lots:
@@ -65,7 +66,7 @@ def order_by(
         expected = str(wrong).removeprefix("expected ")
         raise BadInput("this is not a duration", key="--burn-in", value=burn_in, expected=expected) from None
     ready()
-    with machines(cluster, processes) as executor, runs_bar(f"{loaded.title}: {gpus:,} GPUs") as report:
+    with machines(cluster, processes) as executor, runs_bar(f"{loaded.title}: {in_gpus(gpus)}") as report:
         found = find(
             loaded,
             gpus,

@@ -3,10 +3,10 @@
 import json
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from sim.errors import BadInput, printable
 
@@ -18,7 +18,9 @@ OURS = ("meltpoint-run/", "meltpoint-comparison/", "meltpoint-size/", "meltpoint
 MANIFESTS = ("manifest.json", "comparison.json", "size.json", "decision.json")
 # Files beside the runs of a comparison.
 BESIDE = ("comparison.json", "differences.csv", "report.html", "report.md", "runs.csv")
-PARTS = (".parquet", ".npz", ".csv", ".json", ".html", ".md", ".png")
+OF_RUNS = tuple(f"{name}.parquet" for name in ("requests", "batches", "users", "decisions", "fleet", "killed"))
+# What a result may hold besides the files that its manifest lists, which those of earlier versions do not.
+PARTS = frozenset({*MANIFESTS, *BESIDE, *OF_RUNS, "timeline.npz"})
 GENERATOR = '<meta name="generator" content="meltpoint">'  # in the head of every report
 MARKDOWN = "<!-- Made by meltpoint. -->"  # in that of one as Markdown
 LONGEST_NAME = 100
@@ -73,24 +75,27 @@ def is_result(folder: Path) -> bool:
     """Whether a folder, and not a link to one, holds what run or compare wrote: the format in its manifest says so."""
     if folder.is_symlink() or not folder.is_dir():
         return False
-    for name in MANIFESTS:
-        try:
-            facts = json.loads((folder / name).read_bytes())
-            if str(facts["format"]).startswith(OURS):
-                return True
-        except (OSError, ValueError, KeyError, TypeError, RecursionError):
-            continue
-    return False
+    return any(str(manifest_of(folder / name).get("format")).startswith(OURS) for name in MANIFESTS)
+
+
+def manifest_of(path: Path) -> dict[str, Any]:
+    """A file's JSON object; empty where there is none."""
+    try:
+        facts = json.loads(path.read_bytes())
+    except (OSError, ValueError, RecursionError):
+        return {}
+    return facts if isinstance(facts, dict) else {}
 
 
 def others(folder: Path) -> Iterator[Path]:
     """What is in the folder of a result and was not written with it."""
+    listed = {name for one in MANIFESTS for name in manifest_of(folder / one).get("files", ())}
     for path in sorted(folder.iterdir()):
         if path.is_symlink() or (path.is_dir() and not is_result(path)):
             yield path
         elif path.is_dir():
             yield from others(path)
-        elif path.suffix not in PARTS:
+        elif path.name not in PARTS | listed:
             yield path
 
 
@@ -125,6 +130,29 @@ def refuse_other_file(path: Path) -> None:
         ours = False
     if not ours:
         raise BadInput("this file is there already, and is no report", file=path, expected="a new file, or a report")
+
+
+def refuse_taken(path: Path, ours: Callable[[Path], bool], *, replace: bool) -> None:
+    """Raise BadInput where a file would be lost: one is there, unless it is to be replaced and is an earlier result."""
+    if not os.path.lexists(path):
+        return
+    try:
+        fine = replace and path.is_file() and not path.is_symlink() and ours(path)
+    except OSError:
+        fine = False
+    if not fine:
+        expected = "another name, or --replace where it is an earlier result"
+        raise BadInput("this file is there already", file=path, expected=expected)
+
+
+def begins_with(text: str) -> Callable[[Path], bool]:
+    """Whether a file begins with this text."""
+
+    def begins(path: Path) -> bool:
+        with path.open("rb") as file:
+            return file.read(len(text.encode())) == text.encode()
+
+    return begins
 
 
 def begins_as_report(path: Path) -> bool:

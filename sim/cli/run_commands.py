@@ -69,17 +69,18 @@ def run(
     HTML report. With --strict, a run that breaks a promise of the scenario ('alive' if it has none) ends with exit code
     1, as in 'meltpoint check', which judges several runs.
     """
-    from sim.cli.promise_command import end_strictly
     from sim.engine.simulate import chosen, simulate
     from sim.results.retry_rules import rule_sentences
     from sim.results.verdict import sentences, verdict
     from sim.scenario.load import load
-    from sim.studies.check import promised
     from sim.studies.unlimited import with_demand
 
     loaded = beginning(load(scenario, override=override, sets=parsed(sets)), begin)
     name, _ = chosen(loaded, playbook)
     if strict:
+        from sim.cli.promise_command import end_strictly
+        from sim.studies.check import promised
+
         promised(loaded, None, against=False)  # refused now if one cannot be read
     own = name if out is not None else file_name(name, f"playbooks.{name}", scenario)
     folder = result_folder(out, f"{Path(scenario).stem}-{own}-{seed}", replace=replace)

@@ -1,9 +1,14 @@
 """The commands that list shipped scenarios and describe what a scenario file may hold."""
 
+import contextlib
+import hashlib
 import json
+import os
+import tempfile
 from pathlib import Path
 from typing import Annotated
 
+import pydantic
 import typer
 from rich.table import Table
 
@@ -34,11 +39,40 @@ def schema(
 
     With it an editor completes and checks them while you write; in VS Code, name it under yaml.schemas.
     """
-    from sim.scenario.reference import reference
-    from sim.scenario.scenario import Scenario
+    if markdown:
+        from sim.scenario.reference import reference
 
-    text = reference() if markdown else json.dumps(Scenario.model_json_schema(by_alias=True), indent=1) + "\n"
+        text = reference()
+    else:
+        text = json_schema()
     if out is None:
         write_out(text)
     else:
         write_file(text, out)
+
+
+def json_schema() -> str:
+    """The schema as text. Making it takes a second, so it is kept in the user's cache until some source changes."""
+    sources = (path.read_bytes() for path in sorted(shipped.PACKAGE.rglob("*.py")))
+    key = hashlib.sha256(pydantic.VERSION.encode() + b"".join(sources)).hexdigest()[:16]
+    kept: Path | None = None
+    with contextlib.suppress(OSError, RuntimeError):  # no home, or no such file
+        kept = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "meltpoint" / f"schema-{key}.json"
+        return kept.read_text(encoding="utf-8")
+    from sim.scenario.scenario import Scenario
+
+    text = json.dumps(Scenario.model_json_schema(by_alias=True), indent=1) + "\n"
+    if kept is not None:
+        with contextlib.suppress(OSError):
+            keep(text, kept)
+    return text
+
+
+def keep(text: str, path: Path) -> None:
+    """Write a file of the cache in full or not at all, in place of those of other sources. Raises OSError."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.NamedTemporaryFile("w", dir=path.parent, prefix=".schema-", delete=False, encoding="utf-8") as file:
+        file.write(text)
+    for earlier in path.parent.glob("schema-*.json"):
+        earlier.unlink(missing_ok=True)
+    os.replace(file.name, path)

@@ -28,6 +28,8 @@ from sim.cli.places import replacing, result_folder
 from sim.cli.run_commands import print_table, write_report
 from sim.errors import BadInput
 
+NO_ANSWER = 1  # exit code where nothing that was asked about keeps the promise, as where a check finds it broken
+
 
 def size(
     scenario: ScenarioArgument,
@@ -73,7 +75,8 @@ def size(
     """Find the smallest fleet with which a promise holds.
 
     The search starts from theory, bisects on the same people and proves the answer, and a step fewer, with runs that it
-    had not seen. Runs are kept, so that the same question, or an interrupted one, costs only what is missing.
+    had not seen. Runs are kept, so that the same question, or an interrupted one, costs only what is missing. Where no
+    fleet keeps the promise, it says why and ends with exit code 1.
 
     Where inputs are uncertain, like --set 'demand.times=~ lognormal(0.5, 2)', it finds the fleets that are enough in
     half of all futures (P50) and in nine tenths (P90), or in the shares of --runs.
@@ -138,7 +141,8 @@ def answer_fleet(
         with runs_bar(f"{loaded.title}: {name}") as report:
             found.append(find(inputs, promise, name, runs=share, **how, progress=report))
         say(sentences(found[-1]))
-        print_table(looks_table(found[-1].table, share=found[-1].target > 0))
+        if len(found[-1].table):
+            print_table(looks_table(found[-1].table, share=found[-1].target > 0))
         if found[-1].verdict == "interrupted":
             break
     for share in shares:
@@ -155,6 +159,8 @@ def answer_fleet(
         save(found, pd.concat(by_share), folder, world, best.gpus, best.playbook, number)
     if found[-1].verdict == "interrupted":
         raise typer.Exit(INTERRUPTED)
+    if all(one.verdict == "impossible" for one in found):
+        raise typer.Exit(NO_ANSWER)
 
 
 def save(
@@ -191,7 +197,8 @@ def answer_demand(loaded: Any, promise: str, names: list[str], how: dict[str, An
         with runs_bar(f"{loaded.title}: {name}") as report:
             found = demand_multiple(loaded, promise, name, **how, progress=report)
         say(multiple_sentences(found))
-        print_table(looks_table(found.table, share=found.target > 0))
+        if len(found.table):
+            print_table(looks_table(found.table, share=found.target > 0))
         every.append(found)
         if interrupted := found.interrupted:
             break
@@ -202,3 +209,5 @@ def answer_demand(loaded: Any, promise: str, names: list[str], how: dict[str, An
         save(every, answers, folder, loaded, {}, names[0], 1)
     if interrupted:
         raise typer.Exit(INTERRUPTED)
+    if all(one.answer is None for one in every):
+        raise typer.Exit(NO_ANSWER)

@@ -14,6 +14,7 @@ from sim.demand.word_of_mouth import WordOfMouth
 from sim.schema import Strict
 from sim.units import Fraction, Instant, Seconds
 
+WORD_OF_MOUTH = "word of mouth"  # the source of people whom images bring
 LISTS = {"clients": "clients", "trace": "traces"}  # the list of a source by its kind; any other kind is a wave
 
 
@@ -84,6 +85,11 @@ class Demand(Strict):
             raise ValueError("expected at least one wave, client or trace")
         if self.regions and abs(sum(region.share for region in self.regions.values()) - 1) > 1e-6:
             raise ValueError("regions: the shares must add up to 1")
+        taken = {WORD_OF_MOUTH} if self.word_of_mouth is not None else set()
+        for name in self.names():  # tables tell their people apart by it
+            if name in taken or not name.strip():
+                raise ValueError(f"expected a name of its own for each source: {name!r} is blank, or taken")
+            taken.add(name)
         return self
 
     def check_names(self, tiers: dict[str, float], features: list[str]) -> None:

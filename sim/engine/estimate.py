@@ -2,13 +2,16 @@
 
 import math
 import os
+import time
 from dataclasses import dataclass
 from pathlib import Path
+
+import numpy as np
 
 from sim.engine.simulate import simulate
 from sim.errors import BadInput
 from sim.results.metrics import recorded
-from sim.results.timeline import ATTEMPTS, COUNTS, SECONDS, grid
+from sim.results.timeline import ATTEMPTS, COUNTS, SECONDS, bin_width, grid
 from sim.scenario.habits import asks_of_callers, by_share
 from sim.scenario.scenario import Scenario
 from sim.wording import amount, duration
@@ -16,10 +19,12 @@ from sim.wording import amount, duration
 SMALL = 100_000  # attempts, retries and all: such a run takes no longer than a slice of it
 PILOT_PEOPLE = 20_000  # in the slice that is run first: a tenth of a second
 # Bytes, measured as the largest memory of `meltpoint run` with its report, less that of the smallest run.
-PROCESS, A_ROW, A_PERSON, IN_PLAY = 380e6, 400.0, 150.0, 130.0
+PROCESS, A_ROW, A_ROW_ANEW, A_PERSON, IN_PLAY = 370e6, 300.0, 430.0, 150.0, 130.0
 A_COUNT = 3 * (4 * len(COUNTS) + 8 * len(SECONDS))  # a bin of a tier and feature: as recorded, saved and summed
-# Seconds of one core of a busy cloud machine: of a command with its report, of an attempt, and to keep its row.
-START_SECONDS, ATTEMPT_SECONDS, ROW_SECONDS = 7.5, 1.6e-6, 4.4e-6
+# Seconds of one core on which `slowness` is 1: of a command with its report; of an attempt; and to count, save and
+# draw a row: where the verdict's windows are made of recorded bins, and where rows are counted anew for each figure.
+START_SECONDS, ATTEMPT_SECONDS, ROW_SECONDS, ROW_SECONDS_ANEW = 4.3, 2e-6, 6e-6, 16e-6
+KNOWN_WORK = 0.0225  # seconds of that core for the work of `slowness`
 LONGEST = 86400.0  # seconds: what takes longer is started only when asked for
 
 
@@ -48,21 +53,57 @@ def estimate(scenario: Scenario, playbook: str | None = None, *, seed: int = 1) 
     retries are counted as they come. Where none can be run, people are counted from their waves, and the attempts are
     those of people who are served at once.
     """
-    people, attempts = simple_counts(scenario)
-    pilot = None
+    people, unhindered = simple_counts(scenario)
+    attempts, slow, pilots = unhindered, 1.0, []
     if attempts * (1 + scenario.behaviour.retry.at_most) > SMALL:
-        pilot = pilot_of(scenario, people)
-    if pilot is not None:
-        smaller, times = pilot
-        run = recorded(simulate(smaller, playbook, seed=seed))
-        found = float(run.counts[..., ATTEMPTS].sum())
-        people, attempts = run.people["everybody"] * times, found * times
+        slow = slowness()
+        parts = max(people / PILOT_PEOPLE, unhindered / SMALL)
+        pilots = [one for n in (4 * parts, parts, 4 * parts) if (one := pilot_of(scenario, n))]
+    each = slow * ATTEMPT_SECONDS
+    if pilots:
+        played = [(*tried(smaller, playbook, seed), times) for smaller, times in pilots]
+        asked, brought, lasted, times = played[len(played) // 2]
+        people, attempts = brought * times, asked * times
+        unhindered = tried(pilots[len(pilots) // 2][0], None, seed, unlimited=True)[0] * times
+        fewer, _, least, _ = played[-1]
+        if asked > 2 * fewer:  # the rest is the same in both, like control ticks; the first also loads machine code
+            measured = min(max((lasted - least) / (asked - fewer), each / 2), 4 * each)
+            each = math.sqrt(each * measured)  # half-way: so small a run is not measured well
     share = 1.0 if scenario.recording.rows else scenario.recording.sampled
     rows, cells = attempts * share, scenario.played_cells
+    row, memory_of_row = (ROW_SECONDS, A_ROW) if in_bins(scenario) else (ROW_SECONDS_ANEW, A_ROW_ANEW)
     counted = len(grid(scenario.horizon)) * len(scenario.tiers) * len(scenario.features)
-    memory = PROCESS + A_ROW * rows + (A_PERSON if share else IN_PLAY) * people / cells + A_COUNT * counted
-    seconds = START_SECONDS + ATTEMPT_SECONDS * attempts + ROW_SECONDS * rows
+    memory = PROCESS + memory_of_row * rows + (A_PERSON if share else IN_PLAY) * people / cells + A_COUNT * counted
+    seconds = slow * (START_SECONDS + row * rows) + each * (attempts + unhindered)  # the demand is a run of its own
     return Estimate(people, attempts, memory, seconds)
+
+
+def tried(
+    scenario: Scenario, playbook: str | None, seed: int, *, unlimited: bool = False
+) -> tuple[float, float, float]:
+    """Attempts and people of a run, and the seconds of one core that it took."""
+    began = time.process_time()
+    run = recorded(simulate(scenario, playbook, seed=seed, unlimited=unlimited))
+    return float(run.counts[..., ATTEMPTS].sum()), run.people["everybody"], time.process_time() - began
+
+
+def slowness() -> float:
+    """How long this machine takes, now, for some work of arithmetic and memory, where a known one takes 1."""
+
+    def work() -> float:
+        began = time.process_time()
+        np.sort(np.cos(np.arange(200_000.0)))
+        sum(n * n for n in range(200_000))
+        return time.process_time() - began
+
+    return min(work() for _ in range(4)) / KNOWN_WORK
+
+
+def in_bins(scenario: Scenario) -> bool:
+    """Whether the windows of a verdict begin and end with recorded bins."""
+    width = bin_width(scenario.horizon)
+    parts = np.array([scenario.alive.window, 3600.0, scenario.warm_up]) / width
+    return bool(np.allclose(parts, np.round(parts), atol=1e-6))
 
 
 def simple_counts(scenario: Scenario) -> tuple[float, float]:
@@ -83,14 +124,17 @@ def simple_counts(scenario: Scenario) -> tuple[float, float]:
     return people * scenario.scale, (people * wanted + asked) * scenario.scale
 
 
-def pilot_of(scenario: Scenario, people: float) -> tuple[Scenario, float] | None:
-    """A slice of about PILOT_PEOPLE, and how many times larger the run is; None where none is much smaller."""
-    fewest = min(pool.gpus for pool in scenario.pools.values())
-    n = min(fewest, math.ceil(people / PILOT_PEOPLE / scenario.scale))
+def pilot_of(scenario: Scenario, parts: float) -> tuple[Scenario, float] | None:
+    """A slice that is one of so many parts, and how many times larger the run is; None where none is much smaller."""
+    fewest = min(pool.replicas for pool in scenario.pools.values())
+    n = min(fewest, math.ceil(parts / scenario.scale))
     times = scenario.scale * n
     if times < 2:
         return None
-    fleets = {name: {"gpus": n * max(1, round(pool.gpus / n))} for name, pool in scenario.pools.items()}
+    fleets = {
+        name: {"gpus": n * max(1, round(pool.replicas / n)) * pool.gpus_per_replica}
+        for name, pool in scenario.pools.items()
+    }
     try:
         return scenario.with_(scale=f"1/{n}", cells=1, record="timeline", pools=fleets), times
     except BadInput:  # a fleet or a bound of its playbooks does not divide by that

@@ -96,7 +96,8 @@ def played(scenario: Scenario, how: Settings, progress: Progress | None) -> Run:
 def controls_of(scenario: Scenario) -> Controls:
     """The knobs of a scenario's service, all at their defaults."""
     gpus = {name: scenario.gpus(name) for name in scenario.pools}
-    return Controls(list(scenario.tiers), list(scenario.features), scenario.scale, gpus, list(scenario.demand.regions))
+    regions, replicas = list(scenario.demand.regions), {n: p.gpus_per_replica for n, p in scenario.pools.items()}
+    return Controls(list(scenario.tiers), list(scenario.features), scenario.scale, gpus, regions, replicas)
 
 
 @contextmanager

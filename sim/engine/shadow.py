@@ -60,7 +60,8 @@ def shadow(scenario: Scenario, playbook: str | None, readings: Iterable[Reading]
     acting = [step for step in [*scenario.always, *steps] if not is_fault(step)]
     timed = in_order(acting, scenario.seconds)
     fleets = {name: pool.gpus for name, pool in scenario.pools.items()}
-    controls = Controls(list(scenario.tiers), list(scenario.features), 1.0, fleets, list(scenario.demand.regions))
+    regions, replicas = list(scenario.demand.regions), {n: p.gpus_per_replica for n, p in scenario.pools.items()}
+    controls = Controls(list(scenario.tiers), list(scenario.features), 1.0, fleets, regions, replicas)
     known, origin, last = Readings(scenario), scenario.start.timestamp(), float("-inf")
     for reading in readings:
         known.take(reading)

@@ -20,7 +20,7 @@ from sim.scenario.scenario import Scenario
 from sim.scenario.slices import FEW_GPUS
 from sim.studies.figures import figures
 from sim.studies.fleets import served_pools
-from sim.wording import amount, duration, names_in_words, percent
+from sim.wording import amount, duration, in_gpus, names_in_words, percent
 
 SEED = 1  # the same on both sides, so that they meet the same people
 FIRST, REFINED, OWN = range(3)  # stages: at once; of ten GPUs or more; and with the ticks of the scenario itself
@@ -64,9 +64,9 @@ class Answer:
         if s.scale == 1:
             parts = "The whole service was simulated"
         else:
-            of = [f"{s.gpus(p):,} of {amount(s.pools[p].gpus)} GPUs" for p in served_pools(s)]
+            of = [f"{s.gpus(p):,} of {in_gpus(amount(s.pools[p].gpus))}" for p in served_pools(s)]
             parts = f"A slice of 1/{1 / s.scale:g}: {names_in_words(of)}"
-        few = s.scale < 1 and min(s.gpus(p) for p in served_pools(s)) < FEW_GPUS
+        few = s.scale < 1 and min(s.replicas(p) for p in served_pools(s)) < FEW_GPUS
         bias = "; fewer than ten GPUs queue noticeably more, so this is pessimistic" if few else ""
         if s.scale < 1 and not few:
             bias = "; a slice queues a little more than the whole service"
@@ -112,13 +112,13 @@ def answer(scenario: Scenario, side: Chosen, stage: int, go_on: Callable[[], Non
 def sliced_for(scenario: Scenario, playbook: str, stage: int) -> Scenario:
     """The slice of a stage: few enough attempts to be quick; the refined one has ten GPUs or more where it can."""
     full = simple_counts(scenario)[1] / scenario.scale
-    smallest = min(scenario.pools[pool].gpus for pool in served_pools(scenario))
+    smallest = min(scenario.pools[pool].replicas for pool in served_pools(scenario))
     largest_cut = max(smallest // (FEW_GPUS if stage != FIRST else 1), 1)
     wanted = min(max(full / ATTEMPTS[stage], 1.0), largest_cut)
     tick = scenario.control_tick
     if not steady(scenario, playbook):
         tick = max(tick, scenario.horizon / TICKS[stage])
-    common = math.gcd(*(pool.gpus for pool in scenario.pools.values()))
+    common = math.gcd(*(pool.replicas for pool in scenario.pools.values()))
     cuts = [n for n in divisors(common) if n <= largest_cut]
     for cut in sorted(cuts, key=lambda n: abs(math.log(n / wanted))):
         if full / cut > MOST_ATTEMPTS:

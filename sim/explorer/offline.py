@@ -15,7 +15,7 @@ from sim.explorer.shown import FIGURES, Shown
 from sim.report.origins import sources
 from sim.studies.intervals import mean_interval
 from sim.studies.sweep_file import load_sweep
-from sim.wording import amount
+from sim.wording import amount, in_gpus
 
 LARGEST = 8_000_000  # bytes of a page that can be mailed
 MOST_KEYS = 8
@@ -147,7 +147,7 @@ def made_from(table: pd.DataFrame, facts: dict[str, Any], path: Path) -> list[tu
     pools = facts["scenario"].get("pools") or {}
     scale = float(facts["scale"])
     sliced = "; ".join(
-        f"{amount(pool['gpus'] * scale)} of {amount(pool['gpus'])} GPUs of {name}"
+        f"{amount(pool['gpus'] * scale)} of {in_gpus(amount(pool['gpus']))} of {name}"
         for name, pool in pools.items()
         if isinstance(pool, dict) and isinstance(pool.get("gpus"), int)
     )

@@ -62,8 +62,8 @@ def settings_of(scenario: Scenario, playbook: str) -> list[Setting]:
 
 def found_settings(scenario: Scenario, playbook: str) -> Iterator[Setting]:
     s = scenario
-    for pool in served_pools(s)[:MOST_POOLS]:
-        gpus, unit = s.pools[pool].gpus, unit_of(s)
+    for pool in [pool for pool in served_pools(s) if not s.pools[pool].kinds][:MOST_POOLS]:
+        gpus, unit = s.pools[pool].gpus, unit_of(s) * s.pools[pool].gpus_per_replica
         rungs = sorted({max(unit, unit * round(f * gpus / unit)) for f in FACTORS} | {gpus})
         yield Setting(f"pools.{pool}.gpus", f"GPUs of {pool}", tuple(rungs), tuple(f"{n:,}" for n in rungs), gpus)
     yield Setting(DEMAND, "demand", MULTIPLES, tuple(f"{n:g} times" for n in MULTIPLES), 1)
@@ -86,8 +86,8 @@ def found_settings(scenario: Scenario, playbook: str) -> Iterator[Setting]:
 
 
 def unit_of(scenario: Scenario) -> int:
-    """The step of the slider in GPUs. The service can be cut into slices at every multiple of it."""
-    smallest = min(scenario.pools[pool].gpus for pool in served_pools(scenario))
+    """The step of the slider in replicas. The service can be cut into slices at every multiple of it."""
+    smallest = min(scenario.pools[pool].replicas for pool in served_pools(scenario))
     coarse = max(1, round(1 / scenario.scale))
     while coarse < smallest // 40:
         coarse *= 2

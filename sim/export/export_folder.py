@@ -2,6 +2,7 @@
 
 import csv
 import json
+import os
 import shutil
 import tempfile
 from pathlib import Path
@@ -40,9 +41,19 @@ def check_url(url: str) -> str:
 
 def check_folder(folder: Path, *, replace: bool) -> None:
     """Refuse a folder that is there, but for an earlier export that may be replaced."""
-    if folder.exists() and not (replace and (folder / "schedule.json").is_file()):
-        expected = "a new folder, or --replace where it holds an earlier export"
+    if os.path.lexists(folder) and not (replace and not folder.is_symlink() and is_export(folder)):
+        expected = "a new folder, or --replace where it holds nothing but an earlier export"
         raise BadInput("this folder is there already", file=folder, expected=expected)
+
+
+def is_export(folder: Path) -> bool:
+    """Whether a folder holds an export and nothing else."""
+    known = {"schedule.csv", "schedule.json", "k6-load.json", *(name for names in TARGETS.values() for name in names)}
+    try:
+        about = json.loads((folder / "schedule.json").read_bytes())
+        return {"seed", "rates", "url"} <= set(about) and {path.name for path in folder.iterdir()} <= known
+    except (OSError, ValueError, TypeError, RecursionError):
+        return False
 
 
 def write_export(

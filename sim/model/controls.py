@@ -12,6 +12,7 @@ from sim.model.knobs import (
     FLEET,
     KIND,
     KNOBS,
+    LOST,
     POOL_KNOBS,
     QUOTA,
     REGION_OPEN,
@@ -107,11 +108,16 @@ class Controls:
         scale: float = 1.0,
         pools: Mapping[str, int] | None = None,
         regions: Sequence[str] = (),
+        replicas: Mapping[str, int] | None = None,
     ):
-        """scale: the slice that is simulated. pools: GPUs of each in that slice where no policy sets its fleet."""
+        """scale: the slice that is simulated. pools: GPUs of each in that slice where no policy sets its fleet.
+
+        replicas: for pools whose replicas have several GPUs, how many.
+        """
         self.tiers, self.features, self.own_gpus = list(tiers), list(features), dict(pools or {})
         self.pool_names, self.region_names = list(self.own_gpus), list(regions)
         self.scale = scale
+        self.per_replica = [(replicas or {}).get(pool, 1) for pool in self.pool_names]
         self.of: list[tuple[str, str | None, str | None]] = [
             (decided_name(k, pool=p), None, None) for p in self.pool_names for k in POOL_KNOBS.knobs
         ]
@@ -166,11 +172,12 @@ class Controls:
             self.check_quotas()
 
     def set_pool(self, pools: Iterable[str] | None = None, **knobs: float | str) -> None:
-        """Set knobs of these pools, of all where None. Raises BadInput."""
+        """Set knobs of these pools, of all where None; GPUs are rounded to whole replicas. Raises BadInput."""
         numbers = self.numbers(POOL_KNOBS, knobs)
         for row in indices("pool", self.pool_names, pools):
             for index, number in numbers:
-                self.put(row * len(POOL_KNOBS) + index, number)
+                each = self.per_replica[row] if index in (FLEET, LOST) and number < math.inf else 1
+                self.put(row * len(POOL_KNOBS) + index, number if each == 1 else math.floor(number / each + 0.5) * each)
 
     def set_retries(self, **knobs: float | str) -> None:
         """Set knobs of everybody's retries. Raises BadInput."""

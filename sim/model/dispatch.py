@@ -64,6 +64,15 @@ def times_out(timer, linger, first, closed, came):  # type: ignore[no-untyped-de
     return linger + (first if timer == OLDEST else closed if timer == LAST_CLOSE else came)
 
 
+UNFORMED = (1 << 31) - 1  # in place of the number of a batch: it waits in none that has closed
+
+
+@njit
+def has_slot(running, standing, slots, gpus):  # type: ignore[no-untyped-def]
+    """Whether a batch may close where each GPU has slots. standing: those that have closed and wait for a GPU."""
+    return running + standing < slots * gpus
+
+
 @njit
 def batch_seconds(measured, pace, noise_kind, noise_shape, factors, slowdown, begun, seed, key, k):  # type: ignore[no-untyped-def]
     """How long a batch takes: as measured, on a GPU of this pace, with noise, times the slowdown of a power cap.

@@ -72,6 +72,14 @@ def over_time(height: float, rows: int = 1, *, room: float = 0.82) -> tuple[Figu
     return figure, list(figure.subplots(rows, 1, squeeze=False)[:, 0])
 
 
+def lowered(ax: Axes, points: float) -> None:
+    """Take room for labels off the top of axes with fixed margins, so that what stands above them is not cut."""
+    if points and ax.figure.get_layout_engine() is None:
+        box = ax.get_position()
+        height = box.height - points / 72 / (ax.figure.bbox.height / ax.figure.dpi)
+        ax.set_position((box.x0, box.y0, box.width, max(height, 0.1)))
+
+
 def stairs(ax: Axes, values: ArrayLike, edges: ArrayLike, *, baseline: ArrayLike | None = 0.0, **style: Any) -> None:
     """As Axes.stairs, which takes each step for a curve when it looks for limits: a tenth of the time of a drawing."""
     fill = style.pop("fill", False)
@@ -87,8 +95,11 @@ def stairs(ax: Axes, values: ArrayLike, edges: ArrayLike, *, baseline: ArrayLike
 
 
 def dress(ax: Axes, title: str, y: str, *, pad: float = 6.0) -> None:
-    """Title, unit of the y-axis, and as little ink as possible."""
-    ax.set_title(title, loc="left", fontsize=10, fontweight="bold", color=INK, pad=pad)
+    """Title, unit of the y-axis, and as little ink as possible.
+
+    The title's height is given: to look whether ticks stand above the axes is an eighth of the time of a drawing.
+    """
+    ax.set_title(title, loc="left", y=1.0, fontsize=10, fontweight="bold", color=INK, pad=pad)
     ax.set_ylabel(y, fontsize=8.5)
     ax.spines[["top", "right"]].set_visible(False)
     ax.grid(True, axis="y", color="#dddddd", linewidth=0.6)

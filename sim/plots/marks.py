@@ -28,11 +28,11 @@ def moments(run: Run) -> list[tuple[float, list[str]]]:
     """When policies acted (seconds), with nearby moments joined, and the names of those that had not acted before."""
     found: list[tuple[float, list[str]]] = []
     seen: set[str] = set()
-    times = run.decisions["time"].to_numpy()
-    for time in sorted(set(times.tolist())):
-        rows = run.decisions[times == time]
-        policies = zip(rows["policy"], rows["knob"], strict=True)
-        acting = [f"{POLICY_OF.get(knob, knob)} ends" if policy == UNSET else str(policy) for policy, knob in policies]
+    at: dict[float, list[str]] = {}
+    for time, policy, knob in run.decisions[["time", "policy", "knob"]].itertuples(index=False):
+        acts = f"{POLICY_OF.get(knob, knob)} ends" if policy == UNSET else str(policy)
+        at.setdefault(float(time), []).append(acts)
+    for time, acting in sorted(at.items()):
         fresh = [name for name in dict.fromkeys(acting) if name not in seen]
         seen.update(fresh)
         if found and time - found[-1][0] <= NEAR * run.horizon:

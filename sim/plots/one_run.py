@@ -11,7 +11,7 @@ from sim.results.intents import intents
 from sim.results.latencies import distribution, histograms
 from sim.results.metrics import pool_timeline, stretches, timeline
 from sim.results.run import Run
-from sim.wording import amount, rate_unit
+from sim.wording import amount, in_gpus, rate_unit
 
 OUTCOMES = {
     "served": axes.BLUE,
@@ -96,7 +96,7 @@ def load(run: Run, pool: str, ax: Axes, table: pd.DataFrame | None = None) -> No
     ax.axhline(1.0, color=axes.GREY, linewidth=1.0, linestyle=":", label="capacity")
     few, many = (amount(float(size) / run.scale) for size in (table["gpus"].min(), table["gpus"].max()))
     gpus = few if few == many else f"{few} to {many}"
-    axes.dress(ax, f"Load of pool {axes.plain(pool)} ({gpus} GPUs)", "share of capacity")
+    axes.dress(ax, f"Load of pool {axes.plain(pool)} ({in_gpus(gpus)})", "share of capacity")
     load_axis(ax, float(table["offered"].max()))
     axes.date_axis(ax, run)
     axes.legend(ax)
@@ -131,6 +131,7 @@ def outcomes(run: Run, ax: Axes, table: pd.DataFrame | None = None) -> None:
     axes.date_axis(ax, run)
     rows = mark_decisions(run, ax)
     axes.dress(ax, "Outcomes of attempts", f"attempts per {unit}", pad=6 + 11 * rows)
+    axes.lowered(ax, 11 * rows)
     axes.count_axis(ax)
     axes.legend(ax)
 
@@ -166,9 +167,8 @@ def latency_curves(run: Run) -> dict[str, tuple[np.ndarray, np.ndarray]]:
             for (of, _, tier), buckets in histograms(run, "tier").items()
             if of == "all intents" and buckets[:-1].any()
         }
-    wishes = intents(run)
-    judged = wishes[wishes["decided"]]
-    curves = {}
+    wishes, curves = intents(run), {}
+    judged = wishes.loc[wishes["decided"], ["tier", "latency"]]
     for tier in run.manifest["tiers"]:
         values = judged.loc[judged["tier"] == tier, "latency"].to_numpy()
         found = np.sort(values[np.isfinite(values)])

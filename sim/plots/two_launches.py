@@ -32,6 +32,7 @@ def launches(runs: Mapping[str, Run], ax: Axes, marks: Sequence[tuple[float, str
     ax.set_yscale("log")
     rows = mark(ax, marks, labels=True)
     axes.dress(ax, "Signups", "people per hour (log)", pad=6 + 11 * rows)
+    axes.lowered(ax, 11 * rows)
     ax.yaxis.set_major_formatter(FuncFormatter(lambda value, _: amount(value)))
     since_launch(runs, ax)
 

@@ -11,7 +11,7 @@ from sim.model.controls import Controls, Telemetry
 from sim.model.knobs import MOST_GPUS, SLOWDOWN
 from sim.model.streams import FAILURE, draw
 from sim.policies.base import FAILED, Advice, Level, OfOnePool, OfPools, PositiveShare
-from sim.policies.supply import full_fleet, lose_work, set_fleet
+from sim.policies.supply import full_fleet, lose_work, per_replica, set_fleet
 from sim.schema import Strict
 from sim.units import Fraction, Plain, Seconds, Whole
 
@@ -63,14 +63,18 @@ class Failures(OfOnePool):
     def act(self, telemetry: Telemetry, controls: Controls) -> None:
         self.seen(telemetry)
         gpus = full_fleet(controls, self.pool)
-        down = self.down(gpus, telemetry.now, controls.pool_names.index(self.pool) << 32)
+        first = controls.pool_names.index(self.pool) << 32
+        down = self.down(gpus, telemetry.now, first, per_replica(controls, self.pool))
         if down:
             set_fleet(controls, self.pool, gpus - down)
         if self.work == IS_LOST and self._lost:
             lose_work(controls, self.pool, self._lost)
 
-    def down(self, gpus: int, now: float, first: int = 0) -> int:
-        """The number of the first `gpus` GPUs that are down at `now`, which may not decrease. first: the pool's key."""
+    def down(self, gpus: int, now: float, first: int = 0, replica: int = 1) -> int:
+        """The number of the first `gpus` GPUs that are down at `now`, which may not decrease.
+
+        first: the pool's key. replica: neighbouring GPUs that serve together, so that all are down if one is.
+        """
         for group in range(len(self._changes), math.ceil(gpus / self.together)):
             self._changes.append(1)
             if draw(self.seed, FAILURE, first + group, 0) < self.mttr / (self.mtbf + self.mttr):
@@ -80,10 +84,26 @@ class Failures(OfOnePool):
             at, group = heappop(self._next)
             self._down ^= {group}
             if group in self._down:
-                self._lost += max(min(self.together, gpus - group * self.together), 0)
+                self._lost += self.gpus_of({group}, gpus, replica) - self.gone_already(group, gpus, replica)
             heappush(self._next, (at + self.lasting(group, first), group))
+        return self.gpus_of(self._down, gpus, replica)
+
+    def gpus_of(self, groups: set[int], gpus: int, replica: int) -> int:
+        """The number of the first `gpus` GPUs that are in some groups, or in a replica with one that is."""
         each = self.together
-        return sum(min(each, gpus - group * each) for group in self._down if group * each < gpus)
+        if replica == 1:
+            return sum(min(each, gpus - group * each) for group in groups if group * each < gpus)
+        ends = [(group * each, min((group + 1) * each, gpus)) for group in groups if group * each < gpus]
+        return replica * len({n for begin, end in ends for n in range(begin // replica, -(-end // replica))})
+
+    def gone_already(self, group: int, gpus: int, replica: int) -> int:
+        """The GPUs of a group's replicas that others of the groups which are down have taken before."""
+        others = self._down - {group} if replica > 1 else set()
+        return (
+            self.gpus_of(others, gpus, replica)
+            + self.gpus_of({group}, gpus, replica)
+            - self.gpus_of(others | {group}, gpus, replica)
+        )
 
     def lasting(self, group: int, first: int) -> float:
         """Seconds until a group fails, or is repaired."""

@@ -8,7 +8,7 @@ from sim.model.controls import Controls, Telemetry
 from sim.model.knobs import MOST_GPUS
 from sim.policies.base import FAILED, TAKEN_BACK, Advice, Delay, Level, OfOnePool, OfPools, PositiveShare
 from sim.policies.faults import IS_LOST, Failures, Time, Work, slow_down
-from sim.policies.supply import full_fleet, lose_work, set_fleet
+from sim.policies.supply import full_fleet, in_replicas, lose_work, per_replica, set_fleet
 from sim.units import Plain, Whole
 
 
@@ -38,7 +38,7 @@ class Outage(OfPools):
         for pool in controls.pool_names if self.pools is None else self.pools:
             telemetry.pool(pool)
             gpus = full_fleet(controls, pool)
-            lost = round(self.share * gpus)
+            lost = in_replicas(controls, pool, round(self.share * gpus))
             set_fleet(controls, pool, gpus - lost)
             if self.work == IS_LOST:
                 lose_work(controls, pool, lost)
@@ -103,8 +103,8 @@ class SpotGpus(OfOnePool):
             same = {"pool": self.pool, "together": self.together, "seed": self.seed}
             self._machines = Failures.model_validate({**same, **times})
         gpus, before = full_fleet(controls, self.pool), self._machines._lost
-        first = controls.pool_names.index(self.pool) << 32
-        down = self._machines.down(round(self.share * gpus), telemetry.now, first)
+        first, each = controls.pool_names.index(self.pool) << 32, per_replica(controls, self.pool)
+        down = self._machines.down(round(self.share * gpus), telemetry.now, first, each)
         if down:
             set_fleet(controls, self.pool, gpus - down)
         if self._machines._lost:

@@ -8,7 +8,7 @@ from pydantic import Field, PrivateAttr, model_validator
 
 from sim.model.controls import Controls, PoolTelemetry, Telemetry
 from sim.policies.base import Advice, Delay, Gpus, OfOnePool, PositiveShare, SomeGpus
-from sim.policies.supply import Orders, full_fleet, set_fleet
+from sim.policies.supply import Orders, full_fleet, in_replicas, set_fleet
 from sim.policies.window import passed
 from sim.schema import Strict
 from sim.units import Fraction
@@ -20,7 +20,8 @@ class Scaler(OfOnePool):
     """A scaler with bounds on its fleet, and a delay between the order of a GPU and its service.
 
     GPUs on order come into service at the first control tick after `provisioning` and `cold_start`. To shrink, orders
-    are cancelled first; then GPUs leave at once, each after its batch. `most` GPUs exist. When a scaler first wants
+    are cancelled first; then GPUs leave at once, each after its batch. All numbers are of GPUs; where replicas have
+    several, the fleet is rounded up to whole ones. `most` GPUs exist. When a scaler first wants
     more, `procured` further ones are bought, once and for good, and can be ordered after `lead_time`.
 
     A scaler begins with the fleet that earlier policies leave, and then sets the fleet itself: policies that take GPUs
@@ -55,7 +56,8 @@ class Scaler(OfOnePool):
         if self._orders is None:
             self._orders = Orders(full_fleet(controls, self.pool))
         wanted = self.wanted(pool, self._orders, now, controls.scale)  # before arrivals: telemetry did not see them
-        self._orders.have(self.bounded(wanted, now), now + self.provisioning + self.cold_start)
+        whole = in_replicas(controls, self.pool, self.bounded(wanted, now))
+        self._orders.have(whole, now + self.provisioning + self.cold_start)
         self._orders.arrive(now)
         set_fleet(controls, self.pool, self._orders.in_service)
 

@@ -46,9 +46,20 @@ def full_fleet(controls: Controls, pool: str) -> int:
     return round(controls.fleet(pool) / controls.scale)
 
 
+def per_replica(controls: Controls, pool: str) -> int:
+    """GPUs of one replica."""
+    return controls.per_replica[controls.pool_names.index(pool)]
+
+
+def in_replicas(controls: Controls, pool: str, gpus: int) -> int:
+    """The GPUs of the replicas that this many are part of, at least."""
+    each = per_replica(controls, pool)
+    return -(-gpus // each) * each
+
+
 def set_fleet(controls: Controls, pool: str, gpus: int) -> None:
-    """Set the GPUs in service, counted at full scale; the slice has at least one unless that is 0."""
-    controls.set_pool([pool], fleet=max(gpus, 1 / controls.scale) if gpus > 0 else 0)
+    """Set the GPUs in service, counted at full scale; the slice has at least one replica unless that is 0."""
+    controls.set_pool([pool], fleet=max(gpus, per_replica(controls, pool) / controls.scale) if gpus > 0 else 0)
 
 
 def lose_work(controls: Controls, pool: str, gpus: int) -> None:

@@ -15,7 +15,7 @@ from sim.errors import BadInput
 from sim.model.request import Spec
 from sim.profile.file import EACH_STEP, FORMAT, ProfileFile, digest
 from sim.profile.service_time import Times, between_visits, times_of
-from sim.schema import in_plain_words
+from sim.schema import in_plain_words, with_keys_once
 
 LARGEST_FILE = 50_000_000  # bytes
 
@@ -210,15 +210,6 @@ def read_profile(path: Path) -> dict[str, Any]:
         what = "this profile is of a newer format than this version knows" if newer else "unknown profile format"
         raise BadInput(what, file=path, key="format", value=found, expected=FORMAT)
     return document
-
-
-def with_keys_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """A JSON object; of a key that is there twice one value would be lost in silence."""
-    found = dict(pairs)
-    if len(found) < len(pairs):
-        twice = next(key for key in found if sum(key == name for name, _ in pairs) > 1)
-        raise ValueError(f"the key {twice!r} is there twice")
-    return found
 
 
 def refuse_constant(name: str) -> float:

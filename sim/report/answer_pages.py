@@ -14,7 +14,7 @@ from sim.studies.decide_words import basis, by_worst, cheaper, choice, informati
 from sim.studies.demand_multiple import Multiple
 from sim.studies.size import VERIFY, Size
 from sim.studies.size_words import best_of, multiple_sentences, savings, sentences, verdict_words
-from sim.wording import amount, percent
+from sim.wording import amount, in_gpus, percent
 
 RESTS = "What would change the answer, and what it rests on"
 RUN_OF_SIZE = (
@@ -55,7 +55,7 @@ def to_do(found: Size, run: Run) -> list[str]:
         more = gpus - found.own[pool]
         have = f"the {found.own[pool]:,} that pool '{pool}' has in this scenario"
         if more > 0:
-            lines.append(f"To do: get {more:,} GPUs more than {have}.")
+            lines.append(f"To do: get {in_gpus(more)} more than {have}.")
         else:
             lines.append(
                 f"To do: order nothing; {f'{-more:,} of {have} are to spare' if more else f'{have} are enough'}."
@@ -79,12 +79,12 @@ def runner_up_size(best: Size, found: list[Size]) -> list[str]:
     if best.gpus and others:
         other = min(others, key=lambda one: one.total)
         return [
-            f"Runner-up: under '{other.playbook}' it takes {other.total:,} GPUs, {other.total - best.total:,} more, "
+            f"Runner-up: under '{other.playbook}' it takes {in_gpus(other.total)}, {other.total - best.total:,} more, "
             f"and ${amount(other.dollars)} for the run against ${amount(best.dollars)}."
         ]
     proved = best.table[best.table["stage"] == VERIFY].set_index("gpus")["dollars"].to_dict()
     return [
-        f"Runner-up: a step fewer, {fewer:,} GPUs, costs ${amount(proved[fewer])} for the run against "
+        f"Runner-up: a step fewer, {in_gpus(fewer)}, costs ${amount(proved[fewer])} for the run against "
         f"${amount(best.dollars)}, and {verdict_words(look).replace('is undecided', 'may miss the promise')}."
         for pool, look in best.neighbours.items()
         if (fewer := best.total - best.steps[pool]) in proved
@@ -93,7 +93,7 @@ def runner_up_size(best: Size, found: list[Size]) -> list[str]:
 
 def curve(found: list[Size], best: Size) -> Picture:
     """The capacity curve of each search."""
-    answer = f"; {best.total:,} GPUs is the answer" if best.gpus else ""
+    answer = f"; {in_gpus(best.total)} is the answer" if best.gpus else ""
     knee = f", the knee is at {amount(best.knee)}" if best.knee == best.knee else ""
     alt = f"Lines of what is reached against the number of GPUs, for '{best.promise}'{answer}{knee}."
     caption = (

@@ -9,7 +9,7 @@ from sim.results.pool_verdict import PoolVerdict
 from sim.results.retry_rules import rule_sentences
 from sim.results.run import Run
 from sim.results.verdict import Verdict, sentences, warnings
-from sim.wording import percent
+from sim.wording import in_gpus, percent
 
 
 def summary(v: Verdict, title: str, anchor: str, known: list[str]) -> Part:
@@ -80,7 +80,7 @@ def peak_load(v: Verdict, pool: PoolVerdict) -> tuple[str, str, str]:
         return "peak load", words.share(pool.peak_load), f"of pool {pool.name}, by the requests that came"
     gpus = words.count(v.run.manifest["pools"][pool.name]["gpus_in_full"])
     most = max(peak.work for peak in pool.offered)
-    return "offered load", f"{words.count(most)} GPUs", f"of work at its peak, for the {gpus} of pool {pool.name}"
+    return "offered load", in_gpus(words.count(most)), f"of work at its peak, for the {gpus} of pool {pool.name}"
 
 
 def rule_of_life(run: Run) -> str:

@@ -12,7 +12,7 @@ from sim.policies.playbook import KINDS, Step
 from sim.report import words
 from sim.report.switches import named
 from sim.scenario.scenario import Scenario
-from sim.wording import amount, duration, percent
+from sim.wording import amount, duration, in_gpus, percent
 
 
 def lines(scenario: Scenario, steps: Sequence[Step], looked: Looked) -> list[str]:
@@ -36,7 +36,7 @@ def why(policy: str, steps: Sequence[Step], turned: dict[str, str], looked: Look
     if policy in turned:
         return turned[policy]
     if policy == UNSET:
-        return "; ".join(turned.values()) or "its policy no longer sets it"
+        return "; ".join(dict.fromkeys(turned.values())) or "its policy no longer sets it"
     if KINDS[policy].steady:
         return "its date" if looked.seen.now > 0 else "from the start"
     mine = [step for step in steps if step.policy.kind == policy]
@@ -52,7 +52,7 @@ def seen(looked: Looked, name: str) -> str:
     parts = [f"expected wait {duration(pool.expected_wait)}"] if "expected_wait" in known else []
     parts += [f"{amount(pool.queued)} queued"] if "queued" in known else []
     if {"gpus", "busy", "inside"} <= set(known):
-        parts.append(f"{percent(pool.utilisation)} of {pool.gpus} GPUs busy")
+        parts.append(f"{percent(pool.utilisation)} of {in_gpus(str(pool.gpus))} busy")
     return f"{name}: {', '.join(parts) or 'nothing'}"
 
 

@@ -26,6 +26,7 @@ from sim.results.run import Run
 from sim.results.verdict import Verdict, headline, verdict, warnings
 from sim.scenario.load import load
 from sim.studies.store import Cell
+from sim.wording import in_gpus
 
 TITLE = "Two launches: a million people in five days, and in an hour"
 QUESTION = "What did the second launch do to the GPUs, the users, the team, the money and the planet?"
@@ -130,7 +131,7 @@ def first(v: Mapping[str, Verdict]) -> Part:
 
 
 def fleet(v: Verdict) -> str:
-    return f"{words.count(sum(pool['gpus_in_full'] for pool in v.run.manifest['pools'].values()))} GPUs"
+    return in_gpus(words.count(sum(pool["gpus_in_full"] for pool in v.run.manifest["pools"].values())))
 
 
 def median(v: Verdict) -> str:

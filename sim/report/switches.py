@@ -37,8 +37,7 @@ def switch_table(run: Run) -> Table:
     for number, given in enumerate(steps_of(run) or [], 1):
         step = Step.model_validate(given)
         advice = KINDS[step.policy.kind].advice
-        begun = in_run(run, step, alone=alone(run, step))
-        ends = [*named(given), begins(run, step), ended(run, step), begun]
+        ends = [*named(given), begins(run, step), ended(run, step), in_run(run, step)]
         rows.append([str(number), *ends, advice.costs, advice.fails])
     note = "'Costs' is what a switch costs, 'fails' where it does. Dates are UTC." if rows else none(run)
     return Table("Switches in the order in which they act", head, rows, labels=len(head), note=note)
@@ -147,22 +146,21 @@ def dates_of(run: Run) -> list[tuple[float, str]]:
     return sorted(found)
 
 
-def alone(run: Run, step: Step) -> bool:
-    """Whether a step is the only one of its kind that a trigger begins: decisions name the kind of a policy."""
-    steps = [Step.model_validate(given) for given in steps_of(run) or []]
-    return sum(other.policy.kind == step.policy.kind and other.when is not None for other in steps) == 1
-
-
-def in_run(run: Run, step: Step, *, alone: bool) -> str:
+def in_run(run: Run, step: Step) -> str:
     """When a switch was thrown in the run."""
     if step.when is None:
         start = seconds_after(pd.Timestamp(run.manifest["start"]).to_pydatetime(), step.from_)
         return "in force" if start < run.horizon else "never in force"
-    if not alone:
-        return "see the decisions"
-    of_it = run.decisions[(run.decisions["policy"] == step.policy.kind) & (run.decisions["knob"] == "step")]
-    thrown = of_it.loc[of_it["new"] > 0, "time"].drop_duplicates().to_numpy(float)
+    begun = run.decisions[(run.decisions["knob"] == "step") & (run.decisions["new"] > 0)]
+    of_it = begun[(begun["policy"] == step.policy.kind) & begun["reason"].str.contains(reason_of(step.when), na=False)]
+    thrown = of_it["time"].drop_duplicates().to_numpy(float)
     if not len(thrown):
         return "never thrown"
     times = "" if len(thrown) == 1 else f"{len(thrown)} times, first "
     return f"thrown {times}on {words.instant(run, float(thrown[0]))}"
+
+
+def reason_of(trigger: Trigger) -> str:
+    """A pattern of the reason that a trigger gives; a decision names a kind of policy, which several steps may have."""
+    figure, bound = NAMES[trigger.watched].format(pool=trigger.pool), trigger.written(trigger.bounds.above)
+    return f"{re.escape(figure)} .* above {re.escape(bound)}(?: for |,|$)"

@@ -223,8 +223,14 @@ def of_requests(t: Tables, manifest: dict[str, Any]) -> Broken:
         shares = np.bincount(of, np.concatenate([own, killed["gpu_seconds"].to_numpy()]), len(batches))
         yield (
             "requests.gpu_seconds: shares of their batch",
-            np.allclose(shares, batches["seconds"].to_numpy(), rtol=1e-6),
+            np.allclose(shares, batches["seconds"].to_numpy() * per_replica(manifest, batches["pool"]), rtol=1e-6),
         )
+
+
+def per_replica(manifest: dict[str, Any], pools: pd.Series) -> np.ndarray:
+    """GPUs of one replica, for each name of a pool."""
+    each = {name: facts.get("gpus_per_replica", 1) for name, facts in manifest["pools"].items()}
+    return pools.map(each).to_numpy(float)
 
 
 def of_changes(decisions: pd.DataFrame, fleet: pd.DataFrame, manifest: dict[str, Any]) -> Broken:

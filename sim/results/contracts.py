@@ -5,6 +5,7 @@ All amounts are of the whole service, although a slice of it was simulated.
 
 import math
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -13,6 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 from sim.results.intents import Window, window_of
 from sim.results.metrics import features_of, paid, pool_timeline
 from sim.results.run import Run
+from sim.wording import in_gpus
 
 Floats = NDArray[np.float64]
 HOUR = 3600.0
@@ -53,6 +55,9 @@ def bill(run: Run, window: Window = None) -> pd.DataFrame:
     for pool in run.manifest["pools"]:
         terms = contracts_of(run, pool)
         gpus, hours = gpus_paid(run, pool, window_of(run, window))
+        if kinds := run.manifest["pools"][pool].get("kinds"):
+            rows += [row for row in of_kinds(pool, kinds, gpus, hours) if row[2] > 0]
+            continue
         beyond = np.maximum(gpus - terms.reserved, 0.0)
         used = {
             "reserved": terms.reserved * hours.sum(),
@@ -62,6 +67,19 @@ def bill(run: Run, window: Window = None) -> pd.DataFrame:
         rows += [(pool, kind, used[kind], terms.prices[kind]) for kind in KINDS if used[kind] > 0]
     table = pd.DataFrame(rows, columns=["pool", "contract", "gpu_hours", "dollars_per_gpu_hour"])
     return table.assign(dollars=table["gpu_hours"] * table["dollars_per_gpu_hour"])
+
+
+def of_kinds(
+    pool: str, kinds: list[dict[str, Any]], gpus: Floats, hours: Floats
+) -> list[tuple[str, str, float, float]]:
+    """Rows of a bill for GPUs of several kinds: the kind that is taken first is there before the others."""
+    rows, before = [], 0.0
+    for place, kind in enumerate(kinds):
+        most = math.inf if place == len(kinds) - 1 else kind["gpus_in_full"]
+        used = float(np.clip(gpus - before, 0.0, most) @ hours)
+        rows.append((pool, f"on demand, {kind['kind']}", used, float(kind["dollars_per_gpu_hour"])))
+        before += kind["gpus_in_full"]
+    return rows
 
 
 def gpus_paid(run: Run, pool: str, span: tuple[float, float]) -> tuple[Floats, Floats]:
@@ -128,6 +146,8 @@ def contract_sentences(run: Run) -> list[str]:
     """For each pool: how many GPUs its own load would pay to reserve, and what spot interruptions cost."""
     said = []
     for pool in run.manifest["pools"]:
+        if run.manifest["pools"][pool].get("kinds"):
+            continue  # none of them is reserved
         terms = contracts_of(run, pool)
         reserved, spot, full = (terms.prices[kind] for kind in KINDS)
         if not 0 < reserved < full:
@@ -137,7 +157,8 @@ def contract_sentences(run: Run) -> list[str]:
         sentence = (
             f"Pool '{pool}': a reserved GPU at ${reserved:.3g} an hour is cheaper than one on demand at ${full:.3g} "
             f"where it is busy in more than {100 * break_even_utilisation(reserved, full):.0f} % of hours. In this run "
-            f"{best:,.0f} GPUs are; a contract pays for them only if its whole term looks like these {len(busy)} hours."
+            f"{in_gpus(round(best))} {'is' if best == 1 else 'are'}; a contract pays for them only if its whole term "
+            f"looks like these {len(busy)} hours."
         )
         seconds, often = longest_batch(run, pool), terms.interruptions_per_hour
         if math.isfinite(seconds) and spot < full:

@@ -8,6 +8,7 @@ to cancel, and to start paying, than where some people meet more of them than ot
 from dataclasses import dataclass
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 
 from sim.results.intents import LOST, intents, looked_up, window_of
@@ -36,9 +37,11 @@ class Experienced:
     starting: float  # people who start to pay after good ones
 
 
-def experienced(run: Run, tariffs: dict[str, Tariff]) -> dict[str, Experienced]:
+def experienced(run: Run, tariffs: dict[str, Tariff], wishes: pd.DataFrame | None = None) -> dict[str, Experienced]:
     """What the people of each tier met in the run's whole window, and what it makes them do."""
-    return of_rows(run, tariffs) if run.has_rows else of_timeline(run, tariffs)
+    if not run.has_rows:
+        return of_timeline(run, tariffs)
+    return of_rows(run, tariffs, intents(run) if wishes is None else wishes)
 
 
 def staying(tariff: Tariff, lost: Floats, late: Floats) -> Floats:
@@ -51,10 +54,10 @@ def convinced(tariff: Tariff, good: Floats) -> Floats:
     return np.asarray(1 - (1 - tariff.conversion) ** good) if tariff.converts_to else np.zeros_like(good)
 
 
-def of_rows(run: Run, tariffs: dict[str, Tariff]) -> dict[str, Experienced]:
+def of_rows(run: Run, tariffs: dict[str, Tariff], wishes: pd.DataFrame) -> dict[str, Experienced]:
     """The sums over people of their own probabilities."""
     begin, end = window_of(run, None)
-    wishes, users = intents(run), run.users
+    users = run.users
     asked = wishes["user"].to_numpy()
     lost, in_time = (wishes["outcome"] == LOST).to_numpy(), wishes["in_time"].to_numpy()
     late = wishes["decided"].to_numpy() & ~in_time & ~lost

@@ -12,11 +12,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from tokenize import TokenError
 from typing import Any
-from zipfile import BadZipFile, ZipFile
+from zipfile import ZIP_DEFLATED, BadZipFile, ZipFile
 
 import numpy as np
 import pandas as pd
 from numpy.lib import format as npy
+from pandas.api.types import is_numeric_dtype
 from pydantic import ValidationError
 
 from sim.errors import BadInput
@@ -25,7 +26,7 @@ from sim.results.manifest import FORMAT
 from sim.results.manifest_schema import Manifest, SavedManifest
 from sim.results.timeline import Timeline, bin_width, grid
 from sim.scenario.document import explained
-from sim.schema import Strict
+from sim.schema import Strict, with_keys_once
 
 MANIFEST, TIMELINE = "manifest.json", "timeline.npz"
 TABLES = ("requests", "batches", "users", "decisions", "fleet", "killed")
@@ -94,11 +95,20 @@ def write_run(saved: Saved, folder: Path) -> None:
     manifest = {**saved.manifest, "categories": {name: categories(table) for name, table in tables.items()}}
     with new_folder(folder) as unfinished:
         for name, table in tables.items():
-            table.to_parquet(unfinished / f"{name}.parquet", index=False)
+            names = [str(c) for c in table if not is_numeric_dtype(table[c])]  # a dictionary of numbers costs a lot
+            table.to_parquet(unfinished / f"{name}.parquet", index=False, use_dictionary=names)
         if line is not None:
-            np.savez_compressed(unfinished / TIMELINE, allow_pickle=False, **line.arrays())
+            write_arrays(line.arrays(), unfinished / TIMELINE)
             manifest["timeline"] = {"width": line.width, "people": line.people}
         write_facts(manifest, unfinished, MANIFEST, [path.name for path in sorted(unfinished.iterdir())])
+
+
+def write_arrays(arrays: Mapping[str, Any], path: Path) -> None:
+    """Write a compressed npz file as numpy does, in half the time: at level 3 instead of 6, a quarter more bytes."""
+    with ZipFile(path, "w", ZIP_DEFLATED, compresslevel=3) as packed:
+        for name, values in arrays.items():
+            with packed.open(f"{name}.npy", "w", force_zip64=True) as file:
+                npy.write_array(file, np.asanyarray(values), allow_pickle=False)
 
 
 def write_facts(facts: Mapping[str, Any], folder: Path, name: str, files: list[str]) -> None:
@@ -158,7 +168,8 @@ def required(manifest: SavedManifest) -> list[str]:
 def read_facts(folder: Path, name: str, wanted: str) -> dict[str, Any]:
     """A manifest as plain values. Raises BadInput where there is none, or one of another format."""
     try:
-        facts = json.loads((folder / name).read_text(encoding="utf-8"), parse_constant=refuse_constant)
+        text = (folder / name).read_text(encoding="utf-8")
+        facts = json.loads(text, parse_constant=refuse_constant, object_pairs_hook=with_keys_once)
     except (OSError, ValueError, RecursionError) as wrong:
         raise BadInput(
             f"this is not a saved run: no {name} to read ({wrong})", file=folder, expected=EXPECTED

@@ -12,6 +12,7 @@ from sim.errors import BadInput
 from sim.model.controls import PoolTelemetry, Telemetry, read_only
 from sim.results.gateway_metrics import CELL, METRICS, OF, POOL, Metric, Place
 from sim.scenario.scenario import Scenario
+from sim.schema import with_keys_once
 from sim.tables.formats.prometheus import LABEL, SAMPLE, samples_of, samples_of_lines
 from sim.units import moment
 
@@ -49,7 +50,7 @@ def of_stream(lines: Iterable[str], file: str) -> Iterator[Reading]:
         if not line.strip():
             continue
         try:
-            facts = json.loads(line)
+            facts = json.loads(line, object_pairs_hook=with_keys_once)
             time = facts["time"]
             at = moment(time).timestamp() if isinstance(time, str) else float(time)
             pairs = [(SAMPLE.match(f"{name} 0"), float(value)) for name, value in facts["metrics"].items()]
@@ -87,7 +88,7 @@ def samples(lines: list[str], file: str) -> Iterator[tuple[str, dict[str, str], 
         yield from ((name, dict(labels), value, at) for name, labels, value, at in samples_of_lines(lines))
         return
     try:
-        data = json.loads("".join(lines))["data"]
+        data = json.loads("".join(lines), object_pairs_hook=with_keys_once)["data"]
         series = data["result"] if data["resultType"] == "matrix" else None
         for one in series or []:
             metric = dict(one["metric"])

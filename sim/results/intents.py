@@ -1,6 +1,7 @@
 """The request table read in two ways: one row per attempt, and one row per intent, that is per image wanted."""
 
 import math
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -66,7 +67,7 @@ def intents(run: Run, window: Window = None) -> pd.DataFrame:
             "degraded": served & (rows["level"].to_numpy()[ending] > 0),
             "latency": latency,
             "slo": slo,
-            "in_time": served & (latency <= slo) & ~lagging(run, rows.iloc[ending], wanted),
+            "in_time": served & (latency <= slo) & ~lagging(run, rows, wanted, ending),
             "decided": served | ~pending | (run.horizon - wanted > slo),
             "images": images.astype(int),
         }
@@ -77,23 +78,28 @@ def intents(run: Run, window: Window = None) -> pd.DataFrame:
     return table[(table["wanted"] >= begin) & (table["wanted"] < end)].reset_index(drop=True)
 
 
-def token_times(rows: pd.DataFrame) -> list["pd.Series[float]"]:
-    """Seconds from asking to the first token, and from one token to the next, of each served attempt.
+def token_times(rows: pd.DataFrame, some: Any = slice(None)) -> list["pd.Series[float]"]:
+    """Seconds from asking to the first token, and from one token to the next, of each served attempt (some of them).
 
     nan where no tokens are counted, or but one; nothing for tables of a run without pools that run steps.
     """
     if "tokens" not in rows:
         return []
+    rows = rows.iloc[some]
     several = rows["tokens"].where(rows["tokens"] > 1)
     return [rows["first_token"] - rows["arrived"], (rows["finished"] - rows["first_token"]) / (several - 1)]
 
 
-def lagging(run: Run, rows: pd.DataFrame, since: Floats) -> NDArray[np.bool_]:
-    """Whether the first token of each served attempt, counted from `since`, or its time per token misses its SLO."""
-    found = np.zeros(len(rows), dtype=bool)
+def lagging(run: Run, rows: pd.DataFrame, since: Floats, places: Any = slice(None)) -> NDArray[np.bool_]:
+    """Whether the first token of each served attempt, counted from `since`, or its time per token misses its SLO.
+
+    places: of these rows, those that are meant; they are taken from the table only where some feature has such an SLO.
+    """
+    found = np.zeros(len(since), dtype=bool)
     slos = [{n: f.get(key) or math.inf for n, f in run.manifest["features"].items()} for key in TOKEN_SLOS]
     if not any(slo < math.inf for of in slos for slo in of.values()):
         return found
+    rows = rows.iloc[places]
     for seconds, of in zip((rows["first_token"] - since, token_times(rows)[1]), slos, strict=True):
         found |= seconds.to_numpy() > looked_up(rows["feature"], of)  # nan is no more than anything
     return found

@@ -22,17 +22,20 @@ QUANTILES = (0.5, 0.95, 0.99)
 TOKENS_IN_WORDS = {"first token": "Time to the first token", "per token": "Time per token"}
 
 
-def latencies(run: Run, by: str | None = None, window: Window = None) -> pd.DataFrame:
+def latencies(
+    run: Run, by: str | None = None, window: Window = None, *, wishes: pd.DataFrame | None = None
+) -> pd.DataFrame:
     """Wait and latency quantiles in seconds, of the served and of all intents.
 
     served, wait: arrival to start of the attempt that was served; served, latency: its arrival to its image; all
     intents, latency: first wanted to image, inf where there was none. Of the requests served by pools that run steps:
-    first token, from the attempt's arrival; per token, the mean time from one to the next. Raises BadInput for a window
-    of a run without every row, whose histograms are of the whole run.
+    first token, from the attempt's arrival; per token, the mean time from one to the next. wishes: intents(run,
+    window), where that is there already. Raises BadInput for a window of a run without every row, whose histograms are
+    of the whole run.
     """
     rows = {}
     if run.has_rows or window is not None:
-        for (of, what), (group_of, values) in latency_samples(run, by, window).items():
+        for (of, what), (group_of, values) in latency_samples(run, by, window, wishes).items():
             for group, sample in samples_by_group(group_of, values):
                 rows[of, what, group] = quantiles(sample)
     else:
@@ -43,9 +46,12 @@ def latencies(run: Run, by: str | None = None, window: Window = None) -> pd.Data
     return pd.DataFrame(list(rows.values()), index=index, columns=["p50", "p95", "p99", "n"])
 
 
-def latency_samples(run: Run, by: str | None, window: Window) -> dict[tuple[str, str], tuple[Any, Floats]]:
+def latency_samples(
+    run: Run, by: str | None, window: Window, wishes: pd.DataFrame | None
+) -> dict[tuple[str, str], tuple[Any, Floats]]:
     """The values behind latencies(), with the group of each (None: of one group)."""
-    attempts, wishes = attempts_in(run, window), intents(run, window)
+    attempts = attempts_in(run, window)
+    wishes = intents(run, window) if wishes is None else wishes
     served = np.asarray(attempts["outcome"].cat.codes == OUTCOMES.index(SERVED))
     arrived, started, finished = (attempts[name].to_numpy()[served] for name in ("arrived", "started", "finished"))
     decided = wishes["decided"].to_numpy()
@@ -56,7 +62,7 @@ def latency_samples(run: Run, by: str | None, window: Window) -> dict[tuple[str,
         ("served", "latency"): (of_served, finished - arrived),
         ("all intents", "latency"): (of_wishes, wishes["latency"].to_numpy()[decided]),
     }
-    for kind, seconds in zip(LATENCIES[FIRST_TOKEN:], token_times(attempts[served]), strict=False):
+    for kind, seconds in zip(LATENCIES[FIRST_TOKEN:], token_times(attempts, served), strict=False):
         some = seconds.notna().to_numpy()
         found[kind] = (None if of_served is None else of_served[some], seconds.to_numpy()[some])
     return found

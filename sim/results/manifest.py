@@ -67,29 +67,50 @@ def manifest_of(
 def pool_entry(scenario: Scenario, name: str, gpus: int) -> dict[str, Any]:
     """A pool's size in the slice and in full, its price, and the idle power of its GPUs.
 
-    load_seconds: mean time to load a model.
+    gpus: replicas of the slice. load_seconds: GPU-seconds to load a model, on average.
     """
     pool = scenario.pools[name]
-    models = {rung.model for f in scenario.features.values() if f.pool == name for rung in f.rungs()}
-    idle = [scenario.used_profiles[m].idle_power for m in sorted(models)]
-    known = [power for power in idle if power == power]
     return {
-        "gpus": gpus,
+        "gpus": gpus * pool.gpus_per_replica,
         "gpus_in_full": pool.gpus,
+        "gpus_per_replica": pool.gpus_per_replica,
         "runs": pool.runs,
         "max_batch": pool.max_batch,
         "linger": pool.linger,
         "dollars_per_gpu_hour": pool.dollars_per_gpu_hour,
         "pays": pool.pays.model_dump(),
-        "load_seconds": min(pool.model_load.law.mean, scenario.horizon),
+        "load_seconds": min(pool.model_load.law.mean, scenario.horizon) * pool.gpus_per_replica,
         "reserved": pool.reserved.model_dump(),
         "spot": pool.spot.model_dump(),
-        "idle_watts": max(known) if known else scenario.footprint.idle_watts,
+        "kinds": [kind_entry(scenario, name, kind) for kind in scenario.kinds_taken[name]],
+        "idle_watts": idle_watts(scenario, name),
         "gpu_seconds": {  # of one request in a full batch
-            spec.label: table[max(table)] * spec.images / max(table)
+            spec.label: table[max(table)] * spec.images / max(table) * pool.gpus_per_replica
             for spec, table in scenario.batch_tables(name).items()
         },
     }
+
+
+def kind_entry(scenario: Scenario, pool: str, kind: str) -> dict[str, Any]:
+    """One of several kinds of GPU in a pool, in the order in which they are taken: its number in full and its price."""
+    of = scenario.pools[pool]
+    price = of.kinds[kind].dollars_per_gpu_hour
+    return {
+        "kind": kind,
+        "gpus_in_full": of.kinds[kind].gpus,
+        "dollars_per_gpu_hour": of.dollars_per_gpu_hour if price is None else price,
+    }
+
+
+def idle_watts(scenario: Scenario, pool: str) -> float:
+    """Of an idle GPU; the mean over its GPUs where a pool has several kinds."""
+    kinds, models = scenario.pools[pool].kinds, sorted({spec.model for spec in scenario.specs_of(pool)})
+    found = []
+    for place in range(max(len(kinds), 1)):
+        known = [power for m in models if not math.isnan(power := scenario.profile_on(pool, place, m).idle_power)]
+        found.append(max(known) if known else scenario.footprint.idle_watts)
+    counts = [kinds[kind].gpus for kind in scenario.kinds_taken[pool]] or [1]
+    return sum(n * watts for n, watts in zip(counts, found, strict=True)) / sum(counts)
 
 
 def feature_entry(scenario: Scenario, feature: Feature) -> dict[str, Any]:
@@ -98,6 +119,7 @@ def feature_entry(scenario: Scenario, feature: Feature) -> dict[str, Any]:
     batches: its part of the batch; gpu_seconds: of the GPU's time; seconds: the whole batch's, from start to image.
     """
     tables, asked = scenario.batch_tables(feature.pool), feature.ladders()
+    each = scenario.pools[feature.pool].gpus_per_replica
     shares = feature.images or {feature.spec.images: 1.0}
     full = {n: (max(tables[ladder[0]]), tables[ladder[0]]) for n, ladder in asked.items()}
     return {
@@ -108,7 +130,7 @@ def feature_entry(scenario: Scenario, feature: Feature) -> dict[str, Any]:
         "model": feature.spec.model,
         "batches": sum(shares[n] * n / size for n, (size, _) in full.items()),
         "degraded_quality": feature.degraded_quality,
-        "gpu_seconds": sum(shares[n] * table[size] * n / size for n, (size, table) in full.items()),
+        "gpu_seconds": each * sum(shares[n] * table[size] * n / size for n, (size, table) in full.items()),
         "seconds": sum(shares[n] * table[size] for n, (size, table) in full.items()),
     }
 
@@ -192,8 +214,9 @@ def extrapolated(scenario: Scenario) -> list[str]:
         {
             spec.label
             for pool in scenario.pools
-            for spec, table in scenario.batch_tables(pool).items()
-            if not all(scenario.used_profiles[spec.model].inside(spec, size) for size in table)
+            for kind, tables in enumerate(scenario.tables_by_kind(pool))
+            for spec, table in tables.items()
+            if not all(scenario.profile_on(pool, kind, spec.model).inside(spec, size) for size in table)
         }
     )
 

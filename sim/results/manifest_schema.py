@@ -61,9 +61,16 @@ class SpotFacts(ReservedFacts):
     interruptions_per_hour: NotNegative
 
 
+class KindFacts(Part):
+    kind: str
+    gpus_in_full: NotNegative
+    dollars_per_gpu_hour: NotNegative
+
+
 class PoolFacts(Part):
     gpus: Annotated[int, Field(ge=0, le=int(MOST))]
     gpus_in_full: NotNegative
+    gpus_per_replica: Annotated[int, Field(ge=1)] = 1
     runs: Literal["batches", "steps", "threads"] = "batches"
     max_batch: Annotated[int, Field(ge=1)]
     linger: NotNegative
@@ -72,6 +79,7 @@ class PoolFacts(Part):
     load_seconds: NotNegative
     reserved: ReservedFacts
     spot: SpotFacts
+    kinds: list[KindFacts] = []
     idle_watts: NotNegative
     gpu_seconds: dict[str, Positive]
 

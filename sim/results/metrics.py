@@ -59,11 +59,14 @@ def recorded(run: Run) -> Timeline:
 
 
 def counted(run: Run, edges: Floats | tuple[float, float]) -> Timeline:
-    """A run counted between these edges: bins of its timeline added up, or else its rows counted."""
+    """A run counted between these edges: bins of its timeline added up, once for all figures, or its rows counted."""
     edges = np.asarray(edges, dtype=float)
     if run.timeline is None or (run.has_rows and not run.timeline.meets(edges)):
         return timeline_of(run, edges)
-    return run.timeline.between(edges)
+    key = edges.tobytes()
+    if key not in run.sums:
+        run.sums[key] = run.timeline.between(edges)
+    return run.sums[key]
 
 
 def outcomes(run: Run, by: str | list[str] | None = None, window: Window = None) -> pd.DataFrame:
@@ -213,6 +216,7 @@ def balance_of(run: Run, pool: str, line: Timeline, per: Floats, busy: Floats) -
     facts = [run.manifest["features"][list(run.manifest["features"])[place]] for place in mine]
     full = np.array([1 / fact["batches"] for fact in facts])  # requests in a full batch
     each = float(np.average(full, weights=attempts.sum(axis=0))) if attempts.any() else 1.0
+    each /= run.manifest["pools"][pool].get("gpus_per_replica", 1)
     return Balance(
         came=came / work,
         able=(per - seconds[:, :, LOADING].sum(axis=1)) / work,

@@ -9,6 +9,8 @@ of them assumed). Subscriptions are not earned by the image: a better week is wo
 import math
 from dataclasses import dataclass
 
+import pandas as pd
+
 from sim.results.costs import dollars
 from sim.results.experiences import experienced
 from sim.results.images import images_in_time
@@ -70,13 +72,13 @@ class Money:
         return self.cost / self.images if self.images else math.inf
 
 
-def money_of(run: Run) -> Money | None:
-    """The money of a run over its whole window; None where its scenario has no prices."""
+def money_of(run: Run, wishes: pd.DataFrame | None = None) -> Money | None:
+    """The money of a run over its whole window; None where its scenario has no prices. wishes: as in `latencies`."""
     tariffs = tariffs_of(run)
     if not any(tier.price.dollars for tier in tariffs.values()):
         return None
     begin, end = window_of(run, None)
-    met, delivered = experienced(run, dict(tariffs)), images_delivered(run)
+    met, delivered = experienced(run, dict(tariffs), wishes), images_delivered(run)
     tiers = []
     for name, tariff in tariffs.items():
         one = met[name]

@@ -1,16 +1,19 @@
 """Run: one simulation as tables with a manifest beside them; built from the engine, saved and loaded as a folder."""
 
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from sim.demand.sources import WORD_OF_MOUTH
 from sim.model.gateway import REASONS
 from sim.model.passes import together_on_average
 from sim.model.request import OUTCOMES
 from sim.policies.base import ABSENT
+from sim.profile.profile import Profile
 from sim.results.folder import TABLES as TABLES
 from sim.results.folder import Saved, read_run, write_run
 from sim.results.log import OF_TOKENS, Columns, Log
@@ -21,7 +24,6 @@ from sim.scenario.parts import Recording
 from sim.scenario.scenario import Scenario
 from sim.scenario.serving_options import BATCHES, STEPS
 
-WORD_OF_MOUTH = "word of mouth"
 DECIDED = ["time", "knob", "tier", "feature", "old", "new", "policy", "reason"]
 
 
@@ -58,6 +60,11 @@ class Run:
     manifest: dict[str, Any]
     timeline: Timeline | None = None
     killed: pd.DataFrame = field(default_factory=lambda: killed_table({}, None, None))
+    sums: dict[bytes, Timeline] = field(default_factory=dict, init=False, compare=False)  # of `metrics.counted`
+
+    def __getstate__(self) -> dict[str, Any]:
+        """What another process or a file gets: sums are made again where they are asked for."""
+        return {**self.__dict__, "sums": {}}
 
     @property
     def has_rows(self) -> bool:
@@ -104,6 +111,7 @@ def run_from(
     wall_seconds: float,
 ) -> Run:
     """The tables of a run that has reached its horizon."""
+    log = in_gpus(scenario, log)
     batches, places = batch_table(scenario, log.batches)
     manifest = manifest_of(scenario, log.gpus, playbook, seed, engine, wall_seconds, recording, unlimited=unlimited)
     requests, request_places = request_table(scenario, log.requests, places)
@@ -117,6 +125,22 @@ def run_from(
         timeline=log.timeline,
         killed=killed_table(log.killed, request_places, places),
     )
+
+
+def in_gpus(scenario: Scenario, log: Log) -> Log:
+    """The log with GPU-seconds of all GPUs of a replica: engines count those of replicas."""
+    each = np.array([pool.gpus_per_replica for pool in scenario.pools.values()])
+    if (each == 1).all():
+        return log
+    pools = list(scenario.pools)
+    mine = each[[pools.index(feature.pool) for feature in scenario.features.values()]]
+    requests, killed, line = log.requests, log.killed, log.timeline
+    if len(killed.get("batch", ())):
+        killed = {**killed, "gpu_seconds": killed["gpu_seconds"] * each[log.batches["pool"][killed["batch"]]]}
+    if line is not None:
+        line = replace(line, seconds=line.seconds * mine[:, None], joules=line.joules * each)
+    requests = {**requests, "gpu_seconds": requests["gpu_seconds"] * mine[requests["feature"]]}
+    return replace(log, requests=requests, killed=killed, timeline=line)
 
 
 def killed_table(log: Columns, requests: np.ndarray | None, batches: np.ndarray | None) -> pd.DataFrame:
@@ -230,6 +254,7 @@ def batch_table(scenario: Scenario, log: Columns) -> tuple[pd.DataFrame, np.ndar
     None: they are numbered so already.
     """
     log, order = ordered(log, "started", "pool", "gpu")
+    per_replica = np.array([pool.gpus_per_replica for pool in scenario.pools.values()])
     table = pd.DataFrame(
         {
             "batch": np.arange(len(log["started"]), dtype=np.int32),
@@ -240,7 +265,7 @@ def batch_table(scenario: Scenario, log: Columns) -> tuple[pd.DataFrame, np.ndar
             "size": narrow(log["size"], np.int32),
             "seconds": log["seconds"],
             "loading": log["loading"],
-            "watts": watts(scenario, log) * log["power"],
+            "watts": watts(scenario, log) * log["power"] * per_replica[log["pool"]],
         },
         copy=False,
     )
@@ -262,11 +287,20 @@ def watts(scenario: Scenario, log: Columns) -> np.ndarray:
             drawn[mine] = np.divide(share, lasted, out=np.zeros(len(mine)), where=lasted > 0)
             for row, *stay in zip(mine.tolist(), lasted.tolist(), share.tolist(), sizes[mine].tolist(), strict=True):
                 sizes[row] = together_on_average(*stay, pool.max_batch if pool.runs == STEPS else stay[-1])
-    return known_watts(scenario, specs, sizes) * drawn
+    found = known_watts(scenario, scenario.used_profiles, specs, sizes)
+    for number, (name, pool) in enumerate(scenario.pools.items()):
+        for place in range(len(pool.kinds)):
+            models = {spec.model: scenario.profile_on(name, place, spec.model) for spec in scenario.specs_of(name)}
+            ends = [0, *scenario.kind_ends[name][:-1], np.inf]
+            mine = (log["pool"] == number) & (log["gpu"] >= ends[place]) & (log["gpu"] < ends[place + 1])
+            found[mine] = known_watts(scenario, models, specs[mine], sizes[mine])
+    return found * drawn
 
 
-def known_watts(scenario: Scenario, specs: np.ndarray, sizes: np.ndarray) -> np.ndarray:
-    kinds, profiles = scenario.specs(), scenario.used_profiles
+def known_watts(
+    scenario: Scenario, profiles: Mapping[str, Profile], specs: np.ndarray, sizes: np.ndarray
+) -> np.ndarray:
+    kinds = scenario.specs()
     known = np.full((len(kinds), int(sizes.max(initial=0)) + 1), np.nan)
     cells = specs.astype(np.int64) * known.shape[1] + sizes
     for cell in np.flatnonzero(np.bincount(cells, minlength=known.size)).tolist():

@@ -15,7 +15,7 @@ from sim.results.costs import dollars, energy, gpu_hours
 from sim.results.counting import timeline_of
 from sim.results.dates import date_of
 from sim.results.images import images_in_time
-from sim.results.intents import window_of
+from sim.results.intents import intents, window_of
 from sim.results.latencies import latencies, latency_sentence
 from sim.results.metrics import bins, counted, default_bin, outcomes, recorded, refused_by
 from sim.results.money import Money, money_of
@@ -28,7 +28,7 @@ from sim.results.timeline import ERROR, IMAGES, IMAGES_DEGRADED, JUDGED, KEPT
 from sim.results.warm_up import warm_up_sentences
 from sim.scenario.slices import FEW_GPUS, as_ratio
 from sim.units import instant
-from sim.wording import amount, duration, percent
+from sim.wording import amount, duration, in_gpus, percent
 
 
 @dataclass(frozen=True)
@@ -87,6 +87,7 @@ def verdict(run: Run, unlimited: Run | None = None) -> Verdict:
     run = run if unlimited is None else with_offered_load(run, unlimited)
     begin, end = span = window_of(run, None)
     whole = run_in_bins(run)
+    wishes = intents(whole) if whole.has_rows else None
     images = counted(whole, span).counts[0].sum(axis=(0, 1))
     people, cost, in_time = recorded(whole).people, dollars(whole), images_in_time(whole)
     return Verdict(
@@ -95,13 +96,13 @@ def verdict(run: Run, unlimited: Run | None = None) -> Verdict:
         pools=pool_verdicts(whole),
         counts=outcomes(whole).to_dict("records")[0],  # type: ignore[arg-type]
         refused=refused_by(whole),
-        latency=latencies(whole),
+        latency=latencies(whole, wishes=wishes),
         goodput=float(images[IMAGES] / (end - begin)),
         goodput_degraded=float(images[IMAGES_DEGRADED] / (end - begin)),
         gpu_hours=gpu_hours(whole),
         dollars=cost,
         dollars_per_image=per_image(cost * run.scale, in_time["as_asked"] + in_time["degraded"]),
-        money=money_of(whole),
+        money=money_of(whole, wishes),
         energy=energy(whole),
         signups=signups(whole),
         churned=people["churned"],
@@ -223,15 +224,18 @@ def load_sentence(v: Verdict, pool: PoolVerdict) -> str:
     size, batch = fleet_size(v, pool), v.run.manifest["pools"][pool.name]["max_batch"]
     if not pool.offered:
         return (
-            f"In its busiest hour the first requests that came were {percent(pool.peak_load)} of what its {size} GPUs "
-            "can do. The offered load at its peak was not measured: that takes a run with an unlimited fleet."
+            f"In its busiest hour the first requests that came were {percent(pool.peak_load)} of what its "
+            f"{in_gpus(size)} can do. The offered load at its peak was not measured: that takes a run with an "
+            "unlimited fleet."
         )
     peaks = " and ".join(f"{amount(peak.work)} over {over(peak.seconds)}" for peak in spans(pool))
     loads = max(p.loading / p.work if p.work > 0 else 0.0 for p in pool.offered)
     made_of = f", {percent(loads)} of it model loads" if loads > 0 else ""
     how = f"in full batches of {batch}" if batch > 1 else "one image at a time"
+    if (each := v.run.manifest["pools"][pool.name].get("gpus_per_replica", 1)) > 1:
+        how += f", on replicas of {each} GPUs"
     return (
-        f"If its {size} GPUs held nobody back, the offered load at its peak would be, in GPUs of work, {peaks} "
+        f"If its {in_gpus(size)} held nobody back, the offered load at its peak would be, in GPUs of work, {peaks} "
         f"({how}{made_of}).{beyond(v, pool)}"
     )
 
@@ -367,14 +371,20 @@ def slice_sentences(manifest: dict[str, Any]) -> list[str]:
     if manifest["scale"] >= 1:
         return []
     scale, pools = as_ratio(manifest["scale"]), manifest["pools"].items()
-    gpus = ", ".join(f"{amount(p['gpus'])} of the {amount(p['gpus_in_full'])} GPUs of '{name}'" for name, p in pools)
+    sizes = [(name, amount(pool["gpus"]), in_gpus(amount(pool["gpus_in_full"]))) for name, pool in pools]
+    gpus = ", ".join(f"{few} of the {all_} of '{name}'" for name, few, all_ in sizes)
     found = [f"A slice of {scale} of people and GPUs was simulated: {gpus}; counts are scaled up."]
-    few = {name: pool for name, pool in pools if pool["gpus"] < min(FEW_GPUS, pool["gpus_in_full"])}
+    few = {}
+    for name, pool in pools:
+        each = pool.get("gpus_per_replica", 1)
+        if pool["gpus"] < min(FEW_GPUS * each, pool["gpus_in_full"]):
+            few[name] = {"gpus": pool["gpus"] // each, "gpus_in_full": pool["gpus_in_full"] // each, "each": each}
     if few:
         has = ", ".join(f"'{name}' with {amount(pool['gpus'])}" for name, pool in few.items())
         least = max(FEW_GPUS / pool["gpus_in_full"] for pool in few.values())
+        what = "GPUs" if all(pool["each"] == 1 for pool in few.values()) else "replicas"
         found.append(
-            f"FEW GPUS: the slice has pools of fewer than {FEW_GPUS} GPUs ({has}), which queue more than the whole "
+            f"FEW GPUS: the slice has pools of fewer than {FEW_GPUS} {what} ({has}), which queue more than the whole "
             f"service would: its figures, and the order of playbooks, can differ. "
             f"{'Simulate all of it' if least >= 1 else f'A scale of {as_ratio(least)} or more has {FEW_GPUS}'}."
         )

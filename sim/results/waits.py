@@ -44,12 +44,12 @@ def waits_over_time(run: Run, bins: int = BINS) -> pd.DataFrame:
 def samples(run: Run) -> dict[str, tuple[Any, Floats, Floats]]:
     """By kind of wait: the tiers, instants and seconds of its values."""
     attempts, wishes = attempts_in(run), intents(run)  # both from the warm-up on
-    served = attempts[attempts["outcome"] == SERVED]
-    judged = wishes[wishes["decided"]]
-    arrived = served["arrived"].to_numpy()
+    served, judged = (attempts["outcome"] == SERVED).to_numpy(), wishes["decided"].to_numpy()
+    arrived, started = (attempts[name].to_numpy()[served] for name in ("arrived", "started"))
+    wanted, latency = (wishes[name].to_numpy()[judged] for name in ("wanted", "latency"))
     return {
-        "wait": (served["tier"].array, arrived, served["started"].to_numpy() - arrived),
-        "latency": (judged["tier"].array, judged["wanted"].to_numpy(), judged["latency"].to_numpy()),
+        "wait": (attempts["tier"].array[served], arrived, started - arrived),
+        "latency": (wishes["tier"].array[judged], wanted, latency),
     }
 
 

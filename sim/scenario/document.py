@@ -84,8 +84,9 @@ def refuse_unusable(node: Any, key: str = "", depth: int = 0) -> None:
     items = node.items() if isinstance(node, dict) else enumerate(node) if isinstance(node, list) else ()
     for name, value in items:
         below = f"{key}.{name}" if key else str(name)
-        if not printable_text(str(name)) or not str(name).strip() or len(str(name)) > LONGEST_NAME:
-            expected = f"1 to {LONGEST_NAME} printable characters"
+        plain = printable_text(str(name)) and str(name) == str(name).strip()
+        if not plain or not 0 < len(str(name)) <= LONGEST_NAME:
+            expected = f"1 to {LONGEST_NAME} printable characters, without a space before or after them"
             raise BadInput("not a key that can be used", key=below[-LONGEST_NAME:], expected=expected)
         refuse_unusable(value, below, depth + 1)
 

@@ -15,7 +15,7 @@ from sim.demand.waves.callers import Callers
 from sim.model.chance import LOGNORMAL_NOISE, NO_NOISE, noise
 from sim.model.request import Spec
 from sim.model.streams import SPEED
-from sim.policies.base import OfService
+from sim.policies.base import NamedPolicy, OfService
 from sim.policies.playbook import Step
 from sim.scenario.parts import Alive, Feature, Footprint, Pool, Recording, Sample, Serving, Tier
 from sim.scenario.prices import Plan
@@ -25,6 +25,7 @@ from sim.schema import Strict
 from sim.units import Instant, Moment, Scale, Seconds, Whole
 
 NO_FACTORS = np.empty(0)
+GPUS = OfService("GPUs")
 UNLIMITED = "unlimited fleet"  # the run against which the growth lost to a playbook is measured
 LONGEST = 10 * 365 * 86400.0  # seconds
 MOST_NAMES = 100  # tiers, features, pools: engines keep their numbers in a byte
@@ -32,6 +33,11 @@ MOST_COUNTED = 1000  # tiers times features: each is counted bin by bin, with hi
 MOST_SPECS, MOST_BATCH_TIMES = 10_000, 20_000_000  # over all ladders; seconds kept by pool, spec and size of the batch
 MOST_QUEUES = 1e5  # of pools whose GPUs have one each, as if all such pools were as large as the largest; 8 KB each
 MOST_PEOPLE, MOST_ASKS, MOST_GPUS, MOST_TICKS = 40e6, 1e8, 1e6, 1e7  # of one run: about 10 GB of memory, and hours
+
+
+def of_pool(pool: Pool) -> OfService:
+    """What a slice must have a whole number of: the GPUs of a pool, or its replicas."""
+    return GPUS if pool.gpus_per_replica == 1 else OfService(f"replicas of {pool.gpus_per_replica} GPUs")
 
 
 class ScenarioFields(Strict):
@@ -134,11 +140,17 @@ class ScenarioFields(Strict):
         for name, pool in self.pools.items():
             if math.isinf(pool.model_load.law.a):
                 raise ValueError(f"pools.{name}.model_load: expected a finite time")
+            models = {rung.model for f in self.features.values() if f.pool == name for rung in f.rungs()}
+            for kind, of in pool.kinds.items():
+                if unknown := of.profiles.keys() - models:
+                    said = f"{min(unknown)!r} is no model that a feature of this pool names"
+                    raise ValueError(f"pools.{name}.kinds.{kind}.profiles: {said}, expected one of {sorted(models)}")
         if self.warm_up >= self.horizon:
             raise ValueError("warm_up: expected less than the horizon")
         self.check_money()
         for key, step in self.steps():
             self.check_step(step, key)
+        self.check_fleets()
         self.demand.check_names({name: tier.share for name, tier in self.tiers.items()}, list(self.features))
         if UNLIMITED in self.playbooks:
             raise ValueError(f"playbooks.{UNLIMITED}: this is what the run without limits is called, expected another")
@@ -150,11 +162,13 @@ class ScenarioFields(Strict):
         if self.cells * self.scale > 1 and not divides(self.cells, self.scale):
             at = f"{self.cells} cells at scale {as_ratio(self.scale)} are {self.cells * self.scale:.4g}"
             raise ValueError(f"cells: {at}, expected a whole number of cells, or a part of one")
-        counts = {f"pools.{name}.gpus": (float(pool.gpus), OfService("GPUs")) for name, pool in self.pools.items()}
+        counts = {f"pools.{n}.gpus": (float(pool.replicas), of_pool(pool)) for n, pool in self.pools.items()}
         callers = {f"demand.waves.{n}.in_flight": w for n, w in enumerate(self.demand.waves) if isinstance(w, Callers)}
         counts |= {key: (float(wave.in_flight), OfService("callers")) for key, wave in callers.items()}
+        for name, pool in self.pools.items():
+            counts |= {f"pools.{name}.kinds.{kind}.gpus": (float(k.gpus), GPUS) for kind, k in pool.kinds.items()}
         for key, step in self.steps():
-            counts |= {f"{key}.policy.{name}": found for name, found in step.policy.of_service().items()}
+            counts |= {f"{key}.policy.{name}": found for name, found in self.counted(step, key).items()}
         part = self.scale / self.played_cells
         for key, (count, of) in counts.items():
             enough = count == 0 or count * part >= 1 - NEARLY
@@ -173,6 +187,8 @@ class ScenarioFields(Strict):
     @model_validator(mode="after")
     def can_be_simulated(self) -> Self:
         """Refused here rather than when memory is full."""
+        if "control_tick" in self.model_fields_set and self.control_tick > self.horizon:
+            raise ValueError("control_tick: expected the horizon at most, or no policy would ever act")
         if not 1900 <= self.start.year <= 2200:  # dates of tables end in 2262
             raise ValueError("start: expected a year from 1900 to 2200")
         demand = self.demand
@@ -213,6 +229,22 @@ class ScenarioFields(Strict):
                 said = f"{number:.2g} {what} are more than {run} can hold, expected at most {most:g}{slice_of}"
                 raise ValueError(f"{key}: {said}")
         return self
+
+    def check_fleets(self) -> None:
+        """Refuse a playbook whose pool has no GPU throughout: every request would wait forever."""
+        for name, steps in self.playbooks.items():
+            listed = {"always": self.always, f"playbooks.{name}": steps}.items()
+            in_order = [(f"{key}.{n}", step) for key, found in listed for n, step in enumerate(found)]
+            supply = [(key, step) for key, step in in_order if step.policy.advice.family == "supply"]
+            last: dict[str, tuple[str, Step]] = {}
+            for key, step in supply:
+                named = getattr(step.policy, "pools", None) or [getattr(step.policy, "pool", "")]
+                last |= dict.fromkeys(named, (key, step))
+            for key, step in last.values():
+                whole = self.seconds(step.from_) <= 0 and self.seconds(step.until) >= self.horizon and step.when is None
+                if step.policy.kind == "scheduled capacity" and not getattr(step.policy, "gpus", 1) and whole:
+                    said = "0, expected 1 or more, or a step that ends: without a GPU no request can be served"
+                    raise ValueError(f"{key}.policy.gpus: {said}")
 
     def check_money(self) -> None:
         """Users start to pay for a tier that costs something by the month; every hour of the run has its grams."""
@@ -255,13 +287,33 @@ class ScenarioFields(Strict):
         if not self.seconds(step.from_) < self.seconds(step.until):
             raise ValueError(f"{key}.until: expected an instant after 'from'")
 
+    def counted(self, step: Step, key: str) -> dict[str, tuple[float, OfService]]:
+        """What a policy's settings count of the whole service; of GPUs, the replicas that they make."""
+        found = step.policy.of_service()
+        for name, (count, mark) in found.items():
+            for pool in self.named_pools(step.policy) if mark == GPUS else ():
+                each = self.pools[pool].gpus_per_replica
+                if count % each:
+                    said = f"{count:,.15g} GPUs make no whole replicas of pool {pool!r}"
+                    raise ValueError(f"{key}.policy.{name}: {said}, expected a multiple of {each}")
+                found[name] = (count / each, of_pool(self.pools[pool]))
+        return found
+
+    def named_pools(self, policy: NamedPolicy) -> list[str]:
+        """The pools that a policy names."""
+        pool = getattr(policy, "pool", None)
+        return getattr(policy, "pools", None) or ([pool] if pool is not None else [])
+
     def check_lost_work(self, step: Step, key: str) -> None:
-        """Work is lost only where it can wait again: in the one queue of a pool."""
+        """Work is lost only where it can wait again: in one queue; and of a pool of several kinds no GPUs are taken."""
         policy = step.policy
+        for name in (self.named_pools(policy) or self.pools) if policy.takes is not None else ():
+            if self.pools[name].kinds:
+                said = f"{policy.kind!r} takes GPUs of pool {name!r}, which has several kinds, and cannot say which"
+                raise ValueError(f"{key}.policy: {said}, expected a pool of one kind")
         if policy.kind != "spot" and getattr(policy, "work", "finishes") == "finishes":
             return
-        named = getattr(policy, "pools", None) or [name for name in [getattr(policy, "pool", None)] if name is not None]
-        for name in named or self.pools:
+        for name in self.named_pools(policy) or self.pools:
             if (rule := self.pools[name].dispatch) != CENTRAL:
                 said = f"{policy.kind!r} loses work of pool {name!r}, whose GPUs have a queue each (dispatch: {rule})"
                 raise ValueError(f"{key}.policy: {said}, expected a pool with a central queue, or work that finishes")
@@ -281,7 +333,11 @@ class ScenarioFields(Strict):
 
     def gpus(self, pool: str) -> int:
         """GPUs of a pool in the simulated slice."""
-        return round(self.pools[pool].gpus * self.scale)
+        return self.replicas(pool) * self.pools[pool].gpus_per_replica
+
+    def replicas(self, pool: str) -> int:
+        """Replicas of a pool in the simulated slice: each serves as one."""
+        return round(self.pools[pool].replicas * self.scale)
 
     @property
     def played_cells(self) -> int:

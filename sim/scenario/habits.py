@@ -81,7 +81,7 @@ def asks_of_callers(scenario: Scenario, wave: Wave) -> float:
         if wave.feature in ("", name):
             spec, tables = feature.rungs()[0], scenario.batch_tables(feature.pool)[feature.rungs()[0]]
             least = min(least, tables[spec.images])
-            pace += scenario.pools[feature.pool].gpus * max(n / spec.images / s for n, s in tables.items())
+            pace += scenario.pools[feature.pool].replicas * max(n / spec.images / s for n, s in tables.items())
     cycle = wave.think.law.mean + least
     seconds = max(scenario.horizon - scenario.seconds(wave.from_), 0.0)
     return seconds * min(wave.in_flight * wave.times / cycle, pace)

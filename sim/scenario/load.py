@@ -1,5 +1,6 @@
 """Reading scenario files: YAML with a base and overrides, merged and checked, with errors that point at the line."""
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ from sim.errors import BadInput
 from sim.profile.profile import Profile
 from sim.scenario.document import explained, merged, refuse_unusable, with_setting
 from sim.scenario.scenario import Scenario
+from sim.units import NUMBER
 
 LARGEST_FILE = 1_000_000  # bytes
 
@@ -32,14 +34,18 @@ class StrictLoader(yaml.SafeLoader):
             if not isinstance(name, str) or name in found:
                 problem = f"duplicate key {name!r}" if isinstance(name, str) else "keys must be plain words"
                 raise yaml.MarkedYAMLError(problem=problem, problem_mark=key.start_mark)
+            if isinstance(value, yaml.ScalarNode) and not value.value and value.style is None:  # {gpus: 4,5}, say
+                problem = f"key {name!r} has no value; expected one, or null to take the key away"
+                raise yaml.MarkedYAMLError(problem=problem, problem_mark=key.start_mark)
             found[name] = self.construct_object(value, deep=deep)
         return found
 
 
 def plain_number(loader: StrictLoader, node: yaml.ScalarNode) -> int | float:
-    """A number in digits; YAML 1.1 would read 010 as 8, 0x10 as 16 and 18:00 as 1080."""
-    text = str(node.value).replace("_", "").lstrip("+-")
-    if ":" in text or text[:2].lower() in ("0x", "0b", "0o") or (text[:1] == "0" and text[1:].isdigit()):
+    """A number in digits; YAML 1.1 would read 010 as 8, 0x10 as 16, 18:00 as 1080 and 1_5 as 15."""
+    text = str(node.value)
+    named = text.lstrip("+-").lower() in (".inf", ".nan")  # refused by key
+    if not named and (not re.fullmatch(NUMBER, text) or re.fullmatch("[+-]?0[0-9]+", text)):
         problem = f"{node.value} is not a decimal number; write it in digits without a leading 0, or in quotes"
         raise yaml.MarkedYAMLError(problem=problem, problem_mark=node.start_mark)
     if node.tag.endswith(":int"):
@@ -135,7 +141,7 @@ def parse(path: Path) -> dict[str, Any]:
     try:
         if path.stat().st_size > LARGEST_FILE:
             raise BadInput("this file is too large for a scenario", file=path, expected=f"at most {LARGEST_FILE} bytes")
-        text = path.read_text(encoding="utf-8")
+        text = path.read_text(encoding="utf-8-sig")  # some editors begin a file with a byte order mark
         document = yaml.load(text, Loader=StrictLoader)  # noqa: S506 - StrictLoader is a SafeLoader
     except UnicodeDecodeError:
         raise BadInput("this file is not UTF-8 text", file=path) from None
@@ -164,7 +170,7 @@ def plain_value(text: str, key: str) -> Any:
 def located(key: str, path: Path) -> str:
     """A key with the line it stands on in the file, where it stands there."""
     try:
-        node = yaml.compose(path.read_text(encoding="utf-8"), Loader=yaml.SafeLoader)
+        node = yaml.compose(path.read_text(encoding="utf-8-sig"), Loader=yaml.SafeLoader)
     except (OSError, ValueError, yaml.YAMLError, RecursionError):
         return key
     line = None

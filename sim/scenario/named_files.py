@@ -43,7 +43,7 @@ class Files:
 
 
 def profiles_for(scenario: ScenarioFields, files: Files) -> dict[str, Profile]:
-    """The profile of every model that a feature names, where every batch can be timed. Raises BadInput."""
+    """The profiles of every model that a feature names, where every batch can be timed. Raises BadInput."""
     loaded: dict[str, Profile] = {}
     for name, feature in scenario.features.items():
         for place, spec in enumerate(feature.rungs()):
@@ -53,6 +53,13 @@ def profiles_for(scenario: ScenarioFields, files: Files) -> dict[str, Profile]:
                 given = files.profile(spec.model, scenario)
                 loaded[spec.model] = given or profile_for(scenario, spec.model, files.folder, f"{key}.model")
             check_times(loaded[spec.model], spec, scenario.pools[feature.pool], key)
+            for kind, of in scenario.pools[feature.pool].kinds.items():
+                key = f"pools.{feature.pool}.kinds.{kind}.profiles.{spec.model}"
+                model = of.profiles.get(spec.model, spec.model)
+                if model not in loaded:
+                    given = files.profile(model, scenario)
+                    loaded[model] = given or profile_for(scenario, model, files.folder, key)
+                check_times(loaded[model], spec, scenario.pools[feature.pool], key)
     return loaded
 
 

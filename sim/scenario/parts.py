@@ -12,7 +12,7 @@ from sim.demand.behaviour import Returns
 from sim.demand.laws import Time
 from sim.model.request import Spec
 from sim.scenario.prices import Reserved, Spot, Tariff
-from sim.scenario.serving_options import HowItServes, Length
+from sim.scenario.serving_options import BATCHES, CENTRAL, HowItServes, Length
 from sim.schema import Strict
 from sim.units import Fraction, HourlyDollars, Plain, Seconds, Whole
 
@@ -149,18 +149,83 @@ class Pays(Strict):
     )
 
 
+class KindOfGpu(Strict):
+    """Some GPUs of a pool that has several kinds."""
+
+    gpus: Annotated[Whole, Field(ge=1, le=10_000_000)] = Field(description="of this kind, of the whole service")
+    dollars_per_gpu_hour: Annotated[HourlyDollars, Field(le=1e6)] | None = Field(
+        default=None, description="on demand; the pool's where absent"
+    )
+    profiles: dict[str, str] = Field(
+        default={},
+        max_length=100,
+        description="by models that features name: the profile measured on this kind; else that of the model's name",
+    )
+
+
 class Pool(HowItServes):
     """GPUs that serve one queue."""
 
     gpus: Annotated[Whole, Field(ge=1, le=10_000_000)] = Field(description="of the whole service, not of the slice")
+    gpus_per_replica: Annotated[Whole, Field(ge=1, le=1024)] = Field(
+        default=1,
+        description="GPUs that serve as one (tensor parallelism): a batch is on all of them; they start, fail and are "
+        "paid together. The times of a profile are of such a replica, its watts of one GPU",
+        json_schema_extra={"source": "assumed: a model fits on one GPU", "provenance": "assumed"},
+    )
     dollars_per_gpu_hour: Annotated[HourlyDollars, Field(le=1e6)] = Field(
         default=2.5,
         description="on demand",
         json_schema_extra={"source": "H100 on demand, 2025-26 market surveys: $2-3.5", "provenance": "published"},
     )
+    kinds: dict[str, KindOfGpu] = Field(
+        default={},
+        max_length=20,
+        description="GPUs of several kinds behind one queue, `gpus` in all. The kind that is taken last also leaves "
+        "first, and is that of further GPUs",
+    )
+    takes_first: Literal["fastest", "cheapest"] = Field(
+        default="fastest",
+        description="of idle GPUs of several kinds: the one with the shortest time for an image, in full batches, or "
+        "with the fewest dollars for it; on average over the pool's features, by their shares",
+        json_schema_extra={"source": "assumed: as most load balancers by weight", "provenance": "assumed"},
+    )
     pays: Pays = Pays()
     reserved: Reserved = Reserved()
     spot: Spot = Spot()
+
+    @model_validator(mode="after")
+    def replicas_are_whole(self) -> Self:
+        if self.gpus % self.gpus_per_replica:
+            said = f"{self.gpus:,} GPUs make no whole replicas of {self.gpus_per_replica}"
+            raise ValueError(f"gpus: {said}, expected a multiple of {self.gpus_per_replica}")
+        return self
+
+    @model_validator(mode="after")
+    def kinds_fit(self) -> Self:
+        if not self.kinds:
+            if "takes_first" in self.model_fields_set:
+                raise ValueError("takes_first: all GPUs are of one kind, expected 'kinds', or no such key")
+            return self
+        total = sum(kind.gpus for kind in self.kinds.values())
+        if total != self.gpus:
+            raise ValueError(f"gpus: {self.gpus:,}, but its kinds have {total:,}, expected the sum of theirs")
+        one = {
+            "runs": (self.runs, BATCHES),
+            "dispatch": (self.dispatch, CENTRAL),
+            "gpus_per_replica": (self.gpus_per_replica, 1),
+            "reserved.gpus": (self.reserved.gpus, 0),
+            "spot.gpus": (self.spot.gpus, 0),
+        }
+        for key, (value, expected) in one.items():
+            if value != expected:
+                raise ValueError(f"{key}: {value!r} cannot be in a pool with 'kinds', expected {expected!r}")
+        return self
+
+    @property
+    def replicas(self) -> int:
+        """Of the whole service."""
+        return self.gpus // self.gpus_per_replica
 
 
 class Noise(Strict):

@@ -4,8 +4,10 @@ import dataclasses
 import hashlib
 import json
 import math
+from bisect import bisect
 from collections.abc import Mapping
 from functools import cached_property
+from itertools import accumulate
 from pathlib import Path
 from typing import Any, Self
 
@@ -141,10 +143,19 @@ class Scenario(ScenarioFields):
     def batch_tables(self, pool: str) -> dict[Spec, dict[int, float]]:
         """Seconds of a batch by its size in images, for every spec that this pool may serve.
 
-        Where a pool runs steps or threads: until that number of images are done that are begun and run together.
+        Where a pool runs steps or threads: until that number of images are done that are begun and run together. Where
+        its GPUs are of several kinds: of a mean GPU, of which as many do as much.
         """
         options = self.pools[pool]
-        specs = dict.fromkeys(rung for f in self.features.values() if f.pool == pool for rung in f.rungs())
+        if options.kinds:
+            tables, counts = self.tables_by_kind(pool), [options.kinds[kind].gpus for kind in self.kinds_taken[pool]]
+            return {
+                spec: {
+                    n: options.gpus / sum(c / of[spec][n] for c, of in zip(counts, tables, strict=True)) for n in table
+                }
+                for spec, table in tables[0].items()
+            }
+        specs = self.specs_of(pool)
         if options.runs == BATCHES:
             return {
                 spec: {n: self.used_profiles[spec.model].batch_seconds(spec, n) for n in options.sizes(spec.images)}
@@ -155,6 +166,56 @@ class Scenario(ScenarioFields):
             spec: {n: n // spec.images * t.opening[spec.images] + t.passes * t.each[n] for n in t.each}
             for spec, t in together.items()
         }
+
+    def specs_of(self, pool: str) -> list[Spec]:
+        """Every spec that a pool may serve."""
+        return list(dict.fromkeys(rung for f in self.features.values() if f.pool == pool for rung in f.rungs()))
+
+    def profile_on(self, pool: str, kind: int, model: str) -> Profile:
+        """The profile of a model on the GPUs of a pool. kind: in the order in which they are taken."""
+        kinds = self.pools[pool].kinds
+        named = kinds[self.kinds_taken[pool][kind]].profiles if kinds else {}
+        return self.used_profiles[named.get(model, model)]
+
+    def tables_by_kind(self, pool: str) -> list[dict[Spec, dict[int, float]]]:
+        """As batch_tables, for each kind of GPU in the order in which they are taken; one where all are alike."""
+        options = self.pools[pool]
+        if not options.kinds:
+            return [self.batch_tables(pool)]
+        return [self.table_on(pool, kind) for kind in self.kinds_taken[pool]]
+
+    def table_on(self, pool: str, kind: str) -> dict[Spec, dict[int, float]]:
+        """Seconds of batches on one kind of GPU."""
+        options, named = self.pools[pool], self.pools[pool].kinds[kind].profiles
+        of = {spec: self.used_profiles[named.get(spec.model, spec.model)] for spec in self.specs_of(pool)}
+        return {spec: {n: p.batch_seconds(spec, n) for n in options.sizes(spec.images)} for spec, p in of.items()}
+
+    @cached_property
+    def kinds_taken(self) -> dict[str, list[str]]:
+        """The kinds of GPUs of each pool, in the order in which idle ones are taken; GPUs are numbered in it."""
+        found = {}
+        for name, pool in self.pools.items():
+
+            def takes(kind: str, name: str = name, pool: Pool = pool) -> float:
+                tables, price = self.table_on(name, kind), 1.0
+                if pool.takes_first == "cheapest":
+                    given = pool.kinds[kind].dollars_per_gpu_hour
+                    price = pool.dollars_per_gpu_hour if given is None else given
+                asked = [(f.share, tables[f.rungs()[0]]) for f in self.features.values() if f.pool == name]
+                return price * sum(share * table[max(table)] / max(table) for share, table in asked)
+
+            found[name] = sorted(pool.kinds, key=takes)
+        return found
+
+    @cached_property
+    def kind_ends(self) -> dict[str, list[int]]:
+        """For each kind of GPU of a pool in that order, the number of the first GPU of the slice that is beyond it."""
+        kinds = {name: [pool.kinds[kind].gpus for kind in self.kinds_taken[name]] for name, pool in self.pools.items()}
+        return {name: list(accumulate(round(n * self.scale) for n in gpus)) for name, gpus in kinds.items()}
+
+    def kind_of(self, pool: str, gpu: int) -> int:
+        """The kind of a GPU of the slice: its place among those of the pool."""
+        return bisect(self.kind_ends[pool][:-1], gpu)
 
     @property
     def counts_tokens(self) -> bool:

@@ -14,6 +14,7 @@ STEPS: Final = "steps"
 THREADS: Final = "threads"
 WHEN_FREE: Final = "when a GPU is free"
 AHEAD: Final = "when full or timed out"
+SLOT_FREE: Final = "when a slot is free"
 CENTRAL: Final = "central queue"
 
 
@@ -46,10 +47,17 @@ class HowItServes(Strict):
     linger: Annotated[Seconds, Field(allow_inf_nan=False)] = Field(
         default=0.0, description="how long a free GPU, or a batch that closes by itself, waits to fill"
     )
-    closes: Literal["when a GPU is free", "when full or timed out"] = Field(
+    closes: Literal["when a GPU is free", "when a slot is free", "when full or timed out"] = Field(
         default=WHEN_FREE,
-        description="when a batch takes nobody any more: a free GPU closes it, of what waits; or it closes when it is "
-        "full or `linger` is over, whether or not a GPU is free, and waits for one as it is",
+        description="when a batch takes nobody any more: a free GPU closes it, of what waits; or a free slot does (see "
+        "`slots`), and the batch waits for a GPU; or it closes when it is full or `linger` is over, whether or not "
+        "anything is free, and waits for a GPU as it is",
+    )
+    slots: Annotated[Whole, Field(ge=1, le=64)] = Field(
+        default=2,
+        description="batches for each GPU that run or wait closed, where a free slot closes them: with 2, as many wait "
+        "as there are GPUs. They run in the order in which they closed",
+        json_schema_extra={"source": "assumed: one runs and one waits", "provenance": "assumed"},
     )
     timer: Literal["from the oldest", "from the last close", "from the last close, as polled"] = Field(
         default="from the oldest",
@@ -57,7 +65,7 @@ class HowItServes(Strict):
         "only when a request comes, or when none has come for as long as `linger`",
     )
     late_joiners: bool = Field(
-        default=False, description="whether a batch that timed out takes more requests until it starts"
+        default=False, description="whether a batch that closed before it was full takes more requests until it starts"
     )
     model_load: Time = Field(
         default=Constant(kind="constant", value=0),
@@ -73,6 +81,13 @@ class HowItServes(Strict):
         if self.closes == WHEN_FREE and (self.timer != "from the oldest" or self.late_joiners):
             expected = f"'closes: {AHEAD}', or neither"
             raise ValueError(f"timer, late_joiners: a batch that a free GPU closes starts at once, expected {expected}")
+        if self.closes == SLOT_FREE and self.timer != "from the oldest":
+            raise ValueError(f"timer: a free slot closes batches, expected 'closes: {AHEAD}', or 'from the oldest'")
+        if self.closes == SLOT_FREE and self.dispatch != CENTRAL:
+            said = f"closes, dispatch: {SLOT_FREE!r} is of one queue for all GPUs, not of {self.dispatch!r}"
+            raise ValueError(f"{said}, expected {CENTRAL!r}")
+        if self.closes != SLOT_FREE and "slots" in self.model_fields_set:
+            raise ValueError(f"slots: nothing has slots in this pool, expected 'closes: {SLOT_FREE}', or no such key")
         if self.affinity is not None and self.dispatch in (CENTRAL, "round robin", "hash"):
             expected = "dispatch 'random', 'two choices', 'least requests' or 'least work'"
             raise ValueError(f"affinity, dispatch: {self.dispatch!r} cannot prefer some GPUs, expected {expected}")

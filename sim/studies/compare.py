@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -62,12 +63,12 @@ class Comparison:
         """What is compared."""
         return "configuration" if self.configurations else "playbook"
 
-    @property
+    @cached_property
     def ranking(self) -> list[str]:
         """Playbooks, the best first: those alive with every seed, by the mean of the objective; then the others."""
         return list(dict.fromkeys(self.differences["playbook"]))
 
-    @property
+    @cached_property
     def alive(self) -> list[str]:
         """The playbooks that keep the service alive with every seed, the best first."""
         return [name for name in self.ranking if self.runs(name)["alive"].all()]

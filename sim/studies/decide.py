@@ -26,6 +26,7 @@ from sim.studies.looks import WITH_TABLES
 from sim.studies.runs import Runs
 from sim.studies.store import Cell, Store, opened
 from sim.studies.uncertain import Uncertain, as_uncertain
+from sim.wording import in_gpus
 
 APART = 1_000_000  # between the seeds of one future; also the most futures
 SAME = 1e-9  # relative: losses as close as this are equal, and the cheaper option is chosen
@@ -282,7 +283,7 @@ def labels_of(menu: Sequence[tuple[int, str]]) -> list[str]:
     several = len({name for _, name in menu}) > 1
     fleets = len({gpus for gpus, _ in menu}) > 1
     return [
-        f"{gpus:,} GPUs" + (f" with '{name}'" if several else "") if fleets or not several else f"'{name}'"
+        in_gpus(gpus) + (f" with '{name}'" if several else "") if fleets or not several else f"'{name}'"
         for gpus, name in menu
     ]
 

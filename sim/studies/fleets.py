@@ -29,23 +29,24 @@ class Fleets:
     def pools(self) -> list[str]:
         return list(self.offered)
 
-    def unit(self, scale: float) -> float:
-        """GPUs that stand for one in each cell of a slice."""
-        return max(1, round(self.scenario.cells * scale)) / scale
+    def unit(self, pool: str, scale: float) -> float:
+        """GPUs that stand for one replica in each cell of a slice."""
+        return max(1, round(self.scenario.cells * scale)) / scale * self.scenario.pools[pool].gpus_per_replica
 
     def step(self, pool: str, scale: float) -> int:
         """GPUs by which a pool grows in a search at this scale."""
-        unit = self.unit(scale)
-        if scale < self.scenario.scale:
-            return max(1, round(unit))
-        units = round(self.wished / unit) if self.wished else plain_number(self.offered[pool] / FINE / unit)
-        return max(1, round(max(1, units) * unit))
+        unit = self.unit(pool, scale)
+        units = 1
+        if scale >= self.scenario.scale:
+            units = round(self.wished / unit) if self.wished else plain_number(self.offered[pool] / FINE / unit)
+        each = self.scenario.pools[pool].gpus_per_replica
+        return max(1, round(max(1, units) * unit / each)) * each
 
     @property
     def coarse(self) -> float:
         """The scale of the slice in which a hundredth of the load is one GPU; the scenario's own if there is none."""
         full = self.scenario.scale
-        parts = min(plain_number(load / FINE / self.unit(full)) for load in self.offered.values())
+        parts = min(plain_number(load / FINE / self.unit(p, full)) for p, load in self.offered.items())
         if parts < 2:
             return full
         try:
@@ -66,7 +67,7 @@ class Fleets:
 
     def most(self, pool: str, scale: float) -> int:
         """The most steps that are tried."""
-        gpus = MOST_TIMES * max(self.offered[pool], self.unit(self.scenario.scale))
+        gpus = MOST_TIMES * max(self.offered[pool], self.unit(pool, self.scenario.scale))
         held = MOST_GPUS / self.scenario.scale / (2 * len(self.scenario.pools))
         return self.places(pool, min(gpus, held), scale)
 
@@ -77,9 +78,9 @@ class Fleets:
         """The scenario with a fleet, in a slice. Raises BadInput where that slice cannot be."""
         gpus = {p: {"gpus": n} for p, n in fleet.items()}
         if scale < self.scenario.scale:  # the other pools: at least a GPU of the slice
-            least = math.ceil(self.unit(scale))
-            others = {p: pool.gpus for p, pool in self.scenario.pools.items() if p not in fleet}
-            gpus |= {p: {"gpus": max(n, least)} for p, n in others.items()}
+            for p in self.scenario.pools.keys() - fleet.keys():
+                pool, each = self.scenario.pools[p], self.scenario.pools[p].gpus_per_replica
+                gpus[p] = {"gpus": max(pool.gpus, math.ceil(self.unit(p, scale) / each) * each)}
         return self.scenario.with_(pools=gpus, scale=scale)
 
 
@@ -94,6 +95,19 @@ def served_pools(scenario: Scenario) -> list[str]:
     return list(dict.fromkeys(feature.pool for feature in scenario.features.values()))
 
 
+def sized_pools(scenario: Scenario, pool: str | None) -> list[str]:
+    """The pool that is sized, or where None all that serve a feature. Raises BadInput."""
+    pools = served_pools(scenario)
+    if pool is not None and pool not in pools:
+        expected = f"one that serves a feature: {', '.join(pools)}"
+        raise BadInput("this pool cannot be sized", key="pool", value=pool, expected=expected)
+    for name in (sized := [pool] if pool else pools):
+        if scenario.pools[name].kinds:
+            expected = "a pool of one kind, or other numbers of 'kinds' in a comparison"
+            raise BadInput("a pool of several kinds of GPU cannot be sized", key="pool", value=name, expected=expected)
+    return sized
+
+
 def small_slice(scenario: Scenario) -> Scenario:
     """A slice of the scenario with few enough people for a quick first run; itself where there is none."""
     s, full = scenario, scenario.scale
@@ -102,7 +116,8 @@ def small_slice(scenario: Scenario) -> Scenario:
     if scale == full:
         return s
     cells = max(1, round(s.cells * scale))
+    fleets = {p: {"gpus": math.ceil(cells / scale) * pool.gpus_per_replica} for p, pool in s.pools.items()}
     try:
-        return s.with_(scale=scale, pools={p: {"gpus": math.ceil(cells / scale)} for p in s.pools}, cells=cells)
+        return s.with_(scale=scale, pools=fleets, cells=cells)
     except BadInput:
         return s

@@ -100,13 +100,14 @@ def money_and_run(run: Run) -> tuple[Money, Run]:
 
 
 def changed_fleets(scenario: Scenario) -> list[tuple[str, int, Scenario]]:
-    """Each pool with one GPU of the slice more, and less where it has another: (pool, change in full, scenario)."""
+    """Each pool with one replica of the slice more, and less where it has another: (pool, change in full, scenario)."""
     step = max(1, round(scenario.played_cells / scenario.scale))  # cells have equally many
     return [
         (name, change, scenario.with_(**{f"pools.{name}.gpus": pool.gpus + change}))
         for name, pool in scenario.pools.items()
-        for change in (step, -step)
-        if (pool.gpus + change) * scenario.scale > scenario.played_cells - 0.5
+        if not pool.kinds
+        for change in (step * pool.gpus_per_replica, -step * pool.gpus_per_replica)
+        if (pool.gpus + change) / pool.gpus_per_replica * scenario.scale > scenario.played_cells - 0.5
     ]
 
 

@@ -30,7 +30,7 @@ def capacity(scenario: Scenario) -> float:
     """Images a second that the surge's pool can serve as asked."""
     feature = scenario.features["image"]
     seconds = scenario.used_profiles[feature.spec.model].batch_seconds(feature.spec.spec, 1)
-    return scenario.pools[feature.pool].gpus / seconds
+    return scenario.pools[feature.pool].replicas / seconds
 
 
 def policies_under_load(

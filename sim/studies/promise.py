@@ -67,6 +67,11 @@ class Condition:
         """Whether it compares one share with its target; `alive` compares two, others compare dollars."""
         return self.kind not in ("alive", "costs", "earns")
 
+    @property
+    def caps_cost(self) -> bool:
+        """Whether it says what the GPUs of a run may cost."""
+        return self.kind == "costs" and self.what == "cost"
+
     def reached(self, record: Record) -> float:
         """The share, or the dollars, that the target is compared with; nan where there is nobody."""
         if self.kind in ("costs", "earns"):
@@ -111,6 +116,21 @@ class Promise:
         if len(self.conditions) == 1 and self.conditions[0].about_share:
             return self.conditions[0].reached(record)
         return self.margin(record)
+
+    @property
+    def of_service(self) -> "Promise":
+        """The conditions that more GPUs can only help to keep: those about people, not about dollars."""
+        return Promise(self.text, tuple(one for one in self.conditions if one.kind not in ("costs", "earns")))
+
+    @property
+    def cost_cap(self) -> float:
+        """The dollars that a run may cost; inf where nothing is said of them."""
+        return min((one.target for one in self.conditions if one.caps_cost), default=math.inf)
+
+    @property
+    def apart_from_cost(self) -> "Promise":
+        """All conditions but those that cap the cost of a run, which only ever speak for fewer GPUs."""
+        return Promise(self.text, tuple(one for one in self.conditions if not one.caps_cost))
 
     @property
     def target(self) -> float:

@@ -42,13 +42,15 @@ class Look:
         smaller, with this confidence; undecided: so few runs do not tell.
 
         Margins of runs are about normal, unless some stay down and others recover: so the bounds are those of a normal
-        tolerance interval (noncentral t; Owen 1963), or else of the count of runs alone.
+        tolerance interval (noncentral t; Owen 1963), or else of the count of runs alone (binomial). All are one-sided.
         """
         n, margins = len(self.margins), np.array(self.margins)
         mean, spread = float(margins.mean()), float(margins.std(ddof=1)) if n > 1 else math.nan
         if self.stuck or n < 2:
-            low, high = self.interval
-            decided = "meets" if low >= self.runs else "misses" if high < self.runs else "undecided"
+            as_many = float(scipy.stats.binom.sf(self.kept - 1, n, self.runs))  # chance of so many, if just that share
+            as_few = float(scipy.stats.binom.cdf(self.kept, n, self.runs))
+            level = 1 - self.confidence
+            decided = "meets" if as_many <= level else "misses" if as_few <= level else "undecided"
         elif spread <= 1e-12:
             decided = "meets" if mean >= 0 else "misses"
         else:
@@ -65,9 +67,11 @@ def tolerance(n: int, share: float, confidence: float) -> float:
 
 
 def clean_runs(share: float, confidence: float) -> int:
-    """How many runs without a failure put the lower bound of the share of good runs (Wilson) at so much, at least."""
-    z2 = float(scipy.stats.norm.ppf((1 + confidence) / 2)) ** 2
-    return math.ceil(z2 * share / (1 - share) - 1e-9)
+    """How many runs without a failure show that at least this share of all runs keeps a promise.
+
+    The least n with share^n <= 1 - confidence: the one-sided bound of Clopper and Pearson (1934).
+    """
+    return math.ceil(math.log(1 - confidence) / math.log(share) - 1e-9)
 
 
 def smallest(passes: Callable[[int], bool], start: int, low: int, high: int) -> int | None:

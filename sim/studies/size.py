@@ -16,7 +16,7 @@ from sim.errors import BadInput
 from sim.scenario.scenario import Scenario
 from sim.studies.demand_multiple import largest
 from sim.studies.executors import Executor, Local, Report
-from sim.studies.fleets import Fleets, served_pools, small_slice
+from sim.studies.fleets import Fleets, sized_pools, small_slice
 from sim.studies.intervals import AHEAD, precise_after
 from sim.studies.looks import WITH_TABLES, Criterion, Looks, enough, refuse_unusable, seen
 from sim.studies.promise import read_promise
@@ -25,7 +25,7 @@ from sim.studies.runs import Runs
 from sim.studies.search import Look, smallest
 from sim.studies.store import Cell, Store, opened
 from sim.studies.uncertain import Uncertain, as_uncertain
-from sim.wording import amount, percent
+from sim.wording import amount, in_gpus, percent
 
 GRID = (0.5, 0.7, 0.85, 1.15, 1.3, 1.6, 2.0)  # times the answer: the curve, and whether more GPUs break the promise
 HEADROOM_SEEDS = 4
@@ -113,7 +113,7 @@ def size(
 
     Of a scenario with uncertain inputs (sim.studies.uncertain) each run is one of another future: `seeds` is how many
     are looked at, and the answer is the smallest fleet with which the promise is kept in at least `runs` of them, by
-    their count (a chance constraint; Wilson's interval). Its headroom is not measured.
+    their count (a chance constraint; the binomial law). Its headroom is not measured.
     """
     inputs = as_uncertain(scenario)
     scenario = inputs.scenario
@@ -121,15 +121,17 @@ def size(
     refuse_unusable(seeds, runs, confidence)
     if step is not None and (type(step) is not int or step < 1):
         raise BadInput("a step is a number of GPUs", key="step", value=step, expected="1, 2, ...")
-    pools = served_pools(scenario)
-    if pool is not None and pool not in pools:
-        expected = f"one that serves a feature: {', '.join(pools)}"
-        raise BadInput("this pool cannot be sized", key="pool", value=pool, expected=expected)
-    rule = Criterion(read_promise(promise, scenario), name, runs, confidence)
+    pools, whole = sized_pools(scenario, pool), read_promise(promise, scenario)
+    if not whole.apart_from_cost.conditions:
+        expected = f"what it has to do as well, like 'alive and {whole.text}'"
+        raise BadInput(
+            "the smallest fleet costs least, whatever it does", key="promise", value=promise, expected=expected
+        )
+    rule = Criterion(whole.apart_from_cost, name, runs, confidence)
     own = Local(processes)
     looks = Looks(Runs(executor or own, opened(store), progress), rule, inputs.future if inputs.laws else None)
     looks.study.planned = USUAL_LOOKS * seeds  # until it is known better
-    search = Search(inputs, [pool] if pool else pools, looks, seeds, step, until, most)
+    search = Search(inputs, pools, looks, seeds, step, until, most, whole.cost_cap)
     try:
         with own:
             return search.answer(headroom=headroom and not inputs.laws)
@@ -148,6 +150,7 @@ class Search:
     step: int | None
     until: float | None = None
     most: int = 100
+    cost_cap: float = math.inf  # dollars that a run may cost
     least: dict[str, int] = field(default_factory=dict)  # by pool, where some smaller fleet is not enough
     monotone: bool = True
     needed: float = math.nan
@@ -185,6 +188,8 @@ class Search:
             found = self.reduced(found, full, VERIFY, self.fresh, passes, within=True)
         if found is None:
             return self.result(reason=self.never(full))
+        if reason := self.too_costly(found):
+            return self.result(reason=reason)
         return self.result(found, carries=self.carried(found, scale) if headroom else math.nan)
 
     def offered(self) -> dict[str, float]:
@@ -201,24 +206,38 @@ class Search:
 
     def impossible(self, scale: float) -> str:
         """Why no fleet is enough: a fleet without limits, on which nobody waits, does not keep the promise either."""
+        if not self.looks.rule.promise.of_service.conditions:
+            return ""
         sliced = self.fleets.applied(self.fleets.start(scale), scale)
         look = self.looks.look(sliced, self.first, stage="unlimited", unlimited=True)
         if look.passes:
             return ""
-        runs, promise = self.looks.seen(look), self.looks.rule.promise
+        runs, promise = self.looks.seen(look), self.looks.rule.promise.of_service
         reached = float(np.mean([run.measure for run in runs]))
         shares = pd.DataFrame([run.refused for run in runs]).fillna(0.0).mean().sort_values(ascending=False)
-        missed = f"{percent(reached)} of the {percent(promise.target)} promised" if promise.target else "the promise"
+        falls_short = f"reach {percent(reached)} of the {percent(promise.target)} promised"
+        missed = falls_short if promise.target else "break the promise"
         if len(shares) and shares.sum() > abs(reached - promise.target) / 2:
             why = f"{percent(shares.sum())} of attempts are refused ({', '.join(shares.index)}), whatever the fleet"
         else:
             why = "the service itself takes too long"
-        return f"even if nobody had to wait for a GPU, a run would reach {missed}: {why}"
+        return f"even if nobody had to wait for a GPU, a run would {missed}: {why}"
 
     def never(self, scale: float) -> str:
-        """Why no fleet was found, although one without limits would do."""
-        most = " and ".join(f"{amount(gpus)} GPUs in pool '{p}'" for p, gpus in self.fleets.largest(scale).items())
+        """Why no fleet was found, although one without limits serves people as promised."""
+        most = in_pools(self.fleets.largest(scale))
+        if self.looks.rule.promise != self.looks.rule.promise.of_service:
+            return f"no fleet looked at, up to {most}, serves people as promised for these dollars"
         return f"not even {most} keep it, although a fleet without limits would: look at outages and other pools"
+
+    def too_costly(self, found: Mapping[str, int]) -> str:
+        """Why the smallest fleet that does everything else is no answer, where its runs cost more than promised."""
+        runs = self.looks.seen(self.at(found, self.scenario.scale, VERIFY, self.fresh))
+        cheap = sum(run.dollars <= self.cost_cap for run in runs)
+        if cheap >= self.looks.rule.runs * len(runs) - 1e-9:
+            return ""
+        cost = f"${amount(mean(run.dollars for run in runs))}, and ${amount(self.cost_cap)} is promised"
+        return f"the smallest fleet that does everything else, {in_pools(found)}, costs {cost}"
 
     def reduced(
         self,
@@ -333,6 +352,10 @@ def first_beyond(record: Record, gpus: Mapping[str, int], begin: float, end: flo
     offered = np.array(record.offered)[:, [record.pools.index(p) for p in gpus]]
     beyond = np.flatnonzero((offered > np.array(list(gpus.values()))).any(axis=1))
     return begin + float(beyond[0]) * (end - begin) / len(offered) if len(beyond) else math.nan
+
+
+def in_pools(fleet: Mapping[str, int]) -> str:
+    return " and ".join(f"{in_gpus(amount(gpus))} in pool '{pool}'" for pool, gpus in fleet.items())
 
 
 def passing(look: Look) -> bool:

@@ -7,7 +7,7 @@ import pandas as pd
 from sim.studies.demand_multiple import Multiple
 from sim.studies.search import Look, clean_runs
 from sim.studies.size import Size
-from sim.wording import amount, percent
+from sim.wording import amount, in_gpus, percent
 
 
 def sentences(found: Size) -> list[str]:
@@ -18,18 +18,19 @@ def sentences(found: Size) -> list[str]:
     if found.verdict == "impossible":
         return [f"NO FLEET keeps {keeps}: {found.reason}."]
     assert found.answer is not None
-    fleet = " and ".join(f"{gpus:,} GPUs in pool '{pool}'" for pool, gpus in found.gpus.items())
+    fleet = " and ".join(f"{in_gpus(gpus)} in pool '{pool}'" for pool, gpus in found.gpus.items())
     if found.futures:
         return [*of_futures(found, fleet), *context(found)]
+    keep = "keeps" if found.total == 1 else "keep"
     kept = f"{keeps} in at least {percent(found.runs)} of runs"
     if found.verdict == "meets":
         fewer = {look.verdict for look in found.neighbours.values()}
         less = "a step fewer does not" if fewer == {"misses"} else "for a step fewer that is not shown"
-        lines = [f"{fleet} keep {kept} ({percent(found.confidence)} confidence), and {less}."]
+        lines = [f"{fleet} {keep} {kept} ({percent(found.confidence)} confidence), and {less}."]
     else:
-        lines = [f"UNDECIDED: {fleet} keep {keeps} in {look_words(found.answer)}."]
+        lines = [f"UNDECIDED: {fleet} {keep} {keeps} in {look_words(found.answer)}."]
     if not found.neighbours:
-        lines[0] = f"{fleet}, the smallest fleet that can be asked for, keep {kept}."
+        lines[0] = f"{fleet}, the smallest fleet that can be asked for, {keep} {kept}."
     lines.append(f"With {fleet}: {look_words(found.answer)} keep it{reached(found)}.")
     for pool, look in found.neighbours.items():
         gpus, step = found.gpus[pool], found.steps[pool]
@@ -50,15 +51,16 @@ def of_futures(found: Size, fleet: str) -> list[str]:
     assert found.answer is not None
     keeps, share = f"'{found.promise}' under playbook '{found.playbook}'", percent(found.runs)
     shown = "" if found.answer.passes else f" UNDECIDED: of other futures fewer than {share}, see below."
-    lines = [f"P{100 * found.runs:g}: {fleet} keep {keeps} in {share} of futures.{shown}"]
+    keep = "keeps" if found.total == 1 else "keep"
+    lines = [f"P{100 * found.runs:g}: {fleet} {keep} {keeps} in {share} of futures.{shown}"]
     for gpus, look in [
         (found.total, found.answer),
         *((found.total - found.steps[p], n) for p, n in found.neighbours.items()),
     ]:
         low, high = look.interval
         lines.append(
-            f"With {gpus:,} GPUs it is kept in {look.kept} of {len(look.margins)} futures that the search had not seen "
-            f"({percent(low)} to {percent(high)} of all futures)."
+            f"With {in_gpus(gpus)} it is kept in {look.kept} of {len(look.margins)} futures that the search had not "
+            f"seen ({percent(low)} to {percent(high)} of all futures)."
         )
     lines.append(
         f"To show {share} with {percent(found.confidence)} confidence takes {clean_runs(found.runs, found.confidence)} "
@@ -104,10 +106,11 @@ def evidence(look: Look, confidence: float) -> list[str]:
 
 def context(found: Size) -> list[str]:
     """The load, where the curve bends, how much more demand fits, and the cost of the run."""
-    load = " and ".join(f"{amount(gpus)} GPUs of pool '{pool}'" for pool, gpus in found.offered.items())
+    load = " and ".join(f"{in_gpus(amount(gpus))} of pool '{pool}'" for pool, gpus in found.offered.items())
     lines = [f"In the busiest window first requests would keep {load} busy if nobody waited."]
     if not math.isnan(found.knee):
-        lines.append(f"The curve bends at {amount(found.knee)} GPUs: from there on each GPU adds less than on average.")
+        bend = in_gpus(amount(found.knee))
+        lines.append(f"The curve bends at {bend}: from there on each GPU adds less than on average.")
     if found.carries > 0:
         lines.append(f"This fleet holds up to {found.carries:.2f} times the demand{in_slice(found)}.")
     lines.append(f"The run costs ${amount(found.dollars)} and {amount(found.kwh / 1000)} MWh.")

@@ -40,7 +40,6 @@ EXPECTED = (
     "'~ lognormal(200k, 2M)' (the 10 % and 90 % points), '~ uniform(1, 2)', '~ triangular(1, 2, 4)' (least, most "
     "likely, largest) or '~ choice(1, 2, 5)'; in quotes where it stands inside { } or [ ]"
 )
-Z90 = float(scipy.special.ndtri(0.9))
 ODD = 1 / math.pi  # a quantile that is no round number, at which it shows whether an input takes whole numbers alone
 DATE = "date"  # the unit of instants, which are seconds since 1970
 
@@ -66,7 +65,8 @@ class Law:
         """The law as scipy has it, of a number in `unit`."""
         low, high = self.values[0], self.values[-1]
         if self.kind == "lognormal":
-            return scipy.stats.lognorm(math.log(high / low) / (2 * Z90), scale=math.sqrt(low * high))
+            z90 = float(scipy.special.ndtri(0.9))
+            return scipy.stats.lognorm(math.log(high / low) / (2 * z90), scale=math.sqrt(low * high))
         if self.kind == "uniform":
             return scipy.stats.uniform(low, high - low)
         return scipy.stats.triang((self.values[1] - low) / (high - low), low, high - low)

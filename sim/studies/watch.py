@@ -229,9 +229,9 @@ def known_or_nothing(seen: Telemetry, figure: str) -> Any:
 
 def coarse(scenario: Scenario) -> Scenario:
     """The smallest slice that has some GPUs of each pool and divides without rounding."""
-    least = min(pool.gpus for pool in scenario.pools.values())
+    least = min(pool.replicas for pool in scenario.pools.values())
     for parts in range(int(least // BUSY_GPUS), 0, -1):
-        if not all(divides(pool.gpus, 1 / parts) for pool in scenario.pools.values()):
+        if not all(divides(pool.replicas, 1 / parts) for pool in scenario.pools.values()):
             continue
         try:
             return scenario.model_copy(update={"scale": 1 / parts, "cells": 1, "record": "timeline"})
@@ -243,10 +243,11 @@ def coarse(scenario: Scenario) -> Scenario:
 def in_slice(state: State, scenario: Scenario) -> State:
     """The state with fleets that the slice has whole."""
     scale = scenario.scale
-    fleets = {
-        name: Fleet(gpus=max(round(max(round(fleet.gpus * scale + NEARLY), 1) / scale), 1))
-        for name, fleet in state.pools.items()
-    }
+    fleets = {}
+    for name, fleet in state.pools.items():
+        each = scenario.pools[name].gpus_per_replica
+        replicas = max(round(fleet.gpus / each * scale + NEARLY), 1)
+        fleets[name] = Fleet(gpus=max(round(replicas / scale), 1) * each)
     return state.model_copy(update={"pools": fleets})
 
 

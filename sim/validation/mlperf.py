@@ -17,7 +17,7 @@ from sim.profile.profile import profile_of_sizes
 from sim.results.run import Run
 from sim.scenario.scenario import Scenario
 from sim.scenario.serving_options import AHEAD, WHEN_FREE
-from sim.schema import Strict, in_plain_words
+from sim.schema import Strict, in_plain_words, with_keys_once
 from sim.validation.loadgen import loadgen_arrivals
 from sim.validation.study import Row, Study
 
@@ -156,7 +156,7 @@ def mlperf_study(progress: Progress | None = None, file: Path = SHIPPED) -> Stud
 def read_runs(file: Path) -> ServerRuns:
     """The published runs in a file. Raises BadInput with the key, the value and what was expected."""
     try:
-        document = json.loads(file.read_text(encoding="utf-8"))
+        document = json.loads(file.read_text(encoding="utf-8"), object_pairs_hook=with_keys_once)
     except (OSError, ValueError, RecursionError) as wrong:
         raise BadInput(f"this is not a readable JSON file of MLPerf runs ({wrong})", file=file) from None
     if not isinstance(document, dict) or document.get("format") != FORMAT:

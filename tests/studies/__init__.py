@@ -17,7 +17,7 @@ from tests.studies.theory.study import theory_study
 
 STUDIES = {
     "theory": Offer(theory_study, file="may"),
-    "sight": Offer(sight_study),
+    "sight": Offer(sight_study, options=("cases",)),
     "peers": Offer(peers_study),
     "overload": Offer(overload_study),
     "live": Offer(live_study, options=("cases", "seeds", "quick")),

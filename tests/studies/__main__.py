@@ -24,7 +24,9 @@ def studies(
     device: Annotated[
         str | None, typer.Option(help="torch: the device that computes, cpu (the default) or cuda.")
     ] = None,
-    cases: Annotated[list[str] | None, typer.Option(help="live: the case of this name. Repeatable.")] = None,
+    cases: Annotated[
+        list[str] | None, typer.Option(help="live: the case of this name; sight: the study. Repeatable.")
+    ] = None,
     seeds: Annotated[int | None, typer.Option(min=1, help="live: runs of each case, 5 if not given.")] = None,
     quick: Annotated[bool, typer.Option("--quick", help="live: four cases with two seeds, in two minutes.")] = False,
 ) -> None:
@@ -32,7 +34,8 @@ def studies(
 
     Ends with exit code 1 where a figure misses for no known reason (tests/studies/known.py).
 
-    Studies: theory (textbook queues; 5 minutes), sight (what theory can see; 2 minutes), peers (Ciw and plain SimPy;
+    Studies: theory (textbook queues; 5 minutes), sight (small faults put into the others; 5
+    minutes), peers (Ciw and plain SimPy;
     2 minutes), overload (retry storms; 6 minutes), live (a server in real time; 8 minutes), batcher (an independent
     server in real time; 3 minutes), calibrate (a service found again in its log; 2 minutes), foresight (launches
     watched and scored; 4 minutes), torch (live with a model

@@ -6,6 +6,8 @@ import numpy as np
 
 from sim.tables.formats.reader import CountSeries, Floats
 
+WAVE = "# A wave of counts, made by meltpoint.\ndemand:\n"  # how each begins
+
 
 def wave_block(counts: CountSeries, source: str) -> str:
     """The wave as YAML for a scenario: as many people come in each interval as were counted, at random times in it.
@@ -14,7 +16,7 @@ def wave_block(counts: CountSeries, source: str) -> str:
     """
     ends = since_first(counts) + counts.lasts
     lines = [
-        "demand:",
+        *WAVE.splitlines(),
         f"  # {source}: {counts.total.sum():,.0f} in all, from {first_instant(counts):%Y-%m-%d %H:%M:%S} UTC",
         "  - kind: piecewise",
         "    name: counted",

@@ -61,8 +61,9 @@ def save_trace(trace: Trace, path: Path | str, *, replace: bool = False) -> Path
     problem = fault_of(trace)
     if problem:
         raise BadInput(f"this trace is not sound and was not written: {problem}", file=path)
-    if path.exists() and (path.is_dir() or not replace):
-        raise BadInput("this file is there already", file=path, expected="a new name, or --replace")
+    if path.exists() and not (replace and is_trace(path)):
+        expected = "a new name, or --replace where it is an earlier trace"
+        raise BadInput("this file is there already", file=path, expected=expected)
     facts = {name: getattr(trace, name) for name in FACTS}
     facts["start"] = trace.start.isoformat() if trace.start else None
     columns = {name: getattr(trace, name) for name in ("times", "user", "images", "kind")}
@@ -83,6 +84,14 @@ def save_trace(trace: Trace, path: Path | str, *, replace: bool = False) -> Path
     except (OSError, ValueError) as wrong:
         raise BadInput(f"the trace cannot be written here ({wrong})", file=path) from None
     return path
+
+
+def is_trace(path: Path) -> bool:
+    """Whether a file is a Parquet file with the facts of a trace, of whatever version."""
+    try:
+        return b"meltpoint" in (pq.read_schema(path).metadata or {})
+    except (OSError, ValueError, pa.ArrowException):
+        return False
 
 
 def load_trace(path: Path | str) -> Trace:

@@ -24,9 +24,10 @@ from sim.engine.compiled.calendar import (
 )
 from sim.engine.compiled.gpus import free_batch
 from sim.engine.compiled.invitations import invited
+from sim.engine.compiled.lanes import prefetch_heads
 from sim.engine.compiled.losses import batch_lost, notice_over
 from sim.engine.compiled.memory import fetch
-from sim.engine.compiled.pool import prefetch_heads, serve, time_out, wake_one
+from sim.engine.compiled.pool import serve, time_out, wake_one
 from sim.engine.compiled.queues import queue_joined, queue_of
 from sim.engine.compiled.records import (
     ARRIVAL,
@@ -50,8 +51,8 @@ from sim.engine.compiled.records import (
     WISHING,
 )
 from sim.engine.compiled.requests import is_of, keep, settle
+from sim.engine.compiled.room import slack
 from sim.engine.compiled.service import abandon, images_done
-from sim.engine.compiled.state import slack
 from sim.engine.compiled.together import begin_those_who_join, end_those_who_are_through
 from sim.engine.compiled.users import admit, arrive, begin, begin_day, begin_wish, scripted
 from sim.engine.compiled.waitlist import give_up

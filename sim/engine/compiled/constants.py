@@ -19,7 +19,7 @@ from sim.scenario.habits import Habit, Habits, asks_of_callers, habits_of
 from sim.scenario.parts import WAITS_AGAIN, Recording
 from sim.scenario.people import Asks, People
 from sim.scenario.scenario import Scenario
-from sim.scenario.serving_options import AHEAD, BATCHES, STEPS
+from sim.scenario.serving_options import BATCHES, SLOT_FREE, STEPS, WHEN_FREE
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -71,7 +71,8 @@ class Constants(NamedTuple):
     noise_kind: Ints
     noise_shape: Floats
     noise_factors: Floats  # (specs, factors)
-    seconds: Floats  # (pools, specs, images in a batch)
+    seconds: Floats  # (rows, specs, images in a batch): of each pool, then of each kind of GPU in pools of several
+    tables: Ints  # (pools, kinds): the rows of the kinds in a pool; its own again beyond the last
     full: Ints  # (pools, specs): images in a full batch
     work: Floats  # (pools, specs): GPU-seconds of one request in a full batch
     quantum: Floats  # by pool: the most of these
@@ -79,6 +80,7 @@ class Constants(NamedTuple):
     ahead: NDArray[np.bool_]  # by pool: whether batches close by themselves
     timer: Ints
     takes_late: NDArray[np.bool_]  # whether a closed one takes more requests until it starts
+    slots: Ints  # batches for each GPU that run or wait closed, where a free slot closes them; else 0
     load: Floats  # (pools, 3): a law each
     # Queues: of the pools, then of the GPUs of those pools in which each GPU has one (see queues.py).
     dispatch: Ints  # by pool
@@ -358,20 +360,35 @@ def of_queues(scenario: Scenario, *, unlimited: bool) -> dict[str, Any]:
     }
 
 
+def rows_of_kinds(kinds: list[int]) -> Ints:
+    """The rows of the kinds in each pool: its own where there is one kind, else one for each, behind those of pools."""
+    table = np.repeat(np.arange(len(kinds))[:, None], max(kinds), axis=1)
+    row = len(kinds)
+    for pool, count in enumerate(kinds):
+        if count > 1:
+            table[pool, :count] = np.arange(row, row + count)
+            row += count
+    return table
+
+
 def of_pools(scenario: Scenario, *, unlimited: bool) -> dict[str, Any]:
     """Specs and pools as arrays."""
-    specs, pools = scenario.specs(), list(scenario.pools)
+    specs, pools, of = scenario.specs(), list(scenario.pools), scenario.pools.values()
     models = list(dict.fromkeys(spec.model for spec in specs))
     most = max(largest_size(scenario), max(pool.max_batch for pool in scenario.pools.values()))
-    seconds = np.zeros((len(pools), len(specs), most + 1))
+    kinds = [scenario.tables_by_kind(name) for name in pools]
+    rows = [table for tables in kinds if len(tables) > 1 for table in tables]
+    seconds = np.zeros((len(pools) + len(rows), len(specs), most + 1))
     full = np.zeros((len(pools), len(specs)), dtype=np.int64)
     work = np.zeros((len(pools), len(specs)))
     for p, name in enumerate(pools):
         for spec, table in scenario.batch_tables(name).items():
             s, largest = specs.index(spec), max(table)
-            seconds[p, s, list(table)] = list(table.values())
             full[p, s] = largest
             work[p, s] = work_of_request(table[largest], spec.images, largest)
+    for row, tables in enumerate([*(scenario.batch_tables(name) for name in pools), *rows]):
+        for spec, table in tables.items():
+            seconds[row, specs.index(spec), list(table)] = list(table.values())
     return {
         "spec_images": np.array([spec.images for spec in specs]),
         "spec_model": np.array([models.index(spec.model) for spec in specs]),
@@ -379,12 +396,14 @@ def of_pools(scenario: Scenario, *, unlimited: bool) -> dict[str, Any]:
         "noise_shape": np.array([scenario.noise_shape(spec.model) for spec in specs]),
         "noise_factors": padded([scenario.noise_factors(spec.model) for spec in specs], 1.0, np.float64),
         "seconds": seconds,
+        "tables": rows_of_kinds([len(tables) for tables in kinds]),
         "full": full,
         "work": work,
         "quantum": work.max(axis=1, initial=0.0),
         # With a GPU for everybody nobody waits: not for others to fill a batch, nor for a model.
         "linger": np.array([0.0 if unlimited else scenario.pools[name].linger for name in pools]),
-        "ahead": np.array([scenario.pools[name].closes == AHEAD and not unlimited for name in pools]),
+        "ahead": np.array([scenario.pools[name].closes != WHEN_FREE and not unlimited for name in pools]),
+        "slots": np.array([pool.slots if pool.closes == SLOT_FREE and not unlimited else 0 for pool in of]),
         "timer": np.array([TIMERS[scenario.pools[name].timer] for name in pools]),
         "takes_late": np.array([scenario.pools[name].late_joiners for name in pools]),
         **of_queues(scenario, unlimited=unlimited),

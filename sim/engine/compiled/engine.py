@@ -41,12 +41,9 @@ from sim.engine.compiled.records import (
     USERS,
 )
 from sim.engine.compiled.replicas import look_about
-from sim.engine.compiled.state import (
+from sim.engine.compiled.room import (
     SPARE,
-    State,
-    fresh_state,
     roomy,
-    rows_of,
     slack,
     with_chunks,
     with_formed,
@@ -54,6 +51,7 @@ from sim.engine.compiled.state import (
     with_room,
     with_stays,
 )
+from sim.engine.compiled.state import State, fresh_state, rows_of
 from sim.engine.compiled.tally import close
 from sim.engine.compiled.users import schedule_script
 from sim.engine.compiled.view import View, direct
@@ -73,7 +71,7 @@ Floats = NDArray[np.float64]
 
 
 class CompiledEngine:
-    """One run in progress."""
+    """One run in progress. A GPU is a replica here, as in the readable engine's pool."""
 
     def __init__(
         self,
@@ -93,10 +91,11 @@ class CompiledEngine:
         self.constants_ref = View(self.constants)
         self.hold(initial_state(scenario, self.constants, len(people)))
         self.seed, self.paced = seed, [0] * len(scenario.pools)  # GPUs whose pace is known
+        self.per_replica = [pool.gpus_per_replica for pool in scenario.pools.values()]
         self.losses = [0] * len(scenario.pools)  # how often GPUs were lost with what they ran
         for pool, name in enumerate(scenario.pools):
-            self.paced[pool] = gpus = scenario.gpus(name)
-            self.state.pace[pool, :gpus] = [scenario.pace(name, gpu, seed) for gpu in range(gpus)]
+            self.paced[pool] = gpus = scenario.replicas(name)
+            self.know(pool, name, 0, gpus)
         add_known(self.ref, self.constants_ref)
         add_scripted(self.ref, self.constants_ref)
         if len(asks.instants):
@@ -152,7 +151,7 @@ class CompiledEngine:
         s.n[SIGNUPS] = 0
         before = s.gpus.tolist()
         for pool, name in enumerate(self.scenario.pools):
-            hit = self.hit(pool, int(lost[pool]))
+            hit = self.hit(pool, int(lost[pool]) // self.per_replica[pool])
             self.resize(pool, name)
             self.doom(pool, hit)
         for pool in np.flatnonzero(self.constants.apart & (self.state.gpus < before)).tolist():
@@ -192,8 +191,8 @@ class CompiledEngine:
 
     def resize(self, pool: int, name: str) -> None:
         """Have as many GPUs in service as the knob says, in steps: each GPU may put a moment on the calendar."""
-        fleet = self.state.pool_knobs[pool, FLEET]
-        wanted, before = self.scenario.gpus(name) if math.isinf(fleet) else int(fleet), int(self.state.gpus[pool])
+        fleet, before = self.state.pool_knobs[pool, FLEET], int(self.state.gpus[pool])
+        wanted = self.scenario.replicas(name) if math.isinf(fleet) else int(fleet) // self.per_replica[pool]
         changed = wanted != before and not self.constants.unlimited
         none, many = before == 0, self.constants.many[pool]
         if changed and self.constants.apart[pool] and none and not many:
@@ -215,8 +214,14 @@ class CompiledEngine:
         """Have room for this number of GPUs, and know how fast they are."""
         self.hold(with_room(self.state, self.constants, gpus))
         if gpus > (known := self.paced[pool]):
-            self.state.pace[pool, known:gpus] = [self.scenario.pace(name, g, self.seed) for g in range(known, gpus)]
+            self.know(pool, name, known, gpus)
             self.paced[pool] = gpus
+
+    def know(self, pool: int, name: str, first: int, last: int) -> None:
+        """Write down how fast GPUs first, ..., last - 1 are: the row of their times, and the factor on them."""
+        gpus, c = range(first, last), self.constants
+        self.state.pace[pool, first:last] = [self.scenario.pace(name, gpu, self.seed) for gpu in gpus]
+        self.state.table[pool, first:last] = c.tables[pool][[self.scenario.kind_of(name, gpu) for gpu in gpus]]
 
     def hand_over(self, pool: int, name: str, first: int, last: int, gpus: int) -> None:
         """Send those who wait for GPUs first, ..., last - 1 to the first `gpus` ones."""
@@ -247,8 +252,8 @@ class CompiledEngine:
         s = self.state
         pools = {
             name: PoolTelemetry(
-                int(s.gpus[pool]),
-                int(s.running[pool]),
+                self.per_replica[pool] * int(s.gpus[pool]),
+                self.per_replica[pool] * int(s.running[pool]),
                 int(s.queued[pool]),
                 int(s.inside[pool]),
                 float(self.wait(self.ref, self.constants_ref, pool, LAST)),
@@ -288,7 +293,7 @@ class CompiledEngine:
             requests = kept_columns(s, self.constants, int(n[KEPTS]))
         batches = batch_columns(s, int(n[BATCHES]) if rows else 0)
         people = people_columns(s, int(n[USERS]) if rows else 0)
-        gpus = [self.scenario.gpus(name) for name in self.scenario.pools]
+        gpus = [self.scenario.replicas(name) for name in self.scenario.pools]
         return Log(
             requests,
             batches,
@@ -308,7 +313,7 @@ class CompiledEngine:
             queue=s.queue,
             signups=s.signups.astype(np.int64),
             latencies=s.latencies.reshape(len(s.latencies), *by_cell, -1),
-            joules=joules(self.scenario, s.busy),
+            joules=joules(self.scenario, self.constants, s.busy),
             peaks=np.column_stack([s.peaks[:, PEAK:], s.queued]),
             people={
                 "came": int(s.signups.sum()),
@@ -328,11 +333,12 @@ def initial_state(scenario: Scenario, c: Constants, users: int) -> State:
         len(c.spec_images),
         len(scenario.tiers),
         len(scenario.features),
-        [scenario.gpus(name) for name in scenario.pools],
+        [scenario.replicas(name) for name in scenario.pools],
         len(scenario.demand.regions),
         buckets=int(c.buckets_a_second * scenario.horizon) + 2,
         bins=len(c.edges) - 1,
         largest=c.seconds.shape[2] - 1,
+        times=len(c.seconds),
         rows=c.rows,
         sampled=c.sampled > 0,
         delivers=c.delivers_late,
@@ -358,10 +364,12 @@ def initial_state(scenario: Scenario, c: Constants, users: int) -> State:
     return state
 
 
-def joules(scenario: Scenario, busy: Floats) -> Floats:
+def joules(scenario: Scenario, c: Constants, busy: Floats) -> Floats:
     """The energy of busy GPUs in each pool, J; nan where a profile that was used has no power."""
-    specs, profiles = scenario.specs(), scenario.used_profiles
-    used = np.zeros(len(busy))
-    for pool, spec, size in np.argwhere(busy > 0).tolist():
-        used[pool] += busy[pool, spec, size] * profiles[specs[spec].model].power(specs[spec], size)
+    specs, used = scenario.specs(), np.zeros(len(scenario.pools))
+    for row, spec, size in np.argwhere(busy > 0).tolist():
+        pool = row if row < len(used) else int(np.argmax((c.tables == row).any(axis=1)))
+        kinds = np.flatnonzero(c.tables[pool] == row)  # of a mean GPU, without limits, none: as the last one
+        profile = scenario.profile_on(list(scenario.pools)[pool], kinds[0] if len(kinds) else -1, specs[spec].model)
+        used[pool] += busy[row, spec, size] * profile.power(specs[spec], size)
     return used

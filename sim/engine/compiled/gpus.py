@@ -20,7 +20,8 @@ def start(s, c, pool, gpu, spec, first, taken, now):  # type: ignore[no-untyped-
     """Put a batch on a GPU."""
     head = s.requests[first]
     size = taken * c.spec_images[spec]
-    measured, pace, slowdown = c.seconds[pool, spec, size], s.pace[pool, gpu], s.pool_knobs[pool, SLOWDOWN]
+    measured = c.seconds[s.table[pool, gpu], spec, size]
+    pace, slowdown = s.pace[pool, gpu], s.pool_knobs[pool, SLOWDOWN]
     key, k = s.people[head.person].key, head.ask * ATTEMPTS + head.attempt
     law = c.noise_kind[spec], c.noise_shape[spec], c.noise_factors[spec]
     begun = is_begun(s, c, head)

@@ -1,11 +1,13 @@
 """The compiled engine's requests that wait for a GPU which leaves: they are sent to others by their pool's rule."""
 
-from sim.engine.compiled.pool import append, count_in_queue, join_batch, lane_of, wake_one
+from sim.engine.compiled.forming import join_batch
+from sim.engine.compiled.lanes import append, lane_of
+from sim.engine.compiled.pool import count_in_queue, wake_one
 from sim.engine.compiled.queues import count_inside, queue_for, queue_of
 from sim.engine.compiled.records import GONE, MOVING, NOBODY
 from sim.engine.compiled.replicas import promise
 from sim.engine.compiled.requests import free
-from sim.engine.compiled.state import slack
+from sim.engine.compiled.room import slack
 from sim.model.jit import njit
 
 

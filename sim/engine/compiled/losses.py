@@ -10,7 +10,7 @@ from sim.engine.compiled.gpus import end_early, free_batch
 from sim.engine.compiled.pool import count, drop, serve, wake_one
 from sim.engine.compiled.queues import queue_joined, queue_of
 from sim.engine.compiled.records import KILLS, NOBODY, NONE, NOTIFIED, STARTED, TIMED, WAITED_OUT
-from sim.engine.compiled.replicas import look, promise, share_until, take_off
+from sim.engine.compiled.replicas import come_off, look, promise, share_until
 from sim.engine.compiled.requests import key_of, never_leaves
 from sim.model.chance import quantile
 from sim.model.gateway import WORK_LOST
@@ -69,12 +69,8 @@ def notice_over(s, c, pool, gpu, now):  # type: ignore[no-untyped-def]
     replica.look += 1
     s.running[pool] -= replica.stays > 0
     while replica.stays > 0:
-        number = take_off(s, pool, gpu)
+        number = come_off(s, c, pool, gpu)
         batch = s.batches[number]
-        s.aboard[pool, gpu, batch.spec] -= 1
-        replica.size -= c.together_size[pool, batch.spec]
-        s.here[pool] -= c.together_size[pool, batch.spec]
-        batch.seconds = replica.share - s.stays[number].share
         batch.finished, batch.fate = now, LOST
         tally.spent_together(s, c, batch, now)
         give_up(s, c, pool, batch.first, number, now)

@@ -5,14 +5,34 @@ import numpy as np
 from sim.engine.clock import LINGER
 from sim.engine.compiled import tally
 from sim.engine.compiled.calendar import LINGERED, schedule
+from sim.engine.compiled.forming import (
+    close_batch,
+    fill_slot,
+    first_open,
+    forget_empty,
+    join_batch,
+    leave_batch,
+    slot_is_free,
+)
 from sim.engine.compiled.gpus import go_idle, out_of_service, start, woken
+from sim.engine.compiled.lanes import append, lane_of, unlink
 from sim.engine.compiled.memory import fetch
 from sim.engine.compiled.queues import count_inside, has_idle, queue_joined, queue_of, work_in
-from sim.engine.compiled.records import DROPPED, GONE, LANES, NOBODY, NONE, REFUSED, RETRY, SWITCHED_OFF, WAITED_OUT
+from sim.engine.compiled.records import (
+    DROPPED,
+    GONE,
+    NOBODY,
+    NONE,
+    REFUSED,
+    RETRY,
+    SWITCHED_OFF,
+    TAKEN,
+    WAITED_OUT,
+)
 from sim.engine.compiled.replicas import promise
 from sim.engine.compiled.requests import free, key_of, never_leaves
 from sim.model.balancing import NO_MODEL
-from sim.model.dispatch import POLLED, closes_with, comes_before, is_ready, time_to_start, times_out
+from sim.model.dispatch import UNFORMED, comes_before, is_ready, time_to_start, times_out
 from sim.model.dropping import dropped
 from sim.model.gateway import EXPIRED
 from sim.model.jit import njit
@@ -27,32 +47,6 @@ def expected_wait(s, c, pool, priority):  # type: ignore[no-untyped-def]
     for gpu in range(max(s.gpus[pool], 1) if c.apart[pool] else 1):
         work += work_in(s, c, pool, queue_of(c, pool, gpu), priority)
     return time_to_start(work, s.gpus[pool])
-
-
-@njit
-def lane_of(s, q, priority, spec, flow):  # type: ignore[no-untyped-def]
-    """The lane of a queue for a priority, spec and flow, made where there is none; `order` lists lanes by all three."""
-    count = s.lane_count[q]
-    for place in range(count):
-        lane = s.lanes[q, place]
-        if lane.priority == priority and lane.spec == spec and lane.flow == flow:
-            return place
-    lane = s.lanes[q, count]
-    lane.priority, lane.spec, lane.flow, lane.waiting = priority, spec, flow, 0
-    lane.head, lane.tail = NOBODY, NOBODY
-    s.lane_count[q] = count + 1
-    s.n[LANES] = max(s.n[LANES], count + 1)
-    rank = count
-    while rank > 0:
-        other = s.lanes[q, s.lanes[q, rank - 1].order]
-        if other.priority < priority:
-            break
-        if other.priority == priority and (other.spec < spec or (other.spec == spec and other.flow < flow)):
-            break
-        s.lanes[q, rank].order = s.lanes[q, rank - 1].order
-        rank -= 1
-    s.lanes[q, rank].order = count
-    return count
 
 
 @njit
@@ -107,21 +101,6 @@ def next_of(s, c, pool, q, place):  # type: ignore[no-untyped-def]
 
 
 @njit
-def unlink(s, lane, row):  # type: ignore[no-untyped-def]
-    """Take a request off either end of its lane."""
-    request = s.requests[row]
-    if lane.head == row:
-        lane.head = request.next
-        if lane.head == NOBODY:
-            lane.tail = NOBODY
-        else:
-            s.requests[lane.head].batch = NOBODY
-    else:
-        lane.tail = request.batch
-        s.requests[lane.tail].next = NOBODY
-
-
-@njit
 def may_drop(s, pool):  # type: ignore[no-untyped-def]
     """Whether this pool drops requests when their turn comes."""
     return s.pool_knobs[pool, EXPIRE] < np.inf or s.pool_knobs[pool, CODEL] > 0.0
@@ -148,31 +127,9 @@ def join(s, c, row, q, priority, spec, flow, now):  # type: ignore[no-untyped-de
     line_up(s, c, pool, q, place, row, now)
     if c.ahead[pool]:
         join_batch(s, c, pool, q, place, row, now)
-    elif c.linger[pool] > 0:
+    if c.linger[pool] > 0 and (c.slots[pool] > 0 or not c.ahead[pool]):
         schedule(s, c, now + c.linger[pool], LINGER, request.user, LINGERED, key_of(row, request))
     wake_one(s, c, pool, q, now)
-
-
-@njit
-def join_batch(s, c, pool, q, place, row, now):  # type: ignore[no-untyped-def]
-    """Where batches close by themselves: put a request into the last one if it may, else into the open one."""
-    former, spec = s.formers[q, place], s.lanes[q, place].spec
-    each = c.spec_images[spec]
-    if former.room >= each:
-        s.formed[row] = former.closes
-        former.room -= each
-        return
-    former.open += 1
-    former.came = now
-    s.formed[row] = former.closes + 1
-    if former.open == 1:
-        former.first = now
-    timer, linger, full = c.timer[pool], c.linger[pool], c.full[pool, spec]
-    if closes_with(timer, linger, former.first, former.closed, former.open * each, each, full, now):
-        close_batch(s, c, pool, q, place, now)
-    elif former.open == 1 or timer == POLLED:
-        due = times_out(timer, linger, former.first, former.closed, now)
-        schedule(s, c, due, LINGER, s.requests[row].user, LINGERED, -1 - ((place << 40) | (pool << 32) | q))
 
 
 @njit
@@ -187,24 +144,6 @@ def time_out(s, c, load, now):  # type: ignore[no-untyped-def]
 
 
 @njit
-def close_batch(s, c, pool, q, place, now):  # type: ignore[no-untyped-def]
-    former, spec = s.formers[q, place], s.lanes[q, place].spec
-    former.room = c.full[pool, spec] - former.open * c.spec_images[spec] if c.takes_late[pool] else 0
-    former.open, former.closed = 0, now
-    former.closes += 1
-
-
-@njit
-def leave_batch(s, q, place, row):  # type: ignore[no-untyped-def]
-    """Its user has left; where they were the last one of a closed batch, nobody joins it."""
-    former = s.formers[q, place]
-    if s.formed[row] > former.closes:
-        former.open -= 1
-    elif s.lanes[q, place].waiting == former.open:
-        former.room = 0
-
-
-@njit
 def line_up(s, c, pool, q, place, row, now):  # type: ignore[no-untyped-def]
     """Put a request that has come at the end of its lane."""
     append(s, q, place, row)
@@ -212,23 +151,14 @@ def line_up(s, c, pool, q, place, row, now):  # type: ignore[no-untyped-def]
 
 
 @njit
-def append(s, q, place, row):  # type: ignore[no-untyped-def]
-    lane = s.lanes[q, place]
-    s.requests[row].batch = lane.tail
-    if lane.tail == NOBODY:
-        lane.head = row
-    else:
-        s.requests[lane.tail].next = row
-    lane.tail = row
-
-
-@njit
 def wake_one(s, c, pool, q, now):  # type: ignore[no-untyped-def]
     """If a lane is ready, an idle GPU takes it, that of the lowest number; an unlimited pool gets one more GPU."""
     if c.many[pool]:
         return
+    if c.slots[pool] > 0:
+        form(s, c, pool, q)
     idle = has_idle(s, c, pool, q)
-    if not (idle or c.unlimited) or next_lane(s, c, pool, q) == NOBODY:
+    if not (idle or c.unlimited) or next_batch(s, c, pool, q) == NOBODY:
         return
     if idle:
         gpu = woken(s, c, pool, q)
@@ -236,8 +166,39 @@ def wake_one(s, c, pool, q, now):  # type: ignore[no-untyped-def]
         gpu = s.gpus[pool]
         s.gpus[pool] += 1
         s.loaded[pool, gpu] = NOBODY
-        s.pace[pool, gpu] = 1.0
+        s.pace[pool, gpu], s.table[pool, gpu] = 1.0, pool
     serve(s, c, pool, gpu, now)
+
+
+@njit
+def form(s, c, pool, q):  # type: ignore[no-untyped-def]
+    """While a slot is free, close a batch of what waits, of the lane whose turn it is."""
+    forget_empty(s, pool, q)
+    while slot_is_free(s, c, pool):
+        place = next_lane(s, c, pool, q)
+        if place == NOBODY:
+            return
+        fill_slot(s, c, pool, q, place)
+
+
+@njit
+def next_batch(s, c, pool, q):  # type: ignore[no-untyped-def]
+    """The lane that a free GPU takes a batch from: where a free slot closes batches, they run in that order."""
+    if c.slots[pool] == 0:
+        return next_lane(s, c, pool, q)
+    best, least = NOBODY, UNFORMED
+    for place in range(s.lane_count[q]):
+        if s.lanes[q, place].waiting > s.formers[q, place].open:
+            number = s.formed[next_of(s, c, pool, q, place)]
+            if number < least:
+                best, least = place, number
+    return best
+
+
+@njit
+def head_of(s, c, pool, q, place):  # type: ignore[no-untyped-def]
+    """The request that would head the next batch of a lane."""
+    return first_open(s, q, place) if c.slots[pool] > 0 else next_of(s, c, pool, q, place)
 
 
 @njit
@@ -245,6 +206,7 @@ def next_lane(s, c, pool, q):  # type: ignore[no-untyped-def]
     """The lane to serve next: of those ready the most urgent, of the flow whose turn it is, then by order."""
     if s.waits[q] == 0:
         return NOBODY
+    slots = c.slots[pool] > 0
     sharing, best = s.pool_knobs[pool, SHARING] > 0.0, NOBODY
     flows = s.flows[q] if sharing else 1
     s.ready[:flows] = NOBODY
@@ -253,14 +215,15 @@ def next_lane(s, c, pool, q):  # type: ignore[no-untyped-def]
         lane = s.lanes[q, place]
         if best != NOBODY and lane.priority > s.lanes[q, best].priority:
             break
-        if lane.waiting == 0:
+        if lane.waiting == 0 or (slots and s.formers[q, place].open == 0):
             continue
-        candidate = next_of(s, c, pool, q, place)
+        candidate = head_of(s, c, pool, q, place)
         lingered = s.requests[candidate].mark & WAITED_OUT != 0
-        if c.ahead[pool]:
+        images = s.formers[q, place].open * c.spec_images[lane.spec] if slots else s.waiting_images[q, lane.spec]
+        if c.ahead[pool] and not slots:
             if lane.waiting == s.formers[q, place].open:
                 continue
-        elif not is_ready(c.linger[pool], lingered, s.waiting_images[q, lane.spec], c.full[pool, lane.spec]):
+        elif not is_ready(c.linger[pool], lingered, images, c.full[pool, lane.spec]):
             continue
         flow = lane.flow if sharing else 0
         if s.ready[flow] == NOBODY or head_comes_before(s, c, pool, q, candidate, place, s.ready[flow]):
@@ -274,21 +237,10 @@ def next_lane(s, c, pool, q):  # type: ignore[no-untyped-def]
 @njit
 def head_comes_before(s, c, pool, q, row, place, rival):  # type: ignore[no-untyped-def]
     """Whether the next request of one lane is served before that of a rival lane of the same priority."""
-    one, other = s.requests[row], s.requests[next_of(s, c, pool, q, rival)]
+    one, other = s.requests[row], s.requests[head_of(s, c, pool, q, rival)]
     work, other_work = c.work[pool, s.lanes[q, place].spec], c.work[pool, s.lanes[q, rival].spec]
     order = order_of(s, c, pool)
     return comes_before(order, work, one.arrived, one.user, other_work, other.arrived, other.user)
-
-
-@njit
-def prefetch_heads(s, q):  # type: ignore[no-untyped-def]
-    """Fetch the records that the next batch will need; the heads of lanes have been fetched already (see take)."""
-    for place in range(min(s.lane_count[q], 4)):
-        head = s.lanes[q, place].head
-        if head != NOBODY:
-            request = s.requests[head]
-            fetch(s.people, request.person)
-            fetch(s.requests, request.next)
 
 
 @njit
@@ -296,7 +248,9 @@ def serve(s, c, pool, gpu, now):  # type: ignore[no-untyped-def]
     """A free GPU takes the next batch, or goes idle."""
     q = queue_of(c, pool, gpu)
     while gpu < s.gpus[pool]:
-        place = next_lane(s, c, pool, q)
+        if c.slots[pool] > 0:
+            form(s, c, pool, q)
+        place = next_batch(s, c, pool, q)
         if place == NOBODY:
             go_idle(s, c, pool, gpu)
             return
@@ -358,6 +312,8 @@ def pick(s, c, pool, q, place, room, now):  # type: ignore[no-untyped-def]
         fetch(s.requests, lane.head)  # of the next batch
     if formed != NOBODY and formed == s.formers[q, place].closes:
         s.formers[q, place].room = 0
+    if formed != NOBODY and c.slots[pool] > 0:
+        s.forms[pool, TAKEN] = max(s.forms[pool, TAKEN], formed)
     return first, taken
 
 

@@ -207,6 +207,7 @@ COUNTERS = 35
 
 DELIVERED = -3  # in place of the attempt that a wish waits for: it has its image
 PRESENT, FIRST = range(2)  # places in State.present
+FORMED, TAKEN = range(2)  # places in State.forms
 
 SWITCHED_OFF = -2  # in place of the model that a GPU served last
 

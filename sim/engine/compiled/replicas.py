@@ -111,6 +111,18 @@ def take_off(s, pool, gpu):  # type: ignore[no-untyped-def]
 
 
 @njit
+def come_off(s, c, pool, gpu):  # type: ignore[no-untyped-def]
+    """The request that is through first leaves its GPU, of which it had its share. The number of its batch of one."""
+    replica, number = s.replicas[pool, gpu], take_off(s, pool, gpu)
+    batch = s.batches[number]
+    s.aboard[pool, gpu, batch.spec] -= 1
+    replica.size -= c.together_size[pool, batch.spec]
+    s.here[pool] -= c.together_size[pool, batch.spec]
+    batch.seconds = replica.share - s.stays[number].share
+    return number
+
+
+@njit
 def leave_soon(s, c, pool, gpu, number, now):  # type: ignore[no-untyped-def]
     """A request that nobody waits for any more leaves its GPU as soon as others may join: before its end, or at it."""
     replica, heap = s.replicas[pool, gpu], s.members[pool, gpu]

@@ -5,53 +5,34 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from sim.engine.compiled.constants import Constants
-from sim.engine.compiled.memory import longer, records
+from sim.engine.compiled.memory import records
 from sim.engine.compiled.records import (
     BATCH,
-    BATCHES,
     BUCKET,
-    CHUNK,
     COUNTERS,
     CURRENT,
     DRAIN,
     FORMER,
-    FREE_BATCHES,
     FREE_CHUNK,
-    FREE_LIMITERS,
-    FREE_PEOPLE,
-    FREE_REQUESTS,
     GATE_OPEN,
     KEPT,
-    KEPTS,
     KILL,
-    KILLS,
     LANE,
-    LANES,
-    LIMITERS,
-    LINE_TAIL,
     MOMENT,
     MOVING,
     NOBODY,
     PAST,
     PEAK_AT,
-    PEOPLE,
     PERSON,
     REPLICA,
     REQUEST,
-    REQUESTS,
-    RUN_END,
-    SOON,
     SOONER,
-    SPARE_CHUNKS,
     STAY,
     SWITCHED_OFF,
-    USERS,
 )
 from sim.model.balancing import NO_MODEL
 from sim.model.dropping import fresh_codel
 from sim.model.gateway import FIRST_SLOT
-from sim.model.jit import njit
 from sim.model.knobs import MOST_FLOWS, PLAIN_POOL, RETRY_KNOBS
 from sim.results.timeline import BUCKETS, COUNTS, SECONDS, kinds_of_latency
 
@@ -85,7 +66,8 @@ class State(NamedTuple):
     # Queues: of each pool, or of each of its GPUs (see queues.py).
     lanes: NDArray[Any]  # (queues, lanes), in order of creation
     formers: NDArray[Any]  # beside the lanes, where batches of some pool close by themselves
-    formed: NDArray[np.int32]  # beside the requests, where they do: the number of a request's batch in its lane
+    formed: NDArray[np.int32]  # beside the requests, where they do: the number of a request's batch
+    forms: NDArray[np.int64]  # (pools, 2), where a free slot closes them: how many have closed, the last one taken
     lane_count: NDArray[np.int64]
     waiting_images: NDArray[np.int64]  # (queues, specs)
     waits: NDArray[np.int64]  # requests
@@ -116,6 +98,7 @@ class State(NamedTuple):
     idle_count: NDArray[np.int64]
     loaded: NDArray[np.int32]  # (pools, GPUs): the model served last, or SWITCHED_OFF
     pace: NDArray[np.float64]  # (pools, GPUs)
+    table: NDArray[np.int32]  # (pools, GPUs): the row of Constants.seconds that has its times
     on: NDArray[np.int32]  # (pools, GPUs): the batch on each, or the last one
     # GPUs that run many requests at once, where there are any.
     replicas: NDArray[Any]  # (pools, GPUs)
@@ -139,67 +122,13 @@ class State(NamedTuple):
     queue: NDArray[np.float64]  # (bins, pools)
     signups: NDArray[np.int32]  # by bin
     latencies: NDArray[np.int64]  # (kinds of LATENCIES, cells, BUCKETS)
-    busy: NDArray[np.float64]  # (pools, specs, images)
+    busy: NDArray[np.float64]  # (rows of Constants.seconds, specs, images)
     peaks: NDArray[np.float64]  # (pools, 4)
-
-
-MOST_LANES = int(np.iinfo(REQUEST["lane"]).max)
-SPARE = 4096  # moments that can be played, at least, before arrays are looked at again
-
-
-def roomy(array: NDArray[Any], used: int, spare: int = SPARE) -> NDArray[Any]:
-    """The array with room for `spare` more, twice as long where it has not."""
-    return array if len(array) >= used + spare else longer(array, used, used + max(used, spare))
 
 
 def rows_of(count: int, width: int) -> NDArray[np.float64]:
     """Limiters: without slots for a sliding quota, a cache line each."""
     return records(count * width, np.dtype(np.float64)).reshape(count, width)
-
-
-def grown(array: NDArray[Any], rows: int) -> NDArray[Any]:
-    """The same table with at least this number of rows."""
-    if len(array) >= rows:
-        return array
-    larger = np.full((rows, array.shape[1]), NOBODY, dtype=array.dtype)
-    larger[: len(array)] = array
-    return larger
-
-
-def wider(array: NDArray[Any], used: int, fill: float) -> NDArray[Any]:
-    """The same along the second axis, filled up."""
-    if array.shape[1] >= used + SPARE:
-        return array
-    larger = np.full((array.shape[0], used + max(used, SPARE)), fill, dtype=array.dtype)
-    larger[:, : array.shape[1]] = array
-    return larger
-
-
-def with_formed(s: State) -> State:
-    """The state with a number beside each request, and a batch beside each lane, where batches close by themselves."""
-    if len(s.formers) == 0:
-        return s
-    formers = np.zeros(s.lanes.shape, dtype=FORMER)
-    formers[:, : s.formers.shape[1]] = s.formers
-    return s._replace(formers=formers, formed=longer(s.formed, len(s.formed), len(s.requests)))
-
-
-def with_queues(s: State, c: Constants, gpus: int) -> State:
-    """The state with a queue for each GPU, in pools where it has one, and a queue's number beside each request."""
-    if not c.apart.any():
-        return s
-    found = {"stands": longer(s.stands, len(s.stands), len(s.requests))}
-    found |= {name: roomy(getattr(s, name), gpus) for name in ("load", "chosen")}
-    for name, fill in (("outstanding", 0.0), ("until", 0.0), ("holds", NO_MODEL)):
-        found[name] = wider(getattr(s, name), gpus, fill)
-    before, queues = len(s.waits), len(s.gpus) + int(c.apart.sum()) * gpus
-    if before < queues:
-        fresh = tables_of_queues(queues, s.waiting_images.shape[1], s.lanes.shape[1], ahead=len(s.formers) > 0)
-        for name, table in fresh.items():
-            if len(table):
-                table[:before] = getattr(s, name)
-        found |= fresh
-    return s._replace(**found)
 
 
 def tables_of_queues(queues: int, specs: int, lanes: int, *, ahead: bool) -> dict[str, NDArray[Any]]:
@@ -218,107 +147,6 @@ def tables_of_queues(queues: int, specs: int, lanes: int, *, ahead: bool) -> dic
     }
 
 
-def with_stays(s: State) -> State:
-    """The state with a stay beside each batch, where some GPUs run many requests at once."""
-    if len(s.here) == 0 or len(s.stays) == len(s.batches):
-        return s
-    return s._replace(stays=longer(s.stays, len(s.stays), len(s.batches)))
-
-
-def with_replicas(s: State, gpus: int) -> State:
-    """The state with room for some more GPUs that run many requests at once."""
-    if len(s.here) == 0 or s.replicas.shape[1] >= gpus + SPARE:
-        return s
-    found = {}
-    for name in ("replicas", "members", "aboard"):
-        array = getattr(s, name)
-        found[name] = np.zeros((array.shape[0], gpus + max(gpus, SPARE), *array.shape[2:]), dtype=array.dtype)
-        found[name][:, : array.shape[1]] = array
-    return s._replace(**found)
-
-
-def with_room(s: State, c: Constants, gpus: int = 0) -> State:
-    """The state with room for some thousand moments more, or for several that bring as much as one can.
-
-    gpus: the least number of GPUs that a pool has room for.
-    """
-    n = s.n
-    people, requests, batches = roomy(s.people, n[PEOPLE]), roomy(s.requests, n[REQUESTS]), roomy(s.batches, n[BATCHES])
-    limiters = s.limiters
-    if len(limiters) < n[LIMITERS] + SPARE * c.meters:
-        limiters = rows_of(2 * (int(n[LIMITERS]) + SPARE * c.meters), limiters.shape[1])
-        limiters[: n[LIMITERS]] = s.limiters[: n[LIMITERS]]
-    s = with_chunks(s, SPARE + 4 * c.chunks)
-    lanes = s.lanes
-    if n[LANES] + 32 > MOST_LANES:
-        raise OverflowError(f"more than {MOST_LANES - 32} combinations of priority, spec and flow in one queue")
-    if lanes.shape[1] < n[LANES] + 32:
-        lanes = np.zeros((lanes.shape[0], 2 * lanes.shape[1]), dtype=LANE)
-        lanes[:, : s.lanes.shape[1]] = s.lanes
-    gpus = max(gpus, int(s.gpus.max()))
-    s = with_stays(with_replicas(s._replace(batches=batches), gpus))
-    if len(s.here):
-        s = with_chunks(s, SPARE + 4 * c.chunks + gpus)  # after a change of fleet each may look
-    s = with_formed(
-        s._replace(
-            run=roomy(s.run, n[RUN_END], int(s.buckets["filled"].max()) + CHUNK),
-            soon=roomy(s.soon, n[SOON], SPARE + 4 * c.pushes + (gpus if len(s.here) else 0)),
-            people=people,
-            free_people=roomy(s.free_people, n[FREE_PEOPLE], len(people)),
-            present=s.present if len(s.present) == 0 else grown(s.present, len(people)),
-            past=roomy(s.past, n[USERS]) if len(s.past) else s.past,
-            limiters=limiters,
-            free_limiters=roomy(s.free_limiters, n[FREE_LIMITERS], len(limiters)),
-            line=roomy(s.line, n[LINE_TAIL]),
-            requests=requests,
-            dropped=roomy(s.dropped, 0, len(requests)),
-            free_requests=roomy(s.free_requests, n[FREE_REQUESTS], len(requests)),
-            free_batches=roomy(s.free_batches, n[FREE_BATCHES], len(batches)),
-            kept=roomy(s.kept, n[KEPTS], SPARE + 4 * c.largest) if len(s.kept) else s.kept,
-            kills=roomy(s.kills, n[KILLS], SPARE + 4 * c.largest) if len(s.kills) else s.kills,
-            lanes=lanes,
-            idle=wider(s.idle, gpus, 0),
-            loaded=wider(s.loaded, gpus, SWITCHED_OFF),
-            pace=wider(s.pace, gpus, 1.0),
-            on=wider(s.on, gpus, NOBODY),
-        )
-    )
-    return with_queues(s, c, gpus)
-
-
-def with_chunks(s: State, chunks: int) -> State:
-    """The state with at least this number of spare chunks on its calendar."""
-    n, before = s.n, len(s.follows)
-    if n[SPARE_CHUNKS] >= chunks:
-        return s
-    after = 2 * before + chunks
-    follows = longer(s.follows, before, after)
-    follows[before:] = np.arange(before + 1, after + 1)
-    follows[-1] = n[FREE_CHUNK]
-    n[FREE_CHUNK] = before
-    n[SPARE_CHUNKS] += after - before
-    return s._replace(follows=follows, moments=longer(s.moments, before * CHUNK, after * CHUNK))
-
-
-@njit
-def slack(s, c):  # type: ignore[no-untyped-def]
-    """How many moments can certainly be played before some array is full."""
-    n = s.n
-    least = min(len(s.people) - n[PEOPLE], len(s.requests) - n[REQUESTS], len(s.batches) - n[BATCHES])
-    least = min(least, len(s.line) - n[LINE_TAIL], (len(s.limiters) - n[LIMITERS]) // c.meters)
-    least = min(least, n[SPARE_CHUNKS] // c.chunks, (len(s.soon) - n[SOON]) // c.pushes)
-    if c.rows:
-        least = min(least, len(s.past) - n[USERS], (len(s.kills) - n[KILLS]) // c.largest)
-    if c.sampled > 0:
-        least = min(least, (len(s.kept) - n[KEPTS]) // c.largest)
-    if len(s.here) > 0:
-        least = min(least, (len(s.batches) - n[BATCHES]) // c.largest)
-    least = min(least, s.lanes.shape[1] - n[LANES])
-    for pool in range(len(s.gpus)):
-        least = min(least, s.idle.shape[1] - s.gpus[pool])
-    return least - 2
-
-
 def fresh_state(
     pools: int,
     specs: int,
@@ -330,6 +158,7 @@ def fresh_state(
     buckets: int,
     bins: int,
     largest: int,
+    times: int,
     rows: bool,
     sampled: bool,
     delivers: bool = False,
@@ -338,7 +167,7 @@ def fresh_state(
     ahead: bool = False,
     apart: bool = False,
 ) -> State:
-    """Nothing has happened; every GPU is idle. largest: images in a batch at most.
+    """Nothing has happened; every GPU is idle. largest: images in a batch at most; times: tables of their seconds.
 
     together: as many requests as one GPU may run at once; 0 where none does. tokens: whether some count their steps;
     apart: whether GPUs have queues.
@@ -370,6 +199,7 @@ def fresh_state(
         kills=records(1 if rows else 0, KILL),
         **tables_of_queues(pools, specs, 32, ahead=ahead),
         formed=np.zeros(0, dtype=np.int32),
+        forms=np.zeros((pools, 2), dtype=np.int64),
         stands=np.zeros(0, dtype=np.int32),
         outstanding=np.zeros(own),
         until=np.zeros(own),
@@ -391,6 +221,7 @@ def fresh_state(
         idle_count=np.array(gpus, dtype=np.int64),
         loaded=np.where(np.arange(max(gpus)) < np.array(gpus)[:, None], NOBODY, SWITCHED_OFF).astype(np.int32),
         pace=np.ones((pools, max(gpus))),
+        table=np.full((pools, max(gpus)), NOBODY, dtype=np.int32),
         on=np.full((pools, max(gpus)), NOBODY, dtype=np.int32),
         replicas=np.zeros((shared, max(gpus)), dtype=REPLICA),
         members=np.zeros((shared, max(gpus), together), dtype=np.int32),
@@ -411,7 +242,7 @@ def fresh_state(
         queue=np.zeros((bins, pools)),
         signups=np.zeros(bins, dtype=np.int32),
         latencies=np.zeros((len(kinds_of_latency(tokens=tokens)), cells, BUCKETS), dtype=np.int64),
-        busy=np.zeros((pools, specs, largest + 1)),
+        busy=np.zeros((times, specs, largest + 1)),
         peaks=np.zeros((pools, 4)),
     )
     state.n[GATE_OPEN], state.n[MOVING] = 1, NOBODY

@@ -201,7 +201,7 @@ def spent(s, c, batch, now):  # type: ignore[no-untyped-def]
         spread(s, c, cell, use_of(batch, request), begins, end, (seconds - loading) / batch.taken)
         row = request.next
     inside = min(seconds, max(end - c.warm_up, 0.0))
-    s.busy[batch.pool, batch.spec, batch.size] += inside * batch.power
+    s.busy[s.table[batch.pool, batch.gpu], batch.spec, batch.size] += inside * batch.power
 
 
 @njit

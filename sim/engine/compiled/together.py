@@ -7,7 +7,7 @@ from sim.engine.compiled.gpus import is_begun, new_batch, put_on
 from sim.engine.compiled.pool import next_lane, pick
 from sim.engine.compiled.queues import queue_of
 from sim.engine.compiled.records import NOBODY
-from sim.engine.compiled.replicas import look_at, put_aboard, share_until, take_off
+from sim.engine.compiled.replicas import come_off, look_at, put_aboard, share_until
 from sim.engine.compiled.service import hand_out
 from sim.model.jit import njit
 from sim.model.knobs import POWER, SLOWDOWN
@@ -24,12 +24,8 @@ def end_those_who_are_through(s, c, pool, gpu, now):  # type: ignore[no-untyped-
         first_steps_made(s, pool, gpu)
     replica.passes, replica.begun, replica.awaited, replica.promised = replica.due, now, 0, 0
     while replica.stays > 0 and s.stays[s.members[pool, gpu, 0]].end <= replica.passes:
-        number = take_off(s, pool, gpu)
+        number = come_off(s, c, pool, gpu)
         batch = s.batches[number]
-        s.aboard[pool, gpu, batch.spec] -= 1
-        replica.size -= c.together_size[pool, batch.spec]
-        s.here[pool] -= c.together_size[pool, batch.spec]
-        batch.seconds = replica.share - s.stays[number].share
         hand_out(s, c, batch, now)
         tally.spent_together(s, c, batch, now)
         s.leaving[leaving] = number

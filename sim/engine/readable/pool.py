@@ -3,7 +3,6 @@
 import math
 from bisect import insort
 from collections.abc import Callable, Generator
-from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -12,55 +11,35 @@ from simpy import Event
 
 from sim.demand.laws import Law
 from sim.engine.clock import COMPLETION, LINGER, Clock
+from sim.engine.readable.batch import Batch
+from sim.engine.readable.forming import Forming
+from sim.engine.readable.losses import Losses
 from sim.engine.readable.queues import Lane, Queue
 from sim.model.balancing import CENTRAL, DISPATCHES, LEAST_WORK, NO_MODEL, candidates, seconds_ahead, sent_to
 from sim.model.chance import CONSTANT
 from sim.model.controls import LAST, PoolTelemetry
 from sim.model.dispatch import (
-    POLLED,
     TIMERS,
-    closes_with,
     comes_before,
     is_ready,
     time_to_start,
-    times_out,
     work_of_request,
 )
 from sim.model.dropping import dropped
-from sim.model.gateway import WORK_LOST, queue_ahead
+from sim.model.gateway import queue_ahead
 from sim.model.knobs import FLEET, LIFO, LOST, NO_SHARING, NOTICE, ORDER, PLAIN_POOL, SHARING, SLOWDOWN
-from sim.model.losses import CANCELLED, DOOMED, RUNS, hit
-from sim.model.losses import LOST as LOST_WORK
-from sim.model.request import ABANDONED, Request
+from sim.model.request import Request
 from sim.model.sharing import flow_of, whose_turn
 from sim.model.streams import ATTEMPTS
-from sim.scenario.parts import WAITS_AGAIN
 from sim.scenario.scenario import Scenario
-from sim.scenario.serving_options import AHEAD
+from sim.scenario.serving_options import SLOT_FREE, WHEN_FREE
 
 
-@dataclass(slots=True, eq=False)
-class Batch:
-    """Requests of one spec on one GPU, and a row of the batch table. Times in seconds; nan is never."""
+class Pool(Forming, Losses):
+    """GPUs that serve one queue, or each its own: by strict priority, then by order, in batches of one spec.
 
-    number: int
-    pool: int
-    gpu: int
-    spec: int
-    requests: list[Request]
-    size: int  # images
-    started: float
-    seconds: float
-    loading: float  # of these, at the start
-    power: float  # the factor on its watts
-    finished: float = math.nan
-    stay: Any = None  # where a GPU runs many requests at once
-    fate: int = RUNS
-    ends: int = 0  # how often its end was brought forward: earlier ends are void
-
-
-class Pool:
-    """GPUs that serve one queue, or each its own: by strict priority, then by order, in batches of one spec."""
+    A GPU is a replica here: several that serve as one count as one, but for the knobs and for what policies see.
+    """
 
     def __init__(
         self,
@@ -83,7 +62,11 @@ class Pool:
         self.start, self.tell, self.drop = start, finish, drop
         self.gpus, self.settings = 0, scenario.pools[name]  # GPUs in service
         self.images = [spec.images for spec in scenario.specs()]  # of one request, by spec
-        self.seconds = {scenario.specs().index(spec): table for spec, table in scenario.batch_tables(name).items()}
+        self.seconds, *self.kinds = (  # of a mean GPU, and of each kind
+            {scenario.specs().index(spec): table for spec, table in tables.items()}
+            for tables in (scenario.batch_tables(name), *scenario.tables_by_kind(name))
+        )
+        self.kind_of = partial(scenario.kind_of, name)
         self.full = {spec: max(table) for spec, table in self.seconds.items()}  # images in a full batch
         self.work = {  # GPU-seconds of one request in a full batch
             spec: float(work_of_request(table[max(table)], self.images[spec], max(table)))
@@ -94,10 +77,12 @@ class Pool:
         self.loaded: list[int] = []  # the model each GPU served last
         self.load = Law(CONSTANT, 0.0, 0.0) if unlimited else self.settings.model_load.law
         self.linger = 0.0 if unlimited else self.settings.linger
-        self.ahead = self.settings.closes == AHEAD and not unlimited  # batches close by themselves
+        self.ahead = self.settings.closes != WHEN_FREE and not unlimited  # batches close before a GPU takes them
+        self.slots = self.settings.slots if self.settings.closes == SLOT_FREE and not unlimited else 0
+        self.formed = self.taken = 0  # where a free slot closes them: how many have closed, the last one on a GPU
         self.timer = TIMERS[self.settings.timer]
         self.pace_of = partial(scenario.pace, name, seed=seed)
-        self.own = scenario.gpus(name)
+        self.own, self.per_replica = scenario.replicas(name), self.settings.gpus_per_replica
         self.rule = CENTRAL if unlimited else DISPATCHES[self.settings.dispatch]
         self.queues = [Queue(0, self.images)]  # and, but for a central queue, one more for each further GPU
         self.affinity = self.settings.affinity
@@ -130,92 +115,18 @@ class Pool:
 
     def telemetry(self) -> PoolTelemetry:
         """The state of the pool that a policy may see."""
-        return PoolTelemetry(self.gpus, self.running, self.queued, self.inside, self.expected_wait(LAST))
+        each = self.per_replica
+        return PoolTelemetry(each * self.gpus, each * self.running, self.queued, self.inside, self.expected_wait(LAST))
 
     def take_over(self, knobs: np.ndarray) -> None:
         """These knobs hold from now on."""
-        lost, self.knobs = int(knobs[LOST] - self.knobs[LOST]), knobs.copy()
+        lost, self.knobs = int(knobs[LOST] - self.knobs[LOST]) // self.per_replica, knobs.copy()
         if self.unlimited:
             return
         gpus = self.hit(lost) if lost > 0 else []
-        self.resize(self.own if math.isinf(knobs[FLEET]) else int(knobs[FLEET]))
+        self.resize(self.own if math.isinf(knobs[FLEET]) else int(knobs[FLEET]) // self.per_replica)
         if gpus:
             self.doom(gpus, self.env.now + float(knobs[NOTICE]))
-
-    def hit(self, lost: int) -> list[int]:
-        """The GPUs whose work is lost with this number of them."""
-        self.losses += 1
-        at_work = np.array([self.works(gpu) for gpu in range(self.gpus)], dtype=bool)
-        found: list[int] = hit(at_work, lost, self.seed, self.number, self.losses).tolist()
-        return found
-
-    def works(self, gpu: int) -> bool:
-        """Whether a GPU runs something that is not doomed yet."""
-        return gpu in self.on and self.on[gpu].fate == RUNS
-
-    def doom(self, gpus: list[int], until: float) -> None:
-        """These GPUs are lost: what they still run at an instant, now or later, is stopped then."""
-        for gpu in gpus:
-            batch = self.on[gpu]
-            if batch.started + batch.seconds > until:
-                self.end_early(batch, until, DOOMED)
-
-    def stop_if_unwanted(self, batch: Batch) -> None:
-        """Somebody has left what a GPU works on: it stops, once nobody waits for it any more."""
-        if all(request.outcome == ABANDONED for request in batch.requests):
-            self.end_early(batch, self.env.now, CANCELLED)
-
-    def end_early(self, batch: Batch, at: float, fate: int) -> None:
-        """A batch will be stopped at an instant, before its end."""
-        batch.fate, batch.seconds, batch.ends = fate, at - batch.started, batch.ends + 1
-        batch.loading, self.until[batch.gpu] = min(batch.loading, batch.seconds), at
-        for request in batch.requests:
-            request.gpu_seconds = batch.seconds / len(batch.requests)
-        ends = batch.ends
-        self.env.at(at, COMPLETION, batch.gpu, lambda _: self.ended_early(batch, ends))
-
-    def ended_early(self, batch: Batch, ends: int) -> None:
-        if ends != batch.ends:
-            return
-        if batch.fate == DOOMED:
-            self.lose(batch)
-        else:
-            self.finish(batch)
-        self.env.process(self.serve(batch.gpu))
-        if batch.fate == LOST_WORK and batch.gpu >= self.gpus:
-            self.wake_one(self.queue_of(batch.gpu))
-
-    def lose(self, batch: Batch) -> None:
-        """A GPU is lost with its batch. Another, or what has its number, takes the next one."""
-        self.running -= 1
-        del self.on[batch.gpu]
-        batch.finished, batch.fate = self.env.now, LOST_WORK
-        for request in reversed(batch.requests):  # so that they come into their lanes in order
-            self.give_up(request, batch)
-
-    def give_up(self, request: Request, batch: Batch) -> None:
-        """The work on a request is lost: it waits again where it waited before, or its user is refused."""
-        self.killed.append((request, batch))
-        request.started, request.batch, request.gpu_seconds = math.nan, None, math.nan
-        request.first_token = request.tokens = math.nan
-        blind = not self.serving.notices_leaving
-        if self.serving.lost_work == WAITS_AGAIN and (request.outcome is None or blind):
-            self.line_up_again(request)
-        else:
-            request.dequeued = self.env.now
-            self.inside -= 1
-            self.queue_of(batch.gpu).inside -= 1
-            self.drop(request, WORK_LOST)
-
-    def line_up_again(self, request: Request) -> None:
-        """Put a request back into its lane, before those that came later."""
-        queue = self.queues[request.queue]
-        line = queue.lane(request).line
-        place = next((n for n, other in enumerate(line) if other.arrived >= request.arrived), len(line))
-        line.insert(place, request)
-        request.dequeued, request.waited_out = math.nan, True
-        self.queued += 1
-        queue.count(request, 1)
 
     def resize(self, gpus: int) -> None:
         """Change the number of GPUs: the highest numbers leave first, each after its batch; new ones hold no model."""
@@ -289,7 +200,7 @@ class Pool:
         self.queued += 1
         self.inside += 1
         queue.inside += 1
-        if self.linger > 0 and not self.ahead:
+        if self.linger > 0 and (self.slots or not self.ahead):
             due = self.env.now + self.linger
             self.env.at(due, LINGER, request.user, lambda _: self.stop_lingering(request))
         self.after_joining(request)
@@ -299,40 +210,6 @@ class Pool:
         """A request has come to the end of its lane."""
         if self.ahead:
             self.join_batch(request, self.queues[request.queue].lane(request))
-
-    def join_batch(self, request: Request, lane: Lane) -> None:
-        """Where batches close by themselves: put a request into the last one if it may, else into the open one."""
-        now, each = self.env.now, self.images[lane.spec]
-        if lane.room >= each:
-            request.formed, lane.room = lane.closes, lane.room - each
-            return
-        lane.open, lane.came, request.formed = lane.open + 1, now, lane.closes + 1
-        if lane.open == 1:
-            lane.first = now
-        times = self.timer, self.linger, lane.first, lane.closed
-        if closes_with(*times, lane.open * each, each, self.full[lane.spec], now):
-            self.close_batch(lane)
-        elif lane.open == 1 or self.timer == POLLED:
-            queue = self.queues[request.queue]
-            self.env.at(float(times_out(*times, now)), LINGER, request.user, lambda _: self.time_out(queue, lane))
-
-    def time_out(self, queue: Queue, lane: Lane) -> None:
-        due = times_out(self.timer, self.linger, lane.first, lane.closed, lane.came)
-        if lane.open > 0 and self.env.now >= due:
-            self.close_batch(lane)
-            self.wake_one(queue)
-
-    def close_batch(self, lane: Lane) -> None:
-        left = self.full[lane.spec] - lane.open * self.images[lane.spec]
-        lane.room = left if self.settings.late_joiners else 0
-        lane.open, lane.closes, lane.closed = 0, lane.closes + 1, self.env.now
-
-    def leave_batch(self, request: Request, lane: Lane) -> None:
-        """Its user has left; where they were the last one of a closed batch, nobody joins it."""
-        if request.formed > lane.closes:
-            lane.open -= 1
-        elif lane.waiting == lane.open:
-            lane.room = 0
 
     def remove(self, request: Request) -> None:
         """Take a request out of the queue whose user has left; its lane passes over it."""
@@ -360,8 +237,10 @@ class Pool:
 
     def wake_one(self, queue: Queue) -> None:
         """If a batch may start, an idle GPU that serves this queue takes it; an unlimited pool gets one more GPU."""
+        if self.slots:
+            self.form(queue)
         idle = self.idle if self.rule == CENTRAL else [gpu for gpu in self.idle if gpu == queue.number]
-        if (not idle and not self.unlimited) or self.next_lane(queue) is None:
+        if (not idle and not self.unlimited) or self.next_batch(queue) is None:
             return
         if idle:
             self.idle.remove(gpu := idle[0])
@@ -373,6 +252,10 @@ class Pool:
         """Another GPU, as fast as the average one."""
         self.gpus += 1
         self.switch_on(self.gpus - 1)
+
+    def times(self, gpu: int) -> dict[int, dict[int, float]]:
+        """Seconds of batches on a GPU, by spec and size; those beyond the fleet of an unlimited pool are average."""
+        return self.seconds if self.unlimited and gpu >= self.own else self.kinds[self.kind_of(gpu)]
 
     def pace(self, gpu: int) -> float:
         """The factor on a GPU's times; those beyond the fleet of an unlimited pool are average."""
@@ -394,7 +277,7 @@ class Pool:
         for lane in queue.lanes:
             if best and lane.priority > next(iter(best.values()))[0].priority:
                 break
-            head = lane.next(order)
+            head = lane.first_open() if self.slots else lane.next(order)
             if head is None or not self.ready(queue, lane, head):
                 continue
             flow = lane.flow if sharing else 0
@@ -417,15 +300,18 @@ class Pool:
 
     def ready(self, queue: Queue, lane: Lane, head: Request) -> bool:
         """Whether a batch that this request heads may start."""
-        if self.ahead:
+        if self.ahead and not self.slots:
             return lane.waiting > lane.open
-        return bool(is_ready(self.linger, head.waited_out, queue.waiting_images[lane.spec], self.full[lane.spec]))
+        images = lane.open * self.images[lane.spec] if self.slots else queue.waiting_images[lane.spec]
+        return bool(is_ready(self.linger, head.waited_out, images, self.full[lane.spec]))
 
     def serve(self, gpu: int) -> Generator[Event, Any, None]:
         """One GPU: take the next batch and be busy with it, again and again; sleep while there is none."""
         while gpu < self.gpus:
             queue = self.queue_of(gpu)
-            lane = self.next_lane(queue)
+            if self.slots:
+                self.form(queue)
+            lane = self.next_batch(queue)
             if lane is None:
                 insort(self.idle, gpu)
                 self.wake[gpu] = self.env.event()
@@ -481,6 +367,8 @@ class Pool:
                         queue.deficits[request.flow] -= self.work[request.spec]
         if formed == lane.closes:
             lane.room = 0
+        if self.slots:
+            self.taken = max(self.taken, formed)
         return taken
 
     def drops(self, queue: Queue, request: Request) -> bool:

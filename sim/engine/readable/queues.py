@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from sim.model.balancing import NO_MODEL
-from sim.model.dispatch import work_ahead
+from sim.model.dispatch import UNFORMED, work_ahead
 from sim.model.dropping import fresh_codel
 from sim.model.knobs import LIFO, MOST_FLOWS
 from sim.model.request import Request
@@ -24,11 +24,15 @@ class Lane:
     waiting: int = 0  # requests, without those taken out
     # Where batches close by themselves: the one that requests join now, or, closed and not yet started, the last one.
     open: int = 0  # requests in it
-    closes: int = 0  # batches that have closed
+    closes: int = 0  # batches that have closed; where a free slot closes them, the number of the last one
     room: int = 0  # images that the last one of these still takes
     first: float = 0.0  # when the first request joined the open one
     closed: float = 0.0  # when the last one closed
     came: float = 0.0
+
+    def first_open(self) -> Request | None:
+        """The first request that waits and is in no closed batch, where a free slot closes them."""
+        return next((r for r in self.line if math.isnan(r.dequeued) and r.formed == UNFORMED), None)
 
     def next(self, order: float) -> Request | None:
         """The request to be served next: of those that wait the first, or the last."""

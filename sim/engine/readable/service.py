@@ -8,9 +8,10 @@ import numpy as np
 from simpy import Event
 
 from sim.engine.clock import Clock
+from sim.engine.readable.batch import Batch
 from sim.engine.readable.crowd import Crowd
 from sim.engine.readable.gateway import Gateway
-from sim.engine.readable.pool import Batch, Pool
+from sim.engine.readable.pool import Pool
 from sim.engine.readable.together import TogetherPool
 from sim.model.chance import NOISES
 from sim.model.controls import Controls, Telemetry, read_only
@@ -198,7 +199,7 @@ class Service:
     def seconds(self, head: Request, size: int, pool: Pool, gpu: int) -> float:
         """How long this GPU serves a batch of `size` images, of which `head` is the first request."""
         key, k = self.crowd.key[head.user], head.ask * ATTEMPTS + head.attempt
-        measured, noise, slowdown = pool.seconds[head.spec][size], self.noises[head.spec], pool.knobs[SLOWDOWN]
+        measured, noise, slowdown = pool.times(gpu)[head.spec][size], self.noises[head.spec], pool.knobs[SLOWDOWN]
         begun = self.is_begun(head)
         return float(batch_seconds(measured, pool.pace(gpu), *noise, slowdown, begun, self.seed, key, k))
 

@@ -13,7 +13,8 @@ from typing import Any
 import numpy as np
 
 from sim.engine.clock import COMPLETION, JOIN
-from sim.engine.readable.pool import Batch, Pool
+from sim.engine.readable.batch import Batch
+from sim.engine.readable.pool import Pool
 from sim.engine.readable.queues import Queue
 from sim.model.balancing import CENTRAL
 from sim.model.knobs import SLOWDOWN

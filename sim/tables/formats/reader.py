@@ -13,6 +13,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from sim.errors import BadInput, printable
+from sim.schema import with_keys_once
 from sim.tables.files import LARGEST_TIDIED, Broken, Progress, RowBlock, first_bytes, first_lines, header, opened
 
 Floats = NDArray[np.float64]
@@ -44,7 +45,7 @@ class Head:
     @cached_property
     def record(self) -> dict[str, Any]:
         """The first line as a JSON object; empty if it is none."""
-        return json_object(self.line)
+        return json_object(self.line, strict=False)
 
     @cached_property
     def document(self) -> dict[str, Any]:
@@ -52,9 +53,10 @@ class Head:
         return json_object(whole_text(self.path)) if self.line.lstrip().startswith("{") else {}
 
 
-def json_object(text: str) -> dict[str, Any]:
+def json_object(text: str, *, strict: bool = True) -> dict[str, Any]:
+    """The object that a text holds; empty if it is none, or, where strict, has a key twice."""
     try:
-        found = json.loads(text)
+        found = json.loads(text, object_pairs_hook=with_keys_once if strict else None)
     except (ValueError, RecursionError):
         return {}
     return found if isinstance(found, dict) else {}

@@ -14,6 +14,7 @@ from sim.scenario.scenario import Scenario
 from sim.validation.study import Row, Study
 from tests.studies.batcher.load import Floats, Seen, play_together, poisson
 from tests.studies.batcher.server import Settings
+from tests.studies.faults import Change, unchanged
 
 SERVER = Settings(instances=4, max_batch_size=4, base=0.2, each=0.1, max_queue_delay=0.1)
 FULL = 4 * SERVER.max_batch_size / (SERVER.base + SERVER.each * SERVER.max_batch_size)  # requests a second
@@ -72,8 +73,13 @@ def batcher_study(progress: Progress | None = None) -> Study:
     )
 
 
-def simulated(case: Case, due: Floats) -> Seen:
-    """The same arrivals in the simulator."""
+def simulated(case: Case, due: Floats, change: Change = unchanged) -> Seen:
+    """The same arrivals in the simulator; change: made to its scenario."""
+    return seen_in(simulate(change(scenario_of(case, due))), due)
+
+
+def scenario_of(case: Case, due: Floats) -> Scenario:
+    """The server and its arrivals as a scenario."""
     how, limits = case.settings, []
     if math.isfinite(how.max_queue_size):
         limits = [{"policy": {"kind": "queue bound", "requests": int(how.max_queue_size)}}]
@@ -92,7 +98,7 @@ def simulated(case: Case, due: Floats) -> Seen:
     }
     profiles = {"model": constant_profile("model", how.base, largest_batch=how.max_batch_size, per_image=how.each)}
     traces = {"arrivals": recording(due, case.name)}
-    return seen_in(simulate(Scenario.from_dict(document, profiles=profiles, traces=traces)), due)
+    return Scenario.from_dict(document, profiles=profiles, traces=traces)
 
 
 def seen_in(run: Run, due: Floats) -> Seen:

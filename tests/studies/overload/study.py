@@ -11,6 +11,7 @@ from sim.engine.parallel import Progress, in_parallel
 from sim.engine.simulate import simulate
 from sim.scenario.scenario import Scenario
 from sim.validation.study import Row, Study
+from tests.studies.faults import Change, unchanged
 from tests.studies.overload.spikes import at_the_end, experiment_a, experiment_d, recovered
 
 EXPERIMENTS: dict[str, Callable[..., Scenario]] = {"A": experiment_a, "D": experiment_d}
@@ -133,12 +134,14 @@ def overload_study(progress: Progress | None = None) -> Study:
     )
 
 
-def rows_of(_: None, name: str, engine: str, report: Progress, runs: int | None = None) -> list[Row]:
-    """One case on one engine; runs: as many as that engine has where None."""
+def rows_of(
+    _: None, name: str, engine: str, report: Progress, runs: int | None = None, change: Change = unchanged
+) -> list[Row]:
+    """One case on one engine; runs: as many as that engine has where None; change: made to its scenario."""
     case = CASES[name]
     of = OF[case.experiment]
     runs = runs or (OF if engine == "compiled" else READABLE)[case.experiment]
-    scenario = case.scenario(record="timeline" if engine == "compiled" else "rows")
+    scenario = change(case.scenario(record="timeline" if engine == "compiled" else "rows"))
     count, attempts = 0, 0.0
     for seed in range(1, runs + 1):
         run = simulate(scenario, seed=seed, engine=engine)

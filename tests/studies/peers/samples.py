@@ -65,16 +65,16 @@ class Question:
 @cache
 def ours(question: Question) -> Samples:
     """The figures in a run of each of our seeds."""
-    return played(question)
+    return played(question, question.scenario_with())
 
 
 def wrong(question: Question) -> Samples:
     """The same with settings that are a little off."""
-    return played(question, **question.wrong)
+    return played(question, question.scenario_with(**question.wrong))
 
 
-def played(question: Question, **changed: Any) -> Samples:
-    scenario = question.scenario_with(**changed)
+def played(question: Question, scenario: Scenario) -> Samples:
+    """The question's figures of a scenario in a run of each of our seeds."""
     found: dict[str, list[float]] = {figure: [] for figure in question.figures}
     for seed in range(question.first_seed, question.first_seed + RUNS):
         run = simulate(scenario, seed=seed)

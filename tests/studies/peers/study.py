@@ -1,6 +1,7 @@
 """The study `peers`: scenarios in Ciw and in plain SimPy programs, and what they give there and here."""
 
 import math
+from collections.abc import Sequence
 
 from sim.engine.parallel import Progress, in_parallel
 from sim.engine.simulate import simulate
@@ -27,6 +28,8 @@ PEERS = {
     "SimPy": [*of_queues.QUESTIONS, *of_people.QUESTIONS, *of_clients.QUESTIONS],
 }
 QUESTIONS = [(peer, question) for peer, questions in PEERS.items() for question in questions]
+SHARED = 2  # questions that must have a figure for a row of all of them together
+TOGETHER = "all questions together"
 
 
 def peers_study(progress: Progress | None = None) -> Study:
@@ -37,12 +40,14 @@ def peers_study(progress: Progress | None = None) -> Study:
         "The same scenarios in other simulators",
         "Do programs without a line of the simulator have the same figures?",
         "Ciw, a library of queueing networks, and short programs in plain SimPy; theory where it has the figure",
-        [row for rows in found for row in rows],
+        [*(row for rows in found for row in rows), *together([row for rows in found for row in rows])],
         [
             f"Means over {RUNS} runs here and {ORACLE_RUNS} there agree within {LARGEST_Z} standard errors of their "
             "difference. 'by theory': the mean of either simulator against the exact value.",
             "'figures that show a fault': with settings of ours that are a little off, how many figures differ; "
             "at least one must.",
+            f"{TOGETHER}: the sum of a figure's z over the questions that have it, over the root of their number "
+            "(Stouffer); a simulator that is a little off everywhere shows here though no question does.",
         ],
     )
 
@@ -64,6 +69,28 @@ def difference(case: str, figure: str, mine: Samples, other: Samples) -> Row:
     reach = LARGEST_Z * math.hypot(standard_error(mine[figure]), standard_error(other[figure]))
     note = f"z {apart(mine[figure], other[figure]):.1f}"
     return Row(case, figure, "", actual, predicted, actual - reach, actual + reach, note)
+
+
+def together(rows: Sequence[Row]) -> list[Row]:
+    """Stouffer's z of each figure that several questions have: they have seeds of their own, so chance cancels out."""
+    found: dict[str, list[float]] = {}
+    for row in rows:
+        if row.high > row.low and " by theory" not in row.figure and row.note.startswith("z "):
+            found.setdefault(row.figure, []).append((row.predicted - row.actual) / (row.high - row.low) * 2 * LARGEST_Z)
+    return [
+        Row(
+            TOGETHER,
+            f"z of {name}",
+            "",
+            0.0,
+            sum(of) / math.sqrt(len(of)),
+            -LARGEST_Z,
+            LARGEST_Z,
+            f"{len(of)} questions",
+        )
+        for name, of in found.items()
+        if len(of) >= SHARED
+    ]
 
 
 def by_theory(case: str, figure: str, value: float, who: str, runs: Samples) -> Row:

@@ -1,0 +1,133 @@
+"""Several kinds of GPU behind one queue: unlike servers of queueing theory, and the price of each kind."""
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from sim import BadInput, simulate, size
+from sim.profile.profile import constant_profile
+from sim.results.contracts import bill
+from sim.results.costs import dollars
+from sim.results.timeline import OFFERED
+from sim.scenario.document import merged
+from sim.scenario.scenario import Scenario
+from tests.random_scenarios import plain
+
+PROFILES = {"new": constant_profile("new", 1 / 1.5), "old": constant_profile("old", 1 / 0.6)}
+SEEDS = range(1, 13)
+
+
+def mixed(prices: tuple[float, float] = (3.0, 1.0), rate: float = 1.6, *, each: int = 1, **settings) -> Scenario:
+    """New GPUs serve 1.5 requests a second, old ones 0.6. prices: dollars an hour, of new ones and of old ones."""
+    kinds = {
+        "old": {"gpus": each, "profiles": {"new": "old"}, "dollars_per_gpu_hour": prices[1]},
+        "new": {"gpus": each, "dollars_per_gpu_hour": prices[0]},
+    }
+    return plain(
+        PROFILES,
+        horizon="1 h",
+        features={"image": {"spec": {"model": "new"}}},
+        pools={"gpus": merged({"gpus": 2 * each, "kinds": kinds}, settings.pop("pool", {}))},
+        demand=[{"kind": "steady", "rate": f"{rate} per s"}],
+        serving={"noise": {"kind": "exponential"}},
+        **settings,
+    )
+
+
+def chain(rate: float, first: float, other: float, to_first: float = 1.0) -> dict[str, float]:
+    """M/M/2 with unlike servers, no request moves (Gumbel 1960, Singh 1970). to_first: of those who find both idle."""
+    both = first + other  # states: none, the first busy, the other busy, two; beyond them geometric
+    balance = np.array(
+        [
+            [-rate, first, other, 0.0],
+            [rate * to_first, -(rate + first), 0.0, other],
+            [rate * (1 - to_first), 0.0, -(rate + other), first],
+            [1.0, 1.0, 1.0, 1 / (1 - rate / both)],
+        ]
+    )
+    _, one, two, more = np.linalg.solve(balance, [0.0, 0.0, 0.0, 1.0])
+    busy = more / (1 - rate / both)
+    waiting = busy * (rate / both) / (1 - rate / both)
+    return {"wait": waiting / rate, "first": one + busy, "other": two + busy, "inside": one + two + 2 * busy + waiting}
+
+
+def test_the_chain_is_the_published_one():
+    """A table of exact values has these where requests that find both idle go to either with equal chances."""
+    known = chain(1.6, 1.5, 0.6, 0.5)
+    expected = {"wait": 1.351432881, "first": 0.7360482655, "other": 0.826546003, "inside": 3.724886878}
+    assert known == pytest.approx(expected, rel=1e-8)
+
+
+@pytest.mark.parametrize(("takes_first", "speeds"), [("fastest", (1.5, 0.6)), ("cheapest", (0.6, 1.5))])
+def test_waits_and_use_of_unlike_gpus_are_those_of_the_chain(takes_first, speeds):
+    """A new GPU costs $3 / 1.5 for 3,600 requests, an old one $1 / 0.6: it is the cheaper one, and the slower one."""
+    scenario = mixed(pool={"takes_first": takes_first})
+    runs = [simulate(scenario, seed=seed) for seed in SEEDS]
+    wait = [(run.requests["started"] - run.requests["arrived"]).mean() for run in runs]
+    busy = [run.batches.groupby("gpu")["seconds"].sum() / run.horizon for run in runs]
+    expected = chain(1.6, *speeds)
+    for found, value, sees in (
+        (wait, expected["wait"], 0.2),
+        ([one[0] for one in busy], expected["first"], 0.05),
+        ([one[1] for one in busy], expected["other"], 0.05),
+    ):
+        assert abs(np.mean(found) - value) < 3.5 * stats.sem(found) < sees * value
+
+
+class Fleet:
+    """A policy that has this many GPUs in service after half of the run."""
+
+    def __init__(self, gpus: int):
+        self.gpus = gpus
+
+    def act(self, telemetry, controls):
+        controls.set_pool(fleet=4 if telemetry.now < 1800 else self.gpus)
+
+
+@pytest.mark.parametrize(("gpus", "hours"), [(4, [2.0, 2.0]), (3, [2.0, 1.5]), (1, [1.5, 1.0]), (6, [2.0, 3.0])])
+def test_each_kind_has_its_price_and_the_kind_that_is_taken_last_comes_and_goes(gpus, hours):
+    """Two new GPUs at $3 an hour are taken first, two old ones at $1 last; an hour, the second half with other GPUs."""
+    run = simulate(mixed(rate=0.5, each=2, pool={"pays": {"switched_off": False}}), [Fleet(gpus)])
+    found = bill(run)
+    assert found["contract"].tolist() == ["on demand, new", "on demand, old"]
+    assert found["gpu_hours"].tolist() == pytest.approx(hours)
+    assert dollars(run) == pytest.approx(3 * hours[0] + hours[1])
+
+
+def test_load_is_offered_in_mean_gpus():
+    """Two of 1.5 and 0.6 requests a second are two of 1.05; 1.6 a second are the work of 1.52."""
+    run = simulate(mixed(), unlimited=True)
+    assert run.manifest["features"]["image"]["gpu_seconds"] == pytest.approx(1 / 1.05)
+    came = len(run.requests) / run.horizon
+    work = run.timeline.seconds[..., OFFERED].sum() / run.horizon
+    assert work == pytest.approx(came / 1.05)
+    assert came == pytest.approx(1.6, rel=0.05)
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        ({"pool": {"gpus": 3}}, "gpus: 3, but its kinds have 2, expected the sum of theirs"),
+        ({"pool": {"dispatch": "random"}}, "dispatch: 'random' cannot be in a pool with 'kinds'"),
+        ({"pool": {"runs": "threads"}}, "runs: 'threads' cannot be"),
+        ({"pool": {"spot": {"gpus": 1}}}, "spot.gpus: 1.0 cannot be"),
+        ({"pool": {"kinds": {"old": {"profiles": {"other": "old"}}}}}, "'other' is no model that a feature"),
+        ({"scale": "1/2"}, "1 GPUs at scale 1/2"),
+        ({"always": [{"policy": {"kind": "outage"}}]}, "several kinds, and cannot say which"),
+    ],
+)
+def test_a_mix_that_cannot_be_played_is_refused(settings, said):
+    with pytest.raises((ValueError, BadInput), match=said):
+        mixed(**settings)
+
+
+def test_a_mix_is_not_sized():
+    with pytest.raises(BadInput, match="several kinds of GPU cannot be sized"):
+        size(mixed())
+
+
+def test_kinds_without_a_profile_are_refused_with_the_key():
+    with pytest.raises(BadInput, match=r"pools\.gpus\.kinds\.old\.profiles\.new"):
+        mixed(pool={"kinds": {"old": {"profiles": {"new": "nowhere"}}}})
+    with pytest.raises(ValueError, match="all GPUs are of one kind"):
+        plain(pools={"gpus": {"takes_first": "cheapest"}})
