@@ -80,7 +80,7 @@ def read_recorded_rows(
             if not wanted.all():
                 mask, same, lines = pa.array(wanted), same[wanted], lines[wanted]
                 coded = {name: coded[name].filter(mask) for name in roles.values()}
-            kept = {role: times_of(coded[name]) if role == "time" else coded[name] for role, name in roles.items()}
+            kept = {role: kept_as(role, coded[name]) for role, name in roles.items()}
             parts.append((kept, number, lines, same))
             rows += len(lines)
             if rows > MOST_ROWS or len(unfit) > MOST_BROKEN:
@@ -115,6 +115,13 @@ def ahead(blocks: Iterator[RowBlock]) -> Iterator[RowBlock]:
 
 def coded_where_repeated(texts: Any) -> Any:
     return texts.dictionary_encode() if repeats(texts) else texts
+
+
+def kept_as(role: str, texts: Any) -> Any:
+    """A column as it is kept until all are read: times as instants, further numbers each text once."""
+    if role == "time":
+        return times_of(texts)
+    return texts.dictionary_encode() if role.startswith("extra.") and pa.types.is_string(texts.type) else texts
 
 
 def times_of(texts: Any) -> Any:
