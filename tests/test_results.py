@@ -24,7 +24,7 @@ def test_every_study_has_results_and_every_file_a_study():
 def test_the_readme_has_how_many_figures_agree_and_when_that_was(study):
     made, table = committed(study)
     agree, held = (table["fits"] == AGREES).sum(), table["fits"].isin([AGREES, MISSES]).sum()
-    assert held >= 5
+    assert held >= 4
     line = next(line for line in README.splitlines() if line.startswith(f"| `{study}`"))
     assert f"| {agree} of {held} |" in line
     assert re.search(r"Made (\d+ \w+ \d+)", made).group(1) in README

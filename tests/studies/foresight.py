@@ -120,7 +120,7 @@ def foresight_study(progress: Progress | None = None) -> Study:
     leads = np.array([one.lead for one in became if math.isfinite(one.lead)]) / 60
     share, low, high = wilson(len(leads), len(became))
     note = f"{low:.2f} to {high:.2f} (95 %)"
-    rows.append(Row("alarms", "share before the GPUs were full", f"of {len(became)}", 1.0, share, 0.5, 1.0, note))
+    rows.append(Row("alarms", "share before the GPUs were full", f"of {len(became)}", math.nan, share, note=note))
     early, middle, late = np.quantile(leads, [0.25, 0.5, 0.75])
     note = f"half of them {early:.0f} to {late:.0f}"
     rows.append(Row("alarms", "how long before, median", "min", math.nan, float(middle), note=note))
