@@ -129,7 +129,7 @@ def test_the_command_sizes_and_saves_what_the_answer_rests_on(small):
     done = CALLS.invoke(app, [*given, "--out", str(small / "o")])
     assert done.exit_code == 0, done.output
     said = " ".join(done.output.split())
-    assert "keep '90 % in time' under playbook 'none'" in said
+    assert "keeps '90 % in time' under playbook 'none'" in said
     assert {"stage", "gpus", "kept", "verdict"} <= set(pd.read_csv(small / "o/looks.csv"))
     assert (small / "o/curve.png").read_bytes().startswith(b"\x89PNG")
     many = CALLS.invoke(app, [*given, "--demand"])

@@ -22,7 +22,7 @@ MANY = {"gpus": {"gpus": 2000}}
 def spreading(n, *, seed=1, horizon="2 h", **word):
     """A run in which n people arrive at once and bring others."""
     demand = {"waves": [{"kind": "steady", "rate": 0}], "word_of_mouth": {**WORD, **word}}
-    return arriving(np.zeros(n), seed=seed, demand=demand, pools=MANY, horizon=horizon, control_tick="1 h")
+    return arriving(np.zeros(n), seed=seed, demand=demand, pools=MANY, horizon=horizon, control_tick=horizon)
 
 
 def test_a_branching_process_of_factor_k_brings_n_over_one_minus_k_people():
