@@ -109,7 +109,7 @@ def refuse_unknown(file: Path) -> None:
     """Raise BadInput for a row whose system, parameters or metric are not known here, and where no row can be held."""
     reasons = []
     for case in cases(file):
-        about = {"file": file, "key": name_of(case), "value": ", ".join(case.metrics)}
+        about: dict[str, Any] = {"file": file, "key": name_of(case), "value": ", ".join(case.metrics)}
         try:
             built(*case, "compiled")
         except NotKnown as reason:
@@ -117,7 +117,7 @@ def refuse_unknown(file: Path) -> None:
         except NotExpressed as reason:
             reasons.append(BadInput(f"no row of the table can be held: {reason}", **about))
     for system, params, metrics in by_formula(file):
-        about = {"file": file, "key": label(system, params), "value": ", ".join(metrics)}
+        about: dict[str, Any] = {"file": file, "key": label(system, params), "value": ", ".join(metrics)}
         read = Params(params)
         try:
             known = FORMULAS[system][0](read)
