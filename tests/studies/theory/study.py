@@ -117,7 +117,7 @@ def refuse_unknown(file: Path) -> None:
         except NotExpressed as reason:
             reasons.append(BadInput(f"no row of the table can be held: {reason}", **about))
     for system, params, metrics in by_formula(file):
-        about: dict[str, Any] = {"file": file, "key": label(system, params), "value": ", ".join(metrics)}
+        about = {"file": file, "key": label(system, params), "value": ", ".join(metrics)}
         read = Params(params)
         try:
             known = FORMULAS[system][0](read)
