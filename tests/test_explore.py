@@ -16,6 +16,7 @@ from sim.explorer.answers import FIRST, OWN, REFINED, answer
 from sim.explorer.latest import Latest
 from sim.explorer.offline import offline_page
 from sim.explorer.settings import Chosen, read, settings_of, written
+from sim.studies.figures import figures
 from tests.random_scenarios import plain
 
 CALLS = CliRunner()
@@ -113,14 +114,14 @@ def test_a_wrong_value_in_an_address_is_named_and_the_own_one_used(query, said):
 
 
 def test_the_refined_picture_has_ten_gpus_or_more_and_the_last_the_ticks_of_the_scenario():
-    s = load("viral-image-launch").with_(horizon="12 hours")
+    s = load("viral-image-launch").with_(horizon="24 hours")
     side = Chosen("degrade", {"pools.fleet.gpus": 7000})
     first, refined = (answer(s, side, stage, lambda: None) for stage in (FIRST, REFINED))
     assert first.scenario.gpus("fleet") < 10 <= refined.scenario.gpus("fleet")
     assert "fewer than ten GPUs" in first.slice_in_words
     assert "7 k GPUs" in refined.slice_in_words
-    assert first.scenario.control_tick == 360 > refined.scenario.control_tick
-    assert "policies look every 6 min instead of every 60 s" in first.slice_in_words
+    assert first.scenario.control_tick == 720 > refined.scenario.control_tick
+    assert "policies look every 12 min instead of every 60 s" in first.slice_in_words
     assert refined.scenario.control_tick == s.control_tick
     assert answer(s, side, OWN, lambda: None) is None
 
@@ -131,6 +132,7 @@ def test_an_answer_has_the_figures_of_its_run():
     assert found.scenario.scale == 1
     alone = verdict(simulate(plain(horizon="10 min", demand=[{"kind": "steady", "rate": "3 per min"}]), seed=1))
     assert found.figures["attainment"] == pytest.approx(alone.life.attainment)
+    assert repr(found.figures) == repr(figures(found.run))  # of the bins added up once, and of all that were recorded
     wanted = found.over_time["wanted"]
     assert wanted.sum() * 600 / len(wanted) == pytest.approx(alone.counts["intents"])
 

@@ -17,7 +17,7 @@ from sim.policies.playbook import Timed
 from sim.policies.shedding import QueueBound
 from sim.profile.profile import profile_from
 from sim.report import render, tables, words, write
-from sim.report.page import section_names
+from sim.report.page import parts, section_names
 from sim.report.ranking import ranking
 from sim.results.metrics import outcomes
 from sim.results.run import Run
@@ -300,6 +300,15 @@ def test_a_page_is_written_whole_over_an_old_one(tmp_path):
     assert write("secönd", path) == path
     assert path.read_text(encoding="utf-8") == "secönd"
     assert [p.name for p in path.parent.iterdir()] == ["report.html"]
+
+
+def test_few_gpus_of_a_small_slice_are_named_on_the_first_screen_of_every_report(run):
+    """The slice has 5 of 10 GPUs; of the whole service nothing is said."""
+    other = dataclasses.replace(run, manifest={**run.manifest, "seed": 7})
+    for runs, about in (([run], None), ([run, other], None), ([run], comparison(run))):
+        assert "FEW GPUS" in parts(runs, about)[0][0].blocks[1].sentences[0]
+    whole = dataclasses.replace(run, manifest={**run.manifest, "scale": 1.0})
+    assert "FEW GPUS" not in str(parts([whole], None)[0][0])
 
 
 def test_a_manifest_without_a_readable_scenario_is_named(run):

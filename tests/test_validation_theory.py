@@ -29,6 +29,7 @@ from tests.studies.theory.study import (
     row_of,
     rows_of,
     seeds_of,
+    theory_study,
     together,
     unexpressed_rows,
     visible,
@@ -157,6 +158,32 @@ def test_a_table_of_ones_own_is_read_and_a_bad_one_is_refused(tmp_path):
         bad.write_text(text)
         with pytest.raises(BadInput, match=words):
             list(cases(bad))
+
+
+@pytest.mark.parametrize(
+    ("row", "words"),
+    [
+        ('M/M/c,"{""c"": 1, ""lam"": 0.5, ""mu"": 1.0}",Wq_meen,1', "Wq_meen"),
+        ('M/M/c,"{""c"": 1, ""lam"": 0.5}",Wq_mean,1', "'mu'"),
+        ('M/M/c,"{""c"": 1, ""lam"": 0.5, ""mu"": 0}",Wq_mean,1', "division by zero"),
+        ("M/M/seven,{},Wq_mean,1", "no scenario is written"),
+        ('quota of N per window,"{""N"": 3, ""m"": 2}",E_accepted,1', "no scenario is written"),
+        ('"quota of N per window, Poisson demand","{""N"": 3, ""m"": 2}",E_accepted,1', "E_accepted"),
+        ('HPA,"{""current"": 1, ""metric"": 2, ""target"": 1}",desird_replicas,2', "desird_replicas"),
+        ('HPA,"{""current"": 1, ""metric"": 2, ""target"": 0}",desired_replicas,2', "division by zero"),
+        ('HPA,"{""current"": 1, ""metric"": 2, ""target"": 1, ""c"": 1}",desired_replicas,2', "'c' is not used"),
+        ("APF shuffle sharding,{},p,0.5", "no row of the table can be held"),
+        ("M/M/c,[3],Wq_mean,1", "line 2"),
+        ("M/M/c,{},Wq_mean,nan", "line 2"),
+        ("M/M/c,{},Wq_mean,1\nM/M/c,{},Wq_mean,2", "line 3"),
+        ("", "no rows"),
+    ],
+)
+def test_a_row_that_would_not_be_held_ends_the_study_with_its_reason(tmp_path, row, words):
+    mine = tmp_path / "mine.csv"
+    mine.write_text(f"system,params,metric,value\n{row}\n")
+    with pytest.raises(BadInput, match=words):
+        theory_study(file=mine)
 
 
 @pytest.fixture(scope="module")

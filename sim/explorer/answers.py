@@ -16,6 +16,7 @@ from sim.explorer.shown import FIGURES
 from sim.results.cohort import cohort
 from sim.results.metrics import pool_timeline, timeline
 from sim.results.run import Run
+from sim.results.verdict import run_in_bins
 from sim.scenario.scenario import Scenario
 from sim.scenario.slices import FEW_GPUS
 from sim.studies.figures import figures
@@ -24,7 +25,7 @@ from sim.wording import amount, duration, in_gpus, names_in_words, percent
 
 SEED = 1  # the same on both sides, so that they meet the same people
 FIRST, REFINED, OWN = range(3)  # stages: at once; of ten GPUs or more; and with the ticks of the scenario itself
-ATTEMPTS = (20_000, 300_000, 300_000)  # that a slice aims at, before retries: a fraction of a second, about a second
+ATTEMPTS = (40_000, 300_000, 300_000)  # that a slice aims at, before retries: a fraction of a second, about a second
 TICKS = (120, 3000, math.inf)  # of policies that look at every tick
 MOST_ATTEMPTS = 3_000_000  # before retries: what takes longer than a person waits is refused
 
@@ -41,7 +42,12 @@ class Answer:
     @cached_property
     def figures(self) -> dict[str, float]:
         """Figures of the whole service by name, as in a comparison."""
-        return figures(self.run)
+        return figures(self.binned)
+
+    @cached_property
+    def binned(self) -> Run:
+        """The run with only the bins that its figures are made of, added up once."""
+        return run_in_bins(self.run)
 
     @property
     def rows(self) -> list[tuple[str, float, str]]:
@@ -76,7 +82,7 @@ class Answer:
     @cached_property
     def cohort(self) -> dict[str, float]:
         """What became of the requests, at full scale."""
-        return cohort(self.run)
+        return cohort(self.binned)
 
     @cached_property
     def over_time(self) -> dict[str, NDArray[np.float64]]:

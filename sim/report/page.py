@@ -1,5 +1,6 @@
 """The report: what to do and why, then the figures and their sources; one HTML page, or Markdown."""
 
+from dataclasses import replace
 from pathlib import Path
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
@@ -22,7 +23,7 @@ from sim.report.ranking import (
 )
 from sim.results.folder import write_bytes
 from sim.results.run import Run
-from sim.results.verdict import Verdict, headline, verdict, warnings
+from sim.results.verdict import Verdict, headline, slice_sentences, verdict, warnings
 from sim.studies.answer_folder import Answer
 from sim.studies.choice import COVERS
 from sim.studies.compare import Comparison
@@ -84,7 +85,7 @@ def parts(runs: list[Run], about: Comparison | Answer | None) -> tuple[list[Part
         main = [Part("ranking", "Playbooks compared", [Tabled(ranking_of_runs(verdicts, names))])]
     covers = [COVERS if comparison is not None else ONE_RUN, review.OTHER_RUNS]
     main.append(review.risks(gathered(verdicts, names, warnings(chosen)), covers))
-    return main, appendix(verdicts, names, comparison)
+    return with_few_gpus(main, chosen.run), appendix(verdicts, names, comparison)
 
 
 def of_answer(run: Run, about: Answer) -> tuple[list[Part], list[Part]]:
@@ -98,7 +99,15 @@ def of_answer(run: Run, about: Answer) -> tuple[list[Part], list[Part]]:
         main = multiple_parts([one for one in about if not isinstance(one, Size)])
     names = [str(run.manifest["playbook"])]
     main += [*sections(v, None), review.risks(gathered([v], names, warnings(v)), [covers])]
-    return main, appendix([v], names, None)
+    return with_few_gpus(main, run), appendix([v], names, None)
+
+
+def with_few_gpus(main: list[Part], run: Run) -> list[Part]:
+    """The parts, with a warning right below the answer where the slice has so few GPUs that its figures may mislead."""
+    few = slice_sentences(run.manifest)[1:]
+    first, *rest = main
+    answered, *others = first.blocks
+    return [replace(first, blocks=[answered, Lines(few, "warnings"), *others]), *rest] if few else main
 
 
 def one_answer(v: Verdict) -> Part:

@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from tests.studies.theory import surges, systems
-from tests.studies.theory.params import NotExpressed, Params
+from tests.studies.theory.params import NotExpressed, NotKnown, Params
 from tests.studies.theory.systems import System
 
 BUILDERS: dict[str, Callable[[Params, Mapping[str, float], str], System]] = {
@@ -42,20 +42,26 @@ CANNOT = {
 
 
 def built(name: str, params: Mapping[str, Any], metrics: Mapping[str, float], engine: str) -> System:
-    """The system of this name. Raises NotExpressed where the model or the builder has no such system.
+    """The system of this name. Raises NotExpressed where the model has no such system, NotKnown where nobody knows it.
 
     A parameter that the builder has not read is not simulated: the case is refused, since its figures would be wrong.
     """
+    if name in CANNOT:
+        raise NotExpressed(CANNOT[name])
     if name not in BUILDERS:
-        raise NotExpressed(CANNOT.get(name, "no scenario is written for this system"))
+        raise NotKnown("no scenario is written for this system")
     read = Params(params)
     try:
         system = BUILDERS[name](read, metrics, engine)
+    except NotExpressed:
+        raise
     except KeyError as unknown:
-        raise NotExpressed(f"a parameter or a metric is not known: {unknown}") from None
+        raise NotKnown(f"a parameter is missing, or the metric is not known: {unknown}") from None
+    except (ArithmeticError, TypeError, ValueError) as wrong:
+        raise NotKnown(f"a parameter cannot be used: {wrong}") from None
     if read.unread:
-        raise NotExpressed(f"the parameter {read.unread[0]!r} is not simulated")
+        raise NotKnown(f"the parameter {read.unread[0]!r} is not simulated")
     missing = set(metrics) - set(system.measures)
     if missing:
-        raise NotExpressed(f"the metric {min(missing)!r} is not measured")
+        raise NotKnown(f"the metric {min(missing)!r} is not measured; there are {', '.join(sorted(system.measures))}")
     return system

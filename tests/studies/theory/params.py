@@ -35,7 +35,11 @@ class Params(Mapping[str, Any]):
 
 
 class NotExpressed(ValueError):
-    """A system that the model cannot express, or whose parameters nobody here understands."""
+    """A system that the model cannot express."""
+
+
+class NotKnown(NotExpressed):
+    """A system, a parameter or a metric that nobody here understands: in a table, a mistake."""
 
 
 def service_law(p: Params) -> dict[str, Any]:

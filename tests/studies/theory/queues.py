@@ -171,10 +171,18 @@ def truths_by_system(path: Path = TABLE) -> dict[str, Truths]:
                 "a value is missing", file=path, key=f"line {line}", expected=f"columns {', '.join(COLUMNS)}"
             )
         try:
-            json.loads(row["params"]), float(row["value"])
+            params, value = json.loads(row["params"]), float(row["value"])
+            if not isinstance(params, dict) or not math.isfinite(value):
+                raise ValueError("these are no parameters by name, or no finite value")
         except ValueError as wrong:
-            raise BadInput(str(wrong), file=path, key=f"line {line}", expected="params in JSON, a number") from None
-        table.setdefault(row["system"], {}).setdefault(row["params"], {})[row["metric"]] = float(row["value"])
+            expected = "params as an object in JSON, a number"
+            raise BadInput(str(wrong), file=path, key=f"line {line}", expected=expected) from None
+        metrics = table.setdefault(row["system"], {}).setdefault(row["params"], {})
+        if row["metric"] in metrics:
+            raise BadInput("this metric has a value already", file=path, key=f"line {line}", value=row["metric"])
+        metrics[row["metric"]] = value
+    if not table:
+        raise BadInput("the table has no rows", file=path, expected=f"rows of {', '.join(COLUMNS)}")
     return {
         system: [(json.loads(params), metrics) for params, metrics in found.items()] for system, found in table.items()
     }

@@ -12,13 +12,14 @@ from scipy import stats
 
 from sim.engine.parallel import Progress, in_parallel
 from sim.engine.simulate import simulate
+from sim.errors import BadInput
 from sim.results.run import Run
 from sim.scenario.scenario import Scenario
 from sim.validation.study import Row, Study
-from tests.studies.theory.catalogue import built
+from tests.studies.theory.catalogue import BUILDERS, built
 from tests.studies.theory.formulas import FORMULAS
 from tests.studies.theory.measures import Measure
-from tests.studies.theory.params import NotExpressed
+from tests.studies.theory.params import NotExpressed, NotKnown, Params
 from tests.studies.theory.queues import TABLE, Truths, truths_by_system
 from tests.studies.theory.replay import Discipline, largest_difference
 from tests.studies.theory.systems import System
@@ -51,7 +52,8 @@ class Found(NamedTuple):
 
 
 def theory_study(progress: Progress | None = None, file: Path = TABLE) -> Study:
-    """Every row of a table of exact values: system, params (JSON), metric, value."""
+    """Every row of a table of exact values: system, params (JSON), metric, value. Raises BadInput."""
+    refuse_unknown(file)
     tasks = [(file, number) for number, case in enumerate(cases(file)) if why_not(case) == ""]
     found = [one for some in in_parallel(rows_of, None, tasks, progress=progress) for one in some]
     return Study(
@@ -101,6 +103,38 @@ def why_not(case: Case) -> str:
     except NotExpressed as reason:
         return str(reason)
     return ""
+
+
+def refuse_unknown(file: Path) -> None:
+    """Raise BadInput for a row whose system, parameters or metric are not known here, and where no row can be held."""
+    reasons = []
+    for case in cases(file):
+        about: dict[str, Any] = {"file": file, "key": name_of(case), "value": ", ".join(case.metrics)}
+        try:
+            built(*case, "compiled")
+        except NotKnown as reason:
+            raise BadInput(str(reason), **about) from None
+        except NotExpressed as reason:
+            reasons.append(BadInput(f"no row of the table can be held: {reason}", **about))
+    for system, params, metrics in by_formula(file):
+        about = {"file": file, "key": label(system, params), "value": ", ".join(metrics)}
+        read = Params(params)
+        try:
+            known = FORMULAS[system][0](read)
+        except (ArithmeticError, LookupError, TypeError, ValueError) as wrong:
+            raise BadInput(f"a parameter is missing or cannot be used: {wrong}", **about) from None
+        if read.unread:
+            raise BadInput(f"the parameter {read.unread[0]!r} is not used", **about)
+        if system not in BUILDERS and set(metrics) - set(known):
+            raise BadInput("a metric is not known", expected=", ".join(known), **about)
+    if len(reasons) == len(list(cases(file))) and not formula_rows(file):
+        raise reasons[0]
+
+
+def by_formula(file: Path) -> Iterator[tuple[str, Mapping[str, Any], Mapping[str, float]]]:
+    """The systems of a table that have a formula, with parameters and metrics."""
+    known = truths_by_system(file)
+    return ((system, *found) for system in FORMULAS if system in known for found in known[system])
 
 
 def rows_of(_: None, file: Path, number: int, report: Progress) -> list[Found]:
@@ -229,15 +263,13 @@ def together(found: list[Found]) -> list[Row]:
 def formula_rows(file: Path = TABLE) -> list[Row]:
     """Rows that need no run."""
     rows = []
-    known = truths_by_system(file)
-    for system in [name for name in FORMULAS if name in known]:
+    for system, params, metrics in by_formula(file):
         formula, share = FORMULAS[system]
-        for params, metrics in known[system]:
-            for metric, found in formula(params).items():
-                if metric in metrics:
-                    actual, off = metrics[metric], max(share, 1e-9) * abs(metrics[metric])
-                    name = label(system, params)
-                    rows.append(Row(name, metric, "", actual, found, actual - off, actual + off, "by formula"))
+        for metric, found in formula(params).items():
+            if metric in metrics:
+                actual, off = metrics[metric], max(share, 1e-9) * abs(metrics[metric])
+                name = label(system, params)
+                rows.append(Row(name, metric, "", actual, found, actual - off, actual + off, "by formula"))
     return rows
 
 
