@@ -267,6 +267,7 @@ def trace_from_draft(
         recorded_as=layout.name,
         notes=(*import_notes(draft, layout, found, int(np.isnan(images).sum())), *notes),
         extra=extra,
+        tick=times.tick,
     )
 
 
