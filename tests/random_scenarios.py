@@ -334,7 +334,7 @@ def documents(draw: st.DrawFn, *, mortal: bool = False) -> dict[str, Any]:
     return {
         "title": "A random one",
         "start": draw(st.sampled_from(["2025-01-01", "2025-01-01 23:55"])),
-        "horizon": draw(seconds(60, 900)),
+        "horizon": draw(seconds(120, 900)),
         "control_tick": draw(seconds(5, 120)),
         "tiers": {name: {"share": share, **draw(own)} for name, share in draw(shares(*tiers)).items()},
         "pools": found,
