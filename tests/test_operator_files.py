@@ -239,6 +239,11 @@ def test_a_byte_order_mark_changes_nothing(tmp_path, name):
     assert one.times.tolist() == other.times.tolist()
 
 
+def test_a_byte_order_mark_before_the_fields_of_a_log_changes_nothing(tmp_path):
+    path = written(tmp_path, "\ufeff" + IIS + "2025-05-06 12:00:05 192.0.2.1 GET /v1 200 2500\n")
+    assert len(imported_trace([path], ImportOptions()).times) == 1
+
+
 def test_samples_of_k6_are_known_by_their_columns_in_any_order(tmp_path):
     path = tmp_path / "k6.csv"
     path.write_text(as_table([row[::-1] for row in rows_in("k6.csv")]))

@@ -239,6 +239,21 @@ def test_a_log_that_grows_and_is_rotated_says_the_same_as_the_whole_one(played, 
         assert one.values.get(attempts) == other.values.get(attempts)
 
 
+def test_a_growing_log_of_iis_may_change_its_fields(tmp_path):
+    def more() -> None:
+        with log.open("a") as file:
+            file.write("#Fields: time date time-taken sc-status\n12:05:00 2025-03-31 1000 200\n")
+
+    log = tmp_path / "iis.log"
+    rows = "".join(f"2025-03-31 12:00:{k:02} 200 1000\n" for k in range(30))
+    log.write_text("#Version: 1.0\n#Fields: date time sc-status time-taken\n" + rows)
+    steps = [more]
+    growing = pieces(log, tmp_path / "piece.log", lambda _: steps.pop(0)())
+    read = LogReadings(incident(start="2025-03-31"))
+    minutes = [reading.time - 1743422400.0 for reading in read.readings(log, islice(growing, 2))]
+    assert minutes == [0, 60, 120, 180, 240]  # after 12:00: known up to a second, which answers take, before 12:05
+
+
 def test_without_durations_the_queue_is_the_work_less_what_the_gpus_can_do(tmp_path):
     scenario, log = incident(), tmp_path / "it.csv"
     at = [(scenario.start + timedelta(seconds=k / 4)).isoformat() for k in range(3 * 240)]  # 4 a second, of 10 s each

@@ -163,10 +163,11 @@ def pieces(path: Path, piece: Path, wait: Callable[[float], None] = time.sleep) 
                 lines, rest = text[:cut].splitlines(keepends=True), text[cut:]
                 if head is None and lines:
                     head = list(takewhile(names_columns, lines))
-                lines = [line for line in lines if not names_columns(line)]
-                if lines:
+                    lines = lines[len(head) :]
+                if not all(map(names_columns, lines)):
                     piece.write_bytes(b"".join([*(head or []), *lines]))
                     yield piece
+                head = head and [*head, *(line for line in lines if line.startswith(b"#"))]  # IIS begins anew
                 if goes_on:
                     wait(60.0)
 
