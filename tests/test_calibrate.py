@@ -2,6 +2,7 @@
 
 import heapq
 import math
+from typing import Any
 
 import numpy as np
 import pytest
@@ -98,8 +99,14 @@ def of_whole_seconds(seed: int, servers: int, service: float, gaps_between) -> A
     seen = np.sort(np.floor(ends) + rng.random(n)) - lasted
     order, none = np.argsort(seen), np.full(n, np.nan)
     zeros = np.zeros(n, dtype=np.int64)
-    of = {"status": np.full(n, 200.0), "user": np.arange(n), "kind": zeros, "images": zeros + 1, "server": none}
-    more = {"length": float(seen.max()), "named": False, "kinds": ("",), "file": "it", "tick": 1.0}
+    of: dict[str, Any] = {
+        "status": np.full(n, 200.0),
+        "user": np.arange(n),
+        "kind": zeros,
+        "images": zeros + 1,
+        "server": none,
+    }
+    more: dict[str, Any] = {"length": float(seen.max()), "named": False, "kinds": ("",), "file": "it", "tick": 1.0}
     return Asks(arrived=seen[order], lasted=lasted[order], waited=none, **of, **more)
 
 

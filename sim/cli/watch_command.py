@@ -67,6 +67,8 @@ def watch(
     watcher.by_signups = watcher.by_signups and log is None
     with read as (readings, notes):
         for seen, found in look(watcher, readings, a_time("--every", every), once=once):
+            if now == 0.0:  # before the first look: a log that is followed has no end
+                say_aside(notes())
             now = seen.now
             full = min(full, now) if is_full(loaded, seen) else full
             if found is not None:
@@ -83,8 +85,13 @@ def watch(
             json.dumps(found_score._asdict() | {"lead": found_score.lead}) if as_json else in_words(loaded, found_score)
         )
         console.print(say, markup=False)
-    for note in dict.fromkeys([*notes(), *(note for one in forecasts for note in one.notes)]):
-        Console(stderr=True, highlight=False, soft_wrap=True).print(f"meltpoint: {note}", markup=False)
+    say_aside(note for one in forecasts for note in one.notes)
+
+
+def say_aside(notes: Iterable[str]) -> None:
+    console = Console(stderr=True, highlight=False, soft_wrap=True)
+    for note in dict.fromkeys(notes):
+        console.print(f"meltpoint: {note}", markup=False)
 
 
 def a_time(key: str, text: str) -> float:
