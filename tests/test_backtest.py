@@ -43,11 +43,14 @@ def test_a_gate_closed_twenty_minutes_earlier_loses_a_third_of_the_hour(incident
         assert early["mean"] == pytest.approx(1 / 3, abs=0.03)
         assert early["low"] <= early["difference"] == pytest.approx(-1 / 3, abs=0.03)
         assert early["high"] < 0
+    assert not any("against" in line for line in found.sentences()[:2])  # the incident is not compared with itself
     assert "as it was, 20 min earlier: 33" in found.sentences()[2].replace("32.", "33.").replace("34.", "33.")
 
 
 def test_no_playbook_begins_before_the_run_and_one_without_a_date_is_refused(incident):
-    assert [step.from_ for step in earlier(incident, "as it was", 7200.0)] == [0.0]
+    assert [step.from_ for step in earlier(incident, "as it was", 2400.0)] == [0.0]
+    with pytest.raises(BadInput, match="begins 40 min after the start"):  # else 'an hour earlier' would name 40 min
+        earlier(incident, "as it was", 3600.0)
     with pytest.raises(BadInput, match="in force from the start"):
         earlier(incident, "from the start", 60.0)
     with pytest.raises(BadInput, match="no such playbook"):

@@ -1,6 +1,8 @@
 """A calibration finds the parameters that made a log, and lists what the log cannot tell."""
 
+import heapq
 import math
+from typing import Any
 
 import numpy as np
 import pytest
@@ -84,6 +86,40 @@ def test_waits_in_the_log_give_the_same_servers_as_none(asks):
 def test_a_service_that_is_never_full_does_not_show_how_many_servers_there_are():
     quiet = log_of(known_service().with_(pools={"gpus": {"gpus": 40}}), 1, waits=False)
     assert math.isinf(servers_of(quiet).high)
+
+
+def of_whole_seconds(seed: int, servers: int, service: float, gaps_between) -> Asks:
+    """First come, first served, without waits, by the log of a clock of whole seconds: an end is anywhere in one."""
+    rng, free, ends = np.random.default_rng(seed), [0.0] * servers, []
+    arrived = np.cumsum(rng.exponential(gaps_between))
+    for came in arrived.tolist():
+        ends.append(max(came, heapq.heappop(free)) + service)
+        heapq.heappush(free, ends[-1])
+    lasted, n = np.array(ends) - arrived, len(arrived)
+    seen = np.sort(np.floor(ends) + rng.random(n)) - lasted
+    order, none = np.argsort(seen), np.full(n, np.nan)
+    zeros = np.zeros(n, dtype=np.int64)
+    of: dict[str, Any] = {
+        "status": np.full(n, 200.0),
+        "user": np.arange(n),
+        "kind": zeros,
+        "images": zeros + 1,
+        "server": none,
+    }
+    more: dict[str, Any] = {"length": float(seen.max()), "named": False, "kinds": ("",), "file": "it", "tick": 1.0}
+    return Asks(arrived=seen[order], lasted=lasted[order], waited=none, **of, **more)
+
+
+def test_a_clock_of_whole_seconds_does_not_exclude_the_true_number_of_servers():
+    found = [servers_of(of_whole_seconds(seed, 3, 2.0, np.full(600, 1.6))) for seed in range(1, 21)]
+    assert sum(one.low <= 3 <= one.high for one in found) >= 16  # of 20 at 95 %, fewer have a chance of 0.3 %
+
+
+def test_servers_whose_services_hardly_differ_are_counted_in_an_overload():
+    growing = 2.0 * 0.5 ** np.linspace(0.0, 4.0, 3000)  # a request in 2 s at first, 8 a second at last, for 20 of 10 s
+    found = servers_of(of_whole_seconds(1, 20, 10.0, growing))
+    assert found.count == 20  # fewer or more leave services that differ by seconds: only one number fits
+    assert np.nanmean(found.service) == pytest.approx(10.0, abs=0.1)
 
 
 def test_patience_hidden_by_service_is_found():

@@ -1,6 +1,9 @@
 """Files as operators have them are read for what a row is; figures are those of the programs that made the files."""
 
+import csv
 import gzip
+import io
+import json
 from pathlib import Path
 
 import numpy as np
@@ -216,6 +219,67 @@ def test_packed_files_are_read_by_content(tmp_path, pack):
         with pa.CompressedOutputStream(str(path), "zstd") as out:
             out.write(data)
     assert len(imported_trace([path], ImportOptions()).times) == 68
+
+
+def as_table(rows, mark=","):
+    text = io.StringIO()
+    csv.writer(text, delimiter=mark, lineterminator="\n").writerows(rows)
+    return text.getvalue()
+
+
+def rows_in(name):
+    return list(csv.reader((FILES / name).read_text().splitlines()))
+
+
+@pytest.mark.parametrize("name", ["k6.csv", "envoy.log", "apache_combined_D.log", "nginx_json.log"])
+def test_a_byte_order_mark_changes_nothing(tmp_path, name):
+    marked = tmp_path / name
+    marked.write_bytes(b"\xef\xbb\xbf" + (FILES / name).read_bytes())
+    one, other = (imported_trace([path], ImportOptions()) for path in (FILES / name, marked))
+    assert one.times.tolist() == other.times.tolist()
+
+
+def test_a_byte_order_mark_before_the_fields_of_a_log_changes_nothing(tmp_path):
+    path = written(tmp_path, "\ufeff" + IIS + "2025-05-06 12:00:05 192.0.2.1 GET /v1 200 2500\n")
+    assert len(imported_trace([path], ImportOptions()).times) == 1
+
+
+def test_samples_of_k6_are_known_by_their_columns_in_any_order(tmp_path):
+    path = tmp_path / "k6.csv"
+    path.write_text(as_table([row[::-1] for row in rows_in("k6.csv")]))
+    assert len(imported_trace([path], ImportOptions()).times) == 30
+
+
+def test_statistics_of_locust_are_known_with_other_delimiters(tmp_path):
+    path = tmp_path / "stats.csv"
+    path.write_text(as_table([row[::-1] for row in rows_in("locust_stats.csv")], ";"))
+    with pytest.raises(BadInput) as refused:
+        examine_recording([path], ImportOptions())
+    assert "1,450 requests in 60 s" in refused.value.expected
+
+
+@pytest.mark.parametrize("decimal", [".", ","])
+def test_an_export_with_other_delimiters_has_the_same_latency(tmp_path, decimal):
+    rows = rows_in("genai_perf_images.csv")
+    if decimal == ",":  # 5,919.16 as 5919,16
+        rows = [[cell.replace(",", "").replace(".", ",") for cell in row] for row in rows]
+    path = tmp_path / "it.csv"
+    path.write_text(as_table(rows, ";"))
+    (point,) = recognised(path).load_points(path)
+    assert (point.latency["mean"], point.throughput) == pytest.approx((5.91916, 0.17))
+
+
+@pytest.mark.parametrize("layout", ["appended", "over lines"])
+@pytest.mark.parametrize("kind", ["vllm", "sglang"])
+def test_results_of_a_benchmark_are_read_over_lines_and_appended(tmp_path, kind, layout):
+    run = {"completed": 40, "request_throughput": 4.0, "max_concurrency": 8}
+    run |= {"num_prompts": 40, "mean_e2el_ms": 900.0} if kind == "vllm" else {"mean_e2e_latency_ms": 900.0}
+    path = tmp_path / "it.json"
+    path.write_text(f"{json.dumps(run)}\n" * 2 if layout == "appended" else json.dumps(run, indent=2))
+    points = recognised(path).load_points(path)
+    assert [(one.latency["mean"], one.throughput) for one in points] == [(0.9, 4.0)] * (
+        2 if layout == "appended" else 1
+    )
 
 
 COUNTED = [

@@ -120,12 +120,13 @@ def test_a_time_that_cannot_be_read_names_its_file(tmp_path, time):
         examine_recording([path], ImportOptions())
 
 
+@pytest.mark.parametrize("corner", [0, 2])
 @pytest.mark.parametrize("suffix", ["xlsx", "ods"])
-def test_a_spreadsheet_is_a_table(tmp_path, suffix):
+def test_a_spreadsheet_is_a_table_wherever_it_stands(tmp_path, suffix, corner):
     pytest.importorskip("openpyxl" if suffix == "xlsx" else "odf")
     path = tmp_path / f"calls.{suffix}"
     pd.DataFrame({"time": pd.to_datetime(["2025-03-31 18:00:01", "2025-03-31 18:00:05"]), "user": ["a", "b"]}).to_excel(
-        path, index=False
+        path, index=False, startrow=corner, startcol=corner
     )
     assert imported_trace([path], ImportOptions(zone="UTC")).times.tolist() == [0, 4]
 

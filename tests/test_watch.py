@@ -2,12 +2,20 @@
 
 import json
 import math
+from datetime import timedelta
+from itertools import islice
+from pathlib import Path
 from statistics import NormalDist
 
 import numpy as np
+import pandas as pd
 import pytest
 
-from sim.cli.watch_command import in_json, in_words, sentence
+from sim.calibration.asks import asks_of_run
+from sim.calibration.log_readings import LogReadings
+from sim.cli.watch_command import in_json, in_words, pieces, sentence
+from sim.cli.watch_command import watch as watch_command
+from sim.demand.recordings.importing import ImportOptions
 from sim.engine.shadow import with_telemetry
 from sim.errors import BadInput
 from sim.results.gateway_metrics import openmetrics
@@ -107,10 +115,16 @@ def incident(**more):
 
 
 @pytest.fixture(scope="module")
-def replayed():
+def played():
+    """The incident, its run with every row, and what its gateway saw."""
+    scenario = incident(record="rows")
+    return scenario, *with_telemetry(scenario, seed=3)
+
+
+@pytest.fixture(scope="module")
+def replayed(played):
     """The forecasts made on the metrics of the incident, and when its GPUs were full."""
-    scenario = incident()
-    run, ticks = with_telemetry(scenario, seed=3)
+    scenario, run, ticks = played
     text = openmetrics(scenario, run, ticks)
     watcher, origin = Watcher(scenario, ahead=1500.0, futures=8), scenario.start.timestamp()
     known, looks = Readings(scenario), []
@@ -165,3 +179,106 @@ def test_asked_once_it_looks_at_the_last_reading_alone():
 def test_a_playbook_that_is_not_there_is_refused():
     with pytest.raises(BadInput, match="no such playbook"):
         Watcher(incident(), playbooks=["none", "magic"])
+
+
+def as_log(scenario, run, path: Path) -> Path:
+    """The requests of a run in the order of their answers, as CSV with their durations."""
+    asks = asks_of_run(run)
+    at = [(scenario.start + timedelta(seconds=float(end))).isoformat() for end in asks.arrived + asks.lasted]
+    table = pd.DataFrame({"time": at, "duration_s": asks.lasted, "path": "/image", "status": asks.status.astype(int)})
+    table.iloc[np.argsort(asks.arrived + asks.lasted, kind="stable")].to_csv(path, index=False)
+    return path
+
+
+def minutes_of(scenario, found):
+    known, origin = Readings(scenario), scenario.start.timestamp()
+    for reading in found:
+        known.take(reading)
+        yield known.telemetry(reading.time - origin)
+
+
+def test_a_log_of_answers_says_what_the_gateway_counted_and_who_was_inside(played, tmp_path):
+    scenario, run, ticks = played
+    log = LogReadings(scenario, ImportOptions(stamped="end"))
+    seen = list(minutes_of(scenario, log.readings(as_log(scenario, run, tmp_path / "it.csv"))))
+    inside = {tick.now: tick.pools["gpus"] for tick in ticks}
+    asked = run.requests["arrived"].to_numpy()
+    assert seen[-1].now >= 2340.0  # later minutes are not over: the answers at the end had taken five minutes
+    for minute in seen[1:]:
+        truth = inside[minute.now]
+        assert minute.arrivals.sum() == ((asked > minute.now - 60.0) & (asked <= minute.now)).sum()
+        assert abs(minute.pools["gpus"].inside - truth.inside) <= 1 + 0.02 * truth.inside  # who hung up stays in line
+        assert abs(minute.pools["gpus"].busy - truth.busy) <= 1
+    assert any("counted from the log" in note for note in log.notes)
+
+
+def test_a_log_that_grows_and_is_rotated_says_the_same_as_the_whole_one(played, tmp_path):
+    scenario, run, _ = played
+    whole = as_log(scenario, run, tmp_path / "whole.csv")
+    head, *lines = whole.read_text().splitlines(keepends=True)
+    grows, parts = tmp_path / "grows.csv", np.array_split(np.array(lines, dtype=object), 4)
+    grows.write_text(head + "".join(parts[0]) + parts[1][0][:9])  # the last line is half there
+
+    def adds(text: str) -> None:
+        with grows.open("a") as file:
+            file.write(text)
+
+    def rotates() -> None:
+        grows.rename(tmp_path / "old.csv")
+        grows.write_text(head + "".join(parts[3]))
+
+    steps = [lambda: adds("".join(parts[1])[9:]), lambda: adds("".join(parts[2])), rotates]
+    options = ImportOptions(stamped="end")
+    expected = list(LogReadings(scenario, options).readings(whole))
+    growing = pieces(grows, tmp_path / "piece.csv", lambda _: steps.pop(0)())
+    found = list(islice(LogReadings(scenario, options).readings(grows, growing), len(expected)))
+    assert len(found) > 35
+    for one, other in zip(found, expected, strict=True):
+        assert one.time == other.time
+        attempts = "meltpoint_attempts_total", ("everyone", "image")
+        assert one.values.get(attempts) == other.values.get(attempts)
+
+
+def test_a_growing_log_of_iis_may_change_its_fields(tmp_path):
+    def more() -> None:
+        with log.open("a") as file:
+            file.write("#Fields: time date time-taken sc-status\n12:05:00 2025-03-31 1000 200\n")
+
+    log = tmp_path / "iis.log"
+    rows = "".join(f"2025-03-31 12:00:{k:02} 200 1000\n" for k in range(30))
+    log.write_text("#Version: 1.0\n#Fields: date time sc-status time-taken\n" + rows)
+    steps = [more]
+    growing = pieces(log, tmp_path / "piece.log", lambda _: steps.pop(0)())
+    read = LogReadings(incident(start="2025-03-31"))
+    minutes = [reading.time - 1743422400.0 for reading in read.readings(log, islice(growing, 2))]
+    assert minutes == [0, 60, 120, 180, 240]  # after 12:00: known up to a second, which answers take, before 12:05
+
+
+def test_without_durations_the_queue_is_the_work_less_what_the_gpus_can_do(tmp_path):
+    scenario, log = incident(), tmp_path / "it.csv"
+    at = [(scenario.start + timedelta(seconds=k / 4)).isoformat() for k in range(3 * 240)]  # 4 a second, of 10 s each
+    pd.DataFrame({"time": at, "status": 200}).to_csv(log, index=False)
+    read = LogReadings(scenario, ImportOptions(stamped="start"))
+    queued = [seen.pools["gpus"].queued for seen in minutes_of(scenario, read.readings(log))]
+    assert queued == pytest.approx([120, 240], abs=2)  # 20 GPUs do 120 a minute
+    assert any("the log has no durations" in note for note in read.notes)
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({}, "one thing to watch"),
+        ({"metrics": "a", "log": Path("b")}, "one thing to watch"),
+        ({"metrics": "a", "stamped": "end"}, "option of logs"),
+        ({"log": Path("nowhere.log")}, "no such file"),
+        ({"metrics": "a", "follow": True, "once": True}, "no last reading"),
+    ],
+)
+def test_options_that_do_not_go_together_are_refused(options, said):
+    with pytest.raises(BadInput, match=said):
+        watch_command("steady", **options)
+
+
+def test_counts_are_no_log_to_watch():
+    with pytest.raises(BadInput, match="counts and no requests"):
+        list(LogReadings(incident()).readings(Path("tests/operator_files/prometheus_counter_range.json")))

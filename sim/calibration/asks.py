@@ -27,6 +27,7 @@ class Asks:
 
     arrived: after `start`; lasted: until the answer, or until it ended without one; waited: until service began, or
     until it ended in the queue; server: a number. user, kind: int64 (n,). status: as of HTTP; 0 and 499 have hung up.
+    tick: seconds between two ticks of a coarse clock, else 0.
     sizes: side (pixels, the root of an image's area), steps (of denoising) and tokens (of an answer), where logged.
     """
 
@@ -43,6 +44,7 @@ class Asks:
     kinds: tuple[str, ...]
     file: str
     sizes: dict[str, Floats] = field(default_factory=dict)
+    tick: float = 0.0
 
     def __len__(self) -> int:
         return len(self.arrived)
@@ -105,6 +107,7 @@ def asks_of(trace: Trace) -> Asks:
         kinds=trace.kinds,
         file=trace.source,
         sizes=sizes_in(extra),
+        tick=trace.tick,
     )
 
 

@@ -23,6 +23,7 @@ Mask = NDArray[np.bool_]
 MOST_ROWS = 20_000  # of the busiest stretch that the number of servers is estimated from
 OUTLIERS, WIDEST = 0.02, 1e4  # share of services that follow no law, and the seconds over which they are spread
 RATIO = float(stats.chi2.ppf(0.95, 1))  # twice the log-likelihood within which a number of servers is possible
+EVERY = 32  # servers, up to which each number is tried
 BREAK = 10.0  # medians of the turnaround: a longer gap is an absence
 SPELL = 0.05  # of a mean service: overlaps that are shorter on average are the clock's rounding
 WAITED = 1.0  # s in the queue, from which on the server was what the next one waited for
@@ -101,6 +102,13 @@ def from_ends(asks: Asks) -> Servers:
     )
     limit = cost(best, taken) + RATIO / 2
     low = next((c + 1 for c in range(best - 1, 0, -1) if cost(c, taken) > limit), 1)
+    if asks.tick:  # half a unit for each further row that waits: rounded, its start is off by chance
+
+        def waiting(c: int) -> int:
+            return int((starts(arrived, ended, served, c, taken_out=taken) > arrived).sum())
+
+        most_likely = waiting(best)
+        low = next((c + 1 for c in range(low - 1, 0, -1) if cost(c, taken) - (waiting(c) - most_likely) / 2 > limit), 1)
     high = next((c - 1.0 for c in range(best + 1, most) if cost(c, taken) > limit), math.inf)
     began = starts(asks.arrived[every], (asks.arrived + asks.lasted)[every], asks.served[every], best, taken_out=taken)
     service = np.full(len(asks), np.nan)
@@ -119,7 +127,7 @@ def likely(asks: Asks, rows: NDArray[np.int64], count: int, taken_out: bool) -> 
     """The negative log-likelihood of the rows' ends, given a number of servers and what becomes of those who leave."""
     ended, served = (asks.arrived + asks.lasted)[rows], asks.served[rows]
     began = starts(asks.arrived[rows], ended, served, count, taken_out=taken_out)
-    return surprise((ended - began)[served], asks.kind[rows][served])
+    return surprise((ended - began)[served], asks.kind[rows][served], asks.tick)
 
 
 def busiest(asks: Asks, rows: NDArray[np.int64]) -> NDArray[np.int64]:
@@ -135,9 +143,15 @@ def busiest(asks: Asks, rows: NDArray[np.int64]) -> NDArray[np.int64]:
 
 
 def lowest(cost: "object", most: int) -> int:
-    """The count of the lowest cost: a search by doubling, and then around the best of it."""
+    """The count of the lowest cost: of few servers each is tried, since where services differ little only one fits."""
     assert callable(cost)
-    grid = sorted({1, most, *(round(1.25**k) for k in range(1, 64) if 1.25**k < most)})
+    grid = sorted(
+        {
+            most,
+            *(n for n in range(1, EVERY) if n < most),
+            *(n for k in range(200) if (n := round(EVERY * 1.1**k)) < most),
+        }
+    )
     place = min(range(len(grid)), key=lambda k: cost(grid[k]))
     below, above = grid[max(place - 1, 0)], grid[min(place + 1, len(grid) - 1)]
     step = max((above - below) // 16, 1)
@@ -146,7 +160,7 @@ def lowest(cost: "object", most: int) -> int:
     return min(range(max(best - step, 1), min(best + step, most) + 1), key=cost)
 
 
-def starts(arrived: Floats, ended: Floats, served: Mask, count: int, *, taken_out: bool) -> Floats:
+def starts(arrived: Floats, ended: Floats, served: Mask, count: int, *, taken_out: bool, hidden: float = 0.0) -> Floats:
     """When each request began, with `count` servers, first come, first served; for one that left, when it would have.
 
     A request that left before its turn takes no server if it was taken_out, else one for the mean service so far; one
@@ -165,8 +179,11 @@ def starts(arrived: Floats, ended: Floats, served: Mask, count: int, *, taken_ou
     return began
 
 
-def surprise(service: Floats, group: NDArray[np.int64]) -> float:
-    """The negative log-likelihood of service times, lognormal within each group, but for a share of OUTLIERS."""
+def surprise(service: Floats, group: NDArray[np.int64], tick: float = 0.0) -> float:
+    """The negative log-likelihood of service times, lognormal within each group, but for a share of OUTLIERS.
+
+    tick: seconds of a coarse clock; a service is known by two of its stamps, each uniform within one.
+    """
     found = 0.0
     for one in np.unique(group):
         times = service[group == one]
@@ -176,7 +193,8 @@ def surprise(service: Floats, group: NDArray[np.int64]) -> float:
             continue
         logs = np.log(good)
         middle = float(np.median(logs))
-        spread = max(1.4826 * float(np.median(np.abs(logs - middle))), float(np.std(logs)) / 4, 1e-3)
+        rounded = tick / math.sqrt(6) / math.exp(middle)
+        spread = max(1.4826 * float(np.median(np.abs(logs - middle))), float(np.std(logs)) / 4, 1e-3, rounded)
         density = np.exp(stats.norm.logpdf(logs, logs.mean() if spread > 0.3 else middle, spread) - logs)
         found -= float(np.log((1 - OUTLIERS) * density + OUTLIERS / WIDEST).sum())
         found += (len(times) - len(good)) * math.log(WIDEST / OUTLIERS)

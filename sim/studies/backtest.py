@@ -10,6 +10,7 @@ from sim.scenario.fields import UNLIMITED
 from sim.scenario.scenario import Scenario
 from sim.studies.compare import Comparison, compare
 from sim.studies.executors import Executor, Report
+from sim.wording import duration
 
 METRICS = {"images_share": "images in time, of an unlimited fleet's", "attainment": "requests answered in time"}
 
@@ -28,6 +29,9 @@ class Backtest(NamedTuple):
         for label in self.labels:
             for metric, words in METRICS.items():
                 row = table[(table["playbook"] == label) & (table["metric"] == metric)].iloc[0]
+                if label == self.was:
+                    found.append(f"{label}: {row['mean']:.1%} {words}")
+                    continue
                 low, high = float(row["low"]), float(row["high"])
                 between = f", {low:+.1%} to {high:+.1%} at 95 %" if not math.isnan(low) else ""
                 found.append(
@@ -37,13 +41,21 @@ class Backtest(NamedTuple):
 
 
 def earlier(scenario: Scenario, playbook: str, seconds: float) -> list[Step]:
-    """The steps of a playbook that have a date begun `seconds` earlier, not before the start. Raises BadInput."""
+    """The steps of a playbook that have a date begun `seconds` earlier. Raises BadInput for one that cannot be."""
     steps = scenario.playbooks[playbook]
     begins = [scenario.seconds(step.from_) for step in steps]
-    if not any(begins):
+    first = min((at for at in begins if at), default=0.0)
+    if not first:
         expected = "a playbook with a step that has a date, like {policy: ..., from: 40 min}"
-        raise BadInput("this playbook is in force from the start", key="--playbook", value=playbook, expected=expected)
-    return [step.model_copy(update={"from_": max(at - seconds, 0.0)}) for step, at in zip(steps, begins, strict=True)]
+        what = "is in force from the start" if steps else "does nothing"
+        raise BadInput(f"this playbook {what}", key="--playbook", value=playbook, expected=expected)
+    if seconds > first:
+        what = f"'{playbook}' begins {duration(first)} after the start, so it cannot begin so much earlier"
+        expected = "less than that, or a scenario from a log that begins sooner"
+        raise BadInput(what, key="--earlier", value=duration(seconds), expected=expected)
+    return [
+        step.model_copy(update={"from_": at - seconds if at else 0.0}) for step, at in zip(steps, begins, strict=True)
+    ]
 
 
 def backtest(

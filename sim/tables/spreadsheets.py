@@ -34,6 +34,8 @@ def sheet_as_csv(path: Path) -> bytes:
     sheet = next((sheet for sheet in sheets.values() if len(sheet)), None)
     if sheet is None:
         raise BadInput("this spreadsheet has no rows", file=path)
+    filled = sheet.notna()
+    sheet = sheet.loc[filled.any(axis=1).idxmax() :, filled.any()]  # a table may stand anywhere in its sheet
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerows([as_cell(value) for value in row] for row in sheet.itertuples(index=False))

@@ -115,7 +115,7 @@ def arrivals(
             f"warning: the busiest {BIN * BINS / 60:g} minutes are flat (variance / mean of counts by {BIN:g} s: "
             f"{share:.2f}, 1 for arrivals by chance): this is a limit, or departures, not the demand"
         )
-    moved = replace(times, seconds=seconds)
+    moved = replace(times, seconds=seconds, tick=tick)
     return (from_first(moved) if which == "end" else moved), tuple(notes)
 
 

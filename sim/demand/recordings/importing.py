@@ -121,7 +121,7 @@ def examine_recording(
     notes: tuple[str, ...] = ()
     if layout.name not in ("gentd26", "gentd26-fleet"):
         times, notes = arrivals(times, durations, layout.stamped, options.stamped, options.seed, str(paths[0]))
-    layout = replace(layout, notes=(*layout.notes, *notes))
+    layout = replace(layout, notes=(*layout.notes, *notes), stamped=options.stamped or layout.stamped)
     draft = draft_of(rows, layout, times, paths)
     draft = replace(draft, marks={**draft.marks, **order_marks(draft, repairs, options.longest_gap)})
     found = findings(draft, draft.marks, repairs)
@@ -267,6 +267,7 @@ def trace_from_draft(
         recorded_as=layout.name,
         notes=(*import_notes(draft, layout, found, int(np.isnan(images).sum())), *notes),
         extra=extra,
+        tick=times.tick,
     )
 
 

@@ -27,12 +27,14 @@ class RecordedTimes:
     start: nanoseconds since 1970 in UTC of time 0, a whole second; None where times are numbers without an epoch.
     marks: the rows that have each problem, by its name in the table of problems.
     assumed: the guesses that were made, in words.
+    tick: seconds between two ticks of a coarse clock, else 0.
     """
 
     seconds: NDArray[np.float64]
     start: int | None
     marks: dict[str, Mask]
     assumed: tuple[str, ...] = ()
+    tick: float = 0.0
 
 
 def read_times(

@@ -48,6 +48,7 @@ class Trace:
     recorded_as: str
     notes: tuple[str, ...] = ()
     extra: dict[str, NDArray[np.float64]] = field(default_factory=dict)
+    tick: float = 0.0  # seconds between two ticks of a coarse clock, else 0; not saved
 
     @property
     def users(self) -> int:

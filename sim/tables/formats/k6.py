@@ -38,7 +38,7 @@ class K6(Reader):
 
 
 def is_csv(head: Head) -> bool:
-    return head.line.startswith("metric_name,timestamp,metric_value")
+    return {"metric_name", "timestamp", "metric_value"} <= set(head.names)
 
 
 def sample_blocks(path: Path, broken: list[Broken], progress: Progress, as_csv: bool) -> Iterator[RowBlock]:
@@ -57,7 +57,7 @@ def sample_rows(sample: dict[str, Any]) -> Iterator[dict[str, Any]]:
 def csv_samples(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
     stream, raw = opened(path)
     with raw:
-        rows = csv.DictReader(io.TextIOWrapper(stream, "utf-8", errors="replace", newline=""))
+        rows = csv.DictReader(io.TextIOWrapper(stream, "utf-8-sig", errors="replace", newline=""))
         for row in rows:
             yield rows.line_num, sample_of(row["metric_name"], row["timestamp"], row["metric_value"], row)
 

@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from sim.errors import BadInput
-from sim.tables.files import BLOCK, Broken, Progress, RowBlock, opened
+from sim.tables.files import BLOCK, BOM, Broken, Progress, RowBlock, opened
 from sim.tables.times import Mask, of_words
 
 LONGEST_LINE = 1_000_000  # bytes
@@ -43,7 +43,7 @@ def pattern_blocks(
     try:
         with raw:
             while data := stream.read(BLOCK):
-                data = rest + data
+                data = rest + (data.removeprefix(BOM) if line == 1 and not rest else data)
                 cut = data.rfind(b"\n") + 1
                 data, rest = data[:cut], data[cut:]
                 count = data.count(b"\n")

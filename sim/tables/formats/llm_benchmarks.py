@@ -30,7 +30,7 @@ class VllmBenchmark(Reader):
     title = "the result of vLLM's bench serve (JSON)"
 
     def recognises(self, head: Head) -> bool:
-        return {"request_throughput", "completed", "num_prompts"} <= set(head.document)
+        return {"request_throughput", "completed", "num_prompts"} <= set(head.record or head.document)
 
     def requests(self, head: Head) -> Requests | None:
         if not isinstance(head.document.get("start_times"), list):
@@ -55,10 +55,16 @@ class VllmBenchmark(Reader):
         )
 
     def load_points(self, path: Path) -> list[LoadPoint]:
-        return benchmark_points(json_object(whole_text(path)))
+        return [point for run in runs_in(path) for point in benchmark_points(run)]
 
     def figures(self, paths: Sequence[Path]) -> str:
-        return benchmark_figures(json_object(whole_text(paths[0])))
+        return "; ".join(map(benchmark_figures, runs_in(paths[0])))
+
+
+def runs_in(path: Path) -> list[dict[str, Any]]:
+    """The results in a file: one object over one or more lines, or one a line, as runs are appended."""
+    one = json_object(whole_text(path))
+    return [one] if one else [run for _, run in json_lines(path, [], lambda _: None)]
 
 
 def detailed_blocks(path: Path, broken: list[Broken], progress: Progress) -> Iterator[RowBlock]:
@@ -147,14 +153,13 @@ class SglangBenchmark(Reader):
     title = "the results of SGLang's bench_serving (JSON lines)"
 
     def recognises(self, head: Head) -> bool:
-        return {"request_throughput", "completed", "mean_e2e_latency_ms"} <= set(head.record)
+        return {"request_throughput", "completed", "mean_e2e_latency_ms"} <= set(head.record or head.document)
 
     def load_points(self, path: Path) -> list[LoadPoint]:
-        runs = [record for _, record in json_lines(path, [], lambda _: None)]
-        return [sglang_point(run, number) for number, run in enumerate(runs, 1)]
+        return [sglang_point(run, number) for number, run in enumerate(runs_in(path), 1)]
 
     def figures(self, paths: Sequence[Path]) -> str:
-        return "; ".join(benchmark_figures(record) for _, record in json_lines(paths[0], [], lambda _: None))
+        return "; ".join(map(benchmark_figures, runs_in(paths[0])))
 
 
 def sglang_point(run: dict[str, Any], number: int) -> LoadPoint:

@@ -4,13 +4,15 @@ import csv
 from collections.abc import Sequence
 from pathlib import Path
 
+from sim.tables.files import delimiter
 from sim.tables.formats.reader import Head, Reader, whole_text
 
 REFUSALS = ("429", "503")
 
 
 def rows_of(path: Path) -> list[dict[str, str]]:
-    return [row for row in csv.DictReader(whole_text(path).splitlines()) if any(row.values())]
+    lines = whole_text(path).splitlines()
+    return [row for row in csv.DictReader(lines, delimiter=delimiter(lines[0])) if any(row.values())]
 
 
 def number(text: str | None) -> float:

@@ -2,28 +2,33 @@
 
 import csv
 import json
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from sim.errors import BadInput
+from sim.tables.files import delimiter
 from sim.tables.formats.reader import Head, LoadPoint, Reader, whole_text
 
 COMPUTE = ("Server Compute Input", "Server Compute Infer", "Server Compute Output")
 MODES = ("Concurrency", "Request Rate", "Request rate")
 TITLES = {"prefill": "time to first token", "decode": "inter token latency", "pipeline": "request latency"}
 UNITS = {"ns": 1e-9, "us": 1e-6, "µs": 1e-6, "ms": 1e-3, "s": 1.0, "sec": 1.0, "seconds": 1.0, "milliseconds": 1e-3}
+THOUSANDS = re.compile(r"^-?\d{1,3}(,\d{3})+(\.\d*)?$")
 QUANTILES = {"p50": "p50", "p10": "p10", "p90": "p90", "avg": "mean"}
 
 
 def cells_of(text: str) -> list[list[str]]:
-    return [[cell.strip() for cell in row] for row in csv.reader(text.splitlines())]
+    lines = text.splitlines()
+    mark = delimiter(lines[0]) if lines else ","
+    return [[cell.strip() for cell in row] for row in csv.reader(lines, delimiter=mark)]
 
 
 def number(text: str, where: Path, line: int, key: str) -> float:
-    """A number, perhaps with commas between thousands."""
+    """A number, perhaps with commas between thousands, or else with a decimal comma."""
     try:
-        return float(text.replace(",", ""))
+        return float(text.replace(",", "" if THOUSANDS.match(text) else "."))
     except ValueError:
         expected = "a number like 1,500.5"
         raise BadInput(
@@ -120,8 +125,8 @@ def throughput_of(cells: list[str]) -> float | None:
     """Requests a second, from a row of an export."""
     if len(cells) >= 2 and cells[0].lower().startswith("request throughput"):
         try:
-            return float(cells[1].replace(",", ""))
-        except ValueError:
+            return number(cells[1], Path(), 0, cells[0])
+        except BadInput:
             return None
     return None
 

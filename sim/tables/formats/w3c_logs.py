@@ -74,7 +74,7 @@ def w3c_rows(
     with raw:
         for data in stream:
             number += 1
-            line = data.decode("utf-8", errors="replace").strip("\r\n")
+            line = data.decode("utf-8-sig" if number == 1 else "utf-8", errors="replace").strip("\r\n")
             if line.startswith("#Fields:"):
                 names = line.removeprefix("#Fields:").split()
                 missing = {"date", "time"} - set(names)
