@@ -111,7 +111,7 @@ def check_batches_hold_the_requests_that_started(played):
     taken = r[r["batch"].notna()]
     held = taken.assign(images=taken["spec"].astype(str).map(played.images)).groupby("batch")
     assert held["images"].sum().tolist() == b["size"].tolist()
-    gpus = b["pool"].astype(str).map({name: pool.gpus_per_replica for name, pool in played.scenario.pools.items()})
+    gpus = np.array([played.scenario.pools[name].gpus_per_replica for name in b["pool"]])
     assert np.allclose(held["gpu_seconds"].sum(), b["seconds"] * gpus)
 
 

@@ -97,7 +97,8 @@ def controls_of(scenario: Scenario) -> Controls:
     """The knobs of a scenario's service, all at their defaults."""
     gpus = {name: scenario.gpus(name) for name in scenario.pools}
     regions, replicas = list(scenario.demand.regions), {n: p.gpus_per_replica for n, p in scenario.pools.items()}
-    return Controls(list(scenario.tiers), list(scenario.features), scenario.scale, gpus, regions, replicas, scenario.apart)
+    names = (list(scenario.tiers), list(scenario.features))
+    return Controls(*names, scenario.scale, gpus, regions, replicas, scenario.apart)
 
 
 @contextmanager

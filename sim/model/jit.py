@@ -65,5 +65,5 @@ def njit_with_arrays(function: Callable[..., Any]) -> Any:
 
 
 def compiled_before() -> bool:
-    """Whether the machine code of the engine lies on disk already; else its first run takes one to two minutes longer."""
+    """Whether the machine code of the engine lies on disk already; else its first run takes minutes."""
     return CACHED and any(Path(numba.config.CACHE_DIR).rglob("advance.advance-*.nbc"))
