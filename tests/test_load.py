@@ -19,6 +19,7 @@ from tests.rich_scenario import RICH, changed, read, refused
     ("old", "new", "key", "value", "expected"),
     [
         ("title: A rich one", "titel: A rich one", "titel", "A rich one", "title"),
+        ("title: A rich one", "title: ''", "title", "", "1"),
         ("horizon: 10 min", "horizon: 10", "horizon", 10, "duration with its unit"),
         ("horizon: 10 min", "horizon: 10 parsecs", "horizon", "10 parsecs", "min"),
         ("horizon: 10 min", "horizon: -1 min", "horizon", "-1 min", "not a negative"),
@@ -273,6 +274,7 @@ def test_overrides_that_are_no_diffs_are_refused(write, overrides):
         ({"x." * 5000: 3}, ""),
         ({"demand.²": 3}, "demand"),
         ({"demand.0": "x"}, "demand"),
+        ({"overrides.small.scale": 1}, "overrides"),
     ],
     ids=lambda value: repr(value)[:20],
 )

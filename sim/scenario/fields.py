@@ -43,7 +43,7 @@ def of_pool(pool: Pool) -> OfService:
 class ScenarioFields(Strict):
     """Everything a scenario file may say; the field descriptions become the JSON Schema."""
 
-    title: str = Field(description="the heading of reports")
+    title: str = Field(min_length=1, description="the heading of reports")
     question: str = Field(default="", description="what the scenario is to answer, in one sentence")
     start: Moment = Field(default=datetime(2025, 1, 1, tzinfo=UTC), description="time 0 of the simulation")
     horizon: Annotated[Seconds, Field(allow_inf_nan=False, ge=1, le=LONGEST)] = Field(
