@@ -84,7 +84,7 @@ def document_of(
             document = merged(document, named_override(document, override))
         for key, value in (sets or {}).items():
             if key.split(".")[0] == "overrides":  # they are applied by now
-                raise BadInput("a setting of an override has no effect", key=key, value=value, expected="the key itself")
+                raise BadInput("an override cannot be set", key=key, value=value, expected="the key itself")
             document = with_setting(document, key, value)
     except BadInput as wrong:
         raise in_file(wrong, path) from None
