@@ -206,7 +206,7 @@ def check_no_gpu_idles_while_a_request_waits(played):
         served = np.clip(np.minimum(ends, out) - np.maximum(begun, arrived), 0, None)
         own = name in played.apart
         busy = np.where((waiting[["gpu"]].to_numpy() == b["gpu"].to_numpy()) | (not own), served, 0).sum(axis=1)
-        whole = (1 if own else played.scenario.gpus(name)) * (out - arrived)[:, 0]
+        whole = (1 if own else played.scenario.replicas(name)) * (out - arrived)[:, 0]
         assert busy == pytest.approx(whole, rel=1e-9, abs=1e-6)
 
 
