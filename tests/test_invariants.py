@@ -143,7 +143,7 @@ def check_nothing_happens_before_its_cause(played):
 def check_a_gpu_serves_one_batch_at_a_time(played):
     b = played.run.batches
     assert (b["gpu"] >= 0).all()
-    fleet = {name: played.scenario.gpus(name) for name in played.scenario.pools}
+    fleet = {name: played.scenario.replicas(name) for name in played.scenario.pools}
     assert (b["gpu"] < b["pool"].astype(str).map(fleet).astype(float)).all()
     alone = played.of_batches(b)
     before = alone.groupby(PLACE, observed=True)["finished"].shift()
