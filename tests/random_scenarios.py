@@ -112,9 +112,6 @@ def kinds(draw: st.DrawFn, pool: dict[str, Any], models: list[str]) -> dict[str,
     }
 
 
-LENGTHS = [{"kind": "fixed"}, {"kind": "geometric"}, {"kind": "lognormal", "cv": 0.5}]
-
-
 @st.composite
 def specs(draw: st.DrawFn) -> dict[str, Any]:
     return {"model": draw(st.sampled_from(sorted(PROFILES))), "images": draw(st.integers(1, 2))}
@@ -315,7 +312,9 @@ def documents(draw: st.DrawFn, *, mortal: bool = False) -> dict[str, Any]:
     wanted = draw(features(pool_names))
     for feature in wanted.values():
         if found[feature["pool"]]["runs"] != "batches":
-            feature["length"] = draw(st.sampled_from(LENGTHS))
+            feature["length"] = draw(
+                st.sampled_from([{"kind": "fixed"}, {"kind": "geometric"}, {"kind": "lognormal", "cv": 0.5}])
+            )
         if found[feature["pool"]]["runs"] == "steps":
             feature["slo_first_token"] = draw(st.sampled_from(["never", "5 s"]))
             feature["slo_per_token"] = draw(st.sampled_from(["never", "500 ms"]))
@@ -326,8 +325,8 @@ def documents(draw: st.DrawFn, *, mortal: bool = False) -> dict[str, Any]:
         wanted["image"]["spill"] = spill
         wanted["edit"] |= {name: wanted["image"][name] for name in ("slo", "images", "spec")}
     for name, pool in found.items():
-        alike = pool["runs"] == "batches" and pool["dispatch"] == "central queue" and pool["gpus_per_replica"] == 1
-        if alike and draw(st.sampled_from([False, False, True])):
+        as_batches = (pool["runs"], pool["dispatch"], pool["gpus_per_replica"]) == ("batches", "central queue", 1)
+        if as_batches and draw(st.sampled_from([False, False, True])):
             asked = [spec["model"] for f in wanted.values() if f["pool"] == name for spec in (f["spec"], *f["ladder"])]
             found[name] = draw(kinds(pool, sorted(set(asked))))
             central = [other for other in central if other != name]

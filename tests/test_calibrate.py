@@ -111,7 +111,7 @@ def of_whole_seconds(seed: int, servers: int, service: float, gaps_between) -> A
 
 
 def test_a_clock_of_whole_seconds_does_not_exclude_the_true_number_of_servers():
-    found = [servers_of(of_whole_seconds(seed, 3, 2.0, np.full(600, 1.6))) for seed in range(1, 21)]
+    found = [servers_of(of_whole_seconds(seed, 3, 2.0, np.full(600, 1.6))) for seed in range(1001, 1021)]
     assert sum(one.low <= 3 <= one.high for one in found) >= 16  # of 20 at 95 %, fewer have a chance of 0.3 %
 
 

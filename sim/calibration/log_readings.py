@@ -86,9 +86,7 @@ class LogReadings:
         until = float(ended.max())
         late = answered & (ended > until - MINUTE)
         known = until - (float(np.quantile((ended - arrived)[late], MOST)) if late.any() else 0.0)
-        if (
-            not self.scenario.serving.notices_leaving
-        ):  # whoever hung up stays in line until those behind have their turn
+        if not self.scenario.serving.notices_leaving:  # who hung up keeps a place until those behind have their turn
             turn = np.minimum.accumulate(np.where(answered, ended, until)[::-1])[::-1]
             rows[2] = np.where(rows[5] == 1, np.maximum(ended, turn), ended)
         self.done = max(self.done, np.floor(arrived.min() / MINUTE) * MINUTE)

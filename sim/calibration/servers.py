@@ -160,7 +160,7 @@ def lowest(cost: "object", most: int) -> int:
     return min(range(max(best - step, 1), min(best + step, most) + 1), key=cost)
 
 
-def starts(arrived: Floats, ended: Floats, served: Mask, count: int, *, taken_out: bool, hidden: float = 0.0) -> Floats:
+def starts(arrived: Floats, ended: Floats, served: Mask, count: int, *, taken_out: bool) -> Floats:
     """When each request began, with `count` servers, first come, first served; for one that left, when it would have.
 
     A request that left before its turn takes no server if it was taken_out, else one for the mean service so far; one

@@ -125,7 +125,7 @@ def simple_counts(scenario: Scenario) -> tuple[float, float]:
 
 
 def pilot_of(scenario: Scenario, parts: float) -> tuple[Scenario, float] | None:
-    """A slice that is one of so many parts, and how many times larger the run is; None where none is much smaller."""
+    """A slice of 1/parts of the service, and how many times larger the run is; None if no slice is much smaller."""
     fewest = min(pool.replicas for pool in scenario.pools.values())
     n = min(fewest, math.ceil(parts / scenario.scale))
     times = scenario.scale * n

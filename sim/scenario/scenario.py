@@ -178,7 +178,7 @@ class Scenario(ScenarioFields):
         return self.used_profiles[named.get(model, model)]
 
     def tables_by_kind(self, pool: str) -> list[dict[Spec, dict[int, float]]]:
-        """As batch_tables, for each kind of GPU in the order in which they are taken; one where all are alike."""
+        """The batch tables of each kind of GPU, in the order in which they are taken; a single one in other pools."""
         options = self.pools[pool]
         if not options.kinds:
             return [self.batch_tables(pool)]

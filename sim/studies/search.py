@@ -47,10 +47,11 @@ class Look:
         n, margins = len(self.margins), np.array(self.margins)
         mean, spread = float(margins.mean()), float(margins.std(ddof=1)) if n > 1 else math.nan
         if self.stuck or n < 2:
-            as_many = float(scipy.stats.binom.sf(self.kept - 1, n, self.runs))  # chance of so many, if just that share
-            as_few = float(scipy.stats.binom.cdf(self.kept, n, self.runs))
+            # The chances of this many kept runs or more, and of this many or fewer, if exactly that share kept it.
+            more = float(scipy.stats.binom.sf(self.kept - 1, n, self.runs))
+            fewer = float(scipy.stats.binom.cdf(self.kept, n, self.runs))
             level = 1 - self.confidence
-            decided = "meets" if as_many <= level else "misses" if as_few <= level else "undecided"
+            decided = "meets" if more <= level else "misses" if fewer <= level else "undecided"
         elif spread <= 1e-12:
             decided = "meets" if mean >= 0 else "misses"
         else:

@@ -16,9 +16,10 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from sim.demand.recordings.arrivals import arrivals, durations_of
-from sim.demand.recordings.attempts import FAILED, REFUSED, Sessions, sessions
+from sim.demand.recordings.attempts import sessions
 from sim.demand.recordings.findings import Draft, Finding, findings, known_repairs, order_marks, rows_to_use
 from sim.demand.recordings.formats import Extra, Layout, chosen_reader, layout_of, layout_of_requests
+from sim.demand.recordings.import_notes import import_notes, outcomes_said, sessions_said
 from sim.demand.recordings.recorded_rows import Rows, read_recorded_rows
 from sim.demand.recordings.recorded_times import SECOND, RecordedTimes, read_times
 from sim.demand.recordings.servegen import generated_trace
@@ -32,7 +33,6 @@ from sim.tables.times import decimals, floats, sides
 
 LARGEST = 32767  # images of one request, and distinct kinds
 NOBODY = pa.array(["", "-"])
-KEPT = dict.fromkeys(("keep-duplicates", "keep-gaps"), "kept as recorded")
 
 
 @dataclass(frozen=True)
@@ -276,26 +276,6 @@ def named_users(user: NDArray[np.int64]) -> NDArray[np.int64]:
     return np.where(user < 0, user.max(initial=0) + 1 + np.arange(len(user)), user)
 
 
-def outcomes_said(extra: dict[str, NDArray[np.float64]]) -> tuple[str, ...]:
-    """How many requests were served and refused, and the mean times of those that were served."""
-    if "status" not in extra:
-        served, parts = np.ones(len(next(iter(extra.values()), np.zeros(0))), dtype=bool), []
-    else:
-        status = extra["status"]
-        refused, failed = np.isin(status, REFUSED), np.isin(status, FAILED)
-        served = ~refused & ~failed & np.isfinite(status)
-        parts = [f"{served.sum():,} served, {refused.sum():,} refused (429, 503), {failed.sum():,} failed or hung up"]
-    for name, what in (("duration_s", "duration"), ("wait_s", "wait"), ("service_s", "service")):
-        known = extra[name][served] if name in extra else np.zeros(0)
-        known = known[np.isfinite(known)]
-        if len(known):
-            parts.append(
-                f"mean {what} of those served {known.mean():.4g} s "
-                f"(median {np.median(known):.4g}, most {known.max():.4g})"
-            )
-    return ("; ".join(parts),) if parts else ()
-
-
 def unread_said(
     rows: Rows, layout: Layout, order: NDArray[np.int64], extra: dict[str, NDArray[np.float64]]
 ) -> Iterator[str]:
@@ -309,23 +289,6 @@ def unread_said(
         if len(lost):
             text = printable(column[int(order[lost[0]])].as_py())
             yield f"{one.column}: {len(lost):,} texts are no numbers, the first {text!r}: taken as unknown"
-
-
-def sessions_said(found: Sessions) -> tuple[str, ...]:
-    """What joining the attempts of one wish did, in words."""
-    share, low, high = found.chance
-    pause = f" after {found.pause:.3g} s on average" if found.pause == found.pause else ""
-    again = (
-        f"; a refused request is repeated with probability {share:.3g} (95 %: {low:.2g} to {high:.2g}){pause}"
-        if share == share
-        else ""
-    )
-    wishes = int(found.first.sum())
-    return (
-        f"{wishes:,} requests were first attempts: {len(found.first) - wishes:,} by the same user within "
-        f"{found.window:.3g} s of a refusal or failure repeat them and are no new demand ({found.at_half:,} with half "
-        f"that window, {found.at_twice:,} with twice; --attempts keeps them all){again}",
-    )
 
 
 def at_first_second(start: int | None, times: NDArray[np.float64]) -> tuple[datetime | None, NDArray[np.float64]]:
@@ -397,20 +360,6 @@ def load_seconds(rows: Rows, order: NDArray[np.int64], paths: list[Path]) -> dic
     pods = rows.coded["pod"].cast(pa.string())
     here = pd.MultiIndex.from_arrays([rows.time.take(order).to_pylist(), pods.take(order).to_pylist()])
     return {"load_s": np.asarray(known.reindex(here), dtype=np.float64)}
-
-
-def import_notes(draft: Draft, layout: Layout, found: list[Finding], unknown: int) -> tuple[str, ...]:
-    """The rows left out, the assumptions made and the repairs, in words."""
-    notes = [*layout.notes, *draft.times.assumed]
-    if draft.rows.left_out:
-        notes.append(f"{draft.rows.left_out:,} rows were left out by --keep")
-    notes += [f"{count:,} {what}: left out" for what, count in draft.rows.no_requests.items()]
-    if "images" in draft.rows.coded and unknown:
-        notes.append(f"{unknown:,} rows do not say how many images: one each")
-    for one in found:
-        done = KEPT.get(one.repair, one.repair) if one.repair else "kept as recorded"
-        notes.append(f"{one.problem}: {one.rows:,} rows, the first at {one.where}: {done}")
-    return tuple(notes)
 
 
 def sha256_of(paths: list[Path]) -> str:
