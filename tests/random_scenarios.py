@@ -325,11 +325,9 @@ def documents(draw: st.DrawFn, *, mortal: bool = False) -> dict[str, Any]:
         wanted["image"]["spill"] = spill
         wanted["edit"] |= {name: wanted["image"][name] for name in ("slo", "images", "spec")}
     for name, pool in found.items():
-        as_batches = (pool["runs"], pool["dispatch"], pool["gpus_per_replica"]) == ("batches", "central queue", 1)
-        if as_batches and draw(st.sampled_from([False, False, True])):
+        if pool["gpus_per_replica"] == 1 and draw(st.sampled_from([False, False, True])):
             asked = [spec["model"] for f in wanted.values() if f["pool"] == name for spec in (f["spec"], *f["ladder"])]
             found[name] = draw(kinds(pool, sorted(set(asked))))
-            central = [other for other in central if other != name]
     return {
         "title": "A random one",
         "start": draw(st.sampled_from(["2025-01-01", "2025-01-01 23:55"])),

@@ -8,16 +8,20 @@ from sim import BadInput, simulate, size
 from sim.profile.profile import constant_profile
 from sim.results.contracts import bill
 from sim.results.costs import dollars
+from sim.results.run import Run
 from sim.results.timeline import OFFERED
 from sim.scenario.document import merged
 from sim.scenario.scenario import Scenario
 from tests.random_scenarios import plain
 
+MOVES = {"kind": "move gpus", "from": "gpus", "to": "spare", "gpus": 1}
 PROFILES = {"new": constant_profile("new", 1 / 1.5), "old": constant_profile("old", 1 / 0.6)}
 SEEDS = range(1, 13)
 
 
-def mixed(prices: tuple[float, float] = (3.0, 1.0), rate: float = 1.6, *, each: int = 1, **settings) -> Scenario:
+def mixed(
+    prices: tuple[float, float] = (3.0, 1.0), rate: float = 1.6, *, each: int = 1, noise="exponential", **settings
+) -> Scenario:
     """New GPUs serve 1.5 requests a second, old ones 0.6. prices: dollars an hour, of new ones and of old ones."""
     kinds = {
         "old": {"gpus": each, "profiles": {"new": "old"}, "dollars_per_gpu_hour": prices[1]},
@@ -26,10 +30,13 @@ def mixed(prices: tuple[float, float] = (3.0, 1.0), rate: float = 1.6, *, each: 
     return plain(
         PROFILES,
         horizon="1 h",
-        features={"image": {"spec": {"model": "new"}}},
-        pools={"gpus": merged({"gpus": 2 * each, "kinds": kinds}, settings.pop("pool", {}))},
+        features={"image": {"spec": {"model": "new"}, **settings.pop("feature", {})}},
+        pools={
+            "gpus": merged({"gpus": 2 * each, "kinds": kinds}, settings.pop("pool", {})),
+            **settings.pop("pools", {}),
+        },
         demand=[{"kind": "steady", "rate": f"{rate} per s"}],
-        serving={"noise": {"kind": "exponential"}},
+        serving={"noise": {"kind": noise}},
         **settings,
     )
 
@@ -74,6 +81,82 @@ def test_waits_and_use_of_unlike_gpus_are_those_of_the_chain(takes_first, speeds
         assert abs(np.mean(found) - value) < 3.5 * stats.sem(found) < sees * value
 
 
+def test_threads_on_unlike_gpus_one_at_a_time_are_the_chain_too():
+    """A thread of exponential length on each GPU, those who wait in one queue: M/M/2 with unlike servers once more."""
+    scenario = mixed(pool={"runs": "threads"}, noise="none", feature={"length": {"kind": "geometric"}})
+    agree([wait(scenario, seed) for seed in SEEDS], chain(1.6, 1.5, 0.6)["wait"], 0.2)
+
+
+def test_threads_that_share_unlike_gpus_are_processor_sharing():
+    """Sent at random, each GPU is M/D/1-PS, whose mean is that of M/M/1: 1 / (1.5 - 0.4) and 1 / (0.6 - 0.4) s."""
+    scenario = mixed(rate=0.8, pool={"runs": "threads", "dispatch": "random", "max_batch": 200}, noise="none")
+    stays = []
+    for seed in SEEDS:
+        rows = simulate(scenario, seed=seed).requests
+        stays.append((rows["finished"] - rows["arrived"]).mean())
+    agree(stays, (1 / 1.1 + 1 / 0.2) / 2, 0.2)
+
+
+def test_queues_of_unlike_gpus_are_m_d_1():
+    """Sent at random, 0.4 a second to each: Wq = load / (2 x (rate served - rate sent)) by Pollaczek and Khinchine."""
+    scenario = mixed(rate=0.8, pool={"dispatch": "random"}, noise="none")
+    expected = (0.4 / 1.5 / (2 * 1.1) + 0.4 / 0.6 / (2 * 0.2)) / 2
+    agree([wait(scenario, seed) for seed in SEEDS], expected, 0.25)
+
+
+def wait(scenario: Scenario, seed: int) -> float:
+    rows = simulate(scenario, seed=seed).requests
+    return float((rows["started"] - rows["arrived"]).mean())
+
+
+def agree(found: list[float], value: float, sees: float) -> None:
+    """The mean over seeds is this; an error of `sees` (a share) would be seen."""
+    assert abs(np.mean(found) - value) < 3.5 * stats.sem(found) < sees * value
+
+
+def by_hand(pool: dict, people: int = 5, **settings) -> Run:
+    """People who come at once, to a GPU that takes 1 s for an image and one that takes 3.5 s."""
+    slow = {"new": {"gpus": 1}, "old": {"gpus": 1, "profiles": {"one": "other"}}}
+    scenario = plain(
+        {
+            "one": constant_profile("one", 1.0, largest_batch=2),
+            "other": constant_profile("other", 3.5, largest_batch=2),
+        },
+        horizon="20 s",
+        features={"image": {"spec": {"model": "one"}}},
+        pools={"gpus": {"gpus": 2, "kinds": slow, **pool}},
+        demand=[{"kind": "spike", "people": people, "lasting": "1 ms"}],
+        **settings,
+    )
+    return simulate(scenario)
+
+
+def finished(run: Run) -> list[float]:
+    return sorted(run.requests["finished"])
+
+
+def test_least_work_counts_the_seconds_of_each_gpu():
+    """Four go to the new GPU, the last done after 4 s; with the times of a mean GPU two would go to the old one."""
+    assert finished(by_hand({"dispatch": "least work"})) == pytest.approx([1, 2, 3, 3.5, 4], abs=2e-3)
+
+
+@pytest.mark.parametrize(("runs", "expected"), [("threads", [2, 2, 3.5]), ("steps", [1, 1 + 1 / 28, 3.5])])
+def test_each_kind_has_times_of_its_own_where_many_run_at_once(runs, expected):
+    """The third joins the new GPU: two threads take twice as long; of 28 steps of 1/28 s it joins after the first."""
+    run = by_hand({"runs": runs, "max_batch": 2}, 3)
+    assert finished(run) == pytest.approx(expected, abs=3e-3)
+    assert run.batches["gpu"].value_counts().to_dict() == {0: 2, 1: 1}
+
+
+@pytest.mark.parametrize(("work", "last"), [("finishes", 3.5), ("is lost", 3.0)])
+def test_the_kind_that_is_taken_last_is_lost_first(work, last):
+    """An outage of one of two at 1 s takes the old GPU: its request is done there after all, or on the new one."""
+    lost = {"kind": "outage", "share": 0.5, "work": work}
+    run = by_hand({}, 3, control_tick="1 s", playbooks={"one": [{"policy": lost, "from": "1 s"}]})
+    assert finished(run)[-1] == pytest.approx(last, abs=2e-3)
+    assert run.batches.loc[run.batches["started"] > 1.0, "gpu"].max() == 0
+
+
 class Fleet:
     """A policy that has this many GPUs in service after half of the run."""
 
@@ -108,12 +191,15 @@ def test_load_is_offered_in_mean_gpus():
     ("settings", "said"),
     [
         ({"pool": {"gpus": 3}}, "gpus: 3, but its kinds have 2, expected the sum of theirs"),
-        ({"pool": {"dispatch": "random"}}, "dispatch: 'random' cannot be in a pool with 'kinds'"),
-        ({"pool": {"runs": "threads"}}, "runs: 'threads' cannot be"),
-        ({"pool": {"spot": {"gpus": 1}}}, "spot.gpus: 1.0 cannot be"),
+        ({"pool": {"spot": {"gpus": 1}}}, "spot.gpus: 1.0 cannot be in a pool with 'kinds'"),
+        ({"pool": {"reserved": {"gpus": 1}}}, "reserved.gpus: 1.0 cannot be"),
+        ({"pool": {"gpus_per_replica": 2}}, "gpus_per_replica: 2 cannot be"),
         ({"pool": {"kinds": {"old": {"profiles": {"other": "old"}}}}}, "'other' is no model that a feature"),
         ({"scale": "1/2"}, "1 GPUs at scale 1/2"),
-        ({"always": [{"policy": {"kind": "outage"}}]}, "several kinds, and cannot say which"),
+        (
+            {"pools": {"spare": {"gpus": 1}}, "always": [{"policy": MOVES}]},
+            "several kinds, and would turn one into another",
+        ),
     ],
 )
 def test_a_mix_that_cannot_be_played_is_refused(settings, said):

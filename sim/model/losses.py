@@ -9,13 +9,17 @@ from sim.model.streams import KILLED, draws
 RUNS, CANCELLED, DOOMED, LOST = range(4)
 
 
-def hit(at_work: NDArray[np.bool_], lost: int, seed: int, pool: int, losses: int) -> NDArray[np.intp]:
-    """The GPUs whose work is lost when `lost` GPUs are, chosen at random from those in service.
+def hit(at_work: NDArray[np.bool_], lost: int, seed: int, pool: int, losses: int, *, unlike: bool) -> NDArray[np.intp]:
+    """The GPUs whose work is lost when `lost` GPUs are.
 
     at_work: for each GPU in service, whether it runs something. losses: how often GPUs were lost in this pool before,
-    which names the draws. The GPUs of a pool are of one kind, so only the number of those at work among the chosen
-    counts. The GPUs at work with the highest numbers stand for them, since these leave service.
+    which names the draws. unlike: whether the pool has several kinds: then the GPUs with the highest numbers are lost,
+    which leave service. Those of one kind are lost at random, and as only the number of those at work among them
+    counts, the GPUs at work with the highest numbers stand for them.
     """
+    if unlike:
+        last = np.arange(len(at_work)) >= len(at_work) - lost
+        return np.flatnonzero(at_work & last)
     lots = draws(seed, KILLED, (pool << 32) + np.arange(len(at_work)), losses)
     number = int(at_work[np.argsort(lots, kind="stable")[:lost]].sum())
     busy = np.flatnonzero(at_work)

@@ -7,8 +7,10 @@ pass takes the same time, so nothing happens in between, however many passes the
 
 import math
 
+import numpy as np
+
 from sim.model.chance import noise
-from sim.model.jit import njit
+from sim.model.jit import njit, njit_with_arrays
 from sim.model.standing import rest_of_passes
 from sim.model.streams import ATTEMPTS, LENGTH, SERVICE, draw, normal
 
@@ -107,6 +109,15 @@ def together_on_average(lasted, share, images, most):  # type: ignore[no-untyped
     if not share > 0.0:
         return images
     return int(min(max(math.floor(lasted / share + 0.5) * images, images), most))
+
+
+@njit_with_arrays
+def each_together(lasted, share, images, most):  # type: ignore[no-untyped-def]
+    """The same for arrays of requests."""
+    found = np.empty(len(lasted), dtype=np.int64)
+    for i in range(len(lasted)):
+        found[i] = together_on_average(lasted[i], share[i], images[i], most[i])
+    return found
 
 
 @njit

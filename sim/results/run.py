@@ -10,7 +10,7 @@ import pandas as pd
 
 from sim.demand.sources import WORD_OF_MOUTH
 from sim.model.gateway import REASONS
-from sim.model.passes import together_on_average
+from sim.model.passes import each_together
 from sim.model.request import OUTCOMES
 from sim.policies.base import ABSENT
 from sim.profile.profile import Profile
@@ -285,8 +285,9 @@ def watts(scenario: Scenario, log: Columns) -> np.ndarray:
             lasted = np.where(np.isnan(log["finished"]), scenario.horizon, log["finished"])[mine] - log["started"][mine]
             share = log["seconds"][mine]
             drawn[mine] = np.divide(share, lasted, out=np.zeros(len(mine)), where=lasted > 0)
-            for row, *stay in zip(mine.tolist(), lasted.tolist(), share.tolist(), sizes[mine].tolist(), strict=True):
-                sizes[row] = together_on_average(*stay, pool.max_batch if pool.runs == STEPS else stay[-1])
+            images = sizes[mine].astype(np.int64)
+            most = np.full(len(mine), pool.max_batch) if pool.runs == STEPS else images
+            sizes[mine] = each_together(lasted, share, images, most)
     found = known_watts(scenario, scenario.used_profiles, specs, sizes)
     for number, (name, pool) in enumerate(scenario.pools.items()):
         for place in range(len(pool.kinds)):

@@ -15,7 +15,7 @@ from sim.demand.waves.callers import Callers
 from sim.model.chance import LOGNORMAL_NOISE, NO_NOISE, noise
 from sim.model.request import Spec
 from sim.model.streams import SPEED
-from sim.policies.base import NamedPolicy, OfService
+from sim.policies.base import MOVING, NamedPolicy, OfService
 from sim.policies.playbook import Step
 from sim.scenario.parts import Alive, Feature, Footprint, Pool, Recording, Sample, Serving, Tier
 from sim.scenario.prices import Plan
@@ -305,12 +305,12 @@ class ScenarioFields(Strict):
         return getattr(policy, "pools", None) or ([pool] if pool is not None else [])
 
     def check_lost_work(self, step: Step, key: str) -> None:
-        """Work is lost only where it can wait again: in one queue; and of a pool of several kinds no GPUs are taken."""
+        """Work is lost only where it can wait again: in one queue; and a GPU that moves stays of its kind."""
         policy = step.policy
-        for name in (self.named_pools(policy) or self.pools) if policy.takes is not None else ():
+        for name in self.named_pools(policy) if policy.takes == MOVING else ():
             if self.pools[name].kinds:
-                said = f"{policy.kind!r} takes GPUs of pool {name!r}, which has several kinds, and cannot say which"
-                raise ValueError(f"{key}.policy: {said}, expected a pool of one kind")
+                said = f"{policy.kind!r} has pool {name!r}, which has several kinds, and would turn one into another"
+                raise ValueError(f"{key}.policy: {said}, expected pools of one kind")
         if policy.kind != "spot" and getattr(policy, "work", "finishes") == "finishes":
             return
         for name in self.named_pools(policy) or self.pools:

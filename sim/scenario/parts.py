@@ -12,7 +12,7 @@ from sim.demand.behaviour import Returns
 from sim.demand.laws import Time
 from sim.model.request import Spec
 from sim.scenario.prices import Reserved, Spot, Tariff
-from sim.scenario.serving_options import BATCHES, CENTRAL, HowItServes, Length
+from sim.scenario.serving_options import HowItServes, Length
 from sim.schema import Strict
 from sim.units import Fraction, HourlyDollars, Plain, Seconds, Whole
 
@@ -211,8 +211,6 @@ class Pool(HowItServes):
         if total != self.gpus:
             raise ValueError(f"gpus: {self.gpus:,}, but its kinds have {total:,}, expected the sum of theirs")
         one = {
-            "runs": (self.runs, BATCHES),
-            "dispatch": (self.dispatch, CENTRAL),
             "gpus_per_replica": (self.gpus_per_replica, 1),
             "reserved.gpus": (self.reserved.gpus, 0),
             "spot.gpus": (self.spot.gpus, 0),

@@ -146,26 +146,15 @@ class Scenario(ScenarioFields):
         Where a pool runs steps or threads: until that number of images are done that are begun and run together. Where
         its GPUs are of several kinds: of a mean GPU, of which as many do as much.
         """
-        options = self.pools[pool]
-        if options.kinds:
-            tables, counts = self.tables_by_kind(pool), [options.kinds[kind].gpus for kind in self.kinds_taken[pool]]
-            return {
-                spec: {
-                    n: options.gpus / sum(c / of[spec][n] for c, of in zip(counts, tables, strict=True)) for n in table
-                }
-                for spec, table in tables[0].items()
-            }
-        specs = self.specs_of(pool)
-        if options.runs == BATCHES:
-            return {
-                spec: {n: self.used_profiles[spec.model].batch_seconds(spec, n) for n in options.sizes(spec.images)}
-                for spec in specs
-            }
-        together = {spec: self.steps_of(spec, options) for spec in specs}
-        return {
-            spec: {n: n // spec.images * t.opening[spec.images] + t.passes * t.each[n] for n in t.each}
-            for spec, t in together.items()
-        }
+        first, *others = self.tables_by_kind(pool)
+        return {s: {n: self.mean(pool, [t[n], *(o[s][n] for o in others)]) for n in t} for s, t in first.items()}
+
+    def mean(self, pool: str, seconds: list[float]) -> float:
+        """Seconds of a mean GPU of a pool, of those of its kinds in the order in which they are taken."""
+        if len(set(seconds)) == 1 or not all(seconds):
+            return seconds[0]
+        counts = [self.pools[pool].kinds[kind].gpus for kind in self.kinds_taken[pool]]
+        return self.pools[pool].gpus / sum(count / each for count, each in zip(counts, seconds, strict=True))
 
     def specs_of(self, pool: str) -> list[Spec]:
         """Every spec that a pool may serve."""
@@ -173,22 +162,33 @@ class Scenario(ScenarioFields):
 
     def profile_on(self, pool: str, kind: int, model: str) -> Profile:
         """The profile of a model on the GPUs of a pool. kind: in the order in which they are taken."""
-        kinds = self.pools[pool].kinds
-        named = kinds[self.kinds_taken[pool][kind]].profiles if kinds else {}
+        return self.profile_of_kind(pool, self.kinds_taken[pool][kind] if self.pools[pool].kinds else "", model)
+
+    def profile_of_kind(self, pool: str, kind: str, model: str) -> Profile:
+        """The same for a kind's name; '' in a pool of one kind."""
+        named = self.pools[pool].kinds[kind].profiles if kind else {}
         return self.used_profiles[named.get(model, model)]
 
     def tables_by_kind(self, pool: str) -> list[dict[Spec, dict[int, float]]]:
         """The batch tables of each kind of GPU, in the order in which they are taken; a single one in other pools."""
-        options = self.pools[pool]
-        if not options.kinds:
-            return [self.batch_tables(pool)]
-        return [self.table_on(pool, kind) for kind in self.kinds_taken[pool]]
+        return self.tables_of_kinds[pool]
+
+    @cached_property
+    def tables_of_kinds(self) -> dict[str, list[dict[Spec, dict[int, float]]]]:
+        """These of every pool: a profile is asked once."""
+        return {pool: [self.table_on(pool, kind) for kind in self.kinds_taken[pool] or [""]] for pool in self.pools}
 
     def table_on(self, pool: str, kind: str) -> dict[Spec, dict[int, float]]:
         """Seconds of batches on one kind of GPU."""
-        options, named = self.pools[pool], self.pools[pool].kinds[kind].profiles
-        of = {spec: self.used_profiles[named.get(spec.model, spec.model)] for spec in self.specs_of(pool)}
-        return {spec: {n: p.batch_seconds(spec, n) for n in options.sizes(spec.images)} for spec, p in of.items()}
+        options, found = self.pools[pool], {}
+        for spec in self.specs_of(pool):
+            if options.runs == BATCHES:
+                profile = self.profile_of_kind(pool, kind, spec.model)
+                found[spec] = {n: profile.batch_seconds(spec, n) for n in options.sizes(spec.images)}
+            else:
+                t = self.steps_on(spec, pool, kind)
+                found[spec] = {n: n // spec.images * t.opening[spec.images] + t.passes * t.each[n] for n in t.each}
+        return found
 
     @cached_property
     def kinds_taken(self) -> dict[str, list[str]]:
@@ -222,13 +222,27 @@ class Scenario(ScenarioFields):
         """Whether some pool runs steps: then a run knows first tokens and times per token."""
         return any(pool.runs == STEPS for pool in self.pools.values())
 
-    def steps_of(self, spec: Spec, pool: Pool) -> Steps:
-        """What a request takes in a pool that runs steps or threads, by the images (threads) a GPU has of this spec.
+    def steps_of(self, spec: Spec, pool: str) -> list[Steps]:
+        """What a request takes in a pool that runs steps or threads: on a mean GPU, then on each of several kinds."""
+        found = [self.steps_on(spec, pool, kind) for kind in self.kinds_taken[pool] or [""]]
+        if len(found) == 1:
+            return found
+        opening, each = (
+            {n: self.mean(pool, [getattr(of, part)[n] for of in found]) for n in found[0].each}
+            for part in ("opening", "each")
+        )
+        whole = self.pools[pool].runs == STEPS
+        passes = found[0].passes if whole else self.mean(pool, [of.passes for of in found])
+        return [Steps(opening, each, passes, found[0].first), *found]
+
+    def steps_on(self, spec: Spec, pool: str, kind: str) -> Steps:
+        """The same on one kind of GPU, by the images (threads) that one has of this spec.
 
         Threads share a GPU evenly: with n of them a pass, a second of work, lasts n seconds.
         """
-        profile, sizes = self.used_profiles[spec.model], pool.sizes(spec.images)
-        if pool.runs == STEPS:
+        options, profile = self.pools[pool], self.profile_of_kind(pool, kind, spec.model)
+        sizes = options.sizes(spec.images)
+        if options.runs == STEPS:
             return profile.steps(spec, sizes)
         threads = {n: n / spec.images for n in sizes}
         return Steps(dict.fromkeys(sizes, 0.0), threads, profile.batch_seconds(spec, spec.images), 0)

@@ -50,6 +50,7 @@ from sim.engine.compiled.records import (
     WAITED_OUT,
     WISHING,
 )
+from sim.engine.compiled.replicas import fetch_second
 from sim.engine.compiled.requests import is_of, keep, settle
 from sim.engine.compiled.room import slack
 from sim.engine.compiled.service import abandon, images_done
@@ -108,7 +109,17 @@ def advance(s, c, knobs, until, kind):  # type: ignore[no-untyped-def]
         if code == stop:
             return ENOUGH
         n[ARRIVAL] += 1
+        fetch_arrivals(c, n[ARRIVAL], user)
         arrive(s, c, knobs, user, arrives)
+
+
+@njit
+def fetch_arrivals(c, place, user):  # type: ignore[no-untyped-def]
+    """Fetch what is known of the people who arrive some moments on: they stand in order, each array by itself."""
+    fetch(c.arriving, place + 64)
+    fetch(c.arrives, user + 48)
+    fetch(c.keys, user + 32)
+    fetch(c.sources, user + 32)
 
 
 @njit
@@ -268,6 +279,8 @@ def change(s, c, gpu, load, now):  # type: ignore[no-untyped-def]
     replica = s.replicas[pool, gpu]
     if look != replica.look:
         return
+    prefetch_heads(s, queue_of(c, pool, gpu))
+    fetch_second(s, pool, gpu)
     leaving, before = end_those_who_are_through(s, c, pool, gpu, now), replica.stays
     begin_those_who_join(s, c, pool, gpu, now)
     s.running[pool] += (replica.stays > 0) - (before + leaving > 0)

@@ -6,26 +6,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sim.demand.clockwork import Clockwork
-from sim.demand.laws import Law
 from sim.engine.compiled.calendar import buckets_for
+from sim.engine.compiled.pool_constants import NO_TIME, of_pools, padded, plain
 from sim.engine.compiled.records import CHUNK, HABIT
-from sim.model.balancing import CENTRAL, DISPATCHES
-from sim.model.chance import CONSTANT, NOISES
-from sim.model.dispatch import TIMERS, work_of_request
-from sim.model.passes import LENGTHS
 from sim.results.narrow import narrow
 from sim.results.timeline import bin_width, grid
 from sim.scenario.habits import Habit, Habits, asks_of_callers, habits_of
 from sim.scenario.parts import WAITS_AGAIN, Recording
 from sim.scenario.people import Asks, People
 from sim.scenario.scenario import Scenario
-from sim.scenario.serving_options import BATCHES, SLOT_FREE, STEPS, WHEN_FREE
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
 MOST_INVITED = 1000  # by one image
-NO_TIME = (CONSTANT, 0.0, 0.0)
 
 
 class Constants(NamedTuple):
@@ -73,9 +67,9 @@ class Constants(NamedTuple):
     noise_factors: Floats  # (specs, factors)
     seconds: Floats  # (rows, specs, images in a batch): of each pool, then of each kind of GPU in pools of several
     tables: Ints  # (pools, kinds): the rows of the kinds in a pool; its own again beyond the last
-    full: Ints  # (pools, specs): images in a full batch
-    work: Floats  # (pools, specs): GPU-seconds of one request in a full batch
-    quantum: Floats  # by pool: the most of these
+    full: Ints  # (rows, specs): images in a full batch
+    work: Floats  # (rows, specs): GPU-seconds of one request in a full batch
+    quantum: Floats  # by row: the most of these
     linger: Floats
     ahead: NDArray[np.bool_]  # by pool: whether batches close by themselves
     timer: Ints
@@ -94,10 +88,10 @@ class Constants(NamedTuple):
     whole: NDArray[np.bool_]  # by pool: in whole steps
     most: Ints  # by pool: images, or threads, on one GPU
     together_size: Ints  # (pools, specs): of them in one request
-    opening: Floats  # (pools, specs, of them): seconds before the first pass of those who join
-    each: Floats  # (pools, specs, of them): seconds of a pass
-    passes: Floats  # (pools, specs): that a request takes after the opening, on average
-    first: Ints  # (pools, specs): steps that the opening makes
+    opening: Floats  # (rows, specs, of them): seconds before the first pass of those who join
+    each: Floats  # (rows, specs, of them): seconds of a pass
+    passes: Floats  # (rows, specs): that a request takes after the opening, on average
+    first: Ints  # (rows, specs): steps that the opening makes
     lengths: Ints  # by feature: the law of steps
     length_sigma: Floats
     notices: bool
@@ -136,19 +130,6 @@ class Constants(NamedTuple):
     delay: tuple[int, float, float]
 
 
-def plain(law: Law) -> tuple[int, float, float]:
-    return int(law.kind), float(law.a), float(law.b)
-
-
-def padded(rows: list[list[float]], fill: float, dtype: type) -> NDArray:
-    """Rows of different lengths as one array."""
-    width = max(1, *(len(row) for row in rows)) if rows else 1
-    table: NDArray[Any] = np.full((len(rows), width), fill, dtype=dtype)
-    for place, row in enumerate(rows):
-        table[place, : len(row)] = row
-    return table
-
-
 def constants_of(
     scenario: Scenario, people: People, asks: Asks, seed: int, recording: Recording, *, unlimited: bool
 ) -> Constants:
@@ -172,7 +153,6 @@ def constants_of(
         **of_people(scenario, people),
         **of_features(scenario),
         **of_pools(scenario, unlimited=unlimited),
-        **of_many(scenario),
         notices=scenario.serving.notices_leaving,
         cancels=scenario.serving.cancels_running,
         repeats=scenario.serving.lost_work == WAITS_AGAIN,
@@ -306,106 +286,4 @@ def of_features(scenario: Scenario) -> dict[str, Any]:
         "meter": np.array([meters.index(meter) for meter in scenario.meters()]),
         "meters": len(meters),
         "pool_of": np.array([list(scenario.pools).index(f.pool) for f in features]),
-    }
-
-
-def largest_size(scenario: Scenario) -> int:
-    """The most images that one GPU may have at once."""
-    sizes = [pool.sizes(spec.images) for pool in scenario.pools.values() for spec in scenario.specs()]
-    return max((size[-1] for size in sizes if size), default=1)
-
-
-def of_many(scenario: Scenario) -> dict[str, Any]:
-    """Pools whose GPUs run many requests at once."""
-    specs, pools = scenario.specs(), list(scenario.pools.values())
-    many = np.array([pool.runs != BATCHES for pool in pools])
-    room = max((pool.max_batch for pool in pools if pool.runs != BATCHES), default=0)
-    opening, each = np.zeros((2, len(pools), len(specs), room + 1))
-    passes, first, size = np.zeros((len(pools), len(specs))), *np.zeros((2, len(pools), len(specs)), dtype=np.int64)
-    for p, (name, pool) in enumerate(scenario.pools.items()):
-        for spec in scenario.batch_tables(name) if many[p] else {}:
-            s, steps = specs.index(spec), scenario.steps_of(spec, pool)
-            passes[p, s], first[p, s] = steps.passes, steps.first
-            size[p, s] = spec.images if pool.runs == STEPS else 1
-            places = [n // (spec.images // size[p, s]) for n in steps.each]
-            opening[p, s, places], each[p, s, places] = list(steps.opening.values()), list(steps.each.values())
-    features = scenario.features.values()
-    return {
-        "many": many,
-        "whole": np.array([pool.runs == STEPS for pool in pools]),
-        "most": np.array([pool.max_batch for pool in pools]),
-        "together_size": size,
-        "opening": opening,
-        "each": each,
-        "passes": passes,
-        "first": first,
-        "lengths": np.array([LENGTHS[feature.length.kind] for feature in features]),
-        "length_sigma": np.array([feature.length.sigma for feature in features]),
-    }
-
-
-def of_queues(scenario: Scenario, *, unlimited: bool) -> dict[str, Any]:
-    """How requests are sent to GPUs in each pool, and the numbers of the queues."""
-    pools = scenario.pools.values()
-    dispatch = [CENTRAL if unlimited else DISPATCHES[pool.dispatch] for pool in pools]
-    apart = np.array(dispatch) != CENTRAL
-    behind = len(dispatch) + np.cumsum(apart) - 1
-    return {
-        "dispatch": np.array(dispatch),
-        "apart": apart,
-        "keeps": apart & np.array([pool.affinity is not None for pool in pools]),
-        "affinity": np.array([pool.affinity or 0.0 for pool in pools]),
-        "first_queue": np.where(apart, behind, np.arange(len(dispatch))),
-        "queue_step": np.where(apart, apart.sum(), 0),
-    }
-
-
-def rows_of_kinds(kinds: list[int]) -> Ints:
-    """The rows of the kinds in each pool: its own where there is one kind, else one for each, behind those of pools."""
-    table = np.repeat(np.arange(len(kinds))[:, None], max(kinds), axis=1)
-    row = len(kinds)
-    for pool, count in enumerate(kinds):
-        if count > 1:
-            table[pool, :count] = np.arange(row, row + count)
-            row += count
-    return table
-
-
-def of_pools(scenario: Scenario, *, unlimited: bool) -> dict[str, Any]:
-    """Specs and pools as arrays."""
-    specs, pools, of = scenario.specs(), list(scenario.pools), scenario.pools.values()
-    models = list(dict.fromkeys(spec.model for spec in specs))
-    most = max(largest_size(scenario), max(pool.max_batch for pool in scenario.pools.values()))
-    kinds = [scenario.tables_by_kind(name) for name in pools]
-    rows = [table for tables in kinds if len(tables) > 1 for table in tables]
-    seconds = np.zeros((len(pools) + len(rows), len(specs), most + 1))
-    full = np.zeros((len(pools), len(specs)), dtype=np.int64)
-    work = np.zeros((len(pools), len(specs)))
-    for p, name in enumerate(pools):
-        for spec, table in scenario.batch_tables(name).items():
-            s, largest = specs.index(spec), max(table)
-            full[p, s] = largest
-            work[p, s] = work_of_request(table[largest], spec.images, largest)
-    for row, tables in enumerate([*(scenario.batch_tables(name) for name in pools), *rows]):
-        for spec, table in tables.items():
-            seconds[row, specs.index(spec), list(table)] = list(table.values())
-    return {
-        "spec_images": np.array([spec.images for spec in specs]),
-        "spec_model": np.array([models.index(spec.model) for spec in specs]),
-        "noise_kind": np.array([NOISES[scenario.serving.noise.kind] for _ in specs]),
-        "noise_shape": np.array([scenario.noise_shape(spec.model) for spec in specs]),
-        "noise_factors": padded([scenario.noise_factors(spec.model) for spec in specs], 1.0, np.float64),
-        "seconds": seconds,
-        "tables": rows_of_kinds([len(tables) for tables in kinds]),
-        "full": full,
-        "work": work,
-        "quantum": work.max(axis=1, initial=0.0),
-        # With a GPU for everybody nobody waits: not for others to fill a batch, nor for a model.
-        "linger": np.array([0.0 if unlimited else scenario.pools[name].linger for name in pools]),
-        "ahead": np.array([scenario.pools[name].closes != WHEN_FREE and not unlimited for name in pools]),
-        "slots": np.array([pool.slots if pool.closes == SLOT_FREE and not unlimited else 0 for pool in of]),
-        "timer": np.array([TIMERS[scenario.pools[name].timer] for name in pools]),
-        "takes_late": np.array([scenario.pools[name].late_joiners for name in pools]),
-        **of_queues(scenario, unlimited=unlimited),
-        "load": np.array([NO_TIME if unlimited else plain(scenario.pools[name].model_load.law) for name in pools]),
     }

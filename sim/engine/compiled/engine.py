@@ -104,7 +104,12 @@ class CompiledEngine:
 
     def hold(self, state: State) -> None:
         """Continue with these arrays."""
-        self.state, self.ref = state, View(state)
+        before = getattr(self, "ref", None)
+        self.state = state
+        if before is not None and before.fits(state):  # numba need not look at their types once more
+            before.show(state)
+            return
+        self.ref = View(state)
         held = (self.ref, self.constants_ref)
         self.run = direct(advance, *held, self.controls.knobs, 0.0, 0)
         self.wait = direct(expected_wait, *held, 0, 0)
@@ -174,7 +179,8 @@ class CompiledEngine:
                 at_work[s.idle[pool, : s.idle_count[pool]]] = False
             at_work[at_work] = s.batches["fate"][s.on[pool, :gpus][at_work]] == RUNS
         self.losses[pool] += 1
-        found: list[int] = hit(at_work, lost, self.seed, pool, self.losses[pool]).tolist()
+        unlike = bool(list(self.scenario.pools.values())[pool].kinds)
+        found: list[int] = hit(at_work, lost, self.seed, pool, self.losses[pool], unlike=unlike).tolist()
         return found
 
     def doom(self, pool: int, gpus: list[int]) -> None:

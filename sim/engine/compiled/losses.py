@@ -10,7 +10,7 @@ from sim.engine.compiled.gpus import end_early, free_batch
 from sim.engine.compiled.pool import count, drop, serve, wake_one
 from sim.engine.compiled.queues import queue_joined, queue_of
 from sim.engine.compiled.records import KILLS, NOBODY, NONE, NOTIFIED, STARTED, TIMED, WAITED_OUT
-from sim.engine.compiled.replicas import come_off, look, promise, share_until
+from sim.engine.compiled.replicas import come_off, look, now_takes, open_or_closed, promise, share_until, taken_on
 from sim.engine.compiled.requests import key_of, never_leaves
 from sim.model.chance import quantile
 from sim.model.gateway import WORK_LOST
@@ -25,7 +25,8 @@ def doom(s, c, pool, gpu, until):  # type: ignore[no-untyped-def]
     """A GPU is lost: what it still runs at an instant, now or later, is stopped then."""
     if c.many[pool]:
         replica = s.replicas[pool, gpu]
-        replica.doomed, replica.until, replica.promised = 1, until, 0
+        replica.doomed, replica.until = 1, until
+        open_or_closed(s, pool, gpu)
         schedule(s, c, until, COMPLETION, gpu, NOTICE_OVER, pool)
         return
     number = s.on[pool, gpu]
@@ -67,10 +68,13 @@ def notice_over(s, c, pool, gpu, now):  # type: ignore[no-untyped-def]
     replica.share, replica.since = share_until(replica, now), now
     replica.doomed, replica.awaited = 0, 0
     replica.look += 1
+    open_or_closed(s, pool, gpu)
     s.running[pool] -= replica.stays > 0
     while replica.stays > 0:
         number = come_off(s, c, pool, gpu)
         batch = s.batches[number]
+        if gpu < s.gpus[pool]:
+            now_takes(s, pool, gpu, taken_on(s, pool, gpu) - c.together_size[pool, batch.spec])
         batch.finished, batch.fate = now, LOST
         tally.spent_together(s, c, batch, now)
         give_up(s, c, pool, batch.first, number, now)

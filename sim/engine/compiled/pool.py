@@ -29,7 +29,7 @@ from sim.engine.compiled.records import (
     TAKEN,
     WAITED_OUT,
 )
-from sim.engine.compiled.replicas import promise
+from sim.engine.compiled.replicas import open_or_closed, promise
 from sim.engine.compiled.requests import free, key_of, never_leaves
 from sim.model.balancing import NO_MODEL
 from sim.model.dispatch import UNFORMED, comes_before, is_ready, time_to_start, times_out
@@ -206,6 +206,8 @@ def next_lane(s, c, pool, q):  # type: ignore[no-untyped-def]
     """The lane to serve next: of those ready the most urgent, of the flow whose turn it is, then by order."""
     if s.waits[q] == 0:
         return NOBODY
+    if s.lane_count[q] == 1 and c.many[pool] and s.pool_knobs[pool, SHARING] == NO_SHARING:
+        return 0
     slots = c.slots[pool] > 0
     sharing, best = s.pool_knobs[pool, SHARING] > 0.0, NOBODY
     flows = s.flows[q] if sharing else 1
@@ -339,9 +341,9 @@ def resize(s, c, pool, gpus, now):  # type: ignore[no-untyped-def]
     """Change the number of GPUs: the highest numbers leave first, each after its batch; new ones hold no model."""
     before, idle = s.gpus[pool], s.idle_count[pool]
     if c.many[pool]:
-        for gpu in range(gpus, before):
-            s.replicas[pool, gpu].promised = 0
         s.gpus[pool] = gpus
+        for gpu in range(min(gpus, before), max(gpus, before)):
+            open_or_closed(s, pool, gpu)
         return
     if c.apart[pool]:
         for gpu in range(gpus, before):

@@ -29,12 +29,12 @@ def queue_joined(s, c, pool, row):  # type: ignore[no-untyped-def]
 
 
 @njit
-def work_in(s, c, pool, q, priority):  # type: ignore[no-untyped-def]
-    """GPU-seconds that wait in a queue at this priority or a more urgent one."""
+def work_in(s, c, table, q, priority):  # type: ignore[no-untyped-def]
+    """GPU-seconds that wait in a queue at this priority or a more urgent one. table: the row of times that counts."""
     work = 0.0
     for place in range(s.lane_count[q]):
         lane = s.lanes[q, place]
-        work += work_ahead(priority, lane.priority, lane.waiting, c.work[pool, lane.spec])
+        work += work_ahead(priority, lane.priority, lane.waiting, c.work[table, lane.spec])
     return work
 
 
@@ -49,7 +49,7 @@ def queue_for(s, c, pool, gpus, row, spec, priority, now):  # type: ignore[no-un
         for gpu in range(gpus):
             q, slower = queue_of(c, pool, gpu), s.pace[pool, gpu] * s.pool_knobs[pool, SLOWDOWN]
             until = s.until[pool, gpu] if s.outstanding[pool, gpu] > s.waits[q] else 0.0
-            ahead[gpu] = seconds_ahead(work_in(s, c, pool, q, priority), slower, until, now)
+            ahead[gpu] = seconds_ahead(work_in(s, c, s.table[pool, gpu], q, priority), slower, until, now)
         load = ahead if rule == LEAST_WORK else load
     key, k = s.people[request.person].key, request.ask * ATTEMPTS + request.attempt
     s.turn[pool] += 1

@@ -87,11 +87,19 @@ BATCH = np.dtype(
 # One of many requests on a GPU, beside its batch of one.
 STAY = np.dtype(
     [
-        ("end", "f8"),  # passes of the GPU when it is through
         ("share", "f8"),  # of the GPU's, when it joined
-        ("order", "i8"),  # of joining
         ("first_token", "f8"),  # when it is made; nan: the pass has not yet been made
         ("tokens", "f8"),
+        ("request", "i4"),
+        ("person", "i4"),
+    ]
+)
+
+# The same in the heap of its GPU.
+MEMBER = np.dtype(
+    [
+        ("end", "f8"),  # passes of the GPU when it is through
+        ("key", "i8"),  # the order of joining, then the number of the batch
     ]
 )
 
@@ -106,14 +114,14 @@ REPLICA = np.dtype(
         ("since", "f8"),  # the instant that `share` is of
         ("look", "i8"),  # the number of that look: earlier ones are void
         ("joined", "i8"),
+        ("until", "f8"),  # the instant at which what it runs is stopped, if it is doomed
+        ("doomed", "i4"),  # it is lost: nobody joins
         ("awaited", "i4"),  # whether there is a next look
         ("size", "i4"),  # images, or threads
-        ("promised", "i4"),  # the same of those who will find room at the next look
         ("stays", "i4"),
-        ("stepless", "i8"),  # of them, those who have made no step yet
-        ("doomed", "i4"),  # it is lost: nobody joins, and what still runs is stopped
-        ("until", "f8"),  # at this instant
-    ]
+        ("stepless", "i4"),  # of them, those who have made no step yet
+    ],
+    align=True,
 )
 
 # A person's row in the table of users.
@@ -210,6 +218,7 @@ PRESENT, FIRST = range(2)  # places in State.present
 FORMED, TAKEN = range(2)  # places in State.forms
 
 SWITCHED_OFF = -2  # in place of the model that a GPU served last
+CLOSED = 1 << 30  # in place of what a GPU has taken: nobody may join
 
 # Places in State.peaks, of each pool: when its queue last changed, how long it was at most, since when, and how much
 # later it was empty again.

@@ -2,32 +2,65 @@
 
 from sim.engine.clock import COMPLETION, JOIN
 from sim.engine.compiled.calendar import FINISH, schedule
+from sim.engine.compiled.memory import fetch
 from sim.engine.compiled.queues import gpu_of
-from sim.engine.compiled.records import NOBODY
+from sim.engine.compiled.records import CLOSED
 from sim.model.jit import njit
 from sim.model.losses import CANCELLED
 from sim.model.passes import comes_off_first, passes_at, time_of
+
+BATCH = 0xFFFFFFFF  # the bits of a member's key that are the number of its batch
+
+
+@njit
+def taken_on(s, pool, gpu):  # type: ignore[no-untyped-def]
+    """Images (threads) that a GPU has, or has promised room at its next look; CLOSED where nobody may join."""
+    return s.taken[pool, (s.taken.shape[1] >> 1) + gpu]
+
+
+@njit
+def now_takes(s, pool, gpu, taken):  # type: ignore[no-untyped-def]
+    """Write that down, in a tree of which each place has the lesser of the two below it."""
+    tree, place = s.taken[pool], (s.taken.shape[1] >> 1) + gpu
+    tree[place] = taken
+    while place > 1:
+        place >>= 1
+        least = min(tree[2 * place], tree[2 * place + 1])
+        if tree[place] == least:
+            return
+        tree[place] = least
+
+
+@njit
+def open_or_closed(s, pool, gpu):  # type: ignore[no-untyped-def]
+    """A GPU has promised nothing: what it has is taken, and all of it where nobody may join."""
+    replica = s.replicas[pool, gpu]
+    now_takes(s, pool, gpu, CLOSED if gpu >= s.gpus[pool] or replica.doomed else replica.size)
+
+
+@njit
+def emptiest(s, pool):  # type: ignore[no-untyped-def]
+    """The GPU that has or has promised the fewest, of several the one with the lowest number."""
+    tree, place = s.taken[pool], 1
+    while 2 * place < len(tree):
+        place *= 2
+        if tree[place] > tree[place + 1]:
+            place += 1
+    return place - (len(tree) >> 1)
 
 
 @njit
 def promise(s, c, pool, q, spec, now):  # type: ignore[no-untyped-def]
     """Have the GPU with the fewest, or the one whose queue it is, look for a request that has come, if it has room."""
-    size, best, least = c.together_size[pool, spec], NOBODY, 0
-    first = gpu_of(c, pool, q) if c.apart[pool] else 0
-    for gpu in range(first, min(first + 1, s.gpus[pool]) if c.apart[pool] else s.gpus[pool]):
-        replica = s.replicas[pool, gpu]
-        taken = replica.size + replica.promised
-        room = taken == 0 if c.unlimited else taken + size <= c.most[pool] and not replica.doomed
-        if room and (best == NOBODY or taken < least):
-            best, least = gpu, taken
-            if taken == 0:
-                break
-    if best == NOBODY and c.unlimited:
-        best = s.gpus[pool]
+    size = c.together_size[pool, spec]
+    best = gpu_of(c, pool, q) if c.apart[pool] else emptiest(s, pool)
+    taken = taken_on(s, pool, best)
+    if c.unlimited and taken > 0:
+        best, taken = s.gpus[pool], 0
         s.gpus[pool] += 1
-        s.pace[pool, best] = 1.0
-    if best != NOBODY:
-        s.replicas[pool, best].promised += size
+        s.pace[pool, best], s.table[pool, best] = 1.0, pool
+    if taken + size <= c.most[pool]:
+        now_takes(s, pool, best, taken + size)
         look(s, c, pool, best, now)
 
 
@@ -36,9 +69,7 @@ def look_about(s, c, pool, now):  # type: ignore[no-untyped-def]
     """The number of GPUs has changed: those with room look at the queue."""
     looks = 0
     for gpu in range(s.gpus[pool]):
-        replica = s.replicas[pool, gpu]
-        room = replica.size + replica.promised < c.most[pool] and not replica.doomed
-        if looks < s.queued[pool] and room:
+        if looks < s.queued[pool] and taken_on(s, pool, gpu) < c.most[pool]:
             look(s, c, pool, gpu, now)
             looks += 1
 
@@ -74,40 +105,67 @@ def share_until(replica, now):  # type: ignore[no-untyped-def]
 
 
 @njit
-def earlier(s, one, other):  # type: ignore[no-untyped-def]
-    a, b = s.stays[one], s.stays[other]
-    return comes_off_first(a.end, a.order, b.end, b.order)
+def earlier(one, other):  # type: ignore[no-untyped-def]
+    return comes_off_first(one.end, one.key, other.end, other.key)
 
 
 @njit
-def put_aboard(s, pool, gpu, number):  # type: ignore[no-untyped-def]
-    """Onto the heap of a GPU's batches of one: first who is through first."""
-    heap, place = s.members[pool, gpu], s.replicas[pool, gpu].stays
-    s.replicas[pool, gpu].stays += 1
-    while place > 0 and earlier(s, number, heap[(place - 1) >> 1]):
-        heap[place] = heap[(place - 1) >> 1]
+def put_aboard(s, pool, gpu, number, end):  # type: ignore[no-untyped-def]
+    """Onto the heap of a GPU's batches of one: first who is through first. end: passes of the GPU by then."""
+    replica = s.replicas[pool, gpu]
+    key = (replica.joined << 32) | number
+    rise(s.members[pool, gpu], replica.stays, end, key)
+    replica.joined += 1
+    replica.stays += 1
+
+
+@njit
+def rise(heap, place, end, key):  # type: ignore[no-untyped-def]
+    """Move a member up from a place of the heap to its own."""
+    while place > 0:
+        above = heap[(place - 1) >> 1]
+        if not comes_off_first(end, key, above.end, above.key):
+            break
+        heap[place].end, heap[place].key = above.end, above.key
         place = (place - 1) >> 1
-    heap[place] = number
+    heap[place].end, heap[place].key = end, key
 
 
 @njit
 def take_off(s, pool, gpu):  # type: ignore[no-untyped-def]
     """Off that heap: the one who is through first."""
     heap = s.members[pool, gpu]
-    found = heap[0]
+    found = heap[0].key & BATCH
     s.replicas[pool, gpu].stays -= 1
     size = s.replicas[pool, gpu].stays
     last, place = heap[size], 0
     while 2 * place + 1 < size:
         child = 2 * place + 1
-        if child + 1 < size and earlier(s, heap[child + 1], heap[child]):
+        if child + 1 < size and earlier(heap[child + 1], heap[child]):
             child += 1
-        if not earlier(s, heap[child], last):
+        if not earlier(heap[child], last):
             break
-        heap[place] = heap[child]
+        heap[place].end, heap[place].key = heap[child].end, heap[child].key
         place = child
-    heap[place] = last
+    heap[place].end, heap[place].key = last.end, last.key
     return found
+
+
+@njit
+def fetch_second(s, pool, gpu):  # type: ignore[no-untyped-def]
+    """Fetch the stays of those who may be first once the first has left (what lies beyond a smaller heap is old)."""
+    for place in range(1, min(3, s.members.shape[2])):
+        fetch(s.stays, s.members[pool, gpu, place].key & BATCH)
+
+
+@njit
+def fetch_first(s, pool, gpu):  # type: ignore[no-untyped-def]
+    """Fetch the records of the request that is through first, which its GPU's next look will need."""
+    number = s.members[pool, gpu, 0].key & BATCH
+    stay = s.stays[number]
+    fetch(s.batches, number)
+    fetch(s.requests, stay.request)
+    fetch(s.people, stay.person)
 
 
 @njit
@@ -125,16 +183,12 @@ def come_off(s, c, pool, gpu):  # type: ignore[no-untyped-def]
 @njit
 def leave_soon(s, c, pool, gpu, number, now):  # type: ignore[no-untyped-def]
     """A request that nobody waits for any more leaves its GPU as soon as others may join: before its end, or at it."""
-    replica, heap = s.replicas[pool, gpu], s.members[pool, gpu]
-    due = passes_at(replica.passes, replica.begun, replica.each, c.whole[pool], now)
-    if not due < s.stays[number].end:
-        return
-    s.batches[number].fate, s.stays[number].end = CANCELLED, due
-    place = 0
-    while heap[place] != number:
+    replica, heap, place = s.replicas[pool, gpu], s.members[pool, gpu], 0
+    while heap[place].key & BATCH != number:
         place += 1
-    while place > 0 and earlier(s, number, heap[(place - 1) >> 1]):
-        heap[place] = heap[(place - 1) >> 1]
-        place = (place - 1) >> 1
-    heap[place] = number
+    due = passes_at(replica.passes, replica.begun, replica.each, c.whole[pool], now)
+    if not due < heap[place].end:
+        return
+    s.batches[number].fate = CANCELLED
+    rise(heap, place, due, heap[place].key)
     look(s, c, pool, gpu, now)

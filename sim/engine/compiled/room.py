@@ -10,6 +10,7 @@ from sim.engine.compiled.memory import longer
 from sim.engine.compiled.records import (
     BATCHES,
     CHUNK,
+    CLOSED,
     FORMER,
     FREE_BATCHES,
     FREE_CHUNK,
@@ -32,7 +33,7 @@ from sim.engine.compiled.records import (
     SWITCHED_OFF,
     USERS,
 )
-from sim.engine.compiled.state import State, rows_of, tables_of_queues
+from sim.engine.compiled.state import State, rows_of, tables_of_queues, tree_over
 from sim.model.balancing import NO_MODEL
 from sim.model.jit import njit
 
@@ -97,15 +98,20 @@ def with_stays(s: State) -> State:
     return s._replace(stays=longer(s.stays, len(s.stays), len(s.batches)))
 
 
-def with_replicas(s: State, gpus: int) -> State:
-    """The state with room for some more GPUs that run many requests at once."""
-    if len(s.here) == 0 or s.replicas.shape[1] >= gpus + SPARE:
+def with_replicas(s: State, gpus: int, spare: int) -> State:
+    """The state with room for GPUs that run many requests at once, and for some to spare."""
+    if len(s.here) == 0 or s.replicas.shape[1] >= gpus + spare:
         return s
-    found = {}
+    found: dict[str, NDArray[Any]] = {}
     for name in ("replicas", "members", "aboard"):
         array = getattr(s, name)
-        found[name] = np.zeros((array.shape[0], gpus + max(gpus, SPARE), *array.shape[2:]), dtype=array.dtype)
+        found[name] = np.zeros((array.shape[0], gpus + max(gpus, spare), *array.shape[2:]), dtype=array.dtype)
         found[name][:, : array.shape[1]] = array
+    if s.taken.shape[1] < 2 * found["replicas"].shape[1]:
+        wide = np.full(found["replicas"].shape, CLOSED)
+        before = s.taken[:, s.taken.shape[1] // 2 :][:, : wide.shape[1]]
+        wide[:, : before.shape[1]] = before
+        found["taken"] = tree_over(wide)
     return s._replace(**found)
 
 
@@ -128,7 +134,7 @@ def with_room(s: State, c: Constants, gpus: int = 0) -> State:
         lanes = np.zeros((lanes.shape[0], 2 * lanes.shape[1]), dtype=LANE)
         lanes[:, : s.lanes.shape[1]] = s.lanes
     gpus = max(gpus, int(s.gpus.max()))
-    s = with_stays(with_replicas(s._replace(batches=batches), gpus))
+    s = with_stays(with_replicas(s._replace(batches=batches), gpus, SPARE if c.unlimited else 0))
     if len(s.here):
         s = with_chunks(s, SPARE + 4 * c.chunks + gpus)  # after a change of fleet each may look
     s = with_formed(

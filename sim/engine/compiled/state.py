@@ -9,6 +9,7 @@ from sim.engine.compiled.memory import records
 from sim.engine.compiled.records import (
     BATCH,
     BUCKET,
+    CLOSED,
     COUNTERS,
     CURRENT,
     DRAIN,
@@ -18,6 +19,7 @@ from sim.engine.compiled.records import (
     KEPT,
     KILL,
     LANE,
+    MEMBER,
     MOMENT,
     MOVING,
     NOBODY,
@@ -102,7 +104,8 @@ class State(NamedTuple):
     on: NDArray[np.int32]  # (pools, GPUs): the batch on each, or the last one
     # GPUs that run many requests at once, where there are any.
     replicas: NDArray[Any]  # (pools, GPUs)
-    members: NDArray[np.int32]  # (pools, GPUs, most): the batches on each, a heap
+    members: NDArray[Any]  # (pools, GPUs, most): the batches on each, a heap
+    taken: NDArray[np.int32]  # (pools, places): a tree over what each has or has promised (see replicas.now_takes)
     aboard: NDArray[np.int32]  # (pools, GPUs, specs): how many of each spec
     here: NDArray[np.int64]  # by pool: images, or threads, on all of them
     joining: NDArray[np.int32]  # by spec, at one look
@@ -145,6 +148,16 @@ def tables_of_queues(queues: int, specs: int, lanes: int, *, ahead: bool) -> dic
         "flows": np.ones(queues, dtype=np.int64),
         "codel": np.tile(fresh_codel(), (queues, 1)),
     }
+
+
+def tree_over(taken: NDArray[np.integer[Any]]) -> NDArray[np.int32]:
+    """A row for each row of numbers: these behind as many places, each with the lesser of the two at twice its own."""
+    half = 1 << max(taken.shape[1] - 1, 1).bit_length()
+    tree = np.full((len(taken), 2 * half), CLOSED, dtype=np.int32)
+    tree[:, half : half + taken.shape[1]] = taken
+    for place in range(half - 1, 0, -1):
+        tree[:, place] = tree[:, 2 * place : 2 * place + 2].min(axis=1)
+    return tree
 
 
 def fresh_state(
@@ -224,7 +237,8 @@ def fresh_state(
         table=np.full((pools, max(gpus)), NOBODY, dtype=np.int32),
         on=np.full((pools, max(gpus)), NOBODY, dtype=np.int32),
         replicas=np.zeros((shared, max(gpus)), dtype=REPLICA),
-        members=np.zeros((shared, max(gpus), together), dtype=np.int32),
+        members=np.zeros((shared, max(gpus), together), dtype=MEMBER),
+        taken=tree_over(np.where(np.arange(max(gpus)) < np.array(gpus)[:, None], 0, CLOSED)[:shared]),
         aboard=np.zeros((shared, max(gpus), specs), dtype=np.int32),
         here=np.zeros(shared, dtype=np.int64),
         joining=np.zeros(specs, dtype=np.int32),

@@ -164,10 +164,11 @@ def wish_over(s, c, cell, request, since, now):  # type: ignore[no-untyped-def]
 @njit
 def spread(s, c, cell, column, begin, end, amount):  # type: ignore[no-untyped-def]
     """Spread GPU-seconds evenly over a time, into the bins it touches."""
-    first, last = bin_of(s, c, begin), bin_of(s, c, end)
-    if first == last:
-        s.seconds[first, cell, column] += amount
+    last = bin_of(s, c, end)
+    if begin >= c.edges[last]:
+        s.seconds[last, cell, column] += amount
         return
+    first = bin_of(s, c, begin)
     a_second, edge = amount / (end - begin), begin
     for place in range(first, last):
         after = c.edges[place + 1]
@@ -214,7 +215,7 @@ def spent_together(s, c, batch, now):  # type: ignore[no-untyped-def]
     size = together_on_average(lasted, batch.seconds, batch.size, most)
     if lasted > 0.0:
         inside = max(now - max(batch.started, c.warm_up), 0.0) / lasted
-        s.busy[batch.pool, batch.spec, size] += inside * batch.seconds * batch.power
+        s.busy[s.table[batch.pool, batch.gpu], batch.spec, size] += inside * batch.seconds * batch.power
 
 
 @njit
@@ -231,12 +232,12 @@ def time_passes(s, c, pool, now):  # type: ignore[no-untyped-def]
         return
     if length > peaks[PEAK] and now > c.warm_up:
         peaks[PEAK], peaks[PEAK_AT], peaks[DRAIN] = length, max(begin, c.warm_up), np.nan
-    first, last = bin_of(s, c, begin), bin_of(s, c, now)
-    edge = begin
-    for place in range(first, last):
-        after = c.edges[place + 1]
-        s.queue[place, pool] += length * (after - edge)
-        edge = after
+    last, edge = bin_of(s, c, now), begin
+    if begin < c.edges[last]:
+        for place in range(bin_of(s, c, begin), last):
+            after = c.edges[place + 1]
+            s.queue[place, pool] += length * (after - edge)
+            edge = after
     s.queue[last, pool] += length * (now - edge)
 
 

@@ -41,13 +41,27 @@ class View:
     """A named tuple of arrays and numbers, as compiled functions take it."""
 
     def __init__(self, of: Any):
-        self.of = of  # keeps the arrays alive
         self.memory = np.zeros(LARGEST, dtype=np.uint8)
         self.address = self.memory.ctypes.data
         self.type = ViewType(typeof(of))
-        written = write(self.address, of)
+        self.write = direct(write, self.address, of)
+        self.show(of)
+
+    def show(self, of: Any) -> None:
+        """Stand for another tuple, whose arrays differ from those before in their lengths alone."""
+        self.of = of  # keeps the arrays alive
+        written = self.write(self.address, of)
         if written > LARGEST:
             raise MemoryError(f"a tuple of {written} bytes does not fit into a view of {LARGEST}")
+
+    def fits(self, of: Any) -> bool:
+        """Whether another tuple is of that kind."""
+        arrays = ((a, b) for a, b in zip(self.of, of, strict=True) if a is not b and isinstance(a, np.ndarray))
+        return all(a.dtype is b.dtype and a.ndim == b.ndim and flags(a) == flags(b) for a, b in arrays)
+
+
+def flags(array: np.ndarray) -> tuple[bool, bool, bool]:
+    return array.flags.c_contiguous, array.flags.aligned, array.flags.writeable
 
 
 def direct(function: Any, *like: Any) -> Callable[..., Any]:

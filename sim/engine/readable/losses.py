@@ -14,6 +14,7 @@ from sim.model.losses import CANCELLED, DOOMED, RUNS, hit
 from sim.model.losses import LOST as LOST_WORK
 from sim.model.request import ABANDONED, Request
 from sim.scenario.parts import WAITS_AGAIN, Serving
+from sim.scenario.parts import Pool as Settings
 
 
 class Losses:
@@ -32,6 +33,7 @@ class Losses:
     killed: list[tuple[Request, Batch]]
     queues: list[Queue]
     serving: Serving
+    settings: Settings
     drop: Callable[..., None]
     finish: Callable[[Batch], None]
     serve: Callable[[int], Generator[Any, Any, None]]
@@ -42,7 +44,8 @@ class Losses:
         """The GPUs whose work is lost with this number of them."""
         self.losses += 1
         at_work = np.array([self.works(gpu) for gpu in range(self.gpus)], dtype=bool)
-        found: list[int] = hit(at_work, lost, self.seed, self.number, self.losses).tolist()
+        unlike = bool(self.settings.kinds)
+        found: list[int] = hit(at_work, lost, self.seed, self.number, self.losses, unlike=unlike).tolist()
         return found
 
     def works(self, gpu: int) -> bool:

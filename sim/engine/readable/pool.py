@@ -68,10 +68,10 @@ class Pool(Forming, Losses):
         )
         self.kind_of = partial(scenario.kind_of, name)
         self.full = {spec: max(table) for spec, table in self.seconds.items()}  # images in a full batch
-        self.work = {  # GPU-seconds of one request in a full batch
-            spec: float(work_of_request(table[max(table)], self.images[spec], max(table)))
-            for spec, table in self.seconds.items()
-        }
+        self.work, *self.work_on = (  # GPU-seconds of one request in a full batch: on a mean GPU, and on each kind
+            {s: float(work_of_request(table[n := max(table)], self.images[s], n)) for s, table in tables.items()}
+            for tables in (self.seconds, *self.kinds)
+        )
         models = list(dict.fromkeys(spec.model for spec in scenario.specs()))
         self.models = [models.index(spec.model) for spec in scenario.specs()]
         self.loaded: list[int] = []  # the model each GPU served last
@@ -191,7 +191,8 @@ class Pool(Forming, Losses):
         """Seconds until this GPU would start a request of some priority, by what was measured."""
         queue, slower = self.queues[gpu], self.pace(gpu) * self.knobs[SLOWDOWN]
         until = self.until[gpu] if queue.inside > queue.waiting else 0.0  # else its last batch ended before that
-        return float(seconds_ahead(queue.work_ahead(priority, self.work), slower, until, self.env.now))
+        work = queue.work_ahead(priority, self.work_on[self.kind_of(gpu)])
+        return float(seconds_ahead(work, slower, until, self.env.now))
 
     def join(self, request: Request) -> None:
         """Put a granted request into its queue and wake a GPU if one may start."""
@@ -339,7 +340,7 @@ class Pool(Forming, Losses):
         self.running += 1
         batch = self.start(taken, self, gpu)
         slower = self.pace(gpu) * self.knobs[SLOWDOWN]
-        self.until[gpu] = self.env.now + batch.loading + self.seconds[batch.spec][batch.size] * slower
+        self.until[gpu] = self.env.now + batch.loading + self.times(gpu)[batch.spec][batch.size] * slower
         return batch
 
     def pick(self, queue: Queue, lane: Lane, room: int) -> list[Request]:

@@ -186,7 +186,9 @@ class Service:
         size = len(requests) * self.specs[head.spec].images
         loading, power = self.loading(head, pool, gpu), float(pool.knobs[POWER])
         seconds = (
-            self.passes(head, pool) if isinstance(pool, TogetherPool) else self.seconds(head, size, pool, gpu) + loading
+            self.passes(head, pool, gpu)
+            if isinstance(pool, TogetherPool)
+            else self.seconds(head, size, pool, gpu) + loading
         )
         batch = Batch(len(self.batches), pool.number, gpu, head.spec, requests, size, now, seconds, loading, power)
         self.batches.append(batch)
@@ -207,10 +209,11 @@ class Service:
         """Whether a request that is put on a GPU was in service as the run began."""
         return request.ask == request.attempt == 0 and self.crowd.habit[request.user].standing == IN_SERVICE
 
-    def passes(self, request: Request, pool: TogetherPool) -> float:
+    def passes(self, request: Request, pool: TogetherPool, gpu: int) -> float:
         """How many passes of its GPU a request takes after its opening."""
         who = self.crowd.key[request.user], request.ask, request.attempt
-        how = pool.whole, pool.passes[request.spec], pool.first[request.spec]
+        steps = pool.steps[request.spec][pool.row(gpu)]
+        how = pool.whole, steps.passes, steps.first
         laws = *self.lengths[request.feature], *self.noises[request.spec]
         return float(passes_needed(*how, *laws, self.is_begun(request), self.seed, *who))
 

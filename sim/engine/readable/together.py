@@ -78,15 +78,21 @@ class TogetherPool(Pool):
         super().__init__(env, scenario, number, *arguments, **how)
         self.whole = self.settings.runs == STEPS
         self.most = self.settings.max_batch
-        tables = {spec: scenario.steps_of(scenario.specs()[spec], self.settings) for spec in self.seconds}
-        self.passes = {spec: steps.passes for spec, steps in tables.items()}
-        self.first = {spec: steps.first for spec, steps in tables.items()}
-        self.size = {spec: self.images[spec] if self.whole else 1 for spec in tables}  # of a request
-        self.opening, self.each = np.zeros((2, self.specs, self.most + 1))
-        for spec, steps in tables.items():
-            for n, seconds in steps.each.items():
-                place = n if self.whole else n // self.images[spec]
-                self.opening[spec, place], self.each[spec, place] = steps.opening[n], seconds
+        self.size = {spec: self.images[spec] if self.whole else 1 for spec in self.seconds}  # of a request
+        kinds = 1 + len(self.settings.kinds)  # a mean GPU, then each kind where there are several
+        self.opening, self.each = np.zeros((2, kinds, self.specs, self.most + 1))
+        name = list(scenario.pools)[number]
+        self.steps = {spec: scenario.steps_of(scenario.specs()[spec], name) for spec in self.seconds}
+        for spec, of_kinds in self.steps.items():
+            for kind, steps in enumerate(of_kinds):
+                for n, seconds in steps.each.items():
+                    place = n if self.whole else n // self.images[spec]
+                    self.opening[kind, spec, place], self.each[kind, spec, place] = steps.opening[n], seconds
+
+    def row(self, gpu: int) -> int:
+        """The row of the tables that has the times of a GPU."""
+        average = not self.settings.kinds or (self.unlimited and gpu >= self.own)
+        return 0 if average else 1 + self.kind_of(gpu)
 
     def switch_on(self, gpu: int) -> None:
         if gpu == len(self.replicas):
@@ -218,19 +224,19 @@ class TogetherPool(Pool):
             if replica.gpu >= self.gpus:
                 self.switched_on.discard(replica.gpu)
             return
-        slower = self.pace(replica.gpu) * self.knobs[SLOWDOWN]
-        replica.each = slower * seconds_together(replica.counts, self.each, replica.size)
+        slower, row = self.pace(replica.gpu) * self.knobs[SLOWDOWN], self.row(replica.gpu)
+        replica.each = slower * seconds_together(replica.counts, self.each[row], replica.size)
         if joined:
             counts = np.bincount([stay.batch.spec for stay in joined], minlength=self.specs)
             size = sum(self.size[stay.batch.spec] for stay in joined)
-            replica.begun = now + slower * seconds_together(counts, self.opening, size)
+            replica.begun = now + slower * seconds_together(counts, self.opening[row], size)
             self.await_first_steps(replica, joined)
         self.look_at(replica, replica.stays[0].end)
 
     def await_first_steps(self, replica: Replica, joined: list[Stay]) -> None:
         """Those who join make their first step in the opening, or in the pass after it."""
         for stay in joined if self.whole else []:
-            if self.first[stay.request.spec]:
+            if self.steps[stay.request.spec][self.row(replica.gpu)].first:
                 stay.request.first_token = replica.begun
             else:
                 replica.stepless.append(stay)
@@ -259,7 +265,7 @@ class TogetherPool(Pool):
         batch.seconds = 0.0
         stay = Stay(batch, replica.passes + needed, replica.joined, replica.share, request)
         if self.whole:
-            request.tokens = needed + self.first[request.spec]
+            request.tokens = needed + self.steps[request.spec][self.row(replica.gpu)].first
         batch.stay = stay
         heappush(replica.stays, stay)
         replica.joined += 1
