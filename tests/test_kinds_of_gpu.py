@@ -12,6 +12,8 @@ from sim.results.run import Run
 from sim.results.timeline import OFFERED
 from sim.scenario.document import merged
 from sim.scenario.scenario import Scenario
+from sim.studies.mixes import cheapest, mix_sentences, mixes
+from sim.studies.size_words import sentences
 from tests.random_scenarios import plain
 
 MOVES = {"kind": "move gpus", "from": "gpus", "to": "spare", "gpus": 1}
@@ -29,7 +31,7 @@ def mixed(
     }
     return plain(
         PROFILES,
-        horizon="1 h",
+        horizon=settings.pop("horizon", "1 h"),
         features={"image": {"spec": {"model": "new"}, **settings.pop("feature", {})}},
         pools={
             "gpus": merged({"gpus": 2 * each, "kinds": kinds}, settings.pop("pool", {})),
@@ -207,9 +209,35 @@ def test_a_mix_that_cannot_be_played_is_refused(settings, said):
         mixed(**settings)
 
 
-def test_a_mix_is_not_sized():
-    with pytest.raises(BadInput, match="several kinds of GPU cannot be sized"):
-        size(mixed())
+def test_one_kind_is_sized_while_the_others_stay():
+    """4.05 a second: beside an old GPU, which does 0.6, two new ones of 1.5 are too few and three are enough."""
+    scenario = mixed(rate=4.05, noise="none", horizon="10 min", feature={"slo": "10 s"})
+    found = size(scenario, "95 % in time", kind="new", seeds=2, headroom=False, store=False, processes=1)
+    assert found.gpus == {"gpus": 4}
+    assert found.kinds == {"gpus": {"old": 1, "new": 3}}
+    assert "4 GPUs in pool 'gpus' (1 old and 3 new)" in sentences(found)[0]
+
+
+def test_the_cheapest_mix_of_two_kinds_is_that_by_hand():
+    """For 4.05 a second of 0.6 each at $1 an hour: 7 old GPUs; or 5 beside a new one, which does 1.5 for $3."""
+    scenario = mixed(rate=4.05, noise="none", horizon="10 min", feature={"slo": "10 s"})
+    found = mixes(scenario, [0, 1], "95 % in time", seeds=2, headroom=False, store=False, processes=1)
+    assert [of.kinds["gpus"] for of in found.values()] == [{"old": 7, "new": 0}, {"old": 5, "new": 1}]
+    assert [of.dollars for of in found.values()] == pytest.approx([7 / 6, 8 / 6])
+    assert cheapest(found) is found[0]
+    assert mix_sentences(found)[1] == "  CHEAPEST: 7 old and 0 new for $1.17 a run: meets."
+
+
+def test_a_mix_is_of_two_kinds():
+    with pytest.raises(BadInput, match="a mix is of two kinds"):
+        mixes(plain(), [0, 1])
+
+
+def test_a_kind_that_is_not_there_is_not_sized():
+    with pytest.raises(BadInput, match="no such kind of GPU"):
+        size(mixed(), kind="newer")
+    with pytest.raises(BadInput, match="a pool with 'kinds'"):
+        size(plain(), kind="new")
 
 
 def test_kinds_without_a_profile_are_refused_with_the_key():

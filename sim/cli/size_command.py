@@ -43,6 +43,14 @@ def size(
     pool: Annotated[
         str | None, typer.Option(help="The pool to size, others as they are; all of them if not given.")
     ] = None,
+    kind: Annotated[
+        str | None,
+        typer.Option(help="The kind of GPU to size in a pool of several; the one that is taken last if none."),
+    ] = None,
+    beside: Annotated[
+        str | None,
+        typer.Option(help="Numbers of the other kind of GPU in a pool of two, like 0,8,16: which mix is the cheapest?"),
+    ] = None,
     seeds: Annotated[int, typer.Option(min=2, help="Runs of each fleet; the answer gets as many of its own.")] = 10,
     futures: Annotated[
         int, typer.Option(min=2, help="The same where inputs are uncertain: each run is one of another future.")
@@ -104,20 +112,41 @@ def size(
     more = {"until": a_share("until-precise", until_precise), "most": most_seeds} if until_precise else {}
     if demand and more:
         raise BadInput("only the answer for a fleet gets further seeds", key="--until-precise", value=until_precise)
-    if demand and (pool is not None or step is not None):
-        raise BadInput("the fleet stays as it is with --demand", key="--pool" if pool else "--step", value=pool or step)
+    of_fleet = {"pool": pool, "kind": kind, "step": step}
+    if demand and (given := [name for name, value in of_fleet.items() if value is not None]):
+        raise BadInput("the fleet stays as it is with --demand", key=f"--{given[0]}", value=of_fleet[given[0]])
     if len(shares) > 1 and (demand or not inputs.laws):
         expected = "several only where inputs are uncertain and a fleet is sought"
         raise BadInput("one share of runs at a time", key="--runs", value=runs, expected=expected)
     if demand and inputs.laws:
         expected = "numbers in place of laws"
         raise BadInput("--demand takes no uncertain inputs", key=next(iter(inputs.laws)), expected=expected)
+    if beside is not None and (
+        given := "--demand" if demand else "--out" if out else "SCENARIO" if inputs.laws else ""
+    ):
+        raise BadInput("a mix is printed, for a scenario without uncertain inputs", key=given, expected="no --beside")
     with machines(cluster, processes) as executor:
         how["executor"] = executor
-        if demand:
+        if beside is not None:
+            answer_mixes(loaded, beside, promise, names, {**how, **of_fleet, **more, "runs": shares[0]})
+        elif demand:
             answer_demand(loaded, promise, names, {**how, "runs": shares[0]}, folder)
         else:
-            answer_fleet(inputs, promise, names, shares, {**how, "pool": pool, "step": step, **more}, folder)
+            answer_fleet(inputs, promise, names, shares, {**how, **of_fleet, **more}, folder)
+
+
+def answer_mixes(loaded: Any, beside: str, promise: str, names: list[str], how: dict[str, Any]) -> None:
+    """Size one kind of GPU beside several numbers of the other, and say which mix is the cheapest."""
+    from sim.studies.mixes import mix_sentences, mixes
+
+    numbers = named(beside)
+    if not numbers or not all(n.isdecimal() for n in numbers):
+        raise BadInput("these are not numbers of GPUs", key="--beside", value=beside, expected="like 0,8,16")
+    ready()
+    for name in names:
+        with runs_bar(f"{loaded.title}: {name}") as report:
+            found = mixes(loaded, [int(n) for n in numbers], promise, name, **how, progress=report)
+        say(mix_sentences(found))
 
 
 def answer_fleet(
@@ -126,6 +155,7 @@ def answer_fleet(
     """Size the fleet under each playbook, print the answers, and save what they rest on."""
     from sim.engine.simulate import chosen
     from sim.report.study_tables import looks_table, savings_table
+    from sim.studies.fleets import as_fields
     from sim.studies.promise import read_promise
     from sim.studies.size import size as find
     from sim.studies.size_words import best_of, savings, sentences
@@ -156,7 +186,8 @@ def answer_fleet(
         best = best_of(found)
         number = best.answer.seeds[0] if best.answer else 1
         world = inputs.future(number) if inputs.laws else loaded
-        save(found, pd.concat(by_share), folder, world, best.gpus, best.playbook, number)
+        fleet = {pool: as_fields(gpus, best.kinds.get(pool, {})) for pool, gpus in best.gpus.items()}
+        save(found, pd.concat(by_share), folder, world, fleet, best.playbook, number)
     if found[-1].verdict == "interrupted":
         raise typer.Exit(INTERRUPTED)
     if all(one.verdict == "impossible" for one in found):
@@ -164,7 +195,7 @@ def answer_fleet(
 
 
 def save(
-    found: list[Any], answers: Any, folder: Path, scenario: Any, fleet: dict[str, int], playbook: str, seed: int
+    found: list[Any], answers: Any, folder: Path, scenario: Any, fleet: dict[str, Any], playbook: str, seed: int
 ) -> None:
     """Save the answers with a run of this fleet, and the figure and the report beside them. Raises BadInput."""
     from sim.engine.simulate import simulate
@@ -175,7 +206,7 @@ def save(
     from sim.studies.unlimited import with_demand
 
     with progress_bar("a run of the answer, for its report") as report:
-        sized = scenario.with_(pools={pool: {"gpus": gpus} for pool, gpus in fleet.items()})
+        sized = scenario.with_(pools=fleet)
         run = with_demand(simulate(sized, playbook, seed=seed, progress=report), sized)
     with replacing(folder):
         save_sizes(found, answers, run, folder)

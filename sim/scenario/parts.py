@@ -152,7 +152,7 @@ class Pays(Strict):
 class KindOfGpu(Strict):
     """Some GPUs of a pool that has several kinds."""
 
-    gpus: Annotated[Whole, Field(ge=1, le=10_000_000)] = Field(description="of this kind, of the whole service")
+    gpus: Annotated[Whole, Field(ge=0, le=10_000_000)] = Field(description="of this kind, of the whole service")
     dollars_per_gpu_hour: Annotated[HourlyDollars, Field(le=1e6)] | None = Field(
         default=None, description="on demand; the pool's where absent"
     )

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from sim.errors import BadInput
 from sim.scenario.fields import MOST_GPUS
@@ -18,12 +19,14 @@ class Fleets:
     """The pools that are sized, all others as the scenario has them. Numbers of GPUs are at full scale.
 
     offered: GPUs that first requests would keep busy in the busiest window, if nobody waited. wished: GPUs by which an
-    answer may differ from a smaller one; a hundredth of the offered load where None.
+    answer may differ from a smaller one; a hundredth of the offered load where None. kind: the kind of GPU that there
+    are more or fewer of in pools of several; where None the one that is taken last. The others stay.
     """
 
     scenario: Scenario
     offered: dict[str, float]
     wished: int | None = None
+    kind: str | None = None
 
     @property
     def pools(self) -> list[str]:
@@ -62,8 +65,20 @@ class Fleets:
         }
 
     def places(self, pool: str, gpus: float, scale: float) -> int:
-        """The fewest steps, at least one, that make up this number of GPUs."""
-        return max(1, math.ceil(gpus / self.step(pool, scale) - 1e-9))
+        """The fewest steps, at least one, that make up this number of GPUs, and the least that there can be."""
+        return max(1, math.ceil(max(gpus, self.least(pool)) / self.step(pool, scale) - 1e-9))
+
+    def least(self, pool: str) -> int:
+        """The fewest GPUs that there can be in a pool: those of kinds that stay, and at least one."""
+        return max(1, self.others(pool))
+
+    def others(self, pool: str) -> int:
+        """GPUs of the kinds that stay."""
+        return sum(of.gpus for kind, of in self.scenario.pools[pool].kinds.items() if kind != self.sized(pool))
+
+    def sized(self, pool: str) -> str:
+        """The kind of GPU that a pool of several gets more or fewer of."""
+        return self.kind or self.scenario.kinds_taken[pool][-1]
 
     def most(self, pool: str, scale: float) -> int:
         """The most steps that are tried."""
@@ -76,12 +91,22 @@ class Fleets:
 
     def applied(self, fleet: Mapping[str, int], scale: float) -> Scenario:
         """The scenario with a fleet, in a slice. Raises BadInput where that slice cannot be."""
-        gpus = {p: {"gpus": n} for p, n in fleet.items()}
+        gpus = {p: as_fields(n, self.kinds(p, n)) for p, n in fleet.items()}
         if scale < self.scenario.scale:  # the other pools: at least a GPU of the slice
             for p in self.scenario.pools.keys() - fleet.keys():
                 pool, each = self.scenario.pools[p], self.scenario.pools[p].gpus_per_replica
                 gpus[p] = {"gpus": max(pool.gpus, math.ceil(self.unit(p, scale) / each) * each)}
         return self.scenario.with_(pools=gpus, scale=scale)
+
+    def kinds(self, pool: str, gpus: int) -> dict[str, int]:
+        """How many of each kind a pool of several has with this number of GPUs."""
+        own = {kind: of.gpus for kind, of in self.scenario.pools[pool].kinds.items()}
+        return {**own, self.sized(pool): gpus - self.others(pool)} if own else {}
+
+
+def as_fields(gpus: int, kinds: Mapping[str, int]) -> dict[str, Any]:
+    """What a scenario says of a pool with this number of GPUs, and of each kind where it has several."""
+    return {"gpus": gpus, **({"kinds": {kind: {"gpus": n} for kind, n in kinds.items()}} if kinds else {})}
 
 
 def plain_number(bound: float) -> int:
@@ -95,16 +120,17 @@ def served_pools(scenario: Scenario) -> list[str]:
     return list(dict.fromkeys(feature.pool for feature in scenario.features.values()))
 
 
-def sized_pools(scenario: Scenario, pool: str | None) -> list[str]:
-    """The pool that is sized, or where None all that serve a feature. Raises BadInput."""
+def sized_pools(scenario: Scenario, pool: str | None, kind: str | None = None) -> list[str]:
+    """The pool that is sized, or where None all that serve a feature; kind: of GPU in them. Raises BadInput."""
     pools = served_pools(scenario)
     if pool is not None and pool not in pools:
         expected = f"one that serves a feature: {', '.join(pools)}"
         raise BadInput("this pool cannot be sized", key="pool", value=pool, expected=expected)
-    for name in (sized := [pool] if pool else pools):
-        if scenario.pools[name].kinds:
-            expected = "a pool of one kind, or other numbers of 'kinds' in a comparison"
-            raise BadInput("a pool of several kinds of GPU cannot be sized", key="pool", value=name, expected=expected)
+    sized = [pool] if pool else pools
+    for name in sized:
+        if kind is not None and kind not in scenario.pools[name].kinds:
+            expected = ", ".join(scenario.pools[name].kinds) or "a pool with 'kinds'"
+            raise BadInput(f"pool {name!r} has no such kind of GPU", key="kind", value=kind, expected=expected)
     return sized
 
 

@@ -45,7 +45,8 @@ class Size:
     keeps it. carries: the multiple of the demand that this fleet carries (nan: not asked). knee: the GPUs beyond which
     one more adds less than on average over the fleets looked at. futures: whether every run is one of another future.
     own: the GPUs of the scenario, by pool; needed: seconds after the start, when first requests would begin to keep
-    more than these busy if nobody waited (the start of a window of `alive`; nan: never).
+    more than these busy if nobody waited (the start of a window of `alive`; nan: never). kinds: of the answer's GPUs,
+    those of each kind, in pools of several.
     """
 
     promise: str
@@ -70,6 +71,7 @@ class Size:
     futures: bool = False
     own: dict[str, int] = field(default_factory=dict)
     needed: float = math.nan
+    kinds: dict[str, dict[str, int]] = field(default_factory=dict)
     __pydantic_config__: ClassVar[ConfigDict] = WITH_TABLES
 
     @property
@@ -90,6 +92,7 @@ def size(
     playbook: str | None = None,
     *,
     pool: str | None = None,
+    kind: str | None = None,
     seeds: int = 10,
     runs: float = 0.9,
     confidence: float = 0.95,
@@ -105,7 +108,8 @@ def size(
     """Find the smallest fleet with which at least `runs` of all runs keep a promise (see sim.studies.promise).
 
     playbook: the scenario's first where None. pool: the one that is sized while others stay; all that serve a feature
-    where None, one after the other. seeds: runs of each fleet looked at; the answer and its neighbours get others than
+    where None, one after the other. kind: of GPU, in a pool of several kinds; the others stay, and where None it is the
+    one that is taken last. seeds: runs of each fleet looked at; the answer and its neighbours get others than
     the search. step: GPUs, a hundredth of the offered load where None; no finer than a GPU of the slice. store: where
     runs are kept, False for nowhere. until: the answer gets further seeds, to `most`, until the 95 % interval of its
     measure is within this to each side (in points for a share, else relative). An interrupt gives what is known by
@@ -121,7 +125,7 @@ def size(
     refuse_unusable(seeds, runs, confidence)
     if step is not None and (type(step) is not int or step < 1):
         raise BadInput("a step is a number of GPUs", key="step", value=step, expected="1, 2, ...")
-    pools, whole = sized_pools(scenario, pool), read_promise(promise, scenario)
+    pools, whole = sized_pools(scenario, pool, kind), read_promise(promise, scenario)
     if not whole.apart_from_cost.conditions:
         expected = f"what it has to do as well, like 'alive and {whole.text}'"
         raise BadInput(
@@ -131,7 +135,7 @@ def size(
     own = Local(processes)
     looks = Looks(Runs(executor or own, opened(store), progress), rule, inputs.future if inputs.laws else None)
     looks.study.planned = USUAL_LOOKS * seeds  # until it is known better
-    search = Search(inputs, pools, looks, seeds, step, until, most, whole.cost_cap)
+    search = Search(inputs, pools, looks, seeds, step, until, most, whole.cost_cap, kind)
     try:
         with own:
             return search.answer(headroom=headroom and not inputs.laws)
@@ -151,13 +155,14 @@ class Search:
     until: float | None = None
     most: int = 100
     cost_cap: float = math.inf  # dollars that a run may cost
+    kind: str | None = None
     least: dict[str, int] = field(default_factory=dict)  # by pool, where some smaller fleet is not enough
     monotone: bool = True
     needed: float = math.nan
 
     def __post_init__(self) -> None:
         self.scenario = self.inputs.scenario
-        self.fleets = Fleets(self.scenario, {})
+        self.fleets = Fleets(self.scenario, {}, kind=self.kind)
         self.first = list(range(1, self.seeds + 1))
         self.fresh = list(range(self.seeds + 1, 2 * self.seeds + 1))  # that the search has not seen
         for key in self.inputs.laws:
@@ -168,7 +173,7 @@ class Search:
 
     def answer(self, *, headroom: bool) -> Size:
         """Measure the load, search in a slice, then prove the answer at the scenario's own scale."""
-        self.fleets = Fleets(self.scenario, self.offered(), self.step)
+        self.fleets = Fleets(self.scenario, self.offered(), self.step, self.kind)
         full, scale = self.scenario.scale, self.fleets.coarse
         if reason := self.impossible(scale):
             return self.result(reason=reason)
@@ -318,7 +323,8 @@ class Search:
         rule, full, f, gpus = self.looks.rule, self.scenario.scale, self.fleets, found or {}
         answer = self.at(gpus, full, VERIFY, self.fresh) if gpus else None
         steps = {p: f.step(p, full) for p in f.pools}
-        fewer = {p: {**gpus, p: gpus[p] - steps[p]} for p in gpus if gpus[p] > max(steps[p], self.least.get(p, 0))}
+        least = {p: max(steps[p], self.least.get(p, 0), f.least(p) + steps[p] - 1) for p in gpus}
+        fewer = {p: {**gpus, p: gpus[p] - steps[p]} for p in gpus if gpus[p] > least[p]}
         runs = self.looks.seen(answer) if answer else []
         table = self.looks.table()
         return Size(
@@ -344,6 +350,7 @@ class Search:
             futures=bool(self.inputs.laws),
             own=self.own(),
             needed=self.needed,
+            kinds={p: kinds for p, n in gpus.items() if (kinds := f.kinds(p, n))},
         )
 
 

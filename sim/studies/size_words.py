@@ -18,7 +18,9 @@ def sentences(found: Size) -> list[str]:
     if found.verdict == "impossible":
         return [f"NO FLEET keeps {keeps}: {found.reason}."]
     assert found.answer is not None
-    fleet = " and ".join(f"{in_gpus(gpus)} in pool '{pool}'" for pool, gpus in found.gpus.items())
+    fleet = " and ".join(
+        f"{in_gpus(gpus)} in pool '{pool}'{of_kinds(found, pool)}" for pool, gpus in found.gpus.items()
+    )
     if found.futures:
         return [*of_futures(found, fleet), *context(found)]
     keep = "keeps" if found.total == 1 else "keep"
@@ -38,6 +40,12 @@ def sentences(found: Size) -> list[str]:
         lines.append(f"{less}: {look_words(look)} keep it; it {verdict_words(look)}.")
     lines += [*evidence(found.answer, found.confidence), *context(found)]
     return lines
+
+
+def of_kinds(found: Size, pool: str) -> str:
+    """How many of each kind, where a pool has several."""
+    kinds = found.kinds.get(pool)
+    return f" ({' and '.join(f'{n:,} {kind}' for kind, n in kinds.items())})" if kinds else ""
 
 
 def best_of(found: list[Size]) -> Size:

@@ -1,0 +1,53 @@
+"""The cheapest mix of two kinds of GPU that keeps a promise: one kind sized beside several numbers of the other."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from sim.errors import BadInput
+from sim.scenario.scenario import Scenario
+from sim.studies.fleets import as_fields, sized_pools
+from sim.studies.size import Size, size
+from sim.wording import amount
+
+
+def mixes(
+    scenario: Scenario,
+    beside: Sequence[int],
+    promise: str = "alive",
+    playbook: str | None = None,
+    *,
+    pool: str | None = None,
+    kind: str | None = None,
+    **how: Any,
+) -> dict[int, Size]:
+    """The smallest number of one kind of GPU that keeps a promise, for each number of the other kind `beside` it.
+
+    kind: the one that is sized; where None the one that is taken last. how: as for size(). Raises BadInput where the
+    pool has not two kinds.
+    """
+    pools = sized_pools(scenario, pool, kind)
+    kinds = scenario.kinds_taken[pools[0]]
+    if len(pools) > 1 or len(kinds) != 2:
+        found = ", ".join(pools) if len(pools) > 1 else f"{pools[0]} with {len(kinds) or 1}"
+        raise BadInput("a mix is of two kinds of GPU", key="pool", value=found, expected="one pool of two kinds")
+    (name,), kind = pools, kind or kinds[-1]
+    (other,) = [k for k in kinds if k != kind]
+    own = scenario.pools[name].kinds[kind].gpus
+    fleets = {n: scenario.with_(pools={name: as_fields(n + own, {other: n})}) for n in beside}
+    return {n: size(fleet, promise, playbook, pool=name, kind=kind, **how) for n, fleet in fleets.items()}
+
+
+def cheapest(found: Mapping[int, Size]) -> Size | None:
+    """The mix with the fewest dollars of those that keep the promise; None where none does."""
+    return min((of for of in found.values() if of.verdict == "meets"), key=lambda of: of.dollars, default=None)
+
+
+def mix_sentences(found: Mapping[int, Size]) -> list[str]:
+    """Which mix is the cheapest of those that were looked at, and what became of each."""
+    best, lines = cheapest(found), []
+    for of in found.values():
+        fleet = " and ".join(f"{n:,} {kind}" for kinds in of.kinds.values() for kind, n in kinds.items())
+        cost = f"{fleet} for ${amount(of.dollars)} a run" if of.gpus else f"no fleet ({of.reason or 'interrupted'})"
+        lines.append(f"{'CHEAPEST: ' if of is best else ''}{cost}: {of.verdict}.")
+    said = "" if best is not None else "NO MIX is shown to keep it. "
+    return [f"{said}Mixes looked at for '{next(iter(found.values())).promise}':", *(f"  {line}" for line in lines)]
