@@ -52,16 +52,18 @@ def emptiest(s, pool):  # type: ignore[no-untyped-def]
 @njit
 def promise(s, c, pool, q, spec, now):  # type: ignore[no-untyped-def]
     """Have the GPU with the fewest, or the one whose queue it is, look for a request that has come, if it has room."""
-    size = c.together_size[pool, spec]
-    best = gpu_of(c, pool, q) if c.apart[pool] else emptiest(s, pool)
-    taken = taken_on(s, pool, best)
+    size, apart = c.together_size[pool, spec], c.apart[pool]
+    taken = taken_on(s, pool, gpu_of(c, pool, q)) if apart else s.taken[pool, 1]
     if c.unlimited and taken > 0:
         best, taken = s.gpus[pool], 0
         s.gpus[pool] += 1
         s.pace[pool, best], s.table[pool, best] = 1.0, pool
-    if taken + size <= c.most[pool]:
-        now_takes(s, pool, best, taken + size)
-        look(s, c, pool, best, now)
+    elif taken + size > c.most[pool]:
+        return
+    else:
+        best = gpu_of(c, pool, q) if apart else emptiest(s, pool)
+    now_takes(s, pool, best, taken + size)
+    look(s, c, pool, best, now)
 
 
 @njit
@@ -105,11 +107,6 @@ def share_until(replica, now):  # type: ignore[no-untyped-def]
 
 
 @njit
-def earlier(one, other):  # type: ignore[no-untyped-def]
-    return comes_off_first(one.end, one.key, other.end, other.key)
-
-
-@njit
 def put_aboard(s, pool, gpu, number, end):  # type: ignore[no-untyped-def]
     """Onto the heap of a GPU's batches of one: first who is through first. end: passes of the GPU by then."""
     replica = s.replicas[pool, gpu]
@@ -139,15 +136,14 @@ def take_off(s, pool, gpu):  # type: ignore[no-untyped-def]
     s.replicas[pool, gpu].stays -= 1
     size = s.replicas[pool, gpu].stays
     last, place = heap[size], 0
-    while 2 * place + 1 < size:
+    while 2 * place + 1 < size:  # the hole sinks to the bottom, from where the last one, which was there, rises little
         child = 2 * place + 1
-        if child + 1 < size and earlier(heap[child + 1], heap[child]):
-            child += 1
-        if not earlier(heap[child], last):
-            break
+        if child + 1 < size:
+            one, other = heap[child], heap[child + 1]
+            child += comes_off_first(other.end, other.key, one.end, one.key)
         heap[place].end, heap[place].key = heap[child].end, heap[child].key
         place = child
-    heap[place].end, heap[place].key = last.end, last.key
+    rise(heap, place, last.end, last.key)
     return found
 
 
