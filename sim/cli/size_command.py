@@ -121,10 +121,9 @@ def size(
     if demand and inputs.laws:
         expected = "numbers in place of laws"
         raise BadInput("--demand takes no uncertain inputs", key=next(iter(inputs.laws)), expected=expected)
-    if beside is not None and (
-        given := "--demand" if demand else "--out" if out else "SCENARIO" if inputs.laws else ""
-    ):
-        raise BadInput("a mix is printed, for a scenario without uncertain inputs", key=given, expected="no --beside")
+    against = "--demand" if demand else "--out" if out else "SCENARIO" if inputs.laws else ""
+    if beside is not None and against:
+        raise BadInput("a mix is printed, for a scenario without uncertain inputs", key=against, expected="no --beside")
     with machines(cluster, processes) as executor:
         how["executor"] = executor
         if beside is not None:

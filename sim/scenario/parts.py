@@ -181,8 +181,8 @@ class Pool(HowItServes):
     kinds: dict[str, KindOfGpu] = Field(
         default={},
         max_length=20,
-        description="GPUs of several kinds, `gpus` in all. The kind that is taken last also leaves first, is lost first, "
-        "and is that of further GPUs",
+        description="GPUs of several kinds, `gpus` in all. The kind that is taken last also leaves first, is lost "
+        "first and is that of further GPUs",
     )
     takes_first: Literal["fastest", "cheapest"] = Field(
         default="fastest",

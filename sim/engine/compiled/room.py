@@ -108,7 +108,7 @@ def with_replicas(s: State, gpus: int, spare: int) -> State:
         found[name] = np.zeros((array.shape[0], gpus + max(gpus, spare), *array.shape[2:]), dtype=array.dtype)
         found[name][:, : array.shape[1]] = array
     if s.taken.shape[1] < 2 * found["replicas"].shape[1]:
-        wide = np.full(found["replicas"].shape, CLOSED)
+        wide: NDArray[Any] = np.full(found["replicas"].shape, CLOSED)
         before = s.taken[:, s.taken.shape[1] // 2 :][:, : wide.shape[1]]
         wide[:, : before.shape[1]] = before
         found["taken"] = tree_over(wide)
