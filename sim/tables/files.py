@@ -19,6 +19,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from sim.errors import BadInput, printable
+from sim.tables.hashes import Hashes
 from sim.tables.spreadsheets import ZIP, sheet_as_csv
 
 BLOCK = 1 << 23  # bytes read at a time
@@ -39,10 +40,15 @@ class Broken:
 
 @dataclass(frozen=True)
 class RowBlock:
-    """Some rows of a table: columns of texts, and the line number of each row (the first line is 1)."""
+    """Some rows of a table: columns of texts, and the line number of each row (the first line is 1).
 
-    columns: dict[str, Any]  # pyarrow arrays of strings
+    columns: pyarrow arrays of strings, some of them coded; same: numbers, equal for rows that are equal in what no
+    column holds.
+    """
+
+    columns: dict[str, Any]
     lines: NDArray[np.int64]
+    same: Hashes | None = None
 
 
 def opened(path: Path, tidy: Tidy | None = None) -> tuple[IO[bytes], IO[bytes]]:
@@ -250,7 +256,7 @@ def without_empty_rows(block: RowBlock) -> RowBlock:
     full = np.zeros(len(block.lines), dtype=bool)
     for values in block.columns.values():
         full |= pc.not_equal(values, "").to_numpy(zero_copy_only=False)
-    if full.all():
-        return block
+        if full.all():
+            return block
     mask = pa.array(full)
     return RowBlock({name: values.filter(mask) for name, values in block.columns.items()}, block.lines[full])

@@ -7,13 +7,16 @@ HAProxy that of the request (nginx.org, httpd.apache.org, docs.aws.amazon.com, e
 from functools import partial
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from sim.tables.formats.combined_lines import combined_parts
-from sim.tables.formats.lines import CLF, QUOTED, clf_time, fits, pattern_blocks, request_columns
+from sim.tables.coded import coded, of_words, plain
+from sim.tables.formats.combined_lines import Shape, is_empty, shape_of
+from sim.tables.formats.lines import CLF, QUOTED, Columns, clf_time, fits, nothing, pattern_blocks, request_columns
 from sim.tables.formats.reader import Head, Reader, Requests
-from sim.tables.times import of_words
+from sim.tables.hashes import row_hashes, text_hashes
+from sim.tables.times import Mask, matches
 
 # [virtual host:port] host ident authuser [time] "request" status bytes, and whatever follows (referer, agent, ...).
 COMBINED = (
@@ -64,12 +67,13 @@ class AccessLog(Reader):
             decimal = pc.any(pc.match_substring(sample, ".")).as_py()
             stamped = "either" if decimal else "start"
             extra = {"duration_s": ("duration", 1.0 if decimal else 1e6)}
+        shape = shape_of(head.line, texts[0].as_py())
         return Requests(
             blocks=partial(
                 pattern_blocks,
                 pattern=COMBINED,
                 columns_of=partial(combined_columns, duration=pattern),
-                quick=combined_parts,
+                quick=partial(cut_columns, shape=shape, duration=pattern) if shape else nothing,
             ),
             stamped=stamped,
             extra={**extra, "status": ("status", 1.0), "bytes": ("bytes", 1.0)},
@@ -77,21 +81,67 @@ class AccessLog(Reader):
         )
 
 
-def combined_columns(part: dict[str, Any], duration: str) -> dict[str, Any]:
-    anonymous = pc.equal(part["authuser"], "-")
+def combined_columns(part: dict[str, Any], duration: str) -> Columns:
+    rest = pc.fill_null(part["rest"], "")
+    found = duration_found(rest, duration) if duration else None
+    return request_line({**part, "request": unquoted(part["request"])}, found), text_hashes(rest)
+
+
+def cut_columns(data: bytes, shape: Shape, duration: str) -> tuple[Columns, Mask] | None:
+    """The columns of lines of the usual shape, and which lines these are."""
+    cut = shape.parts(data)
+    if cut is None:
+        return None
+    parts, rest, good = cut
+    found = duration_in_pieces(rest, duration, quoted=shape.pieces > 3) if duration else None
+    return (request_line(parts, found), row_hashes(rest) if rest else np.zeros(int(good.sum()), np.uint64)), good
+
+
+def request_line(part: dict[str, Any], duration: Any) -> dict[str, Any]:
+    anonymous = pc.equal(plain(part["authuser"]), "-")
+    user = part["host"] if pc.all(anonymous).as_py() else part["authuser"]
+    if pc.any(anonymous).as_py() and user is not part["host"]:
+        user = pc.if_else(anonymous, plain(part["host"]), plain(user))
     columns = {
         "time": of_words(part["stamp"], stamp_time),
-        "user": pc.if_else(anonymous, part["host"], part["authuser"]),
+        "user": user,
         "host": part["host"],
-        **request_columns(unquoted(part["request"])),
+        **request_columns(part["request"]),
         "status": part["status"],
         "bytes": part["bytes"],
-        "rest": pc.fill_null(part["rest"], ""),
     }
-    if duration:
-        found = pc.extract_regex(columns["rest"], duration)
-        columns["duration"] = pc.fill_null(pc.struct_field(found, "duration"), "")
-    return columns
+    return columns if duration is None else {**columns, "duration": duration}
+
+
+def duration_found(rest: Any, pattern: str) -> Any:
+    return pc.fill_null(pc.struct_field(pc.extract_regex(rest, pattern), "duration"), "")
+
+
+def duration_in_pieces(rest: list[Any], pattern: str, quoted: bool) -> Any:
+    """The duration in what follows the bytes of each line: words, or pieces of which the first is quoted, and so on."""
+
+    def found(piece: Any, before: str = "", after: str = "") -> Any:
+        return of_words(
+            piece, lambda words: duration_found(pc.binary_join_element_wise(before, words, after, ""), pattern)
+        )
+
+    if not quoted:
+        return found(coded(pc.binary_join_element_wise(*map(plain, rest), " ")), " ") if rest else None
+    if pattern == LAST:
+        return found(rest[-1], '"')
+    if pattern == QUOTED_LAST:
+        ends = of_words(rest[-1], is_empty)
+        if len(rest) > 2:
+            ends &= of_words(rest[-3], lambda words: matches(words, " $"))
+        each = found(rest[-2], ' "', '"')
+        return each if ends.all() else pc.if_else(pa.array(ends), plain(each), "")
+    best = found(rest[0])
+    for piece in rest[1:]:
+        each = found(piece)
+        if pc.any(pc.not_equal(each.dictionary, "")).as_py():
+            none = of_words(best, is_empty)
+            best = each if none.all() else pc.if_else(pa.array(none), plain(each), plain(best))
+    return best
 
 
 def stamp_time(stamps: Any) -> Any:
@@ -126,7 +176,7 @@ class BalancerLog(Reader):
         )
 
 
-def alb_columns(part: dict[str, Any]) -> dict[str, Any]:
+def alb_columns(part: dict[str, Any]) -> Columns:
     client = pc.replace_substring_regex(part["client"], r":\d+$", "")
     return {
         "time": part["created"],
@@ -136,7 +186,7 @@ def alb_columns(part: dict[str, Any]) -> dict[str, Any]:
         "target_s": known(part["t2"]),
         "answered": part["stamp"],
         "target": part["target"],
-    }
+    }, None
 
 
 class EnvoyLog(Reader):
@@ -161,7 +211,7 @@ class EnvoyLog(Reader):
         )
 
 
-def envoy_columns(part: dict[str, Any]) -> dict[str, Any]:
+def envoy_columns(part: dict[str, Any]) -> Columns:
     return {
         "time": part["time"],
         "user": part["client"],
@@ -170,7 +220,7 @@ def envoy_columns(part: dict[str, Any]) -> dict[str, Any]:
         "flags": part["flags"],
         "duration": part["duration"],
         "upstream": part["upstream"],
-    }
+    }, None
 
 
 class HaproxyLog(Reader):
@@ -201,7 +251,7 @@ class HaproxyLog(Reader):
         )
 
 
-def haproxy_columns(part: dict[str, Any]) -> dict[str, Any]:
+def haproxy_columns(part: dict[str, Any]) -> Columns:
     """service is Tc + Tr, empty where no server was reached; a client that left in the queue (C*) has status 499."""
     reached = pc.and_(pc.greater_equal(whole(part["tc"]), 0), pc.greater_equal(whole(part["response"]), 0))
     service = pc.cast(pc.add(whole(part["tc"]), whole(part["response"])), pa.string())
@@ -216,7 +266,7 @@ def haproxy_columns(part: dict[str, Any]) -> dict[str, Any]:
         "total": known(part["total"]),
         "server": part["server"],
         "ended": part["ended"],
-    }
+    }, None
 
 
 def whole(texts: Any) -> Any:
