@@ -95,6 +95,7 @@ def arrivals(
     it open; asked: what the user says. Raises BadInput where nobody knows.
     """
     tick = coarse_tick(times)
+    durations = None if durations is None or np.isnan(durations).all() else durations
     notes = []
     which = asked or stamped
     if which in ("either", ""):

@@ -24,10 +24,14 @@ COMBINED = (
     + CLF
     + rf") (?P<request>{QUOTED}) (?P<status>\d{{3}}|-) (?P<bytes>\d+|-)(?P<rest> .*)?$"
 )
+SHORT = 100.0  # us: answers take longer, so that whole numbers below are seconds
 # The duration among what follows: a name and a number, or a number at the end of the line.
 NAMED = r"(?i)(?:\brt|\brequest_time|\bduration)[=:]\"?(?P<duration>\d+\.\d+)"
 LAST = r"(?:\"|^) (?P<duration>\d+(?:\.\d+)?)[ ,:\d.\-]*$"  # of several the first: nginx's own before the upstream's
+INGRESS = r"\" \d+ (?P<duration>\d+\.\d+) \[[^\"]*$"  # of Kubernetes: bytes of the request, its seconds, [upstream] ...
 QUOTED_LAST = r" \"(?P<duration>\d+(?:\.\d+)?)\"$"
+QUOTED_PAIR = r" \"(?P<duration>\d+\.\d+)\" \"[\d., :\-]+\"$"  # nginx's own seconds, and the upstream's
+TIMED = (NAMED, LAST, INGRESS, QUOTED_LAST, QUOTED_PAIR)
 ALB = (
     r"^(?P<type>https?|h2|grpcs|wss?) (?P<stamp>\d{4}-\d\d-\d\dT[\d:.]+Z) (?P<balancer>app/\S+) (?P<client>\S+) "
     r"(?P<target>\S+) (?P<t1>-?[\d.]+) (?P<t2>-?[\d.]+) (?P<t3>-?[\d.]+) (?P<status>\d{3}|-) (?P<tstatus>\d{3}|-) "
@@ -55,29 +59,35 @@ class AccessLog(Reader):
         return bool(head.line) and fits(head.line, COMBINED)
 
     def requests(self, head: Head) -> Requests:
-        texts = pc.extract_regex(pa.array(head.lines, pa.string()), COMBINED).drop_null()
+        usual = [line for line in head.lines if fits(line, COMBINED)]
+        texts = pc.extract_regex(pa.array(usual, pa.string()), COMBINED)
         rests = pc.fill_null(pc.struct_field(texts, "rest"), "")
-        pattern = next(
-            (one for one in (NAMED, LAST, QUOTED_LAST) if pc.all(pc.match_substring_regex(rests, one)).as_py()), ""
-        )
+        pattern = next((one for one in TIMED if pc.all(pc.match_substring_regex(rests, one)).as_py()), "")
         hosted = pc.any(pc.not_equal(pc.fill_null(pc.struct_field(texts, "vhost"), ""), "")).as_py()
         stamped, extra = "start" if hosted else "", {}
+        notes: tuple[str, ...] = ("a host may stand for many people behind one address",)
         if pattern:
             sample = pc.struct_field(pc.extract_regex(rests, pattern), "duration")
             decimal = pc.any(pc.match_substring(sample, ".")).as_py()
+            small = float(np.median(pc.cast(sample, pa.float64()))) < SHORT
             stamped = "either" if decimal else "start"
-            extra = {"duration_s": ("duration", 1.0 if decimal else 1e6)}
-        shape = shape_of(head.line, texts[0].as_py())
+            extra = {"duration_s": ("duration", 1.0 if decimal or small else 1e6)}
+            if not decimal:
+                what = "whole seconds (Apache's %T), since most are small" if small else "microseconds (Apache's %D)"
+                notes = (*notes, f"the number at the end of each line is taken for {what}")
+        shape = shape_of(usual[0], texts[0].as_py()) if usual and pattern != QUOTED_PAIR else None
         return Requests(
             blocks=partial(
                 pattern_blocks,
                 pattern=COMBINED,
                 columns_of=partial(combined_columns, duration=pattern),
-                quick=partial(cut_columns, shape=shape, duration=pattern) if shape else nothing,
+                quick=partial(cut_columns, shape=shape, duration=pattern)
+                if shape and pattern != QUOTED_PAIR
+                else nothing,
             ),
             stamped=stamped,
             extra={**extra, "status": ("status", 1.0), "bytes": ("bytes", 1.0)},
-            notes=("a host may stand for many people behind one address",),
+            notes=notes,
         )
 
 
@@ -127,7 +137,7 @@ def duration_in_pieces(rest: list[Any], pattern: str, quoted: bool) -> Any:
 
     if not quoted:
         return found(coded(pc.binary_join_element_wise(*map(plain, rest), " ")), " ") if rest else None
-    if pattern == LAST:
+    if pattern in (LAST, INGRESS):
         return found(rest[-1], '"')
     if pattern == QUOTED_LAST:
         ends = of_words(rest[-1], is_empty)
