@@ -10,8 +10,8 @@ import pytest
 from sim.demand.recordings.importing import ImportOptions, examine_recording
 from sim.errors import BadInput
 from sim.profile.perf_tables import import_profile
-from sim.tables.cells import cells_of
 from sim.tables.formats import load_test, recognised
+from sim.tables.small_tables import cells_of
 
 
 def at(second: int, ends: str = "Z") -> str:

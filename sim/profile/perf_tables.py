@@ -10,12 +10,12 @@ import pyarrow as pa
 from sim.errors import BadInput
 from sim.profile.file import FORMAT
 from sim.profile.load_tests import service_points
-from sim.tables.cells import comma_in, with_point
 from sim.tables.columns import Column, read_columns
 from sim.tables.files import delimiter, first_line, without_comments
 from sim.tables.formats import load_test
 from sim.tables.formats.guess import looks_like
 from sim.tables.formats.reader import Head
+from sim.tables.small_tables import comma_in, with_point
 from sim.tables.times import Floats, floats
 
 UNITS = {"s": 1.0, "ms": 1e-3, "us": 1e-6}

@@ -10,8 +10,8 @@ import numpy as np
 import pyarrow as pa
 
 from sim.errors import BadInput
-from sim.tables.cells import cells_of
 from sim.tables.formats.reader import Asked, CountSeries, Floats, Head, Reader, json_object, whole_text
+from sim.tables.small_tables import cells_of
 from sim.tables.times import STAMP, timestamps
 
 REFUSALS = re.compile(r"(?i)(4xx|5xx|429|503|refus|reject|throttl|limited|denied|error|fail|drop)")
@@ -64,7 +64,7 @@ def instants(texts: Sequence[str], zone: str | None, path: Path) -> np.ndarray:
 
 
 def epoch_instants(numbers: Floats) -> np.ndarray:
-    """Nanoseconds since 1970, to the microsecond, of numbers whose size shows the unit (seconds have 9 or 10 digits)."""
+    """Nanoseconds since 1970, to the microsecond, of numbers whose size shows their unit (seconds: 9 or 10 digits)."""
     unit = 1e3 ** max(math.floor((math.log10(float(np.median(numbers))) - 8.0) / 3.0), 0)
     return np.asarray(np.round(numbers / unit * 1e6).astype(np.int64) * 1000)
 

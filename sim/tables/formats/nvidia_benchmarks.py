@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from sim.errors import BadInput
-from sim.tables.cells import cells_of
 from sim.tables.formats.reader import Head, LoadPoint, Reader, whole_text
+from sim.tables.small_tables import cells_of
 
 COMPUTE = ("Server Compute Input", "Server Compute Infer", "Server Compute Output")
 MODES = ("Concurrency", "Request Rate", "Request rate")
