@@ -176,6 +176,33 @@ def test_asked_once_it_looks_at_the_last_reading_alone():
     assert [(seen.now, found) for seen, found in looks] == [(600.0, None)]  # one reading says no trend
 
 
+@pytest.mark.parametrize("minutes", [1, 7, 10, 30])
+def test_rare_looks_forecast_from_every_minute_between_them(played, minutes):
+    scenario, run, ticks = played
+    watcher = Watcher(scenario)
+    watcher.forecast = lambda seen: watcher.trend(seen.now)
+    text = openmetrics(scenario, run, ticks)
+    looks = [(seen.now, found) for seen, found in watch(watcher, readings(text, "it"), every=60.0 * minutes)]
+    assert np.diff([now for now, _ in looks]).min() == 60.0 * minutes
+    assert all(found is not None for now, found in looks if now >= 240.0)
+
+
+def test_readings_that_come_seldom_are_kept_for_longer(played):
+    scenario, run, ticks = played
+    watcher = Watcher(scenario)
+    for tick in readings_at(scenario, openmetrics(scenario, run, ticks), 600.0):
+        watcher.take(tick)
+    assert watcher.trend(2400.0) is not None
+
+
+def readings_at(scenario, text, step):
+    known, origin = Readings(scenario), scenario.start.timestamp()
+    for reading in readings(text, "it"):
+        known.take(reading)
+        if (reading.time - origin) % step == 0:
+            yield known.telemetry(reading.time - origin)
+
+
 def test_a_playbook_that_is_not_there_is_refused():
     with pytest.raises(BadInput, match="no such playbook"):
         Watcher(incident(), playbooks=["none", "magic"])

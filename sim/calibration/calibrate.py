@@ -30,8 +30,8 @@ from sim.results.folder import write_bytes
 from sim.scenario.document import with_setting
 from sim.scenario.scenario import Scenario
 from sim.studies.intervals import says_nothing, t_interval
-from sim.tables.formats import recognised
-from sim.tables.formats.reader import CountSeries, reading
+from sim.tables.formats import load_test
+from sim.tables.formats.reader import CountSeries
 
 HELD = ["figure", "seen", "run", "low", "high", "fits"]
 AGREES, MISSES, NOT_HELD = "agrees", "MISSES", "too wide: says nothing"
@@ -109,12 +109,8 @@ def sorted_files(files: Sequence[Path]) -> tuple[list[Path], list[Path]]:
     logs: list[Path] = []
     tests: list[Path] = []
     for path in files:
-        reader = recognised(path)
-        points = None
-        if reader is not None:
-            with reading(path, reader.title):
-                points = reader.load_points(path)
-        (tests if points else logs).append(path)
+        test = load_test(path)
+        (tests if test and test[1] else logs).append(path)
     if not logs:
         expected = "also a log or counts; 'meltpoint profile import' reads a load test alone"
         raise BadInput("no file says who came and when", file=", ".join(map(str, files)), expected=expected)

@@ -41,7 +41,7 @@ def throttling(asks: Asks, found: Findings, pool: str) -> list[dict[str, Any]]:
     if bucket is not None and bucket.wrong < (WRONG if best is None else min(best.wrong, WRONG)):
         found.unknown["the throttling in force"] = (
             f"{bucket.words}, wrong for {bucket.wrong:.2%} of requests: no policy is that, so a share at random stands "
-            "for it, which lets more in when more come"
+            "for it, which lets more in when more come: runs have fewer refusals and repeats in the busiest minutes"
         )
         best = None
     if best is None or best.wrong > WRONG:

@@ -218,7 +218,7 @@ profile_app.command("soak")(profile_soak)
 
 @profile_app.command("import")
 def profile_import(
-    table: Annotated[Path, typer.Argument(help="A CSV or Parquet file.")],
+    table: Annotated[Path, typer.Argument(help="A file, or a folder with results of one kind of load test.")],
     name: Annotated[str, typer.Option(help="The profile's name.")],
     model: Annotated[str, typer.Option(help="The model variant that was measured.")],
     gpu: Annotated[str, typer.Option(help="The GPU it ran on.")],

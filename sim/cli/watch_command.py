@@ -263,13 +263,14 @@ def date(scenario: Any, seconds: float) -> str | None:
 def in_words(scenario: Any, found: Any) -> str:
     """The score in sentences."""
     from sim.studies.watch import at
+    from sim.studies.watch_score import ALARM
 
     share, low, high = (100 * value for value in found.inside)
     full = (
         f"The GPUs were full at {at(scenario, found.full)}. " if math.isfinite(found.full) else "They never were full. "
     )
     alarm = (
-        f"The first alarm (a chance of half or more) was {found.lead / 60:.0f} min before. "
+        f"The first alarm (a chance of {ALARM:.0%} or more) was {found.lead / 60:.0f} min before. "
         if math.isfinite(found.lead)
         else "There was no alarm before. "
         if not math.isfinite(found.alarm) or found.alarm > found.full

@@ -5,16 +5,17 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyarrow.compute as pc
+import pyarrow as pa
 
 from sim.errors import BadInput
 from sim.profile.file import FORMAT
 from sim.profile.load_tests import service_points
 from sim.tables.columns import Column, read_columns
-from sim.tables.files import without_comments
-from sim.tables.formats import recognised
+from sim.tables.files import delimiter, first_line, without_comments
+from sim.tables.formats import load_test
 from sim.tables.formats.guess import looks_like
-from sim.tables.formats.reader import Head, reading
+from sim.tables.formats.reader import Head
+from sim.tables.small_tables import comma_in, with_point
 from sim.tables.times import Floats, floats
 
 UNITS = {"s": 1.0, "ms": 1e-3, "us": 1e-6}
@@ -27,28 +28,27 @@ Columns = dict[str, Column]
 def import_profile(
     path: Path, facts: dict[str, Any], *, side: int, steps: int, batch: int, concurrency: float | None = None
 ) -> dict[str, Any]:
-    """A profile document from one file; its `method` says what was made of each row.
+    """A profile document from a file, or a folder with files of load tests; its `method` says what each row gave.
 
     facts: the profile's other fields (name, model, feature, provenance, source, ...). side, steps, batch and
     concurrency: of rows that do not say. Raises BadInput with the row and column that is wrong, and for a file that
     holds no service times.
     """
-    reader = recognised(path)
-    if reader is None:
+    test = load_test(path)
+    if test is None:
         refuse_documents(path)
-        columns = read_columns(path, tidy=without_comments)
+        columns = with_points(read_columns(path, tidy=without_comments), delimiter(first_line(path)))
         points = plain_points(columns, {"side": side, "steps": steps, "frames": 1, "batch": batch})
         method = "; ".join([*([facts["method"]] if facts.get("method") else []), *faster_when_larger(points)])
         return {"format": FORMAT, **facts, "method": method, "points": points}
-    with reading(path, reader.title):
-        rows, figures = reader.load_points(path), reader.figures([path])
+    title, rows, figures = test
     if rows is None:
-        what = f"this file holds {reader.title}, not a measurement of service times"
+        what = f"this file holds {title}, not a measurement of service times"
         expected = "an export of a load test at concurrency 1, or a table with latency_s"
         raise BadInput(what, file=path, expected=expected + (f". It says: {figures}" if figures else ""))
     rows = [replace(one, concurrency=concurrency) if one.concurrency is None else one for one in rows]
-    points, notes = service_points(rows, path, reader.title, figures, side=side, steps=steps, batch=batch)
-    method = "; ".join([f"{facts.get('method', '')} ({reader.title})", *notes, *faster_when_larger(points)])
+    points, notes = service_points(rows, path, title, figures, side=side, steps=steps, batch=batch)
+    method = "; ".join([f"{facts.get('method', '')} ({title})", *notes, *faster_when_larger(points)])
     return {"format": FORMAT, **facts, "method": method, "points": points}
 
 
@@ -66,6 +66,10 @@ def faster_when_larger(points: list[dict[str, Any]]) -> list[str]:
 
 def refuse_documents(path: Path) -> None:
     """Raise BadInput for what is no table, and would be read as a broken one."""
+    if path.is_dir():
+        raise BadInput(
+            "this is a folder", file=path, expected="a file, or a folder with results of one kind of load test"
+        )
     with path.open("rb") as file:
         begins = file.read(1024).lstrip().removeprefix(b"\xef\xbb\xbf")[:1]
     if begins in (b"{", b"["):
@@ -73,11 +77,24 @@ def refuse_documents(path: Path) -> None:
         raise BadInput(what, file=path, expected="a table with latency_s, or an export of a load test")
 
 
+def with_points(columns: Columns, mark: str) -> Columns:
+    """Columns whose numbers have points, where it is certain what a comma in them is."""
+    comma = comma_in((cell for one in columns.values() for cell in one.texts.to_pylist()), mark)
+    if not comma:
+        return columns
+    return {
+        name: replace(one, texts=pa.array([with_point(cell, comma) for cell in one.texts.to_pylist()], pa.string()))
+        for name, one in columns.items()
+    }
+
+
 def above_zero(column: Column, missing: float | None = None) -> Floats:
-    """Numbers above 0, perhaps with separators of thousands. missing: the value of empty cells, where they may be."""
-    whole = pc.match_substring_regex(column.texts, r"^\+?[1-9]\d{0,2}(,\d{3})+(\.\d*)?$")  # "1,5" is no 15
-    found = floats(pc.if_else(whole, pc.replace_substring(column.texts, ",", ""), column.texts))
+    """Numbers above 0. missing: the value of empty cells, where they may be."""
+    found = floats(column.texts)
     good = np.isfinite(found) & (found > 0)
+    either = column.match(r"^\+?\d{1,3}(,\d{3})+$")
+    unclear = "the comma in this number is between thousands or before decimals, and no number of the file shows which"
+    column.refuse(either, "a number like 5.919 or 5919", unclear)
     if missing is None:
         column.refuse(~good, "a number like 1.5 or 1,500.5", "not a number above 0")
         return found

@@ -14,6 +14,7 @@ FADES = 1800.0  # s: growth loses 63 % of its strength in this time (assumed: su
 TREND = 0.05 / 60.0  # per s: the standard deviation of growth before any is seen (assumed: a doubling in 14 minutes)
 CHANGES = (0.01 / 60.0, 0.05 / 60.0)  # per s and root minute: how fast growth itself changes; the counts say which
 DRIFT = 0.05  # of the log rate, per root minute: what no growth foresees (assumed)
+ONWARD = 0.03  # the same of futures, whose growth fades without new turns (chosen among nine settings: docs/watch.md)
 FAINT = 0.5  # people added to those counted, so that none so far is no proof of none to come (Jeffreys' prior)
 MOST = 10.0  # times the highest rate counted: no future has more (assumed; a launch begins from nothing)
 FIRST = 3.0  # of the log rate: the standard deviation around the mean of the counts before any is seen
@@ -56,15 +57,15 @@ class Trend:
         """Rates per second at these times from now, evenly spaced, in one future: seeds from 1 on."""
         place = int(np.searchsorted(np.cumsum(self.weights), seed * EVEN % 1.0))
         one = self.growths[min(place, len(self.growths) - 1)]
-        z = np.array([normal(seed, FUTURE, 0, k) for k in range(2 + 2 * len(seconds))])
+        z = np.array([normal(seed, FUTURE, 0, k) for k in range(2 + len(seconds))])
         level, slope = np.array([one.level, one.slope]) + np.linalg.cholesky(one.covariance) @ z[:2]
         step = float(seconds[1] - seconds[0]) if len(seconds) > 1 else 0.0
         kept, root = math.exp(-step / FADES), math.sqrt(step / 60.0)
         logs = np.empty(len(seconds))
-        for k, (off, turn) in enumerate(z[2:].reshape(-1, 2)):
+        for k, off in enumerate(z[2:]):
             logs[k] = level
-            level += slope * FADES * (1.0 - kept) + off * DRIFT * root
-            slope = slope * kept + turn * one.change * root
+            level += slope * FADES * (1.0 - kept) + off * ONWARD * root
+            slope *= kept
         found: Floats = np.exp(np.clip(logs, -50.0, math.log(self.most)))
         return found
 

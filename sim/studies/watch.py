@@ -33,6 +33,7 @@ from sim.studies.rescue import delayed, is_fault
 Floats = NDArray[np.float64]
 
 MEMORY = 15 * 60.0  # s: counts that the trend is made of
+COUNTED = 60.0  # s from count to count, at least
 FEW = 3  # of them: before, nothing is forecast
 LITTLE = 0.1  # a chance that the GPUs are full below which no playbook is looked for
 PAIRED = 5  # of the futures, run under each playbook
@@ -109,7 +110,8 @@ class Watcher:
         before = self.seen[-1][0] if self.seen else math.nan
         people = self.people(seen)
         self.seen.append((seen.now, seen.now - before, people))
-        self.seen = [one for one in self.seen if one[0] > seen.now - MEMORY]
+        recent = sum(one[0] > seen.now - MEMORY for one in self.seen)
+        self.seen = self.seen[-max(recent, FEW + 1) :]  # readings that come seldom are kept for longer
 
     def people(self, seen: Telemetry) -> float:
         """People who came: signups, or, without them, first attempts by the requests that one person makes.
@@ -288,20 +290,23 @@ def is_full(scenario: Scenario, seen: Telemetry) -> bool:
 def watch(
     watcher: Watcher, readings: Iterable[Reading], every: float = 60.0, *, once: bool = False
 ) -> Iterator[tuple[Telemetry, Forecast | None]]:
-    """A look at each reading that comes `every` seconds or more after the last; once: only at the last one."""
+    """A look at each reading that comes `every` seconds or more after the last; once: only at the last one.
+
+    People are counted minute by minute, however rare looks are.
+    """
     readings_known, origin = Readings(watcher.scenario), watcher.scenario.start.timestamp()
-    last, pending = -math.inf, None
+    counted, looked, pending = -math.inf, -math.inf, None
     for reading in readings:
         readings_known.take(reading)
         now = reading.time - origin
-        if now < 0 or now - last < every - 1e-6:
+        if now < 0 or now - counted < COUNTED - 1e-6:
             continue
-        last = now
-        seen = readings_known.telemetry(now)
-        watcher.take(seen)
-        pending = seen
-        if not once:
-            yield seen, watcher.forecast(seen)
+        counted = now
+        pending = readings_known.telemetry(now)
+        watcher.take(pending)
+        if not once and now - looked >= every - 1e-6:
+            looked = now
+            yield pending, watcher.forecast(pending)
     if once and pending is not None:
         yield pending, watcher.forecast(pending)
 

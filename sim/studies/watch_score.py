@@ -12,7 +12,7 @@ from sim.studies.watch import Forecast
 
 Floats = NDArray[np.float64]
 
-ALARM = 0.5  # chance that the GPUs are full within the hour
+ALARM = 0.6  # chance that the GPUs are full within the hour, from which on there is an alarm
 RIVAL = 600.0  # s: the rival draws a straight line through the use of these
 
 

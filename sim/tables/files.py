@@ -1,5 +1,6 @@
-"""A table in a CSV (also .gz and .zst) or Parquet file, read block by block as texts, each row with its line number."""
+"""A table in a CSV (packed or not) or Parquet file, read block by block as texts, each row with its line number."""
 
+import bz2
 import codecs
 import csv
 import gzip
@@ -19,10 +20,12 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from sim.errors import BadInput, printable
+from sim.tables.hashes import Hashes
 from sim.tables.spreadsheets import ZIP, sheet_as_csv
 
 BLOCK = 1 << 23  # bytes read at a time
 BOM = b"\xef\xbb\xbf"
+NO_ROW = re.compile(r"#|sep=.$", re.IGNORECASE)
 LARGEST_TIDIED = 50_000_000  # bytes of a file that is tidied, and therefore read whole
 Progress = Callable[[float], None]
 Tidy = Callable[[bytes], bytes]
@@ -39,14 +42,19 @@ class Broken:
 
 @dataclass(frozen=True)
 class RowBlock:
-    """Some rows of a table: columns of texts, and the line number of each row (the first line is 1)."""
+    """Some rows of a table: columns of texts, and the line number of each row (the first line is 1).
 
-    columns: dict[str, Any]  # pyarrow arrays of strings
+    columns: pyarrow arrays of strings, some of them coded; same: numbers, equal for rows that are equal in what no
+    column holds.
+    """
+
+    columns: dict[str, Any]
     lines: NDArray[np.int64]
+    same: Hashes | None = None
 
 
 def opened(path: Path, tidy: Tidy | None = None) -> tuple[IO[bytes], IO[bytes]]:
-    """A file to read, unpacked where it is gzip or zstd; and the raw file, whose position says how far one has read.
+    """A file to read, unpacked (gzip, bzip2, zstd), and the raw one, whose position says how far one has read.
 
     tidy: edits the bytes of the whole file before anything is read from it.
     """
@@ -72,6 +80,8 @@ def unpacked(raw: IO[bytes], path: Path) -> Any:
     raw.seek(0)
     if magic.startswith(b"\x1f\x8b"):
         return gzip.GzipFile(fileobj=raw)
+    if magic.startswith(b"BZh"):
+        return bz2.BZ2File(raw)
     if magic == b"\x28\xb5\x2f\xfd":
         return io.BufferedReader(pa.CompressedInputStream(raw, "zstd"), 1 << 20)
     if magic == ZIP:
@@ -103,9 +113,23 @@ def first_lines(path: Path, tidy: Tidy | None = None) -> list[str]:
     return head.decode("utf-8-sig", errors="replace").replace("\r\n", "\n").replace("\r", "\n").split("\n")
 
 
+def rows_begin(lines: list[str]) -> int:
+    """The place of the first row: after empty lines, comments, and the hint sep=; by which Excel knows the delimiter.
+
+    Comments are lines with # before a line of names; before numbers the last of them has the names.
+    """
+    rows = [place for place, line in enumerate(lines) if line.strip()]
+    first = next((place for place in rows if not NO_ROW.match(lines[place])), len(lines))
+    named = first < len(lines) and not any(
+        cell.strip("\"' ")[:1].isdigit() for cell in re.split("[,;\t]", lines[first])
+    )
+    return first if named or first in rows[:1] else max((place for place in rows if place < first), default=first)
+
+
 def first_line(path: Path, tidy: Tidy | None = None) -> str:
-    """The first line that is not empty; '' for a Parquet or an empty file."""
-    return next((line for line in first_lines(path, tidy) if line.strip()), "")
+    """The first line that is not empty and no comment; '' for a Parquet or an empty file."""
+    lines = first_lines(path, tidy)
+    return next(iter(lines[rows_begin(lines) :]), "")
 
 
 def is_parquet(path: Path) -> bool:
@@ -129,8 +153,10 @@ def header(path: Path, tidy: Tidy | None = None) -> list[str]:
 
 
 def column_names(path: Path, tidy: Tidy | None = None) -> list[str]:
-    """The header of a table. Raises BadInput unless it names each column once."""
+    """The header of a table, without delimiters at its end. Raises BadInput unless it names each column once."""
     names = header(path, tidy)
+    while len(names) > 1 and not names[-1]:
+        names = names[:-1]
     if not names:
         raise BadInput("the file is empty", file=path, expected="a first line that names the columns, and rows")
     if len(set(names)) < len(names) or not all(names):
@@ -181,8 +207,9 @@ def csv_blocks(
     path: Path, broken: list[Broken], progress: Progress = lambda _: None, tidy: Tidy | None = None
 ) -> Iterator[RowBlock]:
     """A CSV file's rows as texts; rows with too few or too many cells go into `broken`, empty lines are skipped."""
-    names = column_names(path, tidy)
-    line = 2 + next((place for place, text in enumerate(first_lines(path, tidy)) if text.strip()), 0)
+    names, head = column_names(path, tidy), first_lines(path, tidy)
+    line = 2 + rows_begin(head)
+    ends = [f"\0{k}" for k in range(empty_ends(head[line - 1 :], len(names), delimiter(first_line(path, tidy))))]
     unfits: list[int] = []
 
     def unfit(row: Any) -> str:
@@ -193,7 +220,7 @@ def csv_blocks(
 
     packed, raw = opened(path, tidy)
     stream, spanning, size = QuoteCounter(packed), False, max(path.stat().st_size, 1)
-    options = csv_options(names, delimiter(first_line(path, tidy)), line - 1, unfit)
+    options = csv_options([*names, *ends], delimiter(first_line(path, tidy)), line - 1, unfit)
     try:
         with raw, pa.csv.open_csv(stream, *options) as reader:
             for batch in reader:
@@ -201,7 +228,8 @@ def csv_blocks(
                 lines = lines[~np.isin(lines, unfits)][: len(batch)]
                 line = int(lines[-1]) + 1 if len(lines) else line
                 unfits[:] = [number for number in unfits if number >= line]
-                block = RowBlock(dict(zip(names, batch.columns, strict=True)), lines)
+                block = RowBlock(dict(zip([*names, *ends], batch.columns, strict=True)), lines)
+                block = without_ends(block, ends, broken) if ends else block
                 spanning = spanning or (stream.seen > 0 and spans_lines(block))
                 yield without_empty_rows(block)
                 progress(min(raw.tell() / size, 1.0))
@@ -212,6 +240,29 @@ def csv_blocks(
     if spanning and stream.seen % 2:
         what = "a quotation mark is opened and never closed, so the lines after it are lost"
         raise BadInput(what, file=path, expected='an even number of ", those within a value doubled')
+
+
+def empty_ends(lines: list[str], names: int, mark: str) -> int:
+    """How many delimiters too many the first row has at its end."""
+    try:
+        cells = next((row for row in csv.reader(lines, delimiter=mark) if any(cell.strip() for cell in row)), [])
+    except csv.Error:
+        return 0
+    return 0 if any(cells[names:]) else max(len(cells) - names, 0)
+
+
+def without_ends(block: RowBlock, ends: list[str], broken: list[Broken]) -> RowBlock:
+    """A block without the columns behind the last delimiter; rows that have something there are broken."""
+    filled = np.zeros(len(block.lines), dtype=bool)
+    for name in ends:
+        filled |= pc.not_equal(block.columns[name], "").to_numpy(zero_copy_only=False)
+    for row in np.flatnonzero(filled).tolist():
+        cells = [values[row].as_py() for values in block.columns.values()]
+        broken.append(Broken(int(block.lines[row]), ",".join(cells), len(cells)))
+    columns = {name: values for name, values in block.columns.items() if name not in ends}
+    if filled.any():
+        columns = {name: values.filter(pa.array(~filled)) for name, values in columns.items()}
+    return RowBlock(columns, block.lines[~filled])
 
 
 def csv_options(names: list[str], mark: str, skip: int, unfit: Callable[[Any], str]) -> tuple[Any, Any, Any]:
@@ -250,7 +301,7 @@ def without_empty_rows(block: RowBlock) -> RowBlock:
     full = np.zeros(len(block.lines), dtype=bool)
     for values in block.columns.values():
         full |= pc.not_equal(values, "").to_numpy(zero_copy_only=False)
-    if full.all():
-        return block
+        if full.all():
+            return block
     mask = pa.array(full)
     return RowBlock({name: values.filter(mask) for name, values in block.columns.items()}, block.lines[full])

@@ -3,7 +3,6 @@
 Each function takes a pyarrow array of texts and says nan (or not known) where a text is none of its kind.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -15,6 +14,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from sim.errors import BadInput
+from sim.tables.coded import repeats
 
 Mask = NDArray[np.bool_]
 Floats = NDArray[np.float64]
@@ -29,19 +29,6 @@ INSTANT = pa.timestamp("ns", tz="UTC")
 AREA = r"^(?P<width>\d{1,5})\s*[x×*]\s*(?P<height>\d{1,5})$"
 NEAR = (pd.Timestamp("1701-01-01").value, pd.Timestamp("2200-01-01").value)  # ns since 1970 that are read by pyarrow
 DATES = {r"^\d{4}-\d\d-\d\d$": "%Y-%m-%d", r"^\d{8}$": "%Y%m%d", r"^\d{6}$": "%y%m%d"}
-
-
-def of_words(texts: Any, values_of: Callable[[Any], Any]) -> Any:
-    """What a function makes of each text, found once for each distinct one: an array as the function returns."""
-    coded = texts.dictionary_encode()
-    found = values_of(coded.dictionary)
-    return found[coded.indices.to_numpy()] if isinstance(found, np.ndarray) else found.take(coded.indices)
-
-
-def repeats(texts: Any) -> bool:
-    """Whether texts are few distinct ones, as a sample shows, so that work on each distinct one is less."""
-    sample = texts.slice(len(texts) // 2, 1000)
-    return len(texts) > 1000 and len(sample.unique()) < len(sample) / 4
 
 
 def matches(texts: Any, pattern: str) -> Mask:

@@ -14,8 +14,8 @@ from sim.model.request import REFUSED, SERVED
 from sim.profile.load_tests import requests_a_second
 from sim.scenario.load import load
 from sim.scenario.scenario import Scenario
-from sim.tables.formats import recognised
-from sim.tables.formats.reader import LoadPoint, reading
+from sim.tables.formats import load_test
+from sim.tables.formats.reader import LoadPoint
 from sim.validation.study import Row, Study
 
 WITHIN, SEEDS = 0.1, 3  # the relative error that agrees
@@ -31,12 +31,8 @@ ERRORS = 0.02  # the difference of shares of errors that agrees
 def load_test_study(progress: Progress | None = None, *, file: Path, scenario: str) -> Study:
     """The study of a load test's results. Raises BadInput for a file that has none, or no concurrency and no rate."""
     service = load(scenario)
-    reader = recognised(file)
-    points: list[LoadPoint] | None = None
-    if reader is not None:
-        with reading(file, reader.title):
-            points = reader.load_points(file)
-    points = [one for one in points or [] if one.component == "pipeline"]
+    test = load_test(file)
+    points = [one for one in (test[1] if test else None) or [] if one.component == "pipeline"]
     if not points:
         expected = "perf_analyzer, GenAI-Perf, AIPerf, vLLM or SGLang results"
         raise BadInput("this file holds no results of a load test", file=file, expected=expected)

@@ -26,15 +26,21 @@ FLAT = 1e-3  # the chance of counts as even as these under Poisson arrivals
 
 def coarse_tick(times: RecordedTimes) -> float:
     """Seconds between two ticks of the clock where many rows share a stamp; 0 for a fine clock."""
-    seconds = np.sort(times.seconds[np.isfinite(times.seconds)])
+    seconds = times.seconds[np.isfinite(times.seconds)]
     n = len(seconds)
-    if n < FEWEST or (np.diff(seconds) == 0).sum() < TIED * n:
+    if n < FEWEST or n - distinct(seconds) < TIED * n:
         return 0.0
     for tick in TICKS:
         late = (times.start or 0) % round(tick * SECOND) / SECOND
         if on_ticks(seconds[:1000] + late, tick) and on_ticks(seconds + late, tick):
             return tick
     return 0.0
+
+
+def distinct(seconds: Floats) -> int:
+    """How many distinct values there are."""
+    steps = np.diff(seconds)
+    return int((steps > 0).sum()) + 1 if (steps >= 0).all() else len(np.unique(seconds))
 
 
 def on_ticks(seconds: Floats, tick: float) -> bool:
@@ -89,6 +95,7 @@ def arrivals(
     it open; asked: what the user says. Raises BadInput where nobody knows.
     """
     tick = coarse_tick(times)
+    durations = None if durations is None or np.isnan(durations).all() else durations
     notes = []
     which = asked or stamped
     if which in ("either", ""):
@@ -97,9 +104,9 @@ def arrivals(
     seconds = times.seconds
     if tick:
         seconds = spread(seconds, tick, seed)
-        distinct = len(np.unique(times.seconds[np.isfinite(times.seconds)]))
+        stamps = distinct(times.seconds[np.isfinite(times.seconds)])
         notes.append(
-            f"the clock is coarse: {len(seconds):,} rows have {distinct:,} stamps, multiples of {tick:g} s; each row "
+            f"the clock is coarse: {len(seconds):,} rows have {stamps:,} stamps, multiples of {tick:g} s; each row "
             f"is moved into its tick at random (seeded), and waits below {tick:g} s are not known"
         )
     if which == "end" and durations is not None:

@@ -37,10 +37,12 @@ def sessions(
     times: Floats, durations: Floats, user: NDArray[np.int64], kind: NDArray[np.int64], status: Floats
 ) -> Sessions | None:
     """Wishes among requests in order of time; None where no failed attempt is repeated. times: arrivals, s."""
+    failed = np.isin(status, (*REFUSED, *FAILED))
+    if not failed.any():
+        return None
     whose = user * (int(kind.max(initial=0)) + 1) + kind
     order = np.argsort(whose, kind="stable")  # times ascend, and stay so within each
-    same = np.diff(whose[order]) == 0
-    failed = np.isin(status, (*REFUSED, *FAILED))[order]
+    same, failed = np.diff(whose[order]) == 0, failed[order]
     ends = (times + np.nan_to_num(durations))[order]
     pauses = times[order][1:] - ends[:-1]
     pairs = same & failed[:-1] & (pauses < LONGEST)

@@ -1,6 +1,8 @@
 """The problems of a recording and the repairs that were asked for: nothing is repaired silently."""
 
 from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -82,6 +84,13 @@ class Draft:
     files: tuple[str, ...]
     any_order: bool = False
 
+    @cached_property
+    def by_time(self) -> NDArray[np.int64]:
+        """The places of the rows in order of time."""
+        seconds = self.times.seconds
+        ascending = bool((seconds[1:] >= seconds[:-1]).all())  # which nan is not
+        return np.arange(len(seconds)) if ascending else np.argsort(seconds, kind="stable")
+
 
 def known_repairs(names: list[str]) -> list[str]:
     """The repairs as asked for. Raises BadInput for one that does not exist."""
@@ -99,7 +108,8 @@ def repair_of(problem: str, repairs: list[str]) -> str:
 def order_marks(draft: Draft, repairs: list[str], longest_gap: float) -> dict[str, Mask]:
     """The problems between rows that stay: duplicates, disorder and gaps."""
     good = rows_to_use(draft.marks, draft.times, repairs)
-    places = np.flatnonzero(good)
+    every = bool(good.all())
+    places: Any = slice(None) if every else np.flatnonzero(good)
     marks = {name: np.zeros(len(draft.rows), dtype=bool) for name in ("duplicates", "disorder", "gaps")}
     same = draft.rows.same[places]
     ordered = np.sort(same)
@@ -108,10 +118,10 @@ def order_marks(draft: Draft, repairs: list[str], longest_gap: float) -> dict[st
     times = draft.times.seconds[places]
     if len(times) > 1:
         if not draft.any_order:
-            marks["disorder"][places[1:]] = times[1:] < np.maximum.accumulate(times)[:-1]
-        order = np.argsort(times, kind="stable")
-        pauses = np.diff(times[order])
-        marks["gaps"][places[order[1:]]] = pauses > longest_gap * pauses.mean()
+            marks["disorder"][places] = np.append(False, times[1:] < np.maximum.accumulate(times)[:-1])
+        order = draft.by_time if every else draft.by_time[good[draft.by_time]]
+        pauses = np.diff(draft.times.seconds[order])
+        marks["gaps"][order[1:]] = pauses > longest_gap * pauses.mean()
     return marks
 
 
@@ -153,7 +163,7 @@ def value_at(draft: Draft, problem: str, row: int) -> str:
     if problem == "bad images":
         return str(draft.rows.coded["images"][row].as_py())
     if problem == "no user":
-        return str(draft.rows.coded["user"][row].as_py())
+        return ""
     if problem == "disorder":
         return f"{time} after {draft.rows.time[row - 1].as_py()}" if row else time
     if problem == "gaps":

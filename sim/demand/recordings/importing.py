@@ -25,10 +25,12 @@ from sim.demand.recordings.recorded_times import SECOND, RecordedTimes, read_tim
 from sim.demand.recordings.servegen import generated_trace
 from sim.demand.recordings.trace import Trace
 from sim.errors import BadInput, printable
+from sim.tables.coded import coded, of_words
 from sim.tables.columns import read_columns
 from sim.tables.files import Broken, Progress, RowBlock, table_blocks
 from sim.tables.formats.lines import shortened_path
 from sim.tables.formats.reader import Asked, CountSeries, Head, Reader, Requests, reading
+from sim.tables.hashes import Hashes, hashes_of
 from sim.tables.times import decimals, floats, sides
 
 LARGEST = 32767  # images of one request, and distinct kinds
@@ -103,30 +105,18 @@ def examine_recording(
         return Imported(reader.name, [], None, counts)
     if layout.name == "servegen":
         return Imported("servegen", [], generated_trace(paths[0], options.seed, sha256_of(paths), progress))
-    with ThreadPoolExecutor(1) as beside:
+    with ThreadPoolExecutor(2) as beside:
         digest = beside.submit(sha256_of, paths)
         rows = read_rows(paths, layout, options, progress)
-    try:
-        times = read_times(rows.time, unit=options.unit or layout.unit, zone=options.zone, usual=layout.zone)
-    except BadInput as wrong:
-        raise BadInput(
-            wrong.message, file=paths[0], key=wrong.key, value=wrong.value, expected=wrong.expected
-        ) from None
-    durations = (
-        extra_values(rows.coded["extra.duration_s"], layout.extra["duration_s"])
-        if "duration_s" in layout.extra
-        else None
-    )
-    durations = None if durations is None else durations_of(durations)
-    notes: tuple[str, ...] = ()
-    if layout.name not in ("gentd26", "gentd26-fleet"):
-        times, notes = arrivals(times, durations, layout.stamped, options.stamped, options.seed, str(paths[0]))
-    layout = replace(layout, notes=(*layout.notes, *notes), stamped=options.stamped or layout.stamped)
-    draft = draft_of(rows, layout, times, paths)
+        users = beside.submit(numbered_users, rows.user)
+        times, layout = arrival_times(rows, layout, options, paths[0])
+        draft = draft_of(rows, layout, times, users.result(), paths)
     draft = replace(draft, marks={**draft.marks, **order_marks(draft, repairs, options.longest_gap)})
     found = findings(draft, draft.marks, repairs)
     if any(one.open for one in found):
         return Imported(layout.name, found, None)
+    draft = replace(draft, rows=replace(rows, same=rows.same[:0], user=None))  # not needed any more
+    del rows
     trace = trace_from_draft(draft, layout, options, repairs, found, paths)
     return Imported(layout.name, found, replace(trace, sha256=digest.result()))
 
@@ -134,6 +124,21 @@ def examine_recording(
 def requests_of(reader: Reader, path: Path) -> Requests | None:
     with reading(path, reader.title):
         return reader.requests(Head(path))
+
+
+def arrival_times(rows: Rows, layout: Layout, options: ImportOptions, path: Path) -> tuple[RecordedTimes, Layout]:
+    """When the requests of all rows came; and the layout with notes on that."""
+    try:
+        times = read_times(rows.time, unit=options.unit or layout.unit, zone=options.zone, usual=layout.zone)
+    except BadInput as wrong:
+        raise BadInput(wrong.message, file=path, key=wrong.key, value=wrong.value, expected=wrong.expected) from None
+    durations = None
+    notes: tuple[str, ...] = ()
+    if "duration_s" in layout.extra:
+        durations = durations_of(extra_values(rows.coded["extra.duration_s"], layout.extra["duration_s"]))
+    if layout.name not in ("gentd26", "gentd26-fleet"):
+        times, notes = arrivals(times, durations, layout.stamped, options.stamped, options.seed, str(path))
+    return times, replace(layout, notes=(*layout.notes, *notes), stamped=options.stamped or layout.stamped)
 
 
 def read_rows(paths: list[Path], layout: Layout, options: ImportOptions, progress: Progress) -> Rows:
@@ -156,7 +161,7 @@ def request_blocks(
         columns = dict(block.columns)
         if "path" in columns:
             columns["path"] = shortened_path(columns["path"], depth)
-        yield RowBlock(columns, block.lines)
+        yield replace(block, columns=columns)
 
 
 def blocks_of(path: Path, broken: list[Broken], progress: Progress, requests: Requests) -> Iterator[RowBlock]:
@@ -164,10 +169,11 @@ def blocks_of(path: Path, broken: list[Broken], progress: Progress, requests: Re
         yield from requests.blocks(path, broken, progress)
 
 
-def draft_of(rows: Rows, layout: Layout, times: RecordedTimes, paths: list[Path]) -> Draft:
+def draft_of(
+    rows: Rows, layout: Layout, times: RecordedTimes, user: NDArray[np.int64] | None, paths: list[Path]
+) -> Draft:
     """The rows as numbers, with the marks of what each row alone has wrong."""
     images, bad = images_requested(rows.coded["images"], len(rows)) if "images" in rows.coded else (None, None)
-    user = user_codes(rows.coded["user"]) if "user" in rows.coded else None
     if layout.requests is not None and user is not None and (user < 0).all():
         user = None
     marks = dict(times.marks)
@@ -178,7 +184,7 @@ def draft_of(rows: Rows, layout: Layout, times: RecordedTimes, paths: list[Path]
     return Draft(
         rows=rows,
         times=times,
-        images=np.full(len(rows), np.nan) if images is None else images,
+        images=np.broadcast_to(np.nan, len(rows)) if images is None else images,
         user=user,
         marks=marks,
         real_repeats=layout.real_repeats,
@@ -189,9 +195,9 @@ def draft_of(rows: Rows, layout: Layout, times: RecordedTimes, paths: list[Path]
 
 def each(column: Any, values_of: Callable[[Any], NDArray[Any]]) -> NDArray[Any]:
     """What a function makes of the texts of a column, stripped; found once for each distinct one of a coded column."""
-    coded = pa.types.is_dictionary(column.type)
-    found = values_of(pc.utf8_trim_whitespace(column.dictionary if coded else column))
-    return found[column.indices.to_numpy()] if coded and len(found) else found
+    if pa.types.is_dictionary(column.type):
+        return np.asarray(of_words(column, lambda words: values_of(pc.utf8_trim_whitespace(words))))
+    return values_of(pc.utf8_trim_whitespace(column))
 
 
 def images_requested(column: Any, n: int) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
@@ -202,15 +208,23 @@ def images_requested(column: Any, n: int) -> tuple[NDArray[np.float64], NDArray[
     return np.where(good, values, np.nan), ~good & ~empty
 
 
-def user_codes(column: Any) -> NDArray[np.int64]:
+def numbered_users(hashes: Hashes | None) -> NDArray[np.int64] | None:
+    """A number for each hash of a name, in order of appearance; -1 for nobody. None where the rows name no users."""
+    if hashes is None:
+        return None
+    nobody = np.isin(hashes, hashes_of(NOBODY))
+    user = np.asarray(pd.factorize(hashes)[0])
+    return np.where(nobody, -1, user) if nobody.any() else user
+
+
+def name_codes(column: Any) -> NDArray[np.int64]:
     """A number for each distinct text, -1 for an empty one or '-'."""
-    coded = column if pa.types.is_dictionary(column.type) else column.dictionary_encode()
 
     def numbered(words: Any) -> NDArray[np.int64]:
         nobody = pc.is_in(words, value_set=NOBODY.cast(words.type)).to_numpy(zero_copy_only=False)
         return np.where(nobody, -1, np.arange(len(words)))
 
-    return each(coded, numbered)
+    return each(coded(column), numbered)
 
 
 def extra_values(column: Any, extra: Extra) -> NDArray[np.float64]:
@@ -230,16 +244,18 @@ def trace_from_draft(
 ) -> Trace:
     """The trace of a draft of which every problem is settled, still without the digest of its files."""
     rows, times = draft.rows, draft.times
-    stay = np.flatnonzero(rows_to_use(draft.marks, times, repairs))
-    if not len(stay):
+    stay = rows_to_use(draft.marks, times, repairs)
+    if not stay.any():
         raise BadInput("no row is left after the repairs", file=paths[0])
-    order = stay[np.argsort(np.maximum(times.seconds[stay], 0.0), kind="stable")]
+    order = draft.by_time[stay[draft.by_time]]
+    early = times.seconds[order] < 0  # these stay in the order of the file
+    order[early] = np.sort(order[early])
     start, seconds = at_first_second(times.start, np.maximum(times.seconds[order], 0.0))
     kind, kinds = kinds_of(rows.coded["kind"], order) if "kind" in rows.coded else (np.zeros(len(order)), ("",))
     extra = {name: extra_values(rows.coded[f"extra.{name}"], one)[order] for name, one in layout.extra.items()}
     extra |= {name: durations_of(extra[name]) for name in extra if layout.requests and name.endswith("_s")}
     if "server" in rows.coded:
-        servers = user_codes(rows.coded["server"])[order].astype(np.float64)
+        servers = name_codes(rows.coded["server"])[order].astype(np.float64)
         extra["server"] = np.where(servers < 0, np.nan, servers)
     notes: tuple[str, ...] = (*outcomes_said(extra), *unread_said(rows, layout, order, extra))
     if "status" in extra and draft.user is not None and not options.attempts:
@@ -318,6 +334,9 @@ def in_order_of_appearance(user: NDArray[np.int64]) -> NDArray[np.int64]:
     nobody = user < 0
     if nobody.any():
         user = np.where(nobody, user.max(initial=0) + np.cumsum(nobody), user)
+    largest = np.maximum.accumulate(user)
+    if len(user) and user[0] == 0 and (np.diff(largest) <= 1).all():
+        return user  # as they are
     first = first_rows(user)
     rank = np.empty(len(first), dtype=np.int64)
     rank[np.argsort(first, kind="stable")] = np.arange(len(first))
@@ -333,15 +352,15 @@ def first_rows(codes: NDArray[np.int64]) -> NDArray[np.int64]:
 
 def kinds_of(column: Any, order: NDArray[np.int64]) -> tuple[NDArray[np.int64], tuple[str, ...]]:
     """Kinds of request as numbers in order of first appearance, and their names."""
-    coded = column if pa.types.is_dictionary(column.type) else column.dictionary_encode()
-    codes = coded.indices.to_numpy()[order].astype(np.int64)
+    column = coded(column)
+    codes = column.indices.to_numpy()[order].astype(np.int64)
     first = first_rows(codes)
     known = np.flatnonzero(first < len(codes))
     if len(known) > LARGEST:
         expected = f"at most {LARGEST:,}; another --kind column, or a smaller --kind-depth for a log"
         raise BadInput("there are too many kinds of request", key="--kind", value=len(known), expected=expected)
     return in_order_of_appearance(codes), tuple(
-        coded.dictionary[int(code)].as_py() for code in known[np.argsort(first[known])]
+        column.dictionary[int(code)].as_py() for code in known[np.argsort(first[known])]
     )
 
 

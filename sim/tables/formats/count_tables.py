@@ -1,20 +1,24 @@
 """Counts per interval as dashboards and shops export them: CloudWatch's metrics, Grafana's CSV, any table of counts."""
 
-import csv
+import math
 import re
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
 from sim.errors import BadInput
-from sim.tables.files import delimiter
 from sim.tables.formats.reader import Asked, CountSeries, Floats, Head, Reader, json_object, whole_text
+from sim.tables.small_tables import cells_of
 from sim.tables.times import STAMP, timestamps
 
 REFUSALS = re.compile(r"(?i)(4xx|5xx|429|503|refus|reject|throttl|limited|denied|error|fail|drop)")
 NO_COUNTS = re.compile(r"(?i)(time|latency|duration|percent|util|seconds|queue|running|waiting|bytes|cpu|memory|gpu)")
+EPOCH = re.compile(r"^[1-9]\d{8,18}(\.\d+)?$")
+IN_HEADER = re.compile(r"^.*?[\s(\[]([^\s()\[\]]+)[)\]]?$")  # a unit behind the name of a series
+OTHER_UNIT = re.compile(r"[(\[](ms|s|us|µs|%|°?C|W|GiB|MiB|bytes?|percent)[)\]]$")
 CELL = re.compile(r"^(-?[\d,]*\.?\d+)\s*([KMBkmb](?![a-z]|in))?\s*(.*)$")
 LARGE = {"": 1.0, "K": 1e3, "M": 1e6, "B": 1e9}
 UNITS = {  # of cells: how many seconds a count is for
@@ -35,12 +39,18 @@ UNITS = {  # of cells: how many seconds a count is for
 }
 PER = {"per-second": 1.0, "per-minute": 60.0}
 COUNTED = {"admitted", "requests", "request", "count", "counts", "asks", "hits", "arrivals", "calls", "visits"}
+FEWEST_ROWS = 3  # at even steps
 FULL = {"full", "capped", "at_cap", "sold_out", "ceiling"}
 TIMED = {"time", "timestamp", "date", "datetime", "from", "hour", "minute", "interval", "period", "begin", "start"}
 
 
 def instants(texts: Sequence[str], zone: str | None, path: Path) -> np.ndarray:
-    """Nanoseconds since 1970 of texts. Raises BadInput for a time that cannot be read, or has no zone."""
+    """Nanoseconds since 1970 of texts: dates, or numbers since 1970 in s, ms, us or ns, as their size shows.
+
+    Raises BadInput for a time that cannot be read, or has no zone.
+    """
+    if texts and all(EPOCH.match(text) for text in texts):
+        return epoch_instants(np.array(texts, dtype=float))
     found = timestamps(pa.array(texts, pa.string()), zone or "UTC")
     if not found.known.all():
         value, expected = texts[int(np.argmin(found.known))], "a date and time like 2025-03-31 18:00:00"
@@ -51,6 +61,12 @@ def instants(texts: Sequence[str], zone: str | None, path: Path) -> np.ndarray:
         )
         raise BadInput("times have no zone", file=path, key="--zone", value=texts[0], expected=expected)
     return found.instants
+
+
+def epoch_instants(numbers: Floats) -> np.ndarray:
+    """Nanoseconds since 1970, to the microsecond, of numbers whose size shows their unit (seconds: 9 or 10 digits)."""
+    unit = 1e3 ** max(math.floor((math.log10(float(np.median(numbers))) - 8.0) / 3.0), 0)
+    return np.asarray(np.round(numbers / unit * 1e6).astype(np.int64) * 1000)
 
 
 def step_of(begins: np.ndarray, path: Path) -> float:
@@ -75,13 +91,13 @@ class CloudWatch(Reader):
     """`aws cloudwatch get-metric-data`: newest first, without statistic or period; a Sum of nothing has no sample."""
 
     name = "cloudwatch"
-    title = "metrics of AWS CloudWatch (get-metric-data, JSON)"
+    title = "metrics of AWS CloudWatch (get-metric-data or get-metric-statistics, JSON)"
 
     def recognises(self, head: Head) -> bool:
-        return "MetricDataResults" in head.document
+        return "MetricDataResults" in head.document or {"Label", "Datapoints"} <= set(head.document)
 
     def counts(self, paths: Sequence[Path], asked: Asked) -> CountSeries:
-        results = [one for path in paths for one in json_object(whole_text(path))["MetricDataResults"]]
+        results = [one for path in paths for one in results_in(json_object(whole_text(path)), path)]
         path, notes = paths[0], []
         read: dict[str, tuple[np.ndarray, Floats]] = {}
         for one in results:
@@ -111,6 +127,18 @@ class CloudWatch(Reader):
         return CountSeries(grid, np.full(len(grid), step), settled(series, asked, path), tuple(notes))
 
 
+def results_in(document: dict[str, Any], path: Path) -> list[dict[str, Any]]:
+    """The metrics of an answer; those of get-metric-statistics in the shape of get-metric-data."""
+    if "MetricDataResults" in document:
+        return list(document["MetricDataResults"])
+    points = document["Datapoints"]
+    if any("Sum" not in one for one in points):
+        value = sorted(set().union(*points) - {"Timestamp", "Unit"})
+        raise BadInput("these statistics are no counts", file=path, value=value, expected="Sum")
+    at, sums = [one["Timestamp"] for one in points], [one["Sum"] for one in points]
+    return [{"Label": document["Label"], "Timestamps": at, "Values": sums}]
+
+
 def settled(series: dict[str, Floats], asked: Asked, path: Path) -> dict[str, Floats]:
     """Series of which the sum is all that was asked. Raises BadInput where it is open whether refusals are in it."""
     refused = {name: values for name, values in series.items() if REFUSALS.search(name)}
@@ -132,20 +160,25 @@ class GrafanaCsv(Reader):
     title = "a panel of Grafana (CSV, joined by time)"
 
     def recognises(self, head: Head) -> bool:
-        quoted = head.line.startswith('"Time",') and len(head.names) > 1
-        cells = next(csv.reader(head.lines[1:2]), [])
-        return quoted or (head.names[:1] == ["Time"] and any(unit_of(cell) for cell in cells[1:]))
+        rows = [row for row in cells_of("\n".join(head.lines[:200])) if row]
+        names = rows[0] if rows else []
+        if [name.lower() for name in names] == ["series", "time", "value"]:
+            return True
+        if names[:1] != ["Time"] or len(names) < 2 or len(rows) < 2:
+            return False
+        quoted = any(line.startswith('"Time"') for line in head.lines[:2])
+        return quoted or any(unit_of(cell) for cell in rows[1][1:]) or evenly_counted(rows)
 
     def counts(self, paths: Sequence[Path], asked: Asked) -> CountSeries:
         path, series, notes, begins = paths[0], {}, [], None
         for file in paths:
-            rows = [row for row in csv.reader(whole_text(file).splitlines()) if row]
-            at = instants([row[0] for row in rows[1:]], asked.zone, file)
+            names, *rows = joined_by_time([row for row in cells_of(whole_text(file)) if row])
+            at = instants([row[0] for row in rows], asked.zone, file)
             if begins is not None and not np.array_equal(at, begins):
                 raise BadInput("these files have other times", file=file, expected=f"the times of {paths[0].name}")
             begins = at
-            for place, name in enumerate(rows[0][1:], 1):
-                cells = [row[place] if place < len(row) else "" for row in rows[1:]]
+            for place, name in enumerate(names[1:], 1):
+                cells = [row[place] if place < len(row) else "" for row in rows]
                 if (values := counted(cells, name, asked, step_of(at, file), file)) is None:
                     notes.append(f"{name} is no count of requests: left out")
                 else:
@@ -158,6 +191,27 @@ class GrafanaCsv(Reader):
         return CountSeries(begins, np.full(len(begins), step), series, tuple(notes))
 
 
+def evenly_counted(rows: list[list[str]]) -> bool:
+    """Whether rows come at even steps and hold numbers, as no recording of requests does."""
+    cells = rows[1:50]
+    if len(cells) < FEWEST_ROWS or not all(not cell or CELL.match(cell) for row in cells for cell in row[1:]):
+        return False
+    times = [row[0] for row in cells]
+    numbers = all(EPOCH.match(time) for time in times)
+    at = epoch_instants(np.array(times, dtype=float)) if numbers else timestamps(pa.array(times, pa.string())).instants
+    return len(np.unique(np.diff(at))) == 1
+
+
+def joined_by_time(rows: list[list[str]]) -> list[list[str]]:
+    """A table with a column per series, also of one with a row per series and time."""
+    if [name.lower() for name in rows[0]] != ["series", "time", "value"]:
+        return rows
+    names = list(dict.fromkeys(row[0] for row in rows[1:]))
+    found = {(row[1], row[0]): row[2] for row in rows[1:] if len(row) == len(rows[0])}
+    times = sorted({row[1] for row in rows[1:]})
+    return [["Time", *names], *([time, *(found.get((time, name), "") for name in names)] for time in times)]
+
+
 LARGE_CELL = re.compile(r"\d [KMB] ")
 
 
@@ -166,12 +220,24 @@ def unit_of(cell: str) -> str:
     return found[3].strip() if found else ""
 
 
+def unreadable(cell: str, match: re.Match[str] | None) -> bool:
+    """Whether a cell holds a number that nothing says how to read; one with letters alone has no value."""
+    return "," in match[1] if match else bool(re.search(r"\d", cell))
+
+
 def counted(cells: list[str], name: str, asked: Asked, step: float, path: Path) -> Floats | None:
     """The counts of a series in each step; None where its unit or name says that it counts no requests."""
     found = [CELL.match(cell.strip()) for cell in cells]
     units = {match[3].strip() for match in found if match and match[3].strip()}
-    if len(units) > 1 or (units and not units <= UNITS.keys()) or (not units and NO_COUNTS.search(name)):
+    if not units and (named := IN_HEADER.match(name.strip())) and named[1] in UNITS:
+        units = {named[1]}
+    if len(units) > 1 or (units and not units <= UNITS.keys()):
         return None
+    if not units and (NO_COUNTS.search(name) or OTHER_UNIT.search(name)):
+        return None
+    wrong = next((cell for cell, match in zip(cells, found, strict=True) if unreadable(cell, match)), "")
+    if wrong:
+        raise BadInput("this value cannot be read", file=path, key=name, value=wrong, expected="a number like 1200.5")
     if units:
         each = step / UNITS[next(iter(units))]
     elif asked.values is None:
@@ -181,9 +247,7 @@ def counted(cells: list[str], name: str, asked: Asked, step: float, path: Path) 
         )
     else:
         each = 1.0 if asked.values == "per-interval" else step / PER[asked.values]
-    numbers = [
-        float(match[1].replace(",", "")) * LARGE[(match[2] or "").upper()] if match else np.nan for match in found
-    ]
+    numbers = [float(match[1]) * LARGE[(match[2] or "").upper()] if match else np.nan for match in found]
     return np.array(numbers) * each
 
 
@@ -194,15 +258,14 @@ class CountTable(Reader):
     title = "a table of counts, one row per interval"
 
     def recognises(self, head: Head) -> bool:
-        names = [name.lower() for name in head.names]
-        if head.line.startswith('"Time",'):  # a panel of Grafana
+        names = [name.lower() for name in head.names if name]
+        if GrafanaCsv().recognises(head):
             return False
         others = set(names) - TIMED - FULL - {"to", "until"}
         return len(others) == 1 and others <= COUNTED and len(names) > 1 and dated_and_whole(head)
 
     def counts(self, paths: Sequence[Path], asked: Asked) -> CountSeries:
-        texts = [whole_text(path).splitlines() for path in paths]
-        rows = [row for lines in texts for row in csv.reader(lines, delimiter=delimiter(texts[0][0])) if row]
+        rows = [row for path in paths for row in cells_of(whole_text(path)) if row]
         names = [name.strip().lower() for name in rows[0]]
         rows = [row for row in rows if [cell.strip().lower() for cell in row] != names]
         column = {name: [row[place].strip() for row in rows] for place, name in enumerate(names)}
@@ -219,12 +282,12 @@ class CountTable(Reader):
 
 def dated_and_whole(head: Head) -> bool:
     """Whether the first rows have dates and counts that are whole numbers, mostly above 1."""
-    names = [name.lower() for name in head.names]
+    names = [name.lower() for name in head.names if name]
     count = next(place for place, name in enumerate(names) if name in COUNTED)
     time = next(place for place, name in enumerate(names) if name in TIMED)
-    rows = [row for row in csv.reader(head.lines[1:50], delimiter=delimiter(head.line)) if len(row) == len(names)]
+    rows = [row for row in cells_of("\n".join(head.lines[:50])) if len(row) == len(names)][1:]
     numbers = [float(row[count]) for row in rows if re.match(r"^\d+(\.0*)?$", row[count].strip())]
-    dated = all(re.match(STAMP, row[time].strip()) for row in rows)
+    dated = all(re.match(STAMP, row[time]) for row in rows)
     return dated and 1 < len(numbers) == len(rows) and bool(np.mean(np.array(numbers) > 1) > 0.5)
 
 

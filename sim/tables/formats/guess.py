@@ -22,11 +22,12 @@ def looks_like(head: Head) -> str:
     for beginning, what in MAGIC.items():
         if line.lstrip().lower().startswith(beginning.lower()):
             return what
-    record = head.record or head.document
+    record = head.record or head.document or head.listed
     if record:
         lined = len(head.lines) > 1 and bool(head.record)
         keys = ", ".join(printable(str(key)) for key in list(record)[:8])
-        return f"{'JSON lines' if lined else 'a JSON document'} with the keys {cut(keys)}"
+        kind = "JSON lines" if lined else "a JSON list of objects" if head.listed else "a JSON document"
+        return f"{kind} with the keys {cut(keys)}"
     if line.lstrip().startswith(("[", "{")) and not DATED.search(line):
         return "a JSON document"
     if DATED.search(line) and len(head.names) < 2:

@@ -2,6 +2,7 @@
 
 import zlib
 from collections.abc import Callable, Iterator
+from itertools import compress
 from pathlib import Path
 from typing import Any
 
@@ -10,8 +11,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from sim.errors import BadInput
+from sim.tables.coded import alike, joined, of_words
 from sim.tables.files import BLOCK, BOM, Broken, Progress, RowBlock, opened
-from sim.tables.times import Mask, of_words
+from sim.tables.hashes import Hashes
+from sim.tables.in_order import in_order
+from sim.tables.times import Mask
 
 LONGEST_LINE = 1_000_000  # bytes
 MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
@@ -23,21 +27,33 @@ CLF = (
     r"(?P<clock>\d\d:\d\d:\d\d(?:\.\d+)?)(?P<zone> [+-]\d{4})?\]"
 )
 
-Quick = Callable[[bytes], tuple[dict[str, Any], Mask] | None]
+Columns = tuple[dict[str, Any], Hashes | None]  # of texts, and numbers for what is in no column
+Made = Callable[[dict[str, Any]], Columns]
+Quick = Callable[[bytes], tuple[Columns, Mask] | None]
+
+
+def nothing(_: bytes) -> None:
+    """No lines are found without the pattern."""
 
 
 def pattern_blocks(
-    path: Path,
-    broken: list[Broken],
-    progress: Progress,
-    pattern: str,
-    columns_of: Callable[[dict[str, Any]], Any],
-    quick: Quick = lambda _: None,
+    path: Path, broken: list[Broken], progress: Progress, pattern: str, columns_of: Made, quick: Quick = nothing
 ) -> Iterator[RowBlock]:
     """The lines of a log that fit a pattern; columns_of makes columns of its groups. Others go into `broken`.
 
-    quick: finds the groups of most lines without the pattern, and says of which.
+    quick: finds the columns of most lines without the pattern, and says of which.
     """
+
+    def read(numbered: tuple[int, bytes]) -> tuple[RowBlock, list[Broken]]:
+        return lines_block(numbered[1], numbered[0], pattern, columns_of, quick)
+
+    for block, unfit in in_order(read, whole_lines(path, progress)):
+        broken += unfit
+        yield block
+
+
+def whole_lines(path: Path, progress: Progress) -> Iterator[tuple[int, bytes]]:
+    """A file in parts of whole lines, each with the number of its first line."""
     stream, raw = opened(path)
     size, line, rest = max(path.stat().st_size, 1), 1, b""
     try:
@@ -50,50 +66,47 @@ def pattern_blocks(
                 if len(rest) > LONGEST_LINE:
                     found = f"line {line + count} is longer than {LONGEST_LINE:,} bytes"
                     raise BadInput("this is no log", file=path, value=found, expected="one request per line")
-                yield lines_block(data, line, broken, pattern, columns_of, quick)
+                if data:
+                    yield line, data
                 line += count
                 progress(raw.tell() / size)
             if rest:
-                yield lines_block(rest + b"\n", line, broken, pattern, columns_of, quick)
+                yield line, rest + b"\n"
     except (OSError, EOFError, zlib.error) as problem:
         raise BadInput(f"the log cannot be read ({problem})", file=path) from None
 
 
-def lines_block(
-    data: bytes,
-    line: int,
-    broken: list[Broken],
-    pattern: str,
-    columns_of: Callable[[dict[str, Any]], Any],
-    quick: Quick,
-) -> RowBlock:
-    """Lines as columns of texts."""
-    found = quick(data) if data else None
+def lines_block(data: bytes, line: int, pattern: str, columns_of: Made, quick: Quick) -> tuple[RowBlock, list[Broken]]:
+    """Lines as columns of texts, and those that do not fit."""
+    found = quick(data)
     if found is None:
-        parts, fits = pattern_parts(data.split(b"\n")[:-1], line, broken, pattern)
-        return RowBlock(columns_of(parts), (line + np.arange(len(fits)))[fits])
-    parts, fits = found
-    lines, rest = line + np.flatnonzero(fits), np.flatnonzero(~fits)
-    if len(rest):
-        whole = data.split(b"\n")
-        others, fit = pattern_parts([whole[place] for place in rest], line + rest, broken, pattern)
-        lines = np.concatenate([lines, line + rest[fit]])
-        order = np.argsort(lines)
-        parts = {name: pa.concat_arrays([values, others[name]]).take(pa.array(order)) for name, values in parts.items()}
-        lines = lines[order]
-    return RowBlock(columns_of(parts), lines)
+        lines = line + np.arange(data.count(b"\n"))
+        parts, fits, unfit = pattern_parts(data.split(b"\n")[:-1], lines, pattern)
+        columns, same = columns_of(parts)
+        return RowBlock(columns, lines[fits], same), unfit
+    (columns, same), fits = found
+    if fits.all():
+        return RowBlock(columns, line + np.arange(len(fits)), same), []
+    left = list(compress(data.split(b"\n"), ~fits))
+    parts, fit, unfit = pattern_parts(left, line + np.flatnonzero(~fits), pattern)
+    others, other = columns_of(parts)
+    lines = line + np.concatenate([np.flatnonzero(fits), np.flatnonzero(~fits)[fit]])
+    order = np.argsort(lines)
+    whole = {name: joined([values, alike(others[name], values)]) for name, values in columns.items()}
+    numbers = None if same is None or other is None else np.concatenate([same, other])[order]
+    return RowBlock(
+        {name: values.take(pa.array(order)) for name, values in whole.items()}, lines[order], numbers
+    ), unfit
 
 
-def pattern_parts(whole: list[bytes], first: Any, broken: list[Broken], pattern: str) -> tuple[dict[str, Any], Mask]:
-    """The groups of lines that fit a pattern, and which lines do; first: the first line's number, or that of each."""
-    lines = first + np.arange(len(whole)) if np.ndim(first) == 0 else first
+def pattern_parts(whole: list[bytes], lines: Any, pattern: str) -> tuple[dict[str, Any], Mask, list[Broken]]:
+    """The groups of lines that fit a pattern, which lines do, and the others; lines: the number of each."""
     texts = pa.array([text.rstrip(b"\r").decode("utf-8", errors="replace") for text in whole], pa.string())
     found = pc.extract_regex(texts, pattern)
     fits = pc.is_valid(found).to_numpy(zero_copy_only=False)
     unfit = [Broken(int(lines[place]), texts[int(place)].as_py().strip()) for place in np.flatnonzero(~fits)]
-    broken += [line for line in unfit if line.text]
     kept = found.filter(pa.array(fits))
-    return {field.name: kept.field(field.name) for field in kept.type}, fits
+    return {field.name: kept.field(field.name) for field in kept.type}, fits, [line for line in unfit if line.text]
 
 
 def fits(line: str, pattern: str) -> bool:

@@ -1,6 +1,7 @@
 """Results of benchmarks of LLM servers: vLLM's `bench serve`, SGLang's `bench_serving`, AIPerf's records."""
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from sim.tables.formats.reader import (
     Requests,
     in_chunks,
     json_lines,
+    json_list,
     json_object,
     records_block,
     whole_text,
@@ -30,7 +32,7 @@ class VllmBenchmark(Reader):
     title = "the result of vLLM's bench serve (JSON)"
 
     def recognises(self, head: Head) -> bool:
-        return {"request_throughput", "completed", "num_prompts"} <= set(head.record or head.document)
+        return {"request_throughput", "completed", "num_prompts"} <= set(head.record or head.document or head.listed)
 
     def requests(self, head: Head) -> Requests | None:
         if not isinstance(head.document.get("start_times"), list):
@@ -55,16 +57,19 @@ class VllmBenchmark(Reader):
         )
 
     def load_points(self, path: Path) -> list[LoadPoint]:
-        return [point for run in runs_in(path) for point in benchmark_points(run)]
+        runs = runs_in(path)
+        points = [(number, point) for number, run in enumerate(runs, 1) for point in benchmark_points(run)]
+        return [replace(one, row=f"run {number}, {one.row}") if len(runs) > 1 else one for number, one in points]
 
     def figures(self, paths: Sequence[Path]) -> str:
         return "; ".join(map(benchmark_figures, runs_in(paths[0])))
 
 
 def runs_in(path: Path) -> list[dict[str, Any]]:
-    """The results in a file: one object over one or more lines, or one a line, as runs are appended."""
-    one = json_object(whole_text(path))
-    return [one] if one else [run for _, run in json_lines(path, [], lambda _: None)]
+    """The results in a file: one object over one or more lines, a list of them, or one a line, as runs are appended."""
+    text = whole_text(path)
+    one = json_object(text)
+    return [one] if one else json_list(text) or [run for _, run in json_lines(path, [], lambda _: None)]
 
 
 def detailed_blocks(path: Path, broken: list[Broken], progress: Progress) -> Iterator[RowBlock]:
@@ -153,7 +158,9 @@ class SglangBenchmark(Reader):
     title = "the results of SGLang's bench_serving (JSON lines)"
 
     def recognises(self, head: Head) -> bool:
-        return {"request_throughput", "completed", "mean_e2e_latency_ms"} <= set(head.record or head.document)
+        return {"request_throughput", "completed", "mean_e2e_latency_ms"} <= set(
+            head.record or head.document or head.listed
+        )
 
     def load_points(self, path: Path) -> list[LoadPoint]:
         return [sglang_point(run, number) for number, run in enumerate(runs_in(path), 1)]

@@ -1,6 +1,5 @@
 """CSV exports of NVIDIA's perf_analyzer, GenAI-Perf and AIPerf, and logs of MLPerf's load generator."""
 
-import csv
 import json
 import re
 from collections.abc import Sequence
@@ -8,29 +7,23 @@ from pathlib import Path
 from typing import Any
 
 from sim.errors import BadInput
-from sim.tables.files import delimiter
 from sim.tables.formats.reader import Head, LoadPoint, Reader, whole_text
+from sim.tables.small_tables import cells_of
 
 COMPUTE = ("Server Compute Input", "Server Compute Infer", "Server Compute Output")
 MODES = ("Concurrency", "Request Rate", "Request rate")
 TITLES = {"prefill": "time to first token", "decode": "inter token latency", "pipeline": "request latency"}
 UNITS = {"ns": 1e-9, "us": 1e-6, "µs": 1e-6, "ms": 1e-3, "s": 1.0, "sec": 1.0, "seconds": 1.0, "milliseconds": 1e-3}
-THOUSANDS = re.compile(r"^-?\d{1,3}(,\d{3})+(\.\d*)?$")
 QUANTILES = {"p50": "p50", "p10": "p10", "p90": "p90", "avg": "mean"}
 
 
-def cells_of(text: str) -> list[list[str]]:
-    lines = text.splitlines()
-    mark = delimiter(lines[0]) if lines else ","
-    return [[cell.strip() for cell in row] for row in csv.reader(lines, delimiter=mark)]
-
-
 def number(text: str, where: Path, line: int, key: str) -> float:
-    """A number, perhaps with commas between thousands, or else with a decimal comma."""
     try:
-        return float(text.replace(",", "" if THOUSANDS.match(text) else "."))
+        return float(text)
     except ValueError:
-        expected = "a number like 1,500.5"
+        expected = "a number like 1500.5"
+        if "," in text:
+            expected += "; nothing in the file shows whether its commas are between thousands or before decimals"
         raise BadInput(
             "this value cannot be read", file=f"{where}:{line}", key=key, value=text, expected=expected
         ) from None
@@ -95,40 +88,57 @@ class GenaiPerf(Reader):
     title = "an export of GenAI-Perf or AIPerf"
 
     def recognises(self, head: Head) -> bool:
-        return bool(head.names) and head.names[0] == "Metric" and "p50" in head.names
+        tables = [names for names in map(metric_names, head.lines) if names]
+        return "Metric" in head.names and any("p50" in names or "avg" in names for names in tables)
 
     def load_points(self, path: Path) -> list[LoadPoint]:
-        tables = [cells_of(part) for part in whole_text(path).replace("\r\n", "\n").strip().split("\n\n")]
-        names, rows = tables[0][0], tables[0][1:]
-        throughput = next((v for v in map(throughput_of, [r for t in tables for r in t]) if v is not None), None)
+        rows = metrics_in(cells_of(whole_text(path)))
+        throughput = next((value for row in rows for value in throughput_of(row)), None)
         points = []
         for component, title in TITLES.items():
-            for line, cells in enumerate(rows, 2):
-                metric, _, unit = cells[0].partition("(")
-                if metric.strip().lower() == title:
-                    unit = unit.rstrip(") ")
-                    if unit not in UNITS:
-                        where, expected = f"{path}:{line}", ", ".join(UNITS)
-                        raise BadInput("unknown unit", file=where, key="Metric", value=cells[0], expected=expected)
-                    row = dict(zip(names, cells, strict=False))
-                    latency = {
-                        name: number(row[q], path, line, q) * UNITS[unit] for q, name in QUANTILES.items() if row.get(q)
-                    }
-                    points.append(LoadPoint(component, latency=latency, throughput=throughput, row=f"line {line}"))
+            for row in rows:
+                metric, _, unit = row["Metric"].partition("(")
+                if metric.strip().lower() != title or not any(row.get(q) for q in QUANTILES):
+                    continue
+                line, unit = int(row["line"]), row.get("Unit") or unit.rstrip(") ")
+                if unit not in UNITS:
+                    where, expected = f"{path}:{line}", ", ".join(UNITS)
+                    raise BadInput("unknown unit", file=where, key="Metric", value=row["Metric"], expected=expected)
+                latency = {
+                    name: number(row[q], path, line, q) * UNITS[unit] for q, name in QUANTILES.items() if row.get(q)
+                }
+                points.append(LoadPoint(component, latency=latency, throughput=throughput, row=f"line {line}"))
         if not points:
             expected = f"a row named {', '.join(title.title() for title in TITLES.values())}, with its unit"
             raise BadInput("no row of this table is a latency", file=path, expected=expected)
         return points
 
 
-def throughput_of(cells: list[str]) -> float | None:
-    """Requests a second, from a row of an export."""
-    if len(cells) >= 2 and cells[0].lower().startswith("request throughput"):
-        try:
-            return number(cells[1], Path(), 0, cells[0])
-        except BadInput:
-            return None
-    return None
+def metric_names(line: str) -> list[str]:
+    """The columns that a line names, if one of them is that of the metrics."""
+    cells = [cell.strip().strip('"') for cell in re.split("[,;\t]", line)]
+    return cells if "Metric" in cells else []
+
+
+def metrics_in(rows: list[list[str]]) -> list[dict[str, str]]:
+    """The rows of all tables in an export, each with its line; every table begins with its names, in any order."""
+    names: list[str] = []
+    found = []
+    for line, cells in enumerate(rows, 1):
+        if "Metric" in cells:
+            names = cells
+        elif names and any(cells):
+            found.append({"Metric": "", **dict(zip(names, cells, strict=False)), "line": str(line)})
+    return found
+
+
+def throughput_of(row: dict[str, str]) -> list[float]:
+    """Requests a second, if a row says it."""
+    value = row.get("Value") or row.get("avg") or ""
+    try:
+        return [float(value)] if row["Metric"].lower().startswith("request throughput") else []
+    except ValueError:
+        return []
 
 
 class MlperfLog(Reader):

@@ -52,6 +52,20 @@ class Head:
         """The whole file as one JSON object; empty if it is none."""
         return json_object(whole_text(self.path)) if self.line.lstrip().startswith("{") else {}
 
+    @cached_property
+    def listed(self) -> dict[str, Any]:
+        """The first object of the file's one JSON list; empty if it is none."""
+        return next(iter(json_list(whole_text(self.path))), {}) if self.line.lstrip().startswith("[") else {}
+
+
+def json_list(text: str) -> list[dict[str, Any]]:
+    """The objects of a JSON list; none if a text is another thing, or has others in it."""
+    try:
+        found = json.loads(text)
+    except (ValueError, RecursionError):
+        return []
+    return found if isinstance(found, list) and all(isinstance(one, dict) for one in found) else []
+
 
 def json_object(text: str, *, strict: bool = True) -> dict[str, Any]:
     """The object that a text holds; empty if it is none, or, where strict, has a key twice."""

@@ -51,11 +51,10 @@ class IisLog(Reader):
 
 
 def w3c_requests(head: Head, per: float, **more: Any) -> Requests:
-    timed = "time-taken" in fields_of(head)
     return Requests(
         blocks=partial(w3c_blocks, tabbed=is_cloudfront(head)),
         stamped="end",
-        extra={**({"duration_s": ("duration", per)} if timed else {}), "status": ("status", 1.0)},
+        extra={"duration_s": ("duration", per), "status": ("status", 1.0)},  # the fields may change within a file
         zone="UTC",
         **more,
     )

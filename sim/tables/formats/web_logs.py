@@ -7,13 +7,16 @@ HAProxy that of the request (nginx.org, httpd.apache.org, docs.aws.amazon.com, e
 from functools import partial
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from sim.tables.formats.combined_lines import combined_parts
-from sim.tables.formats.lines import CLF, QUOTED, clf_time, fits, pattern_blocks, request_columns
+from sim.tables.coded import coded, of_words, plain
+from sim.tables.formats.combined_lines import Shape, is_empty, shape_of
+from sim.tables.formats.lines import CLF, QUOTED, Columns, clf_time, fits, nothing, pattern_blocks, request_columns
 from sim.tables.formats.reader import Head, Reader, Requests
-from sim.tables.times import of_words
+from sim.tables.hashes import row_hashes, text_hashes
+from sim.tables.times import Mask, matches
 
 # [virtual host:port] host ident authuser [time] "request" status bytes, and whatever follows (referer, agent, ...).
 COMBINED = (
@@ -21,10 +24,14 @@ COMBINED = (
     + CLF
     + rf") (?P<request>{QUOTED}) (?P<status>\d{{3}}|-) (?P<bytes>\d+|-)(?P<rest> .*)?$"
 )
+SHORT = 100.0  # us: answers take longer, so that whole numbers below are seconds
 # The duration among what follows: a name and a number, or a number at the end of the line.
 NAMED = r"(?i)(?:\brt|\brequest_time|\bduration)[=:]\"?(?P<duration>\d+\.\d+)"
 LAST = r"(?:\"|^) (?P<duration>\d+(?:\.\d+)?)[ ,:\d.\-]*$"  # of several the first: nginx's own before the upstream's
+INGRESS = r"\" \d+ (?P<duration>\d+\.\d+) \[[^\"]*$"  # of Kubernetes: bytes of the request, its seconds, [upstream] ...
 QUOTED_LAST = r" \"(?P<duration>\d+(?:\.\d+)?)\"$"
+QUOTED_PAIR = r" \"(?P<duration>\d+\.\d+)\" \"[\d., :\-]+\"$"  # nginx's own seconds, and the upstream's
+TIMED = (NAMED, LAST, INGRESS, QUOTED_LAST, QUOTED_PAIR)
 ALB = (
     r"^(?P<type>https?|h2|grpcs|wss?) (?P<stamp>\d{4}-\d\d-\d\dT[\d:.]+Z) (?P<balancer>app/\S+) (?P<client>\S+) "
     r"(?P<target>\S+) (?P<t1>-?[\d.]+) (?P<t2>-?[\d.]+) (?P<t3>-?[\d.]+) (?P<status>\d{3}|-) (?P<tstatus>\d{3}|-) "
@@ -52,46 +59,99 @@ class AccessLog(Reader):
         return bool(head.line) and fits(head.line, COMBINED)
 
     def requests(self, head: Head) -> Requests:
-        texts = pc.extract_regex(pa.array(head.lines, pa.string()), COMBINED).drop_null()
+        usual = [line for line in head.lines if fits(line, COMBINED)]
+        texts = pc.extract_regex(pa.array(usual, pa.string()), COMBINED)
         rests = pc.fill_null(pc.struct_field(texts, "rest"), "")
-        pattern = next(
-            (one for one in (NAMED, LAST, QUOTED_LAST) if pc.all(pc.match_substring_regex(rests, one)).as_py()), ""
-        )
+        pattern = next((one for one in TIMED if pc.all(pc.match_substring_regex(rests, one)).as_py()), "")
         hosted = pc.any(pc.not_equal(pc.fill_null(pc.struct_field(texts, "vhost"), ""), "")).as_py()
         stamped, extra = "start" if hosted else "", {}
+        notes: tuple[str, ...] = ("a host may stand for many people behind one address",)
         if pattern:
             sample = pc.struct_field(pc.extract_regex(rests, pattern), "duration")
             decimal = pc.any(pc.match_substring(sample, ".")).as_py()
+            small = float(np.median(pc.cast(sample, pa.float64()))) < SHORT
             stamped = "either" if decimal else "start"
-            extra = {"duration_s": ("duration", 1.0 if decimal else 1e6)}
+            extra = {"duration_s": ("duration", 1.0 if decimal or small else 1e6)}
+            if not decimal:
+                what = "whole seconds (Apache's %T), since most are small" if small else "microseconds (Apache's %D)"
+                notes = (*notes, f"the number at the end of each line is taken for {what}")
+        shape = shape_of(usual[0], texts[0].as_py()) if usual and pattern != QUOTED_PAIR else None
         return Requests(
             blocks=partial(
                 pattern_blocks,
                 pattern=COMBINED,
                 columns_of=partial(combined_columns, duration=pattern),
-                quick=combined_parts,
+                quick=partial(cut_columns, shape=shape, duration=pattern)
+                if shape and pattern != QUOTED_PAIR
+                else nothing,
             ),
             stamped=stamped,
             extra={**extra, "status": ("status", 1.0), "bytes": ("bytes", 1.0)},
-            notes=("a host may stand for many people behind one address",),
+            notes=notes,
         )
 
 
-def combined_columns(part: dict[str, Any], duration: str) -> dict[str, Any]:
-    anonymous = pc.equal(part["authuser"], "-")
+def combined_columns(part: dict[str, Any], duration: str) -> Columns:
+    rest = pc.fill_null(part["rest"], "")
+    found = duration_found(rest, duration) if duration else None
+    return request_line({**part, "request": unquoted(part["request"])}, found), text_hashes(rest)
+
+
+def cut_columns(data: bytes, shape: Shape, duration: str) -> tuple[Columns, Mask] | None:
+    """The columns of lines of the usual shape, and which lines these are."""
+    cut = shape.parts(data)
+    if cut is None:
+        return None
+    parts, rest, good = cut
+    found = duration_in_pieces(rest, duration, quoted=shape.pieces > 3) if duration else None
+    return (request_line(parts, found), row_hashes(rest) if rest else np.zeros(int(good.sum()), np.uint64)), good
+
+
+def request_line(part: dict[str, Any], duration: Any) -> dict[str, Any]:
+    anonymous = pc.equal(plain(part["authuser"]), "-")
+    user = part["host"] if pc.all(anonymous).as_py() else part["authuser"]
+    if pc.any(anonymous).as_py() and user is not part["host"]:
+        user = pc.if_else(anonymous, plain(part["host"]), plain(user))
     columns = {
         "time": of_words(part["stamp"], stamp_time),
-        "user": pc.if_else(anonymous, part["host"], part["authuser"]),
+        "user": user,
         "host": part["host"],
-        **request_columns(unquoted(part["request"])),
+        **request_columns(part["request"]),
         "status": part["status"],
         "bytes": part["bytes"],
-        "rest": pc.fill_null(part["rest"], ""),
     }
-    if duration:
-        found = pc.extract_regex(columns["rest"], duration)
-        columns["duration"] = pc.fill_null(pc.struct_field(found, "duration"), "")
-    return columns
+    return columns if duration is None else {**columns, "duration": duration}
+
+
+def duration_found(rest: Any, pattern: str) -> Any:
+    return pc.fill_null(pc.struct_field(pc.extract_regex(rest, pattern), "duration"), "")
+
+
+def duration_in_pieces(rest: list[Any], pattern: str, quoted: bool) -> Any:
+    """The duration in what follows the bytes of each line: words, or pieces of which the first is quoted, and so on."""
+
+    def found(piece: Any, before: str = "", after: str = "") -> Any:
+        return of_words(
+            piece, lambda words: duration_found(pc.binary_join_element_wise(before, words, after, ""), pattern)
+        )
+
+    if not quoted:
+        return found(coded(pc.binary_join_element_wise(*map(plain, rest), " ")), " ") if rest else None
+    if pattern in (LAST, INGRESS):
+        return found(rest[-1], '"')
+    if pattern == QUOTED_LAST:
+        ends = of_words(rest[-1], is_empty)
+        if len(rest) > 2:
+            ends &= of_words(rest[-3], lambda words: matches(words, " $"))
+        each = found(rest[-2], ' "', '"')
+        return each if ends.all() else pc.if_else(pa.array(ends), plain(each), "")
+    best = found(rest[0])
+    for piece in rest[1:]:
+        each = found(piece)
+        if pc.any(pc.not_equal(each.dictionary, "")).as_py():
+            none = of_words(best, is_empty)
+            best = each if none.all() else pc.if_else(pa.array(none), plain(each), plain(best))
+    return best
 
 
 def stamp_time(stamps: Any) -> Any:
@@ -126,7 +186,7 @@ class BalancerLog(Reader):
         )
 
 
-def alb_columns(part: dict[str, Any]) -> dict[str, Any]:
+def alb_columns(part: dict[str, Any]) -> Columns:
     client = pc.replace_substring_regex(part["client"], r":\d+$", "")
     return {
         "time": part["created"],
@@ -136,7 +196,7 @@ def alb_columns(part: dict[str, Any]) -> dict[str, Any]:
         "target_s": known(part["t2"]),
         "answered": part["stamp"],
         "target": part["target"],
-    }
+    }, None
 
 
 class EnvoyLog(Reader):
@@ -161,7 +221,7 @@ class EnvoyLog(Reader):
         )
 
 
-def envoy_columns(part: dict[str, Any]) -> dict[str, Any]:
+def envoy_columns(part: dict[str, Any]) -> Columns:
     return {
         "time": part["time"],
         "user": part["client"],
@@ -170,7 +230,7 @@ def envoy_columns(part: dict[str, Any]) -> dict[str, Any]:
         "flags": part["flags"],
         "duration": part["duration"],
         "upstream": part["upstream"],
-    }
+    }, None
 
 
 class HaproxyLog(Reader):
@@ -201,7 +261,7 @@ class HaproxyLog(Reader):
         )
 
 
-def haproxy_columns(part: dict[str, Any]) -> dict[str, Any]:
+def haproxy_columns(part: dict[str, Any]) -> Columns:
     """service is Tc + Tr, empty where no server was reached; a client that left in the queue (C*) has status 499."""
     reached = pc.and_(pc.greater_equal(whole(part["tc"]), 0), pc.greater_equal(whole(part["response"]), 0))
     service = pc.cast(pc.add(whole(part["tc"]), whole(part["response"])), pa.string())
@@ -216,7 +276,7 @@ def haproxy_columns(part: dict[str, Any]) -> dict[str, Any]:
         "total": known(part["total"]),
         "server": part["server"],
         "ended": part["ended"],
-    }
+    }, None
 
 
 def whole(texts: Any) -> Any:
