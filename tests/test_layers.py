@@ -59,7 +59,7 @@ FLOORS: list[dict[str, str]] = [
 # Libraries that only these rooms and files may import: each is heavy, or has one way of being used here.
 PLACES = {
     "simpy": {"engine.readable", "engine.clock", "engine.control"},
-    "numba": {"model.jit", "engine.compiled"},
+    "numba": {"model.jit", "engine.compiled", "engine.play"},
     "llvmlite": {"engine.compiled"},
     "matplotlib": {"plots", "report"},
     "jinja2": {"report", "validation", "explorer"},
