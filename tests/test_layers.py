@@ -4,6 +4,7 @@
 """
 
 import ast
+import subprocess
 import sys
 from functools import cache
 from graphlib import CycleError, TopologicalSorter
@@ -59,7 +60,7 @@ FLOORS: list[dict[str, str]] = [
 # Libraries that only these rooms and files may import: each is heavy, or has one way of being used here.
 PLACES = {
     "simpy": {"engine.readable", "engine.clock", "engine.control"},
-    "numba": {"model.jit", "engine.compiled"},
+    "numba": {"model.jit", "engine.compiled", "engine.play"},
     "llvmlite": {"engine.compiled"},
     "matplotlib": {"plots", "report"},
     "jinja2": {"report", "validation", "explorer"},
@@ -217,3 +218,14 @@ def test_random_numbers_come_from_streams():
 
 if __name__ == "__main__":
     sys.stdout.write(f"{table()}\n")
+
+
+def test_a_run_and_its_intervals_load_neither_scipy_stats_nor_scipy_linalg_nor_what_draws():
+    """Each would be a quarter of a second or more of every start; in a process of its own, since others load them."""
+    code = (
+        "import sys; from sim.engine.simulate import simulate; from sim.scenario.load import load\n"
+        "simulate(load('steady', sets={'horizon': '60 s', 'warm_up': '0 s'})); print('scipy.linalg' in sys.modules)\n"
+        "import sim.studies.compare, sim.studies.size; print({'scipy.stats', 'matplotlib'} & set(sys.modules))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, check=True, text=True)
+    assert done.stdout.split("\n") == ["False", "set()", ""]

@@ -50,6 +50,14 @@ def test_tables_by_hand_look_like_those_of_a_run():
         assert set(run.manifest["pools"]["gpus"]) <= set(real.manifest["pools"]["gpus"])
 
 
+def test_intents_are_found_once_for_a_run_and_a_table_of_them_is_the_callers_own():
+    run = run_of(served(0, 1, 2), served(3, 4, 5, user=1))
+    first = intents(run)
+    first["latency"] = 99.0
+    assert intents(run)["latency"].tolist() == [2.0, 2.0]
+    assert len(run.wishes) == 1
+
+
 # What became of a wish.
 
 

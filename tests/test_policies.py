@@ -145,6 +145,30 @@ def test_what_no_policy_sets_is_open_again():
     assert list(run.decisions[columns].itertuples(index=False, name=None)) == expected
 
 
+class Counting:
+    """Sheds half of all requests, always, and counts how often it is asked to."""
+
+    def __init__(self, *, steady: bool):
+        self.steady, self.calls = steady, 0
+
+    def __deepcopy__(self, memo):
+        return self
+
+    def act(self, telemetry, controls):
+        self.calls += 1
+        controls.set(shed=0.5)
+
+
+def test_a_policy_that_always_sets_the_same_acts_once_where_a_waitlist_lets_people_in_at_every_tick():
+    scenario, waitlist = plain(), Waitlist(rate="6 per min")
+    policies = Counting(steady=True), Counting(steady=False)
+    once, always = (simulate(scenario, [waitlist, policy]) for policy in policies)
+    ticks = math.ceil(scenario.horizon / scenario.control_tick)
+    assert [policy.calls for policy in policies] == [1, ticks]
+    for table in ("requests", "users", "decisions", "fleet"):
+        pd.testing.assert_frame_equal(getattr(once, table), getattr(always, table))
+
+
 def test_a_waitlist_goes_on_record_too():
     run = arriving([], [step(policy={"kind": "waitlist", "rate": "60 per min"}, from_="1 min", until="2 min")])
     expected = [

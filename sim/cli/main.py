@@ -1,5 +1,7 @@
 """The meltpoint command: all its commands, in the order in which a newcomer needs them."""
 
+import gc
+import os
 import sys
 import tempfile
 import traceback
@@ -179,6 +181,8 @@ def ascii_text(text: str) -> str:
 def main() -> None:
     """The console entry point."""
     careful_streams()
+    gc.set_threshold(50_000, 20, 20)  # imports and figures make a million objects, hardly any of them garbage
+    os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")  # it would read what every package here declares
     with messages_for_wrong_input():
         app()
 

@@ -58,9 +58,10 @@ def control(
     fleet: dict[str, dict[str, int]] = {}
     while True:
         engine.advance(env.now)
-        rows, absences = decisions_at(engine.telemetry(), controls, playbook)
-        decisions += rows
-        fleets += fleet_changes(env.now, fleet, absences.states())
+        if not fleet or any(step.looks or not step.settled(env.now) for step in playbook):
+            rows, absences = decisions_at(engine.telemetry(), controls, playbook)
+            decisions += rows
+            fleets += [] if absences is None else fleet_changes(env.now, fleet, absences.states())
         engine.take_over()
         engine.let_in(tick)
         if progress is not None:
@@ -71,9 +72,16 @@ def control(
 
 def decisions_at(
     telemetry: Telemetry, controls: Controls, playbook: Sequence[Timed]
-) -> tuple[list[dict[str, Any]], Absences]:
-    """Let the playbook act at one tick. Returns a row for each step and knob that changed, and the GPUs by state."""
+) -> tuple[list[dict[str, Any]], Absences | None]:
+    """Let the playbook act at one tick. Returns a row for each step and knob that changed, and the GPUs by state.
+
+    No rows and None where every step would set what it set the last time: the knobs stay as they are.
+    """
     now, rows = float(telemetry.now), []
+    for step in playbook:
+        step.look(telemetry, controls)
+    if playbook and all(step.settled(now) for step in playbook):
+        return [], None
     before = controls.copies()
     controls.open_all()
     absences = Absences(controls)

@@ -109,6 +109,7 @@ class RegionGate(NamedPolicy):
 class Waitlist(NamedPolicy):
     """Lets newcomers in at a fixed rate, first come, first served; 'rate: 0' closes signups."""
 
+    steady = True
     advice = Advice(
         "access",
         protects="the service from signups",

@@ -13,7 +13,7 @@ from datetime import datetime
 from functools import reduce
 from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 from pydantic import Field
 
@@ -81,10 +81,13 @@ class Timed:
     wind_down(telemetry, controls) is called instead of act().
     """
 
+    looks: ClassVar[bool] = False  # whether it must see every tick's telemetry, also out of force
+
     policy: Policy
     begins: float = 0.0
     ends: float = math.inf
     turned: str = ""  # why a trigger started or ended it at this tick, if one did
+    acted: str = field(default="", init=False)  # its stage when it last acted
 
     @property
     def name(self) -> str:
@@ -105,17 +108,31 @@ class Timed:
             return now
         return self.begins if now < self.begins else math.inf
 
+    def stage(self, now: float) -> str:
+        """What act() does now: 'acts', 'unwinds', or nothing ('rests')."""
+        return "acts" if self.in_force(now) else "unwinds" if self.unwinding else "rests"
+
+    def settled(self, now: float) -> bool:
+        """Whether act() would set just what it set the last time."""
+        stage = self.stage(now)
+        return stage == self.acted and (stage == "rests" or (stage == "acts" and getattr(self.policy, "steady", False)))
+
+    def look(self, telemetry: Telemetry, controls: Controls) -> None:
+        """See what the gateway sees at this tick, before any step acts."""
+
     def act(self, telemetry: Telemetry, controls: Controls) -> None:
-        controls.policy = self.name
-        if self.in_force(telemetry.now):
+        controls.policy, self.acted = self.name, self.stage(telemetry.now)
+        if self.acted == "acts":
             self.policy.act(telemetry, controls)
-        elif self.unwinding:
+        elif self.acted == "unwinds":
             self.policy.wind_down(telemetry, controls)  # type: ignore[attr-defined]
 
 
 @dataclass
 class Triggered(Timed):
     """A policy that a trigger brings into force and ends, between two instants; it begins each time without memory."""
+
+    looks = True
 
     watch: Watch = field(kw_only=True)
     fresh: Policy = field(init=False)  # the policy without memory
@@ -131,7 +148,7 @@ class Triggered(Timed):
         """It looks at every tick until its end, so that counts are those of one tick."""
         return now if now < self.ends or self.unwinding else math.inf
 
-    def act(self, telemetry: Telemetry, controls: Controls) -> None:
+    def look(self, telemetry: Telemetry, controls: Controls) -> None:
         now = telemetry.now
         figure = self.watch.trigger.figure(telemetry, controls.scale, now - self.looked)
         self.looked, self.turned = now, ""
@@ -141,7 +158,6 @@ class Triggered(Timed):
             self.turned = self.watch.look(now, figure)
         if self.turned and self.watch.on:
             self.policy = copy.deepcopy(self.fresh)
-        super().act(telemetry, controls)
 
 
 def in_order(steps: Sequence[Any], seconds: Callable[[float | datetime], float]) -> list[Timed]:

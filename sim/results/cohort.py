@@ -26,9 +26,9 @@ def cohort(run: Run) -> dict[str, float]:
 def from_rows(run: Run) -> dict[str, float]:
     """The parts of the simulated slice, each request counted once."""
     wishes = intents(run)
-    outcome, in_time = wishes["outcome"].to_numpy(), wishes["in_time"].to_numpy()
-    degraded, refused = wishes["degraded"].to_numpy(), wishes["reason"].notna().to_numpy()
-    served, lost = outcome == SERVED, outcome == LOST
+    in_time, degraded = wishes["in_time"].to_numpy(), wishes["degraded"].to_numpy()
+    served, lost = (wishes["outcome"] == SERVED).to_numpy(), (wishes["outcome"] == LOST).to_numpy()
+    refused = wishes["reason"].notna().to_numpy()
     parts = {
         IN_TIME: in_time & ~degraded,
         IN_TIME_DEGRADED: in_time & degraded,

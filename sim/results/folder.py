@@ -96,7 +96,8 @@ def write_run(saved: Saved, folder: Path) -> None:
     with new_folder(folder) as unfinished:
         for name, table in tables.items():
             names = [str(c) for c in table if not is_numeric_dtype(table[c])]  # a dictionary of numbers costs a lot
-            table.to_parquet(unfinished / f"{name}.parquet", index=False, use_dictionary=names)
+            path = unfinished / f"{name}.parquet"
+            table.to_parquet(path, index=False, use_dictionary=names, write_statistics=False)
         if line is not None:
             write_arrays(line.arrays(), unfinished / TIMELINE)
             manifest["timeline"] = {"width": line.width, "people": line.people}

@@ -43,9 +43,21 @@ def intents(run: Run, window: Window = None) -> pd.DataFrame:
 
     Columns: user, ask, tier, feature, wanted (first arrival), attempts, outcome (served, lost, unfinished), reason
     (why the last attempt was refused), degraded, latency (wanted to image; inf where there was none), slo, in_time,
-    decided (False where the horizon came too early to tell), images. The window is on `wanted`.
+    decided (False where the horizon came too early to tell), images. The window is on `wanted`. They are found once
+    per run: a verdict and its report ask five times.
     """
     rows = every_row(run)
+    if not run.wishes:
+        run.wishes.append(found_intents(run, rows))
+    table = run.wishes[0]
+    begin, end = window_of(run, window)
+    if begin <= 0 and end >= run.horizon:
+        return table.copy(deep=False)
+    return table[(table["wanted"] >= begin) & (table["wanted"] < end)].reset_index(drop=True)
+
+
+def found_intents(run: Run, rows: pd.DataFrame) -> pd.DataFrame:
+    """The intents of the whole run."""
     first, last = ends_of_intents(rows)
     ending = served_or_last(rows, first, last)
     outcome, retry = rows["outcome"].array[ending], rows["retry"].to_numpy()[last]
@@ -53,9 +65,11 @@ def intents(run: Run, window: Window = None) -> pd.DataFrame:
     served = np.asarray(outcome == SERVED)
     pending = ~served & (np.asarray(outcome == UNFINISHED) | retry)
     latency = np.where(served, rows["finished"].to_numpy()[ending] - wanted, math.inf)
-    slo = looked_up(rows["feature"], {n: f["slo"] for n, f in run.manifest["features"].items()})[first]
-    images = looked_up(rows["asked"], {n: s["images"] for n, s in run.manifest["specs"].items()})[first]
-    table = pd.DataFrame(
+    slo = looked_up(pd.Series(rows["feature"].array[first]), {n: f["slo"] for n, f in run.manifest["features"].items()})
+    images = looked_up(
+        pd.Series(rows["asked"].array[first]), {n: s["images"] for n, s in run.manifest["specs"].items()}
+    )
+    return pd.DataFrame(
         {
             **{name: rows[name].array[first] for name in ("user", "ask", "tier", "feature")},
             "wanted": wanted,
@@ -70,12 +84,9 @@ def intents(run: Run, window: Window = None) -> pd.DataFrame:
             "in_time": served & (latency <= slo) & ~lagging(run, rows, wanted, ending),
             "decided": served | ~pending | (run.horizon - wanted > slo),
             "images": images.astype(int),
-        }
+        },
+        copy=False,
     )
-    begin, end = window_of(run, window)
-    if begin <= 0 and end >= run.horizon:
-        return table
-    return table[(table["wanted"] >= begin) & (table["wanted"] < end)].reset_index(drop=True)
 
 
 def token_times(rows: pd.DataFrame, some: Any = slice(None)) -> list["pd.Series[float]"]:

@@ -152,6 +152,8 @@ def in_state(run: Run, pool: str, state: str, edges: Floats) -> Floats:
         return np.zeros(len(edges) - 1)
     mine = run.fleet["pool"].to_numpy(object) == pool
     times, change = run.fleet["time"].to_numpy(float)[mine], change[mine]
+    if len(times) == 1:  # the GPUs that it begins with, and no change after
+        return np.diff(change[0] * np.maximum(edges - times[0], 0.0))
     return np.diff([float(change @ np.clip(edge - times, 0.0, None)) for edge in edges])
 
 

@@ -61,10 +61,11 @@ class Run:
     timeline: Timeline | None = None
     killed: pd.DataFrame = field(default_factory=lambda: killed_table({}, None, None))
     sums: dict[bytes, Timeline] = field(default_factory=dict, init=False, compare=False)  # of `metrics.counted`
+    wishes: list[pd.DataFrame] = field(default_factory=list, init=False, compare=False)  # of `intents.intents`
 
     def __getstate__(self) -> dict[str, Any]:
-        """What another process or a file gets: sums are made again where they are asked for."""
-        return {**self.__dict__, "sums": {}}
+        """What another process or a file gets: sums and intents are made again where they are asked for."""
+        return {**self.__dict__, "sums": {}, "wishes": []}
 
     @property
     def has_rows(self) -> bool:

@@ -87,7 +87,7 @@ def verdict(run: Run, unlimited: Run | None = None) -> Verdict:
     run = run if unlimited is None else with_offered_load(run, unlimited)
     begin, end = span = window_of(run, None)
     whole = run_in_bins(run)
-    wishes = intents(whole) if whole.has_rows else None
+    wishes = intents(run) if run.has_rows else None
     images = counted(whole, span).counts[0].sum(axis=(0, 1))
     people, cost, in_time = recorded(whole).people, dollars(whole), images_in_time(whole)
     return Verdict(

@@ -8,8 +8,8 @@ import math
 from typing import Literal, NamedTuple
 
 import numpy as np
-import scipy
 from numpy.typing import ArrayLike, NDArray
+from scipy import special  # scipy.stats would take most of a second to import, and asks the same functions
 
 CONFIDENCE = 0.95
 FEWEST = 3  # runs; with two, one t quantile is 12.7 standard errors, and no interval of it helps anybody
@@ -33,12 +33,17 @@ def says_nothing(off: float, value: float, least: float = 0.0) -> bool:
     return off > max(WIDEST * abs(value), least)
 
 
+def standard_error(values: NDArray[np.float64]) -> float:
+    """Of the mean of independent values."""
+    return float(values.std(ddof=1)) / math.sqrt(len(values))
+
+
 def t_interval(values: ArrayLike, confidence: float = CONFIDENCE) -> Interval:
     """Student's t for the mean of independent values; none for fewer than three, or where one is not finite."""
     numbers = np.asarray(values, dtype=float)
     if len(numbers) < FEWEST or not np.isfinite(numbers).all():
         return NONE
-    half = critical_t(len(numbers), confidence=confidence) * float(scipy.stats.sem(numbers))
+    half = critical_t(len(numbers), confidence=confidence) * standard_error(numbers)
     return Interval(float(numbers.mean()) - half, float(numbers.mean()) + half)
 
 
@@ -51,9 +56,9 @@ def mean_interval(values: ArrayLike, kind: Kind = "any", confidence: float = CON
     """
     numbers = np.asarray(values, dtype=float)
     if kind == "share" and len(numbers) and ((numbers > 0) & (numbers < 1)).all():
-        low, high = t_interval(scipy.special.logit(numbers), confidence)
+        low, high = t_interval(special.logit(numbers), confidence)
         mean = float(numbers.mean())  # not that of the logits, which the interval is around: near, and rarely outside
-        return Interval(min(float(scipy.special.expit(low)), mean), max(float(scipy.special.expit(high)), mean))
+        return Interval(min(float(special.expit(low)), mean), max(float(special.expit(high)), mean))
     low, high = t_interval(numbers, confidence)
     bounds = {"share": (0.0, 1.0), "amount": (0.0, math.inf), "any": (-math.inf, math.inf)}[kind]
     return Interval(*(float(np.clip(bound, *bounds)) for bound in (low, high)))
@@ -83,10 +88,10 @@ def paired_difference(
         return Difference(mean, low, high, math.nan)
     if kind == "share":
         low, high = max(low, -1.0), min(high, 1.0)
-    spread = float(scipy.stats.sem(apart))
+    spread = standard_error(apart)
     if spread == 0:
         return Difference(mean, low, high, 0.0 if mean else 1.0)
-    return Difference(mean, low, high, 2 * float(scipy.stats.t.sf(abs(mean) / spread, len(apart) - 1)))
+    return Difference(mean, low, high, 2 * float(special.stdtr(len(apart) - 1, -abs(mean) / spread)))
 
 
 def ratio_interval(parts: ArrayLike, wholes: ArrayLike, confidence: float = CONFIDENCE) -> Interval:
@@ -140,14 +145,20 @@ def holm(p_values: ArrayLike) -> NDArray[np.float64]:
 
 def critical_t(n: int, comparisons: int = 1, confidence: float = CONFIDENCE) -> float:
     """Standard errors to each side of a two-sided interval of n values, for several comparisons (Bonferroni)."""
-    return float(scipy.stats.t.ppf(1 - (1 - confidence) / (2 * comparisons), n - 1))
+    return float(special.stdtrit(n - 1, 1 - (1 - confidence) / (2 * comparisons)))
 
 
 def proportion(successes: int, runs: int, confidence: float = CONFIDENCE, *, exact: bool = False) -> Interval:
     """The interval of a proportion of runs, like those that stay alive: Wilson's, or Clopper and Pearson's (exact)."""
-    test = scipy.stats.binomtest(successes, runs)
-    bounds = test.proportion_ci(confidence, "exact" if exact else "wilson")
-    return Interval(float(bounds.low), float(bounds.high))
+    tail, failures = (1 - confidence) / 2, runs - successes
+    if exact:
+        low = float(special.betaincinv(successes, failures + 1, tail)) if successes else 0.0
+        high = float(special.betaincinv(successes + 1, failures, 1 - tail)) if failures else 1.0
+        return Interval(low, high)
+    z2 = float(special.ndtri(tail)) ** 2
+    middle, half = successes + z2 / 2, math.sqrt(z2 * (successes * failures / runs + z2 / 4))
+    low, high = (middle - half) / (runs + z2), (middle + half) / (runs + z2)
+    return Interval(low if successes else 0.0, high if failures else 1.0)
 
 
 def quantile_ranks(n: int, share: float, confidence: float = CONFIDENCE) -> tuple[int, int]:
@@ -156,7 +167,7 @@ def quantile_ranks(n: int, share: float, confidence: float = CONFIDENCE) -> tupl
     Each tail is at most (1 - confidence) / 2. Rank 0 or n + 1: n values cannot bound it on that side.
     """
     tail = (1 - confidence) / 2
-    below = scipy.stats.binom.cdf(np.arange(n), n, share)  # below[k]: at most k of n values lie under the quantile
+    below = special.bdtr(np.arange(n), n, share)  # below[k]: at most k of n values lie under the quantile
     low = int(np.searchsorted(below, tail, side="right"))
     high = int(np.searchsorted(below, 1 - tail, side="left")) + 1
     return low, high
@@ -187,7 +198,7 @@ def precise_after(values: ArrayLike, precision: float, kind: Kind = "any") -> in
     mean, apart = np.cumsum(numbers) / n, numbers - numbers[:1]
     with np.errstate(invalid="ignore", divide="ignore"):
         variance = np.maximum(np.cumsum(apart**2) - np.cumsum(apart) ** 2 / n, 0.0) / (n - 1)
-        half = scipy.stats.t.ppf((1 + CONFIDENCE) / 2, n - 1) * np.sqrt(variance / n)
+        half = special.stdtrit(n - 1, (1 + CONFIDENCE) / 2) * np.sqrt(variance / n)
         within = (n >= FEWEST) & ((half if kind == "share" else half / np.abs(mean)) <= precision)
     lasting = np.convolve(within, np.ones(AHEAD + 1), "valid") > AHEAD + 0.5 if len(n) > AHEAD else np.zeros(0)
     return int(np.argmax(lasting)) + AHEAD + 1 if lasting.any() else None

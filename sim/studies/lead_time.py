@@ -11,7 +11,7 @@ from datetime import date, datetime, timedelta
 
 import numpy as np
 import pandas as pd
-import scipy
+from scipy import special
 
 from sim.engine.simulate import chosen
 from sim.errors import BadInput
@@ -70,8 +70,10 @@ def enough_in_time(lots: int, needed: int, lead: Law, by: float) -> float:
 
     Lots arrive independently of each other: the upper tail of a binomial law.
     """
+    if needed > lots:
+        return 0.0
     one = float(lead.values[0] <= by) if lead.kind == "choice" else float(lead.distribution.cdf(by))
-    return float(scipy.stats.binom.sf(needed - 1, lots, one))
+    return float(special.bdtrc(needed - 1, lots, one))
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,6 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
-import scipy
 
 from sim.engine.simulate import chosen
 from sim.errors import BadInput
@@ -13,6 +12,7 @@ from sim.results.money import Money, money_of
 from sim.results.run import Run
 from sim.scenario.scenario import Scenario
 from sim.studies.executors import Executor, Report, asked, working
+from sim.studies.intervals import critical_t, standard_error
 from sim.studies.store import Cell
 
 HOUR = 3600.0
@@ -146,7 +146,7 @@ def half_width(values: np.ndarray) -> float:
     """Half of Student's 95 % interval of a mean; nan for too few values."""
     if len(values) < FEWEST_SEEDS:
         return np.nan
-    return float(scipy.stats.t.ppf(0.975, len(values) - 1) * scipy.stats.sem(values))
+    return critical_t(len(values)) * standard_error(values)
 
 
 def run_table(labels: list[tuple[int, str]], money: dict[tuple[int, str], Money]) -> pd.DataFrame:

@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import scipy
+from scipy import special
 
 from sim.studies.intervals import Interval, proportion
 
@@ -48,8 +48,8 @@ class Look:
         mean, spread = float(margins.mean()), float(margins.std(ddof=1)) if n > 1 else math.nan
         if self.stuck or n < 2:
             # The chances of this many kept runs or more, and of this many or fewer, if exactly that share kept it.
-            more = float(scipy.stats.binom.sf(self.kept - 1, n, self.runs))
-            fewer = float(scipy.stats.binom.cdf(self.kept, n, self.runs))
+            more = float(special.bdtrc(self.kept - 1, n, self.runs))
+            fewer = float(special.bdtr(self.kept, n, self.runs))
             level = 1 - self.confidence
             decided = "meets" if more <= level else "misses" if fewer <= level else "undecided"
         elif spread <= 1e-12:
@@ -64,7 +64,7 @@ def tolerance(n: int, share: float, confidence: float) -> float:
     """How many deviations of n values their mean must lie above a bound, for a share of all values to lie above it."""
     if share >= 1:
         return math.inf
-    return float(scipy.stats.nct.ppf(confidence, n - 1, scipy.stats.norm.ppf(share) * math.sqrt(n)) / math.sqrt(n))
+    return float(special.nctdtrit(n - 1, special.ndtri(share) * math.sqrt(n), confidence) / math.sqrt(n))
 
 
 def clean_runs(share: float, confidence: float) -> int:
