@@ -377,6 +377,7 @@ def long_documents(draw: st.DrawFn) -> dict[str, Any]:
     document = draw(documents())
     demand, behaviour = document["demand"], document["behaviour"]
     slow = [{**w, "rate": w["rate"].replace("10 min", "day")} if w["kind"] == "steady" else w for w in demand["waves"]]
+    slow = [{**w, "think": {"kind": "constant", "value": "1 h"}} if w["kind"] == "callers" else w for w in slow]
     programs = [{**program, "rate": "10 per day"} for program in demand["clients"]]
     season = {"daily_peak_to_mean": 2, "peak_hour": 20, "weekend": draw(st.sampled_from([0.5, 1]))}
     places = {"season": draw(st.sampled_from([{}, season])), "regions": draw(st.sampled_from([{}, REGIONS]))}
