@@ -20,7 +20,7 @@ settings.load_profile("fixed")
 # tests/test_examples.py holds that this is enough.
 providers._get_local_constants = lambda: providers._local_constants  # which are none
 
-# Shipped scenarios, which a thousand tests load, are parsed once in a process: that takes ten times as long as the rest.
+# Shipped scenarios are parsed once in a process: hundreds of tests load one, and most of the time of that is parsing.
 reading = importlib.import_module("sim.scenario.load")
 parse = reading.parse
 SHIPPED = {shipped.find("scenarios", name, ".yaml") for name in shipped.names("scenarios", ".yaml")}
