@@ -25,13 +25,13 @@ from tests.timelines import assert_same_timeline
 
 # Hours and slices that the readable engine plays in a second, with a switch of every playbook that has one.
 BRIEF: dict[str, dict[str, str]] = {
-    "viral-image-launch": {"start": "2025-03-31 17:30", "horizon": "7 h"},
+    "viral-image-launch": {"start": "2025-03-31 17:30", "horizon": "4 h"},
     "million-signup-hour": {"scale": "1/4000"},
-    "chatgpt-images-week": {"start": "2025-03-30 12:00", "horizon": "8 h"},
-    "launch-2022": {"horizon": "9 h"},
+    "chatgpt-images-week": {"start": "2025-03-30 12:00", "horizon": "4 h"},
+    "launch-2022": {"horizon": "7 h"},
     "steady": {"horizon": "40 min"},
     "retry-storm": {"horizon": "45 min"},
-    "surge": {"scale": "1/32"},
+    "surge": {"scale": "1/32", "horizon": "75 min"},
     "chat-beside-images": {"demand.clients.0.rate": "800 per day"},
 }
 
