@@ -9,6 +9,7 @@ import json
 import sys
 import tempfile
 import traceback
+import warnings
 from collections import Counter
 from contextlib import suppress
 from functools import cache
@@ -16,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, given, seed, settings
 from hypothesis import strategies as st
 
 from sim import shipped
@@ -29,6 +30,8 @@ from sim.results.run import load_run
 from sim.results.verdict import sentences, verdict
 from sim.scenario.load import load
 
+PART = 2500  # documents in one search of Hypothesis, which slows down as it remembers more of them
+EVERY = list(HealthCheck)
 KINDS = ("scenario", "profile", "recording", "saved run")
 RAW = (  # as somebody writes them into YAML, without quotes
     *(
@@ -227,18 +230,20 @@ def main() -> int:
     tries = parser.parse_args().tries
     found: Counter[tuple[str, str]] = Counter()
     examples: dict[tuple[str, str], Any] = {}
+    warnings.simplefilter("error", RuntimeWarning)  # of numpy: a sum without meaning is a fault, too
+    with tempfile.TemporaryDirectory() as folder, suppress(KeyboardInterrupt):  # what was tried so far is counted
+        for part in range(0, tries, PART):
 
-    with tempfile.TemporaryDirectory() as folder:
+            @seed(part)
+            @settings(max_examples=min(PART, tries - part), deadline=None, database=None, suppress_health_check=EVERY)
+            @given(st.sampled_from(KINDS), st.integers(0, 10**6), CHANGES)
+            def attempt(kind: str, number: int, changes: list[tuple[int, int, bool]]) -> None:
+                what = (kind, outcome(kind, number, changes, Path(folder)))
+                found[what] += 1
+                examples.setdefault(what, (number, changes))
 
-        @settings(max_examples=tries, deadline=None, database=None, suppress_health_check=list(HealthCheck))
-        @given(st.sampled_from(KINDS), st.integers(0, 10**6), CHANGES)
-        def attempt(kind: str, number: int, changes: list[tuple[int, int, bool]]) -> None:
-            what = (kind, outcome(kind, number, changes, Path(folder)))
-            found[what] += 1
-            examples.setdefault(what, (number, changes))
-
-        with suppress(KeyboardInterrupt):  # what was tried so far is counted all the same
             attempt()
+            print(f"{sum(found.values()):,} tried", file=sys.stderr)  # noqa: T201
     faults = 0
     for (kind, what), count in sorted(found.items()):
         known = what in ("used", "refused")

@@ -1,10 +1,13 @@
 """The sentences of a comparison name the playbook to choose, what it costs, and what the seeds do not establish."""
 
+import math
+
 import pandas as pd
 import pytest
 
 from sim.studies.choice import choice
-from sim.studies.compare import Comparison, differences
+from sim.studies.compare import Comparison
+from sim.studies.differences import differences
 from sim.studies.objectives import OBJECTIVES
 from sim.wording import percent
 
@@ -118,3 +121,11 @@ def test_by_people_the_playbook_that_keeps_most_is_chosen():
 
 def test_one_playbook_is_no_choice():
     assert choice(compared(*three_seeds("a", 1, 2, 3))) == []
+
+
+def test_the_cost_of_an_image_over_seeds_is_that_of_all_their_images_and_not_the_mean_of_the_seeds_costs():
+    seeds = compared(*three_seeds("none", 100, 300, 800))
+    assert seeds.mean("none", "dollars_per_1000_images") == pytest.approx(1000 * 3 * FLEET / 1200)
+    found = seeds.differences.set_index("metric").loc["dollars_per_1000_images"]
+    assert found["mean"] == pytest.approx(1000 * 3 * FLEET / 1200)
+    assert math.isnan(found["mean_low"])  # three so different seeds do not exclude that no image is made

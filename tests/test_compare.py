@@ -11,7 +11,7 @@ from scipy import stats
 
 from sim import BadInput, compare, simulate, verdict
 from sim.results.offered import offered_load
-from sim.studies.compare import LABELS, differences
+from sim.studies.differences import LABELS, differences
 from sim.studies.executors import Local
 from sim.studies.objectives import OBJECTIVES
 from sim.studies.run_record import record_of
@@ -156,11 +156,14 @@ def test_staying_alive_with_every_seed_is_a_condition_and_the_objective_is_the_o
 
 
 def test_the_cheapest_comes_first_by_cost():
-    assert ranked("cost", much=[(True, 9.0)], little=[(True, 2.0)], nothing=[(True, math.nan)]) == [
-        "little",
-        "much",
-        "nothing",
+    runs = [("much", 9.0, 1000.0), ("little", 2.0, 1000.0), ("nothing", 1.0, 0.0)]
+    rows = [
+        {"playbook": name, "seed": 1, "alive": True, "overloaded": False, "dollars": dollars, "images_worth": images}
+        for name, dollars, images in runs
     ]
+    table = pd.DataFrame(rows).assign(dollars_per_1000_images=[9.0, 2.0, math.nan])
+    found = differences(table, ["much", "little", "nothing"], OBJECTIVES["cost"])
+    assert list(dict.fromkeys(found["playbook"])) == ["little", "much", "nothing"]
 
 
 def test_equals_stay_in_the_order_asked_for():

@@ -14,6 +14,8 @@ from sim.studies.intervals import (
     proportion,
     quantile_interval,
     quantile_ranks,
+    ratio_difference,
+    ratio_interval,
     t_interval,
 )
 
@@ -131,3 +133,38 @@ def test_holm_finds_a_difference_where_there_is_none_in_at_most_five_of_a_hundre
 def test_a_t_interval_of_three_runs_is_4_3_standard_errors_wide():
     low, high = t_interval([1.0, 2.0, 3.0])
     assert (high - low) / 2 == pytest.approx(4.302652730 / math.sqrt(3))
+
+
+# A ratio of means of eight pairs, with Fieller's interval and the jackknife's, computed twice in independent ways.
+PARTS = [41.2, 38.7, 44.0, 40.1, 39.5, 42.8, 37.9, 43.3]
+WHOLES = [39.0, 38.1, 41.5, 38.8, 38.9, 40.2, 37.5, 41.0]
+
+
+def test_a_ratio_of_means_has_fiellers_interval():
+    assert ratio_interval(PARTS, WHOLES) == pytest.approx((1.020243287, 1.058183303), rel=1e-8)
+
+
+def test_a_ratio_whose_denominator_may_be_zero_has_no_interval():
+    assert np.isnan(ratio_interval([0.9, -0.4, 1.3, 0.2, 0.8], [0.5, -0.2, 0.1, 0.6, -0.3])).all()  # g is 12.8
+
+
+def test_the_difference_of_two_ratios_has_the_jackknifes_interval():
+    found = ratio_difference(PARTS, WHOLES, [0.0] * 8, WHOLES)
+    assert found[:3] == pytest.approx((1.039682540, 1.020819604, 1.058713245), rel=1e-8)
+
+
+def test_ratios_of_the_same_runs_do_not_differ():
+    assert ratio_difference(PARTS, WHOLES, PARTS, WHOLES) == (0.0, 0.0, 0.0, 1.0)
+
+
+def test_the_intervals_of_ratios_hold_the_truth_as_often_as_they_say():
+    draw = np.random.default_rng(3)
+    held = []
+    for _ in range(1500):
+        shared = draw.normal(100, 5, 8)  # what runs of one seed have in common
+        wholes, others = shared + draw.normal(0, 2, 8), shared + draw.normal(20, 2, 8)
+        parts = 0.4 * shared + draw.normal(0, 1, 8)
+        low, high = ratio_interval(parts, wholes)
+        _, under, over, _ = ratio_difference(parts, wholes, parts, others)
+        held.append((low <= 0.4 <= high, under <= 0.4 - 40 / 120 <= over))
+    assert (np.abs(np.mean(held, axis=0) - 0.95) / math.sqrt(0.95 * 0.05 / len(held)) < 3.5).all()

@@ -283,6 +283,10 @@ def test_a_missing_file_or_a_folder_is_bad_input(tmp_path):
         ({"source": ""}, "source"),
         ({"hardware": {}}, "hardware.gpu"),
         ({"hardware": {"gpu": "x", "idle_power_w": -1}}, "hardware.idle_power_w"),
+        ({"points": [point(1, 2.0, temperature_c=1e308)]}, "points.0.temperature_c"),
+        ({"parameters": {"denoise": -1}}, "parameters.denoise"),
+        ({"held_out": {"batch": {"points": 0, "median": 0.1, "largest": 0.2}}}, "held_out.batch.points"),
+        ({"held_out": {"batch": {"points": 3, "median": 0.3, "largest": 0.2}}}, "held_out.batch"),
         ({"colour": "red"}, "colour"),
     ],
 )

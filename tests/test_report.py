@@ -25,7 +25,7 @@ from sim.results.verdict import sentences, verdict
 from sim.scenario.fields import UNLIMITED
 from sim.scenario.scenario import Scenario
 from sim.studies.compare import Comparison, against_unlimited
-from sim.studies.compare import differences as paired
+from sim.studies.differences import differences as paired
 from sim.studies.objectives import OBJECTIVES
 from sim.studies.run_record import record_of
 from sim.wording import amount

@@ -61,7 +61,7 @@ class Point(Exact):
     power_w: Positive | None = None
     memory_gib: Positive | None = None
     clock_mhz: Positive | None = None
-    temperature_c: float | None = Field(default=None, allow_inf_nan=False)
+    temperature_c: Annotated[float, Field(ge=-100, le=300)] | None = None
     throttled: list[str] = []
 
     @model_validator(mode="after")
@@ -142,10 +142,10 @@ class Anchor(Exact):
 class Check(Exact):
     """A whole pipeline, measured end to end, beside what its components add up to. Seconds."""
 
-    side: int
-    steps: int
-    frames: int
-    batch: int
+    side: Size
+    steps: Size
+    frames: Size
+    batch: Size
     measured_s: Positive
     predicted_s: Positive
 
@@ -153,9 +153,15 @@ class Check(Exact):
 class HeldOut(Exact):
     """Error of the interpolation at points it was not given: absolute relative errors, median and largest."""
 
-    points: int
+    points: Size
     median: NotNegative
     largest: NotNegative
+
+    @model_validator(mode="after")
+    def in_order(self) -> Self:
+        if self.median > self.largest:
+            raise ValueError("the median of errors is at most the largest of them")
+        return self
 
 
 class ProfileFile(Exact):
@@ -174,7 +180,7 @@ class ProfileFile(Exact):
     software: dict[str, str] = {}
     environment: dict[str, Any] = {}
     architecture: dict[str, Any] = {}
-    parameters: dict[str, int] = {}
+    parameters: dict[str, Annotated[int, Field(gt=0, le=LARGEST)]] = {}
     guidance: Annotated[int, Field(ge=1, le=2)] = 1
     strength: Annotated[float, Field(gt=0, le=1)] = 1.0
     overhead_s: NotNegative = 0.0

@@ -103,13 +103,14 @@ def runner_up_sentence(comparison: Comparison, best: str, second: str) -> str:
 def cost_sentence(comparison: Comparison, name: str) -> str:
     """What a playbook costs in people and money."""
     mean = comparison.runs(name).drop(columns="playbook").mean()
+    each = comparison.mean(name, "dollars_per_1000_images")
     in_time, degraded = mean["images_as_asked"] + mean["images_degraded"], mean["degraded_share"]
     lesser = f", {percent(degraded)} of them degraded" if degraded > 0 else ""
     return (
         f"'{name}' gives {amount(in_time)} images in time{lesser}, and keeps {percent(mean['people_share'])} of the "
         f"people whom an unlimited fleet keeps: {amount(mean['signups_lost'])} signups are lost, "
         f"{amount(mean['signups_waiting'])} still wait at the end, {amount(mean['churned'])} people leave for good. It "
-        f"costs ${amount(mean['dollars'])}, ${amount(mean['dollars_per_1000_images'])} for a thousand images in time."
+        f"costs ${amount(mean['dollars'])}, ${amount(each)} for a thousand images in time."
     )
 
 

@@ -16,16 +16,13 @@ from sim.scenario.fields import UNLIMITED
 from sim.scenario.parts import Recording
 from sim.scenario.scenario import Scenario
 from sim.studies.configurations import Configuration, Given, Playbook, configurations, reference_of, same_people
+from sim.studies.differences import differences, mean_of
 from sim.studies.executors import Executor, Report, Shard, working
-from sim.studies.intervals import AHEAD, Kind, holm, mean_interval, paired_difference, precise_after
+from sim.studies.intervals import AHEAD, precise_after
 from sim.studies.objectives import OBJECTIVES, Objective, objective_called
 from sim.studies.run_record import Record
 from sim.studies.runs import Runs
 from sim.studies.store import Cell, Store, opened
-
-LABELS = ("playbook", "seed", "alive", "overloaded")
-SIGNED = ("growth_lost", "margin", "dollars_earned")  # figures that may be negative; all others are shares or amounts
-SHARES = ("attainment", "degraded_share", "gini", "jain", *(o.figure for o in OBJECTIVES.values() if o.kind == "share"))
 
 
 @dataclass(frozen=True, repr=False)
@@ -78,7 +75,8 @@ class Comparison:
         return self.table[self.table["playbook"] == playbook].set_index("seed")
 
     def mean(self, playbook: str, metric: str) -> float:
-        return float(self.runs(playbook)[metric].mean())
+        """Over the seeds; of a ratio, that of the sums."""
+        return mean_of(self.runs(playbook), metric)
 
     def __repr__(self) -> str:
         return f"<Comparison over {len(self.seeds)} seeds, best first: {', '.join(self.ranking)}>"
@@ -256,33 +254,3 @@ def against_unlimited(table: pd.DataFrame, *, grows: bool) -> pd.DataFrame:
     if grows:
         found["growth_lost"] = [reference["let_in"] - row["let_in"] for row, reference in pairs]
     return rest.assign(**found)
-
-
-def differences(table: pd.DataFrame, playbooks: list[str], objective: Objective) -> pd.DataFrame:
-    """Means and paired differences to the first playbook, with intervals; the best playbook by the objective first."""
-    metrics = [str(name) for name in table.columns if name not in LABELS]
-    by_seed = {name: table[table["playbook"] == name].set_index("seed") for name in playbooks}
-    rows = []
-    for name in sorted(playbooks, key=lambda name: standing(by_seed[name], objective)):
-        for metric in metrics:
-            values, base = (by_seed[which][metric].to_numpy(float) for which in (name, playbooks[0]))
-            kind = kind_of(metric, values)
-            difference = paired_difference(values, base, kind)
-            rows.append((name, metric, float(values.mean()), *mean_interval(values, kind), *difference))
-    columns = ["playbook", "metric", "mean", "mean_low", "mean_high", "difference", "low", "high", "p"]
-    found = pd.DataFrame(rows, columns=columns)
-    others = found[found["playbook"] != playbooks[0]]
-    corrected = others.groupby("metric")["p"].transform(lambda p: pd.Series(holm(p), index=p.index))
-    return found.assign(p_holm=corrected.reindex(found.index))
-
-
-def kind_of(metric: str, values: Any) -> Kind:
-    """Where a figure can lie. Where people ask again for what was degraded, more can be served than without limits."""
-    if metric in SHARES and not (values > 1).any():
-        return "share"
-    return "any" if metric in SIGNED else "amount"
-
-
-def standing(runs: pd.DataFrame, objective: Objective) -> tuple[bool, float]:
-    """The key by which playbooks are ranked: alive with every seed, then the mean of the objective, the best first."""
-    return not runs["alive"].all(), objective.rank_key(float(runs[objective.figure].mean()))

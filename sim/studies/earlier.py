@@ -3,14 +3,14 @@
 from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
 from sim.errors import BadInput
 from sim.results.run import Run
-from sim.studies.compare import LABELS, Comparison, kind_of
+from sim.studies.compare import Comparison
 from sim.studies.configurations import changes
-from sim.studies.intervals import holm, paired_difference
+from sim.studies.differences import LABELS, difference_of, mean_of
+from sim.studies.intervals import holm
 
 
 def since(now: Comparison, then: Comparison) -> pd.DataFrame:
@@ -25,11 +25,8 @@ def since(now: Comparison, then: Comparison) -> pd.DataFrame:
     for name in names:
         ours, before = now.runs(name).loc[seeds], then.runs(name).loc[seeds]
         for metric in metrics:
-            new, old = ours[metric].to_numpy(float), before[metric].to_numpy(float)
-            with np.errstate(invalid="ignore"):
-                apart = np.where(new == old, 0.0, new - old)  # endless then and now is no difference
-            found = paired_difference(apart, np.zeros(len(apart)), kind_of(metric, new))
-            rows.append((name, metric, float(old.mean()), float(new.mean()), *found))
+            found = difference_of(ours, before, metric)
+            rows.append((name, metric, mean_of(before, metric), mean_of(ours, metric), *found))
     columns = ["playbook", "metric", "then", "now", "difference", "low", "high", "p"]
     table = pd.DataFrame(rows, columns=columns)
     return table.assign(p_holm=table.groupby("metric")["p"].transform(lambda p: pd.Series(holm(p), index=p.index)))

@@ -1,4 +1,4 @@
-"""Confidence intervals and tests for figures of independent runs: means, shares, proportions and quantiles.
+"""Confidence intervals and tests for figures of independent runs: means, shares, ratios, proportions and quantiles.
 
 The unit is the run: requests inside a run depend on each other. An interval covers chance alone, that is what other
 seeds would give; it says nothing about inputs that are wrong, and nothing about the choice of the best after looking.
@@ -87,6 +87,41 @@ def paired_difference(
     if spread == 0:
         return Difference(mean, low, high, 0.0 if mean else 1.0)
     return Difference(mean, low, high, 2 * float(scipy.stats.t.sf(abs(mean) / spread, len(apart) - 1)))
+
+
+def ratio_interval(parts: ArrayLike, wholes: ArrayLike, confidence: float = CONFIDENCE) -> Interval:
+    """The interval of a ratio of means, like dollars per image, from the parts and wholes of each run (Fieller 1954).
+
+    All r with (p - r w)^2 <= t^2 (V_pp - 2 r V_pw + r^2 V_ww) / n, where p and w are the means and V the covariances.
+    None where the mean of the wholes may be 0, as these r are no interval then; nor for fewer than three runs.
+    """
+    part, whole = np.asarray(parts, dtype=float), np.asarray(wholes, dtype=float)
+    if len(part) < FEWEST or not (np.isfinite(part).all() and np.isfinite(whole).all()):
+        return NONE
+    variance = critical_t(len(part), confidence=confidence) ** 2 * np.cov(part, whole) / len(part)
+    a, b, c = whole.mean() ** 2 - variance[1, 1], part.mean() * whole.mean() - variance[0, 1], part.mean() ** 2
+    if a <= 0:
+        return NONE
+    half = math.sqrt(max(b**2 - a * (c - variance[0, 0]), 0.0))
+    return Interval(float((b - half) / a), float((b + half) / a))
+
+
+def ratio_difference(
+    parts: ArrayLike, wholes: ArrayLike, other_parts: ArrayLike, other_wholes: ArrayLike, confidence: float = CONFIDENCE
+) -> Difference:
+    """How much higher one ratio of means is than another, paired by run: the jackknife (Quenouille 1956, Tukey 1958).
+
+    Each run is left out once; Student's t on the pseudo-values n d - (n - 1) d_i of the difference d, around their mean
+    for the interval and the p value. nan where a ratio has no runs, or no whole without one of them.
+    """
+    four = np.array([parts, wholes, other_parts, other_wholes], dtype=float)
+    sums, n = four.sum(axis=1), four.shape[1]
+    with np.errstate(invalid="ignore", divide="ignore"):  # a run without images, or fewer than two runs
+        difference = float(sums[0] / sums[1] - sums[2] / sums[3])
+        rest = sums[:, None] - four
+        pseudo = n * difference - (n - 1) * (rest[0] / rest[1] - rest[2] / rest[3])
+    _, low, high, p = paired_difference(pseudo, np.zeros(n), confidence=confidence)
+    return Difference(difference, low, high, p)
 
 
 def holm(p_values: ArrayLike) -> NDArray[np.float64]:

@@ -3,13 +3,21 @@
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from sim.errors import BadInput
 from sim.studies.intervals import Kind
 from sim.wording import amount, percent
 
 Figures = Mapping[str, Any]  # of one run, as sim.studies.figures.figures gives them
+
+
+class Ratio(NamedTuple):
+    """A figure that is `times` one figure over another."""
+
+    times: float
+    part: str
+    whole: str
 
 
 @dataclass(frozen=True)
@@ -28,6 +36,7 @@ class Objective:
     of: Callable[[Figures, Figures], float]
     kind: Kind = "share"  # of something, or else dollars
     more_is_better: bool = True
+    ratio: Ratio | None = None  # over several runs: of their sums, which is not the mean of their ratios
 
     def written(self, value: float) -> str:
         return percent(value) if self.kind == "share" else f"${amount(value)}"
@@ -83,6 +92,7 @@ OBJECTIVES = {
             lambda run, free: over(1000 * run["dollars"], run["images_worth"]),
             kind="amount",
             more_is_better=False,
+            ratio=Ratio(1000, "dollars", "images_worth"),
         ),
         Objective(
             "money",
