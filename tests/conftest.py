@@ -33,7 +33,7 @@ def parsed(path: Path) -> dict[str, Any]:
     return document
 
 
-reading.parse = parsed
+vars(reading)["parse"] = parsed
 
 
 @pytest.fixture(autouse=True, scope="session")
