@@ -3,6 +3,8 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
+unexport PYTHONDONTWRITEBYTECODE # else each process that a test starts would compile all sources anew
+
 .PHONY: run story test test-page test-bench bench validate mutants fuzz check digest format docs clean help
 
 help:
@@ -31,7 +33,7 @@ story: $(VENV)/.installed
 ## make test    every test
 test: $(VENV)/.installed-test
 	@$(BIN)/python -c 'from sim.engine.first_use import compile_now; compile_now()' # once, not in every process
-	$(BIN)/python -m pytest -n auto --dist loadscope --ignore tests/test_page.py  # that is test-page
+	$(BIN)/python -m pytest -n auto --dist loadscope --no-loadscope-reorder --ignore tests/test_page.py  # that is test-page
 
 ## make test-page  the what-if pages in a real Chromium, Debian's where there is none; skipped, with the reason, elsewhere
 test-page: $(VENV)/.installed-test

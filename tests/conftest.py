@@ -1,10 +1,17 @@
 """The same examples on every run, on every machine: a test that fails here fails everywhere."""
 
+import copy
+import importlib
 import os
+from functools import cache
+from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis.internal.conjecture import providers
+
+from sim import shipped
 
 settings.register_profile("fixed", derandomize=True, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("fixed")
@@ -12,6 +19,21 @@ settings.load_profile("fixed")
 # would depend on which tests ran before it and on where the package is installed. There is no setting for it;
 # tests/test_examples.py holds that this is enough.
 providers._get_local_constants = lambda: providers._local_constants  # which are none
+
+# Shipped scenarios are parsed once in a process: hundreds of tests load one, and most of the time of that is parsing.
+reading = importlib.import_module("sim.scenario.load")
+parse = reading.parse
+SHIPPED = {shipped.find("scenarios", name, ".yaml") for name in shipped.names("scenarios", ".yaml")}
+parsed_once = cache(parse)
+
+
+def parsed(path: Path) -> dict[str, Any]:
+    """What a scenario file says; of a shipped one, a copy of what it said before."""
+    document: dict[str, Any] = copy.deepcopy(parsed_once(path)) if path in SHIPPED else parse(path)
+    return document
+
+
+vars(reading)["parse"] = parsed
 
 
 @pytest.fixture(autouse=True, scope="session")

@@ -1,5 +1,6 @@
 """Scenarios for tests: a plain one to vary by hand, and hypothesis strategies that mix every mechanism."""
 
+import functools
 from typing import Any
 
 from hypothesis import strategies as st
@@ -44,10 +45,12 @@ def plain(profiles: dict[str, Profile] | None = None, **settings: Any) -> Scenar
     return Scenario.from_dict(merged(PLAIN, settings), profiles={**PROFILES, **(profiles or {})})
 
 
+@functools.cache  # as all that is drawn from often: to build a strategy takes longer than to draw from it
 def seconds(low: int, high: int) -> st.SearchStrategy[str]:
     return st.integers(low, high).map(lambda n: f"{n} s")
 
 
+@functools.cache
 def shares(*names: str) -> st.SearchStrategy[dict[str, float]]:
     """Shares of these names that add up to one, in hundredths."""
     if len(names) == 1:
@@ -117,6 +120,10 @@ def specs(draw: st.DrawFn) -> dict[str, Any]:
     return {"model": draw(st.sampled_from(sorted(PROFILES))), "images": draw(st.integers(1, 2))}
 
 
+SPECS = specs()
+LADDERS = st.lists(SPECS, max_size=2)
+
+
 @st.composite
 def features(draw: st.DrawFn, pool_names: list[str]) -> dict[str, Any]:
     return {
@@ -124,8 +131,8 @@ def features(draw: st.DrawFn, pool_names: list[str]) -> dict[str, Any]:
             "share": share,
             "pool": draw(st.sampled_from(pool_names)),
             "slo": draw(seconds(10, 120)),
-            "spec": draw(specs()),
-            "ladder": draw(st.lists(specs(), max_size=2)),
+            "spec": draw(SPECS),
+            "ladder": draw(LADDERS),
             "images": draw(st.sampled_from([{}, {1: 0.6, 2: 0.4}])),
             "meter": draw(st.sampled_from(["", "shared"])),
         }
@@ -133,26 +140,26 @@ def features(draw: st.DrawFn, pool_names: list[str]) -> dict[str, Any]:
     }
 
 
+PEOPLE = st.integers(0, 40)
+WAVE = st.one_of(
+    st.builds(lambda n: {"kind": "steady", "rate": f"{n} per 10 min"}, PEOPLE),
+    st.builds(lambda n, lasting: {"kind": "spike", "people": n, "lasting": lasting}, PEOPLE, seconds(1, 120)),
+    st.builds(lambda n: {"kind": "weibull", "people": n, "scale": "3 min"}, PEOPLE),
+    st.builds(lambda n: {"kind": "bass", "people": n, "innovation": "10 per hour", "imitation": "60 per hour"}, PEOPLE),
+    st.builds(
+        lambda n, think, feature: {"kind": "callers", "in_flight": n, "think": think, "feature": feature},
+        st.integers(1, 5),
+        PAUSES,
+        st.sampled_from(["", "image"]),
+    ),
+)
+WAVES = st.lists(WAVE, min_size=1, max_size=3)
+AGES = st.sampled_from(["0", "100 s", "30 days"])
+
+
 @st.composite
 def waves(draw: st.DrawFn) -> list[dict[str, Any]]:
-    people = st.integers(0, 40)
-    wave = st.one_of(
-        st.builds(lambda n: {"kind": "steady", "rate": f"{n} per 10 min"}, people),
-        st.builds(lambda n, lasting: {"kind": "spike", "people": n, "lasting": lasting}, people, seconds(1, 120)),
-        st.builds(lambda n: {"kind": "weibull", "people": n, "scale": "3 min"}, people),
-        st.builds(
-            lambda n: {"kind": "bass", "people": n, "innovation": "10 per hour", "imitation": "60 per hour"}, people
-        ),
-        st.builds(
-            lambda n, think, feature: {"kind": "callers", "in_flight": n, "think": think, "feature": feature},
-            st.integers(1, 5),
-            PAUSES,
-            st.sampled_from(["", "image"]),
-        ),
-    )
-    age = st.sampled_from(["0", "100 s", "30 days"])
-    found = draw(st.lists(wave, min_size=1, max_size=3))
-    return [{**w, "account_age": draw(age), "from": draw(seconds(0, 200))} for w in found]
+    return [{**w, "account_age": draw(AGES), "from": draw(seconds(0, 200))} for w in draw(WAVES)]
 
 
 @st.composite
@@ -170,7 +177,12 @@ def demands(draw: st.DrawFn, tiers: list[str]) -> dict[str, Any]:
 
 @st.composite
 def policies(draw: st.DrawFn, tiers: list[str], pool_names: list[str]) -> dict[str, Any]:
-    target = draw(st.sampled_from([{}, {"tiers": tiers[:1]}, {"features": ["image"]}]))
+    return draw(policies_for(draw(st.sampled_from(("all", "tier", "feature"))), tiers[0], tuple(pool_names)))
+
+
+@functools.cache
+def policies_for(whom: str, tier: str, pool_names: tuple[str, ...]) -> st.SearchStrategy[dict[str, Any]]:
+    target: dict[str, Any] = {"all": {}, "tier": {"tiers": [tier]}, "feature": {"features": ["image"]}}[whom]
     count, share = st.integers(0, 6), st.sampled_from([0, 0.2, 0.6, 1])
     kinds: list[st.SearchStrategy[dict[str, Any]]] = [
         st.builds(lambda s, a: {"kind": "feature gate", "open": s, "min_age": a, **target}, share, seconds(0, 200)),
@@ -193,7 +205,7 @@ def policies(draw: st.DrawFn, tiers: list[str], pool_names: list[str]) -> dict[s
         st.just({"kind": "last in first out"}),
         st.builds(lambda p: {"kind": "adaptive lifo", "pool": p, "above": "10 s"}, st.sampled_from(pool_names)),
         st.builds(
-            lambda t, f: {"kind": "expiry", "after": t, "foresight": f, "pools": pool_names[:1]},
+            lambda t, f: {"kind": "expiry", "after": t, "foresight": f, "pools": [pool_names[0]]},
             seconds(1, 60),
             st.booleans(),
         ),
@@ -223,7 +235,7 @@ def policies(draw: st.DrawFn, tiers: list[str], pool_names: list[str]) -> dict[s
             seconds(0, 120),
         ),
     ]
-    return draw(st.one_of(kinds))
+    return st.one_of(kinds)
 
 
 @st.composite
@@ -363,6 +375,7 @@ def long_documents(draw: st.DrawFn) -> dict[str, Any]:
     document = draw(documents())
     demand, behaviour = document["demand"], document["behaviour"]
     slow = [{**w, "rate": w["rate"].replace("10 min", "day")} if w["kind"] == "steady" else w for w in demand["waves"]]
+    slow = [{**w, "think": {"kind": "constant", "value": "1 h"}} if w["kind"] == "callers" else w for w in slow]
     programs = [{**program, "rate": "10 per day"} for program in demand["clients"]]
     season = {"daily_peak_to_mean": 2, "peak_hour": 20, "weekend": draw(st.sampled_from([0.5, 1]))}
     places = {"season": draw(st.sampled_from([{}, season])), "regions": draw(st.sampled_from([{}, REGIONS]))}

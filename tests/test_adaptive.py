@@ -149,9 +149,9 @@ def spiked():
     return spike(
         base=5.0,
         peak=15.0,
-        quiet=120.0,
+        quiet=60.0,
         lasting=120.0,
-        after=600.0,
+        after=420.0,
         gpus=1,
         seconds=0.1,
         noise="exponential",

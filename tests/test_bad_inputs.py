@@ -273,7 +273,7 @@ def test_help_works_where_nothing_can_be_written():
     assert done.stdout.strip() == "False"
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.sampled_from(KINDS), st.integers(0, 10**6), CHANGES)
 def test_a_document_changed_at_random_is_used_or_refused(tmp_path, kind, number, changes):
     assert outcome(kind, number, changes, tmp_path) in ("used", "refused")

@@ -95,7 +95,8 @@ TIES = st.tuples(st.integers(0, 5), st.integers(0, 2), st.integers(0, 1))
 GRIDS = st.tuples(st.sampled_from([10.0, 7.3]), st.integers(1, 6))
 
 
-@given(grid=GRIDS, given_=st.lists(st.tuples(TIMES, TIES), max_size=200))
+@settings(max_examples=50)
+@given(grid=GRIDS, given_=st.lists(st.tuples(TIMES, TIES), max_size=120))
 def test_moments_come_in_the_order_of_a_stable_sort_by_time_and_code(grid, given_):
     calendar = Calendar(*grid)
     put = [calendar.put(time, *ties) for time, ties in given_]
@@ -104,6 +105,7 @@ def test_moments_come_in_the_order_of_a_stable_sort_by_time_and_code(grid, given
     assert calendar.first_before(grid[0]) is None
 
 
+@settings(max_examples=50)
 @given(given_=st.lists(st.tuples(st.integers(1, 3), st.just(0), st.integers(0, 2)), max_size=120))
 def test_so_do_those_scheduled_while_their_bucket_is_played(given_):
     calendar = Calendar(10.0, 1)
@@ -114,7 +116,7 @@ def test_so_do_those_scheduled_while_their_bucket_is_played(given_):
     assert put == [] or "the heap beside the run" in calendar.met
 
 
-@settings(max_examples=150)
+@settings(max_examples=100)
 @given(
     grid=GRIDS,
     first=st.lists(st.tuples(TIMES, TIES), max_size=80),

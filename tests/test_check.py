@@ -60,12 +60,12 @@ def test_a_resample_has_as_many_users_each_whole():
 
 
 def test_the_same_demand_agrees_with_itself_and_another_does_not():
-    scenario = load("steady", sets={"horizon": "6 h", "behaviour.requests": {"kind": "fixed", "requests": 2}})
+    scenario = load("steady", sets={"horizon": "2 h", "behaviour.requests": {"kind": "fixed", "requests": 2}})
     runs = [generated_arrivals(simulate(scenario, unlimited=True, seed=seed)) for seed in range(1, 5)]
     same = compared(runs[0], runs[1:], resamples=20).set_index("statistic")["z"]
     assert abs(same["a minute: mean"]) < 3.5
     assert abs(same["think time: median (s)"]) < 3.5
-    busier = load("steady", sets={"horizon": "6 h", "behaviour.requests": {"kind": "fixed", "requests": 3}})
+    busier = load("steady", sets={"horizon": "2 h", "behaviour.requests": {"kind": "fixed", "requests": 3}})
     other = [generated_arrivals(simulate(busier, unlimited=True, seed=seed)) for seed in range(1, 3)]
     assert abs(compared(runs[0], other, resamples=20).set_index("statistic").loc["a minute: mean", "z"]) > 3.5
 

@@ -150,7 +150,7 @@ def test_wrong_options_end_in_exit_code_2(here, arguments):
 
 
 def test_an_interrupted_run_leaves_nothing_behind(tmp_path):
-    long = ["run", "viral-image-launch", "--set", "scale=1/4", "--yes", "--out", "r"]
+    long = ["run", "viral-image-launch", "--set", "scale=1/40", "--yes", "--out", "r"]
     heard = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)  # else it is ignored where a shell runs us behind
     process = subprocess.Popen([*COMMAND, *long], cwd=tmp_path, stderr=subprocess.PIPE, text=True, preexec_fn=heard)
     assert process.stderr is not None

@@ -124,7 +124,9 @@ def test_a_waitlist_lets_in_at_a_rate(controls):
 
 def test_a_sliding_quota_as_long_as_its_memory_is_fine(controls):
     controls.set(quota=SLIDING_SLOTS, kind="sliding")
+    assert controls.knob("quota", "plus", "video") == SLIDING_SLOTS
     controls.set(quota=1000, kind="sliding counter")
+    assert controls.knob("quota", "plus", "video") == 1000
 
 
 def test_a_quota_too_long_to_slide_is_refused_in_whatever_order_it_is_set(controls):

@@ -206,7 +206,7 @@ def test_energy_is_unknown_where_a_profile_that_was_used_has_no_power():
 # Over runs of all kinds.
 
 
-@settings(max_examples=25)
+@settings(max_examples=15)
 @given(document=documents(), begin=st.integers(0, 50))
 def test_every_gpu_second_is_useful_wasted_loading_or_idle_and_requests_have_those_of_their_batches(document, begin):
     scenario = scenario_from(document)

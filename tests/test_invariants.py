@@ -16,7 +16,7 @@ from sim.policies.sharing import Priority
 from sim.profile.profile import Profile, constant_profile
 from tests.random_scenarios import PROFILES, documents, plain, scenario_from
 
-quickly = settings(max_examples=60)
+quickly = settings(max_examples=50)
 QUEUES_TURNED_ROUND = {"last in first out", "adaptive lifo"}
 PLACE = ["pool", "gpu"]
 

@@ -18,7 +18,7 @@ from sim.results.run import TABLES, load_run
 from sim.scenario.parts import Recording
 from tests.random_scenarios import documents, plain, scenario_from
 from tests.test_engines import assert_alike
-from tests.test_timeline import assert_same_timeline
+from tests.timelines import assert_same_timeline
 
 SEEDS = range(1, 9)
 

@@ -26,7 +26,7 @@ IN_ORDER = ["priority shedding", "reserved share", "utilisation shedding", "dago
 @pytest.mark.parametrize("kind", KINDS)
 def test_engines_agree_on_every_policy_under_the_surge(kind):
     """With the example in its advice, so that no policy is without such a test."""
-    sets = {"scale": "1/32", "horizon": "16 min", "demand.waves.1.from": "3 min", "record": "rows"}
+    sets = {"scale": "1/32", "horizon": "12 min", "demand.waves.1.from": "2 min", "record": "rows"}
     runs = [simulate(load("surge", sets=sets), [example(kind)], engine=e) for e in ("simpy", "compiled")]
     for table in TABLES:
         pd.testing.assert_frame_equal(*(getattr(run, table) for run in runs), check_exact=True, obj=table)

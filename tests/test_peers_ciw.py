@@ -12,6 +12,15 @@ from tests.studies.peers.samples import LARGEST_Z, all_apart, from_theory, ours,
 from tests.studies.peers.study import engines, shown
 from tests.studies.theory.closed_forms import erlang_a
 
+
+@pytest.fixture(autouse=True, scope="module")
+def fewer_runs_of_ciw():
+    """Half as many as in the study: services a twentieth longer are shown by them all the same."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("tests.studies.peers.samples.ORACLE_RUNS", 8)
+        yield
+
+
 QUICK = [IMPATIENT["constant"], QUESTIONS[-1]]  # the others: make validate STUDY=peers
 
 

@@ -13,6 +13,16 @@ from tests.studies.peers.samples import LARGEST_Z, all_apart, apart, from_theory
 from tests.studies.peers.study import engines, shown
 
 ORACLES = sorted((Path(__file__).parent / "oracles").glob("*.py"))
+
+
+@pytest.fixture(autouse=True, scope="module")
+def fewer_runs_of_the_program():
+    """Half as many as in the study: what is a little off is shown by them all the same."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("tests.studies.peers.samples.ORACLE_RUNS", 8)
+        yield
+
+
 QUICK = [LINGERING, DROPPED]  # the others: make validate STUDY=peers
 each = pytest.mark.parametrize("question", QUICK, ids=lambda question: question.name)
 

@@ -19,7 +19,7 @@ from sim.results.verdict import sentences, verdict
 from sim.studies.fleets import Fleets
 from tests.random_scenarios import plain
 from tests.test_engines import assert_alike
-from tests.test_timeline import assert_same_timeline
+from tests.timelines import assert_same_timeline
 
 SECOND = {"model": constant_profile("model", 1.0)}
 

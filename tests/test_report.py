@@ -85,8 +85,13 @@ def run() -> Run:
 
 
 @pytest.fixture(scope="module")
-def page(run) -> Page:
-    return Page(render([run]))
+def html(run) -> str:
+    return render([run])
+
+
+@pytest.fixture(scope="module")
+def page(html) -> Page:
+    return Page(html)
 
 
 def hostile_run() -> Run:
@@ -140,10 +145,12 @@ def comparison(*runs: Run) -> Comparison:
     return Comparison(table, rows, names, seeds, names[0], fair)
 
 
-def two_playbooks(seeds=(1, 2)) -> list[Run]:
+@pytest.fixture(scope="module")
+def two_playbooks() -> list[Run]:
+    """Three seeds, one after another, of two playbooks."""
     sets = {**SETS, "playbooks": {"none": [], "bound": [{"policy": {"kind": "queue bound", "requests": 20}}]}}
     scenario = load("steady", sets=sets)
-    return [simulate(scenario, name, seed=seed) for seed in seeds for name in ("none", "bound")]
+    return [simulate(scenario, name, seed=seed) for seed in (1, 2, 3) for name in ("none", "bound")]
 
 
 def test_the_page_needs_nothing_but_itself(page):
@@ -247,18 +254,18 @@ def test_a_hostile_playbook_is_only_text_in_the_ranking_too():
 @pytest.mark.parametrize("rate", ["0 per day", "1 per second"])
 def test_a_missing_number_is_a_word(rate):
     quiet = simulate(load("steady", sets={"demand.0.rate": rate}))
-    text = Page(render([quiet, quiet], comparison(quiet))).text
+    text = Page(render([quiet], comparison(quiet))).text
     assert not re.findall(r"\b(nan|NaN|None|inf|nat|NaT)\b", text)
     assert "never" in text
 
 
-def test_several_runs_open_with_a_ranking_and_have_a_section_each():
-    runs = two_playbooks()
-    html = render(runs[:2], comparison(*runs))
+def test_several_runs_open_with_a_ranking_and_have_a_section_each(two_playbooks):
+    runs, compared = two_playbooks[:2], comparison(*two_playbooks[:4])
+    html = render(runs, compared)
     assert len(html) < 450_000  # ten playbooks take less than 2 MB
     page = Page(html)
     headings = re.findall(r"Playbooks compared|Playbook none|Playbook bound", page.text)
-    best, other = comparison(*runs).ranking
+    best, other = compared.ranking
     assert headings[:3] == ["Playbooks compared", f"Playbook {best}", f"Playbook {other}"]  # the table of contents
     assert page.text.index("Ranked by images in time") < page.text.rindex("Playbook none")
     assert "Two seeds, so there are no intervals" in page.text
@@ -267,18 +274,16 @@ def test_several_runs_open_with_a_ranking_and_have_a_section_each():
     assert page.text.count("A slice of 1/2 of people") == 1
 
 
-def test_the_ranking_lists_the_best_first_with_intervals():
-    runs = two_playbooks(seeds=(1, 2, 3))
-    ranked = comparison(*runs)
+def test_the_ranking_lists_the_best_first_with_intervals(two_playbooks):
+    ranked = comparison(*two_playbooks)
     rows = ranking(ranked).rows
     assert [row[1] for row in rows] == list(dict.fromkeys(ranked.differences["playbook"]))
     assert re.fullmatch(r"[\d.]+ %\n\([\d.]+ to [\d.]+\)", rows[0][3])
     assert re.fullmatch(r"(\+|-)[\d.]+ points\n\(.+ to .+\)", rows[0][4])
 
 
-def test_several_runs_without_a_comparison_are_ranked_by_images_in_time():
-    runs = two_playbooks(seeds=(1,))
-    page = Page(render(runs))
+def test_several_runs_without_a_comparison_are_ranked_by_images_in_time(two_playbooks):
+    page = Page(render(two_playbooks[:2]))
     assert "Ranked by images in time" in page.text
     assert "One run each, so no intervals" in page.text
     assert len(page.all("img")) == 8
@@ -290,8 +295,8 @@ def test_one_playbook_with_two_seeds_is_told_apart(run):
     assert section_names([run]) == ["custom"]
 
 
-def test_the_same_runs_give_the_same_page(run, page):
-    assert render([run]) == render([run])
+def test_the_same_runs_give_the_same_page(run, html):
+    assert render([run]) == html
 
 
 def test_a_page_is_written_whole_over_an_old_one(tmp_path):

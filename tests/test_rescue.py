@@ -47,9 +47,9 @@ def test_a_retry_budget_ends_the_storm_at_any_time_and_loses_more_the_later_it_b
 
 
 def test_shedding_that_ends_at_forty_minutes_must_begin_early_enough(storm):
-    found = rescue(storm, "shed", seeds=1, by=120.0, processes=1)
+    found = rescue(storm, "shed", seeds=1, by=240.0, processes=1)
     assert 25 * 60 < found.latest < found.too_late < 40 * 60
-    assert found.too_late - found.latest <= 120
+    assert found.too_late - found.latest <= 240
     by_time = found.shares.set_index("begins")["recovered"]
     for begins, saved in ((found.latest, 1), (found.too_late, 0)):
         late = delayed(storm, "shed", begins)
@@ -110,7 +110,7 @@ def outage(*, lasting: str, horizon: str, **settings):
     )
 
 
-@pytest.mark.parametrize("horizon", ["48 h", "60 h", "8 days"])
+@pytest.mark.parametrize("horizon", ["48 h", "8 days"])
 def test_an_outage_is_to_be_saved_however_long_after_it_and_after_all_demand_the_run_ends(horizon):
     """42 h without a GPU lose what was wanted in them: 0.02 x 42 x 3600 images. The last tenth of the time is calm."""
     found = rescue(outage(lasting="48 h", horizon=horizon), "spare GPUs", seeds=1, by=4 * 3600.0, processes=1)

@@ -16,7 +16,7 @@ from tests.studies.theory.queues import queue, z
 DAY = 86400.0
 MONDAY = datetime(2025, 3, 24, tzinfo=UTC)
 WEEK = 7 * DAY
-SEEDS = range(40)
+SEEDS = range(24)
 EVENINGS = Season(daily_peak_to_mean=2.7)
 INDIA, NEW_YORK = Region(share=0.3, zone="Asia/Kolkata"), Region(share=0.7, zone="America/New_York")
 PLACES = {"india": INDIA, "new york": NEW_YORK}

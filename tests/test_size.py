@@ -21,7 +21,7 @@ from tests.random_scenarios import plain
 from tests.studies.theory import closed_forms as theory
 from tests.studies.theory.queues import queue
 
-HERE = {"store": False, "processes": 1}
+HERE = {"processes": 1}  # what one test has simulated, another finds in the store of the tests
 
 
 def look(*margins, runs=0.9, stuck=False):

@@ -86,22 +86,22 @@ def test_a_damaged_run_is_made_again_to_the_same_bytes(tmp_path, caplog):
 
 
 def test_a_study_that_is_killed_repeats_only_what_was_in_flight_and_ends_with_the_same_bytes(tmp_path):
-    """SIGKILL after the third of twelve runs; the figures of both are those of a study that nobody touched."""
+    """SIGKILL after the third of eight runs; the figures of both are those of a study that nobody touched."""
     program = (
         "import os, signal\n"
         "from sim import load, sweep\n"
         "def report(done, planned):\n"
         "    if done == 3:\n"
         "        os.kill(os.getpid(), signal.SIGKILL)\n"
-        "sweep(load('steady'), {'pools.gpus.gpus': [3, 4]}, seeds=6, processes=1, store='killed', progress=report)\n"
+        "sweep(load('steady'), {'pools.gpus.gpus': [3, 4]}, seeds=4, processes=1, store='killed', progress=report)\n"
     )
     ended = subprocess.run([sys.executable, "-c", program], cwd=tmp_path, check=False)
     assert ended.returncode == -signal.SIGKILL
     survived = contents(tmp_path / "killed")
-    assert 3 <= len(survived) < 12
+    assert 3 <= len(survived) < 8
     vary = {"pools.gpus.gpus": [3, 4]}
-    resumed = sweep(load("steady"), vary, seeds=6, processes=1, store=tmp_path / "killed")
-    whole = sweep(load("steady"), vary, seeds=6, processes=1, store=tmp_path / "whole")
+    resumed = sweep(load("steady"), vary, seeds=4, processes=1, store=tmp_path / "killed")
+    whole = sweep(load("steady"), vary, seeds=4, processes=1, store=tmp_path / "whole")
     assert resumed.equals(whole)
     assert contents(tmp_path / "killed") == contents(tmp_path / "whole")
     assert contents(tmp_path / "killed").items() >= survived.items()

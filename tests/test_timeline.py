@@ -17,12 +17,12 @@ from sim.results.intents import window_of
 from sim.results.pool_verdict import PoolVerdict
 from sim.results.run import Run
 from sim.results.timeline import ATTEMPTS, BUCKETS, ERROR, MOST_BINS, Timeline, added, bin_width, grid, middles
-from sim.results.verdict import Verdict, run_in_bins, sentences, verdict
+from sim.results.verdict import Verdict, run_in_bins, verdict
 from sim.scenario.load import load
 from tests.random_scenarios import documents, long_documents, scenario_from
-from tests.test_scenarios import CASES, SMALL
+from tests.test_scenarios import NAMES, SMALL
+from tests.timelines import SUMS, assert_same_timeline
 
-SUMS = 1e-9  # what sums of seconds in another order may differ by, relative to themselves
 HOW = st.sampled_from([("one", False), ("other", False), ("one", True)])  # playbook, and whether GPUs are unlimited
 GROUPS = (None, "tier", "feature", ["tier", "feature"])
 
@@ -44,20 +44,6 @@ def rows_counted_once(monkeypatch):
 def from_rows(run: Run) -> Run:
     """The same run without its recorded timeline: figures come from a timeline made of its rows."""
     return dataclasses.replace(run, timeline=None)
-
-
-def assert_same_timeline(found: Timeline, expected: Timeline) -> None:
-    assert found.people == expected.people
-    np.testing.assert_array_equal(found.edges, expected.edges)
-    for name, counted in expected.arrays().items():
-        if counted.dtype.kind == "i":
-            np.testing.assert_array_equal(found.arrays()[name], counted, err_msg=name)
-        elif name == "peaks":  # where nobody waited there is nothing to drain
-            some = expected.peaks[:, 0] > 0
-            np.testing.assert_array_equal(found.peaks[some], expected.peaks[some])
-            assert (found.peaks[~some][:, [0, 3]] == expected.peaks[~some][:, [0, 3]]).all()
-        else:
-            np.testing.assert_allclose(found.arrays()[name], counted, rtol=SUMS, atol=SUMS, err_msg=name)
 
 
 def close(found: Any, expected: Any) -> bool:
@@ -125,16 +111,16 @@ def assert_same_figures(run: Run) -> None:
         assert close(one, other)
 
 
-@pytest.mark.parametrize(("name", "playbook"), CASES)
-def test_shipped_scenarios_run_under_their_playbooks_and_their_figures_are_those_of_their_rows(name, playbook):
-    run = simulate(load(name, sets=SMALL[name]), playbook)
-    assert len(run.requests) > 100
-    assert sentences(verdict(run))[0].startswith(("ALIVE", "NOT ALIVE"))
+@pytest.mark.parametrize("name", NAMES)
+def test_figures_of_shipped_scenarios_are_those_of_their_rows(name):
+    """Under one playbook of each; that the timeline is that of the rows is held for all of them beside the engines."""
+    scenario = load(name, sets=SMALL[name])
+    run = simulate(scenario, list(scenario.playbooks)[-1])
     assert_same_figures(run)
     assert run.timeline.meets(run_in_bins(run).timeline.edges), "all windows of a verdict are whole bins"
 
 
-@pytest.mark.parametrize("playbook", ["none", "march-2025", "waitlist", "degrade"])
+@pytest.mark.parametrize("playbook", ["march-2025", "waitlist"])
 def test_a_warm_up_is_left_out_of_both(playbook):
     run = simulate(load("viral-image-launch", sets={**SMALL["viral-image-launch"], "warm_up": "3 h"}), playbook)
     assert_same_figures(run)

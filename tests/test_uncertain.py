@@ -116,7 +116,7 @@ def test_the_fleet_for_a_share_of_futures_is_the_one_that_theory_finds_for_the_s
     """M/M/c, promise P(no wait) >= 80 %: the fleet that Erlang's formula gives, future by future, for 90 % of them."""
     plain = {"serving.noise": {"kind": "exponential"}, "horizon": "30 min", "warm_up": "5 min", "record": "timeline"}
     inputs = uncertain(load("steady", sets=plain), {RATE: "~ uniform(0.5, 2) per s"})
-    found = size(inputs, "p80 wait <= 1 s", seeds=10, runs=0.9, store=False, processes=1)
+    found = size(inputs, "p80 wait <= 1 s", seeds=10, runs=0.9, headroom=False, store=False, processes=1)
     rates = [float(inputs.values(n)[RATE].removesuffix(" per s")) for n in range(11, 21)]
     exact = sorted(next(c for c in range(1, 40) if c > 2 * r and waits(r, c) <= 0.2) for r in rates)
     assert found.futures
