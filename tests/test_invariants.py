@@ -211,8 +211,10 @@ def check_no_gpu_idles_while_a_request_waits(played):
 
 
 def check_the_urgent_go_first(played):
-    """At linger 0 no batch is headed by a request while a more urgent one waits."""
+    """At linger 0 no batch is headed by a request while a more urgent one waits, if batches close as GPUs take them."""
     for name in played.never_idle:
+        if played.scenario.pools[name].closes != "when a GPU is free":
+            continue  # who comes later, however urgent, waits behind the batches that have closed
         here = played.queued[played.queued["pool"] == name]
         batches = here[here["started"].notna()].groupby("batch")
         begins, head = batches["started"].first().to_numpy(), batches["priority"].min().to_numpy()
