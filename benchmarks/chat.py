@@ -13,6 +13,7 @@ from rich.table import Table
 from sim.cli.console import ready
 from sim.engine.simulate import simulate
 from sim.profile.profile import load_profile
+from sim.results.timeline import ATTEMPTS
 from sim.scenario.parts import Recording
 from sim.scenario.scenario import Scenario
 from sim.shipped import find
@@ -61,7 +62,7 @@ def main() -> None:
                 began = time.process_time()
                 run = simulate(scenario, recording=recorded)
                 seconds.append(time.process_time() - began)
-            requests = int(run.timeline.counts[..., 8].sum()) if run.timeline is not None else len(run.requests)
+            requests = int(run.timeline.counts[..., ATTEMPTS].sum()) if run.timeline is not None else len(run.requests)
             how = "every row" if recorded.rows else "timeline"
             table.add_row(
                 load, how, f"{requests:,}", f"{min(seconds[1:]):.2f} s", f"{requests / min(seconds[1:]):,.0f}"

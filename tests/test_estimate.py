@@ -55,3 +55,19 @@ def test_what_the_machine_cannot_hold_is_refused(monkeypatch, memory, seconds, w
 
 def test_memory_at_hand_is_a_number_of_bytes():
     assert 1e8 < room.memory_at_hand() < 1e14
+
+
+def test_the_seconds_of_a_large_run_are_those_of_a_slice_of_a_second_or_two(monkeypatch):
+    """Where an attempt takes 0.5 us and all else 0.2 s, whatever the size: twice the attempts, for its demand."""
+    monkeypatch.setattr(room, "slowness", lambda: 1.0)
+    monkeypatch.setattr(room, "tried", lambda one, *_, **__: (1e9 * one.scale, 1e8 * one.scale, 0.2 + 500 * one.scale))
+    found = estimate(load("chatgpt-images-week"))
+    assert found.attempts == pytest.approx(1e9)
+    assert found.seconds == pytest.approx(room.START_SECONDS + 2 * 500, rel=1e-6)
+
+
+def test_the_timelines_of_all_cells_are_in_memory_at_once(monkeypatch):
+    """As measured: 3.38 GB for the fifty cells of the week, where a process with one of them takes 0.72 GB."""
+    monkeypatch.setattr(room, "pilot_of", lambda *_: None)
+    assert estimate(load("chatgpt-images-week")).memory == pytest.approx(3.38e9, rel=0.1)
+    assert estimate(load("chatgpt-images-week", sets={"scale": "1/50", "cells": 1})).memory < 1e9

@@ -60,7 +60,7 @@ FLOORS: list[dict[str, str]] = [
 # Libraries that only these rooms and files may import: each is heavy, or has one way of being used here.
 PLACES = {
     "simpy": {"engine.readable", "engine.clock", "engine.control"},
-    "numba": {"model.jit", "engine.compiled", "engine.play"},
+    "numba": {"model.jit", "engine.compiled"},
     "llvmlite": {"engine.compiled"},
     "matplotlib": {"plots", "report"},
     "jinja2": {"report", "validation", "explorer"},
@@ -216,16 +216,12 @@ def test_random_numbers_come_from_streams():
         assert not {name for name in imported(module) if name.startswith(("numpy.random", "random."))}, module
 
 
+def test_studies_load_neither_scipy_stats_nor_what_draws():
+    """Each would be half a second or more of every start; in a process of its own, since others load them."""
+    code = "import sys, sim.studies.compare, sim.studies.size; print({'scipy.stats', 'matplotlib'} & set(sys.modules))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, check=True, text=True)
+    assert done.stdout.strip() == "set()"
+
+
 if __name__ == "__main__":
     sys.stdout.write(f"{table()}\n")
-
-
-def test_a_run_and_its_intervals_load_neither_scipy_stats_nor_scipy_linalg_nor_what_draws():
-    """Each would be a quarter of a second or more of every start; in a process of its own, since others load them."""
-    code = (
-        "import sys; from sim.engine.simulate import simulate; from sim.scenario.load import load\n"
-        "simulate(load('steady', sets={'horizon': '60 s', 'warm_up': '0 s'})); print('scipy.linalg' in sys.modules)\n"
-        "import sim.studies.compare, sim.studies.size; print({'scipy.stats', 'matplotlib'} & set(sys.modules))"
-    )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, check=True, text=True)
-    assert done.stdout.split("\n") == ["False", "set()", ""]

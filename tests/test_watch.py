@@ -6,6 +6,7 @@ from datetime import timedelta
 from itertools import islice
 from pathlib import Path
 from statistics import NormalDist
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -185,6 +186,15 @@ def test_rare_looks_forecast_from_every_minute_between_them(played, minutes):
     looks = [(seen.now, found) for seen, found in watch(watcher, readings(text, "it"), every=60.0 * minutes)]
     assert np.diff([now for now, _ in looks]).min() == 60.0 * minutes
     assert all(found is not None for now, found in looks if now >= 240.0)
+
+
+def test_looks_every_half_minute_are_made_every_half_minute(monkeypatch):
+    known = SimpleNamespace(take=lambda reading: None, telemetry=lambda now: SimpleNamespace(now=now))
+    monkeypatch.setattr("sim.studies.watch.Readings", lambda scenario: known)
+    watcher = SimpleNamespace(scenario=incident(), take=lambda seen: None, forecast=lambda seen: None)
+    origin = watcher.scenario.start.timestamp()
+    came = [SimpleNamespace(time=origin + 10.0 * n) for n in range(13)]
+    assert [seen.now for seen, _ in watch(watcher, came, every=30.0)] == [0.0, 30.0, 60.0, 90.0, 120.0]
 
 
 def test_readings_that_come_seldom_are_kept_for_longer(played):

@@ -270,7 +270,7 @@ def in_words(scenario: Any, found: Any) -> str:
         f"The GPUs were full at {at(scenario, found.full)}. " if math.isfinite(found.full) else "They never were full. "
     )
     alarm = (
-        f"The first alarm (a chance of {ALARM:.0%} or more) was {found.lead / 60:.0f} min before. "
+        f"The first alarm (a chance of {100 * ALARM:g} % or more) was {found.lead / 60:.0f} min before. "
         if math.isfinite(found.lead)
         else "There was no alarm before. "
         if not math.isfinite(found.alarm) or found.alarm > found.full

@@ -18,6 +18,8 @@ from sim.wording import amount, duration
 
 SMALL = 100_000  # attempts, retries and all: such a run takes no longer than a slice of it
 PILOT_PEOPLE = 20_000  # in the slice that is run first: a tenth of a second
+LARGE = 30e6  # attempts: of so large a run the slice is larger by as much, up to
+LARGEST_PILOT = 16.0  # times: two seconds
 # Bytes, measured as the largest memory of `meltpoint run` with its report, less that of the smallest run.
 PROCESS, A_ROW, A_ROW_ANEW, A_PERSON, IN_PLAY = 370e6, 300.0, 430.0, 150.0, 130.0
 A_COUNT = 3 * (4 * len(COUNTS) + 8 * len(SECONDS))  # a bin of a tier and feature: as recorded, saved and summed
@@ -47,7 +49,7 @@ class Estimate:
 
 
 def estimate(scenario: Scenario, playbook: str | None = None, *, seed: int = 1) -> Estimate:
-    """What a run of this scenario is expected to take; memory is that of one of its cells at a time.
+    """What a run of this scenario is expected to take; memory is that of its largest process.
 
     A slice of some thousand people is run with its share of GPUs, one in each pool at least, so that refusals and
     retries are counted as they come. Where none can be run, people are counted from their waves, and the attempts are
@@ -58,7 +60,8 @@ def estimate(scenario: Scenario, playbook: str | None = None, *, seed: int = 1) 
     if attempts * (1 + scenario.behaviour.retry.at_most) > SMALL:
         slow = slowness()
         parts = max(people / PILOT_PEOPLE, unhindered / SMALL)
-        pilots = [one for n in (4 * parts, parts, 4 * parts) if (one := pilot_of(scenario, n))]
+        larger = min(max(unhindered / LARGE, 1.0), LARGEST_PILOT)
+        pilots = [one for n in (4 * parts, parts / larger, 4 * parts) if (one := pilot_of(scenario, n))]
     each = slow * ATTEMPT_SECONDS
     if pilots:
         played = [(*tried(smaller, playbook, seed), times) for smaller, times in pilots]
@@ -67,13 +70,16 @@ def estimate(scenario: Scenario, playbook: str | None = None, *, seed: int = 1) 
         unhindered = tried(pilots[len(pilots) // 2][0], None, seed, unlimited=True)[0] * times
         fewer, _, least, _ = played[-1]
         if asked > 2 * fewer:  # the rest is the same in both, like control ticks; the first also loads machine code
-            measured = min(max((lasted - least) / (asked - fewer), each / 2), 4 * each)
-            each = math.sqrt(each * measured)  # half-way: so small a run is not measured well
+            measured = (lasted - least) / (asked - fewer)
+            half_way = math.sqrt(each * min(max(measured, each / 2), 4 * each))  # so small a run is not measured well
+            each = measured if larger == LARGEST_PILOT else half_way
     share = 1.0 if scenario.recording.rows else scenario.recording.sampled
     rows, cells = attempts * share, scenario.played_cells
     row, memory_of_row = (ROW_SECONDS, A_ROW) if in_bins(scenario) else (ROW_SECONDS_ANEW, A_ROW_ANEW)
     counted = len(grid(scenario.horizon)) * len(scenario.tiers) * len(scenario.features)
     memory = PROCESS + memory_of_row * rows + (A_PERSON if share else IN_PLAY) * people / cells + A_COUNT * counted
+    if cells > 1:  # the timelines of all, and their counts once more as they are added up
+        memory = max(memory, PROCESS + cells * counted * 8.0 * (2 * len(COUNTS) + len(SECONDS)))
     seconds = slow * (START_SECONDS + row * rows) + each * (attempts + unhindered)  # the demand is a run of its own
     return Estimate(people, attempts, memory, seconds)
 

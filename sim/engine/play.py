@@ -7,10 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
-from importlib import import_module
 from typing import Any
-
-from numba.np import linalg
 
 from sim.engine.clock import Clock
 from sim.engine.compiled.engine import CompiledEngine
@@ -48,26 +45,11 @@ def play(scenario: Scenario, how: Settings, progress: Progress | None = None) ->
     """The run; progress is called with the share of the horizon that is simulated, at every control tick."""
     if how.engine == "compiled" and not compiled_before():
         announce_compiling()
-    load_numba()
     with without_garbage_collection():
         run = played(scenario, how, progress)
     if progress is not None:
         progress(1.0)
     return run
-
-
-@cache  # once in a process
-def load_numba() -> None:
-    """Load what numba needs for its first call, but not scipy.linalg: a quarter of a second, for nothing used here.
-
-    Its array functions ask, as they load, whether there is a BLAS. There is, since scipy is required; whoever compiles
-    a function of linear algebra loads it then.
-    """
-    asks, linalg.ensure_blas = linalg.ensure_blas, lambda: None
-    try:
-        import_module("numba.np.arraymath")
-    finally:
-        linalg.ensure_blas = asks
 
 
 @cache  # once in a process

@@ -33,7 +33,7 @@ from sim.studies.rescue import delayed, is_fault
 Floats = NDArray[np.float64]
 
 MEMORY = 15 * 60.0  # s: counts that the trend is made of
-COUNTED = 60.0  # s from count to count, at least
+COUNTED = 60.0  # s from count to count, or the time between looks where that is less
 FEW = 3  # of them: before, nothing is forecast
 LITTLE = 0.1  # a chance that the GPUs are full below which no playbook is looked for
 PAIRED = 5  # of the futures, run under each playbook
@@ -292,14 +292,14 @@ def watch(
 ) -> Iterator[tuple[Telemetry, Forecast | None]]:
     """A look at each reading that comes `every` seconds or more after the last; once: only at the last one.
 
-    People are counted minute by minute, however rare looks are.
+    People are counted minute by minute, however rare looks are, and at each look.
     """
     readings_known, origin = Readings(watcher.scenario), watcher.scenario.start.timestamp()
     counted, looked, pending = -math.inf, -math.inf, None
     for reading in readings:
         readings_known.take(reading)
         now = reading.time - origin
-        if now < 0 or now - counted < COUNTED - 1e-6:
+        if now < 0 or now - counted < min(COUNTED, every) - 1e-6:
             continue
         counted = now
         pending = readings_known.telemetry(now)

@@ -28,8 +28,8 @@ def plain(texts: Any) -> Any:
     return texts.dictionary_decode() if pa.types.is_dictionary(texts.type) else texts
 
 
-def alike(texts: Any, other: Any) -> Any:
-    """Texts coded as those of another column are."""
+def stored_like(other: Any, texts: Any) -> Any:
+    """Texts in the form of another column: coded if that is coded, plain if it is plain."""
     return coded(texts) if pa.types.is_dictionary(other.type) else plain(texts)
 
 

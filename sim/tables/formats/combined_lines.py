@@ -91,7 +91,10 @@ def odd_lines(data: bytes) -> Mask:
 
 
 def cells(data: Any, mark: str, columns: int, texts: tuple[int, ...]) -> tuple[list[Any], Mask] | None:
-    """Lines cut at a mark, and which of them have so many cells; coded but for some columns. None where none has."""
+    """The cells of lines cut at a mark, column by column, and which lines have this number of columns.
+
+    texts: the columns that are plain; the others are coded. None if no line has this number of columns.
+    """
     names, wrong = [str(place) for place in range(columns)], []
 
     def unfit(row: Any) -> str:
@@ -114,7 +117,11 @@ def cells(data: Any, mark: str, columns: int, texts: tuple[int, ...]) -> tuple[l
 
 
 def words_of(texts: Any, words: int, plain_ones: tuple[int, ...], *, at_end: bool) -> tuple[list[Any], Mask] | None:
-    """Texts cut at their spaces, and which of them have so many words; a space at the end or beginning is none."""
+    """The words of texts, column by column, and which texts have this number of words.
+
+    Each text has a further space, at its end or at its beginning, which separates nothing; texts without it do not
+    count. None if no text has this number of words. plain_ones: the columns that are not coded.
+    """
     _, where, data = texts.buffers()
     offsets = np.frombuffer(where, np.int32)[texts.offset : texts.offset + len(texts) + 1]
     if not len(texts) or (np.diff(offsets) == 0).any():  # a line that begins with a quote

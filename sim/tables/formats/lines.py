@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from sim.errors import BadInput
-from sim.tables.coded import alike, joined, of_words
+from sim.tables.coded import joined, of_words, stored_like
 from sim.tables.files import BLOCK, BOM, Broken, Progress, RowBlock, opened
 from sim.tables.hashes import Hashes
 from sim.tables.in_order import in_order
@@ -92,7 +92,7 @@ def lines_block(data: bytes, line: int, pattern: str, columns_of: Made, quick: Q
     others, other = columns_of(parts)
     lines = line + np.concatenate([np.flatnonzero(fits), np.flatnonzero(~fits)[fit]])
     order = np.argsort(lines)
-    whole = {name: joined([values, alike(others[name], values)]) for name, values in columns.items()}
+    whole = {name: joined([values, stored_like(values, others[name])]) for name, values in columns.items()}
     numbers = None if same is None or other is None else np.concatenate([same, other])[order]
     return RowBlock(
         {name: values.take(pa.array(order)) for name, values in whole.items()}, lines[order], numbers
