@@ -54,6 +54,8 @@ def test_assumed_numbers_get_laws_about_what_they_are_and_laws_that_are_given_st
     assert keys > {"behaviour.patience", "behaviour.churn"}
     known = ("gpus_per_replica", "slots", "spot.interruptions_per_hour")  # to the operator; there are no spot GPUs
     assert not [key for key in keys if key.endswith(known)]
+    assert "demand.season.weekend" not in keys  # a week without a season
+    assert "demand.season.weekend" in {key for key, _ in assumed(scenario.with_(**{"demand.season.weekend": 0.8}))}
     rented = scenario.with_(**{f"pools.{next(iter(scenario.pools))}.spot.gpus": 1})
     assert any(key.endswith("spot.interruptions_per_hour") for key, _ in assumed(rented))
 
