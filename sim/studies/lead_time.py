@@ -34,13 +34,18 @@ ORDER = "order"  # the playbook that is nothing but the arrival of the GPUs
 
 def read_lead(text: str) -> Law:
     """A lead time from words: a duration, or a law of one. Raises BadInput."""
-    if is_law(text):
-        law = read_law("lead", text)
-        if law.unit != " s":
-            raise BadInput(
-                "a lead time is a duration", key="lead", value=text, expected="like '30 days' or a law of it"
-            )
-        return law
+    if not is_law(text):
+        return Law(text, "choice", (lasting(text),), " s")
+    law = read_law("lead", text)
+    if law.kind == "choice":
+        return Law(text, "choice", tuple(sorted(lasting(f"{value}{law.unit}") for value in law.values)), " s")
+    if law.unit != " s":
+        raise BadInput("a lead time is a duration", key="lead", value=text, expected="like '30 days' or a law of it")
+    return law
+
+
+def lasting(text: str) -> float:
+    """The seconds of a lead time in words. Raises BadInput."""
     try:
         found = seconds(text)
     except ValueError as wrong:
@@ -48,11 +53,13 @@ def read_lead(text: str) -> Law:
         raise BadInput("this is no lead time", key="lead", value=text, expected=expected) from None
     if not math.isfinite(found):
         raise BadInput("this is no lead time", key="lead", value=text, expected="a finite duration")
-    return Law(text, "choice", (found,), " s")
+    return found
 
 
 def lead_quantile(lead: Law, confidence: float) -> float:
-    """The seconds within which an order arrives with this probability."""
+    """The least seconds within which an order arrives with this probability."""
+    if lead.kind == "choice":  # in ascending order
+        return float(lead.values[math.ceil(confidence * len(lead.values) - 1e-9) - 1])
     return float(lead.quantile(confidence))
 
 
@@ -72,7 +79,8 @@ def enough_in_time(lots: int, needed: int, lead: Law, by: float) -> float:
     """
     if needed > lots:
         return 0.0
-    one = float(lead.values[0] <= by) if lead.kind == "choice" else float(lead.distribution.cdf(by))
+    among = lead.kind == "choice"
+    one = float(np.mean(np.asarray(lead.values) <= by)) if among else float(lead.distribution.cdf(by))
     return float(special.bdtrc(needed - 1, lots, one))
 
 
