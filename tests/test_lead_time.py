@@ -101,3 +101,8 @@ def test_where_the_fleet_is_enough_no_order_is_needed(scenario):
 def test_an_order_that_cannot_be_is_refused(scenario, wrong):
     with pytest.raises(BadInput):
         order_by(scenario, **{"gpus": 8, "lead": "30 days", **wrong})
+
+
+def test_an_order_is_of_whole_gpus_of_the_slice():
+    with pytest.raises(BadInput, match="at scale 1/6000, one stands for 6,000"):
+        order_by(load("viral-image-launch", sets={"scale": "1/6000"}), 4000, "30 days")

@@ -20,6 +20,7 @@ from sim.results.money import money_of, of_service
 from sim.results.run import Run
 from sim.scenario.document import is_law
 from sim.scenario.scenario import Scenario
+from sim.scenario.slices import as_ratio, divides
 from sim.studies.executors import Executor, Report, asked, working
 from sim.studies.fleets import served_pools
 from sim.studies.rescue import Rescue, rescue
@@ -143,6 +144,10 @@ def order_by(
         raise BadInput("which pool are the GPUs for?", key="pool", value=pool, expected=expected)
     if type(gpus) is not int or gpus < 1:
         raise BadInput("an order is of one GPU or more", key="gpus", value=gpus, expected="1, 2, ...")
+    part, replicas = scenario.scale / scenario.played_cells, gpus / scenario.pools[where].gpus_per_replica
+    if not divides(replicas, part):
+        expected = f"whole GPUs of the slice: at scale {as_ratio(part)}, one stands for {gpus / (replicas * part):,.6g}"
+        raise BadInput("an order is of whole GPUs", key="gpus", value=gpus, expected=expected)
     if not 0 < confidence < 1 or not 0 <= burn_in < math.inf:
         raise BadInput("this confidence or burn-in cannot be used", key="confidence", value=confidence, expected="95 %")
     law = read_lead(lead)

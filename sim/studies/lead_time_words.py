@@ -8,6 +8,8 @@ from sim.studies.lead_time import OrderBy, enough_in_time, lead_quantile
 from sim.studies.rescue_sentences import in_seeds, judged
 from sim.wording import amount, duration, percent
 
+ROUND = {3600.0: "An hour", 86400.0: "A day"}
+
 
 def sentences(found: OrderBy, today: datetime | None = None, lots: int = 1, needed: int = 1) -> list[str]:
     """The answer for somebody who orders GPUs; today: when they would, where it is known."""
@@ -59,7 +61,7 @@ def late(found: OrderBy, row: dict[str, float]) -> str:
     elif row["delay"] == 0:
         when = f"Arriving at {point}"
     else:
-        when = f"{duration(row['delay']) if row['delay'] != 86400 else 'A day'} later than {point}"
+        when = f"{ROUND.get(row['delay'], duration(row['delay']))} later than {point}"
         when += ", when the run is over" if math.isinf(row["arrives"]) else ""
     money = "" if math.isnan(row["dollars"]) else f", and {dollars(row['dollars'])}"
     return f"{when}, {amount(max(row['lost'], 0.0))} images in time are lost against GPUs at the start{money}."
