@@ -33,9 +33,10 @@ def by_worst(found: Decision) -> list[str]:
 
 def at_an_end(found: Decision) -> list[str]:
     """Whether the choice is the largest or the smallest of several fleets, so that one beyond may be better."""
-    gpus = found.options["gpus"]
-    ends = {float(gpus.max()): "larger", float(gpus.min()): "smaller"}
-    side = ends.get(float(gpus[found.best])) if len(ends) == 2 else None
+    assert found.best is not None
+    gpus = found.options["gpus"].tolist()
+    ends = {max(gpus): "larger", min(gpus): "smaller"}
+    side = ends.get(gpus[found.best]) if len(ends) == 2 else None
     if side is None or (side == "larger" and found.by == "images"):
         return []
     return [f"No {side} fleet is on the menu, and one may have less regret: name it in --fleets."]
