@@ -62,9 +62,9 @@ def configurations(given: Given, playbooks: Sequence[str] | None = None) -> list
     if not labels:
         raise BadInput("nothing is compared", key="configurations", expected="one or more")
     if twice is not None:
-        taken = "that of the unlimited fleet" if twice == UNLIMITED else f"taken: {', '.join(labels)}"
-        expected = "another name for each; the scenario as it is has its own name"
-        raise BadInput(f"this label is {taken}", key="label", value=twice, expected=expected)
+        taken = "the unlimited fleet" if twice == UNLIMITED else "another configuration"
+        expected = "a label of its own for each (the scenario as it is has its name)"
+        raise BadInput(f"this is what {taken} is called", key="label", value=twice, expected=expected)
     return found
 
 

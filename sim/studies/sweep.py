@@ -29,8 +29,7 @@ Design = Literal["grid", "latin", "sobol"]
 DEMAND = "demand.times"  # beside the keys of the scenario: a multiple of all of its demand
 MOST_POINTS = 100_000
 EXPECTED = (
-    "values like 1,2,5 or '30 s,1 min', or a range from its lower bound, like 20%..90%:8, 1..100:5:log (a grid needs how "
-    "many)"
+    "values like 1,2,5 or '30 s,1 min', or a range from low to high, like 20%..90%:8, 1..100:5:log (8, 5: how many)"
 )
 
 
