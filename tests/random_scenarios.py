@@ -82,7 +82,8 @@ def pools(draw: st.DrawFn, name: str) -> dict[str, Any]:
 @st.composite
 def kinds(draw: st.DrawFn, pool: dict[str, Any], models: list[str]) -> dict[str, Any]:
     """Two kinds of GPU, of which the second may have other profiles."""
-    one, other = draw(st.integers(1, 2)), draw(st.integers(1, 2))
+    each = pool["gpus_per_replica"]
+    one, other = each * draw(st.integers(1, 2)), each * draw(st.integers(1, 2))
     named = {model: draw(st.sampled_from(sorted(PROFILES))) for model in models}
     return {
         **pool,
@@ -216,7 +217,7 @@ def documents(draw: st.DrawFn, *, mortal: bool = False) -> dict[str, Any]:
         wanted["image"]["spill"] = spill
         wanted["edit"] |= {name: wanted["image"][name] for name in ("slo", "images", "spec")}
     for name, pool in found.items():
-        if pool["gpus_per_replica"] == 1 and draw(st.sampled_from([False, False, True])):
+        if draw(st.sampled_from([False, False, True])):
             asked = [spec["model"] for f in wanted.values() if f["pool"] == name for spec in (f["spec"], *f["ladder"])]
             found[name] = draw(kinds(pool, sorted(set(asked))))
     return {

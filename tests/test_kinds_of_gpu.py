@@ -15,6 +15,7 @@ from sim.scenario.scenario import Scenario
 from sim.studies.mixes import cheapest, mix_sentences, mixes
 from sim.studies.size_words import sentences
 from tests.random_scenarios import plain
+from tests.test_engines import assert_alike
 
 MOVES = {"kind": "move gpus", "from": "gpus", "to": "spare", "gpus": 1}
 PROFILES = {"new": constant_profile("new", 1 / 1.5), "old": constant_profile("old", 1 / 0.6)}
@@ -67,10 +68,16 @@ def test_the_chain_is_the_published_one():
     assert known == pytest.approx(expected, rel=1e-8)
 
 
-@pytest.mark.parametrize(("takes_first", "speeds"), [("fastest", (1.5, 0.6)), ("cheapest", (0.6, 1.5))])
-def test_waits_and_use_of_unlike_gpus_are_those_of_the_chain(takes_first, speeds):
-    """A new GPU costs $3 / 1.5 for 3,600 requests, an old one $1 / 0.6: it is the cheaper one, and the slower one."""
-    scenario = mixed(pool={"takes_first": takes_first})
+@pytest.mark.parametrize(
+    ("takes_first", "speeds", "each"),
+    [("fastest", (1.5, 0.6), 1), ("cheapest", (0.6, 1.5), 1), ("fastest", (1.5, 0.6), 4)],
+)
+def test_waits_and_use_of_unlike_gpus_are_those_of_the_chain(takes_first, speeds, each):
+    """A new GPU costs $3 / 1.5 for 3,600 requests, an old one $1 / 0.6: it is the cheaper one, and the slower one.
+
+    Replicas of four GPUs each are two servers too.
+    """
+    scenario = mixed(pool={"takes_first": takes_first, "gpus_per_replica": each}, each=each)
     runs = [simulate(scenario, seed=seed) for seed in SEEDS]
     wait = [(run.requests["started"] - run.requests["arrived"]).mean() for run in runs]
     busy = [run.batches.groupby("gpu")["seconds"].sum() / run.horizon for run in runs]
@@ -116,7 +123,10 @@ def agree(found: list[float], value: float, sees: float) -> None:
     assert abs(np.mean(found) - value) < 3.5 * stats.sem(found) < sees * value
 
 
-def by_hand(pool: dict, people: int = 5, **settings) -> Run:
+MORE = [1, 2, 3, 3.5, 3.5]  # five requests by one new GPU and two old ones
+
+
+def by_hand(pool: dict, people: int = 5, *, engine: str = "compiled", **settings) -> Run:
     """People who come at once, to a GPU that takes 1 s for an image and one that takes 3.5 s."""
     slow = {"new": {"gpus": 1}, "old": {"gpus": 1, "profiles": {"one": "other"}}}
     scenario = plain(
@@ -126,11 +136,11 @@ def by_hand(pool: dict, people: int = 5, **settings) -> Run:
         },
         horizon="20 s",
         features={"image": {"spec": {"model": "one"}}},
-        pools={"gpus": {"gpus": 2, "kinds": slow, **pool}},
+        pools={"gpus": {"gpus": 2, "kinds": slow, **pool}, **settings.pop("pools", {})},
         demand=[{"kind": "spike", "people": people, "lasting": "1 ms"}],
         **settings,
     )
-    return simulate(scenario)
+    return simulate(scenario, engine=engine)
 
 
 def finished(run: Run) -> list[float]:
@@ -179,6 +189,50 @@ def test_each_kind_has_its_price_and_the_kind_that_is_taken_last_comes_and_goes(
     assert dollars(run) == pytest.approx(3 * hours[0] + hours[1])
 
 
+def test_each_kind_has_contracts_of_its_own():
+    """For half an hour two new and two old GPUs, then one new: those reserved are paid all the time.
+
+    New: one reserved, one on demand for half an hour. Old: one reserved; the other is spot, for half an hour.
+    """
+    contracts = {
+        "new": {"reserved": {"gpus": 1, "dollars_per_gpu_hour": 2}},
+        "old": {"reserved": {"gpus": 1, "discount": 0.28}, "spot": {"gpus": 5, "discount": 0.5}},
+    }
+    run = simulate(mixed(rate=0.5, each=2, pool={"kinds": contracts, "pays": {"switched_off": False}}), [Fleet(1)])
+    found = {row.contract: (row.gpu_hours, row.dollars) for row in bill(run).itertuples()}
+    assert found == {
+        "reserved, new": pytest.approx((1, 2)),
+        "on demand, new": pytest.approx((0.5, 0.5 * 3)),
+        "reserved, old": pytest.approx((1, 0.72)),
+        "spot, old": pytest.approx((0.5, 0.5 * 0.5)),
+    }
+
+
+def test_all_gpus_of_unlike_replicas_are_paid():
+    run = simulate(mixed(rate=0.5, each=4, pool={"gpus_per_replica": 4}))
+    assert dict(zip(bill(run)["contract"], bill(run)["gpu_hours"], strict=True)) == pytest.approx(
+        {"on demand, new": 4, "on demand, old": 4}
+    )
+    assert run.batches["gpu"].max() == 1
+
+
+SPARE = {"spare": {"gpus": 2, "kinds": {"old": {"gpus": 2}}}}
+
+
+@pytest.mark.parametrize("runs", ["batches", "steps"])
+@pytest.mark.parametrize(
+    ("pools", "gpus", "expected"),
+    [(("gpus", "spare"), 1, [1, 2, 3, 4, 5]), (("gpus", "spare"), 9, [1, 2, 3, 4, 5]), (("spare", "gpus"), 1, MORE)],
+)
+def test_a_gpu_that_moves_stays_of_its_kind(pools, gpus, expected, runs):
+    """Of a new GPU (1 s) and an old one (3.5 s) the old one can move; from elsewhere another old one comes."""
+    move = {"kind": "move gpus", "from": pools[0], "to": pools[1], "gpus": gpus}
+    pool = {"runs": runs, "max_batch": 1}
+    one, other = (by_hand(pool, pools=SPARE, always=[{"policy": move}], engine=e) for e in ("simpy", "compiled"))
+    assert finished(other) == pytest.approx(expected, abs=2e-3)
+    assert_alike(one, other)
+
+
 def test_load_is_offered_in_mean_gpus():
     """Two of 1.5 and 0.6 requests a second are two of 1.05; 1.6 a second are the work of 1.52."""
     run = simulate(mixed(), unlimited=True)
@@ -193,14 +247,14 @@ def test_load_is_offered_in_mean_gpus():
     ("settings", "said"),
     [
         ({"pool": {"gpus": 3}}, "gpus: 3, but its kinds have 2, expected the sum of theirs"),
-        ({"pool": {"spot": {"gpus": 1}}}, "spot.gpus: 1.0 cannot be in a pool with 'kinds'"),
-        ({"pool": {"reserved": {"gpus": 1}}}, "reserved.gpus: 1.0 cannot be"),
-        ({"pool": {"gpus_per_replica": 2}}, "gpus_per_replica: 2 cannot be"),
+        ({"pool": {"spot": {"gpus": 1}}}, r"of no stated kind, expected kinds\.old\.spot\.gpus"),
+        ({"pool": {"reserved": {"gpus": 1}}}, r"of no stated kind, expected kinds\.old\.reserved\.gpus"),
+        ({"pool": {"gpus_per_replica": 2}}, r"kinds\.old\.gpus: 1 GPUs make no whole replicas of 2"),
         ({"pool": {"kinds": {"old": {"profiles": {"other": "old"}}}}}, "'other' is no model that a feature"),
         ({"scale": "1/2"}, "1 GPUs at scale 1/2"),
         (
             {"pools": {"spare": {"gpus": 1}}, "always": [{"policy": MOVES}]},
-            "several kinds, and would turn one into another",
+            "the kind taken last, which moves, is 'old' in 'gpus' and unnamed in 'spare'",
         ),
     ],
 )
@@ -222,14 +276,14 @@ def test_the_cheapest_mix_of_two_kinds_is_that_by_hand():
     """For 4.05 a second of 0.6 each at $1 an hour: 7 old GPUs; or 5 beside a new one, which does 1.5 for $3."""
     scenario = mixed(rate=4.05, noise="none", horizon="10 min", feature={"slo": "10 s"})
     found = mixes(scenario, [0, 1], "95 % in time", seeds=2, headroom=False, store=False, processes=1)
-    assert [of.kinds["gpus"] for of in found.values()] == [{"old": 7, "new": 0}, {"old": 5, "new": 1}]
-    assert [of.dollars for of in found.values()] == pytest.approx([7 / 6, 8 / 6])
+    assert [of.kinds["gpus"] for of in found] == [{"old": 7, "new": 0}, {"old": 5, "new": 1}]
+    assert [of.dollars for of in found] == pytest.approx([7 / 6, 8 / 6])
     assert cheapest(found) is found[0]
     assert mix_sentences(found)[1] == "  CHEAPEST: 7 old and 0 new for $1.17 a run: meets."
 
 
 def test_a_mix_is_of_two_kinds():
-    with pytest.raises(BadInput, match="a mix is of two kinds"):
+    with pytest.raises(BadInput, match="pool 'gpus' has one kind of GPU, and a mix is of two"):
         mixes(plain(), [0, 1])
 
 

@@ -37,6 +37,10 @@ def decide(
     futures: Annotated[int, typer.Option(min=2, help="Futures that every option is played in.")] = 50,
     seeds: Annotated[int, typer.Option(min=1, help="Runs of each option in each future.")] = 1,
     pool: Annotated[str | None, typer.Option(help="The pool whose fleet is chosen, where there are several.")] = None,
+    kind: Annotated[
+        str | None,
+        typer.Option(help="The kind of GPU that fleets differ in, in a pool of several; that taken last if none."),
+    ] = None,
     alive: Annotated[str, typer.Option(help="Share of runs in which an option must stay alive to be chosen.")] = "0%",
     image_worth: Annotated[
         str | None, typer.Option(help="Dollars that an image in time is worth, where tiers have no prices.")
@@ -73,6 +77,7 @@ def decide(
         "futures": futures,
         "seeds": seeds,
         "pool": pool,
+        "kind": kind,
         "alive": a_share("alive", alive),
         "image_worth": worth(image_worth),
         "store": False if no_store else store,
@@ -86,7 +91,7 @@ def decide(
     if what_changes and found.futures == found.planned:
         from sim.studies.switch_points import switch_sentences, what_would_change
 
-        same = {key: how[key] for key in ("pool", "image_worth", "store")}
+        same = {key: how[key] for key in ("pool", "kind", "image_worth", "store")}
         with machines(cluster, processes, shard) as executor, runs_bar("what would change the choice") as report:
             switches = what_would_change(
                 inputs, read_fleets(fleets), named(playbooks) or None, **same, executor=executor, progress=report
@@ -108,7 +113,7 @@ def save(found: Any, inputs: Any, folder: Path) -> None:
 
     place = found.options["alive"].idxmax() if found.best is None else found.best
     gpus, playbook = int(found.options["gpus"][place]), str(found.options["playbook"][place])
-    chosen = inputs.with_values({}, sized(inputs, found.pool, gpus))
+    chosen = inputs.with_values({}, sized(inputs, found.pool, gpus, found.kind or None))
     with progress_bar("a run of the choice, for the report") as report:
         run = with_demand(simulate(chosen, playbook, seed=1, progress=report), chosen)
     with replacing(folder):

@@ -121,20 +121,22 @@ def size(
     if demand and inputs.laws:
         expected = "numbers in place of laws"
         raise BadInput("--demand takes no uncertain inputs", key=next(iter(inputs.laws)), expected=expected)
-    against = "--demand" if demand else "--out" if out else "SCENARIO" if inputs.laws else ""
+    against = "--demand" if demand else next(iter(inputs.laws), "")
     if beside is not None and against:
-        raise BadInput("a mix is printed, for a scenario without uncertain inputs", key=against, expected="no --beside")
+        raise BadInput("a mix is of a scenario without uncertain inputs", key=against, expected="no --beside")
     with machines(cluster, processes) as executor:
         how["executor"] = executor
         if beside is not None:
-            answer_mixes(loaded, beside, promise, names, {**how, **of_fleet, **more, "runs": shares[0]})
+            answer_mixes(inputs, beside, promise, names, {**how, **of_fleet, **more, "runs": shares[0]}, folder)
         elif demand:
             answer_demand(loaded, promise, names, {**how, "runs": shares[0]}, folder)
         else:
             answer_fleet(inputs, promise, names, shares, {**how, **of_fleet, **more}, folder)
 
 
-def answer_mixes(loaded: Any, beside: str, promise: str, names: list[str], how: dict[str, Any]) -> None:
+def answer_mixes(
+    inputs: Any, beside: str, promise: str, names: list[str], how: dict[str, Any], folder: Path | None
+) -> None:
     """Size one kind of GPU beside several numbers of the other, and say which mix is the cheapest."""
     from sim.studies.mixes import mix_sentences, mixes
 
@@ -142,10 +144,13 @@ def answer_mixes(loaded: Any, beside: str, promise: str, names: list[str], how: 
     if not numbers or not all(n.isdecimal() for n in numbers):
         raise BadInput("these are not numbers of GPUs", key="--beside", value=beside, expected="like 0,8,16")
     ready()
+    found = []
     for name in names:
-        with runs_bar(f"{loaded.title}: {name}") as report:
-            found = mixes(loaded, [int(n) for n in numbers], promise, name, **how, progress=report)
-        say(mix_sentences(found))
+        with runs_bar(f"{inputs.scenario.title}: {name}") as report:
+            of_name = mixes(inputs.scenario, [int(n) for n in numbers], promise, name, **how, progress=report)
+        say(mix_sentences(of_name))
+        found += of_name
+    keep(found, inputs, [how["runs"]], folder)
 
 
 def answer_fleet(
@@ -154,10 +159,9 @@ def answer_fleet(
     """Size the fleet under each playbook, print the answers, and save what they rest on."""
     from sim.engine.simulate import chosen
     from sim.report.study_tables import looks_table, savings_table
-    from sim.studies.fleets import as_fields
     from sim.studies.promise import read_promise
     from sim.studies.size import size as find
-    from sim.studies.size_words import best_of, savings, sentences
+    from sim.studies.size_words import savings, sentences
     from sim.wording import percent
 
     loaded = inputs.scenario
@@ -178,13 +182,21 @@ def answer_fleet(
         answers = [one for one in found if one.runs == share]
         if len(answers) > 1:
             print_table(savings_table(savings(answers), names[0], f"Playbooks, in {percent(share)} of runs"))
+    keep(found, inputs, shares, folder)
+
+
+def keep(found: list[Any], inputs: Any, shares: list[float], folder: Path | None) -> None:
+    """Save the answers about fleets, where there is a folder, and end as they say."""
+    from sim.studies.fleets import as_fields
+    from sim.studies.size_words import best_of, savings
+
     if folder is not None:
         import pandas as pd
 
         by_share = [savings([one for one in found if one.runs == share]).assign(runs=share) for share in shares]
         best = best_of(found)
         number = best.answer.seeds[0] if best.answer else 1
-        world = inputs.future(number) if inputs.laws else loaded
+        world = inputs.future(number) if inputs.laws else inputs.scenario
         fleet = {pool: as_fields(gpus, best.kinds.get(pool, {})) for pool, gpus in best.gpus.items()}
         save(found, pd.concat(by_share), folder, world, fleet, best.playbook, number)
     if found[-1].verdict == "interrupted":

@@ -98,7 +98,7 @@ def controls_of(scenario: Scenario) -> Controls:
     gpus = {name: scenario.gpus(name) for name in scenario.pools}
     regions, replicas = list(scenario.demand.regions), {n: p.gpus_per_replica for n, p in scenario.pools.items()}
     names = (list(scenario.tiers), list(scenario.features))
-    return Controls(*names, scenario.scale, gpus, regions, replicas, scenario.apart)
+    return Controls(*names, scenario.scale, gpus, regions, replicas, scenario.apart, scenario.staying)
 
 
 @contextmanager

@@ -61,7 +61,8 @@ def shadow(scenario: Scenario, playbook: str | None, readings: Iterable[Reading]
     timed = in_order(acting, scenario.seconds)
     fleets = {name: pool.gpus for name, pool in scenario.pools.items()}
     regions, replicas = list(scenario.demand.regions), {n: p.gpus_per_replica for n, p in scenario.pools.items()}
-    controls = Controls(list(scenario.tiers), list(scenario.features), 1.0, fleets, regions, replicas, scenario.apart)
+    names, apart, staying = (list(scenario.tiers), list(scenario.features)), scenario.apart, scenario.staying
+    controls = Controls(*names, 1.0, fleets, regions, replicas, apart, staying)
     known, origin, last = Readings(scenario), scenario.start.timestamp(), float("-inf")
     for reading in readings:
         known.take(reading)

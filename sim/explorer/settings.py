@@ -62,10 +62,12 @@ def settings_of(scenario: Scenario, playbook: str) -> list[Setting]:
 
 def found_settings(scenario: Scenario, playbook: str) -> Iterator[Setting]:
     s = scenario
-    for pool in [pool for pool in served_pools(s) if not s.pools[pool].kinds][:MOST_POOLS]:
-        gpus, unit = s.pools[pool].gpus, unit_of(s) * s.pools[pool].gpus_per_replica
-        rungs = sorted({max(unit, unit * round(f * gpus / unit)) for f in FACTORS} | {gpus})
-        yield Setting(f"pools.{pool}.gpus", f"GPUs of {pool}", tuple(rungs), tuple(f"{n:,}" for n in rungs), gpus)
+    for pool in served_pools(s)[:MOST_POOLS]:
+        unit = unit_of(s) * s.pools[pool].gpus_per_replica
+        fleets = {f"pools.{pool}.kinds.{kind}.gpus": (of.gpus, f" {kind}") for kind, of in s.pools[pool].kinds.items()}
+        for key, (gpus, kind) in (fleets or {f"pools.{pool}.gpus": (s.pools[pool].gpus, "")}).items():
+            rungs = sorted({max(unit, unit * round(f * gpus / unit)) for f in FACTORS} | {gpus})
+            yield Setting(key, f"GPUs of {pool}{kind}", tuple(rungs), tuple(f"{n:,}" for n in rungs), gpus)
     yield Setting(DEMAND, "demand", MULTIPLES, tuple(f"{n:g} times" for n in MULTIPLES), 1)
     yield from of_the_wave(s)
     yield from knobs(s, playbook)
@@ -171,9 +173,13 @@ class Chosen:
 
     def applied(self, scenario: Scenario) -> Scenario:
         """The scenario with these values. Raises BadInput."""
-        whole = {}
+        whole: dict[str, Any] = {}
         if any(key.startswith("behaviour.patience.") for key in self.values):  # a file may have none of it, so its kind
             whole = {"behaviour.patience": scenario.behaviour.patience.model_dump(mode="json", by_alias=True)}
+        for pool, of in scenario.pools.items():  # with other GPUs of one kind, the pool has others in all
+            each = {f"pools.{pool}.kinds.{kind}.gpus": one.gpus for kind, one in of.kinds.items()}
+            if each.keys() & self.values.keys():
+                whole[f"pools.{pool}.gpus"] = sum(self.values.get(key, gpus) for key, gpus in each.items())
         return changed(scenario, {**whole, **self.values}) if self.values else scenario
 
 

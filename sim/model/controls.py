@@ -110,15 +110,17 @@ class Controls:
         regions: Sequence[str] = (),
         replicas: Mapping[str, int] | None = None,
         apart: Collection[str] = (),
+        staying: Mapping[str, int] | None = None,
     ):
         """scale: the slice that is simulated. pools: GPUs of each in that slice where no policy sets its fleet.
 
         replicas: for pools whose replicas have several GPUs, how many. apart: pools whose GPUs have a queue each.
+        staying: for pools of several kinds, GPUs of the whole service that cannot move: all but the kind taken last.
         """
         self.tiers, self.features, self.own_gpus = list(tiers), list(features), dict(pools or {})
         self.pool_names, self.region_names = list(self.own_gpus), list(regions)
         self.scale = scale
-        self.apart = frozenset(apart)
+        self.apart, self.staying = frozenset(apart), dict(staying or {})
         self.per_replica = [(replicas or {}).get(pool, 1) for pool in self.pool_names]
         self.of: list[tuple[str, str | None, str | None]] = [
             (decided_name(k, pool=p), None, None) for p in self.pool_names for k in POOL_KNOBS.knobs

@@ -113,7 +113,8 @@ class MoveGpus(NamedPolicy):
     provided that `moving` is at least as long as a batch, which a GPU that leaves still finishes. A GPU arrives without
     a model: its first batch takes the pool's `model_load` longer, so `moving` need not include it.
 
-    If `from` has fewer GPUs, all of them are moved. A slice moves its part, at least one GPU.
+    If `from` has fewer GPUs, all of them are moved. A slice moves its part, at least one GPU. Between pools of several
+    kinds, GPUs of the kind that both take last are moved, as many as `from` has of it.
     """
 
     advice = Advice(
@@ -166,7 +167,8 @@ class MoveGpus(NamedPolicy):
         """Set both fleets, in GPUs of the slice: rounding the two separately could create or lose a GPU."""
         indices("pool", controls.pool_names, self.pools)
         had, scale = controls.fleet(self.from_), controls.scale
-        moved = min(had, max(1, round(self.gpus * scale)))
+        free = max(had - round(controls.staying.get(self.from_, 0) * scale), 0)
+        moved = min(free, max(1, round(self.gpus * scale)))
         controls.set_pool([self.from_], fleet=(had - moved) / scale)
         if arrived:
             controls.set_pool([self.to], fleet=(controls.fleet(self.to) + moved) / scale)

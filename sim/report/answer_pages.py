@@ -38,7 +38,7 @@ def size_parts(found: list[Size], run: Run) -> list[Part]:
     for share in several if len(found) > 1 else []:
         of_share = [one for one in found if one.runs == share]
         title = f"The smallest fleets, in {percent(share)} of runs"
-        blocks.append(Tabled(savings_table(savings(of_share), of_share[0].playbook, title)))
+        blocks.append(Tabled(savings_table(savings(of_share), of_share[0].label, title)))
     blocks += [Lines(said[1:], "list", RESTS), Blanks(FIELDS)]
     tables = [looks_table(one.table, share=one.target > 0) for one in found if len(one.table)]
     return [Part("answer", "The answer", blocks), looked_at([Tabled(table) for table in tables])]
@@ -77,9 +77,11 @@ def runner_up_size(best: Size, found: list[Size]) -> list[str]:
     """The next smallest fleet, under another playbook or a step fewer; and the cost of both."""
     others = [one for one in found if one is not best and one.gpus and one.runs == best.runs]
     if best.gpus and others:
-        other = min(others, key=lambda one: one.total)
+        other = best_of(others)
+        less = other.total < best.total
         return [
-            f"Runner-up: under '{other.playbook}' it takes {in_gpus(other.total)}, {other.total - best.total:,} more, "
+            f"Runner-up: under '{other.label}' it takes {in_gpus(other.total)}, {abs(other.total - best.total):,} "
+            f"{'fewer' if less else 'more'}, "
             f"and ${amount(other.dollars)} for the run against ${amount(best.dollars)}."
         ]
     proved = best.table[best.table["stage"] == VERIFY].set_index("gpus")["dollars"].to_dict()

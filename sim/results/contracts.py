@@ -33,7 +33,11 @@ class Contracts:
 
 def contracts_of(run: Run, pool: str) -> Contracts:
     """The contracts that a run's scenario states; all GPUs are on demand where it states none."""
-    facts = run.manifest["pools"][pool]
+    return contracts_in(run.manifest["pools"][pool])
+
+
+def contracts_in(facts: dict[str, Any]) -> Contracts:
+    """Those of a pool's facts, or of those of one kind of GPU in it."""
     on_demand = float(facts["dollars_per_gpu_hour"])
     numbers, prices = {}, {"on demand": on_demand}
     for kind in ("reserved", "spot"):
@@ -49,37 +53,37 @@ def bill(run: Run, window: Window = None) -> pd.DataFrame:
     """GPU-hours paid and dollars, one row per pool and kind of contract that was used, for the whole service.
 
     Reserved GPUs are paid for all the time, even where fewer are in service. Of the others that are paid, spot GPUs
-    come first; the rest is on demand.
+    come first; the rest is on demand. Where GPUs are of several kinds, each has its own contracts, and its own rows.
     """
-    rows = []
-    for pool in run.manifest["pools"]:
-        terms = contracts_of(run, pool)
+    rows: list[tuple[str, str, float, float]] = []
+    for pool, facts in run.manifest["pools"].items():
         gpus, hours = gpus_paid(run, pool, window_of(run, window))
-        if kinds := run.manifest["pools"][pool].get("kinds"):
-            rows += [row for row in of_kinds(pool, kinds, gpus, hours) if row[2] > 0]
-            continue
-        beyond = np.maximum(gpus - terms.reserved, 0.0)
-        used = {
-            "reserved": terms.reserved * hours.sum(),
-            "spot": float(np.minimum(beyond, terms.spot) @ hours),
-            "on demand": float(np.maximum(beyond - terms.spot, 0.0) @ hours),
-        }
-        rows += [(pool, kind, used[kind], terms.prices[kind]) for kind in KINDS if used[kind] > 0]
+        for suffix, terms, mine in by_kind(facts, gpus):
+            beyond = np.maximum(mine - terms.reserved, 0.0)
+            used = {
+                "reserved": terms.reserved * hours.sum(),
+                "spot": float(np.minimum(beyond, terms.spot) @ hours),
+                "on demand": float(np.maximum(beyond - terms.spot, 0.0) @ hours),
+            }
+            rows += [(pool, kind + suffix, used[kind], terms.prices[kind]) for kind in KINDS if used[kind] > 0]
     table = pd.DataFrame(rows, columns=["pool", "contract", "gpu_hours", "dollars_per_gpu_hour"])
     return table.assign(dollars=table["gpu_hours"] * table["dollars_per_gpu_hour"])
 
 
-def of_kinds(
-    pool: str, kinds: list[dict[str, Any]], gpus: Floats, hours: Floats
-) -> list[tuple[str, str, float, float]]:
-    """Rows of a bill for GPUs of several kinds: the kind that is taken first is there before the others."""
-    rows, before = [], 0.0
+def by_kind(facts: dict[str, Any], gpus: Floats) -> list[tuple[str, Contracts, Floats]]:
+    """The GPUs paid of each kind in a pool, its contracts, and how a bill names it: ', h100'; '' in a pool of one.
+
+    The kind that is taken first is there before the others; further GPUs are of the last.
+    """
+    kinds = facts.get("kinds") or []
+    if not kinds:
+        return [("", contracts_in(facts), gpus)]
+    found, before = [], 0.0
     for place, kind in enumerate(kinds):
         most = math.inf if place == len(kinds) - 1 else kind["gpus_in_full"]
-        used = float(np.clip(gpus - before, 0.0, most) @ hours)
-        rows.append((pool, f"on demand, {kind['kind']}", used, float(kind["dollars_per_gpu_hour"])))
+        found.append((f", {kind['kind']}", contracts_in(kind), np.clip(gpus - before, 0.0, most)))
         before += kind["gpus_in_full"]
-    return rows
+    return found
 
 
 def gpus_paid(run: Run, pool: str, span: tuple[float, float]) -> tuple[Floats, Floats]:
@@ -147,7 +151,7 @@ def contract_sentences(run: Run) -> list[str]:
     said = []
     for pool in run.manifest["pools"]:
         if run.manifest["pools"][pool].get("kinds"):
-            continue  # none of them is reserved
+            continue  # how long each kind was busy is in no timeline
         terms = contracts_of(run, pool)
         reserved, spot, full = (terms.prices[kind] for kind in KINDS)
         if not 0 < reserved < full:

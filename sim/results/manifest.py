@@ -99,6 +99,8 @@ def kind_entry(scenario: Scenario, pool: str, kind: str) -> dict[str, Any]:
         "kind": kind,
         "gpus_in_full": of.kinds[kind].gpus,
         "dollars_per_gpu_hour": of.dollars_per_gpu_hour if price is None else price,
+        "reserved": of.kinds[kind].reserved.model_dump(),
+        "spot": of.kinds[kind].spot.model_dump(),
     }
 
 

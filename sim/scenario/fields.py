@@ -15,7 +15,7 @@ from sim.demand.waves.callers import Callers
 from sim.model.chance import LOGNORMAL_NOISE, NO_NOISE, noise
 from sim.model.request import Spec
 from sim.model.streams import SPEED
-from sim.policies.base import MOVING, NamedPolicy, OfService
+from sim.policies.base import NamedPolicy, OfService
 from sim.policies.playbook import Step
 from sim.scenario.parts import Alive, Feature, Footprint, Pool, Recording, Sample, Serving, Tier
 from sim.scenario.prices import Plan
@@ -166,7 +166,8 @@ class ScenarioFields(Strict):
         callers = {f"demand.waves.{n}.in_flight": w for n, w in enumerate(self.demand.waves) if isinstance(w, Callers)}
         counts |= {key: (float(wave.in_flight), OfService("callers")) for key, wave in callers.items()}
         for name, pool in self.pools.items():
-            counts |= {f"pools.{name}.kinds.{kind}.gpus": (float(k.gpus), GPUS) for kind, k in pool.kinds.items()}
+            each, of = pool.gpus_per_replica, of_pool(pool)
+            counts |= {f"pools.{name}.kinds.{kind}.gpus": (k.gpus / each, of) for kind, k in pool.kinds.items()}
         for key, step in self.steps():
             counts |= {f"{key}.policy.{name}": found for name, found in self.counted(step, key).items()}
         part = self.scale / self.played_cells
@@ -305,12 +306,8 @@ class ScenarioFields(Strict):
         return getattr(policy, "pools", None) or ([pool] if pool is not None else [])
 
     def check_lost_work(self, step: Step, key: str) -> None:
-        """Work is lost only where it can wait again: in one queue; and a GPU that moves stays of its kind."""
+        """Work is lost only where it can wait again: in one queue."""
         policy = step.policy
-        for name in self.named_pools(policy) if policy.takes == MOVING else ():
-            if self.pools[name].kinds:
-                said = f"{policy.kind!r} has pool {name!r}, which has several kinds, and would turn one into another"
-                raise ValueError(f"{key}.policy: {said}, expected pools of one kind")
         if policy.kind != "spot" and getattr(policy, "work", "finishes") == "finishes":
             return
         for name in self.named_pools(policy) or self.pools:

@@ -161,6 +161,8 @@ class KindOfGpu(Strict):
         max_length=100,
         description="by models that features name: the profile measured on this kind; else that of the model's name",
     )
+    reserved: Reserved = Reserved()
+    spot: Spot = Spot()
 
 
 class Pool(HowItServes):
@@ -210,14 +212,14 @@ class Pool(HowItServes):
         total = sum(kind.gpus for kind in self.kinds.values())
         if total != self.gpus:
             raise ValueError(f"gpus: {self.gpus:,}, but its kinds have {total:,}, expected the sum of theirs")
-        one = {
-            "gpus_per_replica": (self.gpus_per_replica, 1),
-            "reserved.gpus": (self.reserved.gpus, 0),
-            "spot.gpus": (self.spot.gpus, 0),
-        }
-        for key, (value, expected) in one.items():
-            if value != expected:
-                raise ValueError(f"{key}: {value!r} cannot be in a pool with 'kinds', expected {expected!r}")
+        for name, kind in self.kinds.items():
+            if kind.gpus % self.gpus_per_replica:
+                said = f"{kind.gpus:,} GPUs make no whole replicas of {self.gpus_per_replica}"
+                raise ValueError(f"kinds.{name}.gpus: {said}, expected a multiple of {self.gpus_per_replica}")
+        for key, value in (("reserved", self.reserved.gpus), ("spot", self.spot.gpus)):
+            if value:
+                said = f"{key}.gpus: {value:g} GPUs of no stated kind"
+                raise ValueError(f"{said}, expected kinds.{next(iter(self.kinds))}.{key}.gpus, or another kind's")
         return self
 
     @property

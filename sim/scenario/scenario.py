@@ -19,6 +19,7 @@ from sim.demand.recordings.trace import Trace
 from sim.demand.scripts import Replay, Source
 from sim.errors import BadInput
 from sim.model.request import Spec
+from sim.policies.base import MOVING
 from sim.profile.profile import Profile, Steps
 from sim.scenario.document import explained, refuse_unusable, with_setting
 from sim.scenario.fields import ScenarioFields
@@ -44,7 +45,20 @@ class Scenario(ScenarioFields):
             self._files = Files(given.folder, profiles_for(self, given), traces_for(self, given))
             for model in self._files.profiles:
                 self.noise_factors(model)
+            self.check_moves()
         return self
+
+    def check_moves(self) -> None:
+        """GPUs of the kind taken last move, and stay of their kind. Raises ValueError for pools where it is another."""
+        for key, step in self.steps():
+            pools = self.named_pools(step.policy) if step.policy.takes == MOVING else []
+            taken = {pool: next(reversed(self.kinds_taken[pool]), "") for pool in pools}
+            if len(set(taken.values())) > 1:
+                last = " and ".join(
+                    f"{kind!r} in {pool!r}" if kind else f"unnamed in {pool!r}" for pool, kind in taken.items()
+                )
+                expected = "one kind of the same name in both; a pool of one kind may name it under 'kinds' too"
+                raise ValueError(f"{key}.policy: the kind taken last, which moves, is {last}, expected {expected}")
 
     @classmethod
     def from_dict(
@@ -209,12 +223,21 @@ class Scenario(ScenarioFields):
 
     @cached_property
     def kind_ends(self) -> dict[str, list[int]]:
-        """For each kind of GPU of a pool in that order, the number of the first GPU of the slice that is beyond it."""
-        kinds = {name: [pool.kinds[kind].gpus for kind in self.kinds_taken[name]] for name, pool in self.pools.items()}
-        return {name: list(accumulate(round(n * self.scale) for n in gpus)) for name, gpus in kinds.items()}
+        """For each kind of GPU of a pool in that order, the number of the first replica of the slice beyond it."""
+        found = {}
+        for name, pool in self.pools.items():
+            replicas = [pool.kinds[kind].gpus // pool.gpus_per_replica for kind in self.kinds_taken[name]]
+            found[name] = list(accumulate(round(n * self.scale) for n in replicas))
+        return found
+
+    @property
+    def staying(self) -> dict[str, int]:
+        """GPUs of the whole service, in pools of several kinds, of every kind but the one that is taken last."""
+        kinds = {name: self.pools[name].kinds for name, taken in self.kinds_taken.items() if taken}
+        return {name: sum(of[kind].gpus for kind in self.kinds_taken[name][:-1]) for name, of in kinds.items()}
 
     def kind_of(self, pool: str, gpu: int) -> int:
-        """The kind of a GPU of the slice: its place among those of the pool."""
+        """The kind of a GPU (a replica, where it has several) of the slice: its place among those of the pool."""
         return bisect(self.kind_ends[pool][:-1], gpu)
 
     @property

@@ -41,7 +41,9 @@ def assumed(scenario: Scenario) -> list[tuple[str, Any]]:
     of spot GPUs where it has none.
     """
     found = [one for name in ROOMS for one in marked(getattr(scenario, name), name)]
-    no_spot = tuple(f"pools.{name}.spot." for name, pool in scenario.pools.items() if not pool.spot.gpus)
+    rented: dict[str, Any] = {f"pools.{name}": pool for name, pool in scenario.pools.items()}
+    rented |= {f"pools.{name}.kinds.{k}": of for name, pool in scenario.pools.items() for k, of in pool.kinds.items()}
+    no_spot = tuple(f"{place}.spot." for place, of in rented.items() if not of.spot.gpus)
     return [(k, v) for k, v in found if not (k.startswith("pools.") and type(v) is int) and not k.startswith(no_spot)]
 
 

@@ -7,7 +7,7 @@ most that knowing the future beforehand could be worth (Raiffa and Schlaifer 196
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -20,7 +20,7 @@ from sim.engine.simulate import chosen
 from sim.errors import BadInput
 from sim.scenario.scenario import Scenario
 from sim.studies.executors import Executor, Local, Report
-from sim.studies.fleets import served_pools
+from sim.studies.fleets import refuse_unknown_kind, resized, served_pools
 from sim.studies.intervals import holm, paired_difference, proportion, t_interval
 from sim.studies.looks import WITH_TABLES
 from sim.studies.runs import Runs
@@ -68,7 +68,8 @@ class Decision:
     best: the row of the option chosen, None where none is alive often enough; minimax: of the least worst regret.
     planned: futures; fewer are done after an interrupt. seed_sd, future_sd: standard deviations of the chosen option's
     loss between seeds of one future (nan for one seed), and between futures. changes: what would change the choice, in
-    sentences (sim.studies.switch_points), where it was looked for.
+    sentences (sim.studies.switch_points), where it was looked for. kind: of GPU, in a pool of several, that the fleets
+    of the menu have more or fewer of; the other kinds stay.
     """
 
     by: str
@@ -85,6 +86,7 @@ class Decision:
     seed_sd: float = math.nan
     future_sd: float = math.nan
     changes: list[str] = field(default_factory=list)
+    kind: str = ""
     __pydantic_config__: ClassVar[ConfigDict] = WITH_TABLES
 
     @property
@@ -116,6 +118,7 @@ def decide(
     futures: int = 50,
     seeds: int = 1,
     pool: str | None = None,
+    kind: str | None = None,
     alive: float = 0.0,
     image_worth: float | None = None,
     store: Store | Path | str | bool | None = None,
@@ -125,16 +128,18 @@ def decide(
 ) -> Decision:
     """Play every fleet (GPUs of one pool) with every playbook in the same futures, and choose.
 
-    fleets: the scenario's own where None; playbooks: all where None. seeds: runs of each option in each future. alive:
+    fleets: the scenario's own where None; playbooks: all where None. kind: of GPU, in a pool of several, that fleets
+    have more or fewer of; where None the one that is taken last. seeds: runs of each option in each future. alive:
     the share of runs in which an option must stay alive to be chosen. image_worth: dollars that an image in time is
     worth, where the scenario has no prices; without either, losses are images and GPUs count nothing. An interrupt
     gives the futures that are done. Raises BadInput.
     """
     inputs = as_uncertain(scenario)
     where, menu = menu_of(inputs, fleets, playbooks, pool)
+    refuse_unknown_kind(inputs.scenario, where, kind)
     refuse_numbers(futures, seeds, alive)
     by = losses_by(inputs.scenario, image_worth)
-    bases = {gpus: inputs.scenario.with_(pools={where: {"gpus": gpus}}) for gpus in dict.fromkeys(g for g, _ in menu)}
+    bases = {gpus: resized(inputs.scenario, where, gpus, kind) for gpus in dict.fromkeys(g for g, _ in menu)}
     worlds = {
         (future, gpus): inputs.future(future, base) for future in range(1, futures + 1) for gpus, base in bases.items()
     }
@@ -171,7 +176,8 @@ def decide(
         for (future, seed, place), figures in sorted(found.items())
         if future in done and place >= 0
     ]
-    return judged(pd.DataFrame(rows), menu, by, where, alive, len(done), seeds, futures, inputs)
+    of_kind = kind or next(reversed(inputs.scenario.kinds_taken[where]), "")
+    return replace(judged(pd.DataFrame(rows), menu, by, where, alive, len(done), seeds, futures, inputs), kind=of_kind)
 
 
 def nobody_held_back(scenario: Scenario, seed: int) -> Cell:

@@ -120,6 +120,8 @@ def basis(found: Decision) -> list[str]:
             f"{written(found, found.seed_sd)} between seeds of one future (standard deviations)."
         )
     menu = names_in_words([str(label) for label in found.options["label"]])
+    if found.kind and found.options["gpus"].nunique() > 1:
+        lines.append(f"The fleets of pool '{found.pool}' differ in GPUs of kind '{found.kind}'; the other kinds stay.")
     lines.append(f"Regret is against the best of this menu, and another menu has other regrets: {menu}.")
     lines.append("Every option meets the same people in the same futures; whether the laws are right is not covered.")
     return lines

@@ -100,8 +100,26 @@ class Fleets:
 
     def kinds(self, pool: str, gpus: int) -> dict[str, int]:
         """How many of each kind a pool of several has with this number of GPUs."""
-        own = {kind: of.gpus for kind, of in self.scenario.pools[pool].kinds.items()}
-        return {**own, self.sized(pool): gpus - self.others(pool)} if own else {}
+        return kinds_with(self.scenario, pool, gpus, self.kind)
+
+
+def kinds_with(scenario: Scenario, pool: str, gpus: int, kind: str | None = None) -> dict[str, int]:
+    """How many of each kind a pool of several has with this number of GPUs; kind: as in Fleets. Raises BadInput."""
+    own = {name: of.gpus for name, of in scenario.pools[pool].kinds.items()}
+    if not own:
+        return {}
+    changed = kind or scenario.kinds_taken[pool][-1]
+    others = sum(own.values()) - own[changed]
+    if gpus < others:
+        expected = f"{others:,} or more: the other kinds stay, and {changed!r} has the rest"
+        said = "other kinds of this pool have more GPUs"
+        raise BadInput(said, key=f"pools.{pool}.gpus", value=gpus, expected=expected)
+    return {**own, changed: gpus - others}
+
+
+def resized(scenario: Scenario, pool: str, gpus: int, kind: str | None = None) -> Scenario:
+    """The scenario with this number of GPUs in a pool; kind: as in Fleets. Raises BadInput."""
+    return scenario.with_(pools={pool: as_fields(gpus, kinds_with(scenario, pool, gpus, kind))})
 
 
 def as_fields(gpus: int, kinds: Mapping[str, int]) -> dict[str, Any]:
@@ -128,10 +146,15 @@ def sized_pools(scenario: Scenario, pool: str | None, kind: str | None = None) -
         raise BadInput("this pool cannot be sized", key="pool", value=pool, expected=expected)
     sized = [pool] if pool else pools
     for name in sized:
-        if kind is not None and kind not in scenario.pools[name].kinds:
-            expected = ", ".join(scenario.pools[name].kinds) or "a pool with 'kinds'"
-            raise BadInput(f"pool {name!r} has no such kind of GPU", key="kind", value=kind, expected=expected)
+        refuse_unknown_kind(scenario, name, kind)
     return sized
+
+
+def refuse_unknown_kind(scenario: Scenario, pool: str, kind: str | None) -> None:
+    """Raise BadInput for a kind of GPU that a pool has not."""
+    if kind is not None and kind not in scenario.pools[pool].kinds:
+        expected = ", ".join(scenario.pools[pool].kinds) or "a pool with 'kinds'"
+        raise BadInput(f"pool {pool!r} has no such kind of GPU", key="kind", value=kind, expected=expected)
 
 
 def small_slice(scenario: Scenario) -> Scenario:

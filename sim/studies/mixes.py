@@ -1,6 +1,7 @@
 """The cheapest mix of two kinds of GPU that keeps a promise: one kind sized beside several numbers of the other."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 from sim.errors import BadInput
@@ -19,7 +20,7 @@ def mixes(
     pool: str | None = None,
     kind: str | None = None,
     **how: Any,
-) -> dict[int, Size]:
+) -> list[Size]:
     """The smallest number of one kind of GPU that keeps a promise, for each number of the other kind `beside` it.
 
     kind: the one that is sized; where None the one that is taken last. how: as for size(). Raises BadInput where the
@@ -27,27 +28,33 @@ def mixes(
     """
     pools = sized_pools(scenario, pool, kind)
     kinds = scenario.kinds_taken[pools[0]]
-    if len(pools) > 1 or len(kinds) != 2:
-        found = ", ".join(pools) if len(pools) > 1 else f"{pools[0]} with {len(kinds) or 1}"
-        raise BadInput("a mix is of two kinds of GPU", key="pool", value=found, expected="one pool of two kinds")
-    (name,), kind = pools, kind or kinds[-1]
+    if len(pools) > 1:
+        raise BadInput("a mix is of one pool", key="pool", expected=f"one of {', '.join(pools)}")
+    (name,) = pools
+    if len(kinds) != 2:
+        has = f"{len(kinds)} kinds" if len(kinds) > 1 else "one kind"
+        raise BadInput(
+            f"pool {name!r} has {has} of GPU, and a mix is of two", key=f"pools.{name}.kinds", expected="two kinds"
+        )
+    kind = kind or kinds[-1]
     (other,) = [k for k in kinds if k != kind]
     own = scenario.pools[name].kinds[kind].gpus
     fleets = {n: scenario.with_(pools={name: as_fields(n + own, {other: n})}) for n in beside}
-    return {n: size(fleet, promise, playbook, pool=name, kind=kind, **how) for n, fleet in fleets.items()}
+    found = {n: size(fleet, promise, playbook, pool=name, kind=kind, **how) for n, fleet in fleets.items()}
+    return [replace(one, beside=f"{n:,} {other}") for n, one in found.items()]
 
 
-def cheapest(found: Mapping[int, Size]) -> Size | None:
+def cheapest(found: Sequence[Size]) -> Size | None:
     """The mix with the fewest dollars of those that keep the promise; None where none does."""
-    return min((of for of in found.values() if of.verdict == "meets"), key=lambda of: of.dollars, default=None)
+    return min((of for of in found if of.verdict == "meets"), key=lambda of: of.dollars, default=None)
 
 
-def mix_sentences(found: Mapping[int, Size]) -> list[str]:
+def mix_sentences(found: Sequence[Size]) -> list[str]:
     """Which mix is the cheapest of those that were looked at, and what became of each."""
     best, lines = cheapest(found), []
-    for of in found.values():
+    for of in found:
         fleet = " and ".join(f"{n:,} {kind}" for kinds in of.kinds.values() for kind, n in kinds.items())
         cost = f"{fleet} for ${amount(of.dollars)} a run" if of.gpus else f"no fleet ({of.reason or 'interrupted'})"
         lines.append(f"{'CHEAPEST: ' if of is best else ''}{cost}: {of.verdict}.")
     said = "" if best is not None else "NO MIX is shown to keep it. "
-    return [f"{said}Mixes looked at for '{next(iter(found.values())).promise}':", *(f"  {line}" for line in lines)]
+    return [f"{said}Mixes looked at for '{found[0].promise}':", *(f"  {line}" for line in lines)]

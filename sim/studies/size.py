@@ -46,7 +46,7 @@ class Size:
     one more adds less than on average over the fleets looked at. futures: whether every run is one of another future.
     own: the GPUs of the scenario, by pool; needed: seconds after the start, when first requests would begin to keep
     more than these busy if nobody waited (the start of a window of `alive`; nan: never). kinds: of the answer's GPUs,
-    those of each kind, in pools of several.
+    those of each kind, in pools of several. beside: in a mix, the GPUs of the other kind, like '4 a100'.
     """
 
     promise: str
@@ -72,6 +72,7 @@ class Size:
     own: dict[str, int] = field(default_factory=dict)
     needed: float = math.nan
     kinds: dict[str, dict[str, int]] = field(default_factory=dict)
+    beside: str = ""
     __pydantic_config__: ClassVar[ConfigDict] = WITH_TABLES
 
     @property
@@ -84,6 +85,11 @@ class Size:
     @property
     def total(self) -> int:
         return sum(self.gpus.values())
+
+    @property
+    def label(self) -> str:
+        """The playbook, and the other kind of a mix."""
+        return f"{self.playbook}, beside {self.beside}" if self.beside else self.playbook
 
 
 def size(

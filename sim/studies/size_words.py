@@ -49,9 +49,10 @@ def of_kinds(found: Size, pool: str) -> str:
 
 
 def best_of(found: list[Size]) -> Size:
-    """The smallest of several answers, in the largest share of runs asked for; the first where there is none."""
+    """The smallest of several answers (the cheapest mix), in the largest share of runs; the first if there is none."""
     strictest = [one for one in found if one.gpus and one.runs == max(other.runs for other in found)]
-    return min(strictest or found[:1], key=lambda one: (one.verdict != "meets", one.total))
+    measure = "dollars" if found[0].beside else "total"
+    return min(strictest or found[:1], key=lambda one: (one.verdict != "meets", getattr(one, measure)))
 
 
 def of_futures(found: Size, fleet: str) -> list[str]:
@@ -158,7 +159,7 @@ def savings(found: list[Size]) -> pd.DataFrame:
     first = found[0]
     rows = [
         {
-            "playbook": one.playbook,
+            "playbook": one.label,
             "verdict": one.verdict,
             "gpus": one.total if one.gpus else math.nan,
             "saved": first.total - one.total if one.gpus and first.gpus else math.nan,

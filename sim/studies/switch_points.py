@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from sim.studies.assumed import with_assumed
 from sim.studies.decide import labels_of, loss, losses_by, menu_of, nobody_held_back
 from sim.studies.executors import Executor, Local, Report
+from sim.studies.fleets import resized
 from sim.studies.runs import Runs
 from sim.studies.sensitivity import ENDS
 from sim.studies.store import Cell, Store, opened
@@ -79,6 +80,7 @@ def what_would_change(
     playbooks: Sequence[str] | None = None,
     *,
     pool: str | None = None,
+    kind: str | None = None,
     image_worth: float | None = None,
     seeds: int = 3,
     store: Store | Path | str | bool | None = None,
@@ -100,7 +102,7 @@ def what_would_change(
     def losses(settings: list[dict[str, Any]]) -> NDArray[np.float64]:
         cells = []
         for values in settings:
-            worlds = {gpus: every.with_values(values, sized(every, where, gpus)) for gpus, _ in menu}
+            worlds = {gpus: every.with_values(values, sized(every, where, gpus, kind)) for gpus, _ in menu}
             for seed in range(1, seeds + 1):
                 cells += [nobody_held_back(worlds[menu[0][0]], seed)] if by == "images" else []
                 cells += [Cell(worlds[gpus], playbook, seed) for gpus, playbook in menu]
@@ -121,10 +123,10 @@ def what_would_change(
     return Switches(labels[best], table, stable, [key for key in laws if key not in inputs.laws])
 
 
-def sized(inputs: Uncertain, pool: str, gpus: int) -> Any:
-    """The scenario with a fleet."""
+def sized(inputs: Uncertain, pool: str, gpus: int, kind: str | None = None) -> Any:
+    """The scenario with a fleet; kind: of GPU, in a pool of several, that makes the difference."""
     same = inputs.scenario.pools[pool].gpus == gpus or f"pools.{pool}.gpus" in inputs.laws
-    return inputs.scenario if same else inputs.scenario.with_(pools={pool: {"gpus": gpus}})
+    return inputs.scenario if same else resized(inputs.scenario, pool, gpus, kind)
 
 
 def switch_sentences(found: Switches) -> list[str]:

@@ -79,7 +79,8 @@ class TogetherPool(Pool):
         self.whole = self.settings.runs == STEPS
         self.most = self.settings.max_batch
         self.size = {spec: self.images[spec] if self.whole else 1 for spec in self.seconds}  # of a request
-        kinds = 1 + len(self.settings.kinds)  # a mean GPU, then each kind where there are several
+        several = len(self.settings.kinds) > 1
+        kinds = 1 + several * len(self.settings.kinds)  # a mean GPU, then each kind where there are several
         self.opening, self.each = np.zeros((2, kinds, self.specs, self.most + 1))
         name = list(scenario.pools)[number]
         self.steps = {spec: scenario.steps_of(scenario.specs()[spec], name) for spec in self.seconds}
@@ -91,7 +92,7 @@ class TogetherPool(Pool):
 
     def row(self, gpu: int) -> int:
         """The row of the tables that has the times of a GPU."""
-        average = not self.settings.kinds or (self.unlimited and gpu >= self.own)
+        average = len(self.settings.kinds) < 2 or (self.unlimited and gpu >= self.own)
         return 0 if average else 1 + self.kind_of(gpu)
 
     def switch_on(self, gpu: int) -> None:
