@@ -5,15 +5,24 @@ import pytest
 from scipy import stats
 
 from sim import BadInput, simulate, size
+from sim.cli import size_command
+from sim.cli.places import result_folder
+from sim.explorer.settings import Chosen, settings_of
 from sim.profile.profile import constant_profile
+from sim.report.answer_pages import to_do
 from sim.results.contracts import bill
 from sim.results.costs import dollars
 from sim.results.run import Run
 from sim.results.timeline import OFFERED
 from sim.scenario.document import merged
 from sim.scenario.scenario import Scenario
+from sim.studies.answer_folder import load_size
+from sim.studies.decide import decide
+from sim.studies.decide_words import basis
 from sim.studies.mixes import cheapest, mix_sentences, mixes
+from sim.studies.money_study import changed_fleets
 from sim.studies.size_words import sentences
+from sim.studies.uncertain import as_uncertain
 from tests.random_scenarios import plain
 from tests.test_engines import assert_alike
 
@@ -272,7 +281,7 @@ def test_one_kind_is_sized_while_the_others_stay():
     assert "4 GPUs in pool 'gpus' (1 old and 3 new)" in sentences(found)[0]
 
 
-def test_the_cheapest_mix_of_two_kinds_is_that_by_hand():
+def test_the_cheapest_mix_of_two_kinds_is_that_by_hand_and_is_saved(tmp_path, monkeypatch):
     """For 4.05 a second of 0.6 each at $1 an hour: 7 old GPUs; or 5 beside a new one, which does 1.5 for $3."""
     scenario = mixed(rate=4.05, noise="none", horizon="10 min", feature={"slo": "10 s"})
     found = mixes(scenario, [0, 1], "95 % in time", seeds=2, headroom=False, store=False, processes=1)
@@ -280,6 +289,41 @@ def test_the_cheapest_mix_of_two_kinds_is_that_by_hand():
     assert [of.dollars for of in found] == pytest.approx([7 / 6, 8 / 6])
     assert cheapest(found) is found[0]
     assert mix_sentences(found)[1] == "  CHEAPEST: 7 old and 0 new for $1.17 a run: meets."
+    folder = tmp_path / "mixes"
+    monkeypatch.setattr(size_command, "write_report", lambda *_: None)
+    size_command.keep(found, as_uncertain(scenario), [0.9], folder)
+    saved, (run,) = load_size(folder)
+    assert [(of.beside, of.kinds, of.dollars) for of in saved] == [(of.beside, of.kinds, of.dollars) for of in found]
+    assert {one["kind"]: one["gpus_in_full"] for one in run.manifest["pools"]["gpus"]["kinds"]} == {"new": 0, "old": 7}
+    assert to_do(saved[0], run)[0].startswith("To do: have 7 old and 0 new in pool 'gpus', in place of 2 GPUs")
+    assert result_folder(folder, "", replace=True) == folder
+
+
+def test_a_fleet_on_the_menu_of_a_decision_has_more_of_one_kind():
+    """An hour with two new GPUs at $3 and one or two old ones at $1; or one or two new ones beside two old ones."""
+    scenario = mixed(rate=0.1, each=2, noise="none")
+    for kind, costs in ((None, [7, 8]), ("new", [5, 8])):
+        found = decide(scenario, [3, 4], kind=kind, futures=2, store=False, processes=1)
+        assert found.options["dollars"].tolist() == pytest.approx(costs)
+        assert f"differ in GPUs of kind '{kind or 'old'}'" in " ".join(basis(found))
+    with pytest.raises(BadInput, match="2 or more: the other kinds stay, and 'old' has the rest"):
+        decide(scenario, [1, 4], store=False, processes=1)
+
+
+def test_the_marginal_gpu_is_of_the_kind_that_is_taken_last():
+    found = [(change, one.kinds_taken["gpus"], one.pools["gpus"].kinds) for _, change, one in changed_fleets(mixed())]
+    assert [(change, [kinds[kind].gpus for kind in taken]) for change, taken, kinds in found] == [
+        (1, [1, 2]),
+        (-1, [1, 0]),
+    ]
+
+
+def test_the_explorer_moves_the_gpus_of_each_kind():
+    scenario = mixed(each=4)
+    keys = [setting.key for setting in settings_of(scenario, next(iter(scenario.playbooks)))]
+    assert keys[:2] == ["pools.gpus.kinds.old.gpus", "pools.gpus.kinds.new.gpus"]
+    moved = Chosen("nothing", {keys[0]: 6}).applied(scenario).pools["gpus"]
+    assert (moved.gpus, moved.kinds["old"].gpus, moved.kinds["new"].gpus) == (10, 6, 4)
 
 
 def test_a_mix_is_of_two_kinds():

@@ -20,7 +20,7 @@ MANIFESTS = ("manifest.json", "comparison.json", "size.json", "decision.json")
 BESIDE = ("comparison.json", "differences.csv", "report.html", "report.md", "runs.csv")
 OF_RUNS = tuple(f"{name}.parquet" for name in ("requests", "batches", "users", "decisions", "fleet", "killed"))
 # What a result may hold besides the files that its manifest lists, which those of earlier versions do not.
-PARTS = frozenset({*MANIFESTS, *BESIDE, *OF_RUNS, "timeline.npz"})
+PARTS = frozenset({*MANIFESTS, *BESIDE, *OF_RUNS, "timeline.npz", "curve.png"})
 GENERATOR = '<meta name="generator" content="meltpoint">'  # in the head of every report
 MARKDOWN = "<!-- Made by meltpoint. -->"  # in that of one as Markdown
 LONGEST_NAME = 100

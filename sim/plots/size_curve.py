@@ -43,7 +43,7 @@ def size_figure(found: Size | list[Size]) -> Figure:
     several = found if isinstance(found, list) else [found]
     figure, (ax,) = axes.blank(3.6)
     for place, one in enumerate(several):
-        size_curve(one, ax, place, name=one.label if len(several) > 1 else "")
+        size_curve(one, ax, place, name=one.label.replace(", beside", ",\nbeside") if len(several) > 1 else "")
     first = several[0]
     what = axes.plain(first.promise, 60)
     axes.dress(ax, f"Fleets that keep the promise: {what}", "reached (%)" if first.target else "margin (% points)")

@@ -13,7 +13,7 @@ from sim.studies.decide import Decision
 from sim.studies.decide_words import basis, by_worst, cheaper, choice, information, written
 from sim.studies.demand_multiple import Multiple
 from sim.studies.size import VERIFY, Size
-from sim.studies.size_words import best_of, multiple_sentences, savings, sentences, verdict_words
+from sim.studies.size_words import best_of, multiple_sentences, of_kinds, savings, sentences, verdict_words
 from sim.wording import amount, in_gpus, percent
 
 RESTS = "What would change the answer, and what it rests on"
@@ -51,6 +51,11 @@ def looked_at(blocks: list[Block]) -> Part:
 def to_do(found: Size, run: Run) -> list[str]:
     """How many GPUs to order, and by when they must be there."""
     lines = []
+    if found.beside and found.gpus:
+        ((pool, own),) = found.own.items()
+        mix = of_kinds(found, pool).strip(" ()")
+        order = "'meltpoint order-by' has the day to order"
+        return [f"To do: have {mix} in pool '{pool}', in place of {in_gpus(own)} in this scenario; {order}."]
     for pool, gpus in found.gpus.items():
         more = gpus - found.own[pool]
         have = f"the {found.own[pool]:,} that pool '{pool}' has in this scenario"
@@ -78,10 +83,10 @@ def runner_up_size(best: Size, found: list[Size]) -> list[str]:
     others = [one for one in found if one is not best and one.gpus and one.runs == best.runs]
     if best.gpus and others:
         other = best_of(others)
-        less = other.total < best.total
+        beside, more = f" beside {other.beside}" if other.beside else "", other.total - best.total
+        count = f"{abs(more):,} {'more' if more > 0 else 'fewer'}" if more else "as many"
         return [
-            f"Runner-up: under '{other.label}' it takes {in_gpus(other.total)}, {abs(other.total - best.total):,} "
-            f"{'fewer' if less else 'more'}, "
+            f"Runner-up: under '{other.playbook}'{beside} it takes {in_gpus(other.total)}, {count}, "
             f"and ${amount(other.dollars)} for the run against ${amount(best.dollars)}."
         ]
     proved = best.table[best.table["stage"] == VERIFY].set_index("gpus")["dollars"].to_dict()

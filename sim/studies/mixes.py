@@ -1,5 +1,6 @@
 """The cheapest mix of two kinds of GPU that keeps a promise: one kind sized beside several numbers of the other."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
@@ -41,7 +42,8 @@ def mixes(
     own = scenario.pools[name].kinds[kind].gpus
     fleets = {n: scenario.with_(pools={name: as_fields(n + own, {other: n})}) for n in beside}
     found = {n: size(fleet, promise, playbook, pool=name, kind=kind, **how) for n, fleet in fleets.items()}
-    return [replace(one, beside=f"{n:,} {other}") for n, one in found.items()]
+    gpus = {name: scenario.pools[name].gpus}
+    return [replace(one, beside=f"{n:,} {other}", own=gpus, needed=math.nan) for n, one in found.items()]
 
 
 def cheapest(found: Sequence[Size]) -> Size | None:
