@@ -28,6 +28,7 @@ def calibrate(
     refused: Annotated[
         Literal["inside", "beside"] | None, typer.Option(help="Whether counts of requests hold the refused ones.")
     ] = None,
+    dates: Annotated[Literal["day-first", "month-first"] | None, typer.Option(help="How to read 03/04/2025.")] = None,
     repair: Annotated[str, typer.Option(help="Repairs of the log, with commas; see 'demand import'.")] = "",
     seeds: Annotated[int, typer.Option(min=2, help="Runs of the fitted scenario that are held against the log.")] = 8,
     table: Annotated[Path | None, typer.Option(help="Also write the estimates here as CSV.")] = None,
@@ -55,7 +56,7 @@ def calibrate(
         refuse_taken(profile, is_profile, replace=replace)
     if table is not None:
         refuse_taken(table, begins_with(f"{','.join(COLUMNS)}\n"), replace=replace)
-    options = ImportOptions(format=format, zone=zone, stamped=stamped, values=values, refused=refused)
+    options = ImportOptions(format=format, zone=zone, stamped=stamped, values=values, refused=refused, dates=dates)
     ready()
     with progress_bar("fitted scenario") as report:
         repairs = [name.strip() for name in repair.split(",") if name.strip()]

@@ -39,6 +39,7 @@ def demand_fit(
     counts: Annotated[
         Literal["cumulative", "interval"] | None, typer.Option(help="What the counts are; recognised if not given.")
     ] = None,
+    dates: Annotated[Literal["day-first", "month-first"] | None, typer.Option(help="How to read 03/04/2025.")] = None,
     figure: Annotated[Path | None, typer.Option(help="Draw data, fits and the fan of futures: a PNG or SVG.")] = None,
     seed: Annotated[int, typer.Option(min=0, help="Names the random numbers of the fan.")] = 1,
 ) -> None:
@@ -60,7 +61,7 @@ def demand_fit(
     market = option("--people", people, count)
     begins = option("--start", start, moment)
     before = option("--base", base, count)
-    read = read_counts(data, time=time, value=value, counts=counts, start=begins, base=before)
+    read = read_counts(data, time=time, value=value, counts=counts, start=begins, base=before, dates=dates)
     until = horizon_of(option("--horizon", horizon, seconds), float(read.times[-1]))
     fits = fit_all(read, chosen, people=market, horizon=until, unbounded=unbounded)
     console = Console(highlight=False)
@@ -152,6 +153,10 @@ def import_recording(
     kind: Annotated[str | None, typer.Option(help="The column that says what was asked for.")] = None,
     time_unit: Annotated[str | None, typer.Option(help="Of times that are numbers: s, ms, us or ns.")] = None,
     zone: Annotated[str | None, typer.Option(help="Of times without a zone, like UTC or Europe/Paris.")] = None,
+    dates: Annotated[
+        Literal["day-first", "month-first"] | None,
+        typer.Option(help="How to read 03/04/2025, where the file does not show it."),
+    ] = None,
     keep: Annotated[
         list[str] | None, typer.Option(metavar="COLUMN=TEXT", help="Only such rows, like status=SUCCEED. Repeatable.")
     ] = None,
@@ -191,6 +196,7 @@ def import_recording(
         attempts=attempts,
         values=values,
         refused=refused,
+        dates=dates,
     )
     repairs = [name.strip() for name in repair.split(",") if name.strip()] if repair else []
     stem = files[0].name.removesuffix(".gz").removesuffix(".zst").rsplit(".", 1)[0]

@@ -12,7 +12,9 @@ from numpy.typing import NDArray
 
 from sim.errors import BadInput, printable
 from sim.tables import times
-from sim.tables.files import Broken, Tidy, column_names, table_blocks
+from sim.tables.files import Broken, table_blocks
+from sim.tables.headers import column_names
+from sim.tables.opening import Tidy
 from sim.tables.times import Floats, Mask
 
 MOST_LISTED, LONGEST = 12, 40  # names in a message, and letters of one

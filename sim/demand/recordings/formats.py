@@ -1,14 +1,16 @@
 """The known formats of recordings: what each column means, and the traps of each format."""
 
+import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from sim.errors import BadInput
-from sim.tables.files import Broken, Progress, RowBlock, column_names, header
+from sim.tables.files import Broken, Progress, RowBlock
 from sim.tables.formats import readers, recognised
 from sim.tables.formats.guess import looks_like
 from sim.tables.formats.reader import Head, Reader, Requests
+from sim.tables.headers import TOTAL, column_names, header, plain_name
 
 
 @dataclass(frozen=True)
@@ -33,6 +35,7 @@ class Layout:
     real_repeats: rows that are equal in every column are different requests. step: seconds between two ticks of the
     recording's clock, if it is coarse. stamped: which instant the times are, 'start' or 'end' of a request; 'either' or
     '' where the format leaves it open. requests: rows are requests, in any order, and how a reader reads them.
+    leave_out: rows that are none, by column: a pattern, and what such rows are.
     """
 
     name: str
@@ -46,6 +49,7 @@ class Layout:
     notes: tuple[str, ...] = ()
     stamped: str = "start"
     requests: Requests | None = None
+    leave_out: Mapping[str, tuple[str, str]] = field(default_factory=dict)
 
     @property
     def blocks(self) -> Callable[[Path, list[Broken], Progress], Iterator[RowBlock]] | None:
@@ -102,8 +106,15 @@ SERVEGEN = Layout(name="servegen", columns=("client", "t_s", "rate_rps", "cv", "
 CSV = Layout(name="csv", columns=(), roles={})
 FORMATS = {layout.name: layout for layout in (GENTD26, FLEET, AZURE, SERVEGEN, CSV)}
 
-TIME_NAMES = ("time", "timestamp", "ts", "t", "arrived", "arrival", "arrival_time", "datetime", "date", "created_at")
-USER_NAMES = ("user", "user_id", "userid", "client", "client_id", "customer", "account")
+TIME_NAMES = (
+    *("time", "timestamp", "ts", "t", "arrived", "arrival", "arrival_time", "datetime", "date_time", "created_at"),
+    *("start_time", "started_at", "request_timestamp", "event_time", "date"),
+    *("zeitstempel", "zeitpunkt", "zeit", "uhrzeit", "datum", "horodatage", "heure", "fecha", "hora"),
+)
+USER_NAMES = (
+    *("user", "user_id", "userid", "username", "user_name", "client", "client_id", "customer", "account", "client_ip"),
+    *("benutzer", "nutzer", "kunde", "utilisateur", "usuario"),
+)
 IMAGES_NAMES = ("images", "num_images", "n_images")
 END_NAMES = ("completed", "completed_at", "finished", "finished_at", "ended", "ended_at", "end", "end_time")
 STATUS_NAMES = ("status", "status_code", "http_status", "code")
@@ -165,7 +176,7 @@ def refuse_counts(path: Path, names: list[str]) -> None:
 def layout_by_names(path: Path, asked: Mapping[str, str | None]) -> Layout:
     """The layout of any table: the columns asked for, else those with usual names."""
     names = column_names(path)
-    lower = {name.lower(): name for name in names}
+    lower = {plain_name(name): name for name in reversed(names)}
     usual = {"time": TIME_NAMES, "user": USER_NAMES, "images": IMAGES_NAMES, "kind": KIND_NAMES}
     usual["server"] = SERVER_NAMES
     roles = {}
@@ -192,9 +203,11 @@ def layout_by_names(path: Path, asked: Mapping[str, str | None]) -> Layout:
     if "side" not in extra and (found := next((lower[name] for name in AREAS if name in lower), None)):
         extra["side"] = Extra(found, area=True)
     if duration:
-        extra["duration_s"] = Extra(duration, per=DURATIONS[duration.lower()])
-    stamped = "end" if roles["time"].lower() in END_NAMES else "start"
-    return Layout(name="csv", columns=(), roles=roles, extra=extra, stamped=stamped)
+        extra["duration_s"] = Extra(duration, per=DURATIONS[plain_name(duration)])
+    stamped = "end" if plain_name(roles["time"]) in END_NAMES else "start"
+    zone = "UTC" if re.search(r"\b(UTC|GMT)\b", roles["time"]) else None
+    totals = {roles["time"]: (TOTAL, "rows of totals")}
+    return Layout(name="csv", columns=(), roles=roles, extra=extra, stamped=stamped, zone=zone, leave_out=totals)
 
 
 def chosen_reader(path: Path, name: str | None) -> Reader | None:
@@ -221,6 +234,7 @@ def layout_of_requests(reader: Reader, requests: Requests) -> Layout:
         notes=requests.notes,
         stamped=requests.stamped,
         requests=requests,
+        leave_out=requests.leave_out,
     )
 
 

@@ -27,6 +27,7 @@ from sim.demand.recordings.trace import Trace
 from sim.errors import BadInput, printable
 from sim.tables.coded import coded, of_words
 from sim.tables.columns import read_columns
+from sim.tables.dates import Order
 from sim.tables.files import Broken, Progress, RowBlock, table_blocks
 from sim.tables.formats.lines import shortened_path
 from sim.tables.formats.reader import Asked, CountSeries, Head, Reader, Requests, reading
@@ -42,7 +43,7 @@ class ImportOptions:
     """How a recording is read; None leaves it to detection, or to the format.
 
     stamped: whether times are those of the 'start' or the 'end' of a request. attempts: keep repeated attempts of one
-    wish as requests of their own. values, refused: of counts (see Asked).
+    wish as requests of their own. values, refused: of counts (see Asked). dates: the order of day and month.
     """
 
     format: str | None = None
@@ -61,6 +62,7 @@ class ImportOptions:
     attempts: bool = False
     values: str | None = None
     refused: str | None = None
+    dates: Order | None = None
 
 
 @dataclass(frozen=True)
@@ -93,7 +95,7 @@ def examine_recording(
     else:
         zone = options.zone or ("UTC" if "assume-zone" in repairs else None)
         with reading(paths[0], reader.title):
-            counts = reader.counts(paths, Asked(zone, options.values, options.refused))
+            counts = reader.counts(paths, Asked(zone, options.values, options.refused, options.dates))
             said = reader.figures(paths) if counts is None else ""
         if counts is None:
             what = f"this file holds {reader.title}: neither when each request came, nor how many in each interval"
@@ -129,7 +131,8 @@ def requests_of(reader: Reader, path: Path) -> Requests | None:
 def arrival_times(rows: Rows, layout: Layout, options: ImportOptions, path: Path) -> tuple[RecordedTimes, Layout]:
     """When the requests of all rows came; and the layout with notes on that."""
     try:
-        times = read_times(rows.time, unit=options.unit or layout.unit, zone=options.zone, usual=layout.zone)
+        unit, dates = options.unit or layout.unit, options.dates
+        times = read_times(rows.time, unit=unit, zone=options.zone, usual=layout.zone, dates=dates)
     except BadInput as wrong:
         raise BadInput(wrong.message, file=path, key=wrong.key, value=wrong.value, expected=wrong.expected) from None
     durations = None
@@ -148,9 +151,7 @@ def read_rows(paths: list[Path], layout: Layout, options: ImportOptions, progres
     )
     roles = {**layout.roles, **{f"extra.{name}": extra.column for name, extra in layout.extra.items()}}
     keep = {layout.roles.get(name, name): text for name, text in options.keep.items()}
-    return read_recorded_rows(
-        paths, blocks, roles, keep, progress, dict(layout.requests.leave_out) if layout.requests else {}
-    )
+    return read_recorded_rows(paths, blocks, roles, keep, progress, layout.leave_out)
 
 
 def request_blocks(

@@ -92,7 +92,7 @@ class GenaiPerf(Reader):
         return "Metric" in head.names and any("p50" in names or "avg" in names for names in tables)
 
     def load_points(self, path: Path) -> list[LoadPoint]:
-        rows = metrics_in(cells_of(whole_text(path)))
+        rows = metrics_in(cells_of(whole_text(path), several=True))
         throughput = next((value for row in rows for value in throughput_of(row)), None)
         points = []
         for component, title in TITLES.items():

@@ -14,7 +14,10 @@ from numpy.typing import NDArray
 
 from sim.errors import BadInput, printable
 from sim.schema import with_keys_once
-from sim.tables.files import LARGEST_TIDIED, Broken, Progress, RowBlock, first_bytes, first_lines, header, opened
+from sim.tables.dates import Order
+from sim.tables.files import Broken, Progress, RowBlock
+from sim.tables.headers import header
+from sim.tables.opening import LARGEST_TIDIED, first_bytes, first_lines, opened
 
 Floats = NDArray[np.float64]
 REFUSED = (429, 503)  # statuses by which a service turns a request away
@@ -154,12 +157,13 @@ class Asked:
     """What the user says about a file that does not say it itself.
 
     zone: of times without one. values: 'per-second', 'per-minute', 'per-interval' or 'counter'. refused: whether
-    refusals are 'inside' the counts of requests or 'beside' them.
+    refusals are 'inside' the counts of requests or 'beside' them. dates: the order of day and month.
     """
 
     zone: str | None = None
     values: str | None = None
     refused: str | None = None
+    dates: Order | None = None
 
 
 @contextmanager

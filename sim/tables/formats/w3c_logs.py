@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from sim.errors import BadInput
-from sim.tables.files import Broken, Progress, RowBlock, opened
+from sim.tables.files import Broken, Progress, RowBlock
 from sim.tables.formats.reader import Head, Reader, Requests, in_chunks
+from sim.tables.opening import opened
 
 COLUMNS = ("time", "user", "method", "path", "status", "duration", "result")
 USERS = ("cs-username", "c-ip")
