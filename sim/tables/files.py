@@ -2,8 +2,9 @@
 
 import codecs
 import csv
+import re
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import IO, Any
 
@@ -20,6 +21,7 @@ from sim.tables.headers import checked_names, column_names, is_parquet, table_he
 from sim.tables.opening import UNREADABLE, Tidy, first_lines, opened
 
 BLOCK = 1 << 23  # bytes read at a time
+FOOTER = re.compile(r"^\s*\(\d+ rows?\)\s*$")  # of psql
 Progress = Callable[[float], None]
 
 
@@ -91,7 +93,7 @@ def csv_blocks(
 
     def unfit(row: Any) -> str:
         unfits.append(row.number)
-        if row.text.strip():
+        if row.text.strip() and not FOOTER.match(row.text):
             broken.append(Broken(row.number, row.text, row.actual_columns))
         return "skip"
 
@@ -106,6 +108,8 @@ def csv_blocks(
                 line = int(lines[-1]) + 1 if len(lines) else line
                 unfits[:] = [number for number in unfits if number >= line]
                 block = RowBlock(dict(zip([*names, *ends], batch.columns, strict=True)), lines)
+                if head.mark == "|":
+                    block = replace(block, columns={n: pc.utf8_trim_whitespace(c) for n, c in block.columns.items()})
                 block = without_ends(block, ends, broken) if ends else block
                 spanning = spanning or (stream.seen > 0 and spans_lines(block))
                 yield without_empty_rows(block)

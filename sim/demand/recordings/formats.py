@@ -5,12 +5,18 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+import numpy as np
+import pyarrow as pa
+
 from sim.errors import BadInput
 from sim.tables.files import Broken, Progress, RowBlock
 from sim.tables.formats import readers, recognised
 from sim.tables.formats.guess import looks_like
 from sim.tables.formats.reader import Head, Reader, Requests
 from sim.tables.headers import TOTAL, column_names, header, plain_name
+from sim.tables.opening import first_lines
+from sim.tables.small_tables import cells_of
+from sim.tables.times import times_of_day
 
 
 @dataclass(frozen=True)
@@ -36,6 +42,7 @@ class Layout:
     recording's clock, if it is coarse. stamped: which instant the times are, 'start' or 'end' of a request; 'either' or
     '' where the format leaves it open. requests: rows are requests, in any order, and how a reader reads them.
     leave_out: rows that are none, by column: a pattern, and what such rows are.
+    join: columns of dates and of times of day, read as one.
     """
 
     name: str
@@ -50,6 +57,7 @@ class Layout:
     stamped: str = "start"
     requests: Requests | None = None
     leave_out: Mapping[str, tuple[str, str]] = field(default_factory=dict)
+    join: tuple[str, ...] = ()
 
     @property
     def blocks(self) -> Callable[[Path, list[Broken], Progress], Iterator[RowBlock]] | None:
@@ -115,6 +123,8 @@ USER_NAMES = (
     *("user", "user_id", "userid", "username", "user_name", "client", "client_id", "customer", "account", "client_ip"),
     *("benutzer", "nutzer", "kunde", "utilisateur", "usuario"),
 )
+DATE_NAMES = ("date", "datum", "day", "fecha", "jour")
+CLOCK_NAMES = ("time", "uhrzeit", "zeit", "hora", "heure", "time_of_day", "clock")
 IMAGES_NAMES = ("images", "num_images", "n_images")
 END_NAMES = ("completed", "completed_at", "finished", "finished_at", "ended", "ended_at", "end", "end_time")
 STATUS_NAMES = ("status", "status_code", "http_status", "code")
@@ -179,7 +189,7 @@ def layout_by_names(path: Path, asked: Mapping[str, str | None]) -> Layout:
     lower = {plain_name(name): name for name in reversed(names)}
     usual = {"time": TIME_NAMES, "user": USER_NAMES, "images": IMAGES_NAMES, "kind": KIND_NAMES}
     usual["server"] = SERVER_NAMES
-    roles = {}
+    roles: dict[str, str] = {}
     for role, likely in usual.items():
         name = asked.get(role) or next((lower[n] for n in likely if n in lower), None)
         if name:
@@ -188,6 +198,10 @@ def layout_by_names(path: Path, asked: Mapping[str, str | None]) -> Layout:
     duration = next((lower[name] for name in DURATIONS if name in lower), None)
     if "time" not in roles and end and duration:
         roles["time"] = end
+    both = [next((lower[name] for name in some if name in lower), "") for some in (DATE_NAMES, CLOCK_NAMES)]
+    join = tuple(both) if all(both) and not asked.get("time") and are_clocks(path, both[1]) else ()
+    if join:
+        roles["time"] = " ".join(join)
     if "time" not in roles:
         raise BadInput(
             f"no column has the name of a time; the file looks like {looks_like(Head(path))}",
@@ -207,7 +221,17 @@ def layout_by_names(path: Path, asked: Mapping[str, str | None]) -> Layout:
     stamped = "end" if plain_name(roles["time"]) in END_NAMES else "start"
     zone = "UTC" if re.search(r"\b(UTC|GMT)\b", roles["time"]) else None
     totals = {roles["time"]: (TOTAL, "rows of totals")}
-    return Layout(name="csv", columns=(), roles=roles, extra=extra, stamped=stamped, zone=zone, leave_out=totals)
+    return Layout(
+        name="csv", columns=(), roles=roles, extra=extra, stamped=stamped, zone=zone, leave_out=totals, join=join
+    )
+
+
+def are_clocks(path: Path, name: str) -> bool:
+    """Whether the texts of a column are times of day, whose date is in another column."""
+    names, *rows = cells_of("\n".join(first_lines(path)[:50]))
+    place = names.index(name)
+    texts = [row[place] for row in rows if len(row) == len(names)]
+    return bool(texts) and bool(np.isfinite(times_of_day(pa.array(texts, pa.string()))).any())
 
 
 def chosen_reader(path: Path, name: str | None) -> Reader | None:

@@ -32,7 +32,7 @@ from sim.tables.files import Broken, Progress, RowBlock, table_blocks
 from sim.tables.formats.lines import shortened_path
 from sim.tables.formats.reader import Asked, CountSeries, Head, Reader, Requests, reading
 from sim.tables.hashes import Hashes, hashes_of
-from sim.tables.times import decimals, floats, sides
+from sim.tables.times import decimals, floats, lengths, sides
 
 LARGEST = 32767  # images of one request, and distinct kinds
 NOBODY = pa.array(["", "-"])
@@ -147,11 +147,22 @@ def arrival_times(rows: Rows, layout: Layout, options: ImportOptions, path: Path
 def read_rows(paths: list[Path], layout: Layout, options: ImportOptions, progress: Progress) -> Rows:
     """The columns that the layout names, of the rows to keep."""
     blocks = (
-        partial(request_blocks, requests=layout.requests, depth=options.kind_depth) if layout.requests else table_blocks
+        partial(request_blocks, requests=layout.requests, depth=options.kind_depth)
+        if layout.requests
+        else partial(joined_blocks, join=layout.join)
+        if layout.join
+        else table_blocks
     )
     roles = {**layout.roles, **{f"extra.{name}": extra.column for name, extra in layout.extra.items()}}
     keep = {layout.roles.get(name, name): text for name, text in options.keep.items()}
     return read_recorded_rows(paths, blocks, roles, keep, progress, layout.leave_out)
+
+
+def joined_blocks(path: Path, broken: list[Broken], progress: Progress, join: tuple[str, ...]) -> Iterator[RowBlock]:
+    """The rows of a table, with dates and times of day in one column."""
+    for block in table_blocks(path, broken, progress):
+        both = [pc.utf8_trim_whitespace(block.columns[name]) for name in join]
+        yield replace(block, columns={**block.columns, " ".join(join): pc.binary_join_element_wise(*both, " ")})
 
 
 def request_blocks(
@@ -232,7 +243,10 @@ def extra_values(column: Any, extra: Extra) -> NDArray[np.float64]:
     """A further column as numbers; nan where a cell is not a number."""
     if extra.equals:
         return each(column, lambda words: pc.equal(words, extra.equals).to_numpy(zero_copy_only=False).astype(float))
-    return each(column, sides if extra.area else decimals) / extra.per
+    if extra.area:
+        return each(column, sides)
+    values = each(column, decimals) / extra.per
+    return np.where(np.isnan(values), each(column, lengths), values) if np.isnan(values).any() else values
 
 
 def trace_from_draft(
@@ -258,7 +272,7 @@ def trace_from_draft(
     if "server" in rows.coded:
         servers = name_codes(rows.coded["server"])[order].astype(np.float64)
         extra["server"] = np.where(servers < 0, np.nan, servers)
-    notes: tuple[str, ...] = (*outcomes_said(extra), *unread_said(rows, layout, order, extra))
+    notes: tuple[str, ...] = (*outcomes_said(extra), *unread_said(rows, layout, order, extra, paths))
     if "status" in extra and draft.user is not None and not options.attempts:
         lasted = extra.get("duration_s", np.zeros(len(order)))
         wishes = sessions(seconds, lasted, named_users(draft.user[order]), kind.astype(np.int64), extra["status"])
@@ -294,15 +308,22 @@ def named_users(user: NDArray[np.int64]) -> NDArray[np.int64]:
 
 
 def unread_said(
-    rows: Rows, layout: Layout, order: NDArray[np.int64], extra: dict[str, NDArray[np.float64]]
+    rows: Rows, layout: Layout, order: NDArray[np.int64], extra: dict[str, NDArray[np.float64]], paths: list[Path]
 ) -> Iterator[str]:
-    """Which further columns have texts that are no numbers, and so are taken as unknown."""
+    """Which further columns have texts that are no numbers, and so are taken as unknown.
+
+    Raises BadInput for a column of times of which none can be read.
+    """
     for name, one in layout.extra.items():
         column = rows.coded[f"extra.{name}"]
         if name not in extra or not np.isnan(extra[name]).any():
             continue
         filled = each(column, lambda words: ~pc.is_in(words, NOBODY.cast(words.type)).to_numpy(zero_copy_only=False))
-        lost = np.flatnonzero(filled[order] & np.isnan(each(column, sides if one.area else decimals)[order]))
+        lost = np.flatnonzero(filled[order] & np.isnan(extra_values(column, one)[order]))
+        if len(lost) == filled.sum() > 0 and name.endswith("_s"):
+            what, text = "no text of this column can be read as a number", column[int(order[lost[0]])].as_py()
+            expected = "a number like 1500.5; a comma in it is read where the column shows what it is, as 1,500.5 does"
+            raise BadInput(what, file=paths[0], key=one.column, value=text, expected=expected)
         if len(lost):
             text = printable(column[int(order[lost[0]])].as_py())
             yield f"{one.column}: {len(lost):,} texts are no numbers, the first {text!r}: taken as unknown"

@@ -58,9 +58,10 @@ COUNTED = {
     "calls",
     "visits",
 }
+GROUPED = re.compile(r"^\d{1,3}([.,]\d{3})+$")
 WHOLE = re.compile(r"^\d+([.,]0*|([.,]\d{3})+)?$")
 ROLES = re.compile(
-    r"(?i)user|client|customer|account|host|status|code|kind|type|path|endpoint|image|token|step|size|id\b"
+    r"(^|_)(id|name|user|client|customer|account|host|ip|status|code|kind|type|path|endpoint|images?|tokens?|steps?|size)$"
 )
 LEAST_STEP = 10.0  # seconds between rows that are counts whatever the column of times is named
 FEWEST_ROWS = 3  # at even steps
@@ -225,7 +226,7 @@ class GrafanaCsv(Reader):
         if names[0] != "Time":
             others = {plain_name(name) for name in names[1:]} - BESIDE
             one = len(others) == 1 and others <= COUNTED  # a table of counts
-            return not (one or ROLES.search(" ".join(names[1:]))) and evenly_counted(rows, LEAST_STEP)
+            return not one and not any(map(ROLES.search, others)) and evenly_counted(rows, LEAST_STEP)
         quoted = any(line.startswith('"Time"') for line in head.lines[:2])
         return quoted or any(unit_of(cell) for cell in rows[1][1:]) or evenly_counted(rows)
 
@@ -310,11 +311,14 @@ def counted(cells: list[str], name: str, asked: Asked, step: float, path: Path) 
     if units:
         each = step / UNITS[next(iter(units))]
     elif asked.values is None:
-        expected = "per-second, per-minute or per-interval, as the panel says"
+        expected = "per-second, per-minute or per-interval; of totals that grow: 'meltpoint demand fit' with this file"
         raise BadInput(
             "the unit of this series is not in the file", file=path, key="--values", value=name, expected=expected
         )
     else:
+        if asked.values == "counter":
+            expected = "per-second, per-minute or per-interval; totals that grow are for 'meltpoint demand fit'"
+            raise BadInput("a table is not read as a counter", file=path, key="--values", expected=expected)
         each = 1.0 if asked.values == "per-interval" else step / PER[asked.values]
     numbers = [float(match[1]) * LARGE[(match[2] or "").upper()] if match else np.nan for match in found]
     return np.array(numbers) * each
@@ -345,15 +349,27 @@ class CountTable(Reader):
                 "rows are not in order of time", file=paths[0], expected="each interval once, the oldest first"
             )
         name = next(name for name in names if name in COUNTED)
-        values = np.array([whole_count(text, paths[0], name) for text in column[name]])
+        values = np.array([whole_count(text, paths[0], name) for text in settled_points(column[name])])
         steps = np.diff(begins) / 1e9
         notes += ceiling_said(column, values)
         return CountSeries(begins, np.append(steps, np.median(steps)), {name: values}, tuple(notes))
 
 
+def without_points(texts: Sequence[str]) -> list[str]:
+    return [re.sub("[.,]", "", text) if GROUPED.match(text) else text for text in texts]
+
+
+def settled_points(texts: list[str]) -> list[str]:
+    """Counts without the points between thousands, which 1.234 beside 990 shows: decimals would be in both."""
+    grouped = [bool(GROUPED.match(text)) for text in texts]
+    below = any(re.match(r"^\d{1,3}$", text) for text in texts)
+    rest = all(one or re.match(r"^\d{0,3}$", text) for one, text in zip(grouped, texts, strict=True))
+    return without_points(texts) if any(grouped) and below and rest else texts
+
+
 def whole_count(text: str, path: Path, name: str) -> float:
-    """A count, nan of an empty cell; 1.234 is refused, where counts are whole and a point may stand for thousands."""
-    if re.match(r"^\d{1,3}(\.\d{3})*\.\d{3}$", text) and not text.endswith("000"):
+    """A count, nan of an empty cell; 1.234 is refused, as counts are whole and its point may stand for thousands."""
+    if GROUPED.match(text):
         expected = "a whole number like 1234; the point in it may stand between thousands"
         raise BadInput("this is no count", file=path, key=name, value=text, expected=expected)
     try:
@@ -368,7 +384,7 @@ def dated_and_whole(head: Head) -> bool:
     count = next(place for place, name in enumerate(names) if name in COUNTED)
     time = next(place for place, name in enumerate(names) if name in TIMED)
     rows = [row for row in without_totals(cells_of("\n".join(head.lines[:50])), []) if len(row) == len(names)][1:]
-    numbers = [float(re.sub(r"[.,]\d*", "", row[count])) for row in rows if WHOLE.match(row[count].strip())]
+    numbers = [float(without_points([row[count]])[0]) for row in rows if WHOLE.match(row[count])]
     dated = matches(roughly_iso([row[time] for row in rows]), STAMP)
     return bool(dated.all()) and 1 < len(numbers) == len(rows) and bool(np.mean(np.array(numbers) > 1) > 0.5)
 
