@@ -125,13 +125,6 @@ def with_unit(name: str, unit: str) -> str:
     return f"{name} (UTC)" if unit.strip("[()]").upper() in ("UTC", "GMT") else name
 
 
-def plain_name(name: str) -> str:
-    """A column's name in small letters, its words joined by _: response_time_ms of 'Response Time (ms)'."""
-    name = re.sub(r"[(\[](utc|gmt|local|count)[)\]]|\b(utc|gmt)\b", "", name.strip(), flags=re.IGNORECASE)
-    name = re.sub(r"(?<=[a-z])(?=[A-Z])", "_", name)
-    return re.sub(r"\W+", "_", name.lower()).strip("_")
-
-
 def is_parquet(path: Path) -> bool:
     stream, raw = opened(path)
     with raw:

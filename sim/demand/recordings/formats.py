@@ -4,6 +4,7 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -13,10 +14,11 @@ from sim.tables.files import Broken, Progress, RowBlock
 from sim.tables.formats import readers, recognised
 from sim.tables.formats.guess import looks_like
 from sim.tables.formats.reader import Head, Reader, Requests
-from sim.tables.headers import TOTAL, column_names, header, plain_name
+from sim.tables.headers import TOTAL, column_names, header
+from sim.tables.names import AREAS, SIZES, plain_name, seconds_per, shown_per
 from sim.tables.opening import first_lines
 from sim.tables.small_tables import cells_of
-from sim.tables.times import times_of_day
+from sim.tables.times import floats, times_of_day
 
 
 @dataclass(frozen=True)
@@ -128,26 +130,9 @@ CLOCK_NAMES = ("time", "uhrzeit", "zeit", "hora", "heure", "time_of_day", "clock
 IMAGES_NAMES = ("images", "num_images", "n_images")
 END_NAMES = ("completed", "completed_at", "finished", "finished_at", "ended", "ended_at", "end", "end_time")
 STATUS_NAMES = ("status", "status_code", "http_status", "code")
-DURATIONS = {  # columns of durations, and what to divide them by for seconds
-    **{
-        f"{name}_{unit}": per
-        for name in ("duration", "latency", "elapsed", "response_time", "request_time")
-        for unit, per in (("s", 1.0), ("ms", 1e3), ("us", 1e6), ("ns", 1e9))
-    },
-    "request_time": 1.0,
-}
 KIND_NAMES = ("kind", "type", "endpoint", "path", "feature")
 SERVER_NAMES = ("server", "agent", "gpu", "replica", "pod")
 SECONDS = {"wait_s": ("wait_s", "queue_s", "wait_seconds"), "service_s": ("service_s", "service_seconds")}
-
-SIZES = {  # of a request: pixels, steps of denoising, tokens of the answer
-    "side": ("side",),
-    "width": ("width",),
-    "height": ("height",),
-    "steps": ("steps", "num_inference_steps", "inference_steps", "sampling_steps"),
-    "tokens": ("output_tokens", "completion_tokens", "generated_tokens", "output_len", "tokens"),
-}
-AREAS = ("resolution", "size", "image_size")
 
 # Headers of recordings that hold counts or rates, not arrivals.
 COUNTS = ({"period", "count"}, {"timestamp", "value"}, {"timestamp_anon", "value", "container_ip", "request_type"})
@@ -185,6 +170,11 @@ def refuse_counts(path: Path, names: list[str]) -> None:
 
 def layout_by_names(path: Path, asked: Mapping[str, str | None]) -> Layout:
     """The layout of any table: the columns asked for, else those with usual names."""
+    head = Head(path)
+    if head.line.lstrip().startswith(("{", "[{")):
+        what = f"no request is found in this file, which looks like {looks_like(head)}"
+        expected = "JSON lines or a JSON list with one object per request, each with a key like time, timestamp or ts"
+        raise BadInput(what, file=path, expected=expected)
     names = column_names(path)
     lower = {plain_name(name): name for name in reversed(names)}
     usual = {"time": TIME_NAMES, "user": USER_NAMES, "images": IMAGES_NAMES, "kind": KIND_NAMES}
@@ -195,7 +185,7 @@ def layout_by_names(path: Path, asked: Mapping[str, str | None]) -> Layout:
         if name:
             roles[role] = name
     end = next((lower[name] for name in END_NAMES if name in lower), None)
-    duration = next((lower[name] for name in DURATIONS if name in lower), None)
+    duration = min((name for name in names if seconds_per(name) is not None), key=len, default="")
     if "time" not in roles and end and duration:
         roles["time"] = end
     both = [next((lower[name] for name in some if name in lower), "") for some in (DATE_NAMES, CLOCK_NAMES)]
@@ -210,28 +200,46 @@ def layout_by_names(path: Path, asked: Mapping[str, str | None]) -> Layout:
             expected="one of its columns, if it is a table (the first line must name them)",
         )
     status = next((lower[name] for name in STATUS_NAMES if name in lower), None)
-    extra = {"status": Extra(status)} if status else {}
+    extra, notes = {"status": Extra(status)} if status else {}, ()
     for what, likely in (SECONDS | SIZES).items():
         if found := next((lower[name] for name in likely if name in lower), None):
             extra[what] = Extra(found)
     if "side" not in extra and (found := next((lower[name] for name in AREAS if name in lower), None)):
         extra["side"] = Extra(found, area=True)
     if duration:
-        extra["duration_s"] = Extra(duration, per=DURATIONS[plain_name(duration)])
+        per, said = shown_per(duration, numbers_of(path, duration))
+        extra["duration_s"], notes = Extra(duration, per=per), (said,) if said else ()
     stamped = "end" if plain_name(roles["time"]) in END_NAMES else "start"
     zone = "UTC" if re.search(r"\b(UTC|GMT)\b", roles["time"]) else None
     totals = {roles["time"]: (TOTAL, "rows of totals")}
     return Layout(
-        name="csv", columns=(), roles=roles, extra=extra, stamped=stamped, zone=zone, leave_out=totals, join=join
+        name="csv",
+        columns=(),
+        roles=roles,
+        extra=extra,
+        stamped=stamped,
+        zone=zone,
+        leave_out=totals,
+        join=join,
+        notes=notes,
     )
+
+
+def first_texts(path: Path, name: str) -> Any:
+    """The first texts of a column; none of a Parquet file."""
+    names, *rows = cells_of("\n".join(first_lines(path)[:50]))
+    found = [row[names.index(name)] for row in rows if len(row) == len(names)] if name in names else []
+    return pa.array(found, pa.string())
 
 
 def are_clocks(path: Path, name: str) -> bool:
     """Whether the texts of a column are times of day, whose date is in another column."""
-    names, *rows = cells_of("\n".join(first_lines(path)[:50]))
-    place = names.index(name)
-    texts = [row[place] for row in rows if len(row) == len(names)]
-    return bool(texts) and bool(np.isfinite(times_of_day(pa.array(texts, pa.string()))).any())
+    return bool(np.isfinite(times_of_day(first_texts(path, name))).any())
+
+
+def numbers_of(path: Path, name: str) -> list[float]:
+    found = floats(first_texts(path, name))
+    return [float(value) for value in found[np.isfinite(found)]]
 
 
 def chosen_reader(path: Path, name: str | None) -> Reader | None:

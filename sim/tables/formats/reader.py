@@ -214,15 +214,23 @@ def as_text(value: Any) -> str:
     return repr(value) if isinstance(value, float) else str(value)
 
 
-def json_lines(path: Path, broken: list[Broken], progress: Progress) -> Iterator[tuple[int, dict[str, Any]]]:
-    """The JSON objects of a file, one a line, each with the number of its line."""
+def json_lines(
+    path: Path, broken: list[Broken], progress: Progress, record_of: Callable[[str], dict[str, Any]] = json_object
+) -> Iterator[tuple[int, dict[str, Any]]]:
+    """The JSON objects of a file, one a line or all in one list, each with the number of its line, or its place.
+
+    record_of: reads a line.
+    """
+    if first_lines(path)[0].lstrip().startswith("["):
+        yield from enumerate(json_list(whole_text(path)), 1)
+        return
     stream, raw = opened(path)
     size, number = max(path.stat().st_size, 1), 0
     with raw:
         for data in stream:
             number += 1
             text = data.decode("utf-8-sig", errors="replace").strip()
-            found = json_object(text)
+            found = record_of(text)
             if found:
                 yield number, found
             elif text:

@@ -31,7 +31,8 @@ LAST = r"(?:\"|^) (?P<duration>\d+(?:\.\d+)?)[ ,:\d.\-]*$"  # of several the fir
 INGRESS = r"\" \d+ (?P<duration>\d+\.\d+) \[[^\"]*$"  # of Kubernetes: bytes of the request, its seconds, [upstream] ...
 QUOTED_LAST = r" \"(?P<duration>\d+(?:\.\d+)?)\"$"
 QUOTED_PAIR = r" \"(?P<duration>\d+\.\d+)\" \"[\d., :\-]+\"$"  # nginx's own seconds, and the upstream's
-TIMED = (NAMED, LAST, INGRESS, QUOTED_LAST, QUOTED_PAIR)
+MICROSECONDS = r"(?:\bD[=:]|[ *]\d+/)(?P<duration>\d+)\**$"  # Apache's %D by name, or behind %T as in 3/3143000
+TIMED = (NAMED, LAST, INGRESS, QUOTED_LAST, QUOTED_PAIR, MICROSECONDS)
 ALB = (
     r"^(?P<type>https?|h2|grpcs|wss?) (?P<stamp>\d{4}-\d\d-\d\dT[\d:.]+Z) (?P<balancer>app/\S+) (?P<client>\S+) "
     r"(?P<target>\S+) (?P<t1>-?[\d.]+) (?P<t2>-?[\d.]+) (?P<t3>-?[\d.]+) (?P<status>\d{3}|-) (?P<tstatus>\d{3}|-) "
@@ -69,7 +70,7 @@ class AccessLog(Reader):
         if pattern:
             sample = pc.struct_field(pc.extract_regex(rests, pattern), "duration")
             decimal = pc.any(pc.match_substring(sample, ".")).as_py()
-            small = float(np.median(pc.cast(sample, pa.float64()))) < SHORT
+            small = float(np.median(pc.cast(sample, pa.float64()))) < SHORT and pattern != MICROSECONDS
             stamped = "either" if decimal else "start"
             extra = {"duration_s": ("duration", 1.0 if decimal or small else 1e6)}
             if not decimal:
