@@ -4,14 +4,36 @@ Which key is what is recognised by its name in the first records; keys of object
 """
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.json
+
+from sim.errors import printable
+from sim.tables.coded import of_words
 from sim.tables.files import Broken, Progress, RowBlock
-from sim.tables.formats.reader import Head, Reader, Requests, in_chunks, json_lines, json_list, json_object, whole_text
+from sim.tables.formats.lines import whole_lines
+from sim.tables.formats.reader import (
+    Head,
+    Reader,
+    Requests,
+    as_text,
+    in_chunks,
+    json_lines,
+    json_list,
+    json_object,
+    records_block,
+    whole_text,
+)
+from sim.tables.in_order import in_order
 from sim.tables.names import AREAS, SIZES, plain_name, seconds_per, shown_per
+from sim.tables.opening import first_lines
 
 # Names of times, and which instant each is ('' where programs differ).
 TIMES = {
@@ -150,8 +172,10 @@ class JsonLog(Reader):
         trace = "input_length" in keys and isinstance(keys[time], int | float) and keys[time] < 1e9
         said_as = "read as JSON: " + ", ".join(f"{role} from {key!r}" for role, key in read.items())
         results = {"result": "x-edge-result-type"} if "x-edge-result-type" in keys else {}
+        columns = {**read, **tokens, **results}
+        types = schema_of(records, [*columns.values(), *([date] if date else [])])
         return Requests(
-            blocks=partial(json_blocks, keys={**read, **tokens, **results}, per=per, date=date),
+            blocks=partial(json_blocks, keys=Keys(columns, per, date, types)),
             stamped=stamped,
             extra={
                 **({"duration_s": ("duration", 1.0)} if duration else {}),
@@ -189,37 +213,142 @@ def roles_of(record: dict[str, Any]) -> dict[str, str]:
     return {role: key for role, key in roles.items() if key}
 
 
-def json_blocks(
-    path: Path, broken: list[Broken], progress: Progress, keys: dict[str, str], per: float, date: str
-) -> Iterator[RowBlock]:
-    return in_chunks(json_rows(path, broken, progress, keys, per, date), [*keys, "asks"])
+@dataclass(frozen=True)
+class Keys:
+    """Where the columns of a log are: the key of each, what to divide durations by, and the key of the date.
+
+    types: of the values of each key, where all rows of a part have the same, so that a part is read at once.
+    """
+
+    of: dict[str, str]
+    per: float
+    date: str
+    types: Any
+
+    @property
+    def shown(self) -> list[str]:
+        """The columns of which a record of a request has one."""
+        return [role for role in ("path", "status", "duration") if role in self.of]
 
 
-def json_rows(
-    path: Path, broken: list[Broken], progress: Progress, keys: dict[str, str], per: float, date: str
-) -> Iterator[tuple[int, dict[str, Any]]]:
-    shown = [role for role in ("path", "status", "duration") if role in keys]
-    for number, record in json_lines(path, broken, progress, record_of):
+def schema_of(records: list[dict[str, Any]], keys: Iterable[str]) -> Any:
+    """The types of some keys of first records; None where a key has several, or a list."""
+    types: dict[str, Any] = {}
+    for key in keys:
+        kinds = {type(one[key]) for one in records if one.get(key) is not None}
+        kind = pa.string() if kinds == {str} else pa.int64() if kinds == {int} else pa.float64()
+        if not kinds or not (kinds == {str} or kinds <= {int, float}):
+            return None
+        place = types
+        *outer, last = key.split(".")
+        for name in outer:
+            place = place.setdefault(name, {})
+        place[last] = kind
+    return pa.schema([pa.field(name, typed(kind)) for name, kind in types.items()])
+
+
+def typed(kind: Any) -> Any:
+    if isinstance(kind, dict):
+        return pa.struct([pa.field(name, typed(one)) for name, one in kind.items()])
+    return kind
+
+
+def json_blocks(path: Path, broken: list[Broken], progress: Progress, keys: Keys) -> Iterator[RowBlock]:
+    if first_lines(path)[0].lstrip().startswith("["):
+        yield from in_chunks(rows_of(json_lines(path, broken, progress), keys), [*keys.of, "asks"])
+        return
+    for block, unfit in in_order(lambda part: block_of(*part, keys), whole_lines(path, progress)):
+        broken += unfit
+        if len(block.lines):
+            yield block
+
+
+def block_of(line: int, data: bytes, keys: Keys) -> tuple[RowBlock, list[Broken]]:
+    """Some lines as columns of texts, and those that are no records."""
+    if keys.types is not None and (columns := columns_at_once(data, keys)):
+        return RowBlock(columns, line + np.arange(data.count(b"\n"))), []
+    unfit: list[Broken] = []
+    texts = [text.decode("utf-8-sig", errors="replace").strip() for text in data.split(b"\n")]
+    found = [(line + place, text, record_of(text)) for place, text in enumerate(texts) if text]
+    unfit = [Broken(number, printable(text[:200])) for number, text, record in found if not record]
+    rows = list(rows_of(((number, record) for number, _, record in found if record), keys))
+    return records_block([row for _, row in rows], [number for number, _ in rows], [*keys.of, "asks"]), unfit
+
+
+def columns_at_once(data: bytes, keys: Keys) -> dict[str, Any] | None:
+    """The columns of lines that are all JSON with values of the same types; None where they are not."""
+    try:
+        table = pa.json.read_json(
+            pa.BufferReader(data),
+            pa.json.ReadOptions(use_threads=False, block_size=len(data) + 1),
+            pa.json.ParseOptions(explicit_schema=keys.types, unexpected_field_behavior="ignore"),
+        ).combine_chunks()
+    except pa.ArrowInvalid:
+        return None
+    if len(table) != data.count(b"\n") or not data.isascii():
+        return None
+
+    def column(key: str) -> Any:
+        first, *inner = key.split(".")
+        values = table[first].combine_chunks()
+        return pc.struct_field(values, inner) if inner else values
+
+    found = {role: column(key) for role, key in keys.of.items()}
+    if found["time"].null_count:
+        return None
+    none = np.logical_and.reduce([found[role].is_null() for role in keys.shown]) if keys.shown else np.zeros(len(table))
+    made = {role: pc.fill_null(pc.cast(values, pa.string()), "") for role, values in found.items()}
+    if "duration" in found:
+        lasted = found["duration"]
+        made["duration"] = (
+            each_word(made["duration"], lambda text: as_text(in_seconds(text, keys.per)))
+            if pa.types.is_string(lasted.type)
+            else pc.fill_null(pc.cast(pc.divide(pc.cast(lasted, pa.float64()), keys.per), pa.string()), "")
+        )
+    if keys.date:
+        made["time"] = pc.binary_join_element_wise(column(keys.date), made["time"], "T")
+    made |= {role: each_word(made[role], read) for role, read in readings(keys).items()}
+    return {**made, "asks": pa.array(np.where(none, "no", ""), pa.string())}
+
+
+def readings(keys: Keys) -> dict[str, Callable[[str], str]]:
+    """How the texts of some columns are read."""
+    user = partial(user_of, key=keys.of.get("user", ""))
+    return {role: read for role, read in (("path", path_of), ("side", side_of), ("user", user)) if role in keys.of}
+
+
+def each_word(texts: Any, read: Callable[[str], str]) -> Any:
+    return of_words(texts, lambda words: pa.array([read(word) for word in words.to_pylist()], pa.string()))
+
+
+def rows_of(records: Iterable[tuple[int, dict[str, Any]]], keys: Keys) -> Iterator[tuple[int, dict[str, Any]]]:
+    """The columns of records, one by one."""
+    for number, record in records:
         cells = flat(record)
-        row = {role: cells.get(key) for role, key in keys.items()}
+        row = {role: cells.get(key) for role, key in keys.of.items()}
         if row["time"] is None:
             row["time"] = cells.get(first_of(TIMES, cells))
-        asks = not shown or any(row[role] is not None for role in shown)
-        if not asks or row["time"] is None:
+        if row["time"] is None or (keys.shown and all(row[role] is None for role in keys.shown)):
             row["asks"] = "no"
         if row["time"] is None:
             row["time"] = "1970-01-01T00:00:00Z"  # of a record that is left out
-        if "side" in row and (area := AREA.match(str(row["side"]))):
-            row["side"] = (int(area[1]) * int(area[2])) ** 0.5
-        if date:
-            row["time"] = f"{cells.get(date)}T{row['time']}"
+        if keys.date:
+            row["time"] = f"{cells.get(keys.date)}T{row['time']}"
         if "duration" in row:
-            row["duration"] = in_seconds(row["duration"], per)
-        if keys.get("user") == "downstream_remote_address":  # with a port, which differs with each connection
-            row["user"] = re.sub(r":\d+$", "", str(row["user"]))
-        if "path" in row:
-            row["path"] = path_of(str(row["path"] or ""))
+            row["duration"] = in_seconds(row["duration"], keys.per)
+        row |= {role: read(as_text(row[role])) for role, read in readings(keys).items()}
         yield number, row
+
+
+def side_of(text: str) -> str:
+    """Pixels along the side of a square as large as a picture of 1024x768; a number as it is."""
+    area = AREA.match(text)
+    return str((int(area[1]) * int(area[2])) ** 0.5) if area else text
+
+
+def user_of(text: str, key: str) -> str:
+    """A user's name; of an address with a port, which differs with each connection, the address."""
+    return re.sub(r":\d+$", "", text) if key == "downstream_remote_address" else text
 
 
 def in_seconds(value: Any, per: float) -> float | None:

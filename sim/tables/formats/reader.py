@@ -53,7 +53,9 @@ class Head:
     @cached_property
     def document(self) -> dict[str, Any]:
         """The whole file as one JSON object; empty if it is none."""
-        return json_object(whole_text(self.path)) if self.line.lstrip().startswith("{") else {}
+        if not self.line.lstrip().startswith("{") or (self.record and len(self.lines) > 1):  # JSON lines are none
+            return {}
+        return json_object(whole_text(self.path))
 
     @cached_property
     def listed(self) -> dict[str, Any]:
@@ -214,13 +216,8 @@ def as_text(value: Any) -> str:
     return repr(value) if isinstance(value, float) else str(value)
 
 
-def json_lines(
-    path: Path, broken: list[Broken], progress: Progress, record_of: Callable[[str], dict[str, Any]] = json_object
-) -> Iterator[tuple[int, dict[str, Any]]]:
-    """The JSON objects of a file, one a line or all in one list, each with the number of its line, or its place.
-
-    record_of: reads a line.
-    """
+def json_lines(path: Path, broken: list[Broken], progress: Progress) -> Iterator[tuple[int, dict[str, Any]]]:
+    """The JSON objects of a file, one a line or all in one list, each with the number of its line, or its place."""
     if first_lines(path)[0].lstrip().startswith("["):
         yield from enumerate(json_list(whole_text(path)), 1)
         return
@@ -230,7 +227,7 @@ def json_lines(
         for data in stream:
             number += 1
             text = data.decode("utf-8-sig", errors="replace").strip()
-            found = record_of(text)
+            found = json_object(text)
             if found:
                 yield number, found
             elif text:
