@@ -65,11 +65,12 @@ NGINX = """\
 """
 ALB = """\
 https {end}000Z app/web/50dc {ip}:40000 10.0.0.1:80 0.001 {s:.3f} 0.001 200 200 100 18000 \
-"POST https://example.com:443/v1/{k} HTTP/1.1" "app/1.0 (phone)" ECDHE-RSA TLSv1.2 arn:aws:x "Root=1-{u}" "example.com" \
-"arn:cert" 0 {start}000Z "forward" "-" "-" "10.0.0.1:80" "200" "-" "-" TID_{u}
+"POST https://example.com:443/v1/{k} HTTP/1.1" "app/1.0 (phone)" ECDHE-RSA TLSv1.2 arn:aws:x "Root=1-{u}" \
+"example.com" "arn:cert" 0 {start}000Z "forward" "-" "-" "10.0.0.1:80" "200" "-" "-" TID_{u}
 """
 FIELDS = "#Version: 1.0\n#Fields: date time {}\n"
-VIEWER = "x-edge-location sc-bytes c-ip cs-method cs(Host) cs-uri-stem sc-status cs(User-Agent) x-edge-result-type time-taken"
+VIEWER = "x-edge-location sc-bytes c-ip cs-method cs(Host) cs-uri-stem sc-status cs(User-Agent) x-edge-result-type"
+VIEWER += " time-taken"
 EDGE = "{day}\t{clock}\tFRA56-P1\t18000\t{ip}\tPOST\texample.com\t/v1/{k}\t200\tapp/1.0\tMiss\t{s:.3f}\n"
 SERVER = (
     "s-ip cs-method cs-uri-stem cs-uri-query s-port cs-username c-ip cs(User-Agent) sc-status sc-substatus time-taken"

@@ -117,8 +117,8 @@ def examine_recording(
     found = findings(draft, draft.marks, repairs)
     if any(one.open for one in found):
         return Imported(layout.name, found, None)
-    draft = replace(draft, rows=replace(rows, same=rows.same[:0], user=None))  # not needed any more
-    del rows
+    draft = replace(draft, rows=rows.without_origins())  # which are not needed any more
+    del rows, times, users
     trace = trace_from_draft(draft, layout, options, repairs, found, paths)
     return Imported(layout.name, found, replace(trace, sha256=digest.result()))
 
@@ -262,9 +262,11 @@ def trace_from_draft(
     stay = rows_to_use(draft.marks, times, repairs)
     if not stay.any():
         raise BadInput("no row is left after the repairs", file=paths[0])
-    order = draft.by_time[stay[draft.by_time]]
+    order = draft.by_time if stay.all() else draft.by_time[stay[draft.by_time]]
     early = times.seconds[order] < 0  # these stay in the order of the file
-    order[early] = np.sort(order[early])
+    if early.any():
+        order = order.copy()
+        order[early] = np.sort(order[early])
     start, seconds = at_first_second(times.start, np.maximum(times.seconds[order], 0.0))
     kind, kinds = kinds_of(rows.coded["kind"], order) if "kind" in rows.coded else (np.zeros(len(order)), ("",))
     extra = {name: extra_values(rows.coded[f"extra.{name}"], one)[order] for name, one in layout.extra.items()}
