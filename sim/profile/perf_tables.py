@@ -15,6 +15,7 @@ from sim.tables.formats import load_test
 from sim.tables.formats.guess import looks_like
 from sim.tables.formats.reader import Head
 from sim.tables.headers import table_head
+from sim.tables.names import plain_name
 from sim.tables.opening import first_lines, without_comments
 from sim.tables.small_tables import comma_in, with_point
 from sim.tables.times import Floats, floats
@@ -38,7 +39,8 @@ def import_profile(
     test = load_test(path)
     if test is None:
         refuse_documents(path)
-        columns = with_points(read_columns(path, tidy=without_comments), table_head(first_lines(path)).mark)
+        columns = {plain_name(name): one for name, one in read_columns(path, tidy=without_comments).items()}
+        columns = with_points(columns, table_head(first_lines(path)).mark)
         points = plain_points(columns, {"side": side, "steps": steps, "frames": 1, "batch": batch})
         method = "; ".join([*([facts["method"]] if facts.get("method") else []), *faster_when_larger(points)])
         return {"format": FORMAT, **facts, "method": method, "points": points}
