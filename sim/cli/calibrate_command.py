@@ -85,7 +85,13 @@ def calibrate(
             beside.add_row(Text(name), *map(Text, words), style="red" if fits == MISSES else "")
         console.print(beside)
     console.print(f"\nScenario in {', '.join(map(str, written))}", soft_wrap=True, markup=False)
-    if (found.held["fits"] == MISSES).any():
+    if misses := int((found.held["fits"] == MISSES).sum()):
+        console.print(
+            f"\n{misses} of {len(found.held)} figures of the runs do not agree with the log: plan nothing with this "
+            "scenario before you know why. GPUs that serve several requests at once need a load test beside the log; "
+            "a part of the log with one regime fits better than all of it.",
+            style="bold red",
+        )
         raise typer.Exit(1)
 
 
