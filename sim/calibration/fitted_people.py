@@ -163,7 +163,7 @@ def share_followed(key: str, ended: Mask, after: Next, found: Findings) -> None:
     rows &= after.tries <= found.keys.get("behaviour.retry.at_most", MOST_ATTEMPTS)  # after these nobody may
     hits, n = int(after.followed[rows].sum()), int(rows.sum())
     if n < FEW:
-        found.unknown[key] = f"only {n} attempts that ended so could show it"
+        found.unknown[key] = f"only {n} attempts that ended so could show it" if n else "no attempt ended so"
         return
     share, low, high = (
         float(np.clip((v - after.again) / max(1 - after.again, 1e-9), 0, 1)) for v in (hits / n, *proportion(hits, n))
