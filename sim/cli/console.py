@@ -69,6 +69,11 @@ def say(lines: list[str]) -> None:
         console.print(Text(line, style="bold" if number == 0 else ""))
 
 
+def say_where(what: str, path: object) -> None:
+    """Print where something was written, in one line, whatever its name."""
+    Console().print(f"{what} in {path}", soft_wrap=True, highlight=False, markup=False)
+
+
 def careful_streams() -> None:
     """Write characters that the terminal's encoding lacks as escapes, and end as cleanly on SIGTERM as on Ctrl-C."""
     for stream in (sys.stdout, sys.stderr):

@@ -7,7 +7,7 @@ import typer
 from rich.table import Table
 from rich.text import Text
 
-from sim.cli.console import Console, name_column, ready, runs_bar
+from sim.cli.console import Console, name_column, ready, runs_bar, say_where
 from sim.cli.options import ClusterAddress, Override, Processes, ScenarioArgument, Sets, machines, parsed, refuse_places
 from sim.cli.places import write_file
 
@@ -42,7 +42,7 @@ def money(
         console.print(Text(line))
     if out is not None:
         write_file(study.runs, out)
-        console.print(f"\nRuns in {out}", soft_wrap=True, markup=False)
+        say_where("\nRuns", out)
 
 
 def lines(study: Any) -> list[str]:

@@ -10,25 +10,9 @@ from rich import box
 from rich.table import Table
 from rich.text import Text
 
-from sim.cli.console import INTERRUPTED, Console, announce_size, progress_bar, ready, runs_bar, say
-from sim.cli.options import (
-    Begin,
-    ClusterAddress,
-    MostSeeds,
-    NoStore,
-    Override,
-    Processes,
-    ScenarioArgument,
-    Sets,
-    ShardOf,
-    StoreFolder,
-    UntilPrecise,
-    a_share,
-    beginning,
-    machines,
-    named,
-    parsed,
-)
+from sim.cli import options
+from sim.cli.console import INTERRUPTED, Console, announce_size, progress_bar, ready, runs_bar, say, say_where
+from sim.cli.options import a_share, beginning, machines, named, option, parsed
 from sim.cli.places import file_name, folder_names, refuse_other_file, replacing, result_folder
 from sim.errors import BadInput
 
@@ -48,11 +32,11 @@ Strict = Annotated[
 
 
 def run(
-    scenario: ScenarioArgument,
+    scenario: options.ScenarioArgument,
     playbook: Annotated[str | None, typer.Option(help="The playbook; the scenario's first one if not given.")] = None,
-    override: Override = None,
-    sets: Sets = None,
-    begin: Begin = None,
+    override: options.Override = None,
+    sets: options.Sets = None,
+    begin: options.Begin = None,
     seed: Annotated[int, typer.Option(min=0, help="Selects the random numbers; the same seed gives the same run.")] = 1,
     engine: Engine = "compiled",
     processes: Annotated[
@@ -129,22 +113,22 @@ def compare(
         ),
     ] = None,
     seeds: Annotated[int, typer.Option(min=1, help="Runs of each; intervals need at least 3.")] = 5,
-    until_precise: UntilPrecise = None,
+    until_precise: options.UntilPrecise = None,
     pick_best: Annotated[
         str | None,
         typer.Option(metavar="DIFFERENCE", help="First add seeds until the best is known, if it leads by this: '1 %'."),
     ] = None,
-    most_seeds: MostSeeds = 100,
+    most_seeds: options.MostSeeds = 100,
     by: Annotated[str, typer.Option(help="What ranks them: images, people, attainment, cost or money.")] = "images",
-    override: Override = None,
-    sets: Sets = None,
-    begin: Begin = None,
+    override: options.Override = None,
+    sets: options.Sets = None,
+    begin: options.Begin = None,
     engine: Engine = "compiled",
-    processes: Processes = None,
-    cluster: ClusterAddress = None,
-    shard: ShardOf = None,
-    store: StoreFolder = None,
-    no_store: NoStore = False,
+    processes: options.Processes = None,
+    cluster: options.ClusterAddress = None,
+    shard: options.ShardOf = None,
+    store: options.StoreFolder = None,
+    no_store: options.NoStore = False,
     against: Against = None,
     out: Out = None,
     replace: Replace = False,
@@ -231,12 +215,7 @@ def difference_of(text: str, by: str) -> float:
     from sim.studies.objectives import objective_called
     from sim.units import dollars, fraction
 
-    share = objective_called(by).kind == "share"
-    try:
-        return fraction(text) if share else dollars(text)
-    except ValueError:
-        expected = "points, like '1 %'" if share else "dollars, like '$1000'"
-        raise BadInput("this is no difference", key="--pick-best", value=text, expected=expected) from None
+    return float(option("--pick-best", text, fraction if objective_called(by).kind == "share" else dollars))
 
 
 def compared(
@@ -341,11 +320,6 @@ def write_report(runs: list[Any], about: Any, folder: Path, page: Path | None = 
         Console(stderr=True).print(hint, soft_wrap=True, highlight=False, markup=False)
         raise
     say_where("Report", written)
-
-
-def say_where(what: str, path: Path) -> None:
-    """Print where something was written, in one line, whatever its name."""
-    Console().print(f"{what} in {path}", soft_wrap=True, highlight=False, markup=False)
 
 
 def print_table(table: Any, *, intervals: bool = True) -> None:

@@ -6,26 +6,15 @@ from typing import Annotated, Any, Literal
 import typer
 from rich.table import Table
 
-from sim.cli.console import Console, name_column, ready, runs_bar
-from sim.cli.options import (
-    ClusterAddress,
-    NoStore,
-    Override,
-    Processes,
-    ScenarioArgument,
-    Sets,
-    ShardOf,
-    StoreFolder,
-    machines,
-    parsed,
-    refuse_places,
-)
+from sim.cli import options
+from sim.cli.console import Console, name_column, ready, runs_bar, say_where
+from sim.cli.options import machines, parsed, refuse_places
 from sim.cli.places import write_file
 from sim.errors import BadInput
 
 
 def sensitivity(
-    scenario: ScenarioArgument,
+    scenario: options.ScenarioArgument,
     metric: Annotated[str, typer.Option(help="The figure, like attainment, dollars or p95_latency.")] = "attainment",
     playbook: Annotated[str | None, typer.Option(help="The playbook; the scenario's first one if not given.")] = None,
     method: Annotated[
@@ -39,13 +28,13 @@ def sensitivity(
         bool, typer.Option("--assumed", help="Also all numbers marked assumed, from half to twice of each.")
     ] = False,
     seeds: Annotated[int, typer.Option(min=1, help="Runs at each setting, the same seeds everywhere.")] = 3,
-    override: Override = None,
-    sets: Sets = None,
-    processes: Processes = None,
-    cluster: ClusterAddress = None,
-    shard: ShardOf = None,
-    store: StoreFolder = None,
-    no_store: NoStore = False,
+    override: options.Override = None,
+    sets: options.Sets = None,
+    processes: options.Processes = None,
+    cluster: options.ClusterAddress = None,
+    shard: options.ShardOf = None,
+    store: options.StoreFolder = None,
+    no_store: options.NoStore = False,
     figure: Annotated[Path | None, typer.Option(help="Draw the tornado: a PNG or SVG.")] = None,
     out: Annotated[Path | None, typer.Option(help="Write the table here as CSV.")] = None,
 ) -> None:
@@ -80,13 +69,13 @@ def sensitivity(
     Console().print(sensitivity_table(table, metric))
     if out is not None:
         write_file(table, out)
-        Console().print(f"Table in {out}", soft_wrap=True, highlight=False, markup=False)
+        say_where("Table", out)
     if figure is not None:
         from sim.plots.saving import write_figure
         from sim.plots.tornado import tornado_figure
 
         write_figure(tornado_figure(table, metric), figure)
-        Console().print(f"Figure in {figure}", soft_wrap=True, highlight=False, markup=False)
+        say_where("Figure", figure)
 
 
 def sensitivity_table(table: Any, metric: str) -> Table:
