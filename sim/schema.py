@@ -4,7 +4,7 @@ import re
 from collections.abc import Mapping
 from typing import Any, NoReturn, Self
 
-from pydantic import BaseModel, ConfigDict, SerializerFunctionWrapHandler, model_serializer, model_validator
+from pydantic import BaseModel, ConfigDict, Field, SerializerFunctionWrapHandler, model_serializer, model_validator
 
 
 def refuse(*_: Any, **__: Any) -> NoReturn:
@@ -111,3 +111,15 @@ class Strict(BaseModel):
         """The fields as plain values, always with the `kind` by which a file says which class is meant."""
         kind = getattr(self, "kind", None)
         return write(self) if kind is None else {"kind": kind, **write(self)}
+
+
+def sourced(default: Any, description: str | None = None, *, written: str = "", **origin: str) -> Any:
+    """A field whose default has a source: measured, published, fitted or assumed = where it is from.
+
+    written: the default as a file would write it, where its value does not say.
+    """
+    ((provenance, source),) = origin.items()
+    extra: dict[str, Any] = {"source": source, "provenance": provenance}
+    return Field(
+        default=default, description=description, json_schema_extra=extra | ({"default": written} if written else {})
+    )

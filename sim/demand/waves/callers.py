@@ -8,6 +8,7 @@ from pydantic import Field
 from sim.demand.laws import Constant, Time
 from sim.demand.waves.curves import Spike
 from sim.demand.waves.wave import Floats, Span, Wave
+from sim.schema import sourced
 from sim.units import Seconds, Whole
 
 
@@ -25,10 +26,8 @@ class Callers(Wave):
     think: Time = Field(
         default=Constant(kind="constant", value="0 s"), description="pause from an answer to the next request"
     )
-    pause: Annotated[Seconds, Field(ge=1e-3, allow_inf_nan=False)] = Field(
-        default=1.0,
-        description="further pause after a request that failed",
-        json_schema_extra={"source": "assumed: load generators wait about a second", "provenance": "assumed"},
+    pause: Annotated[Seconds, Field(ge=1e-3, allow_inf_nan=False)] = sourced(
+        1.0, "further pause after a request that failed", assumed="assumed: load generators wait about a second"
     )
     within: Span = Field(default=1e-3, description="they begin in this time, at random")
     account_age: Seconds = Field(default=365 * 86400.0, description="age of the accounts behind them")
