@@ -167,7 +167,7 @@ def profile_measure(
     written after every block of visits, so that an interrupted measurement keeps what it has, and --resume goes on.
     """
     from sim.profile.measure.plan import Options
-    from sim.profile.measure.presets import PRESETS
+    from sim.profile.measure.presets import PRESETS, preset_named
     from sim.profile.profile import load_profile
 
     if preset == "list":
@@ -176,8 +176,7 @@ def profile_measure(
             table.add_row(name, known.feature, Text(known.model))
         Console().print(table)
         return
-    if preset not in PRESETS:
-        raise BadInput("there is no such preset", key="PRESET", value=preset, expected=", ".join(PRESETS))
+    chosen = preset_named(preset)
     options = Options(
         device=device,
         dtype=dtype,
@@ -199,7 +198,7 @@ def profile_measure(
     try:
         with progress_bar(f"measuring {preset}", "done") as report:
             measure(
-                PRESETS[preset],
+                chosen,
                 options,
                 path,
                 resume=resume,

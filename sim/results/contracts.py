@@ -117,12 +117,6 @@ def commitment(demand: ArrayLike, reserved: float, on_demand: float) -> float:
     return float(ordered[np.flatnonzero(above <= len(ordered) * reserved / on_demand + 1e-9)[0]])
 
 
-def cost_of_commitment(committed: float, demand: ArrayLike, reserved: float, on_demand: float) -> float:
-    """Dollars for these hours: `committed` GPUs are reserved, and the rest is on demand."""
-    hours = np.asarray(demand, dtype=float)
-    return float(reserved * committed * len(hours) + on_demand * np.maximum(hours - committed, 0.0).sum())
-
-
 def gpu_time_with_restarts(interruptions: float, job: float) -> float:
     """Expected GPU time per finished job of this length that starts again from zero: (e^(hs) - 1)/h.
 

@@ -15,14 +15,14 @@ from sim.results.run import Run
 from sim.scenario.scenario import Scenario
 from sim.studies.baseline import FIGURES, USUAL, Regression, baseline_figures, by_name, read_regression
 from sim.studies.compare import Comparison
-from sim.studies.executors import Executor, Local, Report
+from sim.studies.executors import Executor, Report
 from sim.studies.intervals import FEWEST, NONE, Interval, mean_interval, quantile_interval, t_interval
 from sim.studies.looks import refuse_unusable
 from sim.studies.promise import KINDS, Condition, parts_of, read_condition
 from sim.studies.run_record import Record, record_of
-from sim.studies.runs import Runs
+from sim.studies.runs import running
 from sim.studies.search import Look, clean_runs
-from sim.studies.store import Cell, Store, opened
+from sim.studies.store import Cell, Store
 from sim.wording import amount, duration, percent
 
 KEPT, BROKEN, UNDECIDED = "kept", "broken", "undecided"
@@ -130,9 +130,7 @@ def check(
     if regressions and not set(before) & set(numbers):
         expected = f"one with some of the seeds 1 to {seeds}"
         raise BadInput("the baseline has other seeds", key="baseline", value=sorted(before), expected=expected)
-    own = Local(processes)
-    study = Runs(executor or own, opened(store), progress)
-    with own:
+    with running(executor, processes, store, progress) as study:
         answers = study.ask([Cell(scenario, name, seed) for seed in numbers], lambda r: answer_of(r, rules))
     found = []
     for place, (text, rule) in enumerate(rules.items()):

@@ -18,11 +18,11 @@ from sim.errors import BadInput
 from sim.scenario.load import plain_value
 from sim.scenario.scenario import Scenario
 from sim.studies.demand_multiple import with_demand
-from sim.studies.executors import Executor, Local, Report
+from sim.studies.executors import Executor, Report
 from sim.studies.promise import Promise, read_promise
 from sim.studies.run_record import Record
-from sim.studies.runs import Runs
-from sim.studies.store import Cell, Store, opened
+from sim.studies.runs import running
+from sim.studies.store import Cell, Store
 from sim.studies.sweep_file import facts_of
 
 Design = Literal["grid", "latin", "sobol"]
@@ -198,10 +198,9 @@ def sweep(
     cells = [
         (number, Cell(there, name, seed)) for number, there in places for name in names for seed in range(1, seeds + 1)
     ]
-    own, rows = Local(processes), {}
-    study = Runs(executor or own, opened(store), progress)
+    rows = {}
     try:
-        with own:
+        with running(executor, processes, store, progress) as study:
             for place, row in study.each([cell for _, cell in cells], lambda record: row_of(record, kept)):
                 number, cell = cells[place]
                 rows[place] = {"point": number, **settings[number], "playbook": cell.playbook, "seed": cell.seed, **row}

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +13,10 @@ from numpy.typing import NDArray
 
 from sim.studies.assumed import with_assumed
 from sim.studies.decide import labels_of, loss, losses_by, menu_of, nobody_held_back
-from sim.studies.executors import Executor, Local, Report
-from sim.studies.runs import Runs
+from sim.studies.executors import Executor, Report
+from sim.studies.runs import Runs, running
 from sim.studies.sensitivity import ENDS
-from sim.studies.store import Cell, Store, opened
+from sim.studies.store import Cell, Store
 from sim.studies.uncertain import Law, Uncertain
 from sim.wording import names_in_words, percent
 
@@ -94,10 +95,8 @@ def what_would_change(
     every = with_assumed(inputs)
     laws = {key: law for key, law in every.laws.items() if not fleets or key != f"pools.{where}.gpus"}
     every, by = Uncertain(every.scenario, laws), losses_by(inputs.scenario, image_worth)
-    own = Local(processes)
-    study = Runs(executor or own, opened(store), progress)
 
-    def losses(settings: list[dict[str, Any]]) -> NDArray[np.float64]:
+    def losses(study: Runs, settings: list[dict[str, Any]]) -> NDArray[np.float64]:
         cells = []
         for values in settings:
             worlds = {gpus: every.with_values(values, sized(every, where, gpus)) for gpus, _ in menu}
@@ -113,8 +112,8 @@ def what_would_change(
         ]
         return np.array(lost).reshape(len(settings), seeds, len(menu)).mean(axis=1)
 
-    with own:
-        best, table = switch_points(losses, laws)
+    with running(executor, processes, store, progress) as study:
+        best, table = switch_points(partial(losses, study), laws)
     labels = labels_of(menu)
     table["winner"] = [labels[place] for place in table["winner"]]
     stable = [key for key in laws if key not in set(table["key"])]
