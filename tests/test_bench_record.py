@@ -138,7 +138,7 @@ def test_a_full_disk_is_one_clear_sentence_and_leaves_the_file_before(tmp_path, 
     def full(*_):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("pathlib.Path.replace", full)
+    monkeypatch.setattr("os.replace", full)
     with pytest.raises(BadInput, match="No space left"):
         under_way.write()
     assert [p.name for p in tmp_path.iterdir()] == ["tiny.json"]

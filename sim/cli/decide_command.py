@@ -7,10 +7,10 @@ from typing import Annotated, Any
 import typer
 
 from sim.cli import options
-from sim.cli.console import INTERRUPTED, progress_bar, ready, runs_bar, say, say_where
+from sim.cli.console import INTERRUPTED, print_table, progress_bar, ready, runs_bar, say, say_where
 from sim.cli.options import a_share, machines, named, option, parsed
-from sim.cli.places import replacing, result_folder
-from sim.cli.run_commands import Replace, print_table, write_report
+from sim.cli.places import result_folder
+from sim.cli.run_commands import Replace, write_report
 from sim.errors import BadInput
 
 
@@ -94,6 +94,7 @@ def save(found: Any, inputs: Any, folder: Path) -> None:
     from sim.studies.answer_folder import save_decision
     from sim.studies.switch_points import sized
     from sim.studies.unlimited import with_demand
+    from sim.writing import replacing
 
     place = found.options["alive"].idxmax() if found.best is None else found.best
     gpus, playbook = int(found.options["gpus"][place]), str(found.options["playbook"][place])

@@ -7,7 +7,7 @@ import typer
 from rich.table import Table
 from rich.text import Text
 
-from sim.cli.console import Console, name_column, ready, runs_bar, say_where
+from sim.cli.console import Console, name_column, print_table, ready, runs_bar, say_where
 from sim.cli.options import ClusterAddress, Override, Processes, ScenarioArgument, Sets, machines, parsed, refuse_places
 from sim.cli.places import write_file
 
@@ -27,6 +27,7 @@ def money(
     For scenarios that have prices. Each seed is run with the fleet as it is, with an unlimited fleet, and with one GPU
     of each pool more and less, all with the same people. Amounts are of the whole service.
     """
+    from sim.report.money_tables import contracts
     from sim.scenario.load import load
     from sim.studies.money_study import money_study
 
@@ -36,8 +37,9 @@ def money(
     with machines(cluster, processes) as executor, runs_bar(loaded.title) as report:
         study = money_study(loaded, playbook, seeds=seeds, executor=executor, progress=report)
     console = Console(highlight=False)
-    for part in (tier_table(study), bill_table(study), marginal_table(study)):
-        console.print(part)
+    console.print(tier_table(study))
+    print_table(contracts(study.run))
+    console.print(marginal_table(study))
     for line in lines(study):
         console.print(Text(line))
     if out is not None:
@@ -98,19 +100,6 @@ def tier_table(study: Any) -> Table:
         table.add_row(Text(str(tier)), amount(row["people"]), *dollars, *people)
     totals = [usd(float(study.tiers[name].sum())) for name in ("accrued", "later", "revenue", "lost")]
     table.add_row(Text("all"), amount(float(study.tiers["people"].sum())), *totals, "", "")
-    return table
-
-
-def bill_table(study: Any) -> Table:
-    """GPU-hours paid and dollars by pool and contract, of the first seed."""
-    from sim.results.contracts import bill
-    from sim.results.money_sentences import usd
-    from sim.wording import amount
-
-    table = Table(name_column("pool"), "contract", "GPU-hours paid", "an hour", "cost")
-    for row in bill(study.run).to_dict("records"):
-        hourly = f"${row['dollars_per_gpu_hour']:.3g}"
-        table.add_row(Text(row["pool"]), row["contract"], amount(row["gpu_hours"]), hourly, usd(row["dollars"]))
     return table
 
 

@@ -6,14 +6,21 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import typer
-from rich import box
-from rich.table import Table
-from rich.text import Text
 
 from sim.cli import options
-from sim.cli.console import INTERRUPTED, Console, announce_size, progress_bar, ready, runs_bar, say, say_where
+from sim.cli.console import (
+    INTERRUPTED,
+    Console,
+    announce_size,
+    print_table,
+    progress_bar,
+    ready,
+    runs_bar,
+    say,
+    say_where,
+)
 from sim.cli.options import a_share, beginning, machines, named, option, parsed
-from sim.cli.places import file_name, folder_names, refuse_other_file, replacing, result_folder
+from sim.cli.places import file_name, folder_names, refuse_other_file, result_folder
 from sim.errors import BadInput
 
 Out = Annotated[Path | None, typer.Option(help="Folder for the results; a new one under runs/ if not given.")]
@@ -58,6 +65,7 @@ def run(
     from sim.results.verdict import sentences, verdict
     from sim.scenario.load import load
     from sim.studies.unlimited import with_demand
+    from sim.writing import replacing
 
     loaded = beginning(load(scenario, override=override, sets=parsed(sets)), begin)
     name, _ = chosen(loaded, playbook)
@@ -149,6 +157,7 @@ def compare(
     from sim.studies.compare import compare as compare_all
     from sim.studies.comparison_folder import load_comparison, save_comparison
     from sim.studies.earlier import in_common
+    from sim.writing import replacing
 
     earlier = None if against is None else load_comparison(against)
     given, names = compared(scenarios, config or [], playbooks, override, parsed(sets))
@@ -320,20 +329,3 @@ def write_report(runs: list[Any], about: Any, folder: Path, page: Path | None = 
         Console(stderr=True).print(hint, soft_wrap=True, highlight=False, markup=False)
         raise
     say_where("Report", written)
-
-
-def print_table(table: Any, *, intervals: bool = True) -> None:
-    """A table of the report in the terminal: names are never cut, and figures stand to the right."""
-    shown = Table(
-        title=Text(table.caption), title_justify="left", title_style="", box=box.SIMPLE_HEAD, padding=0, show_edge=False
-    )
-    for place, head in enumerate(table.head):
-        justify: Any = "left" if place < table.labels else "right"
-        shown.add_column(
-            Text("" if head == "rank" else head), justify=justify, no_wrap=head in ("playbook", "configuration")
-        )
-    for row in table.rows:
-        shown.add_row(*(Text(cell if intervals else cell.partition("\n")[0]) for cell in row))
-    console = Console(highlight=False)
-    console.print()
-    console.print(shown)

@@ -7,10 +7,10 @@ from typing import Annotated, Any
 import typer
 
 from sim.cli import options
-from sim.cli.console import INTERRUPTED, progress_bar, ready, runs_bar, say, say_where
+from sim.cli.console import INTERRUPTED, print_table, progress_bar, ready, runs_bar, say, say_where
 from sim.cli.options import a_share, beginning, machines, named, parsed
-from sim.cli.places import replacing, result_folder
-from sim.cli.run_commands import print_table, write_report
+from sim.cli.places import result_folder
+from sim.cli.run_commands import write_report
 from sim.errors import BadInput
 
 NO_ANSWER = 1  # exit code where nothing that was asked about keeps the promise, as where a check finds it broken
@@ -188,6 +188,7 @@ def save(
     from sim.studies.answer_folder import save_sizes
     from sim.studies.size import Size
     from sim.studies.unlimited import with_demand
+    from sim.writing import replacing
 
     with progress_bar("a run of the answer, for its report") as report:
         sized = scenario.with_(pools=fleet)

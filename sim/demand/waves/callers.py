@@ -2,17 +2,16 @@
 
 from typing import Annotated, Literal
 
-from numpy.typing import ArrayLike
 from pydantic import Field
 
 from sim.demand.laws import Constant, Time
 from sim.demand.waves.curves import Spike
-from sim.demand.waves.wave import Floats, Span, Wave
+from sim.demand.waves.wave import Drawn, Span
 from sim.schema import sourced
 from sim.units import Seconds, Whole
 
 
-class Callers(Wave):
+class Callers(Drawn):
     """Exactly `in_flight` programs with one request each: ask, wait however long it takes, think, ask again.
 
     They share no images and have no day of return. A request that is refused is not tried again: its caller pauses, and
@@ -34,19 +33,10 @@ class Callers(Wave):
     feature: str = Field(default="", description="the feature they request; drawn by the features' shares if empty")
 
     @property
-    def spike(self) -> Spike:
+    def line(self) -> Spike:
         """The wave of their beginnings."""
         return Spike(kind="spike", people=self.in_flight, lasting=f"{self.within!r} s")
 
     @property
     def exact(self) -> bool:
         return True
-
-    def rate_at(self, t: ArrayLike) -> Floats:
-        return self.spike.rate_at(t)
-
-    def cumulative(self, t: ArrayLike) -> Floats:
-        return self.spike.cumulative(t)
-
-    def inverse(self, n: ArrayLike) -> Floats:
-        return self.spike.inverse(n)

@@ -5,18 +5,17 @@ from typing import Annotated, Literal, Self
 
 import numpy as np
 import scipy
-from numpy.typing import ArrayLike
 from pydantic import Field, model_validator
 
 from sim.demand.waves.piecewise import Polyline
-from sim.demand.waves.wave import Floats, People, Span, Wave
+from sim.demand.waves.wave import Drawn, Floats, People, Span
 from sim.units import Count, Plain
 
 NODES = 8001  # of the curve: straight lines between them are within 1e-4 of it
 FADED = 1e-6  # of the most people infectious at once: where the curve ends
 
 
-class Sir(Wave):
+class Sir(Drawn):
     """Kermack and McKendrick (1927): S' = -beta S I / people, I' = beta S I / people - gamma I; the rate is -S'.
 
     A person is infectious for 1 / gamma on average and in that time brings beta / gamma = `k_factor` others, as long as
@@ -59,12 +58,3 @@ class Sir(Wave):
         s, i = np.exp(solved.sol(times))
         rates = self.people * self.k_factor * s * i / self.infectious
         return Polyline(np.append(times, times[-1]) * self.infectious, np.append(rates, 0.0))
-
-    def rate_at(self, t: ArrayLike) -> Floats:
-        return self.line.rate_at(t)
-
-    def cumulative(self, t: ArrayLike) -> Floats:
-        return self.line.cumulative(t)
-
-    def inverse(self, n: ArrayLike) -> Floats:
-        return self.line.inverse(n)
