@@ -31,7 +31,24 @@ def test_two_of_three_lots_are_in_time_by_the_binomial_law():
     assert enough_in_time(3, 3, read_lead("10 days"), 10 * 86400) == 1
 
 
-@pytest.mark.parametrize("text", ["soon", "never", "~ uniform(1, 2)", "~ lognormal(30 days, 9 days)", "-1 days"])
+def test_of_lead_times_to_choose_from_each_is_as_likely_in_whatever_order_they_stand():
+    lead = read_lead("~ choice(90 days, 30 days)")
+    assert enough_in_time(2, 1, lead, 60 * 86400) == pytest.approx(0.75)  # 1 - 1/2 * 1/2
+    assert [lead_quantile(lead, share) / 86400 for share in (0.5, 0.51, 0.95)] == [30, 90, 90]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "soon",
+        "never",
+        "~ uniform(1, 2)",
+        "~ choice(30, 90)",
+        "~ choice(soon)",
+        "~ lognormal(30 days, 9 days)",
+        "-1 days",
+    ],
+)
 def test_what_is_no_lead_time_is_refused(text):
     with pytest.raises(BadInput):
         read_lead(text)
@@ -72,3 +89,8 @@ def test_where_the_fleet_is_enough_no_order_is_needed(scenario):
 def test_an_order_that_cannot_be_is_refused(scenario, wrong):
     with pytest.raises(BadInput):
         order_by(scenario, **{"gpus": 8, "lead": "30 days", **wrong})
+
+
+def test_an_order_is_of_whole_gpus_of_the_slice():
+    with pytest.raises(BadInput, match="at scale 1/6000, one stands for 6,000"):
+        order_by(load("viral-image-launch", sets={"scale": "1/6000"}), 4000, "30 days")

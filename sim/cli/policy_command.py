@@ -58,15 +58,17 @@ def shares(loads: str) -> list[float]:
 
 
 def overview() -> Table:
-    """Every policy in a line."""
+    """Every policy in three lines, by family."""
     from sim.policies.playbook import KINDS
 
-    table = Table("", name_column("policy"), "protects", "costs", "fails")
-    family = ""
+    table, family = Table(name_column(""), name_column(""), "", box=None, show_header=False), ""
     for kind, policy in KINDS.items():
         a = policy.advice
-        table.add_row(a.family if a.family != family else "", kind, a.protects, a.costs, a.fails)
-        family = a.family
+        if a.family != family:
+            table.add_row(Text(f"{family and chr(10)}{a.family.upper()}"))
+            family = a.family
+        for place, what in enumerate(("protects", "costs", "fails")):
+            table.add_row(Text("" if place else kind, style="bold"), Text(what, style="dim"), getattr(a, what))
     return table
 
 

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
+from rich import box
 from rich.table import Table
 from rich.text import Text
 
@@ -30,11 +31,13 @@ def profile_list() -> None:
     """List the shipped profiles."""
     from sim.profile.profile import load_profile
 
-    table = Table(name_column("profile"), "feature", "provenance", "GPU", "measured")
+    table = Table(name_column("profile"), "what it has times of", box=box.SIMPLE_HEAD)
     for name in shipped.names("profiles", ".json"):
         profile = load_profile(shipped.find("profiles", name, ".json"))
         file = profile.file
-        table.add_row(name, file.feature, file.provenance, file.hardware.gpu, profile.extent())
+        origin = f"{file.provenance} {'for' if file.provenance == 'assumed' else 'on'} {file.hardware.gpu}"
+        known = file.hardware.gpu not in ("none", "unknown")
+        table.add_row(name, f"{file.feature}, {origin if known else file.provenance}: {profile.extent()}")
     Console().print(table)
 
 

@@ -21,10 +21,13 @@ def scenarios() -> None:
     """List the shipped scenarios with their playbooks and overrides."""
     from sim.scenario.load import load
 
-    table = Table(name_column("scenario"), "question", "playbooks", "overrides")
+    table = Table(name_column("scenario"), "question, playbooks and overrides", show_lines=True)
     for name in shipped.names("scenarios", ".yaml"):
         loaded = load(name)
-        table.add_row(name, loaded.question, ", ".join(loaded.playbooks), ", ".join(loaded.overrides))
+        lines = [loaded.question, f"playbooks: {', '.join(loaded.playbooks)}"]
+        if loaded.overrides:
+            lines.append(f"overrides: {', '.join(loaded.overrides)}")
+        table.add_row(name, "\n".join(lines))
     Console().print(table)
     Console().print(f"Files in {shipped.folder('scenarios')}", soft_wrap=True, highlight=False, markup=False)
 

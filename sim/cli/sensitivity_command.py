@@ -73,29 +73,36 @@ def sensitivity(
     if figure is not None:
         from sim.plots.saving import write_figure
         from sim.plots.tornado import tornado_figure
+        from sim.studies.differences import SHARES
 
-        write_figure(tornado_figure(table, metric), figure)
+        write_figure(tornado_figure(table, metric, share=metric in SHARES), figure)
         say_where("Figure", figure)
 
 
 def sensitivity_table(table: Any, metric: str) -> Table:
     """One row per input that matters, the most important first; those that do not in the caption."""
+    from sim.studies.differences import SHARES
     from sim.studies.switch_points import shown
+    from sim.wording import percent
 
+    of_figure = ("at_low", "base", "at_high", "swing", "mu", "mu_star", "sigma", "mu_star_conf")
     names = {"at_low": "at low", "at_high": "at high", "mu_star": "mu*", "mu_star_conf": "mu* ±", "S1_conf": "S1 ±"}
     columns = [name for name in table if name not in ("key", "monotone", "low", "high", "base")]
-    base = f", {shown(table['base'].iloc[0])} at the medians" if "base" in table else ""
+    figure = percent if metric in SHARES else shown
+    base = f", {figure(table['base'].iloc[0])} at the medians" if "base" in table else ""
     title = f"Sensitivity of {metric.replace('_', ' ')}{base}"
     ranges = ["range"] if "low" in table else []
     titles = [names.get(name, name.replace("ST_conf", "ST ±")) for name in columns]
-    found, nothing = Table(name_column("input"), *ranges, *titles, title=title), []
+    found, nothing = Table(name_column("input"), *ranges, *titles, title=title, caption_justify="left"), []
     for row in table.to_dict("records"):
         if not any(row.get(name) for name in ("swing", "mu_star", "ST")):
             nothing.append(row["key"])
             continue
         mark = "" if row.get("monotone", True) else " *"
         between = [f"{shown(row['low'])} to {shown(row['high'])}"] if ranges else []
-        found.add_row(row["key"] + mark, *between, *[shown(row[name]) for name in columns])
+        found.add_row(
+            row["key"] + mark, *between, *[(figure if name in of_figure else shown)(row[name]) for name in columns]
+        )
     notes = ["* not monotone: the base lies outside both ends."] if " *" in str([*found.columns[0].cells]) else []
     notes += [f"Nothing changes with: {', '.join(nothing)}."] if nothing else []
     found.caption = "\n".join(notes) or None

@@ -6,13 +6,14 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import PercentFormatter
 
 from sim.plots import axes
 
 MOST = 12  # bars
 
 
-def tornado_bars(table: pd.DataFrame, ax: Axes, metric: str = "") -> None:
+def tornado_bars(table: pd.DataFrame, ax: Axes, metric: str, *, share: bool) -> None:
     """Bars from the figure at each input's low end to that at its high end, about the base; see studies.sensitivity."""
     table = table[table["swing"] > 0].head(MOST).iloc[::-1]
     if table.empty:
@@ -34,16 +35,18 @@ def tornado_bars(table: pd.DataFrame, ax: Axes, metric: str = "") -> None:
     ]
     ax.set_yticks(y, names)
     ax.margins(x=0.16)
-    axes.dress(ax, f"What {metric.replace('_', ' ') or 'the figure'} depends on", "")
+    axes.dress(ax, f"What {metric.replace('_', ' ')} depends on", "")
     ax.grid(False, axis="y")
     note = "" if table["monotone"].all() else "     * not monotone: the base lies outside both ends"
     ax.set_xlabel(f"{metric.replace('_', ' ')}{note}", fontsize=8.5)
+    if share:
+        ax.xaxis.set_major_formatter(PercentFormatter(1.0, symbol=" %"))
 
 
-def tornado_figure(table: pd.DataFrame, metric: str) -> Figure:
-    """The tornado of a sensitivity study."""
+def tornado_figure(table: pd.DataFrame, metric: str, *, share: bool = False) -> Figure:
+    """The tornado of a sensitivity study; share: whether the figure is one, shown in percent."""
     figure, (ax,) = axes.blank(1.3 + 0.34 * min(int((table["swing"] > 0).sum()), MOST), room=0.78)
-    tornado_bars(table, ax, metric)
+    tornado_bars(table, ax, metric, share=share)
     axes.legend(ax)
     return figure
 
