@@ -5,8 +5,8 @@ from typing import Annotated
 import typer
 from rich.text import Text
 
-from sim.cli.console import Console, ready, runs_bar, say
-from sim.cli.options import ClusterAddress, Override, Processes, ScenarioArgument, Sets, a_time, machines, named, parsed
+from sim.cli.console import Console, say
+from sim.cli.options import ClusterAddress, Override, Processes, ScenarioArgument, Sets, a_time, named, parsed, studying
 
 
 def backtest(
@@ -36,9 +36,8 @@ def backtest(
 
     by = [a_time("--earlier", text) for text in named(earlier)]
     loaded = load(scenario, override=override, sets=parsed(sets))
-    ready()
-    with machines(cluster, processes) as executor, runs_bar(f"{loaded.title}: {playbook}") as report:
-        found = run_again(loaded, playbook, by, was=was, seeds=seeds, executor=executor, progress=report)
+    with studying(f"{loaded.title}: {playbook}", cluster, processes) as at_work:
+        found = run_again(loaded, playbook, by, was=was, seeds=seeds, **at_work)
     say(found.sentences())
     about = "Intervals are over seeds alone: what the fitted values may be off by is not in them."
     Console().print(Text(about, style="dim"))

@@ -7,8 +7,8 @@ from typing import Annotated, Any
 import typer
 
 from sim.cli import options
-from sim.cli.console import INTERRUPTED, print_table, progress_bar, ready, runs_bar, say, say_where
-from sim.cli.options import a_share, machines, named, option, parsed
+from sim.cli.console import INTERRUPTED, print_table, progress_bar, say, say_where
+from sim.cli.options import a_share, named, option, parsed, studying
 from sim.cli.places import result_folder
 from sim.cli.run_commands import Replace, write_report
 from sim.errors import BadInput
@@ -66,9 +66,8 @@ def decide(
         "image_worth": option("--image-worth", image_worth, dollars),
         "store": False if no_store else store,
     }
-    ready()
-    with machines(cluster, processes, shard) as executor, runs_bar(inputs.scenario.title) as report:
-        found = find(inputs, read_fleets(fleets), named(playbooks) or None, **how, executor=executor, progress=report)
+    with studying(inputs.scenario.title, cluster, processes, shard) as at_work:
+        found = find(inputs, read_fleets(fleets), named(playbooks) or None, **how, **at_work)
     say(sentences(found))
     if found.futures:
         print_table(options_table(found))
@@ -76,10 +75,8 @@ def decide(
         from sim.studies.switch_points import switch_sentences, what_would_change
 
         same = {key: how[key] for key in ("pool", "image_worth", "store")}
-        with machines(cluster, processes, shard) as executor, runs_bar("what would change the choice") as report:
-            switches = what_would_change(
-                inputs, read_fleets(fleets), named(playbooks) or None, **same, executor=executor, progress=report
-            )
+        with studying("what would change the choice", cluster, processes, shard) as at_work:
+            switches = what_would_change(inputs, read_fleets(fleets), named(playbooks) or None, **same, **at_work)
         found = dataclasses.replace(found, changes=switch_sentences(switches))
         say(found.changes)
     if folder is not None and found.futures:

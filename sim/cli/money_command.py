@@ -7,8 +7,8 @@ import typer
 from rich.table import Table
 from rich.text import Text
 
-from sim.cli.console import Console, name_column, print_table, ready, runs_bar, say_where
-from sim.cli.options import ClusterAddress, Override, Processes, ScenarioArgument, Sets, machines, parsed, refuse_places
+from sim.cli.console import Console, name_column, print_table, say_where
+from sim.cli.options import ClusterAddress, Override, Processes, ScenarioArgument, Sets, parsed, refuse_places, studying
 from sim.cli.places import write_file
 
 
@@ -33,9 +33,8 @@ def money(
 
     refuse_places(None, out)
     loaded = load(scenario, override=override, sets=parsed(sets))
-    ready()
-    with machines(cluster, processes) as executor, runs_bar(loaded.title) as report:
-        study = money_study(loaded, playbook, seeds=seeds, executor=executor, progress=report)
+    with studying(loaded.title, cluster, processes) as at_work:
+        study = money_study(loaded, playbook, seeds=seeds, **at_work)
     console = Console(highlight=False)
     console.print(tier_table(study))
     print_table(contracts(study.run))
@@ -87,8 +86,7 @@ def worth_sentence(row: dict[str, Any]) -> str:
 
 
 def tier_table(study: Any) -> Table:
-    from sim.results.money_sentences import usd
-    from sim.wording import amount
+    from sim.wording import amount, usd
 
     seeds = len(study.seeds)
     title = f"Playbook '{study.playbook}', {'one seed' if seeds == 1 else f'means of {seeds} seeds'}"

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from sim.cli.console import ready, runs_bar
 from sim.errors import BadInput
 
 if TYPE_CHECKING:
@@ -83,6 +84,16 @@ def machines(cluster: str | None, processes: int | None, shard: str | None = Non
                 "all shards are done, the same command without --shard has the answer."
             )
             raise typer.Exit from None
+
+
+@contextmanager
+def studying(
+    title: str, cluster: str | None, processes: int | None, shard: str | None = None
+) -> "Iterator[dict[str, Any]]":
+    """Where a study makes its runs, and the bar that counts them: what it takes as `executor` and `progress`."""
+    ready()
+    with machines(cluster, processes, shard) as executor, runs_bar(title) as report:
+        yield {"executor": executor, "progress": report}
 
 
 def read_shard(text: str) -> tuple[int, int]:

@@ -6,8 +6,8 @@ from typing import Annotated
 import typer
 
 from sim.cli import options
-from sim.cli.console import ready, runs_bar, say
-from sim.cli.options import a_share, a_time, machines, option, parsed, refuse_places
+from sim.cli.console import say
+from sim.cli.options import a_share, a_time, option, parsed, refuse_places, studying
 from sim.cli.places import write_file
 from sim.errors import BadInput
 
@@ -49,8 +49,7 @@ def order_by(
     if needed is not None and needed > lots:
         raise BadInput("more lots are needed than come", key="--needed", value=needed, expected=f"1 to {lots}")
     loaded, day = load(scenario, override=override, sets=parsed(sets)), option("--today", today, moment)
-    ready()
-    with machines(cluster, processes) as executor, runs_bar(f"{loaded.title}: {in_gpus(gpus)}") as report:
+    with studying(f"{loaded.title}: {in_gpus(gpus)}", cluster, processes) as at_work:
         found = find(
             loaded,
             gpus,
@@ -62,8 +61,7 @@ def order_by(
             seeds=seeds,
             by=a_time("--by", by),
             keep=None if keep is None else a_share("keep", keep),
-            executor=executor,
-            progress=report,
+            **at_work,
         )
     say(sentences(found, day, lots, needed or lots))
     if out is not None:

@@ -9,8 +9,8 @@ from rich.table import Table
 from rich.text import Text
 
 from sim.cli import options
-from sim.cli.console import Console, ready, runs_bar
-from sim.cli.options import a_share, machines, parsed
+from sim.cli.console import Console
+from sim.cli.options import a_share, parsed, studying
 from sim.cli.places import write_file
 from sim.errors import BadInput
 
@@ -61,8 +61,7 @@ def check(
     refuse_name(junit, "--junit", ".xml")
     refuse_name(markdown, "--markdown", ".md")
     loaded = load(scenario, override=override, sets=parsed(sets))
-    ready()
-    with machines(cluster, processes, shard) as executor, runs_bar(loaded.title) as report:
+    with studying(loaded.title, cluster, processes, shard) as at_work:
         found = held_to(
             loaded,
             playbook,
@@ -72,8 +71,7 @@ def check(
             confidence=a_share("confidence", confidence),
             baseline=baseline,
             store=False if no_store else store,
-            executor=executor,
-            progress=report,
+            **at_work,
         )
     show(found)
     if junit is not None:

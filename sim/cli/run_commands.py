@@ -19,7 +19,7 @@ from sim.cli.console import (
     say,
     say_where,
 )
-from sim.cli.options import a_share, beginning, machines, named, option, parsed
+from sim.cli.options import a_share, beginning, machines, named, option, parsed, studying
 from sim.cli.places import file_name, folder_names, refuse_other_file, result_folder
 from sim.errors import BadInput
 
@@ -179,11 +179,8 @@ def compare(
 
         apart = difference_of(pick_best, by)
         how: dict[str, Any] = {"by": by, "most": max(most_seeds, PILOT), "store": False if no_store else store}
-        with (
-            machines(cluster, processes, shard) as executor,
-            runs_bar(f"{given[0].scenario.title}: the best") as report,
-        ):
-            picked = pick(given, apart=apart, **how, executor=executor, progress=report)
+        with studying(f"{given[0].scenario.title}: the best", cluster, processes, shard) as at_work:
+            picked = pick(given, apart=apart, **how, **at_work)
     with machines(cluster, processes, shard) as executor, runs_bar(given[0].scenario.title) as report:
         comparison, runs = compare_all(
             given if len(scenarios) > 1 or config else given[0].scenario,

@@ -7,8 +7,8 @@ import typer
 from rich.table import Table
 
 from sim.cli import options
-from sim.cli.console import Console, name_column, ready, runs_bar, say_where
-from sim.cli.options import machines, parsed, refuse_places
+from sim.cli.console import Console, name_column, say_where
+from sim.cli.options import parsed, refuse_places, studying
 from sim.cli.places import write_file
 from sim.errors import BadInput
 
@@ -53,8 +53,7 @@ def sensitivity(
     inputs = load_uncertain(scenario, override=override, sets=parsed(sets))
     if assumed or not inputs.laws:
         inputs = with_assumed(inputs)
-    ready()
-    with machines(cluster, processes, shard) as executor, runs_bar(inputs.scenario.title) as report:
+    with studying(inputs.scenario.title, cluster, processes, shard) as at_work:
         table = find(
             inputs,
             metric,
@@ -63,8 +62,7 @@ def sensitivity(
             size=size,
             seeds=seeds,
             store=False if no_store else store,
-            executor=executor,
-            progress=report,
+            **at_work,
         )
     Console().print(sensitivity_table(table, metric))
     if out is not None:
@@ -82,13 +80,12 @@ def sensitivity(
 def sensitivity_table(table: Any, metric: str) -> Table:
     """One row per input that matters, the most important first; those that do not in the caption."""
     from sim.studies.differences import SHARES
-    from sim.studies.switch_points import shown
-    from sim.wording import percent
+    from sim.wording import percent, setting
 
     of_figure = ("at_low", "base", "at_high", "swing", "mu", "mu_star", "sigma", "mu_star_conf")
     names = {"at_low": "at low", "at_high": "at high", "mu_star": "mu*", "mu_star_conf": "mu* ±", "S1_conf": "S1 ±"}
     columns = [name for name in table if name not in ("key", "monotone", "low", "high", "base")]
-    figure = percent if metric in SHARES else shown
+    figure = percent if metric in SHARES else setting
     base = f", {figure(table['base'].iloc[0])} at the medians" if "base" in table else ""
     title = f"Sensitivity of {metric.replace('_', ' ')}{base}"
     ranges = ["range"] if "low" in table else []
@@ -99,9 +96,9 @@ def sensitivity_table(table: Any, metric: str) -> Table:
             nothing.append(row["key"])
             continue
         mark = "" if row.get("monotone", True) else " *"
-        between = [f"{shown(row['low'])} to {shown(row['high'])}"] if ranges else []
+        between = [f"{setting(row['low'])} to {setting(row['high'])}"] if ranges else []
         found.add_row(
-            row["key"] + mark, *between, *[(figure if name in of_figure else shown)(row[name]) for name in columns]
+            row["key"] + mark, *between, *[(figure if name in of_figure else setting)(row[name]) for name in columns]
         )
     notes = ["* not monotone: the base lies outside both ends."] if " *" in str([*found.columns[0].cells]) else []
     notes += [f"Nothing changes with: {', '.join(nothing)}."] if nothing else []

@@ -7,8 +7,8 @@ import typer
 from rich.table import Table
 
 from sim.cli import options
-from sim.cli.console import Console, ready, runs_bar, say, say_where
-from sim.cli.options import a_share, a_time, axis, beginning, machines, parsed, refuse_places
+from sim.cli.console import Console, say, say_where
+from sim.cli.options import a_share, a_time, axis, beginning, parsed, refuse_places, studying
 from sim.cli.places import write_file
 from sim.errors import BadInput
 
@@ -46,9 +46,8 @@ def rescue(
     refuse_places(figure, out)
     loaded = beginning(load(scenario, override=override, sets=parsed(sets)), begin)
     step, least = a_time("--by", by), None if keep is None else a_share("keep", keep)
-    ready()
-    with machines(cluster, processes) as executor, runs_bar(f"{loaded.title}: {playbook}") as report:
-        found = find(loaded, playbook, seeds=seeds, by=step, keep=least, executor=executor, progress=report)
+    with studying(f"{loaded.title}: {playbook}", cluster, processes) as at_work:
+        found = find(loaded, playbook, seeds=seeds, by=step, keep=least, **at_work)
     say(sentences(found))
     Console(highlight=False).print(rescue_table(found))
     if out is not None:
@@ -88,9 +87,8 @@ def map_storms(
     refuse_places(figure, out)
     loaded = load(scenario, override=override, sets=parsed(sets))
     places = (axis("loads", loads), axis("spikes", spikes), whole(axis("retries", retries)))
-    ready()
-    with machines(cluster, processes) as executor, runs_bar(loaded.title) as report:
-        table = storm_map(loaded, *places, playbook=playbook, seeds=seeds, executor=executor, progress=report)
+    with studying(loaded.title, cluster, processes) as at_work:
+        table = storm_map(loaded, *places, playbook=playbook, seeds=seeds, **at_work)
     if table.empty:
         raise KeyboardInterrupt
     Console(highlight=False).print(map_table(table))

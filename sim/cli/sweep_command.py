@@ -7,8 +7,8 @@ import typer
 from rich.table import Table
 
 from sim.cli import options
-from sim.cli.console import INTERRUPTED, Console, ready, runs_bar, say_where
-from sim.cli.options import machines, named, parsed, refuse_places
+from sim.cli.console import INTERRUPTED, Console, say_where
+from sim.cli.options import named, parsed, refuse_places, studying
 from sim.cli.places import write_file
 from sim.errors import BadInput
 
@@ -62,8 +62,7 @@ def sweep(
     if figure is not None and len(keys) > 2:
         raise BadInput("a figure shows one key or two", key="--figure", value=len(keys), expected="--out for more keys")
     loaded = load(scenario, override=override, sets=parsed(sets))
-    ready()
-    with machines(cluster, processes, shard) as executor, runs_bar(loaded.title) as report:
+    with studying(loaded.title, cluster, processes, shard) as at_work:
         table = run_all(
             loaded,
             keys,
@@ -73,8 +72,7 @@ def sweep(
             seeds=seeds,
             promise=promise,
             store=False if no_store else store,
-            executor=executor,
-            progress=report,
+            **at_work,
         )
     console = Console(highlight=False)
     if len(table):

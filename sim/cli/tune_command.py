@@ -6,8 +6,8 @@ from typing import Annotated
 import typer
 
 from sim.cli import options
-from sim.cli.console import INTERRUPTED, ready, runs_bar, say, say_where
-from sim.cli.options import machines, parsed, refuse_places
+from sim.cli.console import INTERRUPTED, say, say_where
+from sim.cli.options import parsed, refuse_places, studying
 from sim.cli.places import write_file
 from sim.cli.sweep_command import pairs
 
@@ -49,8 +49,7 @@ def tune(
 
     refuse_places(None, out)
     loaded = load(scenario, override=override, sets=parsed(sets))
-    ready()
-    with machines(cluster, processes) as executor, runs_bar(f"{loaded.title}: {playbook}") as report:
+    with studying(f"{loaded.title}: {playbook}", cluster, processes) as at_work:
         found = find(
             loaded,
             playbook,
@@ -61,8 +60,7 @@ def tune(
             seeds=seeds,
             fresh=fresh,
             store=False if no_store else store,
-            executor=executor,
-            progress=report,
+            **at_work,
         )
     say(found.sentences())
     if out is not None:

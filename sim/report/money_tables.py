@@ -3,9 +3,9 @@
 from sim.report import words
 from sim.report.tables import Table
 from sim.results.contracts import bill, contract_sentences
-from sim.results.money_sentences import usd
 from sim.results.run import Run
 from sim.results.verdict import Verdict
+from sim.wording import usd
 
 
 def money_tables(v: Verdict) -> list[Table]:

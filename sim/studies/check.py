@@ -23,7 +23,7 @@ from sim.studies.run_record import Record, record_of
 from sim.studies.runs import running
 from sim.studies.search import Look, clean_runs
 from sim.studies.store import Cell, Store
-from sim.wording import amount, duration, percent
+from sim.wording import amount, duration, percent, usd
 
 KEPT, BROKEN, UNDECIDED = "kept", "broken", "undecided"
 CODES = {KEPT: 0, BROKEN: 1, UNDECIDED: 3}  # exit codes; 2 is bad input
@@ -222,7 +222,7 @@ def in_words(rule: Condition, values: Sequence[float], quantiles: Sequence[float
     mean = float(np.mean(values))
     if rule.kind in ("costs", "earns"):
         sign = "<=" if rule.kind == "costs" else ">="
-        return between(dollars, mean, mean_interval(values)), f"{sign} {dollars(rule.target)}"
+        return between(usd, mean, mean_interval(values)), f"{sign} {usd(rule.target)}"
     if math.isnan(mean):
         return "nobody was there", percent(rule.target)
     shown = between(percent, mean, mean_interval(values, "share"))
@@ -238,11 +238,6 @@ def in_words(rule: Condition, values: Sequence[float], quantiles: Sequence[float
 def ended(value: float) -> str:
     """A time in words."""
     return "never" if math.isinf(value) else duration(value)
-
-
-def dollars(value: float) -> str:
-    """An amount of money in words."""
-    return f"{'-' if value < 0 else ''}${amount(abs(value))}"
 
 
 def between(write: Any, mean: float, interval: Interval) -> str:
@@ -290,4 +285,4 @@ def writer(rule: Regression) -> Any:
     if FIGURES[rule.what].quantile:
         return ended
     one = FIGURES[rule.what]
-    return percent if one.share else dollars if one.dollars else amount
+    return percent if one.share else usd if one.dollars else amount

@@ -1,6 +1,5 @@
 """What would change a decision: for each input, the value at which another option of the menu becomes the best."""
 
-import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -18,7 +17,7 @@ from sim.studies.runs import Runs, running
 from sim.studies.sensitivity import ENDS
 from sim.studies.store import Cell, Store
 from sim.studies.uncertain import Law, Uncertain
-from sim.wording import names_in_words, percent
+from sim.wording import names_in_words, percent, setting
 
 Losses = Callable[[list[dict[str, Any]]], NDArray[np.float64]]  # of settings, by setting and option
 ROUNDS = 8  # of bisection: to a 1/640 of the probability
@@ -139,7 +138,7 @@ def switch_sentences(found: Switches) -> list[str]:
     for row in found.table.to_dict("records"):
         origin = "assumed" if row["key"] in found.assumed else "its law"
         lines.append(
-            f"{row['side'].capitalize()} {row['key']} = {shown(row['at'])} (now {shown(row['base'])}; {origin}), "
+            f"{row['side'].capitalize()} {row['key']} = {setting(row['at'])} (now {setting(row['base'])}; {origin}), "
             f"{row['winner']} is the best; the chance of that is {percent(row['beyond'])}."
         )
     if found.stable:
@@ -149,13 +148,3 @@ def switch_sentences(found: Switches) -> list[str]:
 
 def listed(found: Switches) -> str:
     return names_in_words(found.stable)
-
-
-def shown(value: Any) -> str:
-    """A value of a scenario to three figures."""
-    number, space, unit = str(value).partition(" ")
-    try:
-        figure = float(number)
-    except ValueError:
-        return str(value)
-    return f"{figure:.3g}{space}{unit}" if math.isfinite(figure) else str(value)
