@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Mapping
-from typing import Any, NoReturn, Self
+from typing import Any, ClassVar, NoReturn, Self
 
 from pydantic import BaseModel, ConfigDict, Field, SerializerFunctionWrapHandler, model_serializer, model_validator
 
@@ -85,6 +85,8 @@ class Strict(BaseModel):
     model_config = ConfigDict(
         extra="forbid", frozen=True, populate_by_name=True, protected_namespaces=(), defer_build=True
     )
+    ascending: ClassVar[tuple[str, ...]] = ()  # two fields, the first less than the second
+    not_descending: ClassVar[tuple[str, ...]] = ()  # two fields, the first no more than the second
 
     @model_validator(mode="before")
     @classmethod
@@ -104,6 +106,16 @@ class Strict(BaseModel):
     def freeze_containers(self) -> Self:
         """A frozen model's dicts and lists could still be changed in place: these cannot."""
         self.__dict__.update({name: frozen(value) for name, value in self.__dict__.items()})
+        return self
+
+    @model_validator(mode="after")
+    def refuse_disorder(self) -> Self:
+        """Two fields that are to ascend do."""
+        for names, equal in ((self.ascending, False), (self.not_descending, True)):
+            low, high = (getattr(self, name) for name in names) if names else (0, 1)
+            if not (low < high or (equal and low == high)):
+                how = "not be more" if equal else "be less"
+                raise ValueError(f"'{names[0]}' must {how} than '{names[1]}'")
         return self
 
     @model_serializer(mode="wrap")

@@ -1,9 +1,9 @@
 """Brownout: a dimmer between full and lesser quality, turned so that latency stays at a set point."""
 
 import math
-from typing import Annotated, Literal, Self
+from typing import Annotated, Literal
 
-from pydantic import Field, PrivateAttr, model_validator
+from pydantic import Field, PrivateAttr
 
 from sim.model.controls import Controls, Telemetry
 from sim.policies.base import Advice, Duration, Level, PositiveShare, Targeted
@@ -73,11 +73,7 @@ class Brownout(Targeted):
     _owed: float = PrivateAttr(default=0.0)
     _seen: Recent = PrivateAttr(default_factory=Recent)  # seconds of latency, and requests served
 
-    @model_validator(mode="after")
-    def begins_in_range(self) -> Self:
-        if self.start < self.floor:
-            raise ValueError("'start' must not be less than 'floor'")
-        return self
+    not_descending = ("floor", "start")
 
     def act(self, telemetry: Telemetry, controls: Controls) -> None:
         theta = self.start if math.isnan(self._theta) else self._theta

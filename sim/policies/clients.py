@@ -1,9 +1,9 @@
 """Rules for clients: how often they retry, how long they pause, and when they reject a request themselves."""
 
-from typing import Annotated, Literal, Self
+from typing import Annotated, Literal
 
 import numpy as np
-from pydantic import Field, PrivateAttr, model_validator
+from pydantic import Field, PrivateAttr
 
 from sim.model.controls import Controls, Telemetry
 from sim.policies.base import Advice, AtLeastOne, Delay, Duration, NamedPolicy, OfService, PositiveShare, Targeted
@@ -96,11 +96,7 @@ class Backoff(NamedPolicy):
     cap: Duration = Field(default=60.0, description="longest pause")
     most: Whole | None = Field(default=None, description="most retries of one wish; absent: the user's own")
 
-    @model_validator(mode="after")
-    def in_order(self) -> Self:
-        if self.base > self.cap:
-            raise ValueError("'base' must not be more than 'cap'")
-        return self
+    not_descending = ("base", "cap")
 
     def act(self, telemetry: Telemetry, controls: Controls) -> None:
         controls.set_retries(backoff=self.pause, base=self.base, cap=self.cap)

@@ -1,8 +1,8 @@
 """Refusing requests so that the rest is served: by the queue, by the expected wait, at random, or by failures."""
 
-from typing import Annotated, Literal, Self
+from typing import Annotated, Literal
 
-from pydantic import Field, PrivateAttr, model_validator
+from pydantic import Field, PrivateAttr
 
 from sim.model.controls import Controls, Telemetry
 from sim.policies.base import Advice, Bound, Duration, PositiveShare, Targeted, refusing
@@ -102,11 +102,7 @@ class RandomEarly(Targeted):
     final: bool = Field(default=False, description="whether refused users are asked not to try again")
     _average: float = PrivateAttr(default=0.0)
 
-    @model_validator(mode="after")
-    def in_order(self) -> Self:
-        if not self.low < self.high:
-            raise ValueError("'low' must be less than 'high'")
-        return self
+    ascending = ("low", "high")
 
     def act(self, telemetry: Telemetry, controls: Controls) -> None:
         self._average += self.weight * (telemetry.pool(self.pool).expected_wait - self._average)

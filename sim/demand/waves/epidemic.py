@@ -1,11 +1,11 @@
 """Signups that spread like an infection: people who have joined bring others for a while, until few are left."""
 
 from functools import cached_property
-from typing import Annotated, Literal, Self
+from typing import Annotated, Literal
 
 import numpy as np
 import scipy
-from pydantic import Field, model_validator
+from pydantic import Field
 
 from sim.demand.waves.piecewise import Polyline
 from sim.demand.waves.wave import Drawn, Floats, People, Span
@@ -28,11 +28,7 @@ class Sir(Drawn):
     k_factor: Annotated[Plain, Field(ge=0.01, le=20)] = Field(description="people that one person brings at first")
     infectious: Annotated[Span, Field(le=1e9)] = Field(description="how long a person brings others, on average")
 
-    @model_validator(mode="after")
-    def more_than_the_first(self) -> Self:
-        if self.first >= self.people:
-            raise ValueError("'first' must be less than 'people'")
-        return self
+    ascending = ("first", "people")
 
     @cached_property
     def line(self) -> Polyline:
