@@ -82,8 +82,7 @@ def assumptions(document: dict[str, Any]) -> list[list[str]]:
         except ValidationError as wrong:
             message = "the scenario in this run's manifest cannot be read"
             raise BadInput(message, key=path, value=wrong.errors()[0]["input"]) from None
-        found = provenance_rows(checked, given, path)
-        rows += [[row["figure"], row["value"], row["provenance"], row["source"]] for row in found]
+        rows += provenance_rows(checked, given, path)
     return rows + prices(document.get("tiers") or {})
 
 
@@ -98,7 +97,7 @@ def prices(tiers: dict[str, Any]) -> list[list[str]]:
         matter |= {"stays", "churn", "churn_late"} if tier.monthly else set()
         matter |= {"conversion", "churn", "churn_late"} if tier.converts_to else set()
         found = provenance_rows(tier, tiers[name], f"tiers.{name}")
-        rows += [list(row.values()) for row in found if row["figure"].rpartition(".")[2] in matter]
+        rows += [row for row in found if row[0].rpartition(".")[2] in matter]
     return rows
 
 
@@ -128,7 +127,7 @@ def software(run: Run) -> list[str]:
     return [str(m["playbook"]), str(m["seed"]), str(m["engine"]), size, f"{attempts:,}", wall, versions]
 
 
-def provenance_rows(model: Strict, given: dict[str, Any], path: str) -> list[dict[str, str]]:
+def provenance_rows(model: Strict, given: dict[str, Any], path: str) -> list[list[str]]:
     """One row per figure: set by the scenario, or a default with its source."""
     rows = []
     for name, info in type(model).model_fields.items():
@@ -140,7 +139,7 @@ def provenance_rows(model: Strict, given: dict[str, Any], path: str) -> list[dic
             continue
         source = "set in the scenario" if name in given else str(extra["source"])
         kind = "assumed" if name in given else str(extra["provenance"])
-        rows.append({"figure": here, "value": in_words(value), "provenance": kind, "source": source})
+        rows.append([here, in_words(value), kind, source])
     return rows
 
 
