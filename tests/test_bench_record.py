@@ -100,7 +100,7 @@ def test_memory_is_expected_on_the_line_through_smaller_batches(tmp_path):
 
 
 def test_a_file_is_written_whole_and_a_resumed_record_goes_on(tmp_path):
-    under_way = written(tmp_path)
+    written(tmp_path)
     kept = load_profile(tmp_path / "tiny.json")
     assert kept.file.marks == ["unfinished: measuring was interrupted; go on with --resume"]
     again = Record.start(TINY, QUICK, Machine("cpu"), "float32", tmp_path / "tiny.json", resume=True)
@@ -111,7 +111,7 @@ def test_a_file_is_written_whole_and_a_resumed_record_goes_on(tmp_path):
 
 
 def test_a_file_of_another_measurement_is_not_gone_on_with(tmp_path):
-    under_way = written(tmp_path)
+    written(tmp_path)
     with pytest.raises(BadInput, match="precision"):
         Record.start(TINY, QUICK, Machine("cpu"), "bfloat16", tmp_path / "tiny.json", resume=True)
     with pytest.raises(BadInput, match="there already"):
@@ -119,7 +119,7 @@ def test_a_file_of_another_measurement_is_not_gone_on_with(tmp_path):
 
 
 def test_a_truncated_or_edited_file_is_not_gone_on_with(tmp_path):
-    under_way = written(tmp_path)
+    written(tmp_path)
     path = tmp_path / "tiny.json"
     whole = path.read_text()
     for broken, word in ((whole[:-30], "readable"), (whole.replace("[1000,", "[900,"), "edited")):
