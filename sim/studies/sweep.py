@@ -28,7 +28,9 @@ from sim.studies.sweep_file import facts_of
 Design = Literal["grid", "latin", "sobol"]
 DEMAND = "demand.times"  # beside the keys of the scenario: a multiple of all of its demand
 MOST_POINTS = 100_000
-EXPECTED = "values like 1,2,5 or '30 s,1 min', or a range like 20%..90%:8, 1..100:5:log (a grid needs how many)"
+EXPECTED = (
+    "values like 1,2,5 or '30 s,1 min', or a range from low to high, like 20%..90%:8, 1..100:5:log (8, 5: how many)"
+)
 
 
 @dataclass(frozen=True)
