@@ -157,6 +157,8 @@ class KindOfGpu(Strict):
         max_length=100,
         description="by models that features name: the profile measured on this kind; else that of the model's name",
     )
+    reserved: Reserved = Reserved()
+    spot: Spot = Spot()
 
 
 class Pool(HowItServes):
@@ -208,14 +210,12 @@ class Pool(HowItServes):
         total = sum(kind.gpus for kind in self.kinds.values())
         if total != self.gpus:
             raise ValueError(f"gpus: {self.gpus:,}, but its kinds have {total:,}, expected the sum of theirs")
-        one = {
-            "gpus_per_replica": (self.gpus_per_replica, 1),
-            "reserved.gpus": (self.reserved.gpus, 0),
-            "spot.gpus": (self.spot.gpus, 0),
-        }
-        for key, (value, expected) in one.items():
-            if value != expected:
-                raise ValueError(f"{key}: {value!r} cannot be in a pool with 'kinds', expected {expected!r}")
+        if self.gpus_per_replica != 1:
+            raise ValueError(f"gpus_per_replica: {self.gpus_per_replica} cannot be in a pool with 'kinds', expected 1")
+        for key in ("reserved", "spot"):
+            if key in self.model_fields_set:
+                where = f"kinds.{next(iter(self.kinds))}.{key}"
+                raise ValueError(f"{key}: each kind has contracts of its own, expected them there, like {where}")
         return self
 
     @property
