@@ -2,9 +2,9 @@
 
 import re
 from collections.abc import Mapping
-from typing import Any, NoReturn, Self
+from typing import Any, ClassVar, NoReturn, Self
 
-from pydantic import BaseModel, ConfigDict, SerializerFunctionWrapHandler, model_serializer, model_validator
+from pydantic import BaseModel, ConfigDict, Field, SerializerFunctionWrapHandler, model_serializer, model_validator
 
 
 def refuse(*_: Any, **__: Any) -> NoReturn:
@@ -85,6 +85,8 @@ class Strict(BaseModel):
     model_config = ConfigDict(
         extra="forbid", frozen=True, populate_by_name=True, protected_namespaces=(), defer_build=True
     )
+    ascending: ClassVar[tuple[str, ...]] = ()  # two fields, the first less than the second
+    not_descending: ClassVar[tuple[str, ...]] = ()  # two fields, the first no more than the second
 
     @model_validator(mode="before")
     @classmethod
@@ -106,8 +108,30 @@ class Strict(BaseModel):
         self.__dict__.update({name: frozen(value) for name, value in self.__dict__.items()})
         return self
 
+    @model_validator(mode="after")
+    def refuse_disorder(self) -> Self:
+        """Two fields that are to ascend do."""
+        for names, equal in ((self.ascending, False), (self.not_descending, True)):
+            low, high = (getattr(self, name) for name in names) if names else (0, 1)
+            if not (low < high or (equal and low == high)):
+                how = "not be more" if equal else "be less"
+                raise ValueError(f"'{names[0]}' must {how} than '{names[1]}'")
+        return self
+
     @model_serializer(mode="wrap")
     def with_kind(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
         """The fields as plain values, always with the `kind` by which a file says which class is meant."""
         kind = getattr(self, "kind", None)
         return write(self) if kind is None else {"kind": kind, **write(self)}
+
+
+def sourced(default: Any, description: str | None = None, *, written: str = "", **origin: str) -> Any:
+    """A field whose default has a source: measured, published, fitted or assumed = where it is from.
+
+    written: the default as a file would write it, where its value does not say.
+    """
+    ((provenance, source),) = origin.items()
+    extra: dict[str, Any] = {"source": source, "provenance": provenance}
+    return Field(
+        default=default, description=description, json_schema_extra=extra | ({"default": written} if written else {})
+    )

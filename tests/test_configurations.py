@@ -1,11 +1,13 @@
 """Any configurations are compared over the same seeds, saved, reported again and held against a later comparison."""
 
+from dataclasses import replace
+
 import pytest
 
 from sim import BadInput, compare, simulate
 from sim.report import render
 from sim.report.ranking import configurations_table, since_table
-from sim.studies.choice import objective_sentence
+from sim.studies.choice import choice, objective_sentence
 from sim.studies.comparison_folder import load_comparison, save_comparison
 from sim.studies.configurations import changes, read_configuration, reference_of, same_people, scenario_at
 from sim.studies.earlier import changed_since, since
@@ -87,6 +89,14 @@ def test_configurations_may_be_given_by_label():
 def test_what_is_no_configuration_is_refused(given):
     with pytest.raises(BadInput):
         compare(given, seeds=1, processes=1)
+
+
+def test_a_configuration_that_meets_other_people_is_no_recommendation(compared):
+    comparison, _ = compared
+    said = choice(comparison)[0]
+    assert said.startswith(f"'{comparison.alive[0]}' comes first: ")
+    assert said.endswith("so it is a choice only if demand and behaviour are yours to choose.")
+    assert choice(replace(comparison, same_people=True))[0].startswith(f"Choose '{comparison.alive[0]}': ")
 
 
 def test_a_comparison_of_configurations_is_saved_and_read_again(compared, tmp_path):

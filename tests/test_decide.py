@@ -1,6 +1,7 @@
 """A decision is the one that decision theory makes of the same losses, and its sentences say why nothing cheaper."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -99,6 +100,14 @@ def test_every_cheaper_option_is_named_with_a_reason_and_the_menu_is_printed(fou
     for label in found.cheaper["label"]:
         assert sum(line.startswith(f"Not {label}, $") for line in text) == 1
     assert any("4 GPUs, 6 GPUs and 8 GPUs" in line for line in text)
+
+
+@pytest.mark.parametrize(("best", "end"), [(0, "No smaller fleet"), (1, None), (2, "No larger fleet")])
+def test_a_choice_at_an_end_of_the_menu_says_that_a_fleet_beyond_may_be_better(found, best, end):
+    said = [
+        line for line in sentences(replace(found, best=best)) if line.startswith("No ") and "on the menu, and" in line
+    ]
+    assert [line.startswith(str(end)) for line in said] == ([True] if end else [])
 
 
 def test_without_prices_images_are_lost_against_an_unlimited_fleet_and_it_says_that_gpus_count_nothing():

@@ -179,6 +179,20 @@ def test_each_kind_has_its_price_and_the_kind_that_is_taken_last_comes_and_goes(
     assert dollars(run) == pytest.approx(3 * hours[0] + hours[1])
 
 
+def test_each_kind_has_contracts_of_its_own():
+    """One of two new GPUs is reserved at $1, one of two old ones is spot at $0.40; after half an hour one is left."""
+    terms = {
+        "kinds": {
+            "new": {"reserved": {"gpus": 1, "dollars_per_gpu_hour": 1.0}},
+            "old": {"spot": {"gpus": 1, "dollars_per_gpu_hour": 0.4}},
+        }
+    }
+    run = simulate(mixed(rate=0.5, each=2, pool={"pays": {"switched_off": False}, **terms}), [Fleet(1)])
+    found = bill(run).set_index("contract")["dollars"].to_dict()
+    by_hand = {"reserved, new": 1.0, "on demand, new": 1.5, "spot, old": 0.2, "on demand, old": 0.5}
+    assert found == pytest.approx(by_hand)
+
+
 def test_load_is_offered_in_mean_gpus():
     """Two of 1.5 and 0.6 requests a second are two of 1.05; 1.6 a second are the work of 1.52."""
     run = simulate(mixed(), unlimited=True)
@@ -193,8 +207,8 @@ def test_load_is_offered_in_mean_gpus():
     ("settings", "said"),
     [
         ({"pool": {"gpus": 3}}, "gpus: 3, but its kinds have 2, expected the sum of theirs"),
-        ({"pool": {"spot": {"gpus": 1}}}, "spot.gpus: 1.0 cannot be in a pool with 'kinds'"),
-        ({"pool": {"reserved": {"gpus": 1}}}, "reserved.gpus: 1.0 cannot be"),
+        ({"pool": {"spot": {"gpus": 1}}}, "spot: each kind has contracts of its own, expected them there, like kinds"),
+        ({"pool": {"reserved": {"gpus": 1}}}, "reserved: each kind has contracts of its own"),
         ({"pool": {"gpus_per_replica": 2}}, "gpus_per_replica: 2 cannot be"),
         ({"pool": {"kinds": {"old": {"profiles": {"other": "old"}}}}}, "'other' is no model that a feature"),
         ({"scale": "1/2"}, "1 GPUs at scale 1/2"),

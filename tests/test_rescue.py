@@ -1,5 +1,6 @@
 """The point of no return, and the map of where a service recovers."""
 
+import pandas as pd
 import pytest
 
 from sim.engine.simulate import simulate
@@ -147,14 +148,29 @@ def test_a_run_without_a_trigger_is_judged_by_the_scenarios_definition_of_alive(
 
 
 def test_an_answer_that_turns_twice_is_said(stuck):
-    import pandas as pd
-
     shares = pd.DataFrame(
         {"begins": [0.0, 60.0, 120.0, 180.0], "saved": [1.0, 0.0, 1.0, 0.0], "lost": [0.0, 9.0, 1.0, 9.0]}
     )
     found = Rescue("p", shares, 1, 120.0, 180.0, "'the spike'", None, 10.0, (0.0, 180.0), stuck)
     assert turning_point(dict(shares[["begins", "saved"]].itertuples(index=False))) == (120, 180)
     assert sentences_of(found)[-1].startswith("NOT MONOTONE")
+
+
+@pytest.mark.parametrize(
+    ("saved", "said"),
+    [
+        ([1.0, 1.0, 0.0, 0.0], None),
+        ([1.0, 0.8, 0.0, 0.0], "00:00 is the last that saves all of them, and Wed 01 Jan 2025 00:11 the first that"),
+        ([1.0, 0.8, 0.2, 0.0], "in 4 of 5 seeds. Of the instants looked at, Wed 01 Jan 2025 00:00 is the last that"),
+        ([0.8, 0.6, 0.4, 0.2], "in 3 of 5 seeds. Of the instants looked at, none saves them all, and all save some"),
+    ],
+)
+def test_where_seeds_differ_the_instants_that_save_all_of_them_and_none_are_named(stuck, saved, said):
+    shares = pd.DataFrame({"begins": [0.0, 600.0, 660.0, 7200.0], "saved": saved, "lost": 0.0, "recovered": 1.0})
+    found = Rescue("shed", shares, 5, 600.0, 660.0, "", None, 1.0, (0.0, 1.0), stuck)
+    text = " ".join(sentences_of(found))
+    assert ("seeds" in text) == (said is not None)
+    assert said is None or said in text
 
 
 # The map.

@@ -140,6 +140,16 @@ def test_processes_that_die_again_and_again_end_in_a_message(monkeypatch):
         asked(Runs(local), [cell(1), cell(2)])
 
 
+@pytest.mark.parametrize(("spent", "count"), [(0.0, []), (executors.SHORT + 1, [2])])
+def test_a_study_of_many_calls_with_few_short_runs_starts_processes_once_it_has_taken_long(monkeypatch, spent, count):
+    started = []
+    monkeypatch.setattr(executors, "workers", lambda count: started.append(count) or pooled(Dying(0)))
+    local = Local(2)
+    local.spent = spent
+    assert asked(Runs(local), [cell(2), cell(3)]) == asked(Runs(Local(1)), [cell(2), cell(3)])
+    assert started == count
+
+
 def pooled(pool):
     return nullcontext(pool)
 

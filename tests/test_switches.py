@@ -50,7 +50,14 @@ def test_assumed_numbers_get_laws_about_what_they_are_and_laws_that_are_given_st
     for key, law in every.laws.items():
         every.with_values({key: law.at(0.1)})
         every.with_values({key: law.at(0.9)})
-    assert {key for key, _ in assumed(scenario)} > {"behaviour.patience", "behaviour.churn"}
+    keys = {key for key, _ in assumed(scenario)}
+    assert keys > {"behaviour.patience", "behaviour.churn"}
+    known = ("gpus_per_replica", "slots", "spot.interruptions_per_hour")  # to the operator; there are no spot GPUs
+    assert not [key for key in keys if key.endswith(known)]
+    assert "demand.season.weekend" not in keys  # a week without a season
+    assert "demand.season.weekend" in {key for key, _ in assumed(scenario.with_(**{"demand.season.weekend": 0.8}))}
+    rented = scenario.with_(**{f"pools.{next(iter(scenario.pools))}.spot.gpus": 1})
+    assert any(key.endswith("spot.interruptions_per_hour") for key, _ in assumed(rented))
 
 
 def test_a_decision_names_the_demand_at_which_the_larger_fleet_wins_and_runs_agree(monkeypatch):

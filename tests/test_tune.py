@@ -3,6 +3,8 @@
 import pytest
 
 from sim import BadInput, tune
+from sim.studies.sweep import read_axis
+from sim.studies.tune import at_an_end
 from tests.test_compare import overloaded
 
 pytest.importorskip("optuna", reason="the extra 'studies' is not installed")
@@ -20,7 +22,14 @@ def test_the_best_of_the_trials_is_scored_on_fresh_seeds_against_the_untuned():
     assert found.table.equals(again.table)
     assert found.table["objective"][0] <= found.table["objective"].max()  # the first trial is the untuned playbook
     assert found.gain.mean == pytest.approx(found.fresh - found.untuned)
-    assert len(found.sentences()) == 2
+    assert len(found.sentences()) == 2 + len(found.at_end)
+
+
+@pytest.mark.parametrize(
+    ("text", "value", "end"), [("1..10", 10, True), ("1..10", 9, False), ("20%..90%", "20.5 %", True)]
+)
+def test_a_value_at_an_end_of_the_range_that_was_searched_is_known(text, value, end):
+    assert at_an_end(read_axis("key", text), value) == end
 
 
 def test_a_promise_rules_out_settings_that_break_it():

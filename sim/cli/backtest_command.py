@@ -5,9 +5,8 @@ from typing import Annotated
 import typer
 from rich.text import Text
 
-from sim.cli.console import Console, ready, runs_bar
-from sim.cli.options import ClusterAddress, Override, Processes, ScenarioArgument, Sets, machines, parsed
-from sim.cli.storm_commands import read_step
+from sim.cli.console import Console, say
+from sim.cli.options import ClusterAddress, Override, Processes, ScenarioArgument, Sets, a_time, named, parsed, studying
 
 
 def backtest(
@@ -35,14 +34,10 @@ def backtest(
     from sim.scenario.load import load
     from sim.studies.backtest import backtest as run_again
 
-    by = [read_step(text.strip()) for text in earlier.split(",")]
+    by = [a_time("--earlier", text) for text in named(earlier)]
     loaded = load(scenario, override=override, sets=parsed(sets))
-    ready()
-    with machines(cluster, processes) as executor, runs_bar(f"{loaded.title}: {playbook}") as report:
-        found = run_again(loaded, playbook, by, was=was, seeds=seeds, executor=executor, progress=report)
-    console = Console(highlight=False)
-    for number, line in enumerate(found.sentences()):
-        console.print(Text(line, style="bold" if not number else ""))
-    console.print(
-        Text("Intervals are over seeds alone: what the fitted values may be off by is not in them.", style="dim")
-    )
+    with studying(f"{loaded.title}: {playbook}", cluster, processes) as at_work:
+        found = run_again(loaded, playbook, by, was=was, seeds=seeds, **at_work)
+    say(found.sentences())
+    about = "Intervals are over seeds alone: what the fitted values may be off by is not in them."
+    Console().print(Text(about, style="dim"))

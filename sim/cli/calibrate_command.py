@@ -9,7 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from sim.cli.console import Console, progress_bar, ready
-from sim.cli.options import refuse_places
+from sim.cli.options import named, refuse_places
 from sim.cli.places import begins_with, manifest_of, refuse_taken, write_file
 from sim.errors import BadInput
 
@@ -59,8 +59,7 @@ def calibrate(
     options = ImportOptions(format=format, zone=zone, stamped=stamped, values=values, refused=refused, dates=dates)
     ready()
     with progress_bar("fitted scenario") as report:
-        repairs = [name.strip() for name in repair.split(",") if name.strip()]
-        found = fit(files, options=options, repairs=repairs, seeds=seeds, progress=report)
+        found = fit(files, options=options, repairs=named(repair), seeds=seeds, progress=report)
     console = Console(highlight=False)
     shown = Table("fitted", "value (95 %)", "n", "method", box=None, pad_edge=False)
     for one in found.findings.estimates:

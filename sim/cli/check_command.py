@@ -6,7 +6,7 @@ from typing import Annotated, Any
 import typer
 from rich.table import Table
 
-from sim.cli.console import Console, name_column, ready, runs_bar
+from sim.cli.console import Console, name_column, ready, runs_bar, say_where
 from sim.cli.options import Override, ScenarioArgument, Sets, parsed, refuse_places
 from sim.cli.places import write_file
 from sim.errors import BadInput
@@ -52,7 +52,7 @@ def demand_check(
         from sim.plots.demand_check import check_figure
 
         write_figure(check_figure(recorded, generated), figure)
-        Console().print(f"Figure in {figure}", soft_wrap=True, highlight=False, markup=False)
+        say_where("Figure", figure)
 
 
 def check_table(rows: Any) -> Table:

@@ -1,7 +1,6 @@
 """The commands about demand: fit a curve to counts, import recordings, check generated against recorded, export."""
 
 import math
-from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -9,8 +8,9 @@ import typer
 from rich.table import Table
 from rich.text import Text
 
-from sim.cli.console import Console, name_column, progress_bar
+from sim.cli.console import Console, name_column, progress_bar, say, say_where
 from sim.cli.export_command import demand_export
+from sim.cli.options import named, option
 from sim.cli.places import begins_with, refuse_taken, write_file
 from sim.errors import BadInput
 from sim.units import count, moment, seconds
@@ -66,22 +66,12 @@ def demand_fit(
     fits = fit_all(read, chosen, people=market, horizon=until, unbounded=unbounded)
     console = Console(highlight=False)
     console.print(fits_table(fits, until))
-    for number, line in enumerate(sentences(fits, read)):
-        console.print(Text(line, style="bold" if number == 0 else ""))
+    say(sentences(fits, read))
     if figure is not None:
         draw_fits(read, fits, until, seed, figure)
-        console.print(f"Figure in {figure}", soft_wrap=True, markup=False)
+        say_where("Figure", figure)
     console.print("\nFor a scenario:\n")
     console.print(Text(demand_block(fits[0], read, until)), soft_wrap=True)
-
-
-def option(name: str, text: str | None, read: Callable[[Any], Any]) -> Any:
-    """The value of an option, or None if it was not given."""
-    try:
-        return None if text is None else read(text)
-    except ValueError as wrong:
-        expected = str(wrong).removeprefix("expected ")
-        raise BadInput("this option cannot be read", key=name, value=text, expected=expected) from None
 
 
 def horizon_of(asked: float | None, span: float) -> float:
@@ -151,7 +141,7 @@ def import_recording(
     user: Annotated[str | None, typer.Option(help="The column that names the user.")] = None,
     images: Annotated[str | None, typer.Option(help="The column of images asked for.")] = None,
     kind: Annotated[str | None, typer.Option(help="The column that says what was asked for.")] = None,
-    time_unit: Annotated[str | None, typer.Option(help="Of times that are numbers: s, ms, us or ns.")] = None,
+    time_unit: Annotated[Literal["s", "ms", "us", "ns"] | None, typer.Option(help="Of times that are numbers.")] = None,
     zone: Annotated[str | None, typer.Option(help="Of times without a zone, like UTC or Europe/Paris.")] = None,
     dates: Annotated[
         Literal["day-first", "month-first"] | None,
@@ -185,7 +175,7 @@ def import_recording(
     options = ImportOptions(
         **columns,
         format=format,
-        unit=one_of(time_unit, "--time-unit", ("s", "ms", "us", "ns")),
+        unit=time_unit,
         zone=zone,
         keep=pairs(keep or []),
         kind_depth=kind_depth,
@@ -198,12 +188,11 @@ def import_recording(
         refused=refused,
         dates=dates,
     )
-    repairs = [name.strip() for name in repair.split(",") if name.strip()] if repair else []
     stem = files[0].name.removesuffix(".gz").removesuffix(".zst").rsplit(".", 1)[0]
     target = out or Path(f"{stem}.trace.parquet")
     refuse_taken(target, lambda path: is_trace(path) or begins_with(WAVE)(path), replace=replace)
     with progress_bar(", ".join(path.name for path in files), "read") as report:
-        done = examine_recording(files, options, repairs, report)
+        done = examine_recording(files, options, named(repair), report)
     console = Console(highlight=False)
     if format is None:
         console.print(f"Read as {done.layout}; --format says otherwise", soft_wrap=True, markup=False)
@@ -219,7 +208,7 @@ def import_recording(
         return
     save_trace(done.trace, target, replace=replace)
     show_trace(done.trace, console)
-    console.print(f"\nTrace in {target}", soft_wrap=True, markup=False)
+    say_where("\nTrace", target)
 
 
 def write_wave(counts: Any, target: Path, source: str, console: Console, replace: bool) -> None:
@@ -240,13 +229,7 @@ def write_wave(counts: Any, target: Path, source: str, console: Console, replace
     for label, value in facts:
         console.print(Text(f"{label:8} {value}"), soft_wrap=True)
     write_file(wave_block(counts, source), target)
-    console.print(f"\nA wave for a scenario in {target}", soft_wrap=True, markup=False)
-
-
-def one_of(value: str | None, key: str, allowed: tuple[str, ...]) -> str | None:
-    if value is not None and value not in allowed:
-        raise BadInput("there is no such choice", key=key, value=value, expected=", ".join(allowed))
-    return value
+    say_where("\nA wave for a scenario", target)
 
 
 def pairs(texts: list[str]) -> dict[str, str]:
@@ -321,4 +304,4 @@ def demand_presets(
         from sim.plots.waves import waves_figure
 
         written = write_figure(waves_figure(found), figure)
-        console.print(f"Figure in {written}", soft_wrap=True, markup=False)
+        say_where("Figure", written)

@@ -8,8 +8,8 @@ from typing import Annotated, Any
 
 import typer
 
-from sim.cli.console import Console, progress_bar, ready, runs_bar, write_out
-from sim.cli.options import Override, ScenarioArgument, Sets, parsed, refuse_places
+from sim.cli.console import Console, progress_bar, ready, runs_bar, say_where, write_out
+from sim.cli.options import Override, ScenarioArgument, Sets, option, parsed, refuse_places
 from sim.cli.places import begins_as_report, refuse_unwritable, write_file
 from sim.errors import BadInput
 
@@ -118,11 +118,7 @@ def export_metrics(
     from sim.units import seconds
 
     refuse_places(None, out)
-    try:
-        step = None if every is None else seconds(every)
-    except ValueError as wrong:
-        expected = str(wrong).removeprefix("expected ")
-        raise BadInput("this is no time", key="--every", value=every, expected=expected) from None
+    step = option("--every", every, seconds)
     if (Path(source) / "manifest.json").is_file():
         for key, value in (("--playbook", playbook), ("--override", override), ("--set", sets), ("--seed", seed)):
             if value is not None:
@@ -135,7 +131,7 @@ def export_metrics(
         run, ticks = with_telemetry(loaded, playbook, seed=1 if seed is None else seed, progress=report)
     with out.open("w", encoding="utf-8", newline="\n") as file:
         file.writelines(openmetrics(loaded, run, ticks, step))
-    Console().print(f"Metrics in {out}", soft_wrap=True, highlight=False, markup=False)
+    say_where("Metrics", out)
 
 
 def shadow(

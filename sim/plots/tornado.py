@@ -1,18 +1,18 @@
 """A tornado: how far a figure moves with each uncertain input, one at a time, the most important one at the top."""
 
-from typing import Any
-
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import PercentFormatter
 
 from sim.plots import axes
+from sim.wording import setting
 
 MOST = 12  # bars
 
 
-def tornado_bars(table: pd.DataFrame, ax: Axes, metric: str = "") -> None:
+def tornado_bars(table: pd.DataFrame, ax: Axes, metric: str, *, share: bool) -> None:
     """Bars from the figure at each input's low end to that at its high end, about the base; see studies.sensitivity."""
     table = table[table["swing"] > 0].head(MOST).iloc[::-1]
     if table.empty:
@@ -27,31 +27,25 @@ def tornado_bars(table: pd.DataFrame, ax: Axes, metric: str = "") -> None:
         for (value, end), edge in ((left, min), (right, max)):  # one label to each side, whichever way the bars go
             gap, align = (-3, "right") if edge is min else (3, "left")
             at = (edge(value, base), place)
-            ax.annotate(short(end), at, (gap, 0), textcoords="offset points", fontsize=7, va="center", ha=align)
+            text = axes.plain(setting(end), 16)
+            ax.annotate(text, at, (gap, 0), textcoords="offset points", fontsize=7, va="center", ha=align)
     ax.axvline(base, color=axes.INK, linewidth=1)
     names = [
         axes.plain(key, 34) + ("" if fine else " *") for key, fine in zip(table["key"], table["monotone"], strict=True)
     ]
     ax.set_yticks(y, names)
     ax.margins(x=0.16)
-    axes.dress(ax, f"What {metric.replace('_', ' ') or 'the figure'} depends on", "")
+    axes.dress(ax, f"What {metric.replace('_', ' ')} depends on", "")
     ax.grid(False, axis="y")
     note = "" if table["monotone"].all() else "     * not monotone: the base lies outside both ends"
     ax.set_xlabel(f"{metric.replace('_', ' ')}{note}", fontsize=8.5)
+    if share:
+        ax.xaxis.set_major_formatter(PercentFormatter(1.0, symbol=" %"))
 
 
-def tornado_figure(table: pd.DataFrame, metric: str) -> Figure:
-    """The tornado of a sensitivity study."""
+def tornado_figure(table: pd.DataFrame, metric: str, *, share: bool = False) -> Figure:
+    """The tornado of a sensitivity study; share: whether the figure is one, shown in percent."""
     figure, (ax,) = axes.blank(1.3 + 0.34 * min(int((table["swing"] > 0).sum()), MOST), room=0.78)
-    tornado_bars(table, ax, metric)
+    tornado_bars(table, ax, metric, share=share)
     axes.legend(ax)
     return figure
-
-
-def short(value: Any) -> str:
-    """An input's value to three figures, with its unit."""
-    number, space, unit = str(value).partition(" ")
-    try:
-        return f"{float(number):.3g}{space}{unit}"
-    except ValueError:
-        return axes.plain(value, 16)

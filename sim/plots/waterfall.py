@@ -1,9 +1,7 @@
 """What became of all requests that were wanted, as a waterfall: each part begins where the one before it ends."""
 
-from collections.abc import Mapping
-
 from matplotlib.axes import Axes
-from matplotlib.ticker import FuncFormatter, MaxNLocator
+from matplotlib.ticker import MaxNLocator
 
 from sim.plots import axes
 from sim.results.cohort import IN_TIME, IN_TIME_DEGRADED, LATE, LEFT, REFUSED, WANTED, cohort
@@ -18,11 +16,12 @@ COLOURS = {
     REFUSED: axes.YELLOW,
     LEFT: axes.VERMILLION,
 }
+DARK = (axes.GREY, axes.BLUE, axes.VERMILLION)
 
 
-def cohort_bars(run: Run, ax: Axes, parts: Mapping[str, float] | None = None) -> None:
-    """Requests at full scale by what became of them. parts: cohort(run), to save making it again."""
-    parts = cohort(run) if parts is None else parts
+def cohort_bars(run: Run, ax: Axes) -> None:
+    """Requests at full scale by what became of them."""
+    parts = cohort(run)
     whole, begin = parts[WANTED], 0.0
     axes.dress(ax, "What became of the requests", "")
     if not whole:
@@ -32,17 +31,22 @@ def cohort_bars(run: Run, ax: Axes, parts: Mapping[str, float] | None = None) ->
         colour = COLOURS.get(name, axes.PURPLE)
         ax.barh(-place, count, left=left, height=0.62, color=colour, edgecolor=axes.INK, linewidth=0.4)
         text = amount(count) if name == WANTED else f"{amount(count)} ({percent(count / whole)})"
-        room = left + count < 0.72 * whole
-        x, side, shift = (left + count, "left", 4) if room else (left, "right", -4)
-        if name == WANTED:
-            x, side, shift = 0.0, "left", 4
-        ink = "white" if name == WANTED else axes.INK
+        x, side, shift, ink = label_place(left, count, whole, colour)
         ax.annotate(text, (x, -place), (shift, 0), textcoords="offset points", ha=side, va="center", size=8, color=ink)
         begin += 0.0 if name == WANTED else count
     ax.set_yticks([-place for place in range(len(parts))], list(parts))
     ax.set_xlim(0, whole)
     ax.set_xlabel("requests", fontsize=8.5)
     ax.xaxis.set_major_locator(MaxNLocator(5))
-    ax.xaxis.set_major_formatter(FuncFormatter(lambda value, _: amount(value)))
+    ax.xaxis.set_major_formatter(axes.amount_tick)
     ax.grid(False, axis="y")
     return None
+
+
+def label_place(left: float, count: float, whole: float, colour: str) -> tuple[float, str, int, str]:
+    """Where a bar's label stands (anchor, side, shift in points) and its colour: in the bar where it has room."""
+    if count > 0.28 * whole:
+        return left, "left", 4, "white" if colour in DARK else axes.INK
+    if left + count < 0.72 * whole:
+        return left + count, "left", 4, axes.INK
+    return left, "right", -4, axes.INK

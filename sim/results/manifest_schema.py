@@ -65,6 +65,8 @@ class KindFacts(Part):
     kind: str
     gpus_in_full: NotNegative
     dollars_per_gpu_hour: NotNegative
+    reserved: ReservedFacts | None = None  # of runs saved before kinds had contracts
+    spot: SpotFacts | None = None
 
 
 class PoolFacts(Part):

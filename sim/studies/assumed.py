@@ -18,7 +18,7 @@ def with_assumed(inputs: Uncertain) -> Uncertain:
 
     Its law is lognormal about the number, with half and twice of it as the 10 % and 90 % points, or nearer ones where
     the key does not take these. A distribution, like patience, is scaled by its first number. Numbers that are 0 or
-    infinite (mechanisms that are switched off), switches and lists are left out.
+    infinite and factors of 1 (mechanisms that are switched off), switches and lists are left out.
     """
     scenario, laws = inputs.scenario, dict(inputs.laws)
     for key, value in assumed(scenario):
@@ -35,8 +35,19 @@ def with_assumed(inputs: Uncertain) -> Uncertain:
 
 
 def assumed(scenario: Scenario) -> list[tuple[str, Any]]:
-    """The keys whose schema marks them assumed, with their values as a file would have them."""
-    return [one for name in ROOMS for one in marked(getattr(scenario, name), name)]
+    """The keys whose schema marks them assumed, with their values as a file would have them.
+
+    Without those of a pool that its operator knows, the whole numbers (GPUs of a replica, slots), and without the terms
+    of spot GPUs where it has none, or several kinds.
+    """
+    found = [one for name in ROOMS for one in marked(getattr(scenario, name), name)]
+    rented = [f"pools.{name}.spot." for name, pool in scenario.pools.items() if pool.spot.gpus]
+    return [
+        (key, value)
+        for key, value in found
+        if not (key.startswith("pools.") and type(value) is int)
+        and (".spot." not in key or key.startswith(tuple(rented)))
+    ]
 
 
 def marked(node: Any, path: str) -> Iterator[tuple[str, Any]]:
@@ -50,7 +61,8 @@ def marked(node: Any, path: str) -> Iterator[tuple[str, Any]]:
             extra = info.json_schema_extra if isinstance(info.json_schema_extra, dict) else {}
             key = info.alias or name
             if extra.get("provenance") == "assumed":
-                yield f"{path}.{key}", written[key]
+                if not (info.default == 1.0 == written[key]):  # a factor that changes nothing
+                    yield f"{path}.{key}", written[key]
             elif "provenance" not in extra:
                 yield from marked(getattr(node, name), f"{path}.{key}")
 

@@ -56,12 +56,16 @@ def objective_sentence(comparison: Comparison) -> str:
 def chosen_sentence(comparison: Comparison, best: str, alive: int) -> str:
     objective = comparison.objective
     reached = f"{objective.written(comparison.mean(best, objective.figure))} {objective.got}{bounds(comparison, best)}"
-    if alive == 1:
-        return f"Choose '{best}': it alone keeps the service alive with {every_seed(comparison)}, with {reached}."
     most = "the most" if objective.more_is_better else "the least"
+    among = f"of the {alive} {comparison.noun}s that keep the service alive with {every_seed(comparison)}"
+    why = f"{among}, it has {most} by this measure, {reached}."
+    if alive == 1:
+        why = f"it alone keeps the service alive with {every_seed(comparison)}, with {reached}."
+    if comparison.same_people:
+        return f"Choose '{best}': {why}"
     return (
-        f"Choose '{best}': of the {alive} {comparison.noun}s that keep the service alive with "
-        f"{every_seed(comparison)}, it has {most} by this measure, {reached}."
+        f"'{best}' comes first: {why} Not all meet the same people, so it is a choice only if demand and behaviour are "
+        "yours to choose."
     )
 
 

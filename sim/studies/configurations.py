@@ -59,8 +59,12 @@ def configurations(given: Given, playbooks: Sequence[str] | None = None) -> list
         chosen(one.scenario, one.playbook)
     labels = [one.label for one in found]
     twice = next((label for label in labels if labels.count(label) > 1 or label == UNLIMITED), None)
-    if twice is not None or not labels:
-        raise BadInput("this label cannot be used", key="label", value=twice, expected="one or more, each another")
+    if not labels:
+        raise BadInput("nothing is compared", key="configurations", expected="one or more")
+    if twice is not None:
+        taken = "the unlimited fleet" if twice == UNLIMITED else "another configuration"
+        expected = "a label of its own for each (the scenario as it is has its name)"
+        raise BadInput(f"this is what {taken} is called", key="label", value=twice, expected=expected)
     return found
 
 

@@ -19,12 +19,12 @@ from pydantic import ConfigDict
 from sim.engine.simulate import chosen
 from sim.errors import BadInput
 from sim.scenario.scenario import Scenario
-from sim.studies.executors import Executor, Local, Report
+from sim.studies.executors import Executor, Report
 from sim.studies.fleets import served_pools
 from sim.studies.intervals import holm, paired_difference, proportion, t_interval
 from sim.studies.looks import WITH_TABLES
-from sim.studies.runs import Runs
-from sim.studies.store import Cell, Store, opened
+from sim.studies.runs import running
+from sim.studies.store import Cell, Store
 from sim.studies.uncertain import Uncertain, as_uncertain
 from sim.wording import in_gpus
 
@@ -146,10 +146,8 @@ def decide(
             cells += [*free, *some]
             labels += [(future, seed, place) for place in range(-len(free), len(menu))]
     found: dict[tuple[int, int, int], dict[str, Any]] = {}
-    own = Local(processes)
-    study = Runs(executor or own, opened(store), progress)
     try:
-        with own:
+        with running(executor, processes, store, progress) as study:
             for place, figures in study.each(cells, lambda record: record.figures):
                 found[labels[place]] = figures
     except KeyboardInterrupt:

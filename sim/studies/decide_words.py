@@ -4,7 +4,7 @@ import math
 from typing import Any
 
 from sim.studies.decide import LOSSES, Decision
-from sim.wording import amount, names_in_words, percent
+from sim.wording import amount, names_in_words, percent, usd
 
 ALPHA = 0.05
 
@@ -15,7 +15,7 @@ def sentences(found: Decision) -> list[str]:
         return ["INTERRUPTED: no future is done yet; the same command goes on where this one stopped."]
     lines = [choice(found)]
     if found.best is not None:
-        lines += [*cheaper(found), *by_worst(found)]
+        lines += [*cheaper(found), *by_worst(found), *at_an_end(found)]
     return [*lines, information(found), *basis(found)]
 
 
@@ -31,12 +31,22 @@ def by_worst(found: Decision) -> list[str]:
     ]
 
 
+def at_an_end(found: Decision) -> list[str]:
+    """Whether the choice is the largest or the smallest of several fleets, so that one beyond may be better."""
+    assert found.best is not None
+    gpus = found.options["gpus"].tolist()
+    ends = {max(gpus): "larger", min(gpus): "smaller"}
+    side = ends.get(gpus[found.best]) if len(ends) == 2 else None
+    if side is None or (side == "larger" and found.by == "images"):
+        return []
+    return [f"No {side} fleet is on the menu, and one may have less regret: name it in --fleets."]
+
+
 def written(found: Decision, value: float) -> str:
     """A loss or a regret with its unit."""
     if math.isnan(value):
         return "unknown"
-    sign = "-" if value < 0 else ""
-    return f"{sign}{amount(abs(value))} images" if found.by == "images" else f"{sign}${amount(abs(value))}"
+    return f"{amount(value)} images" if found.by == "images" else usd(value)
 
 
 def choice(found: Decision) -> str:

@@ -48,11 +48,16 @@ class Executor(Protocol):
 
 @dataclass
 class Local:
-    """This machine. processes: how many runs at once, one per core where None; they start when they would pay."""
+    """This machine. processes: how many runs at once, one per core where None; they start when they would pay.
+
+    That is when the runs asked for take longer than processes need to start, or those of earlier calls did: a study
+    that asks again and again for a few short runs goes on to ask for more.
+    """
 
     here: ClassVar[bool] = True
     processes: int | None = None
-    seconds: float = field(default=0.0, init=False)  # of the longest run made in this process
+    seconds: float = field(default=0.0, init=False)  # of the last run made in this process
+    spent: float = field(default=0.0, init=False)  # seconds of all of them
     pool: ProcessPoolExecutor | None = field(default=None, init=False)
     stack: ExitStack = field(default_factory=ExitStack, init=False)
 
@@ -73,12 +78,14 @@ class Local:
         least = simple_counts(cells[0].scenario)[1] * ATTEMPT_SECONDS if cells else 0.0
         while place < len(cells):
             rest = len(cells) - place
-            if count > 1 and rest > 1 and (self.pool is not None or rest * max(self.seconds, least) > SHORT):
+            pays = self.pool is not None or max(self.spent, rest * max(self.seconds, least)) > SHORT
+            if count > 1 and rest > 1 and pays:
                 yield from self.in_processes(call, cells, range(place, len(cells)), count)
                 return
             began = time.perf_counter()
             yield place, call(cells[place])
             self.seconds, place = time.perf_counter() - began, place + 1
+            self.spent += self.seconds
 
     def in_processes(
         self, call: Callable[[Cell], T], cells: Sequence[Cell], places: Sequence[int], count: int

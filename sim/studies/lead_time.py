@@ -7,7 +7,7 @@ are its 10 % and 90 % points; a plain duration is certain.
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import date, datetime, timedelta
+from datetime import datetime, timedelta
 
 import numpy as np
 import pandas as pd
@@ -20,6 +20,7 @@ from sim.results.money import money_of, of_service
 from sim.results.run import Run
 from sim.scenario.document import is_law
 from sim.scenario.scenario import Scenario
+from sim.scenario.slices import as_ratio, divides
 from sim.studies.executors import Executor, Report, asked, working
 from sim.studies.fleets import served_pools
 from sim.studies.rescue import Rescue, rescue
@@ -34,13 +35,18 @@ ORDER = "order"  # the playbook that is nothing but the arrival of the GPUs
 
 def read_lead(text: str) -> Law:
     """A lead time from words: a duration, or a law of one. Raises BadInput."""
-    if is_law(text):
-        law = read_law("lead", text)
-        if law.unit != " s":
-            raise BadInput(
-                "a lead time is a duration", key="lead", value=text, expected="like '30 days' or a law of it"
-            )
-        return law
+    if not is_law(text):
+        return Law(text, "choice", (lasting(text),), " s")
+    law = read_law("lead", text)
+    if law.kind == "choice":
+        return Law(text, "choice", tuple(sorted(lasting(f"{value}{law.unit}") for value in law.values)), " s")
+    if law.unit != " s":
+        raise BadInput("a lead time is a duration", key="lead", value=text, expected="like '30 days' or a law of it")
+    return law
+
+
+def lasting(text: str) -> float:
+    """The seconds of a lead time in words. Raises BadInput."""
     try:
         found = seconds(text)
     except ValueError as wrong:
@@ -48,21 +54,14 @@ def read_lead(text: str) -> Law:
         raise BadInput("this is no lead time", key="lead", value=text, expected=expected) from None
     if not math.isfinite(found):
         raise BadInput("this is no lead time", key="lead", value=text, expected="a finite duration")
-    return Law(text, "choice", (found,), " s")
+    return found
 
 
 def lead_quantile(lead: Law, confidence: float) -> float:
-    """The seconds within which an order arrives with this probability."""
+    """The least seconds within which an order arrives with this probability."""
+    if lead.kind == "choice":  # in ascending order
+        return float(lead.values[math.ceil(confidence * len(lead.values) - 1e-9) - 1])
     return float(lead.quantile(confidence))
-
-
-def order_date(need: date, lead: Law, confidence: float = 0.95, burn_in: float = 0.0) -> date:
-    """The last day on which an order still arrives by `need`, burnt in (seconds), with this probability.
-
-    need - (lead quantile + burn-in), the sum rounded up to whole days.
-    """
-    days = math.ceil((lead_quantile(lead, confidence) + burn_in) / DAY - 1e-9)
-    return need - timedelta(days=days)
 
 
 def enough_in_time(lots: int, needed: int, lead: Law, by: float) -> float:
@@ -72,7 +71,8 @@ def enough_in_time(lots: int, needed: int, lead: Law, by: float) -> float:
     """
     if needed > lots:
         return 0.0
-    one = float(lead.values[0] <= by) if lead.kind == "choice" else float(lead.distribution.cdf(by))
+    among = lead.kind == "choice"
+    one = float(np.mean(np.asarray(lead.values) <= by)) if among else float(lead.distribution.cdf(by))
     return float(special.bdtrc(needed - 1, lots, one))
 
 
@@ -135,6 +135,10 @@ def order_by(
         raise BadInput("which pool are the GPUs for?", key="pool", value=pool, expected=expected)
     if type(gpus) is not int or gpus < 1:
         raise BadInput("an order is of one GPU or more", key="gpus", value=gpus, expected="1, 2, ...")
+    part, replicas = scenario.scale / scenario.played_cells, gpus / scenario.pools[where].gpus_per_replica
+    if not divides(replicas, part):
+        expected = f"whole GPUs of the slice: at scale {as_ratio(part)}, one stands for {gpus / (replicas * part):,.6g}"
+        raise BadInput("an order is of whole GPUs", key="gpus", value=gpus, expected=expected)
     if not 0 < confidence < 1 or not 0 <= burn_in < math.inf:
         raise BadInput("this confidence or burn-in cannot be used", key="confidence", value=confidence, expected="95 %")
     law = read_lead(lead)

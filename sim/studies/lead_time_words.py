@@ -3,9 +3,12 @@
 import math
 from datetime import datetime
 
+from sim.scenario.document import is_law
 from sim.studies.lead_time import OrderBy, enough_in_time, lead_quantile
-from sim.studies.rescue_sentences import judged
+from sim.studies.rescue_sentences import in_seeds, judged
 from sim.wording import amount, duration, percent
+
+ROUND = {3600.0: "An hour", 86400.0: "A day"}
 
 
 def sentences(found: OrderBy, today: datetime | None = None, lots: int = 1, needed: int = 1) -> list[str]:
@@ -19,11 +22,13 @@ def sentences(found: OrderBy, today: datetime | None = None, lots: int = 1, need
         ]
     else:
         quantile = lead_quantile(found.lead, found.confidence)
+        at_most = f" at most with a probability of {percent(found.confidence)}" if is_law(found.lead.text) else ""
+        burn_in = f", and burn-in {duration(found.burn_in)}" if found.burn_in else ""
         lines = [
-            f"ORDER BY {found.order_by:%Y-%m-%d %H:%M} UTC: {what} that arrive until {found.latest:%Y-%m-%d %H:%M} "
+            f"ORDER BY {found.order_by:%Y-%m-%d %H:%M} UTC: {what} that arrive by {found.latest:%Y-%m-%d %H:%M} "
             f"still save the launch under '{found.playbook}'.",
-            f"An order takes {duration(quantile)} at most with a probability of {percent(found.confidence)}"
-            + (f", and burn-in {duration(found.burn_in)}." if found.burn_in else "."),
+            *in_seeds(found.rescue),
+            f"An order takes {duration(quantile)}{at_most}{burn_in}.",
         ]
         if today is not None:
             lines.append(from_today(found, today, lots, needed))
@@ -56,7 +61,7 @@ def late(found: OrderBy, row: dict[str, float]) -> str:
     elif row["delay"] == 0:
         when = f"Arriving at {point}"
     else:
-        when = f"{duration(row['delay']) if row['delay'] != 86400 else 'A day'} later than {point}"
+        when = f"{ROUND.get(row['delay'], duration(row['delay']))} later than {point}"
         when += ", when the run is over" if math.isinf(row["arrives"]) else ""
     money = "" if math.isnan(row["dollars"]) else f", and {dollars(row['dollars'])}"
     return f"{when}, {amount(max(row['lost'], 0.0))} images in time are lost against GPUs at the start{money}."

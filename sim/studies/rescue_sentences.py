@@ -23,7 +23,8 @@ def sentences(found: Rescue) -> list[str]:
         lines = [
             f"UNTIL {date_of(found.run, found.latest)} UTC, {duration(found.latest)} after the start, '{name}' saves "
             f"the run; started at {date_of(found.run, found.too_late)} UTC it does not. Without it, "
-            f"{loss(found, never['lost'])}; begun at the latest instant, {loss(found, by['lost'][found.latest])}."
+            f"{loss(found, never['lost'])}; begun at the latest instant, {loss(found, by['lost'][found.latest])}.",
+            *in_seeds(found),
         ]
     lines.append(judged(found))
     if found.back_and_forth:
@@ -34,6 +35,21 @@ def sentences(found: Rescue) -> list[str]:
     if found.interrupted:
         lines.append("INTERRUPTED: the instant is known less precisely than was asked for.")
     return lines
+
+
+def in_seeds(found: Rescue) -> list[str]:
+    """Where the answer differs between seeds: the instants by which all of them are saved, and after which none is."""
+    by = found.shares.set_index("begins")["saved"]
+    if by[found.latest] == 1 and by[found.too_late] == 0:
+        return []
+    by = by.iloc[:-1]  # the last is never
+    every, none = by.index[by.eq(1).cummin()], by.index[by[::-1].eq(0).cummin()[::-1]]
+    safe = (
+        f"{date_of(found.run, every[-1])} is the last that saves all of them" if len(every) else "none saves them all"
+    )
+    lost = f"{date_of(found.run, none[0])} the first that saves none" if len(none) else "all save some"
+    saved = round(by[found.latest] * found.seeds)
+    return [f"That is so in {saved} of {found.seeds} seeds. Of the instants looked at, {safe}, and {lost}."]
 
 
 def loss(found: Rescue, lost: float) -> str:

@@ -18,17 +18,19 @@ from sim.errors import BadInput
 from sim.scenario.load import plain_value
 from sim.scenario.scenario import Scenario
 from sim.studies.demand_multiple import with_demand
-from sim.studies.executors import Executor, Local, Report
+from sim.studies.executors import Executor, Report
 from sim.studies.promise import Promise, read_promise
 from sim.studies.run_record import Record
-from sim.studies.runs import Runs
-from sim.studies.store import Cell, Store, opened
+from sim.studies.runs import running
+from sim.studies.store import Cell, Store
 from sim.studies.sweep_file import facts_of
 
 Design = Literal["grid", "latin", "sobol"]
 DEMAND = "demand.times"  # beside the keys of the scenario: a multiple of all of its demand
 MOST_POINTS = 100_000
-EXPECTED = "values like 1,2,5 or '30 s,1 min', or a range like 20%..90%:8, 1..100:5:log (a grid needs how many)"
+EXPECTED = (
+    "values like 1,2,5 or '30 s,1 min', or a range from low to high, like 20%..90%:8, 1..100:5:log (8, 5: how many)"
+)
 
 
 @dataclass(frozen=True)
@@ -198,10 +200,9 @@ def sweep(
     cells = [
         (number, Cell(there, name, seed)) for number, there in places for name in names for seed in range(1, seeds + 1)
     ]
-    own, rows = Local(processes), {}
-    study = Runs(executor or own, opened(store), progress)
+    rows = {}
     try:
-        with own:
+        with running(executor, processes, store, progress) as study:
             for place, row in study.each([cell for _, cell in cells], lambda record: row_of(record, kept)):
                 number, cell = cells[place]
                 rows[place] = {"point": number, **settings[number], "playbook": cell.playbook, "seed": cell.seed, **row}

@@ -16,13 +16,14 @@ from sim.scenario.parts import Recording
 from sim.scenario.scenario import Scenario
 from sim.studies.compare import refuse_without_prices
 from sim.studies.configurations import Configuration
-from sim.studies.executors import Executor, Report, working
+from sim.studies.executors import Executor, Report
 from sim.studies.intervals import Difference, paired_difference
 from sim.studies.objectives import Objective, objective_called
 from sim.studies.promise import Promise, read_promise
-from sim.studies.runs import Runs
-from sim.studies.store import Cell, Store, opened
-from sim.studies.sweep import Axis, changed, fitting, read_axis
+from sim.studies.runs import Runs, running
+from sim.studies.store import Cell, Store
+from sim.studies.sweep import Axis, changed, fitting, read_axis, read_numbers
+from sim.wording import percent
 
 EXPECTED = "STEP.PARAMETER=LOW..HIGH, like 0.share=20%..90%, the step by its place in the playbook, from 0"
 
@@ -33,7 +34,8 @@ class Tuned:
 
     best: by key of the scenario. fresh, untuned: the objective's means over the fresh seeds; gain: tuned less untuned,
     paired. kept: the share of fresh runs that keep the promise, tuned and untuned (nan: none asked for). table: one row
-    per trial: the keys, objective, margin (the least of its runs; nan: no promise).
+    per trial: the keys, objective, margin (the least of its runs; nan: no promise). at_end: the keys found at an end of
+    the range that was searched.
     """
 
     playbook: str
@@ -46,6 +48,7 @@ class Tuned:
     seeds: int
     table: pd.DataFrame
     planned: int
+    at_end: tuple[str, ...] = ()
 
     def sentences(self) -> list[str]:
         """The outcome in words."""
@@ -59,7 +62,11 @@ class Tuned:
             f"against {objective.written(self.untuned)} untuned, a difference of {objective.apart(*self.gain[:3])}.",
         ]
         if not math.isnan(self.kept[0]):
-            lines.append(f"The promise is kept in {self.kept[0]:.0%} of these runs, {self.kept[1]:.0%} untuned.")
+            tuned, untuned = map(percent, self.kept)
+            lines.append(f"The promise is kept in {tuned} of these runs, {untuned} untuned.")
+        for key in self.at_end:
+            place = f"{key.partition('.')[2]}={self.best[key]}"
+            lines.append(f"{place} is at an end of the range that was searched; a wider one may hold a better value.")
         if len(self.table) < self.planned:
             lines.append(f"INTERRUPTED: {len(self.table)} of {self.planned} trials are done.")
         return lines
@@ -104,8 +111,7 @@ def tune(
     sampler = optuna.samplers.TPESampler(seed=1)
     study = optuna.create_study(direction="maximize" if objective.more_is_better else "minimize", sampler=sampler)
     rows: list[dict[str, Any]] = []
-    with working(executor, processes) as there:
-        runs = Runs(there, opened(store), progress)
+    with running(executor, processes, store, progress) as runs:
         runs.planned = (trials + 1) * seeds + 3 * fresh
         scorer = Scorer(runs, scenario, playbook, objective, rule)
         first = list(range(1, seeds + 1))
@@ -133,7 +139,8 @@ def tune(
         (new, new_margins), (old, old_margins) = scorer.score(best, later), scorer.score({}, later)
     share = (kept_share(new_margins), kept_share(old_margins))
     gain = paired_difference(new, old, objective.kind)
-    return Tuned(playbook, by, best, float(np.mean(new)), float(np.mean(old)), gain, share, fresh, table, trials)
+    ends = tuple(axis.key for axis in axes if axis.key in best and at_an_end(axis, best[axis.key]))
+    return Tuned(playbook, by, best, float(np.mean(new)), float(np.mean(old)), gain, share, fresh, table, trials, ends)
 
 
 @dataclass
@@ -162,6 +169,13 @@ def choose(rows: list[dict[str, Any]], objective: Objective) -> dict[str, Any]:
     best = min(keeping, key=lambda row: objective.rank_key(row["objective"])) if keeping else None
     found = best or max(rows, key=lambda row: row["margin"])
     return {key: value for key, value in found.items() if key not in ("objective", "margin")}
+
+
+def at_an_end(axis: Axis, value: Any) -> bool:
+    """Whether a value is an end of its range, or within a fiftieth of it."""
+    near = 0.02 * (axis.high - axis.low)
+    number = read_numbers([str(value)])[0][0]
+    return number <= axis.low + near or number >= axis.high - near
 
 
 def kept_share(margins: list[float]) -> float:
