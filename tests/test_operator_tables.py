@@ -16,13 +16,13 @@ from sim.demand.fitting.counts import read_counts
 from sim.demand.recordings.importing import ImportOptions, examine_recording
 from sim.errors import BadInput
 from sim.profile.perf_tables import import_profile
-from sim.tables.dates import in_iso
 from sim.tables.formats import recognised
 from sim.tables.formats.json_logs import columns_at_once
 from sim.tables.formats.lines import lines_block, nothing
 from sim.tables.formats.reader import Head
 from sim.tables.formats.web_logs import ALB, alb_parts, cut_alb
 from sim.tables.names import seconds_per, shown_per
+from sim.tables.written_dates import in_iso
 
 BEGINS = datetime(2025, 3, 31, 10, tzinfo=UTC)
 SECONDS = [0, 3, 4, 9, 15, 16]

@@ -85,10 +85,10 @@ def csv_blocks(
     path: Path, broken: list[Broken], progress: Progress = lambda _: None, tidy: Tidy | None = None
 ) -> Iterator[RowBlock]:
     """A CSV file's rows as texts; rows with too few or too many cells go into `broken`, empty lines are skipped."""
-    lines = first_lines(path, tidy)
-    head = table_head(lines)
+    first = first_lines(path, tidy)
+    head = table_head(first)
     names, line = checked_names(head.names, path), head.skip + 1
-    ends = [f"\0{k}" for k in range(empty_ends(lines[head.skip :], len(names), head.mark))]
+    ends = [f"\0{k}" for k in range(empty_ends(first[head.skip :], len(names), head.mark))]
     unfits: list[int] = []
 
     def unfit(row: Any) -> str:

@@ -72,7 +72,7 @@ def narrowed(stream: Any) -> Any:
     if not encoding and len(head) >= 8:
         zeros = [set(head[place::2]) == {0} for place in (0, 1)]
         encoding = "utf-16-be" if zeros == [True, False] else "utf-16-le" if zeros == [False, True] else ""
-    return io.BufferedReader(Narrowed(stream, encoding), 1 << 20) if encoding else stream  # type: ignore[type-var]
+    return io.BufferedReader(Narrowed(stream, encoding), 1 << 20) if encoding else stream
 
 
 class Narrowed(io.RawIOBase):

@@ -18,11 +18,11 @@ from numpy.typing import NDArray
 
 from sim.errors import BadInput
 from sim.tables.columns import Column, read_columns, require
-from sim.tables.dates import Order, in_iso
 from sim.tables.formats.count_tables import FULL, ceiling_said
 from sim.tables.headers import column_names
 from sim.tables.opening import without_comments
 from sim.tables.times import Floats
+from sim.tables.written_dates import Order, in_iso
 from sim.units import SECONDS, count, instant, number, seconds
 
 Kind = Literal["cumulative", "interval"]

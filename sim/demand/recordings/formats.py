@@ -200,7 +200,8 @@ def layout_by_names(path: Path, asked: Mapping[str, str | None]) -> Layout:
             expected="one of its columns, if it is a table (the first line must name them)",
         )
     status = next((lower[name] for name in STATUS_NAMES if name in lower), None)
-    extra, notes = {"status": Extra(status)} if status else {}, ()
+    extra = {"status": Extra(status)} if status else {}
+    notes: tuple[str, ...] = ()
     for what, likely in (SECONDS | SIZES).items():
         if found := next((lower[name] for name in likely if name in lower), None):
             extra[what] = Extra(found)

@@ -27,12 +27,12 @@ from sim.demand.recordings.trace import Trace
 from sim.errors import BadInput, printable
 from sim.tables.coded import coded, of_words
 from sim.tables.columns import read_columns
-from sim.tables.dates import Order
 from sim.tables.files import Broken, Progress, RowBlock, table_blocks
 from sim.tables.formats.lines import shortened_path
 from sim.tables.formats.reader import Asked, CountSeries, Head, Reader, Requests, reading
 from sim.tables.hashes import Hashes, hashes_of
 from sim.tables.times import decimals, floats, lengths, sides
+from sim.tables.written_dates import Order
 
 LARGEST = 32767  # images of one request, and distinct kinds
 NOBODY = pa.array(["", "-"])

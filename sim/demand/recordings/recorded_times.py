@@ -10,8 +10,8 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from sim.errors import BadInput
-from sim.tables.dates import Order, in_iso
 from sim.tables.times import NUMBER, STAMP, Mask, floats, matches, nanoseconds, timestamps, whole
+from sim.tables.written_dates import Order, in_iso
 
 DIGITS = {"s": 9, "ms": 6, "us": 3, "ns": 0}  # decimals of a nanosecond in each unit
 SECOND = 10**9

@@ -10,12 +10,12 @@ import numpy as np
 import pyarrow as pa
 
 from sim.errors import BadInput
-from sim.tables.dates import in_iso, iso
 from sim.tables.formats.reader import Asked, CountSeries, Floats, Head, Reader, json_object, whole_text
 from sim.tables.headers import TOTAL
 from sim.tables.names import plain_name
 from sim.tables.small_tables import cells_of
 from sim.tables.times import STAMP, matches, timestamps
+from sim.tables.written_dates import in_iso, iso
 
 REFUSALS = re.compile(r"(?i)(4xx|5xx|429|503|refus|reject|throttl|limited|denied|error|fail|drop)")
 NO_COUNTS = re.compile(r"(?i)(time|latency|duration|percent|util|seconds|queue|running|waiting|bytes|cpu|memory|gpu)")
@@ -261,7 +261,9 @@ class GrafanaCsv(Reader):
         return quoted or any(unit_of(cell) for cell in rows[1][1:]) or evenly_counted(rows)
 
     def counts(self, paths: Sequence[Path], asked: Asked) -> CountSeries:
-        path, series, notes, begins = paths[0], {}, [], None
+        path, begins = paths[0], None
+        series: dict[str, Floats] = {}
+        notes: list[str] = []
         for file in paths:
             names, *rows = joined_by_time(without_totals(cells_of(whole_text(file)), notes))
             at = instants([row[0] for row in rows], asked, file)

@@ -14,10 +14,10 @@ from numpy.typing import NDArray
 
 from sim.errors import BadInput, printable
 from sim.schema import with_keys_once
-from sim.tables.dates import Order
 from sim.tables.files import Broken, Progress, RowBlock
 from sim.tables.headers import header
 from sim.tables.opening import LARGEST_TIDIED, first_bytes, first_lines, opened
+from sim.tables.written_dates import Order
 
 Floats = NDArray[np.float64]
 REFUSED = (429, 503)  # statuses by which a service turns a request away

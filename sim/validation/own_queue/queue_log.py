@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 
 from sim.errors import BadInput
 from sim.tables.columns import Column, listed, read_columns, require
-from sim.tables.dates import in_iso
 from sim.tables.headers import column_names
 from sim.tables.times import Floats, Mask
+from sim.tables.written_dates import in_iso
 from sim.validation.own_queue.queue_times import DAY, WITH_TIME, Axis, axis_of, durations_of, instants
 
 NAMES = ("arrived", "date", "waited", "started", "left", "served", "ended", "server", "abandoned", "ignored")
