@@ -1,6 +1,7 @@
 """The commands about demand: fit a curve to counts, import recordings, check generated against recorded, export."""
 
 import math
+import re
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -188,7 +189,7 @@ def import_recording(
         refused=refused,
         dates=dates,
     )
-    stem = files[0].name.removesuffix(".gz").removesuffix(".zst").rsplit(".", 1)[0]
+    stem = re.sub(r"\.(gz|bz2|xz|zst)$", "", files[0].name).rsplit(".", 1)[0]
     target = out or Path(f"{stem}.trace.parquet")
     refuse_taken(target, lambda path: is_trace(path) or begins_with(WAVE)(path), replace=replace)
     with progress_bar(", ".join(path.name for path in files), "read") as report:
