@@ -106,7 +106,6 @@ def whole(numbers: list[float]) -> list[int]:
 
 def rescue_table(found: Any) -> Table:
     """The seeds saved, and the images lost, by the instant at which the playbook began."""
-    from sim.results.dates import date_of
     from sim.wording import amount, duration
 
     titles = ("begins (UTC)", "after the start", "saved", "images lost", "recovered at the end")
@@ -114,7 +113,7 @@ def rescue_table(found: Any) -> Table:
     for begins, saved, lost, recovered in found.shares.itertuples(index=False):
         last = begins >= found.run.horizon
         style = "bold" if begins == found.latest else None
-        when = "never" if last else date_of(found.run, begins)
+        when = "never" if last else found.run.date(begins)
         seeds = [f"{round(share * found.seeds)} of {found.seeds}" for share in (saved, recovered)]
         table.add_row(when, "" if last else duration(begins), seeds[0], amount(max(0.0, lost)), seeds[1], style=style)
     return table
