@@ -5,6 +5,7 @@ import pytest
 from scipy import stats
 
 from sim import BadInput, simulate, size
+from sim.explorer.settings import settings_of
 from sim.profile.profile import constant_profile
 from sim.results.contracts import bill
 from sim.results.costs import dollars
@@ -12,8 +13,11 @@ from sim.results.run import Run
 from sim.results.timeline import OFFERED
 from sim.scenario.document import merged
 from sim.scenario.scenario import Scenario
+from sim.studies.decide import decide
 from sim.studies.mixes import cheapest, mix_sentences, mixes
+from sim.studies.money_study import money_study
 from sim.studies.size_words import sentences
+from sim.studies.sweep import changed
 from tests.random_scenarios import plain
 
 MOVES = {"kind": "move gpus", "from": "gpus", "to": "spare", "gpus": 1}
@@ -253,6 +257,21 @@ def test_the_cheapest_mix_of_two_kinds_is_that_by_hand():
     assert [of.dollars for of in found.values()] == pytest.approx([7 / 6, 8 / 6])
     assert cheapest(found) is found[0]
     assert mix_sentences(found)[1] == "  CHEAPEST: 7 old and 0 new for $1.17 a run: meets."
+
+
+def test_studies_of_fleets_change_the_kind_that_is_taken_last():
+    scenario = mixed(each=2, tiers={"free": {"price": "$20 per month"}}, horizon="10 min")
+    kinds = changed(scenario, {"pools.gpus.gpus": 7}).pools["gpus"].kinds
+    assert {name: kind.gpus for name, kind in kinds.items()} == {"new": 2, "old": 5}
+    menu = decide(scenario, fleets=[3, 6], futures=2, processes=1, store=False).options
+    assert (menu["dollars"] * 6).tolist() == pytest.approx([3 * 2 + 1 * 1, 3 * 2 + 1 * 4])  # a sixth of an hour
+    worth = money_study(scenario, seeds=1, processes=1).marginal.set_index("gpus")
+    assert worth["pool"].tolist() == ["gpus, old", "gpus, old"]
+    assert worth["cost"].tolist() == pytest.approx([1.0, 1.0])
+    gpus = next(setting for setting in settings_of(scenario, "none") if setting.key == "pools.gpus.gpus")
+    assert (min(gpus.values), gpus.own) == (2, 4)
+    with pytest.raises(BadInput, match="2 or more: the other kinds stay, and 'old' changes"):
+        decide(scenario, fleets=[1, 6], futures=2, processes=1, store=False)
 
 
 def test_a_mix_is_of_two_kinds():
