@@ -1,5 +1,6 @@
 """The base of every file format: frozen values, and an unknown key is an error."""
 
+import json
 import re
 from collections.abc import Mapping
 from typing import Any, ClassVar, NoReturn, Self
@@ -65,6 +66,15 @@ def with_keys_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         twice = next(key for key in found if sum(key == name for name, _ in pairs) > 1)
         raise ValueError(f"the key {twice!r} is there twice")
     return found
+
+
+def read_json(text: str) -> Any:
+    """What a JSON text holds, by the letter of the standard. Raises ValueError for NaN, and for a key twice."""
+    return json.loads(text, parse_constant=refuse_constant, object_pairs_hook=with_keys_once)
+
+
+def refuse_constant(name: str) -> NoReturn:
+    raise ValueError(f"{name} is no number of JSON")
 
 
 def in_plain_words(error: Mapping[str, Any]) -> str:

@@ -5,6 +5,7 @@ import pytest
 from scipy import stats
 
 from sim import BadInput, simulate, size
+from sim.explorer.settings import settings_of
 from sim.profile.profile import constant_profile
 from sim.results.contracts import bill
 from sim.results.costs import dollars
@@ -12,8 +13,11 @@ from sim.results.run import Run
 from sim.results.timeline import OFFERED
 from sim.scenario.document import merged
 from sim.scenario.scenario import Scenario
+from sim.studies.decide import decide
 from sim.studies.mixes import cheapest, mix_sentences, mixes
+from sim.studies.money_study import money_study
 from sim.studies.size_words import sentences
+from sim.studies.sweep import changed
 from tests.random_scenarios import plain
 
 MOVES = {"kind": "move gpus", "from": "gpus", "to": "spare", "gpus": 1}
@@ -162,11 +166,11 @@ def test_the_kind_that_is_taken_last_is_lost_first(work, last):
 class Fleet:
     """A policy that has this many GPUs in service after half of the run."""
 
-    def __init__(self, gpus: int):
-        self.gpus = gpus
+    def __init__(self, gpus: int, first: int = 4):
+        self.gpus, self.first = gpus, first
 
     def act(self, telemetry, controls):
-        controls.set_pool(fleet=4 if telemetry.now < 1800 else self.gpus)
+        controls.set_pool(fleet=self.first if telemetry.now < 1800 else self.gpus)
 
 
 @pytest.mark.parametrize(("gpus", "hours"), [(4, [2.0, 2.0]), (3, [2.0, 1.5]), (1, [1.5, 1.0]), (6, [2.0, 3.0])])
@@ -193,6 +197,19 @@ def test_each_kind_has_contracts_of_its_own():
     assert found == pytest.approx(by_hand)
 
 
+@pytest.mark.parametrize("engine", ["simpy", "compiled"])
+def test_replicas_of_several_gpus_are_each_of_one_kind(engine):
+    """Twice the GPUs, two to a replica: the waits of one GPU each (those of the chain above), and twice the bill."""
+    one, two = (
+        simulate(mixed(each=g, pool={"gpus_per_replica": g}), [Fleet(3 * g, first=2 * g)], engine=engine)
+        for g in (1, 2)
+    )
+    assert one.requests["started"].notna().sum() > 1000
+    assert two.requests.drop(columns="gpu_seconds").equals(one.requests.drop(columns="gpu_seconds"))
+    assert two.requests["gpu_seconds"].equals(2 * one.requests["gpu_seconds"])
+    assert bill(two)["gpu_hours"].tolist() == pytest.approx((2 * bill(one)["gpu_hours"]).tolist())
+
+
 def test_load_is_offered_in_mean_gpus():
     """Two of 1.5 and 0.6 requests a second are two of 1.05; 1.6 a second are the work of 1.52."""
     run = simulate(mixed(), unlimited=True)
@@ -209,7 +226,7 @@ def test_load_is_offered_in_mean_gpus():
         ({"pool": {"gpus": 3}}, "gpus: 3, but its kinds have 2, expected the sum of theirs"),
         ({"pool": {"spot": {"gpus": 1}}}, "spot: each kind has contracts of its own, expected them there, like kinds"),
         ({"pool": {"reserved": {"gpus": 1}}}, "reserved: each kind has contracts of its own"),
-        ({"pool": {"gpus_per_replica": 2}}, "gpus_per_replica: 2 cannot be"),
+        ({"each": 3, "pool": {"gpus_per_replica": 2}}, "kinds.old.gpus: 3 GPUs make no whole replicas of 2"),
         ({"pool": {"kinds": {"old": {"profiles": {"other": "old"}}}}}, "'other' is no model that a feature"),
         ({"scale": "1/2"}, "1 GPUs at scale 1/2"),
         (
@@ -240,6 +257,21 @@ def test_the_cheapest_mix_of_two_kinds_is_that_by_hand():
     assert [of.dollars for of in found.values()] == pytest.approx([7 / 6, 8 / 6])
     assert cheapest(found) is found[0]
     assert mix_sentences(found)[1] == "  CHEAPEST: 7 old and 0 new for $1.17 a run: meets."
+
+
+def test_studies_of_fleets_change_the_kind_that_is_taken_last():
+    scenario = mixed(each=2, tiers={"free": {"price": "$20 per month"}}, horizon="10 min")
+    kinds = changed(scenario, {"pools.gpus.gpus": 7}).pools["gpus"].kinds
+    assert {name: kind.gpus for name, kind in kinds.items()} == {"new": 2, "old": 5}
+    menu = decide(scenario, fleets=[3, 6], futures=2, processes=1, store=False).options
+    assert (menu["dollars"] * 6).tolist() == pytest.approx([3 * 2 + 1 * 1, 3 * 2 + 1 * 4])  # a sixth of an hour
+    worth = money_study(scenario, seeds=1, processes=1).marginal.set_index("gpus")
+    assert worth["pool"].tolist() == ["gpus, old", "gpus, old"]
+    assert worth["cost"].tolist() == pytest.approx([1.0, 1.0])
+    gpus = next(setting for setting in settings_of(scenario, "none") if setting.key == "pools.gpus.gpus")
+    assert (min(gpus.values), gpus.own) == (2, 4)
+    with pytest.raises(BadInput, match="2 or more: the other kinds stay, and 'old' changes"):
+        decide(scenario, fleets=[1, 6], futures=2, processes=1, store=False)
 
 
 def test_a_mix_is_of_two_kinds():

@@ -9,9 +9,10 @@ from sim.report.money_tables import money_tables
 from sim.report.origins import prices
 from sim.results.experiences import experienced
 from sim.results.money import money_of, tariffs_of
-from sim.results.money_sentences import lost_sentence, money_sentences, usd
+from sim.results.money_sentences import lost_sentence, money_sentences
 from sim.scenario.parts import Recording
 from sim.studies.money_study import AS_IT_IS, UNLIMITED, changed_fleets, money_study
+from sim.wording import usd
 from tests.random_scenarios import constant, plain
 from tests.tables import attempt, run_of
 

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from sim.cli.console import Console, progress_bar, ready, say
-from sim.cli.options import Override, Sets, option, parsed
+from sim.cli.options import Override, Sets, option, scenario_of
 from sim.errors import BadInput
 from sim.units import instant, seconds
 
@@ -74,9 +74,8 @@ def saved(folder: str, override: str | None, sets: list[str] | None, seed: int |
 def simulated(name: str, override: str | None, sets: list[str] | None, seed: int | None) -> Opened:
     """A scenario, still to be simulated on an unlimited fleet, where nobody waits."""
     from sim.engine.simulate import simulate
-    from sim.scenario.load import load
 
-    scenario = load(name, override=override, sets=parsed(sets))
+    scenario = scenario_of(name, override, sets)
 
     def run() -> Any:
         ready()

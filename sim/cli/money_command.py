@@ -7,19 +7,20 @@ import typer
 from rich.table import Table
 from rich.text import Text
 
+from sim.cli import options
 from sim.cli.console import Console, name_column, print_table, say_where
-from sim.cli.options import ClusterAddress, Override, Processes, ScenarioArgument, Sets, parsed, refuse_places, studying
+from sim.cli.options import refuse_places, scenario_of, studying
 from sim.cli.places import write_file
 
 
 def money(
-    scenario: ScenarioArgument,
+    scenario: options.ScenarioArgument,
     playbook: Annotated[str | None, typer.Option(help="The playbook; the scenario's first one if not given.")] = None,
     seeds: Annotated[int, typer.Option(min=1, help="How many seeds; intervals need at least 3.")] = 3,
-    override: Override = None,
-    sets: Sets = None,
-    processes: Processes = None,
-    cluster: ClusterAddress = None,
+    override: options.Override = None,
+    sets: options.Sets = None,
+    processes: options.Processes = None,
+    cluster: options.ClusterAddress = None,
     out: Annotated[Path | None, typer.Option(help="Write the money of every run to this CSV file.")] = None,
 ) -> None:
     """Revenue kept and lost, cost by contract, and the value of one GPU more and less.
@@ -28,11 +29,10 @@ def money(
     of each pool more and less, all with the same people. Amounts are of the whole service.
     """
     from sim.report.money_tables import contracts
-    from sim.scenario.load import load
     from sim.studies.money_study import money_study
 
     refuse_places(None, out)
-    loaded = load(scenario, override=override, sets=parsed(sets))
+    loaded = scenario_of(scenario, override, sets)
     with studying(loaded.title, cluster, processes) as at_work:
         study = money_study(loaded, playbook, seeds=seeds, **at_work)
     console = Console(highlight=False)

@@ -57,6 +57,13 @@ NoStore = Annotated[bool, typer.Option("--no-store", help="Keep no runs, and use
 MOST_PLACES = 200  # on one axis
 
 
+def scenario_of(name: str, override: str | None, sets: list[str] | None) -> "Scenario":
+    """The scenario of this name or file, with an override and settings laid over it. Raises BadInput."""
+    from sim.scenario.load import load
+
+    return load(name, override=override, sets=parsed(sets))
+
+
 @contextmanager
 def machines(cluster: str | None, processes: int | None, shard: str | None = None) -> "Iterator[Executor]":
     """Where a study makes its runs: on this machine, on a cluster, or here and only one shard of them.

@@ -7,7 +7,7 @@ import typer
 
 from sim.cli import options
 from sim.cli.console import say
-from sim.cli.options import a_share, a_time, option, parsed, refuse_places, studying
+from sim.cli.options import a_share, a_time, option, refuse_places, scenario_of, studying
 from sim.cli.places import write_file
 from sim.errors import BadInput
 
@@ -39,7 +39,6 @@ def order_by(
     Like 'meltpoint rescue', with the arrival of the GPUs in place of a playbook; the lead time of the order and its
     burn-in go before it. It also says what it costs if they come an hour or a day later, or never.
     """
-    from sim.scenario.load import load
     from sim.studies.lead_time import order_by as find
     from sim.studies.lead_time_words import sentences
     from sim.units import moment, seconds
@@ -48,7 +47,7 @@ def order_by(
     refuse_places(None, out)
     if needed is not None and needed > lots:
         raise BadInput("more lots are needed than come", key="--needed", value=needed, expected=f"1 to {lots}")
-    loaded, day = load(scenario, override=override, sets=parsed(sets)), option("--today", today, moment)
+    loaded, day = scenario_of(scenario, override, sets), option("--today", today, moment)
     with studying(f"{loaded.title}: {in_gpus(gpus)}", cluster, processes) as at_work:
         found = find(
             loaded,

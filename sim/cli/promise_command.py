@@ -10,7 +10,7 @@ from rich.text import Text
 
 from sim.cli import options
 from sim.cli.console import Console
-from sim.cli.options import a_share, parsed, studying
+from sim.cli.options import a_share, scenario_of, studying
 from sim.cli.places import write_file
 from sim.errors import BadInput
 
@@ -54,13 +54,12 @@ def check(
     broken, 3 where these runs do not decide one, 2 for bad input.
     """
     from sim.export import check_files
-    from sim.scenario.load import load
     from sim.studies.check import UNDECIDED
     from sim.studies.check import check as held_to
 
     refuse_name(junit, "--junit", ".xml")
     refuse_name(markdown, "--markdown", ".md")
-    loaded = load(scenario, override=override, sets=parsed(sets))
+    loaded = scenario_of(scenario, override, sets)
     with studying(loaded.title, cluster, processes, shard) as at_work:
         found = held_to(
             loaded,

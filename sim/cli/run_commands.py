@@ -19,7 +19,7 @@ from sim.cli.console import (
     say,
     say_where,
 )
-from sim.cli.options import a_share, beginning, machines, named, option, parsed, studying
+from sim.cli.options import a_share, beginning, machines, named, option, parsed, scenario_of, studying
 from sim.cli.places import file_name, folder_names, refuse_other_file, result_folder
 from sim.errors import BadInput
 
@@ -63,11 +63,10 @@ def run(
     from sim.engine.simulate import chosen, simulate
     from sim.results.retry_rules import rule_sentences
     from sim.results.verdict import sentences, verdict
-    from sim.scenario.load import load
     from sim.studies.unlimited import with_demand
     from sim.writing import replacing
 
-    loaded = beginning(load(scenario, override=override, sets=parsed(sets)), begin)
+    loaded = beginning(scenario_of(scenario, override, sets), begin)
     name, _ = chosen(loaded, playbook)
     if strict:
         from sim.cli.promise_command import end_strictly

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from sim.cli.console import Console, progress_bar, ready, runs_bar, say_where, write_out
-from sim.cli.options import Override, ScenarioArgument, Sets, option, parsed, refuse_places
+from sim.cli.options import Override, ScenarioArgument, Sets, option, parsed, refuse_places, scenario_of
 from sim.cli.places import begins_as_report, refuse_unwritable, write_file
 from sim.errors import BadInput
 
@@ -39,10 +39,9 @@ def runbook(
     from sim.engine.simulate import chosen, simulate
     from sim.export.operations import FILES, operations
     from sim.report.runbook import runbook as render
-    from sim.scenario.load import load
     from sim.studies.unlimited import with_demand
 
-    loaded = load(scenario, override=override, sets=parsed(sets))
+    loaded = scenario_of(scenario, override, sets)
     name, steps = chosen(loaded, playbook)
     if not [*loaded.always, *steps]:
         raise BadInput("this playbook has no switches", key="--playbook", value=name, expected="one with steps")
@@ -152,10 +151,9 @@ def shadow(
     from sim.report.shadow_words import caveat, lines
     from sim.results.gateway_readings import readings
     from sim.results.run import decision_table
-    from sim.scenario.load import load
 
     refuse_places(None, out)
-    loaded = load(scenario, override=override, sets=parsed(sets))
+    loaded = scenario_of(scenario, override, sets)
     steps = [*loaded.always, *loaded.playbooks[chosen(loaded, playbook)[0]]]
     console, rows, ticks = Console(highlight=False, soft_wrap=True), [], []
     with opened(metrics) as file:

@@ -8,7 +8,7 @@ from rich.table import Table
 
 from sim.cli import options
 from sim.cli.console import Console, say, say_where
-from sim.cli.options import a_share, a_time, axis, beginning, parsed, refuse_places, studying
+from sim.cli.options import a_share, a_time, axis, beginning, refuse_places, scenario_of, studying
 from sim.cli.places import write_file
 from sim.errors import BadInput
 
@@ -39,12 +39,11 @@ def rescue(
     """
     from sim.plots.saving import write_figure
     from sim.plots.storms import rescue_figure
-    from sim.scenario.load import load
     from sim.studies.rescue import rescue as find
     from sim.studies.rescue_sentences import sentences
 
     refuse_places(figure, out)
-    loaded = beginning(load(scenario, override=override, sets=parsed(sets)), begin)
+    loaded = beginning(scenario_of(scenario, override, sets), begin)
     step, least = a_time("--by", by), None if keep is None else a_share("keep", keep)
     with studying(f"{loaded.title}: {playbook}", cluster, processes) as at_work:
         found = find(loaded, playbook, seeds=seeds, by=step, keep=least, **at_work)
@@ -81,11 +80,10 @@ def map_storms(
     """
     from sim.plots.saving import write_figure
     from sim.plots.storms import map_figure
-    from sim.scenario.load import load
     from sim.studies.storm_map import storm_map
 
     refuse_places(figure, out)
-    loaded = load(scenario, override=override, sets=parsed(sets))
+    loaded = scenario_of(scenario, override, sets)
     places = (axis("loads", loads), axis("spikes", spikes), whole(axis("retries", retries)))
     with studying(loaded.title, cluster, processes) as at_work:
         table = storm_map(loaded, *places, playbook=playbook, seeds=seeds, **at_work)
@@ -108,7 +106,6 @@ def whole(numbers: list[float]) -> list[int]:
 
 def rescue_table(found: Any) -> Table:
     """The seeds saved, and the images lost, by the instant at which the playbook began."""
-    from sim.results.dates import date_of
     from sim.wording import amount, duration
 
     titles = ("begins (UTC)", "after the start", "saved", "images lost", "recovered at the end")
@@ -116,7 +113,7 @@ def rescue_table(found: Any) -> Table:
     for begins, saved, lost, recovered in found.shares.itertuples(index=False):
         last = begins >= found.run.horizon
         style = "bold" if begins == found.latest else None
-        when = "never" if last else date_of(found.run, begins)
+        when = "never" if last else found.run.date(begins)
         seeds = [f"{round(share * found.seeds)} of {found.seeds}" for share in (saved, recovered)]
         table.add_row(when, "" if last else duration(begins), seeds[0], amount(max(0.0, lost)), seeds[1], style=style)
     return table

@@ -8,7 +8,7 @@ from rich.table import Table
 
 from sim.cli import options
 from sim.cli.console import INTERRUPTED, Console, say_where
-from sim.cli.options import named, parsed, refuse_places, studying
+from sim.cli.options import named, refuse_places, scenario_of, studying
 from sim.cli.places import write_file
 from sim.errors import BadInput
 
@@ -52,7 +52,6 @@ def sweep(
     """
     from sim.plots.saving import write_figure
     from sim.plots.sweep_map import sweep_figure
-    from sim.scenario.load import load
     from sim.studies.sweep import sweep as run_all
 
     refuse_places(figure, out)
@@ -61,7 +60,7 @@ def sweep(
     keys = pairs(vary)
     if figure is not None and len(keys) > 2:
         raise BadInput("a figure shows one key or two", key="--figure", value=len(keys), expected="--out for more keys")
-    loaded = load(scenario, override=override, sets=parsed(sets))
+    loaded = scenario_of(scenario, override, sets)
     with studying(loaded.title, cluster, processes, shard) as at_work:
         table = run_all(
             loaded,

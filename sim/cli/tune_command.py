@@ -7,7 +7,7 @@ import typer
 
 from sim.cli import options
 from sim.cli.console import INTERRUPTED, say, say_where
-from sim.cli.options import parsed, refuse_places, studying
+from sim.cli.options import refuse_places, scenario_of, studying
 from sim.cli.places import write_file
 from sim.cli.sweep_command import pairs
 
@@ -44,11 +44,10 @@ def tune(
 
     meltpoint tune surge --playbook bounded --vary 0.requests=50..2000 --promise alive
     """
-    from sim.scenario.load import load
     from sim.studies.tune import tune as find
 
     refuse_places(None, out)
-    loaded = load(scenario, override=override, sets=parsed(sets))
+    loaded = scenario_of(scenario, override, sets)
     with studying(f"{loaded.title}: {playbook}", cluster, processes) as at_work:
         found = find(
             loaded,

@@ -14,7 +14,7 @@ from typing import Annotated, Any, Literal
 import typer
 
 from sim.cli.console import Console, ready
-from sim.cli.options import Override, ScenarioArgument, Sets, a_time, named, parsed
+from sim.cli.options import Override, ScenarioArgument, Sets, a_time, named, scenario_of
 from sim.cli.runbook_command import opened
 from sim.errors import BadInput
 
@@ -54,11 +54,10 @@ def watch(
     of its requests are answered. The scenario says how the service works and how people behave; who comes is taken from
     the metrics or the log. Give it their date: --set start=...
     """
-    from sim.scenario.load import load
     from sim.studies.watch import Watcher, is_full
     from sim.studies.watch import watch as look
 
-    loaded = load(scenario, override=override, sets=parsed(sets))
+    loaded = scenario_of(scenario, override, sets)
     refuse_mixed(metrics, log, {"--stamped": stamped, "--zone": zone, "--repair": repair}, follow=follow, once=once)
     watcher = Watcher(loaded, in_force, named(playbooks) or None, ahead=a_span("--ahead", ahead))
     ready()

@@ -62,9 +62,10 @@ def settings_of(scenario: Scenario, playbook: str) -> list[Setting]:
 
 def found_settings(scenario: Scenario, playbook: str) -> Iterator[Setting]:
     s = scenario
-    for pool in [pool for pool in served_pools(s) if not s.pools[pool].kinds][:MOST_POOLS]:
+    for pool in served_pools(s)[:MOST_POOLS]:
         gpus, unit = s.pools[pool].gpus, unit_of(s) * s.pools[pool].gpus_per_replica
-        rungs = sorted({max(unit, unit * round(f * gpus / unit)) for f in FACTORS} | {gpus})
+        least = max(unit, gpus - s.pools[pool].kinds[s.kinds_taken[pool][-1]].gpus if s.pools[pool].kinds else 0)
+        rungs = sorted({max(least, unit * round(f * gpus / unit)) for f in FACTORS} | {gpus})
         yield Setting(f"pools.{pool}.gpus", f"GPUs of {pool}", tuple(rungs), tuple(f"{n:,}" for n in rungs), gpus)
     yield Setting(DEMAND, "demand", MULTIPLES, tuple(f"{n:g} times" for n in MULTIPLES), 1)
     yield from of_the_wave(s)

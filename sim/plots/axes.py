@@ -14,7 +14,6 @@ from matplotlib.ticker import MaxNLocator, MultipleLocator
 from numpy.typing import ArrayLike, NDArray
 
 from sim.plots.saving import png_bytes
-from sim.results.dates import date_of
 from sim.results.run import Run
 from sim.wording import amount
 
@@ -150,7 +149,7 @@ def date_axis(ax: Axes, run: Run) -> None:
     ax.xaxis.set_major_formatter(lambda x, _: date_label(x, step))
     begin, end = dates(run, [0.0, run.horizon])
     ax.set_xlim(begin, end)
-    ax.set_xlabel(f"time (UTC) from {date_of(run, 0.0)}", fontsize=8.5)
+    ax.set_xlabel(f"time (UTC) from {run.date(0.0)}", fontsize=8.5)
     warm_up = float(run.manifest["warm_up"])
     if warm_up > 0:
         ax.axvspan(begin, float(dates(run, warm_up)), facecolor="#eeeeee", edgecolor="none", zorder=0.2)

@@ -101,7 +101,7 @@ def load_axis(ax: Axes, peak: float) -> None:
         ticks = [0.0, 0.5, 1.0, *(x for x in (2.0, 5.0, 10.0, 20.0, 50.0, 100.0, 1000.0, 10000.0) if x < peak * 1.5)]
         ax.yaxis.set_major_locator(FixedLocator(ticks))
         ax.yaxis.set_minor_locator(NullLocator())
-        ax.set_ylabel("share of capacity\n(log above 100 %)", fontsize=8.5)
+        ax.set_ylabel("of capacity, log above 100 %", fontsize=8.5)
     ax.set_ylim(0, max(1.1, peak * 1.05))
     ax.yaxis.set_major_formatter(lambda share, _: f"{100 * share:,.0f} %".replace(",", " "))
 

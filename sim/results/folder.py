@@ -23,7 +23,7 @@ from sim.results.manifest import FORMAT
 from sim.results.manifest_schema import Manifest, SavedManifest
 from sim.results.timeline import Timeline, bin_width, grid
 from sim.scenario.document import explained
-from sim.schema import Strict, with_keys_once
+from sim.schema import Strict, read_json
 from sim.writing import new_folder
 
 MANIFEST, TIMELINE = "manifest.json", "timeline.npz"
@@ -120,8 +120,7 @@ def required(manifest: SavedManifest) -> list[str]:
 def read_facts(folder: Path, name: str, wanted: str) -> dict[str, Any]:
     """A manifest as plain values. Raises BadInput where there is none, or one of another format."""
     try:
-        text = (folder / name).read_text(encoding="utf-8")
-        facts = json.loads(text, parse_constant=refuse_constant, object_pairs_hook=with_keys_once)
+        facts = read_json((folder / name).read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError) as wrong:
         raise BadInput(
             f"this is not a saved run: no {name} to read ({wrong})", file=folder, expected=EXPECTED
@@ -131,10 +130,6 @@ def read_facts(folder: Path, name: str, wanted: str) -> dict[str, Any]:
         message = f"this is not a saved run, or one of another version: its {name}"
         raise BadInput(message, file=folder, key="format", value=found, expected=wanted)
     return facts
-
-
-def refuse_constant(name: str) -> None:
-    raise ValueError(f"{name} is no number")
 
 
 def verify(folder: Path, name: str, facts: Mapping[str, Any], files: list[str]) -> None:

@@ -166,7 +166,8 @@ class ScenarioFields(Strict):
         callers = {f"demand.waves.{n}.in_flight": w for n, w in enumerate(self.demand.waves) if isinstance(w, Callers)}
         counts |= {key: (float(wave.in_flight), OfService("callers")) for key, wave in callers.items()}
         for name, pool in self.pools.items():
-            counts |= {f"pools.{name}.kinds.{kind}.gpus": (float(k.gpus), GPUS) for kind, k in pool.kinds.items()}
+            each, of = pool.gpus_per_replica, of_pool(pool)
+            counts |= {f"pools.{name}.kinds.{kind}.gpus": (k.gpus / each, of) for kind, k in pool.kinds.items()}
         for key, step in self.steps():
             counts |= {f"{key}.policy.{name}": found for name, found in self.counted(step, key).items()}
         part = self.scale / self.played_cells

@@ -210,8 +210,10 @@ class Pool(HowItServes):
         total = sum(kind.gpus for kind in self.kinds.values())
         if total != self.gpus:
             raise ValueError(f"gpus: {self.gpus:,}, but its kinds have {total:,}, expected the sum of theirs")
-        if self.gpus_per_replica != 1:
-            raise ValueError(f"gpus_per_replica: {self.gpus_per_replica} cannot be in a pool with 'kinds', expected 1")
+        for name, kind in self.kinds.items():
+            if kind.gpus % self.gpus_per_replica:
+                said = f"{kind.gpus:,} GPUs make no whole replicas of {self.gpus_per_replica}"
+                raise ValueError(f"kinds.{name}.gpus: {said}, expected a multiple of {self.gpus_per_replica}")
         for key in ("reserved", "spot"):
             if key in self.model_fields_set:
                 where = f"kinds.{next(iter(self.kinds))}.{key}"

@@ -209,9 +209,12 @@ class Scenario(ScenarioFields):
 
     @cached_property
     def kind_ends(self) -> dict[str, list[int]]:
-        """For each kind of GPU of a pool in that order, the number of the first GPU of the slice that is beyond it."""
-        kinds = {name: [pool.kinds[kind].gpus for kind in self.kinds_taken[name]] for name, pool in self.pools.items()}
-        return {name: list(accumulate(round(n * self.scale) for n in gpus)) for name, gpus in kinds.items()}
+        """For each kind of GPU of a pool in that order, the number of the slice's first replica that is beyond it."""
+        found = {}
+        for name, pool in self.pools.items():
+            replicas = [pool.kinds[kind].gpus // pool.gpus_per_replica for kind in self.kinds_taken[name]]
+            found[name] = list(accumulate(round(number * self.scale) for number in replicas))
+        return found
 
     def kind_of(self, pool: str, gpu: int) -> int:
         """The kind of a GPU of the slice: its place among those of the pool."""

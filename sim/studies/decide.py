@@ -20,7 +20,7 @@ from sim.engine.simulate import chosen
 from sim.errors import BadInput
 from sim.scenario.scenario import Scenario
 from sim.studies.executors import Executor, Report
-from sim.studies.fleets import served_pools
+from sim.studies.fleets import served_pools, with_gpus
 from sim.studies.intervals import holm, paired_difference, proportion, t_interval
 from sim.studies.looks import WITH_TABLES
 from sim.studies.runs import running
@@ -125,6 +125,8 @@ def decide(
 ) -> Decision:
     """Play every fleet (GPUs of one pool) with every playbook in the same futures, and choose.
 
+    Where the pool has several kinds of GPU, fleets differ in the one that is taken last.
+
     fleets: the scenario's own where None; playbooks: all where None. seeds: runs of each option in each future. alive:
     the share of runs in which an option must stay alive to be chosen. image_worth: dollars that an image in time is
     worth, where the scenario has no prices; without either, losses are images and GPUs count nothing. An interrupt
@@ -134,7 +136,7 @@ def decide(
     where, menu = menu_of(inputs, fleets, playbooks, pool)
     refuse_numbers(futures, seeds, alive)
     by = losses_by(inputs.scenario, image_worth)
-    bases = {gpus: inputs.scenario.with_(pools={where: {"gpus": gpus}}) for gpus in dict.fromkeys(g for g, _ in menu)}
+    bases = {gpus: with_gpus(inputs.scenario, where, gpus) for gpus in dict.fromkeys(g for g, _ in menu)}
     worlds = {
         (future, gpus): inputs.future(future, base) for future in range(1, futures + 1) for gpus, base in bases.items()
     }

@@ -7,7 +7,7 @@ from sim.errors import BadInput
 from sim.scenario.scenario import Scenario
 from sim.studies.fleets import as_fields, sized_pools
 from sim.studies.size import Size, size
-from sim.wording import amount
+from sim.wording import amount, names_in_words
 
 
 def mixes(
@@ -28,7 +28,7 @@ def mixes(
     pools = sized_pools(scenario, pool, kind)
     kinds = scenario.kinds_taken[pools[0]]
     if len(pools) > 1 or len(kinds) != 2:
-        found = ", ".join(pools) if len(pools) > 1 else f"{pools[0]} with {len(kinds) or 1}"
+        found = f"pools {names_in_words(pools)}" if len(pools) > 1 else f"pool '{pools[0]}' of {len(kinds) or 1}"
         raise BadInput("a mix is of two kinds of GPU", key="pool", value=found, expected="one pool of two kinds")
     (name,), kind = pools, kind or kinds[-1]
     (other,) = [k for k in kinds if k != kind]
