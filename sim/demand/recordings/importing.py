@@ -1,7 +1,7 @@
 """From recorded files to a trace: read them, find their problems, make the requested repairs."""
 
 import hashlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
@@ -17,6 +17,16 @@ from numpy.typing import NDArray
 
 from sim.demand.recordings.arrivals import arrivals, durations_of
 from sim.demand.recordings.attempts import sessions
+from sim.demand.recordings.codes import (
+    LARGEST,
+    NOBODY,
+    each,
+    in_order_of_appearance,
+    kinds_of,
+    name_codes,
+    named_users,
+    numbered_users,
+)
 from sim.demand.recordings.findings import Draft, Finding, findings, known_repairs, order_marks, rows_to_use
 from sim.demand.recordings.formats import Extra, Layout, chosen_reader, layout_of, layout_of_requests
 from sim.demand.recordings.import_notes import import_notes, outcomes_said, sessions_said
@@ -25,17 +35,12 @@ from sim.demand.recordings.recorded_times import SECOND, RecordedTimes, read_tim
 from sim.demand.recordings.servegen import generated_trace
 from sim.demand.recordings.trace import Trace
 from sim.errors import BadInput, printable
-from sim.tables.coded import coded, of_words
 from sim.tables.columns import read_columns
 from sim.tables.files import Broken, Progress, RowBlock, table_blocks
 from sim.tables.formats.lines import shortened_path
 from sim.tables.formats.reader import Asked, CountSeries, Head, Reader, Requests, reading
-from sim.tables.hashes import Hashes, hashes_of
 from sim.tables.times import decimals, floats, lengths, sides
 from sim.tables.written_dates import Order
-
-LARGEST = 32767  # images of one request, and distinct kinds
-NOBODY = pa.array(["", "-"])
 
 
 @dataclass(frozen=True)
@@ -205,38 +210,12 @@ def draft_of(
     )
 
 
-def each(column: Any, values_of: Callable[[Any], NDArray[Any]]) -> NDArray[Any]:
-    """What a function makes of the texts of a column, stripped; found once for each distinct one of a coded column."""
-    if pa.types.is_dictionary(column.type):
-        return np.asarray(of_words(column, lambda words: values_of(pc.utf8_trim_whitespace(words))))
-    return values_of(pc.utf8_trim_whitespace(column))
-
-
 def images_requested(column: Any, n: int) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
     """Images requested, nan where the recording does not say; and the rows whose text is not a count."""
     values = each(column, floats)
     empty = each(column, lambda words: pc.equal(words, "").to_numpy(zero_copy_only=False))
     good = (values >= 1) & (values <= LARGEST) & (values == np.floor(values))
     return np.where(good, values, np.nan), ~good & ~empty
-
-
-def numbered_users(hashes: Hashes | None) -> NDArray[np.int64] | None:
-    """A number for each hash of a name, in order of appearance; -1 for nobody. None where the rows name no users."""
-    if hashes is None:
-        return None
-    nobody = np.isin(hashes, hashes_of(NOBODY))
-    user = np.asarray(pd.factorize(hashes)[0])
-    return np.where(nobody, -1, user) if nobody.any() else user
-
-
-def name_codes(column: Any) -> NDArray[np.int64]:
-    """A number for each distinct text, -1 for an empty one or '-'."""
-
-    def numbered(words: Any) -> NDArray[np.int64]:
-        nobody = pc.is_in(words, value_set=NOBODY.cast(words.type)).to_numpy(zero_copy_only=False)
-        return np.where(nobody, -1, np.arange(len(words)))
-
-    return each(coded(column), numbered)
 
 
 def extra_values(column: Any, extra: Extra) -> NDArray[np.float64]:
@@ -304,11 +283,6 @@ def trace_from_draft(
     )
 
 
-def named_users(user: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Users as numbers; a user without a name gets a number of their own."""
-    return np.where(user < 0, user.max(initial=0) + 1 + np.arange(len(user)), user)
-
-
 def unread_said(
     rows: Rows, layout: Layout, order: NDArray[np.int64], extra: dict[str, NDArray[np.float64]], paths: list[Path]
 ) -> Iterator[str]:
@@ -351,41 +325,6 @@ def recorded_length(times: NDArray[np.float64], layout: Layout, options: ImportO
     coarse = 1.0 if (times == np.floor(times)).all() else None
     pause = (last - float(times[0])) / (n - 1) if n > 1 else 1.0
     return max(last + (layout.step or coarse or pause), float(np.nextafter(last, np.inf)))
-
-
-def in_order_of_appearance(user: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Users as 0, 1, ... in order of first appearance; each -1 becomes a user of its own."""
-    nobody = user < 0
-    if nobody.any():
-        user = np.where(nobody, user.max(initial=0) + np.cumsum(nobody), user)
-    largest = np.maximum.accumulate(user)
-    if len(user) and user[0] == 0 and (np.diff(largest) <= 1).all():
-        return user  # as they are
-    first = first_rows(user)
-    rank = np.empty(len(first), dtype=np.int64)
-    rank[np.argsort(first, kind="stable")] = np.arange(len(first))
-    return rank[user]
-
-
-def first_rows(codes: NDArray[np.int64]) -> NDArray[np.int64]:
-    """The first row of each code from 0 on; the number of rows for one that has none."""
-    first = np.full(int(codes.max(initial=-1)) + 1, len(codes), dtype=np.int64)
-    first[codes[::-1]] = np.arange(len(codes) - 1, -1, -1)  # of several writes to one place the last one stays
-    return first
-
-
-def kinds_of(column: Any, order: NDArray[np.int64]) -> tuple[NDArray[np.int64], tuple[str, ...]]:
-    """Kinds of request as numbers in order of first appearance, and their names."""
-    column = coded(column)
-    codes = column.indices.to_numpy()[order].astype(np.int64)
-    first = first_rows(codes)
-    known = np.flatnonzero(first < len(codes))
-    if len(known) > LARGEST:
-        expected = f"at most {LARGEST:,}; another --kind column, or a smaller --kind-depth for a log"
-        raise BadInput("there are too many kinds of request", key="--kind", value=len(known), expected=expected)
-    return in_order_of_appearance(codes), tuple(
-        column.dictionary[int(code)].as_py() for code in known[np.argsort(first[known])]
-    )
 
 
 def load_seconds(rows: Rows, order: NDArray[np.int64], paths: list[Path]) -> dict[str, NDArray[np.float64]]:
