@@ -1,10 +1,11 @@
 """The base of every file format: frozen values, and an unknown key is an error."""
 
+import json
 import re
 from collections.abc import Mapping
-from typing import Any, NoReturn, Self
+from typing import Any, ClassVar, NoReturn, Self
 
-from pydantic import BaseModel, ConfigDict, SerializerFunctionWrapHandler, model_serializer, model_validator
+from pydantic import BaseModel, ConfigDict, Field, SerializerFunctionWrapHandler, model_serializer, model_validator
 
 
 def refuse(*_: Any, **__: Any) -> NoReturn:
@@ -67,6 +68,15 @@ def with_keys_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return found
 
 
+def read_json(text: str) -> Any:
+    """What a JSON text holds, by the letter of the standard. Raises ValueError for NaN, and for a key twice."""
+    return json.loads(text, parse_constant=refuse_constant, object_pairs_hook=with_keys_once)
+
+
+def refuse_constant(name: str) -> NoReturn:
+    raise ValueError(f"{name} is no number of JSON")
+
+
 def in_plain_words(error: Mapping[str, Any]) -> str:
     """What was expected in place of a value that pydantic has refused; bounds of durations are in seconds."""
     if error["type"] not in WORDS:
@@ -85,6 +95,8 @@ class Strict(BaseModel):
     model_config = ConfigDict(
         extra="forbid", frozen=True, populate_by_name=True, protected_namespaces=(), defer_build=True
     )
+    ascending: ClassVar[tuple[str, ...]] = ()  # two fields, the first less than the second
+    not_descending: ClassVar[tuple[str, ...]] = ()  # two fields, the first no more than the second
 
     @model_validator(mode="before")
     @classmethod
@@ -106,8 +118,30 @@ class Strict(BaseModel):
         self.__dict__.update({name: frozen(value) for name, value in self.__dict__.items()})
         return self
 
+    @model_validator(mode="after")
+    def refuse_disorder(self) -> Self:
+        """Two fields that are to ascend do."""
+        for names, equal in ((self.ascending, False), (self.not_descending, True)):
+            low, high = (getattr(self, name) for name in names) if names else (0, 1)
+            if not (low < high or (equal and low == high)):
+                how = "not be more" if equal else "be less"
+                raise ValueError(f"'{names[0]}' must {how} than '{names[1]}'")
+        return self
+
     @model_serializer(mode="wrap")
     def with_kind(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
         """The fields as plain values, always with the `kind` by which a file says which class is meant."""
         kind = getattr(self, "kind", None)
         return write(self) if kind is None else {"kind": kind, **write(self)}
+
+
+def sourced(default: Any, description: str | None = None, *, written: str = "", **origin: str) -> Any:
+    """A field whose default has a source: measured, published, fitted or assumed = where it is from.
+
+    written: the default as a file would write it, where its value does not say.
+    """
+    ((provenance, source),) = origin.items()
+    extra: dict[str, Any] = {"source": source, "provenance": provenance}
+    return Field(
+        default=default, description=description, json_schema_extra=extra | ({"default": written} if written else {})
+    )

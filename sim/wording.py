@@ -43,6 +43,23 @@ def without_minus(text: str) -> str:
     return text.removeprefix("-") if text.startswith("-") and not text.strip("-0.") else text
 
 
+def usd(number: float) -> str:
+    """An amount of dollars; a negative one with its sign in front."""
+    if math.isnan(number):
+        return "an unknown amount"
+    return f"{'-' if number < 0 else ''}${amount(abs(number))}" if math.isfinite(number) else "no bound"
+
+
+def setting(value: object) -> str:
+    """A value of a scenario, a number with its unit to three figures."""
+    number, space, unit = str(value).partition(" ")
+    try:
+        figure = float(number)
+    except ValueError:
+        return str(value)
+    return f"{figure:.3g}{space}{unit}" if math.isfinite(figure) else str(value)
+
+
 def percent(share: float) -> str:
     return "none" if math.isnan(share) else f"{three_figures(100 * share)} %"
 

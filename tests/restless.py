@@ -1,5 +1,6 @@
 """A policy that turns every knob there is, at random, at every tick; and what it saw at each."""
 
+import dataclasses
 from typing import Any
 
 import numpy as np
@@ -67,17 +68,22 @@ class Restless:
         return int(self.dice.integers(below))
 
 
-class Watching:
-    """Turns nothing, and writes down what it sees. A run acts on a copy, which shares the list."""
+class Spy:
+    """A policy that does nothing but look. A run acts on a copy, which shares the list."""
 
     steady = False
 
-    def __init__(self, seen: list[Any]):
+    def __init__(self, seen: list[Telemetry]):
         self.seen = seen
 
-    def __deepcopy__(self, memo: dict[int, Any]) -> "Watching":
+    def __deepcopy__(self, memo: dict[int, Any]) -> "Spy":
         return self
 
     def act(self, telemetry: Telemetry, controls: Controls) -> None:
-        pools = [(p.gpus, p.busy, p.queued, p.inside, p.expected_wait) for p in telemetry.pools.values()]
-        self.seen.append((telemetry.now, telemetry.active, pools))
+        self.seen.append(telemetry)
+
+
+def assert_seen_alike(one: Telemetry, other: Telemetry) -> None:
+    for field in dataclasses.fields(one):
+        mine, theirs = getattr(one, field.name), getattr(other, field.name)
+        assert (mine == theirs).all() if isinstance(mine, np.ndarray) else mine == theirs, field.name

@@ -71,6 +71,35 @@ def test_a_closed_batch_stays_small_unless_others_may_join_it():
     assert sizes == {False: [1, 1, 1, 1], True: [1, 3]}
 
 
+@pytest.mark.parametrize("engine", ["simpy", "compiled"])
+def test_while_no_gpu_is_in_service_control_ticks_close_nothing_anew(engine):
+    """Two came at 1 s and closed; from 30 s on there is a GPU: the timer of the last close, at 1 s, is long over."""
+
+    class LateGpu:
+        def act(self, telemetry, controls):
+            controls.set_pool(fleet=0 if telemetry.now < 30 else 1)
+
+    scenario = plain(
+        {"model": constant_profile("model", 1.0, largest_batch=2)},
+        horizon="1 min",
+        control_tick="10 s",
+        features={"image": {"spec": {"model": "model"}}},
+        pools={
+            "gpus": {
+                "gpus": 1,
+                "dispatch": "random",
+                "max_batch": 2,
+                "linger": "25 s",
+                "timer": "from the last close",
+                **AHEAD,
+            }
+        },
+        demand=[{"kind": "spike", "people": 2, "from": "1 s", "lasting": "1 ms"}],
+    )
+    run = simulate(scenario, [LateGpu()], engine=engine)
+    assert run.batches["size"].tolist() == [1, 1]  # a hand-over at 20 s would have begun the timer anew: one of two
+
+
 @pytest.mark.parametrize("wrong", [{"timer": "from the last close"}, {"late_joiners": True}])
 def test_a_timer_of_its_own_needs_batches_that_close_by_themselves(wrong):
     with pytest.raises(ValueError, match="when full or timed out"):

@@ -31,6 +31,15 @@ def record(tmp_path, **options) -> Record:
     return Record.start(TINY, quick, Machine("cpu"), "float32", tmp_path / "tiny.json", resume=False)
 
 
+def written(tmp_path) -> Record:
+    """One that has visited a cell, and is interrupted."""
+    under_way = record(tmp_path)
+    under_way.scouted(CELL, 0.1, 0.0, 0.0)
+    under_way.visited(CELL, visited(1000, 1001, 1002))
+    under_way.write()
+    return under_way
+
+
 def test_every_component_has_every_batch_and_text_only_one_side():
     cells = grid(TINY, ("text", "denoise"), Options(sides=(128, 256), batches=(1, 2, 3)))
     assert [c.batch for c in cells if c.component == "text"] == [1, 2, 3]
@@ -91,10 +100,7 @@ def test_memory_is_expected_on_the_line_through_smaller_batches(tmp_path):
 
 
 def test_a_file_is_written_whole_and_a_resumed_record_goes_on(tmp_path):
-    under_way = record(tmp_path)
-    under_way.scouted(CELL, 0.1, 0.0, 0.0)
-    under_way.visited(CELL, visited(1000, 1001, 1002))
-    under_way.write()
+    written(tmp_path)
     kept = load_profile(tmp_path / "tiny.json")
     assert kept.file.marks == ["unfinished: measuring was interrupted; go on with --resume"]
     again = Record.start(TINY, QUICK, Machine("cpu"), "float32", tmp_path / "tiny.json", resume=True)
@@ -105,10 +111,7 @@ def test_a_file_is_written_whole_and_a_resumed_record_goes_on(tmp_path):
 
 
 def test_a_file_of_another_measurement_is_not_gone_on_with(tmp_path):
-    under_way = record(tmp_path)
-    under_way.scouted(CELL, 0.1, 0.0, 0.0)
-    under_way.visited(CELL, visited(1000, 1001, 1002))
-    under_way.write()
+    written(tmp_path)
     with pytest.raises(BadInput, match="precision"):
         Record.start(TINY, QUICK, Machine("cpu"), "bfloat16", tmp_path / "tiny.json", resume=True)
     with pytest.raises(BadInput, match="there already"):
@@ -116,10 +119,7 @@ def test_a_file_of_another_measurement_is_not_gone_on_with(tmp_path):
 
 
 def test_a_truncated_or_edited_file_is_not_gone_on_with(tmp_path):
-    under_way = record(tmp_path)
-    under_way.scouted(CELL, 0.1, 0.0, 0.0)
-    under_way.visited(CELL, visited(1000, 1001, 1002))
-    under_way.write()
+    written(tmp_path)
     path = tmp_path / "tiny.json"
     whole = path.read_text()
     for broken, word in ((whole[:-30], "readable"), (whole.replace("[1000,", "[900,"), "edited")):
@@ -129,16 +129,13 @@ def test_a_truncated_or_edited_file_is_not_gone_on_with(tmp_path):
 
 
 def test_a_full_disk_is_one_clear_sentence_and_leaves_the_file_before(tmp_path, monkeypatch):
-    under_way = record(tmp_path)
-    under_way.scouted(CELL, 0.1, 0.0, 0.0)
-    under_way.visited(CELL, visited(1000, 1001, 1002))
-    under_way.write()
+    under_way = written(tmp_path)
     before = (tmp_path / "tiny.json").read_text()
 
     def full(*_):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("pathlib.Path.replace", full)
+    monkeypatch.setattr("os.replace", full)
     with pytest.raises(BadInput, match="No space left"):
         under_way.write()
     assert [p.name for p in tmp_path.iterdir()] == ["tiny.json"]

@@ -14,7 +14,6 @@ from sim.policies.brownout import Brownout, dimmed, spread
 from sim.policies.playbook import Step
 from sim.policies.window import counted
 from tests.random_scenarios import plain
-from tests.test_engines import assert_alike
 
 FULL, LESS = 0.07, 0.001  # seconds of work of a request at full and at lesser quality
 
@@ -211,11 +210,6 @@ def test_names_that_the_scenario_lacks_are_told(update):
     step = Step.model_construct(policy=policy, from_=0.0, until=math.inf)
     with pytest.raises(ValueError, match=r"playbooks.one.0.policy.*(gold|music)"):
         crowded().check_step(step, "playbooks.one.0")
-
-
-def test_both_engines_play_it_alike():
-    both = [simulate(crowded(), [Brownout(set_point="30 s")], engine=engine) for engine in ("simpy", "compiled")]
-    assert_alike(*both)
 
 
 def test_it_keeps_the_mean_latency_near_its_set_point():

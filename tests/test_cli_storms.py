@@ -5,7 +5,7 @@ import pytest
 from typer.testing import CliRunner
 
 from sim.cli.main import app
-from sim.cli.storm_commands import axis
+from sim.cli.options import axis
 from sim.errors import BadInput
 
 CALLS = CliRunner()
@@ -43,22 +43,22 @@ def test_run_prints_the_rules_and_the_warning_and_the_report_has_them(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("name", "text", "share", "places"),
+    ("text", "places"),
     [
-        ("loads", "20%..90%:8", True, [0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9]),
-        ("loads", "25%, 0.5,120%", True, [0.25, 0.5, 1.2]),
-        ("spikes", "1,2.5,3", False, [1, 2.5, 3]),
-        ("retries", "1..5:3", False, [1, 3, 5]),
+        ("20%..90%:8", [0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9]),
+        ("25%, 0.5,120%", [0.25, 0.5, 1.2]),
+        ("1,2.5,3", [1, 2.5, 3]),
+        ("1..5:3", [1, 3, 5]),
     ],
 )
-def test_an_axis_is_a_list_or_a_span(name, text, share, places):
-    assert axis(name, text, share=share) == pytest.approx(places)
+def test_an_axis_is_a_list_or_a_span(text, places):
+    assert axis("loads", text) == pytest.approx(places)
 
 
 @pytest.mark.parametrize("text", ["", "20%..90%", "20%..90%:1", "20%..90%:9999", "a,b", "20%..:3", "nan", "1:2"])
 def test_what_is_no_axis_is_refused(text):
-    with pytest.raises(BadInput, match="not values on a map"):
-        axis("loads", text, share=True)
+    with pytest.raises(BadInput, match="not values on an axis"):
+        axis("loads", text)
 
 
 @pytest.mark.parametrize(
@@ -66,8 +66,8 @@ def test_what_is_no_axis_is_refused(text):
     [
         (["rescue", "retry-storm", "--playbook", "none"], "does nothing"),
         (["rescue", "retry-storm", "--playbook", "magic"], "no such playbook"),
-        (["rescue", "retry-storm", "--playbook", "shed", "--by", "5"], "not a duration"),
-        (["rescue", "retry-storm", "--playbook", "shed", "--keep", "most"], "not a share"),
+        (["rescue", "retry-storm", "--playbook", "shed", "--by", "5"], "a duration with its unit"),
+        (["rescue", "retry-storm", "--playbook", "shed", "--keep", "most"], "a share from 0 to 1"),
         (["rescue", "retry-storm", "--playbook", "shed", "--keep", "100%"], "part of the images"),
         (["rescue", "retry-storm", "--playbook", "shed", "--figure", "r.pdf"], "PNG or an SVG"),
         (["map", "retry-storm", "--retries", "0.5"], "whole numbers"),

@@ -14,7 +14,6 @@ from sim.results.contracts import (
     break_even_utilisation,
     commitment,
     contract_sentences,
-    cost_of_commitment,
     gpu_time_with_restarts,
     spot_break_even,
 )
@@ -35,6 +34,11 @@ def contracted(reserved=0, spot=0, *, fleet=(), scale=1.0):
     nobody = dict.fromkeys(ABSENT, 0)
     changes = pd.DataFrame([{"time": time, "pool": "gpus", "change": change, **nobody} for time, change in fleet])
     return replace(run, fleet=pd.concat([run.fleet, changes], ignore_index=True)) if fleet else run
+
+
+def cost_of_commitment(committed, demand, reserved, on_demand):
+    """Dollars for these hours: `committed` GPUs are reserved, and the rest is on demand."""
+    return reserved * committed * len(demand) + on_demand * np.maximum(np.asarray(demand) - committed, 0.0).sum()
 
 
 def paid(run):

@@ -12,17 +12,14 @@ from sim.errors import BadInput
 from sim.model.controls import Controls
 from sim.model.knobs import POOL_KNOBS
 from sim.policies.faults import Failures, PowerCap, Thermal, clock_under, drawn, warmed
-from sim.policies.hpa import Autoscale
-from sim.policies.playbook import Step
 from sim.policies.supply import ScheduledCapacity
 from sim.profile.profile import constant_profile
 from sim.results.metrics import capacity
 from sim.results.timeline import DONE
 from sim.scenario.document import merged
 from sim.scenario.scenario import Scenario
-from tests.fleets import changes, fleets, in_service, pool, seen, surge
+from tests.fleets import fleets, in_service, pool, seen, surge
 from tests.studies.overload.spikes import experiment_d, recovered
-from tests.test_engines import assert_alike
 
 
 def knob(controls, name, of="gpus"):
@@ -259,26 +256,7 @@ def test_a_hot_service_does_less_and_recovers_when_it_has_cooled():
     assert run.batches["seconds"].max() > 11
 
 
-# Both engines, and what makes no sense.
-
-
-@pytest.mark.parametrize(
-    "policy",
-    [
-        FAILING,
-        {**FAILING, "together": 4},
-        {"kind": "power cap", "cap": "60 %"},
-        {"kind": "thermal throttling", "pool": "gpus", "ambient": 45},
-    ],
-    ids=lambda policy: f"{policy['kind']} {policy.get('together', '')}",
-)
-def test_both_engines_play_it_alike(policy):
-    line = Step.model_validate({"policy": policy, "from": "2 min", "until": "30 min"})
-    scaler = Autoscale(pool="gpus", utilisation="70 %", most=20, provisioning="1 min", cold_start="1 min")
-    both = [simulate(surge(), [scaler, line], engine=engine) for engine in ("simpy", "compiled")]
-    assert len(changes(both[0])) > 2
-    assert policy["kind"] in set(both[0].decisions["policy"])
-    assert_alike(*both)
+# What makes no sense.
 
 
 @pytest.mark.parametrize(

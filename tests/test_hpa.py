@@ -11,7 +11,6 @@ from sim.model.controls import PoolTelemetry
 from sim.policies.hpa import Autoscale, desired, seen
 from sim.policies.supply import Orders
 from tests.fleets import changes, pool, surge
-from tests.test_engines import assert_alike
 
 DOWN_AT_ONCE = {"stabilisation": 0, "rates": [{"percent": 100}]}
 
@@ -161,18 +160,17 @@ def test_settings_that_no_autoscaler_can_have_are_refused(wrong):
         scaler(**wrong)
 
 
-def test_both_engines_play_a_fleet_that_is_empty_until_somebody_asks():
+def test_a_fleet_is_empty_until_somebody_asks():
     scenario = surge(demand=[{"kind": "spike", "people": 300, "lasting": "5 min", "from": "10 min"}])
     soon = {"provisioning": "30 s", "cold_start": "30 s"}
     policy = Autoscale(pool="gpus", most=40, inside=2, least=0, cool_down="2 min", **soon)
-    both = [simulate(scenario, [policy], engine=engine) for engine in ("simpy", "compiled")]
-    assert_alike(*both)
-    path = changes(both[0])
+    run = simulate(scenario, [policy])
+    path = changes(run)
     assert path[1] == (120, 0)
     begins = next(at for at, gpus in path if at > 120 and gpus > 0)
     assert 600 <= begins - 60 <= 630, "one as soon as somebody is there, a minute later in service"
     assert path[-1][1] == 0
-    assert math.isclose(both[0].requests["arrived"].min(), 600, abs_tol=30)
+    assert math.isclose(run.requests["arrived"].min(), 600, abs_tol=30)
 
 
 def test_behavior_is_read_as_a_manifest_of_kubernetes_has_it_and_exported_as_it_was():

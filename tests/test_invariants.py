@@ -10,11 +10,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sim import BadInput, Controls, Run, Scenario, Telemetry, simulate
+from sim import BadInput, Run, Scenario, Telemetry, simulate
 from sim.model.request import OUTCOMES, Spec
 from sim.policies.sharing import Priority
 from sim.profile.profile import Profile, constant_profile
 from tests.random_scenarios import PROFILES, documents, plain, scenario_from
+from tests.restless import Spy, assert_seen_alike
 
 quickly = settings(max_examples=50)
 QUEUES_TURNED_ROUND = {"last in first out", "adaptive lifo"}
@@ -258,21 +259,6 @@ def assert_same_people(one: Run, other: Run, same: list[str]) -> None:
 # 8. No oracle.
 
 
-class Spy:
-    """A policy that does nothing but look."""
-
-    steady = False
-
-    def __init__(self, seen: list[Telemetry]):
-        self.seen = seen
-
-    def __deepcopy__(self, memo: dict) -> "Spy":
-        return self
-
-    def act(self, telemetry: Telemetry, controls: Controls) -> None:
-        self.seen.append(telemetry)
-
-
 def looked_at(scenario: Scenario, seed: int) -> tuple[Run, list[Telemetry]]:
     """A run under playbook 'one', and what a policy sees of it."""
     seen: list[Telemetry] = []
@@ -291,12 +277,6 @@ def assert_nothing_about_anybody(scenario: Scenario, telemetry: Telemetry) -> No
             assert all(isinstance(v, int | float) for pool in value.values() for v in vars(pool).values())
         else:
             assert isinstance(value, int | float)
-
-
-def assert_seen_alike(one: Telemetry, other: Telemetry) -> None:
-    for field in dataclasses.fields(one):
-        mine, theirs = getattr(one, field.name), getattr(other, field.name)
-        assert (mine == theirs).all() if isinstance(mine, np.ndarray) else mine == theirs, field.name
 
 
 @quickly

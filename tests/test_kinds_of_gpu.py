@@ -5,9 +5,7 @@ import pytest
 from scipy import stats
 
 from sim import BadInput, simulate, size
-from sim.cli import size_command
-from sim.cli.places import result_folder
-from sim.explorer.settings import Chosen, settings_of
+from sim.explorer.settings import settings_of
 from sim.profile.profile import constant_profile
 from sim.report.answer_pages import to_do
 from sim.results.contracts import bill
@@ -16,13 +14,11 @@ from sim.results.run import Run
 from sim.results.timeline import OFFERED
 from sim.scenario.document import merged
 from sim.scenario.scenario import Scenario
-from sim.studies.answer_folder import load_size
 from sim.studies.decide import decide
-from sim.studies.decide_words import basis
 from sim.studies.mixes import cheapest, mix_sentences, mixes
-from sim.studies.money_study import changed_fleets
+from sim.studies.money_study import money_study
 from sim.studies.size_words import sentences
-from sim.studies.uncertain import as_uncertain
+from sim.studies.sweep import changed
 from tests.random_scenarios import plain
 from tests.test_engines import assert_alike
 
@@ -181,11 +177,11 @@ def test_the_kind_that_is_taken_last_is_lost_first(work, last):
 class Fleet:
     """A policy that has this many GPUs in service after half of the run."""
 
-    def __init__(self, gpus: int):
-        self.gpus = gpus
+    def __init__(self, gpus: int, first: int = 4):
+        self.gpus, self.first = gpus, first
 
     def act(self, telemetry, controls):
-        controls.set_pool(fleet=4 if telemetry.now < 1800 else self.gpus)
+        controls.set_pool(fleet=self.first if telemetry.now < 1800 else self.gpus)
 
 
 @pytest.mark.parametrize(("gpus", "hours"), [(4, [2.0, 2.0]), (3, [2.0, 1.5]), (1, [1.5, 1.0]), (6, [2.0, 3.0])])
@@ -199,47 +195,30 @@ def test_each_kind_has_its_price_and_the_kind_that_is_taken_last_comes_and_goes(
 
 
 def test_each_kind_has_contracts_of_its_own():
-    """For half an hour two new and two old GPUs, then one new: those reserved are paid all the time.
-
-    New: one reserved, one on demand for half an hour. Old: one reserved; the other is spot, for half an hour.
-    """
-    contracts = {
-        "new": {"reserved": {"gpus": 1, "dollars_per_gpu_hour": 2}},
-        "old": {"reserved": {"gpus": 1, "discount": 0.28}, "spot": {"gpus": 5, "discount": 0.5}},
+    """One of two new GPUs is reserved at $1, one of two old ones is spot at $0.40; after half an hour one is left."""
+    terms = {
+        "kinds": {
+            "new": {"reserved": {"gpus": 1, "dollars_per_gpu_hour": 1.0}},
+            "old": {"spot": {"gpus": 1, "dollars_per_gpu_hour": 0.4}},
+        }
     }
-    run = simulate(mixed(rate=0.5, each=2, pool={"kinds": contracts, "pays": {"switched_off": False}}), [Fleet(1)])
-    found = {row.contract: (row.gpu_hours, row.dollars) for row in bill(run).itertuples()}
-    assert found == {
-        "reserved, new": pytest.approx((1, 2)),
-        "on demand, new": pytest.approx((0.5, 0.5 * 3)),
-        "reserved, old": pytest.approx((1, 0.72)),
-        "spot, old": pytest.approx((0.5, 0.5 * 0.5)),
-    }
+    run = simulate(mixed(rate=0.5, each=2, pool={"pays": {"switched_off": False}, **terms}), [Fleet(1)])
+    found = bill(run).set_index("contract")["dollars"].to_dict()
+    by_hand = {"reserved, new": 1.0, "on demand, new": 1.5, "spot, old": 0.2, "on demand, old": 0.5}
+    assert found == pytest.approx(by_hand)
 
 
-def test_all_gpus_of_unlike_replicas_are_paid():
-    run = simulate(mixed(rate=0.5, each=4, pool={"gpus_per_replica": 4}))
-    assert dict(zip(bill(run)["contract"], bill(run)["gpu_hours"], strict=True)) == pytest.approx(
-        {"on demand, new": 4, "on demand, old": 4}
+@pytest.mark.parametrize("engine", ["simpy", "compiled"])
+def test_replicas_of_several_gpus_are_each_of_one_kind(engine):
+    """Twice the GPUs, two to a replica: the waits of one GPU each (those of the chain above), and twice the bill."""
+    one, two = (
+        simulate(mixed(each=g, pool={"gpus_per_replica": g}), [Fleet(3 * g, first=2 * g)], engine=engine)
+        for g in (1, 2)
     )
-    assert run.batches["gpu"].max() == 1
-
-
-SPARE = {"spare": {"gpus": 2, "kinds": {"old": {"gpus": 2}}}}
-
-
-@pytest.mark.parametrize("runs", ["batches", "steps"])
-@pytest.mark.parametrize(
-    ("pools", "gpus", "expected"),
-    [(("gpus", "spare"), 1, [1, 2, 3, 4, 5]), (("gpus", "spare"), 9, [1, 2, 3, 4, 5]), (("spare", "gpus"), 1, MORE)],
-)
-def test_a_gpu_that_moves_stays_of_its_kind(pools, gpus, expected, runs):
-    """Of a new GPU (1 s) and an old one (3.5 s) the old one can move; from elsewhere another old one comes."""
-    move = {"kind": "move gpus", "from": pools[0], "to": pools[1], "gpus": gpus}
-    pool = {"runs": runs, "max_batch": 1}
-    one, other = (by_hand(pool, pools=SPARE, always=[{"policy": move}], engine=e) for e in ("simpy", "compiled"))
-    assert finished(other) == pytest.approx(expected, abs=2e-3)
-    assert_alike(one, other)
+    assert one.requests["started"].notna().sum() > 1000
+    assert two.requests.drop(columns="gpu_seconds").equals(one.requests.drop(columns="gpu_seconds"))
+    assert two.requests["gpu_seconds"].equals(2 * one.requests["gpu_seconds"])
+    assert bill(two)["gpu_hours"].tolist() == pytest.approx((2 * bill(one)["gpu_hours"]).tolist())
 
 
 def test_load_is_offered_in_mean_gpus():
@@ -256,9 +235,9 @@ def test_load_is_offered_in_mean_gpus():
     ("settings", "said"),
     [
         ({"pool": {"gpus": 3}}, "gpus: 3, but its kinds have 2, expected the sum of theirs"),
-        ({"pool": {"spot": {"gpus": 1}}}, r"of no stated kind, expected kinds\.old\.spot\.gpus"),
-        ({"pool": {"reserved": {"gpus": 1}}}, r"of no stated kind, expected kinds\.old\.reserved\.gpus"),
-        ({"pool": {"gpus_per_replica": 2}}, r"kinds\.old\.gpus: 1 GPUs make no whole replicas of 2"),
+        ({"pool": {"spot": {"gpus": 1}}}, "spot: each kind has contracts of its own, expected them there, like kinds"),
+        ({"pool": {"reserved": {"gpus": 1}}}, "reserved: each kind has contracts of its own"),
+        ({"each": 3, "pool": {"gpus_per_replica": 2}}, "kinds.old.gpus: 3 GPUs make no whole replicas of 2"),
         ({"pool": {"kinds": {"old": {"profiles": {"other": "old"}}}}}, "'other' is no model that a feature"),
         ({"scale": "1/2"}, "1 GPUs at scale 1/2"),
         (
@@ -324,6 +303,21 @@ def test_the_explorer_moves_the_gpus_of_each_kind():
     assert keys[:2] == ["pools.gpus.kinds.old.gpus", "pools.gpus.kinds.new.gpus"]
     moved = Chosen("nothing", {keys[0]: 6}).applied(scenario).pools["gpus"]
     assert (moved.gpus, moved.kinds["old"].gpus, moved.kinds["new"].gpus) == (10, 6, 4)
+
+
+def test_studies_of_fleets_change_the_kind_that_is_taken_last():
+    scenario = mixed(each=2, tiers={"free": {"price": "$20 per month"}}, horizon="10 min")
+    kinds = changed(scenario, {"pools.gpus.gpus": 7}).pools["gpus"].kinds
+    assert {name: kind.gpus for name, kind in kinds.items()} == {"new": 2, "old": 5}
+    menu = decide(scenario, fleets=[3, 6], futures=2, processes=1, store=False).options
+    assert (menu["dollars"] * 6).tolist() == pytest.approx([3 * 2 + 1 * 1, 3 * 2 + 1 * 4])  # a sixth of an hour
+    worth = money_study(scenario, seeds=1, processes=1).marginal.set_index("gpus")
+    assert worth["pool"].tolist() == ["gpus, old", "gpus, old"]
+    assert worth["cost"].tolist() == pytest.approx([1.0, 1.0])
+    gpus = next(setting for setting in settings_of(scenario, "none") if setting.key == "pools.gpus.gpus")
+    assert (min(gpus.values), gpus.own) == (2, 4)
+    with pytest.raises(BadInput, match="2 or more: the other kinds stay, and 'old' changes"):
+        decide(scenario, fleets=[1, 6], futures=2, processes=1, store=False)
 
 
 def test_a_mix_is_of_two_kinds():

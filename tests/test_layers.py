@@ -47,6 +47,7 @@ FLOORS: list[dict[str, str]] = [
     {
         "model": "requests, random streams, knobs, controls, and the scalar rules that both engines call",
         "shipped": "where shipped scenarios and profiles are",
+        "writing": "files and folders that are written in full or not at all",
         "tables": "other programs' files: tables as texts with line numbers, times, a reader for each format",
     },
     {

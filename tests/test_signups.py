@@ -7,7 +7,7 @@ from functools import cache
 import numpy as np
 import pytest
 from pydantic import TypeAdapter
-from scipy import integrate, stats
+from scipy import stats
 
 from sim.demand.waves.signups import AnyWave, wave_instants
 from sim.scenario.people import people_of
@@ -124,29 +124,6 @@ def test_counts_of_different_bins_are_independent(shapes):
         assert abs(np.arctanh(np.corrcoef(first, second)[0, 1]) * math.sqrt(len(SEEDS) - 3)) < 3.5
 
 
-@by_kind
-def test_cumulative_is_the_integral_of_the_rate(shape):
-    one = wave(shape)
-    ends = [one.lasting] if one.kind in ("steady", "spike") and one.lasting < HORIZON else None
-    for until in (0.5, 7.0, 33.0, HORIZON):
-        total, _ = integrate.quad(lambda t: float(one.rate_at(t)), 0, until, points=ends, epsabs=1e-10)
-        assert one.cumulative(until) == pytest.approx(total, rel=1e-8)
-
-
-@by_kind
-def test_before_it_begins_a_wave_is_nothing(shape):
-    one = wave(shape)
-    assert not one.rate_at([-100.0, -1e-9]).any()
-    assert not one.cumulative([-100.0, -1e-9, 0.0]).any()
-
-
-@by_kind
-def test_inverse_undoes_the_cumulative(shape):
-    one = wave(shape)
-    times = np.linspace(0.01, 9.99, 50)
-    assert one.inverse(one.cumulative(times)) == pytest.approx(times, rel=1e-9)
-
-
 @pytest.mark.parametrize("shape", [SPIKE, WEIBULL, BASS, PASSING], ids=["spike", "weibull", "bass", "passing"])
 def test_people_beyond_those_of_the_wave_never_come(shape):
     everybody = 80 if shape is not SPIKE else 60
@@ -187,15 +164,6 @@ def test_nobody_comes_outside_the_run(shape):
 
 
 @by_kind
-def test_of_a_wave_begun_before_the_run_only_the_rest_comes(shape):
-    one = wave(shape)
-    for seed in range(20):
-        whole = wave_instants(one, 0, begins=0.0, horizon=30.0, scale=1.0, seed=seed)
-        rest = wave_instants(one, 0, begins=-5.0, horizon=25.0, scale=1.0, seed=seed)
-        assert rest == pytest.approx(whole[whole >= 5] - 5)
-
-
-@by_kind
 def test_a_wave_after_the_run_brings_nobody(shape):
     assert len(wave_instants(wave(shape), 0, begins=HORIZON, horizon=HORIZON, scale=1.0, seed=1)) == 0
 
@@ -204,16 +172,6 @@ def test_a_wave_after_the_run_brings_nobody(shape):
 def test_zero_demand_brings_nobody(shape):
     nothing = {"rate": 0} if shape["kind"] == "steady" else {"people": 0}
     assert len(instants(shape, **nothing)) == 0
-
-
-@by_kind
-def test_a_slice_brings_its_share_of_the_people(shape):
-    some = np.array([len(instants(shape, seed, scale=0.25)) for seed in SEEDS], dtype=float)
-    expected = 0.25 * expected_by([shape], HORIZON)
-    if shape["kind"] == "spike":  # exactly as many as it says
-        assert set(some) == {expected}
-    else:
-        assert abs(z(some, expected)) < 3.5
 
 
 def test_tiers_have_their_shares():

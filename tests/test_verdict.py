@@ -8,7 +8,6 @@ import pandas as pd
 import pytest
 
 from sim import load, simulate, verdict
-from sim.results.dates import date_of
 from sim.results.metrics import stretches
 from sim.results.verdict import life, sentences, signups
 from sim.wording import amount, duration, percent
@@ -315,7 +314,7 @@ def test_amounts_are_in_three_figures(number, words):
 
 def test_shares_and_dates_are_in_words():
     assert (percent(0.123456), percent(1), percent(math.nan)) == ("12.3 %", "100 %", "none")
-    assert date_of(run_of(), 90_000) == "Thu 02 Jan 2025 01:00"
+    assert run_of().date(90_000) == "Thu 02 Jan 2025 01:00"
 
 
 # Small simulations.

@@ -5,23 +5,23 @@ from typing import Annotated
 import typer
 from rich.text import Text
 
-from sim.cli.console import Console, ready, runs_bar
-from sim.cli.options import ClusterAddress, Override, Processes, ScenarioArgument, Sets, machines, parsed
-from sim.cli.storm_commands import read_step
+from sim.cli import options
+from sim.cli.console import Console, say
+from sim.cli.options import a_time, named, scenario_of, studying
 
 
 def backtest(
-    scenario: ScenarioArgument,
+    scenario: options.ScenarioArgument,
     playbook: Annotated[str, typer.Option(help="The playbook that is begun earlier; it has a step with a date.")],
     earlier: Annotated[str, typer.Option(help="By how much, like 20min; several with commas.")] = "20 min",
     was: Annotated[
         str | None, typer.Option(help="The playbook of the incident; the scenario's first if absent.")
     ] = None,
     seeds: Annotated[int, typer.Option(min=1, help="Runs of each; three or more give intervals.")] = 8,
-    override: Override = None,
-    sets: Sets = None,
-    processes: Processes = None,
-    cluster: ClusterAddress = None,
+    override: options.Override = None,
+    sets: options.Sets = None,
+    processes: options.Processes = None,
+    cluster: options.ClusterAddress = None,
 ) -> None:
     """Run an incident again with a playbook begun earlier.
 
@@ -32,17 +32,12 @@ def backtest(
 
     meltpoint backtest mine.yaml --playbook 'as it was' --earlier '20 min'
     """
-    from sim.scenario.load import load
     from sim.studies.backtest import backtest as run_again
 
-    by = [read_step(text.strip()) for text in earlier.split(",")]
-    loaded = load(scenario, override=override, sets=parsed(sets))
-    ready()
-    with machines(cluster, processes) as executor, runs_bar(f"{loaded.title}: {playbook}") as report:
-        found = run_again(loaded, playbook, by, was=was, seeds=seeds, executor=executor, progress=report)
-    console = Console(highlight=False)
-    for number, line in enumerate(found.sentences()):
-        console.print(Text(line, style="bold" if not number else ""))
-    console.print(
-        Text("Intervals are over seeds alone: what the fitted values may be off by is not in them.", style="dim")
-    )
+    by = [a_time("--earlier", text) for text in named(earlier)]
+    loaded = scenario_of(scenario, override, sets)
+    with studying(f"{loaded.title}: {playbook}", cluster, processes) as at_work:
+        found = run_again(loaded, playbook, by, was=was, seeds=seeds, **at_work)
+    say(found.sentences())
+    about = "Intervals are over seeds alone: what the fitted values may be off by is not in them."
+    Console().print(Text(about, style="dim"))

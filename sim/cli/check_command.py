@@ -6,8 +6,8 @@ from typing import Annotated, Any
 import typer
 from rich.table import Table
 
-from sim.cli.console import Console, name_column, ready, runs_bar
-from sim.cli.options import Override, ScenarioArgument, Sets, parsed, refuse_places
+from sim.cli.console import Console, name_column, ready, runs_bar, say_where
+from sim.cli.options import Override, ScenarioArgument, Sets, refuse_places, scenario_of
 from sim.cli.places import write_file
 from sim.errors import BadInput
 
@@ -29,13 +29,12 @@ def demand_check(
     """
     from sim.demand.recordings.trace import load_trace
     from sim.plots.saving import write_figure
-    from sim.scenario.load import load
     from sim.studies.demand_comparison import compared, generated_arrivals, recorded_arrivals
     from sim.studies.executors import Local, asked
     from sim.studies.store import Cell
 
     refuse_places(figure, out)
-    loaded, recorded = load(scenario, override=override, sets=parsed(sets)), recorded_arrivals(load_trace(recording))
+    loaded, recorded = scenario_of(scenario, override, sets), recorded_arrivals(load_trace(recording))
     ready()
     with runs_bar(loaded.title) as report:
         cells = [Cell(loaded, None, seed, unlimited=True) for seed in range(1, seeds + 1)]
@@ -52,7 +51,7 @@ def demand_check(
         from sim.plots.demand_check import check_figure
 
         write_figure(check_figure(recorded, generated), figure)
-        Console().print(f"Figure in {figure}", soft_wrap=True, highlight=False, markup=False)
+        say_where("Figure", figure)
 
 
 def check_table(rows: Any) -> Table:

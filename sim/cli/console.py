@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import rich.console
+from rich import box
 from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
@@ -19,7 +20,7 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 from rich.segment import Segment
-from rich.table import Column
+from rich.table import Column, Table
 from rich.text import Text
 
 from sim.errors import printable_lines
@@ -67,6 +68,11 @@ def say(lines: list[str]) -> None:
     console.print()
     for number, line in enumerate(lines):
         console.print(Text(line, style="bold" if number == 0 else ""))
+
+
+def say_where(what: str, path: object) -> None:
+    """Print where something was written, in one line, whatever its name."""
+    Console().print(f"{what} in {path}", soft_wrap=True, highlight=False, markup=False)
 
 
 def careful_streams() -> None:
@@ -142,3 +148,20 @@ def ready(engine: str = "compiled") -> None:
 
     if engine == "compiled":
         compile_now()
+
+
+def print_table(table: Any, *, intervals: bool = True) -> None:
+    """A table of the report in the terminal: names are never cut, and figures stand to the right."""
+    shown = Table(
+        title=Text(table.caption), title_justify="left", title_style="", box=box.SIMPLE_HEAD, padding=0, show_edge=False
+    )
+    for place, head in enumerate(table.head):
+        justify: Any = "left" if place < table.labels else "right"
+        shown.add_column(
+            Text("" if head == "rank" else head), justify=justify, no_wrap=head in ("playbook", "configuration")
+        )
+    for row in table.rows:
+        shown.add_row(*(Text(cell if intervals else cell.partition("\n")[0]) for cell in row))
+    console = Console(highlight=False)
+    console.print()
+    console.print(shown)

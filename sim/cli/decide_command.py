@@ -6,28 +6,16 @@ from typing import Annotated, Any
 
 import typer
 
-from sim.cli.console import INTERRUPTED, Console, progress_bar, ready, runs_bar, say
-from sim.cli.options import (
-    ClusterAddress,
-    NoStore,
-    Override,
-    Processes,
-    ScenarioArgument,
-    Sets,
-    ShardOf,
-    StoreFolder,
-    a_share,
-    machines,
-    named,
-    parsed,
-)
-from sim.cli.places import replacing, result_folder
-from sim.cli.run_commands import Replace, print_table, write_report
+from sim.cli import options
+from sim.cli.console import INTERRUPTED, print_table, progress_bar, say, say_where
+from sim.cli.options import a_share, named, option, parsed, studying
+from sim.cli.places import result_folder
+from sim.cli.run_commands import Replace, write_report
 from sim.errors import BadInput
 
 
 def decide(
-    scenario: ScenarioArgument,
+    scenario: options.ScenarioArgument,
     fleets: Annotated[
         str | None, typer.Option(help="GPUs to choose from, like 8000,9000,10000; the scenario's own if not given.")
     ] = None,
@@ -48,13 +36,13 @@ def decide(
     what_changes: Annotated[
         bool, typer.Option("--what-changes", help="Also find the values of inputs at which another option wins.")
     ] = False,
-    override: Override = None,
-    sets: Sets = None,
-    processes: Processes = None,
-    cluster: ClusterAddress = None,
-    shard: ShardOf = None,
-    store: StoreFolder = None,
-    no_store: NoStore = False,
+    override: options.Override = None,
+    sets: options.Sets = None,
+    processes: options.Processes = None,
+    cluster: options.ClusterAddress = None,
+    shard: options.ShardOf = None,
+    store: options.StoreFolder = None,
+    no_store: options.NoStore = False,
     out: Annotated[
         Path | None, typer.Option(help="Folder for the tables, a run of the choice and the report; none if not given.")
     ] = None,
@@ -70,6 +58,7 @@ def decide(
     from sim.studies.decide import decide as find
     from sim.studies.decide_words import sentences
     from sim.studies.uncertain import load_uncertain
+    from sim.units import dollars
 
     folder = None if out is None else result_folder(out, "", replace=replace)
     inputs = load_uncertain(scenario, override=override, sets=parsed(sets))
@@ -79,23 +68,20 @@ def decide(
         "pool": pool,
         "kind": kind,
         "alive": a_share("alive", alive),
-        "image_worth": worth(image_worth),
+        "image_worth": option("--image-worth", image_worth, dollars),
         "store": False if no_store else store,
     }
-    ready()
-    with machines(cluster, processes, shard) as executor, runs_bar(inputs.scenario.title) as report:
-        found = find(inputs, read_fleets(fleets), named(playbooks) or None, **how, executor=executor, progress=report)
+    with studying(inputs.scenario.title, cluster, processes, shard) as at_work:
+        found = find(inputs, read_fleets(fleets), named(playbooks) or None, **how, **at_work)
     say(sentences(found))
     if found.futures:
         print_table(options_table(found))
     if what_changes and found.futures == found.planned:
         from sim.studies.switch_points import switch_sentences, what_would_change
 
-        same = {key: how[key] for key in ("pool", "kind", "image_worth", "store")}
-        with machines(cluster, processes, shard) as executor, runs_bar("what would change the choice") as report:
-            switches = what_would_change(
-                inputs, read_fleets(fleets), named(playbooks) or None, **same, executor=executor, progress=report
-            )
+        same = {key: how[key] for key in ("pool", "image_worth", "store")}
+        with studying("what would change the choice", cluster, processes, shard) as at_work:
+            switches = what_would_change(inputs, read_fleets(fleets), named(playbooks) or None, **same, **at_work)
         found = dataclasses.replace(found, changes=switch_sentences(switches))
         say(found.changes)
     if folder is not None and found.futures:
@@ -110,6 +96,7 @@ def save(found: Any, inputs: Any, folder: Path) -> None:
     from sim.studies.answer_folder import save_decision
     from sim.studies.switch_points import sized
     from sim.studies.unlimited import with_demand
+    from sim.writing import replacing
 
     place = found.options["alive"].idxmax() if found.best is None else found.best
     gpus, playbook = int(found.options["gpus"][place]), str(found.options["playbook"][place])
@@ -118,7 +105,7 @@ def save(found: Any, inputs: Any, folder: Path) -> None:
         run = with_demand(simulate(chosen, playbook, seed=1, progress=report), chosen)
     with replacing(folder):
         save_decision(found, run, folder)
-    Console().print(f"\nTables in {folder}", soft_wrap=True, highlight=False, markup=False)
+    say_where("\nTables", folder)
     write_report([run], found, folder)
 
 
@@ -126,22 +113,7 @@ def read_fleets(text: str | None) -> list[int] | None:
     """GPUs from words, like '8000,9k'. Raises BadInput."""
     from sim.units import whole
 
-    try:
-        found = [whole(part) for part in named(text)]
-        if any(gpus < 1 for gpus in found):
-            raise ValueError("expected 1 GPU or more")
-    except ValueError as wrong:
-        expected = str(wrong).removeprefix("expected ")
-        raise BadInput("these are not fleets", key="--fleets", value=text, expected=expected) from None
+    found = [option("--fleets", part, whole) for part in named(text)]
+    if 0 in found:
+        raise BadInput("these are not fleets", key="--fleets", value=text, expected="1 GPU or more")
     return found or None
-
-
-def worth(text: str | None) -> float | None:
-    """What an image is worth. Raises BadInput."""
-    from sim.units import dollars
-
-    try:
-        return None if text is None else dollars(text)
-    except ValueError as wrong:
-        expected = str(wrong).removeprefix("expected ")
-        raise BadInput("this is no amount", key="--image-worth", value=text, expected=expected) from None

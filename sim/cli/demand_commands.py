@@ -1,7 +1,7 @@
 """The commands about demand: fit a curve to counts, import recordings, check generated against recorded, export."""
 
 import math
-from collections.abc import Callable
+import re
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -9,8 +9,9 @@ import typer
 from rich.table import Table
 from rich.text import Text
 
-from sim.cli.console import Console, name_column, progress_bar
+from sim.cli.console import Console, name_column, progress_bar, say, say_where
 from sim.cli.export_command import demand_export
+from sim.cli.options import named, option
 from sim.cli.places import begins_with, refuse_taken, write_file
 from sim.errors import BadInput
 from sim.units import count, moment, seconds
@@ -39,6 +40,7 @@ def demand_fit(
     counts: Annotated[
         Literal["cumulative", "interval"] | None, typer.Option(help="What the counts are; recognised if not given.")
     ] = None,
+    dates: Annotated[Literal["day-first", "month-first"] | None, typer.Option(help="How to read 03/04/2025.")] = None,
     figure: Annotated[Path | None, typer.Option(help="Draw data, fits and the fan of futures: a PNG or SVG.")] = None,
     seed: Annotated[int, typer.Option(min=0, help="Names the random numbers of the fan.")] = 1,
 ) -> None:
@@ -60,27 +62,17 @@ def demand_fit(
     market = option("--people", people, count)
     begins = option("--start", start, moment)
     before = option("--base", base, count)
-    read = read_counts(data, time=time, value=value, counts=counts, start=begins, base=before)
+    read = read_counts(data, time=time, value=value, counts=counts, start=begins, base=before, dates=dates)
     until = horizon_of(option("--horizon", horizon, seconds), float(read.times[-1]))
     fits = fit_all(read, chosen, people=market, horizon=until, unbounded=unbounded)
     console = Console(highlight=False)
     console.print(fits_table(fits, until))
-    for number, line in enumerate(sentences(fits, read)):
-        console.print(Text(line, style="bold" if number == 0 else ""))
+    say(sentences(fits, read))
     if figure is not None:
         draw_fits(read, fits, until, seed, figure)
-        console.print(f"Figure in {figure}", soft_wrap=True, markup=False)
+        say_where("Figure", figure)
     console.print("\nFor a scenario:\n")
     console.print(Text(demand_block(fits[0], read, until)), soft_wrap=True)
-
-
-def option(name: str, text: str | None, read: Callable[[Any], Any]) -> Any:
-    """The value of an option, or None if it was not given."""
-    try:
-        return None if text is None else read(text)
-    except ValueError as wrong:
-        expected = str(wrong).removeprefix("expected ")
-        raise BadInput("this option cannot be read", key=name, value=text, expected=expected) from None
 
 
 def horizon_of(asked: float | None, span: float) -> float:
@@ -150,8 +142,12 @@ def import_recording(
     user: Annotated[str | None, typer.Option(help="The column that names the user.")] = None,
     images: Annotated[str | None, typer.Option(help="The column of images asked for.")] = None,
     kind: Annotated[str | None, typer.Option(help="The column that says what was asked for.")] = None,
-    time_unit: Annotated[str | None, typer.Option(help="Of times that are numbers: s, ms, us or ns.")] = None,
+    time_unit: Annotated[Literal["s", "ms", "us", "ns"] | None, typer.Option(help="Of times that are numbers.")] = None,
     zone: Annotated[str | None, typer.Option(help="Of times without a zone, like UTC or Europe/Paris.")] = None,
+    dates: Annotated[
+        Literal["day-first", "month-first"] | None,
+        typer.Option(help="How to read 03/04/2025, where the file does not show it."),
+    ] = None,
     keep: Annotated[
         list[str] | None, typer.Option(metavar="COLUMN=TEXT", help="Only such rows, like status=SUCCEED. Repeatable.")
     ] = None,
@@ -180,7 +176,7 @@ def import_recording(
     options = ImportOptions(
         **columns,
         format=format,
-        unit=one_of(time_unit, "--time-unit", ("s", "ms", "us", "ns")),
+        unit=time_unit,
         zone=zone,
         keep=pairs(keep or []),
         kind_depth=kind_depth,
@@ -191,13 +187,13 @@ def import_recording(
         attempts=attempts,
         values=values,
         refused=refused,
+        dates=dates,
     )
-    repairs = [name.strip() for name in repair.split(",") if name.strip()] if repair else []
-    stem = files[0].name.removesuffix(".gz").removesuffix(".zst").rsplit(".", 1)[0]
+    stem = re.sub(r"\.(gz|bz2|xz|zst)$", "", files[0].name).rsplit(".", 1)[0]
     target = out or Path(f"{stem}.trace.parquet")
     refuse_taken(target, lambda path: is_trace(path) or begins_with(WAVE)(path), replace=replace)
     with progress_bar(", ".join(path.name for path in files), "read") as report:
-        done = examine_recording(files, options, repairs, report)
+        done = examine_recording(files, options, named(repair), report)
     console = Console(highlight=False)
     if format is None:
         console.print(f"Read as {done.layout}; --format says otherwise", soft_wrap=True, markup=False)
@@ -213,7 +209,7 @@ def import_recording(
         return
     save_trace(done.trace, target, replace=replace)
     show_trace(done.trace, console)
-    console.print(f"\nTrace in {target}", soft_wrap=True, markup=False)
+    say_where("\nTrace", target)
 
 
 def write_wave(counts: Any, target: Path, source: str, console: Console, replace: bool) -> None:
@@ -234,13 +230,7 @@ def write_wave(counts: Any, target: Path, source: str, console: Console, replace
     for label, value in facts:
         console.print(Text(f"{label:8} {value}"), soft_wrap=True)
     write_file(wave_block(counts, source), target)
-    console.print(f"\nA wave for a scenario in {target}", soft_wrap=True, markup=False)
-
-
-def one_of(value: str | None, key: str, allowed: tuple[str, ...]) -> str | None:
-    if value is not None and value not in allowed:
-        raise BadInput("there is no such choice", key=key, value=value, expected=", ".join(allowed))
-    return value
+    say_where("\nA wave for a scenario", target)
 
 
 def pairs(texts: list[str]) -> dict[str, str]:
@@ -315,4 +305,4 @@ def demand_presets(
         from sim.plots.waves import waves_figure
 
         written = write_figure(waves_figure(found), figure)
-        console.print(f"Figure in {written}", soft_wrap=True, markup=False)
+        say_where("Figure", written)

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from sim.cli.console import Console, ready
-from sim.cli.options import Override, Sets, parsed
+from sim.cli.options import Override, Sets, scenario_of
 from sim.cli.places import refuse_other_file
 from sim.errors import BadInput
 
@@ -59,9 +59,8 @@ def write_offline(sweep: Path, page: Path) -> None:
 
 def serve(scenario: str, override: str | None, sets: list[str] | None, port: int, *, browser: bool) -> None:
     """Serve the page of a scenario until interrupted. Raises BadInput without the extra, or where the port is taken."""
-    from sim.scenario.load import load
 
-    loaded = load(scenario, override=override, sets=parsed(sets))
+    loaded = scenario_of(scenario, override, sets)
     try:
         from sim.explorer.live_page import server
     except ModuleNotFoundError as missing:

@@ -7,10 +7,9 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.text import Text
 
-from sim.cli.console import Console, progress_bar, ready
-from sim.cli.options import Override, Sets, parsed
+from sim.cli.console import Console, progress_bar, ready, say
+from sim.cli.options import Override, Sets, option, scenario_of
 from sim.errors import BadInput
 from sim.units import instant, seconds
 
@@ -54,8 +53,7 @@ def demand_export(
     schedule = schedule_of(run(), begin=first, end=last, speed=speed, times=times, retries=retries)
     files = write_export(schedule, out, targets, url=address, replace=replace)
     console = Console(highlight=False)
-    for number, line in enumerate(sentences(schedule)):
-        console.print(Text(line, style="bold" if number == 0 else ""), soft_wrap=True)
+    say(sentences(schedule))
     console.print(f"\n{', '.join(file.name for file in files)} in {out}", soft_wrap=True, markup=False)
 
 
@@ -76,9 +74,8 @@ def saved(folder: str, override: str | None, sets: list[str] | None, seed: int |
 def simulated(name: str, override: str | None, sets: list[str] | None, seed: int | None) -> Opened:
     """A scenario, still to be simulated on an unlimited fleet, where nobody waits."""
     from sim.engine.simulate import simulate
-    from sim.scenario.load import load
 
-    scenario = load(name, override=override, sets=parsed(sets))
+    scenario = scenario_of(name, override, sets)
 
     def run() -> Any:
         ready()
@@ -92,10 +89,6 @@ def seconds_of(name: str, text: str, start: datetime) -> float:
     """Seconds from the start of a run to an instant as people write it: '5 days', '5 days 1 h', or a date."""
     from sim.demand.sources import seconds_after
 
-    try:
-        if re.fullmatch(rf"(\s*{PART})+\s*", text):
-            return sum(seconds(part) for part in re.findall(PART, text))
-        return seconds_after(start, instant(text))
-    except ValueError as wrong:
-        expected = str(wrong).removeprefix("expected ")
-        raise BadInput("this option cannot be read", key=name, value=text, expected=expected) from None
+    if re.fullmatch(rf"(\s*{PART})+\s*", text):
+        return float(sum(option(name, part, seconds) for part in re.findall(PART, text)))
+    return seconds_after(start, option(name, text, instant))

@@ -39,28 +39,32 @@ from sim.cli.validate_command import validate
 from sim.cli.watch_command import watch
 from sim.errors import BadInput, printable
 
-SECTIONS = {
-    "Simulate": ("run", "compare", "report", "story"),
-    "Choose what to simulate": ("scenarios", "policies"),
-    "Ask more of a scenario": (
-        *(
-            "size",
-            "check",
-            "decide",
-            "sensitivity",
-            "sweep",
-            "tune",
-            "explore",
-            "money",
-            "rescue",
-            "order-by",
-            "map",
-            "store",
-        ),
-    ),
-    "Out to where people act": ("runbook", "watch", "shadow", "export"),
-    "Bring your own data": ("calibrate", "backtest", "demand", "profile", "validate"),
-    "Write scenario files": ("schema",),
+SECTIONS: dict[str, dict[str, Any]] = {
+    "Simulate": {"run": run, "compare": compare, "report": report, "story": story},
+    "Choose what to simulate": {"scenarios": scenarios, "policies": policies},
+    "Ask more of a scenario": {
+        "size": size,
+        "check": check,
+        "decide": decide,
+        "sensitivity": sensitivity,
+        "sweep": sweep,
+        "tune": tune,
+        "explore": explore,
+        "money": money,
+        "rescue": rescue,
+        "order-by": order_by,
+        "map": map_storms,
+        "store": store,
+    },
+    "Out to where people act": {"runbook": runbook, "watch": watch, "shadow": shadow, "export": export_app},
+    "Bring your own data": {
+        "calibrate": calibrate,
+        "backtest": backtest,
+        "demand": demand_app,
+        "profile": profile_app,
+        "validate": validate,
+    },
+    "Write scenario files": {"schema": schema},
 }
 
 
@@ -89,38 +93,13 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-for command in (
-    run,
-    compare,
-    report,
-    story,
-    scenarios,
-    policies,
-    size,
-    check,
-    decide,
-    sensitivity,
-    sweep,
-    explore,
-    tune,
-    money,
-    rescue,
-    store,
-    runbook,
-    watch,
-    shadow,
-    calibrate,
-    backtest,
-    validate,
-    schema,
-):
-    app.command()(command)
-app.command("order-by")(order_by)
-app.command("map")(map_storms)
-app.add_typer(export_app, name="export")
-app.add_typer(demand_app, name="demand")
+for section in SECTIONS.values():
+    for name, made in section.items():
+        if isinstance(made, typer.Typer):
+            app.add_typer(made, name=name)
+        else:
+            app.command(name)(made)
 demand_app.command("check")(demand_check)
-app.add_typer(profile_app, name="profile")
 
 
 @app.callback()

@@ -7,19 +7,20 @@ import typer
 from rich.table import Table
 from rich.text import Text
 
-from sim.cli.console import Console, name_column, ready, runs_bar
-from sim.cli.options import ClusterAddress, Override, Processes, ScenarioArgument, Sets, machines, parsed, refuse_places
+from sim.cli import options
+from sim.cli.console import Console, name_column, print_table, say_where
+from sim.cli.options import refuse_places, scenario_of, studying
 from sim.cli.places import write_file
 
 
 def money(
-    scenario: ScenarioArgument,
+    scenario: options.ScenarioArgument,
     playbook: Annotated[str | None, typer.Option(help="The playbook; the scenario's first one if not given.")] = None,
     seeds: Annotated[int, typer.Option(min=1, help="How many seeds; intervals need at least 3.")] = 3,
-    override: Override = None,
-    sets: Sets = None,
-    processes: Processes = None,
-    cluster: ClusterAddress = None,
+    override: options.Override = None,
+    sets: options.Sets = None,
+    processes: options.Processes = None,
+    cluster: options.ClusterAddress = None,
     out: Annotated[Path | None, typer.Option(help="Write the money of every run to this CSV file.")] = None,
 ) -> None:
     """Revenue kept and lost, cost by contract, and the value of one GPU more and less.
@@ -27,22 +28,22 @@ def money(
     For scenarios that have prices. Each seed is run with the fleet as it is, with an unlimited fleet, and with one GPU
     of each pool more and less, all with the same people. Amounts are of the whole service.
     """
-    from sim.scenario.load import load
+    from sim.report.money_tables import contracts
     from sim.studies.money_study import money_study
 
     refuse_places(None, out)
-    loaded = load(scenario, override=override, sets=parsed(sets))
-    ready()
-    with machines(cluster, processes) as executor, runs_bar(loaded.title) as report:
-        study = money_study(loaded, playbook, seeds=seeds, executor=executor, progress=report)
+    loaded = scenario_of(scenario, override, sets)
+    with studying(loaded.title, cluster, processes) as at_work:
+        study = money_study(loaded, playbook, seeds=seeds, **at_work)
     console = Console(highlight=False)
-    for part in (tier_table(study), bill_table(study), marginal_table(study)):
-        console.print(part)
+    console.print(tier_table(study))
+    print_table(contracts(study.run))
+    console.print(marginal_table(study))
     for line in lines(study):
         console.print(Text(line))
     if out is not None:
         write_file(study.runs, out)
-        console.print(f"\nRuns in {out}", soft_wrap=True, markup=False)
+        say_where("\nRuns", out)
 
 
 def lines(study: Any) -> list[str]:
@@ -85,8 +86,7 @@ def worth_sentence(row: dict[str, Any]) -> str:
 
 
 def tier_table(study: Any) -> Table:
-    from sim.results.money_sentences import usd
-    from sim.wording import amount
+    from sim.wording import amount, usd
 
     seeds = len(study.seeds)
     title = f"Playbook '{study.playbook}', {'one seed' if seeds == 1 else f'means of {seeds} seeds'}"
@@ -98,19 +98,6 @@ def tier_table(study: Any) -> Table:
         table.add_row(Text(str(tier)), amount(row["people"]), *dollars, *people)
     totals = [usd(float(study.tiers[name].sum())) for name in ("accrued", "later", "revenue", "lost")]
     table.add_row(Text("all"), amount(float(study.tiers["people"].sum())), *totals, "", "")
-    return table
-
-
-def bill_table(study: Any) -> Table:
-    """GPU-hours paid and dollars by pool and contract, of the first seed."""
-    from sim.results.contracts import bill
-    from sim.results.money_sentences import usd
-    from sim.wording import amount
-
-    table = Table(name_column("pool"), "contract", "GPU-hours paid", "an hour", "cost")
-    for row in bill(study.run).to_dict("records"):
-        hourly = f"${row['dollars_per_gpu_hour']:.3g}"
-        table.add_row(Text(row["pool"]), row["contract"], amount(row["gpu_hours"]), hourly, usd(row["dollars"]))
     return table
 
 

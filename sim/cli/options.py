@@ -1,12 +1,14 @@
 """Options that several commands share: the scenario, its override and settings, and checks of output files."""
 
-from collections.abc import Iterator
+import math
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from sim.cli.console import ready, runs_bar
 from sim.errors import BadInput
 
 if TYPE_CHECKING:
@@ -52,6 +54,15 @@ UntilPrecise = Annotated[
 MostSeeds = Annotated[int, typer.Option("--most-seeds", min=1, help="Seeds at which adding them ends.")]
 NoStore = Annotated[bool, typer.Option("--no-store", help="Keep no runs, and use none that are kept.")]
 
+MOST_PLACES = 200  # on one axis
+
+
+def scenario_of(name: str, override: str | None, sets: list[str] | None) -> "Scenario":
+    """The scenario of this name or file, with an override and settings laid over it. Raises BadInput."""
+    from sim.scenario.load import load
+
+    return load(name, override=override, sets=parsed(sets))
+
 
 @contextmanager
 def machines(cluster: str | None, processes: int | None, shard: str | None = None) -> "Iterator[Executor]":
@@ -82,16 +93,22 @@ def machines(cluster: str | None, processes: int | None, shard: str | None = Non
             raise typer.Exit from None
 
 
+@contextmanager
+def studying(
+    title: str, cluster: str | None, processes: int | None, shard: str | None = None
+) -> "Iterator[dict[str, Any]]":
+    """Where a study makes its runs, and the bar that counts them: what it takes as `executor` and `progress`."""
+    ready()
+    with machines(cluster, processes, shard) as executor, runs_bar(title) as report:
+        yield {"executor": executor, "progress": report}
+
+
 def read_shard(text: str) -> tuple[int, int]:
     """Which part of how many, from words like '3/10'. Raises BadInput."""
     part, _, parts = text.partition("/")
-    try:
-        numbers = int(part), int(parts)
-    except ValueError:
-        numbers = 0, 0
-    if not 1 <= numbers[0] <= numbers[1]:
+    if not (part.isdecimal() and parts.isdecimal() and 1 <= int(part) <= int(parts)):
         raise BadInput("this is no shard", key="--shard", value=text, expected="I/N, like 3/10, from 1/N to N/N")
-    return numbers
+    return int(part), int(parts)
 
 
 def beginning(scenario: "Scenario", state: Path | None, *, fleets: bool = True) -> "Scenario":
@@ -129,15 +146,51 @@ def named(texts: str | None) -> list[str]:
     return list(dict.fromkeys(name.strip() for name in (texts or "").split(",") if name.strip()))
 
 
+def option(key: str, text: str | None, read: Callable[[str], Any]) -> Any:
+    """The value of an option by a reader that raises ValueError; None if it was not given. Raises BadInput."""
+    try:
+        return None if text is None else read(text)
+    except ValueError as wrong:
+        expected = str(wrong).removeprefix("expected ")
+        raise BadInput("this option cannot be read", key=key, value=text, expected=expected) from None
+
+
 def a_share(key: str, text: str) -> float:
     """A share of an option, like '90%'. Raises BadInput."""
     from sim.units import fraction
 
+    return float(option(f"--{key}", text, fraction))
+
+
+def a_time(key: str, text: str) -> float:
+    """A duration above 0 that ends. Raises BadInput."""
+    from sim.units import seconds
+
+    found = float(option(key, text, seconds))
+    if not 0 < found < math.inf:
+        raise BadInput("this is not a duration", key=key, value=text, expected="a time above 0, like 1min")
+    return found
+
+
+def axis(name: str, text: str) -> list[float]:
+    """The values on one axis: 'a,b,c', or 'a..b:n', which is n values evenly from a to b. Raises BadInput."""
+    from sim.studies.sweep import read_axis
+
     try:
-        return fraction(text)
-    except ValueError as wrong:
-        expected = str(wrong).removeprefix("expected ")
-        raise BadInput("this is not a share", key=f"--{key}", value=text, expected=expected) from None
+        found = {round(place(str(one)), 9) for one in read_axis(name, text).values}
+    except (BadInput, ValueError):
+        found = set()
+    if not 1 <= len(found) <= MOST_PLACES:
+        expected = "like 1,2,5 or 20%..90%:8"
+        raise BadInput("these are not values on an axis", key=f"--{name}", value=text, expected=expected)
+    return sorted(found)
+
+
+def place(text: str) -> float:
+    """One number, or a share that may exceed 100 %. Raises ValueError."""
+    from sim.units import number
+
+    return number(text[:-1], "a share") / 100 if text.endswith("%") else number(text, "a number")
 
 
 def refuse_places(figure: Path | None, out: Path | None) -> None:

@@ -1,30 +1,19 @@
 """The command that says by when further GPUs must be ordered, and what each delay costs."""
 
-from datetime import datetime
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from sim.cli.console import ready, runs_bar, say
-from sim.cli.options import (
-    ClusterAddress,
-    Override,
-    Processes,
-    ScenarioArgument,
-    Sets,
-    a_share,
-    machines,
-    parsed,
-    refuse_places,
-)
+from sim.cli import options
+from sim.cli.console import say
+from sim.cli.options import a_share, a_time, option, refuse_places, scenario_of, studying
 from sim.cli.places import write_file
-from sim.cli.storm_commands import read_share, read_step
 from sim.errors import BadInput
 
 
 def order_by(
-    scenario: ScenarioArgument,
+    scenario: options.ScenarioArgument,
     gpus: Annotated[int, typer.Option(min=1, help="GPUs to be ordered.")],
     lead: Annotated[str, typer.Option(help="How long an order takes: '30 days', or '~ lognormal(30 days, 90 days)'.")],
     playbook: Annotated[
@@ -39,10 +28,10 @@ def order_by(
     seeds: Annotated[int, typer.Option(min=1, help="Runs at each instant; most of them must be saved.")] = 5,
     by: Annotated[str, typer.Option(help="How precisely to find the instant, like 1min.")] = "1 min",
     keep: Annotated[str | None, typer.Option(help="The share of images in time to be kept, like 95%.")] = None,
-    override: Override = None,
-    sets: Sets = None,
-    processes: Processes = None,
-    cluster: ClusterAddress = None,
+    override: options.Override = None,
+    sets: options.Sets = None,
+    processes: options.Processes = None,
+    cluster: options.ClusterAddress = None,
     out: Annotated[Path | None, typer.Option(help="Write the losses by arrival here as CSV.")] = None,
 ) -> None:
     """Find the last date at which an order of GPUs still saves a launch.
@@ -50,23 +39,16 @@ def order_by(
     Like 'meltpoint rescue', with the arrival of the GPUs in place of a playbook; the lead time of the order and its
     burn-in go before it. It also says what it costs if they come an hour or a day later, or never.
     """
-    from sim.scenario.load import load
     from sim.studies.lead_time import order_by as find
     from sim.studies.lead_time_words import sentences
-    from sim.units import seconds
+    from sim.units import moment, seconds
     from sim.wording import in_gpus
 
     refuse_places(None, out)
     if needed is not None and needed > lots:
         raise BadInput("more lots are needed than come", key="--needed", value=needed, expected=f"1 to {lots}")
-    loaded, day = load(scenario, override=override, sets=parsed(sets)), None if today is None else read_day(today)
-    try:
-        tested = seconds(burn_in)
-    except ValueError as wrong:
-        expected = str(wrong).removeprefix("expected ")
-        raise BadInput("this is not a duration", key="--burn-in", value=burn_in, expected=expected) from None
-    ready()
-    with machines(cluster, processes) as executor, runs_bar(f"{loaded.title}: {in_gpus(gpus)}") as report:
+    loaded, day = scenario_of(scenario, override, sets), option("--today", today, moment)
+    with studying(f"{loaded.title}: {in_gpus(gpus)}", cluster, processes) as at_work:
         found = find(
             loaded,
             gpus,
@@ -74,24 +56,12 @@ def order_by(
             playbook,
             pool=pool,
             confidence=a_share("confidence", confidence),
-            burn_in=tested,
+            burn_in=option("--burn-in", burn_in, seconds),
             seeds=seeds,
-            by=read_step(by),
-            keep=read_share(keep),
-            executor=executor,
-            progress=report,
+            by=a_time("--by", by),
+            keep=None if keep is None else a_share("keep", keep),
+            **at_work,
         )
     say(sentences(found, day, lots, needed or lots))
     if out is not None:
         write_file(found.rescue.shares, out)
-
-
-def read_day(text: str) -> datetime:
-    """A date and time. Raises BadInput."""
-    from sim.units import moment
-
-    try:
-        return moment(text)
-    except ValueError as wrong:
-        expected = str(wrong).removeprefix("expected ")
-        raise BadInput("this is no date", key="--today", value=text, expected=expected) from None

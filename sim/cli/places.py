@@ -4,7 +4,6 @@ import json
 import os
 import shutil
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -163,7 +162,7 @@ def begins_as_report(path: Path) -> bool:
 
 def write_file(content: "pd.DataFrame | str", path: Path) -> None:
     """Write a text, or a table as CSV or Parquet, in full or not at all. Raises BadInput."""
-    from sim.results.folder import write_bytes
+    from sim.writing import write_bytes
 
     if not isinstance(content, str) and path.suffix == ".parquet":
         packed = content.to_parquet(index=False)
@@ -175,18 +174,3 @@ def write_file(content: "pd.DataFrame | str", path: Path) -> None:
     except OSError as wrong:
         expected = "a file in a folder that is there, and has space"
         raise BadInput(f"this file cannot be written ({wrong.strerror})", file=path, expected=expected) from None
-
-
-@contextmanager
-def replacing(folder: Path) -> Iterator[None]:
-    """Write a result where an earlier one may be: that one is put back if writing fails, and deleted if it does not."""
-    aside = folder.with_name(f".meltpoint-before-{os.getpid()}")
-    if os.path.lexists(folder):
-        folder.rename(aside)
-    try:
-        yield
-    except BaseException:
-        if aside.exists() and not os.path.lexists(folder):
-            aside.rename(folder)
-        raise
-    shutil.rmtree(aside, ignore_errors=True)

@@ -9,8 +9,8 @@ from pydantic import BaseModel
 from rich.table import Table
 from rich.text import Text
 
-from sim.cli.console import Console, name_column, ready, runs_bar
-from sim.cli.options import refuse_places
+from sim.cli.console import Console, name_column, ready, runs_bar, say_where
+from sim.cli.options import axis, refuse_places
 from sim.cli.places import write_file
 from sim.errors import BadInput
 
@@ -51,20 +51,10 @@ def policies(
 
 def shares(loads: str) -> list[float]:
     """Loads as the command line has them. Raises BadInput."""
-    found = []
-    for text in loads.split(","):
-        try:
-            share = fraction_of(text.strip())
-        except ValueError:
-            share = 0.0
-        if not 0 < share <= 100:
-            raise BadInput("this is not a load", key="--loads", value=text, expected="shares like 50%,200%")
-        found.append(share)
+    found = axis("loads", loads)
+    if not 0 < found[0] <= found[-1] <= 100:
+        raise BadInput("this is not a load", key="--loads", value=loads, expected="shares like 50%,200%")
     return found
-
-
-def fraction_of(text: str) -> float:
-    return float(text[:-1]) / 100 if text.endswith("%") else float(text)
 
 
 def overview() -> Table:
@@ -114,7 +104,7 @@ def at_work(kind: str, figure: Path) -> None:
     ready()
     nothing, run = simulate(scenario, []), simulate(scenario, [example(kind)])
     write_figure(policy_figure(nothing, run, kind, "gpus"), figure)
-    Console().print(f"Figure in {figure}", soft_wrap=True, highlight=False, markup=False)
+    say_where("Figure", figure)
 
 
 def under_loads(loads: list[float], kinds: list[str], seeds: int, out: Path | None) -> None:
@@ -127,7 +117,7 @@ def under_loads(loads: list[float], kinds: list[str], seeds: int, out: Path | No
     Console().print(load_table(found))
     if out is not None:
         write_file(found, out)
-        Console().print(f"Table in {out}", soft_wrap=True, highlight=False, markup=False)
+        say_where("Table", out)
 
 
 def load_table(found: Any) -> Table:

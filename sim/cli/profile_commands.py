@@ -10,9 +10,9 @@ from rich.table import Table
 from rich.text import Text
 
 from sim import shipped
-from sim.cli.console import INTERRUPTED, Console, name_column, progress_bar
+from sim.cli.console import INTERRUPTED, Console, name_column, progress_bar, say_where
 from sim.cli.places import file_name, write_file
-from sim.cli.soak_command import profile_soak
+from sim.cli.soak_command import Dtype, profile_soak
 from sim.errors import BadInput
 
 if TYPE_CHECKING:
@@ -139,16 +139,18 @@ def draw(profiles: "list[Profile]", path: Path) -> None:
     from sim.plots.saving import write_figure
 
     written = write_figure(profile_figure(profiles), path)
-    Console().print(f"Figure in {written}", soft_wrap=True, highlight=False, markup=False)
+    say_where("Figure", written)
 
 
 @profile_app.command("measure")
 def profile_measure(
     preset: Annotated[str, typer.Argument(help="What to measure; 'list' names all presets.")],
     out: Annotated[Path | None, typer.Option(help="The profile file; PRESET.json in this folder if not given.")] = None,
-    device: Annotated[str, typer.Option(help="cuda or cpu.")] = "cuda",
-    dtype: Annotated[str | None, typer.Option(help="bfloat16, float16 or float32; the preset's if not given.")] = None,
-    variant: Annotated[str, typer.Option(help="eager, channels_last or compile.")] = "eager",
+    device: Annotated[Literal["cuda", "cpu"], typer.Option(help="What it is measured on.")] = "cuda",
+    dtype: Annotated[Dtype | None, typer.Option(help="The preset's if not given.")] = None,
+    variant: Annotated[
+        Literal["eager", "channels_last", "compile"], typer.Option(help="How the model is run.")
+    ] = "eager",
     batches: Annotated[
         str | None, typer.Option(help="Batches of requests, like 1-8 or 1,2,4; the preset's if not given.")
     ] = None,
@@ -168,7 +170,7 @@ def profile_measure(
     written after every block of visits, so that an interrupted measurement keeps what it has, and --resume goes on.
     """
     from sim.profile.measure.plan import Options
-    from sim.profile.measure.presets import PRESETS
+    from sim.profile.measure.presets import PRESETS, preset_named
     from sim.profile.profile import load_profile
 
     if preset == "list":
@@ -177,12 +179,11 @@ def profile_measure(
             table.add_row(name, known.feature, Text(known.model))
         Console().print(table)
         return
-    if preset not in PRESETS:
-        raise BadInput("there is no such preset", key="PRESET", value=preset, expected=", ".join(PRESETS))
+    chosen = preset_named(preset)
     options = Options(
-        device=checked(device, "--device", ("cuda", "cpu")),
-        dtype=None if dtype is None else checked(dtype, "--dtype", ("bfloat16", "float16", "float32")),
-        variant=checked(variant, "--variant", ("eager", "channels_last", "compile")),
+        device=device,
+        dtype=dtype,
+        variant=variant,
         batches=numbers(batches, "--batches"),
         sides=numbers(sides, "--sides"),
         frames=numbers(frames, "--frames"),
@@ -200,7 +201,7 @@ def profile_measure(
     try:
         with progress_bar(f"measuring {preset}", "done") as report:
             measure(
-                PRESETS[preset],
+                chosen,
                 options,
                 path,
                 resume=resume,
@@ -213,7 +214,7 @@ def profile_measure(
             raise typer.Exit(INTERRUPTED) from None
         raise
     show(load_profile(path), Console(highlight=False))
-    Console().print(f"Profile in {path}", soft_wrap=True, highlight=False, markup=False)
+    say_where("Profile", path)
 
 
 profile_app.command("soak")(profile_soak)
@@ -274,12 +275,6 @@ def profile_import(
     Console().print(
         f"Profile in {path} ({profile.extent()}), sha256 {digest(document)}", soft_wrap=True, highlight=False
     )
-
-
-def checked(value: str, key: str, allowed: tuple[str, ...]) -> str:
-    if value not in allowed:
-        raise BadInput("unknown value", key=key, value=value, expected=", ".join(allowed))
-    return value
 
 
 def numbers(text: str | None, key: str) -> tuple[int, ...] | None:

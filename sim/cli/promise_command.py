@@ -8,20 +8,9 @@ from rich import box
 from rich.table import Table
 from rich.text import Text
 
-from sim.cli.console import Console, ready, runs_bar
-from sim.cli.options import (
-    ClusterAddress,
-    NoStore,
-    Override,
-    Processes,
-    ScenarioArgument,
-    Sets,
-    ShardOf,
-    StoreFolder,
-    a_share,
-    machines,
-    parsed,
-)
+from sim.cli import options
+from sim.cli.console import Console
+from sim.cli.options import a_share, scenario_of, studying
 from sim.cli.places import write_file
 from sim.errors import BadInput
 
@@ -32,7 +21,7 @@ if TYPE_CHECKING:
 
 
 def check(
-    scenario: ScenarioArgument,
+    scenario: options.ScenarioArgument,
     playbook: Annotated[str | None, typer.Option(help="The playbook; the scenario's first one if not given.")] = None,
     promise: Annotated[
         list[str] | None,
@@ -48,15 +37,15 @@ def check(
     undecided: Annotated[
         Literal["fail", "pass"], typer.Option(help="Whether promises that these runs do not decide end with 3 or 0.")
     ] = "fail",
-    override: Override = None,
-    sets: Sets = None,
+    override: options.Override = None,
+    sets: options.Sets = None,
     junit: Annotated[Path | None, typer.Option(help="Also write JUnit XML here: a name ending in .xml.")] = None,
     markdown: Annotated[Path | None, typer.Option(help="Also write a table here: a name ending in .md.")] = None,
-    processes: Processes = None,
-    cluster: ClusterAddress = None,
-    shard: ShardOf = None,
-    store: StoreFolder = None,
-    no_store: NoStore = False,
+    processes: options.Processes = None,
+    cluster: options.ClusterAddress = None,
+    shard: options.ShardOf = None,
+    store: options.StoreFolder = None,
+    no_store: options.NoStore = False,
 ) -> None:
     """Check that a scenario keeps its promises, as a test for a build server.
 
@@ -65,15 +54,13 @@ def check(
     broken, 3 where these runs do not decide one, 2 for bad input.
     """
     from sim.export import check_files
-    from sim.scenario.load import load
     from sim.studies.check import UNDECIDED
     from sim.studies.check import check as held_to
 
     refuse_name(junit, "--junit", ".xml")
     refuse_name(markdown, "--markdown", ".md")
-    loaded = load(scenario, override=override, sets=parsed(sets))
-    ready()
-    with machines(cluster, processes, shard) as executor, runs_bar(loaded.title) as report:
+    loaded = scenario_of(scenario, override, sets)
+    with studying(loaded.title, cluster, processes, shard) as at_work:
         found = held_to(
             loaded,
             playbook,
@@ -83,8 +70,7 @@ def check(
             confidence=a_share("confidence", confidence),
             baseline=baseline,
             store=False if no_store else store,
-            executor=executor,
-            progress=report,
+            **at_work,
         )
     show(found)
     if junit is not None:

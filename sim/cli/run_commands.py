@@ -6,30 +6,21 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import typer
-from rich import box
-from rich.table import Table
-from rich.text import Text
 
-from sim.cli.console import INTERRUPTED, Console, announce_size, progress_bar, ready, runs_bar, say
-from sim.cli.options import (
-    Begin,
-    ClusterAddress,
-    MostSeeds,
-    NoStore,
-    Override,
-    Processes,
-    ScenarioArgument,
-    Sets,
-    ShardOf,
-    StoreFolder,
-    UntilPrecise,
-    a_share,
-    beginning,
-    machines,
-    named,
-    parsed,
+from sim.cli import options
+from sim.cli.console import (
+    INTERRUPTED,
+    Console,
+    announce_size,
+    print_table,
+    progress_bar,
+    ready,
+    runs_bar,
+    say,
+    say_where,
 )
-from sim.cli.places import file_name, folder_names, refuse_other_file, replacing, result_folder
+from sim.cli.options import a_share, beginning, machines, named, option, parsed, scenario_of, studying
+from sim.cli.places import file_name, folder_names, refuse_other_file, result_folder
 from sim.errors import BadInput
 
 Out = Annotated[Path | None, typer.Option(help="Folder for the results; a new one under runs/ if not given.")]
@@ -48,11 +39,11 @@ Strict = Annotated[
 
 
 def run(
-    scenario: ScenarioArgument,
+    scenario: options.ScenarioArgument,
     playbook: Annotated[str | None, typer.Option(help="The playbook; the scenario's first one if not given.")] = None,
-    override: Override = None,
-    sets: Sets = None,
-    begin: Begin = None,
+    override: options.Override = None,
+    sets: options.Sets = None,
+    begin: options.Begin = None,
     seed: Annotated[int, typer.Option(min=0, help="Selects the random numbers; the same seed gives the same run.")] = 1,
     engine: Engine = "compiled",
     processes: Annotated[
@@ -72,10 +63,10 @@ def run(
     from sim.engine.simulate import chosen, simulate
     from sim.results.retry_rules import rule_sentences
     from sim.results.verdict import sentences, verdict
-    from sim.scenario.load import load
     from sim.studies.unlimited import with_demand
+    from sim.writing import replacing
 
-    loaded = beginning(load(scenario, override=override, sets=parsed(sets)), begin)
+    loaded = beginning(scenario_of(scenario, override, sets), begin)
     name, _ = chosen(loaded, playbook)
     if strict:
         from sim.cli.promise_command import end_strictly
@@ -129,22 +120,22 @@ def compare(
         ),
     ] = None,
     seeds: Annotated[int, typer.Option(min=1, help="Runs of each; intervals need at least 3.")] = 5,
-    until_precise: UntilPrecise = None,
+    until_precise: options.UntilPrecise = None,
     pick_best: Annotated[
         str | None,
         typer.Option(metavar="DIFFERENCE", help="First add seeds until the best is known, if it leads by this: '1 %'."),
     ] = None,
-    most_seeds: MostSeeds = 100,
+    most_seeds: options.MostSeeds = 100,
     by: Annotated[str, typer.Option(help="What ranks them: images, people, attainment, cost or money.")] = "images",
-    override: Override = None,
-    sets: Sets = None,
-    begin: Begin = None,
+    override: options.Override = None,
+    sets: options.Sets = None,
+    begin: options.Begin = None,
     engine: Engine = "compiled",
-    processes: Processes = None,
-    cluster: ClusterAddress = None,
-    shard: ShardOf = None,
-    store: StoreFolder = None,
-    no_store: NoStore = False,
+    processes: options.Processes = None,
+    cluster: options.ClusterAddress = None,
+    shard: options.ShardOf = None,
+    store: options.StoreFolder = None,
+    no_store: options.NoStore = False,
     against: Against = None,
     out: Out = None,
     replace: Replace = False,
@@ -165,6 +156,7 @@ def compare(
     from sim.studies.compare import compare as compare_all
     from sim.studies.comparison_folder import load_comparison, save_comparison
     from sim.studies.earlier import in_common
+    from sim.writing import replacing
 
     earlier = None if against is None else load_comparison(against)
     given, names = compared(scenarios, config or [], playbooks, override, parsed(sets))
@@ -186,11 +178,8 @@ def compare(
 
         apart = difference_of(pick_best, by)
         how: dict[str, Any] = {"by": by, "most": max(most_seeds, PILOT), "store": False if no_store else store}
-        with (
-            machines(cluster, processes, shard) as executor,
-            runs_bar(f"{given[0].scenario.title}: the best") as report,
-        ):
-            picked = pick(given, apart=apart, **how, executor=executor, progress=report)
+        with studying(f"{given[0].scenario.title}: the best", cluster, processes, shard) as at_work:
+            picked = pick(given, apart=apart, **how, **at_work)
     with machines(cluster, processes, shard) as executor, runs_bar(given[0].scenario.title) as report:
         comparison, runs = compare_all(
             given if len(scenarios) > 1 or config else given[0].scenario,
@@ -231,12 +220,7 @@ def difference_of(text: str, by: str) -> float:
     from sim.studies.objectives import objective_called
     from sim.units import dollars, fraction
 
-    share = objective_called(by).kind == "share"
-    try:
-        return fraction(text) if share else dollars(text)
-    except ValueError:
-        expected = "points, like '1 %'" if share else "dollars, like '$1000'"
-        raise BadInput("this is no difference", key="--pick-best", value=text, expected=expected) from None
+    return float(option("--pick-best", text, fraction if objective_called(by).kind == "share" else dollars))
 
 
 def compared(
@@ -341,25 +325,3 @@ def write_report(runs: list[Any], about: Any, folder: Path, page: Path | None = 
         Console(stderr=True).print(hint, soft_wrap=True, highlight=False, markup=False)
         raise
     say_where("Report", written)
-
-
-def say_where(what: str, path: Path) -> None:
-    """Print where something was written, in one line, whatever its name."""
-    Console().print(f"{what} in {path}", soft_wrap=True, highlight=False, markup=False)
-
-
-def print_table(table: Any, *, intervals: bool = True) -> None:
-    """A table of the report in the terminal: names are never cut, and figures stand to the right."""
-    shown = Table(
-        title=Text(table.caption), title_justify="left", title_style="", box=box.SIMPLE_HEAD, padding=0, show_edge=False
-    )
-    for place, head in enumerate(table.head):
-        justify: Any = "left" if place < table.labels else "right"
-        shown.add_column(
-            Text("" if head == "rank" else head), justify=justify, no_wrap=head in ("playbook", "configuration")
-        )
-    for row in table.rows:
-        shown.add_row(*(Text(cell if intervals else cell.partition("\n")[0]) for cell in row))
-    console = Console(highlight=False)
-    console.print()
-    console.print(shown)

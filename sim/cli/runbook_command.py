@@ -8,8 +8,8 @@ from typing import Annotated, Any
 
 import typer
 
-from sim.cli.console import Console, progress_bar, ready, runs_bar, write_out
-from sim.cli.options import Override, ScenarioArgument, Sets, parsed, refuse_places
+from sim.cli.console import Console, progress_bar, ready, runs_bar, say_where, write_out
+from sim.cli.options import Override, ScenarioArgument, Sets, option, parsed, refuse_places, scenario_of
 from sim.cli.places import begins_as_report, refuse_unwritable, write_file
 from sim.errors import BadInput
 
@@ -39,10 +39,9 @@ def runbook(
     from sim.engine.simulate import chosen, simulate
     from sim.export.operations import FILES, operations
     from sim.report.runbook import runbook as render
-    from sim.scenario.load import load
     from sim.studies.unlimited import with_demand
 
-    loaded = load(scenario, override=override, sets=parsed(sets))
+    loaded = scenario_of(scenario, override, sets)
     name, steps = chosen(loaded, playbook)
     if not [*loaded.always, *steps]:
         raise BadInput("this playbook has no switches", key="--playbook", value=name, expected="one with steps")
@@ -118,11 +117,7 @@ def export_metrics(
     from sim.units import seconds
 
     refuse_places(None, out)
-    try:
-        step = None if every is None else seconds(every)
-    except ValueError as wrong:
-        expected = str(wrong).removeprefix("expected ")
-        raise BadInput("this is no time", key="--every", value=every, expected=expected) from None
+    step = option("--every", every, seconds)
     if (Path(source) / "manifest.json").is_file():
         for key, value in (("--playbook", playbook), ("--override", override), ("--set", sets), ("--seed", seed)):
             if value is not None:
@@ -135,7 +130,7 @@ def export_metrics(
         run, ticks = with_telemetry(loaded, playbook, seed=1 if seed is None else seed, progress=report)
     with out.open("w", encoding="utf-8", newline="\n") as file:
         file.writelines(openmetrics(loaded, run, ticks, step))
-    Console().print(f"Metrics in {out}", soft_wrap=True, highlight=False, markup=False)
+    say_where("Metrics", out)
 
 
 def shadow(
@@ -156,10 +151,9 @@ def shadow(
     from sim.report.shadow_words import caveat, lines
     from sim.results.gateway_readings import readings
     from sim.results.run import decision_table
-    from sim.scenario.load import load
 
     refuse_places(None, out)
-    loaded = load(scenario, override=override, sets=parsed(sets))
+    loaded = scenario_of(scenario, override, sets)
     steps = [*loaded.always, *loaded.playbooks[chosen(loaded, playbook)[0]]]
     console, rows, ticks = Console(highlight=False, soft_wrap=True), [], []
     with opened(metrics) as file:

@@ -4,7 +4,6 @@ import contextlib
 import hashlib
 import json
 import os
-import tempfile
 from pathlib import Path
 from typing import Annotated
 
@@ -15,6 +14,7 @@ from rich.table import Table
 from sim import shipped
 from sim.cli.console import Console, name_column, write_out
 from sim.cli.places import write_file
+from sim.writing import write_bytes
 
 
 def scenarios() -> None:
@@ -74,8 +74,7 @@ def json_schema() -> str:
 def keep(text: str, path: Path) -> None:
     """Write a file of the cache in full or not at all, in place of those of other sources. Raises OSError."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.NamedTemporaryFile("w", dir=path.parent, prefix=".schema-", delete=False, encoding="utf-8") as file:
-        file.write(text)
+    write_bytes(text.encode(), path)
     for earlier in path.parent.glob("schema-*.json"):
-        earlier.unlink(missing_ok=True)
-    os.replace(file.name, path)
+        if earlier != path:
+            earlier.unlink(missing_ok=True)

@@ -6,26 +6,15 @@ from typing import Annotated, Any, Literal
 import typer
 from rich.table import Table
 
-from sim.cli.console import Console, name_column, ready, runs_bar
-from sim.cli.options import (
-    ClusterAddress,
-    NoStore,
-    Override,
-    Processes,
-    ScenarioArgument,
-    Sets,
-    ShardOf,
-    StoreFolder,
-    machines,
-    parsed,
-    refuse_places,
-)
+from sim.cli import options
+from sim.cli.console import Console, name_column, say_where
+from sim.cli.options import parsed, refuse_places, studying
 from sim.cli.places import write_file
 from sim.errors import BadInput
 
 
 def sensitivity(
-    scenario: ScenarioArgument,
+    scenario: options.ScenarioArgument,
     metric: Annotated[str, typer.Option(help="The figure, like attainment, dollars or p95_latency.")] = "attainment",
     playbook: Annotated[str | None, typer.Option(help="The playbook; the scenario's first one if not given.")] = None,
     method: Annotated[
@@ -39,13 +28,13 @@ def sensitivity(
         bool, typer.Option("--assumed", help="Also all numbers marked assumed, from half to twice of each.")
     ] = False,
     seeds: Annotated[int, typer.Option(min=1, help="Runs at each setting, the same seeds everywhere.")] = 3,
-    override: Override = None,
-    sets: Sets = None,
-    processes: Processes = None,
-    cluster: ClusterAddress = None,
-    shard: ShardOf = None,
-    store: StoreFolder = None,
-    no_store: NoStore = False,
+    override: options.Override = None,
+    sets: options.Sets = None,
+    processes: options.Processes = None,
+    cluster: options.ClusterAddress = None,
+    shard: options.ShardOf = None,
+    store: options.StoreFolder = None,
+    no_store: options.NoStore = False,
     figure: Annotated[Path | None, typer.Option(help="Draw the tornado: a PNG or SVG.")] = None,
     out: Annotated[Path | None, typer.Option(help="Write the table here as CSV.")] = None,
 ) -> None:
@@ -64,8 +53,7 @@ def sensitivity(
     inputs = load_uncertain(scenario, override=override, sets=parsed(sets))
     if assumed or not inputs.laws:
         inputs = with_assumed(inputs)
-    ready()
-    with machines(cluster, processes, shard) as executor, runs_bar(inputs.scenario.title) as report:
+    with studying(inputs.scenario.title, cluster, processes, shard) as at_work:
         table = find(
             inputs,
             metric,
@@ -74,32 +62,30 @@ def sensitivity(
             size=size,
             seeds=seeds,
             store=False if no_store else store,
-            executor=executor,
-            progress=report,
+            **at_work,
         )
     Console().print(sensitivity_table(table, metric))
     if out is not None:
         write_file(table, out)
-        Console().print(f"Table in {out}", soft_wrap=True, highlight=False, markup=False)
+        say_where("Table", out)
     if figure is not None:
         from sim.plots.saving import write_figure
         from sim.plots.tornado import tornado_figure
         from sim.studies.differences import SHARES
 
         write_figure(tornado_figure(table, metric, share=metric in SHARES), figure)
-        Console().print(f"Figure in {figure}", soft_wrap=True, highlight=False, markup=False)
+        say_where("Figure", figure)
 
 
 def sensitivity_table(table: Any, metric: str) -> Table:
     """One row per input that matters, the most important first; those that do not in the caption."""
     from sim.studies.differences import SHARES
-    from sim.studies.switch_points import shown
-    from sim.wording import percent
+    from sim.wording import percent, setting
 
     of_figure = ("at_low", "base", "at_high", "swing", "mu", "mu_star", "sigma", "mu_star_conf")
     names = {"at_low": "at low", "at_high": "at high", "mu_star": "mu*", "mu_star_conf": "mu* ±", "S1_conf": "S1 ±"}
     columns = [name for name in table if name not in ("key", "monotone", "low", "high", "base")]
-    figure = percent if metric in SHARES else shown
+    figure = percent if metric in SHARES else setting
     base = f", {figure(table['base'].iloc[0])} at the medians" if "base" in table else ""
     title = f"Sensitivity of {metric.replace('_', ' ')}{base}"
     ranges = ["range"] if "low" in table else []
@@ -110,9 +96,9 @@ def sensitivity_table(table: Any, metric: str) -> Table:
             nothing.append(row["key"])
             continue
         mark = "" if row.get("monotone", True) else " *"
-        between = [f"{shown(row['low'])} to {shown(row['high'])}"] if ranges else []
+        between = [f"{setting(row['low'])} to {setting(row['high'])}"] if ranges else []
         found.add_row(
-            row["key"] + mark, *between, *[(figure if name in of_figure else shown)(row[name]) for name in columns]
+            row["key"] + mark, *between, *[(figure if name in of_figure else setting)(row[name]) for name in columns]
         )
     notes = ["* not monotone: the base lies outside both ends."] if " *" in str([*found.columns[0].cells]) else []
     notes += [f"Nothing changes with: {', '.join(nothing)}."] if nothing else []

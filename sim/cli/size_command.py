@@ -6,33 +6,18 @@ from typing import Annotated, Any
 
 import typer
 
-from sim.cli.console import INTERRUPTED, Console, progress_bar, ready, runs_bar, say
-from sim.cli.options import (
-    Begin,
-    ClusterAddress,
-    MostSeeds,
-    NoStore,
-    Override,
-    Processes,
-    ScenarioArgument,
-    Sets,
-    StoreFolder,
-    UntilPrecise,
-    a_share,
-    beginning,
-    machines,
-    named,
-    parsed,
-)
-from sim.cli.places import replacing, result_folder
-from sim.cli.run_commands import print_table, write_report
+from sim.cli import options
+from sim.cli.console import INTERRUPTED, print_table, progress_bar, ready, runs_bar, say, say_where
+from sim.cli.options import a_share, beginning, machines, named, parsed
+from sim.cli.places import result_folder
+from sim.cli.run_commands import write_report
 from sim.errors import BadInput
 
 NO_ANSWER = 1  # exit code where nothing that was asked about keeps the promise, as where a check finds it broken
 
 
 def size(
-    scenario: ScenarioArgument,
+    scenario: options.ScenarioArgument,
     promise: Annotated[
         str, typer.Option(help="What must hold, like '95 % in time in every window', 'alive', 'p95 <= 30 s'.")
     ] = "alive",
@@ -60,21 +45,21 @@ def size(
         typer.Option(help="Share of runs that must keep the promise: 90%; where inputs are uncertain 50%,90%."),
     ] = None,
     confidence: Annotated[str, typer.Option(help="The confidence with which that is to be known.")] = "95%",
-    until_precise: UntilPrecise = None,
-    most_seeds: MostSeeds = 100,
+    until_precise: options.UntilPrecise = None,
+    most_seeds: options.MostSeeds = 100,
     step: Annotated[
         int | None, typer.Option(min=1, help="GPUs by which the answer may be off; a hundredth if none.")
     ] = None,
     demand: Annotated[
         bool, typer.Option("--demand", help="Instead, find how many times its demand the fleet as it is carries.")
     ] = False,
-    begin: Begin = None,
-    override: Override = None,
-    sets: Sets = None,
-    processes: Processes = None,
-    cluster: ClusterAddress = None,
-    store: StoreFolder = None,
-    no_store: NoStore = False,
+    begin: options.Begin = None,
+    override: options.Override = None,
+    sets: options.Sets = None,
+    processes: options.Processes = None,
+    cluster: options.ClusterAddress = None,
+    store: options.StoreFolder = None,
+    no_store: options.NoStore = False,
     out: Annotated[Path | None, typer.Option(help="Folder for the table and the figure; none if not given.")] = None,
     replace: Annotated[
         bool, typer.Option("--replace", help="Replace the folder if an earlier result is in it.")
@@ -215,6 +200,7 @@ def save(
     from sim.studies.answer_folder import save_sizes
     from sim.studies.size import Size
     from sim.studies.unlimited import with_demand
+    from sim.writing import replacing
 
     with progress_bar("a run of the answer, for its report") as report:
         sized = scenario.with_(pools=fleet)
@@ -223,7 +209,7 @@ def save(
         save_sizes(found, answers, run, folder)
     if isinstance(found[0], Size) and any(len(one.table) for one in found):
         write_figure(size_figure(found if len(found) > 1 else found[0]), folder / "curve.png")
-    Console().print(f"\nTables and figure in {folder}", soft_wrap=True, highlight=False, markup=False)
+    say_where("\nTables and figure", folder)
     write_report([run], found, folder)
 
 

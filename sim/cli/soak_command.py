@@ -2,19 +2,21 @@
 
 import csv
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
-from sim.cli.console import Console, progress_bar
+from sim.cli.console import Console, progress_bar, say_where
 from sim.errors import BadInput
+
+Dtype = Literal["bfloat16", "float16", "float32"]
 
 
 def profile_soak(
     out: Annotated[Path, typer.Option(help="The CSV file to write, one row per second.")] = Path("soak.csv"),
     seconds: Annotated[float, typer.Option(min=10, help="Seconds of full load.")] = 600.0,
     rest: Annotated[float, typer.Option(min=1, help="Idle seconds before the load, and again after it.")] = 20.0,
-    dtype: Annotated[str, typer.Option(help="bfloat16, float16 or float32.")] = "bfloat16",
+    dtype: Annotated[Dtype, typer.Option(help="Of the numbers in the products.")] = "bfloat16",
 ) -> None:
     """Load this machine's GPU fully for minutes; record power, clock and temperature every second.
 
@@ -23,8 +25,6 @@ def profile_soak(
     """
     if out.exists():
         raise BadInput("this file exists already", key="--out", file=out, expected="the name of a new file")
-    if dtype not in ("bfloat16", "float16", "float32"):
-        raise BadInput("unknown value", key="--dtype", value=dtype, expected="bfloat16, float16 or float32")
     try:
         from sim.profile.measure.machine import Machine
         from sim.profile.measure.soak import COLUMNS, soak, summary
@@ -45,4 +45,4 @@ def profile_soak(
         raise BadInput(f"the record cannot be written ({wrong.strerror})", key="--out", file=out) from None
     for line in summary(rows):
         Console().print(line, soft_wrap=True, highlight=False, markup=False)
-    Console().print(f"Record in {out}", soft_wrap=True, highlight=False, markup=False)
+    say_where("Record", out)

@@ -7,7 +7,7 @@ import typer
 from rich.table import Table
 
 from sim.cli.console import Console, name_column
-from sim.cli.options import StoreFolder
+from sim.cli.options import StoreFolder, option
 from sim.errors import BadInput
 
 
@@ -48,11 +48,7 @@ def store(
         raise BadInput("there is no such folder", file=folder, expected="one that a study wrote runs into")
     console = Console(highlight=False)
     if prune:
-        try:
-            age = float("inf") if older is None else seconds(older)
-        except ValueError as wrong:
-            expected = str(wrong).removeprefix("expected ")
-            raise BadInput("this is not an age", key="--older", value=older, expected=expected) from None
+        age = seconds("never") if older is None else option("--older", older, seconds)
         files, size = kept.prune(older=age, everything=everything)
         console.print(f"Deleted {files:,} files, {in_bytes(size)}, of {kept.folder}", soft_wrap=True, markup=False)
         return

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from sim.cli.console import ready, runs_bar, say
+from sim.cli.console import ready, runs_bar, say, say_where
 from sim.cli.options import Processes, machines
 from sim.cli.places import refuse_other_file
 from sim.errors import BadInput
@@ -20,7 +20,6 @@ def story(
     A million people in five days and in an hour: when GPUs saturate and throttle, what users saw, what was done, the
     team, money, energy, carbon and water; each claim with its figure, the origin of that and the run behind it.
     """
-    from sim.cli.run_commands import say_where
     from sim.report import write
     from sim.report.markdown import markdown
     from sim.report.page import html, span

@@ -6,21 +6,9 @@ from typing import Annotated, Any, Literal
 import typer
 from rich.table import Table
 
-from sim.cli.console import INTERRUPTED, Console, ready, runs_bar
-from sim.cli.options import (
-    ClusterAddress,
-    NoStore,
-    Override,
-    Processes,
-    ScenarioArgument,
-    Sets,
-    ShardOf,
-    StoreFolder,
-    machines,
-    named,
-    parsed,
-    refuse_places,
-)
+from sim.cli import options
+from sim.cli.console import INTERRUPTED, Console, say_where
+from sim.cli.options import named, refuse_places, scenario_of, studying
 from sim.cli.places import write_file
 from sim.errors import BadInput
 
@@ -28,7 +16,7 @@ SHOWN = 40  # rows in the terminal; the file has all
 
 
 def sweep(
-    scenario: ScenarioArgument,
+    scenario: options.ScenarioArgument,
     vary: Annotated[
         list[str],
         typer.Option(metavar="KEY=VALUES", help="A dotted key, like pools.fleet.gpus=8000..12000:5. Repeatable."),
@@ -47,13 +35,13 @@ def sweep(
         str | None, typer.Option(help="Also whether each run keeps this, as in 'meltpoint size'.")
     ] = None,
     metric: Annotated[str, typer.Option(help="The figure that is shown and drawn.")] = "attainment",
-    override: Override = None,
-    sets: Sets = None,
-    processes: Processes = None,
-    cluster: ClusterAddress = None,
-    shard: ShardOf = None,
-    store: StoreFolder = None,
-    no_store: NoStore = False,
+    override: options.Override = None,
+    sets: options.Sets = None,
+    processes: options.Processes = None,
+    cluster: options.ClusterAddress = None,
+    shard: options.ShardOf = None,
+    store: options.StoreFolder = None,
+    no_store: options.NoStore = False,
     figure: Annotated[Path | None, typer.Option(help="Draw it against one key or two: a PNG or SVG.")] = None,
     out: Annotated[Path | None, typer.Option(help="Write the table here: .csv or .parquet.")] = None,
 ) -> None:
@@ -64,7 +52,6 @@ def sweep(
     """
     from sim.plots.saving import write_figure
     from sim.plots.sweep_map import sweep_figure
-    from sim.scenario.load import load
     from sim.studies.sweep import sweep as run_all
 
     refuse_places(figure, out)
@@ -73,9 +60,8 @@ def sweep(
     keys = pairs(vary)
     if figure is not None and len(keys) > 2:
         raise BadInput("a figure shows one key or two", key="--figure", value=len(keys), expected="--out for more keys")
-    loaded = load(scenario, override=override, sets=parsed(sets))
-    ready()
-    with machines(cluster, processes, shard) as executor, runs_bar(loaded.title) as report:
+    loaded = scenario_of(scenario, override, sets)
+    with studying(loaded.title, cluster, processes, shard) as at_work:
         table = run_all(
             loaded,
             keys,
@@ -85,8 +71,7 @@ def sweep(
             seeds=seeds,
             promise=promise,
             store=False if no_store else store,
-            executor=executor,
-            progress=report,
+            **at_work,
         )
     console = Console(highlight=False)
     if len(table):
@@ -97,10 +82,10 @@ def sweep(
         console.print(sweep_table(table, list(keys), metric))
     if out is not None:
         write_file(table, out)
-        console.print(f"Table in {out}", soft_wrap=True, markup=False)
+        say_where("Table", out)
     if figure is not None and len(table):
         write_figure(sweep_figure(table, list(keys), metric), figure)
-        console.print(f"Figure in {figure}", soft_wrap=True, markup=False)
+        say_where("Figure", figure)
     if len(table) < (planned := table.attrs["planned"]):
         console.print(f"INTERRUPTED: {len(table):,} of {planned:,} runs are done; the same command makes the others.")
         raise typer.Exit(INTERRUPTED)

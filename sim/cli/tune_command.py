@@ -5,25 +5,15 @@ from typing import Annotated
 
 import typer
 
-from sim.cli.console import INTERRUPTED, Console, ready, runs_bar, say
-from sim.cli.options import (
-    ClusterAddress,
-    NoStore,
-    Override,
-    Processes,
-    ScenarioArgument,
-    Sets,
-    StoreFolder,
-    machines,
-    parsed,
-    refuse_places,
-)
+from sim.cli import options
+from sim.cli.console import INTERRUPTED, say, say_where
+from sim.cli.options import refuse_places, scenario_of, studying
 from sim.cli.places import write_file
 from sim.cli.sweep_command import pairs
 
 
 def tune(
-    scenario: ScenarioArgument,
+    scenario: options.ScenarioArgument,
     playbook: Annotated[str, typer.Option(help="The playbook whose parameters are tuned.")],
     vary: Annotated[
         list[str],
@@ -39,12 +29,12 @@ def tune(
     fresh: Annotated[
         int, typer.Option(min=3, help="Runs that score the answer, with seeds the search never saw.")
     ] = 10,
-    override: Override = None,
-    sets: Sets = None,
-    processes: Processes = None,
-    cluster: ClusterAddress = None,
-    store: StoreFolder = None,
-    no_store: NoStore = False,
+    override: options.Override = None,
+    sets: options.Sets = None,
+    processes: options.Processes = None,
+    cluster: options.ClusterAddress = None,
+    store: options.StoreFolder = None,
+    no_store: options.NoStore = False,
     out: Annotated[Path | None, typer.Option(help="Write the trials here as CSV.")] = None,
 ) -> None:
     """Tune the parameters of a playbook.
@@ -54,13 +44,11 @@ def tune(
 
     meltpoint tune surge --playbook bounded --vary 0.requests=50..2000 --promise alive
     """
-    from sim.scenario.load import load
     from sim.studies.tune import tune as find
 
     refuse_places(None, out)
-    loaded = load(scenario, override=override, sets=parsed(sets))
-    ready()
-    with machines(cluster, processes) as executor, runs_bar(f"{loaded.title}: {playbook}") as report:
+    loaded = scenario_of(scenario, override, sets)
+    with studying(f"{loaded.title}: {playbook}", cluster, processes) as at_work:
         found = find(
             loaded,
             playbook,
@@ -71,12 +59,11 @@ def tune(
             seeds=seeds,
             fresh=fresh,
             store=False if no_store else store,
-            executor=executor,
-            progress=report,
+            **at_work,
         )
     say(found.sentences())
     if out is not None:
         write_file(found.table, out)
-        Console().print(f"Trials in {out}", soft_wrap=True, highlight=False, markup=False)
+        say_where("Trials", out)
     if len(found.table) < trials:
         raise typer.Exit(INTERRUPTED)

@@ -14,7 +14,7 @@ from typing import Annotated, Any, Literal
 import typer
 
 from sim.cli.console import Console, ready
-from sim.cli.options import Override, ScenarioArgument, Sets, named, parsed
+from sim.cli.options import Override, ScenarioArgument, Sets, a_time, named, scenario_of
 from sim.cli.runbook_command import opened
 from sim.errors import BadInput
 
@@ -54,19 +54,18 @@ def watch(
     of its requests are answered. The scenario says how the service works and how people behave; who comes is taken from
     the metrics or the log. Give it their date: --set start=...
     """
-    from sim.scenario.load import load
     from sim.studies.watch import Watcher, is_full
     from sim.studies.watch import watch as look
 
-    loaded = load(scenario, override=override, sets=parsed(sets))
+    loaded = scenario_of(scenario, override, sets)
     refuse_mixed(metrics, log, {"--stamped": stamped, "--zone": zone, "--repair": repair}, follow=follow, once=once)
-    watcher = Watcher(loaded, in_force, named(playbooks) or None, ahead=a_time("--ahead", ahead))
+    watcher = Watcher(loaded, in_force, named(playbooks) or None, ahead=a_span("--ahead", ahead))
     ready()
     console, forecasts, full, now = Console(highlight=False, soft_wrap=True), [], math.inf, 0.0
     read = of_log(loaded, log, stamped, zone, named(repair), follow) if log else of_metrics(str(metrics), follow)
     watcher.by_signups = watcher.by_signups and log is None
     with read as (readings, notes):
-        for seen, found in look(watcher, readings, a_time("--every", every), once=once):
+        for seen, found in look(watcher, readings, a_span("--every", every), once=once):
             if now == 0.0:  # before the first look: a log that is followed has no end
                 say_aside(notes())
             now = seen.now
@@ -94,14 +93,9 @@ def say_aside(notes: Iterable[str]) -> None:
         console.print(f"meltpoint: {note}", markup=False)
 
 
-def a_time(key: str, text: str) -> float:
-    from sim.units import seconds
-
-    try:
-        found = seconds(text)
-    except ValueError as wrong:
-        expected = str(wrong).removeprefix("expected ")
-        raise BadInput("this is no time", key=key, value=text, expected=expected) from None
+def a_span(key: str, text: str) -> float:
+    """A time to look ahead or between looks. Raises BadInput."""
+    found = a_time(key, text)
     if not 60.0 <= found <= 86400.0:
         raise BadInput("this time cannot be used", key=key, value=text, expected="from 1 min to 1 day")
     return found
@@ -127,8 +121,8 @@ def refuse_mixed(
 
 
 def is_text(path: Path) -> bool:
-    from sim.tables.files import is_parquet
-    from sim.tables.files import opened as unpacked
+    from sim.tables.headers import is_parquet
+    from sim.tables.opening import opened as unpacked
 
     stream, raw = unpacked(path)
     with raw:

@@ -1,9 +1,9 @@
 """Distributions as scenarios write them: of times, and of numbers of requests; the engines draw from their laws."""
 
 import math
-from typing import Annotated, Literal, NamedTuple, Self
+from typing import Annotated, Literal, NamedTuple
 
-from pydantic import Field, model_validator
+from pydantic import Field
 
 from sim.model.chance import CONSTANT, EXPONENTIAL, FIXED, LOGNORMAL, NEGATIVE_BINOMIAL, NEVER, UNIFORM, WEIBULL
 from sim.schema import Strict
@@ -57,11 +57,7 @@ class Uniform(Strict):
     low: Annotated[Seconds, Field(allow_inf_nan=False)]
     high: Annotated[Seconds, Field(allow_inf_nan=False)]
 
-    @model_validator(mode="after")
-    def in_order(self) -> Self:
-        if self.low > self.high:
-            raise ValueError("'low' must not be more than 'high'")
-        return self
+    not_descending = ("low", "high")
 
     @property
     def law(self) -> Law:

@@ -12,7 +12,7 @@ from pydantic import Field
 from sim.demand.recordings.trace import Trace
 from sim.errors import BadInput
 from sim.model.streams import CLIENT, COPY, draws, normal, series
-from sim.schema import Strict
+from sim.schema import Strict, sourced
 from sim.units import Instant, Plain, Rate, Seconds, Whole
 
 Floats = NDArray[np.float64]
@@ -60,15 +60,15 @@ class Clients(Source):
     rate: Annotated[Rate, Field(gt=0, allow_inf_nan=False)] = Field(
         description="mean rate of one client; all together make `clients` times as many requests"
     )
-    cv: Annotated[Plain, Field(ge=0.05, le=20)] = Field(
-        default=2.2,
-        description="coefficient of variation of the gaps; 1 is a Poisson process",
-        json_schema_extra={"source": "ServeGen, image clients: rate-weighted CV 2.2", "provenance": "measured"},
+    cv: Annotated[Plain, Field(ge=0.05, le=20)] = sourced(
+        2.2,
+        "coefficient of variation of the gaps; 1 is a Poisson process",
+        measured="ServeGen, image clients: rate-weighted CV 2.2",
     )
-    skew: Annotated[Plain, Field(ge=0, le=5)] = Field(
-        default=1.5,
-        description="sigma of the logarithm of the clients' parts of the total",
-        json_schema_extra={"source": "ServeGen: the top client of 35 makes 13.5 %", "provenance": "fitted"},
+    skew: Annotated[Plain, Field(ge=0, le=5)] = sourced(
+        1.5,
+        "sigma of the logarithm of the clients' parts of the total",
+        fitted="ServeGen: the top client of 35 makes 13.5 %",
     )
     lasting: Seconds = Field(default=math.inf, json_schema_extra={"default": "never ends"})
 

@@ -16,7 +16,7 @@ from pydantic import AfterValidator, Field, model_validator
 
 from sim.demand.waves.wave import Floats, Wave
 from sim.model.streams import BURST, series
-from sim.schema import Strict
+from sim.schema import Strict, sourced
 from sim.units import Fraction, Plain
 
 DAY, HOUR, MINUTE = 86400.0, 3600.0, 60.0
@@ -41,36 +41,26 @@ class Region(Strict):
 class Season(Strict):
     """The variation of demand with the hour, the weekday and chance. Flat and calm by default."""
 
-    daily_peak_to_mean: Annotated[Plain, Field(ge=1, le=12)] = Field(
-        default=1.0,
-        description="rate at the busiest local hour over the day's mean (a von Mises curve); 1 is flat",
-        json_schema_extra={
-            "source": "assumed flat; ServeGen: 1.4 for a service used all over the world, 2.7 in one region",
-            "provenance": "assumed",
-        },
+    daily_peak_to_mean: Annotated[Plain, Field(ge=1, le=12)] = sourced(
+        1.0,
+        "rate at the busiest local hour over the day's mean (a von Mises curve); 1 is flat",
+        assumed="assumed flat; ServeGen: 1.4 for a service used all over the world, 2.7 in one region",
     )
-    peak_hour: Annotated[Plain, Field(ge=0, lt=24)] = Field(
-        default=20.0,
-        description="the busiest hour, local time",
-        json_schema_extra={"source": "assumed: evenings", "provenance": "assumed"},
+    peak_hour: Annotated[Plain, Field(ge=0, lt=24)] = sourced(
+        20.0, "the busiest hour, local time", assumed="assumed: evenings"
     )
-    hours: list[Annotated[Plain, Field(ge=0, le=1000)]] = Field(
-        default=[],
-        description="rates of the 24 local hours in any unit, in place of the curve",
-        json_schema_extra={"source": "none: the curve", "provenance": "assumed"},
+    hours: list[Annotated[Plain, Field(ge=0, le=1000)]] = sourced(
+        [], "rates of the 24 local hours in any unit, in place of the curve", assumed="none: the curve"
     )
-    weekend: Annotated[Plain, Field(ge=0, le=20)] = Field(
-        default=1.0,
-        description="rate on Saturday and Sunday over that on a weekday",
-        json_schema_extra={"source": "assumed; business tools 1/3 to 1/6 (GenTD26)", "provenance": "assumed"},
+    weekend: Annotated[Plain, Field(ge=0, le=20)] = sourced(
+        1.0,
+        "rate on Saturday and Sunday over that on a weekday",
+        assumed="assumed; business tools 1/3 to 1/6 (GenTD26)",
     )
-    burstiness: Annotated[Plain, Field(ge=0, le=10)] = Field(
-        default=0.0,
-        description="variance of a factor (Gamma, mean 1) on each minute's rate",
-        json_schema_extra={
-            "source": "assumed none; 0.05 makes the Fano factor 2.2 at 24 a minute (GenTD26's fleet)",
-            "provenance": "assumed",
-        },
+    burstiness: Annotated[Plain, Field(ge=0, le=10)] = sourced(
+        0.0,
+        "variance of a factor (Gamma, mean 1) on each minute's rate",
+        assumed="assumed none; 0.05 makes the Fano factor 2.2 at 24 a minute (GenTD26's fleet)",
     )
 
     @model_validator(mode="after")

@@ -11,7 +11,7 @@ from sim.demand.season import Region, Season
 from sim.demand.waves.launches import Use, expanded
 from sim.demand.waves.signups import AnyWave
 from sim.demand.word_of_mouth import WordOfMouth
-from sim.schema import Strict
+from sim.schema import Strict, sourced
 from sim.units import Fraction, Instant, Seconds
 
 WORD_OF_MOUTH = "word of mouth"  # the source of people whom images bring
@@ -22,15 +22,13 @@ class Opening(Strict):
     """A tier that opens at a date: people who would have come before come then, or not at all."""
 
     at: Instant
-    pent_up: Fraction = Field(
-        default=0.5,
-        description="of the people who would have come before, the share that comes when it opens",
-        json_schema_extra={"source": "assumed: nothing is published", "provenance": "assumed"},
+    pent_up: Fraction = sourced(
+        0.5,
+        "of the people who would have come before, the share that comes when it opens",
+        assumed="assumed: nothing is published",
     )
-    within: Annotated[Seconds, Field(allow_inf_nan=False)] = Field(
-        default=6 * 3600.0,
-        description="mean time until these come, exponential",
-        json_schema_extra={"source": "assumed: nothing is published", "provenance": "assumed"},
+    within: Annotated[Seconds, Field(allow_inf_nan=False)] = sourced(
+        6 * 3600.0, "mean time until these come, exponential", assumed="assumed: nothing is published"
     )
 
 

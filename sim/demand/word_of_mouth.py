@@ -6,7 +6,7 @@ from pydantic import Field
 
 from sim.demand.behaviour import Behaviour
 from sim.demand.laws import Lognormal, Time
-from sim.schema import Strict
+from sim.schema import Strict, sourced
 from sim.units import Count, Fraction, Plain
 
 
@@ -19,33 +19,28 @@ class WordOfMouth(Strict):
     """
 
     market: Annotated[Count, Field(ge=1)] = Field(description="people who can sign up in all")
-    shared: Fraction = Field(
-        default=0.05,
-        description="of the images served in time and as asked, those that are shared",
-        json_schema_extra={"source": "assumed: nothing is published", "provenance": "assumed"},
+    shared: Fraction = sourced(
+        0.05,
+        "of the images served in time and as asked, those that are shared",
+        assumed="assumed: nothing is published",
     )
-    late: Fraction = Field(
-        default=0.5,
-        description="an image later than its feature's SLO is shared with this part of the probability",
-        json_schema_extra={"source": "assumed: nothing is published", "provenance": "assumed"},
+    late: Fraction = sourced(
+        0.5,
+        "an image later than its feature's SLO is shared with this part of the probability",
+        assumed="assumed: nothing is published",
     )
-    degraded: Fraction = Field(
-        default=0.5,
-        description="a degraded image is shared with this part of the probability",
-        json_schema_extra={"source": "assumed: nothing is published", "provenance": "assumed"},
+    degraded: Fraction = sourced(
+        0.5, "a degraded image is shared with this part of the probability", assumed="assumed: nothing is published"
     )
-    signups: Annotated[Plain, Field(ge=0, le=100)] = Field(
-        default=1.0,
-        description="mean signups per share while the market is nearly empty: viewers x conversion",
-        json_schema_extra={"source": "assumed: nothing is published", "provenance": "assumed"},
+    signups: Annotated[Plain, Field(ge=0, le=100)] = sourced(
+        1.0,
+        "mean signups per share while the market is nearly empty: viewers x conversion",
+        assumed="assumed: nothing is published",
     )
-    delay: Time = Field(
-        default=Lognormal(kind="lognormal", median="6 h", sigma=1.5),
-        description="from an image to the signup of somebody who saw it",
-        json_schema_extra={
-            "source": "assumed; press bursts relax with half-lives of hours (Crane and Sornette 2008)",
-            "provenance": "assumed",
-        },
+    delay: Time = sourced(
+        Lognormal(kind="lognormal", median="6 h", sigma=1.5),
+        "from an image to the signup of somebody who saw it",
+        assumed="assumed; press bursts relax with half-lives of hours (Crane and Sornette 2008)",
     )
 
     def factor(self, behaviour: Behaviour, days: int) -> float:

@@ -18,7 +18,7 @@ from sim.results.metrics import pool_timeline, timeline
 from sim.results.run import Run
 from sim.results.verdict import run_in_bins
 from sim.scenario.scenario import Scenario
-from sim.scenario.slices import FEW_GPUS
+from sim.scenario.slices import FEW_GPUS, divisors
 from sim.studies.figures import figures
 from sim.studies.fleets import served_pools
 from sim.wording import amount, duration, in_gpus, names_in_words, percent
@@ -138,11 +138,6 @@ def sliced_for(scenario: Scenario, playbook: str, stage: int) -> Scenario:
         f"GPUs that are a multiple of a round number above {least:,}, like {1000 * max(1, round(smallest / 1000)):,}"
     )
     raise BadInput("no slice of this is small enough to be run while you wait", key="gpus", expected=expected)
-
-
-def divisors(number: int) -> list[int]:
-    small = [n for n in range(1, math.isqrt(number) + 1) if number % n == 0]
-    return sorted({*small, *(number // n for n in small)})
 
 
 def steady(scenario: Scenario, playbook: str) -> bool:

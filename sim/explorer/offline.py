@@ -14,7 +14,7 @@ from sim.errors import BadInput
 from sim.explorer.shown import FIGURES, Shown
 from sim.report.origins import sources
 from sim.studies.intervals import mean_interval
-from sim.studies.sweep_file import load_sweep
+from sim.studies.sweep_file import load_sweep, numbers_in
 from sim.wording import amount, in_gpus
 
 LARGEST = 8_000_000  # bytes of a page that can be mailed
@@ -36,7 +36,7 @@ def offline_page(path: Path) -> str:
     shown = shown_figures(table, facts["promise"])
     data = {
         "keys": [{"name": key, "values": list(map(plain, values))} for key, values in grid.keys.items()],
-        "numbers": [numbers(values) for values in grid.keys.values()],
+        "numbers": [numbers_in(values) for values in grid.keys.values()],
         "playbooks": grid.playbooks,
         "figures": [one._asdict() for one in shown],
         "cells": cells(table, grid, shown),
@@ -85,18 +85,8 @@ def plain(value: Any) -> str:
 
 def ordered(values: list[Any]) -> list[Any]:
     """Numbers, and quantities of one unit, from small to large; other values in the order of the file."""
-    found = numbers(values)
+    found = numbers_in(values)
     return [value for _, value in sorted(zip(found, values, strict=True))] if found else values
-
-
-def numbers(values: list[Any]) -> list[float]:
-    """The values as numbers, those with a unit by what stands before it; empty where they are not of one unit."""
-    parts = [str(value).partition(" ") for value in values]
-    try:
-        found = [float(number) for number, _, _ in parts]
-    except ValueError:
-        return []
-    return found if len({unit for _, _, unit in parts}) == 1 and all(map(math.isfinite, found)) else []
 
 
 def shown_figures(table: pd.DataFrame, promise: str) -> list[Shown]:

@@ -63,11 +63,10 @@ def settings_of(scenario: Scenario, playbook: str) -> list[Setting]:
 def found_settings(scenario: Scenario, playbook: str) -> Iterator[Setting]:
     s = scenario
     for pool in served_pools(s)[:MOST_POOLS]:
-        unit = unit_of(s) * s.pools[pool].gpus_per_replica
-        fleets = {f"pools.{pool}.kinds.{kind}.gpus": (of.gpus, f" {kind}") for kind, of in s.pools[pool].kinds.items()}
-        for key, (gpus, kind) in (fleets or {f"pools.{pool}.gpus": (s.pools[pool].gpus, "")}).items():
-            rungs = sorted({max(unit, unit * round(f * gpus / unit)) for f in FACTORS} | {gpus})
-            yield Setting(key, f"GPUs of {pool}{kind}", tuple(rungs), tuple(f"{n:,}" for n in rungs), gpus)
+        gpus, unit = s.pools[pool].gpus, unit_of(s) * s.pools[pool].gpus_per_replica
+        least = max(unit, gpus - s.pools[pool].kinds[s.kinds_taken[pool][-1]].gpus if s.pools[pool].kinds else 0)
+        rungs = sorted({max(least, unit * round(f * gpus / unit)) for f in FACTORS} | {gpus})
+        yield Setting(f"pools.{pool}.gpus", f"GPUs of {pool}", tuple(rungs), tuple(f"{n:,}" for n in rungs), gpus)
     yield Setting(DEMAND, "demand", MULTIPLES, tuple(f"{n:g} times" for n in MULTIPLES), 1)
     yield from of_the_wave(s)
     yield from knobs(s, playbook)

@@ -4,7 +4,7 @@ import math
 from typing import Literal, NamedTuple
 
 from sim.studies.intervals import Kind
-from sim.wording import amount, duration, percent
+from sim.wording import amount, duration, percent, usd
 
 
 class Shown(NamedTuple):
@@ -23,7 +23,7 @@ class Shown(NamedTuple):
         if self.unit == "share":
             return percent(value)
         if self.unit == "dollars":
-            return f"{'-' if value < 0 else ''}${amount(abs(value))}"
+            return usd(value)
         return amount(value)
 
     @property

@@ -4,15 +4,14 @@ import csv
 import json
 import os
 import shutil
-import tempfile
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 from sim.errors import BadInput
-from sim.export.k6 import virtual_users
-from sim.export.rates import rates
+from sim.export.rates import rates, virtual_users
 from sim.export.schedule import COLUMNS, Schedule
+from sim.writing import new_folder, replacing
 
 TARGETS = {"csv": (), "k6": ("k6.js",), "locust": ("locustfile.py",)}
 TEMPLATES = Path(__file__).parent / "templates"
@@ -65,22 +64,9 @@ def write_export(
     or is there already.
     """
     check_folder(folder, replace=replace)
-    try:
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        unfinished = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
-    except (OSError, ValueError) as wrong:
-        message = f"this folder cannot be made ({wrong})"
-        raise BadInput(message, file=folder, expected="the name of a new folder") from None
-    try:
-        fill(schedule, unfinished, targets, check_url(url))
-        unfinished.chmod(0o755)
-        if folder.exists():
-            folder.rename(unfinished.with_name(f"{unfinished.name}-before"))
-        unfinished.rename(folder)
-    except BaseException:
-        shutil.rmtree(unfinished, ignore_errors=True)
-        raise
-    shutil.rmtree(unfinished.with_name(f"{unfinished.name}-before"), ignore_errors=True)
+    address = check_url(url)
+    with replacing(folder), new_folder(folder) as unfinished:
+        fill(schedule, unfinished, targets, address)
     return sorted(folder.iterdir())
 
 

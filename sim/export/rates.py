@@ -1,5 +1,6 @@
 """How many requests per second a schedule sends, and what that would be for the whole service."""
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,6 +10,7 @@ from sim.export.schedule import Schedule
 from sim.wording import duration
 
 WIDTHS = (1, 2, 5, 10, 20, 30, 60, 120, 300, 600, 1800, 3600)  # seconds over which a peak may be counted
+USUAL = 10.0  # seconds to an image, where the run has served none
 ENOUGH = 100  # requests in the busiest interval: chance then makes no more than a tenth of them
 
 
@@ -46,6 +48,12 @@ def busiest(t: np.ndarray, width: float) -> tuple[float, float]:
     """The highest rate over whole intervals of a width, and when the first of these begins; seconds."""
     places, counts = np.unique(np.floor(t / width), return_counts=True)
     return float(counts.max() / width), float(places[counts.argmax()] * width)
+
+
+def virtual_users(schedule: Schedule) -> int:
+    """Twice the virtual users that are busy at the peak if an image takes as long as in the run; at least ten."""
+    usual = schedule.about["mean_seconds_to_image"] or USUAL
+    return max(10, math.ceil(2 * rates(schedule).peak * usual))
 
 
 def sentences(schedule: Schedule) -> list[str]:

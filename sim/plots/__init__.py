@@ -18,10 +18,10 @@ from sim.plots.over_time import clock, fleet, power, slowed_or_loading, waits
 from sim.plots.saving import png_bytes, svg_text
 from sim.plots.several import MEASURES, playbooks
 from sim.plots.waterfall import cohort_bars
-from sim.results.folder import write_bytes
 from sim.results.metrics import bins, counted, default_bin, load_over_time, timeline
 from sim.results.run import Run
 from sim.results.waits import waits_over_time
+from sim.writing import write_bytes
 
 Kind = Literal["png", "svg"]
 MOST_POOLS = 12  # that are drawn

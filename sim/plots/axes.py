@@ -10,11 +10,10 @@ from matplotlib.dates import date2num
 from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.patches import StepPatch
-from matplotlib.ticker import FuncFormatter, MaxNLocator, MultipleLocator
+from matplotlib.ticker import MaxNLocator, MultipleLocator
 from numpy.typing import ArrayLike, NDArray
 
 from sim.plots.saving import png_bytes
-from sim.results.dates import date_of
 from sim.results.run import Run
 from sim.wording import amount
 
@@ -83,6 +82,8 @@ def lowered(ax: Axes, points: float) -> None:
 def stairs(ax: Axes, values: ArrayLike, edges: ArrayLike, *, baseline: ArrayLike | None = 0.0, **style: Any) -> None:
     """As Axes.stairs, which takes each step for a curve when it looks for limits: a tenth of the time of a drawing."""
     fill = style.pop("fill", False)
+    if fill:
+        style.setdefault("linewidth", 0)
     if "color" in style:  # of the line or of the area, never of both
         style["facecolor" if fill else "edgecolor"] = style.pop("color")
     patch = StepPatch(values, edges, baseline=cast(Any, baseline), fill=fill, **style)  # its stubs know only numbers
@@ -107,11 +108,16 @@ def dress(ax: Axes, title: str, y: str, *, pad: float = 6.0) -> None:
     ax.tick_params(labelsize=8)
 
 
+def amount_tick(value: float, _: float | None) -> str:
+    """A tick like 12 k or 1.5 M."""
+    return amount(value)
+
+
 def count_axis(ax: Axes) -> None:
-    """A y-axis of counts or rates from 0 up, with ticks like 12 k or 1.5 M."""
+    """A y-axis of counts or rates from 0 up."""
     ax.set_ylim(bottom=0)
     ax.yaxis.set_major_locator(MaxNLocator(5))
-    ax.yaxis.set_major_formatter(FuncFormatter(lambda value, _: amount(value)))
+    ax.yaxis.set_major_formatter(amount_tick)
 
 
 def legend(ax: Axes) -> None:
@@ -140,14 +146,23 @@ def date_axis(ax: Axes, run: Run) -> None:
     """The x-axis from start to horizon, in dates (UTC), with the warm-up greyed out."""
     step = next((step for step in STEPS if run.horizon <= MOST_TICKS * step), run.horizon)
     ax.xaxis.set_major_locator(MultipleLocator(step / DAY))
-    ax.xaxis.set_major_formatter(FuncFormatter(lambda x, _: date_label(x, step)))
+    ax.xaxis.set_major_formatter(lambda x, _: date_label(x, step))
     begin, end = dates(run, [0.0, run.horizon])
     ax.set_xlim(begin, end)
-    ax.set_xlabel(f"time (UTC) from {date_of(run, 0.0)}", fontsize=8.5)
+    ax.set_xlabel(f"time (UTC) from {run.date(0.0)}", fontsize=8.5)
     warm_up = float(run.manifest["warm_up"])
     if warm_up > 0:
         ax.axvspan(begin, float(dates(run, warm_up)), facecolor="#eeeeee", edgecolor="none", zorder=0.2)
         ax.annotate("warm-up", (begin, 0.0), (3, 3), ax.get_xaxis_transform(), "offset points", fontsize=7, color=GREY)
+
+
+def over_dates(ax: Axes, run: Run, title: str, y: str, *, counts: bool = True) -> None:
+    """Title, unit, dates and legend of a figure over time. counts: the y-axis is one of counts."""
+    dress(ax, title, y)
+    if counts:
+        count_axis(ax)
+    date_axis(ax, run)
+    legend(ax)
 
 
 def date_label(x: float, step: float) -> str:

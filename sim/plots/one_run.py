@@ -3,7 +3,7 @@
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
-from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator, PercentFormatter
+from matplotlib.ticker import FixedLocator, NullLocator, PercentFormatter
 
 from sim.plots import axes
 from sim.plots.marks import mark_decisions
@@ -39,7 +39,7 @@ def signups(run: Run, ax: Axes, table: pd.DataFrame | None = None) -> None:
     table = timeline(run) if table is None else table
     rate = rates(run, table)["signups"]
     size, unit = rate_unit(rate.max())
-    axes.stairs(ax, rate * size, axes.edges(run, table), fill=True, color=axes.SKY, linewidth=0)
+    axes.stairs(ax, rate * size, axes.edges(run, table), fill=True, color=axes.SKY)
     axes.stairs(ax, rate * size, axes.edges(run, table), color=axes.BLUE, linewidth=1.2)
     axes.dress(ax, "Signups", f"people per {unit}")
     axes.count_axis(ax)
@@ -52,13 +52,10 @@ def demand(run: Run, ax: Axes, table: pd.DataFrame | None = None) -> None:
     rate, at = rates(run, table), axes.edges(run, table)
     size, unit = rate_unit(rate["attempts"].max())
     first, every = rate["intents"] * size, rate["attempts"] * size
-    axes.stairs(ax, every, at, baseline=first, fill=True, color=axes.ORANGE, alpha=0.5, linewidth=0, label="retries")
+    axes.stairs(ax, every, at, baseline=first, fill=True, color=axes.ORANGE, alpha=0.5, label="retries")
     axes.stairs(ax, every, at, color=axes.VERMILLION, linewidth=1.1, linestyle="--", label="all attempts")
     axes.stairs(ax, first, at, color=axes.BLUE, linewidth=1.4, label="first requests")
-    axes.dress(ax, "Requests", f"requests per {unit}")
-    axes.count_axis(ax)
-    axes.date_axis(ax, run)
-    axes.legend(ax)
+    axes.over_dates(ax, run, "Requests", f"requests per {unit}")
 
 
 def queue(run: Run, ax: Axes, tables: dict[str, pd.DataFrame] | None = None) -> None:
@@ -67,10 +64,7 @@ def queue(run: Run, ax: Axes, tables: dict[str, pd.DataFrame] | None = None) -> 
     for place, (pool, table) in enumerate(tables.items()):
         waiting = table["queued"] / run.scale
         axes.stairs(ax, waiting, axes.edges(run, table), label=axes.plain(pool, 20), linewidth=1.4, **axes.style(place))
-    axes.dress(ax, "Queue", "requests waiting")
-    axes.count_axis(ax)
-    axes.date_axis(ax, run)
-    axes.legend(ax)
+    axes.over_dates(ax, run, "Queue", "requests waiting")
 
 
 def load(run: Run, pool: str, ax: Axes, table: pd.DataFrame | None = None) -> None:
@@ -86,13 +80,11 @@ def load(run: Run, pool: str, ax: Axes, table: pd.DataFrame | None = None) -> No
         ax, table["offered"], at, color=axes.VERMILLION, linewidth=1.0, linestyle="--", label="load with retries"
     )
     axes.stairs(ax, table["offered_first"], at, color=axes.INK, linewidth=1.2, label="load of first requests")
-    axes.stairs(ax, table["utilisation"], at, fill=True, color=axes.BLUE, alpha=0.18, linewidth=0)
+    axes.stairs(ax, table["utilisation"], at, fill=True, color=axes.BLUE, alpha=0.18)
     axes.stairs(ax, table["utilisation"], at, color=axes.BLUE, linewidth=1.2, label="GPUs busy")
     if table["loading"].any():
         top, below = table["utilisation"], table["serving"]
-        axes.stairs(
-            ax, top, at, baseline=below, fill=True, color=axes.YELLOW, alpha=0.6, linewidth=0, label="loading models"
-        )
+        axes.stairs(ax, top, at, baseline=below, fill=True, color=axes.YELLOW, alpha=0.6, label="loading models")
     ax.axhline(1.0, color=axes.GREY, linewidth=1.0, linestyle=":", label="capacity")
     few, many = (amount(float(size) / run.scale) for size in (table["gpus"].min(), table["gpus"].max()))
     gpus = few if few == many else f"{few} to {many}"
@@ -109,9 +101,9 @@ def load_axis(ax: Axes, peak: float) -> None:
         ticks = [0.0, 0.5, 1.0, *(x for x in (2.0, 5.0, 10.0, 20.0, 50.0, 100.0, 1000.0, 10000.0) if x < peak * 1.5)]
         ax.yaxis.set_major_locator(FixedLocator(ticks))
         ax.yaxis.set_minor_locator(NullLocator())
-        ax.set_ylabel("share of capacity\n(log above 100 %)", fontsize=8.5)
+        ax.set_ylabel("of capacity, log above 100 %", fontsize=8.5)
     ax.set_ylim(0, max(1.1, peak * 1.05))
-    ax.yaxis.set_major_formatter(FuncFormatter(lambda share, _: f"{100 * share:,.0f} %".replace(",", " ")))
+    ax.yaxis.set_major_formatter(lambda share, _: f"{100 * share:,.0f} %".replace(",", " "))
 
 
 def outcomes(run: Run, ax: Axes, table: pd.DataFrame | None = None) -> None:
@@ -208,6 +200,6 @@ def time_axis(ax: Axes, shortest: float, longest: float) -> None:
     if len(ticks) < 3:
         ticks |= {x: text for x, text in BETWEEN.items() if low <= x <= high}
     ax.xaxis.set_major_locator(FixedLocator(sorted(ticks)))
-    ax.xaxis.set_major_formatter(FuncFormatter(lambda x, _: ticks.get(x, f"{x:g} s")))
+    ax.xaxis.set_major_formatter(lambda x, _: ticks.get(x, f"{x:g} s"))
     ax.xaxis.set_minor_locator(NullLocator())
     ax.grid(True, axis="x", color="#eeeeee", linewidth=0.6)

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
-from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
+from matplotlib.ticker import FixedLocator, NullLocator
 
 from sim.model.knobs import POOL_KNOBS, SLOWDOWN, decided_name
 from sim.plots import axes
@@ -15,7 +15,6 @@ from sim.results.energy import power_by_hour
 from sim.results.metrics import pool_timeline
 from sim.results.run import Run
 from sim.results.waits import waits_over_time
-from sim.wording import amount
 
 TITLES = {
     "wait": "Wait for a GPU, of served requests, by when they came",
@@ -72,7 +71,7 @@ def wait_axis(ax: Axes, top: float, never: float | None) -> None:
     ax.set_yscale("symlog", linthresh=1.0, linscale=0.4)
     ax.set_ylim(0, 1.4 * max(ticks))
     ax.yaxis.set_major_locator(FixedLocator(sorted(ticks)))
-    ax.yaxis.set_major_formatter(FuncFormatter(lambda y, _: ticks.get(y, "")))
+    ax.yaxis.set_major_formatter(lambda y, _: ticks.get(y, ""))
     ax.yaxis.set_minor_locator(NullLocator())
 
 
@@ -103,10 +102,7 @@ def fleet(run: Run, pool: str, ax: Axes, table: pd.DataFrame | None = None) -> N
             below = below + some
     work = table["offered_first"] * table["gpus"] / run.scale
     axes.stairs(ax, work, axes.edges(run, table), color=axes.INK, linewidth=1.0, linestyle="--", label="first requests")
-    axes.dress(ax, f"GPUs of pool {axes.plain(pool)}", "GPUs")
-    axes.count_axis(ax)
-    axes.date_axis(ax, run)
-    axes.legend(ax)
+    axes.over_dates(ax, run, f"GPUs of pool {axes.plain(pool)}", "GPUs")
 
 
 def heights(changes: pd.DataFrame, state: str, moments: np.ndarray) -> np.ndarray:
@@ -127,12 +123,10 @@ def power(run: Run, ax: Axes) -> None:
     size, unit = (1000.0, "MW") if table["kw"].max() >= 1000 else (1.0, "kW")
     at = axes.dates(run, np.append(table.index.to_numpy(), run.horizon))
     axes.stairs(ax, table["kw"] / size, at, baseline=None, color=axes.INK, linewidth=1.4, label="at the meter")
-    axes.stairs(
-        ax, table["it_kw"] / size, at, fill=True, color=axes.GREEN, alpha=0.3, linewidth=0, label="of the servers"
-    )
+    axes.stairs(ax, table["it_kw"] / size, at, fill=True, color=axes.GREEN, alpha=0.3, label="of the servers")
     ax.set_ylabel(unit, fontsize=8.5)
     ax.set_ylim(bottom=0)
-    ax.yaxis.set_major_formatter(FuncFormatter(lambda y, _: amount(y)))
+    ax.yaxis.set_major_formatter(axes.amount_tick)
     axes.date_axis(ax, run)
     axes.legend(ax)
     return None
@@ -155,9 +149,7 @@ def clock(run: Run, ax: Axes, tables: dict[str, pd.DataFrame]) -> None:
             loading = 100 * table["loading"].to_numpy(float)
             colour = style["color"]
             label = f"{name}: loading"
-            axes.stairs(
-                ax, loading, axes.edges(run, table), fill=True, color=colour, alpha=0.3, linewidth=0, label=label
-            )
+            axes.stairs(ax, loading, axes.edges(run, table), fill=True, color=colour, alpha=0.3, label=label)
     axes.dress(ax, "Clock of the GPUs, and time spent on loading models", "% of full clock,\n% of GPU time")
     ax.set_ylim(0, 105)
     axes.date_axis(ax, run)

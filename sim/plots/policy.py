@@ -49,12 +49,9 @@ def goodput(nothing: Run, run: Run, name: str, ax: Axes) -> None:
     )
     total, as_asked = a_second(run, edges, IMAGES, IMAGES_DEGRADED), a_second(run, edges, IMAGES)
     if (total > as_asked).any():
-        axes.stairs(ax, total, at, baseline=as_asked, fill=True, color=axes.SKY, linewidth=0, label="of which degraded")
+        axes.stairs(ax, total, at, baseline=as_asked, fill=True, color=axes.SKY, label="of which degraded")
     axes.stairs(ax, total, at, color=axes.BLUE, linewidth=1.6, label="with the policy")
-    axes.dress(ax, f"{name}: images in time, by when they were wanted", "images per second")
-    axes.count_axis(ax)
-    axes.date_axis(ax, run)
-    axes.legend(ax)
+    axes.over_dates(ax, run, f"{name}: images in time, by when they were wanted", "images per second")
 
 
 def queues(nothing: Run, run: Run, pool: str, ax: Axes) -> None:
@@ -69,9 +66,7 @@ def queues(nothing: Run, run: Run, pool: str, ax: Axes) -> None:
         )
     ax.set_yscale("symlog", linthresh=10.0)
     ax.set_ylim(0, None)
-    axes.dress(ax, f"Queue of pool {axes.plain(pool)}", "requests waiting\n(log above 10)")
-    axes.date_axis(ax, run)
-    axes.legend(ax)
+    axes.over_dates(ax, run, f"Queue of pool {axes.plain(pool)}", "requests waiting\n(log above 10)", counts=False)
 
 
 def gpus(run: Run, pool: str, ax: Axes) -> None:
@@ -80,8 +75,6 @@ def gpus(run: Run, pool: str, ax: Axes) -> None:
     at = axes.edges(run, table)
     busy = table["utilisation"] * table["gpus"] / run.scale
     axes.stairs(ax, table["gpus"] / run.scale, at, color=axes.INK, linewidth=1.4, label="in service")
-    axes.stairs(ax, busy, at, fill=True, color=axes.BLUE, alpha=0.25, linewidth=0, label="busy")
+    axes.stairs(ax, busy, at, fill=True, color=axes.BLUE, alpha=0.25, label="busy")
     ax.set_ylim(0, None)
-    axes.dress(ax, f"GPUs of pool {axes.plain(pool)}", "GPUs")
-    axes.date_axis(ax, run)
-    axes.legend(ax)
+    axes.over_dates(ax, run, f"GPUs of pool {axes.plain(pool)}", "GPUs", counts=False)

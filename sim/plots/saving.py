@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 
 from sim.errors import BadInput
 from sim.plots.slim import slimmed
-from sim.results.folder import write_bytes
+from sim.writing import write_bytes
 
 
 def svg_text(figure: Figure, *, letters: Literal["path", "none"] = "path") -> str:

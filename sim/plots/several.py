@@ -5,10 +5,9 @@ import math
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
-from matplotlib.ticker import FuncFormatter, MaxNLocator
+from matplotlib.ticker import MaxNLocator
 
 from sim.plots import axes
-from sim.wording import amount
 
 MEASURES = {
     "images_share": "images of an unlimited fleet (%)",
@@ -54,7 +53,7 @@ def playbooks(differences: pd.DataFrame, metric: str, ax: Axes, *, baseline: str
     axes.dress(ax, "", "")
     ax.set_xlabel(MEASURES.get(metric, metric.replace("_", " ")), fontsize=8.5)
     ax.xaxis.set_major_locator(MaxNLocator(4))
-    ax.xaxis.set_major_formatter(FuncFormatter(lambda value, _: amount(value)))
+    ax.xaxis.set_major_formatter(axes.amount_tick)
 
 
 def name_axis(ax: Axes, names: list[str], baseline: str) -> None:

@@ -4,11 +4,10 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, MaxNLocator
+from matplotlib.ticker import MaxNLocator
 
 from sim.plots import axes
 from sim.studies.size import SEARCH, VERIFY, Size
-from sim.wording import amount
 
 LABELS = {SEARCH: "search", VERIFY: "fresh seeds"}
 
@@ -52,7 +51,7 @@ def size_figure(found: Size | list[Size]) -> Figure:
     if first.target:
         ax.set_ylim(-4, 104)
     ax.xaxis.set_major_locator(MaxNLocator(8, integer=True))
-    ax.xaxis.set_major_formatter(FuncFormatter(lambda value, _: amount(value)))
+    ax.xaxis.set_major_formatter(axes.amount_tick)
     axes.legend(ax)
     return figure
 

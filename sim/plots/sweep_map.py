@@ -11,6 +11,7 @@ from sim.errors import BadInput
 from sim.plots import axes
 from sim.plots.several import MEASURES
 from sim.studies.intervals import t_interval
+from sim.studies.sweep_file import numbers_in
 
 SHARES = ("attainment", "degraded_share", "promise_kept")
 
@@ -88,11 +89,7 @@ def numbers_of(values: pd.Series) -> tuple[np.ndarray, list[str]]:
     """Values on an axis: numbers as they are; texts, like '30 s', by the number before a common unit, else in order."""
     if pd.api.types.is_numeric_dtype(values):
         return values.to_numpy(float), []
-    parts = [str(value).partition(" ") for value in values]
-    try:
-        if len({unit for _, _, unit in parts}) == 1:
-            return np.array([float(number) for number, _, _ in parts]), []
-    except ValueError:
-        pass
+    if found := numbers_in(values):
+        return np.array(found), []
     names = list(dict.fromkeys(values.astype(str)))
     return np.array([names.index(str(value)) for value in values], dtype=float), names

@@ -1,7 +1,5 @@
 """A tornado: how far a figure moves with each uncertain input, one at a time, the most important one at the top."""
 
-from typing import Any
-
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
@@ -9,6 +7,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
 
 from sim.plots import axes
+from sim.wording import setting
 
 MOST = 12  # bars
 
@@ -28,7 +27,8 @@ def tornado_bars(table: pd.DataFrame, ax: Axes, metric: str, *, share: bool) -> 
         for (value, end), edge in ((left, min), (right, max)):  # one label to each side, whichever way the bars go
             gap, align = (-3, "right") if edge is min else (3, "left")
             at = (edge(value, base), place)
-            ax.annotate(short(end), at, (gap, 0), textcoords="offset points", fontsize=7, va="center", ha=align)
+            text = axes.plain(setting(end), 16)
+            ax.annotate(text, at, (gap, 0), textcoords="offset points", fontsize=7, va="center", ha=align)
     ax.axvline(base, color=axes.INK, linewidth=1)
     names = [
         axes.plain(key, 34) + ("" if fine else " *") for key, fine in zip(table["key"], table["monotone"], strict=True)
@@ -49,12 +49,3 @@ def tornado_figure(table: pd.DataFrame, metric: str, *, share: bool = False) -> 
     tornado_bars(table, ax, metric, share=share)
     axes.legend(ax)
     return figure
-
-
-def short(value: Any) -> str:
-    """An input's value to three figures, with its unit."""
-    number, space, unit = str(value).partition(" ")
-    try:
-        return f"{float(number):.3g}{space}{unit}"
-    except ValueError:
-        return axes.plain(value, 16)

@@ -5,13 +5,11 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter
 
 from sim.plots import axes
 from sim.plots.marks import label
 from sim.results.metrics import pool_timeline, timeline
 from sim.results.run import Run
-from sim.wording import amount
 
 HOUR = 3600.0
 
@@ -33,7 +31,7 @@ def launches(runs: Mapping[str, Run], ax: Axes, marks: Sequence[tuple[float, str
     rows = mark(ax, marks, labels=True)
     axes.dress(ax, "Signups", "people per hour (log)", pad=6 + 11 * rows)
     axes.lowered(ax, 11 * rows)
-    ax.yaxis.set_major_formatter(FuncFormatter(lambda value, _: amount(value)))
+    ax.yaxis.set_major_formatter(axes.amount_tick)
     since_launch(runs, ax)
 
 

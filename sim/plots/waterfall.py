@@ -1,9 +1,7 @@
 """What became of all requests that were wanted, as a waterfall: each part begins where the one before it ends."""
 
-from collections.abc import Mapping
-
 from matplotlib.axes import Axes
-from matplotlib.ticker import FuncFormatter, MaxNLocator
+from matplotlib.ticker import MaxNLocator
 
 from sim.plots import axes
 from sim.results.cohort import IN_TIME, IN_TIME_DEGRADED, LATE, LEFT, REFUSED, WANTED, cohort
@@ -21,9 +19,9 @@ COLOURS = {
 DARK = (axes.GREY, axes.BLUE, axes.VERMILLION)
 
 
-def cohort_bars(run: Run, ax: Axes, parts: Mapping[str, float] | None = None) -> None:
-    """Requests at full scale by what became of them. parts: cohort(run), to save making it again."""
-    parts = cohort(run) if parts is None else parts
+def cohort_bars(run: Run, ax: Axes) -> None:
+    """Requests at full scale by what became of them."""
+    parts = cohort(run)
     whole, begin = parts[WANTED], 0.0
     axes.dress(ax, "What became of the requests", "")
     if not whole:
@@ -40,7 +38,7 @@ def cohort_bars(run: Run, ax: Axes, parts: Mapping[str, float] | None = None) ->
     ax.set_xlim(0, whole)
     ax.set_xlabel("requests", fontsize=8.5)
     ax.xaxis.set_major_locator(MaxNLocator(5))
-    ax.xaxis.set_major_formatter(FuncFormatter(lambda value, _: amount(value)))
+    ax.xaxis.set_major_formatter(axes.amount_tick)
     ax.grid(False, axis="y")
     return None
 

@@ -3,11 +3,9 @@
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter
 
 from sim.demand.waves.launches import Preset
-from sim.plots.axes import blank, dress, legend, plain, style
-from sim.wording import amount
+from sim.plots.axes import amount_tick, blank, dress, legend, plain, style
 
 HOUR = 3600.0
 
@@ -33,5 +31,5 @@ def logarithmic(ax: Axes, title: str, y: str) -> None:
     dress(ax, title, y)
     ax.set(xscale="log", yscale="log")
     ax.set_ylim(bottom=max(ax.get_ylim()[0], 100.0))
-    ax.yaxis.set_major_formatter(FuncFormatter(lambda value, _: amount(value)))
-    ax.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    ax.yaxis.set_major_formatter(amount_tick)
+    ax.xaxis.set_major_formatter(lambda value, _: f"{value:g}")

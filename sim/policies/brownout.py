@@ -1,14 +1,13 @@
 """Brownout: a dimmer between full and lesser quality, turned so that latency stays at a set point."""
 
 import math
-from collections import deque
-from typing import Annotated, Literal, Self
+from typing import Annotated, Literal
 
-from pydantic import Field, PrivateAttr, model_validator
+from pydantic import Field, PrivateAttr
 
 from sim.model.controls import Controls, Telemetry
 from sim.policies.base import Advice, Duration, Level, PositiveShare, Targeted
-from sim.policies.window import counted
+from sim.policies.window import Recent, counted
 from sim.units import Fraction, Plain
 
 SLOW_UP = 0.1  # factor on the error while latency is below the set point
@@ -72,13 +71,9 @@ class Brownout(Targeted):
     level: Level = Field(default=1, description="level of the ladder for lesser quality")
     _theta: float = PrivateAttr(default=math.nan)  # nan: that of the start
     _owed: float = PrivateAttr(default=0.0)
-    _seen: deque[tuple[float, float, float]] = PrivateAttr(default_factory=deque)
+    _seen: Recent = PrivateAttr(default_factory=Recent)  # seconds of latency, and requests served
 
-    @model_validator(mode="after")
-    def begins_in_range(self) -> Self:
-        if self.start < self.floor:
-            raise ValueError("'start' must not be less than 'floor'")
-        return self
+    not_descending = ("floor", "start")
 
     def act(self, telemetry: Telemetry, controls: Controls) -> None:
         theta = self.start if math.isnan(self._theta) else self._theta
@@ -92,9 +87,8 @@ class Brownout(Targeted):
         latency, served = (
             counted(counts, controls, self.tiers, self.features) for counts in (telemetry.latency, telemetry.served)
         )
-        self._seen.append((telemetry.now, latency, served))
+        self._seen.add(telemetry.now, latency, served)
         window = WINDOWS * self.set_point if self.window is None else self.window
-        while len(self._seen) > 1 and self._seen[0][0] <= telemetry.now - window:
-            self._seen.popleft()
-        total, number = (sum(tick[place] for tick in self._seen) for place in (1, 2))
+        self._seen.forget(telemetry.now - window, but=1)
+        total, number = self._seen.sums()
         return total / number if number > 0 else math.nan

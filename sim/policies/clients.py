@@ -1,13 +1,13 @@
 """Rules for clients: how often they retry, how long they pause, and when they reject a request themselves."""
 
-from collections import deque
-from typing import Annotated, Literal, Self
+from typing import Annotated, Literal
 
 import numpy as np
-from pydantic import Field, PrivateAttr, model_validator
+from pydantic import Field, PrivateAttr
 
 from sim.model.controls import Controls, Telemetry
 from sim.policies.base import Advice, AtLeastOne, Delay, Duration, NamedPolicy, OfService, PositiveShare, Targeted
+from sim.policies.window import Recent
 from sim.units import Count, Plain, Whole
 
 
@@ -61,13 +61,12 @@ class AdaptiveThrottle(Targeted):
     k: Annotated[Plain, Field(ge=1, le=100)] = 2.0
     window: Duration = 120.0
     final: bool = Field(default=True, description="whether users whose client rejects a request do not try again")
-    _seen: deque[tuple[float, float, float]] = PrivateAttr(default_factory=deque)
+    _seen: Recent = PrivateAttr(default_factory=Recent)
 
     def act(self, telemetry: Telemetry, controls: Controls) -> None:
-        self._seen.append((telemetry.now, float(telemetry.arrivals.sum()), float(telemetry.served.sum())))
-        while self._seen[0][0] <= telemetry.now - self.window:
-            self._seen.popleft()
-        requests, accepts = (sum(tick[place] for tick in self._seen) for place in (1, 2))
+        self._seen.add(telemetry.now, float(telemetry.arrivals.sum()), float(telemetry.served.sum()))
+        self._seen.forget(telemetry.now - self.window)
+        requests, accepts = self._seen.sums()
         share = max(0.0, (requests - self.k * accepts) / (requests + 1.0))
         self.set(controls, shed=share, final=float(self.final))
 
@@ -97,11 +96,7 @@ class Backoff(NamedPolicy):
     cap: Duration = Field(default=60.0, description="longest pause")
     most: Whole | None = Field(default=None, description="most retries of one wish; absent: the user's own")
 
-    @model_validator(mode="after")
-    def in_order(self) -> Self:
-        if self.base > self.cap:
-            raise ValueError("'base' must not be more than 'cap'")
-        return self
+    not_descending = ("base", "cap")
 
     def act(self, telemetry: Telemetry, controls: Controls) -> None:
         controls.set_retries(backoff=self.pause, base=self.base, cap=self.cap)
@@ -163,7 +158,7 @@ class CircuitBreaker(NamedPolicy):
     final: bool = Field(default=False, description="whether refused users are asked not to try again")
     _state: Literal["closed", "open", "half open"] = PrivateAttr(default="closed")
     _until: float = PrivateAttr(default=0.0)  # when it becomes half open
-    _seen: deque[tuple[float, float, float]] = PrivateAttr(default_factory=deque)  # time, ended, served
+    _seen: Recent = PrivateAttr(default_factory=Recent)  # requests that ended, and that were served
     _granted: np.ndarray | None = PrivateAttr(default=None)  # probes, by tier and feature
     _inside: float | None = PrivateAttr(default=None)
 
@@ -171,8 +166,7 @@ class CircuitBreaker(NamedPolicy):
         now = telemetry.now
         self.look(telemetry)
         if self._state == "closed":
-            while self._seen and self._seen[0][0] <= now - self.window:
-                self._seen.popleft()
+            self._seen.forget(now - self.window)
             if self.ended() >= max(1.0, self.least * controls.scale) and self.failing():
                 self.enter("open", now)
         elif self._state == "half open" and self.ended() >= max(1.0, self.probes * controls.scale):
@@ -183,7 +177,7 @@ class CircuitBreaker(NamedPolicy):
 
     def enter(self, state: Literal["closed", "open", "half open"], now: float) -> None:
         self._state, self._granted = state, None
-        self._seen.clear()
+        self._seen = Recent()
         if state == "open":
             self._until = now + self.wait
 
@@ -194,15 +188,16 @@ class CircuitBreaker(NamedPolicy):
         granted = telemetry.arrivals - telemetry.refused
         came = granted if self._state == "half open" else telemetry.arrivals
         if before is not None and self._state != "open":
-            self._seen.append((telemetry.now, float(came.sum()) - (inside - before), float(telemetry.served.sum())))
+            self._seen.add(telemetry.now, float(came.sum()) - (inside - before), float(telemetry.served.sum()))
         if self._state == "half open":
             self._granted = granted if self._granted is None else self._granted + granted
 
     def ended(self) -> float:
-        return sum(ended for _, ended, _ in self._seen)
+        return self._seen.sums()[0]
 
     def failing(self) -> bool:
-        return 1.0 - sum(served for _, _, served in self._seen) / self.ended() >= self.failures
+        ended, served = self._seen.sums()
+        return 1.0 - served / ended >= self.failures
 
     def refuse(self, controls: Controls) -> None:
         """Refuse everything while open; while half open, everything but the probes."""

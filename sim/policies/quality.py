@@ -1,8 +1,8 @@
 """Serving less than was asked: lower on each feature's ladder of specs, always, under load, or from a cache."""
 
-from typing import Annotated, Literal, Self
+from typing import Annotated, Literal
 
-from pydantic import Field, PrivateAttr, model_validator
+from pydantic import Field, PrivateAttr
 
 from sim.model.controls import Controls, Telemetry
 from sim.policies.base import Advice, Level, Targeted
@@ -50,11 +50,7 @@ class DegradeUnderLoad(Targeted):
     _level: int = PrivateAttr(default=0)
     _calm_since: float | None = PrivateAttr(default=None)
 
-    @model_validator(mode="after")
-    def has_a_gap(self) -> Self:
-        if not self.below < self.above:
-            raise ValueError("'below' must be less than 'above'")
-        return self
+    ascending = ("below", "above")
 
     def act(self, telemetry: Telemetry, controls: Controls) -> None:
         wait, now = telemetry.pool(self.pool).expected_wait, telemetry.now

@@ -1,8 +1,8 @@
 """How a pool's queue is served, and which requests are dropped from it when their turn comes."""
 
-from typing import Literal, Self
+from typing import Literal
 
-from pydantic import Field, PrivateAttr, model_validator
+from pydantic import Field, PrivateAttr
 
 from sim.model.controls import Controls, Telemetry
 from sim.policies.base import Advice, Duration, OfOnePool, OfPools
@@ -72,11 +72,7 @@ class ControlledDelay(OfOnePool):
     lifo: bool = Field(default=True, description="whether the newest request is served first while the queue stands")
     _empty: float | None = PrivateAttr(default=None)  # when the queue was last seen empty, or first seen
 
-    @model_validator(mode="after")
-    def in_proportion(self) -> Self:
-        if not self.short < self.long:
-            raise ValueError("'short' must be less than 'long'")
-        return self
+    ascending = ("short", "long")
 
     def act(self, telemetry: Telemetry, controls: Controls) -> None:
         if self._empty is None or self.seen(telemetry).queued == 0:
@@ -132,11 +128,7 @@ class CoDel(OfPools):
     target: Duration
     interval: Duration
 
-    @model_validator(mode="after")
-    def in_proportion(self) -> Self:
-        if not self.target < self.interval:
-            raise ValueError("'target' must be less than 'interval'")
-        return self
+    ascending = ("target", "interval")
 
     def act(self, telemetry: Telemetry, controls: Controls) -> None:
         controls.set_pool(self.pools, codel=self.like, target=self.target, interval=self.interval)

@@ -45,11 +45,7 @@ class Scaler(OfOnePool):
         """GPUs on order, of the whole service, by pool."""
         return {} if self._orders is None else {self.pool: self._orders.total - self._orders.in_service}
 
-    @model_validator(mode="after")
-    def least_exist(self) -> Self:
-        if self.least > self.most:
-            raise ValueError("'least' must not be more than 'most'")
-        return self
+    not_descending = ("least", "most")
 
     def act(self, telemetry: Telemetry, controls: Controls) -> None:
         pool, now = self.seen(telemetry), telemetry.now

@@ -1,12 +1,12 @@
 """Refusing requests so that the rest is served: by the queue, by the expected wait, at random, or by failures."""
 
-from collections import deque
-from typing import Annotated, Literal, Self
+from typing import Annotated, Literal
 
-from pydantic import Field, PrivateAttr, model_validator
+from pydantic import Field, PrivateAttr
 
 from sim.model.controls import Controls, Telemetry
 from sim.policies.base import Advice, Bound, Duration, PositiveShare, Targeted, refusing
+from sim.policies.window import Recent
 from sim.units import Fraction, Plain, Rate, Seconds
 
 
@@ -102,11 +102,7 @@ class RandomEarly(Targeted):
     final: bool = Field(default=False, description="whether refused users are asked not to try again")
     _average: float = PrivateAttr(default=0.0)
 
-    @model_validator(mode="after")
-    def in_order(self) -> Self:
-        if not self.low < self.high:
-            raise ValueError("'low' must be less than 'high'")
-        return self
+    ascending = ("low", "high")
 
     def act(self, telemetry: Telemetry, controls: Controls) -> None:
         self._average += self.weight * (telemetry.pool(self.pool).expected_wait - self._average)
@@ -154,12 +150,12 @@ class AdmissionControl(Targeted):
     rps_threshold: Rate = Field(default=0.0, description="rate of ended requests below which nothing is refused")
     max_rejection: Fraction = 0.8
     final: bool = Field(default=False, description="whether refused users are asked not to try again")
-    _seen: deque[tuple[float, float, float]] = PrivateAttr(default_factory=deque)  # time, ended, succeeded
+    _seen: Recent = PrivateAttr(default_factory=Recent)  # requests that ended, and that succeeded
     _inside: float | None = PrivateAttr(default=None)
 
     def act(self, telemetry: Telemetry, controls: Controls) -> None:
         self.look(telemetry)
-        ended, succeeded = (sum(tick[place] for tick in self._seen) for place in (1, 2))
+        ended, succeeded = self._seen.sums()
         share = 0.0
         if ended >= self.rps_threshold * controls.scale * self.window:
             share = rejection(
@@ -173,7 +169,6 @@ class AdmissionControl(Targeted):
         if self._inside is not None:
             let_in = float(telemetry.arrivals.sum() - telemetry.refused.sum())
             ended = let_in - (inside - self._inside)
-            self._seen.append((telemetry.now, ended, float(telemetry.served.sum())))
+            self._seen.add(telemetry.now, ended, float(telemetry.served.sum()))
         self._inside = inside
-        while self._seen and self._seen[0][0] <= telemetry.now - self.window:
-            self._seen.popleft()
+        self._seen.forget(telemetry.now - self.window)

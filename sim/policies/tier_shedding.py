@@ -57,11 +57,7 @@ class PriorityShedding(ByTier):
     begins: Seconds = Field(description="expected wait at which overload begins")
     full: Duration = Field(description="expected wait at which every tier with a score is refused")
 
-    @model_validator(mode="after")
-    def in_order(self) -> Self:
-        if not self.begins < self.full:
-            raise ValueError("'begins' must be less than 'full'")
-        return self
+    ascending = ("begins", "full")
 
     def act(self, telemetry: Telemetry, controls: Controls) -> None:
         highest = highest_score(overload(self.seen(telemetry).expected_wait, self.begins, self.full))

@@ -34,11 +34,7 @@ class Bounds(Strict):
     above: float
     below: float
 
-    @model_validator(mode="after")
-    def has_a_gap(self) -> Self:
-        if not self.below < self.above:
-            raise ValueError("'below' must be less than 'above'")
-        return self
+    ascending = ("below", "above")
 
 
 class Times(Bounds):

@@ -1,6 +1,5 @@
 """A latency profile: the time and power of a batch on a GPU, and their source."""
 
-import json
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,7 +14,7 @@ from sim.errors import BadInput
 from sim.model.request import Spec
 from sim.profile.file import EACH_STEP, FORMAT, ProfileFile, digest
 from sim.profile.service_time import Times, between_visits, times_of
-from sim.schema import in_plain_words, with_keys_once
+from sim.schema import in_plain_words, read_json
 
 LARGEST_FILE = 50_000_000  # bytes
 
@@ -196,8 +195,7 @@ def read_profile(path: Path) -> dict[str, Any]:
     try:
         if path.stat().st_size > LARGEST_FILE:
             raise BadInput("this file is too large for a profile", file=path, expected=f"at most {LARGEST_FILE} bytes")
-        text = path.read_text(encoding="utf-8")
-        document = json.loads(text, parse_constant=refuse_constant, object_pairs_hook=with_keys_once)
+        document = read_json(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise BadInput("there is no such profile", file=path) from None
     except (OSError, ValueError, RecursionError) as wrong:
@@ -210,7 +208,3 @@ def read_profile(path: Path) -> dict[str, Any]:
         what = "this profile is of a newer format than this version knows" if newer else "unknown profile format"
         raise BadInput(what, file=path, key="format", value=found, expected=FORMAT)
     return document
-
-
-def refuse_constant(name: str) -> float:
-    raise ValueError(f"{name} is not a number a profile may hold")

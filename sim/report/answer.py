@@ -7,7 +7,6 @@ from sim.report.blocks import Blanks, Block, Lines, Part, Tabled
 from sim.report.ranking import figures_of, mean
 from sim.report.switches import switch_sentences
 from sim.report.tables import Table
-from sim.results.money_sentences import usd
 from sim.results.verdict import Verdict
 from sim.studies.choice import (
     chosen_sentence,
@@ -19,6 +18,7 @@ from sim.studies.choice import (
     runner_up_sentence,
 )
 from sim.studies.compare import Comparison
+from sim.wording import usd
 
 FIELDS = ["Decision", "Owner", "Decided on", "Valid until"]
 MOST_SWITCHES = 8  # on the first screen

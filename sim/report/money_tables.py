@@ -3,13 +3,14 @@
 from sim.report import words
 from sim.report.tables import Table
 from sim.results.contracts import bill, contract_sentences
-from sim.results.money_sentences import usd
+from sim.results.run import Run
 from sim.results.verdict import Verdict
+from sim.wording import usd
 
 
 def money_tables(v: Verdict) -> list[Table]:
     """What each tier brings, where the scenario has prices; and what the GPUs cost by contract."""
-    return [*([] if v.money is None else [revenue(v)]), contracts(v)]
+    return [*([] if v.money is None else [revenue(v)]), contracts(v.run)]
 
 
 def revenue(v: Verdict) -> Table:
@@ -31,7 +32,7 @@ def revenue(v: Verdict) -> Table:
     return Table("Revenue, by tier", head, rows, note=note)
 
 
-def contracts(v: Verdict) -> Table:
+def contracts(run: Run) -> Table:
     """GPU-hours paid and dollars, by pool and contract."""
     rows = [
         [
@@ -41,7 +42,7 @@ def contracts(v: Verdict) -> Table:
             f"${row['dollars_per_gpu_hour']:.3g}",
             usd(row["dollars"]),
         ]
-        for row in bill(v.run).to_dict("records")
+        for row in bill(run).to_dict("records")
     ]
     head = ["pool", "contract", "GPU-hours paid", "an hour", "cost"]
-    return Table("GPUs, by contract", head, rows, labels=2, note=" ".join(contract_sentences(v.run)))
+    return Table("GPUs, by contract", head, rows, labels=2, note=" ".join(contract_sentences(run)))

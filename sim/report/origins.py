@@ -1,5 +1,6 @@
 """The sources of a report's figures: profiles, behaviour, prices and footprint; and the software."""
 
+import math
 from typing import Any
 
 from pydantic import ValidationError
@@ -10,7 +11,6 @@ from sim.demand.sources import Opening
 from sim.demand.word_of_mouth import WordOfMouth
 from sim.errors import BadInput
 from sim.report import words
-from sim.report.provenance import provenance_rows
 from sim.report.tables import Table
 from sim.results.metrics import outcomes
 from sim.results.run import Run
@@ -82,8 +82,7 @@ def assumptions(document: dict[str, Any]) -> list[list[str]]:
         except ValidationError as wrong:
             message = "the scenario in this run's manifest cannot be read"
             raise BadInput(message, key=path, value=wrong.errors()[0]["input"]) from None
-        found = provenance_rows(checked, given, path)
-        rows += [[row["figure"], row["value"], row["provenance"], row["source"]] for row in found]
+        rows += provenance_rows(checked, given, path)
     return rows + prices(document.get("tiers") or {})
 
 
@@ -98,7 +97,7 @@ def prices(tiers: dict[str, Any]) -> list[list[str]]:
         matter |= {"stays", "churn", "churn_late"} if tier.monthly else set()
         matter |= {"conversion", "churn", "churn_late"} if tier.converts_to else set()
         found = provenance_rows(tier, tiers[name], f"tiers.{name}")
-        rows += [list(row.values()) for row in found if row["figure"].rpartition(".")[2] in matter]
+        rows += [row for row in found if row[0].rpartition(".")[2] in matter]
     return rows
 
 
@@ -126,3 +125,30 @@ def software(run: Run) -> list[str]:
     size = "whole service" if run.scale == 1 else f"1/{1 / run.scale:g}"
     wall = words.seconds(float(m["wall_seconds"]))
     return [str(m["playbook"]), str(m["seed"]), str(m["engine"]), size, f"{attempts:,}", wall, versions]
+
+
+def provenance_rows(model: Strict, given: dict[str, Any], path: str) -> list[list[str]]:
+    """One row per figure: set by the scenario, or a default with its source."""
+    rows = []
+    for name, info in type(model).model_fields.items():
+        value, here = getattr(model, name), f"{path}.{name}"
+        extra = info.json_schema_extra if isinstance(info.json_schema_extra, dict) else {}
+        if "source" not in extra:
+            if isinstance(value, Strict):
+                rows += provenance_rows(value, given.get(name) or {}, here)
+            continue
+        source = "set in the scenario" if name in given else str(extra["source"])
+        kind = "assumed" if name in given else str(extra["provenance"])
+        rows.append([here, in_words(value), kind, source])
+    return rows
+
+
+def in_words(value: Any) -> str:
+    """A behaviour's value for a table: 'lognormal, median 49, sigma 1.18'."""
+    if value == math.inf:
+        return "never"
+    if not isinstance(value, Strict):
+        return f"{value:g}" if isinstance(value, float) else str(value)
+    fields = value.model_dump()
+    kind = fields.pop("kind", "")
+    return ", ".join([kind, *[f"{k} {v:g}" if isinstance(v, int | float) else f"{k} {v}" for k, v in fields.items()]])

@@ -21,7 +21,6 @@ from sim.report.ranking import (
     ranking,
     ranking_of_runs,
 )
-from sim.results.folder import write_bytes
 from sim.results.run import Run
 from sim.results.verdict import Verdict, headline, slice_sentences, verdict, warnings
 from sim.studies.answer_folder import Answer
@@ -29,6 +28,7 @@ from sim.studies.choice import COVERS
 from sim.studies.compare import Comparison
 from sim.studies.decide import Decision
 from sim.studies.size import Size
+from sim.writing import write_bytes
 
 SMALL = ["load", "latency"]  # the figures of each of many playbooks; those of one are drawn in full
 ONE_RUN = "One run with one seed: it says nothing about chance."

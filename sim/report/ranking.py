@@ -1,7 +1,7 @@
 """The tables of playbooks, best first: from a comparison over seeds, or else from single runs."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import pandas as pd
@@ -17,6 +17,8 @@ from sim.studies.compare import Comparison
 from sim.studies.configurations import changes
 from sim.studies.earlier import shown
 from sim.studies.intervals import FEWEST
+
+Columns = dict[str, Callable[[Any], str]]
 
 
 def ranking(comparison: Comparison) -> Table:
@@ -42,31 +44,23 @@ def ranking(comparison: Comparison) -> Table:
 
 def gives_and_costs(comparison: Comparison) -> Table:
     """What each playbook gives people and takes from them, and what it costs; means over seeds."""
-    head = [comparison.noun, "images in time", "degraded", "people kept", "signups lost", "still waiting", "cost"]
     grows = "growth_lost" in comparison.table.columns
-    head += ["growth lost"] if grows else []
-    rows = []
-    for name in comparison.ranking:
-        figures = figures_of(comparison, name)
-        rows.append(
-            [
-                name,
-                words.count(figures["images_as_asked"]["mean"] + figures["images_degraded"]["mean"]),
-                words.share(figures["degraded_share"]["mean"]),
-                mean(figures["people_share"], percentages=True),
-                mean(figures["signups_lost"]),
-                mean(figures["signups_waiting"]),
-                words.dollars(figures["dollars"]["mean"]),
-                *([mean(figures["growth_lost"])] if grows else []),
-            ]
-        )
+    columns: Columns = {
+        "images in time": lambda f: words.count(f["images_as_asked"]["mean"] + f["images_degraded"]["mean"]),
+        "degraded": lambda f: words.share(f["degraded_share"]["mean"]),
+        "people kept": lambda f: mean(f["people_share"], percentages=True),
+        "signups lost": lambda f: mean(f["signups_lost"]),
+        "still waiting": lambda f: mean(f["signups_waiting"]),
+        "cost": lambda f: words.dollars(f["dollars"]["mean"]),
+        **({"growth lost": lambda f: mean(f["growth_lost"])} if grows else {}),
+    }
     note = (
         "Degraded: the share of the images in time. People kept: let in and not gone for good, of those whom an "
         "unlimited fleet keeps. Signups lost gave up on the waitlist; others still wait when the run ends."
     )
     if grows:
         note += " Growth lost: how many more people an unlimited fleet would have let in."
-    return Table(f"What each {comparison.noun} gives and costs", head, rows, note=note)
+    return by_playbook(comparison, f"What each {comparison.noun} gives and costs", columns, note)
 
 
 TOKEN_FIGURES = {"p95_first_token": "p95 first token", "p95_per_token": "p95 per token"}
@@ -74,32 +68,29 @@ TOKEN_FIGURES = {"p95_first_token": "p95 first token", "p95_per_token": "p95 per
 
 def other_costs(comparison: Comparison) -> Table:
     """Delay, waste, money for an image, and carbon; means over seeds."""
-    tokens = {m: title for m, title in TOKEN_FIGURES.items() if m in comparison.table}
-    head = [
-        comparison.noun,
-        "p95 latency of all requests",
-        *tokens.values(),
-        "requests lost",
-        "left for good",
-        "GPU-hours wasted",
-    ]
-    head += ["cost of 1,000 images in time", "t CO2e"]
-    rows = []
-    for name in comparison.ranking:
-        figures = figures_of(comparison, name)
-        rows.append(
-            [
-                name,
-                *[words.seconds(figures[metric]["mean"]) for metric in ("p95_latency", *tokens)],
-                mean(figures["lost"]),
-                mean(figures["churned"]),
-                mean(figures["wasted_gpu_hours"]),
-                mean(figures["dollars_per_1000_images"], dollars=True),
-                words.known(figures["kg_co2e"]["mean"] / 1000),
-            ]
-        )
+    tokens = {title: metric for metric, title in TOKEN_FIGURES.items() if metric in comparison.table}
+    delays = {"p95 latency of all requests": "p95_latency", **tokens}
+    columns = {title: seconds_of(metric) for title, metric in delays.items()}
+    columns |= {
+        "requests lost": lambda f: mean(f["lost"]),
+        "left for good": lambda f: mean(f["churned"]),
+        "GPU-hours wasted": lambda f: mean(f["wasted_gpu_hours"]),
+        "cost of 1,000 images in time": lambda f: mean(f["dollars_per_1000_images"], dollars=True),
+        "t CO2e": lambda f: words.known(f["kg_co2e"]["mean"] / 1000),
+    }
     note = "In the cost of 1,000 images in time, a degraded one counts by its stated quality."
-    return Table("Delay, waste and cost of images", head, rows, note=note)
+    return by_playbook(comparison, "Delay, waste and cost of images", columns, note)
+
+
+def seconds_of(metric: str) -> Callable[[Any], str]:
+    return lambda figures: words.seconds(figures[metric]["mean"])
+
+
+def by_playbook(comparison: Comparison, caption: str, columns: Columns, note: str) -> Table:
+    """A row for each playbook, the best first; columns: what they show of its figures."""
+    figures = {name: figures_of(comparison, name) for name in comparison.ranking}
+    rows = [[name, *(cell(found) for cell in columns.values())] for name, found in figures.items()]
+    return Table(caption, [comparison.noun, *columns], rows, note=note)
 
 
 def fairness_table(comparison: Comparison) -> Table:
@@ -197,29 +188,16 @@ def difference(row: dict[Any, Any], *, percentages: bool) -> str:
 
 def ranking_of_runs(verdicts: list[Verdict], names: list[str]) -> Table:
     """Single runs, those alive first, then by images in time."""
-    images = [images_in_time(v.run) for v in verdicts]
-    ranked = sorted(
-        zip(verdicts, names, images, strict=True),
-        key=lambda one: (not one[0].life.alive, -one[0].full(one[2]["worth"])),
-    )
+    found = [(v, name, images_in_time(v.run)) for v, name in zip(verdicts, names, strict=True)]
+    found.sort(key=lambda one: (not one[0].life.alive, -one[0].full(one[2]["worth"])))
     rows = []
-    for place, (v, name, given) in enumerate(ranked):
+    for place, (v, name, given) in enumerate(found, 1):
         in_time = given["as_asked"] + given["degraded"]
-        rows.append(
-            [
-                str(place + 1),
-                name,
-                "yes" if v.life.alive else "no",
-                words.count(v.full(in_time)),
-                words.share(given["degraded"] / in_time if in_time else math.nan),
-                words.share(v.life.attainment),
-                words.count(v.full(v.counts["lost"])),
-                words.count(v.full(v.signups["lost"])),
-                words.count(v.full(v.signups["waiting"])),
-                words.count(v.full(float(v.gpu_hours["wasted"].sum()))),
-                words.dollars(v.dollars),
-            ]
-        )
+        lost = [v.counts["lost"], v.signups["lost"], v.signups["waiting"], float(v.gpu_hours["wasted"].sum())]
+        shares = [given["degraded"] / in_time if in_time else math.nan, v.life.attainment]
+        alive, images = "yes" if v.life.alive else "no", words.count(v.full(in_time))
+        counts = [words.count(v.full(number)) for number in lost]
+        rows.append([str(place), name, alive, images, *map(words.share, shares), *counts, words.dollars(v.dollars)])
     head = ["rank", "playbook", "alive", "images in time", "degraded", "requests in time", "requests lost"]
     head += ["signups lost", "still waiting", "GPU-hours wasted", "cost"]
     note = "One run each, so no intervals and no unlimited fleet to compare with."

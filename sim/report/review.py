@@ -12,10 +12,11 @@ from sim.report.tables import Table
 from sim.results.fairness import WHY_NOT, fairness
 from sim.results.latencies import latencies
 from sim.results.metrics import outcomes
-from sim.results.money_sentences import money_sentences, usd
+from sim.results.money_sentences import money_sentences
 from sim.results.pool_verdict import PoolVerdict
 from sim.results.verdict import Verdict, cost_sentence
 from sim.studies.compare import Comparison
+from sim.wording import usd
 
 MULTIPLES = (2, 5)  # of the demand, beside the demand itself
 MOST_SPANS = 6  # of time in which a promise was broken

@@ -31,7 +31,6 @@ from sim.wording import in_gpus
 TITLE = "Two launches: a million people in five days, and in an hour"
 QUESTION = "What did the second launch do to the GPUs, the users, the team, the money and the planet?"
 HOUR = "published; the hour assumed"
-PLAN = "published (plan, loss, prices)"
 SHIFT = 8 * 3600.0  # seconds of a team's shift; assumed
 HEAT = {"policy": {"kind": "thermal throttling", "pool": "fleet"}}
 RUNS: dict[str, tuple[str, str, list[Any]]] = {  # scenario, playbook, and what is always in force besides

@@ -1,13 +1,16 @@
 """The tables of searches and decisions, for reports and for the terminal."""
 
+from collections.abc import Callable
 from typing import Any
 
 import pandas as pd
 
-from sim.report.tables import Table
+from sim.report.tables import Table, table_of
 from sim.studies.decide import Decision
 from sim.studies.decide_words import written
 from sim.wording import amount, percent
+
+Columns = dict[str, Callable[[Any], str]]
 
 
 def looks_table(table: pd.DataFrame, *, share: bool) -> Table:
@@ -17,63 +20,51 @@ def looks_table(table: pd.DataFrame, *, share: bool) -> Table:
     """
     table = table[table["stage"] != "headroom"]
     of_demand, sliced = (table["demand"] != 1).any(), (table["scale"] != 1).any()
-    head = ["stage", "demand" if of_demand else "GPUs", "kept", "reached" if share else "margin", "95 % interval"]
-    head += ["verdict", "cost", *(["slice"] if sliced else [])]
-    rows = []
-    for row in table.to_dict("records"):
-        known = row["measure_low"] == row["measure_low"]
-        rows.append(
-            [
-                row["stage"],
-                f"{row['demand']:.2f} times" if of_demand else f"{row['gpus']:,}",
-                f"{row['kept']} of {row['seeds']}",
-                percent(row["measure"]),
-                f"{100 * row['measure_low']:.1f} to {100 * row['measure_high']:.1f}" if known else "",
-                row["verdict"],
-                f"${amount(row['dollars'])}",
-                *([f"1/{1 / row['scale']:g}"] if sliced else []),
-            ]
-        )
+    columns: Columns = {
+        "stage": lambda row: row["stage"],
+        "demand" if of_demand else "GPUs": lambda row: (
+            f"{row['demand']:.2f} times" if of_demand else f"{row['gpus']:,}"
+        ),
+        "kept": lambda row: f"{row['kept']} of {row['seeds']}",
+        "reached" if share else "margin": lambda row: percent(row["measure"]),
+        "95 % interval": lambda row: between(row["measure_low"], row["measure_high"]),
+        "verdict": lambda row: row["verdict"],
+        "cost": lambda row: f"${amount(row['dollars'])}",
+        **({"slice": lambda row: f"1/{1 / row['scale']:g}"} if sliced else {}),
+    }
     note = "Stage 'search' looked for the answer; 'verify' judged it with seeds that the search had not seen."
-    return Table("Everything that was looked at", head, rows, note=note)
+    return table_of("Everything that was looked at", table.to_dict("records"), columns, note=note)
+
+
+def between(low: float, high: float) -> str:
+    return f"{100 * low:.1f} to {100 * high:.1f}" if low == low else ""
 
 
 def savings_table(table: pd.DataFrame, first: str, title: str) -> Table:
     """GPUs saved by each playbook against the first one."""
-    rows: list[list[str]] = []
-    for row in table.to_dict("records"):
-        known = row["gpus"] == row["gpus"]
-        rows.append(
-            [
-                row["playbook"],
-                f"{row['gpus']:,.0f}" if known else "none",
-                f"{row['saved']:,.0f}" if row["saved"] == row["saved"] else "",
-                f"{row['carries']:.2f} times" if row["carries"] == row["carries"] else "",
-                f"${amount(row['dollars'])}" if known else "",
-                row["verdict"],
-            ]
-        )
-    head = ["playbook", "GPUs", f"saved against {first}", "holds up to", "cost", "verdict"]
-    return Table(title, head, rows)
+    columns: Columns = {
+        "playbook": lambda row: row["playbook"],
+        "GPUs": lambda row: f"{row['gpus']:,.0f}" if row["gpus"] == row["gpus"] else "none",
+        f"saved against {first}": lambda row: f"{row['saved']:,.0f}" if row["saved"] == row["saved"] else "",
+        "holds up to": lambda row: f"{row['carries']:.2f} times" if row["carries"] == row["carries"] else "",
+        "cost": lambda row: f"${amount(row['dollars'])}" if row["gpus"] == row["gpus"] else "",
+        "verdict": lambda row: row["verdict"],
+    }
+    return table_of(title, table.to_dict("records"), columns)
 
 
 def options_table(found: Decision) -> Table:
     """The menu of a decision: one row per option, the least expected regret first."""
-    rows = []
-    order: Any = found.options.sort_values("regret", kind="stable").iterrows()
-    for place, row in order:
-        rows.append(
-            [
-                f"{row['gpus']:,}",
-                row["playbook"],
-                "chosen" if place == found.best else "",
-                written(found, row["regret"]),
-                written(found, row["worst_regret"]),
-                percent(row["best"]),
-                percent(row["alive"]),
-                f"${amount(row['dollars'])}",
-            ]
-        )
-    head = ["GPUs", "playbook", "", "regret", "worst regret", "best in", "alive in", "GPUs cost"]
+    columns: Columns = {
+        "GPUs": lambda row: f"{row['gpus']:,}",
+        "playbook": lambda row: row["playbook"],
+        "": lambda row: "chosen" if row["place"] == found.best else "",
+        "regret": lambda row: written(found, row["regret"]),
+        "worst regret": lambda row: written(found, row["worst_regret"]),
+        "best in": lambda row: percent(row["best"]),
+        "alive in": lambda row: percent(row["alive"]),
+        "GPUs cost": lambda row: f"${amount(row['dollars'])}",
+    }
+    options = found.options.assign(place=found.options.index).sort_values("regret", kind="stable").to_dict("records")
     note = "Means over the futures. Regret: the loss beyond that of the best option of this menu in the same future."
-    return Table(f"Regret over {found.futures} futures", head, rows, labels=3, note=note)
+    return table_of(f"Regret over {found.futures} futures", options, columns, labels=3, note=note)

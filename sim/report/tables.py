@@ -1,5 +1,6 @@
 """The tables of a report on one run: cells of text, counts at full scale."""
 
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from itertools import islice
 from typing import Any
@@ -28,6 +29,13 @@ class Table:
     rows: list[list[str]]
     labels: int = 1
     note: str = ""
+
+
+def table_of(
+    caption: str, rows: Iterable[Any], columns: Mapping[str, Callable[[Any], str]], *, labels: int = 1, note: str = ""
+) -> Table:
+    """A row for each of some things: by the head of each column, what it shows of a thing."""
+    return Table(caption, list(columns), [[cell(row) for cell in columns.values()] for row in rows], labels, note)
 
 
 COUNTS = {
@@ -121,25 +129,6 @@ def p95_of_all(v: Verdict) -> float:
 
 def pools(v: Verdict) -> Table:
     """The offered load of each pool at its peak, and when it saturated."""
-    head = ["pool", "GPUs", "offered in 10 min", "offered in an hour", "of it model loads", "peak load, as it came"]
-    head += ["saturated from (UTC)", "for", "at the horizon"]
-    head += ["longest queue", "at (UTC)", "drained in", "queued at the horizon"]
-    rows = [
-        [
-            pool.name,
-            words.count(v.run.manifest["pools"][pool.name]["gpus_in_full"]),
-            *offered(pool),
-            words.share(pool.peak_load),
-            words.instant(v.run, pool.first_saturated),
-            words.seconds(pool.saturated) if pool.saturated else "never",
-            "yes" if pool.saturated_at_horizon else "no",
-            words.count(v.full(pool.peak_queue)),
-            words.instant(v.run, pool.peak_queue_at),
-            words.seconds(pool.drain) if pool.peak_queue else "none",
-            words.count(v.full(pool.queued_at_horizon)),
-        ]
-        for pool in v.pools
-    ]
     note = (
         f"{DEFINITION} Offered: the GPUs of work (GPU-seconds per second, in full batches, model loads included) in "
         "the busiest ten minutes and in the busiest hour of a run of the same people with an unlimited fleet, where "
@@ -147,7 +136,22 @@ def pools(v: Verdict) -> Table:
         "one. Peak load as it came: the largest hourly mean of the work of this run's first requests, as they were "
         "asked for, over capacity."
     )
-    return Table("Pools", head, rows, note=note)
+    columns: dict[str, Callable[[PoolVerdict], str]] = {
+        "pool": lambda pool: pool.name,
+        "GPUs": lambda pool: words.count(v.run.manifest["pools"][pool.name]["gpus_in_full"]),
+        "offered in 10 min": lambda pool: offered(pool)[0],
+        "offered in an hour": lambda pool: offered(pool)[1],
+        "of it model loads": lambda pool: offered(pool)[2],
+        "peak load, as it came": lambda pool: words.share(pool.peak_load),
+        "saturated from (UTC)": lambda pool: words.instant(v.run, pool.first_saturated),
+        "for": lambda pool: words.seconds(pool.saturated) if pool.saturated else "never",
+        "at the horizon": lambda pool: "yes" if pool.saturated_at_horizon else "no",
+        "longest queue": lambda pool: words.count(v.full(pool.peak_queue)),
+        "at (UTC)": lambda pool: words.instant(v.run, pool.peak_queue_at),
+        "drained in": lambda pool: words.seconds(pool.drain) if pool.peak_queue else "none",
+        "queued at the horizon": lambda pool: words.count(v.full(pool.queued_at_horizon)),
+    }
+    return table_of("Pools", v.pools, columns, note=note)
 
 
 def offered(pool: PoolVerdict) -> list[str]:

@@ -3,7 +3,6 @@
 import math
 
 from sim.model.knobs import knob_called
-from sim.results.dates import date_of
 from sim.results.run import Run
 from sim.wording import amount, duration, percent, rate_unit
 
@@ -35,7 +34,7 @@ def dollars(number: float) -> str:
 
 def instant(run: Run, number: float) -> str:
     """A date and time (UTC), or 'never'."""
-    return date_of(run, number) if math.isfinite(number) else "never"
+    return run.date(number) if math.isfinite(number) else "never"
 
 
 def rate(per_second: float) -> str:

@@ -31,13 +31,8 @@ class Contracts:
     interruptions_per_hour: float  # of a spot GPU
 
 
-def contracts_of(run: Run, pool: str) -> Contracts:
-    """The contracts that a run's scenario states; all GPUs are on demand where it states none."""
-    return contracts_in(run.manifest["pools"][pool])
-
-
-def contracts_in(facts: dict[str, Any]) -> Contracts:
-    """Those of a pool's facts, or of those of one kind of GPU in it."""
+def contracts_of(facts: dict[str, Any]) -> Contracts:
+    """The contracts that a run's manifest states for a pool, or for one kind of its GPUs; all on demand for none."""
     on_demand = float(facts["dollars_per_gpu_hour"])
     numbers, prices = {}, {"on demand": on_demand}
     for kind in ("reserved", "spot"):
@@ -53,35 +48,35 @@ def bill(run: Run, window: Window = None) -> pd.DataFrame:
     """GPU-hours paid and dollars, one row per pool and kind of contract that was used, for the whole service.
 
     Reserved GPUs are paid for all the time, even where fewer are in service. Of the others that are paid, spot GPUs
-    come first; the rest is on demand. Where GPUs are of several kinds, each has its own contracts, and its own rows.
+    come first; the rest is on demand. Each of several kinds of GPU in a pool has contracts of its own.
     """
-    rows: list[tuple[str, str, float, float]] = []
+    rows = []
     for pool, facts in run.manifest["pools"].items():
         gpus, hours = gpus_paid(run, pool, window_of(run, window))
-        for suffix, terms, mine in by_kind(facts, gpus):
-            beyond = np.maximum(mine - terms.reserved, 0.0)
+        for of, some in by_kind(facts, gpus):
+            terms = contracts_of(of)
+            beyond = np.maximum(some - terms.reserved, 0.0)
             used = {
                 "reserved": terms.reserved * hours.sum(),
                 "spot": float(np.minimum(beyond, terms.spot) @ hours),
                 "on demand": float(np.maximum(beyond - terms.spot, 0.0) @ hours),
             }
-            rows += [(pool, kind + suffix, used[kind], terms.prices[kind]) for kind in KINDS if used[kind] > 0]
+            said = f", {of['kind']}" if "kind" in of else ""
+            rows += [(pool, kind + said, used[kind], terms.prices[kind]) for kind in KINDS if used[kind] > 0]
     table = pd.DataFrame(rows, columns=["pool", "contract", "gpu_hours", "dollars_per_gpu_hour"])
     return table.assign(dollars=table["gpu_hours"] * table["dollars_per_gpu_hour"])
 
 
-def by_kind(facts: dict[str, Any], gpus: Floats) -> list[tuple[str, Contracts, Floats]]:
-    """The GPUs paid of each kind in a pool, its contracts, and how a bill names it: ', h100'; '' in a pool of one.
+def by_kind(facts: dict[str, Any], gpus: Floats) -> list[tuple[dict[str, Any], Floats]]:
+    """The facts of each kind of GPU in a pool, with how many of the GPUs are of it; of a pool of one kind, its own.
 
-    The kind that is taken first is there before the others; further GPUs are of the last.
+    The kind that is taken first is there before the others, and GPUs beyond the scenario's are of the last.
     """
-    kinds = facts.get("kinds") or []
-    if not kinds:
-        return [("", contracts_in(facts), gpus)]
+    kinds = facts.get("kinds") or [facts]
     found, before = [], 0.0
-    for place, kind in enumerate(kinds):
-        most = math.inf if place == len(kinds) - 1 else kind["gpus_in_full"]
-        found.append((f", {kind['kind']}", contracts_in(kind), np.clip(gpus - before, 0.0, most)))
+    for kind in kinds:
+        most = math.inf if kind is kinds[-1] else kind["gpus_in_full"]
+        found.append((kind, np.clip(gpus - before, 0.0, most)))
         before += kind["gpus_in_full"]
     return found
 
@@ -121,12 +116,6 @@ def commitment(demand: ArrayLike, reserved: float, on_demand: float) -> float:
     return float(ordered[np.flatnonzero(above <= len(ordered) * reserved / on_demand + 1e-9)[0]])
 
 
-def cost_of_commitment(committed: float, demand: ArrayLike, reserved: float, on_demand: float) -> float:
-    """Dollars for these hours: `committed` GPUs are reserved, and the rest is on demand."""
-    hours = np.asarray(demand, dtype=float)
-    return float(reserved * committed * len(hours) + on_demand * np.maximum(hours - committed, 0.0).sum())
-
-
 def gpu_time_with_restarts(interruptions: float, job: float) -> float:
     """Expected GPU time per finished job of this length that starts again from zero: (e^(hs) - 1)/h.
 
@@ -149,10 +138,10 @@ def longest_batch(run: Run, pool: str) -> float:
 def contract_sentences(run: Run) -> list[str]:
     """For each pool: how many GPUs its own load would pay to reserve, and what spot interruptions cost."""
     said = []
-    for pool in run.manifest["pools"]:
-        if run.manifest["pools"][pool].get("kinds"):
-            continue  # how long each kind was busy is in no timeline
-        terms = contracts_of(run, pool)
+    for pool, facts in run.manifest["pools"].items():
+        if facts.get("kinds"):
+            continue  # a run does not say how busy each kind is
+        terms = contracts_of(facts)
         reserved, spot, full = (terms.prices[kind] for kind in KINDS)
         if not 0 < reserved < full:
             continue

@@ -3,7 +3,6 @@
 import math
 
 from sim.results.costs import energy
-from sim.results.dates import date_of
 from sim.results.energy import footprint_of, mean_grams, power_by_hour
 from sim.results.run import Run
 from sim.scenario.parts import Footprint
@@ -25,7 +24,7 @@ def energy_sentences(run: Run) -> list[str]:
     )
     return [
         f"Energy: {amount(full['kwh'] / 1000)} MWh at the meter, {amount(mean / 1000)} MW on average and "
-        f"{amount(float(kw.max()) / 1000)} MW in the hour from {date_of(run, peak)} UTC (servers at "
+        f"{amount(float(kw.max()) / 1000)} MW in the hour from {run.date(peak)} UTC (servers at "
         f"{facts.server_overhead:g} times their GPUs, {origin(run, 'server_overhead')}; PUE {facts.pue:g}, "
         f"{origin(run, 'pue')}).",
         f"Carbon: {amount(full['kg_co2e'] / 1000)} t CO2e, summed hour by hour, location-based, with the grid's "

@@ -2,9 +2,6 @@
 
 import hashlib
 import json
-import os
-import shutil
-import tempfile
 import zlib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -26,7 +23,8 @@ from sim.results.manifest import FORMAT
 from sim.results.manifest_schema import Manifest, SavedManifest
 from sim.results.timeline import Timeline, bin_width, grid
 from sim.scenario.document import explained
-from sim.schema import Strict, with_keys_once
+from sim.schema import Strict, read_json
+from sim.writing import new_folder
 
 MANIFEST, TIMELINE = "manifest.json", "timeline.npz"
 TABLES = ("requests", "batches", "users", "decisions", "fleet", "killed")
@@ -40,53 +38,6 @@ class Saved:
     tables: dict[str, pd.DataFrame]
     manifest: dict[str, Any]
     timeline: Timeline | None
-
-
-@contextmanager
-def new_folder(folder: Path) -> Iterator[Path]:
-    """A folder to fill, which gets its name when all is in it; else nothing is left. Raises BadInput.
-
-    It may not be there already, not even as a link that leads nowhere.
-    """
-    unfinished = None
-    try:
-        if folder.is_symlink() or folder.exists():
-            raise BadInput("this folder is there already", file=folder, expected="the name of a new folder")
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        unfinished = Path(tempfile.mkdtemp(prefix=".meltpoint-", dir=folder.parent))
-        yield unfinished
-        unfinished.chmod(0o755)
-        unfinished.rename(folder)
-    except (OSError, ValueError) as wrong:
-        remove(unfinished)
-        message = f"this folder cannot be written ({wrong})"
-        raise BadInput(message, file=folder, expected="a new folder where there is space") from None
-    except BaseException:
-        remove(unfinished)
-        raise
-
-
-def write_bytes(content: bytes, path: Path) -> Path:
-    """Write a file in full or not at all; through a link or into a device, like /dev/stdout, what can be written."""
-    path = Path(path)
-    if path.is_symlink() or (path.exists() and not path.is_file()):
-        path.write_bytes(content)
-        return path
-    handle, name = tempfile.mkstemp(prefix=f".{path.name}-", dir=path.parent)
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(content)
-        os.chmod(name, 0o644)
-        os.replace(name, path)
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
-        raise
-    return path
-
-
-def remove(unfinished: Path | None) -> None:
-    if unfinished is not None:
-        shutil.rmtree(unfinished, ignore_errors=True)
 
 
 def write_run(saved: Saved, folder: Path) -> None:
@@ -169,8 +120,7 @@ def required(manifest: SavedManifest) -> list[str]:
 def read_facts(folder: Path, name: str, wanted: str) -> dict[str, Any]:
     """A manifest as plain values. Raises BadInput where there is none, or one of another format."""
     try:
-        text = (folder / name).read_text(encoding="utf-8")
-        facts = json.loads(text, parse_constant=refuse_constant, object_pairs_hook=with_keys_once)
+        facts = read_json((folder / name).read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError) as wrong:
         raise BadInput(
             f"this is not a saved run: no {name} to read ({wrong})", file=folder, expected=EXPECTED
@@ -180,10 +130,6 @@ def read_facts(folder: Path, name: str, wanted: str) -> dict[str, Any]:
         message = f"this is not a saved run, or one of another version: its {name}"
         raise BadInput(message, file=folder, key="format", value=found, expected=wanted)
     return facts
-
-
-def refuse_constant(name: str) -> None:
-    raise ValueError(f"{name} is no number")
 
 
 def verify(folder: Path, name: str, facts: Mapping[str, Any], files: list[str]) -> None:

@@ -92,15 +92,14 @@ def pool_entry(scenario: Scenario, name: str, gpus: int) -> dict[str, Any]:
 
 
 def kind_entry(scenario: Scenario, pool: str, kind: str) -> dict[str, Any]:
-    """One of several kinds of GPU in a pool, in the order in which they are taken: its number in full and its price."""
-    of = scenario.pools[pool]
-    price = of.kinds[kind].dollars_per_gpu_hour
+    """One of several kinds of GPU in a pool: its number in full, its price and its contracts."""
+    of, price = scenario.pools[pool].kinds[kind], scenario.pools[pool].dollars_per_gpu_hour
     return {
         "kind": kind,
-        "gpus_in_full": of.kinds[kind].gpus,
-        "dollars_per_gpu_hour": of.dollars_per_gpu_hour if price is None else price,
-        "reserved": of.kinds[kind].reserved.model_dump(),
-        "spot": of.kinds[kind].spot.model_dump(),
+        "gpus_in_full": of.gpus,
+        "dollars_per_gpu_hour": price if of.dollars_per_gpu_hour is None else of.dollars_per_gpu_hour,
+        "reserved": of.reserved.model_dump(),
+        "spot": of.spot.model_dump(),
     }
 
 

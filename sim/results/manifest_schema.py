@@ -65,7 +65,7 @@ class KindFacts(Part):
     kind: str
     gpus_in_full: NotNegative
     dollars_per_gpu_hour: NotNegative
-    reserved: ReservedFacts | None = None
+    reserved: ReservedFacts | None = None  # of runs saved before kinds had contracts
     spot: SpotFacts | None = None
 
 

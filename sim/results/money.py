@@ -101,11 +101,6 @@ def money_of(run: Run, wishes: pd.DataFrame | None = None) -> Money | None:
     return Money(tuple(tiers), dollars(run), of_service(run), end - begin, not run.has_rows)
 
 
-def revenue_lost(money: Money, unlimited: Money) -> dict[str, float]:
-    """Dollars by tier that a run does not earn and an unlimited fleet does, with the same people."""
-    return {one.tier: most.revenue - one.revenue for one, most in zip(money.tiers, unlimited.tiers, strict=True)}
-
-
 def tariffs_of(run: Run) -> dict[str, Tier]:
     """What each tier pays, as the scenario in the manifest says; nothing where there is none."""
     given = run.manifest.get("scenario", {}).get("tiers", {})

@@ -4,14 +4,7 @@ import math
 
 from sim.results.money import QUARTER, YEAR, Money, plan_of
 from sim.results.run import Run
-from sim.wording import amount, duration, percent
-
-
-def usd(number: float) -> str:
-    """An amount of dollars; a negative one with its sign in front."""
-    if math.isnan(number):
-        return "an unknown amount"
-    return f"{'-' if number < 0 else ''}${amount(abs(number))}" if math.isfinite(number) else "no bound"
+from sim.wording import duration, percent, usd
 
 
 def money_sentences(run: Run, money: Money) -> list[str]:

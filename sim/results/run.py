@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -80,6 +81,11 @@ class Run:
     def scale(self) -> float:
         """The simulated slice of the service; divide counts by it for the whole."""
         return float(self.manifest["scale"])
+
+    def date(self, seconds: float) -> str:
+        """An instant as a date and time (UTC)."""
+        start = datetime.fromisoformat(self.manifest["start"])
+        return (start + timedelta(seconds=seconds)).strftime("%a %d %b %Y %H:%M")
 
     def __repr__(self) -> str:
         rows = ", ".join(f"{len(getattr(self, name)):,} {name}" for name in TABLES if len(getattr(self, name)))

@@ -10,7 +10,6 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from sim.results.dates import date_of
 from sim.results.intents import window_of
 from sim.results.metrics import bins, capacity, counted, default_bin, features_of
 from sim.results.run import Run
@@ -168,7 +167,7 @@ def down_since(flowing: Flow) -> float:
 def stay_warning(run: Run, stay: Stay) -> str:
     """The warning about a pool that stayed down, in one line."""
     return (
-        f"STAYED DOWN: since {date_of(run, stay.since)} UTC first requests need {percent(stay.load)} "
+        f"STAYED DOWN: since {run.date(stay.since)} UTC first requests need {percent(stay.load)} "
         f"of the capacity of pool '{stay.pool}', yet {percent(stay.served)} of them are served. Retries keep it "
         f"down: each request is made {three_figures(stay.attempts)} times, GPUs are {percent(stay.busy)} busy, and "
         f"{percent(stay.wasted)} of their work is for users who have left."

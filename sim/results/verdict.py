@@ -13,7 +13,6 @@ from sim.demand.sources import seconds_after
 from sim.policies.base import ABSENT
 from sim.results.costs import dollars, energy, gpu_hours
 from sim.results.counting import timeline_of
-from sim.results.dates import date_of
 from sim.results.images import images_in_time
 from sim.results.intents import intents, window_of
 from sim.results.latencies import latencies, latency_sentence
@@ -195,7 +194,7 @@ def pool_sentence(v: Verdict, pool: PoolVerdict) -> str:
     use = "" if top is None else f" While it was saturated, {percent(top['share'])} of its GPU time was {used(v, top)}."
     return (
         f"Pool '{pool.name}' saturates after {duration(pool.first_saturated)} "
-        f"({date_of(v.run, pool.first_saturated)} UTC) and is saturated for {duration(pool.saturated)} in total. "
+        f"({v.run.date(pool.first_saturated)} UTC) and is saturated for {duration(pool.saturated)} in total. "
         f"{load_sentence(v, pool)} "
         f"The longest queue was {amount(v.full(pool.peak_queue))} requests, {drained}.{use}"
     )

@@ -12,7 +12,7 @@ from sim.demand.laws import Law
 from sim.errors import BadInput
 from sim.model.chance import EXPONENTIAL, NEVER, WEIBULL, quantile
 from sim.scenario.document import explained, refuse_unusable
-from sim.scenario.load import parse
+from sim.scenario.load import in_file, parse
 from sim.scenario.scenario import Scenario
 from sim.schema import Strict
 from sim.units import Count, Instant, Plain, Seconds, Whole
@@ -65,8 +65,7 @@ def read_state(path: Path) -> State:
     try:
         return State.model_validate(document)
     except ValidationError as wrong:
-        told = explained(wrong, document, State)
-        raise BadInput(told.message, file=path, key=told.key, value=told.value, expected=told.expected) from None
+        raise in_file(explained(wrong, document, State), path) from None
 
 
 def begun(scenario: Scenario, state: State) -> Scenario:

@@ -13,7 +13,7 @@ from sim.demand.laws import Time
 from sim.model.request import Spec
 from sim.scenario.prices import Reserved, Spot, Tariff
 from sim.scenario.serving_options import HowItServes, Length
-from sim.schema import Strict
+from sim.schema import Strict, sourced
 from sim.units import Fraction, HourlyDollars, Plain, Seconds, Whole
 
 WAITS_AGAIN: Final = "waits again"  # what becomes of work that is lost
@@ -24,15 +24,15 @@ class Tier(Tariff):
     """A class of users: how many they are, and what they pay."""
 
     share: Fraction = Field(description="share of the people who arrive")
-    patience: Time | None = Field(
-        default=None,
-        description="how long its users wait for an image, where not as behaviour.patience says",
-        json_schema_extra={"source": "assumed: as everybody; nothing is published by tier", "provenance": "assumed"},
+    patience: Time | None = sourced(
+        None,
+        "how long its users wait for an image, where not as behaviour.patience says",
+        assumed="assumed: as everybody; nothing is published by tier",
     )
-    returns: Returns | None = Field(
-        default=None,
-        description="their days of return, where not as behaviour.returns says",
-        json_schema_extra={"source": "assumed: as everybody; nothing is published by tier", "provenance": "assumed"},
+    returns: Returns | None = sourced(
+        None,
+        "their days of return, where not as behaviour.returns says",
+        assumed="assumed: as everybody; nothing is published by tier",
     )
 
 
@@ -105,10 +105,10 @@ class Feature(Strict):
     )
     region: str = Field(default="", description="of demand.regions: only its people ask for it; else everybody's")
     spill: Spill | None = Field(default=None, description="where requests go whose pool is behind, or has no GPU")
-    degraded_quality: Fraction = Field(
-        default=0.5,
-        description="what a degraded image counts for where playbooks are compared; one as asked for counts as 1",
-        json_schema_extra={"source": "assumed: half of one as asked for", "provenance": "assumed"},
+    degraded_quality: Fraction = sourced(
+        0.5,
+        "what a degraded image counts for where playbooks are compared; one as asked for counts as 1",
+        assumed="assumed: half of one as asked for",
     )
 
     @model_validator(mode="after")
@@ -132,20 +132,16 @@ class Feature(Strict):
 class Pays(Strict):
     """Which GPUs are paid for besides those in service and those that move between pools."""
 
-    failed: bool = Field(
-        default=True,
-        description="GPUs that have failed and are not yet repaired",
-        json_schema_extra={"source": "assumed: a broken machine is owned or reserved", "provenance": "assumed"},
+    failed: bool = sourced(
+        True, "GPUs that have failed and are not yet repaired", assumed="assumed: a broken machine is owned or reserved"
     )
-    switched_off: bool = Field(
-        default=True,
-        description="GPUs of the pool's own (`gpus`) that a policy takes out of service; false where they are rented",
-        json_schema_extra={"source": "assumed: the pool's own GPUs are owned or reserved", "provenance": "assumed"},
+    switched_off: bool = sourced(
+        True,
+        "GPUs of the pool's own (`gpus`) that a policy takes out of service; false where they are rented",
+        assumed="assumed: the pool's own GPUs are owned or reserved",
     )
-    ordered: bool = Field(
-        default=False,
-        description="GPUs on order; where false, from their arrival",
-        json_schema_extra={"source": "assumed: billing begins with the service", "provenance": "assumed"},
+    ordered: bool = sourced(
+        False, "GPUs on order; where false, from their arrival", assumed="assumed: billing begins with the service"
     )
 
 
@@ -169,16 +165,16 @@ class Pool(HowItServes):
     """GPUs that serve one queue."""
 
     gpus: Annotated[Whole, Field(ge=1, le=10_000_000)] = Field(description="of the whole service, not of the slice")
-    gpus_per_replica: Annotated[Whole, Field(ge=1, le=1024)] = Field(
-        default=1,
-        description="GPUs that serve as one (tensor parallelism): a batch is on all of them; they start, fail and are "
-        "paid together. The times of a profile are of such a replica, its watts of one GPU",
-        json_schema_extra={"source": "assumed: a model fits on one GPU", "provenance": "assumed"},
+    gpus_per_replica: Annotated[Whole, Field(ge=1, le=1024)] = sourced(
+        1,
+        (
+            "GPUs that serve as one (tensor parallelism): a batch is on all of them; they start, fail and are "
+            "paid together. The times of a profile are of such a replica, its watts of one GPU"
+        ),
+        assumed="assumed: a model fits on one GPU",
     )
-    dollars_per_gpu_hour: Annotated[HourlyDollars, Field(le=1e6)] = Field(
-        default=2.5,
-        description="on demand",
-        json_schema_extra={"source": "H100 on demand, 2025-26 market surveys: $2-3.5", "provenance": "published"},
+    dollars_per_gpu_hour: Annotated[HourlyDollars, Field(le=1e6)] = sourced(
+        2.5, "on demand", published="H100 on demand, 2025-26 market surveys: $2-3.5"
     )
     kinds: dict[str, KindOfGpu] = Field(
         default={},
@@ -186,11 +182,13 @@ class Pool(HowItServes):
         description="GPUs of several kinds, `gpus` in all. The kind that is taken last also leaves first, is lost "
         "first and is that of further GPUs",
     )
-    takes_first: Literal["fastest", "cheapest"] = Field(
-        default="fastest",
-        description="of idle GPUs of several kinds: the one with the shortest time for an image, in full batches, or "
-        "with the fewest dollars for it; on average over the pool's features, by their shares",
-        json_schema_extra={"source": "assumed: as most load balancers by weight", "provenance": "assumed"},
+    takes_first: Literal["fastest", "cheapest"] = sourced(
+        "fastest",
+        (
+            "of idle GPUs of several kinds: the one with the shortest time for an image, in full batches, or "
+            "with the fewest dollars for it; on average over the pool's features, by their shares"
+        ),
+        assumed="assumed: as most load balancers by weight",
     )
     pays: Pays = Pays()
     reserved: Reserved = Reserved()
@@ -216,10 +214,10 @@ class Pool(HowItServes):
             if kind.gpus % self.gpus_per_replica:
                 said = f"{kind.gpus:,} GPUs make no whole replicas of {self.gpus_per_replica}"
                 raise ValueError(f"kinds.{name}.gpus: {said}, expected a multiple of {self.gpus_per_replica}")
-        for key, value in (("reserved", self.reserved.gpus), ("spot", self.spot.gpus)):
-            if value:
-                said = f"{key}.gpus: {value:g} GPUs of no stated kind"
-                raise ValueError(f"{said}, expected kinds.{next(iter(self.kinds))}.{key}.gpus, or another kind's")
+        for key in ("reserved", "spot"):
+            if key in self.model_fields_set:
+                where = f"kinds.{next(iter(self.kinds))}.{key}"
+                raise ValueError(f"{key}: each kind has contracts of its own, expected them there, like {where}")
         return self
 
     @property
@@ -239,13 +237,10 @@ class Noise(Strict):
     kind: Literal["none", "lognormal", "as measured", "exponential", "uniform", "gamma", "weibull", "empirical"] = (
         "lognormal"
     )
-    cv: Annotated[Plain, Field(gt=0, le=3)] = Field(
-        default=0.05,
-        description="coefficient of variation of the lognormal, uniform, gamma or Weibull law",
-        json_schema_extra={
-            "source": "bare GPU benchmarks 0.002-0.015, production at fixed spec 0.37 (GenTD26); between them",
-            "provenance": "assumed",
-        },
+    cv: Annotated[Plain, Field(gt=0, le=3)] = sourced(
+        0.05,
+        "coefficient of variation of the lognormal, uniform, gamma or Weibull law",
+        assumed="bare GPU benchmarks 0.002-0.015, production at fixed spec 0.37 (GenTD26); between them",
     )
 
     @model_validator(mode="after")
@@ -279,86 +274,78 @@ class Serving(Strict):
     """How the service treats its queue."""
 
     noise: Noise = Noise()
-    gpu_speed_cv: Annotated[Plain, Field(ge=0, le=1)] = Field(
-        default=0.0,
-        description="coefficient of variation of the constant speed of single GPUs, lognormal of mean 1",
-        json_schema_extra={"source": "assumed: none; cards of one kind differ by 0.01-0.02", "provenance": "assumed"},
+    gpu_speed_cv: Annotated[Plain, Field(ge=0, le=1)] = sourced(
+        0.0,
+        "coefficient of variation of the constant speed of single GPUs, lognormal of mean 1",
+        assumed="assumed: none; cards of one kind differ by 0.01-0.02",
     )
-    notices_leaving: bool = Field(
-        default=False,
-        description="whether a user who leaves the queue is taken out of it, or is served all the same (wasted)",
-        json_schema_extra={"source": "assumed: closing a tab cancels nothing", "provenance": "assumed"},
+    notices_leaving: bool = sourced(
+        False,
+        "whether a user who leaves the queue is taken out of it, or is served all the same (wasted)",
+        assumed="assumed: closing a tab cancels nothing",
     )
-    cancels_running: bool = Field(
-        default=False,
-        description="whether what a GPU works on is stopped when its user leaves: at once where others run beside it "
-        "(steps: at the end of the step), a batch once nobody waits for any of it",
-        json_schema_extra={"source": "assumed: closing a tab cancels nothing", "provenance": "assumed"},
+    cancels_running: bool = sourced(
+        False,
+        (
+            "whether what a GPU works on is stopped when its user leaves: at once where others run beside it "
+            "(steps: at the end of the step), a batch once nobody waits for any of it"
+        ),
+        assumed="assumed: closing a tab cancels nothing",
     )
-    lost_work: Literal["waits again", "is refused"] = Field(
-        default=WAITS_AGAIN,
-        description="what becomes of a request whose GPU is lost: it waits again, before those that came later, or "
-        "its user is refused, for the reason 'work lost'",
-        json_schema_extra={"source": "assumed: a queue hands it out once more", "provenance": "assumed"},
+    lost_work: Literal["waits again", "is refused"] = sourced(
+        WAITS_AGAIN,
+        (
+            "what becomes of a request whose GPU is lost: it waits again, before those that came later, or "
+            "its user is refused, for the reason 'work lost'"
+        ),
+        assumed="assumed: a queue hands it out once more",
     )
-    tells_refusals: bool = Field(
-        default=True,
-        description="whether who is refused learns so at once, or only when their patience is over",
-        json_schema_extra={"source": "assumed: a page says so", "provenance": "assumed"},
+    tells_refusals: bool = sourced(
+        True,
+        "whether who is refused learns so at once, or only when their patience is over",
+        assumed="assumed: a page says so",
     )
-    delivers_late: bool = Field(
-        default=False,
-        description="whether who has left is sent the image that is done all the same, if they still want one",
-        json_schema_extra={"source": "assumed: a new try is another picture", "provenance": "assumed"},
+    delivers_late: bool = sourced(
+        False,
+        "whether who has left is sent the image that is done all the same, if they still want one",
+        assumed="assumed: a new try is another picture",
     )
-    notifies_above: Seconds = Field(
-        default=math.inf,
-        description="expected wait above which a user is promised a notification, and so waits more patiently",
-        json_schema_extra={"source": "assumed: nobody is notified", "provenance": "assumed", "default": "never"},
+    notifies_above: Seconds = sourced(
+        math.inf,
+        "expected wait above which a user is promised a notification, and so waits more patiently",
+        written="never",
+        assumed="assumed: nobody is notified",
     )
 
 
 class Footprint(Strict):
     """From GPU energy to the meter and the air."""
 
-    server_overhead: Annotated[Plain, Field(ge=1, le=100)] = Field(
-        default=1.5,
-        description="server power over GPU power",
-        json_schema_extra={"source": "8-GPU nodes 1.4-1.6; MIT Technology Review uses 2", "provenance": "assumed"},
+    server_overhead: Annotated[Plain, Field(ge=1, le=100)] = sourced(
+        1.5, "server power over GPU power", assumed="8-GPU nodes 1.4-1.6; MIT Technology Review uses 2"
     )
-    pue: Annotated[Plain, Field(ge=1, le=100)] = Field(
-        default=1.17,
-        description="facility power over server power",
-        json_schema_extra={"source": "Microsoft 1.17-1.18, AWS 1.15, Google 1.1", "provenance": "published"},
+    pue: Annotated[Plain, Field(ge=1, le=100)] = sourced(
+        1.17, "facility power over server power", published="Microsoft 1.17-1.18, AWS 1.15, Google 1.1"
     )
-    grams_co2e_per_kwh: Annotated[Plain, Field(ge=0, le=1e6)] = Field(
-        default=370.0,
-        json_schema_extra={
-            "source": "United States grid, about 370; world 481 (Ember, 2023)",
-            "provenance": "published",
-        },
+    grams_co2e_per_kwh: Annotated[Plain, Field(ge=0, le=1e6)] = sourced(
+        370.0, published="United States grid, about 370; world 481 (Ember, 2023)"
     )
     grams_co2e_by_hour: list[Annotated[Plain, Field(ge=0, le=1e6)]] = Field(
         default=[],
         description="of each hour of the day (24 figures, UTC), or of each hour of the run, in place of the mean",
     )
-    water_on_site: Annotated[Plain, Field(ge=0, le=1e3)] = Field(
-        default=0.27,
-        description="litres for each kWh of the servers (WUE), used to cool them",
-        json_schema_extra={"source": "Microsoft 0.27, AWS 0.15; US average about 0.4", "provenance": "published"},
+    water_on_site: Annotated[Plain, Field(ge=0, le=1e3)] = sourced(
+        0.27,
+        "litres for each kWh of the servers (WUE), used to cool them",
+        published="Microsoft 0.27, AWS 0.15; US average about 0.4",
     )
-    water_of_grid: Annotated[Plain, Field(ge=0, le=1e3)] = Field(
-        default=7.6,
-        description="litres for each kWh at the meter, used where the electricity is made",
-        json_schema_extra={
-            "source": "United States, LBNL 2016; other sources 1-8, as they count consumption or withdrawal",
-            "provenance": "published",
-        },
+    water_of_grid: Annotated[Plain, Field(ge=0, le=1e3)] = sourced(
+        7.6,
+        "litres for each kWh at the meter, used where the electricity is made",
+        published="United States, LBNL 2016; other sources 1-8, as they count consumption or withdrawal",
     )
-    idle_watts: Annotated[Plain, Field(ge=0, le=1e6)] = Field(
-        default=100.0,
-        description="of a GPU that serves nothing, where the profile does not say",
-        json_schema_extra={"source": "assumed, 75-120 W", "provenance": "assumed"},
+    idle_watts: Annotated[Plain, Field(ge=0, le=1e6)] = sourced(
+        100.0, "of a GPU that serves nothing, where the profile does not say", assumed="assumed, 75-120 W"
     )
 
 

@@ -4,7 +4,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from sim.schema import Strict
+from sim.schema import Strict, sourced
 from sim.units import Charge, Count, Dollars, Fraction, HourlyDollars, Plain, Price, Seconds
 
 
@@ -17,44 +17,30 @@ class Tariff(Strict):
     leaves.
     """
 
-    price: Charge = Field(
-        default=Price(0.0),
-        description="for a month, or for each image delivered",
-        json_schema_extra={"source": "assumed: free", "provenance": "assumed"},
+    price: Charge = sourced(Price(0.0), "for a month, or for each image delivered", assumed="assumed: free")
+    stays: Annotated[Seconds, Field(ge=86400, allow_inf_nan=False)] = sourced(
+        365.0 * 86400 / 12 * 10,
+        "how long a subscriber whom nothing drives away goes on paying, on average",
+        assumed="assumed: 10 months, as if 10 % cancelled each month; nothing is published",
     )
-    stays: Annotated[Seconds, Field(ge=86400, allow_inf_nan=False)] = Field(
-        default=365.0 * 86400 / 12 * 10,
-        description="how long a subscriber whom nothing drives away goes on paying, on average",
-        json_schema_extra={
-            "source": "assumed: 10 months, as if 10 % cancelled each month; nothing is published",
-            "provenance": "assumed",
-        },
+    churn: Fraction = sourced(
+        0.01,
+        "probability that a subscriber cancels because of one image that was lost",
+        assumed="assumed: 1 %; nothing is published about subscriptions to image services",
     )
-    churn: Fraction = Field(
-        default=0.01,
-        description="probability that a subscriber cancels because of one image that was lost",
-        json_schema_extra={
-            "source": "assumed: 1 %; nothing is published about subscriptions to image services",
-            "provenance": "assumed",
-        },
-    )
-    churn_late: Fraction = Field(
-        default=0.0,
-        description="probability that a subscriber cancels because of one image that came late",
-        json_schema_extra={
-            "source": "GenTD26: no loss of return up to 120 s of waiting (confounded by heavy users)",
-            "provenance": "measured",
-        },
+    churn_late: Fraction = sourced(
+        0.0,
+        "probability that a subscriber cancels because of one image that came late",
+        measured="GenTD26: no loss of return up to 120 s of waiting (confounded by heavy users)",
     )
     converts_to: str = Field(default="", description="the tier that its users move to when they start to pay")
-    conversion: Fraction = Field(
-        default=0.007,
-        description="probability that a user starts to pay because of one good image, where converts_to says for what",
-        json_schema_extra={
-            "source": "assumed: 20 M of 300 M more weekly users paid, March to October 2025 (boingboing.net, Hauke), "
-            "7 %; over the 10 images that the default behaviour wants in that time, as if images were the only reason",
-            "provenance": "assumed",
-        },
+    conversion: Fraction = sourced(
+        0.007,
+        "probability that a user starts to pay because of one good image, where converts_to says for what",
+        assumed=(
+            "assumed: 20 M of 300 M more weekly users paid, March to October 2025 (boingboing.net, Hauke), "
+            "7 %; over the 10 images that the default behaviour wants in that time, as if images were the only reason"
+        ),
     )
 
     @property
@@ -68,12 +54,8 @@ class Reserved(Strict):
 
     gpus: Annotated[Count, Field(le=1e7)] = Field(default=0.0, description="of the whole service")
     dollars_per_gpu_hour: HourlyDollars | None = Field(default=None, description="on demand less the discount if empty")
-    discount: Fraction = Field(
-        default=0.28,
-        json_schema_extra={
-            "source": "H100: $2.50 on demand, $1.80 for a year; 20-50 % by vendor (market surveys, 2025-26)",
-            "provenance": "published",
-        },
+    discount: Fraction = sourced(
+        0.28, published="H100: $2.50 on demand, $1.80 for a year; 20-50 % by vendor (market surveys, 2025-26)"
     )
 
 
@@ -85,14 +67,9 @@ class Spot(Strict):
 
     gpus: Annotated[Count, Field(le=1e7)] = Field(default=0.0, description="of the whole service, at most")
     dollars_per_gpu_hour: HourlyDollars | None = Field(default=None, description="on demand less the discount if empty")
-    discount: Fraction = Field(
-        default=0.5,
-        json_schema_extra={"source": "50-65 % off on demand (market surveys, 2025-26)", "provenance": "published"},
-    )
-    interruptions_per_hour: Annotated[Plain, Field(ge=0, le=3600)] = Field(
-        default=0.05,
-        description="of one GPU; the batch under way starts again from zero",
-        json_schema_extra={"source": "assumed: one in 20 hours", "provenance": "assumed"},
+    discount: Fraction = sourced(0.5, published="50-65 % off on demand (market surveys, 2025-26)")
+    interruptions_per_hour: Annotated[Plain, Field(ge=0, le=3600)] = sourced(
+        0.05, "of one GPU; the batch under way starts again from zero", assumed="assumed: one in 20 hours"
     )
 
 

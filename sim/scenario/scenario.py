@@ -223,18 +223,12 @@ class Scenario(ScenarioFields):
 
     @cached_property
     def kind_ends(self) -> dict[str, list[int]]:
-        """For each kind of GPU of a pool in that order, the number of the first replica of the slice beyond it."""
+        """For each kind of GPU of a pool in that order, the number of the slice's first replica that is beyond it."""
         found = {}
         for name, pool in self.pools.items():
             replicas = [pool.kinds[kind].gpus // pool.gpus_per_replica for kind in self.kinds_taken[name]]
-            found[name] = list(accumulate(round(n * self.scale) for n in replicas))
+            found[name] = list(accumulate(round(number * self.scale) for number in replicas))
         return found
-
-    @property
-    def staying(self) -> dict[str, int]:
-        """GPUs of the whole service, in pools of several kinds, of every kind but the one that is taken last."""
-        kinds = {name: self.pools[name].kinds for name, taken in self.kinds_taken.items() if taken}
-        return {name: sum(of[kind].gpus for kind in self.kinds_taken[name][:-1]) for name, of in kinds.items()}
 
     def kind_of(self, pool: str, gpu: int) -> int:
         """The kind of a GPU (a replica, where it has several) of the slice: its place among those of the pool."""

@@ -6,7 +6,7 @@ from typing import Annotated, Final, Literal, Self
 from pydantic import Field, model_validator
 
 from sim.demand.laws import Constant, Time
-from sim.schema import Strict
+from sim.schema import Strict, sourced
 from sim.units import Plain, Seconds, Whole
 
 BATCHES: Final = "batches"
@@ -53,11 +53,13 @@ class HowItServes(Strict):
         "`slots`), and the batch waits for a GPU; or it closes when it is full or `linger` is over, whether or not "
         "anything is free, and waits for a GPU as it is",
     )
-    slots: Annotated[Whole, Field(ge=1, le=64)] = Field(
-        default=2,
-        description="batches for each GPU that run or wait closed, where a free slot closes them: with 2, as many wait "
-        "as there are GPUs. They run in the order in which they closed",
-        json_schema_extra={"source": "assumed: one runs and one waits", "provenance": "assumed"},
+    slots: Annotated[Whole, Field(ge=1, le=64)] = sourced(
+        2,
+        (
+            "batches for each GPU that run or wait closed, where a free slot closes them: with 2, as many wait "
+            "as there are GPUs. They run in the order in which they closed"
+        ),
+        assumed="assumed: one runs and one waits",
     )
     timer: Literal["from the oldest", "from the last close", "from the last close, as polled"] = Field(
         default="from the oldest",
@@ -67,13 +69,10 @@ class HowItServes(Strict):
     late_joiners: bool = Field(
         default=False, description="whether a batch that closed before it was full takes more requests until it starts"
     )
-    model_load: Time = Field(
-        default=Constant(kind="constant", value=0),
-        description="what a GPU's first batch takes longer, and every batch of another model than the one before",
-        json_schema_extra={
-            "source": "assumed: each GPU holds all its pool's models; else GenTD26: lognormal, mean 22 s, p95 45 s",
-            "provenance": "assumed",
-        },
+    model_load: Time = sourced(
+        Constant(kind="constant", value=0),
+        "what a GPU's first batch takes longer, and every batch of another model than the one before",
+        assumed="assumed: each GPU holds all its pool's models; else GenTD26: lognormal, mean 22 s, p95 45 s",
     )
 
     @model_validator(mode="after")

@@ -20,11 +20,16 @@ def as_ratio(scale: float) -> str:
     return str(near) if near and math.isclose(near, scale, rel_tol=1e-9) else f"{scale:g}"
 
 
+def divisors(number: int) -> list[int]:
+    """All divisors, ascending; none of 0."""
+    small = [n for n in range(1, math.isqrt(number) + 1) if number % n == 0]
+    return sorted({*small, *(number // n for n in small)})
+
+
 def scales_that_divide(counts: Iterable[float], scale: float) -> list[str]:
     """The next smaller and the next larger scale 1/n that divides all whole counts; '1' divides any."""
     common = math.gcd(*(int(count) for count in counts if count == int(count)))
-    whole = [n for n in range(1, math.isqrt(common) + 1) if common % n == 0]
-    parts = sorted({*whole, *(common // n for n in whole)}) or [1]
+    parts = divisors(common) or [1]
     smaller = [n for n in parts if 1 / n < scale]
     larger = [n for n in parts if 1 / n > scale]
     return [as_ratio(1 / n) for n in (*smaller[:1], *larger[-1:])]

@@ -11,12 +11,13 @@ from pydantic import TypeAdapter, ValidationError
 from pydantic_core import to_json
 
 from sim.errors import BadInput
-from sim.results.folder import MANIFEST, damaged, in_file, new_folder, read_facts, verify, write_facts
+from sim.results.folder import MANIFEST, damaged, in_file, read_facts, verify, write_facts
 from sim.results.manifest_schema import Part, Sha256
 from sim.results.run import Run, load_run
 from sim.studies.decide import Decision
 from sim.studies.demand_multiple import Multiple
 from sim.studies.size import Size
+from sim.writing import new_folder
 
 SIZE, SIZE_FORMAT = "size.json", "meltpoint-size/2"
 DECISION, DECISION_FORMAT = "decision.json", "meltpoint-decision/1"

@@ -38,13 +38,16 @@ def assumed(scenario: Scenario) -> list[tuple[str, Any]]:
     """The keys whose schema marks them assumed, with their values as a file would have them.
 
     Without those of a pool that its operator knows, the whole numbers (GPUs of a replica, slots), and without the terms
-    of spot GPUs where it has none.
+    of spot GPUs where it has none, or several kinds.
     """
     found = [one for name in ROOMS for one in marked(getattr(scenario, name), name)]
-    rented: dict[str, Any] = {f"pools.{name}": pool for name, pool in scenario.pools.items()}
-    rented |= {f"pools.{name}.kinds.{k}": of for name, pool in scenario.pools.items() for k, of in pool.kinds.items()}
-    no_spot = tuple(f"{place}.spot." for place, of in rented.items() if not of.spot.gpus)
-    return [(k, v) for k, v in found if not (k.startswith("pools.") and type(v) is int) and not k.startswith(no_spot)]
+    rented = [f"pools.{name}.spot." for name, pool in scenario.pools.items() if pool.spot.gpus]
+    return [
+        (key, value)
+        for key, value in found
+        if not (key.startswith("pools.") and type(value) is int)
+        and (".spot." not in key or key.startswith(tuple(rented)))
+    ]
 
 
 def marked(node: Any, path: str) -> Iterator[tuple[str, Any]]:

@@ -15,15 +15,15 @@ from sim.results.run import Run
 from sim.scenario.scenario import Scenario
 from sim.studies.baseline import FIGURES, USUAL, Regression, baseline_figures, by_name, read_regression
 from sim.studies.compare import Comparison
-from sim.studies.executors import Executor, Local, Report
+from sim.studies.executors import Executor, Report
 from sim.studies.intervals import FEWEST, NONE, Interval, mean_interval, quantile_interval, t_interval
 from sim.studies.looks import refuse_unusable
 from sim.studies.promise import KINDS, Condition, parts_of, read_condition
 from sim.studies.run_record import Record, record_of
-from sim.studies.runs import Runs
+from sim.studies.runs import running
 from sim.studies.search import Look, clean_runs
-from sim.studies.store import Cell, Store, opened
-from sim.wording import amount, duration, percent
+from sim.studies.store import Cell, Store
+from sim.wording import amount, duration, percent, usd
 
 KEPT, BROKEN, UNDECIDED = "kept", "broken", "undecided"
 CODES = {KEPT: 0, BROKEN: 1, UNDECIDED: 3}  # exit codes; 2 is bad input
@@ -130,9 +130,7 @@ def check(
     if regressions and not set(before) & set(numbers):
         expected = f"one with some of the seeds 1 to {seeds}"
         raise BadInput("the baseline has other seeds", key="baseline", value=sorted(before), expected=expected)
-    own = Local(processes)
-    study = Runs(executor or own, opened(store), progress)
-    with own:
+    with running(executor, processes, store, progress) as study:
         answers = study.ask([Cell(scenario, name, seed) for seed in numbers], lambda r: answer_of(r, rules))
     found = []
     for place, (text, rule) in enumerate(rules.items()):
@@ -224,7 +222,7 @@ def in_words(rule: Condition, values: Sequence[float], quantiles: Sequence[float
     mean = float(np.mean(values))
     if rule.kind in ("costs", "earns"):
         sign = "<=" if rule.kind == "costs" else ">="
-        return between(dollars, mean, mean_interval(values)), f"{sign} {dollars(rule.target)}"
+        return between(usd, mean, mean_interval(values)), f"{sign} {usd(rule.target)}"
     if math.isnan(mean):
         return "nobody was there", percent(rule.target)
     shown = between(percent, mean, mean_interval(values, "share"))
@@ -240,11 +238,6 @@ def in_words(rule: Condition, values: Sequence[float], quantiles: Sequence[float
 def ended(value: float) -> str:
     """A time in words."""
     return "never" if math.isinf(value) else duration(value)
-
-
-def dollars(value: float) -> str:
-    """An amount of money in words."""
-    return f"{'-' if value < 0 else ''}${amount(abs(value))}"
 
 
 def between(write: Any, mean: float, interval: Interval) -> str:
@@ -292,4 +285,4 @@ def writer(rule: Regression) -> Any:
     if FIGURES[rule.what].quantile:
         return ended
     one = FIGURES[rule.what]
-    return percent if one.share else dollars if one.dollars else amount
+    return percent if one.share else usd if one.dollars else amount

@@ -17,12 +17,12 @@ from sim.scenario.parts import Recording
 from sim.scenario.scenario import Scenario
 from sim.studies.configurations import Configuration, Given, Playbook, configurations, reference_of, same_people
 from sim.studies.differences import differences, mean_of
-from sim.studies.executors import Executor, Report, Shard, working
+from sim.studies.executors import Executor, Report, Shard
 from sim.studies.intervals import AHEAD, precise_after
 from sim.studies.objectives import OBJECTIVES, Objective, objective_called
 from sim.studies.run_record import Record
-from sim.studies.runs import Runs
-from sim.studies.store import Cell, Store, opened
+from sim.studies.runs import running
+from sim.studies.store import Cell, Store
 
 
 @dataclass(frozen=True, repr=False)
@@ -117,12 +117,10 @@ def compare(
     jobs = jobs_of(parts, numbers, engine)
     found: dict[int, Record] = {}
     runs: dict[int, Run] = {}
-    with working(executor, processes) as there:
-        first = [
-            place for place, job in enumerate(jobs) if job.cell.seed == numbers[0] and not isinstance(there, Shard)
-        ]
+    with running(executor, processes, store, progress) as study:
+        drawn = not isinstance(study.executor, Shard)
+        first = [place for place, job in enumerate(jobs) if drawn and job.cell.seed == numbers[0]]
         rest = [place for place in range(len(jobs)) if place not in {*first}]
-        study = Runs(there, opened(store), progress)
         study.planned = len(jobs)
         for number, record, run in study.whole([jobs[place].cell for place in first], itself):
             found[first[number]], runs[first[number]] = record, run

@@ -19,12 +19,12 @@ from pydantic import ConfigDict
 from sim.engine.simulate import chosen
 from sim.errors import BadInput
 from sim.scenario.scenario import Scenario
-from sim.studies.executors import Executor, Local, Report
-from sim.studies.fleets import refuse_unknown_kind, resized, served_pools
+from sim.studies.executors import Executor, Report
+from sim.studies.fleets import served_pools, with_gpus
 from sim.studies.intervals import holm, paired_difference, proportion, t_interval
 from sim.studies.looks import WITH_TABLES
-from sim.studies.runs import Runs
-from sim.studies.store import Cell, Store, opened
+from sim.studies.runs import running
+from sim.studies.store import Cell, Store
 from sim.studies.uncertain import Uncertain, as_uncertain
 from sim.wording import in_gpus
 
@@ -128,8 +128,9 @@ def decide(
 ) -> Decision:
     """Play every fleet (GPUs of one pool) with every playbook in the same futures, and choose.
 
-    fleets: the scenario's own where None; playbooks: all where None. kind: of GPU, in a pool of several, that fleets
-    have more or fewer of; where None the one that is taken last. seeds: runs of each option in each future. alive:
+    Where the pool has several kinds of GPU, fleets differ in the one that is taken last.
+
+    fleets: the scenario's own where None; playbooks: all where None. seeds: runs of each option in each future. alive:
     the share of runs in which an option must stay alive to be chosen. image_worth: dollars that an image in time is
     worth, where the scenario has no prices; without either, losses are images and GPUs count nothing. An interrupt
     gives the futures that are done. Raises BadInput.
@@ -139,7 +140,7 @@ def decide(
     refuse_unknown_kind(inputs.scenario, where, kind)
     refuse_numbers(futures, seeds, alive)
     by = losses_by(inputs.scenario, image_worth)
-    bases = {gpus: resized(inputs.scenario, where, gpus, kind) for gpus in dict.fromkeys(g for g, _ in menu)}
+    bases = {gpus: with_gpus(inputs.scenario, where, gpus) for gpus in dict.fromkeys(g for g, _ in menu)}
     worlds = {
         (future, gpus): inputs.future(future, base) for future in range(1, futures + 1) for gpus, base in bases.items()
     }
@@ -151,10 +152,8 @@ def decide(
             cells += [*free, *some]
             labels += [(future, seed, place) for place in range(-len(free), len(menu))]
     found: dict[tuple[int, int, int], dict[str, Any]] = {}
-    own = Local(processes)
-    study = Runs(executor or own, opened(store), progress)
     try:
-        with own:
+        with running(executor, processes, store, progress) as study:
             for place, figures in study.each(cells, lambda record: record.figures):
                 found[labels[place]] = figures
     except KeyboardInterrupt:

@@ -4,7 +4,7 @@ import math
 from typing import Any
 
 from sim.studies.decide import LOSSES, Decision
-from sim.wording import amount, names_in_words, percent
+from sim.wording import amount, names_in_words, percent, usd
 
 ALPHA = 0.05
 
@@ -46,8 +46,7 @@ def written(found: Decision, value: float) -> str:
     """A loss or a regret with its unit."""
     if math.isnan(value):
         return "unknown"
-    sign = "-" if value < 0 else ""
-    return f"{sign}{amount(abs(value))} images" if found.by == "images" else f"{sign}${amount(abs(value))}"
+    return f"{amount(value)} images" if found.by == "images" else usd(value)
 
 
 def choice(found: Decision) -> str:

@@ -12,12 +12,12 @@ from pydantic import ConfigDict
 from sim.engine.simulate import chosen
 from sim.errors import BadInput
 from sim.scenario.scenario import Scenario
-from sim.studies.executors import Executor, Local, Report
+from sim.studies.executors import Executor, Report
 from sim.studies.looks import WITH_TABLES, Criterion, Looks, enough, refuse_unusable
 from sim.studies.promise import read_promise
-from sim.studies.runs import Runs
+from sim.studies.runs import running
 from sim.studies.search import Look, smallest
-from sim.studies.store import Store, opened
+from sim.studies.store import Store
 
 Passes = Callable[[Look], bool]
 
@@ -66,20 +66,19 @@ def demand_multiple(
     name, _ = chosen(scenario, playbook)
     refuse_unusable(seeds, runs, confidence)
     rule = Criterion(read_promise(promise, scenario), name, runs, confidence)
-    own = Local(processes)
-    looks = Looks(Runs(executor or own, opened(store), progress), rule)
     first, fresh = range(1, seeds + 1), range(seeds + 1, 2 * seeds + 1)
     answer = beyond = None
     holds, interrupted = math.nan, False
-    try:
-        with own:
+    with running(executor, processes, store, progress) as study:
+        looks = Looks(study, rule)
+        try:
             near = largest(scenario, looks, first, stage="search")
             near = largest(scenario, looks, fresh, stage="verify", start=near, passes=enough)
             answer = look_at(scenario, near, looks, fresh, "verify") if near > 0 else None
             beyond = look_at(scenario, near + 1 / FINENESS, looks, fresh, "verify")
             holds = near
-    except KeyboardInterrupt:
-        interrupted = True
+        except KeyboardInterrupt:
+            interrupted = True
     target = rule.promise.target
     return Multiple(
         promise=rule.promise.text,

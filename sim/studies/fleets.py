@@ -122,6 +122,18 @@ def resized(scenario: Scenario, pool: str, gpus: int, kind: str | None = None) -
     return scenario.with_(pools={pool: as_fields(gpus, kinds_with(scenario, pool, gpus, kind))})
 
 
+def with_gpus(scenario: Scenario, pool: str, gpus: int) -> Scenario:
+    """The scenario with another number of GPUs in a pool; of several kinds, those of the one that is taken last.
+
+    Raises BadInput where the others alone are more.
+    """
+    fleet = Fleets(scenario, {pool: 1.0})
+    if scenario.pools[pool].kinds and gpus < fleet.others(pool):
+        expected = f"{fleet.others(pool):,} or more: the other kinds stay, and '{fleet.sized(pool)}' changes"
+        raise BadInput("a fleet has GPUs of several kinds", key=f"pools.{pool}.gpus", value=gpus, expected=expected)
+    return scenario.with_(pools={pool: as_fields(gpus, fleet.kinds(pool, gpus))})
+
+
 def as_fields(gpus: int, kinds: Mapping[str, int]) -> dict[str, Any]:
     """What a scenario says of a pool with this number of GPUs, and of each kind where it has several."""
     return {"gpus": gpus, **({"kinds": {kind: {"gpus": n} for kind, n in kinds.items()}} if kinds else {})}

@@ -7,7 +7,7 @@ are its 10 % and 90 % points; a plain duration is certain.
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import date, datetime, timedelta
+from datetime import datetime, timedelta
 
 import numpy as np
 import pandas as pd
@@ -62,15 +62,6 @@ def lead_quantile(lead: Law, confidence: float) -> float:
     if lead.kind == "choice":  # in ascending order
         return float(lead.values[math.ceil(confidence * len(lead.values) - 1e-9) - 1])
     return float(lead.quantile(confidence))
-
-
-def order_date(need: date, lead: Law, confidence: float = 0.95, burn_in: float = 0.0) -> date:
-    """The last day on which an order still arrives by `need`, burnt in (seconds), with this probability.
-
-    need - (lead quantile + burn-in), the sum rounded up to whole days.
-    """
-    days = math.ceil((lead_quantile(lead, confidence) + burn_in) / DAY - 1e-9)
-    return need - timedelta(days=days)
 
 
 def enough_in_time(lots: int, needed: int, lead: Law, by: float) -> float:

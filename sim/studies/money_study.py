@@ -12,7 +12,7 @@ from sim.results.money import Money, money_of
 from sim.results.run import Run
 from sim.scenario.scenario import Scenario
 from sim.studies.executors import Executor, Report, asked, working
-from sim.studies.fleets import resized
+from sim.studies.fleets import with_gpus
 from sim.studies.intervals import critical_t, standard_error
 from sim.studies.store import Cell
 
@@ -103,15 +103,15 @@ def money_and_run(run: Run) -> tuple[Money, Run]:
 def changed_fleets(scenario: Scenario) -> list[tuple[str, int, Scenario]]:
     """Each pool with one replica of the slice more, and less where it has another: (pool, change in full, scenario).
 
-    In a pool of several kinds it is a GPU of the kind that is taken last.
+    Of several kinds, it is of the one that is taken last.
     """
     step = max(1, round(scenario.played_cells / scenario.scale))  # cells have equally many
     return [
-        (name, change, resized(scenario, name, pool.gpus + change))
+        (name, change, with_gpus(scenario, name, pool.gpus + change))
         for name, pool in scenario.pools.items()
         for change in (step * pool.gpus_per_replica, -step * pool.gpus_per_replica)
         if (pool.gpus + change) / pool.gpus_per_replica * scenario.scale > scenario.played_cells - 0.5
-        and pool.gpus + change >= scenario.staying.get(name, 0)
+        and (not pool.kinds or pool.kinds[scenario.kinds_taken[name][-1]].gpus + change >= 0)
     ]
 
 
@@ -141,9 +141,9 @@ def marginal_table(scenario: Scenario, changes: list[tuple[str, int]], by_case: 
         mean, half = float(revenue.mean()), half_width(revenue)
         images = float(np.mean([(one.images - base.images) / gpu_hours for one, base in pairs]))
         share = abs(gpus) / scenario.pools[pool].gpus
-        kind = next(reversed(scenario.kinds_taken[pool]), "")
-        where = f"{pool}, {kind}" if kind else pool
-        rows.append((where, gpus, share, mean, mean - half, mean + half, cost, mean - cost, images))
+        kinds = scenario.kinds_taken[pool]
+        label = f"{pool}, {kinds[-1]}" if kinds else pool
+        rows.append((label, gpus, share, mean, mean - half, mean + half, cost, mean - cost, images))
     columns = ["pool", "gpus", "share", "revenue", "low", "high", "cost", "value", "images"]
     return pd.DataFrame(rows, columns=columns)
 

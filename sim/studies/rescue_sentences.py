@@ -2,7 +2,6 @@
 
 import math
 
-from sim.results.dates import date_of
 from sim.results.storms import HEALTHY
 from sim.studies.rescue import Rescue
 from sim.wording import amount, duration, percent
@@ -21,8 +20,8 @@ def sentences(found: Rescue) -> list[str]:
         ]
     else:
         lines = [
-            f"UNTIL {date_of(found.run, found.latest)} UTC, {duration(found.latest)} after the start, '{name}' saves "
-            f"the run; started at {date_of(found.run, found.too_late)} UTC it does not. Without it, "
+            f"UNTIL {found.run.date(found.latest)} UTC, {duration(found.latest)} after the start, '{name}' saves "
+            f"the run; started at {found.run.date(found.too_late)} UTC it does not. Without it, "
             f"{loss(found, never['lost'])}; begun at the latest instant, {loss(found, by['lost'][found.latest])}.",
             *in_seeds(found),
         ]
@@ -44,10 +43,8 @@ def in_seeds(found: Rescue) -> list[str]:
         return []
     by = by.iloc[:-1]  # the last is never
     every, none = by.index[by.eq(1).cummin()], by.index[by[::-1].eq(0).cummin()[::-1]]
-    safe = (
-        f"{date_of(found.run, every[-1])} is the last that saves all of them" if len(every) else "none saves them all"
-    )
-    lost = f"{date_of(found.run, none[0])} the first that saves none" if len(none) else "all save some"
+    safe = f"{found.run.date(every[-1])} is the last that saves all of them" if len(every) else "none saves them all"
+    lost = f"{found.run.date(none[0])} the first that saves none" if len(none) else "all save some"
     saved = round(by[found.latest] * found.seeds)
     return [f"That is so in {saved} of {found.seeds} seeds. Of the instants looked at, {safe}, and {lost}."]
 
@@ -69,7 +66,7 @@ def judged(found: Rescue) -> str:
     if math.isnan(found.trouble[0]):
         least = HEALTHY if found.keep is None else found.keep
         return f"{against}; in no part of the run are fewer than {percent(least)} of these in time."
-    begin, end = (date_of(found.run, at) for at in found.trouble)
+    begin, end = (found.run.date(at) for at in found.trouble)
     saved = "saves half of what the playbook can save" if found.keep is None else f"keeps {percent(found.keep)} of them"
     return (
         f"{against}. At stake are the {amount(found.at_stake)} of the trouble from {begin} to {end} UTC; a saved run "

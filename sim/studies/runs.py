@@ -1,15 +1,17 @@
 """The runs of one study: looked up in the store or made, each once, and counted for a progress bar."""
 
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
+from pathlib import Path
 from typing import TypeVar
 
 from sim.errors import BadInput
 from sim.results.run import Run
-from sim.studies.executors import Executor, Report, Shard, made, whole
+from sim.studies.executors import Executor, Report, Shard, made, whole, working
 from sim.studies.run_record import Record
-from sim.studies.store import Cell, Store
+from sim.studies.store import Cell, Store, opened
 
 T = TypeVar("T")
 
@@ -69,3 +71,12 @@ class Runs:
         if self.report is not None:
             self.report(self.done, self.planned)
         return read(record)
+
+
+@contextmanager
+def running(
+    executor: Executor | None, processes: int | None, store: Store | Path | str | bool | None, report: Report | None
+) -> Iterator[Runs]:
+    """The runs of a study, made by the executor that was given, or on this machine."""
+    with working(executor, processes) as there:
+        yield Runs(there, opened(store), report)

@@ -12,10 +12,10 @@ from numpy.typing import NDArray
 from sim.errors import BadInput
 from sim.studies.compare import jobs_of, refuse_without_prices, table_of
 from sim.studies.configurations import Given, configurations
-from sim.studies.executors import Executor, Report, working
+from sim.studies.executors import Executor, Report
 from sim.studies.objectives import objective_called
-from sim.studies.runs import Runs
-from sim.studies.store import Store, opened
+from sim.studies.runs import running
+from sim.studies.store import Store
 
 PILOT = 10  # seeds of every playbook, from which variances of differences are estimated
 
@@ -84,8 +84,7 @@ def pick_best(
     sign = 1.0 if objective.more_is_better else -1.0
     labels = [part.label for part in parts]
     values: dict[str, list[float]] = {label: [] for label in labels}
-    with working(executor, processes) as there:
-        study = Runs(there, opened(store), progress)
+    with running(executor, processes, store, progress) as study:
 
         def more(names: Sequence[str], seeds: Sequence[int]) -> None:
             jobs = jobs_of([part for part in parts if part.label in names], seeds, "compiled", bare=True)

@@ -7,6 +7,7 @@ figure of a playbook's run. Every setting is run with the same seeds, so that ch
 import math
 import warnings
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Literal
@@ -17,9 +18,9 @@ from numpy.typing import NDArray
 
 from sim.engine.simulate import chosen
 from sim.errors import BadInput
-from sim.studies.executors import Executor, Local, Report
-from sim.studies.runs import Runs
-from sim.studies.store import Cell, Store, opened
+from sim.studies.executors import Executor, Report
+from sim.studies.runs import Runs, running
+from sim.studies.store import Cell, Store
 from sim.studies.uncertain import Law, Uncertain
 
 Figure = Callable[[list[dict[str, Any]]], NDArray[np.float64]]  # settings of the inputs, as a scenario has them
@@ -140,22 +141,20 @@ def sensitivity(
     """
     problem_of(inputs.laws)
     name, _ = chosen(inputs.scenario, playbook)
-    own = Local(processes)
-    study = Runs(executor or own, opened(store), progress)
 
-    def figure(places: Sequence[Mapping[str, Any]]) -> NDArray[np.float64]:
+    def figure(study: Runs, places: Sequence[Mapping[str, Any]]) -> NDArray[np.float64]:
         worlds = [inputs.with_values(values) for values in places]
         cells = [Cell(world, name, seed) for world in worlds for seed in range(1, seeds + 1)]
         found = study.ask(cells, lambda record: number_called(metric, record.figures))
         return np.array(found).reshape(len(worlds), seeds).mean(axis=1)
 
-    with own:
+    with running(executor, processes, store, progress) as study:
         if method == "tornado":
-            return tornado(figure, inputs.laws)
+            return tornado(partial(figure, study), inputs.laws)
         if method == "morris":
-            return morris(figure, inputs.laws, size or 10)
+            return morris(partial(figure, study), inputs.laws, size or 10)
         if method == "sobol":
-            return sobol(figure, inputs.laws, size or 64)
+            return sobol(partial(figure, study), inputs.laws, size or 64)
     raise BadInput("there is no such method", key="method", value=method, expected="tornado, morris or sobol")
 
 

@@ -5,7 +5,6 @@ import json
 import logging
 import math
 import os
-import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -20,6 +19,7 @@ from sim.results.manifest import versions
 from sim.scenario.parts import Recording
 from sim.scenario.scenario import Scenario
 from sim.studies.run_record import FORMAT, Record
+from sim.writing import in_full
 
 LOG = logging.getLogger("meltpoint")
 PACKAGE = Path(__file__).resolve().parent.parent
@@ -109,16 +109,10 @@ class Store:
         path = self.path(key)
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            handle, name = tempfile.mkstemp(prefix=f".{path.stem}-{os.getpid()}-", dir=path.parent)
-            try:
-                with os.fdopen(handle, "w") as file:
-                    file.write(text)
-                    file.flush()
-                    os.fsync(file.fileno())
-                os.replace(name, path)
-            except BaseException:
-                Path(name).unlink(missing_ok=True)
-                raise
+            with in_full(path) as unfinished, unfinished.open("w", encoding="utf-8") as file:
+                file.write(text)
+                file.flush()
+                os.fsync(file.fileno())
         except OSError as wrong:
             why = f"a run cannot be kept here ({wrong.strerror})"
             expected = "a folder that can be written, by --store or MELTPOINT_STORE; or --no-store"

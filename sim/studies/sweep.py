@@ -18,11 +18,12 @@ from sim.errors import BadInput
 from sim.scenario.load import plain_value
 from sim.scenario.scenario import Scenario
 from sim.studies.demand_multiple import with_demand
-from sim.studies.executors import Executor, Local, Report
+from sim.studies.executors import Executor, Report
+from sim.studies.fleets import Fleets
 from sim.studies.promise import Promise, read_promise
 from sim.studies.run_record import Record
-from sim.studies.runs import Runs
-from sim.studies.store import Cell, Store, opened
+from sim.studies.runs import running
+from sim.studies.store import Cell, Store
 from sim.studies.sweep_file import facts_of
 
 Design = Literal["grid", "latin", "sobol"]
@@ -152,8 +153,16 @@ def fitting(scenario: Scenario, axis: Axis) -> Axis:
 
 
 def changed(scenario: Scenario, settings: Mapping[str, Any]) -> Scenario:
-    """The scenario with these settings; DEMAND multiplies its demand. Raises BadInput."""
+    """The scenario with these settings; DEMAND multiplies its demand. Raises BadInput.
+
+    GPUs of a pool of several kinds are of the kind that is taken last, unless a setting names its kinds.
+    """
     keys = {key: value for key, value in settings.items() if key != DEMAND}
+    for pool, of in scenario.pools.items():
+        total = keys.get(f"pools.{pool}.gpus")
+        if of.kinds and type(total) is int and not any(key.startswith(f"pools.{pool}.kinds") for key in keys):
+            kinds = Fleets(scenario, {pool: 1.0}).kinds(pool, total)
+            keys |= {f"pools.{pool}.kinds.{kind}.gpus": number for kind, number in kinds.items()}
     made = scenario.with_(**keys) if keys else scenario
     if DEMAND not in settings:
         return made
@@ -200,10 +209,9 @@ def sweep(
     cells = [
         (number, Cell(there, name, seed)) for number, there in places for name in names for seed in range(1, seeds + 1)
     ]
-    own, rows = Local(processes), {}
-    study = Runs(executor or own, opened(store), progress)
+    rows = {}
     try:
-        with own:
+        with running(executor, processes, store, progress) as study:
             for place, row in study.each([cell for _, cell in cells], lambda record: row_of(record, kept)):
                 number, cell = cells[place]
                 rows[place] = {"point": number, **settings[number], "playbook": cell.playbook, "seed": cell.seed, **row}

@@ -1,5 +1,7 @@
 """A sweep as a file: its table and, in Parquet, what it was made from, so that a page can name its sources."""
 
+import math
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -49,3 +51,13 @@ def load_sweep(path: Path) -> pd.DataFrame:
     if not isinstance(keys, list) or not keys or not {*NEEDED, *map(str, keys)} <= set(table.columns):
         raise BadInput("a sweep's columns are missing here", file=path, expected=", ".join(NEEDED))
     return table
+
+
+def numbers_in(values: Iterable[Any]) -> list[float]:
+    """The values as numbers, those with a unit by what stands before it; empty where they are not of one unit."""
+    parts = [str(value).partition(" ") for value in values]
+    try:
+        found = [float(number) for number, _, _ in parts]
+    except ValueError:
+        return []
+    return found if len({unit for _, _, unit in parts}) == 1 and all(map(math.isfinite, found)) else []

@@ -1,8 +1,8 @@
 """What would change a decision: for each input, the value at which another option of the menu becomes the best."""
 
-import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,13 +12,12 @@ from numpy.typing import NDArray
 
 from sim.studies.assumed import with_assumed
 from sim.studies.decide import labels_of, loss, losses_by, menu_of, nobody_held_back
-from sim.studies.executors import Executor, Local, Report
-from sim.studies.fleets import resized
-from sim.studies.runs import Runs
+from sim.studies.executors import Executor, Report
+from sim.studies.runs import Runs, running
 from sim.studies.sensitivity import ENDS
-from sim.studies.store import Cell, Store, opened
+from sim.studies.store import Cell, Store
 from sim.studies.uncertain import Law, Uncertain
-from sim.wording import names_in_words, percent
+from sim.wording import names_in_words, percent, setting
 
 Losses = Callable[[list[dict[str, Any]]], NDArray[np.float64]]  # of settings, by setting and option
 ROUNDS = 8  # of bisection: to a 1/640 of the probability
@@ -96,10 +95,8 @@ def what_would_change(
     every = with_assumed(inputs)
     laws = {key: law for key, law in every.laws.items() if not fleets or key != f"pools.{where}.gpus"}
     every, by = Uncertain(every.scenario, laws), losses_by(inputs.scenario, image_worth)
-    own = Local(processes)
-    study = Runs(executor or own, opened(store), progress)
 
-    def losses(settings: list[dict[str, Any]]) -> NDArray[np.float64]:
+    def losses(study: Runs, settings: list[dict[str, Any]]) -> NDArray[np.float64]:
         cells = []
         for values in settings:
             worlds = {gpus: every.with_values(values, sized(every, where, gpus, kind)) for gpus, _ in menu}
@@ -115,8 +112,8 @@ def what_would_change(
         ]
         return np.array(lost).reshape(len(settings), seeds, len(menu)).mean(axis=1)
 
-    with own:
-        best, table = switch_points(losses, laws)
+    with running(executor, processes, store, progress) as study:
+        best, table = switch_points(partial(losses, study), laws)
     labels = labels_of(menu)
     table["winner"] = [labels[place] for place in table["winner"]]
     stable = [key for key in laws if key not in set(table["key"])]
@@ -142,7 +139,7 @@ def switch_sentences(found: Switches) -> list[str]:
     for row in found.table.to_dict("records"):
         origin = "assumed" if row["key"] in found.assumed else "its law"
         lines.append(
-            f"{row['side'].capitalize()} {row['key']} = {shown(row['at'])} (now {shown(row['base'])}; {origin}), "
+            f"{row['side'].capitalize()} {row['key']} = {setting(row['at'])} (now {setting(row['base'])}; {origin}), "
             f"{row['winner']} is the best; the chance of that is {percent(row['beyond'])}."
         )
     if found.stable:
@@ -152,13 +149,3 @@ def switch_sentences(found: Switches) -> list[str]:
 
 def listed(found: Switches) -> str:
     return names_in_words(found.stable)
-
-
-def shown(value: Any) -> str:
-    """A value of a scenario to three figures."""
-    number, space, unit = str(value).partition(" ")
-    try:
-        figure = float(number)
-    except ValueError:
-        return str(value)
-    return f"{figure:.3g}{space}{unit}" if math.isfinite(figure) else str(value)

@@ -16,12 +16,12 @@ from sim.scenario.parts import Recording
 from sim.scenario.scenario import Scenario
 from sim.studies.compare import refuse_without_prices
 from sim.studies.configurations import Configuration
-from sim.studies.executors import Executor, Report, working
+from sim.studies.executors import Executor, Report
 from sim.studies.intervals import Difference, paired_difference
 from sim.studies.objectives import Objective, objective_called
 from sim.studies.promise import Promise, read_promise
-from sim.studies.runs import Runs
-from sim.studies.store import Cell, Store, opened
+from sim.studies.runs import Runs, running
+from sim.studies.store import Cell, Store
 from sim.studies.sweep import Axis, changed, fitting, read_axis, read_numbers
 from sim.wording import percent
 
@@ -111,8 +111,7 @@ def tune(
     sampler = optuna.samplers.TPESampler(seed=1)
     study = optuna.create_study(direction="maximize" if objective.more_is_better else "minimize", sampler=sampler)
     rows: list[dict[str, Any]] = []
-    with working(executor, processes) as there:
-        runs = Runs(there, opened(store), progress)
+    with running(executor, processes, store, progress) as runs:
         runs.planned = (trials + 1) * seeds + 3 * fresh
         scorer = Scorer(runs, scenario, playbook, objective, rule)
         first = list(range(1, seeds + 1))

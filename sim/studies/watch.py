@@ -134,19 +134,17 @@ class Watcher:
         futures = [self.future(state, trend, seed) for seed in range(1, self.futures + 1)]
         full_now = is_full(self.scenario, seen)
         now, in_force = seen.now, str(self.in_force)
-        runs = [simulate(one, in_force, seed=seed, recording=QUIET) for seed, one in enumerate(futures, 1)]
-        full = np.array([now if full_now else now + full_at(run, one) for run, one in zip(runs, futures, strict=True)])
-        images = {in_force: np.array([in_time(run) for run in runs[:PAIRED]])}
+        runs = {in_force: runs_of(futures, in_force)}
+        later = [full_at(run, one) for run, one in zip(runs[in_force], futures, strict=True)]
+        full = now + np.where(full_now, 0.0, later)
         if np.isfinite(full).mean() > LITTLE:  # else there is nothing to choose
-            images |= {name: self.images(futures, name) for name in self.names[1:]}
+            runs |= {name: runs_of(futures[:PAIRED], name) for name in self.names[1:]}
+        images = {name: np.array([in_time(run) for run in some[:PAIRED]]) for name, some in runs.items()}
         best = max(images, key=lambda name: float(images[name].mean()))
         gain = (0.0, 0.0, 0.0)
         if best != in_force:
-            there = [
-                share_in_time(simulate(one, best, seed=seed, recording=QUIET))
-                for seed, one in enumerate(futures[:PAIRED], 1)
-            ]
-            apart = paired_difference(there, [share_in_time(run) for run in runs[:PAIRED]], "share")
+            ours, theirs = ([share_in_time(run) for run in runs[name][:PAIRED]] for name in (best, in_force))
+            apart = paired_difference(ours, theirs, "share")
             gain = (apart.mean, apart.low, apart.high)
         pools = [seen.pools[pool] for pool in self.scenario.pools]
         return Forecast(
@@ -171,11 +169,6 @@ class Watcher:
         ends, lasts, counts = known_counts.T
         return trend_of(counts, ends - lasts - now, lasts)
 
-    def images(self, futures: Sequence[Scenario], playbook: str) -> Floats:
-        """Images in time of the first futures under a playbook."""
-        pairs = enumerate(futures[:PAIRED], 1)
-        return np.array([in_time(simulate(one, playbook, seed=seed, recording=QUIET)) for seed, one in pairs])
-
     def act_by(self, futures: Sequence[Scenario], best: str, images: dict[str, Floats], now: float) -> float:
         """The latest of some instants at which the best playbook still saves half of what it saves now."""
         in_force = str(self.in_force)
@@ -187,7 +180,7 @@ class Watcher:
             if minutes * 60.0 >= self.ahead:
                 break
             steps = [self.then(one, best, minutes * 60.0) for one in futures[:PAIRED]]
-            if self.images(steps, best).mean() - never < HALF * (most - never):
+            if np.mean([in_time(run) for run in runs_of(steps, best)]) - never < HALF * (most - never):
                 break
             latest = now + minutes * 60.0
         return latest
@@ -222,6 +215,11 @@ class Watcher:
         document["horizon"], document["warm_up"] = f"{now + self.ahead!r} s", 0
         document["alive"] = {}
         return begun(self.slice.of_document(document), state)
+
+
+def runs_of(futures: Sequence[Scenario], playbook: str) -> list[Run]:
+    """A run of each future under a playbook."""
+    return [simulate(one, playbook, seed=seed, recording=QUIET) for seed, one in enumerate(futures, 1)]
 
 
 def known_or_nothing(seen: Telemetry, figure: str) -> Any:

@@ -1,6 +1,5 @@
 """Published MLPerf Server runs, replayed: the same arrivals through these GPUs, against the published latencies."""
 
-import json
 import math
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
@@ -15,9 +14,11 @@ from sim.engine.simulate import simulate
 from sim.errors import BadInput
 from sim.profile.profile import profile_of_sizes
 from sim.results.run import Run
+from sim.scenario.document import explained
+from sim.scenario.load import in_file
 from sim.scenario.scenario import Scenario
 from sim.scenario.serving_options import AHEAD, WHEN_FREE
-from sim.schema import Strict, in_plain_words, with_keys_once
+from sim.schema import Strict, read_json
 from sim.validation.loadgen import loadgen_arrivals
 from sim.validation.study import Row, Study
 
@@ -156,7 +157,7 @@ def mlperf_study(progress: Progress | None = None, file: Path = SHIPPED) -> Stud
 def read_runs(file: Path) -> ServerRuns:
     """The published runs in a file. Raises BadInput with the key, the value and what was expected."""
     try:
-        document = json.loads(file.read_text(encoding="utf-8"), object_pairs_hook=with_keys_once)
+        document = read_json(file.read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError) as wrong:
         raise BadInput(f"this is not a readable JSON file of MLPerf runs ({wrong})", file=file) from None
     if not isinstance(document, dict) or document.get("format") != FORMAT:
@@ -165,13 +166,7 @@ def read_runs(file: Path) -> ServerRuns:
     try:
         return ServerRuns.model_validate(document)
     except ValidationError as wrong:
-        first = wrong.errors()[0]
-        key = ".".join(str(part) for part in first["loc"])
-        expected = in_plain_words(first)
-        value = None if first["type"] in ("missing", "value_error") else first["input"]
-        raise BadInput(
-            "this file of MLPerf runs does not fit the format", file=file, key=key, value=value, expected=expected
-        ) from None
+        raise in_file(explained(wrong, document, ServerRuns), file) from None
 
 
 def rows_of_run(run: ServerRun) -> list[Row]:

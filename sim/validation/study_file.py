@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pandas as pd
 
-from sim.results.folder import write_bytes
 from sim.results.manifest import versions
 from sim.validation.study import COLUMNS, Study
+from sim.writing import write_bytes
 
 RESULTS = ["study", *COLUMNS]
 NUMBERS = ["actual", "predicted", "low", "high"]

@@ -21,7 +21,7 @@ from sim.demand.fitting.fit import (
 )
 from sim.demand.fitting.growth_curves import Parameter
 from sim.model.streams import FIT, draws, normal
-from sim.wording import names_in_words, percent
+from sim.wording import amount, names_in_words, percent
 
 Floats = NDArray[np.float64]
 
@@ -199,22 +199,14 @@ def interval_in_words(fit: Fit, parameter: Parameter) -> str:
         unit, size = unit_of(value)
     elif parameter.unit != "number" and parameter.unit != "people":
         unit, size = "per h", 1 / 3600
-    text = f"{name} {three_figures(value / size)}"
+    text = f"{name} {amount(value / size)}"
     if name not in fit.free:
         return f"{text} (given)"
     if name in fit.bounded:
         return f"{text} {unit} (at its bound)".replace("  ", " ")
     if math.isinf(fit.high[name]):
         return f"{text} {unit} (not identified)".replace("  ", " ")
-    return f"{text} [{three_figures(fit.low[name] / size)}, {three_figures(fit.high[name] / size)}] {unit}".rstrip()
-
-
-def three_figures(value: float) -> str:
-    """Like 0.0905, 35.4, 101 M."""
-    for size, suffix in ((1e9, " bn"), (1e6, " M"), (1e3, " k")):
-        if 0.9995 * size <= value < math.inf:
-            return f"{value / size:.3g}{suffix}"
-    return f"{value:.3g}"
+    return f"{text} [{amount(fit.low[name] / size)}, {amount(fit.high[name] / size)}] {unit}".rstrip()
 
 
 def demand_block(fit: Fit, counts: Counts, horizon: float) -> str:

@@ -1,8 +1,6 @@
 """A recording of arrivals as arrays: when each request came, whose it was, what it requested; saved and loaded."""
 
 import json
-import os
-import tempfile
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -14,6 +12,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from sim.errors import BadInput
+from sim.writing import in_full
 
 FORMAT = "meltpoint-trace/1"
 EXTRA = "extra."  # prefix of the columns that only some formats have
@@ -73,15 +72,8 @@ def save_trace(trace: Trace, path: Path | str, *, replace: bool = False) -> Path
     table = pa.table(columns).replace_schema_metadata(meta)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, unfinished = tempfile.mkstemp(prefix=f".{path.name}-", dir=path.parent)
-        os.close(handle)
-        try:
+        with in_full(path) as unfinished:
             pq.write_table(table, unfinished, use_dictionary=["images", "kind"])
-            os.chmod(unfinished, 0o644)
-            os.replace(unfinished, path)
-        except BaseException:
-            Path(unfinished).unlink(missing_ok=True)
-            raise
     except (OSError, ValueError) as wrong:
         raise BadInput(f"the trace cannot be written here ({wrong})", file=path) from None
     return path

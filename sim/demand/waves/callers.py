@@ -2,16 +2,16 @@
 
 from typing import Annotated, Literal
 
-from numpy.typing import ArrayLike
 from pydantic import Field
 
 from sim.demand.laws import Constant, Time
 from sim.demand.waves.curves import Spike
-from sim.demand.waves.wave import Floats, Span, Wave
+from sim.demand.waves.wave import Drawn, Span
+from sim.schema import sourced
 from sim.units import Seconds, Whole
 
 
-class Callers(Wave):
+class Callers(Drawn):
     """Exactly `in_flight` programs with one request each: ask, wait however long it takes, think, ask again.
 
     They share no images and have no day of return. A request that is refused is not tried again: its caller pauses, and
@@ -25,29 +25,18 @@ class Callers(Wave):
     think: Time = Field(
         default=Constant(kind="constant", value="0 s"), description="pause from an answer to the next request"
     )
-    pause: Annotated[Seconds, Field(ge=1e-3, allow_inf_nan=False)] = Field(
-        default=1.0,
-        description="further pause after a request that failed",
-        json_schema_extra={"source": "assumed: load generators wait about a second", "provenance": "assumed"},
+    pause: Annotated[Seconds, Field(ge=1e-3, allow_inf_nan=False)] = sourced(
+        1.0, "further pause after a request that failed", assumed="assumed: load generators wait about a second"
     )
     within: Span = Field(default=1e-3, description="they begin in this time, at random")
     account_age: Seconds = Field(default=365 * 86400.0, description="age of the accounts behind them")
     feature: str = Field(default="", description="the feature they request; drawn by the features' shares if empty")
 
     @property
-    def spike(self) -> Spike:
+    def line(self) -> Spike:
         """The wave of their beginnings."""
         return Spike(kind="spike", people=self.in_flight, lasting=f"{self.within!r} s")
 
     @property
     def exact(self) -> bool:
         return True
-
-    def rate_at(self, t: ArrayLike) -> Floats:
-        return self.spike.rate_at(t)
-
-    def cumulative(self, t: ArrayLike) -> Floats:
-        return self.spike.cumulative(t)
-
-    def inverse(self, n: ArrayLike) -> Floats:
-        return self.spike.inverse(n)

@@ -1,22 +1,21 @@
 """Signups that spread like an infection: people who have joined bring others for a while, until few are left."""
 
 from functools import cached_property
-from typing import Annotated, Literal, Self
+from typing import Annotated, Literal
 
 import numpy as np
 import scipy
-from numpy.typing import ArrayLike
-from pydantic import Field, model_validator
+from pydantic import Field
 
 from sim.demand.waves.piecewise import Polyline
-from sim.demand.waves.wave import Floats, People, Span, Wave
+from sim.demand.waves.wave import Drawn, Floats, People, Span
 from sim.units import Count, Plain
 
 NODES = 8001  # of the curve: straight lines between them are within 1e-4 of it
 FADED = 1e-6  # of the most people infectious at once: where the curve ends
 
 
-class Sir(Wave):
+class Sir(Drawn):
     """Kermack and McKendrick (1927): S' = -beta S I / people, I' = beta S I / people - gamma I; the rate is -S'.
 
     A person is infectious for 1 / gamma on average and in that time brings beta / gamma = `k_factor` others, as long as
@@ -29,11 +28,7 @@ class Sir(Wave):
     k_factor: Annotated[Plain, Field(ge=0.01, le=20)] = Field(description="people that one person brings at first")
     infectious: Annotated[Span, Field(le=1e9)] = Field(description="how long a person brings others, on average")
 
-    @model_validator(mode="after")
-    def more_than_the_first(self) -> Self:
-        if self.first >= self.people:
-            raise ValueError("'first' must be less than 'people'")
-        return self
+    ascending = ("first", "people")
 
     @cached_property
     def line(self) -> Polyline:
@@ -59,12 +54,3 @@ class Sir(Wave):
         s, i = np.exp(solved.sol(times))
         rates = self.people * self.k_factor * s * i / self.infectious
         return Polyline(np.append(times, times[-1]) * self.infectious, np.append(rates, 0.0))
-
-    def rate_at(self, t: ArrayLike) -> Floats:
-        return self.line.rate_at(t)
-
-    def cumulative(self, t: ArrayLike) -> Floats:
-        return self.line.cumulative(t)
-
-    def inverse(self, n: ArrayLike) -> Floats:
-        return self.line.inverse(n)

@@ -14,7 +14,7 @@ from sim.demand.waves.curves import Steady
 from sim.demand.waves.piecewise import Polyline
 from sim.demand.waves.wave import FiniteRate, Floats, Span, Wave, clipped
 from sim.model.streams import HAWKES, draws
-from sim.schema import Strict
+from sim.schema import Strict, sourced
 from sim.units import Fraction, Plain, Seconds
 
 NODES = 801
@@ -58,10 +58,7 @@ class PowerLawDelay(Strict):
     """Time from a person to somebody they bring: longer than t with probability (1 + t / cutoff)^-theta (Lomax)."""
 
     kind: Literal["power law"]
-    theta: Annotated[Plain, Field(ge=0.1, le=10)] = Field(
-        default=0.4,
-        json_schema_extra={"source": "Crane and Sornette 2008: 0.4 +- 0.1", "provenance": "published"},
-    )
+    theta: Annotated[Plain, Field(ge=0.1, le=10)] = sourced(0.4, published="Crane and Sornette 2008: 0.4 +- 0.1")
     cutoff: Span
 
     def delays(self, uniforms: Floats) -> Floats:

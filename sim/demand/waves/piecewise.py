@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 from pydantic import Field, model_validator
 
-from sim.demand.waves.wave import FiniteRate, Floats, Wave, clipped
+from sim.demand.waves.wave import Drawn, FiniteRate, Floats, clipped
 from sim.units import Seconds
 
 
@@ -61,7 +61,7 @@ class Polyline:
         return np.where(never, np.inf, self.times[k] + np.minimum(since, self.gaps[k]))
 
 
-class Piecewise(Wave):
+class Piecewise(Drawn):
     """A rate through given points: linear from one to the next, or held until the next.
 
     Before the first point nobody comes; the last rate goes on forever, so end with a rate of 0.
@@ -84,12 +84,3 @@ class Piecewise(Wave):
     def line(self) -> Polyline:
         times, rates = np.array(self.points, dtype=float).T
         return Polyline(times, rates, held=self.join == "held")
-
-    def rate_at(self, t: ArrayLike) -> Floats:
-        return self.line.rate_at(t)
-
-    def cumulative(self, t: ArrayLike) -> Floats:
-        return self.line.cumulative(t)
-
-    def inverse(self, n: ArrayLike) -> Floats:
-        return self.line.inverse(n)

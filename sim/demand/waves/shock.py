@@ -8,6 +8,7 @@ from numpy.typing import ArrayLike
 from pydantic import Field, model_validator
 
 from sim.demand.waves.wave import Floats, People, Span, Wave, clipped
+from sim.schema import sourced
 from sim.units import Plain, Seconds
 
 
@@ -23,10 +24,10 @@ class Relaxation(Wave):
     people: People
     lasting: Span
     cutoff: Span = Field(description="how long the peak stays high: minutes for a news item, 6-24 h for a launch")
-    exponent: Annotated[Plain, Field(ge=0, le=10)] = Field(
-        default=0.6,
-        description="1.4 press alone, 0.6 a launch that is shared, 0.2 word of mouth alone (with 'peak')",
-        json_schema_extra={"source": "Crane and Sornette 2008, theta = 0.4", "provenance": "published"},
+    exponent: Annotated[Plain, Field(ge=0, le=10)] = sourced(
+        0.6,
+        "1.4 press alone, 0.6 a launch that is shared, 0.2 word of mouth alone (with 'peak')",
+        published="Crane and Sornette 2008, theta = 0.4",
     )
     peak: Seconds = Field(default=0.0, description="when it is highest, after the wave began; before, it mirrors after")
 

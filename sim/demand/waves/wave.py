@@ -1,6 +1,6 @@
 """The common part of all signup waves: beginning, people, multiple, and a rate over time."""
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -65,3 +65,20 @@ class Wave(Strict):
     def followed(self, instants: Floats, *, number: int, horizon: float, seed: int) -> Floats:
         """These people and everybody they bring until the horizon, in order of time: here they bring nobody."""
         return instants
+
+
+class Drawn(Wave):
+    """A wave that follows a curve of another kind, its `line`."""
+
+    @property
+    def line(self) -> Any:
+        raise NotImplementedError
+
+    def rate_at(self, t: ArrayLike) -> Floats:
+        return self.line.rate_at(t)
+
+    def cumulative(self, t: ArrayLike) -> Floats:
+        return self.line.cumulative(t)
+
+    def inverse(self, n: ArrayLike) -> Floats:
+        return self.line.inverse(n)

@@ -127,11 +127,11 @@ class CompiledEngine:
             self.make_room()
         self.now = until
 
-    def refresh(self) -> None:
-        """Take over the knobs, where any has changed."""
+    def refresh(self) -> bool:
+        """Take over the knobs. Returns whether any has changed."""
         values = self.controls.values.tobytes()
         if values == self.taken_over:
-            return
+            return False
         self.taken_over, self.knobs = values, self.controls.knobs.copy()
         self.state.pool_knobs[:] = self.controls.pools
         self.state.region_open[:] = self.controls.regions
@@ -145,15 +145,18 @@ class CompiledEngine:
             wide[:, FIRST_SLOT:] = -math.inf
             wide[:, :FIRST_SLOT] = self.state.limiters[:, :FIRST_SLOT]
             self.hold(self.state._replace(limiters=wide))
+        return True
 
     def take_over(self) -> None:
         """The knobs are set: they hold from now on, and a new control interval begins."""
         lost = self.controls.pools[:, LOST] - self.state.pool_knobs[:, LOST]
-        self.refresh()
+        changed = self.refresh()
         s = self.state
         for counts in (s.arrivals, s.refused, s.granted, s.served, s.started, s.waited, s.latency):
             counts[:] = 0.0
         s.n[SIGNUPS] = 0
+        if not changed:  # so no pool has other GPUs than it had
+            return
         before = s.gpus.tolist()
         for pool, name in enumerate(self.scenario.pools):
             hit = self.hit(pool, int(lost[pool]) // self.per_replica[pool])

@@ -138,7 +138,7 @@ class Pool(Forming, Losses):
         for gpu in range(before, gpus):
             if gpu not in self.switched_on:
                 self.switch_on(gpu)
-        if self.rule == CENTRAL:
+        if self.rule == CENTRAL or gpus == before:
             return
         self.queues += [Queue(n, self.images) for n in range(len(self.queues), gpus)]
         for queue in self.queues[gpus:before]:

@@ -1,9 +1,7 @@
 """The profile file while it is being measured: what is known of each cell, written whole after every block."""
 
 import json
-import os
 import statistics
-import tempfile
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -17,6 +15,7 @@ from sim.profile.measure.plan import Cell, Options
 from sim.profile.measure.presets import Preset
 from sim.profile.measure.timing import Visit, median_interval
 from sim.profile.profile import load_profile
+from sim.writing import write_bytes
 
 UNFINISHED = "unfinished: measuring was interrupted; go on with --resume"
 SAME = ("model", "precision", "hardware", "guidance", "strength")
@@ -173,18 +172,10 @@ class Record:
         """Put the file in place whole; a killed run leaves the one before. Raises BadInput on a full disk."""
         document = self.content()
         self.out.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(prefix=f".{self.out.name}-", dir=self.out.parent)
         try:
-            with os.fdopen(handle, "w", encoding="utf-8") as stream:
-                stream.write(laid_out(document))
-            Path(name).chmod(0o644)
-            Path(name).replace(self.out)
+            write_bytes(laid_out(document).encode(), self.out)
         except OSError as wrong:
-            Path(name).unlink(missing_ok=True)
             raise BadInput(f"the profile cannot be written ({wrong.strerror})", file=self.out) from None
-        except BaseException:
-            Path(name).unlink(missing_ok=True)
-            raise
         return ProfileFile.model_validate({**document, "sha256": digest(document)})
 
 
