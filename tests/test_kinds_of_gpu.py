@@ -5,6 +5,8 @@ import pytest
 from scipy import stats
 
 from sim import BadInput, simulate, size
+from sim.cli import size_command
+from sim.cli.places import result_folder
 from sim.explorer.settings import settings_of
 from sim.profile.profile import constant_profile
 from sim.report.answer_pages import to_do
@@ -14,11 +16,14 @@ from sim.results.run import Run
 from sim.results.timeline import OFFERED
 from sim.scenario.document import merged
 from sim.scenario.scenario import Scenario
+from sim.studies.answer_folder import load_size
 from sim.studies.decide import decide
+from sim.studies.decide_words import basis
 from sim.studies.mixes import cheapest, mix_sentences, mixes
 from sim.studies.money_study import money_study
 from sim.studies.size_words import sentences
 from sim.studies.sweep import changed
+from sim.studies.uncertain import as_uncertain
 from tests.random_scenarios import plain
 from tests.test_engines import assert_alike
 
@@ -221,6 +226,31 @@ def test_replicas_of_several_gpus_are_each_of_one_kind(engine):
     assert bill(two)["gpu_hours"].tolist() == pytest.approx((2 * bill(one)["gpu_hours"]).tolist())
 
 
+SPARE = {"spare": {"gpus": 2, "kinds": {"old": {"gpus": 2}}}}
+
+
+@pytest.mark.parametrize("runs", ["batches", "steps"])
+@pytest.mark.parametrize(
+    ("pools", "gpus", "expected"),
+    [(("gpus", "spare"), 1, [1, 2, 3, 4, 5]), (("gpus", "spare"), 9, [1, 2, 3, 4, 5]), (("spare", "gpus"), 1, MORE)],
+)
+def test_a_gpu_that_moves_stays_of_its_kind(pools, gpus, expected, runs):
+    """Of a new GPU (1 s) and an old one (3.5 s) the old one can move; from elsewhere another old one comes."""
+    move = {"kind": "move gpus", "from": pools[0], "to": pools[1], "gpus": gpus}
+    pool = {"runs": runs, "max_batch": 1}
+    one, other = (by_hand(pool, pools=SPARE, always=[{"policy": move}], engine=e) for e in ("simpy", "compiled"))
+    assert finished(other) == pytest.approx(expected, abs=2e-3)
+    assert_alike(one, other)
+
+
+def test_many_at_once_in_a_pool_that_names_its_only_kind():
+    """Two steps requests at once on a GPU of 1 s: the times are the kind's own on both engines."""
+    only = {"runs": "steps", "gpus": 1, "max_batch": 1, "kinds": {"new": {"gpus": 1}, "old": None}}
+    one, other = (by_hand(only, 2, engine=engine) for engine in ("simpy", "compiled"))
+    assert finished(other) == pytest.approx([1, 2], abs=2e-3)
+    assert_alike(one, other)
+
+
 def test_load_is_offered_in_mean_gpus():
     """Two of 1.5 and 0.6 requests a second are two of 1.05; 1.6 a second are the work of 1.52."""
     run = simulate(mixed(), unlimited=True)
@@ -278,31 +308,12 @@ def test_the_cheapest_mix_of_two_kinds_is_that_by_hand_and_is_saved(tmp_path, mo
     assert result_folder(folder, "", replace=True) == folder
 
 
-def test_a_fleet_on_the_menu_of_a_decision_has_more_of_one_kind():
-    """An hour with two new GPUs at $3 and one or two old ones at $1; or one or two new ones beside two old ones."""
+def test_a_decision_changes_the_kind_that_is_named():
+    """An hour with one or two new GPUs at $3 beside two old ones at $1."""
     scenario = mixed(rate=0.1, each=2, noise="none")
-    for kind, costs in ((None, [7, 8]), ("new", [5, 8])):
-        found = decide(scenario, [3, 4], kind=kind, futures=2, store=False, processes=1)
-        assert found.options["dollars"].tolist() == pytest.approx(costs)
-        assert f"differ in GPUs of kind '{kind or 'old'}'" in " ".join(basis(found))
-    with pytest.raises(BadInput, match="2 or more: the other kinds stay, and 'old' has the rest"):
-        decide(scenario, [1, 4], store=False, processes=1)
-
-
-def test_the_marginal_gpu_is_of_the_kind_that_is_taken_last():
-    found = [(change, one.kinds_taken["gpus"], one.pools["gpus"].kinds) for _, change, one in changed_fleets(mixed())]
-    assert [(change, [kinds[kind].gpus for kind in taken]) for change, taken, kinds in found] == [
-        (1, [1, 2]),
-        (-1, [1, 0]),
-    ]
-
-
-def test_the_explorer_moves_the_gpus_of_each_kind():
-    scenario = mixed(each=4)
-    keys = [setting.key for setting in settings_of(scenario, next(iter(scenario.playbooks)))]
-    assert keys[:2] == ["pools.gpus.kinds.old.gpus", "pools.gpus.kinds.new.gpus"]
-    moved = Chosen("nothing", {keys[0]: 6}).applied(scenario).pools["gpus"]
-    assert (moved.gpus, moved.kinds["old"].gpus, moved.kinds["new"].gpus) == (10, 6, 4)
+    found = decide(scenario, [3, 4], kind="new", futures=2, store=False, processes=1)
+    assert found.options["dollars"].tolist() == pytest.approx([5, 8])
+    assert "differ in GPUs of kind 'new'; the other kinds stay" in " ".join(basis(found))
 
 
 def test_studies_of_fleets_change_the_kind_that_is_taken_last():

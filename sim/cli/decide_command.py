@@ -79,7 +79,7 @@ def decide(
     if what_changes and found.futures == found.planned:
         from sim.studies.switch_points import switch_sentences, what_would_change
 
-        same = {key: how[key] for key in ("pool", "image_worth", "store")}
+        same = {key: how[key] for key in ("pool", "kind", "image_worth", "store")}
         with studying("what would change the choice", cluster, processes, shard) as at_work:
             switches = what_would_change(inputs, read_fleets(fleets), named(playbooks) or None, **same, **at_work)
         found = dataclasses.replace(found, changes=switch_sentences(switches))

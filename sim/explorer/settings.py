@@ -66,7 +66,8 @@ def found_settings(scenario: Scenario, playbook: str) -> Iterator[Setting]:
         gpus, unit = s.pools[pool].gpus, unit_of(s) * s.pools[pool].gpus_per_replica
         least = max(unit, gpus - s.pools[pool].kinds[s.kinds_taken[pool][-1]].gpus if s.pools[pool].kinds else 0)
         rungs = sorted({max(least, unit * round(f * gpus / unit)) for f in FACTORS} | {gpus})
-        yield Setting(f"pools.{pool}.gpus", f"GPUs of {pool}", tuple(rungs), tuple(f"{n:,}" for n in rungs), gpus)
+        title = f"GPUs of {pool}" + (f", by its {s.kinds_taken[pool][-1]}" if s.pools[pool].kinds else "")
+        yield Setting(f"pools.{pool}.gpus", title, tuple(rungs), tuple(f"{n:,}" for n in rungs), gpus)
     yield Setting(DEMAND, "demand", MULTIPLES, tuple(f"{n:g} times" for n in MULTIPLES), 1)
     yield from of_the_wave(s)
     yield from knobs(s, playbook)
@@ -172,13 +173,9 @@ class Chosen:
 
     def applied(self, scenario: Scenario) -> Scenario:
         """The scenario with these values. Raises BadInput."""
-        whole: dict[str, Any] = {}
+        whole = {}
         if any(key.startswith("behaviour.patience.") for key in self.values):  # a file may have none of it, so its kind
             whole = {"behaviour.patience": scenario.behaviour.patience.model_dump(mode="json", by_alias=True)}
-        for pool, of in scenario.pools.items():  # with other GPUs of one kind, the pool has others in all
-            each = {f"pools.{pool}.kinds.{kind}.gpus": one.gpus for kind, one in of.kinds.items()}
-            if each.keys() & self.values.keys():
-                whole[f"pools.{pool}.gpus"] = sum(self.values.get(key, gpus) for key, gpus in each.items())
         return changed(scenario, {**whole, **self.values}) if self.values else scenario
 
 

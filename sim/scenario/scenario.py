@@ -230,6 +230,12 @@ class Scenario(ScenarioFields):
             found[name] = list(accumulate(round(number * self.scale) for number in replicas))
         return found
 
+    @property
+    def staying(self) -> dict[str, int]:
+        """GPUs of the whole service, in pools of several kinds, of every kind but the one that is taken last."""
+        kinds = {name: self.pools[name].kinds for name, taken in self.kinds_taken.items() if taken}
+        return {name: sum(of[kind].gpus for kind in self.kinds_taken[name][:-1]) for name, of in kinds.items()}
+
     def kind_of(self, pool: str, gpu: int) -> int:
         """The kind of a GPU (a replica, where it has several) of the slice: its place among those of the pool."""
         return bisect(self.kind_ends[pool][:-1], gpu)

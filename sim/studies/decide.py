@@ -20,7 +20,7 @@ from sim.engine.simulate import chosen
 from sim.errors import BadInput
 from sim.scenario.scenario import Scenario
 from sim.studies.executors import Executor, Report
-from sim.studies.fleets import served_pools, with_gpus
+from sim.studies.fleets import refuse_unknown_kind, served_pools, with_gpus
 from sim.studies.intervals import holm, paired_difference, proportion, t_interval
 from sim.studies.looks import WITH_TABLES
 from sim.studies.runs import running
@@ -140,7 +140,7 @@ def decide(
     refuse_unknown_kind(inputs.scenario, where, kind)
     refuse_numbers(futures, seeds, alive)
     by = losses_by(inputs.scenario, image_worth)
-    bases = {gpus: with_gpus(inputs.scenario, where, gpus) for gpus in dict.fromkeys(g for g, _ in menu)}
+    bases = {gpus: with_gpus(inputs.scenario, where, gpus, kind) for gpus in dict.fromkeys(g for g, _ in menu)}
     worlds = {
         (future, gpus): inputs.future(future, base) for future in range(1, futures + 1) for gpus, base in bases.items()
     }

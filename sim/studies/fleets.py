@@ -100,34 +100,16 @@ class Fleets:
 
     def kinds(self, pool: str, gpus: int) -> dict[str, int]:
         """How many of each kind a pool of several has with this number of GPUs."""
-        return kinds_with(self.scenario, pool, gpus, self.kind)
+        own = {kind: of.gpus for kind, of in self.scenario.pools[pool].kinds.items()}
+        return {**own, self.sized(pool): gpus - self.others(pool)} if own else {}
 
 
-def kinds_with(scenario: Scenario, pool: str, gpus: int, kind: str | None = None) -> dict[str, int]:
-    """How many of each kind a pool of several has with this number of GPUs; kind: as in Fleets. Raises BadInput."""
-    own = {name: of.gpus for name, of in scenario.pools[pool].kinds.items()}
-    if not own:
-        return {}
-    changed = kind or scenario.kinds_taken[pool][-1]
-    others = sum(own.values()) - own[changed]
-    if gpus < others:
-        expected = f"{others:,} or more: the other kinds stay, and {changed!r} has the rest"
-        said = "other kinds of this pool have more GPUs"
-        raise BadInput(said, key=f"pools.{pool}.gpus", value=gpus, expected=expected)
-    return {**own, changed: gpus - others}
-
-
-def resized(scenario: Scenario, pool: str, gpus: int, kind: str | None = None) -> Scenario:
-    """The scenario with this number of GPUs in a pool; kind: as in Fleets. Raises BadInput."""
-    return scenario.with_(pools={pool: as_fields(gpus, kinds_with(scenario, pool, gpus, kind))})
-
-
-def with_gpus(scenario: Scenario, pool: str, gpus: int) -> Scenario:
-    """The scenario with another number of GPUs in a pool; of several kinds, those of the one that is taken last.
+def with_gpus(scenario: Scenario, pool: str, gpus: int, kind: str | None = None) -> Scenario:
+    """The scenario with another number of GPUs in a pool; of several kinds, those of `kind` (see Fleets).
 
     Raises BadInput where the others alone are more.
     """
-    fleet = Fleets(scenario, {pool: 1.0})
+    fleet = Fleets(scenario, {pool: 1.0}, kind=kind)
     if scenario.pools[pool].kinds and gpus < fleet.others(pool):
         expected = f"{fleet.others(pool):,} or more: the other kinds stay, and '{fleet.sized(pool)}' changes"
         raise BadInput("a fleet has GPUs of several kinds", key=f"pools.{pool}.gpus", value=gpus, expected=expected)

@@ -9,7 +9,7 @@ from sim.errors import BadInput
 from sim.scenario.scenario import Scenario
 from sim.studies.fleets import as_fields, sized_pools
 from sim.studies.size import Size, size
-from sim.wording import amount, names_in_words
+from sim.wording import amount
 
 
 def mixes(
@@ -29,10 +29,15 @@ def mixes(
     """
     pools = sized_pools(scenario, pool, kind)
     kinds = scenario.kinds_taken[pools[0]]
-    if len(pools) > 1 or len(kinds) != 2:
-        found = f"pools {names_in_words(pools)}" if len(pools) > 1 else f"pool '{pools[0]}' of {len(kinds) or 1}"
-        raise BadInput("a mix is of two kinds of GPU", key="pool", value=found, expected="one pool of two kinds")
-    (name,), kind = pools, kind or kinds[-1]
+    if len(pools) > 1:
+        raise BadInput("a mix is of one pool", key="pool", expected=f"one of {', '.join(pools)}")
+    (name,) = pools
+    if len(kinds) != 2:
+        has = f"{len(kinds)} kinds" if len(kinds) > 1 else "one kind"
+        raise BadInput(
+            f"pool {name!r} has {has} of GPU, and a mix is of two", key=f"pools.{name}.kinds", expected="two kinds"
+        )
+    kind = kind or kinds[-1]
     (other,) = [k for k in kinds if k != kind]
     own = scenario.pools[name].kinds[kind].gpus
     fleets = {n: scenario.with_(pools={name: as_fields(n + own, {other: n})}) for n in beside}

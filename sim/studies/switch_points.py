@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from sim.studies.assumed import with_assumed
 from sim.studies.decide import labels_of, loss, losses_by, menu_of, nobody_held_back
 from sim.studies.executors import Executor, Report
+from sim.studies.fleets import with_gpus
 from sim.studies.runs import Runs, running
 from sim.studies.sensitivity import ENDS
 from sim.studies.store import Cell, Store
@@ -123,7 +124,7 @@ def what_would_change(
 def sized(inputs: Uncertain, pool: str, gpus: int, kind: str | None = None) -> Any:
     """The scenario with a fleet; kind: of GPU, in a pool of several, that makes the difference."""
     same = inputs.scenario.pools[pool].gpus == gpus or f"pools.{pool}.gpus" in inputs.laws
-    return inputs.scenario if same else resized(inputs.scenario, pool, gpus, kind)
+    return inputs.scenario if same else with_gpus(inputs.scenario, pool, gpus, kind)
 
 
 def switch_sentences(found: Switches) -> list[str]:
