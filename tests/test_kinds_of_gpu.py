@@ -244,8 +244,8 @@ def test_a_gpu_that_moves_stays_of_its_kind(pools, gpus, expected, runs):
 
 
 def test_many_at_once_in_a_pool_that_names_its_only_kind():
-    """Two steps requests at once on a GPU of 1 s: the times are the kind's own on both engines."""
-    only = {"runs": "steps", "gpus": 1, "max_batch": 1, "kinds": {"new": {"gpus": 1}, "old": None}}
+    """Two requests one after the other on a GPU of 1 s: the times are the kind's own on both engines."""
+    only = {"runs": "steps", "gpus": 1, "max_batch": 1, "kinds": {"new": {"gpus": 1}}}
     one, other = (by_hand(only, 2, engine=engine) for engine in ("simpy", "compiled"))
     assert finished(other) == pytest.approx([1, 2], abs=2e-3)
     assert_alike(one, other)
