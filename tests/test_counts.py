@@ -159,7 +159,7 @@ REFUSALS = {
     "empty cell": ("hours,users\n1,\n", ":2", "cannot be read"),
     "a word": ("hours,users\n1,5\n2,many\n", ":3", "cannot be read"),
     "mixed times": ("elapsed,users\n1 h,5\n2025-01-01,6\n", ":3", "mixed"),
-    "American date": ("date,users\n07/05/2023,5\n", ":2", "cannot be read"),
+    "American date": ("date,users\n07/05/2023,5\n", ":2", "day first or the month first"),
     "no unit": ("t,users\n1,5\n2,6\n", ":2", "no unit"),
     "nobody": ("hours,users\n1,0\n2,0\n", "data.csv", "nobody came"),
     "below the first row": ("hours,users\n0,50\n2,51\n4,52\n6,49\n8,53\n9,54\n", ":5", "below the base"),

@@ -204,6 +204,10 @@ def noise(values: NDArray[np.float64] | None, found: Findings) -> None:
     if values is None or len(values) < 10:
         found.unknown["serving.noise"] = "no service times are in the log"
         return
+    if np.ptp(values) < 1e-3:
+        found.keys["serving.noise"] = {"kind": "none"}
+        found.notes.append("service times of a feature and size are all the same, to a thousandth")
+        return
     _, cv, kind = mean_and_spread(values)
     found.keys["serving.noise"] = {"kind": kind}
     if kind == "lognormal":

@@ -5,14 +5,18 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import optimize
+from scipy import optimize, special
 
 from sim.calibration.asks import Asks
 from sim.calibration.estimates import Findings
 from sim.calibration.fitted_laws import FittedLaw, Floats, Mask, Z, fitted, log_density
+from sim.demand.behaviour import Behaviour
 from sim.demand.recordings.attempts import FAILED, REFUSED, Sessions, sessions
+from sim.model.chance import LOGNORMAL
 from sim.studies.intervals import proportion
 
+ONE_TIME = 0.01  # 95 % of patience within as much of its median is the timeout of a client
+REFUTED = 3.0  # leavers expected where nobody left: as many are 5 % likely to be none
 FEW = 20  # attempts, below which their share is no estimate
 SESSION, DAY = 1800.0, 86400.0  # s: a longer pause ends a session
 MOST_ATTEMPTS = 20
@@ -29,7 +33,7 @@ def patience(asks: Asks, found: Findings) -> None:
     rows = (asks.left | asks.served | asks.thrown) & np.isfinite(asks.lasted) & (asks.lasted > 0)
     lasted, left = asks.lasted[rows], asks.left[rows]
     if not left.any():
-        found.unknown[key] = f"nobody is seen to leave; the longest took {lasted.max(initial=0.0):.4g} s"
+        nobody_left(lasted, found)
         return
     waited, served = asks.waited[rows], asks.served[rows]
     in_queue = np.isfinite(waited).all() and bool((waited[left] >= lasted[left] - 1e-9).all())
@@ -45,12 +49,36 @@ def patience(asks: Asks, found: Findings) -> None:
             "and more leave in all"
         )
         lasted = np.where(served, lasted, lasted + float(np.mean((lasted - waited)[served])))
+    times = lasted[left]
+    ends = np.quantile(times, (0.025, 0.5, 0.975))
+    if len(times) >= FEW and ends[2] - ends[0] <= ONE_TIME * ends[1]:
+        found.keys[key] = {"kind": "constant", "value": f"{ends[1]:.6g} s"}
+        found.add(f"{key}.value", (ends[1], ends[0], ends[2]), "s", len(times), "all who left did so after this time")
+        return
     law = fitted(lasted, left)
     if law is None:
         found.unknown[key] = f"only {left.sum()} people are seen to leave"
         return
     found.law(key, law, "maximum likelihood; served and timed out as censored")
     found.notes.append(f"patience beyond {lasted.max():.4g} s, the longest seen, is the law's and not the data's")
+
+
+def nobody_left(lasted: Floats, found: Findings) -> None:
+    """Nobody is seen to leave: the default patience stays, unless it would have had people leave within these times."""
+    key, longest = "behaviour.patience", lasted.max(initial=0.0)
+    usual = Behaviour().patience.law
+    at_default = float(special.ndtr(np.log(lasted / usual.a) / usual.b).sum()) if usual.kind == LOGNORMAL else 0.0
+    if at_default < REFUTED:
+        found.unknown[key] = f"nobody is seen to leave; the longest took {longest:.4g} s"
+        return
+    found.keys[key] = {"kind": "never"}
+    share = (0.0, 0.0, float(1 - 0.05 ** (1 / len(lasted))))
+    found.add(f"{key}: share who leave", share, "", len(lasted), f"nobody did, within {longest:.4g} s at most")
+    found.notes.append(
+        f"nobody leaves in the runs, where the default patience would have had {at_default:.0f} of {len(lasted):,} "
+        f"leave; how long people wait beyond {longest:.4g} s is not in the log: set behaviour.patience before you plan "
+        "for that"
+    )
 
 
 def wishes_of(asks: Asks) -> Sessions | None:
@@ -66,6 +94,7 @@ class Next:
 
     followed: asked again within `window` seconds, `pause` seconds after the end; settled: there was time to see it;
     failures: how many attempts in a row had failed, this one counted, where all of them were refused; 0 elsewhere.
+    tries: the same, however they failed.
     again: of answered requests, the share that was followed: people want another image, and not the same.
     """
 
@@ -73,6 +102,7 @@ class Next:
     pause: Floats
     settled: Mask
     failures: NDArray[np.int64]
+    tries: NDArray[np.int64]
     window: float
     again: float
 
@@ -85,10 +115,12 @@ def next_of(asks: Asks) -> Next:
     same = np.append(user[1:] == user[:-1], False)
     gap = np.where(same, np.append(asks.arrived[order][1:], np.inf) - ends, np.inf)
     refused, failed = asks.refused[order], (asks.refused | asks.left | asks.thrown)[order]
-    row, k = np.zeros(len(order), dtype=np.int64), 0
+    row, tries, k, tried = np.zeros(len(order), dtype=np.int64), np.zeros(len(order), dtype=np.int64), 0, 0
     new = np.append(True, ~same[:-1])
     for place, (starts, bad, turned) in enumerate(zip(new.tolist(), failed.tolist(), refused.tolist(), strict=True)):
-        k = 0 if starts else k
+        k, tried = (0, 0) if starts else (k, tried)
+        tried = tried + 1 if bad else 0
+        tries[place] = tried
         k = (k + 1 if turned and k >= 0 else -1) if bad else 0
         row[place] = max(k, 0) if turned else 0
     back = np.empty(len(order), dtype=np.int64)
@@ -96,7 +128,7 @@ def next_of(asks: Asks) -> Next:
     followed, settled = gap <= window, ends < asks.length - window
     served = asks.served[order] & settled
     again = float(followed[served].mean()) if served.any() else 0.0
-    return Next(followed[back], gap[back], settled[back], row[back], window, again)
+    return Next(followed[back], gap[back], settled[back], row[back], tries[back], window, again)
 
 
 def retries(asks: Asks, found: Findings) -> None:
@@ -128,9 +160,10 @@ def retries(asks: Asks, found: Findings) -> None:
 def share_followed(key: str, ended: Mask, after: Next, found: Findings) -> None:
     """The chance of another attempt after such an end, beyond the share that is followed after answers."""
     rows = ended & after.settled
+    rows &= after.tries <= found.keys.get("behaviour.retry.at_most", MOST_ATTEMPTS)  # after these nobody may
     hits, n = int(after.followed[rows].sum()), int(rows.sum())
     if n < FEW:
-        found.unknown[key] = f"only {n} attempts that ended so could show it"
+        found.unknown[key] = f"only {n} attempts that ended so could show it" if n else "no attempt ended so"
         return
     share, low, high = (
         float(np.clip((v - after.again) / max(1 - after.again, 1e-9), 0, 1)) for v in (hits / n, *proportion(hits, n))
@@ -221,7 +254,8 @@ def visits(asks: Asks, first: Mask, found: Findings) -> Mask:
     rows = np.flatnonzero(first)
     if not asks.named:
         found.keys["behaviour.requests"] = {"kind": "fixed", "requests": 1}
-        found.unknown["behaviour.requests"] = "users are not named: each request is a person of its own"
+        why = "users are not named, or each of them asks once: each request is a person of its own"
+        found.unknown["behaviour.requests"] = why
         return first
     user, at = asks.user[rows], asks.arrived[rows]
     if cut_short(user, at, asks.length):

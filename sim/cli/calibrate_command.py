@@ -28,6 +28,7 @@ def calibrate(
     refused: Annotated[
         Literal["inside", "beside"] | None, typer.Option(help="Whether counts of requests hold the refused ones.")
     ] = None,
+    dates: Annotated[Literal["day-first", "month-first"] | None, typer.Option(help="How to read 03/04/2025.")] = None,
     repair: Annotated[str, typer.Option(help="Repairs of the log, with commas; see 'demand import'.")] = "",
     seeds: Annotated[int, typer.Option(min=2, help="Runs of the fitted scenario that are held against the log.")] = 8,
     table: Annotated[Path | None, typer.Option(help="Also write the estimates here as CSV.")] = None,
@@ -55,7 +56,7 @@ def calibrate(
         refuse_taken(profile, is_profile, replace=replace)
     if table is not None:
         refuse_taken(table, begins_with(f"{','.join(COLUMNS)}\n"), replace=replace)
-    options = ImportOptions(format=format, zone=zone, stamped=stamped, values=values, refused=refused)
+    options = ImportOptions(format=format, zone=zone, stamped=stamped, values=values, refused=refused, dates=dates)
     ready()
     with progress_bar("fitted scenario") as report:
         found = fit(files, options=options, repairs=named(repair), seeds=seeds, progress=report)
@@ -83,7 +84,13 @@ def calibrate(
             beside.add_row(Text(name), *map(Text, words), style="red" if fits == MISSES else "")
         console.print(beside)
     console.print(f"\nScenario in {', '.join(map(str, written))}", soft_wrap=True, markup=False)
-    if (found.held["fits"] == MISSES).any():
+    if misses := int((found.held["fits"] == MISSES).sum()):
+        console.print(
+            f"\n{misses} of {len(found.held)} figures of the runs do not agree with the log: plan nothing with this "
+            "scenario before you know why. GPUs that serve several requests at once need a load test beside the log; "
+            "a part of the log with one regime fits better than all of it.",
+            style="bold red",
+        )
         raise typer.Exit(1)
 
 

@@ -1,6 +1,7 @@
 """The commands about demand: fit a curve to counts, import recordings, check generated against recorded, export."""
 
 import math
+import re
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -39,6 +40,7 @@ def demand_fit(
     counts: Annotated[
         Literal["cumulative", "interval"] | None, typer.Option(help="What the counts are; recognised if not given.")
     ] = None,
+    dates: Annotated[Literal["day-first", "month-first"] | None, typer.Option(help="How to read 03/04/2025.")] = None,
     figure: Annotated[Path | None, typer.Option(help="Draw data, fits and the fan of futures: a PNG or SVG.")] = None,
     seed: Annotated[int, typer.Option(min=0, help="Names the random numbers of the fan.")] = 1,
 ) -> None:
@@ -60,7 +62,7 @@ def demand_fit(
     market = option("--people", people, count)
     begins = option("--start", start, moment)
     before = option("--base", base, count)
-    read = read_counts(data, time=time, value=value, counts=counts, start=begins, base=before)
+    read = read_counts(data, time=time, value=value, counts=counts, start=begins, base=before, dates=dates)
     until = horizon_of(option("--horizon", horizon, seconds), float(read.times[-1]))
     fits = fit_all(read, chosen, people=market, horizon=until, unbounded=unbounded)
     console = Console(highlight=False)
@@ -142,6 +144,10 @@ def import_recording(
     kind: Annotated[str | None, typer.Option(help="The column that says what was asked for.")] = None,
     time_unit: Annotated[Literal["s", "ms", "us", "ns"] | None, typer.Option(help="Of times that are numbers.")] = None,
     zone: Annotated[str | None, typer.Option(help="Of times without a zone, like UTC or Europe/Paris.")] = None,
+    dates: Annotated[
+        Literal["day-first", "month-first"] | None,
+        typer.Option(help="How to read 03/04/2025, where the file does not show it."),
+    ] = None,
     keep: Annotated[
         list[str] | None, typer.Option(metavar="COLUMN=TEXT", help="Only such rows, like status=SUCCEED. Repeatable.")
     ] = None,
@@ -181,8 +187,9 @@ def import_recording(
         attempts=attempts,
         values=values,
         refused=refused,
+        dates=dates,
     )
-    stem = files[0].name.removesuffix(".gz").removesuffix(".zst").rsplit(".", 1)[0]
+    stem = re.sub(r"\.(gz|bz2|xz|zst)$", "", files[0].name).rsplit(".", 1)[0]
     target = out or Path(f"{stem}.trace.parquet")
     refuse_taken(target, lambda path: is_trace(path) or begins_with(WAVE)(path), replace=replace)
     with progress_bar(", ".join(path.name for path in files), "read") as report:

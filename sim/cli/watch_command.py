@@ -121,8 +121,8 @@ def refuse_mixed(
 
 
 def is_text(path: Path) -> bool:
-    from sim.tables.files import is_parquet
-    from sim.tables.files import opened as unpacked
+    from sim.tables.headers import is_parquet
+    from sim.tables.opening import opened as unpacked
 
     stream, raw = unpacked(path)
     with raw:

@@ -11,10 +11,12 @@ from sim.errors import BadInput
 from sim.profile.file import FORMAT
 from sim.profile.load_tests import service_points
 from sim.tables.columns import Column, read_columns
-from sim.tables.files import delimiter, first_line, without_comments
 from sim.tables.formats import load_test
 from sim.tables.formats.guess import looks_like
 from sim.tables.formats.reader import Head
+from sim.tables.headers import table_head
+from sim.tables.names import plain_name
+from sim.tables.opening import first_lines, without_comments
 from sim.tables.small_tables import comma_in, with_point
 from sim.tables.times import Floats, floats
 
@@ -37,7 +39,8 @@ def import_profile(
     test = load_test(path)
     if test is None:
         refuse_documents(path)
-        columns = with_points(read_columns(path, tidy=without_comments), delimiter(first_line(path)))
+        columns = {plain_name(name): one for name, one in read_columns(path, tidy=without_comments).items()}
+        columns = with_points(columns, table_head(first_lines(path)).mark)
         points = plain_points(columns, {"side": side, "steps": steps, "frames": 1, "batch": batch})
         method = "; ".join([*([facts["method"]] if facts.get("method") else []), *faster_when_larger(points)])
         return {"format": FORMAT, **facts, "method": method, "points": points}
@@ -70,9 +73,7 @@ def refuse_documents(path: Path) -> None:
         raise BadInput(
             "this is a folder", file=path, expected="a file, or a folder with results of one kind of load test"
         )
-    with path.open("rb") as file:
-        begins = file.read(1024).lstrip().removeprefix(b"\xef\xbb\xbf")[:1]
-    if begins in (b"{", b"["):
+    if Head(path).line.lstrip().startswith(("{", "[")):
         what = "this file looks like JSON, and is cut off or holds no load test that is known"
         raise BadInput(what, file=path, expected="a table with latency_s, or an export of a load test")
 

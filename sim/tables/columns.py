@@ -12,7 +12,9 @@ from numpy.typing import NDArray
 
 from sim.errors import BadInput, printable
 from sim.tables import times
-from sim.tables.files import Broken, Tidy, column_names, table_blocks
+from sim.tables.files import Broken, table_blocks
+from sim.tables.headers import TOTAL, column_names
+from sim.tables.opening import Tidy
 from sim.tables.times import Floats, Mask
 
 MOST_LISTED, LONGEST = 12, 40  # names in a message, and letters of one
@@ -92,7 +94,15 @@ def read_columns(path: Path, names: Iterable[str] | None = None, *, tidy: Tidy |
     for name in flat if wanted is None else wanted:
         whole = pa.chunked_array([block.columns[name] for block in blocks]).cast(pa.large_string()).combine_chunks()
         found[name] = Column(name, pc.utf8_trim_whitespace(whole), lines, path)
-    return found
+    return without_total(found)
+
+
+def without_total(columns: dict[str, Column]) -> dict[str, Column]:
+    """Columns without a last row of totals, which its first cell names."""
+    first = next(iter(columns.values()))
+    rows = np.ones(len(first), dtype=bool)
+    rows[-1] = not first.match(TOTAL)[-1]
+    return columns if rows.all() else {name: one.keep(rows) for name, one in columns.items()}
 
 
 def require(names: Iterable[str], there: Sequence[str], path: Path, key: str = "", value: object = None) -> None:

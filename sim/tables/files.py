@@ -1,14 +1,10 @@
 """A table in a CSV (packed or not) or Parquet file, read block by block as texts, each row with its line number."""
 
-import bz2
 import codecs
 import csv
-import gzip
-import io
 import re
-import zlib
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import IO, Any
 
@@ -21,14 +17,12 @@ from numpy.typing import NDArray
 
 from sim.errors import BadInput, printable
 from sim.tables.hashes import Hashes
-from sim.tables.spreadsheets import ZIP, sheet_as_csv
+from sim.tables.headers import checked_names, column_names, is_parquet, table_head
+from sim.tables.opening import UNREADABLE, Tidy, first_lines, opened
 
 BLOCK = 1 << 23  # bytes read at a time
-BOM = b"\xef\xbb\xbf"
-NO_ROW = re.compile(r"#|sep=.$", re.IGNORECASE)
-LARGEST_TIDIED = 50_000_000  # bytes of a file that is tidied, and therefore read whole
+FOOTER = re.compile(r"^\s*\(\d+ rows?\)\s*$")  # of psql
 Progress = Callable[[float], None]
-Tidy = Callable[[bytes], bytes]
 
 
 @dataclass(frozen=True)
@@ -51,122 +45,6 @@ class RowBlock:
     columns: dict[str, Any]
     lines: NDArray[np.int64]
     same: Hashes | None = None
-
-
-def opened(path: Path, tidy: Tidy | None = None) -> tuple[IO[bytes], IO[bytes]]:
-    """A file to read, unpacked (gzip, bzip2, zstd), and the raw one, whose position says how far one has read.
-
-    tidy: edits the bytes of the whole file before anything is read from it.
-    """
-    try:
-        raw = path.open("rb")
-    except (OSError, ValueError) as wrong:
-        reason = getattr(wrong, "strerror", None) or "no file can have this name"
-        raise BadInput(f"the file cannot be read ({reason})", file=path) from None
-    stream: Any = unpacked(raw, path)
-    if tidy is None:
-        return stream, raw
-    with raw:
-        data = first_bytes(stream, path, LARGEST_TIDIED + 1)
-    if len(data) > LARGEST_TIDIED:
-        raise BadInput("the file is too large", file=path, expected=f"at most {LARGEST_TIDIED:,} bytes")
-    whole = io.BytesIO(data if data.startswith(b"PAR1") else tidy(data))
-    return whole, whole
-
-
-def unpacked(raw: IO[bytes], path: Path) -> Any:
-    """The bytes of a file, unpacked as its first bytes say; of a spreadsheet, its first sheet as CSV."""
-    magic = raw.read(4)
-    raw.seek(0)
-    if magic.startswith(b"\x1f\x8b"):
-        return gzip.GzipFile(fileobj=raw)
-    if magic.startswith(b"BZh"):
-        return bz2.BZ2File(raw)
-    if magic == b"\x28\xb5\x2f\xfd":
-        return io.BufferedReader(pa.CompressedInputStream(raw, "zstd"), 1 << 20)
-    if magic == ZIP:
-        return io.BytesIO(sheet_as_csv(path))
-    return raw
-
-
-def first_bytes(stream: IO[bytes], path: Path, size: int) -> bytes:
-    try:
-        return stream.read(size)
-    except (OSError, EOFError, zlib.error) as wrong:
-        raise BadInput(f"the file cannot be read ({wrong})", file=path) from None
-
-
-def without_comments(data: bytes) -> bytes:
-    """A CSV in which lines that begin with '#' are empty, and no space stands between a delimiter and a quote."""
-    return re.sub(rb'(?<=[,;\t]) +(?=")', b"", re.sub(rb"(?m)^#[^\r\n]*", b"", data.removeprefix(BOM)))
-
-
-def first_lines(path: Path, tidy: Tidy | None = None) -> list[str]:
-    """The lines at the beginning of a file; none of a Parquet file."""
-    stream, raw = opened(path, tidy)
-    with raw:
-        head = first_bytes(stream, path, 1 << 16)
-    if head.startswith(b"PAR1"):
-        return []
-    if head.startswith((b"\xff\xfe", b"\xfe\xff")):
-        raise BadInput("the file is UTF-16 text", file=path, expected="UTF-8")
-    return head.decode("utf-8-sig", errors="replace").replace("\r\n", "\n").replace("\r", "\n").split("\n")
-
-
-def rows_begin(lines: list[str]) -> int:
-    """The place of the first row: after empty lines, comments, and the hint sep=; by which Excel knows the delimiter.
-
-    Comments are lines with # before a line of names; before numbers the last of them has the names.
-    """
-    rows = [place for place, line in enumerate(lines) if line.strip()]
-    first = next((place for place in rows if not NO_ROW.match(lines[place])), len(lines))
-    named = first < len(lines) and not any(
-        cell.strip("\"' ")[:1].isdigit() for cell in re.split("[,;\t]", lines[first])
-    )
-    return first if named or first in rows[:1] else max((place for place in rows if place < first), default=first)
-
-
-def first_line(path: Path, tidy: Tidy | None = None) -> str:
-    """The first line that is not empty and no comment; '' for a Parquet or an empty file."""
-    lines = first_lines(path, tidy)
-    return next(iter(lines[rows_begin(lines) :]), "")
-
-
-def is_parquet(path: Path) -> bool:
-    stream, raw = opened(path)
-    with raw:
-        return stream is raw and raw.read(4) == b"PAR1"
-
-
-def header(path: Path, tidy: Tidy | None = None) -> list[str]:
-    """The column names of a CSV or Parquet file; of any other text, its first line split at the delimiter."""
-    if is_parquet(path):
-        try:
-            return list(pq.ParquetFile(path).schema_arrow.names)
-        except (OSError, pa.ArrowException) as wrong:
-            raise BadInput(f"this is not a Parquet file ({wrong})", file=path) from None
-    line = first_line(path, tidy)
-    try:
-        return [name.strip() for name in next(csv.reader([line], delimiter=delimiter(line)))] if line else []
-    except csv.Error as wrong:  # a field longer than any name
-        raise BadInput(f"the first line does not name the columns ({wrong})", file=path) from None
-
-
-def column_names(path: Path, tidy: Tidy | None = None) -> list[str]:
-    """The header of a table, without delimiters at its end. Raises BadInput unless it names each column once."""
-    names = header(path, tidy)
-    while len(names) > 1 and not names[-1]:
-        names = names[:-1]
-    if not names:
-        raise BadInput("the file is empty", file=path, expected="a first line that names the columns, and rows")
-    if len(set(names)) < len(names) or not all(names):
-        expected = "a first line that names each column once"
-        raise BadInput("the first line does not name the columns", file=path, value=names, expected=expected)
-    return names
-
-
-def delimiter(line: str) -> str:
-    return max(",;\t", key=line.count)
 
 
 def table_blocks(path: Path, broken: list[Broken], progress: Progress, tidy: Tidy | None = None) -> Iterator[RowBlock]:
@@ -207,20 +85,21 @@ def csv_blocks(
     path: Path, broken: list[Broken], progress: Progress = lambda _: None, tidy: Tidy | None = None
 ) -> Iterator[RowBlock]:
     """A CSV file's rows as texts; rows with too few or too many cells go into `broken`, empty lines are skipped."""
-    names, head = column_names(path, tidy), first_lines(path, tidy)
-    line = 2 + rows_begin(head)
-    ends = [f"\0{k}" for k in range(empty_ends(head[line - 1 :], len(names), delimiter(first_line(path, tidy))))]
+    first = first_lines(path, tidy)
+    head = table_head(first)
+    names, line = checked_names(head.names, path), head.skip + 1
+    ends = [f"\0{k}" for k in range(empty_ends(first[head.skip :], len(names), head.mark))]
     unfits: list[int] = []
 
     def unfit(row: Any) -> str:
         unfits.append(row.number)
-        if row.text.strip():
+        if row.text.strip() and not FOOTER.match(row.text):
             broken.append(Broken(row.number, row.text, row.actual_columns))
         return "skip"
 
     packed, raw = opened(path, tidy)
     stream, spanning, size = QuoteCounter(packed), False, max(path.stat().st_size, 1)
-    options = csv_options([*names, *ends], delimiter(first_line(path, tidy)), line - 1, unfit)
+    options = csv_options([*names, *ends], head.mark, head.skip, unfit)
     try:
         with raw, pa.csv.open_csv(stream, *options) as reader:
             for batch in reader:
@@ -229,13 +108,15 @@ def csv_blocks(
                 line = int(lines[-1]) + 1 if len(lines) else line
                 unfits[:] = [number for number in unfits if number >= line]
                 block = RowBlock(dict(zip([*names, *ends], batch.columns, strict=True)), lines)
+                if head.mark == "|":
+                    block = replace(block, columns={n: pc.utf8_trim_whitespace(c) for n, c in block.columns.items()})
                 block = without_ends(block, ends, broken) if ends else block
                 spanning = spanning or (stream.seen > 0 and spans_lines(block))
                 yield without_empty_rows(block)
                 progress(min(raw.tell() / size, 1.0))
     except UnicodeDecodeError:
         raise BadInput("this file is not UTF-8 text", file=path) from None
-    except (pa.ArrowException, OSError, EOFError, zlib.error) as problem:
+    except (pa.ArrowException, *UNREADABLE) as problem:
         raise BadInput(f"the file cannot be read as CSV ({printable(str(problem))})", file=path) from None
     if spanning and stream.seen % 2:
         what = "a quotation mark is opened and never closed, so the lines after it are lost"

@@ -8,22 +8,33 @@ import csv
 import re
 from collections.abc import Iterable, Sequence
 
-from sim.tables.files import delimiter, rows_begin
+from sim.tables.headers import rows_begin, table_head
 
+SPACED = re.compile(r"^[+-]?\d{1,3}([ '’\u00a0\u202f]\d{3})+(?=([.,]\d+)?(\s*[A-Za-z%/µ].*)?$)")
 NUMBER = re.compile(r"^([+-]?\d[\d.,]*|[+-]?[.,]\d+)(\s*[A-Za-z%/µ].*)?$")  # perhaps with a unit behind it
 GROUPED = re.compile(r"^[+-]?\d{1,3}(,\d{3})+$")
 SHOW_THOUSANDS = re.compile(r"^[+-]?(\d{1,3}(,\d{3})+\.\d+|\d{1,3}(,\d{3}){2,}|\d+\.\d{1,2}|\d+\.\d{4,}|0\.\d+)$")
 SHOW_DECIMALS = re.compile(r"^[+-]?(\d{1,3}(\.\d{3})+,\d+|\d*,\d{1,2}|\d*,\d{4,}|0\d*,\d+|\d{4,},\d+)$")
 
 
-def cells_of(text: str) -> list[list[str]]:
-    """The rows of a table; empty ones too. Numbers with commas have points, where it is certain what the comma is."""
+def cells_of(text: str, *, several: bool = False) -> list[list[str]]:
+    """The rows of a table, its names first; empty ones too. Commas are settled where it is certain what they are.
+
+    several: the text holds several tables, which are all read.
+    """
     lines = re.split(r"\r\n|\r|\n", text)
-    lines = lines[rows_begin(lines) :]
-    mark = delimiter(next((line for line in lines if line.strip()), ""))
-    rows = [[cell.strip() for cell in row] for row in csv.reader(lines, delimiter=mark)]
+    head = table_head(lines)
+    kept = lines[rows_begin(lines) :] if several else lines[head.skip :]
+    cut = csv.reader((f"{line}\n" for line in kept), delimiter=head.mark)
+    rows = [[ungrouped(cell.strip()) for cell in row] for row in cut]
+    rows = rows if several else [head.names, *rows]
     width = max((len(without_end(row)) for row in rows), default=0)
-    return settled([row[:width] if any(row) else [] for row in rows], mark)
+    return settled([row[:width] if any(row) else [] for row in rows], head.mark)
+
+
+def ungrouped(cell: str) -> str:
+    """A number without the spaces or apostrophes between its thousands."""
+    return SPACED.sub(lambda found: re.sub(r"[^\d+-]", "", found[0]), cell)
 
 
 def without_end(row: Sequence[str]) -> Sequence[str]:

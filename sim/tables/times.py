@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from sim.errors import BadInput
 from sim.tables.coded import repeats
+from sim.tables.small_tables import comma_in, ungrouped, with_point
 
 Mask = NDArray[np.bool_]
 Floats = NDArray[np.float64]
@@ -178,11 +179,23 @@ def durations(texts: Any) -> Floats:
 
 
 def decimals(texts: Any) -> Floats:
-    """Numbers as `floats` reads them, also with a decimal comma; where all have three digits behind it, it is none."""
-    comma = matches(texts, r"^[+-]?\d+,\d+$")
-    if not comma.any() or (matches(texts, r"^[+-]?\d{1,3},\d{3}$") == comma).all():
+    """Numbers as `floats` reads them, also with commas where all texts together show what these are."""
+    if not matches(texts, r"\d[, '’\x{A0}\x{202F}]\d").any():
         return floats(texts)
-    return floats(pc.if_else(pa.array(comma), pc.replace_substring(texts, ",", "."), texts))
+    cells = [ungrouped(text) for text in texts.to_pylist()]
+    if comma := comma_in(cells, ";"):
+        cells = [with_point(cell, comma) for cell in cells]
+    return floats(pa.array(cells, pa.string()))
+
+
+def lengths(texts: Any) -> Floats:
+    """Seconds of texts with their unit, like '4.1s' or '200 ms', and of durations like 0:03:20; nan for others."""
+    found = pc.extract_regex(texts, r"^(?P<number>\d+(?:\.\d+)?)\s*(?P<unit>ns|us|µs|ms|s|sec|m|min|h)$")
+    sizes = {"ns": 1e-9, "us": 1e-6, "µs": 1e-6, "ms": 1e-3, "m": 60.0, "min": 60.0, "h": 3600.0}
+    units = [sizes.get(unit, 1.0) for unit in pc.struct_field(found, "unit").to_pylist()]
+    timed = pc.if_else(pa.array(matches(texts, DURATION)), texts, pa.scalar("", texts.type))
+    plain = number_in(found, "number") * np.array(units)
+    return np.where(np.isnan(plain), durations(timed), plain)
 
 
 def sides(texts: Any) -> Floats:

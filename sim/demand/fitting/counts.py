@@ -7,7 +7,7 @@ begin with '#' are comments.
 
 import math
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Literal
@@ -18,9 +18,11 @@ from numpy.typing import NDArray
 
 from sim.errors import BadInput
 from sim.tables.columns import Column, read_columns, require
-from sim.tables.files import column_names, without_comments
 from sim.tables.formats.count_tables import FULL, ceiling_said
+from sim.tables.headers import column_names
+from sim.tables.opening import without_comments
 from sim.tables.times import Floats
+from sim.tables.written_dates import Order, in_iso
 from sim.units import SECONDS, count, instant, number, seconds
 
 Kind = Literal["cumulative", "interval"]
@@ -82,6 +84,7 @@ def read_counts(
     counts: Kind | None = None,
     start: datetime | None = None,
     base: float | None = None,
+    dates: Order | None = None,
 ) -> Counts:
     """The counts of a table. Raises BadInput that names the row for anything that is not clean.
 
@@ -94,6 +97,7 @@ def read_counts(
     time, value = columns_of_counts(names, time, value, path)
     until = next((name for name in names if name.lower() in END_NAMES and name not in (time, value)), None)
     table = read_columns(path, (time, value, *([until] if until else [])), tidy=without_comments)
+    table |= {name: dated(table[name], dates) for name in (time, until) if name}
     at, found = table[time], table[value]
     numbers = np.array(found.cells(count))
     taken, why = kind_of_counts(value, numbers, counts)
@@ -233,6 +237,15 @@ def kind_of_counts(name: str, numbers: Floats, given: Kind | None) -> tuple[Kind
         why = f"the column is named {name!r}" if stock else "they hardly ever fall" if falls else "they never fall"
         return "cumulative", f"The counts are taken as cumulative, since {why}; --counts interval says otherwise."
     return "interval", "The counts are taken as those of each interval, since they fall; --counts says otherwise."
+
+
+def dated(at: Column, dates: Order | None) -> Column:
+    try:
+        return replace(at, texts=in_iso(at.texts, dates))
+    except BadInput as wrong:
+        line = at.lines[at.texts.to_pylist().index(wrong.value)]
+        file = f"{at.file}:{line}"
+        raise BadInput(wrong.message, file=file, key=wrong.key, value=wrong.value, expected=wrong.expected) from None
 
 
 def instants_of(at: Column) -> list[float | datetime]:

@@ -1,14 +1,24 @@
 """The known formats of recordings: what each column means, and the traps of each format."""
 
+import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
 
 from sim.errors import BadInput
-from sim.tables.files import Broken, Progress, RowBlock, column_names, header
+from sim.tables.files import Broken, Progress, RowBlock
 from sim.tables.formats import readers, recognised
 from sim.tables.formats.guess import looks_like
 from sim.tables.formats.reader import Head, Reader, Requests
+from sim.tables.headers import TOTAL, column_names, header
+from sim.tables.names import AREAS, SIZES, plain_name, seconds_per, shown_per
+from sim.tables.opening import first_lines
+from sim.tables.small_tables import cells_of
+from sim.tables.times import floats, times_of_day
 
 
 @dataclass(frozen=True)
@@ -33,6 +43,8 @@ class Layout:
     real_repeats: rows that are equal in every column are different requests. step: seconds between two ticks of the
     recording's clock, if it is coarse. stamped: which instant the times are, 'start' or 'end' of a request; 'either' or
     '' where the format leaves it open. requests: rows are requests, in any order, and how a reader reads them.
+    leave_out: rows that are none, by column: a pattern, and what such rows are.
+    join: columns of dates and of times of day, read as one.
     """
 
     name: str
@@ -46,6 +58,8 @@ class Layout:
     notes: tuple[str, ...] = ()
     stamped: str = "start"
     requests: Requests | None = None
+    leave_out: Mapping[str, tuple[str, str]] = field(default_factory=dict)
+    join: tuple[str, ...] = ()
 
     @property
     def blocks(self) -> Callable[[Path, list[Broken], Progress], Iterator[RowBlock]] | None:
@@ -102,31 +116,23 @@ SERVEGEN = Layout(name="servegen", columns=("client", "t_s", "rate_rps", "cv", "
 CSV = Layout(name="csv", columns=(), roles={})
 FORMATS = {layout.name: layout for layout in (GENTD26, FLEET, AZURE, SERVEGEN, CSV)}
 
-TIME_NAMES = ("time", "timestamp", "ts", "t", "arrived", "arrival", "arrival_time", "datetime", "date", "created_at")
-USER_NAMES = ("user", "user_id", "userid", "client", "client_id", "customer", "account")
+TIME_NAMES = (
+    *("time", "timestamp", "ts", "t", "arrived", "arrival", "arrival_time", "datetime", "date_time", "created_at"),
+    *("start_time", "started_at", "request_timestamp", "event_time", "date"),
+    *("zeitstempel", "zeitpunkt", "zeit", "uhrzeit", "datum", "horodatage", "heure", "fecha", "hora"),
+)
+USER_NAMES = (
+    *("user", "user_id", "userid", "username", "user_name", "client", "client_id", "customer", "account", "client_ip"),
+    *("benutzer", "nutzer", "kunde", "utilisateur", "usuario"),
+)
+DATE_NAMES = ("date", "datum", "day", "fecha", "jour")
+CLOCK_NAMES = ("time", "uhrzeit", "zeit", "hora", "heure", "time_of_day", "clock")
 IMAGES_NAMES = ("images", "num_images", "n_images")
 END_NAMES = ("completed", "completed_at", "finished", "finished_at", "ended", "ended_at", "end", "end_time")
 STATUS_NAMES = ("status", "status_code", "http_status", "code")
-DURATIONS = {  # columns of durations, and what to divide them by for seconds
-    **{
-        f"{name}_{unit}": per
-        for name in ("duration", "latency", "elapsed", "response_time", "request_time")
-        for unit, per in (("s", 1.0), ("ms", 1e3), ("us", 1e6), ("ns", 1e9))
-    },
-    "request_time": 1.0,
-}
 KIND_NAMES = ("kind", "type", "endpoint", "path", "feature")
 SERVER_NAMES = ("server", "agent", "gpu", "replica", "pod")
 SECONDS = {"wait_s": ("wait_s", "queue_s", "wait_seconds"), "service_s": ("service_s", "service_seconds")}
-
-SIZES = {  # of a request: pixels, steps of denoising, tokens of the answer
-    "side": ("side",),
-    "width": ("width",),
-    "height": ("height",),
-    "steps": ("steps", "num_inference_steps", "inference_steps", "sampling_steps"),
-    "tokens": ("output_tokens", "completion_tokens", "generated_tokens", "output_len", "tokens"),
-}
-AREAS = ("resolution", "size", "image_size")
 
 # Headers of recordings that hold counts or rates, not arrivals.
 COUNTS = ({"period", "count"}, {"timestamp", "value"}, {"timestamp_anon", "value", "container_ip", "request_type"})
@@ -164,19 +170,28 @@ def refuse_counts(path: Path, names: list[str]) -> None:
 
 def layout_by_names(path: Path, asked: Mapping[str, str | None]) -> Layout:
     """The layout of any table: the columns asked for, else those with usual names."""
+    head = Head(path)
+    if head.line.lstrip().startswith(("{", "[{")):
+        what = f"no request is found in this file, which looks like {looks_like(head)}"
+        expected = "JSON lines or a JSON list with one object per request, each with a key like time, timestamp or ts"
+        raise BadInput(what, file=path, expected=expected)
     names = column_names(path)
-    lower = {name.lower(): name for name in names}
+    lower = {plain_name(name): name for name in reversed(names)}
     usual = {"time": TIME_NAMES, "user": USER_NAMES, "images": IMAGES_NAMES, "kind": KIND_NAMES}
     usual["server"] = SERVER_NAMES
-    roles = {}
+    roles: dict[str, str] = {}
     for role, likely in usual.items():
         name = asked.get(role) or next((lower[n] for n in likely if n in lower), None)
         if name:
             roles[role] = name
     end = next((lower[name] for name in END_NAMES if name in lower), None)
-    duration = next((lower[name] for name in DURATIONS if name in lower), None)
+    duration = min((name for name in names if seconds_per(name) is not None), key=len, default="")
     if "time" not in roles and end and duration:
         roles["time"] = end
+    both = [next((lower[name] for name in some if name in lower), "") for some in (DATE_NAMES, CLOCK_NAMES)]
+    join = tuple(both) if all(both) and not asked.get("time") and are_clocks(path, both[1]) else ()
+    if join:
+        roles["time"] = " ".join(join)
     if "time" not in roles:
         raise BadInput(
             f"no column has the name of a time; the file looks like {looks_like(Head(path))}",
@@ -186,15 +201,46 @@ def layout_by_names(path: Path, asked: Mapping[str, str | None]) -> Layout:
         )
     status = next((lower[name] for name in STATUS_NAMES if name in lower), None)
     extra = {"status": Extra(status)} if status else {}
+    notes: tuple[str, ...] = ()
     for what, likely in (SECONDS | SIZES).items():
         if found := next((lower[name] for name in likely if name in lower), None):
             extra[what] = Extra(found)
     if "side" not in extra and (found := next((lower[name] for name in AREAS if name in lower), None)):
         extra["side"] = Extra(found, area=True)
     if duration:
-        extra["duration_s"] = Extra(duration, per=DURATIONS[duration.lower()])
-    stamped = "end" if roles["time"].lower() in END_NAMES else "start"
-    return Layout(name="csv", columns=(), roles=roles, extra=extra, stamped=stamped)
+        per, said = shown_per(duration, numbers_of(path, duration))
+        extra["duration_s"], notes = Extra(duration, per=per), (said,) if said else ()
+    stamped = "end" if plain_name(roles["time"]) in END_NAMES else "start"
+    zone = "UTC" if re.search(r"\b(UTC|GMT)\b", roles["time"]) else None
+    totals = {roles["time"]: (TOTAL, "rows of totals")}
+    return Layout(
+        name="csv",
+        columns=(),
+        roles=roles,
+        extra=extra,
+        stamped=stamped,
+        zone=zone,
+        leave_out=totals,
+        join=join,
+        notes=notes,
+    )
+
+
+def first_texts(path: Path, name: str) -> Any:
+    """The first texts of a column; none of a Parquet file."""
+    names, *rows = cells_of("\n".join(first_lines(path)[:50]))
+    found = [row[names.index(name)] for row in rows if len(row) == len(names)] if name in names else []
+    return pa.array(found, pa.string())
+
+
+def are_clocks(path: Path, name: str) -> bool:
+    """Whether the texts of a column are times of day, whose date is in another column."""
+    return bool(np.isfinite(times_of_day(first_texts(path, name))).any())
+
+
+def numbers_of(path: Path, name: str) -> list[float]:
+    found = floats(first_texts(path, name))
+    return [float(value) for value in found[np.isfinite(found)]]
 
 
 def chosen_reader(path: Path, name: str | None) -> Reader | None:
@@ -221,6 +267,7 @@ def layout_of_requests(reader: Reader, requests: Requests) -> Layout:
         notes=requests.notes,
         stamped=requests.stamped,
         requests=requests,
+        leave_out=requests.leave_out,
     )
 
 

@@ -1,7 +1,7 @@
 """From recorded files to a trace: read them, find their problems, make the requested repairs."""
 
 import hashlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
@@ -17,6 +17,16 @@ from numpy.typing import NDArray
 
 from sim.demand.recordings.arrivals import arrivals, durations_of
 from sim.demand.recordings.attempts import sessions
+from sim.demand.recordings.codes import (
+    LARGEST,
+    NOBODY,
+    each,
+    in_order_of_appearance,
+    kinds_of,
+    name_codes,
+    named_users,
+    numbered_users,
+)
 from sim.demand.recordings.findings import Draft, Finding, findings, known_repairs, order_marks, rows_to_use
 from sim.demand.recordings.formats import Extra, Layout, chosen_reader, layout_of, layout_of_requests
 from sim.demand.recordings.import_notes import import_notes, outcomes_said, sessions_said
@@ -25,16 +35,12 @@ from sim.demand.recordings.recorded_times import SECOND, RecordedTimes, read_tim
 from sim.demand.recordings.servegen import generated_trace
 from sim.demand.recordings.trace import Trace
 from sim.errors import BadInput, printable
-from sim.tables.coded import coded, of_words
 from sim.tables.columns import read_columns
 from sim.tables.files import Broken, Progress, RowBlock, table_blocks
 from sim.tables.formats.lines import shortened_path
 from sim.tables.formats.reader import Asked, CountSeries, Head, Reader, Requests, reading
-from sim.tables.hashes import Hashes, hashes_of
-from sim.tables.times import decimals, floats, sides
-
-LARGEST = 32767  # images of one request, and distinct kinds
-NOBODY = pa.array(["", "-"])
+from sim.tables.times import decimals, floats, lengths, sides
+from sim.tables.written_dates import Order
 
 
 @dataclass(frozen=True)
@@ -42,7 +48,7 @@ class ImportOptions:
     """How a recording is read; None leaves it to detection, or to the format.
 
     stamped: whether times are those of the 'start' or the 'end' of a request. attempts: keep repeated attempts of one
-    wish as requests of their own. values, refused: of counts (see Asked).
+    wish as requests of their own. values, refused: of counts (see Asked). dates: the order of day and month.
     """
 
     format: str | None = None
@@ -61,6 +67,7 @@ class ImportOptions:
     attempts: bool = False
     values: str | None = None
     refused: str | None = None
+    dates: Order | None = None
 
 
 @dataclass(frozen=True)
@@ -93,7 +100,7 @@ def examine_recording(
     else:
         zone = options.zone or ("UTC" if "assume-zone" in repairs else None)
         with reading(paths[0], reader.title):
-            counts = reader.counts(paths, Asked(zone, options.values, options.refused))
+            counts = reader.counts(paths, Asked(zone, options.values, options.refused, options.dates))
             said = reader.figures(paths) if counts is None else ""
         if counts is None:
             what = f"this file holds {reader.title}: neither when each request came, nor how many in each interval"
@@ -115,8 +122,8 @@ def examine_recording(
     found = findings(draft, draft.marks, repairs)
     if any(one.open for one in found):
         return Imported(layout.name, found, None)
-    draft = replace(draft, rows=replace(rows, same=rows.same[:0], user=None))  # not needed any more
-    del rows
+    draft = replace(draft, rows=rows.without_origins())  # which are not needed any more
+    del rows, times, users
     trace = trace_from_draft(draft, layout, options, repairs, found, paths)
     return Imported(layout.name, found, replace(trace, sha256=digest.result()))
 
@@ -129,7 +136,8 @@ def requests_of(reader: Reader, path: Path) -> Requests | None:
 def arrival_times(rows: Rows, layout: Layout, options: ImportOptions, path: Path) -> tuple[RecordedTimes, Layout]:
     """When the requests of all rows came; and the layout with notes on that."""
     try:
-        times = read_times(rows.time, unit=options.unit or layout.unit, zone=options.zone, usual=layout.zone)
+        unit, dates = options.unit or layout.unit, options.dates
+        times = read_times(rows.time, unit=unit, zone=options.zone, usual=layout.zone, dates=dates)
     except BadInput as wrong:
         raise BadInput(wrong.message, file=path, key=wrong.key, value=wrong.value, expected=wrong.expected) from None
     durations = None
@@ -144,13 +152,22 @@ def arrival_times(rows: Rows, layout: Layout, options: ImportOptions, path: Path
 def read_rows(paths: list[Path], layout: Layout, options: ImportOptions, progress: Progress) -> Rows:
     """The columns that the layout names, of the rows to keep."""
     blocks = (
-        partial(request_blocks, requests=layout.requests, depth=options.kind_depth) if layout.requests else table_blocks
+        partial(request_blocks, requests=layout.requests, depth=options.kind_depth)
+        if layout.requests
+        else partial(joined_blocks, join=layout.join)
+        if layout.join
+        else table_blocks
     )
     roles = {**layout.roles, **{f"extra.{name}": extra.column for name, extra in layout.extra.items()}}
     keep = {layout.roles.get(name, name): text for name, text in options.keep.items()}
-    return read_recorded_rows(
-        paths, blocks, roles, keep, progress, dict(layout.requests.leave_out) if layout.requests else {}
-    )
+    return read_recorded_rows(paths, blocks, roles, keep, progress, layout.leave_out)
+
+
+def joined_blocks(path: Path, broken: list[Broken], progress: Progress, join: tuple[str, ...]) -> Iterator[RowBlock]:
+    """The rows of a table, with dates and times of day in one column."""
+    for block in table_blocks(path, broken, progress):
+        both = [pc.utf8_trim_whitespace(block.columns[name]) for name in join]
+        yield replace(block, columns={**block.columns, " ".join(join): pc.binary_join_element_wise(*both, " ")})
 
 
 def request_blocks(
@@ -193,13 +210,6 @@ def draft_of(
     )
 
 
-def each(column: Any, values_of: Callable[[Any], NDArray[Any]]) -> NDArray[Any]:
-    """What a function makes of the texts of a column, stripped; found once for each distinct one of a coded column."""
-    if pa.types.is_dictionary(column.type):
-        return np.asarray(of_words(column, lambda words: values_of(pc.utf8_trim_whitespace(words))))
-    return values_of(pc.utf8_trim_whitespace(column))
-
-
 def images_requested(column: Any, n: int) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
     """Images requested, nan where the recording does not say; and the rows whose text is not a count."""
     values = each(column, floats)
@@ -208,30 +218,14 @@ def images_requested(column: Any, n: int) -> tuple[NDArray[np.float64], NDArray[
     return np.where(good, values, np.nan), ~good & ~empty
 
 
-def numbered_users(hashes: Hashes | None) -> NDArray[np.int64] | None:
-    """A number for each hash of a name, in order of appearance; -1 for nobody. None where the rows name no users."""
-    if hashes is None:
-        return None
-    nobody = np.isin(hashes, hashes_of(NOBODY))
-    user = np.asarray(pd.factorize(hashes)[0])
-    return np.where(nobody, -1, user) if nobody.any() else user
-
-
-def name_codes(column: Any) -> NDArray[np.int64]:
-    """A number for each distinct text, -1 for an empty one or '-'."""
-
-    def numbered(words: Any) -> NDArray[np.int64]:
-        nobody = pc.is_in(words, value_set=NOBODY.cast(words.type)).to_numpy(zero_copy_only=False)
-        return np.where(nobody, -1, np.arange(len(words)))
-
-    return each(coded(column), numbered)
-
-
 def extra_values(column: Any, extra: Extra) -> NDArray[np.float64]:
     """A further column as numbers; nan where a cell is not a number."""
     if extra.equals:
         return each(column, lambda words: pc.equal(words, extra.equals).to_numpy(zero_copy_only=False).astype(float))
-    return each(column, sides if extra.area else decimals) / extra.per
+    if extra.area:
+        return each(column, sides)
+    values = each(column, decimals) / extra.per
+    return np.where(np.isnan(values), each(column, lengths), values) if np.isnan(values).any() else values
 
 
 def trace_from_draft(
@@ -247,9 +241,11 @@ def trace_from_draft(
     stay = rows_to_use(draft.marks, times, repairs)
     if not stay.any():
         raise BadInput("no row is left after the repairs", file=paths[0])
-    order = draft.by_time[stay[draft.by_time]]
+    order = draft.by_time if stay.all() else draft.by_time[stay[draft.by_time]]
     early = times.seconds[order] < 0  # these stay in the order of the file
-    order[early] = np.sort(order[early])
+    if early.any():
+        order = order.copy()
+        order[early] = np.sort(order[early])
     start, seconds = at_first_second(times.start, np.maximum(times.seconds[order], 0.0))
     kind, kinds = kinds_of(rows.coded["kind"], order) if "kind" in rows.coded else (np.zeros(len(order)), ("",))
     extra = {name: extra_values(rows.coded[f"extra.{name}"], one)[order] for name, one in layout.extra.items()}
@@ -257,7 +253,7 @@ def trace_from_draft(
     if "server" in rows.coded:
         servers = name_codes(rows.coded["server"])[order].astype(np.float64)
         extra["server"] = np.where(servers < 0, np.nan, servers)
-    notes: tuple[str, ...] = (*outcomes_said(extra), *unread_said(rows, layout, order, extra))
+    notes: tuple[str, ...] = (*outcomes_said(extra), *unread_said(rows, layout, order, extra, paths))
     if "status" in extra and draft.user is not None and not options.attempts:
         lasted = extra.get("duration_s", np.zeros(len(order)))
         wishes = sessions(seconds, lasted, named_users(draft.user[order]), kind.astype(np.int64), extra["status"])
@@ -287,21 +283,23 @@ def trace_from_draft(
     )
 
 
-def named_users(user: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Users as numbers; a user without a name gets a number of their own."""
-    return np.where(user < 0, user.max(initial=0) + 1 + np.arange(len(user)), user)
-
-
 def unread_said(
-    rows: Rows, layout: Layout, order: NDArray[np.int64], extra: dict[str, NDArray[np.float64]]
+    rows: Rows, layout: Layout, order: NDArray[np.int64], extra: dict[str, NDArray[np.float64]], paths: list[Path]
 ) -> Iterator[str]:
-    """Which further columns have texts that are no numbers, and so are taken as unknown."""
+    """Which further columns have texts that are no numbers, and so are taken as unknown.
+
+    Raises BadInput for a column of times of which none can be read.
+    """
     for name, one in layout.extra.items():
         column = rows.coded[f"extra.{name}"]
         if name not in extra or not np.isnan(extra[name]).any():
             continue
         filled = each(column, lambda words: ~pc.is_in(words, NOBODY.cast(words.type)).to_numpy(zero_copy_only=False))
-        lost = np.flatnonzero(filled[order] & np.isnan(each(column, sides if one.area else decimals)[order]))
+        lost = np.flatnonzero(filled[order] & np.isnan(extra_values(column, one)[order]))
+        if len(lost) == filled.sum() > 0 and name.endswith("_s"):
+            what, text = "no text of this column can be read as a number", column[int(order[lost[0]])].as_py()
+            expected = "a number like 1500.5; a comma in it is read where the column shows what it is, as 1,500.5 does"
+            raise BadInput(what, file=paths[0], key=one.column, value=text, expected=expected)
         if len(lost):
             text = printable(column[int(order[lost[0]])].as_py())
             yield f"{one.column}: {len(lost):,} texts are no numbers, the first {text!r}: taken as unknown"
@@ -327,41 +325,6 @@ def recorded_length(times: NDArray[np.float64], layout: Layout, options: ImportO
     coarse = 1.0 if (times == np.floor(times)).all() else None
     pause = (last - float(times[0])) / (n - 1) if n > 1 else 1.0
     return max(last + (layout.step or coarse or pause), float(np.nextafter(last, np.inf)))
-
-
-def in_order_of_appearance(user: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Users as 0, 1, ... in order of first appearance; each -1 becomes a user of its own."""
-    nobody = user < 0
-    if nobody.any():
-        user = np.where(nobody, user.max(initial=0) + np.cumsum(nobody), user)
-    largest = np.maximum.accumulate(user)
-    if len(user) and user[0] == 0 and (np.diff(largest) <= 1).all():
-        return user  # as they are
-    first = first_rows(user)
-    rank = np.empty(len(first), dtype=np.int64)
-    rank[np.argsort(first, kind="stable")] = np.arange(len(first))
-    return rank[user]
-
-
-def first_rows(codes: NDArray[np.int64]) -> NDArray[np.int64]:
-    """The first row of each code from 0 on; the number of rows for one that has none."""
-    first = np.full(int(codes.max(initial=-1)) + 1, len(codes), dtype=np.int64)
-    first[codes[::-1]] = np.arange(len(codes) - 1, -1, -1)  # of several writes to one place the last one stays
-    return first
-
-
-def kinds_of(column: Any, order: NDArray[np.int64]) -> tuple[NDArray[np.int64], tuple[str, ...]]:
-    """Kinds of request as numbers in order of first appearance, and their names."""
-    column = coded(column)
-    codes = column.indices.to_numpy()[order].astype(np.int64)
-    first = first_rows(codes)
-    known = np.flatnonzero(first < len(codes))
-    if len(known) > LARGEST:
-        expected = f"at most {LARGEST:,}; another --kind column, or a smaller --kind-depth for a log"
-        raise BadInput("there are too many kinds of request", key="--kind", value=len(known), expected=expected)
-    return in_order_of_appearance(codes), tuple(
-        column.dictionary[int(code)].as_py() for code in known[np.argsort(first[known])]
-    )
 
 
 def load_seconds(rows: Rows, order: NDArray[np.int64], paths: list[Path]) -> dict[str, NDArray[np.float64]]:

@@ -1,7 +1,7 @@
 """The rows of a recording in one or several files: the columns that are needed, and where each row is from."""
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from types import MappingProxyType
@@ -47,6 +47,11 @@ class Rows:
 
     def __len__(self) -> int:
         return len(self.line)
+
+    def without_origins(self) -> "Rows":
+        """The same rows, without what takes room and says only where each is from and whose."""
+        nowhere = np.broadcast_to(np.int64(0), len(self))
+        return replace(self, user=None, file=np.empty(0, np.int16), line=nowhere, same=np.empty(0, np.uint64))
 
 
 def read_recorded_rows(

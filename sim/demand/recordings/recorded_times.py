@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from sim.errors import BadInput
 from sim.tables.times import NUMBER, STAMP, Mask, floats, matches, nanoseconds, timestamps, whole
+from sim.tables.written_dates import Order, in_iso
 
 DIGITS = {"s": 9, "ms": 6, "us": 3, "ns": 0}  # decimals of a nanosecond in each unit
 SECOND = 10**9
@@ -38,18 +39,25 @@ class RecordedTimes:
 
 
 def read_times(
-    texts: Any, *, unit: str | None = None, zone: str | None = None, usual: str | None = None
+    texts: Any,
+    *,
+    unit: str | None = None,
+    zone: str | None = None,
+    usual: str | None = None,
+    dates: Order | None = None,
 ) -> RecordedTimes:
-    """Times in texts: all numbers (of `unit`), or all dates and times of ISO 8601; rows of the rarer sort are marked.
+    """Times in texts: all numbers (of `unit`), or all dates and times; rows of the rarer sort are marked.
 
     zone: the zone of times that name none; usual: the same as the format has it, where times without one are no
     problem. Numbers as large as an epoch are seconds since 1970; the unit is guessed by their size unless it is given.
+    dates: the order of day and month, where the texts do not show it.
     """
     if pa.types.is_timestamp(texts.type):  # read already: each names its zone
         seconds, start, marks = on_axis(whole(texts), np.ones(len(texts), dtype=bool))
         return RecordedTimes(seconds, start, marks)
     if matches(texts, r"^\s|\s$").any():
         texts = pc.utf8_trim_whitespace(texts)
+    texts = in_iso(texts, dates)
     numeric, dated = matches(texts, NUMBER), matches(texts, STAMP)
     if not (numeric | dated).any():
         raise BadInput(

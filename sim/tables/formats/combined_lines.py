@@ -3,6 +3,7 @@
 A pattern takes 4 us a line; this takes a seventh. Lines of another shape than the first one are left to the pattern.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import compress
 from typing import Any
@@ -90,10 +91,19 @@ def odd_lines(data: bytes) -> Mask:
     return odd
 
 
-def cells(data: Any, mark: str, columns: int, texts: tuple[int, ...]) -> tuple[list[Any], Mask] | None:
+def cells(
+    data: Any,
+    mark: str,
+    columns: int,
+    texts: tuple[int, ...],
+    *,
+    quoted: bool = False,
+    wanted: Sequence[int] | None = None,
+) -> tuple[list[Any], Mask] | None:
     """The cells of lines cut at a mark, column by column, and which lines have this number of columns.
 
-    texts: the columns that are plain; the others are coded. None if no line has this number of columns.
+    texts: the columns that are plain; the others are coded. quoted: cells may stand between quotes, and have the mark
+    in them. wanted: the columns that are returned, if not all. None if no line has this number of columns.
     """
     names, wrong = [str(place) for place in range(columns)], []
 
@@ -106,8 +116,18 @@ def cells(data: Any, mark: str, columns: int, texts: tuple[int, ...]) -> tuple[l
         table = pa.csv.read_csv(
             pa.BufferReader(data),
             pa.csv.ReadOptions(use_threads=False, block_size=len(data) + 1, column_names=names),
-            pa.csv.ParseOptions(delimiter=mark, quote_char=False, invalid_row_handler=unfit, ignore_empty_lines=False),
-            pa.csv.ConvertOptions(column_types=types, strings_can_be_null=False, check_utf8=False),
+            pa.csv.ParseOptions(
+                delimiter=mark,
+                quote_char='"' if quoted else False,
+                invalid_row_handler=unfit,
+                ignore_empty_lines=False,
+            ),
+            pa.csv.ConvertOptions(
+                column_types=types,
+                strings_can_be_null=False,
+                check_utf8=False,
+                include_columns=None if wanted is None else [names[place] for place in wanted],
+            ),
         ).combine_chunks()
     except pa.ArrowInvalid:
         return None

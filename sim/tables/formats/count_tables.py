@@ -1,4 +1,4 @@
-"""Counts per interval as dashboards and shops export them: CloudWatch's metrics, Grafana's CSV, any table of counts."""
+"""Counts per interval as dashboards and shops export them: Grafana's CSV, and any table of counts."""
 
 import math
 import re
@@ -10,9 +10,12 @@ import numpy as np
 import pyarrow as pa
 
 from sim.errors import BadInput
-from sim.tables.formats.reader import Asked, CountSeries, Floats, Head, Reader, json_object, whole_text
+from sim.tables.formats.reader import Asked, CountSeries, Floats, Head, Reader, whole_text
+from sim.tables.headers import TOTAL
+from sim.tables.names import plain_name
 from sim.tables.small_tables import cells_of
-from sim.tables.times import STAMP, timestamps
+from sim.tables.times import STAMP, matches, timestamps
+from sim.tables.written_dates import in_iso
 
 REFUSALS = re.compile(r"(?i)(4xx|5xx|429|503|refus|reject|throttl|limited|denied|error|fail|drop)")
 NO_COUNTS = re.compile(r"(?i)(time|latency|duration|percent|util|seconds|queue|running|waiting|bytes|cpu|memory|gpu)")
@@ -38,29 +41,84 @@ UNITS = {  # of cells: how many seconds a count is for
     "cpm": 60.0,
 }
 PER = {"per-second": 1.0, "per-minute": 60.0}
-COUNTED = {"admitted", "requests", "request", "count", "counts", "asks", "hits", "arrivals", "calls", "visits"}
+COUNTED = {
+    "anfragen",
+    "aufrufe",
+    "zugriffe",
+    "requetes",
+    "requêtes",
+    "peticiones",
+    "admitted",
+    "requests",
+    "request",
+    "count",
+    "counts",
+    "asks",
+    "hits",
+    "arrivals",
+    "calls",
+    "visits",
+}
+GROUPED = re.compile(r"^\d{1,3}([.,]\d{3})+$")
+WHOLE = re.compile(r"^\d+([.,]0*|([.,]\d{3})+)?$")
+ROLES = re.compile(
+    r"(^|_)(id|name|user|client|customer|account|host|ip|status|code|kind|type|path|endpoint|images?|tokens?|steps?|size)$"
+)
+LEAST_STEP = 10.0  # seconds between rows that are counts whatever the column of times is named
 FEWEST_ROWS = 3  # at even steps
 FULL = {"full", "capped", "at_cap", "sold_out", "ceiling"}
-TIMED = {"time", "timestamp", "date", "datetime", "from", "hour", "minute", "interval", "period", "begin", "start"}
+BESIDE = FULL | {"to", "until"}
+TIMED = {
+    "zeit",
+    "zeitpunkt",
+    "zeitstempel",
+    "datum",
+    "horodatage",
+    "heure",
+    "fecha",
+    "hora",
+    "time",
+    "timestamp",
+    "date",
+    "datetime",
+    "from",
+    "hour",
+    "minute",
+    "interval",
+    "period",
+    "begin",
+    "start",
+}
 
 
-def instants(texts: Sequence[str], zone: str | None, path: Path) -> np.ndarray:
+def instants(texts: Sequence[str], asked: Asked, path: Path) -> np.ndarray:
     """Nanoseconds since 1970 of texts: dates, or numbers since 1970 in s, ms, us or ns, as their size shows.
 
     Raises BadInput for a time that cannot be read, or has no zone.
     """
     if texts and all(EPOCH.match(text) for text in texts):
         return epoch_instants(np.array(texts, dtype=float))
-    found = timestamps(pa.array(texts, pa.string()), zone or "UTC")
+    try:
+        found = timestamps(in_iso(pa.array(texts, pa.string()), asked.dates), asked.zone or "UTC")
+    except BadInput as wrong:
+        raise BadInput(wrong.message, file=path, key=wrong.key, value=wrong.value, expected=wrong.expected) from None
     if not found.known.all():
         value, expected = texts[int(np.argmin(found.known))], "a date and time like 2025-03-31 18:00:00"
         raise BadInput("this time cannot be read", file=path, value=value, expected=expected)
-    if zone is None and not found.zoned.all():
+    if asked.zone is None and not found.zoned.all():
         expected = (
             "--zone with the zone of the clock (of the browser, for what a dashboard exported), like Europe/Paris"
         )
         raise BadInput("times have no zone", file=path, key="--zone", value=texts[0], expected=expected)
     return found.instants
+
+
+def roughly_iso(texts: Sequence[str]) -> Any:
+    """Dates in the form of ISO 8601, the day first where nothing shows their order: enough to know them as dates."""
+    try:
+        return in_iso(pa.array(texts, pa.string()))
+    except BadInput:
+        return in_iso(pa.array(texts, pa.string()), "day-first")
 
 
 def epoch_instants(numbers: Floats) -> np.ndarray:
@@ -85,58 +143,6 @@ def on_grid(begins: np.ndarray, values: Floats, grid: np.ndarray, missing: float
 
 def grid_of(begins: np.ndarray, step: float) -> np.ndarray:
     return np.asarray(np.arange(begins.min(), begins.max() + 1, round(step * 1e9)), dtype=np.int64)
-
-
-class CloudWatch(Reader):
-    """`aws cloudwatch get-metric-data`: newest first, without statistic or period; a Sum of nothing has no sample."""
-
-    name = "cloudwatch"
-    title = "metrics of AWS CloudWatch (get-metric-data or get-metric-statistics, JSON)"
-
-    def recognises(self, head: Head) -> bool:
-        return "MetricDataResults" in head.document or {"Label", "Datapoints"} <= set(head.document)
-
-    def counts(self, paths: Sequence[Path], asked: Asked) -> CountSeries:
-        results = [one for path in paths for one in results_in(json_object(whole_text(path)), path)]
-        path, notes = paths[0], []
-        read: dict[str, tuple[np.ndarray, Floats]] = {}
-        for one in results:
-            label = str(one.get("Label") or one.get("Id"))
-            if one.get("StatusCode") == "PartialData":
-                expected = "all pages of the answer (NextToken)"
-                raise BadInput(
-                    "a part of these data is missing", file=path, key=label, value="PartialData", expected=expected
-                )
-            if NO_COUNTS.search(label):
-                notes.append(f"{label} is no count: left out")
-            elif one.get("Timestamps"):
-                begins = instants([str(text) for text in one["Timestamps"]], asked.zone, path)
-                values = np.array(one["Values"], dtype=float)
-                before = read.get(label, (np.empty(0, np.int64), np.empty(0)))
-                read[label] = (np.append(before[0], begins), np.append(before[1], values))
-        if not read:
-            raise BadInput("no metric of this file is a count", file=path, expected="one like RequestCount, as a Sum")
-        every = np.concatenate([begins for begins, _ in read.values()])
-        step = step_of(every, path)
-        grid = grid_of(every, step)
-        series = {label: on_grid(begins, values, grid, 0.0) for label, (begins, values) in read.items()}
-        notes.append(f"the period is the least step, {step:g} s; counts are taken as sums, their stamps as beginnings")
-        for label, (begins, _) in read.items():
-            if not REFUSALS.search(label) and len(grid) > len(begins):
-                notes.append(f"{label}: no sample for {len(grid) - len(begins)} of {len(grid)} periods: 0 for a sum")
-        return CountSeries(grid, np.full(len(grid), step), settled(series, asked, path), tuple(notes))
-
-
-def results_in(document: dict[str, Any], path: Path) -> list[dict[str, Any]]:
-    """The metrics of an answer; those of get-metric-statistics in the shape of get-metric-data."""
-    if "MetricDataResults" in document:
-        return list(document["MetricDataResults"])
-    points = document["Datapoints"]
-    if any("Sum" not in one for one in points):
-        value = sorted(set().union(*points) - {"Timestamp", "Unit"})
-        raise BadInput("these statistics are no counts", file=path, value=value, expected="Sum")
-    at, sums = [one["Timestamp"] for one in points], [one["Sum"] for one in points]
-    return [{"Label": document["Label"], "Timestamps": at, "Values": sums}]
 
 
 def settled(series: dict[str, Floats], asked: Asked, path: Path) -> dict[str, Floats]:
@@ -164,16 +170,22 @@ class GrafanaCsv(Reader):
         names = rows[0] if rows else []
         if [name.lower() for name in names] == ["series", "time", "value"]:
             return True
-        if names[:1] != ["Time"] or len(names) < 2 or len(rows) < 2:
+        if len(names) < 2 or len(rows) < 2 or plain_name(names[0]) not in TIMED:
             return False
+        if names[0] != "Time":
+            others = {plain_name(name) for name in names[1:]} - BESIDE
+            one = len(others) == 1 and others <= COUNTED  # a table of counts
+            return not one and not any(map(ROLES.search, others)) and evenly_counted(rows, LEAST_STEP)
         quoted = any(line.startswith('"Time"') for line in head.lines[:2])
         return quoted or any(unit_of(cell) for cell in rows[1][1:]) or evenly_counted(rows)
 
     def counts(self, paths: Sequence[Path], asked: Asked) -> CountSeries:
-        path, series, notes, begins = paths[0], {}, [], None
+        path, begins = paths[0], None
+        series: dict[str, Floats] = {}
+        notes: list[str] = []
         for file in paths:
-            names, *rows = joined_by_time([row for row in cells_of(whole_text(file)) if row])
-            at = instants([row[0] for row in rows], asked.zone, file)
+            names, *rows = joined_by_time(without_totals(cells_of(whole_text(file)), notes))
+            at = instants([row[0] for row in rows], asked, file)
             if begins is not None and not np.array_equal(at, begins):
                 raise BadInput("these files have other times", file=file, expected=f"the times of {paths[0].name}")
             begins = at
@@ -191,15 +203,24 @@ class GrafanaCsv(Reader):
         return CountSeries(begins, np.full(len(begins), step), series, tuple(notes))
 
 
-def evenly_counted(rows: list[list[str]]) -> bool:
-    """Whether rows come at even steps and hold numbers, as no recording of requests does."""
-    cells = rows[1:50]
+def without_totals(rows: list[list[str]], notes: list[str]) -> list[list[str]]:
+    """The rows of a table that are not empty, and no totals; a note says what was left out."""
+    kept = [row for row in rows if row and not re.match(TOTAL, row[0])]
+    if len(kept) < (left := sum(map(bool, rows))):
+        notes.append(f"{left - len(kept)} rows of totals: left out")
+    return kept
+
+
+def evenly_counted(rows: list[list[str]], least: float = 0.0) -> bool:
+    """Whether rows come at even steps (seconds, at least) and hold numbers, as no recording of requests does."""
+    cells = without_totals(rows[1:50], [])
     if len(cells) < FEWEST_ROWS or not all(not cell or CELL.match(cell) for row in cells for cell in row[1:]):
         return False
     times = [row[0] for row in cells]
     numbers = all(EPOCH.match(time) for time in times)
-    at = epoch_instants(np.array(times, dtype=float)) if numbers else timestamps(pa.array(times, pa.string())).instants
-    return len(np.unique(np.diff(at))) == 1
+    at = epoch_instants(np.array(times, dtype=float)) if numbers else timestamps(roughly_iso(times)).instants
+    steps = np.unique(np.diff(at))
+    return len(steps) == 1 and abs(float(steps[0])) >= least * 1e9
 
 
 def joined_by_time(rows: list[list[str]]) -> list[list[str]]:
@@ -241,11 +262,14 @@ def counted(cells: list[str], name: str, asked: Asked, step: float, path: Path) 
     if units:
         each = step / UNITS[next(iter(units))]
     elif asked.values is None:
-        expected = "per-second, per-minute or per-interval, as the panel says"
+        expected = "per-second, per-minute or per-interval; of totals that grow: 'meltpoint demand fit' with this file"
         raise BadInput(
             "the unit of this series is not in the file", file=path, key="--values", value=name, expected=expected
         )
     else:
+        if asked.values == "counter":
+            expected = "per-second, per-minute or per-interval; totals that grow are for 'meltpoint demand fit'"
+            raise BadInput("a table is not read as a counter", file=path, key="--values", expected=expected)
         each = 1.0 if asked.values == "per-interval" else step / PER[asked.values]
     numbers = [float(match[1]) * LARGE[(match[2] or "").upper()] if match else np.nan for match in found]
     return np.array(numbers) * each
@@ -258,37 +282,62 @@ class CountTable(Reader):
     title = "a table of counts, one row per interval"
 
     def recognises(self, head: Head) -> bool:
-        names = [name.lower() for name in head.names if name]
+        names = [plain_name(name) for name in head.names if name]
         if GrafanaCsv().recognises(head):
             return False
-        others = set(names) - TIMED - FULL - {"to", "until"}
+        others = set(names) - TIMED - BESIDE
         return len(others) == 1 and others <= COUNTED and len(names) > 1 and dated_and_whole(head)
 
     def counts(self, paths: Sequence[Path], asked: Asked) -> CountSeries:
-        rows = [row for path in paths for row in cells_of(whole_text(path)) if row]
-        names = [name.strip().lower() for name in rows[0]]
-        rows = [row for row in rows if [cell.strip().lower() for cell in row] != names]
+        notes: list[str] = []
+        rows = [row for path in paths for row in without_totals(cells_of(whole_text(path)), notes)]
+        names = [plain_name(name) for name in rows[0]]
+        rows = [row for row in rows if [plain_name(cell) for cell in row] != names]
         column = {name: [row[place].strip() for row in rows] for place, name in enumerate(names)}
-        begins = instants(column[next(name for name in names if name in TIMED)], asked.zone, paths[0])
+        begins = instants(column[next(name for name in names if name in TIMED)], asked, paths[0])
         if (np.diff(begins) <= 0).any():
             raise BadInput(
                 "rows are not in order of time", file=paths[0], expected="each interval once, the oldest first"
             )
         name = next(name for name in names if name in COUNTED)
-        values = np.array([float(text) if text else np.nan for text in column[name]])
+        values = np.array([whole_count(text, paths[0], name) for text in settled_points(column[name])])
         steps = np.diff(begins) / 1e9
-        return CountSeries(begins, np.append(steps, np.median(steps)), {name: values}, ceiling_said(column, values))
+        notes += ceiling_said(column, values)
+        return CountSeries(begins, np.append(steps, np.median(steps)), {name: values}, tuple(notes))
+
+
+def without_points(texts: Sequence[str]) -> list[str]:
+    return [re.sub("[.,]", "", text) if GROUPED.match(text) else text for text in texts]
+
+
+def settled_points(texts: list[str]) -> list[str]:
+    """Counts without the points between thousands, which 1.234 beside 990 shows: decimals would be in both."""
+    grouped = [bool(GROUPED.match(text)) for text in texts]
+    below = any(re.match(r"^\d{1,3}$", text) for text in texts)
+    rest = all(one or re.match(r"^\d{0,3}$", text) for one, text in zip(grouped, texts, strict=True))
+    return without_points(texts) if any(grouped) and below and rest else texts
+
+
+def whole_count(text: str, path: Path, name: str) -> float:
+    """A count, nan of an empty cell; 1.234 is refused, as counts are whole and its point may stand for thousands."""
+    if GROUPED.match(text):
+        expected = "a whole number like 1234; the point in it may stand between thousands"
+        raise BadInput("this is no count", file=path, key=name, value=text, expected=expected)
+    try:
+        return float(text.replace(",", "")) if text else np.nan
+    except ValueError:
+        raise BadInput("this is no count", file=path, key=name, value=text, expected="a number like 1234") from None
 
 
 def dated_and_whole(head: Head) -> bool:
     """Whether the first rows have dates and counts that are whole numbers, mostly above 1."""
-    names = [name.lower() for name in head.names if name]
+    names = [plain_name(name) for name in head.names if name]
     count = next(place for place, name in enumerate(names) if name in COUNTED)
     time = next(place for place, name in enumerate(names) if name in TIMED)
-    rows = [row for row in cells_of("\n".join(head.lines[:50])) if len(row) == len(names)][1:]
-    numbers = [float(row[count]) for row in rows if re.match(r"^\d+(\.0*)?$", row[count].strip())]
-    dated = all(re.match(STAMP, row[time]) for row in rows)
-    return dated and 1 < len(numbers) == len(rows) and bool(np.mean(np.array(numbers) > 1) > 0.5)
+    rows = [row for row in without_totals(cells_of("\n".join(head.lines[:50])), []) if len(row) == len(names)][1:]
+    numbers = [float(without_points([row[count]])[0]) for row in rows if WHOLE.match(row[count])]
+    dated = matches(roughly_iso([row[time] for row in rows]), STAMP)
+    return bool(dated.all()) and 1 < len(numbers) == len(rows) and bool(np.mean(np.array(numbers) > 1) > 0.5)
 
 
 def ceiling_said(column: dict[str, list[str]], values: Floats) -> tuple[str, ...]:

@@ -1,104 +1,67 @@
-"""Logs of requests as JSON lines: nginx with a JSON format, Caddy, Traefik, Google Cloud, traces of LLM services.
+"""Logs of requests as JSON lines or logfmt: nginx, Caddy, Traefik, Google Cloud, traces of LLM services, programs.
 
-Which key is what is recognised by its name in the first lines; keys of objects within objects are joined by dots.
+Which key is what is recognised by its name in the first records; keys of objects within objects are joined by dots.
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-from sim.errors import BadInput
-from sim.tables.files import Broken, Progress, RowBlock
-from sim.tables.formats.reader import Head, Reader, Requests, in_chunks, json_lines
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.json
 
-# Keys of times, and which instant each is ('' where programs differ).
+from sim.errors import printable
+from sim.tables.coded import of_words
+from sim.tables.files import Broken, Progress, RowBlock
+from sim.tables.formats.lines import whole_lines
+from sim.tables.formats.reader import (
+    Head,
+    Reader,
+    Requests,
+    as_text,
+    in_chunks,
+    json_lines,
+    json_list,
+    json_object,
+    records_block,
+    whole_text,
+)
+from sim.tables.in_order import in_order
+from sim.tables.names import AREAS, SIZES, plain_name, seconds_per, shown_per
+from sim.tables.opening import first_lines
+
+# Names of times, and which instant each is ('' where programs differ).
 TIMES = {
-    "StartUTC": "start",
-    "StartLocal": "start",
-    "start_time": "start",
-    "startTime": "start",
-    "request_time_utc": "start",
-    "arrival_time": "start",
-    "arrived": "start",
-    "arrival": "start",
-    "arrived_at": "start",
-    "received_at": "start",
-    "created_at": "start",
-    "start": "start",
-    "end_time": "end",
-    "finished_at": "end",
-    "completed_at": "end",
-    "time_iso8601": "end",
-    "time_local": "end",
+    **dict.fromkeys(
+        ("start_utc", "start_local", "start_time", "start_time_utc", "request_time_utc", "arrival_time", "arrived"),
+        "start",
+    ),
+    **dict.fromkeys(("arrival", "arrived_at", "received_at", "created_at", "created", "started_at", "start"), "start"),
+    **dict.fromkeys(
+        ("end_time", "finished_at", "completed_at", "finished", "completed", "ended_at", "time_iso8601", "time_local"),
+        "end",
+    ),
     "msec": "end",
-    "ts": "",
-    "time": "",
-    "timestamp": "",
-    "@timestamp": "",
-    "timeStamp": "",
-    "datetime": "",
-    "date": "",
-}
-# Keys of durations, and what to divide them by for seconds; a text with a unit, like '4.1s', needs none.
-DURATIONS = {
-    "request_time": 1.0,
-    "duration": 1.0,
-    "Duration": 1e9,
-    "duration_s": 1.0,
-    "duration_ms": 1e3,
-    "latency_s": 1.0,
-    "latency_ms": 1e3,
-    "latency_us": 1e6,
-    "duration_us": 1e6,
-    "duration_ns": 1e9,
-    "elapsed_ms": 1e3,
-    "response_time_ms": 1e3,
-    "response_time_s": 1.0,
-    "timeTaken": 1.0,
-    "properties.timeTaken": 1.0,
-    "httpRequest.latency": 1.0,
+    **dict.fromkeys(("ts", "time", "timestamp", "time_stamp", "time_generated", "datetime", "event_time", "date"), ""),
 }
 IN_MILLISECONDS = {"start_time", "duration", "response_code"}  # the keys of Envoy, and of Istio
 USERS = (
-    "user",
-    "user_id",
-    "user.id",
-    "userid",
-    "account",
-    "client_id",
-    "remote_user",
-    "request.client_ip",
-    "remote_addr",
-    "request.remote_ip",
-    "ClientHost",
-    "client_ip",
-    "remote_ip",
-    "httpRequest.remoteIp",
-    "clientIP",
-    "properties.clientIP",
-    "client",
-    "x_forwarded_for",
-    "downstream_remote_address",
+    *("user", "user_id", "userid", "user_name", "account", "account_id", "client_id", "remote_user"),
+    *("client_ip", "c_ip", "remote_addr", "remote_ip", "remote_address", "client_host", "client", "source_ip"),
+    *("x_forwarded_for", "downstream_remote_address"),
 )
 PATHS = (
-    "path",
-    "uri",
-    "request_uri",
-    "request.uri",
-    "RequestPath",
-    "httpRequest.requestUrl",
-    "requestUri",
-    "url",
-    "endpoint",
-    "kind",
-    "type",
-    "request",
+    *("path", "uri", "request_uri", "cs_uri_stem", "request_path", "request_url", "url_path", "url", "endpoint"),
+    *("operation_name", "route", "kind", "type", "request"),
 )
 STATUSES = (
-    *("status", "status_code", "code", "OriginStatus", "DownstreamStatus", "httpRequest.status", "httpStatus"),
-    "response_code",
+    *("status", "status_code", "sc_status", "code", "origin_status", "downstream_status", "http_status"),
+    *("response_code", "result_code"),
 )
 SIGNS = {  # of programs whose times are known, by keys that only they have
     ("ts", "duration", "status"): "end",  # Caddy
@@ -106,9 +69,16 @@ SIGNS = {  # of programs whose times are known, by keys that only they have
     ("httpRequest.latency", "timestamp"): "start",  # Google Cloud: when the load balancer got the request
     ("request_time", "remote_addr"): "end",  # nginx: its variables
     ("request_time", "request"): "end",
+    ("req.method", "responseTime"): "end",  # pino: when the request was completed
+    ("x-edge-result-type", "time-taken"): "end",  # CloudFront
 }
+FIELD = re.compile(r"([\w.@-]+)=(\"(?:[^\"\\]|\\.)*\"|\S*)")  # of logfmt
+FEWEST_FIELDS = 3
+AREA = re.compile(r"^(\d+)\s*[x×*]\s*(\d+)$")
+CLOCK = re.compile(r"^\d\d:\d\d:\d\d")
 WITH_UNIT = re.compile(r"^(-?\d+(?:\.\d+)?)\s*(ns|us|µs|μs|ms|s|m)$")
 UNITS = {"ns": 1e-9, "us": 1e-6, "µs": 1e-6, "μs": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0}
+NO_REQUEST = ("^no$", "records without a path, a status or a duration, as of a program's other messages")
 OTHER = (
     "request_throughput",
     "num_prompts",
@@ -133,78 +103,252 @@ def flat(record: dict[str, Any], prefix: str = "") -> dict[str, Any]:
     return found
 
 
-def first_of(keys: Any, there: dict[str, Any]) -> str:
-    """The first of some keys that has a value, or else one within an object of another name: http.status for status."""
-    found = next((key for key in keys if there.get(key) not in (None, "")), "")
-    last = {last_of(key): key for key in reversed(there) if there[key] not in (None, "")}
-    return found or next((last[key] for key in keys if key in last), "")
+def first_of(names: Iterable[str], there: dict[str, Any]) -> str:
+    """The first key with a value that has one of some names, or else one within an object of another name."""
+    filled = [key for key in there if there[key] not in (None, "")]
+    whole = {plain_name(key): key for key in reversed(filled)}
+    last = {plain_name(key.rpartition(".")[2]): key for key in reversed(filled)}
+    ends = {"_".join(plain_name(key).split("_")[-2:]): key for key in reversed(filled)}
+    return next((found[name] for found in (whole, last, ends) for name in names if name in found), "")
 
 
-def last_of(key: str) -> str:
-    return key.rpartition(".")[2]
+def record_of(text: str) -> dict[str, Any]:
+    """A line of JSON or of logfmt as an object; empty if it is neither."""
+    if text.startswith("{"):
+        return json_object(text)
+    fields = FIELD.findall(text)
+    rest = FIELD.sub("", text).strip() if len(fields) >= FEWEST_FIELDS else text
+    return {} if rest else {key: value.strip('"') for key, value in fields}
+
+
+def first_records(head: Head) -> list[dict[str, Any]]:
+    """The first records of a file, with flat keys."""
+    line = head.line.lstrip()
+    if line.startswith("["):
+        records = json_list(whole_text(head.path))[:200]
+    elif line.startswith("{") or len(FIELD.findall(line)) >= FEWEST_FIELDS:
+        records = [record_of(line.strip()) for line in head.lines[:200]]
+    else:
+        return []
+    return [flat(one) for one in records if one]
 
 
 class JsonLog(Reader):
-    """One JSON object per request."""
+    """One JSON object per request, or one line of logfmt; other records among them are left out."""
 
     name = "json-lines"
     title = "JSON lines, one object per request"
 
     def recognises(self, head: Head) -> bool:
-        record = head.record
-        return bool(record) and not set(OTHER) & set(record) and bool(first_of(TIMES, flat(record)))
+        records = first_records(head)
+        other = any(set(OTHER) & {key.split(".")[0] for key in one} for one in records)
+        return not other and any(first_of(TIMES, one) for one in records)
 
     def requests(self, head: Head) -> Requests:
-        keys = flat(head.record)
-        time, duration = first_of(TIMES, keys), first_of(DURATIONS, keys)
-        stamped = next(
-            (is_at for signs, is_at in SIGNS.items() if set(signs) <= set(keys)),
-            TIMES[time] if time in TIMES else TIMES[time.rpartition(".")[2]],
-        )
+        records = first_records(head)
+        kinds = [asked for one in records if (asked := roles_of(one))]
+        fullest = max(kinds, key=len, default={}) if kinds else {}
+        keys = {key: value for one in reversed(records) for key, value in one.items() if roles_of(one) or not fullest}
+        roles = roles_of(keys)
+        time = first_of(TIMES, keys)
+        duration = roles.get("duration", "")
+        stamped = next((at for signs, at in SIGNS.items() if set(signs) <= set(keys)), at_of(time))
         if not stamped:
             stamped = "" if duration else "start"
-        roles = {"user": first_of(USERS, keys), "path": first_of(PATHS, keys), "status": first_of(STATUSES, keys)}
-        columns = {"time": time, "duration": duration, **roles}
-        read = {role: key for role, key in columns.items() if key}
+        known = [in_seconds(one[duration], 1.0) for one in records if duration in one]
+        per, said = shown_per(duration, [value for value in known if value is not None]) if duration else (1.0, "")
+        if set(keys) >= IN_MILLISECONDS:
+            per, said = 1e3, ""
+        if duration and any(WITH_UNIT.match(str(one.get(duration, ""))) for one in records):
+            said = ""
+        if duration == "Duration" and "StartUTC" in keys:
+            per, said = 1e9, ""
+        date = first_of(("date",), keys) if CLOCK.match(str(keys[time])) else ""
+        read = {"time": time, **roles}
         tokens: dict[str, str] = {name: name for name in ("input_length", "output_length", "images") if name in keys}
-        per = 1e3 if set(keys) >= IN_MILLISECONDS else DURATIONS.get(duration, DURATIONS.get(last_of(duration), 1.0))
+        tokens |= {what: key for what, names in SIZES.items() if (key := first_of(names, keys))}
+        if "side" not in tokens and (area := first_of(AREAS, keys)) and AREA.match(str(keys[area])):
+            tokens["side"] = area
         trace = "input_length" in keys and isinstance(keys[time], int | float) and keys[time] < 1e9
+        said_as = "read as JSON: " + ", ".join(f"{role} from {key!r}" for role, key in read.items())
+        results = {"result": "x-edge-result-type"} if "x-edge-result-type" in keys else {}
+        columns = {**read, **tokens, **results}
+        types = schema_of(records, [*columns.values(), *([date] if date else [])])
         return Requests(
-            blocks=partial(json_blocks, keys={**read, **tokens}, per=per),
+            blocks=partial(json_blocks, keys=Keys(columns, per, date, types)),
             stamped=stamped,
             extra={
                 **({"duration_s": ("duration", 1.0)} if duration else {}),
-                **({"status": ("status", 1.0)} if roles["status"] else {}),
+                **({"status": ("status", 1.0)} if "status" in roles else {}),
                 **{name: (name, 1.0) for name in tokens},
             },
             unit="ms" if trace else None,  # request traces with token counts, as published by Mooncake
-            user="user" if roles["user"] else None,
-            kind="path" if roles["path"] else None,
-            notes=("read as JSON: " + ", ".join(f"{role} from {key!r}" for role, key in read.items()),),
+            user="user" if "user" in roles else None,
+            kind="path" if "path" in roles else None,
+            zone="UTC" if results else None,
+            leave_out={"asks": NO_REQUEST, **({"result": HITS} if results else {})},
+            notes=(said_as, *([said] if said else [])),
         )
 
 
-def json_blocks(
-    path: Path, broken: list[Broken], progress: Progress, keys: dict[str, str], per: float
-) -> Iterator[RowBlock]:
-    return in_chunks(json_rows(path, broken, progress, keys, per), list(keys))
+HITS = ("^(Refresh)?Hit$", "answers from the cache")
 
 
-def json_rows(
-    path: Path, broken: list[Broken], progress: Progress, keys: dict[str, str], per: float
-) -> Iterator[tuple[int, dict[str, Any]]]:
-    for number, record in json_lines(path, broken, progress):
+def at_of(key: str) -> str:
+    return TIMES.get(plain_name(key), TIMES.get(plain_name(key.rpartition(".")[2]), ""))
+
+
+def roles_of(record: dict[str, Any]) -> dict[str, str]:
+    """The keys of a record that say how long a request took, whose it was, for what, and what became of it."""
+    if not first_of(TIMES, record):
+        return {}
+    lasted = [key for key in record if record[key] not in (None, "") and seconds_per(key) is not None]
+    first = [key for key in lasted if not plain_name(key).startswith("upstream")]
+    roles = {
+        "duration": min(first or lasted, key=len, default=""),
+        "user": first_of(USERS, record),
+        "path": first_of(PATHS, record),
+        "status": first_of(STATUSES, record),
+    }
+    return {role: key for role, key in roles.items() if key}
+
+
+@dataclass(frozen=True)
+class Keys:
+    """Where the columns of a log are: the key of each, what to divide durations by, and the key of the date.
+
+    types: of the values of each key, where all rows of a part have the same, so that a part is read at once.
+    """
+
+    of: dict[str, str]
+    per: float
+    date: str
+    types: Any
+
+    @property
+    def shown(self) -> list[str]:
+        """The columns of which a record of a request has one."""
+        return [role for role in ("path", "status", "duration") if role in self.of]
+
+
+def schema_of(records: list[dict[str, Any]], keys: Iterable[str]) -> Any:
+    """The types of some keys of first records; None where a key has several, or a list."""
+    types: dict[str, Any] = {}
+    for key in keys:
+        kinds = {type(one[key]) for one in records if one.get(key) is not None}
+        kind = pa.string() if kinds == {str} else pa.int64() if kinds == {int} else pa.float64()
+        if not kinds or not (kinds == {str} or kinds <= {int, float}):
+            return None
+        place = types
+        *outer, last = key.split(".")
+        for name in outer:
+            place = place.setdefault(name, {})
+        place[last] = kind
+    return pa.schema([pa.field(name, typed(kind)) for name, kind in types.items()])
+
+
+def typed(kind: Any) -> Any:
+    if isinstance(kind, dict):
+        return pa.struct([pa.field(name, typed(one)) for name, one in kind.items()])
+    return kind
+
+
+def json_blocks(path: Path, broken: list[Broken], progress: Progress, keys: Keys) -> Iterator[RowBlock]:
+    if first_lines(path)[0].lstrip().startswith("["):
+        yield from in_chunks(rows_of(json_lines(path, broken, progress), keys), [*keys.of, "asks"])
+        return
+    for block, unfit in in_order(lambda part: block_of(*part, keys), whole_lines(path, progress)):
+        broken += unfit
+        if len(block.lines):
+            yield block
+
+
+def block_of(line: int, data: bytes, keys: Keys) -> tuple[RowBlock, list[Broken]]:
+    """Some lines as columns of texts, and those that are no records."""
+    if keys.types is not None and (columns := columns_at_once(data, keys)):
+        return RowBlock(columns, line + np.arange(data.count(b"\n"))), []
+    unfit: list[Broken] = []
+    texts = [text.decode("utf-8-sig", errors="replace").strip() for text in data.split(b"\n")]
+    found = [(line + place, text, record_of(text)) for place, text in enumerate(texts) if text]
+    unfit = [Broken(number, printable(text[:200])) for number, text, record in found if not record]
+    rows = list(rows_of(((number, record) for number, _, record in found if record), keys))
+    return records_block([row for _, row in rows], [number for number, _ in rows], [*keys.of, "asks"]), unfit
+
+
+def columns_at_once(data: bytes, keys: Keys) -> dict[str, Any] | None:
+    """The columns of lines that are all JSON with values of the same types; None where they are not."""
+    try:
+        table = pa.json.read_json(
+            pa.BufferReader(data),
+            pa.json.ReadOptions(use_threads=False, block_size=len(data) + 1),
+            pa.json.ParseOptions(explicit_schema=keys.types, unexpected_field_behavior="ignore"),
+        ).combine_chunks()
+    except pa.ArrowInvalid:
+        return None
+    if len(table) != data.count(b"\n") or not data.isascii():
+        return None
+
+    def column(key: str) -> Any:
+        first, *inner = key.split(".")
+        values = table[first].combine_chunks()
+        return pc.struct_field(values, inner) if inner else values
+
+    found = {role: column(key) for role, key in keys.of.items()}
+    if found["time"].null_count:
+        return None
+    none = np.logical_and.reduce([found[role].is_null() for role in keys.shown]) if keys.shown else np.zeros(len(table))
+    made = {role: pc.fill_null(pc.cast(values, pa.string()), "") for role, values in found.items()}
+    if "duration" in found:
+        lasted = found["duration"]
+        made["duration"] = (
+            each_word(made["duration"], lambda text: as_text(in_seconds(text, keys.per)))
+            if pa.types.is_string(lasted.type)
+            else pc.fill_null(pc.cast(pc.divide(pc.cast(lasted, pa.float64()), keys.per), pa.string()), "")
+        )
+    if keys.date:
+        made["time"] = pc.binary_join_element_wise(column(keys.date), made["time"], "T")
+    made |= {role: each_word(made[role], read) for role, read in readings(keys).items()}
+    return {**made, "asks": pa.array(np.where(none, "no", ""), pa.string())}
+
+
+def readings(keys: Keys) -> dict[str, Callable[[str], str]]:
+    """How the texts of some columns are read."""
+    user = partial(user_of, key=keys.of.get("user", ""))
+    return {role: read for role, read in (("path", path_of), ("side", side_of), ("user", user)) if role in keys.of}
+
+
+def each_word(texts: Any, read: Callable[[str], str]) -> Any:
+    return of_words(texts, lambda words: pa.array([read(word) for word in words.to_pylist()], pa.string()))
+
+
+def rows_of(records: Iterable[tuple[int, dict[str, Any]]], keys: Keys) -> Iterator[tuple[int, dict[str, Any]]]:
+    """The columns of records, one by one."""
+    for number, record in records:
         cells = flat(record)
-        row = {role: cells.get(key) for role, key in keys.items()}
+        row = {role: cells.get(key) for role, key in keys.of.items()}
+        if row["time"] is None:
+            row["time"] = cells.get(first_of(TIMES, cells))
+        if row["time"] is None or (keys.shown and all(row[role] is None for role in keys.shown)):
+            row["asks"] = "no"
+        if row["time"] is None:
+            row["time"] = "1970-01-01T00:00:00Z"  # of a record that is left out
+        if keys.date:
+            row["time"] = f"{cells.get(keys.date)}T{row['time']}"
         if "duration" in row:
-            row["duration"] = in_seconds(row["duration"], per)
-        if keys.get("user") == "downstream_remote_address":  # with a port, which differs with each connection
-            row["user"] = re.sub(r":\d+$", "", str(row["user"]))
-        if "path" in row:
-            row["path"] = path_of(str(row["path"] or ""))
-        if row.get("time") is None:
-            raise BadInput("a record has no time", file=f"{path}:{number}", key=keys["time"], value=record)
+            row["duration"] = in_seconds(row["duration"], keys.per)
+        row |= {role: read(as_text(row[role])) for role, read in readings(keys).items()}
         yield number, row
+
+
+def side_of(text: str) -> str:
+    """Pixels along the side of a square as large as a picture of 1024x768; a number as it is."""
+    area = AREA.match(text)
+    return str((int(area[1]) * int(area[2])) ** 0.5) if area else text
+
+
+def user_of(text: str, key: str) -> str:
+    """A user's name; of an address with a port, which differs with each connection, the address."""
+    return re.sub(r":\d+$", "", text) if key == "downstream_remote_address" else text
 
 
 def in_seconds(value: Any, per: float) -> float | None:

@@ -7,8 +7,9 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from sim.tables.files import Broken, Progress, RowBlock, opened
+from sim.tables.files import Broken, Progress, RowBlock
 from sim.tables.formats.reader import Head, Reader, Requests, in_chunks, json_lines, json_object, whole_text
+from sim.tables.opening import opened
 
 COLUMNS = ("time", "path", "method", "status", "duration", "metric")
 ASKED, DROPPED = "http_req_duration", "dropped_iterations"

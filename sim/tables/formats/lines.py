@@ -1,6 +1,5 @@
 """Logs with one request per line, read by a pattern as columns of texts, block by block."""
 
-import zlib
 from collections.abc import Callable, Iterator
 from itertools import compress
 from pathlib import Path
@@ -12,9 +11,10 @@ import pyarrow.compute as pc
 
 from sim.errors import BadInput
 from sim.tables.coded import joined, of_words, stored_like
-from sim.tables.files import BLOCK, BOM, Broken, Progress, RowBlock, opened
+from sim.tables.files import BLOCK, Broken, Progress, RowBlock
 from sim.tables.hashes import Hashes
 from sim.tables.in_order import in_order
+from sim.tables.opening import BOM, UNREADABLE, opened
 from sim.tables.times import Mask
 
 LONGEST_LINE = 1_000_000  # bytes
@@ -72,7 +72,7 @@ def whole_lines(path: Path, progress: Progress) -> Iterator[tuple[int, bytes]]:
                 progress(raw.tell() / size)
             if rest:
                 yield line, rest + b"\n"
-    except (OSError, EOFError, zlib.error) as problem:
+    except UNREADABLE as problem:
         raise BadInput(f"the log cannot be read ({problem})", file=path) from None
 
 

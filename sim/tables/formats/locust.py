@@ -1,18 +1,17 @@
 """Locust (docs.locust.io): statistics by request name, their history, and failures, as CSV. None of them is a log."""
 
-import csv
 from collections.abc import Sequence
 from pathlib import Path
 
-from sim.tables.files import delimiter
 from sim.tables.formats.reader import Head, Reader, whole_text
+from sim.tables.small_tables import cells_of
 
 REFUSALS = ("429", "503")
 
 
 def rows_of(path: Path) -> list[dict[str, str]]:
-    lines = whole_text(path).splitlines()
-    return [row for row in csv.DictReader(lines, delimiter=delimiter(lines[0])) if any(row.values())]
+    names, *rows = cells_of(whole_text(path))
+    return [dict(zip(names, row, strict=False)) for row in rows if any(row)]
 
 
 def number(text: str | None) -> float:

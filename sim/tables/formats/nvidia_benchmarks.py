@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from sim.errors import BadInput
-from sim.tables.formats.reader import Head, LoadPoint, Reader, whole_text
+from sim.tables.formats.reader import Head, LoadPoint, Reader, json_object, whole_text
 from sim.tables.small_tables import cells_of
 
 COMPUTE = ("Server Compute Input", "Server Compute Infer", "Server Compute Output")
@@ -92,7 +92,7 @@ class GenaiPerf(Reader):
         return "Metric" in head.names and any("p50" in names or "avg" in names for names in tables)
 
     def load_points(self, path: Path) -> list[LoadPoint]:
-        rows = metrics_in(cells_of(whole_text(path)))
+        rows = metrics_in(cells_of(whole_text(path), several=True))
         throughput = next((value for row in rows for value in throughput_of(row)), None)
         points = []
         for component, title in TITLES.items():
@@ -112,6 +112,52 @@ class GenaiPerf(Reader):
             expected = f"a row named {', '.join(title.title() for title in TITLES.values())}, with its unit"
             raise BadInput("no row of this table is a latency", file=path, expected=expected)
         return points
+
+
+class GenaiPerfJson(Reader):
+    """The JSON beside the CSV of GenAI-Perf and AIPerf, which says the concurrency or rate too."""
+
+    name = "genai-perf-json"
+    title = "an export of GenAI-Perf or AIPerf (JSON)"
+
+    def recognises(self, head: Head) -> bool:
+        found = head.document.get("records", head.document)
+        return isinstance(found, dict) and isinstance(found.get("request_latency"), dict)
+
+    def load_points(self, path: Path) -> list[LoadPoint]:
+        document = json_object(whole_text(path))
+        found, sent = document.get("records", document), settings_in(document.get("input_config") or {})
+        points = []
+        for component, title in TITLES.items():
+            row = found.get(title.replace(" ", "_"))
+            if not row:
+                continue
+            latency = {
+                name: float(row[q]) * UNITS[row["unit"]] for q, name in QUANTILES.items() if row.get(q) is not None
+            }
+            rate = found.get("request_throughput", {}).get("avg")
+            points.append(
+                LoadPoint(
+                    component,
+                    concurrency=sent.get("concurrency"),
+                    rate=sent.get("request_rate"),
+                    latency=latency,
+                    throughput=float(rate) if rate else None,
+                    row=title,
+                )
+            )
+        return points
+
+
+def settings_in(config: dict[str, Any]) -> dict[str, float]:
+    """Concurrency and request rate, wherever a configuration has them."""
+    found: dict[str, float] = {}
+    for key, value in config.items():
+        if isinstance(value, dict):
+            found |= settings_in(value)
+        elif key in ("concurrency", "request_rate") and isinstance(value, int | float):
+            found[key] = float(value)
+    return found
 
 
 def metric_names(line: str) -> list[str]:

@@ -14,7 +14,10 @@ from numpy.typing import NDArray
 
 from sim.errors import BadInput, printable
 from sim.schema import with_keys_once
-from sim.tables.files import LARGEST_TIDIED, Broken, Progress, RowBlock, first_bytes, first_lines, header, opened
+from sim.tables.files import Broken, Progress, RowBlock
+from sim.tables.headers import header
+from sim.tables.opening import LARGEST_TIDIED, first_bytes, first_lines, opened
+from sim.tables.written_dates import Order
 
 Floats = NDArray[np.float64]
 REFUSED = (429, 503)  # statuses by which a service turns a request away
@@ -50,7 +53,9 @@ class Head:
     @cached_property
     def document(self) -> dict[str, Any]:
         """The whole file as one JSON object; empty if it is none."""
-        return json_object(whole_text(self.path)) if self.line.lstrip().startswith("{") else {}
+        if not self.line.lstrip().startswith("{") or (self.record and len(self.lines) > 1):  # JSON lines are none
+            return {}
+        return json_object(whole_text(self.path))
 
     @cached_property
     def listed(self) -> dict[str, Any]:
@@ -154,12 +159,13 @@ class Asked:
     """What the user says about a file that does not say it itself.
 
     zone: of times without one. values: 'per-second', 'per-minute', 'per-interval' or 'counter'. refused: whether
-    refusals are 'inside' the counts of requests or 'beside' them.
+    refusals are 'inside' the counts of requests or 'beside' them. dates: the order of day and month.
     """
 
     zone: str | None = None
     values: str | None = None
     refused: str | None = None
+    dates: Order | None = None
 
 
 @contextmanager
@@ -211,7 +217,10 @@ def as_text(value: Any) -> str:
 
 
 def json_lines(path: Path, broken: list[Broken], progress: Progress) -> Iterator[tuple[int, dict[str, Any]]]:
-    """The JSON objects of a file, one a line, each with the number of its line."""
+    """The JSON objects of a file, one a line or all in one list, each with the number of its line, or its place."""
+    if first_lines(path)[0].lstrip().startswith("["):
+        yield from enumerate(json_list(whole_text(path)), 1)
+        return
     stream, raw = opened(path)
     size, number = max(path.stat().st_size, 1), 0
     with raw:

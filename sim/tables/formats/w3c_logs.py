@@ -1,17 +1,26 @@
 """Logs in the W3C extended format, whose '#Fields:' line names the columns: AWS CloudFront and Microsoft IIS."""
 
-import csv
+import re
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-from sim.errors import BadInput
-from sim.tables.files import Broken, Progress, RowBlock, opened
-from sim.tables.formats.reader import Head, Reader, Requests, in_chunks
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
 
-COLUMNS = ("time", "user", "method", "path", "status", "duration", "result")
+from sim.errors import BadInput
+from sim.tables.coded import coded, of_words, plain
+from sim.tables.files import Broken, Progress, RowBlock
+from sim.tables.formats.combined_lines import cells
+from sim.tables.formats.lines import whole_lines
+from sim.tables.formats.reader import Head, Reader, Requests
+from sim.tables.in_order import in_order
+
 USERS = ("cs-username", "c-ip")
+READ = (*USERS, "date", "time", "cs-method", "cs-uri-stem", "sc-status", "time-taken", "x-edge-result-type")
+DIRECTIVE = re.compile(rb"^#[^\n]*\n", re.MULTILINE)
 
 
 def fields_of(head: Head) -> list[str]:
@@ -61,43 +70,60 @@ def w3c_requests(head: Head, per: float, **more: Any) -> Requests:
 
 
 def w3c_blocks(path: Path, broken: list[Broken], progress: Progress, tabbed: bool) -> Iterator[RowBlock]:
-    return in_chunks(w3c_rows(path, broken, progress, tabbed), COLUMNS)
+    mark = "\t" if tabbed else " "
+    for block, unfit in in_order(lambda part: w3c_block(*part, mark), parts_of(path, progress)):
+        broken += unfit
+        if len(block.lines):
+            yield block
 
 
-def w3c_rows(
-    path: Path, broken: list[Broken], progress: Progress, tabbed: bool
-) -> Iterator[tuple[int, dict[str, Any]]]:
-    """Rows under the '#Fields:' line above them, which may change within a file."""
-    stream, raw = opened(path)
-    size, names, number = max(path.stat().st_size, 1), [], 0
-    with raw:
-        for data in stream:
-            number += 1
-            line = data.decode("utf-8-sig" if number == 1 else "utf-8", errors="replace").strip("\r\n")
-            if line.startswith("#Fields:"):
-                names = line.removeprefix("#Fields:").split()
+def parts_of(path: Path, progress: Progress) -> Iterator[tuple[int, bytes, list[str]]]:
+    """The rows of a log in parts, with the number of the first line and the '#Fields:' line that holds for them."""
+    names: list[str] = []
+    for line, data in whole_lines(path, progress):
+        begin = 0
+        for found in DIRECTIVE.finditer(data):
+            if found.start() > begin:
+                yield line, data[begin : found.start()], names
+            line += data.count(b"\n", begin, found.end())
+            begin, text = found.end(), found[0].decode("utf-8", errors="replace").strip()
+            if text.startswith("#Fields:"):
+                names = text.removeprefix("#Fields:").split()
                 missing = {"date", "time"} - set(names)
                 if missing:
                     raise BadInput("the log does not say when its requests were", file=path, value=sorted(missing))
-            elif line and not line.startswith("#"):
-                cells = next(csv.reader([line], delimiter="\t" if tabbed else " ", quoting=csv.QUOTE_NONE))
-                if len(cells) != len(names):
-                    broken.append(Broken(number, line[:200], len(cells)))
-                else:
-                    yield number, w3c_row(dict(zip(names, cells, strict=True)))
-            if number % 10_000 == 0:
-                progress(raw.tell() / size)
+        if begin < len(data):
+            yield line, data[begin:], names
 
 
-def w3c_row(cells: dict[str, str]) -> dict[str, Any]:
-    """One request."""
-    status = cells.get("sc-status", "")
+def w3c_block(line: int, data: bytes, names: list[str], mark: str) -> tuple[RowBlock, list[Broken]]:
+    """Some rows as columns of texts, and the lines that are none."""
+    data = data if data.isascii() else data.decode("utf-8", errors="replace").encode()
+    data = data.replace(b"\r\n", b"\n")
+    there = [name for name in READ if name in names]
+    plain_ones = tuple(place for place, name in enumerate(names) if name in USERS)
+    cut = cells(data, mark, len(names), plain_ones, wanted=[names.index(name) for name in there]) if names else None
+    columns, rows = cut or ([pa.array([], pa.string())] * len(READ), np.zeros(data.count(b"\n"), dtype=bool))
+    texts = data.decode().split("\n") if not rows.all() else []
+    split = mark if mark == "\t" else " "
+    unfit = [Broken(line + int(k), texts[k][:200], len(texts[k].split(split))) for k in np.flatnonzero(~rows)]
+    part = w3c_columns(dict(zip(there if cut else READ, columns, strict=True)), int(rows.sum()))
+    return RowBlock(part, line + np.flatnonzero(rows)), [one for one in unfit if one.text]
+
+
+def w3c_columns(part: dict[str, Any], n: int) -> dict[str, Any]:
+    """The columns of requests; empty ones for fields that a log does not have."""
+    empty = pa.DictionaryArray.from_arrays(pa.array(np.zeros(n, np.int32)), pa.array([""] if n else [], pa.string()))
+    user = empty
+    for name in reversed([name for name in USERS if name in part]):
+        user = plain(part[name]) if user is empty else pc.if_else(pc.equal(part[name], "-"), user, plain(part[name]))
+    status = part.get("sc-status", empty)
     return {
-        "time": f"{cells['date']}T{cells['time']}",
-        "user": next((cells[name] for name in USERS if cells.get(name, "-") != "-"), "-"),
-        "method": cells.get("cs-method", ""),
-        "path": cells.get("cs-uri-stem", ""),
-        "status": "499" if status == "000" else status,  # the viewer left before the answer
-        "duration": cells.get("time-taken", ""),
-        "result": cells.get("x-edge-result-type", ""),
+        "time": coded(pc.binary_join_element_wise(plain(part["date"]), plain(part["time"]), "T")),
+        "user": user,
+        "method": part.get("cs-method", empty),
+        "path": part.get("cs-uri-stem", empty),
+        "status": of_words(status, lambda words: pc.replace_substring_regex(words, "^000$", "499")),  # the viewer left
+        "duration": part.get("time-taken", empty),
+        "result": part.get("x-edge-result-type", empty),
     }

@@ -4,7 +4,9 @@ Servers write a line when the answer was sent. nginx and the balancers of AWS st
 HAProxy that of the request (nginx.org, httpd.apache.org, docs.aws.amazon.com, envoyproxy.io, docs.haproxy.org).
 """
 
+import csv
 from functools import partial
+from itertools import compress
 from typing import Any
 
 import numpy as np
@@ -12,7 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from sim.tables.coded import coded, of_words, plain
-from sim.tables.formats.combined_lines import Shape, is_empty, shape_of
+from sim.tables.formats.combined_lines import Shape, cells, is_empty, odd_lines, shape_of, some
 from sim.tables.formats.lines import CLF, QUOTED, Columns, clf_time, fits, nothing, pattern_blocks, request_columns
 from sim.tables.formats.reader import Head, Reader, Requests
 from sim.tables.hashes import row_hashes, text_hashes
@@ -31,13 +33,27 @@ LAST = r"(?:\"|^) (?P<duration>\d+(?:\.\d+)?)[ ,:\d.\-]*$"  # of several the fir
 INGRESS = r"\" \d+ (?P<duration>\d+\.\d+) \[[^\"]*$"  # of Kubernetes: bytes of the request, its seconds, [upstream] ...
 QUOTED_LAST = r" \"(?P<duration>\d+(?:\.\d+)?)\"$"
 QUOTED_PAIR = r" \"(?P<duration>\d+\.\d+)\" \"[\d., :\-]+\"$"  # nginx's own seconds, and the upstream's
-TIMED = (NAMED, LAST, INGRESS, QUOTED_LAST, QUOTED_PAIR)
+MICROSECONDS = r"(?:\bD[=:]|[ *]\d+/)(?P<duration>\d+)\**$"  # Apache's %D by name, or behind %T as in 3/3143000
+TIMED = (NAMED, LAST, INGRESS, QUOTED_LAST, QUOTED_PAIR, MICROSECONDS)
 ALB = (
     r"^(?P<type>https?|h2|grpcs|wss?) (?P<stamp>\d{4}-\d\d-\d\dT[\d:.]+Z) (?P<balancer>app/\S+) (?P<client>\S+) "
     r"(?P<target>\S+) (?P<t1>-?[\d.]+) (?P<t2>-?[\d.]+) (?P<t3>-?[\d.]+) (?P<status>\d{3}|-) (?P<tstatus>\d{3}|-) "
     rf"\S+ \S+ (?P<request>{QUOTED}) {QUOTED} \S+ \S+ \S+ {QUOTED} {QUOTED} {QUOTED} \S+ "
     r"(?P<created>\d{4}-\d\d-\d\dT[\d:.]+Z)(?: .*)?$"
 )
+ALB_PARTS = {"type": 0, "stamp": 1, "balancer": 2, "client": 3, "target": 4, "t2": 6, "status": 8, "tstatus": 9}
+ALB_PARTS |= {"request": 12, "created": 21}
+INSTANT = r"^\d{4}-\d\d-\d\dT[\d:.]+Z$"
+ALB_FORMS = {
+    "type": r"^(https?|h2|grpcs|wss?)$",
+    "balancer": "^app/",
+    "stamp": INSTANT,
+    "created": INSTANT,
+    "t2": r"^-?[\d.]+$",
+    "status": r"^(\d{3}|-)$",
+    "tstatus": r"^(\d{3}|-)$",
+}
+HOSTED = r" \w+://[^/ ]+"
 ENVOY = (
     rf"^\[(?P<time>\d{{4}}-\d\d-\d\dT[\d:.]+Z)\] (?P<request>{QUOTED}) (?P<status>\d+) (?P<flags>\S+) "
     rf"(?:\S+ \S+ {QUOTED} )?\S+ \S+ (?P<duration>\d+|-) (?P<upstream>\d+|-) \"(?P<client>[^\"]*)\"(?: .*)?$"
@@ -69,7 +85,7 @@ class AccessLog(Reader):
         if pattern:
             sample = pc.struct_field(pc.extract_regex(rests, pattern), "duration")
             decimal = pc.any(pc.match_substring(sample, ".")).as_py()
-            small = float(np.median(pc.cast(sample, pa.float64()))) < SHORT
+            small = float(np.median(pc.cast(sample, pa.float64()))) < SHORT and pattern != MICROSECONDS
             stamped = "either" if decimal else "start"
             extra = {"duration_s": ("duration", 1.0 if decimal or small else 1e6)}
             if not decimal:
@@ -179,11 +195,33 @@ class BalancerLog(Reader):
 
     def requests(self, head: Head) -> Requests:
         return Requests(
-            blocks=partial(pattern_blocks, pattern=ALB, columns_of=alb_columns),
+            blocks=partial(pattern_blocks, pattern=ALB, columns_of=alb_parts, quick=cut_alb),
             stamped="start",
             extra={"service_s": ("target_s", 1.0), "status": ("status", 1.0)},
             notes=("arrivals are the request creation times; a target's seconds hold its own queue",),
         )
+
+
+def alb_parts(part: dict[str, Any]) -> Columns:
+    return alb_columns({**part, "request": unquoted(part["request"])})
+
+
+def cut_alb(data: bytes) -> tuple[Columns, Mask] | None:
+    """The columns of lines that are cut at spaces as the first is, and which lines these are."""
+    good = ~odd_lines(data)
+    kept = data if good.all() else b"\n".join([*compress(data.split(b"\n"), good), b""])
+    width = len(next(csv.reader([kept.partition(b"\n")[0].decode()], delimiter=" "), []))
+    wanted = tuple(ALB_PARTS.values())
+    cut = cells(kept, " ", width, (1, 3, 21), quoted=True, wanted=wanted) if width > max(wanted) else None
+    if cut is None or len(cut[1]) != good.sum():  # a quote without its end
+        return None
+    parts = dict(zip(ALB_PARTS, cut[0], strict=True))
+    fits = np.ones(int(cut[1].sum()), dtype=bool)
+    for name, pattern in ALB_FORMS.items():
+        fits &= of_words(parts[name], lambda words, p=pattern: matches(words, p))  # type: ignore[misc]
+    good[np.flatnonzero(good)[~cut[1]]] = False
+    good[np.flatnonzero(good)[~fits]] = False
+    return alb_columns({name: some(values, fits) for name, values in parts.items()}), good
 
 
 def alb_columns(part: dict[str, Any]) -> Columns:
@@ -191,9 +229,9 @@ def alb_columns(part: dict[str, Any]) -> Columns:
     return {
         "time": part["created"],
         "user": client,
-        **request_columns(pc.replace_substring_regex(unquoted(part["request"]), r" \w+://[^/ ]+", " ")),
+        **request_columns(of_words(part["request"], lambda words: pc.replace_substring_regex(words, HOSTED, " "))),
         "status": part["status"],
-        "target_s": known(part["t2"]),
+        "target_s": of_words(part["t2"], known),
         "answered": part["stamp"],
         "target": part["target"],
     }, None

@@ -8,19 +8,18 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from sim.errors import BadInput
 from sim.tables.columns import Column, listed, read_columns, require
-from sim.tables.files import column_names
+from sim.tables.headers import column_names
 from sim.tables.times import Floats, Mask
+from sim.tables.written_dates import in_iso
 from sim.validation.own_queue.queue_times import DAY, WITH_TIME, Axis, axis_of, durations_of, instants
 
 NAMES = ("arrived", "date", "waited", "started", "left", "served", "ended", "server", "abandoned", "ignored")
 MARKS = ("abandoned", "ignored")  # true of the rows with certain values in a column
-SLASHED = r"^(?P<one>\d{1,2})/(?P<two>\d{1,2})/(?P<year>\d{4})(?P<rest>.*)$"
 YES, NO = ("1", "true", "yes", "y"), ("0", "false", "no", "n", "")
 INSTEAD = {"waited": ("started", "left"), "started": ("waited",), "left": ("waited",), "served": ("ended",)}
 INSTEAD |= {"ended": ("served",)}
@@ -146,22 +145,12 @@ def marks_of(name: str, found: Sequence[tuple[str, Mask]]) -> list[Mask]:
 
 
 def iso_dates(column: Column) -> Column:
-    """Dates like 07/04/2025 as 2025-04-07: the day is the part that exceeds 12 somewhere, else BadInput."""
-    if not column.match(SLASHED).any():
-        return column
-    found = pc.extract_regex(column.texts, SLASHED)
-    one, two = (pc.struct_field(found, name) for name in ("one", "two"))
-    above = [bool(pc.any(pc.greater(pc.cast(part, "int32"), 12)).as_py()) for part in (one, two)]
-    if above[0] == above[1]:
-        message = "these dates may have the day first or the month first" if not above[0] else "these are no dates"
-        row = int(np.argmax(column.match(SLASHED)))
-        raise column.wrong(row, "a day above 12 somewhere, or dates like 2025-03-31", message)
-    day, month = (one, two) if above[0] else (two, one)
-    parts = (pc.struct_field(found, "year"), *(pc.utf8_lpad(part, 2, "0") for part in (month, day)))
-    dash, nothing = (pa.scalar(text, column.texts.type) for text in ("-", ""))
-    dates = pc.binary_join_element_wise(*parts, dash)
-    whole = pc.binary_join_element_wise(dates, pc.struct_field(found, "rest"), nothing)
-    return replace(column, texts=pc.if_else(pc.is_valid(whole), whole, column.texts))
+    """Dates like 07/04/2025 as 2025-04-07, in the order that the column shows, else BadInput."""
+    try:
+        return replace(column, texts=in_iso(column.texts))
+    except BadInput as wrong:
+        row = column.texts.to_pylist().index(wrong.value)
+        raise column.wrong(row, "a day above 12 somewhere, or dates like 2025-03-31", wrong.message) from None
 
 
 def servers_of(columns: dict[str, Column], abandoned: Mask) -> NDArray[np.int64]:

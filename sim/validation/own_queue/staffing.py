@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from sim.errors import BadInput
 from sim.model.knobs import MOST_GPUS
 from sim.tables.columns import Column, read_columns
-from sim.tables.files import column_names
+from sim.tables.headers import column_names
 from sim.tables.times import TIME_OF_DAY, Floats
 from sim.validation.own_queue.queue_log import QueueLog
 from sim.validation.own_queue.queue_times import DAY, clock_times, instants

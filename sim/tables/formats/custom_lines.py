@@ -1,0 +1,133 @@
+"""Logs of web servers with a format of their own: each part of a line is known by what it looks like.
+
+Every line has the same parts: a time, a request, a status, perhaps an address and seconds with three decimals, as nginx
+writes them. Of several such numbers the one that is never less than the others is the time of the whole request.
+"""
+
+import re
+from functools import partial
+from typing import Any
+
+import numpy as np
+import pyarrow.compute as pc
+
+from sim.tables.coded import of_words
+from sim.tables.formats.lines import CLF, Columns, clf_time, fits, pattern_blocks, request_columns
+from sim.tables.formats.reader import Head, Reader, Requests
+from sim.tables.formats.web_logs import ALB, COMBINED, ENVOY, HAPROXY
+
+PART = re.compile(r"\[[^\]]*\]|\"(?:[^\"\\]|\\.)*\"|\S+")
+VERBS = r"(?:GET|POST|PUT|PATCH|DELETE|HEAD|OPTIONS)"
+KINDS = {  # of parts, the first that fits
+    "clf": r"\[\d\d/[A-Z][a-z][a-z]/\d{4}:\d\d:\d\d:\d\d(?:\.\d+)?(?: [+-]\d{4})?\]",
+    "iso": r"\[?\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:[.,]\d+)?(?:Z|[+-]\d\d:?\d\d)\]?",
+    "epoch": r"1\d{9}\.\d{3}",
+    "request": rf"\"{VERBS} \S+(?: HTTP/[\d.]+)?\"",
+    "verb": rf"\"?{VERBS}\"?",
+    "path": r"\"?/\S*\"?",
+    "seconds": r"\"?\d+\.\d{3}\"?",
+    "status": r"\"?[1-5]\d\d\"?",
+    "address": r"\"?(?:\d{1,3}(?:\.\d{1,3}){3}|[0-9a-f]*:[0-9a-f:]+)(?::\d+)?\"?",
+}
+TIMES = ("iso", "epoch", "clf")
+ANY = r"(?:\[[^\]]*\]|\"(?:[^\"\\]|\\.)*\"|\S+)"
+SECONDS = r"\"?(?:\d+\.\d{3}|-)\"?"
+
+
+def kind_of(part: str) -> str:
+    return next((kind for kind, pattern in KINDS.items() if re.fullmatch(pattern, part)), "")
+
+
+class CustomLog(Reader):
+    """An access log of which the format is not known, in lines that all have the same parts."""
+
+    name = "custom-log"
+    title = "an access log with a format of its own"
+
+    def recognises(self, head: Head) -> bool:
+        return bool(layout_of(head))
+
+    def requests(self, head: Head) -> Requests:
+        layout = layout_of(head)
+        read = ", ".join(f"{name} from part {place + 1}" for name, place in layout.items())
+        pattern = pattern_of(layout, verb=kind_of(parts_of(head)[0][layout["request"]]) == "verb")
+        timed = "seconds" in layout
+        return Requests(
+            blocks=partial(pattern_blocks, pattern=pattern, columns_of=columns_of),
+            stamped="either" if timed else "",
+            extra={**({"duration_s": ("duration", 1.0)} if timed else {}), "status": ("status", 1.0)},
+            user="user" if "address" in layout else None,
+            zone="UTC",
+            notes=(f"lines of no known format: {read}", "a host may stand for many people behind one address"),
+        )
+
+
+def parts_of(head: Head) -> list[list[str]]:
+    return [PART.findall(line) for line in head.lines[:200]]
+
+
+def layout_of(head: Head) -> dict[str, int]:
+    """The place of each part in the lines of a log; empty where they have none in common."""
+    known = any(fits(line, pattern) for line in head.lines[:20] for pattern in (ALB, COMBINED, ENVOY, HAPROXY))
+    if len(head.lines) < 2 or known or head.line.startswith(("#", "{", "[{", ":::")):
+        return {}
+    rows = parts_of(head)
+    width = min(map(len, rows))
+    kinds = [{kind_of(row[place]) for row in rows} for place in range(width)]
+    of = {kind: [place for place in range(width) if kinds[place] == {kind}] for kind in KINDS}
+    found = {"time": next((of[kind][0] for kind in TIMES if of[kind]), -1)}
+    found["request"] = next(iter(of["request"]), -1)
+    if found["request"] < 0:
+        found["request"] = next((place for place in of["verb"] if place + 1 in of["path"]), -1)
+    after = [place for place in of["status"] if place > found["request"]]  # AWS's older balancers have it before
+    found["status"] = next(iter([*after, *of["status"]]), -1)
+    if min(found.values()) < 0:
+        return {}
+    if of["address"]:
+        found["address"] = of["address"][0]
+    timed = [
+        place for place in range(width) if kinds[place] in ({"seconds"}, {"seconds", ""}) and place > found["time"]
+    ]
+    values = np.array([[number(row[place]) for place in timed] for row in rows]).reshape(len(rows), -1)
+    least = np.nan_to_num(values, nan=-1.0)
+    whole = [place for k, place in enumerate(timed) if (least[:, k] >= least.max(axis=1)).all()]
+    return {**found, "seconds": whole[0]} if whole else found if not timed else {}
+
+
+def number(part: str) -> float:
+    text = part.strip('"')
+    return float(text) if re.fullmatch(r"\d+\.\d{3}", text) else np.nan
+
+
+def pattern_of(layout: dict[str, int], *, verb: bool) -> str:
+    """The pattern of a line, with a group for each part that is read. verb: a request is two parts, and not one."""
+    groups = {place: rf"(?P<{name}>{SECONDS if name == 'seconds' else ANY})" for name, place in layout.items()}
+    if verb:
+        groups[layout["request"]] = rf"(?P<request>{ANY}\s+{ANY})"
+    parts = [groups.get(place, ANY) for place in range(max(groups) + 1) if not verb or place != layout["request"] + 1]
+    return r"^\s*" + r"\s+".join(parts) + r"(?:\s.*)?$"
+
+
+def columns_of(part: dict[str, Any]) -> Columns:
+    def bare(texts: Any) -> Any:
+        return pc.utf8_trim(texts, '[]"')
+
+    request = bare(pc.replace_substring_regex(part["request"], r"\"?\s+\"?", " "))
+    columns = {"time": of_words(part["time"], instants), **request_columns(request)}
+    status = bare(part["status"])
+    user = (
+        pc.replace_substring_regex(bare(part["address"]), r"^(\d+\.\d+\.\d+\.\d+):\d+$", r"\1")
+        if "address" in part
+        else None
+    )
+    lasted = bare(part["seconds"]) if "seconds" in part else None
+    more = {"user": user, "duration": lasted}
+    return {**columns, "status": status, **{name: values for name, values in more.items() if values is not None}}, None
+
+
+def instants(texts: Any) -> Any:
+    """Times as ISO 8601, or seconds since 1970."""
+    found = pc.extract_regex(texts, f"^{CLF}$")
+    if not len(texts) or found[0].as_py() is None:
+        return pc.replace_substring(pc.utf8_trim(texts, "[]"), ",", ".")
+    return clf_time({field.name: found.field(field.name) for field in found.type})

@@ -1,0 +1,117 @@
+"""The bytes of a file as UTF-8, unpacked: gzip, bzip2, xz, zstd, UTF-16, the sheet of a spreadsheet."""
+
+import bz2
+import codecs
+import gzip
+import io
+import lzma
+import re
+import zlib
+from collections.abc import Callable
+from pathlib import Path
+from typing import IO, Any
+
+import pyarrow as pa
+
+from sim.errors import BadInput
+from sim.tables.spreadsheets import ZIP, sheet_as_csv
+
+BOM = b"\xef\xbb\xbf"
+WIDE = {b"\xff\xfe": "utf-16", b"\xfe\xff": "utf-16"}
+LARGEST_TIDIED = 50_000_000  # bytes of a file that is tidied, and therefore read whole
+UNREADABLE = (OSError, EOFError, zlib.error, lzma.LZMAError, UnicodeError)
+Tidy = Callable[[bytes], bytes]
+
+
+def opened(path: Path, tidy: Tidy | None = None) -> tuple[IO[bytes], IO[bytes]]:
+    """A file to read, unpacked and in UTF-8, and the raw one, whose position says how far one has read.
+
+    tidy: edits the bytes of the whole file before anything is read from it.
+    """
+    try:
+        raw = path.open("rb")
+    except (OSError, ValueError) as wrong:
+        reason = getattr(wrong, "strerror", None) or "no file can have this name"
+        raise BadInput(f"the file cannot be read ({reason})", file=path) from None
+    try:
+        stream: Any = narrowed(unpacked(raw, path))
+    except UNREADABLE as wrong:
+        raw.close()
+        raise BadInput(f"the file cannot be read ({wrong})", file=path) from None
+    if tidy is None:
+        return stream, raw
+    with raw:
+        data = first_bytes(stream, path, LARGEST_TIDIED + 1)
+    if len(data) > LARGEST_TIDIED:
+        raise BadInput("the file is too large", file=path, expected=f"at most {LARGEST_TIDIED:,} bytes")
+    whole = io.BytesIO(data if data.startswith(b"PAR1") else tidy(data))
+    return whole, whole
+
+
+def unpacked(raw: IO[bytes], path: Path) -> Any:
+    """The bytes of a file, unpacked as its first bytes say; of a spreadsheet, its first table as CSV."""
+    magic = raw.read(6)
+    raw.seek(0)
+    if magic.startswith(b"\x1f\x8b"):
+        return gzip.GzipFile(fileobj=raw)
+    if magic.startswith(b"BZh"):
+        return bz2.BZ2File(raw)
+    if magic == b"\xfd7zXZ\x00":
+        return lzma.LZMAFile(raw)
+    if magic.startswith(b"\x28\xb5\x2f\xfd"):
+        return io.BufferedReader(pa.CompressedInputStream(raw, "zstd"), 1 << 20)
+    if magic.startswith(ZIP):
+        return io.BytesIO(sheet_as_csv(path))
+    return raw
+
+
+def narrowed(stream: Any) -> Any:
+    """A stream in UTF-8: UTF-16 is known by its mark, or by the zero in every other byte of its first letters."""
+    head = stream.getvalue()[:16] if isinstance(stream, io.BytesIO) else stream.peek(16)[:16]
+    encoding = WIDE.get(head[:2], "")
+    if not encoding and len(head) >= 8:
+        zeros = [set(head[place::2]) == {0} for place in (0, 1)]
+        encoding = "utf-16-be" if zeros == [True, False] else "utf-16-le" if zeros == [False, True] else ""
+    return io.BufferedReader(Narrowed(stream, encoding), 1 << 20) if encoding else stream
+
+
+class Narrowed(io.RawIOBase):
+    """A stream of UTF-16 as UTF-8."""
+
+    def __init__(self, stream: IO[bytes], encoding: str):
+        self.stream, self.rest, self.over = stream, b"", False
+        self.text = codecs.getincrementaldecoder(encoding)()
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        while not self.rest and not self.over:
+            data = self.stream.read(1 << 20)
+            self.over = not data
+            self.rest = self.text.decode(data, self.over).encode()
+        size = min(len(buffer), len(self.rest))
+        buffer[:size], self.rest = self.rest[:size], self.rest[size:]
+        return size
+
+
+def first_bytes(stream: IO[bytes], path: Path, size: int) -> bytes:
+    try:
+        return stream.read(size)
+    except UNREADABLE as wrong:
+        raise BadInput(f"the file cannot be read ({wrong})", file=path) from None
+
+
+def first_lines(path: Path, tidy: Tidy | None = None) -> list[str]:
+    """The lines at the beginning of a file; none of a Parquet file."""
+    stream, raw = opened(path, tidy)
+    with raw:
+        head = first_bytes(stream, path, 1 << 16)
+    if head.startswith(b"PAR1"):
+        return []
+    return head.decode("utf-8-sig", errors="replace").replace("\r\n", "\n").replace("\r", "\n").split("\n")
+
+
+def without_comments(data: bytes) -> bytes:
+    """A CSV in which lines that begin with '#' are empty, and no space stands between a delimiter and a quote."""
+    return re.sub(rb'(?<=[,;\t]) +(?=")', b"", re.sub(rb"(?m)^#[^\r\n]*", b"", data.removeprefix(BOM)))
