@@ -1,5 +1,8 @@
 """Both engines are one model: the same scenario, playbook and seed give the same tables, to the last bit."""
 
+import sys
+
+import numba
 import pandas as pd
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -10,6 +13,7 @@ from sim.engine.compiled.room import slack
 from sim.engine.play import controls_of
 from sim.engine.simulate import simulate
 from sim.errors import BadInput
+from sim.model.jit import compiled_before
 from sim.profile.profile import constant_profile
 from sim.results.counting import timeline_of
 from sim.results.metrics import outcomes
@@ -213,3 +217,14 @@ def test_engines_agree_where_flows_begin_to_share_in_mid_run():
     rows = readable.requests[readable.requests["started"].between(310, 510)]
     assert len(rows) == 20
     assert (rows["feature"] == "edit").sum() == 10
+
+
+def test_machine_code_of_another_python_is_none(monkeypatch, tmp_path):
+    """Names as numba gives them: function, line, version of Python, number."""
+    monkeypatch.setattr("sim.model.jit.CACHED", True)
+    monkeypatch.setattr(numba.config, "CACHE_DIR", str(tmp_path))
+    (tmp_path / "advance.advance-61.py27.1.nbc").touch()
+    assert not compiled_before()
+    python = f"{sys.version_info.major}{sys.version_info.minor}{sys.abiflags}"
+    (tmp_path / f"advance.advance-61.py{python}.1.nbc").touch()
+    assert compiled_before()

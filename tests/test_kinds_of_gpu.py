@@ -213,8 +213,7 @@ def test_each_kind_has_contracts_of_its_own():
     assert found == pytest.approx(by_hand)
 
 
-@pytest.mark.parametrize("engine", ["simpy", "compiled"])
-def test_replicas_of_several_gpus_are_each_of_one_kind(engine):
+def test_replicas_of_several_gpus_are_each_of_one_kind():
     """Twice the GPUs, two to a replica: the waits of one GPU each (those of the chain above), and twice the bill."""
     one, two = (
         simulate(mixed(each=g, pool={"gpus_per_replica": g}), [Fleet(3 * g, first=2 * g)], engine=engine)

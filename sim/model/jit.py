@@ -6,6 +6,7 @@ it would go on with the old machine code, and give old numbers.
 
 import hashlib
 import os
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -65,5 +66,6 @@ def njit_with_arrays(function: Callable[..., Any]) -> Any:
 
 
 def compiled_before() -> bool:
-    """Whether the machine code of the engine lies on disk already; else its first run takes minutes."""
-    return CACHED and any(Path(numba.config.CACHE_DIR).rglob("advance.advance-*.nbc"))
+    """Whether this Python's machine code of the engine lies on disk already; else its first run takes minutes."""
+    python = f"py{sys.version_info.major}{sys.version_info.minor}{sys.abiflags}"
+    return CACHED and any(Path(numba.config.CACHE_DIR).rglob(f"advance.advance-*.{python}.*.nbc"))
