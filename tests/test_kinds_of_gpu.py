@@ -215,10 +215,7 @@ def test_each_kind_has_contracts_of_its_own():
 
 def test_replicas_of_several_gpus_are_each_of_one_kind():
     """Twice the GPUs, two to a replica: the waits of one GPU each (those of the chain above), and twice the bill."""
-    one, two = (
-        simulate(mixed(each=g, pool={"gpus_per_replica": g}), [Fleet(3 * g, first=2 * g)], engine=engine)
-        for g in (1, 2)
-    )
+    one, two = (simulate(mixed(each=g, pool={"gpus_per_replica": g}), [Fleet(3 * g, first=2 * g)]) for g in (1, 2))
     assert one.requests["started"].notna().sum() > 1000
     assert two.requests.drop(columns="gpu_seconds").equals(one.requests.drop(columns="gpu_seconds"))
     assert two.requests["gpu_seconds"].equals(2 * one.requests["gpu_seconds"])
