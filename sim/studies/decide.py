@@ -128,7 +128,7 @@ def decide(
 ) -> Decision:
     """Play every fleet (GPUs of one pool) with every playbook in the same futures, and choose.
 
-    Where the pool has several kinds of GPU, fleets differ in the one that is taken last.
+    Where the pool has several kinds of GPU, fleets differ in this `kind`; in the one that is taken last where None.
 
     fleets: the scenario's own where None; playbooks: all where None. seeds: runs of each option in each future. alive:
     the share of runs in which an option must stay alive to be chosen. image_worth: dollars that an image in time is

@@ -1,6 +1,6 @@
 """Dates as people and spreadsheets write them, 31/03/2025 6:00 PM or Mar 31, 2025, in the form of ISO 8601.
 
-31/03 and 03/31 are told apart by what the file shows: a part above 12, or days that ascend in one order only.
+Whether the day or the month is first is taken from the file: a part above 12, or days that ascend in one order only.
 """
 
 import re
