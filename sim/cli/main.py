@@ -37,6 +37,7 @@ from sim.cli.sweep_command import sweep
 from sim.cli.tune_command import tune
 from sim.cli.validate_command import validate
 from sim.cli.watch_command import watch
+from sim.engine.parallel import load_beside
 from sim.errors import BadInput, printable
 
 SECTIONS: dict[str, dict[str, Any]] = {
@@ -66,6 +67,8 @@ SECTIONS: dict[str, dict[str, Any]] = {
     },
     "Write scenario files": {"schema": schema},
 }
+
+MANY_RUNS = {"compare", "story", "backtest", *SECTIONS["Ask more of a scenario"]} - {"store", "explore"}
 
 
 class InSections(TyperGroup):
@@ -104,11 +107,15 @@ demand_app.command("check")(demand_check)
 
 @app.callback()
 def options(
+    context: typer.Context,
     debug: Annotated[
         bool, typer.Option("--debug", help="Where the machine fails (disk, memory), also write a full report of it.")
     ] = False,
 ) -> None:
     """Options of all commands; the report itself is written in `messages_for_wrong_input`."""
+    if context.invoked_subcommand in MANY_RUNS and "--help" not in sys.argv:
+        load_beside()
+
 
 
 @contextmanager

@@ -18,4 +18,9 @@ TINY = {
 def compile_now() -> None:
     """Make the machine code, unless it is there; this takes one to two minutes, announced on standard error."""
     if not compiled_before():
-        play(Scenario.from_dict(TINY, profiles={"model": constant_profile("model", 1.0)}), Settings("none", ()))
+        run_tiny()
+
+
+def run_tiny() -> None:
+    """The smallest run, which makes the machine code or loads it."""
+    play(Scenario.from_dict(TINY, profiles={"model": constant_profile("model", 1.0)}), Settings("none", ()))

@@ -4,11 +4,14 @@ import gc
 import multiprocessing
 import os
 import signal
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, MutableMapping, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from contextlib import contextmanager
+from multiprocessing import forkserver
+from multiprocessing.context import BaseContext
 from multiprocessing.managers import SyncManager
 from typing import Any
 
@@ -35,7 +38,7 @@ def in_parallel(
             call(given, *task, reporter(shares, place, lambda: total(shares, tasks, progress)))
             for place, task in enumerate(tasks)
         ]
-    manager = SyncManager(ctx=multiprocessing.get_context("spawn"))
+    manager = SyncManager(ctx=starting())
     manager.start(end_with_parent)
     with manager, workers(count) as executor:
         common = manager.dict()
@@ -50,11 +53,11 @@ def in_parallel(
 
 @contextmanager
 def workers(count: int) -> Iterator[ProcessPoolExecutor]:
-    """Processes that start afresh, each ended at once where this is left by an error or an interrupt.
+    """Processes of their own, each ended at once where this is left by an error or an interrupt.
 
     An interrupt from the keyboard reaches all processes of a terminal: only this one minds it.
     """
-    context = multiprocessing.get_context("spawn")
+    context = starting()
     others = set(multiprocessing.active_children())  # a manager, and processes of the caller's own
     with ProcessPoolExecutor(count, context, initializer=begin_worker) as executor:
         try:
@@ -67,6 +70,22 @@ def workers(count: int) -> Iterator[ProcessPoolExecutor]:
             for process in mine:
                 process.join()
             raise
+
+
+def starting() -> BaseContext:
+    """How processes are started: on Linux as copies of a process that has loaded the engine, elsewhere afresh."""
+    if sys.platform != "linux":
+        return multiprocessing.get_context("spawn")
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["sim.engine.loaded"])
+    return context
+
+
+def load_beside() -> None:
+    """Let the process that others will be copied from load the engine while this one goes on."""
+    if sys.platform == "linux" and multiprocessing.cpu_count() > 1:
+        starting()
+        forkserver.ensure_running()
 
 
 def begin_worker() -> None:

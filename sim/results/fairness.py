@@ -66,7 +66,7 @@ def gini(values: ArrayLike) -> float:
     if not total > 0:
         return math.nan
     n = len(numbers)
-    return float(2 * (np.arange(1, n + 1) @ numbers) / (n * total) - (n + 1) / n)
+    return float(2 * (np.arange(1, n + 1) * numbers).sum() / (n * total) - (n + 1) / n)
 
 
 def jain(values: ArrayLike) -> float:
@@ -75,5 +75,5 @@ def jain(values: ArrayLike) -> float:
     Jain, Chiu and Hawe 1984; nan where nobody has anything.
     """
     numbers = np.asarray(values, dtype=float)
-    squares = float(numbers @ numbers)
+    squares = float((numbers * numbers).sum())  # a product of vectors would depend on the threads of its library
     return float(numbers.sum() ** 2 / (len(numbers) * squares)) if squares > 0 else math.nan

@@ -26,7 +26,7 @@ from sim.studies.store import Cell, Store
 
 T = TypeVar("T")
 Report = Callable[[int, int], None]  # called with the runs that are done, and with those planned so far
-SHORT = 4.0  # seconds of work below which starting processes, which takes two, does not pay
+SHORT = 1.0  # seconds of work below which starting processes does not pay
 DEATHS = 3  # of processes with the same run in them, after which it is given up
 
 
