@@ -1,7 +1,7 @@
 """The parts of a report about one run: a page that says how it went, and all its tables for the appendix."""
 
 from sim.report import tables, words
-from sim.report.blocks import Block, Boxes, Lines, Part, Tabled
+from sim.report.blocks import Block, Boxes, Lines, Part
 from sim.report.money_tables import money_tables
 from sim.report.pictures import pictures
 from sim.results.energy_sentences import energy_sentences
@@ -26,7 +26,7 @@ def summary(v: Verdict, title: str, anchor: str, known: list[str]) -> Part:
 
 def details(v: Verdict, title: str, anchor: str, drawn: list[str]) -> Part:
     """All tables of a run. drawn: the figures to show."""
-    shown: list[tables.Table] = [
+    shown = [
         tables.requests(v),
         tables.refusals(v),
         *tables.latency_tables(v),
@@ -39,9 +39,8 @@ def details(v: Verdict, title: str, anchor: str, drawn: list[str]) -> Part:
         tables.decisions(v),
         promises(v.run),
     ]
-    blocks: list[Block] = [*pictures(v, drawn), *map(Tabled, shown)]
     said = [*rule_sentences(v.run), *energy_sentences(v.run), rule_of_life(v.run)]
-    return Part(anchor, f"{title}: figures and tables", [*blocks, Lines(said)], level=3)
+    return Part(anchor, f"{title}: figures and tables", [*pictures(v, drawn), *shown, Lines(said)], level=3)
 
 
 def badge(v: Verdict) -> tuple[str, str]:

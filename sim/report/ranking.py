@@ -1,6 +1,5 @@
-"""The tables of playbooks, best first: from a comparison over seeds, or else from single runs."""
+"""The tables of a comparison over seeds: its playbooks, or configurations, the best first."""
 
-import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -9,9 +8,7 @@ import pandas as pd
 from sim.report import words
 from sim.report.tables import Table
 from sim.results.fairness import WHY_NOT
-from sim.results.images import images_in_time
 from sim.results.run import Run
-from sim.results.verdict import Verdict
 from sim.studies.choice import ALPHA, COVERS, objective_sentence
 from sim.studies.compare import Comparison
 from sim.studies.configurations import changes
@@ -184,22 +181,3 @@ def difference(row: dict[Any, Any], *, percentages: bool) -> str:
     """The paired difference to the baseline, and whether it is established, where there are seeds enough to tell."""
     text = words.interval(row["difference"], row["low"], row["high"], percentages=percentages, signed=True)
     return f"{text}\nnot established" if row["p_holm"] >= ALPHA else text
-
-
-def ranking_of_runs(verdicts: list[Verdict], names: list[str]) -> Table:
-    """Single runs, those alive first, then by images in time."""
-    found = [(v, name, images_in_time(v.run)) for v, name in zip(verdicts, names, strict=True)]
-    found.sort(key=lambda one: (not one[0].life.alive, -one[0].full(one[2]["worth"])))
-    rows = []
-    for place, (v, name, given) in enumerate(found, 1):
-        in_time = given["as_asked"] + given["degraded"]
-        lost = [v.counts["lost"], v.signups["lost"], v.signups["waiting"], float(v.gpu_hours["wasted"].sum())]
-        shares = [given["degraded"] / in_time if in_time else math.nan, v.life.attainment]
-        alive, images = "yes" if v.life.alive else "no", words.count(v.full(in_time))
-        counts = [words.count(v.full(number)) for number in lost]
-        rows.append([str(place), name, alive, images, *map(words.share, shares), *counts, words.dollars(v.dollars)])
-    head = ["rank", "playbook", "alive", "images in time", "degraded", "requests in time", "requests lost"]
-    head += ["signups lost", "still waiting", "GPU-hours wasted", "cost"]
-    note = "One run each, so no intervals and no unlimited fleet to compare with."
-    said = "Ranked by images in time, a degraded one by its stated quality; runs that are not alive stand last."
-    return Table(said, head, rows, labels=3, note=note)

@@ -4,7 +4,7 @@ import math
 from typing import Any
 
 from sim.report import words
-from sim.report.blocks import Block, Lines, Part, Tabled
+from sim.report.blocks import Block, Lines, Part
 from sim.report.pictures import fleet_changes, pictures
 from sim.report.ranking import figures_of
 from sim.report.switches import switch_table
@@ -29,12 +29,8 @@ OTHER_RUNS = (
 
 def volume(v: Verdict) -> Part:
     """Who comes, the load they offer each pool, and how much of it the fleet holds."""
-    blocks: list[Block] = [
-        Lines([demand_sentence(v)]),
-        Tabled(headroom(v)),
-        *pictures(v, ["demand", *(["fleet"] if fleet_changes(v) else [])]),
-    ]
-    return Part("volume", "Expected volume and headroom", blocks)
+    drawn = pictures(v, ["demand", "fleet"] if fleet_changes(v) else ["demand"])
+    return Part("volume", "Expected volume and headroom", [Lines([demand_sentence(v)]), headroom(v), *drawn])
 
 
 def demand_sentence(v: Verdict) -> str:
@@ -80,12 +76,8 @@ def of_pool(v: Verdict, pool: PoolVerdict) -> list[str]:
 
 def users(v: Verdict) -> Part:
     """What people see: what becomes of their requests, when the promise is broken, and how long they wait."""
-    blocks: list[Block] = [
-        Lines([*hours(v)]),
-        Tabled(by_tier(v)),
-        *pictures(v, ["cohort", *(["waits"] if v.run.has_rows else [])]),
-    ]
-    return Part("users", "What users see", blocks)
+    drawn = pictures(v, ["cohort", "waits"] if v.run.has_rows else ["cohort"])
+    return Part("users", "What users see", [Lines(hours(v)), by_tier(v), *drawn])
 
 
 def hours(v: Verdict) -> list[str]:
@@ -140,14 +132,14 @@ def by_tier(v: Verdict) -> Table:
 
 def switches(v: Verdict) -> Part:
     """The kill switches in order."""
-    return Part("switches", f"Kill switches of '{v.run.manifest['playbook']}'", [Tabled(switch_table(v.run))])
+    return Part("switches", f"Kill switches of '{v.run.manifest['playbook']}'", [switch_table(v.run)])
 
 
 def money(v: Verdict, comparison: Comparison | None) -> Part:
     """What the chosen playbook costs and earns, and what the others do."""
     blocks: list[Block] = [Lines([cost_sentence(v), *([] if v.money is None else money_sentences(v.run, v.money))])]
     if comparison is not None and v.money is not None:
-        blocks.append(Tabled(money_table(comparison)))
+        blocks.append(money_table(comparison))
     return Part("money", "Money and energy", blocks)
 
 
@@ -185,10 +177,9 @@ def fair(v: Verdict, comparison: Comparison | None) -> Part:
         "never let in got nothing. Gini (0: all the same) and Jain (1: all the same) are of that share. One run of "
         f"this playbook{'; means of all playbooks are in the appendix' if comparison is not None else ''}."
     )
-    return Part("fairness", "Fairness", [Tabled(Table("Who got what they asked for", head, rows, note=note))])
+    return Part("fairness", "Fairness", [Table("Who got what they asked for", head, rows, note=note)])
 
 
-def risks(gathered: list[tuple[str, str]], covers: list[str]) -> Part:
+def risks(said: list[str], covers: list[str]) -> Part:
     """Warnings to read before relying on the figures, and what no run here covers (covers)."""
-    said = [f"{warning}{f' ({names})' if names else ''}" for warning, names in gathered]
     return Part("risks", "Risks, and what is not known", [Lines(said, "warnings"), Lines(covers, "list")])

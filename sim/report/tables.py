@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from itertools import islice
-from typing import Any
+from typing import Any, ClassVar
 
 import pandas as pd
 
@@ -24,6 +24,7 @@ ENDS = {"wasted": "wasted: the user had left", "loading": "model loads", "lost":
 class Table:
     """Cells as text. The first `labels` columns are words, the others figures; `note` explains what is not obvious."""
 
+    what: ClassVar = "table"  # a block of a page
     caption: str
     head: list[str]
     rows: list[list[str]]
