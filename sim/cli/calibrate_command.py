@@ -2,34 +2,29 @@
 
 import glob
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 import typer
 from rich.table import Table
 from rich.text import Text
 
+from sim.cli import options
 from sim.cli.console import Console, progress_bar, ready
 from sim.cli.options import named, refuse_places
-from sim.cli.places import begins_with, manifest_of, refuse_taken, write_file
+from sim.cli.places import begins_with, manifest_of, refuse_taken, save_table
 from sim.errors import BadInput
 
 
 def calibrate(
     files: Annotated[list[Path], typer.Argument(metavar="FILE...", help="Parts of one log, or counts; a load test.")],
     out: Annotated[Path, typer.Option(help="The scenario, a .yaml file; its profiles are written beside it.")],
-    zone: Annotated[str | None, typer.Option(help="The zone of times that name none, like Europe/Paris.")] = None,
-    stamped: Annotated[
-        Literal["start", "end"] | None, typer.Option(help="Whether times are those of requests or of answers.")
-    ] = None,
+    zone: options.Zone = None,
+    stamped: options.Stamped = None,
     format: Annotated[str | None, typer.Option(help="Of the log; recognised by content if not given.")] = None,
-    values: Annotated[
-        Literal["per-second", "per-minute", "per-interval", "counter"] | None, typer.Option(help="What counts are.")
-    ] = None,
-    refused: Annotated[
-        Literal["inside", "beside"] | None, typer.Option(help="Whether counts of requests hold the refused ones.")
-    ] = None,
-    dates: Annotated[Literal["day-first", "month-first"] | None, typer.Option(help="How to read 03/04/2025.")] = None,
-    repair: Annotated[str, typer.Option(help="Repairs of the log, with commas; see 'demand import'.")] = "",
+    values: options.CountValues = None,
+    refused: options.Refused = None,
+    dates: options.Dates = None,
+    repair: options.Repair = "",
     seeds: Annotated[int, typer.Option(min=2, help="Runs of the fitted scenario that are held against the log.")] = 8,
     table: Annotated[Path | None, typer.Option(help="Also write the estimates here as CSV.")] = None,
     replace: Annotated[bool, typer.Option("--replace", help="Write over files that are there.")] = False,
@@ -56,11 +51,11 @@ def calibrate(
         refuse_taken(profile, is_profile, replace=replace)
     if table is not None:
         refuse_taken(table, begins_with(f"{','.join(COLUMNS)}\n"), replace=replace)
-    options = ImportOptions(format=format, zone=zone, stamped=stamped, values=values, refused=refused, dates=dates)
+    how = ImportOptions(format=format, zone=zone, stamped=stamped, values=values, refused=refused, dates=dates)
     ready()
     with progress_bar("fitted scenario") as report:
-        found = fit(files, options=options, repairs=named(repair), seeds=seeds, progress=report)
-    console = Console(highlight=False)
+        found = fit(files, options=how, repairs=named(repair), seeds=seeds, progress=report)
+    console = Console()
     shown = Table("fitted", "value (95 %)", "n", "method", box=None, pad_edge=False)
     for one in found.findings.estimates:
         shown.add_row(*(Text(cell) for cell in (one.key, one.words, f"{one.n:,}" if one.n else "", one.method)))
@@ -74,8 +69,7 @@ def calibrate(
             for line in lines:
                 console.print(Text(f"  {line}", style="dim"))
     written = found.write(out)
-    if table is not None:
-        write_file(found.findings.table, table)
+    save_table(found.findings.table, table)
     if len(found.held):
         console.print(Text("\nThe log beside runs of the fitted scenario:", style="bold"))
         beside = Table("figure", "log", "runs", "one more run within", "", box=None, pad_edge=False)
@@ -83,7 +77,7 @@ def calibrate(
             words = (f"{seen:.4g}", f"{run:.4g}", f"{max(low, 0):.4g} to {high:.4g}", fits)
             beside.add_row(Text(name), *map(Text, words), style="red" if fits == MISSES else "")
         console.print(beside)
-    console.print(f"\nScenario in {', '.join(map(str, written))}", soft_wrap=True, markup=False)
+    console.line(f"\nScenario in {', '.join(map(str, written))}")
     if misses := int((found.held["fits"] == MISSES).sum()):
         console.print(
             f"\n{misses} of {len(found.held)} figures of the runs do not agree with the log: plan nothing with this "

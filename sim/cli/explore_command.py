@@ -54,12 +54,11 @@ def write_offline(sweep: Path, page: Path) -> None:
     refuse_other_file(page)
     written = write(offline_page(sweep), page)
     size = written.stat().st_size
-    Console().print(f"Page in {written} ({size / 1e3:,.0f} kB)", soft_wrap=True, highlight=False, markup=False)
+    Console().line(f"Page in {written} ({size / 1e3:,.0f} kB)")
 
 
 def serve(scenario: str, override: str | None, sets: list[str] | None, port: int, *, browser: bool) -> None:
     """Serve the page of a scenario until interrupted. Raises BadInput without the extra, or where the port is taken."""
-
     loaded = scenario_of(scenario, override, sets)
     try:
         from sim.explorer.live_page import server
@@ -76,7 +75,7 @@ def serve(scenario: str, override: str | None, sets: list[str] | None, port: int
         ) from None
     made.start()
     address = f"http://127.0.0.1:{made.port}/"
-    Console().print(f"{loaded.title}: {address} (this computer alone; Ctrl-C ends it)", soft_wrap=True, markup=False)
+    Console().line(f"{loaded.title}: {address} (this computer alone; Ctrl-C ends it)")
     if browser:
         made.show("/")
     try:

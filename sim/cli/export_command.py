@@ -8,8 +8,8 @@ from typing import Annotated, Any
 
 import typer
 
-from sim.cli.console import Console, progress_bar, ready, say
-from sim.cli.options import Override, Sets, option, scenario_of
+from sim.cli.console import progress_bar, ready, say, say_where
+from sim.cli.options import Override, Sets, is_saved_run, option, refuse_changes, scenario_of
 from sim.errors import BadInput
 from sim.units import instant, seconds
 
@@ -42,7 +42,7 @@ def demand_export(
 
     targets, address = targets_of(to), check_url(url)
     check_folder(out, replace=replace)
-    is_run = (Path(source) / "manifest.json").is_file()
+    is_run = is_saved_run(source)
     if retries and not is_run:
         expected = "a folder with a saved run"
         raise BadInput("on an unlimited fleet nobody retries", key="--retries", expected=expected)
@@ -52,9 +52,8 @@ def demand_export(
     check(horizon, first, last, speed, times)  # before minutes of simulation
     schedule = schedule_of(run(), begin=first, end=last, speed=speed, times=times, retries=retries)
     files = write_export(schedule, out, targets, url=address, replace=replace)
-    console = Console(highlight=False)
     say(sentences(schedule))
-    console.print(f"\n{', '.join(file.name for file in files)} in {out}", soft_wrap=True, markup=False)
+    say_where(f"\n{', '.join(file.name for file in files)}", out)
 
 
 Opened = tuple[datetime, float, Callable[[], Any]]  # when a run starts, its horizon in seconds, and how to get it
@@ -64,9 +63,7 @@ def saved(folder: str, override: str | None, sets: list[str] | None, seed: int |
     """A saved run, which nothing can change."""
     from sim.results.run import load_run
 
-    for key, value in (("--override", override), ("--set", sets or None), ("--seed", seed)):
-        if value is not None:
-            raise BadInput("a saved run cannot be changed", key=key, value=value, expected="a scenario instead")
+    refuse_changes(override=override, set=sets, seed=seed)
     run = load_run(Path(folder))
     return datetime.fromisoformat(run.manifest["start"]), run.horizon, lambda: run
 

@@ -10,7 +10,6 @@ from contextlib import contextmanager
 from typing import Annotated, Any
 
 import typer
-from rich.text import Text
 from typer.core import TyperGroup
 
 from sim.cli.backtest_command import backtest
@@ -121,15 +120,15 @@ def messages_for_wrong_input() -> Iterator[None]:
     try:
         yield
     except BadInput as wrong:
-        Console(stderr=True, highlight=False, soft_wrap=True).print(Text(f"meltpoint: {wrong}"))
+        Console(stderr=True).line(f"meltpoint: {wrong}")
         sys.exit(2)
     except (OSError, MemoryError, UnicodeError) as failure:
-        Console(stderr=True, highlight=False, soft_wrap=True).print(Text(f"meltpoint: {failed(failure)}"))
+        Console(stderr=True).line(f"meltpoint: {failed(failure)}")
         sys.exit(2)
     except (KeyboardInterrupt, SystemExit) as end:  # the library turns an interrupt into exit code 130
         code = end.code if isinstance(end, SystemExit) else INTERRUPTED
         if code in (INTERRUPTED, TERMINATED):
-            Console(stderr=True).print("meltpoint: interrupted" if code == INTERRUPTED else "meltpoint: terminated")
+            Console(stderr=True).line("meltpoint: interrupted" if code == INTERRUPTED else "meltpoint: terminated")
         sys.exit(code)
 
 

@@ -4,7 +4,7 @@ import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from sim.studies.executors import Executor
 
 ScenarioArgument = Annotated[str, typer.Argument(help="A shipped scenario (see: meltpoint scenarios) or a file.")]
+Playbook = Annotated[str | None, typer.Option(help="The playbook; the scenario's first one if not given.")]
 Override = Annotated[str | None, typer.Option(help="Apply one of the scenario's named overrides.")]
 Sets = Annotated[
     list[str] | None,
@@ -53,6 +54,27 @@ UntilPrecise = Annotated[
 ]
 MostSeeds = Annotated[int, typer.Option("--most-seeds", min=1, help="Seeds at which adding them ends.")]
 NoStore = Annotated[bool, typer.Option("--no-store", help="Keep no runs, and use none that are kept.")]
+TableFile = Annotated[Path | None, typer.Option("--out", help="Write the table here as CSV.")]
+FigureFile = Annotated[Path | None, typer.Option("--figure", help="Draw it: a PNG or SVG.")]
+
+# Of files of recordings and logs.
+Zone = Annotated[str | None, typer.Option(help="Of times without a zone, like UTC or Europe/Paris.")]
+Stamped = Annotated[
+    Literal["start", "end"] | None,
+    typer.Option(help="Whether a log's times are those of requests or of answers; asked where it is open."),
+]
+Dates = Annotated[
+    Literal["day-first", "month-first"] | None,
+    typer.Option(help="How to read 03/04/2025, where the file does not show it."),
+]
+CountValues = Annotated[
+    Literal["per-second", "per-minute", "per-interval", "counter"] | None,
+    typer.Option(help="What values over time are, where the file does not say."),
+]
+Refused = Annotated[
+    Literal["inside", "beside"] | None, typer.Option(help="Whether counts of requests hold the refused ones.")
+]
+Repair = Annotated[str, typer.Option(help="Repairs of a log, with commas; see 'demand import'.")]
 
 MOST_PLACES = 200  # on one axis
 
@@ -128,17 +150,34 @@ def beginning(scenario: "Scenario", state: Path | None, *, fleets: bool = True) 
 
 
 def parsed(sets: list[str] | None) -> dict[str, Any]:
-    """--set arguments as keys and values, values read as YAML reads them."""
+    """--set arguments as keys and values, values read as YAML reads them. Raises BadInput."""
     from sim.scenario.load import plain_value
 
-    settings = {}
-    for setting in sets or []:
-        key, equals, text = setting.partition("=")
-        if not equals or not key.strip():
-            expected = "KEY=VALUE, like pools.fleet.gpus=9000"
-            raise BadInput("--set takes a key and a value", value=setting, expected=expected)
-        settings[key.strip()] = plain_value(text, key.strip())
-    return settings
+    pairs = [
+        key_and_text("--set takes a key and a value", one, "KEY=VALUE, like pools.fleet.gpus=9000")
+        for one in sets or []
+    ]
+    return {key: plain_value(text, key) for key, text in pairs}
+
+
+def key_and_text(takes: str, setting: str, expected: str) -> tuple[str, str]:
+    """The two sides of KEY=TEXT. takes: what the option takes, as a message. Raises BadInput."""
+    key, equals, text = setting.partition("=")
+    if not equals or not key.strip():
+        raise BadInput(takes, value=setting, expected=expected)
+    return key.strip(), text
+
+
+def is_saved_run(source: str) -> bool:
+    """Whether a scenario or a run was named, as a folder with a saved run."""
+    return (Path(source) / "manifest.json").is_file()
+
+
+def refuse_changes(**given: Any) -> None:
+    """Raise BadInput where options that change a scenario are given for a saved run."""
+    for name, value in given.items():
+        if value is not None and value != []:
+            raise BadInput("a saved run cannot be changed", key=f"--{name}", value=value, expected="a scenario instead")
 
 
 def named(texts: str | None) -> list[str]:

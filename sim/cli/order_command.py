@@ -8,7 +8,7 @@ import typer
 from sim.cli import options
 from sim.cli.console import say
 from sim.cli.options import a_share, a_time, option, refuse_places, scenario_of, studying
-from sim.cli.places import write_file
+from sim.cli.places import save_table
 from sim.errors import BadInput
 
 
@@ -63,5 +63,4 @@ def order_by(
             **at_work,
         )
     say(sentences(found, day, lots, needed or lots))
-    if out is not None:
-        write_file(found.rescue.shares, out)
+    save_table(found.rescue.shares, out)

@@ -9,9 +9,9 @@ from pydantic import BaseModel
 from rich.table import Table
 from rich.text import Text
 
-from sim.cli.console import Console, name_column, ready, runs_bar, say_where
+from sim.cli.console import Console, name_column, ready, runs_bar
 from sim.cli.options import axis, refuse_places
-from sim.cli.places import write_file
+from sim.cli.places import save_figure, save_table
 from sim.errors import BadInput
 
 
@@ -76,7 +76,7 @@ def explain(kind: str) -> None:
     """One policy in words, with what it looks like in a scenario."""
     from sim.policies.playbook import policy_called
 
-    policy, console = policy_called(kind), Console(highlight=False)
+    policy, console = policy_called(kind), Console()
     a = policy.advice
     console.print(Text(kind, style="bold"), f"({a.family})")
     console.print(policy.summary(), markup=False)
@@ -96,15 +96,13 @@ def at_work(kind: str, figure: Path) -> None:
     """Draw a policy under the surge, and nothing under the same."""
     from sim.engine.simulate import simulate
     from sim.plots.policy import policy_figure
-    from sim.plots.saving import write_figure
     from sim.policies.playbook import example
     from sim.scenario.load import load
 
     scenario = load("surge")
     ready()
     nothing, run = simulate(scenario, []), simulate(scenario, [example(kind)])
-    write_figure(policy_figure(nothing, run, kind, "gpus"), figure)
-    say_where("Figure", figure)
+    save_figure(policy_figure(nothing, run, kind, "gpus"), figure)
 
 
 def under_loads(loads: list[float], kinds: list[str], seeds: int, out: Path | None) -> None:
@@ -115,9 +113,7 @@ def under_loads(loads: list[float], kinds: list[str], seeds: int, out: Path | No
     with runs_bar("policies under load") as report:
         found = policies_under_load(loads, kinds, seeds, report)
     Console().print(load_table(found))
-    if out is not None:
-        write_file(found, out)
-        say_where("Table", out)
+    save_table(found, out)
 
 
 def load_table(found: Any) -> Table:

@@ -11,7 +11,7 @@ from rich.text import Text
 
 from sim import shipped
 from sim.cli.console import INTERRUPTED, Console, name_column, progress_bar, say_where
-from sim.cli.places import file_name, write_file
+from sim.cli.places import file_name, save_figure, write_file
 from sim.cli.soak_command import Dtype, profile_soak
 from sim.errors import BadInput
 
@@ -53,12 +53,14 @@ def profile_show(
 
     profiles = [load_profile(shipped.find("profiles", name, ".json")) for name in names]
     for profile in profiles:
-        show(profile, Console(highlight=False))
+        show(profile)
     if figure is not None:
-        draw(profiles, figure)
+        from sim.plots.profiles import profile_figure
+
+        save_figure(profile_figure(profiles), figure)
 
 
-def show(profile: "Profile", console: Console) -> None:
+def show(profile: "Profile") -> None:
     """One profile on the terminal."""
     from sim.profile.service_time import held_out
 
@@ -92,6 +94,7 @@ def show(profile: "Profile", console: Console) -> None:
         where = f"{check.side} px, {check.steps} steps, batch {check.batch}"
         words = f"{where}: {check.measured_s:.4g} s, {check.predicted_s:.4g} s from components ({off:+.1%})"
         facts.append(("end to end", words))
+    console = Console()
     for label, value in facts:
         console.print(Text(f"{label:12}{value}"))
     console.print(point_table(profile))
@@ -131,15 +134,6 @@ def rate(p: "Point", card: float) -> str:
     """TFLOP/s of a point, with its share of what the card does in plain products where that is known."""
     speed = (p.teraflop or 0.0) / p.median
     return f"{speed:.3g}" if math.isnan(card) else f"{speed:.3g} ({speed / card:.0%})"
-
-
-def draw(profiles: "list[Profile]", path: Path) -> None:
-    """Write the figure of some profiles, of the kind its name asks for."""
-    from sim.plots.profiles import profile_figure
-    from sim.plots.saving import write_figure
-
-    written = write_figure(profile_figure(profiles), path)
-    say_where("Figure", written)
 
 
 @profile_app.command("measure")
@@ -197,7 +191,7 @@ def profile_measure(
         from sim.profile.measure.measure import measure
     except ModuleNotFoundError as missing:
         raise BadInput(f"measuring needs {missing.name}", expected="pip install 'meltpoint[bench]'") from None
-    console = Console(stderr=True, highlight=False)
+    console = Console(stderr=True)
     try:
         with progress_bar(f"measuring {preset}", "done") as report:
             measure(
@@ -213,7 +207,7 @@ def profile_measure(
             console.print(Text(f"interrupted; {path} holds every finished block, go on with --resume"))
             raise typer.Exit(INTERRUPTED) from None
         raise
-    show(load_profile(path), Console(highlight=False))
+    show(load_profile(path))
     say_where("Profile", path)
 
 
@@ -271,10 +265,8 @@ def profile_import(
     except ValueError as wrong:
         raise misfit(wrong, table) from None
     write_file(laid_out(document), path)
-    Console().print(Text(document["method"]), soft_wrap=True, highlight=False)
-    Console().print(
-        f"Profile in {path} ({profile.extent()}), sha256 {digest(document)}", soft_wrap=True, highlight=False
-    )
+    Console().line(document["method"])
+    Console().line(f"Profile in {path} ({profile.extent()}), sha256 {digest(document)}")
 
 
 def numbers(text: str | None, key: str) -> tuple[int, ...] | None:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 def check(
     scenario: options.ScenarioArgument,
-    playbook: Annotated[str | None, typer.Option(help="The playbook; the scenario's first one if not given.")] = None,
+    playbook: options.Playbook = None,
     promise: Annotated[
         list[str] | None,
         typer.Option("--promise", help="Hold it to this instead of the scenario's own promises. Repeatable."),
@@ -111,7 +111,7 @@ def show(found: "Check") -> None:
     from sim.export.check_files import explanation, margin_words
     from sim.studies.check import KEPT
 
-    console = Console(highlight=False)
+    console = Console()
     console.print()
     console.print(Text(found.sentence, style="bold"))
     table = Table(box=box.SIMPLE_HEAD, padding=0, show_edge=False)

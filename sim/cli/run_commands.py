@@ -40,7 +40,7 @@ Strict = Annotated[
 
 def run(
     scenario: options.ScenarioArgument,
-    playbook: Annotated[str | None, typer.Option(help="The playbook; the scenario's first one if not given.")] = None,
+    playbook: options.Playbook = None,
     override: options.Override = None,
     sets: options.Sets = None,
     begin: options.Begin = None,
@@ -322,6 +322,6 @@ def write_report(runs: list[Any], about: Any, folder: Path, page: Path | None = 
             message = f"the report cannot be written ({stopped.strerror}); the results are complete in {folder}"
             raise BadInput(message, file=page or folder, expected=f"space, then: {again}") from None
         hint = f"The results are complete in {folder}; the report can be made with: {again}"
-        Console(stderr=True).print(hint, soft_wrap=True, highlight=False, markup=False)
+        Console(stderr=True).line(hint)
         raise
     say_where("Report", written)

@@ -9,13 +9,23 @@ from typing import Annotated, Any
 import typer
 
 from sim.cli.console import Console, progress_bar, ready, runs_bar, say_where, write_out
-from sim.cli.options import Override, ScenarioArgument, Sets, option, parsed, refuse_places, scenario_of
-from sim.cli.places import begins_as_report, refuse_unwritable, write_file
+from sim.cli.options import (
+    Override,
+    Playbook,
+    ScenarioArgument,
+    Sets,
+    is_saved_run,
+    option,
+    parsed,
+    refuse_changes,
+    refuse_places,
+    scenario_of,
+)
+from sim.cli.places import begins_as_report, refuse_unwritable, save_table, write_file
 from sim.errors import BadInput
 
 RUNBOOK = "runbook.md"
 export_app = typer.Typer(help="Write a run for other programs.", no_args_is_help=True, rich_markup_mode=None)
-PlaybookOption = Annotated[str | None, typer.Option(help="The playbook; the scenario's first one if not given.")]
 
 
 def runbook(
@@ -62,8 +72,7 @@ def runbook(
         (out / old).unlink(missing_ok=True)
     for file, content in {RUNBOOK: text, **files.texts}.items():
         write_file(content, out / file)
-    console = Console(highlight=False)
-    console.print(f"{', '.join([RUNBOOK, *files.texts])} in {out}", soft_wrap=True, markup=False)
+    say_where(", ".join([RUNBOOK, *files.texts]), out)
 
 
 def check_folder(out: Path, files: Iterable[str], *, replace: bool) -> None:
@@ -97,7 +106,7 @@ def act_before(scenario: Any, given: str, playbook: str, seeds: int) -> list[str
 def export_metrics(
     source: Annotated[str, typer.Argument(metavar="SCENARIO|RUN", help="A scenario, or a folder with a saved run.")],
     out: Annotated[Path, typer.Option(help="The file to write.")],
-    playbook: PlaybookOption = None,
+    playbook: Playbook = None,
     override: Override = None,
     sets: Sets = None,
     seed: Annotated[int | None, typer.Option(min=0, help="Selects the random numbers; 1 if not given.")] = None,
@@ -118,10 +127,8 @@ def export_metrics(
 
     refuse_places(None, out)
     step = option("--every", every, seconds)
-    if (Path(source) / "manifest.json").is_file():
-        for key, value in (("--playbook", playbook), ("--override", override), ("--set", sets), ("--seed", seed)):
-            if value is not None:
-                raise BadInput("a saved run cannot be changed", key=key, value=value, expected="a scenario instead")
+    if is_saved_run(source):
+        refuse_changes(playbook=playbook, override=override, set=sets, seed=seed)
         facts = load_run(Path(source)).manifest
         playbook, seed = facts["playbook"], facts["seed"]
     loaded = scenario_at(source, override=override, sets=parsed(sets))
@@ -136,7 +143,7 @@ def export_metrics(
 def shadow(
     scenario: ScenarioArgument,
     metrics: Annotated[str, typer.Option(help="A file with metrics, or - for standard input.")],
-    playbook: PlaybookOption = None,
+    playbook: Playbook = None,
     override: Override = None,
     sets: Sets = None,
     out: Annotated[Path | None, typer.Option(help="Also write the decisions here as CSV.")] = None,
@@ -155,17 +162,17 @@ def shadow(
     refuse_places(None, out)
     loaded = scenario_of(scenario, override, sets)
     steps = [*loaded.always, *loaded.playbooks[chosen(loaded, playbook)[0]]]
-    console, rows, ticks = Console(highlight=False, soft_wrap=True), [], []
+    console, rows, ticks = Console(), [], []
     with opened(metrics) as file:
         for looked in look(loaded, playbook, readings(file, metrics)):
             ticks.append(looked.seen.now)
             rows += looked.rows
             for line in lines(loaded, steps, looked):
-                console.print(line, markup=False)
+                console.line(line)
     if out is not None:
-        write_file(decision_table(rows), out)
+        save_table(decision_table(rows), out, "Decisions")
     for line in caveat(loaded, ticks, len(rows)):
-        console.print(line, markup=False)
+        console.line(line)
 
 
 @contextmanager

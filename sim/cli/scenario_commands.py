@@ -12,7 +12,7 @@ import typer
 from rich.table import Table
 
 from sim import shipped
-from sim.cli.console import Console, name_column, write_out
+from sim.cli.console import Console, name_column, say_where, write_out
 from sim.cli.places import write_file
 from sim.writing import write_bytes
 
@@ -29,7 +29,7 @@ def scenarios() -> None:
             lines.append(f"overrides: {', '.join(loaded.overrides)}")
         table.add_row(name, "\n".join(lines))
     Console().print(table)
-    Console().print(f"Files in {shipped.folder('scenarios')}", soft_wrap=True, highlight=False, markup=False)
+    say_where("Files", shipped.folder("scenarios"))
 
 
 def schema(

@@ -7,16 +7,16 @@ import typer
 from rich.table import Table
 
 from sim.cli import options
-from sim.cli.console import Console, name_column, say_where
+from sim.cli.console import Console, name_column
 from sim.cli.options import parsed, refuse_places, studying
-from sim.cli.places import write_file
+from sim.cli.places import save_figure, save_table
 from sim.errors import BadInput
 
 
 def sensitivity(
     scenario: options.ScenarioArgument,
     metric: Annotated[str, typer.Option(help="The figure, like attainment, dollars or p95_latency.")] = "attainment",
-    playbook: Annotated[str | None, typer.Option(help="The playbook; the scenario's first one if not given.")] = None,
+    playbook: options.Playbook = None,
     method: Annotated[
         Literal["tornado", "morris", "sobol"],
         typer.Option(help="One input at a time; Morris's screening; Sobol's indices (the last two need SALib)."),
@@ -65,16 +65,12 @@ def sensitivity(
             **at_work,
         )
     Console().print(sensitivity_table(table, metric))
-    if out is not None:
-        write_file(table, out)
-        say_where("Table", out)
+    save_table(table, out)
     if figure is not None:
-        from sim.plots.saving import write_figure
         from sim.plots.tornado import tornado_figure
         from sim.studies.differences import SHARES
 
-        write_figure(tornado_figure(table, metric, share=metric in SHARES), figure)
-        say_where("Figure", figure)
+        save_figure(tornado_figure(table, metric, share=metric in SHARES), figure)
 
 
 def sensitivity_table(table: Any, metric: str) -> Table:

@@ -42,22 +42,20 @@ def store(
             raise BadInput("there is no such folder", file=other, key="--merge", expected="one with runs of a study")
     if merge:
         copied = sum(kept.merge(other) for other in merge)
-        Console(highlight=False).print(f"Copied {copied:,} runs to {kept.folder}", soft_wrap=True, markup=False)
+        Console().line(f"Copied {copied:,} runs to {kept.folder}")
         return
     if folder is not None and not kept.folder.is_dir():
         raise BadInput("there is no such folder", file=folder, expected="one that a study wrote runs into")
-    console = Console(highlight=False)
+    console = Console()
     if prune:
         age = seconds("never") if older is None else option("--older", older, seconds)
         files, size = kept.prune(older=age, everything=everything)
-        console.print(f"Deleted {files:,} files, {in_bytes(size)}, of {kept.folder}", soft_wrap=True, markup=False)
+        console.line(f"Deleted {files:,} files, {in_bytes(size)}, of {kept.folder}")
         return
     rows = kept.listed()
     total = in_bytes(sum(row["bytes"] for row in rows))
     current = sum(row["current"] for row in rows)
-    console.print(
-        f"{len(rows):,} runs in {kept.folder}, {total}; {current:,} are of this version.", soft_wrap=True, markup=False
-    )
+    console.line(f"{len(rows):,} runs in {kept.folder}, {total}; {current:,} are of this version.")
     if rows and most:
         console.print(runs_table(rows[-most:]))
 

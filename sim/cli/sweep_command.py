@@ -7,9 +7,9 @@ import typer
 from rich.table import Table
 
 from sim.cli import options
-from sim.cli.console import INTERRUPTED, Console, say_where
-from sim.cli.options import named, refuse_places, scenario_of, studying
-from sim.cli.places import write_file
+from sim.cli.console import INTERRUPTED, Console
+from sim.cli.options import key_and_text, named, refuse_places, scenario_of, studying
+from sim.cli.places import save_figure, save_table
 from sim.errors import BadInput
 
 SHOWN = 40  # rows in the terminal; the file has all
@@ -50,7 +50,6 @@ def sweep(
     The values of a key are a list, like 1,2,5, or a range, like 20%..90%:8 or 1..100:5:log. The key demand.times
     multiplies all demand. Runs are kept, so that an interrupted sweep costs only what is missing.
     """
-    from sim.plots.saving import write_figure
     from sim.plots.sweep_map import sweep_figure
     from sim.studies.sweep import sweep as run_all
 
@@ -73,33 +72,31 @@ def sweep(
             store=False if no_store else store,
             **at_work,
         )
-    console = Console(highlight=False)
     if len(table):
         if metric not in table:
-            raise BadInput(
-                "the table has no such figure", key="--metric", value=metric, expected=", ".join(map(str, table))
-            )
-        console.print(sweep_table(table, list(keys), metric))
-    if out is not None:
-        write_file(table, out)
-        say_where("Table", out)
+            expected = ", ".join(map(str, table))
+            raise BadInput("the table has no such figure", key="--metric", value=metric, expected=expected)
+        Console().print(sweep_table(table, list(keys), metric))
+    save_table(table, out)
     if figure is not None and len(table):
-        write_figure(sweep_figure(table, list(keys), metric), figure)
-        say_where("Figure", figure)
+        save_figure(sweep_figure(table, list(keys), metric), figure)
     if len(table) < (planned := table.attrs["planned"]):
-        console.print(f"INTERRUPTED: {len(table):,} of {planned:,} runs are done; the same command makes the others.")
+        Console().print(f"INTERRUPTED: {len(table):,} of {planned:,} runs are done; the same command makes the others.")
         raise typer.Exit(INTERRUPTED)
 
 
 def pairs(vary: list[str]) -> dict[str, str]:
     """The keys that are varied, with the texts of their values. Raises BadInput."""
     found: dict[str, str] = {}
+    takes, expected = (
+        "--vary takes a key and its values",
+        "KEY=VALUES, like pools.fleet.gpus=8000..12000:5, each key once",
+    )
     for setting in vary:
-        key, equals, text = setting.partition("=")
-        if not equals or not key.strip() or key.strip() in found:
-            expected = "KEY=VALUES, like pools.fleet.gpus=8000..12000:5, each key once"
-            raise BadInput("--vary takes a key and its values", value=setting, expected=expected)
-        found[key.strip()] = text
+        key, text = key_and_text(takes, setting, expected)
+        if key in found:
+            raise BadInput(takes, value=setting, expected=expected)
+        found[key] = text
     return found
 
 

@@ -6,9 +6,9 @@ from typing import Annotated
 import typer
 
 from sim.cli import options
-from sim.cli.console import INTERRUPTED, say, say_where
+from sim.cli.console import INTERRUPTED, say
 from sim.cli.options import refuse_places, scenario_of, studying
-from sim.cli.places import write_file
+from sim.cli.places import save_table
 from sim.cli.sweep_command import pairs
 
 
@@ -62,8 +62,6 @@ def tune(
             **at_work,
         )
     say(found.sentences())
-    if out is not None:
-        write_file(found.table, out)
-        say_where("Trials", out)
+    save_table(found.table, out, "Trials")
     if len(found.table) < trials:
         raise typer.Exit(INTERRUPTED)

@@ -100,15 +100,15 @@ def carry_out(
     for name, maker in makers.items():
         with progress_bar(name) as report:
             made.append(maker(report))
-        Console(highlight=False).print(shown(made[-1], only_misses=only_misses))
+        Console().print(shown(made[-1], only_misses=only_misses))
     for one in made:
-        Console(highlight=False).print(Text(one.sentence, style="bold"))
+        Console().print(Text(one.sentence, style="bold"))
     if out is not None:
         try:
             WRITERS[out.suffix](made, out)
         except OSError as wrong:
             raise BadInput(f"the studies cannot be written there ({wrong})", key="--out", value=str(out)) from None
-        Console().print(f"Written to {out}", soft_wrap=True, highlight=False, markup=False)
+        Console().line(f"Written to {out}")
     if any(one.misses if strict else one.unexpected for one in made):
         raise typer.Exit(1)
     if strict and not all(one.held for one in made):

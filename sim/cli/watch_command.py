@@ -9,10 +9,11 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from itertools import takewhile
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 import typer
 
+from sim.cli import options
 from sim.cli.console import Console, ready
 from sim.cli.options import Override, ScenarioArgument, Sets, a_time, named, scenario_of
 from sim.cli.runbook_command import opened
@@ -25,11 +26,9 @@ def watch(
     scenario: ScenarioArgument,
     metrics: Annotated[str | None, typer.Option(help="A file with metrics, or - for standard input.")] = None,
     log: Annotated[Path | None, typer.Option(help="A log of requests, in place of metrics.")] = None,
-    stamped: Annotated[
-        Literal["start", "end"] | None, typer.Option(help="Whether a log's times are those of requests or of answers.")
-    ] = None,
-    zone: Annotated[str | None, typer.Option(help="The zone of a log's times that name none.")] = None,
-    repair: Annotated[str, typer.Option(help="Repairs of the log, with commas; see 'demand import'.")] = "",
+    stamped: options.Stamped = None,
+    zone: options.Zone = None,
+    repair: options.Repair = "",
     in_force: Annotated[
         str | None, typer.Option("--in-force", help="The playbook in force; the scenario's first one if not given.")
     ] = None,
@@ -61,7 +60,7 @@ def watch(
     refuse_mixed(metrics, log, {"--stamped": stamped, "--zone": zone, "--repair": repair}, follow=follow, once=once)
     watcher = Watcher(loaded, in_force, named(playbooks) or None, ahead=a_span("--ahead", ahead))
     ready()
-    console, forecasts, full, now = Console(highlight=False, soft_wrap=True), [], math.inf, 0.0
+    console, forecasts, full, now = Console(), [], math.inf, 0.0
     read = of_log(loaded, log, stamped, zone, named(repair), follow) if log else of_metrics(str(metrics), follow)
     watcher.by_signups = watcher.by_signups and log is None
     with read as (readings, notes):
@@ -72,25 +71,21 @@ def watch(
             full = min(full, now) if is_full(loaded, seen) else full
             if found is not None:
                 forecasts.append(found)
-            console.print(in_json(loaded, found, now) if as_json else sentence(loaded, found, now), markup=False)
+            console.line(in_json(loaded, found, now) if as_json else sentence(loaded, found, now))
     if not forecasts:
         expected = f"readings at four instants or more, after the scenario's start, {loaded.start.isoformat()}"
         raise BadInput("no forecast could be made", file=log or metrics, expected=expected)
     if scored:
         from sim.studies.watch_score import score
 
-        found_score = score(forecasts, full, now)
-        say = (
-            json.dumps(found_score._asdict() | {"lead": found_score.lead}) if as_json else in_words(loaded, found_score)
-        )
-        console.print(say, markup=False)
+        scores = score(forecasts, full, now)
+        console.line(json.dumps(scores._asdict() | {"lead": scores.lead}) if as_json else in_words(loaded, scores))
     say_aside(note for one in forecasts for note in one.notes)
 
 
 def say_aside(notes: Iterable[str]) -> None:
-    console = Console(stderr=True, highlight=False, soft_wrap=True)
     for note in dict.fromkeys(notes):
-        console.print(f"meltpoint: {note}", markup=False)
+        Console(stderr=True).line(f"meltpoint: {note}")
 
 
 def a_span(key: str, text: str) -> float:

@@ -24,8 +24,12 @@ TICKS = {
     0.0: "0", 1.0: "1 s", 10.0: "10 s", 60.0: "1 min", 600.0: "10 min",
     3600.0: "1 h", 36_000.0: "10 h", 172_800.0: "2 days", 1_728_000.0: "20 days",
 }  # fmt: skip
-STATES = {"ordered": axes.ORANGE, "failed": axes.VERMILLION, "moving": axes.PURPLE, "switched_off": axes.GREY}
-HATCHES = {"ordered": "//", "failed": "xx", "moving": "..", "switched_off": ""}
+STATES = {  # colour and hatch of GPUs that are not in service
+    "ordered": (axes.ORANGE, "//"),
+    "failed": (axes.VERMILLION, "xx"),
+    "moving": (axes.PURPLE, ".."),
+    "switched_off": (axes.GREY, ""),
+}
 
 
 def waits(run: Run, what: str, ax: Axes, table: pd.DataFrame | None = None) -> None:
@@ -91,12 +95,8 @@ def fleet(run: Run, pool: str, ax: Axes, table: pd.DataFrame | None = None) -> N
     for state in ABSENT:
         some = heights(changes, state, moments) / run.scale
         if some.any():
-            style: dict[str, Any] = {
-                "facecolor": STATES[state],
-                "hatch": HATCHES[state],
-                "edgecolor": "white",
-                "linewidth": 0.0,
-            }
+            colour, hatch = STATES[state]
+            style: dict[str, Any] = {"facecolor": colour, "hatch": hatch, "edgecolor": "white", "linewidth": 0.0}
             name = state.replace("_", " ")
             ax.fill_between(at, below, below + some, step="post", alpha=0.75, label=name, **style)
             below = below + some
@@ -150,10 +150,9 @@ def clock(run: Run, ax: Axes, tables: dict[str, pd.DataFrame]) -> None:
             colour = style["color"]
             label = f"{name}: loading"
             axes.stairs(ax, loading, axes.edges(run, table), fill=True, color=colour, alpha=0.3, label=label)
-    axes.dress(ax, "Clock of the GPUs, and time spent on loading models", "% of full clock,\n% of GPU time")
+    title = "Clock of the GPUs, and time spent on loading models"
+    axes.over_dates(ax, run, title, "% of full clock,\n% of GPU time", counts=False)
     ax.set_ylim(0, 105)
-    axes.date_axis(ax, run)
-    axes.legend(ax)
 
 
 def slowed_or_loading(run: Run, tables: dict[str, pd.DataFrame]) -> bool:

@@ -42,10 +42,9 @@ def busy(runs: Mapping[str, Run], ax: Axes, marks: Sequence[tuple[float, str]] =
         edges = np.append(table.index.to_numpy(float), run.horizon) / axes.DAY
         ax.stairs(100 * table["utilisation"], edges, label=axes.plain(name), linewidth=1.6, **axes.style(place))
     mark(ax, marks, labels=False)
-    axes.dress(ax, "GPUs busy", "% of the fleet")
+    axes.dress(ax, "GPUs busy", "% of the fleet", "days since the launch")
     ax.set_ylim(0, 105)
     since_launch(runs, ax)
-    ax.set_xlabel("days since the launch", fontsize=8.5)
 
 
 def since_launch(runs: Mapping[str, Run], ax: Axes) -> None:
