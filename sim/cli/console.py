@@ -36,8 +36,8 @@ WORTH_SAYING = 20.0  # seconds
 class Console(rich.console.Console):
     """A console that shows control characters as escapes, and whose reader may go away without that being a fault."""
 
-    def __init__(self, *, stderr: bool = False):
-        super().__init__(stderr=stderr, highlight=False)
+    def __init__(self, **how: Any):
+        super().__init__(highlight=False, **how)
 
     def line(self, text: str, style: str = "") -> None:
         """Print a text as it is, with no markup read in it, in one line however long it is."""

@@ -67,7 +67,7 @@ def decide(
         "seeds": seeds,
         "pool": pool,
         "kind": kind,
-        "alive": a_share("alive", alive),
+        "alive": a_share("--alive", alive),
         "image_worth": option("--image-worth", image_worth, dollars),
         "store": False if no_store else store,
     }

@@ -198,7 +198,7 @@ def a_share(key: str, text: str) -> float:
     """A share of an option, like '90%'. Raises BadInput."""
     from sim.units import fraction
 
-    return float(option(f"--{key}", text, fraction))
+    return float(option(key, text, fraction))
 
 
 def a_time(key: str, text: str) -> float:

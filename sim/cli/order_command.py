@@ -55,11 +55,11 @@ def order_by(
             lead,
             playbook,
             pool=pool,
-            confidence=a_share("confidence", confidence),
+            confidence=a_share("--confidence", confidence),
             burn_in=option("--burn-in", burn_in, seconds),
             seeds=seeds,
             by=a_time("--by", by),
-            keep=None if keep is None else a_share("keep", keep),
+            keep=None if keep is None else a_share("--keep", keep),
             **at_work,
         )
     say(sentences(found, day, lots, needed or lots))

@@ -12,7 +12,6 @@ from sim.errors import BadInput, printable
 
 if TYPE_CHECKING:
     import pandas as pd
-    from matplotlib.figure import Figure
 
 # How the format of a result begins.
 OURS = ("meltpoint-run/", "meltpoint-comparison/", "meltpoint-size/", "meltpoint-decision/")
@@ -181,8 +180,8 @@ def save_table(table: "pd.DataFrame", out: Path | None, what: str = "Table") -> 
         say_where(what, out)
 
 
-def save_figure(figure: "Figure", path: Path) -> None:
-    """Write a figure as PNG or SVG and say where. Raises BadInput."""
+def save_figure(figure: Any, path: Path) -> None:
+    """Write a figure of matplotlib as PNG or SVG and say where. Raises BadInput."""
     from sim.plots.saving import write_figure
 
     say_where("Figure", write_figure(figure, path))

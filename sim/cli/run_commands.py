@@ -186,7 +186,7 @@ def compare(
             None if len(scenarios) > 1 or config else names,
             seeds=seeds,
             by=by,
-            until=None if until_precise is None else a_share("until-precise", until_precise),
+            until=None if until_precise is None else a_share("--until-precise", until_precise),
             most=most_seeds,
             engine=engine,
             store=False if no_store else store,

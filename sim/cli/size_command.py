@@ -86,15 +86,15 @@ def size(
             raise BadInput("a run that begins with a state has one demand", key=what, expected="no --begin beside it")
         inputs = Uncertain(beginning(inputs.scenario, begin, fleets=False))
     loaded = inputs.scenario
-    shares = [a_share("runs", text) for text in named(runs or ("50%,90%" if inputs.laws else "90%"))]
+    shares = [a_share("--runs", text) for text in named(runs or ("50%,90%" if inputs.laws else "90%"))]
     names = named(playbooks) or [next(iter(loaded.playbooks))]
     folder = None if out is None else result_folder(out, "", replace=replace)
     how: dict[str, Any] = {
         "seeds": futures if inputs.laws else seeds,
-        "confidence": a_share("confidence", confidence),
+        "confidence": a_share("--confidence", confidence),
         "store": False if no_store else store,
     }
-    more = {"until": a_share("until-precise", until_precise), "most": most_seeds} if until_precise else {}
+    more = {"until": a_share("--until-precise", until_precise), "most": most_seeds} if until_precise else {}
     if demand and more:
         raise BadInput("only the answer for a fleet gets further seeds", key="--until-precise", value=until_precise)
     of_fleet = {"pool": pool, "kind": kind, "step": step}

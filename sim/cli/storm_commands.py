@@ -39,7 +39,7 @@ def rescue(
 
     refuse_places(figure, out)
     loaded = beginning(scenario_of(scenario, override, sets), begin)
-    step, least = a_time("--by", by), None if keep is None else a_share("keep", keep)
+    step, least = a_time("--by", by), None if keep is None else a_share("--keep", keep)
     with studying(f"{loaded.title}: {playbook}", cluster, processes) as at_work:
         found = find(loaded, playbook, seeds=seeds, by=step, keep=least, **at_work)
     say(sentences(found))

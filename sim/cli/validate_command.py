@@ -92,8 +92,8 @@ def carry_out(
     The command ends with exit code 1 where a figure misses for no known reason. strict: where any misses; and with 3
     where a study held no figure to a bound, so that nothing is decided.
     """
-    if out is not None and (out.suffix not in WRITERS or out.is_dir() or not os.access(out.parent, os.W_OK)):
-        expected = f"a file name{' or name'.join(WRITERS)} in a folder that can be written to"
+    if out is not None and (out.suffix not in (".html", ".csv") or out.is_dir() or not os.access(out.parent, os.W_OK)):
+        expected = "a name ending in .html or .csv, in a folder that can be written to"
         raise BadInput("the studies cannot be written there", key="--out", value=str(out), expected=expected)
     ready()
     made = []
@@ -105,7 +105,7 @@ def carry_out(
         Console().print(Text(one.sentence, style="bold"))
     if out is not None:
         try:
-            WRITERS[out.suffix](made, out)
+            write(made, out)
         except OSError as wrong:
             raise BadInput(f"the studies cannot be written there ({wrong})", key="--out", value=str(out)) from None
         Console().line(f"Written to {out}")
@@ -115,19 +115,15 @@ def carry_out(
         raise typer.Exit(3)
 
 
-def write_page(studies: list["Study"], path: Path) -> None:
+def write(studies: list["Study"], path: Path) -> None:
+    """Write the studies as a page, or as a table where the file's name ends in .csv."""
+    from sim.validation.study_file import write_results
     from sim.validation.study_page import page
 
-    write_file(page(studies), path)
-
-
-def write_table(studies: list["Study"], path: Path) -> None:
-    from sim.validation.study_file import write_results
-
-    write_results(studies, path)
-
-
-WRITERS = {".html": write_page, ".csv": write_table}
+    if path.suffix == ".csv":
+        write_results(studies, path)
+    else:
+        write_file(page(studies), path)
 
 
 def chosen(
