@@ -20,12 +20,14 @@ def calibrate(
     out: Annotated[Path, typer.Option(help="The scenario, a .yaml file; its profiles are written beside it.")],
     zone: options.Zone = None,
     stamped: options.Stamped = None,
-    format: Annotated[str | None, typer.Option(help="Of the log; recognised by content if not given.")] = None,
+    format: Annotated[
+        str | None, typer.Option(help="The format of the log; recognised by its content if not given.")
+    ] = None,
     values: options.CountValues = None,
     refused: options.Refused = None,
     dates: options.Dates = None,
     repair: options.Repair = "",
-    seeds: Annotated[int, typer.Option(min=2, help="Runs of the fitted scenario that are held against the log.")] = 8,
+    seeds: Annotated[int, typer.Option(min=2, help="Runs of the fitted scenario that are compared with the log.")] = 8,
     table: Annotated[Path | None, typer.Option(help="Also write the estimates here as CSV.")] = None,
     replace: Annotated[bool, typer.Option("--replace", help="Write over files that are there.")] = False,
 ) -> None:
@@ -77,7 +79,7 @@ def calibrate(
             words = (f"{seen:.4g}", f"{run:.4g}", f"{max(low, 0):.4g} to {high:.4g}", fits)
             beside.add_row(Text(name), *map(Text, words), style="red" if fits == MISSES else "")
         console.print(beside)
-    console.line(f"\nScenario in {', '.join(map(str, written))}")
+    console.print_line(f"\nScenario in {', '.join(map(str, written))}")
     if misses := int((found.held["fits"] == MISSES).sum()):
         console.print(
             f"\n{misses} of {len(found.held)} figures of the runs do not agree with the log: plan nothing with this "

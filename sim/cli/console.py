@@ -39,7 +39,7 @@ class Console(rich.console.Console):
     def __init__(self, **how: Any):
         super().__init__(highlight=False, **how)
 
-    def line(self, text: str, style: str = "") -> None:
+    def print_line(self, text: str, style: str = "") -> None:
         """Print a text as it is, with no markup read in it, in one line however long it is."""
         self.print(Text(text, style=style), soft_wrap=True)
 
@@ -80,7 +80,7 @@ def say(lines: list[str]) -> None:
 
 def say_where(what: str, path: object) -> None:
     """Print where something was written."""
-    Console().line(f"{what} in {path}")
+    Console().print_line(f"{what} in {path}")
 
 
 def careful_streams() -> None:
@@ -148,7 +148,7 @@ def announce_size(
     if not yes:
         refuse_too_large(found, at_once=at_once)
     if found.seconds > WORTH_SAYING or found.memory > 2e9:
-        Console(stderr=True).line(f"About {found.sentence(runs)}.")
+        Console(stderr=True).print_line(f"About {found.sentence(runs)}.")
 
 
 def ready(engine: str = "compiled") -> None:

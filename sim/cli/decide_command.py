@@ -22,16 +22,18 @@ def decide(
     playbooks: Annotated[
         str | None, typer.Option("--playbooks", "--playbook", help="Names, with commas between them; all if not given.")
     ] = None,
-    futures: Annotated[int, typer.Option(min=2, help="Futures that every option is played in.")] = 50,
+    futures: Annotated[int, typer.Option(min=2, help="How many futures each option is simulated in.")] = 50,
     seeds: Annotated[int, typer.Option(min=1, help="Runs of each option in each future.")] = 1,
     pool: Annotated[str | None, typer.Option(help="The pool whose fleet is chosen, where there are several.")] = None,
     kind: Annotated[
         str | None,
-        typer.Option(help="The kind of GPU that fleets differ in, in a pool of several; that taken last if none."),
+        typer.Option(
+            help="In a pool of several kinds of GPU, the kind whose number is chosen; by default the last one taken."
+        ),
     ] = None,
     alive: Annotated[str, typer.Option(help="Share of runs in which an option must stay alive to be chosen.")] = "0%",
     image_worth: Annotated[
-        str | None, typer.Option(help="Dollars that an image in time is worth, where tiers have no prices.")
+        str | None, typer.Option(help="What an image in time is worth in dollars, where tiers have no prices.")
     ] = None,
     what_changes: Annotated[
         bool, typer.Option("--what-changes", help="Also find the values of inputs at which another option wins.")

@@ -29,13 +29,18 @@ demand_app.command("export")(demand_export)
 def demand_fit(
     data: Annotated[Path, typer.Argument(metavar="DATA.csv", help="Times and counts of people, a row each.")],
     models: Annotated[
-        str | None, typer.Option("--model", help="weibull, bass, logistic, exponential, linear, with commas; all.")
+        str | None,
+        typer.Option("--model", help="weibull, bass, logistic, exponential, linear, with commas; all if not given."),
     ] = None,
     people: Annotated[str | None, typer.Option(help="The size of the market where it is known, like 100M.")] = None,
-    base: Annotated[str | None, typer.Option(help="People who were there before, like 9.7M; the first row.")] = None,
+    base: Annotated[
+        str | None, typer.Option(help="People who were there before, like 9.7M; those of the first row if not given.")
+    ] = None,
     unbounded: Annotated[bool, typer.Option("--unbounded", help="Forecast growth without an end too.")] = False,
     start: Annotated[str | None, typer.Option(help="When it began (UTC), like 2023-07-05T23:00Z.")] = None,
-    horizon: Annotated[str | None, typer.Option(help="How far to forecast, like '30 days'; twice the data.")] = None,
+    horizon: Annotated[
+        str | None, typer.Option(help="How far to forecast, like '30 days'; twice the data if not given.")
+    ] = None,
     time: Annotated[str, typer.Option(help="The column of times, if its name does not say so.")] = "",
     value: Annotated[str, typer.Option(help="The column of counts, if its name does not say so.")] = "",
     counts: Annotated[
@@ -43,7 +48,7 @@ def demand_fit(
     ] = None,
     dates: options.Dates = None,
     figure: Annotated[Path | None, typer.Option(help="Draw data, fits and the fan of futures: a PNG or SVG.")] = None,
-    seed: Annotated[int, typer.Option(min=0, help="Names the random numbers of the fan.")] = 1,
+    seed: Annotated[int, typer.Option(min=0, help="Selects the random numbers of the fan of futures.")] = 1,
 ) -> None:
     """Fit signup curves to counts of people: rank them, say what the data leave open, print a block for a scenario.
 
@@ -78,7 +83,7 @@ def demand_fit(
         fan = fan_of_futures(fits, np.linspace(0.0, until, 401), seed)
         save_figure(fit_figure(read, fits, fan), figure)
     console.print("\nFor a scenario:\n")
-    console.line(demand_block(fits[0], read, until))
+    console.print_line(demand_block(fits[0], read, until))
 
 
 def horizon_of(asked: float | None, span: float) -> float:
@@ -129,17 +134,24 @@ def import_recording(
     user: Annotated[str | None, typer.Option(help="The column that names the user.")] = None,
     images: Annotated[str | None, typer.Option(help="The column of images asked for.")] = None,
     kind: Annotated[str | None, typer.Option(help="The column that says what was asked for.")] = None,
-    time_unit: Annotated[Literal["s", "ms", "us", "ns"] | None, typer.Option(help="Of times that are numbers.")] = None,
+    time_unit: Annotated[
+        Literal["s", "ms", "us", "ns"] | None, typer.Option(help="The unit of times that are numbers.")
+    ] = None,
     zone: options.Zone = None,
     dates: options.Dates = None,
     keep: Annotated[
-        list[str] | None, typer.Option(metavar="COLUMN=TEXT", help="Only such rows, like status=SUCCEED. Repeatable.")
+        list[str] | None,
+        typer.Option(
+            metavar="COLUMN=TEXT", help="Keep only rows with this text in this column, like status=SUCCEED. Repeatable."
+        ),
     ] = None,
     repair: Annotated[str | None, typer.Option(help="What to repair, like sort,drop-invalid; see the table.")] = None,
     kind_depth: Annotated[int, typer.Option(min=0, help="Parts of a log's path that are the kind; 0: all.")] = 1,
     gap: Annotated[float, typer.Option(min=1, help="Warn of pauses longer than this many mean pauses.")] = 100.0,
     length: Annotated[str | None, typer.Option(help="What the recording covers, like '24 days'.")] = None,
-    seed: Annotated[int, typer.Option(min=0, help="Of servegen, whose arrivals are generated.")] = 1,
+    seed: Annotated[
+        int, typer.Option(min=0, help="Selects the random numbers of servegen, whose arrivals are generated.")
+    ] = 1,
     replace: Annotated[bool, typer.Option("--replace", help="Replace an earlier trace.")] = False,
 ) -> None:
     """Read recorded arrivals, report their problems row by row, and save them as a trace; counts become a wave.
@@ -186,7 +198,7 @@ def import_recording(
         done = examine_recording(files, how, named(repair), report)
     console = Console()
     if format is None:
-        console.line(f"Read as {done.layout}; --format says otherwise")
+        console.print_line(f"Read as {done.layout}; --format says otherwise")
     if done.counts is not None:
         write_wave(done.counts, out or Path(f"{stem}.wave.yaml"), names, console, replace)
         return
@@ -216,7 +228,7 @@ def write_wave(counts: Any, target: Path, source: str, console: Console, replace
         *(("note", f"{name}: {n:,} intervals are unknown, and bring nobody") for name, n in unknown.items() if n),
     ]
     for label, value in facts:
-        console.line(f"{label:8} {value}")
+        console.print_line(f"{label:8} {value}")
     write_file(wave_block(counts, source), target)
     say_where("\nA wave for a scenario", target)
 
@@ -251,7 +263,7 @@ def show_trace(trace: Any, console: Console) -> None:
         *(("note", note) for note in trace.notes),
     ]
     for label, value in facts:
-        console.line(f"{label:8}{value}")
+        console.print_line(f"{label:8}{value}")
 
 
 def known(value: float) -> str:

@@ -21,7 +21,9 @@ def explore(
     out: Annotated[Path | None, typer.Option(help="The file of that page; SWEEP.html if not given.")] = None,
     override: Override = None,
     sets: Sets = None,
-    port: Annotated[int, typer.Option(min=0, max=65535, help="Of the page's address; any free one for 0.")] = 5006,
+    port: Annotated[
+        int, typer.Option(min=0, max=65535, help="The port of the page's address; 0 takes any free one.")
+    ] = 5006,
     browser: Annotated[bool, typer.Option("--browser/--no-browser", help="Open the page in a browser.")] = True,
 ) -> None:
     """Move the settings of a scenario and see what changes.
@@ -54,7 +56,7 @@ def write_offline(sweep: Path, page: Path) -> None:
     refuse_other_file(page)
     written = write(offline_page(sweep), page)
     size = written.stat().st_size
-    Console().line(f"Page in {written} ({size / 1e3:,.0f} kB)")
+    Console().print_line(f"Page in {written} ({size / 1e3:,.0f} kB)")
 
 
 def serve(scenario: str, override: str | None, sets: list[str] | None, port: int, *, browser: bool) -> None:
@@ -75,7 +77,7 @@ def serve(scenario: str, override: str | None, sets: list[str] | None, port: int
         ) from None
     made.start()
     address = f"http://127.0.0.1:{made.port}/"
-    Console().line(f"{loaded.title}: {address} (this computer alone; Ctrl-C ends it)")
+    Console().print_line(f"{loaded.title}: {address} (this computer alone; Ctrl-C ends it)")
     if browser:
         made.show("/")
     try:

@@ -1,10 +1,9 @@
 """The command that writes the requests of a scenario or a run as a schedule for load-test tools."""
 
 import re
-from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
@@ -36,9 +35,11 @@ def demand_export(
     Writes schedule.csv, and scripts that send its requests with k6 and Locust. From a scenario these are the requests
     that an unlimited fleet would get; from a saved run, those that were made in it.
     """
+    from sim.engine.simulate import simulate
     from sim.export.export_folder import check_folder, check_url, targets_of, write_export
     from sim.export.rates import sentences
     from sim.export.schedule import check, schedule_of
+    from sim.results.run import load_run
 
     targets, address = targets_of(to), check_url(url)
     check_folder(out, replace=replace)
@@ -46,40 +47,24 @@ def demand_export(
     if retries and not is_run:
         expected = "a folder with a saved run"
         raise BadInput("on an unlimited fleet nobody retries", key="--retries", expected=expected)
-    start, horizon, run = (saved if is_run else simulated)(source, override, sets, seed)
+    if is_run:
+        refuse_changes(override=override, set=sets, seed=seed)
+        run = load_run(Path(source))
+        start, horizon = datetime.fromisoformat(run.manifest["start"]), run.horizon
+    else:
+        scenario = scenario_of(source, override, sets)
+        start, horizon = scenario.start, scenario.horizon
     first = seconds_of("--from", begin, start)
     last = horizon if end is None else seconds_of("--until", end, start)
     check(horizon, first, last, speed, times)  # before minutes of simulation
-    schedule = schedule_of(run(), begin=first, end=last, speed=speed, times=times, retries=retries)
+    if not is_run:
+        ready()
+        with progress_bar(scenario.title) as report:
+            run = simulate(scenario, seed=1 if seed is None else seed, unlimited=True, progress=report)
+    schedule = schedule_of(run, begin=first, end=last, speed=speed, times=times, retries=retries)
     files = write_export(schedule, out, targets, url=address, replace=replace)
     say(sentences(schedule))
     say_where(f"\n{', '.join(file.name for file in files)}", out)
-
-
-Opened = tuple[datetime, float, Callable[[], Any]]  # when a run starts, its horizon in seconds, and how to get it
-
-
-def saved(folder: str, override: str | None, sets: list[str] | None, seed: int | None) -> Opened:
-    """A saved run, which nothing can change."""
-    from sim.results.run import load_run
-
-    refuse_changes(override=override, set=sets, seed=seed)
-    run = load_run(Path(folder))
-    return datetime.fromisoformat(run.manifest["start"]), run.horizon, lambda: run
-
-
-def simulated(name: str, override: str | None, sets: list[str] | None, seed: int | None) -> Opened:
-    """A scenario, still to be simulated on an unlimited fleet, where nobody waits."""
-    from sim.engine.simulate import simulate
-
-    scenario = scenario_of(name, override, sets)
-
-    def run() -> Any:
-        ready()
-        with progress_bar(scenario.title) as report:
-            return simulate(scenario, seed=1 if seed is None else seed, unlimited=True, progress=report)
-
-    return scenario.start, scenario.horizon, run
 
 
 def seconds_of(name: str, text: str, start: datetime) -> float:

@@ -55,7 +55,7 @@ SECTIONS: dict[str, dict[str, Any]] = {
         "map": map_storms,
         "store": store,
     },
-    "Out to where people act": {"runbook": runbook, "watch": watch, "shadow": shadow, "export": export_app},
+    "Take it into production": {"runbook": runbook, "watch": watch, "shadow": shadow, "export": export_app},
     "Bring your own data": {
         "calibrate": calibrate,
         "backtest": backtest,
@@ -120,15 +120,17 @@ def messages_for_wrong_input() -> Iterator[None]:
     try:
         yield
     except BadInput as wrong:
-        Console(stderr=True).line(f"meltpoint: {wrong}")
+        Console(stderr=True).print_line(f"meltpoint: {wrong}")
         sys.exit(2)
     except (OSError, MemoryError, UnicodeError) as failure:
-        Console(stderr=True).line(f"meltpoint: {failed(failure)}")
+        Console(stderr=True).print_line(f"meltpoint: {failed(failure)}")
         sys.exit(2)
     except (KeyboardInterrupt, SystemExit) as end:  # the library turns an interrupt into exit code 130
         code = end.code if isinstance(end, SystemExit) else INTERRUPTED
         if code in (INTERRUPTED, TERMINATED):
-            Console(stderr=True).line("meltpoint: interrupted" if code == INTERRUPTED else "meltpoint: terminated")
+            Console(stderr=True).print_line(
+                "meltpoint: interrupted" if code == INTERRUPTED else "meltpoint: terminated"
+            )
         sys.exit(code)
 
 

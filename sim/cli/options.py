@@ -22,7 +22,7 @@ Sets = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="KEY=VALUE", help="Set one dotted key, e.g. pools.fleet.gpus=9000. Repeatable."),
 ]
-Processes = Annotated[int | None, typer.Option(min=1, help="Runs at once; one per core if not given.")]
+Processes = Annotated[int | None, typer.Option(min=1, help="How many runs at once; one per core if not given.")]
 StoreFolder = Annotated[
     Path | None,
     typer.Option("--store", help="Where runs are kept; a folder in your cache if not given."),
@@ -35,7 +35,7 @@ ClusterAddress = Annotated[
 ]
 ShardOf = Annotated[
     str | None,
-    typer.Option("--shard", metavar="I/N", help="Make only the I-th of N parts of the runs, and keep them: 3/10."),
+    typer.Option("--shard", metavar="I/N", help="Make and keep only the I-th of N parts of the runs, like 3/10."),
 ]
 Begin = Annotated[
     Path | None,
@@ -52,13 +52,13 @@ UntilPrecise = Annotated[
         help="Add seeds until the 95 % interval is within this to each side: '2 %', in points for a share.",
     ),
 ]
-MostSeeds = Annotated[int, typer.Option("--most-seeds", min=1, help="Seeds at which adding them ends.")]
+MostSeeds = Annotated[int, typer.Option("--most-seeds", min=1, help="How many seeds at most.")]
 NoStore = Annotated[bool, typer.Option("--no-store", help="Keep no runs, and use none that are kept.")]
 TableFile = Annotated[Path | None, typer.Option("--out", help="Write the table here as CSV.")]
 FigureFile = Annotated[Path | None, typer.Option("--figure", help="Draw it: a PNG or SVG.")]
 
 # Of files of recordings and logs.
-Zone = Annotated[str | None, typer.Option(help="Of times without a zone, like UTC or Europe/Paris.")]
+Zone = Annotated[str | None, typer.Option(help="The zone of times that name none, like UTC or Europe/Paris.")]
 Stamped = Annotated[
     Literal["start", "end"] | None,
     typer.Option(help="Whether a log's times are those of requests or of answers; asked where it is open."),

@@ -265,8 +265,8 @@ def profile_import(
     except ValueError as wrong:
         raise misfit(wrong, table) from None
     write_file(laid_out(document), path)
-    Console().line(document["method"])
-    Console().line(f"Profile in {path} ({profile.extent()}), sha256 {digest(document)}")
+    Console().print_line(document["method"])
+    Console().print_line(f"Profile in {path} ({profile.extent()}), sha256 {digest(document)}")
 
 
 def numbers(text: str | None, key: str) -> tuple[int, ...] | None:

@@ -25,15 +25,17 @@ def check(
     playbook: options.Playbook = None,
     promise: Annotated[
         list[str] | None,
-        typer.Option("--promise", help="Hold it to this instead of the scenario's own promises. Repeatable."),
+        typer.Option("--promise", help="Check this promise instead of the scenario's own. Repeatable."),
     ] = None,
     baseline: Annotated[
         Path | None,
         typer.Option(help="A folder written by 'compare' or 'run', for promises like 'cost no worse than baseline'."),
     ] = None,
     seeds: Annotated[int, typer.Option(min=2, help="Runs; margins take 3 for an interval.")] = 10,
-    runs: Annotated[str, typer.Option(help="The share of runs that must keep a promise; 50% is on average.")] = "90%",
-    confidence: Annotated[str, typer.Option(help="The confidence with which that is to be known.")] = "95%",
+    runs: Annotated[
+        str, typer.Option(help="The share of runs that must keep a promise; 50% means on average.")
+    ] = "90%",
+    confidence: Annotated[str, typer.Option(help="The confidence with which that must be known.")] = "95%",
     undecided: Annotated[
         Literal["fail", "pass"], typer.Option(help="Whether promises that these runs do not decide end with 3 or 0.")
     ] = "fail",

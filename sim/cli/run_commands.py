@@ -29,7 +29,7 @@ Engine = Annotated[
     typer.Option(help="The compiled engine, or the readable one that defines the model; both give the same tables."),
 ]
 Against = Annotated[
-    Path | None, typer.Option(help="A comparison saved earlier: what differs since then, over the same seeds.")
+    Path | None, typer.Option(help="A comparison saved earlier: print what differs since then, over the same seeds.")
 ]
 Yes = Annotated[bool, typer.Option("--yes", help="Go on even if it is estimated to need more than there is.")]
 Replace = Annotated[bool, typer.Option("--replace", help="Replace the folder if an earlier result is in it.")]
@@ -123,7 +123,9 @@ def compare(
     until_precise: options.UntilPrecise = None,
     pick_best: Annotated[
         str | None,
-        typer.Option(metavar="DIFFERENCE", help="First add seeds until the best is known, if it leads by this: '1 %'."),
+        typer.Option(
+            metavar="DIFFERENCE", help="First add seeds until the best is known, if it leads by this much, like '1 %'."
+        ),
     ] = None,
     most_seeds: options.MostSeeds = 100,
     by: Annotated[str, typer.Option(help="What ranks them: images, people, attainment, cost or money.")] = "images",
@@ -322,6 +324,6 @@ def write_report(runs: list[Any], about: Any, folder: Path, page: Path | None = 
             message = f"the report cannot be written ({stopped.strerror}); the results are complete in {folder}"
             raise BadInput(message, file=page or folder, expected=f"space, then: {again}") from None
         hint = f"The results are complete in {folder}; the report can be made with: {again}"
-        Console(stderr=True).line(hint)
+        Console(stderr=True).print_line(hint)
         raise
     say_where("Report", written)

@@ -168,11 +168,11 @@ def shadow(
             ticks.append(looked.seen.now)
             rows += looked.rows
             for line in lines(loaded, steps, looked):
-                console.line(line)
+                console.print_line(line)
     if out is not None:
         save_table(decision_table(rows), out, "Decisions")
     for line in caveat(loaded, ticks, len(rows)):
-        console.line(line)
+        console.print_line(line)
 
 
 @contextmanager

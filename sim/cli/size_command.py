@@ -26,19 +26,23 @@ def size(
         typer.Option("--playbooks", "--playbook", help="Names, separated by commas; the first if not given."),
     ] = None,
     pool: Annotated[
-        str | None, typer.Option(help="The pool to size, others as they are; all of them if not given.")
+        str | None, typer.Option(help="The pool to size, with the others as they are; all pools if not given.")
     ] = None,
     kind: Annotated[
         str | None,
-        typer.Option(help="The kind of GPU to size in a pool of several; the one that is taken last if none."),
+        typer.Option(help="In a pool of several kinds of GPU, the kind to size; by default the last one taken."),
     ] = None,
     beside: Annotated[
         str | None,
-        typer.Option(help="Numbers of the other kind of GPU in a pool of two, like 0,8,16: which mix is the cheapest?"),
+        typer.Option(
+            help="In a pool of two kinds of GPU, numbers of the other kind, like 0,8,16: find the cheapest mix."
+        ),
     ] = None,
-    seeds: Annotated[int, typer.Option(min=2, help="Runs of each fleet; the answer gets as many of its own.")] = 10,
+    seeds: Annotated[
+        int, typer.Option(min=2, help="Runs of each fleet; the answer is checked with as many new ones.")
+    ] = 10,
     futures: Annotated[
-        int, typer.Option(min=2, help="The same where inputs are uncertain: each run is one of another future.")
+        int, typer.Option(min=2, help="Runs of each fleet where inputs are uncertain: each run is of another future.")
     ] = 50,
     runs: Annotated[
         str | None,
@@ -48,7 +52,7 @@ def size(
     until_precise: options.UntilPrecise = None,
     most_seeds: options.MostSeeds = 100,
     step: Annotated[
-        int | None, typer.Option(min=1, help="GPUs by which the answer may be off; a hundredth if none.")
+        int | None, typer.Option(min=1, help="How many GPUs the answer may be off; by default a hundredth of it.")
     ] = None,
     demand: Annotated[
         bool, typer.Option("--demand", help="Instead, find how many times its demand the fleet as it is carries.")

@@ -44,5 +44,5 @@ def profile_soak(
     except OSError as wrong:
         raise BadInput(f"the record cannot be written ({wrong.strerror})", key="--out", file=out) from None
     for line in summary(rows):
-        Console().line(line)
+        Console().print_line(line)
     say_where("Record", out)

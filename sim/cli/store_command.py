@@ -21,7 +21,7 @@ def store(
     ] = False,
     older: Annotated[str | None, typer.Option(help="With --prune: also runs older than this, like '30 days'.")] = None,
     everything: Annotated[bool, typer.Option("--all", help="With --prune: all of them.")] = False,
-    most: Annotated[int, typer.Option(min=0, help="How many runs to list, the newest.")] = 20,
+    most: Annotated[int, typer.Option(min=0, help="How many of the newest runs to list.")] = 20,
 ) -> None:
     """List, join or delete the runs that studies keep.
 
@@ -42,7 +42,7 @@ def store(
             raise BadInput("there is no such folder", file=other, key="--merge", expected="one with runs of a study")
     if merge:
         copied = sum(kept.merge(other) for other in merge)
-        Console().line(f"Copied {copied:,} runs to {kept.folder}")
+        Console().print_line(f"Copied {copied:,} runs to {kept.folder}")
         return
     if folder is not None and not kept.folder.is_dir():
         raise BadInput("there is no such folder", file=folder, expected="one that a study wrote runs into")
@@ -50,12 +50,12 @@ def store(
     if prune:
         age = seconds("never") if older is None else option("--older", older, seconds)
         files, size = kept.prune(older=age, everything=everything)
-        console.line(f"Deleted {files:,} files, {in_bytes(size)}, of {kept.folder}")
+        console.print_line(f"Deleted {files:,} files, {in_bytes(size)}, of {kept.folder}")
         return
     rows = kept.listed()
     total = in_bytes(sum(row["bytes"] for row in rows))
     current = sum(row["current"] for row in rows)
-    console.line(f"{len(rows):,} runs in {kept.folder}, {total}; {current:,} are of this version.")
+    console.print_line(f"{len(rows):,} runs in {kept.folder}, {total}; {current:,} are of this version.")
     if rows and most:
         console.print(runs_table(rows[-most:]))
 

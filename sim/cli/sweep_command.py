@@ -32,7 +32,7 @@ def sweep(
     ] = None,
     seeds: Annotated[int, typer.Option(min=1, help="Runs at each point; intervals need at least 3.")] = 1,
     promise: Annotated[
-        str | None, typer.Option(help="Also whether each run keeps this, as in 'meltpoint size'.")
+        str | None, typer.Option(help="Also record whether each run keeps this promise, as in 'meltpoint size'.")
     ] = None,
     metric: Annotated[str, typer.Option(help="The figure that is shown and drawn.")] = "attainment",
     override: options.Override = None,

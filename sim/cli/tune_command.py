@@ -22,8 +22,10 @@ def tune(
             help="A parameter of a step (0, 1, ...), like 0.share=20%..90%. Repeatable.",
         ),
     ],
-    by: Annotated[str, typer.Option(help="What is made best: images, people, attainment, cost or money.")] = "images",
-    promise: Annotated[str | None, typer.Option(help="What must hold all the same, as in 'meltpoint size'.")] = None,
+    by: Annotated[str, typer.Option(help="What to improve: images, people, attainment, cost or money.")] = "images",
+    promise: Annotated[
+        str | None, typer.Option(help="A promise that the answer must keep, as in 'meltpoint size'.")
+    ] = None,
     trials: Annotated[int, typer.Option(min=2, help="Settings tried, the untuned one first.")] = 30,
     seeds: Annotated[int, typer.Option(min=1, help="Runs of each trial.")] = 5,
     fresh: Annotated[

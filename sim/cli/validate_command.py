@@ -61,10 +61,9 @@ def validate(
     """Check the simulator against your own servers or queue.
 
     Prints a table of predicted and actual figures, misses included, and ends with exit code 1 where one misses for no
-    known reason (--strict: for any reason), 2 for bad input.
-    Studies: mlperf (published MLPerf servers, or a
-    FILE of your own), trace FILE (the log of any queue), loadtest SCENARIO TEST (predicted beside measured at each
-    concurrency or rate):
+    known reason (--strict: for any reason), 2 for bad input. Studies: mlperf (published MLPerf servers, or a FILE of
+    your own), trace FILE (the log of any queue), loadtest SCENARIO TEST (predicted beside measured at each concurrency
+    or rate):
 
     meltpoint validate trace calls.csv --map arrived=call_time --map abandoned=outcome:HANG --servers 12
 
@@ -108,7 +107,7 @@ def carry_out(
             write(made, out)
         except OSError as wrong:
             raise BadInput(f"the studies cannot be written there ({wrong})", key="--out", value=str(out)) from None
-        Console().line(f"Written to {out}")
+        Console().print_line(f"Written to {out}")
     if any(one.misses if strict else one.unexpected for one in made):
         raise typer.Exit(1)
     if strict and not all(one.held for one in made):

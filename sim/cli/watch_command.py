@@ -33,14 +33,15 @@ def watch(
         str | None, typer.Option("--in-force", help="The playbook in force; the scenario's first one if not given.")
     ] = None,
     playbooks: Annotated[
-        str | None, typer.Option("--playbooks", help="Those to choose from, separated by commas; all if not given.")
+        str | None,
+        typer.Option("--playbooks", help="The playbooks to choose from, separated by commas; all if not given."),
     ] = None,
     ahead: Annotated[str, typer.Option(help="How far to look ahead.")] = "1 hour",
     every: Annotated[str, typer.Option(help="Time between two looks.")] = "1 min",
     follow: Annotated[bool, typer.Option("--follow", help="Wait for further lines of a file that grows.")] = False,
     once: Annotated[bool, typer.Option("--once", help="Look at the last reading only.")] = False,
     scored: Annotated[
-        bool, typer.Option("--score", help="At the end, score the forecasts: of an incident that is over.")
+        bool, typer.Option("--score", help="At the end, score the forecasts, for an incident that is over.")
     ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Lines of JSON.")] = False,
     override: Override = None,
@@ -71,7 +72,7 @@ def watch(
             full = min(full, now) if is_full(loaded, seen) else full
             if found is not None:
                 forecasts.append(found)
-            console.line(in_json(loaded, found, now) if as_json else sentence(loaded, found, now))
+            console.print_line(in_json(loaded, found, now) if as_json else sentence(loaded, found, now))
     if not forecasts:
         expected = f"readings at four instants or more, after the scenario's start, {loaded.start.isoformat()}"
         raise BadInput("no forecast could be made", file=log or metrics, expected=expected)
@@ -79,13 +80,15 @@ def watch(
         from sim.studies.watch_score import score
 
         scores = score(forecasts, full, now)
-        console.line(json.dumps(scores._asdict() | {"lead": scores.lead}) if as_json else in_words(loaded, scores))
+        console.print_line(
+            json.dumps(scores._asdict() | {"lead": scores.lead}) if as_json else in_words(loaded, scores)
+        )
     say_aside(note for one in forecasts for note in one.notes)
 
 
 def say_aside(notes: Iterable[str]) -> None:
     for note in dict.fromkeys(notes):
-        Console(stderr=True).line(f"meltpoint: {note}")
+        Console(stderr=True).print_line(f"meltpoint: {note}")
 
 
 def a_span(key: str, text: str) -> float:

@@ -154,10 +154,11 @@ def comparison_figure(
     differences, baseline: as in Comparison.
     """
     shown = [metric for metric in measures if is_informative(differences.loc[differences["metric"] == metric, "mean"])]
-    figure, panels = axes.grid(len(shown), 3, 0.9 + 0.26 * differences["playbook"].nunique())
-    for metric, ax in zip(shown, panels, strict=True):
+    beside = 3
+    figure, panels = axes.grid(len(shown), beside, 0.9 + 0.26 * differences["playbook"].nunique())
+    for place, (metric, ax) in enumerate(zip(shown, panels, strict=True)):
         playbooks(differences, metric, ax, baseline=baseline)
-        ax.tick_params(labelleft=ax.get_subplotspec().is_first_col())
+        ax.tick_params(labelleft=place % beside == 0)
     return figure
 
 

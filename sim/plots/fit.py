@@ -15,7 +15,7 @@ LONG = 10 * 86400.0  # seconds, from which days read better than hours
 
 
 def fit_figure(counts: Counts, fits: list[Fit], futures: Fan) -> Figure:
-    """Totals above, rates below. futures: of these curves by their weight, over the times to draw."""
+    """People so far above, signups per hour below. futures: of these curves by their weight, over the times to draw."""
     figure, (above, below) = blank(5.6, rows=2)
     size, unit = (86400.0, "days") if futures.times[-1] > LONG else (HOUR, "hours")
     totals(counts, fits, futures, above, size)

@@ -21,9 +21,9 @@ def map_figure(table: pd.DataFrame) -> Figure:
     """
     numbers = list(dict.fromkeys(table["retries"]))
     figure, panels = axes.grid(len(numbers), MOST_COLUMNS, 2.1, head=0.9, shared=True)
-    for number, ax in zip(numbers, panels, strict=True):
+    for place, (number, ax) in enumerate(zip(numbers, panels, strict=True)):
         panel(ax, table[table["retries"] == number], number)
-        if ax.get_subplotspec().is_first_col():
+        if place % MOST_COLUMNS == 0:
             ax.set_ylabel("spike, times the everyday rate", fontsize=8.5)
     figure.supxlabel("everyday load, % of capacity", fontsize=8.5)
     scale = figure.colorbar(ScalarMappable(cmap=RECOVERS), ax=panels, shrink=0.8, pad=0.02)
