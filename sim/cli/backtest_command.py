@@ -2,8 +2,8 @@
 
 from typing import Annotated
 
-import typer
 from rich.text import Text
+from typer import Option
 
 from sim.cli import options
 from sim.cli.console import Console, say
@@ -12,12 +12,10 @@ from sim.cli.options import a_time, named, scenario_of, studying
 
 def backtest(
     scenario: options.ScenarioArgument,
-    playbook: Annotated[str, typer.Option(help="The playbook to begin earlier; it has a step with a date.")],
-    earlier: Annotated[str, typer.Option(help="By how much, like 20min; several with commas.")] = "20 min",
-    was: Annotated[
-        str | None, typer.Option(help="The playbook of the incident; the scenario's first if absent.")
-    ] = None,
-    seeds: Annotated[int, typer.Option(min=1, help="Runs of each; three or more give intervals.")] = 8,
+    playbook: Annotated[str, Option(help="The playbook to begin earlier; it has a step with a date.")],
+    earlier: Annotated[str, Option(help="By how much, like 20min; several with commas.")] = "20 min",
+    was: Annotated[str | None, Option(help="The playbook of the incident; the scenario's first if absent.")] = None,
+    seeds: Annotated[int, Option(min=1, help="Runs of each; three or more give intervals.")] = 8,
     override: options.Override = None,
     sets: options.Sets = None,
     processes: options.Processes = None,

@@ -7,29 +7,28 @@ from typing import Annotated
 import typer
 from rich.table import Table
 from rich.text import Text
+from typer import Argument, Option
 
 from sim.cli import options
-from sim.cli.console import Console, progress_bar, ready
+from sim.cli.console import Console, progress_bar, ready, text_table
 from sim.cli.options import named, refuse_places
 from sim.cli.places import begins_with, manifest_of, refuse_taken, save_table
 from sim.errors import BadInput
 
 
 def calibrate(
-    files: Annotated[list[Path], typer.Argument(metavar="FILE...", help="Parts of one log, or counts; a load test.")],
-    out: Annotated[Path, typer.Option(help="The scenario, a .yaml file; its profiles are written beside it.")],
+    files: Annotated[list[Path], Argument(metavar="FILE...", help="Parts of one log, or counts; a load test.")],
+    out: Annotated[Path, Option(help="The scenario, a .yaml file; its profiles are written beside it.")],
     zone: options.Zone = None,
     stamped: options.Stamped = None,
-    format: Annotated[
-        str | None, typer.Option(help="The format of the log; recognised by its content if not given.")
-    ] = None,
+    format: Annotated[str | None, Option(help="The format of the log; recognised by its content if not given.")] = None,
     values: options.CountValues = None,
     refused: options.Refused = None,
     dates: options.Dates = None,
     repair: options.Repair = "",
-    seeds: Annotated[int, typer.Option(min=2, help="Runs of the fitted scenario that are compared with the log.")] = 8,
-    table: Annotated[Path | None, typer.Option(help="Also write the estimates here as CSV.")] = None,
-    replace: Annotated[bool, typer.Option("--replace", help="Write over files that are there.")] = False,
+    seeds: Annotated[int, Option(min=2, help="Runs of the fitted scenario that are compared with the log.")] = 8,
+    table: Annotated[Path | None, Option(help="Also write the estimates here as CSV.")] = None,
+    replace: Annotated[bool, Option("--replace", help="Write over files that are there.")] = False,
 ) -> None:
     """Make a scenario of your own from logs, counts and a load test.
 
@@ -58,10 +57,8 @@ def calibrate(
     with progress_bar("fitted scenario") as report:
         found = fit(files, options=how, repairs=named(repair), seeds=seeds, progress=report)
     console = Console()
-    shown = Table("fitted", "value (95 %)", "n", "method", box=None, pad_edge=False)
-    for one in found.findings.estimates:
-        shown.add_row(*(Text(cell) for cell in (one.key, one.words, f"{one.n:,}" if one.n else "", one.method)))
-    console.print(shown)
+    rows = [(one.key, one.words, f"{one.n:,}" if one.n else "", one.method) for one in found.findings.estimates]
+    console.print(text_table("fitted", "value (95 %)", "n", "method", rows=rows, box=None, pad_edge=False))
     for title, lines in (
         ("Stays a default, since the files cannot tell:", [f"{k}: {w}" for k, w in found.findings.unknown.items()]),
         ("Notes:", found.findings.notes),
@@ -82,7 +79,7 @@ def calibrate(
     console.print_line(f"\nScenario in {', '.join(map(str, written))}")
     if misses := int((found.held["fits"] == MISSES).sum()):
         console.print(
-            f"\n{misses} of {len(found.held)} figures of the runs do not agree with the log: plan nothing with this "
+            f"\n{misses} of {len(found.held)} figures of the runs do not agree with the log: do not plan with this "
             "scenario before you know why. GPUs that serve several requests at once need a load test beside the log; "
             "a part of the log with one regime fits better than all of it.",
             style="bold red",

@@ -3,8 +3,8 @@
 from pathlib import Path
 from typing import Annotated, Any
 
-import typer
 from rich.table import Table
+from typer import Argument, Option
 
 from sim.cli.console import Console, name_column, ready, runs_bar
 from sim.cli.options import Override, ScenarioArgument, Sets, refuse_places, scenario_of
@@ -14,12 +14,12 @@ from sim.errors import BadInput
 
 def demand_check(
     scenario: ScenarioArgument,
-    recording: Annotated[Path, typer.Argument(metavar="TRACE", help="A file written by 'meltpoint demand import'.")],
+    recording: Annotated[Path, Argument(metavar="TRACE", help="A file written by 'meltpoint demand import'.")],
     override: Override = None,
     sets: Sets = None,
-    seeds: Annotated[int, typer.Option(min=2, help="Runs to generate and compare with.")] = 5,
-    figure: Annotated[Path | None, typer.Option(help="Draw both: a PNG or SVG.")] = None,
-    out: Annotated[Path | None, typer.Option(help="Write the table here as CSV.")] = None,
+    seeds: Annotated[int, Option(min=2, help="Runs to generate and compare with.")] = 5,
+    figure: Annotated[Path | None, Option(help="Draw both: a PNG or SVG.")] = None,
+    out: Annotated[Path | None, Option(help="Write the table here as CSV.")] = None,
 ) -> None:
     """Compare the demand of a scenario with a recording.
 

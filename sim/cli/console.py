@@ -31,6 +31,11 @@ if TYPE_CHECKING:
 
 INTERRUPTED, TERMINATED = 128 + signal.SIGINT, 128 + signal.SIGTERM  # exit codes of processes that were asked to end
 WORTH_SAYING = 20.0  # seconds
+PLAIN: Any = {
+    "box": box.SIMPLE_HEAD,
+    "padding": 0,
+    "show_edge": False,
+}  # the look of a table with as few lines as can be
 
 
 class Console(rich.console.Console):
@@ -159,16 +164,21 @@ def ready(engine: str = "compiled") -> None:
         compile_now()
 
 
+def text_table(*heads: str | Column, rows: Iterable[tuple[str, ...]], **how: Any) -> Table:
+    """A table whose cells are only text: nothing in them is read as markup. how: as for rich's Table."""
+    table = Table(*heads, **how)
+    for row in rows:
+        table.add_row(*map(Text, row))
+    return table
+
+
 def print_table(table: Any, *, intervals: bool = True) -> None:
     """A table of the report in the terminal: names are never cut, and figures stand to the right."""
-    shown = Table(
-        title=Text(table.caption), title_justify="left", title_style="", box=box.SIMPLE_HEAD, padding=0, show_edge=False
-    )
+    shown = Table(title=Text(table.caption), title_justify="left", title_style="", **PLAIN)
     for place, head in enumerate(table.head):
         justify: Any = "left" if place < table.labels else "right"
-        shown.add_column(
-            Text("" if head == "rank" else head), justify=justify, no_wrap=head in ("playbook", "configuration")
-        )
+        names = head in ("playbook", "configuration")
+        shown.add_column(Text("" if head == "rank" else head), justify=justify, no_wrap=names)
     for row in table.rows:
         shown.add_row(*(Text(cell if intervals else cell.partition("\n")[0]) for cell in row))
     console = Console()

@@ -8,9 +8,10 @@ from typing import Annotated, Any, Literal
 import typer
 from rich.table import Table
 from rich.text import Text
+from typer import Argument, Option
 
 from sim.cli import options
-from sim.cli.console import Console, name_column, progress_bar, say, say_where
+from sim.cli.console import Console, name_column, progress_bar, say, say_where, text_table
 from sim.cli.export_command import demand_export
 from sim.cli.options import key_and_text, named, option
 from sim.cli.places import begins_with, refuse_taken, save_figure, write_file
@@ -27,28 +28,28 @@ demand_app.command("export")(demand_export)
 
 @demand_app.command("fit")
 def demand_fit(
-    data: Annotated[Path, typer.Argument(metavar="DATA.csv", help="Times and counts of people, a row each.")],
+    data: Annotated[Path, Argument(metavar="DATA.csv", help="Times and counts of people, a row each.")],
     models: Annotated[
         str | None,
-        typer.Option("--model", help="weibull, bass, logistic, exponential, linear, with commas; all if not given."),
+        Option("--model", help="weibull, bass, logistic, exponential, linear, with commas; all if not given."),
     ] = None,
-    people: Annotated[str | None, typer.Option(help="The size of the market where it is known, like 100M.")] = None,
+    people: Annotated[str | None, Option(help="The size of the market where it is known, like 100M.")] = None,
     base: Annotated[
-        str | None, typer.Option(help="People who were there before, like 9.7M; those of the first row if not given.")
+        str | None, Option(help="People who were there before, like 9.7M; those of the first row if not given.")
     ] = None,
-    unbounded: Annotated[bool, typer.Option("--unbounded", help="Forecast growth without an end too.")] = False,
-    start: Annotated[str | None, typer.Option(help="When it began (UTC), like 2023-07-05T23:00Z.")] = None,
+    unbounded: Annotated[bool, Option("--unbounded", help="Forecast growth without an end too.")] = False,
+    start: Annotated[str | None, Option(help="When it began (UTC), like 2023-07-05T23:00Z.")] = None,
     horizon: Annotated[
-        str | None, typer.Option(help="How far to forecast, like '30 days'; twice the data if not given.")
+        str | None, Option(help="How far to forecast, like '30 days'; twice the data if not given.")
     ] = None,
-    time: Annotated[str, typer.Option(help="The column of times, if its name does not say so.")] = "",
-    value: Annotated[str, typer.Option(help="The column of counts, if its name does not say so.")] = "",
+    time: Annotated[str, Option(help="The column of times, if its name does not say so.")] = "",
+    value: Annotated[str, Option(help="The column of counts, if its name does not say so.")] = "",
     counts: Annotated[
-        Literal["cumulative", "interval"] | None, typer.Option(help="What the counts are; recognised if not given.")
+        Literal["cumulative", "interval"] | None, Option(help="What the counts are; recognised if not given.")
     ] = None,
     dates: options.Dates = None,
-    figure: Annotated[Path | None, typer.Option(help="Draw data, fits and the fan of futures: a PNG or SVG.")] = None,
-    seed: Annotated[int, typer.Option(min=0, help="Selects the random numbers of the fan of futures.")] = 1,
+    figure: Annotated[Path | None, Option(help="Draw data, fits and the fan of futures: a PNG or SVG.")] = None,
+    seed: Annotated[int, Option(min=0, help="Selects the random numbers of the fan of futures.")] = 1,
 ) -> None:
     """Fit signup curves to counts of people: rank them, say what the data leave open, print a block for a scenario.
 
@@ -117,42 +118,40 @@ def fits_table(fits: list[Any], horizon: float) -> Table:
 
 @demand_app.command("import")
 def import_recording(
-    files: Annotated[list[Path], typer.Argument(metavar="FILE...", help="Parts of one recording, the oldest first.")],
-    format: Annotated[
-        str | None, typer.Option(help="Recognised by content if not given; a wrong name lists all.")
-    ] = None,
+    files: Annotated[list[Path], Argument(metavar="FILE...", help="Parts of one recording, the oldest first.")],
+    format: Annotated[str | None, Option(help="Recognised by content if not given; a wrong name lists all.")] = None,
     out: Annotated[
-        Path | None, typer.Option(help="The trace, or the wave of counts; FILE.trace.parquet or FILE.wave.yaml here.")
+        Path | None, Option(help="The trace, or the wave of counts; FILE.trace.parquet or FILE.wave.yaml here.")
     ] = None,
     stamped: options.Stamped = None,
     attempts: Annotated[
-        bool, typer.Option("--attempts", help="Keep repeats of refused and failed requests as requests of their own.")
+        bool, Option("--attempts", help="Keep repeats of refused and failed requests as requests of their own.")
     ] = False,
     values: options.CountValues = None,
     refused: options.Refused = None,
-    time: Annotated[str | None, typer.Option(help="The column of times.")] = None,
-    user: Annotated[str | None, typer.Option(help="The column that names the user.")] = None,
-    images: Annotated[str | None, typer.Option(help="The column of images asked for.")] = None,
-    kind: Annotated[str | None, typer.Option(help="The column that says what was asked for.")] = None,
+    time: Annotated[str | None, Option(help="The column of times.")] = None,
+    user: Annotated[str | None, Option(help="The column that names the user.")] = None,
+    images: Annotated[str | None, Option(help="The column of images asked for.")] = None,
+    kind: Annotated[str | None, Option(help="The column that says what was asked for.")] = None,
     time_unit: Annotated[
-        Literal["s", "ms", "us", "ns"] | None, typer.Option(help="The unit of times that are numbers.")
+        Literal["s", "ms", "us", "ns"] | None, Option(help="The unit of times that are numbers.")
     ] = None,
     zone: options.Zone = None,
     dates: options.Dates = None,
     keep: Annotated[
         list[str] | None,
-        typer.Option(
+        Option(
             metavar="COLUMN=TEXT", help="Keep only rows with this text in this column, like status=SUCCEED. Repeatable."
         ),
     ] = None,
-    repair: Annotated[str | None, typer.Option(help="What to repair, like sort,drop-invalid; see the table.")] = None,
-    kind_depth: Annotated[int, typer.Option(min=0, help="Parts of a log's path that are the kind; 0: all.")] = 1,
-    gap: Annotated[float, typer.Option(min=1, help="Warn of pauses longer than this many mean pauses.")] = 100.0,
-    length: Annotated[str | None, typer.Option(help="What the recording covers, like '24 days'.")] = None,
+    repair: Annotated[str | None, Option(help="What to repair, like sort,drop-invalid; see the table.")] = None,
+    kind_depth: Annotated[int, Option(min=0, help="Parts of a log's path that are the kind; 0: all.")] = 1,
+    gap: Annotated[float, Option(min=1, help="Warn of pauses longer than this many mean pauses.")] = 100.0,
+    length: Annotated[str | None, Option(help="What the recording covers, like '24 days'.")] = None,
     seed: Annotated[
-        int, typer.Option(min=0, help="Selects the random numbers of servegen, whose arrivals are generated.")
+        int, Option(min=0, help="Selects the random numbers of servegen, whose arrivals are generated.")
     ] = 1,
-    replace: Annotated[bool, typer.Option("--replace", help="Replace an earlier trace.")] = False,
+    replace: Annotated[bool, Option("--replace", help="Replace an earlier trace.")] = False,
 ) -> None:
     """Read recorded arrivals, report their problems row by row, and save them as a trace; counts become a wave.
 
@@ -273,7 +272,7 @@ def known(value: float) -> str:
 
 @demand_app.command("presets")
 def demand_presets(
-    figure: Annotated[Path | None, typer.Option(help="Also draw people and signups into this PNG or SVG.")] = None,
+    figure: Annotated[Path | None, Option(help="Also draw people and signups into this PNG or SVG.")] = None,
 ) -> None:
     """List the launches that a scenario can name: 'demand: [{kind: preset, name: threads}]'."""
     from sim.demand.waves.launches import presets
@@ -281,11 +280,8 @@ def demand_presets(
 
     found = presets()
     console = Console()
-    table = Table(name_column("preset"), "what", "people", "peak an hour")
-    for name, preset in found.items():
-        cells = (preset.title, amount(preset.people()), amount(preset.peak_hour()))
-        table.add_row(name, *(Text(cell) for cell in cells))
-    console.print(table)
+    rows = [(name, one.title, amount(one.people()), amount(one.peak_hour())) for name, one in found.items()]
+    console.print(text_table(name_column("preset"), "what", "people", "peak an hour", rows=rows))
     console.print("Where the figures are from: published (P), fitted to published ones (F), assumed (A)")
     for name, preset in found.items():
         console.print(Text(f"{name}: {preset.source}. Confidence: {preset.confidence}."))

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Annotated
 
-import typer
+from typer import Argument, Option
 
 from sim.cli.console import Console, ready
 from sim.cli.options import Override, Sets, scenario_of
@@ -12,19 +12,15 @@ from sim.errors import BadInput
 
 
 def explore(
-    scenario: Annotated[
-        str | None, typer.Argument(help="A shipped scenario (see: meltpoint scenarios) or a file.")
-    ] = None,
+    scenario: Annotated[str | None, Argument(help="A shipped scenario (see: meltpoint scenarios) or a file.")] = None,
     offline: Annotated[
-        Path | None, typer.Option(metavar="SWEEP", help="Write a page over this saved sweep (Parquet) instead.")
+        Path | None, Option(metavar="SWEEP", help="Write a page over this saved sweep (Parquet) instead.")
     ] = None,
-    out: Annotated[Path | None, typer.Option(help="The file of that page; SWEEP.html if not given.")] = None,
+    out: Annotated[Path | None, Option(help="The file of that page; SWEEP.html if not given.")] = None,
     override: Override = None,
     sets: Sets = None,
-    port: Annotated[
-        int, typer.Option(min=0, max=65535, help="The port of the page's address; 0 takes any free one.")
-    ] = 5006,
-    browser: Annotated[bool, typer.Option("--browser/--no-browser", help="Open the page in a browser.")] = True,
+    port: Annotated[int, Option(min=0, max=65535, help="The port of the page's address; 0 takes any free one.")] = 5006,
+    browser: Annotated[bool, Option("--browser/--no-browser", help="Open the page in a browser.")] = True,
 ) -> None:
     """Move the settings of a scenario and see what changes.
 

@@ -5,7 +5,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Annotated
 
-import typer
+from typer import Argument, Option
 
 from sim.cli.console import progress_bar, ready, say, say_where
 from sim.cli.options import Override, Sets, is_saved_run, option, refuse_changes, scenario_of
@@ -16,19 +16,19 @@ PART = r"[\d.,_]+\s*[a-zA-Z]+"  # of a duration: a number with its unit
 
 
 def demand_export(
-    source: Annotated[str, typer.Argument(metavar="SCENARIO|RUN", help="A scenario, or a folder with a saved run.")],
-    out: Annotated[Path, typer.Option(help="The folder to write.")],
+    source: Annotated[str, Argument(metavar="SCENARIO|RUN", help="A scenario, or a folder with a saved run.")],
+    out: Annotated[Path, Option(help="The folder to write.")],
     override: Override = None,
     sets: Sets = None,
-    seed: Annotated[int | None, typer.Option(min=0, help="Selects the random numbers; 1 if not given.")] = None,
-    begin: Annotated[str, typer.Option("--from", help="Where the window begins: '5 days', or a date (UTC).")] = "0",
-    end: Annotated[str | None, typer.Option("--until", help="Where it ends; the horizon if not given.")] = None,
-    to: Annotated[str, typer.Option(help="csv, k6, locust, with commas.")] = "csv,k6,locust",
-    speed: Annotated[float, typer.Option(help="Compress time: 10 replays ten minutes in one.")] = 1.0,
-    times: Annotated[float, typer.Option(help="The share of the people to keep, like 0.01.")] = 1.0,
-    url: Annotated[str, typer.Option(help="Where to post the requests.")] = "http://localhost:8000/v1/images",
-    retries: Annotated[bool, typer.Option("--retries", help="Of a saved run: retries too, as they happened.")] = False,
-    replace: Annotated[bool, typer.Option("--replace", help="Replace an earlier export.")] = False,
+    seed: Annotated[int | None, Option(min=0, help="Selects the random numbers; 1 if not given.")] = None,
+    begin: Annotated[str, Option("--from", help="Where the window begins: '5 days', or a date (UTC).")] = "0",
+    end: Annotated[str | None, Option("--until", help="Where it ends; the horizon if not given.")] = None,
+    to: Annotated[str, Option(help="csv, k6, locust, with commas.")] = "csv,k6,locust",
+    speed: Annotated[float, Option(help="Compress time: 10 replays ten minutes in one.")] = 1.0,
+    times: Annotated[float, Option(help="The share of the people to keep, like 0.01.")] = 1.0,
+    url: Annotated[str, Option(help="Where to post the requests.")] = "http://localhost:8000/v1/images",
+    retries: Annotated[bool, Option("--retries", help="Of a saved run: retries too, as they happened.")] = False,
+    replace: Annotated[bool, Option("--replace", help="Replace an earlier export.")] = False,
 ) -> None:
     """Write a schedule of requests for load-test tools.
 

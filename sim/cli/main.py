@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from typing import Annotated, Any
 
 import typer
+from typer import Option
 from typer.core import TyperGroup
 
 from sim.cli.backtest_command import backtest
@@ -104,7 +105,7 @@ demand_app.command("check")(demand_check)
 @app.callback()
 def options(
     debug: Annotated[
-        bool, typer.Option("--debug", help="Where the machine fails (disk, memory), also write a full report of it.")
+        bool, Option("--debug", help="Where the machine fails (disk, memory), also write a full report of it.")
     ] = False,
 ) -> None:
     """Options of all commands; the report itself is written in `messages_for_wrong_input`."""

@@ -3,9 +3,9 @@
 from pathlib import Path
 from typing import Annotated, Any
 
-import typer
 from rich.table import Table
 from rich.text import Text
+from typer import Option
 
 from sim.cli import options
 from sim.cli.console import Console, name_column, print_table
@@ -16,12 +16,12 @@ from sim.cli.places import save_table
 def money(
     scenario: options.ScenarioArgument,
     playbook: options.Playbook = None,
-    seeds: Annotated[int, typer.Option(min=1, help="How many seeds; intervals need at least 3.")] = 3,
+    seeds: Annotated[int, Option(min=1, help="How many seeds; intervals need at least 3.")] = 3,
     override: options.Override = None,
     sets: options.Sets = None,
     processes: options.Processes = None,
     cluster: options.ClusterAddress = None,
-    out: Annotated[Path | None, typer.Option(help="Write the money of every run to this CSV file.")] = None,
+    out: Annotated[Path | None, Option(help="Write the money of every run to this CSV file.")] = None,
 ) -> None:
     """Revenue kept and lost, cost by contract, and the value of one GPU more and less.
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
+from typer import Argument, Option
 
 from sim.cli.console import ready, runs_bar
 from sim.errors import BadInput
@@ -15,31 +16,29 @@ if TYPE_CHECKING:
     from sim.scenario.scenario import Scenario
     from sim.studies.executors import Executor
 
-ScenarioArgument = Annotated[str, typer.Argument(help="A shipped scenario (see: meltpoint scenarios) or a file.")]
-Playbook = Annotated[str | None, typer.Option(help="The playbook; the scenario's first one if not given.")]
-Override = Annotated[str | None, typer.Option(help="Apply one of the scenario's named overrides.")]
+ScenarioArgument = Annotated[str, Argument(help="A shipped scenario (see: meltpoint scenarios) or a file.")]
+Playbook = Annotated[str | None, Option(help="The playbook; the scenario's first one if not given.")]
+Override = Annotated[str | None, Option(help="Apply one of the scenario's named overrides.")]
 Sets = Annotated[
     list[str] | None,
-    typer.Option("--set", metavar="KEY=VALUE", help="Set one dotted key, e.g. pools.fleet.gpus=9000. Repeatable."),
+    Option("--set", metavar="KEY=VALUE", help="Set one dotted key, e.g. pools.fleet.gpus=9000. Repeatable."),
 ]
-Processes = Annotated[int | None, typer.Option(min=1, help="How many runs at once; one per core if not given.")]
+Processes = Annotated[int | None, Option(min=1, help="How many runs at once; one per core if not given.")]
 StoreFolder = Annotated[
-    Path | None,
-    typer.Option("--store", help="Where runs are kept; a folder in your cache if not given."),
+    Path | None, Option("--store", help="Where runs are kept; a folder in your cache if not given.")
 ]
 ClusterAddress = Annotated[
     str | None,
-    typer.Option(
+    Option(
         "--cluster", metavar="ADDRESS", help="Make the runs on the workers of this Dask scheduler: tcp://10.0.0.1:8786."
     ),
 ]
 ShardOf = Annotated[
-    str | None,
-    typer.Option("--shard", metavar="I/N", help="Make and keep only the I-th of N parts of the runs, like 3/10."),
+    str | None, Option("--shard", metavar="I/N", help="Make and keep only the I-th of N parts of the runs, like 3/10.")
 ]
 Begin = Annotated[
     Path | None,
-    typer.Option(
+    Option(
         "--begin",
         metavar="STATE",
         help="Begin with the state of the service: a YAML file, a page of metrics, or a saved run (its end).",
@@ -47,34 +46,34 @@ Begin = Annotated[
 ]
 UntilPrecise = Annotated[
     str | None,
-    typer.Option(
+    Option(
         metavar="SHARE",
         help="Add seeds until the 95 % interval is within this to each side: '2 %', in points for a share.",
     ),
 ]
-MostSeeds = Annotated[int, typer.Option("--most-seeds", min=1, help="How many seeds at most.")]
-NoStore = Annotated[bool, typer.Option("--no-store", help="Keep no runs, and use none that are kept.")]
-TableFile = Annotated[Path | None, typer.Option("--out", help="Write the table here as CSV.")]
-FigureFile = Annotated[Path | None, typer.Option("--figure", help="Draw it: a PNG or SVG.")]
+MostSeeds = Annotated[int, Option("--most-seeds", min=1, help="How many seeds at most.")]
+NoStore = Annotated[bool, Option("--no-store", help="Keep no runs, and use none that are kept.")]
+Replace = Annotated[bool, Option("--replace", help="Replace the folder if an earlier result is in it.")]
+TableFile = Annotated[Path | None, Option("--out", help="Write the table here as CSV.")]
+FigureFile = Annotated[Path | None, Option("--figure", help="Draw it: a PNG or SVG.")]
 
 # Of files of recordings and logs.
-Zone = Annotated[str | None, typer.Option(help="The zone of times that name none, like UTC or Europe/Paris.")]
+Repair = Annotated[str, Option(help="Repairs of a log, with commas; see 'demand import'.")]
+Zone = Annotated[str | None, Option(help="The zone of times that name none, like UTC or Europe/Paris.")]
 Stamped = Annotated[
     Literal["start", "end"] | None,
-    typer.Option(help="Whether a log's times are those of requests or of answers; asked where it is open."),
+    Option(help="Whether a log's times are those of requests or of answers; asked where it is open."),
 ]
 Dates = Annotated[
-    Literal["day-first", "month-first"] | None,
-    typer.Option(help="How to read 03/04/2025, where the file does not show it."),
+    Literal["day-first", "month-first"] | None, Option(help="How to read 03/04/2025, where the file does not show it.")
 ]
 CountValues = Annotated[
     Literal["per-second", "per-minute", "per-interval", "counter"] | None,
-    typer.Option(help="What values over time are, where the file does not say."),
+    Option(help="What values over time are, where the file does not say."),
 ]
 Refused = Annotated[
-    Literal["inside", "beside"] | None, typer.Option(help="Whether counts of requests hold the refused ones.")
+    Literal["inside", "beside"] | None, Option(help="Whether counts of requests hold the refused ones.")
 ]
-Repair = Annotated[str, typer.Option(help="Repairs of a log, with commas; see 'demand import'.")]
 
 MOST_PLACES = 200  # on one axis
 
@@ -129,7 +128,7 @@ def read_shard(text: str) -> tuple[int, int]:
     """Which part of how many, from words like '3/10'. Raises BadInput."""
     part, _, parts = text.partition("/")
     if not (part.isdecimal() and parts.isdecimal() and 1 <= int(part) <= int(parts)):
-        raise BadInput("this is no shard", key="--shard", value=text, expected="I/N, like 3/10, from 1/N to N/N")
+        raise BadInput("this is not a shard", key="--shard", value=text, expected="I/N, like 3/10, from 1/N to N/N")
     return int(part), int(parts)
 
 

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Annotated
 
-import typer
+from typer import Option
 
 from sim.cli import options
 from sim.cli.console import say
@@ -14,25 +14,23 @@ from sim.errors import BadInput
 
 def order_by(
     scenario: options.ScenarioArgument,
-    gpus: Annotated[int, typer.Option(min=1, help="GPUs to be ordered.")],
-    lead: Annotated[str, typer.Option(help="How long an order takes: '30 days', or '~ lognormal(30 days, 90 days)'.")],
-    playbook: Annotated[
-        str | None, typer.Option(help="The playbook in force meanwhile; the first one if not given.")
-    ] = None,
-    pool: Annotated[str | None, typer.Option(help="The pool that they are for, where there are several.")] = None,
-    confidence: Annotated[str, typer.Option(help="How likely the order must be there in time.")] = "95%",
-    burn_in: Annotated[str, typer.Option(help="Time from arrival to service, like '7 days'.")] = "0 s",
-    today: Annotated[str | None, typer.Option(help="When you can order, like 2027-01-15 (UTC).")] = None,
-    lots: Annotated[int, typer.Option(min=1, help="How many lots the order comes in, independent of each other.")] = 1,
-    needed: Annotated[int | None, typer.Option(min=1, help="How many lots are enough; all if not given.")] = None,
-    seeds: Annotated[int, typer.Option(min=1, help="Runs at each instant; most of them must be saved.")] = 5,
-    by: Annotated[str, typer.Option(help="How precisely to find the instant, like 1min.")] = "1 min",
-    keep: Annotated[str | None, typer.Option(help="The share of images in time to be kept, like 95%.")] = None,
+    gpus: Annotated[int, Option(min=1, help="GPUs to be ordered.")],
+    lead: Annotated[str, Option(help="How long an order takes: '30 days', or '~ lognormal(30 days, 90 days)'.")],
+    playbook: Annotated[str | None, Option(help="The playbook in force meanwhile; the first one if not given.")] = None,
+    pool: Annotated[str | None, Option(help="The pool that they are for, where there are several.")] = None,
+    confidence: Annotated[str, Option(help="How likely the order must be there in time.")] = "95%",
+    burn_in: Annotated[str, Option(help="Time from arrival to service, like '7 days'.")] = "0 s",
+    today: Annotated[str | None, Option(help="When you can order, like 2027-01-15 (UTC).")] = None,
+    lots: Annotated[int, Option(min=1, help="How many lots the order comes in, independent of each other.")] = 1,
+    needed: Annotated[int | None, Option(min=1, help="How many lots are enough; all if not given.")] = None,
+    seeds: Annotated[int, Option(min=1, help="Runs at each instant; most of them must be saved.")] = 5,
+    by: Annotated[str, Option(help="How precisely to find the instant, like 1min.")] = "1 min",
+    keep: Annotated[str | None, Option(help="The share of images in time to be kept, like 95%.")] = None,
     override: options.Override = None,
     sets: options.Sets = None,
     processes: options.Processes = None,
     cluster: options.ClusterAddress = None,
-    out: Annotated[Path | None, typer.Option(help="Write the losses by arrival here as CSV.")] = None,
+    out: Annotated[Path | None, Option(help="Write the losses by arrival here as CSV.")] = None,
 ) -> None:
     """Find the last date at which an order of GPUs still saves a launch.
 

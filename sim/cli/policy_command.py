@@ -3,11 +3,11 @@
 from pathlib import Path
 from typing import Annotated, Any
 
-import typer
 import yaml
 from pydantic import BaseModel
 from rich.table import Table
 from rich.text import Text
+from typer import Argument, Option
 
 from sim.cli.console import Console, name_column, ready, runs_bar
 from sim.cli.options import axis, refuse_places
@@ -16,15 +16,15 @@ from sim.errors import BadInput
 
 
 def policies(
-    name: Annotated[str | None, typer.Argument(help="A policy's kind, as in a scenario; all of them if none.")] = None,
+    name: Annotated[str | None, Argument(help="A policy's kind, as in a scenario; all of them if none.")] = None,
     figure: Annotated[
-        Path | None, typer.Option(help="Draw the named policy under a surge, beside no policy: PNG or SVG.")
+        Path | None, Option(help="Draw the named policy under a surge, beside no policy: PNG or SVG.")
     ] = None,
     loads: Annotated[
-        str | None, typer.Option(help="Try policies under these loads, like 50%,200%,300%,1000%: a table of goodput.")
+        str | None, Option(help="Try policies under these loads, like 50%,200%,300%,1000%: a table of goodput.")
     ] = None,
-    seeds: Annotated[int, typer.Option(min=1, help="Runs at each load.")] = 1,
-    out: Annotated[Path | None, typer.Option(help="Write the table of loads here as CSV.")] = None,
+    seeds: Annotated[int, Option(min=1, help="Runs at each load.")] = 1,
+    out: Annotated[Path | None, Option(help="Write the table of loads here as CSV.")] = None,
 ) -> None:
     """Explain what each policy protects, what it costs and when it fails.
 

@@ -4,12 +4,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
-from rich import box
 from rich.table import Table
 from rich.text import Text
+from typer import Option
 
 from sim.cli import options
-from sim.cli.console import Console
+from sim.cli.console import PLAIN, Console
 from sim.cli.options import a_share, scenario_of, studying
 from sim.cli.places import write_file
 from sim.errors import BadInput
@@ -24,25 +24,22 @@ def check(
     scenario: options.ScenarioArgument,
     playbook: options.Playbook = None,
     promise: Annotated[
-        list[str] | None,
-        typer.Option("--promise", help="Check this promise instead of the scenario's own. Repeatable."),
+        list[str] | None, Option("--promise", help="Check this promise instead of the scenario's own. Repeatable.")
     ] = None,
     baseline: Annotated[
         Path | None,
-        typer.Option(help="A folder written by 'compare' or 'run', for promises like 'cost no worse than baseline'."),
+        Option(help="A folder written by 'compare' or 'run', for promises like 'cost no worse than baseline'."),
     ] = None,
-    seeds: Annotated[int, typer.Option(min=2, help="Runs; margins take 3 for an interval.")] = 10,
-    runs: Annotated[
-        str, typer.Option(help="The share of runs that must keep a promise; 50% means on average.")
-    ] = "90%",
-    confidence: Annotated[str, typer.Option(help="The confidence with which that must be known.")] = "95%",
+    seeds: Annotated[int, Option(min=2, help="Runs; margins take 3 for an interval.")] = 10,
+    runs: Annotated[str, Option(help="The share of runs that must keep a promise; 50% means on average.")] = "90%",
+    confidence: Annotated[str, Option(help="The confidence with which that must be known.")] = "95%",
     undecided: Annotated[
-        Literal["fail", "pass"], typer.Option(help="Whether promises that these runs do not decide end with 3 or 0.")
+        Literal["fail", "pass"], Option(help="Whether promises that these runs do not decide end with 3 or 0.")
     ] = "fail",
     override: options.Override = None,
     sets: options.Sets = None,
-    junit: Annotated[Path | None, typer.Option(help="Also write JUnit XML here: a name ending in .xml.")] = None,
-    markdown: Annotated[Path | None, typer.Option(help="Also write a table here: a name ending in .md.")] = None,
+    junit: Annotated[Path | None, Option(help="Also write JUnit XML here: a name ending in .xml.")] = None,
+    markdown: Annotated[Path | None, Option(help="Also write a table here: a name ending in .md.")] = None,
     processes: options.Processes = None,
     cluster: options.ClusterAddress = None,
     shard: options.ShardOf = None,
@@ -116,7 +113,7 @@ def show(found: "Check") -> None:
     console = Console()
     console.print()
     console.print(Text(found.sentence, style="bold"))
-    table = Table(box=box.SIMPLE_HEAD, padding=0, show_edge=False)
+    table = Table(**PLAIN)
     for title in ("promise", "verdict", "reached", "limit", "margin", "runs"):
         table.add_column(title, overflow="fold", min_width=9 if title == "verdict" else None)
     for one in found.findings:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from typer import Argument, Option
 
 from sim.cli.console import Console, progress_bar, ready, runs_bar, say_where, write_out
 from sim.cli.options import (
@@ -30,15 +31,15 @@ export_app = typer.Typer(help="Write a run for other programs.", no_args_is_help
 
 def runbook(
     scenario: ScenarioArgument,
-    playbook: Annotated[str, typer.Option(help="The playbook that was chosen.")],
+    playbook: Annotated[str, Option(help="The playbook that was chosen.")],
     override: Override = None,
     sets: Sets = None,
-    seed: Annotated[int, typer.Option(min=0, help="Selects the random numbers.")] = 1,
+    seed: Annotated[int, Option(min=0, help="Selects the random numbers.")] = 1,
     rescue_seeds: Annotated[
-        int, typer.Option(min=0, help="Runs at each instant looked at for 'act before'; 0 leaves it out.")
+        int, Option(min=0, help="Runs at each instant looked at for 'act before'; 0 leaves it out.")
     ] = 1,
-    out: Annotated[Path | None, typer.Option(help="The folder to write; the runbook is printed if not given.")] = None,
-    replace: Annotated[bool, typer.Option("--replace", help="Write over an earlier runbook.")] = False,
+    out: Annotated[Path | None, Option(help="The folder to write; the runbook is printed if not given.")] = None,
+    replace: Annotated[bool, Option("--replace", help="Write over an earlier runbook.")] = False,
 ) -> None:
     """Write a playbook as a runbook for the people on call.
 
@@ -104,15 +105,13 @@ def act_before(scenario: Any, given: str, playbook: str, seeds: int) -> list[str
 
 @export_app.command("metrics")
 def export_metrics(
-    source: Annotated[str, typer.Argument(metavar="SCENARIO|RUN", help="A scenario, or a folder with a saved run.")],
-    out: Annotated[Path, typer.Option(help="The file to write.")],
+    source: Annotated[str, Argument(metavar="SCENARIO|RUN", help="A scenario, or a folder with a saved run.")],
+    out: Annotated[Path, Option(help="The file to write.")],
     playbook: Playbook = None,
     override: Override = None,
     sets: Sets = None,
-    seed: Annotated[int | None, typer.Option(min=0, help="Selects the random numbers; 1 if not given.")] = None,
-    every: Annotated[
-        str | None, typer.Option(help="Time between samples, like 5min; the control tick if not given.")
-    ] = None,
+    seed: Annotated[int | None, Option(min=0, help="Selects the random numbers; 1 if not given.")] = None,
+    every: Annotated[str | None, Option(help="Time between samples, like 5min; the control tick if not given.")] = None,
 ) -> None:
     """Write a run as OpenMetrics text, for a dashboard that shows a simulated launch.
 
@@ -142,11 +141,11 @@ def export_metrics(
 
 def shadow(
     scenario: ScenarioArgument,
-    metrics: Annotated[str, typer.Option(help="A file with metrics, or - for standard input.")],
+    metrics: Annotated[str, Option(help="A file with metrics, or - for standard input.")],
     playbook: Playbook = None,
     override: Override = None,
     sets: Sets = None,
-    out: Annotated[Path | None, typer.Option(help="Also write the decisions here as CSV.")] = None,
+    out: Annotated[Path | None, Option(help="Also write the decisions here as CSV.")] = None,
 ) -> None:
     """Say what a playbook would do, and why, on the metrics of a real service.
 

@@ -3,8 +3,8 @@
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-import typer
 from rich.table import Table
+from typer import Option
 
 from sim.cli import options
 from sim.cli.console import Console, name_column
@@ -15,19 +15,19 @@ from sim.errors import BadInput
 
 def sensitivity(
     scenario: options.ScenarioArgument,
-    metric: Annotated[str, typer.Option(help="The figure, like attainment, dollars or p95_latency.")] = "attainment",
+    metric: Annotated[str, Option(help="The figure, like attainment, dollars or p95_latency.")] = "attainment",
     playbook: options.Playbook = None,
     method: Annotated[
         Literal["tornado", "morris", "sobol"],
-        typer.Option(help="One input at a time; Morris's screening; Sobol's indices (the last two need SALib)."),
+        Option(help="One input at a time; Morris's screening; Sobol's indices (the last two need SALib)."),
     ] = "tornado",
     size: Annotated[
-        int | None, typer.Option(min=2, help="Trajectories of Morris (10), or points of Sobol, a power of two (64).")
+        int | None, Option(min=2, help="Trajectories of Morris (10), or points of Sobol, a power of two (64).")
     ] = None,
     assumed: Annotated[
-        bool, typer.Option("--assumed", help="Also all numbers marked assumed, from half to twice of each.")
+        bool, Option("--assumed", help="Also all numbers marked assumed, from half to twice of each.")
     ] = False,
-    seeds: Annotated[int, typer.Option(min=1, help="Runs at each setting, the same seeds everywhere.")] = 3,
+    seeds: Annotated[int, Option(min=1, help="Runs at each setting, the same seeds everywhere.")] = 3,
     override: options.Override = None,
     sets: options.Sets = None,
     processes: options.Processes = None,
@@ -35,8 +35,8 @@ def sensitivity(
     shard: options.ShardOf = None,
     store: options.StoreFolder = None,
     no_store: options.NoStore = False,
-    figure: Annotated[Path | None, typer.Option(help="Draw the tornado: a PNG or SVG.")] = None,
-    out: Annotated[Path | None, typer.Option(help="Write the table here as CSV.")] = None,
+    figure: Annotated[Path | None, Option(help="Draw the tornado: a PNG or SVG.")] = None,
+    out: Annotated[Path | None, Option(help="Write the table here as CSV.")] = None,
 ) -> None:
     """Find the uncertain inputs that a figure depends on.
 

@@ -3,10 +3,10 @@
 from pathlib import Path
 from typing import Annotated
 
-import typer
 from rich.table import Table
+from typer import Option
 
-from sim.cli.console import Console, name_column
+from sim.cli.console import Console, name_column, text_table
 from sim.cli.options import StoreFolder, option
 from sim.errors import BadInput
 
@@ -14,14 +14,14 @@ from sim.errors import BadInput
 def store(
     folder: StoreFolder = None,
     merge: Annotated[
-        list[Path] | None, typer.Option("--merge", help="Copy the runs of this folder here, as of a shard. Repeatable.")
+        list[Path] | None, Option("--merge", help="Copy the runs of this folder here, as of a shard. Repeatable.")
     ] = None,
     prune: Annotated[
-        bool, typer.Option("--prune", help="Delete runs of other versions, damaged ones and unfinished files.")
+        bool, Option("--prune", help="Delete runs of other versions, damaged ones and unfinished files.")
     ] = False,
-    older: Annotated[str | None, typer.Option(help="With --prune: also runs older than this, like '30 days'.")] = None,
-    everything: Annotated[bool, typer.Option("--all", help="With --prune: all of them.")] = False,
-    most: Annotated[int, typer.Option(min=0, help="How many of the newest runs to list.")] = 20,
+    older: Annotated[str | None, Option(help="With --prune: also runs older than this, like '30 days'.")] = None,
+    everything: Annotated[bool, Option("--all", help="With --prune: all of them.")] = False,
+    most: Annotated[int, Option(min=0, help="How many of the newest runs to list.")] = 20,
 ) -> None:
     """List, join or delete the runs that studies keep.
 
@@ -64,15 +64,16 @@ def runs_table(rows: list[dict[str, object]]) -> Table:
     """The newest runs last."""
     from datetime import UTC, datetime
 
-    table = Table("written (UTC)", "scenario", name_column("playbook"), "seed", "GPUs", "slice", "key", "")
+    cells = []
     for row in rows:
         when = f"{datetime.fromtimestamp(float(str(row['written'])), UTC):%Y-%m-%d %H:%M}"
         gpus, scale = row.get("gpus"), float(str(row.get("scale", 1)))
         fleets = ", ".join(str(n) for n in gpus.values()) if isinstance(gpus, dict) else ""
         part = "" if scale == 1 else f"1/{1 / scale:g}"
         about = (str(row["title"]), str(row.get("playbook", "")), str(row.get("seed", "")), fleets, part)
-        table.add_row(when, *about, str(row["key"])[:8], "" if row["current"] else "of another version")
-    return table
+        cells.append((when, *about, str(row["key"])[:8], "" if row["current"] else "of another version"))
+    heads = ("written (UTC)", "scenario", name_column("playbook"), "seed", "GPUs", "slice", "key", "")
+    return text_table(*heads, rows=cells)
 
 
 def in_bytes(size: int) -> str:

@@ -2,8 +2,8 @@
 
 from typing import Annotated, Any
 
-import typer
 from rich.table import Table
+from typer import Option
 
 from sim.cli import options
 from sim.cli.console import Console, say
@@ -14,10 +14,10 @@ from sim.errors import BadInput
 
 def rescue(
     scenario: options.ScenarioArgument,
-    playbook: Annotated[str, typer.Option(help="The playbook that begins late.")],
-    seeds: Annotated[int, typer.Option(min=1, help="Runs at each instant; most of them must be saved.")] = 5,
-    by: Annotated[str, typer.Option(help="How precisely to find the instant, like 1min.")] = "1 min",
-    keep: Annotated[str | None, typer.Option(help="The share of images in time to be kept, like 95%.")] = None,
+    playbook: Annotated[str, Option(help="The playbook that begins late.")],
+    seeds: Annotated[int, Option(min=1, help="Runs at each instant; most of them must be saved.")] = 5,
+    by: Annotated[str, Option(help="How precisely to find the instant, like 1min.")] = "1 min",
+    keep: Annotated[str | None, Option(help="The share of images in time to be kept, like 95%.")] = None,
     override: options.Override = None,
     sets: options.Sets = None,
     begin: options.Begin = None,
@@ -51,12 +51,12 @@ def rescue(
 
 def map_storms(
     scenario: options.ScenarioArgument = "retry-storm",
-    loads: Annotated[str, typer.Option(help="Everyday load over capacity: 20%..90%:8 (8 values), or 25%,50%.")] = (
+    loads: Annotated[str, Option(help="Everyday load over capacity: 20%..90%:8 (8 values), or 25%,50%.")] = (
         "20%..90%:8"
     ),
-    spikes: Annotated[str, typer.Option(help="The rate in the spike over the everyday rate: 1,2,3,5.")] = "1,2,3,5",
-    retries: Annotated[str, typer.Option(help="The most retries per request: 0,1,3,5.")] = "0,1,3,5",
-    seeds: Annotated[int, typer.Option(min=1, help="Runs at each place on the map.")] = 3,
+    spikes: Annotated[str, Option(help="The rate in the spike over the everyday rate: 1,2,3,5.")] = "1,2,3,5",
+    retries: Annotated[str, Option(help="The most retries per request: 0,1,3,5.")] = "0,1,3,5",
+    seeds: Annotated[int, Option(min=1, help="Runs at each place on the map.")] = 3,
     playbook: options.Playbook = None,
     override: options.Override = None,
     sets: options.Sets = None,

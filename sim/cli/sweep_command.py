@@ -5,6 +5,7 @@ from typing import Annotated, Any, Literal
 
 import typer
 from rich.table import Table
+from typer import Option
 
 from sim.cli import options
 from sim.cli.console import INTERRUPTED, Console
@@ -18,23 +19,21 @@ SHOWN = 40  # rows in the terminal; the file has all
 def sweep(
     scenario: options.ScenarioArgument,
     vary: Annotated[
-        list[str],
-        typer.Option(metavar="KEY=VALUES", help="A dotted key, like pools.fleet.gpus=8000..12000:5. Repeatable."),
+        list[str], Option(metavar="KEY=VALUES", help="A dotted key, like pools.fleet.gpus=8000..12000:5. Repeatable.")
     ],
     design: Annotated[
         Literal["grid", "latin", "sobol"],
-        typer.Option(help="Every combination, a Latin hypercube, or a Sobol sequence between the bounds."),
+        Option(help="Every combination, a Latin hypercube, or a Sobol sequence between the bounds."),
     ] = "grid",
-    points: Annotated[int, typer.Option(min=2, help="Points of a Latin hypercube or a Sobol sequence.")] = 32,
+    points: Annotated[int, Option(min=2, help="Points of a Latin hypercube or a Sobol sequence.")] = 32,
     playbooks: Annotated[
-        str | None,
-        typer.Option("--playbooks", "--playbook", help="Names, with commas between them; the first if none."),
+        str | None, Option("--playbooks", "--playbook", help="Names, with commas between them; the first if none.")
     ] = None,
-    seeds: Annotated[int, typer.Option(min=1, help="Runs at each point; intervals need at least 3.")] = 1,
+    seeds: Annotated[int, Option(min=1, help="Runs at each point; intervals need at least 3.")] = 1,
     promise: Annotated[
-        str | None, typer.Option(help="Also record whether each run keeps this promise, as in 'meltpoint size'.")
+        str | None, Option(help="Also record whether each run keeps this promise, as in 'meltpoint size'.")
     ] = None,
-    metric: Annotated[str, typer.Option(help="The figure that is shown and drawn.")] = "attainment",
+    metric: Annotated[str, Option(help="The figure that is shown and drawn.")] = "attainment",
     override: options.Override = None,
     sets: options.Sets = None,
     processes: options.Processes = None,
@@ -42,8 +41,8 @@ def sweep(
     shard: options.ShardOf = None,
     store: options.StoreFolder = None,
     no_store: options.NoStore = False,
-    figure: Annotated[Path | None, typer.Option(help="Draw it against one key or two: a PNG or SVG.")] = None,
-    out: Annotated[Path | None, typer.Option(help="Write the table here: .csv or .parquet.")] = None,
+    figure: Annotated[Path | None, Option(help="Draw it against one key or two: a PNG or SVG.")] = None,
+    out: Annotated[Path | None, Option(help="Write the table here: .csv or .parquet.")] = None,
 ) -> None:
     """Run a scenario at many settings.
 

@@ -11,6 +11,7 @@ import typer
 from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
+from typer import Argument, Option
 
 from sim.cli.console import Console, progress_bar, ready
 from sim.cli.places import write_file
@@ -28,34 +29,29 @@ MAP = (
 SERVERS = "trace: how many there were: a number, or a CSV with the columns from, servers; else counted from who served."
 
 
-Out = Annotated[Path | None, typer.Option(help="Also write an HTML page here, or a table, a .csv file.")]
-Misses = Annotated[bool, typer.Option("--misses", help="Print only figures that do not agree.")]
+Out = Annotated[Path | None, Option(help="Also write an HTML page here, or a table, a .csv file.")]
+Misses = Annotated[bool, Option("--misses", help="Print only figures that do not agree.")]
 
 
 def validate(
-    study: Annotated[str, typer.Argument(help="Which study: mlperf, trace or loadtest.")],
-    file: Annotated[
-        Path | None, typer.Argument(help="Your figures or your recording; mlperf has published ones.")
-    ] = None,
-    test: Annotated[
-        Path | None, typer.Argument(metavar="[TEST]", help="loadtest: the results, after the scenario.")
-    ] = None,
+    study: Annotated[str, Argument(help="Which study: mlperf, trace or loadtest.")],
+    file: Annotated[Path | None, Argument(help="Your figures or your recording; mlperf has published ones.")] = None,
+    test: Annotated[Path | None, Argument(metavar="[TEST]", help="loadtest: the results, after the scenario.")] = None,
     out: Out = None,
     misses: Misses = False,
-    map: Annotated[list[str] | None, typer.Option(help=MAP)] = None,
+    map: Annotated[list[str] | None, Option(help=MAP)] = None,
     drop: Annotated[
-        list[str] | None, typer.Option(help="trace: rows to leave out, as COLUMN:VALUE|VALUE; again for each column.")
+        list[str] | None, Option(help="trace: rows to leave out, as COLUMN:VALUE|VALUE; again for each column.")
     ] = None,
-    servers: Annotated[str | None, typer.Option(help=SERVERS)] = None,
+    servers: Annotated[str | None, Option(help=SERVERS)] = None,
     split: Annotated[
-        str | None, typer.Option(help="trace: last (days to forecast) or odd-even (every other day is tested).")
+        str | None, Option(help="trace: last (days to forecast) or odd-even (every other day is tested).")
     ] = None,
     test_days: Annotated[
-        int | None,
-        typer.Option(help="trace: how many final days to forecast; by default a third, rounded up."),
+        int | None, Option(help="trace: how many final days to forecast; by default a third, rounded up.")
     ] = None,
     strict: Annotated[
-        bool, typer.Option("--strict", help="End with 1 on any miss, known ones too, and with 3 if none was bounded.")
+        bool, Option("--strict", help="End with 1 on any miss, known ones too, and with 3 if none was bounded.")
     ] = False,
 ) -> None:
     """Check the simulator against your own servers or queue.

@@ -11,7 +11,7 @@ from itertools import takewhile
 from pathlib import Path
 from typing import Annotated, Any
 
-import typer
+from typer import Option
 
 from sim.cli import options
 from sim.cli.console import Console, ready
@@ -24,26 +24,25 @@ HEADER_DIGITS = 4  # a line with fewer of them has no time: it names the columns
 
 def watch(
     scenario: ScenarioArgument,
-    metrics: Annotated[str | None, typer.Option(help="A file with metrics, or - for standard input.")] = None,
-    log: Annotated[Path | None, typer.Option(help="A log of requests, in place of metrics.")] = None,
+    metrics: Annotated[str | None, Option(help="A file with metrics, or - for standard input.")] = None,
+    log: Annotated[Path | None, Option(help="A log of requests, in place of metrics.")] = None,
     stamped: options.Stamped = None,
     zone: options.Zone = None,
     repair: options.Repair = "",
     in_force: Annotated[
-        str | None, typer.Option("--in-force", help="The playbook in force; the scenario's first one if not given.")
+        str | None, Option("--in-force", help="The playbook in force; the scenario's first one if not given.")
     ] = None,
     playbooks: Annotated[
-        str | None,
-        typer.Option("--playbooks", help="The playbooks to choose from, separated by commas; all if not given."),
+        str | None, Option("--playbooks", help="The playbooks to choose from, separated by commas; all if not given.")
     ] = None,
-    ahead: Annotated[str, typer.Option(help="How far to look ahead.")] = "1 hour",
-    every: Annotated[str, typer.Option(help="Time between two looks.")] = "1 min",
-    follow: Annotated[bool, typer.Option("--follow", help="Wait for further lines of a file that grows.")] = False,
-    once: Annotated[bool, typer.Option("--once", help="Look at the last reading only.")] = False,
+    ahead: Annotated[str, Option(help="How far to look ahead.")] = "1 hour",
+    every: Annotated[str, Option(help="Time between two looks.")] = "1 min",
+    follow: Annotated[bool, Option("--follow", help="Wait for further lines of a file that grows.")] = False,
+    once: Annotated[bool, Option("--once", help="Look at the last reading only.")] = False,
     scored: Annotated[
-        bool, typer.Option("--score", help="At the end, score the forecasts, for an incident that is over.")
+        bool, Option("--score", help="At the end, score the forecasts, for an incident that is over.")
     ] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Lines of JSON.")] = False,
+    as_json: Annotated[bool, Option("--json", help="Lines of JSON.")] = False,
     override: Override = None,
     sets: Sets = None,
 ) -> None:
@@ -212,7 +211,7 @@ def sentence(scenario: Any, found: Any, now: float) -> str:
         elif found.chance > 0:
             when = f"{100 * found.chance:.0f} % to be full within {found.ahead / 60:.0f} min"
     gain, least, most = (100 * value for value in found.gain)
-    best = "no playbook is better for sure"
+    best = "no playbook is clearly better"
     if least > 0:
         late = math.isfinite(found.act_by) and found.act_by > found.now
         act = f"act by {at(scenario, found.act_by)}" if late else "act now"
@@ -259,12 +258,12 @@ def in_words(scenario: Any, found: Any) -> str:
 
     share, low, high = (100 * value for value in found.inside)
     full = (
-        f"The GPUs were full at {at(scenario, found.full)}. " if math.isfinite(found.full) else "They never were full. "
+        f"The GPUs were full at {at(scenario, found.full)}. " if math.isfinite(found.full) else "They were never full. "
     )
     alarm = (
         f"The first alarm (a chance of {100 * ALARM:g} % or more) was {found.lead / 60:.0f} min before. "
         if math.isfinite(found.lead)
-        else "There was no alarm before. "
+        else "There was no alarm before that. "
         if not math.isfinite(found.alarm) or found.alarm > found.full
         else ""
     )

@@ -153,7 +153,7 @@ class LivePage:
             self.said[side].object = self.verdict(side, why)
             return
         self.answers[side] = result
-        more = "" if stage >= REFINED else " A first picture; a better one is on its way."
+        more = "" if stage >= REFINED else " This is a first picture; a better one is on its way."
         self.said[side].object = self.verdict(side, result.slice_in_words + more, result.sentence)
         self.lines[side].data = dict(result.over_time)
         there = {s: self.answers[s].cohort for s in SIDES if s in self.answers}

@@ -145,7 +145,10 @@ def made_from(table: pd.DataFrame, facts: dict[str, Any], path: Path) -> list[tu
         ("sweep", f"{path.name}, SHA-256 {hashlib.sha256(path.read_bytes()).hexdigest()}"),
         ("scenario", f"SHA-256 {facts['digest']}"),
         ("runs", f"{len(table):,}, seeds {table['seed'].min()} to {table['seed'].max()}"),
-        ("slice", "the whole service" if scale == 1 else f"1/{1 / scale:g}: {sliced}. Small slices queue more"),
+        (
+            "slice",
+            "the whole service" if scale == 1 else f"1/{1 / scale:g}: {sliced}. In a small slice requests wait longer",
+        ),
         ("code", f"SHA-256 {facts['code']}"),
         ("software", ", ".join(f"{name} {version}" for name, version in facts["versions"].items())),
     ]

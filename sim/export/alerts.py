@@ -99,6 +99,6 @@ def beyond_one(name: str, figure: str, most: float, what: str) -> dict[str, Any]
         "labels": {"severity": "warning"},
         "annotations": {
             "summary": f"More {what} than ever in the simulated run",
-            "description": f"The runbook was made from a run with at most {amount(most)}{unit}: simulate this one.",
+            "description": f"The runbook was made from a run with at most {amount(most)}{unit}: simulate what happens now.",
         },
     }

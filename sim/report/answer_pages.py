@@ -19,7 +19,7 @@ from sim.wording import amount, in_gpus, percent
 RESTS = "What would change the answer, and what it rests on"
 RUN_OF_SIZE = (
     "The sections below are of one run with this fleet, or with the scenario's own where there is no answer, and say "
-    "nothing about chance. Wrong inputs are covered by no number of runs; 'meltpoint sensitivity' varies them."
+    "nothing about chance. No number of runs protects against wrong inputs; 'meltpoint sensitivity' varies them."
 )
 RUN_OF_DECISION = (
     "The sections below are of one run of the option chosen, with every uncertain input at its median; they say "

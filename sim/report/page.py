@@ -31,22 +31,26 @@ FULL = ["load", "queue", "latency", "power"]
 
 def render(runs: list[Run], about: Comparison | Answer | None = None) -> str:
     """One self-contained HTML page on a run, on several and how they compare, or on a size or decision."""
-    return html(runs[:1], *parts(runs, about))
+    return html(runs[0], *parts(runs, about))
 
 
 def render_markdown(runs: list[Run], about: Comparison | Answer | None = None) -> str:
     """The same report as Markdown, without its figures."""
-    main, appendix = parts(runs, about)
-    return markdown(runs[0].manifest, span(runs[0]), [*main, *appendix])
+    return as_markdown(runs[0], *parts(runs, about))
 
 
-def html(runs: list[Run], main: list[Part], appendix: list[Part]) -> str:
-    """A page of these parts; its title and its time are those of the first run."""
+def as_markdown(run: Run, main: list[Part], appendix: list[Part]) -> str:
+    """These parts as Markdown, with the title and the time of a run."""
+    return markdown(run.manifest, span(run), [*main, *appendix])
+
+
+def html(run: Run, main: list[Part], appendix: list[Part]) -> str:
+    """These parts as a page, with the title and the time of a run."""
     environment = Environment(
         loader=PackageLoader("sim.report", ""), autoescape=True, undefined=StrictUndefined, trim_blocks=True
     )
     page = environment.get_template("page.html.j2")
-    return page.render(facts=runs[0].manifest, span=span(runs[0]), main=main, appendix=appendix)
+    return page.render(facts=run.manifest, span=span(run), main=main, appendix=appendix)
 
 
 def span(run: Run) -> str:

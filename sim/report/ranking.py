@@ -17,6 +17,11 @@ from sim.studies.intervals import FEWEST
 from sim.wording import names_in_words
 
 Columns = dict[str, Callable[[Any], str]]
+FAIRNESS: Columns = {  # of a group of people
+    "served of asked": lambda f: words.share(f["served_share"]),
+    "Gini": lambda f: words.known(f["gini"]),
+    "Jain": lambda f: words.known(f["jain"]),
+}
 
 
 def ranking(comparison: Comparison) -> Table:
@@ -96,9 +101,7 @@ def fairness_table(comparison: Comparison) -> Table:
         comparison.noun: lambda f: f["playbook"],
         "group": lambda f: f["group"],
         "images per person": lambda f: words.count(f["images_per_person"]),
-        "served of asked": lambda f: words.share(f["served_share"]),
-        "Gini": lambda f: words.known(f["gini"]),
-        "Jain": lambda f: words.known(f["jain"]),
+        **FAIRNESS,
     }
     note = (
         "Over people who asked for something, and people who came to sign up and were never let in, who got nothing. "

@@ -6,9 +6,9 @@ from typing import Any
 from sim.report import words
 from sim.report.blocks import Block, Lines, Part
 from sim.report.pictures import fleet_changes, pictures
-from sim.report.ranking import figures_of
+from sim.report.ranking import FAIRNESS, figures_of
 from sim.report.switches import switch_table
-from sim.report.tables import Table
+from sim.report.tables import Table, table_of
 from sim.results.fairness import WHY_NOT, fairness
 from sim.results.latencies import latencies
 from sim.results.metrics import outcomes
@@ -48,7 +48,14 @@ def demand_sentence(v: Verdict) -> str:
 
 def headroom(v: Verdict) -> Table:
     """Each pool's offered load at its peak, at this demand and at multiples of it, beside its GPUs."""
-    head = ["pool", "GPUs", "load of the busiest 10 min", "from (UTC)", "of the busiest hour", "GPUs over that"]
+    head = [
+        "pool",
+        "GPUs",
+        "load of the busiest 10 min",
+        "from (UTC)",
+        "load of the busiest hour",
+        "GPUs, of that load",
+    ]
     head += [f"hour at {times}x demand" for times in MULTIPLES]
     note = (
         "Load: GPUs of work in the busiest ten minutes and in the busiest hour of a run of the same people with an "
@@ -125,7 +132,7 @@ def by_tier(v: Verdict) -> Table:
     head = ["tier", "wanted", "in time", "degraded", "late", "lost", "unfinished", "median latency", "p95 latency"]
     note = (
         "Shares of the requests that a tier wanted. Degraded: of those served, at a cheaper spec. Lost: given up after "
-        "a refusal or a wait. Latency is from wanted to image, of all requests; 'never' where too many got none."
+        "a refusal or a wait. Latency is from the first attempt to the image, of all requests; 'never' where too many got none."
     )
     return Table("What each tier gets", head, rows, note=note)
 
@@ -161,23 +168,14 @@ def fair(v: Verdict, comparison: Comparison | None) -> Part:
     groups = fairness(v.run)
     if groups is None:
         return Part("fairness", "Fairness", [Lines([WHY_NOT])])
-    rows = [
-        [
-            str(group),
-            words.count(v.full(f["people"])),
-            words.share(f["served_share"]),
-            words.known(f["gini"]),
-            words.known(f["jain"]),
-        ]
-        for group, f in groups.to_dict("index").items()
-    ]
-    head = ["group", "people", "served of asked", "Gini", "Jain"]
+    columns = {"group": lambda f: f["group"], "people": lambda f: words.count(v.full(f["people"])), **FAIRNESS}
     note = (
         "The mean over people of the share of their requests that was served; people who came to sign up and were "
         "never let in got nothing. Gini (0: all the same) and Jain (1: all the same) are of that share. One run of "
         f"this playbook{'; means of all playbooks are in the appendix' if comparison is not None else ''}."
     )
-    return Part("fairness", "Fairness", [Table("Who got what they asked for", head, rows, note=note)])
+    rows = groups.reset_index().to_dict("records")
+    return Part("fairness", "Fairness", [table_of("Who got what they asked for", rows, columns, note=note)])
 
 
 def risks(said: list[str], covers: list[str]) -> Part:

@@ -58,7 +58,7 @@ def switch_table(run: Run) -> Table:
         step, advice = switch.step, switch.step.policy.advice
         acts = [begins(run, step), ended(run, step), in_run(run, step)]
         rows.append([str(number), switch.label, switch.whom, *acts, advice.costs, advice.fails])
-    note = "'Costs' is what a switch costs, 'fails' where it does. Dates are UTC." if rows else none(run)
+    note = "'Costs' says what a switch costs, 'fails' when it does not help. Dates are UTC." if rows else none(run)
     return Table("Switches in the order in which they act", head, rows, labels=len(head), note=note)
 
 
