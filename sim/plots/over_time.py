@@ -39,8 +39,8 @@ def waits(run: Run, what: str, ax: Axes, table: pd.DataFrame | None = None) -> N
     top, at 'never'. A run without every row has a text instead.
     """
     axes.dress(ax, TITLES[what], "log above 1 s")
+    axes.date_axis(ax, run)
     if not run.has_rows:
-        axes.date_axis(ax, run)
         return axes.nothing(ax, "not known: this run kept no row for each request ('record: rows' keeps them)")
     table = waits_over_time(run) if table is None else table
     mine = table[table["what"] == what]
@@ -52,17 +52,14 @@ def waits(run: Run, what: str, ax: Axes, table: pd.DataFrame | None = None) -> N
         of_tier = mine[mine["tier"] == tier]
         at = axes.dates(run, of_tier["time"])
         colour = axes.CYCLE[place % len(axes.CYCLE)]
-        name = axes.plain(tier, 14)
-        for quantile, line, width in (("p50", "-", 1.6), ("p95", "--", 1.0)):
+        for quantile, called, line, width in (("p50", "median", "-", 1.6), ("p95", "p95", "--", 1.0)):
             y = of_tier[quantile].replace(math.inf, never).to_numpy(float)
-            label = f"{name}, {'median' if quantile == 'p50' else 'p95'}"
+            label = f"{axes.plain(tier, 14)}, {called}"
             if np.isfinite(y).any():
                 ax.plot(at, y, line, color=colour, linewidth=width, label=label, drawstyle="steps-post")
     if not ax.lines:
-        axes.date_axis(ax, run)
         return axes.nothing(ax, "no request")
     wait_axis(ax, top, never if np.isinf(mine[["p50", "p95"]].to_numpy(float)).any() else None)
-    axes.date_axis(ax, run)
     axes.legend(ax)
     return None
 
@@ -116,18 +113,16 @@ def heights(changes: pd.DataFrame, state: str, moments: np.ndarray) -> np.ndarra
 def power(run: Run, ax: Axes) -> None:
     """Power at the meter by the hour, and the part of it that the servers draw; of the whole service."""
     table = power_by_hour(run)
-    axes.dress(ax, "Power", "kW")
-    if not np.isfinite(table["kw"]).any():
-        axes.date_axis(ax, run)
-        return axes.nothing(ax, "not known: a profile that was used has no power figures")
     size, unit = (1000.0, "MW") if table["kw"].max() >= 1000 else (1.0, "kW")
+    axes.dress(ax, "Power", unit)
+    axes.date_axis(ax, run)
+    if not np.isfinite(table["kw"]).any():
+        return axes.nothing(ax, "not known: a profile that was used has no power figures")
     at = axes.dates(run, np.append(table.index.to_numpy(), run.horizon))
     axes.stairs(ax, table["kw"] / size, at, baseline=None, color=axes.INK, linewidth=1.4, label="at the meter")
     axes.stairs(ax, table["it_kw"] / size, at, fill=True, color=axes.GREEN, alpha=0.3, label="of the servers")
-    ax.set_ylabel(unit, fontsize=8.5)
     ax.set_ylim(bottom=0)
     ax.yaxis.set_major_formatter(axes.amount_tick)
-    axes.date_axis(ax, run)
     axes.legend(ax)
     return None
 

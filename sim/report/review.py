@@ -132,7 +132,8 @@ def by_tier(v: Verdict) -> Table:
     head = ["tier", "wanted", "in time", "degraded", "late", "lost", "unfinished", "median latency", "p95 latency"]
     note = (
         "Shares of the requests that a tier wanted. Degraded: of those served, at a cheaper spec. Lost: given up after "
-        "a refusal or a wait. Latency is from the first attempt to the image, of all requests; 'never' where too many got none."
+        "a refusal or a wait. Latency is from the first attempt to the image, of all requests; 'never' where too many "
+        "got none."
     )
     return Table("What each tier gets", head, rows, note=note)
 
