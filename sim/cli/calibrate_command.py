@@ -2,7 +2,7 @@
 
 import glob
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from rich.table import Table
@@ -56,26 +56,13 @@ def calibrate(
     ready()
     with progress_bar("fitted scenario") as report:
         found = fit(files, options=how, repairs=named(repair), seeds=seeds, progress=report)
-    console = Console()
-    rows = [(one.key, one.words, f"{one.n:,}" if one.n else "", one.method) for one in found.findings.estimates]
-    console.print(text_table("fitted", "value (95 %)", "n", "method", rows=rows, box=None, pad_edge=False))
-    for title, lines in (
-        ("Stays a default, since the files cannot tell:", [f"{k}: {w}" for k, w in found.findings.unknown.items()]),
-        ("Notes:", found.findings.notes),
-    ):
-        if lines:
-            console.print(Text(f"\n{title}", style="bold"))
-            for line in lines:
-                console.print(Text(f"  {line}", style="dim"))
+    print_findings(found.findings)
     written = found.write(out)
     save_table(found.findings.table, table)
+    console = Console()
     if len(found.held):
         console.print(Text("\nThe log beside runs of the fitted scenario:", style="bold"))
-        beside = Table("figure", "log", "runs", "one more run within", "", box=None, pad_edge=False)
-        for name, seen, run, low, high, fits in found.held.itertuples(index=False):
-            words = (f"{seen:.4g}", f"{run:.4g}", f"{max(low, 0):.4g} to {high:.4g}", fits)
-            beside.add_row(Text(name), *map(Text, words), style="red" if fits == MISSES else "")
-        console.print(beside)
+        console.print(held_table(found.held))
     console.print_line(f"\nScenario in {', '.join(map(str, written))}")
     if misses := int((found.held["fits"] == MISSES).sum()):
         console.print(
@@ -85,6 +72,32 @@ def calibrate(
             style="bold red",
         )
         raise typer.Exit(1)
+
+
+def print_findings(findings: Any) -> None:
+    """Print the values that were fitted, what stays a default, and notes."""
+    console = Console()
+    rows = [(one.key, one.words, f"{one.n:,}" if one.n else "", one.method) for one in findings.estimates]
+    console.print(text_table("fitted", "value (95 %)", "n", "method", rows=rows, box=None, pad_edge=False))
+    for title, lines in (
+        ("Stays a default, since the files cannot tell:", [f"{k}: {w}" for k, w in findings.unknown.items()]),
+        ("Notes:", findings.notes),
+    ):
+        if lines:
+            console.print(Text(f"\n{title}", style="bold"))
+            for line in lines:
+                console.print(Text(f"  {line}", style="dim"))
+
+
+def held_table(held: Any) -> Table:
+    """Figures of the log beside those of runs of the fitted scenario."""
+    from sim.calibration.calibrate import MISSES
+
+    table = Table("figure", "log", "runs", "one more run within", "", box=None, pad_edge=False)
+    for name, seen, run, low, high, fits in held.itertuples(index=False):
+        words = (f"{seen:.4g}", f"{run:.4g}", f"{max(low, 0):.4g} to {high:.4g}", fits)
+        table.add_row(Text(name), *map(Text, words), style="red" if fits == MISSES else "")
+    return table
 
 
 def is_profile(path: Path) -> bool:

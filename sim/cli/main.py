@@ -148,15 +148,13 @@ def failed(failure: Exception) -> str:
     if "--debug" not in sys.argv:
         debug = "report:   meltpoint --debug COMMAND ... writes one"
     else:
-        with tempfile.NamedTemporaryFile("w", prefix="meltpoint-", suffix=".txt", delete=False) as report:
-            report.write(ascii_text(traceback.format_exc()))
+        with tempfile.NamedTemporaryFile(
+            "w", prefix="meltpoint-", suffix=".txt", encoding="ascii", errors="backslashreplace", delete=False
+        ) as report:
+            report.write(traceback.format_exc())
         debug = f"report:   {report.name}"
     message = BadInput(f"{what} ({printable(reason)})", file=file)
     return f"{message}\n  {debug}"
-
-
-def ascii_text(text: str) -> str:
-    return text.encode("ascii", "backslashreplace").decode("ascii")
 
 
 def main() -> None:

@@ -145,10 +145,6 @@ def compare(
 
     meltpoint compare surge --config "double: pools.gpus.gpus=128" --config "patient: override=study"
     """
-    from sim.report.ranking import configurations_table, gives_and_costs, ranking
-    from sim.results.retry_rules import rule_sentences
-    from sim.results.verdict import sentences, verdict
-    from sim.studies.choice import choice
     from sim.studies.compare import compare as compare_all
     from sim.studies.comparison_folder import load_comparison, save_comparison
     from sim.studies.earlier import in_common
@@ -194,13 +190,7 @@ def compare(
         with replacing(folder):
             save_comparison(comparison, runs, folder)
     finally:  # if the disk is full, what was found out is at least shown
-        for result in runs if len(runs) <= 2 else []:
-            say([*sentences(verdict(result)), *rule_sentences(result)])
-        if comparison.configurations:
-            print_table(configurations_table(comparison, runs))
-        print_table(ranking(comparison))
-        print_table(gives_and_costs(comparison), intervals=False)
-        say(choice(comparison))
+        print_comparison(comparison, runs)
         if picked is not None:
             say(picked.sentences())
         if earlier is not None:
@@ -210,6 +200,22 @@ def compare(
     if len(comparison.seeds) < seeds:
         say([f"INTERRUPTED: {len(comparison.seeds)} of {seeds} seeds are done; the same command makes the others."])
         raise typer.Exit(INTERRUPTED)
+
+
+def print_comparison(comparison: Any, runs: list[Any]) -> None:
+    """Print the verdicts of one or two runs, the tables of the comparison, and which playbook to choose."""
+    from sim.report.ranking import configurations_table, gives_and_costs, ranking
+    from sim.results.retry_rules import rule_sentences
+    from sim.results.verdict import sentences, verdict
+    from sim.studies.choice import choice
+
+    for result in runs if len(runs) <= 2 else []:
+        say([*sentences(verdict(result)), *rule_sentences(result)])
+    if comparison.configurations:
+        print_table(configurations_table(comparison, runs))
+    print_table(ranking(comparison))
+    print_table(gives_and_costs(comparison), intervals=False)
+    say(choice(comparison))
 
 
 def difference_of(text: str, by: str) -> float:
