@@ -11,8 +11,8 @@ from typer import Argument, Option
 
 from sim.cli import options
 from sim.cli.console import Console, progress_bar, ready, text_table
-from sim.cli.options import named, refuse_places
-from sim.cli.places import begins_with, manifest_of, refuse_taken, save_table
+from sim.cli.options import named
+from sim.cli.places import begins_with, manifest_of, refuse_file, refuse_taken, save_table
 from sim.errors import BadInput
 
 
@@ -44,7 +44,7 @@ def calibrate(
     from sim.calibration.estimates import COLUMNS
     from sim.demand.recordings.importing import ImportOptions
 
-    refuse_places(None, table)
+    refuse_file(table)
     if out.suffix not in (".yaml", ".yml") or not out.parent.is_dir():
         raise BadInput("a scenario cannot be written there", key="--out", value=str(out), expected="a .yaml file")
     refuse_taken(out, begins_with(FITTED), replace=replace)

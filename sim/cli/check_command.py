@@ -7,8 +7,8 @@ from rich.table import Table
 from typer import Argument, Option
 
 from sim.cli.console import Console, name_column, ready, runs_bar
-from sim.cli.options import Override, ScenarioArgument, Sets, refuse_places, scenario_of
-from sim.cli.places import save_figure, save_table
+from sim.cli.options import Override, ScenarioArgument, Sets, scenario_of
+from sim.cli.places import refuse_file, save_figure, save_table
 from sim.errors import BadInput
 
 
@@ -32,7 +32,8 @@ def demand_check(
     from sim.studies.executors import Local, asked
     from sim.studies.store import Cell
 
-    refuse_places(figure, out)
+    refuse_file(figure, ".png", ".svg")
+    refuse_file(out)
     loaded, recorded = scenario_of(scenario, override, sets), recorded_arrivals(load_trace(recording))
     ready()
     with runs_bar(loaded.title) as report:

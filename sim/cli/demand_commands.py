@@ -14,7 +14,7 @@ from sim.cli import options
 from sim.cli.console import Console, name_column, progress_bar, say, say_where, text_table
 from sim.cli.export_command import demand_export
 from sim.cli.options import key_and_text, named, option
-from sim.cli.places import begins_with, refuse_taken, save_figure, write_file
+from sim.cli.places import begins_with, refuse_file, refuse_taken, save_figure, write_file
 from sim.errors import BadInput
 from sim.units import count, moment, seconds
 
@@ -62,9 +62,7 @@ def demand_fit(
     from sim.demand.fitting.forecast import demand_block, sentences
     from sim.demand.fitting.growth_curves import chosen_models
 
-    if figure is not None and figure.suffix not in (".png", ".svg"):
-        expected = "a name ending in .png or .svg"
-        raise BadInput("a figure is a PNG or an SVG", key="--figure", value=str(figure), expected=expected)
+    refuse_file(figure, ".png", ".svg")
     chosen = chosen_models(models)
     market = option("--people", people, count)
     begins = option("--start", start, moment)
@@ -278,6 +276,7 @@ def demand_presets(
     from sim.demand.waves.launches import presets
     from sim.wording import amount
 
+    refuse_file(figure, ".png", ".svg")
     found = presets()
     console = Console()
     rows = [(name, one.title, amount(one.people()), amount(one.peak_hour())) for name, one in found.items()]

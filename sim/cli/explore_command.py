@@ -47,9 +47,7 @@ def write_offline(sweep: Path, page: Path) -> None:
     from sim.explorer.offline import offline_page
     from sim.report import write
 
-    if page.suffix not in (".html", ".htm"):
-        raise BadInput("this name is not of a page", key="--out", file=page, expected="a name ending in .html")
-    refuse_other_file(page)
+    refuse_other_file(page, ".html", ".htm")
     written = write(offline_page(sweep), page)
     size = written.stat().st_size
     Console().print_line(f"Page in {written} ({size / 1e3:,.0f} kB)")

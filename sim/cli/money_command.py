@@ -9,8 +9,8 @@ from typer import Option
 
 from sim.cli import options
 from sim.cli.console import Console, name_column, print_table
-from sim.cli.options import refuse_places, scenario_of, studying
-from sim.cli.places import save_table
+from sim.cli.options import scenario_of, studying
+from sim.cli.places import refuse_file, save_table
 
 
 def money(
@@ -31,7 +31,7 @@ def money(
     from sim.report.money_tables import contracts
     from sim.studies.money_study import money_study
 
-    refuse_places(None, out)
+    refuse_file(out)
     loaded = scenario_of(scenario, override, sets)
     with studying(loaded.title, cluster, processes) as at_work:
         study = money_study(loaded, playbook, seeds=seeds, **at_work)

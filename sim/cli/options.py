@@ -1,4 +1,4 @@
-"""Options that several commands share: the scenario, its override and settings, and checks of output files."""
+"""Options that several commands share: the scenario and its settings, files of recordings, and where runs are made."""
 
 import math
 from collections.abc import Callable, Iterator
@@ -229,12 +229,3 @@ def place(text: str) -> float:
     from sim.units import number
 
     return number(text[:-1], "a share") / 100 if text.endswith("%") else number(text, "a number")
-
-
-def refuse_places(figure: Path | None, out: Path | None) -> None:
-    """Raise BadInput, before minutes of work, where the figure or the table cannot be written."""
-    if figure is not None and figure.suffix not in (".png", ".svg"):
-        raise BadInput("a figure is a PNG or an SVG", file=figure, expected="a name ending in .png or .svg")
-    for path in (figure, out):
-        if path is not None and (path.is_dir() or not path.parent.is_dir()):
-            raise BadInput("this file cannot be written", file=path, expected="a file in a folder that is there")

@@ -7,8 +7,8 @@ from typer import Option
 
 from sim.cli import options
 from sim.cli.console import say
-from sim.cli.options import a_share, a_time, option, refuse_places, scenario_of, studying
-from sim.cli.places import save_table
+from sim.cli.options import a_share, a_time, option, scenario_of, studying
+from sim.cli.places import refuse_file, save_table
 from sim.errors import BadInput
 
 
@@ -42,7 +42,7 @@ def order_by(
     from sim.units import moment, seconds
     from sim.wording import in_gpus
 
-    refuse_places(None, out)
+    refuse_file(out)
     if needed is not None and needed > lots:
         raise BadInput("more lots are needed than come", key="--needed", value=needed, expected=f"1 to {lots}")
     loaded, day = scenario_of(scenario, override, sets), option("--today", today, moment)

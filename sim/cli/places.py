@@ -119,8 +119,25 @@ def refuse_unwritable(path: Path) -> None:
         raise BadInput(f"only {free / 2**20:.3g} MiB are free there", file=path, expected=expected)
 
 
-def refuse_other_file(path: Path) -> None:
-    """Raise BadInput where a report would replace a file that is no report, or cannot be written."""
+def refuse_ending(path: Path, *endings: str) -> None:
+    """Raise BadInput where the name of a file has none of these endings, if there are any."""
+    if endings and path.suffix not in endings:
+        raise BadInput("this name has another ending", file=path, expected=f"a name ending in {' or '.join(endings)}")
+
+
+def refuse_file(path: Path | None, *endings: str) -> None:
+    """Raise BadInput, before minutes of work, where a file cannot be written, or its name has none of these endings."""
+    if path is None:
+        return
+    refuse_ending(path, *endings)
+    there = path if path.exists() else path.parent
+    if path.is_dir() or not path.parent.is_dir() or not os.access(there, os.W_OK):
+        raise BadInput("this file cannot be written", file=path, expected="a file in a folder that can be written to")
+
+
+def refuse_other_file(path: Path, *endings: str) -> None:
+    """Raise BadInput where a report would replace a file that is none, cannot be written, or has another ending."""
+    refuse_ending(path, *endings)
     refuse_unwritable(path)
     if os.path.lexists(path) and not is_earlier(path, begins_as_report):
         raise BadInput("this file is there already, and is no report", file=path, expected="a new file, or a report")

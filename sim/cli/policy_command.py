@@ -10,8 +10,8 @@ from rich.text import Text
 from typer import Argument, Option
 
 from sim.cli.console import Console, name_column, ready, runs_bar
-from sim.cli.options import axis, refuse_places
-from sim.cli.places import save_figure, save_table
+from sim.cli.options import axis
+from sim.cli.places import refuse_file, save_figure, save_table
 from sim.errors import BadInput
 
 
@@ -34,7 +34,8 @@ def policies(
     """
     from sim.policies.playbook import KINDS, policy_called
 
-    refuse_places(figure, out)
+    refuse_file(figure, ".png", ".svg")
+    refuse_file(out)
     if figure is not None and name is None:
         raise BadInput("a figure shows one policy", key="name", expected="a policy's kind before --figure")
     if name is not None:

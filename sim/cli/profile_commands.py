@@ -12,7 +12,7 @@ from typer import Argument, Option
 
 from sim import shipped
 from sim.cli.console import INTERRUPTED, Console, name_column, progress_bar, say_where, text_table
-from sim.cli.places import file_name, save_figure, write_file
+from sim.cli.places import file_name, refuse_file, save_figure, write_file
 from sim.cli.soak_command import Dtype, profile_soak
 from sim.errors import BadInput
 
@@ -52,6 +52,7 @@ def profile_show(
     """Show profiles: where they are from, time and energy at each point, and how wrong the interpolation is."""
     from sim.profile.profile import load_profile
 
+    refuse_file(figure, ".png", ".svg")
     profiles = [load_profile(shipped.find("profiles", name, ".json")) for name in names]
     for profile in profiles:
         show(profile)

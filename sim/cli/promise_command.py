@@ -11,8 +11,7 @@ from typer import Option
 from sim.cli import options
 from sim.cli.console import PLAIN, Console
 from sim.cli.options import a_share, scenario_of, studying
-from sim.cli.places import write_file
-from sim.errors import BadInput
+from sim.cli.places import refuse_file, write_file
 
 if TYPE_CHECKING:
     from sim.results.run import Run
@@ -56,8 +55,8 @@ def check(
     from sim.studies.check import UNDECIDED
     from sim.studies.check import check as held_to
 
-    refuse_name(junit, "--junit", ".xml")
-    refuse_name(markdown, "--markdown", ".md")
+    refuse_file(junit, ".xml")
+    refuse_file(markdown, ".md")
     loaded = scenario_of(scenario, override, sets)
     with studying(loaded.title, cluster, processes, shard) as at_work:
         found = held_to(
@@ -78,21 +77,6 @@ def check(
         write_file(check_files.markdown(found), markdown)
     if found.code and not (found.verdict == UNDECIDED and undecided == "pass"):
         raise typer.Exit(found.code)
-
-
-def refuse_name(path: Path | None, option: str, ending: str) -> None:
-    """Raise BadInput, before any run, where a file cannot be written or would have another ending."""
-    from sim.cli.places import refuse_unwritable
-
-    if path is None:
-        return
-    if path.suffix != ending or path.is_dir():
-        raise BadInput("this file would be misread", key=option, value=str(path), expected=f"a name ending in {ending}")
-    refuse_unwritable(path)
-    if not path.parent.is_dir():
-        raise BadInput(
-            "there is no such folder", key=option, value=str(path), expected="a file in a folder that is there"
-        )
 
 
 def end_strictly(run: "Run", scenario: "Scenario") -> None:

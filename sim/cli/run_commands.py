@@ -273,9 +273,7 @@ def report(
     from sim.studies.comparison_folder import COMPARISON, load_comparison
 
     page = out or folder / f"report.{form}"
-    if page.suffix.removeprefix(".") not in (form, "htm"):
-        raise BadInput("this name is not of that format", key="--out", file=page, expected=f"a name ending in .{form}")
-    refuse_other_file(page)
+    refuse_other_file(page, *((".md",) if form == "md" else (".html", ".htm")))
     loaders: dict[str, Callable[[Path], tuple[Any, list[Any]]]] = {
         COMPARISON: load_comparison,
         SIZE: load_size,

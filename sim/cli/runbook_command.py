@@ -19,10 +19,9 @@ from sim.cli.options import (
     option,
     parsed,
     refuse_changes,
-    refuse_places,
     scenario_of,
 )
-from sim.cli.places import begins_as_report, refuse_unwritable, save_table, write_file
+from sim.cli.places import begins_as_report, refuse_file, refuse_unwritable, save_table, write_file
 from sim.errors import BadInput
 
 RUNBOOK = "runbook.md"
@@ -124,7 +123,7 @@ def export_metrics(
     from sim.studies.configurations import scenario_at
     from sim.units import seconds
 
-    refuse_places(None, out)
+    refuse_file(out)
     step = option("--every", every, seconds)
     if is_saved_run(source):
         refuse_changes(playbook=playbook, override=override, set=sets, seed=seed)
@@ -158,7 +157,7 @@ def shadow(
     from sim.results.gateway_readings import readings
     from sim.results.run import decision_table
 
-    refuse_places(None, out)
+    refuse_file(out)
     loaded = scenario_of(scenario, override, sets)
     steps = [*loaded.always, *loaded.playbooks[chosen(loaded, playbook)[0]]]
     console, rows, ticks = Console(), [], []

@@ -8,8 +8,8 @@ from typer import Option
 
 from sim.cli import options
 from sim.cli.console import Console, name_column
-from sim.cli.options import parsed, refuse_places, studying
-from sim.cli.places import save_figure, save_table
+from sim.cli.options import parsed, studying
+from sim.cli.places import refuse_file, save_figure, save_table
 from sim.errors import BadInput
 
 
@@ -47,7 +47,8 @@ def sensitivity(
     from sim.studies.sensitivity import sensitivity as find
     from sim.studies.uncertain import load_uncertain
 
-    refuse_places(figure, out)
+    refuse_file(figure, ".png", ".svg")
+    refuse_file(out)
     if figure is not None and method != "tornado":
         raise BadInput("only a tornado is drawn", key="--figure", value=figure, expected="--method tornado")
     inputs = load_uncertain(scenario, override=override, sets=parsed(sets))

@@ -7,8 +7,8 @@ from typer import Option
 
 from sim.cli import options
 from sim.cli.console import Console, say
-from sim.cli.options import a_share, a_time, axis, beginning, refuse_places, scenario_of, studying
-from sim.cli.places import save_figure, save_table
+from sim.cli.options import a_share, a_time, axis, beginning, scenario_of, studying
+from sim.cli.places import refuse_file, save_figure, save_table
 from sim.errors import BadInput
 
 
@@ -37,7 +37,8 @@ def rescue(
     from sim.studies.rescue import rescue as find
     from sim.studies.rescue_sentences import sentences
 
-    refuse_places(figure, out)
+    refuse_file(figure, ".png", ".svg")
+    refuse_file(out)
     loaded = beginning(scenario_of(scenario, override, sets), begin)
     step, least = a_time("--by", by), None if keep is None else a_share("--keep", keep)
     with studying(f"{loaded.title}: {playbook}", cluster, processes) as at_work:
@@ -74,7 +75,8 @@ def map_storms(
     from sim.plots.storms import map_figure
     from sim.studies.storm_map import storm_map
 
-    refuse_places(figure, out)
+    refuse_file(figure, ".png", ".svg")
+    refuse_file(out)
     loaded = scenario_of(scenario, override, sets)
     places = (axis("loads", loads), axis("spikes", spikes), whole(axis("retries", retries)))
     with studying(loaded.title, cluster, processes) as at_work:

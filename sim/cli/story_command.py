@@ -8,7 +8,6 @@ from typer import Option
 from sim.cli.console import ready, runs_bar, say, say_where
 from sim.cli.options import Processes, machines
 from sim.cli.places import refuse_other_file
-from sim.errors import BadInput
 
 
 def story(
@@ -26,11 +25,7 @@ def story(
     from sim.report.story import story as told
     from sim.studies.executors import asked
 
-    if out.suffix not in (".html", ".md"):
-        raise BadInput(
-            "this name is not of that format", key="--out", file=out, expected="a name ending in .html or .md"
-        )
-    refuse_other_file(out)
+    refuse_other_file(out, ".html", ".md")
     wanted = cells()
     ready()
     with machines(None, processes) as executor, runs_bar("The story's runs") as report:

@@ -9,8 +9,8 @@ from typer import Option
 
 from sim.cli import options
 from sim.cli.console import INTERRUPTED, Console
-from sim.cli.options import key_and_text, named, refuse_places, scenario_of, studying
-from sim.cli.places import save_figure, save_table
+from sim.cli.options import key_and_text, named, scenario_of, studying
+from sim.cli.places import refuse_file, save_figure, save_table
 from sim.errors import BadInput
 
 SHOWN = 40  # rows in the terminal; the file has all
@@ -52,9 +52,8 @@ def sweep(
     from sim.plots.sweep_map import sweep_figure
     from sim.studies.sweep import sweep as run_all
 
-    refuse_places(figure, out)
-    if out is not None and out.suffix not in (".csv", ".parquet"):
-        raise BadInput("a table is CSV or Parquet", file=out, expected="a name ending in .csv or .parquet")
+    refuse_file(figure, ".png", ".svg")
+    refuse_file(out, ".csv", ".parquet")
     keys = pairs(vary)
     if figure is not None and len(keys) > 2:
         raise BadInput("a figure shows one key or two", key="--figure", value=len(keys), expected="--out for more keys")

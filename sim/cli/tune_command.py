@@ -8,8 +8,8 @@ from typer import Option
 
 from sim.cli import options
 from sim.cli.console import INTERRUPTED, say
-from sim.cli.options import refuse_places, scenario_of, studying
-from sim.cli.places import save_table
+from sim.cli.options import scenario_of, studying
+from sim.cli.places import refuse_file, save_table
 from sim.cli.sweep_command import pairs
 
 
@@ -45,7 +45,7 @@ def tune(
     """
     from sim.studies.tune import tune as find
 
-    refuse_places(None, out)
+    refuse_file(out)
     loaded = scenario_of(scenario, override, sets)
     with studying(f"{loaded.title}: {playbook}", cluster, processes) as at_work:
         found = find(

@@ -1,6 +1,5 @@
 """The command that checks the simulator against published servers and a user's own queue."""
 
-import os
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from itertools import groupby
@@ -14,7 +13,7 @@ from rich.text import Text
 from typer import Argument, Option
 
 from sim.cli.console import Console, progress_bar, ready
-from sim.cli.places import write_file
+from sim.cli.places import refuse_file, write_file
 from sim.errors import BadInput
 
 if TYPE_CHECKING:
@@ -87,9 +86,7 @@ def carry_out(
     The command ends with exit code 1 where a figure misses for no known reason. strict: where any misses; and with 3
     where a study held no figure to a bound, so that nothing is decided.
     """
-    if out is not None and (out.suffix not in (".html", ".csv") or out.is_dir() or not os.access(out.parent, os.W_OK)):
-        expected = "a name ending in .html or .csv, in a folder that can be written to"
-        raise BadInput("the studies cannot be written there", key="--out", value=str(out), expected=expected)
+    refuse_file(out, ".html", ".csv")
     ready()
     made = []
     for name, maker in makers.items():

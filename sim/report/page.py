@@ -3,7 +3,7 @@
 from dataclasses import replace
 from pathlib import Path
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
+from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined, Template
 
 from sim.report import review, words
 from sim.report.answer import answer
@@ -46,11 +46,14 @@ def as_markdown(run: Run, main: list[Part], appendix: list[Part]) -> str:
 
 def html(run: Run, main: list[Part], appendix: list[Part]) -> str:
     """These parts as a page, with the title and the time of a run."""
-    environment = Environment(
-        loader=PackageLoader("sim.report", ""), autoescape=True, undefined=StrictUndefined, trim_blocks=True
-    )
-    page = environment.get_template("page.html.j2")
+    page = template("page.html.j2")
     return page.render(facts=run.manifest, span=span(run), main=main, appendix=appendix)
+
+
+def template(name: str, *rooms: str) -> Template:
+    """A template of this room or of others of the package; whatever comes from a file is only text on its page."""
+    loader = ChoiceLoader([PackageLoader(room, "") for room in (*rooms, "sim.report")])
+    return Environment(loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True).get_template(name)
 
 
 def span(run: Run) -> str:
