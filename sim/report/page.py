@@ -8,14 +8,14 @@ from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined, Te
 from sim.report import review, words
 from sim.report.answer import answer
 from sim.report.answer_pages import RUN_OF_DECISION, RUN_OF_SIZE, decision_parts, multiple_parts, size_parts
-from sim.report.blocks import Block, Boxes, Lines, Part
+from sim.report.blocks import Block, Lines, Part
 from sim.report.markdown import markdown
 from sim.report.origins import origins
 from sim.report.pictures import compared
-from sim.report.playbook_pages import badge, details, highlights, summary
+from sim.report.playbook_pages import details, in_brief, summary
 from sim.report.ranking import configurations_table, fairness_table, gives_and_costs, other_costs, ranking
 from sim.results.run import Run
-from sim.results.verdict import Verdict, headline, slice_sentences, verdict, warnings
+from sim.results.verdict import Verdict, slice_sentences, verdict, warnings
 from sim.studies.answer_folder import Answer
 from sim.studies.choice import COVERS
 from sim.studies.compare import Comparison
@@ -25,18 +25,23 @@ from sim.studies.size import Size
 from sim.writing import write_bytes
 
 SMALL = ["load", "latency"]  # the figures of each of many playbooks; those of one are drawn in full
+ONE_PLAYBOOK = (
+    "This is one run of one playbook. 'meltpoint compare' runs the others with the same people, and chooses one."
+)
 ONE_RUN = "One run with one seed: it says nothing about chance."
 FULL = ["load", "queue", "latency", "power"]
 
 
 def render(runs: list[Run], about: Comparison | Answer | None = None) -> str:
     """One self-contained HTML page on a run, on several and how they compare, or on a size or decision."""
-    return html(runs[0], *parts(runs, about))
+    main, appendix = parts(runs, about)
+    return html(runs[0], main, appendix)
 
 
 def render_markdown(runs: list[Run], about: Comparison | Answer | None = None) -> str:
     """The same report as Markdown, without its figures."""
-    return as_markdown(runs[0], *parts(runs, about))
+    main, appendix = parts(runs, about)
+    return as_markdown(runs[0], main, appendix)
 
 
 def as_markdown(run: Run, main: list[Part], appendix: list[Part]) -> str:
@@ -85,7 +90,7 @@ def first_parts(
     """The parts before the sections on the run that is chosen, which is the first, and what no run here covers."""
     chosen = next(iter(verdicts.values()))
     if about is None:
-        return [one_answer(chosen)], [ONE_RUN, review.OTHER_RUNS]
+        return [in_brief(chosen, "answer", "The verdict", ONE_PLAYBOOK)], [ONE_RUN, review.OTHER_RUNS]
     if isinstance(about, Comparison):
         main = [answer(about, chosen, verdicts[about.baseline]), beside(about, runs)]
         return main, [COVERS, review.OTHER_RUNS]
@@ -102,12 +107,6 @@ def with_few_gpus(main: list[Part], run: Run) -> list[Part]:
     first, *rest = main
     answered, *others = first.blocks
     return [replace(first, blocks=[answered, Lines(few, "warnings"), *others]), *rest] if few else main
-
-
-def one_answer(v: Verdict) -> Part:
-    """The first screen of a report on one run: how it went, and how to learn what to do about it."""
-    how = "This is one run of one playbook. 'meltpoint compare' runs the others with the same people, and chooses one."
-    return Part("answer", "The verdict", [Lines([headline(v)], "answer"), Boxes(highlights(v)), Lines([how])], badge(v))
 
 
 def beside(comparison: Comparison, runs: list[Run]) -> Part:

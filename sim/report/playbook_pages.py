@@ -8,8 +8,13 @@ from sim.results.energy_sentences import energy_sentences
 from sim.results.pool_verdict import PoolVerdict
 from sim.results.retry_rules import rule_sentences
 from sim.results.run import Run
-from sim.results.verdict import Verdict, sentences, warnings
+from sim.results.verdict import Verdict, headline, sentences, warnings
 from sim.wording import in_gpus, percent
+
+
+def in_brief(v: Verdict, anchor: str, title: str, about: str) -> Part:
+    """How a run went, in one sentence and the figures looked for first. about: what kind of run it is."""
+    return Part(anchor, title, [Lines([headline(v)], "answer"), Boxes(highlights(v)), Lines([about])], badge(v))
 
 
 def summary(v: Verdict, title: str, anchor: str, known: list[str]) -> Part:

@@ -6,16 +6,16 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from sim.report import words
-from sim.report.blocks import Boxes, Lines, Part
+from sim.report.blocks import Lines, Part
 from sim.report.markdown import markdown
 from sim.report.page import span
-from sim.report.playbook_pages import badge, highlights
+from sim.report.playbook_pages import in_brief
 from sim.report.switches import dated, ending, switch_sentences, switch_table, switches_of
 from sim.report.tables import Table
 from sim.results.metrics import recorded
 from sim.results.run import Run
 from sim.results.timeline import DECIDED, IN_TIME
-from sim.results.verdict import headline, verdict
+from sim.results.verdict import verdict
 from sim.wording import amount, duration, names_in_words
 
 MOST_TURNS = 40  # rows of the expected curve
@@ -29,15 +29,13 @@ def runbook(
     has, remarks: by the number of the switch, the files that hold it and what differs there. before: sentences on the
     last instant at which to act.
     """
-    v, m = verdict(run), run.manifest
+    m = run.manifest
     made = (
         f"Every figure is of one run: playbook '{m['playbook']}', seed {m['seed']}. Other people come on the day: "
         f"'meltpoint compare' gives intervals."
     )
     parts = [
-        Part(
-            "expect", "What to expect", [Lines([headline(v)], "answer"), Boxes(highlights(v)), Lines([made])], badge(v)
-        ),
+        in_brief(verdict(run), "expect", "What to expect", made),
         Part("switches", "Switches", [Lines(switch_sentences(run), "steps"), switch_table(run)]),
         Part("before", "Act before", [Lines(list(before))]),
         Part("curve", "Expected curve", [curve(run)]),
