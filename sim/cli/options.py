@@ -62,7 +62,7 @@ Repair = Annotated[str, Option(help="Repairs of a log, with commas; see 'demand 
 Zone = Annotated[str | None, Option(help="The zone of times that name none, like UTC or Europe/Paris.")]
 Stamped = Annotated[
     Literal["start", "end"] | None,
-    Option(help="Whether a log's times are those of requests or of answers; asked where it is open."),
+    Option(help="Whether a log's times are those of requests or of answers; needed where the log does not show it."),
 ]
 Dates = Annotated[
     Literal["day-first", "month-first"] | None, Option(help="How to read 03/04/2025, where the file does not show it.")

@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Annotated
 
+from rich.filesize import decimal
 from rich.table import Table
 from typer import Option
 
@@ -50,10 +51,10 @@ def store(
     if prune:
         age = seconds("never") if older is None else option("--older", older, seconds)
         files, size = kept.prune(older=age, everything=everything)
-        console.print_line(f"Deleted {files:,} files, {in_bytes(size)}, of {kept.folder}")
+        console.print_line(f"Deleted {files:,} files, {decimal(size)}, of {kept.folder}")
         return
     rows = kept.listed()
-    total = in_bytes(sum(row["bytes"] for row in rows))
+    total = decimal(sum(row["bytes"] for row in rows))
     current = sum(row["current"] for row in rows)
     console.print_line(f"{len(rows):,} runs in {kept.folder}, {total}; {current:,} are of this version.")
     if rows and most:
@@ -74,11 +75,3 @@ def runs_table(rows: list[dict[str, object]]) -> Table:
         cells.append((when, *about, str(row["key"])[:8], "" if row["current"] else "of another version"))
     heads = ("written (UTC)", "scenario", name_column("playbook"), "seed", "GPUs", "slice", "key", "")
     return text_table(*heads, rows=cells)
-
-
-def in_bytes(size: int) -> str:
-    """A size in the unit a person would choose."""
-    for unit, name in ((1e9, "GB"), (1e6, "MB"), (1e3, "kB")):
-        if size >= unit:
-            return f"{size / unit:.3g} {name}"
-    return f"{size} bytes"
