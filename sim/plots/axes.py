@@ -25,6 +25,7 @@ DASHES = ("-", "--", "-.", ":")
 GREY = "#6b6b6b"
 WIDTH = 8.4  # inches
 LEFT, BESIDE, BELOW, ABOVE = 0.72, 0.25, 0.48, 0.32  # inches around axes over time, for their labels and titles
+ROW = 11  # points, the height of a row of small labels above the axes
 DAY = 86400.0  # seconds
 STEPS = (1, 5, 15, 60, 300, 900, 1800, 3600, 7200, 10800, 21600, 43200, DAY, 2 * DAY, 5 * DAY, 10 * DAY, 30 * DAY)
 MOST_TICKS = 10
@@ -109,12 +110,12 @@ def stairs(ax: Axes, values: ArrayLike, edges: ArrayLike, *, baseline: ArrayLike
     ax.autoscale_view()
 
 
-def dress(ax: Axes, title: str, y: str, x: str | None = None, *, pad: float = 6.0) -> None:
-    """Title, labels of the axes, and as little ink as possible.
+def dress(ax: Axes, title: str, y: str, x: str | None = None, *, rows: int = 0) -> None:
+    """Title, labels of the axes, and as little ink as possible. rows: of small labels between the axes and the title.
 
     The title's height is given: to look whether ticks stand above the axes is an eighth of the time of a drawing.
     """
-    ax.set_title(title, loc="left", y=1.0, fontsize=10, fontweight="bold", color=INK, pad=pad)
+    ax.set_title(title, loc="left", y=1.0, fontsize=10, fontweight="bold", color=INK, pad=6 + ROW * rows)
     ax.set_ylabel(y, fontsize=8.5)
     if x is not None:
         ax.set_xlabel(x, fontsize=8.5)
@@ -122,6 +123,7 @@ def dress(ax: Axes, title: str, y: str, x: str | None = None, *, pad: float = 6.
     ax.grid(True, axis="y", color="#dddddd", linewidth=0.6)
     ax.set_axisbelow(True)
     ax.tick_params(labelsize=8)
+    lowered(ax, ROW * rows)
 
 
 def amount_tick(value: float, _: float | None) -> str:
@@ -179,9 +181,9 @@ def date_axis(ax: Axes, run: Run) -> None:
         note(ax, "warm-up", (begin, 0.0), (3, 3), size=7, color=GREY)
 
 
-def over_dates(ax: Axes, run: Run, title: str, y: str, *, counts: bool = True) -> None:
-    """Title, unit, dates and legend of a figure over time. counts: the y-axis is one of counts."""
-    dress(ax, title, y)
+def over_dates(ax: Axes, run: Run, title: str, y: str, *, counts: bool = True, rows: int = 0) -> None:
+    """Title, unit, dates and legend of a figure over time. counts: the y-axis is one of counts. rows: as in `dress`."""
+    dress(ax, title, y, rows=rows)
     if counts:
         count_axis(ax)
     date_axis(ax, run)

@@ -119,12 +119,7 @@ def outcomes(run: Run, ax: Axes, table: pd.DataFrame | None = None) -> None:
         )
         below = top
     axes.stairs(ax, below, at, color=axes.INK, linewidth=0.6)
-    axes.date_axis(ax, run)
-    rows = mark_decisions(run, ax)
-    axes.dress(ax, "Outcomes of attempts", f"attempts per {unit}", pad=6 + 11 * rows)
-    axes.lowered(ax, 11 * rows)
-    axes.count_axis(ax)
-    axes.legend(ax)
+    axes.over_dates(ax, run, "Outcomes of attempts", f"attempts per {unit}", rows=mark_decisions(run, ax))
 
 
 def latency(run: Run, ax: Axes) -> None:
