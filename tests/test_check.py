@@ -101,5 +101,5 @@ def test_the_studio_asks_as_the_recorded_one_did():
 @pytest.mark.parametrize("place", [{"figure": "check.gif"}, {"out": "nowhere/table.csv"}, {"out": "."}])
 def test_where_the_result_cannot_go_is_said_before_anything_is_simulated(tmp_path, place):
     places = {"figure": None, "out": None} | {name: tmp_path / path for name, path in place.items()}
-    with pytest.raises(BadInput, match=r"cannot be written|a PNG or an SVG"):
+    with pytest.raises(BadInput, match=r"cannot be written|another ending"):
         demand_check("steady", tmp_path / "no such recording", seeds=2, **places)

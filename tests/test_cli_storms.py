@@ -20,6 +20,8 @@ def test_rescue_says_until_when_and_draws_it(tmp_path):
     assert "'shed' saves" in done.output
     assert figure.read_bytes().startswith(b"\x89PNG")
     assert list(pd.read_csv(out)) == ["begins", "saved", "lost", "recovered"]
+    assert f"Table in {out}" in done.output
+    assert f"Figure in {figure}" in done.output
 
 
 def test_map_prints_a_table_and_draws_it(tmp_path):
@@ -69,7 +71,7 @@ def test_what_is_no_axis_is_refused(text):
         (["rescue", "retry-storm", "--playbook", "shed", "--by", "5"], "a duration with its unit"),
         (["rescue", "retry-storm", "--playbook", "shed", "--keep", "most"], "a share from 0 to 1"),
         (["rescue", "retry-storm", "--playbook", "shed", "--keep", "100%"], "part of the images"),
-        (["rescue", "retry-storm", "--playbook", "shed", "--figure", "r.pdf"], "PNG or an SVG"),
+        (["rescue", "retry-storm", "--playbook", "shed", "--figure", "r.pdf"], "a name ending in .png or .svg"),
         (["map", "retry-storm", "--retries", "0.5"], "whole numbers"),
         (["map", "retry-storm", "--spikes", "0.5"], "no place on a map"),
         (["map", "retry-storm", "--loads", "0"], "no place on a map"),

@@ -67,8 +67,8 @@ def test_only_misses_are_printed_where_that_is_wanted():
         (["trace"], "file", "recording of your own"),
         (["mlperf", "nowhere.json"], None, "not a readable JSON"),
         (["mlperf", "--servers", "3"], "study", "no --servers"),
-        (["mlperf", "--out", "page.pdf"], "--out", "cannot be written"),
-        (["mlperf", "--out", "nowhere/page.html"], "--out", "cannot be written"),
+        (["mlperf", "--out", "page.pdf"], None, "another ending"),
+        (["mlperf", "--out", "nowhere/page.html"], None, "cannot be written"),
     ],
 )
 def test_what_cannot_be_done_is_said_before_anything_is_run(arguments, key, words):

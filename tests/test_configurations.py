@@ -6,7 +6,7 @@ import pytest
 
 from sim import BadInput, compare, simulate
 from sim.report import render
-from sim.report.ranking import configurations_table, since_table
+from sim.report.ranking import configurations_table, fairness_table, since_table
 from sim.studies.choice import choice, objective_sentence
 from sim.studies.comparison_folder import load_comparison, save_comparison
 from sim.studies.configurations import changes, read_configuration, reference_of, same_people, scenario_at
@@ -115,6 +115,14 @@ def test_the_report_of_configurations_has_their_labels_though_their_playbook_is_
     assert "Configurations compared" in html
     assert "Configuration two" in html
     assert "Playbook none" not in html.replace('alt="Playbook none', "")
+
+
+def test_the_report_says_of_which_configurations_fairness_is_not_known():
+    comparison, runs = compare({"rows": busy(), "line": busy(record="timeline")}, seeds=1, processes=1)
+    table = fairness_table(comparison)
+    assert {row[0] for row in table.rows} == {"rows"}
+    assert "Not known of line, which kept no row for each person" in table.note
+    assert "Not known of line" in render(runs, comparison)
 
 
 def test_a_comparison_without_rows_of_people_is_saved_and_read(tmp_path):

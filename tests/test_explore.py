@@ -89,7 +89,8 @@ def test_every_value_on_a_slider_can_be_simulated_and_an_address_restores_it():
     for playbook in ("none", "degrade", "on-call"):
         for setting in settings_of(s, playbook):
             assert setting.own in setting.values
-            for value in {setting.values[0], setting.values[-1]} - {setting.own}:
+            low, *_, high = setting.values
+            for value in {low, high} - {setting.own}:
                 sides = {"a": Chosen(playbook, {setting.key: value}), "b": Chosen("none", {})}
                 assert read(s, written(sides)) == (sides, [])
 

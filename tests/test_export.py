@@ -329,7 +329,7 @@ def test_the_command_exports_a_scenario(tmp_path):
     out = tmp_path / "out"
     done = export("steady", "--seed", 2, "--from", "2025-01-01 00:10", "--until", "20 min", "--speed", 10, "--out", out)
     assert "(10 min of the scenario at 10 times its speed)" in " ".join(done.stdout.split())
-    assert "a fleet on which nobody waits" in done.stdout
+    assert "if nobody had to wait" in done.stdout
     about = json.loads((out / "schedule.json").read_text())
     assert (about["seed"], about["from_s"], about["until_s"], about["length_s"]) == (2, 600, 1200, 60)
     assert about["asks"] == len(read(out)) == len(set(pd.read_csv(out / "schedule.csv")["user"]))

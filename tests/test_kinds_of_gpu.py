@@ -295,7 +295,7 @@ def test_the_cheapest_mix_of_two_kinds_is_that_by_hand_and_is_saved(tmp_path, mo
     assert cheapest(found) is found[0]
     assert mix_sentences(found)[1] == "  CHEAPEST: 7 old and 0 new for $1.17 a run: meets."
     folder = tmp_path / "mixes"
-    monkeypatch.setattr(size_command, "write_report", lambda *_: None)
+    monkeypatch.setattr("sim.cli.reports.write_report", lambda *_: None)
     size_command.keep(found, as_uncertain(scenario), [0.9], folder)
     saved, (run,) = load_size(folder)
     assert [(of.beside, of.kinds, of.dollars) for of in saved] == [(of.beside, of.kinds, of.dollars) for of in found]

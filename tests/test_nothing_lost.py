@@ -19,7 +19,7 @@ from rich.text import Text
 
 from sim import compare, load, simulate
 from sim.calibration.calibrate import FITTED
-from sim.cli import run_commands
+from sim.cli import reports, run_commands
 from sim.cli.console import Console
 from sim.cli.main import app, messages_for_wrong_input
 from sim.cli.places import (
@@ -119,7 +119,7 @@ def writers(here: Path) -> dict[str, Callable[[], object]]:
     return {
         "run": lambda: run.save(here / "new"),
         "compare": lambda: save_comparison(comparison, runs, here / "new"),
-        "report": lambda: run_commands.write_report([run], None, here / "r", here / "new.html"),
+        "report": lambda: reports.write_report([run], None, here / "r", here / "new.html"),
         "export": lambda: write_export(schedule, here / "new", ["csv"], url="http://localhost"),
         "table": lambda: write_file(table, here / "new.csv"),
         "parquet": lambda: write_file(table, here / "new.parquet"),

@@ -5,10 +5,11 @@ import pytest
 from matplotlib.figure import Figure
 
 from sim.plots.two_launches import launches
-from sim.report.blocks import Lines, Tabled
+from sim.report.blocks import Lines
 from sim.report.markdown import markdown
 from sim.report.page import span
 from sim.report.story import HOT, LIMITED, NEW, OLD, ON_CALL, RUNS, TITLE, cells, story
+from sim.report.tables import Table
 from sim.report.words import count
 from sim.results.metrics import refused_by
 from sim.studies.executors import run_of
@@ -35,7 +36,7 @@ def told(runs):
 
 def test_every_claim_has_a_figure_an_origin_and_a_run(told):
     page, main, appendix = told
-    claims = [row for part in main for one in part.blocks if isinstance(one, Tabled) for row in one.table.rows]
+    claims = [row for part in main for one in part.blocks if isinstance(one, Table) for row in one.rows]
     assert len(claims) >= 15
     for claim, figure, origin, run in claims:
         assert claim.endswith(".")
@@ -52,7 +53,7 @@ def test_every_claim_has_a_figure_an_origin_and_a_run(told):
 
 def test_the_refusals_of_the_story_are_those_of_the_run(runs, told):
     table = refused_by(runs[LIMITED], "tier")
-    tables = [one.table for part in told[1] for one in part.blocks if isinstance(one, Tabled)]
+    tables = [one for part in told[1] for one in part.blocks if isinstance(one, Table)]
     text = " ".join(row[1] for one in tables for row in one.rows)
     for reason, tier in (("feature gate", "free"), ("quota", "free")):
         assert f"{count(table.loc[reason, tier] / runs[LIMITED].scale)} attempts refused" in text

@@ -2,8 +2,8 @@
 
 from typing import Annotated
 
-import typer
 from rich.text import Text
+from typer import Option
 
 from sim.cli import options
 from sim.cli.console import Console, say
@@ -12,12 +12,10 @@ from sim.cli.options import a_time, named, scenario_of, studying
 
 def backtest(
     scenario: options.ScenarioArgument,
-    playbook: Annotated[str, typer.Option(help="The playbook that is begun earlier; it has a step with a date.")],
-    earlier: Annotated[str, typer.Option(help="By how much, like 20min; several with commas.")] = "20 min",
-    was: Annotated[
-        str | None, typer.Option(help="The playbook of the incident; the scenario's first if absent.")
-    ] = None,
-    seeds: Annotated[int, typer.Option(min=1, help="Runs of each; three or more give intervals.")] = 8,
+    playbook: Annotated[str, Option(help="The playbook to begin earlier; it has a step with a date.")],
+    earlier: Annotated[str, Option(help="By how much, like 20min; several with commas.")] = "20 min",
+    was: Annotated[str | None, Option(help="The playbook of the incident; the scenario's first if absent.")] = None,
+    seeds: Annotated[int, Option(min=1, help="Runs of each; three or more give intervals.")] = 8,
     override: options.Override = None,
     sets: options.Sets = None,
     processes: options.Processes = None,
@@ -39,5 +37,5 @@ def backtest(
     with studying(f"{loaded.title}: {playbook}", cluster, processes) as at_work:
         found = run_again(loaded, playbook, by, was=was, seeds=seeds, **at_work)
     say(found.sentences())
-    about = "Intervals are over seeds alone: what the fitted values may be off by is not in them."
+    about = "Intervals cover chance (seeds) alone, not the uncertainty of the fitted values."
     Console().print(Text(about, style="dim"))

@@ -2,37 +2,33 @@
 
 import glob
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any
 
 import typer
 from rich.table import Table
 from rich.text import Text
+from typer import Argument, Option
 
-from sim.cli.console import Console, progress_bar, ready
-from sim.cli.options import named, refuse_places
-from sim.cli.places import begins_with, manifest_of, refuse_taken, write_file
+from sim.cli import options
+from sim.cli.console import Console, progress_bar, ready, text_table
+from sim.cli.options import named
+from sim.cli.places import begins_with, manifest_of, refuse_file, refuse_taken, save_table
 from sim.errors import BadInput
 
 
 def calibrate(
-    files: Annotated[list[Path], typer.Argument(metavar="FILE...", help="Parts of one log, or counts; a load test.")],
-    out: Annotated[Path, typer.Option(help="The scenario, a .yaml file; its profiles are written beside it.")],
-    zone: Annotated[str | None, typer.Option(help="The zone of times that name none, like Europe/Paris.")] = None,
-    stamped: Annotated[
-        Literal["start", "end"] | None, typer.Option(help="Whether times are those of requests or of answers.")
-    ] = None,
-    format: Annotated[str | None, typer.Option(help="Of the log; recognised by content if not given.")] = None,
-    values: Annotated[
-        Literal["per-second", "per-minute", "per-interval", "counter"] | None, typer.Option(help="What counts are.")
-    ] = None,
-    refused: Annotated[
-        Literal["inside", "beside"] | None, typer.Option(help="Whether counts of requests hold the refused ones.")
-    ] = None,
-    dates: Annotated[Literal["day-first", "month-first"] | None, typer.Option(help="How to read 03/04/2025.")] = None,
-    repair: Annotated[str, typer.Option(help="Repairs of the log, with commas; see 'demand import'.")] = "",
-    seeds: Annotated[int, typer.Option(min=2, help="Runs of the fitted scenario that are held against the log.")] = 8,
-    table: Annotated[Path | None, typer.Option(help="Also write the estimates here as CSV.")] = None,
-    replace: Annotated[bool, typer.Option("--replace", help="Write over files that are there.")] = False,
+    files: Annotated[list[Path], Argument(metavar="FILE...", help="Parts of one log, or counts; a load test.")],
+    out: Annotated[Path, Option(help="The scenario, a .yaml file; its profiles are written beside it.")],
+    zone: options.Zone = None,
+    stamped: options.Stamped = None,
+    format: Annotated[str | None, Option(help="The format of the log; recognised by its content if not given.")] = None,
+    values: options.CountValues = None,
+    refused: options.Refused = None,
+    dates: options.Dates = None,
+    repair: options.Repair = "",
+    seeds: Annotated[int, Option(min=2, help="Runs of the fitted scenario that are compared with the log.")] = 8,
+    table: Annotated[Path | None, Option(help="Also write the estimates here as CSV.")] = None,
+    replace: Annotated[bool, Option("--replace", help="Write over files that are there.")] = False,
 ) -> None:
     """Make a scenario of your own from logs, counts and a load test.
 
@@ -48,7 +44,7 @@ def calibrate(
     from sim.calibration.estimates import COLUMNS
     from sim.demand.recordings.importing import ImportOptions
 
-    refuse_places(None, table)
+    refuse_file(table)
     if out.suffix not in (".yaml", ".yml") or not out.parent.is_dir():
         raise BadInput("a scenario cannot be written there", key="--out", value=str(out), expected="a .yaml file")
     refuse_taken(out, begins_with(FITTED), replace=replace)
@@ -56,42 +52,52 @@ def calibrate(
         refuse_taken(profile, is_profile, replace=replace)
     if table is not None:
         refuse_taken(table, begins_with(f"{','.join(COLUMNS)}\n"), replace=replace)
-    options = ImportOptions(format=format, zone=zone, stamped=stamped, values=values, refused=refused, dates=dates)
+    how = ImportOptions(format=format, zone=zone, stamped=stamped, values=values, refused=refused, dates=dates)
     ready()
     with progress_bar("fitted scenario") as report:
-        found = fit(files, options=options, repairs=named(repair), seeds=seeds, progress=report)
-    console = Console(highlight=False)
-    shown = Table("fitted", "value (95 %)", "n", "method", box=None, pad_edge=False)
-    for one in found.findings.estimates:
-        shown.add_row(*(Text(cell) for cell in (one.key, one.words, f"{one.n:,}" if one.n else "", one.method)))
-    console.print(shown)
-    for title, lines in (
-        ("Stays a default, since the files cannot tell:", [f"{k}: {w}" for k, w in found.findings.unknown.items()]),
-        ("Notes:", found.findings.notes),
-    ):
-        if lines:
-            console.print(Text(f"\n{title}", style="bold"))
-            for line in lines:
-                console.print(Text(f"  {line}", style="dim"))
+        found = fit(files, options=how, repairs=named(repair), seeds=seeds, progress=report)
+    print_findings(found.findings)
     written = found.write(out)
-    if table is not None:
-        write_file(found.findings.table, table)
+    save_table(found.findings.table, table)
+    console = Console()
     if len(found.held):
         console.print(Text("\nThe log beside runs of the fitted scenario:", style="bold"))
-        beside = Table("figure", "log", "runs", "one more run within", "", box=None, pad_edge=False)
-        for name, seen, run, low, high, fits in found.held.itertuples(index=False):
-            words = (f"{seen:.4g}", f"{run:.4g}", f"{max(low, 0):.4g} to {high:.4g}", fits)
-            beside.add_row(Text(name), *map(Text, words), style="red" if fits == MISSES else "")
-        console.print(beside)
-    console.print(f"\nScenario in {', '.join(map(str, written))}", soft_wrap=True, markup=False)
+        console.print(held_table(found.held))
+    console.print_line(f"\nScenario in {', '.join(map(str, written))}")
     if misses := int((found.held["fits"] == MISSES).sum()):
         console.print(
-            f"\n{misses} of {len(found.held)} figures of the runs do not agree with the log: plan nothing with this "
+            f"\n{misses} of {len(found.held)} figures of the runs do not agree with the log: do not plan with this "
             "scenario before you know why. GPUs that serve several requests at once need a load test beside the log; "
             "a part of the log with one regime fits better than all of it.",
             style="bold red",
         )
         raise typer.Exit(1)
+
+
+def print_findings(findings: Any) -> None:
+    """Print the values that were fitted, what stays a default, and notes."""
+    console = Console()
+    rows = [(one.key, one.words, f"{one.n:,}" if one.n else "", one.method) for one in findings.estimates]
+    console.print(text_table("fitted", "value (95 %)", "n", "method", rows=rows, box=None, pad_edge=False))
+    for title, lines in (
+        ("Stays a default, since the files cannot tell:", [f"{k}: {w}" for k, w in findings.unknown.items()]),
+        ("Notes:", findings.notes),
+    ):
+        if lines:
+            console.print(Text(f"\n{title}", style="bold"))
+            for line in lines:
+                console.print(Text(f"  {line}", style="dim"))
+
+
+def held_table(held: Any) -> Table:
+    """Figures of the log beside those of runs of the fitted scenario."""
+    from sim.calibration.calibrate import MISSES
+
+    table = Table("figure", "log", "runs", "one more run within", "", box=None, pad_edge=False)
+    for name, seen, run, low, high, fits in held.itertuples(index=False):
+        words = (f"{seen:.4g}", f"{run:.4g}", f"{max(low, 0):.4g} to {high:.4g}", fits)
+        table.add_row(Text(name), *map(Text, words), style="red" if fits == MISSES else "")
+    return table
 
 
 def is_profile(path: Path) -> bool:

@@ -3,23 +3,23 @@
 from pathlib import Path
 from typing import Annotated, Any
 
-import typer
 from rich.table import Table
+from typer import Argument, Option
 
-from sim.cli.console import Console, name_column, ready, runs_bar, say_where
-from sim.cli.options import Override, ScenarioArgument, Sets, refuse_places, scenario_of
-from sim.cli.places import write_file
+from sim.cli.console import Console, name_column, ready, runs_bar
+from sim.cli.options import Override, ScenarioArgument, Sets, scenario_of
+from sim.cli.places import refuse_file, save_figure, save_table
 from sim.errors import BadInput
 
 
 def demand_check(
     scenario: ScenarioArgument,
-    recording: Annotated[Path, typer.Argument(metavar="TRACE", help="A file written by 'meltpoint demand import'.")],
+    recording: Annotated[Path, Argument(metavar="TRACE", help="A file written by 'meltpoint demand import'.")],
     override: Override = None,
     sets: Sets = None,
-    seeds: Annotated[int, typer.Option(min=2, help="Runs to generate and compare with.")] = 5,
-    figure: Annotated[Path | None, typer.Option(help="Draw both: a PNG or SVG.")] = None,
-    out: Annotated[Path | None, typer.Option(help="Write the table here as CSV.")] = None,
+    seeds: Annotated[int, Option(min=2, help="Runs to generate and compare with.")] = 5,
+    figure: Annotated[Path | None, Option(help="Draw both: a PNG or SVG.")] = None,
+    out: Annotated[Path | None, Option(help="Write the table here as CSV.")] = None,
 ) -> None:
     """Compare the demand of a scenario with a recording.
 
@@ -28,12 +28,12 @@ def demand_check(
     few users dominate the figure. Scenario and recording should cover about the same time.
     """
     from sim.demand.recordings.trace import load_trace
-    from sim.plots.saving import write_figure
     from sim.studies.demand_comparison import compared, generated_arrivals, recorded_arrivals
     from sim.studies.executors import Local, asked
     from sim.studies.store import Cell
 
-    refuse_places(figure, out)
+    refuse_file(figure, ".png", ".svg")
+    refuse_file(out)
     loaded, recorded = scenario_of(scenario, override, sets), recorded_arrivals(load_trace(recording))
     ready()
     with runs_bar(loaded.title) as report:
@@ -45,13 +45,11 @@ def demand_check(
         raise BadInput("this scenario generates too little to compare", key="demand", expected="100 requests or more")
     table = compared(recorded, generated)
     Console().print(check_table(table))
-    if out is not None:
-        write_file(table, out)
+    save_table(table, out)
     if figure is not None:
         from sim.plots.demand_check import check_figure
 
-        write_figure(check_figure(recorded, generated), figure)
-        say_where("Figure", figure)
+        save_figure(check_figure(recorded, generated), figure)
 
 
 def check_table(rows: Any) -> Table:
@@ -60,15 +58,7 @@ def check_table(rows: Any) -> Table:
 
     table = Table(name_column("statistic"), "recorded", "±", "generated", "±", "z")
     for row in rows.itertuples():
+        figures = map(three_figures, (row.recorded, row.error, row.generated, row.deviation))
         z = f"{row.z:+.1f}" if row.z == row.z else ""
-        style = "bold" if abs(row.z) >= 3.5 else None
-        table.add_row(
-            str(row.statistic),
-            three_figures(row.recorded),
-            three_figures(row.error),
-            three_figures(row.generated),
-            three_figures(row.deviation),
-            z,
-            style=style,
-        )
+        table.add_row(str(row.statistic), *figures, z, style="bold" if abs(row.z) >= 3.5 else None)
     return table

@@ -14,6 +14,7 @@ from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
     Progress,
+    ProgressColumn,
     SpinnerColumn,
     TextColumn,
     TimeElapsedColumn,
@@ -30,10 +31,22 @@ if TYPE_CHECKING:
 
 INTERRUPTED, TERMINATED = 128 + signal.SIGINT, 128 + signal.SIGTERM  # exit codes of processes that were asked to end
 WORTH_SAYING = 20.0  # seconds
+PLAIN: Any = {
+    "box": box.SIMPLE_HEAD,
+    "padding": 0,
+    "show_edge": False,
+}  # the look of a table with as few lines as can be
 
 
 class Console(rich.console.Console):
     """A console that shows control characters as escapes, and whose reader may go away without that being a fault."""
+
+    def __init__(self, **how: Any):
+        super().__init__(highlight=False, **how)
+
+    def print_line(self, text: str, style: str = "") -> None:
+        """Print a text as it is, with no markup read in it, in one line however long it is."""
+        self.print(Text(text, style=style), soft_wrap=True)
 
     def render(self, renderable: Any, options: rich.console.ConsoleOptions | None = None) -> Iterable[Segment]:
         for segment in super().render(renderable, options):
@@ -64,15 +77,15 @@ def write_out(text: str) -> None:
 
 def say(lines: list[str]) -> None:
     """Print sentences, the first one in bold."""
-    console = Console(highlight=False)
+    console = Console()
     console.print()
     for number, line in enumerate(lines):
         console.print(Text(line, style="bold" if number == 0 else ""))
 
 
 def say_where(what: str, path: object) -> None:
-    """Print where something was written, in one line, whatever its name."""
-    Console().print(f"{what} in {path}", soft_wrap=True, highlight=False, markup=False)
+    """Print where something was written."""
+    Console().print_line(f"{what} in {path}")
 
 
 def careful_streams() -> None:
@@ -96,14 +109,36 @@ def name_column(title: str) -> Column:
 @contextmanager
 def progress_bar(title: str, done: str = "simulated") -> Iterator[Callable[[float], None]]:
     """A bar on standard error for a share from 0 to 1; without a terminal, only one line at the end."""
-    console = Console(stderr=True, highlight=False)
-    began = time.perf_counter()
-    columns = (SpinnerColumn(), TextColumn("{task.description}", markup=False), BarColumn())
-    times = (TextColumn("{task.percentage:.0f} %"), TimeElapsedColumn(), TextColumn("left"), TimeRemainingColumn())
-    with Progress(*columns, *times, console=console, disable=not console.is_terminal, transient=True) as bar:
+    console, began = Console(stderr=True), time.perf_counter()
+    with bar_on(console, TextColumn("{task.percentage:.0f} %")) as bar:
         task = bar.add_task(title, total=1.0)
         yield lambda share: bar.update(task, completed=share)
     console.print(Text(f"{title}: {done} in {time.perf_counter() - began:.1f} s"))
+
+
+@contextmanager
+def runs_bar(title: str) -> Iterator[Callable[[int, int], None]]:
+    """A bar for the runs that a study has done of those planned so far: how many, how fast, and the time left."""
+    console, began, runs = Console(stderr=True), time.perf_counter(), 0
+    with bar_on(console, MofNCompleteColumn(), TextColumn("runs, {task.fields[rate]}")) as bar:
+        task = bar.add_task(title, total=None, rate="")
+
+        def report(done: int, planned: int) -> None:
+            nonlocal runs
+            runs = done
+            rate = done / max(time.perf_counter() - began, 1e-9)
+            said = f"{rate:.1f} a second" if rate >= 1 else f"{60 * rate:.1f} a minute"
+            bar.update(task, completed=done, total=planned, rate=said)
+
+        yield report
+    console.print(Text(f"{title}: {runs:,} runs in {time.perf_counter() - began:.1f} s"))
+
+
+def bar_on(console: Console, *how_far: ProgressColumn) -> Progress:
+    """A bar with a title, columns that say how far it is, and the time; not shown without a terminal."""
+    columns = (SpinnerColumn(), TextColumn("{task.description}", markup=False), BarColumn(), *how_far)
+    times = (TimeElapsedColumn(), TextColumn("left"), TimeRemainingColumn())
+    return Progress(*columns, *times, console=console, disable=not console.is_terminal, transient=True)
 
 
 def announce_size(
@@ -118,28 +153,7 @@ def announce_size(
     if not yes:
         refuse_too_large(found, at_once=at_once)
     if found.seconds > WORTH_SAYING or found.memory > 2e9:
-        Console(stderr=True, highlight=False, soft_wrap=True).print(Text(f"About {found.sentence(runs)}."))
-
-
-@contextmanager
-def runs_bar(title: str) -> Iterator[Callable[[int, int], None]]:
-    """A bar for the runs that a study has done of those planned so far: how many, how fast, and the time left."""
-    console = Console(stderr=True, highlight=False)
-    began, runs = time.perf_counter(), 0
-    columns = (SpinnerColumn(), TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn())
-    times = (TextColumn("runs, {task.fields[rate]}"), TimeElapsedColumn(), TextColumn("left"), TimeRemainingColumn())
-    with Progress(*columns, *times, console=console, disable=not console.is_terminal, transient=True) as bar:
-        task = bar.add_task(title, total=None, rate="")
-
-        def report(done: int, planned: int) -> None:
-            nonlocal runs
-            runs = done
-            rate = done / max(time.perf_counter() - began, 1e-9)
-            said = f"{rate:.1f} a second" if rate >= 1 else f"{60 * rate:.1f} a minute"
-            bar.update(task, completed=done, total=planned, rate=said)
-
-        yield report
-    console.print(Text(f"{title}: {runs:,} runs in {time.perf_counter() - began:.1f} s"))
+        Console(stderr=True).print_line(f"About {found.sentence(runs)}.")
 
 
 def ready(engine: str = "compiled") -> None:
@@ -150,18 +164,23 @@ def ready(engine: str = "compiled") -> None:
         compile_now()
 
 
+def text_table(*heads: str | Column, rows: Iterable[tuple[str, ...]], **how: Any) -> Table:
+    """A table whose cells are only text: nothing in them is read as markup. how: as for rich's Table."""
+    table = Table(*heads, **how)
+    for row in rows:
+        table.add_row(*map(Text, row))
+    return table
+
+
 def print_table(table: Any, *, intervals: bool = True) -> None:
     """A table of the report in the terminal: names are never cut, and figures stand to the right."""
-    shown = Table(
-        title=Text(table.caption), title_justify="left", title_style="", box=box.SIMPLE_HEAD, padding=0, show_edge=False
-    )
+    shown = Table(title=Text(table.caption), title_justify="left", title_style="", **PLAIN)
     for place, head in enumerate(table.head):
         justify: Any = "left" if place < table.labels else "right"
-        shown.add_column(
-            Text("" if head == "rank" else head), justify=justify, no_wrap=head in ("playbook", "configuration")
-        )
+        names = head in ("playbook", "configuration")
+        shown.add_column(Text("" if head == "rank" else head), justify=justify, no_wrap=names)
     for row in table.rows:
         shown.add_row(*(Text(cell if intervals else cell.partition("\n")[0]) for cell in row))
-    console = Console(highlight=False)
+    console = Console()
     console.print()
     console.print(shown)

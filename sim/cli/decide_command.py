@@ -5,36 +5,39 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from typer import Option
 
 from sim.cli import options
-from sim.cli.console import INTERRUPTED, print_table, progress_bar, say, say_where
+from sim.cli.console import INTERRUPTED, print_table, say
 from sim.cli.options import a_share, named, option, parsed, studying
 from sim.cli.places import result_folder
-from sim.cli.run_commands import Replace, write_report
+from sim.cli.reports import save_answer
 from sim.errors import BadInput
 
 
 def decide(
     scenario: options.ScenarioArgument,
     fleets: Annotated[
-        str | None, typer.Option(help="GPUs to choose from, like 8000,9000,10000; the scenario's own if not given.")
+        str | None, Option(help="GPUs to choose from, like 8000,9000,10000; the scenario's own if not given.")
     ] = None,
     playbooks: Annotated[
-        str | None, typer.Option("--playbooks", "--playbook", help="Names, with commas between them; all if not given.")
+        str | None, Option("--playbooks", "--playbook", help="Names, with commas between them; all if not given.")
     ] = None,
-    futures: Annotated[int, typer.Option(min=2, help="Futures that every option is played in.")] = 50,
-    seeds: Annotated[int, typer.Option(min=1, help="Runs of each option in each future.")] = 1,
-    pool: Annotated[str | None, typer.Option(help="The pool whose fleet is chosen, where there are several.")] = None,
+    futures: Annotated[int, Option(min=2, help="How many futures each option is simulated in.")] = 50,
+    seeds: Annotated[int, Option(min=1, help="Runs of each option in each future.")] = 1,
+    pool: Annotated[str | None, Option(help="The pool whose fleet is chosen, where there are several.")] = None,
     kind: Annotated[
         str | None,
-        typer.Option(help="The kind of GPU that fleets differ in, in a pool of several; that taken last if none."),
+        Option(
+            help="In a pool of several kinds of GPU, the kind whose number is chosen; by default the last one taken."
+        ),
     ] = None,
-    alive: Annotated[str, typer.Option(help="Share of runs in which an option must stay alive to be chosen.")] = "0%",
+    alive: Annotated[str, Option(help="Share of runs in which an option must stay alive to be chosen.")] = "0%",
     image_worth: Annotated[
-        str | None, typer.Option(help="Dollars that an image in time is worth, where tiers have no prices.")
+        str | None, Option(help="What an image in time is worth in dollars, where tiers have no prices.")
     ] = None,
     what_changes: Annotated[
-        bool, typer.Option("--what-changes", help="Also find the values of inputs at which another option wins.")
+        bool, Option("--what-changes", help="Also find the values of inputs at which another option wins.")
     ] = False,
     override: options.Override = None,
     sets: options.Sets = None,
@@ -44,9 +47,9 @@ def decide(
     store: options.StoreFolder = None,
     no_store: options.NoStore = False,
     out: Annotated[
-        Path | None, typer.Option(help="Folder for the tables, a run of the choice and the report; none if not given.")
+        Path | None, Option(help="Folder for the tables, a run of the choice and the report; none if not given.")
     ] = None,
-    replace: Replace = False,
+    replace: options.Replace = False,
 ) -> None:
     """Choose a fleet and a playbook by what each loses in many futures.
 
@@ -67,7 +70,7 @@ def decide(
         "seeds": seeds,
         "pool": pool,
         "kind": kind,
-        "alive": a_share("alive", alive),
+        "alive": a_share("--alive", alive),
         "image_worth": option("--image-worth", image_worth, dollars),
         "store": False if no_store else store,
     }
@@ -92,21 +95,13 @@ def decide(
 
 def save(found: Any, inputs: Any, folder: Path) -> None:
     """Save a decision with a run of its choice, every input at its median, and the report. Raises BadInput."""
-    from sim.engine.simulate import simulate
     from sim.studies.answer_folder import save_decision
     from sim.studies.switch_points import sized
-    from sim.studies.unlimited import with_demand
-    from sim.writing import replacing
 
     place = found.options["alive"].idxmax() if found.best is None else found.best
     gpus, playbook = int(found.options["gpus"][place]), str(found.options["playbook"][place])
     chosen = inputs.with_values({}, sized(inputs, found.pool, gpus, found.kind or None))
-    with progress_bar("a run of the choice, for the report") as report:
-        run = with_demand(simulate(chosen, playbook, seed=1, progress=report), chosen)
-    with replacing(folder):
-        save_decision(found, run, folder)
-    say_where("\nTables", folder)
-    write_report([run], found, folder)
+    save_answer(found, chosen, playbook, 1, folder, lambda run: save_decision(found, run, folder))
 
 
 def read_fleets(text: str | None) -> list[int] | None:

@@ -8,11 +8,13 @@ from typing import Annotated, Any, Literal
 import typer
 from rich.table import Table
 from rich.text import Text
+from typer import Argument, Option
 
-from sim.cli.console import Console, name_column, progress_bar, say, say_where
+from sim.cli import options
+from sim.cli.console import Console, name_column, progress_bar, say, say_where, text_table
 from sim.cli.export_command import demand_export
-from sim.cli.options import named, option
-from sim.cli.places import begins_with, refuse_taken, write_file
+from sim.cli.options import key_and_text, named, option
+from sim.cli.places import begins_with, refuse_file, refuse_taken, save_figure, write_file
 from sim.errors import BadInput
 from sim.units import count, moment, seconds
 
@@ -26,23 +28,28 @@ demand_app.command("export")(demand_export)
 
 @demand_app.command("fit")
 def demand_fit(
-    data: Annotated[Path, typer.Argument(metavar="DATA.csv", help="Times and counts of people, a row each.")],
+    data: Annotated[Path, Argument(metavar="DATA.csv", help="Times and counts of people, a row each.")],
     models: Annotated[
-        str | None, typer.Option("--model", help="weibull, bass, logistic, exponential, linear, with commas; all.")
+        str | None,
+        Option("--model", help="weibull, bass, logistic, exponential, linear, with commas; all if not given."),
     ] = None,
-    people: Annotated[str | None, typer.Option(help="The size of the market where it is known, like 100M.")] = None,
-    base: Annotated[str | None, typer.Option(help="People who were there before, like 9.7M; the first row.")] = None,
-    unbounded: Annotated[bool, typer.Option("--unbounded", help="Forecast growth without an end too.")] = False,
-    start: Annotated[str | None, typer.Option(help="When it began (UTC), like 2023-07-05T23:00Z.")] = None,
-    horizon: Annotated[str | None, typer.Option(help="How far to forecast, like '30 days'; twice the data.")] = None,
-    time: Annotated[str, typer.Option(help="The column of times, if its name does not say so.")] = "",
-    value: Annotated[str, typer.Option(help="The column of counts, if its name does not say so.")] = "",
+    people: Annotated[str | None, Option(help="The size of the market where it is known, like 100M.")] = None,
+    base: Annotated[
+        str | None, Option(help="People who were there before, like 9.7M; those of the first row if not given.")
+    ] = None,
+    unbounded: Annotated[bool, Option("--unbounded", help="Forecast growth without an end too.")] = False,
+    start: Annotated[str | None, Option(help="When it began (UTC), like 2023-07-05T23:00Z.")] = None,
+    horizon: Annotated[
+        str | None, Option(help="How far to forecast, like '30 days'; twice the data if not given.")
+    ] = None,
+    time: Annotated[str, Option(help="The column of times, if its name does not say so.")] = "",
+    value: Annotated[str, Option(help="The column of counts, if its name does not say so.")] = "",
     counts: Annotated[
-        Literal["cumulative", "interval"] | None, typer.Option(help="What the counts are; recognised if not given.")
+        Literal["cumulative", "interval"] | None, Option(help="What the counts are; recognised if not given.")
     ] = None,
-    dates: Annotated[Literal["day-first", "month-first"] | None, typer.Option(help="How to read 03/04/2025.")] = None,
-    figure: Annotated[Path | None, typer.Option(help="Draw data, fits and the fan of futures: a PNG or SVG.")] = None,
-    seed: Annotated[int, typer.Option(min=0, help="Names the random numbers of the fan.")] = 1,
+    dates: options.Dates = None,
+    figure: Annotated[Path | None, Option(help="Draw data, fits and the fan of futures: a PNG or SVG.")] = None,
+    seed: Annotated[int, Option(min=0, help="Selects the random numbers of the fan of futures.")] = 1,
 ) -> None:
     """Fit signup curves to counts of people: rank them, say what the data leave open, print a block for a scenario.
 
@@ -55,9 +62,7 @@ def demand_fit(
     from sim.demand.fitting.forecast import demand_block, sentences
     from sim.demand.fitting.growth_curves import chosen_models
 
-    if figure is not None and figure.suffix not in (".png", ".svg"):
-        expected = "a name ending in .png or .svg"
-        raise BadInput("a figure is a PNG or an SVG", key="--figure", value=str(figure), expected=expected)
+    refuse_file(figure, ".png", ".svg")
     chosen = chosen_models(models)
     market = option("--people", people, count)
     begins = option("--start", start, moment)
@@ -65,14 +70,19 @@ def demand_fit(
     read = read_counts(data, time=time, value=value, counts=counts, start=begins, base=before, dates=dates)
     until = horizon_of(option("--horizon", horizon, seconds), float(read.times[-1]))
     fits = fit_all(read, chosen, people=market, horizon=until, unbounded=unbounded)
-    console = Console(highlight=False)
+    console = Console()
     console.print(fits_table(fits, until))
     say(sentences(fits, read))
     if figure is not None:
-        draw_fits(read, fits, until, seed, figure)
-        say_where("Figure", figure)
+        import numpy as np
+
+        from sim.demand.fitting.forecast import fan_of_futures
+        from sim.plots.fit import fit_figure
+
+        fan = fan_of_futures(fits, np.linspace(0.0, until, 401), seed)
+        save_figure(fit_figure(read, fits, fan), figure)
     console.print("\nFor a scenario:\n")
-    console.print(Text(demand_block(fits[0], read, until)), soft_wrap=True)
+    console.print_line(demand_block(fits[0], read, until))
 
 
 def horizon_of(asked: float | None, span: float) -> float:
@@ -104,59 +114,42 @@ def fits_table(fits: list[Any], horizon: float) -> Table:
     return table
 
 
-def draw_fits(counts: Any, fits: list[Any], horizon: float, seed: int, path: Path) -> None:
-    import numpy as np
-
-    from sim.demand.fitting.forecast import fan_of_futures
-    from sim.plots.fit import fit_figure
-    from sim.plots.saving import write_figure
-
-    write_figure(fit_figure(counts, fits, fan_of_futures(fits, np.linspace(0.0, horizon, 401), seed)), path)
-
-
 @demand_app.command("import")
 def import_recording(
-    files: Annotated[list[Path], typer.Argument(metavar="FILE...", help="Parts of one recording, the oldest first.")],
-    format: Annotated[
-        str | None,
-        typer.Option(help="Recognised by content if not given; a wrong name lists all."),
-    ] = None,
+    files: Annotated[list[Path], Argument(metavar="FILE...", help="Parts of one recording, the oldest first.")],
+    format: Annotated[str | None, Option(help="Recognised by content if not given; a wrong name lists all.")] = None,
     out: Annotated[
-        Path | None, typer.Option(help="The trace, or the wave of counts; FILE.trace.parquet or FILE.wave.yaml here.")
+        Path | None, Option(help="The trace, or the wave of counts; FILE.trace.parquet or FILE.wave.yaml here.")
     ] = None,
-    stamped: Annotated[
-        Literal["start", "end"] | None,
-        typer.Option(help="Whether a log's times are those of the requests or of the answers; asked where it is open."),
-    ] = None,
+    stamped: options.Stamped = None,
     attempts: Annotated[
-        bool, typer.Option("--attempts", help="Keep repeats of refused and failed requests as requests of their own.")
+        bool, Option("--attempts", help="Keep repeats of refused and failed requests as requests of their own.")
     ] = False,
-    values: Annotated[
-        Literal["per-second", "per-minute", "per-interval", "counter"] | None,
-        typer.Option(help="What values over time are, where the file does not say."),
+    values: options.CountValues = None,
+    refused: options.Refused = None,
+    time: Annotated[str | None, Option(help="The column of times.")] = None,
+    user: Annotated[str | None, Option(help="The column that names the user.")] = None,
+    images: Annotated[str | None, Option(help="The column of images asked for.")] = None,
+    kind: Annotated[str | None, Option(help="The column that says what was asked for.")] = None,
+    time_unit: Annotated[
+        Literal["s", "ms", "us", "ns"] | None, Option(help="The unit of times that are numbers.")
     ] = None,
-    refused: Annotated[
-        Literal["inside", "beside"] | None, typer.Option(help="Whether counts of requests hold the refused ones.")
-    ] = None,
-    time: Annotated[str | None, typer.Option(help="The column of times.")] = None,
-    user: Annotated[str | None, typer.Option(help="The column that names the user.")] = None,
-    images: Annotated[str | None, typer.Option(help="The column of images asked for.")] = None,
-    kind: Annotated[str | None, typer.Option(help="The column that says what was asked for.")] = None,
-    time_unit: Annotated[Literal["s", "ms", "us", "ns"] | None, typer.Option(help="Of times that are numbers.")] = None,
-    zone: Annotated[str | None, typer.Option(help="Of times without a zone, like UTC or Europe/Paris.")] = None,
-    dates: Annotated[
-        Literal["day-first", "month-first"] | None,
-        typer.Option(help="How to read 03/04/2025, where the file does not show it."),
-    ] = None,
+    zone: options.Zone = None,
+    dates: options.Dates = None,
     keep: Annotated[
-        list[str] | None, typer.Option(metavar="COLUMN=TEXT", help="Only such rows, like status=SUCCEED. Repeatable.")
+        list[str] | None,
+        Option(
+            metavar="COLUMN=TEXT", help="Keep only rows with this text in this column, like status=SUCCEED. Repeatable."
+        ),
     ] = None,
-    repair: Annotated[str | None, typer.Option(help="What to repair, like sort,drop-invalid; see the table.")] = None,
-    kind_depth: Annotated[int, typer.Option(min=0, help="Parts of a log's path that are the kind; 0: all.")] = 1,
-    gap: Annotated[float, typer.Option(min=1, help="Warn of pauses longer than this many mean pauses.")] = 100.0,
-    length: Annotated[str | None, typer.Option(help="What the recording covers, like '24 days'.")] = None,
-    seed: Annotated[int, typer.Option(min=0, help="Of servegen, whose arrivals are generated.")] = 1,
-    replace: Annotated[bool, typer.Option("--replace", help="Replace an earlier trace.")] = False,
+    repair: Annotated[str | None, Option(help="What to repair, like sort,drop-invalid; see the table.")] = None,
+    kind_depth: Annotated[int, Option(min=0, help="Parts of a log's path that are the kind; 0: all.")] = 1,
+    gap: Annotated[float, Option(min=1, help="Warn of pauses longer than this many mean pauses.")] = 100.0,
+    length: Annotated[str | None, Option(help="What the recording covers, like '24 days'.")] = None,
+    seed: Annotated[
+        int, Option(min=0, help="Selects the random numbers of servegen, whose arrivals are generated.")
+    ] = 1,
+    replace: Annotated[bool, Option("--replace", help="Replace an earlier trace.")] = False,
 ) -> None:
     """Read recorded arrivals, report their problems row by row, and save them as a trace; counts become a wave.
 
@@ -172,13 +165,18 @@ def import_recording(
     from sim.demand.recordings.importing import ImportOptions, examine_recording
     from sim.demand.recordings.trace import is_trace, save_trace
 
-    columns = {"time": time, "user": user, "images": images, "kind": kind}
-    options = ImportOptions(
-        **columns,
+    wanted = [
+        key_and_text("--keep takes a column and a text", one, "COLUMN=TEXT, like status=SUCCEED") for one in keep or []
+    ]
+    how = ImportOptions(
+        time=time,
+        user=user,
+        images=images,
+        kind=kind,
         format=format,
         unit=time_unit,
         zone=zone,
-        keep=pairs(keep or []),
+        keep=dict(wanted),
         kind_depth=kind_depth,
         longest_gap=gap,
         length=option("--length", length, seconds),
@@ -189,18 +187,17 @@ def import_recording(
         refused=refused,
         dates=dates,
     )
+    names = ", ".join(path.name for path in files)
     stem = re.sub(r"\.(gz|bz2|xz|zst)$", "", files[0].name).rsplit(".", 1)[0]
     target = out or Path(f"{stem}.trace.parquet")
     refuse_taken(target, lambda path: is_trace(path) or begins_with(WAVE)(path), replace=replace)
-    with progress_bar(", ".join(path.name for path in files), "read") as report:
-        done = examine_recording(files, options, named(repair), report)
-    console = Console(highlight=False)
+    with progress_bar(names, "read") as report:
+        done = examine_recording(files, how, named(repair), report)
+    console = Console()
     if format is None:
-        console.print(f"Read as {done.layout}; --format says otherwise", soft_wrap=True, markup=False)
+        console.print_line(f"Read as {done.layout}; --format says otherwise")
     if done.counts is not None:
-        write_wave(
-            done.counts, out or Path(f"{stem}.wave.yaml"), ", ".join(path.name for path in files), console, replace
-        )
+        write_wave(done.counts, out or Path(f"{stem}.wave.yaml"), names, console, replace)
         return
     if done.found:
         console.print(problem_table(done.found))
@@ -228,20 +225,9 @@ def write_wave(counts: Any, target: Path, source: str, console: Console, replace
         *(("note", f"{name}: {n:,} intervals are unknown, and bring nobody") for name, n in unknown.items() if n),
     ]
     for label, value in facts:
-        console.print(Text(f"{label:8} {value}"), soft_wrap=True)
+        console.print_line(f"{label:8} {value}")
     write_file(wave_block(counts, source), target)
     say_where("\nA wave for a scenario", target)
-
-
-def pairs(texts: list[str]) -> dict[str, str]:
-    """--keep arguments as columns and the text wanted in each."""
-    wanted = {}
-    for text in texts:
-        name, equals, value = text.partition("=")
-        if not equals or not name.strip():
-            raise BadInput("--keep takes a column and a text", value=text, expected="COLUMN=TEXT, like status=SUCCEED")
-        wanted[name.strip()] = value
-    return wanted
 
 
 def problem_table(found: list[Any]) -> Table:
@@ -274,7 +260,7 @@ def show_trace(trace: Any, console: Console) -> None:
         *(("note", note) for note in trace.notes),
     ]
     for label, value in facts:
-        console.print(Text(f"{label:8}{value}"), soft_wrap=True)
+        console.print_line(f"{label:8}{value}")
 
 
 def known(value: float) -> str:
@@ -284,25 +270,21 @@ def known(value: float) -> str:
 
 @demand_app.command("presets")
 def demand_presets(
-    figure: Annotated[Path | None, typer.Option(help="Also draw people and signups into this PNG or SVG.")] = None,
+    figure: Annotated[Path | None, Option(help="Also draw people and signups into this PNG or SVG.")] = None,
 ) -> None:
     """List the launches that a scenario can name: 'demand: [{kind: preset, name: threads}]'."""
     from sim.demand.waves.launches import presets
     from sim.wording import amount
 
+    refuse_file(figure, ".png", ".svg")
     found = presets()
-    console = Console(highlight=False)
-    table = Table(name_column("preset"), "what", "people", "peak an hour")
-    for name, preset in found.items():
-        cells = (preset.title, amount(preset.people()), amount(preset.peak_hour()))
-        table.add_row(name, *(Text(cell) for cell in cells))
-    console.print(table)
+    console = Console()
+    rows = [(name, one.title, amount(one.people()), amount(one.peak_hour())) for name, one in found.items()]
+    console.print(text_table(name_column("preset"), "what", "people", "peak an hour", rows=rows))
     console.print("Where the figures are from: published (P), fitted to published ones (F), assumed (A)")
     for name, preset in found.items():
         console.print(Text(f"{name}: {preset.source}. Confidence: {preset.confidence}."))
     if figure is not None:
-        from sim.plots.saving import write_figure
         from sim.plots.waves import waves_figure
 
-        written = write_figure(waves_figure(found), figure)
-        say_where("Figure", written)
+        save_figure(waves_figure(found), figure)

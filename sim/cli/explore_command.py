@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Annotated
 
-import typer
+from typer import Argument, Option
 
 from sim.cli.console import Console, ready
 from sim.cli.options import Override, Sets, scenario_of
@@ -12,17 +12,15 @@ from sim.errors import BadInput
 
 
 def explore(
-    scenario: Annotated[
-        str | None, typer.Argument(help="A shipped scenario (see: meltpoint scenarios) or a file.")
-    ] = None,
+    scenario: Annotated[str | None, Argument(help="A shipped scenario (see: meltpoint scenarios) or a file.")] = None,
     offline: Annotated[
-        Path | None, typer.Option(metavar="SWEEP", help="Write a page over this saved sweep (Parquet) instead.")
+        Path | None, Option(metavar="SWEEP", help="Write a page over this saved sweep (Parquet) instead.")
     ] = None,
-    out: Annotated[Path | None, typer.Option(help="The file of that page; SWEEP.html if not given.")] = None,
+    out: Annotated[Path | None, Option(help="The file of that page; SWEEP.html if not given.")] = None,
     override: Override = None,
     sets: Sets = None,
-    port: Annotated[int, typer.Option(min=0, max=65535, help="Of the page's address; any free one for 0.")] = 5006,
-    browser: Annotated[bool, typer.Option("--browser/--no-browser", help="Open the page in a browser.")] = True,
+    port: Annotated[int, Option(min=0, max=65535, help="The port of the page's address; 0 takes any free one.")] = 5006,
+    browser: Annotated[bool, Option("--browser/--no-browser", help="Open the page in a browser.")] = True,
 ) -> None:
     """Move the settings of a scenario and see what changes.
 
@@ -49,17 +47,14 @@ def write_offline(sweep: Path, page: Path) -> None:
     from sim.explorer.offline import offline_page
     from sim.report import write
 
-    if page.suffix not in (".html", ".htm"):
-        raise BadInput("this name is not of a page", key="--out", file=page, expected="a name ending in .html")
-    refuse_other_file(page)
+    refuse_other_file(page, ".html", ".htm")
     written = write(offline_page(sweep), page)
     size = written.stat().st_size
-    Console().print(f"Page in {written} ({size / 1e3:,.0f} kB)", soft_wrap=True, highlight=False, markup=False)
+    Console().print_line(f"Page in {written} ({size / 1e3:,.0f} kB)")
 
 
 def serve(scenario: str, override: str | None, sets: list[str] | None, port: int, *, browser: bool) -> None:
     """Serve the page of a scenario until interrupted. Raises BadInput without the extra, or where the port is taken."""
-
     loaded = scenario_of(scenario, override, sets)
     try:
         from sim.explorer.live_page import server
@@ -76,7 +71,7 @@ def serve(scenario: str, override: str | None, sets: list[str] | None, port: int
         ) from None
     made.start()
     address = f"http://127.0.0.1:{made.port}/"
-    Console().print(f"{loaded.title}: {address} (this computer alone; Ctrl-C ends it)", soft_wrap=True, markup=False)
+    Console().print_line(f"{loaded.title}: {address} (this computer alone; Ctrl-C ends it)")
     if browser:
         made.show("/")
     try:

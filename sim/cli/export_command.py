@@ -1,15 +1,14 @@
 """The command that writes the requests of a scenario or a run as a schedule for load-test tools."""
 
 import re
-from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
-import typer
+from typer import Argument, Option
 
-from sim.cli.console import Console, progress_bar, ready, say
-from sim.cli.options import Override, Sets, option, scenario_of
+from sim.cli.console import progress_bar, ready, say, say_where
+from sim.cli.options import Override, Sets, is_saved_run, option, refuse_changes, scenario_of
 from sim.errors import BadInput
 from sim.units import instant, seconds
 
@@ -17,72 +16,55 @@ PART = r"[\d.,_]+\s*[a-zA-Z]+"  # of a duration: a number with its unit
 
 
 def demand_export(
-    source: Annotated[str, typer.Argument(metavar="SCENARIO|RUN", help="A scenario, or a folder with a saved run.")],
-    out: Annotated[Path, typer.Option(help="The folder to write.")],
+    source: Annotated[str, Argument(metavar="SCENARIO|RUN", help="A scenario, or a folder with a saved run.")],
+    out: Annotated[Path, Option(help="The folder to write.")],
     override: Override = None,
     sets: Sets = None,
-    seed: Annotated[int | None, typer.Option(min=0, help="Selects the random numbers; 1 if not given.")] = None,
-    begin: Annotated[str, typer.Option("--from", help="Where the window begins: '5 days', or a date (UTC).")] = "0",
-    end: Annotated[str | None, typer.Option("--until", help="Where it ends; the horizon if not given.")] = None,
-    to: Annotated[str, typer.Option(help="csv, k6, locust, with commas.")] = "csv,k6,locust",
-    speed: Annotated[float, typer.Option(help="Compress time: 10 replays ten minutes in one.")] = 1.0,
-    times: Annotated[float, typer.Option(help="The share of the people to keep, like 0.01.")] = 1.0,
-    url: Annotated[str, typer.Option(help="Where to post the requests.")] = "http://localhost:8000/v1/images",
-    retries: Annotated[bool, typer.Option("--retries", help="Of a saved run: retries too, as they happened.")] = False,
-    replace: Annotated[bool, typer.Option("--replace", help="Replace an earlier export.")] = False,
+    seed: Annotated[int | None, Option(min=0, help="Selects the random numbers; 1 if not given.")] = None,
+    begin: Annotated[str, Option("--from", help="Where the window begins: '5 days', or a date (UTC).")] = "0",
+    end: Annotated[str | None, Option("--until", help="Where it ends; the horizon if not given.")] = None,
+    to: Annotated[str, Option(help="csv, k6, locust, with commas.")] = "csv,k6,locust",
+    speed: Annotated[float, Option(help="Compress time: 10 replays ten minutes in one.")] = 1.0,
+    times: Annotated[float, Option(help="The share of the people to keep, like 0.01.")] = 1.0,
+    url: Annotated[str, Option(help="Where to post the requests.")] = "http://localhost:8000/v1/images",
+    retries: Annotated[bool, Option("--retries", help="Of a saved run: retries too, as they happened.")] = False,
+    replace: Annotated[bool, Option("--replace", help="Replace an earlier export.")] = False,
 ) -> None:
     """Write a schedule of requests for load-test tools.
 
     Writes schedule.csv, and scripts that send its requests with k6 and Locust. From a scenario these are the requests
     that an unlimited fleet would get; from a saved run, those that were made in it.
     """
+    from sim.engine.simulate import simulate
     from sim.export.export_folder import check_folder, check_url, targets_of, write_export
     from sim.export.rates import sentences
     from sim.export.schedule import check, schedule_of
+    from sim.results.run import load_run
 
     targets, address = targets_of(to), check_url(url)
     check_folder(out, replace=replace)
-    is_run = (Path(source) / "manifest.json").is_file()
+    is_run = is_saved_run(source)
     if retries and not is_run:
         expected = "a folder with a saved run"
         raise BadInput("on an unlimited fleet nobody retries", key="--retries", expected=expected)
-    start, horizon, run = (saved if is_run else simulated)(source, override, sets, seed)
+    if is_run:
+        refuse_changes(override=override, set=sets, seed=seed)
+        run = load_run(Path(source))
+        start, horizon = datetime.fromisoformat(run.manifest["start"]), run.horizon
+    else:
+        scenario = scenario_of(source, override, sets)
+        start, horizon = scenario.start, scenario.horizon
     first = seconds_of("--from", begin, start)
     last = horizon if end is None else seconds_of("--until", end, start)
     check(horizon, first, last, speed, times)  # before minutes of simulation
-    schedule = schedule_of(run(), begin=first, end=last, speed=speed, times=times, retries=retries)
-    files = write_export(schedule, out, targets, url=address, replace=replace)
-    console = Console(highlight=False)
-    say(sentences(schedule))
-    console.print(f"\n{', '.join(file.name for file in files)} in {out}", soft_wrap=True, markup=False)
-
-
-Opened = tuple[datetime, float, Callable[[], Any]]  # when a run starts, its horizon in seconds, and how to get it
-
-
-def saved(folder: str, override: str | None, sets: list[str] | None, seed: int | None) -> Opened:
-    """A saved run, which nothing can change."""
-    from sim.results.run import load_run
-
-    for key, value in (("--override", override), ("--set", sets or None), ("--seed", seed)):
-        if value is not None:
-            raise BadInput("a saved run cannot be changed", key=key, value=value, expected="a scenario instead")
-    run = load_run(Path(folder))
-    return datetime.fromisoformat(run.manifest["start"]), run.horizon, lambda: run
-
-
-def simulated(name: str, override: str | None, sets: list[str] | None, seed: int | None) -> Opened:
-    """A scenario, still to be simulated on an unlimited fleet, where nobody waits."""
-    from sim.engine.simulate import simulate
-
-    scenario = scenario_of(name, override, sets)
-
-    def run() -> Any:
+    if not is_run:
         ready()
         with progress_bar(scenario.title) as report:
-            return simulate(scenario, seed=1 if seed is None else seed, unlimited=True, progress=report)
-
-    return scenario.start, scenario.horizon, run
+            run = simulate(scenario, seed=1 if seed is None else seed, unlimited=True, progress=report)
+    schedule = schedule_of(run, begin=first, end=last, speed=speed, times=times, retries=retries)
+    files = write_export(schedule, out, targets, url=address, replace=replace)
+    say(sentences(schedule))
+    say_where(f"\n{', '.join(file.name for file in files)}", out)
 
 
 def seconds_of(name: str, text: str, start: datetime) -> float:

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from typing import Annotated, Any
 
 import typer
-from rich.text import Text
+from typer import Option
 from typer.core import TyperGroup
 
 from sim.cli.backtest_command import backtest
@@ -57,7 +57,7 @@ SECTIONS: dict[str, dict[str, Any]] = {
         "map": map_storms,
         "store": store,
     },
-    "Out to where people act": {"runbook": runbook, "watch": watch, "shadow": shadow, "export": export_app},
+    "Take it into production": {"runbook": runbook, "watch": watch, "shadow": shadow, "export": export_app},
     "Bring your own data": {
         "calibrate": calibrate,
         "backtest": backtest,
@@ -109,7 +109,7 @@ demand_app.command("check")(demand_check)
 def options(
     context: typer.Context,
     debug: Annotated[
-        bool, typer.Option("--debug", help="Where the machine fails (disk, memory), also write a full report of it.")
+        bool, Option("--debug", help="Where the machine fails (disk, memory), also write a full report of it.")
     ] = False,
 ) -> None:
     """Options of all commands; the report itself is written in `messages_for_wrong_input`."""
@@ -128,15 +128,17 @@ def messages_for_wrong_input() -> Iterator[None]:
     try:
         yield
     except BadInput as wrong:
-        Console(stderr=True, highlight=False, soft_wrap=True).print(Text(f"meltpoint: {wrong}"))
+        Console(stderr=True).print_line(f"meltpoint: {wrong}")
         sys.exit(2)
     except (OSError, MemoryError, UnicodeError) as failure:
-        Console(stderr=True, highlight=False, soft_wrap=True).print(Text(f"meltpoint: {failed(failure)}"))
+        Console(stderr=True).print_line(f"meltpoint: {failed(failure)}")
         sys.exit(2)
     except (KeyboardInterrupt, SystemExit) as end:  # the library turns an interrupt into exit code 130
         code = end.code if isinstance(end, SystemExit) else INTERRUPTED
         if code in (INTERRUPTED, TERMINATED):
-            Console(stderr=True).print("meltpoint: interrupted" if code == INTERRUPTED else "meltpoint: terminated")
+            Console(stderr=True).print_line(
+                "meltpoint: interrupted" if code == INTERRUPTED else "meltpoint: terminated"
+            )
         sys.exit(code)
 
 
@@ -153,15 +155,13 @@ def failed(failure: Exception) -> str:
     if "--debug" not in sys.argv:
         debug = "report:   meltpoint --debug COMMAND ... writes one"
     else:
-        with tempfile.NamedTemporaryFile("w", prefix="meltpoint-", suffix=".txt", delete=False) as report:
-            report.write(ascii_text(traceback.format_exc()))
+        with tempfile.NamedTemporaryFile(
+            "w", prefix="meltpoint-", suffix=".txt", encoding="ascii", errors="backslashreplace", delete=False
+        ) as report:
+            report.write(traceback.format_exc())
         debug = f"report:   {report.name}"
     message = BadInput(f"{what} ({printable(reason)})", file=file)
     return f"{message}\n  {debug}"
-
-
-def ascii_text(text: str) -> str:
-    return text.encode("ascii", "backslashreplace").decode("ascii")
 
 
 def main() -> None:

@@ -3,25 +3,25 @@
 from pathlib import Path
 from typing import Annotated, Any
 
-import typer
 from rich.table import Table
 from rich.text import Text
+from typer import Option
 
 from sim.cli import options
-from sim.cli.console import Console, name_column, print_table, say_where
-from sim.cli.options import refuse_places, scenario_of, studying
-from sim.cli.places import write_file
+from sim.cli.console import Console, name_column, print_table
+from sim.cli.options import scenario_of, studying
+from sim.cli.places import refuse_file, save_table
 
 
 def money(
     scenario: options.ScenarioArgument,
-    playbook: Annotated[str | None, typer.Option(help="The playbook; the scenario's first one if not given.")] = None,
-    seeds: Annotated[int, typer.Option(min=1, help="How many seeds; intervals need at least 3.")] = 3,
+    playbook: options.Playbook = None,
+    seeds: Annotated[int, Option(min=1, help="How many seeds; intervals need at least 3.")] = 3,
     override: options.Override = None,
     sets: options.Sets = None,
     processes: options.Processes = None,
     cluster: options.ClusterAddress = None,
-    out: Annotated[Path | None, typer.Option(help="Write the money of every run to this CSV file.")] = None,
+    out: Annotated[Path | None, Option(help="Write the money of every run to this CSV file.")] = None,
 ) -> None:
     """Revenue kept and lost, cost by contract, and the value of one GPU more and less.
 
@@ -31,19 +31,17 @@ def money(
     from sim.report.money_tables import contracts
     from sim.studies.money_study import money_study
 
-    refuse_places(None, out)
+    refuse_file(out)
     loaded = scenario_of(scenario, override, sets)
     with studying(loaded.title, cluster, processes) as at_work:
         study = money_study(loaded, playbook, seeds=seeds, **at_work)
-    console = Console(highlight=False)
+    console = Console()
     console.print(tier_table(study))
     print_table(contracts(study.run))
     console.print(marginal_table(study))
     for line in lines(study):
         console.print(Text(line))
-    if out is not None:
-        write_file(study.runs, out)
-        say_where("\nRuns", out)
+    save_table(study.runs, out, "\nRuns")
 
 
 def lines(study: Any) -> list[str]:
@@ -103,21 +101,10 @@ def tier_table(study: Any) -> Table:
 
 def marginal_table(study: Any) -> Table:
     """Per GPU and hour, with the interval of the revenue."""
-    table = Table(
-        name_column("pool"),
-        "GPUs",
-        "revenue per GPU-hour",
-        "cost",
-        "value",
-        "images in time per GPU-hour, degraded ones too",
-    )
+    heads = ("GPUs", "revenue per GPU-hour", "cost", "value", "images in time per GPU-hour, degraded ones too")
+    table = Table(name_column("pool"), *heads)
     for row in study.marginal.to_dict("records"):
         bounds = f" [{row['low']:.3g}, {row['high']:.3g}]" if row["low"] == row["low"] else ""
-        figures = [
-            f"${row['revenue']:.3g}{bounds}",
-            f"${row['cost']:.3g}",
-            f"${row['value']:.3g}",
-            f"{row['images']:.3g}",
-        ]
-        table.add_row(Text(row["pool"]), f"{row['gpus']:+,}", *figures)
+        dollars = [f"${row['revenue']:.3g}{bounds}", f"${row['cost']:.3g}", f"${row['value']:.3g}"]
+        table.add_row(Text(row["pool"]), f"{row['gpus']:+,}", *dollars, f"{row['images']:.3g}")
     return table

@@ -1,12 +1,13 @@
-"""Options that several commands share: the scenario, its override and settings, and checks of output files."""
+"""Options that several commands share: the scenario and its settings, files of recordings, and where runs are made."""
 
 import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
+from typer import Argument, Option
 
 from sim.cli.console import ready, runs_bar
 from sim.errors import BadInput
@@ -15,30 +16,29 @@ if TYPE_CHECKING:
     from sim.scenario.scenario import Scenario
     from sim.studies.executors import Executor
 
-ScenarioArgument = Annotated[str, typer.Argument(help="A shipped scenario (see: meltpoint scenarios) or a file.")]
-Override = Annotated[str | None, typer.Option(help="Apply one of the scenario's named overrides.")]
+ScenarioArgument = Annotated[str, Argument(help="A shipped scenario (see: meltpoint scenarios) or a file.")]
+Playbook = Annotated[str | None, Option(help="The playbook; the scenario's first one if not given.")]
+Override = Annotated[str | None, Option(help="Apply one of the scenario's named overrides.")]
 Sets = Annotated[
     list[str] | None,
-    typer.Option("--set", metavar="KEY=VALUE", help="Set one dotted key, e.g. pools.fleet.gpus=9000. Repeatable."),
+    Option("--set", metavar="KEY=VALUE", help="Set one dotted key, e.g. pools.fleet.gpus=9000. Repeatable."),
 ]
-Processes = Annotated[int | None, typer.Option(min=1, help="Runs at once; one per core if not given.")]
+Processes = Annotated[int | None, Option(min=1, help="How many runs at once; one per core if not given.")]
 StoreFolder = Annotated[
-    Path | None,
-    typer.Option("--store", help="Where runs are kept; a folder in your cache if not given."),
+    Path | None, Option("--store", help="Where runs are kept; a folder in your cache if not given.")
 ]
 ClusterAddress = Annotated[
     str | None,
-    typer.Option(
+    Option(
         "--cluster", metavar="ADDRESS", help="Make the runs on the workers of this Dask scheduler: tcp://10.0.0.1:8786."
     ),
 ]
 ShardOf = Annotated[
-    str | None,
-    typer.Option("--shard", metavar="I/N", help="Make only the I-th of N parts of the runs, and keep them: 3/10."),
+    str | None, Option("--shard", metavar="I/N", help="Make and keep only the I-th of N parts of the runs, like 3/10.")
 ]
 Begin = Annotated[
     Path | None,
-    typer.Option(
+    Option(
         "--begin",
         metavar="STATE",
         help="Begin with the state of the service: a YAML file, a page of metrics, or a saved run (its end).",
@@ -46,13 +46,34 @@ Begin = Annotated[
 ]
 UntilPrecise = Annotated[
     str | None,
-    typer.Option(
+    Option(
         metavar="SHARE",
         help="Add seeds until the 95 % interval is within this to each side: '2 %', in points for a share.",
     ),
 ]
-MostSeeds = Annotated[int, typer.Option("--most-seeds", min=1, help="Seeds at which adding them ends.")]
-NoStore = Annotated[bool, typer.Option("--no-store", help="Keep no runs, and use none that are kept.")]
+MostSeeds = Annotated[int, Option("--most-seeds", min=1, help="How many seeds at most.")]
+NoStore = Annotated[bool, Option("--no-store", help="Keep no runs, and use none that are kept.")]
+Replace = Annotated[bool, Option("--replace", help="Replace the folder if an earlier result is in it.")]
+TableFile = Annotated[Path | None, Option("--out", help="Write the table here as CSV.")]
+FigureFile = Annotated[Path | None, Option("--figure", help="Draw it: a PNG or SVG.")]
+
+# Of files of recordings and logs.
+Repair = Annotated[str, Option(help="Repairs of a log, with commas; see 'demand import'.")]
+Zone = Annotated[str | None, Option(help="The zone of times that name none, like UTC or Europe/Paris.")]
+Stamped = Annotated[
+    Literal["start", "end"] | None,
+    Option(help="Whether a log's times are those of requests or of answers; needed where the log does not show it."),
+]
+Dates = Annotated[
+    Literal["day-first", "month-first"] | None, Option(help="How to read 03/04/2025, where the file does not show it.")
+]
+CountValues = Annotated[
+    Literal["per-second", "per-minute", "per-interval", "counter"] | None,
+    Option(help="What values over time are, where the file does not say."),
+]
+Refused = Annotated[
+    Literal["inside", "beside"] | None, Option(help="Whether counts of requests hold the refused ones.")
+]
 
 MOST_PLACES = 200  # on one axis
 
@@ -107,7 +128,7 @@ def read_shard(text: str) -> tuple[int, int]:
     """Which part of how many, from words like '3/10'. Raises BadInput."""
     part, _, parts = text.partition("/")
     if not (part.isdecimal() and parts.isdecimal() and 1 <= int(part) <= int(parts)):
-        raise BadInput("this is no shard", key="--shard", value=text, expected="I/N, like 3/10, from 1/N to N/N")
+        raise BadInput("this is not a shard", key="--shard", value=text, expected="I/N, like 3/10, from 1/N to N/N")
     return int(part), int(parts)
 
 
@@ -128,17 +149,34 @@ def beginning(scenario: "Scenario", state: Path | None, *, fleets: bool = True) 
 
 
 def parsed(sets: list[str] | None) -> dict[str, Any]:
-    """--set arguments as keys and values, values read as YAML reads them."""
+    """--set arguments as keys and values, values read as YAML reads them. Raises BadInput."""
     from sim.scenario.load import plain_value
 
-    settings = {}
-    for setting in sets or []:
-        key, equals, text = setting.partition("=")
-        if not equals or not key.strip():
-            expected = "KEY=VALUE, like pools.fleet.gpus=9000"
-            raise BadInput("--set takes a key and a value", value=setting, expected=expected)
-        settings[key.strip()] = plain_value(text, key.strip())
-    return settings
+    pairs = [
+        key_and_text("--set takes a key and a value", one, "KEY=VALUE, like pools.fleet.gpus=9000")
+        for one in sets or []
+    ]
+    return {key: plain_value(text, key) for key, text in pairs}
+
+
+def key_and_text(takes: str, setting: str, expected: str) -> tuple[str, str]:
+    """The two sides of KEY=TEXT. takes: what the option takes, as a message. Raises BadInput."""
+    key, equals, text = setting.partition("=")
+    if not equals or not key.strip():
+        raise BadInput(takes, value=setting, expected=expected)
+    return key.strip(), text
+
+
+def is_saved_run(source: str) -> bool:
+    """Whether a scenario or a run was named, as a folder with a saved run."""
+    return (Path(source) / "manifest.json").is_file()
+
+
+def refuse_changes(**given: Any) -> None:
+    """Raise BadInput where options that change a scenario are given for a saved run."""
+    for name, value in given.items():
+        if value is not None and value != []:
+            raise BadInput("a saved run cannot be changed", key=f"--{name}", value=value, expected="a scenario instead")
 
 
 def named(texts: str | None) -> list[str]:
@@ -159,7 +197,7 @@ def a_share(key: str, text: str) -> float:
     """A share of an option, like '90%'. Raises BadInput."""
     from sim.units import fraction
 
-    return float(option(f"--{key}", text, fraction))
+    return float(option(key, text, fraction))
 
 
 def a_time(key: str, text: str) -> float:
@@ -191,12 +229,3 @@ def place(text: str) -> float:
     from sim.units import number
 
     return number(text[:-1], "a share") / 100 if text.endswith("%") else number(text, "a number")
-
-
-def refuse_places(figure: Path | None, out: Path | None) -> None:
-    """Raise BadInput, before minutes of work, where the figure or the table cannot be written."""
-    if figure is not None and figure.suffix not in (".png", ".svg"):
-        raise BadInput("a figure is a PNG or an SVG", file=figure, expected="a name ending in .png or .svg")
-    for path in (figure, out):
-        if path is not None and (path.is_dir() or not path.parent.is_dir()):
-            raise BadInput("this file cannot be written", file=path, expected="a file in a folder that is there")

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from sim.cli.console import say_where
 from sim.errors import BadInput, printable
 
 if TYPE_CHECKING:
@@ -118,30 +119,43 @@ def refuse_unwritable(path: Path) -> None:
         raise BadInput(f"only {free / 2**20:.3g} MiB are free there", file=path, expected=expected)
 
 
-def refuse_other_file(path: Path) -> None:
-    """Raise BadInput where a report would replace a file that is no report, or cannot be written."""
-    refuse_unwritable(path)
-    if not os.path.lexists(path):
+def refuse_ending(path: Path, *endings: str) -> None:
+    """Raise BadInput where the name of a file has none of these endings, if there are any."""
+    if endings and path.suffix not in endings:
+        raise BadInput("this name has another ending", file=path, expected=f"a name ending in {' or '.join(endings)}")
+
+
+def refuse_file(path: Path | None, *endings: str) -> None:
+    """Raise BadInput, before minutes of work, where a file cannot be written, or its name has none of these endings."""
+    if path is None:
         return
-    try:
-        ours = path.is_file() and not path.is_symlink() and begins_as_report(path)
-    except OSError:
-        ours = False
-    if not ours:
+    refuse_ending(path, *endings)
+    there = path if path.exists() else path.parent
+    if path.is_dir() or not path.parent.is_dir() or not os.access(there, os.W_OK):
+        raise BadInput("this file cannot be written", file=path, expected="a file in a folder that can be written to")
+
+
+def refuse_other_file(path: Path, *endings: str) -> None:
+    """Raise BadInput where a report would replace a file that is none, cannot be written, or has another ending."""
+    refuse_ending(path, *endings)
+    refuse_unwritable(path)
+    if os.path.lexists(path) and not is_earlier(path, begins_as_report):
         raise BadInput("this file is there already, and is no report", file=path, expected="a new file, or a report")
 
 
 def refuse_taken(path: Path, ours: Callable[[Path], bool], *, replace: bool) -> None:
     """Raise BadInput where a file would be lost: one is there, unless it is to be replaced and is an earlier result."""
-    if not os.path.lexists(path):
-        return
-    try:
-        fine = replace and path.is_file() and not path.is_symlink() and ours(path)
-    except OSError:
-        fine = False
-    if not fine:
+    if os.path.lexists(path) and not (replace and is_earlier(path, ours)):
         expected = "another name, or --replace where it is an earlier result"
         raise BadInput("this file is there already", file=path, expected=expected)
+
+
+def is_earlier(path: Path, ours: Callable[[Path], bool]) -> bool:
+    """Whether a path is a file, and not a link to one, that can be read and is an earlier result by its content."""
+    try:
+        return path.is_file() and not path.is_symlink() and ours(path)
+    except OSError:
+        return False
 
 
 def begins_with(text: str) -> Callable[[Path], bool]:
@@ -174,3 +188,17 @@ def write_file(content: "pd.DataFrame | str", path: Path) -> None:
     except OSError as wrong:
         expected = "a file in a folder that is there, and has space"
         raise BadInput(f"this file cannot be written ({wrong.strerror})", file=path, expected=expected) from None
+
+
+def save_table(table: "pd.DataFrame", out: Path | None, what: str = "Table") -> None:
+    """Write a table as CSV or Parquet and say where, if it was asked for. Raises BadInput."""
+    if out is not None:
+        write_file(table, out)
+        say_where(what, out)
+
+
+def save_figure(figure: Any, path: Path) -> None:
+    """Write a figure of matplotlib as PNG or SVG and say where. Raises BadInput."""
+    from sim.plots.saving import write_figure
+
+    say_where("Figure", write_figure(figure, path))

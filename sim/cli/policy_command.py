@@ -3,28 +3,28 @@
 from pathlib import Path
 from typing import Annotated, Any
 
-import typer
 import yaml
 from pydantic import BaseModel
 from rich.table import Table
 from rich.text import Text
+from typer import Argument, Option
 
-from sim.cli.console import Console, name_column, ready, runs_bar, say_where
-from sim.cli.options import axis, refuse_places
-from sim.cli.places import write_file
+from sim.cli.console import Console, name_column, ready, runs_bar
+from sim.cli.options import axis
+from sim.cli.places import refuse_file, save_figure, save_table
 from sim.errors import BadInput
 
 
 def policies(
-    name: Annotated[str | None, typer.Argument(help="A policy's kind, as in a scenario; all of them if none.")] = None,
+    name: Annotated[str | None, Argument(help="A policy's kind, as in a scenario; all of them if none.")] = None,
     figure: Annotated[
-        Path | None, typer.Option(help="Draw the named policy under a surge, beside no policy: PNG or SVG.")
+        Path | None, Option(help="Draw the named policy under a surge, beside no policy: PNG or SVG.")
     ] = None,
     loads: Annotated[
-        str | None, typer.Option(help="Try policies under these loads, like 50%,200%,300%,1000%: a table of goodput.")
+        str | None, Option(help="Try policies under these loads, like 50%,200%,300%,1000%: a table of goodput.")
     ] = None,
-    seeds: Annotated[int, typer.Option(min=1, help="Runs at each load.")] = 1,
-    out: Annotated[Path | None, typer.Option(help="Write the table of loads here as CSV.")] = None,
+    seeds: Annotated[int, Option(min=1, help="Runs at each load.")] = 1,
+    out: Annotated[Path | None, Option(help="Write the table of loads here as CSV.")] = None,
 ) -> None:
     """Explain what each policy protects, what it costs and when it fails.
 
@@ -34,7 +34,8 @@ def policies(
     """
     from sim.policies.playbook import KINDS, policy_called
 
-    refuse_places(figure, out)
+    refuse_file(figure, ".png", ".svg")
+    refuse_file(out)
     if figure is not None and name is None:
         raise BadInput("a figure shows one policy", key="name", expected="a policy's kind before --figure")
     if name is not None:
@@ -76,7 +77,7 @@ def explain(kind: str) -> None:
     """One policy in words, with what it looks like in a scenario."""
     from sim.policies.playbook import policy_called
 
-    policy, console = policy_called(kind), Console(highlight=False)
+    policy, console = policy_called(kind), Console()
     a = policy.advice
     console.print(Text(kind, style="bold"), f"({a.family})")
     console.print(policy.summary(), markup=False)
@@ -96,15 +97,13 @@ def at_work(kind: str, figure: Path) -> None:
     """Draw a policy under the surge, and nothing under the same."""
     from sim.engine.simulate import simulate
     from sim.plots.policy import policy_figure
-    from sim.plots.saving import write_figure
     from sim.policies.playbook import example
     from sim.scenario.load import load
 
     scenario = load("surge")
     ready()
     nothing, run = simulate(scenario, []), simulate(scenario, [example(kind)])
-    write_figure(policy_figure(nothing, run, kind, "gpus"), figure)
-    say_where("Figure", figure)
+    save_figure(policy_figure(nothing, run, kind, "gpus"), figure)
 
 
 def under_loads(loads: list[float], kinds: list[str], seeds: int, out: Path | None) -> None:
@@ -115,9 +114,7 @@ def under_loads(loads: list[float], kinds: list[str], seeds: int, out: Path | No
     with runs_bar("policies under load") as report:
         found = policies_under_load(loads, kinds, seeds, report)
     Console().print(load_table(found))
-    if out is not None:
-        write_file(found, out)
-        say_where("Table", out)
+    save_table(found, out)
 
 
 def load_table(found: Any) -> Table:

@@ -8,10 +8,11 @@ import typer
 from rich import box
 from rich.table import Table
 from rich.text import Text
+from typer import Argument, Option
 
 from sim import shipped
-from sim.cli.console import INTERRUPTED, Console, name_column, progress_bar, say_where
-from sim.cli.places import file_name, write_file
+from sim.cli.console import INTERRUPTED, Console, name_column, progress_bar, say_where, text_table
+from sim.cli.places import file_name, refuse_file, save_figure, write_file
 from sim.cli.soak_command import Dtype, profile_soak
 from sim.errors import BadInput
 
@@ -31,34 +32,37 @@ def profile_list() -> None:
     """List the shipped profiles."""
     from sim.profile.profile import load_profile
 
-    table = Table(name_column("profile"), "what it has times of", box=box.SIMPLE_HEAD)
+    rows = []
     for name in shipped.names("profiles", ".json"):
         profile = load_profile(shipped.find("profiles", name, ".json"))
         file = profile.file
         origin = f"{file.provenance} {'for' if file.provenance == 'assumed' else 'on'} {file.hardware.gpu}"
         known = file.hardware.gpu not in ("none", "unknown")
-        table.add_row(name, f"{file.feature}, {origin if known else file.provenance}: {profile.extent()}")
-    Console().print(table)
+        rows.append((name, f"{file.feature}, {origin if known else file.provenance}: {profile.extent()}"))
+    Console().print(text_table(name_column("profile"), "what it has times of", rows=rows, box=box.SIMPLE_HEAD))
 
 
 @profile_app.command("show")
 def profile_show(
-    names: Annotated[list[str], typer.Argument(metavar="PROFILE...", help="Shipped profiles by name, or files.")],
+    names: Annotated[list[str], Argument(metavar="PROFILE...", help="Shipped profiles by name, or files.")],
     figure: Annotated[
-        Path | None, typer.Option(help="Also draw latency, throughput and energy into this PNG or SVG.")
+        Path | None, Option(help="Also draw latency, throughput and energy into this PNG or SVG.")
     ] = None,
 ) -> None:
     """Show profiles: where they are from, time and energy at each point, and how wrong the interpolation is."""
     from sim.profile.profile import load_profile
 
+    refuse_file(figure, ".png", ".svg")
     profiles = [load_profile(shipped.find("profiles", name, ".json")) for name in names]
     for profile in profiles:
-        show(profile, Console(highlight=False))
+        show(profile)
     if figure is not None:
-        draw(profiles, figure)
+        from sim.plots.profiles import profile_figure
+
+        save_figure(profile_figure(profiles), figure)
 
 
-def show(profile: "Profile", console: Console) -> None:
+def show(profile: "Profile") -> None:
     """One profile on the terminal."""
     from sim.profile.service_time import held_out
 
@@ -92,6 +96,7 @@ def show(profile: "Profile", console: Console) -> None:
         where = f"{check.side} px, {check.steps} steps, batch {check.batch}"
         words = f"{where}: {check.measured_s:.4g} s, {check.predicted_s:.4g} s from components ({off:+.1%})"
         facts.append(("end to end", words))
+    console = Console()
     for label, value in facts:
         console.print(Text(f"{label:12}{value}"))
     console.print(point_table(profile))
@@ -133,36 +138,25 @@ def rate(p: "Point", card: float) -> str:
     return f"{speed:.3g}" if math.isnan(card) else f"{speed:.3g} ({speed / card:.0%})"
 
 
-def draw(profiles: "list[Profile]", path: Path) -> None:
-    """Write the figure of some profiles, of the kind its name asks for."""
-    from sim.plots.profiles import profile_figure
-    from sim.plots.saving import write_figure
-
-    written = write_figure(profile_figure(profiles), path)
-    say_where("Figure", written)
-
-
 @profile_app.command("measure")
 def profile_measure(
-    preset: Annotated[str, typer.Argument(help="What to measure; 'list' names all presets.")],
-    out: Annotated[Path | None, typer.Option(help="The profile file; PRESET.json in this folder if not given.")] = None,
-    device: Annotated[Literal["cuda", "cpu"], typer.Option(help="What it is measured on.")] = "cuda",
-    dtype: Annotated[Dtype | None, typer.Option(help="The preset's if not given.")] = None,
-    variant: Annotated[
-        Literal["eager", "channels_last", "compile"], typer.Option(help="How the model is run.")
-    ] = "eager",
+    preset: Annotated[str, Argument(help="What to measure; 'list' names all presets.")],
+    out: Annotated[Path | None, Option(help="The profile file; PRESET.json in this folder if not given.")] = None,
+    device: Annotated[Literal["cuda", "cpu"], Option(help="What it is measured on.")] = "cuda",
+    dtype: Annotated[Dtype | None, Option(help="The preset's if not given.")] = None,
+    variant: Annotated[Literal["eager", "channels_last", "compile"], Option(help="How the model is run.")] = "eager",
     batches: Annotated[
-        str | None, typer.Option(help="Batches of requests, like 1-8 or 1,2,4; the preset's if not given.")
+        str | None, Option(help="Batches of requests, like 1-8 or 1,2,4; the preset's if not given.")
     ] = None,
-    sides: Annotated[str | None, typer.Option(help="Sides in px (chat: context in tokens), like 512,1024.")] = None,
-    frames: Annotated[str | None, typer.Option(help="Frames of a video, like 33,81.")] = None,
-    components: Annotated[str | None, typer.Option(help="Only these, like denoise,vae_decode.")] = None,
-    visits: Annotated[int, typer.Option(min=1, help="Visits of every point at least.")] = 3,
-    budget: Annotated[float, typer.Option(min=1, help="Seconds after which no new visit begins.")] = 480.0,
+    sides: Annotated[str | None, Option(help="Sides in px (chat: context in tokens), like 512,1024.")] = None,
+    frames: Annotated[str | None, Option(help="Frames of a video, like 33,81.")] = None,
+    components: Annotated[str | None, Option(help="Only these, like denoise,vae_decode.")] = None,
+    visits: Annotated[int, Option(min=1, help="Visits of every point at least.")] = 3,
+    budget: Annotated[float, Option(min=1, help="Seconds after which no new visit begins.")] = 480.0,
     loading: Annotated[
-        bool, typer.Option("--loading", help="Also write the weights to disk and time loading them; needs the space.")
+        bool, Option("--loading", help="Also write the weights to disk and time loading them; needs the space.")
     ] = False,
-    resume: Annotated[bool, typer.Option("--resume", help="Go on with what the file holds.")] = False,
+    resume: Annotated[bool, Option("--resume", help="Go on with what the file holds.")] = False,
 ) -> None:
     """Measure a model on this machine's GPU: seconds, memory and power of its components, batch by batch.
 
@@ -174,10 +168,8 @@ def profile_measure(
     from sim.profile.profile import load_profile
 
     if preset == "list":
-        table = Table(name_column("preset"), "feature", "architecture of")
-        for name, known in PRESETS.items():
-            table.add_row(name, known.feature, Text(known.model))
-        Console().print(table)
+        rows = [(name, known.feature, known.model) for name, known in PRESETS.items()]
+        Console().print(text_table(name_column("preset"), "feature", "architecture of", rows=rows))
         return
     chosen = preset_named(preset)
     options = Options(
@@ -197,7 +189,7 @@ def profile_measure(
         from sim.profile.measure.measure import measure
     except ModuleNotFoundError as missing:
         raise BadInput(f"measuring needs {missing.name}", expected="pip install 'meltpoint[bench]'") from None
-    console = Console(stderr=True, highlight=False)
+    console = Console(stderr=True)
     try:
         with progress_bar(f"measuring {preset}", "done") as report:
             measure(
@@ -213,7 +205,7 @@ def profile_measure(
             console.print(Text(f"interrupted; {path} holds every finished block, go on with --resume"))
             raise typer.Exit(INTERRUPTED) from None
         raise
-    show(load_profile(path), Console(highlight=False))
+    show(load_profile(path))
     say_where("Profile", path)
 
 
@@ -222,24 +214,22 @@ profile_app.command("soak")(profile_soak)
 
 @profile_app.command("import")
 def profile_import(
-    table: Annotated[Path, typer.Argument(help="A file, or a folder with results of one kind of load test.")],
-    name: Annotated[str, typer.Option(help="The profile's name.")],
-    model: Annotated[str, typer.Option(help="The model variant that was measured.")],
-    gpu: Annotated[str, typer.Option(help="The GPU it ran on.")],
-    source: Annotated[str, typer.Option(help="Who measured it, and where it can be found.")],
-    feature: Annotated[str, typer.Option(help="image, edit, video or chat.")] = "image",
+    table: Annotated[Path, Argument(help="A file, or a folder with results of one kind of load test.")],
+    name: Annotated[str, Option(help="The profile's name.")],
+    model: Annotated[str, Option(help="The model variant that was measured.")],
+    gpu: Annotated[str, Option(help="The GPU it ran on.")],
+    source: Annotated[str, Option(help="Who measured it, and where it can be found.")],
+    feature: Annotated[str, Option(help="image, edit, video or chat.")] = "image",
     provenance: Annotated[
-        Literal["measured", "published", "assumed"], typer.Option(help="Whose figures these are.")
+        Literal["measured", "published", "assumed"], Option(help="Whose figures these are.")
     ] = "published",
-    side: Annotated[
-        int, typer.Option(min=1, help="Side in px (chat: prompt in tokens) of rows that do not say.")
-    ] = 1024,
-    steps: Annotated[int, typer.Option(min=1, help="Denoising steps of rows that do not say.")] = 28,
-    batch: Annotated[int, typer.Option(min=1, help="Batch of rows that do not say.")] = 1,
+    side: Annotated[int, Option(min=1, help="Side in px (chat: prompt in tokens) of rows that do not say.")] = 1024,
+    steps: Annotated[int, Option(min=1, help="Denoising steps of rows that do not say.")] = 28,
+    batch: Annotated[int, Option(min=1, help="Batch of rows that do not say.")] = 1,
     concurrency: Annotated[
-        float | None, typer.Option(min=1, help="Requests in flight, of a load test that does not say.")
+        float | None, Option(min=1, help="Requests in flight, of a load test that does not say.")
     ] = None,
-    out: Annotated[Path | None, typer.Option(help="The profile file; NAME.json if not given.")] = None,
+    out: Annotated[Path | None, Option(help="The profile file; NAME.json if not given.")] = None,
 ) -> None:
     """Make a profile of a load test (perf_analyzer, GenAI-Perf, AIPerf, vLLM, SGLang) or of any table of latencies.
 
@@ -271,10 +261,8 @@ def profile_import(
     except ValueError as wrong:
         raise misfit(wrong, table) from None
     write_file(laid_out(document), path)
-    Console().print(Text(document["method"]), soft_wrap=True, highlight=False)
-    Console().print(
-        f"Profile in {path} ({profile.extent()}), sha256 {digest(document)}", soft_wrap=True, highlight=False
-    )
+    Console().print_line(document["method"])
+    Console().print_line(f"Profile in {path} ({profile.extent()}), sha256 {digest(document)}")
 
 
 def numbers(text: str | None, key: str) -> tuple[int, ...] | None:

@@ -4,15 +4,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
-from rich import box
 from rich.table import Table
 from rich.text import Text
+from typer import Option
 
 from sim.cli import options
-from sim.cli.console import Console
+from sim.cli.console import PLAIN, Console
 from sim.cli.options import a_share, scenario_of, studying
-from sim.cli.places import write_file
-from sim.errors import BadInput
+from sim.cli.places import refuse_file, write_file
 
 if TYPE_CHECKING:
     from sim.results.run import Run
@@ -22,25 +21,24 @@ if TYPE_CHECKING:
 
 def check(
     scenario: options.ScenarioArgument,
-    playbook: Annotated[str | None, typer.Option(help="The playbook; the scenario's first one if not given.")] = None,
+    playbook: options.Playbook = None,
     promise: Annotated[
-        list[str] | None,
-        typer.Option("--promise", help="Hold it to this instead of the scenario's own promises. Repeatable."),
+        list[str] | None, Option("--promise", help="Check this promise instead of the scenario's own. Repeatable.")
     ] = None,
     baseline: Annotated[
         Path | None,
-        typer.Option(help="A folder written by 'compare' or 'run', for promises like 'cost no worse than baseline'."),
+        Option(help="A folder written by 'compare' or 'run', for promises like 'cost no worse than baseline'."),
     ] = None,
-    seeds: Annotated[int, typer.Option(min=2, help="Runs; margins take 3 for an interval.")] = 10,
-    runs: Annotated[str, typer.Option(help="The share of runs that must keep a promise; 50% is on average.")] = "90%",
-    confidence: Annotated[str, typer.Option(help="The confidence with which that is to be known.")] = "95%",
+    seeds: Annotated[int, Option(min=2, help="Runs; margins take 3 for an interval.")] = 10,
+    runs: Annotated[str, Option(help="The share of runs that must keep a promise; 50% means on average.")] = "90%",
+    confidence: Annotated[str, Option(help="The confidence with which that must be known.")] = "95%",
     undecided: Annotated[
-        Literal["fail", "pass"], typer.Option(help="Whether promises that these runs do not decide end with 3 or 0.")
+        Literal["fail", "pass"], Option(help="Whether promises that these runs do not decide end with 3 or 0.")
     ] = "fail",
     override: options.Override = None,
     sets: options.Sets = None,
-    junit: Annotated[Path | None, typer.Option(help="Also write JUnit XML here: a name ending in .xml.")] = None,
-    markdown: Annotated[Path | None, typer.Option(help="Also write a table here: a name ending in .md.")] = None,
+    junit: Annotated[Path | None, Option(help="Also write JUnit XML here: a name ending in .xml.")] = None,
+    markdown: Annotated[Path | None, Option(help="Also write a table here: a name ending in .md.")] = None,
     processes: options.Processes = None,
     cluster: options.ClusterAddress = None,
     shard: options.ShardOf = None,
@@ -57,8 +55,8 @@ def check(
     from sim.studies.check import UNDECIDED
     from sim.studies.check import check as held_to
 
-    refuse_name(junit, "--junit", ".xml")
-    refuse_name(markdown, "--markdown", ".md")
+    refuse_file(junit, ".xml")
+    refuse_file(markdown, ".md")
     loaded = scenario_of(scenario, override, sets)
     with studying(loaded.title, cluster, processes, shard) as at_work:
         found = held_to(
@@ -66,8 +64,8 @@ def check(
             playbook,
             promise or None,
             seeds=seeds,
-            runs=a_share("runs", runs),
-            confidence=a_share("confidence", confidence),
+            runs=a_share("--runs", runs),
+            confidence=a_share("--confidence", confidence),
             baseline=baseline,
             store=False if no_store else store,
             **at_work,
@@ -79,21 +77,6 @@ def check(
         write_file(check_files.markdown(found), markdown)
     if found.code and not (found.verdict == UNDECIDED and undecided == "pass"):
         raise typer.Exit(found.code)
-
-
-def refuse_name(path: Path | None, option: str, ending: str) -> None:
-    """Raise BadInput, before any run, where a file cannot be written or would have another ending."""
-    from sim.cli.places import refuse_unwritable
-
-    if path is None:
-        return
-    if path.suffix != ending or path.is_dir():
-        raise BadInput("this file would be misread", key=option, value=str(path), expected=f"a name ending in {ending}")
-    refuse_unwritable(path)
-    if not path.parent.is_dir():
-        raise BadInput(
-            "there is no such folder", key=option, value=str(path), expected="a file in a folder that is there"
-        )
 
 
 def end_strictly(run: "Run", scenario: "Scenario") -> None:
@@ -111,10 +94,10 @@ def show(found: "Check") -> None:
     from sim.export.check_files import explanation, margin_words
     from sim.studies.check import KEPT
 
-    console = Console(highlight=False)
+    console = Console()
     console.print()
     console.print(Text(found.sentence, style="bold"))
-    table = Table(box=box.SIMPLE_HEAD, padding=0, show_edge=False)
+    table = Table(**PLAIN)
     for title in ("promise", "verdict", "reached", "limit", "margin", "runs"):
         table.add_column(title, overflow="fold", min_width=9 if title == "verdict" else None)
     for one in found.findings:

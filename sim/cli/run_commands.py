@@ -1,16 +1,16 @@
 """The commands that simulate a scenario, compare its playbooks, and write the report of a saved run."""
 
-import shlex
+from collections.abc import Callable
 from dataclasses import replace as replace_field
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import typer
+from typer import Argument, Option
 
 from sim.cli import options
 from sim.cli.console import (
     INTERRUPTED,
-    Console,
     announce_size,
     print_table,
     progress_bar,
@@ -21,36 +21,32 @@ from sim.cli.console import (
 )
 from sim.cli.options import a_share, beginning, machines, named, option, parsed, scenario_of, studying
 from sim.cli.places import file_name, folder_names, refuse_other_file, result_folder
+from sim.cli.reports import write_report
 from sim.errors import BadInput
 
-Out = Annotated[Path | None, typer.Option(help="Folder for the results; a new one under runs/ if not given.")]
+Out = Annotated[Path | None, Option(help="Folder for the results; a new one under runs/ if not given.")]
 Engine = Annotated[
     Literal["compiled", "simpy"],
-    typer.Option(help="The compiled engine, or the readable one that defines the model; both give the same tables."),
+    Option(help="The compiled engine, or the readable one that defines the model; both give the same tables."),
 ]
 Against = Annotated[
-    Path | None, typer.Option(help="A comparison saved earlier: what differs since then, over the same seeds.")
+    Path | None, Option(help="A comparison saved earlier: print what differs since then, over the same seeds.")
 ]
-Yes = Annotated[bool, typer.Option("--yes", help="Go on even if it is estimated to need more than there is.")]
-Replace = Annotated[bool, typer.Option("--replace", help="Replace the folder if an earlier result is in it.")]
-Strict = Annotated[
-    bool, typer.Option("--strict", help="End with exit code 1 if this run breaks a promise of the scenario.")
-]
+Yes = Annotated[bool, Option("--yes", help="Go on even if it is estimated to need more than there is.")]
+Strict = Annotated[bool, Option("--strict", help="End with exit code 1 if this run breaks a promise of the scenario.")]
 
 
 def run(
     scenario: options.ScenarioArgument,
-    playbook: Annotated[str | None, typer.Option(help="The playbook; the scenario's first one if not given.")] = None,
+    playbook: options.Playbook = None,
     override: options.Override = None,
     sets: options.Sets = None,
     begin: options.Begin = None,
-    seed: Annotated[int, typer.Option(min=0, help="Selects the random numbers; the same seed gives the same run.")] = 1,
+    seed: Annotated[int, Option(min=0, help="Selects the random numbers; the same seed gives the same run.")] = 1,
     engine: Engine = "compiled",
-    processes: Annotated[
-        int | None, typer.Option(min=1, help="Cells to run at once; one per core if not given.")
-    ] = None,
+    processes: Annotated[int | None, Option(min=1, help="Cells to run at once; one per core if not given.")] = None,
     out: Out = None,
-    replace: Replace = False,
+    replace: options.Replace = False,
     yes: Yes = False,
     strict: Strict = False,
 ) -> None:
@@ -99,13 +95,11 @@ def run(
 def compare(
     scenarios: Annotated[
         list[str],
-        typer.Argument(
-            metavar="SCENARIO...", help="Shipped scenarios, files, or folders of saved runs; one or several."
-        ),
+        Argument(metavar="SCENARIO...", help="Shipped scenarios, files, or folders of saved runs; one or several."),
     ],
     playbooks: Annotated[
         str | None,
-        typer.Option(
+        Option(
             "--playbooks",
             "--playbook",
             help="Names, separated by commas. Not given: all of one scenario; of several, or with --config, the first.",
@@ -113,20 +107,22 @@ def compare(
     ] = None,
     config: Annotated[
         list[str] | None,
-        typer.Option(
+        Option(
             "--config",
             metavar="'NAME: KEY=VALUE ...'",
             help="Also compare the scenario with these changes: keys as in --set, and scenario=, override=, playbook=.",
         ),
     ] = None,
-    seeds: Annotated[int, typer.Option(min=1, help="Runs of each; intervals need at least 3.")] = 5,
+    seeds: Annotated[int, Option(min=1, help="Runs of each; intervals need at least 3.")] = 5,
     until_precise: options.UntilPrecise = None,
     pick_best: Annotated[
         str | None,
-        typer.Option(metavar="DIFFERENCE", help="First add seeds until the best is known, if it leads by this: '1 %'."),
+        Option(
+            metavar="DIFFERENCE", help="First add seeds until the best is known, if it leads by this much, like '1 %'."
+        ),
     ] = None,
     most_seeds: options.MostSeeds = 100,
-    by: Annotated[str, typer.Option(help="What ranks them: images, people, attainment, cost or money.")] = "images",
+    by: Annotated[str, Option(help="What ranks them: images, people, attainment, cost or money.")] = "images",
     override: options.Override = None,
     sets: options.Sets = None,
     begin: options.Begin = None,
@@ -138,7 +134,7 @@ def compare(
     no_store: options.NoStore = False,
     against: Against = None,
     out: Out = None,
-    replace: Replace = False,
+    replace: options.Replace = False,
     yes: Yes = False,
 ) -> None:
     """Compare playbooks, scenarios and fleets: the same people under each of them.
@@ -149,10 +145,6 @@ def compare(
 
     meltpoint compare surge --config "double: pools.gpus.gpus=128" --config "patient: override=study"
     """
-    from sim.report.ranking import configurations_table, gives_and_costs, ranking
-    from sim.results.retry_rules import rule_sentences
-    from sim.results.verdict import sentences, verdict
-    from sim.studies.choice import choice
     from sim.studies.compare import compare as compare_all
     from sim.studies.comparison_folder import load_comparison, save_comparison
     from sim.studies.earlier import in_common
@@ -161,6 +153,7 @@ def compare(
     earlier = None if against is None else load_comparison(against)
     given, names = compared(scenarios, config or [], playbooks, override, parsed(sets))
     given = [replace_field(one, scenario=beginning(one.scenario, begin)) for one in given]
+    labelled = len(scenarios) > 1 or bool(config)
     folder_names(names, scenarios[0])
     if earlier is not None and shard is None:
         in_common(names, range(1, seeds + 1), earlier[0])
@@ -182,11 +175,11 @@ def compare(
             picked = pick(given, apart=apart, **how, **at_work)
     with machines(cluster, processes, shard) as executor, runs_bar(given[0].scenario.title) as report:
         comparison, runs = compare_all(
-            given if len(scenarios) > 1 or config else given[0].scenario,
-            None if len(scenarios) > 1 or config else names,
+            given if labelled else given[0].scenario,
+            None if labelled else names,
             seeds=seeds,
             by=by,
-            until=None if until_precise is None else a_share("until-precise", until_precise),
+            until=None if until_precise is None else a_share("--until-precise", until_precise),
             most=most_seeds,
             engine=engine,
             store=False if no_store else store,
@@ -197,13 +190,7 @@ def compare(
         with replacing(folder):
             save_comparison(comparison, runs, folder)
     finally:  # if the disk is full, what was found out is at least shown
-        for result in runs if len(runs) <= 2 else []:
-            say([*sentences(verdict(result)), *rule_sentences(result)])
-        if comparison.configurations:
-            print_table(configurations_table(comparison, runs))
-        print_table(ranking(comparison))
-        print_table(gives_and_costs(comparison), intervals=False)
-        say(choice(comparison))
+        print_comparison(comparison, runs)
         if picked is not None:
             say(picked.sentences())
         if earlier is not None:
@@ -213,6 +200,22 @@ def compare(
     if len(comparison.seeds) < seeds:
         say([f"INTERRUPTED: {len(comparison.seeds)} of {seeds} seeds are done; the same command makes the others."])
         raise typer.Exit(INTERRUPTED)
+
+
+def print_comparison(comparison: Any, runs: list[Any]) -> None:
+    """Print the verdicts of one or two runs, the tables of the comparison, and which playbook to choose."""
+    from sim.report.ranking import configurations_table, gives_and_costs, ranking
+    from sim.results.retry_rules import rule_sentences
+    from sim.results.verdict import sentences, verdict
+    from sim.studies.choice import choice
+
+    for result in runs if len(runs) <= 2 else []:
+        say([*sentences(verdict(result)), *rule_sentences(result)])
+    if comparison.configurations:
+        print_table(configurations_table(comparison, runs))
+    print_table(ranking(comparison))
+    print_table(gives_and_costs(comparison), intervals=False)
+    say(choice(comparison))
 
 
 def difference_of(text: str, by: str) -> float:
@@ -248,14 +251,14 @@ def compared(
 
 def report(
     folder: Annotated[
-        Path, typer.Argument(metavar="FOLDER", help="As 'run', 'compare', 'size --out' or 'decide --out' wrote it.")
+        Path, Argument(metavar="FOLDER", help="As 'run', 'compare', 'size --out' or 'decide --out' wrote it.")
     ],
-    out: Annotated[Path | None, typer.Option(help="The file; FOLDER/report.html (or .md) if not given.")] = None,
+    out: Annotated[Path | None, Option(help="The file; FOLDER/report.html (or .md) if not given.")] = None,
     form: Annotated[
-        Literal["html", "md"], typer.Option("--format", help="A page with figures, or Markdown without them.")
+        Literal["html", "md"], Option("--format", help="A page with figures, or Markdown without them.")
     ] = "html",
     against: Against = None,
-    figures: Annotated[Path | None, typer.Option(help="Also write each figure here, as PNG and SVG.")] = None,
+    figures: Annotated[Path | None, Option(help="Also write each figure here, as PNG and SVG.")] = None,
 ) -> None:
     """Write the report of a saved run, comparison, size or decision.
 
@@ -270,22 +273,18 @@ def report(
     from sim.studies.comparison_folder import COMPARISON, load_comparison
 
     page = out or folder / f"report.{form}"
-    if page.suffix.removeprefix(".") not in (form, "htm"):
-        raise BadInput("this name is not of that format", key="--out", file=page, expected=f"a name ending in .{form}")
-    refuse_other_file(page)
-    about: Any = None
-    if (folder / COMPARISON).is_file():
-        about, runs = load_comparison(folder)
-    elif (folder / SIZE).is_file():
-        about, runs = load_size(folder)
-    elif (folder / DECISION).is_file():
-        about, runs = load_decision(folder)
-    else:
-        runs = [load_run(folder)]
+    refuse_other_file(page, *((".md",) if form == "md" else (".html", ".htm")))
+    loaders: dict[str, Callable[[Path], tuple[Any, list[Any]]]] = {
+        COMPARISON: load_comparison,
+        SIZE: load_size,
+        DECISION: load_decision,
+    }
+    load = next((loader for name, loader in loaders.items() if (folder / name).is_file()), None)
+    about, runs = load(folder) if load else (None, [load_run(folder)])
     if not runs:
         message = "this study was interrupted before it had an answer"
         raise BadInput(message, file=folder, expected="the same command again, which goes on where it stopped")
-    comparison = about if (folder / COMPARISON).is_file() else None
+    comparison = about if load is load_comparison else None
     if figures is not None and about is not None:
         expected = f"a run, like {folder / (comparison.playbooks[0] if comparison else 'run')}"
         raise BadInput("these are the figures of one run", key="--figures", file=folder, expected=expected)
@@ -307,21 +306,3 @@ def print_since(now: tuple[Any, list[Any]], then: tuple[Any, list[Any]]) -> None
 
     print_table(since_table(now[0], since(now[0], then[0])))
     say(["Changed since the earlier comparison:", *changed_since(now[1], then[1], now[0].playbooks, then[0].playbooks)])
-
-
-def write_report(runs: list[Any], about: Any, folder: Path, page: Path | None = None) -> None:
-    """Draw the report of saved results. Whatever stops it, they stay, and the report can be made again."""
-    from sim.report import render, render_markdown, write
-
-    made = render_markdown if page is not None and page.suffix == ".md" else render
-    try:
-        written = write(made(runs, about), page or folder / "report.html")
-    except BaseException as stopped:
-        again = f"meltpoint report {shlex.quote(str(folder))}"
-        if isinstance(stopped, OSError):
-            message = f"the report cannot be written ({stopped.strerror}); the results are complete in {folder}"
-            raise BadInput(message, file=page or folder, expected=f"space, then: {again}") from None
-        hint = f"The results are complete in {folder}; the report can be made with: {again}"
-        Console(stderr=True).print(hint, soft_wrap=True, highlight=False, markup=False)
-        raise
-    say_where("Report", written)

@@ -7,28 +7,38 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from typer import Argument, Option
 
 from sim.cli.console import Console, progress_bar, ready, runs_bar, say_where, write_out
-from sim.cli.options import Override, ScenarioArgument, Sets, option, parsed, refuse_places, scenario_of
-from sim.cli.places import begins_as_report, refuse_unwritable, write_file
+from sim.cli.options import (
+    Override,
+    Playbook,
+    ScenarioArgument,
+    Sets,
+    is_saved_run,
+    option,
+    parsed,
+    refuse_changes,
+    scenario_of,
+)
+from sim.cli.places import begins_as_report, refuse_file, refuse_unwritable, save_table, write_file
 from sim.errors import BadInput
 
 RUNBOOK = "runbook.md"
 export_app = typer.Typer(help="Write a run for other programs.", no_args_is_help=True, rich_markup_mode=None)
-PlaybookOption = Annotated[str | None, typer.Option(help="The playbook; the scenario's first one if not given.")]
 
 
 def runbook(
     scenario: ScenarioArgument,
-    playbook: Annotated[str, typer.Option(help="The playbook that was chosen.")],
+    playbook: Annotated[str, Option(help="The playbook that was chosen.")],
     override: Override = None,
     sets: Sets = None,
-    seed: Annotated[int, typer.Option(min=0, help="Selects the random numbers.")] = 1,
+    seed: Annotated[int, Option(min=0, help="Selects the random numbers.")] = 1,
     rescue_seeds: Annotated[
-        int, typer.Option(min=0, help="Runs at each instant looked at for 'act before'; 0 leaves it out.")
+        int, Option(min=0, help="Runs at each instant looked at for 'act before'; 0 leaves it out.")
     ] = 1,
-    out: Annotated[Path | None, typer.Option(help="The folder to write; the runbook is printed if not given.")] = None,
-    replace: Annotated[bool, typer.Option("--replace", help="Write over an earlier runbook.")] = False,
+    out: Annotated[Path | None, Option(help="The folder to write; the runbook is printed if not given.")] = None,
+    replace: Annotated[bool, Option("--replace", help="Write over an earlier runbook.")] = False,
 ) -> None:
     """Write a playbook as a runbook for the people on call.
 
@@ -62,8 +72,7 @@ def runbook(
         (out / old).unlink(missing_ok=True)
     for file, content in {RUNBOOK: text, **files.texts}.items():
         write_file(content, out / file)
-    console = Console(highlight=False)
-    console.print(f"{', '.join([RUNBOOK, *files.texts])} in {out}", soft_wrap=True, markup=False)
+    say_where(", ".join([RUNBOOK, *files.texts]), out)
 
 
 def check_folder(out: Path, files: Iterable[str], *, replace: bool) -> None:
@@ -95,15 +104,13 @@ def act_before(scenario: Any, given: str, playbook: str, seeds: int) -> list[str
 
 @export_app.command("metrics")
 def export_metrics(
-    source: Annotated[str, typer.Argument(metavar="SCENARIO|RUN", help="A scenario, or a folder with a saved run.")],
-    out: Annotated[Path, typer.Option(help="The file to write.")],
-    playbook: PlaybookOption = None,
+    source: Annotated[str, Argument(metavar="SCENARIO|RUN", help="A scenario, or a folder with a saved run.")],
+    out: Annotated[Path, Option(help="The file to write.")],
+    playbook: Playbook = None,
     override: Override = None,
     sets: Sets = None,
-    seed: Annotated[int | None, typer.Option(min=0, help="Selects the random numbers; 1 if not given.")] = None,
-    every: Annotated[
-        str | None, typer.Option(help="Time between samples, like 5min; the control tick if not given.")
-    ] = None,
+    seed: Annotated[int | None, Option(min=0, help="Selects the random numbers; 1 if not given.")] = None,
+    every: Annotated[str | None, Option(help="Time between samples, like 5min; the control tick if not given.")] = None,
 ) -> None:
     """Write a run as OpenMetrics text, for a dashboard that shows a simulated launch.
 
@@ -116,12 +123,10 @@ def export_metrics(
     from sim.studies.configurations import scenario_at
     from sim.units import seconds
 
-    refuse_places(None, out)
+    refuse_file(out)
     step = option("--every", every, seconds)
-    if (Path(source) / "manifest.json").is_file():
-        for key, value in (("--playbook", playbook), ("--override", override), ("--set", sets), ("--seed", seed)):
-            if value is not None:
-                raise BadInput("a saved run cannot be changed", key=key, value=value, expected="a scenario instead")
+    if is_saved_run(source):
+        refuse_changes(playbook=playbook, override=override, set=sets, seed=seed)
         facts = load_run(Path(source)).manifest
         playbook, seed = facts["playbook"], facts["seed"]
     loaded = scenario_at(source, override=override, sets=parsed(sets))
@@ -135,11 +140,11 @@ def export_metrics(
 
 def shadow(
     scenario: ScenarioArgument,
-    metrics: Annotated[str, typer.Option(help="A file with metrics, or - for standard input.")],
-    playbook: PlaybookOption = None,
+    metrics: Annotated[str, Option(help="A file with metrics, or - for standard input.")],
+    playbook: Playbook = None,
     override: Override = None,
     sets: Sets = None,
-    out: Annotated[Path | None, typer.Option(help="Also write the decisions here as CSV.")] = None,
+    out: Annotated[Path | None, Option(help="Also write the decisions here as CSV.")] = None,
 ) -> None:
     """Say what a playbook would do, and why, on the metrics of a real service.
 
@@ -152,20 +157,20 @@ def shadow(
     from sim.results.gateway_readings import readings
     from sim.results.run import decision_table
 
-    refuse_places(None, out)
+    refuse_file(out)
     loaded = scenario_of(scenario, override, sets)
     steps = [*loaded.always, *loaded.playbooks[chosen(loaded, playbook)[0]]]
-    console, rows, ticks = Console(highlight=False, soft_wrap=True), [], []
+    console, rows, ticks = Console(), [], []
     with opened(metrics) as file:
         for looked in look(loaded, playbook, readings(file, metrics)):
             ticks.append(looked.seen.now)
             rows += looked.rows
             for line in lines(loaded, steps, looked):
-                console.print(line, markup=False)
+                console.print_line(line)
     if out is not None:
-        write_file(decision_table(rows), out)
+        save_table(decision_table(rows), out, "Decisions")
     for line in caveat(loaded, ticks, len(rows)):
-        console.print(line, markup=False)
+        console.print_line(line)
 
 
 @contextmanager

@@ -8,11 +8,10 @@ from pathlib import Path
 from typing import Annotated
 
 import pydantic
-import typer
-from rich.table import Table
+from typer import Option
 
 from sim import shipped
-from sim.cli.console import Console, name_column, write_out
+from sim.cli.console import Console, name_column, say_where, text_table, write_out
 from sim.cli.places import write_file
 from sim.writing import write_bytes
 
@@ -21,21 +20,22 @@ def scenarios() -> None:
     """List the shipped scenarios with their playbooks and overrides."""
     from sim.scenario.load import load
 
-    table = Table(name_column("scenario"), "question, playbooks and overrides", show_lines=True)
+    rows = []
     for name in shipped.names("scenarios", ".yaml"):
         loaded = load(name)
         lines = [loaded.question, f"playbooks: {', '.join(loaded.playbooks)}"]
         if loaded.overrides:
             lines.append(f"overrides: {', '.join(loaded.overrides)}")
-        table.add_row(name, "\n".join(lines))
-    Console().print(table)
-    Console().print(f"Files in {shipped.folder('scenarios')}", soft_wrap=True, highlight=False, markup=False)
+        rows.append((name, "\n".join(lines)))
+    heads = (name_column("scenario"), "question, playbooks and overrides")
+    Console().print(text_table(*heads, rows=rows, show_lines=True))
+    say_where("Files", shipped.folder("scenarios"))
 
 
 def schema(
-    out: Annotated[Path | None, typer.Option(help="Write it to this file.")] = None,
+    out: Annotated[Path | None, Option(help="Write it to this file.")] = None,
     markdown: Annotated[
-        bool, typer.Option("--markdown", help="A page to read: each key with unit, default, source and an example.")
+        bool, Option("--markdown", help="A page to read: each key with unit, default, source and an example.")
     ] = False,
 ) -> None:
     """Print the JSON Schema of scenario files.

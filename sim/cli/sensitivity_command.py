@@ -3,31 +3,31 @@
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-import typer
 from rich.table import Table
+from typer import Option
 
 from sim.cli import options
-from sim.cli.console import Console, name_column, say_where
-from sim.cli.options import parsed, refuse_places, studying
-from sim.cli.places import write_file
+from sim.cli.console import Console, name_column
+from sim.cli.options import parsed, studying
+from sim.cli.places import refuse_file, save_figure, save_table
 from sim.errors import BadInput
 
 
 def sensitivity(
     scenario: options.ScenarioArgument,
-    metric: Annotated[str, typer.Option(help="The figure, like attainment, dollars or p95_latency.")] = "attainment",
-    playbook: Annotated[str | None, typer.Option(help="The playbook; the scenario's first one if not given.")] = None,
+    metric: Annotated[str, Option(help="The figure, like attainment, dollars or p95_latency.")] = "attainment",
+    playbook: options.Playbook = None,
     method: Annotated[
         Literal["tornado", "morris", "sobol"],
-        typer.Option(help="One input at a time; Morris's screening; Sobol's indices (the last two need SALib)."),
+        Option(help="One input at a time; Morris's screening; Sobol's indices (the last two need SALib)."),
     ] = "tornado",
     size: Annotated[
-        int | None, typer.Option(min=2, help="Trajectories of Morris (10), or points of Sobol, a power of two (64).")
+        int | None, Option(min=2, help="Trajectories of Morris (10), or points of Sobol, a power of two (64).")
     ] = None,
     assumed: Annotated[
-        bool, typer.Option("--assumed", help="Also all numbers marked assumed, from half to twice of each.")
+        bool, Option("--assumed", help="Also all numbers marked assumed, from half to twice of each.")
     ] = False,
-    seeds: Annotated[int, typer.Option(min=1, help="Runs at each setting, the same seeds everywhere.")] = 3,
+    seeds: Annotated[int, Option(min=1, help="Runs at each setting, the same seeds everywhere.")] = 3,
     override: options.Override = None,
     sets: options.Sets = None,
     processes: options.Processes = None,
@@ -35,8 +35,8 @@ def sensitivity(
     shard: options.ShardOf = None,
     store: options.StoreFolder = None,
     no_store: options.NoStore = False,
-    figure: Annotated[Path | None, typer.Option(help="Draw the tornado: a PNG or SVG.")] = None,
-    out: Annotated[Path | None, typer.Option(help="Write the table here as CSV.")] = None,
+    figure: Annotated[Path | None, Option(help="Draw the tornado: a PNG or SVG.")] = None,
+    out: Annotated[Path | None, Option(help="Write the table here as CSV.")] = None,
 ) -> None:
     """Find the uncertain inputs that a figure depends on.
 
@@ -47,7 +47,8 @@ def sensitivity(
     from sim.studies.sensitivity import sensitivity as find
     from sim.studies.uncertain import load_uncertain
 
-    refuse_places(figure, out)
+    refuse_file(figure, ".png", ".svg")
+    refuse_file(out)
     if figure is not None and method != "tornado":
         raise BadInput("only a tornado is drawn", key="--figure", value=figure, expected="--method tornado")
     inputs = load_uncertain(scenario, override=override, sets=parsed(sets))
@@ -65,16 +66,12 @@ def sensitivity(
             **at_work,
         )
     Console().print(sensitivity_table(table, metric))
-    if out is not None:
-        write_file(table, out)
-        say_where("Table", out)
+    save_table(table, out)
     if figure is not None:
-        from sim.plots.saving import write_figure
         from sim.plots.tornado import tornado_figure
         from sim.studies.differences import SHARES
 
-        write_figure(tornado_figure(table, metric, share=metric in SHARES), figure)
-        say_where("Figure", figure)
+        save_figure(tornado_figure(table, metric, share=metric in SHARES), figure)
 
 
 def sensitivity_table(table: Any, metric: str) -> Table:

@@ -5,12 +5,13 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from typer import Option
 
 from sim.cli import options
-from sim.cli.console import INTERRUPTED, print_table, progress_bar, ready, runs_bar, say, say_where
+from sim.cli.console import INTERRUPTED, print_table, ready, runs_bar, say
 from sim.cli.options import a_share, beginning, machines, named, parsed
 from sim.cli.places import result_folder
-from sim.cli.run_commands import write_report
+from sim.cli.reports import save_answer
 from sim.errors import BadInput
 
 NO_ANSWER = 1  # exit code where nothing that was asked about keeps the promise, as where a check finds it broken
@@ -19,39 +20,36 @@ NO_ANSWER = 1  # exit code where nothing that was asked about keeps the promise,
 def size(
     scenario: options.ScenarioArgument,
     promise: Annotated[
-        str, typer.Option(help="What must hold, like '95 % in time in every window', 'alive', 'p95 <= 30 s'.")
+        str, Option(help="What must hold, like '95 % in time in every window', 'alive', 'p95 <= 30 s'.")
     ] = "alive",
     playbooks: Annotated[
-        str | None,
-        typer.Option("--playbooks", "--playbook", help="Names, separated by commas; the first if not given."),
+        str | None, Option("--playbooks", "--playbook", help="Names, separated by commas; the first if not given.")
     ] = None,
     pool: Annotated[
-        str | None, typer.Option(help="The pool to size, others as they are; all of them if not given.")
+        str | None, Option(help="The pool to size, with the others as they are; all pools if not given.")
     ] = None,
     kind: Annotated[
-        str | None,
-        typer.Option(help="The kind of GPU to size in a pool of several; the one that is taken last if none."),
+        str | None, Option(help="In a pool of several kinds of GPU, the kind to size; by default the last one taken.")
     ] = None,
     beside: Annotated[
         str | None,
-        typer.Option(help="Numbers of the other kind of GPU in a pool of two, like 0,8,16: which mix is the cheapest?"),
+        Option(help="In a pool of two kinds of GPU, numbers of the other kind, like 0,8,16: find the cheapest mix."),
     ] = None,
-    seeds: Annotated[int, typer.Option(min=2, help="Runs of each fleet; the answer gets as many of its own.")] = 10,
+    seeds: Annotated[int, Option(min=2, help="Runs of each fleet; the answer is checked with as many new ones.")] = 10,
     futures: Annotated[
-        int, typer.Option(min=2, help="The same where inputs are uncertain: each run is one of another future.")
+        int, Option(min=2, help="Runs of each fleet where inputs are uncertain: each run is of another future.")
     ] = 50,
     runs: Annotated[
-        str | None,
-        typer.Option(help="Share of runs that must keep the promise: 90%; where inputs are uncertain 50%,90%."),
+        str | None, Option(help="Share of runs that must keep the promise: 90%; where inputs are uncertain 50%,90%.")
     ] = None,
-    confidence: Annotated[str, typer.Option(help="The confidence with which that is to be known.")] = "95%",
+    confidence: Annotated[str, Option(help="The confidence with which that is to be known.")] = "95%",
     until_precise: options.UntilPrecise = None,
     most_seeds: options.MostSeeds = 100,
     step: Annotated[
-        int | None, typer.Option(min=1, help="GPUs by which the answer may be off; a hundredth if none.")
+        int | None, Option(min=1, help="How many GPUs the answer may be off; by default a hundredth of it.")
     ] = None,
     demand: Annotated[
-        bool, typer.Option("--demand", help="Instead, find how many times its demand the fleet as it is carries.")
+        bool, Option("--demand", help="Instead, find how many times its demand the fleet as it is carries.")
     ] = False,
     begin: options.Begin = None,
     override: options.Override = None,
@@ -60,10 +58,8 @@ def size(
     cluster: options.ClusterAddress = None,
     store: options.StoreFolder = None,
     no_store: options.NoStore = False,
-    out: Annotated[Path | None, typer.Option(help="Folder for the table and the figure; none if not given.")] = None,
-    replace: Annotated[
-        bool, typer.Option("--replace", help="Replace the folder if an earlier result is in it.")
-    ] = False,
+    out: Annotated[Path | None, Option(help="Folder for the table and the figure; none if not given.")] = None,
+    replace: options.Replace = False,
 ) -> None:
     """Find the smallest fleet with which a promise holds.
 
@@ -86,15 +82,15 @@ def size(
             raise BadInput("a run that begins with a state has one demand", key=what, expected="no --begin beside it")
         inputs = Uncertain(beginning(inputs.scenario, begin, fleets=False))
     loaded = inputs.scenario
-    shares = [a_share("runs", text) for text in named(runs or ("50%,90%" if inputs.laws else "90%"))]
+    shares = [a_share("--runs", text) for text in named(runs or ("50%,90%" if inputs.laws else "90%"))]
     names = named(playbooks) or [next(iter(loaded.playbooks))]
     folder = None if out is None else result_folder(out, "", replace=replace)
     how: dict[str, Any] = {
         "seeds": futures if inputs.laws else seeds,
-        "confidence": a_share("confidence", confidence),
+        "confidence": a_share("--confidence", confidence),
         "store": False if no_store else store,
     }
-    more = {"until": a_share("until-precise", until_precise), "most": most_seeds} if until_precise else {}
+    more = {"until": a_share("--until-precise", until_precise), "most": most_seeds} if until_precise else {}
     if demand and more:
         raise BadInput("only the answer for a fleet gets further seeds", key="--until-precise", value=until_precise)
     of_fleet = {"pool": pool, "kind": kind, "step": step}
@@ -194,23 +190,17 @@ def save(
     found: list[Any], answers: Any, folder: Path, scenario: Any, fleet: dict[str, Any], playbook: str, seed: int
 ) -> None:
     """Save the answers with a run of this fleet, and the figure and the report beside them. Raises BadInput."""
-    from sim.engine.simulate import simulate
     from sim.plots.saving import write_figure
     from sim.plots.size_curve import size_figure
     from sim.studies.answer_folder import save_sizes
     from sim.studies.size import Size
-    from sim.studies.unlimited import with_demand
-    from sim.writing import replacing
 
-    with progress_bar("a run of the answer, for its report") as report:
-        sized = scenario.with_(pools=fleet)
-        run = with_demand(simulate(sized, playbook, seed=seed, progress=report), sized)
-    with replacing(folder):
+    def save_all(run: Any) -> None:
         save_sizes(found, answers, run, folder)
-    if isinstance(found[0], Size) and any(len(one.table) for one in found):
-        write_figure(size_figure(found if len(found) > 1 else found[0]), folder / "curve.png")
-    say_where("\nTables and figure", folder)
-    write_report([run], found, folder)
+        if isinstance(found[0], Size) and any(len(one.table) for one in found):
+            write_figure(size_figure(found if len(found) > 1 else found[0]), folder / "curve.png")
+
+    save_answer(found, scenario.with_(pools=fleet), playbook, seed, folder, save_all)
 
 
 def answer_demand(loaded: Any, promise: str, names: list[str], how: dict[str, Any], folder: Path | None) -> None:

@@ -4,7 +4,7 @@ import csv
 from pathlib import Path
 from typing import Annotated, Literal
 
-import typer
+from typer import Option
 
 from sim.cli.console import Console, progress_bar, say_where
 from sim.errors import BadInput
@@ -13,10 +13,10 @@ Dtype = Literal["bfloat16", "float16", "float32"]
 
 
 def profile_soak(
-    out: Annotated[Path, typer.Option(help="The CSV file to write, one row per second.")] = Path("soak.csv"),
-    seconds: Annotated[float, typer.Option(min=10, help="Seconds of full load.")] = 600.0,
-    rest: Annotated[float, typer.Option(min=1, help="Idle seconds before the load, and again after it.")] = 20.0,
-    dtype: Annotated[Dtype, typer.Option(help="Of the numbers in the products.")] = "bfloat16",
+    out: Annotated[Path, Option(help="The CSV file to write, one row per second.")] = Path("soak.csv"),
+    seconds: Annotated[float, Option(min=10, help="Seconds of full load.")] = 600.0,
+    rest: Annotated[float, Option(min=1, help="Idle seconds before the load, and again after it.")] = 20.0,
+    dtype: Annotated[Dtype, Option(help="Of the numbers in the products.")] = "bfloat16",
 ) -> None:
     """Load this machine's GPU fully for minutes; record power, clock and temperature every second.
 
@@ -44,5 +44,5 @@ def profile_soak(
     except OSError as wrong:
         raise BadInput(f"the record cannot be written ({wrong.strerror})", key="--out", file=out) from None
     for line in summary(rows):
-        Console().print(line, soft_wrap=True, highlight=False, markup=False)
+        Console().print_line(line)
     say_where("Record", out)

@@ -3,10 +3,11 @@
 from pathlib import Path
 from typing import Annotated
 
-import typer
+from rich.filesize import decimal
 from rich.table import Table
+from typer import Option
 
-from sim.cli.console import Console, name_column
+from sim.cli.console import Console, name_column, text_table
 from sim.cli.options import StoreFolder, option
 from sim.errors import BadInput
 
@@ -14,14 +15,14 @@ from sim.errors import BadInput
 def store(
     folder: StoreFolder = None,
     merge: Annotated[
-        list[Path] | None, typer.Option("--merge", help="Copy the runs of this folder here, as of a shard. Repeatable.")
+        list[Path] | None, Option("--merge", help="Copy the runs of this folder here, as of a shard. Repeatable.")
     ] = None,
     prune: Annotated[
-        bool, typer.Option("--prune", help="Delete runs of other versions, damaged ones and unfinished files.")
+        bool, Option("--prune", help="Delete runs of other versions, damaged ones and unfinished files.")
     ] = False,
-    older: Annotated[str | None, typer.Option(help="With --prune: also runs older than this, like '30 days'.")] = None,
-    everything: Annotated[bool, typer.Option("--all", help="With --prune: all of them.")] = False,
-    most: Annotated[int, typer.Option(min=0, help="How many runs to list, the newest.")] = 20,
+    older: Annotated[str | None, Option(help="With --prune: also runs older than this, like '30 days'.")] = None,
+    everything: Annotated[bool, Option("--all", help="With --prune: all of them.")] = False,
+    most: Annotated[int, Option(min=0, help="How many of the newest runs to list.")] = 20,
 ) -> None:
     """List, join or delete the runs that studies keep.
 
@@ -42,22 +43,20 @@ def store(
             raise BadInput("there is no such folder", file=other, key="--merge", expected="one with runs of a study")
     if merge:
         copied = sum(kept.merge(other) for other in merge)
-        Console(highlight=False).print(f"Copied {copied:,} runs to {kept.folder}", soft_wrap=True, markup=False)
+        Console().print_line(f"Copied {copied:,} runs to {kept.folder}")
         return
     if folder is not None and not kept.folder.is_dir():
         raise BadInput("there is no such folder", file=folder, expected="one that a study wrote runs into")
-    console = Console(highlight=False)
+    console = Console()
     if prune:
         age = seconds("never") if older is None else option("--older", older, seconds)
         files, size = kept.prune(older=age, everything=everything)
-        console.print(f"Deleted {files:,} files, {in_bytes(size)}, of {kept.folder}", soft_wrap=True, markup=False)
+        console.print_line(f"Deleted {files:,} files, {decimal(size)}, of {kept.folder}")
         return
     rows = kept.listed()
-    total = in_bytes(sum(row["bytes"] for row in rows))
+    total = decimal(sum(row["bytes"] for row in rows))
     current = sum(row["current"] for row in rows)
-    console.print(
-        f"{len(rows):,} runs in {kept.folder}, {total}; {current:,} are of this version.", soft_wrap=True, markup=False
-    )
+    console.print_line(f"{len(rows):,} runs in {kept.folder}, {total}; {current:,} are of this version.")
     if rows and most:
         console.print(runs_table(rows[-most:]))
 
@@ -66,20 +65,13 @@ def runs_table(rows: list[dict[str, object]]) -> Table:
     """The newest runs last."""
     from datetime import UTC, datetime
 
-    table = Table("written (UTC)", "scenario", name_column("playbook"), "seed", "GPUs", "slice", "key", "")
+    cells = []
     for row in rows:
         when = f"{datetime.fromtimestamp(float(str(row['written'])), UTC):%Y-%m-%d %H:%M}"
         gpus, scale = row.get("gpus"), float(str(row.get("scale", 1)))
         fleets = ", ".join(str(n) for n in gpus.values()) if isinstance(gpus, dict) else ""
         part = "" if scale == 1 else f"1/{1 / scale:g}"
         about = (str(row["title"]), str(row.get("playbook", "")), str(row.get("seed", "")), fleets, part)
-        table.add_row(when, *about, str(row["key"])[:8], "" if row["current"] else "of another version")
-    return table
-
-
-def in_bytes(size: int) -> str:
-    """A size in the unit a person would choose."""
-    for unit, name in ((1e9, "GB"), (1e6, "MB"), (1e3, "kB")):
-        if size >= unit:
-            return f"{size / unit:.3g} {name}"
-    return f"{size} bytes"
+        cells.append((when, *about, str(row["key"])[:8], "" if row["current"] else "of another version"))
+    heads = ("written (UTC)", "scenario", name_column("playbook"), "seed", "GPUs", "slice", "key", "")
+    return text_table(*heads, rows=cells)

@@ -1,34 +1,30 @@
 """The commands about retry storms: how late a playbook still saves a run, and where a service recovers at all."""
 
-from pathlib import Path
 from typing import Annotated, Any
 
-import typer
 from rich.table import Table
+from typer import Option
 
 from sim.cli import options
-from sim.cli.console import Console, say, say_where
-from sim.cli.options import a_share, a_time, axis, beginning, refuse_places, scenario_of, studying
-from sim.cli.places import write_file
+from sim.cli.console import Console, say
+from sim.cli.options import a_share, a_time, axis, beginning, scenario_of, studying
+from sim.cli.places import refuse_file, save_figure, save_table
 from sim.errors import BadInput
-
-Figure = Annotated[Path | None, typer.Option(help="Draw it: a PNG or SVG.")]
-Out = Annotated[Path | None, typer.Option(help="Write the table here as CSV.")]
 
 
 def rescue(
     scenario: options.ScenarioArgument,
-    playbook: Annotated[str, typer.Option(help="The playbook that begins late.")],
-    seeds: Annotated[int, typer.Option(min=1, help="Runs at each instant; most of them must be saved.")] = 5,
-    by: Annotated[str, typer.Option(help="How precisely to find the instant, like 1min.")] = "1 min",
-    keep: Annotated[str | None, typer.Option(help="The share of images in time to be kept, like 95%.")] = None,
+    playbook: Annotated[str, Option(help="The playbook that begins late.")],
+    seeds: Annotated[int, Option(min=1, help="Runs at each instant; most of them must be saved.")] = 5,
+    by: Annotated[str, Option(help="How precisely to find the instant, like 1min.")] = "1 min",
+    keep: Annotated[str | None, Option(help="The share of images in time to be kept, like 95%.")] = None,
     override: options.Override = None,
     sets: options.Sets = None,
     begin: options.Begin = None,
     processes: options.Processes = None,
     cluster: options.ClusterAddress = None,
-    figure: Figure = None,
-    out: Out = None,
+    figure: options.FigureFile = None,
+    out: options.TableFile = None,
 ) -> None:
     """Find the latest instant at which a playbook still saves a run.
 
@@ -37,40 +33,38 @@ def rescue(
     spike. A scenario without a trigger is judged by its definition of alive. The ends and the quarters of the run are
     tried first; then the instant at which the answer changes is found by bisection.
     """
-    from sim.plots.saving import write_figure
     from sim.plots.storms import rescue_figure
     from sim.studies.rescue import rescue as find
     from sim.studies.rescue_sentences import sentences
 
-    refuse_places(figure, out)
+    refuse_file(figure, ".png", ".svg")
+    refuse_file(out)
     loaded = beginning(scenario_of(scenario, override, sets), begin)
-    step, least = a_time("--by", by), None if keep is None else a_share("keep", keep)
+    step, least = a_time("--by", by), None if keep is None else a_share("--keep", keep)
     with studying(f"{loaded.title}: {playbook}", cluster, processes) as at_work:
         found = find(loaded, playbook, seeds=seeds, by=step, keep=least, **at_work)
     say(sentences(found))
-    Console(highlight=False).print(rescue_table(found))
-    if out is not None:
-        write_file(found.shares, out)
+    Console().print(rescue_table(found))
+    save_table(found.shares, out)
     if figure is not None:
-        write_figure(rescue_figure(found), figure)
-        say_where("Figure", figure)
+        save_figure(rescue_figure(found), figure)
 
 
 def map_storms(
     scenario: options.ScenarioArgument = "retry-storm",
-    loads: Annotated[str, typer.Option(help="Everyday load over capacity: 20%..90%:8 (8 values), or 25%,50%.")] = (
+    loads: Annotated[str, Option(help="Everyday load over capacity: 20%..90%:8 (8 values), or 25%,50%.")] = (
         "20%..90%:8"
     ),
-    spikes: Annotated[str, typer.Option(help="The rate in the spike over the everyday rate: 1,2,3,5.")] = "1,2,3,5",
-    retries: Annotated[str, typer.Option(help="The most retries per request: 0,1,3,5.")] = "0,1,3,5",
-    seeds: Annotated[int, typer.Option(min=1, help="Runs at each place on the map.")] = 3,
-    playbook: Annotated[str | None, typer.Option(help="The playbook; the scenario's first one if not given.")] = None,
+    spikes: Annotated[str, Option(help="The rate in the spike over the everyday rate: 1,2,3,5.")] = "1,2,3,5",
+    retries: Annotated[str, Option(help="The most retries per request: 0,1,3,5.")] = "0,1,3,5",
+    seeds: Annotated[int, Option(min=1, help="Runs at each place on the map.")] = 3,
+    playbook: options.Playbook = None,
     override: options.Override = None,
     sets: options.Sets = None,
     processes: options.Processes = None,
     cluster: options.ClusterAddress = None,
-    figure: Figure = None,
-    out: Out = None,
+    figure: options.FigureFile = None,
+    out: options.TableFile = None,
 ) -> None:
     """Map where a service recovers after a spike in demand.
 
@@ -78,23 +72,21 @@ def map_storms(
     wave and one spike, like retry-storm. A run recovers if at its end nine of ten first requests are served. In theory
     it always does below a load of C / (1 + r): capacity C, r retries.
     """
-    from sim.plots.saving import write_figure
     from sim.plots.storms import map_figure
     from sim.studies.storm_map import storm_map
 
-    refuse_places(figure, out)
+    refuse_file(figure, ".png", ".svg")
+    refuse_file(out)
     loaded = scenario_of(scenario, override, sets)
     places = (axis("loads", loads), axis("spikes", spikes), whole(axis("retries", retries)))
     with studying(loaded.title, cluster, processes) as at_work:
         table = storm_map(loaded, *places, playbook=playbook, seeds=seeds, **at_work)
     if table.empty:
         raise KeyboardInterrupt
-    Console(highlight=False).print(map_table(table))
-    if out is not None:
-        write_file(table, out)
+    Console().print(map_table(table))
+    save_table(table, out)
     if figure is not None:
-        write_figure(map_figure(table), figure)
-        say_where("Figure", figure)
+        save_figure(map_figure(table), figure)
 
 
 def whole(numbers: list[float]) -> list[int]:

@@ -3,16 +3,15 @@
 from pathlib import Path
 from typing import Annotated
 
-import typer
+from typer import Option
 
 from sim.cli.console import ready, runs_bar, say, say_where
 from sim.cli.options import Processes, machines
 from sim.cli.places import refuse_other_file
-from sim.errors import BadInput
 
 
 def story(
-    out: Annotated[Path, typer.Option(help="The page to write; .html, or .md without figures.")] = Path("story.html"),
+    out: Annotated[Path, Option(help="The page to write; .html, or .md without figures.")] = Path("story.html"),
     processes: Processes = None,
 ) -> None:
     """Write the story of the launches of 2022 and 2025 as one page, every claim from a run.
@@ -21,17 +20,12 @@ def story(
     team, money, energy, carbon and water; each claim with its figure, the origin of that and the run behind it.
     """
     from sim.report import write
-    from sim.report.markdown import markdown
-    from sim.report.page import html, span
+    from sim.report.page import as_markdown, html
     from sim.report.story import cells, whole
     from sim.report.story import story as told
     from sim.studies.executors import asked
 
-    if out.suffix not in (".html", ".md"):
-        raise BadInput(
-            "this name is not of that format", key="--out", file=out, expected="a name ending in .html or .md"
-        )
-    refuse_other_file(out)
+    refuse_other_file(out, ".html", ".md")
     wanted = cells()
     ready()
     with machines(None, processes) as executor, runs_bar("The story's runs") as report:
@@ -40,5 +34,5 @@ def story(
         raise KeyboardInterrupt
     run, main, appendix = told(dict(zip(wanted, made, strict=True)))
     say(main[0].blocks[0].sentences)  # type: ignore[union-attr]
-    text = markdown(run.manifest, span(run), [*main, *appendix])
-    say_where("\nStory", write(html([run], main, appendix) if out.suffix == ".html" else text, out))
+    made_of = html if out.suffix == ".html" else as_markdown
+    say_where("\nStory", write(made_of(run, main, appendix), out))

@@ -5,11 +5,12 @@ from typing import Annotated, Any, Literal
 
 import typer
 from rich.table import Table
+from typer import Option
 
 from sim.cli import options
-from sim.cli.console import INTERRUPTED, Console, say_where
-from sim.cli.options import named, refuse_places, scenario_of, studying
-from sim.cli.places import write_file
+from sim.cli.console import INTERRUPTED, Console
+from sim.cli.options import key_and_text, named, scenario_of, studying
+from sim.cli.places import refuse_file, save_figure, save_table
 from sim.errors import BadInput
 
 SHOWN = 40  # rows in the terminal; the file has all
@@ -18,23 +19,21 @@ SHOWN = 40  # rows in the terminal; the file has all
 def sweep(
     scenario: options.ScenarioArgument,
     vary: Annotated[
-        list[str],
-        typer.Option(metavar="KEY=VALUES", help="A dotted key, like pools.fleet.gpus=8000..12000:5. Repeatable."),
+        list[str], Option(metavar="KEY=VALUES", help="A dotted key, like pools.fleet.gpus=8000..12000:5. Repeatable.")
     ],
     design: Annotated[
         Literal["grid", "latin", "sobol"],
-        typer.Option(help="Every combination, a Latin hypercube, or a Sobol sequence between the bounds."),
+        Option(help="Every combination, a Latin hypercube, or a Sobol sequence between the bounds."),
     ] = "grid",
-    points: Annotated[int, typer.Option(min=2, help="Points of a Latin hypercube or a Sobol sequence.")] = 32,
+    points: Annotated[int, Option(min=2, help="Points of a Latin hypercube or a Sobol sequence.")] = 32,
     playbooks: Annotated[
-        str | None,
-        typer.Option("--playbooks", "--playbook", help="Names, with commas between them; the first if none."),
+        str | None, Option("--playbooks", "--playbook", help="Names, with commas between them; the first if none.")
     ] = None,
-    seeds: Annotated[int, typer.Option(min=1, help="Runs at each point; intervals need at least 3.")] = 1,
+    seeds: Annotated[int, Option(min=1, help="Runs at each point; intervals need at least 3.")] = 1,
     promise: Annotated[
-        str | None, typer.Option(help="Also whether each run keeps this, as in 'meltpoint size'.")
+        str | None, Option(help="Also record whether each run keeps this promise, as in 'meltpoint size'.")
     ] = None,
-    metric: Annotated[str, typer.Option(help="The figure that is shown and drawn.")] = "attainment",
+    metric: Annotated[str, Option(help="The figure that is shown and drawn.")] = "attainment",
     override: options.Override = None,
     sets: options.Sets = None,
     processes: options.Processes = None,
@@ -42,21 +41,19 @@ def sweep(
     shard: options.ShardOf = None,
     store: options.StoreFolder = None,
     no_store: options.NoStore = False,
-    figure: Annotated[Path | None, typer.Option(help="Draw it against one key or two: a PNG or SVG.")] = None,
-    out: Annotated[Path | None, typer.Option(help="Write the table here: .csv or .parquet.")] = None,
+    figure: Annotated[Path | None, Option(help="Draw it against one key or two: a PNG or SVG.")] = None,
+    out: Annotated[Path | None, Option(help="Write the table here: .csv or .parquet.")] = None,
 ) -> None:
     """Run a scenario at many settings.
 
     The values of a key are a list, like 1,2,5, or a range, like 20%..90%:8 or 1..100:5:log. The key demand.times
     multiplies all demand. Runs are kept, so that an interrupted sweep costs only what is missing.
     """
-    from sim.plots.saving import write_figure
     from sim.plots.sweep_map import sweep_figure
     from sim.studies.sweep import sweep as run_all
 
-    refuse_places(figure, out)
-    if out is not None and out.suffix not in (".csv", ".parquet"):
-        raise BadInput("a table is CSV or Parquet", file=out, expected="a name ending in .csv or .parquet")
+    refuse_file(figure, ".png", ".svg")
+    refuse_file(out, ".csv", ".parquet")
     keys = pairs(vary)
     if figure is not None and len(keys) > 2:
         raise BadInput("a figure shows one key or two", key="--figure", value=len(keys), expected="--out for more keys")
@@ -73,33 +70,31 @@ def sweep(
             store=False if no_store else store,
             **at_work,
         )
-    console = Console(highlight=False)
     if len(table):
         if metric not in table:
-            raise BadInput(
-                "the table has no such figure", key="--metric", value=metric, expected=", ".join(map(str, table))
-            )
-        console.print(sweep_table(table, list(keys), metric))
-    if out is not None:
-        write_file(table, out)
-        say_where("Table", out)
+            expected = ", ".join(map(str, table))
+            raise BadInput("the table has no such figure", key="--metric", value=metric, expected=expected)
+        Console().print(sweep_table(table, list(keys), metric))
+    save_table(table, out)
     if figure is not None and len(table):
-        write_figure(sweep_figure(table, list(keys), metric), figure)
-        say_where("Figure", figure)
+        save_figure(sweep_figure(table, list(keys), metric), figure)
     if len(table) < (planned := table.attrs["planned"]):
-        console.print(f"INTERRUPTED: {len(table):,} of {planned:,} runs are done; the same command makes the others.")
+        Console().print(f"INTERRUPTED: {len(table):,} of {planned:,} runs are done; the same command makes the others.")
         raise typer.Exit(INTERRUPTED)
 
 
 def pairs(vary: list[str]) -> dict[str, str]:
     """The keys that are varied, with the texts of their values. Raises BadInput."""
     found: dict[str, str] = {}
+    takes, expected = (
+        "--vary takes a key and its values",
+        "KEY=VALUES, like pools.fleet.gpus=8000..12000:5, each key once",
+    )
     for setting in vary:
-        key, equals, text = setting.partition("=")
-        if not equals or not key.strip() or key.strip() in found:
-            expected = "KEY=VALUES, like pools.fleet.gpus=8000..12000:5, each key once"
-            raise BadInput("--vary takes a key and its values", value=setting, expected=expected)
-        found[key.strip()] = text
+        key, text = key_and_text(takes, setting, expected)
+        if key in found:
+            raise BadInput(takes, value=setting, expected=expected)
+        found[key] = text
     return found
 
 

@@ -1,6 +1,5 @@
 """The command that checks the simulator against published servers and a user's own queue."""
 
-import os
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from itertools import groupby
@@ -11,9 +10,10 @@ import typer
 from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
+from typer import Argument, Option
 
 from sim.cli.console import Console, progress_bar, ready
-from sim.cli.places import write_file
+from sim.cli.places import refuse_file, write_file
 from sim.errors import BadInput
 
 if TYPE_CHECKING:
@@ -28,43 +28,37 @@ MAP = (
 SERVERS = "trace: how many there were: a number, or a CSV with the columns from, servers; else counted from who served."
 
 
-Out = Annotated[Path | None, typer.Option(help="Also write an HTML page here, or a table, a .csv file.")]
-Misses = Annotated[bool, typer.Option("--misses", help="Print only figures that do not agree.")]
+Out = Annotated[Path | None, Option(help="Also write an HTML page here, or a table, a .csv file.")]
+Misses = Annotated[bool, Option("--misses", help="Print only figures that do not agree.")]
 
 
 def validate(
-    study: Annotated[str, typer.Argument(help="Which study: mlperf, trace or loadtest.")],
-    file: Annotated[
-        Path | None, typer.Argument(help="Your figures or your recording; mlperf has published ones.")
-    ] = None,
-    test: Annotated[
-        Path | None, typer.Argument(metavar="[TEST]", help="loadtest: the results, after the scenario.")
-    ] = None,
+    study: Annotated[str, Argument(help="Which study: mlperf, trace or loadtest.")],
+    file: Annotated[Path | None, Argument(help="Your figures or your recording; mlperf has published ones.")] = None,
+    test: Annotated[Path | None, Argument(metavar="[TEST]", help="loadtest: the results, after the scenario.")] = None,
     out: Out = None,
     misses: Misses = False,
-    map: Annotated[list[str] | None, typer.Option(help=MAP)] = None,
+    map: Annotated[list[str] | None, Option(help=MAP)] = None,
     drop: Annotated[
-        list[str] | None, typer.Option(help="trace: rows to leave out, as COLUMN:VALUE|VALUE; again for each column.")
+        list[str] | None, Option(help="trace: rows to leave out, as COLUMN:VALUE|VALUE; again for each column.")
     ] = None,
-    servers: Annotated[str | None, typer.Option(help=SERVERS)] = None,
+    servers: Annotated[str | None, Option(help=SERVERS)] = None,
     split: Annotated[
-        str | None, typer.Option(help="trace: last (days to forecast) or odd-even (every other day is tested).")
+        str | None, Option(help="trace: last (days to forecast) or odd-even (every other day is tested).")
     ] = None,
     test_days: Annotated[
-        int | None,
-        typer.Option(help="trace: how many final days to forecast; by default a third, rounded up."),
+        int | None, Option(help="trace: how many final days to forecast; by default a third, rounded up.")
     ] = None,
     strict: Annotated[
-        bool, typer.Option("--strict", help="End with 1 on any miss, known ones too, and with 3 if none was bounded.")
+        bool, Option("--strict", help="End with 1 on any miss, known ones too, and with 3 if none was bounded.")
     ] = False,
 ) -> None:
     """Check the simulator against your own servers or queue.
 
     Prints a table of predicted and actual figures, misses included, and ends with exit code 1 where one misses for no
-    known reason (--strict: for any reason), 2 for bad input.
-    Studies: mlperf (published MLPerf servers, or a
-    FILE of your own), trace FILE (the log of any queue), loadtest SCENARIO TEST (predicted beside measured at each
-    concurrency or rate):
+    known reason (--strict: for any reason), 2 for bad input. Studies: mlperf (published MLPerf servers, or a FILE of
+    your own), trace FILE (the log of any queue), loadtest SCENARIO TEST (predicted beside measured at each concurrency
+    or rate):
 
     meltpoint validate trace calls.csv --map arrived=call_time --map abandoned=outcome:HANG --servers 12
 
@@ -92,42 +86,36 @@ def carry_out(
     The command ends with exit code 1 where a figure misses for no known reason. strict: where any misses; and with 3
     where a study held no figure to a bound, so that nothing is decided.
     """
-    if out is not None and (out.suffix not in WRITERS or out.is_dir() or not os.access(out.parent, os.W_OK)):
-        expected = f"a file name{' or name'.join(WRITERS)} in a folder that can be written to"
-        raise BadInput("the studies cannot be written there", key="--out", value=str(out), expected=expected)
+    refuse_file(out, ".html", ".csv")
     ready()
     made = []
     for name, maker in makers.items():
         with progress_bar(name) as report:
             made.append(maker(report))
-        Console(highlight=False).print(shown(made[-1], only_misses=only_misses))
+        Console().print(shown(made[-1], only_misses=only_misses))
     for one in made:
-        Console(highlight=False).print(Text(one.sentence, style="bold"))
+        Console().print(Text(one.sentence, style="bold"))
     if out is not None:
         try:
-            WRITERS[out.suffix](made, out)
+            write(made, out)
         except OSError as wrong:
             raise BadInput(f"the studies cannot be written there ({wrong})", key="--out", value=str(out)) from None
-        Console().print(f"Written to {out}", soft_wrap=True, highlight=False, markup=False)
+        Console().print_line(f"Written to {out}")
     if any(one.misses if strict else one.unexpected for one in made):
         raise typer.Exit(1)
     if strict and not all(one.held for one in made):
         raise typer.Exit(3)
 
 
-def write_page(studies: list["Study"], path: Path) -> None:
+def write(studies: list["Study"], path: Path) -> None:
+    """Write the studies as a page, or as a table where the file's name ends in .csv."""
+    from sim.validation.study_file import write_results
     from sim.validation.study_page import page
 
-    write_file(page(studies), path)
-
-
-def write_table(studies: list["Study"], path: Path) -> None:
-    from sim.validation.study_file import write_results
-
-    write_results(studies, path)
-
-
-WRITERS = {".html": write_page, ".csv": write_table}
+    if path.suffix == ".csv":
+        write_results(studies, path)
+    else:
+        write_file(page(studies), path)
 
 
 def chosen(

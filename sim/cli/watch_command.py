@@ -9,10 +9,11 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from itertools import takewhile
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
-import typer
+from typer import Option
 
+from sim.cli import options
 from sim.cli.console import Console, ready
 from sim.cli.options import Override, ScenarioArgument, Sets, a_time, named, scenario_of
 from sim.cli.runbook_command import opened
@@ -23,27 +24,25 @@ HEADER_DIGITS = 4  # a line with fewer of them has no time: it names the columns
 
 def watch(
     scenario: ScenarioArgument,
-    metrics: Annotated[str | None, typer.Option(help="A file with metrics, or - for standard input.")] = None,
-    log: Annotated[Path | None, typer.Option(help="A log of requests, in place of metrics.")] = None,
-    stamped: Annotated[
-        Literal["start", "end"] | None, typer.Option(help="Whether a log's times are those of requests or of answers.")
-    ] = None,
-    zone: Annotated[str | None, typer.Option(help="The zone of a log's times that name none.")] = None,
-    repair: Annotated[str, typer.Option(help="Repairs of the log, with commas; see 'demand import'.")] = "",
+    metrics: Annotated[str | None, Option(help="A file with metrics, or - for standard input.")] = None,
+    log: Annotated[Path | None, Option(help="A log of requests, in place of metrics.")] = None,
+    stamped: options.Stamped = None,
+    zone: options.Zone = None,
+    repair: options.Repair = "",
     in_force: Annotated[
-        str | None, typer.Option("--in-force", help="The playbook in force; the scenario's first one if not given.")
+        str | None, Option("--in-force", help="The playbook in force; the scenario's first one if not given.")
     ] = None,
     playbooks: Annotated[
-        str | None, typer.Option("--playbooks", help="Those to choose from, separated by commas; all if not given.")
+        str | None, Option("--playbooks", help="The playbooks to choose from, separated by commas; all if not given.")
     ] = None,
-    ahead: Annotated[str, typer.Option(help="How far to look ahead.")] = "1 hour",
-    every: Annotated[str, typer.Option(help="Time between two looks.")] = "1 min",
-    follow: Annotated[bool, typer.Option("--follow", help="Wait for further lines of a file that grows.")] = False,
-    once: Annotated[bool, typer.Option("--once", help="Look at the last reading only.")] = False,
+    ahead: Annotated[str, Option(help="How far to look ahead.")] = "1 hour",
+    every: Annotated[str, Option(help="Time between two looks.")] = "1 min",
+    follow: Annotated[bool, Option("--follow", help="Wait for further lines of a file that grows.")] = False,
+    once: Annotated[bool, Option("--once", help="Look at the last reading only.")] = False,
     scored: Annotated[
-        bool, typer.Option("--score", help="At the end, score the forecasts: of an incident that is over.")
+        bool, Option("--score", help="At the end, score the forecasts, for an incident that is over.")
     ] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Lines of JSON.")] = False,
+    as_json: Annotated[bool, Option("--json", help="Lines of JSON.")] = False,
     override: Override = None,
     sets: Sets = None,
 ) -> None:
@@ -61,7 +60,7 @@ def watch(
     refuse_mixed(metrics, log, {"--stamped": stamped, "--zone": zone, "--repair": repair}, follow=follow, once=once)
     watcher = Watcher(loaded, in_force, named(playbooks) or None, ahead=a_span("--ahead", ahead))
     ready()
-    console, forecasts, full, now = Console(highlight=False, soft_wrap=True), [], math.inf, 0.0
+    console, forecasts, full, now = Console(), [], math.inf, 0.0
     read = of_log(loaded, log, stamped, zone, named(repair), follow) if log else of_metrics(str(metrics), follow)
     watcher.by_signups = watcher.by_signups and log is None
     with read as (readings, notes):
@@ -72,25 +71,23 @@ def watch(
             full = min(full, now) if is_full(loaded, seen) else full
             if found is not None:
                 forecasts.append(found)
-            console.print(in_json(loaded, found, now) if as_json else sentence(loaded, found, now), markup=False)
+            console.print_line(in_json(loaded, found, now) if as_json else sentence(loaded, found, now))
     if not forecasts:
         expected = f"readings at four instants or more, after the scenario's start, {loaded.start.isoformat()}"
         raise BadInput("no forecast could be made", file=log or metrics, expected=expected)
     if scored:
         from sim.studies.watch_score import score
 
-        found_score = score(forecasts, full, now)
-        say = (
-            json.dumps(found_score._asdict() | {"lead": found_score.lead}) if as_json else in_words(loaded, found_score)
+        scores = score(forecasts, full, now)
+        console.print_line(
+            json.dumps(scores._asdict() | {"lead": scores.lead}) if as_json else in_words(loaded, scores)
         )
-        console.print(say, markup=False)
     say_aside(note for one in forecasts for note in one.notes)
 
 
 def say_aside(notes: Iterable[str]) -> None:
-    console = Console(stderr=True, highlight=False, soft_wrap=True)
     for note in dict.fromkeys(notes):
-        console.print(f"meltpoint: {note}", markup=False)
+        Console(stderr=True).print_line(f"meltpoint: {note}")
 
 
 def a_span(key: str, text: str) -> float:
@@ -214,7 +211,7 @@ def sentence(scenario: Any, found: Any, now: float) -> str:
         elif found.chance > 0:
             when = f"{100 * found.chance:.0f} % to be full within {found.ahead / 60:.0f} min"
     gain, least, most = (100 * value for value in found.gain)
-    best = "no playbook is better for sure"
+    best = "no playbook is clearly better"
     if least > 0:
         late = math.isfinite(found.act_by) and found.act_by > found.now
         act = f"act by {at(scenario, found.act_by)}" if late else "act now"
@@ -261,12 +258,12 @@ def in_words(scenario: Any, found: Any) -> str:
 
     share, low, high = (100 * value for value in found.inside)
     full = (
-        f"The GPUs were full at {at(scenario, found.full)}. " if math.isfinite(found.full) else "They never were full. "
+        f"The GPUs were full at {at(scenario, found.full)}. " if math.isfinite(found.full) else "They were never full. "
     )
     alarm = (
         f"The first alarm (a chance of {100 * ALARM:g} % or more) was {found.lead / 60:.0f} min before. "
         if math.isfinite(found.lead)
-        else "There was no alarm before. "
+        else "There was no alarm before that. "
         if not math.isfinite(found.alarm) or found.alarm > found.full
         else ""
     )

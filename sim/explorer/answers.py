@@ -73,9 +73,9 @@ class Answer:
             of = [f"{s.gpus(p):,} of {in_gpus(amount(s.pools[p].gpus))}" for p in served_pools(s)]
             parts = f"A slice of 1/{1 / s.scale:g}: {names_in_words(of)}"
         few = s.scale < 1 and min(s.replicas(p) for p in served_pools(s)) < FEW_GPUS
-        bias = "; fewer than ten GPUs queue noticeably more, so this is pessimistic" if few else ""
+        bias = "; with fewer than ten GPUs requests wait noticeably longer, so this is pessimistic" if few else ""
         if s.scale < 1 and not few:
-            bias = "; a slice queues a little more than the whole service"
+            bias = "; in a slice requests wait a little longer than in the whole service"
         looks = f"; policies look every {duration(s.control_tick)} instead of every {duration(self.tick)}"
         return parts + bias + (looks if s.control_tick > self.tick else "") + "."
 

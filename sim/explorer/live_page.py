@@ -107,13 +107,8 @@ class LivePage:
 
     def slider(self, side: str, setting: Setting) -> Any:
         value = self.sides[side].values.get(setting.key, setting.own)
-        at = setting.with_value(value)
-        made = pn.widgets.DiscreteSlider(
-            name=setting.title,
-            options=dict(zip(at.labels, at.values, strict=True)),
-            value=value,
-            sizing_mode="stretch_width",
-        )
+        options = {label: one for one, label in setting.with_value(value).values.items()}
+        made = pn.widgets.DiscreteSlider(name=setting.title, options=options, value=value, sizing_mode="stretch_width")
         made.param.watch(partial(self.moved, side, setting), "value")
         return made
 
@@ -151,17 +146,14 @@ class LivePage:
         if wished != self.sides[side]:
             return
         if not isinstance(result, Answer):
-            known = isinstance(result, BadInput)
-            why = (
-                f"{result.message}. Expected: {result.expected}"
-                if known
-                else f"this run failed ({type(result).__name__})"
-            )
+            why = f"this run failed ({type(result).__name__})"
+            if isinstance(result, BadInput):
+                why = f"{result.message}. Expected: {result.expected}"
             self.answers.pop(side, None)
             self.said[side].object = self.verdict(side, why)
             return
         self.answers[side] = result
-        more = "" if stage >= REFINED else " A first picture; a better one is on its way."
+        more = "" if stage >= REFINED else " This is a first picture; a better one is on its way."
         self.said[side].object = self.verdict(side, result.slice_in_words + more, result.sentence)
         self.lines[side].data = dict(result.over_time)
         there = {s: self.answers[s].cohort for s in SIDES if s in self.answers}
@@ -219,20 +211,9 @@ class LivePage:
         """The scenario of each side as a file, and its report."""
         made = []
         for side in SIDES:
-            made += [
-                pn.widgets.FileDownload(
-                    callback=partial(self.yaml, side),
-                    filename=f"setting-{side}.yaml",
-                    label=f"Scenario {side.upper()} (YAML)",
-                    button_type="default",
-                ),
-                pn.widgets.FileDownload(
-                    callback=partial(self.report, side),
-                    filename=f"setting-{side}.html",
-                    label=f"Report {side.upper()} (HTML)",
-                    button_type="default",
-                ),
-            ]
+            for what, kind, make in (("Scenario", "yaml", self.yaml), ("Report", "html", self.report)):
+                label, name = f"{what} {side.upper()} ({kind.upper()})", f"setting-{side}.{kind}"
+                made.append(pn.widgets.FileDownload(callback=partial(make, side), filename=name, label=label))
         return pn.FlexBox(*made)
 
     def yaml(self, side: str) -> StringIO:
@@ -241,9 +222,8 @@ class LivePage:
     def report(self, side: str) -> BytesIO:
         """The report of the run that is shown; before there is one, a page that says so."""
         found = self.answers.get(side)
-        page = (
-            render([found.run]) if found else "<!doctype html><title>no run</title><p>This setting has no run yet.</p>"
-        )
+        none = "<!doctype html><title>no run</title><p>This setting has no run yet.</p>"
+        page = render([found.run]) if found else none
         return BytesIO(page.encode("utf-8", errors="replace"))
 
 

@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import pandas as pd
-from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
 
 from sim.errors import BadInput
 from sim.explorer.shown import FIGURES, Shown
 from sim.report.origins import sources
+from sim.report.page import template
 from sim.studies.intervals import mean_interval
 from sim.studies.sweep_file import load_sweep, numbers_in
 from sim.wording import amount, in_gpus
@@ -42,13 +42,7 @@ def offline_page(path: Path) -> str:
         "cells": cells(table, grid, shown),
     }
     script = Path(__file__).with_name("offline.js").read_text(encoding="utf-8")
-    environment = Environment(
-        loader=ChoiceLoader([PackageLoader("sim.explorer", ""), PackageLoader("sim.report", "")]),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-    )
-    page = environment.get_template("offline.html.j2").render(
+    page = template("offline.html.j2", "sim.explorer").render(
         facts=facts,
         data=for_script(data),
         script=script,
@@ -58,24 +52,22 @@ def offline_page(path: Path) -> str:
         seeds=table["seed"].nunique(),
     )
     if len(page.encode("utf-8", errors="replace")) > LARGEST:
-        expected = f"fewer points or playbooks: a page of {LARGEST / 1e6:.0f} MB or less"
-        raise BadInput(
-            "this page would be too large to mail", file=path, value=f"{len(page) / 1e6:.3g} MB", expected=expected
+        expected, size = (
+            f"fewer points or playbooks: a page of {LARGEST / 1e6:.0f} MB or less",
+            f"{len(page) / 1e6:.3g} MB",
         )
+        raise BadInput("this page would be too large to mail", file=path, value=size, expected=expected)
     return page
 
 
 def grid_of(table: pd.DataFrame, facts: dict[str, Any], path: Path) -> Grid:
     """The grid of a sweep. Raises BadInput where its points fill the space instead."""
-    keys = {str(key): list(dict.fromkeys(table[key].tolist())) for key in facts["keys"]}
-    if facts.get("design") != "grid" or len(keys) > MOST_KEYS:
+    design = facts.get("design")
+    if design != "grid" or len(facts["keys"]) > MOST_KEYS:
         expected = f"a sweep with --design grid, over at most {MOST_KEYS} keys"
-        raise BadInput(
-            "sliders need every combination of values", file=path, value=facts.get("design"), expected=expected
-        )
-    return Grid(
-        {key: ordered(values) for key, values in keys.items()}, [str(n) for n in dict.fromkeys(table["playbook"])]
-    )
+        raise BadInput("sliders need every combination of values", file=path, value=design, expected=expected)
+    keys = {str(key): ordered(list(dict.fromkeys(table[key].tolist()))) for key in facts["keys"]}
+    return Grid(keys, [str(name) for name in dict.fromkeys(table["playbook"])])
 
 
 def plain(value: Any) -> str:
@@ -118,11 +110,8 @@ def written(values: "pd.Series[float]", figure: Shown) -> list[Any]:
     """The mean as a number, in words, and its 95 % interval in words where there is one."""
     mean = float(values.mean())
     low, high = mean_interval(values, figure.within)
-    bounds = (
-        f"{figure.text(low)} to {figure.text(high)}"
-        if math.isfinite(low) and figure.text(low) != figure.text(high)
-        else ""
-    )
+    least, most = figure.text(low), figure.text(high)
+    bounds = f"{least} to {most}" if math.isfinite(low) and least != most else ""
     return [float(f"{mean:.6g}") if math.isfinite(mean) else None, figure.text(mean), bounds]
 
 
@@ -145,7 +134,10 @@ def made_from(table: pd.DataFrame, facts: dict[str, Any], path: Path) -> list[tu
         ("sweep", f"{path.name}, SHA-256 {hashlib.sha256(path.read_bytes()).hexdigest()}"),
         ("scenario", f"SHA-256 {facts['digest']}"),
         ("runs", f"{len(table):,}, seeds {table['seed'].min()} to {table['seed'].max()}"),
-        ("slice", "the whole service" if scale == 1 else f"1/{1 / scale:g}: {sliced}. Small slices queue more"),
+        (
+            "slice",
+            "the whole service" if scale == 1 else f"1/{1 / scale:g}: {sliced}. In a small slice requests wait longer",
+        ),
         ("code", f"SHA-256 {facts['code']}"),
         ("software", ", ".join(f"{name} {version}" for name, version in facts["versions"].items())),
     ]

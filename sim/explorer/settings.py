@@ -35,18 +35,15 @@ class Setting:
 
     key: str
     title: str
-    values: tuple[Any, ...]
-    labels: tuple[str, ...]
+    values: dict[Any, str]  # with their labels, in the order of the slider
     own: Any
 
     def with_value(self, value: Any) -> "Setting":
         """The same with a value of an address among its values."""
         if value in self.values:
             return self
-        pairs = sorted(
-            [*zip(self.values, self.labels, strict=True), (value, in_words(value))], key=lambda p: size(p[0])
-        )
-        return replace(self, values=tuple(v for v, _ in pairs), labels=tuple(text for _, text in pairs))
+        labels = {**self.values, value: in_words(value)}
+        return replace(self, values={one: labels[one] for one in sorted(labels, key=size)})
 
 
 def size(value: Any) -> float:
@@ -67,8 +64,8 @@ def found_settings(scenario: Scenario, playbook: str) -> Iterator[Setting]:
         least = max(unit, gpus - s.pools[pool].kinds[s.kinds_taken[pool][-1]].gpus if s.pools[pool].kinds else 0)
         rungs = sorted({max(least, unit * round(f * gpus / unit)) for f in FACTORS} | {gpus})
         title = f"GPUs of {pool}" + (f", by its {s.kinds_taken[pool][-1]}" if s.pools[pool].kinds else "")
-        yield Setting(f"pools.{pool}.gpus", title, tuple(rungs), tuple(f"{n:,}" for n in rungs), gpus)
-    yield Setting(DEMAND, "demand", MULTIPLES, tuple(f"{n:g} times" for n in MULTIPLES), 1)
+        yield Setting(f"pools.{pool}.gpus", title, {n: f"{n:,}" for n in rungs}, gpus)
+    yield Setting(DEMAND, "demand", {n: f"{n:g} times" for n in MULTIPLES}, 1)
     yield from of_the_wave(s)
     yield from knobs(s, playbook)
     b = s.behaviour
@@ -77,7 +74,7 @@ def found_settings(scenario: Scenario, playbook: str) -> Iterator[Setting]:
     if name and 0 < median < math.inf:
         yield stretched(f"behaviour.patience.{name}", f"patience ({name})", f"{getattr(b.patience, name):g} s")
     tries = sorted({0, 1, 2, 3, 5, 10, b.retry.at_most})
-    yield Setting("behaviour.retry.at_most", "retries at most", tuple(tries), tuple(map(str, tries)), b.retry.at_most)
+    yield Setting("behaviour.retry.at_most", "retries at most", {n: str(n) for n in tries}, b.retry.at_most)
     yield share("behaviour.retry.probability", "chance of a retry", float(b.retry.probability))
     for pool in served_pools(s)[:MOST_POOLS]:
         cost = s.pools[pool].dollars_per_gpu_hour
@@ -106,14 +103,10 @@ def of_the_wave(scenario: Scenario) -> Iterator[Setting]:
     called = f"'{wave.name}'" if wave.name else "the wave"
     own = scenario.seconds(wave.from_)
     places = sorted({round(i * scenario.horizon / STARTS) for i in range(STARTS)} | {own})
-    dates = tuple(f"{scenario.start + timedelta(seconds=at):%d %b %H:%M}" for at in places)
-    yield Setting(
-        f"demand.waves.{n}.from", f"start of {called}", tuple(f"{at:g} s" for at in places), dates, f"{own:g} s"
-    )
-    times = sorted({*MULTIPLES, wave.times})
-    yield Setting(
-        f"demand.waves.{n}.times", f"height of {called}", tuple(times), tuple(f"{t:g} times" for t in times), wave.times
-    )
+    dates = {f"{at:g} s": f"{scenario.start + timedelta(seconds=at):%d %b %H:%M}" for at in places}
+    yield Setting(f"demand.waves.{n}.from", f"start of {called}", dates, f"{own:g} s")
+    times = {t: f"{t:g} times" for t in sorted({*MULTIPLES, wave.times})}
+    yield Setting(f"demand.waves.{n}.times", f"height of {called}", times, wave.times)
 
 
 def knobs(scenario: Scenario, playbook: str) -> list[Setting]:
@@ -145,8 +138,7 @@ def leaves(node: Any, above: str = "") -> Iterator[tuple[str, Any]]:
 
 
 def share(key: str, title: str, own: float) -> Setting:
-    values = tuple(sorted({*map(float, SHARES), own}))
-    return Setting(key, title, values, tuple(map(percent, values)), own)
+    return Setting(key, title, {value: percent(value) for value in sorted({*map(float, SHARES), own})}, own)
 
 
 def stretched(key: str, title: str, own: Any) -> Setting:
@@ -154,14 +146,13 @@ def stretched(key: str, title: str, own: Any) -> Setting:
     found = QUANTITY.fullmatch(str(own))
     number = float(found[1]) if found else 0.0
     if not found or not 0 < number < math.inf:
-        return Setting(key, title, (own,), (str(own),), own)
+        return Setting(key, title, {own: str(own)}, own)
     whole, dollar = isinstance(own, int), "$" if str(own).startswith("$") else ""
     values: list[Any] = []
     for factor in FACTORS:
         at = max(1, round(factor * number)) if whole else float(f"{factor * number:.6g}")
         values.append(own if factor == 1 else at if isinstance(own, int | float) else f"{dollar}{at:g}{found[2]}")
-    values = list(dict.fromkeys(values))
-    return Setting(key, title, tuple(values), tuple(in_words(v) for v in values), own)
+    return Setting(key, title, {value: in_words(value) for value in values}, own)
 
 
 @dataclass(frozen=True)
@@ -218,6 +209,8 @@ def with_text(scenario: Scenario, side: Chosen, key: str, text: str) -> Chosen:
     value = next((v for v in known[key].values if str(v) == text), None)
     if value is None:
         value = plain_value(text, key)
+    if isinstance(value, list | dict):
+        raise BadInput("a slider has single values", key=key, value=text, expected="one value")
     made = Chosen(side.playbook, {**side.values, key: value} if value != known[key].own else dict(side.values))
     made.applied(scenario)
     return made
@@ -226,11 +219,9 @@ def with_text(scenario: Scenario, side: Chosen, key: str, text: str) -> Chosen:
 def difference_in_words(scenario: Scenario, side: Chosen) -> str:
     """A side in a few words: its playbook, and what was changed."""
     known = {setting.key: setting for setting in settings_of(scenario, side.playbook)}
-    parts = [f"{known[key].title} {label(known[key], value)}" for key, value in side.values.items() if key in known]
+    parts = [
+        f"{known[key].title} {known[key].with_value(value).values[value]}"
+        for key, value in side.values.items()
+        if key in known
+    ]
     return ", ".join([f"'{side.playbook}'", *parts])
-
-
-def label(setting: Setting, value: Any) -> str:
-    """A value in words."""
-    at = setting.with_value(value)
-    return at.labels[at.values.index(value)]

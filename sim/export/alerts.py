@@ -91,7 +91,7 @@ def most_attempts(run: Run) -> float:
 
 
 def beyond_one(name: str, figure: str, most: float, what: str) -> dict[str, Any]:
-    unit = " a second" if what == "attempts" else ""
+    most_ever = f"{amount(most)}{' a second' if what == 'attempts' else ''}"
     return {
         "alert": name,
         "expr": f"{figure} > {number(float(f'{most:.6g}'))}",
@@ -99,6 +99,6 @@ def beyond_one(name: str, figure: str, most: float, what: str) -> dict[str, Any]
         "labels": {"severity": "warning"},
         "annotations": {
             "summary": f"More {what} than ever in the simulated run",
-            "description": f"The runbook was made from a run with at most {amount(most)}{unit}: simulate this one.",
+            "description": f"The runbook was made from a run with at most {most_ever}: simulate what happens now.",
         },
     }

@@ -1,6 +1,5 @@
 """A schedule as a folder: the rows, where they come from, and ready scripts for k6 and Locust."""
 
-import csv
 import json
 import os
 import shutil
@@ -72,7 +71,7 @@ def write_export(
 
 def fill(schedule: Schedule, folder: Path, targets: list[str], url: str) -> None:
     """All files of an export."""
-    write_csv(schedule, folder / "schedule.csv")
+    schedule.asks.to_csv(folder / "schedule.csv", columns=[*COLUMNS], index=False, lineterminator="\n")
     r = rates(schedule)
     figures = {"mean_per_s": r.mean, "busiest_second_per_s": r.peak, "full_mean_per_s": r.full_mean}
     figures |= {"full_peak_per_s": r.full_peak, "full_peak_width_s": r.width}
@@ -82,15 +81,6 @@ def fill(schedule: Schedule, folder: Path, targets: list[str], url: str) -> None
             shutil.copyfile(TEMPLATES / name, folder / name)
     if "k6" in targets:
         write_json({"seconds": schedule.length, "vus": virtual_users(schedule)}, folder / "k6-load.json")
-
-
-def write_csv(schedule: Schedule, path: Path) -> None:
-    """One row per request. The csv module writes a float as its repr, which reads back to the same bits."""
-    columns = [schedule.asks[name].tolist() for name in COLUMNS]
-    with path.open("w", encoding="utf-8", newline="") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(COLUMNS)
-        writer.writerows(zip(*columns, strict=True))
 
 
 def write_json(content: dict[str, Any], path: Path) -> None:

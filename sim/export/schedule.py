@@ -22,8 +22,8 @@ THINNED = 2  # the draw of stream COPY that thins; the replay of a recording use
 LABEL = re.compile(r"(?s)(.*)/(\d+)px/(\d+)st(?:/(\d+)fr)?(?:/x(\d+))?")  # as Spec.label writes it
 
 NOBODY_WAITS = (
-    "Every ask that people would make of a fleet on which nobody waits: of a slower service people ask later, "
-    "ask again, or stay away."
+    "Every request that people would make if nobody had to wait. With a slower service they ask later, ask again or "
+    "stay away."
 )
 FIRST_ATTEMPTS = (
     "The first attempt at each wish as it was made in that run; retries are left out (--retries keeps them)."
@@ -84,12 +84,12 @@ def check(horizon: float, begin: float, end: float, speed: float, times: float) 
         raise BadInput("the window begins outside the run", key="--from", value=begin, expected=expected)
     if not begin < end <= horizon:
         expected = f"after --from ({begin:g} s), and no later than the horizon, {horizon:g} s"
-        raise BadInput("the window does not end where it can", key="--until", value=end, expected=expected)
+        raise BadInput("the window ends outside the run", key="--until", value=end, expected=expected)
     if not 0 < speed < math.inf:
-        raise BadInput("time cannot be compressed so", key="--speed", value=speed, expected="a number above 0, like 10")
+        raise BadInput("this speed cannot be used", key="--speed", value=speed, expected="a number above 0, like 10")
     if not 0 < times <= 1:
         expected = "a share of the people above 0 and up to 1, like 0.01"
-        raise BadInput("people cannot be thinned so", key="--times", value=times, expected=expected)
+        raise BadInput("this share of the people cannot be used", key="--times", value=times, expected=expected)
 
 
 def rows(attempts: pd.DataFrame, begin: float, speed: float) -> pd.DataFrame:
@@ -112,7 +112,7 @@ def spec_of(label: str) -> Spec:
     """The spec that a label stands for. Raises BadInput if it is none."""
     found = LABEL.fullmatch(label)
     if found is None:
-        raise BadInput("this is no spec", value=label, expected="like model/1024px/28st")
+        raise BadInput("this is not a spec", value=label, expected="like model/1024px/28st")
     model, *numbers = found.groups()
     return Spec(model, *(int(number or 1) for number in numbers))
 

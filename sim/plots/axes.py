@@ -25,6 +25,7 @@ DASHES = ("-", "--", "-.", ":")
 GREY = "#6b6b6b"
 WIDTH = 8.4  # inches
 LEFT, BESIDE, BELOW, ABOVE = 0.72, 0.25, 0.48, 0.32  # inches around axes over time, for their labels and titles
+ROW = 11  # points, the height of a row of small labels above the axes
 DAY = 86400.0  # seconds
 STEPS = (1, 5, 15, 60, 300, 900, 1800, 3600, 7200, 10800, 21600, 43200, DAY, 2 * DAY, 5 * DAY, 10 * DAY, 30 * DAY)
 MOST_TICKS = 10
@@ -71,6 +72,20 @@ def over_time(height: float, rows: int = 1, *, room: float = 0.82) -> tuple[Figu
     return figure, list(figure.subplots(rows, 1, squeeze=False)[:, 0])
 
 
+def grid(count: int, most: int, each: float, *, head: float = 0.0, shared: bool = False) -> tuple[Figure, list[Axes]]:
+    """A figure with `count` panels, at most `most` beside each other, in rows `each` inches high below `head` inches.
+
+    shared: whether all panels have the same x- and y-axis.
+    """
+    columns = min(most, max(count, 1))
+    rows = max(1, -(-count // columns))
+    figure = Shown(figsize=(WIDTH, head + each * rows), layout=ConstrainedLayoutEngine())
+    panels = list(figure.subplots(rows, columns, squeeze=False, sharex=shared, sharey=shared).ravel())
+    for ax in panels[count:]:
+        ax.set_axis_off()
+    return figure, panels[:count]
+
+
 def lowered(ax: Axes, points: float) -> None:
     """Take room for labels off the top of axes with fixed margins, so that what stands above them is not cut."""
     if points and ax.figure.get_layout_engine() is None:
@@ -95,17 +110,20 @@ def stairs(ax: Axes, values: ArrayLike, edges: ArrayLike, *, baseline: ArrayLike
     ax.autoscale_view()
 
 
-def dress(ax: Axes, title: str, y: str, *, pad: float = 6.0) -> None:
-    """Title, unit of the y-axis, and as little ink as possible.
+def dress(ax: Axes, title: str, y: str, x: str | None = None, *, rows: int = 0) -> None:
+    """Title, labels of the axes, and as little ink as possible. rows: of small labels between the axes and the title.
 
     The title's height is given: to look whether ticks stand above the axes is an eighth of the time of a drawing.
     """
-    ax.set_title(title, loc="left", y=1.0, fontsize=10, fontweight="bold", color=INK, pad=pad)
+    ax.set_title(title, loc="left", y=1.0, fontsize=10, fontweight="bold", color=INK, pad=6 + ROW * rows)
     ax.set_ylabel(y, fontsize=8.5)
+    if x is not None:
+        ax.set_xlabel(x, fontsize=8.5)
     ax.spines[["top", "right"]].set_visible(False)
     ax.grid(True, axis="y", color="#dddddd", linewidth=0.6)
     ax.set_axisbelow(True)
     ax.tick_params(labelsize=8)
+    lowered(ax, ROW * rows)
 
 
 def amount_tick(value: float, _: float | None) -> str:
@@ -124,6 +142,13 @@ def legend(ax: Axes) -> None:
     """A legend beside the axes, so that it hides no data."""
     box = ax.legend(loc="upper left", bbox_to_anchor=(1.005, 1.0), fontsize=8, frameon=False, handlelength=1.8)
     box.set_in_layout(False)
+
+
+def note(
+    ax: Axes, text: str, at: tuple[float, float], shift: tuple[float, float], *, size: float = 7.5, **style: Any
+) -> None:
+    """A small text beside a place: `at` is x and the share of the height, `shift` is points from there."""
+    ax.annotate(text, at, shift, ax.get_xaxis_transform(), "offset points", fontsize=size, **style)
 
 
 def nothing(ax: Axes, text: str) -> None:
@@ -153,12 +178,12 @@ def date_axis(ax: Axes, run: Run) -> None:
     warm_up = float(run.manifest["warm_up"])
     if warm_up > 0:
         ax.axvspan(begin, float(dates(run, warm_up)), facecolor="#eeeeee", edgecolor="none", zorder=0.2)
-        ax.annotate("warm-up", (begin, 0.0), (3, 3), ax.get_xaxis_transform(), "offset points", fontsize=7, color=GREY)
+        note(ax, "warm-up", (begin, 0.0), (3, 3), size=7, color=GREY)
 
 
-def over_dates(ax: Axes, run: Run, title: str, y: str, *, counts: bool = True) -> None:
-    """Title, unit, dates and legend of a figure over time. counts: the y-axis is one of counts."""
-    dress(ax, title, y)
+def over_dates(ax: Axes, run: Run, title: str, y: str, *, counts: bool = True, rows: int = 0) -> None:
+    """Title, unit, dates and legend of a figure over time. counts: the y-axis is one of counts. rows: as in `dress`."""
+    dress(ax, title, y, rows=rows)
     if counts:
         count_axis(ax)
     date_axis(ax, run)

@@ -1,8 +1,5 @@
 """Fitted signup curves against the counts they were fitted to, with the fan of futures."""
 
-from collections.abc import Callable
-from typing import Any
-
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -18,7 +15,7 @@ LONG = 10 * 86400.0  # seconds, from which days read better than hours
 
 
 def fit_figure(counts: Counts, fits: list[Fit], futures: Fan) -> Figure:
-    """Totals above, rates below. futures: of these curves by their weight, over the times to draw."""
+    """People so far above, signups per hour below. futures: of these curves by their weight, over the times to draw."""
     figure, (above, below) = blank(5.6, rows=2)
     size, unit = (86400.0, "days") if futures.times[-1] > LONG else (HOUR, "hours")
     totals(counts, fits, futures, above, size)
@@ -34,13 +31,7 @@ def fit_figure(counts: Counts, fits: list[Fit], futures: Fan) -> Figure:
 def totals(counts: Counts, fits: list[Fit], futures: Fan, ax: Axes, size: float) -> None:
     """People so far: counted, fitted, and the fan; times in units of `size` seconds."""
     shade(ax, futures.times / size, futures.totals)
-    for place, fit in enumerate(fits):
-        ax.plot(
-            futures.times / size,
-            drawn(fit, futures.times, fit.wave.cumulative),
-            label=fit.model.name,
-            **look(place),
-        )
+    curves([fit.wave.cumulative(times_of(fit, futures)) for fit in fits], fits, futures, ax, size)
     ax.plot(counts.times / size, counts.totals, "o", color=INK, markersize=4, label="counted", zorder=5)
     dress(ax, "People so far", "people")
     count_axis(ax)
@@ -53,27 +44,23 @@ def rates(counts: Counts, fits: list[Fit], futures: Fan, ax: Axes, size: float) 
     counted = np.diff(np.append(0.0, counts.totals)) / np.diff(edges)
     highest = max(float(counted.max()), float(futures.rates[-1].max()))
     shade(ax, futures.times / size, futures.rates * HOUR)
-    for place, fit in enumerate(fits):
-        ax.plot(
-            futures.times / size,
-            HOUR * drawn(fit, futures.times, fit.wave.rate_at),
-            label=fit.model.name,
-            **look(place),
-        )
+    curves([HOUR * fit.wave.rate_at(times_of(fit, futures)) for fit in fits], fits, futures, ax, size)
     stairs(ax, counted * HOUR, edges / size, color=INK, linewidth=1.0, label="counted", zorder=5)
     dress(ax, "Signups", "people per hour")
     count_axis(ax)
     ax.set_ylim(0, 1.15 * highest * HOUR)
 
 
-def drawn(fit: Fit, times: np.ndarray, curve: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
-    """A curve over time; one that is no forecast ends with the data."""
-    return curve(times if fit.forecasts else np.where(times <= fit.last, times, np.nan))
+def times_of(fit: Fit, futures: Fan) -> np.ndarray:
+    """The times at which a curve is drawn, in seconds; one that is no forecast ends with the data."""
+    return futures.times if fit.forecasts else np.where(futures.times <= fit.last, futures.times, np.nan)
 
 
-def look(place: int) -> dict[str, Any]:
-    """The best fit's line is thick, and in the colour of its fan."""
-    return {**style(place), "linewidth": 2.0 if place == 0 else 1.1}
+def curves(rows: list[np.ndarray], fits: list[Fit], futures: Fan, ax: Axes, size: float) -> None:
+    """A line for each fit; the best fit's is thick, and in the colour of its fan."""
+    for place, (fit, y) in enumerate(zip(fits, rows, strict=True)):
+        width = 2.0 if place == 0 else 1.1
+        ax.plot(futures.times / size, y, label=fit.model.name, linewidth=width, **style(place))
 
 
 def shade(ax: Axes, x: np.ndarray, rows: np.ndarray) -> None:

@@ -69,14 +69,6 @@ def mark_decisions(run: Run, ax: Axes) -> int:
 
 
 def label(ax: Axes, x: float, text: str, row: int, *, right: bool) -> None:
-    ax.annotate(
-        text,
-        (x, 1.0),
-        (-2 if right else 2, 3 + 11 * row),
-        ax.get_xaxis_transform(),
-        "offset points",
-        ha="right" if right else "left",
-        fontsize=7.5,
-        color=axes.INK,
-        annotation_clip=False,
-    )
+    """A label above the axes at x, in one of several rows, on its right or on its left."""
+    shift, side = (-2 if right else 2, 3 + axes.ROW * row), "right" if right else "left"
+    axes.note(ax, text, (x, 1.0), shift, ha=side, color=axes.INK, annotation_clip=False)

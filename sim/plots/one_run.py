@@ -88,10 +88,9 @@ def load(run: Run, pool: str, ax: Axes, table: pd.DataFrame | None = None) -> No
     ax.axhline(1.0, color=axes.GREY, linewidth=1.0, linestyle=":", label="capacity")
     few, many = (amount(float(size) / run.scale) for size in (table["gpus"].min(), table["gpus"].max()))
     gpus = few if few == many else f"{few} to {many}"
-    axes.dress(ax, f"Load of pool {axes.plain(pool)} ({in_gpus(gpus)})", "share of capacity")
+    title = f"Load of pool {axes.plain(pool)} ({in_gpus(gpus)})"
+    axes.over_dates(ax, run, title, "share of capacity", counts=False)
     load_axis(ax, float(table["offered"].max()))
-    axes.date_axis(ax, run)
-    axes.legend(ax)
 
 
 def load_axis(ax: Axes, peak: float) -> None:
@@ -120,20 +119,16 @@ def outcomes(run: Run, ax: Axes, table: pd.DataFrame | None = None) -> None:
         )
         below = top
     axes.stairs(ax, below, at, color=axes.INK, linewidth=0.6)
-    axes.date_axis(ax, run)
-    rows = mark_decisions(run, ax)
-    axes.dress(ax, "Outcomes of attempts", f"attempts per {unit}", pad=6 + 11 * rows)
-    axes.lowered(ax, 11 * rows)
-    axes.count_axis(ax)
-    axes.legend(ax)
+    axes.over_dates(ax, run, "Outcomes of attempts", f"attempts per {unit}", rows=mark_decisions(run, ax))
 
 
 def latency(run: Run, ax: Axes) -> None:
     """The share of requests with an image within x, one curve per tier; those without an image keep it below 100 %."""
-    axes.dress(ax, "Latency of all requests, including those without an image", "requests with an image within")
+    title = "Latency of all requests, including those without an image"
+    time = "time since the image was first wanted (logarithmic)"
+    axes.dress(ax, title, "requests with an image within", time)
     ax.yaxis.set_major_formatter(PercentFormatter(1.0, symbol=" %"))
     ax.set_ylim(0, 1.02)
-    ax.set_xlabel("time since the image was first wanted (logarithmic)", fontsize=8.5)
     ends = [float(f["slo"]) for f in run.manifest["features"].values() if f["slo"] < np.inf]
     curves = latency_curves(run)
     for place, tier in enumerate(run.manifest["tiers"]):
@@ -187,8 +182,7 @@ def mark_slos(run: Run, ax: Axes) -> None:
     for slo, features in slos.items():
         ax.axvline(slo, color=axes.GREY, linewidth=0.9, linestyle=":")
         text = "SLO " + axes.plain(", ".join(features), 24)
-        where = ax.get_xaxis_transform()
-        ax.annotate(text, (slo, 0.02), (-2, 0), where, "offset points", rotation=90, ha="right", fontsize=7.5)
+        axes.note(ax, text, (slo, 0.02), (-2, 0), rotation=90, ha="right")
 
 
 def time_axis(ax: Axes, shortest: float, longest: float) -> None:

@@ -24,8 +24,12 @@ TICKS = {
     0.0: "0", 1.0: "1 s", 10.0: "10 s", 60.0: "1 min", 600.0: "10 min",
     3600.0: "1 h", 36_000.0: "10 h", 172_800.0: "2 days", 1_728_000.0: "20 days",
 }  # fmt: skip
-STATES = {"ordered": axes.ORANGE, "failed": axes.VERMILLION, "moving": axes.PURPLE, "switched_off": axes.GREY}
-HATCHES = {"ordered": "//", "failed": "xx", "moving": "..", "switched_off": ""}
+STATES = {  # colour and hatch of GPUs that are not in service
+    "ordered": (axes.ORANGE, "//"),
+    "failed": (axes.VERMILLION, "xx"),
+    "moving": (axes.PURPLE, ".."),
+    "switched_off": (axes.GREY, ""),
+}
 
 
 def waits(run: Run, what: str, ax: Axes, table: pd.DataFrame | None = None) -> None:
@@ -35,8 +39,8 @@ def waits(run: Run, what: str, ax: Axes, table: pd.DataFrame | None = None) -> N
     top, at 'never'. A run without every row has a text instead.
     """
     axes.dress(ax, TITLES[what], "log above 1 s")
+    axes.date_axis(ax, run)
     if not run.has_rows:
-        axes.date_axis(ax, run)
         return axes.nothing(ax, "not known: this run kept no row for each request ('record: rows' keeps them)")
     table = waits_over_time(run) if table is None else table
     mine = table[table["what"] == what]
@@ -48,17 +52,14 @@ def waits(run: Run, what: str, ax: Axes, table: pd.DataFrame | None = None) -> N
         of_tier = mine[mine["tier"] == tier]
         at = axes.dates(run, of_tier["time"])
         colour = axes.CYCLE[place % len(axes.CYCLE)]
-        name = axes.plain(tier, 14)
-        for quantile, line, width in (("p50", "-", 1.6), ("p95", "--", 1.0)):
+        for quantile, called, line, width in (("p50", "median", "-", 1.6), ("p95", "p95", "--", 1.0)):
             y = of_tier[quantile].replace(math.inf, never).to_numpy(float)
-            label = f"{name}, {'median' if quantile == 'p50' else 'p95'}"
+            label = f"{axes.plain(tier, 14)}, {called}"
             if np.isfinite(y).any():
                 ax.plot(at, y, line, color=colour, linewidth=width, label=label, drawstyle="steps-post")
     if not ax.lines:
-        axes.date_axis(ax, run)
         return axes.nothing(ax, "no request")
     wait_axis(ax, top, never if np.isinf(mine[["p50", "p95"]].to_numpy(float)).any() else None)
-    axes.date_axis(ax, run)
     axes.legend(ax)
     return None
 
@@ -91,12 +92,8 @@ def fleet(run: Run, pool: str, ax: Axes, table: pd.DataFrame | None = None) -> N
     for state in ABSENT:
         some = heights(changes, state, moments) / run.scale
         if some.any():
-            style: dict[str, Any] = {
-                "facecolor": STATES[state],
-                "hatch": HATCHES[state],
-                "edgecolor": "white",
-                "linewidth": 0.0,
-            }
+            colour, hatch = STATES[state]
+            style: dict[str, Any] = {"facecolor": colour, "hatch": hatch, "edgecolor": "white", "linewidth": 0.0}
             name = state.replace("_", " ")
             ax.fill_between(at, below, below + some, step="post", alpha=0.75, label=name, **style)
             below = below + some
@@ -116,18 +113,16 @@ def heights(changes: pd.DataFrame, state: str, moments: np.ndarray) -> np.ndarra
 def power(run: Run, ax: Axes) -> None:
     """Power at the meter by the hour, and the part of it that the servers draw; of the whole service."""
     table = power_by_hour(run)
-    axes.dress(ax, "Power", "kW")
-    if not np.isfinite(table["kw"]).any():
-        axes.date_axis(ax, run)
-        return axes.nothing(ax, "not known: a profile that was used has no power figures")
     size, unit = (1000.0, "MW") if table["kw"].max() >= 1000 else (1.0, "kW")
+    axes.dress(ax, "Power", unit)
+    axes.date_axis(ax, run)
+    if not np.isfinite(table["kw"]).any():
+        return axes.nothing(ax, "not known: a profile that was used has no power figures")
     at = axes.dates(run, np.append(table.index.to_numpy(), run.horizon))
     axes.stairs(ax, table["kw"] / size, at, baseline=None, color=axes.INK, linewidth=1.4, label="at the meter")
     axes.stairs(ax, table["it_kw"] / size, at, fill=True, color=axes.GREEN, alpha=0.3, label="of the servers")
-    ax.set_ylabel(unit, fontsize=8.5)
     ax.set_ylim(bottom=0)
     ax.yaxis.set_major_formatter(axes.amount_tick)
-    axes.date_axis(ax, run)
     axes.legend(ax)
     return None
 
@@ -150,10 +145,9 @@ def clock(run: Run, ax: Axes, tables: dict[str, pd.DataFrame]) -> None:
             colour = style["color"]
             label = f"{name}: loading"
             axes.stairs(ax, loading, axes.edges(run, table), fill=True, color=colour, alpha=0.3, label=label)
-    axes.dress(ax, "Clock of the GPUs, and time spent on loading models", "% of full clock,\n% of GPU time")
+    title = "Clock of the GPUs, and time spent on loading models"
+    axes.over_dates(ax, run, title, "% of full clock,\n% of GPU time", counts=False)
     ax.set_ylim(0, 105)
-    axes.date_axis(ax, run)
-    axes.legend(ax)
 
 
 def slowed_or_loading(run: Run, tables: dict[str, pd.DataFrame]) -> bool:

@@ -35,18 +35,9 @@ def goodput(nothing: Run, run: Run, name: str, ax: Axes) -> None:
     """Images in time, by when they were wanted, and first requests."""
     edges = bins(run, default_bin(run))
     at = axes.dates(run, edges)
-    axes.stairs(
-        ax, a_second(run, edges, INTENTS), at, color=axes.GREY, linewidth=1.0, linestyle=":", label="first requests"
-    )
-    axes.stairs(
-        ax,
-        a_second(nothing, edges, IMAGES, IMAGES_DEGRADED),
-        at,
-        color=axes.VERMILLION,
-        linewidth=1.2,
-        linestyle="--",
-        label="without",
-    )
+    wanted, without = a_second(run, edges, INTENTS), a_second(nothing, edges, IMAGES, IMAGES_DEGRADED)
+    axes.stairs(ax, wanted, at, color=axes.GREY, linewidth=1.0, linestyle=":", label="first requests")
+    axes.stairs(ax, without, at, color=axes.VERMILLION, linewidth=1.2, linestyle="--", label="without")
     total, as_asked = a_second(run, edges, IMAGES, IMAGES_DEGRADED), a_second(run, edges, IMAGES)
     if (total > as_asked).any():
         axes.stairs(ax, total, at, baseline=as_asked, fill=True, color=axes.SKY, label="of which degraded")
@@ -61,9 +52,8 @@ def queues(nothing: Run, run: Run, pool: str, ax: Axes) -> None:
         (run, "with the policy", axes.BLUE, "-"),
     ):
         table = pool_timeline(shown, pool)
-        axes.stairs(
-            ax, table["queued"] / shown.scale, axes.edges(shown, table), color=colour, linestyle=line, label=label
-        )
+        queued, at = table["queued"] / shown.scale, axes.edges(shown, table)
+        axes.stairs(ax, queued, at, color=colour, linestyle=line, label=label)
     ax.set_yscale("symlog", linthresh=10.0)
     ax.set_ylim(0, None)
     axes.over_dates(ax, run, f"Queue of pool {axes.plain(pool)}", "requests waiting\n(log above 10)", counts=False)

@@ -40,13 +40,12 @@ def regret_cells(found: Decision, ax: Axes) -> None:
             frame = Rectangle((x, y), 1, 1, fill=False, edgecolor=axes.VERMILLION, linewidth=3, zorder=3, clip_on=False)
             ax.add_patch(frame)
     unit = "images" if found.by == "images" else "dollars"
-    axes.dress(ax, f"Expected regret in {unit}; the choice is framed", "")
+    axes.dress(ax, f"Expected regret in {unit}; the choice is framed", "", f"GPUs in pool {axes.plain(found.pool)}")
     ax.grid(False)
     ax.spines[["left", "bottom"]].set_visible(False)
     ax.set_xticks(np.arange(len(fields.columns)) + 0.5, [f"{gpus:,}" for gpus in fields.columns])
     ax.set_yticks(np.arange(len(fields)) + 0.5, [axes.plain(name) for name in fields.index])
     ax.tick_params(length=0)
-    ax.set_xlabel(f"GPUs in pool {axes.plain(found.pool)}", fontsize=8.5)
 
 
 def regret_figure(found: Decision) -> Figure:

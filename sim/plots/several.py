@@ -50,8 +50,7 @@ def playbooks(differences: pd.DataFrame, metric: str, ax: Axes, *, baseline: str
     span = top - low
     ax.set_xlim(low - 0.04 * span, top + 0.06 * span)
     name_axis(ax, list(table["playbook"]), baseline)
-    axes.dress(ax, "", "")
-    ax.set_xlabel(MEASURES.get(metric, metric.replace("_", " ")), fontsize=8.5)
+    axes.dress(ax, "", "", MEASURES.get(metric, metric.replace("_", " ")))
     ax.xaxis.set_major_locator(MaxNLocator(4))
     ax.xaxis.set_major_formatter(axes.amount_tick)
 

@@ -1,7 +1,6 @@
 """How well a promise is kept against the size of the fleet: the curve of a search, its knee, and its answer."""
 
 import numpy as np
-import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
@@ -29,9 +28,7 @@ def size_curve(found: Size, ax: Axes, place: int = 0, *, name: str = "") -> None
     ax.errorbar(proved["gpus"], y, np.nan_to_num(spread), fmt="s", markersize=5, color=axes.VERMILLION, label=label)
     if found.gpus:
         ax.axvline(found.total, color=style["color"], linewidth=1, linestyle="--")
-        ax.annotate(
-            f"{found.total:,}", (found.total, 0.02), (3, 0), ax.get_xaxis_transform(), "offset points", fontsize=8
-        )
+        axes.note(ax, f"{found.total:,}", (found.total, 0.02), (3, 0), size=8)
     if found.knee == found.knee and not name:
         at = coarse[coarse["gpus"] == found.knee]["measure"]
         ax.plot([found.knee], 100 * at, "D", color=axes.ORANGE, markersize=7, label="knee", markerfacecolor="none")
@@ -45,17 +42,13 @@ def size_figure(found: Size | list[Size]) -> Figure:
         size_curve(one, ax, place, name=one.label.replace(", beside", ",\nbeside") if len(several) > 1 else "")
     first = several[0]
     what = axes.plain(first.promise, 60)
-    axes.dress(ax, f"Fleets that keep the promise: {what}", "reached (%)" if first.target else "margin (% points)")
+    y = "reached (%)" if first.target else "margin (% points)"
+    x = "GPUs in all pools sized" if len(first.offered) > 1 else "GPUs"
+    axes.dress(ax, f"Fleets that keep the promise: {what}", y, x)
     ax.axhline(100 * first.target, color=axes.GREY, linewidth=1, linestyle=":", label="promised")
-    ax.set_xlabel("GPUs in all pools sized" if len(first.offered) > 1 else "GPUs", fontsize=8.5)
     if first.target:
         ax.set_ylim(-4, 104)
     ax.xaxis.set_major_locator(MaxNLocator(8, integer=True))
     ax.xaxis.set_major_formatter(axes.amount_tick)
     axes.legend(ax)
     return figure
-
-
-def curves(found: list[Size]) -> pd.DataFrame:
-    """The tables of several searches as one, with the playbook of each row."""
-    return pd.concat([one.table.assign(playbook=one.playbook) for one in found], ignore_index=True)

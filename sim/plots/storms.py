@@ -6,7 +6,6 @@ from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
 from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
-from matplotlib.layout_engine import ConstrainedLayoutEngine
 
 from sim.plots import axes
 from sim.studies.rescue import Rescue
@@ -21,16 +20,11 @@ def map_figure(table: pd.DataFrame) -> Figure:
     table: as from sim.storm_map. The line is the load below which, by theory, it always recovers.
     """
     numbers = list(dict.fromkeys(table["retries"]))
-    columns = min(MOST_COLUMNS, len(numbers))
-    rows = -(-len(numbers) // columns)
-    figure = axes.Shown(figsize=(axes.WIDTH, 0.9 + 2.1 * rows), layout=ConstrainedLayoutEngine())
-    panels = figure.subplots(rows, columns, squeeze=False, sharex=True, sharey=True).ravel().tolist()
-    for ax in panels[len(numbers) :]:
-        ax.set_axis_off()
-    for place, number in enumerate(numbers):
-        panel(panels[place], table[table["retries"] == number], number)
-        if place % columns == 0:
-            panels[place].set_ylabel("spike, times the everyday rate", fontsize=8.5)
+    figure, panels = axes.grid(len(numbers), MOST_COLUMNS, 2.1, head=0.9, shared=True)
+    for place, (number, ax) in enumerate(zip(numbers, panels, strict=True)):
+        panel(ax, table[table["retries"] == number], number)
+        if place % MOST_COLUMNS == 0:
+            ax.set_ylabel("spike, times the everyday rate", fontsize=8.5)
     figure.supxlabel("everyday load, % of capacity", fontsize=8.5)
     scale = figure.colorbar(ScalarMappable(cmap=RECOVERS), ax=panels, shrink=0.8, pad=0.02)
     scale.set_label("seeds that recover (%)", fontsize=8.5)
@@ -51,7 +45,7 @@ def panel(ax: Axes, table: pd.DataFrame, retries: int) -> None:
     if left < stable < right:
         ax.axvline(stable, color=axes.INK, linewidth=1.4, linestyle="--")
         label = f"C/(1+r) = {stable:.3g} %"
-        ax.annotate(label, (stable, 1.0), (0, 3), ax.get_xaxis_transform(), "offset points", fontsize=7.5)
+        axes.note(ax, label, (stable, 1.0), (0, 3))
     ax.set_yticks(np.arange(len(spikes)) + 0.5, [f"{spike:g}" for spike in spikes])
     title = f"{retries} retr{'y' if retries == 1 else 'ies'}"
     ax.set_title(title, loc="left", fontsize=10, fontweight="bold", color=axes.INK, pad=16)
@@ -71,34 +65,16 @@ def rescue_figure(found: Rescue) -> Figure:
     figure, (ax,) = axes.blank(2.8)
     run = found.run
     begins = found.shares["begins"].to_numpy(float)
-    ax.plot(
-        axes.dates(run, begins),
-        100 * found.shares["saved"],
-        color=axes.BLUE,
-        marker="o",
-        markersize=5,
-        linewidth=1,
-        clip_on=False,
-    )
+    saved = 100 * found.shares["saved"]
+    ax.plot(axes.dates(run, begins), saved, color=axes.BLUE, marker="o", markersize=5, linewidth=1, clip_on=False)
     axes.dress(ax, f"Runs that '{axes.plain(found.playbook)}' saves if it begins no earlier", "% of seeds")
     axes.date_axis(ax, run)
     ax.set_ylim(-4, 104)
-    begin, end = found.trouble
+    begin, end, latest = (float(date) for date in axes.dates(run, [*found.trouble, found.latest]))
     if begin == begin:
-        ax.axvspan(float(axes.dates(run, begin)), float(axes.dates(run, end)), color="#eeeeee", zorder=0.2)
-        where = (float(axes.dates(run, begin)), 1.0)
-        ax.annotate(
-            "trouble without it",
-            where,
-            (3, -9),
-            ax.get_xaxis_transform(),
-            "offset points",
-            fontsize=7,
-            color=axes.GREY,
-        )
-    if found.latest == found.latest:
-        ax.axvline(
-            float(axes.dates(run, found.latest)), color=axes.VERMILLION, linewidth=1.2, linestyle="--", label="latest"
-        )
+        ax.axvspan(begin, end, color="#eeeeee", zorder=0.2)
+        axes.note(ax, "trouble without it", (begin, 1.0), (3, -9), size=7, color=axes.GREY)
+    if latest == latest:
+        ax.axvline(latest, color=axes.VERMILLION, linewidth=1.2, linestyle="--", label="latest")
         axes.legend(ax)
     return figure

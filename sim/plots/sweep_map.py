@@ -5,7 +5,6 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.colorizer import ColorizingArtist
 from matplotlib.figure import Figure
-from matplotlib.layout_engine import ConstrainedLayoutEngine
 
 from sim.errors import BadInput
 from sim.plots import axes
@@ -19,10 +18,10 @@ SHARES = ("attainment", "degraded_share", "promise_kept")
 def sweep_figure(table: pd.DataFrame, keys: list[str], metric: str = "attainment") -> Figure:
     """One key: the metric against it, a line per playbook. Two: a map per playbook. Raises BadInput for others."""
     if metric not in table or not pd.api.types.is_numeric_dtype(table[metric].astype(float)):
-        numbers = [
-            str(name) for name in table.select_dtypes(["number", "bool"]) if name not in ("point", "seed", *keys)
-        ]
-        raise BadInput("the table has no such figure", key="metric", value=metric, expected=", ".join(numbers))
+        numbers = table.select_dtypes(["number", "bool"]).columns.drop(["point", "seed", *keys], errors="ignore")
+        raise BadInput(
+            "the table has no such figure", key="metric", value=metric, expected=", ".join(map(str, numbers))
+        )
     if len(keys) not in (1, 2):
         raise BadInput("a figure shows one key or two", key="vary", value=len(keys), expected="1 or 2")
     factor = 100.0 if metric in SHARES else 1.0
@@ -32,19 +31,13 @@ def sweep_figure(table: pd.DataFrame, keys: list[str], metric: str = "attainment
         figure, (ax,) = axes.blank(3.2)
         for place, name in enumerate(names):
             line(table[table["playbook"] == name], keys[0], metric, factor, ax, place, axes.plain(name))
-        axes.dress(ax, "", label)
-        ax.set_xlabel(keys[0], fontsize=8.5)
+        axes.dress(ax, "", label, keys[0])
         axes.legend(ax)
         return figure
-    columns = min(3, len(names))
-    rows = -(-len(names) // columns)
-    figure = axes.Shown(figsize=(axes.WIDTH, 0.8 + 2.6 * rows), layout=ConstrainedLayoutEngine())
-    panels = figure.subplots(rows, columns, squeeze=False, sharex=True, sharey=True).ravel().tolist()
+    figure, panels = axes.grid(len(names), 3, 2.6, head=0.8, shared=True)
     values = factor * table[metric].astype(float)
     limits = (float(values.min()), float(values.max()))
-    for ax in panels[len(names) :]:
-        ax.set_axis_off()
-    for name, ax in zip(names, panels, strict=False):
+    for name, ax in zip(names, panels, strict=True):
         drawn = surface(table[table["playbook"] == name], keys, metric, factor, limits, ax)
         ax.set_title(axes.plain(name), loc="left", fontsize=10, fontweight="bold", color=axes.INK)
     figure.supxlabel(keys[0], fontsize=8.5)

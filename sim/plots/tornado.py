@@ -35,10 +35,10 @@ def tornado_bars(table: pd.DataFrame, ax: Axes, metric: str, *, share: bool) -> 
     ]
     ax.set_yticks(y, names)
     ax.margins(x=0.16)
-    axes.dress(ax, f"What {metric.replace('_', ' ')} depends on", "")
-    ax.grid(False, axis="y")
+    name = metric.replace("_", " ")
     note = "" if table["monotone"].all() else "     * not monotone: the base lies outside both ends"
-    ax.set_xlabel(f"{metric.replace('_', ' ')}{note}", fontsize=8.5)
+    axes.dress(ax, f"What {name} depends on", "", f"{name}{note}")
+    ax.grid(False, axis="y")
     if share:
         ax.xaxis.set_major_formatter(PercentFormatter(1.0, symbol=" %"))
 

@@ -28,9 +28,7 @@ def launches(runs: Mapping[str, Run], ax: Axes, marks: Sequence[tuple[float, str
         shown = np.where(people > 0, people, np.nan)
         ax.stairs(shown, edges / axes.DAY, label=axes.plain(name), linewidth=1.6, baseline=None, **axes.style(place))
     ax.set_yscale("log")
-    rows = mark(ax, marks, labels=True)
-    axes.dress(ax, "Signups", "people per hour (log)", pad=6 + 11 * rows)
-    axes.lowered(ax, 11 * rows)
+    axes.dress(ax, "Signups", "people per hour (log)", rows=mark(ax, marks, labels=True))
     ax.yaxis.set_major_formatter(axes.amount_tick)
     since_launch(runs, ax)
 
@@ -42,10 +40,9 @@ def busy(runs: Mapping[str, Run], ax: Axes, marks: Sequence[tuple[float, str]] =
         edges = np.append(table.index.to_numpy(float), run.horizon) / axes.DAY
         ax.stairs(100 * table["utilisation"], edges, label=axes.plain(name), linewidth=1.6, **axes.style(place))
     mark(ax, marks, labels=False)
-    axes.dress(ax, "GPUs busy", "% of the fleet")
+    axes.dress(ax, "GPUs busy", "% of the fleet", "days since the launch")
     ax.set_ylim(0, 105)
     since_launch(runs, ax)
-    ax.set_xlabel("days since the launch", fontsize=8.5)
 
 
 def since_launch(runs: Mapping[str, Run], ax: Axes) -> None:

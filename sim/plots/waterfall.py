@@ -23,7 +23,7 @@ def cohort_bars(run: Run, ax: Axes) -> None:
     """Requests at full scale by what became of them."""
     parts = cohort(run)
     whole, begin = parts[WANTED], 0.0
-    axes.dress(ax, "What became of the requests", "")
+    axes.dress(ax, "What became of the requests", "", "requests" if whole else None)
     if not whole:
         return axes.nothing(ax, "nothing was wanted")
     for place, (name, count) in enumerate(parts.items()):
@@ -36,7 +36,6 @@ def cohort_bars(run: Run, ax: Axes) -> None:
         begin += 0.0 if name == WANTED else count
     ax.set_yticks([-place for place in range(len(parts))], list(parts))
     ax.set_xlim(0, whole)
-    ax.set_xlabel("requests", fontsize=8.5)
     ax.xaxis.set_major_locator(MaxNLocator(5))
     ax.xaxis.set_major_formatter(axes.amount_tick)
     ax.grid(False, axis="y")

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 
 from sim.report import words
-from sim.report.blocks import Blanks, Block, Lines, Part, Tabled
+from sim.report.blocks import Blanks, Block, Lines, Part
 from sim.report.ranking import figures_of, mean
 from sim.report.switches import switch_sentences
 from sim.report.tables import Table
@@ -20,7 +20,6 @@ from sim.studies.choice import (
 from sim.studies.compare import Comparison
 from sim.wording import usd
 
-FIELDS = ["Decision", "Owner", "Decided on", "Valid until"]
 MOST_SWITCHES = 8  # on the first screen
 FIGURES: tuple[tuple[str, str, Callable[[float], str]], ...] = (
     ("requests with an image in time", "in_time", words.count),
@@ -41,16 +40,18 @@ FIGURES: tuple[tuple[str, str, Callable[[float], str]], ...] = (
 def answer(comparison: Comparison, v: Verdict, baseline: Verdict) -> Part:
     """The choice and all that a person who decides needs of it. v: of a run of the best playbook."""
     certain, *open_ = not_established(comparison, comparison.ranking[0])
-    blocks: list[Block] = [Lines([*decision(comparison), certain, *by_when(baseline)], "answer")]
     switches = switch_sentences(v.run)
     if len(switches) > MOST_SWITCHES:
         more = f"And {len(switches) - MOST_SWITCHES} more, under the switches below."
         switches = [*switches[:MOST_SWITCHES], more]
     title = f"What '{comparison.ranking[0]}' does, in order" + ("" if comparison.alive else " (not recommended)")
-    blocks.append(Lines(switches, "steps", title))
-    blocks.append(Tabled(alternatives(comparison)))
-    blocks.append(Lines([*changes(comparison), *open_], "list", "What would change the answer, and what is not known"))
-    blocks.append(Blanks(FIELDS))
+    blocks: list[Block] = [
+        Lines([*decision(comparison), certain, *by_when(baseline)], "answer"),
+        Lines(switches, "steps", title),
+        alternatives(comparison),
+        Lines([*changes(comparison), *open_], "list", "What would change the answer, and what is not known"),
+        Blanks(),
+    ]
     return Part("answer", "The answer", blocks)
 
 

@@ -1,11 +1,11 @@
 """The reports of a size and of a decision: the first screen, then everything looked at, by the frame of all reports."""
 
+from collections.abc import Sequence
 from functools import partial
 
 from sim.plots import regret_figure, size_figure
 from sim.report import words
-from sim.report.answer import FIELDS
-from sim.report.blocks import Blanks, Block, Lines, Part, Picture, Tabled
+from sim.report.blocks import Blanks, Block, Lines, Part, Picture
 from sim.report.study_tables import looks_table, options_table, savings_table
 from sim.report.switches import switch_sentences
 from sim.results.run import Run
@@ -19,7 +19,7 @@ from sim.wording import amount, in_gpus, percent
 RESTS = "What would change the answer, and what it rests on"
 RUN_OF_SIZE = (
     "The sections below are of one run with this fleet, or with the scenario's own where there is no answer, and say "
-    "nothing about chance. Wrong inputs are covered by no number of runs; 'meltpoint sensitivity' varies them."
+    "nothing about chance. No number of runs protects against wrong inputs; 'meltpoint sensitivity' varies them."
 )
 RUN_OF_DECISION = (
     "The sections below are of one run of the option chosen, with every uncertain input at its median; they say "
@@ -38,14 +38,15 @@ def size_parts(found: list[Size], run: Run) -> list[Part]:
     for share in several if len(found) > 1 else []:
         of_share = [one for one in found if one.runs == share]
         title = f"The smallest fleets, in {percent(share)} of runs"
-        blocks.append(Tabled(savings_table(savings(of_share), of_share[0].label, title)))
-    blocks += [Lines(said[1:], "list", RESTS), Blanks(FIELDS)]
-    tables = [looks_table(one.table, share=one.target > 0) for one in found if len(one.table)]
-    return [Part("answer", "The answer", blocks), looked_at([Tabled(table) for table in tables])]
+        blocks.append(savings_table(savings(of_share), of_share[0].label, title))
+    blocks += [Lines(said[1:], "list", RESTS), Blanks()]
+    return [Part("answer", "The answer", blocks), looked_at([one for one in found if len(one.table)])]
 
 
-def looked_at(blocks: list[Block]) -> Part:
-    return Part("looks", "Everything that was looked at", [*blocks, Lines([RUN_OF_SIZE], "note")], fresh=True)
+def looked_at(found: Sequence[Size | Multiple]) -> Part:
+    """The tables of the searches, and what stands below them."""
+    tables = [looks_table(one.table, share=one.target > 0) for one in found]
+    return Part("looks", "Everything that was looked at", [*tables, Lines([RUN_OF_SIZE], "note")], fresh=True)
 
 
 def to_do(found: Size, run: Run) -> list[str]:
@@ -115,9 +116,8 @@ def multiple_parts(found: list[Multiple]) -> list[Part]:
     best = max(found, key=lambda one: one.holds)
     said = multiple_sentences(best)
     others = [f"Under '{one.playbook}': {multiple_sentences(one)[0]}" for one in found if one is not best]
-    blocks: list[Block] = [Lines([said[0], *others], "answer"), Lines(said[1:], "list", RESTS), Blanks(FIELDS)]
-    tables = [Tabled(looks_table(one.table, share=one.target > 0)) for one in found]
-    return [Part("answer", "The answer", blocks), looked_at([*tables])]
+    rests = Lines(said[1:], "list", RESTS)
+    return [Part("answer", "The answer", [Lines([said[0], *others], "answer"), rests, Blanks()]), looked_at(found)]
 
 
 def decision_parts(found: Decision, run: Run) -> list[Part]:
@@ -130,9 +130,10 @@ def decision_parts(found: Decision, run: Run) -> list[Part]:
     if found.best is not None:
         blocks.append(Lines(switch_sentences(run), "steps", f"What '{run.manifest['playbook']}' does, in order"))
     rests = [*by_worst(found), *found.changes, information(found), *basis(found)]
-    blocks += [Lines(rests, "list", RESTS), Blanks(FIELDS)]
-    menu: list[Block] = [Tabled(options_table(found)), Lines([RUN_OF_DECISION], "note")]
-    return [Part("answer", "The answer", blocks), Part("options", "All options", menu, fresh=True)]
+    blocks += [Lines(rests, "list", RESTS), Blanks()]
+    note = Lines([RUN_OF_DECISION], "note")
+    menu = Part("options", "All options", [options_table(found), note], fresh=True)
+    return [Part("answer", "The answer", blocks), menu]
 
 
 def in_force(found: Decision, run: Run) -> list[str]:

@@ -1,7 +1,7 @@
 """The pieces of a report: sentences, tables, pictures and figures in boxes, in parts with titles; HTML or Markdown."""
 
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import ClassVar, Literal
 
 from matplotlib.figure import Figure
@@ -18,14 +18,6 @@ class Lines:
     sentences: list[str]
     kind: Literal["plain", "answer", "warnings", "steps", "list", "note"] = "plain"
     title: str = ""
-
-
-@dataclass(frozen=True)
-class Tabled:
-    """A table."""
-
-    what: ClassVar = "table"
-    table: Table
 
 
 @dataclass(frozen=True)
@@ -55,10 +47,10 @@ class Blanks:
     """Fields for a person to fill in."""
 
     what: ClassVar = "blanks"
-    names: list[str]
+    names: tuple[str, ...] = ("Decision", "Owner", "Decided on", "Valid until")
 
 
-Block = Lines | Tabled | Picture | Boxes | Blanks
+Block = Lines | Table | Picture | Boxes | Blanks
 
 
 @dataclass(frozen=True)
@@ -67,7 +59,7 @@ class Part:
 
     name: str  # its anchor
     title: str
-    blocks: list[Block] = field(default_factory=list)
+    blocks: Sequence[Block] = ()
     badge: tuple[str, str] | None = None  # its class, and what it says
     level: int = 2
     fresh: bool = False

@@ -35,9 +35,9 @@ def written(block: Block) -> list[str]:
         return [listed([f"{label}: **{plain(figure)}** {plain(remark)}" for label, figure, remark in block.items])]
     if isinstance(block, Blanks):
         return [listed([f"{plain(name)}: " for name in block.names])]
-    return (
-        [f"*Figure in the HTML report: {plain(block.caption)}*"] if isinstance(block, Picture) else table(block.table)
-    )
+    if isinstance(block, Picture):
+        return [f"*Figure in the HTML report: {plain(block.caption)}*"]
+    return table(block)
 
 
 def sentences(block: Lines) -> list[str]:

@@ -1,7 +1,10 @@
 """The tables of a report about money: revenue by tier, and the bill by pool and contract."""
 
+from collections.abc import Callable
+from typing import Any
+
 from sim.report import words
-from sim.report.tables import Table
+from sim.report.tables import Table, table_of
 from sim.results.contracts import bill, contract_sentences
 from sim.results.run import Run
 from sim.results.verdict import Verdict
@@ -34,15 +37,12 @@ def revenue(v: Verdict) -> Table:
 
 def contracts(run: Run) -> Table:
     """GPU-hours paid and dollars, by pool and contract."""
-    rows = [
-        [
-            row["pool"],
-            row["contract"],
-            words.count(row["gpu_hours"]),
-            f"${row['dollars_per_gpu_hour']:.3g}",
-            usd(row["dollars"]),
-        ]
-        for row in bill(run).to_dict("records")
-    ]
-    head = ["pool", "contract", "GPU-hours paid", "an hour", "cost"]
-    return Table("GPUs, by contract", head, rows, labels=2, note=" ".join(contract_sentences(run)))
+    columns: dict[str, Callable[[Any], str]] = {
+        "pool": lambda row: row["pool"],
+        "contract": lambda row: row["contract"],
+        "GPU-hours paid": lambda row: words.count(row["gpu_hours"]),
+        "an hour": lambda row: f"${row['dollars_per_gpu_hour']:.3g}",
+        "cost": lambda row: usd(row["dollars"]),
+    }
+    note = " ".join(contract_sentences(run))
+    return table_of("GPUs, by contract", bill(run).to_dict("records"), columns, labels=2, note=note)

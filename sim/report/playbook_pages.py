@@ -1,15 +1,20 @@
 """The parts of a report about one run: a page that says how it went, and all its tables for the appendix."""
 
 from sim.report import tables, words
-from sim.report.blocks import Block, Boxes, Lines, Part, Tabled
+from sim.report.blocks import Block, Boxes, Lines, Part
 from sim.report.money_tables import money_tables
 from sim.report.pictures import pictures
 from sim.results.energy_sentences import energy_sentences
 from sim.results.pool_verdict import PoolVerdict
 from sim.results.retry_rules import rule_sentences
 from sim.results.run import Run
-from sim.results.verdict import Verdict, sentences, warnings
+from sim.results.verdict import Verdict, headline, sentences, warnings
 from sim.wording import in_gpus, percent
+
+
+def in_brief(v: Verdict, anchor: str, title: str, about: str) -> Part:
+    """How a run went, in one sentence and the figures looked for first. about: what kind of run it is."""
+    return Part(anchor, title, [Lines([headline(v)], "answer"), Boxes(highlights(v)), Lines([about])], badge(v))
 
 
 def summary(v: Verdict, title: str, anchor: str, known: list[str]) -> Part:
@@ -26,7 +31,7 @@ def summary(v: Verdict, title: str, anchor: str, known: list[str]) -> Part:
 
 def details(v: Verdict, title: str, anchor: str, drawn: list[str]) -> Part:
     """All tables of a run. drawn: the figures to show."""
-    shown: list[tables.Table] = [
+    shown = [
         tables.requests(v),
         tables.refusals(v),
         *tables.latency_tables(v),
@@ -39,9 +44,8 @@ def details(v: Verdict, title: str, anchor: str, drawn: list[str]) -> Part:
         tables.decisions(v),
         promises(v.run),
     ]
-    blocks: list[Block] = [*pictures(v, drawn), *map(Tabled, shown)]
     said = [*rule_sentences(v.run), *energy_sentences(v.run), rule_of_life(v.run)]
-    return Part(anchor, f"{title}: figures and tables", [*blocks, Lines(said)], level=3)
+    return Part(anchor, f"{title}: figures and tables", [*pictures(v, drawn), *shown, Lines(said)], level=3)
 
 
 def badge(v: Verdict) -> tuple[str, str]:

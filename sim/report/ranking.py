@@ -1,24 +1,27 @@
-"""The tables of playbooks, best first: from a comparison over seeds, or else from single runs."""
+"""The tables of a comparison over seeds: its playbooks, or configurations, the best first."""
 
-import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import pandas as pd
 
 from sim.report import words
-from sim.report.tables import Table
+from sim.report.tables import Table, table_of
 from sim.results.fairness import WHY_NOT
-from sim.results.images import images_in_time
 from sim.results.run import Run
-from sim.results.verdict import Verdict
 from sim.studies.choice import ALPHA, COVERS, objective_sentence
 from sim.studies.compare import Comparison
 from sim.studies.configurations import changes
 from sim.studies.earlier import shown
 from sim.studies.intervals import FEWEST
+from sim.wording import names_in_words
 
 Columns = dict[str, Callable[[Any], str]]
+FAIRNESS: Columns = {  # of a group of people
+    "served of asked": lambda f: words.share(f["served_share"]),
+    "Gini": lambda f: words.known(f["gini"]),
+    "Jain": lambda f: words.known(f["jain"]),
+}
 
 
 def ranking(comparison: Comparison) -> Table:
@@ -88,31 +91,34 @@ def seconds_of(metric: str) -> Callable[[Any], str]:
 
 def by_playbook(comparison: Comparison, caption: str, columns: Columns, note: str) -> Table:
     """A row for each playbook, the best first; columns: what they show of its figures."""
-    figures = {name: figures_of(comparison, name) for name in comparison.ranking}
-    rows = [[name, *(cell(found) for cell in columns.values())] for name, found in figures.items()]
-    return Table(caption, [comparison.noun, *columns], rows, note=note)
+    rows = [{"name": name, **figures_of(comparison, name)} for name in comparison.ranking]
+    return table_of(caption, rows, {comparison.noun: lambda f: f["name"], **columns}, note=note)
 
 
 def fairness_table(comparison: Comparison) -> Table:
     """Who got how much of what they asked for: one row per playbook and group of people, means over seeds."""
-    head = [comparison.noun, "group", "images per person", "served of asked", "Gini", "Jain"]
-    if comparison.fairness.empty:
-        return Table("Fairness between people", head, [], labels=2, note=WHY_NOT)
-    columns = ["images_per_person", "served_share", "gini", "jain"]
-    means = comparison.fairness.groupby(["playbook", "group"], sort=False)[columns].mean()
-    rows = []
-    for name in comparison.ranking:
-        for group, figures in means.loc[name].iterrows():
-            gini, jain = (words.known(figures[index]) for index in ("gini", "jain"))
-            each = words.count(figures["images_per_person"])
-            rows.append([name, str(group), each, words.share(figures["served_share"]), gini, jain])
+    columns: Columns = {
+        comparison.noun: lambda f: f["playbook"],
+        "group": lambda f: f["group"],
+        "images per person": lambda f: words.count(f["images_per_person"]),
+        **FAIRNESS,
+    }
     note = (
         "Over people who asked for something, and people who came to sign up and were never let in, who got nothing. "
         "Served of asked is the mean over people of the share of their requests that was served. Gini (0: everybody "
         "got the same share, near 1: one person got all) and Jain's index (1: the same share, 1/n: one of n got all) "
         "are of that share; they do not say whether much was served. Means over seeds."
     )
-    return Table("Fairness between people", head, rows, labels=2, note=note)
+    known, rows = comparison.fairness, []
+    if not known.empty:
+        figures = ["images_per_person", "served_share", "gini", "jain"]
+        means = known.groupby(["playbook", "group"], sort=False)[figures].mean().reset_index()
+        rows = [f for name in comparison.ranking for f in means[means["playbook"] == name].to_dict("records")]
+    missing = [name for name in comparison.ranking if name not in {f["playbook"] for f in rows}]
+    if missing:
+        without = f"Not known of {names_in_words(missing)}, which kept no row for each person ('record: rows' does)."
+        note = f"{note} {without}" if rows else WHY_NOT
+    return table_of("Fairness between people", rows, columns, labels=2, note=note)
 
 
 def configurations_table(comparison: Comparison, runs: Sequence[Run]) -> Table:
@@ -184,22 +190,3 @@ def difference(row: dict[Any, Any], *, percentages: bool) -> str:
     """The paired difference to the baseline, and whether it is established, where there are seeds enough to tell."""
     text = words.interval(row["difference"], row["low"], row["high"], percentages=percentages, signed=True)
     return f"{text}\nnot established" if row["p_holm"] >= ALPHA else text
-
-
-def ranking_of_runs(verdicts: list[Verdict], names: list[str]) -> Table:
-    """Single runs, those alive first, then by images in time."""
-    found = [(v, name, images_in_time(v.run)) for v, name in zip(verdicts, names, strict=True)]
-    found.sort(key=lambda one: (not one[0].life.alive, -one[0].full(one[2]["worth"])))
-    rows = []
-    for place, (v, name, given) in enumerate(found, 1):
-        in_time = given["as_asked"] + given["degraded"]
-        lost = [v.counts["lost"], v.signups["lost"], v.signups["waiting"], float(v.gpu_hours["wasted"].sum())]
-        shares = [given["degraded"] / in_time if in_time else math.nan, v.life.attainment]
-        alive, images = "yes" if v.life.alive else "no", words.count(v.full(in_time))
-        counts = [words.count(v.full(number)) for number in lost]
-        rows.append([str(place), name, alive, images, *map(words.share, shares), *counts, words.dollars(v.dollars)])
-    head = ["rank", "playbook", "alive", "images in time", "degraded", "requests in time", "requests lost"]
-    head += ["signups lost", "still waiting", "GPU-hours wasted", "cost"]
-    note = "One run each, so no intervals and no unlimited fleet to compare with."
-    said = "Ranked by images in time, a degraded one by its stated quality; runs that are not alive stand last."
-    return Table(said, head, rows, labels=3, note=note)

@@ -4,11 +4,11 @@ import math
 from typing import Any
 
 from sim.report import words
-from sim.report.blocks import Block, Lines, Part, Tabled
+from sim.report.blocks import Block, Lines, Part
 from sim.report.pictures import fleet_changes, pictures
-from sim.report.ranking import figures_of
+from sim.report.ranking import FAIRNESS, figures_of
 from sim.report.switches import switch_table
-from sim.report.tables import Table
+from sim.report.tables import Table, table_of
 from sim.results.fairness import WHY_NOT, fairness
 from sim.results.latencies import latencies
 from sim.results.metrics import outcomes
@@ -29,12 +29,8 @@ OTHER_RUNS = (
 
 def volume(v: Verdict) -> Part:
     """Who comes, the load they offer each pool, and how much of it the fleet holds."""
-    blocks: list[Block] = [
-        Lines([demand_sentence(v)]),
-        Tabled(headroom(v)),
-        *pictures(v, ["demand", *(["fleet"] if fleet_changes(v) else [])]),
-    ]
-    return Part("volume", "Expected volume and headroom", blocks)
+    drawn = pictures(v, ["demand", "fleet"] if fleet_changes(v) else ["demand"])
+    return Part("volume", "Expected volume and headroom", [Lines([demand_sentence(v)]), headroom(v), *drawn])
 
 
 def demand_sentence(v: Verdict) -> str:
@@ -52,7 +48,14 @@ def demand_sentence(v: Verdict) -> str:
 
 def headroom(v: Verdict) -> Table:
     """Each pool's offered load at its peak, at this demand and at multiples of it, beside its GPUs."""
-    head = ["pool", "GPUs", "load of the busiest 10 min", "from (UTC)", "of the busiest hour", "GPUs over that"]
+    head = [
+        "pool",
+        "GPUs",
+        "load of the busiest 10 min",
+        "from (UTC)",
+        "load of the busiest hour",
+        "GPUs, of that load",
+    ]
     head += [f"hour at {times}x demand" for times in MULTIPLES]
     note = (
         "Load: GPUs of work in the busiest ten minutes and in the busiest hour of a run of the same people with an "
@@ -80,12 +83,8 @@ def of_pool(v: Verdict, pool: PoolVerdict) -> list[str]:
 
 def users(v: Verdict) -> Part:
     """What people see: what becomes of their requests, when the promise is broken, and how long they wait."""
-    blocks: list[Block] = [
-        Lines([*hours(v)]),
-        Tabled(by_tier(v)),
-        *pictures(v, ["cohort", *(["waits"] if v.run.has_rows else [])]),
-    ]
-    return Part("users", "What users see", blocks)
+    drawn = pictures(v, ["cohort", "waits"] if v.run.has_rows else ["cohort"])
+    return Part("users", "What users see", [Lines(hours(v)), by_tier(v), *drawn])
 
 
 def hours(v: Verdict) -> list[str]:
@@ -133,21 +132,22 @@ def by_tier(v: Verdict) -> Table:
     head = ["tier", "wanted", "in time", "degraded", "late", "lost", "unfinished", "median latency", "p95 latency"]
     note = (
         "Shares of the requests that a tier wanted. Degraded: of those served, at a cheaper spec. Lost: given up after "
-        "a refusal or a wait. Latency is from wanted to image, of all requests; 'never' where too many got none."
+        "a refusal or a wait. Latency is from the first attempt to the image, of all requests; 'never' where too many "
+        "got none."
     )
     return Table("What each tier gets", head, rows, note=note)
 
 
 def switches(v: Verdict) -> Part:
     """The kill switches in order."""
-    return Part("switches", f"Kill switches of '{v.run.manifest['playbook']}'", [Tabled(switch_table(v.run))])
+    return Part("switches", f"Kill switches of '{v.run.manifest['playbook']}'", [switch_table(v.run)])
 
 
 def money(v: Verdict, comparison: Comparison | None) -> Part:
     """What the chosen playbook costs and earns, and what the others do."""
     blocks: list[Block] = [Lines([cost_sentence(v), *([] if v.money is None else money_sentences(v.run, v.money))])]
     if comparison is not None and v.money is not None:
-        blocks.append(Tabled(money_table(comparison)))
+        blocks.append(money_table(comparison))
     return Part("money", "Money and energy", blocks)
 
 
@@ -169,26 +169,16 @@ def fair(v: Verdict, comparison: Comparison | None) -> Part:
     groups = fairness(v.run)
     if groups is None:
         return Part("fairness", "Fairness", [Lines([WHY_NOT])])
-    rows = [
-        [
-            str(group),
-            words.count(v.full(f["people"])),
-            words.share(f["served_share"]),
-            words.known(f["gini"]),
-            words.known(f["jain"]),
-        ]
-        for group, f in groups.to_dict("index").items()
-    ]
-    head = ["group", "people", "served of asked", "Gini", "Jain"]
+    columns = {"group": lambda f: f["group"], "people": lambda f: words.count(v.full(f["people"])), **FAIRNESS}
     note = (
         "The mean over people of the share of their requests that was served; people who came to sign up and were "
         "never let in got nothing. Gini (0: all the same) and Jain (1: all the same) are of that share. One run of "
         f"this playbook{'; means of all playbooks are in the appendix' if comparison is not None else ''}."
     )
-    return Part("fairness", "Fairness", [Tabled(Table("Who got what they asked for", head, rows, note=note))])
+    rows = groups.reset_index().to_dict("records")
+    return Part("fairness", "Fairness", [table_of("Who got what they asked for", rows, columns, note=note)])
 
 
-def risks(gathered: list[tuple[str, str]], covers: list[str]) -> Part:
+def risks(said: list[str], covers: list[str]) -> Part:
     """Warnings to read before relying on the figures, and what no run here covers (covers)."""
-    said = [f"{warning}{f' ({names})' if names else ''}" for warning, names in gathered]
     return Part("risks", "Risks, and what is not known", [Lines(said, "warnings"), Lines(covers, "list")])

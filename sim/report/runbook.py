@@ -2,23 +2,20 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from datetime import datetime
 
 import numpy as np
 
-from sim.demand.sources import seconds_after
-from sim.policies.playbook import Step
 from sim.report import words
-from sim.report.blocks import Boxes, Lines, Part, Tabled
+from sim.report.blocks import Lines, Part
 from sim.report.markdown import markdown
 from sim.report.page import span
-from sim.report.playbook_pages import badge, highlights
-from sim.report.switches import date, ending, named, steps_of, switch_sentences, switch_table
+from sim.report.playbook_pages import in_brief
+from sim.report.switches import dated, ending, switch_sentences, switch_table, switches_of
 from sim.report.tables import Table
 from sim.results.metrics import recorded
 from sim.results.run import Run
 from sim.results.timeline import DECIDED, IN_TIME
-from sim.results.verdict import headline, verdict
+from sim.results.verdict import verdict
 from sim.wording import amount, duration, names_in_words
 
 MOST_TURNS = 40  # rows of the expected curve
@@ -32,18 +29,16 @@ def runbook(
     has, remarks: by the number of the switch, the files that hold it and what differs there. before: sentences on the
     last instant at which to act.
     """
-    v, m = verdict(run), run.manifest
+    m = run.manifest
     made = (
         f"Every figure is of one run: playbook '{m['playbook']}', seed {m['seed']}. Other people come on the day: "
         f"'meltpoint compare' gives intervals."
     )
     parts = [
-        Part(
-            "expect", "What to expect", [Lines([headline(v)], "answer"), Boxes(highlights(v)), Lines([made])], badge(v)
-        ),
-        Part("switches", "Switches", [Lines(switch_sentences(run), "steps"), Tabled(switch_table(run))]),
+        in_brief(verdict(run), "expect", "What to expect", made),
+        Part("switches", "Switches", [Lines(switch_sentences(run), "steps"), switch_table(run)]),
         Part("before", "Act before", [Lines(list(before))]),
-        Part("curve", "Expected curve", [Tabled(curve(run))]),
+        Part("curve", "Expected curve", [curve(run)]),
         Part("back", "Ways back", [Lines(ways_back(run), "steps")]),
         Part("files", "Files", [Lines(in_files(run, has), "steps"), *remarked(remarks)]),
     ]
@@ -52,28 +47,23 @@ def runbook(
 
 def turns(run: Run) -> list[tuple[float, str, str]]:
     """When switches were thrown or ended in the run, after its start: seconds, what, why."""
-    found = []
-    for given in steps_of(run) or []:
-        step, (label, whom) = Step.model_validate(given), named(given)
-        if step.when is None:
-            for what, instant in (("on", step.from_), ("off", step.until)):
-                if date(run, instant) is not None:
-                    found.append((seconds_of(run, instant), f"{label} for {whom}: {what}", "its date"))
+    found = [
+        (at, f"{switch.name}: {'on' if begins else 'off'}", "its date")
+        for at, switch, begins in dated(run)
+        if switch.step.when is None
+    ]
     table = run.decisions[run.decisions["knob"] == "step"]
     columns = zip(table["time"], table["policy"], table["new"], table["reason"], strict=True)
     found += [(float(at), f"{policy}: {'on' if new > 0 else 'off'}", str(why)) for at, policy, new, why in columns]
     return sorted(turn for turn in found if turn[0] < run.horizon)
 
 
-def seconds_of(run: Run, instant: float | datetime) -> float:
-    return seconds_after(datetime.fromisoformat(run.manifest["start"]), instant)
-
-
 def curve(run: Run) -> Table:
     """Images in time and the queue, in a window before and after each turn of a switch."""
     window = float(run.manifest["alive"]["window"])
-    rows = [[words.instant(run, at), what, why, *around(run, at, window)] for at, what, why in turns(run)[:MOST_TURNS]]
-    left = len(turns(run)) - len(rows)
+    every = turns(run)
+    rows = [[words.instant(run, at), what, why, *around(run, at, window)] for at, what, why in every[:MOST_TURNS]]
+    left = len(every) - len(rows)
     note = (
         f"Means over the {duration(window)} before and after, to the nearest bins of the run's timeline. In time: of "
         f"the images first wanted then. Queue: requests waiting, of all pools."
@@ -100,9 +90,8 @@ def around(run: Run, at: float, window: float) -> list[str]:
 def ways_back(run: Run) -> list[str]:
     """How each switch is ended, and what is then as before."""
     found, tick = [], run.manifest["scenario"].get("control_tick", "60 s")
-    for given in steps_of(run) or []:
-        step, (label, whom) = Step.model_validate(given), named(given)
-        policy = step.policy
+    for switch in switches_of(run):
+        step, policy = switch.step, switch.step.policy
         if (moving := getattr(policy, "moving", None)) is not None:
             after = f"the GPUs are back in their pool after {duration(moving)}"
         elif policy.advice.family == "supply":
@@ -113,18 +102,19 @@ def ways_back(run: Run) -> list[str]:
         if step.when is not None and step.when.cool_down > 0:
             again = f" It is not thrown again for {duration(step.when.cool_down)} after that."
         by_hand = " in the playbook. Ended by hand," if ending(run, step) == "never ends" else ". When it ends,"
-        found.append(f"{label} for {whom}: {ending(run, step)}{by_hand} {after}.{again}")
+        found.append(f"{switch.name}: {ending(run, step)}{by_hand} {after}.{again}")
     return found
 
 
 def in_files(run: Run, has: Mapping[int, Sequence[str]]) -> list[str]:
     """The files that hold each switch, or that none does."""
     found = []
-    for number, given in enumerate(steps_of(run) or [], 1):
-        files, by_hand = list(has.get(number, [])), "; Prometheus only says when" if list(has.get(number, [])) else ""
+    for number, switch in enumerate(switches_of(run), 1):
+        files = list(has.get(number, []))
+        by_hand = "; Prometheus only says when" if files else ""
         acts = [file for file in files if not file.startswith("alerts")]
         said = f"in {names_in_words(files)}" if acts else f"in no file that acts{by_hand}: it needs code of your own"
-        found.append(f"{named(given)[0]}: {said}.")
+        found.append(f"{switch.label}: {said}.")
     return found
 
 

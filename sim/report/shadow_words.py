@@ -64,7 +64,12 @@ def caveat(scenario: Scenario, ticks: list[float], decisions: int) -> list[str]:
     """What was looked at, and what shadow mode cannot know. Raises BadInput where no reading was looked at."""
     if not ticks:
         begin = instant(scenario, 0.0)
-        raise BadInput("all metrics are from before the start", key="start", value=begin, expected="--set start=...")
+        raise BadInput(
+            "all metrics are from before the start of the scenario",
+            key="start",
+            value=begin,
+            expected="--set start=...",
+        )
     steps = sorted(later - earlier for earlier, later in pairwise(ticks))
     typical = steps[len(steps) // 2] if steps else scenario.control_tick
     found = [

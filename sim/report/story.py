@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -12,9 +12,8 @@ from sim.plots.over_time import clock_over_time
 from sim.plots.two_launches import launches_figure, signups_per_hour
 from sim.report import review, words
 from sim.report.answer import by_when
-from sim.report.blocks import Block, Lines, Part, Picture, Tabled
-from sim.report.origins import origins
-from sim.report.page import ONE_RUN
+from sim.report.blocks import Block, Lines, Part, Picture
+from sim.report.page import ONE_RUN, sources_part
 from sim.report.pictures import pictures
 from sim.report.switches import dates_of, switch_sentences
 from sim.report.tables import Table
@@ -30,7 +29,6 @@ from sim.wording import in_gpus
 
 TITLE = "Two launches: a million people in five days, and in an hour"
 QUESTION = "What did the second launch do to the GPUs, the users, the team, the money and the planet?"
-HOUR = "published; the hour assumed"
 SHIFT = 8 * 3600.0  # seconds of a team's shift; assumed
 HEAT = {"policy": {"kind": "thermal throttling", "pool": "fleet"}}
 RUNS: dict[str, tuple[str, str, list[Any]]] = {  # scenario, playbook, and what is always in force besides
@@ -41,16 +39,6 @@ RUNS: dict[str, tuple[str, str, list[Any]]] = {  # scenario, playbook, and what 
     "2025, on call": ("viral-image-launch", "on-call", []),
 }
 OLD, NEW, LIMITED, HOT, ON_CALL = RUNS
-
-
-@dataclass(frozen=True)
-class Claim:
-    """A sentence with its figure: where that comes from, and the run that it was computed from."""
-
-    claim: str
-    figure: str
-    origin: str
-    run: str
 
 
 def cells() -> dict[str, Cell]:
@@ -74,17 +62,15 @@ def story(runs: Mapping[str, Run]) -> tuple[Run, list[Part], list[Part]]:
     """
     v = {label: verdict(run) for label, run in runs.items()}
     pages: list[Callable[[Mapping[str, Verdict]], Part]] = [first, saturation, waiting, measures, team, company]
-    risks = [(warning, "") for warning in dict.fromkeys(w for one in v.values() for w in warnings(one))]
+    risks = list(dict.fromkeys(warning for one in v.values() for warning in warnings(one)))
     main = [*(page(v) for page in pages), review.risks(risks, [ONE_RUN, review.OTHER_RUNS])]
     facts = {**runs[NEW].manifest, "title": TITLE, "question": QUESTION}
-    page = replace(runs[NEW], manifest=facts)
-    tables: list[Block] = [Tabled(table) for table in origins([*runs.values()])]
-    return page, main, [Part("origins", "Appendix: where the figures come from", tables)]
+    return replace(runs[NEW], manifest=facts), main, [sources_part([*runs.values()])]
 
 
-def tabled(title: str, claims: list[Claim]) -> Tabled:
-    rows = [[one.claim, one.figure, one.origin, one.run] for one in claims]
-    return Tabled(Table(title, ["claim", "figure", "origin", "run"], rows, labels=4))
+def claims_table(title: str, claims: list[list[str]]) -> Table:
+    """A row for each claim: a sentence, its figure, where that comes from, and the run that it was computed from."""
+    return Table(title, ["claim", "figure", "origin", "run"], claims, labels=4)
 
 
 def first(v: Mapping[str, Verdict]) -> Part:
@@ -112,21 +98,21 @@ def first(v: Mapping[str, Verdict]) -> Part:
     )
     days = v[OLD].run.horizon / 86400
     claims = [
-        Claim(
+        [
             f"A million people came in {days:g} days in 2022.",
             f"{words.count(v[OLD].full(v[OLD].signups['came']))} signups, {words.count(peaks[OLD])} in the busiest "
             "hour",
             "published (the million); the product is that of 2025",
             OLD,
-        ),
-        Claim(
+        ],
+        [
             "A million came within an hour in 2025.",
             f"{words.count(peaks[NEW])} signups in the busiest hour, {ratio:.0f} times the pace",
             "published (31 March); the shape of the wave is fitted to another launch",
             NEW,
-        ),
+        ],
     ]
-    return Part("answer", "The answer", [Lines(said, "answer"), picture, tabled("How fast people came", claims)])
+    return Part("answer", "The answer", [Lines(said, "answer"), picture, claims_table("How fast people came", claims)])
 
 
 def fleet(v: Verdict) -> str:
@@ -150,33 +136,30 @@ def saturation(v: Mapping[str, Verdict]) -> Part:
     images = [sum(images_in_time(one.run)[part] for part in ("as_asked", "degraded")) for one in (new, hot)]
     cool, warm = (words.count(one.full(number)) for one, number in zip((new, hot), images, strict=True))
     claims = [
-        Claim(
+        [
             "The GPUs saturate.",
             f"{fleet(new)} full from {words.instant(new.run, pool.first_saturated)} UTC, for "
             f"{words.seconds(pool.saturated)} in all",
             f"simulated; service times {' and '.join(kinds)}, the fleet assumed",
             NEW,
-        ),
-        Claim(
+        ],
+        [
             "They throttle from heat.",
             f"clock down to {words.share(float(share.min()))}, below the full one for {words.seconds(slow)}"
             if slow
             else "the clock never falls",
             "simulated; the heat of a GPU is assumed, and hotter than the one measured card (profiles/soak-h100.csv)",
             HOT,
-        ),
-        Claim(
+        ],
+        [
             "Heat costs images.",
             f"{warm} images in time, {cool} without heat",
             "simulated, the same people in both runs",
             HOT,
-        ),
+        ],
     ]
-    blocks: list[Block] = [
-        tabled("GPUs that saturate and throttle", claims),
-        *pictures(new, ["load"]),
-        *pictures(hot, ["power"]),
-    ]
+    drawn = [*pictures(new, ["load"]), *pictures(hot, ["power"])]
+    blocks: list[Block] = [claims_table("GPUs that saturate and throttle", claims), *drawn]
     return Part("heat", "GPUs that saturate and throttle from heat", blocks, fresh=True)
 
 
@@ -186,22 +169,22 @@ def waiting(v: Mapping[str, Verdict]) -> Part:
     spans = review.merged(new.life.dead)
     broken = sum(until - since for since, until in spans)
     claims = [
-        Claim(
+        [
             "Answers became slower.",
             f"the median request {median(new)}; in 2022 it {median(v[OLD])}",
             "simulated; patience and retries as listed in the appendix",
             NEW,
-        ),
-        Claim(
+        ],
+        [
             "The service was interrupted.",
             f"too few people got an image for {words.seconds(broken)} in all"
             + (f", from {words.instant(new.run, spans[0][0])} UTC on" if spans else ""),
             "simulated; outages from 30 March are published",
             NEW,
-        ),
+        ],
     ]
     return Part(
-        "waits", "Slower answers and interruptions", [tabled("What users saw", claims), *pictures(new, ["waits"])]
+        "waits", "Slower answers and interruptions", [claims_table("What users saw", claims), *pictures(new, ["waits"])]
     )
 
 
@@ -215,24 +198,24 @@ def measures(v: Mapping[str, Verdict]) -> Part:
         return f"{words.count(limited.full(float(some.to_numpy().sum())))} attempts refused"
 
     claims = [
-        Claim(
+        [
             "The free tier was put off.",
             refused(by_tier, "feature gate", "free"),
             "published; the hour assumed",
             LIMITED,
-        ),
-        Claim("Rate limits came.", refused(by_tier, "rate limit"), "published; their size assumed", LIMITED),
-        Claim("Free users got three images a day.", refused(by_tier, "quota", "free"), "published", LIMITED),
-        Claim(
+        ],
+        ["Rate limits came.", refused(by_tier, "rate limit"), "published; their size assumed", LIMITED],
+        ["Free users got three images a day.", refused(by_tier, "quota", "free"), "published", LIMITED],
+        [
             "Video was switched off for new users.",
             f"{refused(by_feature, 'feature gate', 'video')} for video",
             "published; an account is new for 30 days, assumed",
             LIMITED,
-        ),
-        Claim("What all that gave.", headline(limited), "simulated", LIMITED),
+        ],
+        ["What all that gave.", headline(limited), "simulated", LIMITED],
     ]
     blocks: list[Block] = [
-        tabled("What was done in March 2025", claims),
+        claims_table("What was done in March 2025", claims),
         Lines(switch_sentences(limited.run), "steps", "In order"),
         *pictures(limited, ["outcomes", "cohort"]),
     ]
@@ -247,22 +230,22 @@ def team(v: Mapping[str, Verdict]) -> Part:
     acted = sorted({int(at // SHIFT) for at in steps["time"]})
     dead = {int(at // SHIFT) for since, until in v[NEW].life.dead for at in np.arange(since, until, 60.0)}
     claims = [
-        Claim(
+        [
             "A team worked in shifts.",
             f"{len(steps)} switches thrown or ended in {len(acted)} of {shifts} shifts of {words.seconds(SHIFT)}"
             + (f", the first in the shift from {words.instant(run, acted[0] * SHIFT)} UTC" if acted else ""),
             "simulated; thresholds, reaction times and shifts are assumed",
             ON_CALL,
-        ),
-        Claim(
+        ],
+        [
             "Without them the service is broken in more shifts.",
             f"the promise is broken in {len(dead)} of {shifts} shifts",
             "simulated",
             NEW,
-        ),
-        Claim("What that gave.", headline(v[ON_CALL]), "simulated", ON_CALL),
+        ],
+        ["What that gave.", headline(v[ON_CALL]), "simulated", ON_CALL],
     ]
-    return Part("team", "The team's shifts", [tabled("The team", claims)])
+    return Part("team", "The team's shifts", [claims_table("The team", claims)])
 
 
 def company(v: Mapping[str, Verdict]) -> Part:
@@ -270,13 +253,10 @@ def company(v: Mapping[str, Verdict]) -> Part:
     limited, new = v[LIMITED], v[NEW]
     money = [] if limited.money is None else plan_sentences(limited.run, limited.money)
     claims = [
+        *(["Revenue beside the plan and the loss.", said, "published (plan, loss, prices)", LIMITED] for said in money),
         *(
-            Claim("Revenue beside the plan and the loss.", said, "published (plan, loss, prices)", LIMITED)
-            for said in money
-        ),
-        *(
-            Claim(said.partition(":")[0] + ".", said.partition(": ")[2], "as named; power from the profiles", NEW)
+            [said.partition(":")[0] + ".", said.partition(": ")[2], "as named; power from the profiles", NEW]
             for said in energy_sentences(new.run)
         ),
     ]
-    return Part("company", "Money, energy, carbon and water", [tabled("The company, and the world", claims)])
+    return Part("company", "Money, energy, carbon and water", [claims_table("The company, and the world", claims)])

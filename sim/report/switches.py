@@ -2,9 +2,11 @@
 
 import math
 import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime
 from typing import Any, get_args
 
-import pandas as pd
 from pydantic.fields import FieldInfo
 
 from sim.demand.sources import seconds_after
@@ -22,6 +24,24 @@ NONE = "This playbook has no switches: nothing is limited, refused or degraded, 
 OWN = "The policies of this run were given by a program, so only their decisions are known: see the table of decisions."
 
 
+@dataclass(frozen=True)
+class Switch:
+    """A step in force in a run, with its name: the policy with its settings, and whom or what it is for."""
+
+    step: Step
+    label: str
+    whom: str
+
+    @property
+    def name(self) -> str:
+        return f"{self.label} for {self.whom}"
+
+
+def switches_of(run: Run) -> list[Switch]:
+    """The switches of a run in the order in which they act; none for a playbook that is not in its scenario."""
+    return [Switch(Step.model_validate(given), *named(given)) for given in steps_of(run) or []]
+
+
 def steps_of(run: Run) -> list[dict[str, Any]] | None:
     """The steps in force in a run, as its scenario writes them; None for a playbook that is not in it."""
     document = run.manifest["scenario"]
@@ -34,12 +54,11 @@ def switch_table(run: Run) -> Table:
     """One row per switch, in the order in which they act."""
     head = ["", "switch", "for", "begins", "ends", "in this run", "costs", "fails"]
     rows = []
-    for number, given in enumerate(steps_of(run) or [], 1):
-        step = Step.model_validate(given)
-        advice = KINDS[step.policy.kind].advice
-        ends = [*named(given), begins(run, step), ended(run, step), in_run(run, step)]
-        rows.append([str(number), *ends, advice.costs, advice.fails])
-    note = "'Costs' is what a switch costs, 'fails' where it does. Dates are UTC." if rows else none(run)
+    for number, switch in enumerate(switches_of(run), 1):
+        step, advice = switch.step, switch.step.policy.advice
+        acts = [begins(run, step), ended(run, step), in_run(run, step)]
+        rows.append([str(number), switch.label, switch.whom, *acts, advice.costs, advice.fails])
+    note = "'Costs' says what a switch costs, 'fails' when it does not help. Dates are UTC." if rows else none(run)
     return Table("Switches in the order in which they act", head, rows, labels=len(head), note=note)
 
 
@@ -49,12 +68,9 @@ def none(run: Run) -> str:
 
 def switch_sentences(run: Run) -> list[str]:
     """The same in one sentence for each switch."""
-    found = []
-    for given in steps_of(run) or []:
-        step = Step.model_validate(given)
-        switch, whom = named(given)
-        found.append(f"{switch[:1].upper()}{switch[1:]} for {whom}: {begins(run, step)}; {ending(run, step)}.")
-    return found or [none(run)]
+    found = [(one.name, one.step) for one in switches_of(run)]
+    said = [f"{name[:1].upper()}{name[1:]}: {begins(run, step)}; {ending(run, step)}." for name, step in found]
+    return said or [none(run)]
 
 
 def named(given: dict[str, Any]) -> tuple[str, str]:
@@ -129,28 +145,37 @@ def threshold(trigger: Trigger, side: str, bound: float) -> str:
 
 def date(run: Run, instant: Any) -> str | None:
     """An instant of a step as a date; None at the start of the run or where it never comes."""
-    seconds = seconds_after(pd.Timestamp(run.manifest["start"]).to_pydatetime(), instant)
+    seconds = after_start(run, instant)
     return words.instant(run, seconds) if 0 < seconds < math.inf else None
 
 
-def dates_of(run: Run) -> list[tuple[float, str]]:
-    """When steps of the playbook begin and end by their dates: seconds after the start, and what happens, in order."""
-    start, found = pd.Timestamp(run.manifest["start"]).to_pydatetime(), []
-    for given in steps_of(run) or []:
-        step, whom = Step.model_validate(given), named(given)[1]
-        label = step.policy.kind + ("" if whom == "everybody" else f" of {whom}")
-        for instant, word in ((step.from_, "begins"), (step.until, "ends")):
-            seconds = seconds_after(start, instant)
+def after_start(run: Run, instant: float | datetime) -> float:
+    """An instant of a step in seconds after the start of the run."""
+    return seconds_after(datetime.fromisoformat(run.manifest["start"]), instant)
+
+
+def dated(run: Run) -> Iterator[tuple[float, Switch, bool]]:
+    """The dates of switches after the start of the run: seconds after it, which switch, and whether it begins then."""
+    for switch in switches_of(run):
+        for instant, begins in ((switch.step.from_, True), (switch.step.until, False)):
+            seconds = after_start(run, instant)
             if 0 < seconds < run.horizon:
-                found.append((seconds, f"{label} {word}"))
+                yield seconds, switch, begins
+
+
+def dates_of(run: Run) -> list[tuple[float, str]]:
+    """The same in order, in words."""
+    found = []
+    for seconds, switch, begins in dated(run):
+        whom = "" if switch.whom == "everybody" else f" of {switch.whom}"
+        found.append((seconds, f"{switch.step.policy.kind}{whom} {'begins' if begins else 'ends'}"))
     return sorted(found)
 
 
 def in_run(run: Run, step: Step) -> str:
     """When a switch was thrown in the run."""
     if step.when is None:
-        start = seconds_after(pd.Timestamp(run.manifest["start"]).to_pydatetime(), step.from_)
-        return "in force" if start < run.horizon else "never in force"
+        return "in force" if after_start(run, step.from_) < run.horizon else "never in force"
     begun = run.decisions[(run.decisions["knob"] == "step") & (run.decisions["new"] > 0)]
     of_it = begun[(begun["policy"] == step.policy.kind) & begun["reason"].str.contains(reason_of(step.when), na=False)]
     thrown = of_it["time"].drop_duplicates().to_numpy(float)

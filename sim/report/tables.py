@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from itertools import islice
-from typing import Any
+from typing import Any, ClassVar
 
 import pandas as pd
 
@@ -24,6 +24,7 @@ ENDS = {"wasted": "wasted: the user had left", "loading": "model loads", "lost":
 class Table:
     """Cells as text. The first `labels` columns are words, the others figures; `note` explains what is not obvious."""
 
+    what: ClassVar = "table"  # a block of a page
     caption: str
     head: list[str]
     rows: list[list[str]]
@@ -84,40 +85,38 @@ def refusals(v: Verdict) -> Table:
 
 def latency_tables(v: Verdict) -> list[Table]:
     """Two tables, of served requests only and of all requests, so that they are not confused."""
-    by = latencies(v.run, "tier")
-    parts = {
-        ("served", "wait"): ("wait", "from the attempt that was served to its start on a GPU"),
-        ("served", "latency"): ("latency", "from the attempt that was served to its image"),
-        ("all intents", "latency"): ("latency", "from the first attempt to the image"),
-        ("served", "first token"): ("first token", "from the attempt that was served to its first token (step)"),
-        ("served", "per token"): ("per token", "from one of its tokens to the next, on average"),
+    by = pd.concat([latencies(v.run, "tier"), v.latency])
+
+    def rows(of: str, what: str) -> list[list[str]]:
+        """A row for each tier and for all: its name, three quantiles, and how many requests they are of."""
+        chosen = by[[index[:2] == (of, what) for index in by.index]]
+        return [
+            [str(index[2]), *(words.seconds(row[q]) for q in ("p50", "p95", "p99")), words.count(v.full(row["n"]))]
+            for index, row in zip(chosen.index, chosen.to_dict("records"), strict=True)
+        ]
+
+    meant = {
+        "wait": "Wait is the time from the attempt that was served to its start on a GPU",
+        "latency": "latency from the attempt that was served to its image",
+        "first token": "first token from the attempt that was served to its first token (step)",
+        "per token": "per token from one of its tokens to the next, on average",
     }
-    tokens = [part for part in parts if part[1].endswith("token") and part in {index[:2] for index in by.index}]
-    note = "".join(f", {parts[part][0]} {parts[part][1]}" for part in tokens)
-    served: list[list[str]] = []
-    everyone: list[list[str]] = []
-    for (of, what), (name, _) in parts.items():
-        for table in (by, v.latency):
-            chosen = table[[index[:2] == (of, what) for index in table.index]]
-            for (_, _, group), values in zip(chosen.index, chosen.to_dict("records"), strict=True):
-                row = [str(group), *[words.seconds(values[q]) for q in ("p50", "p95", "p99")]]
-                row.append(words.count(v.full(values["n"])))
-                (served if of == "served" else everyone).append([row[0], name, *row[1:]] if of == "served" else row)
+    served = {what: rows("served", what) for what in meant}
+    said = ", ".join(text for what, text in meant.items() if served[what] or not what.endswith("token"))
     return [
         Table(
             "Served requests only",
             ["tier", "what", "median", "p95", "p99", "served requests"],
-            served,
+            [[tier, what, *figures] for what, some in served.items() for tier, *figures in some],
             labels=2,
-            note=f"Wait is the time {parts['served', 'wait'][1]}, latency {parts['served', 'latency'][1]}{note}. "
-            "Refused and abandoned requests are not counted, so a service that loses most of them can look fast in "
-            "this table.",
+            note=f"{said}. Refused and abandoned requests are not counted, so a service that loses most of them can "
+            "look fast in this table.",
         ),
         Table(
             "All requests, including those that never got an image",
             ["tier", "median", "p95", "p99", "requests"],
-            everyone,
-            note=f"Latency is the time {parts['all intents', 'latency'][1]}. 'never' as p95: more than 5 % got none.",
+            rows("all intents", "latency"),
+            note="Latency is the time from the first attempt to the image. 'never' as p95: more than 5 % got none.",
         ),
     ]
 

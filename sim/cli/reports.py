@@ -1,0 +1,50 @@
+"""The last step of commands that save results: a run to show beside an answer, and the report of what was saved."""
+
+import shlex
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from sim.cli.console import Console, progress_bar, say_where
+from sim.errors import BadInput
+
+if TYPE_CHECKING:
+    from sim.results.run import Run
+    from sim.scenario.scenario import Scenario
+
+
+def save_answer(
+    answer: Any, scenario: "Scenario", playbook: str, seed: int, folder: Path, save: "Callable[[Run], object]"
+) -> None:
+    """Save the answer of a study with one run of what it chose, and the report. Raises BadInput.
+
+    save: writes the answer and that run into the folder.
+    """
+    from sim.engine.simulate import simulate
+    from sim.studies.unlimited import with_demand
+    from sim.writing import replacing
+
+    with progress_bar("a run of the answer, for its report") as report:
+        run = with_demand(simulate(scenario, playbook, seed=seed, progress=report), scenario)
+    with replacing(folder):
+        save(run)
+    say_where("\nTables", folder)
+    write_report([run], answer, folder)
+
+
+def write_report(runs: list[Any], about: Any, folder: Path, page: Path | None = None) -> None:
+    """Draw the report of saved results. Whatever stops it, they stay, and the report can be made again."""
+    from sim.report import render, render_markdown, write
+
+    made = render_markdown if page is not None and page.suffix == ".md" else render
+    try:
+        written = write(made(runs, about), page or folder / "report.html")
+    except BaseException as stopped:
+        again = f"meltpoint report {shlex.quote(str(folder))}"
+        if isinstance(stopped, OSError):
+            message = f"the report cannot be written ({stopped.strerror}); the results are complete in {folder}"
+            raise BadInput(message, file=page or folder, expected=f"space, then: {again}") from None
+        hint = f"The results are complete in {folder}; the report can be made with: {again}"
+        Console(stderr=True).print_line(hint)
+        raise
+    say_where("Report", written)
