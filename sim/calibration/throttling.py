@@ -115,8 +115,8 @@ def by_user(asks: Asks) -> Rule | None:
     refused = asks.refused
     granted = pd.Series(np.where(refused, np.nan, asks.arrived)).iloc[np.lexsort((asks.arrived, asks.user))]
     user = asks.user[granted.index]
-    last = granted.groupby(user).ffill().groupby(user).shift().sort_index()  # the grant before; nan is none
-    since = (asks.arrived - last).fillna(np.inf).to_numpy()
+    last = granted.groupby(user).ffill().groupby(user).shift().sort_index().to_numpy()  # the grant before; nan is none
+    since = np.where(np.isnan(last), np.inf, asks.arrived - last)
     again = np.isfinite(since)
     if (refused & again).sum() < 0.5 * refused.sum() or (~refused & again).sum() < FEW:
         return None
