@@ -183,7 +183,7 @@ def test_it_stops_at_the_share_that_the_fleet_can_serve():
 
 
 def test_stages_grow():
-    with pytest.raises(ValidationError, match="grow"):
+    with pytest.raises(ValidationError, match="must ascend"):
         RollOut(pool="gpus", stages=[0.5, 0.2])
 
 

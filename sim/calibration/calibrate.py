@@ -115,7 +115,9 @@ def sorted_files(files: Sequence[Path]) -> tuple[list[Path], list[Path]]:
         expected = "also a log or counts; 'meltpoint profile import' reads a load test alone"
         raise BadInput("no file says who came and when", file=", ".join(map(str, files)), expected=expected)
     if len(tests) > 1:
-        raise BadInput("these are several load tests", file=tests[1], expected="one; choose the machine that served")
+        raise BadInput(
+            "there is more than one load test", file=tests[1], expected="one; choose the machine that served"
+        )
     return logs, tests
 
 
@@ -222,9 +224,9 @@ def fleet(servers: Servers | None, found: Findings) -> int:
     ends = (float(servers.count), float(servers.low), servers.high)
     found.add("pools.gpus.gpus", ends, "", len(servers.service), servers.method)
     if math.isinf(servers.high):
-        found.notes.append(f"servers: never were more than {servers.count} needed at once, so there may be more")
+        found.notes.append(f"servers: no more than {servers.count} were ever needed at once, so there may be more")
     if servers.taken_out is None:
-        found.unknown["serving.notices_leaving"] = "nobody left, or the log does not tell"
+        found.unknown["serving.notices_leaving"] = "nobody left, or the log does not say"
     else:
         found.keys["serving.notices_leaving"] = servers.taken_out
     return servers.count
@@ -243,8 +245,8 @@ def turnaround(asks: Asks, service: NDArray[np.float64], found: Findings) -> Non
     if lasts.mean() > 0.02 * float(np.nanmean(service)):
         service += float(lasts.mean())
         found.notes.append(
-            f"service times hold {lasts.mean():.4g} s of turnaround: a server is busy for so long, and latencies of "
-            "runs are longer by that"
+            f"service times hold {lasts.mean():.4g} s of turnaround: a server is busy for that time too, so "
+            "latencies of runs are longer by it"
         )
 
 

@@ -4,6 +4,7 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 from scipy import optimize, special
 
@@ -297,11 +298,8 @@ def visits(asks: Asks, first: Mask, found: Findings) -> Mask:
 
 def cut_short(user: NDArray[np.int64], at: Floats, length: float) -> bool:
     """Whether the log is too short for visits: those with several wishes last a fifth of it."""
-    _, place = np.unique(user, return_inverse=True)
-    begins, ends = np.full(place.max() + 1, np.inf), np.full(place.max() + 1, -np.inf)
-    np.minimum.at(begins, place, at)
-    np.maximum.at(ends, place, at)
-    lasts = (ends - begins)[np.bincount(place) > 1]
+    wishes = pd.Series(at).groupby(user)
+    lasts = (wishes.max() - wishes.min())[wishes.size() > 1]
     return bool(len(lasts)) and length < DAY and float(lasts.mean()) > length / 5
 
 

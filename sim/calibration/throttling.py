@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 
 from sim.calibration.asks import Asks
@@ -63,7 +64,7 @@ def throttling(asks: Asks, found: Findings, pool: str) -> list[dict[str, Any]]:
     number = next(v for k, v in best.policy.items() if k not in ("kind", "pools", "burst"))
     value = float(number) if isinstance(number, int) else 1.0 / float(str(number).split()[0])
     found.add(f"{best.policy['kind']}", (value, value, value), "" if isinstance(number, int) else "s",
-              int(refused.sum()), "the bound that parts refused from granted")  # fmt: skip
+              int(refused.sum()), "the bound that separates refused from granted requests")  # fmt: skip
     return [*always, step]
 
 
@@ -74,12 +75,12 @@ def timeout(asks: Asks, found: Findings) -> list[dict[str, Any]]:
         return []
     after, spread = float(np.median(waits)), float(np.std(waits))
     if spread > EVEN * after:
-        found.unknown["the server's timeout"] = f"it gave {len(waits):,} requests up after times that differ"
+        found.unknown["the server's timeout"] = f"it gave up on {len(waits):,} requests after waits that differ"
         return []
     found.add(
         "expiry, after", (after, float(waits.min()), float(waits.max())), "s", len(waits), "when the server gave up"
     )
-    found.notes.append("a run gives a request up when its turn comes, not when its time is over")
+    found.notes.append("in a run a request expires when its turn comes, not at the moment its time is over")
     return [{"policy": {"kind": "expiry", "after": f"{after:.6g} s", "foresight": False}}]
 
 
@@ -112,14 +113,10 @@ def by_user(asks: Asks) -> Rule | None:
     if not asks.named:
         return None
     refused = asks.refused
-    order = np.lexsort((asks.arrived, asks.user))
-    since = np.full(len(asks), np.inf)
-    last: dict[int, float] = {}
-    for k in order.tolist():
-        who = int(asks.user[k])
-        since[k] = asks.arrived[k] - last.get(who, -np.inf)
-        if not refused[k]:
-            last[who] = float(asks.arrived[k])
+    granted = pd.Series(np.where(refused, np.nan, asks.arrived)).iloc[np.lexsort((asks.arrived, asks.user))]
+    user = asks.user[granted.index]
+    last = granted.groupby(user).ffill().groupby(user).shift().sort_index().to_numpy()  # the grant before; nan is none
+    since = np.where(np.isnan(last), np.inf, asks.arrived - last)
     again = np.isfinite(since)
     if (refused & again).sum() < 0.5 * refused.sum() or (~refused & again).sum() < FEW:
         return None

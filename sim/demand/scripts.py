@@ -37,6 +37,12 @@ class Script:
     images: Ints
 
 
+def in_order_of_time(instants: Floats, person: Ints, kind: Ints, images: Ints) -> Script:
+    """A script of asks that come in any order; those of one instant stand in order of person."""
+    order = np.lexsort((person, instants))
+    return Script(instants[order], person[order], kind[order], images[order])
+
+
 class Source(Strict):
     """The fields that clients and recordings have in common."""
 
@@ -89,15 +95,12 @@ class Clients(Source):
         entities = [(number << 32) + client for client in range(count)]
         paces = np.exp(self.skew * np.array([normal(seed, CLIENT, entity, 0) for entity in entities]))
         rates = rate * paces / paces.mean()  # whoever is busier than others, the total is as stated
-        times, persons = [], []
-        for client, entity in enumerate(entities):
-            found = self.gaps(seed, entity, float(rates[client]), begins, end)
-            times.append(found)
-            persons.append(np.full(len(found), client))
-        instants, person = np.concatenate(times), np.concatenate(persons)
-        order = np.lexsort((person, instants))
+        found = [
+            self.gaps(seed, entity, rate, begins, end) for entity, rate in zip(entities, rates.tolist(), strict=True)
+        ]
+        instants, person = np.concatenate(found), np.repeat(np.arange(count), [len(one) for one in found])
         unknown = np.full(len(instants), ANY)
-        return Script(instants[order], person[order], unknown, unknown)
+        return in_order_of_time(instants, person, unknown, unknown)
 
     def gaps(self, seed: int, entity: int, rate: float, begins: float, end: float) -> Floats:
         """One client's instants, gap after gap."""
@@ -152,9 +155,7 @@ class Replay(Source):
             parts.append((instants[lap, row], person[row], trace.kind[row].astype(np.int64), images))
         if not parts:
             return Script(np.empty(0), *(np.empty(0, dtype=np.int64) for _ in range(3)))
-        instants, person, kind, images = (np.concatenate(column) for column in zip(*parts, strict=True))
-        order = np.lexsort((person, instants))
-        return Script(instants[order], person[order], kind[order], images[order])
+        return in_order_of_time(*(np.concatenate(column) for column in zip(*parts, strict=True)))
 
     def laps(self, trace: Trace, begins: float, horizon: float, times: float) -> Ints:
         """The rounds of the recording that fall into the run, counted from 0. Raises BadInput if they are too many."""

@@ -63,7 +63,7 @@ class RollOut(Targeted):
     @model_validator(mode="after")
     def in_order(self) -> Self:
         if sorted(set(self.stages)) != self.stages:
-            raise ValueError("'stages' must grow")
+            raise ValueError("'stages' must ascend: each share larger than the one before")
         return self
 
     def act(self, telemetry: Telemetry, controls: Controls) -> None:

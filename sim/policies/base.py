@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from typing import Annotated, Any, ClassVar, Literal, get_args
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
 from sim.model.controls import Controls, PoolTelemetry, Telemetry
 from sim.model.knobs import MOST_GPUS
@@ -30,6 +30,12 @@ class OfService:
     whole: bool = True
 
 
+def each_once(names: list[str]) -> list[str]:
+    if len(set(names)) < len(names):
+        raise ValueError("expected each tier once")
+    return names
+
+
 Delay = Annotated[Seconds, Field(allow_inf_nan=False)]
 Duration = Annotated[Seconds, Field(gt=0, allow_inf_nan=False)]
 PositiveShare = Annotated[Fraction, Field(gt=0)]
@@ -39,6 +45,11 @@ Level = Annotated[Whole, Field(ge=1)]
 Gpus = Annotated[Whole, Field(ge=0, le=MOST_GPUS), OfService("GPUs")]
 SomeGpus = Annotated[Whole, Field(ge=1, le=MOST_GPUS), OfService("GPUs")]
 Bound = Annotated[Count, OfService("requests")]
+Ranking = Annotated[
+    list[str],
+    Field(min_length=1, description="tiers in order of importance: the last is refused first"),
+    AfterValidator(each_once),
+]
 
 
 @dataclass(frozen=True)

@@ -1,12 +1,12 @@
 """DAGOR, the overload control of WeChat: users are let in by the importance of their tier, then by a random level."""
 
 import math
-from typing import Literal, Self
+from typing import Literal
 
-from pydantic import Field, PrivateAttr, model_validator
+from pydantic import Field, PrivateAttr
 
 from sim.model.controls import Controls, Telemetry
-from sim.policies.base import Advice, Duration, NamedPolicy, OpenShare, refusing
+from sim.policies.base import Advice, Duration, NamedPolicy, OpenShare, Ranking, refusing
 from sim.policies.window import counted
 from sim.units import Count
 
@@ -50,7 +50,7 @@ class Dagor(NamedPolicy):
     )
 
     kind: Literal["dagor"] = "dagor"
-    tiers: list[str] = Field(min_length=1, description="tiers in order of importance: the last is refused first")
+    tiers: Ranking
     features: list[str] | None = Field(default=None, description="features it applies to; all where absent")
     threshold: Duration = Field(default=2.4, description="mean wait above which a window is overloaded")
     window: Duration = Field(default=30.0, description="longest time of a window")
@@ -64,12 +64,6 @@ class Dagor(NamedPolicy):
     _arrived: list[float] = PrivateAttr(default_factory=list)
     _waited: float = PrivateAttr(default=0.0)
     _started: float = PrivateAttr(default=0.0)
-
-    @model_validator(mode="after")
-    def each_once(self) -> Self:
-        if len(set(self.tiers)) < len(self.tiers):
-            raise ValueError("'tiers' must name each tier once")
-        return self
 
     def act(self, telemetry: Telemetry, controls: Controls) -> None:
         if self._began is None:

@@ -62,11 +62,14 @@ class Failures(OfOnePool):
 
     def act(self, telemetry: Telemetry, controls: Controls) -> None:
         self.seen(telemetry)
-        gpus = full_fleet(controls, self.pool)
+        self.take_down(controls, full_fleet(controls, self.pool), telemetry.now)
+
+    def take_down(self, controls: Controls, gpus: int, now: float) -> None:
+        """Take out of service those of the pool's first `gpus` GPUs that are down now, perhaps with their work."""
         first = controls.pool_names.index(self.pool) << 32
-        down = self.down(gpus, telemetry.now, first, per_replica(controls, self.pool))
+        down = self.down(gpus, now, first, per_replica(controls, self.pool))
         if down:
-            set_fleet(controls, self.pool, gpus - down)
+            set_fleet(controls, self.pool, full_fleet(controls, self.pool) - down)
         if self.work == IS_LOST and self._lost:
             lose_work(controls, self.pool, self._lost)
 

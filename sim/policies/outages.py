@@ -8,7 +8,7 @@ from sim.model.controls import Controls, Telemetry
 from sim.model.knobs import MOST_GPUS
 from sim.policies.base import FAILED, TAKEN_BACK, Advice, Delay, Level, OfOnePool, OfPools, PositiveShare
 from sim.policies.faults import IS_LOST, Failures, Time, Work, slow_down
-from sim.policies.supply import full_fleet, in_replicas, lose_work, per_replica, set_fleet
+from sim.policies.supply import full_fleet, in_replicas, lose_work, set_fleet
 from sim.units import Plain, Whole
 
 
@@ -100,14 +100,9 @@ class SpotGpus(OfOnePool):
         self.seen(telemetry)
         if self._machines is None:
             times = {"mtbf": f"{3600.0 / self.rate:.6f} s", "mttr": f"{self.returns:.6f} s"}
-            same = {"pool": self.pool, "together": self.together, "seed": self.seed}
+            same = {"pool": self.pool, "together": self.together, "seed": self.seed, "work": IS_LOST}
             self._machines = Failures.model_validate({**same, **times})
-        gpus, before = full_fleet(controls, self.pool), self._machines._lost
-        first, each = controls.pool_names.index(self.pool) << 32, per_replica(controls, self.pool)
-        down = self._machines.down(round(self.share * gpus), telemetry.now, first, each)
-        if down:
-            set_fleet(controls, self.pool, gpus - down)
-        if self._machines._lost:
-            lose_work(controls, self.pool, self._machines._lost)
+        before = self._machines._lost
+        self._machines.take_down(controls, round(self.share * full_fleet(controls, self.pool)), telemetry.now)
         if self._machines._lost > before:
             controls.set_pool([self.pool], notice=self.notice)

@@ -1,12 +1,12 @@
 """Refusing the less important tiers first, by the wait in a pool or by how much of it is in use."""
 
 import math
-from typing import Annotated, Literal, Self
+from typing import Annotated, Literal
 
-from pydantic import Field, PrivateAttr, model_validator
+from pydantic import Field, PrivateAttr
 
 from sim.model.controls import Controls, PoolTelemetry, Telemetry
-from sim.policies.base import Advice, Duration, OfOnePool, PositiveShare, refusing
+from sim.policies.base import Advice, Duration, OfOnePool, PositiveShare, Ranking, refusing
 from sim.units import Fraction, Seconds, Whole
 
 Score = Annotated[Whole, Field(ge=1, le=100)]
@@ -123,17 +123,11 @@ class UtilisationShedding(ByTier):
     )
 
     kind: Literal["utilisation shedding"] = "utilisation shedding"
-    tiers: list[str] = Field(min_length=1, description="tiers in order of importance: the last is refused first")
+    tiers: Ranking
     saturated: PositiveShare = Field(default=1.0, description="utilisation from which more is refused")
     ramp_up: PositiveShare = Field(default=0.25, description="further share of a tier refused per tick")
     ramp_down: PositiveShare = Field(default=0.1, description="share of a tier let in again per tick")
     _shed: float = PrivateAttr(default=0.0)
-
-    @model_validator(mode="after")
-    def each_once(self) -> Self:
-        if len(set(self.tiers)) < len(self.tiers):
-            raise ValueError("'tiers' must name each tier once")
-        return self
 
     def act(self, telemetry: Telemetry, controls: Controls) -> None:
         saturated, most = self.seen(telemetry).utilisation >= self.saturated, float(len(self.tiers))

@@ -12,7 +12,7 @@ from typing import Any
 from sim.errors import BadInput
 from sim.tables.formats.reader import LoadPoint
 
-CLOSE = 0.05  # of Little's law: as far may X W be from N, with rounded figures
+CLOSE = 0.05  # relative difference between X W and N that rounded figures explain
 ALONE = 1.1  # requests in flight on average: fewer are one at a time
 TOKENS = ("prefill", "decode")
 
@@ -127,7 +127,7 @@ def why_not(one: LoadPoint, size: int) -> str:
         about = "" if flying is None else f", about {flying:.3g} in flight"
         return f"{seen}at {one.rate:g} requests a second{about}, holds a queue"
     if flying is None:
-        return f"{seen}at an unknown concurrency, without a throughput to tell it from"
+        return f"{seen}at an unknown concurrency, and without a throughput to work it out from"
     return f"{seen}with {flying:.3g} in flight is not that of concurrency 1"
 
 

@@ -1,7 +1,7 @@
 """The known formats of recordings: what each column means, and the traps of each format."""
 
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -177,18 +177,19 @@ def layout_by_names(path: Path, asked: Mapping[str, str | None]) -> Layout:
         raise BadInput(what, file=path, expected=expected)
     names = column_names(path)
     lower = {plain_name(name): name for name in reversed(names)}
+
+    def column(likely: Iterable[str]) -> str:
+        """The first of these usual names that the table has, as the table writes it; '' if it has none."""
+        return next((lower[name] for name in likely if name in lower), "")
+
     usual = {"time": TIME_NAMES, "user": USER_NAMES, "images": IMAGES_NAMES, "kind": KIND_NAMES}
     usual["server"] = SERVER_NAMES
-    roles: dict[str, str] = {}
-    for role, likely in usual.items():
-        name = asked.get(role) or next((lower[n] for n in likely if n in lower), None)
-        if name:
-            roles[role] = name
-    end = next((lower[name] for name in END_NAMES if name in lower), None)
+    roles = {role: name for role, likely in usual.items() if (name := asked.get(role) or column(likely))}
+    end = column(END_NAMES)
     duration = min((name for name in names if seconds_per(name) is not None), key=len, default="")
     if "time" not in roles and end and duration:
         roles["time"] = end
-    both = [next((lower[name] for name in some if name in lower), "") for some in (DATE_NAMES, CLOCK_NAMES)]
+    both = [column(DATE_NAMES), column(CLOCK_NAMES)]
     join = tuple(both) if all(both) and not asked.get("time") and are_clocks(path, both[1]) else ()
     if join:
         roles["time"] = " ".join(join)
@@ -199,13 +200,13 @@ def layout_by_names(path: Path, asked: Mapping[str, str | None]) -> Layout:
             key="--time",
             expected="one of its columns, if it is a table (the first line must name them)",
         )
-    status = next((lower[name] for name in STATUS_NAMES if name in lower), None)
+    status = column(STATUS_NAMES)
     extra = {"status": Extra(status)} if status else {}
     notes: tuple[str, ...] = ()
     for what, likely in (SECONDS | SIZES).items():
-        if found := next((lower[name] for name in likely if name in lower), None):
+        if found := column(likely):
             extra[what] = Extra(found)
-    if "side" not in extra and (found := next((lower[name] for name in AREAS if name in lower), None)):
+    if "side" not in extra and (found := column(AREAS)):
         extra["side"] = Extra(found, area=True)
     if duration:
         per, said = shown_per(duration, numbers_of(path, duration))

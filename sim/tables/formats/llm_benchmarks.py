@@ -105,32 +105,39 @@ def status_in(error: str) -> int:
 
 def benchmark_points(found: dict[str, Any]) -> list[LoadPoint]:
     """What a result says of latency, at its concurrency: the limit that was set, else the mean by Little's law."""
-    most, rate = found.get("max_concurrency"), found.get("request_rate")
-    throughput = found.get("request_throughput")
-    points = []
-    for component, name in COMPONENTS.items():
-        keys = {"p50": f"median_{name}_ms", "mean": f"mean_{name}_ms", "p90": f"p90_{name}_ms"}
-        latency = {q: found[key] / 1000 for q, key in keys.items() if isinstance(found.get(key), int | float)}
-        if latency:
-            open_loop = isinstance(rate, int | float) and np.isfinite(rate)
-            points.append(
-                LoadPoint(
-                    component=component,
-                    concurrency=float(most) if most else None,
-                    rate=float(rate) if open_loop and rate is not None else None,
-                    latency=latency,
-                    throughput=throughput,
-                    errors=share_failed(found),
-                    row=name,
-                )
-            )
-    return points
+    most = found.get("max_concurrency")
+    return [
+        LoadPoint(
+            component=component,
+            concurrency=float(most) if most else None,
+            rate=rate_of(found),
+            latency=latency,
+            throughput=found.get("request_throughput"),
+            errors=share_failed(found),
+            row=name,
+        )
+        for component, name in COMPONENTS.items()
+        if (latency := latency_of(found, name))
+    ]
+
+
+def rate_of(found: dict[str, Any]) -> float | None:
+    """The rate at which requests were sent; None where it was unlimited ("inf") or is missing."""
+    rate = found.get("request_rate")
+    return float(rate) if isinstance(rate, int | float) and np.isfinite(rate) else None
+
+
+def latency_of(found: dict[str, Any], name: str) -> dict[str, float]:
+    """The figures of a latency that a result has, in seconds: p50, mean and p90."""
+    keys = {"p50": f"median_{name}_ms", "mean": f"mean_{name}_ms", "p90": f"p90_{name}_ms"}
+    return {q: found[key] / 1000 for q, key in keys.items() if isinstance(found.get(key), int | float)}
 
 
 def share_failed(found: dict[str, Any]) -> float | None:
     failed, done = found.get("failed"), found.get("completed")
-    known = isinstance(failed, int) and isinstance(done, int) and failed + done > 0
-    return failed / (failed + done) if known and failed is not None and done is not None else None
+    if isinstance(failed, int) and isinstance(done, int) and failed + done > 0:
+        return failed / (failed + done)
+    return None
 
 
 def benchmark_figures(found: dict[str, Any]) -> str:
@@ -171,13 +178,10 @@ class SglangBenchmark(Reader):
 
 def sglang_point(run: dict[str, Any], number: int) -> LoadPoint:
     """`concurrency` of a run is the sum of latencies over the duration: the mean in flight."""
-    keys = {"p50": "median_e2e_latency_ms", "mean": "mean_e2e_latency_ms", "p90": "p90_e2e_latency_ms"}
-    rate = run.get("request_rate")
-    finite = isinstance(rate, int | float) and np.isfinite(rate)
     return LoadPoint(
         concurrency=run.get("max_concurrency") or run.get("concurrency"),
-        rate=float(rate) if finite and rate is not None else None,
-        latency={q: run[key] / 1000 for q, key in keys.items() if isinstance(run.get(key), int | float)},
+        rate=rate_of(run),
+        latency=latency_of(run, "e2e_latency"),
         throughput=run.get("request_throughput"),
         row=f"run {number}",
     )

@@ -21,6 +21,10 @@ def number(text: str | None) -> float:
         return float("nan")
 
 
+def total(rows: list[dict[str, str]], column: str) -> float:
+    return sum(number(row[column]) for row in rows)
+
+
 class LocustStats(Reader):
     """`_stats.csv`: a row per name, and one for all together."""
 
@@ -32,11 +36,9 @@ class LocustStats(Reader):
 
     def figures(self, paths: Sequence[Path]) -> str:
         rows = rows_of(paths[0])
-        every = next((row for row in rows if row["Name"] == "Aggregated"), None)
         named = [row for row in rows if row["Name"] != "Aggregated"]
-        asked = number(every["Request Count"]) if every else sum(number(row["Request Count"]) for row in named)
-        failed = number(every["Failure Count"]) if every else sum(number(row["Failure Count"]) for row in named)
-        rate = number(every["Requests/s"]) if every else sum(number(row["Requests/s"]) for row in named)
+        every = [row for row in rows if row["Name"] == "Aggregated"][:1] or named
+        asked, failed, rate = (total(every, column) for column in ("Request Count", "Failure Count", "Requests/s"))
         lasted = asked / rate if rate > 0 else float("nan")
         each = []
         for row in named:
@@ -85,7 +87,7 @@ class LocustFailures(Reader):
 
     def figures(self, paths: Sequence[Path]) -> str:
         rows = rows_of(paths[0])
-        refused = sum(number(r["Occurrences"]) for r in rows if any(code in r["Error"] for code in REFUSALS))
-        every = sum(number(row["Occurrences"]) for row in rows)
+        refused = total([row for row in rows if any(code in row["Error"] for code in REFUSALS)], "Occurrences")
+        every = total(rows, "Occurrences")
         each = "; ".join(f"{number(row['Occurrences']):,.0f} of {row['Error']}" for row in rows)
         return f"{every:,.0f} failures, {refused:,.0f} of them refusals (429, 503): {each}"
