@@ -7,6 +7,7 @@ import re
 import signal
 import subprocess
 import sys
+from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
 
@@ -44,7 +45,7 @@ SHORT = ("--set", "horizon=20 min")
 @pytest.fixture
 def no_report(monkeypatch):
     """Draws no report, which other tests read, and which takes longer than all that these ask for."""
-    monkeypatch.setattr("sim.cli.run_commands.write_report", lambda *_: None)
+    monkeypatch.setattr("sim.cli.run_commands.report_beside", lambda *_: nullcontext())
 
 
 def test_run_prints_a_verdict_and_writes_tables_and_a_report(here, tmp_path):

@@ -140,6 +140,22 @@ def test_processes_that_die_again_and_again_end_in_a_message(monkeypatch):
         asked(Runs(local), [cell(1), cell(2)])
 
 
+UNGUARDED = """
+from sim.studies.executors import Local
+print(list(Local(2).in_processes(abs, [-1, -2], range(2), 2)))
+"""
+
+
+@pytest.mark.parametrize(("guard", "code", "words"), [("", 1, "__main__"), ("if __name__ == '__main__':\n ", 0, "2)")])
+def test_a_script_without_a_guard_learns_so_in_one_message(tmp_path, guard, code, words):
+    script = tmp_path / "script.py"
+    script.write_text(UNGUARDED.replace("print", f"{guard}print"))
+    done = subprocess.run([sys.executable, script], capture_output=True, text=True, check=False)
+    said = done.stderr if code else done.stdout
+    assert (done.returncode, done.stderr.count("Traceback")) == (code, code)
+    assert words in said.splitlines()[-1]
+
+
 @pytest.mark.parametrize(("spent", "count"), [(0.0, []), (executors.SHORT + 1, [2])])
 def test_a_study_of_many_calls_with_few_short_runs_starts_processes_once_it_has_taken_long(monkeypatch, spent, count):
     started = []

@@ -117,7 +117,6 @@ def options(
         load_beside()
 
 
-
 @contextmanager
 def messages_for_wrong_input() -> Iterator[None]:
     """Wrong input, and a machine that fails, end in one message and exit code 2.

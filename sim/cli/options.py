@@ -86,10 +86,13 @@ def scenario_of(name: str, override: str | None, sets: list[str] | None) -> "Sce
 
 
 @contextmanager
-def machines(cluster: str | None, processes: int | None, shard: str | None = None) -> "Iterator[Executor]":
+def machines(
+    cluster: str | None, processes: int | None, shard: str | None = None, meanwhile: Callable[[], object] | None = None
+) -> "Iterator[Executor]":
     """Where a study makes its runs: on this machine, on a cluster, or here and only one shard of them.
 
-    A shard ends with one sentence, in place of what the study would say. Raises BadInput.
+    meanwhile: what this process does while others of this machine begin. A shard ends with one sentence, in place of
+    what the study would say. Raises BadInput.
     """
     from sim.studies.executors import Local, Shard, ShardDone
 
@@ -103,7 +106,7 @@ def machines(cluster: str | None, processes: int | None, shard: str | None = Non
             yield there
         return
     part, parts = (1, 1) if shard is None else read_shard(shard)
-    with Local(processes) as here:
+    with Local(processes, meanwhile) as here:
         try:
             yield here if shard is None else Shard(here, part, parts)
         except ShardDone as done:

@@ -1,7 +1,9 @@
 """The last step of commands that save results: a run to show beside an answer, and the report of what was saved."""
 
 import shlex
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -32,13 +34,36 @@ def save_answer(
     write_report([run], answer, folder)
 
 
+def load_report() -> None:
+    """Load what draws reports, which takes a second."""
+    import sim.report  # noqa: F401
+
+
+@contextmanager
+def report_beside(runs: list[Any], about: Any, folder: Path) -> Iterator[None]:
+    """Draw the report in a thread while the body saves the results, and write it once they are saved."""
+    from sim.report import render
+
+    with ThreadPoolExecutor(1) as thread:
+        page = thread.submit(render, runs, about)
+        yield
+        write_page(page.result, folder)
+
+
 def write_report(runs: list[Any], about: Any, folder: Path, page: Path | None = None) -> None:
-    """Draw the report of saved results. Whatever stops it, they stay, and the report can be made again."""
-    from sim.report import render, render_markdown, write
+    """Draw the report of saved results and write it."""
+    from sim.report import render, render_markdown
 
     made = render_markdown if page is not None and page.suffix == ".md" else render
+    write_page(lambda: made(runs, about), folder, page)
+
+
+def write_page(drawn: Callable[[], str], folder: Path, page: Path | None = None) -> None:
+    """Write a report of saved results. Whatever stops it, they stay, and the report can be made again."""
+    from sim.report import write
+
     try:
-        written = write(made(runs, about), page or folder / "report.html")
+        written = write(drawn(), page or folder / "report.html")
     except BaseException as stopped:
         again = f"meltpoint report {shlex.quote(str(folder))}"
         if isinstance(stopped, OSError):

@@ -21,7 +21,7 @@ from sim.cli.console import (
 )
 from sim.cli.options import a_share, beginning, machines, named, option, parsed, scenario_of, studying
 from sim.cli.places import file_name, folder_names, refuse_other_file, result_folder
-from sim.cli.reports import write_report
+from sim.cli.reports import load_report, report_beside, write_report
 from sim.errors import BadInput
 
 Out = Annotated[Path | None, Option(help="Folder for the results; a new one under runs/ if not given.")]
@@ -79,15 +79,15 @@ def run(
     with progress_bar(f"{loaded.title}: its demand, with an unlimited fleet") as report:
         result = with_demand(result, loaded, processes=processes, progress=report)
     lines = [*sentences(verdict(result)), *rule_sentences(result)]
-    try:
-        with replacing(folder):
-            result.save(folder)
-    except BadInput:
-        say(lines)  # the disk is full, say: what was found out is at least shown
-        raise
-    say(lines)
-    say_where("\nTables", folder)
-    write_report([result], None, folder)
+    with report_beside([result], None, folder):
+        try:
+            with replacing(folder):
+                result.save(folder)
+        except BadInput:
+            say(lines)  # the disk is full, say: what was found out is at least shown
+            raise
+        say(lines)
+        say_where("\nTables", folder)
     if strict:
         end_strictly(result, loaded)
 
@@ -173,7 +173,7 @@ def compare(
         how: dict[str, Any] = {"by": by, "most": max(most_seeds, PILOT), "store": False if no_store else store}
         with studying(f"{given[0].scenario.title}: the best", cluster, processes, shard) as at_work:
             picked = pick(given, apart=apart, **how, **at_work)
-    with machines(cluster, processes, shard) as executor, runs_bar(given[0].scenario.title) as report:
+    with machines(cluster, processes, shard, load_report) as executor, runs_bar(given[0].scenario.title) as report:
         comparison, runs = compare_all(
             given if labelled else given[0].scenario,
             None if labelled else names,
@@ -186,17 +186,17 @@ def compare(
             executor=executor,
             progress=report,
         )
-    try:
-        with replacing(folder):
-            save_comparison(comparison, runs, folder)
-    finally:  # if the disk is full, what was found out is at least shown
-        print_comparison(comparison, runs)
-        if picked is not None:
-            say(picked.sentences())
-        if earlier is not None:
-            print_since((comparison, runs), earlier)
-    say_where("\nTables", folder)
-    write_report(runs, comparison, folder)
+    with report_beside(runs, comparison, folder):
+        try:
+            with replacing(folder):
+                save_comparison(comparison, runs, folder)
+        finally:  # if the disk is full, what was found out is at least shown
+            print_comparison(comparison, runs)
+            if picked is not None:
+                say(picked.sentences())
+            if earlier is not None:
+                print_since((comparison, runs), earlier)
+        say_where("\nTables", folder)
     if len(comparison.seeds) < seeds:
         say([f"INTERRUPTED: {len(comparison.seeds)} of {seeds} seeds are done; the same command makes the others."])
         raise typer.Exit(INTERRUPTED)

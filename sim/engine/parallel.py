@@ -57,6 +57,8 @@ def workers(count: int) -> Iterator[ProcessPoolExecutor]:
 
     An interrupt from the keyboard reaches all processes of a terminal: only this one minds it.
     """
+    if getattr(multiprocessing.current_process(), "_inheriting", False):
+        os._exit(1)  # it reads a script that calls this without a guard, to find a function there; its parent says so
     context = starting()
     others = set(multiprocessing.active_children())  # a manager, and processes of the caller's own
     with ProcessPoolExecutor(count, context, initializer=begin_worker) as executor:

@@ -50,12 +50,15 @@ class Executor(Protocol):
 class Local:
     """This machine. processes: how many runs at once, one per core where None; they start when they would pay.
 
+    meanwhile: called once, while other processes make the first runs.
+
     That is when the runs asked for take longer than processes need to start, or those of earlier calls did: a study
     that asks again and again for a few short runs goes on to ask for more.
     """
 
     here: ClassVar[bool] = True
     processes: int | None = None
+    meanwhile: Callable[[], object] | None = None
     seconds: float = field(default=0.0, init=False)  # of the last run made in this process
     spent: float = field(default=0.0, init=False)  # seconds of all of them
     pool: ProcessPoolExecutor | None = field(default=None, init=False)
@@ -96,6 +99,9 @@ class Local:
             if self.pool is None:
                 self.pool = self.stack.enter_context(workers(count))
             waiting: dict[Future[T], int] = {self.pool.submit(call, cells[p]): p for p in left}
+            if (begin := self.meanwhile) is not None:
+                self.meanwhile = None
+                begin()
             try:
                 while waiting:
                     for future in wait(waiting, return_when=FIRST_COMPLETED).done:
@@ -109,7 +115,9 @@ class Local:
                 deaths += 1
                 if deaths == DEATHS:
                     why = "the processes that make these runs are killed again and again, perhaps for want of memory"
-                    raise BadInput(why, expected="fewer --processes, or a smaller 'scale'") from None
+                    script = "in a script, the call under: if __name__ == '__main__':"
+                    expected = f"fewer --processes, or a smaller 'scale'; {script}"
+                    raise BadInput(why, expected=expected) from None
 
 
 @contextmanager
