@@ -40,12 +40,12 @@ def load_report() -> None:
 
 
 @contextmanager
-def report_beside(runs: list[Any], about: Any, folder: Path) -> Iterator[None]:
+def report_beside(runs: list[Any], about: Any, folder: Path, verdicts: list[Any] | None = None) -> Iterator[None]:
     """Draw the report in a thread while the body saves the results, and write it once they are saved."""
     from sim.report import render
 
     with ThreadPoolExecutor(1) as thread:
-        page = thread.submit(render, runs, about)
+        page = thread.submit(render, runs, about, verdicts)
         yield
         write_page(page.result, folder)
 

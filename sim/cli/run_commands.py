@@ -78,8 +78,9 @@ def run(
         result = simulate(loaded, name, seed=seed, engine=engine, processes=processes, progress=report)
     with progress_bar(f"{loaded.title}: its demand, with an unlimited fleet") as report:
         result = with_demand(result, loaded, processes=processes, progress=report)
-    lines = [*sentences(verdict(result)), *rule_sentences(result)]
-    with report_beside([result], None, folder):
+    judged = verdict(result)
+    lines = [*sentences(judged), *rule_sentences(result)]
+    with report_beside([result], None, folder, [judged]):
         try:
             with replacing(folder):
                 result.save(folder)

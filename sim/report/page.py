@@ -32,9 +32,12 @@ ONE_RUN = "One run with one seed: it says nothing about chance."
 FULL = ["load", "queue", "latency", "power"]
 
 
-def render(runs: list[Run], about: Comparison | Answer | None = None) -> str:
-    """One self-contained HTML page on a run, on several and how they compare, or on a size or decision."""
-    main, appendix = parts(runs, about)
+def render(runs: list[Run], about: Comparison | Answer | None = None, verdicts: list[Verdict] | None = None) -> str:
+    """One self-contained HTML page on a run, on several and how they compare, or on a size or decision.
+
+    verdicts: on the runs, where they are known.
+    """
+    main, appendix = parts(runs, about, verdicts)
     return html(runs[0], main, appendix)
 
 
@@ -67,7 +70,9 @@ def span(run: Run) -> str:
     return f"{times}, simulated. Counts, rates and costs are for the whole service."
 
 
-def parts(runs: list[Run], about: Comparison | Answer | None) -> tuple[list[Part], list[Part]]:
+def parts(
+    runs: list[Run], about: Comparison | Answer | None, known: list[Verdict] | None = None
+) -> tuple[list[Part], list[Part]]:
     """The report before its appendix, and the appendix. Raises ValueError for several runs without a comparison."""
     comparison = about if isinstance(about, Comparison) else None
     if not runs or (len(runs) > 1 and comparison is None):
@@ -75,7 +80,7 @@ def parts(runs: list[Run], about: Comparison | Answer | None) -> tuple[list[Part
     labels = [str(run.manifest["playbook"]) for run in runs]
     if comparison is not None and comparison.configurations:
         labels = list(comparison.configurations)
-    verdicts = {label: verdict(run) for label, run in zip(labels, runs, strict=True)}
+    verdicts = dict(zip(labels, known or map(verdict, runs), strict=True))
     if comparison is not None:
         verdicts = dict(sorted(verdicts.items(), key=lambda one: comparison.ranking.index(one[0])))
     chosen = next(iter(verdicts.values()))

@@ -31,12 +31,12 @@ def waits_over_time(run: Run, bins: int = BINS) -> pd.DataFrame:
     rows = []
     for what, (tiers, times, values) in samples(run).items():
         for tier, sample in samples_by_group(tiers, np.column_stack([times, values])):
-            place = np.clip(np.searchsorted(edges, sample[:, 0], side="right") - 1, 0, bins - 1)
-            order = np.lexsort((sample[:, 1], place))
+            place = np.clip(np.searchsorted(edges, sample[:, 0], side="right") - 1, 0, bins - 1).astype(np.int16)
+            order = np.argsort(place, kind="stable")  # of 16 bits: counted rather than compared
             cuts = np.searchsorted(place[order], np.arange(bins + 1))
-            ranked = sample[order, 1]
+            values = sample[order, 1]
             for number in range(bins):
-                found = quantiles(ranked[cuts[number] : cuts[number + 1]])
+                found = quantiles(values[cuts[number] : cuts[number + 1]])
                 rows.append({"what": what, "tier": tier, "time": edges[number], **found})
     return pd.DataFrame(rows, columns=["what", "tier", "time", *SHARES, "n"])
 
@@ -53,11 +53,9 @@ def samples(run: Run) -> dict[str, tuple[Any, Floats, Floats]]:
     }
 
 
-def quantiles(ranked: Floats) -> dict[str, float]:
-    """The quantiles of values in ascending order; each is one of them, so that inf stays inf."""
-    n = len(ranked)
-    found = {
-        name: float(ranked[math.ceil(share * n) - 1]) if n >= FEWEST[name] else math.nan
-        for name, share in SHARES.items()
-    }
-    return {**found, "n": n}
+def quantiles(values: Floats) -> dict[str, float]:
+    """The quantiles of some values; each is one of them, so that inf stays inf."""
+    n = len(values)
+    ranks = {name: math.ceil(share * n) - 1 for name, share in SHARES.items() if n >= FEWEST[name]}
+    ranked = np.partition(values, list(ranks.values())) if ranks else values
+    return {**{name: float(ranked[ranks[name]]) if name in ranks else math.nan for name in SHARES}, "n": n}
