@@ -35,10 +35,6 @@ def parsed(path: Path) -> dict[str, Any]:
 
 vars(reading)["parse"] = parsed
 
-# Whether machine code lies on disk is looked up once in a process: each run would search the folder of it anew.
-playing = importlib.import_module("sim.engine.play")
-vars(playing)["compiled_before"] = cache(playing.compiled_before)
-
 
 @pytest.fixture(autouse=True, scope="session")
 def _own_store(tmp_path_factory):

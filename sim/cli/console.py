@@ -31,11 +31,7 @@ if TYPE_CHECKING:
 
 INTERRUPTED, TERMINATED = 128 + signal.SIGINT, 128 + signal.SIGTERM  # exit codes of processes that were asked to end
 WORTH_SAYING = 20.0  # seconds
-PLAIN: Any = {
-    "box": box.SIMPLE_HEAD,
-    "padding": 0,
-    "show_edge": False,
-}  # the look of a table with as few lines as can be
+PLAIN: Any = {"box": box.SIMPLE_HEAD, "padding": 0, "show_edge": False}  # a table with one line, under its head
 
 
 class Console(rich.console.Console):

@@ -43,7 +43,7 @@ class Settings:
 
 def play(scenario: Scenario, how: Settings, progress: Progress | None = None) -> Run:
     """The run; progress is called with the share of the horizon that is simulated, at every control tick."""
-    if how.engine == "compiled" and not compiled_before():
+    if how.engine == "compiled":
         announce_compiling()
     with without_garbage_collection():
         run = played(scenario, how, progress)
@@ -52,9 +52,11 @@ def play(scenario: Scenario, how: Settings, progress: Progress | None = None) ->
     return run
 
 
-@cache  # once in a process
+@cache  # once in a process: each look goes through the folder of machine code
 def announce_compiling() -> None:
-    """Say on standard error why the first run takes longer."""
+    """Say on standard error why the first run takes longer, where its machine code has to be made."""
+    if compiled_before():
+        return
     kept = "once on this machine" if CACHED else "in every process, without a cache (no folder can be written)"
     LOG.warning("Compiling the engine: %s, one to two minutes ...", kept)
 

@@ -50,10 +50,9 @@ class Executor(Protocol):
 class Local:
     """This machine. processes: how many runs at once, one per core where None; they start when they would pay.
 
-    meanwhile: called once, while other processes make the first runs.
-
     That is when the runs asked for take longer than processes need to start, or those of earlier calls did: a study
-    that asks again and again for a few short runs goes on to ask for more.
+    that asks again and again for a few short runs goes on to ask for more. meanwhile: called once, while other
+    processes make the first runs.
     """
 
     here: ClassVar[bool] = True
