@@ -17,7 +17,7 @@ from sim.engine.readable.engine import SimpyEngine
 from sim.engine.readable.service import Service
 from sim.engine.readable.users import Users
 from sim.model.controls import Controls, Policy
-from sim.model.jit import CACHED, compiled_before
+from sim.model.jit import cached_in, compiled_before
 from sim.policies.playbook import Step, in_order
 from sim.results.run import Run, run_from
 from sim.scenario.parts import Recording
@@ -57,7 +57,7 @@ def announce_compiling() -> None:
     """Say on standard error why the first run takes longer, where its machine code has to be made."""
     if compiled_before():
         return
-    kept = "once on this machine" if CACHED else "in every process, without a cache (no folder can be written)"
+    kept = "once on this machine" if cached_in() else "in every process, without a cache (no folder can be written)"
     LOG.warning("Compiling the engine: %s, one to two minutes ...", kept)
 
 

@@ -71,7 +71,7 @@ def noise(kind, shape, factors, seed, stream, entity, k):  # type: ignore[no-unt
     if kind == GAMMA_NOISE:
         return gamma_quantile(shape, u) / shape
     if kind == WEIBULL_NOISE:
-        return (-math.log(u)) ** (1.0 / shape) / math.gamma(1.0 + 1.0 / shape)
+        return (-math.log(u)) ** (1.0 / shape) * math.exp(-math.lgamma(1.0 + 1.0 / shape))
     return factors[int(u * shape)]
 
 

@@ -1,12 +1,16 @@
 """The scalar rules of what users decide: to come, to want another image, to share one, to leave for good."""
 
 import math
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from sim.model.chance import sample
-from sim.model.jit import njit, njit_with_arrays
+from sim.model.jit import njit
 from sim.model.streams import BREAK, CHURN, CONVERT, OPENING, PAUSE, REGENERATE, SHARE, THINK, draw
+
+Floats = NDArray[np.float64]
 
 
 @njit
@@ -56,17 +60,23 @@ def signup_instant(now, opens, pent_up, within, seed, key):  # type: ignore[no-u
     return np.inf
 
 
-@njit_with_arrays
-def signup_instants(instants, tiers, openings, seed, keys):  # type: ignore[no-untyped-def]
+def signup_instants(
+    instants: Floats, tiers: NDArray[np.integer[Any]], openings: Floats, seed: int, keys: NDArray[np.int64]
+) -> Floats:
     """signup_instant() for arrays of people: float64, of the same length.
 
     openings: by tier, when it opens, the share of the pent-up, and the mean time that they take to come.
     """
     out = np.empty(len(instants))
+    fill_signup_instants.direct(instants, tiers, openings, seed, keys, out)
+    return out
+
+
+@njit
+def fill_signup_instants(instants, tiers, openings, seed, keys, out):  # type: ignore[no-untyped-def]
     for i in range(len(instants)):
         opens, pent_up, within = openings[tiers[i]]
         out[i] = signup_instant(instants[i], opens, pent_up, within, seed, keys[i])
-    return out
 
 
 @njit

@@ -6,13 +6,18 @@ pass takes the same time, so nothing happens in between, however many passes the
 """
 
 import math
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from sim.model.chance import noise
-from sim.model.jit import njit, njit_with_arrays
+from sim.model.jit import njit
 from sim.model.standing import rest_of_passes
 from sim.model.streams import ATTEMPTS, LENGTH, SERVICE, draw, normal
+
+Floats = NDArray[np.float64]
+Integers = NDArray[np.integer[Any]]
 
 FIXED, GEOMETRIC, LOGNORMAL = range(3)
 LENGTHS = {"fixed": FIXED, "geometric": GEOMETRIC, "lognormal": LOGNORMAL}  # by the names that a scenario has for them
@@ -111,13 +116,17 @@ def together_on_average(lasted, share, images, most):  # type: ignore[no-untyped
     return int(min(max(math.floor(lasted / share + 0.5) * images, images), most))
 
 
-@njit_with_arrays
-def each_together(lasted, share, images, most):  # type: ignore[no-untyped-def]
+def each_together(lasted: Floats, share: Floats, images: Integers, most: Integers) -> NDArray[np.int64]:
     """The same for arrays of requests."""
     found = np.empty(len(lasted), dtype=np.int64)
+    fill_together.direct(lasted, share, images, most, found)
+    return found
+
+
+@njit
+def fill_together(lasted, share, images, most, found):  # type: ignore[no-untyped-def]
     for i in range(len(lasted)):
         found[i] = together_on_average(lasted[i], share[i], images[i], most[i])
-    return found
 
 
 @njit

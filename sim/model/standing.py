@@ -71,7 +71,7 @@ def rest_of_noise(kind, shape, factors, seed, key, k):  # type: ignore[no-untype
         return u * gamma_quantile(shape + 1.0, v) / shape
     if kind == WEIBULL_NOISE:
         power = 1.0 / shape
-        return u * gamma_quantile(1.0 + power, v) ** power / math.gamma(1.0 + power)
+        return u * gamma_quantile(1.0 + power, v) ** power * math.exp(-math.lgamma(1.0 + power))
     return u * by_length(factors, int(shape), v)
 
 

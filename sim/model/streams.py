@@ -7,10 +7,13 @@ events, so every policy meets the same people, on any engine and any number of p
 """
 
 import math
+from typing import Any
 
 import numpy as np
 
-from sim.model.jit import njit, njit_with_arrays
+from numpy.typing import NDArray
+
+from sim.model.jit import njit
 
 # Streams: the purpose of a number. The values are part of every result: never renumber, only append.
 SIGNUP, TIER, COUNT, RETURN, RETURN_TIME, FEATURE, THINK, PATIENCE = range(8)
@@ -76,26 +79,34 @@ def offspring(seed, stream, entity, k):  # type: ignore[no-untyped-def]
     return np.int64((w0 << np.uint64(30)) | (w1 & np.uint64(0x3FFFFFFF)) | np.uint64(1 << 62))
 
 
-@njit_with_arrays
-def draws(seed, stream, entities, k):  # type: ignore[no-untyped-def]
+def draws(seed: int, stream: int, entities: NDArray[np.integer[Any]], k: int) -> NDArray[np.float64]:
     """draw() for an array of entities at one k: float64, of the same length."""
     out = np.empty(len(entities))
-    for i in range(len(entities)):
-        out[i] = draw(seed, stream, entities[i], k)
+    fill_draws.direct(seed, stream, entities, k, out)
     return out
 
 
-@njit_with_arrays
-def series(seed, stream, entity, first, n):  # type: ignore[no-untyped-def]
+@njit
+def fill_draws(seed, stream, entities, k, out):  # type: ignore[no-untyped-def]
+    for i in range(len(entities)):
+        out[i] = draw(seed, stream, entities[i], k)
+
+
+def series(seed: int, stream: int, entity: int, first: int, n: int) -> NDArray[np.float64]:
     """draw() for one entity at k = first, first + 1, ...: float64 of length n.
 
     k has 32 bits; what is above them is carried into the entity's upper half, so a series may be longer than 2^32.
     """
     out = np.empty(n)
-    for i in range(n):
+    fill_series.direct(seed, stream, entity, first, out)
+    return out
+
+
+@njit
+def fill_series(seed, stream, entity, first, out):  # type: ignore[no-untyped-def]
+    for i in range(len(out)):
         k = np.int64(first) + i
         out[i] = draw(seed, stream, np.int64(entity) + ((k >> 32) << 32), k & np.int64(MASK))
-    return out
 
 
 @njit

@@ -112,7 +112,7 @@ class Failures(OfOnePool):
         """Seconds until a group fails, or is repaired."""
         u = draw(self.seed, FAILURE, first + group, self._changes[group])
         self._changes[group] += 1
-        return float(quantile(EXPONENTIAL, self.mttr if group in self._down else self.mtbf, 0.0, u))
+        return float(quantile.direct(EXPONENTIAL, self.mttr if group in self._down else self.mtbf, 0.0, u))
 
 
 def drawn(clock: float, *, idle: float, alpha: float) -> float:

@@ -162,7 +162,7 @@ def behaviour_entry(scenario: Scenario) -> dict[str, Any]:
 def median_of_all(shares: Mapping[Law, float]) -> float:
     """The median over people of whom each law holds for a share: exact for one law, else to a 1/1000 of the people."""
     parts = (np.arange(1001) + 0.5) / 1001
-    values = np.array([[quantile(*law, u) for u in parts] for law in shares]).ravel()
+    values = np.array([[quantile.direct(*law, u) for u in parts] for law in shares]).ravel()
     order = np.argsort(values)
     below = np.cumsum(np.repeat(list(shares.values()), len(parts))[order])
     return float(values[order][np.searchsorted(below, below[-1] / 2)])

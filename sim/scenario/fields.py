@@ -361,7 +361,7 @@ class ScenarioFields(Strict):
         """The constant factor on a GPU's times: cards of one kind differ."""
         sigma = math.sqrt(math.log1p(self.serving.gpu_speed_cv**2))
         kind, first = LOGNORMAL_NOISE if sigma > 0 else NO_NOISE, list(self.pools).index(pool) << 32
-        return float(noise(kind, sigma, NO_FACTORS, seed, SPEED, first + gpu, 0))
+        return float(noise.direct(kind, sigma, NO_FACTORS, seed, SPEED, first + gpu, 0))
 
     def specs(self) -> list[Spec]:
         """Every spec that can be asked or granted, without repetition, in the order of the file."""

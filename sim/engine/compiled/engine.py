@@ -54,7 +54,7 @@ from sim.engine.compiled.room import (
 from sim.engine.compiled.state import State, fresh_state, rows_of
 from sim.engine.compiled.tally import close
 from sim.engine.compiled.users import schedule_script
-from sim.engine.compiled.view import View, direct
+from sim.engine.compiled.view import View
 from sim.engine.compiled.waitlist import length_of_line, let_in
 from sim.model.controls import LAST, Controls, PoolTelemetry, Telemetry, read_only
 from sim.model.gateway import FIRST_SLOT, LIMITER, forget
@@ -96,23 +96,20 @@ class CompiledEngine:
         for pool, name in enumerate(scenario.pools):
             self.paced[pool] = gpus = scenario.replicas(name)
             self.know(pool, name, 0, gpus)
-        add_known(self.ref, self.constants_ref)
-        add_scripted(self.ref, self.constants_ref)
+        add_known.direct(self.ref, self.constants_ref)
+        add_scripted.direct(self.ref, self.constants_ref)
         if len(asks.instants):
-            schedule_script(self.ref, self.constants_ref, 0)
+            schedule_script.direct(self.ref, self.constants_ref, 0)
         self.refresh()
 
     def hold(self, state: State) -> None:
         """Continue with these arrays."""
         before = getattr(self, "ref", None)
         self.state = state
-        if before is not None and before.fits(state):  # numba need not look at their types once more
+        if before is not None and before.fits(state):  # the same machine code takes it
             before.show(state)
             return
         self.ref = View(state)
-        held = (self.ref, self.constants_ref)
-        self.run = direct(advance, *held, self.controls.knobs, 0.0, 0)
-        self.wait = direct(expected_wait, *held, 0, 0)
 
     def make_room(self) -> None:
         self.hold(with_room(self.state, self.constants))
@@ -122,8 +119,8 @@ class CompiledEngine:
         self.play(until, CONTROL)
 
     def play(self, until: float, kind: int) -> None:
-        until = float(until)  # SimPy's clock begins at a whole 0, for which numba would compile everything once more
-        while self.run(self.ref, self.constants_ref, self.knobs, until, kind) == FULL:
+        until = float(until)  # SimPy's clock begins at a whole 0, for which everything would be compiled once more
+        while advance.direct(self.ref, self.constants_ref, self.knobs, until, kind) == FULL:
             self.make_room()
         self.now = until
 
@@ -137,7 +134,7 @@ class CompiledEngine:
         self.state.region_open[:] = self.controls.regions
         before, now = self.state.retries.copy(), self.controls.retries
         self.state.retries[:-1] = now
-        self.state.retries[TOKENS] = carried_over(before[BUDGET], now[BUDGET], before[TOKENS], now[BUCKET])
+        self.state.retries[TOKENS] = carried_over.direct(before[BUDGET], now[BUDGET], before[TOKENS], now[BUCKET])
         self.state.n[GATE_OPEN] = self.controls.signup_rate == math.inf
         sliding = (self.knobs[:, :, KIND] == SLIDING) & (self.knobs[:, :, QUOTA] < math.inf)
         if self.state.limiters.shape[1] < LIMITER and sliding.any():  # which few need, and is three times as long
@@ -163,7 +160,7 @@ class CompiledEngine:
             self.resize(pool, name)
             self.doom(pool, hit)
         for pool in np.flatnonzero(self.constants.apart & (self.state.gpus < before)).tolist():
-            while not wake_all(self.ref, self.constants_ref, pool, self.now):
+            while not wake_all.direct(self.ref, self.constants_ref, pool, self.now):
                 self.make_room()
 
     def hit(self, pool: int, lost: int) -> list[int]:
@@ -190,12 +187,12 @@ class CompiledEngine:
         """What these GPUs run is stopped when their notice is over."""
         until = self.now + float(self.state.pool_knobs[pool, NOTICE])
         for gpu in gpus:
-            if slack(self.ref, self.constants_ref) <= 0:
+            if slack.direct(self.ref, self.constants_ref) <= 0:
                 self.make_room()
-            doom(self.ref, self.constants_ref, pool, gpu, until)
+            doom.direct(self.ref, self.constants_ref, pool, gpu, until)
         if gpus and self.constants.many[pool]:
             self.make_room()
-            look_about(self.ref, self.constants_ref, pool, self.now)
+            look_about.direct(self.ref, self.constants_ref, pool, self.now)
         self.state.n[SLACK] = 0
 
     def resize(self, pool: int, name: str) -> None:
@@ -209,14 +206,14 @@ class CompiledEngine:
         while (now := int(self.state.gpus[pool])) != wanted and not self.constants.unlimited:
             following = min(wanted, now + SPARE // 2)
             self.prepare(pool, name, following)
-            resize(self.ref, self.constants_ref, pool, following, self.now)
+            resize.direct(self.ref, self.constants_ref, pool, following, self.now)
         if changed and self.constants.apart[pool]:
             if none and many:
                 self.hand_over(pool, name, 0, 1, wanted)
             elif wanted < before:
                 self.hand_over(pool, name, max(wanted, 1), before, wanted)
         elif changed and many:
-            look_about(self.ref, self.constants_ref, pool, self.now)
+            look_about.direct(self.ref, self.constants_ref, pool, self.now)
         self.state.n[SLACK] = 0
 
     def prepare(self, pool: int, name: str, gpus: int) -> None:
@@ -235,8 +232,8 @@ class CompiledEngine:
     def hand_over(self, pool: int, name: str, first: int, last: int, gpus: int) -> None:
         """Send those who wait for GPUs first, ..., last - 1 to the first `gpus` ones."""
         self.prepare(pool, name, gpus)
-        dissolve(self.ref, self.constants_ref, pool, first, last)
-        while not hand_over(self.ref, self.constants_ref, pool, gpus, self.now):
+        dissolve.direct(self.ref, self.constants_ref, pool, first, last)
+        while not hand_over.direct(self.ref, self.constants_ref, pool, gpus, self.now):
             self.make_room()
 
     def let_in(self, seconds: float) -> None:
@@ -244,7 +241,7 @@ class CompiledEngine:
         rate = self.controls.signup_rate
         lots = self.lots % 1.0 + rate * seconds if rate < math.inf else math.inf
         while self.waiting():
-            lots = let_in(self.ref, self.constants_ref, lots, self.now)
+            lots = let_in.direct(self.ref, self.constants_ref, lots, self.now)
             if lots < 1 or not self.waiting():
                 break
             self.make_room()  # more of them than the calendar could take
@@ -254,7 +251,7 @@ class CompiledEngine:
     def waiting(self) -> int:
         """People on the waitlist now."""
         n = self.state.n
-        return int(length_of_line(self.ref)) if n[LINE_HEAD] < n[LINE_TAIL] else 0
+        return int(length_of_line.direct(self.ref)) if n[LINE_HEAD] < n[LINE_TAIL] else 0
 
     def telemetry(self) -> Telemetry:
         """The telemetry that a policy may see now; counts are since the tick before."""
@@ -265,7 +262,7 @@ class CompiledEngine:
                 self.per_replica[pool] * int(s.running[pool]),
                 int(s.queued[pool]),
                 int(s.inside[pool]),
-                float(self.wait(self.ref, self.constants_ref, pool, LAST)),
+                float(expected_wait.direct(self.ref, self.constants_ref, pool, LAST)),
             )
             for pool, name in enumerate(self.scenario.pools)
         }
@@ -290,9 +287,9 @@ class CompiledEngine:
         """All that happened before the horizon."""
         self.play(self.scenario.horizon, 0)
         s, n = self.state, self.state.n
-        close(self.ref, self.constants_ref, int(n[BATCHES]), int(n[PEOPLE]))
+        close.direct(self.ref, self.constants_ref, int(n[BATCHES]), int(n[PEOPLE]))
         if self.recording.sampled > 0:
-            while keep_the_rest(self.ref, self.constants_ref):
+            while keep_the_rest.direct(self.ref, self.constants_ref):
                 self.make_room()
             s = self.state
         rows = self.recording.rows
@@ -369,7 +366,7 @@ def initial_state(scenario: Scenario, c: Constants, users: int) -> State:
         )
         state = with_queues(with_formed(with_stays(state)), c, int(state.gpus.max()))
     state.n[LIMITERS] = 1
-    forget(state.limiters[0])  # stands for users without limits
+    forget.direct(state.limiters[0])  # stands for users without limits
     return state
 
 

@@ -48,7 +48,7 @@ UNDECIDED = OUTCOMES.index(UNFINISHED)
 def request_columns(s: State, c: Constants, count: int) -> Columns:
     """All requests, in the order of their arrival."""
     columns = {name: np.empty(count, dtype=kind) for name, kind in REQUESTS.items()}
-    write_requests(s.requests, s.batches, s.lanes, s.stands, c.apart, c.pool_of, count, *columns.values())
+    write_requests.direct(s.requests, s.batches, s.lanes, s.stands, c.apart, c.pool_of, count, *columns.values())
     if c.whole.any():
         mine = c.whole[c.pool_of[columns["feature"]]] & (columns["batch"] != NOBODY)
         for name in OF_TOKENS:
@@ -127,7 +127,7 @@ def killed_columns(s: State, count: int) -> Columns:
 def batch_columns(s: State, count: int) -> Columns:
     """All batches, in the order in which they started."""
     columns = {name: np.empty(count, dtype=kind) for name, kind in BATCHES.items()}
-    write_batches(s.batches, count, *columns.values())
+    write_batches.direct(s.batches, count, *columns.values())
     return columns
 
 

@@ -45,7 +45,7 @@ def of_pools(scenario: Scenario, *, unlimited: bool) -> dict[str, Any]:
         for spec, table in tables.items():
             s, largest = specs.index(spec), max(table)
             seconds[row, s, list(table)] = list(table.values())
-            full[row, s], work[row, s] = largest, work_of_request(table[largest], spec.images, largest)
+            full[row, s], work[row, s] = largest, work_of_request.direct(table[largest], spec.images, largest)
     of_kinds = rows_of_kinds([len(tables) for tables in kinds])
     return {
         "spec_images": np.array([spec.images for spec in specs]),
