@@ -43,11 +43,9 @@ def arriving(
     people = People(
         arrives=np.array(instants, dtype=float),
         key=np.arange(n),
-        source=source.astype(np.int64),
-        tier=np.array([names.index(t) for t in tiers or ["free"] * n], dtype=np.int64),
-        region=np.zeros(n, dtype=np.int64),
-        account_age=age,
-        newcomer=age == 0,
+        source=source.astype(np.int16),
+        tier=np.array([names.index(t) for t in tiers or ["free"] * n], dtype=np.int8),
+        region=np.zeros(n, dtype=np.int8),
     )
     nothing = np.empty(0, dtype=np.int64)
     asks = Asks(np.empty(0), nothing, nothing, nothing)

@@ -8,11 +8,12 @@ import functools
 import hashlib
 import os
 from collections.abc import Callable
+from contextlib import suppress
 from functools import cache, cached_property
 from pathlib import Path
 from typing import Any
 
-from sim.model.machine_code import Code, content_of, file_name, kind_of, processor, write_whole
+from sim.model.machine_code import Code, content_of, file_name, processor, split, write_whole
 
 PACKAGE = Path(__file__).parent.parent
 
@@ -56,7 +57,7 @@ def cached_in() -> Path | None:
 def compiled_before() -> bool:
     """Whether this processor's machine code of the engine lies on disk already; else its first run takes minutes."""
     folder = cached_in()
-    return folder is not None and any(folder.glob(f"advance-{processor()}-*.o"))
+    return folder is not None and any(folder.glob(f"*.advance-{processor()}-*.o"))
 
 
 class Compiled:
@@ -93,19 +94,21 @@ class Compiled:
 
     def direct(self, *arguments: Any) -> Any:
         """The same, from the file of machine code for arguments of these kinds, which is made where there is none."""
-        kinds = tuple(map(kind_of, arguments))
+        kinds, words = split(arguments)
         code = self.codes.get(kinds)
         if code is None:
-            code = self.codes[kinds] = self.code_for(kinds, arguments)
-        return code(arguments)
+            code = self.codes[kinds] = self.code_for(kinds, arguments, words)
+        return code(words)
 
-    def code_for(self, kinds: tuple[Any, ...], arguments: tuple[Any, ...]) -> Code:
-        folder = cached_in()
-        path = None if folder is None else folder / file_name(self.function.__name__, kinds)
-        if path is not None and path.exists():
+    def code_for(self, kinds: tuple[Any, ...], arguments: tuple[Any, ...], words: list[Any]) -> Code:
+        folder, name = cached_in(), f"{self.function.__module__.removeprefix('sim.')}.{self.function.__name__}"
+        if folder is None:
+            return Code(content_of(self.compiler(cached=False), arguments, words))
+        path = folder / file_name(name, kinds)
+        with suppress(OSError, ValueError):  # no file, or half of one
             return Code(path.read_bytes())
-        content = content_of(self.compiler(cached=False), kinds, arguments)
-        if path is not None:
+        content = content_of(self.compiler(cached=False), arguments, words)
+        with suppress(OSError):  # no room: it is made again next time
             write_whole(path, content)
         return Code(content)
 

@@ -17,10 +17,16 @@ from typing import Any
 
 import llvmlite.binding as llvm
 import numpy as np
+from numpy.typing import NDArray
 
-INTEGER, REAL, TRUTH = "int64", "float64", "bool"  # as numba names them
-IN_C = {INTEGER: ctypes.c_int64, REAL: ctypes.c_double, TRUTH: ctypes.c_bool, "none": ctypes.c_int64}
-WORD, POINTER = ctypes.c_int64, ctypes.c_void_p
+PLAIN = {int: "int64", float: "float64", bool: "bool"}  # as numba names them
+IN_C: dict[str, Any] = {
+    "int64": ctypes.c_int64,
+    "float64": ctypes.c_double,
+    "bool": ctypes.c_bool,
+    "none": ctypes.c_int64,  # of which nothing is written
+}
+POINTER = ctypes.c_void_p
 
 
 @cache
@@ -31,20 +37,37 @@ def processor() -> str:
     return hashlib.sha256(repr(maker).encode()).hexdigest()[:8]
 
 
-def kind_of(value: Any) -> Any:
-    """What machine code has to know of an argument. TypeError where it cannot take one."""
-    if isinstance(value, np.ndarray):
-        flags = value.flags
-        return value.dtype, value.ndim, flags.c_contiguous, flags.aligned, flags.writeable
-    if isinstance(value, bool | np.bool_):
-        return TRUTH
-    if isinstance(value, int | np.int64):
-        return INTEGER
-    if isinstance(value, float):  # and np.float64
-        return REAL
-    if hasattr(value, "address"):  # a View
-        return value.kind
-    raise TypeError(f"machine code takes no {type(value).__name__}")
+def split(arguments: Sequence[Any]) -> tuple[tuple[Any, ...], list[Any]]:
+    """The kinds of arguments, for each of which other machine code is needed, and the words that it is called with.
+
+    An array is two references that nobody counts, its sizes, its address and its shape, as numba passes it.
+    """
+    kinds: list[Any] = []
+    words: list[Any] = []
+    for value in arguments:
+        plain = PLAIN.get(type(value))
+        if plain is not None:
+            kinds.append(plain)
+            words.append(value)
+        elif hasattr(value, "address"):  # a View
+            kinds.append(value.kind)
+            words.append(value.address)
+        elif isinstance(value, np.ndarray):
+            kinds.append(kind_of_array(value))
+            words += words_of_array(value)
+        else:  # a number of numpy's
+            kinds.append(PLAIN[type(value.item())])
+            words.append(value.item())
+    return tuple(kinds), words
+
+
+def kind_of_array(array: NDArray[Any]) -> tuple[Any, ...]:
+    flags = array.flags
+    return array.dtype, array.ndim, flags.c_contiguous, flags.aligned, flags.writeable
+
+
+def words_of_array(array: NDArray[Any]) -> tuple[int, ...]:
+    return (0, 0, array.size, array.itemsize, array.ctypes.data, *array.shape, *array.strides)
 
 
 def file_name(function: str, kinds: Sequence[Any]) -> str:
@@ -56,47 +79,43 @@ class Code:
     """One function in memory, called with a sequence of arguments of the kinds for which it was made."""
 
     def __init__(self, content: bytes):
+        """Raises ValueError where the content is not that of a whole file."""
         header, _, machine_code = content.partition(b"\n")
         said = json.loads(header)
+        if said["bytes"] != len(machine_code):
+            raise ValueError(f"{len(machine_code)} bytes of machine code, of {said['bytes']}")
         self.result = IN_C[said["returns"]]
         self.engine = llvm.create_mcjit_compiler(llvm.parse_assembly(""), host())  # the code lives as long as this
         self.engine.add_object_file(llvm.ObjectFileRef.from_data(machine_code))
         self.engine.finalize_object()
-        arguments = [IN_C.get(word, WORD) for word in said["words"]]
-        prototype = ctypes.PYFUNCTYPE(ctypes.c_int32, POINTER, POINTER, *arguments)
+        words = [IN_C[word] for word in said["words"]]
+        prototype = ctypes.PYFUNCTYPE(ctypes.c_int32, POINTER, POINTER, *words)
         self.call = prototype(self.engine.get_function_address(said["entry"]))
 
-    def __call__(self, arguments: Sequence[Any]) -> Any:
+    def __call__(self, words: Sequence[Any]) -> Any:
         """The result. RuntimeError where the function has raised."""
         found, error = self.result(), POINTER()
-        flat = [word for argument in arguments for word in words_of(argument)]
-        if status := self.call(ctypes.addressof(found), ctypes.addressof(error), *flat):
+        if status := self.call(ctypes.byref(found), ctypes.byref(error), *words):
             raise RuntimeError(f"machine code ended with status {status}")
         return found.value
 
 
-def words_of(value: Any) -> Sequence[Any]:
-    """An argument as numba passes it: an array as two references that nobody counts, sizes, address and shape."""
-    if isinstance(value, np.ndarray):
-        return (0, 0, value.size, value.itemsize, value.ctypes.data, *value.shape, *value.strides)
-    return (getattr(value, "address", value),)
-
-
-def content_of(dispatcher: Any, kinds: Sequence[Any], arguments: Sequence[Any]) -> bytes:
-    """A file of machine code: a function of numba's, which has not been compiled, for arguments of these kinds."""
+def content_of(dispatcher: Any, arguments: Sequence[Any], words: Sequence[Any]) -> bytes:
+    """A file of machine code for arguments like these: of a function of numba's, which has not been compiled."""
     import numba
 
-    plain = {INTEGER: numba.types.int64, REAL: numba.types.float64, TRUTH: numba.types.boolean}
-    types = [plain.get(kind) or numba.typeof(value) for kind, value in zip(kinds, arguments, strict=True)]
-    dispatcher.compile(tuple(types))
+    values = (value.item() if isinstance(value, np.generic) else value for value in arguments)
+    dispatcher.compile(tuple(map(numba.typeof, values)))
     [(signature, compiled)] = dispatcher.overloads.items()
     entry = compiled.fndesc.llvm_func_name
+    machine_code = whole_program(dispatcher.inspect_llvm(signature), entry)
     header = {
         "entry": entry,
         "returns": str(compiled.signature.return_type),
-        "words": [kind if kind in IN_C else "" for kind, value in zip(kinds, arguments, strict=True) for _ in words_of(value)],
+        "words": [PLAIN[type(word)] for word in words],
+        "bytes": len(machine_code),
     }
-    return json.dumps(header).encode() + b"\n" + whole_program(dispatcher.inspect_llvm(signature), entry)
+    return json.dumps(header).encode() + b"\n" + machine_code
 
 
 def host() -> Any:

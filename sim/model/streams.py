@@ -10,7 +10,6 @@ import math
 from typing import Any
 
 import numpy as np
-
 from numpy.typing import NDArray
 
 from sim.model.jit import njit

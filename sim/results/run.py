@@ -11,6 +11,7 @@ import pandas as pd
 
 from sim.demand.sources import WORD_OF_MOUTH
 from sim.model.gateway import REASONS
+from sim.model.narrow import narrow
 from sim.model.passes import each_together
 from sim.model.request import OUTCOMES
 from sim.policies.base import ABSENT
@@ -19,7 +20,6 @@ from sim.results.folder import TABLES as TABLES
 from sim.results.folder import Saved, read_run, write_run
 from sim.results.log import OF_TOKENS, Columns, Log
 from sim.results.manifest import manifest_of
-from sim.results.narrow import narrow
 from sim.results.timeline import Timeline
 from sim.scenario.parts import Recording
 from sim.scenario.scenario import Scenario

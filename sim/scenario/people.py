@@ -11,6 +11,7 @@ from sim.demand.waves.callers import Callers
 from sim.demand.waves.signups import wave_instants
 from sim.demand.waves.standing import Standing
 from sim.model.choices import signup_instants
+from sim.model.narrow import narrow
 from sim.model.streams import REGION, SOURCE_SHIFT, TIER, draws
 from sim.scenario.scenario import Scenario
 
@@ -28,11 +29,9 @@ class People:
 
     arrives: Floats  # seconds; of scripted people their first ask
     key: Ints
-    source: Ints
-    tier: Ints
-    region: Ints
-    account_age: Floats  # seconds, on arrival
-    newcomer: NDArray[np.bool_]
+    source: NDArray[np.int16]
+    tier: NDArray[np.int8]
+    region: NDArray[np.int8]
 
     def __len__(self) -> int:
         return len(self.arrives)
@@ -91,7 +90,7 @@ def wave_people(scenario: Scenario, number: int, seed: int) -> dict[str, NDArray
     if demand.regions:
         lots = draws(seed, REGION, key, 0)
         region = regions_of(demand.season, demand.regions, scenario.start, arrives, lots)
-    return columns(arrives, key, number, tier, region, wave.account_age, newcomer=wave.newcomers)
+    return columns(arrives, key, number, tier, region)
 
 
 def script_of(scenario: Scenario, number: int, seed: int) -> Script:
@@ -115,22 +114,29 @@ def script_people(scenario: Scenario, number: int, script: Script, seed: int) ->
     tier = tiers_of(scenario, key, [source.tier] if source.tier else [], seed)
     shares = np.cumsum([region.share for region in demand.regions.values()])
     region = np.searchsorted(shares[:-1], draws(seed, REGION, key, 0), side="right")
-    return columns(script.instants[first], key, number, tier, region, source.account_age, newcomer=False)
+    return columns(script.instants[first], key, number, tier, region)
 
 
-def columns(
-    arrives: Floats, key: Ints, source: int, tier: Ints, region: Ints, age: float, *, newcomer: bool
-) -> dict[str, NDArray]:
-    n = len(arrives)
+def columns(arrives: Floats, key: Ints, source: int, tier: Ints, region: Ints) -> dict[str, NDArray]:
     return {
         "arrives": arrives,
         "key": key,
-        "source": np.full(n, source),
-        "tier": tier,
-        "region": region,
-        "account_age": np.full(n, age),
-        "newcomer": np.full(n, newcomer),
+        "source": narrow(np.full(len(arrives), source), np.int16),
+        "tier": narrow(tier, np.int8),
+        "region": narrow(region, np.int8),
     }
+
+
+def ages_of(scenario: Scenario) -> Floats:
+    """The age of an account on arrival, seconds, by source."""
+    demand = scenario.demand
+    return np.array([source.account_age for source in [*demand.waves, *demand.clients, *demand.traces]], dtype=float)
+
+
+def newcomers_of(scenario: Scenario) -> NDArray[np.bool_]:
+    """Whether the people of a source are new here, by source."""
+    newcomers = [wave.newcomers for wave in scenario.demand.waves]
+    return np.array([*newcomers, *[False for _ in scripted(scenario)]], dtype=bool)
 
 
 def tiers_of(scenario: Scenario, key: Ints, only: list[str], seed: int) -> Ints:
@@ -144,6 +150,9 @@ def tiers_of(scenario: Scenario, key: Ints, only: list[str], seed: int) -> Ints:
 
 def asks_of(scenario: Scenario, people: People, scripts: list[tuple[int, Script]]) -> Asks:
     """All scripts together in order of time, people as rows of the table, features as the scenario numbers them."""
+    if not scripts:
+        nothing = np.empty(0, dtype=np.int64)
+        return Asks(np.empty(0), nothing, nothing, nothing)
     sources = [*scenario.demand.clients, *scenario.demand.traces]
     known = np.argsort(people.key)
     parts = []
@@ -152,9 +161,6 @@ def asks_of(scenario: Scenario, people: People, scripts: list[tuple[int, Script]
         user = known[np.searchsorted(people.key, key, sorter=known)]
         feature = scenario.features_of(sources[number - len(scenario.demand.waves)])[script.kind]
         parts.append((script.instants, user, feature, script.images))
-    if not parts:
-        nothing = np.empty(0, dtype=np.int64)
-        return Asks(np.empty(0), nothing, nothing, nothing)
     instants, user, feature, images = (np.concatenate(column) for column in zip(*parts, strict=True))
     order = np.lexsort((user, instants))
     return Asks(instants[order], user[order], feature[order], images[order])

@@ -79,3 +79,6 @@ def copy_machine_code(cache: Path, target: Path, stale: set[str]) -> None:
     for folder in cache.glob("model_*"):
         skipped = shutil.ignore_patterns(*(f"{name}.*" for name in stale))
         shutil.copytree(folder, target / folder.name, ignore=skipped)
+    for path in cache.glob("model.*.o"):
+        if path.name.split(".")[1] not in stale:
+            shutil.copy(path, target)

@@ -67,7 +67,7 @@ HALF = 0xFFFFFFFF
 
 
 @njit
-def advance(s, c, knobs, until, kind):  # type: ignore[no-untyped-def]
+def advance(s, c, until, kind):  # type: ignore[no-untyped-def]
     """Play every moment before (until, kind). FULL if it stopped before that because an array must grow.
 
     People who are known beforehand stand in an array of their own and never enter the calendar.
@@ -104,13 +104,13 @@ def advance(s, c, knobs, until, kind):  # type: ignore[no-untyped-def]
                 else:
                     load = s.soon[0].load
                     pop(s)
-                play(s, c, knobs, first & WHAT, (first >> 4) & NUMBER, load, time)
+                play(s, c, first & WHAT, (first >> 4) & NUMBER, load, time)
                 continue
         if code == stop:
             return ENOUGH
         n[ARRIVAL] += 1
         fetch_arrivals(c, n[ARRIVAL], user)
-        arrive(s, c, knobs, user, arrives)
+        arrive(s, c, user, arrives)
 
 
 @njit
@@ -160,7 +160,7 @@ def prefetch(s):  # type: ignore[no-untyped-def]
 
 
 @njit
-def play(s, c, knobs, event, number, load, now):  # type: ignore[no-untyped-def]
+def play(s, c, event, number, load, now):  # type: ignore[no-untyped-def]
     """Play one moment. number: of the user or GPU it belongs to; load: what it is about (see calendar.schedule)."""
     if event == FINISH:
         if load >= 0:
@@ -183,26 +183,26 @@ def play(s, c, knobs, event, number, load, now):  # type: ignore[no-untyped-def]
     elif event == GAVE_UP:
         give_up(s, c, load, number, now)
     elif event == AGAIN:
-        try_again(s, c, knobs, load & HALF, number, load >> 32, now)
+        try_again(s, c, load & HALF, number, load >> 32, now)
     elif event == NEXT:
-        begin_wish(s, c, knobs, load, now)
+        begin_wish(s, c, load, now)
     elif event == BACK:
-        begin_day(s, c, knobs, load, now)
+        begin_day(s, c, load, now)
     elif event == INVITED:
         place = invited(s, c, load, number, now)
         if place != NOBODY:
-            begin(s, c, knobs, place, True, now)
+            begin(s, c, place, True, now)
     elif event == SCRIPT:
-        scripted(s, c, knobs, load, now)
+        scripted(s, c, load, now)
     elif event == NOTICE_OVER:
         notice_over(s, c, load, number, now)
     else:  # let in from the waitlist
         s.people[load].born = now
-        admit(s, c, knobs, load, now)
+        admit(s, c, load, now)
 
 
 @njit
-def try_again(s, c, knobs, place, user, which, now):  # type: ignore[no-untyped-def]
+def try_again(s, c, place, user, which, now):  # type: ignore[no-untyped-def]
     """The pause before a retry is over. which: the row of the wish's first attempt, or its ask (see wishes.after)."""
     if c.delivers_late:
         person = s.people[place]
@@ -210,7 +210,7 @@ def try_again(s, c, knobs, place, user, which, now):  # type: ignore[no-untyped-
             return  # a late image came meanwhile
         which = s.present[place, FIRST]
     s.people[place].attempt += 1
-    attempt(s, c, knobs, place, which, now)
+    attempt(s, c, place, which, now)
 
 
 @njit

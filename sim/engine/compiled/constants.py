@@ -9,11 +9,11 @@ from sim.demand.clockwork import Clockwork
 from sim.engine.compiled.calendar import buckets_for
 from sim.engine.compiled.pool_constants import NO_TIME, of_pools, padded, plain
 from sim.engine.compiled.records import CHUNK, HABIT
-from sim.results.narrow import narrow
+from sim.model.narrow import narrow
 from sim.results.timeline import bin_width, grid
 from sim.scenario.habits import Habit, Habits, asks_of_callers, habits_of
 from sim.scenario.parts import WAITS_AGAIN, Recording
-from sim.scenario.people import Asks, People
+from sim.scenario.people import Asks, People, ages_of, newcomers_of
 from sim.scenario.scenario import Scenario
 
 Floats = NDArray[np.float64]
@@ -184,18 +184,15 @@ def most_pushes(scenario: Scenario) -> int:
 
 def of_people(scenario: Scenario, people: People) -> dict[str, Any]:
     """Everybody known beforehand."""
-    waves, scripts = scenario.demand.waves, [*scenario.demand.clients, *scenario.demand.traces]
-    ages = [source.account_age for source in [*waves, *scripts]]
-    newcomers = [wave.newcomers for wave in waves] + [False for _ in scripts]
     return {
         "arrives": people.arrives,
         "keys": people.key,
-        "tiers": narrow(people.tier, np.int8),
-        "regions": narrow(people.region, np.int8),
-        "sources": narrow(people.source, np.int16),
-        "ages": np.array(ages, dtype=float),
-        "newcomers": np.array(newcomers, dtype=bool),
-        "arriving": narrow(np.flatnonzero(people.source < len(waves)), np.int32),
+        "tiers": people.tier,
+        "regions": people.region,
+        "sources": people.source,
+        "ages": ages_of(scenario),
+        "newcomers": newcomers_of(scenario),
+        "arriving": narrow(np.flatnonzero(people.source < len(scenario.demand.waves)), np.int32),
     }
 
 

@@ -120,7 +120,7 @@ class CompiledEngine:
 
     def play(self, until: float, kind: int) -> None:
         until = float(until)  # SimPy's clock begins at a whole 0, for which everything would be compiled once more
-        while advance.direct(self.ref, self.constants_ref, self.knobs, until, kind) == FULL:
+        while advance.direct(self.ref, self.constants_ref, until, kind) == FULL:
             self.make_room()
         self.now = until
 
@@ -129,14 +129,15 @@ class CompiledEngine:
         values = self.controls.values.tobytes()
         if values == self.taken_over:
             return False
-        self.taken_over, self.knobs = values, self.controls.knobs.copy()
+        self.taken_over = values
+        self.state.knobs[:] = self.controls.knobs
         self.state.pool_knobs[:] = self.controls.pools
         self.state.region_open[:] = self.controls.regions
         before, now = self.state.retries.copy(), self.controls.retries
         self.state.retries[:-1] = now
         self.state.retries[TOKENS] = carried_over.direct(before[BUDGET], now[BUDGET], before[TOKENS], now[BUCKET])
         self.state.n[GATE_OPEN] = self.controls.signup_rate == math.inf
-        sliding = (self.knobs[:, :, KIND] == SLIDING) & (self.knobs[:, :, QUOTA] < math.inf)
+        sliding = (self.state.knobs[:, :, KIND] == SLIDING) & (self.state.knobs[:, :, QUOTA] < math.inf)
         if self.state.limiters.shape[1] < LIMITER and sliding.any():  # which few need, and is three times as long
             wide = rows_of(len(self.state.limiters), LIMITER + 1)
             wide[:, FIRST_SLOT:] = -math.inf

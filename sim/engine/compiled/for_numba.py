@@ -1,4 +1,4 @@
-"""What numba is taught of Views, of their arrays, and of fetching ahead. Imported where functions are compiled, alone."""
+"""What numba is taught of Views, of their arrays, and of fetching ahead; imported only where functions are compiled."""
 
 import operator
 from typing import Any
@@ -70,12 +70,12 @@ def words_in(kind: types.Type) -> int:
     return sum(map(words_in, kind.types)) if isinstance(kind, types.BaseTuple) else 1
 
 
-class FromStart(types.Array):  # type: ignore[misc]
+class FromStart(types.Array):
     """An array that is never indexed from its end, so no index is compared with 0 first. Its parts are plain arrays."""
 
     def __init__(self, *arguments: Any, **more: Any):
         super().__init__(*arguments, **more)
-        self.name = f"from its start {self.name}"
+        self.name: str = f"from its start {self.name}"
 
 
 @register_model(FromStart)

@@ -45,18 +45,18 @@ from sim.model.streams import ATTEMPTS, MIX, SPILL, draw
 
 
 @njit
-def ask(s, c, knobs, place, first, now):  # type: ignore[no-untyped-def]
+def ask(s, c, place, first, now):  # type: ignore[no-untyped-def]
     """Refuse or queue an attempt. Its row. first: the row of the wish's first attempt, NOBODY if it is this one."""
     wish = s.people[place]
     account = place if wish.kind == LIFE else wish.more
     person = s.people[account]
     tier, feature = person.tier, wish.feature
     if c.spill_to[feature, 0] >= 0:
-        feature = served_as(s, c, knobs, tier, feature, person.key, wish.ask)
+        feature = served_as(s, c, tier, feature, person.key, wish.ask)
         if wish.attempt == 0:
             wish.feature = feature  # the wish counts where it went first
     row = new_request(s)
-    request, knob = s.requests[row], knobs[tier, feature]
+    request, knob = s.requests[row], s.knobs[tier, feature]
     pool, ladder = c.pool_of[feature], c.ladders[feature, wish.images]
     cell = tier * len(c.slo) + feature
     request.arrived, request.dequeued, request.left = now, np.nan, np.nan
@@ -108,19 +108,19 @@ def ask(s, c, knobs, place, first, now):  # type: ignore[no-untyped-def]
 
 
 @njit
-def served_as(s, c, knobs, tier, feature, key, ask):  # type: ignore[no-untyped-def]
+def served_as(s, c, tier, feature, key, ask):  # type: ignore[no-untyped-def]
     """The feature as which an attempt is served: its own, unless its pool is behind and another's is not.
 
     Where it has no GPU at all, another takes the attempt even if it is behind.
     """
     longest = c.spill_above[feature]
-    if not behind(s, c, knobs, tier, feature, longest):
+    if not behind(s, c, tier, feature, longest):
         return feature
     u, last = draw(c.seed, SPILL, key, ask), s.gpus[c.pool_of[feature]] > 0
     while True:
         for place in range(c.spill_to.shape[1]):
             other = c.spill_to[feature, place]
-            s.fits[place] = 1.0 if other >= 0 and not behind(s, c, knobs, tier, other, longest) else 0.0
+            s.fits[place] = 1.0 if other >= 0 and not behind(s, c, tier, other, longest) else 0.0
         place = other_place(c.spill_weights[feature], s.fits, u)
         if place >= 0:
             return c.spill_to[feature, place]
@@ -130,9 +130,9 @@ def served_as(s, c, knobs, tier, feature, key, ask):  # type: ignore[no-untyped-
 
 
 @njit
-def behind(s, c, knobs, tier, feature, longest):  # type: ignore[no-untyped-def]
+def behind(s, c, tier, feature, longest):  # type: ignore[no-untyped-def]
     pool = c.pool_of[feature]
-    return is_behind(s.gpus[pool], expected_wait(s, c, pool, int(knobs[tier, feature, PRIORITY])), longest)
+    return is_behind(s.gpus[pool], expected_wait(s, c, pool, int(s.knobs[tier, feature, PRIORITY])), longest)
 
 
 @njit

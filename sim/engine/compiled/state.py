@@ -35,7 +35,7 @@ from sim.engine.compiled.records import (
 from sim.model.balancing import NO_MODEL
 from sim.model.dropping import fresh_codel
 from sim.model.gateway import FIRST_SLOT
-from sim.model.knobs import MOST_FLOWS, PLAIN_POOL, RETRY_KNOBS
+from sim.model.knobs import KNOBS, MOST_FLOWS, PLAIN_POOL, RETRY_KNOBS
 from sim.results.timeline import BUCKETS, COUNTS, SECONDS, kinds_of_latency
 
 
@@ -90,6 +90,7 @@ class State(NamedTuple):
     ready: NDArray[np.int64]  # by flow: the lane that it would be served from
     running: NDArray[np.int64]  # batches
     inside: NDArray[np.int64]  # waiting or being served
+    knobs: NDArray[np.float64]  # (tiers, features, KNOBS)
     pool_knobs: NDArray[np.float64]
     retries: NDArray[np.float64]  # knobs, then the retries that the budget pays for
     dropped: NDArray[np.int32]  # requests dropped at this moment, whose users are still to go on
@@ -224,6 +225,7 @@ def fresh_state(
         ready=np.zeros(MOST_FLOWS, dtype=np.int64),
         running=np.zeros(pools, dtype=np.int64),
         inside=np.zeros(pools, dtype=np.int64),
+        knobs=np.zeros((tiers, features, len(KNOBS))),
         pool_knobs=np.tile(PLAIN_POOL, (pools, 1)),
         retries=np.zeros(len(RETRY_KNOBS) + 1),
         dropped=np.zeros(0, dtype=np.int32),

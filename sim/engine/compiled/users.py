@@ -27,27 +27,27 @@ from sim.model.streams import COUNT, FEATURE, IMAGES, WAITLIST, draw
 
 
 @njit
-def arrive(s, c, knobs, user, now):  # type: ignore[no-untyped-def]
+def arrive(s, c, user, now):  # type: ignore[no-untyped-def]
     """A person known beforehand arrives."""
     place = new_person(s, LIFE)
     known(s, c, place, user)
-    begin(s, c, knobs, place, c.newcomers[c.sources[user]], now)
+    begin(s, c, place, c.newcomers[c.sources[user]], now)
 
 
 @njit
-def begin(s, c, knobs, place, newcomer, now):  # type: ignore[no-untyped-def]
+def begin(s, c, place, newcomer, now):  # type: ignore[no-untyped-def]
     """A life begins: the person passes the signup gate, or waits on the list behind it."""
     s.n[ARRIVED] += 1
     person = s.people[place]
     if not newcomer:
-        admit(s, c, knobs, place, now)
+        admit(s, c, place, now)
         return
     s.n[SIGNUPS] += 1
     s.signups[tally.bin_of(s, c, now)] += 1
     if s.n[GATE_OPEN] and s.n[LINE_TAIL] == s.n[LINE_HEAD]:
         person.born = now
         s.n[LET_IN] += 1
-        admit(s, c, knobs, place, now)
+        admit(s, c, place, now)
         return
     person.status = WAITLISTED
     s.line[s.n[LINE_TAIL]] = place
@@ -59,17 +59,17 @@ def begin(s, c, knobs, place, newcomer, now):  # type: ignore[no-untyped-def]
 
 
 @njit
-def admit(s, c, knobs, place, now):  # type: ignore[no-untyped-def]
+def admit(s, c, place, now):  # type: ignore[no-untyped-def]
     """A person has an account: their first day of use begins."""
     person = s.people[place]
     person.admitted = now
     if c.rows:
         s.past[person.user].admitted = now
-    begin_day(s, c, knobs, place, now)
+    begin_day(s, c, place, now)
 
 
 @njit
-def begin_day(s, c, knobs, place, now):  # type: ignore[no-untyped-def]
+def begin_day(s, c, place, now):  # type: ignore[no-untyped-def]
     """A day of use begins with its first wish."""
     person = s.people[place]
     s.n[ACTIVE] += 1
@@ -81,11 +81,11 @@ def begin_day(s, c, knobs, place, now):  # type: ignore[no-untyped-def]
         activity, _ = nature(c, habit, person.key)
         u = draw(c.seed, COUNT, person.key, person.day)
         person.more = count_of(kind, mean, r, habit.count_most, activity, u)
-    begin_wish(s, c, knobs, place, now)
+    begin_wish(s, c, place, now)
 
 
 @njit
-def begin_wish(s, c, knobs, place, now):  # type: ignore[no-untyped-def]
+def begin_wish(s, c, place, now):  # type: ignore[no-untyped-def]
     """A person wants an image."""
     person = s.people[place]
     habit = habit_of(c, person)
@@ -93,7 +93,7 @@ def begin_wish(s, c, knobs, place, now):  # type: ignore[no-untyped-def]
     person.feature = feature if feature >= 0 else feature_of(c, person.region, person.key, person.ask)
     person.images = number_of_images(c, person.key, person.ask, person.feature)
     person.since, person.attempt, person.status = now, 0, WISHING
-    attempt(s, c, knobs, place, NOBODY, now)
+    attempt(s, c, place, NOBODY, now)
 
 
 @njit
@@ -113,7 +113,7 @@ def number_of_images(c, key, ask, feature):  # type: ignore[no-untyped-def]
 
 
 @njit
-def scripted(s, c, knobs, number, now):  # type: ignore[no-untyped-def]
+def scripted(s, c, number, now):  # type: ignore[no-untyped-def]
     """One scripted ask, whatever became of those before."""
     if number + 1 < len(c.ask_times):
         schedule_script(s, c, number + 1)
@@ -134,7 +134,7 @@ def scripted(s, c, knobs, number, now):  # type: ignore[no-untyped-def]
         while c.image_counts[feature, wish.images] != images:
             wish.images += 1
     wish.since, wish.status = now, WISHING
-    attempt(s, c, knobs, place, NOBODY, now)
+    attempt(s, c, place, NOBODY, now)
 
 
 @njit

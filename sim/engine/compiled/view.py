@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from sim.model.machine_code import kind_of, words_of
+from sim.model.machine_code import split
 
 
 class View:
@@ -20,7 +20,7 @@ class View:
 
     def __init__(self, of: Any):
         self.kind = kind_of_tuple(of)
-        self.lengths = [len(words(value)) for value in of]
+        self.lengths = [len(words_of(value)) for value in of]
         self.memory = np.zeros(sum(self.lengths), dtype=np.int64)
         self.address = self.memory.ctypes.data
         self.of: Any = (None,) * len(of)
@@ -31,13 +31,14 @@ class View:
         place = 0
         for length, before, value in zip(self.lengths, self.of, of, strict=True):
             if value is not before:
-                self.memory[place : place + length] = words(value)
+                self.memory[place : place + length] = words_of(value)
             place += length
         self.of = of  # keeps the arrays alive
 
     def fits(self, of: Any) -> bool:
         """Whether another tuple is of that kind."""
-        return all(a is b or kind_of(a) == kind_of(b) for a, b in zip(self.of, of, strict=True))
+        changed = [(a, b) for a, b in zip(self.of, of, strict=True) if a is not b]
+        return split([a for a, _ in changed])[0] == split([b for _, b in changed])[0]
 
     @property
     def _numba_type_(self) -> Any:
@@ -50,14 +51,11 @@ class View:
 
 def kind_of_tuple(of: Any) -> str:
     """A name for the kinds of its arrays and numbers; a tuple inside is one of numbers."""
-    kinds = [tuple(map(kind_of, value)) if isinstance(value, tuple) else kind_of(value) for value in of]
+    kinds = [split(value if isinstance(value, tuple) else [value])[0] for value in of]
     return f"{type(of).__name__} {hashlib.sha256(repr(kinds).encode()).hexdigest()[:16]}"
 
 
-def words(value: Any) -> list[int]:
-    """An array or numbers as whole words."""
-    if isinstance(value, tuple):
-        return [word for one in value for word in words(one)]
-    if isinstance(value, float):
-        return list(struct.unpack("q", struct.pack("d", value)))
-    return [int(word) for word in words_of(value)]
+def words_of(value: Any) -> list[int]:
+    """An array or numbers as whole words: a real number as the integer of the same bits."""
+    _, words = split(value if isinstance(value, tuple) else [value])
+    return [struct.unpack("q", struct.pack("d", word))[0] if isinstance(word, float) else int(word) for word in words]

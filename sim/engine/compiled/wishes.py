@@ -39,10 +39,10 @@ from sim.model.streams import RETRY as WHETHER
 
 
 @njit
-def attempt(s, c, knobs, place, first, now):  # type: ignore[no-untyped-def]
+def attempt(s, c, place, first, now):  # type: ignore[no-untyped-def]
     """One attempt arrives: refused with a reason, or granted and queued; then the user waits."""
     wish = s.people[place]
-    row = ask(s, c, knobs, place, first, now)
+    row = ask(s, c, place, first, now)
     request = s.requests[row]
     if c.delivers_late:
         s.present[place, PRESENT], s.present[place, FIRST] = row, request.first

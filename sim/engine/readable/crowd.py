@@ -10,7 +10,7 @@ from sim.model.chance import character, day_of_return
 from sim.model.streams import ACTIVITY, LIFE, REGION, RETURN, draw
 from sim.results.log import Columns
 from sim.scenario.habits import Habit, habits_of
-from sim.scenario.people import People, tiers_of
+from sim.scenario.people import People, ages_of, newcomers_of, tiers_of
 from sim.scenario.scenario import Scenario
 
 Floats = NDArray[np.float64]
@@ -23,8 +23,8 @@ class Crowd:
         self.scenario, self.seed = scenario, seed
         self.arrives, self.key = people.arrives.tolist(), people.key.tolist()
         self.source, self.tier, self.region = people.source.tolist(), people.tier.tolist(), people.region.tolist()
-        self.newcomer = people.newcomer.tolist()
-        self.born = (people.arrives - people.account_age).tolist()
+        self.newcomer = newcomers_of(scenario)[people.source].tolist()
+        self.born = (people.arrives - ages_of(scenario)[people.source]).tolist()
         self.invited_by = [-1] * len(people)
         self.admitted = [math.nan] * len(people)
         self.left = [math.nan] * len(people)  # gave up on the waitlist, or churned
