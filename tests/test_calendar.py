@@ -53,19 +53,19 @@ class Calendar:
         if n[SOON] == len(s.soon):
             self.hold(self.state._replace(soon=roomy(s.soon, n[SOON], 1)))
         moment = time, code_of(kind, number, what), self.scheduled
-        schedule(self.ref, self.grid, time, kind, number, what, self.scheduled)
+        schedule.direct(self.ref, self.grid, time, kind, number, what, self.scheduled)
         self.scheduled += 1
         return moment
 
     def first_before(self, limit: float) -> Moment | None:
         """Take the first moment if it comes before an instant."""
         s, n = self.state, self.state.n
-        where = peek(self.ref, self.grid, limit)
+        where = peek.direct(self.ref, self.grid, limit)
         while where == OVERFULL:
             self.met.add("a bucket that is longer than the run")
             s = s._replace(run=roomy(s.run, 0, int(s.buckets["filled"].max())))
             self.hold(s)
-            where = peek(self.ref, self.grid, limit)
+            where = peek.direct(self.ref, self.grid, limit)
         if where == EMPTY:
             return None
         assert where in (RUN, HEAP)
@@ -77,7 +77,7 @@ class Calendar:
             n[RUN_AT] += 1
         else:
             self.met.add("the heap beside the run")
-            pop(self.ref)
+            pop.direct(self.ref)
         return moment
 
     def chunks(self) -> tuple[list[int], int]:

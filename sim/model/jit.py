@@ -74,20 +74,25 @@ class Compiled:
 
     @cached_property
     def dispatcher(self) -> Any:
-        """The function as numba has it. It may make no arrays, so no references are counted, which costs time."""
-        return self.compiler(cached=True)
+        """The function as Python calls it through numba, which keeps its machine code too."""
+        return self.compiler(kept=cached_in() is not None)
 
-    def compiler(self, *, cached: bool) -> Any:
+    @cached_property
+    def part(self) -> Any:
+        """The function as a part of others, and of programs that are kept as a whole."""
+        return self.compiler(kept=False)
+
+    def compiler(self, *, kept: bool) -> Any:
         import numba
 
-        folder = cached_in()
-        if folder is not None:
-            numba.config.CACHE_DIR = str(folder)
-        return numba.njit(cache=cached and folder is not None, error_model="numpy", _nrt=False)(self.function)
+        if kept:
+            numba.config.CACHE_DIR = str(cached_in())
+        # It makes no arrays, so no references are counted, which would cost more than most of these functions.
+        return numba.njit(cache=kept, error_model="numpy", _nrt=False)(self.function)
 
     @property
     def _numba_type_(self) -> Any:  # by which numba knows what another compiled function calls
-        return self.dispatcher._numba_type_
+        return self.part._numba_type_
 
     def __call__(self, *arguments: Any) -> Any:
         return self.dispatcher(*arguments)
@@ -95,19 +100,21 @@ class Compiled:
     def direct(self, *arguments: Any) -> Any:
         """The same, from the file of machine code for arguments of these kinds, which is made where there is none."""
         kinds, words = split(arguments)
-        code = self.codes.get(kinds)
-        if code is None:
-            code = self.codes[kinds] = self.code_for(kinds, arguments, words)
-        return code(words)
+        return (self.codes.get(kinds) or self.prepare(*arguments))(words)
+
+    def prepare(self, *arguments: Any) -> Code:
+        """Have the machine code for arguments of these kinds in memory and on disk."""
+        kinds, words = split(arguments)
+        return self.codes.setdefault(kinds, self.code_for(kinds, arguments, words))
 
     def code_for(self, kinds: tuple[Any, ...], arguments: tuple[Any, ...], words: list[Any]) -> Code:
         folder, name = cached_in(), f"{self.function.__module__.removeprefix('sim.')}.{self.function.__name__}"
         if folder is None:
-            return Code(content_of(self.compiler(cached=False), arguments, words))
+            return Code(content_of(self.part, arguments, words))
         path = folder / file_name(name, kinds)
         with suppress(OSError, ValueError):  # no file, or half of one
             return Code(path.read_bytes())
-        content = content_of(self.compiler(cached=False), arguments, words)
+        content = content_of(self.part, arguments, words)
         with suppress(OSError):  # no room: it is made again next time
             write_whole(path, content)
         return Code(content)

@@ -84,7 +84,7 @@ class Code:
         said = json.loads(header)
         if said["bytes"] != len(machine_code):
             raise ValueError(f"{len(machine_code)} bytes of machine code, of {said['bytes']}")
-        self.result = IN_C[said["returns"]]
+        self.result, self.returns = IN_C[said["returns"]], said["returns"] != "none"
         self.engine = llvm.create_mcjit_compiler(llvm.parse_assembly(""), host())  # the code lives as long as this
         self.engine.add_object_file(llvm.ObjectFileRef.from_data(machine_code))
         self.engine.finalize_object()
@@ -93,20 +93,21 @@ class Code:
         self.call = prototype(self.engine.get_function_address(said["entry"]))
 
     def __call__(self, words: Sequence[Any]) -> Any:
-        """The result. RuntimeError where the function has raised."""
+        """The result, or None. RuntimeError where the function has raised."""
         found, error = self.result(), POINTER()
         if status := self.call(ctypes.byref(found), ctypes.byref(error), *words):
             raise RuntimeError(f"machine code ended with status {status}")
-        return found.value
+        return found.value if self.returns else None
 
 
 def content_of(dispatcher: Any, arguments: Sequence[Any], words: Sequence[Any]) -> bytes:
-    """A file of machine code for arguments like these: of a function of numba's, which has not been compiled."""
+    """A file of machine code for arguments like these: of a function of numba's that is not kept by numba itself."""
     import numba
 
     values = (value.item() if isinstance(value, np.generic) else value for value in arguments)
-    dispatcher.compile(tuple(map(numba.typeof, values)))
-    [(signature, compiled)] = dispatcher.overloads.items()
+    signature = tuple(map(numba.typeof, values))
+    dispatcher.compile(signature)
+    compiled = dispatcher.overloads[signature]
     entry = compiled.fndesc.llvm_func_name
     machine_code = whole_program(dispatcher.inspect_llvm(signature), entry)
     header = {

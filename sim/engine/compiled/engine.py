@@ -102,6 +102,24 @@ class CompiledEngine:
             schedule_script.direct(self.ref, self.constants_ref, 0)
         self.refresh()
 
+    def compile_all(self) -> None:
+        """Have all machine code that a run may need, not only that of its first tick."""
+        now = 0.0
+        for function, arguments in (
+            (schedule_script, (0,)),
+            (resize, (0, 0, now)),
+            (dissolve, (0, 0, 0)),
+            (hand_over, (0, 0, now)),
+            (wake_all, (0, now)),
+            (look_about, (0, now)),
+            (doom, (0, 0, now)),
+            (slack, ()),
+            (let_in, (0.0, now)),
+            (keep_the_rest, ()),
+        ):
+            function.prepare(self.ref, self.constants_ref, *arguments)
+        length_of_line.prepare(self.ref)
+
     def hold(self, state: State) -> None:
         """Continue with these arrays."""
         before = getattr(self, "ref", None)
