@@ -32,8 +32,7 @@ POINTER = ctypes.c_void_p
 @cache
 def processor() -> str:
     """Eight letters that stand for this processor, for which alone machine code is made, and for what makes it."""
-    features = llvm.get_host_cpu_features().flatten()
-    maker = (llvm.get_host_cpu_name(), features, version("llvmlite"), version("numba"))
+    maker = (llvm.get_host_cpu_name(), features(), version("llvmlite"), version("numba"))
     return hashlib.sha256(repr(maker).encode()).hexdigest()[:8]
 
 
@@ -123,9 +122,17 @@ def host() -> Any:
     """LLVM's target: this processor, with all that it can do."""
     llvm.initialize_native_target()
     llvm.initialize_native_asmprinter()
-    features = llvm.get_host_cpu_features().flatten()
     target = llvm.Target.from_default_triple()
-    return target.create_target_machine(llvm.get_host_cpu_name(), features, opt=3, jit=True)
+    return target.create_target_machine(llvm.get_host_cpu_name(), features(), opt=3, jit=True)
+
+
+def features() -> str:
+    """What the processor can do, as LLVM writes it; nothing where that is not known."""
+    try:
+        found: str = llvm.get_host_cpu_features().flatten()
+    except RuntimeError:
+        return ""
+    return found
 
 
 def whole_program(assembly: str, entry: str) -> bytes:
