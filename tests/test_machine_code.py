@@ -31,7 +31,7 @@ SHELF = Shelf(7, 0.25, True, (3, 0.5, 2.0), np.arange(6, dtype=np.int32).reshape
 
 
 @njit
-def sum_of(shelf):  # type: ignore[no-untyped-def]
+def sum_of(shelf):
     kind, a, b = shelf.law
     total = shelf.number + shelf.share + kind + a + b + (1.0 if shelf.open else 0.0)
     for i in range(shelf.table.shape[0]):
@@ -41,29 +41,29 @@ def sum_of(shelf):  # type: ignore[no-untyped-def]
 
 
 @njit
-def second_row(shelf):  # type: ignore[no-untyped-def]
+def second_row(shelf):
     return float(shelf.table[1][-1])  # a part of an array may be indexed from its end
 
 
 @njit
-def write_down(shelf, number):  # type: ignore[no-untyped-def]
+def write_down(shelf, number):
     shelf.table[1, 2] = number
 
 
 @njit
-def gamma_of(x):  # type: ignore[no-untyped-def]
+def gamma_of(x):
     return math.gamma(x)
 
 
 @njit
-def inverse(x):  # type: ignore[no-untyped-def]
+def inverse(x):
     if x == 0:
         raise ValueError
     return 1 / x
 
 
 @njit
-def twice(x):  # type: ignore[no-untyped-def]
+def twice(x):
     return 2 * x
 
 

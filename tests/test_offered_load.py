@@ -1,12 +1,15 @@
 """The offered load at its peak is that of people whom nothing holds back, whatever the fleet, model loads included."""
 
+import threading
+
 import pytest
 
 from sim import load, load_run, sentences, simulate, verdict
 from sim.profile.profile import constant_profile
 from sim.results.offered import offered_load
+from sim.results.run import TABLES
 from sim.scenario.parts import Recording
-from sim.studies.unlimited import with_demand
+from sim.studies.unlimited import simulate_with_demand, with_demand
 from tests.random_scenarios import plain
 
 TIMELINE = Recording(rows=False)
@@ -74,6 +77,27 @@ def test_recorded_requests_and_clients_need_no_second_run():
     found = with_demand(run, scenario).manifest["offered_load"]
     expected = offered_load(simulate(scenario, unlimited=True))
     assert [peak["work"] for peak in found["gpus"]] == pytest.approx([peak["work"] for peak in expected["gpus"]])
+
+
+@pytest.mark.parametrize("processes", [1, 2])
+def test_a_run_beside_that_of_its_demand_is_the_one_that_is_made_alone(processes):
+    scenario, shares = spike(8), []
+    run = simulate_with_demand(scenario, seed=3, processes=processes, progress=shares.append)
+    alone = with_demand(simulate(scenario, seed=3), scenario)
+    assert run.manifest["offered_load"] == alone.manifest["offered_load"]
+    assert all(getattr(run, name).equals(getattr(alone, name)) for name in TABLES)
+    assert shares[-1] == 1.0
+    assert all(0 <= share <= 1 for share in shares)
+
+
+def test_an_interrupt_of_a_run_ends_the_one_beside_it():
+    def interrupt(share):
+        if share > 0.1:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        simulate_with_demand(spike(8), processes=2, progress=interrupt)
+    assert threading.active_count() == 1
 
 
 def test_the_load_is_saved_with_the_run(tmp_path):

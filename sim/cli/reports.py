@@ -22,12 +22,11 @@ def save_answer(
 
     save: writes the answer and that run into the folder.
     """
-    from sim.engine.simulate import simulate
-    from sim.studies.unlimited import with_demand
+    from sim.studies.unlimited import simulate_with_demand
     from sim.writing import replacing
 
     with progress_bar("a run of the answer, for its report") as report:
-        run = with_demand(simulate(scenario, playbook, seed=seed, progress=report), scenario)
+        run = simulate_with_demand(scenario, playbook, seed=seed, progress=report)
     with replacing(folder):
         save(run)
     say_where("\nTables", folder)

@@ -56,10 +56,10 @@ def run(
     HTML report. With --strict, a run that breaks a promise of the scenario ('alive' if it has none) ends with exit code
     1, as in 'meltpoint check', which judges several runs.
     """
-    from sim.engine.simulate import chosen, simulate
+    from sim.engine.simulate import chosen
     from sim.results.retry_rules import rule_sentences
     from sim.results.verdict import sentences, verdict
-    from sim.studies.unlimited import with_demand
+    from sim.studies.unlimited import simulate_with_demand
     from sim.writing import replacing
 
     loaded = beginning(scenario_of(scenario, override, sets), begin)
@@ -74,10 +74,8 @@ def run(
     ready(engine)
     if engine == "compiled":
         announce_size(loaded, name, processes=processes, yes=yes)
-    with progress_bar(f"{loaded.title}: {name}") as report:
-        result = simulate(loaded, name, seed=seed, engine=engine, processes=processes, progress=report)
-    with progress_bar(f"{loaded.title}: its demand, with an unlimited fleet") as report:
-        result = with_demand(result, loaded, processes=processes, progress=report)
+    with progress_bar(f"{loaded.title}: {name}, and its demand with an unlimited fleet") as report:
+        result = simulate_with_demand(loaded, name, seed=seed, engine=engine, processes=processes, progress=report)
     judged = verdict(result)
     lines = [*sentences(judged), *rule_sentences(result)]
     with report_beside([result], None, folder, [judged]):

@@ -46,10 +46,10 @@ def runbook(
     switch, and the ways back, from one run. With --out also alert rules for Prometheus, and those switches that Envoy,
     Kubernetes, KEDA or a feature flag can express.
     """
-    from sim.engine.simulate import chosen, simulate
+    from sim.engine.simulate import chosen
     from sim.export.operations import FILES, operations
     from sim.report.runbook import runbook as render
-    from sim.studies.unlimited import with_demand
+    from sim.studies.unlimited import simulate_with_demand
 
     loaded = scenario_of(scenario, override, sets)
     name, steps = chosen(loaded, playbook)
@@ -58,9 +58,8 @@ def runbook(
     if out is not None:
         check_folder(out, FILES, replace=replace)
     ready()
-    with progress_bar(f"{loaded.title}: {name}") as report:
-        run = simulate(loaded, name, seed=seed, progress=report)
-    run = with_demand(run, loaded)
+    with progress_bar(f"{loaded.title}: {name}, and its demand with an unlimited fleet") as report:
+        run = simulate_with_demand(loaded, name, seed=seed, progress=report)
     before = act_before(loaded, scenario, name, rescue_seeds)
     files = operations(run, loaded, name)
     text = render(run, files.has, files.remarks, before)

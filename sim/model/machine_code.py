@@ -88,11 +88,11 @@ class Code:
         self.engine.add_object_file(llvm.ObjectFileRef.from_data(machine_code))
         self.engine.finalize_object()
         words = [IN_C[word] for word in said["words"]]
-        prototype = ctypes.PYFUNCTYPE(ctypes.c_int32, POINTER, POINTER, *words)
+        prototype = ctypes.CFUNCTYPE(ctypes.c_int32, POINTER, POINTER, *words)
         self.call = prototype(self.engine.get_function_address(said["entry"]))
 
     def __call__(self, words: Sequence[Any]) -> Any:
-        """The result, or None. RuntimeError where the function has raised."""
+        """The result, or None; other threads run meanwhile. RuntimeError where the function has raised."""
         found, error = self.result(), POINTER()
         if status := self.call(ctypes.byref(found), ctypes.byref(error), *words):
             raise RuntimeError(f"machine code ended with status {status}")
