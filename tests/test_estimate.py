@@ -29,12 +29,6 @@ def test_a_machine_that_is_twice_as_slow_takes_twice_as_long(monkeypatch):
     assert expected[2] == pytest.approx(2 * expected[1])
 
 
-@pytest.mark.parametrize(("window", "whole"), [("1 hour", True), ("1.5 min", False)])
-def test_rows_are_counted_anew_where_windows_are_not_made_of_recorded_bins(window, whole):
-    scenario = load("steady", sets={"alive.window": window})
-    assert room.in_bins(scenario) == whole
-
-
 def test_ten_years_at_one_request_an_hour_take_less_than_two_gigabytes():
     sets = {"horizon": "10 years", "demand.0.rate": "1 per hour", "record": "timeline"}
     assert estimate(load("steady", sets=sets)).memory < 2e9
@@ -63,7 +57,8 @@ def test_the_seconds_of_a_large_run_are_those_of_a_slice_of_a_second_or_two(monk
     monkeypatch.setattr(room, "tried", lambda one, *_, **__: (1e9 * one.scale, 1e8 * one.scale, 0.2 + 500 * one.scale))
     found = estimate(load("chatgpt-images-week"))
     assert found.attempts == pytest.approx(1e9)
-    assert found.seconds == pytest.approx(room.START_SECONDS + 2 * 500, rel=1e-6)
+    ticks = 2 * 50 * 9 * 24 * 60  # in each of its cells, every minute
+    assert found.seconds == pytest.approx(room.START_SECONDS + room.TICK_SECONDS * ticks + 2 * 500, rel=1e-6)
 
 
 def test_the_timelines_of_all_cells_are_in_memory_at_once(monkeypatch):

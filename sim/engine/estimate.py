@@ -11,7 +11,7 @@ import numpy as np
 from sim.engine.simulate import simulate
 from sim.errors import BadInput
 from sim.results.metrics import recorded
-from sim.results.timeline import ATTEMPTS, COUNTS, SECONDS, bin_width, grid
+from sim.results.timeline import ATTEMPTS, COUNTS, SECONDS, grid
 from sim.scenario.habits import asks_of_callers, by_share
 from sim.scenario.scenario import Scenario
 from sim.wording import amount, duration
@@ -21,11 +21,11 @@ PILOT_PEOPLE = 20_000  # in the slice that is run first: a tenth of a second
 LARGE = 30e6  # attempts: of so large a run the slice is larger by as much, up to
 LARGEST_PILOT = 16.0  # times: two seconds
 # Bytes, measured as the largest memory of `meltpoint run` with its report, less that of the smallest run.
-PROCESS, A_ROW, A_ROW_ANEW, A_PERSON, IN_PLAY = 370e6, 300.0, 430.0, 150.0, 130.0
+PROCESS, A_ROW, A_PERSON, IN_PLAY = 370e6, 300.0, 150.0, 130.0
 A_COUNT = 3 * (4 * len(COUNTS) + 8 * len(SECONDS))  # a bin of a tier and feature: as recorded, saved and summed
-# Seconds of one core on which `slowness` is 1: of a command with its report; of an attempt; and to count, save and
-# draw a row: where the verdict's windows are made of recorded bins, and where rows are counted anew for each figure.
-START_SECONDS, ATTEMPT_SECONDS, ROW_SECONDS, ROW_SECONDS_ANEW = 4.3, 2e-6, 6e-6, 16e-6
+# Seconds of one core on which `slowness` is 1: of a command with its report; of a control tick; of an attempt; and to
+# record, count, save and draw a row.
+START_SECONDS, TICK_SECONDS, ATTEMPT_SECONDS, ROW_SECONDS = 2.2, 40e-6, 0.9e-6, 2e-6
 KNOWN_WORK = 0.0225  # seconds of that core for the work of `slowness`
 LONGEST = 86400.0  # seconds: what takes longer is started only when asked for
 
@@ -75,12 +75,13 @@ def estimate(scenario: Scenario, playbook: str | None = None, *, seed: int = 1) 
             each = measured if larger == LARGEST_PILOT else half_way
     share = 1.0 if scenario.recording.rows else scenario.recording.sampled
     rows, cells = attempts * share, scenario.played_cells
-    row, memory_of_row = (ROW_SECONDS, A_ROW) if in_bins(scenario) else (ROW_SECONDS_ANEW, A_ROW_ANEW)
     counted = len(grid(scenario.horizon)) * len(scenario.tiers) * len(scenario.features)
-    memory = PROCESS + memory_of_row * rows + (A_PERSON if share else IN_PLAY) * people / cells + A_COUNT * counted
+    memory = PROCESS + A_ROW * rows + (A_PERSON if share else IN_PLAY) * people / cells + A_COUNT * counted
     if cells > 1:  # the timelines of all, and their counts once more as they are added up
         memory = max(memory, PROCESS + cells * counted * 8.0 * (2 * len(COUNTS) + len(SECONDS)))
-    seconds = slow * (START_SECONDS + row * rows) + each * (attempts + unhindered)  # the demand is a run of its own
+    ticks = 2 * cells * scenario.horizon / scenario.control_tick  # the demand is a run of its own
+    known = START_SECONDS + TICK_SECONDS * ticks + ROW_SECONDS * rows
+    seconds = slow * known + each * (attempts + unhindered)
     return Estimate(people, attempts, memory, seconds)
 
 
@@ -103,13 +104,6 @@ def slowness() -> float:
         return time.process_time() - began
 
     return min(work() for _ in range(4)) / KNOWN_WORK
-
-
-def in_bins(scenario: Scenario) -> bool:
-    """Whether the windows of a verdict begin and end with recorded bins."""
-    width = bin_width(scenario.horizon)
-    parts = np.array([scenario.alive.window, 3600.0, scenario.warm_up]) / width
-    return bool(np.allclose(parts, np.round(parts), atol=1e-6))
 
 
 def simple_counts(scenario: Scenario) -> tuple[float, float]:

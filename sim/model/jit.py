@@ -63,8 +63,8 @@ def compiled_before() -> bool:
 class Compiled:
     """A function of numbers and arrays that numba compiles at its first call from Python or from another one.
 
-    Called as any function, it goes through numba, whose loading takes half a second. direct() calls the same machine
-    code from a file, without numba: five times as slow a call, for those that are made a few times in a run.
+    An ordinary call goes through numba, whose loading takes half a second. direct() calls the same machine code from a
+    file, without numba, but each call takes some microseconds more: for those that a run makes a few times.
     """
 
     def __init__(self, function: Callable[..., Any]):

@@ -1,4 +1,4 @@
-"""What numba is taught of Views, of their arrays, and of fetching ahead; imported only where functions are compiled."""
+"""How numba compiles Views, their arrays and prefetching; imported only where functions are compiled."""
 
 import operator
 from typing import Any
@@ -80,12 +80,12 @@ class FromStart(types.Array):
 
 @register_model(FromStart)
 class FromStartModel(models.ArrayModel):
-    """As of any array."""
+    """The same memory as any array."""
 
 
 @lower_cast(FromStart, types.Array)
 def as_plain(context, builder, before, after, array):  # type: ignore[no-untyped-def]
-    """An array that is one of these or a plain one, by circumstances, counts as plain."""
+    """A variable that may hold either kind of array holds a plain one."""
     return array
 
 
@@ -97,7 +97,7 @@ def from_start(kind: types.Type) -> types.Type:
 
 
 def plain(kind: types.Type) -> types.Type:
-    """And back."""
+    """The type of a plain array for that of an attribute."""
     if not isinstance(kind, FromStart):
         return kind
     return types.Array(kind.dtype, kind.ndim, kind.layout, readonly=not kind.mutable, aligned=kind.aligned)
