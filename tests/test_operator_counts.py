@@ -1,8 +1,12 @@
 """Counts over time as dashboards, databases and people export them: pods, pages, gaps, orders, zones, names."""
 
 import json
+from datetime import UTC, datetime
 from pathlib import Path
 
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from sim.demand.recordings.importing import ImportOptions, examine_recording
@@ -81,3 +85,148 @@ def test_of_a_histogram_each_request_counts_once(tmp_path):
 def test_what_adds_up_seconds_or_tokens_counts_no_requests(tmp_path, name):
     with pytest.raises(BadInput, match="something else than requests"):
         read(tmp_path, answer(({"__name__": name}, total(8))), values="counter")
+
+
+COUNTS = [30, 47, 51, 38, 44, 62, 70, 55]
+
+
+def iso(minute: float) -> str:
+    return f"{datetime.fromtimestamp(BEGINS + 60 * minute, UTC):%Y-%m-%dT%H:%M:%SZ}"
+
+
+def table(head: str, rows=range(8), row="{time},{count}\n") -> str:
+    return head + "\n" + "".join(row.format(time=iso(k), count=COUNTS[k]) for k in rows)
+
+
+@pytest.mark.parametrize(
+    "head",
+    ["time,requests", "timestamp,request_count", "minute,http_requests", "Time,num requests", "bucket,invocations"],
+)
+def test_counts_of_rows_with_a_gap_are_those_of_their_minute_and_no_arrivals(tmp_path, head):
+    counts = read(tmp_path, table(head, [0, 1, 2, 5, 6, 7])).counts
+    assert counts.total.tolist() == [30, 47, 51, 62, 70, 55]
+    assert counts.lasts.tolist() == [60.0] * 6
+    assert any("2 rows are missing" in note for note in counts.notes)
+
+
+@pytest.mark.parametrize(
+    ("name", "per"), [("rps", 60), ("requests_per_second", 60), ("rpm", 1), ("asks per hour", 1 / 60)]
+)
+def test_a_rate_is_known_by_its_name(tmp_path, name, per):
+    assert read(tmp_path, table(f"timestamp,{name}")).counts.total == pytest.approx([per * n for n in COUNTS])
+
+
+def test_numbers_of_an_unknown_name_at_even_steps_are_asked_about_and_not_taken_for_arrivals(tmp_path):
+    text = table("timestamp,orders", [0, 1, 2, 5, 6, 7])
+    with pytest.raises(BadInput, match="--values"):
+        read(tmp_path, text)
+    assert read(tmp_path, text, values="per-second").counts.total.sum() == 60 * (30 + 47 + 51 + 62 + 70 + 55)
+
+
+def test_times_in_numbers_of_parquet_and_of_spreadsheets_are_those_of_counts_too(tmp_path):
+    epoch = "".join(f"{BEGINS + 60 * k},{n}\n" for k, n in enumerate(COUNTS))
+    serial = "".join(f"{45747 + (600 + k) / 1440:.9f},{n}\n" for k, n in enumerate(COUNTS))
+    data = pa.table({"time": pa.array([iso(k) for k in range(8)]), "requests": COUNTS})
+    pq.write_table(data, tmp_path / "parquet")
+    for text in (f"time,requests\n{epoch}", f"time,requests\n{serial}", (tmp_path / "parquet").read_bytes()):
+        counts = read(tmp_path, text, zone="UTC").counts
+        assert counts.begins[0] == BEGINS * 10**9
+        assert counts.total.tolist() == COUNTS
+
+
+def test_dates_and_hours_in_two_columns_are_one_time(tmp_path):
+    for clock in ("{}", "{}:00", "{}:00:00"):
+        rows = "".join(f"2025-03-31,{clock.format(k)},{n}\n" for k, n in enumerate(COUNTS))
+        counts = read(tmp_path, f"date,hour,requests\n{rows}", zone="UTC").counts
+        assert (counts.lasts.tolist(), counts.total.tolist()) == ([3600.0] * 8, COUNTS)
+
+
+def test_rows_in_another_order_are_sorted_and_a_time_that_comes_twice_is_refused(tmp_path):
+    for head in ("time,requests", "Time,requests"):
+        assert read(tmp_path, table(head, range(7, -1, -1))).counts.total.tolist() == COUNTS
+        with pytest.raises(BadInput, match="comes twice"):
+            read(tmp_path, table(head, [0, 1, 2, 2, 3, 4]))
+
+
+def test_a_row_for_each_series_and_time_is_a_series_each(tmp_path):
+    long = "".join(f"{iso(k)},{name},{n}\n" for name in "ab" for k, n in enumerate(COUNTS))
+    for head, values in (("minute,service,requests", None), ("Time,Metric,Value", "per-interval")):
+        counts = read(tmp_path, f"{head}\n{long}", values=values).counts
+        assert {name: each.tolist() for name, each in counts.series.items()} == {"a": COUNTS, "b": COUNTS}
+    some = "".join(f"{iso(k)},200,{n}\n" + f"{iso(k)},429,9\n" * (k > 5) for k, n in enumerate(COUNTS))
+    counts = read(tmp_path, f"minute,status,requests\n{some}").counts
+    assert counts.series["429"].tolist() == [0] * 6 + [9, 9]
+
+
+def test_the_ends_of_intervals_say_how_long_they_last(tmp_path):
+    rows = "".join(f"{iso(10 * k)},{iso(10 * k + 5)},{n}\n" for k, n in enumerate(COUNTS))
+    assert read(tmp_path, f"from,to,requests\n{rows}").counts.lasts.tolist() == [300.0] * 8
+
+
+def test_the_hour_that_comes_twice_is_counted_twice_in_its_order(tmp_path):
+    local = ["01:00", "01:30", "02:00", "02:30", "02:00", "02:30", "03:00", "03:30"]
+    for head, order in (("time,requests", 1), ("Time,requests", -1)):
+        rows = [f"2025-10-26 {at},{n}\n" for at, n in zip(local, COUNTS, strict=True)]
+        counts = read(tmp_path, f"{head}\n" + "".join(rows[::order]), zone="Europe/Berlin").counts
+        assert counts.total.tolist() == COUNTS
+        assert (np.diff(counts.begins) == 1800 * 10**9).all()
+    with pytest.raises(BadInput, match="clock was changed"):
+        read(tmp_path, "time,requests\n" + "".join(f"2025-10-26 0{k}:00,5\n" for k in range(6)), zone="Europe/Berlin")
+
+
+def test_totals_since_a_beginning_are_counted_by_their_differences(tmp_path):
+    rows = "".join(f"{iso(k)},{n}\n" for k, n in enumerate([100, 130, 190, 20, 50, 90, 91, 95]))
+    counts = read(tmp_path, f"time,requests\n{rows}", values="counter").counts
+    assert counts.total.tolist() == [30, 60, 20, 30, 40, 1, 4]
+    grows = "".join(f"{iso(k)},{100 + 7 * k}\n" for k in range(9))
+    assert any("never fall" in note for note in read(tmp_path, f"time,requests\n{grows}").counts.notes)
+
+
+def test_whether_errors_are_inside_requests_is_asked(tmp_path):
+    text = table("time,requests,errors", row="{time},{count},3\n")
+    with pytest.raises(BadInput, match="--refused"):
+        read(tmp_path, text, values="per-interval")
+    sums = [read(tmp_path, text, values="per-interval", refused=one).counts.total.sum() for one in ("inside", "beside")]
+    assert sums == [sum(COUNTS), sum(COUNTS) + 24]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "timestamp, name, index, utilization.gpu [%], power.draw [W]\n"
+        + "".join(
+            f"2025/03/31 10:00:{k:02d}.{k % 3:03d}, H100, {g}, 5{g} %, [N/A]\n" for k in range(9) for g in (0, 1)
+        ),
+        "timestamp,gpu,DCGM_FI_DEV_GPU_UTIL\n" + "".join(f"{iso(k)},{g},50\n" for k in range(9) for g in (0, 1)),
+        table("timestamp,cpu_percent"),
+        table("timestamp,queue_length,running", row="{time},{count},3\n"),
+    ],
+)
+def test_gauges_of_a_machine_are_neither_arrivals_nor_counts(tmp_path, text):
+    with pytest.raises(BadInput, match="no series of this file is a count of requests"):
+        read(tmp_path, text, zone="UTC")
+
+
+@pytest.mark.parametrize("name", ['"{namespace=""gpu-inference"", code=""200""}"', "my-gpu-gateway", "sometimes"])
+def test_a_series_named_after_a_gpu_service_is_a_count(tmp_path, name):
+    assert read(tmp_path, table(f"Time,{name}"), values="per-interval").counts.total.tolist() == COUNTS
+
+
+def test_large_numbers_of_grafana_and_of_programs_are_read(tmp_path):
+    cells = ["990", "1.21 K", "1.20 Mil", "1.5e+06"]
+    text = "Time,asked\n" + "".join(f"{iso(k)},{cell}\n" for k, cell in enumerate(cells))
+    counts = read(tmp_path, text, values="per-interval").counts
+    assert counts.total == pytest.approx([990, 1210, 1.2e6, 1.5e6])
+
+
+@pytest.mark.parametrize(
+    ("head", "row"),
+    [
+        ("timestamp,status,latency_ms,bytes", "{time},200,900,{count}\n"),  # a load test at a constant rate
+        ("timestamp,user,images", "{time},u{count},2\n"),
+        ("timestamp,request_id,cost", "{time},{count},2\n"),
+        ("timestamp,latency_ms", "{time},{count}\n"),
+    ],
+)
+def test_requests_at_even_steps_are_requests(tmp_path, head, row):
+    assert len(read(tmp_path, table(head, row=row)).trace.times) == 8

@@ -18,7 +18,8 @@ from numpy.typing import NDArray
 
 from sim.errors import BadInput
 from sim.tables.columns import Column, read_columns, require
-from sim.tables.formats.count_tables import FULL, ceiling_said
+from sim.tables.formats.count_tables import ceiling_said
+from sim.tables.formats.sampled import FULL
 from sim.tables.headers import column_names
 from sim.tables.opening import without_comments
 from sim.tables.times import Floats

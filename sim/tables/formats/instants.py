@@ -1,0 +1,100 @@
+"""Instants of samples: dates, numbers since 1970 in any unit, days of a spreadsheet; local times when clocks change."""
+
+import math
+import re
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from sim.errors import BadInput
+from sim.tables.times import Floats, Mask, timestamps
+from sim.tables.written_dates import Order, in_iso
+
+EPOCH = re.compile(r"^[1-9]\d{8,18}(\.\d+)?$")
+SERIAL = re.compile(r"^[34567]\d{4}(\.\d+)?$")  # days since the end of 1899, from 1982 on
+CLOCK_CHANGE = "times with their zone, or in UTC; or all times of the hour that came twice, in their order"
+
+
+def serial_days(texts: Sequence[str]) -> list[str]:
+    """Days of a spreadsheet (Excel, LibreOffice) as dates of ISO 8601, to the millisecond."""
+    zero = datetime(1899, 12, 30)
+    days = [timedelta(milliseconds=round(float(text) * 86_400_000)) for text in texts]
+    return [(zero + one).isoformat(sep=" ", timespec="milliseconds") for one in days]
+
+
+def roughly_iso(texts: Sequence[str]) -> Any:
+    """Dates in the form of ISO 8601, the day first where nothing shows their order: enough to know them as dates."""
+    try:
+        return in_iso(pa.array(texts, pa.string()))
+    except BadInput:
+        return in_iso(pa.array(texts, pa.string()), "day-first")
+
+
+def epoch_instants(numbers: Floats) -> NDArray[np.int64]:
+    """Nanoseconds since 1970, to the microsecond, of numbers whose size shows their unit (seconds: 9 or 10 digits)."""
+    unit = 1e3 ** max(math.floor((math.log10(float(np.median(numbers))) - 8.0) / 3.0), 0)
+    return np.asarray(np.round(numbers / unit * 1e6).astype(np.int64) * 1000)
+
+
+def instants(texts: Sequence[str], zone: str | None, dates: Order | None, path: Path) -> NDArray[np.int64]:
+    """Nanoseconds since 1970 of times in the order of their rows: dates, days of a spreadsheet, or numbers since 1970.
+
+    Raises BadInput for a time that cannot be read, has no zone, or came twice as clocks changed and is not in order.
+    """
+    if texts and all(EPOCH.match(text) for text in texts):
+        return epoch_instants(np.array(texts, dtype=float))
+    written = serial_days(texts) if texts and all(SERIAL.match(text) for text in texts) else texts
+    try:
+        words = in_iso(pa.array(written, pa.string()), dates)
+        found = timestamps(words, zone or "UTC")
+    except BadInput as wrong:
+        raise BadInput(wrong.message, file=path, key=wrong.key, value=wrong.value, expected=wrong.expected) from None
+    if not found.known.all():
+        value, expected = texts[int(np.argmin(found.known))], "a date and time like 2025-03-31 18:00:00"
+        raise BadInput("this time cannot be read", file=path, value=value, expected=expected)
+    if zone is None and not found.zoned.all():
+        expected = (
+            "--zone with the zone of the clock (of the browser, for what a dashboard exported), like Europe/Paris"
+        )
+        raise BadInput("times have no zone", file=path, key="--zone", value=texts[0], expected=expected)
+    if not found.ambiguous.any():
+        return found.instants
+    local = pd.to_datetime(pd.Series(words.to_pylist(), dtype=object), format="ISO8601")
+    second, lost = second_times(local.to_numpy(dtype="datetime64[ns]").astype(np.int64), found.ambiguous)
+    if lost.any():
+        what = "the clock was changed at this time, so it came twice or never"
+        raise BadInput(what, file=path, value=texts[int(np.argmax(lost))], expected=CLOCK_CHANGE)
+    taken = local.dt.tz_localize(ZoneInfo(zone or "UTC"), ambiguous=~second, nonexistent="NaT")
+    if taken.isna().any():
+        what = "the clock was put forward over this time, so it never came"
+        raise BadInput(what, file=path, value=texts[int(taken.isna().argmax())], expected=CLOCK_CHANGE)
+    return taken.dt.tz_convert("UTC").dt.tz_localize(None).to_numpy(dtype="datetime64[ns]").astype(np.int64)
+
+
+def second_times(local: NDArray[np.int64], twice: Mask) -> tuple[Mask, Mask]:
+    """Which local times, in order, are those after the clock was put back; and which of them nothing decides.
+
+    twice: times that came twice or never. In a run of them the clock was put back where a time is no later than the
+    one before.
+    """
+    backward = len(local) > 1 and local[-1] < local[0]
+    order = np.arange(len(local))[:: -1 if backward else 1]
+    at, twice = local[order], twice[order]
+    second, lost = np.zeros(len(at), dtype=bool), np.zeros(len(at), dtype=bool)
+    edges = np.flatnonzero(np.diff(np.concatenate([[False], twice, [False]]).astype(int)))
+    for begin, end in zip(edges[::2], edges[1::2], strict=True):
+        back = np.flatnonzero(np.diff(at[begin:end]) <= 0)
+        if len(back) == 1:
+            second[begin + back[0] + 1 : end] = True
+        else:
+            lost[begin:end] = True
+    placed = np.empty(len(at), dtype=np.int64)
+    placed[order] = np.arange(len(at))
+    return second[placed], lost[placed]
