@@ -15,9 +15,7 @@ from sim.tables.formats import readers, recognised
 from sim.tables.formats.guess import looks_like
 from sim.tables.formats.reader import Head, Reader, Requests
 from sim.tables.headers import TOTAL, column_names, header
-from sim.tables.names import AREAS, SIZES, plain_name, seconds_per, shown_per
-from sim.tables.opening import first_lines
-from sim.tables.small_tables import cells_of
+from sim.tables.names import AREAS, SIZES, plain_name, seconds_per, shown_per, unit_of_time
 from sim.tables.times import floats, times_of_day
 
 
@@ -189,6 +187,8 @@ def layout_by_names(path: Path, asked: Mapping[str, str | None]) -> Layout:
     duration = min((name for name in names if seconds_per(name) is not None), key=len, default="")
     if "time" not in roles and end and duration:
         roles["time"] = end
+    if "time" not in roles and (found := time_with_unit(path, names)):
+        roles["time"] = found
     both = [column(DATE_NAMES), column(CLOCK_NAMES)]
     join = tuple(both) if all(both) and not asked.get("time") and are_clocks(path, both[1]) else ()
     if join:
@@ -214,12 +214,16 @@ def layout_by_names(path: Path, asked: Mapping[str, str | None]) -> Layout:
     stamped = "end" if plain_name(roles["time"]) in END_NAMES else "start"
     zone = "UTC" if re.search(r"\b(UTC|GMT)\b", roles["time"]) else None
     totals = {roles["time"]: (TOTAL, "rows of totals")}
+    unit = unit_of_time(roles["time"])[1]
+    if unit:
+        notes = (*notes, f"times are in {unit}, as the name {roles['time']!r} says, if they are numbers")
     return Layout(
         name="csv",
         columns=(),
         roles=roles,
         extra=extra,
         stamped=stamped,
+        unit=unit,
         zone=zone,
         leave_out=totals,
         join=join,
@@ -227,9 +231,21 @@ def layout_by_names(path: Path, asked: Mapping[str, str | None]) -> Layout:
     )
 
 
+def time_with_unit(path: Path, names: list[str]) -> str:
+    """A column with the name of a time and a unit, like arrival_ms; a bare time_ms may be how long a request took, and
+    is one only if its numbers ascend."""
+    for name in names:
+        stem, unit = unit_of_time(name)
+        if unit and stem in TIME_NAMES and seconds_per(name) is None:
+            values = numbers_of(path, name)
+            if stem not in ("time", "t") or (len(values) > 1 and bool((np.diff(values) >= 0).all())):
+                return name
+    return ""
+
+
 def first_texts(path: Path, name: str) -> Any:
-    """The first texts of a column; none of a Parquet file."""
-    names, *rows = cells_of("\n".join(first_lines(path)[:50]))
+    """The first texts of a column."""
+    names, *rows = Head(path).rows or [[]]
     found = [row[names.index(name)] for row in rows if len(row) == len(names)] if name in names else []
     return pa.array(found, pa.string())
 

@@ -31,7 +31,7 @@ from sim.demand.recordings.findings import Draft, Finding, findings, known_repai
 from sim.demand.recordings.formats import Extra, Layout, chosen_reader, layout_of, layout_of_requests
 from sim.demand.recordings.import_notes import import_notes, outcomes_said, sessions_said
 from sim.demand.recordings.recorded_rows import Rows, read_recorded_rows
-from sim.demand.recordings.recorded_times import SECOND, RecordedTimes, read_times
+from sim.demand.recordings.recorded_times import SECOND, RecordedTimes, read_times, refuse_other_unit
 from sim.demand.recordings.servegen import generated_trace
 from sim.demand.recordings.trace import Trace
 from sim.errors import BadInput, printable
@@ -41,6 +41,8 @@ from sim.tables.formats.lines import shortened_path
 from sim.tables.formats.reader import Asked, CountSeries, Head, Reader, Requests, reading
 from sim.tables.times import decimals, floats, lengths, sides
 from sim.tables.written_dates import Order
+
+MIDNIGHT = r"[ T]00:00(:00(\.0+)?)?$"  # of a date in a spreadsheet
 
 
 @dataclass(frozen=True)
@@ -137,6 +139,8 @@ def arrival_times(rows: Rows, layout: Layout, options: ImportOptions, path: Path
     """When the requests of all rows came; and the layout with notes on that."""
     try:
         unit, dates = options.unit or layout.unit, options.dates
+        if layout.name == "csv" and layout.unit and not options.unit:
+            refuse_other_unit(rows.time, layout.roles["time"], layout.unit)
         times = read_times(rows.time, unit=unit, zone=options.zone, usual=layout.zone, dates=dates)
     except BadInput as wrong:
         raise BadInput(wrong.message, file=path, key=wrong.key, value=wrong.value, expected=wrong.expected) from None
@@ -167,6 +171,7 @@ def joined_blocks(path: Path, broken: list[Broken], progress: Progress, join: tu
     """The rows of a table, with dates and times of day in one column."""
     for block in table_blocks(path, broken, progress):
         both = [pc.utf8_trim_whitespace(block.columns[name]) for name in join]
+        both[0] = pc.replace_substring_regex(both[0], MIDNIGHT, "")
         yield replace(block, columns={**block.columns, " ".join(join): pc.binary_join_element_wise(*both, " ")})
 
 

@@ -10,10 +10,14 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from sim.errors import BadInput
+from sim.tables.formats.instants import serial_days
 from sim.tables.times import NUMBER, STAMP, Mask, floats, matches, nanoseconds, timestamps, whole
 from sim.tables.written_dates import Order, in_iso
 
 DIGITS = {"s": 9, "ms": 6, "us": 3, "ns": 0}  # decimals of a nanosecond in each unit
+LONGER = {"min": 60.0, "h": 3600.0}  # s: units that only the name of a column has
+SHEET = r"^[34567]\d{4}\.\d{4,}$"  # days since the end of 1899, as spreadsheets hold times
+SHEET_SPAN = 1000.0  # days: no recording of a spreadsheet is longer
 SECOND = 10**9
 EARLIEST = int(pd.Timestamp("1990-01-01").value)
 LATEST = int(pd.Timestamp("2100-01-01").value)
@@ -58,6 +62,9 @@ def read_times(
     if matches(texts, r"^\s|\s$").any():
         texts = pc.utf8_trim_whitespace(texts)
     texts = in_iso(texts, dates)
+    sheet = unit is None and are_sheet_days(texts)
+    if sheet:
+        texts = pa.array(serial_days(texts.to_pylist()), pa.string())
     numeric, dated = matches(texts, NUMBER), matches(texts, STAMP)
     if not (numeric | dated).any():
         raise BadInput(
@@ -73,7 +80,16 @@ def read_times(
         mixed, neither = numeric, ~numeric & ~dated
     marks = {**found.marks, "mixed types": mixed}
     marks["unreadable times"] = neither | found.marks.get("unreadable times", False)
-    return RecordedTimes(found.seconds, found.start, marks, found.assumed)
+    days = ("times are read as days of a spreadsheet; --time-unit says otherwise",) if sheet else ()
+    return RecordedTimes(found.seconds, found.start, marks, (*days, *found.assumed))
+
+
+def are_sheet_days(texts: Any) -> bool:
+    """Whether times are days of a spreadsheet: numbers of that size, with the decimals that seconds of a day take."""
+    if not len(texts) or not matches(texts[:1000], SHEET).all() or not matches(texts, SHEET).all():
+        return False
+    days = floats(texts)
+    return bool(days.max() - days.min() < SHEET_SPAN)
 
 
 def from_numbers(texts: Any, numeric: Mask, unit: str | None) -> RecordedTimes:
@@ -82,18 +98,34 @@ def from_numbers(texts: Any, numeric: Mask, unit: str | None) -> RecordedTimes:
     middle = float(np.nanmedian(values))
     sizes = {u: EARLIEST / 10**digits <= middle < LATEST / 10**digits for u, digits in DIGITS.items()}
     likely = [u for u, fits in sizes.items() if fits]
-    epoch = bool(likely) if unit is None else sizes[unit]
+    epoch = bool(likely) if unit is None else sizes.get(unit, False)
     assumed = []
     if unit is None:
         unit = likely[0] if likely else "s"
         what = "instants since 1970" if epoch else "times since the recording's own zero"
         assumed.append(f"times are numbers without a unit: read as {what} in {unit}")
     if not epoch:
-        seconds = values / 10.0 ** (9 - DIGITS[unit])
+        seconds = values * LONGER[unit] if unit in LONGER else values / 10.0 ** (9 - DIGITS[unit])
         absurd = numeric & ~(np.abs(seconds) <= LONGEST)
         seconds[absurd] = np.nan
         return RecordedTimes(seconds, None, {"absurd times": absurd, "negative times": seconds < 0}, tuple(assumed))
     return RecordedTimes(*on_axis(nanoseconds(texts, values, DIGITS[unit]), numeric), tuple(assumed))
+
+
+def refuse_other_unit(texts: Any, name: str, unit: str) -> None:
+    """Raises BadInput where the name of a column says a unit and its numbers are since 1970 in another one."""
+    if pa.types.is_timestamp(texts.type) or unit in LONGER:
+        return
+    values = floats(texts[:1000])
+    if not np.isfinite(values).any():
+        return
+    middle = float(np.nanmedian(values))
+    likely = [u for u, digits in DIGITS.items() if EARLIEST / 10**digits <= middle < LATEST / 10**digits]
+    if likely and unit not in likely:
+        what = f"the name of this column says {unit}, and its numbers are those of instants since 1970 in {likely[0]}"
+        raise BadInput(
+            what, key=name, value=texts[0].as_py(), expected=f"--time-unit {likely[0]}, or --time-unit {unit}"
+        )
 
 
 def on_axis(instants: NDArray[np.int64], known: Mask) -> tuple[NDArray[np.float64], int | None, dict[str, Mask]]:

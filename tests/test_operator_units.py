@@ -1,0 +1,93 @@
+"""Units and clocks of columns: named by the column, shown by the size of its numbers, or those of a spreadsheet."""
+
+import io
+from datetime import UTC, date, datetime, time, timedelta
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from sim.demand.recordings.importing import ImportOptions, examine_recording
+from sim.errors import BadInput
+from sim.tables.names import shown_per, unit_of_time
+
+BEGINS = datetime(2025, 3, 31, 10, tzinfo=UTC)
+SECONDS = [0.5, 3.25, 4.0, 9.125, 15.0, 16.75]
+LASTED = [2104, 1890, 3120, 950, 2400, 2210]  # ms
+
+
+def read(tmp_path: Path, content: str | bytes, **options):
+    path = tmp_path / "file"
+    path.write_bytes(content if isinstance(content, bytes) else content.encode())
+    return examine_recording([path], ImportOptions(**options)).trace
+
+
+def parquet(**columns) -> bytes:
+    stream = io.BytesIO()
+    pq.write_table(pa.table(columns), stream)
+    return stream.getvalue()
+
+
+def sheet(*rows: list) -> bytes:
+    book = pytest.importorskip("openpyxl").Workbook()
+    for row in rows:
+        book.active.append(row)
+    stream = io.BytesIO()
+    book.save(stream)
+    return stream.getvalue()
+
+
+def at(second: float) -> datetime:
+    return BEGINS + timedelta(seconds=second)
+
+
+def test_a_duration_without_a_unit_is_the_same_in_parquet_as_in_text(tmp_path):
+    rows = "".join(f"{at(k).isoformat()},{d}\n" for k, d in zip(SECONDS, LASTED, strict=True))
+    for content in (f"timestamp,latency\n{rows}", parquet(timestamp=[at(k) for k in SECONDS], latency=LASTED)):
+        assert read(tmp_path, content).extra["duration_s"].tolist() == [d / 1000 for d in LASTED]
+
+
+@pytest.mark.parametrize(
+    ("name", "size"),
+    [("arrival_ms", 1e3), ("Arrival (us)", 1e6), ("t_s", 1.0), ("time_ms", 1e3), ("arrival_min", 1 / 60)],
+)
+@pytest.mark.parametrize("asked", [False, True])
+def test_times_are_in_the_unit_that_their_column_names(tmp_path, name, size, asked):
+    rows = "".join(f"{k * size:.9f},u{k}\n" for k in SECONDS)
+    trace = read(tmp_path, f"{name},user\n{rows}", time=name if asked else None)
+    assert trace.times == pytest.approx(SECONDS)
+
+
+def test_durations_in_ms_are_no_times_and_a_unit_that_the_numbers_refute_is_refused(tmp_path):
+    with pytest.raises(BadInput, match="no column has the name of a time"):
+        read(tmp_path, "path,time_ms\n/a,900\n/b,300\n/a,1200\n")
+    assert unit_of_time("Timestamp (ms)") == ("timestamp", "ms")
+    seconds = "".join(f"{BEGINS.timestamp() + k},u\n" for k in SECONDS)
+    with pytest.raises(BadInput, match="says ms"):
+        read(tmp_path, f"timestamp_ms,user\n{seconds}")
+    assert read(tmp_path, f"timestamp_ms,user\n{seconds}", unit="s").start == BEGINS
+
+
+def test_days_of_a_spreadsheet_are_dates(tmp_path):
+    days = [45747 + (36000 + k) / 86400 for k in SECONDS]
+    rows = "".join(f"{day:.9f},u\n" for day in days)
+    for content in (f"timestamp,user\n{rows}", sheet(["timestamp", "user"], *([day, "u"] for day in days))):
+        trace = read(tmp_path, content, zone="UTC")
+        assert trace.start == BEGINS
+        assert trace.times == pytest.approx(SECONDS, abs=1e-3)
+    assert read(tmp_path, f"timestamp,user\n{rows}", unit="s").start is None
+
+
+def test_a_date_and_a_time_of_day_are_joined_in_sheets_and_parquet_too(tmp_path):
+    days, clocks = [date(2025, 3, 31)] * 6, [time(10, 0, int(k)) for k in SECONDS]
+    rows = [list(row) for row in zip(days, clocks, "abcdef", strict=True)]
+    both = (sheet(["Date", "Time", "User"], *rows), parquet(date=days, time=clocks, user=list("abcdef")))
+    for content in both:
+        trace = read(tmp_path, content, zone="UTC")
+        assert (trace.start, trace.times.tolist()) == (BEGINS, [float(int(k)) for k in SECONDS])
+
+
+def test_whole_numbers_between_milliseconds_and_nanoseconds_are_microseconds():
+    assert shown_per("latency", [2104000.0, 1890000.0])[0] == 1e6
+    assert shown_per("latency", [310400.0, 189000.0])[0] == 1e3
