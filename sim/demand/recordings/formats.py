@@ -10,6 +10,7 @@ import numpy as np
 import pyarrow as pa
 
 from sim.errors import BadInput
+from sim.tables.elapsed import ELAPSED
 from sim.tables.files import Broken, Progress, RowBlock
 from sim.tables.formats import readers, recognised
 from sim.tables.formats.guess import looks_like
@@ -23,13 +24,15 @@ from sim.tables.times import floats, times_of_day
 class Extra:
     """A further column of numbers: the column's value divided by `per`, or 1 where its text is `equals`, else 0.
 
-    area: texts are like 1024x768, and the number is the side of a square as large.
+    area: texts are like 1024x768, and the number is the side of a square as large. outcome: texts say what became of a
+    request, and the number is a status of HTTP.
     """
 
     column: str
     per: float = 1.0
     equals: str = ""
     area: bool = False
+    outcome: bool = False
 
 
 @dataclass(frozen=True)
@@ -42,7 +45,7 @@ class Layout:
     recording's clock, if it is coarse. stamped: which instant the times are, 'start' or 'end' of a request; 'either' or
     '' where the format leaves it open. requests: rows are requests, in any order, and how a reader reads them.
     leave_out: rows that are none, by column: a pattern, and what such rows are.
-    join: columns of dates and of times of day, read as one.
+    join: columns of dates and of times of day, read as one. until: the column of ends, where no column has durations.
     """
 
     name: str
@@ -58,6 +61,7 @@ class Layout:
     requests: Requests | None = None
     leave_out: Mapping[str, tuple[str, str]] = field(default_factory=dict)
     join: tuple[str, ...] = ()
+    until: str = ""
 
     @property
     def blocks(self) -> Callable[[Path, list[Broken], Progress], Iterator[RowBlock]] | None:
@@ -116,7 +120,8 @@ FORMATS = {layout.name: layout for layout in (GENTD26, FLEET, AZURE, SERVEGEN, C
 
 TIME_NAMES = (
     *("time", "timestamp", "ts", "t", "arrived", "arrival", "arrival_time", "datetime", "date_time", "created_at"),
-    *("start_time", "started_at", "request_timestamp", "event_time", "date"),
+    *("start_time", "started_at", "request_timestamp", "event_time", "time_stamp", "received_at", "requested_at"),
+    *("submitted_at", "enqueued_at", "queued_at", "start", "request_start", "begin", "date"),
     *("zeitstempel", "zeitpunkt", "zeit", "uhrzeit", "datum", "horodatage", "heure", "fecha", "hora"),
 )
 USER_NAMES = (
@@ -127,7 +132,7 @@ DATE_NAMES = ("date", "datum", "day", "fecha", "jour")
 CLOCK_NAMES = ("time", "uhrzeit", "zeit", "hora", "heure", "time_of_day", "clock")
 IMAGES_NAMES = ("images", "num_images", "n_images")
 END_NAMES = ("completed", "completed_at", "finished", "finished_at", "ended", "ended_at", "end", "end_time")
-STATUS_NAMES = ("status", "status_code", "http_status", "code")
+STATUS_NAMES = ("status", "status_code", "http_status", "code", "response_code", "http_code", "outcome", "result")
 KIND_NAMES = ("kind", "type", "endpoint", "path", "feature")
 SERVER_NAMES = ("server", "agent", "gpu", "replica", "pod")
 SECONDS = {"wait_s": ("wait_s", "queue_s", "wait_seconds"), "service_s": ("service_s", "service_seconds")}
@@ -201,7 +206,7 @@ def layout_by_names(path: Path, asked: Mapping[str, str | None]) -> Layout:
             expected="one of its columns, if it is a table (the first line must name them)",
         )
     status = column(STATUS_NAMES)
-    extra = {"status": Extra(status)} if status else {}
+    extra = {"status": Extra(status, outcome=True)} if status else {}
     notes: tuple[str, ...] = ()
     for what, likely in (SECONDS | SIZES).items():
         if found := column(likely):
@@ -212,6 +217,10 @@ def layout_by_names(path: Path, asked: Mapping[str, str | None]) -> Layout:
         per, said = shown_per(duration, numbers_of(path, duration))
         extra["duration_s"], notes = Extra(duration, per=per), (said,) if said else ()
     stamped = "end" if plain_name(roles["time"]) in END_NAMES else "start"
+    until = "" if duration or join or stamped == "end" or "service_s" in extra else end
+    if until:
+        extra["duration_s"] = Extra(ELAPSED)
+        notes = (*notes, f"a duration is the time from {roles['time']!r} to {until!r}")
     zone = "UTC" if re.search(r"\b(UTC|GMT)\b", roles["time"]) else None
     totals = {roles["time"]: (TOTAL, "rows of totals")}
     unit = unit_of_time(roles["time"])[1]
@@ -228,6 +237,7 @@ def layout_by_names(path: Path, asked: Mapping[str, str | None]) -> Layout:
         leave_out=totals,
         join=join,
         notes=notes,
+        until=until,
     )
 
 
@@ -272,7 +282,7 @@ def chosen_reader(path: Path, name: str | None) -> Reader | None:
 def layout_of_requests(reader: Reader, requests: Requests) -> Layout:
     """The layout of a file whose rows a reader makes into columns."""
     roles = {"time": "time", "user": requests.user, "kind": requests.kind, "server": requests.server}
-    extra = {name: Extra(column, per=per) for name, (column, per) in requests.extra.items()}
+    extra = {name: Extra(column, per=per, outcome=name == "status") for name, (column, per) in requests.extra.items()}
     return Layout(
         name=reader.name,
         columns=(),

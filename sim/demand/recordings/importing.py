@@ -30,12 +30,14 @@ from sim.demand.recordings.codes import (
 from sim.demand.recordings.findings import Draft, Finding, findings, known_repairs, order_marks, rows_to_use
 from sim.demand.recordings.formats import Extra, Layout, chosen_reader, layout_of, layout_of_requests
 from sim.demand.recordings.import_notes import import_notes, outcomes_said, sessions_said
+from sim.demand.recordings.outcomes import statuses
 from sim.demand.recordings.recorded_rows import Rows, read_recorded_rows
 from sim.demand.recordings.recorded_times import SECOND, RecordedTimes, read_times, refuse_other_unit
 from sim.demand.recordings.servegen import generated_trace
 from sim.demand.recordings.trace import Trace
 from sim.errors import BadInput, printable
 from sim.tables.columns import read_columns
+from sim.tables.elapsed import with_elapsed
 from sim.tables.files import Broken, Progress, RowBlock, table_blocks
 from sim.tables.formats.lines import shortened_path
 from sim.tables.formats.reader import Asked, CountSeries, Head, Reader, Requests, reading
@@ -160,6 +162,8 @@ def read_rows(paths: list[Path], layout: Layout, options: ImportOptions, progres
         if layout.requests
         else partial(joined_blocks, join=layout.join)
         if layout.join
+        else partial(timed_blocks, layout=layout, options=options)
+        if layout.until
         else table_blocks
     )
     roles = {**layout.roles, **{f"extra.{name}": extra.column for name, extra in layout.extra.items()}}
@@ -173,6 +177,14 @@ def joined_blocks(path: Path, broken: list[Broken], progress: Progress, join: tu
         both = [pc.utf8_trim_whitespace(block.columns[name]) for name in join]
         both[0] = pc.replace_substring_regex(both[0], MIDNIGHT, "")
         yield replace(block, columns={**block.columns, " ".join(join): pc.binary_join_element_wise(*both, " ")})
+
+
+def timed_blocks(
+    path: Path, broken: list[Broken], progress: Progress, layout: Layout, options: ImportOptions
+) -> Iterator[RowBlock]:
+    """The rows of a table with the start and the end of each request, and how long it took."""
+    blocks = table_blocks(path, broken, progress)
+    yield from with_elapsed(blocks, layout.roles["time"], layout.until, options.unit or layout.unit, options.dates)
 
 
 def request_blocks(
@@ -229,6 +241,8 @@ def extra_values(column: Any, extra: Extra) -> NDArray[np.float64]:
         return each(column, lambda words: pc.equal(words, extra.equals).to_numpy(zero_copy_only=False).astype(float))
     if extra.area:
         return each(column, sides)
+    if extra.outcome:
+        return each(column, statuses)
     values = each(column, decimals) / extra.per
     return np.where(np.isnan(values), each(column, lengths), values) if np.isnan(values).any() else values
 
@@ -307,7 +321,11 @@ def unread_said(
             raise BadInput(what, file=paths[0], key=one.column, value=text, expected=expected)
         if len(lost):
             text = printable(column[int(order[lost[0]])].as_py())
-            yield f"{one.column}: {len(lost):,} texts are no numbers, the first {text!r}: taken as unknown"
+            yield f"{one.column}: {len(lost):,} texts are no {what_for(one)}, the first {text!r}: taken as unknown"
+
+
+def what_for(extra: Extra) -> str:
+    return "outcome of a request" if extra.outcome else "numbers"
 
 
 def at_first_second(start: int | None, times: NDArray[np.float64]) -> tuple[datetime | None, NDArray[np.float64]]:

@@ -18,6 +18,7 @@ from sim.tables.formats.web_logs import ALB, COMBINED, ENVOY, HAPROXY
 
 PART = re.compile(r"\[[^\]]*\]|\"(?:[^\"\\]|\\.)*\"|\S+")
 VERBS = r"(?:GET|POST|PUT|PATCH|DELETE|HEAD|OPTIONS)"
+IPV6 = r"[0-9a-f]{1,4}(?::[0-9a-f]{1,4}){7}|[0-9a-f:]*::[0-9a-f:.]*"  # 12:00:07 is a time of day
 KINDS = {  # of parts, the first that fits
     "clf": r"\[\d\d/[A-Z][a-z][a-z]/\d{4}:\d\d:\d\d:\d\d(?:\.\d+)?(?: [+-]\d{4})?\]",
     "iso": r"\[?\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:[.,]\d+)?(?:Z|[+-]\d\d:?\d\d)\]?",
@@ -27,7 +28,7 @@ KINDS = {  # of parts, the first that fits
     "path": r"\"?/\S*\"?",
     "seconds": r"\"?\d+\.\d{3}\"?",
     "status": r"\"?[1-5]\d\d\"?",
-    "address": r"\"?(?:\d{1,3}(?:\.\d{1,3}){3}|[0-9a-f]*:[0-9a-f:]+)(?::\d+)?\"?",
+    "address": rf"\"?(?:\d{{1,3}}(?:\.\d{{1,3}}){{3}}|{IPV6})(?::\d+)?\"?",
 }
 TIMES = ("iso", "epoch", "clf")
 ANY = r"(?:\[[^\]]*\]|\"(?:[^\"\\]|\\.)*\"|\S+)"

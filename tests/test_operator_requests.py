@@ -1,0 +1,139 @@
+"""Logs of requests of further programs: load generators, collectors, gateways, databases; outcomes in words."""
+
+import json
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from sim.demand.recordings.importing import ImportOptions, examine_recording
+from sim.errors import BadInput
+from sim.tables.times import written_seconds
+
+BEGINS = datetime(2025, 3, 31, 10, tzinfo=UTC)
+SECONDS = [0, 3, 4, 9, 15, 16]
+LASTED = [1.5, 2.25, 3.125, 1.0, 4.5, 2.0]
+CODES = [200, 200, 503, 200, 429, 200]
+ROWS = list(zip(SECONDS, LASTED, CODES, strict=True))
+BY_END = sorted(ROWS, key=lambda row: row[0] + row[1])
+
+
+def read(tmp_path: Path, content: str, **options):
+    path = tmp_path / "file"
+    path.write_text(content)
+    return examine_recording([path], ImportOptions(attempts=True, **options)).trace
+
+
+def at(second: float, form: str = "%Y-%m-%dT%H:%M:%S.%fZ") -> str:
+    return f"{BEGINS + timedelta(seconds=second):{form}}"
+
+
+def since(second: float, per: int) -> int:
+    return round((BEGINS.timestamp() + second) * per)
+
+
+def lines(row, rows=ROWS) -> str:
+    found = [row(*one) for one in rows]
+    return "".join((one if isinstance(one, str) else json.dumps(one)) + "\n" for one in found)
+
+
+JMETER = "timeStamp,elapsed,label,responseCode,responseMessage,success\n"
+PROGRAMS = {
+    "JMeter": JMETER + lines(lambda k, d, c: f"{since(k, 1000)},{int(d * 1000)},gen,{c},OK,true", BY_END),
+    "vegeta CSV": lines(
+        lambda k, d, c: f"{since(k, 10**9)},{c},{int(d * 1e9)},1,2,,aGk=,img,{k},POST,http://x.org/gen,Q28="
+    ),
+    "vegeta JSON": lines(
+        lambda k, d, c: {"attack": "a", "seq": k, "code": c, "timestamp": at(k), "latency": int(d * 1e9), "url": "/gen"}
+    ),
+    "API Gateway": lines(
+        lambda k, d, c: {
+            "requestId": f"r{k}",
+            "requestTime": at(k, "%d/%b/%Y:%H:%M:%S +0000"),
+            "status": str(c),
+            "responseLatency": int(d * 1000),
+        }
+    ),
+    "its epoch": lines(
+        lambda k, d, c: {"requestTimeEpoch": since(k, 1000), "status": str(c), "integrationLatency": int(d * 1000)}
+    ),
+    "a unit in the key": lines(
+        lambda k, d, c: {"ts_ms": since(k + d, 1000), "latency_ms": 1000 * d, "status": c, "path": "/gen"}, BY_END
+    ),
+    "start and end in JSON": lines(lambda k, d, c: {"start_time": at(k), "end_time": at(k + d), "status": c}),
+    "start and end in CSV": "started_at,finished_at,status\n" + lines(lambda k, d, c: f"{at(k)},{at(k + d)},{c}"),
+    "start and end in ms": "start,end,code\n" + lines(lambda k, d, c: f"{since(k, 1000)},{since(k + d, 1000)},{c}"),
+}
+
+
+@pytest.mark.parametrize("program", PROGRAMS)
+def test_requests_of_a_program_have_their_arrivals_durations_and_outcomes(tmp_path, program):
+    ends = {"stamped": "end"} if program == "a unit in the key" else {}
+    trace = read(tmp_path, PROGRAMS[program], **ends)
+    assert (trace.times + (trace.start - BEGINS).total_seconds()).round(3).tolist() == SECONDS
+    assert trace.extra["duration_s"].tolist() == pytest.approx(LASTED)
+    assert trace.extra["status"].tolist() == CODES
+
+
+def test_offsets_of_hey_are_starts_in_seconds(tmp_path):
+    head = "response-time,DNS+dialup,DNS,Request-write,Response-delay,Response-read,status-code,offset\n"
+    trace = read(tmp_path, head + lines(lambda k, d, c: f"{d},0.1,0.1,0.1,1,0.1,{c},{k}", BY_END))
+    assert (trace.times.tolist(), trace.extra["duration_s"].tolist()) == (SECONDS, LASTED)
+
+
+def test_sums_of_a_transaction_of_jmeter_are_no_requests_and_its_errors_have_an_outcome(tmp_path):
+    more = f"{since(0, 1000)},9,all,,Number of samples in transaction : 3,true\n"
+    lost = f"{since(20, 1000)},9,gen,Non HTTP response code: java.net.SocketTimeoutException,Read timed out,false\n"
+    trace = read(tmp_path, PROGRAMS["JMeter"] + more + lost)
+    assert trace.extra["status"].tolist() == [*CODES, 504]
+
+
+@pytest.mark.parametrize("keys", [("Duration", "OriginDuration", "time"), ("latency", "attack", "timestamp")])
+def test_durations_of_programs_that_log_nanoseconds_are_nanoseconds_however_short(tmp_path, keys):
+    duration, sign, time = keys
+    rows = lines(lambda k, d, c: {duration: 3_000_000 + k, sign: 1, "seq": k, time: at(k), "status": c, "path": "/a"})
+    assert read(tmp_path, rows).extra["duration_s"] == pytest.approx([0.003] * 6, rel=1e-3)
+
+
+def test_durations_in_words_are_read_and_one_that_cannot_be_is_reported(tmp_path):
+    words = {"4.1s": 4.1, "1m2.5s": 62.5, "1h0m3s": 3603, "PT2.5S": 2.5, "00:00:02.1040000": 2.104, "850ms": 0.85}
+    assert {word: written_seconds(word) for word in words} == words
+    assert [written_seconds(word) for word in ("", "P", "PT", "h", "fast")] == [None] * 5
+    rows = "".join(
+        json.dumps({"time": at(k), "duration": one, "status": 200}) + "\n" for k, one in enumerate([*words, "slow"])
+    )
+    trace = read(tmp_path, rows, stamped="start")
+    assert trace.extra["duration_s"][:-1].tolist() == list(words.values())
+    assert any("'slow'" in note for note in trace.notes)
+    text = "time,duration\n" + "".join(f"{at(k)},{one}\n" for k, one in enumerate(words))
+    assert read(tmp_path, text).extra["duration_s"].tolist() == list(words.values())
+
+
+def test_outcomes_in_words_are_statuses(tmp_path):
+    words = {"success": 200, "COMPLETED": 200, "503 Service Unavailable": 503, "HTTP/1.1 429": 429, "Failed": 500}
+    words |= {"RESOURCE_EXHAUSTED": 429, "DeadlineExceeded": 504, "cancelled": 499, "rate_limited": 429}
+    rows = "".join(f"{at(k)},{one}\n" for k, one in enumerate([*words, "pending"]))
+    trace = read(tmp_path, f"time,status\n{rows}")
+    assert trace.extra["status"][:-1].tolist() == list(words.values())
+    assert any("2 served, 4 refused (429, 503), 3 failed" in note for note in trace.notes)
+    trace = read(tmp_path, "time,status\n" + "".join(f"{at(k)},gold\n" for k in range(5)))
+    assert not any("served" in note for note in trace.notes)
+
+
+def combined(k: float, d: float, c: int) -> str:
+    stamp = at(k + d, "%d/%b/%Y:%H:%M:%S +0000")
+    return f'192.0.2.{int(k)} - - [{stamp}] "POST /gen HTTP/1.1" {c} 9 "-" "curl/8" {d:.3f}'
+
+
+def test_a_time_of_day_before_a_line_is_no_address(tmp_path):
+    before = "Mar 31 {} gw1 nginx: "
+    trace = read(tmp_path, lines(lambda k, d, c: before.format(at(k, "%H:%M:%S")) + combined(0, k + d, c), BY_END))
+    assert trace.users == 1
+
+
+@pytest.mark.parametrize("key", ["log", "message"])
+def test_lines_of_another_log_within_records_are_refused_and_not_taken_for_requests(tmp_path, key):
+    rows = lines(lambda k, d, c: {key: combined(k, d, c) + "\n", "stream": "stdout", "time": at(k + d)}, BY_END)
+    with pytest.raises(BadInput, match="a line of another log") as wrong:
+        read(tmp_path, rows)
+    assert f"jq -r .{key}" in str(wrong.value)
