@@ -91,3 +91,38 @@ def test_a_date_and_a_time_of_day_are_joined_in_sheets_and_parquet_too(tmp_path)
 def test_whole_numbers_between_milliseconds_and_nanoseconds_are_microseconds():
     assert shown_per("latency", [2104000.0, 1890000.0])[0] == 1e6
     assert shown_per("latency", [310400.0, 189000.0])[0] == 1e3
+
+
+@pytest.mark.parametrize(
+    "form",
+    [
+        "%a %b %d %Y %H:%M:%S GMT+0000 (Coordinated Universal Time)",  # of JavaScript
+        "%b %d, %Y @ %H:%M:%S.%f",  # of Kibana
+        "%a, %d %b %Y %H:%M:%S +0000",
+    ],
+)
+def test_dates_of_browsers_are_read(tmp_path, form):
+    rows = "".join(f'"{at(int(k)):{form}}",u\n' for k in SECONDS)
+    trace = read(tmp_path, f"time,user\n{rows}", zone="UTC")
+    assert (trace.start, trace.times.tolist()) == (BEGINS, [float(int(k)) for k in SECONDS])
+    east = "Mon Mar 31 2025 12:00:00 GMT+0200 (Central European Summer Time)"
+    assert read(tmp_path, f"time,user\n{east},a\n{east},b\n").start == BEGINS
+
+
+def test_the_sheet_with_a_table_is_read_and_others_like_it_below_it(tmp_path):
+    def rows(day: int) -> list[list]:
+        return [["time", "user"], *([datetime(2025, 3, day, 10, 0, int(k)), "u"] for k in SECONDS)]
+
+    book = pytest.importorskip("openpyxl").Workbook()
+    book.active.append(["Report", "of March"])
+    book.active.append(["made by", "operations"])
+    book.active.append(["for", "all"])
+    for day in (30, 31):
+        made = book.create_sheet(f"day {day}")
+        for row in rows(day):
+            made.append(row)
+    stream = io.BytesIO()
+    book.save(stream)
+    trace = read(tmp_path, stream.getvalue(), zone="UTC")
+    assert len(trace.times) == 2 * len(SECONDS)
+    assert trace.start == BEGINS - timedelta(days=1)
