@@ -137,3 +137,107 @@ def test_lines_of_another_log_within_records_are_refused_and_not_taken_for_reque
     with pytest.raises(BadInput, match="a line of another log") as wrong:
         read(tmp_path, rows)
     assert f"jq -r .{key}" in str(wrong.value)
+
+
+def zipkin(k: int, d: float, c: int) -> list[dict]:
+    begins, lasts = since(k, 10**6), int(d * 1e6)
+    root = {
+        "traceId": f"t{k}",
+        "id": "a",
+        "name": "post /gen",
+        "kind": "SERVER",
+        "timestamp": begins,
+        "duration": lasts,
+    }
+    child = {"traceId": f"t{k}", "id": "b", "parentId": "a", "name": "infer", "timestamp": begins + 5, "duration": 9}
+    shared = {**root, "shared": True, "timestamp": begins + 3}
+    return [child, shared, root | {"tags": {"http.status_code": str(c)}}]
+
+
+def jaeger(k: int, d: float, c: int) -> dict:
+    tags = [{"key": "http.status_code", "type": "int64", "value": c}]
+    own = {"traceID": f"t{k}", "startTime": since(k, 10**6), "duration": int(d * 1e6)}
+    root = {**own, "spanID": "a", "operationName": "/gen", "references": [], "tags": tags}
+    above = {"refType": "CHILD_OF", "traceID": f"t{k}", "spanID": "a"}
+    return {
+        "traceID": f"t{k}",
+        "spans": [{**own, "spanID": "b", "operationName": "queue", "references": [above]}, root],
+    }
+
+
+def otlp(k: int, d: float, c: int) -> dict:
+    """A gateway's spans in a trace that a browser began."""
+    own = {"traceId": f"t{k}", "startTimeUnixNano": str(since(k, 10**9))}
+    attribute = {"key": "http.response.status_code", "value": {"intValue": str(c)}}
+    gate = {**own, "spanId": "a", "parentSpanId": "browser", "kind": 2, "attributes": [attribute]}
+    gate["endTimeUnixNano"] = str(since(k + d, 10**9))
+    child = {**own, "spanId": "b", "parentSpanId": "a", "kind": "SPAN_KIND_SERVER"}
+    return {"resourceSpans": [{"scopeSpans": [{"spans": [child, gate]}]}]}
+
+
+TRACES = {
+    "Zipkin's list": json.dumps([span for row in ROWS for span in zipkin(*row)]),
+    "Zipkin's traces": json.dumps([zipkin(*row) for row in ROWS]),
+    "Zipkin's lines": "".join(json.dumps(span) + "\n" for row in ROWS for span in zipkin(*row)),
+    "Jaeger": json.dumps({"data": [jaeger(*row) for row in ROWS]}),
+    "OpenTelemetry": lines(otlp),
+}
+
+
+@pytest.mark.parametrize("form", TRACES)
+def test_a_trace_is_one_request_whatever_wrote_it_and_wherever_it_began(tmp_path, form):
+    trace = read(tmp_path, TRACES[form])
+    assert trace.times.tolist() == pytest.approx(SECONDS, abs=1e-6)
+    assert trace.extra["duration_s"].tolist() == pytest.approx(LASTED, abs=1e-6)
+    assert trace.extra["status"].tolist() == CODES
+
+
+TAILS = {
+    "response_time={0:.3f}": 1,
+    "duration_ms={1:.0f}": 1,
+    "latency={1:.1f}ms": 1,
+    "{1:.0f}ms": 1,
+    "{0:.3f}s": 1,
+    'rt="{0:.3f}"': 1,
+}
+
+
+@pytest.mark.parametrize("tail", TAILS)
+@pytest.mark.parametrize("agent", ['"-" "curl/8" ', ""])
+def test_a_duration_with_its_name_or_unit_is_found_in_an_access_log(tmp_path, tail, agent):
+    def line(k: float, d: float, c: int) -> str:
+        head = combined(k, d, c).partition(' "-"')[0]
+        return f"{head} {agent}{tail.format(d, 1000 * d)}"
+
+    trace = read(tmp_path, lines(line, BY_END), stamped="end")
+    assert sorted(trace.extra["duration_s"]) == pytest.approx(sorted(LASTED))
+
+
+def test_wrong_requests_are_not_served(tmp_path):
+    rows = "".join(f"{at(k)},{code}\n" for k, code in enumerate([200, 304, 400, 404, 429, 500]))
+    trace = read(tmp_path, f"time,status\n{rows}")
+    assert any("2 served, 1 refused (429, 503), 3 failed" in note for note in trace.notes)
+
+
+def test_rows_that_two_rotated_logs_have_in_common_are_not_counted_twice_in_silence(tmp_path):
+    every = [combined(k, 1.5, 200) for k in range(40)]
+    parts = [every[:25], every[20:]]
+    paths = [tmp_path / "1.log", tmp_path / "2.log"]
+    for path, part in zip(paths, parts, strict=True):
+        path.write_text("\n".join(part) + "\n")
+    found = examine_recording(paths, ImportOptions())
+    assert [(one.problem, one.rows, one.where, one.open) for one in found.found] == [
+        ("overlapping files", 5, "2.log:1", True)
+    ]
+    assert len(examine_recording(paths, ImportOptions(), ["drop-overlap"]).trace.times) == 40
+    paths[1].write_text("\n".join([every[20], *[combined(k, 2.5, 200) for k in range(20, 40)]]) + "\n")
+    assert not any(one.problem == "overlapping files" for one in examine_recording(paths, ImportOptions()).found)
+
+
+def test_files_in_the_wrong_order_do_not_make_ends_starts(tmp_path):
+    every = [combined(k, 0.5, 200).rpartition(" ")[0] for k in range(40)]
+    paths = [tmp_path / "2.log", tmp_path / "1.log"]
+    for path, part in zip(paths, (every[20:], every[:20]), strict=True):
+        path.write_text("\n".join(part) + "\n")
+    with pytest.raises(BadInput, match="does not say whether its times"):
+        examine_recording(paths, ImportOptions())

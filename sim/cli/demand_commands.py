@@ -158,7 +158,8 @@ def import_recording(
     A log that stamps the answer has its arrivals computed from the durations in it.
 
     A recording with problems is refused unless --repair names a repair for each: drop-invalid, clip-negative,
-    assume-zone, assume-one, assume-user, drop-duplicates, keep-duplicates, sort. Gaps are reported and kept.
+    assume-zone, assume-one, assume-user, drop-duplicates, drop-overlap, keep-duplicates, sort. Gaps are reported and
+    kept.
     """
     from sim.demand.recordings.counted import WAVE
     from sim.demand.recordings.findings import refuse_open_problems

@@ -3,7 +3,7 @@
 import re
 
 LASTED = re.compile(
-    r"^(?:.*_)?(?:duration|latency|elapsed(?:_time)?|(?:response|request|processing|total)_time|time_taken|took|dauer)"
+    r"^(?:.*_)?(?:duration|latency|elapsed(?:_time)?|(?:response|request|processing|process|total)_time|time_taken|took|dauer)"
     r"(?:_in)?(?:_(?P<unit>ns|nanos|nanoseconds|us|micros|microseconds|ms|millis|milliseconds|msec|s|sec|secs|seconds))?$"
 )
 SIZES = {  # of a request: pixels, steps of denoising, tokens of the answer

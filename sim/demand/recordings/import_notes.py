@@ -3,10 +3,11 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from sim.demand.recordings.attempts import FAILED, REFUSED, Sessions
+from sim.demand.recordings.attempts import REFUSED, Sessions
 from sim.demand.recordings.findings import Draft, Finding
 from sim.demand.recordings.formats import Layout
 
+ERRORS = 400  # statuses from there on
 KEPT = dict.fromkeys(("keep-duplicates", "keep-gaps"), "kept as recorded")
 
 
@@ -16,8 +17,9 @@ def outcomes_said(extra: dict[str, NDArray[np.float64]]) -> tuple[str, ...]:
         served, parts = np.ones(len(next(iter(extra.values()), np.zeros(0))), dtype=bool), []
     else:
         status = extra["status"]
-        refused, failed = np.isin(status, REFUSED), np.isin(status, FAILED)
-        served = ~refused & ~failed & np.isfinite(status)
+        served = (status > 0) & (status < ERRORS)
+        refused = np.isin(status, REFUSED)
+        failed = np.isfinite(status) & ~served & ~refused
         unknown = int((~np.isfinite(status)).sum())
         parts = [
             f"{served.sum():,} served, {refused.sum():,} refused (429, 503), {failed.sum():,} failed or hung up"

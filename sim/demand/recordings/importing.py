@@ -151,7 +151,7 @@ def arrival_times(rows: Rows, layout: Layout, options: ImportOptions, path: Path
     if "duration_s" in layout.extra:
         durations = durations_of(extra_values(rows.coded["extra.duration_s"], layout.extra["duration_s"]))
     if layout.name not in ("gentd26", "gentd26-fleet"):
-        times, notes = arrivals(times, durations, layout.stamped, options.stamped, options.seed, str(path))
+        times, notes = arrivals(times, durations, layout.stamped, options.stamped, options.seed, str(path), rows.file)
     return times, replace(layout, notes=(*layout.notes, *notes), stamped=options.stamped or layout.stamped)
 
 

@@ -14,6 +14,7 @@ TIMES = {
     ),
     "request_time_epoch": "start",
     "request_timestamp": "start",
+    "edge_start_timestamp": "start",  # Cloudflare
     **dict.fromkeys(("arrival", "arrived_at", "received_at", "created_at", "created", "started_at", "start"), "start"),
     **dict.fromkeys(
         ("end_time", "finished_at", "completed_at", "finished", "completed", "ended_at", "time_iso8601", "time_local"),
@@ -21,20 +22,24 @@ TIMES = {
     ),
     "msec": "end",
     **dict.fromkeys(("ts", "time", "timestamp", "time_stamp", "time_generated", "datetime", "event_time", "date"), ""),
+    "asctime": "",
 }
 USERS = (
     *("user", "user_id", "userid", "user_name", "account", "account_id", "client_id", "remote_user"),
     *("client_ip", "c_ip", "remote_addr", "remote_ip", "remote_address", "client_host", "client", "source_ip"),
     *("x_forwarded_for", "downstream_remote_address", "ip"),
 )
-ENDS = ("end_time", "ended_at", "finished_at", "completed_at", "finished", "completed", "end", "ended")
+ENDS = (
+    *("end_time", "ended_at", "finished_at", "completed_at", "finished", "completed", "end", "ended"),
+    "edge_end_timestamp",
+)
 PATHS = (
     *("path", "uri", "request_uri", "cs_uri_stem", "request_path", "request_url", "url_path", "url", "endpoint"),
-    *("operation_name", "resource_path", "route", "kind", "type", "request"),
+    *("operation_name", "resource_path", "client_request_uri", "route", "kind", "type", "request"),
 )
 STATUSES = (
     *("status", "status_code", "sc_status", "code", "origin_status", "downstream_status", "http_status"),
-    *("response_code", "result_code"),
+    *("response_code", "result_code", "edge_response_status"),
 )
 SIGNS = {  # of programs whose times are known, by keys that only they have
     ("ts", "duration", "status"): "end",  # Caddy
@@ -92,7 +97,7 @@ def roles_of(record: dict[str, Any]) -> dict[str, str]:
     if not (time := time_of(record)):
         return {}
     lasted = [key for key in record if key != time and record[key] not in (None, "") and seconds_per(key) is not None]
-    first = [key for key in lasted if not plain_name(key).startswith("upstream")]
+    first = [key for key in lasted if not plain_name(key).startswith(("upstream", "origin"))]
     roles = {
         "duration": min(first or lasted, key=len, default=""),
         "user": first_of(USERS, record),

@@ -97,6 +97,7 @@ class JsonLog(Reader):
 
     name = "json-lines"
     title = "JSON lines, one object per request"
+    general = True
 
     def recognises(self, head: Head) -> bool:
         records = first_records(head)

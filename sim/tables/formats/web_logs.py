@@ -28,13 +28,19 @@ COMBINED = (
 )
 SHORT = 100.0  # us: answers take longer, so that whole numbers below are seconds
 # The duration among what follows: a name and a number, or a number at the end of the line.
-NAMED = r"(?i)(?:\brt|\brequest_time|\bduration)[=:]\"?(?P<duration>\d+\.\d+)"
+NAMES = r"(?i)\b(?:rt|(?:request|req|response|resp|total|process|processing)_time|duration|latency|elapsed|took)"
+NAMED = rf"{NAMES}(?:_s|_sec|_seconds)?[=:]\"?(?P<duration>\d+\.\d+)s?(?:[^m\w]|$)"
+NAMED_MS = rf"{NAMES}(?:_in)?_(?:ms|msec|millis)[=:]\"?(?P<duration>\d+(?:\.\d+)?)"
+BEHIND_MS = rf"{NAMES}[=:]\"?(?P<duration>\d+(?:\.\d+)?) ?ms\b"
 LAST = r"(?:\"|^) (?P<duration>\d+(?:\.\d+)?)[ ,:\d.\-]*$"  # of several the first: nginx's own before the upstream's
+LAST_MS = r"(?:\"|^) (?P<duration>\d+(?:\.\d+)?) ?ms$"
+LAST_S = r"(?:\"|^) (?P<duration>\d+(?:\.\d+)?)s$"
 INGRESS = r"\" \d+ (?P<duration>\d+\.\d+) \[[^\"]*$"  # of Kubernetes: bytes of the request, its seconds, [upstream] ...
 QUOTED_LAST = r" \"(?P<duration>\d+(?:\.\d+)?)\"$"
 QUOTED_PAIR = r" \"(?P<duration>\d+\.\d+)\" \"[\d., :\-]+\"$"  # nginx's own seconds, and the upstream's
 MICROSECONDS = r"(?:\bD[=:]|[ *]\d+/)(?P<duration>\d+)\**$"  # Apache's %D by name, or behind %T as in 3/3143000
-TIMED = (NAMED, LAST, INGRESS, QUOTED_LAST, QUOTED_PAIR, MICROSECONDS)
+TIMED = (NAMED, NAMED_MS, BEHIND_MS, LAST, LAST_MS, LAST_S, INGRESS, QUOTED_LAST, QUOTED_PAIR, MICROSECONDS)
+IN_UNITS = {NAMED_MS: 1e3, BEHIND_MS: 1e3, LAST_MS: 1e3, LAST_S: 1.0}  # those with their unit, and what to divide by
 ALB = (
     r"^(?P<type>https?|h2|grpcs|wss?) (?P<stamp>\d{4}-\d\d-\d\dT[\d:.]+Z) (?P<balancer>app/\S+) (?P<client>\S+) "
     r"(?P<target>\S+) (?P<t1>-?[\d.]+) (?P<t2>-?[\d.]+) (?P<t3>-?[\d.]+) (?P<status>\d{3}|-) (?P<tstatus>\d{3}|-) "
@@ -82,7 +88,9 @@ class AccessLog(Reader):
         hosted = pc.any(pc.not_equal(pc.fill_null(pc.struct_field(texts, "vhost"), ""), "")).as_py()
         stamped, extra = "start" if hosted else "", {}
         notes: tuple[str, ...] = ("a host may stand for many people behind one address",)
-        if pattern:
+        if pattern in IN_UNITS:
+            stamped, extra = "either", {"duration_s": ("duration", IN_UNITS[pattern])}
+        elif pattern:
             sample = pc.struct_field(pc.extract_regex(rests, pattern), "duration")
             decimal = pc.any(pc.match_substring(sample, ".")).as_py()
             small = float(np.median(pc.cast(sample, pa.float64()))) < SHORT and pattern != MICROSECONDS
@@ -153,7 +161,7 @@ def duration_in_pieces(rest: list[Any], pattern: str, quoted: bool) -> Any:
 
     if not quoted:
         return found(coded(pc.binary_join_element_wise(*map(plain, rest), " ")), " ") if rest else None
-    if pattern in (LAST, INGRESS):
+    if pattern in (LAST, LAST_MS, LAST_S, INGRESS):
         return found(rest[-1], '"')
     if pattern == QUOTED_LAST:
         ends = of_words(rest[-1], is_empty)
