@@ -143,7 +143,7 @@ def overlap(draft: Draft, places: Any, same: Hashes) -> Mask:
     if len(draft.files) < 2:
         return found
     file, seconds = pd.Series(draft.rows.file[places]), draft.times.seconds[places]
-    twice = (file != file.groupby(same).transform("first")).to_numpy()
+    twice = np.array(file != file.groupby(same).transform("first"))
     for number in np.unique(file[twice]):
         mine = (file == number).to_numpy()
         begin, end = (float(edge(seconds[mine & twice])) for edge in (np.min, np.max))
