@@ -230,3 +230,62 @@ def test_large_numbers_of_grafana_and_of_programs_are_read(tmp_path):
 )
 def test_requests_at_even_steps_are_requests(tmp_path, head, row):
     assert len(read(tmp_path, table(head, row=row)).trace.times) == 8
+
+
+SERIES = [{"timestamp": iso(k), "requests": n} for k, n in enumerate(COUNTS)]
+MILLISECONDS = [1000 * (BEGINS + 60 * k) for k in range(8)]
+MONITORED = {
+    "JSON lines": "".join(json.dumps(one) + "\n" for one in SERIES),
+    "a JSON list": json.dumps(SERIES),
+    "JSON lines of a kind": "".join(json.dumps({**one, "type": "image"}) + "\n" for one in SERIES),
+    "Datadog": json.dumps(
+        {
+            "query": "sum:trace.http.request.hits{*}.as_count()",
+            "series": [{"metric": "hits", "pointlist": [[t, n] for t, n in zip(MILLISECONDS, COUNTS, strict=True)]}],
+        }
+    ),
+    "Google Cloud": json.dumps(
+        {
+            "timeSeries": [
+                {
+                    "metricKind": "DELTA",
+                    "points": [
+                        {"interval": {"startTime": iso(k), "endTime": iso(k + 1)}, "value": {"int64Value": str(n)}}
+                        for k, n in reversed(list(enumerate(COUNTS)))
+                    ],
+                }
+            ]
+        }
+    ),
+    "Elasticsearch": json.dumps(
+        {
+            "aggregations": {
+                "minutes": {
+                    "buckets": [
+                        {"key_as_string": "", "key": t, "doc_count": n}
+                        for t, n in zip(MILLISECONDS, COUNTS, strict=True)
+                    ]
+                }
+            }
+        }
+    ),
+}
+
+
+@pytest.mark.parametrize("form", MONITORED)
+def test_counts_in_json_are_counts_and_no_arrivals(tmp_path, form):
+    counts = read(tmp_path, MONITORED[form]).counts
+    assert (counts.begins[0], counts.total.tolist()) == (BEGINS * 10**9, COUNTS)
+
+
+def test_an_export_of_victoria_metrics_is_a_counter_per_line(tmp_path):
+    totals = np.cumsum(COUNTS).tolist()
+    line = {"metric": {"__name__": "http_requests_total"}, "values": totals, "timestamps": MILLISECONDS}
+    text = "".join(json.dumps({**line, "metric": {**line["metric"], "pod": pod}}) + "\n" for pod in "ab")
+    assert read(tmp_path, text).counts.total.tolist() == [2 * n for n in COUNTS[1:]]
+
+
+def test_gauges_in_json_are_refused(tmp_path):
+    text = "".join(json.dumps({"timestamp": iso(k), "gpu": 0, "utilization": n}) + "\n" for k, n in enumerate(COUNTS))
+    with pytest.raises(BadInput, match="no series of this file is a count of requests"):
+        read(tmp_path, text)

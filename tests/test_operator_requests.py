@@ -241,3 +241,16 @@ def test_files_in_the_wrong_order_do_not_make_ends_starts(tmp_path):
         path.write_text("\n".join(part) + "\n")
     with pytest.raises(BadInput, match="does not say whether its times"):
         examine_recording(paths, ImportOptions())
+
+
+def test_the_log_of_tgi_has_waits_services_and_refusals(tmp_path):
+    times = 'total_time="{:.1f}s" validation_time="7µs" queue_time="{:.0f}ms" inference_time="1s"'
+    text = "".join(
+        f"{at(k + d)}  INFO generate{{parameters=x {times.format(d, 1000 * (d - 1))}}}: router: Success\n"
+        for k, d, _ in BY_END
+    )
+    text += f"{at(30)} ERROR generate: router: Model is overloaded\n{at(31)}  INFO router: a message\n"
+    trace = read(tmp_path, text)
+    assert trace.times.tolist() == pytest.approx([*SECONDS, 30], abs=0.06)
+    assert trace.extra["wait_s"][:-1].tolist() == pytest.approx([d - 1 for d in LASTED])
+    assert trace.extra["status"].tolist() == [200] * 6 + [429]

@@ -1,7 +1,7 @@
 """Counts per interval as dashboards, databases and people export them: Grafana's CSV, and any table of samples."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -61,9 +61,8 @@ class Columns:
     full: list[str] | None = None
 
 
-def read_columns(path: Path, asked: Asked, notes: list[str]) -> Columns:
+def read_columns(path: Path, table: list[list[str]], asked: Asked, notes: list[str]) -> Columns:
     """The series of a table, in order of time. Raises BadInput for a time that comes twice."""
-    table = table_cells(path)
     body = body_of(table)
     if len(body) < (left := len([row for row in table[1:] if re.match(TOTAL, row[0])]) + len(body)):
         notes.append(f"{left - len(body)} rows of totals: left out")
@@ -124,13 +123,16 @@ def placed(at: NDArray[np.int64], cells: list[str], grid: NDArray[np.int64], mis
     return found
 
 
-def counts_of(paths: Sequence[Path], asked: Asked) -> CountSeries:
+def counts_of(
+    paths: Sequence[Path], asked: Asked, cells_in: Callable[[Path], list[list[str]]] = table_cells
+) -> CountSeries:
     """The counts of tables: parts of one recording, or, where their times are the same, other series.
 
+    cells_in: the rows of a file as texts, the names first.
     Raises BadInput where a unit, a zone or the place of refusals must be asked for.
     """
     notes: list[str] = []
-    parts = [read_columns(path, asked, notes) for path in paths]
+    parts = [read_columns(path, cells_in(path), asked, notes) for path in paths]
     whole = parts[0]
     for path, part in zip(paths[1:], parts[1:], strict=True):
         whole = joined(whole, part, path)

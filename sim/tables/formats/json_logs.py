@@ -4,7 +4,7 @@ Which key is what is recognised by its name in the first records; keys of object
 """
 
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -19,9 +19,12 @@ from sim.errors import BadInput, printable
 from sim.tables.coded import of_words
 from sim.tables.elapsed import ELAPSED, with_elapsed
 from sim.tables.files import Broken, Progress, RowBlock
+from sim.tables.formats.count_tables import counts_of
 from sim.tables.formats.json_keys import ENDS, IN_NANOSECONDS, SIGNS, at_of, first_of, roles_of, time_of
 from sim.tables.formats.lines import fits, whole_lines
 from sim.tables.formats.reader import (
+    Asked,
+    CountSeries,
     Head,
     Reader,
     Requests,
@@ -33,6 +36,7 @@ from sim.tables.formats.reader import (
     records_block,
     whole_text,
 )
+from sim.tables.formats.sampled import sampled
 from sim.tables.formats.web_logs import ALB, COMBINED, ENVOY, HAPROXY
 from sim.tables.in_order import in_order
 from sim.tables.names import AREAS, SIZES, shown_per, unit_of_time
@@ -90,6 +94,33 @@ def first_records(head: Head) -> list[dict[str, Any]]:
     else:
         return []
     return [flat(one) for one in records if one]
+
+
+class JsonCounts(Reader):
+    """Records of an instant and numbers at even steps, which say nothing of a request: counts or gauges."""
+
+    name = "json-counts"
+    title = "samples or counts in JSON, a record per interval"
+    general = True
+
+    def recognises(self, head: Head) -> bool:
+        records = first_records(head)
+        if not records or any({"status", "duration", "user"} & roles_of(one).keys() for one in records[:3]):
+            return False
+        return sampled(rows_in(records)) is not None
+
+    def counts(self, paths: Sequence[Path], asked: Asked) -> CountSeries:
+        return counts_of(paths, asked, lambda path: rows_in([flat(one) for _, one in records_in(path)]))
+
+
+def records_in(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
+    return json_lines(path, [], lambda _: None)
+
+
+def rows_in(records: list[dict[str, Any]]) -> list[list[str]]:
+    """Records as the rows of a table, the names of their keys first."""
+    names = list(dict.fromkeys(key for one in records for key in one))
+    return [names, *([as_text(one.get(name)) for name in names] for one in records)]
 
 
 class JsonLog(Reader):
