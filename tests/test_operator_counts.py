@@ -9,6 +9,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from sim.demand.fitting.counts import read_counts
 from sim.demand.recordings.importing import ImportOptions, examine_recording
 from sim.errors import BadInput
 
@@ -289,3 +290,47 @@ def test_gauges_in_json_are_refused(tmp_path):
     text = "".join(json.dumps({"timestamp": iso(k), "gpu": 0, "utilization": n}) + "\n" for k, n in enumerate(COUNTS))
     with pytest.raises(BadInput, match="no series of this file is a count of requests"):
         read(tmp_path, text)
+
+
+def fitted(tmp_path: Path, text: str) -> tuple[list[float], list[float]]:
+    (tmp_path / "counts").write_text(text)
+    found = read_counts(tmp_path / "counts")
+    return (found.times / 86400).tolist(), found.totals.tolist()
+
+
+PEOPLE = [990, 1006, 1120, 1500]
+DAYS = ["2025-03-31", "2025-04-01", "2025-04-02", "2025-04-03"]
+
+
+@pytest.mark.parametrize(
+    ("head", "days"),
+    [
+        ("date,users", DAYS),
+        ("Datum;users", ["31.03.2025", "01.04.2025", "02.04.2025", "03.04.2025"]),
+        ("timestamp,users", [str(BEGINS + 86400 * k) for k in range(4)]),
+        ("timestamp,users", [str(1000 * (BEGINS + 86400 * k)) for k in range(4)]),
+        ("date,users", [str(45747 + k) for k in range(4)]),
+    ],
+)
+@pytest.mark.parametrize("newest_first", [False, True])
+def test_counts_of_people_are_fitted_whatever_their_dates_look_like(tmp_path, head, days, newest_first):
+    mark = ";" if ";" in head else ","
+    rows = [f"{day}{mark}{n}\n" for day, n in zip(days, PEOPLE, strict=True)]
+    times, totals = fitted(tmp_path, f"{head}\n" + "".join(rows[:: -1 if newest_first else 1]))
+    assert (times, totals) == ([1, 2, 3], [n - 990 for n in PEOPLE[1:]])
+
+
+def test_points_between_thousands_of_people_are_settled_or_refused(tmp_path):
+    def table_of(*texts: str) -> str:
+        return "date;users\n" + "".join(f"{day};{text}\n" for day, text in zip(DAYS, texts, strict=True))
+
+    assert fitted(tmp_path, table_of("990", "1.006", "1.120", "1.500"))[1] == [16, 130, 510]
+    assert fitted(tmp_path, table_of("0.5K", "1.006K", "1.12K", "1.5 K"))[1] == [506, 620, 1000]
+    with pytest.raises(BadInput, match="this is no count"):
+        fitted(tmp_path, table_of("1.001", "1.006", "1.120", "1.500"))
+
+
+def test_days_with_points_are_dates_of_counts(tmp_path):
+    rows = "".join(f"0{k}.04.2025;{n}\n" for k, n in enumerate(COUNTS, 1))
+    counts = read(tmp_path, f"Datum;Anfragen\n{rows}", zone="UTC").counts
+    assert (counts.total.tolist(), set(counts.lasts)) == (COUNTS, {86400.0})

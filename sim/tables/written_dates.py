@@ -16,7 +16,7 @@ from sim.errors import BadInput
 from sim.tables.coded import coded
 
 Order = Literal["day-first", "month-first"]
-CLEAR = r"^(\d{4}-\d\d?-\d\d?([T ][\d:.]*([Zz]|\s?[+-]\d\d(:?\d\d)?)?)?|[+-]?[\d.]+([eE][+-]?\d+)?|)$"
+CLEAR = r"^(\d{4}-\d\d?-\d\d?([T ][\d:.]*([Zz]|\s?[+-]\d\d(:?\d\d)?)?)?|[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?|)$"
 WEEKDAY = r"(?:[A-Za-z]{2,9}\.?,? )?"
 PARTED = re.compile(r"^(\d{1,2})([/.-])(\d{1,2})\2(\d{4}|\d\d)(?!\d)(.*)$")
 YEAR_FIRST = re.compile(r"^(\d{4})([/.-])(\d{1,2})\2(\d{1,2})(?!\d)(.*)$")
