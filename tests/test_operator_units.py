@@ -126,3 +126,42 @@ def test_the_sheet_with_a_table_is_read_and_others_like_it_below_it(tmp_path):
     trace = read(tmp_path, stream.getvalue(), zone="UTC")
     assert len(trace.times) == 2 * len(SECONDS)
     assert trace.start == BEGINS - timedelta(days=1)
+
+
+def test_local_times_of_the_hour_that_comes_twice_are_placed_by_their_order(tmp_path):
+    clocks = ["01:50:00", "02:10:00", "02:40:00", "02:05:00", "02:50:00", "03:10:00"]
+    rows = "".join(f"2025-10-26 {clock},u\n" for clock in clocks)
+    trace = read(tmp_path, f"time,user\n{rows}", zone="Europe/Berlin")
+    assert (trace.times / 60).tolist() == [0, 20, 50, 75, 120, 140]
+    found = tmp_path / "open"
+    found.write_text("time,user\n2025-10-26 02:10:00,u\n2025-10-26 02:40:00,u\n")
+    problems = examine_recording([found], ImportOptions(zone="Europe/Berlin")).found
+    assert [(one.problem, one.rows) for one in problems] == [("clock change", 2)]
+
+
+def test_times_with_a_decimal_comma_are_read_where_it_is_certain(tmp_path):
+    rows = "".join(f"{BEGINS.timestamp() + k:.3f};u\n".replace(".", ",") for k in SECONDS)
+    trace = read(tmp_path, f"time;user\n{rows}")
+    assert (trace.start, trace.times.tolist()) == (BEGINS, SECONDS)
+    with pytest.raises(BadInput, match="no row has a time"):
+        read(tmp_path, "time;user\n1,500;a\n2,500;b\n3,500;c\n")
+
+
+def test_waits_and_services_are_read_in_the_unit_of_their_name(tmp_path):
+    rows = "".join(f"{at(k).isoformat()},500,{d}\n" for k, d in zip(SECONDS, LASTED, strict=True))
+    trace = read(tmp_path, f"arrived,queue_time_ms,service_ms\n{rows}")
+    assert trace.extra["wait_s"].tolist() == [0.5] * 6
+    assert trace.extra["service_s"].tolist() == [d / 1000 for d in LASTED]
+
+
+@pytest.mark.parametrize("nobody", ["NULL", "None", "N/A", r"\N", "nan"])
+def test_what_a_database_writes_for_nobody_is_no_user(tmp_path, nobody):
+    path = tmp_path / "file"
+    path.write_text(f"time,user\n{at(1).isoformat()},{nobody}\n{at(2).isoformat()},{nobody}\n{at(3).isoformat()},a\n")
+    problems = examine_recording([path], ImportOptions()).found
+    assert [(one.problem, one.rows) for one in problems] == [("no user", 2)]
+
+
+def test_spaces_around_quoted_names_do_not_make_a_panel_of_a_recording(tmp_path):
+    rows = "".join(f'"{at(k).isoformat()}" , "u{k}"\n' for k in SECONDS)
+    assert len(read(tmp_path, f'"Time" , "User"\n{rows}').times) == 6

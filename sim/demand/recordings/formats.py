@@ -130,12 +130,16 @@ USER_NAMES = (
 )
 DATE_NAMES = ("date", "datum", "day", "fecha", "jour")
 CLOCK_NAMES = ("time", "uhrzeit", "zeit", "hora", "heure", "time_of_day", "clock")
-IMAGES_NAMES = ("images", "num_images", "n_images")
+IMAGES_NAMES = ("images", "num_images", "n_images", "image_count", "images_count", "number_of_images", "num_outputs")
 END_NAMES = ("completed", "completed_at", "finished", "finished_at", "ended", "ended_at", "end", "end_time")
 STATUS_NAMES = ("status", "status_code", "http_status", "code", "response_code", "http_code", "outcome", "result")
 KIND_NAMES = ("kind", "type", "endpoint", "path", "feature")
 SERVER_NAMES = ("server", "agent", "gpu", "replica", "pod")
-SECONDS = {"wait_s": ("wait_s", "queue_s", "wait_seconds"), "service_s": ("service_s", "service_seconds")}
+PARTS = {  # of a request's time, by names without their unit
+    "wait_s": ("wait", "queue", "wait_time", "queue_time", "waiting_time", "queued", "waited"),
+    "service_s": ("service", "service_time", "inference_time", "inference", "served"),
+}
+PER = {"s": 1.0, "ms": 1e3, "us": 1e6, "ns": 1e9, "min": 1 / 60, "h": 1 / 3600}
 
 # Headers of recordings that hold counts or rates, not arrivals.
 COUNTS = ({"period", "count"}, {"timestamp", "value"}, {"timestamp_anon", "value", "container_ip", "request_type"})
@@ -208,9 +212,14 @@ def layout_by_names(path: Path, asked: Mapping[str, str | None]) -> Layout:
     status = column(STATUS_NAMES)
     extra = {"status": Extra(status, outcome=True)} if status else {}
     notes: tuple[str, ...] = ()
-    for what, likely in (SECONDS | SIZES).items():
+    for what, likely in SIZES.items():
         if found := column(likely):
             extra[what] = Extra(found)
+    for what, likely in PARTS.items():
+        for name in names:
+            stem, unit = unit_of_time(name)
+            if unit and stem in likely:
+                extra.setdefault(what, Extra(name, per=PER[unit]))
     if "side" not in extra and (found := column(AREAS)):
         extra["side"] = Extra(found, area=True)
     if duration:

@@ -1,6 +1,6 @@
 """When each row of a recording was: timestamps or numbers, read to the nanosecond, with the problems of each row."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -10,12 +10,14 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from sim.errors import BadInput
-from sim.tables.formats.instants import serial_days
+from sim.tables.formats.instants import by_order, serial_days
+from sim.tables.small_tables import comma_in, with_point
 from sim.tables.times import NUMBER, STAMP, Mask, floats, matches, nanoseconds, timestamps, whole
 from sim.tables.written_dates import Order, in_iso
 
 DIGITS = {"s": 9, "ms": 6, "us": 3, "ns": 0}  # decimals of a nanosecond in each unit
 LONGER = {"min": 60.0, "h": 3600.0}  # s: units that only the name of a column has
+FEWEST_COMMAS = 3  # rows of numbers with a decimal comma
 SHEET = r"^[34567]\d{4}\.\d{4,}$"  # days since the end of 1899, as spreadsheets hold times
 SHEET_SPAN = 1000.0  # days: no recording of a spreadsheet is longer
 SECOND = 10**9
@@ -66,6 +68,11 @@ def read_times(
     if sheet:
         texts = pa.array(serial_days(texts.to_pylist()), pa.string())
     numeric, dated = matches(texts, NUMBER), matches(texts, STAMP)
+    if not (numeric | dated).any() and matches(texts[:100], r"^\d+,\d+$").sum() >= FEWEST_COMMAS:
+        values = texts.to_pylist()
+        if comma := comma_in(values, ";"):
+            texts = pa.array([with_point(one, comma) for one in values], pa.string())
+        numeric = matches(texts, NUMBER)
     if not (numeric | dated).any():
         raise BadInput(
             "no row has a time that can be read",
@@ -146,6 +153,11 @@ def on_axis(instants: NDArray[np.int64], known: Mask) -> tuple[NDArray[np.float6
 def from_timestamps(texts: Any, dated: Mask, zone: str | None, usual: str | None) -> RecordedTimes:
     """Times that are dates with a time of day."""
     found = timestamps(texts, zone or usual or "UTC")
+    ordered = found.ambiguous.any() and not found.zoned.any()
+    if ordered:
+        at, lost = by_order(texts, found, zone or usual or "UTC")
+        ordered = not lost.any()
+        found = replace(found, instants=at, ambiguous=lost)
     seconds, start, marks = on_axis(found.instants, found.known & dated)
     marks["unreadable times"] = dated & ~found.known
     bare, zoned = dated & ~found.zoned, dated & found.zoned
@@ -155,4 +167,8 @@ def from_timestamps(texts: Any, dated: Mask, zone: str | None, usual: str | None
         marks["mixed zones"] = bare
     marks["clock change"] = dated & found.ambiguous
     assumed = [f"times have no zone: read as {zone or usual}"] if (bare.any() and (zone or usual)) else []
+    if ordered:
+        assumed.append(
+            "of the hour that came twice, as clocks changed, the order of the rows shows which is the second"
+        )
     return RecordedTimes(seconds, start, marks, tuple(assumed))

@@ -195,7 +195,7 @@ class GrafanaCsv(Reader):
         lower = {name.lower() for name in names}
         if {"time", "value"} <= lower and len(lower & LONG) == len(names) - 2 == 1:
             return True
-        if len(names) < 2 or len(head.rows) < 2 or names[0] != "Time":
+        if len(names) < 2 or len(head.rows) < 2 or names[0] != "Time" or not places_of(names, body_of(head.rows)):
             return False
         quoted = any(line.startswith('"Time"') for line in head.lines[:2])
         return quoted or any(unit_of(cell) for cell in head.rows[1][1:]) or sampled(head.rows) is not None

@@ -14,11 +14,12 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from sim.errors import BadInput
-from sim.tables.times import Floats, Mask, timestamps
+from sim.tables.times import Floats, Mask, Timestamps, timestamps
 from sim.tables.written_dates import Order, in_iso
 
 EPOCH = re.compile(r"^[1-9]\d{8,18}(\.\d+)?$")
 SERIAL = re.compile(r"^[34567]\d{4}(\.\d+)?$")  # days since the end of 1899, from 1982 on
+HALF_AN_HOUR = 1_800_000_000_000  # ns
 CLOCK_CHANGE = "times with their zone, or in UTC; or all times of the hour that came twice, in their order"
 
 
@@ -66,16 +67,22 @@ def instants(texts: Sequence[str], zone: str | None, dates: Order | None, path: 
         raise BadInput("times have no zone", file=path, key="--zone", value=texts[0], expected=expected)
     if not found.ambiguous.any():
         return found.instants
-    local = pd.to_datetime(pd.Series(words.to_pylist(), dtype=object), format="ISO8601")
-    second, lost = second_times(local.to_numpy(dtype="datetime64[ns]").astype(np.int64), found.ambiguous)
+    found_at, lost = by_order(words, found, zone or "UTC")
     if lost.any():
         what = "the clock was changed at this time, so it came twice or never"
         raise BadInput(what, file=path, value=texts[int(np.argmax(lost))], expected=CLOCK_CHANGE)
-    taken = local.dt.tz_localize(ZoneInfo(zone or "UTC"), ambiguous=~second, nonexistent="NaT")
-    if taken.isna().any():
-        what = "the clock was put forward over this time, so it never came"
-        raise BadInput(what, file=path, value=texts[int(taken.isna().argmax())], expected=CLOCK_CHANGE)
-    return taken.dt.tz_convert("UTC").dt.tz_localize(None).to_numpy(dtype="datetime64[ns]").astype(np.int64)
+    return found_at
+
+
+def by_order(words: Any, found: Timestamps, zone: str) -> tuple[NDArray[np.int64], Mask]:
+    """Instants of local times of which some came twice as clocks changed, by their order; and those it leaves open."""
+    local = pd.to_datetime(pd.Series(words.to_pylist(), dtype=object), format="ISO8601", errors="coerce", utc=True)
+    second, lost = second_times(local.to_numpy(dtype="datetime64[ns]").astype(np.int64), found.ambiguous)
+    naive = local.dt.tz_localize(None)
+    taken = naive.dt.tz_localize(ZoneInfo(zone), ambiguous=~second, nonexistent="NaT")
+    lost |= taken.isna().to_numpy() & found.ambiguous
+    moved = taken.dt.tz_convert("UTC").dt.tz_localize(None).to_numpy(dtype="datetime64[ns]").astype(np.int64)
+    return np.where(found.ambiguous & ~lost, moved, found.instants), lost
 
 
 def second_times(local: NDArray[np.int64], twice: Mask) -> tuple[Mask, Mask]:
@@ -90,7 +97,9 @@ def second_times(local: NDArray[np.int64], twice: Mask) -> tuple[Mask, Mask]:
     second, lost = np.zeros(len(at), dtype=bool), np.zeros(len(at), dtype=bool)
     edges = np.flatnonzero(np.diff(np.concatenate([[False], twice, [False]]).astype(int)))
     for begin, end in zip(edges[::2], edges[1::2], strict=True):
-        back = np.flatnonzero(np.diff(at[begin:end]) <= 0)
+        steps = np.diff(at[begin:end])
+        back = np.flatnonzero(steps <= 0)
+        back = back if len(back) == 1 else np.flatnonzero(steps <= -HALF_AN_HOUR)  # of logs that are nearly in order
         if len(back) == 1:
             second[begin + back[0] + 1 : end] = True
         else:
