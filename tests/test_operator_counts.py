@@ -334,3 +334,11 @@ def test_days_with_points_are_dates_of_counts(tmp_path):
     rows = "".join(f"0{k}.04.2025;{n}\n" for k, n in enumerate(COUNTS, 1))
     counts = read(tmp_path, f"Datum;Anfragen\n{rows}", zone="UTC").counts
     assert (counts.total.tolist(), set(counts.lasts)) == (COUNTS, {86400.0})
+
+
+def test_one_row_of_counts_is_refused_and_times_alone_do_not_make_arrivals_of_samples(tmp_path):
+    with pytest.raises(BadInput, match="one row has no length"):
+        read(tmp_path, table("time,requests", [1]))
+    with pytest.raises(BadInput, match="come at even steps"):
+        read(tmp_path, table("ts,orders"), time="ts")
+    assert len(read(tmp_path, table("ts,orders"), time="ts", format="csv").trace.times) == 8

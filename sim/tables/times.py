@@ -207,10 +207,13 @@ def written_seconds(text: str) -> float | None:
     return None
 
 
-def lengths(texts: Any) -> Floats:
-    """Seconds of texts as written_seconds reads them; nan for others."""
-    found = [written_seconds(text) for text in texts.to_pylist()]
-    return np.array([np.nan if one is None else one for one in found], dtype=float)
+def lengths(texts: Any, per: float = 1.0) -> Floats:
+    """Seconds of numbers, of which `per` make a second, and of texts as written_seconds reads them; nan for others."""
+    values = decimals(texts) / per
+    rest = np.flatnonzero(np.isnan(values))
+    found = [written_seconds(text) for text in texts.take(pa.array(rest)).to_pylist()]
+    values[rest] = [np.nan if one is None else one for one in found]
+    return values
 
 
 def sides(texts: Any) -> Floats:

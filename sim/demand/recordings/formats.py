@@ -15,6 +15,7 @@ from sim.tables.files import Broken, Progress, RowBlock
 from sim.tables.formats import readers, recognised
 from sim.tables.formats.guess import looks_like
 from sim.tables.formats.reader import Head, Reader, Requests
+from sim.tables.formats.sampled import sampled
 from sim.tables.headers import TOTAL, column_names, header
 from sim.tables.names import AREAS, SIZES, plain_name, seconds_per, shown_per, unit_of_time
 from sim.tables.times import floats, times_of_day
@@ -175,6 +176,16 @@ def refuse_counts(path: Path, names: list[str]) -> None:
         )
 
 
+def refuse_samples(path: Path) -> None:
+    """Raises BadInput for a table of samples, where --time alone would take each row for an arrival."""
+    if sampled(Head(path).rows) is not None:
+        raise BadInput(
+            "rows of this file come at even steps and say nothing of a request, as counts or gauges do",
+            file=path,
+            expected="one row per request; or --format csv with --time, if a row is one request",
+        )
+
+
 def layout_by_names(path: Path, asked: Mapping[str, str | None]) -> Layout:
     """The layout of any table: the columns asked for, else those with usual names."""
     head = Head(path)
@@ -311,6 +322,8 @@ def layout_of(path: Path, name: str | None, asked: Mapping[str, str | None]) -> 
     """The layout of this name, else the detected one; columns that were asked for replace its own."""
     layout = FORMATS[name] if name is not None else detected_layout(path)
     if layout is CSV:
+        if name is None:
+            refuse_samples(path)
         return layout_by_names(path, asked)
     given = {role: column for role, column in asked.items() if column}
     names = header(path) if layout.columns else []

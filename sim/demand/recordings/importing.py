@@ -41,7 +41,7 @@ from sim.tables.elapsed import with_elapsed
 from sim.tables.files import Broken, Progress, RowBlock, table_blocks
 from sim.tables.formats.lines import shortened_path
 from sim.tables.formats.reader import Asked, CountSeries, Head, Reader, Requests, reading
-from sim.tables.times import decimals, floats, lengths, sides
+from sim.tables.times import floats, lengths, sides
 from sim.tables.written_dates import Order
 
 MIDNIGHT = r"[ T]00:00(:00(\.0+)?)?$"  # of a date in a spreadsheet
@@ -243,8 +243,7 @@ def extra_values(column: Any, extra: Extra) -> NDArray[np.float64]:
         return each(column, sides)
     if extra.outcome:
         return each(column, statuses)
-    values = each(column, decimals) / extra.per
-    return np.where(np.isnan(values), each(column, lengths), values) if np.isnan(values).any() else values
+    return each(column, partial(lengths, per=extra.per))
 
 
 def trace_from_draft(

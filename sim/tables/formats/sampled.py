@@ -104,7 +104,7 @@ def sampled(rows: Rows) -> Places | None:
     if not rows or len(rows[0]) < 2:
         return None
     names, body = [plain_name(name) for name in rows[0]], body_of(rows)
-    found = places_of(rows[0], body) if len(body) >= FEWEST_ROWS - 1 else None
+    found = places_of(rows[0], body)
     if found is None or any(WHOSE.search(name) and not is_series(name) for name in names):
         return None
     at = times_of([time_in(row, found.times) for row in body])
@@ -149,7 +149,7 @@ def mostly_above_one(body: Rows, counted: tuple[int, ...]) -> bool:
     """Whether a column of counts holds numbers that are mostly above 1, which images of a request are not."""
     cells = [re.sub(r"[,.](?=\d{3}\b)", "", row[k].strip()) for row in body for k in counted]
     numbers = [float(cell) for cell in cells if re.match(r"^\d+([.,]\d*)?$", cell)]
-    return len(numbers) > 1 and float(np.mean(np.array(numbers) > 1)) > USUAL
+    return bool(numbers) and float(np.mean(np.array(numbers) > 1)) > USUAL
 
 
 def times_of(texts: Sequence[str]) -> NDArray[np.int64] | None:
