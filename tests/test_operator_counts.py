@@ -342,3 +342,16 @@ def test_one_row_of_counts_is_refused_and_times_alone_do_not_make_arrivals_of_sa
     with pytest.raises(BadInput, match="come at even steps"):
         read(tmp_path, table("ts,orders"), time="ts")
     assert len(read(tmp_path, table("ts,orders"), time="ts", format="csv").trace.times) == 8
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        'http_requests_total{{path="a b"}} {total} {at} # {{trace_id="x"}} 1 1743415200.5\n',
+        "http_request_duration_seconds_count {total} {at}\n",
+        "jobs_total {total} {at}\n",
+    ],
+)
+def test_metrics_with_stamps_are_counts_with_exemplars_and_of_histograms_too(tmp_path, row):
+    text = "# TYPE x counter\n" + "".join(row.format(total=100 * k, at=STEPS[k]) for k in range(6)) + "# EOF\n"
+    assert read(tmp_path, text).counts.total.tolist() == [100.0] * 5

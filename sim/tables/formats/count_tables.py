@@ -45,6 +45,10 @@ UTC = re.compile(r"\b(UTC|GMT)\b")  # in the name of a column of times
 LONG = {"series", "metric", "name"}  # of Grafana's tables with a row per series and time
 
 
+NO_SERIES = "no series of this file is a count of requests"
+A_COUNT = "requests per interval, or a rate of them"
+
+
 @dataclass
 class Columns:
     """The cells of series over time.
@@ -69,6 +73,8 @@ def read_columns(path: Path, table: list[list[str]], asked: Asked, notes: list[s
     places = places_of(table[0], body)
     if places is None:
         raise BadInput("no column of this table has numbers beside its times", file=path, value=table[0])
+    if not any(plain_name(table[0][k]) in LONG for k in places.labels):
+        refuse_gauges(table[0], body, places, path)
     if asked.zone is None and any(UTC.search(table[0][k]) for k in places.times):
         asked = replace(asked, zone="UTC")
     groups: dict[tuple[str, ...], list[list[str]]] = {}
@@ -96,6 +102,15 @@ def read_columns(path: Path, table: list[list[str]], asked: Asked, notes: list[s
     mark = next((k for k, name in enumerate(table[0]) if plain_name(name) in FULL), -1)
     full = [row[mark] for row in rows] if mark >= 0 and not several else None
     return Columns(begins, ends, cells, about, counted, full)
+
+
+def refuse_gauges(names: list[str], body: list[list[str]], places: Places, path: Path) -> None:
+    """Raises BadInput where no column can count requests, before a zone or a unit is asked for."""
+    each, asked = np.ones(len(body)), Asked(values="per-interval")
+    for k in places.values:
+        if k in places.counted or counted([row[k] for row in body], names[k], asked, each, path) is not None:
+            return
+    raise BadInput(NO_SERIES, file=path, value=[names[k] for k in places.values], expected=A_COUNT)
 
 
 def in_order(

@@ -20,7 +20,10 @@ PER = {"per-second": 1.0, "per-minute": 1 / 60.0}
 NO_REQUESTS = re.compile(r"(seconds|bytes|joules|tokens|_us|_ms)_(total|sum)$|_sum$")  # what a counter may add up
 Series = tuple[dict[str, str], tuple[Floats, Floats]]  # its labels; times and values
 Labels = frozenset[tuple[str, str]]
-SAMPLE = re.compile(r"^([A-Za-z_:][\w:]*)(\{.*\})?\s+(\S+)(?:\s+(-?[\d.]+))?(?:\s+#.*)?$")
+# Labels end at their own brace: an exemplar of OpenMetrics behind the value has braces too.
+SAMPLE = re.compile(
+    r"^([A-Za-z_:][\w:]*)(\{(?:[^\"{}]|\"(?:[^\"\\]|\\.)*\")*\})?\s+(\S+)(?:\s+(-?[\d.]+(?:[eE][+-]?\d+)?))?(?:\s+#.*)?$"
+)
 LABEL = re.compile(r'(\w+)="((?:[^"\\]|\\.)*)"')
 
 
@@ -165,8 +168,13 @@ class Exposition(Reader):
         found: dict[tuple[str, frozenset[tuple[str, str]]], list[tuple[float, float]]] = {}
         for path in paths:
             for name, labels, value, stamp in samples_of_page(path):
-                if stamp is not None and name.endswith("_total") and np.isfinite(value):
+                if stamp is not None and name.endswith(("_total", "_count")) and np.isfinite(value):
                     found.setdefault((name, labels), []).append((stamp, value))
+        of_requests = {
+            end for end in ("_total", "_count") for name, _ in found if name.endswith(end) and "request" in name
+        }
+        ends = "_count" if of_requests == {"_count"} else "_total"
+        found = {key: pairs for key, pairs in found.items() if key[0].endswith(ends)}
         names = sorted({name for name, _ in found})
         chosen = [name for name in names if "request" in name] if len(names) > 1 else names
         if not chosen or max(len(pairs) for pairs in found.values()) < 2:
