@@ -4,6 +4,7 @@ import json
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from sim.demand.recordings.importing import ImportOptions, examine_recording
@@ -254,3 +255,58 @@ def test_the_log_of_tgi_has_waits_services_and_refusals(tmp_path):
     assert trace.times.tolist() == pytest.approx([*SECONDS, 30], abs=0.06)
     assert trace.extra["wait_s"][:-1].tolist() == pytest.approx([d - 1 for d in LASTED])
     assert trace.extra["status"].tolist() == [200] * 6 + [429]
+
+
+GIN = '[GIN] {at} | {code} | {lasted:>13} |       192.0.2.{user} | POST     "/api/generate"'
+PYTHON = {
+    "Gin": lambda k, d, c: GIN.format(at=at(k + d, "%Y/%m/%d - %H:%M:%S"), code=c, lasted=f"{d:.4f}s", user=k),
+    "Flask": lambda k, d, c: f'192.0.2.{k} - - [{at(k + d, "%d/%b/%Y %H:%M:%S")}] "POST /gen HTTP/1.1" {c} -',
+    "logging": lambda k, d, c: f'{at(k + d, "%Y-%m-%d %H:%M:%S")},250 INFO 192.0.2.{k} - "POST /gen HTTP/1.1" {c}',
+    "loguru": lambda k, d, c: f"{at(k + d, '%Y-%m-%d %H:%M:%S')}.250 | INFO | app:1 - POST /gen {c} {d:.3f}s",
+}
+
+
+@pytest.mark.parametrize("program", PYTHON)
+def test_logs_of_frameworks_are_read_and_their_zone_is_asked_for(tmp_path, program):
+    text = lines(PYTHON[program], BY_END)
+    trace = read(tmp_path, text, zone="UTC", stamped="end")
+    assert len(trace.times) == 6
+    assert trace.start - BEGINS < timedelta(seconds=3)
+    found = examine_recording([tmp_path / "file"], ImportOptions(stamped="end"))
+    assert [one.problem for one in found.found if one.open] == ["no zone"]
+    if program in ("Gin", "loguru"):
+        assert sorted(trace.extra["duration_s"]) == pytest.approx(sorted(LASTED))
+
+
+def test_messages_of_ollama_around_those_of_gin_are_no_requests(tmp_path):
+    text = f'time={at(0)} level=INFO source=x msg="Listening"\n' + lines(PYTHON["Gin"], BY_END)
+    assert len(read(tmp_path, text, zone="UTC").times) == 6
+
+
+def test_the_order_of_lines_shows_that_whole_numbers_are_milliseconds(tmp_path):
+    rng = np.random.default_rng(1)
+    begins = np.sort(rng.uniform(0, 600, 200)).round(3)
+    lasted = rng.gamma(4, 0.5, 200).round(3)
+    by_end = sorted(zip(begins, lasted, strict=True), key=sum)
+
+    def line(k: float, number: int) -> str:
+        return f'192.0.2.1 - - [{at(k, "%d/%b/%Y:%H:%M:%S +0000")}] "POST /gen HTTP/1.1" 200 9 {number}\n'
+
+    for per in (1e3, 1e6):
+        trace = read(tmp_path, "".join(line(k, round(d * per)) for k, d in by_end))
+        assert trace.extra["duration_s"].mean() == pytest.approx(lasted.mean(), rel=1e-3)
+
+
+def test_behind_a_proxy_users_are_the_forwarded_addresses(tmp_path):
+    def line(k: float, d: float, c: int) -> str:
+        head = combined(k, d, c).rpartition(" ")[0].replace(f"192.0.2.{int(k)} ", "10.9.9.9 ")
+        return f'{head} "203.0.113.{k % 5}, 10.1.1.1" {d:.3f}'
+
+    assert read(tmp_path, lines(line, BY_END)).users == len({k % 5 for k in SECONDS})
+    odd = lines(line, BY_END) + combined(30, 1, 200).replace('"curl/8"', r'"a \" b" "2001:db8::1"') + "\n"
+    assert read(tmp_path, odd).users == len({k % 5 for k in SECONDS}) + 1
+    fields = "#Version: 1.0\n#Fields: date time c-ip sc-status time-taken X-Forwarded-For\n"
+    rows = lines(
+        lambda k, d, c: f"{at(k + d, '%Y-%m-%d %H:%M:%S')} 10.9.9.9 {c} {int(1000 * d)} 203.0.113.{k % 5}", BY_END
+    )
+    assert read(tmp_path, fields + rows).users == len({k % 5 for k in SECONDS})

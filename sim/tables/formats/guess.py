@@ -13,7 +13,7 @@ MAGIC = {
     "<html": "an HTML page",
     "<?xml": "an XML document",
 }
-DATED = re.compile(r"\d{4}-\d\d-\d\d|\d\d/[A-Z][a-z][a-z]/\d{4}|[A-Z][a-z][a-z] [ \d]\d \d\d:\d\d:\d\d")
+DATED = re.compile(r"\d{4}[-/]\d\d[-/]\d\d|\d\d/[A-Z][a-z][a-z]/\d{4}|[A-Z][a-z][a-z] [ \d]\d \d\d:\d\d:\d\d")
 
 
 def looks_like(head: Head) -> str:
