@@ -230,7 +230,10 @@ def test_rows_that_two_rotated_logs_have_in_common_are_not_counted_twice_in_sile
     assert [(one.problem, one.rows, one.where, one.open) for one in found.found] == [
         ("overlapping files", 5, "2.log:1", True)
     ]
-    assert len(examine_recording(paths, ImportOptions(), ["drop-overlap"]).trace.times) == 40
+    for repair, rows in (("drop-overlap", 40), ("drop-duplicates", 40), ("keep-duplicates", 45)):
+        trace = examine_recording(paths, ImportOptions(), [repair]).trace
+        assert len(trace.times) == rows
+        assert any(note.startswith("overlapping files: 5 rows") for note in trace.notes)
     paths[1].write_text("\n".join([every[20], *[combined(k, 2.5, 200) for k in range(20, 40)]]) + "\n")
     assert not any(one.problem == "overlapping files" for one in examine_recording(paths, ImportOptions()).found)
 

@@ -10,7 +10,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from sim.errors import BadInput
-from sim.tables.formats.instants import by_order, serial_days
+from sim.tables.formats.instants import are_sheet_days, by_order, serial_days
 from sim.tables.small_tables import comma_in, with_point
 from sim.tables.times import NUMBER, STAMP, Mask, floats, matches, nanoseconds, timestamps, whole
 from sim.tables.written_dates import Order, in_iso
@@ -18,8 +18,6 @@ from sim.tables.written_dates import Order, in_iso
 DIGITS = {"s": 9, "ms": 6, "us": 3, "ns": 0}  # decimals of a nanosecond in each unit
 LONGER = {"min": 60.0, "h": 3600.0}  # s: units that only the name of a column has
 FEWEST_COMMAS = 3  # rows of numbers with a decimal comma
-SHEET = r"^[34567]\d{4}\.\d{4,}$"  # days since the end of 1899, as spreadsheets hold times
-SHEET_SPAN = 1000.0  # days: no recording of a spreadsheet is longer
 SECOND = 10**9
 EARLIEST = int(pd.Timestamp("1990-01-01").value)
 LATEST = int(pd.Timestamp("2100-01-01").value)
@@ -89,14 +87,6 @@ def read_times(
     marks["unreadable times"] = neither | found.marks.get("unreadable times", False)
     days = ("times are read as days of a spreadsheet; --time-unit says otherwise",) if sheet else ()
     return RecordedTimes(found.seconds, found.start, marks, (*days, *found.assumed))
-
-
-def are_sheet_days(texts: Any) -> bool:
-    """Whether times are days of a spreadsheet: numbers of that size, with the decimals that seconds of a day take."""
-    if not len(texts) or not matches(texts[:1000], SHEET).all() or not matches(texts, SHEET).all():
-        return False
-    days = floats(texts)
-    return bool(days.max() - days.min() < SHEET_SPAN)
 
 
 def from_numbers(texts: Any, numeric: Mask, unit: str | None) -> RecordedTimes:

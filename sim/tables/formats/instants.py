@@ -14,11 +14,13 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from sim.errors import BadInput
-from sim.tables.times import Floats, Mask, Timestamps, timestamps
+from sim.tables.times import Floats, Mask, Timestamps, floats, matches, timestamps
 from sim.tables.written_dates import Order, in_iso
 
 EPOCH = re.compile(r"^[1-9]\d{8,18}(\.\d+)?$")
 SERIAL = re.compile(r"^[34567]\d{4}(\.\d+)?$")  # days since the end of 1899, from 1982 on
+SHEET = r"^[34567]\d{4}\.\d{4,}$"  # days since the end of 1899, as spreadsheets hold times
+SHEET_SPAN = 1000.0  # days: no recording of a spreadsheet is longer
 HALF_AN_HOUR = 1_800_000_000_000  # ns
 CLOCK_CHANGE = "times with their zone, or in UTC; or all times of the hour that came twice, in their order"
 
@@ -28,6 +30,14 @@ def serial_days(texts: Sequence[str]) -> list[str]:
     zero = datetime(1899, 12, 30)
     days = [timedelta(milliseconds=round(float(text) * 86_400_000)) for text in texts]
     return [(zero + one).isoformat(sep=" ", timespec="milliseconds") for one in days]
+
+
+def are_sheet_days(texts: Any) -> bool:
+    """Whether times are days of a spreadsheet: numbers of that size, with the decimals that seconds of a day take."""
+    if not len(texts) or not matches(texts[:1000], SHEET).all() or not matches(texts, SHEET).all():
+        return False
+    days = floats(texts)
+    return bool(days.max() - days.min() < SHEET_SPAN)
 
 
 def roughly_iso(texts: Sequence[str]) -> Any:
