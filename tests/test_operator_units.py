@@ -10,6 +10,7 @@ import pytest
 
 from sim.demand.recordings.importing import ImportOptions, examine_recording
 from sim.errors import BadInput
+from sim.profile.perf_tables import import_profile
 from sim.tables.names import shown_per, unit_of_time
 
 BEGINS = datetime(2025, 3, 31, 10, tzinfo=UTC)
@@ -165,3 +166,12 @@ def test_what_a_database_writes_for_nobody_is_no_user(tmp_path, nobody):
 def test_spaces_around_quoted_names_do_not_make_a_panel_of_a_recording(tmp_path):
     rows = "".join(f'"{at(k).isoformat()}" , "u{k}"\n' for k in SECONDS)
     assert len(read(tmp_path, f'"Time" , "User"\n{rows}').times) == 6
+
+
+def test_a_table_of_latencies_may_have_other_usual_names_and_further_quantiles(tmp_path):
+    path = tmp_path / "file"
+    path.write_text("Resolution,Batch size,num_inference_steps,p50_ms,p90_ms,p99_ms\n1024x1024,4,30,2000,2100,2500\n")
+    found = import_profile(path, {"method": ""}, side=1, steps=1, batch=1)
+    sizes = {"side": 1024, "steps": 30, "frames": 1, "batch": 4}
+    assert found["points"] == [{**sizes, "latency_s": {"p50": 2.0, "p90": 2.1}}]
+    assert "p99_ms: left out" in found["method"]
