@@ -355,3 +355,14 @@ def test_one_row_of_counts_is_refused_and_times_alone_do_not_make_arrivals_of_sa
 def test_metrics_with_stamps_are_counts_with_exemplars_and_of_histograms_too(tmp_path, row):
     text = "# TYPE x counter\n" + "".join(row.format(total=100 * k, at=STEPS[k]) for k in range(6)) + "# EOF\n"
     assert read(tmp_path, text).counts.total.tolist() == [100.0] * 5
+
+
+def test_numbers_of_rows_and_spans_beside_counts_are_no_series(tmp_path):
+    text = "id,_time,requests,_span\n" + "".join(f"{7 + k},{iso(k)},{n},60\n" for k, n in enumerate(COUNTS))
+    counts = read(tmp_path, text).counts
+    assert (list(counts.series), counts.total.tolist()) == (["requests"], COUNTS)
+
+
+def test_samples_under_names_of_another_language_are_no_arrivals(tmp_path):
+    with pytest.raises(BadInput, match="come at even steps"):
+        read(tmp_path, table("时间,请求数"), time="时间")

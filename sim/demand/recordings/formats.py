@@ -176,9 +176,10 @@ def refuse_counts(path: Path, names: list[str]) -> None:
         )
 
 
-def refuse_samples(path: Path) -> None:
+def refuse_samples(path: Path, time: str | None) -> None:
     """Raises BadInput for a table of samples, where --time alone would take each row for an arrival."""
-    if sampled(Head(path).rows) is not None:
+    names, *rows = Head(path).rows or [[]]
+    if sampled([["time" if name == time else name for name in names], *rows]) is not None:
         raise BadInput(
             "rows of this file come at even steps and say nothing of a request, as counts or gauges do",
             file=path,
@@ -323,7 +324,7 @@ def layout_of(path: Path, name: str | None, asked: Mapping[str, str | None]) -> 
     layout = FORMATS[name] if name is not None else detected_layout(path)
     if layout is CSV:
         if name is None:
-            refuse_samples(path)
+            refuse_samples(path, asked.get("time"))
         return layout_by_names(path, asked)
     given = {role: column for role, column in asked.items() if column}
     names = header(path) if layout.columns else []

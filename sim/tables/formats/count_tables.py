@@ -20,7 +20,7 @@ from sim.tables.small_tables import ungrouped
 # Names of what is no count of requests, as dashboards have them beside counts.
 NO_COUNTS = re.compile(
     r"(?i)((^|[^a-z])(time|uptime|runtime)s?([^a-z]|$)|response.?time|latency|duration|percent|util|seconds|queue|running|"
-    r"waiting|bytes|cpu|memory|temperature|power|voltage|clocks|dcgm|gpus?$|p\d\d)"
+    r"waiting|bytes|_span$|cpu|memory|temperature|power|voltage|clocks|dcgm|gpus?$|p\d\d)"
 )
 QUOTED = re.compile(r"\"[^\"]*\"")  # of a label, which may name anything
 IN_HEADER = re.compile(r"^.*?[\s(\[]([^\s()\[\]]+)[)\]]?$")  # a unit behind the name of a series

@@ -29,6 +29,7 @@ FULL = {"full", "capped", "at_cap", "sold_out", "ceiling"}
 COUNTED = {"anfragen", "aufrufe", "zugriffe", "requetes", "requêtes", "peticiones", "admitted", "requests", "request"}
 COUNTED |= {"count", "counts", "asks", "hits", "arrivals", "calls", "visits", "invocations"}
 BESIDE_COUNTS = {"num", "number", "of", "n", "no", "http", "api"}
+NUMBERS_ROWS = {"id", "row", "nr", "no", "index", "unnamed_0", "", "row_id", "row_number"}
 # What a request has, and a sample at an even step has not: whose it is; what it was, and what became of it.
 WHOSE = re.compile(r"(^|_)(id|user|client|customer|account|ip|uuid)$")
 REQUEST = re.compile(r"(^|_)(status|code|type|kind|path|url|endpoint|method|images?|tokens?|steps?|size)$")
@@ -105,7 +106,8 @@ def sampled(rows: Rows) -> Places | None:
         return None
     names, body = [plain_name(name) for name in rows[0]], body_of(rows)
     found = places_of(rows[0], body)
-    if found is None or any(WHOSE.search(name) and not is_series(name) for name in names):
+    whose = [k for k, name in enumerate(names) if WHOSE.search(name) and not is_series(name)]
+    if found is None or any(not is_running_number(names[k], [row[k] for row in body]) for k in whose):
         return None
     at = times_of([time_in(row, found.times) for row in body])
     if at is None:
@@ -133,12 +135,21 @@ def places_of(heads: Sequence[str], body: Rows) -> Places | None:
         return None
     others = [k for k, name in enumerate(names) if k not in (*times, end) and name not in FULL]
     texts = {k: [row[k] for row in body] for k in others}
+    others = [k for k in others if not is_running_number(names[k], texts[k])]
     numbers = {k for k in others if are_numbers(texts[k])}
     named = {k for k in others if is_series(names[k]) or REQUEST.search(names[k])}
     values = [k for k in others if k in numbers - named and seconds_per(heads[k]) is None]
     labels = [k for k in others if k in named or (k not in numbers and any(texts[k]))]
     counted = tuple(k for k in values if is_counted(heads[k]))
     return Places(times, end, tuple(labels), tuple(values), counted) if values else None
+
+
+def is_running_number(name: str, cells: Sequence[str]) -> bool:
+    """Whether a column numbers the rows of its table."""
+    if name not in NUMBERS_ROWS or not all(cell.isdigit() for cell in cells):
+        return False
+    steps = set(np.diff([int(cell) for cell in cells]).tolist())
+    return steps in ({1}, {-1})
 
 
 def varies(body: Rows, place: int) -> bool:
