@@ -12,6 +12,7 @@ import pytest
 from sim.demand.fitting.counts import read_counts
 from sim.demand.recordings.importing import ImportOptions, examine_recording
 from sim.errors import BadInput
+from sim.tables.formats.sampled import sampled
 
 BEGINS = 1743415200  # 2025-03-31 10:00 UTC
 STEPS = [BEGINS + 60 * k for k in range(6)]
@@ -366,3 +367,26 @@ def test_numbers_of_rows_and_spans_beside_counts_are_no_series(tmp_path):
 def test_samples_under_names_of_another_language_are_no_arrivals(tmp_path):
     with pytest.raises(BadInput, match="come at even steps"):
         read(tmp_path, table("时间,请求数"), time="时间")
+
+
+@pytest.mark.parametrize("tick", [0.001, 1.0, 60.0])
+@pytest.mark.parametrize("rate", [0.01, 0.1, 0.5, 1.0, 5.0, 50.0])
+def test_arrivals_by_chance_are_never_taken_for_samples(tick, rate):
+    rng = np.random.default_rng(1)
+    for _ in range(20):
+        at = np.floor(np.cumsum(rng.exponential(1 / rate, 40)) / tick) * tick
+        times = [datetime.fromtimestamp(BEGINS + second, UTC) for second in at]
+        rows = [[f"{one:%Y-%m-%dT%H:%M:%S.%fZ}", str(rng.integers(1, 99)), "7"] for one in times]
+        assert sampled([["time", "cost", "weight"], *rows]) is None
+
+
+@pytest.mark.parametrize("jitter", [0.0, 0.02])
+@pytest.mark.parametrize("gaps", [0.0, 0.2])
+def test_samples_with_gaps_and_jitter_are_known(jitter, gaps):
+    rng = np.random.default_rng(2)
+    for _ in range(20):
+        minutes = np.flatnonzero(rng.random(60) >= gaps)
+        late = rng.uniform(0, jitter, len(minutes))
+        at = [datetime.fromtimestamp(BEGINS + 60 * minute, UTC) for minute in minutes + late]
+        rows = [[f"{one:%Y-%m-%dT%H:%M:%S.%fZ}", "5"] for one in at]
+        assert sampled([["time", "orders"], *rows]) is not None

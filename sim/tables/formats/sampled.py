@@ -40,9 +40,11 @@ NUMBER = re.compile(r"^[+-]?(\d[\d,.]*|\.\d+)([eE][+-]?\d+)?\s*([A-Za-zµ%°/][A
 NOTHING = {"", "-", "n/a", "[n/a]", "na", "nan", "null", "none", "undefined", "[not supported]", "not available"}
 CLOCK_CELL = re.compile(r"^\d{1,2}(:\d\d){0,2}(\s*[AaPp][Mm])?$")
 MIDNIGHT = re.compile(r"[ T]00:00(:00(\.0+)?)?$")
-FEWEST_ROWS, FEWEST_ROUGH = 3, 8  # at exactly even steps, and at roughly even ones
+FEWEST_ROWS, FEWEST_GAPS, FEWEST_ROUGH = 3, 6, 8  # at even steps, at such with gaps, and at roughly even ones
+LEAST_STEP = 10.0  # s, of fewer rows than those
 MOST_JITTER = 0.1  # of a step, for steps that are roughly even
-USUAL, ROUGH = 0.5, 0.9  # shares: of the steps that are the least one, and of what may not be even for other reasons
+# Shares: of steps that are the least one, exactly and roughly; of what may not be even for other reasons.
+USUAL, ROUGHLY_ONE, ROUGH = 0.5, 0.6, 0.9
 
 
 @dataclass(frozen=True)
@@ -175,18 +177,20 @@ def times_of(texts: Sequence[str]) -> NDArray[np.int64] | None:
 
 
 def even(at: NDArray[np.int64]) -> bool:
-    """Whether ascending instants are those of a clock: most steps are one step, the others (gaps) multiples of it."""
+    """Whether ascending instants are those of a clock: most steps are one step, the others (gaps) multiples of it.
+
+    Of few rows all steps must be one, of ten seconds or more: on a coarse clock a few requests come so by chance.
+    """
     if len(at) < FEWEST_ROWS:
         return False
     steps = np.diff(at) / 1e9
     least = float(steps.min())
     parts = steps / least
-    if (np.abs(parts - np.round(parts)) * least < 2e-3).all() and float((np.round(parts) == 1).mean()) >= USUAL:
-        return True
+    exact = bool((np.abs(parts - np.round(parts)) * least < 2e-3).all())
+    once = float((np.round(parts) == 1).mean())
+    if exact and (once == 1.0 or len(at) >= FEWEST_GAPS) and (least >= LEAST_STEP or len(at) >= FEWEST_ROUGH):
+        return once >= USUAL
     parts = steps / float(np.median(steps))
-    near = np.abs(parts - np.round(parts)) < MOST_JITTER
-    return (
-        len(at) >= FEWEST_ROUGH
-        and float((near & (parts > USUAL)).mean()) >= ROUGH
-        and float((near & (np.round(parts) == 1)).mean()) >= 0.8
-    )
+    near = (np.abs(parts - np.round(parts)) < MOST_JITTER) & (parts > USUAL)
+    mostly = float((near & (np.round(parts) == 1)).mean()) >= ROUGHLY_ONE
+    return len(at) >= FEWEST_ROUGH and float(near.mean()) >= ROUGH and mostly
