@@ -1,6 +1,7 @@
 """Units and clocks of columns: named by the column, shown by the size of its numbers, or those of a spreadsheet."""
 
 import io
+import zipfile
 from datetime import UTC, date, datetime, time, timedelta
 from pathlib import Path
 
@@ -175,3 +176,15 @@ def test_a_table_of_latencies_may_have_other_usual_names_and_further_quantiles(t
     sizes = {"side": 1024, "steps": 30, "frames": 1, "batch": 4}
     assert found["points"] == [{**sizes, "latency_s": {"p50": 2.0, "p90": 2.1}}]
     assert "p99_ms: left out" in found["method"]
+
+
+def test_a_damaged_spreadsheet_is_refused(tmp_path):
+    whole = sheet(["time", "user"], *(["2025-03-31 10:00:00", f"u{k}"] for k in range(9)))
+    with zipfile.ZipFile(io.BytesIO(whole)) as archive:
+        parts = {name: archive.read(name) for name in archive.namelist()}
+    stream = io.BytesIO()
+    with zipfile.ZipFile(stream, "w") as archive:
+        for name, data in parts.items():
+            archive.writestr(name, data.replace(b"<sheetData>", b"<sheetData>&&&") if "sheet1" in name else data)
+    with pytest.raises(BadInput, match="this spreadsheet cannot be read"):
+        read(tmp_path, stream.getvalue())

@@ -3,6 +3,7 @@
 import csv
 import io
 import zipfile
+import zlib
 from datetime import date, datetime, time
 from pathlib import Path
 from typing import Any, Literal
@@ -33,7 +34,7 @@ def sheet_as_csv(path: Path) -> bytes:
     except ImportError as missing:
         expected = "pip install 'meltpoint[sheets]', or the sheet saved as CSV"
         raise BadInput(f"reading spreadsheets needs {missing.name or engine}", file=path, expected=expected) from None
-    except (ValueError, KeyError, OSError, zipfile.BadZipFile) as wrong:
+    except (ValueError, LookupError, TypeError, OSError, SyntaxError, zlib.error, zipfile.BadZipFile) as wrong:
         raise BadInput(f"this spreadsheet cannot be read ({wrong})", file=path) from None
     there = [trimmed(sheet) for sheet in sheets.values() if sheet.notna().any(axis=None)]
     if not there:
