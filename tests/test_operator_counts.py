@@ -390,3 +390,15 @@ def test_samples_with_gaps_and_jitter_are_known(jitter, gaps):
         at = [datetime.fromtimestamp(BEGINS + 60 * minute, UTC) for minute in minutes + late]
         rows = [[f"{one:%Y-%m-%dT%H:%M:%S.%fZ}", "5"] for one in at]
         assert sampled([["time", "orders"], *rows]) is not None
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "time,orders\n" + "".join(f"{iso(k)},{n}\n" for k, n in enumerate([5, 6, -1, 8])),
+        answer(({}, [[t, "-2"] for t in STEPS])),
+    ],
+)
+def test_a_count_below_zero_is_refused(tmp_path, text):
+    with pytest.raises(BadInput, match="below 0"):
+        read(tmp_path, text, values="per-interval")

@@ -113,6 +113,7 @@ def examine_recording(
                 file=paths[0],
                 expected="a log, records of requests, or counts" + (f". It says: {said}" if said else ""),
             )
+        refuse_negative(counts, paths[0])
         return Imported(reader.name, [], None, counts)
     if layout.name == "servegen":
         return Imported("servegen", [], generated_trace(paths[0], options.seed, sha256_of(paths), progress))
@@ -130,6 +131,16 @@ def examine_recording(
     del rows, times, users
     trace = trace_from_draft(draft, layout, options, repairs, found, paths)
     return Imported(layout.name, found, replace(trace, sha256=digest.result()))
+
+
+def refuse_negative(counts: CountSeries, path: Path) -> None:
+    """Raises BadInput for a count below 0."""
+    for name, values in counts.series.items():
+        if (values < 0).any():
+            place = int(np.argmax(values < 0))
+            at = datetime.fromtimestamp(0, UTC) + timedelta(seconds=int(counts.begins[place]) // SECOND)
+            what = f"a count of requests is below 0, at {at:%Y-%m-%d %H:%M:%S} UTC"
+            raise BadInput(what, file=path, key=name, value=float(values[place]), expected="0 or more")
 
 
 def requests_of(reader: Reader, path: Path) -> Requests | None:
