@@ -188,3 +188,13 @@ def test_a_damaged_spreadsheet_is_refused(tmp_path):
             archive.writestr(name, data.replace(b"<sheetData>", b"<sheetData>&&&") if "sheet1" in name else data)
     with pytest.raises(BadInput, match="this spreadsheet cannot be read"):
         read(tmp_path, stream.getvalue())
+
+
+def test_a_day_without_marks_is_a_date_and_an_absurd_duration_is_none(tmp_path):
+    assert str(read(tmp_path, "date,user\n20250331,a\n20250401,b\n", zone="UTC").start) == "2025-03-31 00:00:00+00:00"
+    rows = "".join(
+        f'{{"ts_ms": {1743415200000 + k}, "latency_ms": {d}, "status": 200}}\n' for k, d in ((0, 5), (9, "9e20"))
+    )
+    trace = read(tmp_path, rows, stamped="end")
+    assert len(trace.times) == 2
+    assert trace.start.year == 2025

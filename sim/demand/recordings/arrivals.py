@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import special
 
-from sim.demand.recordings.recorded_times import SECOND, RecordedTimes
+from sim.demand.recordings.recorded_times import LONGEST, SECOND, RecordedTimes
 from sim.errors import BadInput
 from sim.model import streams
 from sim.tables.times import Floats
@@ -194,5 +194,5 @@ def from_first(times: RecordedTimes) -> RecordedTimes:
 
 
 def durations_of(values: NDArray[np.float64]) -> Floats:
-    """Durations as logged; nan for those below 0, which mean that something did not happen."""
-    return np.where(values >= 0, values, np.nan)
+    """Durations as logged; nan for those below 0, which mean that something did not happen, and for absurd ones."""
+    return np.where((values >= 0) & (values <= LONGEST), values, np.nan)

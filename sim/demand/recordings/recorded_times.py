@@ -10,7 +10,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from sim.errors import BadInput
-from sim.tables.formats.instants import are_sheet_days, by_order, serial_days
+from sim.tables.formats.instants import COMPACT, are_sheet_days, by_order, serial_days, whole_days
 from sim.tables.small_tables import comma_in, with_point
 from sim.tables.times import NUMBER, STAMP, Mask, floats, matches, nanoseconds, timestamps, whole
 from sim.tables.written_dates import Order, in_iso
@@ -65,6 +65,8 @@ def read_times(
     sheet = unit is None and are_sheet_days(texts)
     if sheet:
         texts = pa.array(serial_days(texts.to_pylist()), pa.string())
+    if unit is None and len(texts) and matches(texts[:100], COMPACT.pattern).all():
+        texts = pa.array(whole_days(texts.to_pylist()), pa.string())
     numeric, dated = matches(texts, NUMBER), matches(texts, STAMP)
     if not (numeric | dated).any() and matches(texts[:100], r"^\d+,\d+$").sum() >= FEWEST_COMMAS:
         values = texts.to_pylist()

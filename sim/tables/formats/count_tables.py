@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from sim.errors import BadInput
 from sim.tables.formats.instants import instants
 from sim.tables.formats.reader import Asked, CountSeries, Floats, Head, Reader, table_cells
-from sim.tables.formats.sampled import FULL, Places, body_of, places_of, sampled, time_in
+from sim.tables.formats.sampled import FULL, Places, body_of, places_of, sampled, time_in, unfolded
 from sim.tables.formats.series import differences, lengths, settled
 from sim.tables.headers import TOTAL
 from sim.tables.names import plain_name
@@ -67,6 +67,7 @@ class Columns:
 
 def read_columns(path: Path, table: list[list[str]], asked: Asked, notes: list[str]) -> Columns:
     """The series of a table, in order of time. Raises BadInput for a time that comes twice."""
+    table = unfolded(table)
     body = body_of(table)
     if len(body) < (left := len([row for row in table[1:] if re.match(TOTAL, row[0])]) + len(body)):
         notes.append(f"{left - len(body)} rows of totals: left out")

@@ -18,6 +18,7 @@ from sim.tables.times import Floats, Mask, Timestamps, floats, matches, timestam
 from sim.tables.written_dates import Order, in_iso
 
 EPOCH = re.compile(r"^[1-9]\d{8,18}(\.\d+)?$")
+COMPACT = re.compile(r"^((?:19|20)\d\d)(0[1-9]|1[0-2])(0[1-9]|[12]\d|3[01])$")
 SERIAL = re.compile(r"^[34567]\d{4}(\.\d+)?$")  # days since the end of 1899, from 1982 on
 SHEET = r"^[34567]\d{4}\.\d{4,}$"  # days since the end of 1899, as spreadsheets hold times
 SHEET_SPAN = 1000.0  # days: no recording of a spreadsheet is longer
@@ -32,6 +33,12 @@ def serial_days(texts: Sequence[str]) -> list[str]:
     return [(zero + one).isoformat(sep=" ", timespec="milliseconds") for one in days]
 
 
+def whole_days(texts: Sequence[str]) -> list[str]:
+    """Dates like 20250331 in the form of ISO 8601, where all texts are such; else the texts."""
+    found = [COMPACT.match(text) for text in texts]
+    return [f"{one[1]}-{one[2]}-{one[3]}" for one in found if one] if found and all(found) else list(texts)
+
+
 def are_sheet_days(texts: Any) -> bool:
     """Whether times are days of a spreadsheet: numbers of that size, with the decimals that seconds of a day take."""
     if not len(texts) or not matches(texts[:1000], SHEET).all() or not matches(texts, SHEET).all():
@@ -42,6 +49,7 @@ def are_sheet_days(texts: Any) -> bool:
 
 def roughly_iso(texts: Sequence[str]) -> Any:
     """Dates in the form of ISO 8601, the day first where nothing shows their order: enough to know them as dates."""
+    texts = whole_days(texts)
     try:
         return in_iso(pa.array(texts, pa.string()))
     except BadInput:
@@ -61,7 +69,7 @@ def instants(texts: Sequence[str], zone: str | None, dates: Order | None, path: 
     """
     if texts and all(EPOCH.match(text) for text in texts):
         return epoch_instants(np.array(texts, dtype=float))
-    written = serial_days(texts) if texts and all(SERIAL.match(text) for text in texts) else texts
+    written = serial_days(texts) if texts and all(SERIAL.match(text) for text in texts) else whole_days(texts)
     try:
         words = in_iso(pa.array(written, pa.string()), dates)
         found = timestamps(words, zone or "UTC")

@@ -14,13 +14,27 @@ from numpy.typing import NDArray
 from sim.errors import BadInput
 from sim.tables.formats.instants import EPOCH, SERIAL, epoch_instants, roughly_iso, serial_days
 from sim.tables.headers import TOTAL
-from sim.tables.names import plain_name, seconds_per
+from sim.tables.names import plain_name, seconds_per, unit_of_time
 from sim.tables.times import timestamps
 
 Rows = list[list[str]]
 
 DATES = {"date", "datum", "day", "fecha", "jour"}
-CLOCKS = {"time", "hour", "clock", "time_of_day", "uhrzeit", "zeit", "stunde", "hora", "heure"}
+CLOCKS = {
+    "time",
+    "hour",
+    "clock",
+    "interval",
+    "period",
+    "slot",
+    "time_slot",
+    "time_of_day",
+    "uhrzeit",
+    "zeit",
+    "stunde",
+    "hora",
+    "heure",
+}
 TIMED = DATES | CLOCKS | {"timestamp", "time_stamp", "ts", "t", "datetime", "date_time", "zeitpunkt", "zeitstempel"}
 TIMED |= {"horodatage", "from", "minute", "interval", "period", "begin", "start", "start_time", "begin_time", "bucket"}
 TIMED |= {"period_start", "interval_start", "window_start"}
@@ -38,7 +52,9 @@ SERIES = re.compile(
 )
 NUMBER = re.compile(r"^[+-]?(\d[\d,.]*|\.\d+)([eE][+-]?\d+)?\s*([A-Za-zµ%°/][A-Za-z%°/²³]*( ?[A-Za-z/%]+)*)?$")
 NOTHING = {"", "-", "n/a", "[n/a]", "na", "nan", "null", "none", "undefined", "[not supported]", "not available"}
-CLOCK_CELL = re.compile(r"^\d{1,2}(:\d\d){0,2}(\s*[AaPp][Mm])?$")
+CLOCK_CELL = re.compile(r"^(\d{1,2}(:\d\d){0,2}(\s*[AaPp][Mm])?)(\s*[-–]\s*\d{1,2}(:\d\d){0,2}(\s*[AaPp][Mm])?)?$")
+RANGE = re.compile(r"\s+[-–]\s+\d.*$")  # to the end of an interval
+FEWEST_CLOCKS = 6  # columns named after times of day: a table with a row per day
 MIDNIGHT = re.compile(r"[ T]00:00(:00(\.0+)?)?$")
 FEWEST_ROWS, FEWEST_GAPS, FEWEST_ROUGH = 3, 6, 8  # at even steps, at such with gaps, and at roughly even ones
 LEAST_STEP = 10.0  # s, of fewer rows than those
@@ -74,7 +90,7 @@ def is_series(name: str) -> bool:
 
 
 def are_numbers(cells: Sequence[str]) -> bool:
-    known = [cell for cell in cells if cell.strip().lower() not in NOTHING]
+    known = [cell for cell in cells if cell.strip().lower() not in NOTHING and re.search(r"\d", cell)]
     return bool(known) and all(NUMBER.match(cell.strip()) for cell in known)
 
 
@@ -84,14 +100,16 @@ def time_places(names: Sequence[str], rows: Rows) -> tuple[int, ...]:
     clock = next((k for k, name in enumerate(names) if name in CLOCKS), -1)
     if min(date, clock) >= 0 and all(CLOCK_CELL.match(row[clock].strip()) for row in rows[:50]):
         return date, clock
-    return tuple(k for k, name in enumerate(names) if name in TIMED)[:1]
+    return tuple(k for k, name in enumerate(names) if name in TIMED or unit_of_time(name)[0] in TIMED)[:1]
 
 
 def time_in(row: Sequence[str], times: tuple[int, ...]) -> str:
-    """The time of a row, of a date and a clock both: '2025-03-31 18:00'."""
+    """The time of a row, of a date and a clock both: '2025-03-31 18:00'; of a range where it begins."""
     if len(times) == 1:
-        return row[times[0]].strip()
+        return RANGE.sub("", row[times[0]].strip())
     date, clock = (row[place].strip() for place in times)
+    found = CLOCK_CELL.match(clock)
+    clock = found[1] if found else clock
     return f"{MIDNIGHT.sub('', date)} {clock}{':00' if clock.isdigit() else ''}"
 
 
@@ -102,10 +120,20 @@ def body_of(rows: Rows) -> Rows:
     return [row for row in full if row != rows[0] and not re.match(TOTAL, row[0])]
 
 
+def unfolded(rows: Rows) -> Rows:
+    """A table with a row per day and a column per time of day as one with a row per interval; another as it is."""
+    clocks = [k for k, name in enumerate(rows[0]) if CLOCK_CELL.match(name.strip())] if rows else []
+    if len(clocks) < FEWEST_CLOCKS or len(clocks) != len(rows[0]) - 1 or plain_name(rows[0][0]) not in DATES:
+        return rows
+    found = [[row[0], rows[0][k], row[k]] for row in body_of(rows) for k in clocks]
+    return [[rows[0][0], "time", "counts of each column"], *found]
+
+
 def sampled(rows: Rows) -> Places | None:
     """The columns of a table of samples; None where rows may be requests. rows: the first ones, the names first."""
     if not rows or len(rows[0]) < 2:
         return None
+    rows = unfolded(rows)
     names, body = [plain_name(name) for name in rows[0]], body_of(rows)
     found = places_of(rows[0], body)
     whose = [k for k, name in enumerate(names) if WHOSE.search(name) and not is_series(name)]
@@ -132,7 +160,7 @@ def places_of(heads: Sequence[str], body: Rows) -> Places | None:
     """The columns by their names and cells; None without a time or a number."""
     names = [plain_name(name) for name in heads]
     times = time_places(names, body)
-    end = next((k for k, name in enumerate(names) if name in ENDS and k not in times), -1)
+    end = next((k for k, name in enumerate(names) if {name, unit_of_time(name)[0]} & ENDS and k not in times), -1)
     if not times or not body:
         return None
     others = [k for k, name in enumerate(names) if k not in (*times, end) and name not in FULL]
