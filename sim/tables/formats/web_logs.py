@@ -104,7 +104,7 @@ class AccessLog(Reader):
             if not decimal:
                 what = WHOLE[per] + (", since most are small" if small else "")
                 notes = (*notes, f"the number at the end of each line is taken for {what}")
-        behind = float(np.mean(matches(rests, FORWARDED))) >= MOSTLY
+        behind = bool(usual) and float(matches(rests, FORWARDED).mean()) >= MOSTLY
         if behind:
             notes = ("users are the addresses that a proxy in front forwards (X-Forwarded-For)", *notes)
         shape = shape_of(usual[0], texts[0].as_py()) if usual and pattern != QUOTED_PAIR else None
