@@ -289,3 +289,13 @@ def test_a_count_below_zero_is_refused(tmp_path):
             "time,orders\n" + "".join(f"{iso(k)},{n}\n" for k, n in enumerate([5, 6, -1, 8])),
             values="per-interval",
         )
+
+
+def test_periods_of_any_length_that_follow_each_other_are_counts(tmp_path):
+    edges = [0, 60, 120, 150, 180, 300, 660]
+    rates = [120, 340, 2150, 900, 40, 10]
+    rows = "".join(f"{iso(a)},{iso(b)},{n}\n" for a, b, n in zip(edges, edges[1:], rates, strict=False))
+    counts = read(tmp_path, f"from,to,signups_per_hour\n{rows}").counts
+    assert counts.total == pytest.approx([120, 340, 1075, 450, 80, 60])
+    requests = "".join(f"{iso(a)},{iso(a + 70)},5\n" for a in edges)
+    assert len(read(tmp_path, f"start,end,cost\n{requests}").trace.times) == 7

@@ -122,7 +122,7 @@ FORMATS = {layout.name: layout for layout in (GENTD26, FLEET, AZURE, SERVEGEN, C
 TIME_NAMES = (
     *("time", "timestamp", "ts", "t", "arrived", "arrival", "arrival_time", "datetime", "date_time", "created_at"),
     *("start_time", "started_at", "request_timestamp", "event_time", "time_stamp", "received_at", "requested_at"),
-    *("submitted_at", "enqueued_at", "queued_at", "start", "request_start", "begin", "date"),
+    *("submitted_at", "enqueued_at", "queued_at", "start", "request_start", "begin", "opened", "opened_at", "date"),
     *("zeitstempel", "zeitpunkt", "zeit", "uhrzeit", "datum", "horodatage", "heure", "fecha", "hora"),
 )
 USER_NAMES = (

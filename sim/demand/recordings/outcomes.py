@@ -10,7 +10,9 @@ from sim.tables.times import Floats, decimals
 CODE = re.compile(r"^(?:HTTP[ /]?[\d.]* ?)?([1-5]\d\d)(?:\D.*)?$", re.IGNORECASE)
 WORDS = {  # of databases and programs, and the codes of gRPC
     **dict.fromkeys(("ok", "success", "successful", "succeeded", "succeed", "done", "finished", "served"), 200.0),
-    **dict.fromkeys(("complete", "completed", "answered", "delivered", "passed", "true"), 200.0),
+    **dict.fromkeys(
+        ("complete", "completed", "answered", "delivered", "passed", "true", "solved", "resolved", "handled"), 200.0
+    ),
     **dict.fromkeys(("refused", "rejected", "throttled", "rate limited", "ratelimited", "limited", "shed"), 429.0),
     **dict.fromkeys(("resource exhausted", "too many requests", "denied", "blocked", "quota exceeded"), 429.0),
     **dict.fromkeys(("unavailable", "overloaded", "busy", "dropped", "queue full"), 503.0),

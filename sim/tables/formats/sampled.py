@@ -144,6 +144,8 @@ def sampled(rows: Rows) -> Places | None:
         return None
     if found.counted and not found.labels and mostly_above_one(body, found.counted):
         return found
+    if found.end >= 0 and not found.labels and are_intervals(at, times_of([row[found.end].strip() for row in body])):
+        return found
     distinct, rows_at = np.unique(at, return_counts=True)
     usual = int(np.bincount(rows_at).argmax())
     if not even(distinct):
@@ -172,6 +174,13 @@ def places_of(heads: Sequence[str], body: Rows) -> Places | None:
     labels = [k for k in others if k in named or (k not in numbers and any(texts[k]))]
     counted = tuple(k for k in values if is_counted(heads[k]))
     return Places(times, end, tuple(labels), tuple(values), counted) if values else None
+
+
+def are_intervals(begins: NDArray[np.int64], ends: NDArray[np.int64] | None) -> bool:
+    """Whether each row ends as the next begins, as periods do and requests do not; they may differ in length."""
+    if ends is None or len(begins) < FEWEST_ROWS or not (ends > begins).all():
+        return False
+    return float((ends[:-1] == begins[1:]).mean()) >= ROUGH
 
 
 def is_running_number(name: str, cells: Sequence[str]) -> bool:
