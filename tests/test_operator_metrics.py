@@ -167,3 +167,8 @@ def test_metrics_with_stamps_are_counts_with_exemplars_and_of_histograms_too(tmp
 def test_a_rate_below_zero_is_refused(tmp_path):
     with pytest.raises(BadInput, match="below 0"):
         read(tmp_path, answer(({}, rate(-2))), values="per-interval")
+
+
+def test_an_instant_that_is_none_is_refused(tmp_path):
+    with pytest.raises(BadInput, match="no instant"):
+        read(tmp_path, MONITORED["Elasticsearch"].replace(str(MILLISECONDS[3]), "NaN"))

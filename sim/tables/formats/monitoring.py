@@ -15,6 +15,7 @@ from sim.tables.formats.series import lengths, settled
 from sim.tables.times import timestamps
 
 PER = {"per-second": 1.0, "per-minute": 60.0}
+LATEST = 8e12  # ms since 1970, in the year 2223
 Samples = tuple[str, NDArray[np.int64], Floats]  # a name, the beginnings of intervals in ns, and values
 
 
@@ -32,6 +33,15 @@ def summed(found: list[Samples], asked: Asked, path: Path, per: str, notes: tupl
         series[name] = placed if before is None else np.where(np.isnan(before), placed, before + np.nan_to_num(placed))
     counts = {name: values * (lasts / PER[per] if per in PER else 1.0) for name, values in series.items()}
     return CountSeries(begins, lasts, settled(counts, asked, path, sure=False), (*notes, *said))
+
+
+def from_milliseconds(at: Floats, path: Path) -> NDArray[np.int64]:
+    """Instants in ns. Raises BadInput for one that is none."""
+    good = np.abs(at) < LATEST
+    if not good.all():
+        value = float(at[int(np.argmin(good))])
+        raise BadInput("this is no instant", file=path, value=value, expected="milliseconds since 1970")
+    return (at * 1e6).astype(np.int64)
 
 
 class Datadog(Reader):
@@ -53,7 +63,7 @@ class Datadog(Reader):
                 per = per or ("per-interval" if "as_count()" in said else "per-second" if "as_rate()" in said else "")
                 pairs = [(float(at), float(value)) for at, value in one["pointlist"] if value is not None]
                 at, values = np.array(pairs).reshape(-1, 2).T
-                found.append((str(one.get("scope") or one.get("metric")), (at * 1e6).astype(np.int64), values))
+                found.append((str(one.get("scope") or one.get("metric")), from_milliseconds(at, path), values))
         if per not in ("per-interval", *PER):
             expected = "per-interval (as_count), per-second (as_rate) or per-minute"
             what = "the query does not say whether these are counts or rates"
@@ -112,7 +122,7 @@ class Elasticsearch(Reader):
             for name, buckets in histograms(json_object(whole_text(path))):
                 at = np.array([float(bucket["key"]) for bucket in buckets])
                 values = np.array([float(bucket["doc_count"]) for bucket in buckets])
-                found.append((name, (at * 1e6).astype(np.int64), values))
+                found.append((name, from_milliseconds(at, path), values))
         return summed(found[:1], asked, paths[0], "per-interval", ("documents in each bucket of the histogram",))
 
 
