@@ -132,6 +132,29 @@ def test_one_scrape_of_a_server_says_how_many_run_and_wait(tmp_path):
     assert "has waited" in state.notes[0]
 
 
+@pytest.mark.parametrize("before", ["", "\ufeff", "# scraped at noon\n"])
+def test_a_page_of_metrics_counts_the_latest_value_of_each_series(tmp_path, before):
+    file = tmp_path / "metrics.txt"
+    lines = [
+        'vllm:num_requests_running{engine="0"} 6 1746532800000',
+        'vllm:num_requests_running{engine="0"} 7 1746532860000',
+        'vllm:num_requests_running{engine="1"} 5 1746532860000',
+        "vllm:num_requests_waiting 4",
+    ]
+    file.write_text(before + "\n".join(lines))
+    found = state_from(file, surge())
+    assert sum(one.in_service for one in found.requests) == pytest.approx(12)
+    assert sum(one.queued for one in found.requests) == pytest.approx(4)
+
+
+@pytest.mark.parametrize("value", ["NaN", "+Inf", "-1"])
+def test_a_gauge_without_a_value_is_refused(tmp_path, value):
+    file = tmp_path / "metrics.txt"
+    file.write_text(f"# TYPE vllm:num_requests_running gauge\nvllm:num_requests_running {value}\n")
+    with pytest.raises(BadInput, match="this gauge has no value"):
+        state_from(file, surge())
+
+
 def test_a_fleet_is_sought_for_the_state_of_now_without_its_gpus(tmp_path):
     state = tmp_path / "state.yaml"
     state.write_text(

@@ -260,3 +260,29 @@ def test_days_without_anybody_on_duty_are_refused(tmp_path):
     roster = written(tmp_path, "from,servers\n0:00,0\n", "roster.csv")
     with pytest.raises(BadInput, match="nobody is on duty"):
         queue_study(file=written(tmp_path, "arrived,waited,served\n1,2,3\n"), servers=str(roster))
+
+
+@pytest.mark.parametrize(
+    ("names", "cells"),
+    [
+        (("waited_ms", "served_min"), ("45000", "2")),
+        (("waited", "served"), ("45 s", "2 min")),
+        (("waited", "served"), ('"45,0"', '"120,5"')),
+    ],
+)
+def test_durations_are_in_the_unit_that_their_column_or_cell_names(tmp_path, names, cells):
+    mark = ";" if "," in cells[0] else ","
+    head = mark.join(("arrived", *names))
+    rows = "".join(mark.join((f"2025-03-31 08:00:0{k}", *cells)) + "\n" for k in range(3)).replace('"', "")
+    given = [f"{name}={column}" for name, column in zip(("waited", "served"), names, strict=True)]
+    log = read_queue(written(tmp_path, f"{head}\n{rows}"), given)
+    assert (log.waited.tolist(), set(log.served)) == ([45.0] * 3, {120.5 if mark == ";" else 120.0})
+
+
+def test_times_in_days_of_a_spreadsheet_are_dates(tmp_path):
+    rows = "".join(
+        f"{45747 + (28800 + 60 * k) / 86400:.8f},{45747 + (28830 + 60 * k) / 86400:.8f},60\n" for k in range(4)
+    )
+    log = read_queue(written(tmp_path, f"arrived,started,served\n{rows}"))
+    assert str(log.first) == "2025-03-31"
+    np.testing.assert_allclose(log.waited, 30, atol=2e-3)

@@ -153,12 +153,14 @@ def import_recording(
 ) -> None:
     """Read recorded arrivals, report their problems row by row, and save them as a trace; counts become a wave.
 
-    Reads logs of nginx, Apache, AWS ALB, CloudFront, IIS, Envoy and HAProxy, JSON lines, OpenTelemetry spans, k6, vLLM
-    and AIPerf records, tables (CSV, Parquet, .xlsx, .ods); and counts of Prometheus, CloudWatch, Grafana and of tables.
+    Reads logs of nginx, Apache, AWS ALB, CloudFront, IIS, Envoy, HAProxy and others, JSON lines, spans of
+    OpenTelemetry, Zipkin and Jaeger, records of k6, JMeter, hey, vegeta, vLLM and AIPerf, tables (CSV, Parquet, .xlsx,
+    .ods); and counts of Prometheus, CloudWatch, Datadog, Google Cloud, Grafana and of tables.
     A log that stamps the answer has its arrivals computed from the durations in it.
 
     A recording with problems is refused unless --repair names a repair for each: drop-invalid, clip-negative,
-    assume-zone, assume-one, assume-user, drop-duplicates, keep-duplicates, sort. Gaps are reported and kept.
+    assume-zone, assume-one, assume-user, drop-duplicates, drop-overlap, keep-duplicates, sort. Gaps are reported and
+    kept.
     """
     from sim.demand.recordings.counted import WAVE
     from sim.demand.recordings.findings import refuse_open_problems

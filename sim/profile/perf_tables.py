@@ -1,5 +1,6 @@
 """Profiles from other people's files: load tests that a reader recognises, or any table of latencies."""
 
+import re
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -18,11 +19,20 @@ from sim.tables.headers import table_head
 from sim.tables.names import plain_name
 from sim.tables.opening import first_lines, without_comments
 from sim.tables.small_tables import comma_in, with_point
-from sim.tables.times import Floats, floats
+from sim.tables.times import Floats, floats, sides
 
 UNITS = {"s": 1.0, "ms": 1e-3, "us": 1e-6}
 SIZES = ("side", "steps", "frames", "batch")
 PLAIN = (*SIZES, "power_w", "memory_gib")
+ALIASES = {
+    "batch_size": "batch",
+    "num_inference_steps": "steps",
+    "inference_steps": "steps",
+    "num_frames": "frames",
+    **dict.fromkeys(("resolution", "image_size", "size"), "side"),
+}
+# Further figures of a latency, which a profile does not hold.
+NOT_HELD = re.compile(r"^(latency_)?(min|max|mean|avg|std|stddev|p25|p75|p95|p99|p99_9)(_latency)?_(s|ms|us)$")
 
 Columns = dict[str, Column]
 
@@ -41,8 +51,9 @@ def import_profile(
         refuse_documents(path)
         columns = {plain_name(name): one for name, one in read_columns(path, tidy=without_comments).items()}
         columns = with_points(columns, table_head(first_lines(path)).mark)
+        columns, left = usual_columns(columns)
         points = plain_points(columns, {"side": side, "steps": steps, "frames": 1, "batch": batch})
-        method = "; ".join([*([facts["method"]] if facts.get("method") else []), *faster_when_larger(points)])
+        method = "; ".join([*([facts["method"]] if facts.get("method") else []), *left, *faster_when_larger(points)])
         return {"format": FORMAT, **facts, "method": method, "points": points}
     title, rows, figures = test
     if rows is None:
@@ -87,6 +98,26 @@ def with_points(columns: Columns, mark: str) -> Columns:
         name: replace(one, texts=pa.array([with_point(cell, comma) for cell in one.texts.to_pylist()], pa.string()))
         for name, one in columns.items()
     }
+
+
+def usual_columns(columns: Columns) -> tuple[Columns, list[str]]:
+    """Columns under the names that profiles have, and a note on those that they do not hold."""
+    left = [name for name in columns if NOT_HELD.match(name)]
+    found: Columns = {}
+    for name, one in columns.items():
+        usual = ALIASES.get(name, name)
+        if name not in left:
+            found[usual if usual not in columns else name] = squares(one) if usual == "side" else one
+    return found, [f"{', '.join(left)}: left out"] if left else []
+
+
+def squares(column: Column) -> Column:
+    """Sides of pictures like 1024x768, of a square as large; numbers as they are."""
+    sides_of = sides(column.texts)
+    texts = [
+        text if side != side else f"{side:.0f}" for text, side in zip(column.texts.to_pylist(), sides_of, strict=True)
+    ]
+    return replace(column, texts=pa.array(texts, pa.string()))
 
 
 def above_zero(column: Column, missing: float | None = None) -> Floats:

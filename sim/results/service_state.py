@@ -26,6 +26,7 @@ QUEUED = (
     *("vllm:num_requests_waiting", "sglang:num_queue_reqs", "tgi_queue_size"),
     "nv_inference_pending_request_count",
 )
+HINTS = ("# HELP", "# TYPE")  # of pages of metrics; other comments may stand above them
 WAITS = "vllm:request_queue_time_seconds", "sglang:queue_time_seconds", "tgi_request_queue_duration"
 
 
@@ -34,12 +35,13 @@ def state_from(path: Path, scenario: Scenario) -> State:
     if path.is_dir():
         return state_of_run(load_run(path))
     try:
-        head = path.read_text(encoding="utf-8")
+        head = path.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as wrong:
         why = getattr(wrong, "strerror", None) or "it is no text"
         raise BadInput(f"this state cannot be read ({why})", file=path, expected="YAML, metrics or a run") from None
-    first = next((line.strip() for line in head.splitlines() if line.strip()), "")
-    if not first.startswith(("# HELP", "# TYPE", "{", "meltpoint_", *RUNNING, *QUEUED)):
+    said = [line.strip() for line in head.splitlines()]
+    first = next((line for line in said if line and (line.startswith(HINTS) or not line.startswith("#"))), "")
+    if not first.startswith((*HINTS, "{", "meltpoint_", *RUNNING, *QUEUED)):
         return read_state(path)
     lines = head.splitlines(keepends=True)
     if any("meltpoint_" in line for line in lines):
@@ -160,11 +162,24 @@ def known(seen: Any, figure: str) -> Any:
         return None
 
 
+def latest(lines: list[str], file: str) -> dict[str, float]:
+    """The latest value of each series, summed by name. Raises BadInput for a gauge of the queue that has no value."""
+    found: dict[tuple[str, Any], tuple[float, float]] = {}
+    for name, labels, value, at in samples_of_lines(lines):
+        if name in (*RUNNING, *QUEUED) and not (math.isfinite(value) and value >= 0):
+            expected = "a number of requests; a series without a value may be left out, if its server is gone"
+            raise BadInput("this gauge has no value", file=file, key=name, value=value, expected=expected)
+        if (at or 0.0) >= found.get((name, labels), (0.0, 0.0))[0]:
+            found[name, labels] = at or 0.0, value
+    total: dict[str, float] = {}
+    for (name, _), (_, value) in found.items():
+        total[name] = total.get(name, 0.0) + value
+    return total
+
+
 def state_of_gauges(scenario: Scenario, lines: list[str], file: str) -> State:
     """The state by the gauges of a server: one scrape of vLLM, SGLang, TGI or Triton. All its models are one pool."""
-    total: dict[str, float] = {}
-    for name, _, value, _ in samples_of_lines(lines):
-        total[name] = total.get(name, 0.0) + value
+    total = latest(lines, file)
     if len(scenario.pools) > 1:
         raise BadInput(
             "a server's gauges do not say which pool they are of",

@@ -43,6 +43,11 @@ class Column:
     def keep(self, rows: Mask) -> "Column":
         return replace(self, texts=self.texts.filter(pa.array(rows)), lines=self.lines[rows])
 
+    def backwards(self) -> "Column":
+        """The same cells, the last first."""
+        order = np.arange(len(self))[::-1]
+        return replace(self, texts=self.texts.take(pa.array(order)), lines=self.lines[order])
+
     def wrong(self, row: int, expected: str, message: str = "this value cannot be read") -> BadInput:
         """The error for one cell."""
         where = f"{self.file}:{self.lines[row]}"

@@ -21,7 +21,7 @@ from sim.tables.headers import checked_names, column_names, is_parquet, table_he
 from sim.tables.opening import UNREADABLE, Tidy, first_lines, opened
 
 BLOCK = 1 << 23  # bytes read at a time
-FOOTER = re.compile(r"^\s*\(\d+ rows?\)\s*$")  # of psql
+FOOTER = re.compile(r"^\s*(\(\d+ rows?\)|\d+ rows? in set.*|\+[-+]+\+)\s*$")  # of psql and mysql
 Progress = Callable[[float], None]
 
 

@@ -35,6 +35,9 @@ def opened(path: Path, tidy: Tidy | None = None) -> tuple[IO[bytes], IO[bytes]]:
         raise BadInput(f"the file cannot be read ({reason})", file=path) from None
     try:
         stream: Any = narrowed(unpacked(raw, path))
+    except BadInput:
+        raw.close()
+        raise
     except UNREADABLE as wrong:
         raw.close()
         raise BadInput(f"the file cannot be read ({wrong})", file=path) from None

@@ -1,9 +1,10 @@
-"""Spreadsheets (.xlsx, .ods) as CSV text, their first sheet with rows; they need the extra 'sheets'."""
+"""Spreadsheets (.xlsx, .ods) as CSV text: their first sheet with a table, and others like it; they need 'sheets'."""
 
 import csv
 import io
 import zipfile
-from datetime import datetime
+import zlib
+from datetime import date, datetime, time
 from pathlib import Path
 from typing import Any, Literal
 
@@ -11,11 +12,15 @@ import pandas as pd
 
 from sim.errors import BadInput
 
+FEWEST = 3  # rows of a table, its names among them
 ZIP = b"PK\x03\x04"
 
 
 def sheet_as_csv(path: Path) -> bytes:
-    """The first sheet that has rows, as CSV. Raises BadInput for a zip of another kind, and without the libraries."""
+    """The first sheet with a table, else with rows, as CSV, and below it the rows of sheets with the same first row.
+
+    Raises BadInput for a zip of another kind, and without the libraries.
+    """
     try:
         with zipfile.ZipFile(path) as archive:
             names = set(archive.namelist())
@@ -29,17 +34,32 @@ def sheet_as_csv(path: Path) -> bytes:
     except ImportError as missing:
         expected = "pip install 'meltpoint[sheets]', or the sheet saved as CSV"
         raise BadInput(f"reading spreadsheets needs {missing.name or engine}", file=path, expected=expected) from None
-    except (ValueError, KeyError, OSError, zipfile.BadZipFile) as wrong:
+    except (ValueError, LookupError, TypeError, OSError, SyntaxError, zlib.error, zipfile.BadZipFile) as wrong:
         raise BadInput(f"this spreadsheet cannot be read ({wrong})", file=path) from None
-    sheet = next((sheet for sheet in sheets.values() if len(sheet)), None)
-    if sheet is None:
+    there = [trimmed(sheet) for sheet in sheets.values() if sheet.notna().any(axis=None)]
+    if not there:
         raise BadInput("this spreadsheet has no rows", file=path)
-    filled = sheet.notna()
-    sheet = sheet.loc[filled.any(axis=1).idxmax() :, filled.any()]  # a table may stand anywhere in its sheet
+    first = next((sheet for sheet in there if is_table(sheet)), there[0])
+    rows = [[as_cell(value) for value in row] for row in first.itertuples(index=False)]
+    for sheet in there:
+        more = [[as_cell(value) for value in row] for row in sheet.itertuples(index=False)]
+        rows += more[1:] if sheet is not first and more[0] == rows[0] else []
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerows([as_cell(value) for value in row] for row in sheet.itertuples(index=False))
+    writer.writerows(rows)
     return text.getvalue().encode()
+
+
+def trimmed(sheet: Any) -> Any:
+    """A sheet without the empty rows above and the empty columns beside its table, which may stand anywhere in it."""
+    filled = sheet.notna()
+    return sheet.loc[filled.any(axis=1).idxmax() :, filled.any()]
+
+
+def is_table(sheet: Any) -> bool:
+    """Whether a sheet has several columns, and numbers or dates in several rows of one: a cover of words has not."""
+    values = sheet.map(lambda value: isinstance(value, int | float | date | time) and value == value)
+    return len(sheet) >= FEWEST and sheet.shape[1] > 1 and bool((values.sum() >= FEWEST - 1).any())
 
 
 def as_cell(value: Any) -> str:

@@ -3,6 +3,7 @@
 Each function takes a pyarrow array of texts and says nan (or not known) where a text is none of its kind.
 """
 
+import re
 from dataclasses import dataclass
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -26,6 +27,13 @@ STAMP = r"^\d{4}-\d{1,2}-\d{1,2}"
 ZONED = r"^\d{4}-\d{1,2}-\d{1,2}.*:\d\d.*(Z|z|[+-]\d\d(:?\d\d)?)$"
 TIME_OF_DAY = r"^(?P<hour>\d{1,2}):(?P<minute>\d\d)(?::(?P<second>\d\d(?:\.\d*)?))?\s*(?P<half>[AaPp][Mm])?$"
 DURATION = r"^(?P<sign>[+-]?)(?P<hour>\d+):(?P<minute>\d\d):(?P<second>\d\d(?:\.\d*)?)$"
+LENGTH = re.compile(r"^(?P<number>-?\d+(?:\.\d+)?)\s*(?P<unit>ns|us|µs|μs|ms|msec|s|sec|secs|m|min|h)$")
+LENGTHS = {"ns": 1e-9, "us": 1e-6, "µs": 1e-6, "μs": 1e-6, "ms": 1e-3, "msec": 1e-3, "s": 1.0, "sec": 1.0, "secs": 1.0}
+LENGTHS |= {"m": 60.0, "min": 60.0, "h": 3600.0}
+CLOCKED = re.compile(r"^(?:(?P<day>\d+)[. ])?(?P<hour>\d+):(?P<minute>\d\d):(?P<second>\d\d(?:\.\d*)?)$")
+COMPOUND = re.compile(  # 1m2.5s as Go writes it, and PT1M2.5S of ISO 8601
+    r"(?i)^(?:P(?:(?P<day>\d+)D)?T?)?(?:(?P<hour>\d+)h)?\s*(?:(?P<minute>\d+)m)?\s*(?:(?P<second>\d+(?:\.\d+)?)s)?$"
+)
 INSTANT = pa.timestamp("ns", tz="UTC")
 AREA = r"^(?P<width>\d{1,5})\s*[x×*]\s*(?P<height>\d{1,5})$"
 NEAR = (pd.Timestamp("1701-01-01").value, pd.Timestamp("2200-01-01").value)  # ns since 1970 that are read by pyarrow
@@ -188,14 +196,24 @@ def decimals(texts: Any) -> Floats:
     return floats(pa.array(cells, pa.string()))
 
 
-def lengths(texts: Any) -> Floats:
-    """Seconds of texts with their unit, like '4.1s' or '200 ms', and of durations like 0:03:20; nan for others."""
-    found = pc.extract_regex(texts, r"^(?P<number>\d+(?:\.\d+)?)\s*(?P<unit>ns|us|µs|ms|s|sec|m|min|h)$")
-    sizes = {"ns": 1e-9, "us": 1e-6, "µs": 1e-6, "ms": 1e-3, "m": 60.0, "min": 60.0, "h": 3600.0}
-    units = [sizes.get(unit, 1.0) for unit in pc.struct_field(found, "unit").to_pylist()]
-    timed = pc.if_else(pa.array(matches(texts, DURATION)), texts, pa.scalar("", texts.type))
-    plain = number_in(found, "number") * np.array(units)
-    return np.where(np.isnan(plain), durations(timed), plain)
+def written_seconds(text: str) -> float | None:
+    """Seconds of a text with its unit: '4.1s', '200 ms', '1m2.5s', 'PT2.5S', '0:03:20'; None for another."""
+    text = text.strip()
+    if found := LENGTH.match(text):
+        return float(found["number"]) * LENGTHS[found["unit"]]
+    if (found := CLOCKED.match(text) or COMPOUND.match(text)) and re.search(r"\d", text):
+        parts = [float(found[name] or 0.0) for name in ("day", "hour", "minute", "second")]
+        return ((parts[0] * 24 + parts[1]) * 60 + parts[2]) * 60 + parts[3]
+    return None
+
+
+def lengths(texts: Any, per: float = 1.0) -> Floats:
+    """Seconds of numbers, of which `per` make a second, and of texts as written_seconds reads them; nan for others."""
+    values = decimals(texts) / per
+    rest = np.flatnonzero(np.isnan(values))
+    found = [written_seconds(text) for text in texts.take(pa.array(rest)).to_pylist()]
+    values[rest] = [np.nan if one is None else one for one in found]
+    return values
 
 
 def sides(texts: Any) -> Floats:

@@ -16,7 +16,7 @@ from sim.errors import BadInput
 from sim.tables.coded import coded
 
 Order = Literal["day-first", "month-first"]
-CLEAR = r"^(\d{4}-\d\d?-\d\d?([T ][\d:.]*([Zz]|\s?[+-]\d\d(:?\d\d)?)?)?|[+-]?[\d.]+([eE][+-]?\d+)?|)$"
+CLEAR = r"^(\d{4}-\d\d?-\d\d?([T ][\d:.]*([Zz]|\s?[+-]\d\d(:?\d\d)?)?)?|[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?|)$"
 WEEKDAY = r"(?:[A-Za-z]{2,9}\.?,? )?"
 PARTED = re.compile(r"^(\d{1,2})([/.-])(\d{1,2})\2(\d{4}|\d\d)(?!\d)(.*)$")
 YEAR_FIRST = re.compile(r"^(\d{4})([/.-])(\d{1,2})\2(\d{1,2})(?!\d)(.*)$")
@@ -24,8 +24,8 @@ NAMED = re.compile(rf"^{WEEKDAY}(\d{{1,2}})\.?[ /-]([^\W\d]{{3,9}})\.?,?[ /-](\d
 MONTH_FIRST = re.compile(rf"^{WEEKDAY}([^\W\d]{{3,9}})\.? (\d{{1,2}}),? (\d{{4}})(.*)$")
 CTIME = re.compile(rf"^{WEEKDAY}([^\W\d]{{3,9}}) +(\d{{1,2}}) (\d\d:\d\d:\d\d) (\d{{4}})$")
 CLOCK = re.compile(
-    r"^[T,: ]*(\d{1,2}):(\d\d)(?::(\d\d(?:[.,]\d+)?))?\s*([AaPp]\.?[Mm]\.?)?\s*(Z|[+-]\d\d(?::?\d\d)?|UTC|GMT)?"
-    r"( UTC| \([A-Z]+\))?$"
+    r"^[T,@: ]*(\d{1,2}):(\d\d)(?::(\d\d(?:[.,]\d+)?))?\s*([AaPp]\.?[Mm]\.?)?\s*"
+    r"(Z|(?:UTC|GMT)?[+-]\d\d(?::?\d\d)?|UTC|GMT)?( UTC| \([^()]+\))?$"  # GMT+0200 (Central European Summer Time)
 )
 MONTHS = {"janfebmaraprmayjunjulaugsepoctnovdec"[3 * k : 3 * k + 3]: k + 1 for k in range(12)}
 MONTHS |= {"mär": 3, "mrz": 3, "mai": 5, "okt": 10, "dez": 12}
@@ -106,5 +106,6 @@ def dated(word: str, year: str, month: int, day: int, rest: str) -> str:
     hour, minute, second, half, zone, _ = clock.groups()
     if half:
         hour = str(int(hour) % 12 + 12 * (half[0] in "Pp"))
+    zone = re.sub("^(UTC|GMT)(?=.)", "", zone or "")
     zone = "Z" if zone in ("UTC", "GMT") or (clock[6] == " UTC" and not zone) else zone or ""
     return f"{date}T{int(hour):02d}:{minute}:{(second or '00').replace(',', '.')}{zone}"

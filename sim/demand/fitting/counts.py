@@ -8,7 +8,7 @@ begin with '#' are comments.
 import math
 import re
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Literal
 
@@ -18,10 +18,12 @@ from numpy.typing import NDArray
 
 from sim.errors import BadInput
 from sim.tables.columns import Column, read_columns, require
-from sim.tables.formats.count_tables import FULL, ceiling_said
+from sim.tables.formats.count_tables import ceiling_said, settled_points
+from sim.tables.formats.instants import EPOCH, SERIAL, epoch_instants, serial_days
+from sim.tables.formats.sampled import FULL
 from sim.tables.headers import column_names
 from sim.tables.opening import without_comments
-from sim.tables.times import Floats
+from sim.tables.times import Floats, timestamps
 from sim.tables.written_dates import Order, in_iso
 from sim.units import SECONDS, count, instant, number, seconds
 
@@ -98,7 +100,10 @@ def read_counts(
     until = next((name for name in names if name.lower() in END_NAMES and name not in (time, value)), None)
     table = read_columns(path, (time, value, *([until] if until else [])), tidy=without_comments)
     table |= {name: dated(table[name], dates) for name in (time, until) if name}
+    if newest_first(table[time]):
+        table = {name: one.backwards() for name, one in table.items()}
     at, found = table[time], table[value]
+    found = without_points(found)
     numbers = np.array(found.cells(count))
     taken, why = kind_of_counts(value, numbers, counts)
     times, begins = since_start(at, instants_of(at), start)
@@ -239,13 +244,41 @@ def kind_of_counts(name: str, numbers: Floats, given: Kind | None) -> tuple[Kind
     return "interval", "The counts are taken as those of each interval, since they fall; --counts says otherwise."
 
 
+def without_points(found: Column) -> Column:
+    """Counts without points between thousands, 1.2K as 1.2k. Raises BadInput for 1.234, if no other has decimals."""
+    texts = [re.sub(r"(?<=\d) ?K$", "k", text) for text in settled_points(found.texts.to_pylist())]
+    found = replace(found, texts=pa.array(texts, pa.large_string()))
+    if not any(re.match(r"^(0\.\d+|\d+\.(\d{1,2}|\d{4,}))$", text) for text in texts):
+        expected = "a whole number like 1234; the point in it may stand between thousands"
+        found.refuse(found.match(r"^\d{1,3}(\.\d{3})+$"), expected, "this is no count")
+    return found
+
+
+def newest_first(at: Column) -> bool:
+    """Whether dates descend from row to row, as stores and dashboards list them."""
+    found = timestamps(at.texts)
+    return len(at) > 1 and bool(found.known.all()) and bool((np.diff(found.instants) < 0).all())
+
+
 def dated(at: Column, dates: Order | None) -> Column:
+    """Times in the form of ISO 8601: also of numbers since 1970, and of days of a spreadsheet."""
+    texts = at.texts.to_pylist()
+    if not any(word in SECONDS for word in words_in(at.name)):
+        if all(map(EPOCH.match, texts)):
+            return replace(at, texts=pa.array(iso_of(epoch_instants(np.array(texts, dtype=float))), pa.large_string()))
+        if all(map(SERIAL.match, texts)):
+            return replace(at, texts=pa.array(serial_days(texts), pa.large_string()))
     try:
         return replace(at, texts=in_iso(at.texts, dates))
     except BadInput as wrong:
         line = at.lines[at.texts.to_pylist().index(wrong.value)]
         file = f"{at.file}:{line}"
         raise BadInput(wrong.message, file=file, key=wrong.key, value=wrong.value, expected=wrong.expected) from None
+
+
+def iso_of(instants: NDArray[np.int64]) -> list[str]:
+    zero = datetime(1970, 1, 1)
+    return [f"{(zero + timedelta(microseconds=int(one) // 1000)).isoformat(sep=' ')}+00:00" for one in instants]
 
 
 def instants_of(at: Column) -> list[float | datetime]:

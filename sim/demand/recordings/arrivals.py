@@ -6,12 +6,13 @@ arrivals that never were: they are spread over the tick (uniform: as Poisson arr
 """
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import special
 
-from sim.demand.recordings.recorded_times import SECOND, RecordedTimes
+from sim.demand.recordings.recorded_times import LONGEST, SECOND, RecordedTimes
 from sim.errors import BadInput
 from sim.model import streams
 from sim.tables.times import Floats
@@ -87,19 +88,28 @@ def out_of_order(values: Floats, tick: float) -> float:
 
 
 def arrivals(
-    times: RecordedTimes, durations: Floats | None, stamped: str, asked: str | None, seed: int, source: str
+    times: RecordedTimes,
+    durations: Floats | None,
+    stamped: str,
+    asked: str | None,
+    seed: int,
+    source: str,
+    file: NDArray[np.int16] | None = None,
 ) -> tuple[RecordedTimes, tuple[str, ...]]:
     """Times of arrivals, and what was done, in words.
 
     durations: seconds of each row, nan where unknown; stamped: what the format says, 'either' or '' where it leaves
-    it open; asked: what the user says. Raises BadInput where nobody knows.
+    it open; asked: what the user says; file: of each row, as files may be given in any order. Raises BadInput where
+    nobody knows.
     """
     tick = coarse_tick(times)
     durations = None if durations is None or np.isnan(durations).all() else durations
     notes = []
     which = asked or stamped
     if which in ("either", ""):
-        which, why = from_order(times.seconds, durations, tick, which, source)
+        order = by_file(times.seconds, file)
+        lasted = None if durations is None else durations[order]
+        which, why = from_order(times.seconds[order], lasted, tick, which, source)
         notes.append(why)
     seconds = times.seconds
     if tick:
@@ -124,6 +134,16 @@ def arrivals(
         )
     moved = replace(times, seconds=seconds, tick=tick)
     return (from_first(moved) if which == "end" else moved), tuple(notes)
+
+
+def by_file(seconds: Floats, file: NDArray[np.int16] | None) -> Any:
+    """The rows in the order of their files' first times, those of one file as they are."""
+    if file is None or not len(file) or file[0] == file[-1]:
+        return slice(None)
+    known = np.where(np.isfinite(seconds), seconds, np.inf)
+    first = np.full(int(file.max()) + 1, np.inf)
+    np.minimum.at(first, file, known)
+    return np.argsort(first[file], kind="stable")
 
 
 def from_order(seconds: Floats, durations: Floats | None, tick: float, usual: str, source: str) -> tuple[str, str]:
@@ -174,5 +194,5 @@ def from_first(times: RecordedTimes) -> RecordedTimes:
 
 
 def durations_of(values: NDArray[np.float64]) -> Floats:
-    """Durations as logged; nan for those below 0, which mean that something did not happen."""
-    return np.where(values >= 0, values, np.nan)
+    """Durations as logged; nan for those below 0, which mean that something did not happen, and for absurd ones."""
+    return np.where((values >= 0) & (values <= LONGEST), values, np.nan)

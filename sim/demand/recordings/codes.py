@@ -14,7 +14,8 @@ from sim.tables.coded import coded, of_words
 from sim.tables.hashes import Hashes, hashes_of
 
 LARGEST = 32767  # images of one request, and distinct kinds
-NOBODY = pa.array(["", "-"])
+# What databases and programs write in place of a name.
+NOBODY = pa.array(["", "-", "NULL", "null", "None", "none", "N/A", "n/a", "nan", "NaN", "\\N", "(null)", "undefined"])
 
 
 def each(column: Any, values_of: Callable[[Any], NDArray[Any]]) -> NDArray[Any]:

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from sim.demand.recordings.recorded_rows import Rows
 from sim.demand.recordings.recorded_times import RecordedTimes
 from sim.errors import BadInput, printable, shortened
+from sim.tables.hashes import Hashes
 from sim.tables.times import Mask
 
 DROP = {"drop-invalid": "leave these rows out"}
@@ -30,12 +31,18 @@ PROBLEMS: dict[str, dict[str, str]] = {
     },
     "bad images": {"assume-one": "read them as one image", **DROP},
     "no user": {"assume-user": "make each row a user of its own", **DROP},
+    "overlapping files": {
+        "drop-overlap": "keep the rows of the first of these files",
+        "drop-duplicates": "keep the first of each, also within a file",
+        "keep-duplicates": "keep them all",
+    },
     "duplicates": {"drop-duplicates": "keep the first of each", "keep-duplicates": "keep them all"},
     "disorder": {"sort": "put the rows in order of time"},
     "gaps": {"keep-gaps": "keep the silence; a gap alone does not stop the import"},
 }
 REPAIRS = {repair: None for repairs in PROBLEMS.values() for repair in repairs}
 WARNINGS = {"gaps"}
+OVERLAP, FEWEST = 0.5, 5  # share of a file's rows of some time, and rows, in another file too: both overlap
 
 
 @dataclass(frozen=True)
@@ -115,6 +122,8 @@ def order_marks(draft: Draft, repairs: list[str], longest_gap: float) -> dict[st
     ordered = np.sort(same)
     if (ordered[1:] == ordered[:-1]).any():
         marks["duplicates"][places] = pd.Series(same).duplicated().to_numpy()
+        marks["overlapping files"] = overlap(draft, places, same)
+        marks["duplicates"] &= ~marks["overlapping files"]
     times = draft.times.seconds[places]
     if len(times) > 1:
         if not draft.any_order:
@@ -123,6 +132,26 @@ def order_marks(draft: Draft, repairs: list[str], longest_gap: float) -> dict[st
         pauses = np.diff(draft.times.seconds[order])
         marks["gaps"][order[1:]] = pauses > longest_gap * pauses.mean()
     return marks
+
+
+def overlap(draft: Draft, places: Any, same: Hashes) -> Mask:
+    """Which rows are in an earlier file too, where files overlap as rotated logs do: where most rows of a time are.
+
+    Equal rows of two servers' logs by chance are no overlap.
+    """
+    found = np.zeros(len(draft.rows), dtype=bool)
+    if len(draft.files) < 2:
+        return found
+    file, seconds = pd.Series(draft.rows.file[places]), draft.times.seconds[places]
+    twice = np.array(file != file.groupby(same).transform("first"))
+    for number in np.unique(file[twice]):
+        mine = (file == number).to_numpy()
+        begin, end = (float(edge(seconds[mine & twice])) for edge in (np.min, np.max))
+        there = mine & (seconds >= begin) & (seconds <= end)
+        if (mine & twice).sum() < max(OVERLAP * there.sum(), FEWEST):
+            twice[mine] = False
+    found[places] = twice
+    return found
 
 
 def rows_to_use(marks: dict[str, Mask], times: RecordedTimes, repairs: list[str]) -> Mask:

@@ -10,14 +10,14 @@ import numpy as np
 import pyarrow as pa
 
 from sim.errors import BadInput
+from sim.tables.elapsed import ELAPSED
 from sim.tables.files import Broken, Progress, RowBlock
 from sim.tables.formats import readers, recognised
 from sim.tables.formats.guess import looks_like
 from sim.tables.formats.reader import Head, Reader, Requests
+from sim.tables.formats.sampled import sampled
 from sim.tables.headers import TOTAL, column_names, header
-from sim.tables.names import AREAS, SIZES, plain_name, seconds_per, shown_per
-from sim.tables.opening import first_lines
-from sim.tables.small_tables import cells_of
+from sim.tables.names import AREAS, SIZES, plain_name, seconds_per, shown_per, unit_of_time
 from sim.tables.times import floats, times_of_day
 
 
@@ -25,13 +25,15 @@ from sim.tables.times import floats, times_of_day
 class Extra:
     """A further column of numbers: the column's value divided by `per`, or 1 where its text is `equals`, else 0.
 
-    area: texts are like 1024x768, and the number is the side of a square as large.
+    area: texts are like 1024x768, and the number is the side of a square as large. outcome: texts say what became of a
+    request, and the number is a status of HTTP.
     """
 
     column: str
     per: float = 1.0
     equals: str = ""
     area: bool = False
+    outcome: bool = False
 
 
 @dataclass(frozen=True)
@@ -44,7 +46,7 @@ class Layout:
     recording's clock, if it is coarse. stamped: which instant the times are, 'start' or 'end' of a request; 'either' or
     '' where the format leaves it open. requests: rows are requests, in any order, and how a reader reads them.
     leave_out: rows that are none, by column: a pattern, and what such rows are.
-    join: columns of dates and of times of day, read as one.
+    join: columns of dates and of times of day, read as one. until: the column of ends, where no column has durations.
     """
 
     name: str
@@ -60,6 +62,7 @@ class Layout:
     requests: Requests | None = None
     leave_out: Mapping[str, tuple[str, str]] = field(default_factory=dict)
     join: tuple[str, ...] = ()
+    until: str = ""
 
     @property
     def blocks(self) -> Callable[[Path, list[Broken], Progress], Iterator[RowBlock]] | None:
@@ -118,7 +121,8 @@ FORMATS = {layout.name: layout for layout in (GENTD26, FLEET, AZURE, SERVEGEN, C
 
 TIME_NAMES = (
     *("time", "timestamp", "ts", "t", "arrived", "arrival", "arrival_time", "datetime", "date_time", "created_at"),
-    *("start_time", "started_at", "request_timestamp", "event_time", "date"),
+    *("start_time", "started_at", "request_timestamp", "event_time", "time_stamp", "received_at", "requested_at"),
+    *("submitted_at", "enqueued_at", "queued_at", "start", "request_start", "begin", "opened", "opened_at", "date"),
     *("zeitstempel", "zeitpunkt", "zeit", "uhrzeit", "datum", "horodatage", "heure", "fecha", "hora"),
 )
 USER_NAMES = (
@@ -127,12 +131,16 @@ USER_NAMES = (
 )
 DATE_NAMES = ("date", "datum", "day", "fecha", "jour")
 CLOCK_NAMES = ("time", "uhrzeit", "zeit", "hora", "heure", "time_of_day", "clock")
-IMAGES_NAMES = ("images", "num_images", "n_images")
+IMAGES_NAMES = ("images", "num_images", "n_images", "image_count", "images_count", "number_of_images", "num_outputs")
 END_NAMES = ("completed", "completed_at", "finished", "finished_at", "ended", "ended_at", "end", "end_time")
-STATUS_NAMES = ("status", "status_code", "http_status", "code")
+STATUS_NAMES = ("status", "status_code", "http_status", "code", "response_code", "http_code", "outcome", "result")
 KIND_NAMES = ("kind", "type", "endpoint", "path", "feature")
 SERVER_NAMES = ("server", "agent", "gpu", "replica", "pod")
-SECONDS = {"wait_s": ("wait_s", "queue_s", "wait_seconds"), "service_s": ("service_s", "service_seconds")}
+PARTS = {  # of a request's time, by names without their unit
+    "wait_s": ("wait", "queue", "wait_time", "queue_time", "waiting_time", "queued", "waited"),
+    "service_s": ("service", "service_time", "inference_time", "inference", "served"),
+}
+PER = {"s": 1.0, "ms": 1e3, "us": 1e6, "ns": 1e9, "min": 1 / 60, "h": 1 / 3600}
 
 # Headers of recordings that hold counts or rates, not arrivals.
 COUNTS = ({"period", "count"}, {"timestamp", "value"}, {"timestamp_anon", "value", "container_ip", "request_type"})
@@ -168,6 +176,17 @@ def refuse_counts(path: Path, names: list[str]) -> None:
         )
 
 
+def refuse_samples(path: Path, time: str | None) -> None:
+    """Raises BadInput for a table of samples, where --time alone would take each row for an arrival."""
+    names, *rows = Head(path).rows or [[]]
+    if sampled([["time" if name == time else name for name in names], *rows]) is not None:
+        raise BadInput(
+            "rows of this file come at even steps and say nothing of a request, as counts or gauges do",
+            file=path,
+            expected="one row per request; or --format csv with --time, if a row is one request",
+        )
+
+
 def layout_by_names(path: Path, asked: Mapping[str, str | None]) -> Layout:
     """The layout of any table: the columns asked for, else those with usual names."""
     head = Head(path)
@@ -189,6 +208,8 @@ def layout_by_names(path: Path, asked: Mapping[str, str | None]) -> Layout:
     duration = min((name for name in names if seconds_per(name) is not None), key=len, default="")
     if "time" not in roles and end and duration:
         roles["time"] = end
+    if "time" not in roles and (found := time_with_unit(path, names)):
+        roles["time"] = found
     both = [column(DATE_NAMES), column(CLOCK_NAMES)]
     join = tuple(both) if all(both) and not asked.get("time") and are_clocks(path, both[1]) else ()
     if join:
@@ -201,35 +222,61 @@ def layout_by_names(path: Path, asked: Mapping[str, str | None]) -> Layout:
             expected="one of its columns, if it is a table (the first line must name them)",
         )
     status = column(STATUS_NAMES)
-    extra = {"status": Extra(status)} if status else {}
+    extra = {"status": Extra(status, outcome=True)} if status else {}
     notes: tuple[str, ...] = ()
-    for what, likely in (SECONDS | SIZES).items():
+    for what, likely in SIZES.items():
         if found := column(likely):
             extra[what] = Extra(found)
+    for what, likely in PARTS.items():
+        for name in names:
+            stem, unit = unit_of_time(name)
+            if unit and stem in likely:
+                extra.setdefault(what, Extra(name, per=PER[unit]))
     if "side" not in extra and (found := column(AREAS)):
         extra["side"] = Extra(found, area=True)
     if duration:
         per, said = shown_per(duration, numbers_of(path, duration))
         extra["duration_s"], notes = Extra(duration, per=per), (said,) if said else ()
     stamped = "end" if plain_name(roles["time"]) in END_NAMES else "start"
+    until = "" if duration or join or stamped == "end" or "service_s" in extra else end
+    if until:
+        extra["duration_s"] = Extra(ELAPSED)
+        notes = (*notes, f"a duration is the time from {roles['time']!r} to {until!r}")
     zone = "UTC" if re.search(r"\b(UTC|GMT)\b", roles["time"]) else None
     totals = {roles["time"]: (TOTAL, "rows of totals")}
+    unit = unit_of_time(roles["time"])[1]
+    if unit:
+        notes = (*notes, f"times are in {unit}, as the name {roles['time']!r} says, if they are numbers")
     return Layout(
         name="csv",
         columns=(),
         roles=roles,
         extra=extra,
         stamped=stamped,
+        unit=unit,
         zone=zone,
         leave_out=totals,
         join=join,
         notes=notes,
+        until=until,
     )
 
 
+def time_with_unit(path: Path, names: list[str]) -> str:
+    """A column with the name of a time and a unit, like arrival_ms; a bare time_ms may be how long a request took, and
+    is one only if its numbers ascend."""
+    for name in names:
+        stem, unit = unit_of_time(name)
+        if unit and stem in TIME_NAMES and seconds_per(name) is None:
+            values = numbers_of(path, name)
+            if stem not in ("time", "t") or (len(values) > 1 and bool((np.diff(values) >= 0).all())):
+                return name
+    return ""
+
+
 def first_texts(path: Path, name: str) -> Any:
-    """The first texts of a column; none of a Parquet file."""
-    names, *rows = cells_of("\n".join(first_lines(path)[:50]))
+    """The first texts of a column."""
+    names, *rows = Head(path).rows or [[]]
     found = [row[names.index(name)] for row in rows if len(row) == len(names)] if name in names else []
     return pa.array(found, pa.string())
 
@@ -256,7 +303,7 @@ def chosen_reader(path: Path, name: str | None) -> Reader | None:
 def layout_of_requests(reader: Reader, requests: Requests) -> Layout:
     """The layout of a file whose rows a reader makes into columns."""
     roles = {"time": "time", "user": requests.user, "kind": requests.kind, "server": requests.server}
-    extra = {name: Extra(column, per=per) for name, (column, per) in requests.extra.items()}
+    extra = {name: Extra(column, per=per, outcome=name == "status") for name, (column, per) in requests.extra.items()}
     return Layout(
         name=reader.name,
         columns=(),
@@ -276,6 +323,8 @@ def layout_of(path: Path, name: str | None, asked: Mapping[str, str | None]) -> 
     """The layout of this name, else the detected one; columns that were asked for replace its own."""
     layout = FORMATS[name] if name is not None else detected_layout(path)
     if layout is CSV:
+        if name is None:
+            refuse_samples(path, asked.get("time"))
         return layout_by_names(path, asked)
     given = {role: column for role, column in asked.items() if column}
     names = header(path) if layout.columns else []

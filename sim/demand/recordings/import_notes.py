@@ -3,22 +3,28 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from sim.demand.recordings.attempts import FAILED, REFUSED, Sessions
+from sim.demand.recordings.attempts import REFUSED, Sessions
 from sim.demand.recordings.findings import Draft, Finding
 from sim.demand.recordings.formats import Layout
 
+ERRORS = 400  # statuses from there on
 KEPT = dict.fromkeys(("keep-duplicates", "keep-gaps"), "kept as recorded")
 
 
 def outcomes_said(extra: dict[str, NDArray[np.float64]]) -> tuple[str, ...]:
     """How many requests were served and refused, and the mean times of those that were served."""
-    if "status" not in extra:
+    if "status" not in extra or not np.isfinite(extra["status"]).any():
         served, parts = np.ones(len(next(iter(extra.values()), np.zeros(0))), dtype=bool), []
     else:
         status = extra["status"]
-        refused, failed = np.isin(status, REFUSED), np.isin(status, FAILED)
-        served = ~refused & ~failed & np.isfinite(status)
-        parts = [f"{served.sum():,} served, {refused.sum():,} refused (429, 503), {failed.sum():,} failed or hung up"]
+        served = (status > 0) & (status < ERRORS)
+        refused = np.isin(status, REFUSED)
+        failed = np.isfinite(status) & ~served & ~refused
+        unknown = int((~np.isfinite(status)).sum())
+        parts = [
+            f"{served.sum():,} served, {refused.sum():,} refused (429, 503), {failed.sum():,} failed or hung up"
+            + (f", {unknown:,} of which the status does not say what became of them" if unknown else "")
+        ]
     for name, what in (("duration_s", "duration"), ("wait_s", "wait"), ("service_s", "service")):
         known = extra[name][served] if name in extra else np.zeros(0)
         known = known[np.isfinite(known)]

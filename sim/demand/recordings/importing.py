@@ -30,17 +30,21 @@ from sim.demand.recordings.codes import (
 from sim.demand.recordings.findings import Draft, Finding, findings, known_repairs, order_marks, rows_to_use
 from sim.demand.recordings.formats import Extra, Layout, chosen_reader, layout_of, layout_of_requests
 from sim.demand.recordings.import_notes import import_notes, outcomes_said, sessions_said
+from sim.demand.recordings.outcomes import statuses
 from sim.demand.recordings.recorded_rows import Rows, read_recorded_rows
-from sim.demand.recordings.recorded_times import SECOND, RecordedTimes, read_times
+from sim.demand.recordings.recorded_times import SECOND, RecordedTimes, read_times, refuse_other_unit
 from sim.demand.recordings.servegen import generated_trace
 from sim.demand.recordings.trace import Trace
 from sim.errors import BadInput, printable
 from sim.tables.columns import read_columns
+from sim.tables.elapsed import with_elapsed
 from sim.tables.files import Broken, Progress, RowBlock, table_blocks
 from sim.tables.formats.lines import shortened_path
 from sim.tables.formats.reader import Asked, CountSeries, Head, Reader, Requests, reading
-from sim.tables.times import decimals, floats, lengths, sides
+from sim.tables.times import floats, lengths, sides
 from sim.tables.written_dates import Order
+
+MIDNIGHT = r"[ T]00:00(:00(\.0+)?)?$"  # of a date in a spreadsheet
 
 
 @dataclass(frozen=True)
@@ -109,6 +113,7 @@ def examine_recording(
                 file=paths[0],
                 expected="a log, records of requests, or counts" + (f". It says: {said}" if said else ""),
             )
+        refuse_negative(counts, paths[0])
         return Imported(reader.name, [], None, counts)
     if layout.name == "servegen":
         return Imported("servegen", [], generated_trace(paths[0], options.seed, sha256_of(paths), progress))
@@ -128,6 +133,16 @@ def examine_recording(
     return Imported(layout.name, found, replace(trace, sha256=digest.result()))
 
 
+def refuse_negative(counts: CountSeries, path: Path) -> None:
+    """Raises BadInput for a count below 0."""
+    for name, values in counts.series.items():
+        if (values < 0).any():
+            place = int(np.argmax(values < 0))
+            at = datetime.fromtimestamp(0, UTC) + timedelta(seconds=int(counts.begins[place]) // SECOND)
+            what = f"a count of requests is below 0, at {at:%Y-%m-%d %H:%M:%S} UTC"
+            raise BadInput(what, file=path, key=name, value=float(values[place]), expected="0 or more")
+
+
 def requests_of(reader: Reader, path: Path) -> Requests | None:
     with reading(path, reader.title):
         return reader.requests(Head(path))
@@ -137,6 +152,8 @@ def arrival_times(rows: Rows, layout: Layout, options: ImportOptions, path: Path
     """When the requests of all rows came; and the layout with notes on that."""
     try:
         unit, dates = options.unit or layout.unit, options.dates
+        if layout.name == "csv" and layout.unit and not options.unit:
+            refuse_other_unit(rows.time, layout.roles["time"], layout.unit)
         times = read_times(rows.time, unit=unit, zone=options.zone, usual=layout.zone, dates=dates)
     except BadInput as wrong:
         raise BadInput(wrong.message, file=path, key=wrong.key, value=wrong.value, expected=wrong.expected) from None
@@ -145,7 +162,7 @@ def arrival_times(rows: Rows, layout: Layout, options: ImportOptions, path: Path
     if "duration_s" in layout.extra:
         durations = durations_of(extra_values(rows.coded["extra.duration_s"], layout.extra["duration_s"]))
     if layout.name not in ("gentd26", "gentd26-fleet"):
-        times, notes = arrivals(times, durations, layout.stamped, options.stamped, options.seed, str(path))
+        times, notes = arrivals(times, durations, layout.stamped, options.stamped, options.seed, str(path), rows.file)
     return times, replace(layout, notes=(*layout.notes, *notes), stamped=options.stamped or layout.stamped)
 
 
@@ -156,6 +173,8 @@ def read_rows(paths: list[Path], layout: Layout, options: ImportOptions, progres
         if layout.requests
         else partial(joined_blocks, join=layout.join)
         if layout.join
+        else partial(timed_blocks, layout=layout, options=options)
+        if layout.until
         else table_blocks
     )
     roles = {**layout.roles, **{f"extra.{name}": extra.column for name, extra in layout.extra.items()}}
@@ -167,7 +186,16 @@ def joined_blocks(path: Path, broken: list[Broken], progress: Progress, join: tu
     """The rows of a table, with dates and times of day in one column."""
     for block in table_blocks(path, broken, progress):
         both = [pc.utf8_trim_whitespace(block.columns[name]) for name in join]
+        both[0] = pc.replace_substring_regex(both[0], MIDNIGHT, "")
         yield replace(block, columns={**block.columns, " ".join(join): pc.binary_join_element_wise(*both, " ")})
+
+
+def timed_blocks(
+    path: Path, broken: list[Broken], progress: Progress, layout: Layout, options: ImportOptions
+) -> Iterator[RowBlock]:
+    """The rows of a table with the start and the end of each request, and how long it took."""
+    blocks = table_blocks(path, broken, progress)
+    yield from with_elapsed(blocks, layout.roles["time"], layout.until, options.unit or layout.unit, options.dates)
 
 
 def request_blocks(
@@ -224,8 +252,9 @@ def extra_values(column: Any, extra: Extra) -> NDArray[np.float64]:
         return each(column, lambda words: pc.equal(words, extra.equals).to_numpy(zero_copy_only=False).astype(float))
     if extra.area:
         return each(column, sides)
-    values = each(column, decimals) / extra.per
-    return np.where(np.isnan(values), each(column, lengths), values) if np.isnan(values).any() else values
+    if extra.outcome:
+        return each(column, statuses)
+    return each(column, partial(lengths, per=extra.per))
 
 
 def trace_from_draft(
@@ -302,7 +331,11 @@ def unread_said(
             raise BadInput(what, file=paths[0], key=one.column, value=text, expected=expected)
         if len(lost):
             text = printable(column[int(order[lost[0]])].as_py())
-            yield f"{one.column}: {len(lost):,} texts are no numbers, the first {text!r}: taken as unknown"
+            yield f"{one.column}: {len(lost):,} texts are no {what_for(one)}, the first {text!r}: taken as unknown"
+
+
+def what_for(extra: Extra) -> str:
+    return "outcome of a request" if extra.outcome else "numbers"
 
 
 def at_first_second(start: int | None, times: NDArray[np.float64]) -> tuple[datetime | None, NDArray[np.float64]]:

@@ -1,6 +1,6 @@
 """When each row of a recording was: timestamps or numbers, read to the nanosecond, with the problems of each row."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -10,10 +10,14 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from sim.errors import BadInput
+from sim.tables.formats.instants import COMPACT, are_sheet_days, by_order, serial_days, whole_days
+from sim.tables.small_tables import comma_in, with_point
 from sim.tables.times import NUMBER, STAMP, Mask, floats, matches, nanoseconds, timestamps, whole
 from sim.tables.written_dates import Order, in_iso
 
 DIGITS = {"s": 9, "ms": 6, "us": 3, "ns": 0}  # decimals of a nanosecond in each unit
+LONGER = {"min": 60.0, "h": 3600.0}  # s: units that only the name of a column has
+FEWEST_COMMAS = 3  # rows of numbers with a decimal comma
 SECOND = 10**9
 EARLIEST = int(pd.Timestamp("1990-01-01").value)
 LATEST = int(pd.Timestamp("2100-01-01").value)
@@ -58,7 +62,17 @@ def read_times(
     if matches(texts, r"^\s|\s$").any():
         texts = pc.utf8_trim_whitespace(texts)
     texts = in_iso(texts, dates)
+    sheet = unit is None and are_sheet_days(texts)
+    if sheet:
+        texts = pa.array(serial_days(texts.to_pylist()), pa.string())
+    if unit is None and len(texts) and matches(texts[:100], COMPACT.pattern).all():
+        texts = pa.array(whole_days(texts.to_pylist()), pa.string())
     numeric, dated = matches(texts, NUMBER), matches(texts, STAMP)
+    if not (numeric | dated).any() and matches(texts[:100], r"^\d+,\d+$").sum() >= FEWEST_COMMAS:
+        values = texts.to_pylist()
+        if comma := comma_in(values, ";"):
+            texts = pa.array([with_point(one, comma) for one in values], pa.string())
+        numeric = matches(texts, NUMBER)
     if not (numeric | dated).any():
         raise BadInput(
             "no row has a time that can be read",
@@ -73,7 +87,8 @@ def read_times(
         mixed, neither = numeric, ~numeric & ~dated
     marks = {**found.marks, "mixed types": mixed}
     marks["unreadable times"] = neither | found.marks.get("unreadable times", False)
-    return RecordedTimes(found.seconds, found.start, marks, found.assumed)
+    days = ("times are read as days of a spreadsheet; --time-unit says otherwise",) if sheet else ()
+    return RecordedTimes(found.seconds, found.start, marks, (*days, *found.assumed))
 
 
 def from_numbers(texts: Any, numeric: Mask, unit: str | None) -> RecordedTimes:
@@ -82,18 +97,34 @@ def from_numbers(texts: Any, numeric: Mask, unit: str | None) -> RecordedTimes:
     middle = float(np.nanmedian(values))
     sizes = {u: EARLIEST / 10**digits <= middle < LATEST / 10**digits for u, digits in DIGITS.items()}
     likely = [u for u, fits in sizes.items() if fits]
-    epoch = bool(likely) if unit is None else sizes[unit]
+    epoch = bool(likely) if unit is None else sizes.get(unit, False)
     assumed = []
     if unit is None:
         unit = likely[0] if likely else "s"
         what = "instants since 1970" if epoch else "times since the recording's own zero"
         assumed.append(f"times are numbers without a unit: read as {what} in {unit}")
     if not epoch:
-        seconds = values / 10.0 ** (9 - DIGITS[unit])
+        seconds = values * LONGER[unit] if unit in LONGER else values / 10.0 ** (9 - DIGITS[unit])
         absurd = numeric & ~(np.abs(seconds) <= LONGEST)
         seconds[absurd] = np.nan
         return RecordedTimes(seconds, None, {"absurd times": absurd, "negative times": seconds < 0}, tuple(assumed))
     return RecordedTimes(*on_axis(nanoseconds(texts, values, DIGITS[unit]), numeric), tuple(assumed))
+
+
+def refuse_other_unit(texts: Any, name: str, unit: str) -> None:
+    """Raises BadInput where the name of a column says a unit and its numbers are since 1970 in another one."""
+    if pa.types.is_timestamp(texts.type) or unit in LONGER:
+        return
+    values = floats(texts[:1000])
+    if not np.isfinite(values).any():
+        return
+    middle = float(np.nanmedian(values))
+    likely = [u for u, digits in DIGITS.items() if EARLIEST / 10**digits <= middle < LATEST / 10**digits]
+    if likely and unit not in likely:
+        what = f"the name of this column says {unit}, and its numbers are those of instants since 1970 in {likely[0]}"
+        raise BadInput(
+            what, key=name, value=texts[0].as_py(), expected=f"--time-unit {likely[0]}, or --time-unit {unit}"
+        )
 
 
 def on_axis(instants: NDArray[np.int64], known: Mask) -> tuple[NDArray[np.float64], int | None, dict[str, Mask]]:
@@ -114,6 +145,11 @@ def on_axis(instants: NDArray[np.int64], known: Mask) -> tuple[NDArray[np.float6
 def from_timestamps(texts: Any, dated: Mask, zone: str | None, usual: str | None) -> RecordedTimes:
     """Times that are dates with a time of day."""
     found = timestamps(texts, zone or usual or "UTC")
+    ordered = found.ambiguous.any() and not found.zoned.any()
+    if ordered:
+        at, lost = by_order(texts, found, zone or usual or "UTC")
+        ordered = not lost.any()
+        found = replace(found, instants=at, ambiguous=lost)
     seconds, start, marks = on_axis(found.instants, found.known & dated)
     marks["unreadable times"] = dated & ~found.known
     bare, zoned = dated & ~found.zoned, dated & found.zoned
@@ -123,4 +159,8 @@ def from_timestamps(texts: Any, dated: Mask, zone: str | None, usual: str | None
         marks["mixed zones"] = bare
     marks["clock change"] = dated & found.ambiguous
     assumed = [f"times have no zone: read as {zone or usual}"] if (bare.any() and (zone or usual)) else []
+    if ordered:
+        assumed.append(
+            "of the hour that came twice, as clocks changed, the order of the rows shows which is the second"
+        )
     return RecordedTimes(seconds, start, marks, tuple(assumed))

@@ -15,7 +15,7 @@ def readers() -> tuple[Reader, ...]:
     """One reader of each class in the files of this folder."""
     for module in pkgutil.iter_modules(__path__):
         import_module(f"{__name__}.{module.name}")
-    return tuple(sorted((kind() for kind in Reader.__subclasses__()), key=lambda reader: reader.name))
+    return tuple(sorted((kind() for kind in Reader.__subclasses__()), key=lambda reader: (reader.general, reader.name)))
 
 
 def recognised(path: Path) -> Reader | None:

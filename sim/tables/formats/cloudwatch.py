@@ -7,8 +7,10 @@ from typing import Any
 import numpy as np
 
 from sim.errors import BadInput
-from sim.tables.formats.count_tables import NO_COUNTS, REFUSALS, grid_of, instants, on_grid, settled, step_of
+from sim.tables.formats.count_tables import NO_COUNTS
+from sim.tables.formats.instants import instants
 from sim.tables.formats.reader import Asked, CountSeries, Floats, Head, Reader, json_object, whole_text
+from sim.tables.formats.series import REFUSALS, settled
 from sim.tables.small_tables import cells_of
 from sim.tables.written_dates import iso
 
@@ -40,7 +42,7 @@ class CloudWatch(Reader):
             if NO_COUNTS.search(label):
                 notes.append(f"{label} is no count: left out")
             elif one.get("Timestamps"):
-                begins = instants([str(text) for text in one["Timestamps"]], asked, path)
+                begins = instants([str(text) for text in one["Timestamps"]], asked.zone, asked.dates, path)
                 values = np.array(one["Values"], dtype=float)
                 before = read.get(label, (np.empty(0, np.int64), np.empty(0)))
                 read[label] = (np.append(before[0], begins), np.append(before[1], values))
@@ -55,6 +57,24 @@ class CloudWatch(Reader):
             if not REFUSALS.search(label) and len(grid) > len(begins):
                 notes.append(f"{label}: no sample for {len(grid) - len(begins)} of {len(grid)} periods: 0 for a sum")
         return CountSeries(grid, np.full(len(grid), step), settled(series, asked, path), tuple(notes))
+
+
+def step_of(begins: np.ndarray, path: Path) -> float:
+    """The least step between instants, seconds."""
+    steps = np.diff(np.unique(begins))
+    if not len(steps):
+        raise BadInput("one row has no length", file=path, expected="counts of two intervals or more")
+    return float(steps.min()) / 1e9
+
+
+def on_grid(begins: np.ndarray, values: Floats, grid: np.ndarray, missing: float) -> Floats:
+    found = np.full(len(grid), missing)
+    found[np.searchsorted(grid, begins)] = values
+    return found
+
+
+def grid_of(begins: np.ndarray, step: float) -> np.ndarray:
+    return np.asarray(np.arange(begins.min(), begins.max() + 1, round(step * 1e9)), dtype=np.int64)
 
 
 def results_of(path: Path) -> list[dict[str, Any]]:

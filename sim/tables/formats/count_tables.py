@@ -1,239 +1,237 @@
-"""Counts per interval as dashboards and shops export them: Grafana's CSV, and any table of counts."""
+"""Counts per interval as dashboards, databases and people export them: Grafana's CSV, and any table of samples."""
 
-import math
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-import pyarrow as pa
+from numpy.typing import NDArray
 
 from sim.errors import BadInput
-from sim.tables.formats.reader import Asked, CountSeries, Floats, Head, Reader, whole_text
+from sim.tables.formats.instants import instants
+from sim.tables.formats.reader import Asked, CountSeries, Floats, Head, Reader, table_cells
+from sim.tables.formats.sampled import FULL, Places, body_of, places_of, sampled, time_in, unfolded
+from sim.tables.formats.series import differences, lengths, settled
 from sim.tables.headers import TOTAL
 from sim.tables.names import plain_name
-from sim.tables.small_tables import cells_of
-from sim.tables.times import STAMP, matches, timestamps
-from sim.tables.written_dates import in_iso
+from sim.tables.small_tables import ungrouped
 
-REFUSALS = re.compile(r"(?i)(4xx|5xx|429|503|refus|reject|throttl|limited|denied|error|fail|drop)")
-NO_COUNTS = re.compile(r"(?i)(time|latency|duration|percent|util|seconds|queue|running|waiting|bytes|cpu|memory|gpu)")
-EPOCH = re.compile(r"^[1-9]\d{8,18}(\.\d+)?$")
+# Names of what is no count of requests, as dashboards have them beside counts.
+NO_COUNTS = re.compile(
+    r"(?i)((^|[^a-z])(time|uptime|runtime)s?([^a-z]|$)|response.?time|latency|duration|percent|util|seconds|queue|running|"
+    r"waiting|bytes|_span$|cpu|memory|temperature|power|voltage|clocks|dcgm|gpus?$|p\d\d)"
+)
+QUOTED = re.compile(r"\"[^\"]*\"")  # of a label, which may name anything
 IN_HEADER = re.compile(r"^.*?[\s(\[]([^\s()\[\]]+)[)\]]?$")  # a unit behind the name of a series
-OTHER_UNIT = re.compile(r"[(\[](ms|s|us|µs|%|°?C|W|GiB|MiB|bytes?|percent)[)\]]$")
-CELL = re.compile(r"^(-?[\d,]*\.?\d+)\s*([KMBkmb](?![a-z]|in))?\s*(.*)$")
-LARGE = {"": 1.0, "K": 1e3, "M": 1e6, "B": 1e9}
-UNITS = {  # of cells: how many seconds a count is for
-    "req/s": 1.0,
-    "reqps": 1.0,
-    "rps": 1.0,
-    "ops/s": 1.0,
-    "/s": 1.0,
-    "c/s": 1.0,
-    "req/min": 60.0,
-    "reqpm": 60.0,
-    "rpm": 60.0,
-    "ops/min": 60.0,
-    "opm": 60.0,
-    "/min": 60.0,
-    "c/m": 60.0,
-    "cpm": 60.0,
+OTHER_UNIT = re.compile(r"[(\[](?!count|number|n\b|sum|utc|gmt|local)[^\s()\[\]]{1,9}[)\]]$", re.IGNORECASE)
+CELL = re.compile(r"^(-?(?:[\d,]*\.?\d+)(?:[eE][+-]?\d+)?)\s*(K|Mil|M|Bil|B|Tri|T|k|m|b)?(?![a-zA-Z])\s*(.*)$")
+LARGE = {"": 1.0, "K": 1e3, "M": 1e6, "MIL": 1e6, "B": 1e9, "BIL": 1e9, "T": 1e12, "TRI": 1e12}
+LARGE_CELL = re.compile(r"\d ?(K|M|Mil|B|Bil)( |$)")
+UNITS = {  # of cells and names: how many seconds a count is for
+    **dict.fromkeys(("req/s", "reqps", "rps", "ops/s", "/s", "c/s", "counts/s", "cps", "requests/s", "req/sec"), 1.0),
+    **dict.fromkeys(("req/min", "reqpm", "rpm", "ops/min", "opm", "/min", "c/m", "cpm", "counts/min", "c/min"), 60.0),
+}
+RATES = {  # ends of names of rates, and their seconds
+    **dict.fromkeys(("rps", "qps", "per_second", "per_sec"), 1.0),
+    **dict.fromkeys(("rpm", "per_minute", "per_min"), 60.0),
+    "per_hour": 3600.0,
+    "per_day": 86400.0,
 }
 PER = {"per-second": 1.0, "per-minute": 60.0}
-COUNTED = {
-    "anfragen",
-    "aufrufe",
-    "zugriffe",
-    "requetes",
-    "requêtes",
-    "peticiones",
-    "admitted",
-    "requests",
-    "request",
-    "count",
-    "counts",
-    "asks",
-    "hits",
-    "arrivals",
-    "calls",
-    "visits",
-}
 GROUPED = re.compile(r"^\d{1,3}([.,]\d{3})+$")
 WHOLE = re.compile(r"^\d+([.,]0*|([.,]\d{3})+)?$")
-ROLES = re.compile(
-    r"(^|_)(id|name|user|client|customer|account|host|ip|status|code|kind|type|path|endpoint|images?|tokens?|steps?|size)$"
-)
-LEAST_STEP = 10.0  # seconds between rows that are counts whatever the column of times is named
-FEWEST_ROWS = 3  # at even steps
-FULL = {"full", "capped", "at_cap", "sold_out", "ceiling"}
-BESIDE = FULL | {"to", "until"}
-TIMED = {
-    "zeit",
-    "zeitpunkt",
-    "zeitstempel",
-    "datum",
-    "horodatage",
-    "heure",
-    "fecha",
-    "hora",
-    "time",
-    "timestamp",
-    "date",
-    "datetime",
-    "from",
-    "hour",
-    "minute",
-    "interval",
-    "period",
-    "begin",
-    "start",
-}
+UTC = re.compile(r"\b(UTC|GMT)\b")  # in the name of a column of times
+LONG = {"series", "metric", "name"}  # of Grafana's tables with a row per series and time
 
 
-def instants(texts: Sequence[str], asked: Asked, path: Path) -> np.ndarray:
-    """Nanoseconds since 1970 of texts: dates, or numbers since 1970 in s, ms, us or ns, as their size shows.
+NO_SERIES = "no series of this file is a count of requests"
+A_COUNT = "requests per interval, or a rate of them"
 
-    Raises BadInput for a time that cannot be read, or has no zone.
+
+@dataclass
+class Columns:
+    """The cells of series over time.
+
+    begins: ns since 1970, ascending; ends: where a column says them; cells: by the name of each series. about: what a
+    series is, by its column. counted: series whose columns say that they count requests in each row; full: marks.
     """
-    if texts and all(EPOCH.match(text) for text in texts):
-        return epoch_instants(np.array(texts, dtype=float))
-    try:
-        found = timestamps(in_iso(pa.array(texts, pa.string()), asked.dates), asked.zone or "UTC")
-    except BadInput as wrong:
-        raise BadInput(wrong.message, file=path, key=wrong.key, value=wrong.value, expected=wrong.expected) from None
-    if not found.known.all():
-        value, expected = texts[int(np.argmin(found.known))], "a date and time like 2025-03-31 18:00:00"
-        raise BadInput("this time cannot be read", file=path, value=value, expected=expected)
-    if asked.zone is None and not found.zoned.all():
-        expected = (
-            "--zone with the zone of the clock (of the browser, for what a dashboard exported), like Europe/Paris"
-        )
-        raise BadInput("times have no zone", file=path, key="--zone", value=texts[0], expected=expected)
-    return found.instants
+
+    begins: NDArray[np.int64]
+    ends: NDArray[np.int64] | None
+    cells: dict[str, list[str]]
+    about: dict[str, str] = field(default_factory=dict)
+    counted: set[str] = field(default_factory=set)
+    full: list[str] | None = None
 
 
-def roughly_iso(texts: Sequence[str]) -> Any:
-    """Dates in the form of ISO 8601, the day first where nothing shows their order: enough to know them as dates."""
-    try:
-        return in_iso(pa.array(texts, pa.string()))
-    except BadInput:
-        return in_iso(pa.array(texts, pa.string()), "day-first")
+def read_columns(path: Path, table: list[list[str]], asked: Asked, notes: list[str]) -> Columns:
+    """The series of a table, in order of time. Raises BadInput for a time that comes twice."""
+    table = unfolded(table)
+    body = body_of(table)
+    if len(body) < (left := len([row for row in table[1:] if re.match(TOTAL, row[0])]) + len(body)):
+        notes.append(f"{left - len(body)} rows of totals: left out")
+    places = places_of(table[0], body)
+    if places is None:
+        raise BadInput("no column of this table has numbers beside its times", file=path, value=table[0])
+    if not any(plain_name(table[0][k]) in LONG for k in places.labels):
+        refuse_gauges(table[0], body, places, path)
+    if asked.zone is None and any(UTC.search(table[0][k]) for k in places.times):
+        asked = replace(asked, zone="UTC")
+    groups: dict[tuple[str, ...], list[list[str]]] = {}
+    for row in body:
+        groups.setdefault(tuple(row[k] for k in places.labels), []).append(row)
+    several = len(groups) > 1
+    found: dict[str, tuple[NDArray[np.int64], list[list[str]], int]] = {}
+    for label, rows in groups.items():
+        at, ordered = in_order(rows, places, asked, path)
+        for k in places.values:
+            name = " ".join([*label, *([table[0][k]] if len(places.values) > 1 else [])]) if several else table[0][k]
+            found[name] = at, ordered, k
+    begins = np.unique(np.concatenate([at for at, _, _ in found.values()]))
+    counted = {name for name, (_, _, k) in found.items() if k in places.counted}
+    own = several and not any(plain_name(table[0][k]) in LONG for k in places.labels)
+    about = {name: table[0][k] if own else name for name, (_, _, k) in found.items()}
+    cells = {
+        name: placed(at, [row[k] for row in rows], begins, "0" if name in counted else "")
+        for name, (at, rows, k) in found.items()
+    }
+    rows = next(iter(found.values()))[1]
+    ends = None
+    if places.end >= 0 and not several:
+        ends = instants([row[places.end] for row in rows], asked.zone, asked.dates, path)
+    mark = next((k for k, name in enumerate(table[0]) if plain_name(name) in FULL), -1)
+    full = [row[mark] for row in rows] if mark >= 0 and not several else None
+    return Columns(begins, ends, cells, about, counted, full)
 
 
-def epoch_instants(numbers: Floats) -> np.ndarray:
-    """Nanoseconds since 1970, to the microsecond, of numbers whose size shows their unit (seconds: 9 or 10 digits)."""
-    unit = 1e3 ** max(math.floor((math.log10(float(np.median(numbers))) - 8.0) / 3.0), 0)
-    return np.asarray(np.round(numbers / unit * 1e6).astype(np.int64) * 1000)
+def refuse_gauges(names: list[str], body: list[list[str]], places: Places, path: Path) -> None:
+    """Raises BadInput where no column can count requests, before a zone or a unit is asked for."""
+    each, asked = np.ones(len(body)), Asked(values="per-interval")
+    for k in places.values:
+        if k in places.counted or counted([row[k] for row in body], names[k], asked, each, path) is not None:
+            return
+    raise BadInput(NO_SERIES, file=path, value=[names[k] for k in places.values], expected=A_COUNT)
 
 
-def step_of(begins: np.ndarray, path: Path) -> float:
-    """The least step between instants, seconds."""
-    steps = np.diff(np.unique(begins))
-    if not len(steps):
-        raise BadInput("one row has no length", file=path, expected="counts of two intervals or more")
-    return float(steps.min()) / 1e9
+def in_order(
+    rows: list[list[str]], places: Places, asked: Asked, path: Path
+) -> tuple[NDArray[np.int64], list[list[str]]]:
+    """The instants of the rows of one series, ascending, and the rows in this order."""
+    texts = [time_in(row, places.times) for row in rows]
+    at = instants(texts, asked.zone, asked.dates, path)
+    order = np.argsort(at, kind="stable")
+    twice = np.flatnonzero(np.diff(at[order]) == 0)
+    if len(twice):
+        row = rows[int(order[twice[0] + 1])]
+        value = ", ".join([texts[int(order[twice[0] + 1])], *(row[k] for k in (*places.labels, *places.values))])
+        raise BadInput("this time comes twice", file=path, value=value, expected="one row per interval and series")
+    return at[order], [rows[int(k)] for k in order]
 
 
-def on_grid(begins: np.ndarray, values: Floats, grid: np.ndarray, missing: float) -> Floats:
-    found = np.full(len(grid), missing)
-    found[np.searchsorted(grid, begins)] = values
+def placed(at: NDArray[np.int64], cells: list[str], grid: NDArray[np.int64], missing: str) -> list[str]:
+    """Cells at the instants of a grid; `missing` where a series has none."""
+    if len(at) == len(grid):
+        return cells
+    found = [missing] * len(grid)
+    for place, cell in zip(np.searchsorted(grid, at).tolist(), cells, strict=True):
+        found[place] = cell
     return found
 
 
-def grid_of(begins: np.ndarray, step: float) -> np.ndarray:
-    return np.asarray(np.arange(begins.min(), begins.max() + 1, round(step * 1e9)), dtype=np.int64)
+def counts_of(
+    paths: Sequence[Path], asked: Asked, cells_in: Callable[[Path], list[list[str]]] = table_cells
+) -> CountSeries:
+    """The counts of tables: parts of one recording, or, where their times are the same, other series.
+
+    cells_in: the rows of a file as texts, the names first.
+    Raises BadInput where a unit, a zone or the place of refusals must be asked for.
+    """
+    notes: list[str] = []
+    parts = [read_columns(path, cells_in(path), asked, notes) for path in paths]
+    whole = parts[0]
+    for path, part in zip(paths[1:], parts[1:], strict=True):
+        whole = joined(whole, part, path)
+    lasts, said = lengths(whole.begins, whole.ends, paths[0])
+    notes += said
+    series: dict[str, Floats] = {}
+    counter = asked.values == "counter"
+    for name, cells in whole.cells.items():
+        each = np.ones(len(lasts)) if counter else lasts
+        values = counted(cells, whole.about[name], asked, each, paths[0], whole=name in whole.counted)
+        if values is None:
+            notes.append(f"{name} is no count of requests: left out")
+        else:
+            series[name] = values
+    if not series:
+        what = "no series of this file is a count of requests"
+        raise BadInput(
+            what, file=paths[0], value=list(whole.cells), expected="requests per interval, or a rate of them"
+        )
+    if any(LARGE_CELL.search(cell) for cells in whole.cells.values() for cell in cells):
+        notes.append("cells in K or M are rounded to three figures")
+    if counter:
+        begins, lasts, series = differences(whole.begins, series)
+        return CountSeries(begins, lasts, settled(series, asked, paths[0], sure=False), tuple(notes))
+    if len(series) == 1:
+        notes += ceiling_said({"full": whole.full} if whole.full else {}, next(iter(series.values())))
+        notes += never_fall(next(iter(series.values()))) if whole.counted else []
+    return CountSeries(whole.begins, lasts, settled(series, asked, paths[0], sure=False), tuple(notes))
 
 
-def settled(series: dict[str, Floats], asked: Asked, path: Path) -> dict[str, Floats]:
-    """Series of which the sum is all that was asked. Raises BadInput where it is open whether refusals are in it."""
-    refused = {name: values for name, values in series.items() if REFUSALS.search(name)}
-    rest = {name: values for name, values in series.items() if name not in refused}
-    if not refused or not rest or asked.refused == "beside":
-        return series
-    if asked.refused == "inside":
-        return rest
-    asks, turned = (float(np.nansum(list(part.values()))) for part in (rest, refused))
-    what = f"{', '.join(refused)}: are these refusals within {', '.join(rest)}, or beside them?"
-    expected = f"inside: {asks:,.0f} requests in all; beside: {asks + turned:,.0f}"
-    raise BadInput(what, file=path, key="--refused", expected=expected)
+def joined(one: Columns, two: Columns, path: Path) -> Columns:
+    """Two tables as one: other series at the same times, or the same series at other times."""
+    if np.array_equal(one.begins, two.begins) and not set(one.cells) & set(two.cells):
+        counted, about = one.counted | two.counted, one.about | two.about
+        return Columns(one.begins, one.ends, one.cells | two.cells, about, counted, one.full)
+    if set(one.cells) != set(two.cells) or (one.ends is None) != (two.ends is None):
+        expected = f"the same series at other times ({', '.join(one.cells)}), or others at the same"
+        raise BadInput(
+            "these files hold other series at other times", file=path, value=list(two.cells), expected=expected
+        )
+    begins = np.concatenate([one.begins, two.begins])
+    order = np.argsort(begins, kind="stable")
+    if (np.diff(begins[order]) == 0).any():
+        raise BadInput("this file has a time that another one has too", file=path, expected="each interval once")
+    cells = {name: [(texts + two.cells[name])[k] for k in order] for name, texts in one.cells.items()}
+    ends = None if one.ends is None or two.ends is None else np.concatenate([one.ends, two.ends])[order]
+    full = [(one.full + two.full)[k] for k in order] if one.full and two.full else None
+    return Columns(begins[order], ends, cells, one.about, one.counted, full)
 
 
 class GrafanaCsv(Reader):
-    """A panel of Grafana as CSV, series joined by time, perhaps with units in the cells."""
+    """A panel of Grafana as CSV, series joined by time or a row per series and time, perhaps with units in cells."""
 
     name = "grafana"
     title = "a panel of Grafana (CSV, joined by time)"
+    general = True
 
     def recognises(self, head: Head) -> bool:
-        rows = [row for row in cells_of("\n".join(head.lines[:200])) if row]
-        names = rows[0] if rows else []
-        if [name.lower() for name in names] == ["series", "time", "value"]:
+        names = head.rows[0] if head.rows else []
+        lower = {name.lower() for name in names}
+        if {"time", "value"} <= lower and len(lower & LONG) == len(names) - 2 == 1:
             return True
-        if len(names) < 2 or len(rows) < 2 or plain_name(names[0]) not in TIMED:
+        if len(names) < 2 or len(head.rows) < 2 or names[0] != "Time" or not places_of(names, body_of(head.rows)):
             return False
-        if names[0] != "Time":
-            others = {plain_name(name) for name in names[1:]} - BESIDE
-            one = len(others) == 1 and others <= COUNTED  # a table of counts
-            return not one and not any(map(ROLES.search, others)) and evenly_counted(rows, LEAST_STEP)
         quoted = any(line.startswith('"Time"') for line in head.lines[:2])
-        return quoted or any(unit_of(cell) for cell in rows[1][1:]) or evenly_counted(rows)
+        return quoted or any(unit_of(cell) for cell in head.rows[1][1:]) or sampled(head.rows) is not None
 
     def counts(self, paths: Sequence[Path], asked: Asked) -> CountSeries:
-        path, begins = paths[0], None
-        series: dict[str, Floats] = {}
-        notes: list[str] = []
-        for file in paths:
-            names, *rows = joined_by_time(without_totals(cells_of(whole_text(file)), notes))
-            at = instants([row[0] for row in rows], asked, file)
-            if begins is not None and not np.array_equal(at, begins):
-                raise BadInput("these files have other times", file=file, expected=f"the times of {paths[0].name}")
-            begins = at
-            for place, name in enumerate(names[1:], 1):
-                cells = [row[place] if place < len(row) else "" for row in rows]
-                if (values := counted(cells, name, asked, step_of(at, file), file)) is None:
-                    notes.append(f"{name} is no count of requests: left out")
-                else:
-                    series[name] = values
-        if begins is None or not series:
-            raise BadInput("no series of this file is a count of requests", file=path)
-        step = step_of(begins, path)
-        if any(LARGE_CELL.search(text) for text in [whole_text(path)]):
-            notes.append("cells in K or M are rounded to three figures")
-        return CountSeries(begins, np.full(len(begins), step), series, tuple(notes))
+        return counts_of(paths, asked)
 
 
-def without_totals(rows: list[list[str]], notes: list[str]) -> list[list[str]]:
-    """The rows of a table that are not empty, and no totals; a note says what was left out."""
-    kept = [row for row in rows if row and not re.match(TOTAL, row[0])]
-    if len(kept) < (left := sum(map(bool, rows))):
-        notes.append(f"{left - len(kept)} rows of totals: left out")
-    return kept
+class CountTable(Reader):
+    """Any table with one row per interval: a column of times and one of counts, perhaps one that says it was full."""
 
+    name = "counts"
+    title = "a table of samples or counts, a row per interval"
+    general = True
 
-def evenly_counted(rows: list[list[str]], least: float = 0.0) -> bool:
-    """Whether rows come at even steps (seconds, at least) and hold numbers, as no recording of requests does."""
-    cells = without_totals(rows[1:50], [])
-    if len(cells) < FEWEST_ROWS or not all(not cell or CELL.match(cell) for row in cells for cell in row[1:]):
-        return False
-    times = [row[0] for row in cells]
-    numbers = all(EPOCH.match(time) for time in times)
-    at = epoch_instants(np.array(times, dtype=float)) if numbers else timestamps(roughly_iso(times)).instants
-    steps = np.unique(np.diff(at))
-    return len(steps) == 1 and abs(float(steps[0])) >= least * 1e9
+    def recognises(self, head: Head) -> bool:
+        return sampled(head.rows) is not None and not GrafanaCsv().recognises(head)
 
-
-def joined_by_time(rows: list[list[str]]) -> list[list[str]]:
-    """A table with a column per series, also of one with a row per series and time."""
-    if [name.lower() for name in rows[0]] != ["series", "time", "value"]:
-        return rows
-    names = list(dict.fromkeys(row[0] for row in rows[1:]))
-    found = {(row[1], row[0]): row[2] for row in rows[1:] if len(row) == len(rows[0])}
-    times = sorted({row[1] for row in rows[1:]})
-    return [["Time", *names], *([time, *(found.get((time, name), "") for name in names)] for time in times)]
-
-
-LARGE_CELL = re.compile(r"\d [KMB] ")
+    def counts(self, paths: Sequence[Path], asked: Asked) -> CountSeries:
+        return counts_of(paths, asked)
 
 
 def unit_of(cell: str) -> str:
@@ -246,68 +244,42 @@ def unreadable(cell: str, match: re.Match[str] | None) -> bool:
     return "," in match[1] if match else bool(re.search(r"\d", cell))
 
 
-def counted(cells: list[str], name: str, asked: Asked, step: float, path: Path) -> Floats | None:
-    """The counts of a series in each step; None where its unit or name says that it counts no requests."""
-    found = [CELL.match(cell.strip()) for cell in cells]
+def counted(
+    cells: list[str], name: str, asked: Asked, lasts: Floats, path: Path, *, whole: bool = False
+) -> Floats | None:
+    """The counts of a series in each interval; None where its unit or name says that it counts no requests.
+
+    whole: its name says that it counts requests, and whole numbers are those of each interval.
+    """
+    bare = [re.sub("[.,]", "", cell) if GROUPED.match(cell) else cell for cell in cells]
+    if whole and asked.values is None and all(not cell or WHOLE.match(cell) for cell in bare):
+        return np.array([whole_count(cell, path, name) for cell in settled_points(cells)])
+    found = [CELL.match(ungrouped(cell.strip())) for cell in cells]
     units = {match[3].strip() for match in found if match and match[3].strip()}
     if not units and (named := IN_HEADER.match(name.strip())) and named[1] in UNITS:
         units = {named[1]}
     if len(units) > 1 or (units and not units <= UNITS.keys()):
         return None
-    if not units and (NO_COUNTS.search(name) or OTHER_UNIT.search(name)):
+    bare_name = QUOTED.sub("", name)
+    if not units and not whole and (NO_COUNTS.search(bare_name) or OTHER_UNIT.search(bare_name)):
         return None
     wrong = next((cell for cell, match in zip(cells, found, strict=True) if unreadable(cell, match)), "")
     if wrong:
         raise BadInput("this value cannot be read", file=path, key=name, value=wrong, expected="a number like 1200.5")
-    if units:
-        each = step / UNITS[next(iter(units))]
-    elif asked.values is None:
-        expected = "per-second, per-minute or per-interval; of totals that grow: 'meltpoint demand fit' with this file"
-        raise BadInput(
-            "the unit of this series is not in the file", file=path, key="--values", value=name, expected=expected
-        )
-    else:
-        if asked.values == "counter":
-            expected = "per-second, per-minute or per-interval; totals that grow are for 'meltpoint demand fit'"
-            raise BadInput("a table is not read as a counter", file=path, key="--values", expected=expected)
-        each = 1.0 if asked.values == "per-interval" else step / PER[asked.values]
     numbers = [float(match[1]) * LARGE[(match[2] or "").upper()] if match else np.nan for match in found]
-    return np.array(numbers) * each
+    if units:
+        return np.array(numbers) * lasts / UNITS[next(iter(units))]
+    if asked.values is None and (rate := next((size for end, size in RATES.items() if ends_in(name, end)), 0.0)):
+        return np.array(numbers) * lasts / rate
+    if asked.values is None:
+        expected = "per-second, per-minute, per-interval or counter; of people: 'meltpoint demand fit' with this file"
+        what = "the unit of this series is not in the file"
+        raise BadInput(what, file=path, key="--values", value=name, expected=expected)
+    return np.array(numbers) * (lasts / PER[asked.values] if asked.values in PER else 1.0)
 
 
-class CountTable(Reader):
-    """Any table with one row per interval: a column of times and one of counts, perhaps one that says it was full."""
-
-    name = "counts"
-    title = "a table of counts, one row per interval"
-
-    def recognises(self, head: Head) -> bool:
-        names = [plain_name(name) for name in head.names if name]
-        if GrafanaCsv().recognises(head):
-            return False
-        others = set(names) - TIMED - BESIDE
-        return len(others) == 1 and others <= COUNTED and len(names) > 1 and dated_and_whole(head)
-
-    def counts(self, paths: Sequence[Path], asked: Asked) -> CountSeries:
-        notes: list[str] = []
-        rows = [row for path in paths for row in without_totals(cells_of(whole_text(path)), notes)]
-        names = [plain_name(name) for name in rows[0]]
-        rows = [row for row in rows if [plain_name(cell) for cell in row] != names]
-        column = {name: [row[place].strip() for row in rows] for place, name in enumerate(names)}
-        begins = instants(column[next(name for name in names if name in TIMED)], asked, paths[0])
-        if (np.diff(begins) <= 0).any():
-            raise BadInput(
-                "rows are not in order of time", file=paths[0], expected="each interval once, the oldest first"
-            )
-        name = next(name for name in names if name in COUNTED)
-        values = np.array([whole_count(text, paths[0], name) for text in settled_points(column[name])])
-        steps = np.diff(begins) / 1e9
-        notes += ceiling_said(column, values)
-        return CountSeries(begins, np.append(steps, np.median(steps)), {name: values}, tuple(notes))
-
-
-def without_points(texts: Sequence[str]) -> list[str]:
-    return [re.sub("[.,]", "", text) if GROUPED.match(text) else text for text in texts]
+def ends_in(name: str, words: str) -> bool:
+    return f"_{plain_name(name)}".endswith(f"_{words}")
 
 
 def settled_points(texts: list[str]) -> list[str]:
@@ -315,7 +287,9 @@ def settled_points(texts: list[str]) -> list[str]:
     grouped = [bool(GROUPED.match(text)) for text in texts]
     below = any(re.match(r"^\d{1,3}$", text) for text in texts)
     rest = all(one or re.match(r"^\d{0,3}$", text) for one, text in zip(grouped, texts, strict=True))
-    return without_points(texts) if any(grouped) and below and rest else texts
+    if any(grouped) and below and rest:
+        return [re.sub("[.,]", "", text) if one else text for one, text in zip(grouped, texts, strict=True)]
+    return texts
 
 
 def whole_count(text: str, path: Path, name: str) -> float:
@@ -323,21 +297,14 @@ def whole_count(text: str, path: Path, name: str) -> float:
     if GROUPED.match(text):
         expected = "a whole number like 1234; the point in it may stand between thousands"
         raise BadInput("this is no count", file=path, key=name, value=text, expected=expected)
-    try:
-        return float(text.replace(",", "")) if text else np.nan
-    except ValueError:
-        raise BadInput("this is no count", file=path, key=name, value=text, expected="a number like 1234") from None
+    return float(text.replace(",", "")) if text else np.nan
 
 
-def dated_and_whole(head: Head) -> bool:
-    """Whether the first rows have dates and counts that are whole numbers, mostly above 1."""
-    names = [plain_name(name) for name in head.names if name]
-    count = next(place for place, name in enumerate(names) if name in COUNTED)
-    time = next(place for place, name in enumerate(names) if name in TIMED)
-    rows = [row for row in without_totals(cells_of("\n".join(head.lines[:50])), []) if len(row) == len(names)][1:]
-    numbers = [float(without_points([row[count]])[0]) for row in rows if WHOLE.match(row[count])]
-    dated = matches(roughly_iso([row[time] for row in rows]), STAMP)
-    return bool(dated.all()) and 1 < len(numbers) == len(rows) and bool(np.mean(np.array(numbers) > 1) > 0.5)
+def never_fall(values: Floats) -> list[str]:
+    """A note on counts that only grow, as totals since a beginning do."""
+    if len(values) < 8 or not (np.diff(values) >= 0).all() or not values[-1] > values[0] > 0:
+        return []
+    return ["the counts never fall: if they are totals since a beginning, --values counter takes their differences"]
 
 
 def ceiling_said(column: dict[str, list[str]], values: Floats) -> tuple[str, ...]:

@@ -15,23 +15,27 @@ from sim.tables.coded import of_words
 from sim.tables.formats.lines import CLF, Columns, clf_time, fits, pattern_blocks, request_columns
 from sim.tables.formats.reader import Head, Reader, Requests
 from sim.tables.formats.web_logs import ALB, COMBINED, ENVOY, HAPROXY
+from sim.tables.times import written_seconds
 
 PART = re.compile(r"\[[^\]]*\]|\"(?:[^\"\\]|\\.)*\"|\S+")
 VERBS = r"(?:GET|POST|PUT|PATCH|DELETE|HEAD|OPTIONS)"
+IPV6 = r"[0-9a-f]{1,4}(?::[0-9a-f]{1,4}){7}|[0-9a-f:]*::[0-9a-f:.]*"  # 12:00:07 is a time of day
 KINDS = {  # of parts, the first that fits
-    "clf": r"\[\d\d/[A-Z][a-z][a-z]/\d{4}:\d\d:\d\d:\d\d(?:\.\d+)?(?: [+-]\d{4})?\]",
+    "clf": r"\[\d\d/[A-Z][a-z][a-z]/\d{4}[: ]\d\d:\d\d:\d\d(?:[.,]\d+)?(?: [+-]\d{4})?\]",
     "iso": r"\[?\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:[.,]\d+)?(?:Z|[+-]\d\d:?\d\d)\]?",
     "epoch": r"1\d{9}\.\d{3}",
+    "date": r"\[?\d{4}[-/]\d\d[-/]\d\d",  # with a time of day behind it, as programs in Python write them
+    "clock": r"\d\d:\d\d:\d\d(?:[.,]\d+)?\]?",
     "request": rf"\"{VERBS} \S+(?: HTTP/[\d.]+)?\"",
     "verb": rf"\"?{VERBS}\"?",
     "path": r"\"?/\S*\"?",
-    "seconds": r"\"?\d+\.\d{3}\"?",
+    "seconds": r"\"?(?:\d+\.\d{3}|\d+(?:\.\d+)?(?:s|ms|µs|us))\"?",
     "status": r"\"?[1-5]\d\d\"?",
-    "address": r"\"?(?:\d{1,3}(?:\.\d{1,3}){3}|[0-9a-f]*:[0-9a-f:]+)(?::\d+)?\"?",
+    "address": rf"\"?(?:\d{{1,3}}(?:\.\d{{1,3}}){{3}}|{IPV6})(?::\d+)?\"?",
 }
 TIMES = ("iso", "epoch", "clf")
 ANY = r"(?:\[[^\]]*\]|\"(?:[^\"\\]|\\.)*\"|\S+)"
-SECONDS = r"\"?(?:\d+\.\d{3}|-)\"?"
+SECONDS = r"\"?(?:\d+\.\d{3}|\d+(?:\.\d+)?(?:s|ms|µs|us)|-)\"?"
 
 
 def kind_of(part: str) -> str:
@@ -50,14 +54,15 @@ class CustomLog(Reader):
     def requests(self, head: Head) -> Requests:
         layout = layout_of(head)
         read = ", ".join(f"{name} from part {place + 1}" for name, place in layout.items())
-        pattern = pattern_of(layout, verb=kind_of(parts_of(head)[0][layout["request"]]) == "verb")
+        first = parts_of(head)[0]
+        twofold = [name for name in ("time", "request") if kind_of(first[layout[name]]) in ("date", "verb")]
+        pattern = pattern_of(layout, twofold)
         timed = "seconds" in layout
         return Requests(
             blocks=partial(pattern_blocks, pattern=pattern, columns_of=columns_of),
             stamped="either" if timed else "",
             extra={**({"duration_s": ("duration", 1.0)} if timed else {}), "status": ("status", 1.0)},
             user="user" if "address" in layout else None,
-            zone="UTC",
             notes=(f"lines of no known format: {read}", "a host may stand for many people behind one address"),
         )
 
@@ -76,6 +81,8 @@ def layout_of(head: Head) -> dict[str, int]:
     kinds = [{kind_of(row[place]) for row in rows} for place in range(width)]
     of = {kind: [place for place in range(width) if kinds[place] == {kind}] for kind in KINDS}
     found = {"time": next((of[kind][0] for kind in TIMES if of[kind]), -1)}
+    if found["time"] < 0:
+        found["time"] = next((place for place in of["date"] if place + 1 in of["clock"]), -1)
     found["request"] = next(iter(of["request"]), -1)
     if found["request"] < 0:
         found["request"] = next((place for place in of["verb"] if place + 1 in of["path"]), -1)
@@ -96,15 +103,16 @@ def layout_of(head: Head) -> dict[str, int]:
 
 def number(part: str) -> float:
     text = part.strip('"')
-    return float(text) if re.fullmatch(r"\d+\.\d{3}", text) else np.nan
+    found = float(text) if re.fullmatch(r"\d+\.\d{3}", text) else written_seconds(text)
+    return np.nan if found is None else found
 
 
-def pattern_of(layout: dict[str, int], *, verb: bool) -> str:
-    """The pattern of a line, with a group for each part that is read. verb: a request is two parts, and not one."""
+def pattern_of(layout: dict[str, int], twofold: list[str]) -> str:
+    """The pattern of a line, with a group for each part that is read. twofold: names of those that are two parts."""
     groups = {place: rf"(?P<{name}>{SECONDS if name == 'seconds' else ANY})" for name, place in layout.items()}
-    if verb:
-        groups[layout["request"]] = rf"(?P<request>{ANY}\s+{ANY})"
-    parts = [groups.get(place, ANY) for place in range(max(groups) + 1) if not verb or place != layout["request"] + 1]
+    groups |= {layout[name]: rf"(?P<{name}>{ANY}\s+{ANY})" for name in twofold}
+    second = {layout[name] + 1 for name in twofold}
+    parts = [groups.get(place, ANY) for place in range(max(groups) + 1) if place not in second]
     return r"^\s*" + r"\s+".join(parts) + r"(?:\s.*)?$"
 
 
@@ -127,7 +135,9 @@ def columns_of(part: dict[str, Any]) -> Columns:
 
 def instants(texts: Any) -> Any:
     """Times as ISO 8601, or seconds since 1970."""
+    texts = pc.replace_substring_regex(texts, r"^(\[\d\d/[A-Z][a-z][a-z]/\d{4}) ", r"\1:")
     found = pc.extract_regex(texts, f"^{CLF}$")
     if not len(texts) or found[0].as_py() is None:
-        return pc.replace_substring(pc.utf8_trim(texts, "[]"), ",", ".")
+        plain = pc.replace_substring(pc.utf8_trim(texts, "[]"), ",", ".")
+        return pc.replace_substring_regex(plain, r"^(\d{4})/(\d\d)/(\d\d)\s+", r"\1-\2-\3 ")
     return clf_time({field.name: found.field(field.name) for field in found.type})

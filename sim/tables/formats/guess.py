@@ -13,7 +13,7 @@ MAGIC = {
     "<html": "an HTML page",
     "<?xml": "an XML document",
 }
-DATED = re.compile(r"\d{4}-\d\d-\d\d|\d\d/[A-Z][a-z][a-z]/\d{4}|[A-Z][a-z][a-z] [ \d]\d \d\d:\d\d:\d\d")
+DATED = re.compile(r"\d{4}[-/]\d\d[-/]\d\d|\d\d/[A-Z][a-z][a-z]/\d{4}|[A-Z][a-z][a-z] [ \d]\d \d\d:\d\d:\d\d")
 
 
 def looks_like(head: Head) -> str:
@@ -28,8 +28,8 @@ def looks_like(head: Head) -> str:
         keys = ", ".join(printable(str(key)) for key in list(record)[:8])
         kind = "JSON lines" if lined else "a JSON list of objects" if head.listed else "a JSON document"
         return f"{kind} with the keys {cut(keys)}"
-    if line.lstrip().startswith(("[", "{")) and not DATED.search(line):
-        return "a JSON document"
+    if re.match(r"\s*(\{|\[\s*\{)", line) or (line.lstrip().startswith("[") and not DATED.search(line)):
+        return "a JSON document, perhaps cut off"
     if DATED.search(line) and len(head.names) < 2:
         return f"a log with a date in each line, of no known layout: {cut(printable(line), 80)}"
     if len(head.names) > 1:

@@ -4,7 +4,7 @@ Which key is what is recognised by its name in the first records; keys of object
 """
 
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -15,11 +15,16 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.json
 
-from sim.errors import printable
+from sim.errors import BadInput, printable
 from sim.tables.coded import of_words
+from sim.tables.elapsed import ELAPSED, with_elapsed
 from sim.tables.files import Broken, Progress, RowBlock
-from sim.tables.formats.lines import whole_lines
+from sim.tables.formats.count_tables import counts_of
+from sim.tables.formats.json_keys import ENDS, IN_NANOSECONDS, SIGNS, at_of, first_of, roles_of, time_of
+from sim.tables.formats.lines import fits, whole_lines
 from sim.tables.formats.reader import (
+    Asked,
+    CountSeries,
     Head,
     Reader,
     Requests,
@@ -31,53 +36,20 @@ from sim.tables.formats.reader import (
     records_block,
     whole_text,
 )
+from sim.tables.formats.sampled import sampled
+from sim.tables.formats.web_logs import ALB, COMBINED, ENVOY, HAPROXY
 from sim.tables.in_order import in_order
-from sim.tables.names import AREAS, SIZES, plain_name, seconds_per, shown_per
+from sim.tables.names import AREAS, SIZES, shown_per, unit_of_time
 from sim.tables.opening import first_lines
+from sim.tables.times import written_seconds
 
-# Names of times, and which instant each is ('' where programs differ).
-TIMES = {
-    **dict.fromkeys(
-        ("start_utc", "start_local", "start_time", "start_time_utc", "request_time_utc", "arrival_time", "arrived"),
-        "start",
-    ),
-    **dict.fromkeys(("arrival", "arrived_at", "received_at", "created_at", "created", "started_at", "start"), "start"),
-    **dict.fromkeys(
-        ("end_time", "finished_at", "completed_at", "finished", "completed", "ended_at", "time_iso8601", "time_local"),
-        "end",
-    ),
-    "msec": "end",
-    **dict.fromkeys(("ts", "time", "timestamp", "time_stamp", "time_generated", "datetime", "event_time", "date"), ""),
-}
 IN_MILLISECONDS = {"start_time", "duration", "response_code"}  # the keys of Envoy, and of Istio
-USERS = (
-    *("user", "user_id", "userid", "user_name", "account", "account_id", "client_id", "remote_user"),
-    *("client_ip", "c_ip", "remote_addr", "remote_ip", "remote_address", "client_host", "client", "source_ip"),
-    *("x_forwarded_for", "downstream_remote_address"),
-)
-PATHS = (
-    *("path", "uri", "request_uri", "cs_uri_stem", "request_path", "request_url", "url_path", "url", "endpoint"),
-    *("operation_name", "route", "kind", "type", "request"),
-)
-STATUSES = (
-    *("status", "status_code", "sc_status", "code", "origin_status", "downstream_status", "http_status"),
-    *("response_code", "result_code"),
-)
-SIGNS = {  # of programs whose times are known, by keys that only they have
-    ("ts", "duration", "status"): "end",  # Caddy
-    ("StartUTC", "Duration"): "start",  # Traefik
-    ("httpRequest.latency", "timestamp"): "start",  # Google Cloud: when the load balancer got the request
-    ("request_time", "remote_addr"): "end",  # nginx: its variables
-    ("request_time", "request"): "end",
-    ("req.method", "responseTime"): "end",  # pino: when the request was completed
-    ("x-edge-result-type", "time-taken"): "end",  # CloudFront
-}
 FIELD = re.compile(r"([\w.@-]+)=(\"(?:[^\"\\]|\\.)*\"|\S*)")  # of logfmt
 FEWEST_FIELDS = 3
 AREA = re.compile(r"^(\d+)\s*[x×*]\s*(\d+)$")
 CLOCK = re.compile(r"^\d\d:\d\d:\d\d")
-WITH_UNIT = re.compile(r"^(-?\d+(?:\.\d+)?)\s*(ns|us|µs|μs|ms|s|m)$")
-UNITS = {"ns": 1e-9, "us": 1e-6, "µs": 1e-6, "μs": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0}
+MESSAGES = ("log", "message", "msg", "line", "textPayload", "@message", "MESSAGE", "body")
+ASKED = re.compile(r"\"(GET|POST|PUT|PATCH|DELETE|HEAD|OPTIONS) \S+( HTTP/[\d.]+)?\" [1-5]\d\d\b")
 NO_REQUEST = ("^no$", "records without a path, a status or a duration, as of a program's other messages")
 OTHER = (
     "request_throughput",
@@ -103,15 +75,6 @@ def flat(record: dict[str, Any], prefix: str = "") -> dict[str, Any]:
     return found
 
 
-def first_of(names: Iterable[str], there: dict[str, Any]) -> str:
-    """The first key with a value that has one of some names, or else one within an object of another name."""
-    filled = [key for key in there if there[key] not in (None, "")]
-    whole = {plain_name(key): key for key in reversed(filled)}
-    last = {plain_name(key.rpartition(".")[2]): key for key in reversed(filled)}
-    ends = {"_".join(plain_name(key).split("_")[-2:]): key for key in reversed(filled)}
-    return next((found[name] for found in (whole, last, ends) for name in names if name in found), "")
-
-
 def record_of(text: str) -> dict[str, Any]:
     """A line of JSON or of logfmt as an object; empty if it is neither."""
     if text.startswith("{"):
@@ -133,16 +96,44 @@ def first_records(head: Head) -> list[dict[str, Any]]:
     return [flat(one) for one in records if one]
 
 
+class JsonCounts(Reader):
+    """Records of an instant and numbers at even steps, which say nothing of a request: counts or gauges."""
+
+    name = "json-counts"
+    title = "samples or counts in JSON, a record per interval"
+    general = True
+
+    def recognises(self, head: Head) -> bool:
+        records = first_records(head)
+        if not records or any({"status", "duration", "user"} & roles_of(one).keys() for one in records[:3]):
+            return False
+        return sampled(rows_in(records)) is not None
+
+    def counts(self, paths: Sequence[Path], asked: Asked) -> CountSeries:
+        return counts_of(paths, asked, lambda path: rows_in([flat(one) for _, one in records_in(path)]))
+
+
+def records_in(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
+    return json_lines(path, [], lambda _: None)
+
+
+def rows_in(records: list[dict[str, Any]]) -> list[list[str]]:
+    """Records as the rows of a table, the names of their keys first."""
+    names = list(dict.fromkeys(key for one in records for key in one))
+    return [names, *([as_text(one.get(name)) for name in names] for one in records)]
+
+
 class JsonLog(Reader):
     """One JSON object per request, or one line of logfmt; other records among them are left out."""
 
     name = "json-lines"
     title = "JSON lines, one object per request"
+    general = True
 
     def recognises(self, head: Head) -> bool:
         records = first_records(head)
         other = any(set(OTHER) & {key.split(".")[0] for key in one} for one in records)
-        return not other and any(first_of(TIMES, one) for one in records)
+        return not other and any(time_of(one) for one in records)
 
     def requests(self, head: Head) -> Requests:
         records = first_records(head)
@@ -150,7 +141,7 @@ class JsonLog(Reader):
         fullest = max(kinds, key=len, default={}) if kinds else {}
         keys = {key: value for one in reversed(records) for key, value in one.items() if roles_of(one) or not fullest}
         roles = roles_of(keys)
-        time = first_of(TIMES, keys)
+        time = time_of(keys)
         duration = roles.get("duration", "")
         stamped = next((at for signs, at in SIGNS.items() if set(signs) <= set(keys)), at_of(time))
         if not stamped:
@@ -159,9 +150,9 @@ class JsonLog(Reader):
         per, said = shown_per(duration, [value for value in known if value is not None]) if duration else (1.0, "")
         if set(keys) >= IN_MILLISECONDS:
             per, said = 1e3, ""
-        if duration and any(WITH_UNIT.match(str(one.get(duration, ""))) for one in records):
+        if duration and any(written_seconds(str(one.get(duration, ""))) is not None for one in records):
             said = ""
-        if duration == "Duration" and "StartUTC" in keys:
+        if any(set(signs) <= set(keys) for signs in IN_NANOSECONDS):
             per, said = 1e9, ""
         date = first_of(("date",), keys) if CLOCK.match(str(keys[time])) else ""
         read = {"time": time, **roles}
@@ -169,20 +160,27 @@ class JsonLog(Reader):
         tokens |= {what: key for what, names in SIZES.items() if (key := first_of(names, keys))}
         if "side" not in tokens and (area := first_of(AREAS, keys)) and AREA.match(str(keys[area])):
             tokens["side"] = area
+        unit = unit_of_time(time.rpartition(".")[2])[1]
+        # Request traces with token counts, as published by Mooncake.
         trace = "input_length" in keys and isinstance(keys[time], int | float) and keys[time] < 1e9
+        unit = "ms" if trace else unit
+        refuse_wrapped(records, roles, head.path)
         said_as = "read as JSON: " + ", ".join(f"{role} from {key!r}" for role, key in read.items())
         results = {"result": "x-edge-result-type"} if "x-edge-result-type" in keys else {}
-        columns = {**read, **tokens, **results}
+        ended = "" if duration or stamped != "start" else first_of(ENDS, keys)
+        if ended:
+            said_as += f", duration from the time to {ended!r}"
+        columns = {**read, **tokens, **results, **({"ended": ended} if ended else {})}
         types = schema_of(records, [*columns.values(), *([date] if date else [])])
         return Requests(
-            blocks=partial(json_blocks, keys=Keys(columns, per, date, types)),
+            blocks=partial(timed_blocks if ended else json_blocks, keys=Keys(columns, per, date, types)),
             stamped=stamped,
             extra={
-                **({"duration_s": ("duration", 1.0)} if duration else {}),
+                **({"duration_s": (ELAPSED if ended else "duration", 1.0)} if duration or ended else {}),
                 **({"status": ("status", 1.0)} if "status" in roles else {}),
                 **{name: (name, 1.0) for name in tokens},
             },
-            unit="ms" if trace else None,  # request traces with token counts, as published by Mooncake
+            unit=unit,
             user="user" if "user" in roles else None,
             kind="path" if "path" in roles else None,
             zone="UTC" if results else None,
@@ -191,26 +189,21 @@ class JsonLog(Reader):
         )
 
 
+def refuse_wrapped(records: list[dict[str, Any]], roles: dict[str, str], path: Path) -> None:
+    """Raises BadInput for records of a collector (Docker, Loki, CloudWatch Logs) with lines of another log in them."""
+    if {"path", "status", "duration"} & roles.keys():
+        return
+    for record in records:
+        for key in MESSAGES:
+            text = str(record.get(key, "")).strip()
+            if any(fits(text, pattern) for pattern in (COMBINED, ENVOY, HAPROXY, ALB)) or ASKED.search(text):
+                what = f"each record holds a line of another log in its key {key!r}"
+                raise BadInput(
+                    what, file=path, value=text, expected=f"those lines alone, as 'jq -r .{key}' prints them"
+                )
+
+
 HITS = ("^(Refresh)?Hit$", "answers from the cache")
-
-
-def at_of(key: str) -> str:
-    return TIMES.get(plain_name(key), TIMES.get(plain_name(key.rpartition(".")[2]), ""))
-
-
-def roles_of(record: dict[str, Any]) -> dict[str, str]:
-    """The keys of a record that say how long a request took, whose it was, for what, and what became of it."""
-    if not first_of(TIMES, record):
-        return {}
-    lasted = [key for key in record if record[key] not in (None, "") and seconds_per(key) is not None]
-    first = [key for key in lasted if not plain_name(key).startswith("upstream")]
-    roles = {
-        "duration": min(first or lasted, key=len, default=""),
-        "user": first_of(USERS, record),
-        "path": first_of(PATHS, record),
-        "status": first_of(STATUSES, record),
-    }
-    return {role: key for role, key in roles.items() if key}
 
 
 @dataclass(frozen=True)
@@ -251,6 +244,11 @@ def typed(kind: Any) -> Any:
     if isinstance(kind, dict):
         return pa.struct([pa.field(name, typed(one)) for name, one in kind.items()])
     return kind
+
+
+def timed_blocks(path: Path, broken: list[Broken], progress: Progress, keys: Keys) -> Iterator[RowBlock]:
+    """The rows of a log with the start and the end of each request, and how long it took."""
+    yield from with_elapsed(json_blocks(path, broken, progress, keys), "time", "ended")
 
 
 def json_blocks(path: Path, broken: list[Broken], progress: Progress, keys: Keys) -> Iterator[RowBlock]:
@@ -301,7 +299,7 @@ def columns_at_once(data: bytes, keys: Keys) -> dict[str, Any] | None:
     if "duration" in found:
         lasted = found["duration"]
         made["duration"] = (
-            each_word(made["duration"], lambda text: as_text(in_seconds(text, keys.per)))
+            each_word(made["duration"], lambda text: duration_text(text, keys.per))
             if pa.types.is_string(lasted.type)
             else pc.fill_null(pc.cast(pc.divide(pc.cast(lasted, pa.float64()), keys.per), pa.string()), "")
         )
@@ -327,7 +325,7 @@ def rows_of(records: Iterable[tuple[int, dict[str, Any]]], keys: Keys) -> Iterat
         cells = flat(record)
         row = {role: cells.get(key) for role, key in keys.of.items()}
         if row["time"] is None:
-            row["time"] = cells.get(first_of(TIMES, cells))
+            row["time"] = cells.get(time_of(cells))
         if row["time"] is None or (keys.shown and all(row[role] is None for role in keys.shown)):
             row["asks"] = "no"
         if row["time"] is None:
@@ -335,7 +333,7 @@ def rows_of(records: Iterable[tuple[int, dict[str, Any]]], keys: Keys) -> Iterat
         if keys.date:
             row["time"] = f"{cells.get(keys.date)}T{row['time']}"
         if "duration" in row:
-            row["duration"] = in_seconds(row["duration"], keys.per)
+            row["duration"] = duration_text(row["duration"], keys.per)
         row |= {role: read(as_text(row[role])) for role, read in readings(keys).items()}
         yield number, row
 
@@ -353,12 +351,18 @@ def user_of(text: str, key: str) -> str:
 
 def in_seconds(value: Any, per: float) -> float | None:
     """A duration in seconds: a text with its unit, or a number of which `per` make a second; None for none."""
-    if isinstance(value, str) and (found := WITH_UNIT.match(value.strip())):
-        return float(found[1]) * UNITS[found[2]]
+    if isinstance(value, str) and (found := written_seconds(value)) is not None:
+        return found
     try:
         return float(value) / per
     except (TypeError, ValueError):
         return None
+
+
+def duration_text(value: Any, per: float) -> str:
+    """A duration in seconds as a text; what cannot be read as it is, so that it is reported."""
+    found = in_seconds(value, per)
+    return as_text(value if found is None else found)
 
 
 def path_of(text: str) -> str:

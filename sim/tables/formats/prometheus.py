@@ -6,6 +6,7 @@ fall the new value is counted, which is a lower bound (prometheus.io/docs/promet
 
 import re
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,13 @@ from sim.tables.formats.reader import Asked, CountSeries, Floats, Head, Reader, 
 
 CODES = ("code", "status", "status_code", "http_code", "response_code", "response_code_class", "http_status", "reason")
 PER = {"per-second": 1.0, "per-minute": 1 / 60.0}
-SAMPLE = re.compile(r"^([A-Za-z_:][\w:]*)(\{.*\})?\s+(\S+)(?:\s+(-?[\d.]+))?(?:\s+#.*)?$")
+NO_REQUESTS = re.compile(r"(seconds|bytes|joules|tokens|_us|_ms)_(total|sum)$|_sum$")  # what a counter may add up
+Series = tuple[dict[str, str], tuple[Floats, Floats]]  # its labels; times and values
+Labels = frozenset[tuple[str, str]]
+# Labels end at their own brace: an exemplar of OpenMetrics behind the value has braces too.
+SAMPLE = re.compile(
+    r"^([A-Za-z_:][\w:]*)(\{(?:[^\"{}]|\"(?:[^\"\\]|\\.)*\")*\})?\s+(\S+)(?:\s+(-?[\d.]+(?:[eE][+-]?\d+)?))?(?:\s+#.*)?$"
+)
 LABEL = re.compile(r'(\w+)="((?:[^"\\]|\\.)*)"')
 
 
@@ -31,50 +38,96 @@ class PrometheusRange(Reader):
         return isinstance(data, dict) and "resultType" in data
 
     def counts(self, paths: Sequence[Path], asked: Asked) -> CountSeries:
-        found = []
+        pages: dict[Labels, list[Any]] = {}
+        native = False
         for path in paths:
             data = json_object(whole_text(path))["data"]
             if data["resultType"] != "matrix" or not data.get("result"):
                 what = f"a range query has values over time, this one is a {data['resultType']}"
                 raise BadInput(what, file=path, expected="resultType matrix, with at least one series")
-            found += [(one.get("metric") or {}, samples_of(one)) for one in data["result"]]
+            for one in data["result"]:
+                pages.setdefault(frozenset((one.get("metric") or {}).items()), []).append(samples_of(one))
+                native = native or bool(one.get("histograms"))
+        found = [(dict(labels), one_series(parts)) for labels, parts in pages.items()]
         names = {metric.get("__name__", "") for metric, _ in found}
         if len(names) > 1:
             raise BadInput("these are several metrics", file=paths[0], value=sorted(names), expected="one of requests")
-        return range_counts(next(iter(names)), found, asked, paths[0])
+        name = next(iter(names))
+        if native and name and asked.values is None:
+            asked = replace(asked, values="counter")
+        return range_counts(name, found, asked, paths[0])
 
 
 def samples_of(one: dict[str, Any]) -> tuple[Floats, Floats]:
-    """Times and values of one series; samples that are not finite are left out."""
-    pairs = np.array([[float(t), float(v)] for t, v in one.get("values", [])], dtype=float).reshape(-1, 2)
+    """Times and values of one series; samples that are not finite are left out. A native histogram's is its count."""
+    counted = [(t, histogram["count"]) for t, histogram in one.get("histograms", [])]
+    pairs = np.array([[float(t), float(v)] for t, v in [*one.get("values", []), *counted]], dtype=float).reshape(-1, 2)
     pairs = pairs[np.isfinite(pairs).all(axis=1)]
     return pairs[:, 0], pairs[:, 1]
 
 
-def range_counts(name: str, found: list[tuple[dict[str, str], Any]], asked: Asked, path: Path) -> CountSeries:
+def one_series(pages: Sequence[tuple[Floats, Floats]]) -> tuple[Floats, Floats]:
+    """The samples of one series in several answers, each instant once."""
+    at, values = (np.concatenate([page[place] for page in pages]) for place in (0, 1))
+    at, first = np.unique(at, return_index=True)
+    return at, values[first]
+
+
+def countable(name: str, found: list[Series], path: Path) -> list[Series]:
+    """The series that count requests: of a histogram's cumulative buckets the last. Raises BadInput for other sums."""
+    if NO_REQUESTS.search(name):
+        expected = "a counter of requests, or the _count of a histogram"
+        raise BadInput("this metric adds up something else than requests", file=path, value=name, expected=expected)
+    if any("quantile" in metric for metric, _ in found):
+        raise BadInput("quantiles are no counts", file=path, value=name, expected="the _count of this summary")
+    if not any("le" in metric for metric, _ in found):
+        return found
+    every = [(metric, samples) for metric, samples in found if metric.get("le") in ("+Inf", "Inf")]
+    if not every:
+        expected = 'the bucket le="+Inf", which has all requests, or the _count of this histogram'
+        raise BadInput("these buckets do not hold all requests", file=path, value=name, expected=expected)
+    return every
+
+
+def range_counts(name: str, found: list[Series], asked: Asked, path: Path) -> CountSeries:
     """Counts per step and status, of the counters or rates of a range query."""
+    found = countable(name, found, path)
     times = np.unique(np.concatenate([at for _, (at, _) in found]))
     if len(times) < 2:
         raise BadInput("one sample says no count", file=path, expected="samples at two instants or more")
     step = float(np.diff(times).min())
     grid = times[0] + step * np.arange(round((times[-1] - times[0]) / step) + 1)
-    counter = asked.values == "counter" or (asked.values is None and name.endswith(("_total", "_count")))
+    counter = asked.values == "counter" or (asked.values is None and name.endswith(("_total", "_count", "_bucket")))
     if not counter and asked.values is None:
         shown = name or "no name, as of rate() or increase()"
         expected = "per-second (of rate), per-interval (of increase), per-minute or counter"
         raise BadInput("the query is not in the file", file=path, key="--values", value=shown, expected=expected)
-    series: dict[str, Floats] = {}
     notes = [f"{name or 'the series'}: " + ("a counter: differences per series" if counter else f"{asked.values}")]
+    parts: dict[str, list[Floats]] = {}
     for metric, (at, values) in found:
         label = next((metric[key] for key in CODES if key in metric), "all")
         counts = differences(at, values, grid, notes, metric) if counter else rated(at, values, grid, step, asked)
-        series[label] = series.get(label, 0.0) + counts
-    begins = np.round(grid[:-1] * 1e9).astype(np.int64)
-    return CountSeries(begins, np.full(len(begins), step), series, tuple(notes))
+        parts.setdefault(label, []).append(counts)
+    known = np.isfinite(np.concatenate(list(parts.values()))).any(axis=0)
+    series = {label: np.where(known, np.nansum(each, axis=0), np.nan) for label, each in parts.items()}
+    begins = grid[:-1] if counter else grid - step  # a rate is that of the step before its stamp
+    at_ns = np.round(begins * 1e9).astype(np.int64)
+    return CountSeries(at_ns, np.full(len(at_ns), step), series, (*notes, *missing_said(found, grid, counter)))
+
+
+def missing_said(found: list[Series], grid: Floats, counter: bool) -> list[str]:
+    """A note on rates of which some samples are missing while those of other series are there."""
+    step = grid[1] - grid[0]
+    gaps = sum(round(float((at[-1] - at[0]) / step)) + 1 - len(at) for _, (at, _) in found if len(at))
+    if counter or not gaps or len(found) < 2:
+        return []
+    return [f"{gaps} samples of single series are missing: what the others counted is taken, a lower bound"]
 
 
 def differences(at: Floats, values: Floats, grid: Floats, notes: list[str], metric: dict[str, str]) -> Floats:
     """What a counter counted in each step of a grid; over missing samples it is spread evenly."""
+    if not len(at):
+        return np.zeros(len(grid) - 1)
     steps = np.diff(values)
     fell = steps < 0
     who = metric.get("instance") or metric.get("pod") or "a series"
@@ -91,11 +144,11 @@ def differences(at: Floats, values: Floats, grid: Floats, notes: list[str], metr
 
 
 def rated(at: Floats, values: Floats, grid: Floats, step: float, asked: Asked) -> Floats:
-    """Counts of rates, each for the step before its stamp; a missing one is unknown."""
+    """Counts of rates, each for the step before its stamp; a missing one is nan."""
     known = np.full(len(grid), np.nan)
     known[np.round((at - grid[0]) / step).astype(int)] = values
     each = 1.0 if asked.values == "per-interval" else step * PER[str(asked.values)]
-    return known[1:] * each
+    return known * each
 
 
 Samples = dict[tuple[str, frozenset[tuple[str, str]]], float]
@@ -115,8 +168,13 @@ class Exposition(Reader):
         found: dict[tuple[str, frozenset[tuple[str, str]]], list[tuple[float, float]]] = {}
         for path in paths:
             for name, labels, value, stamp in samples_of_page(path):
-                if stamp is not None and name.endswith("_total") and np.isfinite(value):
+                if stamp is not None and name.endswith(("_total", "_count")) and np.isfinite(value):
                     found.setdefault((name, labels), []).append((stamp, value))
+        of_requests = {
+            end for end in ("_total", "_count") for name, _ in found if name.endswith(end) and "request" in name
+        }
+        ends = "_count" if of_requests == {"_count"} else "_total"
+        found = {key: pairs for key, pairs in found.items() if key[0].endswith(ends)}
         names = sorted({name for name, _ in found})
         chosen = [name for name in names if "request" in name] if len(names) > 1 else names
         if not chosen or max(len(pairs) for pairs in found.values()) < 2:

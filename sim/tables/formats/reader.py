@@ -14,14 +14,16 @@ from numpy.typing import NDArray
 
 from sim.errors import BadInput, printable
 from sim.schema import with_keys_once
-from sim.tables.files import Broken, Progress, RowBlock
-from sim.tables.headers import header
+from sim.tables.files import Broken, Progress, RowBlock, parquet_blocks
+from sim.tables.headers import header, is_parquet
 from sim.tables.opening import LARGEST_TIDIED, first_bytes, first_lines, opened
+from sim.tables.small_tables import cells_of
 from sim.tables.written_dates import Order
 
 Floats = NDArray[np.float64]
 REFUSED = (429, 503)  # statuses by which a service turns a request away
 NANOSECOND = 1e-9
+SHOWN = 200  # rows of a table that show what it is
 
 
 class Head:
@@ -46,6 +48,14 @@ class Head:
         return header(self.path)
 
     @cached_property
+    def rows(self) -> list[list[str]]:
+        """The first rows of a table, its names first, also of a Parquet file; empty ones are left out."""
+        if is_parquet(self.path):
+            return table_cells(self.path, SHOWN)
+        lines = first_lines(self.path)
+        return filled(cells_of("\n".join((lines[:-1] or lines)[:SHOWN])))
+
+    @cached_property
     def record(self) -> dict[str, Any]:
         """The first line as a JSON object; empty if it is none."""
         return json_object(self.line, strict=False)
@@ -61,6 +71,26 @@ class Head:
     def listed(self) -> dict[str, Any]:
         """The first object of the file's one JSON list; empty if it is none."""
         return next(iter(json_list(whole_text(self.path))), {}) if self.line.lstrip().startswith("[") else {}
+
+
+def table_cells(path: Path, most: int | None = None) -> list[list[str]]:
+    """The rows of a table of moderate size as texts, its names first; of a Parquet file without columns of lists.
+
+    most: rows that are enough.
+    """
+    if not is_parquet(path):
+        return filled(cells_of(whole_text(path)))
+    rows: list[list[str]] = []
+    for block in parquet_blocks(path, lambda _: None):
+        columns = [values.slice(0, most).to_pylist() for values in block.columns.values()]
+        rows += [list(block.columns)] * (not rows) + [list(row) for row in zip(*columns, strict=True)]
+        if most is not None and len(rows) > most:
+            break
+    return rows
+
+
+def filled(rows: list[list[str]]) -> list[list[str]]:
+    return [row for row in rows if any(row)]
 
 
 def json_list(text: str) -> list[dict[str, Any]]:
@@ -183,6 +213,7 @@ class Reader:
 
     name: ClassVar[str]
     title: ClassVar[str]  # what such a file is, for messages
+    general: ClassVar[bool] = False  # whether it knows tables by their shape alone, and so comes after all others
 
     def recognises(self, head: Head) -> bool:
         raise NotImplementedError

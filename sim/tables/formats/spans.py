@@ -12,6 +12,11 @@ from sim.tables.formats.reader import Head, Reader, Requests, json_lines, json_o
 COLUMNS = ("time", "user", "path", "status", "duration", "wait", "service")
 STATUS = ("http.response.status_code", "http.status_code")
 USER = ("enduser.id", "user.id", "client.address", "http.client_ip", "net.peer.ip")
+SERVER = (2, "2", "SERVER", "SPAN_KIND_SERVER")
+ROOTS = (
+    "an arrival is the start of a span without a parent, or of the first server of a trace that began elsewhere; "
+    "spans of a sampled trace count too few"
+)
 WAITS, SERVES = ("queue", "wait", "queued"), ("infer", "inference", "generate", "compute", "model")
 
 
@@ -36,7 +41,7 @@ class Spans(Reader):
             },
             unit="ns",
             notes=(
-                "an arrival is the start of a span without a parent; spans of a sampled trace count too few",
+                ROOTS,
                 "wait_s and service_s are the spans beneath it named like 'queue' and 'infer'",
             ),
         )
@@ -47,16 +52,28 @@ def span_blocks(path: Path, broken: list[Broken], progress: Progress, lined: boo
     documents = (
         (record for _, record in json_lines(path, broken, progress)) if lined else [json_object(whole_text(path))]
     )
-    spans = [span for document in documents for span in spans_of(document)]
-    roots = [span for span in spans if not span.get("parentSpanId")]
-    if not roots:
-        what = f"none of {len(spans)} spans is without a parent, so none is a request"
-        raise BadInput(what, file=path, expected="whole traces")
+    yield from request_rows([span for document in documents for span in spans_of(document)], path)
+
+
+def request_rows(spans: list[dict[str, Any]], path: Path) -> Iterator[RowBlock]:
+    """A row for each trace: its span without a parent, else its first span of a server whose parent is not there."""
     by_trace: dict[str, list[dict[str, Any]]] = {}
     for span in spans:
         by_trace.setdefault(span.get("traceId", ""), []).append(span)
-    rows = [span_row(root, by_trace[root.get("traceId", "")]) for root in roots]
+    rows = [span_row(root, trace) for trace in by_trace.values() for root in roots_of(trace)]
+    if not rows:
+        what = f"none of {len(spans)} spans is without a parent, or of a server whose parent is elsewhere"
+        raise BadInput(what, file=path, expected="whole traces")
     yield records_block(rows, range(1, len(rows) + 1), COLUMNS)
+
+
+def roots_of(trace: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    roots = [span for span in trace if not span.get("parentSpanId")]
+    if roots:
+        return roots
+    there = {span.get("spanId") for span in trace}
+    served = [span for span in trace if span.get("parentSpanId") not in there and span.get("kind") in SERVER]
+    return sorted(served, key=lambda span: int(span.get("startTimeUnixNano", 0)))[:1]
 
 
 def spans_of(document: dict[str, Any]) -> Iterator[dict[str, Any]]:

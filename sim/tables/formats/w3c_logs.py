@@ -18,7 +18,7 @@ from sim.tables.formats.lines import whole_lines
 from sim.tables.formats.reader import Head, Reader, Requests
 from sim.tables.in_order import in_order
 
-USERS = ("cs-username", "c-ip")
+USERS = ("cs-username", "X-Forwarded-For", "x-forwarded-for", "cs(X-Forwarded-For)", "c-ip")  # behind a proxy
 READ = (*USERS, "date", "time", "cs-method", "cs-uri-stem", "sc-status", "time-taken", "x-edge-result-type")
 DIRECTIVE = re.compile(rb"^#[^\n]*\n", re.MULTILINE)
 

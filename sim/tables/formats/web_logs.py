@@ -14,6 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from sim.tables.coded import coded, of_words, plain
+from sim.tables.formats.access_parts import FORWARDED, WHOLE, client_in_pieces, unit_by_order
 from sim.tables.formats.combined_lines import Shape, cells, is_empty, odd_lines, shape_of, some
 from sim.tables.formats.lines import CLF, QUOTED, Columns, clf_time, fits, nothing, pattern_blocks, request_columns
 from sim.tables.formats.reader import Head, Reader, Requests
@@ -26,15 +27,22 @@ COMBINED = (
     + CLF
     + rf") (?P<request>{QUOTED}) (?P<status>\d{{3}}|-) (?P<bytes>\d+|-)(?P<rest> .*)?$"
 )
+MOSTLY = 0.5  # of the lines
 SHORT = 100.0  # us: answers take longer, so that whole numbers below are seconds
 # The duration among what follows: a name and a number, or a number at the end of the line.
-NAMED = r"(?i)(?:\brt|\brequest_time|\bduration)[=:]\"?(?P<duration>\d+\.\d+)"
+NAMES = r"(?i)\b(?:rt|(?:request|req|response|resp|total|process|processing)_time|duration|latency|elapsed|took)"
+NAMED = rf"{NAMES}(?:_s|_sec|_seconds)?[=:]\"?(?P<duration>\d+\.\d+)s?(?:[^m\w]|$)"
+NAMED_MS = rf"{NAMES}(?:_in)?_(?:ms|msec|millis)[=:]\"?(?P<duration>\d+(?:\.\d+)?)"
+BEHIND_MS = rf"{NAMES}[=:]\"?(?P<duration>\d+(?:\.\d+)?) ?ms\b"
 LAST = r"(?:\"|^) (?P<duration>\d+(?:\.\d+)?)[ ,:\d.\-]*$"  # of several the first: nginx's own before the upstream's
+LAST_MS = r"(?:\"|^) (?P<duration>\d+(?:\.\d+)?) ?ms$"
+LAST_S = r"(?:\"|^) (?P<duration>\d+(?:\.\d+)?)s$"
 INGRESS = r"\" \d+ (?P<duration>\d+\.\d+) \[[^\"]*$"  # of Kubernetes: bytes of the request, its seconds, [upstream] ...
 QUOTED_LAST = r" \"(?P<duration>\d+(?:\.\d+)?)\"$"
 QUOTED_PAIR = r" \"(?P<duration>\d+\.\d+)\" \"[\d., :\-]+\"$"  # nginx's own seconds, and the upstream's
 MICROSECONDS = r"(?:\bD[=:]|[ *]\d+/)(?P<duration>\d+)\**$"  # Apache's %D by name, or behind %T as in 3/3143000
-TIMED = (NAMED, LAST, INGRESS, QUOTED_LAST, QUOTED_PAIR, MICROSECONDS)
+TIMED = (NAMED, NAMED_MS, BEHIND_MS, LAST, LAST_MS, LAST_S, INGRESS, QUOTED_LAST, QUOTED_PAIR, MICROSECONDS)
+IN_UNITS = {NAMED_MS: 1e3, BEHIND_MS: 1e3, LAST_MS: 1e3, LAST_S: 1.0}  # those with their unit, and what to divide by
 ALB = (
     r"^(?P<type>https?|h2|grpcs|wss?) (?P<stamp>\d{4}-\d\d-\d\dT[\d:.]+Z) (?P<balancer>app/\S+) (?P<client>\S+) "
     r"(?P<target>\S+) (?P<t1>-?[\d.]+) (?P<t2>-?[\d.]+) (?P<t3>-?[\d.]+) (?P<status>\d{3}|-) (?P<tstatus>\d{3}|-) "
@@ -82,22 +90,30 @@ class AccessLog(Reader):
         hosted = pc.any(pc.not_equal(pc.fill_null(pc.struct_field(texts, "vhost"), ""), "")).as_py()
         stamped, extra = "start" if hosted else "", {}
         notes: tuple[str, ...] = ("a host may stand for many people behind one address",)
-        if pattern:
+        if pattern in IN_UNITS:
+            stamped, extra = "either", {"duration_s": ("duration", IN_UNITS[pattern])}
+        elif pattern:
             sample = pc.struct_field(pc.extract_regex(rests, pattern), "duration")
             decimal = pc.any(pc.match_substring(sample, ".")).as_py()
             small = float(np.median(pc.cast(sample, pa.float64()))) < SHORT and pattern != MICROSECONDS
             stamped = "either" if decimal else "start"
-            extra = {"duration_s": ("duration", 1.0 if decimal or small else 1e6)}
+            per = 1.0 if decimal or small else 1e6
+            if not decimal and pattern != MICROSECONDS:
+                per = unit_by_order(of_words(pc.struct_field(texts, "stamp"), stamp_time), sample, per)
+            extra = {"duration_s": ("duration", per)}
             if not decimal:
-                what = "whole seconds (Apache's %T), since most are small" if small else "microseconds (Apache's %D)"
+                what = WHOLE[per] + (", since most are small" if small else "")
                 notes = (*notes, f"the number at the end of each line is taken for {what}")
+        behind = bool(usual) and float(matches(rests, FORWARDED).mean()) >= MOSTLY
+        if behind:
+            notes = ("users are the addresses that a proxy in front forwards (X-Forwarded-For)", *notes)
         shape = shape_of(usual[0], texts[0].as_py()) if usual and pattern != QUOTED_PAIR else None
         return Requests(
             blocks=partial(
                 pattern_blocks,
                 pattern=COMBINED,
-                columns_of=partial(combined_columns, duration=pattern),
-                quick=partial(cut_columns, shape=shape, duration=pattern)
+                columns_of=partial(combined_columns, duration=pattern, behind=behind),
+                quick=partial(cut_columns, shape=shape, duration=pattern, behind=behind)
                 if shape and pattern != QUOTED_PAIR
                 else nothing,
             ),
@@ -107,27 +123,36 @@ class AccessLog(Reader):
         )
 
 
-def combined_columns(part: dict[str, Any], duration: str) -> Columns:
+def combined_columns(part: dict[str, Any], duration: str, behind: bool = False) -> Columns:
     rest = pc.fill_null(part["rest"], "")
     found = duration_found(rest, duration) if duration else None
-    return request_line({**part, "request": unquoted(part["request"])}, found), text_hashes(rest)
+    client = pc.fill_null(pc.struct_field(pc.extract_regex(rest, FORWARDED), "client"), "") if behind else None
+    return request_line({**part, "request": unquoted(part["request"])}, found, client), text_hashes(rest)
 
 
-def cut_columns(data: bytes, shape: Shape, duration: str) -> tuple[Columns, Mask] | None:
+def cut_columns(data: bytes, shape: Shape, duration: str, behind: bool = False) -> tuple[Columns, Mask] | None:
     """The columns of lines of the usual shape, and which lines these are."""
     cut = shape.parts(data)
     if cut is None:
         return None
     parts, rest, good = cut
     found = duration_in_pieces(rest, duration, quoted=shape.pieces > 3) if duration else None
-    return (request_line(parts, found), row_hashes(rest) if rest else np.zeros(int(good.sum()), np.uint64)), good
+    client = client_in_pieces(rest) if behind and shape.pieces > 3 else None
+    return (
+        request_line(parts, found, client),
+        row_hashes(rest) if rest else np.zeros(int(good.sum()), np.uint64),
+    ), good
 
 
-def request_line(part: dict[str, Any], duration: Any) -> dict[str, Any]:
+def request_line(part: dict[str, Any], duration: Any, client: Any = None) -> dict[str, Any]:
+    """The columns of lines; client: forwarded addresses, which go before that of the host."""
+    host = part["host"]
+    if client is not None:
+        host = pc.if_else(pc.equal(client, ""), plain(host), client)
     anonymous = pc.equal(plain(part["authuser"]), "-")
-    user = part["host"] if pc.all(anonymous).as_py() else part["authuser"]
-    if pc.any(anonymous).as_py() and user is not part["host"]:
-        user = pc.if_else(anonymous, plain(part["host"]), plain(user))
+    user = host if pc.all(anonymous).as_py() else part["authuser"]
+    if pc.any(anonymous).as_py() and user is not host:
+        user = pc.if_else(anonymous, plain(host), plain(user))
     columns = {
         "time": of_words(part["stamp"], stamp_time),
         "user": user,
@@ -153,7 +178,7 @@ def duration_in_pieces(rest: list[Any], pattern: str, quoted: bool) -> Any:
 
     if not quoted:
         return found(coded(pc.binary_join_element_wise(*map(plain, rest), " ")), " ") if rest else None
-    if pattern in (LAST, INGRESS):
+    if pattern in (LAST, LAST_MS, LAST_S, INGRESS):
         return found(rest[-1], '"')
     if pattern == QUOTED_LAST:
         ends = of_words(rest[-1], is_empty)

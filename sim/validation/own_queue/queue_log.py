@@ -8,17 +8,20 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from sim.errors import BadInput
 from sim.tables.columns import Column, listed, read_columns, require
+from sim.tables.formats.instants import are_sheet_days, serial_days
 from sim.tables.headers import column_names
 from sim.tables.times import Floats, Mask
 from sim.tables.written_dates import in_iso
 from sim.validation.own_queue.queue_times import DAY, WITH_TIME, Axis, axis_of, durations_of, instants
 
 NAMES = ("arrived", "date", "waited", "started", "left", "served", "ended", "server", "abandoned", "ignored")
+TIMES = ("arrived", "started", "left", "ended")
 MARKS = ("abandoned", "ignored")  # true of the rows with certain values in a column
 YES, NO = ("1", "true", "yes", "y"), ("0", "false", "no", "n", "")
 INSTEAD = {"waited": ("started", "left"), "started": ("waited",), "left": ("waited",), "served": ("ended",)}
@@ -96,7 +99,7 @@ def read_queue(file: Path, given: Sequence[str] = (), drop: Sequence[str] = ()) 
     given, more = conditions([*given, *(f"ignored={text}" for text in drop)], names, file)
     sources = mapped_columns(given, names, file)
     table = read_columns(file, dict.fromkeys(one.column for one in (*sources.values(), *(two for _, two in more))))
-    columns = {name: iso_dates(table[source.column]) for name, source in sources.items()}
+    columns = {name: iso_dates(table[source.column], name) for name, source in sources.items()}
     further = [(name, marked(table[source.column], source)) for name, source in more]
     notes: list[str] = []
     if "ignored" in columns:
@@ -144,8 +147,12 @@ def marks_of(name: str, found: Sequence[tuple[str, Mask]]) -> list[Mask]:
     return [mark for other, mark in found if other == name]
 
 
-def iso_dates(column: Column) -> Column:
-    """Dates like 07/04/2025 as 2025-04-07, in the order that the column shows, else BadInput."""
+def iso_dates(column: Column, name: str) -> Column:
+    """Dates like 07/04/2025 as 2025-04-07, in the order that the column shows, else BadInput; days of a spreadsheet."""
+    filled = column.texts.filter(pa.array(column.given))
+    if name in TIMES and are_sheet_days(filled):
+        days = dict(zip(filled.to_pylist(), serial_days(filled.to_pylist()), strict=True))
+        return replace(column, texts=pa.array([days.get(text, "") for text in column.texts.to_pylist()]))
     try:
         return replace(column, texts=in_iso(column.texts))
     except BadInput as wrong:

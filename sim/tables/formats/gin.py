@@ -1,0 +1,45 @@
+"""The log of Gin, the web framework of Ollama and of other programs in Go: a line for each answer, at its end."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pyarrow.compute as pc
+
+from sim.tables.files import Broken, Progress, RowBlock
+from sim.tables.formats.lines import fits, pattern_blocks
+from sim.tables.formats.reader import Head, Reader, Requests
+
+LINE = (
+    r"^.*\[GIN\] (?P<year>\d{4})/(?P<month>\d\d)/(?P<day>\d\d) - (?P<clock>\d\d:\d\d:\d\d) \|\D*(?P<status>\d{3})\D*\|"
+    r"\s*(?P<duration>\S+)\s*\|\s*(?P<client>\S+)\s*\|\W*(?P<method>[A-Z]+)\W+\"(?P<path>[^\"]*)\".*$"
+)
+
+
+class GinLog(Reader):
+    """Gin's default lines, also among others of the same program; local times without a zone."""
+
+    name = "gin"
+    title = "a log of Gin (Ollama, and other programs in Go)"
+
+    def recognises(self, head: Head) -> bool:
+        return any(fits(line, LINE) for line in head.lines[:200])
+
+    def requests(self, head: Head) -> Requests:
+        return Requests(
+            blocks=gin_blocks,
+            stamped="end",
+            extra={"duration_s": ("duration", 1.0), "status": ("status", 1.0)},
+            notes=("other messages of the program are left out", "a host may stand for many people behind one address"),
+        )
+
+
+def gin_blocks(path: Path, broken: list[Broken], progress: Progress) -> Iterator[RowBlock]:
+    return pattern_blocks(path, [], progress, pattern=LINE, columns_of=columns_of)
+
+
+def columns_of(part: dict[str, Any]) -> Any:
+    date = pc.binary_join_element_wise(part["year"], part["month"], part["day"], "-")
+    names = {"user": "client", "method": "method", "path": "path", "status": "status", "duration": "duration"}
+    columns = {name: part[group] for name, group in names.items()}
+    return {"time": pc.binary_join_element_wise(date, part["clock"], "T"), **columns}, None

@@ -1,0 +1,107 @@
+"""Which keys of a JSON log are times, users, paths, statuses and durations, by their names and by the programs."""
+
+import re
+from collections.abc import Iterable
+from typing import Any
+
+from sim.tables.names import plain_name, seconds_per, unit_of_time
+
+# Names of times, and which instant each is ('' where programs differ).
+TIMES = {
+    **dict.fromkeys(
+        ("start_utc", "start_local", "start_time", "start_time_utc", "request_time_utc", "arrival_time", "arrived"),
+        "start",
+    ),
+    "request_time_epoch": "start",
+    "request_timestamp": "start",
+    "edge_start_timestamp": "start",  # Cloudflare
+    **dict.fromkeys(("arrival", "arrived_at", "received_at", "created_at", "created", "started_at", "start"), "start"),
+    **dict.fromkeys(
+        ("end_time", "finished_at", "completed_at", "finished", "completed", "ended_at", "time_iso8601", "time_local"),
+        "end",
+    ),
+    "msec": "end",
+    **dict.fromkeys(("ts", "time", "timestamp", "time_stamp", "time_generated", "datetime", "event_time", "date"), ""),
+    "asctime": "",
+}
+USERS = (
+    *("user", "user_id", "userid", "user_name", "account", "account_id", "client_id", "remote_user"),
+    *("client_ip", "c_ip", "remote_addr", "remote_ip", "remote_address", "client_host", "client", "source_ip"),
+    *("x_forwarded_for", "downstream_remote_address", "ip"),
+)
+ENDS = (
+    *("end_time", "ended_at", "finished_at", "completed_at", "finished", "completed", "end", "ended"),
+    "edge_end_timestamp",
+)
+PATHS = (
+    *("path", "uri", "request_uri", "cs_uri_stem", "request_path", "request_url", "url_path", "url", "endpoint"),
+    *("operation_name", "resource_path", "client_request_uri", "route", "kind", "type", "request"),
+)
+STATUSES = (
+    *("status", "status_code", "sc_status", "code", "origin_status", "downstream_status", "http_status"),
+    *("response_code", "result_code", "edge_response_status"),
+)
+SIGNS = {  # of programs whose times are known, by keys that only they have
+    ("ts", "duration", "status"): "end",  # Caddy
+    ("StartUTC", "Duration"): "start",  # Traefik
+    ("httpRequest.latency", "timestamp"): "start",  # Google Cloud: when the load balancer got the request
+    ("request_time", "remote_addr"): "end",  # nginx: its variables
+    ("request_time", "request"): "end",
+    ("req.method", "responseTime"): "end",  # pino: when the request was completed
+    ("x-edge-result-type", "time-taken"): "end",  # CloudFront
+    ("attack", "seq", "latency"): "start",  # vegeta
+    ("Duration", "OriginDuration", "time"): "end",  # Traefik without StartUTC: when it wrote the line
+}
+# Programs whose durations are nanoseconds, by keys that only they have: Traefik, vegeta.
+IN_NANOSECONDS = (("Duration", "OriginDuration"), ("Duration", "StartUTC"), ("attack", "seq", "latency"))
+DATED = re.compile(r"^\[?(\d{4}-\d\d-\d\d[T ]\d\d:|\d\d/[A-Z][a-z][a-z]/\d{4}:\d\d:)")
+
+
+def first_of(names: Iterable[str], there: dict[str, Any]) -> str:
+    """The first key with a value that has one of some names, or else one within an object of another name."""
+    filled = [key for key in there if there[key] not in (None, "")]
+    whole = {plain_name(key): key for key in reversed(filled)}
+    last = {plain_name(key.rpartition(".")[2]): key for key in reversed(filled)}
+    ends = {"_".join(plain_name(key).split("_")[-2:]): key for key in reversed(filled)}
+    return next((found[name] for found in (whole, last, ends) for name in names if name in found), "")
+
+
+def time_of(record: dict[str, Any]) -> str:
+    """The key of the time: by its name, perhaps with a unit like ts_ms, or a requestTime that is a date."""
+    found = first_of(TIMES, record)
+    if found:
+        return found
+    for key, value in record.items():
+        stem, unit = unit_of_time(key.rpartition(".")[2])
+        if value not in (None, "") and unit and stem in TIMES and seconds_per(key) is None:
+            return key
+    return next((key for key, value in record.items() if is_dated_request(key, value)), "")
+
+
+def is_dated_request(key: str, value: Any) -> bool:
+    """Whether a requestTime is an instant, as in AWS's API Gateway, and not how long the request took, as in nginx."""
+    return plain_name(key.rpartition(".")[2]) == "request_time" and bool(DATED.match(str(value)))
+
+
+def at_of(key: str) -> str:
+    last = key.rpartition(".")[2]
+    if plain_name(last) == "request_time":
+        return "start"
+    return next(
+        (TIMES[name] for name in (plain_name(key), plain_name(last), unit_of_time(last)[0]) if name in TIMES), ""
+    )
+
+
+def roles_of(record: dict[str, Any]) -> dict[str, str]:
+    """The keys of a record that say how long a request took, whose it was, for what, and what became of it."""
+    if not (time := time_of(record)):
+        return {}
+    lasted = [key for key in record if key != time and record[key] not in (None, "") and seconds_per(key) is not None]
+    first = [key for key in lasted if not plain_name(key).startswith(("upstream", "origin"))]
+    roles = {
+        "duration": min(first or lasted, key=len, default=""),
+        "user": first_of(USERS, record),
+        "path": first_of(PATHS, record),
+        "status": first_of(STATUSES, record),
+    }
+    return {role: key for role, key in roles.items() if key}

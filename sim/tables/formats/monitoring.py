@@ -1,0 +1,156 @@
+"""Counts over time in the JSON of monitoring services: Datadog, Google Cloud, Elasticsearch, VictoriaMetrics."""
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from sim.errors import BadInput
+from sim.tables.formats.prometheus import CODES, Series, range_counts
+from sim.tables.formats.reader import Asked, CountSeries, Floats, Head, Reader, json_lines, json_object, whole_text
+from sim.tables.formats.series import lengths, settled
+from sim.tables.times import timestamps
+
+PER = {"per-second": 1.0, "per-minute": 60.0}
+LATEST = 8e12  # ms since 1970, in the year 2223
+Samples = tuple[str, NDArray[np.int64], Floats]  # a name, the beginnings of intervals in ns, and values
+
+
+def summed(found: list[Samples], asked: Asked, path: Path, per: str, notes: tuple[str, ...]) -> CountSeries:
+    """Series of counts (per: per-interval) or of rates on one clock; series of one name are added up."""
+    begins = np.unique(np.concatenate([at for _, at, _ in found])) if found else np.zeros(0, np.int64)
+    if not len(begins):
+        raise BadInput("there are no samples in this answer", file=path, expected="samples of requests over time")
+    lasts, said = lengths(begins, None, path)
+    series: dict[str, Floats] = {}
+    for name, at, values in found:
+        placed = np.full(len(begins), np.nan)
+        placed[np.searchsorted(begins, at)] = values
+        before = series.get(name)
+        series[name] = placed if before is None else np.where(np.isnan(before), placed, before + np.nan_to_num(placed))
+    counts = {name: values * (lasts / PER[per] if per in PER else 1.0) for name, values in series.items()}
+    return CountSeries(begins, lasts, settled(counts, asked, path, sure=False), (*notes, *said))
+
+
+def from_milliseconds(at: Floats, path: Path) -> NDArray[np.int64]:
+    """Instants in ns. Raises BadInput for one that is none."""
+    good = np.abs(at) < LATEST
+    if not good.all():
+        value = float(at[int(np.argmin(good))])
+        raise BadInput("this is no instant", file=path, value=value, expected="milliseconds since 1970")
+    return (at * 1e6).astype(np.int64)
+
+
+class Datadog(Reader):
+    """The answer to a query of metrics (/api/v1/query): milliseconds and values; the query says count or rate."""
+
+    name = "datadog"
+    title = "the answer to a query of Datadog (JSON)"
+
+    def recognises(self, head: Head) -> bool:
+        series = head.document.get("series")
+        return isinstance(series, list) and bool(series) and isinstance(series[0], dict) and "pointlist" in series[0]
+
+    def counts(self, paths: Sequence[Path], asked: Asked) -> CountSeries:
+        found, per = [], asked.values or ""
+        for path in paths:
+            document = json_object(whole_text(path))
+            for one in document["series"]:
+                said = str(one.get("expression") or document.get("query") or "")
+                per = per or ("per-interval" if "as_count()" in said else "per-second" if "as_rate()" in said else "")
+                pairs = [(float(at), float(value)) for at, value in one["pointlist"] if value is not None]
+                at, values = np.array(pairs).reshape(-1, 2).T
+                found.append((str(one.get("scope") or one.get("metric")), from_milliseconds(at, path), values))
+        if per not in ("per-interval", *PER):
+            expected = "per-interval (as_count), per-second (as_rate) or per-minute"
+            what = "the query does not say whether these are counts or rates"
+            raise BadInput(what, file=paths[0], key="--values", value=asked.values, expected=expected)
+        return summed(found, asked, paths[0], per, (f"values are taken {per}, their stamps as beginnings",))
+
+
+class GoogleCloud(Reader):
+    """timeSeries.list of Cloud Monitoring: newest first, each point with its interval."""
+
+    name = "google-cloud"
+    title = "time series of Google Cloud Monitoring (JSON)"
+
+    def recognises(self, head: Head) -> bool:
+        series = head.document.get("timeSeries")
+        return isinstance(series, list) and bool(series) and isinstance(series[0], dict) and "points" in series[0]
+
+    def counts(self, paths: Sequence[Path], asked: Asked) -> CountSeries:
+        found = []
+        for path in paths:
+            for one in json_object(whole_text(path))["timeSeries"]:
+                labels = (one.get("metric") or {}).get("labels") or {}
+                label = next((str(labels[key]) for key in CODES if key in labels), "all")
+                if one.get("metricKind") != "DELTA":
+                    what, kind = "only a DELTA metric counts per interval", one.get("metricKind")
+                    expected = "DELTA, as of request_count; or the metric aligned by ALIGN_DELTA"
+                    raise BadInput(what, file=path, key="metricKind", value=kind, expected=expected)
+                points = sorted(one["points"], key=lambda point: point["interval"]["endTime"])
+                at = timestamps(pa.array([point["interval"]["startTime"] for point in points])).instants
+                values = np.array([float(value_of(point["value"], path)) for point in points])
+                found.append((label, at, values))
+        return summed(found, asked, paths[0], "per-interval", ("counts of each interval, from its start",))
+
+
+def value_of(value: dict[str, Any], path: Path) -> Any:
+    """The number of a point; of a distribution the count of what was measured."""
+    known = next((value[key] for key in ("int64Value", "doubleValue") if key in value), None)
+    known = value.get("distributionValue", {}).get("count") if known is None else known
+    if known is None:
+        raise BadInput("this point has no number", file=path, value=value, expected="int64Value or doubleValue")
+    return known
+
+
+class Elasticsearch(Reader):
+    """A date histogram of a search: the documents in each bucket."""
+
+    name = "elasticsearch"
+    title = "a date histogram of Elasticsearch or OpenSearch (JSON)"
+
+    def recognises(self, head: Head) -> bool:
+        return next(histograms(head.document), None) is not None
+
+    def counts(self, paths: Sequence[Path], asked: Asked) -> CountSeries:
+        found = []
+        for path in paths:
+            for name, buckets in histograms(json_object(whole_text(path))):
+                at = np.array([float(bucket["key"]) for bucket in buckets])
+                values = np.array([float(bucket["doc_count"]) for bucket in buckets])
+                found.append((name, from_milliseconds(at, path), values))
+        return summed(found[:1], asked, paths[0], "per-interval", ("documents in each bucket of the histogram",))
+
+
+def histograms(document: dict[str, Any]) -> Iterator[tuple[str, list[dict[str, Any]]]]:
+    """The aggregations of an answer whose buckets are instants."""
+    for name, one in (document.get("aggregations") or {}).items():
+        buckets = one.get("buckets") if isinstance(one, dict) else None
+        if isinstance(buckets, list) and buckets and {"key_as_string", "key", "doc_count"} <= set(buckets[0]):
+            yield name, buckets
+
+
+class VictoriaExport(Reader):
+    """/api/v1/export: a series a line, with lists of values and of milliseconds."""
+
+    name = "victoria-metrics"
+    title = "an export of VictoriaMetrics (JSON lines)"
+
+    def recognises(self, head: Head) -> bool:
+        return {"metric", "values", "timestamps"} <= set(head.record)
+
+    def counts(self, paths: Sequence[Path], asked: Asked) -> CountSeries:
+        found: list[Series] = []
+        for path in paths:
+            for _, one in json_lines(path, [], lambda _: None):
+                at, values = (np.array(one[key], dtype=float) for key in ("timestamps", "values"))
+                known = np.isfinite(values)
+                found.append((one["metric"], (at[known] / 1e3, values[known])))
+        names = sorted({metric.get("__name__", "") for metric, _ in found})
+        if len(names) > 1:
+            raise BadInput("these are several metrics", file=paths[0], value=names, expected="one of requests")
+        return range_counts(names[0], found, asked, paths[0])

@@ -1,0 +1,63 @@
+"""The log of Text Generation Inference: a line for each answer, at its end, with the times of its parts."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+
+from sim.tables.files import Broken, Progress, RowBlock
+from sim.tables.formats.lines import fits, pattern_blocks
+from sim.tables.formats.reader import Head, Reader, Requests
+
+ANSWERED = (
+    r"^(?P<time>\d{4}-\d\d-\d\dT[\d:.]+Z)\s+(?:INFO|\x1b\S*INFO\S*) .*total_time=\"(?P<duration>[^\"]+)\".*"
+    r"queue_time=\"(?P<wait>[^\"]+)\" inference_time=\"(?P<service>[^\"]+)\".*$"
+)
+OVERLOADED = r"^(?P<time>\d{4}-\d\d-\d\dT[\d:.]+Z)\s+ERROR .*Model is overloaded.*$"
+
+
+class TgiLog(Reader):
+    """Text Generation Inference's router: durations have their unit each; a full queue answers 429."""
+
+    name = "tgi-log"
+    title = "a log of Text Generation Inference"
+
+    def recognises(self, head: Head) -> bool:
+        return any(fits(line, ANSWERED) for line in head.lines[:200])
+
+    def requests(self, head: Head) -> Requests:
+        return Requests(
+            blocks=tgi_blocks,
+            stamped="end",
+            extra={
+                "duration_s": ("duration", 1.0),
+                "wait_s": ("wait", 1.0),
+                "service_s": ("service", 1.0),
+                "status": ("status", 1.0),
+            },
+            user=None,
+            kind=None,
+            notes=("a line 'Model is overloaded' is a refused request; other messages are left out",),
+        )
+
+
+def tgi_blocks(path: Path, broken: list[Broken], progress: Progress) -> Iterator[RowBlock]:
+    """A row for each answer and each refusal."""
+    others: list[Broken] = []
+    yield from pattern_blocks(path, others, progress, pattern=ANSWERED, columns_of=answered)
+    if any(fits(line.text, OVERLOADED) for line in others):
+        yield from pattern_blocks(path, [], progress, pattern=OVERLOADED, columns_of=overloaded)
+
+
+def answered(part: dict[str, Any]) -> Any:
+    return {**part, "status": filled(part, "200")}, None
+
+
+def overloaded(part: dict[str, Any]) -> Any:
+    empty = filled(part, "")
+    return {**part, "duration": empty, "wait": empty, "service": empty, "status": filled(part, "429")}, None
+
+
+def filled(part: dict[str, Any], text: str) -> Any:
+    return pa.array([text] * len(part["time"]), pa.string())

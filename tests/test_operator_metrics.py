@@ -1,0 +1,174 @@
+"""Counts over time in the JSON and the metrics of monitoring: pods that come and go, pages, histograms, exemplars."""
+
+import json
+from datetime import UTC, datetime
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from sim.demand.recordings.importing import ImportOptions, examine_recording
+from sim.errors import BadInput
+
+BEGINS = 1743415200  # 2025-03-31 10:00 UTC
+STEPS = [BEGINS + 60 * k for k in range(6)]
+
+
+def read(tmp_path: Path, *texts: str | bytes, **options):
+    paths = [tmp_path / f"file{place}" for place in range(len(texts))]
+    for path, text in zip(paths, texts, strict=True):
+        path.write_bytes(text if isinstance(text, bytes) else text.encode())
+    return examine_recording(paths, ImportOptions(**options))
+
+
+def answer(*series: tuple[dict, list], key: str = "values") -> str:
+    result = [{"metric": metric, key: values} for metric, values in series]
+    return json.dumps({"status": "success", "data": {"resultType": "matrix", "result": result}})
+
+
+def rate(value: float, times=STEPS) -> list:
+    return [[t, str(value)] for t in times]
+
+
+def total(each: int, times=STEPS) -> list:
+    return [[t, str(1000 + each * (t - BEGINS) // 60)] for t in times]
+
+
+NAMED = {"__name__": "http_requests_total", "pod": "a"}
+
+
+def test_a_rate_counts_for_the_step_before_each_stamp_the_first_too(tmp_path):
+    counts = read(tmp_path, answer(({}, rate(2))), values="per-second").counts
+    assert counts.total.tolist() == [120.0] * 6
+    assert counts.begins[0] == (BEGINS - 60) * 10**9
+
+
+def test_the_rate_of_a_pod_that_came_later_is_added_and_not_lost(tmp_path):
+    text = answer(({"pod": "a"}, rate(2)), ({"pod": "b"}, rate(3, STEPS[3:])))
+    assert read(tmp_path, text, values="per-second").counts.total.tolist() == [120.0] * 3 + [300.0] * 3
+    text = answer(({"code": "200"}, rate(2)), ({"code": "429"}, rate(1, STEPS[4:])))
+    assert read(tmp_path, text, values="per-second").counts.series["429"].tolist() == [0.0] * 4 + [60.0] * 2
+
+
+def test_an_interval_in_which_no_series_has_a_sample_is_unknown(tmp_path):
+    text = answer(({"pod": "a"}, rate(2, [*STEPS[:2], *STEPS[4:]])), ({"pod": "b"}, rate(3, STEPS[:2])))
+    values = read(tmp_path, text, values="per-second").counts.series["all"]
+    assert [value == value for value in values] == [True, True, False, False, True, True]
+
+
+def test_several_answers_are_pages_of_the_same_series(tmp_path):
+    pages = [answer((NAMED, total(7, STEPS[:3]))), answer((NAMED, total(7, STEPS[2:])))]
+    assert read(tmp_path, *pages).counts.total.tolist() == [7.0] * 5
+    pages = [answer(({}, rate(2, STEPS[:3]))), answer(({}, rate(2, STEPS[3:])))]
+    assert read(tmp_path, *pages, values="per-second").counts.total.tolist() == [120.0] * 6
+
+
+def test_of_a_histogram_each_request_counts_once(tmp_path):
+    def bucket(le: str, share: float) -> tuple[dict, list]:
+        metric = {"__name__": "http_request_duration_seconds_bucket", "le": le}
+        return metric, [[t, str(share * float(value))] for t, value in total(8)]
+
+    text = answer(bucket("0.5", 0.25), bucket("1", 0.5), bucket("+Inf", 1.0))
+    assert read(tmp_path, text).counts.total.tolist() == [8.0] * 5
+    with pytest.raises(BadInput, match="do not hold all requests"):
+        read(tmp_path, answer(bucket("0.5", 0.25)))
+    native = [[t, {"count": value, "sum": "9", "buckets": []}] for t, value in total(8)]
+    text = answer(({"__name__": "http_request_duration_seconds"}, native), key="histograms")
+    assert read(tmp_path, text).counts.total.tolist() == [8.0] * 5
+
+
+@pytest.mark.parametrize(
+    "name", ["http_request_duration_seconds_sum", "vllm:generation_tokens_total", "container_cpu_usage_seconds_total"]
+)
+def test_what_adds_up_seconds_or_tokens_counts_no_requests(tmp_path, name):
+    with pytest.raises(BadInput, match="something else than requests"):
+        read(tmp_path, answer(({"__name__": name}, total(8))), values="counter")
+
+
+COUNTS = [30, 47, 51, 38, 44, 62, 70, 55]
+
+
+def iso(minute: float) -> str:
+    return f"{datetime.fromtimestamp(BEGINS + 60 * minute, UTC):%Y-%m-%dT%H:%M:%SZ}"
+
+
+SERIES = [{"timestamp": iso(k), "requests": n} for k, n in enumerate(COUNTS)]
+MILLISECONDS = [1000 * (BEGINS + 60 * k) for k in range(8)]
+MONITORED = {
+    "JSON lines": "".join(json.dumps(one) + "\n" for one in SERIES),
+    "a JSON list": json.dumps(SERIES),
+    "JSON lines of a kind": "".join(json.dumps({**one, "type": "image"}) + "\n" for one in SERIES),
+    "Datadog": json.dumps(
+        {
+            "query": "sum:trace.http.request.hits{*}.as_count()",
+            "series": [{"metric": "hits", "pointlist": [[t, n] for t, n in zip(MILLISECONDS, COUNTS, strict=True)]}],
+        }
+    ),
+    "Google Cloud": json.dumps(
+        {
+            "timeSeries": [
+                {
+                    "metricKind": "DELTA",
+                    "points": [
+                        {"interval": {"startTime": iso(k), "endTime": iso(k + 1)}, "value": {"int64Value": str(n)}}
+                        for k, n in reversed(list(enumerate(COUNTS)))
+                    ],
+                }
+            ]
+        }
+    ),
+    "Elasticsearch": json.dumps(
+        {
+            "aggregations": {
+                "minutes": {
+                    "buckets": [
+                        {"key_as_string": "", "key": t, "doc_count": n}
+                        for t, n in zip(MILLISECONDS, COUNTS, strict=True)
+                    ]
+                }
+            }
+        }
+    ),
+}
+
+
+@pytest.mark.parametrize("form", MONITORED)
+def test_counts_in_json_are_counts_and_no_arrivals(tmp_path, form):
+    counts = read(tmp_path, MONITORED[form]).counts
+    assert (counts.begins[0], counts.total.tolist()) == (BEGINS * 10**9, COUNTS)
+
+
+def test_an_export_of_victoria_metrics_is_a_counter_per_line(tmp_path):
+    totals = np.cumsum(COUNTS).tolist()
+    line = {"metric": {"__name__": "http_requests_total"}, "values": totals, "timestamps": MILLISECONDS}
+    text = "".join(json.dumps({**line, "metric": {**line["metric"], "pod": pod}}) + "\n" for pod in "ab")
+    assert read(tmp_path, text).counts.total.tolist() == [2 * n for n in COUNTS[1:]]
+
+
+def test_gauges_in_json_are_refused(tmp_path):
+    text = "".join(json.dumps({"timestamp": iso(k), "gpu": 0, "utilization": n}) + "\n" for k, n in enumerate(COUNTS))
+    with pytest.raises(BadInput, match="no series of this file is a count of requests"):
+        read(tmp_path, text)
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        'http_requests_total{{path="a b"}} {total} {at} # {{trace_id="x"}} 1 1743415200.5\n',
+        "http_request_duration_seconds_count {total} {at}\n",
+        "jobs_total {total} {at}\n",
+    ],
+)
+def test_metrics_with_stamps_are_counts_with_exemplars_and_of_histograms_too(tmp_path, row):
+    text = "# TYPE x counter\n" + "".join(row.format(total=100 * k, at=STEPS[k]) for k in range(6)) + "# EOF\n"
+    assert read(tmp_path, text).counts.total.tolist() == [100.0] * 5
+
+
+def test_a_rate_below_zero_is_refused(tmp_path):
+    with pytest.raises(BadInput, match="below 0"):
+        read(tmp_path, answer(({}, rate(-2))), values="per-interval")
+
+
+def test_an_instant_that_is_none_is_refused(tmp_path):
+    with pytest.raises(BadInput, match="no instant"):
+        read(tmp_path, MONITORED["Elasticsearch"].replace(str(MILLISECONDS[3]), "NaN"))
