@@ -29,29 +29,26 @@ def compiled_sources() -> list[Path]:
 
 
 def cache_folder() -> Path:
-    """Where machine code of exactly these files is kept, for this user.
-
-    numba tells files apart by their path and time too: so does the folder, or code that is there could be of no use.
-    """
-    files = [(path.read_bytes(), f"{path}{path.stat().st_mtime_ns}".encode()) for path in compiled_sources()]
-    content = hashlib.sha256(b"".join(part for file in files for part in file))
+    """Where machine code of exactly these files is kept: by user, or in the folder that numba's variable names."""
+    content = hashlib.sha256(b"".join(path.read_bytes() for path in compiled_sources())).hexdigest()[:16]
+    if named := os.environ.get("NUMBA_CACHE_DIR"):
+        return Path(named) / content
     home = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(home) / "meltpoint" / content.hexdigest()[:16]
+    return Path(home) / "meltpoint" / content
 
 
 @cache
 def cached_in() -> Path | None:
-    """The folder for machine code, or the one that the user has named; None where none can be written.
-
-    Without one, machine code is made in every process, since numba refuses to cache where it cannot write.
-    """
-    named = os.environ.get("NUMBA_CACHE_DIR")
+    """The folder for machine code; None where none can be written, and so it is made in every process."""
     try:
-        folder = Path(named) if named else cache_folder()
+        folder = cache_folder()
         folder.mkdir(parents=True, exist_ok=True)
     except (OSError, RuntimeError, ValueError):
         return None
     return folder if os.access(folder, os.W_OK | os.X_OK) else None
+
+
+cached_in()  # at once: a source that changes later is not what this process has loaded
 
 
 def compiled_before() -> bool:

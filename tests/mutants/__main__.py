@@ -17,7 +17,6 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-import numba
 import pytest
 
 from tests.mutants.faults import FAULTS, Fault
@@ -43,8 +42,8 @@ def run_tests(fault: Fault, tests: Sequence[str], cache: Path, folder: Path, rea
     options = ["-q", "--tb", "line", "-p", "no:cacheprovider"]
     changed = inject(fault, ROOT)
     if readable:
-        copy_machine_code(cache, folder, affected(changed, ROOT / "sim" / "model"))
-        os.environ["NUMBA_CACHE_DIR"] = numba.config.CACHE_DIR = str(folder)
+        copy_machine_code(cache, folder / cache.name, affected(changed, ROOT / "sim" / "model"))
+        os.environ["NUMBA_CACHE_DIR"] = str(folder)
         from sim.engine.simulate import simulate
 
         defaults: dict[str, Any] | None = simulate.__kwdefaults__

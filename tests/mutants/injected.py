@@ -76,6 +76,7 @@ def imported(path: Path) -> set[str]:
 
 def copy_machine_code(cache: Path, target: Path, stale: set[str]) -> None:
     """Copy the machine code of the rules, but for that of some modules: it holds that of the rules they call."""
+    target.mkdir()
     for folder in cache.glob("model_*"):
         skipped = shutil.ignore_patterns(*(f"{name}.*" for name in stale))
         shutil.copytree(folder, target / folder.name, ignore=skipped)
