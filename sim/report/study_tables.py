@@ -20,11 +20,13 @@ def looks_table(table: pd.DataFrame, *, share: bool) -> Table:
     """
     table = table[table["stage"] != "headroom"]
     of_demand, sliced = (table["demand"] != 1).any(), (table["scale"] != 1).any()
+    by_pool = [n for n in map(str, table) if n.startswith("gpus of ") and table[n].nunique() > 1]
     columns: Columns = {
         "stage": lambda row: row["stage"],
         "demand" if of_demand else "GPUs": lambda row: (
             f"{row['demand']:.2f} times" if of_demand else f"{row['gpus']:,}"
         ),
+        **({f"of {name[8:]}": gpus_in(name) for name in by_pool} if len(by_pool) > 1 else {}),
         "kept": lambda row: f"{row['kept']} of {row['seeds']}",
         "reached" if share else "margin": lambda row: percent(row["measure"]),
         "95 % interval": lambda row: between(row["measure_low"], row["measure_high"]),
@@ -34,6 +36,11 @@ def looks_table(table: pd.DataFrame, *, share: bool) -> Table:
     }
     note = "Stage 'search' looked for the answer; 'verify' judged it with seeds that the search had not seen."
     return table_of("Everything that was looked at", table.to_dict("records"), columns, note=note)
+
+
+def gpus_in(pool: str) -> Callable[[Any], str]:
+    """What a column of one pool shows."""
+    return lambda row: f"{row[pool]:,}"
 
 
 def between(low: float, high: float) -> str:
