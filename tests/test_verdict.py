@@ -10,7 +10,7 @@ import pytest
 from sim import load, simulate, verdict
 from sim.results.metrics import stretches
 from sim.results.verdict import life, sentences, signups
-from sim.wording import amount, duration, percent
+from sim.wording import amount, duration, percent, points
 from tests.tables import MANIFEST, attempt, run_of
 
 RULE = MANIFEST["alive"]  # windows of 10 s; 80 % kept in 90 % of them; 10 % of all asks in time
@@ -346,3 +346,28 @@ def test_the_parts_of_a_verdict_agree():
     assert found.pools[0].consumed["share"].sum() == pytest.approx(1)
     assert all(np.isfinite(value) for value in found.energy.values())
     assert dataclasses.replace(found.pools[0], gpus=2).saturated_at_horizon
+
+
+@pytest.mark.parametrize(
+    ("share", "text"),
+    [
+        (0.9999, "99.99 %"),
+        (0.9995, "99.95 %"),
+        (0.99949, "99.9 %"),
+        (0.999996, "99.9996 %"),
+        (1 - 1e-13, "100 %"),
+        (1.2e-16, "0 %"),
+        (-1e-17, "0 %"),
+        (1e-5, "0.001 %"),
+    ],
+)
+def test_only_all_reads_100_percent_and_only_nothing_0(share, text):
+    """Four nines of an agreement are not what they are measured against, five."""
+    assert percent(share) == text
+
+
+@pytest.mark.parametrize(
+    ("share", "text"), [(0.05, "+5.0"), (-0.1234, "-12.3"), (0.0, "+0.0"), (0.0001, "+0.01"), (-2e-5, "-0.002")]
+)
+def test_a_small_difference_of_shares_keeps_a_figure(share, text):
+    assert points(share) == text

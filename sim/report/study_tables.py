@@ -8,7 +8,7 @@ import pandas as pd
 from sim.report.tables import Table, table_of
 from sim.studies.decide import Decision
 from sim.studies.decide_words import written
-from sim.wording import amount, percent
+from sim.wording import amount, percent, percentage
 
 Columns = dict[str, Callable[[Any], str]]
 
@@ -44,7 +44,13 @@ def gpus_in(pool: str) -> Callable[[Any], str]:
 
 
 def between(low: float, high: float) -> str:
-    return f"{100 * low:.1f} to {100 * high:.1f}" if low == low else ""
+    return f"{tenths(low)} to {tenths(high)}" if low == low else ""
+
+
+def tenths(share: float) -> str:
+    """Per cent to a tenth, or as many figures as tell a share from all."""
+    text = f"{100 * share:.1f}"
+    return percentage(share) if text == "100.0" else text
 
 
 def savings_table(table: pd.DataFrame, first: str, title: str) -> Table:

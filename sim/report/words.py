@@ -4,7 +4,7 @@ import math
 
 from sim.model.knobs import knob_called
 from sim.results.run import Run
-from sim.wording import amount, duration, percent, rate_unit
+from sim.wording import amount, duration, percent, percentage, rate_unit
 
 
 def count(number: float | None, unit: str = "") -> str:
@@ -73,13 +73,14 @@ def full_knob(name: str, value: float) -> str:
 
 def interval(mean: float, low: float, high: float, *, percentages: bool = False, signed: bool = False) -> str:
     """A mean and, in a second line, its confidence interval, where there is one."""
-    factor = 100.0 if percentages else 1.0
     unit = " %" if percentages and not signed else " points" if percentages else ""
     if not math.isfinite(mean):
         return "never" if mean > 0 else "none"
 
     def written(number: float) -> str:
-        return ("+" if signed and number > 0 else "") + amount(number * factor)
+        if percentages and not signed:
+            return percentage(number)
+        return ("+" if signed and number > 0 else "") + amount(number * (100.0 if percentages else 1.0))
 
     bounds = f"\n({written(low)} to {written(high)})" if math.isfinite(low) and low < high < math.inf else ""
     return f"{written(mean)}{unit}{bounds}"
