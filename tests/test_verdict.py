@@ -9,6 +9,7 @@ import pytest
 
 from sim import load, simulate, verdict
 from sim.results.metrics import stretches
+from sim.results.pool_words import pool_sentence
 from sim.results.verdict import life, sentences, signups
 from sim.wording import amount, duration, percent, points
 from tests.tables import MANIFEST, attempt, run_of
@@ -143,6 +144,34 @@ def test_a_load_above_the_fleet_that_did_not_saturate_it_is_explained():
     assert "Pool 'gpus' is never saturated." in text
     assert "in GPUs of work, 3 over ten minutes and 1.5 over an hour (one image at a time, 25 % of it model" in text
     assert "more than the fleet, but refused and degraded requests kept the pool from falling behind" in text
+
+
+def test_a_load_that_was_kept_away_is_not_called_short():
+    """Three GPUs of work were offered over ten minutes, and 0.04 came: nobody was refused, so they came elsewhere."""
+    text = load_text(attempt(0, started=0, finished=4), work=3.0)
+    assert "more than the fleet, but at most 0.04 GPUs of work over ten minutes came in this run" in text
+    one = {"share": 1, "pool": "gpus", "slo": "9 s", "spec": {"model": "model", "side": 2}}
+    elsewhere = {**MANIFEST["scenario"], "features": {"image": {**one, "spill": {"to": ["video"]}}}}
+    text = load_text(attempt(0, started=0, finished=4), work=3.0, scenario=elsewhere)
+    assert "but other pools served a part of its requests, so that at most 0.04 GPUs of work" in text
+
+
+def test_a_short_peak_that_came_in_full_is_called_short():
+    found = verdict(run_of(*FULL, offered_load={"gpus": [peak(600, 2.1)]}))
+    pool = dataclasses.replace(found.pools[0], came=2.0)
+    said = pool_sentence(found.run, pool, alive=True, counts=found.counts)
+    assert "but its peak was too short to keep the pool behind" in said
+
+
+def test_a_pool_that_is_behind_when_the_warm_up_ends_did_not_saturate_then():
+    text = text_of(*FULL, *crowd(0), warm_up=10.0)
+    assert "Pool 'gpus' is saturated already when the warm-up ends, after 10 s (" in text
+
+
+def test_a_run_in_which_nothing_is_decided_is_neither_alive_nor_dead_in_words():
+    text = text_of(attempt(95))
+    assert text.startswith("NOTHING WAS DECIDED under playbook 'none': every request is still inside")
+    assert "ALIVE" not in text
 
 
 def test_a_load_below_a_fleet_that_failed_is_not_called_enough():

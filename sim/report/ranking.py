@@ -189,4 +189,6 @@ def mean(row: dict[Any, Any], *, percentages: bool = False, dollars: bool = Fals
 def difference(row: dict[Any, Any], *, percentages: bool) -> str:
     """The paired difference to the baseline, and whether it is established, where there are seeds enough to tell."""
     text = words.interval(row["difference"], row["low"], row["high"], percentages=percentages, signed=True)
+    if row["difference"] == row["low"] == row["high"] == 0:
+        return f"{text}\nin every seed"
     return f"{text}\nnot established" if row["p_holm"] >= ALPHA else text
