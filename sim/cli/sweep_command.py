@@ -104,11 +104,13 @@ def sweep_table(table: Any, keys: list[str], metric: str) -> Table:
     from sim.wording import amount, percent
 
     groups = table.groupby(["point", "playbook"], sort=False)
-    shown = Table(*keys, "playbook", metric.replace("_", " "), "runs")
+    promised = "promise_kept" in table
+    shown = Table(*keys, "playbook", metric.replace("_", " "), *(["promise kept"] if promised else []), "runs")
     for (_, playbook), rows in list(groups)[:SHOWN]:
         mean = float(rows[metric].astype(float).mean())
         value = percent(mean) if metric in SHARES else amount(mean)
-        shown.add_row(*[str(rows[key].iloc[0]) for key in keys], playbook, value, str(len(rows)))
+        kept = [f"{int(rows['promise_kept'].sum())} of {len(rows)}"] if promised else []
+        shown.add_row(*[str(rows[key].iloc[0]) for key in keys], playbook, value, *kept, str(len(rows)))
     if len(groups) > SHOWN:
         shown.caption = f"{SHOWN} of {len(groups):,} rows; --out writes all"
     return shown

@@ -161,7 +161,10 @@ def sensitivity(
 def number_called(metric: str, figures: Mapping[str, Any]) -> float:
     """A figure of a run by name. Raises BadInput where there is none, or where it is not known."""
     value = figures.get(metric)
-    if not isinstance(value, int | float) or math.isnan(value):
+    if isinstance(value, float) and math.isnan(value):
+        expected = "a run with requests that are decided by its horizon, or another figure"
+        raise BadInput("this figure is not known in some run", key="metric", value=metric, expected=expected)
+    if not isinstance(value, int | float):
         known = [name for name, one in figures.items() if isinstance(one, int | float) and not math.isnan(one)]
         raise BadInput("a run has no such figure", key="metric", value=metric, expected=", ".join(known))
     return float(value)
