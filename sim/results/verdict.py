@@ -158,10 +158,16 @@ def sentences(v: Verdict) -> list[str]:
         latency_sentence(v.latency),
         cost_sentence(v),
         *([] if v.money is None else money_sentences(v.run, v.money)),
-        f"{amount(v.full(s['came']))} signups{invited(v)}: {amount(v.full(s['lost']))} gave up on the waitlist, "
-        f"{amount(v.full(s['waiting']))} are still on it; {amount(v.full(v.churned))} people left for good.",
+        f"{amount(v.full(s['came']))} signups{invited(v)}{in_all(v)}: "
+        f"{amount(v.full(s['lost']))} gave up on the waitlist, {amount(v.full(s['waiting']))} are still on it; "
+        f"{amount(v.full(v.churned))} people left for good.",
         *warnings(v),
     ]
+
+
+def in_all(v: Verdict) -> str:
+    """That people are counted from the start, while requests and costs are from the end of the warm-up."""
+    return " since the start, warm-up included" if v.run.manifest["warm_up"] > 0 else ""
 
 
 def kinds(v: Verdict) -> str:
