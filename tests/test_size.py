@@ -382,3 +382,10 @@ def test_the_gpus_of_a_table_and_of_a_bend_are_those_of_the_pool_that_is_sized()
     assert not found.knee > 90
     rows = looks_table(size(two, "90 % in time", seeds=2, headroom=False, **HERE).table, share=True)
     assert rows.head[1:4] == ["GPUs", "of gpus", "of small"]
+
+
+def test_what_is_shown_by_counts_asks_for_no_further_runs():
+    found = size(plain(), "50 % in time", seeds=2, headroom=False, **HERE)
+    shown, open_ = (" ".join(sentences(replace(found, answer=look(*[0.5] * n, stuck=True)))) for n in (29, 10))
+    assert "without a failure (--seeds 29)" in open_
+    assert "--seeds" not in shown

@@ -105,9 +105,12 @@ def evidence(look: Look, confidence: float) -> list[str]:
     """What the verdict rests on."""
     need = clean_runs(look.runs, confidence)
     if look.counted:
+        only = f"{why_counted(look)}, so runs are only counted"
+        if look.verdict != "undecided":
+            return [f"{only} (the binomial law, with {percent(confidence)} confidence)."]
         return [
-            f"{why_counted(look)}, so runs are only counted: to show that {percent(look.runs)} "
-            f"keep the promise with {percent(confidence)} confidence takes {need} without a failure (--seeds {need})."
+            f"{only}: to show that {percent(look.runs)} keep the promise with {percent(confidence)} confidence takes "
+            f"{need} without a failure (--seeds {need})."
         ]
     return [
         f"Confidence {percent(confidence)}, from the margins of {len(look.margins)} runs with seeds that the search "
