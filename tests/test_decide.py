@@ -141,6 +141,9 @@ def test_an_equal_option_is_named_as_equal():
     inputs = uncertain(small(playbooks={"none": [], "twin": []}), {RATE: "~ uniform(1, 4) per s"})
     twins = decide(inputs, fleets=[6], futures=4, image_worth=0.01, **HERE)
     assert sentences(twins)[1].startswith("No better than 'twin': the losses are the same in every future")
+    rich = decide(uncertain(small(), {RATE: "~ uniform(0.1, 0.2) per s"}), fleets=[20, 30], futures=4, **HERE)
+    said = "No better than 30 GPUs: the losses are the same in every future, and its GPUs cost least."
+    assert sentences(rich)[1] == said
 
 
 def test_a_runner_up_whose_gpus_cost_as_much_is_named_with_what_the_futures_establish():

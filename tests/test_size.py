@@ -21,7 +21,7 @@ from sim.studies.promise import read_promise
 from sim.studies.run_record import record_of
 from sim.studies.runs import Runs
 from sim.studies.search import Look, clean_runs, smallest, tolerance
-from sim.studies.size_words import savings, sentences
+from sim.studies.size_words import multiple_sentences, savings, sentences
 from tests.random_scenarios import plain
 from tests.studies.theory import closed_forms as theory
 from tests.studies.theory.queues import queue
@@ -207,6 +207,15 @@ def test_a_service_that_takes_too_long_by_itself_is_told_with_no_fleet():
     assert (found.verdict, found.gpus) == ("impossible", {})
     assert "NO FLEET" in sentences(found)[0]
     assert "the service itself takes too long" in found.reason
+
+
+def test_a_promise_to_nobody_has_no_fleet_because_nobody_is_there():
+    empty = busy(tiers={"free": {"share": 1}, "plus": {"share": 0}})
+    assert size(empty, "90 % of plus in time", seeds=2, **HERE).reason == "nobody is there to keep it to"
+    silent = size(busy(horizon="5 s", warm_up="0 s"), "90 % in time", seeds=2, **HERE)
+    assert silent.reason.startswith("no request is decided by the horizon")
+    multiple = demand_multiple(busy(demand=[{"kind": "steady", "rate": 0}]), "alive", seeds=2, **HERE)
+    assert multiple_sentences(multiple)[0].startswith("NOBODY IS THERE to keep 'alive'")
 
 
 def test_a_playbook_that_refuses_people_is_told_with_no_fleet():

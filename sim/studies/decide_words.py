@@ -3,7 +3,7 @@
 import math
 from typing import Any
 
-from sim.studies.decide import LOSSES, Decision
+from sim.studies.decide import LOSSES, SAME, Decision
 from sim.wording import amount, names_in_words, percent, usd
 
 ALPHA = 0.05
@@ -80,13 +80,16 @@ def life(found: Decision, row: Any) -> str:
 def runner_up(found: Decision) -> list[str]:
     """The option of the next least regret, unless its GPUs are cheaper, and whether the futures set the two apart."""
     second = found.runner_up
-    if second is None or second in found.cheaper.index:
+    if found.best is None or second is None or second in found.cheaper.index:
         return []
     row: Any = found.options.loc[second]
     if row["more_lost"] == row["more_low"] == row["more_high"] == 0:
         others = found.options[(found.options[["more_lost", "more_low", "more_high"]] == 0).all(axis=1)]
         equal = names_in_words([str(label) for label in others.drop(index=found.best, errors="ignore")["label"]])
-        return [f"No better than {equal}: the losses are the same in every future, and so the choice is free."]
+        cheapest = float(others.drop(index=found.best, errors="ignore")["dollars"].min())
+        dearer = cheapest > float(found.options["dollars"][found.best]) * (1 + SAME)
+        why = "its GPUs cost least" if dearer else "the choice between them is free"
+        return [f"No better than {equal}: the losses are the same in every future, and {why}."]
     bound = f" ({written(found, row['more_low'])} to {written(found, row['more_high'])})"
     known = bound if row["more_low"] < row["more_high"] else ""
     unclear = "" if row["p"] < ALPHA else ", which these futures do not establish (p of 5 % or more by Holm)"

@@ -17,7 +17,8 @@ def out_of_reach(runs: Sequence[Seen], promise: Promise) -> str:
     if not any(run.judged for run in runs):
         return "no request is decided by the horizon, so there is nobody to keep it to"
     if math.isnan(reached):
-        return "nobody is there to keep it to, in some run at least"
+        some = "" if all(math.isnan(run.measure) for run in runs) else "in some runs "
+        return f"{some}nobody is there to keep it to"
     shares = pd.DataFrame([run.refused for run in runs]).fillna(0.0).mean().sort_values(ascending=False)
     falls_short = f"reach {percent(reached)} of the {percent(promise.target)} promised"
     missed = falls_short if promise.target else "break the promise"
