@@ -218,6 +218,14 @@ def test_a_promise_to_nobody_has_no_fleet_because_nobody_is_there():
     assert multiple_sentences(multiple)[0].startswith("NOBODY IS THERE to keep 'alive'")
 
 
+def test_a_fleet_that_the_playbook_sets_itself_is_named_as_why_more_gpus_change_nothing():
+    one = {"none": [], "held": [{"policy": {"kind": "scheduled capacity", "pool": "gpus", "gpus": 1}}]}
+    found = size(busy(playbooks=one), "90 % in time", "held", seeds=2, **HERE)
+    assert found.reason.endswith(
+        "the playbook sets the GPUs in service itself ('scheduled capacity'), so that a larger fleet may stay unused"
+    )
+
+
 def test_a_playbook_that_refuses_people_is_told_with_no_fleet():
     gate = {"none": [], "half": [{"policy": {"kind": "feature gate", "open": 0.5}}]}
     found = size(busy(playbooks=gate), "90 % in time", "half", seeds=2, **HERE)

@@ -6,9 +6,11 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import pandas as pd
 
+from sim.policies.playbook import KINDS
+from sim.scenario.scenario import Scenario
 from sim.studies.looks import Seen
 from sim.studies.promise import Promise
-from sim.wording import amount, in_gpus, percent
+from sim.wording import amount, in_gpus, names_in_words, percent
 
 
 def out_of_reach(runs: Sequence[Seen], promise: Promise) -> str:
@@ -29,12 +31,27 @@ def out_of_reach(runs: Sequence[Seen], promise: Promise) -> str:
     return f"even if nobody had to wait for a GPU, a run would {missed}: {why}"
 
 
-def none_found(promise: Promise, largest: Mapping[str, int]) -> str:
-    """Why no fleet was found, although one without limits serves people as promised."""
+def none_found(promise: Promise, largest: Mapping[str, int], scalers: Sequence[str]) -> str:
+    """Why no fleet was found, although one without limits serves people as promised.
+
+    scalers: policies in force that set the GPUs in service themselves.
+    """
     most = in_pools(largest)
     if promise.about_dollars:
         return f"no fleet looked at, up to {most}, serves people as promised for these dollars"
-    return f"not even {most} keep it, although a fleet without limits would: look at outages and other pools"
+    found = f"not even {most} keep it, although a fleet without limits would"
+    if scalers:
+        named = names_in_words([f"'{name}'" for name in scalers])
+        return (
+            f"{found}: the playbook sets the GPUs in service itself ({named}), so that a larger fleet may stay unused"
+        )
+    return f"{found}: look at outages and other pools"
+
+
+def scalers_of(scenario: Scenario, playbook: str) -> list[str]:
+    """The kinds of policies in force under a playbook that set how many GPUs are in service."""
+    kinds = [step.policy.kind for step in (*scenario.always, *scenario.playbooks.get(playbook, []))]
+    return list(dict.fromkeys(kind for kind in kinds if KINDS[kind].advice.family == "supply"))
 
 
 def over_the_cap(runs: Sequence[Seen], cap: float, share: float, fleet: Mapping[str, int]) -> str:

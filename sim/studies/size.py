@@ -19,7 +19,7 @@ from sim.studies.executors import Executor, Local, Report
 from sim.studies.fleets import Fleets, sized_pools, small_slice
 from sim.studies.intervals import AHEAD, precise_after
 from sim.studies.looks import WITH_TABLES, Criterion, Looks, enough, refuse_unusable, seen
-from sim.studies.no_fleet import none_found, out_of_reach, over_the_cap
+from sim.studies.no_fleet import none_found, out_of_reach, over_the_cap, scalers_of
 from sim.studies.promise import read_promise
 from sim.studies.run_record import Record
 from sim.studies.runs import Runs
@@ -228,7 +228,8 @@ class Search:
         return "" if look.passes else out_of_reach(self.looks.seen(look), self.looks.rule.promise.of_service)
 
     def never(self, scale: float) -> str:
-        return none_found(self.looks.rule.promise, self.fleets.largest(scale))
+        scalers = scalers_of(self.scenario, self.looks.rule.playbook)
+        return none_found(self.looks.rule.promise, self.fleets.largest(scale), scalers)
 
     def too_costly(self, found: Mapping[str, int]) -> str:
         """Why the smallest fleet that does everything else is no answer, where its runs cost more than promised."""
