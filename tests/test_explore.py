@@ -139,11 +139,14 @@ def test_an_answer_has_the_figures_of_its_run():
 
 
 @pytest.mark.parametrize(
-    ("settings", "said"),
-    [({"horizon": "1 s"}, "NOTHING WAS DECIDED"), ({"demand": [{"kind": "steady", "rate": 0}]}, "NOBODY CAME")],
+    ("demand", "said"),
+    [
+        ([{"kind": "spike", "people": 3, "from": "599 s", "lasting": "1 s"}], "NOTHING WAS DECIDED"),
+        ([{"kind": "steady", "rate": 0}], "NOBODY CAME"),
+    ],
 )
-def test_a_setting_in_which_nothing_is_decided_is_neither_alive_nor_dead(settings, said):
-    steady = load("steady", sets={"warm_up": "0 s", **settings})
+def test_a_setting_in_which_nothing_is_decided_is_neither_alive_nor_dead(demand, said):
+    steady = load("steady", sets={"warm_up": "0 s", "horizon": "10 min", "demand": demand})
     assert answer(steady, Chosen("none", {}), FIRST, lambda: None).sentence.startswith(said)
 
 
