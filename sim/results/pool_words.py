@@ -32,9 +32,14 @@ def pool_sentence(run: Run, pool: PoolVerdict, *, alive: bool, counts: Mapping[s
 def since(run: Run, pool: PoolVerdict) -> str:
     """When a pool saturates; where it is so at the end of the warm-up, it may have been so for longer."""
     when = f"{duration(pool.first_saturated)} ({run.date(pool.first_saturated)} UTC)"
-    if 0 < pool.first_saturated <= run.manifest["warm_up"]:
+    if from_warm_up(run, pool.first_saturated):
         return f"is saturated already when the warm-up ends, after {when},"
     return f"saturates after {when}"
+
+
+def from_warm_up(run: Run, saturated: float) -> bool:
+    """Whether what is called the beginning of saturation is the end of the warm-up, which is not looked into."""
+    return 0 < saturated <= float(run.manifest["warm_up"])
 
 
 def used(run: Run, part: "pd.Series[Any]") -> str:
