@@ -128,6 +128,7 @@ def test_an_option_that_dies_too_often_is_not_chosen():
     safe = decide(inputs, fleets=[2, 10], futures=6, image_worth=1e-9, alive=0.9, **HERE)
     assert [cheap.options["gpus"][cheap.best], safe.options["gpus"][safe.best]] == [2, 10]
     assert any("are asked for" in line for line in sentences(safe))
+    assert safe.evpi == safe.options["regret"][safe.best] > safe.options["regret"].min()  # what knowing would save
 
 
 def test_with_several_seeds_chance_and_inputs_are_told_apart():

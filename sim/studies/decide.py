@@ -91,8 +91,12 @@ class Decision:
 
     @property
     def evpi(self) -> float:
-        """The expected value of perfect information, in the unit of the losses."""
-        return float(self.options["regret"].min())
+        """The expected value of perfect information, in the unit of the losses: the regret of the option chosen.
+
+        Where no option may be chosen, the least of all. An option that is not alive often enough to be chosen may have
+        less regret than the one that is; who knows the future saves what the latter loses.
+        """
+        return float(self.options["regret"].min() if self.best is None else self.options["regret"][self.best])
 
     @property
     def runner_up(self) -> int | None:
