@@ -400,3 +400,15 @@ def test_only_all_reads_100_percent_and_only_nothing_0(share, text):
 )
 def test_a_small_difference_of_shares_keeps_a_figure(share, text):
     assert points(share) == text
+
+
+def test_a_short_outage_is_no_fleet_that_was_large_enough():
+    """Five minutes without a GPU, in which the queue grows: an hourly mean of the fleet would hide them."""
+    outage = [{"policy": {"kind": "outage"}, "from": "60 min", "until": "65 min"}]
+    patience = {"kind": "constant", "value": "30 s"}
+    storm = {"playbooks": {"outage": outage}, "behaviour.patience": patience, "demand.0.rate": "1.9 per s"}
+    found = verdict(*[simulate(load("steady", sets=storm), "outage", unlimited=free) for free in (False, True)])
+    text = "\n".join(sentences(found))
+    assert found.pools[0].fleet == (0.0, 4.0)
+    assert "If its 0 to 4 GPUs held nobody back" in text
+    assert "That is less than the fleet" not in text

@@ -36,7 +36,7 @@ class PoolVerdict:
     offered: tuple[Peak, ...]  # of ten minutes and of an hour; none where it was not measured
     came: float  # GPUs of work at full scale of the first requests that came in the busiest SHORT of this run
     gpus: int
-    fleet: tuple[float, float]  # fewest and most GPUs in service, means of an hour
+    fleet: tuple[float, float]  # fewest and most GPUs in service, means of short bins (see metrics.default_bin)
     peak_queue: float
     peak_queue_at: float
     drain: float  # seconds from the peak to an empty queue; nan: not before the horizon
@@ -80,7 +80,7 @@ def pool_verdict(run: Run, pool: str, hourly: Timeline, fine: Timeline) -> PoolV
         came=busiest(table) / run.scale,
         offered=tuple(Peak(**peak) for peak in run.manifest.get("offered_load", {}).get(pool, ())),
         gpus=run.manifest["pools"][pool]["gpus"],
-        fleet=(float(hours["gpus"].min()), float(hours["gpus"].max())),
+        fleet=(float(table["gpus"].min()), float(table["gpus"].max())),
         peak_queue=peak["peak"],
         peak_queue_at=peak["at"],
         drain=peak["drain"],
