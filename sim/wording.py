@@ -57,6 +57,8 @@ def setting(value: object) -> str:
         figure = float(number)
     except ValueError:
         return str(value)
+    if unit == "s" and math.isfinite(figure):
+        return duration(figure)
     return f"{figure:.3g}{space}{unit}" if math.isfinite(figure) else str(value)
 
 

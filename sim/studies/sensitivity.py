@@ -44,7 +44,8 @@ def tornado(figure: Figure, laws: Mapping[str, Law], ends: tuple[float, float] =
         low, high = found[2 * place : 2 * place + 2]
         three = (low, base, high)
         between = min(low, high) <= base <= max(low, high)
-        rows.append((key, law.at(ends[0]), law.at(ends[1]), *three, max(three) - min(three), between))
+        swing = 0.0 if max(three) == min(three) else max(three) - min(three)  # a latency may be endless at all three
+        rows.append((key, law.at(ends[0]), law.at(ends[1]), *three, swing, between))
     columns = ["key", "low", "high", "at_low", "base", "at_high", "swing", "monotone"]
     table = pd.DataFrame(rows, columns=columns)
     return table.sort_values("swing", ascending=False, kind="stable", ignore_index=True)
