@@ -25,8 +25,8 @@ def rate_unit(per_second: float) -> tuple[float, str]:
 
 def amount(number: float) -> str:
     """A count in three figures: 12.3 M, 45.6 k, 789."""
-    if math.isnan(number):
-        return "unknown"
+    if not math.isfinite(number):
+        return "unknown" if math.isnan(number) else "no bound"
     for size, suffix in ((1e9, " bn"), (1e6, " M"), (1e3, " k")):
         if abs(number) >= 0.9995 * size:  # what rounds up to it
             return f"{three_figures(number / size)}{suffix}"
