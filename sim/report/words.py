@@ -91,16 +91,19 @@ def full_knob(name: str, value: float) -> str:
     return f"{amount(value)} {about.unit}".strip()
 
 
-def interval(mean: float, low: float, high: float, *, percentages: bool = False, signed: bool = False) -> str:
+def interval(
+    mean: float, low: float, high: float, *, percentages: bool = False, signed: bool = False, dollars: bool = False
+) -> str:
     """A mean and, in a second line, its confidence interval, where there is one."""
     unit = " %" if percentages and not signed else " points" if percentages else ""
     if not math.isfinite(mean):
-        return "never" if mean > 0 else "none"
+        return "not known" if dollars else "never" if mean > 0 else "none"
 
     def written(number: float) -> str:
         if percentages and not signed:
             return percentage(number)
-        return ("+" if signed and number > 0 else "") + amount(number * (100.0 if percentages else 1.0))
+        plus = "+" if signed and number > 0 else ""
+        return plus + (usd(number) if dollars else amount(number * (100.0 if percentages else 1.0)))
 
     bounds = f"\n({written(low)} to {written(high)})" if math.isfinite(low) and low < high < math.inf else ""
     return f"{written(mean)}{unit}{bounds}"
