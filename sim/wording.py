@@ -25,8 +25,8 @@ def rate_unit(per_second: float) -> tuple[float, str]:
 
 def amount(number: float) -> str:
     """A count in three figures: 12.3 M, 45.6 k, 789."""
-    if math.isnan(number):
-        return "unknown"
+    if not math.isfinite(number):
+        return "unknown" if math.isnan(number) else "no bound"
     for size, suffix in ((1e9, " bn"), (1e6, " M"), (1e3, " k")):
         if abs(number) >= 0.9995 * size:  # what rounds up to it
             return f"{three_figures(number / size)}{suffix}"
@@ -57,11 +57,35 @@ def setting(value: object) -> str:
         figure = float(number)
     except ValueError:
         return str(value)
+    if unit == "s" and math.isfinite(figure):
+        return duration(figure)
     return f"{figure:.3g}{space}{unit}" if math.isfinite(figure) else str(value)
 
 
 def percent(share: float) -> str:
-    return "none" if math.isnan(share) else f"{three_figures(100 * share)} %"
+    return "none" if math.isnan(share) else f"{percentage(share)} %"
+
+
+ROUNDING = 1e-9  # a share as near as this to none or to all is that, and the rest is the computer's rounding
+
+
+def percentage(share: float) -> str:
+    """A share as a percentage in three figures, or as many as tell it from 100: 71.3, 99.95, 99.9996.
+
+    A promise of 99.99 % and the 99.98 % that were reached must not both read 100 %.
+    """
+    if abs(share) < ROUNDING:
+        return "0"
+    lacking = 100 * (1 - share)
+    if ROUNDING < lacking < 0.050001:  # three figures would round it up to all
+        return f"{100 * share:.{math.ceil(-math.log10(lacking) - 1e-6)}f}"
+    return three_figures(100 * share)
+
+
+def points(share: float) -> str:
+    """A difference of shares in points, signed, to a tenth; one that is smaller in one figure."""
+    tenths = f"{100 * share:+.1f}"
+    return tenths if abs(share) < ROUNDING or tenths.strip("+-0.") else f"{100 * share:+.1g}"
 
 
 def in_gpus(number: float | str) -> str:

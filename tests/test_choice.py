@@ -12,6 +12,7 @@ from sim.studies.objectives import OBJECTIVES
 from sim.wording import percent
 
 UNLIMITED_IMAGES, FLEET = 1000.0, 3240.0  # images in time of the unlimited fleet, dollars of the fleet
+COSTS = {"dearer": 3000.0, "cheap": 1000.0, "dear": 2000.0}
 
 
 def row(playbook, seed, as_asked, degraded=0.0, *, alive=True, kept=0.9, lost=0.0, quality=0.5):
@@ -129,3 +130,24 @@ def test_the_cost_of_an_image_over_seeds_is_that_of_all_their_images_and_not_the
     found = seeds.differences.set_index("metric").loc["dollars_per_1000_images"]
     assert found["mean"] == pytest.approx(1000 * 3 * FLEET / 1200)
     assert math.isnan(found["mean_low"])  # three so different seeds do not exclude that no image is made
+
+
+def test_what_is_equal_in_every_seed_is_called_equal_and_the_cheapest_of_it_is_chosen():
+    """Three fleets that give everybody everything: the least of them is enough, and no seed would tell otherwise."""
+    rows = [{**one, "dollars": dollars} for name, dollars in COSTS.items() for one in three_seeds(name, 900, 905, 910)]
+    said = choice(compared(*rows, *three_seeds("worse", 800, 806, 811)))
+    assert said[0].startswith("Choose 'cheap': of the 4 playbooks that keep the service alive with all 3 seeds, it, ")
+    assert "'dear' and 'dearer' have the most by this measure, equal with all 3 seeds" in said[0]
+    assert said[0].endswith("it is the cheapest.")
+    assert said[1] == "Runner-up: 'dear', which no seed sets apart from it by this measure."
+    text = " ".join(said)
+    assert "No seed sets 'cheap', 'dear' and 'dearer' apart by this measure" in text
+    assert "More seeds would tell" not in text
+    assert "The differences of 'cheap' from the rest are established" in text
+
+
+def test_of_runs_in_which_nothing_was_decided_none_is_chosen():
+    rows = [{**one, "attainment": math.nan, "images_share": math.nan} for one in three_seeds("none", 900, 905, 910)]
+    said = choice(compared(*rows, *({**one, "playbook": "other"} for one in rows)))
+    assert len(said) == 1
+    assert said[0].startswith("NOTHING WAS DECIDED")

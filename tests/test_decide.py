@@ -4,12 +4,14 @@ import math
 from dataclasses import replace
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from sim import BadInput, load, simulate
 from sim.results.verdict import verdict
-from sim.studies.decide import decide, regrets
+from sim.studies.decide import alive_intervals, decide, regrets
 from sim.studies.decide_words import sentences
+from sim.studies.intervals import proportion
 from sim.studies.sweep import DEMAND
 from sim.studies.uncertain import read_law, uncertain
 
@@ -126,6 +128,7 @@ def test_an_option_that_dies_too_often_is_not_chosen():
     safe = decide(inputs, fleets=[2, 10], futures=6, image_worth=1e-9, alive=0.9, **HERE)
     assert [cheap.options["gpus"][cheap.best], safe.options["gpus"][safe.best]] == [2, 10]
     assert any("are asked for" in line for line in sentences(safe))
+    assert safe.evpi == safe.options["regret"][safe.best] > safe.options["regret"].min()  # what knowing would save
 
 
 def test_with_several_seeds_chance_and_inputs_are_told_apart():
@@ -133,6 +136,34 @@ def test_with_several_seeds_chance_and_inputs_are_told_apart():
     inputs = uncertain(small(), {DEMAND: "~ uniform(0.5, 6)"})
     some = decide(inputs, fleets=[4, 8], futures=5, seeds=2, image_worth=0.01, **HERE)
     assert 0 < some.seed_sd < some.future_sd / 3
+
+
+def test_an_equal_option_is_named_as_equal():
+    inputs = uncertain(small(playbooks={"none": [], "twin": []}), {RATE: "~ uniform(1, 4) per s"})
+    twins = decide(inputs, fleets=[6], futures=4, image_worth=0.01, **HERE)
+    assert sentences(twins)[1].startswith("No better than 'twin': the losses are the same in every future")
+    rich = decide(uncertain(small(), {RATE: "~ uniform(0.1, 0.2) per s"}), fleets=[20, 30], futures=4, **HERE)
+    said = "No better than 30 GPUs: the losses are the same in every future, and its GPUs cost least."
+    assert sentences(rich)[1] == said
+
+
+def test_a_runner_up_whose_gpus_cost_as_much_is_named_with_what_the_futures_establish():
+    shed = {"none": [], "shed": [{"policy": {"kind": "shed", "share": "1 %"}}]}
+    inputs = uncertain(small(playbooks=shed), {RATE: "~ uniform(1, 4) per s"})
+    near = decide(inputs, fleets=[6], futures=4, image_worth=0.01, **HERE)
+    said = sentences(near)[1]
+    assert said.startswith("Runner-up: '")
+    assert ("do not establish" in said) == (not near.options["p"].min() < 0.05)
+
+
+def test_runs_of_one_future_are_no_further_evidence_of_staying_alive():
+    """Ten futures of three runs that live or die together have the interval of ten, not of thirty."""
+    fates = [(future, seed, future <= 8) for future in range(1, 11) for seed in (1, 2, 3)]
+    runs = pd.DataFrame(fates, columns=["future", "seed", "alive"]).assign(option=0)
+    ((low, high),) = alive_intervals(runs, 3)
+    once = proportion(8, 10)
+    assert high - low > 0.9 * (once.high - once.low)
+    assert alive_intervals(runs[runs["future"] <= 8], 3) == [proportion(8, 8)]
 
 
 @pytest.mark.parametrize(

@@ -138,6 +138,18 @@ def test_an_answer_has_the_figures_of_its_run():
     assert wanted.sum() * 600 / len(wanted) == pytest.approx(alone.counts["intents"])
 
 
+@pytest.mark.parametrize(
+    ("demand", "said"),
+    [
+        ([{"kind": "spike", "people": 3, "from": "599 s", "lasting": "1 s"}], "NOTHING WAS DECIDED"),
+        ([{"kind": "steady", "rate": 0}], "NOBODY CAME"),
+    ],
+)
+def test_a_setting_in_which_nothing_is_decided_is_neither_alive_nor_dead(demand, said):
+    steady = load("steady", sets={"warm_up": "0 s", "horizon": "10 min", "demand": demand})
+    assert answer(steady, Chosen("none", {}), FIRST, lambda: None).sentence.startswith(said)
+
+
 def test_a_fleet_of_which_no_small_slice_can_be_run_is_refused():
     many = [{"kind": "steady", "rate": "30 per second"}]
     s = load("steady").with_(horizon="2 days", demand=many, pools={"gpus": {"gpus": 6007}})  # a prime

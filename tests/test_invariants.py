@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sim import BadInput, Run, Scenario, Telemetry, simulate
+from sim import BadInput, Run, Scenario, Telemetry, load, simulate
 from sim.model.request import OUTCOMES, Spec
 from sim.policies.sharing import Priority
 from sim.profile.profile import Profile, constant_profile
@@ -334,3 +334,10 @@ def test_a_run_names_the_specs_it_extrapolated():
     run = simulate(plain(bold, features={"image": {"spec": {"steps": 30}}}))
     assert run.manifest["extrapolated"] == ["slow/1024px/30st"]
     assert simulate(plain()).manifest["extrapolated"] == []
+
+
+def test_passes_that_were_measured_are_not_called_extrapolated():
+    """The shipped chats run in passes of up to 64, each measured; full batches of as many prompts at once were not."""
+    chats = load("chat-beside-images", sets={"horizon": "1 min"})
+    assert not chats.extrapolate
+    assert simulate(chats, "none").manifest["extrapolated"] == []

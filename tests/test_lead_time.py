@@ -9,6 +9,8 @@ from scipy import stats
 from sim import BadInput, load
 from sim.studies.lead_time import enough_in_time, lead_quantile, order_by, read_lead
 from sim.studies.lead_time_words import sentences
+from sim.studies.rescue_sentences import NOTHING
+from sim.studies.rescue_sentences import sentences as rescue_sentences
 
 Z90 = stats.norm.ppf(0.9)
 
@@ -83,6 +85,19 @@ def test_where_the_fleet_is_enough_no_order_is_needed(scenario):
     assert not found.needed
     assert found.order_by is None
     assert sentences(found)[0].startswith("NO ORDER NEEDED")
+
+
+def test_of_one_gpu_it_speaks_in_the_singular(scenario):
+    found = order_by(scenario, 1, "30 days", seeds=1, by=1200, processes=1)
+    assert "UTC: 1 more GPU in pool 'gpus' that arrives by" in sentences(found)[0]
+    assert "still saves the launch" in sentences(found)[0]
+
+
+def test_where_nobody_comes_there_is_nothing_to_judge(scenario):
+    silent = scenario.with_(demand={"waves": [{"kind": "steady", "rate": 0}]})
+    found = order_by(silent, 8, "30 days", seeds=1, by=1200, processes=1)
+    assert sentences(found) == [NOTHING]
+    assert rescue_sentences(found.rescue) == [NOTHING]
 
 
 @pytest.mark.parametrize("wrong", [{"gpus": 0}, {"confidence": 1.0}, {"pool": "none"}, {"lead": "soon"}])

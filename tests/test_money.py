@@ -5,6 +5,7 @@ from dataclasses import replace
 import pytest
 
 from sim import BadInput, compare, load, sentences, simulate, verdict
+from sim.cli.money_command import lines
 from sim.report.money_tables import money_tables
 from sim.report.origins import prices
 from sim.results.experiences import experienced
@@ -113,6 +114,13 @@ def test_without_prices_there_is_no_money():
     assert money_of(met({"free": {"share": 0.5}, "plus": {"share": 0.5}})) is None
 
 
+def test_who_signed_up_in_the_warm_up_is_no_new_subscriber_of_the_window():
+    """Its GPUs are not counted either. The other subscriber of the two came at second 50."""
+    money = money_of(met(warm_up=30.0))
+    assert by_tier(money, "signed_up")["plus"] == pytest.approx(2 * 30)
+    assert by_tier(money, "accrued")["plus"] == pytest.approx(30 * (70 + 50) / MONTH)
+
+
 def test_the_plan_is_cut_to_the_days_of_the_run():
     plan = {"revenue": 11.6e9, "loss_before": 5e9, "year": "2025"}
     days = 9 * 86400.0
@@ -157,6 +165,24 @@ def test_counts_by_tier_give_nearly_what_counts_by_person_give():
         assert estimated[tier].leaving == pytest.approx(by_person[tier].leaving, rel=0.15)
         assert estimated[tier].subscribed == pytest.approx(by_person[tier].subscribed, rel=0.1)
     assert estimated["free"].starting == pytest.approx(by_person["free"].starting, rel=0.15)
+
+
+def test_with_a_warm_up_counts_give_what_rows_give():
+    """People of the warm-up have an account all the time, and are no new subscribers, whatever was recorded."""
+    scenario = priced(demand=[{"kind": "steady", "rate": "60 per min"}], pools={"gpus": {"gpus": 6}}, warm_up="5 min")
+    rows, counts = (verdict(simulate(scenario, recording=Recording(rows=rows))).money for rows in (True, False))
+    for what in ("accrued", "signed_up"):
+        assert by_tier(counts, what)["plus"] == pytest.approx(by_tier(rows, what)["plus"], rel=0.1)
+
+
+def test_where_one_gpu_changes_nothing_and_many_would_it_says_that_this_is_of_one_step():
+    """A fleet of one in a storm: a second GPU serves nobody in time, and an unlimited fleet everybody."""
+    crowd = priced(demand=[{"kind": "steady", "rate": "60 per min"}], features={"image": {"slo": "11 s"}})
+    found = money_study(crowd, seeds=3, processes=1)
+    assert found.tiers["lost"].sum() > found.money.cost
+    assert any(line.startswith("This is of one step, and says nothing of several: $") for line in lines(found))
+    rich = money_study(priced(pools={"gpus": {"gpus": 60}}), seeds=3, processes=1)
+    assert not any(line.startswith("This is of one step") for line in lines(rich))
 
 
 def test_the_verdict_and_the_comparison_speak_of_the_same_dollars():

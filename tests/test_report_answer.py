@@ -10,6 +10,8 @@ from sim import BadInput, load, simulate, verdict
 from sim.cli.places import refuse_other_file
 from sim.plots.slim import short_path, slimmed
 from sim.report import render_markdown, write
+from sim.report.answer import by_when
+from sim.report.playbook_pages import badge, highlights
 from sim.report.review import headroom, merged
 from sim.report.switches import named, switch_sentences, switch_table
 from sim.results.cohort import WANTED, cohort
@@ -180,3 +182,15 @@ def test_an_optional_share_and_those_of_a_list_are_written_in_per_cent():
     hpa = {"kind": "hpa", "pool": "gpus", "most": 9, "utilisation": 0.7}
     assert named({"policy": hpa})[0] == "hpa (most 9, utilisation 70 %)"
     assert named({"policy": {"kind": "roll-out", "stages": [0.1, 0.5]}})[0] == "roll-out (stages 10 % and 50 %)"
+
+
+def test_a_service_that_is_behind_when_its_warm_up_ends_needed_help_before():
+    found = verdict(simulate(scenario(warm_up="5 min"), "none"))
+    (said,) = by_when(found)
+    assert "when the warm-up ends and pool 'gpus' is saturated already under 'none'" in said
+    assert any("when the warm-up ends, or earlier" in text for _, _, text in highlights(found))
+
+
+def test_a_run_in_which_nothing_is_decided_has_no_badge_of_life():
+    silent = verdict(simulate(scenario(**{"demand.0.rate": 0}), "none"))
+    assert badge(silent) == ("strained", "nothing was decided")

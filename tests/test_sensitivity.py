@@ -6,6 +6,8 @@ import numpy as np
 import pytest
 
 from sim import BadInput
+from sim.plots.tornado import drawn, tornado_figure
+from sim.report import words
 from sim.studies.sensitivity import morris, sobol, tornado
 from sim.studies.uncertain import read_law
 
@@ -96,3 +98,34 @@ def test_sobol_takes_powers_of_two_alone():
     pytest.importorskip("SALib")
     with pytest.raises(BadInput, match="power of two"):
         sobol(linear, LINEAR_LAWS, points=100)
+
+
+def test_a_latency_that_is_endless_at_all_three_does_not_swing_and_one_that_ends_swings_without_end():
+    laws = {"x": read_law("x", "~ uniform(0, 1)"), "y": read_law("y", "~ uniform(0, 1)")}
+    endless = tornado(lambda places: np.full(len(places), math.inf), laws)
+    assert endless["swing"].tolist() == [0.0, 0.0]
+    some = tornado(lambda places: np.array([math.inf if p["x"] > 0.8 else 5.0 for p in places]), laws)
+    assert some["swing"].tolist() == [math.inf, 0.0]
+    assert drawn(some).empty
+    tornado_figure(some, "p95_latency")
+
+
+@pytest.mark.parametrize(
+    ("metric", "value", "text", "far"),
+    [
+        ("attainment", 0.2, "20 %", "20 points"),
+        ("p95_latency", math.inf, "never", "no end"),
+        ("p95_latency", 150.0, "2.5 min", "2.5 min"),
+        ("margin", 393_000.0, "$393 k", "$393 k"),
+        ("lost", 12_300.0, "12.3 k", "12.3 k"),
+    ],
+)
+def test_figures_have_their_units(metric, value, text, far):
+    assert (words.figure(metric, value), words.swing(metric, value)) == (text, far)
+
+
+def test_intervals_of_dollars_and_of_shares_near_all_have_their_units():
+    assert words.interval(16_300, 14_100, 18_400, signed=True, dollars=True) == "+$16.3 k\n(+$14.1 k to +$18.4 k)"
+    assert words.interval(-120, -9510, 14_800, signed=True, dollars=True) == "-$120\n(-$9.51 k to +$14.8 k)"
+    assert words.interval(math.inf, math.nan, math.nan, dollars=True) == "not known"
+    assert words.interval(0.9999, 0.9995, 1.0, percentages=True) == "99.99 %\n(99.95 to 100)"

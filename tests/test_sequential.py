@@ -4,8 +4,10 @@ import numpy as np
 import pytest
 
 from sim import BadInput, compare
+from sim.cli.run_commands import not_alive
 from sim.results.warm_up import mser
 from sim.studies.intervals import precise_after, t_interval
+from sim.studies.objectives import OBJECTIVES
 from sim.studies.selection import Race, pick_best
 from tests.random_scenarios import plain
 from tests.test_compare import overloaded
@@ -85,3 +87,14 @@ def test_the_best_playbook_is_picked_and_the_worse_one_gets_no_further_seeds():
     assert "BEST by requests in time: 'none'" in found.sentences()[0]
     with pytest.raises(BadInput, match="cannot be made"):
         pick_best(plain(playbooks=STEPS), ["none"], apart=0.05)
+
+
+def test_a_best_that_dies_is_not_to_be_chosen():
+    comparison, _ = compare(plain(playbooks=STEPS), seeds=1, by="attainment", processes=1)
+    assert not_alive(comparison.alive[0], comparison) == []
+    assert "not to be chosen" in not_alive("a playbook that dies", comparison)[0]
+
+
+def test_one_point_is_one():
+    assert OBJECTIVES["images"].apart(0.01) == "1 point"
+    assert OBJECTIVES["images"].apart(0.02) == "2 points"

@@ -7,9 +7,19 @@ import numpy as np
 import pytest
 
 from sim.engine.simulate import simulate
+from sim.errors import BadInput
+from sim.policies.playbook import KINDS, example
 from sim.results.manifest import behaviour_entry
-from sim.results.metrics import peak_queue
-from sim.results.retry_rules import escape_sentence, rule_sentences, rules, stable_sentence
+from sim.results.metrics import outcomes, peak_queue
+from sim.results.retry_rules import (
+    LETS_ALL_IN,
+    REFUSES_NOBODY,
+    escape_sentence,
+    may_refuse,
+    rule_sentences,
+    rules,
+    stable_sentence,
+)
 from sim.results.storms import Flow, down_since, recovered, stay_of, stays
 from sim.results.verdict import sentences, verdict, warnings
 from sim.scenario.load import load
@@ -344,3 +354,15 @@ def test_patience_in_the_rules_is_the_median_over_the_people_of_all_tiers():
     assert behaviour_entry(quiet(tiers=halves))["median_patience"] == pytest.approx(10, abs=0.1)
     steep = {**halves, "a": {**halves["a"], "share": 0.2}, "b": {**halves["b"], "share": 0.8}}
     assert behaviour_entry(quiet(tiers=steep))["median_patience"] == pytest.approx(17.5, abs=0.1)  # 0.2 + 0.8 (t-10)/20
+
+
+@pytest.mark.parametrize("kind", [*LETS_ALL_IN, *(k for k, c in KINDS.items() if c.advice.family in REFUSES_NOBODY)])
+def test_a_policy_that_refuses_nobody_adds_no_retries_of_refusals(kind):
+    """Twice the load that the fleet can serve: no attempt is refused, so only those who left try again."""
+    surge = load("surge", sets={"horizon": "50 min", "playbooks": {kind: [example(kind).model_dump(mode="json")]}})
+    try:
+        run = simulate(surge, kind)
+    except BadInput:
+        pytest.skip("its example needs more of the scenario")
+    assert outcomes(run)["refused"].iloc[0] == 0
+    assert not may_refuse(run)

@@ -9,8 +9,10 @@ from typer.testing import CliRunner
 
 from sim import BadInput, simulate, sweep, verdict
 from sim.cli.main import app
+from sim.studies.configurations import scenario_at
 from sim.studies.figures import figures
-from sim.studies.sweep import cube, points_of, read_axis
+from sim.studies.sweep import DEMAND, cube, points_of, read_axis, scenario_with
+from sim.studies.uncertain import load_uncertain
 from tests.random_scenarios import plain
 
 HERE = {"store": False, "processes": 1}
@@ -154,3 +156,26 @@ def test_the_command_sizes_and_saves_what_the_answer_rests_on(small):
 def test_wrong_input_ends_in_a_message(given):
     done = CALLS.invoke(app, given)
     assert isinstance(done.exception, BadInput), done.output
+
+
+@pytest.mark.parametrize(
+    "command", [["run", "--out", "o", "--replace"], ["size", "--seeds", "2"], ["check", "--seeds", "2"]]
+)
+def test_every_command_can_multiply_the_demand(command, small, monkeypatch):
+    """As a sweep does: twice the people ask for twice as much, and nobody else is changed."""
+    monkeypatch.chdir(small)
+    name, *options = command
+    done = CALLS.invoke(app, [name, str(small / "s.yaml"), *options, "--set", "demand.times=2"])
+    assert done.exit_code != 2, done.output
+    wrong = CALLS.invoke(app, [name, str(small / "s.yaml"), *options, "--set", "demand.times=two"])
+    assert isinstance(wrong.exception, BadInput)
+    assert "this is no multiple" in str(wrong.exception)
+
+
+def test_a_multiple_of_the_demand_doubles_it_in_a_run_and_in_a_configuration(small):
+    path = str(small / "s.yaml")
+    once, twice = (scenario_with(path, None, sets) for sets in ({}, {DEMAND: 2}))
+    assert [wave.times for wave in twice.demand.waves] == [2 * wave.times for wave in once.demand.waves]
+    assert scenario_at(path, sets={DEMAND: 2}) == twice == load_uncertain(path, sets={DEMAND: 2}).scenario
+    with pytest.raises(BadInput, match="a part of the demand has a law"):
+        load_uncertain(path, sets={DEMAND: 2, "demand.0.times": "~ uniform(1, 2)"})

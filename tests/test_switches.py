@@ -36,6 +36,13 @@ def test_where_one_option_is_always_the_best_nothing_changes_the_choice():
     assert switch_points(lambda places: np.array([[0.0, 1 + p["x"]] for p in places]), laws)[1].empty
 
 
+def test_an_option_that_loses_as_little_does_not_take_the_place_of_the_best():
+    """Up to x = 3 the second option loses less than the first, and from there on both lose the same."""
+    laws = {"x": read_law("x", "~ uniform(0, 5)")}
+    best, table = switch_points(lambda places: np.array([[5.0, 5 - max(0, 3 - p["x"])] for p in places]), laws)
+    assert (best, table.empty) == (1, True)
+
+
 def test_assumed_numbers_get_laws_about_what_they_are_and_laws_that_are_given_stay():
     patience = {"kind": "lognormal", "median": "361 s", "sigma": 2.1}
     scenario = load("viral-image-launch", override="small", sets={"behaviour.patience": patience})

@@ -70,13 +70,14 @@ def assert_same_verdict(one: Verdict, other: Verdict) -> None:
 
 
 def assert_same_pool(one: PoolVerdict, other: PoolVerdict) -> None:
-    left_out = ("peak_load", "consumed", "load_while_hot")
+    left_out = ("peak_load", "came", "consumed", "load_while_hot")
     found, expected = (
         {f.name: getattr(pool, f.name) for f in dataclasses.fields(pool) if f.name not in left_out}
         for pool in (one, other)
     )
     assert same(found, expected), (found, expected)
     assert close(one.peak_load, other.peak_load)
+    assert close(one.came, other.came)
     assert one.load_while_hot == pytest.approx(other.load_while_hot, rel=SUMS, nan_ok=True)
     shares = [
         {(row.tier, row.feature, row.use): row.share for row in pool.consumed[pool.consumed["share"] > 0].itertuples()}

@@ -1,10 +1,14 @@
 """A tuned playbook is scored on seeds that the search never saw, against itself as it was."""
 
+import math
+
+import pandas as pd
 import pytest
 
 from sim import BadInput, tune
+from sim.studies.intervals import Difference
 from sim.studies.sweep import read_axis
-from sim.studies.tune import at_an_end
+from sim.studies.tune import Tuned, at_an_end
 from tests.test_compare import overloaded
 
 pytest.importorskip("optuna", reason="the extra 'studies' is not installed")
@@ -44,3 +48,27 @@ def test_a_promise_rules_out_settings_that_break_it():
 def test_what_cannot_be_tuned_is_refused(vary):
     with pytest.raises(BadInput):
         tune(shedding(1), "shed", vary, **HERE)
+
+
+@pytest.mark.parametrize(
+    ("best", "gain", "kept", "head"),
+    [
+        ({}, (0.0, 0.0, 0.0), (math.nan, math.nan), "NO BETTER, of these trials, than untuned: the playbook as it is."),
+        ({"k": 3}, (0.1, 0.05, 0.15), (math.nan, math.nan), "TUNED: "),
+        ({"k": 3}, (0.1, -0.05, 0.15), (1.0, 1.0), "NO BETTER than untuned, as far as these seeds tell: "),
+        ({"k": 3}, (-0.1, -0.15, -0.05), (1.0, 0.0), "TUNED for the promise, and no better by the objective: "),
+        ({"k": 3}, (0.1, 0.05, 0.15), (1.0, 0.5), "TUNED for the promise: "),
+        ({"k": 3}, (0.1, 0.05, 0.15), (0.5, 1.0), "NO BETTER than untuned, which keeps the promise more often: "),
+    ],
+)
+def test_the_promise_counts_before_the_objective(best, gain, kept, head):
+    """A playbook that breaks the promise is no better than one that keeps it, however many images it gives."""
+    named = {f"playbooks.shed.0.policy.{key}": value for key, value in best.items()}
+    table = pd.DataFrame({"objective": [0.5, 0.6], "margin": [-0.1, 0.1]})
+    found = Tuned("shed", "images", named, 0.6, 0.5, Difference(*gain, 0.01), kept, 3, table, 2)
+    assert found.sentences()[0].startswith(head)
+
+
+def test_where_no_trial_keeps_the_promise_none_is_called_tuned():
+    found = tune(shedding(1), "shed", {"0.requests": "1..40"}, promise="served >= 99 %", trials=3, **HERE)
+    assert not found.sentences()[0].startswith("TUNED")

@@ -9,8 +9,9 @@ import pytest
 
 from sim import load, simulate, verdict
 from sim.results.metrics import stretches
+from sim.results.pool_words import pool_sentence
 from sim.results.verdict import life, sentences, signups
-from sim.wording import amount, duration, percent
+from sim.wording import amount, duration, percent, points
 from tests.tables import MANIFEST, attempt, run_of
 
 RULE = MANIFEST["alive"]  # windows of 10 s; 80 % kept in 90 % of them; 10 % of all asks in time
@@ -143,6 +144,34 @@ def test_a_load_above_the_fleet_that_did_not_saturate_it_is_explained():
     assert "Pool 'gpus' is never saturated." in text
     assert "in GPUs of work, 3 over ten minutes and 1.5 over an hour (one image at a time, 25 % of it model" in text
     assert "more than the fleet, but refused and degraded requests kept the pool from falling behind" in text
+
+
+def test_a_load_that_was_kept_away_is_not_called_short():
+    """Three GPUs of work were offered over ten minutes, and 0.04 came: nobody was refused, so they came elsewhere."""
+    text = load_text(attempt(0, started=0, finished=4), work=3.0)
+    assert "more than the fleet, but at most 0.04 GPUs of work over ten minutes came in this run" in text
+    one = {"share": 1, "pool": "gpus", "slo": "9 s", "spec": {"model": "model", "side": 2}}
+    elsewhere = {**MANIFEST["scenario"], "features": {"image": {**one, "spill": {"to": ["video"]}}}}
+    text = load_text(attempt(0, started=0, finished=4), work=3.0, scenario=elsewhere)
+    assert "but other pools served a part of its requests, so that at most 0.04 GPUs of work" in text
+
+
+def test_a_short_peak_that_came_in_full_is_called_short():
+    found = verdict(run_of(*FULL, offered_load={"gpus": [peak(600, 2.1)]}))
+    pool = dataclasses.replace(found.pools[0], came=2.0)
+    said = pool_sentence(found.run, pool, alive=True, counts=found.counts)
+    assert "but its peak was too short to keep the pool behind" in said
+
+
+def test_a_pool_that_is_behind_when_the_warm_up_ends_did_not_saturate_then():
+    text = text_of(*FULL, *crowd(0), warm_up=10.0)
+    assert "Pool 'gpus' is saturated already when the warm-up ends, after 10 s (" in text
+
+
+def test_a_run_in_which_nothing_is_decided_is_neither_alive_nor_dead_in_words():
+    text = text_of(attempt(95))
+    assert text.startswith("NOTHING WAS DECIDED under playbook 'none': every request is still inside")
+    assert "ALIVE" not in text
 
 
 def test_a_load_below_a_fleet_that_failed_is_not_called_enough():
@@ -346,3 +375,40 @@ def test_the_parts_of_a_verdict_agree():
     assert found.pools[0].consumed["share"].sum() == pytest.approx(1)
     assert all(np.isfinite(value) for value in found.energy.values())
     assert dataclasses.replace(found.pools[0], gpus=2).saturated_at_horizon
+
+
+@pytest.mark.parametrize(
+    ("share", "text"),
+    [
+        (0.9999, "99.99 %"),
+        (0.9995, "99.95 %"),
+        (0.99949, "99.9 %"),
+        (0.999996, "99.9996 %"),
+        (1 - 1e-13, "100 %"),
+        (1.2e-16, "0 %"),
+        (-1e-17, "0 %"),
+        (1e-5, "0.001 %"),
+    ],
+)
+def test_only_all_reads_100_percent_and_only_nothing_0(share, text):
+    """Four nines of an agreement are not what they are measured against, five."""
+    assert percent(share) == text
+
+
+@pytest.mark.parametrize(
+    ("share", "text"), [(0.05, "+5.0"), (-0.1234, "-12.3"), (0.0, "+0.0"), (0.0001, "+0.01"), (-2e-5, "-0.002")]
+)
+def test_a_small_difference_of_shares_keeps_a_figure(share, text):
+    assert points(share) == text
+
+
+def test_a_short_outage_is_no_fleet_that_was_large_enough():
+    """Five minutes without a GPU, in which the queue grows: an hourly mean of the fleet would hide them."""
+    outage = [{"policy": {"kind": "outage"}, "from": "60 min", "until": "65 min"}]
+    patience = {"kind": "constant", "value": "30 s"}
+    storm = {"playbooks": {"outage": outage}, "behaviour.patience": patience, "demand.0.rate": "1.9 per s"}
+    found = verdict(*[simulate(load("steady", sets=storm), "outage", unlimited=free) for free in (False, True)])
+    text = "\n".join(sentences(found))
+    assert found.pools[0].fleet == (0.0, 4.0)
+    assert "If its 0 to 4 GPUs held nobody back" in text
+    assert "That is less than the fleet" not in text

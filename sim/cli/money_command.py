@@ -56,29 +56,53 @@ def lines(study: Any) -> list[str]:
     return [
         lost_sentence(lost, plan.revenue if plan else None),
         *[worth_sentence(row) for row in study.marginal.to_dict("records")],
+        *several(study),
         f"Seed {study.seeds[0]}. " + " ".join(money_sentences(study.run, study.money)),
         *contract_sentences(study.run),
         *energy_sentences(study.run),
     ]
 
 
+def several(study: Any) -> list[str]:
+    """A warning where one GPU more is not shown to pay, and yet more is lost than another such fleet would cost."""
+    from sim.wording import usd
+
+    lost, cost = float(study.tiers["lost"].sum()), study.money.cost
+    rows = study.marginal.to_dict("records")
+    if lost <= cost or all(worth(row) == PAYS for row in rows if row["gpus"] > 0):
+        return []
+    return [
+        f"This is of one step, and says nothing of several: {usd(lost)} are lost against an unlimited fleet, more than "
+        f"all GPUs of the run cost ({usd(cost)}). Where people try again, a few GPUs change nothing and enough of them "
+        "everything; 'meltpoint decide --fleets' compares larger steps."
+    ]
+
+
+PAYS, PAYS_NOT = "pays", "does not pay"
+
+
+def worth(row: dict[str, Any]) -> str:
+    """Whether a GPU, more or less, brings what it costs; nothing where the interval does not say."""
+    known = row["low"] == row["low"]
+    return PAYS if known and row["low"] > row["cost"] else PAYS_NOT if known and row["high"] < row["cost"] else ""
+
+
 def worth_sentence(row: dict[str, Any]) -> str:
     """Whether a GPU more, or less, pays, by the runs that were made; undecided where the interval does not say."""
-    from sim.wording import in_gpus, percent
+    from sim.wording import in_gpus, percent, usd
 
-    more = row["gpus"] > 0
-    known = row["low"] == row["low"]
-    if known and row["low"] > row["cost"]:
-        verdict = "it pays" if more else "giving it up does not pay"
-    elif known and row["high"] < row["cost"]:
-        verdict = "it does not pay" if more else "giving it up pays"
+    more, known = row["gpus"] > 0, row["low"] == row["low"]
+    if worth(row):
+        paying = {PAYS: "it pays", PAYS_NOT: "it does not pay"}
+        giving_up = {PAYS: "giving it up does not pay", PAYS_NOT: "giving it up pays"}
+        verdict = (paying if more else giving_up)[worth(row)]
     else:
         verdict = "not established" + ("" if known else " with fewer than three seeds")
     does = "more brings" if more else "less loses"
     size = f"{in_gpus(abs(row['gpus']))} {'more' if more else 'fewer'}"
     return (
-        f"One GPU {does} ${row['revenue']:.3g} of revenue an hour and {'costs' if more else 'saves'} "
-        f"${row['cost']:.3g}: {verdict} (pool '{row['pool']}', from runs with {size}, {percent(row['share'])} of the "
+        f"One GPU {does} {usd(row['revenue'])} of revenue an hour and {'costs' if more else 'saves'} "
+        f"{usd(row['cost'])}: {verdict} (pool '{row['pool']}', from runs with {size}, {percent(row['share'])} of the "
         "pool, per GPU)."
     )
 
@@ -101,10 +125,12 @@ def tier_table(study: Any) -> Table:
 
 def marginal_table(study: Any) -> Table:
     """Per GPU and hour, with the interval of the revenue."""
+    from sim.wording import amount, usd
+
     heads = ("GPUs", "revenue per GPU-hour", "cost", "value", "images in time per GPU-hour, degraded ones too")
     table = Table(name_column("pool"), *heads)
     for row in study.marginal.to_dict("records"):
-        bounds = f" [{row['low']:.3g}, {row['high']:.3g}]" if row["low"] == row["low"] else ""
-        dollars = [f"${row['revenue']:.3g}{bounds}", f"${row['cost']:.3g}", f"${row['value']:.3g}"]
-        table.add_row(Text(row["pool"]), f"{row['gpus']:+,}", *dollars, f"{row['images']:.3g}")
+        bounds = f" ({usd(row['low'])} to {usd(row['high'])})" if row["low"] == row["low"] else ""
+        dollars = [f"{usd(row['revenue'])}{bounds}", usd(row["cost"]), usd(row["value"])]
+        table.add_row(Text(row["pool"]), f"{row['gpus']:+,}", *dollars, amount(row["images"]))
     return table

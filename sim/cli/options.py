@@ -82,7 +82,12 @@ def scenario_of(name: str, override: str | None, sets: list[str] | None) -> "Sce
     """The scenario of this name or file, with an override and settings laid over it. Raises BadInput."""
     from sim.scenario.load import load
 
-    return load(name, override=override, sets=parsed(sets))
+    settings = parsed(sets)
+    if "demand.times" in settings:
+        from sim.studies.sweep import scenario_with
+
+        return scenario_with(name, override, settings)
+    return load(name, override=override, sets=settings)
 
 
 @contextmanager

@@ -192,7 +192,7 @@ def compare(
         finally:  # if the disk is full, what was found out is at least shown
             print_comparison(comparison, runs)
             if picked is not None:
-                say(picked.sentences())
+                say([*picked.sentences(), *not_alive(picked.best, comparison)])
             if earlier is not None:
                 print_since((comparison, runs), earlier)
         say_where("\nTables", folder)
@@ -296,6 +296,15 @@ def report(
     if figures is not None:
         for path in save_figures(runs[0], figures):
             say_where("Figure", path)
+
+
+def not_alive(best: str, comparison: Any) -> list[str]:
+    """A word of warning about a best by the measure alone, which the comparison would not choose."""
+    if best in comparison.alive:
+        return []
+    return [
+        f"But '{best}' does not stay alive with every seed above: it is the best by this measure, not to be chosen."
+    ]
 
 
 def print_since(now: tuple[Any, list[Any]], then: tuple[Any, list[Any]]) -> None:

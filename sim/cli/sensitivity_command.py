@@ -76,14 +76,14 @@ def sensitivity(
 
 def sensitivity_table(table: Any, metric: str) -> Table:
     """One row per input that matters, the most important first; those that do not in the caption."""
-    from sim.studies.differences import SHARES
-    from sim.wording import percent, setting
+    from sim.report import words
+    from sim.wording import setting
 
-    of_figure = ("at_low", "base", "at_high", "swing", "mu", "mu_star", "sigma", "mu_star_conf")
+    of_figure = {"at_low": words.figure, "at_high": words.figure}
+    of_figure |= dict.fromkeys(("swing", "mu", "mu_star", "sigma", "mu_star_conf"), words.swing)
     names = {"at_low": "at low", "at_high": "at high", "mu_star": "mu*", "mu_star_conf": "mu* ±", "S1_conf": "S1 ±"}
     columns = [name for name in table if name not in ("key", "monotone", "low", "high", "base")]
-    figure = percent if metric in SHARES else setting
-    base = f", {figure(table['base'].iloc[0])} at the medians" if "base" in table else ""
+    base = f", {words.figure(metric, table['base'].iloc[0])} at the medians" if "base" in table else ""
     title = f"Sensitivity of {metric.replace('_', ' ')}{base}"
     ranges = ["range"] if "low" in table else []
     titles = [names.get(name, name.replace("ST_conf", "ST ±")) for name in columns]
@@ -94,9 +94,8 @@ def sensitivity_table(table: Any, metric: str) -> Table:
             continue
         mark = "" if row.get("monotone", True) else " *"
         between = [f"{setting(row['low'])} to {setting(row['high'])}"] if ranges else []
-        found.add_row(
-            row["key"] + mark, *between, *[(figure if name in of_figure else setting)(row[name]) for name in columns]
-        )
+        cells = [of_figure[name](metric, row[name]) if name in of_figure else setting(row[name]) for name in columns]
+        found.add_row(row["key"] + mark, *between, *cells)
     notes = ["* not monotone: the base lies outside both ends."] if " *" in str([*found.columns[0].cells]) else []
     notes += [f"Nothing changes with: {', '.join(nothing)}."] if nothing else []
     found.caption = "\n".join(notes) or None

@@ -100,15 +100,16 @@ def pairs(vary: list[str]) -> dict[str, str]:
 
 def sweep_table(table: Any, keys: list[str], metric: str) -> Table:
     """The mean of a figure at each point and under each playbook, as far as they fit."""
-    from sim.plots.sweep_map import SHARES
-    from sim.wording import amount, percent
+    from sim.report import words
 
     groups = table.groupby(["point", "playbook"], sort=False)
-    shown = Table(*keys, "playbook", metric.replace("_", " "), "runs")
+    promised = "promise_kept" in table
+    shown = Table(*keys, "playbook", metric.replace("_", " "), *(["promise kept"] if promised else []), "runs")
     for (_, playbook), rows in list(groups)[:SHOWN]:
         mean = float(rows[metric].astype(float).mean())
-        value = percent(mean) if metric in SHARES else amount(mean)
-        shown.add_row(*[str(rows[key].iloc[0]) for key in keys], playbook, value, str(len(rows)))
+        value = words.figure(metric, mean)
+        kept = [f"{int(rows['promise_kept'].sum())} of {len(rows)}"] if promised else []
+        shown.add_row(*[str(rows[key].iloc[0]) for key in keys], playbook, value, *kept, str(len(rows)))
     if len(groups) > SHOWN:
         shown.caption = f"{SHOWN} of {len(groups):,} rows; --out writes all"
     return shown

@@ -59,6 +59,8 @@ class Answer:
         """The verdict in one sentence."""
         f = self.figures
         life = "ALIVE" if f["alive"] else "NOT ALIVE"
+        if math.isnan(f["attainment"]) and f["unfinished"]:
+            return "NOTHING WAS DECIDED: every request is still inside when the run ends."
         if math.isnan(f["attainment"]):
             return "NOBODY CAME: nothing was requested."
         return f"{life}: {percent(f['attainment'])} of all requests get an image in time."

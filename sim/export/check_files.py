@@ -3,7 +3,7 @@
 import xml.etree.ElementTree as ET
 
 from sim.studies.check import BROKEN, KEPT, UNDECIDED, Check, Finding
-from sim.wording import percent
+from sim.wording import percent, points
 
 SIGNS = {KEPT: "✅ kept", BROKEN: "❌ broken", UNDECIDED: "❔ undecided"}
 
@@ -12,8 +12,8 @@ def margin_words(one: Finding) -> str:
     """The margin with its interval, signed: points, or parts of the limit or the baseline."""
     if not abs(one.margin) < 1e6:  # nothing to divide by, or never
         return f"{one.margin:+.4g}".replace("nan", "unknown")
-    interval = f" ({100 * one.low:+.1f} to {100 * one.high:+.1f})" if one.low < one.high else ""
-    return f"{100 * one.margin:+.1f}{interval}"
+    interval = f" ({points(one.low)} to {points(one.high)})" if one.low < one.high else ""
+    return f"{points(one.margin)}{interval}"
 
 
 def junit(check: Check, *, undecided: str = "fail") -> str:

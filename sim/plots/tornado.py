@@ -14,7 +14,7 @@ MOST = 12  # bars
 
 def tornado_bars(table: pd.DataFrame, ax: Axes, metric: str, *, share: bool) -> None:
     """Bars from the figure at each input's low end to that at its high end, about the base; see studies.sensitivity."""
-    table = table[table["swing"] > 0].head(MOST).iloc[::-1]
+    table = drawn(table).head(MOST).iloc[::-1]
     if table.empty:
         axes.nothing(ax, "nothing changes with any of these inputs")
         return
@@ -43,9 +43,16 @@ def tornado_bars(table: pd.DataFrame, ax: Axes, metric: str, *, share: bool) -> 
         ax.xaxis.set_major_formatter(PercentFormatter(1.0, symbol=" %"))
 
 
+def drawn(table: pd.DataFrame) -> pd.DataFrame:
+    """The inputs that have a bar: they change something, and nothing is endless (a latency that too few reach)."""
+    finite = np.isfinite(table[["at_low", "base", "at_high"]].to_numpy(float)).all(axis=1)
+    return table[finite & (table["swing"] > 0)]
+
+
 def tornado_figure(table: pd.DataFrame, metric: str, *, share: bool = False) -> Figure:
     """The tornado of a sensitivity study; share: whether the figure is one, shown in percent."""
-    figure, (ax,) = axes.blank(1.3 + 0.34 * min(int((table["swing"] > 0).sum()), MOST), room=0.78)
+    figure, (ax,) = axes.blank(1.3 + 0.34 * min(len(drawn(table)), MOST), room=0.78)
     tornado_bars(table, ax, metric, share=share)
-    axes.legend(ax)
+    if len(drawn(table)):
+        axes.legend(ax)
     return figure

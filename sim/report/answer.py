@@ -7,6 +7,7 @@ from sim.report.blocks import Blanks, Block, Lines, Part
 from sim.report.ranking import figures_of, mean
 from sim.report.switches import switch_sentences
 from sim.report.tables import Table
+from sim.results.pool_words import from_warm_up
 from sim.results.verdict import Verdict
 from sim.studies.choice import (
     chosen_sentence,
@@ -71,9 +72,12 @@ def by_when(baseline: Verdict) -> list[str]:
         return []
     first = min(hot, key=lambda pool: pool.first_saturated)
     since = words.instant(baseline.run, first.first_saturated)
+    happens = f"pool '{first.name}' saturates"
+    if from_warm_up(baseline.run, first.first_saturated):
+        happens = f"the warm-up ends and pool '{first.name}' is saturated already"
     return [
-        f"By when: before {since} UTC, {words.seconds(first.first_saturated)} after the start, when pool "
-        f"'{first.name}' saturates under '{baseline.run.manifest['playbook']}'."
+        f"By when: before {since} UTC, {words.seconds(first.first_saturated)} after the start, when {happens} under "
+        f"'{baseline.run.manifest['playbook']}'."
     ]
 
 

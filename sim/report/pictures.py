@@ -93,7 +93,7 @@ def of_fleet(v: Verdict) -> dict[str, tuple[str, str]]:
         ),
         "queue": (f"Requests waiting over time; longest queues: {queues}.", "Requests waiting in each pool's queue."),
         "fleet": (
-            f"One step chart per pool of GPUs in service over time, hourly means of {sizes}; with GPUs on order "
+            f"One step chart per pool of GPUs in service over time, {sizes}; with GPUs on order "
             "and the work of first requests.",
             "GPUs in service, and those that are ordered, failed or elsewhere. First requests: their work in GPUs."
             f"{most}",

@@ -1,11 +1,14 @@
 """The parts of a report about one run: a page that says how it went, and all its tables for the appendix."""
 
+import math
+
 from sim.report import tables, words
 from sim.report.blocks import Block, Boxes, Lines, Part
 from sim.report.money_tables import money_tables
 from sim.report.pictures import pictures
 from sim.results.energy_sentences import energy_sentences
 from sim.results.pool_verdict import PoolVerdict
+from sim.results.pool_words import from_warm_up
 from sim.results.retry_rules import rule_sentences
 from sim.results.run import Run
 from sim.results.verdict import Verdict, headline, sentences, warnings
@@ -53,6 +56,8 @@ def badge(v: Verdict) -> tuple[str, str]:
 
     Most: the share that the scenario asks of a good window (alive.kept).
     """
+    if math.isnan(v.life.attainment):
+        return "strained", "nothing was decided"
     if not v.life.alive:
         return "dead", "not alive"
     least = v.run.manifest["alive"]["kept"]
@@ -67,12 +72,14 @@ def badge(v: Verdict) -> tuple[str, str]:
 def highlights(v: Verdict) -> list[tuple[str, str, str]]:
     """The few figures that a planner looks for first."""
     first = min((pool.first_saturated for pool in v.pools if pool.saturated), default=float("nan"))
-    saturated = f"from {words.instant(v.run, first)}" if first == first else "no pool saturates"
+    saturated = "no pool saturates" if math.isnan(first) else f"after the start; from {words.instant(v.run, first)}"
+    if from_warm_up(v.run, first):
+        saturated = f"after the start, when the warm-up ends, or earlier: {words.instant(v.run, first)}"
     return [
         ("in time", words.share(v.life.attainment), "of all requests"),
         ("goodput", f"{words.count(v.full(v.goodput))}/s", "images in time, at the spec asked for"),
         ("p95 latency", words.seconds(tables.p95_of_all(v)), "of all requests, served or not"),
-        ("saturation", words.seconds(first), f"after the start; {saturated}" if first == first else saturated),
+        ("saturation", words.seconds(first), saturated),
         peak_load(v, max(v.pools, key=lambda pool: pool.peak_load)),
         ("cost", words.dollars(v.dollars), f"{words.known(v.full(v.energy['kg_co2e']) / 1000)} t CO2e"),
     ]

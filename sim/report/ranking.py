@@ -181,12 +181,15 @@ def intervals_note(comparison: Comparison) -> str:
 
 
 def mean(row: dict[Any, Any], *, percentages: bool = False, dollars: bool = False) -> str:
-    return ("$" if dollars else "") + words.interval(
-        row["mean"], row["mean_low"], row["mean_high"], percentages=percentages
-    )
+    return words.interval(row["mean"], row["mean_low"], row["mean_high"], percentages=percentages, dollars=dollars)
 
 
 def difference(row: dict[Any, Any], *, percentages: bool) -> str:
     """The paired difference to the baseline, and whether it is established, where there are seeds enough to tell."""
-    text = words.interval(row["difference"], row["low"], row["high"], percentages=percentages, signed=True)
+    money = not percentages
+    text = words.interval(
+        row["difference"], row["low"], row["high"], percentages=percentages, signed=True, dollars=money
+    )
+    if row["difference"] == row["low"] == row["high"] == 0:
+        return f"{text}\nin every seed"
     return f"{text}\nnot established" if row["p_holm"] >= ALPHA else text

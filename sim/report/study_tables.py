@@ -8,7 +8,7 @@ import pandas as pd
 from sim.report.tables import Table, table_of
 from sim.studies.decide import Decision
 from sim.studies.decide_words import written
-from sim.wording import amount, percent
+from sim.wording import amount, percent, percentage
 
 Columns = dict[str, Callable[[Any], str]]
 
@@ -20,11 +20,13 @@ def looks_table(table: pd.DataFrame, *, share: bool) -> Table:
     """
     table = table[table["stage"] != "headroom"]
     of_demand, sliced = (table["demand"] != 1).any(), (table["scale"] != 1).any()
+    by_pool = [n for n in map(str, table) if n.startswith("gpus of ") and table[n].nunique() > 1]
     columns: Columns = {
         "stage": lambda row: row["stage"],
         "demand" if of_demand else "GPUs": lambda row: (
             f"{row['demand']:.2f} times" if of_demand else f"{row['gpus']:,}"
         ),
+        **({f"of {name[8:]}": gpus_in(name) for name in by_pool} if len(by_pool) > 1 else {}),
         "kept": lambda row: f"{row['kept']} of {row['seeds']}",
         "reached" if share else "margin": lambda row: percent(row["measure"]),
         "95 % interval": lambda row: between(row["measure_low"], row["measure_high"]),
@@ -36,8 +38,19 @@ def looks_table(table: pd.DataFrame, *, share: bool) -> Table:
     return table_of("Everything that was looked at", table.to_dict("records"), columns, note=note)
 
 
+def gpus_in(pool: str) -> Callable[[Any], str]:
+    """What a column of one pool shows."""
+    return lambda row: f"{row[pool]:,}"
+
+
 def between(low: float, high: float) -> str:
-    return f"{100 * low:.1f} to {100 * high:.1f}" if low == low else ""
+    return f"{tenths(low)} to {tenths(high)}" if low == low else ""
+
+
+def tenths(share: float) -> str:
+    """Per cent to a tenth, or as many figures as tell a share from all."""
+    text = f"{100 * share:.1f}"
+    return percentage(share) if text == "100.0" else text
 
 
 def savings_table(table: pd.DataFrame, first: str, title: str) -> Table:

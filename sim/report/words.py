@@ -4,7 +4,7 @@ import math
 
 from sim.model.knobs import knob_called
 from sim.results.run import Run
-from sim.wording import amount, duration, percent, rate_unit
+from sim.wording import amount, duration, percent, percentage, rate_unit, usd
 
 
 def count(number: float | None, unit: str = "") -> str:
@@ -30,6 +30,26 @@ def seconds(number: float | None) -> str:
 
 def dollars(number: float) -> str:
     return f"${amount(number)}" if math.isfinite(number) else "not known"
+
+
+def figure(metric: str, value: float) -> str:
+    """A figure of sim.studies.figures by its name, in its unit: a share, seconds, dollars or a number."""
+    if metric in SHARES:
+        return share(value)
+    if metric.startswith("p95_") or metric.endswith("_seconds"):
+        return seconds(value)
+    return usd(value) if metric in DOLLARS else count(value)
+
+
+def swing(metric: str, value: float) -> str:
+    """How far a figure moves: a share in points; 'no end' where it comes to be never."""
+    if math.isinf(value):
+        return "no end"
+    return f"{amount(100 * value)} points" if metric in SHARES else figure(metric, value)
+
+
+SHARES = ("attainment", "degraded_share", "promise_kept", "gini", "jain")
+DOLLARS = ("dollars", "revenue", "margin")
 
 
 def instant(run: Run, number: float) -> str:
@@ -71,15 +91,19 @@ def full_knob(name: str, value: float) -> str:
     return f"{amount(value)} {about.unit}".strip()
 
 
-def interval(mean: float, low: float, high: float, *, percentages: bool = False, signed: bool = False) -> str:
+def interval(
+    mean: float, low: float, high: float, *, percentages: bool = False, signed: bool = False, dollars: bool = False
+) -> str:
     """A mean and, in a second line, its confidence interval, where there is one."""
-    factor = 100.0 if percentages else 1.0
     unit = " %" if percentages and not signed else " points" if percentages else ""
     if not math.isfinite(mean):
-        return "never" if mean > 0 else "none"
+        return "not known" if dollars else "never" if mean > 0 else "none"
 
     def written(number: float) -> str:
-        return ("+" if signed and number > 0 else "") + amount(number * factor)
+        if percentages and not signed:
+            return percentage(number)
+        plus = "+" if signed and number > 0 else ""
+        return plus + (usd(number) if dollars else amount(number * (100.0 if percentages else 1.0)))
 
     bounds = f"\n({written(low)} to {written(high)})" if math.isfinite(low) and low < high < math.inf else ""
     return f"{written(mean)}{unit}{bounds}"

@@ -146,11 +146,11 @@ def contract_sentences(run: Run) -> list[str]:
         if not 0 < reserved < full:
             continue
         busy = busy_gpus(run, pool)
-        best = commitment(busy, reserved, full)
+        best = round(commitment(busy, reserved, full))
         sentence = (
             f"Pool '{pool}': a reserved GPU at ${reserved:.3g} an hour is cheaper than one on demand at ${full:.3g} "
             f"where it is busy in more than {100 * break_even_utilisation(reserved, full):.0f} % of hours. In this run "
-            f"{in_gpus(round(best))} {'is' if best == 1 else 'are'}; a contract pays for them only if its whole term "
+            f"{in_gpus(best)} {'is' if best == 1 else 'are'}; a contract pays for them only if its whole term "
             f"looks like these {len(busy)} hours."
         )
         seconds, often = longest_batch(run, pool), terms.interruptions_per_hour

@@ -31,7 +31,7 @@ class Experienced:
     """
 
     people: float  # let in, or from before
-    newcomers: float  # of these, people who signed up in the run
+    newcomers: float  # of these, people who signed up in the window
     subscribed: float
     leaving: float  # people driven away by bad experiences
     starting: float  # people who start to pay after good ones
@@ -69,7 +69,8 @@ def of_rows(run: Run, tariffs: dict[str, Tariff], wishes: pd.DataFrame) -> dict[
         users["tier"].cat.set_categories(list(tariffs)).cat.codes.to_numpy(),
         ~newcomer | ~np.isnan(admitted),
     )
-    since = np.where(newcomer, np.maximum(np.nan_to_num(admitted), begin), begin)
+    since_signup = np.nan_to_num(admitted)
+    since = np.where(newcomer, np.maximum(since_signup, begin), begin)
     found = {}
     for place, (name, tariff) in enumerate(tariffs.items()):
         mine = inside & (tier_of == place)
@@ -77,7 +78,7 @@ def of_rows(run: Run, tariffs: dict[str, Tariff], wishes: pd.DataFrame) -> dict[
         stay = staying(tariff, bad, slow)
         found[name] = Experienced(
             people=float(mine.sum()),
-            newcomers=float((mine & newcomer).sum()),
+            newcomers=float((mine & newcomer & (since_signup >= begin)).sum()),
             subscribed=float((end - since[mine]).sum()),
             leaving=float((1 - stay).sum()),
             starting=float((stay * convinced(tariff, fine)).sum()),
@@ -91,10 +92,13 @@ def of_timeline(run: Run, tariffs: dict[str, Tariff]) -> dict[str, Experienced]:
     found_by_feature = counted(run, span).counts[0].astype(float)
     counts, cheaper = found_by_feature.sum(axis=1), found_by_feature[..., DEGRADED] @ (1 - np.array(qualities(run)))
     line, people = recorded(run), recorded(run).people
-    waiting = end - np.maximum((line.edges[1:] + line.edges[:-1]) / 2, begin)
-    signing = max(float(line.signups.sum()), 1.0)
-    each = float(line.signups @ waiting) / signing  # seconds with an account, of a newcomer on average
-    let_in = people["let_in"] / max(people["came"], 1)
+    later = line.edges[:-1] >= begin - 1e-9
+    signups, middles = line.signups[later], (line.edges[1:] + line.edges[:-1])[later] / 2
+    came = max(people["came"], 1)  # a timeline that begins with the window has only those of it
+    inside = float(signups.sum()) / came  # of all newcomers, those who came in the window
+    # Seconds with an account, of a newcomer on average: those from before the window have it all the time.
+    each = (1 - inside) * (end - begin) + float(signups @ (end - middles)) / came
+    let_in = people["let_in"] / came
     expected = people_by_tier(run)
     scale = people["everybody"] / max(sum(map(sum, expected.values())), 1e-300)
     found = {}
@@ -107,7 +111,7 @@ def of_timeline(run: Run, tariffs: dict[str, Tariff]) -> dict[str, Experienced]:
         stay = float(np.exp(-(tariff.churn * lost + tariff.churn_late * max(late, 0.0)) / crowd))
         start = float(1 - np.exp(-tariff.conversion * good / crowd)) if tariff.converts_to and c[INTENTS] else 0.0
         subscribed = before * (end - begin) + new * each
-        found[name] = Experienced(before + new, new, subscribed, crowd * (1 - stay), crowd * stay * start)
+        found[name] = Experienced(before + new, new * inside, subscribed, crowd * (1 - stay), crowd * stay * start)
     return found
 
 

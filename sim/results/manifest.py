@@ -3,6 +3,7 @@
 import math
 import platform
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
@@ -11,11 +12,15 @@ import numpy as np
 
 from sim.demand.laws import Law
 from sim.demand.waves.callers import Callers
+from sim.errors import BadInput
 from sim.model.chance import NEVER, quantile
+from sim.model.request import Spec
 from sim.profile.file import Point
+from sim.profile.profile import Profile
 from sim.results.log import TOKEN_SLOS
 from sim.scenario.habits import by_share
-from sim.scenario.parts import Feature, Recording
+from sim.scenario.named_files import check_times
+from sim.scenario.parts import Feature, Pool, Recording
 from sim.scenario.scenario import Scenario
 
 FORMAT = "meltpoint-run/5"
@@ -210,16 +215,30 @@ def settled_words(points: Sequence[Point]) -> str:
 
 
 def extrapolated(scenario: Scenario) -> list[str]:
-    """The specs whose service times lie outside what was measured."""
+    """The specs whose service times lie outside what was measured: those that a profile would refuse if it were to."""
     return sorted(
         {
             spec.label
             for pool in scenario.pools
             for kind, tables in enumerate(scenario.tables_by_kind(pool))
-            for spec, table in tables.items()
-            if not all(scenario.profile_on(pool, kind, spec.model).inside(spec, size) for size in table)
+            for spec in tables
+            if outside(scenario.profile_on(pool, kind, spec.model), spec, scenario.pools[pool])
         }
     )
+
+
+def outside(profile: Profile, spec: Spec, pool: Pool) -> bool:
+    """Whether a pool needs times that a profile had to extrapolate.
+
+    Not those of full batches where it runs steps or threads: it takes the times of passes, or of one request alone.
+    """
+    if not profile.extrapolate:
+        return False
+    try:
+        check_times(replace(profile, extrapolate=False), spec, pool, "")
+    except BadInput:
+        return True
+    return False
 
 
 def versions() -> dict[str, str]:

@@ -9,6 +9,7 @@ import pandas as pd
 from sim.results.costs import consumed
 from sim.results.intents import window_of
 from sim.results.metrics import bins, counted, default_bin, load_over_time, peak_queue, stretches
+from sim.results.offered import SPANS
 from sim.results.run import Run
 from sim.results.timeline import Timeline
 
@@ -33,8 +34,9 @@ class PoolVerdict:
     saturated_at_horizon: bool
     peak_load: float  # of the requests that came: largest hourly mean of the work of first ones, over capacity
     offered: tuple[Peak, ...]  # of ten minutes and of an hour; none where it was not measured
+    came: float  # GPUs of work at full scale of the first requests that came in the busiest SHORT of this run
     gpus: int
-    fleet: tuple[float, float]  # fewest and most GPUs in service, means of an hour
+    fleet: tuple[float, float]  # fewest and most GPUs in service, means of short bins (see metrics.default_bin)
     peak_queue: float
     peak_queue_at: float
     drain: float  # seconds from the peak to an empty queue; nan: not before the horizon
@@ -53,6 +55,7 @@ class PoolVerdict:
         return self.loading >= MUCH and self.load_while_hot <= 1
 
 
+SHORT = SPANS[0]  # seconds
 MUCH = 0.1  # of the GPU time used, for model loads to be named as what breaks a promise
 
 
@@ -74,9 +77,10 @@ def pool_verdict(run: Run, pool: str, hourly: Timeline, fine: Timeline) -> PoolV
         saturated=sum(until - since for since, until in hot),
         saturated_at_horizon=bool(hot) and hot[-1][1] == end,
         peak_load=float(hours["offered_first"].max()),
+        came=busiest(table) / run.scale,
         offered=tuple(Peak(**peak) for peak in run.manifest.get("offered_load", {}).get(pool, ())),
         gpus=run.manifest["pools"][pool]["gpus"],
-        fleet=(float(hours["gpus"].min()), float(hours["gpus"].max())),
+        fleet=(float(table["gpus"].min()), float(table["gpus"].max())),
         peak_queue=peak["peak"],
         peak_queue_at=peak["at"],
         drain=peak["drain"],
@@ -84,6 +88,14 @@ def pool_verdict(run: Run, pool: str, hourly: Timeline, fine: Timeline) -> PoolV
         consumed=consumed(run, pool, hot or [window]),
         load_while_hot=load_in(table, hot or [window]),
     )
+
+
+def busiest(table: pd.DataFrame) -> float:
+    """The most GPUs' worth of work of first requests that came, as a mean over about SHORT. table: in even bins."""
+    work = (table["offered_first"].fillna(0.0) * table["gpus"]).to_numpy(float)
+    width = float(np.diff(table.index.to_numpy()[:2]).sum()) or SHORT
+    number = min(max(1, round(SHORT / width)), len(work))
+    return float(np.convolve(work, np.full(number, 1 / number), "valid").max())
 
 
 def load_in(table: pd.DataFrame, spans: list[tuple[float, float]]) -> float:

@@ -17,7 +17,18 @@ from sim.results.storms import ENOUGH, flow, stay_of
 from sim.results.timeline import ABANDONED, RETRIED
 from sim.wording import amount, duration, three_figures
 
-REFUSES_NOBODY = ("supply", "quality", "faults")  # families of policies under which no request is refused
+# Families and kinds of policies under which no request is refused: they order it, hold people at the door, or tell
+# clients when to try again.
+REFUSES_NOBODY = ("supply", "quality", "faults", "sharing")
+LETS_ALL_IN = (
+    "last in first out",
+    "adaptive lifo",
+    "waitlist",
+    "waiting room",
+    "backoff",
+    "retry after",
+    "retry budget",
+)
 
 
 @dataclass(frozen=True)
@@ -115,7 +126,7 @@ def may_refuse(run: Run) -> bool:
     if name not in document.get("playbooks", {}):
         return True
     kinds = [step["policy"]["kind"] for step in [*document.get("always", []), *document["playbooks"][name]]]
-    return any(KINDS[kind].advice.family not in REFUSES_NOBODY for kind in kinds)
+    return any(KINDS[kind].advice.family not in REFUSES_NOBODY and kind not in LETS_ALL_IN for kind in kinds)
 
 
 def rules_of(run: Run, pool: str, retries: float, timeout: float) -> Rules | None:

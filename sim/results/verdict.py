@@ -20,7 +20,8 @@ from sim.results.metrics import bins, counted, default_bin, outcomes, recorded, 
 from sim.results.money import Money, money_of
 from sim.results.money_sentences import each, money_sentences
 from sim.results.offered import with_offered_load
-from sim.results.pool_verdict import MUCH, Peak, PoolVerdict, pool_verdicts
+from sim.results.pool_verdict import MUCH, PoolVerdict, pool_verdicts
+from sim.results.pool_words import pool_sentence
 from sim.results.run import Run
 from sim.results.storms import Stay, stay_warning, stays
 from sim.results.timeline import ERROR, IMAGES, IMAGES_DEGRADED, JUDGED, KEPT
@@ -150,17 +151,23 @@ def sentences(v: Verdict) -> list[str]:
     c, s = {name: amount(v.full(count)) for name, count in v.counts.items()}, v.signups
     return [
         headline(v),
-        *[pool_sentence(v, pool) for pool in v.pools],
+        *[pool_sentence(v.run, pool, alive=v.life.alive, counts=v.counts) for pool in v.pools],
         f"{c['intents']} requests{kinds(v)}: {c['served']} served ({c['degraded']} of them degraded), "
         f"{c['lost']} lost, {c['unfinished']} unfinished. They took {c['attempts']} attempts, of which "
         f"{c['refused']} were refused, {c['abandoned']} were abandoned and {c['retried']} were retries.",
         latency_sentence(v.latency),
         cost_sentence(v),
         *([] if v.money is None else money_sentences(v.run, v.money)),
-        f"{amount(v.full(s['came']))} signups{invited(v)}: {amount(v.full(s['lost']))} gave up on the waitlist, "
-        f"{amount(v.full(s['waiting']))} are still on it; {amount(v.full(v.churned))} people left for good.",
+        f"{amount(v.full(s['came']))} signups{invited(v)}{in_all(v)}: "
+        f"{amount(v.full(s['lost']))} gave up on the waitlist, {amount(v.full(s['waiting']))} are still on it; "
+        f"{amount(v.full(v.churned))} people left for good.",
         *warnings(v),
     ]
+
+
+def in_all(v: Verdict) -> str:
+    """That people are counted from the start, while requests and costs are from the end of the warm-up."""
+    return " since the start, warm-up included" if v.run.manifest["warm_up"] > 0 else ""
 
 
 def kinds(v: Verdict) -> str:
@@ -173,94 +180,24 @@ def kinds(v: Verdict) -> str:
 
 
 def headline(v: Verdict) -> str:
-    """Whether the service is alive, in one sentence; a run to which nobody came does not say."""
+    """Whether the service is alive, in one sentence; a run in which no request was decided does not say."""
     name = v.run.manifest["playbook"]
     if v.counts["intents"] == 0:
         return f"NOBODY CAME under playbook '{name}': nothing was requested, so the run says nothing about the service."
-    return (
-        f"{'ALIVE' if v.life.alive else 'NOT ALIVE'} under playbook '{name}': "
-        f"{percent(v.life.good_windows)} of the {duration(v.run.manifest['alive']['window'])} windows kept their "
-        f"promise, and {percent(v.life.attainment)} of all requests were served in time."
-    )
-
-
-def pool_sentence(v: Verdict, pool: PoolVerdict) -> str:
-    if pool.fleet[1] == 0:
-        return f"Pool '{pool.name}' has no GPU in service: no request to it can be served."
-    if math.isnan(pool.first_saturated):
-        return f"Pool '{pool.name}' is never saturated. {load_sentence(v, pool)}"
-    top = pool.consumed.iloc[0] if len(pool.consumed) else None
-    drained = "not drained by the horizon" if math.isnan(pool.drain) else f"drained in {duration(pool.drain)}"
-    use = "" if top is None else f" While it was saturated, {percent(top['share'])} of its GPU time was {used(v, top)}."
-    return (
-        f"Pool '{pool.name}' saturates after {duration(pool.first_saturated)} "
-        f"({v.run.date(pool.first_saturated)} UTC) and is saturated for {duration(pool.saturated)} in total. "
-        f"{load_sentence(v, pool)} "
-        f"The longest queue was {amount(v.full(pool.peak_queue))} requests, {drained}.{use}"
-    )
-
-
-def used(v: Verdict, part: "pd.Series[Any]") -> str:
-    """A line of PoolVerdict.consumed in words."""
-    tier = f"{part['tier']}-tier " if len(v.run.manifest["tiers"]) > 1 else ""
-    images = f"{tier}{part['feature']} requests"
-    words = {
-        "wasted": f"wasted on {images} that nobody was waiting for",
-        "useful": f"spent on {images}",
-        "lost": f"lost with GPUs that went while they worked on {images}",
-    }
-    return words.get(part["use"], f"spent on loading models for {images}")
-
-
-def fleet_size(v: Verdict, pool: PoolVerdict) -> str:
-    """The GPUs in service, fewest to most where that differs in three figures."""
-    few, many = (amount(v.full(gpus)) for gpus in pool.fleet)
-    return few if few == many else f"{few} to {many}"
-
-
-def load_sentence(v: Verdict, pool: PoolVerdict) -> str:
-    """The offered load at its peak against the fleet. It says what was asked for, not how many GPUs are enough."""
-    size, batch = fleet_size(v, pool), v.run.manifest["pools"][pool.name]["max_batch"]
-    if not pool.offered:
+    if math.isnan(v.life.attainment):
         return (
-            f"In its busiest hour the first requests that came were {percent(pool.peak_load)} of what its "
-            f"{in_gpus(size)} can do. The offered load at its peak was not measured: that takes a run with an "
-            "unlimited fleet."
+            f"NOTHING WAS DECIDED under playbook '{name}': every request is still inside when the run ends after "
+            f"{duration(v.run.horizon)}, so it says nothing about the service; give it a longer horizon."
         )
-    peaks = " and ".join(f"{amount(peak.work)} over {over(peak.seconds)}" for peak in spans(pool))
-    loads = max(p.loading / p.work if p.work > 0 else 0.0 for p in pool.offered)
-    made_of = f", {percent(loads)} of it model loads" if loads > 0 else ""
-    how = f"in full batches of {batch}" if batch > 1 else "one image at a time"
-    if (each := v.run.manifest["pools"][pool.name].get("gpus_per_replica", 1)) > 1:
-        how += f", on replicas of {each} GPUs"
-    return (
-        f"If its {in_gpus(size)} held nobody back, the offered load at its peak would be, in GPUs of work, {peaks} "
-        f"({how}{made_of}).{beyond(v, pool)}"
+    windows = (
+        "no request was granted that could break a promise"
+        if math.isnan(v.life.good_windows)
+        else f"{percent(v.life.good_windows)} of the {duration(v.run.manifest['alive']['window'])} windows kept their "
+        "promise"
     )
-
-
-def over(seconds: float) -> str:
-    """About ten minutes or an hour in words, as a timeline's bins meet them; another time in its unit."""
-    known = {"ten minutes": 600.0, "an hour": 3600.0}
-    return next((name for name, length in known.items() if abs(seconds / length - 1) < 0.1), duration(seconds))
-
-
-def spans(pool: PoolVerdict) -> list[Peak]:
-    """The peaks of offered load, without one over as long a time as another, as in a run of ten minutes."""
-    return list({round(peak.seconds): peak for peak in pool.offered}.values())
-
-
-def beyond(v: Verdict, pool: PoolVerdict) -> str:
-    """A remark where load and outcome seem to contradict each other."""
-    most = max(peak.work for peak in pool.offered)
-    if most <= v.full(pool.fleet[0]) and not v.life.alive and not math.isnan(pool.first_saturated):
-        return " That is less than the fleet, and yet it failed: work alone does not say how many GPUs are enough."
-    if most > v.full(pool.fleet[1]) and math.isnan(pool.first_saturated):
-        limited = v.counts["refused"] + v.counts["degraded"] > 0
-        kept = "refused and degraded requests kept" if limited else "its peak was too short to keep"
-        ending = "the pool from falling behind" if limited else "the pool behind"
-        return f" That is more than the fleet, but {kept} {ending}."
-    return ""
+    alive = "ALIVE" if v.life.alive else "NOT ALIVE"
+    reached = f"{percent(v.life.attainment)} of all requests were served in time"
+    return f"{alive} under playbook '{name}': {windows}, and {reached}."
 
 
 SHOWN = (
@@ -276,13 +213,14 @@ SELDOM = ("loading", "lost")  # named where there are any
 
 def cost_sentence(v: Verdict) -> str:
     hours = v.gpu_hours.sum()
+    total = amount(v.full(hours["total"]))
     shares = ", ".join(
         f"{percent(hours[use] / max(hours['total'], 1e-300))} {use}" for use in SHOWN if use not in SELDOM or hours[use]
     )
     absent = "".join(f", {amount(v.full(hours[n]))} {n.replace('_', ' ')}" for n in ABSENT if hours[n] > 0)
     due = f" and {amount(v.full(hours['paid']))} paid{absent}" if absent else ""
     return (
-        f"{amount(v.full(hours['total']))} GPU-hours in service ({shares}){due}, ${amount(v.dollars)} "
+        f"{total} GPU-hour{'' if total == '1' else 's'} in service ({shares}){due}, ${amount(v.dollars)} "
         f"({each(v.dollars_per_image)}), {amount(v.full(v.energy['kwh']) / 1000)} MWh at the meter, "
         f"{amount(v.full(v.energy['kg_co2e']) / 1000)} t CO2e, {amount(v.full(v.energy['litres_on_site']) / 1000)} m³ "
         f"of water on site and {amount(v.full(v.energy['litres_of_grid']) / 1000)} m³ at power plants."

@@ -21,7 +21,7 @@ from sim.studies.looks import refuse_unusable
 from sim.studies.promise import KINDS, Condition, parts_of, read_condition
 from sim.studies.run_record import Record, record_of
 from sim.studies.runs import running
-from sim.studies.search import Look, clean_runs
+from sim.studies.search import Look, clean_runs, why_counted
 from sim.studies.store import Cell, Store
 from sim.wording import amount, duration, percent, usd
 
@@ -94,6 +94,7 @@ class Answer:
     """What a check keeps of one run."""
 
     margins: list[float]
+    grains: list[float]  # by how much one request changes each margin
     reached: list[float]
     quantiles: list[float]  # seconds, of promises about a quantile; nan for others
     figures: dict[str, Any]
@@ -178,6 +179,7 @@ def answer_of(record: Record, rules: Mapping[str, Rule]) -> Answer:
     own = [rule if isinstance(rule, Condition) else None for rule in rules.values()]
     return Answer(
         margins=[math.nan if rule is None else rule.margin(record) for rule in own],
+        grains=[0.0 if rule is None else rule.grain(record) for rule in own],
         reached=[math.nan if rule is None else reached(rule, record) for rule in own],
         quantiles=[math.nan if rule is None else quantile_of(rule, record) for rule in own],
         figures=by_name(record.figures),
@@ -200,7 +202,8 @@ def quantile_of(rule: Condition, record: Record) -> float:
 def look_of(place: int, seeds: Sequence[int], answers: Sequence[Answer], runs: float, confidence: float) -> Look:
     """One promise in all runs, judged as in a search for a fleet."""
     margins = tuple(one.margins[place] for one in answers)
-    return Look(tuple(seeds), margins, runs, confidence, any(one.stuck for one in answers))
+    grain = float(np.mean([one.grains[place] for one in answers]))
+    return Look(tuple(seeds), margins, runs, confidence, any(one.stuck for one in answers), grain)
 
 
 def finding(text: str, look: Look, shown: tuple[str, str]) -> Finding:
@@ -209,7 +212,7 @@ def finding(text: str, look: Look, shown: tuple[str, str]) -> Finding:
     low, high = t_interval(look.margins)
     if verdict == UNDECIDED:
         many = clean_runs(look.runs, look.confidence)
-        counted = " Some runs stay down while others recover, so runs are only counted." if look.stuck else ""
+        counted = f" {why_counted(look)}, so runs are only counted." if look.counted else ""
         why = (
             f"kept in {look.kept} of {len(look.margins)} runs, which does not tell whether {percent(look.runs)} of all "
             f"would keep it.{counted} More --seeds narrow it down; {many} are enough if none breaks it."

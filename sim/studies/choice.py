@@ -1,12 +1,15 @@
 """Which playbook to choose, why, what it costs, and what the seeds do not establish: in sentences."""
 
+import math
+
+import numpy as np
 import pandas as pd
 
 from sim.results.fairness import WHY_NOT
 from sim.studies.compare import Comparison
 from sim.studies.intervals import CONFIDENCE, FEWEST, holm, paired_difference
 from sim.studies.objectives import OBJECTIVES
-from sim.wording import amount, percent
+from sim.wording import amount, names_in_words, percent
 
 ALPHA = 1 - CONFIDENCE
 COVERS = (
@@ -20,6 +23,8 @@ def choice(comparison: Comparison) -> list[str]:
     order = comparison.alive
     if len(comparison.playbooks) < 2:
         return []
+    if comparison.table["attainment"].isna().all():
+        return [f"NOTHING WAS DECIDED in any run: no request was, so no {comparison.noun} is better than another."]
     if not order:
         return [none_alive(comparison), *caveats(comparison, comparison.ranking[0])]
     best, *others = order
@@ -59,6 +64,11 @@ def chosen_sentence(comparison: Comparison, best: str, alive: int) -> str:
     most = "the most" if objective.more_is_better else "the least"
     among = f"of the {alive} {comparison.noun}s that keep the service alive with {every_seed(comparison)}"
     why = f"{among}, it has {most} by this measure, {reached}."
+    if equal := equals(comparison, best):
+        means = [comparison.mean(name, "dollars") for name in (best, *equal)]
+        rule = "it is the cheapest" if min(means[1:]) > means[0] else "they cost the same, and it was named first"
+        all_of = names_in_words(["it", *(f"'{name}'" for name in equal)])
+        why = f"{among}, {all_of} have {most} by this measure, equal with {every_seed(comparison)}, {reached}; {rule}."
     if alive == 1:
         why = f"it alone keeps the service alive with {every_seed(comparison)}, with {reached}."
     if comparison.same_people:
@@ -92,7 +102,21 @@ def bounds(comparison: Comparison, name: str) -> str:
     return f" ({objective.written(row['mean_low'])} to {objective.written(row['mean_high'])})"
 
 
+def equals(comparison: Comparison, best: str) -> list[str]:
+    """The others that are alive and have the same figure as the best in every seed: no seed sets them apart."""
+    figure = comparison.objective.figure
+    ours = comparison.runs(best)[figure].to_numpy(float)
+    others = [name for name in comparison.alive if name != best]
+    return [name for name in others if np.allclose(comparison.runs(name)[figure], ours, rtol=1e-12, atol=0.0)]
+
+
+def quoted(names: list[str]) -> str:
+    return names_in_words([f"'{name}'" for name in names])
+
+
 def runner_up_sentence(comparison: Comparison, best: str, second: str) -> str:
+    if second in equals(comparison, best):
+        return f"Runner-up: '{second}', which no seed sets apart from it by this measure."
     objective, figures = comparison.objective, against(comparison, best).to_dict("index")[second]
     sign = 1 if figures["difference"] >= 0 else -1
     low, high = sorted((sign * figures["low"], sign * figures["high"]))
@@ -114,7 +138,8 @@ def cost_sentence(comparison: Comparison, name: str) -> str:
         f"'{name}' gives {amount(in_time)} images in time{lesser}, and keeps {percent(mean['people_share'])} of the "
         f"people whom an unlimited fleet keeps: {amount(mean['signups_lost'])} signups are lost, "
         f"{amount(mean['signups_waiting'])} still wait at the end, {amount(mean['churned'])} people leave for good. It "
-        f"costs ${amount(mean['dollars'])}, ${amount(each)} for a thousand images in time."
+        f"costs ${amount(mean['dollars'])}, {f'${amount(each)}' if math.isfinite(each) else 'no price'} for a thousand "
+        "images in time."
     )
 
 
@@ -202,9 +227,16 @@ def not_established(comparison: Comparison, best: str) -> list[str]:
     if len(comparison.seeds) < FEWEST:
         few = "One seed says" if len(comparison.seeds) == 1 else "Two seeds say"
         return [f"{few} nothing about chance, so no difference is established: use --seeds {FEWEST} or more."]
-    rows = against(comparison, best)
-    open_ = [f"'{name}'" for name, p in rows["p_holm"].items() if not p < ALPHA]
+    rows, same = against(comparison, best), equals(comparison, best)
+    open_ = [str(name) for name, p in rows["p_holm"].items() if not p < ALPHA and name not in same]
+    found = []
+    if same:
+        found.append(f"No seed sets {quoted([best, *same])} apart by this measure, and more seeds may not either.")
     if open_:
-        said = f"Differences not established (p of 5 % or more by Holm, {len(rows)} comparisons): '{best}' against "
-        return [f"{said}{', '.join(open_)}. More seeds would tell.", COVERS]
-    return [f"The differences of '{best}' from all others are established (p below 5 % by Holm).", COVERS]
+        many = "one comparison" if len(rows) == 1 else f"{len(rows)} comparisons"
+        said = f"Differences not established (p of 5 % or more by Holm, {many}): '{best}' against {quoted(open_)}."
+        found.append(f"{said} More seeds would tell.")
+    if len(open_) + len(same) < len(rows):
+        others = "all others" if not found else "the rest"
+        found.append(f"The differences of '{best}' from {others} are established (p below 5 % by Holm).")
+    return [*found, COVERS]

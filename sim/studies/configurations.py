@@ -16,8 +16,9 @@ from sim.results.folder import MANIFEST
 from sim.results.run import Run, load_run
 from sim.scenario.document import explained
 from sim.scenario.fields import UNLIMITED
-from sim.scenario.load import load, plain_value
+from sim.scenario.load import plain_value
 from sim.scenario.scenario import Scenario
+from sim.studies.sweep import changed, scenario_with
 
 Playbook = str | Sequence[Step | Policy] | None
 Given = Scenario | Iterable[Sequence[Any]] | Mapping[str, Any]
@@ -80,11 +81,11 @@ def scenario_at(name: str, *, override: str | None = None, sets: Mapping[str, An
     """A scenario by name or file, or that of a saved run, by its folder, with settings on top. Raises BadInput."""
     folder = Path(name)
     if not (folder / MANIFEST).is_file():
-        return load(name, override=override, sets=dict(sets or {}))
+        return scenario_with(name, override, sets or {})
     if override is not None:
         raise BadInput("a saved run has its override in it", file=folder, key="override", value=override)
     made = scenario_of(load_run(folder))
-    return made.with_(**dict(sets)) if sets else made
+    return changed(made, sets) if sets else made
 
 
 def scenario_of(run: Run) -> Scenario:

@@ -21,7 +21,7 @@ from sim.errors import BadInput
 from sim.scenario.scenario import Scenario
 from sim.studies.executors import Executor, Report
 from sim.studies.fleets import refuse_unknown_kind, served_pools, with_gpus
-from sim.studies.intervals import holm, paired_difference, proportion, t_interval
+from sim.studies.intervals import Interval, holm, mean_interval, paired_difference, proportion, t_interval
 from sim.studies.looks import WITH_TABLES
 from sim.studies.runs import running
 from sim.studies.store import Cell, Store
@@ -62,7 +62,7 @@ class Decision:
 
     by: what a loss is, a key of LOSSES; dollars of the whole service, or images. options: one row per option of the
     menu, in its order: gpus, playbook, label, the columns of `regrets` and of regret its interval (regret_low,
-    regret_high: Student's t over futures, 95 %), alive (share of the runs, with Wilson's alive_low and alive_high),
+    regret_high: Student's t over futures, 95 %), alive (share of the runs, with its interval alive_low and alive_high),
     dollars (GPU cost), and against the option chosen more_lost with its interval (more_low, more_high) and p by Holm.
     runs: one row per future and option: future, the inputs, gpus, playbook, loss, regret, alive, dollars, images.
     best: the row of the option chosen, None where none is alive often enough; minimax: of the least worst regret.
@@ -91,8 +91,12 @@ class Decision:
 
     @property
     def evpi(self) -> float:
-        """The expected value of perfect information, in the unit of the losses."""
-        return float(self.options["regret"].min())
+        """The expected value of perfect information, in the unit of the losses: the regret of the option chosen.
+
+        Where no option may be chosen, the least of all. An option that is not alive often enough to be chosen may have
+        less regret than the one that is; who knows the future saves what the latter loses.
+        """
+        return float(self.options["regret"].min() if self.best is None else self.options["regret"][self.best])
 
     @property
     def runner_up(self) -> int | None:
@@ -264,9 +268,7 @@ def judged(
     options["regret_low"] = options["regret_low"].clip(lower=0)
     means = runs.groupby("option")[["alive", "dollars", "images"]].mean()
     options[["alive", "dollars", "images"]] = means
-    each = done * seeds
-    kept = [proportion(round(share * each), each) for share in options["alive"]]
-    options[["alive_low", "alive_high"]] = kept
+    options[["alive_low", "alive_high"]] = alive_intervals(runs, seeds)
     eligible = options[options["alive"] >= alive - SAME]
     best = None if eligible.empty else least(eligible, "regret")
     sds = (math.nan, math.nan)
@@ -281,6 +283,19 @@ def judged(
     return Decision(
         by, pool, options, runs.drop(columns="option"), best, minimax, alive, done, seeds, planned, texts, *sds
     )
+
+
+def alive_intervals(runs: pd.DataFrame, seeds: int) -> list[Interval]:
+    """Of the share of runs in which each option stays alive: Wilson's, of as many futures.
+
+    With several seeds the runs of a future have its fate in common, so the unit is the future: Student's t on the
+    shares of the futures; where all are 0 or all 1, Wilson's again.
+    """
+    found = []
+    for _, shares in runs.groupby(["option", "future"])["alive"].mean().groupby("option"):
+        spread = seeds > 1 and shares.nunique() > 1
+        found.append(mean_interval(shares, "share") if spread else proportion(round(shares.sum()), len(shares)))
+    return found
 
 
 def labels_of(menu: Sequence[tuple[int, str]]) -> list[str]:

@@ -3,7 +3,7 @@
 import math
 from typing import Any
 
-from sim.studies.decide import LOSSES, Decision
+from sim.studies.decide import LOSSES, SAME, Decision
 from sim.wording import amount, names_in_words, percent, usd
 
 ALPHA = 0.05
@@ -15,7 +15,7 @@ def sentences(found: Decision) -> list[str]:
         return ["INTERRUPTED: no future is done yet; the same command goes on where this one stopped."]
     lines = [choice(found)]
     if found.best is not None:
-        lines += [*cheaper(found), *by_worst(found), *at_an_end(found)]
+        lines += [*runner_up(found), *cheaper(found), *by_worst(found), *at_an_end(found)]
     return [*lines, information(found), *basis(found)]
 
 
@@ -62,15 +62,40 @@ def choice(found: Decision) -> str:
     among = f" of the options that stay alive in {percent(found.alive)} of runs" if found.alive else ""
     return (
         f"CHOOSE {row['label']}: the least expected regret{among}, {written(found, row['regret'])}{known}, at worst "
-        f"{written(found, row['worst_regret'])}. It {life(row)}, and is the best option in {percent(row['best'])} of "
-        "futures."
+        f"{written(found, row['worst_regret'])}. It {life(found, row)}, and is the best option in "
+        f"{percent(row['best'])} of futures."
     )
 
 
-def life(row: Any) -> str:
+def life(found: Decision, row: Any) -> str:
     """The chance of staying alive."""
-    low, high = percent(row["alive_low"]), percent(row["alive_high"])
-    return f"stays alive in {percent(row['alive'])} of futures ({low} to {high})"
+    known = (
+        f" ({percent(row['alive_low'])} to {percent(row['alive_high'])})"
+        if row["alive_low"] == row["alive_low"]
+        else ""
+    )
+    return f"stays alive in {percent(row['alive'])} of {'futures' if found.seeds == 1 else 'runs'}{known}"
+
+
+def runner_up(found: Decision) -> list[str]:
+    """The option of the next least regret, unless its GPUs are cheaper, and whether the futures set the two apart."""
+    second = found.runner_up
+    if found.best is None or second is None or second in found.cheaper.index:
+        return []
+    row: Any = found.options.loc[second]
+    if row["more_lost"] == row["more_low"] == row["more_high"] == 0:
+        others = found.options[(found.options[["more_lost", "more_low", "more_high"]] == 0).all(axis=1)]
+        equal = names_in_words([str(label) for label in others.drop(index=found.best, errors="ignore")["label"]])
+        cheapest = float(others.drop(index=found.best, errors="ignore")["dollars"].min())
+        dearer = cheapest > float(found.options["dollars"][found.best]) * (1 + SAME)
+        why = "its GPUs cost least" if dearer else "the choice between them is free"
+        return [f"No better than {equal}: the losses are the same in every future, and {why}."]
+    bound = f" ({written(found, row['more_low'])} to {written(found, row['more_high'])})"
+    known = bound if row["more_low"] < row["more_high"] else ""
+    unclear = "" if row["p"] < ALPHA else ", which these futures do not establish (p of 5 % or more by Holm)"
+    return [
+        f"Runner-up: {row['label']}, which loses {written(found, row['more_lost'])} more on average{known}{unclear}."
+    ]
 
 
 def cheaper(found: Decision) -> list[str]:
@@ -89,7 +114,7 @@ def cheaper(found: Decision) -> list[str]:
             why += ", which these futures do not establish (p of 5 % or more by Holm)"
         lines.append(
             f"Not {row['label']}, ${amount(mine - row['dollars'])} cheaper in GPUs: {why}; its worst regret is "
-            f"{written(found, row['worst_regret'])}, and it {life(row)}."
+            f"{written(found, row['worst_regret'])}, and it {life(found, row)}."
         )
     return lines
 

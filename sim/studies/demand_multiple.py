@@ -42,6 +42,7 @@ class Multiple:
     runs: float
     confidence: float
     interrupted: bool = False
+    silent: bool = False  # no request was decided in any run
     __pydantic_config__: ClassVar[ConfigDict] = WITH_TABLES
 
 
@@ -91,6 +92,7 @@ def demand_multiple(
         runs=runs,
         confidence=confidence,
         interrupted=interrupted,
+        silent=bool(looks.known) and not any(one.judged for _, found in looks.known.values() for one in found),
     )
 
 

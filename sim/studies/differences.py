@@ -70,6 +70,10 @@ def kind_of(metric: str, values: Any) -> Kind:
     return "any" if metric in SIGNED else "amount"
 
 
-def standing(runs: pd.DataFrame, objective: Objective) -> tuple[bool, float]:
-    """The key by which playbooks are ranked: alive with every seed, then the mean of the objective, the best first."""
-    return not runs["alive"].all(), objective.rank_key(mean_of(runs, objective.figure))
+def standing(runs: pd.DataFrame, objective: Objective) -> tuple[bool, float, float]:
+    """The key by which playbooks are ranked: alive with every seed, then the mean of the objective, the best first.
+
+    Of equal ones (but for the last digits of a float) the cheapest comes first.
+    """
+    key = float(f"{objective.rank_key(mean_of(runs, objective.figure)):.12g}")
+    return not runs["alive"].all(), key, float(runs["dollars"].mean()) if "dollars" in runs else 0.0

@@ -5,7 +5,7 @@ from datetime import datetime
 
 from sim.scenario.document import is_law
 from sim.studies.lead_time import OrderBy, enough_in_time, lead_quantile
-from sim.studies.rescue_sentences import in_seeds, judged
+from sim.studies.rescue_sentences import NOTHING, in_seeds, judged, nothing_decided
 from sim.wording import amount, duration, percent
 
 ROUND = {3600.0: "An hour", 86400.0: "A day"}
@@ -13,20 +13,24 @@ ROUND = {3600.0: "An hour", 86400.0: "A day"}
 
 def sentences(found: OrderBy, today: datetime | None = None, lots: int = 1, needed: int = 1) -> list[str]:
     """The answer for somebody who orders GPUs; today: when they would, where it is known."""
-    what = f"{found.gpus:,} more GPUs in pool '{found.pool}'"
+    what = f"{found.gpus:,} more {'GPU' if found.gpus == 1 else 'GPUs'} in pool '{found.pool}'"
+    do, arrive, save = ("does", "arrives", "saves") if found.gpus == 1 else ("do", "arrive", "save")
+    if nothing_decided(found.rescue):
+        return [NOTHING]
     if not found.needed:
         lines = [f"NO ORDER NEEDED: under '{found.playbook}' the launch is saved without {what}."]
     elif found.latest is None or found.order_by is None:
         lines = [
-            f"NO DATE IS EARLY ENOUGH: {what} do not save the launch under '{found.playbook}', whenever they arrive."
+            f"NO DATE IS EARLY ENOUGH: {what} {do} not save the launch under '{found.playbook}', whenever "
+            f"{'it arrives' if found.gpus == 1 else 'they arrive'}."
         ]
     else:
         quantile = lead_quantile(found.lead, found.confidence)
         at_most = f" at most with a probability of {percent(found.confidence)}" if is_law(found.lead.text) else ""
         burn_in = f", and burn-in {duration(found.burn_in)}" if found.burn_in else ""
         lines = [
-            f"ORDER BY {found.order_by:%Y-%m-%d %H:%M} UTC: {what} that arrive by {found.latest:%Y-%m-%d %H:%M} "
-            f"still save the launch under '{found.playbook}'.",
+            f"ORDER BY {found.order_by:%Y-%m-%d %H:%M} UTC: {what} that {arrive} by {found.latest:%Y-%m-%d %H:%M} "
+            f"still {save} the launch under '{found.playbook}'.",
             *in_seeds(found.rescue),
             f"An order takes {duration(quantile)}{at_most}{burn_in}.",
         ]
@@ -57,7 +61,7 @@ def late(found: OrderBy, row: dict[str, float]) -> str:
     """What one arrival costs."""
     point = "the last instant" if found.latest else "the start"
     if math.isinf(row["delay"]):
-        when = "Without them"
+        when = "Without it" if found.gpus == 1 else "Without them"
     elif row["delay"] == 0:
         when = f"Arriving at {point}"
     else:

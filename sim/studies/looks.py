@@ -11,7 +11,7 @@ from pydantic import ConfigDict
 
 from sim.errors import BadInput
 from sim.model.gateway import REASONS
-from sim.results.timeline import ATTEMPTS, REASON
+from sim.results.timeline import ATTEMPTS, DECIDED, REASON
 from sim.scenario.scenario import Scenario
 from sim.studies.intervals import mean_interval
 from sim.studies.promise import Promise
@@ -35,6 +35,8 @@ class Seen:
     kwh: float
     offered: dict[str, float]  # GPUs that first requests would keep busy in the busiest window, by pool
     refused: dict[str, float]  # shares of all attempts, by reason
+    grain: float = 0.0  # by how much one request more or less changes the margin
+    judged: bool = True  # whether any request was decided
 
 
 def seen(record: Record, promise: Promise) -> Seen:
@@ -50,6 +52,8 @@ def seen(record: Record, promise: Promise) -> Seen:
         kwh=f["kwh"],
         offered=dict(zip(record.pools, busiest, strict=True)),
         refused={name: share for name, share in refused.items() if share},
+        grain=promise.grain(record),
+        judged=record.total(DECIDED) > 0,
     )
 
 
@@ -67,7 +71,8 @@ class Criterion:
 class Looks:
     """Looks at places, each once, and remembers them; `table` is what figures and files show.
 
-    world: the scenario of a place in the future that has the number of the seed, where inputs are uncertain.
+    world: the scenario of a place in the future that has the number of the seed, where inputs are uncertain. pools:
+    those whose GPUs the table counts together; all that serve a feature where there are none.
     """
 
     study: Runs
@@ -75,6 +80,8 @@ class Looks:
     world: Callable[[int, Scenario], Scenario] | None = None
     known: dict[tuple[Any, ...], tuple[Look, list[Seen]]] = field(default_factory=dict)
     rows: dict[tuple[Any, ...], dict[str, Any]] = field(default_factory=dict)
+    pools: list[str] = field(default_factory=list)
+    stuck: set[str] = field(default_factory=set)  # digests of places where some run stayed down, whatever its stage
 
     def look(
         self,
@@ -97,12 +104,16 @@ class Looks:
                 promise = self.rule.promise.of_service if unlimited else self.rule.promise
                 found += self.study.ask(cells, partial(seen, promise=promise))
             margins = tuple(s.margin for s in found)
-            counted = self.world is not None or any(s.stuck for s in found)
-            look = Look(tuple(seeds[: len(found)]), margins, self.rule.runs, self.rule.confidence, counted)
+            if not unlimited and any(s.stuck for s in found):
+                self.stuck.add(scenario.digest)
+            counted = self.world is not None or scenario.digest in self.stuck
+            grain = float(np.mean([s.grain for s in found]))
+            look = Look(tuple(seeds[: len(found)]), margins, self.rule.runs, self.rule.confidence, counted, grain)
             self.known[key] = look, found
             if not unlimited:
                 share = self.rule.promise.target > 0
-                self.rows[key] = row_of(look, found, scenario, stage, about or {}, share=share)
+                row = row_of(look, found, scenario, stage, self.pools, share=share)
+                self.rows[key] = {**row, **(about or {})}
         return self.known[key][0]
 
     def seen(self, look: Look) -> list[Seen]:
@@ -122,9 +133,9 @@ class Looks:
 
 
 def row_of(
-    look: Look, found: list[Seen], scenario: Scenario, stage: str, about: Mapping[str, Any], *, share: bool
+    look: Look, found: list[Seen], scenario: Scenario, stage: str, pools: Sequence[str], *, share: bool
 ) -> dict[str, Any]:
-    """One row of the table; share: whether the measure is one."""
+    """One row of the table. pools: whose GPUs count, all used where none; share: whether the measure is one."""
     measures = [s.measure for s in found]
     low, high = mean_interval(measures, "share" if share else "any")
     used = dict.fromkeys(feature.pool for feature in scenario.features.values())
@@ -132,7 +143,7 @@ def row_of(
     return {
         "stage": stage,
         "scale": scenario.scale,
-        "gpus": sum(scenario.pools[pool].gpus for pool in used),
+        "gpus": sum(scenario.pools[pool].gpus for pool in pools or used),
         "demand": 1.0,
         "seeds": len(found),
         "kept": look.kept,
@@ -145,16 +156,15 @@ def row_of(
         "dollars": float(np.mean([s.dollars for s in found])),
         "kwh": float(np.mean([s.kwh for s in found])),
         **several,
-        **about,
     }
 
 
 def enough(look: Look) -> bool:
-    """Whether an answer may rest on this look: it meets the promise; or, where some runs stay down, enough keep it.
+    """Whether an answer may rest on this look: it meets the promise; or, where runs are only counted, enough keep it.
 
-    Such runs are judged by their count alone, and proving nine of ten takes 29 runs.
+    Proving nine of ten by their count takes 29 runs.
     """
-    return look.verdict == "meets" or (look.stuck and look.passes)
+    return look.verdict == "meets" or (look.counted and look.passes)
 
 
 def refuse_unusable(seeds: int, runs: float, confidence: float) -> None:

@@ -44,6 +44,7 @@ class Objective:
     def apart(self, difference: float, low: float = math.nan, high: float = math.nan) -> str:
         """A difference in words, with its interval if it has one: in points, where the figure is a share."""
         factor, before, after = (100, "", " points") if self.kind == "share" else (1, "$", "")
+        after = " point" if after and amount(factor * difference) == "1" and not low < high else after
         bounds = f" ({before}{amount(factor * low)} to {before}{amount(factor * high)})" if low < high else ""
         return f"{before}{amount(factor * difference)}{after}{bounds}"
 

@@ -99,6 +99,24 @@ class Condition:
             below /= abs(self.target)
         return known(below * (1 if self.kind in ("at most", "costs") else -1))
 
+    def grain(self, record: Record) -> float:
+        """By how much one request more or less changes the margin; 0 for dollars, and where nobody is."""
+        if self.kind in ("costs", "earns"):
+            return 0.0
+        if self.kind == "within":
+            return ratio(1, int(record.histogram(KINDS[self.what], self.of).sum())) if self.known(record) else 0.0
+        if self.kind == "alive":
+            *_, judged, good = record.in_windows().T
+            return one_of(judged, good, record.alive["windows"])
+        if not math.isnan(self.windows):
+            decided, in_time, *_ = record.in_windows(self.of).T
+            return one_of(decided, in_time, self.windows)
+        return ratio(1, counts_of(self, record)[1]) if self.known(record) else 0.0
+
+    def known(self, record: Record) -> bool:
+        """Whether there is anybody to keep it to."""
+        return not math.isnan(self.reached(record))
+
 
 @dataclass(frozen=True)
 class Promise:
@@ -111,6 +129,10 @@ class Promise:
         """By how much the promise is kept (0 or more) or broken (below 0): the margin of its tightest condition."""
         return min(condition.margin(record) for condition in self.conditions)
 
+    def grain(self, record: Record) -> float:
+        """By how much one request more or less changes the margin: that of the tightest condition."""
+        return min(self.conditions, key=lambda condition: condition.margin(record)).grain(record)
+
     def measure(self, record: Record) -> float:
         """What figures show: the share that a lone condition is about, else the margin."""
         if len(self.conditions) == 1 and self.conditions[0].about_share:
@@ -121,6 +143,11 @@ class Promise:
     def of_service(self) -> "Promise":
         """The conditions that more GPUs can only help to keep: those about people, not about dollars."""
         return Promise(self.text, tuple(one for one in self.conditions if one.kind not in ("costs", "earns")))
+
+    @property
+    def about_dollars(self) -> bool:
+        """Whether it says what people or images may cost or must earn, so that a fleet can be too large for it."""
+        return any(one.kind in ("costs", "earns") for one in self.conditions)
 
     @property
     def cost_cap(self) -> float:
@@ -231,6 +258,15 @@ def in_windows(every: NDArray[np.int64], fine: NDArray[np.int64], share: float) 
     if len(ratios) == 0:
         return math.nan
     return float(ratios[max(math.ceil(share * len(ratios) - 1e-9), 1) - 1])
+
+
+def one_of(every: NDArray[np.int64], fine: NDArray[np.int64], share: float) -> float:
+    """One request's part of the window whose ratio in_windows takes; of equal ones, the fullest. 0 for no window."""
+    reached = in_windows(every, fine, share)
+    if math.isnan(reached):
+        return 0.0
+    some = every[every > 0]
+    return 1 / int(some[np.isclose(fine[every > 0] / some, reached)].max())
 
 
 def ratio(above: float, below: float) -> float:

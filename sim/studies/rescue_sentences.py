@@ -2,6 +2,7 @@
 
 import math
 
+from sim.results.metrics import outcomes
 from sim.results.storms import HEALTHY
 from sim.studies.rescue import Rescue
 from sim.wording import amount, duration, percent
@@ -11,6 +12,8 @@ def sentences(found: Rescue) -> list[str]:
     """The answer for a person on call."""
     by = found.shares.set_index("begins")
     name, never, best = found.playbook, by.iloc[-1], float(by["lost"].min())
+    if nothing_decided(found):
+        return [NOTHING]
     if never["saved"] > 0.5:
         lines = [f"NOTHING TO SAVE: without '{name}', {loss(found, never['lost'])}."]
     elif (by["saved"] <= 0.5).all():
@@ -34,6 +37,14 @@ def sentences(found: Rescue) -> list[str]:
     if found.interrupted:
         lines.append("INTERRUPTED: the instant is known less precisely than was asked for.")
     return lines
+
+
+NOTHING = "NOTHING TO JUDGE: no request is decided by the horizon, so no run says anything about the service."
+
+
+def nothing_decided(found: Rescue) -> bool:
+    """Whether no request was decided in the run without the playbook."""
+    return math.isnan(float(outcomes(found.run)["attainment"].iloc[0]))
 
 
 def in_seeds(found: Rescue) -> list[str]:

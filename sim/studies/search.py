@@ -10,6 +10,9 @@ from scipy import special
 from sim.studies.intervals import Interval, proportion
 
 AT_ONCE = 4  # runs after which it is seen whether more can change a failure
+# Requests. In n runs without one that fails they fail at most 3 / n times a run (95 %), so that even for two runs more
+# than three fail in fewer than a tenth of all.
+FEW = 3
 
 
 @dataclass(frozen=True)
@@ -21,6 +24,7 @@ class Look:
     runs: float  # the share of runs that must keep it
     confidence: float
     stuck: bool  # some run stayed down, or each is another future, so that runs of this place differ by their fate
+    grain: float = 0.0  # by how much one request more or less changes a margin
 
     @property
     def kept(self) -> int:
@@ -37,16 +41,27 @@ class Look:
         return proportion(self.kept, len(self.margins), self.confidence)
 
     @property
+    def by_requests(self) -> bool:
+        """Whether single requests decide: the mean margin is FEW of them or less, and such counts are not normal."""
+        return abs(float(np.mean(self.margins))) < FEW * self.grain
+
+    @property
+    def counted(self) -> bool:
+        """Whether the verdict rests on the count of runs alone, not on their margins."""
+        return self.stuck or self.by_requests or len(self.margins) < 2
+
+    @property
     def verdict(self) -> str:
         """meets: the share of runs that keep the promise is as large as it must be, with this confidence; misses: it is
         smaller, with this confidence; undecided: so few runs do not tell.
 
-        Margins of runs are about normal, unless some stay down and others recover: so the bounds are those of a normal
-        tolerance interval (noncentral t; Owen 1963), or else of the count of runs alone (binomial). All are one-sided.
+        Margins of runs are about normal, unless some stay down and others recover, or single requests decide: so the
+        bounds are those of a normal tolerance interval (noncentral t; Owen 1963), or else of the count of runs alone
+        (binomial). All are one-sided. What the count of these very runs contradicts is undecided.
         """
         n, margins = len(self.margins), np.array(self.margins)
         mean, spread = float(margins.mean()), float(margins.std(ddof=1)) if n > 1 else math.nan
-        if self.stuck or n < 2:
+        if self.counted:
             # The chances of this many kept runs or more, and of this many or fewer, if exactly that share kept it.
             more = float(special.bdtrc(self.kept - 1, n, self.runs))
             fewer = float(special.bdtr(self.kept, n, self.runs))
@@ -57,7 +72,12 @@ class Look:
         else:
             need, enough = (tolerance(n, self.runs, level) for level in (self.confidence, 1 - self.confidence))
             decided = "meets" if mean >= need * spread else "misses" if mean < enough * spread else "undecided"
-        return "undecided" if decided == "meets" and not self.passes else decided
+        return "undecided" if decided == ("misses" if self.passes else "meets") else decided
+
+
+def why_counted(look: Look) -> str:
+    """Why the margins of these runs are no evidence, and runs are only counted."""
+    return "Some runs stay down while others recover" if look.stuck else "Single requests decide whether a run keeps it"
 
 
 def tolerance(n: int, share: float, confidence: float) -> float:

@@ -44,7 +44,8 @@ def tornado(figure: Figure, laws: Mapping[str, Law], ends: tuple[float, float] =
         low, high = found[2 * place : 2 * place + 2]
         three = (low, base, high)
         between = min(low, high) <= base <= max(low, high)
-        rows.append((key, law.at(ends[0]), law.at(ends[1]), *three, max(three) - min(three), between))
+        swing = 0.0 if max(three) == min(three) else max(three) - min(three)  # a latency may be endless at all three
+        rows.append((key, law.at(ends[0]), law.at(ends[1]), *three, swing, between))
     columns = ["key", "low", "high", "at_low", "base", "at_high", "swing", "monotone"]
     table = pd.DataFrame(rows, columns=columns)
     return table.sort_values("swing", ascending=False, kind="stable", ignore_index=True)
@@ -161,7 +162,10 @@ def sensitivity(
 def number_called(metric: str, figures: Mapping[str, Any]) -> float:
     """A figure of a run by name. Raises BadInput where there is none, or where it is not known."""
     value = figures.get(metric)
-    if not isinstance(value, int | float) or math.isnan(value):
+    if isinstance(value, float) and math.isnan(value):
+        expected = "a run with requests that are decided by its horizon, or another figure"
+        raise BadInput("this figure is not known in some run", key="metric", value=metric, expected=expected)
+    if not isinstance(value, int | float):
         known = [name for name, one in figures.items() if isinstance(one, int | float) and not math.isnan(one)]
         raise BadInput("a run has no such figure", key="metric", value=metric, expected=", ".join(known))
     return float(value)

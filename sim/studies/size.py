@@ -19,13 +19,13 @@ from sim.studies.executors import Executor, Local, Report
 from sim.studies.fleets import Fleets, sized_pools, small_slice
 from sim.studies.intervals import AHEAD, precise_after
 from sim.studies.looks import WITH_TABLES, Criterion, Looks, enough, refuse_unusable, seen
+from sim.studies.no_fleet import none_found, out_of_reach, over_the_cap, scalers_of
 from sim.studies.promise import read_promise
 from sim.studies.run_record import Record
 from sim.studies.runs import Runs
 from sim.studies.search import Look, smallest
 from sim.studies.store import Cell, Store, opened
 from sim.studies.uncertain import Uncertain, as_uncertain
-from sim.wording import amount, in_gpus, percent
 
 GRID = (0.5, 0.7, 0.85, 1.15, 1.3, 1.6, 2.0)  # times the answer: the curve, and whether more GPUs break the promise
 HEADROOM_SEEDS = 4
@@ -123,7 +123,8 @@ def size(
 
     Of a scenario with uncertain inputs (sim.studies.uncertain) each run is one of another future: `seeds` is how many
     are looked at, and the answer is the smallest fleet with which the promise is kept in at least `runs` of them, by
-    their count (a chance constraint; the binomial law). Its headroom is not measured.
+    their count (a chance constraint; the binomial law). Its headroom is not measured; nor is that of a promise about
+    what images cost or earn, which less demand breaks as well.
     """
     inputs = as_uncertain(scenario)
     scenario = inputs.scenario
@@ -144,7 +145,7 @@ def size(
     search = Search(inputs, pools, looks, seeds, step, until, most, whole.cost_cap, kind)
     try:
         with own:
-            return search.answer(headroom=headroom and not inputs.laws)
+            return search.answer(headroom=headroom and not inputs.laws and not whole.apart_from_cost.about_dollars)
     except KeyboardInterrupt:
         return search.result()
 
@@ -168,6 +169,7 @@ class Search:
 
     def __post_init__(self) -> None:
         self.scenario = self.inputs.scenario
+        self.looks.pools = self.pools
         self.fleets = Fleets(self.scenario, {}, kind=self.kind)
         self.first = list(range(1, self.seeds + 1))
         self.fresh = list(range(self.seeds + 1, 2 * self.seeds + 1))  # that the search has not seen
@@ -184,6 +186,8 @@ class Search:
         if reason := self.impossible(scale):
             return self.result(reason=reason)
         near = self.reduced(self.fleets.start(scale), scale, SEARCH, self.first, passing)
+        if near is None and (below := self.smaller(scale)) is not None:
+            near = self.reduced(below, scale, SEARCH, self.first, passing)
         if near is None:
             return self.result(reason=self.never(scale))
         near = self.checked(near, scale)
@@ -221,34 +225,28 @@ class Search:
             return ""
         sliced = self.fleets.applied(self.fleets.start(scale), scale)
         look = self.looks.look(sliced, self.first, stage="unlimited", unlimited=True)
-        if look.passes:
-            return ""
-        runs, promise = self.looks.seen(look), self.looks.rule.promise.of_service
-        reached = float(np.mean([run.measure for run in runs]))
-        shares = pd.DataFrame([run.refused for run in runs]).fillna(0.0).mean().sort_values(ascending=False)
-        falls_short = f"reach {percent(reached)} of the {percent(promise.target)} promised"
-        missed = falls_short if promise.target else "break the promise"
-        if len(shares) and shares.sum() > abs(reached - promise.target) / 2:
-            why = f"{percent(shares.sum())} of attempts are refused ({', '.join(shares.index)}), whatever the fleet"
-        else:
-            why = "the service itself takes too long"
-        return f"even if nobody had to wait for a GPU, a run would {missed}: {why}"
+        return "" if look.passes else out_of_reach(self.looks.seen(look), self.looks.rule.promise.of_service)
 
     def never(self, scale: float) -> str:
-        """Why no fleet was found, although one without limits serves people as promised."""
-        most = in_pools(self.fleets.largest(scale))
-        if self.looks.rule.promise != self.looks.rule.promise.of_service:
-            return f"no fleet looked at, up to {most}, serves people as promised for these dollars"
-        return f"not even {most} keep it, although a fleet without limits would: look at outages and other pools"
+        scalers = scalers_of(self.scenario, self.looks.rule.playbook)
+        return none_found(self.looks.rule.promise, self.fleets.largest(scale), scalers)
 
     def too_costly(self, found: Mapping[str, int]) -> str:
         """Why the smallest fleet that does everything else is no answer, where its runs cost more than promised."""
         runs = self.looks.seen(self.at(found, self.scenario.scale, VERIFY, self.fresh))
-        cheap = sum(run.dollars <= self.cost_cap for run in runs)
-        if cheap >= self.looks.rule.runs * len(runs) - 1e-9:
-            return ""
-        cost = f"${amount(mean(run.dollars for run in runs))}, and ${amount(self.cost_cap)} is promised"
-        return f"the smallest fleet that does everything else, {in_pools(found)}, costs {cost}"
+        return over_the_cap(runs, self.cost_cap, self.looks.rule.runs, found)
+
+    def smaller(self, scale: float) -> dict[str, int] | None:
+        """The smallest fleet below the start that passes, all pools in proportion; looked for only if dollars count.
+
+        A fleet that serves people can be too dear for each image, and one with fewer GPUs be cheap enough.
+        """
+        if not self.looks.rule.promise.about_dollars:
+            return None
+        start = self.fleets.start(scale)
+        most = max(self.fleets.places(p, n, scale) for p, n in start.items())
+        fleets = (self.rounded({p: n * part / most for p, n in start.items()}, scale) for part in range(1, most))
+        return next((fleet for fleet in fleets if self.at(fleet, scale, SEARCH, self.first).passes), None)
 
     def reduced(
         self,
@@ -286,7 +284,12 @@ class Search:
         return {p: place * f.step(p, scale) for p, place in places.items()}
 
     def checked(self, found: dict[str, int], scale: float) -> dict[str, int]:
-        """Look around the fleet: where some larger one breaks the promise, go beyond it."""
+        """Look around the fleet: where some larger one breaks the promise, go beyond it.
+
+        Not where dollars count: that larger fleets are too dear is no surprise, and no reason to take one.
+        """
+        if self.looks.rule.promise.about_dollars:
+            return found
         for times in GRID:
             fleet = self.rounded({p: times * n for p, n in found.items()}, scale)
             passes = self.at(fleet, scale, SEARCH, self.first).passes
@@ -365,10 +368,6 @@ def first_beyond(record: Record, gpus: Mapping[str, int], begin: float, end: flo
     offered = np.array(record.offered)[:, [record.pools.index(p) for p in gpus]]
     beyond = np.flatnonzero((offered > np.array(list(gpus.values()))).any(axis=1))
     return begin + float(beyond[0]) * (end - begin) / len(offered) if len(beyond) else math.nan
-
-
-def in_pools(fleet: Mapping[str, int]) -> str:
-    return " and ".join(f"{in_gpus(amount(gpus))} in pool '{pool}'" for pool, gpus in fleet.items())
 
 
 def passing(look: Look) -> bool:

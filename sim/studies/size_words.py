@@ -5,7 +5,7 @@ import math
 import pandas as pd
 
 from sim.studies.demand_multiple import Multiple
-from sim.studies.search import Look, clean_runs
+from sim.studies.search import Look, clean_runs, why_counted
 from sim.studies.size import Size
 from sim.wording import amount, in_gpus, percent
 
@@ -25,21 +25,25 @@ def sentences(found: Size) -> list[str]:
         return [*of_futures(found, fleet), *context(found)]
     keep = "keeps" if found.total == 1 else "keep"
     kept = f"{keeps} in at least {percent(found.runs)} of runs"
-    if found.verdict == "meets":
+    least = "" if found.neighbours or not found.monotone else ", the smallest fleet that can be asked for,"
+    if found.verdict != "meets":
+        lines = [f"UNDECIDED: {fleet}{least} {keep} {keeps} in {look_words(found.answer)}."]
+    elif least:
+        lines = [f"{fleet}{least} {keep} {kept} ({percent(found.confidence)} confidence)."]
+    else:
         fewer = {look.verdict for look in found.neighbours.values()}
         less = "a step fewer does not" if fewer == {"misses"} else "for a step fewer that is not shown"
         lines = [f"{fleet} {keep} {kept} ({percent(found.confidence)} confidence), and {less}."]
-    else:
-        lines = [f"UNDECIDED: {fleet} {keep} {keeps} in {look_words(found.answer)}."]
-    if not found.neighbours:
-        lines[0] = f"{fleet}, the smallest fleet that can be asked for, {keep} {kept}."
     lines.append(f"With {fleet}: {look_words(found.answer)} keep it{reached(found)}.")
     for pool, look in found.neighbours.items():
-        gpus, step = found.gpus[pool], found.steps[pool]
-        less = f"With {step:,} fewer in pool '{pool}', {gpus - step:,}"
-        lines.append(f"{less}: {look_words(look)} keep it; it {verdict_words(look)}.")
+        lines.append(f"{with_fewer(found, pool)}: {look_words(look)} keep it; it {verdict_words(look)}.")
     lines += [*evidence(found.answer, found.confidence), *context(found)]
     return lines
+
+
+def with_fewer(found: Size, pool: str) -> str:
+    """The fleet that is a step smaller in one pool."""
+    return f"With {found.steps[pool]:,} fewer in pool '{pool}', {found.gpus[pool] - found.steps[pool]:,}"
 
 
 def of_kinds(found: Size, pool: str) -> str:
@@ -62,13 +66,11 @@ def of_futures(found: Size, fleet: str) -> list[str]:
     shown = "" if found.answer.passes else f" UNDECIDED: of other futures fewer than {share}, see below."
     keep = "keeps" if found.total == 1 else "keep"
     lines = [f"P{100 * found.runs:g}: {fleet} {keep} {keeps} in {share} of futures.{shown}"]
-    for gpus, look in [
-        (found.total, found.answer),
-        *((found.total - found.steps[p], n) for p, n in found.neighbours.items()),
-    ]:
+    fewer = [(with_fewer(found, pool), look) for pool, look in found.neighbours.items()]
+    for which, look in [(f"With {fleet}", found.answer), *fewer]:
         low, high = look.interval
         lines.append(
-            f"With {in_gpus(gpus)} it is kept in {look.kept} of {len(look.margins)} futures that the search had not "
+            f"{which}, it is kept in {look.kept} of {len(look.margins)} futures that the search had not "
             f"seen ({percent(low)} to {percent(high)} of all futures)."
         )
     lines.append(
@@ -102,10 +104,13 @@ def in_slice(found: Size) -> str:
 def evidence(look: Look, confidence: float) -> list[str]:
     """What the verdict rests on."""
     need = clean_runs(look.runs, confidence)
-    if look.stuck:
+    if look.counted:
+        only = f"{why_counted(look)}, so runs are only counted"
+        if look.verdict != "undecided":
+            return [f"{only} (the binomial law, with {percent(confidence)} confidence)."]
         return [
-            f"Some runs stay down while others recover, so runs are only counted: to show that {percent(look.runs)} "
-            f"keep the promise with {percent(confidence)} confidence takes {need} without a failure (--seeds {need})."
+            f"{only}: to show that {percent(look.runs)} keep the promise with {percent(confidence)} confidence takes "
+            f"{need} without a failure (--seeds {need})."
         ]
     return [
         f"Confidence {percent(confidence)}, from the margins of {len(look.margins)} runs with seeds that the search "
@@ -118,7 +123,9 @@ def context(found: Size) -> list[str]:
     load = " and ".join(f"{in_gpus(amount(gpus))} of pool '{pool}'" for pool, gpus in found.offered.items())
     lines = [f"In the busiest window first requests would keep {load} busy if nobody waited."]
     if not math.isnan(found.knee):
-        bend = in_gpus(amount(found.knee))
+        pools = list(found.offered)
+        where = "in all pools sized" if len(pools) > 1 else f"in pool '{pools[0]}'"
+        bend = f"{in_gpus(amount(found.knee))} {where}"
         lines.append(f"The curve bends at {bend}: from there on each GPU adds less than on average.")
     if found.carries > 0:
         lines.append(f"This fleet holds up to {found.carries:.2f} times the demand{in_slice(found)}.")
@@ -141,16 +148,20 @@ def multiple_sentences(found: Multiple) -> list[str]:
     keeps = f"'{found.promise}' under playbook '{found.playbook}'"
     if found.interrupted:
         return [f"INTERRUPTED: no answer yet for {keeps}; the table has what was looked at by then."]
+    if found.silent:
+        return [f"NOBODY IS THERE to keep {keeps} to: no request is decided by the horizon, at any multiple looked at."]
     if found.answer is None:
         return [f"NOT EVEN a hundredth of the demand is carried with {keeps} kept."]
-    lines = [
-        f"HOLDS UP TO {found.holds:.2f} times the demand, with {keeps} kept in at least {percent(found.runs)} of runs."
-    ]
+    holds = f"HOLDS UP TO {found.holds:.2f} times the demand, with {keeps} kept in"
+    shown = found.answer.verdict == "meets"
+    share = f"at least {percent(found.runs)} of runs" if shown else look_words(found.answer)
+    lines = [f"{'' if shown else 'UNDECIDED: '}{holds} {share}."]
     lines.append(f"At {found.holds:.2f} times: {look_words(found.answer)} keep it; it {verdict_words(found.answer)}.")
     if found.beyond is None:
         lines.append("More than that is more than a run can hold.")
     else:
-        lines.append(f"At {found.holds + 0.01:.2f} times: {look_words(found.beyond)} keep it.")
+        more = f"At {found.holds + 0.01:.2f} times: {look_words(found.beyond)}"
+        lines.append(f"{more} keep it; it {verdict_words(found.beyond)}.")
     return [*lines, *evidence(found.answer, found.confidence)]
 
 

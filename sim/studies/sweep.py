@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from sim import units
 from sim.engine.simulate import chosen
 from sim.errors import BadInput
-from sim.scenario.load import plain_value
+from sim.scenario.load import load, plain_value
 from sim.scenario.scenario import Scenario
 from sim.studies.demand_multiple import with_demand
 from sim.studies.executors import Executor, Report
@@ -150,6 +150,12 @@ def fitting(scenario: Scenario, axis: Axis) -> Axis:
         values = tuple(dict.fromkeys(rounded.at(share) for share in shares)) if axis.values else ()
         return Axis(axis.key, values, axis.low, axis.high, "", axis.log, whole=True)
     return axis
+
+
+def scenario_with(name: str, override: str | None, sets: Mapping[str, Any]) -> Scenario:
+    """A scenario by name or file with settings laid over it, DEMAND perhaps among them. Raises BadInput."""
+    made = load(name, override=override, sets={key: value for key, value in sets.items() if key != DEMAND})
+    return changed(made, {DEMAND: sets[DEMAND]}) if DEMAND in sets else made
 
 
 def changed(scenario: Scenario, settings: Mapping[str, Any]) -> Scenario:

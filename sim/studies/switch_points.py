@@ -11,7 +11,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from sim.studies.assumed import with_assumed
-from sim.studies.decide import labels_of, loss, losses_by, menu_of, nobody_held_back
+from sim.studies.decide import SAME, labels_of, loss, losses_by, menu_of, nobody_held_back
 from sim.studies.executors import Executor, Report
 from sim.studies.fleets import with_gpus
 from sim.studies.runs import Runs, running
@@ -49,14 +49,15 @@ def switch_points(
     """
     median = {key: law.at(0.5) for key, law in laws.items()}
     places = [(key, end) for key in laws for end in ends]
-    base, *found = (
-        losses([median, *[{**median, key: laws[key].at(end)} for key, end in places]]).argmin(axis=1).tolist()
-    )
+    first, *at_ends = losses([median, *[{**median, key: laws[key].at(end)} for key, end in places]])
+    base = int(first.argmin())
+    found = [winner_of(lost, base) for lost in at_ends]
     open_ = {place: (0.5, place[1], winner) for place, winner in zip(places, found, strict=True) if winner != base}
     for _ in range(ROUNDS if open_ else 0):
         middles = {place: (near + far) / 2 for place, (near, far, _) in open_.items()}
-        looked = losses([{**median, place[0]: laws[place[0]].at(at)} for place, at in middles.items()]).argmin(axis=1)
-        for (place, at), winner in zip(middles.items(), looked.tolist(), strict=True):
+        looked = losses([{**median, place[0]: laws[place[0]].at(at)} for place, at in middles.items()])
+        for (place, at), lost in zip(middles.items(), looked, strict=True):
+            winner = winner_of(lost, base)
             near, far, _ = open_[place]
             open_[place] = (at, far, open_[place][2]) if winner == base else (near, at, winner)
     rows = [
@@ -72,6 +73,11 @@ def switch_points(
     ]
     table = pd.DataFrame(rows, columns=["key", "side", "base", "at", "winner", "beyond"])
     return base, table.sort_values("beyond", ascending=False, kind="stable", ignore_index=True)
+
+
+def winner_of(lost: NDArray[np.float64], base: int) -> int:
+    """The option that loses least; the one that is the best at the medians where it loses as little."""
+    return base if lost[base] <= lost.min() + SAME * np.abs(lost).max() else int(lost.argmin())
 
 
 def what_would_change(

@@ -50,14 +50,27 @@ class Tuned:
     planned: int
     at_end: tuple[str, ...] = ()
 
+    @property
+    def head(self) -> str:
+        """The outcome in a few words; a promise that one of both keeps more often counts before the objective."""
+        better = self.gain.low > 0 if objective_called(self.by).more_is_better else self.gain.high < 0
+        tuned, untuned = self.kept
+        if not self.best:
+            return "NO BETTER, of these trials, than untuned"
+        if (self.table["margin"] < 0).all():
+            return "NO TRIAL KEEPS THE PROMISE with every seed; the one that breaks it least"
+        if tuned > untuned:
+            return "TUNED for the promise" + ("" if better else ", and no better by the objective")
+        if tuned < untuned:
+            return "NO BETTER than untuned, which keeps the promise more often"
+        return "TUNED" if better else "NO BETTER than untuned, as far as these seeds tell"
+
     def sentences(self) -> list[str]:
         """The outcome in words."""
         objective = objective_called(self.by)
-        better = self.gain.low > 0 if objective.more_is_better else self.gain.high < 0
         said = ", ".join(f"{key.partition('.')[2]}={value}" for key, value in self.best.items())
-        head = "TUNED" if better else "NO BETTER than untuned, as far as these seeds tell"
         lines = [
-            f"{head}: {said}.",
+            f"{self.head}: {said or 'the playbook as it is'}.",
             f"On {self.seeds} seeds that the search had not seen, {objective.title}: {objective.written(self.fresh)} "
             f"against {objective.written(self.untuned)} untuned, a difference of {objective.apart(*self.gain[:3])}.",
         ]

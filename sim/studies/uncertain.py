@@ -177,6 +177,7 @@ def load_uncertain(
     """A scenario by path or shipped name, as `load` reads it, in which numbers may be laws. Raises BadInput."""
     given = dict(sets or {})
     times = {DEMAND: given.pop(DEMAND)} if is_law(given.get(DEMAND)) else {}
+    fixed = {DEMAND: given.pop(DEMAND)} if DEMAND in given else {}
     path, document = document_of(name, override, given)
     texts = laws_in({key: value for key, value in document.items() if key not in WORDS})
     try:
@@ -188,6 +189,7 @@ def load_uncertain(
             times[DEMAND] = texts.pop(DEMAND)
             document = {**document, "demand": {k: v for k, v in document["demand"].items() if k != "times"}}
         laws = {key: read_law(key, text) for key, text in {**texts, **times}.items()}
+        refuse_two_multiples(laws, fixed)
     except ValidationError as wrong:
         raise in_file(explained(wrong, document, Scenario), path) from None
     except ValueError as wrong:
@@ -199,9 +201,17 @@ def load_uncertain(
         made = document
         for key, value in values.items():
             made = made if key == DEMAND else with_setting(made, key, value)
-        return scenario_of(made, path)
+        scenario = scenario_of(made, path)
+        return changed(scenario, fixed) if fixed else scenario
 
     return fitted(laws, build)
+
+
+def refuse_two_multiples(laws: Mapping[str, Law], fixed: Mapping[str, Any]) -> None:
+    """Raise BadInput where a multiple of all demand stands beside a law for a part of it."""
+    if fixed and (of_demand := [key for key in laws if key.startswith("demand.")]):
+        expected = f"one of both: '{of_demand[0]}' is uncertain"
+        raise BadInput("a part of the demand has a law", key=DEMAND, value=fixed[DEMAND], expected=expected)
 
 
 def laws_in(node: Any, key: str = "") -> dict[str, str]:

@@ -15,7 +15,7 @@ LARGEST = 600.0  # exponent whose exponential is finite, also times any rate
 
 
 class Steady(Wave):
-    """A constant rate, from its beginning until `until`."""
+    """A constant rate, for as long as it lasts."""
 
     kind: Literal["steady"]
     rate: Annotated[Rate, Field(allow_inf_nan=False)] = Field(description="people per time, like '1M per 5 days'")
@@ -38,7 +38,8 @@ class Steady(Wave):
 class Spike(Wave):
     """People who come evenly over a stretch of time: a step up and down again. Exactly that many come.
 
-    Their instants are those of a Poisson process of which this total is known: independent and uniform.
+    Their instants are those of a Poisson process of which this total is known: independent and uniform. Where a season
+    varies the rate it varies the total too: a spike in the busy hours brings more than `people`, one at night fewer.
     """
 
     kind: Literal["spike"]
