@@ -12,6 +12,8 @@ from sim.errors import BadInput
 from sim.scenario.load import load
 from sim.studies.demand_comparison import (
     Arrivals,
+    agreement,
+    cautions,
     compared,
     generated_arrivals,
     recorded_arrivals,
@@ -68,6 +70,43 @@ def test_the_same_demand_agrees_with_itself_and_another_does_not():
     busier = load("steady", sets={"horizon": "2 h", "behaviour.requests": {"kind": "fixed", "requests": 3}})
     other = [generated_arrivals(simulate(busier, unlimited=True, seed=seed)) for seed in range(1, 3)]
     assert abs(compared(runs[0], other, resamples=20).set_index("statistic").loc["a minute: mean", "z"]) > 3.5
+
+
+def test_requests_of_a_steady_rate_come_by_chance_with_and_without_a_warm_up():
+    for warm_up in ("0 s", "30 min"):
+        scenario = load("steady", sets={"horizon": "2 h", "warm_up": warm_up})
+        found = statistics(generated_arrivals(simulate(scenario, unlimited=True, seed=1)))
+        assert found["a minute: mean"] == pytest.approx(60, rel=0.06)
+        assert found["a minute: Fano factor"] == pytest.approx(1.0, abs=0.45)  # Poisson; 3 deviations of 90 minutes
+
+
+def test_the_number_of_people_in_a_recording_is_by_chance_too():
+    scenario = load("steady", sets={"horizon": "2 h"})
+    runs = [generated_arrivals(simulate(scenario, unlimited=True, seed=seed)) for seed in range(1, 14)]
+    z = [compared(one, runs[8:], resamples=2).set_index("statistic")["z"]["a minute: mean"] for one in runs[:8]]
+    assert 0.3 < np.std(z) < 2.0
+    row = compared(runs[0], runs[8:], resamples=2).set_index("statistic").loc["a minute: mean"]
+    assert row["error"] == pytest.approx(math.sqrt(len(runs[0].times)) / 110, rel=0.01)
+
+
+def test_what_never_varies_has_no_z_and_rounding_is_no_error():
+    scenario = load("steady", sets={"horizon": "1 h"})
+    runs = [generated_arrivals(simulate(scenario, unlimited=True, seed=seed)) for seed in range(1, 4)]
+    table = compared(runs[0], runs[1:], resamples=5).set_index("statistic")
+    for constant in ("of the top 10 %", "of the top 20 %", "user: mean requests"):  # everybody asks once
+        assert table["error"][constant] == 0
+        assert math.isnan(table["z"][constant]) or abs(table["z"][constant]) < 3.5
+    assert math.isnan(table["recorded"]["hour of day: peak/mean"])  # an hour has no peak among hours
+    assert "hour of day: peak/mean: not known of both" in agreement(table.reset_index())
+
+
+def test_other_lengths_of_time_and_slices_are_named():
+    short, long = (arrivals((0, 100, 110), (1, 500, 520), ends=ends) for ends in (HOUR, DAY))
+    assert cautions(short, short, 1.0) == []
+    (length,) = cautions(short, long, 1.0)
+    assert "covers 60 min and each run 24 h" in length
+    (part,) = cautions(short, short, 0.01)
+    assert "a slice, 1 % of the people" in part
 
 
 def test_a_recording_without_users_or_with_little_in_it_is_refused():

@@ -2,6 +2,7 @@
 
 import json
 import math
+from dataclasses import replace
 from datetime import timedelta
 from itertools import islice
 from pathlib import Path
@@ -166,6 +167,36 @@ def test_its_lines_of_json_are_strict_json(replayed):
         assert facts["time"].startswith("2025-01-01T")
     forecasts = [found for _, found in looks if found is not None]
     assert "forecasts before" in in_words(scenario, score(forecasts, full, ends))
+
+
+@pytest.fixture(scope="module")
+def held():
+    """A look after 40 minutes of the incident with a queue bound below what counts as full."""
+    scenario = incident(record="rows")
+    bound = {"tight": [{"policy": {"kind": "queue bound", "requests": 20}}], **scenario.document["playbooks"]}
+    scenario = scenario.of_document({**scenario.document, "playbooks": bound})
+    run, ticks = with_telemetry(scenario, "tight", seed=3)
+    watcher = Watcher(scenario, ahead=600.0, futures=5)
+    *_, (seen, found) = watch(watcher, readings(openmetrics(scenario, run, ticks), "it"), once=True)
+    return scenario, seen, found
+
+
+def test_where_refusals_keep_the_queue_short_it_says_so_and_compares(held):
+    scenario, seen, found = held
+    assert not found.full_now
+    assert found.refused == pytest.approx(float(np.sum(seen.refused) / np.sum(seen.arrivals)))
+    assert found.refused > 0.1
+    assert set(found.compared) == {"tight", "none", "bound"}
+    line = sentence(scenario, found, found.now)
+    assert "% refused | not full, as requests are refused" in line
+    assert "clearly better" in line or "best now" in line
+
+
+def test_no_playbook_is_said_to_be_no_better_that_was_not_run(replayed):
+    scenario, looks, _, _ = replayed
+    quiet = replace(looks[-1][1], full_now=False, full=np.full(8, math.inf), compared=("none",), gain=(0.0, 0.0, 0.0))
+    assert "playbook" not in sentence(scenario, quiet, quiet.now)
+    assert json.loads(in_json(scenario, quiet, quiet.now))["best"] is None
 
 
 def test_asked_once_it_looks_at_the_last_reading_alone():

@@ -28,7 +28,13 @@ def demand_check(
     few users dominate the figure. Scenario and recording should cover about the same time.
     """
     from sim.demand.recordings.trace import load_trace
-    from sim.studies.demand_comparison import compared, generated_arrivals, recorded_arrivals
+    from sim.studies.demand_comparison import (
+        agreement,
+        cautions,
+        compared,
+        generated_arrivals,
+        recorded_arrivals,
+    )
     from sim.studies.executors import Local, asked
     from sim.studies.store import Cell
 
@@ -45,6 +51,8 @@ def demand_check(
         raise BadInput("this scenario generates too little to compare", key="demand", expected="100 requests or more")
     table = compared(recorded, generated)
     Console().print(check_table(table))
+    for line in [agreement(table), *cautions(recorded, generated[0], loaded.scale)]:
+        Console().print(line)
     save_table(table, out)
     if figure is not None:
         from sim.plots.demand_check import check_figure
@@ -54,11 +62,15 @@ def demand_check(
 
 def check_table(rows: Any) -> Table:
     """The comparison for the terminal, standard errors and deviations beside their figures."""
+    from sim.studies.demand_comparison import BEYOND
     from sim.wording import three_figures
 
     table = Table(name_column("statistic"), "recorded", "±", "generated", "±", "z")
     for row in rows.itertuples():
-        figures = map(three_figures, (row.recorded, row.error, row.generated, row.deviation))
+        figures = [
+            "unknown" if value != value else three_figures(value)
+            for value in (row.recorded, row.error, row.generated, row.deviation)
+        ]
         z = f"{row.z:+.1f}" if row.z == row.z else ""
-        table.add_row(str(row.statistic), *figures, z, style="bold" if abs(row.z) >= 3.5 else None)
+        table.add_row(str(row.statistic), *figures, z, style="bold" if abs(row.z) >= BEYOND else None)
     return table

@@ -18,6 +18,7 @@ from sim.cli.console import Console, ready
 from sim.cli.options import Override, ScenarioArgument, Sets, a_time, named, scenario_of
 from sim.cli.runbook_command import opened
 from sim.errors import BadInput
+from sim.wording import percent
 
 HEADER_DIGITS = 4  # a line with fewer of them has no time: it names the columns
 
@@ -201,22 +202,36 @@ def sentence(scenario: Any, found: Any, now: float) -> str:
     if found is None:
         return f"{at(scenario, now)}  not enough counted yet"
     load = f"GPUs {100 * found.use:.0f} % busy, {found.queued:,.0f} queued"
+    if found.refused > 0:
+        load += f", {percent(found.refused)} refused"
+    return " | ".join([f"{at(scenario, now)}  {load}", when_full(scenario, found), *what_to_do(scenario, found)])
+
+
+def when_full(scenario: Any, found: Any) -> str:
+    """When the GPUs will be full."""
+    from sim.studies.watch import at
+
+    within = f"within {found.ahead / 60:.0f} min"
+    middle, low, high = found.interval
     if found.full_now:
-        when = "full now"
-    else:
-        middle, low, high = found.interval
-        when = f"not full within {found.ahead / 60:.0f} min"
-        if math.isfinite(middle):
-            when = f"full {at(scenario, middle)} ({at(scenario, low)} to {around(scenario, high)}, 80 %)"
-        elif found.chance > 0:
-            when = f"{100 * found.chance:.0f} % to be full within {found.ahead / 60:.0f} min"
+        return "full now"
+    if math.isfinite(middle):
+        return f"full {at(scenario, middle)} ({at(scenario, low)} to {around(scenario, high)}, 80 %)"
+    if found.held_short:
+        return "not full, as requests are refused"
+    return f"full {within} with a chance of {100 * found.chance:.0f} %" if found.chance > 0 else f"not full {within}"
+
+
+def what_to_do(scenario: Any, found: Any) -> list[str]:
+    """The best playbook, and until when; nothing where no others were run."""
+    from sim.studies.watch import at
+
     gain, least, most = (100 * value for value in found.gain)
-    best = "no playbook is clearly better"
     if least > 0:
         late = math.isfinite(found.act_by) and found.act_by > found.now
         act = f"act by {at(scenario, found.act_by)}" if late else "act now"
-        best = f"{act} | best now: {found.best} (in time {gain:+.0f} points, {least:+.0f} to {most:+.0f})"
-    return f"{at(scenario, now)}  {load} | {when} | {best}"
+        return [act, f"best now: {found.best} (in time {gain:+.0f} points, {least:+.0f} to {most:+.0f})"]
+    return ["no playbook is clearly better"] if len(found.compared) > 1 else []
 
 
 def around(scenario: Any, instant: float) -> str:
@@ -233,13 +248,15 @@ def in_json(scenario: Any, found: Any, now: float) -> str:
         "time": date(scenario, now),
         "busy": found.use,
         "queued": found.queued,
+        "refused": found.refused,
         "people_per_second": found.rate,
         "growth_per_minute": found.growth * 60.0,
         "full_now": found.full_now,
         "chance_full": found.chance,
         **dict(zip(("full", "full_low", "full_high"), (date(scenario, t) for t in found.interval), strict=True)),
         "act_by": date(scenario, found.act_by),
-        "best": found.best,
+        "compared": list(found.compared),
+        "best": found.best if found.gain[1] > 0 else None,  # as in words: none is clearly better
         "gain": list(found.gain),
     }
     return json.dumps({key: None if value != value else value for key, value in facts.items()})

@@ -59,9 +59,10 @@ def virtual_users(schedule: Schedule) -> int:
 def sentences(schedule: Schedule) -> list[str]:
     """A schedule in words: how many requests, how fast, at what rate for the whole service, and what is left out."""
     about, r = schedule.about, rates(schedule)
+    asked = f"{counted(about['asks'], 'request')} by {counted(about['users'], 'user')}"
     lines = [
-        f"{about['asks']:,} requests by {about['users']:,} users in {duration(schedule.length)}{compressed(about)}.",
-        f"{r.mean:.4g} requests/s on average, and {r.peak:.4g}/s in the busiest second, which begins after "
+        f"{asked} in {duration(schedule.length)}{compressed(about)}.",
+        f"{r.mean:.4g}/s on average, and {r.peak:.4g}/s in the busiest second, which begins after "
         f"{duration(r.peak_at)}.",
     ]
     share = about["scale"] * about["times"]
@@ -77,3 +78,7 @@ def compressed(about: dict[str, Any]) -> str:
     """How the replay's time relates to the scenario's, if it does not simply follow it."""
     window = about["until_s"] - about["from_s"]
     return f" ({duration(window)} of the scenario at {about['speed']:g} times its speed)" if about["speed"] != 1 else ""
+
+
+def counted(number: int, noun: str) -> str:
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"

@@ -44,7 +44,10 @@ def rates(counts: Counts, fits: list[Fit], futures: Fan, ax: Axes, size: float) 
     counted = np.diff(np.append(0.0, counts.totals)) / np.diff(edges)
     highest = max(float(counted.max()), float(futures.rates[-1].max()))
     shade(ax, futures.times / size, futures.rates * HOUR)
-    curves([HOUR * fit.wave.rate_at(times_of(fit, futures)) for fit in fits], fits, futures, ax, size)
+    speeds = [
+        HOUR * np.where(np.isnan(times_of(fit, futures)), np.nan, fit.wave.rate_at(futures.times)) for fit in fits
+    ]
+    curves(speeds, fits, futures, ax, size)
     stairs(ax, counted * HOUR, edges / size, color=INK, linewidth=1.0, label="counted", zorder=5)
     dress(ax, "Signups", "people per hour")
     count_axis(ax)

@@ -62,7 +62,7 @@ def story(runs: Mapping[str, Run]) -> tuple[Run, list[Part], list[Part]]:
     """
     v = {label: verdict(run) for label, run in runs.items()}
     pages: list[Callable[[Mapping[str, Verdict]], Part]] = [first, saturation, waiting, measures, team, company]
-    risks = list(dict.fromkeys(warning for one in v.values() for warning in warnings(one)))
+    risks = [f"{label}: {warning}" for label, one in v.items() for warning in warnings(one)]
     main = [*(page(v) for page in pages), review.risks(risks, [ONE_RUN, review.OTHER_RUNS])]
     facts = {**runs[NEW].manifest, "title": TITLE, "question": QUESTION}
     return replace(runs[NEW], manifest=facts), main, [sources_part([*runs.values()])]
@@ -228,7 +228,7 @@ def team(v: Mapping[str, Verdict]) -> Part:
     steps = run.decisions[run.decisions["knob"] == "step"].drop_duplicates(["time", "policy", "new"])
     shifts = math.ceil(run.horizon / SHIFT)
     acted = sorted({int(at // SHIFT) for at in steps["time"]})
-    dead = {int(at // SHIFT) for since, until in v[NEW].life.dead for at in np.arange(since, until, 60.0)}
+    broken = {name: len(broken_shifts(v[name])) for name in (NEW, ON_CALL)}
     claims = [
         [
             "A team worked in shifts.",
@@ -238,14 +238,19 @@ def team(v: Mapping[str, Verdict]) -> Part:
             ON_CALL,
         ],
         [
-            "Without them the service is broken in more shifts.",
-            f"the promise is broken in {len(dead)} of {shifts} shifts",
+            f"Without them the service is broken in {'more' if broken[NEW] > broken[ON_CALL] else 'no more'} shifts.",
+            f"the promise is broken in {broken[NEW]} of {shifts} shifts, and in {broken[ON_CALL]} with them",
             "simulated",
             NEW,
         ],
         ["What that gave.", headline(v[ON_CALL]), "simulated", ON_CALL],
     ]
     return Part("team", "The team's shifts", [claims_table("The team", claims)])
+
+
+def broken_shifts(v: Verdict) -> set[int]:
+    """The shifts with a minute in which the promise is broken."""
+    return {int(at // SHIFT) for since, until in v.life.dead for at in np.arange(since, until, 60.0)}
 
 
 def company(v: Mapping[str, Verdict]) -> Part:

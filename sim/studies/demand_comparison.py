@@ -16,6 +16,7 @@ from sim.errors import BadInput
 from sim.model.streams import CHECK, draws
 from sim.results.intents import intents
 from sim.results.run import Run
+from sim.wording import duration, three_figures
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -23,6 +24,9 @@ Ints = NDArray[np.int64]
 DAY, HOUR = 86400.0, 3600.0
 SESSION_GAP = 1800.0  # seconds between arrivals that end a session
 CAPS = (1, 2, 3, 5, 6, 10, 20)
+BEYOND = 3.5  # standard errors: a larger difference is not chance
+ROUNDING = 1e-12  # of a figure: errors below are the computer's
+SAME_LENGTH = 0.1  # lengths of time that differ by a larger share are not about the same
 
 
 @dataclass(frozen=True)
@@ -51,12 +55,12 @@ def recorded_arrivals(trace: Trace) -> Arrivals:
 
 
 def generated_arrivals(run: Run) -> Arrivals:
-    """The requests of a run, each at its first attempt."""
-    wishes = intents(run)
-    wanted = wishes["wanted"].to_numpy(float)
+    """The requests of a run after its warm-up, each at its first attempt; seconds after the warm-up."""
+    wishes, begins = intents(run), float(run.manifest["warm_up"])
+    wanted = wishes["wanted"].to_numpy(float) - begins
     done = wanted + wishes["latency"].to_numpy(float)
     done[~np.isfinite(done)] = math.nan
-    return sorted_arrivals(wanted, wishes["user"].to_numpy(np.int64), done, quietest(wanted), run.horizon)
+    return sorted_arrivals(wanted, wishes["user"].to_numpy(np.int64), done, quietest(wanted), run.horizon - begins)
 
 
 def sorted_arrivals(times: Floats, user: Ints, done: Floats, day_starts: float, ends: float) -> Arrivals:
@@ -153,7 +157,7 @@ def of_sessions(a: Arrivals) -> dict[str, float]:
 
 
 def of_time(a: Arrivals) -> dict[str, float]:
-    """Requests by the minute and the hour, of all users together."""
+    """Requests by the minute and the hour, of all users together; less than a day has no peak among its hours."""
     times = np.sort(a.times)
     minutes = np.bincount((times // 60).astype(np.int64), minlength=math.ceil(a.ends / 60))
     hours = np.bincount((times % DAY // HOUR).astype(np.int64), minlength=24)
@@ -162,31 +166,64 @@ def of_time(a: Arrivals) -> dict[str, float]:
         "a minute: mean": float(minutes.mean()),
         "a minute: Fano factor": float(minutes.var() / minutes.mean()),
         "between requests: CV": float(gaps.std() / gaps.mean()),
-        "hour of day: peak/mean": float(hours.max() / hours.mean()),
+        "hour of day: peak/mean": float(hours.max() / hours.mean()) if a.ends >= DAY else math.nan,
     }
 
 
 def compared(recorded: Arrivals, generated: Sequence[Arrivals], *, resamples: int = 60) -> pd.DataFrame:
     """One row per statistic: recorded with its standard error (bootstrap over users), generated (mean, deviation), z.
 
-    z is the difference over the combined error. The bootstrap assumes that users are independent: where the calendar or
-    a few users dominate a figure (hour peaks, gaps between requests, the top 1 %), its error is too small and z too
-    large.
+    z is the difference over the combined error (nan where neither varies and both are equal). The bootstrap keeps the
+    number of users, which is as much by chance: requests a minute have the error of a compound Poisson count. Users are
+    taken for independent: where the calendar or a few users dominate a figure (hour peaks, gaps between requests, the
+    top 1 %), its error is too small and z too large.
     """
     values = statistics(recorded)
     made = pd.DataFrame([statistics(one) for one in generated])
     again = pd.DataFrame([statistics(resampled(recorded, number)) for number in range(resamples)])
+    errors = without_rounding(again.std(), pd.Series(values))
+    errors["a minute: mean"] = math.sqrt(np.square(np.bincount(recorded.user)).sum()) / math.ceil(recorded.ends / 60)
     table = pd.DataFrame(
         {
             "recorded": pd.Series(values),
-            "error": again.std(),
+            "error": errors,
             "generated": made.mean(),
-            "deviation": made.std() if len(made) > 1 else math.nan,
+            "deviation": without_rounding(made.std(), made.mean()) if len(made) > 1 else math.nan,
         }
     )
     spread = np.hypot(table["error"], table["deviation"].fillna(0.0) / math.sqrt(len(made)))
-    table["z"] = (table["generated"] - table["recorded"]) / spread
+    table["z"] = without_rounding(table["generated"] - table["recorded"], table["recorded"]) / spread
     return table.rename_axis("statistic").reset_index()
+
+
+def without_rounding(values: "pd.Series[float]", sizes: "pd.Series[float]") -> "pd.Series[float]":
+    """0 in place of what is only rounding beside figures of these sizes."""
+    return values.mask(values.abs() <= ROUNDING * sizes.abs(), 0.0)
+
+
+def agreement(table: pd.DataFrame) -> str:
+    """How many statistics agree, and how many say nothing, in a sentence."""
+    beyond, unknown = int((table["z"].abs() >= BEYOND).sum()), table[["recorded", "generated"]].isna().any(axis=1)
+    said = f"{len(table) - int(unknown.sum()) - beyond} of {len(table) - int(unknown.sum())} statistics"
+    left = f"; {', '.join(table.loc[unknown, 'statistic'])}: not known of both" if unknown.any() else ""
+    return f"{said} agree within {BEYOND:g} standard errors{left}."
+
+
+def cautions(recorded: Arrivals, made: Arrivals, scale: float) -> list[str]:
+    """Sentences about what makes the two no equals: another length of time, and a slice of the service."""
+    found = []
+    if abs(made.ends - recorded.ends) > SAME_LENGTH * recorded.ends:
+        lengths = f"{duration(recorded.ends)} and each run {duration(made.ends)}"
+        found.append(
+            f"The recording covers {lengths}: in a longer time people "
+            "ask more and come back more often, and other hours and waves are in it. Set horizon, or import a part."
+        )
+    if scale < 1:
+        found.append(
+            f"Runs are of a slice, {three_figures(100 * scale)} % of the people: requests a minute, their Fano factor "
+            "and the gaps between requests are the slice's, and no figures of the whole service."
+        )
+    return found
 
 
 def resampled(a: Arrivals, number: int) -> Arrivals:

@@ -35,6 +35,7 @@ Floats = NDArray[np.float64]
 MEMORY = 15 * 60.0  # s: counts that the trend is made of
 COUNTED = 60.0  # s from count to count, or the time between looks where that is less
 FEW = 3  # of them: before, nothing is forecast
+REFUSED = 0.01  # of attempts: from here on refusals hold the queue short, and playbooks are compared
 LITTLE = 0.1  # a chance that the GPUs are full below which no playbook is looked for
 PAIRED = 5  # of the futures, run under each playbook
 DELAYS = (5, 10, 20, 30, 40)  # minutes by which the best playbook may begin later
@@ -50,7 +51,8 @@ class Forecast:
     """One look. Instants are seconds after the scenario's start; inf is later than `ahead` seconds from now.
 
     full: the instants at which the GPUs are full, one of each future, with the playbook in force; full_now: they are
-    so already. best: the playbook with the most images in time; gain: how much more of the requests
+    so already. refused: of the attempts since the last count (nan: not in the metrics). compared: the playbooks that
+    were run; best: the one of them with the most images in time; gain: how much more of the requests
     it has in time than the playbook in force, with a 95 % interval; act_by: the latest instant at which it still saves
     half of what it saves now (nan: nothing to save).
     """
@@ -59,10 +61,12 @@ class Forecast:
     ahead: float
     use: float  # busy GPUs over GPUs in service
     queued: float
+    refused: float
     rate: float  # people a second, by the trend
     growth: float  # a second
     full: Floats
     full_now: bool
+    compared: tuple[str, ...]
     best: str
     gain: tuple[float, float, float]
     act_by: float
@@ -79,6 +83,11 @@ class Forecast:
     def chance(self) -> float:
         """How likely the GPUs are full within `ahead`."""
         return float(np.isfinite(self.full).mean())
+
+    @property
+    def held_short(self) -> bool:
+        """Whether refusals keep the queue short, so that the GPUs are not full however many people ask."""
+        return self.refused >= REFUSED and self.chance <= LITTLE
 
 
 @dataclass
@@ -137,7 +146,8 @@ class Watcher:
         runs = {in_force: runs_of(futures, in_force)}
         later = [full_at(run, one) for run, one in zip(runs[in_force], futures, strict=True)]
         full = now + np.where(full_now, 0.0, later)
-        if np.isfinite(full).mean() > LITTLE:  # else there is nothing to choose
+        refused = share_refused(seen)
+        if np.isfinite(full).mean() > LITTLE or refused >= REFUSED:  # else there is nothing to choose
             runs |= {name: runs_of(futures[:PAIRED], name) for name in self.names[1:]}
         images = {name: np.array([in_time(run) for run in some[:PAIRED]]) for name, some in runs.items()}
         best = max(images, key=lambda name: float(images[name].mean()))
@@ -152,10 +162,12 @@ class Watcher:
             ahead=self.ahead,
             use=max((pool.busy / pool.gpus for pool in pools if pool.gpus), default=math.nan),
             queued=float(sum(pool.queued for pool in pools)),
+            refused=refused,
             rate=math.exp(trend.level),
             growth=trend.slope,
             full=full,
             full_now=full_now,
+            compared=tuple(runs),
             best=best,
             gain=gain,
             act_by=self.act_by(futures, best, images, now) if gain[1] > 0 else math.nan,
@@ -225,6 +237,14 @@ def runs_of(futures: Sequence[Scenario], playbook: str) -> list[Run]:
 def known_or_nothing(seen: Telemetry, figure: str) -> Any:
     found = known(seen, figure)
     return 0.0 if found is None else found
+
+
+def share_refused(seen: Telemetry) -> float:
+    """Refused attempts, of all since the last count; nan where the metrics lack them, or nobody asked."""
+    refused, asked = known(seen, "refused"), known(seen, "arrivals")
+    if refused is None or asked is None or not np.sum(asked) > 0:
+        return math.nan
+    return float(np.sum(refused) / np.sum(asked))
 
 
 def coarse(scenario: Scenario) -> Scenario:
