@@ -23,6 +23,7 @@ REPLAYED, FORECAST = "replayed", "forecast"
 SEEDS = {REPLAYED: 5, FORECAST: queue_forecast.SEEDS}
 LEVEL = 0.99  # of the prediction interval
 FEW = 50_000  # requests of all runs together; fewer are not worth another process
+LEAST = 20  # served requests of the test days; quantiles of fewer are those of single requests
 WITHIN = 0.1  # of itself, or the figure's own least difference, the error allowed in a replay
 
 # The figures of each test day, and of all of them together (None).
@@ -56,6 +57,10 @@ def study_of(
     """Replays and forecasts of the test days beside the log."""
     if not sum(duty.seconds(day * DAY, (day + 1) * DAY) for day in split.test.days):
         raise BadInput("nobody is on duty on the days to test", key="--servers", value=servers, expected="servers")
+    served = int((~split.test.abandoned).sum())
+    if served < LEAST:
+        expected = f"{LEAST} or more on the days to test"
+        raise BadInput("too few requests were served to compare", file=file, value=str(served), expected=expected)
     alone = split.train is split.test
     kinds = [REPLAYED] if alone else [REPLAYED, FORECAST]
     tasks = [(kind, seed) for kind in kinds for seed in range(1, SEEDS[kind] + 1)]
@@ -117,13 +122,13 @@ def by_day(log: QueueLog, split: Split, duty: OnDuty) -> Found:
 def agreement_rows(kind: str, actual: Found, samples: list[Found], log: QueueLog) -> list[Row]:
     """One row per figure: the mean over the seeds, and how far the log may be from it."""
     rows = []
+    given = {"requests"} if log.abandoned.any() else {"requests", "abandoned", "utilisation"}  # a replay has the log's
     for day, known in actual.items():
         case = f"{kind}, {day_label(day, log)}"
         for name, figure in FIGURES.items():
             values = np.array([one[day][name] for one in samples])
             values = values[~np.isnan(values)]
-            open_figure = kind == FORECAST or name != "requests"  # a replay has the log's own requests
-            if not open_figure or not len(values) or math.isnan(known[name]):
+            if (kind == REPLAYED and name in given) or not len(values) or math.isnan(known[name]):
                 continue
             off, note = tolerance(kind, known[name], values)
             if kind == FORECAST and says_nothing(off, float(values.mean()), figure.least):
@@ -189,6 +194,8 @@ def study_notes(log: QueueLog, split: Split, duty: OnDuty, unfinished: int) -> l
     notes.append(
         f"A replayed row agrees within {WITHIN:.0%}, or within 1 s or 0.01. Waits are those of served requests."
     )
+    if not log.abandoned.any():
+        notes.append("Nobody hung up, so that a replay has the log's own services: what it can miss are the waits.")
     notes += departures_from_model(test, log, duty, float(split.turnaround.mean()) if len(split.turnaround) else 0.0)
     if unfinished:
         notes.append(f"{unfinished:,} requests of all runs together still waited at the end and are in no figure.")
