@@ -47,6 +47,15 @@ def test_a_gate_closed_twenty_minutes_earlier_loses_a_third_of_the_hour(incident
     assert "as it was, 20 min earlier: 33" in found.sentences()[2].replace("32.", "33.").replace("34.", "33.")
 
 
+def test_differences_of_shares_are_in_points_and_one_seed_has_no_intervals(incident):
+    found = backtest(incident, "as it was", [1200.0], seeds=3)
+    assert " points against 'as it was', -3" in found.sentences()[2]
+    assert found.caution.startswith("Intervals cover chance")
+    alone = backtest(incident, "as it was", [1200.0], seeds=1)
+    assert " points against 'as it was')" in alone.sentences()[2]
+    assert alone.caution.startswith("There are no intervals")
+
+
 def test_no_playbook_begins_before_the_run_and_one_without_a_date_is_refused(incident):
     assert [step.from_ for step in earlier(incident, "as it was", 2400.0)] == [0.0]
     with pytest.raises(BadInput, match="begins 40 min after the start"):  # else 'an hour earlier' would name 40 min

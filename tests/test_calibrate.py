@@ -157,6 +157,28 @@ def test_retries_are_told_from_new_wishes():
     assert chance == pytest.approx(0.6, abs=0.03)
 
 
+def test_who_asks_again_without_a_name_is_not_counted_twice(tmp_path):
+    """A log of a bound on four servers that names nobody: each row is a person, and the runs have as many requests."""
+    rng, t, free, inside = np.random.default_rng(4), 0.0, [0.0] * 4, []
+    rows = ["time,path,status,duration_s,wait_s"]
+    while t < 1800.0:
+        t += rng.exponential(1 / 3)
+        inside = [end for end in inside if end > t]
+        if len(inside) >= 12:
+            rows.append(f"{t:.3f},/v1/images,503,0.001,0.000")
+            continue
+        start = max(heapq.heappop(free), t)
+        heapq.heappush(free, start + 2.0)
+        inside.append(start + 2.0)
+        rows.append(f"{t:.3f},/v1/images,200,{start + 2.0 - t:.3f},{start - t:.3f}")
+    (tmp_path / "log.csv").write_text("\n".join(rows) + "\n")
+    found = calibrate([tmp_path / "log.csv"], seeds=3)
+    held = found.held.set_index("figure")
+    assert held.loc["share refused", "seen"] > 0.2
+    assert held.loc["requests", "run"] == pytest.approx(held.loc["requests", "seen"], rel=0.05)
+    assert any("nobody retries in the runs" in note for note in found.findings.notes)
+
+
 def test_counts_at_a_ceiling_are_replaced_by_what_was_behind_them():
     """Lognormal counts of 28 days with effects of day and hour, cut at a limit that a tenth of them reach."""
     rng = np.random.default_rng(6)

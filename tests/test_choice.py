@@ -106,7 +106,9 @@ def test_without_a_quality_that_would_change_it_the_choice_is_said_to_stand():
 
 def test_where_nothing_is_alive_nothing_is_recommended():
     said = choice(compared(*three_seeds("a", 1, 2, 3, alive=False), *three_seeds("b", 4, 5, 6, alive=False)))
-    assert said[0].startswith("No playbook keeps the service alive with all 3 seeds, so none is recommended; 'b'")
+    assert said[0].startswith(
+        "No playbook keeps the service alive with all 3 seeds, so no playbook is recommended; 'b'"
+    )
     assert not any(line.startswith("Choose") for line in said)
 
 

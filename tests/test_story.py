@@ -70,3 +70,13 @@ def test_two_launches_on_one_axis_bring_their_people(runs):
         assert people == pytest.approx(came / run.scale, rel=1e-6)
     assert ax.get_yscale() == "log"
     assert [text.get_text() for text in ax.texts] == ["rate limit begins"]
+
+
+def test_each_warning_names_its_run_and_broken_shifts_are_shown_with_and_without_switches(told):
+    main = told[1]
+    (risks,) = [part for part in main if part.name == "risks"]
+    for said in risks.blocks[0].sentences:
+        assert said.partition(": ")[0] in RUNS
+    (shifts,) = [row[1] for part in main for one in part.blocks if isinstance(one, Table) for row in one.rows
+                 if row[0].startswith("Without them")]  # fmt: skip
+    assert "shifts, and in" in shifts

@@ -139,10 +139,11 @@ def retries(asks: Asks, found: Findings) -> None:
     that is followed after answers parts the two.
     """
     failed = asks.refused | asks.left | asks.thrown
-    if not failed.any() or not asks.named:
-        found.unknown["behaviour.retry"] = (
-            "users are not named" if failed.any() else "nobody was refused, and nobody left"
-        )
+    if not failed.any():
+        found.unknown["behaviour.retry"] = "nobody was refused, and nobody left"
+        return
+    if not asks.named:
+        nobody_again(int(failed.sum()), found)
         return
     after = next_of(asks)
     rows = asks.refused & after.settled & (after.failures > 0)
@@ -156,6 +157,17 @@ def retries(asks: Asks, found: Findings) -> None:
         share_followed("behaviour.retry.probability", asks.thrown, after, found)
     share_followed("behaviour.retry.after_leaving", asks.left, after, found)
     backoff(asks, after, found)
+
+
+def nobody_again(failed: int, found: Findings) -> None:
+    """Who asked again is not seen, and is counted as another person: retries in the runs would count them twice."""
+    found.keys["behaviour.retry.probability"], found.keys["behaviour.retry.after_leaving"] = 0.0, 0.0
+    found.unknown["behaviour.retry"] = "users are not named, or each of them asks once"
+    found.notes.append(
+        f"nobody retries in the runs: people who asked again after one of the {failed:,} failures, if any did, are "
+        "counted among those who came. Under another playbook there would be more or fewer of them: set "
+        "behaviour.retry, and take them out of the demand, before you plan for that"
+    )
 
 
 def share_followed(key: str, ended: Mask, after: Next, found: Findings) -> None:

@@ -37,5 +37,4 @@ def backtest(
     with studying(f"{loaded.title}: {playbook}", cluster, processes) as at_work:
         found = run_again(loaded, playbook, by, was=was, seeds=seeds, **at_work)
     say(found.sentences())
-    about = "Intervals cover chance (seeds) alone, not the uncertainty of the fitted values."
-    Console().print(Text(about, style="dim"))
+    Console().print(Text(found.caution, style="dim"))

@@ -10,7 +10,7 @@ from sim.scenario.fields import UNLIMITED
 from sim.scenario.scenario import Scenario
 from sim.studies.compare import Comparison, compare
 from sim.studies.executors import Executor, Report
-from sim.wording import duration
+from sim.wording import duration, percent, points
 
 METRICS = {"images_share": "images in time, of an unlimited fleet's", "attainment": "requests answered in time"}
 
@@ -29,15 +29,20 @@ class Backtest(NamedTuple):
         for label in self.labels:
             for metric, words in METRICS.items():
                 row = table[(table["playbook"] == label) & (table["metric"] == metric)].iloc[0]
-                if label == self.was:
-                    found.append(f"{label}: {row['mean']:.1%} {words}")
-                    continue
-                low, high = float(row["low"]), float(row["high"])
-                between = f", {low:+.1%} to {high:+.1%} at 95 %" if not math.isnan(low) else ""
-                found.append(
-                    f"{label}: {row['mean']:.1%} {words} ({row['difference']:+.1%} against '{self.was}'{between})"
-                )
+                said = f"{label}: {percent(row['mean'])} {words}"
+                if label != self.was:
+                    low, high = float(row["low"]), float(row["high"])
+                    between = f", {points(low)} to {points(high)} at 95 %" if not math.isnan(low) else ""
+                    said += f" ({points(row['difference'])} points against '{self.was}'{between})"
+                found.append(said)
         return found
+
+    @property
+    def caution(self) -> str:
+        """The sentence about what the intervals cover, or why there are none."""
+        if self.comparison.differences["low"].isna().all():
+            return "There are no intervals: they take 3 seeds or more, and cover chance alone."
+        return "Intervals cover chance (seeds) alone, not the uncertainty of the fitted values."
 
 
 def earlier(scenario: Scenario, playbook: str, seconds: float) -> list[Step]:

@@ -83,8 +83,8 @@ def none_alive(comparison: Comparison) -> str:
     best, objective = comparison.ranking[0], comparison.objective
     reached = objective.written(comparison.mean(best, objective.figure))
     return (
-        f"No {comparison.noun} keeps the service alive with {every_seed(comparison)}, so none is recommended; '{best}' "
-        f"comes first by the measure alone, with {reached} {objective.got}."
+        f"No {comparison.noun} keeps the service alive with {every_seed(comparison)}, so no {comparison.noun} is "
+        f"recommended; '{best}' comes first by the measure alone, with {reached} {objective.got}."
     )
 
 
