@@ -88,6 +88,11 @@ def points(share: float) -> str:
     return tenths if abs(share) < ROUNDING or tenths.strip("+-0.") else f"{100 * share:+.1g}"
 
 
+def counted(number: int, noun: str) -> str:
+    """'1 request', '2,000 requests'."""
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
 def in_gpus(number: float | str) -> str:
     """'1 GPU', '4,000 GPUs', '2.16 GPUs'; a number in words already is taken as it is."""
     shown = number if isinstance(number, str) else f"{number:,}"

@@ -32,3 +32,21 @@ def test_a_file_without_a_load_test_is_refused(tmp_path):
     path.write_text("time,user\n1,2\n", encoding="utf-8")
     with pytest.raises(BadInput, match="no results of a load test"):
         load_test_study(file=path, scenario="steady")
+
+
+def test_a_test_shorter_than_the_scenarios_control_tick_is_played(tmp_path):
+    """A machine of 10 ms: 600 requests take 6 s, and the tick of 'steady' is a minute."""
+    found = study(tmp_path, "1,100,0,10000,10000\n")
+    assert [row.figure for row in found.misses] == ["throughput", "latency, mean", "latency, p50"]
+
+
+def test_a_row_without_a_concurrency_is_alone_by_littles_law_or_has_its_place_for_a_name(tmp_path):
+    path = tmp_path / "test.csv"
+    path.write_text("Inferences/Second,Client Send,p50 latency,Avg latency\n0.5,0,2000000,2000000\n", encoding="utf-8")
+    found = load_test_study(file=path, scenario="steady")
+    assert {row.case for row in found.rows} == {"concurrency 1"}
+    assert not found.misses
+    path.write_text("Inferences/Second,Client Send,p50 latency,Avg latency\n2,0,4000000,4000000\n", encoding="utf-8")
+    unknown = load_test_study(file=path, scenario="steady")
+    assert "nan" not in "".join(row.case for row in unknown.rows)
+    assert "nothing could be checked; 3 figures shown without a bound" in unknown.sentence

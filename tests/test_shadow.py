@@ -9,7 +9,7 @@ import pytest
 from sim import BadInput, load, simulate
 from sim.engine.shadow import shadow, with_telemetry
 from sim.model.knobs import knob_called
-from sim.report.shadow_words import caveat, lines
+from sim.report.shadow_words import NO_STEPS, NONE_MADE, NOT_DONE, caveat, lines
 from sim.results.gateway_metrics import openmetrics
 from sim.results.gateway_readings import Reading, Readings, readings
 from sim.results.metrics import recorded
@@ -138,7 +138,21 @@ def test_each_decision_says_the_figure_and_the_threshold():
         "Mon 31 Mar 2025 00:02:00  degrade under load: level for everybody 0 -> 1  (it saw gpus: expected wait 21 s; "
         "degrade under load (above 20 s, below 4 s))"
     ]
-    assert any("every 60 s, and the control tick is 15 s" in line for line in caveat(made, [60.0, 120.0], 1))
+    assert any(
+        "every 60 s, and the control tick is 15 s" in line
+        for line in caveat(made, made.playbooks["p"], [60.0, 120.0], 1)
+    )
+
+
+def test_where_nothing_was_decided_it_says_whether_anything_could_be():
+    made = scenario(STEPS[2])
+    some, none = (caveat(made, steps, [60.0], 0) for steps in (made.playbooks["p"], []))
+    assert some[0].startswith("0 decisions at 1 look,")
+    assert some[1] == NONE_MADE
+    assert none[1] == NO_STEPS
+    assert caveat(made, made.playbooks["p"], [60.0, 75.0], 1)[:2] == [
+        "1 decision at 2 looks, from Mon 31 Mar 2025 00:01:00 to Mon 31 Mar 2025 00:01:15 UTC.", NOT_DONE
+    ]  # fmt: skip
 
 
 def test_a_reason_that_several_switches_share_is_given_once_where_they_end():
@@ -219,6 +233,6 @@ def test_metrics_that_cannot_be_understood_are_refused(text, said):
 
 def test_metrics_from_before_the_start_are_refused_and_cells_have_several_gateways():
     with pytest.raises(BadInput, match="before the start"):
-        caveat(scenario(), [], 0)
+        caveat(scenario(), [], [], 0)
     with pytest.raises(BadInput, match="gateway of its own"):
         with_telemetry(load("surge", sets={"cells": 2}))

@@ -168,7 +168,7 @@ def shadow(
                 console.print_line(line)
     if out is not None:
         save_table(decision_table(rows), out, "Decisions")
-    for line in caveat(loaded, ticks, len(rows)):
+    for line in caveat(loaded, steps, ticks, len(rows)):
         console.print_line(line)
 
 

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from sim.export.schedule import Schedule
-from sim.wording import duration
+from sim.wording import counted, duration
 
 WIDTHS = (1, 2, 5, 10, 20, 30, 60, 120, 300, 600, 1800, 3600)  # seconds over which a peak may be counted
 USUAL = 10.0  # seconds to an image, where the run has served none
@@ -78,7 +78,3 @@ def compressed(about: dict[str, Any]) -> str:
     """How the replay's time relates to the scenario's, if it does not simply follow it."""
     window = about["until_s"] - about["from_s"]
     return f" ({duration(window)} of the scenario at {about['speed']:g} times its speed)" if about["speed"] != 1 else ""
-
-
-def counted(number: int, noun: str) -> str:
-    return f"{number:,} {noun}{'' if number == 1 else 's'}"

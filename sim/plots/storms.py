@@ -1,5 +1,7 @@
 """Retry storms: a map of where a service recovers, and how late a playbook may begin and still save it."""
 
+import math
+
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
@@ -12,6 +14,7 @@ from sim.studies.rescue import Rescue
 
 RECOVERS = LinearSegmentedColormap.from_list("recovers", [axes.VERMILLION, "#f2f2f2", axes.BLUE])
 MOST_COLUMNS = 4
+MOST_TICKS = 8
 
 
 def map_figure(table: pd.DataFrame) -> Figure:
@@ -46,6 +49,10 @@ def panel(ax: Axes, table: pd.DataFrame, retries: int) -> None:
         ax.axvline(stable, color=axes.INK, linewidth=1.4, linestyle="--")
         label = f"C/(1+r) = {stable:.3g} %"
         axes.note(ax, label, (stable, 1.0), (0, 3))
+    some = loads if len(loads) <= MOST_TICKS else loads[:: math.ceil(len(loads) / MOST_TICKS)]
+    ax.set_xticks(
+        some, [f"{load:g}" for load in np.round(some, 1)]
+    )  # where runs were made: a cell is no more than those
     ax.set_yticks(np.arange(len(spikes)) + 0.5, [f"{spike:g}" for spike in spikes])
     title = f"{retries} retr{'y' if retries == 1 else 'ies'}"
     ax.set_title(title, loc="left", fontsize=10, fontweight="bold", color=axes.INK, pad=16)

@@ -10,7 +10,7 @@ from sim.report.blocks import Lines, Part
 from sim.report.markdown import markdown
 from sim.report.page import span
 from sim.report.playbook_pages import in_brief
-from sim.report.switches import dated, ending, switch_sentences, switch_table, switches_of
+from sim.report.switches import begins, dated, ending, switch_sentences, switch_table, switches_of
 from sim.report.tables import Table
 from sim.results.metrics import recorded
 from sim.results.run import Run
@@ -40,7 +40,7 @@ def runbook(
         Part("before", "Act before", [Lines(list(before))]),
         Part("curve", "Expected curve", [curve(run)]),
         Part("back", "Ways back", [Lines(ways_back(run), "steps")]),
-        Part("files", "Files", [Lines(in_files(run, has), "steps"), *remarked(remarks)]),
+        Part("files", "Files", [Lines(in_files(run, has), "steps"), *remarked(remarks, run, has)]),
     ]
     return markdown({**m, "title": f"Runbook: {m['playbook']}, for {m['title']}"}, span(run), parts)
 
@@ -118,10 +118,14 @@ def in_files(run: Run, has: Mapping[int, Sequence[str]]) -> list[str]:
     return found
 
 
-def remarked(remarks: Mapping[int, Sequence[str]]) -> list[Lines]:
+def remarked(remarks: Mapping[int, Sequence[str]], run: Run, has: Mapping[int, Sequence[str]]) -> list[Lines]:
+    """What tools do differently, who keeps the switches' dates, and where metrics have their names from."""
     lines = [f"Switch {number}, {remark}" for number, some in remarks.items() for remark in some]
-    general = (
-        "Only flags.json knows dates: put the other files in force, and take them out, at the instants above. Metrics "
-        "are named as in docs/runbook.md."
-    )
+    steps = [switch.step for switch in switches_of(run)]
+    turns = any(begins(run, one) != "from the start" or ending(run, one) != "never ends" for one in steps)
+    general = "Metrics are named as in docs/runbook.md."
+    if turns:
+        flags = any("flags.json" in some for some in has.values())
+        knows = "Only flags.json knows dates: put the other files" if flags else "No file knows dates: put them"
+        general = f"{knows} in force, and take them out, at the instants above. {general}"
     return [*([Lines(lines, "list", "What the tools do differently")] if lines else []), Lines([general])]

@@ -12,7 +12,11 @@ from sim.policies.playbook import KINDS, Step
 from sim.report import words
 from sim.report.switches import named
 from sim.scenario.scenario import Scenario
-from sim.wording import amount, duration, in_gpus, percent
+from sim.wording import amount, counted, duration, in_gpus, percent
+
+NOT_DONE = "Nothing was changed in the service, so its metrics do not show what these decisions would have done to it."
+NONE_MADE = "None of the playbook's steps would have done anything on these metrics."
+NO_STEPS = "This playbook has no steps, so it decides nothing on any metrics: --playbook names another one."
 
 
 def lines(scenario: Scenario, steps: Sequence[Step], looked: Looked) -> list[str]:
@@ -60,8 +64,11 @@ def instant(scenario: Scenario, seconds: float) -> str:
     return (scenario.start + timedelta(seconds=seconds)).strftime("%a %d %b %Y %H:%M:%S")
 
 
-def caveat(scenario: Scenario, ticks: list[float], decisions: int) -> list[str]:
-    """What was looked at, and what shadow mode cannot know. Raises BadInput where no reading was looked at."""
+def caveat(scenario: Scenario, steps: Sequence[Step], ticks: list[float], decisions: int) -> list[str]:
+    """What was looked at, and what shadow mode cannot know. Raises BadInput where no reading was looked at.
+
+    steps: those of the playbook; decisions: how many of its knobs were turned.
+    """
     if not ticks:
         begin = instant(scenario, 0.0)
         raise BadInput(
@@ -70,12 +77,12 @@ def caveat(scenario: Scenario, ticks: list[float], decisions: int) -> list[str]:
             value=begin,
             expected="--set start=...",
         )
-    steps = sorted(later - earlier for earlier, later in pairwise(ticks))
-    typical = steps[len(steps) // 2] if steps else scenario.control_tick
+    gaps = sorted(later - earlier for earlier, later in pairwise(ticks))
+    typical = gaps[len(gaps) // 2] if gaps else scenario.control_tick
     found = [
-        f"{decisions} decisions at {len(ticks)} looks, from {instant(scenario, ticks[0])} to "
+        f"{counted(decisions, 'decision')} at {counted(len(ticks), 'look')}, from {instant(scenario, ticks[0])} to "
         f"{instant(scenario, ticks[-1])} UTC.",
-        "Nothing was changed in the service, so its metrics do not show what these decisions would have done to it.",
+        NOT_DONE if decisions else NONE_MADE if steps else NO_STEPS,
     ]
     if typical > 1.5 * scenario.control_tick:
         tick = duration(scenario.control_tick)

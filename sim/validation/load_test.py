@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ from sim.engine.parallel import Progress
 from sim.engine.simulate import simulate
 from sim.errors import BadInput
 from sim.model.request import REFUSED, SERVED
-from sim.profile.load_tests import requests_a_second
+from sim.profile.load_tests import alone, requests_a_second
 from sim.scenario.load import load
 from sim.scenario.scenario import Scenario
 from sim.tables.formats import load_test
@@ -60,7 +61,12 @@ def load_test_study(progress: Progress | None = None, *, file: Path, scenario: s
 def rows_of(point: LoadPoint, service: Scenario) -> list[Row]:
     """The figures of one row of a test that the file has."""
     size = point.batch or 1
-    case = f"concurrency {point.concurrency:g}" if point.concurrency else f"{point.rate or math.nan:g} a second"
+    if not point.concurrency and alone([point], size):
+        point = replace(point, concurrency=1.0)  # as 'profile import' reads it: throughput x latency is 1
+    case = (
+        f"concurrency {point.concurrency:g}" if point.concurrency else f"{point.rate:g} a second" if point.rate else ""
+    )
+    case = case or point.row or "a row"
     case += f", batch {size}" if size > 1 else ""
     measured: dict[str, float] = {}
     if point.throughput:
@@ -128,6 +134,7 @@ def with_load(service: Scenario, point: LoadPoint, size: int) -> Scenario:
         "demand": demand,
         "behaviour": behaviour,
         "horizon": f"{horizon:.10g} s",
+        "control_tick": f"{min(service.control_tick, horizon):.10g} s",  # a short test may last less than the usual one
         "warm_up": None,
         "record": "rows",
         "cells": 1,

@@ -7,6 +7,8 @@ from typing import Literal
 
 import pandas as pd
 
+from sim.wording import counted
+
 COLUMNS = ["case", "figure", "unit", "actual", "predicted", "low", "high", "fits", "note"]
 AGREES, MISSES, NOT_HELD = "agrees", "MISSES", "not held to a bound"
 
@@ -70,6 +72,8 @@ class Study:
     @property
     def sentence(self) -> str:
         """The outcome in one sentence."""
+        if not self.held:
+            return f"{self.title}: nothing could be checked; {counted(len(self.rows), 'figure')} shown without a bound."
         known = len(self.misses) - len(self.unexpected)
         kinds = list(dict.fromkeys(row.case.partition(",")[0] for row in self.rows)) if self.apart else []
         parts = [[row for row in self.rows if row.case.startswith(kind) and row.fits != NOT_HELD] for kind in kinds]
