@@ -101,6 +101,7 @@ def test_the_logistic_of_threads_is_its_bass_curve(threads):
     innovation = logistic["growth"] / (1 + math.exp(logistic["growth"] * logistic["midpoint"]))
     assert innovation == pytest.approx(bass["innovation"], rel=1e-3)
     said = sentences(list(threads.values()), read_counts(THREADS))
+    assert not any("NO END IN SIGHT" in line for line in said)
     assert {"bass and logistic are the same curve here.", "logistic and bass are the same curve here."} & set(said)
 
 
@@ -260,7 +261,13 @@ def test_growth_that_has_not_bent_tells_no_market():
     data = counts(at * HOUR, 2000 * np.expm1(at / 14) * np.exp([0.02 * normal(0, 99, k, 0) for k in range(12)]))
     fit = only(data, "bass")
     assert "people" in fit.vague()
-    assert "bass: people" in " ".join(sentences([fit], data))
+    said = " ".join(sentences([fit], data))
+    assert "bass: people" in said
+    assert "NO END IN SIGHT" in said
+    assert "people is a guess" in demand_block(fit, data, 120 * HOUR)
+    given = only(data, "bass", people=1e6)
+    assert "NO END IN SIGHT" not in " ".join(sentences([given], data))
+    assert "guess" not in demand_block(given, data, 120 * HOUR)
 
 
 def test_a_shape_below_1_is_said():

@@ -33,6 +33,8 @@ def test_growth_without_an_end_is_no_forecast_unless_it_is_asked_for():
     assert [fit.model.name for fit in fits[-2:]] == ["exponential", "linear"]
     assert weights(fits)[-2:] == [0, 0]
     assert "no forecast" in " ".join(sentences(fits, data))
+    nearer = min(fits, key=lambda fit: fit.rms)
+    assert sentences(fits, data)[0].startswith("Of the curves that have an end") == (not nearer.forecasts)
     asked = fit_all(data, horizon=72 * HOUR, unbounded=True)
     assert asked[0].model.name == "exponential"
     assert asked[0].total == pytest.approx(500 * math.expm1(math.log(2) * 24), rel=0.5)

@@ -105,14 +105,16 @@ def sentences(fits: list[Fit], counts: Counts) -> list[str]:
     """The best curve and how it was chosen, then what the data leave open."""
     best, others = fits[0], fits[1:]
     rest = ", ".join(f"{fit.model.name} {percent(fit.rms)}" for fit in others)
-    lines = [f"{best.model.name} fits best: off by {percent(best.rms)} (rms){f', against {rest}' if rest else ''}."]
+    nearer = any(fit.rms < best.rms and not fit.forecasts for fit in others)  # without an end: no forecast
+    first = f"Of the curves that have an end, {best.model.name}" if nearer else best.model.name
+    lines = [f"{first} fits best: off by {percent(best.rms)} (rms){f', against {rest}' if rest else ''}."]
     if others:
         lines.append(ranked_by(fits))
     over = f", over a base of {counts.base:,.0f}" if counts.base > 0 else ""
     lines += [counts.taken, f"By the last count {counts.counted:,.0f} people came{over}."]
     lines += same_curves(fits)
     lines += [line for fit in fits for line in unidentified(fit)]
-    lines += without_an_end(fits)
+    lines += [*without_an_end(fits), *without_a_market(best)]
     if len(fits) > 1:
         lines.append(fan_in_words(fits))
     lines.append(
@@ -133,6 +135,22 @@ def without_an_end(fits: list[Fit]) -> list[str]:
     return [f"{names} {verb} no end: the total is where the horizon cuts it off (--unbounded)."]
 
 
+def without_a_market(best: Fit) -> list[str]:
+    """A warning where the counts do not show that growth ends, so that the best curve's market is a guess."""
+    if not is_guess(best):
+        return []
+    people = amount(best.values["people"])
+    return [
+        f"NO END IN SIGHT: the counts do not show how many people there are in all. The {people} of {best.model.name} are a guess: beyond the last count it and the fan carry growth on, though it may end at "
+        "any time. Give the market that you know of: --people."
+    ]
+
+
+def is_guess(fit: Fit) -> bool:
+    """Whether the people of a fit are left open by its data."""
+    return "people" in fit.free and "people" in fit.vague()
+
+
 def fan_in_words(fits: list[Fit]) -> str:
     """The curves in the fan by the share of its futures that is theirs."""
     each = [
@@ -141,9 +159,10 @@ def fan_in_words(fits: list[Fit]) -> str:
         if many
     ]
     rule = "AICc" if by_aicc(fits) else "the error per degree of freedom"
+    more = "" if is_guess(fits[0]) else ": plan for more than it shows"
     return (
         f"The fan of futures holds curves by their weight ({rule}): {names_in_words(each)}. On the last parts of the "
-        f"shipped presets, held out, its 95 % held the truth in {HELD} of 100 cases: plan for more than it shows."
+        f"shipped presets, held out, its 95 % held the truth in {HELD} of 100 cases{more}."
     )
 
 
@@ -216,6 +235,10 @@ def demand_block(fit: Fit, counts: Counts, horizon: float) -> str:
         lines.insert(1, f"  # new people, over a base of {counts.base:,.0f} who were there before")
     if counts.start is not None:
         lines.insert(1, f"  # the data begin {counts.start:%Y-%m-%d %H:%M} UTC; say so with 'from' if it matters")
+    if is_guess(fit):
+        lines.insert(
+            1, "  # people is a guess: the counts do not show where growth ends; set it to the market that you know of"
+        )
     lines += [f"    {p.name}: {scenario_value(fit.values[p.name], p.unit)}" for p in fit.model.parameters]
     if not fit.model.ends and fit.market < math.inf:
         if fit.model.kind == "exponential":
