@@ -194,7 +194,7 @@ def test_a_counter_that_fell_began_anew_and_a_value_is_stale_after_five_minutes(
         counts.append(float(known.telemetry(second).arrivals.sum()))
     assert counts == [0, 30, 7]
     assert known.telemetry(420.0).pools["gpus"].queued == 4
-    with pytest.raises(BadInput, match="figure that the metrics lack"):
+    with pytest.raises(BadInput, match="metrics lack a figure"):
         _ = known.telemetry(421.0).pools["gpus"].queued
 
 
@@ -205,7 +205,7 @@ def test_no_policy_acts_on_figures_that_nobody_gave(number):
     later = line.replace("00:01", "00:02")
     if STEPS[number]["policy"]["kind"] == "shed":
         made = scenario({**STEPS[number], "when": {"refused": {"above": "50 %", "below": "10 %"}}})
-    with pytest.raises(BadInput, match="figure that the metrics lack"):
+    with pytest.raises(BadInput, match="metrics lack a figure"):
         list(shadow(made, "p", readings([line, later], "-")))
 
 

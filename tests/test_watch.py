@@ -23,7 +23,7 @@ from sim.errors import BadInput
 from sim.results.gateway_metrics import openmetrics
 from sim.results.gateway_readings import Readings, readings
 from sim.studies.near_future import CHANGES, DRIFT, FADES, TREND, growth_of, trend_of
-from sim.studies.watch import Watcher, is_full, watch
+from sim.studies.watch import Watcher, is_full, too_busy, watch
 from sim.studies.watch_score import crps_of, score
 from tests.random_scenarios import constant, plain
 
@@ -190,6 +190,24 @@ def test_where_refusals_keep_the_queue_short_it_says_so_and_compares(held):
     line = sentence(scenario, found, found.now)
     assert "% refused | not full, as requests are refused" in line
     assert "clearly better" in line or "best now" in line
+
+
+def test_gauges_that_contradict_each_other_and_a_fleet_of_none_are_said(replayed):
+    scenario, looks, _, _ = replayed
+    pool = SimpleNamespace(busy=9, gpus=4)
+    assert "more GPUs busy (9) than in service (4)" in too_busy(SimpleNamespace(pools={"gpus": pool}))[0]
+    assert too_busy(looks[-1][0]) == []
+    nobody = replace(looks[-1][1], use=math.nan)
+    assert "no GPUs in service, " in sentence(scenario, nobody, nobody.now)
+
+
+def test_a_score_without_alarm_or_full_gpus_speaks_of_neither(replayed):
+    scenario, looks, _, ends = replayed
+    calm = [replace(found, full=np.full(8, math.inf), full_now=False, ahead=60.0) for _, found in looks if found]
+    said = in_words(scenario, score(calm, math.inf, ends))
+    assert said.startswith("The GPUs were never full. There was no alarm. Of ")
+    assert "before" not in said
+    assert "No forecast could be scored" in in_words(scenario, score(calm[:1], 0.0, ends))
 
 
 def test_no_playbook_is_said_to_be_no_better_that_was_not_run(replayed):

@@ -25,6 +25,7 @@ from rich.table import Column, Table
 from rich.text import Text
 
 from sim.errors import printable_lines
+from sim.wording import counted
 
 if TYPE_CHECKING:
     from sim.scenario.scenario import Scenario
@@ -127,7 +128,7 @@ def runs_bar(title: str) -> Iterator[Callable[[int, int], None]]:
             bar.update(task, completed=done, total=planned, rate=said)
 
         yield report
-    console.print(Text(f"{title}: {runs:,} runs in {time.perf_counter() - began:.1f} s"))
+    console.print(Text(f"{title}: {counted(runs, 'run')} in {time.perf_counter() - began:.1f} s"))
 
 
 def bar_on(console: Console, *how_far: ProgressColumn) -> Progress:

@@ -18,7 +18,7 @@ from sim.cli.console import Console, ready
 from sim.cli.options import Override, ScenarioArgument, Sets, a_time, named, scenario_of
 from sim.cli.runbook_command import opened
 from sim.errors import BadInput
-from sim.wording import percent
+from sim.wording import counted, percent
 
 HEADER_DIGITS = 4  # a line with fewer of them has no time: it names the columns
 
@@ -201,7 +201,8 @@ def sentence(scenario: Any, found: Any, now: float) -> str:
 
     if found is None:
         return f"{at(scenario, now)}  not enough counted yet"
-    load = f"GPUs {100 * found.use:.0f} % busy, {found.queued:,.0f} queued"
+    busy = "no GPUs in service" if math.isnan(found.use) else f"GPUs {100 * found.use:.0f} % busy"
+    load = f"{busy}, {found.queued:,.0f} queued"
     if found.refused > 0:
         load += f", {percent(found.refused)} refused"
     return " | ".join([f"{at(scenario, now)}  {load}", when_full(scenario, found), *what_to_do(scenario, found)])
@@ -274,18 +275,18 @@ def in_words(scenario: Any, found: Any) -> str:
     from sim.studies.watch_score import ALARM
 
     share, low, high = (100 * value for value in found.inside)
-    full = (
-        f"The GPUs were full at {at(scenario, found.full)}. " if math.isfinite(found.full) else "They were never full. "
-    )
-    alarm = (
-        f"The first alarm (a chance of {100 * ALARM:g} % or more) was {found.lead / 60:.0f} min before. "
-        if math.isfinite(found.lead)
-        else "There was no alarm before that. "
-        if not math.isfinite(found.alarm) or found.alarm > found.full
-        else ""
-    )
+    ever = math.isfinite(found.full)
+    full = f"The GPUs were full at {at(scenario, found.full)}. " if ever else "The GPUs were never full. "
+    alarm = ""
+    if math.isfinite(found.lead):
+        alarm = f"The first alarm (a chance of {100 * ALARM:g} % or more) was {found.lead / 60:.0f} min before. "
+    elif not math.isfinite(found.alarm) or found.alarm > found.full:
+        alarm = f"There was no alarm{' before that' if ever else ''}. "
+    if not found.looks:
+        return f"{full}{alarm}No forecast could be scored: its outcome is not known yet, or it was made afterwards."
+    known = f"{counted(found.looks, 'forecast')}{' before' if ever else ''}"
     return (
-        f"{full}{alarm}Of {found.looks} forecasts before, {share:.0f} % held the outcome in their 80 % interval "
+        f"{full}{alarm}Of {known}, {share:.0f} % held the outcome in their 80 % interval "
         f"({low:.0f} to {high:.0f} %). CRPS {found.crps / 60:.1f} min, of a straight line through the load "
         f"{found.rival / 60:.1f} min. False alarms: {found.false_alarms}."
     )

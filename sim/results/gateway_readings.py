@@ -118,7 +118,7 @@ def add(values: Values, name: str, labels: dict[str, str], value: float, file: s
 def missing(figure: str, *place: str) -> BadInput:
     metric = OF[figure]
     name = metric.written(place) if place else metric.sample
-    return BadInput("the playbook watches a figure that the metrics lack", key=name, expected=metric.about)
+    return BadInput("the metrics lack a figure that is needed", key=name, expected=metric.about)
 
 
 class SeenPool(PoolTelemetry):

@@ -36,11 +36,11 @@ def sentences(found: OrderBy, today: datetime | None = None, lots: int = 1, need
         ]
         if today is not None:
             lines.append(from_today(found, today, lots, needed))
-    lines += [
-        late(found, {str(k): v for k, v in row.items()})
-        for row in found.late.to_dict("records")
-        if row["lost"] == row["lost"]
-    ]
+    rows = [{str(k): v for k, v in row.items()} for row in found.late.to_dict("records") if row["lost"] == row["lost"]]
+    if rows and not found.needed and all(amount(max(row["lost"], 0.0)) == "0" for row in rows):
+        lines.append("Whenever they come, or never, no images in time are lost.")
+    else:
+        lines += [late(found, row) for row in rows]
     if found.interrupted:
         lines.append("INTERRUPTED: the instant is known less precisely, and some delays have no figure.")
     return [*lines, judged(found.rescue)]

@@ -160,7 +160,7 @@ class Watcher:
         return Forecast(
             now=now,
             ahead=self.ahead,
-            use=max((pool.busy / pool.gpus for pool in pools if pool.gpus), default=math.nan),
+            use=max((min(pool.busy / pool.gpus, 1.0) for pool in pools if pool.gpus), default=math.nan),
             queued=float(sum(pool.queued for pool in pools)),
             refused=refused,
             rate=math.exp(trend.level),
@@ -171,7 +171,7 @@ class Watcher:
             best=best,
             gain=gain,
             act_by=self.act_by(futures, best, images, now) if gain[1] > 0 else math.nan,
-            notes=tuple(state.notes),
+            notes=(*state.notes, *too_busy(seen)),
         )
 
     def trend(self, now: float) -> Trend | None:
@@ -245,6 +245,15 @@ def share_refused(seen: Telemetry) -> float:
     if refused is None or asked is None or not np.sum(asked) > 0:
         return math.nan
     return float(np.sum(refused) / np.sum(asked))
+
+
+def too_busy(seen: Telemetry) -> list[str]:
+    """Notes on pools whose metrics have more busy GPUs than there are."""
+    return [
+        f"in pool '{name}' metrics have more GPUs busy ({pool.busy:,}) than in service ({pool.gpus:,}): taken for 100 %"
+        for name, pool in seen.pools.items()
+        if pool.busy > pool.gpus
+    ]
 
 
 def coarse(scenario: Scenario) -> Scenario:

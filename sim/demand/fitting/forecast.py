@@ -141,7 +141,8 @@ def without_a_market(best: Fit) -> list[str]:
         return []
     people = amount(best.values["people"])
     return [
-        f"NO END IN SIGHT: the counts do not show how many people there are in all. The {people} of {best.model.name} are a guess: beyond the last count it and the fan carry growth on, though it may end at "
+        f"NO END IN SIGHT: the counts do not show how many people there are in all. The {people} of "
+        f"{best.model.name} are a guess: beyond the last count it and the fan carry growth on, though it may end at "
         "any time. Give the market that you know of: --people."
     ]
 
