@@ -98,3 +98,10 @@ def test_the_command_writes_a_profile_that_loads(tmp_path):
     done = CliRunner().invoke(profile_app, ["import", str(table), *facts])
     assert done.exit_code == 0, done.output
     assert load_profile(out).batch_seconds(Spec("theirs", 1024, 28), 2) == 4.8
+
+
+def test_an_assumed_profile_is_not_shown_as_measured():
+    shown = CliRunner().invoke(profile_app, ["show", "two-seconds"]).stdout
+    assert "assumed     side 1024" in shown
+    assert "measured" not in shown
+    assert "; \n" not in shown

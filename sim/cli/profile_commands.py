@@ -72,8 +72,8 @@ def show(profile: "Profile") -> None:
         ("model", file.model),
         ("provenance", f"{file.provenance}: {file.source}"),
         ("method", file.method),
-        ("hardware", f"{file.hardware.count} x {file.hardware.gpu}, {file.precision}"),
-        ("measured", f"{profile.extent()}; {file.date}"),
+        ("hardware", ", ".join(filter(None, (f"{file.hardware.count} x {file.hardware.gpu}", file.precision)))),
+        (file.provenance, "; ".join(filter(None, (profile.extent(), file.date)))),
         ("spread", "unknown" if profile.spread != profile.spread else f"{profile.spread:.2%} between visits"),
         ("sha256", profile.sha256),
     ]

@@ -12,7 +12,7 @@ from sim.demand.behaviour import Behaviour
 from sim.demand.season import Pulse, pulse_of
 from sim.demand.sources import Demand, seconds_after
 from sim.demand.waves.callers import Callers
-from sim.model.chance import LOGNORMAL_NOISE, NO_NOISE, noise
+from sim.model.chance import LOGNORMAL_NOISE, noise
 from sim.model.request import Spec
 from sim.model.streams import SPEED
 from sim.policies.base import NamedPolicy, OfService
@@ -359,9 +359,10 @@ class ScenarioFields(Strict):
 
     def pace(self, pool: str, gpu: int, seed: int) -> float:
         """The constant factor on a GPU's times: cards of one kind differ."""
-        sigma = math.sqrt(math.log1p(self.serving.gpu_speed_cv**2))
-        kind, first = LOGNORMAL_NOISE if sigma > 0 else NO_NOISE, list(self.pools).index(pool) << 32
-        return float(noise.direct(kind, sigma, NO_FACTORS, seed, SPEED, first + gpu, 0))
+        if self.serving.gpu_speed_cv == 0:
+            return 1.0
+        sigma, first = math.sqrt(math.log1p(self.serving.gpu_speed_cv**2)), list(self.pools).index(pool) << 32
+        return float(noise.direct(LOGNORMAL_NOISE, sigma, NO_FACTORS, seed, SPEED, first + gpu, 0))
 
     def specs(self) -> list[Spec]:
         """Every spec that can be asked or granted, without repetition, in the order of the file."""
