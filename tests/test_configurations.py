@@ -141,7 +141,9 @@ def test_a_comparison_is_held_against_an_earlier_one_by_label_and_seed(compared)
     assert row["difference"] == pytest.approx(row["then"] / 2)  # a third GPU beside two
     assert row["now"] == pytest.approx(later.runs("two")["dollars"].loc[[1, 2, 3]].mean())
     assert changed_since(later_runs, runs, later.playbooks, earlier.playbooks) == ["'two': pools.gpus.gpus 2 -> 3."]
-    assert any(cells[1] == "cost" for cells in since_table(later, table).rows)
+    cells = {row[1]: row for row in since_table(later, table).rows}
+    assert cells["cost"][4].startswith("+$")
+    assert cells["p95 latency"][4].partition("\n")[0].endswith((" s", "none", "not known"))
 
 
 def test_nothing_has_changed_since_the_same_comparison(compared):

@@ -218,3 +218,8 @@ def test_a_run_without_the_file_of_a_table_is_refused(folder):
 def test_a_manifest_of_another_format_is_refused(tmp_path, facts):
     (tmp_path / "manifest.json").write_text(json.dumps(facts))
     assert refused(tmp_path).expected == "meltpoint-run/5"
+
+
+def test_a_folder_that_is_not_there_is_named_as_that(tmp_path):
+    with pytest.raises(BadInput, match="there is no such folder"):
+        load_run(tmp_path / "nowhere")

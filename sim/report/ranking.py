@@ -1,5 +1,6 @@
 """The tables of a comparison over seeds: its playbooks, or configurations, the best first."""
 
+import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -143,7 +144,13 @@ def since_table(comparison: Comparison, table: pd.DataFrame) -> Table:
             row = of_label[metric]
             share = metric == "attainment" or (metric == objective.figure and objective.kind == "share")
             cells = [in_unit(metric, row[when], share=share) for when in ("then", "now")]
-            apart = words.interval(row["difference"], row["low"], row["high"], percentages=share, signed=True)
+            money = metric == "dollars" or (metric == objective.figure and objective.kind == "amount")
+            ends = row["difference"], row["low"], row["high"]
+            apart = words.interval(*ends, percentages=share, signed=True, dollars=money)
+            if metric == "p95_latency":
+                apart = apart.replace("\n", " s\n", 1) if "\n" in apart else f"{apart} s"
+                if not (math.isfinite(row["now"]) and math.isfinite(row["then"])):
+                    apart = "none" if row["now"] == row["then"] else "not known"
             if row["p_holm"] >= ALPHA and row["difference"]:
                 apart += "\nnot established"
             rows.append([label, title, *cells, apart])

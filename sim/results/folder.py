@@ -119,6 +119,8 @@ def required(manifest: SavedManifest) -> list[str]:
 
 def read_facts(folder: Path, name: str, wanted: str) -> dict[str, Any]:
     """A manifest as plain values. Raises BadInput where there is none, or one of another format."""
+    if not folder.is_dir():
+        raise BadInput("there is no such folder", file=folder, expected=EXPECTED)
     try:
         facts = read_json((folder / name).read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError) as wrong:
