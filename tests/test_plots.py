@@ -18,6 +18,7 @@ from matplotlib.text import Text
 
 from sim import load, plots, simulate
 from sim.plots import axes, marks
+from sim.plots.sweep_map import sweep_figure
 from sim.policies.access import Waitlist
 from sim.policies.faults import PowerCap
 from sim.policies.limits import RateLimit
@@ -291,3 +292,10 @@ def test_a_clock_is_the_one_that_a_power_cap_leaves():
     slow = (line.get_xdata() - line.get_xdata()[0]) * 86400
     assert slow[1:3] == pytest.approx([120.0, 300.0], abs=0.01)
     assert plots.run_figures(capped)["power"].axes[1].get_title(loc="left") == ax.get_title(loc="left")
+
+
+def test_shares_far_apart_are_drawn_from_nothing_and_near_ones_are_not():
+    rows = {"x": [1, 2], "playbook": ["none", "none"], "seed": [1, 1]}
+    far, near = (sweep_figure(pd.DataFrame({**rows, "attainment": values}), ["x"]) for values in ([0.3, 1], [0.98, 1]))
+    assert far.axes[0].get_ylim()[0] == 0
+    assert near.axes[0].get_ylim()[0] > 90

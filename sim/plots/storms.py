@@ -80,7 +80,7 @@ def rescue_figure(found: Rescue) -> Figure:
     begin, end, latest = (float(date) for date in axes.dates(run, [*found.trouble, found.latest]))
     if begin == begin:
         ax.axvspan(begin, end, color="#eeeeee", zorder=0.2)
-        axes.note(ax, "trouble without it", (begin, 1.0), (3, -9), size=7, color=axes.GREY)
+        axes.note(ax, "trouble without it", (begin, 0.5), (3, 0), size=7, color=axes.GREY)
     if latest == latest:
         ax.axvline(latest, color=axes.VERMILLION, linewidth=1.2, linestyle="--", label="latest")
         axes.legend(ax)

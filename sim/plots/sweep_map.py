@@ -13,6 +13,7 @@ from sim.studies.intervals import t_interval
 from sim.studies.sweep_file import numbers_in
 
 SHARES = ("attainment", "degraded_share", "promise_kept")
+WIDE = 20.0  # points between shares from which their axis begins at 0
 
 
 def sweep_figure(table: pd.DataFrame, keys: list[str], metric: str = "attainment") -> Figure:
@@ -32,6 +33,9 @@ def sweep_figure(table: pd.DataFrame, keys: list[str], metric: str = "attainment
         for place, name in enumerate(names):
             line(table[table["playbook"] == name], keys[0], metric, factor, ax, place, axes.plain(name))
         axes.dress(ax, "", label, keys[0])
+        low, high = ax.get_ylim()
+        if metric in SHARES and high - low > WIDE:  # a large difference is seen against the whole
+            ax.set_ylim(min(low, 0.0), high)
         axes.legend(ax)
         return figure
     figure, panels = axes.grid(len(names), 3, 2.6, head=0.8, shared=True)
