@@ -17,7 +17,7 @@ from sim.tables.formats.guess import looks_like
 from sim.tables.formats.reader import Head, Reader, Requests
 from sim.tables.formats.sampled import sampled
 from sim.tables.headers import TOTAL, column_names, header
-from sim.tables.names import AREAS, SIZES, plain_name, seconds_per, shown_per, unit_of_time
+from sim.tables.names import AREAS, PER, SIZES, plain_name, seconds_per, shown_per, unit_of_time
 from sim.tables.times import floats, times_of_day
 
 
@@ -140,7 +140,6 @@ PARTS = {  # of a request's time, by names without their unit
     "wait_s": ("wait", "queue", "wait_time", "queue_time", "waiting_time", "queued", "waited"),
     "service_s": ("service", "service_time", "inference_time", "inference", "served"),
 }
-PER = {"s": 1.0, "ms": 1e3, "us": 1e6, "ns": 1e9, "min": 1 / 60, "h": 1 / 3600}
 
 # Headers of recordings that hold counts or rates, not arrivals.
 COUNTS = ({"period", "count"}, {"timestamp", "value"}, {"timestamp_anon", "value", "container_ip", "request_type"})

@@ -14,9 +14,9 @@ import numpy as np
 
 from sim.errors import BadInput
 from sim.tables.formats.reader import Asked, CountSeries, Floats, Head, Reader, json_object, whole_text
+from sim.tables.formats.series import PER, differences
 
 CODES = ("code", "status", "status_code", "http_code", "response_code", "response_code_class", "http_status", "reason")
-PER = {"per-second": 1.0, "per-minute": 1 / 60.0}
 NO_REQUESTS = re.compile(r"(seconds|bytes|joules|tokens|_us|_ms)_(total|sum)$|_sum$")  # what a counter may add up
 Series = tuple[dict[str, str], tuple[Floats, Floats]]  # its labels; times and values
 Labels = frozenset[tuple[str, str]]
@@ -25,6 +25,8 @@ SAMPLE = re.compile(
     r"^([A-Za-z_:][\w:]*)(\{(?:[^\"{}]|\"(?:[^\"\\]|\\.)*\")*\})?\s+(\S+)(?:\s+(-?[\d.]+(?:[eE][+-]?\d+)?))?(?:\s+#.*)?$"
 )
 LABEL = re.compile(r'(\w+)="((?:[^"\\]|\\.)*)"')
+Samples = dict[tuple[str, Labels], float]
+Sample = tuple[str, Labels, float, float | None]
 
 
 class PrometheusRange(Reader):
@@ -106,52 +108,38 @@ def range_counts(name: str, found: list[Series], asked: Asked, path: Path) -> Co
     parts: dict[str, list[Floats]] = {}
     for metric, (at, values) in found:
         label = next((metric[key] for key in CODES if key in metric), "all")
-        counts = differences(at, values, grid, notes, metric) if counter else rated(at, values, grid, step, asked)
+        if counter:
+            notes += restarts_said(at, values, step, metric)
+        counts = differences(at, values, grid) if counter else rated(at, values, grid, step, asked)
         parts.setdefault(label, []).append(counts)
     known = np.isfinite(np.concatenate(list(parts.values()))).any(axis=0)
     series = {label: np.where(known, np.nansum(each, axis=0), np.nan) for label, each in parts.items()}
     begins = grid[:-1] if counter else grid - step  # a rate is that of the step before its stamp
-    at_ns = np.round(begins * 1e9).astype(np.int64)
-    return CountSeries(at_ns, np.full(len(at_ns), step), series, (*notes, *missing_said(found, grid, counter)))
+    gaps = sum(missing(at, step) for _, (at, _) in found)
+    if gaps and not counter and len(found) > 1:
+        notes.append(f"{gaps} samples of single series are missing: what the others counted is taken, a lower bound")
+    return CountSeries(np.round(begins * 1e9).astype(np.int64), np.full(len(begins), step), series, tuple(notes))
 
 
-def missing_said(found: list[Series], grid: Floats, counter: bool) -> list[str]:
-    """A note on rates of which some samples are missing while those of other series are there."""
-    step = grid[1] - grid[0]
-    gaps = sum(round(float((at[-1] - at[0]) / step)) + 1 - len(at) for _, (at, _) in found if len(at))
-    if counter or not gaps or len(found) < 2:
-        return []
-    return [f"{gaps} samples of single series are missing: what the others counted is taken, a lower bound"]
-
-
-def differences(at: Floats, values: Floats, grid: Floats, notes: list[str], metric: dict[str, str]) -> Floats:
-    """What a counter counted in each step of a grid; over missing samples it is spread evenly."""
-    if not len(at):
-        return np.zeros(len(grid) - 1)
-    steps = np.diff(values)
-    fell = steps < 0
+def restarts_said(at: Floats, values: Floats, step: float, metric: dict[str, str]) -> Iterator[str]:
+    """Notes on a counter that began anew, or of which samples are missing."""
     who = metric.get("instance") or metric.get("pod") or "a series"
-    notes += [
-        f"{who} began anew before sample {place + 2}: its count since is taken, a lower bound"
-        for place in np.flatnonzero(fell)
-    ]
-    steps = np.where(fell, values[1:], steps)
-    total = np.concatenate([[0.0], np.cumsum(steps)])
-    gaps = round(float((at[-1] - at[0]) / (grid[1] - grid[0]))) + 1 - len(at)
-    if gaps:
-        notes.append(f"{who}: {gaps} of its samples missing; what was counted over them is spread evenly")
-    return np.diff(np.interp(grid, at, total))
+    for place in np.flatnonzero(np.diff(values) < 0):
+        yield f"{who} began anew before sample {place + 2}: its count since is taken, a lower bound"
+    if gaps := missing(at, step):
+        yield f"{who}: {gaps} of its samples missing; what was counted over them is spread evenly"
+
+
+def missing(at: Floats, step: float) -> int:
+    """How many samples are missing between the first and the last."""
+    return round(float((at[-1] - at[0]) / step)) + 1 - len(at) if len(at) else 0
 
 
 def rated(at: Floats, values: Floats, grid: Floats, step: float, asked: Asked) -> Floats:
     """Counts of rates, each for the step before its stamp; a missing one is nan."""
     known = np.full(len(grid), np.nan)
     known[np.round((at - grid[0]) / step).astype(int)] = values
-    each = 1.0 if asked.values == "per-interval" else step * PER[str(asked.values)]
-    return known * each
-
-
-Samples = dict[tuple[str, frozenset[tuple[str, str]]], float]
+    return known if asked.values == "per-interval" else known * step / PER[str(asked.values)]
 
 
 class Exposition(Reader):
@@ -165,7 +153,7 @@ class Exposition(Reader):
 
     def counts(self, paths: Sequence[Path], asked: Asked) -> CountSeries | None:
         """The counts between samples that carry their instants; None where these are of one or no instant."""
-        found: dict[tuple[str, frozenset[tuple[str, str]]], list[tuple[float, float]]] = {}
+        found: dict[tuple[str, Labels], list[tuple[float, float]]] = {}
         for path in paths:
             for name, labels, value, stamp in samples_of_page(path):
                 if stamp is not None and name.endswith(("_total", "_count")) and np.isfinite(value):
@@ -195,12 +183,12 @@ class Exposition(Reader):
         return f"from {paths[0].name} to {paths[-1].name}: {histogram_figures(between(pages[0], pages[-1]))}"
 
 
-def samples_of_page(path: Path) -> Iterator[tuple[str, frozenset[tuple[str, str]], float, float | None]]:
+def samples_of_page(path: Path) -> Iterator[Sample]:
     """The samples of a file."""
     return samples_of_lines(whole_text(path).splitlines())
 
 
-def samples_of_lines(lines: Iterable[str]) -> Iterator[tuple[str, frozenset[tuple[str, str]], float, float | None]]:
+def samples_of_lines(lines: Iterable[str]) -> Iterator[Sample]:
     """Name, labels, value and instant (s; None where it has none) of each sample; Prometheus' own text has ms."""
     for line in lines:
         if line and not line.startswith("#") and (match := SAMPLE.match(line.strip())):
@@ -248,7 +236,7 @@ def histogram_figures(samples: Samples) -> str:
     return "; ".join(parts) or "it has no histogram"
 
 
-def is_abort(labels: frozenset[tuple[str, str]]) -> bool:
+def is_abort(labels: Labels) -> bool:
     return ("finished_reason", "abort") in labels
 
 

@@ -10,8 +10,7 @@ from numpy.typing import NDArray
 from sim.errors import BadInput
 from sim.tables import times
 from sim.tables.columns import Column
-from sim.tables.elapsed import PER
-from sim.tables.names import unit_of_time
+from sim.tables.names import PER, unit_of_time
 from sim.tables.times import Floats
 
 DAY = 86_400.0
