@@ -13,7 +13,7 @@ import pyarrow.compute as pc
 
 from sim.tables.coded import of_words
 from sim.tables.formats.lines import CLF, Columns, clf_time, fits, pattern_blocks, request_columns
-from sim.tables.formats.reader import Head, Reader, Requests
+from sim.tables.formats.reader import Head, Reader, Requests, timed
 from sim.tables.formats.web_logs import ALB, COMBINED, ENVOY, HAPROXY
 from sim.tables.times import written_seconds
 
@@ -57,11 +57,11 @@ class CustomLog(Reader):
         first = parts_of(head)[0]
         twofold = [name for name in ("time", "request") if kind_of(first[layout[name]]) in ("date", "verb")]
         pattern = pattern_of(layout, twofold)
-        timed = "seconds" in layout
+        has_times = "seconds" in layout
         return Requests(
             blocks=partial(pattern_blocks, pattern=pattern, columns_of=columns_of),
-            stamped="either" if timed else "",
-            extra={**({"duration_s": ("duration", 1.0)} if timed else {}), "status": ("status", 1.0)},
+            stamped="either" if has_times else "",
+            extra=timed("duration") if has_times else timed(),
             user="user" if "address" in layout else None,
             notes=(f"lines of no known format: {read}", "a host may stand for many people behind one address"),
         )

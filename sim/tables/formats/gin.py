@@ -8,7 +8,7 @@ import pyarrow.compute as pc
 
 from sim.tables.files import Broken, Progress, RowBlock
 from sim.tables.formats.lines import fits, pattern_blocks
-from sim.tables.formats.reader import Head, Reader, Requests
+from sim.tables.formats.reader import Head, Reader, Requests, timed
 
 LINE = (
     r"^.*\[GIN\] (?P<year>\d{4})/(?P<month>\d\d)/(?P<day>\d\d) - (?P<clock>\d\d:\d\d:\d\d) \|\D*(?P<status>\d{3})\D*\|"
@@ -29,7 +29,7 @@ class GinLog(Reader):
         return Requests(
             blocks=gin_blocks,
             stamped="end",
-            extra={"duration_s": ("duration", 1.0), "status": ("status", 1.0)},
+            extra=timed("duration"),
             notes=("other messages of the program are left out", "a host may stand for many people behind one address"),
         )
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from sim.tables.files import Broken, Progress, RowBlock
-from sim.tables.formats.reader import Head, Reader, Requests, in_chunks, json_lines, json_object, whole_text
+from sim.tables.formats.reader import Head, Reader, Requests, in_chunks, json_lines, json_object, timed, whole_text
 from sim.tables.opening import opened
 
 COLUMNS = ("time", "path", "method", "status", "duration", "metric")
@@ -29,7 +29,7 @@ class K6(Reader):
         return Requests(
             blocks=partial(sample_blocks, as_csv=is_csv(head)),
             stamped="end",
-            extra={"duration_s": ("duration", 1e3), "status": ("status", 1.0)},
+            extra=timed("duration", per=1e3),
             leave_out={
                 "metric": (f"^{DROPPED}$", "iterations that k6 dropped: demand that was planned and never sent")
             },

@@ -201,7 +201,7 @@ class AiperfRecords(Reader):
         return Requests(
             blocks=aiperf_blocks,
             stamped="start",
-            extra={"duration_s": ("duration", 1e9), "status": ("status", 1.0)},
+            extra=timed("duration", per=1e9),
             unit="ns",
             leave_out={"phase": ("^warmup$", "requests of the warm-up")},
             user=None,

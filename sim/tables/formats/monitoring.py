@@ -10,11 +10,20 @@ from numpy.typing import NDArray
 
 from sim.errors import BadInput
 from sim.tables.formats.prometheus import CODES, Series, range_counts
-from sim.tables.formats.reader import Asked, CountSeries, Floats, Head, Reader, json_lines, json_object, whole_text
-from sim.tables.formats.series import lengths, settled
+from sim.tables.formats.reader import (
+    Asked,
+    CountSeries,
+    Floats,
+    Head,
+    Reader,
+    holds,
+    json_lines,
+    json_object,
+    whole_text,
+)
+from sim.tables.formats.series import PER, lengths, on_clock, settled
 from sim.tables.times import timestamps
 
-PER = {"per-second": 1.0, "per-minute": 60.0}
 LATEST = 8e12  # ms since 1970, in the year 2223
 Samples = tuple[str, NDArray[np.int64], Floats]  # a name, the beginnings of intervals in ns, and values
 
@@ -27,8 +36,7 @@ def summed(found: list[Samples], asked: Asked, path: Path, per: str, notes: tupl
     lasts, said = lengths(begins, None, path)
     series: dict[str, Floats] = {}
     for name, at, values in found:
-        placed = np.full(len(begins), np.nan)
-        placed[np.searchsorted(begins, at)] = values
+        placed = on_clock(at, values, begins, np.nan)
         before = series.get(name)
         series[name] = placed if before is None else np.where(np.isnan(before), placed, before + np.nan_to_num(placed))
     counts = {name: values * (lasts / PER[per] if per in PER else 1.0) for name, values in series.items()}
@@ -51,8 +59,7 @@ class Datadog(Reader):
     title = "the answer to a query of Datadog (JSON)"
 
     def recognises(self, head: Head) -> bool:
-        series = head.document.get("series")
-        return isinstance(series, list) and bool(series) and isinstance(series[0], dict) and "pointlist" in series[0]
+        return holds(head.document.get("series"), "pointlist")
 
     def counts(self, paths: Sequence[Path], asked: Asked) -> CountSeries:
         found, per = [], asked.values or ""
@@ -78,8 +85,7 @@ class GoogleCloud(Reader):
     title = "time series of Google Cloud Monitoring (JSON)"
 
     def recognises(self, head: Head) -> bool:
-        series = head.document.get("timeSeries")
-        return isinstance(series, list) and bool(series) and isinstance(series[0], dict) and "points" in series[0]
+        return holds(head.document.get("timeSeries"), "points")
 
     def counts(self, paths: Sequence[Path], asked: Asked) -> CountSeries:
         found = []
@@ -130,7 +136,7 @@ def histograms(document: dict[str, Any]) -> Iterator[tuple[str, list[dict[str, A
     """The aggregations of an answer whose buckets are instants."""
     for name, one in (document.get("aggregations") or {}).items():
         buckets = one.get("buckets") if isinstance(one, dict) else None
-        if isinstance(buckets, list) and buckets and {"key_as_string", "key", "doc_count"} <= set(buckets[0]):
+        if holds(buckets, "key_as_string", "key", "doc_count"):
             yield name, buckets
 
 

@@ -6,16 +6,10 @@ from pathlib import Path
 from typing import Any
 
 from sim.tables.files import Broken, Progress, RowBlock
-from sim.tables.formats.reader import Head, Reader, Requests, json_lines, whole_text
-from sim.tables.formats.spans import ROOTS, request_rows
+from sim.tables.formats.reader import Head, Reader, Requests, holds, json_lines, whole_text
+from sim.tables.formats.spans import EXTRA, ROOTS, request_rows
 
 ZIPKIN = {"traceId", "id", "timestamp"}
-EXTRA = {
-    "duration_s": ("duration", 1e9),
-    "wait_s": ("wait", 1e9),
-    "service_s": ("service", 1e9),
-    "status": ("status", 1.0),
-}
 
 
 class Zipkin(Reader):
@@ -78,10 +72,7 @@ class Jaeger(Reader):
     title = "traces of Jaeger (JSON)"
 
     def recognises(self, head: Head) -> bool:
-        data = head.document.get("data")
-        return (
-            isinstance(data, list) and bool(data) and isinstance(data[0], dict) and {"traceID", "spans"} <= set(data[0])
-        )
+        return holds(head.document.get("data"), "traceID", "spans")
 
     def requests(self, head: Head) -> Requests:
         return Requests(blocks=jaeger_blocks, stamped="start", extra=EXTRA, unit="ns", notes=(ROOTS,))

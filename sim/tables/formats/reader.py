@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypeGuard
 
 import numpy as np
 import pyarrow as pa
@@ -102,6 +102,11 @@ def json_list(text: str) -> list[dict[str, Any]]:
     return found if isinstance(found, list) and all(isinstance(one, dict) for one in found) else []
 
 
+def holds(listed: Any, *keys: str) -> TypeGuard[list[dict[str, Any]]]:
+    """Whether a part of a document is a list of objects, of which the first has these keys."""
+    return isinstance(listed, list) and bool(listed) and isinstance(listed[0], dict) and set(keys) <= set(listed[0])
+
+
 def json_object(text: str, *, strict: bool = True) -> dict[str, Any]:
     """The object that a text holds; empty if it is none, or, where strict, has a key twice."""
     try:
@@ -119,6 +124,11 @@ def whole_text(path: Path) -> str:
     if len(data) > LARGEST_TIDIED:
         raise BadInput("the file is too large", file=path, expected=f"at most {LARGEST_TIDIED:,} bytes")
     return data.decode("utf-8-sig", errors="replace")
+
+
+def timed(*names: str, per: float = 1.0) -> dict[str, tuple[str, float]]:
+    """Columns of times, of which `per` make a second, as duration_s, wait_s and so on; and that of the status."""
+    return {**{f"{name}_s": (name, per) for name in names}, "status": ("status", 1.0)}
 
 
 @dataclass(frozen=True)

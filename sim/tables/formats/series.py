@@ -25,8 +25,8 @@ def lengths(begins: NDArray[np.int64], ends: NDArray[np.int64] | None, path: Pat
         lasts = (ends - begins) / 1e9
         if (lasts > 0).all() and (lasts[:-1] <= steps + 1.0).all():
             holes = int((lasts[:-1] < steps - 1.0).sum())
-            said = f"between {holes} intervals and the next there is time in no row: it brings nobody"
-            return lasts, [said] if holes else []
+            gaps = f"between {holes} intervals and the next there is time in no row: it brings nobody"
+            return lasts, [gaps] if holes else []
     if not len(steps):
         raise BadInput("one row has no length", file=path, expected="counts of two intervals or more")
     least = float(steps.min())

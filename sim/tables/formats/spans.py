@@ -7,7 +7,7 @@ from typing import Any
 
 from sim.errors import BadInput
 from sim.tables.files import Broken, Progress, RowBlock
-from sim.tables.formats.reader import Head, Reader, Requests, json_lines, json_object, records_block, whole_text
+from sim.tables.formats.reader import Head, Reader, Requests, json_lines, json_object, records_block, timed, whole_text
 
 COLUMNS = ("time", "user", "path", "status", "duration", "wait", "service")
 STATUS = ("http.response.status_code", "http.status_code")
@@ -18,6 +18,7 @@ ROOTS = (
     "spans of a sampled trace count too few"
 )
 WAITS, SERVES = ("queue", "wait", "queued"), ("infer", "inference", "generate", "compute", "model")
+EXTRA = timed("duration", "wait", "service", per=1e9)
 
 
 class Spans(Reader):
@@ -33,12 +34,7 @@ class Spans(Reader):
         return Requests(
             blocks=partial(span_blocks, lined="resourceSpans" in head.record),
             stamped="start",
-            extra={
-                "duration_s": ("duration", 1e9),
-                "wait_s": ("wait", 1e9),
-                "service_s": ("service", 1e9),
-                "status": ("status", 1.0),
-            },
+            extra=EXTRA,
             unit="ns",
             notes=(
                 ROOTS,

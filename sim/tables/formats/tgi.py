@@ -8,7 +8,7 @@ import pyarrow as pa
 
 from sim.tables.files import Broken, Progress, RowBlock
 from sim.tables.formats.lines import fits, pattern_blocks
-from sim.tables.formats.reader import Head, Reader, Requests
+from sim.tables.formats.reader import Head, Reader, Requests, timed
 
 ANSWERED = (
     r"^(?P<time>\d{4}-\d\d-\d\dT[\d:.]+Z)\s+(?:INFO|\x1b\S*INFO\S*) .*total_time=\"(?P<duration>[^\"]+)\".*"
@@ -30,12 +30,7 @@ class TgiLog(Reader):
         return Requests(
             blocks=tgi_blocks,
             stamped="end",
-            extra={
-                "duration_s": ("duration", 1.0),
-                "wait_s": ("wait", 1.0),
-                "service_s": ("service", 1.0),
-                "status": ("status", 1.0),
-            },
+            extra=timed("duration", "wait", "service"),
             user=None,
             kind=None,
             notes=("a line 'Model is overloaded' is a refused request; other messages are left out",),

@@ -17,7 +17,7 @@ from sim.tables.coded import coded, of_words, plain
 from sim.tables.formats.access_parts import FORWARDED, WHOLE, client_in_pieces, unit_by_order
 from sim.tables.formats.combined_lines import Shape, cells, is_empty, odd_lines, shape_of, some
 from sim.tables.formats.lines import CLF, QUOTED, Columns, clf_time, fits, nothing, pattern_blocks, request_columns
-from sim.tables.formats.reader import Head, Reader, Requests
+from sim.tables.formats.reader import Head, Reader, Requests, timed
 from sim.tables.hashes import row_hashes, text_hashes
 from sim.tables.times import Mask, matches
 
@@ -118,7 +118,7 @@ class AccessLog(Reader):
                 else nothing,
             ),
             stamped=stamped,
-            extra={**extra, "status": ("status", 1.0), "bytes": ("bytes", 1.0)},
+            extra={**timed(), **extra, "bytes": ("bytes", 1.0)},
             notes=notes,
         )
 
@@ -222,7 +222,7 @@ class BalancerLog(Reader):
         return Requests(
             blocks=partial(pattern_blocks, pattern=ALB, columns_of=alb_parts, quick=cut_alb),
             stamped="start",
-            extra={"service_s": ("target_s", 1.0), "status": ("status", 1.0)},
+            extra=timed("service"),
             notes=("arrivals are the request creation times; a target's seconds hold its own queue",),
         )
 
@@ -256,7 +256,7 @@ def alb_columns(part: dict[str, Any]) -> Columns:
         "user": client,
         **request_columns(of_words(part["request"], lambda words: pc.replace_substring_regex(words, HOSTED, " "))),
         "status": part["status"],
-        "target_s": of_words(part["t2"], known),
+        "service": of_words(part["t2"], known),
         "answered": part["stamp"],
         "target": part["target"],
     }, None
@@ -275,11 +275,7 @@ class EnvoyLog(Reader):
         return Requests(
             blocks=partial(pattern_blocks, pattern=ENVOY, columns_of=envoy_columns),
             stamped="start",
-            extra={
-                "duration_s": ("duration", 1e3),
-                "upstream_s": ("upstream", 1e3),
-                "status": ("status", 1.0),
-            },
+            extra=timed("duration", "upstream", per=1e3),
             notes=("status 0 is a client that hung up (DC); upstream_s holds the queue of the service behind",),
         )
 
@@ -309,12 +305,7 @@ class HaproxyLog(Reader):
         return Requests(
             blocks=partial(pattern_blocks, pattern=HAPROXY, columns_of=haproxy_columns),
             stamped="start",
-            extra={
-                "duration_s": ("total", 1e3),
-                "wait_s": ("wait", 1e3),
-                "service_s": ("service", 1e3),
-                "status": ("status", 1.0),
-            },
+            extra=timed("duration", "wait", "service", per=1e3),
             zone="UTC",
             server="server",
             notes=(
@@ -336,7 +327,7 @@ def haproxy_columns(part: dict[str, Any]) -> Columns:
         "status": pc.if_else(left, "499", part["status"]),
         "wait": known(part["tw"]),
         "service": pc.if_else(reached, service, ""),
-        "total": known(part["total"]),
+        "duration": known(part["total"]),
         "server": part["server"],
         "ended": part["ended"],
     }, None
