@@ -23,6 +23,12 @@ SIZES = {  # of a request: pixels, steps of denoising, tokens of the answer
     "steps": ("steps", "num_inference_steps", "inference_steps", "sampling_steps"),
     "tokens": ("output_tokens", "completion_tokens", "generated_tokens", "output_len", "tokens"),
 }
+DATES = ("date", "datum", "day", "fecha", "jour")
+CLOCKS = (  # times of day, whose date is in another column
+    *("time", "uhrzeit", "zeit", "hora", "heure", "time_of_day", "clock"),
+    *("hour", "interval", "period", "slot", "time_slot", "stunde"),
+)
+ENDS = ("completed", "completed_at", "finished", "finished_at", "ended", "ended_at", "end", "end_time")
 AREAS = ("resolution", "size", "image_size")
 
 

@@ -37,6 +37,7 @@ COMPOUND = re.compile(  # 1m2.5s as Go writes it, and PT1M2.5S of ISO 8601
 INSTANT = pa.timestamp("ns", tz="UTC")
 AREA = r"^(?P<width>\d{1,5})\s*[x×*]\s*(?P<height>\d{1,5})$"
 NEAR = (pd.Timestamp("1701-01-01").value, pd.Timestamp("2200-01-01").value)  # ns since 1970 that are read by pyarrow
+MIDNIGHT = r"[ T]00:00(:00(\.0+)?)?$"  # behind a date, as spreadsheets have it
 DATES = {r"^\d{4}-\d\d-\d\d$": "%Y-%m-%d", r"^\d{8}$": "%Y%m%d", r"^\d{6}$": "%y%m%d"}
 
 

@@ -41,10 +41,8 @@ from sim.tables.elapsed import with_elapsed
 from sim.tables.files import Broken, Progress, RowBlock, table_blocks
 from sim.tables.formats.lines import shortened_path
 from sim.tables.formats.reader import Asked, CountSeries, Head, Reader, Requests, reading
-from sim.tables.times import floats, lengths, sides
+from sim.tables.times import MIDNIGHT, floats, lengths, sides
 from sim.tables.written_dates import Order
-
-MIDNIGHT = r"[ T]00:00(:00(\.0+)?)?$"  # of a date in a spreadsheet
 
 
 @dataclass(frozen=True)

@@ -19,6 +19,7 @@ from sim.tables.formats.reader import (
     json_list,
     json_object,
     records_block,
+    timed,
     whole_text,
 )
 

@@ -20,6 +20,7 @@ from sim.tables.in_order import in_order
 
 USERS = ("cs-username", "X-Forwarded-For", "x-forwarded-for", "cs(X-Forwarded-For)", "c-ip")  # behind a proxy
 READ = (*USERS, "date", "time", "cs-method", "cs-uri-stem", "sc-status", "time-taken", "x-edge-result-type")
+HITS = ("^(Refresh)?Hit$", "answers from the cache")
 DIRECTIVE = re.compile(rb"^#[^\n]*\n", re.MULTILINE)
 
 
@@ -42,7 +43,7 @@ class CloudFrontLog(Reader):
         return is_cloudfront(head)
 
     def requests(self, head: Head) -> Requests:
-        return w3c_requests(head, per=1.0, leave_out={"result": ("^(Refresh)?Hit$", "answers from the cache")})
+        return w3c_requests(head, per=1.0, leave_out={"result": HITS})
 
 
 class IisLog(Reader):

@@ -73,6 +73,11 @@ HAPROXY = (
 )
 
 
+def is_usual(line: str) -> bool:
+    """Whether a line is of one of the usual layouts."""
+    return any(fits(line, pattern) for pattern in (ALB, COMBINED, ENVOY, HAPROXY))
+
+
 class AccessLog(Reader):
     """Common and Combined Log Format, of nginx or Apache, perhaps with a virtual host before and a duration after."""
 
