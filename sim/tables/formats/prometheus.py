@@ -158,10 +158,8 @@ class Exposition(Reader):
             for name, labels, value, stamp in samples_of_page(path):
                 if stamp is not None and name.endswith(("_total", "_count")) and np.isfinite(value):
                     found.setdefault((name, labels), []).append((stamp, value))
-        of_requests = {
-            end for end in ("_total", "_count") for name, _ in found if name.endswith(end) and "request" in name
-        }
-        ends = "_count" if of_requests == {"_count"} else "_total"
+        requests = {name for name, _ in found if "request" in name}
+        ends = "_count" if requests and all(name.endswith("_count") for name in requests) else "_total"
         found = {key: pairs for key, pairs in found.items() if key[0].endswith(ends)}
         names = sorted({name for name, _ in found})
         chosen = [name for name in names if "request" in name] if len(names) > 1 else names
@@ -169,17 +167,17 @@ class Exposition(Reader):
             return None
         if len(chosen) > 1:
             raise BadInput("these are several metrics", file=paths[0], value=chosen, expected="one of requests")
-        series = [
-            (dict(labels), np.array(sorted(pairs)).T) for (name, labels), pairs in found.items() if name == chosen[0]
-        ]
-        return range_counts(chosen[0], [(labels, (at, values)) for labels, (at, values) in series], asked, paths[0])
+        series: list[Series] = []
+        for (_, labels), pairs in ((key, pairs) for key, pairs in found.items() if key[0] == chosen[0]):
+            at, values = np.array(sorted(pairs)).T
+            series.append((dict(labels), (at, values)))
+        return range_counts(chosen[0], series, asked, paths[0])
 
     def figures(self, paths: Sequence[Path]) -> str:
         pages = [samples_in(path) for path in paths]
         if len(pages) == 1:
-            return (
-                f"totals since the server began: {histogram_figures(pages[0])}; two scrapes say what was between them"
-            )
+            said = histogram_figures(pages[0])
+            return f"totals since the server began: {said}; two scrapes say what was between them"
         return f"from {paths[0].name} to {paths[-1].name}: {histogram_figures(between(pages[0], pages[-1]))}"
 
 
@@ -196,12 +194,8 @@ def samples_of_lines(lines: Iterable[str]) -> Iterator[Sample]:
                 value, stamp = float(match[3]), float(match[4]) if match[4] else None
             except ValueError:
                 continue
-            yield (
-                match[1],
-                frozenset(LABEL.findall(match[2] or "")),
-                value,
-                stamp / 1e3 if stamp and stamp > 1e11 else stamp,
-            )
+            stamp = stamp / 1e3 if stamp and stamp > 1e11 else stamp
+            yield match[1], frozenset(LABEL.findall(match[2] or "")), value, stamp
 
 
 def samples_in(path: Path) -> Samples:
@@ -227,17 +221,14 @@ def histogram_figures(samples: Samples) -> str:
     parts = []
     ended = summed(samples, "vllm:request_success_total")
     if ended == ended:
-        aborted = sum(v for (n, ls), v in samples.items() if n == "vllm:request_success_total" and is_abort(ls))
+        abort = ("finished_reason", "abort")
+        aborted = sum(v for (n, ls), v in samples.items() if n == "vllm:request_success_total" and abort in ls)
         parts.append(f"{ended:,.0f} requests ended, {aborted:,.0f} of them aborted")
     for name in dict.fromkeys(n.removesuffix("_count") for n, _ in samples if n.endswith("_count")):
         count, total = summed(samples, f"{name}_count"), summed(samples, f"{name}_sum")
         if count > 0 and total == total:
             parts.append(f"{name} {total / count:.4g} on average of {count:,.0f}{quantiles_said(samples, name)}")
     return "; ".join(parts) or "it has no histogram"
-
-
-def is_abort(labels: Labels) -> bool:
-    return ("finished_reason", "abort") in labels
 
 
 def quantiles_said(samples: Samples, name: str) -> str:

@@ -93,22 +93,11 @@ class AccessLog(Reader):
         rests = pc.fill_null(pc.struct_field(texts, "rest"), "")
         pattern = next((one for one in TIMED if pc.all(pc.match_substring_regex(rests, one)).as_py()), "")
         hosted = pc.any(pc.not_equal(pc.fill_null(pc.struct_field(texts, "vhost"), ""), "")).as_py()
-        stamped, extra = "start" if hosted else "", {}
-        notes: tuple[str, ...] = ("a host may stand for many people behind one address",)
-        if pattern in IN_UNITS:
-            stamped, extra = "either", {"duration_s": ("duration", IN_UNITS[pattern])}
-        elif pattern:
-            sample = pc.struct_field(pc.extract_regex(rests, pattern), "duration")
-            decimal = pc.any(pc.match_substring(sample, ".")).as_py()
-            small = float(np.median(pc.cast(sample, pa.float64()))) < SHORT and pattern != MICROSECONDS
-            stamped = "either" if decimal else "start"
-            per = 1.0 if decimal or small else 1e6
-            if not decimal and pattern != MICROSECONDS:
-                per = unit_by_order(of_words(pc.struct_field(texts, "stamp"), stamp_time), sample, per)
-            extra = {"duration_s": ("duration", per)}
-            if not decimal:
-                what = WHOLE[per] + (", since most are small" if small else "")
-                notes = (*notes, f"the number at the end of each line is taken for {what}")
+        stamped, extra, said = "start" if hosted else "", timed(), ""
+        if pattern:
+            stamped, per, said = stamp_and_unit(pattern, texts, rests)
+            extra = timed("duration", per=per)
+        notes = ("a host may stand for many people behind one address", *([said] if said else []))
         behind = bool(usual) and float(matches(rests, FORWARDED).mean()) >= MOSTLY
         if behind:
             notes = ("users are the addresses that a proxy in front forwards (X-Forwarded-For)", *notes)
@@ -118,14 +107,30 @@ class AccessLog(Reader):
                 pattern_blocks,
                 pattern=COMBINED,
                 columns_of=partial(combined_columns, duration=pattern, behind=behind),
-                quick=partial(cut_columns, shape=shape, duration=pattern, behind=behind)
-                if shape and pattern != QUOTED_PAIR
-                else nothing,
+                quick=partial(cut_columns, shape=shape, duration=pattern, behind=behind) if shape else nothing,
             ),
             stamped=stamped,
-            extra={**timed(), **extra, "bytes": ("bytes", 1.0)},
+            extra={**extra, "bytes": ("bytes", 1.0)},
             notes=notes,
         )
+
+
+def stamp_and_unit(pattern: str, texts: Any, rests: Any) -> tuple[str, float, str]:
+    """Which instant the stamps of lines with a duration are, what to divide it by, and a note where that is a guess.
+
+    texts: the groups of COMBINED in the first lines; rests: what follows their bytes.
+    """
+    if pattern in IN_UNITS:
+        return "either", IN_UNITS[pattern], ""
+    sample = pc.struct_field(pc.extract_regex(rests, pattern), "duration")
+    if pc.any(pc.match_substring(sample, ".")).as_py():
+        return "either", 1.0, ""
+    small = float(np.median(pc.cast(sample, pa.float64()))) < SHORT and pattern != MICROSECONDS
+    per = 1.0 if small else 1e6
+    if pattern != MICROSECONDS:
+        per = unit_by_order(of_words(pc.struct_field(texts, "stamp"), stamp_time), sample, per)
+    why = ", since most are small" if small else ""
+    return "start", per, f"the number at the end of each line is taken for {WHOLE[per]}{why}"
 
 
 def combined_columns(part: dict[str, Any], duration: str, behind: bool = False) -> Columns:
