@@ -9,18 +9,11 @@ import pyarrow.parquet as pq
 import pytest
 
 from sim.demand.fitting.counts import read_counts
-from sim.demand.recordings.importing import ImportOptions, examine_recording
 from sim.errors import BadInput
 from sim.tables.formats.sampled import sampled
+from tests.recorded import examined as read
 
 BEGINS = 1743415200  # 2025-03-31 10:00 UTC
-
-
-def read(tmp_path: Path, *texts: str | bytes, **options):
-    paths = [tmp_path / f"file{place}" for place in range(len(texts))]
-    for path, text in zip(paths, texts, strict=True):
-        path.write_bytes(text if isinstance(text, bytes) else text.encode())
-    return examine_recording(paths, ImportOptions(**options))
 
 
 COUNTS = [30, 47, 51, 38, 44, 62, 70, 55]

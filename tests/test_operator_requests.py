@@ -10,6 +10,7 @@ import pytest
 from sim.demand.recordings.importing import ImportOptions, examine_recording
 from sim.errors import BadInput
 from sim.tables.times import written_seconds
+from tests.recorded import examined
 
 BEGINS = datetime(2025, 3, 31, 10, tzinfo=UTC)
 SECONDS = [0, 3, 4, 9, 15, 16]
@@ -20,9 +21,7 @@ BY_END = sorted(ROWS, key=lambda row: row[0] + row[1])
 
 
 def read(tmp_path: Path, content: str, **options):
-    path = tmp_path / "file"
-    path.write_text(content)
-    return examine_recording([path], ImportOptions(attempts=True, **options)).trace
+    return examined(tmp_path, content, attempts=True, **options).trace
 
 
 def at(second: float, form: str = "%Y-%m-%dT%H:%M:%S.%fZ") -> str:

@@ -22,7 +22,6 @@ from sim.tables.written_dates import Order
 
 Floats = NDArray[np.float64]
 REFUSED = (429, 503)  # statuses by which a service turns a request away
-NANOSECOND = 1e-9
 SHOWN = 200  # rows of a table that show what it is
 
 

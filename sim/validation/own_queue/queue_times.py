@@ -96,10 +96,7 @@ def clock_times(column: Column) -> Floats:
 
 def durations_of(column: Column) -> Floats:
     """Seconds, of numbers in the unit of the column's name, or of texts like 0:03:20 or 45 s; nan of an empty cell."""
-    numbers = times.decimals(column.texts) / per_second(column)
-    timed = times.durations(column.texts)
-    timed = times.lengths(column.texts) if np.isnan(timed[column.given]).any() else timed
-    found = np.where(np.isnan(numbers), timed, numbers)
+    found = times.lengths(column.texts, per_second(column))
     column.refuse(column.given & np.isnan(found), "a number of seconds, or a duration like 0:03:20")
     column.refuse(np.abs(found) > LATEST, TOO_LARGE)
     return found
