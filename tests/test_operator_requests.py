@@ -98,7 +98,8 @@ def test_durations_of_programs_that_log_nanoseconds_are_nanoseconds_however_shor
 def test_durations_in_words_are_read_and_one_that_cannot_be_is_reported(tmp_path):
     words = {"4.1s": 4.1, "1m2.5s": 62.5, "1h0m3s": 3603, "PT2.5S": 2.5, "00:00:02.1040000": 2.104, "850ms": 0.85}
     assert {word: written_seconds(word) for word in words} == words
-    assert [written_seconds(word) for word in ("", "P", "PT", "h", "fast")] == [None] * 5
+    assert [written_seconds(word) for word in ("-0:00:05", "2 seconds", "-1m2s")] == [-5, 2, -62]
+    assert [written_seconds(word) for word in ("", "--5s", "P", "PT", "h", "fast")] == [None] * 6
     rows = "".join(
         json.dumps({"time": at(k), "duration": one, "status": 200}) + "\n" for k, one in enumerate([*words, "slow"])
     )

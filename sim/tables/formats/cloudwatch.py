@@ -62,12 +62,10 @@ class CloudWatch(Reader):
 
 
 def results_of(path: Path) -> list[dict[str, Any]]:
+    """The metrics of a file; those of get-metric-statistics in the shape of get-metric-data."""
     document = json_object(whole_text(path))
-    return results_in(document, path) if document else downloaded(path)
-
-
-def results_in(document: dict[str, Any], path: Path) -> list[dict[str, Any]]:
-    """The metrics of an answer; those of get-metric-statistics in the shape of get-metric-data."""
+    if not document:
+        return downloaded(path)
     if "MetricDataResults" in document:
         return list(document["MetricDataResults"])
     points = document["Datapoints"]

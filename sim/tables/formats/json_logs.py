@@ -33,6 +33,7 @@ from sim.tables.formats.reader import (
     json_lines,
     json_list,
     json_object,
+    json_records,
     records_block,
     whole_text,
 )
@@ -104,11 +105,7 @@ class JsonCounts(Reader):
         return sampled(rows_in(records)) is not None
 
     def counts(self, paths: Sequence[Path], asked: Asked) -> CountSeries:
-        return counts_of(paths, asked, lambda path: rows_in([flat(one) for _, one in records_in(path)]))
-
-
-def records_in(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
-    return json_lines(path, [], lambda _: None)
+        return counts_of(paths, asked, lambda path: rows_in([flat(one) for one in json_records(path)]))
 
 
 def rows_in(records: list[dict[str, Any]]) -> list[list[str]]:

@@ -18,6 +18,7 @@ from sim.tables.formats.reader import (
     json_lines,
     json_list,
     json_object,
+    json_records,
     records_block,
     timed,
     whole_text,
@@ -70,7 +71,7 @@ def runs_in(path: Path) -> list[dict[str, Any]]:
     """The results in a file: one object over one or more lines, a list of them, or one a line, as runs are appended."""
     text = whole_text(path)
     one = json_object(text)
-    return [one] if one else json_list(text) or [run for _, run in json_lines(path, [], lambda _: None)]
+    return [one] if one else json_list(text) or json_records(path)
 
 
 def detailed_blocks(path: Path, broken: list[Broken], progress: Progress) -> Iterator[RowBlock]:

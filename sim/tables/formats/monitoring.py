@@ -17,8 +17,8 @@ from sim.tables.formats.reader import (
     Head,
     Reader,
     holds,
-    json_lines,
     json_object,
+    json_records,
     whole_text,
 )
 from sim.tables.formats.series import PER, lengths, on_clock, settled
@@ -152,7 +152,7 @@ class VictoriaExport(Reader):
     def counts(self, paths: Sequence[Path], asked: Asked) -> CountSeries:
         found: list[Series] = []
         for path in paths:
-            for _, one in json_lines(path, [], lambda _: None):
+            for one in json_records(path):
                 at, values = (np.array(one[key], dtype=float) for key in ("timestamps", "values"))
                 known = np.isfinite(values)
                 found.append((one["metric"], (at[known] / 1e3, values[known])))

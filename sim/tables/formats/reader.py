@@ -276,6 +276,11 @@ def json_lines(path: Path, broken: list[Broken], progress: Progress) -> Iterator
                 progress(raw.tell() / size)
 
 
+def json_records(path: Path) -> list[dict[str, Any]]:
+    """All JSON objects of a file, one a line or in one list; other lines are left out."""
+    return [found for _, found in json_lines(path, [], lambda _: None)]
+
+
 def in_chunks(
     rows: Iterator[tuple[int, dict[str, Any]]], columns: Sequence[str], size: int = 100_000
 ) -> Iterator[RowBlock]:
