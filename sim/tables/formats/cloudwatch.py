@@ -9,7 +9,7 @@ import numpy as np
 from sim.errors import BadInput
 from sim.tables.formats.count_tables import NO_COUNTS
 from sim.tables.formats.instants import instants
-from sim.tables.formats.reader import Asked, CountSeries, Floats, Head, Reader, json_object, whole_text
+from sim.tables.formats.reader import Asked, CountSeries, Floats, Head, Reader, json_document, whole_text
 from sim.tables.formats.series import REFUSALS, on_clock, settled
 from sim.tables.small_tables import cells_of
 from sim.tables.written_dates import iso
@@ -63,7 +63,7 @@ class CloudWatch(Reader):
 
 def results_of(path: Path) -> list[dict[str, Any]]:
     """The metrics of a file; those of get-metric-statistics in the shape of get-metric-data."""
-    document = json_object(whole_text(path))
+    document = json_document(path)
     if not document:
         return downloaded(path)
     if "MetricDataResults" in document:

@@ -76,7 +76,8 @@ def read_columns(path: Path, table: list[list[str]], asked: Asked, notes: list[s
     body = body_of(table)
     places = places_of(names, body)
     if places is None:
-        raise BadInput("no column of this table has numbers beside its times", file=path, value=names)
+        what = "no column of this table has numbers beside its times"
+        raise BadInput(what, file=path, value=names, expected=f"a column of {A_COUNT}")
     if asked.zone is None and any(UTC.search(names[k]) for k in places.times):
         asked = replace(asked, zone="UTC")
     if places.labels and len({tuple(row[k] for k in places.labels) for row in body}) > 1:

@@ -15,6 +15,7 @@ from sim.tables.formats.reader import (
     Reader,
     Requests,
     in_chunks,
+    json_document,
     json_lines,
     json_list,
     json_object,
@@ -76,7 +77,7 @@ def runs_in(path: Path) -> list[dict[str, Any]]:
 
 def detailed_blocks(path: Path, broken: list[Broken], progress: Progress) -> Iterator[RowBlock]:
     """A row per prompt, in order of its arrival at the client. A failure has no latency."""
-    found = json_object(whole_text(path))
+    found = json_document(path)
     starts = np.array(found["start_times"], dtype=float)
     n = len(starts)
     waits = np.array(found.get("queue_times") or np.zeros(n), dtype=float)

@@ -10,17 +10,7 @@ from numpy.typing import NDArray
 
 from sim.errors import BadInput
 from sim.tables.formats.prometheus import CODES, Series, range_counts
-from sim.tables.formats.reader import (
-    Asked,
-    CountSeries,
-    Floats,
-    Head,
-    Reader,
-    holds,
-    json_object,
-    json_records,
-    whole_text,
-)
+from sim.tables.formats.reader import Asked, CountSeries, Floats, Head, Reader, holds, json_document, json_records
 from sim.tables.formats.series import PER, lengths, on_clock, settled
 from sim.tables.times import timestamps
 
@@ -64,7 +54,7 @@ class Datadog(Reader):
     def counts(self, paths: Sequence[Path], asked: Asked) -> CountSeries:
         found, per = [], asked.values or ""
         for path in paths:
-            document = json_object(whole_text(path))
+            document = json_document(path)
             for one in document["series"]:
                 said = str(one.get("expression") or document.get("query") or "")
                 per = per or ("per-interval" if "as_count()" in said else "per-second" if "as_rate()" in said else "")
@@ -90,7 +80,7 @@ class GoogleCloud(Reader):
     def counts(self, paths: Sequence[Path], asked: Asked) -> CountSeries:
         found = []
         for path in paths:
-            for one in json_object(whole_text(path))["timeSeries"]:
+            for one in json_document(path)["timeSeries"]:
                 labels = (one.get("metric") or {}).get("labels") or {}
                 label = next((str(labels[key]) for key in CODES if key in labels), "all")
                 if one.get("metricKind") != "DELTA":
@@ -125,7 +115,7 @@ class Elasticsearch(Reader):
     def counts(self, paths: Sequence[Path], asked: Asked) -> CountSeries:
         found = []
         for path in paths:
-            for name, buckets in histograms(json_object(whole_text(path))):
+            for name, buckets in histograms(json_document(path)):
                 at = np.array([float(bucket["key"]) for bucket in buckets])
                 values = np.array([float(bucket["doc_count"]) for bucket in buckets])
                 found.append((name, from_milliseconds(at, path), values))

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from sim.errors import BadInput
-from sim.tables.formats.reader import Head, LoadPoint, Reader, json_object, whole_text
+from sim.tables.formats.reader import Head, LoadPoint, Reader, json_document, whole_text
 from sim.tables.small_tables import cells_of
 
 COMPUTE = ("Server Compute Input", "Server Compute Infer", "Server Compute Output")
@@ -125,7 +125,7 @@ class GenaiPerfJson(Reader):
         return isinstance(found, dict) and isinstance(found.get("request_latency"), dict)
 
     def load_points(self, path: Path) -> list[LoadPoint]:
-        document = json_object(whole_text(path))
+        document = json_document(path)
         found, sent = document.get("records", document), settings_in(document.get("input_config") or {})
         points = []
         for component, title in TITLES.items():

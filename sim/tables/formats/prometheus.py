@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from sim.errors import BadInput
-from sim.tables.formats.reader import Asked, CountSeries, Floats, Head, Reader, json_object, whole_text
+from sim.tables.formats.reader import Asked, CountSeries, Floats, Head, Reader, json_document, whole_text
 from sim.tables.formats.series import PER, differences
 
 CODES = ("code", "status", "status_code", "http_code", "response_code", "response_code_class", "http_status", "reason")
@@ -43,7 +43,7 @@ class PrometheusRange(Reader):
         pages: dict[Labels, list[Any]] = {}
         native = False
         for path in paths:
-            data = json_object(whole_text(path))["data"]
+            data = json_document(path)["data"]
             if data["resultType"] != "matrix" or not data.get("result"):
                 what = f"a range query has values over time, this one is a {data['resultType']}"
                 raise BadInput(what, file=path, expected="resultType matrix, with at least one series")

@@ -64,7 +64,7 @@ class Head:
         """The whole file as one JSON object; empty if it is none."""
         if not self.line.lstrip().startswith("{") or (self.record and len(self.lines) > 1):  # JSON lines are none
             return {}
-        return json_object(whole_text(self.path))
+        return json_document(self.path)
 
     @cached_property
     def listed(self) -> dict[str, Any]:
@@ -113,6 +113,11 @@ def json_object(text: str, *, strict: bool = True) -> dict[str, Any]:
     except (ValueError, RecursionError):
         return {}
     return found if isinstance(found, dict) else {}
+
+
+def json_document(path: Path) -> dict[str, Any]:
+    """The object that a file of moderate size holds; empty if it is none, or has a key twice."""
+    return json_object(whole_text(path))
 
 
 def whole_text(path: Path) -> str:

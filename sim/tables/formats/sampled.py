@@ -6,16 +6,19 @@ or as many rows at each instant as there are series, is a count or a gauge whate
 
 import re
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from sim.errors import BadInput
-from sim.tables.formats.instants import EPOCH, SERIAL, epoch_instants, roughly_iso, serial_days
+from sim.tables.formats.instants import instants
 from sim.tables.headers import TOTAL
 from sim.tables.names import CLOCKS, DATES, plain_name, seconds_per, unit_of_time
-from sim.tables.times import MIDNIGHT, timestamps
+from sim.tables.times import MIDNIGHT
+from sim.tables.written_dates import Order
 
 Rows = list[list[str]]
 
@@ -184,14 +187,12 @@ def mostly_above_one(body: Rows, counted: tuple[int, ...]) -> bool:
 
 
 def times_of(texts: Sequence[str]) -> NDArray[np.int64] | None:
-    """Instants (ns since 1970) good enough to compare; None where one is no date."""
-    if all(EPOCH.match(text) for text in texts):
-        return epoch_instants(np.array(texts, dtype=float))
-    try:
-        found = timestamps(roughly_iso(serial_days(texts) if all(SERIAL.match(text) for text in texts) else texts))
-    except BadInput:
-        return None
-    return found.instants if found.known.all() else None
+    """Instants (ns since 1970) good enough to compare, the day first where nothing shows it; None without."""
+    orders: tuple[Order | None, ...] = (None, "day-first")
+    for order in orders:
+        with suppress(BadInput):
+            return instants(texts, "UTC", order, Path())
+    return None
 
 
 def even(at: NDArray[np.int64]) -> bool:

@@ -7,7 +7,7 @@ from typing import Any
 
 from sim.errors import BadInput
 from sim.tables.files import Broken, Progress, RowBlock
-from sim.tables.formats.reader import Head, Reader, Requests, json_lines, json_object, records_block, timed, whole_text
+from sim.tables.formats.reader import Head, Reader, Requests, json_document, json_lines, records_block, timed
 
 COLUMNS = ("time", "user", "path", "status", "duration", "wait", "service")
 STATUS = ("http.response.status_code", "http.status_code")
@@ -45,9 +45,7 @@ class Spans(Reader):
 
 def span_blocks(path: Path, broken: list[Broken], progress: Progress, lined: bool) -> Iterator[RowBlock]:
     """The requests of a whole file: spans of one request may be anywhere in it."""
-    documents = (
-        (record for _, record in json_lines(path, broken, progress)) if lined else [json_object(whole_text(path))]
-    )
+    documents = (record for _, record in json_lines(path, broken, progress)) if lined else [json_document(path)]
     yield from request_rows([span for document in documents for span in spans_of(document)], path)
 
 
