@@ -107,6 +107,8 @@ def test_totals_since_a_beginning_are_counted_by_their_differences(tmp_path):
     rows = "".join(f"{iso(k)},{n}\n" for k, n in enumerate([100, 130, 190, 20, 50, 90, 91, 95]))
     counts = read(tmp_path, f"time,requests\n{rows}", values="counter").counts
     assert counts.total.tolist() == [30, 60, 20, 30, 40, 1, 4]
+    units = read(tmp_path, f"time,asked (req/min)\n{rows}", values="counter").counts
+    assert units.total.tolist() == counts.total.tolist()
     grows = "".join(f"{iso(k)},{100 + 7 * k}\n" for k in range(9))
     assert any("never fall" in note for note in read(tmp_path, f"time,requests\n{grows}").counts.notes)
 

@@ -50,8 +50,8 @@ class Layout:
     """
 
     name: str
-    columns: tuple[str, ...]
-    roles: Mapping[str, str]
+    columns: tuple[str, ...] = ()
+    roles: Mapping[str, str] = field(default_factory=dict)
     extra: Mapping[str, Extra] = field(default_factory=dict)
     unit: str | None = None
     zone: str | None = None
@@ -115,8 +115,8 @@ AZURE = Layout(
     extra={"context_tokens": Extra("ContextTokens"), "generated_tokens": Extra("GeneratedTokens")},
     zone="UTC",
 )
-SERVEGEN = Layout(name="servegen", columns=("client", "t_s", "rate_rps", "cv", "dist", "p1", "p2"), roles={})
-CSV = Layout(name="csv", columns=(), roles={})
+SERVEGEN = Layout(name="servegen", columns=("client", "t_s", "rate_rps", "cv", "dist", "p1", "p2"))
+CSV = Layout(name="csv")
 FORMATS = {layout.name: layout for layout in (GENTD26, FLEET, AZURE, SERVEGEN, CSV)}
 
 TIME_NAMES = (
@@ -139,6 +139,7 @@ PARTS = {  # of a request's time, by names without their unit
 }
 
 # Headers of recordings that hold counts or rates, not arrivals.
+ONE_ROW = "one row per request; or --format csv with --time, if a row is one request"
 COUNTS = ({"period", "count"}, {"timestamp", "value"}, {"timestamp_anon", "value", "container_ip", "request_type"})
 
 
@@ -164,23 +165,16 @@ def detected_layout(path: Path) -> Layout:
 def refuse_counts(path: Path, names: list[str]) -> None:
     """Raises BadInput for a recording of counts or rates."""
     if set(names) in COUNTS:
-        raise BadInput(
-            "rows of this file are counts or rates per period, not arrivals: it does not say when each request came",
-            file=path,
-            value=", ".join(names),
-            expected="one row per request; or --format csv with --time, if a row is one request",
-        )
+        what = "rows of this file are counts or rates per period, not arrivals: it does not say when each request came"
+        raise BadInput(what, file=path, value=", ".join(names), expected=ONE_ROW)
 
 
 def refuse_samples(path: Path, time: str | None) -> None:
     """Raises BadInput for a table of samples, where --time alone would take each row for an arrival."""
     names, *rows = Head(path).rows or [[]]
     if sampled([["time" if name == time else name for name in names], *rows]) is not None:
-        raise BadInput(
-            "rows of this file come at even steps and say nothing of a request, as counts or gauges do",
-            file=path,
-            expected="one row per request; or --format csv with --time, if a row is one request",
-        )
+        what = "rows of this file come at even steps and say nothing of a request, as counts or gauges do"
+        raise BadInput(what, file=path, expected=ONE_ROW)
 
 
 def layout_by_names(path: Path, asked: Mapping[str, str | None]) -> Layout:
@@ -208,7 +202,6 @@ def layout_by_names(path: Path, asked: Mapping[str, str | None]) -> Layout:
         notes.append(f"times are in {unit}, as the name {time!r} says, if they are numbers")
     return Layout(
         name="csv",
-        columns=(),
         roles={"time": time, **roles},
         extra=extra,
         stamped=stamped,
@@ -268,8 +261,10 @@ def numbers_named(path: Path, names: Sequence[str], duration: str) -> tuple[dict
 
 
 def time_with_unit(path: Path, names: list[str]) -> str:
-    """A column with the name of a time and a unit, like arrival_ms; a bare time_ms may be how long a request took, and
-    is one only if its numbers ascend."""
+    """A column with the name of a time and a unit, like arrival_ms; '' without one.
+
+    A bare time_ms may be how long a request took: it is a time only if its numbers ascend.
+    """
     for name in names:
         stem, unit = unit_of_time(name)
         if unit and stem in TIME_NAMES and seconds_per(name) is None:
@@ -306,7 +301,6 @@ def layout_of_requests(reader: Reader, requests: Requests) -> Layout:
     extra = {name: Extra(column, per=per, outcome=name == "status") for name, (column, per) in requests.extra.items()}
     return Layout(
         name=reader.name,
-        columns=(),
         roles={role: column for role, column in roles.items() if column},
         extra=extra,
         unit=requests.unit,

@@ -12,7 +12,7 @@ import numpy as np
 import pyarrow.compute as pc
 
 from sim.tables.coded import of_words
-from sim.tables.formats.lines import CLF, Columns, clf_time, pattern_blocks, request_columns
+from sim.tables.formats.lines import CLF, HOSTS, Columns, clf_time, pattern_blocks, request_columns
 from sim.tables.formats.reader import Head, Reader, Requests, timed
 from sim.tables.formats.web_logs import is_usual
 from sim.tables.times import written_seconds
@@ -63,7 +63,7 @@ class CustomLog(Reader):
             stamped="either" if has_times else "",
             extra=timed("duration") if has_times else timed(),
             user="user" if "address" in layout else None,
-            notes=(f"lines of no known format: {read}", "a host may stand for many people behind one address"),
+            notes=(f"lines of no known format: {read}", HOSTS),
         )
 
 

@@ -7,7 +7,7 @@ from typing import Any
 import pyarrow.compute as pc
 
 from sim.tables.files import Broken, Progress, RowBlock
-from sim.tables.formats.lines import fits, pattern_blocks
+from sim.tables.formats.lines import HOSTS, fits, pattern_blocks
 from sim.tables.formats.reader import Head, Reader, Requests, timed
 
 LINE = (
@@ -30,7 +30,7 @@ class GinLog(Reader):
             blocks=gin_blocks,
             stamped="end",
             extra=timed("duration"),
-            notes=("other messages of the program are left out", "a host may stand for many people behind one address"),
+            notes=("other messages of the program are left out", HOSTS),
         )
 
 

@@ -17,12 +17,9 @@ from sim.tables.formats.reader import (
     in_chunks,
     json_document,
     json_lines,
-    json_list,
-    json_object,
     json_records,
     records_block,
     timed,
-    whole_text,
 )
 
 COMPONENTS = {"prefill": "ttft", "decode": "itl", "pipeline": "e2el"}
@@ -70,9 +67,8 @@ class VllmBenchmark(Reader):
 
 def runs_in(path: Path) -> list[dict[str, Any]]:
     """The results in a file: one object over one or more lines, a list of them, or one a line, as runs are appended."""
-    text = whole_text(path)
-    one = json_object(text)
-    return [one] if one else json_list(text) or json_records(path)
+    one = json_document(path)
+    return [one] if one else json_records(path)
 
 
 def detailed_blocks(path: Path, broken: list[Broken], progress: Progress) -> Iterator[RowBlock]:
@@ -87,17 +83,15 @@ def detailed_blocks(path: Path, broken: list[Broken], progress: Progress) -> Ite
         raise BadInput("the lists of this result differ in length", file=path, expected=expected)
     came = starts - waits
     order = np.argsort(came, kind="stable")
-    rows = []
-    for place in order.tolist():
-        failed = bool(errors[place])
-        rows.append(
-            {
-                "time": float(came[place] - came.min()),
-                "duration": None if failed else lasts[place],
-                "wait": float(waits[place]),
-                "status": status_in(str(errors[place])) if failed else 200,
-            }
-        )
+    rows = [
+        {
+            "time": float(came[place] - came.min()),
+            "duration": None if errors[place] else lasts[place],
+            "wait": float(waits[place]),
+            "status": status_in(str(errors[place])) if errors[place] else 200,
+        }
+        for place in order.tolist()
+    ]
     yield records_block(rows, (order + 1).tolist(), ("time", "duration", "wait", "status"))
 
 

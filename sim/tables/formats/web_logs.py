@@ -16,7 +16,17 @@ import pyarrow.compute as pc
 from sim.tables.coded import coded, of_words, plain
 from sim.tables.formats.access_parts import FORWARDED, WHOLE, client_in_pieces, unit_by_order
 from sim.tables.formats.combined_lines import Shape, cells, is_empty, odd_lines, shape_of, some
-from sim.tables.formats.lines import CLF, QUOTED, Columns, clf_time, fits, nothing, pattern_blocks, request_columns
+from sim.tables.formats.lines import (
+    CLF,
+    HOSTS,
+    QUOTED,
+    Columns,
+    clf_time,
+    fits,
+    nothing,
+    pattern_blocks,
+    request_columns,
+)
 from sim.tables.formats.reader import Head, Reader, Requests, timed
 from sim.tables.hashes import row_hashes, text_hashes
 from sim.tables.times import Mask, matches
@@ -97,7 +107,7 @@ class AccessLog(Reader):
         if pattern:
             stamped, per, said = stamp_and_unit(pattern, texts, rests)
             extra = timed("duration", per=per)
-        notes = ("a host may stand for many people behind one address", *([said] if said else []))
+        notes = (HOSTS, *([said] if said else []))
         behind = bool(usual) and float(matches(rests, FORWARDED).mean()) >= MOSTLY
         if behind:
             notes = ("users are the addresses that a proxy in front forwards (X-Forwarded-For)", *notes)
