@@ -1,4 +1,4 @@
-"""How long requests took, in tables and logs that have their start and their end and no duration."""
+"""Durations of requests in tables and logs that have a start and an end of each and no duration."""
 
 from collections.abc import Iterable, Iterator
 from dataclasses import replace

@@ -31,6 +31,11 @@ CLOCKS = (  # times of day, whose date is in another column
 ENDS = ("completed", "completed_at", "finished", "finished_at", "ended", "ended_at", "end", "end_time")
 AREAS = ("resolution", "size", "image_size")
 
+# Names of durations that have a unit by their programs.
+SECONDS = ("request_time", "duration", "time_taken", "properties_time_taken", "http_request_latency")
+MILLISECONDS = "response_time"  # of programs in JavaScript
+WHOLE = ((1e7, 1e9), (1e6, 1e6), (50.0, 1e3))  # from which whole numbers are nanoseconds, and so on
+
 
 def plain_name(name: str) -> str:
     """A name in small letters, its words joined by _: response_time_ms of 'Response Time (ms)', user_id of userId."""
@@ -47,7 +52,7 @@ def unit_of_time(name: str) -> tuple[str, str | None]:
 
 
 def seconds_per(name: str) -> float | None:
-    """What to divide a duration by for seconds, as its name says; 0 where it names no unit, None where it is none.
+    """The units of a duration in a second, by its name; 0 where it names no unit, None where it is no duration.
 
     latency_min is the least one, and not in minutes.
     """
@@ -57,14 +62,8 @@ def seconds_per(name: str) -> float | None:
     return PER[unit] if unit else 0.0
 
 
-# Names that have a unit by their programs.
-SECONDS = ("request_time", "duration", "time_taken", "properties_time_taken", "http_request_latency")
-MILLISECONDS = "response_time"  # of programs in JavaScript
-WHOLE = ((1e7, 1e9), (1e6, 1e6), (50.0, 1e3))  # from which whole numbers are nanoseconds, and so on
-
-
 def shown_per(name: str, values: list[float]) -> tuple[float, str]:
-    """What to divide durations by, and a note where their size had to show it.
+    """The units of durations in a second, and a note where only their size shows the unit.
 
     Nothing takes 50 s and only whole seconds each time: whole numbers from there on are milliseconds, from 1e6 on,
     which would be a quarter of an hour, microseconds, from 1e7 on nanoseconds.

@@ -149,7 +149,7 @@ def requests_of(reader: Reader, path: Path) -> Requests | None:
 
 
 def arrival_times(rows: Rows, layout: Layout, options: ImportOptions, path: Path) -> tuple[RecordedTimes, Layout]:
-    """When the requests of all rows came; and the layout with notes on that."""
+    """The arrival times of the requests of all rows; and the layout with notes on them."""
     try:
         unit, dates = options.unit or layout.unit, options.dates
         if layout.name == "csv" and layout.unit and not options.unit:
@@ -174,7 +174,7 @@ def read_rows(paths: list[Path], layout: Layout, options: ImportOptions, progres
 
 
 def blocks_for(layout: Layout, options: ImportOptions) -> Callable[[Path, list[Broken], Progress], Iterator[RowBlock]]:
-    """How the rows of a file with this layout are read."""
+    """The function that reads the rows of a file with this layout."""
     if layout.requests:
         return partial(request_blocks, requests=layout.requests, depth=options.kind_depth)
     if layout.join:

@@ -1,4 +1,4 @@
-"""When each row of a recording was: timestamps or numbers, read to the nanosecond, with the problems of each row."""
+"""The time of each row of a recording: timestamps or numbers, read to the nanosecond, with the problems of each row."""
 
 from dataclasses import dataclass, replace
 from typing import Any
@@ -11,12 +11,17 @@ from numpy.typing import NDArray
 
 from sim.errors import BadInput
 from sim.tables.formats.instants import COMPACT, are_sheet_days, by_order, serial_days, whole_days
+from sim.tables.names import PER
 from sim.tables.small_tables import comma_in, with_point
 from sim.tables.times import NUMBER, STAMP, Mask, floats, matches, nanoseconds, timestamps, whole
 from sim.tables.written_dates import Order, in_iso
 
-DIGITS = {"s": 9, "ms": 6, "us": 3, "ns": 0}  # decimals of a nanosecond in each unit
-LONGER = {"min": 60.0, "h": 3600.0}  # s: units that only the name of a column has
+DIGITS = {
+    "s": 9,
+    "ms": 6,
+    "us": 3,
+    "ns": 0,
+}  # decimals of a nanosecond in each unit of instants; durations may be in min and h too
 DECIMAL_COMMA, FEWEST_COMMAS = r"^\d+,\d+$", 3  # and rows of such numbers
 SECOND = 10**9
 EARLIEST = int(pd.Timestamp("1990-01-01").value)
@@ -102,7 +107,7 @@ def from_numbers(texts: Any, numeric: Mask, unit: str | None) -> RecordedTimes:
         what = "instants since 1970" if epoch else "times since the recording's own zero"
         assumed.append(f"times are numbers without a unit: read as {what} in {unit}")
     if not epoch:
-        seconds = values * LONGER[unit] if unit in LONGER else values / 10.0 ** (9 - DIGITS[unit])
+        seconds = values / PER[unit]
         absurd = numeric & ~(np.abs(seconds) <= LONGEST)
         seconds[absurd] = np.nan
         return RecordedTimes(seconds, None, {"absurd times": absurd, "negative times": seconds < 0}, tuple(assumed))
@@ -117,7 +122,7 @@ def units_since_1970(values: NDArray[np.float64]) -> list[str]:
 
 def refuse_other_unit(texts: Any, name: str, unit: str) -> None:
     """Raises BadInput where the name of a column says a unit and its numbers are since 1970 in another one."""
-    if pa.types.is_timestamp(texts.type) or unit in LONGER:
+    if pa.types.is_timestamp(texts.type) or unit not in DIGITS:
         return
     values = floats(texts[:1000])
     if not np.isfinite(values).any():

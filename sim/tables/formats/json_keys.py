@@ -1,4 +1,4 @@
-"""Which keys of a JSON log are times, users, paths, statuses and durations, by their names and by the programs."""
+"""The keys of JSON logs that are times, users, paths, statuses and durations, by their names and their programs."""
 
 import re
 from collections.abc import Iterable

@@ -164,7 +164,7 @@ class JsonLog(Reader):
 
 
 def per_second(duration: str, there: dict[str, Any], records: list[dict[str, Any]]) -> tuple[float, str]:
-    """What to divide the durations of a log by, and a note where their size had to show it."""
+    """The number of units of a log's durations in a second, and a note where only their size shows the unit."""
     if not duration:
         return 1.0, ""
     if any(set(signs) <= set(there) for signs in IN_NANOSECONDS):
@@ -306,7 +306,7 @@ def columns_at_once(data: bytes, keys: Keys) -> dict[str, Any] | None:
 
 
 def readings(keys: Keys) -> dict[str, Callable[[str], str]]:
-    """How the texts of some columns are read."""
+    """The functions that read the texts of some columns."""
     user = partial(user_of, key=keys.of.get("user", ""))
     return {role: read for role, read in (("path", path_of), ("side", side_of), ("user", user)) if role in keys.of}
 

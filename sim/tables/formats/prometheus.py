@@ -131,7 +131,7 @@ def restarts_said(at: Floats, values: Floats, step: float, metric: dict[str, str
 
 
 def missing(at: Floats, step: float) -> int:
-    """How many samples are missing between the first and the last."""
+    """The number of samples that are missing between the first and the last."""
     return round(float((at[-1] - at[0]) / step)) + 1 - len(at) if len(at) else 0
 
 
@@ -208,7 +208,7 @@ def summed(samples: Samples, name: str) -> float:
 
 
 def between(before: Samples, after: Samples) -> Samples:
-    """What was added from one scrape to the next; a total that fell began anew. Gauges are those of the end."""
+    """The growth of totals from one scrape to the next; one that fell began anew. Gauges are those of the end."""
     added = {}
     for key, value in after.items():
         total = key[0].endswith(("_total", "_sum", "_count", "_bucket"))

@@ -1,4 +1,4 @@
-"""What a reader of a format is, and the few kinds of rows there are: requests, counts, load points and figures."""
+"""The interface of readers of file formats, and the kinds of rows that they find: requests, counts, load points."""
 
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -200,7 +200,7 @@ class LoadPoint:
 
 @dataclass(frozen=True)
 class Asked:
-    """What the user says about a file that does not say it itself.
+    """Facts about a file that it does not contain and the user gives.
 
     zone: of times without one. values: 'per-second', 'per-minute', 'per-interval' or 'counter'. refused: whether
     refusals are 'inside' the counts of requests or 'beside' them. dates: the order of day and month.

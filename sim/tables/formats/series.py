@@ -48,7 +48,7 @@ def on_clock(at: NDArray[np.int64], values: NDArray[Any], clock: NDArray[np.int6
 
 
 def differences(at: NDArray[Any], totals: Floats, clock: NDArray[Any]) -> Floats:
-    """What a counter counted between the instants of a clock; after a fall the new value, a lower bound.
+    """The growth of a counter between the instants of a clock; after a fall the new value, a lower bound.
 
     Over missing samples it is spread evenly.
     """

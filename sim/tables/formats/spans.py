@@ -1,4 +1,4 @@
-"""OpenTelemetry traces in OTLP JSON (opentelemetry.io, file exporter): a trace is one request, its root span."""
+"""Traces of OpenTelemetry in OTLP JSON (opentelemetry.io, file exporter); a trace is one request, its root span."""
 
 from collections.abc import Iterator
 from functools import partial

@@ -59,7 +59,7 @@ def instants(column: Column, dates: Column | None, axis: Axis) -> Floats:
 
 
 def per_second(column: Column) -> float:
-    """How many of a column's numbers make a second, by the unit in its name, like wait_ms; 1 without one."""
+    """The units of a column's numbers in a second, by the unit in its name, like wait_ms; 1 without one."""
     unit = unit_of_time(column.name)[1]
     return PER[unit] if unit else 1.0
 
