@@ -36,3 +36,11 @@ def imported_trace(paths: list[Path], options: ImportOptions, repairs: list[str]
     refuse_open_problems(done.found, tuple(path.name for path in paths))
     assert done.trace is not None
     return done.trace
+
+
+def examined(tmp_path: Path, *contents: str | bytes, **options):
+    """What an import makes of files with these contents."""
+    paths = [tmp_path / f"file{place or ''}" for place in range(len(contents))]
+    for path, content in zip(paths, contents, strict=True):
+        path.write_bytes(content if isinstance(content, bytes) else content.encode())
+    return examine_recording(paths, ImportOptions(**options))

@@ -9,18 +9,11 @@ import pyarrow.parquet as pq
 import pytest
 
 from sim.demand.fitting.counts import read_counts
-from sim.demand.recordings.importing import ImportOptions, examine_recording
 from sim.errors import BadInput
 from sim.tables.formats.sampled import sampled
+from tests.recorded import examined as read
 
 BEGINS = 1743415200  # 2025-03-31 10:00 UTC
-
-
-def read(tmp_path: Path, *texts: str | bytes, **options):
-    paths = [tmp_path / f"file{place}" for place in range(len(texts))]
-    for path, text in zip(paths, texts, strict=True):
-        path.write_bytes(text if isinstance(text, bytes) else text.encode())
-    return examine_recording(paths, ImportOptions(**options))
 
 
 COUNTS = [30, 47, 51, 38, 44, 62, 70, 55]
@@ -114,6 +107,8 @@ def test_totals_since_a_beginning_are_counted_by_their_differences(tmp_path):
     rows = "".join(f"{iso(k)},{n}\n" for k, n in enumerate([100, 130, 190, 20, 50, 90, 91, 95]))
     counts = read(tmp_path, f"time,requests\n{rows}", values="counter").counts
     assert counts.total.tolist() == [30, 60, 20, 30, 40, 1, 4]
+    units = read(tmp_path, f"time,asked (req/min)\n{rows}", values="counter").counts
+    assert units.total.tolist() == counts.total.tolist()
     grows = "".join(f"{iso(k)},{100 + 7 * k}\n" for k in range(9))
     assert any("never fall" in note for note in read(tmp_path, f"time,requests\n{grows}").counts.notes)
 

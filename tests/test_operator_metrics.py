@@ -1,24 +1,15 @@
 """Counts over time in the JSON and the metrics of monitoring: pods that come and go, pages, histograms, exemplars."""
 
 import json
-from datetime import UTC, datetime
-from pathlib import Path
 
 import numpy as np
 import pytest
 
-from sim.demand.recordings.importing import ImportOptions, examine_recording
 from sim.errors import BadInput
+from tests.recorded import examined as read
+from tests.test_operator_counts import BEGINS, COUNTS, iso
 
-BEGINS = 1743415200  # 2025-03-31 10:00 UTC
 STEPS = [BEGINS + 60 * k for k in range(6)]
-
-
-def read(tmp_path: Path, *texts: str | bytes, **options):
-    paths = [tmp_path / f"file{place}" for place in range(len(texts))]
-    for path, text in zip(paths, texts, strict=True):
-        path.write_bytes(text if isinstance(text, bytes) else text.encode())
-    return examine_recording(paths, ImportOptions(**options))
 
 
 def answer(*series: tuple[dict, list], key: str = "values") -> str:
@@ -83,13 +74,6 @@ def test_of_a_histogram_each_request_counts_once(tmp_path):
 def test_what_adds_up_seconds_or_tokens_counts_no_requests(tmp_path, name):
     with pytest.raises(BadInput, match="something else than requests"):
         read(tmp_path, answer(({"__name__": name}, total(8))), values="counter")
-
-
-COUNTS = [30, 47, 51, 38, 44, 62, 70, 55]
-
-
-def iso(minute: float) -> str:
-    return f"{datetime.fromtimestamp(BEGINS + 60 * minute, UTC):%Y-%m-%dT%H:%M:%SZ}"
 
 
 SERIES = [{"timestamp": iso(k), "requests": n} for k, n in enumerate(COUNTS)]

@@ -10,6 +10,7 @@ import pytest
 from sim.demand.recordings.importing import ImportOptions, examine_recording
 from sim.errors import BadInput
 from sim.tables.times import written_seconds
+from tests.recorded import examined
 
 BEGINS = datetime(2025, 3, 31, 10, tzinfo=UTC)
 SECONDS = [0, 3, 4, 9, 15, 16]
@@ -20,9 +21,7 @@ BY_END = sorted(ROWS, key=lambda row: row[0] + row[1])
 
 
 def read(tmp_path: Path, content: str, **options):
-    path = tmp_path / "file"
-    path.write_text(content)
-    return examine_recording([path], ImportOptions(attempts=True, **options)).trace
+    return examined(tmp_path, content, attempts=True, **options).trace
 
 
 def at(second: float, form: str = "%Y-%m-%dT%H:%M:%S.%fZ") -> str:
@@ -99,7 +98,8 @@ def test_durations_of_programs_that_log_nanoseconds_are_nanoseconds_however_shor
 def test_durations_in_words_are_read_and_one_that_cannot_be_is_reported(tmp_path):
     words = {"4.1s": 4.1, "1m2.5s": 62.5, "1h0m3s": 3603, "PT2.5S": 2.5, "00:00:02.1040000": 2.104, "850ms": 0.85}
     assert {word: written_seconds(word) for word in words} == words
-    assert [written_seconds(word) for word in ("", "P", "PT", "h", "fast")] == [None] * 5
+    assert [written_seconds(word) for word in ("-0:00:05", "2 seconds", "-1m2s")] == [-5, 2, -62]
+    assert [written_seconds(word) for word in ("", "--5s", "P", "PT", "h", "fast")] == [None] * 6
     rows = "".join(
         json.dumps({"time": at(k), "duration": one, "status": 200}) + "\n" for k, one in enumerate([*words, "slow"])
     )

@@ -3,7 +3,6 @@
 import json
 import lzma
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
@@ -13,7 +12,6 @@ from sim.calibration.asks import asks_of
 from sim.calibration.estimates import Findings
 from sim.calibration.fitted_people import patience, retries
 from sim.demand.fitting.counts import read_counts
-from sim.demand.recordings.importing import ImportOptions, examine_recording
 from sim.errors import BadInput
 from sim.profile.perf_tables import import_profile
 from sim.tables.formats import recognised
@@ -23,6 +21,7 @@ from sim.tables.formats.reader import Head
 from sim.tables.formats.web_logs import ALB, alb_parts, cut_alb
 from sim.tables.names import seconds_per, shown_per
 from sim.tables.written_dates import in_iso
+from tests.recorded import examined as read
 
 BEGINS = datetime(2025, 3, 31, 10, tzinfo=UTC)
 SECONDS = [0, 3, 4, 9, 15, 16]
@@ -35,12 +34,6 @@ def at(second: float, form: str = "%Y-%m-%dT%H:%M:%SZ") -> str:
 
 ROWS = [f"{at(k)},u{k % 3},edit" for k in SECONDS]
 PLAIN = "time,user,feature\n" + "\n".join(ROWS) + "\n"
-
-
-def read(tmp_path: Path, content: str | bytes, **options):
-    path = tmp_path / "file"
-    path.write_bytes(content if isinstance(content, bytes) else content.encode())
-    return examine_recording([path], ImportOptions(**options))
 
 
 def seconds_in(found) -> list[float]:

@@ -13,6 +13,7 @@ from sim.demand.recordings.importing import ImportOptions, examine_recording
 from sim.errors import BadInput
 from sim.profile.perf_tables import import_profile
 from sim.tables.names import shown_per, unit_of_time
+from tests.recorded import examined
 
 BEGINS = datetime(2025, 3, 31, 10, tzinfo=UTC)
 SECONDS = [0.5, 3.25, 4.0, 9.125, 15.0, 16.75]
@@ -20,9 +21,7 @@ LASTED = [2104, 1890, 3120, 950, 2400, 2210]  # ms
 
 
 def read(tmp_path: Path, content: str | bytes, **options):
-    path = tmp_path / "file"
-    path.write_bytes(content if isinstance(content, bytes) else content.encode())
-    return examine_recording([path], ImportOptions(**options)).trace
+    return examined(tmp_path, content, **options).trace
 
 
 def parquet(**columns) -> bytes:

@@ -7,21 +7,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from sim.demand.recordings.importing import ImportOptions, examine_recording
 from sim.errors import BadInput
 from sim.profile.perf_tables import import_profile
 from sim.tables.formats import load_test, recognised
 from sim.tables.small_tables import cells_of
+from tests.recorded import examined as read
 
 
 def at(second: int, ends: str = "Z") -> str:
     return f"2025-03-31T10:00:{second:02d}{ends}"
-
-
-def read(tmp_path: Path, text: str | bytes, **options):
-    path = tmp_path / "file"
-    path.write_bytes(text if isinstance(text, bytes) else text.encode())
-    return examine_recording([path], ImportOptions(**options))
 
 
 def middle(tmp_path: Path, text: str) -> float:

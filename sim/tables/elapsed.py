@@ -1,4 +1,4 @@
-"""How long requests took, in tables and logs that have their start and their end and no duration."""
+"""Durations of requests in tables and logs that have a start and an end of each and no duration."""
 
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
@@ -10,11 +10,11 @@ import pyarrow as pa
 from sim.errors import BadInput
 from sim.tables.coded import plain
 from sim.tables.files import RowBlock
+from sim.tables.names import PER
 from sim.tables.times import Floats, floats, timestamps
 from sim.tables.written_dates import Order, in_iso
 
 ELAPSED = "end less start"  # the column that is made
-PER = {"s": 1.0, "ms": 1e3, "us": 1e6, "ns": 1e9, "min": 1 / 60, "h": 1 / 3600}
 YEAR_2100 = 4102444800.0  # seconds since 1970: larger numbers are of a smaller unit
 
 

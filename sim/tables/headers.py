@@ -1,4 +1,4 @@
-"""Where a table in a text begins: the line that names its columns, below titles, comments, hints and blank lines."""
+"""The head of a table in a text: the line that names its columns, below titles, comments, hints and blank lines."""
 
 import csv
 import re

@@ -2,9 +2,19 @@
 
 import re
 
+PER = {"s": 1.0, "ms": 1e3, "us": 1e6, "ns": 1e9, "min": 1 / 60, "h": 1 / 3600}  # of a second
+UNITS = {  # by the last word of a name
+    **dict.fromkeys(("s", "sec", "secs", "seconds"), "s"),
+    **dict.fromkeys(("ms", "msec", "millis", "milliseconds"), "ms"),
+    **dict.fromkeys(("us", "micros", "microseconds"), "us"),
+    **dict.fromkeys(("ns", "nanos", "nanoseconds"), "ns"),
+    **dict.fromkeys(("min", "minutes"), "min"),
+    **dict.fromkeys(("h", "hours"), "h"),
+}
+WITH_UNIT = re.compile(rf"^(?P<stem>.+?)_(?:in_)?(?P<unit>{'|'.join(UNITS)})$")
 LASTED = re.compile(
-    r"^(?:.*_)?(?:duration|latency|elapsed(?:_time)?|(?:response|request|processing|process|total)_time|time_taken|took|dauer)"
-    r"(?:_in)?(?:_(?P<unit>ns|nanos|nanoseconds|us|micros|microseconds|ms|millis|milliseconds|msec|s|sec|secs|seconds))?$"
+    r"^(?:.*_)?(?:duration|latency|elapsed(?:_time)?|(?:response|request|processing|process|total)_time|time_taken|took|"
+    r"dauer)$"
 )
 SIZES = {  # of a request: pixels, steps of denoising, tokens of the answer
     "side": ("side",),
@@ -13,8 +23,18 @@ SIZES = {  # of a request: pixels, steps of denoising, tokens of the answer
     "steps": ("steps", "num_inference_steps", "inference_steps", "sampling_steps"),
     "tokens": ("output_tokens", "completion_tokens", "generated_tokens", "output_len", "tokens"),
 }
+DATES = ("date", "datum", "day", "fecha", "jour")
+CLOCKS = (  # times of day, whose date is in another column
+    *("time", "uhrzeit", "zeit", "hora", "heure", "time_of_day", "clock"),
+    *("hour", "interval", "period", "slot", "time_slot", "stunde"),
+)
+ENDS = ("completed", "completed_at", "finished", "finished_at", "ended", "ended_at", "end", "end_time")
 AREAS = ("resolution", "size", "image_size")
-UNITS = {"n": 1e9, "u": 1e6, "mic": 1e6, "m": 1e3, "s": 1.0}
+
+# Names of durations that have a unit by their programs.
+SECONDS = ("request_time", "duration", "time_taken", "properties_time_taken", "http_request_latency")
+MILLISECONDS = "response_time"  # of programs in JavaScript
+WHOLE = ((1e7, 1e9), (1e6, 1e6), (50.0, 1e3))  # from which whole numbers are nanoseconds, and so on
 
 
 def plain_name(name: str) -> str:
@@ -24,47 +44,26 @@ def plain_name(name: str) -> str:
     return re.sub(r"\W+", "_", name.lower()).strip("_")
 
 
-def seconds_per(name: str) -> float | None:
-    """What to divide a duration by for seconds, as its name says; 0 where it names no unit, None where it is none."""
-    found = LASTED.match(plain_name(name))
-    if found is None:
-        return None
-    unit = found["unit"] or ""
-    return next((per for begins, per in sorted(UNITS.items(), reverse=True) if unit[:3].startswith(begins)), 0.0)
-
-
-TIME_UNIT = re.compile(
-    r"^(?P<stem>.+?)_(?:in_)?(?P<unit>s|sec|secs|seconds|ms|msec|millis|milliseconds|us|micros|microseconds|ns|nanos|"
-    r"nanoseconds|min|minutes|h|hours)$"
-)
-TIME_UNITS = {"s": "s", "ms": "ms", "mi": "ms", "us": "us", "mic": "us", "ns": "ns", "na": "ns", "min": "min", "h": "h"}
-
-
 def unit_of_time(name: str) -> tuple[str, str | None]:
     """The name of a column of times without its unit, and the unit: arrival and ms of 'Arrival (ms)'."""
-    found = TIME_UNIT.match(plain_name(name))
-    if found is None:
-        return plain_name(name), None
-    unit = found["unit"]
-    if unit in ("min", "minutes"):
-        return found["stem"], "min"
-    begins = max((key for key in TIME_UNITS if unit.startswith(key)), key=len)
-    return found["stem"], TIME_UNITS[begins]
+    plain = plain_name(name)
+    found = WITH_UNIT.match(plain)
+    return (found["stem"], UNITS[found["unit"]]) if found else (plain, None)
 
 
-SECONDS = {
-    "request_time",
-    "duration",
-    "time_taken",
-    "properties_time_taken",
-    "http_request_latency",
-}  # by their programs
-WHOLE = ((1e7, 1e9), (1e6, 1e6), (50.0, 1e3))  # from which whole numbers are nanoseconds, and so on
-MILLISECONDS = {"response_time"}  # of programs in JavaScript
+def seconds_per(name: str) -> float | None:
+    """The units of a duration in a second, by its name; 0 where it names no unit, None where it is no duration.
+
+    latency_min is the least one, and not in minutes.
+    """
+    stem, unit = unit_of_time(name)
+    if unit in ("min", "h") or not LASTED.match(stem):
+        return None
+    return PER[unit] if unit else 0.0
 
 
 def shown_per(name: str, values: list[float]) -> tuple[float, str]:
-    """What to divide durations by, and a note where their size had to show it.
+    """The units of durations in a second, and a note where only their size shows the unit.
 
     Nothing takes 50 s and only whole seconds each time: whole numbers from there on are milliseconds, from 1e6 on,
     which would be a quarter of an hour, microseconds, from 1e7 on nanoseconds.
@@ -76,11 +75,9 @@ def shown_per(name: str, values: list[float]) -> tuple[float, str]:
     middle = sorted(values)[len(values) // 2] if values else 0.0
     whole = bool(values) and all(value == int(value) for value in values)
     per = next((unit for least, unit in WHOLE if whole and middle >= least), 1.0)
-    if per == 1.0 and plain.endswith(tuple(MILLISECONDS)):
+    if per == 1.0 and plain.endswith(MILLISECONDS):
         per = 1e3
     if per == 1.0 and plain in SECONDS:
         return per, ""
-    return (
-        per,
-        f"{name} names no unit, and is taken for {({1.0: '', 1e3: 'milli', 1e6: 'micro', 1e9: 'nano'})[per]}seconds",
-    )
+    unit = {1.0: "seconds", 1e3: "milliseconds", 1e6: "microseconds", 1e9: "nanoseconds"}[per]
+    return per, f"{name} names no unit, and is taken for {unit}"

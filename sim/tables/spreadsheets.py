@@ -40,13 +40,11 @@ def sheet_as_csv(path: Path) -> bytes:
     if not there:
         raise BadInput("this spreadsheet has no rows", file=path)
     first = next((sheet for sheet in there if is_table(sheet)), there[0])
-    rows = [[as_cell(value) for value in row] for row in first.itertuples(index=False)]
-    for sheet in there:
-        more = [[as_cell(value) for value in row] for row in sheet.itertuples(index=False)]
-        rows += more[1:] if sheet is not first and more[0] == rows[0] else []
+    rows = rows_of(first)
+    for more in [rows_of(sheet) for sheet in there if sheet is not first]:
+        rows += more[1:] if more[0] == rows[0] else []
     text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerows(rows)
+    csv.writer(text, lineterminator="\n").writerows(rows)
     return text.getvalue().encode()
 
 
@@ -60,6 +58,10 @@ def is_table(sheet: Any) -> bool:
     """Whether a sheet has several columns, and numbers or dates in several rows of one: a cover of words has not."""
     values = sheet.map(lambda value: isinstance(value, int | float | date | time) and value == value)
     return len(sheet) >= FEWEST and sheet.shape[1] > 1 and bool((values.sum() >= FEWEST - 1).any())
+
+
+def rows_of(sheet: Any) -> list[list[str]]:
+    return [[as_cell(value) for value in row] for row in sheet.itertuples(index=False)]
 
 
 def as_cell(value: Any) -> str:

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from sim.errors import BadInput
 from sim.tables.coded import repeats
+from sim.tables.names import PER, UNITS
 from sim.tables.small_tables import comma_in, ungrouped, with_point
 
 Mask = NDArray[np.bool_]
@@ -26,10 +27,8 @@ PLAIN = r"^(?P<sign>[+-]?)(?P<whole>\d{1,19})\.?(?P<part>\d*)$"
 STAMP = r"^\d{4}-\d{1,2}-\d{1,2}"
 ZONED = r"^\d{4}-\d{1,2}-\d{1,2}.*:\d\d.*(Z|z|[+-]\d\d(:?\d\d)?)$"
 TIME_OF_DAY = r"^(?P<hour>\d{1,2}):(?P<minute>\d\d)(?::(?P<second>\d\d(?:\.\d*)?))?\s*(?P<half>[AaPp][Mm])?$"
-DURATION = r"^(?P<sign>[+-]?)(?P<hour>\d+):(?P<minute>\d\d):(?P<second>\d\d(?:\.\d*)?)$"
-LENGTH = re.compile(r"^(?P<number>-?\d+(?:\.\d+)?)\s*(?P<unit>ns|us|µs|μs|ms|msec|s|sec|secs|m|min|h)$")
-LENGTHS = {"ns": 1e-9, "us": 1e-6, "µs": 1e-6, "μs": 1e-6, "ms": 1e-3, "msec": 1e-3, "s": 1.0, "sec": 1.0, "secs": 1.0}
-LENGTHS |= {"m": 60.0, "min": 60.0, "h": 3600.0}
+LENGTHS = {word: 1 / PER[unit] for word, unit in UNITS.items()} | {"µs": 1e-6, "μs": 1e-6, "m": 60.0}
+LENGTH = re.compile(rf"^(?P<number>\d+(?:\.\d+)?)\s*(?P<unit>{'|'.join(LENGTHS)})$")
 CLOCKED = re.compile(r"^(?:(?P<day>\d+)[. ])?(?P<hour>\d+):(?P<minute>\d\d):(?P<second>\d\d(?:\.\d*)?)$")
 COMPOUND = re.compile(  # 1m2.5s as Go writes it, and PT1M2.5S of ISO 8601
     r"(?i)^(?:P(?:(?P<day>\d+)D)?T?)?(?:(?P<hour>\d+)h)?\s*(?:(?P<minute>\d+)m)?\s*(?:(?P<second>\d+(?:\.\d+)?)s)?$"
@@ -37,6 +36,7 @@ COMPOUND = re.compile(  # 1m2.5s as Go writes it, and PT1M2.5S of ISO 8601
 INSTANT = pa.timestamp("ns", tz="UTC")
 AREA = r"^(?P<width>\d{1,5})\s*[x×*]\s*(?P<height>\d{1,5})$"
 NEAR = (pd.Timestamp("1701-01-01").value, pd.Timestamp("2200-01-01").value)  # ns since 1970 that are read by pyarrow
+MIDNIGHT = r"[ T]00:00(:00(\.0+)?)?$"  # behind a date, as spreadsheets have it
 DATES = {r"^\d{4}-\d\d-\d\d$": "%Y-%m-%d", r"^\d{8}$": "%Y%m%d", r"^\d{6}$": "%y%m%d"}
 
 
@@ -177,15 +177,6 @@ def times_of_day(texts: Any) -> Floats:
     return np.where(beyond, np.nan, 3600 * hour + 60 * minute + second)
 
 
-def durations(texts: Any) -> Floats:
-    """Seconds, of durations like 0:03:20 and of plain numbers."""
-    found = pc.extract_regex(texts, DURATION)
-    hour, minute, second = (number_in(found, name) for name in ("hour", "minute", "second"))
-    negative = np.asarray(pc.fill_null(pc.equal(pc.struct_field(found, "sign"), "-"), False), dtype=bool)
-    timed = np.where(negative, -1.0, 1.0) * (3600 * hour + 60 * minute + second)
-    return np.where(np.isnan(timed), floats(texts), timed)
-
-
 def decimals(texts: Any) -> Floats:
     """Numbers as `floats` reads them, also with commas where all texts together show what these are."""
     if not matches(texts, r"\d[, '’\x{A0}\x{202F}]\d").any():
@@ -199,12 +190,16 @@ def decimals(texts: Any) -> Floats:
 def written_seconds(text: str) -> float | None:
     """Seconds of a text with its unit: '4.1s', '200 ms', '1m2.5s', 'PT2.5S', '0:03:20'; None for another."""
     text = text.strip()
-    if found := LENGTH.match(text):
-        return float(found["number"]) * LENGTHS[found["unit"]]
-    if (found := CLOCKED.match(text) or COMPOUND.match(text)) and re.search(r"\d", text):
-        parts = [float(found[name] or 0.0) for name in ("day", "hour", "minute", "second")]
-        return ((parts[0] * 24 + parts[1]) * 60 + parts[2]) * 60 + parts[3]
-    return None
+    size = text[1:] if text[:1] in ("+", "-") else text
+    found = LENGTH.match(size) or CLOCKED.match(size) or COMPOUND.match(size)
+    if not found or not re.search(r"\d", size):
+        return None
+    if found.re is LENGTH:
+        seconds = float(found["number"]) * LENGTHS[found["unit"]]
+    else:
+        day, hour, minute, second = (float(found[name] or 0.0) for name in ("day", "hour", "minute", "second"))
+        seconds = ((day * 24 + hour) * 60 + minute) * 60 + second
+    return -seconds if text[:1] == "-" else seconds
 
 
 def lengths(texts: Any, per: float = 1.0) -> Floats:

@@ -39,7 +39,7 @@ def coarse_tick(times: RecordedTimes) -> float:
 
 
 def distinct(seconds: Floats) -> int:
-    """How many distinct values there are."""
+    """The number of distinct values."""
     steps = np.diff(seconds)
     return int((steps > 0).sum()) + 1 if (steps >= 0).all() else len(np.unique(seconds))
 

@@ -1,7 +1,7 @@
 """The known formats of recordings: what each column means, and the traps of each format."""
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,7 @@ from sim.tables.formats.guess import looks_like
 from sim.tables.formats.reader import Head, Reader, Requests
 from sim.tables.formats.sampled import sampled
 from sim.tables.headers import TOTAL, column_names, header
-from sim.tables.names import AREAS, SIZES, plain_name, seconds_per, shown_per, unit_of_time
+from sim.tables.names import AREAS, CLOCKS, DATES, ENDS, PER, SIZES, plain_name, seconds_per, shown_per, unit_of_time
 from sim.tables.times import floats, times_of_day
 
 
@@ -50,8 +50,8 @@ class Layout:
     """
 
     name: str
-    columns: tuple[str, ...]
-    roles: Mapping[str, str]
+    columns: tuple[str, ...] = ()
+    roles: Mapping[str, str] = field(default_factory=dict)
     extra: Mapping[str, Extra] = field(default_factory=dict)
     unit: str | None = None
     zone: str | None = None
@@ -115,8 +115,8 @@ AZURE = Layout(
     extra={"context_tokens": Extra("ContextTokens"), "generated_tokens": Extra("GeneratedTokens")},
     zone="UTC",
 )
-SERVEGEN = Layout(name="servegen", columns=("client", "t_s", "rate_rps", "cv", "dist", "p1", "p2"), roles={})
-CSV = Layout(name="csv", columns=(), roles={})
+SERVEGEN = Layout(name="servegen", columns=("client", "t_s", "rate_rps", "cv", "dist", "p1", "p2"))
+CSV = Layout(name="csv")
 FORMATS = {layout.name: layout for layout in (GENTD26, FLEET, AZURE, SERVEGEN, CSV)}
 
 TIME_NAMES = (
@@ -129,10 +129,7 @@ USER_NAMES = (
     *("user", "user_id", "userid", "username", "user_name", "client", "client_id", "customer", "account", "client_ip"),
     *("benutzer", "nutzer", "kunde", "utilisateur", "usuario"),
 )
-DATE_NAMES = ("date", "datum", "day", "fecha", "jour")
-CLOCK_NAMES = ("time", "uhrzeit", "zeit", "hora", "heure", "time_of_day", "clock")
 IMAGES_NAMES = ("images", "num_images", "n_images", "image_count", "images_count", "number_of_images", "num_outputs")
-END_NAMES = ("completed", "completed_at", "finished", "finished_at", "ended", "ended_at", "end", "end_time")
 STATUS_NAMES = ("status", "status_code", "http_status", "code", "response_code", "http_code", "outcome", "result")
 KIND_NAMES = ("kind", "type", "endpoint", "path", "feature")
 SERVER_NAMES = ("server", "agent", "gpu", "replica", "pod")
@@ -140,9 +137,9 @@ PARTS = {  # of a request's time, by names without their unit
     "wait_s": ("wait", "queue", "wait_time", "queue_time", "waiting_time", "queued", "waited"),
     "service_s": ("service", "service_time", "inference_time", "inference", "served"),
 }
-PER = {"s": 1.0, "ms": 1e3, "us": 1e6, "ns": 1e9, "min": 1 / 60, "h": 1 / 3600}
 
 # Headers of recordings that hold counts or rates, not arrivals.
+ONE_ROW = "one row per request; or --format csv with --time, if a row is one request"
 COUNTS = ({"period", "count"}, {"timestamp", "value"}, {"timestamp_anon", "value", "container_ip", "request_type"})
 
 
@@ -168,23 +165,16 @@ def detected_layout(path: Path) -> Layout:
 def refuse_counts(path: Path, names: list[str]) -> None:
     """Raises BadInput for a recording of counts or rates."""
     if set(names) in COUNTS:
-        raise BadInput(
-            "rows of this file are counts or rates per period, not arrivals: it does not say when each request came",
-            file=path,
-            value=", ".join(names),
-            expected="one row per request; or --format csv with --time, if a row is one request",
-        )
+        what = "rows of this file are counts or rates per period, not arrivals: it does not say when each request came"
+        raise BadInput(what, file=path, value=", ".join(names), expected=ONE_ROW)
 
 
 def refuse_samples(path: Path, time: str | None) -> None:
     """Raises BadInput for a table of samples, where --time alone would take each row for an arrival."""
     names, *rows = Head(path).rows or [[]]
     if sampled([["time" if name == time else name for name in names], *rows]) is not None:
-        raise BadInput(
-            "rows of this file come at even steps and say nothing of a request, as counts or gauges do",
-            file=path,
-            expected="one row per request; or --format csv with --time, if a row is one request",
-        )
+        what = "rows of this file come at even steps and say nothing of a request, as counts or gauges do"
+        raise BadInput(what, file=path, expected=ONE_ROW)
 
 
 def layout_by_names(path: Path, asked: Mapping[str, str | None]) -> Layout:
@@ -195,76 +185,86 @@ def layout_by_names(path: Path, asked: Mapping[str, str | None]) -> Layout:
         expected = "JSON lines or a JSON list with one object per request, each with a key like time, timestamp or ts"
         raise BadInput(what, file=path, expected=expected)
     names = column_names(path)
-    lower = {plain_name(name): name for name in reversed(names)}
-
-    def column(likely: Iterable[str]) -> str:
-        """The first of these usual names that the table has, as the table writes it; '' if it has none."""
-        return next((lower[name] for name in likely if name in lower), "")
-
-    usual = {"time": TIME_NAMES, "user": USER_NAMES, "images": IMAGES_NAMES, "kind": KIND_NAMES}
-    usual["server"] = SERVER_NAMES
-    roles = {role: name for role, likely in usual.items() if (name := asked.get(role) or column(likely))}
-    end = column(END_NAMES)
+    usual = {"user": USER_NAMES, "images": IMAGES_NAMES, "kind": KIND_NAMES, "server": SERVER_NAMES}
+    roles = {role: name for role, likely in usual.items() if (name := asked.get(role) or column_named(likely, names))}
     duration = min((name for name in names if seconds_per(name) is not None), key=len, default="")
-    if "time" not in roles and end and duration:
-        roles["time"] = end
-    if "time" not in roles and (found := time_with_unit(path, names)):
-        roles["time"] = found
-    both = [column(DATE_NAMES), column(CLOCK_NAMES)]
-    join = tuple(both) if all(both) and not asked.get("time") and are_clocks(path, both[1]) else ()
-    if join:
-        roles["time"] = " ".join(join)
-    if "time" not in roles:
-        raise BadInput(
-            f"no column has the name of a time; the file looks like {looks_like(Head(path))}",
-            file=path,
-            key="--time",
-            expected="one of its columns, if it is a table (the first line must name them)",
-        )
-    status = column(STATUS_NAMES)
-    extra = {"status": Extra(status, outcome=True)} if status else {}
-    notes: tuple[str, ...] = ()
-    for what, likely in SIZES.items():
-        if found := column(likely):
-            extra[what] = Extra(found)
-    for what, likely in PARTS.items():
-        for name in names:
-            stem, unit = unit_of_time(name)
-            if unit and stem in likely:
-                extra.setdefault(what, Extra(name, per=PER[unit]))
-    if "side" not in extra and (found := column(AREAS)):
-        extra["side"] = Extra(found, area=True)
-    if duration:
-        per, said = shown_per(duration, numbers_of(path, duration))
-        extra["duration_s"], notes = Extra(duration, per=per), (said,) if said else ()
-    stamped = "end" if plain_name(roles["time"]) in END_NAMES else "start"
+    join = () if asked.get("time") else date_and_clock(path, names)
+    time = " ".join(join) or asked.get("time") or time_column(path, names, duration)
+    extra, notes = numbers_named(path, names, duration)
+    end = column_named(ENDS, names)
+    stamped = "end" if plain_name(time) in ENDS else "start"
     until = "" if duration or join or stamped == "end" or "service_s" in extra else end
     if until:
         extra["duration_s"] = Extra(ELAPSED)
-        notes = (*notes, f"a duration is the time from {roles['time']!r} to {until!r}")
-    zone = "UTC" if re.search(r"\b(UTC|GMT)\b", roles["time"]) else None
-    totals = {roles["time"]: (TOTAL, "rows of totals")}
-    unit = unit_of_time(roles["time"])[1]
+        notes.append(f"a duration is the time from {time!r} to {until!r}")
+    unit = unit_of_time(time)[1]
     if unit:
-        notes = (*notes, f"times are in {unit}, as the name {roles['time']!r} says, if they are numbers")
+        notes.append(f"times are in {unit}, as the name {time!r} says, if they are numbers")
     return Layout(
         name="csv",
-        columns=(),
-        roles=roles,
+        roles={"time": time, **roles},
         extra=extra,
         stamped=stamped,
         unit=unit,
-        zone=zone,
-        leave_out=totals,
+        zone="UTC" if re.search(r"\b(UTC|GMT)\b", time) else None,
+        leave_out={time: (TOTAL, "rows of totals")},
         join=join,
-        notes=notes,
+        notes=tuple(notes),
         until=until,
     )
 
 
+def column_named(likely: Iterable[str], names: Sequence[str]) -> str:
+    """The first of these usual names that a table has, as the table writes it; '' if it has none."""
+    there = {plain_name(name): name for name in reversed(names)}
+    return next((there[name] for name in likely if name in there), "")
+
+
+def date_and_clock(path: Path, names: Sequence[str]) -> tuple[str, ...]:
+    """The columns of dates and of times of day, where a table has both."""
+    date, clock = (column_named(likely, names) for likely in (DATES, CLOCKS))
+    both = date and clock and np.isfinite(times_of_day(first_texts(path, clock))).any()
+    return (date, clock) if both else ()
+
+
+def time_column(path: Path, names: list[str], duration: str) -> str:
+    """The column of times by its name: of the beginning, of the end beside a duration, or one with its unit."""
+    end = column_named(ENDS, names) if duration else ""
+    found = column_named(TIME_NAMES, names) or end or time_with_unit(path, names)
+    if found:
+        return found
+    raise BadInput(
+        f"no column has the name of a time; the file looks like {looks_like(Head(path))}",
+        file=path,
+        key="--time",
+        expected="one of its columns, if it is a table (the first line must name them)",
+    )
+
+
+def numbers_named(path: Path, names: Sequence[str], duration: str) -> tuple[dict[str, Extra], list[str]]:
+    """Further columns of numbers by their usual names; and a note where the size of durations shows their unit."""
+    found: dict[str, Extra] = {}
+    if status := column_named(STATUS_NAMES, names):
+        found["status"] = Extra(status, outcome=True)
+    if area := column_named(AREAS, names):
+        found["side"] = Extra(area, area=True)
+    found |= {what: Extra(name) for what, likely in SIZES.items() if (name := column_named(likely, names))}
+    for what, likely in PARTS.items():
+        for name in names:
+            stem, unit = unit_of_time(name)
+            if unit and stem in likely:
+                found.setdefault(what, Extra(name, per=PER[unit]))
+    if not duration:
+        return found, []
+    per, said = shown_per(duration, numbers_of(path, duration))
+    return found | {"duration_s": Extra(duration, per=per)}, [said] if said else []
+
+
 def time_with_unit(path: Path, names: list[str]) -> str:
-    """A column with the name of a time and a unit, like arrival_ms; a bare time_ms may be how long a request took, and
-    is one only if its numbers ascend."""
+    """A column with the name of a time and a unit, like arrival_ms; '' without one.
+
+    A bare time_ms may be how long a request took: it is a time only if its numbers ascend.
+    """
     for name in names:
         stem, unit = unit_of_time(name)
         if unit and stem in TIME_NAMES and seconds_per(name) is None:
@@ -279,11 +279,6 @@ def first_texts(path: Path, name: str) -> Any:
     names, *rows = Head(path).rows or [[]]
     found = [row[names.index(name)] for row in rows if len(row) == len(names)] if name in names else []
     return pa.array(found, pa.string())
-
-
-def are_clocks(path: Path, name: str) -> bool:
-    """Whether the texts of a column are times of day, whose date is in another column."""
-    return bool(np.isfinite(times_of_day(first_texts(path, name))).any())
 
 
 def numbers_of(path: Path, name: str) -> list[float]:
@@ -306,7 +301,6 @@ def layout_of_requests(reader: Reader, requests: Requests) -> Layout:
     extra = {name: Extra(column, per=per, outcome=name == "status") for name, (column, per) in requests.extra.items()}
     return Layout(
         name=reader.name,
-        columns=(),
         roles={role: column for role, column in roles.items() if column},
         extra=extra,
         unit=requests.unit,

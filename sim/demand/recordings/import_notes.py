@@ -1,4 +1,4 @@
-"""What an import says of a recording: its outcomes, attempts that were joined, assumptions made and repairs done."""
+"""Notes of an import on its recording: outcomes, attempts that were joined, assumptions made and repairs done."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,7 +12,7 @@ KEPT = dict.fromkeys(("keep-duplicates", "keep-gaps"), "kept as recorded")
 
 
 def outcomes_said(extra: dict[str, NDArray[np.float64]]) -> tuple[str, ...]:
-    """How many requests were served and refused, and the mean times of those that were served."""
+    """A note on the numbers of requests served and refused, and the mean times of those served."""
     if "status" not in extra or not np.isfinite(extra["status"]).any():
         served, parts = np.ones(len(next(iter(extra.values()), np.zeros(0))), dtype=bool), []
     else:
@@ -37,7 +37,7 @@ def outcomes_said(extra: dict[str, NDArray[np.float64]]) -> tuple[str, ...]:
 
 
 def sessions_said(found: Sessions) -> tuple[str, ...]:
-    """What joining the attempts of one wish did, in words."""
+    """A note on the attempts that were joined as one wish."""
     share, low, high = found.chance
     pause = f" after {found.pause:.3g} s on average" if found.pause == found.pause else ""
     again = (

@@ -1,7 +1,7 @@
 """From recorded files to a trace: read them, find their problems, make the requested repairs."""
 
 import hashlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
@@ -41,10 +41,8 @@ from sim.tables.elapsed import with_elapsed
 from sim.tables.files import Broken, Progress, RowBlock, table_blocks
 from sim.tables.formats.lines import shortened_path
 from sim.tables.formats.reader import Asked, CountSeries, Head, Reader, Requests, reading
-from sim.tables.times import floats, lengths, sides
+from sim.tables.times import MIDNIGHT, floats, lengths, sides
 from sim.tables.written_dates import Order
-
-MIDNIGHT = r"[ T]00:00(:00(\.0+)?)?$"  # of a date in a spreadsheet
 
 
 @dataclass(frozen=True)
@@ -102,19 +100,7 @@ def examine_recording(
     elif requests := requests_of(reader, paths[0]):
         layout = layout_of_requests(reader, requests)
     else:
-        zone = options.zone or ("UTC" if "assume-zone" in repairs else None)
-        with reading(paths[0], reader.title):
-            counts = reader.counts(paths, Asked(zone, options.values, options.refused, options.dates))
-            said = reader.figures(paths) if counts is None else ""
-        if counts is None:
-            what = f"this file holds {reader.title}: neither when each request came, nor how many in each interval"
-            raise BadInput(
-                what,
-                file=paths[0],
-                expected="a log, records of requests, or counts" + (f". It says: {said}" if said else ""),
-            )
-        refuse_negative(counts, paths[0])
-        return Imported(reader.name, [], None, counts)
+        return counted_recording(reader, paths, options, repairs)
     if layout.name == "servegen":
         return Imported("servegen", [], generated_trace(paths[0], options.seed, sha256_of(paths), progress))
     with ThreadPoolExecutor(2) as beside:
@@ -133,6 +119,20 @@ def examine_recording(
     return Imported(layout.name, found, replace(trace, sha256=digest.result()))
 
 
+def counted_recording(reader: Reader, paths: list[Path], options: ImportOptions, repairs: list[str]) -> Imported:
+    """The counts per interval of a file that holds no requests. Raises BadInput where it holds no counts either."""
+    zone = options.zone or ("UTC" if "assume-zone" in repairs else None)
+    with reading(paths[0], reader.title):
+        counts = reader.counts(paths, Asked(zone, options.values, options.refused, options.dates))
+        said = reader.figures(paths) if counts is None else ""
+    if counts is None:
+        what = f"this file holds {reader.title}: neither when each request came, nor how many in each interval"
+        expected = "a log, records of requests, or counts" + (f". It says: {said}" if said else "")
+        raise BadInput(what, file=paths[0], expected=expected)
+    refuse_negative(counts, paths[0])
+    return Imported(reader.name, [], None, counts)
+
+
 def refuse_negative(counts: CountSeries, path: Path) -> None:
     """Raises BadInput for a count below 0."""
     for name, values in counts.series.items():
@@ -149,7 +149,7 @@ def requests_of(reader: Reader, path: Path) -> Requests | None:
 
 
 def arrival_times(rows: Rows, layout: Layout, options: ImportOptions, path: Path) -> tuple[RecordedTimes, Layout]:
-    """When the requests of all rows came; and the layout with notes on that."""
+    """The arrival times of the requests of all rows; and the layout with notes on them."""
     try:
         unit, dates = options.unit or layout.unit, options.dates
         if layout.name == "csv" and layout.unit and not options.unit:
@@ -168,18 +168,18 @@ def arrival_times(rows: Rows, layout: Layout, options: ImportOptions, path: Path
 
 def read_rows(paths: list[Path], layout: Layout, options: ImportOptions, progress: Progress) -> Rows:
     """The columns that the layout names, of the rows to keep."""
-    blocks = (
-        partial(request_blocks, requests=layout.requests, depth=options.kind_depth)
-        if layout.requests
-        else partial(joined_blocks, join=layout.join)
-        if layout.join
-        else partial(timed_blocks, layout=layout, options=options)
-        if layout.until
-        else table_blocks
-    )
     roles = {**layout.roles, **{f"extra.{name}": extra.column for name, extra in layout.extra.items()}}
     keep = {layout.roles.get(name, name): text for name, text in options.keep.items()}
-    return read_recorded_rows(paths, blocks, roles, keep, progress, layout.leave_out)
+    return read_recorded_rows(paths, blocks_for(layout, options), roles, keep, progress, layout.leave_out)
+
+
+def blocks_for(layout: Layout, options: ImportOptions) -> Callable[[Path, list[Broken], Progress], Iterator[RowBlock]]:
+    """The function that reads the rows of a file with this layout."""
+    if layout.requests:
+        return partial(request_blocks, requests=layout.requests, depth=options.kind_depth)
+    if layout.join:
+        return partial(joined_blocks, join=layout.join)
+    return partial(timed_blocks, layout=layout, options=options) if layout.until else table_blocks
 
 
 def joined_blocks(path: Path, broken: list[Broken], progress: Progress, join: tuple[str, ...]) -> Iterator[RowBlock]:
@@ -202,16 +202,10 @@ def request_blocks(
     path: Path, broken: list[Broken], progress: Progress, requests: Requests, depth: int
 ) -> Iterator[RowBlock]:
     """The rows of a log, with the first `depth` parts of their paths."""
-    for block in blocks_of(path, broken, progress, requests):
-        columns = dict(block.columns)
-        if "path" in columns:
-            columns["path"] = shortened_path(columns["path"], depth)
-        yield replace(block, columns=columns)
-
-
-def blocks_of(path: Path, broken: list[Broken], progress: Progress, requests: Requests) -> Iterator[RowBlock]:
     with reading(path, "a file of its kind"):
-        yield from requests.blocks(path, broken, progress)
+        for block in requests.blocks(path, broken, progress):
+            short = {"path": shortened_path(block.columns["path"], depth)} if "path" in block.columns else {}
+            yield replace(block, columns={**block.columns, **short})
 
 
 def draft_of(
@@ -277,11 +271,7 @@ def trace_from_draft(
         order[early] = np.sort(order[early])
     start, seconds = at_first_second(times.start, np.maximum(times.seconds[order], 0.0))
     kind, kinds = kinds_of(rows.coded["kind"], order) if "kind" in rows.coded else (np.zeros(len(order)), ("",))
-    extra = {name: extra_values(rows.coded[f"extra.{name}"], one)[order] for name, one in layout.extra.items()}
-    extra |= {name: durations_of(extra[name]) for name in extra if layout.requests and name.endswith("_s")}
-    if "server" in rows.coded:
-        servers = name_codes(rows.coded["server"])[order].astype(np.float64)
-        extra["server"] = np.where(servers < 0, np.nan, servers)
+    extra = further_columns(rows, layout, order)
     notes: tuple[str, ...] = (*outcomes_said(extra), *unread_said(rows, layout, order, extra, paths))
     if "status" in extra and draft.user is not None and not options.attempts:
         lasted = extra.get("duration_s", np.zeros(len(order)))
@@ -312,6 +302,16 @@ def trace_from_draft(
     )
 
 
+def further_columns(rows: Rows, layout: Layout, order: NDArray[np.int64]) -> dict[str, NDArray[np.float64]]:
+    """The further columns of numbers and the servers by number, in this order of rows."""
+    extra = {name: extra_values(rows.coded[f"extra.{name}"], one)[order] for name, one in layout.extra.items()}
+    extra |= {name: durations_of(extra[name]) for name in extra if layout.requests and name.endswith("_s")}
+    if "server" in rows.coded:
+        servers = name_codes(rows.coded["server"])[order].astype(np.float64)
+        extra["server"] = np.where(servers < 0, np.nan, servers)
+    return extra
+
+
 def unread_said(
     rows: Rows, layout: Layout, order: NDArray[np.int64], extra: dict[str, NDArray[np.float64]], paths: list[Path]
 ) -> Iterator[str]:
@@ -331,11 +331,8 @@ def unread_said(
             raise BadInput(what, file=paths[0], key=one.column, value=text, expected=expected)
         if len(lost):
             text = printable(column[int(order[lost[0]])].as_py())
-            yield f"{one.column}: {len(lost):,} texts are no {what_for(one)}, the first {text!r}: taken as unknown"
-
-
-def what_for(extra: Extra) -> str:
-    return "outcome of a request" if extra.outcome else "numbers"
+            kind = "outcome of a request" if one.outcome else "numbers"
+            yield f"{one.column}: {len(lost):,} texts are no {kind}, the first {text!r}: taken as unknown"
 
 
 def at_first_second(start: int | None, times: NDArray[np.float64]) -> tuple[datetime | None, NDArray[np.float64]]:
@@ -351,9 +348,8 @@ def recorded_length(times: NDArray[np.float64], layout: Layout, options: ImportO
     last, n = float(times[-1]), len(times)
     if options.length is not None:
         if not last < options.length < np.inf:
-            raise BadInput(
-                "the recording is longer", key="--length", value=options.length, expected=f"above {last:g} s"
-            )
+            expected = f"above {last:g} s"
+            raise BadInput("the recording is longer", key="--length", value=options.length, expected=expected)
         return options.length
     coarse = 1.0 if (times == np.floor(times)).all() else None
     pause = (last - float(times[0])) / (n - 1) if n > 1 else 1.0

@@ -1,4 +1,4 @@
-"""What became of a request, as a status of HTTP: from numbers, texts like '503 Service Unavailable', and words."""
+"""Outcomes of requests as statuses of HTTP: from numbers, texts like '503 Service Unavailable', and words."""
 
 import re
 from typing import Any

@@ -1,4 +1,4 @@
-"""When each row of a recording was: timestamps or numbers, read to the nanosecond, with the problems of each row."""
+"""The time of each row of a recording: timestamps or numbers, read to the nanosecond, with the problems of each row."""
 
 from dataclasses import dataclass, replace
 from typing import Any
@@ -11,13 +11,18 @@ from numpy.typing import NDArray
 
 from sim.errors import BadInput
 from sim.tables.formats.instants import COMPACT, are_sheet_days, by_order, serial_days, whole_days
+from sim.tables.names import PER
 from sim.tables.small_tables import comma_in, with_point
 from sim.tables.times import NUMBER, STAMP, Mask, floats, matches, nanoseconds, timestamps, whole
 from sim.tables.written_dates import Order, in_iso
 
-DIGITS = {"s": 9, "ms": 6, "us": 3, "ns": 0}  # decimals of a nanosecond in each unit
-LONGER = {"min": 60.0, "h": 3600.0}  # s: units that only the name of a column has
-FEWEST_COMMAS = 3  # rows of numbers with a decimal comma
+DIGITS = {
+    "s": 9,
+    "ms": 6,
+    "us": 3,
+    "ns": 0,
+}  # decimals of a nanosecond in each unit of instants; durations may be in min and h too
+DECIMAL_COMMA, FEWEST_COMMAS = r"^\d+,\d+$", 3  # and rows of such numbers
 SECOND = 10**9
 EARLIEST = int(pd.Timestamp("1990-01-01").value)
 LATEST = int(pd.Timestamp("2100-01-01").value)
@@ -59,72 +64,74 @@ def read_times(
     if pa.types.is_timestamp(texts.type):  # read already: each names its zone
         seconds, start, marks = on_axis(whole(texts), np.ones(len(texts), dtype=bool))
         return RecordedTimes(seconds, start, marks)
-    if matches(texts, r"^\s|\s$").any():
-        texts = pc.utf8_trim_whitespace(texts)
-    texts = in_iso(texts, dates)
-    sheet = unit is None and are_sheet_days(texts)
-    if sheet:
-        texts = pa.array(serial_days(texts.to_pylist()), pa.string())
-    if unit is None and len(texts) and matches(texts[:100], COMPACT.pattern).all():
-        texts = pa.array(whole_days(texts.to_pylist()), pa.string())
+    texts, said = tidied(texts, unit, dates)
     numeric, dated = matches(texts, NUMBER), matches(texts, STAMP)
-    if not (numeric | dated).any() and matches(texts[:100], r"^\d+,\d+$").sum() >= FEWEST_COMMAS:
-        values = texts.to_pylist()
-        if comma := comma_in(values, ";"):
-            texts = pa.array([with_point(one, comma) for one in values], pa.string())
-        numeric = matches(texts, NUMBER)
     if not (numeric | dated).any():
         raise BadInput(
             "no row has a time that can be read",
             value=texts[0].as_py() if len(texts) else None,
             expected="numbers, or dates and times like 2025-03-31 18:00:07.25+00:00",
         )
-    if numeric.sum() >= dated.sum():
-        found = from_numbers(texts, numeric, unit)
-        mixed, neither = dated, ~numeric & ~dated
-    else:
-        found = from_timestamps(texts, dated, zone, usual)
-        mixed, neither = numeric, ~numeric & ~dated
-    marks = {**found.marks, "mixed types": mixed}
-    marks["unreadable times"] = neither | found.marks.get("unreadable times", False)
-    days = ("times are read as days of a spreadsheet; --time-unit says otherwise",) if sheet else ()
-    return RecordedTimes(found.seconds, found.start, marks, (*days, *found.assumed))
+    are_numbers = numeric.sum() >= dated.sum()
+    found = from_numbers(texts, numeric, unit) if are_numbers else from_timestamps(texts, dated, zone, usual)
+    marks = {**found.marks, "mixed types": dated if are_numbers else numeric}
+    marks["unreadable times"] = ~numeric & ~dated | found.marks.get("unreadable times", False)
+    return RecordedTimes(found.seconds, found.start, marks, (*said, *found.assumed))
+
+
+def tidied(texts: Any, unit: str | None, dates: Order | None) -> tuple[Any, tuple[str, ...]]:
+    """Texts with dates in ISO 8601 and points before decimals, where these are certain; and a guess, in words."""
+    if matches(texts, r"^\s|\s$").any():
+        texts = pc.utf8_trim_whitespace(texts)
+    texts = in_iso(texts, dates)
+    if unit is None and are_sheet_days(texts):
+        days = pa.array(serial_days(texts.to_pylist()), pa.string())
+        return days, ("times are read as days of a spreadsheet; --time-unit says otherwise",)
+    if unit is None and len(texts) and matches(texts[:100], COMPACT.pattern).all():
+        return pa.array(whole_days(texts.to_pylist()), pa.string()), ()
+    if matches(texts[:100], DECIMAL_COMMA).sum() >= FEWEST_COMMAS and not matches(texts, f"{NUMBER}|{STAMP}").any():
+        values = texts.to_pylist()
+        if comma := comma_in(values, ";"):
+            texts = pa.array([with_point(one, comma) for one in values], pa.string())
+    return texts, ()
 
 
 def from_numbers(texts: Any, numeric: Mask, unit: str | None) -> RecordedTimes:
     """Times that are numbers: since 1970 where they are of that size, else since the recording's own zero."""
     values = floats(texts, numeric)
-    middle = float(np.nanmedian(values))
-    sizes = {u: EARLIEST / 10**digits <= middle < LATEST / 10**digits for u, digits in DIGITS.items()}
-    likely = [u for u, fits in sizes.items() if fits]
-    epoch = bool(likely) if unit is None else sizes.get(unit, False)
+    likely = units_since_1970(values)
+    epoch = bool(likely) if unit is None else unit in likely
     assumed = []
     if unit is None:
         unit = likely[0] if likely else "s"
         what = "instants since 1970" if epoch else "times since the recording's own zero"
         assumed.append(f"times are numbers without a unit: read as {what} in {unit}")
     if not epoch:
-        seconds = values * LONGER[unit] if unit in LONGER else values / 10.0 ** (9 - DIGITS[unit])
+        seconds = values / PER[unit]
         absurd = numeric & ~(np.abs(seconds) <= LONGEST)
         seconds[absurd] = np.nan
         return RecordedTimes(seconds, None, {"absurd times": absurd, "negative times": seconds < 0}, tuple(assumed))
     return RecordedTimes(*on_axis(nanoseconds(texts, values, DIGITS[unit]), numeric), tuple(assumed))
 
 
+def units_since_1970(values: NDArray[np.float64]) -> list[str]:
+    """The units in which numbers are instants since 1970 of the years 1990 to 2099, by their median."""
+    middle = float(np.nanmedian(values))
+    return [unit for unit, digits in DIGITS.items() if EARLIEST / 10**digits <= middle < LATEST / 10**digits]
+
+
 def refuse_other_unit(texts: Any, name: str, unit: str) -> None:
     """Raises BadInput where the name of a column says a unit and its numbers are since 1970 in another one."""
-    if pa.types.is_timestamp(texts.type) or unit in LONGER:
+    if pa.types.is_timestamp(texts.type) or unit not in DIGITS:
         return
     values = floats(texts[:1000])
     if not np.isfinite(values).any():
         return
-    middle = float(np.nanmedian(values))
-    likely = [u for u, digits in DIGITS.items() if EARLIEST / 10**digits <= middle < LATEST / 10**digits]
+    likely = units_since_1970(values)
     if likely and unit not in likely:
         what = f"the name of this column says {unit}, and its numbers are those of instants since 1970 in {likely[0]}"
-        raise BadInput(
-            what, key=name, value=texts[0].as_py(), expected=f"--time-unit {likely[0]}, or --time-unit {unit}"
-        )
+        expected = f"--time-unit {likely[0]}, or --time-unit {unit}"
+        raise BadInput(what, key=name, value=texts[0].as_py(), expected=expected)
 
 
 def on_axis(instants: NDArray[np.int64], known: Mask) -> tuple[NDArray[np.float64], int | None, dict[str, Mask]]:

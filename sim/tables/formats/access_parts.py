@@ -19,7 +19,7 @@ WHOLE = {
 
 
 def unit_by_order(stamps: Any, sample: Any, usual: float) -> float:
-    """What to divide whole durations by: milliseconds, where only so lines stamped at the start are in order of ends.
+    """The units of whole durations in a second: of milliseconds, where only these put lines in order of their ends.
 
     Lines are written at their ends. Stamps to the second leave the unit open where they are in order themselves.
     """
@@ -30,7 +30,7 @@ def unit_by_order(stamps: Any, sample: Any, usual: float) -> float:
 
 
 def disorder(at: Any) -> int:
-    """How many times lie more than a tick of a second before one above them."""
+    """The number of times that lie more than a second before one above them."""
     return int((at < np.maximum.accumulate(at) - 1.001).sum())
 
 

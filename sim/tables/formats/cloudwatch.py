@@ -9,8 +9,8 @@ import numpy as np
 from sim.errors import BadInput
 from sim.tables.formats.count_tables import NO_COUNTS
 from sim.tables.formats.instants import instants
-from sim.tables.formats.reader import Asked, CountSeries, Floats, Head, Reader, json_object, whole_text
-from sim.tables.formats.series import REFUSALS, settled
+from sim.tables.formats.reader import Asked, CountSeries, Floats, Head, Reader, json_document, whole_text
+from sim.tables.formats.series import REFUSALS, on_clock, settled
 from sim.tables.small_tables import cells_of
 from sim.tables.written_dates import iso
 
@@ -36,9 +36,8 @@ class CloudWatch(Reader):
             label = str(one.get("Label") or one.get("Id"))
             if one.get("StatusCode") == "PartialData":
                 expected = "all pages of the answer (NextToken)"
-                raise BadInput(
-                    "a part of these data is missing", file=path, key=label, value="PartialData", expected=expected
-                )
+                what = "a part of these data is missing"
+                raise BadInput(what, file=path, key=label, value="PartialData", expected=expected)
             if NO_COUNTS.search(label):
                 notes.append(f"{label} is no count: left out")
             elif one.get("Timestamps"):
@@ -48,42 +47,25 @@ class CloudWatch(Reader):
                 read[label] = (np.append(before[0], begins), np.append(before[1], values))
         if not read:
             raise BadInput("no metric of this file is a count", file=path, expected="one like RequestCount, as a Sum")
-        every = np.concatenate([begins for begins, _ in read.values()])
-        step = step_of(every, path)
-        grid = grid_of(every, step)
-        series = {label: on_grid(begins, values, grid, 0.0) for label, (begins, values) in read.items()}
-        notes.append(f"the period is the least step, {step:g} s; counts are taken as sums, their stamps as beginnings")
+        every = np.unique(np.concatenate([begins for begins, _ in read.values()]))
+        if len(every) < 2:
+            raise BadInput("one row has no length", file=path, expected="counts of two intervals or more")
+        step = int(np.diff(every).min())
+        grid = np.arange(every[0], every[-1] + 1, step, dtype=np.int64)
+        series = {label: on_clock(begins, values, grid, 0.0) for label, (begins, values) in read.items()}
+        period = f"{step / 1e9:g} s"
+        notes.append(f"the period is the least step, {period}; counts are taken as sums, their stamps as beginnings")
         for label, (begins, _) in read.items():
             if not REFUSALS.search(label) and len(grid) > len(begins):
                 notes.append(f"{label}: no sample for {len(grid) - len(begins)} of {len(grid)} periods: 0 for a sum")
-        return CountSeries(grid, np.full(len(grid), step), settled(series, asked, path), tuple(notes))
-
-
-def step_of(begins: np.ndarray, path: Path) -> float:
-    """The least step between instants, seconds."""
-    steps = np.diff(np.unique(begins))
-    if not len(steps):
-        raise BadInput("one row has no length", file=path, expected="counts of two intervals or more")
-    return float(steps.min()) / 1e9
-
-
-def on_grid(begins: np.ndarray, values: Floats, grid: np.ndarray, missing: float) -> Floats:
-    found = np.full(len(grid), missing)
-    found[np.searchsorted(grid, begins)] = values
-    return found
-
-
-def grid_of(begins: np.ndarray, step: float) -> np.ndarray:
-    return np.asarray(np.arange(begins.min(), begins.max() + 1, round(step * 1e9)), dtype=np.int64)
+        return CountSeries(grid, np.full(len(grid), step / 1e9), settled(series, asked, path), tuple(notes))
 
 
 def results_of(path: Path) -> list[dict[str, Any]]:
-    document = json_object(whole_text(path))
-    return results_in(document, path) if document else downloaded(path)
-
-
-def results_in(document: dict[str, Any], path: Path) -> list[dict[str, Any]]:
-    """The metrics of an answer; those of get-metric-statistics in the shape of get-metric-data."""
+    """The metrics of a file; those of get-metric-statistics in the shape of get-metric-data."""
+    document = json_document(path)
+    if not document:
+        return downloaded(path)
     if "MetricDataResults" in document:
         return list(document["MetricDataResults"])
     points = document["Datapoints"]

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +12,7 @@ from sim.errors import BadInput
 from sim.tables.formats.instants import instants
 from sim.tables.formats.reader import Asked, CountSeries, Floats, Head, Reader, table_cells
 from sim.tables.formats.sampled import FULL, Places, body_of, places_of, sampled, time_in, unfolded
-from sim.tables.formats.series import differences, lengths, settled
+from sim.tables.formats.series import PER, differences, lengths, on_clock, settled
 from sim.tables.headers import TOTAL
 from sim.tables.names import plain_name
 from sim.tables.small_tables import ungrouped
@@ -38,71 +38,83 @@ RATES = {  # ends of names of rates, and their seconds
     "per_hour": 3600.0,
     "per_day": 86400.0,
 }
-PER = {"per-second": 1.0, "per-minute": 60.0}
 GROUPED = re.compile(r"^\d{1,3}([.,]\d{3})+$")
 WHOLE = re.compile(r"^\d+([.,]0*|([.,]\d{3})+)?$")
 UTC = re.compile(r"\b(UTC|GMT)\b")  # in the name of a column of times
 LONG = {"series", "metric", "name"}  # of Grafana's tables with a row per series and time
 
-
-NO_SERIES = "no series of this file is a count of requests"
-A_COUNT = "requests per interval, or a rate of them"
+NO_SERIES, A_COUNT = "no series of this file is a count of requests", "requests per interval, or a rate of them"
 
 
-@dataclass
+@dataclass(frozen=True)
+class Series:
+    """The cells of one series. column: what it is; counted: whether that says that it counts requests in each row."""
+
+    cells: list[str]
+    column: str
+    counted: bool
+
+
+@dataclass(frozen=True)
 class Columns:
-    """The cells of series over time.
+    """The series of a table, by name.
 
-    begins: ns since 1970, ascending; ends: where a column says them; cells: by the name of each series. about: what a
-    series is, by its column. counted: series whose columns say that they count requests in each row; full: marks.
+    begins: ns since 1970, ascending; ends: where a column says them; full: marks of intervals that were at a ceiling.
     """
 
     begins: NDArray[np.int64]
-    ends: NDArray[np.int64] | None
-    cells: dict[str, list[str]]
-    about: dict[str, str] = field(default_factory=dict)
-    counted: set[str] = field(default_factory=set)
+    series: dict[str, Series]
+    ends: NDArray[np.int64] | None = None
     full: list[str] | None = None
 
 
 def read_columns(path: Path, table: list[list[str]], asked: Asked, notes: list[str]) -> Columns:
     """The series of a table, in order of time. Raises BadInput for a time that comes twice."""
-    table = unfolded(table)
+    names, *rest = table = unfolded(table)
+    if totals := sum(bool(re.match(TOTAL, row[0])) for row in rest):
+        notes.append(f"{totals} rows of totals: left out")
     body = body_of(table)
-    if len(body) < (left := len([row for row in table[1:] if re.match(TOTAL, row[0])]) + len(body)):
-        notes.append(f"{left - len(body)} rows of totals: left out")
-    places = places_of(table[0], body)
+    places = places_of(names, body)
     if places is None:
-        raise BadInput("no column of this table has numbers beside its times", file=path, value=table[0])
-    if not any(plain_name(table[0][k]) in LONG for k in places.labels):
-        refuse_gauges(table[0], body, places, path)
-    if asked.zone is None and any(UTC.search(table[0][k]) for k in places.times):
+        what = "no column of this table has numbers beside its times"
+        raise BadInput(what, file=path, value=names, expected=f"a column of {A_COUNT}")
+    if asked.zone is None and any(UTC.search(names[k]) for k in places.times):
         asked = replace(asked, zone="UTC")
+    if places.labels and len({tuple(row[k] for k in places.labels) for row in body}) > 1:
+        return long_columns(path, names, body, places, asked)
+    if not has_long_names(names, places):
+        refuse_gauges(names, body, places, path)
+    begins, rows = in_order(body, places, asked, path)
+    columns = [list(cells) for cells in zip(*rows, strict=True)]
+    series = {names[k]: Series(columns[k], names[k], k in places.counted) for k in places.values}
+    ends = instants(columns[places.end], asked.zone, asked.dates, path) if places.end >= 0 else None
+    full = next((columns[k] for k, name in enumerate(names) if plain_name(name) in FULL), None)
+    return Columns(begins, series, ends, full)
+
+
+def has_long_names(names: list[str], places: Places) -> bool:
+    """Whether the name of a series is in a column of names, as Grafana writes it."""
+    return any(plain_name(names[k]) in LONG for k in places.labels)
+
+
+def long_columns(path: Path, names: list[str], body: list[list[str]], places: Places, asked: Asked) -> Columns:
+    """The series of a table with a row for each series and time."""
+    own = not has_long_names(names, places)
+    if own:
+        refuse_gauges(names, body, places, path)
     groups: dict[tuple[str, ...], list[list[str]]] = {}
     for row in body:
         groups.setdefault(tuple(row[k] for k in places.labels), []).append(row)
-    several = len(groups) > 1
-    found: dict[str, tuple[NDArray[np.int64], list[list[str]], int]] = {}
-    for label, rows in groups.items():
-        at, ordered = in_order(rows, places, asked, path)
+    ordered = {label: in_order(rows, places, asked, path) for label, rows in groups.items()}
+    begins = np.unique(np.concatenate([at for at, _ in ordered.values()]))
+    series = {}
+    for label, (at, rows) in ordered.items():
         for k in places.values:
-            name = " ".join([*label, *([table[0][k]] if len(places.values) > 1 else [])]) if several else table[0][k]
-            found[name] = at, ordered, k
-    begins = np.unique(np.concatenate([at for at, _, _ in found.values()]))
-    counted = {name for name, (_, _, k) in found.items() if k in places.counted}
-    own = several and not any(plain_name(table[0][k]) in LONG for k in places.labels)
-    about = {name: table[0][k] if own else name for name, (_, _, k) in found.items()}
-    cells = {
-        name: placed(at, [row[k] for row in rows], begins, "0" if name in counted else "")
-        for name, (at, rows, k) in found.items()
-    }
-    rows = next(iter(found.values()))[1]
-    ends = None
-    if places.end >= 0 and not several:
-        ends = instants([row[places.end] for row in rows], asked.zone, asked.dates, path)
-    mark = next((k for k, name in enumerate(table[0]) if plain_name(name) in FULL), -1)
-    full = [row[mark] for row in rows] if mark >= 0 and not several else None
-    return Columns(begins, ends, cells, about, counted, full)
+            name = " ".join([*label, *([names[k]] if len(places.values) > 1 else [])])
+            cells = np.array([row[k] for row in rows], dtype=object)
+            found = on_clock(at, cells, begins, "0" if k in places.counted else "").tolist()
+            series[name] = Series(found, names[k] if own else name, k in places.counted)
+    return Columns(begins, series)
 
 
 def refuse_gauges(names: list[str], body: list[list[str]], places: Places, path: Path) -> None:
@@ -123,20 +135,10 @@ def in_order(
     order = np.argsort(at, kind="stable")
     twice = np.flatnonzero(np.diff(at[order]) == 0)
     if len(twice):
-        row = rows[int(order[twice[0] + 1])]
-        value = ", ".join([texts[int(order[twice[0] + 1])], *(row[k] for k in (*places.labels, *places.values))])
+        place = int(order[twice[0] + 1])
+        value = ", ".join([texts[place], *(rows[place][k] for k in (*places.labels, *places.values))])
         raise BadInput("this time comes twice", file=path, value=value, expected="one row per interval and series")
     return at[order], [rows[int(k)] for k in order]
-
-
-def placed(at: NDArray[np.int64], cells: list[str], grid: NDArray[np.int64], missing: str) -> list[str]:
-    """Cells at the instants of a grid; `missing` where a series has none."""
-    if len(at) == len(grid):
-        return cells
-    found = [missing] * len(grid)
-    for place, cell in zip(np.searchsorted(grid, at).tolist(), cells, strict=True):
-        found[place] = cell
-    return found
 
 
 def counts_of(
@@ -148,55 +150,51 @@ def counts_of(
     Raises BadInput where a unit, a zone or the place of refusals must be asked for.
     """
     notes: list[str] = []
-    parts = [read_columns(path, cells_in(path), asked, notes) for path in paths]
-    whole = parts[0]
-    for path, part in zip(paths[1:], parts[1:], strict=True):
+    whole, *parts = [read_columns(path, cells_in(path), asked, notes) for path in paths]
+    for path, part in zip(paths[1:], parts, strict=True):
         whole = joined(whole, part, path)
-    lasts, said = lengths(whole.begins, whole.ends, paths[0])
-    notes += said
-    series: dict[str, Floats] = {}
-    counter = asked.values == "counter"
-    for name, cells in whole.cells.items():
-        each = np.ones(len(lasts)) if counter else lasts
-        values = counted(cells, whole.about[name], asked, each, paths[0], whole=name in whole.counted)
-        if values is None:
-            notes.append(f"{name} is no count of requests: left out")
-        else:
-            series[name] = values
+    begins = whole.begins
+    lasts, said = lengths(begins, whole.ends, paths[0])
+    read = {
+        name: counted(one.cells, one.column, asked, lasts, paths[0], whole=one.counted)
+        for name, one in whole.series.items()
+    }
+    series = {name: values for name, values in read.items() if values is not None}
     if not series:
-        what = "no series of this file is a count of requests"
-        raise BadInput(
-            what, file=paths[0], value=list(whole.cells), expected="requests per interval, or a rate of them"
-        )
-    if any(LARGE_CELL.search(cell) for cells in whole.cells.values() for cell in cells):
+        raise BadInput(NO_SERIES, file=paths[0], value=list(read), expected=A_COUNT)
+    notes += [*said, *(f"{name} is no count of requests: left out" for name in read if name not in series)]
+    if any(LARGE_CELL.search(cell) for one in whole.series.values() for cell in one.cells):
         notes.append("cells in K or M are rounded to three figures")
-    if counter:
-        begins, lasts, series = differences(whole.begins, series)
-        return CountSeries(begins, lasts, settled(series, asked, paths[0], sure=False), tuple(notes))
-    if len(series) == 1:
-        notes += ceiling_said({"full": whole.full} if whole.full else {}, next(iter(series.values())))
-        notes += never_fall(next(iter(series.values()))) if whole.counted else []
-    return CountSeries(whole.begins, lasts, settled(series, asked, paths[0], sure=False), tuple(notes))
+    if asked.values == "counter":
+        known = {name: np.isfinite(values) for name, values in series.items()}
+        series = {name: differences(begins[k], series[name][k], begins) for name, k in known.items()}
+        begins, lasts = begins[:-1], np.diff(begins) / 1e9
+    elif len(series) == 1:
+        only = next(iter(series.values()))
+        notes += ceiling_said({"full": whole.full} if whole.full else {}, only)
+        notes += never_fall(only) if any(one.counted for one in whole.series.values()) else []
+    return CountSeries(begins, lasts, settled(series, asked, paths[0], sure=False), tuple(notes))
 
 
 def joined(one: Columns, two: Columns, path: Path) -> Columns:
     """Two tables as one: other series at the same times, or the same series at other times."""
-    if np.array_equal(one.begins, two.begins) and not set(one.cells) & set(two.cells):
-        counted, about = one.counted | two.counted, one.about | two.about
-        return Columns(one.begins, one.ends, one.cells | two.cells, about, counted, one.full)
-    if set(one.cells) != set(two.cells) or (one.ends is None) != (two.ends is None):
-        expected = f"the same series at other times ({', '.join(one.cells)}), or others at the same"
-        raise BadInput(
-            "these files hold other series at other times", file=path, value=list(two.cells), expected=expected
-        )
+    if np.array_equal(one.begins, two.begins) and not one.series.keys() & two.series.keys():
+        return replace(one, series=one.series | two.series)
+    if one.series.keys() != two.series.keys() or (one.ends is None) != (two.ends is None):
+        what = "these files hold other series at other times"
+        expected = f"the same series at other times ({', '.join(one.series)}), or others at the same"
+        raise BadInput(what, file=path, value=list(two.series), expected=expected)
     begins = np.concatenate([one.begins, two.begins])
     order = np.argsort(begins, kind="stable")
     if (np.diff(begins[order]) == 0).any():
         raise BadInput("this file has a time that another one has too", file=path, expected="each interval once")
-    cells = {name: [(texts + two.cells[name])[k] for k in order] for name, texts in one.cells.items()}
+
+    def both(first: list[str], second: list[str]) -> list[str]:
+        return [(first + second)[k] for k in order]
+
+    series = {name: replace(part, cells=both(part.cells, two.series[name].cells)) for name, part in one.series.items()}
     ends = None if one.ends is None or two.ends is None else np.concatenate([one.ends, two.ends])[order]
-    full = [(one.full + two.full)[k] for k in order] if one.full and two.full else None
-    return Columns(begins[order], ends, cells, one.about, one.counted, full)
+    return Columns(begins[order], series, ends, both(one.full, two.full) if one.full and two.full else None)
 
 
 class GrafanaCsv(Reader):
@@ -239,11 +237,6 @@ def unit_of(cell: str) -> str:
     return found[3].strip() if found else ""
 
 
-def unreadable(cell: str, match: re.Match[str] | None) -> bool:
-    """Whether a cell holds a number that nothing says how to read; one with letters alone has no value."""
-    return "," in match[1] if match else bool(re.search(r"\d", cell))
-
-
 def counted(
     cells: list[str], name: str, asked: Asked, lasts: Floats, path: Path, *, whole: bool = False
 ) -> Floats | None:
@@ -258,28 +251,33 @@ def counted(
     units = {match[3].strip() for match in found if match and match[3].strip()}
     if not units and (named := IN_HEADER.match(name.strip())) and named[1] in UNITS:
         units = {named[1]}
-    if len(units) > 1 or (units and not units <= UNITS.keys()):
-        return None
     bare_name = QUOTED.sub("", name)
-    if not units and not whole and (NO_COUNTS.search(bare_name) or OTHER_UNIT.search(bare_name)):
+    gauge = not units and not whole and (NO_COUNTS.search(bare_name) or OTHER_UNIT.search(bare_name))
+    if gauge or len(units) > 1 or not units <= UNITS.keys():
         return None
-    wrong = next((cell for cell, match in zip(cells, found, strict=True) if unreadable(cell, match)), "")
-    if wrong:
-        raise BadInput("this value cannot be read", file=path, key=name, value=wrong, expected="a number like 1200.5")
-    numbers = [float(match[1]) * LARGE[(match[2] or "").upper()] if match else np.nan for match in found]
+    for cell, match in zip(cells, found, strict=True):
+        if "," in match[1] if match else re.search(r"\d", cell):  # a cell with letters alone has no value
+            expected = "a number like 1200.5"
+            raise BadInput("this value cannot be read", file=path, key=name, value=cell, expected=expected)
+    numbers = np.array([float(match[1]) * LARGE[(match[2] or "").upper()] if match else np.nan for match in found])
+    per = seconds_counted(units, name, asked, path)
+    return numbers * lasts / per if per else numbers
+
+
+def seconds_counted(units: set[str], name: str, asked: Asked, path: Path) -> float:
+    """The seconds that a number of a series is for; 0 where that is its interval. Raises BadInput where it is open."""
+    if asked.values == "counter":
+        return 0.0
     if units:
-        return np.array(numbers) * lasts / UNITS[next(iter(units))]
-    if asked.values is None and (rate := next((size for end, size in RATES.items() if ends_in(name, end)), 0.0)):
-        return np.array(numbers) * lasts / rate
-    if asked.values is None:
-        expected = "per-second, per-minute, per-interval or counter; of people: 'meltpoint demand fit' with this file"
-        what = "the unit of this series is not in the file"
-        raise BadInput(what, file=path, key="--values", value=name, expected=expected)
-    return np.array(numbers) * (lasts / PER[asked.values] if asked.values in PER else 1.0)
-
-
-def ends_in(name: str, words: str) -> bool:
-    return f"_{plain_name(name)}".endswith(f"_{words}")
+        return UNITS[next(iter(units))]
+    if asked.values is not None:
+        return PER.get(asked.values, 0.0)
+    for end, per in RATES.items():
+        if f"_{plain_name(name)}".endswith(f"_{end}"):
+            return per
+    expected = "per-second, per-minute, per-interval or counter; of people: 'meltpoint demand fit' with this file"
+    what = "the unit of this series is not in the file"
+    raise BadInput(what, file=path, key="--values", value=name, expected=expected)
 
 
 def settled_points(texts: list[str]) -> list[str]:

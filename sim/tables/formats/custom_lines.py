@@ -12,9 +12,9 @@ import numpy as np
 import pyarrow.compute as pc
 
 from sim.tables.coded import of_words
-from sim.tables.formats.lines import CLF, Columns, clf_time, fits, pattern_blocks, request_columns
-from sim.tables.formats.reader import Head, Reader, Requests
-from sim.tables.formats.web_logs import ALB, COMBINED, ENVOY, HAPROXY
+from sim.tables.formats.lines import CLF, HOSTS, Columns, clf_time, pattern_blocks, request_columns
+from sim.tables.formats.reader import Head, Reader, Requests, timed
+from sim.tables.formats.web_logs import is_usual
 from sim.tables.times import written_seconds
 
 PART = re.compile(r"\[[^\]]*\]|\"(?:[^\"\\]|\\.)*\"|\S+")
@@ -57,13 +57,13 @@ class CustomLog(Reader):
         first = parts_of(head)[0]
         twofold = [name for name in ("time", "request") if kind_of(first[layout[name]]) in ("date", "verb")]
         pattern = pattern_of(layout, twofold)
-        timed = "seconds" in layout
+        has_times = "seconds" in layout
         return Requests(
             blocks=partial(pattern_blocks, pattern=pattern, columns_of=columns_of),
-            stamped="either" if timed else "",
-            extra={**({"duration_s": ("duration", 1.0)} if timed else {}), "status": ("status", 1.0)},
+            stamped="either" if has_times else "",
+            extra=timed("duration") if has_times else timed(),
             user="user" if "address" in layout else None,
-            notes=(f"lines of no known format: {read}", "a host may stand for many people behind one address"),
+            notes=(f"lines of no known format: {read}", HOSTS),
         )
 
 
@@ -73,7 +73,7 @@ def parts_of(head: Head) -> list[list[str]]:
 
 def layout_of(head: Head) -> dict[str, int]:
     """The place of each part in the lines of a log; empty where they have none in common."""
-    known = any(fits(line, pattern) for line in head.lines[:20] for pattern in (ALB, COMBINED, ENVOY, HAPROXY))
+    known = any(is_usual(line) for line in head.lines[:20])
     if len(head.lines) < 2 or known or head.line.startswith(("#", "{", "[{", ":::")):
         return {}
     rows = parts_of(head)
@@ -92,13 +92,11 @@ def layout_of(head: Head) -> dict[str, int]:
         return {}
     if of["address"]:
         found["address"] = of["address"][0]
-    timed = [
-        place for place in range(width) if kinds[place] in ({"seconds"}, {"seconds", ""}) and place > found["time"]
-    ]
-    values = np.array([[number(row[place]) for place in timed] for row in rows]).reshape(len(rows), -1)
+    lasting = [place for place in range(found["time"] + 1, width) if kinds[place] in ({"seconds"}, {"seconds", ""})]
+    values = np.array([[number(row[place]) for place in lasting] for row in rows]).reshape(len(rows), -1)
     least = np.nan_to_num(values, nan=-1.0)
-    whole = [place for k, place in enumerate(timed) if (least[:, k] >= least.max(axis=1)).all()]
-    return {**found, "seconds": whole[0]} if whole else found if not timed else {}
+    whole = [place for k, place in enumerate(lasting) if (least[:, k] >= least.max(axis=1)).all()]
+    return {**found, "seconds": whole[0]} if whole else found if not lasting else {}
 
 
 def number(part: str) -> float:
@@ -122,15 +120,12 @@ def columns_of(part: dict[str, Any]) -> Columns:
 
     request = bare(pc.replace_substring_regex(part["request"], r"\"?\s+\"?", " "))
     columns = {"time": of_words(part["time"], instants), **request_columns(request)}
-    status = bare(part["status"])
-    user = (
-        pc.replace_substring_regex(bare(part["address"]), r"^(\d+\.\d+\.\d+\.\d+):\d+$", r"\1")
-        if "address" in part
-        else None
-    )
-    lasted = bare(part["seconds"]) if "seconds" in part else None
-    more = {"user": user, "duration": lasted}
-    return {**columns, "status": status, **{name: values for name, values in more.items() if values is not None}}, None
+    columns["status"] = bare(part["status"])
+    if "address" in part:
+        columns["user"] = pc.replace_substring_regex(bare(part["address"]), r"^(\d+\.\d+\.\d+\.\d+):\d+$", r"\1")
+    if "seconds" in part:
+        columns["duration"] = bare(part["seconds"])
+    return columns, None
 
 
 def instants(texts: Any) -> Any:

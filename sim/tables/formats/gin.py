@@ -7,12 +7,12 @@ from typing import Any
 import pyarrow.compute as pc
 
 from sim.tables.files import Broken, Progress, RowBlock
-from sim.tables.formats.lines import fits, pattern_blocks
-from sim.tables.formats.reader import Head, Reader, Requests
+from sim.tables.formats.lines import HOSTS, Columns, fits, pattern_blocks
+from sim.tables.formats.reader import Head, Reader, Requests, timed
 
 LINE = (
     r"^.*\[GIN\] (?P<year>\d{4})/(?P<month>\d\d)/(?P<day>\d\d) - (?P<clock>\d\d:\d\d:\d\d) \|\D*(?P<status>\d{3})\D*\|"
-    r"\s*(?P<duration>\S+)\s*\|\s*(?P<client>\S+)\s*\|\W*(?P<method>[A-Z]+)\W+\"(?P<path>[^\"]*)\".*$"
+    r"\s*(?P<duration>\S+)\s*\|\s*(?P<user>\S+)\s*\|\W*(?P<method>[A-Z]+)\W+\"(?P<path>[^\"]*)\".*$"
 )
 
 
@@ -29,8 +29,8 @@ class GinLog(Reader):
         return Requests(
             blocks=gin_blocks,
             stamped="end",
-            extra={"duration_s": ("duration", 1.0), "status": ("status", 1.0)},
-            notes=("other messages of the program are left out", "a host may stand for many people behind one address"),
+            extra=timed("duration"),
+            notes=("other messages of the program are left out", HOSTS),
         )
 
 
@@ -38,8 +38,7 @@ def gin_blocks(path: Path, broken: list[Broken], progress: Progress) -> Iterator
     return pattern_blocks(path, [], progress, pattern=LINE, columns_of=columns_of)
 
 
-def columns_of(part: dict[str, Any]) -> Any:
+def columns_of(part: dict[str, Any]) -> Columns:
     date = pc.binary_join_element_wise(part["year"], part["month"], part["day"], "-")
-    names = {"user": "client", "method": "method", "path": "path", "status": "status", "duration": "duration"}
-    columns = {name: part[group] for name, group in names.items()}
+    columns = {name: part[name] for name in ("user", "method", "path", "status", "duration")}
     return {"time": pc.binary_join_element_wise(date, part["clock"], "T"), **columns}, None

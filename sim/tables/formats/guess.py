@@ -1,4 +1,4 @@
-"""What a file looks like that nobody recognised, in a few words for a message."""
+"""A description, in a few words for a message, of a file that no reader recognised."""
 
 import re
 

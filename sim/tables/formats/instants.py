@@ -47,15 +47,6 @@ def are_sheet_days(texts: Any) -> bool:
     return bool(days.max() - days.min() < SHEET_SPAN)
 
 
-def roughly_iso(texts: Sequence[str]) -> Any:
-    """Dates in the form of ISO 8601, the day first where nothing shows their order: enough to know them as dates."""
-    texts = whole_days(texts)
-    try:
-        return in_iso(pa.array(texts, pa.string()))
-    except BadInput:
-        return in_iso(pa.array(texts, pa.string()), "day-first")
-
-
 def epoch_instants(numbers: Floats) -> NDArray[np.int64]:
     """Nanoseconds since 1970, to the microsecond, of numbers whose size shows their unit (seconds: 9 or 10 digits)."""
     unit = 1e3 ** max(math.floor((math.log10(float(np.median(numbers))) - 8.0) / 3.0), 0)

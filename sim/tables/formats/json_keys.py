@@ -1,4 +1,4 @@
-"""Which keys of a JSON log are times, users, paths, statuses and durations, by their names and by the programs."""
+"""The keys of JSON logs that are times, users, paths, statuses and durations, by their names and their programs."""
 
 import re
 from collections.abc import Iterable
@@ -8,12 +8,8 @@ from sim.tables.names import plain_name, seconds_per, unit_of_time
 
 # Names of times, and which instant each is ('' where programs differ).
 TIMES = {
-    **dict.fromkeys(
-        ("start_utc", "start_local", "start_time", "start_time_utc", "request_time_utc", "arrival_time", "arrived"),
-        "start",
-    ),
-    "request_time_epoch": "start",
-    "request_timestamp": "start",
+    **dict.fromkeys(("start_utc", "start_local", "start_time", "start_time_utc", "request_time_utc"), "start"),
+    **dict.fromkeys(("arrival_time", "arrived", "request_time_epoch", "request_timestamp"), "start"),
     "edge_start_timestamp": "start",  # Cloudflare
     **dict.fromkeys(("arrival", "arrived_at", "received_at", "created_at", "created", "started_at", "start"), "start"),
     **dict.fromkeys(
@@ -21,17 +17,13 @@ TIMES = {
         "end",
     ),
     "msec": "end",
-    **dict.fromkeys(("ts", "time", "timestamp", "time_stamp", "time_generated", "datetime", "event_time", "date"), ""),
-    "asctime": "",
+    **dict.fromkeys(("ts", "time", "timestamp", "time_stamp", "time_generated", "datetime", "event_time"), ""),
+    **dict.fromkeys(("date", "asctime"), ""),
 }
 USERS = (
     *("user", "user_id", "userid", "user_name", "account", "account_id", "client_id", "remote_user"),
     *("client_ip", "c_ip", "remote_addr", "remote_ip", "remote_address", "client_host", "client", "source_ip"),
     *("x_forwarded_for", "downstream_remote_address", "ip"),
-)
-ENDS = (
-    *("end_time", "ended_at", "finished_at", "completed_at", "finished", "completed", "end", "ended"),
-    "edge_end_timestamp",
 )
 PATHS = (
     *("path", "uri", "request_uri", "cs_uri_stem", "request_path", "request_url", "url_path", "url", "endpoint"),
@@ -84,12 +76,12 @@ def is_dated_request(key: str, value: Any) -> bool:
 
 
 def at_of(key: str) -> str:
+    """Which instant the times of a key are: 'start' or 'end', '' where programs differ."""
     last = key.rpartition(".")[2]
     if plain_name(last) == "request_time":
         return "start"
-    return next(
-        (TIMES[name] for name in (plain_name(key), plain_name(last), unit_of_time(last)[0]) if name in TIMES), ""
-    )
+    names = plain_name(key), plain_name(last), unit_of_time(last)[0]
+    return next((TIMES[name] for name in names if name in TIMES), "")
 
 
 def roles_of(record: dict[str, Any]) -> dict[str, str]:

@@ -20,8 +20,8 @@ from sim.tables.coded import of_words
 from sim.tables.elapsed import ELAPSED, with_elapsed
 from sim.tables.files import Broken, Progress, RowBlock
 from sim.tables.formats.count_tables import counts_of
-from sim.tables.formats.json_keys import ENDS, IN_NANOSECONDS, SIGNS, at_of, first_of, roles_of, time_of
-from sim.tables.formats.lines import fits, whole_lines
+from sim.tables.formats.json_keys import IN_NANOSECONDS, SIGNS, at_of, first_of, roles_of, time_of
+from sim.tables.formats.lines import whole_lines
 from sim.tables.formats.reader import (
     Asked,
     CountSeries,
@@ -33,13 +33,15 @@ from sim.tables.formats.reader import (
     json_lines,
     json_list,
     json_object,
+    json_records,
     records_block,
     whole_text,
 )
 from sim.tables.formats.sampled import sampled
-from sim.tables.formats.web_logs import ALB, COMBINED, ENVOY, HAPROXY
+from sim.tables.formats.w3c_logs import HITS
+from sim.tables.formats.web_logs import is_usual
 from sim.tables.in_order import in_order
-from sim.tables.names import AREAS, SIZES, shown_per, unit_of_time
+from sim.tables.names import AREAS, ENDS, SIZES, shown_per, unit_of_time
 from sim.tables.opening import first_lines
 from sim.tables.times import written_seconds
 
@@ -51,17 +53,10 @@ CLOCK = re.compile(r"^\d\d:\d\d:\d\d")
 MESSAGES = ("log", "message", "msg", "line", "textPayload", "@message", "MESSAGE", "body")
 ASKED = re.compile(r"\"(GET|POST|PUT|PATCH|DELETE|HEAD|OPTIONS) \S+( HTTP/[\d.]+)?\" [1-5]\d\d\b")
 NO_REQUEST = ("^no$", "records without a path, a status or a duration, as of a program's other messages")
-OTHER = (
-    "request_throughput",
-    "num_prompts",
-    "metrics",
-    "resourceSpans",
-    "metadata",
-    "metric",
-    "benchmark_duration",
-    "MetricDataResults",
-    "data",
-)
+OTHER = {  # keys of other documents
+    *("request_throughput", "num_prompts", "benchmark_duration", "metadata"),
+    *("metric", "metrics", "resourceSpans", "MetricDataResults", "data"),
+}
 
 
 def flat(record: dict[str, Any], prefix: str = "") -> dict[str, Any]:
@@ -110,11 +105,7 @@ class JsonCounts(Reader):
         return sampled(rows_in(records)) is not None
 
     def counts(self, paths: Sequence[Path], asked: Asked) -> CountSeries:
-        return counts_of(paths, asked, lambda path: rows_in([flat(one) for _, one in records_in(path)]))
-
-
-def records_in(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
-    return json_lines(path, [], lambda _: None)
+        return counts_of(paths, asked, lambda path: rows_in([flat(one) for one in json_records(path)]))
 
 
 def rows_in(records: list[dict[str, Any]]) -> list[list[str]]:
@@ -132,61 +123,71 @@ class JsonLog(Reader):
 
     def recognises(self, head: Head) -> bool:
         records = first_records(head)
-        other = any(set(OTHER) & {key.split(".")[0] for key in one} for one in records)
+        other = any(OTHER & {key.split(".")[0] for key in one} for one in records)
         return not other and any(time_of(one) for one in records)
 
     def requests(self, head: Head) -> Requests:
         records = first_records(head)
-        kinds = [asked for one in records if (asked := roles_of(one))]
-        fullest = max(kinds, key=len, default={}) if kinds else {}
-        keys = {key: value for one in reversed(records) for key, value in one.items() if roles_of(one) or not fullest}
-        roles = roles_of(keys)
-        time = time_of(keys)
-        duration = roles.get("duration", "")
-        stamped = next((at for signs, at in SIGNS.items() if set(signs) <= set(keys)), at_of(time))
-        if not stamped:
-            stamped = "" if duration else "start"
-        known = [in_seconds(one[duration], 1.0) for one in records if duration in one]
-        per, said = shown_per(duration, [value for value in known if value is not None]) if duration else (1.0, "")
-        if set(keys) >= IN_MILLISECONDS:
-            per, said = 1e3, ""
-        if duration and any(written_seconds(str(one.get(duration, ""))) is not None for one in records):
-            said = ""
-        if any(set(signs) <= set(keys) for signs in IN_NANOSECONDS):
-            per, said = 1e9, ""
-        date = first_of(("date",), keys) if CLOCK.match(str(keys[time])) else ""
-        read = {"time": time, **roles}
-        tokens: dict[str, str] = {name: name for name in ("input_length", "output_length", "images") if name in keys}
-        tokens |= {what: key for what, names in SIZES.items() if (key := first_of(names, keys))}
-        if "side" not in tokens and (area := first_of(AREAS, keys)) and AREA.match(str(keys[area])):
-            tokens["side"] = area
-        unit = unit_of_time(time.rpartition(".")[2])[1]
-        # Request traces with token counts, as published by Mooncake.
-        trace = "input_length" in keys and isinstance(keys[time], int | float) and keys[time] < 1e9
-        unit = "ms" if trace else unit
+        asking = [one for one in records if roles_of(one)] or records
+        there = {key: value for one in reversed(asking) for key, value in one.items()}
+        time, roles = time_of(there), roles_of(there)
         refuse_wrapped(records, roles, head.path)
-        said_as = "read as JSON: " + ", ".join(f"{role} from {key!r}" for role, key in read.items())
-        results = {"result": "x-edge-result-type"} if "x-edge-result-type" in keys else {}
-        ended = "" if duration or stamped != "start" else first_of(ENDS, keys)
-        if ended:
-            said_as += f", duration from the time to {ended!r}"
-        columns = {**read, **tokens, **results, **({"ended": ended} if ended else {})}
-        types = schema_of(records, [*columns.values(), *([date] if date else [])])
+        duration = roles.get("duration", "")
+        stamped = next((at for signs, at in SIGNS.items() if set(signs) <= set(there)), at_of(time))
+        stamped = stamped or ("" if duration else "start")
+        per, said = per_second(duration, there, records)
+        ended = "" if duration or stamped != "start" else first_of((*ENDS, "edge_end_timestamp"), there)
+        date = first_of(("date",), there) if CLOCK.match(str(there[time])) else ""
+        cached = "x-edge-result-type" in there
+        sizes = sizes_in(there)
+        columns = {"time": time, **roles, **sizes}
+        columns |= ({"result": "x-edge-result-type"} if cached else {}) | ({"ended": ended} if ended else {})
+        keys = Keys(columns, per, date, schema_of(records, [*columns.values(), *([date] if date else [])]))
+        read = ", ".join(f"{role} from {key!r}" for role, key in {"time": time, **roles}.items())
+        extra = {name: (name, 1.0) for name in ("status", *sizes) if name in columns}
+        if duration or ended:
+            extra["duration_s"] = (ELAPSED if ended else "duration", 1.0)
         return Requests(
-            blocks=partial(timed_blocks if ended else json_blocks, keys=Keys(columns, per, date, types)),
+            blocks=partial(timed_blocks if ended else json_blocks, keys=keys),
             stamped=stamped,
-            extra={
-                **({"duration_s": (ELAPSED if ended else "duration", 1.0)} if duration or ended else {}),
-                **({"status": ("status", 1.0)} if "status" in roles else {}),
-                **{name: (name, 1.0) for name in tokens},
-            },
-            unit=unit,
+            extra=extra,
+            unit=unit_of_times(time, there),
             user="user" if "user" in roles else None,
             kind="path" if "path" in roles else None,
-            zone="UTC" if results else None,
-            leave_out={"asks": NO_REQUEST, **({"result": HITS} if results else {})},
-            notes=(said_as, *([said] if said else [])),
+            zone="UTC" if cached else None,
+            leave_out={"asks": NO_REQUEST, **({"result": HITS} if cached else {})},
+            notes=(
+                f"read as JSON: {read}" + (f", duration from the time to {ended!r}" if ended else ""),
+                *([said] if said else []),
+            ),
         )
+
+
+def per_second(duration: str, there: dict[str, Any], records: list[dict[str, Any]]) -> tuple[float, str]:
+    """The number of units of a log's durations in a second, and a note where only their size shows the unit."""
+    if not duration:
+        return 1.0, ""
+    if any(set(signs) <= set(there) for signs in IN_NANOSECONDS):
+        return 1e9, ""
+    if set(there) >= IN_MILLISECONDS:
+        return 1e3, ""
+    values = [one[duration] for one in records if duration in one]
+    per, said = shown_per(duration, [found for one in values if (found := in_seconds(one, 1.0)) is not None])
+    return per, "" if any(written_seconds(str(one)) is not None for one in values) else said
+
+
+def sizes_in(there: dict[str, Any]) -> dict[str, str]:
+    """The keys of pixels, steps and tokens, by what they say."""
+    found: dict[str, str] = {name: name for name in ("input_length", "output_length", "images") if name in there}
+    found |= {what: key for what, names in SIZES.items() if (key := first_of(names, there))}
+    area = first_of(AREAS, there)
+    return {"side": area, **found} if area and AREA.match(str(there[area])) else found
+
+
+def unit_of_times(time: str, there: dict[str, Any]) -> str | None:
+    """The unit of times that are numbers: as their key names it; traces with token counts, as of Mooncake, have ms."""
+    traced = "input_length" in there and isinstance(there[time], int | float) and there[time] < 1e9
+    return "ms" if traced else unit_of_time(time.rpartition(".")[2])[1]
 
 
 def refuse_wrapped(records: list[dict[str, Any]], roles: dict[str, str], path: Path) -> None:
@@ -196,14 +197,10 @@ def refuse_wrapped(records: list[dict[str, Any]], roles: dict[str, str], path: P
     for record in records:
         for key in MESSAGES:
             text = str(record.get(key, "")).strip()
-            if any(fits(text, pattern) for pattern in (COMBINED, ENVOY, HAPROXY, ALB)) or ASKED.search(text):
+            if is_usual(text) or ASKED.search(text):
                 what = f"each record holds a line of another log in its key {key!r}"
-                raise BadInput(
-                    what, file=path, value=text, expected=f"those lines alone, as 'jq -r .{key}' prints them"
-                )
-
-
-HITS = ("^(Refresh)?Hit$", "answers from the cache")
+                expected = f"those lines alone, as 'jq -r .{key}' prints them"
+                raise BadInput(what, file=path, value=text, expected=expected)
 
 
 @dataclass(frozen=True)
@@ -265,7 +262,6 @@ def block_of(line: int, data: bytes, keys: Keys) -> tuple[RowBlock, list[Broken]
     """Some lines as columns of texts, and those that are no records."""
     if keys.types is not None and (columns := columns_at_once(data, keys)):
         return RowBlock(columns, line + np.arange(data.count(b"\n"))), []
-    unfit: list[Broken] = []
     texts = [text.decode("utf-8-sig", errors="replace").strip() for text in data.split(b"\n")]
     found = [(line + place, text, record_of(text)) for place, text in enumerate(texts) if text]
     unfit = [Broken(number, printable(text[:200])) for number, text, record in found if not record]
@@ -310,7 +306,7 @@ def columns_at_once(data: bytes, keys: Keys) -> dict[str, Any] | None:
 
 
 def readings(keys: Keys) -> dict[str, Callable[[str], str]]:
-    """How the texts of some columns are read."""
+    """The functions that read the texts of some columns."""
     user = partial(user_of, key=keys.of.get("user", ""))
     return {role: read for role, read in (("path", path_of), ("side", side_of), ("user", user)) if role in keys.of}
 

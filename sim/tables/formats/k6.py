@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from sim.tables.files import Broken, Progress, RowBlock
-from sim.tables.formats.reader import Head, Reader, Requests, in_chunks, json_lines, json_object, whole_text
+from sim.tables.formats.reader import Head, Reader, Requests, in_chunks, json_document, json_lines, timed
 from sim.tables.opening import opened
 
 COLUMNS = ("time", "path", "method", "status", "duration", "metric")
@@ -29,7 +29,7 @@ class K6(Reader):
         return Requests(
             blocks=partial(sample_blocks, as_csv=is_csv(head)),
             stamped="end",
-            extra={"duration_s": ("duration", 1e3), "status": ("status", 1.0)},
+            extra=timed("duration", per=1e3),
             leave_out={
                 "metric": (f"^{DROPPED}$", "iterations that k6 dropped: demand that was planned and never sent")
             },
@@ -93,7 +93,7 @@ class K6Summary(Reader):
         return isinstance(metrics, dict) and "http_req_duration" in metrics
 
     def figures(self, paths: Sequence[Path]) -> str:
-        metrics = json_object(whole_text(paths[0]))["metrics"]
+        metrics = json_document(paths[0])["metrics"]
         read = {name: value.get("values", value) for name, value in metrics.items() if isinstance(value, dict)}
         asked, timed = read.get("http_reqs", {}), read["http_req_duration"]
         failed = read.get("http_req_failed", {}).get("passes", "an unknown number of")

@@ -17,6 +17,7 @@ from sim.tables.in_order import in_order
 from sim.tables.opening import BOM, UNREADABLE, opened
 from sim.tables.times import Mask
 
+HOSTS = "a host may stand for many people behind one address"  # a note
 LONGEST_LINE = 1_000_000  # bytes
 MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 QUOTED = r"\"(?:[^\"\\]|\\.)*\""  # a quote within it is escaped by a backslash

@@ -15,11 +15,11 @@ from sim.tables.formats.reader import (
     Reader,
     Requests,
     in_chunks,
+    json_document,
     json_lines,
-    json_list,
-    json_object,
+    json_records,
     records_block,
-    whole_text,
+    timed,
 )
 
 COMPONENTS = {"prefill": "ttft", "decode": "itl", "pipeline": "e2el"}
@@ -67,14 +67,13 @@ class VllmBenchmark(Reader):
 
 def runs_in(path: Path) -> list[dict[str, Any]]:
     """The results in a file: one object over one or more lines, a list of them, or one a line, as runs are appended."""
-    text = whole_text(path)
-    one = json_object(text)
-    return [one] if one else json_list(text) or [run for _, run in json_lines(path, [], lambda _: None)]
+    one = json_document(path)
+    return [one] if one else json_records(path)
 
 
 def detailed_blocks(path: Path, broken: list[Broken], progress: Progress) -> Iterator[RowBlock]:
     """A row per prompt, in order of its arrival at the client. A failure has no latency."""
-    found = json_object(whole_text(path))
+    found = json_document(path)
     starts = np.array(found["start_times"], dtype=float)
     n = len(starts)
     waits = np.array(found.get("queue_times") or np.zeros(n), dtype=float)
@@ -84,17 +83,15 @@ def detailed_blocks(path: Path, broken: list[Broken], progress: Progress) -> Ite
         raise BadInput("the lists of this result differ in length", file=path, expected=expected)
     came = starts - waits
     order = np.argsort(came, kind="stable")
-    rows = []
-    for place in order.tolist():
-        failed = bool(errors[place])
-        rows.append(
-            {
-                "time": float(came[place] - came.min()),
-                "duration": None if failed else lasts[place],
-                "wait": float(waits[place]),
-                "status": status_in(str(errors[place])) if failed else 200,
-            }
-        )
+    rows = [
+        {
+            "time": float(came[place] - came.min()),
+            "duration": None if errors[place] else lasts[place],
+            "wait": float(waits[place]),
+            "status": status_in(str(errors[place])) if errors[place] else 200,
+        }
+        for place in order.tolist()
+    ]
     yield records_block(rows, (order + 1).tolist(), ("time", "duration", "wait", "status"))
 
 
@@ -201,7 +198,7 @@ class AiperfRecords(Reader):
         return Requests(
             blocks=aiperf_blocks,
             stamped="start",
-            extra={"duration_s": ("duration", 1e9), "status": ("status", 1.0)},
+            extra=timed("duration", per=1e9),
             unit="ns",
             leave_out={"phase": ("^warmup$", "requests of the warm-up")},
             user=None,

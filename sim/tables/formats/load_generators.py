@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from sim.tables.files import Broken, Progress, RowBlock, table_blocks
-from sim.tables.formats.reader import Head, Reader, Requests, in_chunks
+from sim.tables.formats.reader import Head, Reader, Requests, in_chunks, timed
 from sim.tables.opening import opened
 
 SENT = "the rate is what the load generator sent, which may follow the answers"
@@ -39,7 +39,7 @@ class JMeter(Reader):
         return Requests(
             blocks=partial(renamed, names=names | about),
             stamped="start",
-            extra={"duration_s": ("duration", 1e3), "status": ("status", 1.0)},
+            extra=timed("duration", per=1e3),
             leave_out={"about": ("^Number of samples in transaction", "sums of a transaction's samples")}
             if about
             else {},
@@ -62,7 +62,7 @@ class Hey(Reader):
         return Requests(
             blocks=partial(renamed, names=names),
             stamped="start",
-            extra={"duration_s": ("duration", 1.0), "status": ("status", 1.0)},
+            extra=timed("duration"),
             unit="s",
             user=None,
             kind=None,
@@ -83,7 +83,7 @@ class VegetaCsv(Reader):
         return Requests(
             blocks=lambda *how: in_chunks(vegeta_rows(*how), ("time", "status", "duration", "method", "path")),
             stamped="start",
-            extra={"duration_s": ("duration", 1e9), "status": ("status", 1.0)},
+            extra=timed("duration", per=1e9),
             unit="ns",
             user=None,
             notes=(SENT,),

@@ -10,11 +10,10 @@ from numpy.typing import NDArray
 
 from sim.errors import BadInput
 from sim.tables.formats.prometheus import CODES, Series, range_counts
-from sim.tables.formats.reader import Asked, CountSeries, Floats, Head, Reader, json_lines, json_object, whole_text
-from sim.tables.formats.series import lengths, settled
+from sim.tables.formats.reader import Asked, CountSeries, Floats, Head, Reader, holds, json_document, json_records
+from sim.tables.formats.series import PER, lengths, on_clock, settled
 from sim.tables.times import timestamps
 
-PER = {"per-second": 1.0, "per-minute": 60.0}
 LATEST = 8e12  # ms since 1970, in the year 2223
 Samples = tuple[str, NDArray[np.int64], Floats]  # a name, the beginnings of intervals in ns, and values
 
@@ -27,8 +26,7 @@ def summed(found: list[Samples], asked: Asked, path: Path, per: str, notes: tupl
     lasts, said = lengths(begins, None, path)
     series: dict[str, Floats] = {}
     for name, at, values in found:
-        placed = np.full(len(begins), np.nan)
-        placed[np.searchsorted(begins, at)] = values
+        placed = on_clock(at, values, begins, np.nan)
         before = series.get(name)
         series[name] = placed if before is None else np.where(np.isnan(before), placed, before + np.nan_to_num(placed))
     counts = {name: values * (lasts / PER[per] if per in PER else 1.0) for name, values in series.items()}
@@ -51,13 +49,12 @@ class Datadog(Reader):
     title = "the answer to a query of Datadog (JSON)"
 
     def recognises(self, head: Head) -> bool:
-        series = head.document.get("series")
-        return isinstance(series, list) and bool(series) and isinstance(series[0], dict) and "pointlist" in series[0]
+        return holds(head.document.get("series"), "pointlist")
 
     def counts(self, paths: Sequence[Path], asked: Asked) -> CountSeries:
         found, per = [], asked.values or ""
         for path in paths:
-            document = json_object(whole_text(path))
+            document = json_document(path)
             for one in document["series"]:
                 said = str(one.get("expression") or document.get("query") or "")
                 per = per or ("per-interval" if "as_count()" in said else "per-second" if "as_rate()" in said else "")
@@ -78,13 +75,12 @@ class GoogleCloud(Reader):
     title = "time series of Google Cloud Monitoring (JSON)"
 
     def recognises(self, head: Head) -> bool:
-        series = head.document.get("timeSeries")
-        return isinstance(series, list) and bool(series) and isinstance(series[0], dict) and "points" in series[0]
+        return holds(head.document.get("timeSeries"), "points")
 
     def counts(self, paths: Sequence[Path], asked: Asked) -> CountSeries:
         found = []
         for path in paths:
-            for one in json_object(whole_text(path))["timeSeries"]:
+            for one in json_document(path)["timeSeries"]:
                 labels = (one.get("metric") or {}).get("labels") or {}
                 label = next((str(labels[key]) for key in CODES if key in labels), "all")
                 if one.get("metricKind") != "DELTA":
@@ -119,7 +115,7 @@ class Elasticsearch(Reader):
     def counts(self, paths: Sequence[Path], asked: Asked) -> CountSeries:
         found = []
         for path in paths:
-            for name, buckets in histograms(json_object(whole_text(path))):
+            for name, buckets in histograms(json_document(path)):
                 at = np.array([float(bucket["key"]) for bucket in buckets])
                 values = np.array([float(bucket["doc_count"]) for bucket in buckets])
                 found.append((name, from_milliseconds(at, path), values))
@@ -130,7 +126,7 @@ def histograms(document: dict[str, Any]) -> Iterator[tuple[str, list[dict[str, A
     """The aggregations of an answer whose buckets are instants."""
     for name, one in (document.get("aggregations") or {}).items():
         buckets = one.get("buckets") if isinstance(one, dict) else None
-        if isinstance(buckets, list) and buckets and {"key_as_string", "key", "doc_count"} <= set(buckets[0]):
+        if holds(buckets, "key_as_string", "key", "doc_count"):
             yield name, buckets
 
 
@@ -146,7 +142,7 @@ class VictoriaExport(Reader):
     def counts(self, paths: Sequence[Path], asked: Asked) -> CountSeries:
         found: list[Series] = []
         for path in paths:
-            for _, one in json_lines(path, [], lambda _: None):
+            for one in json_records(path):
                 at, values = (np.array(one[key], dtype=float) for key in ("timestamps", "values"))
                 known = np.isfinite(values)
                 found.append((one["metric"], (at[known] / 1e3, values[known])))

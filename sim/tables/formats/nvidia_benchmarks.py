@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from sim.errors import BadInput
-from sim.tables.formats.reader import Head, LoadPoint, Reader, json_object, whole_text
+from sim.tables.formats.reader import Head, LoadPoint, Reader, json_document, whole_text
 from sim.tables.small_tables import cells_of
 
 COMPUTE = ("Server Compute Input", "Server Compute Infer", "Server Compute Output")
@@ -24,9 +24,8 @@ def number(text: str, where: Path, line: int, key: str) -> float:
         expected = "a number like 1500.5"
         if "," in text:
             expected += "; nothing in the file shows whether its commas are between thousands or before decimals"
-        raise BadInput(
-            "this value cannot be read", file=f"{where}:{line}", key=key, value=text, expected=expected
-        ) from None
+        what = "this value cannot be read"
+        raise BadInput(what, file=f"{where}:{line}", key=key, value=text, expected=expected) from None
 
 
 class PerfAnalyzer(Reader):
@@ -125,7 +124,7 @@ class GenaiPerfJson(Reader):
         return isinstance(found, dict) and isinstance(found.get("request_latency"), dict)
 
     def load_points(self, path: Path) -> list[LoadPoint]:
-        document = json_object(whole_text(path))
+        document = json_document(path)
         found, sent = document.get("records", document), settings_in(document.get("input_config") or {})
         points = []
         for component, title in TITLES.items():
@@ -202,19 +201,16 @@ class MlperfLog(Reader):
         parts = [f"{found['scenario']} scenario" if "scenario" in found else "one run"]
         if "queries" in found:
             parts.append(f"{found['queries']} queries")
-        for name, title in (("scheduled", "scheduled"), ("completed", "completed")):
-            if name in found:
-                parts.append(f"{float(found[name]):.4g} samples a second {title}")
-        for name, title in (("mean", "mean latency"), ("p50", "p50"), ("p90", "p90"), ("p99", "p99")):
-            if name in found:
-                parts.append(f"{title} {float(found[name]) / 1e9:.4g} s")
+        parts += [f"{float(found[name]):.4g} samples a second {name}" for name in RATES if name in found]
+        parts += [f"{title} {float(found[name]) / 1e9:.4g} s" for name, title in LATENCIES.items() if name in found]
         if "seed" in found:
-            parts.append(
-                f"its arrivals follow from schedule seed {found['seed']} at {found.get('target', '?')} a second"
-            )
+            target = found.get("target", "?")
+            parts.append(f"its arrivals follow from schedule seed {found['seed']} at {target} a second")
         return ", ".join(parts)
 
 
+RATES = ("scheduled", "completed")
+LATENCIES = {"mean": "mean latency", "p50": "p50", "p90": "p90", "p99": "p99"}
 DETAIL = {
     "effective_scenario": "scenario",
     "generated_query_count": "queries",

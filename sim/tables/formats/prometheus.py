@@ -13,10 +13,10 @@ from typing import Any
 import numpy as np
 
 from sim.errors import BadInput
-from sim.tables.formats.reader import Asked, CountSeries, Floats, Head, Reader, json_object, whole_text
+from sim.tables.formats.reader import Asked, CountSeries, Floats, Head, Reader, json_document, whole_text
+from sim.tables.formats.series import PER, differences
 
 CODES = ("code", "status", "status_code", "http_code", "response_code", "response_code_class", "http_status", "reason")
-PER = {"per-second": 1.0, "per-minute": 1 / 60.0}
 NO_REQUESTS = re.compile(r"(seconds|bytes|joules|tokens|_us|_ms)_(total|sum)$|_sum$")  # what a counter may add up
 Series = tuple[dict[str, str], tuple[Floats, Floats]]  # its labels; times and values
 Labels = frozenset[tuple[str, str]]
@@ -25,6 +25,8 @@ SAMPLE = re.compile(
     r"^([A-Za-z_:][\w:]*)(\{(?:[^\"{}]|\"(?:[^\"\\]|\\.)*\")*\})?\s+(\S+)(?:\s+(-?[\d.]+(?:[eE][+-]?\d+)?))?(?:\s+#.*)?$"
 )
 LABEL = re.compile(r'(\w+)="((?:[^"\\]|\\.)*)"')
+Samples = dict[tuple[str, Labels], float]
+Sample = tuple[str, Labels, float, float | None]
 
 
 class PrometheusRange(Reader):
@@ -41,7 +43,7 @@ class PrometheusRange(Reader):
         pages: dict[Labels, list[Any]] = {}
         native = False
         for path in paths:
-            data = json_object(whole_text(path))["data"]
+            data = json_document(path)["data"]
             if data["resultType"] != "matrix" or not data.get("result"):
                 what = f"a range query has values over time, this one is a {data['resultType']}"
                 raise BadInput(what, file=path, expected="resultType matrix, with at least one series")
@@ -106,52 +108,38 @@ def range_counts(name: str, found: list[Series], asked: Asked, path: Path) -> Co
     parts: dict[str, list[Floats]] = {}
     for metric, (at, values) in found:
         label = next((metric[key] for key in CODES if key in metric), "all")
-        counts = differences(at, values, grid, notes, metric) if counter else rated(at, values, grid, step, asked)
+        if counter:
+            notes += restarts_said(at, values, step, metric)
+        counts = differences(at, values, grid) if counter else rated(at, values, grid, step, asked)
         parts.setdefault(label, []).append(counts)
     known = np.isfinite(np.concatenate(list(parts.values()))).any(axis=0)
     series = {label: np.where(known, np.nansum(each, axis=0), np.nan) for label, each in parts.items()}
     begins = grid[:-1] if counter else grid - step  # a rate is that of the step before its stamp
-    at_ns = np.round(begins * 1e9).astype(np.int64)
-    return CountSeries(at_ns, np.full(len(at_ns), step), series, (*notes, *missing_said(found, grid, counter)))
+    gaps = sum(missing(at, step) for _, (at, _) in found)
+    if gaps and not counter and len(found) > 1:
+        notes.append(f"{gaps} samples of single series are missing: what the others counted is taken, a lower bound")
+    return CountSeries(np.round(begins * 1e9).astype(np.int64), np.full(len(begins), step), series, tuple(notes))
 
 
-def missing_said(found: list[Series], grid: Floats, counter: bool) -> list[str]:
-    """A note on rates of which some samples are missing while those of other series are there."""
-    step = grid[1] - grid[0]
-    gaps = sum(round(float((at[-1] - at[0]) / step)) + 1 - len(at) for _, (at, _) in found if len(at))
-    if counter or not gaps or len(found) < 2:
-        return []
-    return [f"{gaps} samples of single series are missing: what the others counted is taken, a lower bound"]
-
-
-def differences(at: Floats, values: Floats, grid: Floats, notes: list[str], metric: dict[str, str]) -> Floats:
-    """What a counter counted in each step of a grid; over missing samples it is spread evenly."""
-    if not len(at):
-        return np.zeros(len(grid) - 1)
-    steps = np.diff(values)
-    fell = steps < 0
+def restarts_said(at: Floats, values: Floats, step: float, metric: dict[str, str]) -> Iterator[str]:
+    """Notes on a counter that began anew, or of which samples are missing."""
     who = metric.get("instance") or metric.get("pod") or "a series"
-    notes += [
-        f"{who} began anew before sample {place + 2}: its count since is taken, a lower bound"
-        for place in np.flatnonzero(fell)
-    ]
-    steps = np.where(fell, values[1:], steps)
-    total = np.concatenate([[0.0], np.cumsum(steps)])
-    gaps = round(float((at[-1] - at[0]) / (grid[1] - grid[0]))) + 1 - len(at)
-    if gaps:
-        notes.append(f"{who}: {gaps} of its samples missing; what was counted over them is spread evenly")
-    return np.diff(np.interp(grid, at, total))
+    for place in np.flatnonzero(np.diff(values) < 0):
+        yield f"{who} began anew before sample {place + 2}: its count since is taken, a lower bound"
+    if gaps := missing(at, step):
+        yield f"{who}: {gaps} of its samples missing; what was counted over them is spread evenly"
+
+
+def missing(at: Floats, step: float) -> int:
+    """The number of samples that are missing between the first and the last."""
+    return round(float((at[-1] - at[0]) / step)) + 1 - len(at) if len(at) else 0
 
 
 def rated(at: Floats, values: Floats, grid: Floats, step: float, asked: Asked) -> Floats:
     """Counts of rates, each for the step before its stamp; a missing one is nan."""
     known = np.full(len(grid), np.nan)
     known[np.round((at - grid[0]) / step).astype(int)] = values
-    each = 1.0 if asked.values == "per-interval" else step * PER[str(asked.values)]
-    return known * each
-
-
-Samples = dict[tuple[str, frozenset[tuple[str, str]]], float]
+    return known if asked.values == "per-interval" else known * step / PER[str(asked.values)]
 
 
 class Exposition(Reader):
@@ -165,15 +153,13 @@ class Exposition(Reader):
 
     def counts(self, paths: Sequence[Path], asked: Asked) -> CountSeries | None:
         """The counts between samples that carry their instants; None where these are of one or no instant."""
-        found: dict[tuple[str, frozenset[tuple[str, str]]], list[tuple[float, float]]] = {}
+        found: dict[tuple[str, Labels], list[tuple[float, float]]] = {}
         for path in paths:
             for name, labels, value, stamp in samples_of_page(path):
                 if stamp is not None and name.endswith(("_total", "_count")) and np.isfinite(value):
                     found.setdefault((name, labels), []).append((stamp, value))
-        of_requests = {
-            end for end in ("_total", "_count") for name, _ in found if name.endswith(end) and "request" in name
-        }
-        ends = "_count" if of_requests == {"_count"} else "_total"
+        requests = {name for name, _ in found if "request" in name}
+        ends = "_count" if requests and all(name.endswith("_count") for name in requests) else "_total"
         found = {key: pairs for key, pairs in found.items() if key[0].endswith(ends)}
         names = sorted({name for name, _ in found})
         chosen = [name for name in names if "request" in name] if len(names) > 1 else names
@@ -181,26 +167,26 @@ class Exposition(Reader):
             return None
         if len(chosen) > 1:
             raise BadInput("these are several metrics", file=paths[0], value=chosen, expected="one of requests")
-        series = [
-            (dict(labels), np.array(sorted(pairs)).T) for (name, labels), pairs in found.items() if name == chosen[0]
-        ]
-        return range_counts(chosen[0], [(labels, (at, values)) for labels, (at, values) in series], asked, paths[0])
+        series: list[Series] = []
+        for (_, labels), pairs in ((key, pairs) for key, pairs in found.items() if key[0] == chosen[0]):
+            at, values = np.array(sorted(pairs)).T
+            series.append((dict(labels), (at, values)))
+        return range_counts(chosen[0], series, asked, paths[0])
 
     def figures(self, paths: Sequence[Path]) -> str:
         pages = [samples_in(path) for path in paths]
         if len(pages) == 1:
-            return (
-                f"totals since the server began: {histogram_figures(pages[0])}; two scrapes say what was between them"
-            )
+            said = histogram_figures(pages[0])
+            return f"totals since the server began: {said}; two scrapes say what was between them"
         return f"from {paths[0].name} to {paths[-1].name}: {histogram_figures(between(pages[0], pages[-1]))}"
 
 
-def samples_of_page(path: Path) -> Iterator[tuple[str, frozenset[tuple[str, str]], float, float | None]]:
+def samples_of_page(path: Path) -> Iterator[Sample]:
     """The samples of a file."""
     return samples_of_lines(whole_text(path).splitlines())
 
 
-def samples_of_lines(lines: Iterable[str]) -> Iterator[tuple[str, frozenset[tuple[str, str]], float, float | None]]:
+def samples_of_lines(lines: Iterable[str]) -> Iterator[Sample]:
     """Name, labels, value and instant (s; None where it has none) of each sample; Prometheus' own text has ms."""
     for line in lines:
         if line and not line.startswith("#") and (match := SAMPLE.match(line.strip())):
@@ -208,12 +194,8 @@ def samples_of_lines(lines: Iterable[str]) -> Iterator[tuple[str, frozenset[tupl
                 value, stamp = float(match[3]), float(match[4]) if match[4] else None
             except ValueError:
                 continue
-            yield (
-                match[1],
-                frozenset(LABEL.findall(match[2] or "")),
-                value,
-                stamp / 1e3 if stamp and stamp > 1e11 else stamp,
-            )
+            stamp = stamp / 1e3 if stamp and stamp > 1e11 else stamp
+            yield match[1], frozenset(LABEL.findall(match[2] or "")), value, stamp
 
 
 def samples_in(path: Path) -> Samples:
@@ -226,7 +208,7 @@ def summed(samples: Samples, name: str) -> float:
 
 
 def between(before: Samples, after: Samples) -> Samples:
-    """What was added from one scrape to the next; a total that fell began anew. Gauges are those of the end."""
+    """The growth of totals from one scrape to the next; one that fell began anew. Gauges are those of the end."""
     added = {}
     for key, value in after.items():
         total = key[0].endswith(("_total", "_sum", "_count", "_bucket"))
@@ -239,17 +221,14 @@ def histogram_figures(samples: Samples) -> str:
     parts = []
     ended = summed(samples, "vllm:request_success_total")
     if ended == ended:
-        aborted = sum(v for (n, ls), v in samples.items() if n == "vllm:request_success_total" and is_abort(ls))
+        abort = ("finished_reason", "abort")
+        aborted = sum(v for (n, ls), v in samples.items() if n == "vllm:request_success_total" and abort in ls)
         parts.append(f"{ended:,.0f} requests ended, {aborted:,.0f} of them aborted")
     for name in dict.fromkeys(n.removesuffix("_count") for n, _ in samples if n.endswith("_count")):
         count, total = summed(samples, f"{name}_count"), summed(samples, f"{name}_sum")
         if count > 0 and total == total:
             parts.append(f"{name} {total / count:.4g} on average of {count:,.0f}{quantiles_said(samples, name)}")
     return "; ".join(parts) or "it has no histogram"
-
-
-def is_abort(labels: frozenset[tuple[str, str]]) -> bool:
-    return ("finished_reason", "abort") in labels
 
 
 def quantiles_said(samples: Samples, name: str) -> str:

@@ -1,4 +1,4 @@
-"""What a reader of a format is, and the few kinds of rows there are: requests, counts, load points and figures."""
+"""The interface of readers of file formats, and the kinds of rows that they find: requests, counts, load points."""
 
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypeGuard
 
 import numpy as np
 import pyarrow as pa
@@ -22,7 +22,6 @@ from sim.tables.written_dates import Order
 
 Floats = NDArray[np.float64]
 REFUSED = (429, 503)  # statuses by which a service turns a request away
-NANOSECOND = 1e-9
 SHOWN = 200  # rows of a table that show what it is
 
 
@@ -65,7 +64,7 @@ class Head:
         """The whole file as one JSON object; empty if it is none."""
         if not self.line.lstrip().startswith("{") or (self.record and len(self.lines) > 1):  # JSON lines are none
             return {}
-        return json_object(whole_text(self.path))
+        return json_document(self.path)
 
     @cached_property
     def listed(self) -> dict[str, Any]:
@@ -102,6 +101,11 @@ def json_list(text: str) -> list[dict[str, Any]]:
     return found if isinstance(found, list) and all(isinstance(one, dict) for one in found) else []
 
 
+def holds(listed: Any, *keys: str) -> TypeGuard[list[dict[str, Any]]]:
+    """Whether a part of a document is a list of objects, of which the first has these keys."""
+    return isinstance(listed, list) and bool(listed) and isinstance(listed[0], dict) and set(keys) <= set(listed[0])
+
+
 def json_object(text: str, *, strict: bool = True) -> dict[str, Any]:
     """The object that a text holds; empty if it is none, or, where strict, has a key twice."""
     try:
@@ -109,6 +113,11 @@ def json_object(text: str, *, strict: bool = True) -> dict[str, Any]:
     except (ValueError, RecursionError):
         return {}
     return found if isinstance(found, dict) else {}
+
+
+def json_document(path: Path) -> dict[str, Any]:
+    """The object that a file of moderate size holds; empty if it is none, or has a key twice."""
+    return json_object(whole_text(path))
 
 
 def whole_text(path: Path) -> str:
@@ -119,6 +128,11 @@ def whole_text(path: Path) -> str:
     if len(data) > LARGEST_TIDIED:
         raise BadInput("the file is too large", file=path, expected=f"at most {LARGEST_TIDIED:,} bytes")
     return data.decode("utf-8-sig", errors="replace")
+
+
+def timed(*names: str, per: float = 1.0) -> dict[str, tuple[str, float]]:
+    """Columns of times, of which `per` make a second, as duration_s, wait_s and so on; and that of the status."""
+    return {**{f"{name}_s": (name, per) for name in names}, "status": ("status", 1.0)}
 
 
 @dataclass(frozen=True)
@@ -186,7 +200,7 @@ class LoadPoint:
 
 @dataclass(frozen=True)
 class Asked:
-    """What the user says about a file that does not say it itself.
+    """Facts about a file that it does not contain and the user gives.
 
     zone: of times without one. values: 'per-second', 'per-minute', 'per-interval' or 'counter'. refused: whether
     refusals are 'inside' the counts of requests or 'beside' them. dates: the order of day and month.
@@ -265,6 +279,11 @@ def json_lines(path: Path, broken: list[Broken], progress: Progress) -> Iterator
                 broken.append(Broken(number, printable(text[:200])))
             if number % 10_000 == 0:
                 progress(raw.tell() / size)
+
+
+def json_records(path: Path) -> list[dict[str, Any]]:
+    """All JSON objects of a file, one a line or in one list; other lines are left out."""
+    return [found for _, found in json_lines(path, [], lambda _: None)]
 
 
 def in_chunks(

@@ -6,37 +6,24 @@ or as many rows at each instant as there are series, is a count or a gauge whate
 
 import re
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from sim.errors import BadInput
-from sim.tables.formats.instants import EPOCH, SERIAL, epoch_instants, roughly_iso, serial_days
+from sim.tables.formats.instants import instants
 from sim.tables.headers import TOTAL
-from sim.tables.names import plain_name, seconds_per, unit_of_time
-from sim.tables.times import timestamps
+from sim.tables.names import CLOCKS, DATES, plain_name, seconds_per, unit_of_time
+from sim.tables.times import MIDNIGHT
+from sim.tables.written_dates import Order
 
 Rows = list[list[str]]
 
-DATES = {"date", "datum", "day", "fecha", "jour"}
-CLOCKS = {
-    "time",
-    "hour",
-    "clock",
-    "interval",
-    "period",
-    "slot",
-    "time_slot",
-    "time_of_day",
-    "uhrzeit",
-    "zeit",
-    "stunde",
-    "hora",
-    "heure",
-}
-TIMED = DATES | CLOCKS | {"timestamp", "time_stamp", "ts", "t", "datetime", "date_time", "zeitpunkt", "zeitstempel"}
-TIMED |= {"horodatage", "from", "minute", "interval", "period", "begin", "start", "start_time", "begin_time", "bucket"}
+TIMED = {*DATES, *CLOCKS, "timestamp", "time_stamp", "ts", "t", "datetime", "date_time", "zeitpunkt", "zeitstempel"}
+TIMED |= {"horodatage", "from", "minute", "begin", "start", "start_time", "begin_time", "bucket"}
 TIMED |= {"period_start", "interval_start", "window_start"}
 ENDS = {"to", "until", "end", "end_time", "period_end", "interval_end", "window_end"}
 FULL = {"full", "capped", "at_cap", "sold_out", "ceiling"}
@@ -55,7 +42,6 @@ NOTHING = {"", "-", "n/a", "[n/a]", "na", "nan", "null", "none", "undefined", "[
 CLOCK_CELL = re.compile(r"^(\d{1,2}(:\d\d){0,2}(\s*[AaPp][Mm])?)(\s*[-–]\s*\d{1,2}(:\d\d){0,2}(\s*[AaPp][Mm])?)?$")
 RANGE = re.compile(r"\s+[-–]\s+\d.*$")  # to the end of an interval
 FEWEST_CLOCKS = 6  # columns named after times of day: a table with a row per day
-MIDNIGHT = re.compile(r"[ T]00:00(:00(\.0+)?)?$")
 FEWEST_ROWS, FEWEST_GAPS, FEWEST_ROUGH = 3, 6, 8  # at even steps, at such with gaps, and at roughly even ones
 LEAST_STEP = 10.0  # s, of fewer rows than those
 MOST_JITTER = 0.1  # of a step, for steps that are roughly even
@@ -110,7 +96,7 @@ def time_in(row: Sequence[str], times: tuple[int, ...]) -> str:
     date, clock = (row[place].strip() for place in times)
     found = CLOCK_CELL.match(clock)
     clock = found[1] if found else clock
-    return f"{MIDNIGHT.sub('', date)} {clock}{':00' if clock.isdigit() else ''}"
+    return f"{re.sub(MIDNIGHT, '', date)} {clock}{':00' if clock.isdigit() else ''}"
 
 
 def body_of(rows: Rows) -> Rows:
@@ -151,7 +137,9 @@ def sampled(rows: Rows) -> Places | None:
     if not even(distinct):
         return None
     if usual == 1 and rows_at.max() == 1:
-        own = any(REQUEST.search(name) for name in names) or any(varies(body, k) for k in found.labels)
+        own = any(REQUEST.search(name) for name in names) or any(
+            len({row[k] for row in body}) > 1 for k in found.labels
+        )
         return None if own and not (found.counted and found.labels) else found
     several = bool(found.labels) and (bool(found.counted) or float((rows_at == usual).mean()) >= ROUGH)
     keys = {(time_in(row, found.times), *(row[k] for k in found.labels)) for row in body}
@@ -191,10 +179,6 @@ def is_running_number(name: str, cells: Sequence[str]) -> bool:
     return steps in ({1}, {-1})
 
 
-def varies(body: Rows, place: int) -> bool:
-    return len({row[place] for row in body}) > 1
-
-
 def mostly_above_one(body: Rows, counted: tuple[int, ...]) -> bool:
     """Whether a column of counts holds numbers that are mostly above 1, which images of a request are not."""
     cells = [re.sub(r"[,.](?=\d{3}\b)", "", row[k].strip()) for row in body for k in counted]
@@ -203,14 +187,12 @@ def mostly_above_one(body: Rows, counted: tuple[int, ...]) -> bool:
 
 
 def times_of(texts: Sequence[str]) -> NDArray[np.int64] | None:
-    """Instants (ns since 1970) good enough to compare; None where one is no date."""
-    if all(EPOCH.match(text) for text in texts):
-        return epoch_instants(np.array(texts, dtype=float))
-    try:
-        found = timestamps(roughly_iso(serial_days(texts) if all(SERIAL.match(text) for text in texts) else texts))
-    except BadInput:
-        return None
-    return found.instants if found.known.all() else None
+    """Instants (ns since 1970) good enough to compare, the day first where nothing shows it; None without."""
+    orders: tuple[Order | None, ...] = (None, "day-first")
+    for order in orders:
+        with suppress(BadInput):
+            return instants(texts, "UTC", order, Path())
+    return None
 
 
 def even(at: NDArray[np.int64]) -> bool:

@@ -1,7 +1,8 @@
-"""Series of counts over time: how long each interval lasts, differences of counters, and what of them was refused."""
+"""Counts over time: lengths of intervals, rates and counters as counts, samples on one clock, and refusals."""
 
 import re
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +14,7 @@ REFUSALS = re.compile(r"(?i)(4xx|5xx|429|503|refus|reject|throttl|limited|denied
 EVERY = re.compile(
     r"(?i)(^|[^a-z])(requests?|reqs?|rps|qps|rpm|asks|asked|hits|calls|arrivals|total|all|incoming|count)([^a-z]|$)"
 )
+PER = {"per-second": 1.0, "per-minute": 60.0}  # seconds that a number is for
 GRID = 2 / 3  # share of steps that are the least one, from which others are gaps and not longer intervals
 
 
@@ -23,10 +25,8 @@ def lengths(begins: NDArray[np.int64], ends: NDArray[np.int64] | None, path: Pat
         lasts = (ends - begins) / 1e9
         if (lasts > 0).all() and (lasts[:-1] <= steps + 1.0).all():
             holes = int((lasts[:-1] < steps - 1.0).sum())
-            said = (
-                [f"between {holes} intervals and the next there is time in no row: it brings nobody"] if holes else []
-            )
-            return lasts, said
+            gaps = f"between {holes} intervals and the next there is time in no row: it brings nobody"
+            return lasts, [gaps] if holes else []
     if not len(steps):
         raise BadInput("one row has no length", file=path, expected="counts of two intervals or more")
     least = float(steps.min())
@@ -40,20 +40,23 @@ def lengths(begins: NDArray[np.int64], ends: NDArray[np.int64] | None, path: Pat
     return np.append(steps, np.median(steps)), []
 
 
-def differences(
-    begins: NDArray[np.int64], totals: dict[str, Floats]
-) -> tuple[NDArray[np.int64], Floats, dict[str, Floats]]:
-    """Counts between samples of counters. After a fall the new value is taken; missing ones are spread evenly."""
-    lasts = np.diff(begins) / 1e9
-    found = {}
-    for name, values in totals.items():
-        known = np.isfinite(values)
-        steps = np.diff(values[known])
-        steps = np.where(steps < 0, values[known][1:], steps)
-        grown = np.concatenate([[0.0], np.cumsum(steps)]) if known.any() else np.zeros(1)
-        at = begins[known] if known.any() else begins[:1]
-        found[name] = np.diff(np.interp(begins, at, grown))
-    return begins[:-1], lasts, found
+def on_clock(at: NDArray[np.int64], values: NDArray[Any], clock: NDArray[np.int64], missing: Any) -> NDArray[Any]:
+    """Values at the instants of a clock, which has all of theirs; `missing` where there is none."""
+    found = np.full(len(clock), missing, dtype=values.dtype)
+    found[np.searchsorted(clock, at)] = values
+    return found
+
+
+def differences(at: NDArray[Any], totals: Floats, clock: NDArray[Any]) -> Floats:
+    """The growth of a counter between the instants of a clock; after a fall the new value, a lower bound.
+
+    Over missing samples it is spread evenly.
+    """
+    if not len(at):
+        return np.zeros(len(clock) - 1)
+    steps = np.diff(totals)
+    grown = np.cumsum(np.where(steps < 0, totals[1:], steps))
+    return np.diff(np.interp(clock, at, np.append(0.0, grown)))
 
 
 def settled(series: dict[str, Floats], asked: Asked, path: Path, *, sure: bool = True) -> dict[str, Floats]:

@@ -1,13 +1,27 @@
-"""OpenTelemetry traces in OTLP JSON (opentelemetry.io, file exporter): a trace is one request, its root span."""
+"""Traces as JSON, of OpenTelemetry, Zipkin and Jaeger; a trace is one request, its root span.
 
-from collections.abc import Iterator
+opentelemetry.io (OTLP, file exporter), zipkin.io (version 2), jaegertracing.io; the last two have microseconds.
+"""
+
+import json
+from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from sim.errors import BadInput
 from sim.tables.files import Broken, Progress, RowBlock
-from sim.tables.formats.reader import Head, Reader, Requests, json_lines, json_object, records_block, whole_text
+from sim.tables.formats.reader import (
+    Head,
+    Reader,
+    Requests,
+    holds,
+    json_document,
+    json_lines,
+    records_block,
+    timed,
+    whole_text,
+)
 
 COLUMNS = ("time", "user", "path", "status", "duration", "wait", "service")
 STATUS = ("http.response.status_code", "http.status_code")
@@ -17,7 +31,15 @@ ROOTS = (
     "an arrival is the start of a span without a parent, or of the first server of a trace that began elsewhere; "
     "spans of a sampled trace count too few"
 )
+PARTS = "wait_s and service_s are the spans beneath it named like 'queue' and 'infer'"
+ZIPKIN = {"traceId", "id", "timestamp"}
 WAITS, SERVES = ("queue", "wait", "queued"), ("infer", "inference", "generate", "compute", "model")
+
+
+def of_traces(blocks: Callable[[Path, list[Broken], Progress], Iterator[RowBlock]]) -> Requests:
+    """How to read a file of spans: blocks has a row for each trace, as request_rows makes it."""
+    extra = timed("duration", "wait", "service", per=1e9)
+    return Requests(blocks=blocks, stamped="start", extra=extra, unit="ns", notes=(ROOTS, PARTS))
 
 
 class Spans(Reader):
@@ -30,28 +52,12 @@ class Spans(Reader):
         return "resourceSpans" in head.record or "resourceSpans" in head.document
 
     def requests(self, head: Head) -> Requests:
-        return Requests(
-            blocks=partial(span_blocks, lined="resourceSpans" in head.record),
-            stamped="start",
-            extra={
-                "duration_s": ("duration", 1e9),
-                "wait_s": ("wait", 1e9),
-                "service_s": ("service", 1e9),
-                "status": ("status", 1.0),
-            },
-            unit="ns",
-            notes=(
-                ROOTS,
-                "wait_s and service_s are the spans beneath it named like 'queue' and 'infer'",
-            ),
-        )
+        return of_traces(partial(span_blocks, lined="resourceSpans" in head.record))
 
 
 def span_blocks(path: Path, broken: list[Broken], progress: Progress, lined: bool) -> Iterator[RowBlock]:
     """The requests of a whole file: spans of one request may be anywhere in it."""
-    documents = (
-        (record for _, record in json_lines(path, broken, progress)) if lined else [json_object(whole_text(path))]
-    )
+    documents = (record for _, record in json_lines(path, broken, progress)) if lined else [json_document(path)]
     yield from request_rows([span for document in documents for span in spans_of(document)], path)
 
 
@@ -113,3 +119,83 @@ def named(trace: list[dict[str, Any]], names: tuple[str, ...]) -> int | None:
     """Nanoseconds of the spans of a trace with one of these names; None without any."""
     found = [nanoseconds_of(span) or 0 for span in trace if str(span.get("name", "")).lower() in names]
     return sum(found) if found else None
+
+
+class Zipkin(Reader):
+    """A list of spans, of traces, or a span a line (version 2 of its format)."""
+
+    name = "zipkin"
+    title = "spans of Zipkin (JSON)"
+
+    def recognises(self, head: Head) -> bool:
+        if head.line.lstrip().startswith("[") and not head.listed:
+            return any(set(span) >= ZIPKIN for span in zipkin_spans(head.path)[:1])
+        return set(head.record or head.listed) >= ZIPKIN
+
+    def requests(self, head: Head) -> Requests:
+        return of_traces(zipkin_blocks)
+
+
+def zipkin_blocks(path: Path, broken: list[Broken], progress: Progress) -> Iterator[RowBlock]:
+    found = zipkin_spans(path) or [record for _, record in json_lines(path, broken, progress)]
+    own = {(span["traceId"], span["id"]) for span in found if not span.get("shared")}
+    spans = [span for span in found if not (span.get("shared") and (span["traceId"], span["id"]) in own)]
+    yield from request_rows([of_zipkin(span) for span in spans], path)
+
+
+def zipkin_spans(path: Path) -> list[dict[str, Any]]:
+    """The spans of a list, or of a list of traces; none of another text."""
+    try:
+        listed = json.loads(whole_text(path))
+    except (ValueError, RecursionError):
+        return []
+    flat = [span for one in listed for span in (one if isinstance(one, list) else [one])] if listed else []
+    return [span for span in flat if isinstance(span, dict)] if isinstance(listed, list) else []
+
+
+def of_zipkin(span: dict[str, Any]) -> dict[str, Any]:
+    return as_otlp(span["traceId"], span["id"], span.get("parentId"), span, span.get("tags") or {})
+
+
+def as_otlp(trace: Any, span: Any, parent: Any, about: dict[str, Any], tags: dict[str, Any]) -> dict[str, Any]:
+    """A span in the names of OpenTelemetry; instants are microseconds in `about`."""
+    begin = about.get("timestamp", about.get("startTime"))
+    lasted = about.get("duration")
+    ends = {} if begin is None or lasted is None else {"endTimeUnixNano": str((int(begin) + int(lasted)) * 1000)}
+    return {
+        "traceId": trace,
+        "spanId": span,
+        "parentSpanId": parent or "",
+        "name": about.get("name") or about.get("operationName") or "",
+        "kind": str(tags.get("span.kind", about.get("kind", ""))).upper(),
+        "startTimeUnixNano": "" if begin is None else str(int(begin) * 1000),
+        **ends,
+        "attributes": [{"key": key, "value": {"stringValue": value}} for key, value in tags.items()],
+    }
+
+
+class Jaeger(Reader):
+    """What Jaeger's page and interface download: traces with their spans."""
+
+    name = "jaeger"
+    title = "traces of Jaeger (JSON)"
+
+    def recognises(self, head: Head) -> bool:
+        return holds(head.document.get("data"), "traceID", "spans")
+
+    def requests(self, head: Head) -> Requests:
+        return of_traces(jaeger_blocks)
+
+
+def jaeger_blocks(path: Path, broken: list[Broken], progress: Progress) -> Iterator[RowBlock]:
+    traces = json.loads(whole_text(path))["data"]
+    yield from request_rows([of_jaeger(span) for trace in traces for span in trace["spans"]], path)
+
+
+def of_jaeger(span: dict[str, Any]) -> dict[str, Any]:
+    refs = span.get("references") or []
+    parents = [
+        one["spanID"] for one in refs if one.get("refType") == "CHILD_OF" and one.get("traceID") == span["traceID"]
+    ]
+    tags = {tag["key"]: tag.get("value") for tag in span.get("tags") or []}
+    return as_otlp(span["traceID"], span["spanID"], next(iter(parents), None), span, tags)

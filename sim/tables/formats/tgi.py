@@ -1,14 +1,15 @@
 """The log of Text Generation Inference: a line for each answer, at its end, with the times of its parts."""
 
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 
 from sim.tables.files import Broken, Progress, RowBlock
-from sim.tables.formats.lines import fits, pattern_blocks
-from sim.tables.formats.reader import Head, Reader, Requests
+from sim.tables.formats.lines import Columns, fits, pattern_blocks
+from sim.tables.formats.reader import Head, Reader, Requests, timed
 
 ANSWERED = (
     r"^(?P<time>\d{4}-\d\d-\d\dT[\d:.]+Z)\s+(?:INFO|\x1b\S*INFO\S*) .*total_time=\"(?P<duration>[^\"]+)\".*"
@@ -30,12 +31,7 @@ class TgiLog(Reader):
         return Requests(
             blocks=tgi_blocks,
             stamped="end",
-            extra={
-                "duration_s": ("duration", 1.0),
-                "wait_s": ("wait", 1.0),
-                "service_s": ("service", 1.0),
-                "status": ("status", 1.0),
-            },
+            extra=timed("duration", "wait", "service"),
             user=None,
             kind=None,
             notes=("a line 'Model is overloaded' is a refused request; other messages are left out",),
@@ -45,19 +41,15 @@ class TgiLog(Reader):
 def tgi_blocks(path: Path, broken: list[Broken], progress: Progress) -> Iterator[RowBlock]:
     """A row for each answer and each refusal."""
     others: list[Broken] = []
-    yield from pattern_blocks(path, others, progress, pattern=ANSWERED, columns_of=answered)
+    made = partial(columns_of, status="200")
+    yield from pattern_blocks(path, others, progress, pattern=ANSWERED, columns_of=made)
     if any(fits(line.text, OVERLOADED) for line in others):
-        yield from pattern_blocks(path, [], progress, pattern=OVERLOADED, columns_of=overloaded)
+        made = partial(columns_of, status="429")
+        yield from pattern_blocks(path, [], progress, pattern=OVERLOADED, columns_of=made)
 
 
-def answered(part: dict[str, Any]) -> Any:
-    return {**part, "status": filled(part, "200")}, None
-
-
-def overloaded(part: dict[str, Any]) -> Any:
-    empty = filled(part, "")
-    return {**part, "duration": empty, "wait": empty, "service": empty, "status": filled(part, "429")}, None
-
-
-def filled(part: dict[str, Any], text: str) -> Any:
-    return pa.array([text] * len(part["time"]), pa.string())
+def columns_of(part: dict[str, Any], status: str) -> Columns:
+    """The columns of lines with one status; the parts of a time that they lack are empty."""
+    same = {text: pa.array([text] * len(part["time"]), pa.string()) for text in ("", status)}
+    empty = dict.fromkeys(("duration", "wait", "service"), same[""])
+    return {**empty, **part, "status": same[status]}, None

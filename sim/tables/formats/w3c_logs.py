@@ -15,11 +15,12 @@ from sim.tables.coded import coded, of_words, plain
 from sim.tables.files import Broken, Progress, RowBlock
 from sim.tables.formats.combined_lines import cells
 from sim.tables.formats.lines import whole_lines
-from sim.tables.formats.reader import Head, Reader, Requests
+from sim.tables.formats.reader import Head, Reader, Requests, timed
 from sim.tables.in_order import in_order
 
 USERS = ("cs-username", "X-Forwarded-For", "x-forwarded-for", "cs(X-Forwarded-For)", "c-ip")  # behind a proxy
 READ = (*USERS, "date", "time", "cs-method", "cs-uri-stem", "sc-status", "time-taken", "x-edge-result-type")
+HITS = ("^(Refresh)?Hit$", "answers from the cache")
 DIRECTIVE = re.compile(rb"^#[^\n]*\n", re.MULTILINE)
 
 
@@ -42,7 +43,7 @@ class CloudFrontLog(Reader):
         return is_cloudfront(head)
 
     def requests(self, head: Head) -> Requests:
-        return w3c_requests(head, per=1.0, leave_out={"result": ("^(Refresh)?Hit$", "answers from the cache")})
+        return w3c_requests(head, per=1.0, leave_out={"result": HITS})
 
 
 class IisLog(Reader):
@@ -63,7 +64,7 @@ def w3c_requests(head: Head, per: float, **more: Any) -> Requests:
     return Requests(
         blocks=partial(w3c_blocks, tabbed=is_cloudfront(head)),
         stamped="end",
-        extra={"duration_s": ("duration", per), "status": ("status", 1.0)},  # the fields may change within a file
+        extra=timed("duration", per=per),  # the fields may change within a file
         zone="UTC",
         **more,
     )

@@ -16,8 +16,18 @@ import pyarrow.compute as pc
 from sim.tables.coded import coded, of_words, plain
 from sim.tables.formats.access_parts import FORWARDED, WHOLE, client_in_pieces, unit_by_order
 from sim.tables.formats.combined_lines import Shape, cells, is_empty, odd_lines, shape_of, some
-from sim.tables.formats.lines import CLF, QUOTED, Columns, clf_time, fits, nothing, pattern_blocks, request_columns
-from sim.tables.formats.reader import Head, Reader, Requests
+from sim.tables.formats.lines import (
+    CLF,
+    HOSTS,
+    QUOTED,
+    Columns,
+    clf_time,
+    fits,
+    nothing,
+    pattern_blocks,
+    request_columns,
+)
+from sim.tables.formats.reader import Head, Reader, Requests, timed
 from sim.tables.hashes import row_hashes, text_hashes
 from sim.tables.times import Mask, matches
 
@@ -73,6 +83,11 @@ HAPROXY = (
 )
 
 
+def is_usual(line: str) -> bool:
+    """Whether a line is of one of the usual layouts."""
+    return any(fits(line, pattern) for pattern in (ALB, COMBINED, ENVOY, HAPROXY))
+
+
 class AccessLog(Reader):
     """Common and Combined Log Format, of nginx or Apache, perhaps with a virtual host before and a duration after."""
 
@@ -88,22 +103,11 @@ class AccessLog(Reader):
         rests = pc.fill_null(pc.struct_field(texts, "rest"), "")
         pattern = next((one for one in TIMED if pc.all(pc.match_substring_regex(rests, one)).as_py()), "")
         hosted = pc.any(pc.not_equal(pc.fill_null(pc.struct_field(texts, "vhost"), ""), "")).as_py()
-        stamped, extra = "start" if hosted else "", {}
-        notes: tuple[str, ...] = ("a host may stand for many people behind one address",)
-        if pattern in IN_UNITS:
-            stamped, extra = "either", {"duration_s": ("duration", IN_UNITS[pattern])}
-        elif pattern:
-            sample = pc.struct_field(pc.extract_regex(rests, pattern), "duration")
-            decimal = pc.any(pc.match_substring(sample, ".")).as_py()
-            small = float(np.median(pc.cast(sample, pa.float64()))) < SHORT and pattern != MICROSECONDS
-            stamped = "either" if decimal else "start"
-            per = 1.0 if decimal or small else 1e6
-            if not decimal and pattern != MICROSECONDS:
-                per = unit_by_order(of_words(pc.struct_field(texts, "stamp"), stamp_time), sample, per)
-            extra = {"duration_s": ("duration", per)}
-            if not decimal:
-                what = WHOLE[per] + (", since most are small" if small else "")
-                notes = (*notes, f"the number at the end of each line is taken for {what}")
+        stamped, extra, said = "start" if hosted else "", timed(), ""
+        if pattern:
+            stamped, per, said = stamp_and_unit(pattern, texts, rests)
+            extra = timed("duration", per=per)
+        notes = (HOSTS, *([said] if said else []))
         behind = bool(usual) and float(matches(rests, FORWARDED).mean()) >= MOSTLY
         if behind:
             notes = ("users are the addresses that a proxy in front forwards (X-Forwarded-For)", *notes)
@@ -113,14 +117,30 @@ class AccessLog(Reader):
                 pattern_blocks,
                 pattern=COMBINED,
                 columns_of=partial(combined_columns, duration=pattern, behind=behind),
-                quick=partial(cut_columns, shape=shape, duration=pattern, behind=behind)
-                if shape and pattern != QUOTED_PAIR
-                else nothing,
+                quick=partial(cut_columns, shape=shape, duration=pattern, behind=behind) if shape else nothing,
             ),
             stamped=stamped,
-            extra={**extra, "status": ("status", 1.0), "bytes": ("bytes", 1.0)},
+            extra={**extra, "bytes": ("bytes", 1.0)},
             notes=notes,
         )
+
+
+def stamp_and_unit(pattern: str, texts: Any, rests: Any) -> tuple[str, float, str]:
+    """Which instant the stamps of lines with a duration are, what to divide it by, and a note where that is a guess.
+
+    texts: the groups of COMBINED in the first lines; rests: what follows their bytes.
+    """
+    if pattern in IN_UNITS:
+        return "either", IN_UNITS[pattern], ""
+    sample = pc.struct_field(pc.extract_regex(rests, pattern), "duration")
+    if pc.any(pc.match_substring(sample, ".")).as_py():
+        return "either", 1.0, ""
+    small = float(np.median(pc.cast(sample, pa.float64()))) < SHORT and pattern != MICROSECONDS
+    per = 1.0 if small else 1e6
+    if pattern != MICROSECONDS:
+        per = unit_by_order(of_words(pc.struct_field(texts, "stamp"), stamp_time), sample, per)
+    why = ", since most are small" if small else ""
+    return "start", per, f"the number at the end of each line is taken for {WHOLE[per]}{why}"
 
 
 def combined_columns(part: dict[str, Any], duration: str, behind: bool = False) -> Columns:
@@ -222,7 +242,7 @@ class BalancerLog(Reader):
         return Requests(
             blocks=partial(pattern_blocks, pattern=ALB, columns_of=alb_parts, quick=cut_alb),
             stamped="start",
-            extra={"service_s": ("target_s", 1.0), "status": ("status", 1.0)},
+            extra=timed("service"),
             notes=("arrivals are the request creation times; a target's seconds hold its own queue",),
         )
 
@@ -256,7 +276,7 @@ def alb_columns(part: dict[str, Any]) -> Columns:
         "user": client,
         **request_columns(of_words(part["request"], lambda words: pc.replace_substring_regex(words, HOSTED, " "))),
         "status": part["status"],
-        "target_s": of_words(part["t2"], known),
+        "service": of_words(part["t2"], known),
         "answered": part["stamp"],
         "target": part["target"],
     }, None
@@ -275,11 +295,7 @@ class EnvoyLog(Reader):
         return Requests(
             blocks=partial(pattern_blocks, pattern=ENVOY, columns_of=envoy_columns),
             stamped="start",
-            extra={
-                "duration_s": ("duration", 1e3),
-                "upstream_s": ("upstream", 1e3),
-                "status": ("status", 1.0),
-            },
+            extra=timed("duration", "upstream", per=1e3),
             notes=("status 0 is a client that hung up (DC); upstream_s holds the queue of the service behind",),
         )
 
@@ -309,12 +325,7 @@ class HaproxyLog(Reader):
         return Requests(
             blocks=partial(pattern_blocks, pattern=HAPROXY, columns_of=haproxy_columns),
             stamped="start",
-            extra={
-                "duration_s": ("total", 1e3),
-                "wait_s": ("wait", 1e3),
-                "service_s": ("service", 1e3),
-                "status": ("status", 1.0),
-            },
+            extra=timed("duration", "wait", "service", per=1e3),
             zone="UTC",
             server="server",
             notes=(
@@ -336,7 +347,7 @@ def haproxy_columns(part: dict[str, Any]) -> Columns:
         "status": pc.if_else(left, "499", part["status"]),
         "wait": known(part["tw"]),
         "service": pc.if_else(reached, service, ""),
-        "total": known(part["total"]),
+        "duration": known(part["total"]),
         "server": part["server"],
         "ended": part["ended"],
     }, None

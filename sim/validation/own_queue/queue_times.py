@@ -10,8 +10,7 @@ from numpy.typing import NDArray
 from sim.errors import BadInput
 from sim.tables import times
 from sim.tables.columns import Column
-from sim.tables.elapsed import PER
-from sim.tables.names import unit_of_time
+from sim.tables.names import PER, unit_of_time
 from sim.tables.times import Floats
 
 DAY = 86_400.0
@@ -60,7 +59,7 @@ def instants(column: Column, dates: Column | None, axis: Axis) -> Floats:
 
 
 def per_second(column: Column) -> float:
-    """How many of a column's numbers make a second, by the unit in its name, like wait_ms; 1 without one."""
+    """The units of a column's numbers in a second, by the unit in its name, like wait_ms; 1 without one."""
     unit = unit_of_time(column.name)[1]
     return PER[unit] if unit else 1.0
 
@@ -97,10 +96,7 @@ def clock_times(column: Column) -> Floats:
 
 def durations_of(column: Column) -> Floats:
     """Seconds, of numbers in the unit of the column's name, or of texts like 0:03:20 or 45 s; nan of an empty cell."""
-    numbers = times.decimals(column.texts) / per_second(column)
-    timed = times.durations(column.texts)
-    timed = times.lengths(column.texts) if np.isnan(timed[column.given]).any() else timed
-    found = np.where(np.isnan(numbers), timed, numbers)
+    found = times.lengths(column.texts, per_second(column))
     column.refuse(column.given & np.isnan(found), "a number of seconds, or a duration like 0:03:20")
     column.refuse(np.abs(found) > LATEST, TOO_LARGE)
     return found
