@@ -160,7 +160,7 @@ def test_a_folder_with_another_manifest_is_bad_input(tmp_path, manifest):
 def test_what_is_no_folder_of_a_run_is_bad_input(tmp_path):
     (tmp_path / "file").write_text("x")
     for folder in (tmp_path, tmp_path / "none", tmp_path / "file"):
-        with pytest.raises(BadInput, match="not a saved run|no such folder"):
+        with pytest.raises(BadInput, match=r"not a saved run|no such folder"):
             load_run(folder)
 
 
