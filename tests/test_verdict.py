@@ -11,7 +11,7 @@ from sim import load, simulate, verdict
 from sim.results.metrics import stretches
 from sim.results.pool_words import pool_sentence
 from sim.results.verdict import life, sentences, signups
-from sim.wording import amount, duration, percent, points
+from sim.wording import percent
 from tests.tables import MANIFEST, attempt, run_of
 
 RULE = MANIFEST["alive"]  # windows of 10 s; 80 % kept in 90 % of them; 10 % of all asks in time
@@ -307,40 +307,6 @@ def test_extrapolated_specs_are_named():
     assert "EXTRAPOLATED: service times of model/2px lie" in text_of(extrapolated=["model/2px"])
 
 
-@pytest.mark.parametrize(
-    ("seconds", "words"),
-    [
-        (0, "0 s"),
-        (119.9, "120 s"),
-        (120, "2 min"),
-        (7199, "120 min"),
-        (7200, "2 h"),
-        (86400 * 9, "9 days"),
-        (math.nan, "never"),
-        (math.inf, "never ends"),
-    ],
-)
-def test_durations_are_in_the_unit_a_person_would_choose(seconds, words):
-    assert duration(seconds) == words
-
-
-@pytest.mark.parametrize(
-    ("number", "words"),
-    [
-        (0, "0"),
-        (999.4, "999"),
-        (999.6, "1 k"),
-        (45_600, "45.6 k"),
-        (999_600, "1 M"),
-        (12.3e6, "12.3 M"),
-        (5e12, "5000 bn"),
-        (math.nan, "unknown"),
-    ],
-)
-def test_amounts_are_in_three_figures(number, words):
-    assert amount(number) == words
-
-
 def test_shares_and_dates_are_in_words():
     assert (percent(0.123456), percent(1), percent(math.nan)) == ("12.3 %", "100 %", "none")
     assert run_of().date(90_000) == "Thu 02 Jan 2025 01:00"
@@ -375,31 +341,6 @@ def test_the_parts_of_a_verdict_agree():
     assert found.pools[0].consumed["share"].sum() == pytest.approx(1)
     assert all(np.isfinite(value) for value in found.energy.values())
     assert dataclasses.replace(found.pools[0], gpus=2).saturated_at_horizon
-
-
-@pytest.mark.parametrize(
-    ("share", "text"),
-    [
-        (0.9999, "99.99 %"),
-        (0.9995, "99.95 %"),
-        (0.99949, "99.9 %"),
-        (0.999996, "99.9996 %"),
-        (1 - 1e-13, "100 %"),
-        (1.2e-16, "0 %"),
-        (-1e-17, "0 %"),
-        (1e-5, "0.001 %"),
-    ],
-)
-def test_only_all_reads_100_percent_and_only_nothing_0(share, text):
-    """Four nines of an agreement are not what they are measured against, five."""
-    assert percent(share) == text
-
-
-@pytest.mark.parametrize(
-    ("share", "text"), [(0.05, "+5.0"), (-0.1234, "-12.3"), (0.0, "+0.0"), (0.0001, "+0.01"), (-2e-5, "-0.002")]
-)
-def test_a_small_difference_of_shares_keeps_a_figure(share, text):
-    assert points(share) == text
 
 
 def test_a_short_outage_is_no_fleet_that_was_large_enough():

@@ -93,7 +93,7 @@ class Clients(Source):
         end = min(horizon, begins + self.lasting)
         begins = max(begins, 0.0)  # as busy at its first instant as ever: what was before leaves no trace
         entities = [(number << 32) + client for client in range(count)]
-        paces = np.exp(self.skew * np.array([normal(seed, CLIENT, entity, 0) for entity in entities]))
+        paces = np.exp(self.skew * np.array([normal.direct(seed, CLIENT, entity, 0) for entity in entities]))
         rates = rate * paces / paces.mean()  # whoever is busier than others, the total is as stated
         found = [
             self.gaps(seed, entity, rate, begins, end) for entity, rate in zip(entities, rates.tolist(), strict=True)

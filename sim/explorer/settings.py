@@ -69,7 +69,7 @@ def found_settings(scenario: Scenario, playbook: str) -> Iterator[Setting]:
     yield from of_the_wave(s)
     yield from knobs(s, playbook)
     b = s.behaviour
-    median = float(quantile(*b.patience.law, 0.5))
+    median = float(quantile.direct(*b.patience.law, 0.5))
     name = next((n for n in ("median", "mean", "value") if isinstance(getattr(b.patience, n, None), float)), "")
     if name and 0 < median < math.inf:
         yield stretched(f"behaviour.patience.{name}", f"patience ({name})", f"{getattr(b.patience, name):g} s")

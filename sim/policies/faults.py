@@ -80,7 +80,7 @@ class Failures(OfOnePool):
         """
         for group in range(len(self._changes), math.ceil(gpus / self.together)):
             self._changes.append(1)
-            if draw(self.seed, FAILURE, first + group, 0) < self.mttr / (self.mtbf + self.mttr):
+            if draw.direct(self.seed, FAILURE, first + group, 0) < self.mttr / (self.mtbf + self.mttr):
                 self._down.add(group)
             heappush(self._next, (self.lasting(group, first), group))
         while self._next and self._next[0][0] <= now:
@@ -110,7 +110,7 @@ class Failures(OfOnePool):
 
     def lasting(self, group: int, first: int) -> float:
         """Seconds until a group fails, or is repaired."""
-        u = draw(self.seed, FAILURE, first + group, self._changes[group])
+        u = draw.direct(self.seed, FAILURE, first + group, self._changes[group])
         self._changes[group] += 1
         return float(quantile.direct(EXPONENTIAL, self.mttr if group in self._down else self.mtbf, 0.0, u))
 

@@ -186,7 +186,7 @@ def survival(law: Law) -> tuple[np.ndarray, np.ndarray]:
     """Times, and the share of pauses that are longer: ascending, from 0 s and 1 to 0."""
     over = (np.arange(PIECES) + 0.5) / PIECES  # shares that are longer
     above = law.kind in (EXPONENTIAL, WEIBULL)  # whose quantile is of the share above it
-    found = sorted(max(float(quantile(*law, u if above else 1.0 - u)), 0.0) for u in over)
+    found = sorted(max(float(quantile.direct(*law, u if above else 1.0 - u)), 0.0) for u in over)
     times = np.concatenate([[0.0], np.maximum(np.array(found), 1e-3 * np.arange(1, PIECES + 1))])
     times = np.append(times, times[-1] + max(times[-1] - times[-2], 1e-3))
     return times, np.concatenate([[1.0], 1.0 - (np.arange(PIECES) + 0.5) / PIECES, [0.0]])

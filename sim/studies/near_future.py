@@ -57,7 +57,7 @@ class Trend:
         """Rates per second at these times from now, evenly spaced, in one future: seeds from 1 on."""
         place = int(np.searchsorted(np.cumsum(self.weights), seed * EVEN % 1.0))
         one = self.growths[min(place, len(self.growths) - 1)]
-        z = np.array([normal(seed, FUTURE, 0, k) for k in range(2 + len(seconds))])
+        z = np.array([normal.direct(seed, FUTURE, 0, k) for k in range(2 + len(seconds))])
         level, slope = np.array([one.level, one.slope]) + np.linalg.cholesky(one.covariance) @ z[:2]
         step = float(seconds[1] - seconds[0]) if len(seconds) > 1 else 0.0
         kept, root = math.exp(-step / FADES), math.sqrt(step / 60.0)

@@ -162,7 +162,7 @@ class Uncertain:
 def share_drawn(key: str, future: int) -> float:
     """The quantile at which an input lies in a future."""
     entity = int.from_bytes(hashlib.sha256(key.encode()).digest()[:7], "big")
-    return float(draw(future, FUTURE, entity, 0))
+    return float(draw.direct(future, FUTURE, entity, 0))
 
 
 def uncertain(scenario: Scenario, laws: Mapping[str, str]) -> Uncertain:

@@ -2,7 +2,6 @@
 
 import os
 import threading
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -76,7 +75,7 @@ def halves(progress: Progress | None) -> tuple[Progress, Progress]:
     return half(0), half(1)
 
 
-def unless(ended: threading.Event, progress: Callable[[float], None]) -> Progress:
+def unless(ended: threading.Event, progress: Progress) -> Progress:
     """The same, which stops the run that reports to it when the other one has ended: by an interrupt, say."""
 
     def report(share: float) -> None:

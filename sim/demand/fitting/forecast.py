@@ -82,7 +82,7 @@ def joint_draws(fit: Fit, many: int, seed: int) -> tuple[Floats, Floats]:
     p, degrees = len(fit.free), fit.points - len(fit.free)
     futures = np.arange(many)
     wide = np.sqrt(degrees / scipy.stats.chi2.ppf(draws(seed, FIT, futures, p + 1), degrees))
-    normals = np.array([[normal(seed, FIT, number, k) for k in range(p + 1)] for number in range(many)])
+    normals = np.array([[normal.direct(seed, FIT, number, k) for k in range(p + 1)] for number in range(many)])
     spread_of = np.where(np.isfinite(fit.covariance), fit.covariance, 0.0) * correlation_factor(fit)
     sizes, turn = np.linalg.eigh(spread_of)
     spread = normals[:, :p] * np.sqrt(np.maximum(sizes, 0.0)) @ turn.T

@@ -82,7 +82,7 @@ def forecast_arrivals(split: Split, seed: int) -> Floats:
     rates = np.concatenate([rates_of(day, days, counts, again) for day in tests])
     spread = spread_of_days(days, counts.sum(axis=1), float(spread_over_seeds(seed, FIT, 1)[0]))
     luck = spread_over_seeds(seed, BURST, len(tests))
-    busy = [math.exp(spread * float(standard_normal(u)) - spread**2 / 2) for u in luck.tolist()]
+    busy = [math.exp(spread * float(standard_normal.direct(u)) - spread**2 / 2) for u in luck.tolist()]
     hours = np.concatenate([day * DAY + np.arange(HOURS) * DAY / HOURS for day in tests])
     return poisson_instants(hours, rates * np.repeat(busy, HOURS), seed)
 
