@@ -2,16 +2,17 @@
 
 import pytest
 
+from sim import shipped
 from sim.errors import BadInput
 from sim.validation.load_test import load_test_study
 
 HEAD = "Concurrency,Inferences/Second,Client Send,p50 latency,Avg latency\n"
 
 
-def study(tmp_path, rows):
+def study(tmp_path, rows, scenario="steady"):
     path = tmp_path / "test.csv"
     path.write_text(HEAD + rows, encoding="utf-8")
-    return load_test_study(file=path, scenario="steady")
+    return load_test_study(file=path, scenario=scenario)
 
 
 def test_a_closed_loop_answers_what_its_machines_can_and_waits_for_the_rest(tmp_path):
@@ -35,8 +36,11 @@ def test_a_file_without_a_load_test_is_refused(tmp_path):
 
 
 def test_a_test_shorter_than_the_scenarios_control_tick_is_played(tmp_path):
-    """A machine of 10 ms: 600 requests take 6 s, and the tick of 'steady' is a minute."""
-    found = study(tmp_path, "1,100,0,10000,10000\n")
+    """A machine of 10 ms: 600 requests take 6 s, and the scenario asks for a tick of a minute, as if calibrated."""
+    scenario = tmp_path / "calibrated.yaml"
+    steady = shipped.find("scenarios", "steady", ".yaml").read_text(encoding="utf-8")
+    scenario.write_text(f"{steady}\ncontrol_tick: 1 min\n", encoding="utf-8")
+    found = study(tmp_path, "1,100,0,10000,10000\n", str(scenario))
     assert [row.figure for row in found.misses] == ["throughput", "latency, mean", "latency, p50"]
 
 
