@@ -82,6 +82,8 @@ class Compiled:
     def compiler(self, *, kept: bool) -> Any:
         import numba
 
+        import sim.model.for_numba  # noqa: F401
+
         if kept:
             numba.config.CACHE_DIR = str(cached_in())
         # It makes no arrays, so no references are counted, which would cost more than most of these functions.

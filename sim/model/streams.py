@@ -28,36 +28,41 @@ ATTEMPTS = 1024  # of one ask: attempt `a` at ask `n` has k = n * ATTEMPTS + a
 METERS = 1024  # of one account: meter `m` of a user's n-th further account has k = m + METERS * n
 
 MASK = 0xFFFFFFFF
-TWO_TO_MINUS_53 = 1.0 / 9007199254740992.0
+TWO_TO_MINUS_52 = 1.0 / 4503599627370496.0
+
+
+def upper_half(a: np.uint64, b: np.uint64) -> np.uint64:
+    """The upper 64 bits of the 128 of a product."""
+    return np.uint64((int(a) * int(b)) >> 64)
 
 
 @njit
-def philox(c0, c1, c2, c3, k0, k1):  # type: ignore[no-untyped-def]
-    """Philox4x32-10: four 32-bit words for a 128-bit counter and a 64-bit key (all given as 32-bit words in uint64)."""
-    mask = np.uint64(MASK)
-    half = np.uint64(32)
-    for _ in range(10):
-        a = np.uint64(0xD2511F53) * c0
-        b = np.uint64(0xCD9E8D57) * c2
-        c0, c1, c2, c3 = (b >> half) ^ c1 ^ k0, b & mask, (a >> half) ^ c3 ^ k1, a & mask
-        k0 = (k0 + np.uint64(0x9E3779B9)) & mask
-        k1 = (k1 + np.uint64(0xBB67AE85)) & mask
-    return c0, c1, c2, c3
+def philox(c0, c1, key):  # type: ignore[no-untyped-def]
+    """Philox2x64-7: two 64-bit words for a counter of two words and a key of one (all uint64)."""
+    for _ in range(7):
+        a, b = upper_half(np.uint64(0xD2B74407B1CE6E93), c0), np.uint64(0xD2B74407B1CE6E93) * c0
+        c0, c1 = a ^ key ^ c1, b
+        key += np.uint64(0x9E3779B97F4A7C15)
+    return c0, c1
+
+
+@njit
+def words_of(seed, stream, entity, k):  # type: ignore[no-untyped-def]
+    """The two random words for one (seed, stream, entity, k); integers all."""
+    return philox(np.uint64(entity), (np.uint64(stream) << np.uint64(32)) | (np.uint64(k) & np.uint64(MASK)), np.uint64(seed))
+
+
+@njit
+def uniform(word):  # type: ignore[no-untyped-def]
+    """A uniform of 52 bits in (0, 1): half a step up, so that neither 0 nor 1 comes out and logarithms are safe."""
+    return (float(np.int64(word >> np.uint64(12))) + 0.5) * TWO_TO_MINUS_52
 
 
 @njit
 def pair(seed, stream, entity, k):  # type: ignore[no-untyped-def]
-    """Two independent uniforms in (0, 1), of 53 bits each, for one (seed, stream, entity, k); integers all."""
-    mask = np.uint64(MASK)
-    half = np.uint64(32)
-    key, who = np.uint64(seed), np.uint64(entity)
-    w0, w1, w2, w3 = philox(
-        who & mask, who >> half, np.uint64(stream) & mask, np.uint64(k) & mask, key & mask, key >> half
-    )
-    # 26 + 27 bits, and half a step up so that neither 0 nor 1 can come out and logarithms are safe.
-    first = (float(w0 >> np.uint64(6)) * 134217728.0 + float(w1 >> np.uint64(5)) + 0.5) * TWO_TO_MINUS_53
-    second = (float(w2 >> np.uint64(6)) * 134217728.0 + float(w3 >> np.uint64(5)) + 0.5) * TWO_TO_MINUS_53
-    return min(first, 1.0 - TWO_TO_MINUS_53), min(second, 1.0 - TWO_TO_MINUS_53)
+    """Two independent uniforms in (0, 1), of 52 bits each, for one (seed, stream, entity, k); integers all."""
+    first, second = words_of(seed, stream, entity, k)
+    return uniform(first), uniform(second)
 
 
 @njit
@@ -69,13 +74,8 @@ def draw(seed, stream, entity, k):  # type: ignore[no-untyped-def]
 @njit
 def offspring(seed, stream, entity, k):  # type: ignore[no-untyped-def]
     """The key of a person invited by (stream, entity, k): 62 random bits, above all keys of people known beforehand."""
-    mask = np.uint64(MASK)
-    half = np.uint64(32)
-    key, who = np.uint64(seed), np.uint64(entity)
-    w0, w1, _, _ = philox(
-        who & mask, who >> half, np.uint64(stream) & mask, np.uint64(k) & mask, key & mask, key >> half
-    )
-    return np.int64((w0 << np.uint64(30)) | (w1 & np.uint64(0x3FFFFFFF)) | np.uint64(1 << 62))
+    word, _ = words_of(seed, stream, entity, k)
+    return np.int64((word >> np.uint64(2)) | np.uint64(1 << 62))
 
 
 def draws(seed: int, stream: int, entities: NDArray[np.integer[Any]], k: int) -> NDArray[np.float64]:
@@ -114,14 +114,22 @@ def standard_normal(u):  # type: ignore[no-untyped-def]
     q = u - 0.5
     if abs(q) <= 0.425:
         r = 0.180625 - q * q
-        above = 2.5090809287301226727e3 * r + 3.3430575583588128105e4
-        above = (above * r + 6.7265770927008700853e4) * r + 4.5921953931549871457e4
-        above = (above * r + 1.3731693765509461125e4) * r + 1.9715909503065514427e3
-        above = (above * r + 1.3314166789178437745e2) * r + 3.3871328727963666080
-        below = 5.2264952788528545610e3 * r + 2.8729085735721942674e4
-        below = (below * r + 3.9307895800092710610e4) * r + 2.1213794301586595867e4
-        below = (below * r + 5.3941960214247511077e3) * r + 6.8718700749205790830e2
-        below = (below * r + 4.2313330701600911252e1) * r + 1.0
+        r2 = r * r
+        r4 = r2 * r2
+        above = (
+            (2.5090809287301226727e3 * r + 3.3430575583588128105e4) * r2
+            + (6.7265770927008700853e4 * r + 4.5921953931549871457e4)
+        ) * r4 + (
+            (1.3731693765509461125e4 * r + 1.9715909503065514427e3) * r2
+            + (1.3314166789178437745e2 * r + 3.3871328727963666080)
+        )
+        below = (
+            (5.2264952788528545610e3 * r + 2.8729085735721942674e4) * r2
+            + (3.9307895800092710610e4 * r + 2.1213794301586595867e4)
+        ) * r4 + (
+            (5.3941960214247511077e3 * r + 6.8718700749205790830e2) * r2
+            + (4.2313330701600911252e1 * r + 1.0)
+        )
         return q * above / below
     r = math.sqrt(-math.log(u if q < 0.0 else 1.0 - u))
     if r <= 5.0:

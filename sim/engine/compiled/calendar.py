@@ -9,6 +9,7 @@ queues). Buckets keep their moments in chunks, which are used again.
 
 import numpy as np
 
+from sim.engine.compiled.memory import fetch
 from sim.engine.compiled.records import CHUNK, CURRENT, FREE_CHUNK, NOBODY, RUN_AT, RUN_END, SEQ, SOON, SPARE_CHUNKS
 from sim.model.jit import njit
 
@@ -92,10 +93,14 @@ def sort_bucket(s, c, bucket):  # type: ignore[no-untyped-def]
         places[slot] = 0
     chunk, left = s.buckets[bucket].head, count
     while left > 0:
+        following = s.follows[chunk]
+        if left > CHUNK:
+            for place in range(0, CHUNK, 2):
+                fetch(s.moments, following * CHUNK + place)
         for i in range(chunk * CHUNK, chunk * CHUNK + min(left, CHUNK)):
             places[slot_of(s.moments[i].time, begin, a_second, slots) + 1] += 1
         left -= min(left, CHUNK)
-        chunk = s.follows[chunk]
+        chunk = following
     for slot in range(slots):
         places[slot + 1] += places[slot]
     chunk, left = s.buckets[bucket].head, count
