@@ -168,4 +168,5 @@ def test_the_important_are_refused_too_where_they_alone_are_too_many():
 
 
 def test_nothing_is_refused_at_half_load():
-    assert (surge(0.5, lasting="1 h").requests["outcome"] != "refused").all()
+    """Once the first minutes are over, in which those who are new ask beside those who have thought."""
+    assert (settled(surge(0.5, lasting="1 h"))["outcome"] != "refused").all()

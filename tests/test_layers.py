@@ -61,8 +61,8 @@ FLOORS: list[dict[str, str]] = [
 # Libraries that only these rooms and files may import: each is heavy, or has one way of being used here.
 PLACES = {
     "simpy": {"engine.readable", "engine.clock", "engine.control"},
-    "numba": {"model.jit", "model.machine_code", "engine.compiled"},
-    "llvmlite": {"model.machine_code", "engine.compiled"},
+    "numba": {"model.jit", "model.machine_code", "model.wide_products", "engine.compiled"},
+    "llvmlite": {"model.machine_code", "model.wide_products", "engine.compiled"},
     "matplotlib": {"plots", "report"},
     "jinja2": {"report", "validation", "explorer"},
     "panel": {"explorer.live_page"},

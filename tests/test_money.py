@@ -157,14 +157,14 @@ def test_no_playbook_earns_what_an_unlimited_fleet_does():
 
 
 def test_counts_by_tier_give_nearly_what_counts_by_person_give():
-    scenario = priced(demand=[{"kind": "steady", "rate": "60 per min"}], pools={"gpus": {"gpus": 6}})
+    scenario = priced(demand=[{"kind": "steady", "rate": "600 per min"}], pools={"gpus": {"gpus": 60}})
     rows, counts = (simulate(scenario, recording=Recording(rows=rows)) for rows in (True, False))
     by_person, estimated = (experienced(run, tariffs_of(run)) for run in (rows, counts))
     for tier in ("free", "plus"):
         assert estimated[tier].people == pytest.approx(by_person[tier].people, rel=0.1)
-        assert estimated[tier].leaving == pytest.approx(by_person[tier].leaving, rel=0.15)
-        assert estimated[tier].subscribed == pytest.approx(by_person[tier].subscribed, rel=0.1)
-    assert estimated["free"].starting == pytest.approx(by_person["free"].starting, rel=0.15)
+        assert estimated[tier].leaving == pytest.approx(by_person[tier].leaving, rel=0.05)
+        assert estimated[tier].subscribed == pytest.approx(by_person[tier].subscribed, rel=0.05)
+    assert 1 < estimated["free"].starting / by_person["free"].starting < 1.25  # good images are not spread by chance
 
 
 def test_with_a_warm_up_counts_give_what_rows_give():
@@ -177,7 +177,8 @@ def test_with_a_warm_up_counts_give_what_rows_give():
 
 def test_where_one_gpu_changes_nothing_and_many_would_it_says_that_this_is_of_one_step():
     """A fleet of one in a storm: a second GPU serves nobody in time, and an unlimited fleet everybody."""
-    crowd = priced(demand=[{"kind": "steady", "rate": "60 per min"}], features={"image": {"slo": "11 s"}})
+    rate, slo = [{"kind": "steady", "rate": "60 per min"}], {"image": {"slo": "11 s"}}
+    crowd = priced(demand=rate, features=slo, warm_up="2 min")
     found = money_study(crowd, seeds=3, processes=1)
     assert found.tiers["lost"].sum() > found.money.cost
     assert any(line.startswith("This is of one step, and says nothing of several: $") for line in lines(found))
@@ -217,7 +218,7 @@ def test_one_gpu_more_is_worth_what_queueing_theory_says():
         behaviour={"patience": {"kind": "exponential", "mean": "50 s"}},
         serving={"noise": {"kind": "exponential"}, "notices_leaving": True},
     )
-    study = money_study(scenario, seeds=4, processes=1)
+    study = money_study(scenario, seeds=8, processes=1)
     more, less = study.marginal.to_dict("records")
     assert more["low"] < 3.5 - 0.1154846445 < more["high"]
     assert less["low"] < 3.5 + 0.5585728121 < less["high"]

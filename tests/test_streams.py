@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from sim.model.streams import FEATURE, PATIENCE, THINK, draw, draws, normal, pair, philox, series
+from sim.model.streams import FEATURE, PATIENCE, THINK, draw, draws, normal, pair, philox, series, uniform
 
 N = 20_000
 
@@ -15,30 +15,50 @@ def words(*values: int) -> tuple[np.uint64, ...]:
     return tuple(np.uint64(value) for value in values)
 
 
-# kat_vectors of Random123, "philox4x32 10": counter, key, output.
+# kat_vectors of Random123, "philox2x64 7": counter, key, output.
 @pytest.mark.parametrize(
     ("counter", "key", "output"),
     [
-        ((0, 0, 0, 0), (0, 0), (0x6627E8D5, 0xE169C58D, 0xBC57AC4C, 0x9B00DBD8)),
-        ((0xFFFFFFFF,) * 4, (0xFFFFFFFF,) * 2, (0x408F276D, 0x41C83B0E, 0xA20BC7C6, 0x6D5451FD)),
+        ((0, 0), 0, (0xB41DA69FBFEFC666, 0x511E9CE1A5534056)),
+        ((2**64 - 1, 2**64 - 1), 2**64 - 1, (0xA4696CC04462015D, 0x724782DAE17169E9)),
         (
-            (0x243F6A88, 0x85A308D3, 0x13198A2E, 0x03707344),
-            (0xA4093822, 0x299F31D0),
-            (0xD16CFE09, 0x94FDCCEB, 0x5001E420, 0x24126EA1),
+            (0x243F6A8885A308D3, 0x13198A2E03707344),
+            0xA4093822299F31D0,
+            (0x98ED1534392BF372, 0x67528B1568882FD5),
         ),
     ],
 )
 def test_philox_gives_the_published_words(counter, key, output):
-    assert tuple(int(word) for word in philox(*words(*counter), *words(*key))) == output
+    assert tuple(int(word) for word in philox(*words(*counter, key))) == output
 
 
 def test_a_draw_puts_seed_entity_stream_and_k_where_it_says():
-    w0, w1, w2, w3 = philox(*words(0x13198A2E, 0x1, THINK, 77), *words(0xA4093822, 0x299F31D0))
-    seed, entity = (0x299F31D0 << 32) + 0xA4093822, (1 << 32) + 0x13198A2E
-    first, second = pair(seed, THINK, entity, 77)
-    assert first == ((int(w0) >> 6) * 2**27 + (int(w1) >> 5) + 0.5) / 2**53
-    assert second == ((int(w2) >> 6) * 2**27 + (int(w3) >> 5) + 0.5) / 2**53
-    assert draw(seed, THINK, entity, 77) == first
+    seed, entity = 0x299F31D0A4093822, 0x113198A2E
+    first, second = (int(word) for word in philox(*words(entity, (THINK << 32) + 77, seed)))
+    assert pair(seed, THINK, entity, 77) == (((first >> 12) + 0.5) / 2**52, ((second >> 12) + 0.5) / 2**52)
+    assert draw(seed, THINK, entity, 77) == pair(seed, THINK, entity, 77)[0]
+
+
+def test_the_smallest_and_the_largest_word_give_numbers_within_0_and_1():
+    assert uniform(np.uint64(0)) == 2.0**-53
+    assert uniform(np.uint64(2**64 - 1)) == 1 - 2.0**-53
+
+
+@pytest.mark.parametrize("word", ["entity", "stream and k", "seed"])
+def test_a_bit_of_any_name_that_changes_changes_each_random_bit_half_the_time(word):
+    place, trials = ["entity", "stream and k", "seed"].index(word), 500
+    flips = np.zeros((64, 128))
+    for trial in range(trials):
+        name = [trial, (THINK << 32) + 7, 3]
+        before = philox(*words(*name))
+        for bit in range(64):
+            other = [*name]
+            other[place] ^= 1 << bit
+            changed = np.array(before, dtype=np.uint64) ^ np.array(philox(*words(*other)), dtype=np.uint64)
+            flips[bit] += np.unpackbits(changed.view(np.uint8))
+    z = (flips - trials / 2) / math.sqrt(trials / 4)
+    assert np.abs(z).max() < 5.5  # 8,192 of them: one as large once in 3,000 times
+    assert stats.kstest(stats.chi2.sf((z**2).sum(axis=1), 128), "uniform").pvalue > 0.0005
 
 
 @pytest.mark.parametrize("seed", range(5))

@@ -109,7 +109,7 @@ def test_other_commands_refuse_uncertain_inputs_and_name_those_that_take_them():
 def test_a_law_that_leaves_what_its_key_takes_is_refused_with_the_future_and_the_value():
     inputs = uncertain(load("steady"), {"alive.kept": "~ lognormal(50 %, 90 %)"})
     with pytest.raises(BadInput, match=r"in future \d+[\s\S]*lognormal[\s\S]*0 to 1"):
-        [inputs.future(n) for n in range(1, 30)]
+        [inputs.future(n) for n in range(1, 200)]
 
 
 def test_the_fleet_for_a_share_of_futures_is_the_one_that_theory_finds_for_the_same_futures():

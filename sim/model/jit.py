@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from sim.model.machine_code import Code, content_of, file_name, processor, split, write_whole
+from sim.model.wide_products import teach_numba
 
 PACKAGE = Path(__file__).parent.parent
 
@@ -82,8 +83,7 @@ class Compiled:
     def compiler(self, *, kept: bool) -> Any:
         import numba
 
-        import sim.model.for_numba  # noqa: F401
-
+        teach_numba()
         if kept:
             numba.config.CACHE_DIR = str(cached_in())
         # It makes no arrays, so no references are counted, which would cost more than most of these functions.

@@ -190,7 +190,7 @@ def pop(s):  # type: ignore[no-untyped-def]
 
 
 BUCKETS = 1 << 18  # at most
-A_BUCKET = 2048  # moments: they fit the second cache while sorted, and so do the ends of the buckets to come
+A_BUCKET = 8192  # moments: they fit the second cache while sorted, and so do the ends of the buckets to come
 
 
 def buckets_for(moments: float) -> int:
