@@ -169,17 +169,23 @@ def spread(bins: Bins, starts: Floats, ends: Floats, a_second: Floats, cells: In
     return bins.count(begins, cells[met][of], a_second[met][of] * inside)
 
 
-def open_seconds(starts: Floats, ends: Floats, edges: Floats) -> Floats:
-    """Intervals [start, end) open in each bin, times the seconds that they are; an interval without end stays open."""
+def open_seconds(starts: Floats, ends: Floats, edges: Floats, times: Floats | None = None) -> Floats:
+    """Intervals [start, end) open in each bin, times the seconds that they are; an interval without end stays open.
+
+    times: an amount for each interval by which its seconds are multiplied.
+    """
     widths = np.diff(edges)
 
-    def passed(instants: Floats) -> tuple[Ints, Floats]:
+    def passed(instants: Floats) -> tuple[NDArray[Any], Floats]:
         # How many came before each bin, and the seconds from those in it to its end: no large numbers that would
         # have to cancel.
         place = np.searchsorted(edges, instants, side="right") - 1  # of nan: beyond the last bin
         inside = (place >= 0) & (place < len(widths))
-        rest = np.bincount(place[inside], edges[place[inside] + 1] - instants[inside], len(widths)).astype(float)
-        return np.cumsum(np.bincount(place + 1, minlength=len(edges)))[: len(widths)], rest
+        rest = edges[place[inside] + 1] - instants[inside]
+        if times is not None:
+            rest *= times[inside]
+        before = np.cumsum(np.bincount(place + 1, times, minlength=len(edges)))[: len(widths)]
+        return before, np.bincount(place[inside], rest, len(widths)).astype(float)
 
     (started, starting), (over, ending) = passed(starts), passed(ends)
     return (started - over) * widths + (starting - ending)

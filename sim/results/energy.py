@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
-from sim.results.counting import Bins, spread
+from sim.results.counting import open_seconds
 from sim.results.intents import Window, window_of
 from sim.results.metrics import capacity, counted, features_of, recorded
 from sim.results.run import Run
@@ -85,11 +85,8 @@ def grams(run: Run, edges: Floats) -> Floats:
 def busy_joules(run: Run, edges: Floats) -> Floats:
     """Energy of the slice's busy GPUs between each edge and the next."""
     if run.has_rows:
-        batches = run.batches
-        watts = batches["watts"].to_numpy()
-        ends = batches["finished"].fillna(run.horizon).to_numpy()
-        nowhere = np.zeros(len(batches), dtype=np.int64)
-        return spread(Bins(edges, run.horizon, (1, 1)), batches["started"].to_numpy(), ends, watts, nowhere)[:, 0, 0]
+        started, finished, watts = (run.batches[name].to_numpy() for name in ("started", "finished", "watts"))
+        return open_seconds(started, finished, edges, watts)
     found = np.zeros(len(edges) - 1)
     for place, pool in enumerate(run.manifest["pools"]):
         busy = busy_seconds(run, pool, edges)
