@@ -330,6 +330,7 @@ def test_the_importer_reads_the_same_jobs():
 
 # What the study shows as misses, and why: docs/validation.md.
 MISSES = {
+    ("the fleet's jobs, burstiness 0.05", "a minute: Fano factor, trend taken out"),
     ("loading a base model", "load p50"),
     ("a cold start with a LoRA", "sojourn p95"),
     ("fitted people (creative-studio)", "session: length, p50 (s)"),
