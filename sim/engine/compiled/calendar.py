@@ -95,8 +95,7 @@ def sort_bucket(s, c, bucket):  # type: ignore[no-untyped-def]
     while left > 0:
         following = s.follows[chunk]
         if left > CHUNK:
-            for place in range(0, CHUNK, 2):
-                fetch(s.moments, following * CHUNK + place)
+            fetch_chunk(s, following)
         for i in range(chunk * CHUNK, chunk * CHUNK + min(left, CHUNK)):
             places[slot_of(s.moments[i].time, begin, a_second, slots) + 1] += 1
         left -= min(left, CHUNK)
@@ -119,6 +118,13 @@ def sort_bucket(s, c, bucket):  # type: ignore[no-untyped-def]
     insertion_sort(s.run, count)
     s.buckets[bucket].filled = 0
     s.n[RUN_AT], s.n[RUN_END] = 0, count
+
+
+@njit
+def fetch_chunk(s, chunk):  # type: ignore[no-untyped-def]
+    """Fetch all moments of a chunk: of each cache line at least one."""
+    for place in range(0, CHUNK, 2):
+        fetch(s.moments, chunk * CHUNK + place)
 
 
 @njit
