@@ -27,13 +27,13 @@ class BadInput(Exception):
         return "\n".join(lines)
 
 
-def shortened(value: object, longest: int = 120) -> str:
+def shortened(value: object) -> str:
     """A value as shown in a message: its repr, cut where it would fill the screen."""
     try:
         text = repr(value)
     except (ValueError, RecursionError):  # thousands of digits, or of brackets
         text = f"something too large to show ({type(value).__name__})"
-    return cut(text, longest)
+    return cut(text)
 
 
 def cut(text: str, longest: int = 120) -> str:

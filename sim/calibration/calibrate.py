@@ -186,7 +186,6 @@ def from_counts(
 def from_log(
     asks: Asks, monday: float, profiles: dict[str, dict[str, Any]], found: Findings
 ) -> tuple[dict[str, Any], dict[str, dict[str, Any]]]:
-    """All that a log says."""
     wishes = wishes_of(asks)
     first = wishes.first if wishes is not None else np.ones(len(asks), dtype=bool)
     visit = visits(asks, first, found)

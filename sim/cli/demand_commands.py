@@ -212,7 +212,6 @@ def import_recording(
 
 
 def write_wave(counts: Any, target: Path, source: str, console: Console, replace: bool) -> None:
-    """Write the wave of some counts, and show what was counted."""
     from sim.demand.recordings.counted import WAVE, first_instant, wave_block
 
     refuse_taken(target, begins_with(WAVE), replace=replace)

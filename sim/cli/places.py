@@ -159,7 +159,6 @@ def is_earlier(path: Path, ours: Callable[[Path], bool]) -> bool:
 
 
 def begins_with(text: str) -> Callable[[Path], bool]:
-    """Whether a file begins with this text."""
 
     def begins(path: Path) -> bool:
         with path.open("rb") as file:

@@ -63,7 +63,6 @@ def profile_show(
 
 
 def show(profile: "Profile") -> None:
-    """One profile on the terminal."""
     from sim.profile.service_time import held_out
 
     file = profile.file

@@ -57,7 +57,6 @@ class Comparison:
 
     @property
     def noun(self) -> str:
-        """What is compared."""
         return "configuration" if self.configurations else "playbook"
 
     @cached_property

@@ -43,10 +43,7 @@ def opened(path: Path, tidy: Tidy | None = None) -> tuple[IO[bytes], IO[bytes]]:
         raise BadInput(f"the file cannot be read ({wrong})", file=path) from None
     if tidy is None:
         return stream, raw
-    with raw:
-        data = first_bytes(stream, path, LARGEST_TIDIED + 1)
-    if len(data) > LARGEST_TIDIED:
-        raise BadInput("the file is too large", file=path, expected=f"at most {LARGEST_TIDIED:,} bytes")
+    data = all_bytes(stream, raw, path)
     whole = io.BytesIO(data if data.startswith(b"PAR1") else tidy(data))
     return whole, whole
 
@@ -103,6 +100,15 @@ def first_bytes(stream: IO[bytes], path: Path, size: int) -> bytes:
         return stream.read(size)
     except UNREADABLE as wrong:
         raise BadInput(f"the file cannot be read ({wrong})", file=path) from None
+
+
+def all_bytes(stream: IO[bytes], raw: IO[bytes], path: Path) -> bytes:
+    """The whole of a file of moderate size, which is closed. Raises BadInput for a larger one."""
+    with raw:
+        data = first_bytes(stream, path, LARGEST_TIDIED + 1)
+    if len(data) > LARGEST_TIDIED:
+        raise BadInput("the file is too large", file=path, expected=f"at most {LARGEST_TIDIED:,} bytes")
+    return data
 
 
 def first_lines(path: Path, tidy: Tidy | None = None) -> list[str]:

@@ -153,7 +153,6 @@ def base_of(found: Column, times: Floats, numbers: Floats, given: float | None) 
 
 
 def falls_in(numbers: Floats) -> NDArray[np.bool_]:
-    """At which steps a count falls."""
     return np.asarray(np.diff(numbers) < 0)
 
 

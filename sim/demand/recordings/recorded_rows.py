@@ -123,7 +123,6 @@ def part_of(
     keep: Mapping[str, str],
     leave_out: Mapping[str, tuple[str, str]],
 ) -> Part:
-    """What is kept of a block."""
     require([*roles.values(), *keep], list(block.columns), path)
     columns, lines = block.columns, block.lines
     wanted = rows_to_keep(columns, keep)

@@ -329,7 +329,6 @@ class Pool(Forming, Losses):
         self.switched_on.discard(gpu)
 
     def queue_of(self, gpu: int) -> Queue:
-        """The queue that a GPU serves."""
         return self.queues[0 if self.rule == CENTRAL else gpu]
 
     def take(self, queue: Queue, lane: Lane, gpu: int) -> Batch | None:

@@ -93,7 +93,6 @@ class Record:
         return float(start + slope * cell.batch) * 2.0**30
 
     def visited(self, cell: Cell, visit: Visit) -> None:
-        """Add one visit to a cell."""
         point = self.cells[cell]
         point["visits_us"] = [*point["visits_us"], visit.device_us]
         point["host_us"] = [*point["host_us"], visit.host_us]

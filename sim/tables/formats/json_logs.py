@@ -316,7 +316,6 @@ def each_word(texts: Any, read: Callable[[str], str]) -> Any:
 
 
 def rows_of(records: Iterable[tuple[int, dict[str, Any]]], keys: Keys) -> Iterator[tuple[int, dict[str, Any]]]:
-    """The columns of records, one by one."""
     for number, record in records:
         cells = flat(record)
         row = {role: cells.get(key) for role, key in keys.of.items()}
