@@ -1,5 +1,7 @@
 """The one error for input a person can put right: it names the file, the key, the value and what was expected."""
 
+from typing import Any
+
 
 class BadInput(Exception):
     """Wrong input, described so that the person who wrote it can mend it.
@@ -12,6 +14,11 @@ class BadInput(Exception):
         self.message = " ".join(filter(None, map(str.strip, message.splitlines())))
         self.file, self.key, self.value, self.expected = file, key, value, expected
         super().__init__(self.text())
+
+    def but(self, **parts: Any) -> "BadInput":
+        """The same error with some of its parts (file, key, value, expected) replaced."""
+        same = {"file": self.file, "key": self.key, "value": self.value, "expected": self.expected}
+        return BadInput(self.message, **same | parts)
 
     def text(self) -> str:
         """The whole message, a part a line."""

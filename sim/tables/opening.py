@@ -1,7 +1,6 @@
 """The bytes of a file as UTF-8, unpacked: gzip, bzip2, xz, zstd, UTF-16, the sheet of a spreadsheet."""
 
 import bz2
-import codecs
 import gzip
 import io
 import lzma
@@ -72,27 +71,9 @@ def narrowed(stream: Any) -> Any:
     if not encoding and len(head) >= 8:
         zeros = [set(head[place::2]) == {0} for place in (0, 1)]
         encoding = "utf-16-be" if zeros == [True, False] else "utf-16-le" if zeros == [False, True] else ""
-    return io.BufferedReader(Narrowed(stream, encoding), 1 << 20) if encoding else stream
-
-
-class Narrowed(io.RawIOBase):
-    """A stream of UTF-16 as UTF-8."""
-
-    def __init__(self, stream: IO[bytes], encoding: str):
-        self.stream, self.rest, self.over = stream, b"", False
-        self.text = codecs.getincrementaldecoder(encoding)()
-
-    def readable(self) -> bool:
-        return True
-
-    def readinto(self, buffer: Any) -> int:
-        while not self.rest and not self.over:
-            data = self.stream.read(1 << 20)
-            self.over = not data
-            self.rest = self.text.decode(data, self.over).encode()
-        size = min(len(buffer), len(self.rest))
-        buffer[:size], self.rest = self.rest[:size], self.rest[size:]
-        return size
+    if not encoding:
+        return stream
+    return io.BufferedReader(pa.transcoding_input_stream(pa.PythonFile(stream, mode="r"), encoding, "utf-8"), 1 << 20)
 
 
 def first_bytes(stream: IO[bytes], path: Path, size: int) -> bytes:

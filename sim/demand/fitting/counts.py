@@ -271,8 +271,7 @@ def dated(at: Column, dates: Order | None) -> Column:
         return replace(at, texts=in_iso(at.texts, dates))
     except BadInput as wrong:
         line = at.lines[at.texts.to_pylist().index(wrong.value)]
-        file = f"{at.file}:{line}"
-        raise BadInput(wrong.message, file=file, key=wrong.key, value=wrong.value, expected=wrong.expected) from None
+        raise wrong.but(file=f"{at.file}:{line}") from None
 
 
 def iso_of(instants: NDArray[np.int64]) -> list[str]:

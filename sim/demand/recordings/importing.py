@@ -156,7 +156,7 @@ def arrival_times(rows: Rows, layout: Layout, options: ImportOptions, path: Path
             refuse_other_unit(rows.time, layout.roles["time"], layout.unit)
         times = read_times(rows.time, unit=unit, zone=options.zone, usual=layout.zone, dates=dates)
     except BadInput as wrong:
-        raise BadInput(wrong.message, file=path, key=wrong.key, value=wrong.value, expected=wrong.expected) from None
+        raise wrong.but(file=path) from None
     durations = None
     notes: tuple[str, ...] = ()
     if "duration_s" in layout.extra:
