@@ -17,7 +17,7 @@ class BadInput(Exception):
 
     def but(self, **parts: Any) -> "BadInput":
         """The same error with some of its parts (file, key, value, expected) replaced."""
-        same = {"file": self.file, "key": self.key, "value": self.value, "expected": self.expected}
+        same: dict[str, Any] = {"file": self.file, "key": self.key, "value": self.value, "expected": self.expected}
         return BadInput(self.message, **same | parts)
 
     def text(self) -> str:
