@@ -261,14 +261,7 @@ def trace_from_draft(
 ) -> Trace:
     """The trace of a draft of which every problem is settled, still without the digest of its files."""
     rows, times = draft.rows, draft.times
-    stay = rows_to_use(draft.marks, times, repairs)
-    if not stay.any():
-        raise BadInput("no row is left after the repairs", file=paths[0])
-    order = draft.by_time if stay.all() else draft.by_time[stay[draft.by_time]]
-    early = times.seconds[order] < 0  # these stay in the order of the file
-    if early.any():
-        order = order.copy()
-        order[early] = np.sort(order[early])
+    order = order_of(draft, repairs, paths)
     start, seconds = at_first_second(times.start, np.maximum(times.seconds[order], 0.0))
     kind, kinds = kinds_of(rows.coded["kind"], order) if "kind" in rows.coded else (np.zeros(len(order)), ("",))
     extra = further_columns(rows, layout, order)
@@ -300,6 +293,19 @@ def trace_from_draft(
         extra=extra,
         tick=times.tick,
     )
+
+
+def order_of(draft: Draft, repairs: list[str], paths: list[Path]) -> NDArray[np.int64]:
+    """The rows that are used, in order of time. Raises BadInput where none is left."""
+    stay = rows_to_use(draft.marks, draft.times, repairs)
+    if not stay.any():
+        raise BadInput("no row is left after the repairs", file=paths[0])
+    order = draft.by_time if stay.all() else draft.by_time[stay[draft.by_time]]
+    early = draft.times.seconds[order] < 0  # these stay in the order of the file
+    if early.any():
+        order = order.copy()
+        order[early] = np.sort(order[early])
+    return order
 
 
 def further_columns(rows: Rows, layout: Layout, order: NDArray[np.int64]) -> dict[str, NDArray[np.float64]]:
