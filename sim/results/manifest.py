@@ -176,7 +176,7 @@ def median_of_all(shares: Mapping[Law, float]) -> float:
 def retrying(scenario: Scenario) -> list[str]:
     """The pools that get requests of somebody who tries again."""
     demand = scenario.demand
-    programs = [source for source in [*demand.clients, *demand.traces] if source.retries]
+    programs = [source for source in demand.scripted if source.retries]
     named = {feature for one in programs for feature in (one.feature, *getattr(one, "features", {}).values())}
     anything = any(not isinstance(wave, Callers) for wave in demand.waves) or "" in named
     pools = [f.pool for name, f in scenario.features.items() if name in named or (anything and f.share > 0)]

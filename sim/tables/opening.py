@@ -6,7 +6,8 @@ import io
 import lzma
 import re
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
 
@@ -81,6 +82,14 @@ def first_bytes(stream: IO[bytes], path: Path, size: int) -> bytes:
         return stream.read(size)
     except UNREADABLE as wrong:
         raise BadInput(f"the file cannot be read ({wrong})", file=path) from None
+
+
+@contextmanager
+def opened_text(path: Path) -> Iterator[io.TextIOWrapper]:
+    """A file's text, unpacked, for a reader of CSV; what is not UTF-8 becomes a sign that says so."""
+    stream, raw = opened(path)
+    with raw:
+        yield io.TextIOWrapper(stream, "utf-8-sig", errors="replace", newline="")
 
 
 def all_bytes(stream: IO[bytes], raw: IO[bytes], path: Path) -> bytes:

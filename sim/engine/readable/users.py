@@ -44,9 +44,8 @@ class Users:
         self.token_slo = [(feature.slo_first_token, feature.slo_per_token) for feature in features]
         self.images = [list(feature.ladders()) for feature in features]
         self.image_shares = [np.cumsum(list(feature.images.values()))[:-1].tolist() for feature in features]
-        sources = [*scenario.demand.clients, *scenario.demand.traces]
         self.first_script = len(scenario.demand.waves)
-        self.retries = [source.retries for source in sources]
+        self.retries = [source.retries for source in scenario.demand.scripted]
         days = math.ceil(scenario.horizon / DAY) + 1
         returns = {id(habit): habit.behaviour.returns for habit in crowd.kinds}
         self.using = {who: law.using(days) for who, law in returns.items()}  # by days since arrival
