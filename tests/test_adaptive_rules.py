@@ -70,8 +70,7 @@ def test_vegas_takes_the_least_latency_for_that_without_a_queue():
 
 
 @pytest.mark.parametrize(
-    ("rtt", "limit"),
-    [(4.0, 26), (4.2, 26), (4.3, 21), (4.45, 20), (5.7, 20), (6.0, 19), (80.0, 19)],
+    ("rtt", "limit"), [(4.0, 26), (4.2, 26), (4.3, 21), (4.45, 20), (5.7, 20), (6.0, 19), (80.0, 19)]
 )
 def test_vegas_adds_six_steps_one_or_none_or_takes_one_off(rtt, limit):
     assert vegas(Learnt(20, baseline=4.0), rtt, 20).limit == limit

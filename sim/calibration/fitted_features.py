@@ -86,11 +86,7 @@ def classes(values: Floats, n: int) -> Floats:
 
 
 def features_of(
-    asks: Asks,
-    first: NDArray[np.bool_],
-    service: Floats | None,
-    profiles: dict[str, dict[str, Any]],
-    found: Findings,
+    asks: Asks, first: NDArray[np.bool_], service: Floats | None, profiles: dict[str, dict[str, Any]], found: Findings
 ) -> tuple[dict[str, Any], dict[str, dict[str, Any]]]:
     """The features of `with_features`, with their shares and service times; and the profiles of these."""
     features, made, scaled = {}, dict(profiles), []

@@ -28,13 +28,7 @@ def demand_check(
     few users dominate the figure. Scenario and recording should cover about the same time.
     """
     from sim.demand.recordings.trace import load_trace
-    from sim.studies.demand_comparison import (
-        agreement,
-        cautions,
-        compared,
-        generated_arrivals,
-        recorded_arrivals,
-    )
+    from sim.studies.demand_comparison import agreement, cautions, compared, generated_arrivals, recorded_arrivals
     from sim.studies.executors import Local, asked
     from sim.studies.store import Cell
 

@@ -19,9 +19,7 @@ from sim.errors import BadInput
 from sim.units import count, moment, seconds
 
 demand_app = typer.Typer(
-    help="Fit, import, check and export demand: signups and requests.",
-    no_args_is_help=True,
-    rich_markup_mode=None,
+    help="Fit, import, check and export demand: signups and requests.", no_args_is_help=True, rich_markup_mode=None
 )
 demand_app.command("export")(demand_export)
 

@@ -23,9 +23,7 @@ if TYPE_CHECKING:
     from sim.profile.profile import Profile
 
 profile_app = typer.Typer(
-    help="List, show, measure and import latency profiles of GPUs.",
-    no_args_is_help=True,
-    rich_markup_mode=None,
+    help="List, show, measure and import latency profiles of GPUs.", no_args_is_help=True, rich_markup_mode=None
 )
 
 

@@ -9,16 +9,7 @@ import typer
 from typer import Argument, Option
 
 from sim.cli import options
-from sim.cli.console import (
-    INTERRUPTED,
-    announce_size,
-    print_table,
-    progress_bar,
-    ready,
-    runs_bar,
-    say,
-    say_where,
-)
+from sim.cli.console import INTERRUPTED, announce_size, print_table, progress_bar, ready, runs_bar, say, say_where
 from sim.cli.options import a_share, beginning, machines, named, option, parsed, scenario_of, studying
 from sim.cli.places import file_name, folder_names, refuse_other_file, result_folder
 from sim.cli.reports import load_report, report_beside, write_report

@@ -156,11 +156,7 @@ def behaviour_entry(scenario: Scenario) -> dict[str, Any]:
         "median_patience": median if math.isfinite(median) else None,
         "impatient": any(share > 0 and law.kind != NEVER for law, share in shares.items()),
         "retrying": retrying(scenario),
-        "retries": {
-            "at_most": retry.at_most,
-            "probability": retry.probability,
-            "after_leaving": retry.after_leaving,
-        },
+        "retries": {"at_most": retry.at_most, "probability": retry.probability, "after_leaving": retry.after_leaving},
     }
 
 

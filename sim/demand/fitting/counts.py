@@ -125,13 +125,7 @@ def read_counts(
 
 
 def from_totals(
-    at: Column,
-    found: Column,
-    numbers: Floats,
-    times: Floats,
-    begins: datetime | None,
-    base: float | None,
-    why: str,
+    at: Column, found: Column, numbers: Floats, times: Floats, begins: datetime | None, base: float | None, why: str
 ) -> Counts:
     """A cumulative count over its base, with the corrections in it named. Raises BadInput for one that falls."""
     found.refuse(

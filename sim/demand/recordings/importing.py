@@ -252,12 +252,7 @@ def extra_values(column: Any, extra: Extra) -> NDArray[np.float64]:
 
 
 def trace_from_draft(
-    draft: Draft,
-    layout: Layout,
-    options: ImportOptions,
-    repairs: list[str],
-    found: list[Finding],
-    paths: list[Path],
+    draft: Draft, layout: Layout, options: ImportOptions, repairs: list[str], found: list[Finding], paths: list[Path]
 ) -> Trace:
     """The trace of a draft of which every problem is settled, still without the digest of its files."""
     rows, times = draft.rows, draft.times
