@@ -68,11 +68,22 @@ def read_recorded_rows(
     roles: which column is the time, the user, ...; keep: only rows with this text in this column. leave_out: patterns
     of rows that are no requests, by column, each with what such rows are.
     """
+    parts: list[tuple[int, Part]] = []
     broken: list[tuple[int, Broken]] = []
-    kept = partial(part_of, roles=roles, keep=keep, leave_out=leave_out)
-    parts = list(parts_of(paths, blocks, kept, broken, progress))
+    rows = 0
+    for number, path in enumerate(paths):
+        unfit: list[Broken] = []
+        found = blocks(path, unfit, lambda share, n=number: progress((n + share) / len(paths)))  # type: ignore[misc]
+        for part in in_order(partial(part_of, path=path, roles=roles, keep=keep, leave_out=leave_out), found):
+            parts.append((number, part))
+            rows += len(part.line)
+            if rows > MOST_ROWS or len(unfit) > MOST_BROKEN:
+                expected = f"at most {MOST_ROWS:,} rows, which take 2 GB, and {MOST_BROKEN:,} lines that are none"
+                message = "this recording is too large; import a part of it, or fewer rows by --keep"
+                raise BadInput(message, file=path, expected=expected)
+        broken += [(number, line) for line in unfit]
     left_out = sum(part.left_out for _, part in parts)
-    if not any(len(part.line) for _, part in parts):
+    if not rows:
         what = f"no row is left of {left_out} after --keep" if left_out else "the recording has no rows"
         raise BadInput(what, file=paths[0], value=keep or None)
     columns = {role: together([part.columns.pop(role) for _, part in parts]) for role in roles}
@@ -88,28 +99,6 @@ def read_recorded_rows(
         left_out=left_out,
         no_requests={what: count for what, count in no_requests.items() if count},
     )
-
-
-def parts_of(
-    paths: list[Path],
-    blocks: Callable[[Path, list[Broken], Progress], Iterator[RowBlock]],
-    kept: Callable[..., "Part"],
-    broken: list[tuple[int, Broken]],
-    progress: Progress,
-) -> Iterator[tuple[int, "Part"]]:
-    """What is kept of each block, with the number of its file; broken lines go into `broken`. Raises BadInput."""
-    rows = 0
-    for number, path in enumerate(paths):
-        unfit: list[Broken] = []
-        found = blocks(path, unfit, lambda share, n=number: progress((n + share) / len(paths)))  # type: ignore[misc]
-        for part in in_order(partial(kept, path=path), found):
-            yield number, part
-            rows += len(part.line)
-            if rows > MOST_ROWS or len(unfit) > MOST_BROKEN:
-                expected = f"at most {MOST_ROWS:,} rows, which take 2 GB, and {MOST_BROKEN:,} lines that are none"
-                message = "this recording is too large; import a part of it, or fewer rows by --keep"
-                raise BadInput(message, file=path, expected=expected)
-        broken += [(number, line) for line in unfit]
 
 
 def together(parts: list[Any]) -> Any:
@@ -134,6 +123,7 @@ def part_of(
     keep: Mapping[str, str],
     leave_out: Mapping[str, tuple[str, str]],
 ) -> Part:
+    """What is kept of a block."""
     require([*roles.values(), *keep], list(block.columns), path)
     columns, lines = block.columns, block.lines
     wanted = rows_to_keep(columns, keep)

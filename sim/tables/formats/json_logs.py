@@ -21,7 +21,7 @@ from sim.tables.elapsed import ELAPSED, with_elapsed
 from sim.tables.files import Broken, Progress, RowBlock
 from sim.tables.formats.count_tables import counts_of
 from sim.tables.formats.json_keys import IN_NANOSECONDS, SIGNS, at_of, first_of, roles_of, time_of
-from sim.tables.formats.lines import blocks_in_order, whole_lines
+from sim.tables.formats.lines import whole_lines
 from sim.tables.formats.reader import (
     Asked,
     CountSeries,
@@ -40,6 +40,7 @@ from sim.tables.formats.reader import (
 from sim.tables.formats.sampled import sampled
 from sim.tables.formats.w3c_logs import HITS
 from sim.tables.formats.web_logs import is_usual
+from sim.tables.in_order import in_order
 from sim.tables.names import AREAS, ENDS, SIZES, shown_per, unit_of_time
 from sim.tables.opening import first_lines
 from sim.tables.times import written_seconds
@@ -251,7 +252,10 @@ def json_blocks(path: Path, broken: list[Broken], progress: Progress, keys: Keys
     if first_lines(path)[0].lstrip().startswith("["):
         yield from in_chunks(rows_of(json_lines(path, broken, progress), keys), [*keys.of, "asks"])
         return
-    yield from blocks_in_order(lambda part: block_of(*part, keys), whole_lines(path, progress), broken)
+    for block, unfit in in_order(lambda part: block_of(*part, keys), whole_lines(path, progress)):
+        broken += unfit
+        if len(block.lines):
+            yield block
 
 
 def block_of(line: int, data: bytes, keys: Keys) -> tuple[RowBlock, list[Broken]]:
@@ -312,6 +316,7 @@ def each_word(texts: Any, read: Callable[[str], str]) -> Any:
 
 
 def rows_of(records: Iterable[tuple[int, dict[str, Any]]], keys: Keys) -> Iterator[tuple[int, dict[str, Any]]]:
+    """The columns of records, one by one."""
     for number, record in records:
         cells = flat(record)
         row = {role: cells.get(key) for role, key in keys.of.items()}
