@@ -14,6 +14,8 @@ from sim.cli.options import a_share, beginning, machines, named, option, parsed,
 from sim.cli.places import file_name, folder_names, refuse_other_file, result_folder
 from sim.cli.reports import load_report, report_beside, write_report
 from sim.errors import BadInput
+from sim.units import dollars, fraction
+from sim.writing import replacing
 
 Out = Annotated[Path | None, Option(help="Folder for the results; a new one under runs/ if not given.")]
 Engine = Annotated[
@@ -51,7 +53,6 @@ def run(
     from sim.results.retry_rules import rule_sentences
     from sim.results.verdict import sentences, verdict
     from sim.studies.unlimited import simulate_with_demand
-    from sim.writing import replacing
 
     loaded = beginning(scenario_of(scenario, override, sets), begin)
     name, _ = chosen(loaded, playbook)
@@ -138,7 +139,6 @@ def compare(
     from sim.studies.compare import compare as compare_all
     from sim.studies.comparison_folder import load_comparison, save_comparison
     from sim.studies.earlier import in_common
-    from sim.writing import replacing
 
     earlier = None if against is None else load_comparison(against)
     given, names = compared(scenarios, config or [], playbooks, override, parsed(sets))
@@ -211,7 +211,6 @@ def print_comparison(comparison: Any, runs: list[Any]) -> None:
 def difference_of(text: str, by: str) -> float:
     """A difference worth detecting, in an objective's unit: '1 %' of a share, or '$1000'. Raises BadInput."""
     from sim.studies.objectives import objective_called
-    from sim.units import dollars, fraction
 
     return float(option("--pick-best", text, fraction if objective_called(by).kind == "share" else dollars))
 

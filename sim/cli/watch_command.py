@@ -7,6 +7,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from datetime import timedelta
 from itertools import takewhile
 from pathlib import Path
 from typing import Annotated, Any
@@ -264,7 +265,6 @@ def in_json(scenario: Any, found: Any, now: float) -> str:
 
 
 def date(scenario: Any, seconds: float) -> str | None:
-    from datetime import timedelta
 
     return (scenario.start + timedelta(seconds=seconds)).isoformat() if math.isfinite(seconds) else None
 
