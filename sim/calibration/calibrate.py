@@ -202,7 +202,7 @@ def from_log(
     document = base(f"Fitted to {asks.file}", asks.length, demand, features, gpus)
     if any("length" in one for one in features.values()):
         document["pools"][POOL] |= {"runs": "steps", "max_batch": 1}
-    steps = throttling(asks, found, POOL)
+    steps = throttling(asks, found)
     if steps:
         document["playbooks"] = {AS_IT_WAS: steps, "none": []}
     for key, value in found.keys.items():

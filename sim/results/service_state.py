@@ -97,17 +97,17 @@ def thinking(rows: pd.DataFrame, now: float, scale: float) -> dict[str, float]:
 
 def state_of_readings(scenario: Scenario, lines: Iterable[str], file: str) -> State:
     """The state at the last of the readings that shadow mode takes (docs/runbook.md)."""
-    known, last, before = Readings(scenario), None, None
+    known, last = Readings(scenario), None
     for reading in readings(lines, file):
         known.take(reading)
-        before, last = last, known.telemetry(reading.time - known.origin)
+        last = known.telemetry(reading.time - known.origin)
     if last is None:
         raise BadInput("there are no readings in it", file=file)
-    return state_of_telemetry(scenario, last, None if before is None else last.now - before.now)
+    return state_of_telemetry(scenario, last)
 
 
-def state_of_telemetry(scenario: Scenario, seen: Telemetry, seconds: float | None = None) -> State:
-    """What a gateway's telemetry says of the state; counts are those of the last `seconds`.
+def state_of_telemetry(scenario: Scenario, seen: Telemetry) -> State:
+    """What a gateway's telemetry says of the state; counts are those since the look before.
 
     Requests of a pool are split over tiers and features as its last attempts were. The longest wait is that of the
     requests which left the queue last, on average; else the expected wait of a new one.

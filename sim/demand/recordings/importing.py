@@ -212,7 +212,7 @@ def draft_of(
     rows: Rows, layout: Layout, times: RecordedTimes, user: NDArray[np.int64] | None, paths: list[Path]
 ) -> Draft:
     """The rows as numbers, with the marks of what each row alone has wrong."""
-    images, bad = images_requested(rows.coded["images"], len(rows)) if "images" in rows.coded else (None, None)
+    images, bad = images_requested(rows.coded["images"]) if "images" in rows.coded else (None, None)
     if layout.requests is not None and user is not None and (user < 0).all():
         user = None
     marks = dict(times.marks)
@@ -232,7 +232,7 @@ def draft_of(
     )
 
 
-def images_requested(column: Any, n: int) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+def images_requested(column: Any) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
     """Images requested, nan where the recording does not say; and the rows whose text is not a count."""
     values = each(column, floats)
     empty = each(column, lambda words: pc.equal(words, "").to_numpy(zero_copy_only=False))
