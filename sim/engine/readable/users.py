@@ -144,7 +144,7 @@ class Users:
             if wish is not None:
                 wish.present = request
             if request.outcome is None or not self.tells_refusals:
-                patience = self.patience(user, k, notified=request.notified)
+                patience = self.patience_with(user, k, notified=request.notified)
                 if patience < math.inf:
                     request.timed = True
                     over = self.env.at(self.env.now + patience, ABANDON, user, partial(self.left_waiting, request))
@@ -178,7 +178,7 @@ class Users:
         self.service.open.pop((user, ask), None)
         return request
 
-    def patience(self, user: int, k: int, *, notified: bool) -> float:
+    def patience_with(self, user: int, k: int, *, notified: bool) -> float:
         """Seconds for which a person waits with their k-th attempt: what is left of them, if it stood here already."""
         habit, key = self.crowd.habit[user], self.crowd.key[user]
         law = habit.behaviour.patience_law(notified)
