@@ -49,12 +49,6 @@ def written(found: Decision, value: float) -> str:
     return f"{amount(value)} images" if found.by == "images" else usd(value)
 
 
-def interval(found: Decision, row: Any, what: str) -> str:
-    """The interval of a mean in brackets; nothing where there is none."""
-    low, high = row[f"{what}_low"], row[f"{what}_high"]
-    return f" ({written(found, low)} to {written(found, high)})" if low < high else ""
-
-
 def choice(found: Decision) -> str:
     """The option of least expected regret."""
     if found.best is None:
@@ -63,7 +57,8 @@ def choice(found: Decision) -> str:
             f"{percent(found.options['alive'].max())}, is {found.options.sort_values('alive')['label'].iloc[-1]}."
         )
     row: Any = found.options.loc[found.best]
-    known = interval(found, row, "regret")
+    bound = f" ({written(found, row['regret_low'])} to {written(found, row['regret_high'])})"
+    known = bound if row["regret_low"] < row["regret_high"] else ""
     among = f" of the options that stay alive in {percent(found.alive)} of runs" if found.alive else ""
     return (
         f"CHOOSE {row['label']}: the least expected regret{among}, {written(found, row['regret'])}{known}, at worst "
@@ -95,7 +90,8 @@ def runner_up(found: Decision) -> list[str]:
         dearer = cheapest > float(found.options["dollars"][found.best]) * (1 + SAME)
         why = "its GPUs cost least" if dearer else "the choice between them is free"
         return [f"No better than {equal}: the losses are the same in every future, and {why}."]
-    known = interval(found, row, "more")
+    bound = f" ({written(found, row['more_low'])} to {written(found, row['more_high'])})"
+    known = bound if row["more_low"] < row["more_high"] else ""
     unclear = "" if row["p"] < ALPHA else ", which these futures do not establish (p of 5 % or more by Holm)"
     return [
         f"Runner-up: {row['label']}, which loses {written(found, row['more_lost'])} more on average{known}{unclear}."
@@ -109,7 +105,9 @@ def cheaper(found: Decision) -> list[str]:
     mine = float(found.options["dollars"][found.best])
     lines = []
     for _, row in found.cheaper.sort_values("dollars", ascending=False).iterrows():
-        why = f"on average it loses {written(found, row['more_lost'])} more{interval(found, row, 'more')}"
+        bound = f" ({written(found, row['more_low'])} to {written(found, row['more_high'])})"
+        known = row["more_low"] < row["more_high"]
+        why = f"on average it loses {written(found, row['more_lost'])} more{bound if known else ''}"
         if row["alive"] < found.alive:
             why = f"it stays alive in {percent(row['alive'])} of runs only, {percent(found.alive)} are asked for"
         elif not row["p"] < ALPHA:
