@@ -136,8 +136,8 @@ def compare(
 
     meltpoint compare surge --config "double: pools.gpus.gpus=128" --config "patient: override=study"
     """
+    from sim.studies.answer_folder import load_comparison, save_comparison
     from sim.studies.compare import compare as compare_all
-    from sim.studies.comparison_folder import load_comparison, save_comparison
     from sim.studies.earlier import in_common
 
     earlier = None if against is None else load_comparison(against)
@@ -258,8 +258,7 @@ def report(
     """
     from sim.plots import save_figures
     from sim.results.run import load_run
-    from sim.studies.answer_folder import DECISION, SIZE, load_decision, load_size
-    from sim.studies.comparison_folder import COMPARISON, load_comparison
+    from sim.studies.answer_folder import COMPARISON, DECISION, SIZE, load_comparison, load_decision, load_size
 
     page = out or folder / f"report.{form}"
     refuse_other_file(page, *((".md",) if form == "md" else (".html", ".htm")))
