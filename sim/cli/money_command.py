@@ -11,7 +11,6 @@ from sim.cli import options
 from sim.cli.console import Console, name_column, print_table
 from sim.cli.options import scenario_of, studying
 from sim.cli.places import refuse_file, save_table
-from sim.wording import amount, in_gpus, percent, usd
 
 
 def money(
@@ -66,6 +65,7 @@ def lines(study: Any) -> list[str]:
 
 def several(study: Any) -> list[str]:
     """A warning where one GPU more is not shown to pay, and yet more is lost than another such fleet would cost."""
+    from sim.wording import usd
 
     lost, cost = float(study.tiers["lost"].sum()), study.money.cost
     rows = study.marginal.to_dict("records")
@@ -89,6 +89,7 @@ def worth(row: dict[str, Any]) -> str:
 
 def worth_sentence(row: dict[str, Any]) -> str:
     """Whether a GPU more, or less, pays, by the runs that were made; undecided where the interval does not say."""
+    from sim.wording import in_gpus, percent, usd
 
     more, known = row["gpus"] > 0, row["low"] == row["low"]
     if worth(row):
@@ -107,6 +108,7 @@ def worth_sentence(row: dict[str, Any]) -> str:
 
 
 def tier_table(study: Any) -> Table:
+    from sim.wording import amount, usd
 
     seeds = len(study.seeds)
     title = f"Playbook '{study.playbook}', {'one seed' if seeds == 1 else f'means of {seeds} seeds'}"
@@ -123,6 +125,7 @@ def tier_table(study: Any) -> Table:
 
 def marginal_table(study: Any) -> Table:
     """Per GPU and hour, with the interval of the revenue."""
+    from sim.wording import amount, usd
 
     heads = ("GPUs", "revenue per GPU-hour", "cost", "value", "images in time per GPU-hour, degraded ones too")
     table = Table(name_column("pool"), *heads)
