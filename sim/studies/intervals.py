@@ -43,7 +43,7 @@ def t_interval(values: ArrayLike, confidence: float = CONFIDENCE) -> Interval:
     numbers = np.asarray(values, dtype=float)
     if len(numbers) < FEWEST or not np.isfinite(numbers).all():
         return NONE
-    half = critical_t(len(numbers), confidence=confidence) * standard_error(numbers)
+    half = critical_t(len(numbers), confidence) * standard_error(numbers)
     return Interval(float(numbers.mean()) - half, float(numbers.mean()) + half)
 
 
@@ -143,18 +143,14 @@ def holm(p_values: ArrayLike) -> NDArray[np.float64]:
     return found
 
 
-def critical_t(n: int, comparisons: int = 1, confidence: float = CONFIDENCE) -> float:
-    """Standard errors to each side of a two-sided interval of n values, for several comparisons (Bonferroni)."""
-    return float(special.stdtrit(n - 1, 1 - (1 - confidence) / (2 * comparisons)))
+def critical_t(n: int, confidence: float = CONFIDENCE) -> float:
+    """Standard errors to each side of a two-sided interval of n values."""
+    return float(special.stdtrit(n - 1, 1 - (1 - confidence) / 2))
 
 
-def proportion(successes: int, runs: int, confidence: float = CONFIDENCE, *, exact: bool = False) -> Interval:
-    """The interval of a proportion of runs, like those that stay alive: Wilson's, or Clopper and Pearson's (exact)."""
+def proportion(successes: int, runs: int, confidence: float = CONFIDENCE) -> Interval:
+    """Wilson's interval of a proportion of runs, like those that stay alive."""
     tail, failures = (1 - confidence) / 2, runs - successes
-    if exact:
-        low = float(special.betaincinv(successes, failures + 1, tail)) if successes else 0.0
-        high = float(special.betaincinv(successes + 1, failures, 1 - tail)) if failures else 1.0
-        return Interval(low, high)
     z2 = float(special.ndtri(tail)) ** 2
     middle, half = successes + z2 / 2, math.sqrt(z2 * (successes * failures / runs + z2 / 4))
     low, high = (middle - half) / (runs + z2), (middle + half) / (runs + z2)
