@@ -154,15 +154,11 @@ def compare(
             given, key=lambda one: sum(pool.gpus for pool in one.scenario.pools.values()) * one.scenario.scale
         )
         announce_size(largest.scenario, largest.playbook, runs=seeds * len(given), processes=processes, yes=yes)
+    kept = False if no_store else store
     picked = None
     if pick_best is not None:
-        from sim.studies.selection import PILOT
-        from sim.studies.selection import pick_best as pick
-
-        apart = difference_of(pick_best, by)
-        how: dict[str, Any] = {"by": by, "most": max(most_seeds, PILOT), "store": False if no_store else store}
         with studying(f"{given[0].scenario.title}: the best", cluster, processes, shard) as at_work:
-            picked = pick(given, apart=apart, **how, **at_work)
+            picked = picked_from(given, difference_of(pick_best, by), by, most_seeds, store=kept, **at_work)
     with machines(cluster, processes, shard, load_report) as executor, runs_bar(given[0].scenario.title) as report:
         comparison, runs = compare_all(
             given if labelled else given[0].scenario,
@@ -172,7 +168,7 @@ def compare(
             until=None if until_precise is None else a_share("--until-precise", until_precise),
             most=most_seeds,
             engine=engine,
-            store=False if no_store else store,
+            store=kept,
             executor=executor,
             progress=report,
         )
@@ -190,6 +186,13 @@ def compare(
     if len(comparison.seeds) < seeds:
         say([f"INTERRUPTED: {len(comparison.seeds)} of {seeds} seeds are done; the same command makes the others."])
         raise typer.Exit(INTERRUPTED)
+
+
+def picked_from(given: list[Any], apart: float, by: str, most_seeds: int, **how: Any) -> Any:
+    """The best of some configurations, with as many seeds as it takes to know it."""
+    from sim.studies.selection import PILOT, pick_best
+
+    return pick_best(given, apart=apart, by=by, most=max(most_seeds, PILOT), **how)
 
 
 def print_comparison(comparison: Any, runs: list[Any]) -> None:
