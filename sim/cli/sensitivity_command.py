@@ -11,7 +11,6 @@ from sim.cli.console import Console, name_column
 from sim.cli.options import parsed, studying
 from sim.cli.places import refuse_file, save_figure, save_table
 from sim.errors import BadInput
-from sim.wording import setting
 
 
 def sensitivity(
@@ -78,6 +77,7 @@ def sensitivity(
 def sensitivity_table(table: Any, metric: str) -> Table:
     """One row per input that matters, the most important first; those that do not in the caption."""
     from sim.report import words
+    from sim.wording import setting
 
     of_figure = {"at_low": words.figure, "at_high": words.figure}
     of_figure |= dict.fromkeys(("swing", "mu", "mu_star", "sigma", "mu_star_conf"), words.swing)
