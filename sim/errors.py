@@ -1,5 +1,7 @@
 """The one error for input a person can put right: it names the file, the key, the value and what was expected."""
 
+from typing import Any
+
 
 class BadInput(Exception):
     """Wrong input, described so that the person who wrote it can mend it.
@@ -12,6 +14,11 @@ class BadInput(Exception):
         self.message = " ".join(filter(None, map(str.strip, message.splitlines())))
         self.file, self.key, self.value, self.expected = file, key, value, expected
         super().__init__(self.text())
+
+    def but(self, **parts: Any) -> "BadInput":
+        """The same error with some of its parts (file, key, value, expected) replaced."""
+        same: dict[str, Any] = {"file": self.file, "key": self.key, "value": self.value, "expected": self.expected}
+        return BadInput(self.message, **same | parts)
 
     def text(self) -> str:
         """The whole message, a part a line."""
@@ -27,13 +34,13 @@ class BadInput(Exception):
         return "\n".join(lines)
 
 
-def shortened(value: object, longest: int = 120) -> str:
+def shortened(value: object) -> str:
     """A value as shown in a message: its repr, cut where it would fill the screen."""
     try:
         text = repr(value)
     except (ValueError, RecursionError):  # thousands of digits, or of brackets
         text = f"something too large to show ({type(value).__name__})"
-    return cut(text, longest)
+    return cut(text)
 
 
 def cut(text: str, longest: int = 120) -> str:

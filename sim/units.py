@@ -54,6 +54,27 @@ def not_negative(value: float, expected: str) -> float:
     return value
 
 
+def in_thousands(text: str, expected: str) -> float:
+    """A number that may end in k, M or bn."""
+    amount, suffix = split(text, expected)
+    if suffix not in THOUSANDS:
+        raise ValueError(f"expected {expected}")
+    return amount * THOUSANDS[suffix]
+
+
+def two_sides(value: Any, expected: str) -> list[str]:
+    """What stands before and after 'per' or '/'."""
+    parts = re.split(r"\s+per\s+|\s*/\s*", value.strip()) if isinstance(value, str) else []
+    if len(parts) != 2:
+        raise ValueError(f"expected {expected}")
+    return parts
+
+
+def is_zero(value: Any) -> bool:
+    """Whether a value is the number 0, which needs no unit."""
+    return isinstance(value, int | float) and not isinstance(value, bool) and value == 0
+
+
 def seconds(value: Any) -> float:
     """A duration: '30 s', '2.5 min', '5 days', '0', a timedelta, or 'never' (infinite)."""
     expected = "a duration with its unit, like '30 s', '10 min', '2 hours' or '5 days'"
@@ -61,9 +82,9 @@ def seconds(value: Any) -> float:
         return not_negative(value.total_seconds(), expected)
     if value == "never":
         return math.inf
+    if is_zero(value):
+        return 0.0
     if not isinstance(value, str):
-        if isinstance(value, int | float) and not isinstance(value, bool) and value == 0:
-            return 0.0
         raise ValueError(f"expected {expected}")
     amount, unit = split(value, expected)
     if unit not in SECONDS:
@@ -76,11 +97,7 @@ def seconds(value: Any) -> float:
 def count(value: Any) -> float:
     """How many: 8000, '8000', '1.5k', '1M', '2bn'."""
     expected = "a count, like 8000, '1.5k' or '1M'"
-    if isinstance(value, str):
-        amount, suffix = split(value, expected)
-        if suffix not in THOUSANDS:
-            raise ValueError(f"expected {expected}")
-        value = amount * THOUSANDS[suffix]
+    value = in_thousands(value, expected) if isinstance(value, str) else value
     return not_negative(number(value, expected), expected)
 
 
@@ -97,16 +114,13 @@ def per_second(value: Any) -> float:
     expected = "a rate, like '3 per day', '1M per hour' or '1M per 5 days'"
     if value == "unlimited":
         return math.inf
-    if isinstance(value, int | float) and not isinstance(value, bool) and value == 0:
+    if is_zero(value):
         return 0.0
-    parts = re.split(r"\s+per\s+|\s*/\s*", value.strip()) if isinstance(value, str) else []
-    if len(parts) != 2:
-        raise ValueError(f"expected {expected}")
-    every = parts[1] if re.match(r"\s*[0-9.]", parts[1]) else f"1 {parts[1]}"
-    period = seconds(every)
+    many, every = two_sides(value, expected)
+    period = seconds(every if re.match(r"\s*[0-9.]", every) else f"1 {every}")
     if not 0 < period < math.inf:
         raise ValueError(f"expected {expected}")
-    return number(count(parts[0]) / period, expected)
+    return number(count(many) / period, expected)
 
 
 def fraction(value: Any) -> float:
@@ -174,20 +188,15 @@ def dollars(value: Any) -> float:
         found = re.fullmatch(r"\s*(\$|USD\b)?\s*(.*?)\s*(\$|USD\b|dollars?\b)?\s*", value)
         if not found or (found[1] and found[3]):
             raise ValueError(f"expected {expected}")
-        amount, suffix = split(found[2], expected)
-        if suffix not in THOUSANDS:
-            raise ValueError(f"expected {expected}")
-        value = amount * THOUSANDS[suffix]
+        value = in_thousands(found[2], expected)
     return not_negative(number(value, expected), expected)
 
 
 def dollars_per(value: str, expected: str) -> tuple[float, str]:
     """The dollars of '$20 per month' or '20 $/month', and what they are for."""
-    parts = re.split(r"\s+per\s+|\s*/\s*", value.strip())
-    if len(parts) != 2:
-        raise ValueError(f"expected {expected}")
+    paid, period = two_sides(value, expected)
     try:
-        return dollars(parts[0]), parts[1]
+        return dollars(paid), period
     except ValueError:
         raise ValueError(f"expected {expected}") from None
 
@@ -223,7 +232,7 @@ def price(value: Any) -> Price:
     expected = "a price, like '$20 per month', '$0.04 per image' or 0"
     if isinstance(value, Price):
         return value
-    if isinstance(value, int | float) and not isinstance(value, bool) and value == 0:
+    if is_zero(value):
         return Price(0.0)
     if not isinstance(value, str):
         raise ValueError(f"expected {expected}")

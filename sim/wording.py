@@ -93,6 +93,16 @@ def counted(number: int, noun: str) -> str:
     return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
+def from_to(few: str, many: str) -> str:
+    """A span of numbers in words; one number where both read the same."""
+    return few if few == many else f"{few} to {many}"
+
+
+def plain_value(value: object) -> str:
+    """A value as a person writes it: 1, not 1.0."""
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
 def in_gpus(number: float | str) -> str:
     """'1 GPU', '4,000 GPUs', '2.16 GPUs'; a number in words already is taken as it is."""
     shown = number if isinstance(number, str) else f"{number:,}"

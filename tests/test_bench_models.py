@@ -262,11 +262,7 @@ def test_a_channels_last_model_gives_the_same_picture():
 
 @pytest.mark.parametrize(
     ("options", "key"),
-    [
-        ({"variant": "fast"}, "variant"),
-        ({"dtype": "int4"}, "dtype"),
-        ({"device": "abacus"}, "device"),
-    ],
+    [({"variant": "fast"}, "variant"), ({"dtype": "int4"}, "dtype"), ({"device": "abacus"}, "device")],
 )
 def test_what_cannot_be_had_is_refused_by_name(options, key):
     with pytest.raises(BadInput, match=f"no such {key}"):

@@ -91,14 +91,6 @@ def test_a_point_is_visited_until_it_is_settled_or_often_enough(tmp_path):
     assert {p.batch: p.status for p in under_way.file().points} == {1: "ok", 2: "unsettled"}
 
 
-def test_memory_is_expected_on_the_line_through_smaller_batches(tmp_path):
-    under_way = record(tmp_path)
-    for batch in (1, 2):
-        under_way.scouted(CELL._replace(batch=batch), 0.1, 1.0 + 2.0 * batch, 0.0)
-    assert under_way.expected_memory(CELL._replace(batch=8)) / 2**30 == pytest.approx(17.0)
-    assert under_way.expected_memory(CELL._replace(side=512, batch=8)) == 0.0
-
-
 def test_a_file_is_written_whole_and_a_resumed_record_goes_on(tmp_path):
     written(tmp_path)
     kept = load_profile(tmp_path / "tiny.json")

@@ -217,7 +217,7 @@ def test_a_rate_limit_of_the_whole_service_is_named_and_not_taken_for_another_ru
     bucket = of_service(asks)
     assert bucket.wrong < 0.05
     found = Findings("a log")
-    assert [step["policy"]["kind"] for step in throttling(asks, found, "gpus")] == ["shed"]
+    assert [step["policy"]["kind"] for step in throttling(asks, found)] == ["shed"]
     assert "a rate limit of the whole service" in found.unknown["the throttling in force"]
 
 

@@ -88,12 +88,7 @@ def contended(pause: str, clients: int, seed: int) -> tuple[float, float]:
 
 def test_jitter_saves_work_where_clients_contend_as_in_awss_experiment():
     """100 clients; the figures are those of AWS's own program, 100 times over: order, and within 5 %."""
-    published = {
-        "full jitter": 795,
-        "decorrelated jitter": 999,
-        "exponential": 1849,
-        "none": 2421,
-    }
+    published = {"full jitter": 795, "decorrelated jitter": 999, "exponential": 1849, "none": 2421}
     found = {pause: np.array([contended(pause, 100, seed) for seed in range(20)]) for pause in JITTERS}
     calls = {pause: runs[:, 0].mean() for pause, runs in found.items()}
     in_order = [calls[pause] for pause in published]

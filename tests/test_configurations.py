@@ -7,8 +7,8 @@ import pytest
 from sim import BadInput, compare, simulate
 from sim.report import render
 from sim.report.ranking import configurations_table, fairness_table, since_table
+from sim.studies.answer_folder import load_comparison, save_comparison
 from sim.studies.choice import choice, objective_sentence
-from sim.studies.comparison_folder import load_comparison, save_comparison
 from sim.studies.configurations import changes, read_configuration, reference_of, same_people, scenario_at
 from sim.studies.earlier import changed_since, since
 from tests.random_scenarios import plain

@@ -9,12 +9,7 @@ import pytest
 
 from sim.errors import BadInput
 from sim.model.controls import Controls, Telemetry
-from sim.model.knobs import (
-    KNOBS,
-    QUOTA_KINDS,
-    SLIDING_SLOTS,
-    UNLIMITED,
-)
+from sim.model.knobs import KNOBS, QUOTA_KINDS, SLIDING_SLOTS, UNLIMITED
 from sim.policies.access import Waitlist
 from sim.policies.shedding import QueueBound, Shed, WaitBound
 from sim.results.run import Run

@@ -38,13 +38,7 @@ def test_a_table_worked_by_hand():
     [
         ("~ uniform(4000, 30000)", 10.0, 2.5, 24800, 26000),
         ("~ triangular(1000, 5000, 50000)", 7.0, 3.5, 22889.11658, 46407.93868),
-        (
-            f"~ lognormal({6000 / SPREAD!r}, {6000 * SPREAD!r})",
-            9.0,
-            3.5,
-            8029.965430,
-            15891.45370,
-        ),
+        (f"~ lognormal({6000 / SPREAD!r}, {6000 * SPREAD!r})", 9.0, 3.5, 8029.965430, 15891.45370),
     ],
 )
 def test_the_least_regret_is_that_of_the_newsvendor(text, under, over, quantity, regret):

@@ -354,8 +354,7 @@ def test_the_command_exports_a_saved_run_and_replaces_an_earlier_export(tmp_path
 
 
 @pytest.mark.parametrize(
-    ("text", "at"),
-    [("0", 0), ("90 min", 5400), ("1 h 30 min", 5400), ("1h 30.5min", 5430), ("2025-01-01 01:00", 3600)],
+    ("text", "at"), [("0", 0), ("90 min", 5400), ("1 h 30 min", 5400), ("1h 30.5min", 5430), ("2025-01-01 01:00", 3600)]
 )
 def test_an_instant_is_a_duration_in_one_part_or_more_or_a_date(text, at):
     assert seconds_of("--from", text, load("steady").start) == at

@@ -121,10 +121,7 @@ times = np.linspace(0.08, 2.0, 12)
 
 @settings(max_examples=25, deadline=None)
 @given(
-    people=st.floats(1e3, 1e9),
-    span=st.floats(HOUR, 300 * DAY),
-    scale=st.floats(0.2, 1.0),
-    shape=st.floats(1.05, 4.0),
+    people=st.floats(1e3, 1e9), span=st.floats(HOUR, 300 * DAY), scale=st.floats(0.2, 1.0), shape=st.floats(1.05, 4.0)
 )
 def test_weibull_comes_back(people, span, scale, shape):
     values = {"people": people, "scale": scale * span, "shape": shape}

@@ -62,11 +62,7 @@ SERIES = {
     "the smaller of two rates": (
         of_total(
             [400] * 6,
-            scale_up={
-                "stabilisation": 0,
-                "rates": [{"percent": 100}, {"gpus": 4, "period": "60 s"}],
-                "select": "min",
-            },
+            scale_up={"stabilisation": 0, "rates": [{"percent": 100}, {"gpus": 4, "period": "60 s"}], "select": "min"},
         ),
         [6, 10, 10, 10, 10, 14, 14],
     ),

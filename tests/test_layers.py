@@ -32,11 +32,9 @@ FLOORS: list[dict[str, str]] = [
     },
     {
         "studies": "many runs: compare, check, size, decide, sensitivity, sweep, tune, rescue, storm map, order "
-        "dates, watch; the store, executors",
+        "dates, watch; the store, executors"
     },
-    {
-        "engine": "`simulate`, the control process, cells; the model twice, file beside file: `readable/`, `compiled/`",
-    },
+    {"engine": "`simulate`, the control process, cells; the model twice, file beside file: `readable/`, `compiled/`"},
     {"results": "the log, the timeline, the tables of a run and their manifest; metrics, costs, storms, verdict"},
     {"scenario": "the question: its schema and parts, reading it, and the people it brings"},
     {

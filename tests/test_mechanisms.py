@@ -112,10 +112,7 @@ def test_codel_drops_the_requests_that_the_pseudocode_of_its_rfc_drops(engine):
 
 def test_last_in_first_out_serves_the_latest_whatever_its_spec(engine):
     """People of 'plus' get a cheaper spec, of 4 s: so they wait in a lane of their own."""
-    playbook = [
-        step(policy={"kind": "last in first out"}),
-        step(policy={"kind": "degrade", "tiers": ["plus"]}),
-    ]
+    playbook = [step(policy={"kind": "last in first out"}), step(policy={"kind": "degrade", "tiers": ["plus"]})]
     features = {"image": {"ladder": [{"model": "quick"}]}}
     tiers = ["free", "free", "plus", "free", "plus"]
     run = arriving([0, 1, 2, 3, 4], playbook, tiers=tiers, features=features, engine=engine)
@@ -185,12 +182,7 @@ def test_an_attempt_refused_in_silence_has_no_retry_after_it_once_a_late_image_h
     """
     behaviour = {
         "patience": {"kind": "constant", "value": "12 s"},
-        "retry": {
-            "at_most": 3,
-            "probability": 1,
-            "after_leaving": 1,
-            "backoff": {"kind": "constant", "value": "2 s"},
-        },
+        "retry": {"at_most": 3, "probability": 1, "after_leaving": 1, "backoff": {"kind": "constant", "value": "2 s"}},
     }
     serving = {"delivers_late": True, "tells_refusals": False, "notices_leaving": False}
     one_each = [step(policy={"kind": "concurrency", "requests": 1})]

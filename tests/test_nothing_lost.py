@@ -37,7 +37,7 @@ from sim.errors import BadInput
 from sim.export.export_folder import check_folder, write_export
 from sim.export.schedule import schedule_of
 from sim.results.run import load_run
-from sim.studies.comparison_folder import load_comparison, save_comparison
+from sim.studies.answer_folder import load_comparison, save_comparison
 
 COMMAND = [sys.executable, "-m", "sim.cli.main"]
 QUICK = ["run", "steady", "--set", "horizon=20 min", "--out", "r"]

@@ -154,11 +154,7 @@ def test_both_answers_of_cloudwatch_are_counts_whatever_their_times_are(tmp_path
         ("1500000", 1.5, "start"),  # Apache's %D
         ("2", 2.0, "start"),  # its %T
         ('"-" "curl/8" 1500000', 1.5, "start"),
-        (
-            '"-" "curl/8" 812 1.503 [default-svc-80] [] 10.0.0.3:80 900 1.5 200 ab01',
-            1.503,
-            "end",
-        ),  # Kubernetes
+        ('"-" "curl/8" 812 1.503 [default-svc-80] [] 10.0.0.3:80 900 1.5 200 ab01', 1.503, "end"),  # Kubernetes
         ('"-" "curl/8" "1.502" "1.4, 0.1"', 1.502, "end"),
     ],
 )

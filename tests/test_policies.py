@@ -10,11 +10,7 @@ from pydantic import ValidationError
 from sim.engine.simulate import simulate
 from sim.errors import BadInput
 from sim.model.controls import Controls, PoolTelemetry, Telemetry
-from sim.model.knobs import (
-    KNOBS,
-    QUOTA_KINDS,
-    UNLIMITED,
-)
+from sim.model.knobs import KNOBS, QUOTA_KINDS, UNLIMITED
 from sim.policies.access import FeatureGate, Waitlist
 from sim.policies.limits import Concurrency, Quota, RateLimit
 from sim.policies.playbook import Timed, in_order

@@ -194,10 +194,7 @@ def test_one_run_keeps_or_breaks_each_promise(kept_runs):
     assert [several[one.promise] for one in found.findings] == [KEPT, BROKEN]
 
 
-@pytest.mark.parametrize(
-    ("words", "code"),
-    [((KEPT, KEPT), 0), ((KEPT, BROKEN, UNDECIDED), 1), ((KEPT, UNDECIDED), 3)],
-)
+@pytest.mark.parametrize(("words", "code"), [((KEPT, KEPT), 0), ((KEPT, BROKEN, UNDECIDED), 1), ((KEPT, UNDECIDED), 3)])
 def test_the_exit_code_is_that_of_the_worst_promise(words, code):
     assert checked(*words).code == code
 

@@ -99,13 +99,7 @@ def test_impatience_is_erlang_a():
     rate, gpus, patience = 10.0, 10, 2.0
     expected = theory.erlang_a(rate, 1.0, gpus, patience)
     abandoned, wait, until_out = replicate(
-        queue(
-            rate=rate,
-            gpus=gpus,
-            patience={"kind": "exponential", "mean": f"{patience} s"},
-            lasting=500,
-            warm_up=30,
-        ),
+        queue(rate=rate, gpus=gpus, patience={"kind": "exponential", "mean": f"{patience} s"}, lasting=500, warm_up=30),
         share_never_started,
         mean_wait_in,
         mean_time_in_queue,

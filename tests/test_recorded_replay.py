@@ -7,10 +7,7 @@ import pytest
 
 from sim.calibration.survival import Survival, kaplan_meier
 from sim.errors import BadInput
-from sim.validation.own_queue.queue_forecast import (
-    recorded_calls,
-    split_of,
-)
+from sim.validation.own_queue.queue_forecast import recorded_calls, split_of
 from sim.validation.own_queue.queue_log import read_queue
 from sim.validation.own_queue.replay import Calls, play_calls
 from sim.validation.own_queue.staffing import OnDuty, on_duty

@@ -85,9 +85,7 @@ def outage(*, lasting: str, horizon: str, **settings):
             "record": "timeline",
             "control_tick": "30 min",
             "tiers": {"all": {"share": 1}},
-            "features": {
-                "image": {"share": 1, "pool": "gpus", "slo": "1 min", "spec": {"model": "two-seconds"}},
-            },
+            "features": {"image": {"share": 1, "pool": "gpus", "slo": "1 min", "spec": {"model": "two-seconds"}}},
             "pools": {"gpus": {"gpus": 20}},
             "demand": [{"kind": "steady", "rate": "0.02 per second", "lasting": "50 h"}],
             "behaviour": {
@@ -96,11 +94,7 @@ def outage(*, lasting: str, horizon: str, **settings):
             },
             "serving": {"noise": {"kind": "none"}},
             "always": [
-                {
-                    "policy": {"kind": "scheduled capacity", "pool": "gpus", "gpus": 0},
-                    "from": "6 h",
-                    "until": lasting,
-                }
+                {"policy": {"kind": "scheduled capacity", "pool": "gpus", "gpus": 0}, "from": "6 h", "until": lasting}
             ],
             "playbooks": {
                 "spare GPUs": [{"policy": {"kind": "scheduled capacity", "pool": "gpus", "gpus": 20}}],

@@ -21,12 +21,7 @@ from sim.model.chance import (
     noise,
     sample,
 )
-from sim.model.dropping import (
-    codel_drops,
-    dropped,
-    folly_drops,
-    fresh_codel,
-)
+from sim.model.dropping import codel_drops, dropped, folly_drops, fresh_codel
 from sim.model.gateway import (
     GATE,
     GRANTED,
@@ -43,15 +38,7 @@ from sim.model.gateway import (
     fresh_limiter,
     shed_draw,
 )
-from sim.model.knobs import (
-    CALENDAR,
-    COUNTER,
-    KNOBS,
-    ROLLING,
-    SLIDING,
-    SLIDING_SLOTS,
-    UNLIMITED,
-)
+from sim.model.knobs import CALENDAR, COUNTER, KNOBS, ROLLING, SLIDING, SLIDING_SLOTS, UNLIMITED
 
 DAY, HOUR = 86400.0, 3600.0
 N = 20_000

@@ -74,12 +74,7 @@ def test_morris_of_a_linear_function_is_exact():
             [0.2185186, 0.6868946, 0.0],
             [0.3131054, 0.6868946, 0.0945868],
         ),
-        (
-            g_function,
-            CUBE,
-            [0.7164929, 0.1791232, 0.0236857, 0.0071649],
-            [0.7873697, 0.2422676, 0.0343267, 0.0104634],
-        ),
+        (g_function, CUBE, [0.7164929, 0.1791232, 0.0236857, 0.0071649], [0.7873697, 0.2422676, 0.0343267, 0.0104634]),
     ],
 )
 def test_sobol_indices_are_those_in_closed_form(function, laws, first, total):

@@ -66,9 +66,7 @@ def counts_by_bin(shapes, edges):
 
 POISSON = [STEADY, PASSING, WEIBULL, BASS]
 WAVES = pytest.mark.parametrize(
-    "shapes",
-    [*[[shape] for shape in POISSON], POISSON],
-    ids=["steady", "passing", "weibull", "bass", "all together"],
+    "shapes", [*[[shape] for shape in POISSON], POISSON], ids=["steady", "passing", "weibull", "bass", "all together"]
 )
 
 

@@ -116,14 +116,7 @@ LIMIT = {"playbooks": {"limit": [{"policy": {"kind": "rate limit", "rate": "1 pe
         (quiet(behaviour={"retry": {"after_leaving": 0}}, **LIMIT), True),
         (quiet(demand=[PROGRAM]), False),
         (quiet(demand=[{**PROGRAM, "retries": True}]), True),
-        (
-            quiet(
-                playbooks={
-                    "once": [*LIMIT["playbooks"]["limit"], {"policy": {"kind": "backoff", "most": 0}}],
-                }
-            ),
-            False,
-        ),
+        (quiet(playbooks={"once": [*LIMIT["playbooks"]["limit"], {"policy": {"kind": "backoff", "most": 0}}]}), False),
     ],
     ids=[
         "impatient people",

@@ -86,11 +86,7 @@ def test_times_without_a_zone_are_read_in_the_zone_given(trace_of):
 
 @pytest.mark.parametrize(
     "text",
-    [
-        "\n\n time , user\n\n1,a\n2,b\n",
-        '\r\n"time";"user";"a;b"\r\n1;a;x\r\n2;b;"x;y"\r\n',
-        "time\tuser\r1\ta\r2\tb",
-    ],
+    ["\n\n time , user\n\n1,a\n2,b\n", '\r\n"time";"user";"a;b"\r\n1;a;x\r\n2;b;"x;y"\r\n', "time\tuser\r1\ta\r2\tb"],
 )
 def test_tables_are_read_however_they_are_laid_out(trace_of, text):
     trace = trace_of(text)
@@ -247,8 +243,7 @@ def test_what_is_no_recording_is_refused_with_the_reason(trace_of, text, words):
 
 
 @pytest.mark.parametrize(
-    "wishes",
-    [{"format": "excel"}, {"zone": "Mars/Base"}, {"time": "when"}, {"format": "azure-llm"}, {"length": 1.0}],
+    "wishes", [{"format": "excel"}, {"zone": "Mars/Base"}, {"time": "when"}, {"format": "azure-llm"}, {"length": 1.0}]
 )
 def test_wishes_that_do_not_fit_are_refused(trace_of, wishes):
     with pytest.raises(BadInput):

@@ -8,7 +8,7 @@ import pytest
 from sim import BadInput, tune
 from sim.studies.intervals import Difference
 from sim.studies.sweep import read_axis
-from sim.studies.tune import Tuned, at_an_end
+from sim.studies.tune import Scorer, Tuned, at_an_end
 from tests.test_compare import overloaded
 
 pytest.importorskip("optuna", reason="the extra 'studies' is not installed")
@@ -42,6 +42,21 @@ def test_a_promise_rules_out_settings_that_break_it():
     never = tune(shedding(40), "shed", {"0.requests": "1..40"}, promise="served >= 99 %", trials=3, **HERE)
     assert never.kept == (0.0, 0.0)
     assert (never.table["margin"] < 0).all()
+
+
+def test_an_interrupted_search_scores_the_best_of_the_trials_that_are_done(monkeypatch):
+    asked, score = [], Scorer.score
+
+    def interrupted(self, settings, seeds):
+        asked.append(settings)
+        if len(asked) == 3:
+            raise KeyboardInterrupt
+        return score(self, settings, seeds)
+
+    monkeypatch.setattr(Scorer, "score", interrupted)
+    found = tune(shedding(1), "shed", {"0.requests": "1..40"}, trials=6, **HERE)
+    assert len(found.table) == 2
+    assert found.sentences()[-1] == "INTERRUPTED: 2 of 6 trials are done."
 
 
 @pytest.mark.parametrize("vary", [{}, {"1.requests": "1..4"}, {"0.requests": "1,4"}, {"0.absent": "1..4"}])

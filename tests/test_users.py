@@ -211,10 +211,7 @@ def test_everybody_comes_in_when_the_waitlist_is_lifted():
 
 def test_people_give_up_on_a_waitlist_and_free_their_place():
     run = arriving(
-        [1, 2, 3, 4],
-        [Waitlist(rate="6 per min")],
-        behaviour={"waitlist_patience": constant("15 s")},
-        **TICK,
+        [1, 2, 3, 4], [Waitlist(rate="6 per min")], behaviour={"waitlist_patience": constant("15 s")}, **TICK
     )
     np.testing.assert_equal(admitted(run), [10, nan, nan, nan])
     np.testing.assert_equal(run.users["left"].tolist(), [nan, 17, 18, 19])

@@ -224,12 +224,7 @@ def test_the_command_shows_both_predictions_and_says_what_it_used(tmp_path, monk
     assert told.exit_code == 1, told.output  # one day of fifteen calls forecasts badly, and the command says so
     assert "3 miss" in told.output
     page = (tmp_path / "p.html").read_text(encoding="utf-8")
-    for words in (
-        "replayed, all test days",
-        "forecast, all test days",
-        "Servers: from the log",
-        "Tested: 1 of 3 days",
-    ):
+    for words in ("replayed, all test days", "forecast, all test days", "Servers: from the log", "Tested: 1 of 3 days"):
         assert words in page
 
 

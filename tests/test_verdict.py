@@ -104,10 +104,7 @@ def test_windows_begin_after_the_warm_up():
 
 
 def test_a_retry_is_a_promise_of_its_own_but_not_an_ask():
-    rows = [
-        attempt(0, refused="shed", retry=True),
-        attempt(20, number=1, started=20, finished=25),
-    ]
+    rows = [attempt(0, refused="shed", retry=True), attempt(20, number=1, started=20, finished=25)]
     found = life_of(rows)
     assert (found.good_windows, found.attainment) == (1, 0)
 

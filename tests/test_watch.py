@@ -15,7 +15,7 @@ import pytest
 
 from sim.calibration.asks import asks_of_run
 from sim.calibration.log_readings import LogReadings
-from sim.cli.watch_command import in_json, in_words, pieces, sentence
+from sim.cli.watch_command import pieces
 from sim.cli.watch_command import watch as watch_command
 from sim.demand.recordings.importing import ImportOptions
 from sim.engine.shadow import with_telemetry
@@ -25,6 +25,7 @@ from sim.results.gateway_readings import Readings, readings
 from sim.studies.near_future import CHANGES, DRIFT, FADES, TREND, growth_of, trend_of
 from sim.studies.watch import Watcher, is_full, too_busy, watch
 from sim.studies.watch_score import crps_of, score
+from sim.studies.watch_words import in_json, in_words, sentence
 from tests.random_scenarios import constant, plain
 
 

@@ -186,7 +186,6 @@ def from_counts(
 def from_log(
     asks: Asks, monday: float, profiles: dict[str, dict[str, Any]], found: Findings
 ) -> tuple[dict[str, Any], dict[str, dict[str, Any]]]:
-    """All that a log says."""
     wishes = wishes_of(asks)
     first = wishes.first if wishes is not None else np.ones(len(asks), dtype=bool)
     visit = visits(asks, first, found)
@@ -203,7 +202,7 @@ def from_log(
     document = base(f"Fitted to {asks.file}", asks.length, demand, features, gpus)
     if any("length" in one for one in features.values()):
         document["pools"][POOL] |= {"runs": "steps", "max_batch": 1}
-    steps = throttling(asks, found, POOL)
+    steps = throttling(asks, found)
     if steps:
         document["playbooks"] = {AS_IT_WAS: steps, "none": []}
     for key, value in found.keys.items():

@@ -86,69 +86,81 @@ def classes(values: Floats, n: int) -> Floats:
 
 
 def features_of(
-    asks: Asks,
-    first: NDArray[np.bool_],
-    service: Floats | None,
-    profiles: dict[str, dict[str, Any]],
-    found: Findings,
+    asks: Asks, first: NDArray[np.bool_], service: Floats | None, profiles: dict[str, dict[str, Any]], found: Findings
 ) -> tuple[dict[str, Any], dict[str, dict[str, Any]]]:
     """The features of `with_features`, with their shares and service times; and the profiles of these."""
-    features, made = {}, dict(profiles)
-    total, scaled = int(first.sum()), []
+    features, made, scaled = {}, dict(profiles), []
+    total = int(first.sum())
     for code, name in enumerate(asks.kinds):
         rows = asks.kind == code
-        share = int((first & rows).sum()) / total
-        sizes = sizes_of(asks.images[rows])
-        size = {
-            key: int(np.nanmedian(asks.size(key)[rows]))
-            for key in ("side", "steps")
-            if np.isfinite(asks.size(key)[rows]).any()
-        }
-        model = next(iter(profiles), "")
-        mean = made[model]["points"][0]["latency_s"]["p50"] if model else 2.0
+        sizes, size = sizes_of(asks.images[rows]), side_and_steps(asks, rows)
+        model, mean = next(iter(profiles), "service"), 2.0
         tokens: dict[str, Any] = {}
-        if service is not None and not profiles:
-            known = rows & np.isfinite(service)
+        if profiles:
+            mean = profiles[model]["points"][0]["latency_s"]["p50"]
+        elif service is not None:
             model = f"service-{len(made) + 1}"
-            lengths = asks.size("tokens")
-            by_length = seconds_by_length(service[known], lengths[known], name, found)
-            if by_length is not None:
-                made[model], tokens, values = profile_of_length(model, *by_length, lengths[rows], name, found)
-            else:
-                means = mean_by_size(service[known], asks.images[known], sizes)
-                if not means:
-                    means = {n: float(np.nanmean(service)) for n in sizes}
-                    found.notes.append(f"{name}: none was served; its service time is that of all")
-                made[model] = profile_of(model, means, asks.file, **size)
-                values = service[known] / np.array(
-                    [means[min(means, key=lambda m: abs(m - k))] for k in asks.images[known].tolist()]
-                )
-                mean = means[min(means)]
+            made[model], tokens, values, mean = timed(model, name, asks, rows, service, sizes, size, found)
             scaled.append(values)
-            if known.sum() >= 3:
-                mean = float(service[known].mean()) if tokens else mean
-                found.add(f"service time of {name}", (float(service[known].mean()), *t_interval(service[known])), "s",
-                          int(known.sum()), "mean of those served")  # fmt: skip
-        elif not model:
-            model, made = "service", {"service": profile_of("service", dict.fromkeys(sizes, 2.0), "assumed")}
+        else:
+            made = {model: profile_of(model, dict.fromkeys(sizes, mean), "assumed")}
             found.unknown["the service time"] = "2 s, which nobody measured: the log has no durations"
-        features[name] = feature(model, share, sizes, 10 * mean)
-        features[name]["spec"] |= {} if profiles else size
+        share = int((first & rows).sum()) / total
+        made_of = feature(model, share, sizes, 10 * mean)
+        made_of["spec"] |= ({} if profiles else size) | tokens.get("spec", {})
+        features[name] = made_of | ({"length": tokens["length"]} if tokens else {})
         for key, value in size.items():
             found.add(f"features.{name}.spec.{key}", (value, math.nan, math.nan), "px" if key == "side" else "",
                       int(rows.sum()), "as logged; a rare size as the nearest frequent one")  # fmt: skip
-        if tokens:
-            features[name]["spec"] |= tokens["spec"]
-            features[name]["length"] = tokens["length"]
         if share < 1:
-            low, high = (
-                float(stats.beta.ppf(q, share * total + 0.5, (1 - share) * total + 0.5)) for q in (0.025, 0.975)
+            law = stats.beta(share * total + 0.5, (1 - share) * total + 0.5)
+            found.add(
+                f"features.{name}.share",
+                (share, float(law.ppf(0.025)), float(law.ppf(0.975))),
+                "",
+                total,
+                "share of first attempts",
             )
-            found.add(f"features.{name}.share", (share, low, high), "", total, "share of first attempts")
     noise(np.concatenate(scaled) if scaled else None, found)
-    rest = 1.0 - sum(one["share"] for one in features.values())
-    next(iter(features.values()))["share"] += rest
+    next(iter(features.values()))["share"] += 1.0 - sum(one["share"] for one in features.values())
     return features, made
+
+
+def side_and_steps(asks: Asks, rows: NDArray[np.bool_]) -> dict[str, int]:
+    """The pixels and the steps of some requests, as far as they are logged."""
+    known = {key: asks.size(key)[rows] for key in ("side", "steps")}
+    return {key: int(np.nanmedian(values)) for key, values in known.items() if np.isfinite(values).any()}
+
+
+def timed(
+    model: str,
+    name: str,
+    asks: Asks,
+    rows: NDArray[np.bool_],
+    service: Floats,
+    sizes: dict[int, float],
+    size: dict[str, int],
+    found: Findings,
+) -> tuple[dict[str, Any], dict[str, Any], Floats, float]:
+    """A feature's profile, its spec and law of lengths (empty without), its services over their means, and a mean."""
+    known = rows & np.isfinite(service)
+    seconds, lengths = service[known], asks.size("tokens")
+    if by_length := seconds_by_length(seconds, lengths[known], name, found):
+        profile, tokens, values = profile_of_length(model, *by_length, lengths[rows], name, found)
+        mean = float(seconds.mean())
+    else:
+        images, tokens = asks.images[known], {}
+        means = {n: float(seconds[images == n].mean()) for n in sizes if (images == n).any()}
+        if not means:
+            means = {n: float(np.nanmean(service)) for n in sizes}
+            found.notes.append(f"{name}: none was served; its service time is that of all")
+        profile = profile_of(model, means, asks.file, **size)
+        values = seconds / np.array([means[min(means, key=lambda m: abs(m - k))] for k in images.tolist()])
+        mean = means[min(means)]
+    if len(seconds) >= 3:
+        found.add(f"service time of {name}", (float(seconds.mean()), *t_interval(seconds)), "s", len(seconds),
+                  "mean of those served")  # fmt: skip
+    return profile, tokens, values, mean
 
 
 def seconds_by_length(
@@ -226,7 +238,3 @@ def sizes_of(images: NDArray[np.int64]) -> dict[int, float]:
     last = max(found)
     found[last] = round(1.0 - sum(s for v, s in found.items() if v != last), 6)
     return found
-
-
-def mean_by_size(service: NDArray[np.float64], images: NDArray[np.int64], sizes: dict[int, float]) -> dict[int, float]:
-    return {n: float(service[images == n].mean()) for n in sizes if (images == n).any()}

@@ -94,9 +94,10 @@ def interval_of(log_value: float, error: float) -> tuple[float, float, float]:
     return math.exp(log_value), math.exp(log_value - Z * error), math.exp(min(log_value + Z * error, 700.0))
 
 
-def standard_errors(cost: Any, at: Floats, step: float = 1e-3) -> Floats:
+def standard_errors(cost: Any, at: Floats) -> Floats:
     """Square roots of the diagonal of the inverse of the second differences of a cost at its minimum."""
-    k, eye = len(at), np.eye(len(at)) * step
+    step, k = 1e-3, len(at)
+    eye = np.eye(k) * step
     second = np.empty((k, k))
     for i in range(k):
         for j in range(k):

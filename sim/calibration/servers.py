@@ -97,8 +97,7 @@ def from_ends(asks: Asks) -> Servers:
         return tried[count, taken_out]
 
     best, taken = min(
-        ((lowest(lambda c, way=way: cost(c, way), most), way) for way in ways),
-        key=lambda one: cost(one[0], one[1]),
+        ((lowest(lambda c, way=way: cost(c, way), most), way) for way in ways), key=lambda one: cost(one[0], one[1])
     )
     limit = cost(best, taken) + RATIO / 2
     low = next((c + 1 for c in range(best - 1, 0, -1) if cost(c, taken) > limit), 1)

@@ -26,7 +26,7 @@ class Rule:
     words: str
 
 
-def throttling(asks: Asks, found: Findings, pool: str) -> list[dict[str, Any]]:
+def throttling(asks: Asks, found: Findings) -> list[dict[str, Any]]:
     """The steps of the playbook that was in force; none where too few were refused."""
     refused = asks.refused
     always = timeout(asks, found)
@@ -34,10 +34,8 @@ def throttling(asks: Asks, found: Findings, pool: str) -> list[dict[str, Any]]:
         if refused.any():
             found.unknown["the throttling in force"] = f"only {int(refused.sum())} requests were refused"
         return always
-    rules = [rule for rule in (inside_limit(asks, pool), by_user(asks)) if rule is not None]
+    rules = [rule for rule in (inside_limit(asks), by_user(asks)) if rule is not None]
     best = min(rules, key=lambda rule: rule.wrong, default=None)
-    at, window = asks.arrived[refused], ""
-    within = (asks.arrived >= at[0]) & (asks.arrived <= at[-1])
     bucket = of_service(asks)
     if bucket is not None and bucket.wrong < (WRONG if best is None else min(best.wrong, WRONG)):
         found.unknown["the throttling in force"] = (
@@ -46,16 +44,9 @@ def throttling(asks: Asks, found: Findings, pool: str) -> list[dict[str, Any]]:
         )
         best = None
     if best is None or best.wrong > WRONG:
-        share, n = float(refused[within].mean()), int(within.sum())
-        ends = proportion(int(refused[within].sum()), n)
-        found.add("shed, share", (share, *ends), "", n, "of the requests between the first and the last refusal")
-        found.notes.append(
-            "refusals follow neither the number inside nor the user's own requests: taken as a share at random "
-            "between the first and the last"
-        )
-        step: dict[str, Any] = {"policy": {"kind": "shed", "share": round(share, 4)}}
-        return [*always, {**step, "from": f"{at[0]:.6g} s", "until": f"{at[-1]:.6g} s"}]
-    step = {"policy": best.policy}
+        return [*always, at_random(asks, found)]
+    at, window = asks.arrived[refused], ""
+    step: dict[str, Any] = {"policy": best.policy}
     early = granted_against(asks, best.policy, float(at[0]))
     if early:
         step["from"] = f"{max(at[0] - 1e-3, 0):.6g} s"
@@ -66,6 +57,21 @@ def throttling(asks: Asks, found: Findings, pool: str) -> list[dict[str, Any]]:
     found.add(f"{best.policy['kind']}", (value, value, value), "" if isinstance(number, int) else "s",
               int(refused.sum()), "the bound that separates refused from granted requests")  # fmt: skip
     return [*always, step]
+
+
+def at_random(asks: Asks, found: Findings) -> dict[str, Any]:
+    """The step that refuses a share at random between the first and the last refusal."""
+    at = asks.arrived[asks.refused]
+    refused = asks.refused[(asks.arrived >= at[0]) & (asks.arrived <= at[-1])]
+    share, n = float(refused.mean()), len(refused)
+    ends = proportion(int(refused.sum()), n)
+    found.add("shed, share", (share, *ends), "", n, "of the requests between the first and the last refusal")
+    found.notes.append(
+        "refusals follow neither the number inside nor the user's own requests: taken as a share at random "
+        "between the first and the last"
+    )
+    policy = {"kind": "shed", "share": round(share, 4)}
+    return {"policy": policy, "from": f"{at[0]:.6g} s", "until": f"{at[-1]:.6g} s"}
 
 
 def timeout(asks: Asks, found: Findings) -> list[dict[str, Any]]:
@@ -92,7 +98,7 @@ def number_inside(asks: Asks) -> Floats:
     return np.asarray(came - np.searchsorted(ends, asks.arrived, side="right"), dtype=np.float64)
 
 
-def inside_limit(asks: Asks, pool: str) -> Rule | None:
+def inside_limit(asks: Asks) -> Rule | None:
     """At most K inside: the K that parts refused from granted with the fewest mistakes, from the first refusal on."""
     refused = asks.refused
     if not np.isfinite(asks.lasted[asks.served]).any():

@@ -10,6 +10,7 @@ from sim.cli.console import Console, name_column, ready, runs_bar
 from sim.cli.options import Override, ScenarioArgument, Sets, scenario_of
 from sim.cli.places import refuse_file, save_figure, save_table
 from sim.errors import BadInput
+from sim.wording import three_figures
 
 
 def demand_check(
@@ -28,13 +29,7 @@ def demand_check(
     few users dominate the figure. Scenario and recording should cover about the same time.
     """
     from sim.demand.recordings.trace import load_trace
-    from sim.studies.demand_comparison import (
-        agreement,
-        cautions,
-        compared,
-        generated_arrivals,
-        recorded_arrivals,
-    )
+    from sim.studies.demand_comparison import agreement, cautions, compared, generated_arrivals, recorded_arrivals
     from sim.studies.executors import Local, asked
     from sim.studies.store import Cell
 
@@ -63,7 +58,6 @@ def demand_check(
 def check_table(rows: Any) -> Table:
     """The comparison for the terminal, standard errors and deviations beside their figures."""
     from sim.studies.demand_comparison import BEYOND
-    from sim.wording import three_figures
 
     table = Table(name_column("statistic"), "recorded", "±", "generated", "±", "z")
     for row in rows.itertuples():

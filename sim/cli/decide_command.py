@@ -13,6 +13,7 @@ from sim.cli.options import a_share, named, option, parsed, studying
 from sim.cli.places import result_folder
 from sim.cli.reports import save_answer
 from sim.errors import BadInput
+from sim.units import dollars, whole
 
 
 def decide(
@@ -61,7 +62,6 @@ def decide(
     from sim.studies.decide import decide as find
     from sim.studies.decide_words import sentences
     from sim.studies.uncertain import load_uncertain
-    from sim.units import dollars
 
     folder = None if out is None else result_folder(out, "", replace=replace)
     inputs = load_uncertain(scenario, override=override, sets=parsed(sets))
@@ -106,7 +106,6 @@ def save(found: Any, inputs: Any, folder: Path) -> None:
 
 def read_fleets(text: str | None) -> list[int] | None:
     """GPUs from words, like '8000,9k'. Raises BadInput."""
-    from sim.units import whole
 
     found = [option("--fleets", part, whole) for part in named(text)]
     if 0 in found:

@@ -17,11 +17,10 @@ from sim.cli.options import key_and_text, named, option
 from sim.cli.places import begins_with, refuse_file, refuse_taken, save_figure, write_file
 from sim.errors import BadInput
 from sim.units import count, moment, seconds
+from sim.wording import amount, duration, percent
 
 demand_app = typer.Typer(
-    help="Fit, import, check and export demand: signups and requests.",
-    no_args_is_help=True,
-    rich_markup_mode=None,
+    help="Fit, import, check and export demand: signups and requests.", no_args_is_help=True, rich_markup_mode=None
 )
 demand_app.command("export")(demand_export)
 
@@ -98,7 +97,6 @@ def horizon_of(asked: float | None, span: float) -> float:
 def fits_table(fits: list[Any], horizon: float) -> Table:
     """Fits, the best first."""
     from sim.demand.fitting.forecast import interval_in_words
-    from sim.wording import amount, duration, percent
 
     titles = (r"figures \[95 %]", "fit", f"to {duration(horizon)}")
     table = Table(*(name_column(title) for title in titles), show_lines=True)
@@ -212,7 +210,6 @@ def import_recording(
 
 
 def write_wave(counts: Any, target: Path, source: str, console: Console, replace: bool) -> None:
-    """Write the wave of some counts, and show what was counted."""
     from sim.demand.recordings.counted import WAVE, first_instant, wave_block
 
     refuse_taken(target, begins_with(WAVE), replace=replace)
@@ -276,7 +273,6 @@ def demand_presets(
 ) -> None:
     """List the launches that a scenario can name: 'demand: [{kind: preset, name: threads}]'."""
     from sim.demand.waves.launches import presets
-    from sim.wording import amount
 
     refuse_file(figure, ".png", ".svg")
     found = presets()

@@ -11,6 +11,7 @@ from typer import Argument, Option
 
 from sim.cli.console import ready, runs_bar
 from sim.errors import BadInput
+from sim.units import fraction, number, seconds
 
 if TYPE_CHECKING:
     from sim.scenario.scenario import Scenario
@@ -203,14 +204,12 @@ def option(key: str, text: str | None, read: Callable[[str], Any]) -> Any:
 
 def a_share(key: str, text: str) -> float:
     """A share of an option, like '90%'. Raises BadInput."""
-    from sim.units import fraction
 
     return float(option(key, text, fraction))
 
 
 def a_time(key: str, text: str) -> float:
     """A duration above 0 that ends. Raises BadInput."""
-    from sim.units import seconds
 
     found = float(option(key, text, seconds))
     if not 0 < found < math.inf:
@@ -234,6 +233,5 @@ def axis(name: str, text: str) -> list[float]:
 
 def place(text: str) -> float:
     """One number, or a share that may exceed 100 %. Raises ValueError."""
-    from sim.units import number
 
     return number(text[:-1], "a share") / 100 if text.endswith("%") else number(text, "a number")

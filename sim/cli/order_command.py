@@ -10,6 +10,8 @@ from sim.cli.console import say
 from sim.cli.options import a_share, a_time, option, scenario_of, studying
 from sim.cli.places import refuse_file, save_table
 from sim.errors import BadInput
+from sim.units import moment, seconds
+from sim.wording import in_gpus
 
 
 def order_by(
@@ -39,8 +41,6 @@ def order_by(
     """
     from sim.studies.lead_time import order_by as find
     from sim.studies.lead_time_words import sentences
-    from sim.units import moment, seconds
-    from sim.wording import in_gpus
 
     refuse_file(out)
     if needed is not None and needed > lots:

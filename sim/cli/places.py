@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from sim.cli.console import say_where
 from sim.errors import BadInput, printable
+from sim.writing import write_bytes
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -159,7 +160,6 @@ def is_earlier(path: Path, ours: Callable[[Path], bool]) -> bool:
 
 
 def begins_with(text: str) -> Callable[[Path], bool]:
-    """Whether a file begins with this text."""
 
     def begins(path: Path) -> bool:
         with path.open("rb") as file:
@@ -176,7 +176,6 @@ def begins_as_report(path: Path) -> bool:
 
 def write_file(content: "pd.DataFrame | str", path: Path) -> None:
     """Write a text, or a table as CSV or Parquet, in full or not at all. Raises BadInput."""
-    from sim.writing import write_bytes
 
     if not isinstance(content, str) and path.suffix == ".parquet":
         packed = content.to_parquet(index=False)

@@ -18,12 +18,12 @@ from sim.errors import BadInput
 
 if TYPE_CHECKING:
     from sim.profile.file import Point
+    from sim.profile.measure.plan import Options
+    from sim.profile.measure.presets import Preset
     from sim.profile.profile import Profile
 
 profile_app = typer.Typer(
-    help="List, show, measure and import latency profiles of GPUs.",
-    no_args_is_help=True,
-    rich_markup_mode=None,
+    help="List, show, measure and import latency profiles of GPUs.", no_args_is_help=True, rich_markup_mode=None
 )
 
 
@@ -63,7 +63,6 @@ def profile_show(
 
 
 def show(profile: "Profile") -> None:
-    """One profile on the terminal."""
     from sim.profile.service_time import held_out
 
     file = profile.file
@@ -185,28 +184,26 @@ def profile_measure(
         budget=budget,
     )
     path = out or Path(f"{preset}.json")
+    measured(chosen, options, path, resume=resume)
+    show(load_profile(path))
+    say_where("Profile", path)
+
+
+def measured(preset: "Preset", options: "Options", path: Path, *, resume: bool) -> None:
+    """Measure into a profile file. Raises BadInput without torch; an interrupt keeps what the file has by then."""
     try:
         from sim.profile.measure.measure import measure
     except ModuleNotFoundError as missing:
         raise BadInput(f"measuring needs {missing.name}", expected="pip install 'meltpoint[bench]'") from None
     console = Console(stderr=True)
     try:
-        with progress_bar(f"measuring {preset}", "done") as report:
-            measure(
-                chosen,
-                options,
-                path,
-                resume=resume,
-                say=lambda line: console.print(Text(line)),
-                progress=report,
-            )
+        with progress_bar(f"measuring {preset.name}", "done") as report:
+            measure(preset, options, path, resume=resume, say=lambda line: console.print(Text(line)), progress=report)
     except KeyboardInterrupt:
         if path.exists():
             console.print(Text(f"interrupted; {path} holds every finished block, go on with --resume"))
             raise typer.Exit(INTERRUPTED) from None
         raise
-    show(load_profile(path))
-    say_where("Profile", path)
 
 
 profile_app.command("soak")(profile_soak)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from sim.cli.console import Console, progress_bar, say_where
 from sim.errors import BadInput
+from sim.writing import replacing
 
 if TYPE_CHECKING:
     from sim.results.run import Run
@@ -23,7 +24,6 @@ def save_answer(
     save: writes the answer and that run into the folder.
     """
     from sim.studies.unlimited import simulate_with_demand
-    from sim.writing import replacing
 
     with progress_bar("a run of the answer, for its report") as report:
         run = simulate_with_demand(scenario, playbook, seed=seed, progress=report)

@@ -9,20 +9,13 @@ import typer
 from typer import Argument, Option
 
 from sim.cli import options
-from sim.cli.console import (
-    INTERRUPTED,
-    announce_size,
-    print_table,
-    progress_bar,
-    ready,
-    runs_bar,
-    say,
-    say_where,
-)
+from sim.cli.console import INTERRUPTED, announce_size, print_table, progress_bar, ready, runs_bar, say, say_where
 from sim.cli.options import a_share, beginning, machines, named, option, parsed, scenario_of, studying
 from sim.cli.places import file_name, folder_names, refuse_other_file, result_folder
 from sim.cli.reports import load_report, report_beside, write_report
 from sim.errors import BadInput
+from sim.units import dollars, fraction
+from sim.writing import replacing
 
 Out = Annotated[Path | None, Option(help="Folder for the results; a new one under runs/ if not given.")]
 Engine = Annotated[
@@ -60,7 +53,6 @@ def run(
     from sim.results.retry_rules import rule_sentences
     from sim.results.verdict import sentences, verdict
     from sim.studies.unlimited import simulate_with_demand
-    from sim.writing import replacing
 
     loaded = beginning(scenario_of(scenario, override, sets), begin)
     name, _ = chosen(loaded, playbook)
@@ -144,10 +136,9 @@ def compare(
 
     meltpoint compare surge --config "double: pools.gpus.gpus=128" --config "patient: override=study"
     """
+    from sim.studies.answer_folder import load_comparison, save_comparison
     from sim.studies.compare import compare as compare_all
-    from sim.studies.comparison_folder import load_comparison, save_comparison
     from sim.studies.earlier import in_common
-    from sim.writing import replacing
 
     earlier = None if against is None else load_comparison(against)
     given, names = compared(scenarios, config or [], playbooks, override, parsed(sets))
@@ -163,15 +154,11 @@ def compare(
             given, key=lambda one: sum(pool.gpus for pool in one.scenario.pools.values()) * one.scenario.scale
         )
         announce_size(largest.scenario, largest.playbook, runs=seeds * len(given), processes=processes, yes=yes)
+    kept = False if no_store else store
     picked = None
     if pick_best is not None:
-        from sim.studies.selection import PILOT
-        from sim.studies.selection import pick_best as pick
-
-        apart = difference_of(pick_best, by)
-        how: dict[str, Any] = {"by": by, "most": max(most_seeds, PILOT), "store": False if no_store else store}
         with studying(f"{given[0].scenario.title}: the best", cluster, processes, shard) as at_work:
-            picked = pick(given, apart=apart, **how, **at_work)
+            picked = picked_from(given, difference_of(pick_best, by), by, most_seeds, store=kept, **at_work)
     with machines(cluster, processes, shard, load_report) as executor, runs_bar(given[0].scenario.title) as report:
         comparison, runs = compare_all(
             given if labelled else given[0].scenario,
@@ -181,7 +168,7 @@ def compare(
             until=None if until_precise is None else a_share("--until-precise", until_precise),
             most=most_seeds,
             engine=engine,
-            store=False if no_store else store,
+            store=kept,
             executor=executor,
             progress=report,
         )
@@ -199,6 +186,13 @@ def compare(
     if len(comparison.seeds) < seeds:
         say([f"INTERRUPTED: {len(comparison.seeds)} of {seeds} seeds are done; the same command makes the others."])
         raise typer.Exit(INTERRUPTED)
+
+
+def picked_from(given: list[Any], apart: float, by: str, most_seeds: int, **how: Any) -> Any:
+    """The best of some configurations, with as many seeds as it takes to know it."""
+    from sim.studies.selection import PILOT, pick_best
+
+    return pick_best(given, apart=apart, by=by, most=max(most_seeds, PILOT), **how)
 
 
 def print_comparison(comparison: Any, runs: list[Any]) -> None:
@@ -220,7 +214,6 @@ def print_comparison(comparison: Any, runs: list[Any]) -> None:
 def difference_of(text: str, by: str) -> float:
     """A difference worth detecting, in an objective's unit: '1 %' of a share, or '$1000'. Raises BadInput."""
     from sim.studies.objectives import objective_called
-    from sim.units import dollars, fraction
 
     return float(option("--pick-best", text, fraction if objective_called(by).kind == "share" else dollars))
 
@@ -268,8 +261,7 @@ def report(
     """
     from sim.plots import save_figures
     from sim.results.run import load_run
-    from sim.studies.answer_folder import DECISION, SIZE, load_decision, load_size
-    from sim.studies.comparison_folder import COMPARISON, load_comparison
+    from sim.studies.answer_folder import COMPARISON, DECISION, SIZE, load_comparison, load_decision, load_size
 
     page = out or folder / f"report.{form}"
     refuse_other_file(page, *((".md",) if form == "md" else (".html", ".htm")))

@@ -23,6 +23,7 @@ from sim.cli.options import (
 )
 from sim.cli.places import begins_as_report, refuse_file, refuse_unwritable, save_table, write_file
 from sim.errors import BadInput
+from sim.units import seconds
 
 RUNBOOK = "runbook.md"
 export_app = typer.Typer(help="Write a run for other programs.", no_args_is_help=True, rich_markup_mode=None)
@@ -120,7 +121,6 @@ def export_metrics(
     from sim.results.gateway_metrics import openmetrics
     from sim.results.run import load_run
     from sim.studies.configurations import scenario_at
-    from sim.units import seconds
 
     refuse_file(out)
     step = option("--every", every, seconds)

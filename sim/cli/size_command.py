@@ -13,6 +13,7 @@ from sim.cli.options import a_share, beginning, machines, named, parsed
 from sim.cli.places import result_folder
 from sim.cli.reports import save_answer
 from sim.errors import BadInput
+from sim.wording import percent
 
 NO_ANSWER = 1  # exit code where nothing that was asked about keeps the promise, as where a check finds it broken
 
@@ -143,7 +144,6 @@ def answer_fleet(
     from sim.studies.promise import read_promise
     from sim.studies.size import size as find
     from sim.studies.size_words import savings, sentences
-    from sim.wording import percent
 
     loaded = inputs.scenario
     read_promise(promise, loaded)

@@ -1,5 +1,6 @@
 """The command that lists and prunes the runs that studies keep."""
 
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
 
@@ -10,6 +11,7 @@ from typer import Option
 from sim.cli.console import Console, name_column, text_table
 from sim.cli.options import StoreFolder, option
 from sim.errors import BadInput
+from sim.units import seconds
 
 
 def store(
@@ -32,7 +34,6 @@ def store(
     meltpoint store --store all --merge shard-1 --merge shard-2
     """
     from sim.studies.store import opened
-    from sim.units import seconds
 
     kept = opened(folder)
     assert kept is not None
@@ -63,7 +64,6 @@ def store(
 
 def runs_table(rows: list[dict[str, object]]) -> Table:
     """The newest runs last."""
-    from datetime import UTC, datetime
 
     cells = []
     for row in rows:

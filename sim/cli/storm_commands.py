@@ -10,6 +10,7 @@ from sim.cli.console import Console, say
 from sim.cli.options import a_share, a_time, axis, beginning, scenario_of, studying
 from sim.cli.places import refuse_file, save_figure, save_table
 from sim.errors import BadInput
+from sim.wording import amount, duration
 
 
 def rescue(
@@ -98,7 +99,6 @@ def whole(numbers: list[float]) -> list[int]:
 
 def rescue_table(found: Any) -> Table:
     """The seeds saved, and the images lost, by the instant at which the playbook began."""
-    from sim.wording import amount, duration
 
     titles = ("begins (UTC)", "after the start", "saved", "images lost", "recovered at the end")
     table = Table(*titles, title="Saved, by when the playbook begins")

@@ -108,9 +108,14 @@ class Demand(Strict):
             if key != "openings" and not sum(tiers[tier] for tier in listed) > 0:
                 raise ValueError(f"demand.{key}: nobody is in {listed}, expected a tier with a share above 0")
 
+    @property
+    def scripted(self) -> list[Clients | Replay]:
+        """The sources that ask at instants known beforehand: programs and recordings, in the order of their numbers."""
+        return [*self.clients, *self.traces]
+
     def names(self) -> list[str]:
         """Every source's name, in the order of their numbers: waves, clients, traces."""
-        sources = [*self.waves, *self.clients, *self.traces]
+        sources = [*self.waves, *self.scripted]
         return [source.name or f"{source.kind} {number}" for number, source in enumerate(sources)]
 
 

@@ -40,7 +40,6 @@ class Estimate:
     seconds: float
 
     def sentence(self, runs: int = 1) -> str:
-        """The estimate in words."""
         each = "" if runs == 1 else " each"
         return (
             f"{amount(self.attempts)} attempts by {amount(self.people)} people, {self.memory / 1e9:.1f} GB of memory "

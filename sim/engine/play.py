@@ -95,12 +95,12 @@ def played(scenario: Scenario, how: Settings, progress: Progress | None) -> Run:
     )
 
 
-def controls_of(scenario: Scenario) -> Controls:
-    """The knobs of a scenario's service, all at their defaults."""
-    gpus = {name: scenario.gpus(name) for name in scenario.pools}
+def controls_of(scenario: Scenario, *, whole: bool = False) -> Controls:
+    """The knobs of a scenario's service, all at their defaults. whole: of all its GPUs, and not of the slice."""
+    gpus = {name: pool.gpus if whole else scenario.gpus(name) for name, pool in scenario.pools.items()}
     regions, replicas = list(scenario.demand.regions), {n: p.gpus_per_replica for n, p in scenario.pools.items()}
     names = (list(scenario.tiers), list(scenario.features))
-    return Controls(*names, scenario.scale, gpus, regions, replicas, scenario.apart, scenario.staying)
+    return Controls(*names, 1.0 if whole else scenario.scale, gpus, regions, replicas, scenario.apart, scenario.staying)
 
 
 @contextmanager

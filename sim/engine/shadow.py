@@ -6,6 +6,7 @@ from typing import Any, Self
 
 from sim.engine.control import decisions_at
 from sim.engine.parallel import Progress
+from sim.engine.play import controls_of
 from sim.engine.simulate import chosen, simulate
 from sim.errors import BadInput
 from sim.model.controls import Controls, Telemetry
@@ -59,10 +60,7 @@ def shadow(scenario: Scenario, playbook: str | None, readings: Iterable[Reading]
     _, steps = chosen(scenario, playbook)
     acting = [step for step in [*scenario.always, *steps] if not is_fault(step)]
     timed = in_order(acting, scenario.seconds)
-    fleets = {name: pool.gpus for name, pool in scenario.pools.items()}
-    regions, replicas = list(scenario.demand.regions), {n: p.gpus_per_replica for n, p in scenario.pools.items()}
-    names, apart, staying = (list(scenario.tiers), list(scenario.features)), scenario.apart, scenario.staying
-    controls = Controls(*names, 1.0, fleets, regions, replicas, apart, staying)
+    controls = controls_of(scenario, whole=True)
     known, origin, last = Readings(scenario), scenario.start.timestamp(), float("-inf")
     for reading in readings:
         known.take(reading)

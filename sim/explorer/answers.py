@@ -56,7 +56,6 @@ class Answer:
 
     @property
     def sentence(self) -> str:
-        """The verdict in one sentence."""
         f = self.figures
         life = "ALIVE" if f["alive"] else "NOT ALIVE"
         if math.isnan(f["attainment"]) and f["unfinished"]:

@@ -162,7 +162,6 @@ class LivePage:
         self.table.object = table({s: self.answers[s] for s in there})
 
     def verdict(self, side: str, note: str, sentence: str = "") -> str:
-        """The verdict of a side as HTML."""
         mark = f'style="border-left: 6px {DASHES[side]} {COLOURS[side]}; padding-left: .6rem"'
         what = escape(difference_in_words(self.scenario, self.sides[side]))
         said = f'<p class="answer">{escape(sentence)}</p>' if sentence else ""

@@ -15,7 +15,7 @@ from sim.report.origins import sources
 from sim.report.page import template
 from sim.studies.intervals import mean_interval
 from sim.studies.sweep_file import load_sweep, numbers_in
-from sim.wording import amount, in_gpus
+from sim.wording import amount, in_gpus, plain_value
 
 LARGEST = 8_000_000  # bytes of a page that can be mailed
 MOST_KEYS = 8
@@ -35,7 +35,7 @@ def offline_page(path: Path) -> str:
     grid = grid_of(table, facts, path)
     shown = shown_figures(table, facts["promise"])
     data = {
-        "keys": [{"name": key, "values": list(map(plain, values))} for key, values in grid.keys.items()],
+        "keys": [{"name": key, "values": list(map(plain_value, values))} for key, values in grid.keys.items()],
         "numbers": [numbers_in(values) for values in grid.keys.values()],
         "playbooks": grid.playbooks,
         "figures": [one._asdict() for one in shown],
@@ -68,11 +68,6 @@ def grid_of(table: pd.DataFrame, facts: dict[str, Any], path: Path) -> Grid:
         raise BadInput("sliders need every combination of values", file=path, value=design, expected=expected)
     keys = {str(key): ordered(list(dict.fromkeys(table[key].tolist()))) for key in facts["keys"]}
     return Grid(keys, [str(name) for name in dict.fromkeys(table["playbook"])])
-
-
-def plain(value: Any) -> str:
-    """A value as a person writes it: 1, not 1.0."""
-    return f"{value:g}" if isinstance(value, float) else str(value)
 
 
 def ordered(values: list[Any]) -> list[Any]:

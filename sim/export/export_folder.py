@@ -70,7 +70,6 @@ def write_export(
 
 
 def fill(schedule: Schedule, folder: Path, targets: list[str], url: str) -> None:
-    """All files of an export."""
     schedule.asks.to_csv(folder / "schedule.csv", columns=[*COLUMNS], index=False, lineterminator="\n")
     r = rates(schedule)
     figures = {"mean_per_s": r.mean, "busiest_second_per_s": r.peak, "full_mean_per_s": r.full_mean}

@@ -37,12 +37,7 @@ def flag(name: str, rules: list[Rule]) -> dict[str, Any]:
     targeting: Any = rest
     for condition, variant in reversed(rules):
         targeting = {"if": [condition, variant, targeting]}  # flagd takes three arguments and no more
-    return {
-        "state": "ENABLED",
-        "variants": variants,
-        "defaultVariant": rest,
-        "targeting": targeting,
-    }
+    return {"state": "ENABLED", "variants": variants, "defaultVariant": rest, "targeting": targeting}
 
 
 def conditions(step: Step, scenario: Scenario) -> list[tuple[str, Any, Any]]:

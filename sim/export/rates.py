@@ -31,7 +31,6 @@ class Rates:
 
 
 def rates(schedule: Schedule) -> Rates:
-    """The rates of a schedule."""
     t, about = schedule.asks["t_s"].to_numpy(), schedule.about
     window = schedule.length * about["speed"]
     most, at = busiest(t, min(1.0, schedule.length))

@@ -24,6 +24,7 @@ CYCLE = (BLUE, VERMILLION, GREEN, PURPLE, ORANGE, SKY, INK)
 DASHES = ("-", "--", "-.", ":")
 GREY = "#6b6b6b"
 WIDTH = 8.4  # inches
+ROOM = 0.82  # of the width, for the axes; legends stand to the right of it
 LEFT, BESIDE, BELOW, ABOVE = 0.72, 0.25, 0.48, 0.32  # inches around axes over time, for their labels and titles
 ROW = 11  # points, the height of a row of small labels above the axes
 DAY = 86400.0  # seconds
@@ -51,7 +52,7 @@ class Shown(Figure):
         return png_bytes(self, dots_per_inch=100.0)
 
 
-def blank(height: float, rows: int = 1, columns: int = 1, *, room: float = 0.82) -> tuple[Figure, list[Axes]]:
+def blank(height: float, rows: int = 1, columns: int = 1, *, room: float = ROOM) -> tuple[Figure, list[Axes]]:
     """A figure `height` inches high with its axes, row by row, outside any global state.
 
     room: the share of the width for the axes; legends stand to the right of it, so that figures over time line up.
@@ -61,14 +62,14 @@ def blank(height: float, rows: int = 1, columns: int = 1, *, room: float = 0.82)
     return figure, [ax for row in axes for ax in row]
 
 
-def over_time(height: float, rows: int = 1, *, room: float = 0.82) -> tuple[Figure, list[Axes]]:
+def over_time(height: float, rows: int = 1) -> tuple[Figure, list[Axes]]:
     """A figure with `rows` axes below each other and fixed margins, so that figures over time line up.
 
     To measure all labels for margins that just hold them, as `blank` does, is a third of the time of a drawing.
     """
     figure, between = Shown(figsize=(WIDTH, height)), ABOVE + BELOW
     gap = between / max(height / rows - between, 0.1)
-    figure.subplots_adjust(LEFT / WIDTH, BELOW / height, room - BESIDE / WIDTH, 1 - ABOVE / height, hspace=gap)
+    figure.subplots_adjust(LEFT / WIDTH, BELOW / height, ROOM - BESIDE / WIDTH, 1 - ABOVE / height, hspace=gap)
     return figure, list(figure.subplots(rows, 1, squeeze=False)[:, 0])
 
 

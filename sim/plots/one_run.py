@@ -11,7 +11,7 @@ from sim.results.intents import intents
 from sim.results.latencies import distribution, histograms
 from sim.results.metrics import pool_timeline, stretches, timeline
 from sim.results.run import Run
-from sim.wording import amount, in_gpus, rate_unit
+from sim.wording import amount, from_to, in_gpus, rate_unit
 
 OUTCOMES = {
     "served": axes.BLUE,
@@ -86,8 +86,7 @@ def load(run: Run, pool: str, ax: Axes, table: pd.DataFrame | None = None) -> No
         top, below = table["utilisation"], table["serving"]
         axes.stairs(ax, top, at, baseline=below, fill=True, color=axes.YELLOW, alpha=0.6, label="loading models")
     ax.axhline(1.0, color=axes.GREY, linewidth=1.0, linestyle=":", label="capacity")
-    few, many = (amount(float(size) / run.scale) for size in (table["gpus"].min(), table["gpus"].max()))
-    gpus = few if few == many else f"{few} to {many}"
+    gpus = from_to(*(amount(float(size) / run.scale) for size in (table["gpus"].min(), table["gpus"].max())))
     title = f"Load of pool {axes.plain(pool)} ({in_gpus(gpus)})"
     axes.over_dates(ax, run, title, "share of capacity", counts=False)
     load_axis(ax, float(table["offered"].max()))

@@ -49,7 +49,6 @@ def regret_cells(found: Decision, ax: Axes) -> None:
 
 
 def regret_figure(found: Decision) -> Figure:
-    """The regrets of a decision."""
     figure, (ax,) = axes.blank(1.0 + 0.5 * found.options["playbook"].nunique(), room=1.0)
     regret_cells(found, ax)
     return figure

@@ -34,7 +34,6 @@ def data_url(figure: Figure) -> str:
 
 
 def png_bytes(figure: Figure, *, dots_per_inch: float = 150.0) -> bytes:
-    """The figure as PNG."""
     buffer = io.BytesIO()
     with quiet_about_letters():
         figure.savefig(buffer, format="png", dpi=dots_per_inch, metadata={"Software": None})

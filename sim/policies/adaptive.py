@@ -168,7 +168,7 @@ class Gradient2(Adaptive):
 
     def adapted(self, learnt: Learnt, rtt: float, in_flight: float) -> Learnt:
         how = {"smoothing": self.smoothing, "queue": self.queue, "tolerance": self.tolerance}
-        return gradient2(learnt, rtt, in_flight, False, long=self.long, **how)
+        return gradient2(learnt, rtt, in_flight, long=self.long, **how)
 
 
 class EnvoyGradient(Adaptive):

@@ -24,20 +24,18 @@ class Learnt:
         return max(self.least, min(self.most, limit))
 
 
-def aimd(
-    learnt: Learnt, rtt: float, in_flight: float, dropped: bool = False, *, timeout: float = 5.0, backoff: float = 0.9
-) -> Learnt:
-    """AIMDLimit of Netflix/concurrency-limits (78a74b9), with its constants.
+def aimd(learnt: Learnt, rtt: float, in_flight: float, *, timeout: float = 5.0, backoff: float = 0.9) -> Learnt:
+    """AIMDLimit of Netflix/concurrency-limits (78a74b9), with its constants; no request is dropped here.
 
-    A drop or a latency above the timeout multiplies the limit by `backoff`, rounded down; otherwise it grows by one if
+    A latency above the timeout multiplies the limit by `backoff`, rounded down; otherwise it grows by one if
     at least half of it is in use.
     """
     grown = learnt.limit + 1 if 2 * in_flight >= learnt.limit else learnt.limit
-    limit = math.floor(learnt.limit * backoff) if dropped or rtt > timeout else grown
+    limit = math.floor(learnt.limit * backoff) if rtt > timeout else grown
     return replace(learnt, limit=learnt.bounded(limit))
 
 
-def vegas(learnt: Learnt, rtt: float, in_flight: float, dropped: bool = False, *, probe: float = 30.0) -> Learnt:
+def vegas(learnt: Learnt, rtt: float, in_flight: float, *, probe: float = 30.0) -> Learnt:
     """VegasLimit of Netflix/concurrency-limits (78a74b9), with its constants.
 
     The queue is taken to be limit (1 - baseline / rtt); the baseline is the least latency seen since the last probe.
@@ -51,9 +49,9 @@ def vegas(learnt: Learnt, rtt: float, in_flight: float, dropped: bool = False, *
         return replace(learnt, baseline=rtt, count=0 if probes else learnt.count)
     limit, g = learnt.limit, max(1, len(str(int(learnt.limit))) - 1)  # log10, exactly
     queue = math.ceil(limit * (1 - learnt.baseline / rtt) - 1e-9)  # not 6 for 5 and a rounding error
-    if not dropped and 2 * in_flight < limit:
+    if 2 * in_flight < limit:
         return learnt
-    if dropped or queue > 6 * g:
+    if queue > 6 * g:
         limit -= g
     elif queue < 3 * g:
         limit += 6 * g if queue <= g else g
@@ -64,14 +62,13 @@ def gradient2(
     learnt: Learnt,
     rtt: float,
     in_flight: float,
-    dropped: bool = False,
     *,
     smoothing: float = 0.2,
     queue: float = 4.0,
     long: int = 600,
     tolerance: float = 1.5,
 ) -> Learnt:
-    """Gradient2Limit of Netflix/concurrency-limits (78a74b9), with its constants; it ignores drops.
+    """Gradient2Limit of Netflix/concurrency-limits (78a74b9), with its constants.
 
     The limit is multiplied by tolerance baseline / rtt, within 0.5 to 1, and `queue` is added; a share `smoothing` of
     that change is made, and none while less than half of the limit is in use. The baseline is a moving average over
@@ -90,12 +87,12 @@ def gradient2(
     return replace(learnt, limit=learnt.bounded(wanted))
 
 
-def envoy(learnt: Learnt, rtt: float, in_flight: float, dropped: bool = False, *, buffer: float = 0.25) -> Learnt:
+def envoy(learnt: Learnt, rtt: float, in_flight: float, *, buffer: float = 0.25) -> Learnt:
     """GradientController of envoyproxy/envoy (gradient_controller.cc, 054694f), with its constants.
 
     The limit is multiplied by (1 + buffer) baseline / rtt, within 0.5 to 2; its square root is added, for bursts; the
-    result is rounded down. The baseline is the least latency, measured beforehand. The rule ignores drops and how much
-    of the limit is in use: an idle service has the highest limit.
+    result is rounded down. The baseline is the least latency, measured beforehand. The rule ignores how much of
+    the limit is in use: an idle service has the highest limit.
     """
     grown = learnt.limit * min(2.0, max(0.5, (1 + buffer) * learnt.baseline / rtt))
     limit = learnt.bounded(math.floor(grown + math.sqrt(grown)))

@@ -79,7 +79,6 @@ class Dagor(NamedPolicy):
             controls.set(tiers=[tier], features=self.features, **refusing(share, self.final, sticky=self.rehash))
 
     def begin(self, now: float) -> None:
-        """Begin a window."""
         self._began, self._arrived = now, [0.0] * len(self.tiers)
         self._waited = self._started = 0.0
 

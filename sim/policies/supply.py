@@ -47,7 +47,6 @@ def full_fleet(controls: Controls, pool: str) -> int:
 
 
 def per_replica(controls: Controls, pool: str) -> int:
-    """GPUs of one replica."""
     return controls.per_replica[controls.pool_names.index(pool)]
 
 

@@ -19,7 +19,6 @@ class ByTier(OfOnePool):
     final: bool = Field(default=False, description="whether refused users are asked not to try again")
 
     def refuse(self, controls: Controls, shares: dict[str, float]) -> None:
-        """Refuse a share of each tier."""
         for tier, share in shares.items():
             controls.set(tiers=[tier], features=self.features, **refusing(share, self.final))
 

@@ -159,7 +159,6 @@ def runner_up(found: Decision) -> list[str]:
 
 
 def regrets(found: Decision) -> Picture:
-    """The regret table as a picture."""
     said = ", ".join(
         f"{row['label']} {written(found, row['regret'])}" for row in found.options.head(12).to_dict("records")
     )

@@ -28,7 +28,6 @@ def plain(text: str) -> str:
 
 
 def written(block: Block) -> list[str]:
-    """The paragraphs of a block."""
     if isinstance(block, Lines):
         return [*([f"**{plain(block.title)}**"] if block.title else []), *sentences(block)]
     if isinstance(block, Boxes):

@@ -16,6 +16,7 @@ from sim.results.metrics import outcomes
 from sim.results.run import Run
 from sim.scenario.parts import Feature, Footprint, Pool, Serving, Tier
 from sim.schema import Strict
+from sim.wording import plain_value
 
 
 def origins(runs: list[Run]) -> list[Table]:
@@ -148,7 +149,7 @@ def in_words(value: Any) -> str:
     if value == math.inf:
         return "never"
     if not isinstance(value, Strict):
-        return f"{value:g}" if isinstance(value, float) else str(value)
+        return plain_value(value)
     fields = value.model_dump()
     kind = fields.pop("kind", "")
     return ", ".join([kind, *[f"{k} {v:g}" if isinstance(v, int | float) else f"{k} {v}" for k, v in fields.items()]])

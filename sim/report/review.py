@@ -16,7 +16,7 @@ from sim.results.money_sentences import money_sentences
 from sim.results.pool_verdict import PoolVerdict
 from sim.results.verdict import Verdict, cost_sentence
 from sim.studies.compare import Comparison
-from sim.wording import usd
+from sim.wording import from_to, usd
 
 MULTIPLES = (2, 5)  # of the demand, beside the demand itself
 MOST_SPANS = 6  # of time in which a promise was broken
@@ -67,8 +67,7 @@ def headroom(v: Verdict) -> Table:
 
 
 def of_pool(v: Verdict, pool: PoolVerdict) -> list[str]:
-    few, many = (words.count(v.full(gpus)) for gpus in pool.fleet)
-    gpus = few if few == many else f"{few} to {many}"
+    gpus = from_to(*(words.count(v.full(gpus)) for gpus in pool.fleet))
     if not pool.offered:
         return [pool.name, gpus, *["not measured"] * (4 + len(MULTIPLES))]
     short, long = pool.offered[0], pool.offered[-1]

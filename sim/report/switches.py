@@ -16,7 +16,7 @@ from sim.report import words
 from sim.report.tables import Table
 from sim.results.run import Run
 from sim.units import fraction
-from sim.wording import duration, names_in_words, percent
+from sim.wording import duration, names_in_words, percent, plain_value
 
 QUANTITY = re.compile(r"([0-9.e+-]+) (s|per s)")  # as a scenario in a manifest has times and rates
 TARGETS = ("tiers", "features", "pool", "pools")
@@ -111,7 +111,7 @@ def in_words(value: Any, share: bool = False) -> str:
         return "yes" if value else "no"
     if quantity := QUANTITY.fullmatch(str(value)):
         return duration(float(quantity[1])) if quantity[2] == "s" else words.rate(float(quantity[1]))
-    return f"{value:g}" if isinstance(value, float) else str(value)
+    return plain_value(value)
 
 
 def begins(run: Run, step: Step) -> str:

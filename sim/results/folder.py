@@ -29,6 +29,10 @@ from sim.writing import new_folder
 MANIFEST, TIMELINE = "manifest.json", "timeline.npz"
 TABLES = ("requests", "batches", "users", "decisions", "fleet", "killed")
 EXPECTED = "a folder written by 'meltpoint run', as it was written"
+DAMAGE = (  # what readers raise on the content of a damaged file
+    *(OSError, ValueError, KeyError, TypeError, IndexError, AttributeError, OverflowError, EOFError),
+    *(BadZipFile, NotImplementedError, TokenError, zlib.error, SyntaxError),
+)
 
 
 @dataclass(frozen=True)
@@ -162,12 +166,8 @@ def in_file(path: Path) -> Iterator[None]:
     try:
         yield
     except BadInput as wrong:
-        raise BadInput(
-            wrong.message, file=wrong.file or path, key=wrong.key, value=wrong.value, expected=wrong.expected
-        ) from None
-    except (OSError, ValueError, KeyError, TypeError, IndexError, AttributeError, OverflowError, EOFError) as wrong:
-        raise BadInput(f"this file is damaged ({wrong})", file=path, expected=EXPECTED) from None
-    except (BadZipFile, NotImplementedError, TokenError, zlib.error, SyntaxError) as wrong:
+        raise wrong.but(file=wrong.file or path) from None
+    except DAMAGE as wrong:
         raise BadInput(f"this file is damaged ({wrong})", file=path, expected=EXPECTED) from None
 
 

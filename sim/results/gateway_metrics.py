@@ -32,7 +32,6 @@ class Metric:
 
     @property
     def sample(self) -> str:
-        """The name of its samples."""
         return self.name + ("_total" if self.kind == "counter" else "")
 
     def written(self, place: Place) -> str:

@@ -57,7 +57,6 @@ def intents(run: Run, window: Window = None) -> pd.DataFrame:
 
 
 def found_intents(run: Run, rows: pd.DataFrame) -> pd.DataFrame:
-    """The intents of the whole run."""
     first, last = ends_of_intents(rows)
     ending = served_or_last(rows, first, last)
     outcome, retry = rows["outcome"].array[ending], rows["retry"].to_numpy()[last]

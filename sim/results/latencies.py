@@ -69,7 +69,6 @@ def latency_samples(
 
 
 def samples_by_group(group_of: Any, values: Floats) -> Iterator[tuple[str, Floats]]:
-    """Each group's values, in the order of the groups."""
     if group_of is None:
         yield "all", values
         return

@@ -156,11 +156,7 @@ def behaviour_entry(scenario: Scenario) -> dict[str, Any]:
         "median_patience": median if math.isfinite(median) else None,
         "impatient": any(share > 0 and law.kind != NEVER for law, share in shares.items()),
         "retrying": retrying(scenario),
-        "retries": {
-            "at_most": retry.at_most,
-            "probability": retry.probability,
-            "after_leaving": retry.after_leaving,
-        },
+        "retries": {"at_most": retry.at_most, "probability": retry.probability, "after_leaving": retry.after_leaving},
     }
 
 
@@ -176,7 +172,7 @@ def median_of_all(shares: Mapping[Law, float]) -> float:
 def retrying(scenario: Scenario) -> list[str]:
     """The pools that get requests of somebody who tries again."""
     demand = scenario.demand
-    programs = [source for source in [*demand.clients, *demand.traces] if source.retries]
+    programs = [source for source in demand.scripted if source.retries]
     named = {feature for one in programs for feature in (one.feature, *getattr(one, "features", {}).values())}
     anything = any(not isinstance(wave, Callers) for wave in demand.waves) or "" in named
     pools = [f.pool for name, f in scenario.features.items() if name in named or (anything and f.share > 0)]

@@ -85,7 +85,6 @@ def outcomes(run: Run, by: str | list[str] | None = None, window: Window = None)
 
 
 def group_counts(c: Counts) -> dict[str, Any]:
-    """The counts of one group by name."""
     return {
         "intents": int(c[INTENTS]),
         "served": int(c[SERVED]),

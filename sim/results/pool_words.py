@@ -8,7 +8,7 @@ import pandas as pd
 
 from sim.results.pool_verdict import Peak, PoolVerdict
 from sim.results.run import Run
-from sim.wording import amount, duration, in_gpus, percent
+from sim.wording import amount, duration, from_to, in_gpus, percent
 
 
 def pool_sentence(run: Run, pool: PoolVerdict, *, alive: bool, counts: Mapping[str, float]) -> str:
@@ -56,8 +56,7 @@ def used(run: Run, part: "pd.Series[Any]") -> str:
 
 def fleet_size(run: Run, pool: PoolVerdict) -> str:
     """The GPUs in service, fewest to most where that differs in three figures."""
-    few, many = (amount(gpus / run.scale) for gpus in pool.fleet)
-    return few if few == many else f"{few} to {many}"
+    return from_to(*(amount(gpus / run.scale) for gpus in pool.fleet))
 
 
 def load_sentence(run: Run, pool: PoolVerdict, alive: bool, counts: Mapping[str, float]) -> str:

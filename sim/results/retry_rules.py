@@ -115,7 +115,6 @@ def retries_in(run: Run, pool: str) -> float:
 
 
 def recorded_counts(run: Run, pool: str) -> NDArray[np.int64]:
-    """Counts of all that happened in a pool."""
     counts: NDArray[np.int64] = counted(run, (0.0, run.horizon)).counts[0][:, features_of(run, pool)].sum(axis=(0, 1))
     return counts
 

@@ -8,9 +8,10 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from sim.errors import BadInput
-from sim.model.controls import Telemetry
+from sim.model.controls import PoolTelemetry, Telemetry
 from sim.results.gateway_readings import Readings, readings
 from sim.results.intents import every_row, was_granted
 from sim.results.run import Run, load_run
@@ -96,17 +97,17 @@ def thinking(rows: pd.DataFrame, now: float, scale: float) -> dict[str, float]:
 
 def state_of_readings(scenario: Scenario, lines: Iterable[str], file: str) -> State:
     """The state at the last of the readings that shadow mode takes (docs/runbook.md)."""
-    known, last, before = Readings(scenario), None, None
+    known, last = Readings(scenario), None
     for reading in readings(lines, file):
         known.take(reading)
-        before, last = last, known.telemetry(reading.time - known.origin)
+        last = known.telemetry(reading.time - known.origin)
     if last is None:
         raise BadInput("there are no readings in it", file=file)
-    return state_of_telemetry(scenario, last, None if before is None else last.now - before.now)
+    return state_of_telemetry(scenario, last)
 
 
-def state_of_telemetry(scenario: Scenario, seen: Telemetry, seconds: float | None = None) -> State:
-    """What a gateway's telemetry says of the state; counts are those of the last `seconds`.
+def state_of_telemetry(scenario: Scenario, seen: Telemetry) -> State:
+    """What a gateway's telemetry says of the state; counts are those since the look before.
 
     Requests of a pool are split over tiers and features as its last attempts were. The longest wait is that of the
     requests which left the queue last, on average; else the expected wait of a new one.
@@ -116,16 +117,8 @@ def state_of_telemetry(scenario: Scenario, seen: Telemetry, seconds: float | Non
     for name in scenario.pools:
         pool = seen.pools[name]
         mine = np.array([scenario.features[feature].pool == name for feature in features])
-        shares = np.outer([t.share for t in scenario.tiers.values()], [f.share for f in scenario.features.values()])
-        came = known(seen, "arrivals")
-        if came is not None and (came * mine).sum() > 0:
-            shares = came
-        shares = shares * mine / max((shares * mine).sum(), 1e-300)
-        started, waited = known(seen, "started"), known(seen, "waited")
-        wait = known(pool, "expected_wait")
-        if started is not None and waited is not None and (started * mine).sum() > 0:
-            wait = float((waited * mine).sum() / (started * mine).sum())
-        if wait is None or not math.isfinite(wait):
+        shares, wait = shares_asked(scenario, seen, mine), wait_so_far(seen, pool, mine)
+        if not math.isfinite(wait):
             wait = 0.0
             notes.append(f"{name}: how long its requests have waited is not known, 0 s is taken")
         on_gpu = max(float(pool.inside - pool.queued), 0.0)
@@ -152,6 +145,27 @@ def state_of_telemetry(scenario: Scenario, seen: Telemetry, seconds: float | Non
         pools=pools,
         notes=notes,
     )
+
+
+def shares_asked(scenario: Scenario, seen: Telemetry, mine: NDArray[np.bool_]) -> NDArray[np.float64]:
+    """Of a pool's requests, those of each tier and feature: as its last attempts, else as the scenario has shares.
+
+    mine: the features that the pool serves.
+    """
+    shares = np.outer([t.share for t in scenario.tiers.values()], [f.share for f in scenario.features.values()])
+    came = known(seen, "arrivals")
+    if came is not None and (came * mine).sum() > 0:
+        shares = came
+    return np.asarray(shares * mine / max((shares * mine).sum(), 1e-300))
+
+
+def wait_so_far(seen: Telemetry, pool: PoolTelemetry, mine: NDArray[np.bool_]) -> float:
+    """The mean wait of the requests that left the queue last, else the expected wait of a new one; nan if unknown."""
+    started, waited = known(seen, "started"), known(seen, "waited")
+    if started is not None and waited is not None and (started * mine).sum() > 0:
+        return float((waited * mine).sum() / (started * mine).sum())
+    wait = known(pool, "expected_wait")
+    return math.nan if wait is None else float(wait)
 
 
 def known(seen: Any, figure: str) -> Any:

@@ -10,6 +10,7 @@ from sim.results.metrics import pool_timeline, recorded
 from sim.results.run import Run
 from sim.wording import duration
 
+BATCH = 5  # observations
 FEWEST = 20  # bins, below which no beginning can be told apart from chance
 
 
@@ -24,14 +25,14 @@ class WarmUp(NamedTuple):
     at_limit: bool
 
 
-def mser(series: ArrayLike, batch: int = 5) -> WarmUp:
+def mser(series: ArrayLike) -> WarmUp:
     """MSER-5 (White 1997; White, Cobb and Spratt 2000): the truncation with the least squared standard error.
 
-    The series is taken in means of `batch` observations; at most half of them are dropped. An incomplete last batch is
+    The series is taken in means of five observations; at most half of them are dropped. An incomplete last batch is
     left out. Raises ValueError for fewer than two batches.
     """
     values = np.asarray(series, dtype=float)
-    z = values[: len(values) // batch * batch].reshape(-1, batch).mean(axis=1)
+    z = values[: len(values) // BATCH * BATCH].reshape(-1, BATCH).mean(axis=1)
     m = len(z)
     if m < 2:
         raise ValueError("expected two batches or more")
@@ -39,7 +40,7 @@ def mser(series: ArrayLike, batch: int = 5) -> WarmUp:
     after = np.cumsum(z[::-1])[::-1][: len(kept)] / kept
     squares = np.array([float(((z[d:] - after[d]) ** 2).sum()) for d in range(len(kept))])
     best = int(np.argmin(squares / kept**2))
-    return WarmUp(best * batch, float(squares[best] / kept[best] ** 2), float(after[best]), best == m // 2)
+    return WarmUp(best * BATCH, float(squares[best] / kept[best] ** 2), float(after[best]), best == m // 2)
 
 
 def suggested(run: Run) -> float:

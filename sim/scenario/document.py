@@ -2,6 +2,7 @@
 
 import difflib
 import sys
+from collections.abc import Iterable
 from types import UnionType
 from typing import Annotated, Any, Union, get_args, get_origin
 
@@ -81,14 +82,18 @@ def refuse_unusable(node: Any, key: str = "", depth: int = 0) -> None:
         wrong, expected = "not a number that can be used", "a finite number"
     if wrong:
         raise BadInput(wrong, key=key, value=node, expected=expected)
-    items = node.items() if isinstance(node, dict) else enumerate(node) if isinstance(node, list) else ()
-    for name, value in items:
+    for name, value in children(node):
         below = f"{key}.{name}" if key else str(name)
         plain = printable_text(str(name)) and str(name) == str(name).strip()
         if not plain or not 0 < len(str(name)) <= LONGEST_NAME:
             expected = f"1 to {LONGEST_NAME} printable characters, without a space before or after them"
             raise BadInput("not a key that can be used", key=below[-LONGEST_NAME:], expected=expected)
         refuse_unusable(value, below, depth + 1)
+
+
+def children(node: Any) -> Iterable[tuple[Any, Any]]:
+    """The values inside a mapping or a list, with their keys or places; none of anything else."""
+    return node.items() if isinstance(node, dict) else enumerate(node) if isinstance(node, list) else ()
 
 
 def is_law(value: Any) -> bool:

@@ -301,7 +301,6 @@ class ScenarioFields(Strict):
         return found
 
     def named_pools(self, policy: NamedPolicy) -> list[str]:
-        """The pools that a policy names."""
         pool = getattr(policy, "pool", None)
         return getattr(policy, "pools", None) or ([pool] if pool is not None else [])
 

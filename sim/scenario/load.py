@@ -104,8 +104,7 @@ def scenario_of(document: dict[str, Any], path: Path, profiles: dict[str, Profil
 
 def in_file(wrong: BadInput, path: Path) -> BadInput:
     """The same error with the file, and with the line of its key."""
-    where, key = wrong.file or path, located(wrong.key, path)
-    return BadInput(wrong.message, file=where, key=key, value=wrong.value, expected=wrong.expected)
+    return wrong.but(file=wrong.file or path, key=located(wrong.key, path))
 
 
 def named_override(document: dict[str, Any], name: str) -> dict[str, Any]:
@@ -132,7 +131,7 @@ def read(path: Path, above: tuple[Path, ...] = ()) -> dict[str, Any]:
     try:
         found = shipped.find("scenarios", str(base), ".yaml", near=path.parent)
     except BadInput as wrong:
-        raise BadInput(wrong.message, file=path, key="base", value=base, expected=wrong.expected) from None
+        raise wrong.but(file=path, key="base", value=base) from None
     if found.resolve() in (*above, path.resolve()):
         raise BadInput("a scenario cannot be its own base", file=path, key="base", value=base)
     return merged(read(found, (*above, path.resolve())), document)

@@ -67,7 +67,7 @@ def profile_for(scenario: ScenarioFields, model: str, folder: Path | None, key: 
     try:
         path = shipped.find("profiles", scenario.profiles.get(model, model), ".json", folder)
     except BadInput as wrong:
-        raise BadInput(wrong.message, key=key, value=wrong.value, expected=wrong.expected) from None
+        raise wrong.but(file=None, key=key) from None
     return load_profile(path, extrapolate=scenario.extrapolate)
 
 
@@ -79,7 +79,7 @@ def check_times(profile: Profile, spec: Spec, pool: Pool, key: str) -> None:
         for size in pool.sizes(spec.images) if pool.runs == BATCHES else [spec.images]:
             profile.batch_seconds(spec, size)
     except BadInput as wrong:
-        raise BadInput(wrong.message, key=key, value=wrong.key, expected=wrong.expected) from None
+        raise wrong.but(file=None, key=key, value=wrong.key) from None
 
 
 def traces_for(scenario: ScenarioFields, files: Files) -> dict[str, Trace]:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from sim.demand.scripts import ANY, Clients, Replay, Script
+from sim.demand.scripts import ANY, Clients, Script
 from sim.demand.season import regions_of
 from sim.demand.waves.callers import Callers
 from sim.demand.waves.signups import wave_instants
@@ -64,7 +64,7 @@ def people_of(scenario: Scenario, seed: int) -> tuple[People, Asks]:
 def scripted(scenario: Scenario) -> range:
     """The numbers of the sources that are scripts: they come after the waves."""
     demand = scenario.demand
-    return range(len(demand.waves), len(demand.waves) + len(demand.clients) + len(demand.traces))
+    return range(len(demand.waves), len(demand.waves) + len(demand.scripted))
 
 
 def wave_people(scenario: Scenario, number: int, seed: int) -> dict[str, NDArray]:
@@ -96,8 +96,7 @@ def wave_people(scenario: Scenario, number: int, seed: int) -> dict[str, NDArray
 def script_of(scenario: Scenario, number: int, seed: int) -> Script:
     """The asks of one scripted source."""
     demand = scenario.demand
-    sources: list[Clients | Replay] = [*demand.clients, *demand.traces]
-    source = sources[number - len(demand.waves)]
+    source = demand.scripted[number - len(demand.waves)]
     begins, horizon, scale = scenario.seconds(source.from_), scenario.horizon, scenario.scale
     if isinstance(source, Clients):
         return source.script(number, begins=begins, horizon=horizon, scale=scale, seed=seed)
@@ -108,7 +107,7 @@ def script_of(scenario: Scenario, number: int, seed: int) -> Script:
 def script_people(scenario: Scenario, number: int, script: Script, seed: int) -> dict[str, NDArray]:
     """The people behind a script as columns of People: each arrives with a first ask."""
     demand = scenario.demand
-    source = [*demand.clients, *demand.traces][number - len(demand.waves)]
+    source = demand.scripted[number - len(demand.waves)]
     person, first = np.unique(script.person, return_index=True)
     key = (np.int64(number) << SOURCE_SHIFT) + person
     tier = tiers_of(scenario, key, [source.tier] if source.tier else [], seed)
@@ -130,7 +129,7 @@ def columns(arrives: Floats, key: Ints, source: int, tier: Ints, region: Ints) -
 def ages_of(scenario: Scenario) -> Floats:
     """The age of an account on arrival, seconds, by source."""
     demand = scenario.demand
-    return np.array([source.account_age for source in [*demand.waves, *demand.clients, *demand.traces]], dtype=float)
+    return np.array([source.account_age for source in [*demand.waves, *demand.scripted]], dtype=float)
 
 
 def newcomers_of(scenario: Scenario) -> NDArray[np.bool_]:
@@ -153,13 +152,12 @@ def asks_of(scenario: Scenario, people: People, scripts: list[tuple[int, Script]
     if not scripts:
         nothing = np.empty(0, dtype=np.int64)
         return Asks(np.empty(0), nothing, nothing, nothing)
-    sources = [*scenario.demand.clients, *scenario.demand.traces]
     known = np.argsort(people.key)
     parts = []
     for number, script in scripts:
         key = (np.int64(number) << SOURCE_SHIFT) + script.person
         user = known[np.searchsorted(people.key, key, sorter=known)]
-        feature = scenario.features_of(sources[number - len(scenario.demand.waves)])[script.kind]
+        feature = scenario.features_of(scenario.demand.scripted[number - len(scenario.demand.waves)])[script.kind]
         parts.append((script.instants, user, feature, script.images))
     instants, user, feature, images = (np.concatenate(column) for column in zip(*parts, strict=True))
     order = np.lexsort((user, instants))

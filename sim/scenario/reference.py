@@ -114,7 +114,6 @@ def origin(field: dict[str, Any]) -> str:
 
 
 def value_of(field: dict[str, Any]) -> str:
-    """What a value is, with its unit."""
     for one in [field, *field.get("anyOf", [])]:
         if "enum" in one:
             return "one of " + ", ".join(map(str, one["enum"]))

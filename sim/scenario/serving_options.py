@@ -119,5 +119,4 @@ class Length(Strict):
 
     @property
     def sigma(self) -> float:
-        """Sigma of the logarithm."""
         return math.sqrt(math.log1p(self.cv**2))

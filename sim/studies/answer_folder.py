@@ -14,11 +14,13 @@ from sim.errors import BadInput
 from sim.results.folder import MANIFEST, damaged, in_file, read_facts, verify, write_facts
 from sim.results.manifest_schema import Part, Sha256
 from sim.results.run import Run, load_run
+from sim.studies.compare import Comparison
 from sim.studies.decide import Decision
 from sim.studies.demand_multiple import Multiple
 from sim.studies.size import Size
 from sim.writing import new_folder
 
+COMPARISON, COMPARISON_FORMAT = "comparison.json", "meltpoint-comparison/1"
 SIZE, SIZE_FORMAT = "size.json", "meltpoint-size/2"
 DECISION, DECISION_FORMAT = "decision.json", "meltpoint-decision/1"
 FILES = {"table": "runs.csv"}  # of a table whose file has another name
@@ -71,6 +73,24 @@ def read_answer(folder: Path, name: str, form: str, folders: str) -> tuple[dict[
     with in_file(folder / name):
         tables = {part: read_table(folder / file_of(part), dict(kinds)) for part, kinds in facts.columns.items()}
     return {**facts.plain, **tables}, [load_run(folder / one) for one in names]
+
+
+def save_comparison(comparison: Comparison, runs: list[Run], folder: Path) -> Path:
+    """Write a comparison and the runs of its first seed into a new folder, all of it or nothing. Raises BadInput."""
+    parts = {field.name: getattr(comparison, field.name) for field in fields(comparison)}
+    write_answer(parts, dict(zip(comparison.playbooks, runs, strict=True)), folder, COMPARISON, COMPARISON_FORMAT)
+    return folder
+
+
+def load_comparison(folder: Path) -> tuple[Comparison, list[Run]]:
+    """A comparison saved before, and its runs. Raises BadInput where it is damaged, or there is none."""
+    parts, runs = read_answer(folder, COMPARISON, COMPARISON_FORMAT, "playbooks")
+    with in_file(folder / COMPARISON):
+        comparison = Comparison(**parts)
+        names = comparison.playbooks
+        if set(comparison.table["playbook"]) != set(names) or comparison.baseline not in names:
+            raise BadInput("the tables are of other playbooks", key="playbooks", value=names)
+    return comparison, runs
 
 
 def save_sizes(found: Sequence[Size | Multiple], answers: pd.DataFrame, run: Run | None, folder: Path) -> None:

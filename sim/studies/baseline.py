@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 from sim.errors import BadInput
 from sim.results.run import Run, load_run
 from sim.results.timeline import ERROR
+from sim.studies.answer_folder import COMPARISON, load_comparison
 from sim.studies.compare import Comparison
-from sim.studies.comparison_folder import COMPARISON, load_comparison
 from sim.studies.run_record import record_of
 from sim.units import fraction
 

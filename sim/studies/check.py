@@ -79,7 +79,6 @@ class Check:
 
     @property
     def sentence(self) -> str:
-        """The outcome in one sentence."""
         parts = [f"{n} {word}" for word in (KEPT, BROKEN, UNDECIDED) if (n := self.count(word))]
         many = f"{len(self.findings)} promise{'s' if len(self.findings) > 1 else ''}"
         over = f"{len(self.seeds)} runs" if len(self.seeds) > 1 else f"the run of seed {self.seeds[0]}"
@@ -284,7 +283,6 @@ def against(
 
 
 def writer(rule: Regression) -> Any:
-    """How a figure is written."""
     if FIGURES[rule.what].quantile:
         return ended
     one = FIGURES[rule.what]

@@ -57,7 +57,6 @@ class Comparison:
 
     @property
     def noun(self) -> str:
-        """What is compared."""
         return "configuration" if self.configurations else "playbook"
 
     @cached_property
@@ -138,22 +137,34 @@ def compare(
             lacking = {job.cell.seed for place, job in enumerate(jobs) if place not in found}
             numbers = [seed for seed in numbers if seed not in lacking]
     done = [(job, found[place]) for place, job in enumerate(jobs) if job.cell.seed in numbers]
+    about = {} if isinstance(scenario, Scenario) else {part.label: part.about for part in parts}
+    unlimited = {jobs[place].reference: run for place, run in runs.items() if not jobs[place].label}
+    kept = [(jobs[place], run) for place, run in sorted(runs.items()) if jobs[place].label]
+    shown = [with_offered_load(run, unlimited[job.reference]) for job, run in kept]
+    return compared(parts, done, numbers, by, about), shown
+
+
+def compared(
+    parts: Sequence[Configuration],
+    done: Sequence[tuple["Job", Record]],
+    seeds: list[int],
+    by: str,
+    about: dict[str, dict[str, Any]],
+) -> Comparison:
+    """The tables of a comparison, from the records of its runs with these seeds."""
     names = [part.label for part in parts]
-    table = table_of(done, names, numbers)
-    comparison = Comparison(
+    table = table_of(done, names, seeds)
+    return Comparison(
         table,
-        differences(table, names, objective),
+        differences(table, names, objective_called(by)),
         names,
-        numbers,
+        seeds,
         names[0],
         fairness_of(done),
         by,
-        {} if isinstance(scenario, Scenario) else {part.label: part.about for part in parts},
+        about,
         same_people([part.scenario for part in parts]),
     )
-    unlimited = {jobs[place].reference: run for place, run in runs.items() if not jobs[place].label}
-    kept = [(jobs[place], run) for place, run in sorted(runs.items()) if jobs[place].label]
-    return comparison, [with_offered_load(run, unlimited[job.reference]) for job, run in kept]
 
 
 def itself(record: Record) -> Record:

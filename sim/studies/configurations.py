@@ -18,11 +18,11 @@ from sim.scenario.document import explained
 from sim.scenario.fields import UNLIMITED
 from sim.scenario.load import plain_value
 from sim.scenario.scenario import Scenario
+from sim.studies.store import LABELS
 from sim.studies.sweep import changed, scenario_with
 
 Playbook = str | Sequence[Step | Policy] | None
 Given = Scenario | Iterable[Sequence[Any]] | Mapping[str, Any]
-LABELS = ("title", "question", "overrides", "playbooks", "promises", "record")  # keys that change no figure
 SERVICE = ("pools", "serving", "footprint", "plan", "alive", "always", "control_tick")  # keys that change no people
 EXPECTED = "(label, scenario) or (label, scenario, playbook), like ('double', scenario.with_(...), 'none')"
 FORM = "'NAME: KEY=VALUE ...', with the keys of --set, and scenario=, override= and playbook="

@@ -128,7 +128,6 @@ def plain_number(bound: float) -> int:
 
 
 def served_pools(scenario: Scenario) -> list[str]:
-    """The pools that serve a feature."""
     return list(dict.fromkeys(feature.pool for feature in scenario.features.values()))
 
 

@@ -43,11 +43,11 @@ def t_interval(values: ArrayLike, confidence: float = CONFIDENCE) -> Interval:
     numbers = np.asarray(values, dtype=float)
     if len(numbers) < FEWEST or not np.isfinite(numbers).all():
         return NONE
-    half = critical_t(len(numbers), confidence=confidence) * standard_error(numbers)
+    half = critical_t(len(numbers), confidence) * standard_error(numbers)
     return Interval(float(numbers.mean()) - half, float(numbers.mean()) + half)
 
 
-def mean_interval(values: ArrayLike, kind: Kind = "any", confidence: float = CONFIDENCE) -> Interval:
+def mean_interval(values: ArrayLike, kind: Kind = "any") -> Interval:
     """An interval for the mean that stays where the figure can be.
 
     A share goes through the logit, so that its bounds lie within 0 and 1; where a run is at 0 or at 1, which has no
@@ -56,10 +56,10 @@ def mean_interval(values: ArrayLike, kind: Kind = "any", confidence: float = CON
     """
     numbers = np.asarray(values, dtype=float)
     if kind == "share" and len(numbers) and ((numbers > 0) & (numbers < 1)).all():
-        low, high = t_interval(special.logit(numbers), confidence)
+        low, high = t_interval(special.logit(numbers))
         mean = float(numbers.mean())  # not that of the logits, which the interval is around: near, and rarely outside
         return Interval(min(float(special.expit(low)), mean), max(float(special.expit(high)), mean))
-    low, high = t_interval(numbers, confidence)
+    low, high = t_interval(numbers)
     bounds = {"share": (0.0, 1.0), "amount": (0.0, math.inf), "any": (-math.inf, math.inf)}[kind]
     return Interval(*(float(np.clip(bound, *bounds)) for bound in (low, high)))
 
@@ -94,7 +94,7 @@ def paired_difference(
     return Difference(mean, low, high, 2 * float(special.stdtr(len(apart) - 1, -abs(mean) / spread)))
 
 
-def ratio_interval(parts: ArrayLike, wholes: ArrayLike, confidence: float = CONFIDENCE) -> Interval:
+def ratio_interval(parts: ArrayLike, wholes: ArrayLike) -> Interval:
     """The interval of a ratio of means, like dollars per image, from the parts and wholes of each run (Fieller 1954).
 
     All r with (p - r w)^2 <= t^2 (V_pp - 2 r V_pw + r^2 V_ww) / n, where p and w are the means and V the covariances.
@@ -103,7 +103,7 @@ def ratio_interval(parts: ArrayLike, wholes: ArrayLike, confidence: float = CONF
     part, whole = np.asarray(parts, dtype=float), np.asarray(wholes, dtype=float)
     if len(part) < FEWEST or not (np.isfinite(part).all() and np.isfinite(whole).all()):
         return NONE
-    variance = critical_t(len(part), confidence=confidence) ** 2 * np.cov(part, whole) / len(part)
+    variance = critical_t(len(part)) ** 2 * np.cov(part, whole) / len(part)
     a, b, c = whole.mean() ** 2 - variance[1, 1], part.mean() * whole.mean() - variance[0, 1], part.mean() ** 2
     if a <= 0:
         return NONE
@@ -143,18 +143,14 @@ def holm(p_values: ArrayLike) -> NDArray[np.float64]:
     return found
 
 
-def critical_t(n: int, comparisons: int = 1, confidence: float = CONFIDENCE) -> float:
-    """Standard errors to each side of a two-sided interval of n values, for several comparisons (Bonferroni)."""
-    return float(special.stdtrit(n - 1, 1 - (1 - confidence) / (2 * comparisons)))
+def critical_t(n: int, confidence: float = CONFIDENCE) -> float:
+    """Standard errors to each side of a two-sided interval of n values."""
+    return float(special.stdtrit(n - 1, 1 - (1 - confidence) / 2))
 
 
-def proportion(successes: int, runs: int, confidence: float = CONFIDENCE, *, exact: bool = False) -> Interval:
-    """The interval of a proportion of runs, like those that stay alive: Wilson's, or Clopper and Pearson's (exact)."""
+def proportion(successes: int, runs: int, confidence: float = CONFIDENCE) -> Interval:
+    """Wilson's interval of a proportion of runs, like those that stay alive."""
     tail, failures = (1 - confidence) / 2, runs - successes
-    if exact:
-        low = float(special.betaincinv(successes, failures + 1, tail)) if successes else 0.0
-        high = float(special.betaincinv(successes + 1, failures, 1 - tail)) if failures else 1.0
-        return Interval(low, high)
     z2 = float(special.ndtri(tail)) ** 2
     middle, half = successes + z2 / 2, math.sqrt(z2 * (successes * failures / runs + z2 / 4))
     low, high = (middle - half) / (runs + z2), (middle + half) / (runs + z2)
@@ -173,10 +169,10 @@ def quantile_ranks(n: int, share: float, confidence: float = CONFIDENCE) -> tupl
     return low, high
 
 
-def quantile_interval(values: ArrayLike, share: float, confidence: float = CONFIDENCE) -> Interval:
+def quantile_interval(values: ArrayLike, share: float) -> Interval:
     """The interval of a quantile over runs; nan on a side that so few values cannot bound."""
     numbers = np.sort(np.asarray(values, dtype=float))
-    low, high = quantile_ranks(len(numbers), share, confidence)
+    low, high = quantile_ranks(len(numbers), share)
     return Interval(
         float(numbers[low - 1]) if low >= 1 else math.nan,
         float(numbers[high - 1]) if high <= len(numbers) else math.nan,

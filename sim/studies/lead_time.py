@@ -158,12 +158,7 @@ def order_by(
 
 
 def lateness(
-    scenario: Scenario,
-    latest: float,
-    delays: Sequence[float],
-    seeds: int,
-    executor: Executor,
-    progress: Report | None,
+    scenario: Scenario, latest: float, delays: Sequence[float], seeds: int, executor: Executor, progress: Report | None
 ) -> pd.DataFrame:
     """What is lost against GPUs at the start if they arrive at an instant, each delay later, or never."""
     after = [0.0, *delays, math.inf]

@@ -5,7 +5,7 @@ people without the trigger. A scenario without a trigger is judged by its own de
 """
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import NamedTuple
 
@@ -68,6 +68,9 @@ class Standard:
 
     def share_saved(self, found: list[Images]) -> float:
         return float(np.mean([self.saves(number, one) for number, one in enumerate(found)]))
+
+    def shares_saved(self, known: dict[float, list[Images]]) -> dict[float, float]:
+        return {begins: self.share_saved(found) for begins, found in known.items()}
 
     def mean_lost(self, found: list[Images]) -> float:
         return float(np.mean([self.lost(number, one) for number, one in enumerate(found)]))
@@ -132,40 +135,19 @@ def rescue(
         raise BadInput("a rescue takes a step above 0 and a seed or more", key="by", value=by, expected="like '1min'")
     if keep is not None and not 0 < keep < 1:
         raise BadInput("a part of the images is to be kept", key="keep", value=keep, expected="between 0 and 1")
-    known: dict[float, list[Images]] = {}
+    interrupted, names = False, triggers(scenario, name)
     rounds = LOOKS + 3 + max(1, math.ceil(math.log2(max(scenario.horizon / LOOKS / by, 2))))
-
-    def turn() -> tuple[float, float]:
-        return turning_point({begins: standard.share_saved(found) for begins, found in known.items()})
-
-    done, interrupted, names = 0, False, triggers(scenario, name)
     with working(executor, processes) as there:
-
-        def runs(*changed: Scenario) -> list[list[Images]]:
-            """The runs of each scenario, all at once. Raises KeyboardInterrupt."""
-            nonlocal done
-            cells = [Cell(one, name, seed) for one in changed for seed in range(1, seeds + 1)]
-            found = asked(there, images, cells, said)
-            if len(found) < len(cells):
-                raise KeyboardInterrupt
-            done += len(found)
-            return [found[at : at + seeds] for at in range(0, len(found), seeds)]
-
-        def said(number: int, _: int) -> None:
-            if progress is not None:
-                progress(done + number, max(rounds * seeds, done + number))
-
-        def look(*instants: float) -> None:
-            known.update(zip(instants, runs(*(delayed(scenario, name, at) for at in instants)), strict=True))
-
-        look(*(scenario.horizon * part / LOOKS for part in range(LOOKS + 1)))
-        (calm,) = runs(without_triggers(scenario, name)) if names else (known[scenario.horizon],)
+        looks = Looks(there, scenario, name, seeds, rounds * seeds, progress)
+        known = looks.known
+        looks.at(*(scenario.horizon * part / LOOKS for part in range(LOOKS + 1)))
+        (calm,) = looks.runs(without_triggers(scenario, name)) if names else (known[scenario.horizon],)
         standard = standard_of(bool(names), keep, calm, known[scenario.horizon], list(known.values()))
-        latest, too_late = turn()
+        latest, too_late = turning_point(standard.shares_saved(known))
         try:
             while too_late - latest > by:  # false where it does not turn
-                look((latest + too_late) / 2)
-                latest, too_late = turn()
+                looks.at((latest + too_late) / 2)
+                latest, too_late = turning_point(standard.shares_saved(known))
         except KeyboardInterrupt:
             interrupted = True
     without = answer(Cell(delayed(scenario, name, scenario.horizon), name), itself)
@@ -186,6 +168,38 @@ def rescue(
         run=without,
         interrupted=interrupted,
     )
+
+
+@dataclass
+class Looks:
+    """The runs with a playbook that begins at this or that instant (seconds), a run per seed; known: by instant."""
+
+    executor: Executor
+    scenario: Scenario
+    playbook: str
+    seeds: int
+    planned: int  # runs
+    progress: Report | None
+    done: int = 0
+    known: dict[float, list[Images]] = field(default_factory=dict)
+
+    def at(self, *instants: float) -> None:
+        """Make the runs of some instants, all at once. Raises KeyboardInterrupt."""
+        found = self.runs(*(delayed(self.scenario, self.playbook, at) for at in instants))
+        self.known.update(zip(instants, found, strict=True))
+
+    def runs(self, *changed: Scenario) -> list[list[Images]]:
+        """The runs of each scenario, all at once. Raises KeyboardInterrupt."""
+        cells = [Cell(one, self.playbook, seed) for one in changed for seed in range(1, self.seeds + 1)]
+        found = asked(self.executor, images, cells, self.report)
+        if len(found) < len(cells):
+            raise KeyboardInterrupt
+        self.done += len(found)
+        return [found[at : at + self.seeds] for at in range(0, len(found), self.seeds)]
+
+    def report(self, number: int, _: int) -> None:
+        if self.progress is not None:
+            self.progress(self.done + number, max(self.planned, self.done + number))
 
 
 def itself(run: Run) -> Run:

@@ -77,7 +77,6 @@ class Record:
 
 
 def record_of(run: Run) -> Record:
-    """The record of a run."""
     whole, m = run_in_bins(run), run.manifest
     line = recorded(whole)
     begin = window_of(run, None)[0]

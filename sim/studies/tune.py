@@ -108,9 +108,6 @@ def tune(
     """
     if find_spec("optuna") is None:
         raise BadInput("this takes the library Optuna", key="tune", expected="pip install 'meltpoint[studies]'")
-    import optuna
-
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
     chosen(scenario, playbook)
     objective = objective_called(by)
     refuse_without_prices([Configuration(playbook, scenario, playbook)], by)
@@ -121,31 +118,10 @@ def tune(
     axes = [axis_of(scenario, playbook, key, text) for key, text in vary.items()]
     if not axes:
         raise BadInput("no parameter is varied", key="vary", expected=EXPECTED)
-    sampler = optuna.samplers.TPESampler(seed=1)
-    study = optuna.create_study(direction="maximize" if objective.more_is_better else "minimize", sampler=sampler)
-    rows: list[dict[str, Any]] = []
     with running(executor, processes, store, progress) as runs:
         runs.planned = (trials + 1) * seeds + 3 * fresh
         scorer = Scorer(runs, scenario, playbook, objective, rule)
-        first = list(range(1, seeds + 1))
-        try:
-            tried: dict[str, Any] = {}
-            for number in range(trials):
-                if number:
-                    trial = study.ask({axis.key: optuna.distributions.FloatDistribution(0, 1) for axis in axes})
-                    tried = {axis.key: axis.at(trial.params[axis.key]) for axis in axes}
-                values, margins = scorer.score(tried, first)
-                worst, mean = min(margins, default=math.nan), float(np.mean(values))
-                rows.append({**tried, "objective": mean, "margin": worst})
-                if number and math.isfinite(mean):
-                    if rule is not None:
-                        trial.set_constraint("promise", -worst)  # kept where it is not above 0
-                    study.tell(trial, mean)
-                elif number:
-                    study.tell(trial, state=optuna.trial.TrialState.FAIL)
-        except KeyboardInterrupt:
-            if not rows:
-                raise
+        rows = search(scorer, axes, trials, list(range(1, seeds + 1)))
         table = pd.DataFrame(rows)
         best = choose(rows, objective)
         later = list(range(seeds + 1, seeds + fresh + 1))
@@ -154,6 +130,35 @@ def tune(
     gain = paired_difference(new, old, objective.kind)
     ends = tuple(axis.key for axis in axes if axis.key in best and at_an_end(axis, best[axis.key]))
     return Tuned(playbook, by, best, float(np.mean(new)), float(np.mean(old)), gain, share, fresh, table, trials, ends)
+
+
+def search(scorer: "Scorer", axes: list[Axis], trials: int, seeds: list[int]) -> list[dict[str, Any]]:
+    """The rows of trials, the untuned playbook first, then parameters that look good by the trials before.
+
+    An interrupt ends the search, once a trial is done.
+    """
+    import optuna
+
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    sampler = optuna.samplers.TPESampler(seed=1)
+    study = optuna.create_study(
+        direction="maximize" if scorer.objective.more_is_better else "minimize", sampler=sampler
+    )
+    rows = [scorer.trial({}, seeds)]
+    try:
+        for _ in range(1, trials):
+            trial = study.ask({axis.key: optuna.distributions.FloatDistribution(0, 1) for axis in axes})
+            row = scorer.trial({axis.key: axis.at(trial.params[axis.key]) for axis in axes}, seeds)
+            rows.append(row)
+            if not math.isfinite(row["objective"]):
+                study.tell(trial, state=optuna.trial.TrialState.FAIL)
+                continue
+            if scorer.rule is not None:
+                trial.set_constraint("promise", -row["margin"])  # kept where it is not above 0
+            study.tell(trial, row["objective"])
+    except KeyboardInterrupt:
+        pass
+    return rows
 
 
 @dataclass
@@ -174,6 +179,11 @@ class Scorer:
         pairs = zip(records[len(seeds) :], records[: len(seeds)], strict=True)
         values = [self.objective.of(run.figures, reference.figures) for run, reference in pairs]
         return values, [] if self.rule is None else [self.rule.margin(record) for record in records[len(seeds) :]]
+
+    def trial(self, settings: Mapping[str, Any], seeds: list[int]) -> dict[str, Any]:
+        """The row of a trial: its settings, the mean of the objective, the least margin (nan: no promise)."""
+        values, margins = self.score(settings, seeds)
+        return {**settings, "objective": float(np.mean(values)), "margin": min(margins, default=math.nan)}
 
 
 def choose(rows: list[dict[str, Any]], objective: Objective) -> dict[str, Any]:

@@ -30,7 +30,7 @@ from sim import units
 from sim.demand.sources import Demand
 from sim.errors import BadInput
 from sim.model.streams import FUTURE, draw
-from sim.scenario.document import WORDS, explained, is_law, with_setting
+from sim.scenario.document import WORDS, children, explained, is_law, with_setting
 from sim.scenario.load import document_of, in_file, plain_value, scenario_of
 from sim.scenario.scenario import Scenario
 from sim.studies.sweep import DEMAND, changed, read_numbers, written
@@ -218,9 +218,8 @@ def laws_in(node: Any, key: str = "") -> dict[str, str]:
     """The texts of laws in nested values, by dotted key."""
     if is_law(node):
         return {key: node}
-    items = node.items() if isinstance(node, dict) else enumerate(node) if isinstance(node, list) else ()
     found: dict[str, str] = {}
-    for name, value in items:
+    for name, value in children(node):
         found |= laws_in(value, f"{key}.{name}" if key else str(name))
     return found
 

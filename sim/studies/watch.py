@@ -139,7 +139,7 @@ class Watcher:
         trend = self.trend(seen.now)
         if trend is None:
             return None
-        state = in_slice(state_of_telemetry(self.slice, seen, self.seen[-1][1]), self.slice)
+        state = in_slice(state_of_telemetry(self.slice, seen), self.slice)
         futures = [self.future(state, trend, seed) for seed in range(1, self.futures + 1)]
         full_now = is_full(self.scenario, seen)
         now, in_force = seen.now, str(self.in_force)

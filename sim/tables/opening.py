@@ -1,13 +1,13 @@
 """The bytes of a file as UTF-8, unpacked: gzip, bzip2, xz, zstd, UTF-16, the sheet of a spreadsheet."""
 
 import bz2
-import codecs
 import gzip
 import io
 import lzma
 import re
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
 
@@ -43,10 +43,7 @@ def opened(path: Path, tidy: Tidy | None = None) -> tuple[IO[bytes], IO[bytes]]:
         raise BadInput(f"the file cannot be read ({wrong})", file=path) from None
     if tidy is None:
         return stream, raw
-    with raw:
-        data = first_bytes(stream, path, LARGEST_TIDIED + 1)
-    if len(data) > LARGEST_TIDIED:
-        raise BadInput("the file is too large", file=path, expected=f"at most {LARGEST_TIDIED:,} bytes")
+    data = all_bytes(stream, raw, path)
     whole = io.BytesIO(data if data.startswith(b"PAR1") else tidy(data))
     return whole, whole
 
@@ -75,27 +72,9 @@ def narrowed(stream: Any) -> Any:
     if not encoding and len(head) >= 8:
         zeros = [set(head[place::2]) == {0} for place in (0, 1)]
         encoding = "utf-16-be" if zeros == [True, False] else "utf-16-le" if zeros == [False, True] else ""
-    return io.BufferedReader(Narrowed(stream, encoding), 1 << 20) if encoding else stream
-
-
-class Narrowed(io.RawIOBase):
-    """A stream of UTF-16 as UTF-8."""
-
-    def __init__(self, stream: IO[bytes], encoding: str):
-        self.stream, self.rest, self.over = stream, b"", False
-        self.text = codecs.getincrementaldecoder(encoding)()
-
-    def readable(self) -> bool:
-        return True
-
-    def readinto(self, buffer: Any) -> int:
-        while not self.rest and not self.over:
-            data = self.stream.read(1 << 20)
-            self.over = not data
-            self.rest = self.text.decode(data, self.over).encode()
-        size = min(len(buffer), len(self.rest))
-        buffer[:size], self.rest = self.rest[:size], self.rest[size:]
-        return size
+    if not encoding:
+        return stream
+    return io.BufferedReader(pa.transcoding_input_stream(pa.PythonFile(stream, mode="r"), encoding, "utf-8"), 1 << 20)
 
 
 def first_bytes(stream: IO[bytes], path: Path, size: int) -> bytes:
@@ -103,6 +82,23 @@ def first_bytes(stream: IO[bytes], path: Path, size: int) -> bytes:
         return stream.read(size)
     except UNREADABLE as wrong:
         raise BadInput(f"the file cannot be read ({wrong})", file=path) from None
+
+
+@contextmanager
+def opened_text(path: Path) -> Iterator[io.TextIOWrapper]:
+    """A file's text, unpacked, for a reader of CSV; what is not UTF-8 becomes a sign that says so."""
+    stream, raw = opened(path)
+    with raw:
+        yield io.TextIOWrapper(stream, "utf-8-sig", errors="replace", newline="")
+
+
+def all_bytes(stream: IO[bytes], raw: IO[bytes], path: Path) -> bytes:
+    """The whole of a file of moderate size, which is closed. Raises BadInput for a larger one."""
+    with raw:
+        data = first_bytes(stream, path, LARGEST_TIDIED + 1)
+    if len(data) > LARGEST_TIDIED:
+        raise BadInput("the file is too large", file=path, expected=f"at most {LARGEST_TIDIED:,} bytes")
+    return data
 
 
 def first_lines(path: Path, tidy: Tidy | None = None) -> list[str]:

@@ -71,7 +71,6 @@ class Study:
 
     @property
     def sentence(self) -> str:
-        """The outcome in one sentence."""
         if not self.held:
             return f"{self.title}: nothing could be checked; {counted(len(self.rows), 'figure')} shown without a bound."
         known = len(self.misses) - len(self.unexpected)

@@ -143,11 +143,7 @@ def surge(
     finished, over = column(attempts, "finished"), np.where(np.isnan(started), left, started)
     found = {}
     middle = (ends + until) / 2
-    for name, since, to in (
-        ("before", 0.0, begins),
-        ("surge", begins, ends),
-        ("after", ends, middle),
-    ):
+    for name, since, to in (("before", 0.0, begins), ("surge", begins, ends), ("after", ends, middle)):
         came = within(attempts, since, to)
         waits = column(came, "started") - column(came, "arrived")
         found[f"arrivals, {name}"] = float(len(came))

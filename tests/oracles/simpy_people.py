@@ -148,15 +148,7 @@ def storm(
 
 
 def visits(
-    seed: int,
-    *,
-    patience: float,
-    think: float,
-    images: float,
-    r: float,
-    sigma: float,
-    churn: float,
-    **service: Any,
+    seed: int, *, patience: float, think: float, images: float, r: float, sigma: float, churn: float, **service: Any
 ) -> Found:
     """Each wants 1 + a negative binomial of images, one after the other, and may give up the rest when one fails.
 

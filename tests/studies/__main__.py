@@ -16,8 +16,7 @@ app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_mar
 def studies(
     study: Annotated[str, typer.Argument(help=f"Which study; all: {', '.join(ALL)}.")] = "all",
     file: Annotated[
-        Path | None,
-        typer.Argument(help="traces: the folder of the recorded fleet. theory: a table of your own (CSV)."),
+        Path | None, typer.Argument(help="traces: the folder of the recorded fleet. theory: a table of your own (CSV).")
     ] = None,
     out: Out = None,
     misses: Misses = False,

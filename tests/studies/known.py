@@ -31,5 +31,5 @@ TRACES = {
 }
 
 CALIBRATE = {
-    ("95 % intervals that hold the truth", "serving.noise.cv"): "the starts of requests left in service are a guess",
+    ("95 % intervals that hold the truth", "serving.noise.cv"): "the starts of requests left in service are a guess"
 }

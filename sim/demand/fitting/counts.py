@@ -97,33 +97,37 @@ def read_counts(
     path = Path(path)
     names = column_names(path, without_comments)
     time, value = columns_of_counts(names, time, value, path)
-    until = next((name for name in names if name.lower() in END_NAMES and name not in (time, value)), None)
-    table = read_columns(path, (time, value, *([until] if until else [])), tidy=without_comments)
+    until, marked = (
+        next((name for name in names if name.lower() in known and name not in (time, value)), None)
+        for known in (END_NAMES, FULL)
+    )
+    table = read_columns(path, [name for name in (time, value, until, marked) if name], tidy=without_comments)
     table |= {name: dated(table[name], dates) for name in (time, until) if name}
     if newest_first(table[time]):
         table = {name: one.backwards() for name, one in table.items()}
-    at, found = table[time], table[value]
-    found = without_points(found)
+    at, found = table[time], without_points(table[value])
     numbers = np.array(found.cells(count))
     taken, why = kind_of_counts(value, numbers, counts)
     times, begins = since_start(at, instants_of(at), start)
     refuse_disorder(at, times)
-    if taken == "interval":
-        if base:
-            raise BadInput("counts of intervals have no base", file=path, key="--base", value=base)
-        refuse_stock(found, numbers)
-        ends = since_start(table[until], instants_of(table[until]), begins)[0] if until else None
-        per = rate_unit(value)
-        if per:
-            numbers = numbers * (lengths(at, times, ends) / SECONDS[per])
-            why += f" They are rates per {per}: times the length of each interval they make {numbers.sum():,.0f}."
-        marked = next((name for name in names if name.lower() in FULL), None)
-        full = (
-            {"full": read_columns(path, (marked,), tidy=without_comments)[marked].texts.to_pylist()} if marked else {}
-        )
-        for said in ceiling_said(full, numbers):
-            why += f" {said[0].upper()}{said[1:]}, and the fit takes it as the demand: 'meltpoint calibrate' does not."
-        return without_nobody(at, *summed(at, times, numbers, ends), why, begins)
+    if taken == "cumulative":
+        return from_totals(at, found, numbers, times, begins, base, why)
+    if base:
+        raise BadInput("counts of intervals have no base", file=path, key="--base", value=base)
+    refuse_stock(found, numbers)
+    ends = since_start(table[until], instants_of(table[until]), begins)[0] if until else None
+    if per := rate_unit(value):
+        numbers = numbers * (lengths(at, times, ends) / SECONDS[per])
+        why += f" They are rates per {per}: times the length of each interval they make {numbers.sum():,.0f}."
+    for said in ceiling_said(table[marked].texts.to_pylist() if marked else None, numbers):
+        why += f" {said[0].upper()}{said[1:]}, and the fit takes it as the demand: 'meltpoint calibrate' does not."
+    return without_nobody(at, *summed(at, times, numbers, ends), why, begins)
+
+
+def from_totals(
+    at: Column, found: Column, numbers: Floats, times: Floats, begins: datetime | None, base: float | None, why: str
+) -> Counts:
+    """A cumulative count over its base, with the corrections in it named. Raises BadInput for one that falls."""
     found.refuse(
         np.append(False, falls_in(numbers)) & (not corrected(numbers)),
         "a cumulative count with few and small falls (corrections); or --counts interval, if each row counts its own",
@@ -153,7 +157,6 @@ def base_of(found: Column, times: Floats, numbers: Floats, given: float | None) 
 
 
 def falls_in(numbers: Floats) -> NDArray[np.bool_]:
-    """At which steps a count falls."""
     return np.asarray(np.diff(numbers) < 0)
 
 
@@ -272,8 +275,7 @@ def dated(at: Column, dates: Order | None) -> Column:
         return replace(at, texts=in_iso(at.texts, dates))
     except BadInput as wrong:
         line = at.lines[at.texts.to_pylist().index(wrong.value)]
-        file = f"{at.file}:{line}"
-        raise BadInput(wrong.message, file=file, key=wrong.key, value=wrong.value, expected=wrong.expected) from None
+        raise wrong.but(file=f"{at.file}:{line}") from None
 
 
 def iso_of(instants: NDArray[np.int64]) -> list[str]:

@@ -119,14 +119,9 @@ def arrivals(
             f"the clock is coarse: {len(seconds):,} rows have {stamps:,} stamps, multiples of {tick:g} s; each row "
             f"is moved into its tick at random (seeded), and waits below {tick:g} s are not known"
         )
-    if which == "end" and durations is not None:
-        known = np.isfinite(durations)
-        seconds = seconds - np.where(known, durations, 0.0)
-        notes.append("stamps are ends: arrivals are the stamps less the durations")
-        if (~known).any():
-            notes.append(f"{(~known).sum():,} rows have no duration: they are taken to have arrived at their stamp")
-    elif which == "end":
-        notes.append("warning: stamps are ends and there is no duration, so these are departures, not arrivals")
+    if which == "end":
+        seconds, said = less_durations(seconds, durations)
+        notes += said
     if (which != "end" or durations is None) and (share := flatness(seconds)):
         notes.append(
             f"warning: the busiest {BIN * BINS / 60:g} minutes are flat (variance / mean of counts by {BIN:g} s: "
@@ -134,6 +129,16 @@ def arrivals(
         )
     moved = replace(times, seconds=seconds, tick=tick)
     return (from_first(moved) if which == "end" else moved), tuple(notes)
+
+
+def less_durations(ends: Floats, durations: Floats | None) -> tuple[Floats, list[str]]:
+    """Arrivals of requests whose ends are stamped, and notes; the ends themselves without durations."""
+    if durations is None:
+        return ends, ["warning: stamps are ends and there is no duration, so these are departures, not arrivals"]
+    notes, known = ["stamps are ends: arrivals are the stamps less the durations"], np.isfinite(durations)
+    if not known.all():
+        notes.append(f"{(~known).sum():,} rows have no duration: they are taken to have arrived at their stamp")
+    return ends - np.where(known, durations, 0.0), notes
 
 
 def by_file(seconds: Floats, file: NDArray[np.int16] | None) -> Any:

@@ -275,7 +275,6 @@ def time_with_unit(path: Path, names: list[str]) -> str:
 
 
 def first_texts(path: Path, name: str) -> Any:
-    """The first texts of a column."""
     names, *rows = Head(path).rows or [[]]
     found = [row[names.index(name)] for row in rows if len(row) == len(names)] if name in names else []
     return pa.array(found, pa.string())

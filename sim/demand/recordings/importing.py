@@ -156,7 +156,7 @@ def arrival_times(rows: Rows, layout: Layout, options: ImportOptions, path: Path
             refuse_other_unit(rows.time, layout.roles["time"], layout.unit)
         times = read_times(rows.time, unit=unit, zone=options.zone, usual=layout.zone, dates=dates)
     except BadInput as wrong:
-        raise BadInput(wrong.message, file=path, key=wrong.key, value=wrong.value, expected=wrong.expected) from None
+        raise wrong.but(file=path) from None
     durations = None
     notes: tuple[str, ...] = ()
     if "duration_s" in layout.extra:
@@ -212,7 +212,7 @@ def draft_of(
     rows: Rows, layout: Layout, times: RecordedTimes, user: NDArray[np.int64] | None, paths: list[Path]
 ) -> Draft:
     """The rows as numbers, with the marks of what each row alone has wrong."""
-    images, bad = images_requested(rows.coded["images"], len(rows)) if "images" in rows.coded else (None, None)
+    images, bad = images_requested(rows.coded["images"]) if "images" in rows.coded else (None, None)
     if layout.requests is not None and user is not None and (user < 0).all():
         user = None
     marks = dict(times.marks)
@@ -232,7 +232,7 @@ def draft_of(
     )
 
 
-def images_requested(column: Any, n: int) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+def images_requested(column: Any) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
     """Images requested, nan where the recording does not say; and the rows whose text is not a count."""
     values = each(column, floats)
     empty = each(column, lambda words: pc.equal(words, "").to_numpy(zero_copy_only=False))
@@ -252,23 +252,11 @@ def extra_values(column: Any, extra: Extra) -> NDArray[np.float64]:
 
 
 def trace_from_draft(
-    draft: Draft,
-    layout: Layout,
-    options: ImportOptions,
-    repairs: list[str],
-    found: list[Finding],
-    paths: list[Path],
+    draft: Draft, layout: Layout, options: ImportOptions, repairs: list[str], found: list[Finding], paths: list[Path]
 ) -> Trace:
     """The trace of a draft of which every problem is settled, still without the digest of its files."""
     rows, times = draft.rows, draft.times
-    stay = rows_to_use(draft.marks, times, repairs)
-    if not stay.any():
-        raise BadInput("no row is left after the repairs", file=paths[0])
-    order = draft.by_time if stay.all() else draft.by_time[stay[draft.by_time]]
-    early = times.seconds[order] < 0  # these stay in the order of the file
-    if early.any():
-        order = order.copy()
-        order[early] = np.sort(order[early])
+    order = order_of(draft, repairs, paths)
     start, seconds = at_first_second(times.start, np.maximum(times.seconds[order], 0.0))
     kind, kinds = kinds_of(rows.coded["kind"], order) if "kind" in rows.coded else (np.zeros(len(order)), ("",))
     extra = further_columns(rows, layout, order)
@@ -300,6 +288,19 @@ def trace_from_draft(
         extra=extra,
         tick=times.tick,
     )
+
+
+def order_of(draft: Draft, repairs: list[str], paths: list[Path]) -> NDArray[np.int64]:
+    """The rows that are used, in order of time. Raises BadInput where none is left."""
+    stay = rows_to_use(draft.marks, draft.times, repairs)
+    if not stay.any():
+        raise BadInput("no row is left after the repairs", file=paths[0])
+    order = draft.by_time if stay.all() else draft.by_time[stay[draft.by_time]]
+    early = draft.times.seconds[order] < 0  # these stay in the order of the file
+    if early.any():
+        order = order.copy()
+        order[early] = np.sort(order[early])
+    return order
 
 
 def further_columns(rows: Rows, layout: Layout, order: NDArray[np.int64]) -> dict[str, NDArray[np.float64]]:

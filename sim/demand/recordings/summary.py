@@ -27,7 +27,6 @@ class TraceFigures:
 
 
 def trace_figures(trace: Trace) -> TraceFigures:
-    """The figures of a trace."""
     t, n = trace.times, len(trace.times)
     span = float(t[-1] - t[0])
     pauses = np.diff(t)

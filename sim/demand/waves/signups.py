@@ -45,14 +45,7 @@ AnyWave = Annotated[
 
 
 def wave_instants(
-    wave: AnyWave,
-    number: int,
-    *,
-    begins: float,
-    horizon: float,
-    scale: float,
-    seed: int,
-    pulse: Pulse | None = None,
+    wave: AnyWave, number: int, *, begins: float, horizon: float, scale: float, seed: int, pulse: Pulse | None = None
 ) -> Floats:
     """Sorted instants in [0, horizon) at which the people of one wave arrive, for a slice `scale` of the people.
 

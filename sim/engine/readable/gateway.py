@@ -6,15 +6,7 @@ from sim.engine.clock import Clock
 from sim.engine.readable.crowd import Crowd
 from sim.engine.readable.pool import Pool
 from sim.model.controls import Controls
-from sim.model.gateway import (
-    GRANTED,
-    decide,
-    fresh_limiter,
-    level_of,
-    needs_limiter,
-    rollout_lot,
-    shed_draw,
-)
+from sim.model.gateway import GRANTED, decide, fresh_limiter, level_of, needs_limiter, rollout_lot, shed_draw
 from sim.model.knobs import BUCKET, BUDGET, FLOW, OPEN, PER_FIRST, PER_SUCCESS, PRIORITY, RATIO, SHED, STICKY, WEIGHT
 from sim.model.request import Request
 from sim.model.retry import carried_over, deposited, withdrawn

@@ -18,13 +18,7 @@ from sim.engine.readable.queues import Lane, Queue
 from sim.model.balancing import CENTRAL, DISPATCHES, LEAST_WORK, NO_MODEL, candidates, seconds_ahead, sent_to
 from sim.model.chance import CONSTANT
 from sim.model.controls import LAST, PoolTelemetry
-from sim.model.dispatch import (
-    TIMERS,
-    comes_before,
-    is_ready,
-    time_to_start,
-    work_of_request,
-)
+from sim.model.dispatch import TIMERS, comes_before, is_ready, time_to_start, work_of_request
 from sim.model.dropping import dropped
 from sim.model.gateway import queue_ahead
 from sim.model.knobs import FLEET, LIFO, LOST, NO_SHARING, NOTICE, ORDER, PLAIN_POOL, SHARING, SLOWDOWN
@@ -329,7 +323,6 @@ class Pool(Forming, Losses):
         self.switched_on.discard(gpu)
 
     def queue_of(self, gpu: int) -> Queue:
-        """The queue that a GPU serves."""
         return self.queues[0 if self.rule == CENTRAL else gpu]
 
     def take(self, queue: Queue, lane: Lane, gpu: int) -> Batch | None:

@@ -59,7 +59,6 @@ class Queue:
         self.holds = NO_MODEL  # the model of the last request that was sent here
 
     def lane(self, request: Request) -> Lane:
-        """The lane that a request joins or is in."""
         kind = request.priority, request.spec, request.flow
         if kind not in self.lane_of:
             self.lane_of[kind] = Lane(*kind)

@@ -273,7 +273,6 @@ class Service:
         )
 
     def log(self) -> Log:
-        """All that happened."""
         for pool in self.pools:
             pool.close()
         outcomes = {outcome: code for code, outcome in enumerate(OUTCOMES)}

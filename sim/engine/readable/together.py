@@ -281,9 +281,9 @@ class TogetherPool(Pool):
     def take_off(self, replica: Replica, stay: Stay) -> None:
         replica.counts[stay.batch.spec] -= 1
         replica.size -= self.size[stay.batch.spec]
-        self.settle(replica, stay, replica.share)
+        self.settle(stay, replica.share)
 
-    def settle(self, replica: Replica, stay: Stay, share: float) -> None:
+    def settle(self, stay: Stay, share: float) -> None:
         """Write down the GPU-seconds that a request has had so far."""
         stay.batch.seconds = share - stay.share
         stay.request.gpu_seconds = stay.batch.seconds
@@ -292,4 +292,4 @@ class TogetherPool(Pool):
         for replica in self.replicas:
             self.first_steps_made(replica)
             for stay in replica.stays:
-                self.settle(replica, stay, replica.share_until(self.env.now))
+                self.settle(stay, replica.share_until(self.env.now))

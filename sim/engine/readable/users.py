@@ -44,9 +44,8 @@ class Users:
         self.token_slo = [(feature.slo_first_token, feature.slo_per_token) for feature in features]
         self.images = [list(feature.ladders()) for feature in features]
         self.image_shares = [np.cumsum(list(feature.images.values()))[:-1].tolist() for feature in features]
-        sources = [*scenario.demand.clients, *scenario.demand.traces]
         self.first_script = len(scenario.demand.waves)
-        self.retries = [source.retries for source in sources]
+        self.retries = [source.retries for source in scenario.demand.scripted]
         days = math.ceil(scenario.horizon / DAY) + 1
         returns = {id(habit): habit.behaviour.returns for habit in crowd.kinds}
         self.using = {who: law.using(days) for who, law in returns.items()}  # by days since arrival
@@ -145,12 +144,7 @@ class Users:
             if wish is not None:
                 wish.present = request
             if request.outcome is None or not self.tells_refusals:
-                law = behaviour.patience_law(request.notified)
-                if k == 0 and self.crowd.habit[user].standing:
-                    age = waited(self.crowd.arrives[user])
-                    patience = patience_left(*law, draw(self.seed, PATIENCE, key, k), age)
-                else:
-                    patience = sample(*law, self.seed, PATIENCE, key, k)
+                patience = self.patience_with(user, k, notified=request.notified)
                 if patience < math.inf:
                     request.timed = True
                     over = self.env.at(self.env.now + patience, ABANDON, user, partial(self.left_waiting, request))
@@ -183,6 +177,14 @@ class Users:
                 break
         self.service.open.pop((user, ask), None)
         return request
+
+    def patience_with(self, user: int, k: int, *, notified: bool) -> float:
+        """Seconds for which a person waits with their k-th attempt: what is left of them, if it stood here already."""
+        habit, key = self.crowd.habit[user], self.crowd.key[user]
+        law = habit.behaviour.patience_law(notified)
+        if k == 0 and habit.standing:
+            return float(patience_left(*law, draw(self.seed, PATIENCE, key, k), waited(self.crowd.arrives[user])))
+        return float(sample(*law, self.seed, PATIENCE, key, k))
 
     def until(self, event: Any, wish: Open | None) -> Event:
         """Wait for the event, or for news of a late image."""

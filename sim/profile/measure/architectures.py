@@ -147,16 +147,8 @@ ARCHITECTURES: dict[str, Config] = {
         "vae": VAE_16,
     },
     "flux-schnell": {"text": {"clip_l": CLIP_L, "t5": {**T5_XXL, "length": 256}}, "denoise": FLUX, "vae": VAE_16},
-    "flux-dev": {
-        "text": {"clip_l": CLIP_L, "t5": T5_XXL},
-        "denoise": {**FLUX, "guidance_embeds": True},
-        "vae": VAE_16,
-    },
-    "ltx-video": {
-        "text": {"t5": {**T5_XXL, "length": 128}},
-        "denoise": LTX,
-        "vae": {"class": "AutoencoderKLLTXVideo"},
-    },
+    "flux-dev": {"text": {"clip_l": CLIP_L, "t5": T5_XXL}, "denoise": {**FLUX, "guidance_embeds": True}, "vae": VAE_16},
+    "ltx-video": {"text": {"t5": {**T5_XXL, "length": 128}}, "denoise": LTX, "vae": {"class": "AutoencoderKLLTXVideo"}},
     "wan-1.3b": {"text": {"umt5": UMT5_XXL}, "denoise": WAN, "vae": {"class": "AutoencoderKLWan"}},
     "chat-8b": {"llama": LLAMA_8B},
     "tiny": TINY,

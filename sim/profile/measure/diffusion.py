@@ -68,7 +68,6 @@ class Diffusion:
         raise NotImplementedError
 
     def latent_shape(self, batch: int, side: int, frames: int) -> tuple[int, ...]:
-        """Shape of the latent as the VAE has it."""
         return batch, self.channels, side // PX_PER_LATENT, self.preset.width(side) // PX_PER_LATENT
 
     def pack(self, latents: Tensor) -> Tensor:

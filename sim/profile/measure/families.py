@@ -35,8 +35,7 @@ class StableDiffusionXL(Diffusion):
 
     def predict(self, latents: Tensor, time: Tensor, prompt: Prompt, extras: dict[str, Any]) -> Tensor:
         added = {"text_embeds": prompt.pooled, **extras}
-        found = self.denoiser(latents, 1000 * time, prompt.tokens, added_cond_kwargs=added, return_dict=False)
-        return found[0]
+        return self.denoiser(latents, 1000 * time, prompt.tokens, added_cond_kwargs=added, return_dict=False)[0]
 
 
 class StableDiffusion3(Diffusion):
@@ -64,8 +63,7 @@ class StableDiffusion3(Diffusion):
         return Prompt(torch.cat([seen, t5], dim=1), torch.cat([clip.text_embeds for clip in clips], dim=-1))
 
     def predict(self, latents: Tensor, time: Tensor, prompt: Prompt, extras: dict[str, Any]) -> Tensor:
-        found = self.denoiser(latents, prompt.tokens, prompt.pooled, 1000 * time, return_dict=False)
-        return found[0]
+        return self.denoiser(latents, prompt.tokens, prompt.pooled, 1000 * time, return_dict=False)[0]
 
 
 class Flux(Diffusion):
@@ -95,8 +93,7 @@ class Flux(Diffusion):
         }
 
     def predict(self, latents: Tensor, time: Tensor, prompt: Prompt, extras: dict[str, Any]) -> Tensor:
-        found = self.denoiser(latents, prompt.tokens, prompt.pooled, time, **extras, return_dict=False)
-        return found[0]
+        return self.denoiser(latents, prompt.tokens, prompt.pooled, time, **extras, return_dict=False)[0]
 
     def pack(self, latents: Tensor) -> Tensor:
         batch, channels, height, width = latents.shape
@@ -136,8 +133,7 @@ class LTXVideo(Diffusion):
         }
 
     def predict(self, latents: Tensor, time: Tensor, prompt: Prompt, extras: dict[str, Any]) -> Tensor:
-        found = self.denoiser(latents, prompt.tokens, 1000 * time, **extras, return_dict=False)
-        return found[0]
+        return self.denoiser(latents, prompt.tokens, 1000 * time, **extras, return_dict=False)[0]
 
     def pack(self, latents: Tensor) -> Tensor:
         return latents.flatten(2).transpose(1, 2).contiguous()
@@ -162,8 +158,7 @@ class Wan(Diffusion):
         return batch, channels, 1 + (frames - 1) // self.preset.frames_per_latent, height, width
 
     def predict(self, latents: Tensor, time: Tensor, prompt: Prompt, extras: dict[str, Any]) -> Tensor:
-        found = self.denoiser(latents, 1000 * time, prompt.tokens, return_dict=False)
-        return found[0]
+        return self.denoiser(latents, 1000 * time, prompt.tokens, return_dict=False)[0]
 
 
 FAMILIES: dict[str, type[Diffusion]] = {

@@ -14,7 +14,7 @@ from sim.profile.file import Loading
 from sim.profile.measure.machine import Machine
 
 
-def loading_of(model: Any, machine: Machine, folder: Path | None = None) -> Loading:
+def loading_of(model: Any, machine: Machine) -> Loading:
     """Write the model's weights as safetensors into a temporary folder and time reading them back to the device.
 
     The first reading comes from the disk, whose cached pages are dropped before; the second from the page cache.
@@ -24,7 +24,7 @@ def loading_of(model: Any, machine: Machine, folder: Path | None = None) -> Load
         from safetensors.torch import save_file
     except ImportError:
         raise BadInput("timing the load needs safetensors", expected="pip install safetensors") from None
-    with tempfile.TemporaryDirectory(dir=folder) as place:
+    with tempfile.TemporaryDirectory() as place:
         files = []
         for number, module in enumerate(modules_of(model)):
             files.append(Path(place) / f"{number}.safetensors")

@@ -98,13 +98,13 @@ class Machine:
         milliwatts = attempt(lambda: self.nvml.nvmlDeviceGetEnforcedPowerLimit(self.handle))
         return None if milliwatts is None else milliwatts / 1000
 
-    def idle_power(self, seconds: float = 2.0) -> float | None:
+    def idle_power(self) -> float | None:
         """Mean watts while nothing runs, the model being loaded."""
         if self.nvml is None:
             return None
         self.synchronize()
         readings = []
-        until = time.perf_counter() + seconds
+        until = time.perf_counter() + 2.0
         while time.perf_counter() < until:
             time.sleep(0.1)
             readings.append(self.read().power_w)
@@ -166,7 +166,6 @@ def text(value: Any) -> str:
 
 
 def processor() -> str:
-    """The processor's name."""
     try:
         with open("/proc/cpuinfo", encoding="utf-8") as lines:
             found = next((line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), "")

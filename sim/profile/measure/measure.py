@@ -100,7 +100,7 @@ def scout(session: Session, say: Say, progress: Progress) -> None:
             continue
         place = cell[:3]
         if place in too_large:
-            session.record.out_of_memory(cell, f"batch {too_large[place]} did not fit")
+            session.record.out_of_memory(cell)
         elif not first_call(session, cell):
             if cell.batch == min(c.batch for c in session.cells if c[:3] == place):
                 raise BadInput(
@@ -117,7 +117,6 @@ def first_call(session: Session, cell: Cell) -> bool:
     machine = session.machine
     machine.empty_cache()
     machine.forget_peak()
-    expected = session.record.expected_memory(cell)
     try:
         began = time.perf_counter()
         with torch.inference_mode():
@@ -125,7 +124,7 @@ def first_call(session: Session, cell: Cell) -> bool:
         machine.synchronize()
         taken = time.perf_counter() - began
     except (torch.OutOfMemoryError, MemoryError):
-        session.record.out_of_memory(cell, f"about {expected / GIB:.1f} GiB were expected" if expected else "")
+        session.record.out_of_memory(cell)
         return False
     if isinstance(output, torch.Tensor) and not bool(torch.isfinite(output).all()):
         raise BadInput(

@@ -77,23 +77,10 @@ class Record:
             **({"memory_gib": rounded(memory_gib)} if memory_gib > 0 else {}),
         }
 
-    def out_of_memory(self, cell: Cell, _why: str) -> None:
+    def out_of_memory(self, cell: Cell) -> None:
         self.cells[cell] = {**cell._asdict(), "status": "oom"}
 
-    def expected_memory(self, cell: Cell) -> float:
-        """Peak bytes from the line through the smaller batches measured; 0 where there are fewer than two."""
-        known = [
-            (c.batch, p["memory_gib"])
-            for c, p in self.cells.items()
-            if c[:3] == cell[:3] and c.batch < cell.batch and "memory_gib" in p
-        ]
-        if len(known) < 2:
-            return 0.0
-        slope, start = np.polyfit([batch for batch, _ in known], [memory for _, memory in known], 1)
-        return float(start + slope * cell.batch) * 2.0**30
-
     def visited(self, cell: Cell, visit: Visit) -> None:
-        """Add one visit to a cell."""
         point = self.cells[cell]
         point["visits_us"] = [*point["visits_us"], visit.device_us]
         point["host_us"] = [*point["host_us"], visit.host_us]

@@ -117,10 +117,7 @@ def cells(
             pa.BufferReader(data),
             pa.csv.ReadOptions(use_threads=False, block_size=len(data) + 1, column_names=names),
             pa.csv.ParseOptions(
-                delimiter=mark,
-                quote_char='"' if quoted else False,
-                invalid_row_handler=unfit,
-                ignore_empty_lines=False,
+                delimiter=mark, quote_char='"' if quoted else False, invalid_row_handler=unfit, ignore_empty_lines=False
             ),
             pa.csv.ConvertOptions(
                 column_types=types,

@@ -171,7 +171,7 @@ def counts_of(
         begins, lasts = begins[:-1], np.diff(begins) / 1e9
     elif len(series) == 1:
         only = next(iter(series.values()))
-        notes += ceiling_said({"full": whole.full} if whole.full else {}, only)
+        notes += ceiling_said(whole.full, only)
         notes += never_fall(only) if any(one.counted for one in whole.series.values()) else []
     return CountSeries(begins, lasts, settled(series, asked, paths[0], sure=False), tuple(notes))
 
@@ -305,9 +305,8 @@ def never_fall(values: Floats) -> list[str]:
     return ["the counts never fall: if they are totals since a beginning, --values counter takes their differences"]
 
 
-def ceiling_said(column: dict[str, list[str]], values: Floats) -> tuple[str, ...]:
-    """A note on intervals that were full: what was refused in them is not in the counts."""
-    marked = next((texts for name, texts in column.items() if name in FULL), None)
+def ceiling_said(marked: list[str] | None, values: Floats) -> tuple[str, ...]:
+    """A note on intervals that were full, by their marks or their counts: refusals in them are not in the counts."""
     top = np.nanmax(values)
     full = np.array([text not in ("", "0", "no", "false") for text in marked]) if marked else values == top
     if marked is None and full.sum() < max(3, 0.02 * len(values)):

@@ -1,12 +1,9 @@
 """The log of Gin, the web framework of Ollama and of other programs in Go: a line for each answer, at its end."""
 
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pyarrow.compute as pc
 
-from sim.tables.files import Broken, Progress, RowBlock
 from sim.tables.formats.lines import HOSTS, Columns, fits, pattern_blocks
 from sim.tables.formats.reader import Head, Reader, Requests, timed
 
@@ -27,15 +24,11 @@ class GinLog(Reader):
 
     def requests(self, head: Head) -> Requests:
         return Requests(
-            blocks=gin_blocks,
+            blocks=lambda path, _, progress: pattern_blocks(path, [], progress, LINE, columns_of),
             stamped="end",
             extra=timed("duration"),
             notes=("other messages of the program are left out", HOSTS),
         )
-
-
-def gin_blocks(path: Path, broken: list[Broken], progress: Progress) -> Iterator[RowBlock]:
-    return pattern_blocks(path, [], progress, pattern=LINE, columns_of=columns_of)
 
 
 def columns_of(part: dict[str, Any]) -> Columns:

@@ -65,7 +65,7 @@ def instants(texts: Sequence[str], zone: str | None, dates: Order | None, path: 
         words = in_iso(pa.array(written, pa.string()), dates)
         found = timestamps(words, zone or "UTC")
     except BadInput as wrong:
-        raise BadInput(wrong.message, file=path, key=wrong.key, value=wrong.value, expected=wrong.expected) from None
+        raise wrong.but(file=path) from None
     if not found.known.all():
         value, expected = texts[int(np.argmin(found.known))], "a date and time like 2025-03-31 18:00:00"
         raise BadInput("this time cannot be read", file=path, value=value, expected=expected)

@@ -1,7 +1,6 @@
 """k6 (grafana.com/docs/k6): samples of metrics as CSV or JSON, where a request is one sample of http_req_duration."""
 
 import csv
-import io
 from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
@@ -9,7 +8,7 @@ from typing import Any
 
 from sim.tables.files import Broken, Progress, RowBlock
 from sim.tables.formats.reader import Head, Reader, Requests, in_chunks, json_document, json_lines, timed
-from sim.tables.opening import opened
+from sim.tables.opening import opened_text
 
 COLUMNS = ("time", "path", "method", "status", "duration", "metric")
 ASKED, DROPPED = "http_req_duration", "dropped_iterations"
@@ -56,9 +55,8 @@ def sample_rows(sample: dict[str, Any]) -> Iterator[dict[str, Any]]:
 
 
 def csv_samples(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
-    stream, raw = opened(path)
-    with raw:
-        rows = csv.DictReader(io.TextIOWrapper(stream, "utf-8-sig", errors="replace", newline=""))
+    with opened_text(path) as text:
+        rows = csv.DictReader(text)
         for row in rows:
             yield rows.line_num, sample_of(row["metric_name"], row["timestamp"], row["metric_value"], row)
 

@@ -1,9 +1,9 @@
 """Logs with one request per line, read by a pattern as columns of texts, block by block."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from itertools import compress
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import pyarrow as pa
@@ -31,6 +31,7 @@ CLF = (
 Columns = tuple[dict[str, Any], Hashes | None]  # of texts, and numbers for what is in no column
 Made = Callable[[dict[str, Any]], Columns]
 Quick = Callable[[bytes], tuple[Columns, Mask] | None]
+T = TypeVar("T")
 
 
 def nothing(_: bytes) -> None:
@@ -48,9 +49,17 @@ def pattern_blocks(
     def read(numbered: tuple[int, bytes]) -> tuple[RowBlock, list[Broken]]:
         return lines_block(numbered[1], numbered[0], pattern, columns_of, quick)
 
-    for block, unfit in in_order(read, whole_lines(path, progress)):
+    yield from blocks_in_order(read, whole_lines(path, progress), broken)
+
+
+def blocks_in_order(
+    read: Callable[[T], tuple[RowBlock, list[Broken]]], parts: Iterable[T], broken: list[Broken]
+) -> Iterator[RowBlock]:
+    """What is read of each part of a log, some parts at a time; lines that do not fit go into `broken`."""
+    for block, unfit in in_order(read, parts):
         broken += unfit
-        yield block
+        if len(block.lines):
+            yield block
 
 
 def whole_lines(path: Path, progress: Progress) -> Iterator[tuple[int, bytes]]:

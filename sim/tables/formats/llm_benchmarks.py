@@ -196,7 +196,7 @@ class AiperfRecords(Reader):
 
     def requests(self, head: Head) -> Requests:
         return Requests(
-            blocks=aiperf_blocks,
+            blocks=lambda *how: in_chunks(aiperf_rows(*how), ("time", "duration", "status", "phase")),
             stamped="start",
             extra=timed("duration", per=1e9),
             unit="ns",
@@ -226,10 +226,6 @@ class AiperfRecords(Reader):
                 row=f"{len(good)} of {len(rows)} requests answered, the warm-up left out",
             )
         ]
-
-
-def aiperf_blocks(path: Path, broken: list[Broken], progress: Progress) -> Iterator[RowBlock]:
-    return in_chunks(aiperf_rows(path, broken, progress), ("time", "duration", "status", "phase"))
 
 
 def aiperf_rows(path: Path, broken: list[Broken], progress: Progress) -> Iterator[tuple[int, dict[str, Any]]]:

@@ -1,7 +1,6 @@
 """Requests that load generators log: JMeter's JTL, hey's and vegeta's CSV. Each row is one request at its start."""
 
 import csv
-import io
 import re
 from collections.abc import Iterator
 from functools import partial
@@ -10,7 +9,7 @@ from typing import Any
 
 from sim.tables.files import Broken, Progress, RowBlock, table_blocks
 from sim.tables.formats.reader import Head, Reader, Requests, in_chunks, timed
-from sim.tables.opening import opened
+from sim.tables.opening import opened_text
 
 SENT = "the rate is what the load generator sent, which may follow the answers"
 VEGETA = ("time", "status", "duration", "out", "in", "error", "body", "attack", "seq", "method", "path")
@@ -91,9 +90,8 @@ class VegetaCsv(Reader):
 
 
 def vegeta_rows(path: Path, broken: list[Broken], progress: Progress) -> Iterator[tuple[int, dict[str, Any]]]:
-    stream, raw = opened(path)
-    with raw:
-        rows = csv.reader(io.TextIOWrapper(stream, "utf-8-sig", errors="replace", newline=""))
+    with opened_text(path) as text:
+        rows = csv.reader(text)
         for row in rows:
             if len(row) >= len(VEGETA):
                 found = dict(zip(VEGETA, row, strict=False))

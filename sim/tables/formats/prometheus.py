@@ -174,7 +174,7 @@ class Exposition(Reader):
         return range_counts(chosen[0], series, asked, paths[0])
 
     def figures(self, paths: Sequence[Path]) -> str:
-        pages = [samples_in(path) for path in paths]
+        pages = [{(name, labels): value for name, labels, value, _ in samples_of_page(path)} for path in paths]
         if len(pages) == 1:
             said = histogram_figures(pages[0])
             return f"totals since the server began: {said}; two scrapes say what was between them"
@@ -182,7 +182,6 @@ class Exposition(Reader):
 
 
 def samples_of_page(path: Path) -> Iterator[Sample]:
-    """The samples of a file."""
     return samples_of_lines(whole_text(path).splitlines())
 
 
@@ -196,10 +195,6 @@ def samples_of_lines(lines: Iterable[str]) -> Iterator[Sample]:
                 continue
             stamp = stamp / 1e3 if stamp and stamp > 1e11 else stamp
             yield match[1], frozenset(LABEL.findall(match[2] or "")), value, stamp
-
-
-def samples_in(path: Path) -> Samples:
-    return {(name, labels): value for name, labels, value, _ in samples_of_page(path)}
 
 
 def summed(samples: Samples, name: str) -> float:

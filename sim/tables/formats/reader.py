@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
+from itertools import islice
 from pathlib import Path
 from typing import Any, ClassVar, TypeGuard
 
@@ -16,13 +17,14 @@ from sim.errors import BadInput, printable
 from sim.schema import with_keys_once
 from sim.tables.files import Broken, Progress, RowBlock, parquet_blocks
 from sim.tables.headers import header, is_parquet
-from sim.tables.opening import LARGEST_TIDIED, first_bytes, first_lines, opened
+from sim.tables.opening import all_bytes, first_lines, opened
 from sim.tables.small_tables import cells_of
 from sim.tables.written_dates import Order
 
 Floats = NDArray[np.float64]
 REFUSED = (429, 503)  # statuses by which a service turns a request away
 SHOWN = 200  # rows of a table that show what it is
+CHUNK = 100_000  # rows of a block
 
 
 class Head:
@@ -122,12 +124,7 @@ def json_document(path: Path) -> dict[str, Any]:
 
 def whole_text(path: Path) -> str:
     """A file of moderate size as text. Raises BadInput for a larger one."""
-    stream, raw = opened(path)
-    with raw:
-        data = first_bytes(stream, path, LARGEST_TIDIED + 1)
-    if len(data) > LARGEST_TIDIED:
-        raise BadInput("the file is too large", file=path, expected=f"at most {LARGEST_TIDIED:,} bytes")
-    return data.decode("utf-8-sig", errors="replace")
+    return all_bytes(*opened(path), path).decode("utf-8-sig", errors="replace")
 
 
 def timed(*names: str, per: float = 1.0) -> dict[str, tuple[str, float]]:
@@ -286,17 +283,7 @@ def json_records(path: Path) -> list[dict[str, Any]]:
     return [found for _, found in json_lines(path, [], lambda _: None)]
 
 
-def in_chunks(
-    rows: Iterator[tuple[int, dict[str, Any]]], columns: Sequence[str], size: int = 100_000
-) -> Iterator[RowBlock]:
+def in_chunks(rows: Iterator[tuple[int, dict[str, Any]]], columns: Sequence[str]) -> Iterator[RowBlock]:
     """Rows in blocks of moderate size."""
-    kept: list[dict[str, Any]] = []
-    lines: list[int] = []
-    for number, row in rows:
-        kept.append(row)
-        lines.append(number)
-        if len(kept) == size:
-            yield records_block(kept, lines, columns)
-            kept, lines = [], []
-    if kept:
-        yield records_block(kept, lines, columns)
+    while chunk := list(islice(rows, CHUNK)):
+        yield records_block([row for _, row in chunk], [number for number, _ in chunk], columns)

@@ -14,9 +14,8 @@ from sim.errors import BadInput
 from sim.tables.coded import coded, of_words, plain
 from sim.tables.files import Broken, Progress, RowBlock
 from sim.tables.formats.combined_lines import cells
-from sim.tables.formats.lines import whole_lines
+from sim.tables.formats.lines import blocks_in_order, whole_lines
 from sim.tables.formats.reader import Head, Reader, Requests, timed
-from sim.tables.in_order import in_order
 
 USERS = ("cs-username", "X-Forwarded-For", "x-forwarded-for", "cs(X-Forwarded-For)", "c-ip")  # behind a proxy
 READ = (*USERS, "date", "time", "cs-method", "cs-uri-stem", "sc-status", "time-taken", "x-edge-result-type")
@@ -72,10 +71,7 @@ def w3c_requests(head: Head, per: float, **more: Any) -> Requests:
 
 def w3c_blocks(path: Path, broken: list[Broken], progress: Progress, tabbed: bool) -> Iterator[RowBlock]:
     mark = "\t" if tabbed else " "
-    for block, unfit in in_order(lambda part: w3c_block(*part, mark), parts_of(path, progress)):
-        broken += unfit
-        if len(block.lines):
-            yield block
+    yield from blocks_in_order(lambda part: w3c_block(*part, mark), parts_of(path, progress), broken)
 
 
 def parts_of(path: Path, progress: Progress) -> Iterator[tuple[int, bytes, list[str]]]:

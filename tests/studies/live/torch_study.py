@@ -35,10 +35,7 @@ SEEDS = {"cpu": range(1, 4), "cuda": range(1, 2)}
 TRIES = 3  # runs of a case and seed at most, until one passes the gate
 LOADS: list[Made] = [partial(steady, load=load) for load in (0.5, 0.7, 0.9)]
 OVERLOADS: list[Made] = [partial(overload, playbook="queue bound"), partial(overload, playbook="degrade")]
-CASES: dict[str, list[Made]] = {
-    "cpu": [*LOADS, spike, *OVERLOADS],
-    "cuda": [*LOADS, spike],
-}
+CASES: dict[str, list[Made]] = {"cpu": [*LOADS, spike, *OVERLOADS], "cuda": [*LOADS, spike]}
 REPLAYED = {  # how far off a figure may be, as a share
     "latency p50": 0.02,
     "latency p99": 0.05,

@@ -41,11 +41,7 @@ def policies(*, begins: str = "0 s", until: str = "never", **policy: Any) -> lis
 
 def jitter(most: float, longest: float) -> dict[str, Any]:
     """Pauses uniform up to `most` seconds, that bound twice as long each time, at most `longest`."""
-    return {
-        "backoff": {"kind": "uniform", "low": "0 s", "high": f"{most} s"},
-        "growth": 2,
-        "longest": f"{longest} s",
-    }
+    return {"backoff": {"kind": "uniform", "low": "0 s", "high": f"{most} s"}, "growth": 2, "longest": f"{longest} s"}
 
 
 def budget(per: str = "success") -> list[dict[str, Any]]:

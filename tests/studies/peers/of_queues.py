@@ -100,12 +100,7 @@ def expiry(*, after: float, horizon: float, edge: float, **how: Any) -> Scenario
     return queue(policies=[drop], lasting=horizon, warm_up=edge, **how)
 
 
-EXPIRY: Figures = {
-    "mean wait": mean_wait_in,
-    **longer(1.6),
-    "refused": share("refused"),
-    "utilisation": utilisation,
-}
+EXPIRY: Figures = {"mean wait": mean_wait_in, **longer(1.6), "refused": share("refused"), "utilisation": utilisation}
 
 SIZES = [0.7, 0.9, 1.1, 1.3]
 LINGER = {"gpus": 2, "sizes": SIZES, "linger": 0.6, "edge": 30.0, "horizon": 1500.0}

@@ -23,10 +23,7 @@ from tests.studies.peers.samples import (
 from tests.studies.theory.queues import z
 from tests.studies.theory.study import same_row
 
-PEERS = {
-    "Ciw": of_ciw.QUESTIONS,
-    "SimPy": [*of_queues.QUESTIONS, *of_people.QUESTIONS, *of_clients.QUESTIONS],
-}
+PEERS = {"Ciw": of_ciw.QUESTIONS, "SimPy": [*of_queues.QUESTIONS, *of_people.QUESTIONS, *of_clients.QUESTIONS]}
 QUESTIONS = [(peer, question) for peer, questions in PEERS.items() for question in questions]
 SHARED = 2  # questions that must have a figure for a row of all of them together
 TOGETHER = "all questions together"
