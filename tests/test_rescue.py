@@ -147,6 +147,13 @@ def test_a_run_without_a_trigger_is_judged_by_the_scenarios_definition_of_alive(
     assert "definition of alive" in sentences_of(found)[-1]
 
 
+@pytest.mark.parametrize(("trigger", "lost", "said"), [("", 9.0, True), ("", 7.0, False), ("'spike'", 9.0, False)])
+def test_a_playbook_that_keeps_the_service_alive_and_loses_more_images_than_none_is_said(stuck, trigger, lost, said):
+    rows = {"begins": [0.0, 600.0, 660.0, 7200.0], "saved": [1.0, 1.0, 0.0, 0.0], "lost": [lost + 1, lost, 7.5, 8.0]}
+    found = Rescue("shed", pd.DataFrame({**rows, "recovered": 1.0}), 1, 600.0, 660.0, trigger, None, 9.0, (0, 1), stuck)
+    assert ("It saves no images" in " ".join(sentences_of(found))) == said
+
+
 def test_an_answer_that_turns_twice_is_said(stuck):
     shares = pd.DataFrame(
         {"begins": [0.0, 60.0, 120.0, 180.0], "saved": [1.0, 0.0, 1.0, 0.0], "lost": [0.0, 9.0, 1.0, 9.0]}

@@ -58,7 +58,9 @@ def order_by(
             seeds=seeds,
             by=a_time("--by", by),
             keep=None if keep is None else a_share("--keep", keep),
+            lots=lots,
+            enough=needed,
             **at_work,
         )
-    say(sentences(found, day, lots, needed or lots))
+    say(sentences(found, day))
     save_table(found.rescue.shares, out)

@@ -27,6 +27,7 @@ def sentences(found: Rescue) -> list[str]:
             f"the run; started at {found.run.date(found.too_late)} UTC it does not. Without it, "
             f"{loss(found, never['lost'])}; begun at the latest instant, {loss(found, by['lost'][found.latest])}.",
             *in_seeds(found),
+            *at_a_price(found),
         ]
     lines.append(judged(found))
     if found.back_and_forth:
@@ -58,6 +59,16 @@ def in_seeds(found: Rescue) -> list[str]:
     lost = f"{found.run.date(none[0])} the first that saves none" if len(none) else "all save some"
     saved = round(by[found.latest] * found.seeds)
     return [f"That is so in {saved} of {found.seeds} seeds. Of the instants looked at, {safe}, and {lost}."]
+
+
+def at_a_price(found: Rescue) -> list[str]:
+    """That a playbook which keeps the service alive loses more images than none does, whenever it begins in time."""
+    lost = found.shares["lost"]
+    if found.trigger or found.keep is not None or not lost[found.shares["saved"] > 0.5].min() > lost.iloc[-1]:
+        return []
+    return [
+        f"It saves no images: begun early enough to keep the service alive, '{found.playbook}' loses more than without."
+    ]
 
 
 def loss(found: Rescue, lost: float) -> str:

@@ -122,10 +122,10 @@ def size(
     playbook: the scenario's first where None. pool: the one that is sized while others stay; all that serve something
     of what is promised where None, one after the other. kind: of GPU, in a pool of several kinds; the others stay, and
     where None it is the one that is taken last. seeds: runs of each fleet looked at; the answer and its neighbours get
-    others than the search. step: GPUs, a hundredth of the offered load where None; no finer than a GPU of the slice. store: where
-    runs are kept, False for nowhere. until: the answer gets further seeds, to `most`, until the 95 % interval of its
-    measure is within this to each side (in points for a share, else relative). An interrupt gives what is known by
-    then. Raises BadInput.
+    others than the search. step: GPUs, a hundredth of the offered load where None; no finer than a GPU of the slice.
+    store: where runs are kept, False for nowhere. until: the answer gets further seeds, to `most`, until the 95 %
+    interval of its measure is within this to each side (in points for a share, else relative). An interrupt gives what
+    is known by then. Raises BadInput.
 
     Of a scenario with uncertain inputs (sim.studies.uncertain) each run is one of another future: `seeds` is how many
     are looked at, and the answer is the smallest fleet with which the promise is kept in at least `runs` of them, by
