@@ -8,6 +8,7 @@ import pandas as pd
 import pytest
 
 from sim import BadInput, load, simulate
+from sim.report.study_tables import options_table
 from sim.results.verdict import verdict
 from sim.studies.decide import alive_intervals, decide, regrets
 from sim.studies.decide_words import sentences
@@ -156,6 +157,18 @@ def test_a_runner_up_whose_gpus_cost_as_much_is_named_with_what_the_futures_esta
     assert ("do not establish" in said) == (not near.options["p"].min() < 0.05)
 
 
+def test_a_difference_that_is_clear_alone_and_not_among_many_says_both(found):
+    """The interval of one excludes nothing, and "do not establish" beside it read as a contradiction."""
+    rows = found.options.assign(more_lost=1.0, more_low=0.5, more_high=1.5, p=0.06)
+    clear = replace(found, options=rows, best=2)
+    said = " ".join(sentences(clear))
+    assert "is established alone, but not among 2 comparisons" in said
+    assert "do not establish" not in said
+    assert "which 2 futures cannot establish" in " ".join(sentences(replace(clear, futures=2)))
+    unsure = replace(clear, options=rows.assign(more_low=-0.5))
+    assert "do not establish" in " ".join(sentences(unsure))
+
+
 def test_runs_of_one_future_are_no_further_evidence_of_staying_alive():
     """Ten futures of three runs that live or die together have the interval of ten, not of thirty."""
     fates = [(future, seed, future <= 8) for future in range(1, 11) for seed in (1, 2, 3)]
@@ -180,6 +193,17 @@ def test_runs_of_one_future_are_no_further_evidence_of_staying_alive():
 def test_what_no_decision_can_be_made_of_is_refused(wrong):
     with pytest.raises(BadInput):
         decide(small(), **wrong, **HERE)
+
+
+def test_a_fleet_that_is_uncertain_is_shown_by_its_law_and_each_run_by_its_own():
+    """The table showed the median alone, and so did the file of runs."""
+    shed = {"none": [], "shed": [{"policy": {"kind": "shed", "share": "1 %"}}]}
+    pool = next(iter(small().pools))
+    inputs = uncertain(small(playbooks=shed), {f"pools.{pool}.gpus": "~ uniform(4, 40)"})
+    some = decide(inputs, futures=4, image_worth=0.01, **HERE)
+    assert {row[0] for row in options_table(some).rows} == {"~ uniform(4, 40)"}
+    assert some.runs["gpus"].tolist() == some.runs[f"pools.{pool}.gpus"].astype(int).tolist()
+    assert some.runs["gpus"].nunique() > 1
 
 
 def test_a_fleet_on_the_menu_cannot_be_uncertain():

@@ -79,13 +79,13 @@ def decide(
     say(sentences(found))
     if found.futures:
         print_table(options_table(found))
-    if what_changes and found.futures == found.planned:
+    if what_changes and found.futures == found.planned and found.best is not None:
         from sim.studies.switch_points import switch_sentences, what_would_change
 
-        same = {key: how[key] for key in ("pool", "kind", "image_worth", "store")}
+        same = {key: how[key] for key in ("pool", "kind", "image_worth", "store")} | {"among": found.eligible}
         with studying("what would change the choice", cluster, processes, shard) as at_work:
             switches = what_would_change(inputs, read_fleets(fleets), named(playbooks) or None, **same, **at_work)
-        found = dataclasses.replace(found, changes=switch_sentences(switches))
+        found = dataclasses.replace(found, changes=switch_sentences(switches, str(found.options["label"][found.best])))
         say(found.changes)
     if folder is not None and found.futures:
         save(found, inputs, folder)

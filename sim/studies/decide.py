@@ -107,6 +107,12 @@ class Decision:
         return None if others.empty else least(others, "regret")
 
     @property
+    def eligible(self) -> list[tuple[int, str]]:
+        """The options (GPUs and playbook) that stay alive often enough to be chosen."""
+        some = self.options[self.options["alive"] >= self.alive - SAME]
+        return list(zip(some["gpus"].tolist(), some["playbook"].tolist(), strict=True))
+
+    @property
     def cheaper(self) -> pd.DataFrame:
         """The options whose GPUs cost less than those of the option chosen."""
         if self.best is None:
@@ -168,7 +174,7 @@ def decide(
             "future": future,
             **inputs.values(future),
             "seed": seed,
-            "gpus": menu[place][0],
+            "gpus": int(inputs.values(future).get(f"pools.{where}.gpus", menu[place][0])),
             "playbook": menu[place][1],
             "option": place,
             "loss": loss(by, figures, found.get((future, seed, -1)), image_worth or 0.0),

@@ -4,6 +4,7 @@ import math
 from typing import Any
 
 from sim.studies.decide import LOSSES, SAME, Decision
+from sim.studies.intervals import FEWEST
 from sim.wording import amount, names_in_words, percent, usd
 
 ALPHA = 0.05
@@ -92,10 +93,20 @@ def runner_up(found: Decision) -> list[str]:
         return [f"No better than {equal}: the losses are the same in every future, and {why}."]
     bound = f" ({written(found, row['more_low'])} to {written(found, row['more_high'])})"
     known = bound if row["more_low"] < row["more_high"] else ""
-    unclear = "" if row["p"] < ALPHA else ", which these futures do not establish (p of 5 % or more by Holm)"
-    return [
-        f"Runner-up: {row['label']}, which loses {written(found, row['more_lost'])} more on average{known}{unclear}."
-    ]
+    more = f"{written(found, row['more_lost'])} more on average{known}{unclear(found, row)}"
+    return [f"Runner-up: {row['label']}, which loses {more}."]
+
+
+def unclear(found: Decision, row: Any) -> str:
+    """That these futures do not establish a difference of losses, and why; nothing where they do."""
+    if row["p"] < ALPHA:
+        return ""
+    if found.futures < FEWEST:
+        return f", which {found.futures} futures cannot establish"
+    if row["more_low"] > 0:
+        many = len(found.options) - 1
+        return f", which is established alone, but not among {many} comparisons (p of 5 % or more by Holm)"
+    return ", which these futures do not establish (p of 5 % or more by Holm)"
 
 
 def cheaper(found: Decision) -> list[str]:
@@ -110,8 +121,8 @@ def cheaper(found: Decision) -> list[str]:
         why = f"on average it loses {written(found, row['more_lost'])} more{bound if known else ''}"
         if row["alive"] < found.alive:
             why = f"it stays alive in {percent(row['alive'])} of runs only, {percent(found.alive)} are asked for"
-        elif not row["p"] < ALPHA:
-            why += ", which these futures do not establish (p of 5 % or more by Holm)"
+        else:
+            why += unclear(found, row)
         lines.append(
             f"Not {row['label']}, ${amount(mine - row['dollars'])} cheaper in GPUs: {why}; its worst regret is "
             f"{written(found, row['worst_regret'])}, and it {life(found, row)}."
