@@ -5,7 +5,7 @@ import math
 import pandas as pd
 import pytest
 
-from sim.studies.choice import choice
+from sim.studies.choice import against, choice
 from sim.studies.compare import Comparison
 from sim.studies.differences import differences
 from sim.studies.objectives import OBJECTIVES
@@ -132,6 +132,26 @@ def test_the_cost_of_an_image_over_seeds_is_that_of_all_their_images_and_not_the
     found = seeds.differences.set_index("metric").loc["dollars_per_1000_images"]
     assert found["mean"] == pytest.approx(1000 * 3 * FLEET / 1200)
     assert math.isnan(found["mean_low"])  # three so different seeds do not exclude that no image is made
+
+
+def test_a_difference_that_no_seed_can_establish_is_called_unknown():
+    """Without an image there is no cost of one, and "More seeds would tell" was said of it."""
+    rows = [*three_seeds("some", 700, 500, 620), *three_seeds("none", 1, 1, 1)]
+    for one in rows[3:]:
+        one.update(images_worth=0.0, dollars_per_1000_images=math.inf)
+    said = choice(compared(*rows, by="cost"))
+    assert "The difference of 'some' from 'none' is not known, as in some seed there is no figure." in said
+    assert not any("More seeds would tell" in line or "are established" in line for line in said)
+
+
+def test_the_sentence_and_the_table_test_a_difference_of_costs_the_same_way():
+    """The table took the jackknife of the ratio, and the sentence the difference of each seed's cost."""
+    found = compared(*three_seeds("b", 600, 640, 500), *three_seeds("a", 700, 500, 620), by="cost")
+    best = found.alive[0]
+    (row,) = against(found, best).to_dict("records")
+    metric = found.differences.set_index(["playbook", "metric"]).loc[("a", "dollars_per_1000_images")]
+    assert row["p"] == pytest.approx(metric["p"])
+    assert abs(row["difference"]) == pytest.approx(abs(metric["difference"]))
 
 
 def test_what_is_equal_in_every_seed_is_called_equal_and_the_cheapest_of_it_is_chosen():

@@ -157,6 +157,15 @@ def test_a_runner_up_whose_gpus_cost_as_much_is_named_with_what_the_futures_esta
     assert ("do not establish" in said) == (not near.options["p"].min() < 0.05)
 
 
+def test_fleets_that_earn_the_same_are_said_to_differ_by_their_cost_alone(found):
+    """Where nobody leaves and late images cost nothing, the smallest fleet wins whatever people get."""
+    poor = {"behaviour.patience": {"kind": "never"}, "tiers.free.price": "$20 per month"}
+    busy = decide(uncertain(small().with_(**poor), {DEMAND: "~ uniform(2, 3)"}), fleets=[2, 20], futures=3, **HERE)
+    assert busy.options["gpus"][busy.best] == 2
+    assert any(line.startswith("THE SAME IS EARNED") for line in sentences(busy))
+    assert not any(line.startswith("THE SAME IS EARNED") for line in sentences(found))
+
+
 def test_a_difference_that_is_clear_alone_and_not_among_many_says_both(found):
     """The interval of one excludes nothing, and "do not establish" beside it read as a contradiction."""
     rows = found.options.assign(more_lost=1.0, more_low=0.5, more_high=1.5, p=0.06)

@@ -7,7 +7,8 @@ import pandas as pd
 
 from sim.results.fairness import WHY_NOT
 from sim.studies.compare import Comparison
-from sim.studies.intervals import CONFIDENCE, FEWEST, holm, paired_difference
+from sim.studies.differences import difference_of
+from sim.studies.intervals import CONFIDENCE, FEWEST, holm
 from sim.studies.objectives import OBJECTIVES
 from sim.wording import amount, names_in_words, percent
 
@@ -212,9 +213,7 @@ def against(comparison: Comparison, best: str) -> pd.DataFrame:
     """The best against every other playbook by the objective, paired by seed: one row each, p corrected by Holm."""
     objective, ours = comparison.objective, comparison.runs(best)
     rows = {
-        name: paired_difference(
-            ours[objective.figure], comparison.runs(name)[objective.figure].reindex(ours.index), objective.kind
-        )
+        name: difference_of(ours, comparison.runs(name).reindex(ours.index), objective.figure)
         for name in comparison.ranking
         if name != best
     }
@@ -228,15 +227,21 @@ def not_established(comparison: Comparison, best: str) -> list[str]:
         few = "One seed says" if len(comparison.seeds) == 1 else "Two seeds say"
         return [f"{few} nothing about chance, so no difference is established: use --seeds {FEWEST} or more."]
     rows, same = against(comparison, best), equals(comparison, best)
-    open_ = [str(name) for name, p in rows["p_holm"].items() if not p < ALPHA and name not in same]
+    unknown = [str(name) for name, p in rows["p_holm"].items() if math.isnan(p) and name not in same]
+    open_ = [str(name) for name, p in rows["p_holm"].items() if p >= ALPHA and name not in same]
     found = []
     if same:
         found.append(f"No seed sets {quoted([best, *same])} apart by this measure, and more seeds may not either.")
     if open_:
-        many = "one comparison" if len(rows) == 1 else f"{len(rows)} comparisons"
+        compared = len(rows) - len(unknown)
+        many = "one comparison" if compared == 1 else f"{compared} comparisons"
         said = f"Differences not established (p of 5 % or more by Holm, {many}): '{best}' against {quoted(open_)}."
         found.append(f"{said} More seeds would tell.")
-    if len(open_) + len(same) < len(rows):
+    if unknown:
+        found.append(
+            f"The difference of '{best}' from {quoted(unknown)} is not known, as in some seed there is no figure."
+        )
+    if len(open_) + len(same) + len(unknown) < len(rows):
         others = "all others" if not found else "the rest"
         found.append(f"The differences of '{best}' from {others} are established (p below 5 % by Holm).")
     return [*found, COVERS]

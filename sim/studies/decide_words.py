@@ -138,12 +138,27 @@ def information(found: Decision) -> str:
     )
 
 
+def earns_the_same(found: Decision) -> bool:
+    """Whether fleets of the menu differ under the playbook that is chosen, and their losses only by what GPUs cost."""
+    assert found.best is not None
+    runs = found.runs[found.runs["playbook"] == found.options["playbook"][found.best]]
+    earned = runs.assign(earned=runs["dollars"] - runs["loss"]).groupby(["future", "seed"])["earned"]
+    apart = (earned.max() - earned.min()).max()
+    several = found.options.groupby("playbook")["gpus"].nunique()[found.options["playbook"][found.best]] > 1
+    return bool(several and apart <= SAME * runs["loss"].abs().max())
+
+
 def basis(found: Decision) -> list[str]:
     """What a loss is, what the futures are, and the menu."""
     done = f"{found.futures} of {found.planned}" if found.futures < found.planned else f"{found.futures}"
     inputs = "; ".join(f"{key} {text}" for key, text in found.inputs.items())
     drawn = f"in which {inputs}" if inputs else "that differ by chance alone, since no input is uncertain"
     lines = [f"A loss is {LOSSES[found.by]}, of the whole service and the run. From {done} futures {drawn}."]
+    if found.by != "images" and found.best is not None and earns_the_same(found):
+        lines.append(
+            "THE SAME IS EARNED by every fleet with the playbook that is chosen, in every future, so the cost of GPUs "
+            "alone decides, whatever people get. Images that are late cost nothing unless 'churn_late' says so."
+        )
     if found.by == "images":
         lines.append(
             "GPUs count nothing in these losses, so more of them never lose: state prices of tiers, or what an image "
