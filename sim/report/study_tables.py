@@ -40,7 +40,7 @@ def looks_table(table: pd.DataFrame, *, share: bool) -> Table:
 
 def gpus_in(pool: str) -> Callable[[Any], str]:
     """What a column of one pool shows."""
-    return lambda row: f"{row[pool]:,}"
+    return lambda row: f"{row[pool]:,.0f}"
 
 
 def between(low: float, high: float) -> str:

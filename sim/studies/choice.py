@@ -13,6 +13,7 @@ from sim.studies.objectives import OBJECTIVES
 from sim.wording import amount, names_in_words, percent
 
 ALPHA = 1 - CONFIDENCE
+PEOPLE_DIFFER = "The people differ: configurations have other demand or behaviour, and share only their seeds."
 COVERS = (
     "Intervals (95 %) are for seeds only: they cover chance, and not a wrong demand, patience, retry law, profile or "
     "price, nor that the best was picked after looking."
@@ -49,9 +50,7 @@ def caveats(comparison: Comparison, best: str) -> list[str]:
 def objective_sentence(comparison: Comparison) -> str:
     """What playbooks are ranked by, for the head of a table."""
     objective = comparison.objective
-    people = f"All {comparison.noun}s meet the same people."
-    if not comparison.same_people:
-        people = "The people differ: configurations have other demand or behaviour, and share only their seeds."
+    people = f"All {comparison.noun}s meet the same people." if comparison.same_people else PEOPLE_DIFFER
     quality = "; a degraded image counts by its stated quality" if comparison.by in ("images", "cost") else ""
     return (
         f"Ranked by {objective.says}{quality}. Staying alive with every seed is a condition: {comparison.noun}s "
