@@ -84,7 +84,7 @@ def test_further_gpus_must_arrive_before_the_spike_is_over_and_the_order_goes_be
     lost = found.late.set_index("delay")["lost"]
     assert lost[0] < lost[3600] == lost[math.inf]
     assert sentences(found)[0].startswith(f"ORDER BY {found.order_by:%Y-%m-%d %H:%M}")
-    early, late = (sentences(found, datetime(2024, 12, day, tzinfo=UTC))[2] for day in (1, 2))
+    early, late = (sentences(found, datetime(2024, 12, day, tzinfo=UTC))[-6] for day in (1, 2))
     assert "100 %" in early
     assert late.startswith("TOO LATE")
 
@@ -114,6 +114,17 @@ def test_the_chances_of_the_lead_time_and_of_the_seeds_are_joined(scenario):
     assert "no date is early enough: GPUs at the start save 4 of 5 seeds" in " ".join(sentences(never))
     sure = saved_in(scenario, [1.0, 1.0, 0.0, 0.0])
     assert "together" not in " ".join(sentences(sure))
+
+
+def test_gpus_that_save_a_little_are_not_said_to_save_the_launch(scenario):
+    """Of 10 images at stake 8 are lost with them, and 9 without: they are worth having in time, and save no launch."""
+    found = saved_in(scenario, [1.0, 1.0, 0.0, 0.0])
+    rows = found.rescue.shares.assign(lost=[7.0, 8.0, 9.0, 9.0])
+    said = sentences(replace(found, rescue=replace(found.rescue, shares=rows, at_stake=10.0)))
+    assert said[1].startswith("TOO FEW: the launch is not saved by them alone")
+    assert "Even so 8 images are lost (80 % of those at stake); without them, 9 images are lost (90 %" in said[1]
+    enough = sentences(replace(found, rescue=replace(found.rescue, shares=rows, at_stake=100.0)))
+    assert enough[1].startswith("Even so 8 images are lost (8 %")
 
 
 def test_the_last_date_is_that_of_the_lots_that_are_needed(scenario):

@@ -5,7 +5,8 @@ from datetime import datetime
 
 from sim.scenario.document import is_law
 from sim.studies.lead_time import OrderBy, lead_quantile
-from sim.studies.rescue_sentences import NOTHING, in_seeds, judged, nothing_decided
+from sim.studies.rescue import HALF
+from sim.studies.rescue_sentences import NOTHING, in_seeds, judged, loss, nothing_decided
 from sim.wording import amount, duration, percent
 
 LITTLE = 0.005  # a difference of chances that is not spoken of
@@ -33,6 +34,7 @@ def sentences(found: OrderBy, today: datetime | None = None) -> list[str]:
         lines = [
             f"ORDER BY {found.order_by:%Y-%m-%d %H:%M} UTC: {what} that {arrive} by {found.latest:%Y-%m-%d %H:%M} "
             f"still {save} the launch under '{found.playbook}'.",
+            *still_lost(found),
             *in_seeds(found.rescue),
             f"{order} {duration(quantile)}{at_most}{burn_in}.",
             *both_chances(found),
@@ -48,6 +50,18 @@ def sentences(found: OrderBy, today: datetime | None = None) -> list[str]:
     if found.interrupted:
         lines.append("INTERRUPTED: the instant is known less precisely, and some delays have no figure.")
     return [*lines, judged(found.rescue)]
+
+
+def still_lost(found: OrderBy) -> list[str]:
+    """What is lost although they come in time, and whether that is a launch saved; nothing where nothing is."""
+    by, stake = found.rescue.shares.set_index("begins")["lost"], found.rescue.at_stake
+    lost = float(by[found.rescue.latest])
+    if lost <= 0:
+        return []
+    them = "it" if found.gpus == 1 else "them"
+    said = f"Even so {loss(found.rescue, lost)}; without {them}, {loss(found.rescue, float(by.iloc[-1]))}."
+    few = f"TOO FEW: the launch is not saved by {them} alone, only made less bad. " if lost > HALF * stake > 0 else ""
+    return [f"{few}{said}"]
 
 
 def lots(found: OrderBy) -> str:
