@@ -1,5 +1,6 @@
 """The command that says which uncertain inputs a figure depends on."""
 
+import math
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -87,8 +88,11 @@ def sensitivity_table(table: Any, metric: str) -> Table:
     title = f"Sensitivity of {metric.replace('_', ' ')}{base}"
     ranges = ["range"] if "low" in table else []
     titles = [names.get(name, name.replace("ST_conf", "ST ±")) for name in columns]
-    found, nothing = Table(name_column("input"), *ranges, *titles, title=title, caption_justify="left"), []
+    found, nothing, endless = Table(name_column("input"), *ranges, *titles, title=title, caption_justify="left"), [], []
     for row in table.to_dict("records"):
+        if "base" in row and all(math.isinf(row[name]) for name in ("at_low", "base", "at_high")):
+            endless.append(row["key"])
+            continue
         if not any(row.get(name) for name in ("swing", "mu_star", "ST")):
             nothing.append(row["key"])
             continue
@@ -98,5 +102,9 @@ def sensitivity_table(table: Any, metric: str) -> Table:
         found.add_row(row["key"] + mark, *between, *cells)
     notes = ["* not monotone: the base lies outside both ends."] if " *" in str([*found.columns[0].cells]) else []
     notes += [f"Nothing changes with: {', '.join(nothing)}."] if nothing else []
+    if endless:
+        notes.append(
+            f"NOT TOLD by this figure, which is endless whatever they are: {', '.join(endless)}; try attainment."
+        )
     found.caption = "\n".join(notes) or None
     return found
