@@ -112,6 +112,14 @@ def test_where_nothing_is_alive_nothing_is_recommended():
     assert not any(line.startswith("Choose") for line in said)
 
 
+def test_of_the_dead_those_that_are_equal_in_every_seed_are_called_equal():
+    """The table had "0 points in every seed", and the sentence "not established. More seeds would tell"."""
+    said = choice(compared(*(row for name in "ab" for row in three_seeds(name, 700, 705, 710, alive=False))))
+    assert "'a' and 'b' come first, equal, by the measure alone" in said[0]
+    assert "No seed sets 'a' and 'b' apart by this measure, and more seeds may not either." in said
+    assert not any("More seeds would tell" in line for line in said)
+
+
 def test_another_objective_that_would_choose_otherwise_is_named():
     said = " ".join(choice(compared(*three_seeds("a", 700, 700, 700, kept=0.5), *three_seeds("b", 600, 600, 600))))
     assert "By people kept, 'b' would come first: 90 % against 50 % (--by people)." in said

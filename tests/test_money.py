@@ -226,6 +226,20 @@ def test_one_gpu_more_is_worth_what_queueing_theory_says():
     assert more["value"] < less["value"]
 
 
+def test_what_the_playbook_loses_whatever_the_fleet_is_no_loss_of_too_few_gpus():
+    """A gate that is closed to half of all loses what no GPU brings back; it was compared with itself, and lost $0."""
+    half = {"none": [], "half": [{"policy": {"kind": "feature gate", "open": 0.5}}]}
+    rich = priced(pools={"gpus": {"gpus": 60}}, playbooks=half)
+    none, gate = (money_study(rich, name, seeds=1, processes=1) for name in ("none", "half"))
+    assert none.tiers["lost"].sum() == pytest.approx(0, abs=1e-6)
+    assert none.by_playbook == 0
+    lost = gate.tiers["lost"].sum()
+    assert lost > 0
+    assert gate.by_playbook == pytest.approx(lost)
+    assert any("of it by the playbook, whatever the fleet" in line for line in lines(gate))
+    assert not any(line.startswith("This is of one step") for line in lines(gate))
+
+
 def test_a_gpu_of_the_slice_stands_for_many():
     scenario = priced(scale="1/3", pools={"gpus": {"gpus": 6}})
     assert [(pool, gpus) for pool, gpus, _ in changed_fleets(scenario)] == [("gpus", 3), ("gpus", -3)]

@@ -54,7 +54,7 @@ def lines(study: Any) -> list[str]:
     plan = plan_of(study.run)
     lost = study.tiers["lost"].to_dict()
     return [
-        lost_sentence(lost, plan.revenue if plan else None),
+        lost_sentence(lost, plan.revenue if plan else None, study.by_playbook),
         *[worth_sentence(row) for row in study.marginal.to_dict("records")],
         *several(study),
         f"Seed {study.seeds[0]}. " + " ".join(money_sentences(study.run, study.money)),
@@ -67,12 +67,13 @@ def several(study: Any) -> list[str]:
     """A warning where one GPU more is not shown to pay, and yet more is lost than another such fleet would cost."""
     from sim.wording import usd
 
-    lost, cost = float(study.tiers["lost"].sum()), study.money.cost
+    lost, cost = float(study.tiers["lost"].sum()) - study.by_playbook, study.money.cost
     rows = study.marginal.to_dict("records")
     if lost <= cost or all(worth(row) == PAYS for row in rows if row["gpus"] > 0):
         return []
     return [
-        f"This is of one step, and says nothing of several: {usd(lost)} are lost against an unlimited fleet, more than "
+        f"This is of one step, and says nothing of several: {usd(lost)} are lost against an unlimited fleet with "
+        "this playbook, more than "
         f"all GPUs of the run cost ({usd(cost)}). Where people try again, a few GPUs change nothing and enough of them "
         "everything; 'meltpoint decide --fleets' compares larger steps."
     ]

@@ -78,7 +78,7 @@ def sensitivity(
 def sensitivity_table(table: Any, metric: str) -> Table:
     """One row per input that matters, the most important first; those that do not in the caption."""
     from sim.report import words
-    from sim.wording import setting
+    from sim.wording import names_in_words, setting
 
     of_figure = {"at_low": words.figure, "at_high": words.figure}
     of_figure |= dict.fromkeys(("swing", "mu", "mu_star", "sigma", "mu_star_conf"), words.swing)
@@ -103,8 +103,7 @@ def sensitivity_table(table: Any, metric: str) -> Table:
     notes = ["* not monotone: the base lies outside both ends."] if " *" in str([*found.columns[0].cells]) else []
     notes += [f"Nothing changes with: {', '.join(nothing)}."] if nothing else []
     if endless:
-        notes.append(
-            f"NOT TOLD by this figure, which is endless whatever they are: {', '.join(endless)}; try attainment."
-        )
+        every = names_in_words(endless)
+        notes.append(f"ENDLESS: at every setting of {every}, so it says nothing about them; try attainment.")
     found.caption = "\n".join(notes) or None
     return found

@@ -82,9 +82,11 @@ def chosen_sentence(comparison: Comparison, best: str, alive: int) -> str:
 def none_alive(comparison: Comparison) -> str:
     best, objective = comparison.ranking[0], comparison.objective
     reached = objective.written(comparison.mean(best, objective.figure))
+    same = equals(comparison, best)
+    first = f"{quoted([best, *same])} come first, equal," if same else f"'{best}' comes first"
     return (
         f"No {comparison.noun} keeps the service alive with {every_seed(comparison)}, so no {comparison.noun} is "
-        f"recommended; '{best}' comes first by the measure alone, with {reached} {objective.got}."
+        f"recommended; {first} by the measure alone, with {reached} {objective.got}."
     )
 
 
@@ -103,10 +105,11 @@ def bounds(comparison: Comparison, name: str) -> str:
 
 
 def equals(comparison: Comparison, best: str) -> list[str]:
-    """The others that are alive and have the same figure as the best in every seed: no seed sets them apart."""
+    """The others, alive as the best is or dead as it is, with its figure in every seed: none sets them apart."""
     figure = comparison.objective.figure
     ours = comparison.runs(best)[figure].to_numpy(float)
-    others = [name for name in comparison.alive if name != best]
+    as_alive = comparison.alive if best in comparison.alive else comparison.ranking
+    others = [name for name in as_alive if name != best]
     return [name for name in others if np.allclose(comparison.runs(name)[figure], ours, rtol=1e-12, atol=0.0)]
 
 
