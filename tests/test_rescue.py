@@ -154,6 +154,16 @@ def test_a_playbook_that_keeps_the_service_alive_and_loses_more_images_than_none
     assert ("It saves no images" in " ".join(sentences_of(found))) == said
 
 
+@pytest.mark.parametrize(("best", "said"), [(6.0, True), (4.0, False)])
+def test_a_playbook_under_which_most_is_lost_whenever_it_begins_saves_little(stuck, best, said):
+    """Half of what it can save is a run that is saved, and may be a tenth of what is at stake."""
+    rows = {"begins": [0.0, 600.0, 660.0, 7200.0], "saved": [1.0, 1.0, 0.0, 0.0], "lost": [best, 7.0, 9.0, 9.0]}
+    shares = pd.DataFrame({**rows, "recovered": 1.0})
+    found = Rescue("shed", shares, 1, 600.0, 660.0, "'spike'", None, 10.0, (0, 1), stuck)
+    text = " ".join(sentences_of(found))
+    assert ("IT SAVES LITTLE: whenever 'shed' begins, 60 % of the images at stake are lost" in text) == said
+
+
 def test_an_answer_that_turns_twice_is_said(stuck):
     shares = pd.DataFrame(
         {"begins": [0.0, 60.0, 120.0, 180.0], "saved": [1.0, 0.0, 1.0, 0.0], "lost": [0.0, 9.0, 1.0, 9.0]}

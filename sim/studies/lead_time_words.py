@@ -6,7 +6,7 @@ from datetime import datetime
 from sim.scenario.document import is_law
 from sim.studies.lead_time import OrderBy, lead_quantile
 from sim.studies.rescue import HALF
-from sim.studies.rescue_sentences import NOTHING, in_seeds, judged, loss, nothing_decided
+from sim.studies.rescue_sentences import NOTHING, at_best, in_seeds, judged, loss, nothing_decided
 from sim.wording import amount, duration, percent
 
 LITTLE = 0.005  # a difference of chances that is not spoken of
@@ -54,13 +54,17 @@ def sentences(found: OrderBy, today: datetime | None = None) -> list[str]:
 
 def still_lost(found: OrderBy) -> list[str]:
     """What is lost although they come in time, and whether that is a launch saved; nothing where nothing is."""
-    by, stake = found.rescue.shares.set_index("begins")["lost"], found.rescue.at_stake
+    by = found.rescue.shares.set_index("begins")["lost"]
     lost = float(by[found.rescue.latest])
     if lost <= 0:
         return []
     them = "it" if found.gpus == 1 else "them"
     said = f"Even so {loss(found.rescue, lost)}; without {them}, {loss(found.rescue, float(by.iloc[-1]))}."
-    few = f"TOO FEW: the launch is not saved by {them} alone, only made less bad. " if lost > HALF * stake > 0 else ""
+    few = (
+        f"TOO FEW: the launch is not saved by {them} alone, only made less bad. "
+        if at_best(found.rescue) > HALF
+        else ""
+    )
     return [f"{few}{said}"]
 
 

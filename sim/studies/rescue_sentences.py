@@ -4,7 +4,7 @@ import math
 
 from sim.results.metrics import outcomes
 from sim.results.storms import HEALTHY
-from sim.studies.rescue import Rescue
+from sim.studies.rescue import HALF, Rescue
 from sim.wording import amount, duration, percent
 
 
@@ -27,6 +27,7 @@ def sentences(found: Rescue) -> list[str]:
             f"the run; started at {found.run.date(found.too_late)} UTC it does not. Without it, "
             f"{loss(found, never['lost'])}; begun at the latest instant, {loss(found, by['lost'][found.latest])}.",
             *in_seeds(found),
+            *little(found),
             *at_a_price(found),
         ]
     lines.append(judged(found))
@@ -59,6 +60,21 @@ def in_seeds(found: Rescue) -> list[str]:
     lost = f"{found.run.date(none[0])} the first that saves none" if len(none) else "all save some"
     saved = round(by[found.latest] * found.seeds)
     return [f"That is so in {saved} of {found.seeds} seeds. Of the instants looked at, {safe}, and {lost}."]
+
+
+def at_best(found: Rescue) -> float:
+    """The share of the images at stake that is lost at the best instant looked at; 0 where nothing is at stake."""
+    return float(found.shares["lost"].min()) / found.at_stake if found.at_stake > 0 else 0.0
+
+
+def little(found: Rescue) -> list[str]:
+    """That most of what is at stake is lost whenever the playbook begins, although it saves half of what it can."""
+    if found.keep is not None or at_best(found) <= HALF:
+        return []
+    return [
+        f"IT SAVES LITTLE: whenever '{found.playbook}' begins, {percent(at_best(found))} of the images at stake are lost, "
+        "or more."
+    ]
 
 
 def at_a_price(found: Rescue) -> list[str]:
