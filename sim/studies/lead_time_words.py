@@ -60,12 +60,9 @@ def still_lost(found: OrderBy) -> list[str]:
         return []
     them = "it" if found.gpus == 1 else "them"
     said = f"Even so {loss(found.rescue, lost)}; without {them}, {loss(found.rescue, float(by.iloc[-1]))}."
-    few = (
-        f"TOO FEW: the launch is not saved by {them} alone, only made less bad. "
-        if at_best(found.rescue) > HALF
-        else ""
-    )
-    return [f"{few}{said}"]
+    if at_best(found.rescue) <= HALF:
+        return [said]
+    return [f"TOO FEW: the launch is not saved by {them} alone, only made less bad. {said}"]
 
 
 def lots(found: OrderBy) -> str:

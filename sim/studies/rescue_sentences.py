@@ -71,10 +71,8 @@ def little(found: Rescue) -> list[str]:
     """That most of what is at stake is lost whenever the playbook begins, although it saves half of what it can."""
     if found.keep is not None or at_best(found) <= HALF:
         return []
-    return [
-        f"IT SAVES LITTLE: whenever '{found.playbook}' begins, {percent(at_best(found))} of the images at stake are lost, "
-        "or more."
-    ]
+    lost = f"{percent(at_best(found))} of the images at stake are lost"
+    return [f"IT SAVES LITTLE: whenever '{found.playbook}' begins, {lost}, or more."]
 
 
 def at_a_price(found: Rescue) -> list[str]:
