@@ -132,6 +132,18 @@ def test_an_option_that_dies_too_often_is_not_chosen():
     assert safe.evpi == safe.options["regret"][safe.best] > safe.options["regret"].min()  # what knowing would save
 
 
+def test_a_choice_that_fails_in_most_futures_says_so_and_what_would_not():
+    """Without --alive the cheapest fleet was chosen that never stays alive, where 'compare' would choose none such."""
+    inputs = uncertain(small(), {DEMAND: "~ uniform(2, 4)"})
+    cheap, none = (decide(inputs, fleets=gpus, futures=6, image_worth=1e-9, **HERE) for gpus in ([2, 10], [2, 3]))
+    said = sentences(cheap)[1]
+    assert said.startswith("NOT ALIVE in most futures")
+    assert "with --alive 90% it would be 10 GPUs, whose regret is $" in said
+    assert "no option of the menu stays alive in 90 % of runs" in sentences(none)[1]
+    safe = decide(inputs, fleets=[2, 10], futures=6, image_worth=1e-9, alive=0.9, **HERE)
+    assert not any(line.startswith("NOT ALIVE") for line in sentences(safe))
+
+
 def test_with_several_seeds_chance_and_inputs_are_told_apart():
     """Here the inputs differ by far more than chance does."""
     inputs = uncertain(small(), {DEMAND: "~ uniform(0.5, 6)"})

@@ -3,11 +3,12 @@
 import math
 from typing import Any
 
-from sim.studies.decide import LOSSES, SAME, Decision
+from sim.studies.decide import LOSSES, SAME, Decision, least
 from sim.studies.intervals import FEWEST
 from sim.wording import amount, names_in_words, percent, usd
 
 ALPHA = 0.05
+OFTEN = 0.9  # of the runs, for a service that is to stay alive
 
 
 def sentences(found: Decision) -> list[str]:
@@ -16,7 +17,7 @@ def sentences(found: Decision) -> list[str]:
         return ["INTERRUPTED: no future is done yet; the same command goes on where this one stopped."]
     lines = [choice(found)]
     if found.best is not None:
-        lines += [*runner_up(found), *cheaper(found), *by_worst(found), *at_an_end(found)]
+        lines += [*mostly_dead(found), *runner_up(found), *cheaper(found), *by_worst(found), *at_an_end(found)]
     return [*lines, information(found), *basis(found)]
 
 
@@ -66,6 +67,20 @@ def choice(found: Decision) -> str:
         f"{written(found, row['worst_regret'])}. It {life(found, row)}, and is the best option in "
         f"{percent(row['best'])} of futures."
     )
+
+
+def mostly_dead(found: Decision) -> list[str]:
+    """That the choice fails in most futures, where nothing asks for more, and what would be chosen if something did."""
+    assert found.best is not None
+    if found.alive > 0 or found.options["alive"][found.best] >= 0.5:
+        return []
+    often = found.options[found.options["alive"] >= OFTEN]
+    other = f"no option of the menu stays alive in {percent(OFTEN)} of runs"
+    if not often.empty:
+        row: Any = often.loc[least(often, "regret")]
+        other = f"with --alive {100 * OFTEN:.0f}% it would be {row['label']}, whose regret is "
+        other += written(found, row["regret"])
+    return [f"NOT ALIVE in most futures: losses alone choose it, and no condition asks for more; {other}."]
 
 
 def life(found: Decision, row: Any) -> str:
