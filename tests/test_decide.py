@@ -216,6 +216,20 @@ def test_what_no_decision_can_be_made_of_is_refused(wrong):
         decide(small(), **wrong, **HERE)
 
 
+def test_of_several_pools_the_one_that_is_decided_about_is_named():
+    """CHOOSE 4 GPUs, of a service with two pools, did not say of which."""
+    features = {
+        "image": {"share": 0.5, "pool": "gpus", "slo": "10 s", "spec": {"model": "two-seconds"}},
+        "video": {"share": 0.5, "pool": "more", "slo": "10 s", "spec": {"model": "two-seconds"}},
+    }
+    both = small(features=features, pools={"gpus": {"gpus": 4}, "more": {"gpus": 9}})
+    some = decide(both, fleets=[4, 6], pool="gpus", futures=2, image_worth=0.01, **HERE)
+    said = sentences(some)
+    assert "(GPUs of pool 'gpus'): the least expected regret" in said[0]
+    assert "The fleets are those of pool 'gpus'; the rest stays: pool 'more' at 9 GPUs." in said
+    assert options_table(some).head[0] == "GPUs of gpus"
+
+
 def test_a_fleet_that_is_uncertain_is_shown_by_its_law_and_each_run_by_its_own():
     """The table showed the median alone, and so did the file of runs."""
     shed = {"none": [], "shed": [{"policy": {"kind": "shed", "share": "1 %"}}]}

@@ -190,6 +190,15 @@ def test_where_seeds_differ_the_instants_that_save_all_of_them_and_none_are_name
     assert said is None or said in text
 
 
+def test_one_seed_is_said_to_show_nothing_about_chance(stuck):
+    rows = {"begins": [0.0, 600.0, 660.0, 7200.0], "saved": [1.0, 1.0, 0.0, 0.0], "lost": 0.0, "recovered": 1.0}
+    one, five = (
+        Rescue("shed", pd.DataFrame(rows), seeds, 600.0, 660.0, "", None, 1.0, (0.0, 1.0), stuck) for seeds in (1, 5)
+    )
+    assert "That is of one seed, which says nothing about chance." in sentences_of(one)
+    assert "seed" not in " ".join(sentences_of(five))
+
+
 # The map.
 
 

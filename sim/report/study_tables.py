@@ -70,8 +70,11 @@ def savings_table(table: pd.DataFrame, first: str, title: str) -> Table:
 
 def options_table(found: Decision) -> Table:
     """The menu of a decision: one row per option, the least expected regret first."""
+    gpus, law = f"GPUs of {found.pool}" if found.stay else "GPUs", found.inputs.get(f"pools.{found.pool}.gpus")
     columns: Columns = {
-        "GPUs": lambda row: found.inputs.get(f"pools.{found.pool}.gpus") or f"{row['gpus']:,}",
+        gpus: lambda row: law or f"{row['gpus']:,}",
+            found.inputs.get(f"pools.{found.pool}.gpus") or f"{row['gpus']:,}"
+        ),
         "playbook": lambda row: row["playbook"],
         "": lambda row: "chosen" if row["place"] == found.best else "",
         "regret": lambda row: written(found, row["regret"]),

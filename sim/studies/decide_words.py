@@ -5,7 +5,7 @@ from typing import Any
 
 from sim.studies.decide import LOSSES, SAME, Decision, least
 from sim.studies.intervals import FEWEST
-from sim.wording import amount, names_in_words, percent, usd
+from sim.wording import amount, in_gpus, names_in_words, percent, usd
 
 ALPHA = 0.05
 OFTEN = 0.9  # of the runs, for a service that is to stay alive
@@ -62,9 +62,11 @@ def choice(found: Decision) -> str:
     bound = f" ({written(found, row['regret_low'])} to {written(found, row['regret_high'])})"
     known = bound if row["regret_low"] < row["regret_high"] else ""
     among = f" of the options that stay alive in {percent(found.alive)} of runs" if found.alive else ""
+    several = found.options["gpus"].nunique() > 1
+    where = f" (GPUs of pool '{found.pool}')" if found.stay and several else ""
     return (
-        f"CHOOSE {row['label']}: the least expected regret{among}, {written(found, row['regret'])}{known}, at worst "
-        f"{written(found, row['worst_regret'])}. It {life(found, row)}, and is the best option in "
+        f"CHOOSE {row['label']}{where}: the least expected regret{among}, {written(found, row['regret'])}{known}, at "
+        f"worst {written(found, row['worst_regret'])}. It {life(found, row)}, and is the best option in "
         f"{percent(row['best'])} of futures."
     )
 
@@ -187,6 +189,9 @@ def basis(found: Decision) -> list[str]:
     menu = names_in_words([str(label) for label in found.options["label"]])
     if found.kind and found.options["gpus"].nunique() > 1:
         lines.append(f"The fleets of pool '{found.pool}' differ in GPUs of kind '{found.kind}'; the other kinds stay.")
+    if found.stay and found.options["gpus"].nunique() > 1:
+        others = names_in_words([f"pool '{pool}' at {in_gpus(gpus)}" for pool, gpus in found.stay.items()])
+        lines.append(f"The fleets are those of pool '{found.pool}'; the rest stays: {others}.")
     lines.append(f"Regret is against the best of this menu, and another menu has other regrets: {menu}.")
     lines.append("Every option meets the same people in the same futures; whether the laws are right is not covered.")
     return lines

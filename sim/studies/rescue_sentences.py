@@ -53,7 +53,7 @@ def in_seeds(found: Rescue) -> list[str]:
     """Where the answer differs between seeds: the instants by which all of them are saved, and after which none is."""
     by = found.shares.set_index("begins")["saved"]
     if by[found.latest] == 1 and by[found.too_late] == 0:
-        return []
+        return ["That is of one seed, which says nothing about chance."] if found.seeds == 1 else []
     by = by.iloc[:-1]  # the last is never
     every, none = by.index[by.eq(1).cummin()], by.index[by[::-1].eq(0).cummin()[::-1]]
     safe = f"{found.run.date(every[-1])} is the last that saves all of them" if len(every) else "none saves them all"
