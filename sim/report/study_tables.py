@@ -73,8 +73,6 @@ def options_table(found: Decision) -> Table:
     gpus, law = f"GPUs of {found.pool}" if found.stay else "GPUs", found.inputs.get(f"pools.{found.pool}.gpus")
     columns: Columns = {
         gpus: lambda row: law or f"{row['gpus']:,}",
-            found.inputs.get(f"pools.{found.pool}.gpus") or f"{row['gpus']:,}"
-        ),
         "playbook": lambda row: row["playbook"],
         "": lambda row: "chosen" if row["place"] == found.best else "",
         "regret": lambda row: written(found, row["regret"]),
