@@ -107,10 +107,18 @@ def test_every_cheaper_option_is_named_with_a_reason_and_the_menu_is_printed(fou
 
 @pytest.mark.parametrize(("best", "end"), [(0, "No smaller fleet"), (1, None), (2, "No larger fleet")])
 def test_a_choice_at_an_end_of_the_menu_says_that_a_fleet_beyond_may_be_better(found, best, end):
-    said = [
-        line for line in sentences(replace(found, best=best)) if line.startswith("No ") and "on the menu, and" in line
-    ]
+    least_there = found.options.assign(regret=[float(abs(place - best)) for place in range(3)])
+    lines = sentences(replace(found, best=best, options=least_there))
+    said = [line for line in lines if line.startswith("No ") and "on the menu, and" in line]
     assert [line.startswith(str(end)) for line in said] == ([True] if end else [])
+
+
+def test_no_fleet_beyond_the_menu_is_named_where_regret_grows_towards_its_end():
+    """Ten GPUs are chosen because two do not stay alive, and more than ten lose more."""
+    inputs = uncertain(small(), {DEMAND: "~ uniform(2, 4)"})
+    safe = decide(inputs, fleets=[2, 10], futures=6, image_worth=1e-9, alive=0.9, **HERE)
+    assert safe.options["gpus"][safe.best] == 10
+    assert not any(line.startswith("No larger fleet") for line in sentences(safe))
 
 
 def test_without_prices_images_are_lost_against_an_unlimited_fleet_and_it_says_that_gpus_count_nothing():

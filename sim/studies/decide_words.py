@@ -41,6 +41,11 @@ def at_an_end(found: Decision) -> list[str]:
     side = ends.get(gpus[found.best]) if len(ends) == 2 else None
     if side is None or (side == "larger" and found.by == "images"):
         return []
+    mine = found.options.loc[found.best]
+    others = found.options[(found.options["playbook"] == mine["playbook"]) & (found.options["gpus"] != mine["gpus"])]
+    nearest = others.loc[(others["gpus"] - mine["gpus"]).abs().sort_values().index[:1]]
+    if (nearest["regret"] < mine["regret"]).any():  # towards the end it grows: the others are not alive often enough
+        return []
     return [f"No {side} fleet is on the menu, and one may have less regret: name it in --fleets."]
 
 
