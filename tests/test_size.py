@@ -4,6 +4,7 @@ import math
 from dataclasses import replace
 from itertools import count, islice
 
+import numpy as np
 import pandas as pd
 import pytest
 from scipy import optimize
@@ -20,7 +21,7 @@ from sim.studies.looks import Criterion, Looks
 from sim.studies.promise import read_promise
 from sim.studies.run_record import record_of
 from sim.studies.runs import Runs
-from sim.studies.search import Look
+from sim.studies.search import Look, why_counted
 from sim.studies.size_words import multiple_sentences, savings, sentences
 from tests.random_scenarios import plain
 from tests.studies.theory import closed_forms as theory
@@ -327,6 +328,26 @@ def test_what_is_shown_by_counts_asks_for_no_further_runs():
     shown, open_ = (" ".join(sentences(replace(found, answer=look(*[0.5] * n, stuck=True)))) for n in (29, 10))
     assert "without a failure (--seeds 29)" in open_
     assert "--seeds" not in shown
+
+
+def test_runs_that_break_a_promise_by_far_or_not_at_all_are_counted():
+    """Three of four that keep it were "misses", with 95 % confidence from margins taken as normal."""
+    fates = look(0.2, 0.2, 0.19, -0.8)
+    assert (fates.two_groups, fates.counted, fates.verdict) == (True, True, "undecided")
+    assert "break it by far, and no run by little" in why_counted(fates)
+    assert not look(0.1, 0.1, 0.1, -0.006).two_groups  # broken by little
+    assert not look(0.3, 0.2, 0.1, -0.2).two_groups
+    assert not look(0.2, 0.2, 0.2, 0.2).two_groups
+    draws = np.random.default_rng(1).normal(0.03, 0.05, (1000, 10))
+    assert sum(look(*row).two_groups for row in draws) <= 5  # of a thousand, where margins are normal
+
+
+def test_an_answer_beside_a_fleet_of_two_fates_says_what_its_runs_do_not_show(sized):
+    fates = replace(sized, neighbours={"gpus": look(0.2, 0.2, 0.19, -0.8)})
+    (said,) = [line for line in sentences(fates) if line.startswith("TWO FATES")]
+    assert "--seeds 29" in said
+    many = replace(fates, answer=look(*[0.2] * 28, 0.21))
+    assert not any(line.startswith("TWO FATES") for line in [*sentences(many), *sentences(sized)])
 
 
 # What a promise does not speak of.

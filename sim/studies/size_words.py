@@ -37,8 +37,22 @@ def sentences(found: Size) -> list[str]:
     lines.append(f"With {fleet}: {look_words(found.answer)} keep it{reached(found)}.")
     for pool, look in found.neighbours.items():
         lines.append(f"{with_fewer(found, pool)}: {look_words(look)} keep it; it {verdict_words(look)}.")
-    lines += [*evidence(found.answer, found.confidence), *context(found)]
+    lines += [*evidence(found.answer, found.confidence), *two_fates(found), *context(found)]
     return lines
+
+
+def two_fates(found: Size) -> list[str]:
+    """That the answer may fail as a step fewer does, by far and seldom, where its margins do not show that."""
+    assert found.answer is not None
+    by_far = [pool for pool, look in found.neighbours.items() if look.two_groups]
+    runs = len(found.answer.margins)
+    need = clean_runs(found.runs, found.confidence)
+    if not by_far or found.answer.counted or runs >= need:
+        return []
+    return [
+        f"TWO FATES: with a step fewer, runs break it by far or not at all. This fleet may too, in so few runs that "
+        f"{runs} do not show it; {need} would (--seeds {need})."
+    ]
 
 
 def with_fewer(found: Size, pool: str) -> str:
