@@ -147,8 +147,8 @@ def switch_sentences(found: Switches, chosen: str = "") -> list[str]:
     lines = [f"With every input at its median, the best option is {found.best}."]
     if chosen not in ("", found.best):
         lines[0] += (
-            f" Over all futures {chosen} is chosen, since losses are averaged over them; the values below change what is "
-            "best at the medians."
+            f" Over all futures {chosen} is chosen, since losses are averaged over them; the values below change what "
+            "is best at the medians."
         )
     if found.table.empty:
         return [
