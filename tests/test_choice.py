@@ -152,6 +152,15 @@ def test_a_difference_that_no_seed_can_establish_is_called_unknown():
     assert not any("More seeds would tell" in line or "are established" in line for line in said)
 
 
+def test_losses_and_unknown_costs_are_written_as_people_write_them():
+    """It was "$-5.2 k", and "$unknown"."""
+    money = OBJECTIVES["money"]
+    assert money.written(-5200.0) == "-$5.2 k"
+    assert money.apart(800.0, -200.0, 1800.0) == "$800 (-$200 to $1.8 k)"
+    assert OBJECTIVES["cost"].written(math.nan) == "an unknown amount"
+    assert OBJECTIVES["images"].apart(0.2, 0.1, 0.3) == "20 points (10 to 30)"
+
+
 def test_the_sentence_and_the_table_test_a_difference_of_costs_the_same_way():
     """The table took the jackknife of the ratio, and the sentence the difference of each seed's cost."""
     found = compared(*three_seeds("b", 600, 640, 500), *three_seeds("a", 700, 500, 620), by="cost")
