@@ -5,7 +5,7 @@ import math
 import pandas as pd
 import pytest
 
-from sim import BadInput, tune
+from sim import BadInput, compare, tune
 from sim.studies.intervals import Difference
 from sim.studies.sweep import read_axis
 from sim.studies.tune import Tuned, at_an_end
@@ -42,6 +42,14 @@ def test_a_promise_rules_out_settings_that_break_it():
     never = tune(shedding(40), "shed", {"0.requests": "1..40"}, promise="served >= 99 %", trials=3, **HERE)
     assert never.kept == (0.0, 0.0)
     assert (never.table["margin"] < 0).all()
+
+
+def test_the_cost_of_an_image_is_that_of_all_images_as_in_a_comparison():
+    """It was the mean of the seeds' costs, so that 'tune' and 'compare' named two costs of one playbook."""
+    scenario, seeds = shedding(40), [4, 5, 6]
+    found = tune(scenario, "shed", {"0.requests": "1..40"}, trials=3, **{**HERE, "by": "cost", "seeds": 3})
+    comparison, _ = compare(scenario, ["shed"], seeds=seeds, by="cost", processes=1)
+    assert found.untuned == pytest.approx(comparison.mean("shed", "dollars_per_1000_images"))
 
 
 @pytest.mark.parametrize("vary", [{}, {"1.requests": "1..4"}, {"0.requests": "1,4"}, {"0.absent": "1..4"}])

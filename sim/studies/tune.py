@@ -16,8 +16,9 @@ from sim.scenario.parts import Recording
 from sim.scenario.scenario import Scenario
 from sim.studies.compare import refuse_without_prices
 from sim.studies.configurations import Configuration
+from sim.studies.differences import difference_of, mean_of
 from sim.studies.executors import Executor, Report
-from sim.studies.intervals import Difference, paired_difference
+from sim.studies.intervals import Difference
 from sim.studies.objectives import Objective, objective_called
 from sim.studies.promise import Promise, read_promise
 from sim.studies.runs import Runs, running
@@ -134,8 +135,8 @@ def tune(
                 if number:
                     trial = study.ask({axis.key: optuna.distributions.FloatDistribution(0, 1) for axis in axes})
                     tried = {axis.key: axis.at(trial.params[axis.key]) for axis in axes}
-                values, margins = scorer.score(tried, first)
-                worst, mean = min(margins, default=math.nan), float(np.mean(values))
+                found, margins = scorer.score(tried, first)
+                worst, mean = min(margins, default=math.nan), mean_of(found, objective.figure)
                 rows.append({**tried, "objective": mean, "margin": worst})
                 if number and math.isfinite(mean):
                     if rule is not None:
@@ -151,9 +152,10 @@ def tune(
         later = list(range(seeds + 1, seeds + fresh + 1))
         (new, new_margins), (old, old_margins) = scorer.score(best, later), scorer.score({}, later)
     share = (kept_share(new_margins), kept_share(old_margins))
-    gain = paired_difference(new, old, objective.kind)
+    gain = difference_of(new, old, objective.figure)
     ends = tuple(axis.key for axis in axes if axis.key in best and at_an_end(axis, best[axis.key]))
-    return Tuned(playbook, by, best, float(np.mean(new)), float(np.mean(old)), gain, share, fresh, table, trials, ends)
+    tuned, untuned = mean_of(new, objective.figure), mean_of(old, objective.figure)
+    return Tuned(playbook, by, best, tuned, untuned, gain, share, fresh, table, trials, ends)
 
 
 @dataclass
@@ -166,14 +168,17 @@ class Scorer:
     objective: Objective
     rule: Promise | None
 
-    def score(self, settings: Mapping[str, Any], seeds: list[int]) -> tuple[list[float], list[float]]:
+    def score(self, settings: Mapping[str, Any], seeds: list[int]) -> tuple[pd.DataFrame, list[float]]:
+        """The figures of the run of each seed, the objective among them, and its margins."""
         made = changed(self.scenario, settings)
         free = [Cell(self.scenario, None, seed, True, recording=Recording(rows=False)) for seed in seeds]
         cells = [Cell(made, self.playbook, seed) for seed in seeds]
         records = self.runs.ask([*free, *cells], lambda record: record)
         pairs = zip(records[len(seeds) :], records[: len(seeds)], strict=True)
-        values = [self.objective.of(run.figures, reference.figures) for run, reference in pairs]
-        return values, [] if self.rule is None else [self.rule.margin(record) for record in records[len(seeds) :]]
+        name = self.objective.figure
+        rows = [{**run.figures, name: self.objective.of(run.figures, free.figures)} for run, free in pairs]
+        margins = [] if self.rule is None else [self.rule.margin(record) for record in records[len(seeds) :]]
+        return pd.DataFrame(rows), margins
 
 
 def choose(rows: list[dict[str, Any]], objective: Objective) -> dict[str, Any]:
