@@ -6,8 +6,10 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 import pytest
+from typer.testing import CliRunner
 
 from sim import BadInput, load, simulate
+from sim.cli.main import app
 from sim.report.study_tables import options_table
 from sim.results.verdict import verdict
 from sim.studies.decide import alive_intervals, decide, regrets
@@ -150,6 +152,28 @@ def test_a_choice_that_fails_in_most_futures_says_so_and_what_would_not():
     assert "no option of the menu stays alive in 90 % of runs" in sentences(none)[1]
     safe = decide(inputs, fleets=[2, 10], futures=6, image_worth=1e-9, alive=0.9, **HERE)
     assert not any(line.startswith("NOT ALIVE") for line in sentences(safe))
+
+
+def test_where_no_option_may_be_chosen_nothing_is_said_of_its_worth_and_the_command_ends_with_1():
+    """It ended with 0, and spoke of the value of knowing the future for a choice that there was not."""
+    inputs = uncertain(small(), {DEMAND: "~ uniform(3, 4)"})
+    none = decide(inputs, fleets=[2, 3], futures=3, image_worth=1e-9, alive=1.0, **HERE)
+    said = sentences(none)
+    assert said[0] == "NONE of these options stays alive in 100 % of runs, or in any."
+    assert not any("Knowing the future" in line for line in said)
+    asked = ["decide", "steady", "--fleets", "1,2", "--image-worth", "0.01", "--alive", "100%", "--futures", "2"]
+    sets = [
+        "--set",
+        "horizon=5 min",
+        "--set",
+        "warm_up=0 s",
+        "--set",
+        "demand.times=3",
+        "--no-store",
+        "--processes",
+        "1",
+    ]
+    assert CliRunner().invoke(app, [*asked, *sets]).exit_code == 1
 
 
 def test_with_several_seeds_chance_and_inputs_are_told_apart():

@@ -7,8 +7,10 @@ from datetime import UTC, datetime, timedelta
 import pandas as pd
 import pytest
 from scipy import stats
+from typer.testing import CliRunner
 
 from sim import BadInput, load
+from sim.cli.main import app
 from sim.studies.lead_time import enough_in_time, lead_quantile, order_by, read_lead
 from sim.studies.lead_time_words import sentences
 from sim.studies.rescue_sentences import NOTHING
@@ -145,6 +147,14 @@ def test_where_the_fleet_is_enough_no_order_is_needed(scenario):
     assert not found.needed
     assert found.order_by is None
     assert sentences(found)[0].startswith("NO ORDER NEEDED")
+
+
+def test_where_no_date_is_early_enough_the_command_ends_with_1():
+    asked = ["order-by", "steady", "--gpus", "1", "--lead", "3 days", "--seeds", "1", "--by", "1h", "--processes", "1"]
+    sets = ["--set", "pools.gpus.gpus=1", "--set", "demand.times=3"]
+    ended = CliRunner().invoke(app, [*asked, *sets])
+    assert ended.exit_code == 1
+    assert "NO DATE IS EARLY ENOUGH" in ended.output
 
 
 def test_of_one_gpu_it_speaks_in_the_singular(scenario):

@@ -8,7 +8,7 @@ import typer
 from typer import Option
 
 from sim.cli import options
-from sim.cli.console import INTERRUPTED, print_table, say
+from sim.cli.console import INTERRUPTED, NO_ANSWER, print_table, say
 from sim.cli.options import a_share, named, option, parsed, studying
 from sim.cli.places import result_folder
 from sim.cli.reports import save_answer
@@ -55,7 +55,8 @@ def decide(
 
     An uncertain input has a law in place of its number, in the file or like --set 'demand.times=~ lognormal(0.5, 2)':
     lognormal (its 10 % and 90 % points), uniform, triangular (least, most likely, largest) or choice. Every option
-    meets the same people in the same futures. Losses are dollars where tiers have prices.
+    meets the same people in the same futures. Losses are dollars where tiers have prices. Where no option stays alive
+    as often as --alive asks, it says so and ends with exit code 1.
     """
     from sim.report.study_tables import options_table
     from sim.studies.decide import decide as find
@@ -91,6 +92,8 @@ def decide(
         save(found, inputs, folder)
     if found.futures < found.planned:
         raise typer.Exit(INTERRUPTED)
+    if found.best is None:
+        raise typer.Exit(NO_ANSWER)
 
 
 def save(found: Any, inputs: Any, folder: Path) -> None:

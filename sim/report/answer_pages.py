@@ -155,7 +155,7 @@ def decision_parts(found: Decision, run: Run) -> list[Part]:
     if found.best is not None:
         blocks.append(Lines(switch_sentences(run), "steps", f"What '{run.manifest['playbook']}' does, in order"))
     end = [] if found.best is None else at_an_end(found)
-    rests = [*by_worst(found), *end, *found.changes, information(found), *basis(found)]
+    rests = [*by_worst(found), *end, *found.changes, *information(found), *basis(found)]
     blocks += [Lines(rests, "list", RESTS), Blanks()]
     note = Lines([RUN_OF_DECISION], "note")
     menu = Part("options", "All options", [options_table(found), note], fresh=True)

@@ -18,7 +18,7 @@ def sentences(found: Decision) -> list[str]:
     lines = [choice(found)]
     if found.best is not None:
         lines += [*mostly_dead(found), *runner_up(found), *cheaper(found), *by_worst(found), *at_an_end(found)]
-    return [*lines, information(found), *basis(found)]
+    return [*lines, *information(found), *basis(found)]
 
 
 def by_worst(found: Decision) -> list[str]:
@@ -59,10 +59,14 @@ def written(found: Decision, value: float) -> str:
 def choice(found: Decision) -> str:
     """The option of least expected regret."""
     if found.best is None:
-        return (
-            f"NONE of these options stays alive in {percent(found.alive)} of runs; the most, "
-            f"{percent(found.options['alive'].max())}, is {found.options.sort_values('alive')['label'].iloc[-1]}."
+        most = found.options["alive"].max()
+        nearest = names_in_words(found.options[found.options["alive"] == most]["label"].tolist())
+        said = (
+            f"; the most, {percent(most)}, {'do' if ' and ' in nearest else 'does'} {nearest}"
+            if most
+            else ", or in any"
         )
+        return f"NONE of these options stays alive in {percent(found.alive)} of runs{said}."
     row: Any = found.options.loc[found.best]
     bound = f" ({written(found, row['regret_low'])} to {written(found, row['regret_high'])})"
     known = bound if row["regret_low"] < row["regret_high"] else ""
@@ -152,12 +156,14 @@ def cheaper(found: Decision) -> list[str]:
     return lines
 
 
-def information(found: Decision) -> str:
-    """The expected value of perfect information."""
-    return (
+def information(found: Decision) -> list[str]:
+    """The expected value of perfect information; of no option, where none may be chosen, it is nothing to speak of."""
+    if found.best is None:
+        return []
+    return [
         f"Knowing the future beforehand would be worth {written(found, found.evpi)} on average (expected value of "
         "perfect information): no forecast, and no measurement of an input, is worth more."
-    )
+    ]
 
 
 def earns_the_same(found: Decision) -> bool:
