@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from sim import BadInput, compare, load, sentences, simulate, verdict
-from sim.cli.money_command import lines
+from sim.cli.money_command import lines, worth_sentence
 from sim.report.money_tables import money_tables
 from sim.report.origins import prices
 from sim.results.experiences import experienced
@@ -224,6 +224,15 @@ def test_one_gpu_more_is_worth_what_queueing_theory_says():
     assert more["high"] - more["low"] < 1
     assert [more["cost"], less["cost"]] == pytest.approx([3.5, 3.5])
     assert more["value"] < less["value"]
+
+
+@pytest.mark.parametrize(("gpus", "images", "said"), [(1, 58.0, True), (-1, 58.0, True), (1, 0.0, False)])
+def test_images_in_time_that_no_price_counts_are_named_where_a_gpu_does_not_pay(gpus, images, said):
+    """A GPU that brought 58 images an hour into time was said not to pay, and no more."""
+    row = {"pool": "gpus", "gpus": gpus, "share": 0.25, "revenue": 0.0, "low": 0.0, "high": 0.0, "cost": 2.5}
+    line = worth_sentence({**row, "images": images})
+    assert ("by these prices, which 58 images in time an hour do not change" in line) == said
+    assert ("it does not pay" if gpus > 0 else "giving it up pays") in line
 
 
 def test_what_the_playbook_loses_whatever_the_fleet_is_no_loss_of_too_few_gpus():
