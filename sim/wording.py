@@ -66,6 +66,7 @@ def percent(share: float) -> str:
     return "none" if math.isnan(share) else f"{percentage(share)} %"
 
 
+MANY = 100.0  # times: larger shares, of a baseline near 0, are written as counts are
 ROUNDING = 1e-9  # a share as near as this to none or to all is that, and the rest is the computer's rounding
 
 
@@ -79,11 +80,13 @@ def percentage(share: float) -> str:
     lacking = 100 * (1 - share)
     if ROUNDING < lacking < 0.050001:  # three figures would round it up to all
         return f"{100 * share:.{math.ceil(-math.log10(lacking) - 1e-6)}f}"
-    return three_figures(100 * share)
+    return three_figures(100 * share) if abs(share) < MANY else amount(100 * share)
 
 
 def points(share: float) -> str:
     """A difference of shares in points, signed, to a tenth; one that is smaller in one figure."""
+    if abs(share) >= MANY:
+        return f"{'+' if share > 0 else '-'}{amount(abs(100 * share))}"
     tenths = f"{100 * share:+.1f}"
     return tenths if abs(share) < ROUNDING or tenths.strip("+-0.") else f"{100 * share:+.1g}"
 

@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import yaml
 from typer.testing import CliRunner
 
 from sim.cli.main import app
@@ -38,6 +39,18 @@ def test_the_documents_have_the_same_table():
     advice = {kind: policy.advice for kind, policy in KINDS.items()}
     rows = [f"| `{kind}` | {a.protects} | {a.costs} | {a.fails} |" for kind, a in advice.items()]
     assert table.splitlines()[2:] == rows
+
+
+def test_defaults_of_a_policy_have_their_units_and_its_example_is_printed_in_full():
+    """A default of two minutes was shown as 120.0, and the tiers of an example, [free], as nothing."""
+    said = invoke("hpa").output
+    assert re.search(r"provisioning .* duration .* 2 min ", said)
+    assert re.search(r"tolerance .* share, 0 to 1 .* 10 % ", said)
+    assert "period: 15 s" in said
+    for kind in KINDS:
+        shown = invoke(kind).output.partition("In a playbook:")[2]
+        (step,) = yaml.safe_load(shown)
+        assert step["policy"] == {"kind": kind, **KINDS[kind].advice.example}
 
 
 NEW_POLICY = '''

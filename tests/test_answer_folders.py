@@ -13,7 +13,7 @@ from sim import BadInput, load, sentences, simulate, size
 from sim.cli.main import app
 from sim.plots.regret_map import regret_cells
 from sim.report import render, render_markdown
-from sim.report.answer_pages import to_do
+from sim.report.answer_pages import runner_up_size, to_do
 from sim.results.folder import digest
 from sim.studies.answer_folder import DECISION, SIZE, load_decision, load_size, save_decision, save_sizes
 from sim.studies.decide import decide
@@ -73,6 +73,58 @@ def test_a_size_is_read_again_as_it_was_and_gives_the_same_page(sized, run, tmp_
     assert "Everything that was looked at" in seen.text
     assert all(len(image["alt"]) > 40 for image in seen.all("img"))
     assert sentences(best)[0] in render_markdown(runs, again).replace("\\", "")
+
+
+def test_a_report_says_all_that_the_terminal_says(sized, decided, run):
+    """That the choice is the largest fleet of the menu was said in the terminal alone."""
+    best = dataclasses.replace(best_of(sized), open_end=0.2, apart={"other": 3})
+    page = render_markdown([run], [best]).replace("\\", "")
+    assert not [line for line in sentences(best) if line not in page]
+    first = page[: page.index("To do")]
+    assert "STILL WAITING: 20 % of requests" in first
+    assert "Pool 'other' stays at 3 GPUs" in first
+    end = dataclasses.replace(decided, best=2, minimax=2)
+    page = render_markdown([run], end).replace("\\", "")
+    assert not [
+        line for line in sentences(end) if line not in page and "unner-up" not in line and "better than" not in line
+    ]
+
+
+def test_sizes_with_and_without_a_fleet_are_read_again_with_their_numbers(sized, run, tmp_path):
+    """The empty table of the one made texts of the other's numbers, and the report ended in a traceback."""
+    (one,) = sized
+    none = dataclasses.replace(
+        one, gpus={}, answer=None, neighbours={}, reason="no", table=one.table.iloc[:0].astype(object)
+    )
+    save_sizes([one, none], savings([one, none]), run, tmp_path / "size")
+    (again, empty), runs = load_size(tmp_path / "size")
+    pd.testing.assert_frame_equal(one.table, again.table.reset_index(drop=True))
+    assert empty.table.empty
+    assert f"| verify | {one.total} |" in render_markdown(runs, [again, empty])
+
+
+def test_the_runner_up_of_several_pools_is_the_fleet_that_is_a_step_smaller_in_one_of_them(sized):
+    """Both fleets of nine had the cost of one of them."""
+    (one,) = sized
+    rows = {
+        "stage": "verify",
+        "gpus": [9, 9, 10],
+        "gpus of a": [4, 5, 5],
+        "gpus of b": [5, 4, 5],
+        "dollars": [28.0, 26.0, 30.0],
+    }
+    look = next(iter(one.neighbours.values()))
+    two = dataclasses.replace(
+        one,
+        gpus={"a": 5, "b": 5},
+        steps={"a": 1, "b": 1},
+        neighbours={"a": look, "b": look},
+        table=pd.DataFrame(rows),
+        dollars=30.0,
+    )
+    first, second = runner_up_size(two, [two])
+    assert "a step fewer in pool 'a', 9 GPUs, costs $28" in first
+    assert "a step fewer in pool 'b', 9 GPUs, costs $26" in second
 
 
 def test_gpus_to_order_are_those_beyond_the_scenarios_and_needed_when_first_requests_need_more(sized, run):

@@ -295,6 +295,21 @@ def test_a_misspelt_pool_is_no_new_pool_but_a_new_one_may_be_given_in_whole():
 
 
 @pytest.mark.parametrize(
+    ("key", "meant"),
+    [
+        ("gpsu", "perhaps gpus"),
+        ("dollars_per_gpu_hours", "perhaps dollars_per_gpu_hour"),
+        ("dispatching", "perhaps dispatch"),
+        ("target", "one of runs, max_batch"),  # it was "perhaps affinity", or "perhaps age"
+        ("rates", "one of runs, max_batch"),
+    ],
+)
+def test_only_a_name_that_is_near_is_suggested(key, meant):
+    with pytest.raises(BadInput, match=meant):
+        load("steady", sets={f"pools.gpus.{key}": 9})
+
+
+@pytest.mark.parametrize(
     ("key", "value", "expected"),
     [
         ("horizon", "0 s", "1 or more (seconds)"),

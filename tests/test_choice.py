@@ -5,7 +5,7 @@ import math
 import pandas as pd
 import pytest
 
-from sim.studies.choice import choice
+from sim.studies.choice import against, choice
 from sim.studies.compare import Comparison
 from sim.studies.differences import differences
 from sim.studies.objectives import OBJECTIVES
@@ -112,6 +112,14 @@ def test_where_nothing_is_alive_nothing_is_recommended():
     assert not any(line.startswith("Choose") for line in said)
 
 
+def test_of_the_dead_those_that_are_equal_in_every_seed_are_called_equal():
+    """The table had "0 points in every seed", and the sentence "not established. More seeds would tell"."""
+    said = choice(compared(*(row for name in "ab" for row in three_seeds(name, 700, 705, 710, alive=False))))
+    assert "'a' and 'b' come first, equal, by the measure alone" in said[0]
+    assert "No seed sets 'a' and 'b' apart by this measure, and more seeds may not either." in said
+    assert not any("More seeds would tell" in line for line in said)
+
+
 def test_another_objective_that_would_choose_otherwise_is_named():
     said = " ".join(choice(compared(*three_seeds("a", 700, 700, 700, kept=0.5), *three_seeds("b", 600, 600, 600))))
     assert "By people kept, 'b' would come first: 90 % against 50 % (--by people)." in said
@@ -132,6 +140,35 @@ def test_the_cost_of_an_image_over_seeds_is_that_of_all_their_images_and_not_the
     found = seeds.differences.set_index("metric").loc["dollars_per_1000_images"]
     assert found["mean"] == pytest.approx(1000 * 3 * FLEET / 1200)
     assert math.isnan(found["mean_low"])  # three so different seeds do not exclude that no image is made
+
+
+def test_a_difference_that_no_seed_can_establish_is_called_unknown():
+    """Without an image there is no cost of one, and "More seeds would tell" was said of it."""
+    rows = [*three_seeds("some", 700, 500, 620), *three_seeds("none", 1, 1, 1)]
+    for one in rows[3:]:
+        one.update(images_worth=0.0, dollars_per_1000_images=math.inf)
+    said = choice(compared(*rows, by="cost"))
+    assert "The difference of 'some' from 'none' is not known, as in some seed there is no figure." in said
+    assert not any("More seeds would tell" in line or "are established" in line for line in said)
+
+
+def test_losses_and_unknown_costs_are_written_as_people_write_them():
+    """It was "$-5.2 k", and "$unknown"."""
+    money = OBJECTIVES["money"]
+    assert money.written(-5200.0) == "-$5.2 k"
+    assert money.apart(800.0, -200.0, 1800.0) == "$800 (-$200 to $1.8 k)"
+    assert OBJECTIVES["cost"].written(math.nan) == "an unknown amount"
+    assert OBJECTIVES["images"].apart(0.2, 0.1, 0.3) == "20 points (10 to 30)"
+
+
+def test_the_sentence_and_the_table_test_a_difference_of_costs_the_same_way():
+    """The table took the jackknife of the ratio, and the sentence the difference of each seed's cost."""
+    found = compared(*three_seeds("b", 600, 640, 500), *three_seeds("a", 700, 500, 620), by="cost")
+    best = found.alive[0]
+    (row,) = against(found, best).to_dict("records")
+    metric = found.differences.set_index(["playbook", "metric"]).loc[("a", "dollars_per_1000_images")]
+    assert row["p"] == pytest.approx(metric["p"])
+    assert abs(row["difference"]) == pytest.approx(abs(metric["difference"]))
 
 
 def test_what_is_equal_in_every_seed_is_called_equal_and_the_cheapest_of_it_is_chosen():

@@ -116,6 +116,7 @@ def test_a_job_that_nothing_interrupts_needs_no_discount():
 def test_the_sentence_says_at_which_load_reserving_pays():
     (said,) = contract_sentences(contracted(1))
     assert "busy in more than 50 % of hours" in said  # $1.8 against $3.6
+    assert "looks like the 100 s of this run" in said  # it was "these 1 hours"
     assert contract_sentences(run_of()) == []  # nothing is known of other contracts
 
 

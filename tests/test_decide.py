@@ -6,8 +6,11 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 import pytest
+from typer.testing import CliRunner
 
 from sim import BadInput, load, simulate
+from sim.cli.main import app
+from sim.report.study_tables import options_table
 from sim.results.verdict import verdict
 from sim.studies.decide import alive_intervals, decide, regrets
 from sim.studies.decide_words import sentences
@@ -100,10 +103,18 @@ def test_every_cheaper_option_is_named_with_a_reason_and_the_menu_is_printed(fou
 
 @pytest.mark.parametrize(("best", "end"), [(0, "No smaller fleet"), (1, None), (2, "No larger fleet")])
 def test_a_choice_at_an_end_of_the_menu_says_that_a_fleet_beyond_may_be_better(found, best, end):
-    said = [
-        line for line in sentences(replace(found, best=best)) if line.startswith("No ") and "on the menu, and" in line
-    ]
+    least_there = found.options.assign(regret=[float(abs(place - best)) for place in range(3)])
+    lines = sentences(replace(found, best=best, options=least_there))
+    said = [line for line in lines if line.startswith("No ") and "on the menu, and" in line]
     assert [line.startswith(str(end)) for line in said] == ([True] if end else [])
+
+
+def test_no_fleet_beyond_the_menu_is_named_where_regret_grows_towards_its_end():
+    """Ten GPUs are chosen because two do not stay alive, and more than ten lose more."""
+    inputs = uncertain(small(), {DEMAND: "~ uniform(2, 4)"})
+    safe = decide(inputs, fleets=[2, 10], futures=6, image_worth=1e-9, alive=0.9, **HERE)
+    assert safe.options["gpus"][safe.best] == 10
+    assert not any(line.startswith("No larger fleet") for line in sentences(safe))
 
 
 def test_without_prices_images_are_lost_against_an_unlimited_fleet_and_it_says_that_gpus_count_nothing():
@@ -123,6 +134,40 @@ def test_an_option_that_dies_too_often_is_not_chosen():
     assert [cheap.options["gpus"][cheap.best], safe.options["gpus"][safe.best]] == [2, 10]
     assert any("are asked for" in line for line in sentences(safe))
     assert safe.evpi == safe.options["regret"][safe.best] > safe.options["regret"].min()  # what knowing would save
+
+
+def test_a_choice_that_fails_in_most_futures_says_so_and_what_would_not():
+    """Without --alive the cheapest fleet was chosen that never stays alive, where 'compare' would choose none such."""
+    inputs = uncertain(small(), {DEMAND: "~ uniform(2, 4)"})
+    cheap, none = (decide(inputs, fleets=gpus, futures=6, image_worth=1e-9, **HERE) for gpus in ([2, 10], [2, 3]))
+    said = sentences(cheap)[1]
+    assert said.startswith("NOT ALIVE in most futures")
+    assert "with --alive 90% it would be 10 GPUs, whose regret is $" in said
+    assert "no option of the menu stays alive in 90 % of runs" in sentences(none)[1]
+    safe = decide(inputs, fleets=[2, 10], futures=6, image_worth=1e-9, alive=0.9, **HERE)
+    assert not any(line.startswith("NOT ALIVE") for line in sentences(safe))
+
+
+def test_where_no_option_may_be_chosen_nothing_is_said_of_its_worth_and_the_command_ends_with_1():
+    """It ended with 0, and spoke of the value of knowing the future for a choice that there was not."""
+    inputs = uncertain(small(), {DEMAND: "~ uniform(3, 4)"})
+    none = decide(inputs, fleets=[2, 3], futures=3, image_worth=1e-9, alive=1.0, **HERE)
+    said = sentences(none)
+    assert said[0] == "NONE of these options stays alive in 100 % of runs, or in any."
+    assert not any("Knowing the future" in line for line in said)
+    asked = ["decide", "steady", "--fleets", "1,2", "--image-worth", "0.01", "--alive", "100%", "--futures", "2"]
+    sets = [
+        "--set",
+        "horizon=5 min",
+        "--set",
+        "warm_up=0 s",
+        "--set",
+        "demand.times=3",
+        "--no-store",
+        "--processes",
+        "1",
+    ]
+    assert CliRunner().invoke(app, [*asked, *sets]).exit_code == 1
 
 
 def test_with_several_seeds_chance_and_inputs_are_told_apart():
@@ -150,6 +195,27 @@ def test_a_runner_up_whose_gpus_cost_as_much_is_named_with_what_the_futures_esta
     assert ("do not establish" in said) == (not near.options["p"].min() < 0.05)
 
 
+def test_fleets_that_earn_the_same_are_said_to_differ_by_their_cost_alone(found):
+    """Where nobody leaves and late images cost nothing, the smallest fleet wins whatever people get."""
+    poor = {"behaviour.patience": {"kind": "never"}, "tiers.free.price": "$20 per month"}
+    busy = decide(uncertain(small().with_(**poor), {DEMAND: "~ uniform(2, 3)"}), fleets=[2, 20], futures=3, **HERE)
+    assert busy.options["gpus"][busy.best] == 2
+    assert any(line.startswith("THE SAME IS EARNED") for line in sentences(busy))
+    assert not any(line.startswith("THE SAME IS EARNED") for line in sentences(found))
+
+
+def test_a_difference_that_is_clear_alone_and_not_among_many_says_both(found):
+    """The interval of one excludes nothing, and "do not establish" beside it read as a contradiction."""
+    rows = found.options.assign(more_lost=1.0, more_low=0.5, more_high=1.5, p=0.06)
+    clear = replace(found, options=rows, best=2)
+    said = " ".join(sentences(clear))
+    assert "is established alone, but not among 2 comparisons" in said
+    assert "do not establish" not in said
+    assert "which 2 futures cannot establish" in " ".join(sentences(replace(clear, futures=2)))
+    unsure = replace(clear, options=rows.assign(more_low=-0.5))
+    assert "do not establish" in " ".join(sentences(unsure))
+
+
 def test_runs_of_one_future_are_no_further_evidence_of_staying_alive():
     """Ten futures of three runs that live or die together have the interval of ten, not of thirty."""
     fates = [(future, seed, future <= 8) for future in range(1, 11) for seed in (1, 2, 3)]
@@ -174,6 +240,31 @@ def test_runs_of_one_future_are_no_further_evidence_of_staying_alive():
 def test_what_no_decision_can_be_made_of_is_refused(wrong):
     with pytest.raises(BadInput):
         decide(small(), **wrong, **HERE)
+
+
+def test_of_several_pools_the_one_that_is_decided_about_is_named():
+    """CHOOSE 4 GPUs, of a service with two pools, did not say of which."""
+    features = {
+        "image": {"share": 0.5, "pool": "gpus", "slo": "10 s", "spec": {"model": "two-seconds"}},
+        "video": {"share": 0.5, "pool": "more", "slo": "10 s", "spec": {"model": "two-seconds"}},
+    }
+    both = small(features=features, pools={"gpus": {"gpus": 4}, "more": {"gpus": 9}})
+    some = decide(both, fleets=[4, 6], pool="gpus", futures=2, image_worth=0.01, **HERE)
+    said = sentences(some)
+    assert "(GPUs of pool 'gpus'): the least expected regret" in said[0]
+    assert "The fleets are those of pool 'gpus'; the rest stays: pool 'more' at 9 GPUs." in said
+    assert options_table(some).head[0] == "GPUs of gpus"
+
+
+def test_a_fleet_that_is_uncertain_is_shown_by_its_law_and_each_run_by_its_own():
+    """The table showed the median alone, and so did the file of runs."""
+    shed = {"none": [], "shed": [{"policy": {"kind": "shed", "share": "1 %"}}]}
+    pool = next(iter(small().pools))
+    inputs = uncertain(small(playbooks=shed), {f"pools.{pool}.gpus": "~ uniform(4, 40)"})
+    some = decide(inputs, futures=4, image_worth=0.01, **HERE)
+    assert {row[0] for row in options_table(some).rows} == {"~ uniform(4, 40)"}
+    assert some.runs["gpus"].tolist() == some.runs[f"pools.{pool}.gpus"].astype(int).tolist()
+    assert some.runs["gpus"].nunique() > 1
 
 
 def test_a_fleet_on_the_menu_cannot_be_uncertain():

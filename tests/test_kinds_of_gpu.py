@@ -1,5 +1,7 @@
 """Several kinds of GPU behind one queue: unlike servers of queueing theory, and the price of each kind."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from scipy import stats
@@ -294,6 +296,9 @@ def test_the_cheapest_mix_of_two_kinds_is_that_by_hand_and_is_saved(tmp_path, mo
     assert [of.dollars for of in found] == pytest.approx([7 / 6, 8 / 6])
     assert cheapest(found) is found[0]
     assert mix_sentences(found)[1] == "  CHEAPEST: 7 old and 0 new for $1.17 a run: meets."
+    assert not mix_sentences(found)[3:]  # there are no fewer than none
+    most = [found[0], replace(found[1], dollars=1.0)]
+    assert mix_sentences(most)[3] == "More of kind 'new' may be cheaper still: name more numbers in --beside."
     folder = tmp_path / "mixes"
     monkeypatch.setattr("sim.cli.reports.write_report", lambda *_: None)
     size_command.keep(found, as_uncertain(scenario), [0.9], folder)

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from sim import BadInput, compare, load, sentences, simulate, verdict
-from sim.cli.money_command import lines
+from sim.cli.money_command import lines, worth_sentence
 from sim.report.money_tables import money_tables
 from sim.report.origins import prices
 from sim.results.experiences import experienced
@@ -225,6 +225,29 @@ def test_one_gpu_more_is_worth_what_queueing_theory_says():
     assert more["high"] - more["low"] < 1
     assert [more["cost"], less["cost"]] == pytest.approx([3.5, 3.5])
     assert more["value"] < less["value"]
+
+
+@pytest.mark.parametrize(("gpus", "images", "said"), [(1, 58.0, True), (-1, 58.0, True), (1, 0.0, False)])
+def test_images_in_time_that_no_price_counts_are_named_where_a_gpu_does_not_pay(gpus, images, said):
+    """A GPU that brought 58 images an hour into time was said not to pay, and no more."""
+    row = {"pool": "gpus", "gpus": gpus, "share": 0.25, "revenue": 0.0, "low": 0.0, "high": 0.0, "cost": 2.5}
+    line = worth_sentence({**row, "images": images})
+    assert ("by these prices, which 58 images in time an hour do not change" in line) == said
+    assert ("it does not pay" if gpus > 0 else "giving it up pays") in line
+
+
+def test_what_the_playbook_loses_whatever_the_fleet_is_no_loss_of_too_few_gpus():
+    """A gate that is closed to half of all loses what no GPU brings back; it was compared with itself, and lost $0."""
+    half = {"none": [], "half": [{"policy": {"kind": "feature gate", "open": 0.5}}]}
+    rich = priced(pools={"gpus": {"gpus": 60}}, playbooks=half)
+    none, gate = (money_study(rich, name, seeds=1, processes=1) for name in ("none", "half"))
+    assert none.tiers["lost"].sum() == pytest.approx(0, abs=1e-6)
+    assert none.by_playbook == 0
+    lost = gate.tiers["lost"].sum()
+    assert lost > 0
+    assert gate.by_playbook == pytest.approx(lost)
+    assert any("of it by the playbook, whatever the fleet" in line for line in lines(gate))
+    assert not any(line.startswith("This is of one step") for line in lines(gate))
 
 
 def test_a_gpu_of_the_slice_stands_for_many():

@@ -14,6 +14,7 @@ from sim.studies.baseline import FIGURES, Regression, read_regression
 from sim.studies.check import BROKEN, KEPT, UNDECIDED, Check, Finding, check_run, in_words
 from sim.studies.promise import parts_of, read_condition, read_promise
 from sim.studies.run_record import record_of
+from sim.wording import points
 from tests.random_scenarios import plain
 
 ROOT = Path(__file__).parents[1]
@@ -80,6 +81,31 @@ def test_the_cost_of_a_thousand_images_is_the_runs_over_its_images(kept_runs):
 def test_a_profit_needs_prices():
     with pytest.raises(BadInput, match="a tier that pays"):
         check(steady(), promises=["profit >= $0"], seeds=3, store=False)
+
+
+def test_a_profit_above_nothing_has_a_margin_in_parts_of_what_the_gpus_cost(kept_runs):
+    """It was in dollars, printed as per cent: $576 k of profit were +57,600,000."""
+    paid = {"free": {"share": 1, "price": "$1 per image"}}
+    found = check(steady(tiers=paid), promises=["profit >= $0"], seeds=3, store=kept_runs, processes=1)
+    (one,) = found.findings
+    cost = 2 * 2.5  # an hour of two GPUs
+    profit = float(one.reached.split()[0].lstrip("$"))
+    assert one.margin == pytest.approx(profit / cost, rel=0.01)
+    assert "in percent of what the GPUs cost" in markdown(found)
+    assert points(14410.0) == "+1.44 M"
+
+
+def test_requests_that_still_wait_are_named_beside_a_promise_that_they_keep(kept_runs):
+    endless = steady(
+        gpus=1, demand=[{"kind": "steady", "rate": "12 per min"}], behaviour={"patience": {"kind": "never"}}
+    )
+    found = check(endless, promises=["lost <= 1 %", "served >= 90 %"], seeds=3, store=kept_runs, processes=1)
+    lost, served = found.findings
+    assert (lost.verdict, served.verdict) == (KEPT, BROKEN)
+    assert "unfinished at the horizon" in lost.note
+    assert lost.note in junit(found)
+    assert "unfinished" in markdown(found)
+    assert not served.note
 
 
 def test_commas_divide_conditions_but_not_numbers():

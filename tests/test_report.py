@@ -190,7 +190,7 @@ def test_all_that_a_reader_may_look_for_is_there(page):
         "CO2e",
         "Signups",
         "Decisions",
-        "The run is cut into windows of 60 min",
+        "The run is one window, of",
         "where the figures come from",
         "behaviour.patience",
         "set in the scenario",

@@ -66,6 +66,13 @@ def test_the_first_screen_has_the_answer_the_switches_and_the_alternatives(compa
     assert all(field in first for field in ("Owner", "Decided on", "Valid until"))
 
 
+def test_configurations_whose_people_differ_are_not_said_to_share_them(compared):
+    comparison, runs = compared
+    apart = dataclasses.replace(comparison, same_people=False)
+    text = render_markdown(runs, apart)
+    assert "All playbooks meet the same people" not in text
+
+
 def test_a_switch_names_its_threshold_its_end_and_its_targets(compared):
     _, runs = compared
     guarded = next(run for run in runs if run.manifest["playbook"] == "guarded")

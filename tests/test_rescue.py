@@ -141,6 +141,23 @@ def test_a_run_without_a_trigger_is_judged_by_the_scenarios_definition_of_alive(
     assert "definition of alive" in sentences_of(found)[-1]
 
 
+@pytest.mark.parametrize(("trigger", "lost", "said"), [("", 9.0, True), ("", 7.0, False), ("'spike'", 9.0, False)])
+def test_a_playbook_that_keeps_the_service_alive_and_loses_more_images_than_none_is_said(stuck, trigger, lost, said):
+    rows = {"begins": [0.0, 600.0, 660.0, 7200.0], "saved": [1.0, 1.0, 0.0, 0.0], "lost": [lost + 1, lost, 7.5, 8.0]}
+    found = Rescue("shed", pd.DataFrame({**rows, "recovered": 1.0}), 1, 600.0, 660.0, trigger, None, 9.0, (0, 1), stuck)
+    assert ("It saves no images" in " ".join(sentences_of(found))) == said
+
+
+@pytest.mark.parametrize(("best", "said"), [(6.0, True), (4.0, False)])
+def test_a_playbook_under_which_most_is_lost_whenever_it_begins_saves_little(stuck, best, said):
+    """Half of what it can save is a run that is saved, and may be a tenth of what is at stake."""
+    rows = {"begins": [0.0, 600.0, 660.0, 7200.0], "saved": [1.0, 1.0, 0.0, 0.0], "lost": [best, 7.0, 9.0, 9.0]}
+    shares = pd.DataFrame({**rows, "recovered": 1.0})
+    found = Rescue("shed", shares, 1, 600.0, 660.0, "'spike'", None, 10.0, (0, 1), stuck)
+    text = " ".join(sentences_of(found))
+    assert ("IT SAVES LITTLE: whenever 'shed' begins, 60 % of the images at stake are lost" in text) == said
+
+
 def test_an_answer_that_turns_twice_is_said(stuck):
     shares = pd.DataFrame(
         {"begins": [0.0, 60.0, 120.0, 180.0], "saved": [1.0, 0.0, 1.0, 0.0], "lost": [0.0, 9.0, 1.0, 9.0]}
@@ -165,6 +182,15 @@ def test_where_seeds_differ_the_instants_that_save_all_of_them_and_none_are_name
     text = " ".join(sentences_of(found))
     assert ("seeds" in text) == (said is not None)
     assert said is None or said in text
+
+
+def test_one_seed_is_said_to_show_nothing_about_chance(stuck):
+    rows = {"begins": [0.0, 600.0, 660.0, 7200.0], "saved": [1.0, 1.0, 0.0, 0.0], "lost": 0.0, "recovered": 1.0}
+    one, five = (
+        Rescue("shed", pd.DataFrame(rows), seeds, 600.0, 660.0, "", None, 1.0, (0.0, 1.0), stuck) for seeds in (1, 5)
+    )
+    assert "That is of one seed, which says nothing about chance." in sentences_of(one)
+    assert "seed" not in " ".join(sentences_of(five))
 
 
 # The map.

@@ -5,11 +5,13 @@ import math
 import numpy as np
 import pytest
 
-from sim import BadInput
+from sim import BadInput, load
+from sim.cli.sensitivity_command import sensitivity_table
 from sim.plots.tornado import drawn, tornado_figure
 from sim.report import words
-from sim.studies.sensitivity import morris, sobol, tornado
-from sim.studies.uncertain import read_law
+from sim.studies.sensitivity import morris, sensitivity, sobol, tornado
+from sim.studies.sweep import DEMAND
+from sim.studies.uncertain import read_law, uncertain
 
 CUBE = {f"x{n}": read_law(f"x{n}", "~ uniform(0, 1)") for n in range(1, 5)}
 ANGLE = f"~ uniform({-math.pi!r}, {math.pi!r})"
@@ -103,6 +105,23 @@ def test_a_latency_that_is_endless_at_all_three_does_not_swing_and_one_that_ends
     assert some["swing"].tolist() == [math.inf, 0.0]
     assert drawn(some).empty
     tornado_figure(some, "p95_latency")
+
+
+def test_of_a_figure_that_is_endless_everywhere_nothing_is_concluded():
+    """That p95 latency is never, whatever the demand, was "Nothing changes with: demand.times"."""
+    laws = {"x": read_law("x", "~ uniform(0, 1)")}
+    endless = tornado(lambda places: np.full(len(places), math.inf), laws)
+    assert str(sensitivity_table(endless, "p95_latency").caption).startswith("ENDLESS: at every setting of x")
+    constant = tornado(lambda places: np.full(len(places), 5.0), laws)
+    assert str(sensitivity_table(constant, "p95_latency").caption) == "Nothing changes with: x."
+
+
+def test_indices_of_a_figure_that_is_endless_are_refused():
+    pytest.importorskip("SALib")
+    never = {"behaviour.patience": {"kind": "constant", "value": "1 s"}, "horizon": "2 min", "warm_up": "0 s"}
+    inputs = uncertain(load("steady", sets=never), {DEMAND: "~ uniform(1, 2)"})
+    with pytest.raises(BadInput, match="endless in some run"):
+        sensitivity(inputs, "p95_latency", method="morris", size=2, seeds=1, store=False, processes=1)
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,7 @@ import math
 from dataclasses import replace
 from itertools import count, islice
 
+import numpy as np
 import pandas as pd
 import pytest
 from scipy import optimize
@@ -20,7 +21,7 @@ from sim.studies.looks import Criterion, Looks
 from sim.studies.promise import read_promise
 from sim.studies.run_record import record_of
 from sim.studies.runs import Runs
-from sim.studies.search import Look
+from sim.studies.search import Look, why_counted
 from sim.studies.size_words import multiple_sentences, savings, sentences
 from tests.random_scenarios import plain
 from tests.studies.theory import closed_forms as theory
@@ -327,3 +328,68 @@ def test_what_is_shown_by_counts_asks_for_no_further_runs():
     shown, open_ = (" ".join(sentences(replace(found, answer=look(*[0.5] * n, stuck=True)))) for n in (29, 10))
     assert "without a failure (--seeds 29)" in open_
     assert "--seeds" not in shown
+
+
+def test_runs_that_break_a_promise_by_far_or_not_at_all_are_counted():
+    """Three of four that keep it were "misses", with 95 % confidence from margins taken as normal."""
+    fates = look(0.2, 0.2, 0.19, -0.8)
+    assert (fates.two_groups, fates.counted, fates.verdict) == (True, True, "undecided")
+    assert "break it by far, and no run by little" in why_counted(fates)
+    assert not look(0.1, 0.1, 0.1, -0.006).two_groups  # broken by little
+    assert not look(0.3, 0.2, 0.1, -0.2).two_groups
+    assert not look(0.2, 0.2, 0.2, 0.2).two_groups
+    draws = np.random.default_rng(1).normal(0.03, 0.05, (1000, 10))
+    assert sum(look(*row).two_groups for row in draws) <= 5  # of a thousand, where margins are normal
+
+
+def test_an_answer_beside_a_fleet_of_two_fates_says_what_its_runs_do_not_show(sized):
+    fates = replace(sized, neighbours={"gpus": look(0.2, 0.2, 0.19, -0.8)})
+    (said,) = [line for line in sentences(fates) if line.startswith("TWO FATES")]
+    assert "--seeds 29" in said
+    many = replace(fates, answer=look(*[0.2] * 28, 0.21))
+    assert not any(line.startswith("TWO FATES") for line in [*sentences(many), *sentences(sized)])
+
+
+# What a promise does not speak of.
+
+
+def two_pools(**settings):
+    """Two minutes of images that six GPUs serve, in one pool, beside as many sketches in another."""
+    features = {
+        "image": {"share": 0.5, "pool": "gpus", "slo": "60 s", "spec": {"model": "slow"}},
+        "sketch": {"share": 0.5, "pool": "small", "slo": "60 s", "spec": {"model": "slow"}},
+    }
+    return busy(features=features, pools={"gpus": {"gpus": 6}, "small": {"gpus": 6}}, **settings)
+
+
+def test_a_pool_that_serves_nothing_of_what_is_promised_is_not_sized():
+    """It was made as small as one GPU, as if its own requests were nothing."""
+    found = size(two_pools(), "90 % of sketch in time", seeds=2, headroom=False, **HERE)
+    assert (list(found.gpus), found.apart) == (["small"], {"gpus": 6})
+    assert "Pool 'gpus' stays at 6 GPUs: it serves nothing of what is promised." in sentences(found)
+    asked = size(two_pools(), "90 % of sketch in time", pool="gpus", seeds=2, headroom=False, **HERE)
+    assert any(line.startswith("NOT ABOUT POOL 'gpus'") for line in sentences(asked))
+    moved = {"none": [{"policy": {"kind": "move gpus", "from": "gpus", "to": "small", "gpus": 1}}]}
+    both = size(two_pools(playbooks=moved), "90 % of sketch in time", seeds=2, headroom=False, **HERE)
+    assert list(both.gpus) == ["gpus", "small"]
+
+
+def test_of_several_pools_the_bend_is_that_of_the_best_fleet_of_each_size():
+    """Ten GPUs that are well divided do all; eleven that are not do less, and make no bend."""
+    rows = {"gpus": [6, 8, 10, 11, 12, 12], "measure": [0.01, 0.5, 1.0, 0.6, 0.7, 1.0]}
+    assert size_module.knee(pd.DataFrame({"scale": 1.0, **rows})) == 10
+
+
+def test_requests_that_still_wait_at_the_horizon_are_named_where_a_promise_passes_over_them():
+    """Where nobody leaves nobody is lost, and one GPU lost none of what four serve, however much demand there was."""
+    endless = busy(behaviour={"patience": {"kind": "never"}})
+    found = size(endless, "lost <= 1 %", seeds=2, **HERE)
+    said = " ".join(sentences(found))
+    assert (found.total, found.carries) == (1, 1000)
+    assert found.open_end > 0.5
+    assert "STILL WAITING" in said
+    assert "holds 1,000 times the demand, or more" in said
+    times = demand_multiple(endless, "lost <= 1 %", seeds=2, **HERE)
+    assert "STILL WAITING" in " ".join(multiple_sentences(times))
+    served = size(endless, "served >= 90 % and lost <= 50 %", seeds=2, headroom=False, **HERE)
+    assert "STILL WAITING" not in " ".join(sentences(served))

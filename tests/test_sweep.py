@@ -9,10 +9,13 @@ from typer.testing import CliRunner
 
 from sim import BadInput, simulate, sweep, verdict
 from sim.cli.main import app
+from sim.cli.sweep_command import sweep_table
 from sim.studies.configurations import scenario_at
 from sim.studies.figures import figures
+from sim.studies.intervals import mean_interval
 from sim.studies.sweep import DEMAND, cube, points_of, read_axis, scenario_with
 from sim.studies.uncertain import load_uncertain
+from sim.wording import percent
 from tests.random_scenarios import plain
 
 HERE = {"store": False, "processes": 1}
@@ -124,6 +127,16 @@ def test_the_command_writes_a_table_and_a_figure_and_runs_nothing_twice(small):
     assert "4 runs in" in listed.output
     pruned = CALLS.invoke(app, ["store", "--prune", "--all"])
     assert "Deleted 4 files" in pruned.output
+
+
+def test_three_seeds_give_intervals_where_a_figure_is_no_count(small):
+    table = pd.DataFrame({"point": 0, "k": 1, "playbook": "none", "seed": [1, 2, 3], "attainment": [0.7, 0.8, 0.9]})
+    shown = sweep_table(table.assign(alive=[True, False, True]), ["k"], "attainment")
+    (cell,) = shown.columns[2].cells
+    low, high = mean_interval([0.7, 0.8, 0.9], "share")
+    assert cell == f"80 % ({percent(low)} to {percent(high)})"
+    assert "to" not in next(iter(sweep_table(table.assign(alive=[True, False, True]), ["k"], "alive").columns[2].cells))
+    assert next(iter(sweep_table(table.head(2), ["k"], "attainment").columns[2].cells)) == "75 %"
 
 
 def test_the_command_sizes_and_saves_what_the_answer_rests_on(small):

@@ -8,6 +8,7 @@ from sim.results.money import of_service
 from sim.results.verdict import verdict
 from sim.studies import switch_points as switches
 from sim.studies.assumed import assumed, with_assumed
+from sim.studies.decide import decide
 from sim.studies.sweep import DEMAND
 from sim.studies.switch_points import switch_points, switch_sentences, what_would_change
 from sim.studies.uncertain import Uncertain, read_law, uncertain
@@ -84,3 +85,19 @@ def test_a_decision_names_the_demand_at_which_the_larger_fleet_wins_and_runs_agr
 
     assert (best(row["base"]), best(row["at"])) == (found.best, row["winner"])
     assert "FIRST" in switch_sentences(found)[1]
+
+
+def test_what_would_change_a_choice_looks_only_at_options_that_may_be_chosen(monkeypatch):
+    """It named four GPUs the best, beside a decision that refused them as they stay alive too rarely."""
+    monkeypatch.setattr(switches, "with_assumed", lambda inputs: inputs)
+    quick = {"horizon": "4 min", "warm_up": "30 s", "behaviour.patience": {"kind": "constant", "value": "10 s"}}
+    inputs = uncertain(load("steady", sets={**quick, "record": "timeline"}), {DEMAND: "~ uniform(0.5, 3.5)"})
+    here = {"image_worth": 1e-9, "store": False, "processes": 1}
+    some = decide(inputs, [2, 8, 10], futures=4, alive=1.0, **here)
+    assert some.eligible == [(8, "none"), (10, "none")]
+    found = what_would_change(inputs, [2, 8, 10], seeds=1, among=some.eligible, **here)
+    assert (found.best, found.options) == ("8 GPUs", 2)
+    assert "Over all futures" not in switch_sentences(found, "8 GPUs")[0]
+    assert "Over all futures 10 GPUs is chosen" in switch_sentences(found, "10 GPUs")[0]
+    alone = what_would_change(inputs, [2, 10], seeds=1, among=[(10, "none")], **here)
+    assert switch_sentences(alone)[0].startswith("NO OTHER CHOICE: only 10 GPUs stays alive")

@@ -5,7 +5,7 @@ import math
 import pandas as pd
 import pytest
 
-from sim import BadInput, tune
+from sim import BadInput, compare, tune
 from sim.studies.intervals import Difference
 from sim.studies.sweep import read_axis
 from sim.studies.tune import Scorer, Tuned, at_an_end
@@ -57,6 +57,14 @@ def test_an_interrupted_search_scores_the_best_of_the_trials_that_are_done(monke
     found = tune(shedding(1), "shed", {"0.requests": "1..40"}, trials=6, **HERE)
     assert len(found.table) == 2
     assert found.sentences()[-1] == "INTERRUPTED: 2 of 6 trials are done."
+
+
+def test_the_cost_of_an_image_is_that_of_all_images_as_in_a_comparison():
+    """It was the mean of the seeds' costs, so that 'tune' and 'compare' named two costs of one playbook."""
+    scenario, seeds = shedding(40), [4, 5, 6]
+    found = tune(scenario, "shed", {"0.requests": "1..40"}, trials=3, **{**HERE, "by": "cost", "seeds": 3})
+    comparison, _ = compare(scenario, ["shed"], seeds=seeds, by="cost", processes=1)
+    assert found.untuned == pytest.approx(comparison.mean("shed", "dollars_per_1000_images"))
 
 
 @pytest.mark.parametrize("vary", [{}, {"1.requests": "1..4"}, {"0.requests": "1,4"}, {"0.absent": "1..4"}])

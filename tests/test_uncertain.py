@@ -1,6 +1,7 @@
 """Uncertain inputs are drawn as their laws say, by name and once per future, and a fleet is sized over futures."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -40,6 +41,16 @@ def test_every_value_of_a_choice_is_as_likely():
     drawn = [law.at(share_drawn("x", future)) for future in range(1, 3001)]
     assert set(drawn) == {100, "2 h", 5}
     assert stats.chisquare([drawn.count(value) for value in (100, "2 h", 5)]).pvalue > 0.001
+
+
+def test_every_whole_number_of_a_uniform_law_is_as_likely():
+    """Rounded, the least and the largest were half as likely as the others, and the ends of a tornado uneven."""
+    law = replace(read_law("pools.gpus.gpus", "~ uniform(3, 8)"), whole=True)
+    drawn = [int(value) for value in law.all_at((np.arange(6000) + 0.5) / 6000)]
+    assert {number: drawn.count(number) for number in set(drawn)} == dict.fromkeys(range(3, 9), 1000)
+    assert [int(law.at(share)) for share in (0.0, 0.1, 0.9, 1.0)] == [3, 3, 8, 8]
+    odd = replace(read_law("k", "~ uniform(3.2, 3.9)"), whole=True)  # no whole number lies inside
+    assert 3.2 <= odd.quantile(0.5) <= 3.9
 
 
 def test_an_input_is_drawn_by_its_name_whatever_others_there_are_and_independently_of_them():

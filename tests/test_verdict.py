@@ -246,6 +246,19 @@ def text_of(*attempts, **facts):
     return "\n".join(sentences(verdict(run_of(*attempts, **facts))))
 
 
+@pytest.mark.parametrize(
+    ("window", "said"),
+    [
+        (60.0, "of the 50 s windows kept their promise"),  # two fit best into the 100 s; "60 s windows" was said
+        (3600.0, "its one window, of 100 s, broke its promise"),  # and of this, "0 % of the 60 min windows"
+    ],
+)
+def test_windows_of_life_are_spoken_of_as_they_are(window, said):
+    attempts = [*asks(0, kept=1, missed=3), *asks(60, kept=2)]
+    alive = {"window": window, "kept": 0.8, "windows": 0.9, "attainment": 0.1}
+    assert said in text_of(*attempts, alive=alive)
+
+
 def test_sentences_of_a_run_by_hand():
     text = text_of(*asks(0, kept=4, missed=1), attempt(50, user=7, refused="shed", retry=True), scale=0.001)
     assert text.startswith("ALIVE under playbook 'none': 100 % of the 10 s windows kept their promise, and 66.7 %")

@@ -30,6 +30,7 @@ from sim.wording import counted
 if TYPE_CHECKING:
     from sim.scenario.scenario import Scenario
 
+NO_ANSWER = 1  # exit code where nothing that was asked about will do, as where a check finds a promise broken
 INTERRUPTED, TERMINATED = 128 + signal.SIGINT, 128 + signal.SIGTERM  # exit codes of processes that were asked to end
 WORTH_SAYING = 20.0  # seconds
 PLAIN: Any = {"box": box.SIMPLE_HEAD, "padding": 0, "show_edge": False}  # a table with one line, under its head

@@ -8,7 +8,7 @@ import typer
 from typer import Option
 
 from sim.cli import options
-from sim.cli.console import INTERRUPTED, print_table, say
+from sim.cli.console import INTERRUPTED, NO_ANSWER, print_table, say
 from sim.cli.options import a_share, named, option, parsed, studying
 from sim.cli.places import result_folder
 from sim.cli.reports import save_answer
@@ -56,7 +56,8 @@ def decide(
 
     An uncertain input has a law in place of its number, in the file or like --set 'demand.times=~ lognormal(0.5, 2)':
     lognormal (its 10 % and 90 % points), uniform, triangular (least, most likely, largest) or choice. Every option
-    meets the same people in the same futures. Losses are dollars where tiers have prices.
+    meets the same people in the same futures. Losses are dollars where tiers have prices. Where no option stays alive
+    as often as --alive asks, it says so and ends with exit code 1.
     """
     from sim.report.study_tables import options_table
     from sim.studies.decide import decide as find
@@ -79,18 +80,20 @@ def decide(
     say(sentences(found))
     if found.futures:
         print_table(options_table(found))
-    if what_changes and found.futures == found.planned:
+    if what_changes and found.futures == found.planned and found.best is not None:
         from sim.studies.switch_points import switch_sentences, what_would_change
 
-        same = {key: how[key] for key in ("pool", "kind", "image_worth", "store")}
+        same = {key: how[key] for key in ("pool", "kind", "image_worth", "store")} | {"among": found.eligible}
         with studying("what would change the choice", cluster, processes, shard) as at_work:
             switches = what_would_change(inputs, read_fleets(fleets), named(playbooks) or None, **same, **at_work)
-        found = dataclasses.replace(found, changes=switch_sentences(switches))
+        found = dataclasses.replace(found, changes=switch_sentences(switches, str(found.options["label"][found.best])))
         say(found.changes)
     if folder is not None and found.futures:
         save(found, inputs, folder)
     if found.futures < found.planned:
         raise typer.Exit(INTERRUPTED)
+    if found.best is None:
+        raise typer.Exit(NO_ANSWER)
 
 
 def save(found: Any, inputs: Any, folder: Path) -> None:

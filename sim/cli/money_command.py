@@ -54,7 +54,7 @@ def lines(study: Any) -> list[str]:
     plan = plan_of(study.run)
     lost = study.tiers["lost"].to_dict()
     return [
-        lost_sentence(lost, plan.revenue if plan else None),
+        lost_sentence(lost, plan.revenue if plan else None, study.by_playbook),
         *[worth_sentence(row) for row in study.marginal.to_dict("records")],
         *several(study),
         f"Seed {study.seeds[0]}. " + " ".join(money_sentences(study.run, study.money)),
@@ -67,12 +67,13 @@ def several(study: Any) -> list[str]:
     """A warning where one GPU more is not shown to pay, and yet more is lost than another such fleet would cost."""
     from sim.wording import usd
 
-    lost, cost = float(study.tiers["lost"].sum()), study.money.cost
+    lost, cost = float(study.tiers["lost"].sum()) - study.by_playbook, study.money.cost
     rows = study.marginal.to_dict("records")
     if lost <= cost or all(worth(row) == PAYS for row in rows if row["gpus"] > 0):
         return []
     return [
-        f"This is of one step, and says nothing of several: {usd(lost)} are lost against an unlimited fleet, more than "
+        f"This is of one step, and says nothing of several: {usd(lost)} are lost against an unlimited fleet with "
+        "this playbook, more than "
         f"all GPUs of the run cost ({usd(cost)}). Where people try again, a few GPUs change nothing and enough of them "
         "everything; 'meltpoint decide --fleets' compares larger steps."
     ]
@@ -89,13 +90,15 @@ def worth(row: dict[str, Any]) -> str:
 
 def worth_sentence(row: dict[str, Any]) -> str:
     """Whether a GPU more, or less, pays, by the runs that were made; undecided where the interval does not say."""
-    from sim.wording import in_gpus, percent, usd
+    from sim.wording import amount, in_gpus, percent, usd
 
     more, known = row["gpus"] > 0, row["low"] == row["low"]
     if worth(row):
         paying = {PAYS: "it pays", PAYS_NOT: "it does not pay"}
         giving_up = {PAYS: "giving it up does not pay", PAYS_NOT: "giving it up pays"}
         verdict = (paying if more else giving_up)[worth(row)]
+        if row["low"] == row["high"] == 0 and row["images"]:
+            verdict += f" by these prices, which {amount(abs(row['images']))} images in time an hour do not change"
     else:
         verdict = "not established" + ("" if known else " with fewer than three seeds")
     does = "more brings" if more else "less loses"
@@ -130,7 +133,7 @@ def marginal_table(study: Any) -> Table:
     heads = ("GPUs", "revenue per GPU-hour", "cost", "value", "images in time per GPU-hour, degraded ones too")
     table = Table(name_column("pool"), *heads)
     for row in study.marginal.to_dict("records"):
-        bounds = f" ({usd(row['low'])} to {usd(row['high'])})" if row["low"] == row["low"] else ""
+        bounds = f" ({usd(row['low'])} to {usd(row['high'])})" if row["low"] < row["high"] else ""
         dollars = [f"{usd(row['revenue'])}{bounds}", usd(row["cost"]), usd(row["value"])]
         table.add_row(Text(row["pool"]), f"{row['gpus']:+,}", *dollars, amount(row["images"]))
     return table

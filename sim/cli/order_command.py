@@ -3,10 +3,10 @@
 from pathlib import Path
 from typing import Annotated
 
-from typer import Option
+from typer import Exit, Option
 
 from sim.cli import options
-from sim.cli.console import say
+from sim.cli.console import NO_ANSWER, say
 from sim.cli.options import a_share, a_time, option, scenario_of, studying
 from sim.cli.places import refuse_file, save_table
 from sim.errors import BadInput
@@ -37,10 +37,12 @@ def order_by(
     """Find the last date at which an order of GPUs still saves a launch.
 
     Like 'meltpoint rescue', with the arrival of the GPUs in place of a playbook; the lead time of the order and its
-    burn-in go before it. It also says what it costs if they come an hour or a day later, or never.
+    burn-in go before it. It also says what it costs if they come an hour or a day later, or never. Where no date is
+    early enough, it says so and ends with exit code 1.
     """
     from sim.studies.lead_time import order_by as find
     from sim.studies.lead_time_words import sentences
+    from sim.studies.rescue_sentences import nothing_decided
 
     refuse_file(out)
     if needed is not None and needed > lots:
@@ -58,7 +60,11 @@ def order_by(
             seeds=seeds,
             by=a_time("--by", by),
             keep=None if keep is None else a_share("--keep", keep),
+            lots=lots,
+            enough=needed,
             **at_work,
         )
-    say(sentences(found, day, lots, needed or lots))
+    say(sentences(found, day))
     save_table(found.rescue.shares, out)
+    if found.needed and found.latest is None and not nothing_decided(found.rescue):
+        raise Exit(NO_ANSWER)

@@ -4,7 +4,6 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import yaml
-from pydantic import BaseModel
 from rich.table import Table
 from rich.text import Text
 from typer import Argument, Option
@@ -76,6 +75,7 @@ def overview() -> Table:
 def explain(kind: str) -> None:
     """One policy in words, with what it looks like in a scenario."""
     from sim.policies.playbook import policy_called
+    from sim.scenario.policy_keys import policy_keys
 
     policy, console = policy_called(kind), Console()
     a = policy.advice
@@ -83,14 +83,13 @@ def explain(kind: str) -> None:
     console.print(policy.summary(), markup=False)
     for what in ("protects", "costs", "fails"):
         console.print(Text(f"{what:>9}  ", style="dim"), getattr(a, what), sep="", markup=False)
-    table = Table(name_column("field"), "default", "what it is")
-    for field, about in policy.model_fields.items():
-        if field != "kind":
-            default = "needed" if about.is_required() else str(in_yaml(about.get_default(call_default_factory=True)))
-            table.add_row(about.alias or field, default, about.description or "")
+    table = Table(name_column("key"), "value", "default", "what it is")
+    for row in policy_keys(policy):
+        table.add_row(*map(Text, row))
     console.print(table)
     console.print("In a playbook:", style="dim")
-    console.print(yaml.safe_dump([{"policy": {"kind": kind, **a.example}}], sort_keys=False, default_flow_style=None))
+    example = [{"policy": {"kind": kind, **a.example}}]
+    console.print(yaml.safe_dump(example, sort_keys=False, default_flow_style=None), markup=False)
 
 
 def at_work(kind: str, figure: Path) -> None:
@@ -145,8 +144,3 @@ def load_table(found: Any) -> Table:
 def goodput_words(means: Any) -> str:
     total, as_asked = 100 * means["goodput"], 100 * means["as_asked"]
     return f"{total:.0f} %" if abs(total - as_asked) < 0.5 else f"{total:.0f} % ({as_asked:.0f} %)"
-
-
-def in_yaml(value: Any) -> Any:
-    """A default as a scenario's file would hold it, without what is not given."""
-    return value.model_dump(exclude_none=True) if isinstance(value, BaseModel) else value

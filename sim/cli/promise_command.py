@@ -107,4 +107,6 @@ def show(found: "Check") -> None:
     for one in found.findings:
         if one.why and one.verdict != KEPT:
             console.print(Text(f"{one.promise}: {one.why}"))
+        if one.note:
+            console.print(Text(f"{one.promise}: {one.note}"))
     console.print(Text(explanation(found), style="dim"))

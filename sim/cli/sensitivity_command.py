@@ -1,5 +1,6 @@
 """The command that says which uncertain inputs a figure depends on."""
 
+import math
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -77,7 +78,7 @@ def sensitivity(
 def sensitivity_table(table: Any, metric: str) -> Table:
     """One row per input that matters, the most important first; those that do not in the caption."""
     from sim.report import words
-    from sim.wording import setting
+    from sim.wording import names_in_words, setting
 
     of_figure = {"at_low": words.figure, "at_high": words.figure}
     of_figure |= dict.fromkeys(("swing", "mu", "mu_star", "sigma", "mu_star_conf"), words.swing)
@@ -87,8 +88,11 @@ def sensitivity_table(table: Any, metric: str) -> Table:
     title = f"Sensitivity of {metric.replace('_', ' ')}{base}"
     ranges = ["range"] if "low" in table else []
     titles = [names.get(name, name.replace("ST_conf", "ST ±")) for name in columns]
-    found, nothing = Table(name_column("input"), *ranges, *titles, title=title, caption_justify="left"), []
+    found, nothing, endless = Table(name_column("input"), *ranges, *titles, title=title, caption_justify="left"), [], []
     for row in table.to_dict("records"):
+        if "base" in row and all(math.isinf(row[name]) for name in ("at_low", "base", "at_high")):
+            endless.append(row["key"])
+            continue
         if not any(row.get(name) for name in ("swing", "mu_star", "ST")):
             nothing.append(row["key"])
             continue
@@ -98,5 +102,8 @@ def sensitivity_table(table: Any, metric: str) -> Table:
         found.add_row(row["key"] + mark, *between, *cells)
     notes = ["* not monotone: the base lies outside both ends."] if " *" in str([*found.columns[0].cells]) else []
     notes += [f"Nothing changes with: {', '.join(nothing)}."] if nothing else []
+    if endless:
+        every = names_in_words(endless)
+        notes.append(f"ENDLESS: at every setting of {every}, so it says nothing about them; try attainment.")
     found.caption = "\n".join(notes) or None
     return found

@@ -8,14 +8,12 @@ import typer
 from typer import Option
 
 from sim.cli import options
-from sim.cli.console import INTERRUPTED, print_table, ready, runs_bar, say
+from sim.cli.console import INTERRUPTED, NO_ANSWER, print_table, ready, runs_bar, say
 from sim.cli.options import a_share, beginning, machines, named, parsed
 from sim.cli.places import result_folder
 from sim.cli.reports import save_answer
 from sim.errors import BadInput
 from sim.wording import percent
-
-NO_ANSWER = 1  # exit code where nothing that was asked about keeps the promise, as where a check finds it broken
 
 
 def size(

@@ -99,15 +99,19 @@ def pairs(vary: list[str]) -> dict[str, str]:
 
 
 def sweep_table(table: Any, keys: list[str], metric: str) -> Table:
-    """The mean of a figure at each point and under each playbook, as far as they fit."""
+    """The mean of a figure at each point and under each playbook with its 95 % interval, as far as they fit."""
     from sim.report import words
+    from sim.studies.differences import kind_of
+    from sim.studies.intervals import mean_interval
 
     groups = table.groupby(["point", "playbook"], sort=False)
     promised = "promise_kept" in table
     shown = Table(*keys, "playbook", metric.replace("_", " "), *(["promise kept"] if promised else []), "runs")
     for (_, playbook), rows in list(groups)[:SHOWN]:
-        mean = float(rows[metric].astype(float).mean())
-        value = words.figure(metric, mean)
+        values = rows[metric].astype(float)
+        value, (low, high) = words.figure(metric, float(values.mean())), mean_interval(values, kind_of(metric, values))
+        known = low < high and rows[metric].dtype != bool  # whether a run stays alive is counted
+        value += f" ({words.figure(metric, low)} to {words.figure(metric, high)})" if known else ""
         kept = [f"{int(rows['promise_kept'].sum())} of {len(rows)}"] if promised else []
         shown.add_row(*[str(rows[key].iloc[0]) for key in keys], playbook, value, *kept, str(len(rows)))
     if len(groups) > SHOWN:

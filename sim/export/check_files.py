@@ -32,7 +32,9 @@ def junit(check: Check, *, undecided: str = "fail") -> str:
     suite = ET.SubElement(root, "testsuite", {"name": f"{check.title}: {check.playbook}", **counts})
     for one in check.findings:
         case = ET.SubElement(suite, "testcase", {"classname": f"{check.title}.{check.playbook}", "name": one.promise})
-        text = f"{one.verdict}: {one.reached}; limit {one.limit}; margin {margin_words(one)}. {one.why}".strip()
+        text = (
+            f"{one.verdict}: {one.reached}; limit {one.limit}; margin {margin_words(one)}. {one.why} {one.note}".strip()
+        )
         if one.verdict == BROKEN or (one.verdict == UNDECIDED and undecided == "fail"):
             failure = ET.SubElement(case, "failure", {"type": one.verdict, "message": text})
             failure.text = f"kept in {one.held} of {one.seeds} runs"
@@ -58,12 +60,15 @@ def markdown(check: Check) -> str:
         lines.append(f"| {' | '.join(map(cell, cells))} | {one.held} of {one.seeds} |")
     lines += ["", explanation(check)]
     lines += [f"- {cell(one.promise)}: {cell(one.why)}" for one in check.findings if one.why and one.verdict != KEPT]
+    lines += [f"- {cell(one.promise)}: {cell(one.note)}" for one in check.findings if one.note]
     return "\n".join(lines) + "\n"
 
 
 def explanation(check: Check) -> str:
     """What the margins and the verdict are."""
     lines = ["Margins are in points, or in percent of a limit in dollars or of the baseline, with 95 % intervals."]
+    if any(one.limit.endswith(" $0") for one in check.findings):
+        lines.append("Where the limit is $0 they are in percent of what the GPUs cost.")
     if len(check.seeds) > 1:
         share, known = percent(check.runs), percent(check.confidence)
         lines.append(f"Kept: at least {share} of all runs keep the promise, with {known} confidence.")

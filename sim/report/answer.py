@@ -10,6 +10,7 @@ from sim.report.tables import Table
 from sim.results.pool_words import from_warm_up
 from sim.results.verdict import Verdict
 from sim.studies.choice import (
+    PEOPLE_DIFFER,
     chosen_sentence,
     none_alive,
     not_eligible,
@@ -119,5 +120,6 @@ def alternatives(comparison: Comparison) -> Table:
         if metric != objective.figure and any(value == value and value != 0 for value in values):
             rows.append([title, *map(written, values)])
     head = ["", *(f"{name} ({role})" for name, role in shown.items())]
-    note = "Means over the seeds, in brackets with 95 % intervals. All playbooks meet the same people."
+    people = f"All {comparison.noun}s meet the same people." if comparison.same_people else PEOPLE_DIFFER
+    note = f"Means over the seeds, in brackets with 95 % intervals. {people}"
     return Table("What each gives and costs", head, rows, note=note)

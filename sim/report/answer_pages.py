@@ -1,7 +1,9 @@
 """The reports of a size and of a decision: the first screen, then everything looked at, by the frame of all reports."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
+
+import pandas as pd
 
 from sim.plots import regret_figure, size_figure
 from sim.report import words
@@ -10,10 +12,19 @@ from sim.report.study_tables import looks_table, options_table, savings_table
 from sim.report.switches import switch_sentences
 from sim.results.run import Run
 from sim.studies.decide import Decision
-from sim.studies.decide_words import basis, by_worst, cheaper, choice, information, written
+from sim.studies.decide_words import at_an_end, basis, by_worst, cheaper, choice, information, mostly_dead, written
 from sim.studies.demand_multiple import Multiple
 from sim.studies.size import VERIFY, Size
-from sim.studies.size_words import best_of, multiple_sentences, of_kinds, savings, sentences, verdict_words
+from sim.studies.size_words import (
+    best_of,
+    multiple_sentences,
+    not_about,
+    of_kinds,
+    savings,
+    sentences,
+    unfinished,
+    verdict_words,
+)
 from sim.wording import amount, in_gpus, percent
 
 RESTS = "What would change the answer, and what it rests on"
@@ -32,14 +43,15 @@ def size_parts(found: list[Size], run: Run) -> list[Part]:
     best = best_of(found)
     said = sentences(best)
     several = sorted({one.runs for one in found}, reverse=True)
-    blocks: list[Block] = [Lines([said[0], *to_do(best, run), *runner_up_size(best, found)], "answer")]
+    passed_over = [*unfinished(best.open_end), *not_about(best)] if best.gpus else []
+    blocks: list[Block] = [Lines([said[0], *passed_over, *to_do(best, run), *runner_up_size(best, found)], "answer")]
     if any(len(one.table) for one in found):
         blocks.append(curve(found, best))
     for share in several if len(found) > 1 else []:
         of_share = [one for one in found if one.runs == share]
         title = f"The smallest fleets, in {percent(share)} of runs"
         blocks.append(savings_table(savings(of_share), of_share[0].label, title))
-    blocks += [Lines(said[1:], "list", RESTS), Blanks()]
+    blocks += [Lines([line for line in said[1:] if line not in passed_over], "list", RESTS), Blanks()]
     return [Part("answer", "The answer", blocks), looked_at([one for one in found if len(one.table)])]
 
 
@@ -90,13 +102,25 @@ def runner_up_size(best: Size, found: list[Size]) -> list[str]:
             f"Runner-up: under '{other.playbook}'{beside} it takes {in_gpus(other.total)}, {count}, "
             f"and ${amount(other.dollars)} for the run against ${amount(best.dollars)}."
         ]
-    proved = best.table[best.table["stage"] == VERIFY].set_index("gpus")["dollars"].to_dict()
-    return [
-        f"Runner-up: a step fewer, {in_gpus(fewer)}, costs ${amount(proved[fewer])} for the run against "
-        f"${amount(best.dollars)}, and {verdict_words(look).replace('is undecided', 'may miss the promise')}."
-        for pool, look in best.neighbours.items()
-        if (fewer := best.total - best.steps[pool]) in proved
-    ]
+    lines = []
+    for pool, look in best.neighbours.items():
+        fleet = {**best.gpus, pool: best.gpus[pool] - best.steps[pool]}
+        rows, where = of_fleet(best, fleet), f" in pool '{pool}'" if len(fleet) > 1 else ""
+        if len(rows):
+            lines.append(
+                f"Runner-up: a step fewer{where}, {in_gpus(sum(fleet.values()))}, costs "
+                f"${amount(rows['dollars'].iloc[0])} for the run against ${amount(best.dollars)}, and "
+                f"{verdict_words(look).replace('is undecided', 'may miss the promise')}."
+            )
+    return lines
+
+
+def of_fleet(found: Size, fleet: Mapping[str, int]) -> pd.DataFrame:
+    """The rows of the runs that judged a fleet; fleets of as many GPUs may be divided in other ways."""
+    rows = found.table[(found.table["stage"] == VERIFY) & (found.table["gpus"] == sum(fleet.values()))]
+    for pool, gpus in fleet.items():
+        rows = rows[rows[f"gpus of {pool}"] == gpus] if f"gpus of {pool}" in rows else rows
+    return rows
 
 
 def curve(found: list[Size], best: Size) -> Picture:
@@ -122,14 +146,16 @@ def multiple_parts(found: list[Multiple]) -> list[Part]:
 
 def decision_parts(found: Decision, run: Run) -> list[Part]:
     """The first parts of the report of `decide`: the choice with its regrets, and the whole menu."""
+    dead = [] if found.best is None else mostly_dead(found)
     blocks: list[Block] = [
-        Lines([choice(found), *in_force(found, run), *runner_up(found)], "answer"),
+        Lines([choice(found), *dead, *in_force(found, run), *runner_up(found)], "answer"),
         regrets(found),
         Lines(cheaper(found), "list", "Why nothing cheaper"),
     ]
     if found.best is not None:
         blocks.append(Lines(switch_sentences(run), "steps", f"What '{run.manifest['playbook']}' does, in order"))
-    rests = [*by_worst(found), *found.changes, information(found), *basis(found)]
+    end = [] if found.best is None else at_an_end(found)
+    rests = [*by_worst(found), *end, *found.changes, *information(found), *basis(found)]
     blocks += [Lines(rests, "list", RESTS), Blanks()]
     note = Lines([RUN_OF_DECISION], "note")
     menu = Part("options", "All options", [options_table(found), note], fresh=True)

@@ -11,7 +11,7 @@ from sim.results.pool_verdict import PoolVerdict
 from sim.results.pool_words import from_warm_up
 from sim.results.retry_rules import rule_sentences
 from sim.results.run import Run
-from sim.results.verdict import Verdict, headline, sentences, warnings
+from sim.results.verdict import Verdict, headline, sentences, warnings, windows_of_life
 from sim.wording import in_gpus, percent
 
 
@@ -96,9 +96,11 @@ def peak_load(v: Verdict, pool: PoolVerdict) -> tuple[str, str, str]:
 
 def rule_of_life(run: Run) -> str:
     """The scenario's definition of alive, in words."""
-    rule = run.manifest["alive"]
+    rule, edges = run.manifest["alive"], windows_of_life(run)
+    length = words.seconds(float(edges[-1] - edges[0]) / (len(edges) - 1))
+    cut = f"cut into windows of {length}" if len(edges) > 2 else f"one window, of {length}"
     return (
-        f"The run is cut into windows of {words.seconds(rule['window'])}. A window is good if at least "
+        f"The run is {cut}. A window is good if at least "
         f"{words.share(rule['kept'])} of the requests it granted got an image in time. The service is alive if at "
         f"least {words.share(rule['windows'])} of the windows with granted requests are good and at least "
         f"{words.share(rule['attainment'])} of all requests got an image in time."

@@ -8,7 +8,7 @@ import pandas as pd
 from sim.report.tables import Table, table_of
 from sim.studies.decide import Decision
 from sim.studies.decide_words import written
-from sim.wording import amount, percent, percentage
+from sim.wording import MANY, amount, percent, percentage
 
 Columns = dict[str, Callable[[Any], str]]
 
@@ -40,7 +40,7 @@ def looks_table(table: pd.DataFrame, *, share: bool) -> Table:
 
 def gpus_in(pool: str) -> Callable[[Any], str]:
     """What a column of one pool shows."""
-    return lambda row: f"{row[pool]:,}"
+    return lambda row: f"{row[pool]:,.0f}"
 
 
 def between(low: float, high: float) -> str:
@@ -49,6 +49,8 @@ def between(low: float, high: float) -> str:
 
 def tenths(share: float) -> str:
     """Per cent to a tenth, or as many figures as tell a share from all."""
+    if abs(share) >= MANY:
+        return percentage(share)
     text = f"{100 * share:.1f}"
     return percentage(share) if text == "100.0" else text
 
@@ -59,7 +61,7 @@ def savings_table(table: pd.DataFrame, first: str, title: str) -> Table:
         "playbook": lambda row: row["playbook"],
         "GPUs": lambda row: f"{row['gpus']:,.0f}" if row["gpus"] == row["gpus"] else "none",
         f"saved against {first}": lambda row: f"{row['saved']:,.0f}" if row["saved"] == row["saved"] else "",
-        "holds up to": lambda row: f"{row['carries']:.2f} times" if row["carries"] == row["carries"] else "",
+        "holds up to": lambda row: f"{row['carries']:,.2f} times" if row["carries"] == row["carries"] else "",
         "cost": lambda row: f"${amount(row['dollars'])}" if row["gpus"] == row["gpus"] else "",
         "verdict": lambda row: row["verdict"],
     }
@@ -68,8 +70,9 @@ def savings_table(table: pd.DataFrame, first: str, title: str) -> Table:
 
 def options_table(found: Decision) -> Table:
     """The menu of a decision: one row per option, the least expected regret first."""
+    gpus, law = f"GPUs of {found.pool}" if found.stay else "GPUs", found.inputs.get(f"pools.{found.pool}.gpus")
     columns: Columns = {
-        "GPUs": lambda row: f"{row['gpus']:,}",
+        gpus: lambda row: law or f"{row['gpus']:,}",
         "playbook": lambda row: row["playbook"],
         "": lambda row: "chosen" if row["place"] == found.best else "",
         "regret": lambda row: written(found, row["regret"]),

@@ -14,7 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 from sim.results.intents import Window, window_of
 from sim.results.metrics import features_of, paid, pool_timeline
 from sim.results.run import Run
-from sim.wording import in_gpus
+from sim.wording import duration, in_gpus
 
 Floats = NDArray[np.float64]
 HOUR = 3600.0
@@ -151,7 +151,7 @@ def contract_sentences(run: Run) -> list[str]:
             f"Pool '{pool}': a reserved GPU at ${reserved:.3g} an hour is cheaper than one on demand at ${full:.3g} "
             f"where it is busy in more than {100 * break_even_utilisation(reserved, full):.0f} % of hours. In this run "
             f"{in_gpus(best)} {'is' if best == 1 else 'are'}; a contract pays for them only if its whole term "
-            f"looks like these {len(busy)} hours."
+            f"looks like the {duration(run.horizon - run.manifest['warm_up'])} of this run."
         )
         seconds, often = longest_batch(run, pool), terms.interruptions_per_hour
         if math.isfinite(seconds) and spot < full:

@@ -51,12 +51,16 @@ def plan_sentences(run: Run, money: Money) -> list[str]:
     return [f"{said}."]
 
 
-def lost_sentence(lost: dict[str, float], plan_revenue: float | None = None) -> str:
-    """The revenue that an unlimited fleet would have earned in addition, by tier."""
+def lost_sentence(lost: dict[str, float], plan_revenue: float | None = None, by_playbook: float = 0.0) -> str:
+    """The revenue that an unlimited fleet without the playbook would have earned in addition, by tier.
+
+    by_playbook: what of it is lost whatever the fleet.
+    """
     total = sum(lost.values())
     parts = ", ".join(f"{usd(number)} of '{tier}'" for tier, number in lost.items() if abs(number) >= 0.5)
     quarter = f", {percent(total / (plan_revenue / 4))} of a planned quarter" if plan_revenue else ""
+    whatever = f", {usd(by_playbook)} of it by the playbook, whatever the fleet" if abs(by_playbook) >= 0.5 else ""
     return (
-        f"Against an unlimited fleet with the same people, {usd(total)} of revenue is lost"
-        f"{f' ({parts})' if parts else ''}{quarter}."
+        f"Against an unlimited fleet that holds nobody back, with the same people, {usd(total)} of revenue is lost"
+        f"{f' ({parts})' if parts else ''}{quarter}{whatever}."
     )

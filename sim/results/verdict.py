@@ -16,7 +16,7 @@ from sim.results.counting import timeline_of
 from sim.results.images import images_in_time
 from sim.results.intents import intents, window_of
 from sim.results.latencies import latencies, latency_sentence
-from sim.results.metrics import bins, counted, default_bin, outcomes, recorded, refused_by
+from sim.results.metrics import Floats, bins, counted, default_bin, outcomes, recorded, refused_by
 from sim.results.money import Money, money_of
 from sim.results.money_sentences import each, money_sentences
 from sim.results.offered import with_offered_load
@@ -127,8 +127,7 @@ def run_in_bins(run: Run) -> Run:
 
 def life(run: Run) -> Life:
     """Apply the scenario's definition of alive (see sim.scenario.scenario.Alive)."""
-    rule = run.manifest["alive"]
-    edges = bins(run, rule["window"], begin=window_of(run, None)[0])
+    rule, edges = run.manifest["alive"], windows_of_life(run)
     total, good = counted(run, edges).counts[..., [JUDGED, KEPT]].sum(axis=(1, 2)).T
     used = total > 0
     fine = good[used] / total[used] >= rule["kept"]
@@ -137,6 +136,11 @@ def life(run: Run) -> Life:
     starts, ends = edges[:-1][used][~fine], edges[1:][used][~fine]
     dead = share < rule["windows"] or reached < rule["attainment"]  # nan: no request was granted, or none was made
     return Life(not dead, share, reached, list(zip(starts.tolist(), ends.tolist(), strict=True)))
+
+
+def windows_of_life(run: Run) -> Floats:
+    """The edges of the windows of `alive`: as many as fit best between the warm-up and the horizon, all as long."""
+    return bins(run, run.manifest["alive"]["window"], begin=window_of(run, None)[0])
 
 
 def signups(run: Run) -> dict[str, int]:
@@ -189,12 +193,13 @@ def headline(v: Verdict) -> str:
             f"NOTHING WAS DECIDED under playbook '{name}': every request is still inside when the run ends after "
             f"{duration(v.run.horizon)}, so it says nothing about the service; give it a longer horizon."
         )
-    windows = (
-        "no request was granted that could break a promise"
-        if math.isnan(v.life.good_windows)
-        else f"{percent(v.life.good_windows)} of the {duration(v.run.manifest['alive']['window'])} windows kept their "
-        "promise"
-    )
+    windows = "no request was granted that could break a promise"
+    if not math.isnan(v.life.good_windows):
+        edges = windows_of_life(v.run)
+        length = duration(float(edges[-1] - edges[0]) / (len(edges) - 1))
+        windows = f"{percent(v.life.good_windows)} of the {length} windows kept their promise"
+        if len(edges) == 2:
+            windows = f"its one window, of {length}, {'kept' if v.life.good_windows == 1 else 'broke'} its promise"
     alive = "ALIVE" if v.life.alive else "NOT ALIVE"
     reached = f"{percent(v.life.attainment)} of all requests were served in time"
     return f"{alive} under playbook '{name}': {windows}, and {reached}."

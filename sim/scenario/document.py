@@ -11,6 +11,7 @@ from pydantic import ValidationError
 from sim.errors import BadInput
 from sim.schema import Strict, in_plain_words
 
+NEAR, SURE, BEGIN = 0.6, 0.75, 4  # how much two words are the same: perhaps, surely; letters that both begin with
 LONGEST_NAME = 200  # letters of a key
 WORDS = ("title", "question", "overrides")  # keys with no input in them, or none that is used
 ONE_VALUE = "a number, by --set; 'meltpoint decide', 'size' and 'sensitivity' take laws"
@@ -136,9 +137,16 @@ def explained(wrong: ValidationError, document: dict[str, Any], schema: type[Str
 
 
 def closest(name: str, known: list[str]) -> str:
-    """The known keys spelt most like an unknown one, or else all of them."""
-    similar = difflib.get_close_matches(name, known, n=3)
+    """The known keys that an unknown one may be a misspelling of, or else all of them."""
+    alike = difflib.get_close_matches(name, known, n=3, cutoff=NEAR)
+    similar = [one for one in alike if near(name, one)]
     return f"perhaps {' or '.join(similar)}" if similar else f"one of {', '.join(known)}" if known else "no such key"
+
+
+def near(name: str, known: str) -> bool:
+    """Whether two words are the same but for a letter or two; or begin as each other do, as other forms of a word."""
+    ratio = difflib.SequenceMatcher(None, name, known).ratio()
+    return ratio >= SURE or name[:BEGIN] == known[:BEGIN]
 
 
 def keys_at(schema: type[Strict], place: tuple[int | str, ...]) -> list[str]:

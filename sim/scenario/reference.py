@@ -21,7 +21,14 @@ VALUES = {
     "1/500": "ratio",
     "$20 per month": "dollars, per month or image",
 }
-PLAIN = {"string": "text", "number": "number", "boolean": "true or false", "object": "mapping", "array": "list"}
+PLAIN = {
+    "string": "text",
+    "number": "number",
+    "integer": "whole number",
+    "boolean": "true or false",
+    "object": "mapping",
+    "array": "list",
+}
 WIDEST = 40  # characters of an example, where a shorter one is known
 HEAD = """# Scenario files
 

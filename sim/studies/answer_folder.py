@@ -95,7 +95,8 @@ def load_comparison(folder: Path) -> tuple[Comparison, list[Run]]:
 
 def save_sizes(found: Sequence[Size | Multiple], answers: pd.DataFrame, run: Run | None, folder: Path) -> None:
     """Write what `size` found into a new folder. answers: a row per answer, for other programs; run: of the first."""
-    looks = [one.table.assign(playbook=one.playbook, answer=place) for place, one in enumerate(found)]
+    every = [one.table.assign(playbook=one.playbook, answer=place) for place, one in enumerate(found)]
+    looks = [table for table in every if len(table)] or every[:1]  # an empty one beside others makes texts of numbers
     kept = {} if run is None else {RUN: run}
     kind = "sizes" if isinstance(found[0], Size) else "multiples"
     parts = {"looks": pd.concat(looks, ignore_index=True), kind: [plain(one) for one in found], "folders": [*kept]}

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -38,7 +38,8 @@ class Finding:
 
     held: of how many runs it is kept, of `seeds`. reached, limit: in words, with their unit. margin: by how much it is
     kept (0 or more) or broken, the mean over the runs with its 95 % interval (nan: none), as a share: points where the
-    promise is about a share, else part of the limit or the baseline. why: what the verdict rests on.
+    promise is about a share, else part of the limit or the baseline. why: what the verdict rests on. note: what it
+    passes over.
     """
 
     promise: str
@@ -51,6 +52,7 @@ class Finding:
     low: float
     high: float
     why: str = ""
+    note: str = ""
 
 
 @dataclass(frozen=True)
@@ -98,6 +100,7 @@ class Answer:
     quantiles: list[float]  # seconds, of promises about a quantile; nan for others
     figures: dict[str, Any]
     stuck: bool
+    open_ends: list[float]  # of each promise, as in sim.studies.promise
 
 
 def check(
@@ -139,7 +142,7 @@ def check(
         else:
             look = look_of(place, numbers, answers, runs, confidence)
             shown = in_words(rule, [one.reached[place] for one in answers], [one.quantiles[place] for one in answers])
-            found.append(finding(text, look, shown))
+            found.append(passed_over(finding(text, look, shown), [one.open_ends[place] for one in answers]))
     return Check(scenario.title, name, numbers, runs, confidence, found)
 
 
@@ -153,7 +156,8 @@ def check_run(run: Run, scenario: Scenario) -> Check:
         margin = answer.margins[place]
         verdict, held = (KEPT, 1) if margin >= 0 else (BROKEN, 0)
         shown = in_words(rule, [answer.reached[place]], [answer.quantiles[place]])
-        found.append(Finding(text, verdict, held, 1, *shown, margin, *NONE))
+        one = Finding(text, verdict, held, 1, *shown, margin, *NONE)
+        found.append(passed_over(one, [answer.open_ends[place]]))
     return Check(scenario.title, run.manifest["playbook"], seeds, 1.0, math.nan, found)
 
 
@@ -183,6 +187,7 @@ def answer_of(record: Record, rules: Mapping[str, Rule]) -> Answer:
         quantiles=[math.nan if rule is None else quantile_of(rule, record) for rule in own],
         figures=by_name(record.figures),
         stuck=record.stayed_down,
+        open_ends=[0.0 if rule is None else rule.open_end(record) for rule in own],
     )
 
 
@@ -217,6 +222,18 @@ def finding(text: str, look: Look, shown: tuple[str, str]) -> Finding:
             f"would keep it.{counted} More --seeds narrow it down; {many} are enough if none breaks it."
         )
     return Finding(text, verdict, look.kept, len(look.margins), *shown, float(np.mean(look.margins)), low, high, why)
+
+
+def passed_over(one: Finding, open_ends: Sequence[float]) -> Finding:
+    """The verdict, with the requests that still wait at the horizon where it is kept because of them."""
+    share = float(np.mean(open_ends))
+    if one.verdict == BROKEN or not share:
+        return one
+    said = (
+        f"{percent(share)} of requests are unfinished at the horizon and count as neither lost nor served; it would be "
+        "broken if they failed"
+    )
+    return replace(one, note=said)
 
 
 def in_words(rule: Condition, values: Sequence[float], quantiles: Sequence[float]) -> tuple[str, str]:

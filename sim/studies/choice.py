@@ -7,11 +7,13 @@ import pandas as pd
 
 from sim.results.fairness import WHY_NOT
 from sim.studies.compare import Comparison
-from sim.studies.intervals import CONFIDENCE, FEWEST, holm, paired_difference
+from sim.studies.differences import difference_of
+from sim.studies.intervals import CONFIDENCE, FEWEST, holm
 from sim.studies.objectives import OBJECTIVES
 from sim.wording import amount, names_in_words, percent
 
 ALPHA = 1 - CONFIDENCE
+PEOPLE_DIFFER = "The people differ: configurations have other demand or behaviour, and share only their seeds."
 COVERS = (
     "Intervals (95 %) are for seeds only: they cover chance, and not a wrong demand, patience, retry law, profile or "
     "price, nor that the best was picked after looking."
@@ -48,9 +50,7 @@ def caveats(comparison: Comparison, best: str) -> list[str]:
 def objective_sentence(comparison: Comparison) -> str:
     """What playbooks are ranked by, for the head of a table."""
     objective = comparison.objective
-    people = f"All {comparison.noun}s meet the same people."
-    if not comparison.same_people:
-        people = "The people differ: configurations have other demand or behaviour, and share only their seeds."
+    people = f"All {comparison.noun}s meet the same people." if comparison.same_people else PEOPLE_DIFFER
     quality = "; a degraded image counts by its stated quality" if comparison.by in ("images", "cost") else ""
     return (
         f"Ranked by {objective.says}{quality}. Staying alive with every seed is a condition: {comparison.noun}s "
@@ -82,9 +82,11 @@ def chosen_sentence(comparison: Comparison, best: str, alive: int) -> str:
 def none_alive(comparison: Comparison) -> str:
     best, objective = comparison.ranking[0], comparison.objective
     reached = objective.written(comparison.mean(best, objective.figure))
+    same = equals(comparison, best)
+    first = f"{quoted([best, *same])} come first, equal," if same else f"'{best}' comes first"
     return (
         f"No {comparison.noun} keeps the service alive with {every_seed(comparison)}, so no {comparison.noun} is "
-        f"recommended; '{best}' comes first by the measure alone, with {reached} {objective.got}."
+        f"recommended; {first} by the measure alone, with {reached} {objective.got}."
     )
 
 
@@ -103,10 +105,11 @@ def bounds(comparison: Comparison, name: str) -> str:
 
 
 def equals(comparison: Comparison, best: str) -> list[str]:
-    """The others that are alive and have the same figure as the best in every seed: no seed sets them apart."""
+    """The others, alive as the best is or dead as it is, with its figure in every seed: none sets them apart."""
     figure = comparison.objective.figure
     ours = comparison.runs(best)[figure].to_numpy(float)
-    others = [name for name in comparison.alive if name != best]
+    as_alive = comparison.alive if best in comparison.alive else comparison.ranking
+    others = [name for name in as_alive if name != best]
     return [name for name in others if np.allclose(comparison.runs(name)[figure], ours, rtol=1e-12, atol=0.0)]
 
 
@@ -212,9 +215,7 @@ def against(comparison: Comparison, best: str) -> pd.DataFrame:
     """The best against every other playbook by the objective, paired by seed: one row each, p corrected by Holm."""
     objective, ours = comparison.objective, comparison.runs(best)
     rows = {
-        name: paired_difference(
-            ours[objective.figure], comparison.runs(name)[objective.figure].reindex(ours.index), objective.kind
-        )
+        name: difference_of(ours, comparison.runs(name).reindex(ours.index), objective.figure)
         for name in comparison.ranking
         if name != best
     }
@@ -228,15 +229,21 @@ def not_established(comparison: Comparison, best: str) -> list[str]:
         few = "One seed says" if len(comparison.seeds) == 1 else "Two seeds say"
         return [f"{few} nothing about chance, so no difference is established: use --seeds {FEWEST} or more."]
     rows, same = against(comparison, best), equals(comparison, best)
-    open_ = [str(name) for name, p in rows["p_holm"].items() if not p < ALPHA and name not in same]
+    unknown = [str(name) for name, p in rows["p_holm"].items() if math.isnan(p) and name not in same]
+    open_ = [str(name) for name, p in rows["p_holm"].items() if p >= ALPHA and name not in same]
     found = []
     if same:
         found.append(f"No seed sets {quoted([best, *same])} apart by this measure, and more seeds may not either.")
     if open_:
-        many = "one comparison" if len(rows) == 1 else f"{len(rows)} comparisons"
+        compared = len(rows) - len(unknown)
+        many = "one comparison" if compared == 1 else f"{compared} comparisons"
         said = f"Differences not established (p of 5 % or more by Holm, {many}): '{best}' against {quoted(open_)}."
         found.append(f"{said} More seeds would tell.")
-    if len(open_) + len(same) < len(rows):
+    if unknown:
+        found.append(
+            f"The difference of '{best}' from {quoted(unknown)} is not known, as in some seed there is no figure."
+        )
+    if len(open_) + len(same) + len(unknown) < len(rows):
         others = "all others" if not found else "the rest"
         found.append(f"The differences of '{best}' from {others} are established (p below 5 % by Holm).")
     return [*found, COVERS]

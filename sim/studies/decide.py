@@ -69,7 +69,7 @@ class Decision:
     planned: futures; fewer are done after an interrupt. seed_sd, future_sd: standard deviations of the chosen option's
     loss between seeds of one future (nan for one seed), and between futures. changes: what would change the choice, in
     sentences (sim.studies.switch_points), where it was looked for. kind: of GPU, in a pool of several, that the fleets
-    of the menu have more or fewer of; the other kinds stay.
+    of the menu have more or fewer of; the other kinds stay. stay: the GPUs of the other pools that serve a feature.
     """
 
     by: str
@@ -87,6 +87,7 @@ class Decision:
     future_sd: float = math.nan
     changes: list[str] = field(default_factory=list)
     kind: str = ""
+    stay: dict[str, int] = field(default_factory=dict)
     __pydantic_config__: ClassVar[ConfigDict] = WITH_TABLES
 
     @property
@@ -105,6 +106,12 @@ class Decision:
             return None
         others = self.options[(self.options["alive"] >= self.alive - SAME) & (self.options.index != self.best)]
         return None if others.empty else least(others, "regret")
+
+    @property
+    def eligible(self) -> list[tuple[int, str]]:
+        """The options (GPUs and playbook) that stay alive often enough to be chosen."""
+        some = self.options[self.options["alive"] >= self.alive - SAME]
+        return list(zip(some["gpus"].tolist(), some["playbook"].tolist(), strict=True))
 
     @property
     def cheaper(self) -> pd.DataFrame:
@@ -168,7 +175,7 @@ def decide(
             "future": future,
             **inputs.values(future),
             "seed": seed,
-            "gpus": menu[place][0],
+            "gpus": int(inputs.values(future).get(f"pools.{where}.gpus", menu[place][0])),
             "playbook": menu[place][1],
             "option": place,
             "loss": loss(by, figures, found.get((future, seed, -1)), image_worth or 0.0),
@@ -180,7 +187,9 @@ def decide(
         if future in done and place >= 0
     ]
     of_kind = kind or next(reversed(inputs.scenario.kinds_taken[where]), "")
-    return replace(judged(pd.DataFrame(rows), menu, by, where, alive, len(done), seeds, futures, inputs), kind=of_kind)
+    stay = {pool: inputs.scenario.pools[pool].gpus for pool in served_pools(inputs.scenario) if pool != where}
+    found_by = judged(pd.DataFrame(rows), menu, by, where, alive, len(done), seeds, futures, inputs)
+    return replace(found_by, kind=of_kind, stay=stay)
 
 
 def nobody_held_back(scenario: Scenario, seed: int) -> Cell:

@@ -3,10 +3,12 @@
 import math
 from typing import Any
 
-from sim.studies.decide import LOSSES, SAME, Decision
-from sim.wording import amount, names_in_words, percent, usd
+from sim.studies.decide import LOSSES, SAME, Decision, least
+from sim.studies.intervals import FEWEST
+from sim.wording import amount, in_gpus, names_in_words, percent, usd
 
 ALPHA = 0.05
+OFTEN = 0.9  # of the runs, for a service that is to stay alive
 
 
 def sentences(found: Decision) -> list[str]:
@@ -15,8 +17,8 @@ def sentences(found: Decision) -> list[str]:
         return ["INTERRUPTED: no future is done yet; the same command goes on where this one stopped."]
     lines = [choice(found)]
     if found.best is not None:
-        lines += [*runner_up(found), *cheaper(found), *by_worst(found), *at_an_end(found)]
-    return [*lines, information(found), *basis(found)]
+        lines += [*mostly_dead(found), *runner_up(found), *cheaper(found), *by_worst(found), *at_an_end(found)]
+    return [*lines, *information(found), *basis(found)]
 
 
 def by_worst(found: Decision) -> list[str]:
@@ -39,6 +41,11 @@ def at_an_end(found: Decision) -> list[str]:
     side = ends.get(gpus[found.best]) if len(ends) == 2 else None
     if side is None or (side == "larger" and found.by == "images"):
         return []
+    mine = found.options.loc[found.best]
+    others = found.options[(found.options["playbook"] == mine["playbook"]) & (found.options["gpus"] != mine["gpus"])]
+    nearest = others.loc[(others["gpus"] - mine["gpus"]).abs().sort_values().index[:1]]
+    if (nearest["regret"] < mine["regret"]).any():  # towards the end it grows: the others are not alive often enough
+        return []
     return [f"No {side} fleet is on the menu, and one may have less regret: name it in --fleets."]
 
 
@@ -52,19 +59,39 @@ def written(found: Decision, value: float) -> str:
 def choice(found: Decision) -> str:
     """The option of least expected regret."""
     if found.best is None:
-        return (
-            f"NONE of these options stays alive in {percent(found.alive)} of runs; the most, "
-            f"{percent(found.options['alive'].max())}, is {found.options.sort_values('alive')['label'].iloc[-1]}."
+        most = found.options["alive"].max()
+        nearest = names_in_words(found.options[found.options["alive"] == most]["label"].tolist())
+        said = (
+            f"; the most, {percent(most)}, {'do' if ' and ' in nearest else 'does'} {nearest}"
+            if most
+            else ", or in any"
         )
+        return f"NONE of these options stays alive in {percent(found.alive)} of runs{said}."
     row: Any = found.options.loc[found.best]
     bound = f" ({written(found, row['regret_low'])} to {written(found, row['regret_high'])})"
     known = bound if row["regret_low"] < row["regret_high"] else ""
     among = f" of the options that stay alive in {percent(found.alive)} of runs" if found.alive else ""
+    several = found.options["gpus"].nunique() > 1
+    where = f" (GPUs of pool '{found.pool}')" if found.stay and several else ""
     return (
-        f"CHOOSE {row['label']}: the least expected regret{among}, {written(found, row['regret'])}{known}, at worst "
-        f"{written(found, row['worst_regret'])}. It {life(found, row)}, and is the best option in "
+        f"CHOOSE {row['label']}{where}: the least expected regret{among}, {written(found, row['regret'])}{known}, at "
+        f"worst {written(found, row['worst_regret'])}. It {life(found, row)}, and is the best option in "
         f"{percent(row['best'])} of futures."
     )
+
+
+def mostly_dead(found: Decision) -> list[str]:
+    """That the choice fails in most futures, where nothing asks for more, and what would be chosen if something did."""
+    assert found.best is not None
+    if found.alive > 0 or found.options["alive"][found.best] >= 0.5:
+        return []
+    often = found.options[found.options["alive"] >= OFTEN]
+    other = f"no option of the menu stays alive in {percent(OFTEN)} of runs"
+    if not often.empty:
+        row: Any = often.loc[least(often, "regret")]
+        other = f"with --alive {100 * OFTEN:.0f}% it would be {row['label']}, whose regret is "
+        other += written(found, row["regret"])
+    return [f"NOT ALIVE in most futures: losses alone choose it, and no condition asks for more; {other}."]
 
 
 def life(found: Decision, row: Any) -> str:
@@ -92,10 +119,20 @@ def runner_up(found: Decision) -> list[str]:
         return [f"No better than {equal}: the losses are the same in every future, and {why}."]
     bound = f" ({written(found, row['more_low'])} to {written(found, row['more_high'])})"
     known = bound if row["more_low"] < row["more_high"] else ""
-    unclear = "" if row["p"] < ALPHA else ", which these futures do not establish (p of 5 % or more by Holm)"
-    return [
-        f"Runner-up: {row['label']}, which loses {written(found, row['more_lost'])} more on average{known}{unclear}."
-    ]
+    more = f"{written(found, row['more_lost'])} more on average{known}{unclear(found, row)}"
+    return [f"Runner-up: {row['label']}, which loses {more}."]
+
+
+def unclear(found: Decision, row: Any) -> str:
+    """That these futures do not establish a difference of losses, and why; nothing where they do."""
+    if row["p"] < ALPHA:
+        return ""
+    if found.futures < FEWEST:
+        return f", which {found.futures} futures cannot establish"
+    if row["more_low"] > 0:
+        many = len(found.options) - 1
+        return f", which is established alone, but not among {many} comparisons (p of 5 % or more by Holm)"
+    return ", which these futures do not establish (p of 5 % or more by Holm)"
 
 
 def cheaper(found: Decision) -> list[str]:
@@ -110,8 +147,8 @@ def cheaper(found: Decision) -> list[str]:
         why = f"on average it loses {written(found, row['more_lost'])} more{bound if known else ''}"
         if row["alive"] < found.alive:
             why = f"it stays alive in {percent(row['alive'])} of runs only, {percent(found.alive)} are asked for"
-        elif not row["p"] < ALPHA:
-            why += ", which these futures do not establish (p of 5 % or more by Holm)"
+        else:
+            why += unclear(found, row)
         lines.append(
             f"Not {row['label']}, ${amount(mine - row['dollars'])} cheaper in GPUs: {why}; its worst regret is "
             f"{written(found, row['worst_regret'])}, and it {life(found, row)}."
@@ -119,12 +156,24 @@ def cheaper(found: Decision) -> list[str]:
     return lines
 
 
-def information(found: Decision) -> str:
-    """The expected value of perfect information."""
-    return (
+def information(found: Decision) -> list[str]:
+    """The expected value of perfect information; of no option, where none may be chosen, it is nothing to speak of."""
+    if found.best is None:
+        return []
+    return [
         f"Knowing the future beforehand would be worth {written(found, found.evpi)} on average (expected value of "
         "perfect information): no forecast, and no measurement of an input, is worth more."
-    )
+    ]
+
+
+def earns_the_same(found: Decision) -> bool:
+    """Whether fleets of the menu differ under the playbook that is chosen, and their losses only by what GPUs cost."""
+    assert found.best is not None
+    runs = found.runs[found.runs["playbook"] == found.options["playbook"][found.best]]
+    earned = runs.assign(earned=runs["dollars"] - runs["loss"]).groupby(["future", "seed"])["earned"]
+    apart = (earned.max() - earned.min()).max()
+    several = found.options.groupby("playbook")["gpus"].nunique()[found.options["playbook"][found.best]] > 1
+    return bool(several and apart <= SAME * runs["loss"].abs().max())
 
 
 def basis(found: Decision) -> list[str]:
@@ -133,6 +182,11 @@ def basis(found: Decision) -> list[str]:
     inputs = "; ".join(f"{key} {text}" for key, text in found.inputs.items())
     drawn = f"in which {inputs}" if inputs else "that differ by chance alone, since no input is uncertain"
     lines = [f"A loss is {LOSSES[found.by]}, of the whole service and the run. From {done} futures {drawn}."]
+    if found.by != "images" and found.best is not None and earns_the_same(found):
+        lines.append(
+            "THE SAME IS EARNED by every fleet with the playbook that is chosen, in every future, so the cost of GPUs "
+            "alone decides, whatever people get. Images that are late cost nothing unless 'churn_late' says so."
+        )
     if found.by == "images":
         lines.append(
             "GPUs count nothing in these losses, so more of them never lose: state prices of tiers, or what an image "
@@ -146,6 +200,9 @@ def basis(found: Decision) -> list[str]:
     menu = names_in_words([str(label) for label in found.options["label"]])
     if found.kind and found.options["gpus"].nunique() > 1:
         lines.append(f"The fleets of pool '{found.pool}' differ in GPUs of kind '{found.kind}'; the other kinds stay.")
+    if found.stay and found.options["gpus"].nunique() > 1:
+        others = names_in_words([f"pool '{pool}' at {in_gpus(gpus)}" for pool, gpus in found.stay.items()])
+        lines.append(f"The fleets are those of pool '{found.pool}'; the rest stays: {others}.")
     lines.append(f"Regret is against the best of this menu, and another menu has other regrets: {menu}.")
     lines.append("Every option meets the same people in the same futures; whether the laws are right is not covered.")
     return lines

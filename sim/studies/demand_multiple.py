@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
+import numpy as np
 import pandas as pd
 from pydantic import ConfigDict
 
@@ -43,6 +44,7 @@ class Multiple:
     confidence: float
     interrupted: bool = False
     silent: bool = False  # no request was decided in any run
+    open_end: float = 0.0  # of the answer's runs, as in Size
     __pydantic_config__: ClassVar[ConfigDict] = WITH_TABLES
 
 
@@ -69,7 +71,7 @@ def demand_multiple(
     rule = Criterion(read_promise(promise, scenario), name, runs, confidence)
     first, fresh = range(1, seeds + 1), range(seeds + 1, 2 * seeds + 1)
     answer = beyond = None
-    holds, interrupted = math.nan, False
+    holds, interrupted, open_end = math.nan, False, 0.0
     with running(executor, processes, store, progress) as study:
         looks = Looks(study, rule)
         try:
@@ -78,6 +80,7 @@ def demand_multiple(
             answer = look_at(scenario, near, looks, fresh, "verify") if near > 0 else None
             beyond = look_at(scenario, near + 1 / FINENESS, looks, fresh, "verify")
             holds = near
+            open_end = float(np.mean([run.open_end for run in looks.seen(answer)])) if answer else 0.0
         except KeyboardInterrupt:
             interrupted = True
     target = rule.promise.target
@@ -92,6 +95,7 @@ def demand_multiple(
         runs=runs,
         confidence=confidence,
         interrupted=interrupted,
+        open_end=open_end,
         silent=bool(looks.known) and not any(one.judged for _, found in looks.known.values() for one in found),
     )
 

@@ -1,7 +1,7 @@
 """Fleets that a search can look at: whole GPUs in every slice of the service, from one step up to a bound."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -141,6 +141,14 @@ def sized_pools(scenario: Scenario, pool: str | None, kind: str | None = None) -
     for name in sized:
         refuse_unknown_kind(scenario, name, kind)
     return sized
+
+
+def pools_apart(scenario: Scenario, playbook: str, about: Collection[str]) -> dict[str, int]:
+    """The GPUs of the pools that serve features, but none that a promise is `about`; none where GPUs move."""
+    steps = (*scenario.always, *scenario.playbooks[playbook])
+    if any(step.policy.kind == "move gpus" for step in steps):
+        return {}
+    return {pool: scenario.pools[pool].gpus for pool in served_pools(scenario) if pool not in about}
 
 
 def refuse_unknown_kind(scenario: Scenario, pool: str, kind: str | None) -> None:

@@ -30,6 +30,7 @@ from sim.units import seconds
 
 DAY = 86400.0
 DELAYS = (3600.0, DAY)  # seconds: an hour and a day late
+FARTHEST = 100 * 365 * DAY  # seconds before the last date, beyond which none is looked for
 ORDER = "order"  # the playbook that is nothing but the arrival of the GPUs
 
 
@@ -57,11 +58,13 @@ def lasting(text: str) -> float:
     return found
 
 
-def lead_quantile(lead: Law, confidence: float) -> float:
-    """The least seconds within which an order arrives with this probability."""
+def lead_quantile(lead: Law, confidence: float, lots: int = 1, needed: int = 1) -> float:
+    """The least seconds within which an order, or at least `needed` of its lots, arrives with this probability."""
+    # So likely must one lot be there that `needed` of them are: the binomial law, solved for its probability.
+    one = confidence if lots == 1 else float(special.bdtri(needed - 1, lots, 1 - confidence))
     if lead.kind == "choice":  # in ascending order
-        return float(lead.values[math.ceil(confidence * len(lead.values) - 1e-9) - 1])
-    return float(lead.quantile(confidence))
+        return float(lead.values[math.ceil(one * len(lead.values) - 1e-9) - 1])
+    return float(lead.quantile(one))
 
 
 def enough_in_time(lots: int, needed: int, lead: Law, by: float) -> float:
@@ -84,7 +87,8 @@ class OrderBy:
     arrival that saves the run, None where none does, or where nothing need be saved. late: one row per arrival:
     arrives (seconds after the start; inf: never), delay (after `latest`, or after the start where there is none), lost
     (images in time that GPUs at the start would give) and dollars (revenue lost less GPU cost saved; nan without
-    prices), means over the seeds, of the whole service. order_by: the last instant of ordering, with this confidence.
+    prices), means over the seeds, of the whole service. order_by: the last instant of ordering, with this confidence
+    that `enough` of the `lots` have arrived by then. begins: the start of the scenario.
     """
 
     pool: str
@@ -98,6 +102,40 @@ class OrderBy:
     needed: bool
     latest: datetime | None
     order_by: datetime | None
+    lots: int = 1
+    enough: int = 1
+    begins: datetime | None = None
+
+    def in_time(self, ordered: datetime, arrival: float) -> float:
+        """The probability that enough lots of an order of this date serve by an instant, in seconds after the start."""
+        assert self.begins is not None
+        left = (self.begins - ordered).total_seconds() + arrival - self.burn_in
+        return enough_in_time(self.lots, self.enough, self.lead, left) if left >= 0 else 0.0
+
+    def saves(self, ordered: datetime) -> float:
+        """The probability that an order of this date saves the launch: of its lead time, and over the seeds.
+
+        An arrival between two instants that were looked at counts as the later of them.
+        """
+        shares = self.rescue.shares
+        by = np.array([self.in_time(ordered, float(at)) for at in shares["begins"].iloc[:-1]] + [1.0])
+        return float(np.diff(by, prepend=0.0) @ shares["saved"].to_numpy(float))
+
+    def surely(self) -> datetime | None:
+        """The last date of ordering that saves the launch with the confidence, the seeds counted in; None: no date."""
+        assert self.begins is not None
+        if self.order_by is None or self.rescue.shares["saved"].iloc[0] < self.confidence - 1e-9:
+            return None
+        late, early = 0, int(DAY)  # seconds before order_by
+        while self.saves(self.order_by - timedelta(seconds=early)) < self.confidence - 1e-9:
+            late, early = early, 2 * early
+            if early > FARTHEST:
+                return None
+        while early - late > 1:
+            middle = (early + late) // 2
+            kept = self.saves(self.order_by - timedelta(seconds=middle)) >= self.confidence - 1e-9
+            late, early = (late, middle) if kept else (middle, early)
+        return self.order_by - timedelta(seconds=early)
 
     @property
     def interrupted(self) -> bool:
@@ -113,6 +151,8 @@ def order_by(
     pool: str | None = None,
     confidence: float = 0.95,
     burn_in: float = 0.0,
+    lots: int = 1,
+    enough: int | None = None,
     delays: Sequence[float] = DELAYS,
     seeds: int = 5,
     by: float = 60.0,
@@ -125,7 +165,8 @@ def order_by(
 
     They arrive at an instant, and serve from the next control tick; sim.studies.rescue finds the last one that saves
     the run, to within `by` seconds, and says what is saved (`keep`). lead: how long an order takes, in words; burn_in:
-    seconds from arrival to service. Raises BadInput.
+    seconds from arrival to service. lots: in which it comes, independent of each other; enough: of them, all where
+    None. Runs have all GPUs at once. Raises BadInput.
     """
     name, _ = chosen(scenario, playbook)
     pools = served_pools(scenario)
@@ -141,6 +182,9 @@ def order_by(
         raise BadInput("an order is of whole GPUs", key="gpus", value=gpus, expected=expected)
     if not 0 < confidence < 1 or not 0 <= burn_in < math.inf:
         raise BadInput("this confidence or burn-in cannot be used", key="confidence", value=confidence, expected="95 %")
+    some = lots if enough is None else enough
+    if not 1 <= some <= lots:
+        raise BadInput("more lots are needed than come", key="needed", value=some, expected=f"1 to {lots}")
     law = read_lead(lead)
     total = scenario.pools[where].gpus + gpus
     arrival = {"policy": {"kind": "scheduled capacity", "pool": where, "gpus": total}}
@@ -152,9 +196,10 @@ def order_by(
         known = needed and not math.isnan(found.latest)
         late = lateness(ordered, found.latest if known else 0.0, delays, seeds, there, progress)
     latest = scenario.start + timedelta(seconds=found.latest) if known else None
-    quantile = lead_quantile(law, confidence)
+    quantile = lead_quantile(law, confidence, lots, some)
     when = None if latest is None else latest - timedelta(seconds=quantile + burn_in)
-    return OrderBy(where, gpus, name, law, confidence, burn_in, found, late, needed, latest, when)
+    about = (where, gpus, name, law, confidence, burn_in, found, late, needed, latest, when)
+    return OrderBy(*about, lots, some, scenario.start)
 
 
 def lateness(

@@ -4,14 +4,16 @@ import math
 from datetime import datetime
 
 from sim.scenario.document import is_law
-from sim.studies.lead_time import OrderBy, enough_in_time, lead_quantile
-from sim.studies.rescue_sentences import NOTHING, in_seeds, judged, nothing_decided
+from sim.studies.lead_time import OrderBy, lead_quantile
+from sim.studies.rescue import HALF
+from sim.studies.rescue_sentences import NOTHING, at_best, in_seeds, judged, loss, nothing_decided
 from sim.wording import amount, duration, percent
 
+LITTLE = 0.005  # a difference of chances that is not spoken of
 ROUND = {3600.0: "An hour", 86400.0: "A day"}
 
 
-def sentences(found: OrderBy, today: datetime | None = None, lots: int = 1, needed: int = 1) -> list[str]:
+def sentences(found: OrderBy, today: datetime | None = None) -> list[str]:
     """The answer for somebody who orders GPUs; today: when they would, where it is known."""
     what = f"{found.gpus:,} more {'GPU' if found.gpus == 1 else 'GPUs'} in pool '{found.pool}'"
     do, arrive, save = ("does", "arrives", "saves") if found.gpus == 1 else ("do", "arrive", "save")
@@ -25,17 +27,21 @@ def sentences(found: OrderBy, today: datetime | None = None, lots: int = 1, need
             f"{'it arrives' if found.gpus == 1 else 'they arrive'}."
         ]
     else:
-        quantile = lead_quantile(found.lead, found.confidence)
+        quantile = lead_quantile(found.lead, found.confidence, found.lots, found.enough)
         at_most = f" at most with a probability of {percent(found.confidence)}" if is_law(found.lead.text) else ""
+        order = "An order takes" if found.lots == 1 else f"{lots(found)} {'takes' if found.enough == 1 else 'take'}"
         burn_in = f", and burn-in {duration(found.burn_in)}" if found.burn_in else ""
         lines = [
             f"ORDER BY {found.order_by:%Y-%m-%d %H:%M} UTC: {what} that {arrive} by {found.latest:%Y-%m-%d %H:%M} "
             f"still {save} the launch under '{found.playbook}'.",
+            *still_lost(found),
             *in_seeds(found.rescue),
-            f"An order takes {duration(quantile)}{at_most}{burn_in}.",
+            f"{order} {duration(quantile)}{at_most}{burn_in}.",
+            *both_chances(found),
+            *all_at_once(found),
         ]
         if today is not None:
-            lines.append(from_today(found, today, lots, needed))
+            lines.append(from_today(found, today))
     rows = [{str(k): v for k, v in row.items()} for row in found.late.to_dict("records") if row["lost"] == row["lost"]]
     if rows and not found.needed and all(amount(max(row["lost"], 0.0)) == "0" for row in rows):
         lines.append("Whenever they come, or never, no images in time are lost.")
@@ -46,15 +52,58 @@ def sentences(found: OrderBy, today: datetime | None = None, lots: int = 1, need
     return [*lines, judged(found.rescue)]
 
 
-def from_today(found: OrderBy, today: datetime, lots: int, needed: int) -> str:
-    """How likely an order of today is in time."""
+def still_lost(found: OrderBy) -> list[str]:
+    """What is lost although they come in time, and whether that is a launch saved; nothing where nothing is."""
+    by = found.rescue.shares.set_index("begins")["lost"]
+    lost = float(by[found.rescue.latest])
+    if lost <= 0:
+        return []
+    them = "it" if found.gpus == 1 else "them"
+    said = f"Even so {loss(found.rescue, lost)}; without {them}, {loss(found.rescue, float(by.iloc[-1]))}."
+    if at_best(found.rescue) <= HALF:
+        return [said]
+    return [f"TOO FEW: the launch is not saved by {them} alone, only made less bad. {said}"]
+
+
+def lots(found: OrderBy) -> str:
+    """How many lots are enough."""
+    if found.enough < found.lots:
+        return f"At least {found.enough} of {found.lots} lots"
+    return "Both lots" if found.lots == 2 else f"All {found.lots} lots"
+
+
+def both_chances(found: OrderBy) -> list[str]:
+    """How likely an order of the last date saves the launch, where its last instant does so in some seeds only."""
+    assert found.order_by is not None
+    chance = found.saves(found.order_by)
+    if chance > found.confidence - LITTLE:
+        return []
+    surely, seeds = found.surely(), f"{found.rescue.seeds} seeds"
+    early = f"{found.rescue.shares['saved'].iloc[0] * found.rescue.seeds:.0f} of {seeds}"
+    more = f"order by {surely:%Y-%m-%d %H:%M}" if surely else f"no date is early enough: GPUs at the start save {early}"
+    save = "it saves" if found.gpus == 1 else "they save"
+    return [
+        f"Ordered on that last date, {save} the launch with a probability of {percent(chance)}, by the chance of the "
+        f"lead time and by these {seeds} together. For {percent(found.confidence)} {more}."
+    ]
+
+
+def all_at_once(found: OrderBy) -> list[str]:
+    """What the runs do not show of an order in lots."""
+    if found.enough == found.lots:
+        return []
+    return [f"The runs have all {found.gpus:,} GPUs: that {found.enough} of {found.lots} lots will do is not shown."]
+
+
+def from_today(found: OrderBy, today: datetime) -> str:
+    """How likely an order of today is in time, and saves the launch."""
     assert found.latest is not None
     assert found.order_by is not None
-    left = (found.latest - today).total_seconds() - found.burn_in
-    chance = enough_in_time(lots, needed, found.lead, max(left, 0.0)) if left >= 0 else 0.0
-    whole = "it arrives" if lots == 1 else f"{needed} of {lots} lots arrive"
+    chance, saved = found.in_time(today, found.rescue.latest), found.saves(today)
+    whole = "it arrives" if found.lots == 1 else f"{lots(found).lower()} {'arrives' if found.enough == 1 else 'arrive'}"
     head = "TOO LATE ALREADY for that confidence: ordered" if today > found.order_by else "Ordered"
-    return f"{head} on {today:%Y-%m-%d %H:%M}, {whole} in time with a probability of {percent(chance)}."
+    launch = "" if abs(saved - chance) < LITTLE else f", and saves the launch with one of {percent(saved)}"
+    return f"{head} on {today:%Y-%m-%d %H:%M}, {whole} in time with a probability of {percent(chance)}{launch}."
 
 
 def late(found: OrderBy, row: dict[str, float]) -> str:

@@ -37,6 +37,7 @@ class Seen:
     refused: dict[str, float]  # shares of all attempts, by reason
     grain: float = 0.0  # by how much one request more or less changes the margin
     judged: bool = True  # whether any request was decided
+    open_end: float = 0.0  # the share of requests unfinished at the horizon, where the promise passes over them
 
 
 def seen(record: Record, promise: Promise) -> Seen:
@@ -54,6 +55,7 @@ def seen(record: Record, promise: Promise) -> Seen:
         refused={name: share for name, share in refused.items() if share},
         grain=promise.grain(record),
         judged=record.total(DECIDED) > 0,
+        open_end=promise.open_end(record),
     )
 
 

@@ -59,4 +59,16 @@ def mix_sentences(found: Sequence[Size]) -> list[str]:
         cost = f"{fleet} for ${amount(of.dollars)} a run" if of.gpus else f"no fleet ({of.reason or 'interrupted'})"
         lines.append(f"{'CHEAPEST: ' if of is best else ''}{cost}: {of.verdict}.")
     said = "" if best is not None else "NO MIX is shown to keep it. "
-    return [f"{said}Mixes looked at for '{found[0].promise}':", *(f"  {line}" for line in lines)]
+    head = f"{said}Mixes looked at for '{found[0].promise}':"
+    return [head, *(f"  {line}" for line in lines), *at_an_end(found, best)]
+
+
+def at_an_end(found: Sequence[Size], best: Size | None) -> list[str]:
+    """Whether the cheapest mix has the most or the fewest GPUs `beside`, so that one beyond may be cheaper."""
+    if best is None or len(found) < 2:
+        return []
+    numbers = [int(of.beside.partition(" ")[0].replace(",", "")) for of in found]
+    own = next(number for number, of in zip(numbers, found, strict=True) if of is best)
+    kind = best.beside.partition(" ")[2]
+    more = "More" if own == max(numbers) else "Fewer" if own == min(numbers) > 0 else ""
+    return [f"{more} of kind '{kind}' may be cheaper still: name more numbers in --beside."] if more else []

@@ -18,7 +18,8 @@ from sim.studies.store import Cell
 
 HOUR = 3600.0
 FEWEST_SEEDS = 3  # for an interval
-AS_IT_IS, UNLIMITED = "as it is", "unlimited"
+AS_IT_IS, UNLIMITED = "as it is", "unlimited"  # where, as in a comparison, no playbook holds anybody back either
+HELD_BACK = "unlimited, with the playbook"
 
 
 @dataclass(frozen=True)
@@ -26,7 +27,9 @@ class MoneyStudy:
     """The money of a playbook over some seeds, all runs of a seed with the same people; dollars of the whole service.
 
     tiers: one row per tier, means over seeds: people, accrued, later (months of new subscribers and of users who start
-        to pay, less those cancelled), revenue, lost (against the unlimited fleet), starting, leaving (people).
+        to pay, less those cancelled), revenue, lost (against an unlimited fleet without the playbook), starting,
+        leaving (people).
+    by_playbook: what of that is lost with an unlimited fleet too, because the playbook holds people back.
     marginal: one row per pool and change of its fleet: gpus (of the whole service; the step is one GPU of the slice),
         share of the fleet, and per GPU and hour: revenue with its interval (Student's t, 95 %, paired by seed; nan
         below three seeds), cost, value (revenue less cost) and images in time. Of a smaller fleet: what
@@ -42,6 +45,7 @@ class MoneyStudy:
     marginal: pd.DataFrame
     runs: pd.DataFrame
     run: Run
+    by_playbook: float = 0.0
 
 
 def money_study(
@@ -67,9 +71,14 @@ def money_study(
     if not numbers:
         raise BadInput("this study takes one seed or more", key="seeds", value=seeds, expected="1, 2, ...")
     fleets = changed_fleets(scenario)
-    cases = [(AS_IT_IS, scenario), (UNLIMITED, scenario), *[(f"{pool} {gpus:+d}", one) for pool, gpus, one in fleets]]
+    held = [(HELD_BACK, scenario)] if scenario.playbooks.get(name) else []
+    cases = [(AS_IT_IS, scenario), (UNLIMITED, scenario), *held]
+    cases += [(f"{pool} {gpus:+d}", one) for pool, gpus, one in fleets]
+    free = (UNLIMITED, HELD_BACK)
     cells = [
-        Cell(one, name, seed, label == UNLIMITED, engine, one.recording) for seed in numbers for label, one in cases
+        Cell(one, None if label == UNLIMITED else name, seed, label in free, engine, one.recording)
+        for seed in numbers
+        for label, one in cases
     ]
     with working(executor, processes) as there:
         kept, rest = asked(there, money_and_run, cells[:1]), asked(there, known_money, cells[1:], progress)
@@ -87,7 +96,12 @@ def money_study(
         marginal_table(scenario, [(pool, gpus) for pool, gpus, _ in fleets], by_case),
         run_table(labels, money),
         kept[0][1],
+        mean_revenue(by_case[UNLIMITED]) - mean_revenue(by_case[HELD_BACK]) if held else 0.0,
     )
+
+
+def mean_revenue(found: list[Money]) -> float:
+    return float(np.mean([one.revenue for one in found]))
 
 
 def known_money(run: Run) -> Money:

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 from sim.errors import BadInput
 from sim.studies.intervals import Kind
-from sim.wording import amount, percent
+from sim.wording import amount, percent, usd
 
 Figures = Mapping[str, Any]  # of one run, as sim.studies.figures.figures gives them
 
@@ -39,14 +39,15 @@ class Objective:
     ratio: Ratio | None = None  # over several runs: of their sums, which is not the mean of their ratios
 
     def written(self, value: float) -> str:
-        return percent(value) if self.kind == "share" else f"${amount(value)}"
+        return percent(value) if self.kind == "share" else usd(value)
 
     def apart(self, difference: float, low: float = math.nan, high: float = math.nan) -> str:
         """A difference in words, with its interval if it has one: in points, where the figure is a share."""
-        factor, before, after = (100, "", " points") if self.kind == "share" else (1, "$", "")
-        after = " point" if after and amount(factor * difference) == "1" and not low < high else after
-        bounds = f" ({before}{amount(factor * low)} to {before}{amount(factor * high)})" if low < high else ""
-        return f"{before}{amount(factor * difference)}{after}{bounds}"
+        if self.kind != "share":
+            return f"{usd(difference)}{f' ({usd(low)} to {usd(high)})' if low < high else ''}"
+        after = " point" if amount(100 * difference) == "1" and not low < high else " points"
+        bounds = f" ({amount(100 * low)} to {amount(100 * high)})" if low < high else ""
+        return f"{amount(100 * difference)}{after}{bounds}"
 
     def rank_key(self, mean: float) -> float:
         """Ascending, the best first; an unknown value is the worst."""

@@ -86,7 +86,7 @@ class Condition:
     def margin(self, record: Record) -> float:
         """By how much the condition is kept (0 or more) or broken (below 0), as a share; dollars, as one of the target.
 
-        Dollars against a target of $0 are as they are.
+        Dollars against a target of $0 are a share of what the run's GPUs cost.
         """
         if self.kind == "alive":
             rule = record.alive
@@ -95,8 +95,8 @@ class Condition:
             attained = ratio(record.total(IN_TIME), record.total(DECIDED)) - rule["attainment"]
             return known(min(kept, attained) if kept == kept else math.nan)
         below = self.target - self.reached(record)
-        if not self.about_share and self.target:
-            below /= abs(self.target)
+        if not self.about_share:
+            below /= abs(self.target) or float(record.figures["dollars"]) or 1.0
         return known(below * (1 if self.kind in ("at most", "costs") else -1))
 
     def grain(self, record: Record) -> float:
@@ -117,6 +117,26 @@ class Condition:
         """Whether there is anybody to keep it to."""
         return not math.isnan(self.reached(record))
 
+    def open_end(self, record: Record) -> float:
+        """The share of requests that are unfinished at the horizon, where the condition would be broken if they failed.
+
+        0 where they do not matter. A condition on requests that are lost, or attempts that are abandoned, counts them
+        as if all was well, however long they have been waiting.
+        """
+        intents = record.total(INTENTS, self.of)
+        unfinished = intents - record.total(SERVED, self.of) - record.total(LOST, self.of)
+        if self.kind != "at most" or self.what not in ("lost", "abandoned") or not unfinished:
+            return 0.0
+        failed, every = counts_of(self, record)
+        return unfinished / intents if failed <= self.target * every < failed + unfinished else 0.0
+
+    def served_by(self, scenario: Scenario) -> set[str]:
+        """The pools whose GPUs it is about: those of the features that it names, and of others they spill to."""
+        if self.of not in scenario.features or self.of in scenario.tiers:
+            return {feature.pool for feature in scenario.features.values()}
+        feature = scenario.features[self.of]
+        return {scenario.features[name].pool for name in (self.of, *(feature.spill.to if feature.spill else ()))}
+
 
 @dataclass(frozen=True)
 class Promise:
@@ -132,6 +152,14 @@ class Promise:
     def grain(self, record: Record) -> float:
         """By how much one request more or less changes the margin: that of the tightest condition."""
         return min(self.conditions, key=lambda condition: condition.margin(record)).grain(record)
+
+    def open_end(self, record: Record) -> float:
+        """The share of requests that are unfinished, where a condition would be broken if these failed; else 0."""
+        return max(condition.open_end(record) for condition in self.conditions)
+
+    def served_by(self, scenario: Scenario) -> set[str]:
+        """The pools whose GPUs it is about."""
+        return set().union(*(condition.served_by(scenario) for condition in self.conditions))
 
     def measure(self, record: Record) -> float:
         """What figures show: the share that a lone condition is about, else the margin."""

@@ -4,7 +4,7 @@ import math
 
 from sim.results.metrics import outcomes
 from sim.results.storms import HEALTHY
-from sim.studies.rescue import Rescue
+from sim.studies.rescue import HALF, Rescue
 from sim.wording import amount, duration, percent
 
 
@@ -27,6 +27,8 @@ def sentences(found: Rescue) -> list[str]:
             f"the run; started at {found.run.date(found.too_late)} UTC it does not. Without it, "
             f"{loss(found, never['lost'])}; begun at the latest instant, {loss(found, by['lost'][found.latest])}.",
             *in_seeds(found),
+            *little(found),
+            *at_a_price(found),
         ]
     lines.append(judged(found))
     if found.back_and_forth:
@@ -51,13 +53,36 @@ def in_seeds(found: Rescue) -> list[str]:
     """Where the answer differs between seeds: the instants by which all of them are saved, and after which none is."""
     by = found.shares.set_index("begins")["saved"]
     if by[found.latest] == 1 and by[found.too_late] == 0:
-        return []
+        return ["That is of one seed, which says nothing about chance."] if found.seeds == 1 else []
     by = by.iloc[:-1]  # the last is never
     every, none = by.index[by.eq(1).cummin()], by.index[by[::-1].eq(0).cummin()[::-1]]
     safe = f"{found.run.date(every[-1])} is the last that saves all of them" if len(every) else "none saves them all"
     lost = f"{found.run.date(none[0])} the first that saves none" if len(none) else "all save some"
     saved = round(by[found.latest] * found.seeds)
     return [f"That is so in {saved} of {found.seeds} seeds. Of the instants looked at, {safe}, and {lost}."]
+
+
+def at_best(found: Rescue) -> float:
+    """The share of the images at stake that is lost at the best instant looked at; 0 where nothing is at stake."""
+    return float(found.shares["lost"].min()) / found.at_stake if found.at_stake > 0 else 0.0
+
+
+def little(found: Rescue) -> list[str]:
+    """That most of what is at stake is lost whenever the playbook begins, although it saves half of what it can."""
+    if found.keep is not None or at_best(found) <= HALF:
+        return []
+    lost = f"{percent(at_best(found))} of the images at stake are lost"
+    return [f"IT SAVES LITTLE: whenever '{found.playbook}' begins, {lost}, or more."]
+
+
+def at_a_price(found: Rescue) -> list[str]:
+    """That a playbook which keeps the service alive loses more images than none does, whenever it begins in time."""
+    lost = found.shares["lost"]
+    if found.trigger or found.keep is not None or not lost[found.shares["saved"] > 0.5].min() > lost.iloc[-1]:
+        return []
+    return [
+        f"It saves no images: begun early enough to keep the service alive, '{found.playbook}' loses more than without."
+    ]
 
 
 def loss(found: Rescue, lost: float) -> str:

@@ -13,6 +13,9 @@ AT_ONCE = 4  # runs after which it is seen whether more can change a failure
 # Requests. In n runs without one that fails they fail at most 3 / n times a run (95 %), so that even for two runs more
 # than three fail in fewer than a tenth of all.
 FEW = 3
+# By how much a run breaks a promise by far; and the gap between two groups of margins, in widths of the wider, that one
+# normal law leaves in one of twenty sets of four runs, and hardly ever in ten.
+BY_FAR, GAP = 0.1, 5.0
 
 
 @dataclass(frozen=True)
@@ -46,18 +49,28 @@ class Look:
         return abs(float(np.mean(self.margins))) < FEW * self.grain
 
     @property
+    def two_groups(self) -> bool:
+        """Whether runs keep the promise or break it by far, with little between those of either group."""
+        kept = [margin for margin in self.margins if margin >= 0]
+        broken = [margin for margin in self.margins if margin < 0]
+        if not kept or not broken or max(broken) > -BY_FAR:
+            return False
+        return min(kept) - max(broken) > GAP * max(max(kept) - min(kept), max(broken) - min(broken))
+
+    @property
     def counted(self) -> bool:
         """Whether the verdict rests on the count of runs alone, not on their margins."""
-        return self.stuck or self.by_requests or len(self.margins) < 2
+        return self.stuck or self.by_requests or self.two_groups or len(self.margins) < 2
 
     @property
     def verdict(self) -> str:
         """meets: the share of runs that keep the promise is as large as it must be, with this confidence; misses: it is
         smaller, with this confidence; undecided: so few runs do not tell.
 
-        Margins of runs are about normal, unless some stay down and others recover, or single requests decide: so the
-        bounds are those of a normal tolerance interval (noncentral t; Owen 1963), or else of the count of runs alone
-        (binomial). All are one-sided. What the count of these very runs contradicts is undecided.
+        Margins of runs are about normal, unless some stay down and others recover, or single requests decide, or they
+        fall into two groups: so the bounds are those of a normal tolerance interval (noncentral t; Owen 1963), or else
+        of the count of runs alone (binomial). All are one-sided. What the count of these very runs contradicts is
+        undecided.
         """
         n, margins = len(self.margins), np.array(self.margins)
         mean, spread = float(margins.mean()), float(margins.std(ddof=1)) if n > 1 else math.nan
@@ -77,7 +90,11 @@ class Look:
 
 def why_counted(look: Look) -> str:
     """Why the margins of these runs are no evidence, and runs are only counted."""
-    return "Some runs stay down while others recover" if look.stuck else "Single requests decide whether a run keeps it"
+    if look.stuck:
+        return "Some runs stay down while others recover"
+    if look.two_groups:
+        return "Some runs break it by far, and no run by little"
+    return "Single requests decide whether a run keeps it"
 
 
 def tolerance(n: int, share: float, confidence: float) -> float:

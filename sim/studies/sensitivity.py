@@ -146,8 +146,11 @@ def sensitivity(
     def figure(study: Runs, places: Sequence[Mapping[str, Any]]) -> NDArray[np.float64]:
         worlds = [inputs.with_values(values) for values in places]
         cells = [Cell(world, name, seed) for world in worlds for seed in range(1, seeds + 1)]
-        found = study.ask(cells, lambda record: number_called(metric, record.figures))
-        return np.array(found).reshape(len(worlds), seeds).mean(axis=1)
+        found = np.array(study.ask(cells, lambda record: number_called(metric, record.figures)))
+        if method != "tornado" and not np.isfinite(found).all():
+            expected = "--method tornado, or another figure, like attainment"
+            raise BadInput("this figure is endless in some run", key="metric", value=metric, expected=expected)
+        return found.reshape(len(worlds), seeds).mean(axis=1)
 
     with running(executor, processes, store, progress) as study:
         if method == "tornado":

@@ -16,8 +16,9 @@ from sim.errors import BadInput
 from sim.scenario.scenario import Scenario
 from sim.studies.demand_multiple import largest
 from sim.studies.executors import Executor, Local, Report
-from sim.studies.fleets import Fleets, sized_pools, small_slice
+from sim.studies.fleets import Fleets, pools_apart, sized_pools, small_slice
 from sim.studies.intervals import AHEAD, precise_after
+from sim.studies.knee import knee
 from sim.studies.looks import WITH_TABLES, Criterion, Looks, enough, refuse_unusable, seen
 from sim.studies.no_fleet import none_found, out_of_reach, over_the_cap, scalers_of
 from sim.studies.promise import read_promise
@@ -47,6 +48,9 @@ class Size:
     own: the GPUs of the scenario, by pool; needed: seconds after the start, when first requests would begin to keep
     more than these busy if nobody waited (the start of a window of `alive`; nan: never). kinds: of the answer's GPUs,
     those of each kind, in pools of several. beside: in a mix, the GPUs of the other kind, like '4 a100'.
+
+    apart: the GPUs of pools that serve nothing of what is promised; they stay, unless they were to be sized. open_end:
+    the share of requests that are unfinished in the answer's runs, where the promise would be broken if these failed.
     """
 
     promise: str
@@ -73,6 +77,8 @@ class Size:
     needed: float = math.nan
     kinds: dict[str, dict[str, int]] = field(default_factory=dict)
     beside: str = ""
+    apart: dict[str, int] = field(default_factory=dict)
+    open_end: float = 0.0
     __pydantic_config__: ClassVar[ConfigDict] = WITH_TABLES
 
     @property
@@ -113,13 +119,13 @@ def size(
 ) -> Size:
     """Find the smallest fleet with which at least `runs` of all runs keep a promise (see sim.studies.promise).
 
-    playbook: the scenario's first where None. pool: the one that is sized while others stay; all that serve a feature
-    where None, one after the other. kind: of GPU, in a pool of several kinds; the others stay, and where None it is the
-    one that is taken last. seeds: runs of each fleet looked at; the answer and its neighbours get others than
-    the search. step: GPUs, a hundredth of the offered load where None; no finer than a GPU of the slice. store: where
-    runs are kept, False for nowhere. until: the answer gets further seeds, to `most`, until the 95 % interval of its
-    measure is within this to each side (in points for a share, else relative). An interrupt gives what is known by
-    then. Raises BadInput.
+    playbook: the scenario's first where None. pool: the one that is sized while others stay; all that serve something
+    of what is promised where None, one after the other. kind: of GPU, in a pool of several kinds; the others stay, and
+    where None it is the one that is taken last. seeds: runs of each fleet looked at; the answer and its neighbours get
+    others than the search. step: GPUs, a hundredth of the offered load where None; no finer than a GPU of the slice.
+    store: where runs are kept, False for nowhere. until: the answer gets further seeds, to `most`, until the 95 %
+    interval of its measure is within this to each side (in points for a share, else relative). An interrupt gives what
+    is known by then. Raises BadInput.
 
     Of a scenario with uncertain inputs (sim.studies.uncertain) each run is one of another future: `seeds` is how many
     are looked at, and the answer is the smallest fleet with which the promise is kept in at least `runs` of them, by
@@ -132,7 +138,9 @@ def size(
     refuse_unusable(seeds, runs, confidence)
     if step is not None and (type(step) is not int or step < 1):
         raise BadInput("a step is a number of GPUs", key="step", value=step, expected="1, 2, ...")
-    pools, whole = sized_pools(scenario, pool, kind), read_promise(promise, scenario)
+    whole = read_promise(promise, scenario)
+    apart = pools_apart(scenario, name, whole.served_by(scenario))
+    pools = [p for p in sized_pools(scenario, pool, kind) if pool or p not in apart]
     if not whole.apart_from_cost.conditions:
         expected = f"what it has to do as well, like 'alive and {whole.text}'"
         raise BadInput(
@@ -142,7 +150,7 @@ def size(
     own = Local(processes)
     looks = Looks(Runs(executor or own, opened(store), progress), rule, inputs.future if inputs.laws else None)
     looks.study.planned = USUAL_LOOKS * seeds  # until it is known better
-    search = Search(inputs, pools, looks, seeds, step, until, most, whole.cost_cap, kind)
+    search = Search(inputs, pools, looks, seeds, step, until, most, whole.cost_cap, kind, apart)
     try:
         with own:
             return search.answer(headroom=headroom and not inputs.laws and not whole.apart_from_cost.about_dollars)
@@ -163,6 +171,7 @@ class Search:
     most: int = 100
     cost_cap: float = math.inf  # dollars that a run may cost
     kind: str | None = None
+    apart: dict[str, int] = field(default_factory=dict)  # as in Size
     least: dict[str, int] = field(default_factory=dict)  # by pool, where some smaller fleet is not enough
     monotone: bool = True
     needed: float = math.nan
@@ -360,6 +369,8 @@ class Search:
             own=self.own(),
             needed=self.needed,
             kinds={p: kinds for p, n in gpus.items() if (kinds := f.kinds(p, n))},
+            apart=self.apart,
+            open_end=mean(run.open_end for run in runs) if runs else 0.0,
         )
 
 
@@ -382,13 +393,3 @@ def wider(places: Mapping[str, int], steps: int) -> dict[str, int]:
 def mean(values: Iterable[float]) -> float:
     found = list(values)
     return float(np.mean(found)) if found else math.nan
-
-
-def knee(curve: pd.DataFrame) -> float:
-    """The fleet of the curve that lies farthest above the straight line between its ends (Satopaa et al. 2011)."""
-    curve = curve[curve["scale"] == curve["scale"].min()].drop_duplicates("gpus").sort_values("gpus")
-    x, y = curve["gpus"].to_numpy(float), curve["measure"].to_numpy(float)
-    if len(x) < 3 or not y[-1] > y[0]:
-        return math.nan
-    above = (y - y[0]) / (y[-1] - y[0]) - (x - x[0]) / (x[-1] - x[0])
-    return float(x[int(np.argmax(above))])

@@ -4,7 +4,7 @@ import math
 
 import pandas as pd
 
-from sim.studies.demand_multiple import Multiple
+from sim.studies.demand_multiple import MOST, Multiple
 from sim.studies.search import Look, clean_runs, why_counted
 from sim.studies.size import Size
 from sim.wording import amount, in_gpus, percent
@@ -37,8 +37,22 @@ def sentences(found: Size) -> list[str]:
     lines.append(f"With {fleet}: {look_words(found.answer)} keep it{reached(found)}.")
     for pool, look in found.neighbours.items():
         lines.append(f"{with_fewer(found, pool)}: {look_words(look)} keep it; it {verdict_words(look)}.")
-    lines += [*evidence(found.answer, found.confidence), *context(found)]
+    lines += [*evidence(found.answer, found.confidence), *two_fates(found), *context(found)]
     return lines
+
+
+def two_fates(found: Size) -> list[str]:
+    """That the answer may fail as a step fewer does, by far and seldom, where its margins do not show that."""
+    assert found.answer is not None
+    by_far = [pool for pool, look in found.neighbours.items() if look.two_groups]
+    runs = len(found.answer.margins)
+    need = clean_runs(found.runs, found.confidence)
+    if not by_far or found.answer.counted or runs >= need:
+        return []
+    return [
+        f"TWO FATES: with a step fewer, runs break it by far or not at all. This fleet may too, in so few runs that "
+        f"{runs} do not show it; {need} would (--seeds {need})."
+    ]
 
 
 def with_fewer(found: Size, pool: str) -> str:
@@ -128,7 +142,8 @@ def context(found: Size) -> list[str]:
         bend = f"{in_gpus(amount(found.knee))} {where}"
         lines.append(f"The curve bends at {bend}: from there on each GPU adds less than on average.")
     if found.carries > 0:
-        lines.append(f"This fleet holds up to {found.carries:.2f} times the demand{in_slice(found)}.")
+        lines.append(f"This fleet holds {up_to(found.carries)}{in_slice(found)}.")
+    lines += [*unfinished(found.open_end), *not_about(found)]
     lines.append(f"The run costs ${amount(found.dollars)} and {amount(found.kwh / 1000)} MWh.")
     if not found.monotone:
         lines.append(
@@ -143,6 +158,33 @@ def context(found: Size) -> list[str]:
     return lines
 
 
+def up_to(multiple: float) -> str:
+    """The largest multiple of a demand that is carried, in words; the most that is tried is no largest one."""
+    return f"up to {multiple:.2f} times the demand" if multiple < MOST else f"{MOST:,} times the demand, or more"
+
+
+def unfinished(share: float) -> list[str]:
+    """That requests which still wait at the horizon are taken for kept, where the promise would be broken without."""
+    if not share:
+        return []
+    return [
+        f"STILL WAITING: {percent(share)} of requests are unfinished at the horizon, which count as neither lost nor "
+        "served. The promise is kept only because of them: it would be broken if they failed. 'served >= 99 %' or "
+        "'99 % in time' counts them."
+    ]
+
+
+def not_about(found: Size) -> list[str]:
+    """What the answer says of pools that serve nothing of what is promised."""
+    lines = []
+    for pool, gpus in found.apart.items():
+        if pool in found.gpus:
+            lines.append(f"NOT ABOUT POOL '{pool}': it serves nothing of what is promised, so it may need more.")
+        else:
+            lines.append(f"Pool '{pool}' stays at {in_gpus(gpus)}: it serves nothing of what is promised.")
+    return lines
+
+
 def multiple_sentences(found: Multiple) -> list[str]:
     """The largest multiple of the demand, in words."""
     keeps = f"'{found.promise}' under playbook '{found.playbook}'"
@@ -152,12 +194,15 @@ def multiple_sentences(found: Multiple) -> list[str]:
         return [f"NOBODY IS THERE to keep {keeps} to: no request is decided by the horizon, at any multiple looked at."]
     if found.answer is None:
         return [f"NOT EVEN a hundredth of the demand is carried with {keeps} kept."]
-    holds = f"HOLDS UP TO {found.holds:.2f} times the demand, with {keeps} kept in"
+    holds = f"HOLDS {up_to(found.holds).replace('up to', 'UP TO')}, with {keeps} kept in"
     shown = found.answer.verdict == "meets"
     share = f"at least {percent(found.runs)} of runs" if shown else look_words(found.answer)
     lines = [f"{'' if shown else 'UNDECIDED: '}{holds} {share}."]
+    lines += unfinished(found.open_end)
     lines.append(f"At {found.holds:.2f} times: {look_words(found.answer)} keep it; it {verdict_words(found.answer)}.")
-    if found.beyond is None:
+    if found.holds >= MOST:
+        lines.append("More than that is not tried: the promise may not depend on the demand at all.")
+    elif found.beyond is None:
         lines.append("More than that is more than a run can hold.")
     else:
         more = f"At {found.holds + 0.01:.2f} times: {look_words(found.beyond)}"

@@ -1,6 +1,6 @@
 """What would change a decision: for each input, the value at which another option of the menu becomes the best."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -37,6 +37,7 @@ class Switches:
     table: pd.DataFrame
     stable: list[str]
     assumed: list[str]  # the inputs that had no law of their own, but are marked assumed
+    options: int = 2  # how many there are to choose from
 
 
 def switch_points(
@@ -87,6 +88,7 @@ def what_would_change(
     *,
     pool: str | None = None,
     kind: str | None = None,
+    among: Collection[tuple[int, str]] | None = None,
     image_worth: float | None = None,
     seeds: int = 3,
     store: Store | Path | str | bool | None = None,
@@ -96,9 +98,12 @@ def what_would_change(
 ) -> Switches:
     """What would change the choice among the options of `decide`: its uncertain inputs, and all numbers marked assumed.
 
-    Losses are means over the seeds, the same ones everywhere. Raises BadInput.
+    Losses are means over the seeds, the same ones everywhere. among: the options (GPUs and playbook) that may be
+    chosen, all where None, as where others do not stay alive often enough. Raises BadInput.
     """
-    where, menu = menu_of(inputs, fleets, playbooks, pool)
+    where, full = menu_of(inputs, fleets, playbooks, pool)
+    menu = [option for option in full if among is None or option in among]
+    labels = [label for option, label in zip(full, labels_of(full), strict=True) if option in menu]
     every = with_assumed(inputs)
     laws = {key: law for key, law in every.laws.items() if not fleets or key != f"pools.{where}.gpus"}
     every, by = Uncertain(every.scenario, laws), losses_by(inputs.scenario, image_worth)
@@ -119,12 +124,14 @@ def what_would_change(
         ]
         return np.array(lost).reshape(len(settings), seeds, len(menu)).mean(axis=1)
 
+    assumed = [key for key in laws if key not in inputs.laws]
+    if len(menu) == 1:
+        return Switches(labels[0], pd.DataFrame(), list(laws), assumed, options=1)
     with running(executor, processes, store, progress) as study:
         best, table = switch_points(partial(losses, study), laws)
-    labels = labels_of(menu)
     table["winner"] = [labels[place] for place in table["winner"]]
     stable = [key for key in laws if key not in set(table["key"])]
-    return Switches(labels[best], table, stable, [key for key in laws if key not in inputs.laws])
+    return Switches(labels[best], table, stable, assumed, options=len(menu))
 
 
 def sized(inputs: Uncertain, pool: str, gpus: int, kind: str | None = None) -> Any:
@@ -133,9 +140,16 @@ def sized(inputs: Uncertain, pool: str, gpus: int, kind: str | None = None) -> A
     return inputs.scenario if same else with_gpus(inputs.scenario, pool, gpus, kind)
 
 
-def switch_sentences(found: Switches) -> list[str]:
-    """What to measure first, in words."""
+def switch_sentences(found: Switches, chosen: str = "") -> list[str]:
+    """What to measure first, in words; chosen: the option that is chosen over all futures."""
+    if found.options == 1:
+        return [f"NO OTHER CHOICE: only {found.best} stays alive often enough, so no loss changes it."]
     lines = [f"With every input at its median, the best option is {found.best}."]
+    if chosen not in ("", found.best):
+        lines[0] += (
+            f" Over all futures {chosen} is chosen, since losses are averaged over them; the values below change what "
+            "is best at the medians."
+        )
     if found.table.empty:
         return [
             *lines,

@@ -16,8 +16,9 @@ from sim.scenario.parts import Recording
 from sim.scenario.scenario import Scenario
 from sim.studies.compare import refuse_without_prices
 from sim.studies.configurations import Configuration
+from sim.studies.differences import difference_of, mean_of
 from sim.studies.executors import Executor, Report
-from sim.studies.intervals import Difference, paired_difference
+from sim.studies.intervals import Difference
 from sim.studies.objectives import Objective, objective_called
 from sim.studies.promise import Promise, read_promise
 from sim.studies.runs import Runs, running
@@ -127,9 +128,10 @@ def tune(
         later = list(range(seeds + 1, seeds + fresh + 1))
         (new, new_margins), (old, old_margins) = scorer.score(best, later), scorer.score({}, later)
     share = (kept_share(new_margins), kept_share(old_margins))
-    gain = paired_difference(new, old, objective.kind)
+    gain = difference_of(new, old, objective.figure)
     ends = tuple(axis.key for axis in axes if axis.key in best and at_an_end(axis, best[axis.key]))
-    return Tuned(playbook, by, best, float(np.mean(new)), float(np.mean(old)), gain, share, fresh, table, trials, ends)
+    tuned, untuned = mean_of(new, objective.figure), mean_of(old, objective.figure)
+    return Tuned(playbook, by, best, tuned, untuned, gain, share, fresh, table, trials, ends)
 
 
 def search(scorer: "Scorer", axes: list[Axis], trials: int, seeds: list[int]) -> list[dict[str, Any]]:
@@ -171,19 +173,23 @@ class Scorer:
     objective: Objective
     rule: Promise | None
 
-    def score(self, settings: Mapping[str, Any], seeds: list[int]) -> tuple[list[float], list[float]]:
+    def score(self, settings: Mapping[str, Any], seeds: list[int]) -> tuple[pd.DataFrame, list[float]]:
+        """The figures of the run of each seed, the objective among them, and its margins."""
         made = changed(self.scenario, settings)
         free = [Cell(self.scenario, None, seed, True, recording=Recording(rows=False)) for seed in seeds]
         cells = [Cell(made, self.playbook, seed) for seed in seeds]
         records = self.runs.ask([*free, *cells], lambda record: record)
         pairs = zip(records[len(seeds) :], records[: len(seeds)], strict=True)
-        values = [self.objective.of(run.figures, reference.figures) for run, reference in pairs]
-        return values, [] if self.rule is None else [self.rule.margin(record) for record in records[len(seeds) :]]
+        name = self.objective.figure
+        rows = [{**run.figures, name: self.objective.of(run.figures, free.figures)} for run, free in pairs]
+        margins = [] if self.rule is None else [self.rule.margin(record) for record in records[len(seeds) :]]
+        return pd.DataFrame(rows), margins
 
     def trial(self, settings: Mapping[str, Any], seeds: list[int]) -> dict[str, Any]:
         """The row of a trial: its settings, the mean of the objective, the least margin (nan: no promise)."""
-        values, margins = self.score(settings, seeds)
-        return {**settings, "objective": float(np.mean(values)), "margin": min(margins, default=math.nan)}
+        found, margins = self.score(settings, seeds)
+        mean = mean_of(found, self.objective.figure)
+        return {**settings, "objective": mean, "margin": min(margins, default=math.nan)}
 
 
 def choose(rows: list[dict[str, Any]], objective: Objective) -> dict[str, Any]:

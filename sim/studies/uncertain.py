@@ -41,6 +41,7 @@ EXPECTED = (
     "likely, largest) or '~ choice(1, 2, 5)'; in quotes where it stands inside { } or [ ]"
 )
 ODD = 1 / math.pi  # a quantile that is no round number, at which it shows whether an input takes whole numbers alone
+EDGE = 1e-6  # what keeps a quantile of 0 or 1 from being rounded to a whole number outside the law
 DATE = "date"  # the unit of instants, which are seconds since 1970
 
 
@@ -68,6 +69,9 @@ class Law:
             z90 = float(scipy.special.ndtri(0.9))
             return scipy.stats.lognorm(math.log(high / low) / (2 * z90), scale=math.sqrt(low * high))
         if self.kind == "uniform":
+            least, most = math.ceil(low), math.floor(high)
+            if self.whole and most > least:  # each as likely; rounded, the ends would be half as likely as the others
+                return scipy.stats.uniform(least - 0.5 + EDGE, most - least + 1 - 2 * EDGE)
             return scipy.stats.uniform(low, high - low)
         return scipy.stats.triang((self.values[1] - low) / (high - low), low, high - low)
 
