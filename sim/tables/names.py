@@ -28,7 +28,13 @@ CLOCKS = (  # times of day, whose date is in another column
     *("time", "uhrzeit", "zeit", "hora", "heure", "time_of_day", "clock"),
     *("hour", "interval", "period", "slot", "time_slot", "stunde"),
 )
-ENDS = ("completed", "completed_at", "finished", "finished_at", "ended", "ended_at", "end", "end_time")
+ASKED = (  # when a request came, where another column says when its service began
+    *("arrival", "arrival_time", "arrived", "arrived_at", "submitted", "submitted_at", "submitted_time", "submit"),
+    *("submit_time", "submission_time", "enqueued", "enqueued_at", "enqueue_time", "queued_at", "requested_at"),
+    *("received_at", "request_timestamp", "request_creation_time"),
+)
+BEGUN = ("started", "started_at", "start_time", "start", "dequeued_at", "dequeue_time", "began")
+ENDS = ("completed", "completed_at", "finished", "finished_at", "ended", "ended_at", "end", "end_time", "finish_time")
 AREAS = ("resolution", "size", "image_size")
 
 # Names of durations that have a unit by their programs.
@@ -39,7 +45,7 @@ WHOLE = ((1e7, 1e9), (1e6, 1e6), (50.0, 1e3))  # from which whole numbers are na
 
 def plain_name(name: str) -> str:
     """A name in small letters, its words joined by _: response_time_ms of 'Response Time (ms)', user_id of userId."""
-    name = re.sub(r"[(\[](utc|gmt|local|count)[)\]]|\b(utc|gmt)\b", "", name.strip(), flags=re.IGNORECASE)
+    name = re.sub(r"(?i)[(\[](utc|gmt|local|count|h{1,2}:mm(:ss)?)[)\]]|\b(utc|gmt)\b", "", name.strip())
     name = re.sub(r"(?<=[a-z])(?=[A-Z])", "_", name)
     return re.sub(r"\W+", "_", name.lower()).strip("_")
 

@@ -27,7 +27,9 @@ BESIDE = re.compile(  # names of what stands beside a count of requests and is n
     r"(^|_)(users?|accounts?|sessions?|people|customers?|images?|tokens?|spend|cost|max|maximum|min|minimum|peak|stddev)(_|$)"
 )
 IN_HEADER = re.compile(r"^.*?[\s(\[]([^\s()\[\]]+)[)\]]?$")  # a unit behind the name of a series
-OTHER_UNIT = re.compile(r"[(\[](?!count|number|n\b|sum|utc|gmt|local)[^\s()\[\]]{1,9}[)\]]$|_in_[a-z]+s$", re.IGNORECASE)
+OTHER_UNIT = re.compile(
+    r"[(\[](?!count|number|n\b|sum|utc|gmt|local)[^\s()\[\]]{1,9}[)\]]$|_in_[a-z]+s$", re.IGNORECASE
+)
 CELL = re.compile(r"^(-?(?:[\d,]*\.?\d+)(?:[eE][+-]?\d+)?)\s*(K|Mil|M|Bil|B|Tri|T|k|m|b)?(?![a-zA-Z])\s*(.*)$")
 LARGE = {"": 1.0, "K": 1e3, "M": 1e6, "MIL": 1e6, "B": 1e9, "BIL": 1e9, "T": 1e12, "TRI": 1e12}
 LARGE_CELL = re.compile(r"\d ?(K|M|Mil|B|Bil)( |$)")

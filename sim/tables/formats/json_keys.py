@@ -4,14 +4,17 @@ import re
 from collections.abc import Iterable
 from typing import Any
 
-from sim.tables.names import plain_name, seconds_per, unit_of_time
+from sim.tables.names import ASKED, plain_name, seconds_per, unit_of_time
 
 # Names of times, and which instant each is ('' where programs differ).
 TIMES = {
+    **dict.fromkeys(ASKED, "start"),
     **dict.fromkeys(("start_utc", "start_local", "start_time", "start_time_utc", "request_time_utc"), "start"),
-    **dict.fromkeys(("arrival_time", "arrived", "request_time_epoch", "request_timestamp"), "start"),
+    "request_time_epoch": "start",
     "edge_start_timestamp": "start",  # Cloudflare
-    **dict.fromkeys(("arrival", "arrived_at", "received_at", "created_at", "created", "started_at", "start"), "start"),
+    **dict.fromkeys(
+        ("created_at", "created", "started_at", "start", "begin", "opened", "opened_at", "request_start"), "start"
+    ),
     **dict.fromkeys(
         ("end_time", "finished_at", "completed_at", "finished", "completed", "ended_at", "time_iso8601", "time_local"),
         "end",
@@ -34,7 +37,7 @@ STATUSES = (
     *("response_code", "result_code", "edge_response_status"),
 )
 SIGNS = {  # of programs whose times are known, by keys that only they have
-    ("ts", "duration", "status"): "end",  # Caddy
+    ("ts", "duration", "status", "request.uri"): "end",  # Caddy
     ("StartUTC", "Duration"): "start",  # Traefik
     ("httpRequest.latency", "timestamp"): "start",  # Google Cloud: when the load balancer got the request
     ("request_time", "remote_addr"): "end",  # nginx: its variables
@@ -42,6 +45,9 @@ SIGNS = {  # of programs whose times are known, by keys that only they have
     ("req.method", "responseTime"): "end",  # pino: when the request was completed
     ("x-edge-result-type", "time-taken"): "end",  # CloudFront
     ("attack", "seq", "latency"): "start",  # vegeta
+    ("time", "request_processing_time", "target_processing_time"): "end",  # AWS ALB, as Athena has it
+    ("time_taken", "sc_status"): "end",  # IIS
+    ("date", "time", "location", "time_taken"): "end",  # CloudFront, as Athena has it
     ("Duration", "OriginDuration", "time"): "end",  # Traefik without StartUTC: when it wrote the line
 }
 # Programs whose durations are nanoseconds, by keys that only they have: Traefik, vegeta.
@@ -73,6 +79,13 @@ def time_of(record: dict[str, Any]) -> str:
 def is_dated_request(key: str, value: Any) -> bool:
     """Whether a requestTime is an instant, as in AWS's API Gateway, and not how long the request took, as in nginx."""
     return plain_name(key.rpartition(".")[2]) == "request_time" and bool(DATED.match(str(value)))
+
+
+def stamped(key: str, names: Iterable[str]) -> str:
+    """Which instant the times of a key are, by its name or by the program whose keys or columns these names are."""
+    there = {*names, *map(plain_name, names)}
+    by_program = next((at for signs, at in SIGNS.items() if there.issuperset(signs)), "")
+    return at_of(key) if plain_name(key.rpartition(".")[2]) in ASKED else by_program or at_of(key)
 
 
 def at_of(key: str) -> str:

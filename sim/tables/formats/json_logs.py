@@ -17,10 +17,10 @@ import pyarrow.json
 
 from sim.errors import BadInput, printable
 from sim.tables.coded import of_words
-from sim.tables.elapsed import ELAPSED, with_elapsed
+from sim.tables.elapsed import ELAPSED, WAITED, spans, with_elapsed
 from sim.tables.files import Broken, Progress, RowBlock
 from sim.tables.formats.count_tables import counts_of
-from sim.tables.formats.json_keys import IN_NANOSECONDS, SIGNS, at_of, first_of, roles_of, time_of
+from sim.tables.formats.json_keys import IN_NANOSECONDS, first_of, roles_of, stamped, time_of
 from sim.tables.formats.lines import whole_lines
 from sim.tables.formats.reader import (
     Asked,
@@ -41,7 +41,7 @@ from sim.tables.formats.sampled import sampled
 from sim.tables.formats.w3c_logs import HITS
 from sim.tables.formats.web_logs import is_usual
 from sim.tables.in_order import in_order
-from sim.tables.names import AREAS, ENDS, SIZES, shown_per, unit_of_time
+from sim.tables.names import AREAS, ASKED, BEGUN, ENDS, SIZES, plain_name, shown_per, unit_of_time
 from sim.tables.opening import first_lines
 from sim.tables.times import written_seconds
 
@@ -51,11 +51,11 @@ FEWEST_FIELDS = 3
 AREA = re.compile(r"^(\d+)\s*[x×*]\s*(\d+)$")
 CLOCK = re.compile(r"^\d\d:\d\d:\d\d")
 MESSAGES = ("log", "message", "msg", "line", "textPayload", "@message", "MESSAGE", "body")
-ASKED = re.compile(r"\"(GET|POST|PUT|PATCH|DELETE|HEAD|OPTIONS) \S+( HTTP/[\d.]+)?\" [1-5]\d\d\b")
+REQUEST_LINE = re.compile(r"\"(GET|POST|PUT|PATCH|DELETE|HEAD|OPTIONS) \S+( HTTP/[\d.]+)?\" [1-5]\d\d\b")
 NO_REQUEST = ("^no$", "records without a path, a status or a duration, as of a program's other messages")
 OTHER = {  # keys of other documents
     *("request_throughput", "num_prompts", "benchmark_duration", "metadata"),
-    *("metric", "metrics", "resourceSpans", "MetricDataResults", "data"),
+    *("metric", "resourceSpans", "MetricDataResults", "data"),
 }
 
 
@@ -133,23 +133,31 @@ class JsonLog(Reader):
         time, roles = time_of(there), roles_of(there)
         refuse_wrapped(records, roles, head.path)
         duration = roles.get("duration", "")
-        stamped = next((at for signs, at in SIGNS.items() if set(signs) <= set(there)), at_of(time))
-        stamped = stamped or ("" if duration else "start")
+        at = stamped(time, list(there)) or ("" if duration else "start")
         per, said = per_second(duration, there, records)
-        ended = "" if duration or stamped != "start" else first_of((*ENDS, "edge_end_timestamp"), there)
+        begun, ended = (first_of(names, there) for names in (BEGUN, (*ENDS, "edge_end_timestamp")))
+        begun = (
+            ""
+            if begun == time or not ended or plain_name(time.rpartition(".")[2]) not in (*ASKED, "created_at")
+            else begun
+        )
+        ended = "" if at != "start" or (duration and not begun) else ended
         date = first_of(("date",), there) if CLOCK.match(str(there[time])) else ""
         cached = "x-edge-result-type" in there
         sizes = sizes_in(there)
         columns = {"time": time, **roles, **sizes}
-        columns |= ({"result": "x-edge-result-type"} if cached else {}) | ({"ended": ended} if ended else {})
+        columns |= {"result": "x-edge-result-type"} if cached else {}
+        columns |= {name: key for name, key in (("begun", begun), ("ended", ended)) if key}
         keys = Keys(columns, per, date, schema_of(records, [*columns.values(), *([date] if date else [])]))
         read = ", ".join(f"{role} from {key!r}" for role, key in {"time": time, **roles}.items())
         extra = {name: (name, 1.0) for name in ("status", *sizes) if name in columns}
         if duration or ended:
             extra["duration_s"] = (ELAPSED if ended else "duration", 1.0)
+        if begun:
+            extra["wait_s"] = (WAITED, 1.0)
         return Requests(
             blocks=partial(timed_blocks if ended else json_blocks, keys=keys),
-            stamped=stamped,
+            stamped=at,
             extra=extra,
             unit=unit_of_times(time, there),
             user="user" if "user" in roles else None,
@@ -157,7 +165,9 @@ class JsonLog(Reader):
             zone="UTC" if cached else None,
             leave_out={"asks": NO_REQUEST, **({"result": HITS} if cached else {})},
             notes=(
-                f"read as JSON: {read}" + (f", duration from the time to {ended!r}" if ended else ""),
+                f"read as JSON: {read}"
+                + (f", wait from the time to {begun!r}" if begun else "")
+                + (f", duration from the time to {ended!r}" if ended else ""),
                 *([said] if said else []),
             ),
         )
@@ -197,7 +207,7 @@ def refuse_wrapped(records: list[dict[str, Any]], roles: dict[str, str], path: P
     for record in records:
         for key in MESSAGES:
             text = str(record.get(key, "")).strip()
-            if is_usual(text) or ASKED.search(text):
+            if is_usual(text) or REQUEST_LINE.search(text):
                 what = f"each record holds a line of another log in its key {key!r}"
                 expected = f"those lines alone, as 'jq -r .{key}' prints them"
                 raise BadInput(what, file=path, value=text, expected=expected)
@@ -245,7 +255,8 @@ def typed(kind: Any) -> Any:
 
 def timed_blocks(path: Path, broken: list[Broken], progress: Progress, keys: Keys) -> Iterator[RowBlock]:
     """The rows of a log with the start and the end of each request, and how long it took."""
-    yield from with_elapsed(json_blocks(path, broken, progress, keys), "time", "ended")
+    later = {name: name if name in keys.of else "" for name in ("begun", "ended")}
+    yield from with_elapsed(json_blocks(path, broken, progress, keys), "time", spans(later["begun"], later["ended"]))
 
 
 def json_blocks(path: Path, broken: list[Broken], progress: Progress, keys: Keys) -> Iterator[RowBlock]:

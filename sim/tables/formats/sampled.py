@@ -143,9 +143,7 @@ def sampled(rows: Rows) -> Places | None:
     if not even(distinct):
         return None
     if usual == 1 and rows_at.max() == 1:
-        own = any(map(says_of_request, rows[0])) or any(
-            len({row[k] for row in body}) > 1 for k in found.labels
-        )
+        own = any(map(says_of_request, rows[0])) or any(len({row[k] for row in body}) > 1 for k in found.labels)
         return None if own and not (found.counted and found.labels) else found
     several = bool(found.labels) and (bool(found.counted) or float((rows_at == usual).mean()) >= ROUGH)
     keys = {(time_in(row, found.times), *(row[k] for k in found.labels)) for row in body}

@@ -1,0 +1,122 @@
+"""Tables of jobs and exports of databases: which of several stamps is the arrival, and which rows are no requests."""
+
+import json
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from sim.errors import BadInput
+from tests.recorded import examined
+
+BEGINS = datetime(2026, 3, 3, 9, tzinfo=UTC)
+CAME = [0.25, 1.5, 4.0, 4.5, 9.0]
+WAITED = [0.0, 6.5, 1.0, 0.5, 2.0]
+SERVED = [2.0, 1.5, 3.25, 1.0, 4.0]
+ROWS = list(zip(CAME, WAITED, SERVED, strict=True))
+
+
+def at(second: float) -> str:
+    return (BEGINS + timedelta(seconds=second)).isoformat()
+
+
+def stamps(came: float, waited: float, served: float) -> list[str]:
+    return [at(came), at(came + waited), at(came + waited + served)]
+
+
+def read(tmp_path: Path, content: str, **options):
+    return examined(tmp_path, content, attempts=True, **options).trace
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        "submitted_at,started_at,finished_at",
+        "submit_time,start_time,end_time",
+        "Submit,Start,End",
+        "created_at,started_at,completed_at",
+        "enqueue_time,dequeue_time,finish_time",
+        "arrival,start,end",
+    ],
+)
+@pytest.mark.parametrize("form", ["CSV", "another order of columns", "JSON"])
+def test_a_job_comes_when_it_is_submitted_and_waits_until_it_starts(tmp_path, names, form):
+    heads = names.split(",")
+    if form == "JSON":
+        text = "".join(json.dumps(dict(zip(heads, stamps(*row), strict=True))) + "\n" for row in ROWS)
+    else:
+        order = [0, 1, 2] if form == "CSV" else [2, 1, 0]
+        rows = [",".join(stamps(*row)[k] for k in order) + ",7\n" for row in ROWS]
+        text = ",".join(heads[k] for k in order) + ",run_duration\n" + "".join(rows)
+    trace = read(tmp_path, text)
+    assert trace.times == pytest.approx(CAME)
+    assert trace.extra["wait_s"] == pytest.approx(WAITED)
+    assert trace.extra["duration_s"] == pytest.approx(np.add(WAITED, SERVED))
+
+
+def test_a_job_that_never_started_has_no_wait_and_one_that_is_not_over_no_duration(tmp_path):
+    rows = f"{at(0)},{at(1)},{at(3)}\n{at(1)},,{at(5)}\n{at(2)},{at(4)},Unknown\n"
+    trace = read(tmp_path, f"submitted_at,started_at,finished_at\n{rows}")
+    assert trace.extra["wait_s"] == pytest.approx([1, np.nan, 2], nan_ok=True)
+    assert trace.extra["duration_s"] == pytest.approx([3, 4, np.nan], nan_ok=True)
+
+
+def test_steps_of_jobs_of_slurm_are_no_jobs(tmp_path):
+    rows = ""
+    for k, row in enumerate(ROWS):
+        state = "CANCELLED by 1000" if k == 3 else "COMPLETED"
+        began = "|".join([*stamps(*row)[1:2], *stamps(*row)[1:]])
+        rows += f"{k}|u{k % 2}|{state}|{'|'.join(stamps(*row))}\n{k}.batch||{state}|{began}\n{k}_1.0||{state}|{began}\n"
+    trace = read(tmp_path, f"JobID|User|State|Submit|Start|End\n{rows}")
+    assert trace.times == pytest.approx(CAME)
+    assert trace.extra["status"].tolist() == [200, 200, 200, 499, 200]
+    assert "10 steps of a job of Slurm: left out" in trace.notes
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        "time,elb,request_processing_time,target_processing_time,elb_status_code",  # ALB in Athena
+        "timestamp,remote_addr,x,request_time,status",  # nginx in any database
+        "time_local,x,y,request_time,status",
+    ],
+)
+def test_columns_of_a_program_that_stamps_the_answer_are_ends_in_a_table_too(tmp_path, head):
+    rows = "".join(f"{at(came + lasts)},192.0.2.1,0.0,{lasts},200\n" for came, _, lasts in ROWS)
+    trace = read(tmp_path, f"{head}\n{rows}")
+    assert trace.times == pytest.approx(CAME)
+    assert trace.extra["status"].tolist() == [200] * 5
+
+
+def test_a_table_says_that_its_times_are_taken_for_arrivals_where_they_may_be_ends(tmp_path):
+    rows = "".join(f"{at(came)},{lasts}\n" for came, _, lasts in ROWS)
+    asked = "--stamped end if it is when the answer was sent"
+    assert any(asked in note for note in read(tmp_path, f"timestamp,duration_s\n{rows}").notes)
+    assert not any(asked in note for note in read(tmp_path, f"arrival_time,duration_s\n{rows}").notes)
+
+
+@pytest.mark.parametrize("name", ["Duration (h:mm:ss)", "duration [hh:mm:ss]"])
+def test_a_form_behind_a_name_is_no_part_of_it(tmp_path, name):
+    trace = read(tmp_path, f"timestamp,{name}\n" + "".join(f"{at(k)},0:01:{k:02}\n" for k in range(5)))
+    assert trace.extra["duration_s"].tolist() == [60, 61, 62, 63, 64]
+
+
+def access(path: str, second: int, method: str = "GET") -> str:
+    return f'192.0.2.7 - - [03/Mar/2026:09:00:{second:02} +0000] "{method} {path} HTTP/1.1" 200 2 "-" "x" 0.5\n'
+
+
+def test_health_checks_scrapes_and_preflights_are_no_demand(tmp_path):
+    others = ["/healthz", "/v2/health/ready", "/metrics", "/health?full=1", "/api/health-check/"]
+    asks = "".join(access(f"/v1/images/{k}", 5 * k, "POST") for k in range(6))
+    probes = "".join(access(path, 30 + k) for k, path in enumerate(others)) + access("/v1/images", 40, "OPTIONS")
+    trace = read(tmp_path, asks + probes + access("/v1/healthy-food", 41), stamped="end")
+    assert (len(trace.times), trace.kinds) == (7, ("/v1",))
+    assert any(note.startswith("6 health checks, scrapes") for note in trace.notes)
+    lined = "".join(json.dumps({"time": at(k), "path": "/ping" if k % 2 else "/gen"}) + "\n" for k in range(6))
+    assert len(read(tmp_path, lined).times) == 3
+
+
+def test_a_log_of_health_checks_alone_is_refused(tmp_path):
+    with pytest.raises(BadInput, match="the recording has no rows but 3 health checks"):
+        read(tmp_path, "".join(access("/healthz", k) for k in range(3)), stamped="end")
