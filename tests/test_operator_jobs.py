@@ -120,3 +120,86 @@ def test_health_checks_scrapes_and_preflights_are_no_demand(tmp_path):
 def test_a_log_of_health_checks_alone_is_refused(tmp_path):
     with pytest.raises(BadInput, match="the recording has no rows but 3 health checks"):
         read(tmp_path, "".join(access("/healthz", k) for k in range(3)), stamped="end")
+
+
+LINE = '192.0.2.7 - - [03/Mar/2026:09:00:01 +0000] "POST /gen HTTP/1.1" 200 2 "-" "x"'
+HAR = {
+    "log": {
+        "version": "1.2",
+        "pages": [],
+        "entries": [
+            {
+                "startedDateTime": at(came),
+                "time": 1000 * lasts,
+                "request": {"method": "POST", "url": "https://api.example.com/gen", "headers": [{"name": "a"}]},
+                "response": {"status": 200, "statusText": "", "content": {"size": 1}},
+                "timings": {"wait": 900 * lasts, "receive": 100 * lasts},
+            }
+            for came, _, lasts in ROWS
+        ],
+    }
+}
+HITS = {
+    "took": 3,
+    "hits": {
+        "total": {"value": 5},
+        "hits": [
+            {
+                "_id": str(k),
+                "_source": {
+                    "@timestamp": at(came + lasts),
+                    "event": {"start": at(came), "duration": int(1e9 * lasts)},
+                    "http": {"response": {"status_code": 200}},
+                    "url": {"path": "/gen"},
+                },
+            }
+            for k, (came, _, lasts) in enumerate(ROWS)
+        ],
+    },
+}
+RESULTS = {"results": [{"timestamp": at(came), "duration_ms": 1000 * lasts, "status": 200, "path": "/gen"}
+                       for came, _, lasts in ROWS]}  # fmt: skip
+
+
+@pytest.mark.parametrize("document", [HAR, HITS, RESULTS], ids=["a browser's HAR", "Elasticsearch", "a list in a key"])
+@pytest.mark.parametrize("indent", [None, 2])
+def test_requests_in_a_list_within_a_document_are_read(tmp_path, document, indent):
+    trace = read(tmp_path, json.dumps(document, indent=indent), stamped="start")
+    assert trace.times == pytest.approx(CAME)
+    assert trace.extra["duration_s"] == pytest.approx(SERVED)
+    assert trace.extra["status"].tolist() == [200] * 5
+    assert trace.kinds == ("/gen",)
+
+
+def test_a_document_with_times_and_nothing_of_a_request_is_no_log(tmp_path):
+    periods = [{"start_time": 3600 * k, "end_time": 3600 * (k + 1), "results": [{"requests": 5}]} for k in range(9)]
+    with pytest.raises(BadInput, match="no request is found in this file"):
+        read(tmp_path, json.dumps({"object": "page", "data": periods}))
+
+
+@pytest.mark.parametrize(
+    ("content", "expected"),
+    [
+        (json.dumps({"data": {"resultType": "streams", "result": [{"values": [["1", LINE]]}]}}), "values[][1]"),
+        (json.dumps({"data": {"resultType": "vector", "result": []}}), "/api/v1/query_range"),
+        (f"Time,Line\n{at(1)},'{LINE}'\n".replace('"', '""').replace("'", '"') * 2, "those lines alone"),
+        (f"{at(1)},200,0.5\n{at(2)},200,0.5\n", "a first line that names the columns"),
+        ("http,host=a status=200i,ms=1003 1772528400289000000\n" * 2, "line protocol"),
+    ],
+    ids=["Loki", "an instant query", "lines in a table", "no header", "line protocol"],
+)
+def test_a_file_in_another_dress_is_refused_with_what_to_do(tmp_path, content, expected):
+    with pytest.raises(BadInput) as wrong:
+        read(tmp_path, content)
+    assert expected in str(wrong.value)
+
+
+def test_an_annotated_table_of_influxdb_has_its_counts_at_the_times_of_its_rows(tmp_path):
+    head = (
+        "#group,false,false,true,true,false,false,true,true\n#datatype,string,long,dateTime,dateTime,double\n"
+    )
+    head += "#default,_result,,,,,,,\n,result,table,_start,_stop,_time,_value,_field,host\n"
+    rows = [f",,{n},{at(0)},{at(600)},{at(60 * k)},{5 * n + k},count,{'ab'[n]}\n" for n in (0, 1) for k in range(8)]
+    counts = examined(tmp_path, head + "".join(rows), values="per-interval").counts
+    assert counts.total.tolist() == [5 + 2 * k for k in range(8)]
+    assert len(counts.series) == 2

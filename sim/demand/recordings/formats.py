@@ -18,7 +18,8 @@ from sim.tables.formats.json_keys import stamped
 from sim.tables.formats.lines import PROBE_ROWS
 from sim.tables.formats.reader import Head, Reader, Requests
 from sim.tables.formats.sampled import sampled
-from sim.tables.headers import TOTAL, column_names, header
+from sim.tables.formats.web_logs import is_log_line
+from sim.tables.headers import TOTAL, VALUE, column_names, header
 from sim.tables.names import (
     AREAS,
     ASKED,
@@ -207,6 +208,7 @@ def layout_by_names(path: Path, asked: Mapping[str, str | None]) -> Layout:
         expected = "JSON lines or a JSON list with one object per request, each with a key like time, timestamp or ts"
         raise BadInput(what, file=path, expected=expected)
     names = column_names(path)
+    refuse_lines(head, path)
     usual = {"user": USER_NAMES, "images": IMAGES_NAMES, "kind": KIND_NAMES, "server": SERVER_NAMES}
     roles = {role: name for role, likely in usual.items() if (name := asked.get(role) or column_named(likely, names))}
     duration = min((name for name in names if seconds_per(name) is not None), key=len, default="")
@@ -241,6 +243,18 @@ def layout_by_names(path: Path, asked: Mapping[str, str | None]) -> Layout:
     )
 
 
+def refuse_lines(head: Head, path: Path) -> None:
+    """Raises BadInput for a table with lines of a log in a column, of which no other says what became of a request."""
+    names, *rows = head.rows or [[]]
+    if column_named(STATUS_NAMES, names) or any(seconds_per(name) is not None for name in names):
+        return
+    for row in rows[:5]:
+        for name, cell in zip(names, row, strict=False):
+            if is_log_line(cell):
+                expected = "those lines alone, as a program prints them that reads CSV"
+                raise BadInput("each row holds a line of a log", file=path, key=name, value=cell, expected=expected)
+
+
 def column_named(likely: Iterable[str], names: Sequence[str]) -> str:
     """The first of these usual names that a table has, as the table writes it; '' if it has none."""
     there = {plain_name(name): name for name in reversed(names)}
@@ -260,12 +274,11 @@ def time_column(path: Path, names: list[str], duration: str) -> str:
     found = column_named(TIME_NAMES, names) or end or time_with_unit(path, names)
     if found:
         return found
-    raise BadInput(
-        f"no column has the name of a time; the file looks like {looks_like(Head(path))}",
-        file=path,
-        key="--time",
-        expected="one of its columns, if it is a table (the first line must name them)",
-    )
+    expected = "one of its columns, if it is a table (the first line must name them)"
+    if any(VALUE.match(name) for name in names):
+        expected = "a first line that names the columns, like 'time,status,duration_s'; this one holds values"
+    what = f"no column has the name of a time; the file looks like {looks_like(Head(path))}"
+    raise BadInput(what, file=path, key="--time", expected=expected)
 
 
 def numbers_named(path: Path, names: Sequence[str], duration: str) -> tuple[dict[str, Extra], list[str]]:

@@ -46,7 +46,7 @@ RATES = {  # ends of names of rates, and their seconds
 GROUPED = re.compile(r"^\d{1,3}([.,]\d{3})+$")
 WHOLE = re.compile(r"^\d+([.,]0*|([.,]\d{3})+)?$")
 UTC = re.compile(r"\b(UTC|GMT)\b")  # in the name of a column of times
-LONG = {"series", "metric", "name"}  # of Grafana's tables with a row per series and time
+LONG = {"series", "metric", "name", "field"}  # of tables of Grafana and InfluxDB with a row per series and time
 
 FEWEST_PARTS = 2  # series of which another is the sum
 NO_SERIES, A_COUNT = "no series of this file is a count of requests", "requests per interval, or a rate of them"

@@ -8,7 +8,7 @@ from sim.tables.names import ASKED, plain_name, seconds_per, unit_of_time
 
 # Names of times, and which instant each is ('' where programs differ).
 TIMES = {
-    **dict.fromkeys(ASKED, "start"),
+    **dict.fromkeys((*ASKED, "started_date_time"), "start"),
     **dict.fromkeys(("start_utc", "start_local", "start_time", "start_time_utc", "request_time_utc"), "start"),
     "request_time_epoch": "start",
     "edge_start_timestamp": "start",  # Cloudflare
@@ -101,7 +101,8 @@ def roles_of(record: dict[str, Any]) -> dict[str, str]:
     """The keys of a record that say how long a request took, whose it was, for what, and what became of it."""
     if not (time := time_of(record)):
         return {}
-    lasted = [key for key in record if key != time and record[key] not in (None, "") and seconds_per(key) is not None]
+    lasted = ["time"] if plain_name(time) == "started_date_time" else []  # HAR
+    lasted += [key for key in record if key != time and record[key] not in (None, "") and seconds_per(key) is not None]
     first = [key for key in lasted if not plain_name(key).startswith(("upstream", "origin"))]
     roles = {
         "duration": min(first or lasted, key=len, default=""),

@@ -30,6 +30,7 @@ from sim.tables.formats.reader import (
     Requests,
     as_text,
     in_chunks,
+    is_listed,
     json_lines,
     json_list,
     json_object,
@@ -39,19 +40,18 @@ from sim.tables.formats.reader import (
 )
 from sim.tables.formats.sampled import sampled
 from sim.tables.formats.w3c_logs import HITS
-from sim.tables.formats.web_logs import is_usual
+from sim.tables.formats.web_logs import is_log_line
 from sim.tables.in_order import in_order
 from sim.tables.names import AREAS, ASKED, BEGUN, ENDS, SIZES, plain_name, shown_per, unit_of_time
-from sim.tables.opening import first_lines
 from sim.tables.times import written_seconds
 
-IN_MILLISECONDS = {"start_time", "duration", "response_code"}  # the keys of Envoy, and of Istio
+# Programs whose durations are milliseconds, by keys that only they have: Envoy and Istio, a browser (HAR).
+IN_MILLISECONDS = ({"start_time", "duration", "response_code"}, {"startedDateTime", "time"})
 FIELD = re.compile(r"([\w.@-]+)=(\"(?:[^\"\\]|\\.)*\"|\S*)")  # of logfmt
 FEWEST_FIELDS = 3
 AREA = re.compile(r"^(\d+)\s*[x×*]\s*(\d+)$")
 CLOCK = re.compile(r"^\d\d:\d\d:\d\d")
 MESSAGES = ("log", "message", "msg", "line", "textPayload", "@message", "MESSAGE", "body")
-REQUEST_LINE = re.compile(r"\"(GET|POST|PUT|PATCH|DELETE|HEAD|OPTIONS) \S+( HTTP/[\d.]+)?\" [1-5]\d\d\b")
 NO_REQUEST = ("^no$", "records without a path, a status or a duration, as of a program's other messages")
 OTHER = {  # keys of other documents
     *("request_throughput", "num_prompts", "benchmark_duration", "metadata"),
@@ -82,7 +82,7 @@ def record_of(text: str) -> dict[str, Any]:
 def first_records(head: Head) -> list[dict[str, Any]]:
     """The first records of a file, with flat keys."""
     line = head.line.lstrip()
-    if line.startswith("["):
+    if line.startswith(("[", "{")) and is_listed(head):
         records = json_list(whole_text(head.path))[:200]
     elif line.startswith("{") or len(FIELD.findall(line)) >= FEWEST_FIELDS:
         records = [record_of(line.strip()) for line in head.lines[:200]]
@@ -124,7 +124,10 @@ class JsonLog(Reader):
     def recognises(self, head: Head) -> bool:
         records = first_records(head)
         other = any(OTHER & {key.split(".")[0] for key in one} for one in records)
-        return not other and any(time_of(one) for one in records)
+        timed = [one for one in records if time_of(one)]
+        if head.document and is_listed(head):  # which may hold anything with times
+            timed = [one for one in timed if roles_of(one)]
+        return not other and bool(timed)
 
     def requests(self, head: Head) -> Requests:
         records = first_records(head)
@@ -179,7 +182,7 @@ def per_second(duration: str, there: dict[str, Any], records: list[dict[str, Any
         return 1.0, ""
     if any(set(signs) <= set(there) for signs in IN_NANOSECONDS):
         return 1e9, ""
-    if set(there) >= IN_MILLISECONDS:
+    if any(set(there) >= signs for signs in IN_MILLISECONDS):
         return 1e3, ""
     values = [one[duration] for one in records if duration in one]
     per, said = shown_per(duration, [found for one in values if (found := in_seconds(one, 1.0)) is not None])
@@ -207,7 +210,7 @@ def refuse_wrapped(records: list[dict[str, Any]], roles: dict[str, str], path: P
     for record in records:
         for key in MESSAGES:
             text = str(record.get(key, "")).strip()
-            if is_usual(text) or REQUEST_LINE.search(text):
+            if is_log_line(text):
                 what = f"each record holds a line of another log in its key {key!r}"
                 expected = f"those lines alone, as 'jq -r .{key}' prints them"
                 raise BadInput(what, file=path, value=text, expected=expected)
@@ -260,7 +263,7 @@ def timed_blocks(path: Path, broken: list[Broken], progress: Progress, keys: Key
 
 
 def json_blocks(path: Path, broken: list[Broken], progress: Progress, keys: Keys) -> Iterator[RowBlock]:
-    if first_lines(path)[0].lstrip().startswith("["):
+    if is_listed(Head(path)):
         yield from in_chunks(rows_of(json_lines(path, broken, progress), keys), [*keys.of, "asks"])
         return
     for block, unfit in in_order(lambda part: block_of(*part, keys), whole_lines(path, progress)):

@@ -36,7 +36,7 @@ WHOSE = re.compile(r"(^|(?<!per)_)(id|user|client|customer|account|ip|uuid)$")
 REQUEST = re.compile(r"(^|_)(status|code|type|kind|path|url|endpoint|method)$")
 ROUTE = re.compile(r"^([A-Z]+ )?/")  # the name of a series: what was asked for
 SERIES = re.compile(
-    r"(^|_)(name|host|instance|index|pod|node|job|service|series|metric|region|zone|cluster|device)$|^gpu$"
+    r"(^|_)(name|host|instance|index|pod|node|job|service|series|metric|region|zone|cluster|device)$|^(gpu|table)$"
 )
 NUMBER = re.compile(r"^[+-]?(\d[\d,.]*|\.\d+)([eE][+-]?\d+)?\s*([A-Za-zµ%°/][A-Za-z%°/²³]*( ?[A-Za-z/%]+)*)?$")
 NOTHING = {"", "-", "n/a", "[n/a]", "na", "nan", "null", "none", "undefined", "[not supported]", "not available"}
@@ -92,7 +92,9 @@ def time_places(names: Sequence[str], rows: Rows) -> tuple[int, ...]:
     clock = next((k for k, name in enumerate(names) if name in CLOCKS), -1)
     if min(date, clock) >= 0 and all(CLOCK_CELL.match(row[clock].strip()) for row in rows[:50]):
         return date, clock
-    return tuple(k for k, name in enumerate(names) if name in TIMED or unit_of_time(name)[0] in TIMED)[:1]
+    found = [k for k, name in enumerate(names) if name in TIMED or unit_of_time(name)[0] in TIMED]
+    several = [k for k in found if len({row[k] for row in rows}) > 1]  # others are of the whole table
+    return tuple((several or found)[:1])
 
 
 def time_in(row: Sequence[str], times: tuple[int, ...]) -> str:
