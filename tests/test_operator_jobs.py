@@ -195,9 +195,7 @@ def test_a_file_in_another_dress_is_refused_with_what_to_do(tmp_path, content, e
 
 
 def test_an_annotated_table_of_influxdb_has_its_counts_at_the_times_of_its_rows(tmp_path):
-    head = (
-        "#group,false,false,true,true,false,false,true,true\n#datatype,string,long,dateTime,dateTime,double\n"
-    )
+    head = "#group,false,false,true,true,false,false,true,true\n#datatype,string,long,dateTime,dateTime,double\n"
     head += "#default,_result,,,,,,,\n,result,table,_start,_stop,_time,_value,_field,host\n"
     rows = [f",,{n},{at(0)},{at(600)},{at(60 * k)},{5 * n + k},count,{'ab'[n]}\n" for n in (0, 1) for k in range(8)]
     counts = examined(tmp_path, head + "".join(rows), values="per-interval").counts

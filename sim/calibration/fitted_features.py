@@ -127,7 +127,10 @@ def features_of(
             scaled.append(values)
             if known.sum() >= 3:
                 mean = float(service[known].mean()) if tokens else mean
-                found.add(f"service time of {name}", (float(service[known].mean()), *t_interval(service[known])), "s",
+                low, high = t_interval(service[known])
+                coarse = 0.0 if np.isfinite(asks.waited).any() else asks.tick / 2  # s by which waits may be off
+                values_of = (float(service[known].mean()), max(low - coarse, 0.0), high + coarse)
+                found.add(f"service time of {name}", values_of, "s",
                           int(known.sum()), "mean of those served")  # fmt: skip
         elif not model:
             model, made = "service", {"service": profile_of("service", dict.fromkeys(sizes, 2.0), "assumed")}
