@@ -201,3 +201,42 @@ def test_an_annotated_table_of_influxdb_has_its_counts_at_the_times_of_its_rows(
     counts = examined(tmp_path, head + "".join(rows), values="per-interval").counts
     assert counts.total.tolist() == [5 + 2 * k for k in range(8)]
     assert len(counts.series) == 2
+
+
+@pytest.mark.parametrize("form", ["CSV", "JSON"])
+@pytest.mark.parametrize(("unit", "per"), [("_ms", 1e3), ("_s", 1.0), ("", 1e3), ("_us", 1e6)])
+def test_waits_and_services_are_read_and_share_a_unit_where_none_is_named(tmp_path, form, unit, per):
+    names = ["timestamp", f"queue_time{unit}", f"inference_time{unit}"]
+    rows = [[at(came), round(per * 0.02), round(per * served)] for came, _, served in ROWS]
+    if unit == "_s":
+        rows = [[at(came), 0.02, served] for came, _, served in ROWS]
+    if form == "JSON":
+        text = "".join(json.dumps(dict(zip(names, row, strict=True))) + "\n" for row in rows)
+    else:
+        text = "\n".join([",".join(names), *(",".join(map(str, row)) for row in rows)])
+    trace = read(tmp_path, text, stamped="start")
+    assert trace.extra["wait_s"] == pytest.approx([0.02] * 5)
+    assert trace.extra["service_s"] == pytest.approx(SERVED)
+
+
+@pytest.mark.parametrize("form", ["CSV", "JSON"])
+def test_a_processing_time_beside_a_wait_is_the_service_and_not_the_whole(tmp_path, form):
+    rows = [{"timestamp": at(came), "wait_s": wait, "processing_time_s": lasts} for came, wait, lasts in ROWS]
+    lined = "".join(json.dumps(row) + "\n" for row in rows)
+    table = "timestamp,wait_s,processing_time_s\n" + "".join(",".join(map(str, row.values())) + "\n" for row in rows)
+    trace = read(tmp_path, lined if form == "JSON" else table, stamped="start")
+    assert "duration_s" not in trace.extra
+    assert trace.extra["wait_s"] == pytest.approx(WAITED)
+    assert trace.extra["service_s"] == pytest.approx(SERVED)
+
+
+def test_microseconds_of_a_server_that_stamps_the_answer_are_known_by_the_order_of_its_lines(tmp_path):
+    asks = [(float(k), 3.5 if k % 2 else 0.25) for k in range(12)]
+    row = '192.0.2.7 - - [03/Mar/2026:09:00:{:02.0f} +0000] "POST /gen HTTP/1.1" 200 2 "-" "x" {:.0f}\n'
+    by_end = sorted(asks, key=sum)
+    ends = "".join(row.format(np.floor(came + lasts), 1e6 * lasts) for came, lasts in by_end)
+    starts = "".join(row.format(came, 1e6 * lasts) for came, lasts in by_end)  # Apache: written at the end
+    assert read(tmp_path, starts).times == pytest.approx([came for came, _ in asks])
+    assert sorted(read(tmp_path, ends).times) == pytest.approx([came for came, _ in asks], abs=1.0)
+    assert any("stamps are ends" in note for note in read(tmp_path, ends).notes)
+    assert read(tmp_path, starts.splitlines(keepends=True)[0] * 2).times.tolist() == [0, 0]

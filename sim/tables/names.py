@@ -1,6 +1,7 @@
 """Names of columns and keys as programs and people write them, brought into one form; units of time within them."""
 
 import re
+from collections.abc import Callable, Iterable
 
 PER = {"s": 1.0, "ms": 1e3, "us": 1e6, "ns": 1e9, "min": 1 / 60, "h": 1 / 3600}  # of a second
 UNITS = {  # by the last word of a name
@@ -16,6 +17,11 @@ LASTED = re.compile(
     r"^(?:.*_)?(?:duration|latency|elapsed(?:_time)?|(?:response|request|processing|process|total)_time|time_taken|took|"
     r"dauer)$"
 )
+PARTS = {  # of a request's time, by names without their unit
+    "wait_s": ("wait", "queue", "wait_time", "queue_time", "waiting_time", "queued", "waited"),
+    "service_s": ("service", "service_time", "inference_time", "inference", "served"),
+}
+SERVICES = ("processing_time", "process_time")  # of the service, where the wait is beside it
 SIZES = {  # of a request: pixels, steps of denoising, tokens of the answer
     "side": ("side",),
     "width": ("width",),
@@ -87,3 +93,25 @@ def shown_per(name: str, values: list[float]) -> tuple[float, str]:
         return per, ""
     unit = {1.0: "seconds", 1e3: "milliseconds", 1e6: "microseconds", 1e9: "nanoseconds"}[per]
     return per, f"{name} names no unit, and is taken for {unit}"
+
+
+def parts_of(names: Iterable[str], values_of: Callable[[str], list[float]], per: float) -> dict[str, tuple[str, float]]:
+    """The columns of waits and services, as wait_s and service_s: each with its units in a second.
+
+    values_of: the first numbers of a column. Columns without a unit have one together, the smallest that the size of
+    one of them shows; per: that of a duration beside them which names none either, else 1.
+    """
+    found: dict[str, tuple[str, float]] = {}
+    for name in names:
+        stem, unit = unit_of_time(name.rpartition(".")[2])
+        for what, likely in PARTS.items():
+            if stem in likely and (unit or (stem.endswith("_time") and values_of(name))):
+                found.setdefault(what, (name, PER[unit] if unit else 0.0))
+    per = max([per, *(shown_per(name, values_of(name))[0] for name, known in found.values() if not known)])
+    return {what: (name, known or per) for what, (name, known) in found.items()}
+
+
+def is_service(duration: str, parts: Iterable[str]) -> bool:
+    """Whether what looks like a request's duration is that of its service, as the wait is in another column."""
+    stem = unit_of_time(duration.rpartition(".")[2])[0]
+    return "wait_s" in parts and "service_s" not in parts and stem in SERVICES

@@ -27,8 +27,9 @@ from sim.tables.names import (
     CLOCKS,
     DATES,
     ENDS,
-    PER,
     SIZES,
+    is_service,
+    parts_of,
     plain_name,
     seconds_per,
     shown_per,
@@ -154,10 +155,6 @@ STATUS_NAMES = (
 )
 KIND_NAMES = ("kind", "type", "endpoint", "path", "feature")
 SERVER_NAMES = ("server", "agent", "gpu", "replica", "pod")
-PARTS = {  # of a request's time, by names without their unit
-    "wait_s": ("wait", "queue", "wait_time", "queue_time", "waiting_time", "queued", "waited"),
-    "service_s": ("service", "service_time", "inference_time", "inference", "served"),
-}
 
 SLURM_STEPS = (r"^\d+\S*\.(batch|extern|interactive|\d+)$", "steps of a job of Slurm")
 
@@ -208,12 +205,12 @@ def layout_by_names(path: Path, asked: Mapping[str, str | None]) -> Layout:
         expected = "JSON lines or a JSON list with one object per request, each with a key like time, timestamp or ts"
         raise BadInput(what, file=path, expected=expected)
     names = column_names(path)
-    refuse_lines(head, path)
     usual = {"user": USER_NAMES, "images": IMAGES_NAMES, "kind": KIND_NAMES, "server": SERVER_NAMES}
     roles = {role: name for role, likely in usual.items() if (name := asked.get(role) or column_named(likely, names))}
     duration = min((name for name in names if seconds_per(name) is not None), key=len, default="")
     join = () if asked.get("time") else date_and_clock(path, names)
     time = " ".join(join) or asked.get("time") or time_column(path, names, duration)
+    refuse_lines(head, path)
     begun, end = (column_named(likely, names) for likely in (BEGUN, ENDS))
     begun = "" if join or begun == time or not end or plain_name(time) not in (*ASKED, "created_at") else begun
     duration = "" if begun else duration
@@ -289,15 +286,12 @@ def numbers_named(path: Path, names: Sequence[str], duration: str) -> tuple[dict
     if area := column_named(AREAS, names):
         found["side"] = Extra(area, area=True)
     found |= {what: Extra(name) for what, likely in SIZES.items() if (name := column_named(likely, names))}
-    for what, likely in PARTS.items():
-        for name in names:
-            stem, unit = unit_of_time(name)
-            if unit and stem in likely:
-                found.setdefault(what, Extra(name, per=PER[unit]))
-    if not duration:
-        return found, []
-    per, said = shown_per(duration, numbers_of(path, duration))
-    return found | {"duration_s": Extra(duration, per=per)}, [said] if said else []
+    per, said = shown_per(duration, numbers_of(path, duration)) if duration else (1.0, "")
+    parts = parts_of(names, lambda name: numbers_of(path, name), 1.0 if seconds_per(duration) else per)
+    found |= {what: Extra(name, per=each) for what, (name, each) in parts.items()}
+    if duration:
+        found["service_s" if is_service(duration, parts) else "duration_s"] = Extra(duration, per=per)
+    return found, [said] if said else []
 
 
 def time_with_unit(path: Path, names: list[str]) -> str:

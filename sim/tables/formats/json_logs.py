@@ -42,7 +42,19 @@ from sim.tables.formats.sampled import sampled
 from sim.tables.formats.w3c_logs import HITS
 from sim.tables.formats.web_logs import is_log_line
 from sim.tables.in_order import in_order
-from sim.tables.names import AREAS, ASKED, BEGUN, ENDS, SIZES, plain_name, shown_per, unit_of_time
+from sim.tables.names import (
+    AREAS,
+    ASKED,
+    BEGUN,
+    ENDS,
+    SIZES,
+    is_service,
+    parts_of,
+    plain_name,
+    seconds_per,
+    shown_per,
+    unit_of_time,
+)
 from sim.tables.times import written_seconds
 
 # Programs whose durations are milliseconds, by keys that only they have: Envoy and Istio, a browser (HAR).
@@ -151,13 +163,17 @@ class JsonLog(Reader):
         columns = {"time": time, **roles, **sizes}
         columns |= {"result": "x-edge-result-type"} if cached else {}
         columns |= {name: key for name, key in (("begun", begun), ("ended", ended)) if key}
-        keys = Keys(columns, per, date, schema_of(records, [*columns.values(), *([date] if date else [])]))
         read = ", ".join(f"{role} from {key!r}" for role, key in {"time": time, **roles}.items())
         extra = {name: (name, 1.0) for name in ("status", *sizes) if name in columns}
+        parts = parts_of(there, partial(numbers_in, records), 1.0 if seconds_per(duration) else per)
         if duration or ended:
-            extra["duration_s"] = (ELAPSED if ended else "duration", 1.0)
+            named = "service_s" if is_service(duration, parts) and not ended else "duration_s"
+            extra[named] = (ELAPSED if ended else "duration", 1.0)
+        for what, (key, each) in parts.items():
+            columns[what], extra[what] = key, (what, each)
         if begun:
             extra["wait_s"] = (WAITED, 1.0)
+        keys = Keys(columns, per, date, schema_of(records, [*columns.values(), *([date] if date else [])]))
         return Requests(
             blocks=partial(timed_blocks if ended else json_blocks, keys=keys),
             stamped=at,
@@ -174,6 +190,11 @@ class JsonLog(Reader):
                 *([said] if said else []),
             ),
         )
+
+
+def numbers_in(records: list[dict[str, Any]], key: str) -> list[float]:
+    """The values of a key that are numbers."""
+    return [float(one[key]) for one in records if isinstance(one.get(key), int | float)]
 
 
 def per_second(duration: str, there: dict[str, Any], records: list[dict[str, Any]]) -> tuple[float, str]:

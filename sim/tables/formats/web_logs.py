@@ -148,7 +148,7 @@ def stamp_and_unit(pattern: str, texts: Any, rests: Any) -> tuple[str, float, st
     if pattern != MICROSECONDS:
         per = unit_by_order(of_words(pc.struct_field(texts, "stamp"), stamp_time), sample, per)
     why = ", since most are small" if small else ""
-    return "start", per, f"the number at the end of each line is taken for {WHOLE[per]}{why}"
+    return "start by default", per, f"the number at the end of each line is taken for {WHOLE[per]}{why}"
 
 
 def combined_columns(part: dict[str, Any], duration: str, behind: bool = False) -> Columns:
