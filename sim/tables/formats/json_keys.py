@@ -52,6 +52,7 @@ SIGNS = {  # of programs whose times are known, by keys that only they have
 }
 # Programs whose durations are nanoseconds, by keys that only they have: Traefik, vegeta.
 IN_NANOSECONDS = (("Duration", "OriginDuration"), ("Duration", "StartUTC"), ("attack", "seq", "latency"))
+AREA = re.compile(r"^(\d+)\s*[x×*]\s*(\d+)$")
 DATED = re.compile(r"^\[?(\d{4}-\d\d-\d\d[T ]\d\d:|\d\d/[A-Z][a-z][a-z]/\d{4}:\d\d:)")
 
 
@@ -111,3 +112,21 @@ def roles_of(record: dict[str, Any]) -> dict[str, str]:
         "status": first_of(STATUSES, record),
     }
     return {role: key for role, key in roles.items() if key}
+
+
+def side_of(text: str) -> str:
+    """Pixels along the side of a square as large as a picture of 1024x768; a number as it is."""
+    area = AREA.match(text)
+    return str((int(area[1]) * int(area[2])) ** 0.5) if area else text
+
+
+def user_of(text: str, key: str) -> str:
+    """A user's name; of an address with a port, which differs with each connection, the address."""
+    return re.sub(r":\d+$", "", text) if key == "downstream_remote_address" else text
+
+
+def path_of(text: str) -> str:
+    """The path of a request line or an address: '/v1/images' of 'POST /v1/images HTTP/1.1'."""
+    words = text.split(" ")
+    text = words[1] if len(words) == 3 else text
+    return re.sub(r"^\w+://[^/]+", "", text)

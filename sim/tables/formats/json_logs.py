@@ -20,7 +20,17 @@ from sim.tables.coded import of_words
 from sim.tables.elapsed import ELAPSED, WAITED, spans, with_elapsed
 from sim.tables.files import Broken, Progress, RowBlock
 from sim.tables.formats.count_tables import counts_of
-from sim.tables.formats.json_keys import IN_NANOSECONDS, first_of, roles_of, stamped, time_of
+from sim.tables.formats.json_keys import (
+    AREA,
+    IN_NANOSECONDS,
+    first_of,
+    path_of,
+    roles_of,
+    side_of,
+    stamped,
+    time_of,
+    user_of,
+)
 from sim.tables.formats.lines import whole_lines
 from sim.tables.formats.reader import (
     Asked,
@@ -61,7 +71,6 @@ from sim.tables.times import written_seconds
 IN_MILLISECONDS = ({"start_time", "duration", "response_code"}, {"startedDateTime", "time"})
 FIELD = re.compile(r"([\w.@-]+)=(\"(?:[^\"\\]|\\.)*\"|\S*)")  # of logfmt
 FEWEST_FIELDS = 3
-AREA = re.compile(r"^(\d+)\s*[x×*]\s*(\d+)$")
 CLOCK = re.compile(r"^\d\d:\d\d:\d\d")
 MESSAGES = ("log", "message", "msg", "line", "textPayload", "@message", "MESSAGE", "body")
 NO_REQUEST = ("^no$", "records without a path, a status or a duration, as of a program's other messages")
@@ -369,17 +378,6 @@ def rows_of(records: Iterable[tuple[int, dict[str, Any]]], keys: Keys) -> Iterat
         yield number, row
 
 
-def side_of(text: str) -> str:
-    """Pixels along the side of a square as large as a picture of 1024x768; a number as it is."""
-    area = AREA.match(text)
-    return str((int(area[1]) * int(area[2])) ** 0.5) if area else text
-
-
-def user_of(text: str, key: str) -> str:
-    """A user's name; of an address with a port, which differs with each connection, the address."""
-    return re.sub(r":\d+$", "", text) if key == "downstream_remote_address" else text
-
-
 def in_seconds(value: Any, per: float) -> float | None:
     """A duration in seconds: a text with its unit, or a number of which `per` make a second; None for none."""
     if isinstance(value, str) and (found := written_seconds(value)) is not None:
@@ -394,10 +392,3 @@ def duration_text(value: Any, per: float) -> str:
     """A duration in seconds as a text; what cannot be read as it is, so that it is reported."""
     found = in_seconds(value, per)
     return as_text(value if found is None else found)
-
-
-def path_of(text: str) -> str:
-    """The path of a request line or an address: '/v1/images' of 'POST /v1/images HTTP/1.1'."""
-    words = text.split(" ")
-    text = words[1] if len(words) == 3 else text
-    return re.sub(r"^\w+://[^/]+", "", text)
