@@ -240,3 +240,53 @@ def test_microseconds_of_a_server_that_stamps_the_answer_are_known_by_the_order_
     assert sorted(read(tmp_path, ends).times) == pytest.approx([came for came, _ in asks], abs=1.0)
     assert any("stamps are ends" in note for note in read(tmp_path, ends).notes)
     assert read(tmp_path, starts.splitlines(keepends=True)[0] * 2).times.tolist() == [0, 0]
+
+
+EXPORTS = {
+    "Kong": lambda k, lasts: {
+        "started_at": round(1000 * (BEGINS.timestamp() + k)),
+        "latencies": {"request": round(1000 * lasts), "kong": 2},
+        "response": {"status": 200},
+    },
+    "Application Insights": lambda k, lasts: {
+        "timestamp": at(k), "duration": 1000 * lasts + 0.1234, "resultCode": "200", "success": True
+    },
+    "RunPod": lambda k, lasts: {
+        "createdAt": at(k), "delayTime": 0, "executionTime": round(1000 * lasts), "status": "COMPLETED"
+    },
+    "fal": lambda k, lasts: {"sent_at": at(k), "started_at": at(k), "ended_at": at(k + lasts), "status_code": 200},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("program", EXPORTS)
+def test_exports_of_programs_have_their_arrivals_units_and_services(tmp_path, program):
+    trace = read(tmp_path, "".join(json.dumps(EXPORTS[program](came, lasts)) + "\n" for came, _, lasts in ROWS))
+    assert trace.times == pytest.approx(CAME)
+    lasted = trace.extra.get("service_s", trace.extra.get("duration_s"))
+    assert lasted == pytest.approx(SERVED, abs=2e-4)
+    assert trace.extra["status"].tolist() == [200] * 5
+
+
+def test_answers_of_log_stores_with_rows_as_lists_are_read(tmp_path):
+    fields = [[("@timestamp", at(came + lasts)), ("@duration", f"{1000 * lasts:.2f}")] for came, _, lasts in ROWS]
+    insights = {"results": [[{"field": key, "value": text} for key, text in row] for row in fields]}
+    names = ["TimeGenerated", "DurationMs", "ResultCode"]
+    rows = [[at(came), 1000 * lasts, "200"] for came, _, lasts in ROWS]
+    analytics = {"tables": [{"name": "PrimaryResult", "columns": [{"name": name} for name in names], "rows": rows}]}
+    for document, stamped in ((insights, "end"), (analytics, None)):
+        trace = read(tmp_path, json.dumps(document), stamped=stamped)
+        assert trace.times == pytest.approx(CAME)
+        assert trace.extra["duration_s"] == pytest.approx(SERVED)
+
+
+def test_a_column_that_holds_no_times_is_not_the_arrival_whatever_its_name_is(tmp_path):
+    rows = "".join(f"{at(came)},{1000 * k},true\n" for k, came in enumerate(CAME))
+    assert read(tmp_path, f"timestamp,received,submitted\n{rows}").times == pytest.approx(CAME)
+    lined = "".join(json.dumps({"timestamp": at(came), "submitted": True, "status": 200}) + "\n" for came in CAME)
+    assert read(tmp_path, lined).times == pytest.approx(CAME)
+
+
+def test_long_durations_without_a_unit_are_said_to_be_taken_for_seconds(tmp_path):
+    for lasts, said in ((1.5, False), (123.5, True)):
+        trace = read(tmp_path, f"timestamp,duration\n{at(1)},{lasts}\n{at(5)},{lasts}\n")
+        assert ("duration names no unit, and is taken for seconds" in trace.notes) == said

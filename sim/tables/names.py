@@ -18,8 +18,8 @@ LASTED = re.compile(
     r"dauer)$"
 )
 PARTS = {  # of a request's time, by names without their unit
-    "wait_s": ("wait", "queue", "wait_time", "queue_time", "waiting_time", "queued", "waited"),
-    "service_s": ("service", "service_time", "inference_time", "inference", "served"),
+    "wait_s": ("wait", "queue", "wait_time", "queue_time", "waiting_time", "delay_time", "queued", "waited"),
+    "service_s": ("service", "service_time", "inference_time", "execution_time", "predict_time", "inference", "served"),
 }
 SERVICES = ("processing_time", "process_time")  # of the service, where the wait is beside it
 SIZES = {  # of a request: pixels, steps of denoising, tokens of the answer
@@ -37,15 +37,19 @@ CLOCKS = (  # times of day, whose date is in another column
 ASKED = (  # when a request came, where another column says when its service began
     *("arrival", "arrival_time", "arrived", "arrived_at", "submitted", "submitted_at", "submitted_time", "submit"),
     *("submit_time", "submission_time", "enqueued", "enqueued_at", "enqueue_time", "queued_at", "requested_at"),
-    *("received_at", "request_timestamp", "request_creation_time"),
+    *("received", "received_at", "sent_at", "request_timestamp", "request_creation_time"),
 )
-BEGUN = ("started", "started_at", "start_time", "start", "dequeued_at", "dequeue_time", "began")
-ENDS = ("completed", "completed_at", "finished", "finished_at", "ended", "ended_at", "end", "end_time", "finish_time")
+BEGUN = ("started", "started_at", "start_time", "start", "dequeued_at", "dequeue_time", "began", "execution_start")
+ENDS = (
+    *("completed", "completed_at", "finished", "finished_at", "ended", "ended_at", "end", "end_time", "finish_time"),
+    *("completion_time", "execution_end", "succeeded"),
+)
 AREAS = ("resolution", "size", "image_size")
 
 # Names of durations that have a unit by their programs.
 SECONDS = ("request_time", "duration", "time_taken", "properties_time_taken", "http_request_latency")
 MILLISECONDS = "response_time"  # of programs in JavaScript
+LONG = 50.0  # s: from there on seconds are said to be taken for such
 WHOLE = ((1e7, 1e9), (1e6, 1e6), (50.0, 1e3))  # from which whole numbers are nanoseconds, and so on
 
 
@@ -89,7 +93,7 @@ def shown_per(name: str, values: list[float]) -> tuple[float, str]:
     per = next((unit for least, unit in WHOLE if whole and middle >= least), 1.0)
     if per == 1.0 and plain.endswith(MILLISECONDS):
         per = 1e3
-    if per == 1.0 and plain in SECONDS:
+    if per == 1.0 and plain in SECONDS and middle < LONG:
         return per, ""
     unit = {1.0: "seconds", 1e3: "milliseconds", 1e6: "microseconds", 1e9: "nanoseconds"}[per]
     return per, f"{name} names no unit, and is taken for {unit}"

@@ -14,7 +14,7 @@ from sim.tables.elapsed import ELAPSED, WAITED, spans
 from sim.tables.files import Broken, Progress, RowBlock
 from sim.tables.formats import readers, recognised
 from sim.tables.formats.guess import looks_like
-from sim.tables.formats.json_keys import stamped
+from sim.tables.formats.json_keys import stamped, unit_by_program
 from sim.tables.formats.lines import PROBE_ROWS
 from sim.tables.formats.reader import Head, Reader, Requests
 from sim.tables.formats.sampled import sampled
@@ -151,12 +151,14 @@ USER_NAMES = (
 IMAGES_NAMES = ("images", "num_images", "n_images", "image_count", "images_count", "number_of_images", "num_outputs")
 STATUS_NAMES = (
     *("status", "status_code", "http_status", "code", "response_code", "http_code", "outcome", "result"),
-    *("elb_status_code", "sc_status", "state"),
+    *("elb_status_code", "sc_status", "result_code", "state"),
 )
 KIND_NAMES = ("kind", "type", "endpoint", "path", "feature")
 SERVER_NAMES = ("server", "agent", "gpu", "replica", "pod")
 
 SLURM_STEPS = (r"^\d+\S*\.(batch|extern|interactive|\d+)$", "steps of a job of Slurm")
+
+DATED = re.compile(r"\d{1,4}[-/.]\d{1,2}[-/.]\d|[A-Za-z]{3,9}\.? \d")  # how a date begins
 
 # Headers of recordings that hold counts or rates, not arrivals.
 ONE_ROW = "one row per request; or --format csv with --time, if a row is one request"
@@ -268,7 +270,8 @@ def date_and_clock(path: Path, names: Sequence[str]) -> tuple[str, ...]:
 def time_column(path: Path, names: list[str], duration: str) -> str:
     """The column of times by its name: of the beginning, of the end beside a duration, or one with its unit."""
     end = column_named(ENDS, names) if duration else ""
-    found = column_named(TIME_NAMES, names) or end or time_with_unit(path, names)
+    dated = [name for name in names if any(map(DATED.match, first_texts(path, name).to_pylist()))]
+    found = column_named(TIME_NAMES, dated) or column_named(TIME_NAMES, names) or end or time_with_unit(path, names)
     if found:
         return found
     expected = "one of its columns, if it is a table (the first line must name them)"
@@ -287,6 +290,8 @@ def numbers_named(path: Path, names: Sequence[str], duration: str) -> tuple[dict
         found["side"] = Extra(area, area=True)
     found |= {what: Extra(name) for what, likely in SIZES.items() if (name := column_named(likely, names))}
     per, said = shown_per(duration, numbers_of(path, duration)) if duration else (1.0, "")
+    if duration and seconds_per(duration) == 0 and (known := unit_by_program(names)):
+        per, said = known, ""
     parts = parts_of(names, lambda name: numbers_of(path, name), 1.0 if seconds_per(duration) else per)
     found |= {what: Extra(name, per=each) for what, (name, each) in parts.items()}
     if duration:

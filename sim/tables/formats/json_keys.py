@@ -45,20 +45,38 @@ SIGNS = {  # of programs whose times are known, by keys that only they have
     ("req.method", "responseTime"): "end",  # pino: when the request was completed
     ("x-edge-result-type", "time-taken"): "end",  # CloudFront
     ("attack", "seq", "latency"): "start",  # vegeta
+    ("timestamp", "resultCode", "duration"): "start",  # Application Insights
+    ("TimeGenerated", "ResultCode", "DurationMs"): "start",  # the same in Log Analytics
     ("time", "request_processing_time", "target_processing_time"): "end",  # AWS ALB, as Athena has it
     ("time_taken", "sc_status"): "end",  # IIS
     ("date", "time", "location", "time_taken"): "end",  # CloudFront, as Athena has it
     ("Duration", "OriginDuration", "time"): "end",  # Traefik without StartUTC: when it wrote the line
 }
-# Programs whose durations are nanoseconds, by keys that only they have: Traefik, vegeta.
-IN_NANOSECONDS = (("Duration", "OriginDuration"), ("Duration", "StartUTC"), ("attack", "seq", "latency"))
+# Programs whose durations have a unit that no name says, by keys that only they have: Traefik, vegeta; Envoy and Istio,
+# a browser (HAR), Kong, Application Insights, AWS Lambda.
+IN_UNITS = {
+    ("Duration", "OriginDuration"): 1e9,
+    ("Duration", "StartUTC"): 1e9,
+    ("attack", "seq", "latency"): 1e9,
+    ("start_time", "duration", "response_code"): 1e3,
+    ("startedDateTime", "time"): 1e3,
+    ("latencies.request", "started_at"): 1e3,
+    ("resultCode", "duration"): 1e3,
+    ("@duration", "@timestamp"): 1e3,
+}
 AREA = re.compile(r"^(\d+)\s*[x×*]\s*(\d+)$")
 DATED = re.compile(r"^\[?(\d{4}-\d\d-\d\d[T ]\d\d:|\d\d/[A-Z][a-z][a-z]/\d{4}:\d\d:)")
 
 
+def unit_by_program(names: Iterable[str]) -> float:
+    """The units of a duration in a second, by the program whose keys or columns these names are; 0 for another one."""
+    there = set(names)
+    return next((per for signs, per in IN_UNITS.items() if there.issuperset(signs)), 0.0)
+
+
 def first_of(names: Iterable[str], there: dict[str, Any]) -> str:
     """The first key with a value that has one of some names, or else one within an object of another name."""
-    filled = [key for key in there if there[key] not in (None, "")]
+    filled = [key for key in there if there[key] not in (None, "") and not isinstance(there[key], bool)]
     whole = {plain_name(key): key for key in reversed(filled)}
     last = {plain_name(key.rpartition(".")[2]): key for key in reversed(filled)}
     ends = {"_".join(plain_name(key).split("_")[-2:]): key for key in reversed(filled)}
@@ -103,6 +121,7 @@ def roles_of(record: dict[str, Any]) -> dict[str, str]:
     if not (time := time_of(record)):
         return {}
     lasted = ["time"] if plain_name(time) == "started_date_time" else []  # HAR
+    lasted += [key for key in ("latencies.request",) if key in record]  # Kong
     lasted += [key for key in record if key != time and record[key] not in (None, "") and seconds_per(key) is not None]
     first = [key for key in lasted if not plain_name(key).startswith(("upstream", "origin"))]
     roles = {

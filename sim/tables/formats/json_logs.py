@@ -22,13 +22,13 @@ from sim.tables.files import Broken, Progress, RowBlock
 from sim.tables.formats.count_tables import counts_of
 from sim.tables.formats.json_keys import (
     AREA,
-    IN_NANOSECONDS,
     first_of,
     path_of,
     roles_of,
     side_of,
     stamped,
     time_of,
+    unit_by_program,
     user_of,
 )
 from sim.tables.formats.lines import whole_lines
@@ -67,8 +67,6 @@ from sim.tables.names import (
 )
 from sim.tables.times import written_seconds
 
-# Programs whose durations are milliseconds, by keys that only they have: Envoy and Istio, a browser (HAR).
-IN_MILLISECONDS = ({"start_time", "duration", "response_code"}, {"startedDateTime", "time"})
 FIELD = re.compile(r"([\w.@-]+)=(\"(?:[^\"\\]|\\.)*\"|\S*)")  # of logfmt
 FEWEST_FIELDS = 3
 CLOCK = re.compile(r"^\d\d:\d\d:\d\d")
@@ -210,10 +208,8 @@ def per_second(duration: str, there: dict[str, Any], records: list[dict[str, Any
     """The number of units of a log's durations in a second, and a note where only their size shows the unit."""
     if not duration:
         return 1.0, ""
-    if any(set(signs) <= set(there) for signs in IN_NANOSECONDS):
-        return 1e9, ""
-    if any(set(there) >= signs for signs in IN_MILLISECONDS):
-        return 1e3, ""
+    if known := unit_by_program(there):
+        return known, ""
     values = [one[duration] for one in records if duration in one]
     per, said = shown_per(duration, [found for one in values if (found := in_seconds(one, 1.0)) is not None])
     return per, "" if any(written_seconds(str(one)) is not None for one in values) else said

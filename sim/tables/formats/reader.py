@@ -100,9 +100,21 @@ def json_list(text: str) -> list[dict[str, Any]]:
         return []
     within = [found]
     for one in within:  # which grows: outer parts first
+        if rows := rows_within(one):
+            return rows
         if isinstance(one, list) and one and all(isinstance(part, dict) for part in one):
             return one
         within += one.values() if isinstance(one, dict) else []
+    return []
+
+
+def rows_within(one: Any) -> list[dict[str, Any]]:
+    """The rows of a part of a document as objects: of CloudWatch's Logs Insights, and of Azure's Log Analytics."""
+    if isinstance(one, list) and one and all(isinstance(row, list) and holds(row, "field", "value") for row in one):
+        return [{cell["field"]: cell["value"] for cell in row} for row in one]
+    if holds(one, "columns", "rows") and holds(one[0]["columns"], "name"):
+        names = [column["name"] for column in one[0]["columns"]]
+        return [dict(zip(names, row, strict=False)) for row in one[0]["rows"]]
     return []
 
 
