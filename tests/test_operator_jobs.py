@@ -290,3 +290,22 @@ def test_long_durations_without_a_unit_are_said_to_be_taken_for_seconds(tmp_path
     for lasts, said in ((1.5, False), (123.5, True)):
         trace = read(tmp_path, f"timestamp,duration\n{at(1)},{lasts}\n{at(5)},{lasts}\n")
         assert ("duration names no unit, and is taken for seconds" in trace.notes) == said
+
+
+def test_later_stamps_of_a_job_may_have_a_unit_in_their_names(tmp_path):
+    rows = "".join(f"{1000 * a:.0f},{1000 * (a + w):.0f},{1000 * (a + w + s):.0f}\n" for a, w, s in ROWS)
+    trace = read(tmp_path, f"submitted_ms,started_ms,finished_ms\n{rows}")
+    assert trace.times == pytest.approx(CAME)
+    assert trace.extra["wait_s"] == pytest.approx(WAITED)
+    assert trace.extra["duration_s"] == pytest.approx(np.add(WAITED, SERVED))
+    spans = "".join(f"{at(a)},{at(a + s)}\n" for a, _, s in ROWS)
+    for names in ("request_start_time,request_end_time", "start_ts,end_ts"):
+        assert read(tmp_path, f"{names}\n{spans}").extra["duration_s"] == pytest.approx(SERVED)
+
+
+def test_a_table_of_which_no_line_fits_names_the_first(tmp_path):
+    rows = "".join(f"{at(k)},/gen?size=1,024,5\n" for k in range(4))
+    with pytest.raises(BadInput, match="no line of this file is a row") as wrong:
+        read(tmp_path, f"time,path,latency_ms\n{rows}")
+    assert "file0:2" in str(wrong.value) or "file:2" in str(wrong.value)
+    assert "in quotes" in str(wrong.value)

@@ -42,7 +42,7 @@ ASKED = (  # when a request came, where another column says when its service beg
 BEGUN = ("started", "started_at", "start_time", "start", "dequeued_at", "dequeue_time", "began", "execution_start")
 ENDS = (
     *("completed", "completed_at", "finished", "finished_at", "ended", "ended_at", "end", "end_time", "finish_time"),
-    *("completion_time", "execution_end", "succeeded"),
+    *("completion_time", "execution_end", "succeeded", "request_end_time", "end_ts", "end_timestamp", "t_end"),
 )
 AREAS = ("resolution", "size", "image_size")
 

@@ -142,6 +142,7 @@ TIME_NAMES = (
     *("time", "timestamp", "ts", "t", "datetime", "date_time", "created_at", "time_generated", "time_local"),
     *("start_time", "started_at", "event_time", "time_stamp", "time_iso8601"),
     *("start", "request_start", "begin", "opened", "opened_at", "date"),
+    *("request_start_time", "start_ts", "start_timestamp", "t_start"),
     *("zeitstempel", "zeitpunkt", "zeit", "uhrzeit", "datum", "horodatage", "heure", "fecha", "hora"),
 )
 USER_NAMES = (
@@ -213,8 +214,8 @@ def layout_by_names(path: Path, asked: Mapping[str, str | None]) -> Layout:
     join = () if asked.get("time") else date_and_clock(path, names)
     time = " ".join(join) or asked.get("time") or time_column(path, names, duration)
     refuse_lines(head, path)
-    begun, end = (column_named(likely, names) for likely in (BEGUN, ENDS))
-    begun = "" if join or begun == time or not end or plain_name(time) not in (*ASKED, "created_at") else begun
+    begun, end = (column_named(likely, names) or stamp_with_unit(likely, names) for likely in (BEGUN, ENDS))
+    begun = "" if join or begun == time or not end or unit_of_time(time)[0] not in (*ASKED, "created_at") else begun
     duration = "" if begun else duration
     extra, notes = numbers_named(path, names, duration)
     at = stamped(time, names)
@@ -257,6 +258,12 @@ def refuse_lines(head: Head, path: Path) -> None:
 def column_named(likely: Iterable[str], names: Sequence[str]) -> str:
     """The first of these usual names that a table has, as the table writes it; '' if it has none."""
     there = {plain_name(name): name for name in reversed(names)}
+    return next((there[name] for name in likely if name in there), "")
+
+
+def stamp_with_unit(likely: Iterable[str], names: Sequence[str]) -> str:
+    """The first of these usual names that a table has with a unit, like finished_ms; '' if it has none."""
+    there = {stem: name for name in reversed(names) for stem, unit in [unit_of_time(name)] if unit}
     return next((there[name] for name in likely if name in there), "")
 
 

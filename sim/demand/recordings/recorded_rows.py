@@ -89,6 +89,11 @@ def read_recorded_rows(
     left_out = sum(part.left_out for _, part in parts)
     no_requests = {what: sum(part.no_requests[what] for _, part in parts) for _, what in leave_out.values()}
     no_requests = {what: count for what, count in no_requests.items() if count}
+    if not rows and broken:
+        number, line = broken[0]
+        what = f"no line of this file is a row of its table, and {len(broken):,} are none"
+        expected = "as many cells as the first line names; a value with a comma in it in quotes"
+        raise BadInput(what, file=f"{paths[number]}:{line.line}", value=line.text, expected=expected)
     if not rows:
         what = f"no row is left of {left_out} after --keep" if left_out else "the recording has no rows"
         others = ", ".join(f"{count:,} {what}" for what, count in no_requests.items())
