@@ -138,6 +138,24 @@ def test_a_clock_of_whole_seconds_does_not_make_servers_of_waits_that_it_hides(t
     assert np.nanmean(found.service) == pytest.approx(lasts.mean(), abs=0.55)
 
 
+@pytest.mark.parametrize("stamps", ["all", "of arrivals"])
+@pytest.mark.parametrize(("servers", "service"), [(1, 2.0), (3, 2.0), (8, 5.0)])
+def test_whole_seconds_make_no_servers_where_waits_are_logged_too(tmp_path, stamps, servers, service):
+    rng, free, rows = np.random.default_rng(5), [0.0] * servers, []
+    arrived = np.cumsum(rng.exponential(service / servers / np.repeat([0.9, 1.3, 0.7], 200)))
+    for came, lasts in zip(arrived.tolist(), rng.gamma(4, service / 4, 600).tolist(), strict=True):
+        begins = max(came, heapq.heappop(free))
+        heapq.heappush(free, begins + lasts)
+        at = [came, begins, begins + lasts]
+        if stamps == "all":
+            at = np.floor(at).tolist()
+        rows.append(f"{len(rows)},{math.floor(came)},{at[1] - at[0]:.3f},{at[2] - at[0]:.3f}\n")
+    text = "id,time,wait_s,duration_s\n" + "".join(rows)
+    found = servers_of(asks_of(examined(tmp_path, text, stamped="start").trace))
+    assert found.count == servers
+    assert found.low <= servers <= found.high
+
+
 def test_servers_whose_services_hardly_differ_are_counted_in_an_overload():
     growing = 2.0 * 0.5 ** np.linspace(0.0, 4.0, 3000)  # a request in 2 s at first, 8 a second at last, for 20 of 10 s
     found = servers_of(of_whole_seconds(1, 20, 10.0, growing))

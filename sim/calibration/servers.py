@@ -18,6 +18,7 @@ from scipy import stats
 from sim.calibration.asks import Asks
 from sim.calibration.coarse_clock import possible_services
 from sim.calibration.coarse_clock import surprise as coarse_surprise
+from sim.demand.recordings.arrivals import on_ticks
 from sim.studies.intervals import t_interval
 
 Floats = NDArray[np.float64]
@@ -63,13 +64,40 @@ def from_waits(asks: Asks) -> Servers:
     """The most that were ever in service at once; all there are, if anybody waited then."""
     service = asks.service
     rows = np.isfinite(service)
-    start = asks.arrived[rows] + asks.waited[rows]
-    most = most_at_once(start, start + service[rows], SPELL * float(np.mean(service[rows])))
+    low, most, high = seen_at_once(asks, rows, SPELL * float(np.mean(service[rows])))
     waited = bool((asks.waited[rows] > max(0.01 * float(np.nanmedian(service)), 1e-3)).any())
     taken = None
     if asks.left.any():
         taken = min((True, False), key=lambda way: likely(asks, busiest(asks, inside_rows(asks)), most, way))
-    return Servers(most, most, most if waited else math.inf, service, taken, "most requests in service at once")
+    method = (
+        "most requests in service at once" if low == high else "the number that explains the waits, by a coarse clock"
+    )
+    return Servers(most, low, high if waited else math.inf, service, taken, method)
+
+
+def seen_at_once(asks: Asks, rows: Mask, shortest: float) -> tuple[int, int, int]:
+    """The most requests in service at once: at least, most likely, and at most.
+
+    Where all stamps are whole seconds an end is not after the start that followed it, since both are rounded down. Of
+    stamps that are only sometimes whole, two may be off by a tick each: as many may be in service as seem to be, or as
+    overlap by more than that, and of these numbers the one is likely that makes the waits what they were.
+    """
+    came, waited, lasted = asks.arrived[rows], asks.waited[rows], asks.lasted[rows]
+    if asks.tick == 1.0 and on_ticks(waited, 1.0) and on_ticks(lasted, 1.0):
+        came = np.floor(came + 1e-6)
+    high = low = most_at_once(came + waited, came + lasted, shortest)
+    if not asks.tick or (came == np.floor(came)).all():
+        return low, low, low
+    low = most_at_once(came + waited, np.maximum(came + lasted - 2 * asks.tick, came + waited), shortest)
+
+    some = busiest(asks, np.flatnonzero(rows))
+    came, waited, lasted = asks.arrived[some], asks.waited[some], asks.lasted[some]
+
+    def misfit(count: int) -> float:
+        turn = turns(came, came + lasted, np.ones(len(came), dtype=bool), count, taken_out=True)
+        return float(np.abs(waited - np.maximum(turn - came, 0.0)).mean())
+
+    return low, min(range(low, high + 1), key=misfit), high
 
 
 def most_at_once(start: Floats, end: Floats, shortest: float = 0.0) -> int:
