@@ -188,7 +188,7 @@ def test_a_document_with_times_and_nothing_of_a_request_is_no_log(tmp_path):
     ],
     ids=["Loki", "an instant query", "lines in a table", "no header", "line protocol"],
 )
-def test_a_file_in_another_dress_is_refused_with_what_to_do(tmp_path, content, expected):
+def test_a_file_in_another_form_is_refused_with_what_to_do(tmp_path, content, expected):
     with pytest.raises(BadInput) as wrong:
         read(tmp_path, content)
     assert expected in str(wrong.value)
