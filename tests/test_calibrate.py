@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from sim.calibration.asks import Asks, asks_of_run, figures_of
+from sim.calibration.asks import Asks, asks_of, asks_of_run, figures_of
 from sim.calibration.calibrate import MISSES, calibrate
 from sim.calibration.estimates import Findings
 from sim.calibration.fitted_laws import fitted
@@ -21,6 +21,7 @@ from sim.errors import BadInput
 from sim.scenario.load import load
 from sim.studies.intervals import says_nothing
 from tests.calibrated import SIZED, TRUE, WORDY, known_service, log_of, sized_log, written_log
+from tests.recorded import examined
 
 
 @pytest.fixture(scope="module")
@@ -113,6 +114,46 @@ def of_whole_seconds(seed: int, servers: int, service: float, gaps_between) -> A
 def test_a_clock_of_whole_seconds_does_not_exclude_the_true_number_of_servers():
     found = [servers_of(of_whole_seconds(seed, 3, 2.0, np.full(600, 1.6))) for seed in range(1001, 1021)]
     assert sum(one.low <= 3 <= one.high for one in found) >= 16  # of 20 at 95 %, fewer have a chance of 0.3 %
+
+
+@pytest.mark.parametrize("stamp", ["start", "end", "both"])
+@pytest.mark.parametrize(("servers", "service", "cv"), [(1, 2.0, 0.3), (1, 5.0, 1.0), (3, 2.0, 0.3), (8, 2.0, 1.0)])
+def test_a_clock_of_whole_seconds_does_not_make_servers_of_waits_that_it_hides(tmp_path, stamp, servers, service, cv):
+    rng, free, ends = np.random.default_rng(11), [0.0] * servers, []
+    spread, n = math.sqrt(math.log1p(cv**2)), 600
+    lasts = service * np.exp(spread * rng.standard_normal(n) - spread**2 / 2)
+    arrived = np.cumsum(rng.exponential(service / servers / np.repeat([0.9, 1.3, 0.7], 200)))
+    for came, each in zip(arrived.tolist(), lasts.tolist(), strict=True):
+        ends.append(max(came, heapq.heappop(free)) + each)
+        heapq.heappush(free, ends[-1])
+    lasted = np.array(ends) - arrived
+    stamps = np.floor(ends if stamp == "end" else arrived)
+    lasted = np.floor(ends) - stamps if stamp == "both" else np.round(lasted, 3)
+    rows = np.column_stack([stamps, lasted])[np.argsort(ends if stamp == "end" else arrived)]
+    text = "id,time,duration_s\n" + "".join(f"{k},{at:.0f},{each:.3f}\n" for k, (at, each) in enumerate(rows))
+    asks = asks_of(examined(tmp_path, text, stamped="end" if stamp == "end" else "start").trace)
+    found = servers_of(asks)
+    assert asks.tick == 1.0
+    assert found.low <= servers <= found.high
+    assert np.nanmean(found.service) == pytest.approx(lasts.mean(), abs=0.55)
+
+
+@pytest.mark.parametrize("stamps", ["all", "of arrivals"])
+@pytest.mark.parametrize(("servers", "service"), [(1, 2.0), (3, 2.0), (8, 5.0)])
+def test_whole_seconds_make_no_servers_where_waits_are_logged_too(tmp_path, stamps, servers, service):
+    rng, free, rows = np.random.default_rng(5), [0.0] * servers, []
+    arrived = np.cumsum(rng.exponential(service / servers / np.repeat([0.9, 1.3, 0.7], 200)))
+    for came, lasts in zip(arrived.tolist(), rng.gamma(4, service / 4, 600).tolist(), strict=True):
+        begins = max(came, heapq.heappop(free))
+        heapq.heappush(free, begins + lasts)
+        at = [came, begins, begins + lasts]
+        if stamps == "all":
+            at = np.floor(at).tolist()
+        rows.append(f"{len(rows)},{math.floor(came)},{at[1] - at[0]:.3f},{at[2] - at[0]:.3f}\n")
+    text = "id,time,wait_s,duration_s\n" + "".join(rows)
+    found = servers_of(asks_of(examined(tmp_path, text, stamped="start").trace))
+    assert found.count == servers
+    assert found.low <= servers <= found.high
 
 
 def test_servers_whose_services_hardly_differ_are_counted_in_an_overload():

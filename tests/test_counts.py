@@ -217,3 +217,15 @@ def test_comments_and_spaces_before_quotes_do_not_shift_the_line_of_a_message(ta
     with pytest.raises(BadInput, match="many") as refused:
         table("# by hand\nhours,total\n1,10\n# a pause\n\n2,many\n")
     assert str(refused.value.file).endswith(":6")
+
+
+@pytest.mark.parametrize(
+    ("name", "times"),
+    [("users (thousands)", 1e3), ("users_in_thousands", 1e3), ("users, k", 1e3), ("users [Mio]", 1e6)],
+)
+def test_counts_in_thousands_and_millions_are_people_times_that(table, name, times):
+    data = table(f"hours;{name}\n0;0\n1;1.5\n2;3.25\n")
+    assert data.totals.tolist() == [1.5 * times, 3.25 * times]
+    assert f"counts in units of {times:,.0f}" in data.taken
+    cells = table(f"hours;{name}\n0;0\n1;2k\n2;3k\n")
+    assert cells.totals.tolist() == [2000, 3000]

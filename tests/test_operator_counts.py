@@ -294,3 +294,49 @@ def test_periods_of_any_length_that_follow_each_other_are_counts(tmp_path):
     assert counts.total == pytest.approx([120, 340, 1075, 450, 80, 60])
     requests = "".join(f"{iso(a)},{iso(a + 70)},5\n" for a in edges)
     assert len(read(tmp_path, f"start,end,cost\n{requests}").trace.times) == 7
+
+
+@pytest.mark.parametrize(
+    "names",
+    ["/v1/images,/v1/edits", "POST /v1/images,GET /v1/models", "image,edit", "images,steps"],
+)
+def test_a_column_for_each_path_or_kind_holds_counts_and_no_arrivals(tmp_path, names):
+    text = table(f"timestamp,{names}", row="{time},{count},2\n")
+    with pytest.raises(BadInput, match="the unit of this series is not in the file"):
+        read(tmp_path, text)
+    assert read(tmp_path, text, values="per-interval").counts.total.sum() == sum(COUNTS) + 16
+
+
+def test_a_total_beside_its_parts_is_not_counted_twice(tmp_path):
+    text = "timestamp,edit,generate,all\n" + "".join(f"{iso(k)},{n},{k},{n + k}\n" for k, n in enumerate(COUNTS))
+    counts = read(tmp_path, text, values="per-interval").counts
+    assert counts.total.sum() == sum(COUNTS) + 28
+    assert "all is the sum of the others: left out" in counts.notes
+
+
+@pytest.mark.parametrize("name", ["active_users", "num_images", "max_requests", "images_per_user"])
+def test_people_and_sizes_beside_counts_of_requests_are_not_added_to_them(tmp_path, name):
+    counts = read(tmp_path, table(f"minute,{name},requests", row="{time},9,{count}\n")).counts
+    assert counts.total.tolist() == COUNTS
+    assert f"{name} is no count of requests: left out" in counts.notes
+
+
+def test_an_instant_in_another_form_names_no_series(tmp_path):
+    counts = read(tmp_path, table("start_time,start_time_iso,requests", row="{time},{time},{count}\n")).counts
+    assert list(counts.series) == ["requests"]
+
+
+def test_cells_of_no_number_are_unknown_counts(tmp_path):
+    counts = read(tmp_path, table("timestamp,requests") + f"{iso(8)},NaN\n{iso(9)},null\n").counts
+    assert counts.series["requests"].tolist() == pytest.approx([*COUNTS, np.nan, np.nan], nan_ok=True)
+
+
+def test_a_counter_that_began_anew_is_named(tmp_path):
+    counts = read(tmp_path, table("timestamp,requests_total"), values="counter").counts
+    assert counts.total.tolist() == [17, 4, 38, 6, 18, 8, 55]
+    assert "requests_total began anew, 2 falls: its count since is taken, a lower bound" in counts.notes
+
+
+def test_counts_in_thousands_are_not_read_as_units(tmp_path):
+    with pytest.raises(BadInput, match="no series of this file is a count of requests"):
+        read(tmp_path, table("timestamp,requests_in_thousands"), values="per-interval")

@@ -80,6 +80,15 @@ def test_of_a_closed_loop_the_throughput_is_believed(tmp_path):
         points_of(written(tmp_path, json.dumps({**run, "mean_e2e_latency_ms": 9000.0}) + "\n"))
 
 
+def test_a_rate_that_was_kept_up_shows_no_capacity(tmp_path):
+    """SGLang's `concurrency` is the mean in flight, so that Little's law holds at any rate, saturated or not."""
+    run = {"completed": 95, "request_throughput": 0.95, "concurrency": 1.9, "mean_e2e_latency_ms": 2000.0}
+    with pytest.raises(BadInput, match=r"at 1 requests a second, about 1\.9 in flight, holds a queue"):
+        points_of(written(tmp_path, json.dumps({**run, "request_rate": 1.0}) + "\n"))
+    (point,) = points_of(written(tmp_path, json.dumps({**run, "request_rate": 4.0}) + "\n"))["points"]
+    assert point["latency_s"]["p50"] == pytest.approx(1 / 0.95)
+
+
 def test_the_durations_of_envoy_are_milliseconds_in_json_too(tmp_path):
     """Envoy's own JSON keys: START_TIME, and DURATION in milliseconds; the port of an address is no person."""
     call = {"duration": 2000, "response_code": 200, "path": "/v1", "downstream_remote_address": "192.0.2.1:"}

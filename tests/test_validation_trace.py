@@ -12,7 +12,7 @@ from sim.cli.main import app
 from sim.errors import BadInput
 from sim.validation.own_queue.queue_figures import departures_from_model
 from sim.validation.own_queue.queue_log import read_queue
-from sim.validation.own_queue.queue_study import queue_study
+from sim.validation.own_queue.queue_study import beyond_servers, queue_study
 from sim.validation.own_queue.replay import Calls, play_calls
 from sim.validation.own_queue.staffing import OnDuty, on_duty
 from tests.recorded_queues import log_of_days, written
@@ -120,6 +120,15 @@ def test_rows_that_cannot_be_replayed_are_left_out_and_counted(tmp_path):
         "Left out because a wait or a service is below 0: 1 row.",
         "Served, but the server is not named: 1 row.",
     )
+
+
+def test_services_in_another_unit_than_seconds_are_warned_of(tmp_path):
+    rows = [f"{60 * k},{{}},{'AB'[k % 2]}" for k in range(20)]
+    for served, warned in ((50, False), (50_000, True)):
+        text = "arrived,waited,served,server\n" + "".join(row.format(f"0,{served}") + "\n" for row in rows)
+        log = read_queue(written(tmp_path, text))
+        for servers in ("2", None):
+            assert any("served_ms" in note for note in beyond_servers(log, on_duty(log, servers, tmp_path))) == warned
 
 
 def test_where_a_log_is_unlike_the_model_the_notes_say_so(tmp_path):

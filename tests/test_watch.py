@@ -341,6 +341,17 @@ def test_a_growing_log_of_iis_may_change_its_fields(tmp_path):
     assert minutes == [0, 60, 120, 180, 240]  # after 12:00: known up to a second, which answers take, before 12:05
 
 
+def test_a_minute_of_a_growing_log_with_health_checks_alone_is_quiet(tmp_path):
+    row = '192.0.2.7 - - [31/Mar/2025:{} +0000] "GET {} HTTP/1.1" 200 2 "-" "x" 0.5\n'
+    asks = "".join(row.format(f"10:00:{k:02}", "/gen") for k in range(20))
+    found = []
+    for place, text in enumerate((asks, row.format("10:00:50", "/healthz"), row.format("10:03:01", "/gen"))):
+        found.append(tmp_path / f"{place}.log")
+        found[-1].write_text(text)
+    log = LogReadings(incident(start="2025-03-31"))
+    assert [seen.time % 3600 for seen in log.readings(found[0], found)] == [0, 60, 120, 180]
+
+
 def test_without_durations_the_queue_is_the_work_less_what_the_gpus_can_do(tmp_path):
     scenario, log = incident(), tmp_path / "it.csv"
     at = [(scenario.start + timedelta(seconds=k / 4)).isoformat() for k in range(3 * 240)]  # 4 a second, of 10 s each

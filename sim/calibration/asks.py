@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from sim.demand.recordings.arrivals import FEWEST, on_ticks
 from sim.demand.recordings.attempts import REFUSED
 from sim.demand.recordings.trace import Trace
 from sim.errors import BadInput
@@ -107,8 +108,15 @@ def asks_of(trace: Trace) -> Asks:
         kinds=trace.kinds,
         file=trace.source,
         sizes=sizes_in(extra),
-        tick=trace.tick,
+        tick=trace.tick or whole_seconds(trace.times, lasted),
     )
+
+
+def whole_seconds(arrived: Floats, lasted: Floats) -> float:
+    """1 where all stamps are whole seconds, of the start or of the end, although hardly two are the same; else 0."""
+    known = np.isfinite(lasted)
+    ends = (arrived + lasted)[known]
+    return float(any(len(at) >= FEWEST and on_ticks(at, 1.0) for at in (arrived, ends)))
 
 
 def sizes_in(extra: dict[str, Floats]) -> dict[str, Floats]:

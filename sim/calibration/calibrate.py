@@ -195,6 +195,12 @@ def from_log(
     sized = with_features(asks)
     servers = servers_of(sized)
     service = None if servers is None else servers.service
+    if service is not None and asks.tick and not np.isfinite(asks.waited).any():
+        short = "; services shorter than a tick do not show how many servers there are"
+        found.notes.append(
+            f"stamps are multiples of {asks.tick:g} s and no waits are logged: a mean service time is known to half of "
+            f"that, which its interval holds{short if np.nanmean(service) < asks.tick else ''}"
+        )
     if service is not None:
         turnaround(asks, service, found)
     features, made = features_of(sized, first, service, profiles, found)

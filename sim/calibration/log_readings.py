@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from sim.calibration.asks import Asks, asks_of
 from sim.demand.recordings.findings import refuse_open_problems
 from sim.demand.recordings.importing import ImportOptions, examine_recording
+from sim.demand.recordings.recorded_rows import NoRows
 from sim.demand.recordings.trace import Trace
 from sim.errors import BadInput
 from sim.results.gateway_readings import Reading, Values
@@ -62,7 +63,13 @@ class LogReadings:
     def readings(self, path: Path, pieces: Iterable[Path] | None = None) -> Iterator[Reading]:
         """The readings of a log; pieces: files with its lines as they were added, where it grows."""
         for piece in [path] if pieces is None else pieces:
-            yield from self.minutes(self.trace(piece, path))
+            try:
+                trace = self.trace(piece, path)
+            except NoRows:
+                if pieces is None:
+                    raise
+                continue  # a quiet minute has health checks alone
+            yield from self.minutes(trace)
 
     def trace(self, piece: Path, path: Path) -> Trace:
         done = examine_recording([piece], replace(self.options, attempts=True), self.repairs)

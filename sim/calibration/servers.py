@@ -16,11 +16,16 @@ from numpy.typing import NDArray
 from scipy import stats
 
 from sim.calibration.asks import Asks
+from sim.calibration.coarse_clock import possible_services
+from sim.calibration.coarse_clock import surprise as coarse_surprise
+from sim.demand.recordings.arrivals import on_ticks
 from sim.studies.intervals import t_interval
 
 Floats = NDArray[np.float64]
 Mask = NDArray[np.bool_]
 MOST_ROWS = 20_000  # of the busiest stretch that the number of servers is estimated from
+NEAR = 2.0  # ticks of a coarse clock: of two requests within them it is not known which came first
+WIDER, ROWS_WIDER = 10.0, 80  # times the likelihood ratio by a coarse clock, whose errors rows share, and rows for each
 OUTLIERS, WIDEST = 0.02, 1e4  # share of services that follow no law, and the seconds over which they are spread
 RATIO = float(stats.chi2.ppf(0.95, 1))  # twice the log-likelihood within which a number of servers is possible
 EVERY = 32  # servers, up to which each number is tried
@@ -59,13 +64,40 @@ def from_waits(asks: Asks) -> Servers:
     """The most that were ever in service at once; all there are, if anybody waited then."""
     service = asks.service
     rows = np.isfinite(service)
-    start = asks.arrived[rows] + asks.waited[rows]
-    most = most_at_once(start, start + service[rows], SPELL * float(np.mean(service[rows])))
+    low, most, high = seen_at_once(asks, rows, SPELL * float(np.mean(service[rows])))
     waited = bool((asks.waited[rows] > max(0.01 * float(np.nanmedian(service)), 1e-3)).any())
     taken = None
     if asks.left.any():
         taken = min((True, False), key=lambda way: likely(asks, busiest(asks, inside_rows(asks)), most, way))
-    return Servers(most, most, most if waited else math.inf, service, taken, "most requests in service at once")
+    method = (
+        "most requests in service at once" if low == high else "the number that explains the waits, by a coarse clock"
+    )
+    return Servers(most, low, high if waited else math.inf, service, taken, method)
+
+
+def seen_at_once(asks: Asks, rows: Mask, shortest: float) -> tuple[int, int, int]:
+    """The most requests in service at once: at least, most likely, and at most.
+
+    Where all stamps are whole seconds an end is not after the start that followed it, since both are rounded down. Of
+    stamps that are only sometimes whole, two may be off by a tick each: as many may be in service as seem to be, or as
+    overlap by more than that, and of these numbers the one is likely that makes the waits what they were.
+    """
+    came, waited, lasted = asks.arrived[rows], asks.waited[rows], asks.lasted[rows]
+    if asks.tick == 1.0 and on_ticks(waited, 1.0) and on_ticks(lasted, 1.0):
+        came = np.floor(came + 1e-6)
+    high = low = most_at_once(came + waited, came + lasted, shortest)
+    if not asks.tick or (came == np.floor(came)).all():
+        return low, low, low
+    low = most_at_once(came + waited, np.maximum(came + lasted - 2 * asks.tick, came + waited), shortest)
+
+    some = busiest(asks, np.flatnonzero(rows))
+    came, waited, lasted = asks.arrived[some], asks.waited[some], asks.lasted[some]
+
+    def misfit(count: int) -> float:
+        turn = turns(came, came + lasted, np.ones(len(came), dtype=bool), count, taken_out=True)
+        return float(np.abs(waited - np.maximum(turn - came, 0.0)).mean())
+
+    return low, min(range(low, high + 1), key=misfit), high
 
 
 def most_at_once(start: Floats, end: Floats, shortest: float = 0.0) -> int:
@@ -99,21 +131,19 @@ def from_ends(asks: Asks) -> Servers:
     best, taken = min(
         ((lowest(lambda c, way=way: cost(c, way), most), way) for way in ways), key=lambda one: cost(one[0], one[1])
     )
-    limit = cost(best, taken) + RATIO / 2
+    limit = cost(best, taken) + RATIO / 2 * (max(WIDER, len(rows) / ROWS_WIDER) if asks.tick else 1.0)
     low = next((c + 1 for c in range(best - 1, 0, -1) if cost(c, taken) > limit), 1)
-    if asks.tick:  # half a unit for each further row that waits: rounded, its start is off by chance
-
-        def waiting(c: int) -> int:
-            return int((starts(arrived, ended, served, c, taken_out=taken) > arrived).sum())
-
-        most_likely = waiting(best)
-        low = next((c + 1 for c in range(low - 1, 0, -1) if cost(c, taken) - (waiting(c) - most_likely) / 2 > limit), 1)
     high = next((c - 1.0 for c in range(best + 1, most) if cost(c, taken) > limit), math.inf)
-    began = starts(asks.arrived[every], (asks.arrived + asks.lasted)[every], asks.served[every], best, taken_out=taken)
+    arrived, ended = asks.arrived[every], (asks.arrived + asks.lasted)[every]
+    turn = turns(arrived, ended, asks.served[every], best, taken_out=taken)
     service = np.full(len(asks), np.nan)
-    service[every] = np.where(asks.served[every], (asks.arrived + asks.lasted)[every] - began, np.nan)
+    if asks.tick:
+        service[every[asks.served[every]]] = coarse(asks, every, turn)[1]
+    else:
+        service[every] = np.where(asks.served[every], ended - np.maximum(arrived, turn), np.nan)
     service[~(service > 0)] = np.nan
     method = "the most likely number, served first come, first served one at a time (no waits are logged)"
+    method += f", by a clock of {asks.tick:g} s" if asks.tick else ""
     return Servers(best, low, high, service, taken if len(ways) > 1 else None, method)
 
 
@@ -124,9 +154,20 @@ def inside_rows(asks: Asks) -> NDArray[np.int64]:
 
 def likely(asks: Asks, rows: NDArray[np.int64], count: int, taken_out: bool) -> float:
     """The negative log-likelihood of the rows' ends, given a number of servers and what becomes of those who leave."""
-    ended, served = (asks.arrived + asks.lasted)[rows], asks.served[rows]
-    began = starts(asks.arrived[rows], ended, served, count, taken_out=taken_out)
-    return surprise((ended - began)[served], asks.kind[rows][served], asks.tick)
+    arrived, ended, served = asks.arrived[rows], (asks.arrived + asks.lasted)[rows], asks.served[rows]
+    turn = turns(arrived, ended, served, count, taken_out=taken_out)
+    if asks.tick:
+        return coarse(asks, rows, turn)[0]
+    return surprise((ended - np.maximum(arrived, turn))[served], asks.kind[rows][served])
+
+
+def coarse(asks: Asks, rows: NDArray[np.int64], turn: Floats) -> tuple[float, Floats]:
+    """The negative log-likelihood of the rows' ends by a coarse clock; and likely services of those served."""
+    served, came = asks.served[rows], asks.arrived[rows]
+    near = np.append(False, np.diff(came) < NEAR * asks.tick)
+    late = np.maximum([turn - came, np.where(near, np.roll(turn, 1), turn) - came], -1e9)[:, served]
+    services = possible_services(asks.lasted[rows][served], late, asks.tick)
+    return coarse_surprise(services, asks.kind[rows][served], OUTLIERS, WIDEST)
 
 
 def busiest(asks: Asks, rows: NDArray[np.int64]) -> NDArray[np.int64]:
@@ -159,30 +200,27 @@ def lowest(cost: "object", most: int) -> int:
     return min(range(max(best - step, 1), min(best + step, most) + 1), key=cost)
 
 
-def starts(arrived: Floats, ended: Floats, served: Mask, count: int, *, taken_out: bool) -> Floats:
-    """When each request began, with `count` servers, first come, first served; for one that left, when it would have.
+def turns(arrived: Floats, ended: Floats, served: Mask, count: int, *, taken_out: bool) -> Floats:
+    """When a server was free for each request, first come, first served: it began then, or when it came later.
 
     A request that left before its turn takes no server if it was taken_out, else one for the mean service so far; one
     that left in service keeps its server for that time too.
     """
     free = [-math.inf] * count
-    began, total, number = np.empty(len(arrived)), 0.0, 0
+    turn, total, number = np.empty(len(arrived)), 0.0, 0
     for k, (came, gone, done) in enumerate(zip(arrived.tolist(), ended.tolist(), served.tolist(), strict=True)):
+        turn[k] = free[0]
         start = max(came, free[0])
-        began[k] = start
         if done:
             heapq.heapreplace(free, max(gone, start))
             total, number = total + max(gone - start, 0.0), number + 1
         elif not taken_out or gone > start:
             heapq.heapreplace(free, max(start + (total / number if number else gone - came), start))
-    return began
+    return turn
 
 
-def surprise(service: Floats, group: NDArray[np.int64], tick: float = 0.0) -> float:
-    """The negative log-likelihood of service times, lognormal within each group, but for a share of OUTLIERS.
-
-    tick: seconds of a coarse clock; a service is known by two of its stamps, each uniform within one.
-    """
+def surprise(service: Floats, group: NDArray[np.int64]) -> float:
+    """The negative log-likelihood of service times, lognormal within each group, but for a share of OUTLIERS."""
     found = 0.0
     for one in np.unique(group):
         times = service[group == one]
@@ -192,8 +230,7 @@ def surprise(service: Floats, group: NDArray[np.int64], tick: float = 0.0) -> fl
             continue
         logs = np.log(good)
         middle = float(np.median(logs))
-        rounded = tick / math.sqrt(6) / math.exp(middle)
-        spread = max(1.4826 * float(np.median(np.abs(logs - middle))), float(np.std(logs)) / 4, 1e-3, rounded)
+        spread = max(1.4826 * float(np.median(np.abs(logs - middle))), float(np.std(logs)) / 4, 1e-3)
         density = np.exp(stats.norm.logpdf(logs, logs.mean() if spread > 0.3 else middle, spread) - logs)
         found -= float(np.log((1 - OUTLIERS) * density + OUTLIERS / WIDEST).sum())
         found += (len(times) - len(good)) * math.log(WIDEST / OUTLIERS)

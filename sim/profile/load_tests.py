@@ -13,6 +13,7 @@ from sim.errors import BadInput
 from sim.tables.formats.reader import LoadPoint
 
 CLOSE = 0.05  # relative difference between X W and N that rounded figures explain
+KEPT_UP = 0.9  # of the rate sent: a higher throughput is the client's and not the most that a server can do
 ALONE = 1.1  # requests in flight on average: fewer are one at a time
 TOKENS = ("prefill", "decode")
 
@@ -101,9 +102,9 @@ def alone(rows: list[LoadPoint], size: int = 1) -> bool:
 
 
 def is_closed(one: LoadPoint, size: int) -> bool:
-    """Whether the clients ask again at once: X W is the concurrency."""
+    """Whether the clients ask again at once: X W is the concurrency. At a rate that was kept up, they do not."""
     rate, latency = requests_a_second(one, size), mean_latency(one)
-    if not (one.concurrency and rate and latency):
+    if not (one.concurrency and rate and latency) or (one.rate is not None and rate > KEPT_UP * one.rate):
         return False
     return abs(rate * latency / one.concurrency - 1.0) <= CLOSE
 

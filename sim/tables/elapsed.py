@@ -1,6 +1,6 @@
 """Durations of requests in tables and logs that have a start and an end of each and no duration."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -14,18 +14,32 @@ from sim.tables.names import PER
 from sim.tables.times import Floats, floats, timestamps
 from sim.tables.written_dates import Order, in_iso
 
-ELAPSED = "end less start"  # the column that is made
+ELAPSED, WAITED = "end less arrival", "start less arrival"  # the columns that are made
 YEAR_2100 = 4102444800.0  # seconds since 1970: larger numbers are of a smaller unit
 
 
 def with_elapsed(
-    blocks: Iterable[RowBlock], start: str, end: str, unit: str | None = None, dates: Order | None = None
+    blocks: Iterable[RowBlock],
+    start: str,
+    until: Mapping[str, str],
+    unit: str | None = None,
+    dates: Order | None = None,
 ) -> Iterator[RowBlock]:
-    """Blocks with a column of seconds from one column to another; '' where one of both is missing or no time."""
+    """Blocks with columns of seconds from one column to others; '' where one of both is missing or no time.
+
+    until: the column of times up to which each new column counts, by the new column's name.
+    """
     for block in blocks:
-        seconds = elapsed(plain(block.columns[start]), plain(block.columns[end]), unit, dates)
-        texts = pa.array(["" if value != value else repr(float(value)) for value in seconds], pa.string())
-        yield replace(block, columns={**block.columns, ELAPSED: texts})
+        made = {}
+        for name, end in until.items():
+            seconds = elapsed(plain(block.columns[start]), plain(block.columns[end]), unit, dates)
+            made[name] = pa.array(["" if value != value else repr(float(value)) for value in seconds], pa.string())
+        yield replace(block, columns={**block.columns, **made})
+
+
+def spans(begun: str, end: str) -> dict[str, str]:
+    """The columns to make of a request's stamps after its arrival: when its service began, and when it ended."""
+    return {name: column for name, column in ((WAITED, begun), (ELAPSED, end)) if column}
 
 
 def elapsed(starts: Any, ends: Any, unit: str | None = None, dates: Order | None = None) -> Floats:

@@ -1,6 +1,7 @@
 """Names of columns and keys as programs and people write them, brought into one form; units of time within them."""
 
 import re
+from collections.abc import Callable, Iterable
 
 PER = {"s": 1.0, "ms": 1e3, "us": 1e6, "ns": 1e9, "min": 1 / 60, "h": 1 / 3600}  # of a second
 UNITS = {  # by the last word of a name
@@ -16,6 +17,11 @@ LASTED = re.compile(
     r"^(?:.*_)?(?:duration|latency|elapsed(?:_time)?|(?:response|request|processing|process|total)_time|time_taken|took|"
     r"dauer)$"
 )
+PARTS = {  # of a request's time, by names without their unit
+    "wait_s": ("wait", "queue", "wait_time", "queue_time", "waiting_time", "delay_time", "queued", "waited"),
+    "service_s": ("service", "service_time", "inference_time", "execution_time", "predict_time", "inference", "served"),
+}
+SERVICES = ("processing_time", "process_time")  # of the service, where the wait is beside it
 SIZES = {  # of a request: pixels, steps of denoising, tokens of the answer
     "side": ("side",),
     "width": ("width",),
@@ -28,18 +34,28 @@ CLOCKS = (  # times of day, whose date is in another column
     *("time", "uhrzeit", "zeit", "hora", "heure", "time_of_day", "clock"),
     *("hour", "interval", "period", "slot", "time_slot", "stunde"),
 )
-ENDS = ("completed", "completed_at", "finished", "finished_at", "ended", "ended_at", "end", "end_time")
+ASKED = (  # when a request came, where another column says when its service began
+    *("arrival", "arrival_time", "arrived", "arrived_at", "submitted", "submitted_at", "submitted_time", "submit"),
+    *("submit_time", "submission_time", "enqueued", "enqueued_at", "enqueue_time", "queued_at", "requested_at"),
+    *("received", "received_at", "sent_at", "request_timestamp", "request_creation_time"),
+)
+BEGUN = ("started", "started_at", "start_time", "start", "dequeued_at", "dequeue_time", "began", "execution_start")
+ENDS = (
+    *("completed", "completed_at", "finished", "finished_at", "ended", "ended_at", "end", "end_time", "finish_time"),
+    *("completion_time", "execution_end", "succeeded", "request_end_time", "end_ts", "end_timestamp", "t_end"),
+)
 AREAS = ("resolution", "size", "image_size")
 
 # Names of durations that have a unit by their programs.
 SECONDS = ("request_time", "duration", "time_taken", "properties_time_taken", "http_request_latency")
 MILLISECONDS = "response_time"  # of programs in JavaScript
+LONG = 50.0  # s: from there on seconds are said to be taken for such
 WHOLE = ((1e7, 1e9), (1e6, 1e6), (50.0, 1e3))  # from which whole numbers are nanoseconds, and so on
 
 
 def plain_name(name: str) -> str:
     """A name in small letters, its words joined by _: response_time_ms of 'Response Time (ms)', user_id of userId."""
-    name = re.sub(r"[(\[](utc|gmt|local|count)[)\]]|\b(utc|gmt)\b", "", name.strip(), flags=re.IGNORECASE)
+    name = re.sub(r"(?i)[(\[](utc|gmt|local|count|h{1,2}:mm(:ss)?)[)\]]|\b(utc|gmt)\b", "", name.strip())
     name = re.sub(r"(?<=[a-z])(?=[A-Z])", "_", name)
     return re.sub(r"\W+", "_", name.lower()).strip("_")
 
@@ -77,7 +93,29 @@ def shown_per(name: str, values: list[float]) -> tuple[float, str]:
     per = next((unit for least, unit in WHOLE if whole and middle >= least), 1.0)
     if per == 1.0 and plain.endswith(MILLISECONDS):
         per = 1e3
-    if per == 1.0 and plain in SECONDS:
+    if per == 1.0 and plain in SECONDS and middle < LONG:
         return per, ""
     unit = {1.0: "seconds", 1e3: "milliseconds", 1e6: "microseconds", 1e9: "nanoseconds"}[per]
     return per, f"{name} names no unit, and is taken for {unit}"
+
+
+def parts_of(names: Iterable[str], values_of: Callable[[str], list[float]], per: float) -> dict[str, tuple[str, float]]:
+    """The columns of waits and services, as wait_s and service_s: each with its units in a second.
+
+    values_of: the first numbers of a column. Columns without a unit have one together, the smallest that the size of
+    one of them shows; per: that of a duration beside them which names none either, else 1.
+    """
+    found: dict[str, tuple[str, float]] = {}
+    for name in names:
+        stem, unit = unit_of_time(name.rpartition(".")[2])
+        for what, likely in PARTS.items():
+            if stem in likely and (unit or (stem.endswith("_time") and values_of(name))):
+                found.setdefault(what, (name, PER[unit] if unit else 0.0))
+    per = max([per, *(shown_per(name, values_of(name))[0] for name, known in found.values() if not known)])
+    return {what: (name, known or per) for what, (name, known) in found.items()}
+
+
+def is_service(duration: str, parts: Iterable[str]) -> bool:
+    """Whether what looks like a request's duration is that of its service, as the wait is in another column."""
+    stem = unit_of_time(duration.rpartition(".")[2])[0]
+    return "wait_s" in parts and "service_s" not in parts and stem in SERVICES

@@ -47,6 +47,7 @@ TIME_WORDS = {
 STOCK_WORDS = {"cumulative", "cum", "total", "totals", "all", "users", "people", "accounts", "members"}
 FLOW_WORDS = {"new", "per", "added", "daily", "hourly", "weekly", "interval", "increment", "delta"}
 END_NAMES = ("to", "until", "till", "end", "ends")  # of columns that say when an interval ends
+MULTIPLES = {"thousand": 1e3, "thousands": 1e3, "k": 1e3, "tsd": 1e3, "million": 1e6, "millions": 1e6, "mio": 1e6}
 VALUE_WORDS = STOCK_WORDS | FLOW_WORDS | {"count", "counts", "signups", "registrations", "downloads", "value", "n"}
 FEW = 0.2  # of the steps of a cumulative count: as many falls may be corrections
 SMALL = 0.1  # of the count before: a correction is no larger
@@ -106,8 +107,9 @@ def read_counts(
     if newest_first(table[time]):
         table = {name: one.backwards() for name, one in table.items()}
     at, found = table[time], without_points(table[value])
-    numbers = np.array(found.cells(count))
+    numbers = np.array(found.cells(count)) * (many := multiple_of(found))
     taken, why = kind_of_counts(value, numbers, counts)
+    why += f" {value!r} counts in units of {many:,.0f}." if many > 1 else ""
     times, begins = since_start(at, instants_of(at), start)
     refuse_disorder(at, times)
     if taken == "cumulative":
@@ -318,6 +320,12 @@ def refuse_disorder(at: Column, times: Floats) -> None:
     steps = np.append(1.0, np.diff(times))
     at.refuse(steps == 0, "each time once", "this time comes twice")
     at.refuse(steps < 0, "rows in order of time", "this time is before that of the row above")
+
+
+def multiple_of(found: Column) -> float:
+    """The unit of a column like 'users (thousands)': 1,000; 1 where its name has none or its cells have their own."""
+    plain = bool(found.match(r"^[\d.,\s]*$").all())
+    return next((MULTIPLES[word] for word in reversed(words_in(found.name)) if plain and word in MULTIPLES), 1.0)
 
 
 def rate_unit(name: str) -> str:

@@ -98,15 +98,15 @@ def arrivals(
 ) -> tuple[RecordedTimes, tuple[str, ...]]:
     """Times of arrivals, and what was done, in words.
 
-    durations: seconds of each row, nan where unknown; stamped: what the format says, 'either' or '' where it leaves
-    it open; asked: what the user says; file: of each row, as files may be given in any order. Raises BadInput where
-    nobody knows.
+    durations: seconds of each row, nan where unknown. stamped: what the format says: 'start', 'end', or, where that is
+    open, 'either' (else the end), 'start by default' or ''. asked: what the user says. file: of each row, as files may
+    be given in any order. Raises BadInput where nobody knows.
     """
     tick = coarse_tick(times)
     durations = None if durations is None or np.isnan(durations).all() else durations
     notes = []
     which = asked or stamped
-    if which in ("either", ""):
+    if which in ("either", "start by default", ""):
         order = by_file(times.seconds, file)
         lasted = None if durations is None else durations[order]
         which, why = from_order(times.seconds[order], lasted, tick, which, source)
@@ -157,6 +157,8 @@ def from_order(seconds: Floats, durations: Floats | None, tick: float, usual: st
         found = stamped_by_order(seconds, durations, tick)
         if found:
             return found, f"the order of the lines shows that stamps are {found}s; --stamped says otherwise"
+        if usual == "start by default":
+            return "start", "stamps are taken as starts, as Apache's; --stamped says otherwise"
         if usual == "either":
             return "end", "stamps are taken as ends, as of logs of this kind; --stamped says otherwise"
     elif out_of_order(seconds[np.isfinite(seconds)], tick) > OUT_OF_ORDER:

@@ -10,14 +10,31 @@ import numpy as np
 import pyarrow as pa
 
 from sim.errors import BadInput
-from sim.tables.elapsed import ELAPSED
+from sim.tables.elapsed import ELAPSED, WAITED, spans
 from sim.tables.files import Broken, Progress, RowBlock
 from sim.tables.formats import readers, recognised
 from sim.tables.formats.guess import looks_like
+from sim.tables.formats.json_keys import stamped, unit_by_program
+from sim.tables.formats.lines import PROBE_ROWS
 from sim.tables.formats.reader import Head, Reader, Requests
 from sim.tables.formats.sampled import sampled
-from sim.tables.headers import TOTAL, column_names, header
-from sim.tables.names import AREAS, CLOCKS, DATES, ENDS, PER, SIZES, plain_name, seconds_per, shown_per, unit_of_time
+from sim.tables.formats.web_logs import is_log_line
+from sim.tables.headers import TOTAL, VALUE, column_names, header
+from sim.tables.names import (
+    AREAS,
+    ASKED,
+    BEGUN,
+    CLOCKS,
+    DATES,
+    ENDS,
+    SIZES,
+    is_service,
+    parts_of,
+    plain_name,
+    seconds_per,
+    shown_per,
+    unit_of_time,
+)
 from sim.tables.times import floats, times_of_day
 
 
@@ -46,7 +63,8 @@ class Layout:
     recording's clock, if it is coarse. stamped: which instant the times are, 'start' or 'end' of a request; 'either' or
     '' where the format leaves it open. requests: rows are requests, in any order, and how a reader reads them.
     leave_out: rows that are none, by column: a pattern, and what such rows are.
-    join: columns of dates and of times of day, read as one. until: the column of ends, where no column has durations.
+    join: columns of dates and of times of day, read as one. until: columns of later stamps of a request, by the column
+    of seconds up to them that is made.
     """
 
     name: str
@@ -62,7 +80,7 @@ class Layout:
     requests: Requests | None = None
     leave_out: Mapping[str, tuple[str, str]] = field(default_factory=dict)
     join: tuple[str, ...] = ()
-    until: str = ""
+    until: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def blocks(self) -> Callable[[Path, list[Broken], Progress], Iterator[RowBlock]] | None:
@@ -120,9 +138,11 @@ CSV = Layout(name="csv")
 FORMATS = {layout.name: layout for layout in (GENTD26, FLEET, AZURE, SERVEGEN, CSV)}
 
 TIME_NAMES = (
-    *("time", "timestamp", "ts", "t", "arrived", "arrival", "arrival_time", "datetime", "date_time", "created_at"),
-    *("start_time", "started_at", "request_timestamp", "event_time", "time_stamp", "received_at", "requested_at"),
-    *("submitted_at", "enqueued_at", "queued_at", "start", "request_start", "begin", "opened", "opened_at", "date"),
+    *ASKED,
+    *("time", "timestamp", "ts", "t", "datetime", "date_time", "created_at", "time_generated", "time_local"),
+    *("start_time", "started_at", "event_time", "time_stamp", "time_iso8601"),
+    *("start", "request_start", "begin", "opened", "opened_at", "date"),
+    *("request_start_time", "start_ts", "start_timestamp", "t_start"),
     *("zeitstempel", "zeitpunkt", "zeit", "uhrzeit", "datum", "horodatage", "heure", "fecha", "hora"),
 )
 USER_NAMES = (
@@ -130,13 +150,16 @@ USER_NAMES = (
     *("benutzer", "nutzer", "kunde", "utilisateur", "usuario"),
 )
 IMAGES_NAMES = ("images", "num_images", "n_images", "image_count", "images_count", "number_of_images", "num_outputs")
-STATUS_NAMES = ("status", "status_code", "http_status", "code", "response_code", "http_code", "outcome", "result")
+STATUS_NAMES = (
+    *("status", "status_code", "http_status", "code", "response_code", "http_code", "outcome", "result"),
+    *("elb_status_code", "sc_status", "result_code", "state"),
+)
 KIND_NAMES = ("kind", "type", "endpoint", "path", "feature")
 SERVER_NAMES = ("server", "agent", "gpu", "replica", "pod")
-PARTS = {  # of a request's time, by names without their unit
-    "wait_s": ("wait", "queue", "wait_time", "queue_time", "waiting_time", "queued", "waited"),
-    "service_s": ("service", "service_time", "inference_time", "inference", "served"),
-}
+
+SLURM_STEPS = (r"^\d+\S*\.(batch|extern|interactive|\d+)$", "steps of a job of Slurm")
+
+DATED = re.compile(r"\d{1,4}[-/.]\d{1,2}[-/.]\d|[A-Za-z]{3,9}\.? \d")  # how a date begins
 
 # Headers of recordings that hold counts or rates, not arrivals.
 ONE_ROW = "one row per request; or --format csv with --time, if a row is one request"
@@ -190,13 +213,19 @@ def layout_by_names(path: Path, asked: Mapping[str, str | None]) -> Layout:
     duration = min((name for name in names if seconds_per(name) is not None), key=len, default="")
     join = () if asked.get("time") else date_and_clock(path, names)
     time = " ".join(join) or asked.get("time") or time_column(path, names, duration)
+    refuse_lines(head, path)
+    begun, end = (column_named(likely, names) or stamp_with_unit(likely, names) for likely in (BEGUN, ENDS))
+    begun = "" if join or begun == time or not end or unit_of_time(time)[0] not in (*ASKED, "created_at") else begun
+    duration = "" if begun else duration
     extra, notes = numbers_named(path, names, duration)
-    end = column_named(ENDS, names)
-    stamped = "end" if plain_name(time) in ENDS else "start"
-    until = "" if duration or join or stamped == "end" or "service_s" in extra else end
-    if until:
-        extra["duration_s"] = Extra(ELAPSED)
-        notes.append(f"a duration is the time from {time!r} to {until!r}")
+    at = stamped(time, names)
+    if duration and not at:
+        notes.append(f"{time!r} is taken for when each request came; --stamped end if it is when the answer was sent")
+    until = spans(begun, "" if join or at == "end" or (not begun and (duration or "service_s" in extra)) else end)
+    for what, made in (("wait_s", WAITED), ("duration_s", ELAPSED)):
+        if made in until:
+            extra[what] = Extra(made)
+            notes.append(f"a {what.removesuffix('_s')} is the time from {time!r} to {until[made]!r}")
     unit = unit_of_time(time)[1]
     if unit:
         notes.append(f"times are in {unit}, as the name {time!r} says, if they are numbers")
@@ -204,19 +233,37 @@ def layout_by_names(path: Path, asked: Mapping[str, str | None]) -> Layout:
         name="csv",
         roles={"time": time, **roles},
         extra=extra,
-        stamped=stamped,
+        stamped=at or "start",
         unit=unit,
         zone="UTC" if re.search(r"\b(UTC|GMT)\b", time) else None,
-        leave_out={time: (TOTAL, "rows of totals")},
+        leave_out={time: (TOTAL, "rows of totals"), **({"JobID": SLURM_STEPS} if "JobID" in names else {})},
         join=join,
         notes=tuple(notes),
         until=until,
     )
 
 
+def refuse_lines(head: Head, path: Path) -> None:
+    """Raises BadInput for a table with lines of a log in a column, of which no other says what became of a request."""
+    names, *rows = head.rows or [[]]
+    if column_named(STATUS_NAMES, names) or any(seconds_per(name) is not None for name in names):
+        return
+    for row in rows[:5]:
+        for name, cell in zip(names, row, strict=False):
+            if is_log_line(cell):
+                expected = "those lines alone, as a program prints them that reads CSV"
+                raise BadInput("each row holds a line of a log", file=path, key=name, value=cell, expected=expected)
+
+
 def column_named(likely: Iterable[str], names: Sequence[str]) -> str:
     """The first of these usual names that a table has, as the table writes it; '' if it has none."""
     there = {plain_name(name): name for name in reversed(names)}
+    return next((there[name] for name in likely if name in there), "")
+
+
+def stamp_with_unit(likely: Iterable[str], names: Sequence[str]) -> str:
+    """The first of these usual names that a table has with a unit, like finished_ms; '' if it has none."""
+    there = {stem: name for name in reversed(names) for stem, unit in [unit_of_time(name)] if unit}
     return next((there[name] for name in likely if name in there), "")
 
 
@@ -230,15 +277,15 @@ def date_and_clock(path: Path, names: Sequence[str]) -> tuple[str, ...]:
 def time_column(path: Path, names: list[str], duration: str) -> str:
     """The column of times by its name: of the beginning, of the end beside a duration, or one with its unit."""
     end = column_named(ENDS, names) if duration else ""
-    found = column_named(TIME_NAMES, names) or end or time_with_unit(path, names)
+    dated = [name for name in names if any(map(DATED.match, first_texts(path, name).to_pylist()))]
+    found = column_named(TIME_NAMES, dated) or column_named(TIME_NAMES, names) or end or time_with_unit(path, names)
     if found:
         return found
-    raise BadInput(
-        f"no column has the name of a time; the file looks like {looks_like(Head(path))}",
-        file=path,
-        key="--time",
-        expected="one of its columns, if it is a table (the first line must name them)",
-    )
+    expected = "one of its columns, if it is a table (the first line must name them)"
+    if any(VALUE.match(name) for name in names):
+        expected = "a first line that names the columns, like 'time,status,duration_s'; this one holds values"
+    what = f"no column has the name of a time; the file looks like {looks_like(Head(path))}"
+    raise BadInput(what, file=path, key="--time", expected=expected)
 
 
 def numbers_named(path: Path, names: Sequence[str], duration: str) -> tuple[dict[str, Extra], list[str]]:
@@ -249,15 +296,14 @@ def numbers_named(path: Path, names: Sequence[str], duration: str) -> tuple[dict
     if area := column_named(AREAS, names):
         found["side"] = Extra(area, area=True)
     found |= {what: Extra(name) for what, likely in SIZES.items() if (name := column_named(likely, names))}
-    for what, likely in PARTS.items():
-        for name in names:
-            stem, unit = unit_of_time(name)
-            if unit and stem in likely:
-                found.setdefault(what, Extra(name, per=PER[unit]))
-    if not duration:
-        return found, []
-    per, said = shown_per(duration, numbers_of(path, duration))
-    return found | {"duration_s": Extra(duration, per=per)}, [said] if said else []
+    per, said = shown_per(duration, numbers_of(path, duration)) if duration else (1.0, "")
+    if duration and seconds_per(duration) == 0 and (known := unit_by_program(names)):
+        per, said = known, ""
+    parts = parts_of(names, lambda name: numbers_of(path, name), 1.0 if seconds_per(duration) else per)
+    found |= {what: Extra(name, per=each) for what, (name, each) in parts.items()}
+    if duration:
+        found["service_s" if is_service(duration, parts) else "duration_s"] = Extra(duration, per=per)
+    return found, [said] if said else []
 
 
 def time_with_unit(path: Path, names: list[str]) -> str:
@@ -308,7 +354,7 @@ def layout_of_requests(reader: Reader, requests: Requests) -> Layout:
         notes=requests.notes,
         stamped=requests.stamped,
         requests=requests,
-        leave_out=requests.leave_out,
+        leave_out={**requests.leave_out, **({"path": PROBE_ROWS} if requests.kind == "path" else {})},
     )
 
 

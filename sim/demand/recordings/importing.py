@@ -39,7 +39,7 @@ from sim.errors import BadInput, printable
 from sim.tables.columns import read_columns
 from sim.tables.elapsed import with_elapsed
 from sim.tables.files import Broken, Progress, RowBlock, table_blocks
-from sim.tables.formats.lines import shortened_path
+from sim.tables.formats.lines import shortened_path, with_probes
 from sim.tables.formats.reader import Asked, CountSeries, Head, Reader, Requests, reading
 from sim.tables.times import MIDNIGHT, floats, lengths, sides
 from sim.tables.written_dates import Order
@@ -193,7 +193,7 @@ def joined_blocks(path: Path, broken: list[Broken], progress: Progress, join: tu
 def timed_blocks(
     path: Path, broken: list[Broken], progress: Progress, layout: Layout, options: ImportOptions
 ) -> Iterator[RowBlock]:
-    """The rows of a table with the start and the end of each request, and how long it took."""
+    """The rows of a table with several stamps of each request, and the seconds between them."""
     blocks = table_blocks(path, broken, progress)
     yield from with_elapsed(blocks, layout.roles["time"], layout.until, options.unit or layout.unit, options.dates)
 
@@ -204,8 +204,9 @@ def request_blocks(
     """The rows of a log, with the first `depth` parts of their paths."""
     with reading(path, "a file of its kind"):
         for block in requests.blocks(path, broken, progress):
-            short = {"path": shortened_path(block.columns["path"], depth)} if "path" in block.columns else {}
-            yield replace(block, columns={**block.columns, **short})
+            columns = with_probes(block.columns)
+            short = {"path": shortened_path(columns["path"], depth)} if "path" in columns else {}
+            yield replace(block, columns={**columns, **short})
 
 
 def draft_of(

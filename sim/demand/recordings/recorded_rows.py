@@ -23,6 +23,10 @@ from sim.tables.times import instants_of, matches
 MOST_ROWS, MOST_BROKEN = 10_000_000, 1_000_000
 
 
+class NoRows(BadInput):
+    """No row of a recording is a request."""
+
+
 @dataclass(frozen=True)
 class Rows:
     """All rows that were asked for.
@@ -83,11 +87,18 @@ def read_recorded_rows(
                 raise BadInput(message, file=path, expected=expected)
         broken += [(number, line) for line in unfit]
     left_out = sum(part.left_out for _, part in parts)
+    no_requests = {what: sum(part.no_requests[what] for _, part in parts) for _, what in leave_out.values()}
+    no_requests = {what: count for what, count in no_requests.items() if count}
+    if not rows and broken:
+        number, line = broken[0]
+        what = f"no line of this file is a row of its table, and {len(broken):,} are none"
+        expected = "as many cells as the first line names; a value with a comma in it in quotes"
+        raise BadInput(what, file=f"{paths[number]}:{line.line}", value=line.text, expected=expected)
     if not rows:
         what = f"no row is left of {left_out} after --keep" if left_out else "the recording has no rows"
-        raise BadInput(what, file=paths[0], value=keep or None)
+        others = ", ".join(f"{count:,} {what}" for what, count in no_requests.items())
+        raise NoRows(f"{what} but {others}" if others else what, file=paths[0], value=keep or None)
     columns = {role: together([part.columns.pop(role) for _, part in parts]) for role in roles}
-    no_requests = {what: sum(part.no_requests[what] for _, part in parts) for _, what in leave_out.values()}
     return Rows(
         time=columns.pop("time"),
         user=columns.pop("user", None),
@@ -97,7 +108,7 @@ def read_recorded_rows(
         same=np.concatenate([part.same for _, part in parts]),
         broken=broken,
         left_out=left_out,
-        no_requests={what: count for what, count in no_requests.items() if count},
+        no_requests=no_requests,
     )
 
 

@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from sim.errors import BadInput
 from sim.tables.formats.instants import instants
 from sim.tables.formats.reader import Asked, CountSeries, Floats, Head, Reader, table_cells
-from sim.tables.formats.sampled import FULL, Places, body_of, places_of, sampled, time_in, unfolded
-from sim.tables.formats.series import PER, differences, lengths, on_clock, settled
+from sim.tables.formats.sampled import FULL, NOTHING, Places, body_of, places_of, sampled, time_in, unfolded
+from sim.tables.formats.series import EVERY, PER, differences, lengths, on_clock, settled
 from sim.tables.headers import TOTAL
 from sim.tables.names import plain_name
 from sim.tables.small_tables import ungrouped
@@ -23,8 +23,13 @@ NO_COUNTS = re.compile(
     r"waiting|bytes|_span$|cpu|memory|temperature|power|voltage|clocks|dcgm|gpus?$|p\d\d)"
 )
 QUOTED = re.compile(r"\"[^\"]*\"")  # of a label, which may name anything
+BESIDE = re.compile(  # names of what stands beside a count of requests and is none: people, sizes, figures of a window
+    r"(^|_)(users?|accounts?|sessions?|people|customers?|images?|tokens?|spend|cost|max|maximum|min|minimum|peak|stddev)(_|$)"
+)
 IN_HEADER = re.compile(r"^.*?[\s(\[]([^\s()\[\]]+)[)\]]?$")  # a unit behind the name of a series
-OTHER_UNIT = re.compile(r"[(\[](?!count|number|n\b|sum|utc|gmt|local)[^\s()\[\]]{1,9}[)\]]$", re.IGNORECASE)
+OTHER_UNIT = re.compile(
+    r"[(\[](?!count|number|n\b|sum|utc|gmt|local)[^\s()\[\]]{1,9}[)\]]$|_in_[a-z]+s$", re.IGNORECASE
+)
 CELL = re.compile(r"^(-?(?:[\d,]*\.?\d+)(?:[eE][+-]?\d+)?)\s*(K|Mil|M|Bil|B|Tri|T|k|m|b)?(?![a-zA-Z])\s*(.*)$")
 LARGE = {"": 1.0, "K": 1e3, "M": 1e6, "MIL": 1e6, "B": 1e9, "BIL": 1e9, "T": 1e12, "TRI": 1e12}
 LARGE_CELL = re.compile(r"\d ?(K|M|Mil|B|Bil)( |$)")
@@ -41,8 +46,9 @@ RATES = {  # ends of names of rates, and their seconds
 GROUPED = re.compile(r"^\d{1,3}([.,]\d{3})+$")
 WHOLE = re.compile(r"^\d+([.,]0*|([.,]\d{3})+)?$")
 UTC = re.compile(r"\b(UTC|GMT)\b")  # in the name of a column of times
-LONG = {"series", "metric", "name"}  # of Grafana's tables with a row per series and time
+LONG = {"series", "metric", "name", "field"}  # of tables of Grafana and InfluxDB with a row per series and time
 
+FEWEST_PARTS = 2  # series of which another is the sum
 NO_SERIES, A_COUNT = "no series of this file is a count of requests", "requests per interval, or a rate of them"
 
 
@@ -155,8 +161,11 @@ def counts_of(
         whole = joined(whole, part, path)
     begins = whole.begins
     lasts, said = lengths(begins, whole.ends, paths[0])
+    beside = {name for name, one in whole.series.items() if BESIDE.search(plain_name(one.column))}
+    if not any(EVERY.search(one.column) for name, one in whole.series.items() if name not in beside):
+        beside = set()
     read = {
-        name: counted(one.cells, one.column, asked, lasts, paths[0], whole=one.counted)
+        name: None if name in beside else counted(one.cells, one.column, asked, lasts, paths[0], whole=one.counted)
         for name, one in whole.series.items()
     }
     series = {name: values for name, values in read.items() if values is not None}
@@ -167,13 +176,29 @@ def counts_of(
         notes.append("cells in K or M are rounded to three figures")
     if asked.values == "counter":
         known = {name: np.isfinite(values) for name, values in series.items()}
+        notes += [
+            f"{name} began anew, {fell} falls: its count since is taken, a lower bound"
+            for name, values in series.items()
+            if (fell := int((np.diff(values[known[name]]) < 0).sum()))
+        ]
         series = {name: differences(begins[k], series[name][k], begins) for name, k in known.items()}
         begins, lasts = begins[:-1], np.diff(begins) / 1e9
     elif len(series) == 1:
         only = next(iter(series.values()))
         notes += ceiling_said(whole.full, only)
         notes += never_fall(only) if any(one.counted for one in whole.series.values()) else []
+    if total := total_of(series):
+        notes.append(f"{total} is the sum of the others: left out")
+        del series[total]
     return CountSeries(begins, lasts, settled(series, asked, paths[0], sure=False), tuple(notes))
+
+
+def total_of(series: dict[str, Floats]) -> str:
+    """The series that is the sum of all others, of which two or more are above 0; '' if there is none."""
+    if sum(float(np.nansum(values)) > 0 for values in series.values()) < FEWEST_PARTS + 1:
+        return ""
+    whole = np.sum(list(series.values()), axis=0)
+    return next((name for name, values in series.items() if np.allclose(2 * values, whole, rtol=1e-6, atol=1e-9)), "")
 
 
 def joined(one: Columns, two: Columns, path: Path) -> Columns:
@@ -244,6 +269,7 @@ def counted(
 
     whole: its name says that it counts requests, and whole numbers are those of each interval.
     """
+    cells = ["" if cell.strip().lower() in NOTHING else cell for cell in cells]
     bare = [re.sub("[.,]", "", cell) if GROUPED.match(cell) else cell for cell in cells]
     if whole and asked.values is None and all(not cell or WHOLE.match(cell) for cell in bare):
         return np.array([whole_count(cell, path, name) for cell in settled_points(cells)])

@@ -13,6 +13,7 @@ MAGIC = {
     "<html": "an HTML page",
     "<?xml": "an XML document",
 }
+LINE_PROTOCOL = re.compile(r"^[^\s,=]+(,\S+=\S+)* \S+=.* \d{16,19}$")
 DATED = re.compile(r"\d{4}[-/]\d\d[-/]\d\d|\d\d/[A-Z][a-z][a-z]/\d{4}|[A-Z][a-z][a-z] [ \d]\d \d\d:\d\d:\d\d")
 
 
@@ -30,6 +31,8 @@ def looks_like(head: Head) -> str:
         return f"{kind} with the keys {cut(keys)}"
     if re.match(r"\s*(\{|\[\s*\{)", line) or (line.lstrip().startswith("[") and not DATED.search(line)):
         return "a JSON document, perhaps cut off"
+    if LINE_PROTOCOL.match(line):
+        return "InfluxDB's line protocol, which 'influx query' exports as CSV"
     if DATED.search(line) and len(head.names) < 2:
         return f"a log with a date in each line, of no known layout: {cut(printable(line), 80)}"
     if len(head.names) > 1:

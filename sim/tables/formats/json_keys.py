@@ -4,14 +4,17 @@ import re
 from collections.abc import Iterable
 from typing import Any
 
-from sim.tables.names import plain_name, seconds_per, unit_of_time
+from sim.tables.names import ASKED, plain_name, seconds_per, unit_of_time
 
 # Names of times, and which instant each is ('' where programs differ).
 TIMES = {
+    **dict.fromkeys((*ASKED, "started_date_time"), "start"),
     **dict.fromkeys(("start_utc", "start_local", "start_time", "start_time_utc", "request_time_utc"), "start"),
-    **dict.fromkeys(("arrival_time", "arrived", "request_time_epoch", "request_timestamp"), "start"),
+    "request_time_epoch": "start",
     "edge_start_timestamp": "start",  # Cloudflare
-    **dict.fromkeys(("arrival", "arrived_at", "received_at", "created_at", "created", "started_at", "start"), "start"),
+    **dict.fromkeys(
+        ("created_at", "created", "started_at", "start", "begin", "opened", "opened_at", "request_start"), "start"
+    ),
     **dict.fromkeys(
         ("end_time", "finished_at", "completed_at", "finished", "completed", "ended_at", "time_iso8601", "time_local"),
         "end",
@@ -34,7 +37,7 @@ STATUSES = (
     *("response_code", "result_code", "edge_response_status"),
 )
 SIGNS = {  # of programs whose times are known, by keys that only they have
-    ("ts", "duration", "status"): "end",  # Caddy
+    ("ts", "duration", "status", "request.uri"): "end",  # Caddy
     ("StartUTC", "Duration"): "start",  # Traefik
     ("httpRequest.latency", "timestamp"): "start",  # Google Cloud: when the load balancer got the request
     ("request_time", "remote_addr"): "end",  # nginx: its variables
@@ -42,16 +45,38 @@ SIGNS = {  # of programs whose times are known, by keys that only they have
     ("req.method", "responseTime"): "end",  # pino: when the request was completed
     ("x-edge-result-type", "time-taken"): "end",  # CloudFront
     ("attack", "seq", "latency"): "start",  # vegeta
+    ("timestamp", "resultCode", "duration"): "start",  # Application Insights
+    ("TimeGenerated", "ResultCode", "DurationMs"): "start",  # the same in Log Analytics
+    ("time", "request_processing_time", "target_processing_time"): "end",  # AWS ALB, as Athena has it
+    ("time_taken", "sc_status"): "end",  # IIS
+    ("date", "time", "location", "time_taken"): "end",  # CloudFront, as Athena has it
     ("Duration", "OriginDuration", "time"): "end",  # Traefik without StartUTC: when it wrote the line
 }
-# Programs whose durations are nanoseconds, by keys that only they have: Traefik, vegeta.
-IN_NANOSECONDS = (("Duration", "OriginDuration"), ("Duration", "StartUTC"), ("attack", "seq", "latency"))
+# Programs whose durations have a unit that no name says, by keys that only they have: Traefik, vegeta; Envoy and Istio,
+# a browser (HAR), Kong, Application Insights, AWS Lambda.
+IN_UNITS = {
+    ("Duration", "OriginDuration"): 1e9,
+    ("Duration", "StartUTC"): 1e9,
+    ("attack", "seq", "latency"): 1e9,
+    ("start_time", "duration", "response_code"): 1e3,
+    ("startedDateTime", "time"): 1e3,
+    ("latencies.request", "started_at"): 1e3,
+    ("resultCode", "duration"): 1e3,
+    ("@duration", "@timestamp"): 1e3,
+}
+AREA = re.compile(r"^(\d+)\s*[x×*]\s*(\d+)$")
 DATED = re.compile(r"^\[?(\d{4}-\d\d-\d\d[T ]\d\d:|\d\d/[A-Z][a-z][a-z]/\d{4}:\d\d:)")
+
+
+def unit_by_program(names: Iterable[str]) -> float:
+    """The units of a duration in a second, by the program whose keys or columns these names are; 0 for another one."""
+    there = set(names)
+    return next((per for signs, per in IN_UNITS.items() if there.issuperset(signs)), 0.0)
 
 
 def first_of(names: Iterable[str], there: dict[str, Any]) -> str:
     """The first key with a value that has one of some names, or else one within an object of another name."""
-    filled = [key for key in there if there[key] not in (None, "")]
+    filled = [key for key in there if there[key] not in (None, "") and not isinstance(there[key], bool)]
     whole = {plain_name(key): key for key in reversed(filled)}
     last = {plain_name(key.rpartition(".")[2]): key for key in reversed(filled)}
     ends = {"_".join(plain_name(key).split("_")[-2:]): key for key in reversed(filled)}
@@ -75,6 +100,13 @@ def is_dated_request(key: str, value: Any) -> bool:
     return plain_name(key.rpartition(".")[2]) == "request_time" and bool(DATED.match(str(value)))
 
 
+def stamped(key: str, names: Iterable[str]) -> str:
+    """Which instant the times of a key are, by its name or by the program whose keys or columns these names are."""
+    there = {*names, *map(plain_name, names)}
+    by_program = next((at for signs, at in SIGNS.items() if there.issuperset(signs)), "")
+    return at_of(key) if plain_name(key.rpartition(".")[2]) in ASKED else by_program or at_of(key)
+
+
 def at_of(key: str) -> str:
     """Which instant the times of a key are: 'start' or 'end', '' where programs differ."""
     last = key.rpartition(".")[2]
@@ -88,7 +120,9 @@ def roles_of(record: dict[str, Any]) -> dict[str, str]:
     """The keys of a record that say how long a request took, whose it was, for what, and what became of it."""
     if not (time := time_of(record)):
         return {}
-    lasted = [key for key in record if key != time and record[key] not in (None, "") and seconds_per(key) is not None]
+    lasted = ["time"] if plain_name(time) == "started_date_time" else []  # HAR
+    lasted += [key for key in ("latencies.request",) if key in record]  # Kong
+    lasted += [key for key in record if key != time and record[key] not in (None, "") and seconds_per(key) is not None]
     first = [key for key in lasted if not plain_name(key).startswith(("upstream", "origin"))]
     roles = {
         "duration": min(first or lasted, key=len, default=""),
@@ -97,3 +131,21 @@ def roles_of(record: dict[str, Any]) -> dict[str, str]:
         "status": first_of(STATUSES, record),
     }
     return {role: key for role, key in roles.items() if key}
+
+
+def side_of(text: str) -> str:
+    """Pixels along the side of a square as large as a picture of 1024x768; a number as it is."""
+    area = AREA.match(text)
+    return str((int(area[1]) * int(area[2])) ** 0.5) if area else text
+
+
+def user_of(text: str, key: str) -> str:
+    """A user's name; of an address with a port, which differs with each connection, the address."""
+    return re.sub(r":\d+$", "", text) if key == "downstream_remote_address" else text
+
+
+def path_of(text: str) -> str:
+    """The path of a request line or an address: '/v1/images' of 'POST /v1/images HTTP/1.1'."""
+    words = text.split(" ")
+    text = words[1] if len(words) == 3 else text
+    return re.sub(r"^\w+://[^/]+", "", text)

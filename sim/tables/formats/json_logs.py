@@ -17,10 +17,20 @@ import pyarrow.json
 
 from sim.errors import BadInput, printable
 from sim.tables.coded import of_words
-from sim.tables.elapsed import ELAPSED, with_elapsed
+from sim.tables.elapsed import ELAPSED, WAITED, spans, with_elapsed
 from sim.tables.files import Broken, Progress, RowBlock
 from sim.tables.formats.count_tables import counts_of
-from sim.tables.formats.json_keys import IN_NANOSECONDS, SIGNS, at_of, first_of, roles_of, time_of
+from sim.tables.formats.json_keys import (
+    AREA,
+    first_of,
+    path_of,
+    roles_of,
+    side_of,
+    stamped,
+    time_of,
+    unit_by_program,
+    user_of,
+)
 from sim.tables.formats.lines import whole_lines
 from sim.tables.formats.reader import (
     Asked,
@@ -30,6 +40,7 @@ from sim.tables.formats.reader import (
     Requests,
     as_text,
     in_chunks,
+    is_listed,
     json_lines,
     json_list,
     json_object,
@@ -39,23 +50,31 @@ from sim.tables.formats.reader import (
 )
 from sim.tables.formats.sampled import sampled
 from sim.tables.formats.w3c_logs import HITS
-from sim.tables.formats.web_logs import is_usual
+from sim.tables.formats.web_logs import is_log_line
 from sim.tables.in_order import in_order
-from sim.tables.names import AREAS, ENDS, SIZES, shown_per, unit_of_time
-from sim.tables.opening import first_lines
+from sim.tables.names import (
+    AREAS,
+    ASKED,
+    BEGUN,
+    ENDS,
+    SIZES,
+    is_service,
+    parts_of,
+    plain_name,
+    seconds_per,
+    shown_per,
+    unit_of_time,
+)
 from sim.tables.times import written_seconds
 
-IN_MILLISECONDS = {"start_time", "duration", "response_code"}  # the keys of Envoy, and of Istio
 FIELD = re.compile(r"([\w.@-]+)=(\"(?:[^\"\\]|\\.)*\"|\S*)")  # of logfmt
 FEWEST_FIELDS = 3
-AREA = re.compile(r"^(\d+)\s*[x×*]\s*(\d+)$")
 CLOCK = re.compile(r"^\d\d:\d\d:\d\d")
 MESSAGES = ("log", "message", "msg", "line", "textPayload", "@message", "MESSAGE", "body")
-ASKED = re.compile(r"\"(GET|POST|PUT|PATCH|DELETE|HEAD|OPTIONS) \S+( HTTP/[\d.]+)?\" [1-5]\d\d\b")
 NO_REQUEST = ("^no$", "records without a path, a status or a duration, as of a program's other messages")
 OTHER = {  # keys of other documents
     *("request_throughput", "num_prompts", "benchmark_duration", "metadata"),
-    *("metric", "metrics", "resourceSpans", "MetricDataResults", "data"),
+    *("metric", "resourceSpans", "MetricDataResults", "data"),
 }
 
 
@@ -82,7 +101,7 @@ def record_of(text: str) -> dict[str, Any]:
 def first_records(head: Head) -> list[dict[str, Any]]:
     """The first records of a file, with flat keys."""
     line = head.line.lstrip()
-    if line.startswith("["):
+    if line.startswith(("[", "{")) and is_listed(head):
         records = json_list(whole_text(head.path))[:200]
     elif line.startswith("{") or len(FIELD.findall(line)) >= FEWEST_FIELDS:
         records = [record_of(line.strip()) for line in head.lines[:200]]
@@ -124,7 +143,10 @@ class JsonLog(Reader):
     def recognises(self, head: Head) -> bool:
         records = first_records(head)
         other = any(OTHER & {key.split(".")[0] for key in one} for one in records)
-        return not other and any(time_of(one) for one in records)
+        timed = [one for one in records if time_of(one)]
+        if head.document and is_listed(head):  # which may hold anything with times
+            timed = [one for one in timed if roles_of(one)]
+        return not other and bool(timed)
 
     def requests(self, head: Head) -> Requests:
         records = first_records(head)
@@ -133,23 +155,35 @@ class JsonLog(Reader):
         time, roles = time_of(there), roles_of(there)
         refuse_wrapped(records, roles, head.path)
         duration = roles.get("duration", "")
-        stamped = next((at for signs, at in SIGNS.items() if set(signs) <= set(there)), at_of(time))
-        stamped = stamped or ("" if duration else "start")
+        at = stamped(time, list(there)) or ("" if duration else "start")
         per, said = per_second(duration, there, records)
-        ended = "" if duration or stamped != "start" else first_of((*ENDS, "edge_end_timestamp"), there)
+        begun, ended = (first_of(names, there) for names in (BEGUN, (*ENDS, "edge_end_timestamp")))
+        begun = (
+            ""
+            if begun == time or not ended or plain_name(time.rpartition(".")[2]) not in (*ASKED, "created_at")
+            else begun
+        )
+        ended = "" if at != "start" or (duration and not begun) else ended
         date = first_of(("date",), there) if CLOCK.match(str(there[time])) else ""
         cached = "x-edge-result-type" in there
         sizes = sizes_in(there)
         columns = {"time": time, **roles, **sizes}
-        columns |= ({"result": "x-edge-result-type"} if cached else {}) | ({"ended": ended} if ended else {})
-        keys = Keys(columns, per, date, schema_of(records, [*columns.values(), *([date] if date else [])]))
+        columns |= {"result": "x-edge-result-type"} if cached else {}
+        columns |= {name: key for name, key in (("begun", begun), ("ended", ended)) if key}
         read = ", ".join(f"{role} from {key!r}" for role, key in {"time": time, **roles}.items())
         extra = {name: (name, 1.0) for name in ("status", *sizes) if name in columns}
+        parts = parts_of(there, partial(numbers_in, records), 1.0 if seconds_per(duration) else per)
         if duration or ended:
-            extra["duration_s"] = (ELAPSED if ended else "duration", 1.0)
+            named = "service_s" if is_service(duration, parts) and not ended else "duration_s"
+            extra[named] = (ELAPSED if ended else "duration", 1.0)
+        for what, (key, each) in parts.items():
+            columns[what], extra[what] = key, (what, each)
+        if begun:
+            extra["wait_s"] = (WAITED, 1.0)
+        keys = Keys(columns, per, date, schema_of(records, [*columns.values(), *([date] if date else [])]))
         return Requests(
             blocks=partial(timed_blocks if ended else json_blocks, keys=keys),
-            stamped=stamped,
+            stamped=at,
             extra=extra,
             unit=unit_of_times(time, there),
             user="user" if "user" in roles else None,
@@ -157,20 +191,25 @@ class JsonLog(Reader):
             zone="UTC" if cached else None,
             leave_out={"asks": NO_REQUEST, **({"result": HITS} if cached else {})},
             notes=(
-                f"read as JSON: {read}" + (f", duration from the time to {ended!r}" if ended else ""),
+                f"read as JSON: {read}"
+                + (f", wait from the time to {begun!r}" if begun else "")
+                + (f", duration from the time to {ended!r}" if ended else ""),
                 *([said] if said else []),
             ),
         )
+
+
+def numbers_in(records: list[dict[str, Any]], key: str) -> list[float]:
+    """The values of a key that are numbers."""
+    return [float(one[key]) for one in records if isinstance(one.get(key), int | float)]
 
 
 def per_second(duration: str, there: dict[str, Any], records: list[dict[str, Any]]) -> tuple[float, str]:
     """The number of units of a log's durations in a second, and a note where only their size shows the unit."""
     if not duration:
         return 1.0, ""
-    if any(set(signs) <= set(there) for signs in IN_NANOSECONDS):
-        return 1e9, ""
-    if set(there) >= IN_MILLISECONDS:
-        return 1e3, ""
+    if known := unit_by_program(there):
+        return known, ""
     values = [one[duration] for one in records if duration in one]
     per, said = shown_per(duration, [found for one in values if (found := in_seconds(one, 1.0)) is not None])
     return per, "" if any(written_seconds(str(one)) is not None for one in values) else said
@@ -197,7 +236,7 @@ def refuse_wrapped(records: list[dict[str, Any]], roles: dict[str, str], path: P
     for record in records:
         for key in MESSAGES:
             text = str(record.get(key, "")).strip()
-            if is_usual(text) or ASKED.search(text):
+            if is_log_line(text):
                 what = f"each record holds a line of another log in its key {key!r}"
                 expected = f"those lines alone, as 'jq -r .{key}' prints them"
                 raise BadInput(what, file=path, value=text, expected=expected)
@@ -245,11 +284,12 @@ def typed(kind: Any) -> Any:
 
 def timed_blocks(path: Path, broken: list[Broken], progress: Progress, keys: Keys) -> Iterator[RowBlock]:
     """The rows of a log with the start and the end of each request, and how long it took."""
-    yield from with_elapsed(json_blocks(path, broken, progress, keys), "time", "ended")
+    later = {name: name if name in keys.of else "" for name in ("begun", "ended")}
+    yield from with_elapsed(json_blocks(path, broken, progress, keys), "time", spans(later["begun"], later["ended"]))
 
 
 def json_blocks(path: Path, broken: list[Broken], progress: Progress, keys: Keys) -> Iterator[RowBlock]:
-    if first_lines(path)[0].lstrip().startswith("["):
+    if is_listed(Head(path)):
         yield from in_chunks(rows_of(json_lines(path, broken, progress), keys), [*keys.of, "asks"])
         return
     for block, unfit in in_order(lambda part: block_of(*part, keys), whole_lines(path, progress)):
@@ -334,17 +374,6 @@ def rows_of(records: Iterable[tuple[int, dict[str, Any]]], keys: Keys) -> Iterat
         yield number, row
 
 
-def side_of(text: str) -> str:
-    """Pixels along the side of a square as large as a picture of 1024x768; a number as it is."""
-    area = AREA.match(text)
-    return str((int(area[1]) * int(area[2])) ** 0.5) if area else text
-
-
-def user_of(text: str, key: str) -> str:
-    """A user's name; of an address with a port, which differs with each connection, the address."""
-    return re.sub(r":\d+$", "", text) if key == "downstream_remote_address" else text
-
-
 def in_seconds(value: Any, per: float) -> float | None:
     """A duration in seconds: a text with its unit, or a number of which `per` make a second; None for none."""
     if isinstance(value, str) and (found := written_seconds(value)) is not None:
@@ -359,10 +388,3 @@ def duration_text(value: Any, per: float) -> str:
     """A duration in seconds as a text; what cannot be read as it is, so that it is reported."""
     found = in_seconds(value, per)
     return as_text(value if found is None else found)
-
-
-def path_of(text: str) -> str:
-    """The path of a request line or an address: '/v1/images' of 'POST /v1/images HTTP/1.1'."""
-    words = text.split(" ")
-    text = words[1] if len(words) == 3 else text
-    return re.sub(r"^\w+://[^/]+", "", text)

@@ -10,18 +10,21 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from sim.errors import BadInput
-from sim.tables.coded import joined, of_words, stored_like
+from sim.tables.coded import joined, of_words, plain, stored_like
 from sim.tables.files import BLOCK, Broken, Progress, RowBlock
 from sim.tables.hashes import Hashes
 from sim.tables.in_order import in_order
 from sim.tables.opening import BOM, UNREADABLE, opened
-from sim.tables.times import Mask
+from sim.tables.times import Mask, matches
 
 HOSTS = "a host may stand for many people behind one address"  # a note
 LONGEST_LINE = 1_000_000  # bytes
 MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 QUOTED = r"\"(?:[^\"\\]|\\.)*\""  # a quote within it is escaped by a backslash
 REQUEST = r"^(?P<method>[A-Z]+) (?P<path>\S+)(?: HTTP/[\d.]+)?$"
+PROBE = "(probe)"  # the path of what asks whether a service is well, and of nothing that it makes
+PROBES = r"(?i)/(health(z|[-_]?check)?(/live|/ready)?|livez|readyz|metrics|ping|favicon\.ico|robots\.txt)/?([?#].*)?$"
+PROBE_ROWS = (r"^\(probe\)$", "health checks, scrapes of metrics and preflights (/health, /metrics, OPTIONS)")
 # day/month/year:time zone, in brackets; HAProxy has milliseconds and no zone.
 CLF = (
     r"\[(?P<day>\d\d)/(?P<month>[A-Z][a-z][a-z])/(?P<year>\d{4}):"
@@ -140,6 +143,20 @@ def request_columns(request: Any) -> dict[str, Any]:
         "path": pc.fill_null(pc.struct_field(found, "path"), ""),
         "asked": request,
     }
+
+
+def with_probes(columns: dict[str, Any]) -> dict[str, Any]:
+    """Columns of a log with PROBE as the path of health checks, scrapes of metrics and preflights."""
+    if "path" not in columns:
+        return columns
+    path, method = columns["path"], columns.get("method")
+    probe = of_words(path, lambda words: matches(words, PROBES))
+    if method is not None:
+        probe |= of_words(method, lambda words: matches(words, "^OPTIONS$"))
+    if not probe.any():
+        return columns
+    found = pc.if_else(pa.array(probe), pa.scalar(PROBE), plain(path))
+    return {**columns, "path": stored_like(path, found)}
 
 
 def shortened_path(paths: Any, depth: int) -> Any:

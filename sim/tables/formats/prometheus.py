@@ -29,6 +29,12 @@ Samples = dict[tuple[str, Labels], float]
 Sample = tuple[str, Labels, float, float | None]
 
 
+NOT_OVER_TIME = {  # other answers, and what to ask for
+    "vector": "resultType matrix: an answer of /api/v1/query_range, which has a start, an end and a step",
+    "streams": "of the log in Loki its lines alone, as jq -r '.data.result[].values[][1]' prints them",
+}
+
+
 class PrometheusRange(Reader):
     """The JSON of /api/v1/query_range."""
 
@@ -46,7 +52,8 @@ class PrometheusRange(Reader):
             data = json_document(path)["data"]
             if data["resultType"] != "matrix" or not data.get("result"):
                 what = f"a range query has values over time, this one is a {data['resultType']}"
-                raise BadInput(what, file=path, expected="resultType matrix, with at least one series")
+                expected = NOT_OVER_TIME.get(data["resultType"], "resultType matrix, with at least one series")
+                raise BadInput(what, file=path, expected=expected)
             for one in data["result"]:
                 pages.setdefault(frozenset((one.get("metric") or {}).items()), []).append(samples_of(one))
                 native = native or bool(one.get("histograms"))

@@ -95,12 +95,34 @@ def filled(rows: list[list[str]]) -> list[list[str]]:
 
 
 def json_list(text: str) -> list[dict[str, Any]]:
-    """The objects of a JSON list; none if a text is another thing, or has others in it."""
+    """The objects of a JSON list, or of the first within a document; none if a text is another thing."""
     try:
         found = json.loads(text)
     except (ValueError, RecursionError):
         return []
-    return found if isinstance(found, list) and all(isinstance(one, dict) for one in found) else []
+    within = [found]
+    for one in within:  # which grows: outer parts first
+        if rows := rows_within(one):
+            return rows
+        if isinstance(one, list) and one and all(isinstance(part, dict) for part in one):
+            return one
+        within += one.values() if isinstance(one, dict) else []
+    return []
+
+
+def rows_within(one: Any) -> list[dict[str, Any]]:
+    """The rows of a part of a document as objects: of CloudWatch's Logs Insights, and of Azure's Log Analytics."""
+    if isinstance(one, list) and one and all(isinstance(row, list) and holds(row, "field", "value") for row in one):
+        return [{cell["field"]: cell["value"] for cell in row} for row in one]
+    if holds(one, "columns", "rows") and holds(one[0]["columns"], "name"):
+        names = [column["name"] for column in one[0]["columns"]]
+        return [dict(zip(names, row, strict=False)) for row in one[0]["rows"]]
+    return []
+
+
+def is_listed(head: Head) -> bool:
+    """Whether a file is one JSON list, or one document with a list in it, and no lines of JSON."""
+    return head.line.lstrip().startswith("[") or any(isinstance(part, dict | list) for part in head.document.values())
 
 
 def holds(listed: Any, *keys: str) -> TypeGuard[list[dict[str, Any]]]:
@@ -260,7 +282,7 @@ def as_text(value: Any) -> str:
 
 def json_lines(path: Path, broken: list[Broken], progress: Progress) -> Iterator[tuple[int, dict[str, Any]]]:
     """The JSON objects of a file, one a line or all in one list, each with the number of its line, or its place."""
-    if first_lines(path)[0].lstrip().startswith("["):
+    if is_listed(Head(path)):
         yield from enumerate(json_list(whole_text(path)), 1)
         return
     stream, raw = opened(path)

@@ -32,10 +32,11 @@ COUNTED |= {"count", "counts", "asks", "hits", "arrivals", "calls", "visits", "i
 BESIDE_COUNTS = {"num", "number", "of", "n", "no", "http", "api"}
 NUMBERS_ROWS = {"id", "row", "nr", "no", "index", "unnamed_0", "", "row_id", "row_number"}
 # What a request has, and a sample at an even step has not: whose it is; what it was, and what became of it.
-WHOSE = re.compile(r"(^|_)(id|user|client|customer|account|ip|uuid)$")
-REQUEST = re.compile(r"(^|_)(status|code|type|kind|path|url|endpoint|method|images?|tokens?|steps?|size)$")
+WHOSE = re.compile(r"(^|(?<!per)_)(id|user|client|customer|account|ip|uuid)$")
+REQUEST = re.compile(r"(^|_)(status|code|type|kind|path|url|endpoint|method)$")
+ROUTE = re.compile(r"^([A-Z]+ )?/")  # the name of a series: what was asked for
 SERIES = re.compile(
-    r"(^|_)(name|host|instance|index|pod|node|job|service|series|metric|region|zone|cluster|device)$|^gpu$"
+    r"(^|_)(name|host|instance|index|pod|node|job|service|series|metric|region|zone|cluster|device)$|^(gpu|table)$"
 )
 NUMBER = re.compile(r"^[+-]?(\d[\d,.]*|\.\d+)([eE][+-]?\d+)?\s*([A-Za-zµ%°/][A-Za-z%°/²³]*( ?[A-Za-z/%]+)*)?$")
 NOTHING = {"", "-", "n/a", "[n/a]", "na", "nan", "null", "none", "undefined", "[not supported]", "not available"}
@@ -70,6 +71,11 @@ def is_counted(name: str) -> bool:
     return bool(words & COUNTED) and words <= COUNTED | BESIDE_COUNTS
 
 
+def says_of_request(head: str) -> bool:
+    """Whether a column says what a request was, or what became of it."""
+    return bool(REQUEST.search(plain_name(head))) and not ROUTE.match(head)
+
+
 def is_series(name: str) -> bool:
     """Whether a column says which of several machines or services a sample is of, like host or gpu_id."""
     return bool(SERIES.search(name.removesuffix("_id")))
@@ -86,7 +92,9 @@ def time_places(names: Sequence[str], rows: Rows) -> tuple[int, ...]:
     clock = next((k for k, name in enumerate(names) if name in CLOCKS), -1)
     if min(date, clock) >= 0 and all(CLOCK_CELL.match(row[clock].strip()) for row in rows[:50]):
         return date, clock
-    return tuple(k for k, name in enumerate(names) if name in TIMED or unit_of_time(name)[0] in TIMED)[:1]
+    found = [k for k, name in enumerate(names) if name in TIMED or unit_of_time(name)[0] in TIMED]
+    several = [k for k in found if len({row[k] for row in rows}) > 1]  # others are of the whole table
+    return tuple((several or found)[:1])
 
 
 def time_in(row: Sequence[str], times: tuple[int, ...]) -> str:
@@ -137,9 +145,7 @@ def sampled(rows: Rows) -> Places | None:
     if not even(distinct):
         return None
     if usual == 1 and rows_at.max() == 1:
-        own = any(REQUEST.search(name) for name in names) or any(
-            len({row[k] for row in body}) > 1 for k in found.labels
-        )
+        own = any(map(says_of_request, rows[0])) or any(len({row[k] for row in body}) > 1 for k in found.labels)
         return None if own and not (found.counted and found.labels) else found
     several = bool(found.labels) and (bool(found.counted) or float((rows_at == usual).mean()) >= ROUGH)
     keys = {(time_in(row, found.times), *(row[k] for k in found.labels)) for row in body}
@@ -157,9 +163,11 @@ def places_of(heads: Sequence[str], body: Rows) -> Places | None:
     texts = {k: [row[k] for row in body] for k in others}
     others = [k for k in others if not is_running_number(names[k], texts[k])]
     numbers = {k for k in others if are_numbers(texts[k])}
-    named = {k for k in others if is_series(names[k]) or REQUEST.search(names[k])}
+    named = {k for k in others if is_series(names[k]) or says_of_request(heads[k])}
     values = [k for k in others if k in numbers - named and seconds_per(heads[k]) is None]
     labels = [k for k in others if k in named or (k not in numbers and any(texts[k]))]
+    if len({time_in(row, times) for row in body}) == len(body) > 1:  # another label in each row names no series
+        labels = [k for k in labels if len(set(texts[k])) < len(body)]
     counted = tuple(k for k in values if is_counted(heads[k]))
     return Places(times, end, tuple(labels), tuple(values), counted) if values else None
 

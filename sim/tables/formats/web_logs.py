@@ -83,9 +83,17 @@ HAPROXY = (
 )
 
 
+REQUEST_LINE = r"\"(GET|POST|PUT|PATCH|DELETE|HEAD|OPTIONS) \S+( HTTP/[\d.]+)?\" [1-5]\d\d\b"
+
+
 def is_usual(line: str) -> bool:
     """Whether a line is of one of the usual layouts."""
     return any(fits(line, pattern) for pattern in (ALB, COMBINED, ENVOY, HAPROXY))
+
+
+def is_log_line(text: str) -> bool:
+    """Whether the text of a record or a cell is a line of a log of requests, of a usual layout or another."""
+    return is_usual(text.strip()) or fits(text, REQUEST_LINE)
 
 
 class AccessLog(Reader):
@@ -140,7 +148,7 @@ def stamp_and_unit(pattern: str, texts: Any, rests: Any) -> tuple[str, float, st
     if pattern != MICROSECONDS:
         per = unit_by_order(of_words(pc.struct_field(texts, "stamp"), stamp_time), sample, per)
     why = ", since most are small" if small else ""
-    return "start", per, f"the number at the end of each line is taken for {WHOLE[per]}{why}"
+    return "start by default", per, f"the number at the end of each line is taken for {WHOLE[per]}{why}"
 
 
 def combined_columns(part: dict[str, Any], duration: str, behind: bool = False) -> Columns:

@@ -25,6 +25,7 @@ LEVEL = 0.99  # of the prediction interval
 FEW = 50_000  # requests of all runs together; fewer are not worth another process
 LEAST = 20  # served requests of the test days; quantiles of fewer are those of single requests
 WITHIN = 0.1  # of itself, or the figure's own least difference, the error allowed in a replay
+IMPOSSIBLE = 1.5  # times the seconds that servers had: more service than that is of another unit
 
 # The figures of each test day, and of all of them together (None).
 Found = dict[int | None, dict[str, float]]
@@ -166,6 +167,18 @@ def day_label(day: int | None, log: QueueLog) -> str:
     return str(np.datetime64(log.first) + np.timedelta64(day, "D"))
 
 
+def beyond_servers(log: QueueLog, duty: OnDuty) -> list[str]:
+    """A note where services are longer together than the time that servers had, as those of another unit are."""
+    ends = log.arrived + log.waited + np.nan_to_num(log.served)
+    served, room = float(np.nansum(log.served)), duty.seconds(float(log.arrived.min()), float(ends.max()))
+    if served <= IMPOSSIBLE * room:
+        return []
+    return [
+        f"Warning: services make {served:,.0f} s, and the servers had {room:,.0f} s. Times are read in seconds unless "
+        "a column's name has another unit, as served_ms has."
+    ]
+
+
 def study_notes(log: QueueLog, split: Split, duty: OnDuty, unfinished: int) -> list[str]:
     """Notes for the reader: the rows, the days, the servers, and where the log departs from the model."""
     test, train = split.test, split.train
@@ -173,6 +186,7 @@ def study_notes(log: QueueLog, split: Split, duty: OnDuty, unfinished: int) -> l
         f"Requests: {len(log):,}; days: {len(log.days)}; hung up: {int(log.abandoned.sum()):,}.",
         *log.notes,
         f"Servers: {duty.how}.",
+        *beyond_servers(log, duty),
     ]
     if len(split.turnaround):
         notes.append(
