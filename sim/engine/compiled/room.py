@@ -38,7 +38,6 @@ from sim.model.balancing import NO_MODEL
 from sim.model.jit import njit
 
 MOST_LANES = int(np.iinfo(REQUEST["lane"]).max)
-CROWD = 1 << 20  # people and requests for whom there is room from the start, if there are as many
 SPARE = 4096  # moments that can be played, at least, before arrays are looked at again
 
 
@@ -122,9 +121,7 @@ def with_room(s: State, c: Constants, gpus: int = 0) -> State:
     gpus: the least number of GPUs that a pool has room for.
     """
     n = s.n
-    inside = SPARE if len(s.people) else max(SPARE, min(len(c.arriving), CROWD))  # as many as may be there at once
-    people, requests = roomy(s.people, n[PEOPLE], inside), roomy(s.requests, n[REQUESTS], inside)
-    batches = roomy(s.batches, n[BATCHES])
+    people, requests, batches = roomy(s.people, n[PEOPLE]), roomy(s.requests, n[REQUESTS]), roomy(s.batches, n[BATCHES])
     limiters = s.limiters
     if len(limiters) < n[LIMITERS] + SPARE * c.meters:
         limiters = rows_of(2 * (int(n[LIMITERS]) + SPARE * c.meters), limiters.shape[1])
