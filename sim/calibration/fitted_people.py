@@ -96,7 +96,8 @@ class Next:
     followed: asked again within `window` seconds, `pause` seconds after the end; settled: there was time to see it;
     failures: how many attempts in a row had failed, this one counted, where all of them were refused; 0 elsewhere.
     tries: the same, however they failed.
-    again: of answered requests, the share that was followed: people want another image, and not the same.
+    again: of answered requests, the share that was followed: people want another image, and not the same. answers: how
+    many of them there are.
     """
 
     followed: Mask
@@ -106,6 +107,7 @@ class Next:
     tries: NDArray[np.int64]
     window: float
     again: float
+    answers: int
 
 
 def next_of(asks: Asks) -> Next:
@@ -129,7 +131,7 @@ def next_of(asks: Asks) -> Next:
     followed, settled = gap <= window, ends < asks.length - window
     served = asks.served[order] & settled
     again = float(followed[served].mean()) if served.any() else 0.0
-    return Next(followed[back], gap[back], settled[back], row[back], tries[back], window, again)
+    return Next(followed[back], gap[back], settled[back], row[back], tries[back], window, again, int(served.sum()))
 
 
 def retries(asks: Asks, found: Findings) -> None:
@@ -151,7 +153,7 @@ def retries(asks: Asks, found: Findings) -> None:
         chance, most, ends = chance_and_most(after.failures[rows], after.followed[rows], after.again)
         found.keys["behaviour.retry.probability"], found.keys["behaviour.retry.at_most"] = round(chance, 4), most
         how = f"maximum likelihood of rows of refusals; {after.again:.3g} of answers are followed too"
-        found.add("behaviour.retry.probability", (chance, *ends), "", int(rows.sum()), how)
+        found.add("behaviour.retry.probability", (chance, *wider(chance, ends, after)), "", int(rows.sum()), how)
         found.add("behaviour.retry.at_most", (most, math.nan, math.nan), "", int(rows.sum()), "of the same likelihood")
     else:  # a server that gives up refuses, though late
         share_followed("behaviour.retry.probability", asks.thrown, after, found)
@@ -182,8 +184,16 @@ def share_followed(key: str, ended: Mask, after: Next, found: Findings) -> None:
         float(np.clip((v - after.again) / max(1 - after.again, 1e-9), 0, 1)) for v in (hits / n, *proportion(hits, n))
     )
     found.keys[key] = round(share, 4)
-    found.add(key, (share, low, high), "", n, "share followed, beyond that of answers")
+    found.add(key, (share, *wider(share, (low, high), after)), "", n, "share followed, beyond that of answers")
     found.keys.setdefault("behaviour.retry.at_most", 3)
+
+
+def wider(chance: float, ends: tuple[float, float], after: Next) -> tuple[float, float]:
+    """The bounds of a chance that take `again` as known, widened by its own error (the delta method)."""
+    error = Z * math.sqrt(after.again * (1 - after.again) / max(after.answers, 1))
+    error *= (1 - chance) / max(1 - after.again, 1e-9)
+    low, high = (math.hypot(chance - end, error) for end in ends)
+    return max(chance - low, 0.0), min(chance + high, 1.0)
 
 
 def chance_and_most(
