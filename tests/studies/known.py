@@ -32,5 +32,5 @@ TRACES = {
 
 CALIBRATE = {
     ("95 % intervals that hold the truth", "serving.noise.cv"): "the starts of requests left in service are a guess",
-    ("95 % intervals that hold the truth", "behaviour.retry.probability"): "a tenth too narrow: of 200 logs 185 hold it",
+    ("95 % intervals that hold the truth", "behaviour.retry.probability"): "a tenth too narrow: 185 of 200 hold it",
 }
