@@ -6,6 +6,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
@@ -80,7 +81,7 @@ JSON = """\
 {{"time_iso8601": "{end}Z", "remote_addr": "{ip}", "remote_user": "u{u}", "request": "POST /v1/{k} HTTP/1.1", \
 "status": 200, "request_time": {s:.3f}}}
 """
-WRITERS = {
+WRITERS: dict[str, tuple[str, Callable[..., None]]] = {
     "CSV: time, user, feature": ("rows.csv", write_csv),
     "nginx log with seconds": ("rows.log", partial(write_lines, line=NGINX)),
     "AWS ALB": ("alb.log", partial(write_lines, line=ALB)),

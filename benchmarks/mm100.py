@@ -22,11 +22,12 @@ THEORY = 0.21694048 / (SERVERS - RATE)  # mean wait in seconds, by the Erlang C 
 
 def scenario_of(customers: int, record: str) -> Scenario:
     """People who ask once, wait for ever, and are served for an exponential time of mean 1 s."""
+    horizon = f"{customers / RATE} s"
     return Scenario.from_dict(
         {
             "title": "M/M/100",
-            "horizon": f"{customers / RATE} s",
-            "control_tick": "1 h",
+            "horizon": horizon,
+            "control_tick": horizon,
             "record": record,
             "tiers": {"all": {"share": 1}},
             "features": {"image": {"share": 1, "pool": "gpus", "slo": "10 s", "spec": {"model": "second"}}},
@@ -55,7 +56,7 @@ def ours(record: str) -> Callable[[int, int], float]:
 def mean_wait(run: Run) -> float:
     """From the rows, or by Little's law from the time that requests waited."""
     if run.has_rows:
-        return float(latency_samples(run, None, None)["served", "wait"][1].mean())
+        return float(latency_samples(run, None, None, None)["served", "wait"][1].mean())
     assert run.timeline is not None
     return float(run.timeline.queue.sum() / run.timeline.counts[..., 0].sum())
 
