@@ -221,7 +221,7 @@ def test_no_gpu_serves_before_it_has_been_provisioned_and_has_started():
     run = simulate(surge(), [scaler()])
     grown = [at for (at, gpus), (_, before) in zip(changes(run)[1:], changes(run), strict=False) if gpus > before]
     assert grown[0] >= 300 + 120, "the surge begins at 300 s, a GPU takes 120 s"
-    assert grown[0] <= 300 + 120 + 90
+    assert grown[0] <= 300 + 120 + 90  # the surge is noticed 60 or 75 s after it began, over eight seeds
     assert run.batches.loc[run.batches["gpu"] >= 10, "started"].min() >= grown[0]
 
 

@@ -138,13 +138,15 @@ def explained(wrong: ValidationError, document: dict[str, Any], schema: type[Str
 
 def closest(name: str, known: list[str]) -> str:
     """The known keys that an unknown one may be a misspelling of, or else all of them."""
-    alike = difflib.get_close_matches(name, known, n=3, cutoff=NEAR)
-    similar = [one for one in alike if near(name, one)]
-    return f"perhaps {' or '.join(similar)}" if similar else f"one of {', '.join(known)}" if known else "no such key"
+    matches = difflib.get_close_matches(name, known, n=3, cutoff=NEAR)
+    suggested = [one for one in matches if near(name, one)]
+    if suggested:
+        return f"perhaps {' or '.join(suggested)}"
+    return f"one of {', '.join(known)}" if known else "no such key"
 
 
 def near(name: str, known: str) -> bool:
-    """Whether two words are the same but for a letter or two; or begin as each other do, as other forms of a word."""
+    """Whether two words differ by a letter or two, or have the same beginning, as forms of one word do."""
     ratio = difflib.SequenceMatcher(None, name, known).ratio()
     return ratio >= SURE or name[:BEGIN] == known[:BEGIN]
 

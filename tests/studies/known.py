@@ -5,6 +5,7 @@ BY_CHANCE = "three of five live runs come to saturation at all, so its time is a
 MIXTURE = "recorded loads have two humps; one lognormal has their mean and p95 and misses the middle"
 WANTS_MORE = "people who do not try again may want their next image within that minute"
 PACE = "nights and weekends are emptier than the fit's, and people differ in pace"
+STEADY = "the setting is fitted to a steady rate, which the record does not have; a miss by a hair"
 OTHER_SERVICE = "the defaults' return and number of requests are those of other services, not of this studio"
 
 LIVE = {
@@ -15,6 +16,7 @@ LIVE = {
 }
 
 TRACES = {
+    ("the fleet's jobs, burstiness 0.05", "a minute: Fano factor, trend taken out"): STEADY,
     ("loading a base model", "load p50"): MIXTURE,
     ("a cold start with a LoRA", "sojourn p95"): "141 cold starts have a LoRA's load drawn apart from the model's",
     ("fitted people (creative-studio)", "session: length, p50 (s)"): PACE,
