@@ -4,9 +4,9 @@ import math
 
 import numpy as np
 import pytest
-from pydantic import ValidationError
 
 from sim.engine.simulate import simulate
+from sim.errors import BadInput
 from sim.policies.quality import Degrade
 from sim.results.verdict import sentences, verdict
 from sim.scenario.fields import UNLIMITED
@@ -165,12 +165,12 @@ def test_programs_tell_nobody():
 )
 def test_a_market_too_small_and_growth_too_large_are_refused(word, complaint):
     waves = [{"kind": "spike", "people": 150, "lasting": "1 min"}]
-    with pytest.raises(ValidationError, match=complaint):
+    with pytest.raises(BadInput, match=complaint):
         plain(demand={"waves": waves, "word_of_mouth": word})
 
 
 def test_the_name_of_the_unlimited_fleet_is_taken():
-    with pytest.raises(ValidationError, match="this is what the run without limits is called"):
+    with pytest.raises(BadInput, match="this is what the run without limits is called"):
         plain(playbooks={UNLIMITED: []})
 
 

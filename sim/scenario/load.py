@@ -5,12 +5,11 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from pydantic import ValidationError
 
 from sim import shipped
 from sim.errors import BadInput
 from sim.profile.profile import Profile
-from sim.scenario.document import explained, merged, refuse_unusable, with_setting
+from sim.scenario.document import merged, with_setting
 from sim.scenario.scenario import Scenario
 from sim.units import NUMBER
 
@@ -94,10 +93,7 @@ def document_of(
 def scenario_of(document: dict[str, Any], path: Path, profiles: dict[str, Profile] | None = None) -> Scenario:
     """The scenario that a document from a file makes. Raises BadInput, with the file and the line."""
     try:
-        refuse_unusable(document)
         return Scenario.from_dict(document, near=path.parent, profiles=profiles)
-    except ValidationError as wrong:
-        raise in_file(explained(wrong, document, Scenario), path) from None
     except BadInput as wrong:
         raise in_file(wrong, path) from None
 

@@ -69,11 +69,11 @@ class Scenario(ScenarioFields):
         profiles: Mapping[str, Profile] | None = None,
         traces: Mapping[str, Trace] | None = None,
     ) -> Self:
-        """A scenario from plain values as in YAML. Raises pydantic's ValidationError, or BadInput about a file.
+        """A scenario from plain values as in YAML. Raises BadInput, which names the key, the value and what was expected.
 
         near: folder that paths are relative to; profiles, traces: by name, in place of files.
         """
-        return cls.model_validate(document, context=Files(near, profiles or {}, traces or {}))
+        return cls.checked(document, Files(near, profiles or {}, traces or {}))
 
     def with_(self, **changes: Any) -> Self:
         """Another scenario with some keys changed, checked as if a file said so. Raises BadInput.
@@ -99,11 +99,16 @@ class Scenario(ScenarioFields):
 
     def of_document(self, document: dict[str, Any]) -> Self:
         """A scenario of this document that has this one's profiles and recordings, where it still names them."""
+        return self.checked(document, dataclasses.replace(self._files, before=self))
+
+    @classmethod
+    def checked(cls, document: dict[str, Any], files: Files) -> Self:
+        """A scenario of this document with these files. Raises BadInput."""
         refuse_unusable(document)
         try:
-            return self.model_validate(document, context=dataclasses.replace(self._files, before=self))
+            return cls.model_validate(document, context=files)
         except ValidationError as wrong:
-            raise explained(wrong, document, type(self)) from None
+            raise explained(wrong, document, cls) from None
 
     @property
     def document(self) -> dict[str, Any]:

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from sim.errors import BadInput, printable
 from sim.tables.hashes import Hashes
 from sim.tables.headers import checked_names, column_names, is_parquet, table_head
-from sim.tables.opening import UNREADABLE, Tidy, first_lines, opened
+from sim.tables.opening import UNREADABLE, Tidy, first_lines, opened, unspaced
 
 BLOCK = 1 << 23  # bytes read at a time
 FOOTER = re.compile(r"^\s*(\(\d+ rows?\)|\d+ rows? in set.*|\+[-+]+\+)\s*$")  # of psql and mysql
@@ -87,6 +87,8 @@ def csv_blocks(
     """A CSV file's rows as texts; rows with too few or too many cells go into `broken`, empty lines are skipped."""
     first = first_lines(path, tidy)
     head = table_head(first)
+    if tidy is None and is_spaced(first[head.skip :], head.mark):
+        tidy = unspaced
     names, line = checked_names(head.names, path), head.skip + 1
     ends = [f"\0{k}" for k in range(empty_ends(first[head.skip :], len(names), head.mark))]
     unfits: list[int] = []
@@ -121,6 +123,14 @@ def csv_blocks(
     if spanning and stream.seen % 2:
         what = "a quotation mark is opened and never closed, so the lines after it are lost"
         raise BadInput(what, file=path, expected='an even number of ", those within a value doubled')
+
+
+def is_spaced(lines: list[str], mark: str) -> bool:
+    """Whether cells begin with a space and a quote, as some programs write after each delimiter."""
+    try:
+        return any(cell.lstrip(" ")[:1] == '"' for row in csv.reader(lines[:20], delimiter=mark) for cell in row)
+    except csv.Error:
+        return False
 
 
 def empty_ends(lines: list[str], names: int, mark: str) -> int:

@@ -102,7 +102,7 @@ def head_by(lines: list[str], begin: int, mark: str) -> tuple[int, int, list[str
 
 def rows_of(lines: list[str], mark: str) -> list[tuple[int, int, list[str]]]:
     """The rows of some lines, each with the places of its first line and of the line after it."""
-    reader, at, found = csv.reader((line + "\n" for line in lines), delimiter=mark), 0, []
+    reader, at, found = csv.reader((line + "\n" for line in lines), delimiter=mark, skipinitialspace=True), 0, []
     try:
         for row in reader:
             found.append((at, reader.line_num, row))

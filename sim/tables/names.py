@@ -15,8 +15,10 @@ UNITS = {  # by the last word of a name
 WITH_UNIT = re.compile(rf"^(?P<stem>.+?)_(?:in_)?(?P<unit>{'|'.join(UNITS)})$")
 LASTED = re.compile(
     r"^(?:.*_)?(?:duration|latency|elapsed(?:_time)?|(?:response|request|processing|process|total)_time|time_taken|took|"
-    r"dauer)$"
+    r"dauer|dur)$"
 )
+LASTED_IN = ("response", "request", "total", "runtime", "run_time", "round_trip")  # with a unit behind them
+ONLY_UNIT = ("ms", "msec", "millis", "milliseconds")  # the whole name of a duration
 PARTS = {  # of a request's time, by names without their unit
     "wait_s": ("wait", "queue", "wait_time", "queue_time", "waiting_time", "delay_time", "queued", "waited"),
     "service_s": ("service", "service_time", "inference_time", "execution_time", "predict_time", "inference", "served"),
@@ -37,12 +39,14 @@ CLOCKS = (  # times of day, whose date is in another column
 ASKED = (  # when a request came, where another column says when its service began
     *("arrival", "arrival_time", "arrived", "arrived_at", "submitted", "submitted_at", "submitted_time", "submit"),
     *("submit_time", "submission_time", "enqueued", "enqueued_at", "enqueue_time", "queued_at", "requested_at"),
-    *("received", "received_at", "sent_at", "request_timestamp", "request_creation_time"),
+    *("received", "received_at", "sent_at", "request_timestamp", "request_creation_time", "request_created_at"),
+    "creation_timestamp",  # of Kubernetes
 )
 BEGUN = ("started", "started_at", "start_time", "start", "dequeued_at", "dequeue_time", "began", "execution_start")
 ENDS = (
     *("completed", "completed_at", "finished", "finished_at", "ended", "ended_at", "end", "end_time", "finish_time"),
     *("completion_time", "execution_end", "succeeded", "request_end_time", "end_ts", "end_timestamp", "t_end"),
+    "response_created_at",
 )
 AREAS = ("resolution", "size", "image_size")
 
@@ -73,7 +77,9 @@ def seconds_per(name: str) -> float | None:
     latency_min is the least one, and not in minutes.
     """
     stem, unit = unit_of_time(name)
-    if unit in ("min", "h") or not LASTED.match(stem):
+    if stem in ONLY_UNIT:
+        return PER["ms"]
+    if unit in ("min", "h") or not (LASTED.match(stem) or (unit and stem in LASTED_IN)):
         return None
     return PER[unit] if unit else 0.0
 
@@ -113,6 +119,15 @@ def parts_of(names: Iterable[str], values_of: Callable[[str], list[float]], per:
                 found.setdefault(what, (name, PER[unit] if unit else 0.0))
     per = max([per, *(shown_per(name, values_of(name))[0] for name, known in found.values() if not known)])
     return {what: (name, known or per) for what, (name, known) in found.items()}
+
+
+def unread_said(names: Iterable[str], times: Iterable[str]) -> list[str]:
+    """A note on names with a unit of time that are not read as durations, beside none that is; times: other names."""
+    found = [name for name in names for stem, unit in [unit_of_time(name)] if unit and (stem == "time" or stem not in times)]
+    if not found:
+        return []
+    listed = " and ".join(repr(name) for name in found[:3])
+    return [f"{listed}: not read; name it duration_ms (of a request), service_ms or wait_ms, in its unit, if it is one"]
 
 
 def is_service(duration: str, parts: Iterable[str]) -> bool:

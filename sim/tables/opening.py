@@ -19,6 +19,20 @@ from sim.tables.spreadsheets import ZIP, sheet_as_csv
 BOM = b"\xef\xbb\xbf"
 WIDE = {b"\xff\xfe": "utf-16", b"\xfe\xff": "utf-16"}
 LARGEST_TIDIED = 50_000_000  # bytes of a file that is tidied, and therefore read whole
+FOREIGN = {  # kinds that are not read, by their first bytes, and a command that makes a table of one
+    b"SQLite format 3": ("a database of SQLite", "sqlite3 -header -csv {file} 'SELECT * FROM requests' > requests.csv"),
+    b"\xd0\xcf\x11\xe0": ("a spreadsheet of an old kind (.xls)", "libreoffice --headless --convert-to csv {file}"),
+    b"Obj\x01": ("an Avro file", "duckdb -csv -c \"SELECT * FROM read_avro('{file}')\" > requests.csv"),
+    b"ORC": (
+        "an ORC file",
+        "python -c \"import pyarrow.orc as o, pyarrow.parquet as p; p.write_table(o.read_table('{file}'), 'r.parquet')\"",
+    ),
+    b"ARROW1": (
+        "an Arrow (Feather) file",
+        "python -c \"from pandas import read_feather; read_feather('{file}').to_parquet('requests.parquet')\"",
+    ),
+}
+TAR = slice(257, 262)
 UNREADABLE = (OSError, EOFError, zlib.error, lzma.LZMAError, UnicodeError)
 Tidy = Callable[[bytes], bytes]
 
@@ -41,11 +55,25 @@ def opened(path: Path, tidy: Tidy | None = None) -> tuple[IO[bytes], IO[bytes]]:
     except UNREADABLE as wrong:
         raw.close()
         raise BadInput(f"the file cannot be read ({wrong})", file=path) from None
+    refuse_foreign(stream, raw, path)
     if tidy is None:
         return stream, raw
     data = all_bytes(stream, raw, path)
     whole = io.BytesIO(data if data.startswith(b"PAR1") else tidy(data))
     return whole, whole
+
+
+def refuse_foreign(stream: Any, raw: IO[bytes], path: Path) -> None:
+    """Raises BadInput, with a command that helps, for a database, an archive or a table of a kind that is not read."""
+    try:
+        head = b"" if isinstance(stream, io.BytesIO) else stream.peek(TAR.stop)[: TAR.stop]
+    except UNREADABLE:
+        return
+    found = next((kind for magic, kind in FOREIGN.items() if head.startswith(magic)), None)
+    found = ("an archive of files", "tar -xf {file}, and one of its files") if head[TAR] == b"ustar" else found
+    if found:
+        raw.close()
+        raise BadInput(f"this is {found[0]}, which is not read", file=path, expected=found[1].format(file=path))
 
 
 def unpacked(raw: IO[bytes], path: Path) -> Any:
@@ -111,6 +139,11 @@ def first_lines(path: Path, tidy: Tidy | None = None) -> list[str]:
     return head.decode("utf-8-sig", errors="replace").replace("\r\n", "\n").replace("\r", "\n").split("\n")
 
 
+def unspaced(data: bytes) -> bytes:
+    """A CSV without spaces between a delimiter, or the beginning of a line, and a quote."""
+    return re.sub(rb'(?m)(?:(?<=[,;\t])|^) +(?=")', b"", data)
+
+
 def without_comments(data: bytes) -> bytes:
     """A CSV in which lines that begin with '#' are empty, and no space stands between a delimiter and a quote."""
-    return re.sub(rb'(?<=[,;\t]) +(?=")', b"", re.sub(rb"(?m)^#[^\r\n]*", b"", data.removeprefix(BOM)))
+    return unspaced(re.sub(rb"(?m)^#[^\r\n]*", b"", data.removeprefix(BOM)))

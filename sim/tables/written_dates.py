@@ -27,6 +27,9 @@ CLOCK = re.compile(
     r"^[T,@: ]*(\d{1,2}):(\d\d)(?::(\d\d(?:[.,]\d+)?))?\s*([AaPp]\.?[Mm]\.?)?\s*"
     r"(Z|(?:UTC|GMT)?[+-]\d\d(?::?\d\d)?|UTC|GMT)?( UTC| \([^()]+\))?$"  # GMT+0200 (Central European Summer Time)
 )
+PERIOD = re.compile(
+    r"(?i)^(\d{4}[- ]?[WQ]\d{1,2}|[WQ]\d{1,2}[ /-]\d{4}|\d{4}[-/]\d\d|\d\d?/\d{4}|[^\W\d]{3,9}\.?,?[ -]'?\d{4}|(week|kw) ?\d+.*)$"
+)
 MONTHS = {"janfebmaraprmayjunjulaugsepoctnovdec"[3 * k : 3 * k + 3]: k + 1 for k in range(12)}
 MONTHS |= {"mär": 3, "mrz": 3, "mai": 5, "okt": 10, "dez": 12}
 
@@ -43,11 +46,17 @@ def in_iso(texts: Any, order: Order | None = None) -> Any:
         return texts
     codes = coded(texts)
     words = [(word or "").strip(" []") for word in codes.dictionary.to_pylist()]
+    if periods := [word for word in words if PERIOD.match(word)]:
+        raise BadInput(PERIODS, value=periods[0], expected=FIRST_DAY)
     parted = [PARTED.match(word) for word in words]
     if any(parted) and order is None:
         order = shown_order([parted[place] for place in codes.indices.to_pylist()])
     found = pa.array([iso(word, order) for word in words], pa.string())
     return found.take(codes.indices).cast(pa.string() if text else texts.type)
+
+
+PERIODS = "these times are weeks, months or quarters, which do not say when they begin"
+FIRST_DAY = "the first day of each, like 2025-03-24 for 2025-W13 and 2025-03-01 for Mar 2025"
 
 
 def shown_order(found: Sequence[re.Match[str] | None]) -> Order:

@@ -14,7 +14,7 @@ from sim.tables.elapsed import ELAPSED, WAITED, spans
 from sim.tables.files import Broken, Progress, RowBlock
 from sim.tables.formats import readers, recognised
 from sim.tables.formats.guess import looks_like
-from sim.tables.formats.json_keys import stamped, unit_by_program
+from sim.tables.formats.json_keys import TAKEN, stamped, unit_by_program
 from sim.tables.formats.lines import PROBE_ROWS
 from sim.tables.formats.reader import Head, Reader, Requests
 from sim.tables.formats.sampled import sampled
@@ -34,8 +34,10 @@ from sim.tables.names import (
     seconds_per,
     shown_per,
     unit_of_time,
+    unread_said,
 )
 from sim.tables.times import floats, times_of_day
+from sim.tables.written_dates import FIRST_DAY, PERIOD, PERIODS
 
 
 @dataclass(frozen=True)
@@ -210,7 +212,8 @@ def layout_by_names(path: Path, asked: Mapping[str, str | None]) -> Layout:
     names = column_names(path)
     usual = {"user": USER_NAMES, "images": IMAGES_NAMES, "kind": KIND_NAMES, "server": SERVER_NAMES}
     roles = {role: name for role, likely in usual.items() if (name := asked.get(role) or column_named(likely, names))}
-    duration = min((name for name in names if seconds_per(name) is not None), key=len, default="")
+    likely = [name for name in names if name != asked.get("time") and seconds_per(name) is not None]
+    duration = min(likely, key=len, default="")
     join = () if asked.get("time") else date_and_clock(path, names)
     time = " ".join(join) or asked.get("time") or time_column(path, names, duration)
     refuse_lines(head, path)
@@ -220,12 +223,14 @@ def layout_by_names(path: Path, asked: Mapping[str, str | None]) -> Layout:
     extra, notes = numbers_named(path, names, duration)
     at = stamped(time, names)
     if duration and not at:
-        notes.append(f"{time!r} is taken for when each request came; --stamped end if it is when the answer was sent")
+        notes.append(TAKEN.format(time))
     until = spans(begun, "" if join or at == "end" or (not begun and (duration or "service_s" in extra)) else end)
     for what, made in (("wait_s", WAITED), ("duration_s", ELAPSED)):
         if made in until:
             extra[what] = Extra(made)
             notes.append(f"a {what.removesuffix('_s')} is the time from {time!r} to {until[made]!r}")
+    if not {"duration_s", "service_s", "wait_s"} & extra.keys():
+        notes += unread_said([name for name in names if name != time], (*TIME_NAMES[1:], *ENDS, *BEGUN))
     unit = unit_of_time(time)[1]
     if unit:
         notes.append(f"times are in {unit}, as the name {time!r} says, if they are numbers")
@@ -281,6 +286,9 @@ def time_column(path: Path, names: list[str], duration: str) -> str:
     found = column_named(TIME_NAMES, dated) or column_named(TIME_NAMES, names) or end or time_with_unit(path, names)
     if found:
         return found
+    for name in names:
+        if found := next((text for text in first_texts(path, name).to_pylist() if PERIOD.match(text)), None):
+            raise BadInput(PERIODS, file=path, key=name, value=found, expected=FIRST_DAY)
     expected = "one of its columns, if it is a table (the first line must name them)"
     if any(VALUE.match(name) for name in names):
         expected = "a first line that names the columns, like 'time,status,duration_s'; this one holds values"

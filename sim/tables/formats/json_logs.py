@@ -22,6 +22,8 @@ from sim.tables.files import Broken, Progress, RowBlock
 from sim.tables.formats.count_tables import counts_of
 from sim.tables.formats.json_keys import (
     AREA,
+    TAKEN,
+    TIMES,
     first_of,
     path_of,
     roles_of,
@@ -64,6 +66,7 @@ from sim.tables.names import (
     seconds_per,
     shown_per,
     unit_of_time,
+    unread_said,
 )
 from sim.tables.times import written_seconds
 
@@ -71,7 +74,13 @@ FIELD = re.compile(r"([\w.@-]+)=(\"(?:[^\"\\]|\\.)*\"|\S*)")  # of logfmt
 FEWEST_FIELDS = 3
 CLOCK = re.compile(r"^\d\d:\d\d:\d\d")
 MESSAGES = ("log", "message", "msg", "line", "textPayload", "@message", "MESSAGE", "body")
+NAMED = "metadata.creationTimestamp"  # of objects of Kubernetes
 NO_REQUEST = ("^no$", "records without a path, a status or a duration, as of a program's other messages")
+LOGGED = {  # keys of what a program writes when something happens
+    *("level", "severity", "lvl", "msg", "message", "logger", "method", "request_method", "verb", "protocol", "proto"),
+    *("path", "uri", "url", "request", "request_uri", "request_path", "route", "endpoint", "host", "remote_addr"),
+    *("status_code", "bytes", "bytes_sent", "user_agent", "http_status", "response_code"),
+}
 OTHER = {  # keys of other documents
     *("request_throughput", "num_prompts", "benchmark_duration", "metadata"),
     *("metric", "resourceSpans", "MetricDataResults", "data"),
@@ -82,7 +91,9 @@ def flat(record: dict[str, Any], prefix: str = "") -> dict[str, Any]:
     """Keys of objects within an object joined by dots."""
     found: dict[str, Any] = {}
     for key, value in record.items():
-        if isinstance(value, dict):
+        if isinstance(value, dict) and set(value) == {"$date"}:  # of MongoDB
+            found[f"{prefix}{key}"] = value["$date"]
+        elif isinstance(value, dict):
             found |= flat(value, f"{prefix}{key}.")
         else:
             found[f"{prefix}{key}"] = value
@@ -96,6 +107,13 @@ def record_of(text: str) -> dict[str, Any]:
     fields = FIELD.findall(text)
     rest = FIELD.sub("", text).strip() if len(fields) >= FEWEST_FIELDS else text
     return {} if rest else {key: value.strip('"') for key, value in fields}
+
+
+def is_record_line(text: str) -> bool:
+    """Whether a text is itself a record of a request: JSON or logfmt with its duration or status."""
+    return bool(re.match(r"\{|\w+=", text)) and bool(
+        {"duration", "status"} & roles_of({"time": "0", **flat(record_of(text))}).keys()
+    )
 
 
 def first_records(head: Head) -> list[dict[str, Any]]:
@@ -142,7 +160,7 @@ class JsonLog(Reader):
 
     def recognises(self, head: Head) -> bool:
         records = first_records(head)
-        other = any(OTHER & {key.split(".")[0] for key in one} for one in records)
+        other = any(OTHER & {key.split(".")[0] for key in one} for one in records if NAMED not in one)
         timed = [one for one in records if time_of(one)]
         if head.document and is_listed(head):  # which may hold anything with times
             timed = [one for one in timed if roles_of(one)]
@@ -155,7 +173,7 @@ class JsonLog(Reader):
         time, roles = time_of(there), roles_of(there)
         refuse_wrapped(records, roles, head.path)
         duration = roles.get("duration", "")
-        at = stamped(time, list(there)) or ("" if duration else "start")
+        at = stamped(time, list(there)) or ("" if duration and is_log(there) else "start")
         per, said = per_second(duration, there, records)
         begun, ended = (first_of(names, there) for names in (BEGUN, (*ENDS, "edge_end_timestamp")))
         begun = (
@@ -195,8 +213,15 @@ class JsonLog(Reader):
                 + (f", wait from the time to {begun!r}" if begun else "")
                 + (f", duration from the time to {ended!r}" if ended else ""),
                 *([said] if said else []),
+                *([TAKEN.format(time)] if duration and at == "start" and not stamped(time, list(there)) else []),
+                *([] if duration or ended or parts or begun else unread_said(set(there) - {time}, TIMES)),
             ),
         )
+
+
+def is_log(there: dict[str, Any]) -> bool:
+    """Whether records are lines that a program wrote as it went, and no rows of a table, sorted as a query says."""
+    return bool(LOGGED & {plain_name(key.rpartition(".")[2]) for key in there})
 
 
 def numbers_in(records: list[dict[str, Any]], key: str) -> list[float]:
@@ -236,7 +261,7 @@ def refuse_wrapped(records: list[dict[str, Any]], roles: dict[str, str], path: P
     for record in records:
         for key in MESSAGES:
             text = str(record.get(key, "")).strip()
-            if is_log_line(text):
+            if is_log_line(text) or is_record_line(text):
                 what = f"each record holds a line of another log in its key {key!r}"
                 expected = f"those lines alone, as 'jq -r .{key}' prints them"
                 raise BadInput(what, file=path, value=text, expected=expected)

@@ -1,4 +1,4 @@
-"""Counts over time in the JSON of monitoring services: Datadog, Google Cloud, Elasticsearch, VictoriaMetrics."""
+"""Counts over time in the JSON of monitoring services: Datadog, Google Cloud, Elasticsearch, OpenAI, VictoriaMetrics."""
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -128,6 +128,31 @@ def histograms(document: dict[str, Any]) -> Iterator[tuple[str, list[dict[str, A
         buckets = one.get("buckets") if isinstance(one, dict) else None
         if holds(buckets, "key_as_string", "key", "doc_count"):
             yield name, buckets
+
+
+class OpenAiUsage(Reader):
+    """Pages of OpenAI's usage API: buckets with a start, an end and the requests of each model, key or size."""
+
+    name = "openai-usage"
+    title = "usage by bucket, of OpenAI's API (JSON)"
+
+    def recognises(self, head: Head) -> bool:
+        return holds(head.document.get("data"), "start_time", "end_time", "results")
+
+    def counts(self, paths: Sequence[Path], asked: Asked) -> CountSeries:
+        at, values, notes = [], [], ["requests of each bucket (num_model_requests)"]
+        for path in paths:
+            document = json_document(path)
+            notes += [f"warning: {path.name} is not the last page"] * bool(document.get("has_more"))
+            for bucket in document["data"]:
+                if not all("num_model_requests" in one for one in bucket["results"]):
+                    what = "these buckets hold no requests, as those of costs and storage"
+                    expected = "an answer of /v1/organization/usage/images or another with num_model_requests"
+                    raise BadInput(what, file=path, key="results", expected=expected)
+                at.append(float(bucket["start_time"]) * 1e3)
+                values.append(sum(float(one["num_model_requests"]) for one in bucket["results"]))
+        begins = from_milliseconds(np.array(at), paths[0])
+        return summed([("requests", begins, np.array(values))], asked, paths[0], "per-interval", tuple(notes))
 
 
 class VictoriaExport(Reader):

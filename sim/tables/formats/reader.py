@@ -111,7 +111,10 @@ def json_list(text: str) -> list[dict[str, Any]]:
 
 
 def rows_within(one: Any) -> list[dict[str, Any]]:
-    """The rows of a part of a document as objects: of CloudWatch's Logs Insights, and of Azure's Log Analytics."""
+    """The rows of a part of a document as objects: of CloudWatch's Logs Insights, Azure's Log Analytics, ClickHouse."""
+    if isinstance(one, dict) and holds(one.get("meta"), "name") and isinstance(one.get("data"), list):
+        names = [column["name"] for column in one["meta"]]
+        return [row if isinstance(row, dict) else dict(zip(names, row, strict=False)) for row in one["data"]]
     if isinstance(one, list) and one and all(isinstance(row, list) and holds(row, "field", "value") for row in one):
         return [{cell["field"]: cell["value"] for cell in row} for row in one]
     if holds(one, "columns", "rows") and holds(one[0]["columns"], "name"):
