@@ -159,7 +159,7 @@ def test_programs_tell_nobody():
 @pytest.mark.parametrize(
     ("word", "complaint"),
     [
-        ({**WORD, "market": 10}, "expected more than the 150 people of the waves"),
+        ({**WORD, "market": 10}, "more than the 150 people of the waves"),
         ({**WORD, "market": "19M", "signups": 100}, "invitations are more than a run can hold"),
     ],
 )

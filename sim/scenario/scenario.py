@@ -69,7 +69,7 @@ class Scenario(ScenarioFields):
         profiles: Mapping[str, Profile] | None = None,
         traces: Mapping[str, Trace] | None = None,
     ) -> Self:
-        """A scenario from plain values as in YAML. Raises BadInput, which names the key, the value and what was expected.
+        """A scenario from plain values as in YAML. Raises BadInput with the key and what was expected.
 
         near: folder that paths are relative to; profiles, traces: by name, in place of files.
         """

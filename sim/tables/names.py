@@ -123,7 +123,8 @@ def parts_of(names: Iterable[str], values_of: Callable[[str], list[float]], per:
 
 def unread_said(names: Iterable[str], times: Iterable[str]) -> list[str]:
     """A note on names with a unit of time that are not read as durations, beside none that is; times: other names."""
-    found = [name for name in names for stem, unit in [unit_of_time(name)] if unit and (stem == "time" or stem not in times)]
+    parted = {name: unit_of_time(name) for name in names}
+    found = [name for name, (stem, unit) in parted.items() if unit and (stem == "time" or stem not in times)]
     if not found:
         return []
     listed = " and ".join(repr(name) for name in found[:3])

@@ -25,7 +25,7 @@ FOREIGN = {  # kinds that are not read, by their first bytes, and a command that
     b"Obj\x01": ("an Avro file", "duckdb -csv -c \"SELECT * FROM read_avro('{file}')\" > requests.csv"),
     b"ORC": (
         "an ORC file",
-        "python -c \"import pyarrow.orc as o, pyarrow.parquet as p; p.write_table(o.read_table('{file}'), 'r.parquet')\"",
+        "python -c \"from pyarrow import orc, parquet; parquet.write_table(orc.read_table('{file}'), 'all.parquet')\"",
     ),
     b"ARROW1": (
         "an Arrow (Feather) file",

@@ -27,9 +27,12 @@ CLOCK = re.compile(
     r"^[T,@: ]*(\d{1,2}):(\d\d)(?::(\d\d(?:[.,]\d+)?))?\s*([AaPp]\.?[Mm]\.?)?\s*"
     r"(Z|(?:UTC|GMT)?[+-]\d\d(?::?\d\d)?|UTC|GMT)?( UTC| \([^()]+\))?$"  # GMT+0200 (Central European Summer Time)
 )
-PERIOD = re.compile(
-    r"(?i)^(\d{4}[- ]?[WQ]\d{1,2}|[WQ]\d{1,2}[ /-]\d{4}|\d{4}[-/]\d\d|\d\d?/\d{4}|[^\W\d]{3,9}\.?,?[ -]'?\d{4}|(week|kw) ?\d+.*)$"
+PERIOD = re.compile(  # a week, a month or a quarter
+    r"(?i)^(\d{4}[- ]?[WQ]\d{1,2}|[WQ]\d{1,2}[ /-]\d{4}|\d{4}[-/]\d\d|\d\d?/\d{4}|"
+    r"(jan|feb|mar|mär|mrz|apr|may|mai|jun|jul|aug|sep|o[ck]t|nov|de[cz])\w*\.?,?[ -]'?\d{4}|(week|kw) ?\d+.*)$"
 )
+PERIODS = "these times are weeks, months or quarters, which do not say when they begin"
+FIRST_DAY = "the first day of each, like 2025-03-24 for 2025-W13 and 2025-03-01 for Mar 2025"
 MONTHS = {"janfebmaraprmayjunjulaugsepoctnovdec"[3 * k : 3 * k + 3]: k + 1 for k in range(12)}
 MONTHS |= {"mär": 3, "mrz": 3, "mai": 5, "okt": 10, "dez": 12}
 
@@ -53,10 +56,6 @@ def in_iso(texts: Any, order: Order | None = None) -> Any:
         order = shown_order([parted[place] for place in codes.indices.to_pylist()])
     found = pa.array([iso(word, order) for word in words], pa.string())
     return found.take(codes.indices).cast(pa.string() if text else texts.type)
-
-
-PERIODS = "these times are weeks, months or quarters, which do not say when they begin"
-FIRST_DAY = "the first day of each, like 2025-03-24 for 2025-W13 and 2025-03-01 for Mar 2025"
 
 
 def shown_order(found: Sequence[re.Match[str] | None]) -> Order:

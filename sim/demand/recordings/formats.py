@@ -14,8 +14,9 @@ from sim.tables.elapsed import ELAPSED, WAITED, spans
 from sim.tables.files import Broken, Progress, RowBlock
 from sim.tables.formats import readers, recognised
 from sim.tables.formats.guess import looks_like
-from sim.tables.formats.json_keys import TAKEN, stamped, unit_by_program
+from sim.tables.formats.json_keys import stamped, unit_by_program
 from sim.tables.formats.lines import PROBE_ROWS
+from sim.tables.formats.one_record import is_record
 from sim.tables.formats.reader import Head, Reader, Requests
 from sim.tables.formats.sampled import sampled
 from sim.tables.formats.web_logs import is_log_line
@@ -223,7 +224,7 @@ def layout_by_names(path: Path, asked: Mapping[str, str | None]) -> Layout:
     extra, notes = numbers_named(path, names, duration)
     at = stamped(time, names)
     if duration and not at:
-        notes.append(TAKEN.format(time))
+        notes.append(f"{time!r} is taken for when each request came; --stamped end if it is when the answer was sent")
     until = spans(begun, "" if join or at == "end" or (not begun and (duration or "service_s" in extra)) else end)
     for what, made in (("wait_s", WAITED), ("duration_s", ELAPSED)):
         if made in until:
@@ -255,7 +256,7 @@ def refuse_lines(head: Head, path: Path) -> None:
         return
     for row in rows[:5]:
         for name, cell in zip(names, row, strict=False):
-            if is_log_line(cell):
+            if is_log_line(cell) or is_record(cell):
                 expected = "those lines alone, as a program prints them that reads CSV"
                 raise BadInput("each row holds a line of a log", file=path, key=name, value=cell, expected=expected)
 

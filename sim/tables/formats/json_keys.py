@@ -64,7 +64,6 @@ IN_UNITS = {
     ("resultCode", "duration"): 1e3,
     ("@duration", "@timestamp"): 1e3,
 }
-TAKEN = "{!r} is taken for when each request came; --stamped end if it is when the answer was sent"
 AREA = re.compile(r"^(\d+)\s*[x×*]\s*(\d+)$")
 DATED = re.compile(r"^\[?(\d{4}-\d\d-\d\d[T ]\d\d:|\d\d/[A-Z][a-z][a-z]/\d{4}:\d\d:)")
 

@@ -22,7 +22,6 @@ from sim.tables.files import Broken, Progress, RowBlock
 from sim.tables.formats.count_tables import counts_of
 from sim.tables.formats.json_keys import (
     AREA,
-    TAKEN,
     TIMES,
     first_of,
     path_of,
@@ -34,6 +33,7 @@ from sim.tables.formats.json_keys import (
     user_of,
 )
 from sim.tables.formats.lines import whole_lines
+from sim.tables.formats.one_record import FEWEST_FIELDS, FIELD, flat, is_record, record_of
 from sim.tables.formats.reader import (
     Asked,
     CountSeries,
@@ -45,7 +45,6 @@ from sim.tables.formats.reader import (
     is_listed,
     json_lines,
     json_list,
-    json_object,
     json_records,
     records_block,
     whole_text,
@@ -70,50 +69,14 @@ from sim.tables.names import (
 )
 from sim.tables.times import written_seconds
 
-FIELD = re.compile(r"([\w.@-]+)=(\"(?:[^\"\\]|\\.)*\"|\S*)")  # of logfmt
-FEWEST_FIELDS = 3
 CLOCK = re.compile(r"^\d\d:\d\d:\d\d")
 MESSAGES = ("log", "message", "msg", "line", "textPayload", "@message", "MESSAGE", "body")
 NAMED = "metadata.creationTimestamp"  # of objects of Kubernetes
 NO_REQUEST = ("^no$", "records without a path, a status or a duration, as of a program's other messages")
-LOGGED = {  # keys of what a program writes when something happens
-    *("level", "severity", "lvl", "msg", "message", "logger", "method", "request_method", "verb", "protocol", "proto"),
-    *("path", "uri", "url", "request", "request_uri", "request_path", "route", "endpoint", "host", "remote_addr"),
-    *("status_code", "bytes", "bytes_sent", "user_agent", "http_status", "response_code"),
-}
 OTHER = {  # keys of other documents
     *("request_throughput", "num_prompts", "benchmark_duration", "metadata"),
     *("metric", "resourceSpans", "MetricDataResults", "data"),
 }
-
-
-def flat(record: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Keys of objects within an object joined by dots."""
-    found: dict[str, Any] = {}
-    for key, value in record.items():
-        if isinstance(value, dict) and set(value) == {"$date"}:  # of MongoDB
-            found[f"{prefix}{key}"] = value["$date"]
-        elif isinstance(value, dict):
-            found |= flat(value, f"{prefix}{key}.")
-        else:
-            found[f"{prefix}{key}"] = value
-    return found
-
-
-def record_of(text: str) -> dict[str, Any]:
-    """A line of JSON or of logfmt as an object; empty if it is neither."""
-    if text.startswith("{"):
-        return json_object(text)
-    fields = FIELD.findall(text)
-    rest = FIELD.sub("", text).strip() if len(fields) >= FEWEST_FIELDS else text
-    return {} if rest else {key: value.strip('"') for key, value in fields}
-
-
-def is_record_line(text: str) -> bool:
-    """Whether a text is itself a record of a request: JSON or logfmt with its duration or status."""
-    return bool(re.match(r"\{|\w+=", text)) and bool(
-        {"duration", "status"} & roles_of({"time": "0", **flat(record_of(text))}).keys()
-    )
 
 
 def first_records(head: Head) -> list[dict[str, Any]]:
@@ -173,7 +136,7 @@ class JsonLog(Reader):
         time, roles = time_of(there), roles_of(there)
         refuse_wrapped(records, roles, head.path)
         duration = roles.get("duration", "")
-        at = stamped(time, list(there)) or ("" if duration and is_log(there) else "start")
+        at = stamped(time, list(there)) or ("" if duration else "start")
         per, said = per_second(duration, there, records)
         begun, ended = (first_of(names, there) for names in (BEGUN, (*ENDS, "edge_end_timestamp")))
         begun = (
@@ -213,15 +176,9 @@ class JsonLog(Reader):
                 + (f", wait from the time to {begun!r}" if begun else "")
                 + (f", duration from the time to {ended!r}" if ended else ""),
                 *([said] if said else []),
-                *([TAKEN.format(time)] if duration and at == "start" and not stamped(time, list(there)) else []),
                 *([] if duration or ended or parts or begun else unread_said(set(there) - {time}, TIMES)),
             ),
         )
-
-
-def is_log(there: dict[str, Any]) -> bool:
-    """Whether records are lines that a program wrote as it went, and no rows of a table, sorted as a query says."""
-    return bool(LOGGED & {plain_name(key.rpartition(".")[2]) for key in there})
 
 
 def numbers_in(records: list[dict[str, Any]], key: str) -> list[float]:
@@ -261,7 +218,7 @@ def refuse_wrapped(records: list[dict[str, Any]], roles: dict[str, str], path: P
     for record in records:
         for key in MESSAGES:
             text = str(record.get(key, "")).strip()
-            if is_log_line(text) or is_record_line(text):
+            if is_log_line(text) or is_record(text):
                 what = f"each record holds a line of another log in its key {key!r}"
                 expected = f"those lines alone, as 'jq -r .{key}' prints them"
                 raise BadInput(what, file=path, value=text, expected=expected)

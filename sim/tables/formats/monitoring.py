@@ -1,4 +1,4 @@
-"""Counts over time in the JSON of monitoring services: Datadog, Google Cloud, Elasticsearch, OpenAI, VictoriaMetrics."""
+"""Counts over time in JSON: of Datadog, Google Cloud, Elasticsearch, OpenAI, VictoriaMetrics."""
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -137,7 +137,7 @@ class OpenAiUsage(Reader):
     title = "usage by bucket, of OpenAI's API (JSON)"
 
     def recognises(self, head: Head) -> bool:
-        return holds(head.document.get("data"), "start_time", "end_time", "results")
+        return holds(head.document.get("data"), "object", "start_time", "end_time", "results")
 
     def counts(self, paths: Sequence[Path], asked: Asked) -> CountSeries:
         at, values, notes = [], [], ["requests of each bucket (num_model_requests)"]

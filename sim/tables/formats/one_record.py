@@ -1,0 +1,38 @@
+"""One line of JSON or of logfmt as an object with flat keys."""
+
+import re
+from typing import Any
+
+from sim.tables.formats.json_keys import roles_of
+from sim.tables.formats.reader import json_object
+
+FIELD = re.compile(r"([\w.@-]+)=(\"(?:[^\"\\]|\\.)*\"|\S*)")  # of logfmt
+FEWEST_FIELDS = 3
+
+
+def flat(record: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Keys of objects within an object joined by dots."""
+    found: dict[str, Any] = {}
+    for key, value in record.items():
+        if isinstance(value, dict) and set(value) == {"$date"}:  # of MongoDB
+            found[f"{prefix}{key}"] = value["$date"]
+        elif isinstance(value, dict):
+            found |= flat(value, f"{prefix}{key}.")
+        else:
+            found[f"{prefix}{key}"] = value
+    return found
+
+
+def record_of(text: str) -> dict[str, Any]:
+    """A line of JSON or of logfmt as an object; empty if it is neither."""
+    if text.startswith("{"):
+        return json_object(text)
+    fields = FIELD.findall(text)
+    rest = FIELD.sub("", text).strip() if len(fields) >= FEWEST_FIELDS else text
+    return {} if rest else {key: value.strip('"') for key, value in fields}
+
+
+def is_record(text: str) -> bool:
+    """Whether a text is a record of a request: with its duration or status."""
+    found = flat(record_of(text)) if re.match(r"\{|\w+=", text) else {}
+    return bool(found) and bool({"duration", "status"} & roles_of({"time": "0", **found}).keys())

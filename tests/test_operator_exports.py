@@ -1,0 +1,150 @@
+"""Exports of databases and services: odd names of durations, buckets, nested rows, and kinds that are not read."""
+
+import gzip
+import json
+import sqlite3
+
+import pytest
+
+from sim.errors import BadInput
+from sim.scenario.scenario import Scenario
+from tests.recorded import examined as read
+
+CAME, LASTED = [0.0, 3.0, 4.0, 9.0, 11.5], [6.0, 0.5, 2.5, 1.0, 3.0]
+
+
+def at(seconds: float) -> str:
+    return f"2025-03-31T10:00:{seconds:06.3f}Z"
+
+
+def lines(*records: dict) -> str:
+    return "".join(json.dumps(one) + "\n" for one in records)
+
+
+@pytest.mark.parametrize("name", ["ms", "total_ms", "response_ms", "runtime_ms", "dur_ms"])
+def test_durations_by_the_names_that_people_give_them_are_read(tmp_path, name):
+    rows = "".join(f"{at(came)},u,{1000 * lasts:g}\n" for came, lasts in zip(CAME, LASTED, strict=True))
+    table = read(tmp_path, f"created_at,user,{name}\n{rows}").trace
+    records = [{"created_at": at(came), name: 1000 * lasts} for came, lasts in zip(CAME, LASTED, strict=True)]
+    for trace in (table, read(tmp_path, lines(*records)).trace):
+        assert trace.times == pytest.approx(CAME)
+        assert trace.extra["duration_s"] == pytest.approx(LASTED)
+
+
+@pytest.mark.parametrize("name", ["gpu_ms", "delay_ms", "gpu_seconds", "time_ms"])
+def test_what_may_be_a_duration_and_is_not_read_is_said(tmp_path, name):
+    said = f"'{name}': not read; name it duration_ms"
+    table = read(tmp_path, f"created_at,{name}\n" + "".join(f"{at(came)},70\n" for came in CAME))
+    records = read(tmp_path, lines(*({"created_at": at(came), name: 70} for came in CAME)))
+    for found in (table, records):
+        assert any(said in note for note in found.trace.notes)
+
+
+def test_helicone_has_the_times_of_the_request_and_of_the_response(tmp_path):
+    both = list(zip(CAME, LASTED, strict=True))
+    records = [{"request_created_at": at(a), "response_created_at": at(a + b), "delay_ms": 1000 * b} for a, b in both]
+    trace = read(tmp_path, lines(*records)).trace
+    assert trace.times == pytest.approx(CAME)
+    assert trace.extra["duration_s"] == pytest.approx(LASTED)
+
+
+def test_dates_of_mongodb_are_read_by_the_name_of_their_key(tmp_path):
+    rows = [{"createdAt": {"$date": at(a)}, "latencyMs": 1000 * b} for a, b in zip(CAME, LASTED, strict=True)]
+    assert read(tmp_path, lines(*rows)).trace.times == pytest.approx(CAME)
+
+
+@pytest.mark.parametrize("as_lists", [False, True])
+def test_clickhouse_says_the_names_of_columns_before_the_rows(tmp_path, as_lists):
+    rows = [{"created_at": at(a), "duration_ms": 1000 * b} for a, b in zip(CAME, LASTED, strict=True)]
+    data = [list(row.values()) for row in rows] if as_lists else rows
+    document = {"meta": [{"name": name, "type": "String"} for name in rows[0]], "data": data, "rows": 5}
+    trace = read(tmp_path, json.dumps(document)).trace
+    assert trace.times == pytest.approx(CAME)
+    assert trace.extra["duration_s"] == pytest.approx(LASTED)
+
+
+def test_a_space_between_a_delimiter_and_a_quote_is_none_of_the_value(tmp_path):
+    rows = "".join(f'"{at(came)}", "u, {k % 2}", "500"\n' for k, came in enumerate(CAME))
+    trace = read(tmp_path, f'"time", "user", "duration_ms"\n{rows}').trace
+    assert trace.times == pytest.approx(CAME)
+    assert (trace.users, trace.extra["duration_s"].tolist()) == (2, [0.5] * 5)
+
+
+def test_jobs_of_kubernetes_have_a_wait_and_a_duration(tmp_path):
+    def job(second: int) -> dict:
+        created, begun, done = (at(second + late).replace(".000", "") for late in (0, 1, 11))
+        status = {"startTime": begun, "completionTime": done, "succeeded": 1}
+        return {"kind": "Job", "metadata": {"creationTimestamp": created}, "status": status}
+
+    document = {"apiVersion": "v1", "kind": "List", "items": [job(second) for second in (0, 5, 7)]}
+    trace = read(tmp_path, json.dumps(document, indent=1)).trace
+    assert trace.times == pytest.approx([0, 5, 7])
+    assert (trace.extra["wait_s"].tolist(), trace.extra["duration_s"].tolist()) == ([1.0] * 3, [11.0] * 3)
+
+
+def bucket(k: int, *results: dict) -> dict:
+    return {"object": "bucket", "start_time": 3600 * k, "end_time": 3600 * (k + 1), "results": list(results)}
+
+
+def test_usage_of_openai_is_counts_and_its_costs_are_not(tmp_path):
+    used = [bucket(k, {"num_model_requests": k, "images": 9}, {"num_model_requests": 10}) for k in range(1, 7)]
+    page = {"object": "page", "data": [*used, bucket(7)], "has_more": True}
+    counts = read(tmp_path, json.dumps(page)).counts
+    assert counts.total.tolist() == [11, 12, 13, 14, 15, 16, 0]
+    assert counts.lasts.tolist() == [3600] * 7
+    assert any("not the last page" in note for note in counts.notes)
+    costs = {"object": "page", "data": [bucket(k, {"amount": {"value": 0.1, "currency": "usd"}}) for k in range(6)]}
+    with pytest.raises(BadInput, match="these buckets hold no requests"):
+        read(tmp_path, json.dumps(costs))
+
+
+@pytest.mark.parametrize(
+    ("data", "command"),
+    [
+        (b"\xd0\xcf\x11\xe0" + bytes(600), "libreoffice --headless --convert-to csv"),
+        (b"Obj\x01" + bytes(range(256)), "read_avro"),
+        (b"ORC" + bytes(range(256)), "read_table"),
+        (b"ARROW1" + bytes(range(256)), "read_feather"),
+        (gzip.compress(b"log.txt" + bytes(250) + b"ustar" + bytes(600)), "tar -xf"),
+    ],
+)
+def test_kinds_that_are_not_read_are_refused_with_a_command(tmp_path, data, command):
+    with pytest.raises(BadInput, match="which is not read") as refused:
+        read(tmp_path, data)
+    assert command in refused.value.expected
+
+
+def test_a_database_of_sqlite_is_refused_with_a_command(tmp_path):
+    with sqlite3.connect(tmp_path / "file.db") as database:
+        database.execute("create table requests (time, user)")
+    with pytest.raises(BadInput, match="a database of SQLite") as refused:
+        read(tmp_path, (tmp_path / "file.db").read_bytes())
+    assert "sqlite3 -header -csv" in refused.value.expected
+
+
+@pytest.mark.parametrize("name", ["week", "date"])
+@pytest.mark.parametrize("first", ["2025-W13", "Mar 2025", "2025-03", "Q1 2025"])
+def test_weeks_and_months_are_no_times(tmp_path, name, first):
+    with pytest.raises(BadInput, match="weeks, months or quarters") as refused:
+        read(tmp_path, f"{name},users\n{first},100\n{first},120\n")
+    assert "the first day of each" in refused.value.expected
+
+
+def test_records_in_the_messages_of_others_are_not_taken_for_the_others(tmp_path):
+    inner = [json.dumps({"ts": at(came), "status": 200, "duration": 1.5}) for came in CAME]
+    with pytest.raises(BadInput, match="each record holds a line of another log in its key 'log'"):
+        read(tmp_path, lines(*({"time": at(came), "log": one} for came, one in zip(CAME, inner, strict=True))))
+
+
+@pytest.mark.parametrize("line", ['{{"status": 200, "n": {k}}}', "level=info status=200 duration=1.5s n={k}"])
+def test_lines_of_a_log_in_a_column_are_not_left_out(tmp_path, line):
+    cells = (line.format(k=k).replace('"', '""') for k in range(5))
+    rows = "".join(f'{at(came)},"{cell}"\n' for came, cell in zip(CAME, cells, strict=True))
+    with pytest.raises(BadInput, match="each row holds a line of a log"):
+        read(tmp_path, f"Time,Line\n{rows}")
+
+
+def test_a_scenario_of_a_dictionary_is_refused_as_one_of_a_file():
+    with pytest.raises(BadInput) as refused:
+        Scenario.from_dict({"title": "x", "horizont": "1 h"})
+    assert (refused.value.key, refused.value.message) == ("horizont", "unknown key")
