@@ -1,4 +1,4 @@
-"""A study at full scale: twelve playbooks of the million-signup hour, some seeds each, the timeline of every run recorded.
+"""A study at full scale: twelve playbooks of the million-signup hour, some seeds each, all timelines recorded.
 
 By the clock, on all cores, from the start of the first run to the last figures; run it on a machine that is otherwise
 idle.
@@ -42,9 +42,10 @@ def main() -> None:
         goodput = Runs(executor).ask(cells, lambda record: record.figures["goodput"])
     seconds = time.perf_counter() - began
     runs = f"{len(scenario.playbooks)} playbooks x {options.seeds} seeds"
+    each, whole = seconds / len(cells), seconds / options.seeds * 30 / 60
     Console(width=100).print(
-        f"{runs}: {seconds:.1f} s on {os.cpu_count()} cores, {seconds / len(cells):.2f} s a run; thirty seeds would take"
-        f" {seconds / options.seeds * 30 / 60:.1f} min (goodput {min(goodput):,.0f} to {max(goodput):,.0f})"
+        f"{runs}: {seconds:.1f} s on {os.cpu_count()} cores, {each:.2f} s a run; 30 seeds would take {whole:.1f} min "
+        f"(goodput {min(goodput):,.0f} to {max(goodput):,.0f} images a second)"
     )
 
 

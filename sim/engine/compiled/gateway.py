@@ -3,8 +3,8 @@
 import numpy as np
 
 from sim.engine.compiled import tally
-from sim.engine.compiled.memory import fetch
 from sim.engine.compiled.crowd import standing, without_limiter
+from sim.engine.compiled.memory import fetch
 from sim.engine.compiled.pool import expected_wait, join
 from sim.engine.compiled.queues import queue_for
 from sim.engine.compiled.records import (
