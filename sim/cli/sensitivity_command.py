@@ -16,7 +16,9 @@ from sim.errors import BadInput
 
 def sensitivity(
     scenario: options.ScenarioArgument,
-    metric: Annotated[str, Option(help="The figure, like attainment, dollars or p95_latency.")] = "attainment",
+    metric: Annotated[
+        str, Option(help="The figure, like attainment, p95_latency or dollars_per_1000_images.")
+    ] = "attainment",
     playbook: options.Playbook = None,
     method: Annotated[
         Literal["tornado", "morris", "sobol"],

@@ -49,7 +49,7 @@ def swing(metric: str, value: float) -> str:
 
 
 SHARES = ("attainment", "degraded_share", "promise_kept", "gini", "jain")
-DOLLARS = ("dollars", "revenue", "margin")
+DOLLARS = ("dollars", "revenue", "margin", "dollars_per_1000_images")
 
 
 def instant(run: Run, number: float) -> str:

@@ -24,7 +24,7 @@ from sim.results.pool_verdict import MUCH, PoolVerdict, pool_verdicts
 from sim.results.pool_words import pool_sentence
 from sim.results.run import Run
 from sim.results.storms import Stay, stay_warning, stays
-from sim.results.timeline import ERROR, IMAGES, IMAGES_DEGRADED, JUDGED, KEPT
+from sim.results.timeline import ERROR, IMAGES, JUDGED, KEPT
 from sim.results.warm_up import warm_up_sentences
 from sim.scenario.slices import FEW_GPUS, as_ratio
 from sim.units import instant
@@ -52,7 +52,6 @@ class Verdict:
     refused: pd.DataFrame
     latency: pd.DataFrame
     goodput: float  # images per second in time, at the spec asked for
-    goodput_degraded: float
     gpu_hours: pd.DataFrame
     dollars: float
     dollars_per_image: float  # in time; inf where there is none
@@ -98,7 +97,6 @@ def verdict(run: Run, unlimited: Run | None = None) -> Verdict:
         refused=refused_by(whole),
         latency=latencies(whole, wishes=wishes),
         goodput=float(images[IMAGES] / (end - begin)),
-        goodput_degraded=float(images[IMAGES_DEGRADED] / (end - begin)),
         gpu_hours=gpu_hours(whole),
         dollars=cost,
         dollars_per_image=per_image(cost * run.scale, in_time["as_asked"] + in_time["degraded"]),

@@ -37,13 +37,13 @@ LOSSES = {
 }
 
 
-def regrets(losses: ArrayLike, chances: ArrayLike | None = None) -> pd.DataFrame:
+def regrets(losses: ArrayLike) -> pd.DataFrame:
     """One row per option: expected loss, expected regret, worst loss, worst regret, and how often it is the best.
 
-    losses: by option and future; chances: of the futures, all the same where None.
+    losses: by option and future, each future as likely.
     """
     lost = np.asarray(losses, dtype=float)
-    weights = np.full(lost.shape[1], 1 / lost.shape[1]) if chances is None else np.asarray(chances, dtype=float)
+    weights = np.full(lost.shape[1], 1 / lost.shape[1])
     regret = lost - lost.min(axis=0)
     return pd.DataFrame(
         {
@@ -56,7 +56,7 @@ def regrets(losses: ArrayLike, chances: ArrayLike | None = None) -> pd.DataFrame
     )
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Decision:
     """What is to be chosen, and why.
 
@@ -119,6 +119,10 @@ class Decision:
         if self.best is None:
             return self.options.iloc[:0]
         return self.options[self.options["dollars"] < self.options["dollars"][self.best] * (1 - SAME)]
+
+    def __repr__(self) -> str:
+        choice = "none" if self.best is None else self.options["label"][self.best]
+        return f"<Decision by {self.by}: {choice}, of {len(self.options)} options over {self.futures} futures>"
 
 
 def decide(

@@ -7,6 +7,7 @@ import pandas as pd
 
 from sim.studies.intervals import (
     Difference,
+    Interval,
     Kind,
     holm,
     mean_interval,
@@ -38,11 +39,14 @@ def differences(table: pd.DataFrame, playbooks: list[str], objective: Objective)
 
 def known(runs: pd.DataFrame, baseline: pd.DataFrame, metric: str) -> tuple[float, ...]:
     """A figure's mean and interval, and its paired difference from the baseline."""
+    return mean_of(runs, metric), *interval_of(runs, metric), *difference_of(runs, baseline, metric)
+
+
+def interval_of(runs: pd.DataFrame, metric: str) -> Interval:
+    """The interval of `mean_of`."""
     if ratio := RATIOS.get(metric):
-        interval = ratio_interval(ratio.times * runs[ratio.part], runs[ratio.whole])
-    else:
-        interval = mean_interval(runs[metric], kind_of(metric, runs[metric]))
-    return mean_of(runs, metric), *interval, *difference_of(runs, baseline, metric)
+        return ratio_interval(ratio.times * runs[ratio.part], runs[ratio.whole])
+    return mean_interval(runs[metric], kind_of(metric, runs[metric]))
 
 
 def difference_of(runs: pd.DataFrame, others: pd.DataFrame, metric: str) -> Difference:

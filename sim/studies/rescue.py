@@ -101,6 +101,11 @@ class Rescue:
     interrupted: bool = False  # the instant is known less precisely than was asked for
 
     @property
+    def hopeless(self) -> bool:
+        """Whether the playbook saves the run at no instant looked at."""
+        return bool((self.shares["saved"] <= 0.5).all())
+
+    @property
     def back_and_forth(self) -> bool:
         """Whether beginning later saves where beginning earlier does not."""
         saved = (self.shares["saved"] > 0.5).tolist()

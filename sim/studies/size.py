@@ -35,7 +35,7 @@ USUAL_LOOKS = 15  # of all seeds, in a search
 SEARCH, VERIFY = "search", "verify"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Size:
     """The answer, with the runs that it rests on. GPUs, dollars and kwh are at full scale.
 
@@ -96,6 +96,12 @@ class Size:
     def label(self) -> str:
         """The playbook, and the other kind of a mix."""
         return f"{self.playbook}, beside {self.beside}" if self.beside else self.playbook
+
+    def __repr__(self) -> str:
+        fleet = (
+            ", ".join(f"{gpus:,} GPUs of {pool}" for pool, gpus in self.gpus.items()) or self.reason or "no fleet yet"
+        )
+        return f"<Size for {self.promise!r} under {self.label!r}, {self.verdict}: {fleet}>"
 
 
 def size(

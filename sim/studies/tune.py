@@ -24,7 +24,7 @@ from sim.studies.promise import Promise, read_promise
 from sim.studies.runs import Runs, running
 from sim.studies.store import Cell, Store
 from sim.studies.sweep import Axis, changed, fitting, read_axis, read_numbers
-from sim.wording import percent
+from sim.wording import percent, setting
 
 EXPECTED = "STEP.PARAMETER=LOW..HIGH, like 0.share=20%..90%, the step by its place in the playbook, from 0"
 
@@ -69,7 +69,7 @@ class Tuned:
     def sentences(self) -> list[str]:
         """The outcome in words."""
         objective = objective_called(self.by)
-        said = ", ".join(f"{key.partition('.')[2]}={value}" for key, value in self.best.items())
+        said = ", ".join(f"{key.partition('.')[2]}={setting(value)}" for key, value in self.best.items())
         lines = [
             f"{self.head}: {said or 'the playbook as it is'}.",
             f"On {self.seeds} seeds that the search had not seen, {objective.title}: {objective.written(self.fresh)} "
@@ -79,7 +79,7 @@ class Tuned:
             tuned, untuned = map(percent, self.kept)
             lines.append(f"The promise is kept in {tuned} of these runs, {untuned} untuned.")
         for key in self.at_end:
-            place = f"{key.partition('.')[2]}={self.best[key]}"
+            place = f"{key.partition('.')[2]}={setting(self.best[key])}"
             lines.append(f"{place} is at an end of the range that was searched; a wider one may hold a better value.")
         if len(self.table) < self.planned:
             lines.append(f"INTERRUPTED: {len(self.table)} of {self.planned} trials are done.")
