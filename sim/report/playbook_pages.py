@@ -78,7 +78,7 @@ def highlights(v: Verdict) -> list[tuple[str, str, str]]:
     return [
         ("in time", words.share(v.life.attainment), "of all requests"),
         ("goodput", f"{words.count(v.full(v.goodput))}/s", "images in time, at the spec asked for"),
-        ("p95 latency", words.seconds(tables.p95_of_all(v)), "of all requests, served or not"),
+        ("p95 latency", words.seconds(v.latency_of_all("p95")), "of all requests, served or not"),
         ("saturation", words.seconds(first), saturated),
         peak_load(v, max(v.pools, key=lambda pool: pool.peak_load)),
         ("cost", words.dollars(v.dollars), f"{words.known(v.full(v.energy['kg_co2e']) / 1000)} t CO2e"),

@@ -4,6 +4,8 @@ import math
 
 from sim.model.knobs import knob_called
 from sim.results.run import Run
+from sim.studies import differences
+from sim.studies.objectives import OBJECTIVES
 from sim.wording import amount, duration, percent, percentage, rate_unit, usd
 
 
@@ -48,8 +50,8 @@ def swing(metric: str, value: float) -> str:
     return f"{amount(100 * value)} points" if metric in SHARES else figure(metric, value)
 
 
-SHARES = ("attainment", "degraded_share", "promise_kept", "gini", "jain")
-DOLLARS = ("dollars", "revenue", "margin", "dollars_per_1000_images")
+SHARES = (*differences.SHARES, "promise_kept")
+DOLLARS = ("dollars", "revenue", "margin", *(o.figure for o in OBJECTIVES.values() if o.kind != "share"))
 
 
 def instant(run: Run, number: float) -> str:

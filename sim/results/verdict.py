@@ -70,6 +70,10 @@ class Verdict:
         """A count of the slice at full scale."""
         return count / self.run.scale
 
+    def latency_of_all(self, quantile: str) -> float:
+        """A quantile (p50, p95 or p99) of the latency of all requests, seconds; inf where those beyond got no image."""
+        return float(self.latency[quantile].to_dict()["all intents", "latency", "all"])
+
     def __repr__(self) -> str:
         return f"<Verdict: {sentences(self)[0]}>"
 

@@ -9,14 +9,13 @@ from numpy.typing import NDArray
 
 from sim.model.request import SERVED
 from sim.results.intents import attempts_in, intents, window_of
-from sim.results.latencies import samples_by_group
+from sim.results.latencies import quantiles, samples_by_group
 from sim.results.run import Run
 
 Floats = NDArray[np.float64]
 
 BINS = 72  # of the window
 FEWEST = {"p50": 5, "p95": 40}  # values in a bin for a quantile: beyond the p95 of 40 lie two
-SHARES = {"p50": 0.5, "p95": 0.95}
 
 
 def waits_over_time(run: Run, bins: int = BINS) -> pd.DataFrame:
@@ -37,8 +36,9 @@ def waits_over_time(run: Run, bins: int = BINS) -> pd.DataFrame:
             values = sample[order, 1]
             for number in range(bins):
                 found = quantiles(values[cuts[number] : cuts[number + 1]])
-                rows.append({"what": what, "tier": tier, "time": edges[number], **found})
-    return pd.DataFrame(rows, columns=["what", "tier", "time", *SHARES, "n"])
+                known = {name: found[name] if found["n"] >= fewest else math.nan for name, fewest in FEWEST.items()}
+                rows.append({"what": what, "tier": tier, "time": edges[number], **known, "n": found["n"]})
+    return pd.DataFrame(rows, columns=["what", "tier", "time", *FEWEST, "n"])
 
 
 def samples(run: Run) -> dict[str, tuple[Any, Floats, Floats]]:
@@ -51,11 +51,3 @@ def samples(run: Run) -> dict[str, tuple[Any, Floats, Floats]]:
         "wait": (attempts["tier"].array[served], arrived, started - arrived),
         "latency": (wishes["tier"].array[judged], wanted, latency),
     }
-
-
-def quantiles(values: Floats) -> dict[str, float]:
-    """The quantiles of some values; each is one of them, so that inf stays inf."""
-    n = len(values)
-    ranks = {name: math.ceil(share * n) - 1 for name, share in SHARES.items() if n >= FEWEST[name]}
-    ranked = np.partition(values, list(ranks.values())) if ranks else values
-    return {**{name: float(ranked[ranks[name]]) if name in ranks else math.nan for name in SHARES}, "n": n}

@@ -10,12 +10,13 @@ import numpy as np
 
 from sim.engine.simulate import chosen
 from sim.errors import BadInput
+from sim.results.latencies import in_words as time_in_words
 from sim.results.latencies import quantile
 from sim.results.run import Run
 from sim.scenario.scenario import Scenario
 from sim.studies.baseline import FIGURES, USUAL, Regression, baseline_figures, by_name, read_regression
-from sim.studies.compare import Comparison, itself
-from sim.studies.executors import Executor, Report
+from sim.studies.compare import Comparison
+from sim.studies.executors import Executor, Report, itself
 from sim.studies.intervals import FEWEST, NONE, Interval, mean_interval, quantile_interval, t_interval
 from sim.studies.looks import refuse_unusable
 from sim.studies.promise import KINDS, Condition, parts_of, read_condition
@@ -221,14 +222,9 @@ def in_words(rule: Condition, values: Sequence[float], quantiles: Sequence[float
         return f"{shown} in time", "the scenario's 'alive'"
     if rule.kind == "within":
         typical = quantile_interval(quantiles, 0.5)  # of the median run: one that never ends hides no other
-        time = between(ended, float(np.median(quantiles)), typical)
+        time = between(time_in_words, float(np.median(quantiles)), typical)
         return f"{time}; {shown} within {duration(rule.seconds)}", f"<= {duration(rule.seconds)}"
     return shown, f"{'<=' if rule.kind == 'at most' else '>='} {percent(rule.target)}"
-
-
-def ended(value: float) -> str:
-    """A time in words."""
-    return "never" if math.isinf(value) else duration(value)
 
 
 def between(write: Any, mean: float, interval: Interval) -> str:
@@ -272,6 +268,6 @@ def against(
 
 def writer(rule: Regression) -> Any:
     if FIGURES[rule.what].quantile:
-        return ended
+        return time_in_words
     one = FIGURES[rule.what]
     return percent if one.share else usd if one.dollars else amount

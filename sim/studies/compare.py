@@ -17,7 +17,7 @@ from sim.scenario.parts import Recording
 from sim.scenario.scenario import Scenario
 from sim.studies.configurations import Configuration, Given, Playbook, configurations, reference_of, same_people
 from sim.studies.differences import differences, mean_of
-from sim.studies.executors import Executor, Report, Shard
+from sim.studies.executors import Executor, Report, Shard, itself
 from sim.studies.intervals import AHEAD, precise_after
 from sim.studies.objectives import OBJECTIVES, Objective, objective_called
 from sim.studies.run_record import Record
@@ -165,10 +165,6 @@ def compared(
         about,
         same_people([part.scenario for part in parts]),
     )
-
-
-def itself(record: Record) -> Record:
-    return record
 
 
 def refuse_without_prices(parts: Sequence[Configuration], by: str) -> None:

@@ -17,7 +17,7 @@ from sim.scenario.scenario import Scenario
 from sim.studies.compare import refuse_without_prices
 from sim.studies.configurations import Configuration
 from sim.studies.differences import difference_of, mean_of
-from sim.studies.executors import Executor, Report
+from sim.studies.executors import Executor, Report, itself
 from sim.studies.intervals import Difference
 from sim.studies.objectives import Objective, objective_called
 from sim.studies.promise import Promise, read_promise
@@ -178,7 +178,7 @@ class Scorer:
         made = changed(self.scenario, settings)
         free = [Cell(self.scenario, None, seed, True, recording=Recording(rows=False)) for seed in seeds]
         cells = [Cell(made, self.playbook, seed) for seed in seeds]
-        records = self.runs.ask([*free, *cells], lambda record: record)
+        records = self.runs.ask([*free, *cells], itself)
         pairs = zip(records[len(seeds) :], records[: len(seeds)], strict=True)
         name = self.objective.figure
         rows = [{**run.figures, name: self.objective.of(run.figures, free.figures)} for run, free in pairs]
