@@ -156,16 +156,13 @@ def decide(
     refuse_numbers(futures, seeds, alive)
     by = losses_by(inputs.scenario, image_worth)
     bases = {gpus: with_gpus(inputs.scenario, where, gpus, kind) for gpus in dict.fromkeys(g for g, _ in menu)}
-    worlds = {
-        (future, gpus): inputs.future(future, base) for future in range(1, futures + 1) for gpus, base in bases.items()
-    }
     cells, labels = [], []
     for future in range(1, futures + 1):
+        worlds = {gpus: inputs.future(future, base) for gpus, base in bases.items()}
         for seed in range(future, future + seeds * APART, APART):
-            some = [Cell(worlds[future, gpus], playbook, seed) for gpus, playbook in menu]
-            free = [nobody_held_back(worlds[future, menu[0][0]], seed)] if by == "images" else []
-            cells += [*free, *some]
-            labels += [(future, seed, place) for place in range(-len(free), len(menu))]
+            some = cells_of(menu, worlds, seed, by)
+            cells += some
+            labels += [(future, seed, place) for place in range(len(menu) - len(some), len(menu))]
     found: dict[tuple[int, int, int], dict[str, Any]] = {}
     try:
         with running(executor, processes, store, progress) as study:
@@ -196,10 +193,17 @@ def decide(
     return replace(found_by, kind=of_kind, stay=stay)
 
 
-def nobody_held_back(scenario: Scenario, seed: int) -> Cell:
-    """The run of the same people with an unlimited fleet and without policies."""
-    name = next(iter(scenario.playbooks))
-    return Cell(scenario.with_(playbooks={name: []}), name, seed, unlimited=True)
+def cells_of(menu: Sequence[tuple[int, str]], worlds: Mapping[int, Scenario], seed: int, by: str) -> list[Cell]:
+    """The runs of all options with the same people; worlds: by GPUs.
+
+    Where losses are images, the run with an unlimited fleet and without policies comes first.
+    """
+    some = [Cell(worlds[gpus], playbook, seed) for gpus, playbook in menu]
+    if by != "images":
+        return some
+    first = worlds[menu[0][0]]
+    name = next(iter(first.playbooks))
+    return [Cell(first.with_(playbooks={name: []}), name, seed, unlimited=True), *some]
 
 
 def menu_of(
