@@ -72,9 +72,8 @@ def sensitivity(
     save_table(table, out)
     if figure is not None:
         from sim.plots.tornado import tornado_figure
-        from sim.studies.differences import SHARES
 
-        save_figure(tornado_figure(table, metric, share=metric in SHARES), figure)
+        save_figure(tornado_figure(table, metric), figure)
 
 
 def sensitivity_table(table: Any, metric: str) -> Table:

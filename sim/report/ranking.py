@@ -13,6 +13,7 @@ from sim.results.run import Run
 from sim.studies.choice import ALPHA, COVERS, objective_sentence
 from sim.studies.compare import Comparison
 from sim.studies.configurations import changes
+from sim.studies.differences import unit_of
 from sim.studies.earlier import shown
 from sim.studies.intervals import FEWEST
 from sim.wording import names_in_words
@@ -143,7 +144,7 @@ def since_table(comparison: Comparison, table: pd.DataFrame) -> Table:
         for metric, title in shown_in.items():
             row = of_label[metric]
             cells, ends = [words.figure(metric, row[when]) for when in ("then", "now")], ("difference", "low", "high")
-            share, money = metric in words.SHARES, metric in words.DOLLARS
+            share, money = unit_of(metric) == "share", unit_of(metric) == "dollars"
             apart = words.interval(*(row[end] for end in ends), percentages=share, signed=True, dollars=money)
             if metric == "p95_latency":
                 apart = apart.replace("\n", " s\n", 1) if "\n" in apart else f"{apart} s"
