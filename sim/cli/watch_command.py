@@ -104,9 +104,8 @@ def refuse_mixed(
 ) -> None:
     """Raises BadInput for options that do not go together."""
     if (metrics is None) == (log is None):
-        raise BadInput(
-            "there must be one thing to watch", key="--metrics, --log", expected="one of the two, with a file"
-        )
+        expected = "one of the two, with a file"
+        raise BadInput("there must be one thing to watch", key="--metrics, --log", expected=expected)
     given = next((key for key, value in of_logs.items() if value), None)
     if given and log is None:
         raise BadInput("this is an option of logs", key=given, value=of_logs[given], expected="with --log only")

@@ -21,9 +21,8 @@ def sweep_figure(table: pd.DataFrame, keys: list[str], metric: str = "attainment
     """One key: the metric against it, a line per playbook. Two: a map per playbook. Raises BadInput for others."""
     if metric not in table or not pd.api.types.is_numeric_dtype(table[metric].astype(float)):
         numbers = table.select_dtypes(["number", "bool"]).columns.drop(["point", "seed", *keys], errors="ignore")
-        raise BadInput(
-            "the table has no such figure", key="metric", value=metric, expected=", ".join(map(str, numbers))
-        )
+        expected = ", ".join(map(str, numbers))
+        raise BadInput("the table has no such figure", key="metric", value=metric, expected=expected)
     if len(keys) not in (1, 2):
         raise BadInput("a figure shows one key or two", key="vary", value=len(keys), expected="1 or 2")
     factor = 100.0 if metric in SHARES else 1.0

@@ -181,11 +181,8 @@ def state_of_gauges(scenario: Scenario, lines: list[str], file: str) -> State:
     """The state by the gauges of a server: one scrape of vLLM, SGLang, TGI or Triton. All its models are one pool."""
     total = latest(lines, file)
     if len(scenario.pools) > 1:
-        raise BadInput(
-            "a server's gauges do not say which pool they are of",
-            file=file,
-            expected=f"a scenario with one pool, or metrics named meltpoint_pool_... for {', '.join(scenario.pools)}",
-        )
+        expected = f"a scenario with one pool, or metrics named meltpoint_pool_... for {', '.join(scenario.pools)}"
+        raise BadInput("a server's gauges do not say which pool they are of", file=file, expected=expected)
     running, queued = (sum(total[name] for name in names if name in total) for names in (RUNNING, QUEUED))
     if not any(name in total for name in (*RUNNING, *QUEUED)):
         raise BadInput("there are no gauges of a queue in it", file=file, expected=", ".join((*RUNNING, *QUEUED)))

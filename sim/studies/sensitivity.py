@@ -84,9 +84,8 @@ def sobol(figure: Figure, laws: Mapping[str, Law], points: int = 64) -> pd.DataF
     from SALib.sample import sobol as sample
 
     if points < 2 or points & (points - 1):
-        raise BadInput(
-            "this many points cannot be used", key="points", value=points, expected="a power of two, like 64"
-        )
+        expected = "a power of two, like 64"
+        raise BadInput("this many points cannot be used", key="points", value=points, expected=expected)
     problem = problem_of(laws)
     cube = sample.sample(problem, points, calc_second_order=False, seed=1)
     values = figure(settings(laws, cube))

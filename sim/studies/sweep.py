@@ -106,9 +106,8 @@ def points_of(scenario: Scenario, axes: Sequence[Axis], design: Design, points: 
     `points` of a scrambled Sobol sequence, best a power of two. Both with a seed of their own, the same every time.
     """
     if not axes or len({axis.key for axis in axes}) < len(axes):
-        raise BadInput(
-            "a sweep varies some keys, each once", key="vary", expected="like pools.fleet.gpus=8000..12000:5"
-        )
+        expected = "like pools.fleet.gpus=8000..12000:5"
+        raise BadInput("a sweep varies some keys, each once", key="vary", expected=expected)
     if design == "grid":
         for axis in axes:
             if not axis.values:
