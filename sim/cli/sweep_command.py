@@ -88,10 +88,8 @@ def sweep(
 def pairs(vary: list[str]) -> dict[str, str]:
     """The keys that are varied, with the texts of their values. Raises BadInput."""
     found: dict[str, str] = {}
-    takes, expected = (
-        "--vary takes a key and its values",
-        "KEY=VALUES, like pools.fleet.gpus=8000..12000:5, each key once",
-    )
+    takes = "--vary takes a key and its values"
+    expected = "KEY=VALUES, like pools.fleet.gpus=8000..12000:5, each key once"
     for setting in vary:
         key, text = key_and_text(takes, setting, expected)
         if key in found:

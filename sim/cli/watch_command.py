@@ -80,9 +80,8 @@ def watch(
         from sim.studies.watch_score import score
 
         scores = score(forecasts, full, now)
-        console.print_line(
-            json.dumps(scores._asdict() | {"lead": scores.lead}) if as_json else in_words(loaded, scores)
-        )
+        as_facts = json.dumps(scores._asdict() | {"lead": scores.lead})
+        console.print_line(as_facts if as_json else in_words(loaded, scores))
     say_aside(note for one in forecasts for note in one.notes)
 
 

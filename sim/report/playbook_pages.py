@@ -113,6 +113,5 @@ def promises(run: Run) -> tables.Table:
         [name, str(facts["pool"]), words.share(facts["share"]), words.seconds(facts["slo"])]
         for name, facts in run.manifest["features"].items()
     ]
-    return tables.Table(
-        "An image is in time within", ["feature", "pool", "share of requests", "latency at most"], rows, labels=2
-    )
+    head = ["feature", "pool", "share of requests", "latency at most"]
+    return tables.Table("An image is in time within", head, rows, labels=2)

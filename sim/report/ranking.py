@@ -183,10 +183,8 @@ def mean(row: dict[Any, Any], *, percentages: bool = False, dollars: bool = Fals
 
 def difference(row: dict[Any, Any], *, percentages: bool) -> str:
     """The paired difference to the baseline, and whether it is established, where there are seeds enough to tell."""
-    money = not percentages
-    text = words.interval(
-        row["difference"], row["low"], row["high"], percentages=percentages, signed=True, dollars=money
-    )
+    ends = row["difference"], row["low"], row["high"]
+    text = words.interval(*ends, percentages=percentages, signed=True, dollars=not percentages)
     if row["difference"] == row["low"] == row["high"] == 0:
         return f"{text}\nin every seed"
     return f"{text}\nnot established" if row["p_holm"] >= ALPHA else text

@@ -143,9 +143,9 @@ def columns_of(manifest: dict[str, Any]) -> dict[str, dict[str, str]]:
 
 def kind_of(column: pd.Series) -> str:
     """The kind of a column's values, as in COLUMNS."""
-    return (
-        "c" if isinstance(column.dtype, pd.CategoricalDtype) else {"u": "i"}.get(column.dtype.kind, column.dtype.kind)
-    )
+    if isinstance(column.dtype, pd.CategoricalDtype):
+        return "c"
+    return "i" if column.dtype.kind == "u" else column.dtype.kind
 
 
 def of_names(table: str, rows: pd.DataFrame, columns: list[str], manifest: dict[str, Any]) -> Broken:

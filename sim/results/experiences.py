@@ -65,10 +65,8 @@ def of_rows(run: Run, tariffs: dict[str, Tariff], wishes: pd.DataFrame) -> dict[
     good = in_time * np.where(wishes["degraded"], quality, 1.0)
     met = [np.bincount(asked, part, len(users)) for part in (lost, late, good)]
     newcomer, admitted = users["newcomer"].to_numpy(bool), users["admitted"].to_numpy(float)
-    tier_of, inside = (
-        users["tier"].cat.set_categories(list(tariffs)).cat.codes.to_numpy(),
-        ~newcomer | ~np.isnan(admitted),
-    )
+    tier_of = users["tier"].cat.set_categories(list(tariffs)).cat.codes.to_numpy()
+    inside = ~newcomer | ~np.isnan(admitted)
     since_signup = np.nan_to_num(admitted)
     since = np.where(newcomer, np.maximum(since_signup, begin), begin)
     found = {}

@@ -34,9 +34,8 @@ def fairness(run: Run) -> pd.DataFrame | None:
     shut_out = users["newcomer"].to_numpy() & users["admitted"].isna().to_numpy()
     shut_out &= users["arrives"].to_numpy() < run.horizon
     counts = (asked > 0) | shut_out
-    share = np.minimum(
-        images / np.maximum(asked, 1), 1.0
-    )  # of a wish from before the warm-up, the image may come in it
+    # At most 1: of a wish from before the warm-up, the image may come in it.
+    share = np.minimum(images / np.maximum(asked, 1), 1.0)
     newcomer = users["newcomer"].to_numpy()
     groups = {"all": np.ones(len(users), dtype=bool)}
     groups |= {f"{tier} tier": (users["tier"] == tier).to_numpy() for tier in run.manifest["tiers"]}

@@ -22,10 +22,7 @@ from sim.tables.formats.prometheus import samples_of_lines
 AGES = 4  # groups of waits of one feature and tier
 # Gauges of servers of language models and images: requests on GPUs, and requests that wait.
 RUNNING = ("vllm:num_requests_running", "sglang:num_running_reqs", "tgi_batch_current_size")
-QUEUED = (
-    *("vllm:num_requests_waiting", "sglang:num_queue_reqs", "tgi_queue_size"),
-    "nv_inference_pending_request_count",
-)
+QUEUED = ("vllm:num_requests_waiting", "sglang:num_queue_reqs", "tgi_queue_size", "nv_inference_pending_request_count")
 HINTS = ("# HELP", "# TYPE")  # of pages of metrics; other comments may stand above them
 WAITS = "vllm:request_queue_time_seconds", "sglang:queue_time_seconds", "tgi_request_queue_duration"
 

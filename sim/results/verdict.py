@@ -207,14 +207,7 @@ def headline(v: Verdict) -> str:
     return f"{alive} under playbook '{name}': {windows}, and {reached}."
 
 
-SHOWN = (
-    "useful",
-    "wasted",
-    "loading",
-    "lost",
-    "idle",
-)  # GPU-hours in service; the absent are named where there are any
-
+SHOWN = ("useful", "wasted", "loading", "lost", "idle")  # GPU-hours in service; the absent have their own words
 SELDOM = ("loading", "lost")  # named where there are any
 
 

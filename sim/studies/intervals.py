@@ -173,10 +173,8 @@ def quantile_interval(values: ArrayLike, share: float) -> Interval:
     """The interval of a quantile over runs; nan on a side that so few values cannot bound."""
     numbers = np.sort(np.asarray(values, dtype=float))
     low, high = quantile_ranks(len(numbers), share)
-    return Interval(
-        float(numbers[low - 1]) if low >= 1 else math.nan,
-        float(numbers[high - 1]) if high <= len(numbers) else math.nan,
-    )
+    least = float(numbers[low - 1]) if low >= 1 else math.nan
+    return Interval(least, float(numbers[high - 1]) if high <= len(numbers) else math.nan)
 
 
 AHEAD = 5  # further runs for which an interval must stay as narrow, so that a lucky few do not end a study

@@ -125,9 +125,8 @@ class Looks:
 
     def table(self) -> pd.DataFrame:
         """One row per place and stage, in the order of fleets and demands."""
-        rows = pd.DataFrame(
-            list(self.rows.values()), columns=[*COLUMNS, "verdict", "margin", "dollars", "kwh", *self.more()]
-        )
+        columns = [*COLUMNS, "verdict", "margin", "dollars", "kwh", *self.more()]
+        rows = pd.DataFrame(list(self.rows.values()), columns=columns)
         return rows.sort_values(["stage", "demand", "gpus"], kind="stable", ignore_index=True)
 
     def more(self) -> list[str]:
