@@ -170,18 +170,17 @@ def open_seconds(starts: Floats, ends: Floats, edges: Floats, times: Floats | No
 
     times: an amount for each interval by which its seconds are multiplied.
     """
-    widths = np.diff(edges)
+    widths, upper = np.diff(edges), np.append(edges, edges[-1])
 
     def passed(instants: Floats) -> tuple[NDArray[Any], Floats]:
         # How many came before each bin, and the seconds from those in it to its end: no large numbers that would
-        # have to cancel.
-        place = np.searchsorted(edges, instants, side="right") - 1  # of nan: beyond the last bin
-        inside = (place >= 0) & (place < len(widths))
-        rest = edges[place[inside] + 1] - instants[inside]
+        # have to cancel. Those before all bins and those beyond (nan, too) are counted in two more.
+        place = np.searchsorted(edges, instants, side="right")
+        rest = upper[place] - instants
         if times is not None:
-            rest *= times[inside]
-        before = np.cumsum(np.bincount(place + 1, times, minlength=len(edges)))[: len(widths)]
-        return before, np.bincount(place[inside], rest, len(widths)).astype(float)
+            rest *= times
+        before = np.cumsum(np.bincount(place, times, minlength=len(upper)))[: len(widths)]
+        return before, np.bincount(place, rest, len(upper))[1:-1].astype(float)
 
     (started, starting), (over, ending) = passed(starts), passed(ends)
     return (started - over) * widths + (starting - ending)

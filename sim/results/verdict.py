@@ -3,6 +3,7 @@
 import math
 from dataclasses import dataclass, replace
 from datetime import datetime
+from functools import cached_property
 from html import escape
 from typing import Any
 
@@ -60,6 +61,11 @@ class Verdict:
     signups: dict[str, int]
     churned: int  # people who were let in and have left for good
     stays: list[Stay]
+
+    @cached_property
+    def latency_by_tier(self) -> pd.DataFrame:
+        """The latency quantiles of each tier: a report shows them twice."""
+        return latencies(self.run, "tier")
 
     @property
     def overloaded_at_horizon(self) -> bool:
