@@ -192,3 +192,11 @@ def test_a_multiple_of_the_demand_doubles_it_in_a_run_and_in_a_configuration(sma
     assert scenario_at(path, sets={DEMAND: 2}) == twice == load_uncertain(path, sets={DEMAND: 2}).scenario
     with pytest.raises(BadInput, match="a part of the demand has a law"):
         load_uncertain(path, sets={DEMAND: 2, "demand.0.times": "~ uniform(1, 2)"})
+
+
+def test_the_cost_of_images_can_be_swept_and_is_that_of_all_seeds_together():
+    table = sweep(plain(), {"pools.gpus.gpus": [2, 3]}, seeds=3, **HERE)
+    assert table["dollars_per_1000_images"].tolist() == pytest.approx(1000 * table["dollars"] / table["images_worth"])
+    uneven = table.head(3).assign(dollars=[1.0, 1.0, 1.0], images_worth=[1000.0, 1000.0, 1400.0])
+    (shown,) = sweep_table(uneven, ["pools.gpus.gpus"], "dollars_per_1000_images").columns[2].cells
+    assert shown.startswith("$0.882 (")

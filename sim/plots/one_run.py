@@ -13,12 +13,8 @@ from sim.results.metrics import pool_timeline, stretches, timeline
 from sim.results.run import Run
 from sim.wording import amount, from_to, in_gpus, rate_unit
 
-OUTCOMES = {
-    "served": axes.BLUE,
-    "degraded": axes.SKY,
-    "refused": axes.YELLOW,
-    "abandoned": axes.VERMILLION,
-}  # in the order of stacking; from dark to light and back, for a grey print
+# In the order of stacking; from dark to light and back, for a grey print.
+OUTCOMES = {"served": axes.BLUE, "degraded": axes.SKY, "refused": axes.YELLOW, "abandoned": axes.VERMILLION}
 UNITS = ((1.0, "s"), (60.0, "min"), (3600.0, "h"), (86400.0, "days"))
 TICKS = {
     0.1: "0.1 s",

@@ -120,11 +120,6 @@ def latency_tables(v: Verdict) -> list[Table]:
     ]
 
 
-def p95_of_all(v: Verdict) -> float:
-    """The 95 % quantile of latency over all requests, seconds; inf where more than 5 % got no image."""
-    return float(v.latency["p95"].to_dict()["all intents", "latency", "all"])
-
-
 def pools(v: Verdict) -> Table:
     """The offered load of each pool at its peak, and when it saturated."""
     note = (

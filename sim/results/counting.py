@@ -84,7 +84,8 @@ def wish_counts(run: Run, bins: Bins, wishes: pd.DataFrame) -> list[Ints]:
 
 def attempt_counts(run: Run, bins: Bins, rows: pd.DataFrame) -> list[Ints]:
     """The counts made when an attempt arrives, and when it ends, in the order of ARRIVED and HAPPENED."""
-    cells, slo = cells_of(run, rows), slo_of(run, rows)
+    cells, slos = cells_of(run, rows), {name: facts["slo"] for name, facts in run.manifest["features"].items()}
+    slo = looked_up(rows["feature"], slos)
     arrived, finished, left = (rows[name].to_numpy() for name in ("arrived", "finished", "left"))
     served = (rows["outcome"] == SERVED).to_numpy()
     kept = served & (finished - arrived <= slo) & ~lagging(run, rows, arrived)
@@ -96,11 +97,6 @@ def attempt_counts(run: Run, bins: Bins, rows: pd.DataFrame) -> list[Ints]:
     degraded = rows["level"].to_numpy() > 0
     counts += [bins.count(finished[mask], cells[mask]) for mask in (served & ~degraded, served & degraded)]
     return [*counts, bins.count(left, cells)]
-
-
-def slo_of(run: Run, rows: pd.DataFrame) -> Floats:
-    """Seconds within which each attempt is in time."""
-    return looked_up(rows["feature"], {name: facts["slo"] for name, facts in run.manifest["features"].items()})
 
 
 def wanted_seconds(run: Run, bins: Bins, rows: pd.DataFrame) -> list[Floats]:

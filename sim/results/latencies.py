@@ -120,9 +120,8 @@ def latency_sentence(found: pd.DataFrame) -> str:
 
     def words(of: str, what: str = "latency") -> str:
         values = rows[of, what, "all"]
-        return ", ".join(
-            f"{name} {in_words(values[q])}" for q, name in (("p50", "median"), ("p95", "p95"), ("p99", "p99"))
-        )
+        called = {"p50": "median", "p95": "p95", "p99": "p99"}
+        return ", ".join(f"{name} {in_words(values[q])}" for q, name in called.items())
 
     said = f"Latency of all requests: {words('all intents')}; of those that were served: {words('served')}."
     for of, what in LATENCIES[FIRST_TOKEN:]:

@@ -25,7 +25,7 @@ from sim.results.pool_verdict import MUCH, PoolVerdict, pool_verdicts
 from sim.results.pool_words import pool_sentence
 from sim.results.run import Run
 from sim.results.storms import Stay, stay_warning, stays
-from sim.results.timeline import ERROR, IMAGES, IMAGES_DEGRADED, JUDGED, KEPT
+from sim.results.timeline import ERROR, IMAGES, JUDGED, KEPT
 from sim.results.warm_up import warm_up_sentences
 from sim.scenario.slices import FEW_GPUS, as_ratio
 from sim.units import instant
@@ -53,7 +53,6 @@ class Verdict:
     refused: pd.DataFrame
     latency: pd.DataFrame
     goodput: float  # images per second in time, at the spec asked for
-    goodput_degraded: float
     gpu_hours: pd.DataFrame
     dollars: float
     dollars_per_image: float  # in time; inf where there is none
@@ -76,6 +75,10 @@ class Verdict:
     def full(self, count: float) -> float:
         """A count of the slice at full scale."""
         return count / self.run.scale
+
+    def latency_of_all(self, quantile: str) -> float:
+        """A quantile (p50, p95 or p99) of the latency of all requests, seconds; inf where those beyond got no image."""
+        return float(self.latency[quantile].to_dict()["all intents", "latency", "all"])
 
     def __repr__(self) -> str:
         return f"<Verdict: {sentences(self)[0]}>"
@@ -104,7 +107,6 @@ def verdict(run: Run, unlimited: Run | None = None) -> Verdict:
         refused=refused_by(whole),
         latency=latencies(whole, wishes=wishes),
         goodput=float(images[IMAGES] / (end - begin)),
-        goodput_degraded=float(images[IMAGES_DEGRADED] / (end - begin)),
         gpu_hours=gpu_hours(whole),
         dollars=cost,
         dollars_per_image=per_image(cost * run.scale, in_time["as_asked"] + in_time["degraded"]),
@@ -211,14 +213,7 @@ def headline(v: Verdict) -> str:
     return f"{alive} under playbook '{name}': {windows}, and {reached}."
 
 
-SHOWN = (
-    "useful",
-    "wasted",
-    "loading",
-    "lost",
-    "idle",
-)  # GPU-hours in service; the absent are named where there are any
-
+SHOWN = ("useful", "wasted", "loading", "lost", "idle")  # GPU-hours in service; the absent have their own words
 SELDOM = ("loading", "lost")  # named where there are any
 
 

@@ -23,7 +23,7 @@ from sim.results.storms import ENOUGH, HEALTHY, recovered
 from sim.results.timeline import DECIDED, IN_TIME
 from sim.results.verdict import life
 from sim.scenario.scenario import Scenario
-from sim.studies.executors import Executor, Report, answer, asked, working
+from sim.studies.executors import Executor, Report, asked, run_of, working
 from sim.studies.store import Cell
 from sim.wording import names_in_words
 
@@ -101,6 +101,11 @@ class Rescue:
     interrupted: bool = False  # the instant is known less precisely than was asked for
 
     @property
+    def hopeless(self) -> bool:
+        """Whether the playbook saves the run at no instant looked at."""
+        return bool((self.shares["saved"] <= 0.5).all())
+
+    @property
     def back_and_forth(self) -> bool:
         """Whether beginning later saves where beginning earlier does not."""
         saved = (self.shares["saved"] > 0.5).tolist()
@@ -150,7 +155,7 @@ def rescue(
                 latest, too_late = turning_point(standard.shares_saved(known))
         except KeyboardInterrupt:
             interrupted = True
-    without = answer(Cell(delayed(scenario, name, scenario.horizon), name), itself)
+    without = run_of(Cell(delayed(scenario, name, scenario.horizon), name))
     rows = [
         (begins, standard.share_saved(found), standard.mean_lost(found), np.mean([one.recovered for one in found]))
         for begins, found in sorted(known.items())
@@ -200,10 +205,6 @@ class Looks:
     def report(self, number: int, _: int) -> None:
         if self.progress is not None:
             self.progress(self.done + number, max(self.planned, self.done + number))
-
-
-def itself(run: Run) -> Run:
-    return run
 
 
 def images(run: Run) -> Images:

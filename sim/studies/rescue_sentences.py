@@ -16,7 +16,7 @@ def sentences(found: Rescue) -> list[str]:
         return [NOTHING]
     if never["saved"] > 0.5:
         lines = [f"NOTHING TO SAVE: without '{name}', {loss(found, never['lost'])}."]
-    elif (by["saved"] <= 0.5).all():
+    elif found.hopeless:
         lines = [
             f"NEVER: '{name}' does not save the run at any instant looked at. Without it, "
             f"{loss(found, never['lost'])}; at best {loss(found, best)}."

@@ -20,6 +20,7 @@ from sim.scenario.scenario import Scenario
 from sim.studies.demand_multiple import with_demand
 from sim.studies.executors import Executor, Report
 from sim.studies.fleets import Fleets
+from sim.studies.objectives import with_price
 from sim.studies.promise import Promise, read_promise
 from sim.studies.run_record import Record
 from sim.studies.runs import running
@@ -105,9 +106,8 @@ def points_of(scenario: Scenario, axes: Sequence[Axis], design: Design, points: 
     `points` of a scrambled Sobol sequence, best a power of two. Both with a seed of their own, the same every time.
     """
     if not axes or len({axis.key for axis in axes}) < len(axes):
-        raise BadInput(
-            "a sweep varies some keys, each once", key="vary", expected="like pools.fleet.gpus=8000..12000:5"
-        )
+        expected = "like pools.fleet.gpus=8000..12000:5"
+        raise BadInput("a sweep varies some keys, each once", key="vary", expected=expected)
     if design == "grid":
         for axis in axes:
             if not axis.values:
@@ -197,9 +197,9 @@ def sweep(
 
     vary: dotted keys, each with its values (a list, or as read_axis has them), or a range 'low..high'; 'demand.times'
     multiplies all demand. playbooks: the first where None. promise: also whether and by how much each run keeps it
-    (columns promise_kept, promise_margin). Columns: point, the keys, playbook, seed, and the figures of
-    sim.studies.figures. An interrupt gives the rows that are done (attrs: planned, how many there would be; made_from,
-    see sweep_file). Raises BadInput, before any run, for a point that cannot be simulated.
+    (columns promise_kept, promise_margin). Columns: point, the keys, playbook, seed, the figures of sim.studies.figures
+    and dollars_per_1000_images. An interrupt gives the rows that are done (attrs: planned, how many there would be;
+    made_from, see sweep_file). Raises BadInput, before any run, for a point that cannot be simulated.
     """
     names = list(dict.fromkeys(playbooks)) if playbooks else [next(iter(scenario.playbooks))]
     for name in names:
@@ -230,7 +230,8 @@ def sweep(
 
 def row_of(record: Record, promise: Promise | None) -> dict[str, Any]:
     """The figures of one run, and how it keeps a promise."""
+    found = with_price(record.figures)
     if promise is None:
-        return record.figures
+        return found
     margin = promise.margin(record)
-    return {**record.figures, "promise_kept": margin >= 0, "promise_margin": margin}
+    return {**found, "promise_kept": margin >= 0, "promise_margin": margin}
