@@ -136,6 +136,8 @@ def test_three_seeds_give_intervals_where_a_figure_is_no_count(small):
     low, high = mean_interval([0.7, 0.8, 0.9], "share")
     assert cell == f"80 % ({percent(low)} to {percent(high)})"
     assert "to" not in next(iter(sweep_table(table.assign(alive=[True, False, True]), ["k"], "alive").columns[2].cells))
+    same = sweep_table(table.assign(alive=True, dollars=[22.9, 22.9, 22.9 + 1e-14]), ["k"], "dollars")
+    assert list(same.columns[2].cells) == ["$22.9"], "digits that nobody sees are no interval"
     assert next(iter(sweep_table(table.head(2), ["k"], "attainment").columns[2].cells)) == "75 %"
 
 
@@ -160,6 +162,7 @@ def test_the_command_sizes_and_saves_what_the_answer_rests_on(small):
         ["size", "steady", "--demand", "--step", "2"],
         ["sweep", "steady", "--vary", "pools.gpus.gpus"],
         ["sweep", "steady", "--vary", "demand.times=1,2", "--metric", "fame", "--no-store"],
+        ["sweep", "steady", "--vary", "demand.times=1,2", "--metric", "playbook", "--no-store"],
         ["sweep", "steady", "--vary", "demand.times=1,2", "--out", "table.xlsx"],
         ["store", "--older", "30 days"],
         ["store", "--prune", "--older", "long"],

@@ -298,9 +298,7 @@ def test_latency_quantiles_are_in_the_words():
     text = text_of(
         *[attempt(i, user=i, started=i, finished=i + 4) for i in range(99)], attempt(1, user=99, refused="shed")
     )
-    assert (
-        "Latency of all requests: median 4 s, p95 4 s, p99 4 s; of those that were served: median 4 s, p95 4 s" in text
-    )
+    assert "Latency of all requests: median 4 s, p95 4 s, p99 4 s; of those that were served, from their last" in text
     assert "p99 never" in text_of(*asks(0, kept=1), attempt(1, user=9, refused="shed"))
     assert "there is no latency" in "\n".join(sentences(verdict(run_of())))
 

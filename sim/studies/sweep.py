@@ -188,6 +188,7 @@ def sweep(
     points: int = 32,
     seeds: int = 1,
     promise: str | None = None,
+    metric: str | None = None,
     store: Store | Path | str | bool | None = None,
     executor: Executor | None = None,
     processes: int | None = None,
@@ -197,9 +198,10 @@ def sweep(
 
     vary: dotted keys, each with its values (a list, or as read_axis has them), or a range 'low..high'; 'demand.times'
     multiplies all demand. playbooks: the first where None. promise: also whether and by how much each run keeps it
-    (columns promise_kept, promise_margin). Columns: point, the keys, playbook, seed, and the figures of
-    sim.studies.figures. An interrupt gives the rows that are done (attrs: planned, how many there would be; made_from,
-    see sweep_file). Raises BadInput, before any run, for a point that cannot be simulated.
+    (columns promise_kept, promise_margin). metric: a figure that every run must have. Columns: point, the keys,
+    playbook, seed, and the figures of sim.studies.figures. An interrupt gives the rows that are done (attrs: planned,
+    how many there would be; made_from, see sweep_file). Raises BadInput, before any run, for a point that cannot be
+    simulated.
     """
     names = list(dict.fromkeys(playbooks)) if playbooks else [next(iter(scenario.playbooks))]
     for name in names:
@@ -218,7 +220,7 @@ def sweep(
     rows = {}
     try:
         with running(executor, processes, store, progress) as study:
-            for place, row in study.each([cell for _, cell in cells], lambda record: row_of(record, kept)):
+            for place, row in study.each([cell for _, cell in cells], lambda record: row_of(record, kept, metric)):
                 number, cell = cells[place]
                 rows[place] = {"point": number, **settings[number], "playbook": cell.playbook, "seed": cell.seed, **row}
     except KeyboardInterrupt:
@@ -228,9 +230,12 @@ def sweep(
     return table
 
 
-def row_of(record: Record, promise: Promise | None) -> dict[str, Any]:
-    """The figures of one run, and how it keeps a promise."""
-    if promise is None:
-        return record.figures
-    margin = promise.margin(record)
-    return {**record.figures, "promise_kept": margin >= 0, "promise_margin": margin}
+def row_of(record: Record, promise: Promise | None, metric: str | None) -> dict[str, Any]:
+    """The figures of one run, and how it keeps a promise. Raises BadInput where the metric is none of them."""
+    margin = math.nan if promise is None else promise.margin(record)
+    row = (
+        record.figures if promise is None else {**record.figures, "promise_kept": margin >= 0, "promise_margin": margin}
+    )
+    if metric is not None and metric not in row:
+        raise BadInput("a run has no such figure", key="metric", value=metric, expected=", ".join(row))
+    return row
