@@ -287,11 +287,11 @@ def test_sentences_of_a_run_to_which_nobody_came():
     assert "0 requests: 0 served" in text
 
 
-def test_several_features_are_named_with_their_shares():
+def test_several_features_are_named_with_their_shares_and_what_of_each_is_in_time():
     text = text_of(
         *[attempt(i, user=i, started=i, finished=i + 1) for i in range(3)], attempt(9, user=9, feature="video")
     )
-    assert "4 requests (75 % image, 25 % video): 3 served" in text
+    assert "4 requests (75 % image, 100 % in time; 25 % video, none decided): 3 served" in text
 
 
 def test_latency_quantiles_are_in_the_words():
