@@ -186,6 +186,8 @@ def test_every_command_can_multiply_the_demand(command, small, monkeypatch):
     wrong = CALLS.invoke(app, [name, str(small / "s.yaml"), *options, "--set", "demand.times=two"])
     assert isinstance(wrong.exception, BadInput)
     assert "this is no multiple" in str(wrong.exception)
+    with pytest.raises(BadInput, match="this input is uncertain"):
+        scenario_with("steady", None, {DEMAND: "~ uniform(0.5, 3)"})
 
 
 def test_a_multiple_of_the_demand_doubles_it_in_a_run_and_in_a_configuration(small):

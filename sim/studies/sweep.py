@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from sim import units
 from sim.engine.simulate import chosen
 from sim.errors import BadInput
+from sim.scenario.document import refuse_unusable
 from sim.scenario.load import load, plain_value
 from sim.scenario.scenario import Scenario
 from sim.studies.demand_multiple import with_demand
@@ -172,6 +173,7 @@ def changed(scenario: Scenario, settings: Mapping[str, Any]) -> Scenario:
     made = scenario.with_(**keys) if keys else scenario
     if DEMAND not in settings:
         return made
+    refuse_unusable(settings[DEMAND], DEMAND)
     try:
         return with_demand(made, units.plain(settings[DEMAND]))
     except ValueError as wrong:
