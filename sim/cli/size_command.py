@@ -19,8 +19,9 @@ from sim.wording import percent
 def size(
     scenario: options.ScenarioArgument,
     promise: Annotated[
-        str, Option(help="What must hold, like '95 % in time in every window', 'alive', 'p95 <= 30 s'.")
-    ] = "alive",
+        str | None,
+        Option(help="What must hold, like 'p95 <= 30 s'; the scenario's promises, or 'alive', if not given."),
+    ] = None,
     playbooks: Annotated[
         str | None, Option("--playbooks", "--playbook", help="Names, separated by commas; the first if not given.")
     ] = None,
@@ -81,6 +82,8 @@ def size(
             raise BadInput("a run that begins with a state has one demand", key=what, expected="no --begin beside it")
         inputs = Uncertain(beginning(inputs.scenario, begin, fleets=False))
     loaded = inputs.scenario
+    own = [one for one in loaded.promises if "baseline" not in one]  # a fleet that is sought has none
+    kept = promise or " and ".join(own) or "alive"
     shares = [a_share("--runs", text) for text in named(runs or ("50%,90%" if inputs.laws else "90%"))]
     names = named(playbooks) or [next(iter(loaded.playbooks))]
     folder = None if out is None else result_folder(out, "", replace=replace)
@@ -107,11 +110,11 @@ def size(
     with machines(cluster, processes) as executor:
         how["executor"] = executor
         if beside is not None:
-            answer_mixes(inputs, beside, promise, names, {**how, **of_fleet, **more, "runs": shares[0]}, folder)
+            answer_mixes(inputs, beside, kept, names, {**how, **of_fleet, **more, "runs": shares[0]}, folder)
         elif demand:
-            answer_demand(loaded, promise, names, {**how, "runs": shares[0]}, folder)
+            answer_demand(loaded, kept, names, {**how, "runs": shares[0]}, folder)
         else:
-            answer_fleet(inputs, promise, names, shares, {**how, **of_fleet, **more}, folder)
+            answer_fleet(inputs, kept, names, shares, {**how, **of_fleet, **more}, folder)
 
 
 def answer_mixes(

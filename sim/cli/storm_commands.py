@@ -29,11 +29,12 @@ def rescue(
 ) -> None:
     """Find the latest instant at which a playbook still saves a run.
 
-    Each step of the playbook comes into force at that instant or later. A run is saved if, while there is trouble, it
-    keeps nine tenths (--keep) of the images that are in time without the trigger: without faults, and without the
-    spike. A scenario without a trigger is judged by its definition of alive. The ends and the quarters of the run are
-    tried first; then the instant at which the answer changes is found by bisection. Where the playbook saves the run at
-    no instant, it says so and ends with exit code 1.
+    Each step of the playbook comes into force at that instant or later, and ends when it would have. A run is saved if
+    it loses so few images in time, against one without the trigger (faults, spikes), that the playbook saves half of
+    what it can; or, with --keep, if it keeps that share of the images at stake. A scenario without a trigger is judged
+    by its definition of alive. The ends and the quarters of the run are tried first; then the instant at which the
+    answer changes is found by bisection. Where the playbook saves the run at no instant, it says so and ends with exit
+    code 1.
     """
     from sim.plots.storms import rescue_figure
     from sim.studies.rescue import rescue as find

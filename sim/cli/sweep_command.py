@@ -69,13 +69,11 @@ def sweep(
             points=points,
             seeds=seeds,
             promise=promise,
+            metric=metric,
             store=False if no_store else store,
             **at_work,
         )
     if len(table):
-        if metric not in table:
-            expected = ", ".join(map(str, table))
-            raise BadInput("the table has no such figure", key="--metric", value=metric, expected=expected)
         Console().print(sweep_table(table, list(keys), metric))
     save_table(table, out)
     if figure is not None and len(table):
@@ -107,9 +105,10 @@ def sweep_table(table: Any, keys: list[str], metric: str) -> Table:
     promised = "promise_kept" in table
     shown = Table(*keys, "playbook", metric.replace("_", " "), *(["promise kept"] if promised else []), "runs")
     for (_, playbook), rows in list(groups)[:SHOWN]:
-        value, (low, high) = words.figure(metric, mean_of(rows, metric)), interval_of(rows, metric)
-        known = low < high and rows[metric].dtype != bool  # whether a run stays alive is counted
-        value += f" ({words.figure(metric, low)} to {words.figure(metric, high)})" if known else ""
+        value, bounds = words.figure(metric, mean_of(rows, metric)), interval_of(rows, metric)
+        low, high = (words.figure(metric, bound) for bound in bounds)
+        known = bounds[0] < bounds[1] and low != high and rows[metric].dtype != bool  # those alive are counted
+        value += f" ({low} to {high})" if known else ""
         kept = [f"{int(rows['promise_kept'].sum())} of {len(rows)}"] if promised else []
         shown.add_row(*[str(rows[key].iloc[0]) for key in keys], playbook, value, *kept, str(len(rows)))
     if len(groups) > SHOWN:

@@ -183,12 +183,17 @@ def in_all(v: Verdict) -> str:
 
 
 def kinds(v: Verdict) -> str:
-    """The features' shares of all requests, where there are several."""
-    by = outcomes(v.run, "feature")["intents"].sort_values(ascending=False)
-    asked = by[by > 0]
+    """The features' shares of all requests and how many of each are in time, where there are several."""
+    by = outcomes(v.run, "feature").sort_values("intents", ascending=False)
+    asked = by[by["intents"] > 0]
     if len(asked) < 2:
         return ""
-    return f" ({', '.join(f'{percent(count / by.sum())} {name}' for name, count in asked.items())})"
+    shares = zip(asked.index, asked["intents"] / asked["intents"].sum(), asked["attainment"], strict=True)
+    in_time = [
+        f"{percent(part)} {name}, {'none decided' if math.isnan(kept) else f'{percent(kept)} in time'}"
+        for name, part, kept in shares
+    ]
+    return f" ({'; '.join(in_time)})"
 
 
 def headline(v: Verdict) -> str:

@@ -47,7 +47,7 @@ class Cluster:
         try:
             with dask.config.set(SETTINGS):
                 self.client = Client(address, timeout=patience, set_as_default=False)
-        except (OSError, ValueError, TypeError):
+        except (OSError, ValueError, TypeError, MemoryError):  # another program's answer reads as a size of exabytes
             expected = "the address of a running scheduler, like tcp://10.0.0.1:8786"
             raise BadInput("no scheduler answers here", key="--cluster", value=address, expected=expected) from None
         try:

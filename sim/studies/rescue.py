@@ -99,6 +99,7 @@ class Rescue:
     trouble: tuple[float, float]
     run: Run  # of the first seed, without the playbook
     interrupted: bool = False  # the instant is known less precisely than was asked for
+    ends: float = math.inf  # the first of the playbook's own ends, which no delay moves
 
     @property
     def hopeless(self) -> bool:
@@ -172,6 +173,7 @@ def rescue(
         trouble=span(standard.trouble[0], scenario.horizon) if names else (math.nan, math.nan),
         run=without,
         interrupted=interrupted,
+        ends=min(scenario.seconds(step.until) for step in scenario.playbooks[name] if not is_fault(step, scenario)),
     )
 
 

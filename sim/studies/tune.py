@@ -56,10 +56,10 @@ class Tuned:
         """The outcome in a few words; a promise that one of both keeps more often counts before the objective."""
         better = self.gain.low > 0 if objective_called(self.by).more_is_better else self.gain.high < 0
         tuned, untuned = self.kept
-        if not self.best:
-            return "NO BETTER, of these trials, than untuned"
         if (self.table["margin"] < 0).all():
             return "NO TRIAL KEEPS THE PROMISE with every seed; the one that breaks it least"
+        if not self.best:
+            return "NO BETTER, of these trials, than untuned"
         if tuned > untuned:
             return "TUNED for the promise" + ("" if better else ", and no better by the objective")
         if tuned < untuned:
