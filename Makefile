@@ -59,6 +59,7 @@ bench: $(PEERS)/.installed
 	$(PEERS)/bin/python benchmarks/start.py
 	$(PEERS)/bin/python benchmarks/beside.py
 	$(PEERS)/bin/python benchmarks/hour.py
+	$(PEERS)/bin/python benchmarks/playbooks.py
 	$(PEERS)/bin/python benchmarks/chat.py
 	$(PEERS)/bin/python benchmarks/mm100.py
 	$(PEERS)/bin/python benchmarks/growth.py

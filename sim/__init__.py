@@ -8,35 +8,40 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from sim import plots
-    from sim.demand.fitting.fitted import fit_demand
-    from sim.engine.simulate import simulate
-    from sim.errors import BadInput
-    from sim.model.controls import Controls, Policy, Telemetry
-    from sim.policies.playbook import Step
-    from sim.profile.profile import profile_called
-    from sim.results import metrics
-    from sim.results.intents import intents
-    from sim.results.latencies import latencies
-    from sim.results.metrics import outcomes, pool_timeline
-    from sim.results.run import Run, load_run
-    from sim.results.verdict import verdict
-    from sim.scenario.load import load
-    from sim.scenario.scenario import Scenario
-    from sim.studies.check import check
-    from sim.studies.compare import compare
-    from sim.studies.decide import decide
-    from sim.studies.demand_multiple import demand_multiple
-    from sim.studies.in_words import sentences
-    from sim.studies.lead_time import order_by
-    from sim.studies.money_study import money_study
-    from sim.studies.rescue import rescue
-    from sim.studies.selection import pick_best
-    from sim.studies.size import size
-    from sim.studies.storm_map import storm_map
-    from sim.studies.sweep import sweep
-    from sim.studies.tune import tune
-    from sim.studies.uncertain import load_uncertain, uncertain
+    from sim import plots as plots
+    from sim.demand.fitting.fitted import fit_demand as fit_demand
+    from sim.engine.simulate import simulate as simulate
+    from sim.errors import BadInput as BadInput
+    from sim.model.controls import Controls as Controls
+    from sim.model.controls import Policy as Policy
+    from sim.model.controls import Telemetry as Telemetry
+    from sim.policies.playbook import Step as Step
+    from sim.profile.profile import profile_called as profile_called
+    from sim.results import metrics as metrics
+    from sim.results.intents import intents as intents
+    from sim.results.latencies import latencies as latencies
+    from sim.results.metrics import outcomes as outcomes
+    from sim.results.metrics import pool_timeline as pool_timeline
+    from sim.results.run import Run as Run
+    from sim.results.run import load_run as load_run
+    from sim.results.verdict import verdict as verdict
+    from sim.scenario.load import load as load
+    from sim.scenario.scenario import Scenario as Scenario
+    from sim.studies.check import check as check
+    from sim.studies.compare import compare as compare
+    from sim.studies.decide import decide as decide
+    from sim.studies.demand_multiple import demand_multiple as demand_multiple
+    from sim.studies.in_words import sentences as sentences
+    from sim.studies.lead_time import order_by as order_by
+    from sim.studies.money_study import money_study as money_study
+    from sim.studies.rescue import rescue as rescue
+    from sim.studies.selection import pick_best as pick_best
+    from sim.studies.size import size as size
+    from sim.studies.storm_map import storm_map as storm_map
+    from sim.studies.sweep import sweep as sweep
+    from sim.studies.tune import tune as tune
+    from sim.studies.uncertain import load_uncertain as load_uncertain
+    from sim.studies.uncertain import uncertain as uncertain
 
 # Where each name lives: imported when it is first used, because all of them together take seconds.
 PLACES = {
@@ -69,42 +74,7 @@ PLACES = {
     "studies.uncertain": ("load_uncertain", "uncertain"),
 }
 
-__all__ = [
-    "BadInput",
-    "Controls",
-    "Policy",
-    "Run",
-    "Scenario",
-    "Step",
-    "Telemetry",
-    "check",
-    "compare",
-    "decide",
-    "demand_multiple",
-    "fit_demand",
-    "intents",
-    "latencies",
-    "load",
-    "load_run",
-    "load_uncertain",
-    "metrics",
-    "money_study",
-    "order_by",
-    "outcomes",
-    "pick_best",
-    "plots",
-    "pool_timeline",
-    "profile_called",
-    "rescue",
-    "sentences",
-    "simulate",
-    "size",
-    "storm_map",
-    "sweep",
-    "tune",
-    "uncertain",
-    "verdict",
-]
+__all__ = sorted(["metrics", "plots", *(name for names in PLACES.values() for name in names)])
 
 
 def imported(module: str) -> Any:

@@ -59,7 +59,7 @@ def setting(value: object) -> str:
         return str(value)
     if unit == "s" and math.isfinite(figure):
         return duration(figure)
-    return f"{figure:.3g}{space}{unit}" if math.isfinite(figure) else str(value)
+    return f"{three_figures(figure)}{space}{unit}" if math.isfinite(figure) else str(value)
 
 
 def percent(share: float) -> str:

@@ -11,7 +11,7 @@ from pydantic import ValidationError
 from sim.engine.simulate import simulate
 from sim.errors import BadInput
 from sim.model.controls import Controls, PoolTelemetry, Telemetry
-from sim.policies.access import RegionGate, RollOut, WaitingRoom
+from sim.policies.access import FeatureGate, RegionGate, RollOut, WaitingRoom
 from sim.results.run import Run
 from tests.random_scenarios import REGIONS, constant, plain
 
@@ -191,6 +191,7 @@ def test_what_makes_no_sense_is_refused():
     for made, wrong in [
         (WaitingRoom, {"total_active": 0, "new_per_minute": 5}),
         (RegionGate, {"open": {}}),
+        (FeatureGate, {"features": ["image"]}),  # it would keep nobody out
         (RegionGate, {"open": {"there": 2}}),
     ]:
         with pytest.raises(ValidationError):

@@ -1,5 +1,7 @@
 """Begin from now: a run split in two goes on as the whole one does, and a state is read from runs, metrics and YAML."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -36,12 +38,35 @@ def surge(**more):
     )
 
 
+SOON = 3600.0  # s: a person whose next attempt is later is not there any more
+
+
+def state_at(run, at):
+    """The state of a run that is cut at an instant, with the people of the whole run who ask again soon after it."""
+    rows, times = run.requests, ["started", "dequeued", "finished", "left"]
+    came = rows[rows["arrived"] <= at]
+    cut = came.assign(**{name: came[name].where(came[name] <= at) for name in times})
+    manifest = {**run.manifest, "horizon": at}
+    found = state_of_run(replace(run, requests=cut, fleet=run.fleet[run.fleet["time"] <= at], manifest=manifest))
+    return found.model_copy(update={"thinking": thinking(rows, at, run.scale)})
+
+
+def thinking(rows, now, scale):
+    """People between an attempt that is over and one that comes soon, by tier."""
+    ends = rows[["finished", "left"]].min(axis=1).fillna(rows["arrived"])
+    table = rows.assign(ends=ends)[["user", "tier", "arrived", "ends"]].sort_values(["user", "arrived"])
+    following = table.groupby("user")["arrived"].shift(-1)
+    between = (table["ends"] <= now) & (following > now) & (following - table["ends"] < SOON)
+    counts = table.loc[between, "tier"].value_counts()
+    return {str(tier): float(n) / scale for tier, n in counts.items() if n}
+
+
 @pytest.fixture(scope="module")
 def halves():
     """Runs of the whole, and of their second parts begun from the state in which the first left the service."""
     scenario = surge()
     whole = [simulate(scenario, seed=seed) for seed in range(1, 13)]
-    rest = [simulate(scenario, begin=state_of_run(run, CUT), seed=seed) for seed, run in enumerate(whole, 1)]
+    rest = [simulate(scenario, begin=state_at(run, CUT), seed=seed) for seed, run in enumerate(whole, 1)]
     return whole, rest
 
 
@@ -113,7 +138,7 @@ def test_a_gateways_metrics_say_what_its_tables_say(tmp_path):
     file = tmp_path / "metrics.om"
     lines = list(openmetrics(scenario, run, [seen for seen in ticks if seen.now <= CUT]))
     file.write_text("".join(line for line in lines if "wanted" not in line))
-    found, told = state_from(file, scenario), state_of_run(run, CUT)
+    found, told = state_from(file, scenario), state_at(run, CUT)
     for name in ("queued", "in_service"):
         assert sum(getattr(one, name) for one in found.requests) == sum(getattr(one, name) for one in told.requests)
     assert found.thinking["free"] > 0

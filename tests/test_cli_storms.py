@@ -24,6 +24,13 @@ def test_rescue_says_until_when_and_draws_it(tmp_path):
     assert f"Figure in {figure}" in done.output
 
 
+def test_rescue_ends_with_1_where_the_playbook_saves_the_run_at_no_instant():
+    useless = "playbooks.late=[{policy: {kind: expiry, after: 60 s, foresight: false}}]"
+    done = CALLS.invoke(app, ["rescue", "retry-storm", "--playbook", "late", "--by", "30min", "--set", useless, *SMALL])
+    assert "NEVER" in done.output
+    assert done.exit_code == 1
+
+
 def test_map_prints_a_table_and_draws_it(tmp_path):
     figure, out = tmp_path / "m.png", tmp_path / "m.csv"
     places = ["--loads", "20%..50%:2", "--spikes", "3", "--retries", "0,3"]

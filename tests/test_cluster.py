@@ -1,5 +1,9 @@
 """A study on other machines finds what it finds on this one; `python -m tests.studies.cluster` has real processes."""
 
+import socket
+from contextlib import suppress
+from threading import Thread
+
 import pytest
 
 from sim import BadInput, compare, sweep
@@ -71,3 +75,20 @@ def test_shards_make_each_run_once_and_end_with_the_same_bytes(tmp_path):
     ]
     assert sweep(plain(), VARY, seeds=12, executor=Shard(Local(1), 1, 2), store=merged).equals(whole)
     assert contents(tmp_path / "merged") == contents(tmp_path / "whole")
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_another_program_at_the_address_is_no_scheduler():
+    """Like Dask's own dashboard, one port further: it was called a lack of memory."""
+    with socket.create_server(("127.0.0.1", 0)) as there:
+        Thread(target=answering, args=(there,), daemon=True).start()
+        with pytest.raises(BadInput, match="no scheduler answers here"):
+            Cluster(f"tcp://127.0.0.1:{there.getsockname()[1]}", patience=3.0)
+
+
+def answering(server):
+    with suppress(OSError):  # until it is closed
+        while True:
+            caller, _ = server.accept()
+            caller.sendall(b"HTTP/1.1 400 Bad Request\r\nConnection: close\r\n\r\n")
+            caller.close()

@@ -120,6 +120,21 @@ def test_the_sentence_says_at_which_load_reserving_pays():
     assert contract_sentences(run_of()) == []  # nothing is known of other contracts
 
 
+def test_the_break_even_of_spot_takes_the_policy_in_force():
+    """At 60 an hour a batch of a minute takes e - 1 minutes: 41.8 % off, and not the 0.042 % of 0.05 an hour."""
+    run = contracted(1, 1)
+    feature = {name: {**facts, "seconds": 60.0} for name, facts in run.manifest["features"].items()}
+    step = {"policy": {"kind": "spot", "pool": "gpus", "rate": 60.0}}
+    scenario = {"playbooks": {run.manifest["playbook"]: [step]}}
+    stated = replace(run, manifest={**run.manifest, "features": feature})
+    (said,) = contract_sentences(stated)
+    assert "at least 0.042 % off to pay for restarts, with 0.05 interruptions an hour and" in said
+    assert "simulate that with the policy 'spot'" in said
+    (said,) = contract_sentences(replace(stated, manifest={**stated.manifest, "scenario": scenario}))
+    assert "at least 42 % off to pay for restarts, with 60 interruptions an hour by the policy in force" in said
+    assert "simulate that" not in said
+
+
 def test_a_scenario_says_its_contracts_as_people_write_prices():
     sets = {
         "pools.gpus.dollars_per_gpu_hour": "$2.50/h",

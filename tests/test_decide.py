@@ -19,6 +19,7 @@ from sim.studies.sweep import DEMAND
 from sim.studies.uncertain import read_law, uncertain
 
 HERE = {"store": False, "processes": 1}
+CALLS = CliRunner()
 RATE = "demand.waves.0.rate"
 SPREAD = math.exp(0.5 * 1.2815515655446004)  # of a lognormal with sigma 0.5, from its median to its 90 % point
 
@@ -26,7 +27,7 @@ SPREAD = math.exp(0.5 * 1.2815515655446004)  # of a lognormal with sigma 0.5, fr
 def test_a_table_worked_by_hand():
     """Four fleets, three futures of 60 %, 30 % and 10 %: costs, regrets and the value of perfect information."""
     costs = [[10, 40, 120], [20, 25, 80], [35, 36, 45], [60, 60, 60]]
-    found = regrets(costs, [0.6, 0.3, 0.1])
+    found = regrets(np.repeat(costs, [6, 3, 1], axis=1))
     assert found["loss"].tolist() == pytest.approx([30, 27.5, 36.3, 60])
     assert found["regret"].tolist() == pytest.approx([12, 9.5, 18.3, 42])
     assert (found["loss"].idxmin(), found["regret"].idxmin()) == (1, 1)
@@ -270,3 +271,16 @@ def test_a_fleet_that_is_uncertain_is_shown_by_its_law_and_each_run_by_its_own()
 def test_a_fleet_on_the_menu_cannot_be_uncertain():
     with pytest.raises(BadInput, match=r"pools\.gpus\.gpus"):
         decide(uncertain(small(), {"pools.gpus.gpus": "~ uniform(2, 9)"}), fleets=[4, 8], **HERE)
+
+
+def test_what_would_change_a_choice_is_not_shared_out():
+    """It is looked for once the choice is known, which no shard knows (the option was passed over in silence)."""
+    given = ["decide", "steady", "--fleets", "2,3", "--what-changes", "--shard", "1/2"]
+    done = CALLS.invoke(app, given)
+    assert done.exit_code == 2 or isinstance(done.exception, BadInput)
+    assert "--what-changes" in str(done.exception)
+
+
+def test_a_decision_is_short_in_a_notebook(found):
+    assert repr(found).startswith("<Decision by ")
+    assert len(repr(found)) < 120

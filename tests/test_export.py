@@ -337,6 +337,16 @@ def test_the_command_exports_a_scenario(tmp_path):
     assert (out / "locustfile.py").is_file()
 
 
+@pytest.mark.parametrize("record", ["timeline", "{sample: 10 %}"])
+def test_a_scenario_that_records_few_rows_is_exported_in_full(tmp_path, record):
+    """The recording is for figures; a tenth of the requests is no schedule, and none of them is not 'nobody asks'."""
+    export("steady", "--set", f"record={record}", "--to", "csv", "--out", tmp_path / "out")
+    assert len(read(tmp_path / "out")) == 7242
+    few = simulate(load("steady", sets={"record": {"sample": "10 %"} if "sample" in record else record}))
+    with pytest.raises(BadInput, match="not every row"):
+        schedule_of(few)
+
+
 def test_the_command_exports_a_saved_run_and_replaces_an_earlier_export(tmp_path):
     run, out = tmp_path / "run", tmp_path / "out"
     by_hand(attempt(1, refused="shed", retry=True), attempt(5, number=1), format=FORMAT).save(run)

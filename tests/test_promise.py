@@ -96,3 +96,9 @@ def test_a_share_of_windows_is_a_quantile_over_those_with_anybody():
     total, good = np.array([10, 0, 10, 10, 10]), np.array([10, 0, 9, 5, 10])
     assert [in_windows(total, good, share) for share in (1.0, 0.75, 0.5, 0.01)] == [0.5, 0.9, 1.0, 1.0]
     assert math.isnan(in_windows(total[1:2], good[1:2], 1.0))
+
+
+def test_without_words_a_promise_is_that_of_the_scenario():
+    promising = busy(promises=["p95 <= 7 s", "alive", "in time at most 1 % worse than baseline"])
+    assert read_promise(None, promising).text == "p95 <= 7 s and alive"
+    assert read_promise(None, busy()).text == "alive"

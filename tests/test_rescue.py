@@ -56,6 +56,7 @@ def test_shedding_that_ends_at_forty_minutes_must_begin_early_enough(storm):
         late = delayed(storm, "shed", begins)
         assert by_time[begins] == saved == float(recovered(simulate(late, "shed")))
     assert sentences_of(found)[0].startswith("UNTIL Wed 01 Jan 2025 09:")
+    assert any(said.startswith("A step ends at Wed 01 Jan 2025 09:40 UTC") for said in sentences_of(found))
 
 
 def test_without_a_rescue_the_storm_loses_what_comes_in_time_without_the_spike(storm):

@@ -10,10 +10,10 @@ import pytest
 
 from sim import simulate
 from sim.profile.profile import constant_profile
-from sim.results.metrics import saturated_spans
 from sim.results.saturation import RANDOM, Balance, behind, saturated
 from sim.scenario.parts import Recording
 from tests.random_scenarios import plain
+from tests.timelines import saturated_spans
 
 TIMELINE = Recording(rows=False)
 TRUTHS = Path(__file__).parent / "studies" / "theory" / "truths.csv"

@@ -143,3 +143,13 @@ def test_intervals_of_dollars_and_of_shares_near_all_have_their_units():
     assert words.interval(-120, -9510, 14_800, signed=True, dollars=True) == "-$120\n(-$9.51 k to +$14.8 k)"
     assert words.interval(math.inf, math.nan, math.nan, dollars=True) == "not known"
     assert words.interval(0.9999, 0.9995, 1.0, percentages=True) == "99.99 %\n(99.95 to 100)"
+
+
+def test_the_cost_of_images_is_an_outcome_over_all_seeds_together():
+    """Twice the GPUs that are there anyway: twice the dollars for the same images."""
+    inputs = uncertain(
+        load("steady", sets={"horizon": "20 min"}), {"pools.gpus.dollars_per_gpu_hour": "~ choice(2, 4)"}
+    )
+    table = sensitivity(inputs, "dollars_per_1000_images", seeds=2, store=False, processes=1)
+    assert table["at_high"][0] == pytest.approx(2 * table["at_low"][0])
+    assert words.figure("dollars_per_1000_images", 2.5) == "$2.5"

@@ -102,6 +102,10 @@ def test_the_answer_is_proved_with_seeds_that_the_search_had_not_seen(sized):
     assert set(verified["gpus"]) >= {sized.total, sized.total - 1}
 
 
+def test_an_answer_is_short_in_a_notebook(sized):
+    assert repr(sized) == f"<Size for '90 % in time' under 'none', {sized.verdict}: {sized.total:,} GPUs of gpus>"
+
+
 def test_the_answer_has_its_certificate_in_words(sized):
     said = " ".join(sentences(sized))
     assert f"{sized.total} GPUs in pool 'gpus' keep '90 % in time'" in said

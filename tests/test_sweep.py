@@ -136,6 +136,8 @@ def test_three_seeds_give_intervals_where_a_figure_is_no_count(small):
     low, high = mean_interval([0.7, 0.8, 0.9], "share")
     assert cell == f"80 % ({percent(low)} to {percent(high)})"
     assert "to" not in next(iter(sweep_table(table.assign(alive=[True, False, True]), ["k"], "alive").columns[2].cells))
+    same = sweep_table(table.assign(alive=True, dollars=[22.9, 22.9, 22.9 + 1e-14]), ["k"], "dollars")
+    assert list(same.columns[2].cells) == ["$22.9"], "digits that nobody sees are no interval"
     assert next(iter(sweep_table(table.head(2), ["k"], "attainment").columns[2].cells)) == "75 %"
 
 
@@ -147,6 +149,8 @@ def test_the_command_sizes_and_saves_what_the_answer_rests_on(small):
     assert "keeps '90 % in time' under playbook 'none'" in said
     assert {"stage", "gpus", "kept", "verdict"} <= set(pd.read_csv(small / "o/looks.csv"))
     assert (small / "o/curve.png").read_bytes().startswith(b"\x89PNG")
+    own = CALLS.invoke(app, ["size", str(small / "s.yaml"), "--set", "promises=[90 % in time]", *given[4:]])
+    assert "keeps '90 % in time' under playbook 'none'" in " ".join(own.output.split()), own.output
     many = CALLS.invoke(app, [*given, "--demand"])
     assert "HOLDS UP TO" in many.output
 
@@ -160,6 +164,7 @@ def test_the_command_sizes_and_saves_what_the_answer_rests_on(small):
         ["size", "steady", "--demand", "--step", "2"],
         ["sweep", "steady", "--vary", "pools.gpus.gpus"],
         ["sweep", "steady", "--vary", "demand.times=1,2", "--metric", "fame", "--no-store"],
+        ["sweep", "steady", "--vary", "demand.times=1,2", "--metric", "playbook", "--no-store"],
         ["sweep", "steady", "--vary", "demand.times=1,2", "--out", "table.xlsx"],
         ["store", "--older", "30 days"],
         ["store", "--prune", "--older", "long"],
@@ -183,6 +188,8 @@ def test_every_command_can_multiply_the_demand(command, small, monkeypatch):
     wrong = CALLS.invoke(app, [name, str(small / "s.yaml"), *options, "--set", "demand.times=two"])
     assert isinstance(wrong.exception, BadInput)
     assert "this is no multiple" in str(wrong.exception)
+    with pytest.raises(BadInput, match="this input is uncertain"):
+        scenario_with("steady", None, {DEMAND: "~ uniform(0.5, 3)"})
 
 
 def test_a_multiple_of_the_demand_doubles_it_in_a_run_and_in_a_configuration(small):
@@ -192,3 +199,11 @@ def test_a_multiple_of_the_demand_doubles_it_in_a_run_and_in_a_configuration(sma
     assert scenario_at(path, sets={DEMAND: 2}) == twice == load_uncertain(path, sets={DEMAND: 2}).scenario
     with pytest.raises(BadInput, match="a part of the demand has a law"):
         load_uncertain(path, sets={DEMAND: 2, "demand.0.times": "~ uniform(1, 2)"})
+
+
+def test_the_cost_of_images_can_be_swept_and_is_that_of_all_seeds_together():
+    table = sweep(plain(), {"pools.gpus.gpus": [2, 3]}, seeds=3, **HERE)
+    assert table["dollars_per_1000_images"].tolist() == pytest.approx(1000 * table["dollars"] / table["images_worth"])
+    uneven = table.head(3).assign(dollars=[1.0, 1.0, 1.0], images_worth=[1000.0, 1000.0, 1400.0])
+    (shown,) = sweep_table(uneven, ["pools.gpus.gpus"], "dollars_per_1000_images").columns[2].cells
+    assert shown.startswith("$0.882 (")

@@ -59,7 +59,7 @@ def same(found: Any, expected: Any) -> bool:
 
 def assert_same_verdict(one: Verdict, other: Verdict) -> None:
     assert same(dataclasses.asdict(one.life), dataclasses.asdict(other.life))
-    for name in ("counts", "goodput", "goodput_degraded", "dollars", "signups", "churned"):
+    for name in ("counts", "goodput", "dollars", "signups", "churned"):
         assert same(getattr(one, name), getattr(other, name)), name
     assert one.refused["refused"].to_dict() == other.refused["refused"].to_dict()
     pd.testing.assert_frame_equal(one.latency, other.latency)

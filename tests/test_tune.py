@@ -96,4 +96,17 @@ def test_where_no_trial_keeps_the_promise_none_is_called_tuned():
     table = pd.DataFrame({"objective": [0.5, 0.6], "margin": [-0.2, -0.1]})
     named, gain = {"playbooks.shed.0.policy.k": 3}, Difference(0.1, 0.05, 0.15, 0.01)
     found = Tuned("shed", "images", named, 0.6, 0.5, gain, (0.0, 0.0), 3, table, 2)
-    assert found.sentences()[0].startswith("NO TRIAL KEEPS THE PROMISE with every seed; the one that breaks it least: ")
+    head = "NO TRIAL KEEPS THE PROMISE with every seed; the one that breaks it least: "
+    assert found.sentences()[0].startswith(head)
+    as_it_was = Tuned("shed", "images", {}, 0.5, 0.5, Difference(0, 0, 0, 1), (0.0, 0.0), 3, table, 2)
+    assert as_it_was.sentences()[0] == f"{head}the playbook as it is."
+
+
+def test_parameters_are_printed_to_three_figures_and_kept_in_full():
+    gain, table = Difference(0.1, 0.05, 0.15, 0.01), pd.DataFrame({"objective": [0.5], "margin": [math.nan]})
+    best = {"playbooks.shed.0.policy.share": "37.4512345678 %", "playbooks.shed.1.policy.requests": 1543.21098765}
+    found = Tuned("shed", "images", best, 0.6, 0.5, gain, (math.nan, math.nan), 3, table, 1, (*best,))
+    said = found.sentences()
+    assert said[0].endswith("shed.0.policy.share=37.5 %, shed.1.policy.requests=1543.")
+    assert said[2].startswith("shed.0.policy.share=37.5 % is at an end")
+    assert found.best == best

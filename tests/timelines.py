@@ -1,7 +1,10 @@
-"""Two timelines of one run: counted while it ran, and from its rows."""
+"""Timelines of a run: counted while it ran and from its rows, and the spans in which a pool is saturated."""
 
 import numpy as np
 
+from sim.results.intents import window_of
+from sim.results.metrics import pool_timeline, stretches
+from sim.results.run import Run
 from sim.results.timeline import Timeline
 
 SUMS = 1e-9  # what sums of seconds in another order may differ by, relative to themselves
@@ -19,3 +22,8 @@ def assert_same_timeline(found: Timeline, expected: Timeline) -> None:
             assert (found.peaks[~some][:, [0, 3]] == expected.peaks[~some][:, [0, 3]]).all()
         else:
             np.testing.assert_allclose(found.arrays()[name], counted, rtol=SUMS, atol=SUMS, err_msg=name)
+
+
+def saturated_spans(run: Run, pool: str, width: float | None = None) -> list[tuple[float, float]]:
+    """The spans after the warm-up, (from, until) in seconds, in which a pool is saturated."""
+    return stretches(pool_timeline(run, pool, width, begin=window_of(run, None)[0])["saturated"], run.horizon)

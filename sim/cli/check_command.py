@@ -29,6 +29,7 @@ def demand_check(
     few users dominate the figure. Scenario and recording should cover about the same time.
     """
     from sim.demand.recordings.trace import load_trace
+    from sim.scenario.parts import Recording
     from sim.studies.demand_comparison import agreement, cautions, compared, generated_arrivals, recorded_arrivals
     from sim.studies.executors import Local, asked
     from sim.studies.store import Cell
@@ -38,7 +39,7 @@ def demand_check(
     loaded, recorded = scenario_of(scenario, override, sets), recorded_arrivals(load_trace(recording))
     ready()
     with runs_bar(loaded.title) as report:
-        cells = [Cell(loaded, None, seed, unlimited=True) for seed in range(1, seeds + 1)]
+        cells = [Cell(loaded, None, seed, unlimited=True, recording=Recording()) for seed in range(1, seeds + 1)]
         generated = asked(Local(1), generated_arrivals, cells, report)
     if len(generated) < 2:
         raise KeyboardInterrupt

@@ -64,6 +64,9 @@ def decide(
     from sim.studies.decide_words import sentences
     from sim.studies.uncertain import load_uncertain
 
+    if what_changes and shard is not None:
+        expected = "the shards without it; then the same command with it and without --shard, on the runs they kept"
+        raise BadInput("what to vary is known once the choice is", key="--what-changes", value=shard, expected=expected)
     folder = None if out is None else result_folder(out, "", replace=replace)
     inputs = load_uncertain(scenario, override=override, sets=parsed(sets))
     how: dict[str, Any] = {
@@ -84,7 +87,7 @@ def decide(
         from sim.studies.switch_points import switch_sentences, what_would_change
 
         same = {key: how[key] for key in ("pool", "kind", "image_worth", "store")} | {"among": found.eligible}
-        with studying("what would change the choice", cluster, processes, shard) as at_work:
+        with studying("what would change the choice", cluster, processes) as at_work:
             switches = what_would_change(inputs, read_fleets(fleets), named(playbooks) or None, **same, **at_work)
         found = dataclasses.replace(found, changes=switch_sentences(switches, str(found.options["label"][found.best])))
         say(found.changes)

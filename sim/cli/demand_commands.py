@@ -165,9 +165,8 @@ def import_recording(
     from sim.demand.recordings.importing import ImportOptions, examine_recording
     from sim.demand.recordings.trace import is_trace, save_trace
 
-    wanted = [
-        key_and_text("--keep takes a column and a text", one, "COLUMN=TEXT, like status=SUCCEED") for one in keep or []
-    ]
+    expected = "COLUMN=TEXT, like status=SUCCEED"
+    wanted = [key_and_text("--keep takes a column and a text", one, expected) for one in keep or []]
     how = ImportOptions(
         time=time,
         user=user,

@@ -66,9 +66,8 @@ def serve(scenario: str, override: str | None, sets: list[str] | None, port: int
         made, worker = server(loaded, port)
     except OSError as wrong:
         expected = "another --port, or 0 for a free one"
-        raise BadInput(
-            f"no page can be served there ({wrong.strerror})", key="--port", value=port, expected=expected
-        ) from None
+        message = f"no page can be served there ({wrong.strerror})"
+        raise BadInput(message, key="--port", value=port, expected=expected) from None
     made.start()
     address = f"http://127.0.0.1:{made.port}/"
     Console().print_line(f"{loaded.title}: {address} (this computer alone; Ctrl-C ends it)")

@@ -40,6 +40,7 @@ def demand_export(
     from sim.export.rates import sentences
     from sim.export.schedule import check, schedule_of
     from sim.results.run import load_run
+    from sim.scenario.parts import Recording
 
     targets, address = targets_of(to), check_url(url)
     check_folder(out, replace=replace)
@@ -60,7 +61,8 @@ def demand_export(
     if not is_run:
         ready()
         with progress_bar(scenario.title) as report:
-            run = simulate(scenario, seed=1 if seed is None else seed, unlimited=True, progress=report)
+            number = 1 if seed is None else seed
+            run = simulate(scenario, seed=number, unlimited=True, recording=Recording(), progress=report)
     schedule = schedule_of(run, begin=first, end=last, speed=speed, times=times, retries=retries)
     files = write_export(schedule, out, targets, url=address, replace=replace)
     say(sentences(schedule))

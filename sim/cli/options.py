@@ -161,10 +161,8 @@ def parsed(sets: list[str] | None) -> dict[str, Any]:
     """--set arguments as keys and values, values read as YAML reads them. Raises BadInput."""
     from sim.scenario.load import plain_value
 
-    pairs = [
-        key_and_text("--set takes a key and a value", one, "KEY=VALUE, like pools.fleet.gpus=9000")
-        for one in sets or []
-    ]
+    expected = "KEY=VALUE, like pools.fleet.gpus=9000"
+    pairs = [key_and_text("--set takes a key and a value", one, expected) for one in sets or []]
     return {key: plain_value(text, key) for key, text in pairs}
 
 

@@ -44,9 +44,8 @@ def folder_names(playbooks: list[str], file: str) -> None:
         key = f"playbooks.{name}"
         other = taken.setdefault(file_name(name, key, file).casefold(), f"playbook {name}")
         if other != f"playbook {name}":
-            raise BadInput(
-                "two results would have one name", file=file, key=key, value=name, expected=f"another than {other}"
-            )
+            expected = f"another than {other}"
+            raise BadInput("two results would have one name", file=file, key=key, value=name, expected=expected)
 
 
 def result_folder(out: Path | None, name: str, *, replace: bool) -> Path:

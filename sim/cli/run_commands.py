@@ -157,8 +157,12 @@ def compare(
     kept = False if no_store else store
     picked = None
     if pick_best is not None:
+        from sim.studies.selection import PILOT
+        from sim.studies.selection import pick_best as find_best
+
         with studying(f"{given[0].scenario.title}: the best", cluster, processes, shard) as at_work:
-            picked = picked_from(given, difference_of(pick_best, by), by, most_seeds, store=kept, **at_work)
+            most, apart = max(most_seeds, PILOT), difference_of(pick_best, by)
+            picked = find_best(given, apart=apart, by=by, most=most, store=kept, **at_work)
     with machines(cluster, processes, shard, load_report) as executor, runs_bar(given[0].scenario.title) as report:
         comparison, runs = compare_all(
             given if labelled else given[0].scenario,
@@ -186,13 +190,6 @@ def compare(
     if len(comparison.seeds) < seeds:
         say([f"INTERRUPTED: {len(comparison.seeds)} of {seeds} seeds are done; the same command makes the others."])
         raise typer.Exit(INTERRUPTED)
-
-
-def picked_from(given: list[Any], apart: float, by: str, most_seeds: int, **how: Any) -> Any:
-    """The best of some configurations, with as many seeds as it takes to know it."""
-    from sim.studies.selection import PILOT, pick_best
-
-    return pick_best(given, apart=apart, by=by, most=max(most_seeds, PILOT), **how)
 
 
 def print_comparison(comparison: Any, runs: list[Any]) -> None:

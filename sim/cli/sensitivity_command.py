@@ -16,7 +16,9 @@ from sim.errors import BadInput
 
 def sensitivity(
     scenario: options.ScenarioArgument,
-    metric: Annotated[str, Option(help="The figure, like attainment, dollars or p95_latency.")] = "attainment",
+    metric: Annotated[
+        str, Option(help="The figure, like attainment, p95_latency or dollars_per_1000_images.")
+    ] = "attainment",
     playbook: options.Playbook = None,
     method: Annotated[
         Literal["tornado", "morris", "sobol"],
@@ -70,9 +72,8 @@ def sensitivity(
     save_table(table, out)
     if figure is not None:
         from sim.plots.tornado import tornado_figure
-        from sim.studies.differences import SHARES
 
-        save_figure(tornado_figure(table, metric, share=metric in SHARES), figure)
+        save_figure(tornado_figure(table, metric), figure)
 
 
 def sensitivity_table(table: Any, metric: str) -> Table:

@@ -19,8 +19,9 @@ from sim.wording import percent
 def size(
     scenario: options.ScenarioArgument,
     promise: Annotated[
-        str, Option(help="What must hold, like '95 % in time in every window', 'alive', 'p95 <= 30 s'.")
-    ] = "alive",
+        str | None,
+        Option(help="What must hold, like 'p95 <= 30 s'; the scenario's promises, or 'alive', if not given."),
+    ] = None,
     playbooks: Annotated[
         str | None, Option("--playbooks", "--playbook", help="Names, separated by commas; the first if not given.")
     ] = None,
@@ -115,7 +116,7 @@ def size(
 
 
 def answer_mixes(
-    inputs: Any, beside: str, promise: str, names: list[str], how: dict[str, Any], folder: Path | None
+    inputs: Any, beside: str, promise: str | None, names: list[str], how: dict[str, Any], folder: Path | None
 ) -> None:
     """Size one kind of GPU beside several numbers of the other, and say which mix is the cheapest."""
     from sim.studies.mixes import mix_sentences, mixes
@@ -134,7 +135,7 @@ def answer_mixes(
 
 
 def answer_fleet(
-    inputs: Any, promise: str, names: list[str], shares: list[float], how: dict[str, Any], folder: Path | None
+    inputs: Any, promise: str | None, names: list[str], shares: list[float], how: dict[str, Any], folder: Path | None
 ) -> None:
     """Size the fleet under each playbook, print the answers, and save what they rest on."""
     from sim.engine.simulate import chosen
@@ -201,7 +202,7 @@ def save(
     save_answer(found, scenario.with_(pools=fleet), playbook, seed, folder, save_all)
 
 
-def answer_demand(loaded: Any, promise: str, names: list[str], how: dict[str, Any], folder: Path | None) -> None:
+def answer_demand(loaded: Any, promise: str | None, names: list[str], how: dict[str, Any], folder: Path | None) -> None:
     """Find the largest multiple of the demand under each playbook."""
     from sim.report.study_tables import looks_table
     from sim.studies.demand_multiple import demand_multiple

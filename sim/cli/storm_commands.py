@@ -3,10 +3,10 @@
 from typing import Annotated, Any
 
 from rich.table import Table
-from typer import Option
+from typer import Exit, Option
 
 from sim.cli import options
-from sim.cli.console import Console, say
+from sim.cli.console import NO_ANSWER, Console, say
 from sim.cli.options import a_share, a_time, axis, beginning, scenario_of, studying
 from sim.cli.places import refuse_file, save_figure, save_table
 from sim.errors import BadInput
@@ -29,14 +29,16 @@ def rescue(
 ) -> None:
     """Find the latest instant at which a playbook still saves a run.
 
-    Each step of the playbook comes into force at that instant or later. A run is saved if, while there is trouble, it
-    keeps nine tenths (--keep) of the images that are in time without the trigger: without faults, and without the
-    spike. A scenario without a trigger is judged by its definition of alive. The ends and the quarters of the run are
-    tried first; then the instant at which the answer changes is found by bisection.
+    Each step of the playbook comes into force at that instant or later, and ends when it would have. A run is saved if
+    it loses so few images in time, against one without the trigger (faults, spikes), that the playbook saves half of
+    what it can; or, with --keep, if it keeps that share of the images at stake. A scenario without a trigger is judged
+    by its definition of alive. The ends and the quarters of the run are tried first; then the instant at which the
+    answer changes is found by bisection. Where the playbook saves the run at no instant, it says so and ends with exit
+    code 1.
     """
     from sim.plots.storms import rescue_figure
     from sim.studies.rescue import rescue as find
-    from sim.studies.rescue_sentences import sentences
+    from sim.studies.rescue_sentences import nothing_decided, sentences
 
     refuse_file(figure, ".png", ".svg")
     refuse_file(out)
@@ -49,6 +51,8 @@ def rescue(
     save_table(found.shares, out)
     if figure is not None:
         save_figure(rescue_figure(found), figure)
+    if found.hopeless and not nothing_decided(found):
+        raise Exit(NO_ANSWER)
 
 
 def map_storms(

@@ -21,15 +21,15 @@ def story(
     """
     from sim.report import write
     from sim.report.page import as_markdown, html
-    from sim.report.story import cells, whole
+    from sim.report.story import cells
     from sim.report.story import story as told
-    from sim.studies.executors import asked
+    from sim.studies.executors import asked, itself
 
     refuse_other_file(out, ".html", ".md")
     wanted = cells()
     ready()
     with machines(None, processes) as executor, runs_bar("The story's runs") as report:
-        made = asked(executor, whole, [*wanted.values()], report)
+        made = asked(executor, itself, [*wanted.values()], report)
     if len(made) < len(wanted):
         raise KeyboardInterrupt
     run, main, appendix = told(dict(zip(wanted, made, strict=True)))

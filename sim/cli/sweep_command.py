@@ -33,7 +33,9 @@ def sweep(
     promise: Annotated[
         str | None, Option(help="Also record whether each run keeps this promise, as in 'meltpoint size'.")
     ] = None,
-    metric: Annotated[str, Option(help="The figure that is shown and drawn.")] = "attainment",
+    metric: Annotated[
+        str, Option(help="The figure that is shown and drawn, like attainment or dollars_per_1000_images.")
+    ] = "attainment",
     override: options.Override = None,
     sets: options.Sets = None,
     processes: options.Processes = None,
@@ -67,13 +69,11 @@ def sweep(
             points=points,
             seeds=seeds,
             promise=promise,
+            metric=metric,
             store=False if no_store else store,
             **at_work,
         )
     if len(table):
-        if metric not in table:
-            expected = ", ".join(map(str, table))
-            raise BadInput("the table has no such figure", key="--metric", value=metric, expected=expected)
         Console().print(sweep_table(table, list(keys), metric))
     save_table(table, out)
     if figure is not None and len(table):
@@ -86,10 +86,8 @@ def sweep(
 def pairs(vary: list[str]) -> dict[str, str]:
     """The keys that are varied, with the texts of their values. Raises BadInput."""
     found: dict[str, str] = {}
-    takes, expected = (
-        "--vary takes a key and its values",
-        "KEY=VALUES, like pools.fleet.gpus=8000..12000:5, each key once",
-    )
+    takes = "--vary takes a key and its values"
+    expected = "KEY=VALUES, like pools.fleet.gpus=8000..12000:5, each key once"
     for setting in vary:
         key, text = key_and_text(takes, setting, expected)
         if key in found:
@@ -101,17 +99,16 @@ def pairs(vary: list[str]) -> dict[str, str]:
 def sweep_table(table: Any, keys: list[str], metric: str) -> Table:
     """The mean of a figure at each point and under each playbook with its 95 % interval, as far as they fit."""
     from sim.report import words
-    from sim.studies.differences import kind_of
-    from sim.studies.intervals import mean_interval
+    from sim.studies.differences import interval_of, mean_of
 
     groups = table.groupby(["point", "playbook"], sort=False)
     promised = "promise_kept" in table
     shown = Table(*keys, "playbook", metric.replace("_", " "), *(["promise kept"] if promised else []), "runs")
     for (_, playbook), rows in list(groups)[:SHOWN]:
-        values = rows[metric].astype(float)
-        value, (low, high) = words.figure(metric, float(values.mean())), mean_interval(values, kind_of(metric, values))
-        known = low < high and rows[metric].dtype != bool  # whether a run stays alive is counted
-        value += f" ({words.figure(metric, low)} to {words.figure(metric, high)})" if known else ""
+        value, bounds = words.figure(metric, mean_of(rows, metric)), interval_of(rows, metric)
+        low, high = (words.figure(metric, bound) for bound in bounds)
+        known = bounds[0] < bounds[1] and low != high and rows[metric].dtype != bool  # those alive are counted
+        value += f" ({low} to {high})" if known else ""
         kept = [f"{int(rows['promise_kept'].sum())} of {len(rows)}"] if promised else []
         shown.add_row(*[str(rows[key].iloc[0]) for key in keys], playbook, value, *kept, str(len(rows)))
     if len(groups) > SHOWN:

@@ -41,7 +41,7 @@ def tune(
     Optuna's TPE proposes settings within the bounds; the best that keeps the promise is run again with seeds that the
     search never saw, against the untuned playbook:
 
-    meltpoint tune surge --playbook bounded --vary 0.requests=50..2000 --promise alive
+    meltpoint tune retry-storm --playbook shed --vary 0.share=20%..90% --promise alive
     """
     from sim.studies.tune import tune as find
 

@@ -80,9 +80,8 @@ def watch(
         from sim.studies.watch_score import score
 
         scores = score(forecasts, full, now)
-        console.print_line(
-            json.dumps(scores._asdict() | {"lead": scores.lead}) if as_json else in_words(loaded, scores)
-        )
+        as_facts = json.dumps(scores._asdict() | {"lead": scores.lead})
+        console.print_line(as_facts if as_json else in_words(loaded, scores))
     say_aside(note for one in forecasts for note in one.notes)
 
 
@@ -104,9 +103,8 @@ def refuse_mixed(
 ) -> None:
     """Raises BadInput for options that do not go together."""
     if (metrics is None) == (log is None):
-        raise BadInput(
-            "there must be one thing to watch", key="--metrics, --log", expected="one of the two, with a file"
-        )
+        expected = "one of the two, with a file"
+        raise BadInput("there must be one thing to watch", key="--metrics, --log", expected=expected)
     given = next((key for key, value in of_logs.items() if value), None)
     if given and log is None:
         raise BadInput("this is an option of logs", key=given, value=of_logs[given], expected="with --log only")

@@ -12,7 +12,7 @@ from sim.engine.estimate import simple_counts
 from sim.engine.simulate import simulate
 from sim.errors import BadInput
 from sim.explorer.settings import Chosen
-from sim.explorer.shown import FIGURES
+from sim.explorer.shown import FIGURES, text_of
 from sim.results.cohort import cohort
 from sim.results.metrics import pool_timeline, timeline
 from sim.results.run import Run
@@ -52,7 +52,8 @@ class Answer:
     @property
     def rows(self) -> list[tuple[str, float, str]]:
         """Title, number and text of each figure."""
-        return [(f.title, float(self.figures[f.column]), f.text(float(self.figures[f.column]))) for f in FIGURES]
+        values = {column: float(self.figures[column]) for column in FIGURES}
+        return [(title, values[column], text_of(column, values[column])) for column, title in FIGURES.items()]
 
     @property
     def sentence(self) -> str:

@@ -4,16 +4,17 @@ import hashlib
 import json
 import math
 from base64 import b64encode
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import pandas as pd
 
 from sim.errors import BadInput
-from sim.explorer.shown import FIGURES, Shown
+from sim.explorer.shown import FIGURES, text_of
 from sim.report.origins import sources
 from sim.report.page import template
-from sim.studies.intervals import mean_interval
+from sim.studies.differences import interval_of, mean_of, unit_of
 from sim.studies.sweep_file import load_sweep, numbers_in
 from sim.wording import amount, in_gpus, plain_value
 
@@ -38,7 +39,7 @@ def offline_page(path: Path) -> str:
         "keys": [{"name": key, "values": list(map(plain_value, values))} for key, values in grid.keys.items()],
         "numbers": [numbers_in(values) for values in grid.keys.values()],
         "playbooks": grid.playbooks,
-        "figures": [one._asdict() for one in shown],
+        "figures": [{"column": name, "title": title, "unit": unit_of(name)} for name, title in shown.items()],
         "cells": cells(table, grid, shown),
     }
     script = Path(__file__).with_name("offline.js").read_text(encoding="utf-8")
@@ -76,20 +77,17 @@ def ordered(values: list[Any]) -> list[Any]:
     return [value for _, value in sorted(zip(found, values, strict=True))] if found else values
 
 
-def shown_figures(table: pd.DataFrame, promise: str) -> list[Shown]:
-    """The figures that the sweep has, and that are not 0 or unknown at every point."""
-    of_promise = (
-        Shown("promise_kept", f"keeps '{promise}'", "share"),
-        Shown("promise_margin", "margin of that promise", "number"),
-    )
-    return [
-        one
-        for one in (*FIGURES, *of_promise)
-        if one.column in table and (table[one.column].astype(float).fillna(0) != 0).any()
-    ]
+def shown_figures(table: pd.DataFrame, promise: str) -> dict[str, str]:
+    """The figures that the sweep has, and that are not 0 or unknown at every point, with their titles."""
+    of_promise = {"promise_kept": f"keeps '{promise}'", "promise_margin": "margin of that promise"}
+    return {
+        name: title
+        for name, title in {**FIGURES, **of_promise}.items()
+        if name in table and (table[name].astype(float).fillna(0) != 0).any()
+    }
 
 
-def cells(table: pd.DataFrame, grid: Grid, shown: list[Shown]) -> dict[str, list[Any]]:
+def cells(table: pd.DataFrame, grid: Grid, shown: Iterable[str]) -> dict[str, list[Any]]:
     """For each combination, by its places: of each figure the mean over seeds (None: none) and how it is written."""
     places = {key: {value: n for n, value in enumerate(values)} for key, values in grid.keys.items()}
     found = {}
@@ -97,17 +95,16 @@ def cells(table: pd.DataFrame, grid: Grid, shown: list[Shown]) -> dict[str, list
         at = [places[key][value] for key, value in zip(grid.keys, values, strict=True)]
         name = ",".join(map(str, [*at, grid.playbooks.index(str(playbook))]))
         alive = f"{int(rows['alive'].sum())} of {len(rows)}"
-        found[name] = [alive, *(written(rows[one.column].astype(float), one) for one in shown)]
+        found[name] = [alive, *(written(rows.astype({one: float}), one) for one in shown)]
     return found
 
 
-def written(values: "pd.Series[float]", figure: Shown) -> list[Any]:
+def written(rows: pd.DataFrame, figure: str) -> list[Any]:
     """The mean as a number, in words, and its 95 % interval in words where there is one."""
-    mean = float(values.mean())
-    low, high = mean_interval(values, figure.within)
-    least, most = figure.text(low), figure.text(high)
+    mean, (low, high) = mean_of(rows, figure), interval_of(rows, figure)
+    least, most = text_of(figure, low), text_of(figure, high)
     bounds = f"{least} to {most}" if math.isfinite(low) and least != most else ""
-    return [float(f"{mean:.6g}") if math.isfinite(mean) else None, figure.text(mean), bounds]
+    return [float(f"{mean:.6g}") if math.isfinite(mean) else None, text_of(figure, mean), bounds]
 
 
 def for_script(data: dict[str, Any]) -> str:

@@ -70,11 +70,8 @@ def prometheus_time(seconds: float) -> str:
 
 def beyond(run: Run) -> list[dict[str, Any]]:
     """Alerts for what the run did not have, more attempts or a longer queue: its figures do not hold then."""
-    rules = [
-        beyond_one(
-            "MeltpointMoreAttempts", f"sum(rate({OF['arrivals'].sample}[{WINDOW}]))", most_attempts(run), "attempts"
-        )
-    ]
+    attempts = f"sum(rate({OF['arrivals'].sample}[{WINDOW}]))"
+    rules = [beyond_one("MeltpointMoreAttempts", attempts, most_attempts(run), "attempts")]
     for pool in run.manifest["pools"]:
         if features_of(run, pool):
             figure = f'{OF["queued"].name}{{pool="{escaped(pool)}"}}'

@@ -14,6 +14,7 @@ import pandas as pd
 from sim.errors import BadInput
 from sim.model.request import SERVED, Spec
 from sim.model.streams import COPY, draws
+from sim.results.intents import every_row
 from sim.results.run import Run
 
 FORMAT = "meltpoint-schedule/1"
@@ -59,11 +60,11 @@ def schedule_of(
 
     speed: how many seconds of the run pass in one of the replay. times: the share of people kept, the same people for
     the same seed, and fewer of them for a smaller share. retries: later attempts too. Raises BadInput for an empty
-    window or figures that make no sense.
+    window, figures that make no sense, and a run without every row.
     """
     end = run.horizon if end is None else end
     check(run.horizon, begin, end, speed, times)
-    table = run.requests
+    table = every_row(run)
     arrived = table["arrived"].to_numpy()
     kept = (arrived >= begin) & (arrived < end)
     if not retries:

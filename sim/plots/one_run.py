@@ -8,17 +8,13 @@ from matplotlib.ticker import FixedLocator, NullLocator, PercentFormatter
 from sim.plots import axes
 from sim.plots.marks import mark_decisions
 from sim.results.intents import intents
-from sim.results.latencies import distribution, histograms
+from sim.results.latencies import distribution, histograms, samples_by_group
 from sim.results.metrics import pool_timeline, stretches, timeline
 from sim.results.run import Run
 from sim.wording import amount, from_to, in_gpus, rate_unit
 
-OUTCOMES = {
-    "served": axes.BLUE,
-    "degraded": axes.SKY,
-    "refused": axes.YELLOW,
-    "abandoned": axes.VERMILLION,
-}  # in the order of stacking; from dark to light and back, for a grey print
+# In the order of stacking; from dark to light and back, for a grey print.
+OUTCOMES = {"served": axes.BLUE, "degraded": axes.SKY, "refused": axes.YELLOW, "abandoned": axes.VERMILLION}
 UNITS = ((1.0, "s"), (60.0, "min"), (3600.0, "h"), (86400.0, "days"))
 TICKS = {
     0.1: "0.1 s",
@@ -154,9 +150,8 @@ def latency_curves(run: Run) -> dict[str, tuple[np.ndarray, np.ndarray]]:
             if of == "all intents" and buckets[:-1].any()
         }
     wishes, curves = intents(run), {}
-    judged = wishes.loc[wishes["decided"], ["tier", "latency"]]
-    for tier in run.manifest["tiers"]:
-        values = judged.loc[judged["tier"] == tier, "latency"].to_numpy()
+    decided = wishes["decided"].to_numpy()
+    for tier, values in samples_by_group(wishes["tier"].array[decided], wishes["latency"].to_numpy()[decided]):
         found = np.sort(values[np.isfinite(values)])
         if len(found):
             curves[tier] = thinned(found, len(values))

@@ -50,9 +50,8 @@ def panel(ax: Axes, table: pd.DataFrame, retries: int) -> None:
         label = f"C/(1+r) = {stable:.3g} %"
         axes.note(ax, label, (stable, 1.0), (0, 3))
     some = loads if len(loads) <= MOST_TICKS else loads[:: math.ceil(len(loads) / MOST_TICKS)]
-    ax.set_xticks(
-        some, [f"{load:g}" for load in np.round(some, 1)]
-    )  # where runs were made: a cell is no more than those
+    # Ticks stand where runs were made: a cell is no more than those.
+    ax.set_xticks(some, [f"{load:g}" for load in np.round(some, 1)])
     ax.set_yticks(np.arange(len(spikes)) + 0.5, [f"{spike:g}" for spike in spikes])
     title = f"{retries} retr{'y' if retries == 1 else 'ies'}"
     ax.set_title(title, loc="left", fontsize=10, fontweight="bold", color=axes.INK, pad=16)

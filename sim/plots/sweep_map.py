@@ -9,6 +9,7 @@ from matplotlib.figure import Figure
 from sim.errors import BadInput
 from sim.plots import axes
 from sim.plots.several import MEASURES
+from sim.studies.differences import RATIOS, interval_of, mean_of
 from sim.studies.intervals import t_interval
 from sim.studies.sweep_file import numbers_in
 
@@ -20,9 +21,8 @@ def sweep_figure(table: pd.DataFrame, keys: list[str], metric: str = "attainment
     """One key: the metric against it, a line per playbook. Two: a map per playbook. Raises BadInput for others."""
     if metric not in table or not pd.api.types.is_numeric_dtype(table[metric].astype(float)):
         numbers = table.select_dtypes(["number", "bool"]).columns.drop(["point", "seed", *keys], errors="ignore")
-        raise BadInput(
-            "the table has no such figure", key="metric", value=metric, expected=", ".join(map(str, numbers))
-        )
+        expected = ", ".join(map(str, numbers))
+        raise BadInput("the table has no such figure", key="metric", value=metric, expected=expected)
     if len(keys) not in (1, 2):
         raise BadInput("a figure shows one key or two", key="vary", value=len(keys), expected="1 or 2")
     factor = 100.0 if metric in SHARES else 1.0
@@ -53,8 +53,10 @@ def sweep_figure(table: pd.DataFrame, keys: list[str], metric: str = "attainment
 def line(table: pd.DataFrame, key: str, metric: str, factor: float, ax: Axes, place: int, name: str) -> None:
     """The mean over the seeds at each value, with its 95 % interval where there are three or more."""
     x, ticks = numbers_of(table[key])
-    groups = (factor * table[metric].astype(float)).groupby(x)
-    mean, bounds = groups.mean(), np.array([t_interval(values) for _, values in groups])
+    groups = [(at, rows) for at, rows in table.groupby(x)]
+    mean = pd.Series({at: factor * mean_of(rows, metric) for at, rows in groups})
+    ratio = metric in RATIOS
+    bounds = np.array([interval_of(rows, metric) if ratio else t_interval(factor * rows[metric]) for _, rows in groups])
     style = axes.style(place)
     ax.plot(mean.index, mean, marker="o", markersize=4, linewidth=1.2, label=name, **style)
     ax.fill_between(mean.index.to_numpy(float), *bounds.T, color=style["color"], alpha=0.15, linewidth=0)
@@ -68,7 +70,7 @@ def surface(
     """The mean over the seeds as colour: a field per pair of values on a grid, else a point where each lies."""
     columns = [numbers_of(table[key]) for key in keys]
     (x, _), (y, _) = columns
-    mean = (factor * table[metric].astype(float)).groupby([y, x]).mean()
+    mean = pd.Series({at: factor * mean_of(rows, metric) for at, rows in table.groupby([y, x])})
     for (_, ticks), put in zip(columns, (ax.set_xticks, ax.set_yticks), strict=True):
         if ticks:
             put(range(len(ticks)), ticks)

@@ -7,12 +7,13 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
 
 from sim.plots import axes
+from sim.studies.differences import unit_of
 from sim.wording import setting
 
 MOST = 12  # bars
 
 
-def tornado_bars(table: pd.DataFrame, ax: Axes, metric: str, *, share: bool) -> None:
+def tornado_bars(table: pd.DataFrame, ax: Axes, metric: str) -> None:
     """Bars from the figure at each input's low end to that at its high end, about the base; see studies.sensitivity."""
     table = drawn(table).head(MOST).iloc[::-1]
     if table.empty:
@@ -39,7 +40,7 @@ def tornado_bars(table: pd.DataFrame, ax: Axes, metric: str, *, share: bool) -> 
     note = "" if table["monotone"].all() else "     * not monotone: the base lies outside both ends"
     axes.dress(ax, f"What {name} depends on", "", f"{name}{note}")
     ax.grid(False, axis="y")
-    if share:
+    if unit_of(metric) == "share":
         ax.xaxis.set_major_formatter(PercentFormatter(1.0, symbol=" %"))
 
 
@@ -49,10 +50,10 @@ def drawn(table: pd.DataFrame) -> pd.DataFrame:
     return table[finite & (table["swing"] > 0)]
 
 
-def tornado_figure(table: pd.DataFrame, metric: str, *, share: bool = False) -> Figure:
-    """The tornado of a sensitivity study; share: whether the figure is one, shown in percent."""
+def tornado_figure(table: pd.DataFrame, metric: str) -> Figure:
+    """The tornado of a sensitivity study."""
     figure, (ax,) = axes.blank(1.3 + 0.34 * min(len(drawn(table)), MOST), room=0.78)
-    tornado_bars(table, ax, metric, share=share)
+    tornado_bars(table, ax, metric)
     if len(drawn(table)):
         axes.legend(ax)
     return figure

@@ -29,6 +29,12 @@ class FeatureGate(Targeted):
     open: Fraction = 1.0
     min_age: Seconds = 0.0
 
+    @model_validator(mode="after")
+    def keeps_somebody_out(self) -> Self:
+        if not {"open", "min_age"} & self.model_fields_set:
+            raise ValueError("a gate needs 'open' or 'min_age': without both it keeps nobody out; open: 0 closes it")
+        return self
+
     def act(self, telemetry: Telemetry, controls: Controls) -> None:
         self.set(controls, open=self.open, min_age=self.min_age)
 

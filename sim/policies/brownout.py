@@ -84,9 +84,8 @@ class Brownout(Targeted):
 
     def measured(self, telemetry: Telemetry, controls: Controls) -> float:
         """Mean latency of those served in the window (seconds), nan where nobody was."""
-        latency, served = (
-            counted(counts, controls, self.tiers, self.features) for counts in (telemetry.latency, telemetry.served)
-        )
+        latency = counted(telemetry.latency, controls, self.tiers, self.features)
+        served = counted(telemetry.served, controls, self.tiers, self.features)
         self._seen.add(telemetry.now, latency, served)
         window = WINDOWS * self.set_point if self.window is None else self.window
         self._seen.forget(telemetry.now - window, but=1)

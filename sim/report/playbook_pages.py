@@ -78,7 +78,7 @@ def highlights(v: Verdict) -> list[tuple[str, str, str]]:
     return [
         ("in time", words.share(v.life.attainment), "of all requests"),
         ("goodput", f"{words.count(v.full(v.goodput))}/s", "images in time, at the spec asked for"),
-        ("p95 latency", words.seconds(tables.p95_of_all(v)), "of all requests, served or not"),
+        ("p95 latency", words.seconds(v.latency_of_all("p95")), "of all requests, served or not"),
         ("saturation", words.seconds(first), saturated),
         peak_load(v, max(v.pools, key=lambda pool: pool.peak_load)),
         ("cost", words.dollars(v.dollars), f"{words.known(v.full(v.energy['kg_co2e']) / 1000)} t CO2e"),
@@ -113,6 +113,5 @@ def promises(run: Run) -> tables.Table:
         [name, str(facts["pool"]), words.share(facts["share"]), words.seconds(facts["slo"])]
         for name, facts in run.manifest["features"].items()
     ]
-    return tables.Table(
-        "An image is in time within", ["feature", "pool", "share of requests", "latency at most"], rows, labels=2
-    )
+    head = ["feature", "pool", "share of requests", "latency at most"]
+    return tables.Table("An image is in time within", head, rows, labels=2)

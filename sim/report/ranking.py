@@ -13,6 +13,7 @@ from sim.results.run import Run
 from sim.studies.choice import ALPHA, COVERS, objective_sentence
 from sim.studies.compare import Comparison
 from sim.studies.configurations import changes
+from sim.studies.differences import unit_of
 from sim.studies.earlier import shown
 from sim.studies.intervals import FEWEST
 from sim.wording import names_in_words
@@ -142,11 +143,9 @@ def since_table(comparison: Comparison, table: pd.DataFrame) -> Table:
         of_label = table[table["playbook"] == label].set_index("metric").to_dict("index")
         for metric, title in shown_in.items():
             row = of_label[metric]
-            share = metric == "attainment" or (metric == objective.figure and objective.kind == "share")
-            cells = [in_unit(metric, row[when], share=share) for when in ("then", "now")]
-            money = metric == "dollars" or (metric == objective.figure and objective.kind == "amount")
-            ends = row["difference"], row["low"], row["high"]
-            apart = words.interval(*ends, percentages=share, signed=True, dollars=money)
+            cells, ends = [words.figure(metric, row[when]) for when in ("then", "now")], ("difference", "low", "high")
+            share, money = unit_of(metric) == "share", unit_of(metric) == "dollars"
+            apart = words.interval(*(row[end] for end in ends), percentages=share, signed=True, dollars=money)
             if metric == "p95_latency":
                 apart = apart.replace("\n", " s\n", 1) if "\n" in apart else f"{apart} s"
                 if not (math.isfinite(row["now"]) and math.isfinite(row["then"])):
@@ -157,15 +156,6 @@ def since_table(comparison: Comparison, table: pd.DataFrame) -> Table:
     head = [comparison.noun, "figure", "then", "now", "difference"]
     note = "Paired by seed, with 95 % intervals where both have three seeds or more."
     return Table("Against the earlier comparison", head, rows, labels=2, note=note)
-
-
-def in_unit(metric: str, value: float, *, share: bool) -> str:
-    """A figure of a comparison in words."""
-    if metric.startswith("p95"):
-        return words.seconds(value)
-    if share:
-        return words.share(value)
-    return words.dollars(value) if "dollars" in metric else words.count(value)
 
 
 def figures_of(comparison: Comparison, playbook: str) -> dict[str, dict[Any, Any]]:
@@ -193,10 +183,8 @@ def mean(row: dict[Any, Any], *, percentages: bool = False, dollars: bool = Fals
 
 def difference(row: dict[Any, Any], *, percentages: bool) -> str:
     """The paired difference to the baseline, and whether it is established, where there are seeds enough to tell."""
-    money = not percentages
-    text = words.interval(
-        row["difference"], row["low"], row["high"], percentages=percentages, signed=True, dollars=money
-    )
+    ends = row["difference"], row["low"], row["high"]
+    text = words.interval(*ends, percentages=percentages, signed=True, dollars=not percentages)
     if row["difference"] == row["low"] == row["high"] == 0:
         return f"{text}\nin every seed"
     return f"{text}\nnot established" if row["p_holm"] >= ALPHA else text

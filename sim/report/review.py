@@ -10,7 +10,6 @@ from sim.report.ranking import FAIRNESS, figures_of
 from sim.report.switches import switch_table
 from sim.report.tables import Table, table_of
 from sim.results.fairness import WHY_NOT, fairness
-from sim.results.latencies import latencies
 from sim.results.metrics import outcomes
 from sim.results.money_sentences import money_sentences
 from sim.results.pool_verdict import PoolVerdict
@@ -120,7 +119,7 @@ def merged(spans: list[tuple[float, float]]) -> list[tuple[float, float]]:
 
 def by_tier(v: Verdict) -> Table:
     """In per cent of the requests of each tier, and how long they took."""
-    counts, waits = outcomes(v.run, "tier"), latencies(v.run, "tier").to_dict("index")
+    counts, waits = outcomes(v.run, "tier"), v.latency_by_tier.to_dict("index")
     rows = []
     for tier, c in counts.to_dict("index").items():
         wanted = c["intents"] or math.nan

@@ -70,13 +70,8 @@ def caveat(scenario: Scenario, steps: Sequence[Step], ticks: list[float], decisi
     steps: those of the playbook; decisions: how many of its knobs were turned.
     """
     if not ticks:
-        begin = instant(scenario, 0.0)
-        raise BadInput(
-            "all metrics are from before the start of the scenario",
-            key="start",
-            value=begin,
-            expected="--set start=...",
-        )
+        message = "all metrics are from before the start of the scenario"
+        raise BadInput(message, key="start", value=instant(scenario, 0.0), expected="--set start=...")
     gaps = sorted(later - earlier for earlier, later in pairwise(ticks))
     typical = gaps[len(gaps) // 2] if gaps else scenario.control_tick
     found = [

@@ -50,11 +50,6 @@ def cells() -> dict[str, Cell]:
     return found
 
 
-def whole(run: Run) -> Run:
-    """A run as it is: what an executor is asked for."""
-    return run
-
-
 def story(runs: Mapping[str, Run]) -> tuple[Run, list[Part], list[Part]]:
     """The run whose time the page shows, under the story's title; its parts, and its appendix.
 
@@ -121,7 +116,7 @@ def fleet(v: Verdict) -> str:
 
 def median(v: Verdict) -> str:
     """How long the median request took, in words."""
-    seconds = float(v.latency["p50"].to_dict()["all intents", "latency", "all"])
+    seconds = v.latency_of_all("p50")
     return f"got its image after {words.seconds(seconds)}" if math.isfinite(seconds) else "never got an image"
 
 

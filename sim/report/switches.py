@@ -39,15 +39,7 @@ class Switch:
 
 def switches_of(run: Run) -> list[Switch]:
     """The switches of a run in the order in which they act; none for a playbook that is not in its scenario."""
-    return [Switch(Step.model_validate(given), *named(given)) for given in steps_of(run) or []]
-
-
-def steps_of(run: Run) -> list[dict[str, Any]] | None:
-    """The steps in force in a run, as its scenario writes them; None for a playbook that is not in it."""
-    document = run.manifest["scenario"]
-    playbook = (document.get("playbooks") or {}).get(run.manifest["playbook"])
-    always = list(document.get("always") or [])
-    return None if playbook is None and run.manifest["playbook"] != "none" else [*always, *(playbook or [])]
+    return [Switch(Step.model_validate(given), *named(given)) for given in run.steps or []]
 
 
 def switch_table(run: Run) -> Table:
@@ -63,7 +55,7 @@ def switch_table(run: Run) -> Table:
 
 
 def none(run: Run) -> str:
-    return OWN if steps_of(run) is None else NONE
+    return OWN if run.steps is None else NONE
 
 
 def switch_sentences(run: Run) -> list[str]:

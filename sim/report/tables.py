@@ -9,7 +9,6 @@ import pandas as pd
 
 from sim.policies.base import ABSENT
 from sim.report import words
-from sim.results.latencies import latencies
 from sim.results.metrics import outcomes, refused_by
 from sim.results.pool_verdict import PoolVerdict
 from sim.results.saturation import DEFINITION
@@ -85,7 +84,7 @@ def refusals(v: Verdict) -> Table:
 
 def latency_tables(v: Verdict) -> list[Table]:
     """Two tables, of served requests only and of all requests, so that they are not confused."""
-    by = pd.concat([latencies(v.run, "tier"), v.latency])
+    by = pd.concat([v.latency_by_tier, v.latency])
 
     def rows(of: str, what: str) -> list[list[str]]:
         """A row for each tier and for all: its name, three quantiles, and how many requests they are of."""
@@ -119,11 +118,6 @@ def latency_tables(v: Verdict) -> list[Table]:
             note="Latency is the time from the first attempt to the image. 'never' as p95: more than 5 % got none.",
         ),
     ]
-
-
-def p95_of_all(v: Verdict) -> float:
-    """The 95 % quantile of latency over all requests, seconds; inf where more than 5 % got no image."""
-    return float(v.latency["p95"].to_dict()["all intents", "latency", "all"])
 
 
 def pools(v: Verdict) -> Table:

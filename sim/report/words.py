@@ -4,6 +4,7 @@ import math
 
 from sim.model.knobs import knob_called
 from sim.results.run import Run
+from sim.studies.differences import unit_of
 from sim.wording import amount, duration, percent, percentage, rate_unit, usd
 
 
@@ -34,22 +35,15 @@ def dollars(number: float) -> str:
 
 def figure(metric: str, value: float) -> str:
     """A figure of sim.studies.figures by its name, in its unit: a share, seconds, dollars or a number."""
-    if metric in SHARES:
-        return share(value)
-    if metric.startswith("p95_") or metric.endswith("_seconds"):
-        return seconds(value)
-    return usd(value) if metric in DOLLARS else count(value)
+    written = {"share": share, "seconds": seconds, "dollars": usd, "number": count}
+    return written[unit_of(metric)](value)
 
 
 def swing(metric: str, value: float) -> str:
     """How far a figure moves: a share in points; 'no end' where it comes to be never."""
     if math.isinf(value):
         return "no end"
-    return f"{amount(100 * value)} points" if metric in SHARES else figure(metric, value)
-
-
-SHARES = ("attainment", "degraded_share", "promise_kept", "gini", "jain")
-DOLLARS = ("dollars", "revenue", "margin")
+    return f"{amount(100 * value)} points" if unit_of(metric) == "share" else figure(metric, value)
 
 
 def instant(run: Run, number: float) -> str:

@@ -143,9 +143,9 @@ def columns_of(manifest: dict[str, Any]) -> dict[str, dict[str, str]]:
 
 def kind_of(column: pd.Series) -> str:
     """The kind of a column's values, as in COLUMNS."""
-    return (
-        "c" if isinstance(column.dtype, pd.CategoricalDtype) else {"u": "i"}.get(column.dtype.kind, column.dtype.kind)
-    )
+    if isinstance(column.dtype, pd.CategoricalDtype):
+        return "c"
+    return "i" if column.dtype.kind == "u" else column.dtype.kind
 
 
 def of_names(table: str, rows: pd.DataFrame, columns: list[str], manifest: dict[str, Any]) -> Broken:
@@ -188,14 +188,9 @@ def of_requests(t: Tables, manifest: dict[str, Any]) -> Broken:
     yield "requests.first: an earlier row", within(first, len(rows)) and bool((first <= np.arange(len(rows))).all())
     for column in ("user", "ask"):
         yield f"requests.first: a row of the same {column}", bool((rows[column].array[first] == rows[column]).all())
-    yield (
-        "requests.reason: of those refused, and of no others",
-        bool((rows["reason"].notna().to_numpy() == (outcome == REFUSED)).all()),
-    )
-    yield (
-        "requests.finished: a time for those served",
-        bool(rows["finished"].notna().to_numpy()[outcome == DELIVERED].all()),
-    )
+    reasoned, ended = (rows[name].notna().to_numpy() for name in ("reason", "finished"))
+    yield "requests.reason: of those refused, and of no others", bool((reasoned == (outcome == REFUSED)).all())
+    yield "requests.finished: a time for those served", bool(ended[outcome == DELIVERED].all())
     for earlier, later in (
         ("arrived", "started"),
         ("arrived", "dequeued"),
@@ -209,10 +204,8 @@ def of_requests(t: Tables, manifest: dict[str, Any]) -> Broken:
     yield "requests.gpu_seconds: 0 or more", not (rows["gpu_seconds"].to_numpy() < 0).any()
     if every:
         killed = t["killed"]
-        yield (
-            "killed: rows of requests and batches",
-            all(within(killed[name], len(t[of])) for name, of in (("request", "requests"), ("batch", "batches"))),
-        )
+        listed = within(killed["request"], len(rows)) and within(killed["batch"], len(batches))
+        yield "killed: rows of requests and batches", listed
         of = rows["batch"].to_numpy(dtype=float, na_value=-1).astype(int)
         images = rows["spec"].map({name: facts["images"] for name, facts in manifest["specs"].items()}).to_numpy(int)
         served, lost = of >= 0, killed["request"].to_numpy()
@@ -221,10 +214,8 @@ def of_requests(t: Tables, manifest: dict[str, Any]) -> Broken:
         yield "batches.size: the images of its requests", bool((sizes == batches["size"].to_numpy()).all())
         own = rows["gpu_seconds"].to_numpy()[served]
         shares = np.bincount(of, np.concatenate([own, killed["gpu_seconds"].to_numpy()]), len(batches))
-        yield (
-            "requests.gpu_seconds: shares of their batch",
-            np.allclose(shares, batches["seconds"].to_numpy() * per_replica(manifest, batches["pool"]), rtol=1e-6),
-        )
+        whole = batches["seconds"].to_numpy() * per_replica(manifest, batches["pool"])
+        yield "requests.gpu_seconds: shares of their batch", np.allclose(shares, whole, rtol=1e-6)
 
 
 def per_replica(manifest: dict[str, Any], pools: pd.Series) -> np.ndarray:

@@ -129,6 +129,13 @@ def spot_break_even(interruptions: float, job: float) -> float:
     return 1 - job / gpu_time_with_restarts(interruptions, job)
 
 
+def spot_rate_in_force(run: Run, pool: str) -> float | None:
+    """How often per hour the policy `spot` takes a GPU of a pool back, where a step of the run has it."""
+    policies = [step["policy"] for step in run.steps or []]
+    rates = [one["rate"] for one in policies if one["kind"] == "spot" and one["pool"] == pool]
+    return float(rates[0]) if rates else None
+
+
 def longest_batch(run: Run, pool: str) -> float:
     """Seconds of the longest full batch of a pool, as asked for; nan where the run does not say."""
     features = list(run.manifest["features"].values())
@@ -153,13 +160,18 @@ def contract_sentences(run: Run) -> list[str]:
             f"{in_gpus(best)} {'is' if best == 1 else 'are'}; a contract pays for them only if its whole term "
             f"looks like the {duration(run.horizon - run.manifest['warm_up'])} of this run."
         )
-        seconds, often = longest_batch(run, pool), terms.interruptions_per_hour
+        seconds, rate = longest_batch(run, pool), spot_rate_in_force(run, pool)
+        often = terms.interruptions_per_hour if rate is None else rate
         if math.isfinite(seconds) and spot < full:
             sentence += (
                 f" Spot at ${spot:.3g} ({100 * (1 - spot / full):.0f} % off) must be at least "
                 f"{100 * spot_break_even(often, seconds / HOUR):.2g} % off to pay for restarts, with {often:g} "
-                f"interruptions an hour and batches of up to {seconds:.0f} s. To lose all spot GPUs at once in a surge "
-                "costs more: simulate that with the policy 'spot'."
+                f"interruptions an hour{'' if rate is None else ' by the policy in force'} and batches of up to "
+                f"{seconds:.0f} s."
             )
+            if rate is None:
+                sentence += (
+                    " To lose all spot GPUs at once in a surge costs more: simulate that with the policy 'spot'."
+                )
         said.append(sentence)
     return said

@@ -84,7 +84,8 @@ def wish_counts(run: Run, bins: Bins, wishes: pd.DataFrame) -> list[Ints]:
 
 def attempt_counts(run: Run, bins: Bins, rows: pd.DataFrame) -> list[Ints]:
     """The counts made when an attempt arrives, and when it ends, in the order of ARRIVED and HAPPENED."""
-    cells, slo = cells_of(run, rows), slo_of(run, rows)
+    cells, slos = cells_of(run, rows), {name: facts["slo"] for name, facts in run.manifest["features"].items()}
+    slo = looked_up(rows["feature"], slos)
     arrived, finished, left = (rows[name].to_numpy() for name in ("arrived", "finished", "left"))
     served = (rows["outcome"] == SERVED).to_numpy()
     kept = served & (finished - arrived <= slo) & ~lagging(run, rows, arrived)
@@ -96,11 +97,6 @@ def attempt_counts(run: Run, bins: Bins, rows: pd.DataFrame) -> list[Ints]:
     degraded = rows["level"].to_numpy() > 0
     counts += [bins.count(finished[mask], cells[mask]) for mask in (served & ~degraded, served & degraded)]
     return [*counts, bins.count(left, cells)]
-
-
-def slo_of(run: Run, rows: pd.DataFrame) -> Floats:
-    """Seconds within which each attempt is in time."""
-    return looked_up(rows["feature"], {name: facts["slo"] for name, facts in run.manifest["features"].items()})
 
 
 def wanted_seconds(run: Run, bins: Bins, rows: pd.DataFrame) -> list[Floats]:
@@ -174,18 +170,17 @@ def open_seconds(starts: Floats, ends: Floats, edges: Floats, times: Floats | No
 
     times: an amount for each interval by which its seconds are multiplied.
     """
-    widths = np.diff(edges)
+    widths, upper = np.diff(edges), np.append(edges, edges[-1])
 
     def passed(instants: Floats) -> tuple[NDArray[Any], Floats]:
         # How many came before each bin, and the seconds from those in it to its end: no large numbers that would
-        # have to cancel.
-        place = np.searchsorted(edges, instants, side="right") - 1  # of nan: beyond the last bin
-        inside = (place >= 0) & (place < len(widths))
-        rest = edges[place[inside] + 1] - instants[inside]
+        # have to cancel. Those before all bins and those beyond (nan, too) are counted in two more.
+        place = np.searchsorted(edges, instants, side="right")
+        rest = upper[place] - instants
         if times is not None:
-            rest *= times[inside]
-        before = np.cumsum(np.bincount(place + 1, times, minlength=len(edges)))[: len(widths)]
-        return before, np.bincount(place[inside], rest, len(widths)).astype(float)
+            rest *= times
+        before = np.cumsum(np.bincount(place, times, minlength=len(upper)))[: len(widths)]
+        return before, np.bincount(place, rest, len(upper))[1:-1].astype(float)
 
     (started, starting), (over, ending) = passed(starts), passed(ends)
     return (started - over) * widths + (starting - ending)

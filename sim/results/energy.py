@@ -107,6 +107,5 @@ def idle_joules(run: Run, edges: Floats) -> Floats:
 def busy_seconds(run: Run, pool: str, edges: Floats) -> Floats:
     """GPU-seconds of the slice that a pool spent on images, between each edge and the next."""
     spent = counted(run, edges).seconds[:, :, features_of(run, pool)].sum(axis=(1, 2))
-    return np.asarray(
-        spent[:, USEFUL:].sum(axis=1), dtype=float
-    )  # what is wanted comes before, what is spent from there
+    used = spent[:, USEFUL:]  # before it stands what is wanted
+    return np.asarray(used.sum(axis=1), dtype=float)

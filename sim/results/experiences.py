@@ -11,13 +11,13 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from sim.results.images import qualities
 from sim.results.intents import LOST, intents, looked_up, window_of
 from sim.results.metrics import counted, recorded
 from sim.results.run import Run
 from sim.results.timeline import DECIDED, DEGRADED, IN_TIME, INTENTS
 from sim.results.timeline import LOST as LOST_COUNT
 from sim.scenario.fields import ScenarioFields
-from sim.scenario.parts import Feature
 from sim.scenario.prices import Tariff
 
 Floats = NDArray[np.float64]
@@ -65,10 +65,8 @@ def of_rows(run: Run, tariffs: dict[str, Tariff], wishes: pd.DataFrame) -> dict[
     good = in_time * np.where(wishes["degraded"], quality, 1.0)
     met = [np.bincount(asked, part, len(users)) for part in (lost, late, good)]
     newcomer, admitted = users["newcomer"].to_numpy(bool), users["admitted"].to_numpy(float)
-    tier_of, inside = (
-        users["tier"].cat.set_categories(list(tariffs)).cat.codes.to_numpy(),
-        ~newcomer | ~np.isnan(admitted),
-    )
+    tier_of = users["tier"].cat.set_categories(list(tariffs)).cat.codes.to_numpy()
+    inside = ~newcomer | ~np.isnan(admitted)
     since_signup = np.nan_to_num(admitted)
     since = np.where(newcomer, np.maximum(since_signup, begin), begin)
     found = {}
@@ -113,12 +111,6 @@ def of_timeline(run: Run, tariffs: dict[str, Tariff]) -> dict[str, Experienced]:
         subscribed = before * (end - begin) + new * each
         found[name] = Experienced(before + new, new * inside, subscribed, crowd * (1 - stay), crowd * stay * start)
     return found
-
-
-def qualities(run: Run) -> list[float]:
-    """What a degraded image of each feature is worth."""
-    default = Feature.model_fields["degraded_quality"].default
-    return [float(facts.get("degraded_quality", default)) for facts in run.manifest["features"].values()]
 
 
 def people_by_tier(run: Run) -> dict[str, tuple[float, float]]:

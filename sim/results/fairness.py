@@ -34,18 +34,12 @@ def fairness(run: Run) -> pd.DataFrame | None:
     shut_out = users["newcomer"].to_numpy() & users["admitted"].isna().to_numpy()
     shut_out &= users["arrives"].to_numpy() < run.horizon
     counts = (asked > 0) | shut_out
-    share = np.minimum(
-        images / np.maximum(asked, 1), 1.0
-    )  # of a wish from before the warm-up, the image may come in it
-    newcomer = users["newcomer"].to_numpy()
-    groups = {"all": np.ones(len(users), dtype=bool)}
-    groups |= {f"{tier} tier": (users["tier"] == tier).to_numpy() for tier in run.manifest["tiers"]}
-    groups |= {"newcomers": newcomer, "from before": ~newcomer}
-    rows = {
-        name: of_group(asked[mask & counts], images[mask & counts], share[mask & counts])
-        for name, mask in groups.items()
-        if (mask & counts).any()
-    }
+    asked, images, tier, newcomer = asked[counts], images[counts], users["tier"][counts], users["newcomer"][counts]
+    share = np.minimum(images / np.maximum(asked, 1), 1.0)  # of a wish from before, the image may come in the window
+    groups = {"all": np.ones(len(asked), dtype=bool)}
+    groups |= {f"{name} tier": (tier == name).to_numpy() for name in run.manifest["tiers"]}
+    groups |= {"newcomers": newcomer.to_numpy(), "from before": ~newcomer.to_numpy()}
+    rows = {name: of_group(asked[mask], images[mask], share[mask]) for name, mask in groups.items() if mask.any()}
     return pd.DataFrame.from_dict(rows, orient="index", columns=COLUMNS).rename_axis("group")
 
 

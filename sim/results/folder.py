@@ -128,9 +128,8 @@ def read_facts(folder: Path, name: str, wanted: str) -> dict[str, Any]:
     try:
         facts = read_json((folder / name).read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError) as wrong:
-        raise BadInput(
-            f"this is not a saved run: no {name} to read ({wrong})", file=folder, expected=EXPECTED
-        ) from None
+        message = f"this is not a saved run: no {name} to read ({wrong})"
+        raise BadInput(message, file=folder, expected=EXPECTED) from None
     if not isinstance(facts, dict) or facts.get("format") != wanted:
         found = facts.get("format") if isinstance(facts, dict) else facts
         message = f"this is not a saved run, or one of another version: its {name}"

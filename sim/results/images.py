@@ -6,7 +6,11 @@ from sim.results.run import Run
 from sim.results.timeline import IMAGES, IMAGES_DEGRADED
 from sim.scenario.parts import Feature
 
-USUAL = Feature.model_fields["degraded_quality"].default  # where a run was saved before there was a quality
+
+def qualities(run: Run) -> list[float]:
+    """What a degraded image of each feature is worth; the default where a run was saved before there was a quality."""
+    usual = Feature.model_fields["degraded_quality"].default
+    return [float(facts.get("degraded_quality", usual)) for facts in run.manifest["features"].values()]
 
 
 def images_in_time(run: Run) -> dict[str, float]:
@@ -16,8 +20,5 @@ def images_in_time(run: Run) -> dict[str, float]:
     """
     found = counted(run, window_of(run, None)).counts[0].sum(axis=0)[:, [IMAGES, IMAGES_DEGRADED]]
     as_asked, degraded = (float(part) for part in found.sum(axis=0))
-    worth = as_asked + sum(
-        float(facts.get("degraded_quality", USUAL)) * float(found[place, 1])
-        for place, facts in enumerate(run.manifest["features"].values())
-    )
+    worth = as_asked + sum(quality * float(number) for quality, number in zip(qualities(run), found[:, 1], strict=True))
     return {"as_asked": as_asked, "degraded": degraded, "worth": worth}

@@ -65,9 +65,8 @@ def found_intents(run: Run, rows: pd.DataFrame) -> pd.DataFrame:
     pending = ~served & (np.asarray(outcome == UNFINISHED) | retry)
     latency = np.where(served, rows["finished"].to_numpy()[ending] - wanted, math.inf)
     slo = looked_up(pd.Series(rows["feature"].array[first]), {n: f["slo"] for n, f in run.manifest["features"].items()})
-    images = looked_up(
-        pd.Series(rows["asked"].array[first]), {n: s["images"] for n, s in run.manifest["specs"].items()}
-    )
+    asked = pd.Series(rows["asked"].array[first])
+    images = looked_up(asked, {n: s["images"] for n, s in run.manifest["specs"].items()})
     return pd.DataFrame(
         {
             **{name: rows[name].array[first] for name in ("user", "ask", "tier", "feature")},

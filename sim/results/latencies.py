@@ -120,11 +120,11 @@ def latency_sentence(found: pd.DataFrame) -> str:
 
     def words(of: str, what: str = "latency") -> str:
         values = rows[of, what, "all"]
-        return ", ".join(
-            f"{name} {in_words(values[q])}" for q, name in (("p50", "median"), ("p95", "p95"), ("p99", "p99"))
-        )
+        called = {"p50": "median", "p95": "p95", "p99": "p99"}
+        return ", ".join(f"{name} {in_words(values[q])}" for q, name in called.items())
 
-    said = f"Latency of all requests: {words('all intents')}; of those that were served: {words('served')}."
+    said = f"Latency of all requests: {words('all intents')}; "
+    said += f"of those that were served, from their last attempt: {words('served')}."
     for of, what in LATENCIES[FIRST_TOKEN:]:
         if rows.get((of, what, "all"), {"n": 0})["n"]:
             said += f" {TOKENS_IN_WORDS[what]} of those that were served in steps: {words(of, what)}."

@@ -266,11 +266,6 @@ def peak_queue(run: Run, pool: str) -> dict[str, float]:
     return {"peak": peak, "at": at, "drain": 0.0 if peak == 0 else drain, "left": left}
 
 
-def saturated_spans(run: Run, pool: str, width: float | None = None) -> list[tuple[float, float]]:
-    """The spans after the warm-up, (from, until) in seconds, in which a pool was saturated."""
-    return stretches(pool_timeline(run, pool, width, begin=window_of(run, None)[0])["saturated"], run.horizon)
-
-
 def stretches(flags: pd.Series, horizon: float) -> list[tuple[float, float]]:
     """The spans (from, until) in seconds over which a flag of a timeline is set."""
     starts = flags.index.to_numpy()

@@ -6,7 +6,6 @@ of subscribers whom bad experiences drive away (expected values; sim.scenario.pr
 of them assumed). Subscriptions are not earned by the image: a better week is worth its new and its kept subscribers.
 """
 
-import math
 from dataclasses import dataclass
 
 import pandas as pd
@@ -65,11 +64,6 @@ class Money:
     def margin(self) -> float:
         """Revenue less the cost of GPUs."""
         return self.revenue - self.cost
-
-    @property
-    def cost_per_image(self) -> float:
-        """Dollars for all GPUs over images in time; inf where there is none."""
-        return self.cost / self.images if self.images else math.inf
 
 
 def money_of(run: Run, wishes: pd.DataFrame | None = None) -> Money | None:

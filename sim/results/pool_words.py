@@ -54,14 +54,9 @@ def used(run: Run, part: "pd.Series[Any]") -> str:
     return words.get(part["use"], f"spent on loading models for {images}")
 
 
-def fleet_size(run: Run, pool: PoolVerdict) -> str:
-    """The GPUs in service, fewest to most where that differs in three figures."""
-    return from_to(*(amount(gpus / run.scale) for gpus in pool.fleet))
-
-
 def load_sentence(run: Run, pool: PoolVerdict, alive: bool, counts: Mapping[str, float]) -> str:
     """The offered load at its peak against the fleet. It says what was asked for, not how many GPUs are enough."""
-    size, batch = fleet_size(run, pool), run.manifest["pools"][pool.name]["max_batch"]
+    size, batch = from_to(*(amount(n / run.scale) for n in pool.fleet)), run.manifest["pools"][pool.name]["max_batch"]
     if not pool.offered:
         return (
             f"In its busiest hour the first requests that came were {percent(pool.peak_load)} of what its "

@@ -8,7 +8,6 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from sim.policies.playbook import KINDS
 from sim.results.metrics import REFUSED, counted, features_of, outcomes, peak_queue
@@ -103,7 +102,7 @@ def retries_in(run: Run, pool: str) -> float:
     behaviour = run.manifest["behaviour"]
     if pool not in behaviour.get("retrying", [pool]):
         return 0.0
-    counts = recorded_counts(run, pool)
+    counts = counted(run, (0.0, run.horizon)).counts[0][:, features_of(run, pool)].sum(axis=(0, 1))
     failed = counts[ABANDONED] + counts[REFUSED].sum()
     if failed >= ENOUGH and counts[RETRIED] == 0:
         return 0.0  # a policy lets nobody try again
@@ -112,11 +111,6 @@ def retries_in(run: Run, pool: str) -> float:
     after_leaving = known["after_leaving"] if impatient else 0.0
     after_refusal = known["probability"] if counts[REFUSED].sum() > 0 or may_refuse(run) else 0.0
     return attempts_per_ask(max(after_leaving, after_refusal), known["at_most"]) - 1.0
-
-
-def recorded_counts(run: Run, pool: str) -> NDArray[np.int64]:
-    counts: NDArray[np.int64] = counted(run, (0.0, run.horizon)).counts[0][:, features_of(run, pool)].sum(axis=(0, 1))
-    return counts
 
 
 def may_refuse(run: Run) -> bool:
@@ -160,10 +154,11 @@ def rule_sentences(run: Run) -> list[str]:
     """The four rules in plain sentences, with a heading for each pool; none where nobody tries again."""
     lines: list[str] = []
     for r in rules(run):
+        patience = "endless" if math.isinf(r.timeout) else duration(r.timeout)
         lines += [
             f"Retries in pool '{r.pool}': it serves C = {amount(r.capacity)} requests per second, first requests come "
             f"at lam = {amount(r.rate)} per second (both while the last tenth of them came), a request takes "
-            f"S = {duration(r.seconds)}, median patience is {endless_or(r.timeout)}, and a request whose every attempt "
+            f"S = {duration(r.seconds)}, median patience is {patience}, and a request whose every attempt "
             f"fails is retried r = {three_figures(r.retries)} times.",
             f"  1. {stable_sentence(r)}",
             f"  2. It cannot get stuck either while every queued request is still wanted when it is done: "
@@ -180,10 +175,6 @@ def stable_sentence(r: Rules) -> str:
     if r.held and r.rate < r.stable:
         return f"By the rule it cannot get stuck in retries below {bound}, yet this run was: some of C was lost."
     return f"It cannot get stuck in retries below {bound}: it is {'below' if r.rate < r.stable else 'above'}."
-
-
-def endless_or(patience: float) -> str:
-    return "endless" if math.isinf(patience) else duration(patience)
 
 
 def short_enough(r: Rules) -> str:

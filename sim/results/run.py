@@ -82,6 +82,14 @@ class Run:
         """The simulated slice of the service; divide counts by it for the whole."""
         return float(self.manifest["scale"])
 
+    @property
+    def steps(self) -> list[dict[str, Any]] | None:
+        """The steps in force, as the scenario writes them; None for a playbook that is not in it."""
+        document, name = self.manifest.get("scenario", {}), self.manifest["playbook"]
+        playbook = (document.get("playbooks") or {}).get(name)
+        always = list(document.get("always") or [])
+        return None if playbook is None and name != "none" else [*always, *(playbook or [])]
+
     def date(self, seconds: float) -> str:
         """An instant as a date and time (UTC)."""
         start = datetime.fromisoformat(self.manifest["start"])

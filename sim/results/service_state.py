@@ -20,13 +20,9 @@ from sim.scenario.scenario import Scenario
 from sim.tables.formats.prometheus import samples_of_lines
 
 AGES = 4  # groups of waits of one feature and tier
-SOON = 3600.0  # s: a person whose next attempt is later is not there any more
 # Gauges of servers of language models and images: requests on GPUs, and requests that wait.
 RUNNING = ("vllm:num_requests_running", "sglang:num_running_reqs", "tgi_batch_current_size")
-QUEUED = (
-    *("vllm:num_requests_waiting", "sglang:num_queue_reqs", "tgi_queue_size"),
-    "nv_inference_pending_request_count",
-)
+QUEUED = ("vllm:num_requests_waiting", "sglang:num_queue_reqs", "tgi_queue_size", "nv_inference_pending_request_count")
 HINTS = ("# HELP", "# TYPE")  # of pages of metrics; other comments may stand above them
 WAITS = "vllm:request_queue_time_seconds", "sglang:queue_time_seconds", "tgi_request_queue_duration"
 
@@ -50,17 +46,15 @@ def state_from(path: Path, scenario: Scenario) -> State:
     return state_of_gauges(scenario, lines, str(path))
 
 
-def state_of_run(run: Run, at: float | None = None) -> State:
-    """What a run was doing at an instant (seconds), its end where None. Raises BadInput where rows were not recorded.
+def state_of_run(run: Run) -> State:
+    """What a run was doing at its end. Raises BadInput where rows were not recorded.
 
-    Requests are those that the gateway sees: also of people who have left, where the service does not notice. At the
-    end it is not known who would have asked again: `thinking` is empty.
+    Requests are those that the gateway sees: also of people who have left, where the service does not notice. It is
+    not known who would have asked again: `thinking` is empty.
     """
-    now = run.horizon if at is None else at
-    rows = every_row(run)
-    came = rows[rows["arrived"] <= now]
-    on_gpu = (came["started"] <= now) & ~(came["finished"] <= now)
-    there = came.assign(on_gpu=on_gpu)[on_gpu | was_granted(came) & ~(came["dequeued"] <= now)]
+    now, rows = run.horizon, every_row(run)
+    on_gpu = (rows["started"] <= now) & ~(rows["finished"] <= now)
+    there = rows.assign(on_gpu=on_gpu)[on_gpu | was_granted(rows) & ~(rows["dequeued"] <= now)]
     found = []
     for (feature, tier), some in there.groupby(["feature", "tier"], observed=True):
         who = {"feature": str(feature), "tier": str(tier)}
@@ -72,27 +66,16 @@ def state_of_run(run: Run, at: float | None = None) -> State:
             for part in np.array_split(ages, min(AGES, len(ages)) or 1)
             if len(part)
         ]
-    fleet = run.fleet[run.fleet["time"] <= now].groupby("pool", sort=False)["change"].sum()
+    fleet = run.fleet.groupby("pool", sort=False)["change"].sum()
     return State(
         at=pd.Timestamp(run.manifest["start"]).to_pydatetime() + timedelta(seconds=now),
         requests=found,
-        thinking=thinking(rows, now, run.scale),
         pools={str(pool): Fleet(gpus=max(round(gpus / run.scale), 1)) for pool, gpus in fleet.items()},
     )
 
 
 def in_seconds(*ages: float) -> Any:
     return tuple(f"{float(age)!r} s" for age in ages)
-
-
-def thinking(rows: pd.DataFrame, now: float, scale: float) -> dict[str, float]:
-    """People between an attempt that is over and one that comes soon, by tier."""
-    ends = rows[["finished", "left"]].min(axis=1).fillna(rows["arrived"])
-    table = rows.assign(ends=ends)[["user", "tier", "arrived", "ends"]].sort_values(["user", "arrived"])
-    following = table.groupby("user")["arrived"].shift(-1)
-    between = (table["ends"] <= now) & (following > now) & (following - table["ends"] < SOON)
-    counts = table.loc[between, "tier"].value_counts()
-    return {str(tier): float(n) / scale for tier, n in counts.items() if n}
 
 
 def state_of_readings(scenario: Scenario, lines: Iterable[str], file: str) -> State:
@@ -195,11 +178,8 @@ def state_of_gauges(scenario: Scenario, lines: list[str], file: str) -> State:
     """The state by the gauges of a server: one scrape of vLLM, SGLang, TGI or Triton. All its models are one pool."""
     total = latest(lines, file)
     if len(scenario.pools) > 1:
-        raise BadInput(
-            "a server's gauges do not say which pool they are of",
-            file=file,
-            expected=f"a scenario with one pool, or metrics named meltpoint_pool_... for {', '.join(scenario.pools)}",
-        )
+        expected = f"a scenario with one pool, or metrics named meltpoint_pool_... for {', '.join(scenario.pools)}"
+        raise BadInput("a server's gauges do not say which pool they are of", file=file, expected=expected)
     running, queued = (sum(total[name] for name in names if name in total) for names in (RUNNING, QUEUED))
     if not any(name in total for name in (*RUNNING, *QUEUED)):
         raise BadInput("there are no gauges of a queue in it", file=file, expected=", ".join((*RUNNING, *QUEUED)))

@@ -3,6 +3,7 @@
 import math
 from dataclasses import dataclass, replace
 from datetime import datetime
+from functools import cached_property
 from html import escape
 from typing import Any
 
@@ -24,7 +25,7 @@ from sim.results.pool_verdict import MUCH, PoolVerdict, pool_verdicts
 from sim.results.pool_words import pool_sentence
 from sim.results.run import Run
 from sim.results.storms import Stay, stay_warning, stays
-from sim.results.timeline import ERROR, IMAGES, IMAGES_DEGRADED, JUDGED, KEPT
+from sim.results.timeline import ERROR, IMAGES, JUDGED, KEPT
 from sim.results.warm_up import warm_up_sentences
 from sim.scenario.slices import FEW_GPUS, as_ratio
 from sim.units import instant
@@ -52,7 +53,6 @@ class Verdict:
     refused: pd.DataFrame
     latency: pd.DataFrame
     goodput: float  # images per second in time, at the spec asked for
-    goodput_degraded: float
     gpu_hours: pd.DataFrame
     dollars: float
     dollars_per_image: float  # in time; inf where there is none
@@ -62,6 +62,11 @@ class Verdict:
     churned: int  # people who were let in and have left for good
     stays: list[Stay]
 
+    @cached_property
+    def latency_by_tier(self) -> pd.DataFrame:
+        """The latency quantiles of each tier: a report shows them twice."""
+        return latencies(self.run, "tier")
+
     @property
     def overloaded_at_horizon(self) -> bool:
         """Whether the run ends in saturation: then its averages depend on where it was cut."""
@@ -70,6 +75,10 @@ class Verdict:
     def full(self, count: float) -> float:
         """A count of the slice at full scale."""
         return count / self.run.scale
+
+    def latency_of_all(self, quantile: str) -> float:
+        """A quantile (p50, p95 or p99) of the latency of all requests, seconds; inf where those beyond got no image."""
+        return float(self.latency[quantile].to_dict()["all intents", "latency", "all"])
 
     def __repr__(self) -> str:
         return f"<Verdict: {sentences(self)[0]}>"
@@ -98,7 +107,6 @@ def verdict(run: Run, unlimited: Run | None = None) -> Verdict:
         refused=refused_by(whole),
         latency=latencies(whole, wishes=wishes),
         goodput=float(images[IMAGES] / (end - begin)),
-        goodput_degraded=float(images[IMAGES_DEGRADED] / (end - begin)),
         gpu_hours=gpu_hours(whole),
         dollars=cost,
         dollars_per_image=per_image(cost * run.scale, in_time["as_asked"] + in_time["degraded"]),
@@ -175,12 +183,17 @@ def in_all(v: Verdict) -> str:
 
 
 def kinds(v: Verdict) -> str:
-    """The features' shares of all requests, where there are several."""
-    by = outcomes(v.run, "feature")["intents"].sort_values(ascending=False)
-    asked = by[by > 0]
+    """The features' shares of all requests and how many of each are in time, where there are several."""
+    by = outcomes(v.run, "feature").sort_values("intents", ascending=False)
+    asked = by[by["intents"] > 0]
     if len(asked) < 2:
         return ""
-    return f" ({', '.join(f'{percent(count / by.sum())} {name}' for name, count in asked.items())})"
+    shares = zip(asked.index, asked["intents"] / asked["intents"].sum(), asked["attainment"], strict=True)
+    in_time = [
+        f"{percent(part)} {name}, {'none decided' if math.isnan(kept) else f'{percent(kept)} in time'}"
+        for name, part, kept in shares
+    ]
+    return f" ({'; '.join(in_time)})"
 
 
 def headline(v: Verdict) -> str:
@@ -205,14 +218,7 @@ def headline(v: Verdict) -> str:
     return f"{alive} under playbook '{name}': {windows}, and {reached}."
 
 
-SHOWN = (
-    "useful",
-    "wasted",
-    "loading",
-    "lost",
-    "idle",
-)  # GPU-hours in service; the absent are named where there are any
-
+SHOWN = ("useful", "wasted", "loading", "lost", "idle")  # GPU-hours in service; the absent have their own words
 SELDOM = ("loading", "lost")  # named where there are any
 
 

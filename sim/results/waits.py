@@ -1,6 +1,7 @@
 """Waits over time: the median and the 95 % quantile of each tier, from the rows of a run."""
 
 import math
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -9,14 +10,13 @@ from numpy.typing import NDArray
 
 from sim.model.request import SERVED
 from sim.results.intents import attempts_in, intents, window_of
-from sim.results.latencies import samples_by_group
+from sim.results.latencies import quantiles
 from sim.results.run import Run
 
 Floats = NDArray[np.float64]
 
 BINS = 72  # of the window
 FEWEST = {"p50": 5, "p95": 40}  # values in a bin for a quantile: beyond the p95 of 40 lie two
-SHARES = {"p50": 0.5, "p95": 0.95}
 
 
 def waits_over_time(run: Run, bins: int = BINS) -> pd.DataFrame:
@@ -30,15 +30,13 @@ def waits_over_time(run: Run, bins: int = BINS) -> pd.DataFrame:
     edges = np.linspace(begin, end, bins + 1)
     rows = []
     for what, (tiers, times, values) in samples(run).items():
-        for tier, sample in samples_by_group(tiers, np.column_stack([times, values])):
-            place = np.clip(np.searchsorted(edges, sample[:, 0], side="right") - 1, 0, bins - 1).astype(np.int16)
-            order = np.argsort(place, kind="stable")  # of 16 bits: counted rather than compared
-            cuts = np.searchsorted(place[order], np.arange(bins + 1))
-            values = sample[order, 1]
-            for number in range(bins):
-                found = quantiles(values[cuts[number] : cuts[number + 1]])
-                rows.append({"what": what, "tier": tier, "time": edges[number], **found})
-    return pd.DataFrame(rows, columns=["what", "tier", "time", *SHARES, "n"])
+        cuts = [0, *np.searchsorted(times, edges[1:-1]).tolist(), len(times)]  # both tables are in order of time
+        parts = [(tiers.codes[since:until], values[since:until]) for since, until in pairwise(cuts)]
+        for code, tier in enumerate(tiers.categories):
+            found = [known_quantiles(mine[group == code]) for group, mine in parts]
+            if any(q["n"] for q in found):
+                rows += [{"what": what, "tier": tier, "time": t, **q} for t, q in zip(edges, found, strict=False)]
+    return pd.DataFrame(rows, columns=["what", "tier", "time", *FEWEST, "n"])
 
 
 def samples(run: Run) -> dict[str, tuple[Any, Floats, Floats]]:
@@ -53,9 +51,8 @@ def samples(run: Run) -> dict[str, tuple[Any, Floats, Floats]]:
     }
 
 
-def quantiles(values: Floats) -> dict[str, float]:
-    """The quantiles of some values; each is one of them, so that inf stays inf."""
-    n = len(values)
-    ranks = {name: math.ceil(share * n) - 1 for name, share in SHARES.items() if n >= FEWEST[name]}
-    ranked = np.partition(values, list(ranks.values())) if ranks else values
-    return {**{name: float(ranked[ranks[name]]) if name in ranks else math.nan for name in SHARES}, "n": n}
+def known_quantiles(values: Floats) -> dict[str, float]:
+    """p50 and p95 of some values, nan where they are too few for it, and how many they are."""
+    found = quantiles(values)
+    known = {name: found[name] if found["n"] >= fewest else math.nan for name, fewest in FEWEST.items()}
+    return {**known, "n": found["n"]}

@@ -1,6 +1,7 @@
 """The people of a run: who arrives when, of which tier and region, and what they were scripted to ask."""
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -47,6 +48,7 @@ class Asks:
     images: Ints
 
 
+@lru_cache(maxsize=1)  # a study runs one playbook after the other with the same people
 def people_of(scenario: Scenario, seed: int) -> tuple[People, Asks]:
     """Everybody who arrives before the horizon, for one seed, and the asks that are known beforehand."""
     crowds = [wave_people(scenario, number, seed) for number in range(len(scenario.demand.waves))]

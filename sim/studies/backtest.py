@@ -4,9 +4,9 @@ import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from sim.engine.simulate import chosen
 from sim.errors import BadInput
 from sim.policies.playbook import Step
-from sim.scenario.fields import UNLIMITED
 from sim.scenario.scenario import Scenario
 from sim.studies.compare import Comparison, compare
 from sim.studies.executors import Executor, Report
@@ -79,10 +79,7 @@ def backtest(
     """
     was = was or next(iter(scenario.playbooks))
     for name in (was, playbook):
-        if name not in scenario.playbooks or name == UNLIMITED:
-            raise BadInput(
-                "there is no such playbook", key="playbook", value=name, expected=", ".join(scenario.playbooks)
-            )
+        chosen(scenario, name)
     rows: list[tuple[str, Scenario, str | list[Step]]] = [(was, scenario, was)]
     if playbook != was:
         rows.append((playbook, scenario, playbook))

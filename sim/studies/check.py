@@ -10,12 +10,13 @@ import numpy as np
 
 from sim.engine.simulate import chosen
 from sim.errors import BadInput
+from sim.results.latencies import in_words as time_in_words
 from sim.results.latencies import quantile
 from sim.results.run import Run
 from sim.scenario.scenario import Scenario
 from sim.studies.baseline import FIGURES, USUAL, Regression, baseline_figures, by_name, read_regression
 from sim.studies.compare import Comparison
-from sim.studies.executors import Executor, Report
+from sim.studies.executors import Executor, Report, itself
 from sim.studies.intervals import FEWEST, NONE, Interval, mean_interval, quantile_interval, t_interval
 from sim.studies.looks import refuse_unusable
 from sim.studies.promise import KINDS, Condition, parts_of, read_condition
@@ -90,19 +91,6 @@ class Check:
         return f"<Check {self.sentence}>"
 
 
-@dataclass(frozen=True)
-class Answer:
-    """What a check keeps of one run."""
-
-    margins: list[float]
-    grains: list[float]  # by how much one request changes each margin
-    reached: list[float]
-    quantiles: list[float]  # seconds, of promises about a quantile; nan for others
-    figures: dict[str, Any]
-    stuck: bool
-    open_ends: list[float]  # of each promise, as in sim.studies.promise
-
-
 def check(
     scenario: Scenario,
     playbook: str | None = None,
@@ -134,30 +122,28 @@ def check(
         expected = f"one with some of the seeds 1 to {seeds}"
         raise BadInput("the baseline has other seeds", key="baseline", value=sorted(before), expected=expected)
     with running(executor, processes, store, progress) as study:
-        answers = study.ask([Cell(scenario, name, seed) for seed in numbers], lambda r: answer_of(r, rules))
+        records = study.ask([Cell(scenario, name, seed) for seed in numbers], itself)
+    now = {seed: by_name(record.figures) for seed, record in zip(numbers, records, strict=True)}
     found = []
-    for place, (text, rule) in enumerate(rules.items()):
+    for text, rule in rules.items():
         if isinstance(rule, Regression):
-            found.append(against(text, rule, dict(zip(numbers, answers, strict=True)), before, confidence))
+            found.append(against(text, rule, now, before, confidence))
         else:
-            look = look_of(place, numbers, answers, runs, confidence)
-            shown = in_words(rule, [one.reached[place] for one in answers], [one.quantiles[place] for one in answers])
-            found.append(passed_over(finding(text, look, shown), [one.open_ends[place] for one in answers]))
+            look = look_of(rule, numbers, records, runs, confidence)
+            found.append(passed_over(finding(text, rule, look, records), rule, records))
     return Check(scenario.title, name, numbers, runs, confidence, found)
 
 
 def check_run(run: Run, scenario: Scenario) -> Check:
     """Hold one run to the promises of its scenario: each is kept or broken by this run, whatever others would do."""
-    rules = promised(scenario, None, against=False)
-    answer = answer_of(record_of(run), rules)
+    records = [record_of(run)]
     seeds, found = (int(run.manifest["seed"]),), []
-    for place, (text, rule) in enumerate(rules.items()):
+    for text, rule in promised(scenario, None, against=False).items():
         assert isinstance(rule, Condition)
-        margin = answer.margins[place]
+        margin = rule.margin(records[0])
         verdict, held = (KEPT, 1) if margin >= 0 else (BROKEN, 0)
-        shown = in_words(rule, [answer.reached[place]], [answer.quantiles[place]])
-        one = Finding(text, verdict, held, 1, *shown, margin, *NONE)
-        found.append(passed_over(one, [answer.open_ends[place]]))
+        one = Finding(text, verdict, held, 1, *shown_of(rule, records), margin, *NONE)
+        found.append(passed_over(one, rule, records))
     return Check(scenario.title, run.manifest["playbook"], seeds, 1.0, math.nan, found)
 
 
@@ -177,41 +163,21 @@ def promised(scenario: Scenario, promises: Sequence[str] | None, *, against: boo
     return rules
 
 
-def answer_of(record: Record, rules: Mapping[str, Rule]) -> Answer:
-    """The margin of each promise in one run, and its figures for a baseline."""
-    own = [rule if isinstance(rule, Condition) else None for rule in rules.values()]
-    return Answer(
-        margins=[math.nan if rule is None else rule.margin(record) for rule in own],
-        grains=[0.0 if rule is None else rule.grain(record) for rule in own],
-        reached=[math.nan if rule is None else reached(rule, record) for rule in own],
-        quantiles=[math.nan if rule is None else quantile_of(rule, record) for rule in own],
-        figures=by_name(record.figures),
-        stuck=record.stayed_down,
-        open_ends=[0.0 if rule is None else rule.open_end(record) for rule in own],
-    )
-
-
 def reached(rule: Condition, record: Record) -> float:
     """What is shown of one run: for `alive`, the share of requests in time."""
     return float(record.figures["attainment"]) if rule.kind == "alive" else rule.reached(record)
 
 
-def quantile_of(rule: Condition, record: Record) -> float:
-    """The seconds that a promise about a quantile compares with its limit; nan for other promises."""
-    if rule.kind != "within":
-        return math.nan
-    return quantile(record.histogram(KINDS[rule.what], rule.of), rule.target)
-
-
-def look_of(place: int, seeds: Sequence[int], answers: Sequence[Answer], runs: float, confidence: float) -> Look:
+def look_of(rule: Condition, seeds: Sequence[int], records: Sequence[Record], runs: float, confidence: float) -> Look:
     """One promise in all runs, judged as in a search for a fleet."""
-    margins = tuple(one.margins[place] for one in answers)
-    grain = float(np.mean([one.grains[place] for one in answers]))
-    return Look(tuple(seeds), margins, runs, confidence, any(one.stuck for one in answers), grain)
+    margins = tuple(rule.margin(one) for one in records)
+    grain = float(np.mean([rule.grain(one) for one in records]))
+    return Look(tuple(seeds), margins, runs, confidence, any(one.stayed_down for one in records), grain)
 
 
-def finding(text: str, look: Look, shown: tuple[str, str]) -> Finding:
-    """The verdict on a promise about runs by themselves. shown: what they reached and the limit, in words."""
+def finding(text: str, rule: Condition, look: Look, records: Sequence[Record]) -> Finding:
+    """The verdict on a promise about runs by themselves."""
+    shown = shown_of(rule, records)
     verdict, why = VERDICTS[look.verdict], ""
     low, high = t_interval(look.margins)
     if verdict == UNDECIDED:
@@ -224,9 +190,9 @@ def finding(text: str, look: Look, shown: tuple[str, str]) -> Finding:
     return Finding(text, verdict, look.kept, len(look.margins), *shown, float(np.mean(look.margins)), low, high, why)
 
 
-def passed_over(one: Finding, open_ends: Sequence[float]) -> Finding:
+def passed_over(one: Finding, rule: Condition, records: Sequence[Record]) -> Finding:
     """The verdict, with the requests that still wait at the horizon where it is kept because of them."""
-    share = float(np.mean(open_ends))
+    share = float(np.mean([rule.open_end(record) for record in records]))
     if one.verdict == BROKEN or not share:
         return one
     said = (
@@ -236,8 +202,15 @@ def passed_over(one: Finding, open_ends: Sequence[float]) -> Finding:
     return replace(one, note=said)
 
 
+def shown_of(rule: Condition, records: Sequence[Record]) -> tuple[str, str]:
+    """What runs reached, and the limit, in words."""
+    times = rule.kind == "within"
+    quantiles = [quantile(r.histogram(KINDS[rule.what], rule.of), rule.target) for r in records if times]
+    return in_words(rule, [reached(rule, record) for record in records], quantiles)
+
+
 def in_words(rule: Condition, values: Sequence[float], quantiles: Sequence[float]) -> tuple[str, str]:
-    """What runs reached on average (of times: the median run), with its interval, and the limit."""
+    """What runs reached on average, with its interval, and the limit; quantiles: of each run, where it is of a time."""
     mean = float(np.mean(values))
     if rule.kind in ("costs", "earns"):
         sign = "<=" if rule.kind == "costs" else ">="
@@ -249,14 +222,9 @@ def in_words(rule: Condition, values: Sequence[float], quantiles: Sequence[float
         return f"{shown} in time", "the scenario's 'alive'"
     if rule.kind == "within":
         typical = quantile_interval(quantiles, 0.5)  # of the median run: one that never ends hides no other
-        reached = between(ended, float(np.median(quantiles)), typical)
-        return f"{reached}; {shown} within {duration(rule.seconds)}", f"<= {duration(rule.seconds)}"
+        time = between(time_in_words, float(np.median(quantiles)), typical)
+        return f"{time}; {shown} within {duration(rule.seconds)}", f"<= {duration(rule.seconds)}"
     return shown, f"{'<=' if rule.kind == 'at most' else '>='} {percent(rule.target)}"
-
-
-def ended(value: float) -> str:
-    """A time in words."""
-    return "never" if math.isinf(value) else duration(value)
 
 
 def between(write: Any, mean: float, interval: Interval) -> str:
@@ -268,7 +236,7 @@ def between(write: Any, mean: float, interval: Interval) -> str:
 def against(
     text: str,
     rule: Regression,
-    answers: Mapping[int, Answer],
+    now: Mapping[int, Mapping[str, Any]],
     before: Mapping[int, Mapping[str, Any]],
     confidence: float,
 ) -> Finding:
@@ -277,10 +245,9 @@ def against(
     With too few seeds in common for an interval, a run that is worse breaks it, and only equal runs keep it. A figure
     that is not known breaks it.
     """
-    common = [seed for seed in answers if seed in before]
-    ours, theirs = ([runs[seed] for seed in common] for runs in ({s: a.figures for s, a in answers.items()}, before))
-    now, then = ([one[rule.of.figure] for one in ones] for ones in (ours, theirs))
-    gains = rule.gains(now, then)
+    common = [seed for seed in now if seed in before]
+    ours, theirs = ([runs[seed][rule.of.figure] for seed in common] for runs in (now, before))
+    gains = rule.gains(ours, theirs)
     low, high = t_interval(gains, confidence)
     why = f"paired with the baseline over {len(common)} seed{'s' if len(common) > 1 else ''}"
     endless = bool(np.isinf(gains).any()) and len(common) >= FEWEST  # no interval, though there are runs enough
@@ -293,7 +260,7 @@ def against(
     else:
         verdict = UNDECIDED
         why += f"; an interval takes {FEWEST}" if len(common) < FEWEST else ", too few to tell"
-    shown = [between(writer(rule), float(np.mean(values)), NONE) for values in (now, then)]
+    shown = [between(writer(rule), float(np.mean(values)), NONE) for values in (ours, theirs)]
     tolerance = f", {percent(rule.tolerance)} worse at most" if rule.tolerance else ""
     kept, mean = int((gains >= 0).sum()), float(np.mean(gains))
     return Finding(text, verdict, kept, len(common), shown[0], f"{shown[1]}{tolerance}", mean, low, high, why)
@@ -301,6 +268,6 @@ def against(
 
 def writer(rule: Regression) -> Any:
     if FIGURES[rule.what].quantile:
-        return ended
+        return time_in_words
     one = FIGURES[rule.what]
     return percent if one.share else usd if one.dollars else amount

@@ -16,6 +16,7 @@ from sim.engine.first_use import compile_now
 from sim.errors import BadInput
 from sim.results.manifest import versions
 from sim.scenario.scenario import Scenario
+from sim.studies.executors import itself
 from sim.studies.store import Cell, code
 
 T = TypeVar("T")
@@ -46,7 +47,7 @@ class Cluster:
         try:
             with dask.config.set(SETTINGS):
                 self.client = Client(address, timeout=patience, set_as_default=False)
-        except (OSError, ValueError, TypeError):
+        except (OSError, ValueError, TypeError, MemoryError):  # another program's answer reads as a size of exabytes
             expected = "the address of a running scheduler, like tcp://10.0.0.1:8786"
             raise BadInput("no scheduler answers here", key="--cluster", value=address, expected=expected) from None
         try:
@@ -125,7 +126,7 @@ class Cluster:
             if len(self.scenarios) >= AHEAD:  # the oldest is forgotten when no run needs it
                 self.scenarios.pop(next(iter(self.scenarios)))
             key = f"scenario-{uuid4().hex}"
-            self.scenarios[cell.scenario] = self.client.submit(same, cell.scenario, key=key)
+            self.scenarios[cell.scenario] = self.client.submit(itself, cell.scenario, key=key)
         bare = replace(cell, scenario=None)  # type: ignore[arg-type]
         held = self.scenarios[cell.scenario]
         return self.client.submit(there, call, bare, held, self.mine, key=f"run-{uuid4().hex}")
@@ -136,10 +137,6 @@ class Another:
 
     def __init__(self, installed: dict[str, str]) -> None:
         self.installed = installed
-
-
-def same(scenario: Scenario) -> Scenario:
-    return scenario
 
 
 def there(call: Callable[[Cell], T], bare: Cell, scenario: Scenario, expected: dict[str, str]) -> T | Another:

@@ -17,7 +17,7 @@ from sim.scenario.parts import Recording
 from sim.scenario.scenario import Scenario
 from sim.studies.configurations import Configuration, Given, Playbook, configurations, reference_of, same_people
 from sim.studies.differences import differences, mean_of
-from sim.studies.executors import Executor, Report, Shard
+from sim.studies.executors import Executor, Report, Shard, itself
 from sim.studies.intervals import AHEAD, precise_after
 from sim.studies.objectives import OBJECTIVES, Objective, objective_called
 from sim.studies.run_record import Record
@@ -167,17 +167,12 @@ def compared(
     )
 
 
-def itself(record: Record) -> Record:
-    return record
-
-
 def refuse_without_prices(parts: Sequence[Configuration], by: str) -> None:
     """Raise BadInput where playbooks are to be ranked by money, and nobody pays."""
     if by == "money" and not all(any(t.price.dollars for t in part.scenario.tiers.values()) for part in parts):
         expected = "a tier that pays, like plus: {price: $20 per month}"
-        raise BadInput(
-            "the scenario has no prices, so no playbook earns anything", key="by", value=by, expected=expected
-        )
+        message = "the scenario has no prices, so no playbook earns anything"
+        raise BadInput(message, key="by", value=by, expected=expected)
 
 
 @dataclass(frozen=True)

@@ -50,9 +50,8 @@ def configurations(given: Given, playbooks: Sequence[str] | None = None) -> list
         found = [Configuration(name, given, name) for name in names]
     else:
         if playbooks is not None:
-            raise BadInput(
-                "each configuration has its own playbook", key="playbooks", value=playbooks, expected=EXPECTED
-            )
+            message = "each configuration has its own playbook"
+            raise BadInput(message, key="playbooks", value=playbooks, expected=EXPECTED)
         pairs = given.items() if isinstance(given, Mapping) else None
         rows = [(k, *(v if isinstance(v, tuple) else (v,))) for k, v in pairs] if pairs is not None else list(given)
         found = [one if isinstance(one, Configuration) else configuration(one) for one in rows]

@@ -37,13 +37,13 @@ LOSSES = {
 }
 
 
-def regrets(losses: ArrayLike, chances: ArrayLike | None = None) -> pd.DataFrame:
+def regrets(losses: ArrayLike) -> pd.DataFrame:
     """One row per option: expected loss, expected regret, worst loss, worst regret, and how often it is the best.
 
-    losses: by option and future; chances: of the futures, all the same where None.
+    losses: by option and future, each future as likely.
     """
     lost = np.asarray(losses, dtype=float)
-    weights = np.full(lost.shape[1], 1 / lost.shape[1]) if chances is None else np.asarray(chances, dtype=float)
+    weights = np.full(lost.shape[1], 1 / lost.shape[1])
     regret = lost - lost.min(axis=0)
     return pd.DataFrame(
         {
@@ -56,7 +56,7 @@ def regrets(losses: ArrayLike, chances: ArrayLike | None = None) -> pd.DataFrame
     )
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Decision:
     """What is to be chosen, and why.
 
@@ -120,6 +120,10 @@ class Decision:
             return self.options.iloc[:0]
         return self.options[self.options["dollars"] < self.options["dollars"][self.best] * (1 - SAME)]
 
+    def __repr__(self) -> str:
+        choice = "none" if self.best is None else self.options["label"][self.best]
+        return f"<Decision by {self.by}: {choice}, of {len(self.options)} options over {self.futures} futures>"
+
 
 def decide(
     scenario: Scenario | Uncertain,
@@ -152,16 +156,13 @@ def decide(
     refuse_numbers(futures, seeds, alive)
     by = losses_by(inputs.scenario, image_worth)
     bases = {gpus: with_gpus(inputs.scenario, where, gpus, kind) for gpus in dict.fromkeys(g for g, _ in menu)}
-    worlds = {
-        (future, gpus): inputs.future(future, base) for future in range(1, futures + 1) for gpus, base in bases.items()
-    }
     cells, labels = [], []
     for future in range(1, futures + 1):
+        worlds = {gpus: inputs.future(future, base) for gpus, base in bases.items()}
         for seed in range(future, future + seeds * APART, APART):
-            some = [Cell(worlds[future, gpus], playbook, seed) for gpus, playbook in menu]
-            free = [nobody_held_back(worlds[future, menu[0][0]], seed)] if by == "images" else []
-            cells += [*free, *some]
-            labels += [(future, seed, place) for place in range(-len(free), len(menu))]
+            some = cells_of(menu, worlds, seed, by)
+            cells += some
+            labels += [(future, seed, place) for place in range(len(menu) - len(some), len(menu))]
     found: dict[tuple[int, int, int], dict[str, Any]] = {}
     try:
         with running(executor, processes, store, progress) as study:
@@ -192,10 +193,17 @@ def decide(
     return replace(found_by, kind=of_kind, stay=stay)
 
 
-def nobody_held_back(scenario: Scenario, seed: int) -> Cell:
-    """The run of the same people with an unlimited fleet and without policies."""
-    name = next(iter(scenario.playbooks))
-    return Cell(scenario.with_(playbooks={name: []}), name, seed, unlimited=True)
+def cells_of(menu: Sequence[tuple[int, str]], worlds: Mapping[int, Scenario], seed: int, by: str) -> list[Cell]:
+    """The runs of all options with the same people; worlds: by GPUs.
+
+    Where losses are images, the run with an unlimited fleet and without policies comes first.
+    """
+    some = [Cell(worlds[gpus], playbook, seed) for gpus, playbook in menu]
+    if by != "images":
+        return some
+    first = worlds[menu[0][0]]
+    name = next(iter(first.playbooks))
+    return [Cell(first.with_(playbooks={name: []}), name, seed, unlimited=True), *some]
 
 
 def menu_of(

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from sim.demand.recordings.trace import Trace
 from sim.errors import BadInput
 from sim.model.streams import CHECK, draws
+from sim.results.fairness import gini
 from sim.results.intents import intents
 from sim.results.run import Run
 from sim.wording import duration, three_figures
@@ -132,11 +133,14 @@ def of_users(a: Arrivals) -> dict[str, float]:
     per_user = per_user[per_user > 0].astype(float)
     n, total = len(per_user), per_user.sum()
     tops = {f"of the top {p} %": float(per_user[: max(1, round(n * p / 100))].sum() / total) for p in (1, 10, 20)}
-    ranks = np.arange(1, n + 1)
-    gini = float(((n + 1 - 2 * ranks) * per_user).sum() / (n * total))
     heavy = per_user[per_user >= 10]
     tail = 1 + len(heavy) / float(np.log(heavy / 9.5).sum()) if len(heavy) else math.nan  # discrete Hill estimator
-    return {"user: mean requests": total / n, **tops, "Gini coefficient": gini, "tail exponent above 10": tail}
+    return {
+        "user: mean requests": total / n,
+        **tops,
+        "Gini coefficient": gini(per_user),
+        "tail exponent above 10": tail,
+    }
 
 
 def of_sessions(a: Arrivals) -> dict[str, float]:

@@ -50,7 +50,7 @@ class Multiple:
 
 def demand_multiple(
     scenario: Scenario,
-    promise: str = "alive",
+    promise: str | None = None,
     playbook: str | None = None,
     *,
     seeds: int = 10,

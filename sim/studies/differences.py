@@ -1,12 +1,13 @@
 """Figures of playbooks over seeds: means with intervals, paired differences from the first, and the order of merit."""
 
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
 
 from sim.studies.intervals import (
     Difference,
+    Interval,
     Kind,
     holm,
     mean_interval,
@@ -17,9 +18,13 @@ from sim.studies.intervals import (
 from sim.studies.objectives import OBJECTIVES, Objective, over
 
 LABELS = ("playbook", "seed", "alive", "overloaded")
-SIGNED = ("growth_lost", "margin", "dollars_earned")  # figures that may be negative; all others are shares or amounts
+# Figures that may be negative; all others are shares or amounts.
+SIGNED = ("growth_lost", "margin", "dollars_earned", "promise_margin")
 RATIOS = {o.figure: o.ratio for o in OBJECTIVES.values() if o.ratio}
-SHARES = ("attainment", "degraded_share", "gini", "jain", *(o.figure for o in OBJECTIVES.values() if o.kind == "share"))
+# In what figures are counted; those of no unit here are seconds, by their names, or numbers.
+OWN = ("attainment", "degraded_share", "promise_kept", "gini", "jain")
+SHARES = (*OWN, *(o.figure for o in OBJECTIVES.values() if o.kind == "share"))
+DOLLARS = ("dollars", "revenue", "margin", *(o.figure for o in OBJECTIVES.values() if o.kind != "share"))
 
 
 def differences(table: pd.DataFrame, playbooks: list[str], objective: Objective) -> pd.DataFrame:
@@ -38,11 +43,14 @@ def differences(table: pd.DataFrame, playbooks: list[str], objective: Objective)
 
 def known(runs: pd.DataFrame, baseline: pd.DataFrame, metric: str) -> tuple[float, ...]:
     """A figure's mean and interval, and its paired difference from the baseline."""
+    return mean_of(runs, metric), *interval_of(runs, metric), *difference_of(runs, baseline, metric)
+
+
+def interval_of(runs: pd.DataFrame, metric: str) -> Interval:
+    """The interval of `mean_of`."""
     if ratio := RATIOS.get(metric):
-        interval = ratio_interval(ratio.times * runs[ratio.part], runs[ratio.whole])
-    else:
-        interval = mean_interval(runs[metric], kind_of(metric, runs[metric]))
-    return mean_of(runs, metric), *interval, *difference_of(runs, baseline, metric)
+        return ratio_interval(ratio.times * runs[ratio.part], runs[ratio.whole])
+    return mean_interval(runs[metric], kind_of(metric, runs[metric]))
 
 
 def difference_of(runs: pd.DataFrame, others: pd.DataFrame, metric: str) -> Difference:
@@ -61,6 +69,15 @@ def mean_of(runs: pd.DataFrame, metric: str) -> float:
     if ratio := RATIOS.get(metric):
         return over(ratio.times * float(runs[ratio.part].sum()), float(runs[ratio.whole].sum()))
     return float(runs[metric].mean())
+
+
+def unit_of(metric: str) -> Literal["share", "seconds", "dollars", "number"]:
+    """What a figure is counted in."""
+    if metric in SHARES:
+        return "share"
+    if metric.startswith("p95_") or metric.endswith("_seconds"):
+        return "seconds"
+    return "dollars" if metric in DOLLARS else "number"
 
 
 def kind_of(metric: str, values: Any) -> Kind:

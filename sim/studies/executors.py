@@ -129,6 +129,11 @@ def working(executor: Executor | None, processes: int | None) -> Iterator[Execut
             yield own
 
 
+def itself(one: T) -> T:
+    """What is asked of a run, or its record, that is wanted as it is."""
+    return one
+
+
 def asked(executor: Executor, ask: Callable[[Run], T], cells: Sequence[Cell], report: Report | None = None) -> list[T]:
     """ask(run) of every cell's run, in order; an interrupt gives those up to the first that is not done."""
     found: dict[int, T] = {}

@@ -32,7 +32,7 @@ def figures(run: Run) -> dict[str, Any]:
         "degraded_share": images["degraded"] / in_time if in_time else math.nan,
         "goodput": v.full(v.goodput),
         **{name: v.full(v.counts[name]) for name in counts},
-        "p95_latency": v.latency["p95"].to_dict()["all intents", "latency", "all"],
+        "p95_latency": v.latency_of_all("p95"),
         **token_figures(v),
         "wasted_gpu_hours": v.full(float(v.gpu_hours["wasted"].sum())),
         "gpu_hours": v.full(float(v.gpu_hours["total"].sum())),

@@ -157,12 +157,12 @@ def proportion(successes: int, runs: int, confidence: float = CONFIDENCE) -> Int
     return Interval(low if successes else 0.0, high if failures else 1.0)
 
 
-def quantile_ranks(n: int, share: float, confidence: float = CONFIDENCE) -> tuple[int, int]:
+def quantile_ranks(n: int, share: float) -> tuple[int, int]:
     """The ranks (from 1) of the order statistics between which a quantile lies, by the binomial law.
 
-    Each tail is at most (1 - confidence) / 2. Rank 0 or n + 1: n values cannot bound it on that side.
+    Each tail is at most 2.5 %. Rank 0 or n + 1: n values cannot bound it on that side.
     """
-    tail = (1 - confidence) / 2
+    tail = (1 - CONFIDENCE) / 2
     below = special.bdtr(np.arange(n), n, share)  # below[k]: at most k of n values lie under the quantile
     low = int(np.searchsorted(below, tail, side="right"))
     high = int(np.searchsorted(below, 1 - tail, side="left")) + 1
@@ -173,10 +173,8 @@ def quantile_interval(values: ArrayLike, share: float) -> Interval:
     """The interval of a quantile over runs; nan on a side that so few values cannot bound."""
     numbers = np.sort(np.asarray(values, dtype=float))
     low, high = quantile_ranks(len(numbers), share)
-    return Interval(
-        float(numbers[low - 1]) if low >= 1 else math.nan,
-        float(numbers[high - 1]) if high <= len(numbers) else math.nan,
-    )
+    least = float(numbers[low - 1]) if low >= 1 else math.nan
+    return Interval(least, float(numbers[high - 1]) if high <= len(numbers) else math.nan)
 
 
 AHEAD = 5  # further runs for which an interval must stay as narrow, so that a lucky few do not end a study

@@ -24,13 +24,14 @@ from sim.scenario.slices import as_ratio, divides
 from sim.studies.executors import Executor, Report, asked, working
 from sim.studies.fleets import served_pools
 from sim.studies.rescue import Rescue, rescue
+from sim.studies.search import smallest
 from sim.studies.store import Cell
 from sim.studies.uncertain import Law, read_law
 from sim.units import seconds
 
 DAY = 86400.0
 DELAYS = (3600.0, DAY)  # seconds: an hour and a day late
-FARTHEST = 100 * 365 * DAY  # seconds before the last date, beyond which none is looked for
+FARTHEST = 100 * 365 * int(DAY)  # seconds before the last date, beyond which none is looked for
 ORDER = "order"  # the playbook that is nothing but the arrival of the GPUs
 
 
@@ -126,16 +127,13 @@ class OrderBy:
         assert self.begins is not None
         if self.order_by is None or self.rescue.shares["saved"].iloc[0] < self.confidence - 1e-9:
             return None
-        late, early = 0, int(DAY)  # seconds before order_by
-        while self.saves(self.order_by - timedelta(seconds=early)) < self.confidence - 1e-9:
-            late, early = early, 2 * early
-            if early > FARTHEST:
-                return None
-        while early - late > 1:
-            middle = (early + late) // 2
-            kept = self.saves(self.order_by - timedelta(seconds=middle)) >= self.confidence - 1e-9
-            late, early = (late, middle) if kept else (middle, early)
-        return self.order_by - timedelta(seconds=early)
+        last = self.order_by
+
+        def early_enough(seconds: int) -> bool:
+            return self.saves(last - timedelta(seconds=seconds)) >= self.confidence - 1e-9
+
+        earlier = smallest(early_enough, int(DAY), 1, FARTHEST)
+        return None if earlier is None else last - timedelta(seconds=earlier)
 
     @property
     def interrupted(self) -> bool:

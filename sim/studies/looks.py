@@ -13,6 +13,7 @@ from sim.errors import BadInput
 from sim.model.gateway import REASONS
 from sim.results.timeline import ATTEMPTS, DECIDED, REASON
 from sim.scenario.scenario import Scenario
+from sim.studies.fleets import served_pools
 from sim.studies.intervals import mean_interval
 from sim.studies.promise import Promise
 from sim.studies.run_record import Record
@@ -124,9 +125,8 @@ class Looks:
 
     def table(self) -> pd.DataFrame:
         """One row per place and stage, in the order of fleets and demands."""
-        rows = pd.DataFrame(
-            list(self.rows.values()), columns=[*COLUMNS, "verdict", "margin", "dollars", "kwh", *self.more()]
-        )
+        columns = [*COLUMNS, "verdict", "margin", "dollars", "kwh", *self.more()]
+        rows = pd.DataFrame(list(self.rows.values()), columns=columns)
         return rows.sort_values(["stage", "demand", "gpus"], kind="stable", ignore_index=True)
 
     def more(self) -> list[str]:
@@ -140,7 +140,7 @@ def row_of(
     """One row of the table. pools: whose GPUs count, all used where none; share: whether the measure is one."""
     measures = [s.measure for s in found]
     low, high = mean_interval(measures, "share" if share else "any")
-    used = dict.fromkeys(feature.pool for feature in scenario.features.values())
+    used = served_pools(scenario)
     several = {f"gpus of {pool}": scenario.pools[pool].gpus for pool in used} if len(used) > 1 else {}
     return {
         "stage": stage,

@@ -15,7 +15,7 @@ from sim.wording import amount
 def mixes(
     scenario: Scenario,
     beside: Sequence[int],
-    promise: str = "alive",
+    promise: str | None = None,
     playbook: str | None = None,
     *,
     pool: str | None = None,
@@ -34,9 +34,8 @@ def mixes(
     (name,) = pools
     if len(kinds) != 2:
         has = f"{len(kinds)} kinds" if len(kinds) > 1 else "one kind"
-        raise BadInput(
-            f"pool {name!r} has {has} of GPU, and a mix is of two", key=f"pools.{name}.kinds", expected="two kinds"
-        )
+        message = f"pool {name!r} has {has} of GPU, and a mix is of two"
+        raise BadInput(message, key=f"pools.{name}.kinds", expected="two kinds")
     kind = kind or kinds[-1]
     (other,) = [k for k in kinds if k != kind]
     own = scenario.pools[name].kinds[kind].gpus

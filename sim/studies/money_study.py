@@ -13,11 +13,10 @@ from sim.results.run import Run
 from sim.scenario.scenario import Scenario
 from sim.studies.executors import Executor, Report, asked, working
 from sim.studies.fleets import with_gpus
-from sim.studies.intervals import critical_t, standard_error
+from sim.studies.intervals import t_interval
 from sim.studies.store import Cell
 
 HOUR = 3600.0
-FEWEST_SEEDS = 3  # for an interval
 AS_IT_IS, UNLIMITED = "as it is", "unlimited"  # where, as in a comparison, no playbook holds anybody back either
 HELD_BACK = "unlimited, with the playbook"
 
@@ -152,21 +151,14 @@ def marginal_table(scenario: Scenario, changes: list[tuple[str, int]], by_case: 
         gpu_hours = gpus * pairs[0][0].seconds / HOUR  # below 0 for a smaller fleet
         revenue = np.array([(one.revenue - base.revenue) / gpu_hours for one, base in pairs])
         cost = float(np.mean([(one.cost - base.cost) / gpu_hours for one, base in pairs]))
-        mean, half = float(revenue.mean()), half_width(revenue)
+        mean = float(revenue.mean())
         images = float(np.mean([(one.images - base.images) / gpu_hours for one, base in pairs]))
         share = abs(gpus) / scenario.pools[pool].gpus
         kinds = scenario.kinds_taken[pool]
         label = f"{pool}, {kinds[-1]}" if kinds else pool
-        rows.append((label, gpus, share, mean, mean - half, mean + half, cost, mean - cost, images))
+        rows.append((label, gpus, share, mean, *t_interval(revenue), cost, mean - cost, images))
     columns = ["pool", "gpus", "share", "revenue", "low", "high", "cost", "value", "images"]
     return pd.DataFrame(rows, columns=columns)
-
-
-def half_width(values: np.ndarray) -> float:
-    """Half of Student's 95 % interval of a mean; nan for too few values."""
-    if len(values) < FEWEST_SEEDS:
-        return np.nan
-    return critical_t(len(values)) * standard_error(values)
 
 
 def run_table(labels: list[tuple[int, str]], money: dict[tuple[int, str], Money]) -> pd.DataFrame:

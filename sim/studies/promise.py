@@ -12,6 +12,8 @@ from sim.errors import BadInput
 from sim.model.gateway import REASONS
 from sim.results.timeline import ABANDONED, ATTEMPTS, DECIDED, IN_TIME, INTENTS, LOST, REASON, SERVED
 from sim.scenario.scenario import Scenario
+from sim.studies.fleets import served_pools
+from sim.studies.objectives import over
 from sim.studies.run_record import Record
 from sim.units import dollars, fraction, seconds
 
@@ -81,7 +83,7 @@ class Condition:
         if self.kind == "in time" and not math.isnan(self.windows):
             decided, in_time, *_ = record.in_windows(self.of).T
             return in_windows(decided, in_time, self.windows)
-        return ratio(*counts_of(self, record))
+        return over(*counts_of(self, record))
 
     def margin(self, record: Record) -> float:
         """By how much the condition is kept (0 or more) or broken (below 0), as a share; dollars, as one of the target.
@@ -92,7 +94,7 @@ class Condition:
             rule = record.alive
             *_, judged, good = record.in_windows().T
             kept = in_windows(judged, good, rule["windows"]) - rule["kept"]
-            attained = ratio(record.total(IN_TIME), record.total(DECIDED)) - rule["attainment"]
+            attained = over(record.total(IN_TIME), record.total(DECIDED)) - rule["attainment"]
             return known(min(kept, attained) if kept == kept else math.nan)
         below = self.target - self.reached(record)
         if not self.about_share:
@@ -104,14 +106,14 @@ class Condition:
         if self.kind in ("costs", "earns"):
             return 0.0
         if self.kind == "within":
-            return ratio(1, int(record.histogram(KINDS[self.what], self.of).sum())) if self.known(record) else 0.0
+            return over(1, int(record.histogram(KINDS[self.what], self.of).sum())) if self.known(record) else 0.0
         if self.kind == "alive":
             *_, judged, good = record.in_windows().T
             return one_of(judged, good, record.alive["windows"])
         if not math.isnan(self.windows):
             decided, in_time, *_ = record.in_windows(self.of).T
             return one_of(decided, in_time, self.windows)
-        return ratio(1, counts_of(self, record)[1]) if self.known(record) else 0.0
+        return over(1, counts_of(self, record)[1]) if self.known(record) else 0.0
 
     def known(self, record: Record) -> bool:
         """Whether there is anybody to keep it to."""
@@ -133,7 +135,7 @@ class Condition:
     def served_by(self, scenario: Scenario) -> set[str]:
         """The pools whose GPUs it is about: those of the features that it names, and of others they spill to."""
         if self.of not in scenario.features or self.of in scenario.tiers:
-            return {feature.pool for feature in scenario.features.values()}
+            return {*served_pools(scenario)}
         feature = scenario.features[self.of]
         return {scenario.features[name].pool for name in (self.of, *(feature.spill.to if feature.spill else ()))}
 
@@ -193,9 +195,13 @@ class Promise:
         return self.conditions[0].target if len(self.conditions) == 1 and self.conditions[0].about_share else 0.0
 
 
-def read_promise(text: str, scenario: Scenario) -> Promise:
-    """A promise about a scenario, from words. Raises BadInput for what it cannot mean."""
-    parts = parts_of(text)
+def read_promise(text: str | None, scenario: Scenario) -> Promise:
+    """A promise about a scenario, from words. Raises BadInput for what it cannot mean.
+
+    None: what the scenario itself promises, apart from comparisons with a baseline; where that is nothing, 'alive'.
+    """
+    own = [one for one in scenario.promises if "baseline" not in one]
+    parts = parts_of((" and ".join(own) or "alive") if text is None else text)
     return Promise(" and ".join(parts), tuple(read_condition(part, scenario) for part in parts))
 
 
@@ -263,7 +269,7 @@ def dollars_of(what: str, record: Record) -> float:
     """Dollars of the run, of a thousand images in time, or earned; nan where they are not known."""
     f = record.figures
     if what == THOUSAND:
-        return ratio(1000 * f["dollars"], f["images_worth"])
+        return over(1000 * f["dollars"], f["images_worth"])
     return float(f["dollars" if what == "cost" else "margin"])
 
 
@@ -295,10 +301,6 @@ def one_of(every: NDArray[np.int64], fine: NDArray[np.int64], share: float) -> f
         return 0.0
     some = every[every > 0]
     return 1 / int(some[np.isclose(fine[every > 0] / some, reached)].max())
-
-
-def ratio(above: float, below: float) -> float:
-    return above / below if below else math.nan
 
 
 def known(margin: float) -> float:

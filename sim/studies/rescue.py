@@ -23,7 +23,7 @@ from sim.results.storms import ENOUGH, HEALTHY, recovered
 from sim.results.timeline import DECIDED, IN_TIME
 from sim.results.verdict import life
 from sim.scenario.scenario import Scenario
-from sim.studies.executors import Executor, Report, answer, asked, working
+from sim.studies.executors import Executor, Report, asked, run_of, working
 from sim.studies.store import Cell
 from sim.wording import names_in_words
 
@@ -99,6 +99,12 @@ class Rescue:
     trouble: tuple[float, float]
     run: Run  # of the first seed, without the playbook
     interrupted: bool = False  # the instant is known less precisely than was asked for
+    ends: float = math.inf  # the first of the playbook's own ends, which no delay moves
+
+    @property
+    def hopeless(self) -> bool:
+        """Whether the playbook saves the run at no instant looked at."""
+        return bool((self.shares["saved"] <= 0.5).all())
 
     @property
     def back_and_forth(self) -> bool:
@@ -150,7 +156,7 @@ def rescue(
                 latest, too_late = turning_point(standard.shares_saved(known))
         except KeyboardInterrupt:
             interrupted = True
-    without = answer(Cell(delayed(scenario, name, scenario.horizon), name), itself)
+    without = run_of(Cell(delayed(scenario, name, scenario.horizon), name))
     rows = [
         (begins, standard.share_saved(found), standard.mean_lost(found), np.mean([one.recovered for one in found]))
         for begins, found in sorted(known.items())
@@ -167,6 +173,7 @@ def rescue(
         trouble=span(standard.trouble[0], scenario.horizon) if names else (math.nan, math.nan),
         run=without,
         interrupted=interrupted,
+        ends=min(scenario.seconds(step.until) for step in scenario.playbooks[name] if not is_fault(step, scenario)),
     )
 
 
@@ -200,10 +207,6 @@ class Looks:
     def report(self, number: int, _: int) -> None:
         if self.progress is not None:
             self.progress(self.done + number, max(self.planned, self.done + number))
-
-
-def itself(run: Run) -> Run:
-    return run
 
 
 def images(run: Run) -> Images:

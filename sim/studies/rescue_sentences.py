@@ -16,7 +16,7 @@ def sentences(found: Rescue) -> list[str]:
         return [NOTHING]
     if never["saved"] > 0.5:
         lines = [f"NOTHING TO SAVE: without '{name}', {loss(found, never['lost'])}."]
-    elif (by["saved"] <= 0.5).all():
+    elif found.hopeless:
         lines = [
             f"NEVER: '{name}' does not save the run at any instant looked at. Without it, "
             f"{loss(found, never['lost'])}; at best {loss(found, best)}."
@@ -30,6 +30,11 @@ def sentences(found: Rescue) -> list[str]:
             *little(found),
             *at_a_price(found),
         ]
+    if never["saved"] <= 0.5 and found.ends < found.run.horizon:
+        lines.append(
+            f"A step ends at {found.run.date(found.ends)} UTC, as dated, however late it begins: with a later end, "
+            "a later beginning may save the run."
+        )
     lines.append(judged(found))
     if found.back_and_forth:
         lines.append(

@@ -43,9 +43,8 @@ class Runs:
             else:
                 yield place, self.one(record, read)
         if isinstance(self.executor, Shard) and (self.store is None or not all(cells[p].keyed for p in missing)):
-            raise BadInput(
-                "the runs of a shard must be kept", key="--shard", expected="--store FOLDER; no own policies"
-            )
+            expected = "--store FOLDER; no own policies"
+            raise BadInput("the runs of a shard must be kept", key="--shard", expected=expected)
         here = self.executor.here
         call = partial(made, store=self.store if here else None)
         for number, record in self.executor.each(call, [cells[place] for place in missing]):

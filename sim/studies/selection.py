@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from sim.errors import BadInput
 from sim.studies.compare import jobs_of, refuse_without_prices, table_of
 from sim.studies.configurations import Given, configurations
-from sim.studies.executors import Executor, Report
+from sim.studies.executors import Executor, Report, itself
 from sim.studies.objectives import objective_called
 from sim.studies.runs import running
 from sim.studies.store import Store
@@ -88,7 +88,7 @@ def pick_best(
 
         def more(names: Sequence[str], seeds: Sequence[int]) -> None:
             jobs = jobs_of([part for part in parts if part.label in names], seeds, "compiled", bare=True)
-            records = study.ask([job.cell for job in jobs], lambda record: record)
+            records = study.ask([job.cell for job in jobs], itself)
             table = table_of(list(zip(jobs, records, strict=True)), list(names), seeds)
             for name, rows in table.groupby("playbook"):
                 values[str(name)] += (sign * rows[objective.figure].to_numpy(float)).tolist()

@@ -18,7 +18,9 @@ from numpy.typing import NDArray
 
 from sim.engine.simulate import chosen
 from sim.errors import BadInput
+from sim.studies.differences import RATIOS, mean_of
 from sim.studies.executors import Executor, Report
+from sim.studies.objectives import with_price
 from sim.studies.runs import Runs, running
 from sim.studies.store import Cell, Store
 from sim.studies.uncertain import Law, Uncertain
@@ -82,9 +84,8 @@ def sobol(figure: Figure, laws: Mapping[str, Law], points: int = 64) -> pd.DataF
     from SALib.sample import sobol as sample
 
     if points < 2 or points & (points - 1):
-        raise BadInput(
-            "this many points cannot be used", key="points", value=points, expected="a power of two, like 64"
-        )
+        expected = "a power of two, like 64"
+        raise BadInput("this many points cannot be used", key="points", value=points, expected=expected)
     problem = problem_of(laws)
     cube = sample.sample(problem, points, calc_second_order=False, seed=1)
     values = figure(settings(laws, cube))
@@ -135,7 +136,9 @@ def sensitivity(
     processes: int | None = None,
     progress: Report | None = None,
 ) -> pd.DataFrame:
-    """How a figure of sim.studies.figures.figures (its mean over the seeds) depends on the uncertain inputs.
+    """How a figure of sim.studies.figures.figures, or dollars_per_1000_images, depends on the uncertain inputs.
+
+    A figure is its mean over the seeds, or the ratio of their sums.
 
     method: as the functions of this name in this file; size: trajectories of Morris (10 where None), points of Sobol
     (64). Raises BadInput, before any run, for a setting that cannot be simulated.
@@ -146,11 +149,11 @@ def sensitivity(
     def figure(study: Runs, places: Sequence[Mapping[str, Any]]) -> NDArray[np.float64]:
         worlds = [inputs.with_values(values) for values in places]
         cells = [Cell(world, name, seed) for world in worlds for seed in range(1, seeds + 1)]
-        found = np.array(study.ask(cells, lambda record: number_called(metric, record.figures)))
-        if method != "tornado" and not np.isfinite(found).all():
+        found = pd.DataFrame(study.ask(cells, lambda record: numbers_for(metric, with_price(record.figures))))
+        if method != "tornado" and not np.isfinite(found[metric]).all():
             expected = "--method tornado, or another figure, like attainment"
             raise BadInput("this figure is endless in some run", key="metric", value=metric, expected=expected)
-        return found.reshape(len(worlds), seeds).mean(axis=1)
+        return np.array([mean_of(found[at : at + seeds], metric) for at in range(0, len(found), seeds)])
 
     with running(executor, processes, store, progress) as study:
         if method == "tornado":
@@ -162,8 +165,11 @@ def sensitivity(
     raise BadInput("there is no such method", key="method", value=method, expected="tornado, morris or sobol")
 
 
-def number_called(metric: str, figures: Mapping[str, Any]) -> float:
-    """A figure of a run by name. Raises BadInput where there is none, or where it is not known."""
+def numbers_for(metric: str, figures: Mapping[str, Any]) -> dict[str, float]:
+    """A figure of a run by name, and those that its mean over several runs is made of.
+
+    Raises BadInput where there is none, or where it is not known.
+    """
     value = figures.get(metric)
     if isinstance(value, float) and math.isnan(value):
         expected = "a run with requests that are decided by its horizon, or another figure"
@@ -171,4 +177,5 @@ def number_called(metric: str, figures: Mapping[str, Any]) -> float:
     if not isinstance(value, int | float):
         known = [name for name, one in figures.items() if isinstance(one, int | float) and not math.isnan(one)]
         raise BadInput("a run has no such figure", key="metric", value=metric, expected=", ".join(known))
-    return float(value)
+    ratio = RATIOS.get(metric)
+    return {name: float(figures[name]) for name in ([metric, ratio.part, ratio.whole] if ratio else [metric])}

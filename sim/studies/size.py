@@ -15,7 +15,7 @@ from sim.engine.simulate import chosen
 from sim.errors import BadInput
 from sim.scenario.scenario import Scenario
 from sim.studies.demand_multiple import largest
-from sim.studies.executors import Executor, Local, Report
+from sim.studies.executors import Executor, Report
 from sim.studies.fleets import Fleets, pools_apart, sized_pools, small_slice
 from sim.studies.intervals import AHEAD, precise_after
 from sim.studies.knee import knee
@@ -23,9 +23,9 @@ from sim.studies.looks import WITH_TABLES, Criterion, Looks, enough, refuse_unus
 from sim.studies.no_fleet import none_found, out_of_reach, over_the_cap, scalers_of
 from sim.studies.promise import read_promise
 from sim.studies.run_record import Record
-from sim.studies.runs import Runs
+from sim.studies.runs import running
 from sim.studies.search import Look, smallest
-from sim.studies.store import Cell, Store, opened
+from sim.studies.store import Cell, Store
 from sim.studies.uncertain import Uncertain, as_uncertain
 
 GRID = (0.5, 0.7, 0.85, 1.15, 1.3, 1.6, 2.0)  # times the answer: the curve, and whether more GPUs break the promise
@@ -35,7 +35,7 @@ USUAL_LOOKS = 15  # of all seeds, in a search
 SEARCH, VERIFY = "search", "verify"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Size:
     """The answer, with the runs that it rests on. GPUs, dollars and kwh are at full scale.
 
@@ -97,10 +97,16 @@ class Size:
         """The playbook, and the other kind of a mix."""
         return f"{self.playbook}, beside {self.beside}" if self.beside else self.playbook
 
+    def __repr__(self) -> str:
+        fleet = (
+            ", ".join(f"{gpus:,} GPUs of {pool}" for pool, gpus in self.gpus.items()) or self.reason or "no fleet yet"
+        )
+        return f"<Size for {self.promise!r} under {self.label!r}, {self.verdict}: {fleet}>"
+
 
 def size(
     scenario: Scenario | Uncertain,
-    promise: str = "alive",
+    promise: str | None = None,
     playbook: str | None = None,
     *,
     pool: str | None = None,
@@ -119,10 +125,11 @@ def size(
 ) -> Size:
     """Find the smallest fleet with which at least `runs` of all runs keep a promise (see sim.studies.promise).
 
-    playbook: the scenario's first where None. pool: the one that is sized while others stay; all that serve something
-    of what is promised where None, one after the other. kind: of GPU, in a pool of several kinds; the others stay, and
-    where None it is the one that is taken last. seeds: runs of each fleet looked at; the answer and its neighbours get
-    others than the search. step: GPUs, a hundredth of the offered load where None; no finer than a GPU of the slice.
+    promise: the scenario's own, else 'alive', where None. playbook: the scenario's first where None. pool: the one that
+    is sized while others stay; all that serve something of what is promised where None, one after the other. kind: of
+    GPU, in a pool of several kinds; the others stay, and where None it is the one that is taken last. seeds: runs of
+    each fleet looked at; the answer and its neighbours get others than the search. step: GPUs, a hundredth of the
+    offered load where None; no finer than a GPU of the slice.
     store: where runs are kept, False for nowhere. until: the answer gets further seeds, to `most`, until the 95 %
     interval of its measure is within this to each side (in points for a share, else relative). An interrupt gives what
     is known by then. Raises BadInput.
@@ -144,18 +151,17 @@ def size(
     if not whole.apart_from_cost.conditions:
         expected = f"what it has to do as well, like 'alive and {whole.text}'"
         raise BadInput(
-            "the smallest fleet costs least, whatever it does", key="promise", value=promise, expected=expected
+            "the smallest fleet costs least, whatever it does", key="promise", value=whole.text, expected=expected
         )
     rule = Criterion(whole.apart_from_cost, name, runs, confidence)
-    own = Local(processes)
-    looks = Looks(Runs(executor or own, opened(store), progress), rule, inputs.future if inputs.laws else None)
-    looks.study.planned = USUAL_LOOKS * seeds  # until it is known better
-    search = Search(inputs, pools, looks, seeds, step, until, most, whole.cost_cap, kind, apart)
-    try:
-        with own:
+    with running(executor, processes, store, progress) as study:
+        study.planned = USUAL_LOOKS * seeds  # until it is known better
+        looks = Looks(study, rule, inputs.future if inputs.laws else None)
+        search = Search(inputs, pools, looks, seeds, step, until, most, whole.cost_cap, kind, apart)
+        try:
             return search.answer(headroom=headroom and not inputs.laws and not whole.apart_from_cost.about_dollars)
-    except KeyboardInterrupt:
-        return search.result()
+        except KeyboardInterrupt:
+            return search.result()
 
 
 @dataclass

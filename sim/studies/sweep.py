@@ -15,11 +15,13 @@ from numpy.typing import NDArray
 from sim import units
 from sim.engine.simulate import chosen
 from sim.errors import BadInput
+from sim.scenario.document import refuse_unusable
 from sim.scenario.load import load, plain_value
 from sim.scenario.scenario import Scenario
 from sim.studies.demand_multiple import with_demand
 from sim.studies.executors import Executor, Report
 from sim.studies.fleets import Fleets
+from sim.studies.objectives import with_price
 from sim.studies.promise import Promise, read_promise
 from sim.studies.run_record import Record
 from sim.studies.runs import running
@@ -105,9 +107,8 @@ def points_of(scenario: Scenario, axes: Sequence[Axis], design: Design, points: 
     `points` of a scrambled Sobol sequence, best a power of two. Both with a seed of their own, the same every time.
     """
     if not axes or len({axis.key for axis in axes}) < len(axes):
-        raise BadInput(
-            "a sweep varies some keys, each once", key="vary", expected="like pools.fleet.gpus=8000..12000:5"
-        )
+        expected = "like pools.fleet.gpus=8000..12000:5"
+        raise BadInput("a sweep varies some keys, each once", key="vary", expected=expected)
     if design == "grid":
         for axis in axes:
             if not axis.values:
@@ -172,6 +173,7 @@ def changed(scenario: Scenario, settings: Mapping[str, Any]) -> Scenario:
     made = scenario.with_(**keys) if keys else scenario
     if DEMAND not in settings:
         return made
+    refuse_unusable(settings[DEMAND], DEMAND)
     try:
         return with_demand(made, units.plain(settings[DEMAND]))
     except ValueError as wrong:
@@ -188,6 +190,7 @@ def sweep(
     points: int = 32,
     seeds: int = 1,
     promise: str | None = None,
+    metric: str | None = None,
     store: Store | Path | str | bool | None = None,
     executor: Executor | None = None,
     processes: int | None = None,
@@ -197,9 +200,10 @@ def sweep(
 
     vary: dotted keys, each with its values (a list, or as read_axis has them), or a range 'low..high'; 'demand.times'
     multiplies all demand. playbooks: the first where None. promise: also whether and by how much each run keeps it
-    (columns promise_kept, promise_margin). Columns: point, the keys, playbook, seed, and the figures of
-    sim.studies.figures. An interrupt gives the rows that are done (attrs: planned, how many there would be; made_from,
-    see sweep_file). Raises BadInput, before any run, for a point that cannot be simulated.
+    (columns promise_kept, promise_margin). metric: a figure that every run must have. Columns: point, the keys,
+    playbook, seed, the figures of sim.studies.figures and dollars_per_1000_images. An interrupt gives the rows that are
+    done (attrs: planned, how many there would be; made_from, see sweep_file). Raises BadInput, before any run, for a
+    point that cannot be simulated.
     """
     names = list(dict.fromkeys(playbooks)) if playbooks else [next(iter(scenario.playbooks))]
     for name in names:
@@ -218,7 +222,7 @@ def sweep(
     rows = {}
     try:
         with running(executor, processes, store, progress) as study:
-            for place, row in study.each([cell for _, cell in cells], lambda record: row_of(record, kept)):
+            for place, row in study.each([cell for _, cell in cells], lambda record: row_of(record, kept, metric)):
                 number, cell = cells[place]
                 rows[place] = {"point": number, **settings[number], "playbook": cell.playbook, "seed": cell.seed, **row}
     except KeyboardInterrupt:
@@ -228,9 +232,12 @@ def sweep(
     return table
 
 
-def row_of(record: Record, promise: Promise | None) -> dict[str, Any]:
-    """The figures of one run, and how it keeps a promise."""
-    if promise is None:
-        return record.figures
-    margin = promise.margin(record)
-    return {**record.figures, "promise_kept": margin >= 0, "promise_margin": margin}
+def row_of(record: Record, promise: Promise | None, metric: str | None) -> dict[str, Any]:
+    """The figures of one run, and how it keeps a promise. Raises BadInput where the metric is none of them."""
+    row = with_price(record.figures)
+    if promise is not None:
+        margin = promise.margin(record)
+        row |= {"promise_kept": margin >= 0, "promise_margin": margin}
+    if metric is not None and metric not in row:
+        raise BadInput("a run has no such figure", key="metric", value=metric, expected=", ".join(row))
+    return row

@@ -11,12 +11,12 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from sim.studies.assumed import with_assumed
-from sim.studies.decide import SAME, labels_of, loss, losses_by, menu_of, nobody_held_back
+from sim.studies.decide import SAME, cells_of, labels_of, loss, losses_by, menu_of
 from sim.studies.executors import Executor, Report
 from sim.studies.fleets import with_gpus
 from sim.studies.runs import Runs, running
 from sim.studies.sensitivity import ENDS
-from sim.studies.store import Cell, Store
+from sim.studies.store import Store
 from sim.studies.uncertain import Law, Uncertain
 from sim.wording import names_in_words, percent, setting
 
@@ -40,16 +40,14 @@ class Switches:
     options: int = 2  # how many there are to choose from
 
 
-def switch_points(
-    losses: Losses, laws: Mapping[str, Law], ends: tuple[float, float] = ENDS
-) -> tuple[int, pd.DataFrame]:
+def switch_points(losses: Losses, laws: Mapping[str, Law]) -> tuple[int, pd.DataFrame]:
     """The best option with every input at its median, and where single inputs make another one the best.
 
     Looks at both ends of each input, the others at their medians, and bisects where the best option differs. Columns:
     key, side, base, at, winner (its place), beyond.
     """
     median = {key: law.at(0.5) for key, law in laws.items()}
-    places = [(key, end) for key in laws for end in ends]
+    places = [(key, end) for key in laws for end in ENDS]
     first, *at_ends = losses([median, *[{**median, key: laws[key].at(end)} for key, end in places]])
     base = int(first.argmin())
     found = [winner_of(lost, base) for lost in at_ends]
@@ -113,8 +111,7 @@ def what_would_change(
         for values in settings:
             worlds = {gpus: every.with_values(values, sized(every, where, gpus, kind)) for gpus, _ in menu}
             for seed in range(1, seeds + 1):
-                cells += [nobody_held_back(worlds[menu[0][0]], seed)] if by == "images" else []
-                cells += [Cell(worlds[gpus], playbook, seed) for gpus, playbook in menu]
+                cells += cells_of(menu, worlds, seed, by)
         found = study.ask(cells, lambda record: record.figures)
         each = len(menu) + (by == "images")
         runs = [found[at : at + each] for at in range(0, len(found), each)]

@@ -17,14 +17,14 @@ from sim.scenario.scenario import Scenario
 from sim.studies.compare import refuse_without_prices
 from sim.studies.configurations import Configuration
 from sim.studies.differences import difference_of, mean_of
-from sim.studies.executors import Executor, Report
+from sim.studies.executors import Executor, Report, itself
 from sim.studies.intervals import Difference
 from sim.studies.objectives import Objective, objective_called
 from sim.studies.promise import Promise, read_promise
 from sim.studies.runs import Runs, running
 from sim.studies.store import Cell, Store
 from sim.studies.sweep import Axis, changed, fitting, read_axis, read_numbers
-from sim.wording import percent
+from sim.wording import percent, setting
 
 EXPECTED = "STEP.PARAMETER=LOW..HIGH, like 0.share=20%..90%, the step by its place in the playbook, from 0"
 
@@ -56,10 +56,10 @@ class Tuned:
         """The outcome in a few words; a promise that one of both keeps more often counts before the objective."""
         better = self.gain.low > 0 if objective_called(self.by).more_is_better else self.gain.high < 0
         tuned, untuned = self.kept
-        if not self.best:
-            return "NO BETTER, of these trials, than untuned"
         if (self.table["margin"] < 0).all():
             return "NO TRIAL KEEPS THE PROMISE with every seed; the one that breaks it least"
+        if not self.best:
+            return "NO BETTER, of these trials, than untuned"
         if tuned > untuned:
             return "TUNED for the promise" + ("" if better else ", and no better by the objective")
         if tuned < untuned:
@@ -69,7 +69,7 @@ class Tuned:
     def sentences(self) -> list[str]:
         """The outcome in words."""
         objective = objective_called(self.by)
-        said = ", ".join(f"{key.partition('.')[2]}={value}" for key, value in self.best.items())
+        said = ", ".join(f"{key.partition('.')[2]}={setting(value)}" for key, value in self.best.items())
         lines = [
             f"{self.head}: {said or 'the playbook as it is'}.",
             f"On {self.seeds} seeds that the search had not seen, {objective.title}: {objective.written(self.fresh)} "
@@ -79,7 +79,7 @@ class Tuned:
             tuned, untuned = map(percent, self.kept)
             lines.append(f"The promise is kept in {tuned} of these runs, {untuned} untuned.")
         for key in self.at_end:
-            place = f"{key.partition('.')[2]}={self.best[key]}"
+            place = f"{key.partition('.')[2]}={setting(self.best[key])}"
             lines.append(f"{place} is at an end of the range that was searched; a wider one may hold a better value.")
         if len(self.table) < self.planned:
             lines.append(f"INTERRUPTED: {len(self.table)} of {self.planned} trials are done.")
@@ -178,7 +178,7 @@ class Scorer:
         made = changed(self.scenario, settings)
         free = [Cell(self.scenario, None, seed, True, recording=Recording(rows=False)) for seed in seeds]
         cells = [Cell(made, self.playbook, seed) for seed in seeds]
-        records = self.runs.ask([*free, *cells], lambda record: record)
+        records = self.runs.ask([*free, *cells], itself)
         pairs = zip(records[len(seeds) :], records[: len(seeds)], strict=True)
         name = self.objective.figure
         rows = [{**run.figures, name: self.objective.of(run.figures, free.figures)} for run, free in pairs]

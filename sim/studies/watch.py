@@ -8,7 +8,6 @@ import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -130,8 +129,8 @@ class Watcher:
         if self.by_signups:
             return float(seen.signups)
         retry = self.scenario.behaviour.retry
-        again = retry.probability if retry.at_most else 0.0
-        asked = float(np.sum(seen.arrivals)) - again * float(np.sum(known_or_nothing(seen, "refused")))
+        again, refused = retry.probability if retry.at_most else 0.0, known(seen, "refused")
+        asked = float(np.sum(seen.arrivals)) - again * float(np.sum(0.0 if refused is None else refused))
         return max(asked, 0.0) / self.scenario.behaviour.requests.average
 
     def forecast(self, seen: Telemetry) -> Forecast | None:
@@ -232,11 +231,6 @@ class Watcher:
 def runs_of(futures: Sequence[Scenario], playbook: str) -> list[Run]:
     """A run of each future under a playbook."""
     return [simulate(one, playbook, seed=seed, recording=QUIET) for seed, one in enumerate(futures, 1)]
-
-
-def known_or_nothing(seen: Telemetry, figure: str) -> Any:
-    found = known(seen, figure)
-    return 0.0 if found is None else found
 
 
 def share_refused(seen: Telemetry) -> float:

@@ -79,7 +79,7 @@ def in_words(scenario: Scenario, found: Score) -> str:
     """The score in sentences."""
     share, low, high = (100 * value for value in found.inside)
     ever = math.isfinite(found.full)
-    full = f"The GPUs were full at {at(scenario, found.full)}. " if ever else "The GPUs were never full. "
+    full = f"The first look at full GPUs was at {at(scenario, found.full)}. " if ever else "The GPUs were never full. "
     alarm = ""
     if math.isfinite(found.lead):
         alarm = f"The first alarm (a chance of {100 * ALARM:g} % or more) was {found.lead / 60:.0f} min before. "

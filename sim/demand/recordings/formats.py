@@ -288,8 +288,8 @@ def time_column(path: Path, names: list[str], duration: str) -> str:
     if found:
         return found
     for name in names:
-        if found := next((text for text in first_texts(path, name).to_pylist() if PERIOD.match(text)), None):
-            raise BadInput(PERIODS, file=path, key=name, value=found, expected=FIRST_DAY)
+        for text in filter(PERIOD.match, first_texts(path, name).to_pylist()):
+            raise BadInput(PERIODS, file=path, key=name, value=text, expected=FIRST_DAY)
     expected = "one of its columns, if it is a table (the first line must name them)"
     if any(VALUE.match(name) for name in names):
         expected = "a first line that names the columns, like 'time,status,duration_s'; this one holds values"

@@ -127,23 +127,15 @@ def prefetch(s):  # type: ignore[no-untyped-def]
     """Fetch the records that the next moments will need."""
     place, end = s.n[RUN_AT], s.n[RUN_END]
     if place + 8 < end:
-        moment = s.run[place + 8]
-        kind = moment.code >> 60
-        if kind == ASK:
-            fetch(s.people, moment.load & HALF)
-        elif kind == ABANDON:
-            fetch(s.requests, (moment.load >> 32) & HALF)
-        elif kind == COMPLETION and moment.load >= 0:
-            fetch(s.batches, moment.load & HALF)
+        person, row, batch = records_of(s.run[place + 8])
+        fetch(s.people, person)
+        fetch(s.requests, row)
+        fetch(s.batches, batch)
     if place + 4 < end:
-        moment = s.run[place + 4]
-        kind = moment.code >> 60
-        if kind == ASK and moment.code & WHAT != SCRIPT:  # whose load is the number of a scripted ask, not a person
-            fetch(s.limiters, s.people[moment.load & HALF].limiter)
-        elif kind == COMPLETION and moment.load >= 0:
-            fetch(s.requests, s.batches[moment.load & HALF].first)
-        elif kind == ABANDON:
-            fetch(s.people, s.requests[(moment.load >> 32) & HALF].wish)
+        person, row, batch = records_of(s.run[place + 4])
+        fetch(s.limiters, s.people[person].limiter)
+        fetch(s.people, s.requests[row].wish)
+        fetch(s.requests, s.batches[batch].first)
     if place + 2 < end:
         moment = s.run[place + 2]
         if moment.code >> 60 == COMPLETION and moment.load >= 0:
@@ -157,6 +149,18 @@ def prefetch(s):  # type: ignore[no-untyped-def]
             first = s.batches[moment.load & HALF].first
             if first != NOBODY and s.requests[first].next != NOBODY:
                 fetch(s.people, s.requests[s.requests[first].next].person)
+
+
+@njit
+def records_of(moment):  # type: ignore[no-untyped-def]
+    """The person, the request and the batch that a moment is about, 0 for those that it is not about.
+
+    Products rather than branches: which kind comes next is as good as random, and a wrong guess costs as much as the
+    rest of this.
+    """
+    kind, low, high = moment.code >> 60, moment.load & HALF, (moment.load >> 32) & HALF
+    asks = (kind == ASK) & (moment.code & WHAT != SCRIPT)  # whose load is the number of a scripted ask
+    return asks * low, (kind == ABANDON) * high, ((kind == COMPLETION) & (moment.load >= 0)) * low
 
 
 @njit

@@ -4,6 +4,7 @@ import numpy as np
 
 from sim.engine.compiled import tally
 from sim.engine.compiled.crowd import standing, without_limiter
+from sim.engine.compiled.memory import fetch
 from sim.engine.compiled.pool import expected_wait, join
 from sim.engine.compiled.queues import queue_for
 from sim.engine.compiled.records import (
@@ -166,8 +167,10 @@ def new_request(s):  # type: ignore[no-untyped-def]
     n = s.n
     if n[FREE_REQUESTS] > 0:
         n[FREE_REQUESTS] -= 1
+        fetch(s.requests, s.free_requests[max(n[FREE_REQUESTS] - 1, 0)])  # of the attempt after this one
         return s.free_requests[n[FREE_REQUESTS]]
     n[REQUESTS] += 1
+    fetch(s.requests, n[REQUESTS] + 3)
     return n[REQUESTS] - 1
 
 
