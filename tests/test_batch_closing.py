@@ -6,6 +6,7 @@ from scipy import stats
 
 from sim.demand.recordings.trace import recording
 from sim.engine.simulate import simulate
+from sim.errors import BadInput
 from sim.profile.profile import constant_profile
 from sim.results.run import Run
 from sim.scenario.scenario import Scenario
@@ -102,7 +103,7 @@ def test_while_no_gpu_is_in_service_control_ticks_close_nothing_anew(engine):
 
 @pytest.mark.parametrize("wrong", [{"timer": "from the last close"}, {"late_joiners": True}])
 def test_a_timer_of_its_own_needs_batches_that_close_by_themselves(wrong):
-    with pytest.raises(ValueError, match="when full or timed out"):
+    with pytest.raises(BadInput, match="when full or timed out"):
         plain(pools={"gpus": wrong})
 
 
@@ -198,5 +199,5 @@ def test_a_closed_batch_that_everybody_left_gives_its_slot_back():
     ],
 )
 def test_slots_are_of_batches_in_one_queue(wrong, said):
-    with pytest.raises(ValueError, match=said):
+    with pytest.raises(BadInput, match=said):
         plain(pools={"gpus": wrong})

@@ -109,7 +109,7 @@ def test_what_cells_cannot_do_is_refused():
         simulate(in_cells(), engine="simpy")
     with pytest.raises(BadInput, match="cannot be added up"):
         simulate(in_cells(), recording=Recording(rows=True))
-    with pytest.raises(ValueError, match="record: expected timeline"):
+    with pytest.raises(BadInput, match=r"record\s+expected: timeline"):
         plain(cells=2, pools={"gpus": {"gpus": 2}})
 
 

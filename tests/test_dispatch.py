@@ -190,7 +190,7 @@ def test_a_gpu_that_is_done_sooner_than_measured_is_free():
     ],
 )
 def test_what_cannot_be_played_is_refused(pool, said):
-    with pytest.raises(ValueError, match=said):
+    with pytest.raises(BadInput, match=said):
         plain(pools={"gpus": pool})
 
 

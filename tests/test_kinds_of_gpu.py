@@ -347,5 +347,5 @@ def test_a_kind_that_is_not_there_is_not_sized():
 def test_kinds_without_a_profile_are_refused_with_the_key():
     with pytest.raises(BadInput, match=r"pools\.gpus\.kinds\.old\.profiles\.new"):
         mixed(pool={"kinds": {"old": {"profiles": {"new": "nowhere"}}}})
-    with pytest.raises(ValueError, match="all GPUs are of one kind"):
+    with pytest.raises(BadInput, match="all GPUs are of one kind"):
         plain(pools={"gpus": {"takes_first": "cheapest"}})

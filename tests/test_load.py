@@ -283,7 +283,7 @@ def test_a_setting_that_does_not_fit_is_refused(write, sets, key):
 
 
 def test_the_same_checks_hold_for_a_scenario_made_in_python():
-    with pytest.raises(ValueError, match="horizon"):
+    with pytest.raises(BadInput, match="horizon"):
         Scenario.from_dict({**PLAIN, "horizon": 10}, profiles=PROFILES)
 
 

@@ -218,7 +218,7 @@ def test_empirical_noise_draws_from_the_raw_samples_of_the_profile():
 def test_laws_that_cannot_be_are_refused():
     with pytest.raises(BadInput, match="no raw samples"):
         plain(serving={"noise": {"kind": "empirical"}})
-    with pytest.raises(ValueError, match="uniform"):
+    with pytest.raises(BadInput, match="uniform"):
         plain(serving={"noise": {"kind": "uniform", "cv": 0.6}})
 
 

@@ -287,7 +287,7 @@ def test_a_study_of_money_needs_prices():
 @pytest.mark.parametrize("to", ["nobody", "free", "vip"])
 def test_users_start_to_pay_for_a_tier_with_a_price_per_month(to):
     tiers = {"free": {**FREE, "converts_to": to}, "plus": PLUS, "vip": {"share": 0, "price": "$1 per image"}}
-    with pytest.raises(ValueError, match=r"tiers.free.converts_to.*expected one of \['plus'\]"):
+    with pytest.raises(BadInput, match=r"tiers.free.converts_to\s.*expected one of \['plus'\]"):
         priced(tiers=tiers)
 
 

@@ -48,14 +48,14 @@ def test_a_third_written_in_decimals_divides_and_a_rough_one_does_not():
 def test_bounds_and_fleets_of_policies_divide_too(policy):
     pools = {"gpus": {"gpus": 20}}
     plain(pools=pools, playbooks={"a": [{"policy": policy}]})  # the whole service
-    with pytest.raises(ValueError, match=r"expected (a whole number|at least one)"):
+    with pytest.raises(BadInput, match=r"expected (a whole number|at least one)"):
         plain(pools=pools, playbooks={"a": [{"policy": policy}]}, scale="1/2")
 
 
 def test_cells_divide():
-    with pytest.raises(ValueError, match="do not divide into 3 cells"):
+    with pytest.raises(BadInput, match="do not divide into 3 cells"):
         plain(pools={"gpus": {"gpus": 8}}, cells=3, record="timeline")
-    with pytest.raises(ValueError, match="cells: 3 cells at scale 1/2"):
+    with pytest.raises(BadInput, match=r"cells\s+expected: 3 cells at scale 1/2"):
         plain(pools={"gpus": {"gpus": 8}}, cells=3, record="timeline", scale="1/2")
 
 
@@ -85,5 +85,5 @@ def test_no_more_tiers_than_a_byte_can_number(count, works):
             len(plain(tiers=tiers | {"free": {"share": 0}} if count < 100 else {"free": None, **tiers}).tiers) == count
         )
     else:
-        with pytest.raises(ValueError, match="at most 100"):
+        with pytest.raises(BadInput, match="100 entries at most"):
             plain(tiers={"free": None, **tiers})

@@ -178,7 +178,7 @@ def test_in_time_means_all_slos_that_are_given():
 
 
 def test_an_slo_of_tokens_needs_a_pool_that_counts_them():
-    with pytest.raises(ValueError, match=r"features.image.slo_first_token: pool 'gpus' runs batches"):
+    with pytest.raises(BadInput, match=r"features.image.slo_first_token\s+expected: pool 'gpus' runs batches"):
         plain(features={"image": {"slo_first_token": "1 s"}})
 
 
@@ -208,6 +208,6 @@ def test_options_that_do_not_fit_are_refused(pool, key):
 
 
 def test_a_number_of_steps_that_varies_needs_a_pool_that_runs_steps():
-    with pytest.raises(ValueError, match="length"):
+    with pytest.raises(BadInput, match="length"):
         plain(features={"image": {"length": {"kind": "geometric"}}})
     assert isinstance(plain(pools={"gpus": {"runs": "steps"}}), Scenario)

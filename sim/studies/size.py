@@ -150,9 +150,8 @@ def size(
     pools = [p for p in sized_pools(scenario, pool, kind) if pool or p not in apart]
     if not whole.apart_from_cost.conditions:
         expected = f"what it has to do as well, like 'alive and {whole.text}'"
-        raise BadInput(
-            "the smallest fleet costs least, whatever it does", key="promise", value=whole.text, expected=expected
-        )
+        message = "the smallest fleet costs least, whatever it does"
+        raise BadInput(message, key="promise", value=whole.text, expected=expected)
     rule = Criterion(whole.apart_from_cost, name, runs, confidence)
     with running(executor, processes, store, progress) as study:
         study.planned = USUAL_LOOKS * seeds  # until it is known better
