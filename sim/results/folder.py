@@ -52,11 +52,18 @@ def write_run(saved: Saved, folder: Path) -> None:
         for name, table in tables.items():
             names = [str(c) for c in table if not is_numeric_dtype(table[c])]  # a dictionary of numbers costs a lot
             path = unfinished / f"{name}.parquet"
-            table.to_parquet(path, index=False, use_dictionary=names, write_statistics=False)
+            packed = {str(c): "snappy" if repeats(table[c]) else "none" for c in table}
+            table.to_parquet(path, index=False, compression=packed, use_dictionary=names, write_statistics=False)
         if line is not None:
             write_arrays(line.arrays(), unfinished / TIMELINE)
             manifest["timeline"] = {"width": line.width, "people": line.people}
         write_facts(manifest, unfinished, MANIFEST, [path.name for path in sorted(unfinished.iterdir())])
+
+
+def repeats(column: pd.Series, sample: int = 1000) -> bool:
+    """Whether values recur at the top of a column; where they do not, compressing takes time and saves little."""
+    top = column.head(sample)
+    return bool(2 * top.nunique() < len(top))
 
 
 def write_arrays(arrays: Mapping[str, Any], path: Path) -> None:
