@@ -48,6 +48,7 @@ ENDS = (
     *("completion_time", "execution_end", "succeeded", "request_end_time", "end_ts", "end_timestamp", "t_end"),
     "response_created_at",
 )
+REQUEST_IDS = ("request_id", "req_id", "x_request_id", "request_uuid", "trace_id", "trace_trace_id")  # of all its rows
 AREAS = ("resolution", "size", "image_size")
 
 # Names of durations that have a unit by their programs.

@@ -28,6 +28,7 @@ from sim.tables.names import (
     CLOCKS,
     DATES,
     ENDS,
+    REQUEST_IDS,
     SIZES,
     is_service,
     parts_of,
@@ -60,7 +61,7 @@ class Extra:
 class Layout:
     """The columns of a format that hold times, users and requests.
 
-    roles: the column of each role: time, user, images, kind (and status, which only --keep asks for).
+    roles: the column of each role: time, user, images, kind, request (and status, which only --keep asks for).
     unit: of times that are numbers; zone: of times without one, where the format's publisher says or implies it.
     real_repeats: rows that are equal in every column are different requests. step: seconds between two ticks of the
     recording's clock, if it is coarse. stamped: which instant the times are, 'start' or 'end' of a request; 'either' or
@@ -212,6 +213,7 @@ def layout_by_names(path: Path, asked: Mapping[str, str | None]) -> Layout:
         raise BadInput(what, file=path, expected=expected)
     names = column_names(path)
     usual = {"user": USER_NAMES, "images": IMAGES_NAMES, "kind": KIND_NAMES, "server": SERVER_NAMES}
+    usual["request"] = REQUEST_IDS
     roles = {role: name for role, likely in usual.items() if (name := asked.get(role) or column_named(likely, names))}
     likely = [name for name in names if name != asked.get("time") and seconds_per(name) is not None]
     duration = min(likely, key=len, default="")
@@ -352,6 +354,7 @@ def chosen_reader(path: Path, name: str | None) -> Reader | None:
 def layout_of_requests(reader: Reader, requests: Requests) -> Layout:
     """The layout of a file whose rows a reader makes into columns."""
     roles = {"time": "time", "user": requests.user, "kind": requests.kind, "server": requests.server}
+    roles["request"] = requests.request
     extra = {name: Extra(column, per=per, outcome=name == "status") for name, (column, per) in requests.extra.items()}
     return Layout(
         name=reader.name,

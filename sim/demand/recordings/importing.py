@@ -226,11 +226,20 @@ def draft_of(
         times=times,
         images=np.broadcast_to(np.nan, len(rows)) if images is None else images,
         user=user,
+        request=numbered_users(rows.request),
+        status=statuses_of(rows, layout),
         marks=marks,
         real_repeats=layout.real_repeats,
         any_order=layout.requests is not None or layout.stamped == "end",
         files=tuple(path.name for path in paths),
     )
+
+
+def statuses_of(rows: Rows, layout: Layout) -> NDArray[np.float64]:
+    """What became of each row, as a status of HTTP; nan where the recording does not say."""
+    if "status" not in layout.extra:
+        return np.broadcast_to(np.nan, len(rows))
+    return extra_values(rows.coded["extra.status"], layout.extra["status"])
 
 
 def images_requested(column: Any) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
@@ -262,9 +271,10 @@ def trace_from_draft(
     kind, kinds = kinds_of(rows.coded["kind"], order) if "kind" in rows.coded else (np.zeros(len(order)), ("",))
     extra = further_columns(rows, layout, order)
     notes: tuple[str, ...] = (*outcomes_said(extra), *unread_said(rows, layout, order, extra, paths))
-    if "status" in extra and draft.user is not None and not options.attempts:
+    whose = draft.request if draft.user is None else draft.user
+    if "status" in extra and whose is not None and not options.attempts:
         lasted = extra.get("duration_s", np.zeros(len(order)))
-        wishes = sessions(seconds, lasted, named_users(draft.user[order]), kind.astype(np.int64), extra["status"])
+        wishes = sessions(seconds, lasted, named_users(whose[order]), kind.astype(np.int64), extra["status"])
         if wishes is not None:
             notes = (*notes, *sessions_said(wishes))
             first = np.flatnonzero(wishes.first)

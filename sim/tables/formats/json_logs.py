@@ -58,6 +58,7 @@ from sim.tables.names import (
     ASKED,
     BEGUN,
     ENDS,
+    REQUEST_IDS,
     SIZES,
     is_service,
     parts_of,
@@ -150,6 +151,7 @@ class JsonLog(Reader):
         sizes = sizes_in(there)
         columns = {"time": time, **roles, **sizes}
         columns |= {"result": "x-edge-result-type"} if cached else {}
+        columns |= {"id": number} if (number := first_of(REQUEST_IDS, there)) else {}
         columns |= {name: key for name, key in (("begun", begun), ("ended", ended)) if key}
         read = ", ".join(f"{role} from {key!r}" for role, key in {"time": time, **roles}.items())
         extra = {name: (name, 1.0) for name in ("status", *sizes) if name in columns}
@@ -169,6 +171,7 @@ class JsonLog(Reader):
             unit=unit_of_times(time, there),
             user="user" if "user" in roles else None,
             kind="path" if "path" in roles else None,
+            request="id" if number else None,
             zone="UTC" if cached else None,
             leave_out={"asks": NO_REQUEST, **({"result": HITS} if cached else {})},
             notes=(
