@@ -37,6 +37,7 @@ from sim.tables.names import (
     shown_per,
     unit_of_time,
     unread_said,
+    zone_in,
 )
 from sim.tables.times import floats, times_of_day
 from sim.tables.written_dates import FIRST_DAY, PERIOD, PERIODS
@@ -144,7 +145,7 @@ FORMATS = {layout.name: layout for layout in (GENTD26, FLEET, AZURE, SERVEGEN, C
 TIME_NAMES = (
     *ASKED,
     *("time", "timestamp", "ts", "t", "datetime", "date_time", "created_at", "time_generated", "time_local"),
-    *("start_time", "started_at", "event_time", "time_stamp", "time_iso8601"),
+    *("start_time", "started_at", "event_time", "time_stamp", "time_iso8601", "date_hour"),
     *("start", "request_start", "begin", "opened", "opened_at", "date"),
     *("request_start_time", "start_ts", "start_timestamp", "t_start"),
     *("zeitstempel", "zeitpunkt", "zeit", "uhrzeit", "datum", "horodatage", "heure", "fecha", "hora"),
@@ -161,6 +162,9 @@ STATUS_NAMES = (
 KIND_NAMES = ("kind", "type", "endpoint", "path", "feature")
 SERVER_NAMES = ("server", "agent", "gpu", "replica", "pod")
 
+BEHIND = re.compile(r"^\d{4}-\d\d-\d\dT\S+ [^{]*\{")  # a record behind a time, as kubectl and container logs have it
+WITH_TIME = r"""sed -E 's/^(\S+)[^{]*\{/{"time":"\1",/'"""
+PERCENTILES = re.compile(r"percentile|^percentage_served|^quantile")
 SLURM_STEPS = (r"^\d+\S*\.(batch|extern|interactive|\d+)$", "steps of a job of Slurm")
 
 DATED = re.compile(r"\d{1,4}[-/.]\d{1,2}[-/.]\d|[A-Za-z]{3,9}\.? \d")  # how a date begins
@@ -211,7 +215,14 @@ def layout_by_names(path: Path, asked: Mapping[str, str | None]) -> Layout:
         what = f"no request is found in this file, which looks like {looks_like(head)}"
         expected = "JSON lines or a JSON list with one object per request, each with a key like time, timestamp or ts"
         raise BadInput(what, file=path, expected=expected)
+    if BEHIND.match(head.line) and is_record(head.line[head.line.index("{") :]):
+        expected = f"those records alone, with the time as a key: {WITH_TIME}; or as they are: sed 's/^[^{{]*//'"
+        what = "each line holds a record in JSON behind a time"
+        raise BadInput(what, file=path, value=head.line, expected=expected)
     names = column_names(path)
+    if shares := [name for name in names if PERCENTILES.search(plain_name(name))]:
+        what = "rows of this file are percentiles or shares of requests, and not requests"
+        raise BadInput(what, file=path, key=shares[0], expected=ONE_ROW)
     usual = {"user": USER_NAMES, "images": IMAGES_NAMES, "kind": KIND_NAMES, "server": SERVER_NAMES}
     usual["request"] = REQUEST_IDS
     roles = {role: name for role, likely in usual.items() if (name := asked.get(role) or column_named(likely, names))}
@@ -243,7 +254,7 @@ def layout_by_names(path: Path, asked: Mapping[str, str | None]) -> Layout:
         extra=extra,
         stamped=at or "start",
         unit=unit,
-        zone="UTC" if re.search(r"\b(UTC|GMT)\b", time) else None,
+        zone=zone_in(time),
         leave_out={time: (TOTAL, "rows of totals"), **({"JobID": SLURM_STEPS} if "JobID" in names else {})},
         join=join,
         notes=tuple(notes),

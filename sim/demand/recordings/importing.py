@@ -339,7 +339,7 @@ def unread_said(
         lost = np.flatnonzero(filled[order] & np.isnan(extra_values(column, one)[order]))
         if len(lost) == filled.sum() > 0 and name.endswith("_s"):
             what, text = "no text of this column can be read as a number", column[int(order[lost[0]])].as_py()
-            expected = "a number like 1500.5; a comma in it is read where the column shows what it is, as 1,500.5 does"
+            expected = "a number like 1500.5; a comma where the column shows what it is, as 1,500.5 does; or 0:02:05"
             raise BadInput(what, file=paths[0], key=one.column, value=text, expected=expected)
         if len(lost):
             text = printable(column[int(order[lost[0]])].as_py())

@@ -14,13 +14,13 @@ from sim.tables.formats.reader import Asked, CountSeries, Floats, Head, Reader, 
 from sim.tables.formats.sampled import FULL, NOTHING, Places, body_of, places_of, sampled, time_in, unfolded
 from sim.tables.formats.series import EVERY, PER, differences, lengths, on_clock, settled
 from sim.tables.headers import TOTAL
-from sim.tables.names import plain_name
+from sim.tables.names import plain_name, zone_in
 from sim.tables.small_tables import ungrouped
 
 # Names of what is no count of requests, as dashboards have them beside counts.
 NO_COUNTS = re.compile(
     r"(?i)((^|[^a-z])(time|uptime|runtime)s?([^a-z]|$)|response.?time|latency|duration|percent|util|seconds|queue|running|"
-    r"waiting|bytes|_span$|cpu|memory|temperature|power|voltage|clocks|dcgm|gpus?$|p\d\d)"
+    r"waiting|bytes|_span(days)?$|cpu|memory|temperature|power|voltage|clocks|dcgm|gpus?$|p\d\d)"
 )
 QUOTED = re.compile(r"\"[^\"]*\"")  # of a label, which may name anything
 BESIDE = re.compile(  # names of what stands beside a count of requests and is none: people, sizes, figures of a window
@@ -45,7 +45,6 @@ RATES = {  # ends of names of rates, and their seconds
 }
 GROUPED = re.compile(r"^\d{1,3}([.,]\d{3})+$")
 WHOLE = re.compile(r"^\d+([.,]0*|([.,]\d{3})+)?$")
-UTC = re.compile(r"\b(UTC|GMT)\b")  # in the name of a column of times
 LONG = {"series", "metric", "name", "field"}  # of tables of Grafana and InfluxDB with a row per series and time
 
 FEWEST_PARTS = 2  # series of which another is the sum
@@ -84,8 +83,7 @@ def read_columns(path: Path, table: list[list[str]], asked: Asked, notes: list[s
     if places is None:
         what = "no column of this table has numbers beside its times"
         raise BadInput(what, file=path, value=names, expected=f"a column of {A_COUNT}")
-    if asked.zone is None and any(UTC.search(names[k]) for k in places.times):
-        asked = replace(asked, zone="UTC")
+    asked = replace(asked, zone=asked.zone or next((zone for k in places.times if (zone := zone_in(names[k]))), None))
     if places.labels and len({tuple(row[k] for k in places.labels) for row in body}) > 1:
         return long_columns(path, names, body, places, asked)
     if not has_long_names(names, places):

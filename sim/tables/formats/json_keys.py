@@ -30,8 +30,9 @@ USERS = (
 )
 PATHS = (
     *("path", "uri", "request_uri", "cs_uri_stem", "request_path", "request_url", "url_path", "url", "endpoint"),
-    *("operation_name", "resource_path", "client_request_uri", "route", "kind", "type", "request"),
+    *("resource_path", "client_request_uri"),
 )
+KINDS = ("operation_name", "route", "kind", "type", "request")  # where no key is a path
 STATUSES = (
     *("status", "status_code", "sc_status", "code", "origin_status", "downstream_status", "http_status"),
     *("response_code", "result_code", "edge_response_status"),
@@ -122,12 +123,13 @@ def roles_of(record: dict[str, Any]) -> dict[str, str]:
         return {}
     lasted = ["time"] if plain_name(time) == "started_date_time" else []  # HAR
     lasted += [key for key in ("latencies.request",) if key in record]  # Kong
-    lasted += [key for key in record if key != time and record[key] not in (None, "") and seconds_per(key) is not None]
+    filled = [key for key in record if key != time and record[key] not in (None, "")]
+    lasted += [key for key in filled if seconds_per(key) is not None and not is_dated_request(key, record[key])]
     first = [key for key in lasted if not plain_name(key).startswith(("upstream", "origin"))]
     roles = {
         "duration": min(first or lasted, key=len, default=""),
         "user": first_of(USERS, record),
-        "path": first_of(PATHS, record),
+        "path": first_of(PATHS, record) or first_of(KINDS, record),
         "status": first_of(STATUSES, record),
     }
     return {role: key for role, key in roles.items() if key}
