@@ -51,8 +51,9 @@ INGRESS = r"\" \d+ (?P<duration>\d+\.\d+) \[[^\"]*$"  # of Kubernetes: bytes of 
 QUOTED_LAST = r" \"(?P<duration>\d+(?:\.\d+)?)\"$"
 QUOTED_PAIR = r" \"(?P<duration>\d+\.\d+)\" \"[\d., :\-]+\"$"  # nginx's own seconds, and the upstream's
 MICROSECONDS = r"(?:\bD[=:]|[ *]\d+/)(?P<duration>\d+)\**$"  # Apache's %D by name, or behind %T as in 3/3143000
+BEHIND_T = r" \d+ (?P<duration>\d+)$"  # Apache's %D behind its whole seconds, %T
 TIMED = (NAMED, NAMED_MS, BEHIND_MS, LAST, LAST_MS, LAST_S, INGRESS, QUOTED_LAST, QUOTED_PAIR, MICROSECONDS)
-IN_UNITS = {NAMED_MS: 1e3, BEHIND_MS: 1e3, LAST_MS: 1e3, LAST_S: 1.0}  # those with their unit, and what to divide by
+IN_UNITS = {NAMED_MS: 1e3, BEHIND_MS: 1e3, LAST_MS: 1e3, LAST_S: 1.0, BEHIND_T: 1e6}  # those with their unit, and what to divide by
 ALB = (
     r"^(?P<type>https?|h2|grpcs|wss?) (?P<stamp>\d{4}-\d\d-\d\dT[\d:.]+Z) (?P<balancer>app/\S+) (?P<client>\S+) "
     r"(?P<target>\S+) (?P<t1>-?[\d.]+) (?P<t2>-?[\d.]+) (?P<t3>-?[\d.]+) (?P<status>\d{3}|-) (?P<tstatus>\d{3}|-) "
@@ -110,6 +111,7 @@ class AccessLog(Reader):
         texts = pc.extract_regex(pa.array(usual, pa.string()), COMBINED)
         rests = pc.fill_null(pc.struct_field(texts, "rest"), "")
         pattern = next((one for one in TIMED if pc.all(pc.match_substring_regex(rests, one)).as_py()), "")
+        pattern = BEHIND_T if pattern == LAST and all(map(is_pair, rests.to_pylist())) else pattern
         hosted = pc.any(pc.not_equal(pc.fill_null(pc.struct_field(texts, "vhost"), ""), "")).as_py()
         stamped, extra, said = "start" if hosted else "", timed(), ""
         if pattern:
@@ -131,6 +133,12 @@ class AccessLog(Reader):
             extra={**extra, "bytes": ("bytes", 1.0)},
             notes=notes,
         )
+
+
+def is_pair(rest: str) -> bool:
+    """Whether a line ends with whole seconds, and with the microseconds of which these are."""
+    last = rest.split()[-2:]
+    return len(last) == 2 and all(map(str.isdigit, last)) and int(last[1]) // 10**6 == int(last[0])
 
 
 def stamp_and_unit(pattern: str, texts: Any, rests: Any) -> tuple[str, float, str]:
