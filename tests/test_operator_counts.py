@@ -340,3 +340,20 @@ def test_a_counter_that_began_anew_is_named(tmp_path):
 def test_counts_in_thousands_are_not_read_as_units(tmp_path):
     with pytest.raises(BadInput, match="no series of this file is a count of requests"):
         read(tmp_path, table("timestamp,requests_in_thousands"), values="per-interval")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        " minute | requests \n--------+------\n{rows}(8 rows)\n",  # psql
+        "+--------+------+\n| minute | requests |\n+--------+------+\n{rows}+--------+------+\n8 rows in set\n",
+        "@timestamp per minute|Count of records\n{rows}",  # Kibana
+        "_time|count|_span|_spandays\n{splunk}",
+        "minute|requests\n{rows}Total|397\n",
+    ],
+)
+def test_what_databases_draw_around_a_table_is_none_of_it(tmp_path, text):
+    bar = "| " if text.startswith("+") else ""
+    rows = "".join(f"{bar}{iso(k)[:-1]}+00:00 | {COUNTS[k]} {bar}\n" for k in range(8))
+    splunk = "".join(f"{iso(k)}|{COUNTS[k]}|60|0\n" for k in range(8))
+    assert read(tmp_path, text.format(rows=rows, splunk=splunk)).counts.total.tolist() == COUNTS

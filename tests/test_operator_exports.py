@@ -3,9 +3,11 @@
 import gzip
 import json
 import sqlite3
+import subprocess
 
 import pytest
 
+from sim.demand.recordings.importing import ImportOptions, examine_recording
 from sim.errors import BadInput
 from sim.scenario.scenario import Scenario
 from tests.recorded import examined as read
@@ -148,3 +150,65 @@ def test_a_scenario_of_a_dictionary_is_refused_as_one_of_a_file():
     with pytest.raises(BadInput) as refused:
         Scenario.from_dict({"title": "x", "horizont": "1 h"})
     assert (refused.value.key, refused.value.message) == ("horizont", "unknown key")
+
+
+def test_rows_of_one_request_are_asked_about_and_the_first_of_each_is_its_arrival(tmp_path):
+    both = [(came, k, "start") for k, came in enumerate(CAME)]
+    both += [(came + lasts, k, "end") for k, (came, lasts) in enumerate(zip(CAME, LASTED, strict=True))]
+    table = "time,request_id,event\n" + "".join(f"{at(t)},{k},{event}\n" for t, k, event in sorted(both))
+    spans = [{"time": at(a), "trace_id": f"t{k}", "duration_ms": 500} for k, a in enumerate(CAME)]
+    spans += [{**one, "time": at(a + 0.1), "duration_ms": 400} for one, a in zip(spans, CAME, strict=True)]
+    for text in (table, lines(*spans)):
+        found = read(tmp_path, text, stamped="start").found
+        assert [(one.problem, one.rows) for one in found if one.open] == [("rows of one request", 5)]
+        path = tmp_path / "file"
+        repaired = examine_recording([path], ImportOptions(stamped="start"), ["drop-duplicates"]).trace
+        assert repaired.times == pytest.approx(CAME)
+
+
+def test_attempts_of_one_request_without_a_user_are_one_wish(tmp_path):
+    rows = [(came, k, 429, 10) for k, came in enumerate(CAME)] + [
+        (came + 2, k, 200, 900) for k, came in enumerate(CAME)
+    ]
+    body = "".join(f"{at(t)},r{k},{status},{lasts}\n" for t, k, status, lasts in sorted(rows))
+    trace = read(tmp_path, f"time,request_id,status,duration_ms\n{body}").trace
+    assert trace.times == pytest.approx(CAME)
+    assert (trace.extra["attempts"].tolist(), trace.users_known) == ([2.0] * 5, False)
+
+
+def test_the_path_of_a_request_is_before_the_name_of_an_operation(tmp_path):
+    record = {"operationName": "ApplicationGatewayAccess", "category": "ApplicationGatewayAccessLog"}
+    rows = [
+        {**record, "time": at(a + b), "properties": {"requestUri": path, "httpStatus": 200, "timeTaken": b}}
+        for a, b, path in zip(CAME, LASTED, ["/edit", "/image", "/image", "/healthz", "/image"], strict=True)
+    ]
+    trace = read(tmp_path, lines(*sorted(rows, key=lambda one: one["time"])), stamped="end").trace
+    assert trace.kinds == ("/edit", "/image")
+    assert trace.times == pytest.approx([0.0, 3.0, 4.0, 11.5])
+
+
+def test_a_date_under_the_name_of_a_duration_is_none(tmp_path):
+    rows = [
+        {
+            "requestTimeEpoch": 1743415200000 + 1000 * a,
+            "requestTime": "31/Mar/2025:10:00:00 +0000",
+            "responseLatency": 70,
+        }
+        for a in CAME
+    ]
+    assert read(tmp_path, lines(*rows)).trace.extra["duration_s"] == pytest.approx([0.07] * 5)
+
+
+@pytest.mark.parametrize("before", ["", "stdout F "])
+def test_records_behind_a_time_are_refused_with_a_command_that_makes_records_of_them(tmp_path, before):
+    text = "".join(f'{at(came)} {before}{{"status": 200, "duration_ms": 70}}\n' for came in CAME)
+    with pytest.raises(BadInput, match="a record in JSON behind a time") as refused:
+        read(tmp_path, text)
+    command = refused.value.expected.split(": ")[1].split("; or")[0]
+    made = subprocess.run(["bash", "-c", command], input=text, capture_output=True, text=True, check=True).stdout
+    assert read(tmp_path, made, stamped="start").trace.times == pytest.approx(CAME)
+
+
+def test_percentiles_are_no_requests(tmp_path):
+    with pytest.raises(BadInput, match="percentiles or shares"):
+        read(tmp_path, "Percentage served,Time in ms\n0,12.1\n50,2100.0\n100,9580.2\n")  # as ab -e writes them

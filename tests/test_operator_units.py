@@ -197,3 +197,51 @@ def test_a_day_without_marks_is_a_date_and_an_absurd_duration_is_none(tmp_path):
     trace = read(tmp_path, rows, stamped="end")
     assert len(trace.times) == 2
     assert trace.start.year == 2025
+
+
+@pytest.mark.parametrize(
+    ("form", "head", "moved"),
+    [
+        ("%a %b %d %H:%M:%S UTC %Y", "time", 0),
+        ("%Y-%m-%d %H:%M:%S CEST", "time", 2),
+        ("%d.%m.%Y %H:%M:%S CET", "time", 1),
+        ("%Y-%m-%d %H:%M:%S PDT", "time", -7),
+        ("%Y-%m-%d %H:%M:%S", "time (Europe/Berlin)", 2),
+        ("%Y%m%dT%H%M%SZ", "time", 0),
+        ("%Y%m%d%H%M%S", "time_utc", 0),
+    ],
+)
+def test_the_zone_of_a_time_is_behind_it_or_in_the_name_of_its_column(tmp_path, form, head, moved):
+    rows = "".join(f"{BEGINS + timedelta(hours=moved, seconds=7 * k * k):{form}},u{k}\n" for k in range(5))
+    trace = read(tmp_path, f"{head},user\n{rows}")
+    assert trace.start.isoformat() == "2025-03-31T10:00:00+00:00"
+    assert trace.times == pytest.approx([0, 7, 28, 63, 112])
+
+
+def test_letters_that_name_several_zones_are_refused_with_the_way_out(tmp_path):
+    with pytest.raises(BadInput, match="CST names no zone, or several") as refused:
+        read(tmp_path, "time,user\n2025-03-31 10:00:00 CST,a\n2025-03-31 10:00:07 CST,b\n")
+    assert "an offset in its place" in refused.value.expected
+
+
+@pytest.mark.parametrize(
+    "hours",
+    [
+        [f"2025-03-31 {k}" for k in range(8, 14)],
+        [f"2025-03-31 {k:02d}h" for k in range(8, 14)],
+        [f"3/31/2025 {k % 12 or 12} {'AM' if k < 12 else 'PM'}" for k in range(8, 14)],
+        [f"20250331{k:02d}" for k in range(8, 14)],  # an epoch in seconds of these digits would be in 2034
+    ],
+)
+@pytest.mark.parametrize("head", ["hour", "Date + hour (YYYYMMDDHH)"])
+def test_hours_without_minutes_begin_at_the_hour(tmp_path, hours, head):
+    text = f"{head},requests\n" + "".join(f"{hour},{k + 5}\n" for k, hour in enumerate(hours))
+    counts = examined(tmp_path, text, zone="UTC").counts
+    assert counts.begins[0] == datetime(2025, 3, 31, 8, tzinfo=UTC).timestamp() * 1e9
+    assert (counts.total.tolist(), counts.lasts.tolist()) == ([5, 6, 7, 8, 9, 10], [3600.0] * 6)
+
+
+def test_durations_in_minutes_are_read_and_a_least_latency_is_none(tmp_path):
+    rows = "".join(f"{BEGINS + timedelta(seconds=k * k):%Y-%m-%dT%H:%M:%SZ},0.5,0.1\n" for k in range(6))
+    trace = read(tmp_path, f"started_at,duration_minutes,latency_min\n{rows}")
+    assert trace.extra["duration_s"].tolist() == [30.0] * 6

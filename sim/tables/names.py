@@ -60,18 +60,21 @@ WHOLE = ((1e7, 1e9), (1e6, 1e6), (50.0, 1e3))  # from which whole numbers are na
 
 ZONE = re.compile(r"[(\[]([A-Z][a-z]+(?:/\w+)+)[)\]]")  # (Europe/Paris)
 PER_STEP = re.compile(r"(?i)^@?(timestamp|time|date)s? per (\d+ )?(millisecond|second|minute|hour|day)s?$")  # of Kibana
+UTC = re.compile(r"(?<![a-zA-Z])(UTC|GMT|utc|gmt)(?![a-zA-Z])")
 
 
 def zone_in(name: str) -> str | None:
     """The zone that the name of a column of times says, like time_utc or 'Time (Europe/Paris)'."""
     found = ZONE.search(name)
-    return found[1] if found else "UTC" if re.search(r"\b(UTC|GMT)\b", name) else None
+    return found[1] if found else "UTC" if UTC.search(name) else None
 
 
 def plain_name(name: str) -> str:
     """A name in small letters, its words joined by _: response_time_ms of 'Response Time (ms)', user_id of userId."""
     name = PER_STEP.sub(r"\1", ZONE.sub("", name.strip()))
-    name = re.sub(r"(?i)[(\[](utc|gmt|local|count|h{1,2}:mm(:ss)?|y{4}m{2}d{2}(h{2})?(m{2})?)[)\]]|\b(utc|gmt)\b", "", name)
+    name = re.sub(
+        r"(?i)[(\[](utc|gmt|local|count|h{1,2}:mm(:ss)?|y{4}m{2}d{2}(h{2})?(m{2})?)[)\]]", "", UTC.sub("", name)
+    )
     name = re.sub(r"(?<=[a-z])(?=[A-Z])", "_", name)
     return re.sub(r"\W+", "_", name.lower()).strip("_")
 
@@ -91,7 +94,9 @@ def seconds_per(name: str) -> float | None:
     stem, unit = unit_of_time(name)
     if stem in ONLY_UNIT:
         return PER["ms"]
-    if (unit in ("min", "h") and not plain_name(name).endswith(("_minutes", "_hours"))) or not (LASTED.match(stem) or (unit and stem in LASTED_IN)):
+    if (unit in ("min", "h") and not plain_name(name).endswith(("_minutes", "_hours"))) or not (
+        LASTED.match(stem) or (unit and stem in LASTED_IN)
+    ):
         return None
     return PER[unit] if unit else 0.0
 

@@ -24,8 +24,8 @@ NAMED = re.compile(rf"^{WEEKDAY}(\d{{1,2}})\.?[ /-]([^\W\d]{{3,9}})\.?,?[ /-](\d
 MONTH_FIRST = re.compile(rf"^{WEEKDAY}([^\W\d]{{3,9}})\.? (\d{{1,2}}),? (\d{{4}})(.*)$")
 CTIME = re.compile(rf"^{WEEKDAY}([^\W\d]{{3,9}}) +(\d{{1,2}}) (\d\d:\d\d:\d\d(?: [A-Z]{{3,5}})?) (\d{{4}})$")
 ZONES = {  # names with one meaning only, as EST, CST, IST and BST are not
-    **{"Z": "Z", "UTC": "Z", "GMT": "Z", "WET": "+00:00", "WEST": "+01:00", "CET": "+01:00", "CEST": "+02:00"},
-    **{"EET": "+02:00", "EEST": "+03:00", "MSK": "+03:00", "EDT": "-04:00", "MDT": "-06:00", "PDT": "-07:00"},
+    "Z": "Z", "UTC": "Z", "GMT": "Z", "WET": "+00:00", "WEST": "+01:00", "CET": "+01:00", "CEST": "+02:00",
+    "EET": "+02:00", "EEST": "+03:00", "MSK": "+03:00", "EDT": "-04:00", "MDT": "-06:00", "PDT": "-07:00",
 }
 CLOCK = re.compile(
     r"^[T,@: ]*(\d{1,2}):(\d\d)(?::(\d\d(?:[.,]\d+)?))?\s*([AaPp]\.?[Mm]\.?)?\s*"
@@ -122,7 +122,9 @@ def dated(word: str, year: str, month: int, day: int, rest: str) -> str:
     zone = re.sub("^(UTC|GMT)(?=[+-])", "", zone or ("UTC" if clock[6] == " UTC" else ""))
     if zone.isalpha() and zone not in ZONES:
         what = f"{zone} names no zone, or several"
-        raise BadInput(what, value=word, expected="an offset in its place, like +02:00; or times without it, and --zone")
+        raise BadInput(
+            what, value=word, expected="an offset in its place, like +02:00; or times without it, and --zone"
+        )
     hours = in_day(int(hour), half or "")
     return f"{date}T{hours:02d}:{minute}:{(second or '00').replace(',', '.')}{ZONES.get(zone, zone)}"
 

@@ -80,8 +80,8 @@ class Draft:
     """A recording between its texts and a trace: what was read, and which rows have which problem.
 
     images, status: float64 (n,), nan where unknown. user, request: int64 (n,), -1 where a row names none; None without
-    such a column. marks: bool (n,) for each problem of rows. real_repeats: equal rows are known to be different requests. any_order:
-    rows are not written in order of their arrivals, so that disorder is no problem.
+    such a column. marks: bool (n,) for each problem of rows. real_repeats: equal rows are known to be different
+    requests. any_order: rows are not written in order of their arrivals, so that disorder is no problem.
     """
 
     rows: Rows

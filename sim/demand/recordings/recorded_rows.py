@@ -32,7 +32,8 @@ class Rows:
     """All rows that were asked for.
 
     time: the instants, or their texts where not all of them name their zone; user, request: a 64-bit hash of each name,
-    None where no column names users or requests; coded: texts of other columns by their role, each stored once where they repeat.
+    None where no column names users or requests; coded: texts of other columns by their role, each stored once where
+    they repeat.
     file, line: where each row is from; a quoted value that spans lines counts as one line.
     same: a 64-bit hash of the whole row, columns that were not asked for included.
     broken: lines that are not rows, each with the number of its file.
@@ -56,7 +57,9 @@ class Rows:
     def without_origins(self) -> "Rows":
         """The same rows, without what takes room and says only where each is from and whose."""
         nowhere = np.broadcast_to(np.int64(0), len(self))
-        return replace(self, user=None, request=None, file=np.empty(0, np.int16), line=nowhere, same=np.empty(0, np.uint64))
+        return replace(
+            self, user=None, request=None, file=np.empty(0, np.int16), line=nowhere, same=np.empty(0, np.uint64)
+        )
 
 
 def read_recorded_rows(

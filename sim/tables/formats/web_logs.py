@@ -53,7 +53,13 @@ QUOTED_PAIR = r" \"(?P<duration>\d+\.\d+)\" \"[\d., :\-]+\"$"  # nginx's own sec
 MICROSECONDS = r"(?:\bD[=:]|[ *]\d+/)(?P<duration>\d+)\**$"  # Apache's %D by name, or behind %T as in 3/3143000
 BEHIND_T = r" \d+ (?P<duration>\d+)$"  # Apache's %D behind its whole seconds, %T
 TIMED = (NAMED, NAMED_MS, BEHIND_MS, LAST, LAST_MS, LAST_S, INGRESS, QUOTED_LAST, QUOTED_PAIR, MICROSECONDS)
-IN_UNITS = {NAMED_MS: 1e3, BEHIND_MS: 1e3, LAST_MS: 1e3, LAST_S: 1.0, BEHIND_T: 1e6}  # those with their unit, and what to divide by
+IN_UNITS = {
+    NAMED_MS: 1e3,
+    BEHIND_MS: 1e3,
+    LAST_MS: 1e3,
+    LAST_S: 1.0,
+    BEHIND_T: 1e6,
+}  # those with their unit, and what to divide by
 ALB = (
     r"^(?P<type>https?|h2|grpcs|wss?) (?P<stamp>\d{4}-\d\d-\d\dT[\d:.]+Z) (?P<balancer>app/\S+) (?P<client>\S+) "
     r"(?P<target>\S+) (?P<t1>-?[\d.]+) (?P<t2>-?[\d.]+) (?P<t3>-?[\d.]+) (?P<status>\d{3}|-) (?P<tstatus>\d{3}|-) "
