@@ -23,10 +23,12 @@ YEAR_FIRST = re.compile(r"^(\d{4})([/.-])(\d{1,2})\2(\d{1,2})(?!\d)(.*)$")
 NAMED = re.compile(rf"^{WEEKDAY}(\d{{1,2}})\.?[ /-]([^\W\d]{{3,9}})\.?,?[ /-](\d{{4}})(.*)$")
 MONTH_FIRST = re.compile(rf"^{WEEKDAY}([^\W\d]{{3,9}})\.? (\d{{1,2}}),? (\d{{4}})(.*)$")
 CTIME = re.compile(rf"^{WEEKDAY}([^\W\d]{{3,9}}) +(\d{{1,2}}) (\d\d:\d\d:\d\d(?: [A-Z]{{3,5}})?) (\d{{4}})$")
-ZONES = {  # names with one meaning only, as EST, CST, IST and BST are not
-    "Z": "Z", "UTC": "Z", "GMT": "Z", "WET": "+00:00", "WEST": "+01:00", "CET": "+01:00", "CEST": "+02:00",
-    "EET": "+02:00", "EEST": "+03:00", "MSK": "+03:00", "EDT": "-04:00", "MDT": "-06:00", "PDT": "-07:00",
-}
+OFFSETS = (
+    "WET +00:00 WEST +01:00 CET +01:00 CEST +02:00 EET +02:00 EEST +03:00 MSK +03:00 EDT -04:00 PDT -07:00".split()
+)
+ZONES = {"Z": "Z", "UTC": "Z", "GMT": "Z"} | dict(
+    zip(OFFSETS[::2], OFFSETS[1::2], strict=True)
+)  # each with one meaning
 CLOCK = re.compile(
     r"^[T,@: ]*(\d{1,2}):(\d\d)(?::(\d\d(?:[.,]\d+)?))?\s*([AaPp]\.?[Mm]\.?)?\s*"
     r"((?:UTC|GMT)?[+-]\d\d(?::?\d\d)?|[A-Z]{1,5})?( UTC| \([^()]+\))?$"  # GMT+0200 (Central European Summer Time)
