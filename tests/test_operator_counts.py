@@ -357,3 +357,15 @@ def test_what_databases_draw_around_a_table_is_none_of_it(tmp_path, text):
     rows = "".join(f"{bar}{iso(k)[:-1]}+00:00 | {COUNTS[k]} {bar}\n" for k in range(8))
     splunk = "".join(f"{iso(k)}|{COUNTS[k]}|60|0\n" for k in range(8))
     assert read(tmp_path, text.format(rows=rows, splunk=splunk)).counts.total.tolist() == COUNTS
+
+
+@pytest.mark.parametrize(
+    "others",
+    ["rps,{rate}", "avg_rps,{rate}", "cumulative_requests,{sum}", "in_flight,7", "success_rate,0.99", "errors_pct,1.5"],
+)
+def test_what_stands_beside_a_count_of_requests_is_not_added_to_it(tmp_path, others):
+    name, cell = others.split(",")
+    rows = [cell.format(rate=COUNTS[k] / 60, sum=sum(COUNTS[: k + 1])) for k in range(8)]
+    text = f"time,requests,{name}\n" + "".join(f"{iso(k)},{COUNTS[k]},{rows[k]}\n" for k in range(8))
+    for values in (None, "per-interval"):
+        assert read(tmp_path, text, values=values).counts.total.tolist() == COUNTS

@@ -212,3 +212,39 @@ def test_records_behind_a_time_are_refused_with_a_command_that_makes_records_of_
 def test_percentiles_are_no_requests(tmp_path):
     with pytest.raises(BadInput, match="percentiles or shares"):
         read(tmp_path, "Percentage served,Time in ms\n0,12.1\n50,2100.0\n100,9580.2\n")  # as ab -e writes them
+
+
+def test_a_part_of_what_a_search_found_is_said_to_be_one(tmp_path):
+    hits = [{"_source": {"@timestamp": at(came), "status": 200, "duration_ms": 70}} for came in CAME]
+    for found, said in ((25_000, True), (5, False)):
+        document = {"hits": {"total": {"value": found, "relation": "eq"}, "hits": hits}}
+        notes = read(tmp_path, json.dumps(document), stamped="start").trace.notes
+        assert any("5 of 25,000 requests" in note for note in notes) is said
+
+
+@pytest.mark.parametrize(
+    ("others", "whole"),
+    [
+        ({"db_duration_ms": 5}, "total_duration_ms"),
+        ({"queue_latency_ms": 1, "ttft_latency_ms": 30}, "total_latency_ms"),
+        ({"model_latency_s": 0.1}, "overall_latency_ms"),
+        ({"gc_latency_ms": 1}, "gateway_latency_ms"),  # no name says it, and one is longer
+        ({"audio_duration_s": 90}, "latency_ms"),
+    ],
+)
+def test_of_several_durations_that_of_the_whole_request_is_taken(tmp_path, others, whole):
+    rows = [{"created_at": at(a), **others, whole: 1000 * b} for a, b in zip(CAME, LASTED, strict=True)]
+    table = ",".join(rows[0]) + "\n" + "".join(",".join(map(str, row.values())) + "\n" for row in rows)
+    for text in (lines(*rows), table):
+        assert read(tmp_path, text).trace.extra["duration_s"] == pytest.approx(LASTED)
+
+
+def test_the_length_of_a_video_is_not_how_long_its_request_took(tmp_path):
+    trace = read(tmp_path, "created_at,video_duration_s\n" + "".join(f"{at(came)},90\n" for came in CAME)).trace
+    assert "duration_s" not in trace.extra
+
+
+def test_codes_below_those_of_http_say_nothing_of_success(tmp_path):
+    trace = read(tmp_path, "created_at,code\n" + "".join(f"{at(came)},{k % 2}\n" for k, came in enumerate(CAME))).trace
+    assert not any("failed" in note for note in trace.notes)
+    assert any("code: 5 texts are no outcome of a request" in note for note in trace.notes)

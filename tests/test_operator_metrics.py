@@ -200,3 +200,13 @@ def test_metrics_of_azure_are_totals_of_each_interval(tmp_path):
     for unit, key in (("Count", "average"), ("MilliSeconds", "total")):
         with pytest.raises(BadInput, match="this metric has no counts"):
             read(tmp_path, document(unit, key))
+
+
+@pytest.mark.parametrize("other", ["RequestCountPerTarget", "HTTPCode_Target_2XX_Count", "NewConnectionCount"])
+def test_metrics_of_the_same_requests_beside_their_count_are_not_added_to_it(tmp_path, other):
+    times = [iso(k) for k in range(8)]
+    metrics = {"RequestCount": COUNTS, other: [count // 2 for count in COUNTS]}
+    found = [{"Id": name, "Label": name, "Timestamps": times, "Values": row} for name, row in metrics.items()]
+    counts = read(tmp_path, json.dumps({"MetricDataResults": found})).counts
+    assert counts.total.tolist() == COUNTS
+    assert any(f"{other} is of the same requests" in note for note in counts.notes)

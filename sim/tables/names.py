@@ -17,6 +17,11 @@ LASTED = re.compile(
     r"^(?:.*_)?(?:duration|latency|elapsed(?:_time)?|(?:response|request|processing|process|total)_time|time_taken|took|"
     r"dauer|dur)$"
 )
+MEDIA = re.compile(r"(^|_)(audio|video|clip|media|track|song|speech|session|connection)_duration$")  # of other things
+WHOLE_ONE = re.compile(  # names of how long a whole request took
+    r"^(?:(?:total|overall|request|response|e2e|end_to_end|http|api|client)_)*"
+    r"(?:duration|latency|elapsed(?:_time)?|(?:response|request|total)_time|time_taken|took|dauer|dur)$"
+)
 LASTED_IN = ("response", "request", "total", "runtime", "run_time", "round_trip")  # with a unit behind them
 ONLY_UNIT = ("ms", "msec", "millis", "milliseconds")  # the whole name of a duration
 PARTS = {  # of a request's time, by names without their unit
@@ -94,11 +99,31 @@ def seconds_per(name: str) -> float | None:
     stem, unit = unit_of_time(name)
     if stem in ONLY_UNIT:
         return PER["ms"]
-    if (unit in ("min", "h") and not plain_name(name).endswith(("_minutes", "_hours"))) or not (
-        LASTED.match(stem) or (unit and stem in LASTED_IN)
+    if (
+        MEDIA.search(stem)
+        or (unit in ("min", "h") and not plain_name(name).endswith(("_minutes", "_hours")))
+        or not (LASTED.match(stem) or (unit and stem in LASTED_IN))
     ):
         return None
     return PER[unit] if unit else 0.0
+
+
+def whole_duration(names: Iterable[str], values_of: Callable[[str], list[float]]) -> str:
+    """Of the names of durations that of the whole request: by its name, else the longest one; '' without any.
+
+    values_of: the first numbers of a column.
+    """
+    there = sorted(names, key=len)
+    stems = {name: unit_of_time(name.rpartition(".")[2])[0] for name in there}
+    whole = [name for name in there if WHOLE_ONE.match(stems[name]) or stems[name] in (*LASTED_IN, *ONLY_UNIT)]
+    if whole or len(there) < 2:
+        return next(iter(whole or there), "")
+
+    def usual(name: str) -> float:
+        values = sorted(values_of(name))
+        return values[len(values) // 2] / (seconds_per(name) or 1.0) if values else 0.0
+
+    return max(there, key=usual)
 
 
 def shown_per(name: str, values: list[float]) -> tuple[float, str]:

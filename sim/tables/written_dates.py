@@ -23,12 +23,9 @@ YEAR_FIRST = re.compile(r"^(\d{4})([/.-])(\d{1,2})\2(\d{1,2})(?!\d)(.*)$")
 NAMED = re.compile(rf"^{WEEKDAY}(\d{{1,2}})\.?[ /-]([^\W\d]{{3,9}})\.?,?[ /-](\d{{4}})(.*)$")
 MONTH_FIRST = re.compile(rf"^{WEEKDAY}([^\W\d]{{3,9}})\.? (\d{{1,2}}),? (\d{{4}})(.*)$")
 CTIME = re.compile(rf"^{WEEKDAY}([^\W\d]{{3,9}}) +(\d{{1,2}}) (\d\d:\d\d:\d\d(?: [A-Z]{{3,5}})?) (\d{{4}})$")
-OFFSETS = (
-    "WET +00:00 WEST +01:00 CET +01:00 CEST +02:00 EET +02:00 EEST +03:00 MSK +03:00 EDT -04:00 PDT -07:00".split()
-)
-ZONES = {"Z": "Z", "UTC": "Z", "GMT": "Z"} | dict(
-    zip(OFFSETS[::2], OFFSETS[1::2], strict=True)
-)  # each with one meaning
+# Names of zones with one meaning, as EST, CST, IST and BST have several: hours before UTC.
+HOURS = {"WET": 0, "WEST": 1, "CET": 1, "CEST": 2, "EET": 2, "EEST": 3, "MSK": 3, "EDT": -4, "PDT": -7}
+ZONES = {"Z": "Z", "UTC": "Z", "GMT": "Z"} | {name: f"{hours:+03d}:00" for name, hours in HOURS.items()}
 CLOCK = re.compile(
     r"^[T,@: ]*(\d{1,2}):(\d\d)(?::(\d\d(?:[.,]\d+)?))?\s*([AaPp]\.?[Mm]\.?)?\s*"
     r"((?:UTC|GMT)?[+-]\d\d(?::?\d\d)?|[A-Z]{1,5})?( UTC| \([^()]+\))?$"  # GMT+0200 (Central European Summer Time)

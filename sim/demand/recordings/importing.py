@@ -30,7 +30,7 @@ from sim.demand.recordings.codes import (
 from sim.demand.recordings.findings import Draft, Finding, findings, known_repairs, order_marks, rows_to_use
 from sim.demand.recordings.formats import Extra, Layout, chosen_reader, layout_of, layout_of_requests
 from sim.demand.recordings.import_notes import import_notes, outcomes_said, sessions_said
-from sim.demand.recordings.outcomes import statuses
+from sim.demand.recordings.outcomes import LEAST_STATUS, statuses
 from sim.demand.recordings.recorded_rows import Rows, read_recorded_rows
 from sim.demand.recordings.recorded_times import SECOND, RecordedTimes, read_times, refuse_other_unit
 from sim.demand.recordings.servegen import generated_trace
@@ -257,7 +257,9 @@ def extra_values(column: Any, extra: Extra) -> NDArray[np.float64]:
     if extra.area:
         return each(column, sides)
     if extra.outcome:
-        return each(column, statuses)
+        found = each(column, statuses)
+        other = np.nanmax(found, initial=0.0) < LEAST_STATUS and np.isfinite(found).any()  # codes of another kind
+        return np.full(len(found), np.nan) if other else found
     return each(column, partial(lengths, per=extra.per))
 
 

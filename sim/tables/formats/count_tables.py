@@ -12,7 +12,7 @@ from sim.errors import BadInput
 from sim.tables.formats.instants import instants
 from sim.tables.formats.reader import Asked, CountSeries, Floats, Head, Reader, table_cells
 from sim.tables.formats.sampled import FULL, NOTHING, Places, body_of, places_of, sampled, time_in, unfolded
-from sim.tables.formats.series import EVERY, PER, differences, lengths, on_clock, settled
+from sim.tables.formats.series import EVERY, PER, REFUSALS, differences, lengths, on_clock, settled
 from sim.tables.headers import TOTAL
 from sim.tables.names import plain_name, zone_in
 from sim.tables.small_tables import ungrouped
@@ -22,6 +22,7 @@ NO_COUNTS = re.compile(
     r"(?i)((^|[^a-z])(time|uptime|runtime)s?([^a-z]|$)|response.?time|latency|duration|percent|util|seconds|queue|running|"
     r"waiting|bytes|_span(days)?$|cpu|memory|temperature|power|voltage|clocks|dcgm|gpus?$|p\d\d)"
 )
+SHARE = re.compile(r"(^|_)(share|ratio|pct|percentage|fraction|(error|failure|refusal|rejection)_rate)$")
 QUOTED = re.compile(r"\"[^\"]*\"")  # of a label, which may name anything
 BESIDE = re.compile(  # names of what stands beside a count of requests and is none: people, sizes, figures of a window
     r"(^|_)(users?|accounts?|sessions?|people|customers?|images?|tokens?|spend|cost|max|maximum|min|minimum|peak|stddev)(_|$)"
@@ -162,6 +163,12 @@ def counts_of(
     beside = {name for name, one in whole.series.items() if BESIDE.search(plain_name(one.column))}
     if not any(EVERY.search(one.column) for name, one in whole.series.items() if name not in beside):
         beside = set()
+    if any(one.counted for one in whole.series.values()):  # others say the same in another way, or something else
+        beside |= {
+            name
+            for name, one in whole.series.items()
+            if not one.counted and (SHARE.search(plain_name(one.column)) or not REFUSALS.search(one.column))
+        }
     read = {
         name: None if name in beside else counted(one.cells, one.column, asked, lasts, paths[0], whole=one.counted)
         for name, one in whole.series.items()

@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterable
 from typing import Any
 
-from sim.tables.names import ASKED, plain_name, seconds_per, unit_of_time
+from sim.tables.names import ASKED, plain_name, seconds_per, unit_of_time, whole_duration
 
 # Names of times, and which instant each is ('' where programs differ).
 TIMES = {
@@ -121,18 +121,26 @@ def roles_of(record: dict[str, Any]) -> dict[str, str]:
     """The keys of a record that say how long a request took, whose it was, for what, and what became of it."""
     if not (time := time_of(record)):
         return {}
-    lasted = ["time"] if plain_name(time) == "started_date_time" else []  # HAR
-    lasted += [key for key in ("latencies.request",) if key in record]  # Kong
+    known = ["time"] if plain_name(time) == "started_date_time" else []  # HAR
+    known += [key for key in ("latencies.request",) if key in record]  # Kong
     filled = [key for key in record if key != time and record[key] not in (None, "")]
-    lasted += [key for key in filled if seconds_per(key) is not None and not is_dated_request(key, record[key])]
+    lasted = [key for key in filled if seconds_per(key) is not None and not is_dated_request(key, record[key])]
     first = [key for key in lasted if not plain_name(key).startswith(("upstream", "origin"))]
     roles = {
-        "duration": min(first or lasted, key=len, default=""),
+        "duration": known[0] if known else whole_duration(first or lasted, lambda key: numbers_in(record[key])),
         "user": first_of(USERS, record),
         "path": first_of(PATHS, record) or first_of(KINDS, record),
         "status": first_of(STATUSES, record),
     }
     return {role: key for role, key in roles.items() if key}
+
+
+def numbers_in(value: Any) -> list[float]:
+    """A value as a list of its number; empty where it is none."""
+    try:
+        return [float(value)]
+    except (TypeError, ValueError):
+        return []
 
 
 def side_of(text: str) -> str:

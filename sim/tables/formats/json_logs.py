@@ -175,6 +175,7 @@ class JsonLog(Reader):
             zone="UTC" if cached else None,
             leave_out={"asks": NO_REQUEST, **({"result": HITS} if cached else {})},
             notes=(
+                *rest_said(head.document),
                 f"read as JSON: {read}"
                 + (f", wait from the time to {begun!r}" if begun else "")
                 + (f", duration from the time to {ended!r}" if ended else ""),
@@ -182,6 +183,16 @@ class JsonLog(Reader):
                 *([] if duration or ended or parts or begun else unread_said(set(there) - {time}, TIMES)),
             ),
         )
+
+
+def rest_said(document: dict[str, Any]) -> list[str]:
+    """A warning where an answer of Elasticsearch holds a part of what was found."""
+    hits = document.get("hits")
+    if not isinstance(hits, dict) or not isinstance(hits.get("hits"), list):
+        return []
+    total, here = hits.get("total"), len(hits["hits"])
+    found = total.get("value", here) if isinstance(total, dict) else total or here
+    return [f"warning: {here:,} of {found:,} requests that were found are in this file"] * (found > here)
 
 
 def numbers_in(records: list[dict[str, Any]], key: str) -> list[float]:
