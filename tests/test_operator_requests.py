@@ -352,7 +352,7 @@ def test_a_stamp_in_brackets_before_a_line_of_uvicorn_is_its_time(tmp_path):
 
 def test_redirects_and_pages_of_a_balancer_are_no_requests_of_the_service(tmp_path):
     def moved(k: float, d: float, c: int) -> str:
-        return combined(k, 0.0, 307) + "\n" + combined(k, d, c)
+        return combined(k, 0.0, 307) + "\n" + combined(k, float(int(d)), c)
 
     page = "Mar 31 10:00:00 lb haproxy[1]: 192.0.2.1:9 [31/Mar/2025:10:00:00.000] s s/<STATS> 0/0/0/0/1 200 9 - - LR--"
     page += ' 1/1/0/0/0 0/0 "GET /haproxy?stats;csv HTTP/1.1"'

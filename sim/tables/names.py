@@ -8,7 +8,7 @@ UNITS = {  # by the last word of a name
     **dict.fromkeys(("s", "sec", "secs", "seconds"), "s"),
     **dict.fromkeys(("ms", "msec", "millis", "milliseconds"), "ms"),
     **dict.fromkeys(("us", "micros", "microseconds"), "us"),
-    **dict.fromkeys(("ns", "nanos", "nanoseconds"), "ns"),
+    **dict.fromkeys(("ns", "nano", "nanos", "nanoseconds"), "ns"),
     **dict.fromkeys(("min", "minutes"), "min"),
     **dict.fromkeys(("h", "hours"), "h"),
 }
@@ -45,8 +45,10 @@ ASKED = (  # when a request came, where another column says when its service beg
     *("arrival", "arrival_time", "arrived", "arrived_at", "submitted", "submitted_at", "submitted_time", "submit"),
     *("submit_time", "submission_time", "enqueued", "enqueued_at", "enqueue_time", "queued_at", "requested_at"),
     *("received", "received_at", "sent_at", "request_timestamp", "request_creation_time", "request_created_at"),
+    *("create_time", "created_time", "creation_time", "created_on", "sent_timestamp"),
     "creation_timestamp",  # of Kubernetes
 )
+CREATED = (*ASKED, "created_at", "created")  # before a service began, where another column says when it did
 BEGUN = ("started", "started_at", "start_time", "start", "dequeued_at", "dequeue_time", "began", "execution_start")
 ENDS = (
     *("completed", "completed_at", "finished", "finished_at", "ended", "ended_at", "end", "end_time", "finish_time"),

@@ -31,6 +31,7 @@ from sim.tables.names import (
     ASKED,
     BEGUN,
     CLOCKS,
+    CREATED,
     DATES,
     ENDS,
     REQUEST_IDS,
@@ -150,7 +151,7 @@ FORMATS = {layout.name: layout for layout in (GENTD26, FLEET, AZURE, SERVEGEN, C
 
 TIME_NAMES = (
     *ASKED,
-    *("time", "timestamp", "ts", "t", "datetime", "date_time", "created_at", "time_generated", "time_local"),
+    *("time", "timestamp", "ts", "t", "datetime", "date_time", "created_at", "created", "time_generated", "time_local"),
     *("start_time", "started_at", "event_time", "time_stamp", "time_iso8601", "date_hour"),
     *("start", "request_start", "begin", "opened", "opened_at", "date"),
     *("request_start_time", "start_ts", "start_timestamp", "t_start"),
@@ -208,7 +209,7 @@ def layout_by_names(path: Path, asked: Mapping[str, str | None]) -> Layout:
     time = " ".join(join) or asked.get("time") or time_column(path, names, duration)
     refuse_lines(head, path)
     begun, end = (column_named(likely, names) or stamp_with_unit(likely, names) for likely in (BEGUN, ENDS))
-    begun = "" if join or begun == time or not end or unit_of_time(time)[0] not in (*ASKED, "created_at") else begun
+    begun = "" if join or begun == time or not end or unit_of_time(time)[0] not in CREATED else begun
     duration = "" if begun else duration
     extra, notes = numbers_named(path, names, duration)
     at = stamped(time, names)

@@ -10,6 +10,7 @@ from sim.tables.names import ASKED, plain_name, seconds_per, unit_of_time, whole
 TIMES = {
     **dict.fromkeys((*ASKED, "started_date_time"), "start"),
     **dict.fromkeys(("start_utc", "start_local", "start_time", "start_time_utc", "request_time_utc"), "start"),
+    "start_time_unix": "start",  # with nano behind it, in OpenTelemetry
     "request_time_epoch": "start",
     "edge_start_timestamp": "start",  # Cloudflare
     **dict.fromkeys(

@@ -43,7 +43,6 @@ from sim.tables.formats.reader import (
     as_text,
     in_chunks,
     is_listed,
-    json_lines,
     json_list,
     json_records,
     records_block,
@@ -55,8 +54,8 @@ from sim.tables.formats.web_logs import is_log_line
 from sim.tables.in_order import in_order
 from sim.tables.names import (
     AREAS,
-    ASKED,
     BEGUN,
+    CREATED,
     ENDS,
     REQUEST_IDS,
     SIZES,
@@ -140,11 +139,7 @@ class JsonLog(Reader):
         at = stamped(time, list(there)) or ("" if duration else "start")
         per, said = per_second(duration, there, records)
         begun, ended = (first_of(names, there) for names in (BEGUN, (*ENDS, "edge_end_timestamp")))
-        begun = (
-            ""
-            if begun == time or not ended or plain_name(time.rpartition(".")[2]) not in (*ASKED, "created_at")
-            else begun
-        )
+        begun = "" if begun == time or not ended or plain_name(time.rpartition(".")[2]) not in CREATED else begun
         ended = "" if at != "start" or (duration and not begun) else ended
         date = first_of(("date",), there) if CLOCK.match(str(there[time])) else ""
         cached = "x-edge-result-type" in there
@@ -286,7 +281,7 @@ def timed_blocks(path: Path, broken: list[Broken], progress: Progress, keys: Key
 
 def json_blocks(path: Path, broken: list[Broken], progress: Progress, keys: Keys) -> Iterator[RowBlock]:
     if is_listed(Head(path)):
-        yield from in_chunks(rows_of(json_lines(path, broken, progress), keys), [*keys.of, "asks"])
+        yield from in_chunks(rows_of(enumerate(json_list(whole_text(path)), 1), keys), [*keys.of, "asks"])
         return
     for block, unfit in in_order(lambda part: block_of(*part, keys), whole_lines(path, progress)):
         broken += unfit

@@ -286,7 +286,7 @@ def as_text(value: Any) -> str:
 
 def json_lines(path: Path, broken: list[Broken], progress: Progress) -> Iterator[tuple[int, dict[str, Any]]]:
     """The JSON objects of a file, one a line or all in one list, each with the number of its line, or its place."""
-    if is_listed(Head(path)):
+    if Head(path).line.lstrip().startswith("["):
         yield from enumerate(json_list(whole_text(path)), 1)
         return
     stream, raw = opened(path)
@@ -305,7 +305,9 @@ def json_lines(path: Path, broken: list[Broken], progress: Progress) -> Iterator
 
 
 def json_records(path: Path) -> list[dict[str, Any]]:
-    """All JSON objects of a file, one a line or in one list; other lines are left out."""
+    """All JSON objects of a file, one a line or in one list, also within a document; other lines are left out."""
+    if is_listed(Head(path)) and (found := json_list(whole_text(path))):
+        return found
     return [found for _, found in json_lines(path, [], lambda _: None)]
 
 
