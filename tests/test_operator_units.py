@@ -245,3 +245,20 @@ def test_durations_in_minutes_are_read_and_a_least_latency_is_none(tmp_path):
     rows = "".join(f"{BEGINS + timedelta(seconds=k * k):%Y-%m-%dT%H:%M:%SZ},0.5,0.1\n" for k in range(6))
     trace = read(tmp_path, f"started_at,duration_minutes,latency_min\n{rows}")
     assert trace.extra["duration_s"].tolist() == [30.0] * 6
+
+
+def test_times_that_a_spreadsheet_has_shortened_are_refused(tmp_path):
+    rows = "".join(f"{1743415200000 + 10_000_000 * k:.5E},{k}\n" for k in range(4))
+    with pytest.raises(BadInput, match="has lost its last digits") as refused:
+        read(tmp_path, f"timestamp,latency_s\n{rows}")
+    assert refused.value.value == "1.74342E+12"
+    whole = "".join(f"{1743415200 + 7 * k:.9E},{k}\n" for k in range(4))
+    assert read(tmp_path, f"timestamp,latency_s\n{whole}").times.tolist() == [0, 7, 14, 21]
+
+
+@pytest.mark.parametrize("names", ["request_timestamp,response_timestamp", "start_ms,finish_ms", "start,stop"])
+def test_a_duration_is_from_the_request_to_the_response(tmp_path, names):
+    begins = [int((BEGINS.timestamp() + s) * 1000) for s in SECONDS]
+    rows = "".join(f"{at},{at + lasts}\n" for at, lasts in zip(begins, LASTED, strict=True))
+    trace = read(tmp_path, f"{names}\n{rows}")
+    assert trace.extra["duration_s"] == pytest.approx([lasts / 1000 for lasts in LASTED])

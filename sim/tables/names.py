@@ -53,7 +53,8 @@ BEGUN = ("started", "started_at", "start_time", "start", "dequeued_at", "dequeue
 ENDS = (
     *("completed", "completed_at", "finished", "finished_at", "ended", "ended_at", "end", "end_time", "finish_time"),
     *("completion_time", "execution_end", "succeeded", "request_end_time", "end_ts", "end_timestamp", "t_end"),
-    "response_created_at",
+    *("response_created_at", "response_timestamp", "responded_at", "finish", "stop", "stop_time", "stopped_at"),
+    *("completed_time", "finished_time", "ended_time"),
 )
 REQUEST_IDS = ("request_id", "req_id", "x_request_id", "request_uuid", "trace_id", "trace_trace_id")  # of all its rows
 AREAS = ("resolution", "size", "image_size")

@@ -22,6 +22,7 @@ DIGITS = {
     "us": 3,
     "ns": 0,
 }  # decimals of a nanosecond in each unit of instants; durations may be in min and h too
+SHORTENED = r"^\d(\.\d{0,5})?[eE]\+?\d+$"  # of an epoch in any unit, which so is known to minutes at best
 DECIMAL_COMMA, FEWEST_COMMAS = r"^\d+,\d+$", 3  # and rows of such numbers
 SECOND = 10**9
 EARLIEST = int(pd.Timestamp("1990-01-01").value)
@@ -106,6 +107,10 @@ def from_numbers(texts: Any, numeric: Mask, unit: str | None) -> RecordedTimes:
         unit = likely[0] if likely else "s"
         what = "instants since 1970" if epoch else "times since the recording's own zero"
         assumed.append(f"times are numbers without a unit: read as {what} in {unit}")
+    if epoch and matches(texts, SHORTENED).all():
+        expected = "all digits of each time; in a spreadsheet, cells formatted as numbers before they are exported"
+        what = "this time has lost its last digits, as a spreadsheet shows large numbers"
+        raise BadInput(what, value=texts[0].as_py(), expected=expected)
     if not epoch:
         seconds = values / PER[unit]
         absurd = numeric & ~(np.abs(seconds) <= LONGEST)
