@@ -302,3 +302,15 @@ def test_whole_seconds_of_apache_do_not_hide_a_server_and_intervals_hold_the_tru
     assert found["pools.gpus.gpus"].high == 4
     assert found["service time of image"].high < 3.8
     assert found["limit"].high - found["limit"].low < 8
+
+
+def test_a_job_that_is_over_and_never_began_was_given_up_and_not_served(tmp_path):
+    begins = datetime(2025, 3, 31)
+    rows = ["created_at,started_at,finished_at"]
+    for k in range(40):
+        came, gone = begins + timedelta(seconds=10 * k), begins + timedelta(seconds=10 * k + 9)
+        rows.append(f"{came}Z,{'' if k % 4 == 0 else str(came + timedelta(seconds=2)) + 'Z'},{gone}Z")
+    asks = asks_of(examined(tmp_path, "\n".join(rows) + "\n").trace)
+    assert (asks.served.sum(), asks.left.sum()) == (30, 10)
+    assert asks.waited[asks.left].tolist() == [9.0] * 10
+    assert asks.service[asks.served].tolist() == [7.0] * 30

@@ -94,7 +94,8 @@ def asks_of(trace: Trace) -> Asks:
     if "status" in extra:
         status = np.where(np.isfinite(extra["status"]), extra["status"], np.where(np.isfinite(service), 200.0, np.nan))
     else:
-        status = np.full(len(nan), 200.0)
+        began = np.isfinite(wait) | np.isfinite(service) | (np.isfinite(wait).mean() <= 0.5)
+        status, wait = np.where(began, 200.0, 499.0), np.where(began, wait, lasted)  # over, and never begun
     waited = np.where(np.isfinite(wait), wait, lasted - service)
     return Asks(
         arrived=trace.times,
