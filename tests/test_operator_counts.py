@@ -369,3 +369,29 @@ def test_what_stands_beside_a_count_of_requests_is_not_added_to_it(tmp_path, oth
     text = f"time,requests,{name}\n" + "".join(f"{iso(k)},{COUNTS[k]},{rows[k]}\n" for k in range(8))
     for values in (None, "per-interval"):
         assert read(tmp_path, text, values=values).counts.total.tolist() == COUNTS
+    long = f"time,pod,requests,{name}\n" + "".join(
+        f"{iso(k)},{pod},{COUNTS[k]},{rows[k]}\n" for k in range(8) for pod in ("a", "b")
+    )
+    assert read(tmp_path, long).counts.total.tolist() == [2 * count for count in COUNTS]
+
+
+def test_requests_for_images_are_requests_and_images_are_none(tmp_path):
+    rows = "".join(f"{iso(k)},{COUNTS[k]},{2 * COUNTS[k]},7\n" for k in range(8))
+    text = f"time,image_requests,chat_requests,images\n{rows}"
+    assert read(tmp_path, text, values="per-interval").counts.total.tolist() == [3 * count for count in COUNTS]
+
+
+def test_two_columns_that_both_count_all_requests_are_counted_once_or_refused(tmp_path):
+    same = "".join(f"{iso(k)},{COUNTS[k]},{COUNTS[k]}\n" for k in range(8))
+    assert read(tmp_path, f"time,requests,hits\n{same}").counts.total.tolist() == COUNTS
+    other = "".join(f"{iso(k)},{COUNTS[k]},{COUNTS[k] // 5}\n" for k in range(8))
+    with pytest.raises(BadInput, match="several columns count requests, and differ"):
+        read(tmp_path, f"time,hits,visits\n{other}")
+
+
+def test_refusals_beside_a_count_of_requests_are_counts_too_and_their_place_is_asked(tmp_path):
+    rows = "".join(f"{iso(k)},{COUNTS[k]},5\n" for k in range(8))
+    with pytest.raises(BadInput, match="are these refusals within requests") as refused:
+        read(tmp_path, f"time,requests,429\n{rows}")
+    assert refused.value.key == "--refused"
+    assert read(tmp_path, f"time,requests,429\n{rows}", refused="beside").counts.total.sum() == sum(COUNTS) + 40

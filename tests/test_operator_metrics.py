@@ -210,3 +210,9 @@ def test_metrics_of_the_same_requests_beside_their_count_are_not_added_to_it(tmp
     counts = read(tmp_path, json.dumps({"MetricDataResults": found})).counts
     assert counts.total.tolist() == COUNTS
     assert any(f"{other} is of the same requests" in note for note in counts.notes)
+
+
+@pytest.mark.parametrize("name", ["http_requests_in_flight", "vllm:num_requests_waiting", "DCGM_FI_DEV_GPU_UTIL"])
+def test_a_level_is_no_count_whatever_its_values_are_said_to_be(tmp_path, name):
+    with pytest.raises(BadInput, match="a level, and counts nothing"):
+        read(tmp_path, answer(({"__name__": name}, rate(5))), values="per-interval")

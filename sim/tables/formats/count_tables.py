@@ -20,12 +20,14 @@ from sim.tables.small_tables import ungrouped
 # Names of what is no count of requests, as dashboards have them beside counts.
 NO_COUNTS = re.compile(
     r"(?i)((^|[^a-z])(time|uptime|runtime)s?([^a-z]|$)|response.?time|latency|duration|percent|util|seconds|queue|running|"
+    r"in.?flight|pending|concurren|backlog|"
     r"waiting|bytes|_span(days)?$|cpu|memory|temperature|power|voltage|clocks|dcgm|gpus?$|p\d\d)"
 )
 SHARE = re.compile(r"(^|_)(share|ratio|pct|percentage|fraction|(error|failure|refusal|rejection)_rate)$")
 QUOTED = re.compile(r"\"[^\"]*\"")  # of a label, which may name anything
 BESIDE = re.compile(  # names of what stands beside a count of requests and is none: people, sizes, figures of a window
-    r"(^|_)(users?|accounts?|sessions?|people|customers?|images?|tokens?|spend|cost|max|maximum|min|minimum|peak|stddev)(_|$)"
+    r"(^|_)(max|maximum|min|minimum|peak|stddev)(_|$)|"
+    r"(^|_)(users?|accounts?|sessions?|people|customers?|images?|tokens?|spend|cost)(_|$)(?!(\w+_)?(requests?|calls|hits)$)"
 )
 IN_HEADER = re.compile(r"^.*?[\s(\[]([^\s()\[\]]+)[)\]]?$")  # a unit behind the name of a series
 OTHER_UNIT = re.compile(
@@ -163,14 +165,18 @@ def counts_of(
     beside = {name for name, one in whole.series.items() if BESIDE.search(plain_name(one.column))}
     if not any(EVERY.search(one.column) for name, one in whole.series.items() if name not in beside):
         beside = set()
-    if any(one.counted for one in whole.series.values()):  # others say the same in another way, or something else
+    named = [name for name, one in whole.series.items() if one.counted]
+    if named:  # others say the same in another way, or something else
+        beside |= set() if has_labels(whole) else of_the_same(named, whole, paths[0])
         beside |= {
             name
             for name, one in whole.series.items()
             if not one.counted and (SHARE.search(plain_name(one.column)) or not REFUSALS.search(one.column))
         }
     read = {
-        name: None if name in beside else counted(one.cells, one.column, asked, lasts, paths[0], whole=one.counted)
+        name: None
+        if name in beside
+        else counted(one.cells, one.column, asked, lasts, paths[0], whole=one.counted or bool(named))
         for name, one in whole.series.items()
     }
     series = {name: values for name, values in read.items() if values is not None}
@@ -196,6 +202,23 @@ def counts_of(
         notes.append(f"{total} is the sum of the others: left out")
         del series[total]
     return CountSeries(begins, lasts, settled(series, asked, paths[0], sure=False), tuple(notes))
+
+
+def has_labels(table: Columns) -> bool:
+    """Whether several series are of one column, as in a table with a row for each series and time."""
+    return len({one.column for one in table.series.values()}) < len(table.series)
+
+
+def of_the_same(named: list[str], table: Columns, path: Path) -> set[str]:
+    """Of columns that all count the requests of each row, those that repeat the first one.
+
+    Raises BadInput where they differ.
+    """
+    first, *others = named
+    if any(table.series[name].cells != table.series[first].cells for name in others):
+        expected = "one of them, without the others"
+        raise BadInput("several columns count requests, and differ", file=path, value=named, expected=expected)
+    return set(others)
 
 
 def total_of(series: dict[str, Floats]) -> str:

@@ -17,7 +17,12 @@ from sim.tables.formats.reader import Asked, CountSeries, Floats, Head, Reader, 
 from sim.tables.formats.series import PER, differences
 
 CODES = ("code", "status", "status_code", "http_code", "response_code", "response_code_class", "http_status", "reason")
-NO_REQUESTS = re.compile(r"(seconds|bytes|joules|tokens|_us|_ms)_(total|sum)$|_sum$")  # what a counter may add up
+NO_REQUESTS = re.compile(
+    r"(seconds|bytes|joules|tokens|_us|_ms)_(total|sum)$|_sum$|_exec_count$"
+)  # what a counter may add up
+GAUGES = re.compile(
+    r"(?i)in_?flight|running|waiting|pending|active|queue|_util|memory|_bytes|temperature|power|connections$"
+)
 OBSERVERS = {"prometheus_replica", "__replica__"}  # labels of which of several Prometheus servers has a sample
 Series = tuple[dict[str, str], tuple[Floats, Floats]]  # its labels; times and values
 Labels = frozenset[tuple[str, str]]
@@ -90,6 +95,9 @@ def countable(name: str, found: list[Series], path: Path) -> list[Series]:
     if NO_REQUESTS.search(name):
         expected = "a counter of requests, or the _count of a histogram"
         raise BadInput("this metric adds up something else than requests", file=path, value=name, expected=expected)
+    if GAUGES.search(name) and not name.endswith(("_total", "_count", "_bucket")):
+        expected = "a counter of requests, like http_requests_total"
+        raise BadInput("this metric is a level, and counts nothing", file=path, value=name, expected=expected)
     if any("quantile" in metric for metric, _ in found):
         raise BadInput("quantiles are no counts", file=path, value=name, expected="the _count of this summary")
     if not any("le" in metric for metric, _ in found):
