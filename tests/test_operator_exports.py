@@ -248,3 +248,13 @@ def test_codes_below_those_of_http_say_nothing_of_success(tmp_path):
     trace = read(tmp_path, "created_at,code\n" + "".join(f"{at(came)},{k % 2}\n" for k, came in enumerate(CAME))).trace
     assert not any("failed" in note for note in trace.notes)
     assert any("code: 5 texts are no outcome of a request" in note for note in trace.notes)
+
+
+def test_a_list_that_is_sorted_by_its_times_does_not_show_whether_these_are_ends(tmp_path):
+    rows = [{"timestamp": at(a), "latency_ms": 1000 * b, "status": 200} for a, b in zip(CAME, LASTED, strict=True)]
+    with pytest.raises(BadInput, match="nor does the order of its lines") as refused:
+        read(tmp_path, json.dumps(rows))
+    assert refused.value.key == "--stamped"
+    assert read(tmp_path, json.dumps(rows), stamped="start").trace.times == pytest.approx(CAME)
+    by_end = sorted(rows, key=lambda row: CAME[rows.index(row)] + LASTED[rows.index(row)])
+    assert read(tmp_path, json.dumps(by_end)).trace.times == pytest.approx(CAME)  # which only a log's starts are

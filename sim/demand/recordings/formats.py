@@ -344,7 +344,7 @@ def layout_of_requests(reader: Reader, requests: Requests) -> Layout:
         notes=requests.notes,
         stamped=requests.stamped,
         requests=requests,
-        leave_out=requests.leave_out | others,
+        leave_out={**requests.leave_out, **others},
     )
 
 

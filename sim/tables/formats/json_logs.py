@@ -136,7 +136,7 @@ class JsonLog(Reader):
         time, roles = time_of(there), roles_of(there)
         refuse_wrapped(records, roles, head.path)
         duration = roles.get("duration", "")
-        at = stamped(time, list(there)) or ("" if duration else "start")
+        at = stamped(time, list(there)) or (("a list" if is_listed(head) else "") if duration else "start")
         per, said = per_second(duration, there, records)
         begun, ended = (first_of(names, there) for names in (BEGUN, (*ENDS, "edge_end_timestamp")))
         begun = "" if begun == time or not ended or plain_name(time.rpartition(".")[2]) not in CREATED else begun

@@ -162,7 +162,8 @@ class Requests:
     """A file of which each row is one request.
 
     blocks: yields its rows as columns of texts; those named time, user, path and status have that meaning.
-    stamped: whether times are those of the request ('start') or of the answer ('end'); '' if the format leaves it open.
+    stamped: whether times are those of the request ('start') or of the answer ('end'); '' if the format leaves it open,
+    and 'a list' if moreover its rows are perhaps sorted by their times.
     extra: further numbers by name: a column, and what to divide it by. duration_s, wait_s and service_s are seconds.
     unit, zone: of times that have none; step: seconds between two ticks of their clock, where the format says.
     leave_out: rows that are no requests of the service, by column: a pattern, and what such rows are.
