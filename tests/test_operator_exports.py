@@ -258,3 +258,14 @@ def test_a_list_that_is_sorted_by_its_times_does_not_show_whether_these_are_ends
     assert read(tmp_path, json.dumps(rows), stamped="start").trace.times == pytest.approx(CAME)
     by_end = sorted(rows, key=lambda row: CAME[rows.index(row)] + LASTED[rows.index(row)])
     assert read(tmp_path, json.dumps(by_end)).trace.times == pytest.approx(CAME)  # which only a log's starts are
+
+
+def test_the_beginning_of_a_request_is_another_message_of_a_program_that_logs_its_end(tmp_path):
+    begun = [(a, {"ts": at(a), "request_id": k, "path": "/a", "msg": "started"}) for k, a in enumerate(CAME)]
+    over = [
+        (a + b, {"ts": at(a + b), "request_id": k, "path": "/a", "msg": "done", "status": 200, "duration_ms": 1000 * b})
+        for k, (a, b) in enumerate(zip(CAME, LASTED, strict=True))
+    ]
+    trace = read(tmp_path, lines(*(one for _, one in sorted(begun + over, key=lambda one: one[0])))).trace
+    assert trace.times == pytest.approx(CAME)
+    assert trace.extra["duration_s"] == pytest.approx(LASTED)

@@ -262,3 +262,10 @@ def test_a_duration_is_from_the_request_to_the_response(tmp_path, names):
     rows = "".join(f"{at},{at + lasts}\n" for at, lasts in zip(begins, LASTED, strict=True))
     trace = read(tmp_path, f"{names}\n{rows}")
     assert trace.extra["duration_s"] == pytest.approx([lasts / 1000 for lasts in LASTED])
+
+
+@pytest.mark.parametrize(("name", "days"), [("week_start", 7), ("week", 7), ("month", 28), ("day_start", 1)])
+def test_counts_of_weeks_and_months_begin_at_their_first_days(tmp_path, name, days):
+    rows = "".join(f"{date(2025, 2, 3) + timedelta(days=days * k)},{100 + k}\n" for k in range(5))
+    counts = examined(tmp_path, f"{name},requests\n{rows}", zone="UTC").counts
+    assert (counts.total.tolist(), counts.lasts.tolist()) == ([100, 101, 102, 103, 104], [days * 86400.0] * 5)

@@ -247,8 +247,9 @@ class Keys:
 
     @property
     def shown(self) -> list[str]:
-        """The columns of which a record of a request has one."""
-        return [role for role in ("path", "status", "duration") if role in self.of]
+        """The columns of which a record of a request has one; one of its beginning, under its id, may have a path."""
+        ends = ("status", "duration")
+        return [role for role in (ends if {"id", *ends} <= set(self.of) else ("path", *ends)) if role in self.of]
 
 
 def schema_of(records: list[dict[str, Any]], keys: Iterable[str]) -> Any:

@@ -25,6 +25,7 @@ Rows = list[list[str]]
 TIMED = {*DATES, *CLOCKS, "timestamp", "time_stamp", "ts", "t", "datetime", "date_time", "zeitpunkt", "zeitstempel"}
 TIMED |= {"horodatage", "from", "minute", "date_hour", "begin", "start", "start_time", "begin_time", "bucket"}
 TIMED |= {"period_start", "interval_start", "window_start"}
+TIMED |= {"week", "week_start", "week_of", "month", "month_start", "day_start", "hour_start"}
 ENDS = {"to", "until", "end", "end_time", "period_end", "interval_end", "window_end"}
 FULL = {"full", "capped", "at_cap", "sold_out", "ceiling"}
 COUNTED = {"anfragen", "aufrufe", "zugriffe", "requetes", "requêtes", "peticiones", "admitted", "requests", "request"}
