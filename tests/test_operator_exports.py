@@ -269,3 +269,28 @@ def test_the_beginning_of_a_request_is_another_message_of_a_program_that_logs_it
     trace = read(tmp_path, lines(*(one for _, one in sorted(begun + over, key=lambda one: one[0])))).trace
     assert trace.times == pytest.approx(CAME)
     assert trace.extra["duration_s"] == pytest.approx(LASTED)
+
+
+@pytest.mark.parametrize(
+    ("name", "first", "again"),
+    [("attempt", 1, 2), ("attempt_number", 0, 1), ("retry_count", 0, 1), ("is_retry", "false", "true")],
+)
+def test_rows_that_say_that_they_are_retries_are_no_requests_of_their_own(tmp_path, name, first, again):
+    rows = [(came, first, 429) for came in CAME] + [(came + 2, again, 200) for came in CAME]
+    records = [{"created_at": at(t), name: which, "status": status} for t, which, status in sorted(rows)]
+    table = f"created_at,{name},status\n" + "".join(",".join(map(str, one.values())) + "\n" for one in records)
+    for text in (table, lines(*records)):
+        found = read(tmp_path, text).found
+        assert [(one.problem, one.rows) for one in found if one.open] == [("rows of one request", 5)]
+        repaired = examine_recording([tmp_path / "file"], ImportOptions(), ["drop-duplicates"]).trace
+        assert repaired.times == pytest.approx(CAME)
+
+
+def test_events_of_a_request_are_refused_until_one_of_them_is_kept(tmp_path):
+    both = [(came, k, "request_started") for k, came in enumerate(CAME)]
+    both += [(came + lasts, k, "request_completed") for k, (came, lasts) in enumerate(zip(CAME, LASTED, strict=True))]
+    text = "time,user,event\n" + "".join(f"{at(t)},{k},{event}\n" for t, k, event in sorted(both))
+    with pytest.raises(BadInput, match="events, of which a request has several") as refused:
+        read(tmp_path, text)
+    assert "--keep event=request_started" in refused.value.expected
+    assert read(tmp_path, text, keep={"event": "request_started"}).trace.times == pytest.approx(CAME)

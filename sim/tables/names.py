@@ -57,6 +57,7 @@ ENDS = (
     *("completed_time", "finished_time", "ended_time"),
 )
 REQUEST_IDS = ("request_id", "req_id", "x_request_id", "request_uuid", "trace_id", "trace_trace_id")  # of all its rows
+RETRY = ("attempt", "attempt_number", "attempt_no", "is_retry", "retry", "retry_count", "retry_number", "retries")
 AREAS = ("resolution", "size", "image_size")
 
 # Names of durations that have a unit by their programs.

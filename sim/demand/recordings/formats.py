@@ -35,6 +35,7 @@ from sim.tables.names import (
     DATES,
     ENDS,
     REQUEST_IDS,
+    RETRY,
     SIZES,
     is_service,
     parts_of,
@@ -201,7 +202,7 @@ def layout_by_names(path: Path, asked: Mapping[str, str | None]) -> Layout:
     names = column_names(path)
     refuse_percentiles(names, path)
     usual = {"user": USER_NAMES, "images": IMAGES_NAMES, "kind": KIND_NAMES, "server": SERVER_NAMES}
-    usual["request"] = REQUEST_IDS
+    usual |= {"request": REQUEST_IDS, "retry": RETRY}
     roles = {role: name for role, likely in usual.items() if (name := asked.get(role) or column_named(likely, names))}
     likely = [name for name in names if name != asked.get("time") and seconds_per(name) is not None]
     duration = whole_duration(likely, lambda name: numbers_of(path, name))
@@ -330,7 +331,7 @@ def chosen_reader(path: Path, name: str | None) -> Reader | None:
 def layout_of_requests(reader: Reader, requests: Requests) -> Layout:
     """The layout of a file whose rows a reader makes into columns."""
     roles = {"time": "time", "user": requests.user, "kind": requests.kind, "server": requests.server}
-    roles["request"] = requests.request
+    roles |= {"request": requests.request, "retry": requests.retry}
     extra = {name: Extra(column, per=per, outcome=name == "status") for name, (column, per) in requests.extra.items()}
     others = {"path": PROBE_ROWS} if requests.kind == "path" else {}
     others |= {column: REDIRECTS for name, (column, _) in requests.extra.items() if name == "status"}

@@ -23,6 +23,7 @@ from sim.demand.recordings.codes import (
     each,
     in_order_of_appearance,
     kinds_of,
+    later_attempts,
     name_codes,
     named_users,
     numbered_users,
@@ -30,6 +31,7 @@ from sim.demand.recordings.codes import (
 from sim.demand.recordings.findings import Draft, Finding, findings, known_repairs, order_marks, rows_to_use
 from sim.demand.recordings.formats import Extra, Layout, chosen_reader, layout_of, layout_of_requests
 from sim.demand.recordings.import_notes import import_notes, outcomes_said, sessions_said
+from sim.demand.recordings.not_requests import refuse_events
 from sim.demand.recordings.outcomes import LEAST_STATUS, statuses
 from sim.demand.recordings.recorded_rows import Rows, read_recorded_rows
 from sim.demand.recordings.recorded_times import SECOND, RecordedTimes, read_times, refuse_other_unit
@@ -97,6 +99,7 @@ def examine_recording(
     reader = None if asked["time"] else chosen_reader(paths[0], options.format)
     if reader is None:
         layout = layout_of(paths[0], options.format, asked)
+        refuse_events(Head(paths[0]).rows, options.keep, paths[0])
     elif requests := requests_of(reader, paths[0]):
         layout = layout_of_requests(reader, requests)
     else:
@@ -221,25 +224,22 @@ def draft_of(
         marks["bad images"] = bad
     if user is not None and layout.requests is None:
         marks["no user"] = user < 0
+    request = numbered_users(rows.request)
+    if "retry" in rows.coded and user is None and request is None:  # of nobody known
+        marks["rows of one request"] = later_attempts(rows.coded["retry"])
+    said = layout.extra.get("status")
     return Draft(
         rows=rows,
         times=times,
         images=np.broadcast_to(np.nan, len(rows)) if images is None else images,
         user=user,
-        request=numbered_users(rows.request),
-        status=statuses_of(rows, layout),
+        request=request,
+        status=extra_values(rows.coded["extra.status"], said) if said else np.broadcast_to(np.nan, len(rows)),
         marks=marks,
         real_repeats=layout.real_repeats,
         any_order=layout.requests is not None or layout.stamped == "end",
         files=tuple(path.name for path in paths),
     )
-
-
-def statuses_of(rows: Rows, layout: Layout) -> NDArray[np.float64]:
-    """What became of each row, as a status of HTTP; nan where the recording does not say."""
-    if "status" not in layout.extra:
-        return np.broadcast_to(np.nan, len(rows))
-    return extra_values(rows.coded["extra.status"], layout.extra["status"])
 
 
 def images_requested(column: Any) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:

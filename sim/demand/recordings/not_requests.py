@@ -1,7 +1,7 @@
 """Refusals of tables and logs whose rows are no requests: counts, samples, percentiles, lines of another log."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from sim.errors import BadInput
@@ -9,7 +9,7 @@ from sim.tables.formats.one_record import is_record
 from sim.tables.formats.reader import Head
 from sim.tables.formats.sampled import sampled
 from sim.tables.formats.web_logs import is_log_line
-from sim.tables.names import plain_name, seconds_per
+from sim.tables.names import REQUEST_IDS, plain_name, seconds_per
 
 STATUS_NAMES = (
     *("status", "status_code", "http_status", "code", "response_code", "http_code", "outcome", "result"),
@@ -21,6 +21,9 @@ COUNTS = ({"period", "count"}, {"timestamp", "value"}, {"timestamp_anon", "value
 BEHIND = re.compile(r"^\d{4}-\d\d-\d\dT\S+ [^{]*\{")  # a record behind a time, as kubectl and container logs have it
 WITH_TIME = r"""sed -E 's/^(\S+)[^{]*\{/{"time":"\1",/'"""
 PERCENTILES = re.compile(r"percentile|^percentage_served|^quantile")
+EVENTS = ("event", "event_type", "event_name", "action", "phase", "stage")
+BEGINS = re.compile(r"(?i)(^|[^a-z])(start(ed)?|begin|began|request(ed)?|submitted|enqueued|received)$")
+ENDING = re.compile(r"(?i)(^|[^a-z])(end(ed)?|finish(ed)?|complete(d)?|done|response|responded|stop(ped)?)$")
 
 
 def refuse_counts(path: Path, names: list[str]) -> None:
@@ -62,3 +65,21 @@ def refuse_lines(head: Head, path: Path) -> None:
             if is_log_line(cell) or is_record(cell):
                 expected = "those lines alone, as a program prints them that reads CSV"
                 raise BadInput("each row holds a line of a log", file=path, key=name, value=cell, expected=expected)
+
+
+def refuse_events(rows: list[list[str]], known: Iterable[str], path: Path) -> None:
+    """Raises BadInput where a column has words for the beginning and for the end of requests: two rows are one of them.
+
+    rows: the first ones, the names first; known: columns by which rows are chosen or joined.
+    """
+    names, *body = rows or [[]]
+    if set(known) & set(names) or any(plain_name(name.rpartition(".")[2]) in REQUEST_IDS for name in names):
+        return
+    for k, name in enumerate(names):
+        if plain_name(name) in EVENTS:
+            words = sorted({row[k] for row in body if len(row) > k and row[k]})
+            begins, ends = ([one for one in words if form.search(one)] for form in (BEGINS, ENDING))
+            if begins and ends:
+                what = "rows of this file are events, of which a request has several"
+                expected = f"rows of one of them, as --keep {name}={begins[0]} takes from a table"
+                raise BadInput(what, file=path, key=name, value=", ".join(words[:4]), expected=expected)

@@ -58,6 +58,7 @@ from sim.tables.names import (
     CREATED,
     ENDS,
     REQUEST_IDS,
+    RETRY,
     SIZES,
     is_service,
     parts_of,
@@ -146,6 +147,7 @@ class JsonLog(Reader):
         sizes = sizes_in(there)
         columns = {"time": time, **roles, **sizes}
         columns |= {"result": "x-edge-result-type"} if cached else {}
+        columns |= {"retry": again} if (again := first_of(RETRY, there)) else {}
         columns |= {"id": number} if (number := first_of(REQUEST_IDS, there)) else {}
         columns |= {name: key for name, key in (("begun", begun), ("ended", ended)) if key}
         read = ", ".join(f"{role} from {key!r}" for role, key in {"time": time, **roles}.items())
@@ -167,6 +169,7 @@ class JsonLog(Reader):
             user="user" if "user" in roles else None,
             kind="path" if "path" in roles else None,
             request="id" if number else None,
+            retry="retry" if again else None,
             zone="UTC" if cached else None,
             leave_out={"asks": NO_REQUEST, **({"result": HITS} if cached else {})},
             notes=(

@@ -167,7 +167,8 @@ class Requests:
     extra: further numbers by name: a column, and what to divide it by. duration_s, wait_s and service_s are seconds.
     unit, zone: of times that have none; step: seconds between two ticks of their clock, where the format says.
     leave_out: rows that are no requests of the service, by column: a pattern, and what such rows are.
-    user, kind, server, request: the columns that say who asked, for what, who served, which rows are of one request.
+    user, kind, server, request: the columns that say who asked, for what, who served, which rows are of one request;
+    retry: that says which row repeats an earlier one.
     """
 
     blocks: Callable[[Path, list[Broken], Progress], Iterator[RowBlock]]
@@ -180,6 +181,7 @@ class Requests:
     kind: str | None = "path"
     server: str | None = None
     request: str | None = None
+    retry: str | None = None
     notes: tuple[str, ...] = ()
 
 
