@@ -1,6 +1,7 @@
 """Logs of requests of further programs: load generators, collectors, gateways, databases; outcomes in words."""
 
 import json
+import subprocess
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -361,3 +362,11 @@ def test_redirects_and_pages_of_a_balancer_are_no_requests_of_the_service(tmp_pa
     trace = read(tmp_path, lines(moved), stamped="end")
     assert (trace.times.tolist(), trace.extra["status"].tolist()) == (SECONDS, CODES)
     assert any("6 redirects" in note for note in trace.notes)
+
+
+def test_short_microseconds_may_be_milliseconds_and_the_note_has_a_command_that_says_so(tmp_path):
+    text = lines(lambda k, d, c: combined(k, d, c).rsplit(" ", 1)[0] + f" {1000 * d:.0f}", BY_END)
+    note = next(note for note in read(tmp_path, text, stamped="end").notes if "taken for microseconds" in note)
+    command = note.partition("make seconds of them: ")[2]
+    made = subprocess.run(["bash", "-c", command], input=text, capture_output=True, text=True, check=True).stdout
+    assert read(tmp_path, made).extra["duration_s"].tolist() == pytest.approx(LASTED)

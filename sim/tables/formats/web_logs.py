@@ -38,6 +38,8 @@ COMBINED = (
     + rf") (?P<request>{QUOTED}) (?P<status>\d{{3}}|-) (?P<bytes>\d+|-)(?P<rest> .*)?$"
 )
 MOSTLY = 0.5  # of the lines
+QUICK = 20_000.0  # us: answers of models take longer, so that whole numbers below may be milliseconds
+IN_SECONDS = """awk '{$NF = sprintf("%.3f", $NF / 1000)} 1'"""
 SHORT = 100.0  # us: answers take longer, so that whole numbers below are seconds
 # The duration among what follows: a name and a number, or a number at the end of the line.
 NAMES = r"(?i)\b(?:rt|(?:request|req|response|resp|total|process|processing)_time|duration|latency|elapsed|took)"
@@ -162,6 +164,8 @@ def stamp_and_unit(pattern: str, texts: Any, rests: Any) -> tuple[str, float, st
     if pattern != MICROSECONDS:
         per = unit_by_order(of_words(pc.struct_field(texts, "stamp"), stamp_time), sample, per)
     why = ", since most are small" if small else ""
+    if per == 1e6 and pattern == LAST and float(np.median(pc.cast(sample, pa.float64()))) < QUICK:
+        why = f". If they are milliseconds, as Tomcat's are, make seconds of them: {IN_SECONDS}"
     return "start by default", per, f"the number at the end of each line is taken for {WHOLE[per]}{why}"
 
 
