@@ -269,3 +269,13 @@ def test_counts_of_weeks_and_months_begin_at_their_first_days(tmp_path, name, da
     rows = "".join(f"{date(2025, 2, 3) + timedelta(days=days * k)},{100 + k}\n" for k in range(5))
     counts = examined(tmp_path, f"{name},requests\n{rows}", zone="UTC").counts
     assert (counts.total.tolist(), counts.lasts.tolist()) == ([100, 101, 102, 103, 104], [days * 86400.0] * 5)
+
+
+def test_times_of_day_alone_are_refused_with_where_their_dates_belong(tmp_path):
+    rows = "23:59:50,1\n23:59:58,2\n00:00:05,3\n"
+    with pytest.raises(BadInput, match="times of day without a date") as refused:
+        read(tmp_path, f"time,duration_s\n{rows}", zone="UTC")
+    assert "a column named date" in refused.value.expected
+    days = ["2025-03-31", "2025-03-31", "2025-04-01"]
+    dated = "".join(f"{day},{row}\n" for day, row in zip(days, rows.splitlines(), strict=True))
+    assert read(tmp_path, f"date,time,duration_s\n{dated}", zone="UTC").times.tolist() == [0, 8, 15]

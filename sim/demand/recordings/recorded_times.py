@@ -13,7 +13,7 @@ from sim.errors import BadInput
 from sim.tables.formats.instants import COMPACT, are_sheet_days, by_order, serial_days, whole_days
 from sim.tables.names import PER
 from sim.tables.small_tables import comma_in, with_point
-from sim.tables.times import NUMBER, STAMP, Mask, floats, matches, nanoseconds, timestamps, whole
+from sim.tables.times import NUMBER, STAMP, TIME_OF_DAY, Mask, floats, matches, nanoseconds, timestamps, whole
 from sim.tables.written_dates import Order, in_iso
 
 DIGITS = {
@@ -68,6 +68,9 @@ def read_times(
     texts, said = tidied(texts, unit, dates)
     numeric, dated = matches(texts, NUMBER), matches(texts, STAMP)
     if not (numeric | dated).any():
+        if len(texts) and matches(texts, TIME_OF_DAY).all():
+            expected = "a date before each time, in the same cell or in a column named date"
+            raise BadInput("these are times of day without a date", value=texts[0].as_py(), expected=expected)
         raise BadInput(
             "no row has a time that can be read",
             value=texts[0].as_py() if len(texts) else None,
